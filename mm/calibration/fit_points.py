@@ -87,7 +87,7 @@ def fit_poisson(
 
 @np.errstate(all="ignore")
 def fit_window(points: Points, options: FitOptions) -> PoissonFit:
-    """Return the fit of one of many windows, without the checks unused in segments.
+    """Return the fit of one of many windows, without its points and the checks unused in segments.
 
     These are the other estimators, those of each side, the curvature, warnings, and the additional block intervals. All
     other fields equal those of `fit_poisson`.
@@ -167,11 +167,11 @@ def _fields_without_estimate(task: _Task) -> dict[str, Any]:
         "exposure_s": float(table.exposure_s.sum()),
         "min_delta_ticks": float(delta[0]) if len(delta) else None,
         "max_delta_ticks": float(delta[-1]) if len(delta) else None,
-        "points": task.sample.points,
     }
     if not task.checks:
         return counted
     return counted | {
+        "points": task.sample.points,
         "firth": Rates(**_values(task.estimates[POISSON_FIRTH], RATES)),
         "log_linear": Rates(**_values(task.estimates[LOG_LINEAR], RATES)),
         "mle": RatesWithErrors(**_values(task.mle, WITH_ERRORS)),

@@ -25,7 +25,7 @@ from mm.clock import US_PER_S
 if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator
 
-Memory = Callable[[str, Callable[[], Any]], Any]
+Memory = Callable[..., Any]  # as `Checkpoint.value`: of a name and what makes the value
 
 
 class WindowClustering:
@@ -35,7 +35,9 @@ class WindowClustering:
         block: The process as `HawkesFit.to_json` has it, or why there is none; None where the plan has no window.
     """
 
-    def __init__(self, calibrator: "Calibrator", plan: WindowPlan, memory: Memory = lambda _, make: make()) -> None:
+    def __init__(
+        self, calibrator: "Calibrator", plan: WindowPlan, memory: Memory = lambda _, make, *__: make()
+    ) -> None:
         """Fit the process.
 
         Args:

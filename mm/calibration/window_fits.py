@@ -14,7 +14,7 @@ import numpy as np
 
 from mm.calibration.alternatives import compare
 from mm.calibration.exposure import pooled_rates
-from mm.calibration.fit_result import Line, PoissonFit
+from mm.calibration.fit_result import Line, PoissonFit, ShapeChoice
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.lambda_curve import chosen_curve, rates_on
 from mm.calibration.points import Floats, Points, grouped
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator
 
 SHAPE_MIN = 60.0  # minutes of a schedule between two comparisons of shapes
+KEPT = ("A", "k", "se_k", "se_logA", "sigma_ticks", "predicted", "moves", "measured", "states_until_us", "states_level")
 STATES_FILLS = 300  # states of fewer fills say less of a later window than its own rates by distance
 
 
@@ -37,10 +38,12 @@ class Lead:
     Attributes:
         fit: Of it.
         line: The points of its λ(δ), which the windows until the next comparison keep at a level of their own.
+        shape: What they keep of its shape.
     """
 
     fit: PoissonFit
     line: Line
+    shape: ShapeChoice | None
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class WindowFits:
     plan: WindowPlan
     points: Callable[[int, int], Points] | None = None
     fit: Callable[[Points], PoissonFit] | None = None
-    memory: Memory = lambda _, make: make()
+    memory: Memory = lambda _, make, *__: make()
     clustering: WindowClustering | None = None
 
     def each(self, windows: Sequence[Window]) -> Iterator[WindowFit]:
@@ -75,79 +78,77 @@ class WindowFits:
             if number % apart == 0:
                 lead = None
             if span not in known:
-                name = f"fit {self.plan.mode} {span[0]} {span[1]}"
-                make = partial(self._as_json, (points, moves, rates), span, lead)
-                mean_per_s = None if self.clustering is None else self.clustering.mean(*span)
-                known[span] = replace(_from_json(self.memory(name, make), lead), mean_per_s=mean_per_s)
+                make = partial(self._one, (points, moves, rates), span, lead)
+                read = partial(_from_json, lead=lead)
+                known[span] = self.memory(f"fit {self.plan.mode} {span[0]} {span[1]}", make, _as_json, read)
+                if self.clustering is not None:
+                    known[span] = replace(known[span], mean_per_s=self.clustering.mean(*span))
             if number % apart == 0:
-                lead = Lead(known[span].fit, known[span].fit.line)
+                fit = known[span].fit
+                lead = Lead(fit, fit.line, fit.shape and replace(fit.shape, parameters={}))
             yield known[span]
 
     def _rates(self) -> dict[int, Line]:
         """Return fills per second by distance up to each instant up to which states of orders are enough to predict."""
         calibrator, start_us = self.calibrator, self.calibrator.start_us
         known = [us for us, rows in calibrator.states.items() if rows.fills >= STATES_FILLS]
-        made = {us: partial(lambda us: pooled_rates(calibrator.points(start_us, us)), us) for us in known}
-        found = {us: self.memory(f"rates until {us}", make) for us, make in made.items()}
+        rates = {us: partial(lambda us: pooled_rates(calibrator.points(start_us, us)), us) for us in known}
+        found = {us: self.memory(f"rates until {us}", make) for us, make in rates.items()}
         return {us: tuple((delta, rate) for delta, rate in rates) for us, rates in found.items() if rates}
-
-    def _level(self, points: Points, line: Line, until_us: int, span: tuple[int, int]) -> float | None:
-        """Return how many times as many fills a window has as the states up to an instant expect."""
-        return self._levels.level(points, line, (until_us, self.calibrator.states[until_us]), span)
 
     @cached_property
     def _levels(self) -> StateLevels:
         return StateLevels(self.calibrator.tapes, self.calibrator.recent_s or 0.0)
 
-    def _as_json(
+    def _one(
         self,
         shared: tuple[Callable[[int, int], Points], WindowMoves, dict[int, Line]],
         span: tuple[int, int],
         lead: "Lead | None",
-    ) -> dict[str, Any]:
-        """Return a window's fit as JSON holds it; of one that keeps the curve of *lead*, its level alone."""
+    ) -> WindowFit:
+        """Return a window's fit, at the curve of *lead* where there is one."""
         (points, moves, known), calibrator, plan = shared, self.calibrator, self.plan
         until_us = max((us for us in known if us <= span[1]), default=None)
         plain = self.fit or calibrator.fit_window
-        level: float | None = None
+        curve: tuple[Line, float] | None = None
 
         def fit(points: Points) -> PoissonFit:
-            nonlocal level
+            nonlocal curve
             found = plain(points)
             if lead is None or not found.usable or not lead.line:
                 return with_curve(found, points, None if lead is None else lead.fit)
-            level = level_of(points, lead.line)
-            return found
+            curve = lead.line, level_of(points, lead.line)
+            return replace(found, shape=lead.shape)
 
         own = WindowFitter(points, fit, plan, calibrator.length_s).one(*span)
-        predicted = own.ahead.interval if own.ahead else predictive_ci95(points(*span), 60 * plan.step_min)
-        rates = {name: getattr(own, name) for name in ("A", "k", "se_k", "se_logA")}
-        beside = {
-            "sigma_ticks": calibrator.sigma_ticks(*span),
-            "predicted": predicted,
-            "moves": moves.between(*span),
-            "measured": pooled_rates(points(*span)) if calibrator.config.fills else (),
-            "states_until_us": until_us,
-            "states_level": None if until_us is None else self._level(points(*span), known[until_us], until_us, span),
-        }
-        return {**rates, **beside, "level": level, "fit": own.fit.to_json(brief=True)}
+        return replace(
+            own,
+            sigma_ticks=calibrator.sigma_ticks(*span),
+            predicted=own.ahead.interval if own.ahead else predictive_ci95(points(*span), 60 * plan.step_min),
+            moves=moves.between(*span),
+            measured=pooled_rates(points(*span)) if calibrator.config.fills else (),
+            states_until_us=until_us,
+            states_level=None
+            if until_us is None
+            else self._levels.level(points(*span), known[until_us], (until_us, calibrator.states[until_us]), span),
+            curve=curve,
+        )
+
+
+def _as_json(own: WindowFit) -> dict[str, Any]:
+    """Return what a checkpoint holds of a window's fit; of one that keeps the curve of another window, its level."""
+    kept = {name: getattr(own, name) for name in KEPT}
+    return {**kept, "level": own.curve and own.curve[1], "fit": own.fit}
 
 
 def _from_json(kept: dict[str, Any], lead: Lead | None) -> WindowFit:
-    fit = PoissonFit.from_json(kept["fit"], "the fit of a window")
-    curve = None
-    if lead is not None and kept["level"] is not None:
-        fit = replace(fit, shape=lead.fit.shape and replace(lead.fit.shape, parameters={}))
-        curve = lead.line, kept["level"]
+    """Return the fit that `_as_json` has described, after the window *lead*."""
     return WindowFit(
-        **{
-            name: kept[name] for name in ("A", "k", "se_k", "se_logA", "sigma_ticks", "states_until_us", "states_level")
-        },
-        fit=fit,
-        curve=curve,
-        predicted=kept["predicted"] and tuple(kept["predicted"]),
-        moves=tuple(map(tuple, kept["moves"])),
-        measured=tuple(map(tuple, kept["measured"])),
+        **{name: kept[name] for name in KEPT}
+        | {"predicted": kept["predicted"] and tuple(kept["predicted"])}
+        | {name: tuple(map(tuple, kept[name])) for name in ("moves", "measured")},
+        fit=PoissonFit.from_json(kept["fit"], "the fit of a window"),
+        curve=None if lead is None or kept["level"] is None else (lead.line, kept["level"]),
     )
 
 

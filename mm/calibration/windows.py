@@ -7,9 +7,8 @@ state that moves, from everything so far).
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from math import sqrt
 from typing import TYPE_CHECKING, Self
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
-from mm.calibration.state_space import RateForecast, forecast
+from mm.calibration.state_space import RateForecast, forecast, gain_of
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 
@@ -215,11 +214,6 @@ class WindowFitter:
     plan: WindowPlan
     length_s: Callable[[int, int], float] | None = None
 
-    def all(self, windows: Iterable[Window]) -> list[WindowFit]:
-        """Return the fit of each window; windows of one training stretch share it."""
-        one = cache(self.one)
-        return [one(window.train_start_us, window.train_end_us) for window in windows]
-
     def one(self, start_us: int, end_us: int) -> WindowFit:
         """Return the fit of the training window ``[start_us, end_us)``."""
         points = self.points(start_us, end_us)
@@ -261,9 +255,8 @@ def _pooled(points: Points, weights: "Floats", fit: "Callable[[Points], PoissonF
     if found.k is None or found.se_k is None:
         return WindowFit.of(found)
     near, far = points.delta_ticks, points.delta_ticks + points.width_ticks
-    gain, steepness = np.exp(-found.k * near), near * np.exp(-found.k * near)
-    cells = np.isfinite(far)
-    gain[cells] -= np.exp(-found.k * far[cells])
+    gain, cells = gain_of(near, far, found.k), np.isfinite(far)
+    steepness = near * np.exp(-found.k * near)
     steepness[cells] -= far[cells] * np.exp(-found.k * far[cells])
     fills, waited = _total(weights, points.fills), _total(weights * points.exposure_s, gain)
     pivot = _total(weights * points.exposure_s, steepness) / waited

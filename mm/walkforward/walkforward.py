@@ -24,8 +24,6 @@ from mm.walkforward.window_shapes import ShapesShown, WindowShape
 from mm.whole_file import whole_file
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from mm.backtest.result import Result
     from mm.backtest.rules import Rules
     from mm.tape.tape import Tape
@@ -118,7 +116,7 @@ def study(
     calibrator: Calibrator,
     plan: WindowPlan,
     fallback: Fallback | None = None,
-    memory: Memory = lambda _, make: make(),
+    memory: Memory = lambda _, make, *__: make(),
     step: Callable[[int], None] | None = None,
 ) -> Study:
     """Fit every window in every mode, and test each segment on the data that follows.
@@ -194,11 +192,6 @@ def _waits(
     return {side: tuple(waits(calibrator.marks[day], side, span, used) for day, *span in parts) for side in (1, -1)}
 
 
-def _of_numpy(value: "np.generic") -> Any:
-    """Convert a number of numpy to one of Python."""
-    return value.item()
-
-
 class Checkpoint:
     """Computed values of a run by name, on disk: a run that continues after a kill does not compute them again.
 
@@ -224,13 +217,28 @@ class Checkpoint:
         self._file = self._path.open("ab")
         weakref.finalize(self, self._file.close)
 
-    def value(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return the value of *name*, computed by *make* if there is none yet."""
+    def value(
+        self,
+        name: str,
+        make: Callable[[], Any],
+        keep: Callable[[Any], Any] | None = None,
+        read: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        """Return the value of *name*, computed by *make* if there is none yet.
+
+        *keep* returns what is written as JSON, by default the value itself; *read* returns the value of what was
+        written. A new value is returned as it is if there is a *read*, else as read back.
+        """
         if name not in self._values:
-            self._values[name] = value = msgspec.Raw(msgspec.json.encode(make(), enc_hook=_of_numpy))
+            made = make()
+            kept = keep(made) if keep else made
+            self._values[name] = value = msgspec.Raw(msgspec.json.encode(kept, enc_hook=lambda one: one.item()))
             self._file.write(msgspec.json.encode([name, value]) + b"\n")
             self._file.flush()  # it survives a kill of this process
-        return msgspec.json.decode(self._values[name])
+            if read is not None:
+                return made
+        found = msgspec.json.decode(self._values[name])
+        return read(found) if read else found
 
     def played(self, name: str, play: Callable[[], Played]) -> Played:
         """Return the run of simulated orders of *name*, computed by *play* if there is none yet."""

@@ -129,3 +129,19 @@ def test_a_line_is_that_of_the_engine():
     places = np.array([-1.0, 0.5, 1.0, 2.0, 4.0, 5.0, 9.0])
     assert rates_on(line, places) == pytest.approx([engine.at(0, 1, one) for one in places.tolist()], rel=1e-12)
     assert rates_on(line, np.array([np.inf])).tolist() == [0.0]
+
+
+def test_windows_of_one_training_stretch_share_its_fit():
+    """Every window of a static schedule is trained on the first stretch, which is fitted once."""
+    found, fitted = calibrator(), []
+
+    def fit(points):
+        fitted.append(points)
+        return found.fit_window(points)
+
+    plan = WindowPlan(**PLAN, mode="static")
+    windows = plan.over(found.days)
+    fits = list(WindowFits(found, plan, fit=fit).each(windows))
+    assert len(fitted) == 1
+    assert len(fits) == len(windows) > 3
+    assert all(one is fits[0] for one in fits)

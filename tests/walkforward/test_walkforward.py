@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -19,6 +20,7 @@ from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.exposure import RestingOrders
 from mm.calibration.schedule import build_schedule, intensity_of
 from mm.calibration.simulated_runs import Played
+from mm.calibration.window_fits import _as_json
 from mm.calibration.windows import MODES, WindowPlan
 from mm.dayfolder.layout import DayFolder
 from mm.errors import FitError, Mismatch, UsageError
@@ -161,10 +163,12 @@ def test_what_is_known_is_not_fitted_again(tmp_path, days, monkeypatch, method, 
     monkeypatch.setattr("mm.calibration.simulated_runs._backtested", lambda *_: never())
     again = Checkpoint(tmp_path)
     second = study(Calibrator(days[:1], config, keep=again.played), plan, memory=again.value)
+    kept = msgspec.json.encode(list(map(_as_json, first.fits)))  # whole numbers and others apart
     for number, one in enumerate((first, second, plain)):
         path = tmp_path / f"{number}.csv"
         write_window_metrics(path, one)
-        assert one.schedule == first.schedule
+        assert (one.schedule, one.fits) == (first.schedule, first.fits)
+        assert msgspec.json.encode(list(map(_as_json, one.fits))) == kept
         assert path.read_bytes() == (tmp_path / "0.csv").read_bytes()
         assert out_of_sample(one) == out_of_sample(first)
 

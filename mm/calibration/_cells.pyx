@@ -211,18 +211,24 @@ def cell_rows(
         sides: Each side with what `block_cells` returns of it.
         second: µs of one.
     """
-    cdef Py_ssize_t row = 0, block, column, rows = 0
+    cdef Py_ssize_t row = 0, block, column, rows = 0, full = 0
     cdef int8_t sign
     cdef const double[:, ::1] exposed, hit
+    last_row = np.zeros(columns.width, np.int64)
+    cdef int64_t[::1] last = last_row, index = np.zeros(columns.width, np.int64)
     for _, exposed, hit in sides:
         if not exposed.shape[0] == hit.shape[0] or not exposed.shape[1] == hit.shape[1] == columns.width:
             raise ValueError("cells: blocks or columns of unequal number")
         for block in range(exposed.shape[0]):
             for column in range(columns.width):
                 rows += exposed[block, column] != 0
+                index[column] |= exposed[block, column] != 0
+    for column in range(columns.width):
+        if index[column]:
+            index[column], full = full, full + 1
     table = (*(np.empty(rows) for _ in range(4)), np.empty(rows, np.int8), np.empty(rows, np.int64))
-    last_row, place = np.full(columns.width, -1, np.int64), np.empty(rows, np.int64)
-    cdef int64_t[::1] last = last_row, in_column = place
+    place = np.empty(rows, np.int64)
+    cdef int64_t[::1] group = place
     cdef double[::1] delta = table[0], width = table[1], exposure_s = table[2], fills = table[3]
     cdef int8_t[::1] side = table[4]
     cdef int64_t[::1] blocked = table[5]
@@ -233,10 +239,9 @@ def cell_rows(
                     delta[row], width[row] = columns.delta_ticks[column], columns.width_ticks[column]
                     exposure_s[row] = exposed[block, column] / second
                     fills[row], side[row], blocked[row] = hit[block, column], sign, block
-                    last[column], in_column[row] = row, column
+                    last[index[column]], group[row] = row, index[column]
                     row += 1
-    seen = last_row >= 0
-    return (*table, (last_row[seen], (np.cumsum(seen) - 1)[place]))
+    return (*table, (last_row[:full], place))
 
 
 def reach_steps(

@@ -7,7 +7,7 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.config import Day, Market, Models, OrdersFile, Sensitivity
-from mm.cli.frame import runner
+from mm.cli.frame import runner, uncollected
 from mm.commands.backtest import play
 from mm.errors import FitError
 from mm.runs.run import Run
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 SCHEDULE = "poisson_schedule.json"
 METRICS = "window_metrics.csv"
 DAYS_HELD = 3  # in memory at once: a training window and its segment need no more, if days are not shorter than it
-
 
 STUDY = (Day, Market, Calibration, Fit, Windows, Execution, Account, Models)
 
@@ -134,9 +133,9 @@ def study_days(
         plan: Windows and mode.
         fallback: What stands in for a window without a usable fit.
     """
-    from mm.calibration.calibrator import Calibrator
-    from mm.walkforward.walkforward import Checkpoint, study
-
+    with uncollected():
+        from mm.calibration.calibrator import Calibrator
+        from mm.walkforward.walkforward import Checkpoint, study
     known = Checkpoint(run.checkpoint())
     if known.found:
         run.log.info("windows_known", fits=known.found)

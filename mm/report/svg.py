@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,15 +47,15 @@ class Plot:
     x: tuple[float, float]
     y: tuple[float, float]
 
-    def across(self, values: "Floats | float") -> "Floats":
+    def across(self, values: "Floats | float") -> Any:
         """Return where *values* lie from left to right."""
         low, high = self.x
-        return np.asarray(LEFT + (np.asarray(values) - low) / (high - low) * (self.width - LEFT - RIGHT))
+        return LEFT + (values - low) / (high - low) * (self.width - LEFT - RIGHT)
 
-    def up(self, values: "Floats | float") -> "Floats":
+    def up(self, values: "Floats | float") -> Any:
         """Return where *values* lie from top to bottom."""
         low, high = self.y
-        return np.asarray(self.height - BOTTOM - (np.asarray(values) - low) / (high - low) * self.depth)
+        return self.height - BOTTOM - (values - low) / (high - low) * self.depth
 
     @property
     def depth(self) -> int:
@@ -127,7 +127,8 @@ class Plot:
 
         What lies outside the plot is drawn at its edge, its point pale.
         """
-        at, (middle, low, high) = float(self.across(x)), self.up(np.clip((y, *ends), *self.y)).tolist()
+        at, (bottom, top) = float(self.across(x)), self.y
+        middle, low, high = (float(self.up(min(max(value, bottom), top))) for value in (y, *ends))
         kind += "" if self.y[0] <= y <= self.y[1] else " beyond"
         return (
             f'<g class="{kind}"><title>{escape(title)}</title><path d="M{at:.1f} {low:.1f}V{high:.1f}"/>'

@@ -1,5 +1,6 @@
 """The page of a walk-forward, and of a schedule: what was fitted, how it did on unseen data, what it earned."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -40,6 +41,7 @@ from mm.report.shape_cards import shapes_card
 from mm.report.svg import NORMAL_95
 from mm.report.timeline import script, timeline
 from mm.walkforward.out_of_sample import SegmentRows, read_segments
+from mm.walkforward.unseen import RATIO
 from mm.walkforward.window_shapes import FILE, WindowShape
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def page(
         BrokenFile: If a file of the run cannot be read.
     """
     about = about or About()
-    schedule, unseen = _content(folder / SCHEDULE), _content(folder / UNSEEN)
+    schedule, unseen = _content(folder / SCHEDULE, "segments"), _content(folder / UNSEEN)
     rows = read_segments(folder / METRICS)
     traded = (folder / BACKTEST).is_dir()
     kind = "walk-forward" if traded else "schedule"
@@ -96,12 +98,12 @@ def page(
     return document(f"{title} · {kind}", [*body, origin(about)], script() if len(rows) else "")
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _content(path: Path, unread: str = "") -> dict[str, Any]:
     try:
-        found: dict[str, Any] = msgspec.json.decode(path.read_bytes())
+        parts = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
+        return {name: msgspec.json.decode(part) for name, part in parts.items() if name != unread}
     except (OSError, ValueError) as error:
         raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error
-    return found
 
 
 def _shapes(path: Path) -> list[WindowShape]:
@@ -261,23 +263,20 @@ def _median(rows: SegmentRows, name: str) -> float | None:
 def _table(rows: SegmentRows, over: Course | None) -> str:
     pnl = None if over is None else earned(over, rows)
     head = ["from", "source", "A", "k", "fills in training", "fills", "expected", "ratio", "95 %"]
+    names = ("start_us", "A", "k", "n_fills", "test_fills", "test_expected", *(f"test_{one}" for one in RATIO))
+    columns = (rows.numbers[name].tolist() for name in names)
     cells = []
-    for i in range(len(rows)):
-        one = {name: float(column[i]) for name, column in rows.numbers.items()}
-        ends = (
-            "–"
-            if np.isnan(one["test_ratio_low"])
-            else f"{number(one['test_ratio_low'], 3)} to " + number(one["test_ratio_high"], 3)
-        )
+    for i, (start_us, A, k, trained, fills, expected, ratio, low, high) in enumerate(zip(*columns, strict=True)):
         row = [
-            minute(int(one["start_us"])),
+            minute(int(start_us)),
             escape(rows.words["source"][i]),
-            *(number(one[name]) for name in ("A", "k")),
-            short(one["n_fills"]) if not np.isnan(one["n_fills"]) else "–",
-            number(one["test_fills"]),
-            number(one["test_expected"]),
-            number(one["test_ratio"], 3),
-            ends,
+            number(A),
+            number(k),
+            "–" if math.isnan(trained) else short(trained),
+            number(fills),
+            number(expected),
+            number(ratio, 3),
+            "–" if math.isnan(low) else f"{number(low, 3)} to {number(high, 3)}",
         ]
         cells.append([*row, signed(float(pnl[i]), 3)] if pnl is not None else row)
     hint = "Names and more columns are those of window_metrics.csv."

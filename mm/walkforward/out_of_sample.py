@@ -7,6 +7,7 @@ import csv
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,20 +168,18 @@ def write_window_metrics(path: Path, study: Study) -> int:
     """Write one row per segment, and return their number; a cell without a value is empty."""
     rows = list(_rows(study))
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
     return len(rows)
 
 
-def _rows(study: Study) -> Iterator[dict[str, Any]]:
+def _rows(study: Study) -> Iterator[list[Any]]:
     ends = _ends(study.tests)
     for segment, own, tested, interval in zip(study.schedule.segments, study.fits, study.tests, ends, strict=True):
         row = {name: getattr(segment, name) for name in SEGMENT_FIELDS}
         row |= {"start": iso(segment.start_us), "usable": "true" if segment.usable else "false"}
         row |= _trained(own) | _tested(tested, study.schedule.mode, interval) | _waits(tested)
         row |= dict(zip(CURVE[1:], tested.curve or (None, None), strict=True))
-        yield {name: "" if row[name] is None else row[name] for name in COLUMNS}
+        yield [row[name] for name in COLUMNS]
 
 
 def _ends(tests: tuple[Tested, ...]) -> Iterator[Ends]:
@@ -253,14 +252,15 @@ def read_segments(path: Path) -> SegmentRows:
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            table = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (*(table.fieldnames or ()), *NEWER)]
-            if missing:
-                raise BrokenFile(f"{path}: no column {', '.join(missing)}; make the run again")
-            rows = list(table)
-        return SegmentRows(
-            {name: np.array([float(row.get(name) or "nan") for row in rows]) for name in COLUMNS if name not in WORDS},
-            {name: [row.get(name) or "" for row in rows] for name in WORDS},
-        )
+            header, *rows = [row for row in csv.reader(file) if row] or [[]]
+        missing = [name for name in COLUMNS if name not in (*header, *NEWER)]
+        if missing:
+            raise BrokenFile(f"{path}: no column {', '.join(missing)}; make the run again")
+        columns = dict(zip(header, zip_longest(*rows, fillvalue=""), strict=False))
+        texts = {name: list(columns.get(name, [""] * len(rows))) for name in COLUMNS}
+        numbers = {
+            name: np.array([float(one or "nan") for one in texts[name]]) for name in COLUMNS if name not in WORDS
+        }
+        return SegmentRows(numbers, {name: texts[name] for name in WORDS})
     except (OSError, UnicodeDecodeError, csv.Error, ValueError, TypeError) as error:
         raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error

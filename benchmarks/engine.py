@@ -87,8 +87,9 @@ def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> N
     def play(one: "Tape", fills: object) -> "Callable[[], Journal]":
         return partial(played, one, fills, rules, float(k))
 
-    assert tape.best  # from now on it is kept, and so is the index of levels
+    assert tape.best  # from now on it is kept, and so are the index of levels and the rows of books
     assert tape.levels
+    assert tape.book_rows
     loads = [seconds(opening) for _ in range(REPEATS)]
     day = [seconds(play(opening(), trade_cross())) for _ in range(REPEATS)]
     counters, orders, fills = _tables(play(tape, trade_cross())())

@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from mm.instrument import Instrument
+from mm.tape.book_rows import book_rows
 from mm.tape.feed import exchange_prices
 from mm.tape.level_changes import level_changes
 from mm.tape.tape import Tape, TapeMeta
@@ -141,5 +142,7 @@ def stamped(tape, late, ahead_us):
 
 
 def with_best(tape):
-    """Return *tape* with its best prices, the changes of its levels, and its best prices in the exchange's order."""
-    return tape.with_best(partial(project, tape), partial(level_changes, tape), exchange_prices)
+    """Return *tape* with its best prices, likewise in the exchange's order, the changes of its levels, and its rows."""
+    return tape.with_best(
+        partial(project, tape), partial(level_changes, tape), exchange_prices, partial(book_rows, tape)
+    )

@@ -16,6 +16,7 @@ from mm.backtest.journal import Journal
 from mm.backtest.live_feed import FeedEvent
 from mm.backtest.quotes.base import QuoteModel
 from mm.backtest.rules import Rules
+from mm.tape.book_rows import BookRows
 from mm.tape.feed import ExchangePrices, Feed
 from mm.tape.level_changes import LevelIndex
 from mm.tape.tape import Tape
@@ -36,8 +37,8 @@ class Engine:
     def needs_depth(self) -> bool:
         """Whether a model reads more of the book than the best prices and their lots."""
     @property
-    def follows_levels(self) -> bool:
-        """Whether best prices, trades and the changes of each level are sufficient for the models."""
+    def beside(self) -> tuple[str, ...]:
+        """What the models need beside best prices and trades, as attributes of a tape; empty if they need more."""
     @property
     def decisions(self) -> int:
         """Number of requotes recorded since the journal was last handed over."""
@@ -68,6 +69,7 @@ class Engine:
         feed: Feed | None,
         levels: LevelIndex | None = None,
         ahead: ExchangePrices | None = None,
+        rows: BookRows | None = None,
     ) -> None:
         """Attach *tape* to be played next; it has passed ``Tape.check``.
 
@@ -76,8 +78,9 @@ class Engine:
             lo_ticks, hi_ticks: Price range that its book should store densely.
             joins: Whether its book continues that of the last tape; else a GAP is inserted.
             feed: The tape in the exchange's order (``mm.tape.feed.Feed``), or None for the order of receipt.
-            levels: The changes of each level of the whole tape, if *tape* is its best prices and `follows_levels`.
+            levels: The changes of each level of the whole tape, if *tape* is its best prices; see `beside`.
             ahead: The best prices in the exchange's order, if *tape* is its best prices and there is a *feed*.
+            rows: The rows of its books, likewise.
         """
     def feed(self, events: Iterable[FeedEvent]) -> None:
         """Play *events*, one or many, and before each our due actions; none is played if one is rejected.

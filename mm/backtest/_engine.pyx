@@ -19,15 +19,15 @@ from mm.backtest._order_manager cimport (
 )
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
 from mm.backtest._paper_venue cimport (
-    ALWAYS, PaperVenue, hits, is_plain, leap, matters, move, move_reaches, nearest, show_levels, take_columns, take_moves,
-    take_tops, unreached,
+    ALWAYS, PaperVenue, centre_book, find_last_print, hits, is_plain, leap, matters, move, move_reaches, nearest, show_levels,
+    take_columns, take_fed, take_moves, take_rows, take_tops, unreached,
 )
 from mm.backtest._records cimport Table, handed, handed_log
 from mm.backtest._venue cimport Touch
 from mm.backtest.fills.base cimport BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Trade
 from mm.backtest.quotes.base cimport QuoteModel
 from mm.signals.signal_set cimport SignalSet
-from mm.tape._book cimport Book, book_move, book_open
+from mm.tape._book cimport book_move, book_open
 from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
 
 from typing import TYPE_CHECKING
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mm.backtest.live_feed import FeedEvent
+    from mm.tape.book_rows import BookRows
     from mm.tape.feed import ExchangePrices, Feed
     from mm.tape.level_changes import LevelIndex
     from mm.tape.tape import Tape
 
 
-cdef int64_t MARGIN_TICKS = 1 << 20     # range beyond the best prices that a fed book stores densely
 cdef int64_t MANY_EVENTS = 1 << 12      # number from which old ones are removed
 
 
@@ -100,10 +100,14 @@ cdef class Engine:
         return whole or self.manager.decides or self.signalled
 
     @property
-    def follows_levels(self) -> bool:
-        """Whether best prices, trades and the changes of each level are sufficient for the models."""
-        deeper = self.quotes.looks == WHOLE_BOOK or self.quotes.needs_own_orders or self.manager.decides
-        return self.fills.by_levels and not deeper and not self.signalled and not self.venue.signalled
+    def beside(self) -> tuple[str, ...]:
+        """What the models need beside best prices and trades, as attributes of a tape; empty if they need more."""
+        if self.manager.decides or self.signalled or self.venue.signalled:
+            return ()
+        if self.quotes.looks < WHOLE_BOOK:
+            return ("levels",) if self.fills.by_levels and not self.quotes.needs_own_orders else ()
+        # Orders that take may rest at prices that cross the book: each of its changes is then a chance to fill.
+        return ("book_rows",) if self.fills.looks == BEST_PRICES and not self.fills.needs_book else ()
 
     @property
     def decisions(self) -> int:
@@ -160,6 +164,7 @@ cdef class Engine:
         feed: Feed | None,
         levels: LevelIndex | None = None,
         ahead: ExchangePrices | None = None,
+        rows: BookRows | None = None,
     ) -> None:
         """Attach *tape* to be played next; it has passed ``Tape.check``.
 
@@ -168,8 +173,9 @@ cdef class Engine:
             lo_ticks, hi_ticks: Price range that its book should store densely.
             joins: Whether its book continues that of the last tape; else a GAP is inserted.
             feed: The tape in the exchange's order (``mm.tape.feed.Feed``), or None for the order of receipt.
-            levels: The changes of each level of the whole tape, if *tape* is its best prices and `follows_levels`.
+            levels: The changes of each level of the whole tape, if *tape* is its best prices; see `beside`.
             ahead: The best prices in the exchange's order, if *tape* is its best prices and there is a *feed*.
+            rows: The rows of its books, likewise.
         """
         cdef PaperVenue venue = self.venue
         market = tape if ahead is None else ahead
@@ -184,11 +190,12 @@ cdef class Engine:
         take_columns(venue, market)
         venue.start_us = tape.start_us
         venue.best_only = isinstance(market, BestPrices)
-        venue.on_demand = not (venue.best_only or venue.lagging)
+        take_rows(venue, tape, rows)
         take_tops(venue, tape)
         plain_fills = self.fills.looks == BEST_PRICES or venue.by_levels
         # If the exchange is ahead, the quote model reads the local (delayed) market.
-        venue.on_best_prices = venue.best_only and plain_fills and (self.lags or self.quotes.looks == BEST_PRICES)
+        plain_quotes = self.quotes.looks == BEST_PRICES or self.lags or venue.packed
+        venue.on_best_prices = venue.best_only and plain_fills and plain_quotes
         if venue.best_only:
             take_moves(venue, market)
             if tape.high_ticks:
@@ -224,10 +231,8 @@ cdef class Engine:
             return
         if self.buffer is None:
             self.leave(False, 0, 1)
-            self.venue.by_levels = False
-            self.buffer = buffer
-            self.lags = self.venue.lagging = self.venue.best_only = self.venue.on_best_prices = self.venue.on_demand = False
-            self.venue.start_us = buffer.event_us[0]
+            self.buffer, self.lags = buffer, False
+            take_fed(self.venue, buffer.event_us[0])
             self.begin_events()
         self.point_to(buffer)
         if self.interpreted:
@@ -237,7 +242,7 @@ cdef class Engine:
                 self.play(self.venue, self.manager, NEVER)
         if self.venue.next_event >= MANY_EVENTS:
             self.drop_spent(buffer)
-        self.centre_book()
+        centre_book(self.venue)
 
     cdef int leave(self, bint joins, int64_t lo_ticks, int64_t hi_ticks) except -1:
         """Finish the current events before other ones; open the book, or move it to a price range."""
@@ -314,18 +319,6 @@ cdef class Engine:
             buffer.drop(spent)
             self.venue.drop_events(spent)
             self.venue.events = buffer.events
-        return 0
-
-    cdef int centre_book(self) except -1:
-        """Move the dense range of a fed book to the best prices, not known in advance, when they come near its edge.
-
-        The range affects only speed; levels beyond it are in a short list.
-        """
-        cdef Book* book = &self.venue.book
-        cdef int64_t margin = (book.hi - book.lo) // 8
-        cdef bint near_low = book.lo > 0 and book.best_bid < book.lo + margin
-        if book.best_bid and book.best_ask and (near_low or book.best_ask >= book.hi - margin):
-            book_move(book, max(book.best_bid - MARGIN_TICKS, 0), book.best_ask + MARGIN_TICKS)
         return 0
 
     def advance(self, int64_t until_us) -> None:
@@ -643,7 +636,9 @@ cdef class Engine:
     cdef void note_last_trade(self) noexcept nogil:
         """Set the last print of these events in the view; before their first, the previous one stays."""
         cdef int64_t event = self.local.last_trade_event if self.lags else self.venue.last_trade_event
-        if event >= 0:
+        if self.venue.packed:
+            find_last_print(self.venue, &self.manager.view.last_trade)
+        elif event >= 0:
             self.manager.view.last_trade = print_of(&self.local.received, event)
 
     cdef int show_prints(self, PaperVenue venue, int64_t us) except -1 nogil:

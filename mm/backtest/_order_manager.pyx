@@ -145,6 +145,8 @@ cdef class OrderManager:
         known.mid_lost = False
         volatility_sample(&self.volatility, known.mid2)
         self.view.run_sigma_ticks = volatility_run_sigma(&self.volatility)
+        if not self.quotes.timeless:
+            self.view.sigma_ticks = volatility_sigma(&self.volatility)
         self.next_sample_us += SAMPLE_US
 
     # ------------------------------------------------------------------ quotes
@@ -169,8 +171,6 @@ cdef class OrderManager:
         refused_look(&self.orders.refused[1], top.bid_ticks, top.ask_ticks)
         self.view.top = top[0]
         self.view.top.us = us
-        if not self.quotes.timeless:
-            self.view.sigma_ticks = volatility_sigma(&self.volatility)
         self.view.inventory_lots = self.orders.account.inventory_lots
         self.view.most_lots = self.orders.account.inventory_lots + self.orders.open.lots[1]
         self.view.least_lots = self.orders.account.inventory_lots - self.orders.open.lots[0]

@@ -4,7 +4,7 @@
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from mm.backtest._account cimport wide
-from mm.backtest._happened cimport Happened
+from mm.backtest._happened cimport Happened, happened_before
 from mm.backtest._latency cimport Latency
 from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._order_checks cimport Mean
@@ -14,9 +14,15 @@ from mm.backtest._taking cimport Market, Prints
 from mm.backtest._venue cimport Touch, OrderVenue
 from mm.backtest.fills.base cimport FillModel, Order, Trade
 from mm.signals.signal_set cimport SignalSet
-from mm.tape._book cimport Book, Books, book_catch_up, book_clear, book_store, book_wipe
-from mm.tape._kinds cimport DEPTH
+from mm.tape._book cimport (
+    Book, Books, book_catch_up, book_clear, book_lots_at, book_move, book_store, book_store_packed, book_wipe,
+)
+from mm.tape._kinds cimport DEPTH, KEYFRAME, TRADE
 from mm.tape._memory cimport prefetch
+
+cdef enum:
+    FETCHED = 24            # columns are prefetched this many events ahead
+    MARGIN_TICKS = 1 << 20  # range beyond the best prices that a fed book stores densely
 
 cdef extern from "<stdint.h>":
     const int32_t ALWAYS "INT32_MAX"    # of mm.tape.top_of_book
@@ -74,6 +80,11 @@ cdef class PaperVenue(OrderVenue):
     cdef const int64_t[::1] top_event, top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots
     cdef int64_t next_top, tops, shown_events
     cdef Books books                    # positions of their rows
+    # The same for best prices of a tape, with the rows of its books beside them: events are then those of the tape.
+    cdef bint packed
+    cdef const int64_t[::1] place, book_begin, book_row
+    cdef const uint8_t[::1] book_kind
+    cdef int64_t next_print             # first event that `find_last_print` has not looked at
 
     cdef int draw_latencies(self, object latencies, seed) except -1
     cdef int64_t travel_us(self, int message, int64_t order_id) noexcept nogil
@@ -146,6 +157,13 @@ cdef inline int take_moves(PaperVenue venue, object best) except -1:
     return 0
 
 
+cdef inline int take_fed(PaperVenue venue, int64_t start_us) except -1:
+    """Set no tape: events are fed from an instant on."""
+    venue.by_levels = venue.lagging = venue.best_only = venue.on_best_prices = venue.on_demand = venue.packed = False
+    venue.start_us = start_us
+    return 0
+
+
 cdef inline int take_tops(PaperVenue venue, object tape) except -1:
     """Set the columns of best prices of a whole tape, and the lots at them."""
     venue.top_event, venue.tops = tape.top_event, tape.top_event.shape[0]
@@ -162,19 +180,47 @@ cdef inline void show_top(PaperVenue venue) noexcept nogil:
         venue.book.best_ask, venue.touch.top.ask_lots = venue.top_ask_ticks[at], venue.top_ask_lots[at]
 
 
+cdef inline int take_rows(PaperVenue venue, object best, object rows) except -1:
+    """Set the rows of the books of a tape, beside its best prices; None for none."""
+    venue.packed = rows is not None
+    venue.on_demand = venue.packed or not (venue.best_only or venue.lagging)
+    if venue.packed:
+        venue.place, venue.book_begin, venue.book_kind, venue.book_row = best.place, rows.begin, rows.kind, rows.row
+    return 0
+
+
 cdef inline void clear_book(PaperVenue venue) noexcept nogil:
     """Empty the book."""
+    cdef bint placed = venue.packed and venue.next_event < venue.events
     if venue.on_demand:
         book_wipe(&venue.book)
         venue.touch.top.bid_lots = venue.touch.top.ask_lots = 0
-        venue.shown_events = venue.next_event
+        venue.shown_events = venue.place[venue.next_event] if placed else venue.next_event
     else:
         book_clear(&venue.book)
+
+
+cdef inline int show_packed(PaperVenue venue) except -1 nogil:
+    """Apply the past events likewise from their packed rows, and set the lots at the best prices."""
+    cdef int64_t shown = venue.shown_events, begin = venue.book_begin[shown], event
+    cdef int64_t stop = max(shown, happened_before(&venue.happened, venue.queue.passed_us))
+    prefetch(&venue.book_begin[stop + FETCHED])
+    prefetch(&venue.book_begin[stop + FETCHED + 8])
+    book_store_packed(&venue.book, &venue.book_row[begin], venue.book_begin[stop] - begin)
+    for event in range(shown, stop if venue.taken.used else shown):
+        if venue.book_kind[event] != TRADE and venue.book_kind[event] != KEYFRAME:
+            venue.taken.used = 0
+    venue.shown_events = stop
+    venue.touch.top.bid_lots = book_lots_at(&venue.book, 1, venue.book.best_bid)
+    venue.touch.top.ask_lots = book_lots_at(&venue.book, -1, venue.book.best_ask)
+    return 0
 
 
 cdef inline int show_levels(PaperVenue venue, int64_t stop) except -1 nogil:
     """Apply the events before *stop* to the levels of the book; to be called before reading a level."""
     cdef int64_t shown = venue.shown_events
+    if venue.packed:
+        return show_packed(venue)
     if not venue.on_demand or stop <= shown:
         return 0
     venue.shown_events = stop
@@ -190,6 +236,47 @@ cdef inline int show_event_book(PaperVenue venue, int64_t event) except -1 nogil
         venue.shown_events = event + 1
         book_store(&venue.book, &venue.books, event, event + 1, True)
     return show_levels(venue, event + 1) if venue.reads_levels else 0
+
+
+cdef inline bint unpack(int64_t reach, Trade* print_) noexcept nogil:
+    """Set side, price and lots of a print from its `reach`; return False if one is too large for it, or it is no print."""
+    cdef int64_t ticks = <int32_t> reach
+    print_.side = 1 if ticks > 0 else -1
+    print_.ticks, print_.lots = print_.side * ticks, reach >> 32
+    return ticks != ALWAYS and print_.lots != ALWAYS
+
+
+cdef inline void find_last_print(PaperVenue venue, Trade* last) noexcept nogil:
+    """Set *last* to the last print so far of best prices whose prints are mostly skipped; it stays if there is none."""
+    cdef int64_t event = venue.next_print, found = -1
+    while event < venue.events and venue.event_us[event] <= venue.now_us:
+        if venue.reach[event] and (<int32_t> venue.reach[event] != ALWAYS or venue.kind[event] == TRADE):
+            found = event
+        event += 1
+    venue.next_print = event
+    prefetch(&venue.event_us[event + FETCHED])
+    prefetch(&venue.event_us[event + FETCHED + 8])
+    prefetch(&venue.reach[event + FETCHED])
+    prefetch(&venue.reach[event + FETCHED + 8])
+    prefetch(&venue.event_id[event + FETCHED])
+    prefetch(&venue.event_id[event + FETCHED + 8])
+    if found >= 0 and venue.event_us[found] >= venue.start_us:
+        last.us, last.id = venue.event_us[found], venue.event_id[found]
+        if not unpack(venue.reach[found], last):
+            last[0] = venue.print_at(found, last.us)
+
+
+cdef inline int centre_book(PaperVenue venue) except -1:
+    """Move the dense range of a fed book to the best prices, not known in advance, when they come near its edge.
+
+    The range affects only speed; levels beyond it are in a short list.
+    """
+    cdef Book* book = &venue.book
+    cdef int64_t margin = (book.hi - book.lo) // 8
+    cdef bint near_low = book.lo > 0 and book.best_bid < book.lo + margin
+    if book.best_bid and book.best_ask and (near_low or book.best_ask >= book.hi - margin):
+        book_move(book, max(book.best_bid - MARGIN_TICKS, 0), book.best_ask + MARGIN_TICKS)
+    return 0
 
 
 cdef inline int64_t whole_steps(PaperVenue venue, const Order* order, int64_t lots) noexcept nogil:

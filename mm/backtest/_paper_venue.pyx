@@ -26,7 +26,6 @@ from mm.tape._kinds cimport DEPTH, GAP, TRADE
 from mm.tape._memory cimport prefetch
 
 cdef int64_t SECOND_US = 1000000
-cdef int64_t FETCHED = 16                # a print's row is prefetched this many events ahead
 cdef uint64_t EVERY = ~<uint64_t> 0      # all ranks, as bits
 
 
@@ -243,7 +242,7 @@ cdef class PaperVenue(OrderVenue):
         """Begin with other events: reset all positions in the previous ones."""
         self.next_event = self.first_event = self.second_ago = self.mean.first_event = self.mean.next_event = 0
         self.happened.events = self.happened.count = 0
-        self.next_top = self.shown_events = 0
+        self.next_top = self.shown_events = self.next_print = 0
         if self.on_demand:
             book_span(&self.book)
             self.books.kind, self.books.first_row, self.books.row_side = &self.kind[0], &self.first_row[0], &self.row_side[0]
@@ -299,13 +298,13 @@ cdef class PaperVenue(OrderVenue):
         if self.kind[event] != DEPTH:
             clear_book(self)
             self.set_valid(self.kind[event] != GAP, max(us, self.start_us))
-        if self.on_demand:
-            return show_event_book(self, event)
         if self.on_best_prices:
             if <int32_t> self.reach[event] == ALWAYS:
                 self.book.best_bid, self.book.best_ask = self.move_bid_ticks[self.next_move], self.move_ask_ticks[self.next_move]
                 self.next_move += 1
             return 0
+        if self.on_demand:
+            return show_event_book(self, event)
         row, rows = self.first_row[event], self.first_row[event + 1] - self.first_row[event]
         if rows and self.best_only:
             book_show(&self.book, &self.row_side[row], &self.row_ticks[row], &self.row_lots[row], rows)
@@ -398,21 +397,18 @@ cdef class PaperVenue(OrderVenue):
         `reach` holds the print's price and lots.
         A price or quantity too large for it is stored as ALWAYS: such a print is read from its row.
         """
-        cdef int64_t ticks = <int32_t> self.reach[event], lots = self.reach[event] >> 32
         cdef int filled
         cdef Trade print_
-        if not self.reached_only or ticks == ALWAYS or lots == ALWAYS:
+        if not unpack(self.reach[event], &print_) or not self.reached_only:
             if self.fills.needs_trades:
                 self.on_trade(event, us)
             else:
                 self.show_print(event, us)
             return True
-        print_.us, print_.id, print_.lots = us, -1, lots
-        print_.side = 1 if ticks > 0 else -1
-        print_.ticks = print_.side * ticks
-        self.queue.print_at, self.queue.print_lots = event, lots
+        print_.us, print_.id = us, -1
+        self.queue.print_at, self.queue.print_lots = event, print_.lots
         print_.lots = self.fills.print_lots(&print_)
-        filled = self.match_side(ticks < 0, &print_)
+        filled = self.match_side(print_.side < 0, &print_)
         if self.fills.follows_prints:
             self.show_print(event, us)
             return True

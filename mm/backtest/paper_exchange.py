@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mm.backtest._engine import Engine
 from mm.backtest.fills.base import FillModel, PythonFillModel
@@ -23,6 +23,7 @@ from mm.user_code import raised_inside
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.live_feed import FeedEvent
+    from mm.tape.book_rows import BookRows
     from mm.tape.columns import Payment
     from mm.tape.feed import ExchangePrices
     from mm.tape.level_changes import LevelIndex
@@ -77,14 +78,18 @@ class PaperExchange:
     def _needs_messages(self) -> bool:
         return self.rules.risk is not None and self.rules.risk.feed_stale_us is not None  # every message counts
 
-    def follows_levels(self, tape: "Tape") -> bool:
-        """Return whether the best prices of *tape* together with its level changes (`Tape.levels`) are sufficient."""
-        if not self._engine.follows_levels or self._needs_messages:
-            return False
+    def beside(self, tape: "Tape") -> tuple[str, ...]:
+        """Return what is needed beside the best prices of *tape*, as its attributes: ``levels``, ``book_rows``.
+
+        Empty if these are not sufficient, or not needed.
+        """
+        names = self._engine.beside
+        if self._needs_messages or (self.rules.recorded_feed and "book_rows" in names):  # it reads those received
+            return ()
         played = tape.ahead if self.rules.recorded_feed else tape
-        return played is not None and (
-            len(played) == 0 or played.kind[0] not in (DEPTH, TRADE) or not self._joins(tape)
-        )
+        if played is None or (len(played) and played.kind[0] in (DEPTH, TRADE) and self._joins(tape)):
+            return ()
+        return names
 
     @property
     def decisions(self) -> int:
@@ -126,14 +131,20 @@ class PaperExchange:
         """Return the number of order rows in the journal so far with an action and a reject reason."""
         return self._engine.manager.order_rows(ACTIONS.index(action), REJECT_REASONS.index(reject))
 
-    def attach(self, tape: "Tape", levels: "LevelIndex | None" = None, ahead: "ExchangePrices | None" = None) -> None:
+    def attach(
+        self,
+        tape: "Tape",
+        levels: "LevelIndex | None" = None,
+        ahead: "ExchangePrices | None" = None,
+        book_rows: "BookRows | None" = None,
+    ) -> None:
         """Attach *tape* to be played next; positions, cash, orders and timers carry over.
 
         The unplayed rest of the previous tape is skipped; its book is then not carried over.
 
         Args:
             tape: The tape, or its best prices and trades (`Tape.best`) if the models need no more.
-            levels: The changes of its levels, in addition to its best prices, if `follows_levels`.
+            levels, book_rows: The same of it, in addition to its best prices, where `beside` names them.
             ahead: Its best prices in the exchange's order (`Tape.ahead`), in addition to those as received; a recorded
                 feed needs them, or the whole tape.
 
@@ -153,7 +164,7 @@ class PaperExchange:
                 f"{tape.symbol} {tape.days[0]}: the tape begins at {tape.start_us}, before the last one "
                 f"ended at {ended_us}; give the days in rising order"
             )
-        low, high = (0, 1) if isinstance(tape, BestPrices) else _window(tape)
+        low, high = (0, 1) if isinstance(tape, BestPrices) and book_rows is None else _window(tape)
         joins = self._joins(tape)
         feed = None
         if self.rules.recorded_feed:
@@ -163,7 +174,7 @@ class PaperExchange:
             self.feeds.append(feed)
         if ahead and levels:
             levels = ahead.in_its_order(levels)
-        self._engine.attach(tape, low, high, joins, feed, levels, ahead)
+        self._engine.attach(tape, low, high, joins, feed, levels, ahead, book_rows)
         self._last, self._feeds = tape, False
 
     def _joins(self, tape: "Tape") -> bool:
@@ -286,27 +297,29 @@ class PaperExchange:
         tape: "Tape",
         step: Callable[[int], None] | None = None,
         kill: tuple[int, str] | None = None,
-        levels: "LevelIndex | None" = None,
-        ahead: "ExchangePrices | None" = None,
         *,
         stays: bool = False,
+        **beside: Any,
     ) -> None:
         """Play a whole tape.
 
         Args:
-            tape, levels, ahead: As for `attach`. Their memory is released after every hour played, except for best
-                prices of at most `MANY_EVENTS` events, or with *stays*.
+            tape: As for `attach`. Its memory is released after every hour played, except for best prices of at most
+                `MANY_EVENTS` events, or with *stays*.
             step: Called with the µs of tape played, after every hour of it.
             kill: The instant within the tape at which all trading ends, and the reason; None for none.
             stays: Whether the tape stays mapped (`Tape.staying`).
+            beside: What is kept beside it, by the names of `attach`; memory is released likewise.
         """
         paid_us = self._last.end_us if self._last else tape.start_us - 1  # funding is paid up to here
-        self.attach(tape, levels, ahead)
+        self.attach(tape, **beside)
+        released = [one for name, one in beside.items() if one and name != "ahead"]
         due = deque(self._due(tape, paid_us, kill))
         if self.rules.hours is not None:
             self._turn(opens=self.rules.hours.is_open(tape.start_us))
-        # Best prices are better kept for the next run, and played in one call.
-        us, small = tape.start_us, isinstance(tape, BestPrices) and (stays or len(tape) <= MANY_EVENTS)
+        # Best prices are better kept for the next run, and played in one call; the rows of whole books are many.
+        few = len(tape) <= MANY_EVENTS and "book_rows" not in beside
+        us, small = tape.start_us, isinstance(tape, BestPrices) and (stays or few)
         while us < tape.end_us:
             to_us = tape.end_us if small and not step else min(us + STRIDE_US, tape.end_us)
             while due and due[0][0] <= to_us:
@@ -316,14 +329,14 @@ class PaperExchange:
             self.advance(to_us)
             if not small:
                 tape.let_go(us, to_us)
-                if levels:
-                    levels.let_go()
+                for one in released:
+                    one.let_go()
             if step:
                 step(to_us - us)
             us = to_us
         self.advance(tape.end_us)
-        if levels and not stays:
-            levels.let_go()
+        for one in () if stays else released:
+            one.let_go()
 
     def _due(self, tape: "Tape", paid_us: int, kill: tuple[int, str] | None) -> "list[tuple[int, Callable[[], None]]]":
         """Return the scheduled actions with their instants: funding after *paid_us*, sessions, and *kill*."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.predict.artefact import Artefact
-    from mm.tape.feed import ExchangePrices
-    from mm.tape.level_changes import LevelIndex
 
 
 def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is wanted of it
@@ -69,8 +67,8 @@ def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is 
             first, predictors = one, _predictors(one, quotes, fills)
         days.extend(one.days)
         spans.append((one.start_us, one.end_us))
-        best, levels, ahead = _best_of(one, exchange)
-        exchange.run(best or one, step, levels=levels, ahead=ahead, stays=one.stays)
+        best, beside = _best_of(one, exchange)
+        exchange.run(best or one, step, **beside, stays=one.stays)
         sums += *(one.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(best or one)
         if best is not None:
             passed = [many + of - seen for many, of, seen in zip(passed, one.counted, best.counted, strict=True)]
@@ -91,18 +89,12 @@ def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is 
     return Result(journal, books, kept)
 
 
-def _best_of(tape: Tape, exchange: PaperExchange) -> "tuple[Tape | None, LevelIndex | None, ExchangePrices | None]":
-    """Return the best prices of a tape, the changes of its levels and the exchange's prices, as far as they do."""
-    levels = tape.levels if exchange.follows_levels(tape) else None
-    ahead = None
-    if levels is None and exchange.needs_depth:
-        return None, None, None
-    if exchange.rules.recorded_feed:
-        ahead = tape.ahead
-        if ahead is None:
-            return None, None, None
-    best = tape.best
-    return (best, levels, ahead) if best else (None, None, None)
+def _best_of(tape: Tape, exchange: PaperExchange) -> "tuple[Tape | None, dict[str, Any]]":
+    """Return the best prices of a tape if the models can be played on them, and what they need beside these."""
+    names = exchange.beside(tape) if exchange.needs_depth else ()
+    beside = {name: getattr(tape, name) for name in (*names, *["ahead"] * exchange.rules.recorded_feed)}
+    best = None if None in beside.values() or (exchange.needs_depth and not names) else tape.best
+    return (best, beside) if best else (None, {})
 
 
 def books_of(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> Books:

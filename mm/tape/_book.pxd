@@ -51,8 +51,9 @@ cdef void book_wipe(Book* book) noexcept nogil
 cdef int book_move(Book* book, int64_t lo, int64_t hi) except -1 nogil
 cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil
 cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop, bint framed) except -1 nogil
+cdef int book_store_packed(Book* book, const int64_t* packed, int64_t rows) except -1 nogil
 cdef int book_catch_up(Book* book, const Books* books, int64_t shown, int64_t stop) except -1 nogil
-cdef int64_t book_lots_at(const Book* book, int side, int64_t ticks) noexcept nogil
+cdef int64_t far_lots(const Far* far, int64_t ticks) noexcept nogil
 cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogil
 cdef int window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi) except -1 nogil
 
@@ -77,3 +78,10 @@ cdef inline int book_show(Book* book, const int8_t* side, const int64_t* ticks, 
         else:
             book.best_ask = ticks[row] if lots[row] else 0
     return 0
+
+
+cdef inline int64_t book_lots_at(const Book* book, int side, int64_t ticks) noexcept nogil:
+    """Return the displayed lots at a price, 0 where there is no level."""
+    if book.lo <= ticks < book.hi:
+        return book.bid_lots[ticks - book.lo] if side > 0 else book.ask_lots[ticks - book.lo]
+    return far_lots(&book.far_bid if side > 0 else &book.far_ask, ticks)

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The compiled book and the path of best prices; ``market_data.local_orderbook`` is its plain twin."""
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
@@ -89,6 +89,12 @@ cdef int64_t far_find(const Far* far, int64_t ticks) noexcept nogil:
         if far.ticks[i] == ticks:
             return i
     return -1
+
+
+cdef int64_t far_lots(const Far* far, int64_t ticks) noexcept nogil:
+    """Return the displayed lots at a price outside the window, 0 where there is no level."""
+    cdef int64_t found = far_find(far, ticks)
+    return far.lots[found] if found >= 0 else 0
 
 
 cdef int64_t far_best(const Far* far, int side) noexcept nogil:
@@ -270,6 +276,27 @@ cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop,
     return 0
 
 
+cdef int book_store_packed(Book* book, const int64_t* packed, int64_t rows) except -1 nogil:
+    """Store rows of `mm.tape.book_rows` likewise."""
+    cdef int64_t low = book.bid_floor, high = book.ask_ceil, row, at
+    cdef uint64_t width = max(high - low + 1, 0)
+    cdef int64_t* window[2]
+    window[0], window[1] = book.ask_lots - book.lo, book.bid_lots - book.lo
+    for row in range(0, rows, 8):
+        prefetch(packed + row + 2 * AHEAD)
+    for row in range(rows):
+        at = <uint32_t> packed[row] >> 1
+        if <uint64_t> at - <uint64_t> low >= width:
+            if not book.lo <= at < book.hi:
+                far_put(&book.far_bid if packed[row] & 1 else &book.far_ask, at, packed[row] >> 32)
+                continue
+            low, high = min(low, at), max(high, at)
+            width = high - low + 1
+        window[packed[row] & 1][at] = packed[row] >> 32
+    book.bid_floor, book.ask_ceil = low, high
+    return 0
+
+
 cdef int book_catch_up(Book* book, const Books* books, int64_t shown, int64_t stop) except -1 nogil:
     """Store the rows of the events *shown* to *stop* in such a book; if they are many, from the last KEYFRAME on."""
     cdef int64_t event = stop - 1, best_bid = book.best_bid, best_ask = book.best_ask
@@ -325,17 +352,6 @@ cdef int book_move(Book* book, int64_t lo, int64_t hi) except -1 nogil:
     book_close(book)
     book[0] = moved  # it owns its arrays: nothing is freed twice
     return 0
-
-
-cdef int64_t book_lots_at(const Book* book, int side, int64_t ticks) noexcept nogil:
-    """Return the displayed lots at a price, 0 if there is no level."""
-    cdef const Far* far
-    cdef int64_t found
-    if book.lo <= ticks < book.hi:
-        return book.bid_lots[ticks - book.lo] if side > 0 else book.ask_lots[ticks - book.lo]
-    far = &book.far_bid if side > 0 else &book.far_ask
-    found = far_find(far, ticks)
-    return far.lots[found] if found >= 0 else 0
 
 
 cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogil:

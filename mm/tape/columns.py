@@ -3,7 +3,7 @@
 import mmap
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -68,6 +68,15 @@ class Payment(NamedTuple):
     us: int
     rate_e8: int
     mark_e8: int
+
+
+class Makers(NamedTuple):
+    """What makes or opens what is kept beside a tape, by the tape's attributes; None where nothing does."""
+
+    best: Callable[[], Any] | None = None
+    levels: Callable[[], Any] | None = None
+    ahead: Callable[[Any], Any] | None = None
+    book_rows: Callable[[], Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ from mm.tape.tape import Tape
 from mm.whole_file import VerifiedFiles, clear_unfinished, whole_file
 
 if TYPE_CHECKING:
+    from mm.tape.book_rows import BookRows
     from mm.tape.build import TapeBuilder
     from mm.tape.feed import ExchangePrices
     from mm.tape.level_changes import LevelIndex
@@ -54,7 +55,7 @@ MAKER = "mm.tape.load"
 """The module that imports all code that makes a tape, or its best prices."""
 
 Json = dict[str, Any]
-Kept = TypeVar("Kept", bound="Tape | LevelIndex")
+Kept = TypeVar("Kept", bound="Tape | LevelIndex | BookRows")
 Pieces = Iterable[tuple[str, int, Column]]
 """Parts of columns: the name, the position, and the items from there on; the parts of a column are in order."""
 Shapes = Mapping[str, tuple[Any, int]]
@@ -97,7 +98,7 @@ class KeptTape:
         levels = self._sibling("levels")._read(level_changes.KEPT, partial(level_changes.opened, tape), notes)
         make_best = partial(self._best, tape) if best is None else lambda: best
         make_levels = partial(self._levels, tape) if levels is None else lambda: levels
-        return tape.with_best(make_best, make_levels, partial(self._ahead, tape))
+        return tape.with_best(make_best, make_levels, partial(self._ahead, tape), partial(self._book_rows, tape))
 
     def write(self, columns: Mapping[str, Column], entry: Json) -> None:
         """Write *columns* and *entry* completely or not at all; raises OSError if that is impossible."""
@@ -122,10 +123,10 @@ class KeptTape:
                 raise OSError(EIO, f"what was written cannot be read again: {''.join(notes)}")
             _release(tape)
         tape = replace(tape, meta=replace(tape.meta, cache="miss"))
-        return tape.with_best(partial(self._best, tape), partial(self._levels, tape), partial(self._ahead, tape))
+        return tape.with_best(*(partial(m, tape) for m in (self._best, self._levels, self._ahead, self._book_rows)))
 
     def _sibling(self, what: str = "best") -> "KeptTape":
-        """Return the storage of the tape's best prices, or of the changes of its levels: a file beside its own."""
+        """Return the storage of *what*, by default the best prices of the tape: a file beside its own."""
         return KeptTape(self.path.with_suffix(f".{what}.arrow"), self.key or self.path.stem)
 
     def _best(self, tape: Tape) -> "BestPrices":
@@ -195,6 +196,21 @@ class KeptTape:
         except OSError:  # as for the best prices
             return level_changes.level_changes(tape)
         return place._read(level_changes.KEPT, opened, []) or level_changes.level_changes(tape)
+
+    def _book_rows(self, tape: Tape) -> "BookRows | None":
+        """Open the rows of the books of *tape*; where there are none, make and keep them, if they are small enough."""
+        from mm.tape import book_rows
+
+        place, opened = self._sibling("rows"), partial(book_rows.opened, tape)
+        kept = place._read(book_rows.KEPT, opened, [])
+        if kept or not book_rows.fits(tape):
+            return kept
+        try:
+            with place._unfinished() as path:
+                write_arrow(path, place._keyed({}), book_rows.shapes(tape), book_rows.pieces(tape))
+        except OSError:  # as for the best prices
+            return book_rows.book_rows(tape)
+        return place._read(book_rows.KEPT, opened, []) or book_rows.book_rows(tape)
 
     def _read(self, names: Sequence[str], made: Callable[[Json, Json], Kept], notes: list[str]) -> Kept | None:
         """Map the file, and return what *made* returns for its entry and arrays; None if missing, stale or damaged."""

@@ -26,6 +26,7 @@ from mm.tape.columns import (
     TOP_COLUMNS,
     TRADE,
     Ints,
+    Makers,
     TapeFacts,
     TapeMeta,
     gathered,
@@ -36,6 +37,7 @@ from mm.tape.columns import (
 if TYPE_CHECKING:
     import polars as pl
 
+    from mm.tape.book_rows import BookRows
     from mm.tape.feed import ExchangePrices
     from mm.tape.level_changes import LevelIndex
 
@@ -97,9 +99,7 @@ class Tape(Shown):
     start_us: int
     end_us: int
     meta: TapeMeta = field(default_factory=TapeMeta)
-    _best: Callable[[], "Tape | None"] | None = field(default=None, init=False, repr=False)
-    _levels: Callable[[], "LevelIndex | None"] | None = field(default=None, init=False, repr=False)
-    _ahead: Callable[["Tape"], "ExchangePrices"] | None = field(default=None, init=False, repr=False)
+    _makers: Makers = field(default=Makers(), init=False, repr=False)
     stays: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -142,31 +142,22 @@ class Tape(Shown):
     def __len__(self) -> int:
         return len(self.kind)
 
-    def with_best(
-        self,
-        best: Callable[[], "Tape | None"] | None,
-        levels: Callable[[], "LevelIndex | None"] | None = None,
-        ahead: Callable[["Tape"], "ExchangePrices"] | None = None,
-    ) -> Self:
-        """Return a copy whose best prices and trades come from *best* when needed.
-
-        *levels* returns the changes of its levels, *ahead* the best prices in the exchange's order of it or a window.
-        """
+    def with_best(self, *makers: Callable[..., Any] | None) -> Self:
+        """Return a copy with *makers* of its `best`, `levels`, `ahead` (of it or a window) and `book_rows`."""
         tape = replace(self)
-        for name, made in (("_best", best), ("_levels", levels), ("_ahead", ahead)):
-            object.__setattr__(tape, name, made)
+        object.__setattr__(tape, "_makers", Makers(*makers))
         return tape
 
     def staying(self) -> Self:
         """Return a copy whose memory stays mapped while it is played, because it will be played again."""
-        tape = self.with_best(self._best, self._levels, self._ahead)
+        tape = self.with_best(*self._makers)
         object.__setattr__(tape, "stays", True)
         return tape
 
     def noted(self, notes: Sequence[str]) -> Self:
         """Return a copy with *notes* appended to its warnings."""
         tape = replace(self, meta=replace(self.meta, warnings=(*self.meta.warnings, *notes)))
-        return tape.with_best(self._best, self._levels, self._ahead)
+        return tape.with_best(*self._makers)
 
     @cached_property
     def best(self) -> "Tape | None":
@@ -174,7 +165,7 @@ class Tape(Shown):
 
         A copy made by `dataclasses.replace` has none.
         """
-        return self._best() if self._best else None
+        return self._makers.best() if self._makers.best else None
 
     @cached_property
     def levels(self) -> "LevelIndex | None":
@@ -182,12 +173,17 @@ class Tape(Shown):
 
         Making them costs as much as some plays, so a tape that was made for this run has none, unless it stays mapped.
         """
-        return self._levels() if self._levels and self._pays else None
+        return self._makers.levels() if self._makers.levels and self._pays else None
 
     @cached_property
     def ahead(self) -> "ExchangePrices | None":
         """Its best prices and trades in the exchange's order (`mm.tape.feed`), likewise."""
-        return self._ahead(self) if self._ahead and self._pays else None
+        return self._makers.ahead(self) if self._makers.ahead and self._pays else None
+
+    @cached_property
+    def book_rows(self) -> "BookRows | None":
+        """The rows of its books (`mm.tape.book_rows`), likewise; None also where one is too large for them."""
+        return self._makers.book_rows() if self._makers.book_rows and self._pays else None
 
     @property
     def _pays(self) -> bool:
@@ -341,12 +337,13 @@ class Tape(Shown):
         books = np.flatnonzero((before == SNAPSHOT) | (before == KEYFRAME))
         begin = int(books[-1]) if len(books) else first
         window = self.cut(begin, stop, a_us, b_us)
-        if self._best is None:
+        if self._makers.best is None:
             return window
         return window.with_best(
             lambda: self.best and self.best.part(begin, stop, a_us, b_us),
             lambda: self.levels and self.levels.part(begin),
-            self._ahead,
+            self._makers.ahead,
+            lambda: self.book_rows and self.book_rows.part(begin, stop),
         )
 
     def part(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
@@ -387,12 +384,13 @@ class Tape(Shown):
             step_lots=self.step_lots * times,
             **{name: getattr(self, name) * times for name in lots},
         )
-        if self._best is None:
+        if self._makers.best is None:
             return other
         return other.with_best(
             lambda: self.best and self.best.on_lot(lot_e8),
             lambda: self.levels and self.levels.in_lots(times),
-            self._ahead,
+            self._makers.ahead,
+            lambda: self.book_rows and self.book_rows.in_lots(times),
         )
 
     def check(self) -> None:

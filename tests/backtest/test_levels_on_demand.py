@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_engine import assert_same, drawn
 
 from engine_cases import compiled_fills, read_journal
-from engine_tapes import TEST
+from engine_tapes import TEST, with_best
 from mm.backtest.live_feed import feed_events
 from mm.backtest.models import fixed_spread, trade_cross
 from mm.backtest.paper_exchange import PaperExchange
@@ -80,12 +80,19 @@ def levels_after(tape, us):
 
 
 def both_played(tape, quotes, fills, rules, acts=()):
-    """Play a tape at once, and fed event by event, which stores every row as it comes; return journals and answers."""
-    played = []
-    for fed in (False, True):
-        model = quotes()
+    """Play a tape at once, on its best prices, and fed event by event, which stores every row as it comes.
+
+    Returns:
+        The journal and the answers of each.
+    """
+    played, best = [], with_best(tape).staying()
+    for way in ("at once", "best", "fed"):
+        model, fed = quotes(), way == "fed"
         exchange = PaperExchange(model, fills(), rules)
-        if not fed:
+        names = exchange.beside(best)
+        if way == "best" and names:
+            exchange.attach(best.best, **{name: getattr(best, name) for name in names})
+        elif not fed:
             exchange.attach(tape)
         events = list(feed_events(tape))
         for us, act in acts:
@@ -97,7 +104,9 @@ def both_played(tape, quotes, fills, rules, acts=()):
         if fed:
             exchange.feed(events)
         exchange.advance(tape.end_us)
-        played.append((read_journal(exchange.journal()), getattr(model, "seen", None)))
+        journal = read_journal(exchange.journal())
+        del journal.counters["events"], journal.counters["rows"]  # of best prices there are fewer
+        played.append((journal, getattr(model, "seen", None)))
     return played
 
 
@@ -111,9 +120,10 @@ FILLS = st.sampled_from([("trade_cross", False, 1.0, 0), ("price_cross", 0), ("q
 def test_a_model_reads_the_book_of_its_instant(tape, answers, fills, requote_us):
     """Near and far, after gaps and snapshots; orders that take meet the same levels."""
     rules = dataclasses.replace(RULES, requote_us=requote_us)
-    (ours, seen), (theirs, fed) = both_played(tape, lambda: Reader(answers), lambda: compiled_fills(*fills), rules)
-    assert_same(ours, theirs)
-    assert seen == fed
+    (ours, seen), *others = both_played(tape, lambda: Reader(answers), lambda: compiled_fills(*fills), rules)
+    for theirs, their_seen in others:
+        assert_same(ours, theirs)
+        assert seen == their_seen
     for us, *_, levels, _ in seen:
         book = levels_after(tape, us)
         assert levels == {side: {ticks: book[side].get(ticks, 0) for ticks in levels[side]} for side in (1, -1)}
@@ -142,8 +152,10 @@ def test_orders_by_hand_meet_levels_that_no_model_reads(tape, hands, least):
     rules = dataclasses.replace(RULES, start_cash_e8=40 * lot_e8, min_notional_e8=3 * lot_e8 if least else 0)
     end_us = tape.end_us
     acts = [(min(tape.start_us + us, end_us), act) for us, act in sorted(hands, key=lambda hand: hand[0])]
-    (ours, _), (theirs, _) = both_played(tape, lambda: fixed_spread(delta_ticks=2.5), trade_cross, rules, acts)
-    assert_same(ours, theirs)
+    for quotes in (lambda: fixed_spread(delta_ticks=2.5), lambda: Reader([(MID - 3, MID + 3, "LIMIT_MAKER")])):
+        (ours, _), *others = both_played(tape, quotes, trade_cross, rules, acts)
+        for theirs, _ in others:
+            assert_same(ours, theirs)
 
 
 class Once:
@@ -168,9 +180,11 @@ def test_a_reader_after_many_events_sees_the_whole_book(keyframes):
             events.append((us, "keyframe"))
     tape = Tape.of(TEST, [*events, (7_100, "trade", 1, MID + 1, 1)])
     assert (tape.kind == KEYFRAME).sum() == len(keyframes)
-    model = Once()
-    PaperExchange(model, trade_cross(), dataclasses.replace(RULES, requote_us=6_050)).run(tape)
-    assert len(model.seen) == 2
-    for us, seen in zip((1_000, 7_050), model.seen, strict=True):
-        book = levels_after(tape, us)
-        assert seen == {side: {ticks: book[side].get(ticks, 0) for ticks in seen[side]} for side in (1, -1)}
+    best = with_best(tape).staying()
+    for played, beside in ((tape, {}), (best.best, {"book_rows": best.book_rows})):
+        model = Once()
+        PaperExchange(model, trade_cross(), dataclasses.replace(RULES, requote_us=6_050)).run(played, **beside)
+        assert len(model.seen) == 2
+        for us, seen in zip((1_000, 7_050), model.seen, strict=True):
+            book = levels_after(tape, us)
+            assert seen == {side: {ticks: book[side].get(ticks, 0) for ticks in seen[side]} for side in (1, -1)}

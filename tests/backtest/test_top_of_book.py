@@ -12,7 +12,7 @@ from plain_quotes import compiled
 from test_engine import assert_same, drawn
 
 import engine_draws
-from engine_cases import TABLES, compiled_fills, read_journal
+from engine_cases import TABLES, Following, Scripted, compiled_fills, read_journal
 from engine_tapes import TEST, one_tape, stamped, tapes, travels, with_best
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.journal import ACTIONS
@@ -73,13 +73,14 @@ class Shown:
     def models(self):
         name, params = self.quotes
         makers = {"shallow": Shallow, "simple": compiled, "gated": gated, "avellaneda": avellaneda_stoikov}
+        makers |= {"deep": Scripted, "following": Following}
         noted = []
         return makers[name](**params), compiled_fills(*self.fills, seen=noted), noted
 
-    def played(self, tapes):
+    def played(self, tapes, *, deep=False):
         quotes, fills, noted = self.models()
         exchange = PaperExchange(quotes, fills, self.rules)
-        assert not exchange.needs_depth or exchange.follows_levels(self.tapes[0])
+        assert deep or not exchange.needs_depth or exchange.beside(self.tapes[0])
         journal = read_journal(backtest(tapes, quotes, fills, self.rules).journal)
         return journal, getattr(quotes, "seen", None), noted
 
@@ -164,6 +165,24 @@ def test_best_prices_leave_the_journal_of_the_whole_tape(case):
     ours, our_saw, our_noted = case.played(case.tapes)
     theirs, their_saw, their_noted = case.played([dataclasses.replace(tape) for tape in case.tapes])
     assert all(isinstance(tape.best, BestPrices) for tape in case.tapes)
+    assert_same(ours, theirs)
+    assert ours.counters == theirs.counters
+    assert (our_saw, our_noted) == (their_saw, their_noted)
+
+
+@st.composite
+def deep_cases(draw):
+    """Models that read the levels behind the best prices, follow prints and fills, and take."""
+    quotes = draw(st.sampled_from(["deep", "following"])), {"answers": draw(engine_draws.ANSWERS)}
+    return dataclasses.replace(draw(cases()), quotes=quotes)
+
+
+@drawn(400)
+@given(deep_cases())
+def test_rows_of_books_beside_best_prices_leave_the_journal_of_the_whole_tape(case):
+    """The model sees the same levels, lots, last print and prints; where they do not do, the whole tape is played."""
+    ours, our_saw, our_noted = case.played(case.tapes, deep=True)
+    theirs, their_saw, their_noted = case.played([dataclasses.replace(tape) for tape in case.tapes], deep=True)
     assert_same(ours, theirs)
     assert ours.counters == theirs.counters
     assert (our_saw, our_noted) == (their_saw, their_noted)
@@ -303,6 +322,25 @@ def test_models_in_python_need_it_unless_they_say_or_show_otherwise():
 def test_latencies_by_rate_and_a_lagging_feed_do_not_need_it():
     assert not needs(recorded_feed=True)
     assert not needs(latencies=Latencies.of(np.array([1.0, 2.0]), None, np.array([3.0, 9.0])))
+
+
+@pytest.mark.parametrize(
+    ("changes", "beside"),
+    [
+        ({}, ("book_rows",)),
+        ({"fills": FILL_MODELS["queue_prob_log"]()}, ()),  # its book may fill an order that came to rest across it
+        ({"fills": OnBook()}, ()),
+        ({"recorded_feed": True}, ()),
+        ({"decisions": True}, ()),
+    ],
+)
+def test_models_that_read_the_whole_book_need_its_rows_beside_best_prices(changes, beside):
+    """A recorded feed reads the book that was received; a decision names its last event."""
+    fills, quotes = changes.pop("fills", trade_cross()), Scripted([(0, 0)])
+    tape = with_best(Tape.of(TEST, EVENTS)).staying()
+    exchange = PaperExchange(quotes, fills, dataclasses.replace(ALWAYS_ON, **changes))
+    assert exchange.needs_depth
+    assert exchange.beside(tape) == beside
 
 
 @pytest.mark.parametrize("model", [("trade_cross", False, 1.0, 0), ("queue_risk_averse",)])

@@ -6,6 +6,7 @@ import shutil
 import time
 from dataclasses import replace
 from importlib.machinery import EXTENSION_SUFFIXES
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from mm.backtest.rules import Rules
 from mm.code_identity import code_files
 from mm.dayfolder.manifest import unseal
 from mm.instrument import Instrument
-from mm.tape import feed, keep, level_changes, top_of_book
+from mm.tape import book_rows, feed, keep, level_changes, top_of_book
 from mm.tape.tape import ARRAYS
 from mm.tape.top_of_book import project
 from strategies import START_US, Story, price, qty
@@ -106,6 +107,21 @@ def test_the_changes_of_levels_are_kept_from_the_second_run_on(folder, cache):
     for path in cache.glob("*.levels.arrow"):
         path.unlink()
     assert len(load_day(folder, cache=cache).levels.change) == len(made.change)
+
+
+def test_the_rows_of_books_are_kept_likewise(folder, cache):
+    """In a file that is made again where it is damaged, and not made where a price is too large for it."""
+    assert load_day(folder, cache=cache).book_rows is None
+    made = book_rows.book_rows(load_day(folder))
+    for _ in range(2):
+        opened = load_day(folder, cache=cache).book_rows
+        assert all(np.array_equal(getattr(opened, name), getattr(made, name)) for name in book_rows.KEPT)
+        (path,) = cache.glob("*.rows.arrow")
+        path.write_bytes(path.read_bytes()[:1000])
+    path.unlink()
+    with patch.object(book_rows, "TOO_LARGE", 1):
+        assert load_day(folder, cache=cache).book_rows is None
+    assert not path.exists()
 
 
 def test_the_changes_of_levels_leave_memory_after_a_play_but_for_a_tape_that_stays(folder, cache, monkeypatch):

@@ -1,0 +1,106 @@
+"""The rows of a tape's books in 8 bytes each, for models that read the whole book on best prices and trades alone.
+
+Such a model (`mm.tape.top_of_book`) needs the levels only when it reads them: the rows since its last reading are then
+stored in one pass, which takes as long as the memory that is read for it. These are less than half as long as a
+tape's own, and no trade stands between them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.tape.columns import ROW_COLUMNS, TRADE, Column, Ints, in_pieces, release
+from mm.tape.tape import Tape
+from mm.tape.top_of_book import SPAN
+
+TOO_LARGE = 2**31
+"""Prices in ticks and lots are lower, or a tape has no such rows."""
+KEPT = ("begin", "row")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BookRows:
+    """The rows of the events of a tape, or of a window of one, that are no trades.
+
+    Attributes:
+        begin: Where the rows of each event begin, and where those of the last one end, int64[events + 1]. A KEYFRAME
+            has its rows: stored again they change nothing, and a window may begin with one.
+        kind: The kind of each event, uint8[events].
+        row: int64[rows]; the upper half is the lots now displayed, the lower half twice the price, plus 1 for a bid.
+    """
+
+    begin: Ints
+    kind: NDArray[np.uint8]
+    row: Ints
+
+    def part(self, begin: int, stop: int) -> Self:
+        """Return what is of the events ``begin:stop``."""
+        return replace(self, begin=self.begin[begin : stop + 1], kind=self.kind[begin:stop])
+
+    def in_lots(self, times: int) -> Self | None:
+        """Return them in lots *times* as fine; None if one is too large then."""
+        lots = self.row >> 32
+        if int(lots.max(initial=0)) * times >= TOO_LARGE:
+            return None
+        return replace(self, row=lots * times << 32 | self.row & (2**32 - 1))
+
+    def let_go(self) -> None:
+        """Release the memory of all rows, where they are mapped; it is read again when used."""
+        release(self.row)
+
+    def faults(self) -> Iterator[str]:
+        """Yield a sentence for each invariant that it breaks."""
+        begin, size = self.begin, len(self.kind)
+        if len(begin) != size + 1 or begin[0] or begin[-1] != len(self.row) or (begin[1:] < begin[:-1]).any():
+            yield f"the {len(self.row)} rows of {size} events do not begin one after the other"
+        if any(int(row.min()) < 0 for _, row in in_pieces(self.row)):
+            yield "a row has negative lots"
+
+
+def opened(tape: Tape, _entry: dict[str, int], arrays: dict[str, Any]) -> BookRows:
+    """Return the rows of *tape* from the arrays of a file; they are not checked."""
+    return BookRows(kind=tape.kind, **arrays)
+
+
+def fits(tape: Tape) -> bool:
+    """Return whether all prices and lots of *tape* are small enough."""
+    columns = (tape.row_ticks, tape.row_lots)
+    return all(int(piece.max()) < TOO_LARGE for column in columns for _, piece in in_pieces(column))
+
+
+def shapes(tape: Tape) -> dict[str, tuple[Any, int]]:
+    """Return type and length of each array of *tape*."""
+    rows = int(tape.first_row[-1] - tape.first_row[0]) - int(np.count_nonzero(tape.kind == TRADE))
+    return {"begin": (np.int64, len(tape) + 1), "row": (np.int64, rows)}
+
+
+def pieces(tape: Tape) -> Iterator[tuple[str, int, Column]]:
+    """Yield all arrays of *tape*, a span of events at a time: the name, the position, and the items from there on."""
+    done = 0
+    for first in range(0, len(tape), SPAN):
+        trades = tape.kind[first : first + SPAN] == TRADE
+        first_row = tape.first_row[first : first + len(trades) + 1]
+        rows = slice(int(first_row[0]), int(first_row[-1]))
+        begin = first_row - first_row[0]
+        of_book = np.ones(rows.stop - rows.start, bool)
+        of_book[begin[:-1][trades]] = False
+        yield "begin", first, done + begin[:-1] - (np.cumsum(trades) - trades)
+        side, ticks, lots = (getattr(tape, name)[rows][of_book] for name in ROW_COLUMNS)
+        yield "row", done, lots << 32 | ticks << 1 | (side > 0)
+        done += len(side)
+        for name in ROW_COLUMNS:
+            release(getattr(tape, name)[rows])
+    yield "begin", len(tape), np.array([done])
+
+
+def book_rows(tape: Tape) -> BookRows | None:
+    """Return the rows of *tape*, in memory; None if one is too large."""
+    if not fits(tape):
+        return None
+    arrays = {name: np.empty(size, dtype) for name, (dtype, size) in shapes(tape).items()}
+    for name, at, items in pieces(tape):
+        arrays[name][at : at + len(items)] = items
+    return opened(tape, {}, arrays)

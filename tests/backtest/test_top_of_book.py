@@ -262,6 +262,17 @@ def both():
     return tape, with_best(tape)
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["rows", "whole tape"])
+def test_what_an_order_took_is_displayed_again_after_a_change_far_behind_the_best_prices(whole):
+    """Five lots are taken at 1010, and none at 1110; a level of no best price changes at 1150, and five are there."""
+    events = [EVENTS[0], (1150, "depth", [(95, 1)], []), (1180, "keyframe"), (1390, "trade", 1, 101, 1)]
+    tape = with_best(Tape.of(TEST, events))
+    tape = dataclasses.replace(tape) if whole else tape.staying()
+    buying = Scripted([(-2, None, None, None, "IOC", "LIMIT_MAKER")])
+    played = backtest(tape, buying, trade_cross(), dataclasses.replace(ALWAYS_ON, start_cash_e8=10**12))
+    assert [(row[0], row[3], row[4]) for row in played.journal.fills.tolist()] == [(1010, 101, 5), (1210, 101, 5)]
+
+
 @pytest.mark.parametrize("ask", [103, 101])
 def test_an_order_between_two_days_meets_the_best_prices_of_the_first(ask):
     """It arrives before the second day shows its book, which carries on the first one's."""

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 
 cdef int64_t MANY_EVENTS = 1 << 12      # number from which old ones are removed
+cdef object OWN_AHEAD = frozenset({"own_bid_ahead", "own_ask_ahead"})   # signals of our queue positions at each requote
 
 
 @cython.final
@@ -105,7 +106,8 @@ cdef class Engine:
         if self.manager.decides or self.signalled or self.venue.signalled:
             return ()
         if self.quotes.looks < WHOLE_BOOK:
-            return ("levels",) if self.fills.by_levels and not self.quotes.needs_own_orders else ()
+            ahead = self.quotes.needs_own_orders or not OWN_AHEAD.isdisjoint(self.quotes.signals)
+            return ("levels",) if self.fills.by_levels and not ahead else ()
         # Orders that take may rest at prices that cross the book: each of its changes is then a chance to fill.
         return ("book_rows",) if self.fills.looks == BEST_PRICES and not self.fills.needs_book else ()
 

@@ -114,6 +114,30 @@ def test_a_level_that_changes_between_two_best_prices_changes_behind_an_order_th
     assert [(row[0], row[4]) for row in played.journal.fills.tolist()] == [(1100, 2)]
 
 
+class Ahead:
+    """A model in Python that reads its place in the queue."""
+
+    depth, signals = False, ("own_bid_ahead", "own_ask_ahead")
+
+    def __init__(self):
+        self.seen = []
+
+    def quote(self, view):
+        self.seen.append([view.signal(name) for name in self.signals])
+        return Quotes(98, 102)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["best prices kept", "whole tape"])
+def test_a_model_reads_its_place_in_the_queue_at_each_requote(whole):
+    """It rests behind 4 and 6 lots of 0.00001; those ahead of its bid become one, and are traded."""
+    events = [(1120, "depth", [(98, 1)], []), (1250, "depth", [(97, 1)], []), (1280, "trade", -1, 98, 1)]
+    tape = with_best(Tape.of(TEST, [BOOK, *events, (1290, "depth", [(97, 2)], []), (1310, "trade", 1, 101, 1)]))
+    tape, model = dataclasses.replace(tape) if whole else tape, Ahead()
+    backtest([tape], model, compiled_fills("queue_risk_averse"), RULES)
+    seen = [[lots and round(lots / 1e-5) for lots in pair] for pair in model.seen]
+    assert seen == [[None, None], [4, 6], [1, 6], [0, 6]]
+
+
 @pytest.mark.parametrize("model", [("queue_risk_averse",), ("queue_prob_power", 3.0), ("queue_prob_log",)])
 def test_a_queue_model_is_played_on_best_prices_and_the_changes_of_levels(model):
     """The place in the queue is brought up to date at a print, at a look from outside, and over a day's end."""

@@ -12,6 +12,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from mm.backtest.rules import SIGMA_METHODS
@@ -127,12 +128,12 @@ class Declaration:
         function.__signature__ = self.signature  # type: ignore[attr-defined]
         return function
 
-    @property
+    @cached_property
     def keys(self) -> tuple[Parameter, ...]:
         """Parameters that a user may give in JSON."""
         return tuple(one for one in (*self.parameters, *self.volatility) if not one.by_run)
 
-    @property
+    @cached_property
     def signature(self) -> inspect.Signature:
         """Signature of the constructor."""
         keyword = inspect.Parameter.KEYWORD_ONLY

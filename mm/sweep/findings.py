@@ -331,11 +331,12 @@ def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days
     panel = PnlPanel.of([one.outcome["series"] for one in trials])
     chosen = forward(panel, days_us, rank_by) if panel else None
     columns = [one.number for one in trials]
-    first, second = _halves(panel, columns)
+    both = halves(panel) if panel else ()
+    first, second = (dict(zip(columns, map(_known, half.tolist()), strict=True)) for half in both) if both else ({}, {})
     rows = [_row(one, bias) for one in points]
     place = {one.trial: one.number for one in trials}
     for row in rows:
-        column = place.get(row["digest"])
+        column = place.get(row["digest"], 0)  # of none
         row |= {"sharpe_first_half": first.get(column), "sharpe_second_half": second.get(column)}
     _rank(rows, rank_by)
     content = {
@@ -348,7 +349,7 @@ def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days
         "sharpe_variance": bias.variance,
         "expected_best_sharpe": bias.best,
         "pbo": backtest_overfitting(panel.pnl, BLOCKS if len(trials) <= MANY else FEWER) if panel else None,
-        "halves_rank_correlation": rank_correlation(*halves(panel)) if panel else None,
+        "halves_rank_correlation": rank_correlation(*both) if both else None,
         "walkforward": _as_json(chosen, columns),
         "worst_case": _worst_case(rows, axes, rank_by),
         "best": next((row for row in rows if row["rank"] == 1), None),
@@ -382,13 +383,6 @@ def _rank(rows: list[Row], rank_by: str) -> None:
     rows.sort(key=place)
     for rank, row in enumerate(rows, start=1):
         row["rank"] = rank if row["status"] == "ok" and row[rank_by] is not None else None
-
-
-def _halves(panel: PnlPanel | None, columns: Sequence[int]) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    if panel is None:
-        return {}, {}
-    first, second = ([_known(value) for value in half.tolist()] for half in halves(panel))
-    return dict(zip(columns, first, strict=True)), dict(zip(columns, second, strict=True))
 
 
 def _known(value: float) -> float | None:

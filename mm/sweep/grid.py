@@ -216,7 +216,8 @@ def points_of(axes: Sequence[Axis], base: Setup, unfit: str) -> list[Point]:
         try:
             points.append(_point(number, chosen, base, unfit, known))
         except MMError as error:
-            raise UsageError(f"{FLAG}: the point {_text(chosen)} is invalid: {error}") from error
+            named = " ".join(f"{axis.name}={axis.texts[place]}" for axis, place in chosen)
+            raise UsageError(f"{FLAG}: the point {named} is invalid: {error}") from error
     return points
 
 
@@ -259,7 +260,3 @@ def _of(group: object, values: dict[str, Any]) -> dict[str, Any]:
 
 def _params(own: dict[str, Any], name: str, models: object) -> dict[str, Any]:
     return dict(json.loads(own.get(name, getattr(models, name)) or "{}"))
-
-
-def _text(chosen: Chosen) -> str:
-    return " ".join(f"{axis.name}={axis.texts[place]}" for axis, place in chosen)

@@ -5,7 +5,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,18 @@ def _file(name: str) -> Path | None:
     return Path(spec.origin).resolve() if spec is not None and spec.has_location and spec.origin else None
 
 
+class Encoded(dict[str, Any]):
+    """A JSON object that several files hold: its ``text`` is made once, as nothing changes it."""
+
+    text = cached_property(partial(json.dumps, allow_nan=False))
+
+
+def text_of(content: Mapping[str, Any]) -> str:
+    """Return the text of a JSON object, as ``json.dumps`` has it; an `Encoded` part is not encoded again."""
+    texts = (one.text if isinstance(one, Encoded) else json.dumps(one, allow_nan=False) for one in content.values())
+    return f"{{{', '.join(f'{json.dumps(name)}: {text}' for name, text in zip(content, texts, strict=True))}}}"
+
+
 @dataclass(frozen=True)
 class Store:
     """The kept points of one symbol and its days; each is a JSON file named by its key.
@@ -160,8 +172,7 @@ class Store:
 
     def keep(self, key: str, content: dict[str, Any]) -> None:
         """Keep JSON *content* under *key*, whole or not at all."""
-        text = json.dumps({"schema_version": SCHEMA_VERSION, "key": key, **content}, allow_nan=False)
-        self.write(f"{key}.json", text + "\n")
+        self.write(f"{key}.json", text_of({"schema_version": SCHEMA_VERSION, "key": key, **content}) + "\n")
 
     def write(self, name: str, text: str) -> Path:
         """Write *text* to a file beside the points, whole or not at all, and return its path."""

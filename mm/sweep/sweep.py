@@ -38,7 +38,7 @@ from mm.sweep.findings import (
     find,
 )
 from mm.sweep.grid import Axis, axes_for, points_of
-from mm.sweep.store import Store
+from mm.sweep.store import Store, text_of
 from mm.sweep.work import Work, check, engine, ground
 
 if TYPE_CHECKING:
@@ -143,9 +143,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 def _line(one: Any) -> str:
     outcome = {name: value for name, value in one.outcome.items() if name in ("summary", "error", "traceback")}
     more = {} if one.forwarded is None else {"walkforward": {k: v for k, v in one.forwarded.items() if k != "series"}}
-    return (
-        json.dumps({"point": one.number, **one.texts, "digest": one.trial, **outcome, **more}, allow_nan=False) + "\n"
-    )
+    return text_of({"point": one.number, **one.texts, "digest": one.trial, **outcome, **more}) + "\n"
 
 
 def _series(panel: PnlPanel, columns: Sequence[int]) -> str:

@@ -28,7 +28,7 @@ from mm.sweep.findings import PlayedPoint, SelectionBias
 from mm.sweep.grid import FLAG, Point
 from mm.sweep.objects import Shipment
 from mm.sweep.play import Outcome, Task
-from mm.sweep.store import Code, Store, code_of, trial_of
+from mm.sweep.store import Code, Encoded, Store, code_of, trial_of
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import CalibrationConfig
@@ -134,6 +134,7 @@ class Work:
             job = missing[place]
             found[job.key] = outcome
             if "error" not in outcome:
+                outcome["summary"] = Encoded(outcome["summary"])
                 self._store.keep(*self._content(job))
             self.known += 1
             step(1)

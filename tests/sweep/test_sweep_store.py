@@ -9,7 +9,7 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
 from mm.commands.setup import Setup
 from mm.errors import UsageError
-from mm.sweep.store import Store, code_of, trial_of
+from mm.sweep.store import Encoded, Store, code_of, text_of, trial_of
 
 
 def setup(**knobs: object) -> Setup:
@@ -162,3 +162,14 @@ def test_a_fit_of_hazards_that_was_made_again_is_another_trial(tmp_path):
     fit.write_text("another")
     assert one.files() == [fit]
     assert trial(one) != first
+
+
+def test_a_part_that_several_files_hold_is_encoded_once_and_reads_as_ever():
+    """Their text is that of json.dumps, whatever the names and the order of the parts."""
+    summary = {"pnl_total": -1.5e-9, "days": ["1", None], 'of "two" é': {"a": [1, 2.5, True]}}
+    content = {"key": "k", "summary": Encoded(summary), "é": [0.1], "series": {"pnl": [1e300, None]}}
+    assert text_of(content) == json.dumps({**content, "summary": summary})
+    assert text_of({}) == "{}"
+    assert content["summary"].text is content["summary"].text
+    with pytest.raises(ValueError, match="JSON"):
+        text_of({"summary": {"pnl": float("nan")}})

@@ -51,6 +51,7 @@ def summarise(journal: "Journal", books: "Books", account: AccountSeries | None 
     """
     account = account or ledger(journal.state, books.instrument, books.initial_cash_e8)
     sent = lives(journal)
+    predicted, active = _predicted(journal, books, sent), _activity(journal, sent)  # which read the same tables
     ratios, left_out = _risk(account, books.seed)
     summary = {
         "symbol": books.instrument.symbol,
@@ -59,13 +60,13 @@ def summarise(journal: "Journal", books: "Books", account: AccountSeries | None 
         **basis(books),
         **_pnl(journal, account, books),
         **_spreads(journal, books),
-        **_activity(journal, sent),
+        **active,
         **refused(sent),
         **_inventory(account, books),
         **ratios,
         **risk.daily(account, books.days, books.starts_us, journal.fills[:, 0]),
         **_coverage(journal, books),
-        **_predicted(journal, books, sent),
+        **predicted,
         **scale(books),
         **_optional(books),
         **_limits(journal),

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from mm.backtest import replay
+from mm.backtest._records import free_spares
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
 from mm.backtest.sensitivity import Strategy, with_band
@@ -17,6 +18,7 @@ from mm.commands import assemble
 from mm.errors import UsageError
 from mm.model_maker import ModelMaker, check_names
 from mm.signals.micro_price import MicroPriceFit
+from mm.tape.columns import MANY_EVENTS, trim_heap
 from mm.tape.load import tapes_given
 from mm.tape.tape import Tape
 
@@ -126,7 +128,7 @@ class Backtest:
         """The strategy, with the factories of new models for each play."""
         made = (self.maker.quotes, self.maker.fills)
         quotes, fills = (
-            make if one is None or isinstance(one, str) else partial(_same, one)
+            make if one is None or isinstance(one, str) else partial(lambda same: same, one)
             for one, make in zip((self.quotes, self.fills), made, strict=True)
         )
         intensity = self.maker.intensity if self.intensity is None else self.intensity
@@ -170,13 +172,11 @@ class Backtest:
             result = self.strategy.with_sensitivity(result, step)
         if self.draws:
             play = partial(replay.backtest, self.tapes, rules=self.rules, step=step, keeps_orders=False)
-            drawn = [play(quotes=quotes, fills=fills) for quotes, fills in self.maker.redrawn()]
-            result = with_band(result, drawn)
+            result = with_band(result, [play(quotes=quotes, fills=fills) for quotes, fills in self.maker.redrawn()])
+        if sum(map(len, self.tapes)) > MANY_EVENTS:
+            free_spares()
+            trim_heap()
         return result
-
-
-def _same(model: object) -> object:
-    return model
 
 
 def _with_names(named: Mapping[str, object], settings: Mapping[str, Any]) -> dict[str, Any]:

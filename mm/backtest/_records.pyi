@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+def free_spares() -> None:
+    """Free the memory that is kept for further journals."""
+
 class OrderLog:
     """The order log of a run; calling it returns the table."""
     def __call__(self) -> NDArray[np.int64]:

@@ -76,6 +76,15 @@ cdef void give_back(void* cells) noexcept:
     free(block)
 
 
+def free_spares() -> None:
+    """Free the memory that is kept for further journals."""
+    global spare_cells
+    for i in range(SPARES):
+        free(spares[i])
+        spares[i] = NULL
+    spare_cells = 0
+
+
 cdef int64_t* spare_for(int64_t room) noexcept:
     """Return the smallest spare block of at least *room* and less than four times as many cells; NULL without one."""
     global spare_cells

@@ -304,9 +304,9 @@ class PaperExchange:
         """Play a whole tape.
 
         Args:
-            tape: As for `attach`. Its memory is released after every hour played, except for best prices of at most
-                `MANY_EVENTS` events, or with *stays*.
-            step: Called with the µs of tape played, after every hour of it.
+            tape: As for `attach`. Its memory is released after every hour played, or quarter of an hour where there are
+                more than `MANY_EVENTS` events; not of best prices of fewer, or with *stays*.
+            step: Called with the µs of tape played, as often.
             kill: The instant within the tape at which all trading ends, and the reason; None for none.
             stays: Whether the tape stays mapped (`Tape.staying`).
             beside: What is kept beside it, by the names of `attach`; memory is released likewise.
@@ -318,10 +318,11 @@ class PaperExchange:
         if self.rules.hours is not None:
             self._turn(opens=self.rules.hours.is_open(tape.start_us))
         # Best prices are better kept for the next run, and played in one call; the rows of whole books are many.
-        few = len(tape) <= MANY_EVENTS and "book_rows" not in beside
-        us, small = tape.start_us, isinstance(tape, BestPrices) and (stays or few)
+        few = len(tape) <= MANY_EVENTS
+        us, small = tape.start_us, isinstance(tape, BestPrices) and (stays or few and "book_rows" not in beside)
+        stride_us = STRIDE_US if few else STRIDE_US // 4
         while us < tape.end_us:
-            to_us = tape.end_us if small and not step else min(us + STRIDE_US, tape.end_us)
+            to_us = tape.end_us if small and not step else min(us + stride_us, tape.end_us)
             while due and due[0][0] <= to_us:
                 at_us, act = due.popleft()
                 self.advance(at_us)

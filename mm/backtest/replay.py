@@ -17,6 +17,7 @@ from mm.backtest.result import Result
 from mm.backtest.rules import Rules
 from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
+from mm.tape.columns import release
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ def by_events(tapes: Sequence[Tape], step: Callable[[int], None]) -> Callable[[i
         tape = tapes[number]
         at_us += us
         past = int(np.searchsorted(tape.event_us, tape.start_us + at_us, side="right"))
+        release(tape.event_us)
         if at_us >= tape.end_us - tape.start_us:
             past, after = len(tape), ((number + 1) % len(tapes), 0, 0)
         else:

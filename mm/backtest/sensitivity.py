@@ -22,6 +22,7 @@ from mm.backtest.models import queue_risk_averse, trade_cross
 from mm.backtest.played import strategy_of
 from mm.backtest.replay import backtest
 from mm.backtest.result import Result
+from mm.tape.columns import MANY_EVENTS, trim_heap
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
@@ -75,11 +76,12 @@ class Strategy:
         """Return *base* with every further backtest beside it in its summary, under ``sensitivity``."""
         rows = [_row("base", 1.0, base)]
         for role, fills, rules, factor in self.settings():
+            if sum(map(len, self.tapes)) > MANY_EVENTS:
+                trim_heap()
             rows.append(
                 _row(role, factor, base if fills is None else self._play(fills, rules, step, keeps_orders=False))
             )
-        order = {"optimistic": 0, "base": 1, "pessimistic": 2, "latency": 3}
-        rows.sort(key=lambda row: order[row["role"]])
+        rows.sort(key=lambda row: ("optimistic", "base", "pessimistic", "latency").index(row["role"]))
         return replace(base, books=replace(base.books, sensitivity={"rows": rows}))
 
     def _play(self, fills: object, rules: "Rules", step: Step | None, *, keeps_orders: bool) -> Result:
@@ -118,5 +120,4 @@ def with_band(result: Result, others: Sequence[Result]) -> Result:
 
 
 def _row(role: str, latency: float, result: Result) -> dict[str, Any]:
-    numbers = headline(result.journal, result.books)
-    return {"role": role, "fills": result.books.fill_model, "latency": latency, **numbers}
+    return {"role": role, "fills": result.books.fill_model, "latency": latency} | headline(result.journal, result.books)

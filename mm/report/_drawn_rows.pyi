@@ -70,11 +70,10 @@ def pick_prints(
     row_lots: NDArray[np.int64],
     bought: NDArray[np.int64],
     sold: NDArray[np.int64],
-    done: tuple[int, int],
     begin: int,
     stop: int,
 ) -> tuple[int, int]:
     """Copy instant, ticks and lots of the prints among the events *begin* to *stop*, by the side of their aggressors.
 
-    They go behind the *done* first columns of each result; what is returned is how many there are by then.
+    What is returned is how many of each there are.
     """

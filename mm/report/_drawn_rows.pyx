@@ -289,16 +289,14 @@ def pick_prints(
     const int64_t[::1] row_lots,
     int64_t[:, ::1] bought,
     int64_t[:, ::1] sold,
-    done: tuple[int, int],
     begin: int,
     stop: int,
 ) -> tuple[int, int]:
     """Copy instant, ticks and lots of the prints among the events *begin* to *stop*, by the side of their aggressors.
 
-    They go behind the *done* first columns of each result; what is returned is how many there are by then.
+    What is returned is how many of each there are.
     """
-    cdef int64_t event, row, buys, sells, first = begin, last = stop
-    buys, sells = done
+    cdef int64_t event, row, buys = 0, sells = 0, first = begin, last = stop
     with nogil:
         for event in range(first, last):
             if kind[event] != TRADE:

@@ -150,4 +150,4 @@ def extremes(values: "Ints", ranks: "Ranks", rank: int, most: int) -> "Rows":
     if rows <= most:
         return np.flatnonzero(ranks >= rank)
     shares = np.linspace(0, rows, max(1, most // 4), endpoint=False).astype(np.int64)
-    return far_extremes(ranks, rank, values, shares)
+    return far_extremes(ranks, rank, values.astype(np.int64, copy=False), shares)

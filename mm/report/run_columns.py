@@ -64,7 +64,7 @@ class MarketPrints:
     Attributes:
         tick_e8, lot_e8: The steps of price and quantity, 1e-8.
         us: Instants.
-        ticks, lots: Prices and quantities.
+        ticks, lots: Prices and quantities, int32 where that suffices.
     """
 
     tick_e8: int
@@ -191,7 +191,8 @@ def drawn_rows(us: "Instants", columns: Iterable["Instants"]) -> "NDArray[np.int
 def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
     """Return the best prices and the prints of *tapes*, which follow each other."""
     best, bought, sold = list[tuple[Any, ...]](), list[tuple[Any, ...]](), list[tuple[Any, ...]]()
-    steps = _common_steps(tapes)
+    grids = [tape.instrument for tape in tapes]  # whose ticks and lots are multiples of these steps, in 1e-8
+    steps = math.gcd(*(grid.tick_e8 for grid in grids)), math.gcd(*(grid.lot_e8 for grid in grids))
     for whole in tapes:
         tape = vars(whole).get("best") or whole  # where it was played on: the same in a tenth of the rows
         us = gathered(tape.event_us, tape.top_event)
@@ -207,37 +208,37 @@ def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
     return MarketColumns(us, bid, ask, taken)
 
 
-def _common_steps(tapes: Sequence["Tape"]) -> tuple[int, int]:
-    """Return the largest tick and lot in 1e-8 of which those of all *tapes* are multiples."""
-    grids = [tape.instrument for tape in tapes]
-    return math.gcd(*(grid.tick_e8 for grid in grids)), math.gcd(*(grid.lot_e8 for grid in grids))
-
-
 def _joined(rows: Sequence[tuple[Any, ...]]) -> "Iterator[NDArray[Any]]":
     """Yield the columns of tapes that follow each other, each in one piece."""
     return (column[0] if len(column) == 1 else np.concatenate(column) for column in zip(*rows, strict=True))
 
 
-def _prints(tape: "Tape", tick_e8: int, lot_e8: int) -> "Iterator[tuple[Instants, Instants, Instants]]":
+def _prints(tape: "Tape", tick_e8: int, lot_e8: int) -> "Iterator[tuple[Any, ...]]":
     """Yield instants, prices and quantities, in these steps, of the prints of *tape* by buyers, and by sellers.
 
     The memory of a mapped tape goes piece by piece.
     """
     begun = int(np.searchsorted(tape.event_us, tape.start_us))
     count = int(np.count_nonzero(tape.kind[begun:] == TRADE))
-    bought, sold = (fresh(3 * count, np.int64).reshape(3, count) for _ in range(2))  # what is not written to is none
     events, rows = (tape.kind, tape.event_us, tape.first_row), (tape.row_side, tape.row_ticks, tape.row_lots)
-    done = (0, 0)
+    times = (1, tape.instrument.tick_e8 // tick_e8, tape.instrument.lot_e8 // lot_e8)
+    # Memory that is not written to is none; prices and quantities become wider where one needs it.
+    sides = [[fresh(count, kind) for kind in (np.int64, np.int32, np.int32)] for _ in range(2)]
+    done, pieces = [0, 0], np.empty((2, 3, min(EVENTS, count)), np.int64)
     for begin in range(begun, len(tape), EVENTS):
         stop = min(begin + EVENTS, len(tape))
-        done = pick_prints(*events, *rows, bought, sold, done, begin, stop)
+        sizes = pick_prints(*events, *rows, pieces[0], pieces[1], begin, stop)
+        for side, place in np.ndindex(2, 3):
+            taken = pieces[side, place, : sizes[side]] * times[place]
+            if taken.max(initial=0) >= 1 << 31:
+                sides[side][place] = sides[side][place].astype(np.int64, copy=False)
+            sides[side][place][done[side] : done[side] + sizes[side]] = taken
+        done = [before + size for before, size in zip(done, sizes, strict=True)]
         held = slice(int(tape.first_row[begin]), int(tape.first_row[stop]))
         for column in (*(column[held] for column in rows), *(column[begin:stop] for column in events)):
             release(column)
-    for found, size in zip((bought, sold), done, strict=True):
-        us, ticks, lots = found[:, :size]
-        finer, smaller = tape.instrument.tick_e8 // tick_e8, tape.instrument.lot_e8 // lot_e8
-        yield us, ticks if finer == 1 else ticks * finer, lots if smaller == 1 else lots * smaller
+    for columns, size in zip(sides, done, strict=True):
+        yield columns[0][:size], columns[1][:size], columns[2][:size]
 
 
 def _refused_of(result: "Result") -> RefusedOrders:

@@ -171,10 +171,8 @@ def release(column: Column) -> None:
     Pages that reach beyond the column are kept, and an unmapped column is not changed.
     """
     base: Any = column
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, memoryview):
-        base = base.obj
+    while isinstance(base, np.ndarray | memoryview):
+        base = base.base if isinstance(base, np.ndarray) else base.obj
     if not isinstance(base, mmap.mmap) or isinstance(base, OwnMemory) or not len(column):
         return
     first = column.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data

@@ -232,8 +232,7 @@ class Tape(Shown):
     def rows(self, event: int) -> list[tuple[int, int, int]]:
         """Return the rows of an event as (side, ticks, lots)."""
         run = slice(int(self.first_row[event]), int(self.first_row[event + 1]))
-        columns = (self.row_side[run].tolist(), self.row_ticks[run].tolist(), self.row_lots[run].tolist())
-        return list(zip(*columns, strict=True))
+        return list(zip(*(getattr(self, name)[run].tolist() for name in ROW_COLUMNS), strict=True))
 
     def let_go(self, a_us: int, b_us: int) -> None:
         """Release the memory of ``a_us <= time < b_us``, if the tape is mapped; it is read again on use."""
@@ -245,6 +244,7 @@ class Tape(Shown):
         for names, part in (((*self.PER_EVENT, "first_row"), events), (ROW_COLUMNS, rows), (TOP_COLUMNS, tops)):
             for name in names:
                 release(getattr(self, name)[part])
+        release(self.event_us)  # all that was looked at
 
     def forget(self) -> None:
         """Drop the cached trade columns, and release the memory of all events; both come back on use."""

@@ -3,9 +3,11 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
 from engine_cases import TABLES
 from engine_tapes import TEST
+from mm.backtest._records import free_spares
 from mm.backtest.journal import ORDER_COLUMNS, Journal
 from mm.backtest.models import fixed_spread, trade_cross
 from mm.backtest.replay import backtest
@@ -63,12 +65,15 @@ def test_a_table_that_anything_makes_is_no_log():
     assert Journal(empty, empty(), empty(), empty()).order_log() is None
 
 
-def test_memory_of_journals_that_are_gone_is_no_part_of_one_that_is_kept():
-    """It is used again by the next runs, which are longer and shorter than the one before."""
+@pytest.mark.parametrize("freed", [False, True])
+def test_memory_of_journals_that_are_gone_is_no_part_of_one_that_is_kept(freed):
+    """It is used again by the next runs, which are longer and shorter than the one before, unless it is freed."""
     played = {length: [Dug(length), Dug(length)] for length in (1500, 10, 4000, 700)}
     told = {length: both[0].copies for length, both in played.items()}
     for length in (10, 4000, 1500, 700, 4000):
         played[length].pop()
+        if freed:
+            free_spares()
         played[length].append(Dug(length))
     for length, both in played.items():
         for one in both:

@@ -137,6 +137,18 @@ def test_prints_are_the_trades_of_a_tape_and_parted_by_their_side(seed, monkeypa
                 assert found.qty.tolist() == [lots * grid.lot_e8 / 1e8 for _, _, lots in own]
 
 
+@pytest.mark.parametrize("far", [2**31 - 1, 2**31, 2**40])
+def test_prints_take_as_many_bytes_as_the_largest_needs(far, monkeypatch):
+    """A number that four bytes do not hold comes behind others that they do, in prices and in quantities."""
+    monkeypatch.setattr("mm.report.run_columns.EVENTS", 2)
+    rows = [(1, 12, 3), (-1, 10, far), (1, 12, far), (1, far, 4), (1, 13, 5)]
+    quotes = (0, "snapshot", [(10, 1)], [(far + 1, 1)])
+    tape = Tape.of(Instrument("SIM", 1, 1), [quotes, *((at, "trade", *row) for at, row in enumerate(rows, 1))])
+    for sign, found in market_of([tape]).prints.items():
+        wanted = [(at, *row[1:]) for at, row in enumerate(rows, 1) if row[0] == sign]
+        assert list(zip(found.us.tolist(), found.ticks.tolist(), found.lots.tolist(), strict=True)) == wanted
+
+
 def test_units_read_as_the_floats_nearest_to_them():
     """One, some or all; beyond what a float holds as well."""
     units = [1, 2**53 + 1, -(2**61) - 1, 3, 5]

@@ -100,12 +100,6 @@ class Lives:
         return column
 
     @property
-    def lots(self) -> "Column":
-        """Its quantity."""
-        column: Column = self.table[:, 4]
-        return column
-
-    @property
     def end_us(self) -> "Column":
         """When it was cancelled, filled, expired or rejected; -1 while it is open."""
         column: Column = self.table[:, 5]
@@ -114,19 +108,12 @@ class Lives:
     @property
     def rested(self) -> "NDArray[np.bool_]":
         """Whether it came to rest: it arrived, and was not rejected."""
-        found: NDArray[np.bool_] = rested(self.table, self.last_us)
-        return found
+        return rested(self.table, self.last_us)
 
     @property
     def any_rested(self) -> bool:
         """Whether one of them came to rest."""
-        found: bool = any_rested(self.table, self.last_us)
-        return found
-
-    @property
-    def ids(self) -> "Column":
-        """Their ids."""
-        return np.arange(self.first_id, self.first_id + len(self))
+        return any_rested(self.table, self.last_us)
 
 
 def lives(journal: "Journal") -> Lives:
@@ -136,9 +123,7 @@ def lives(journal: "Journal") -> Lives:
 
 def sent_orders(journal: "Journal") -> "tuple[int, Table, int, Table]":
     """Return what `Lives` has of a *journal*, but for the end of the data: first id, table, cancels and counts."""
-    log = journal.order_log()
-    found: tuple[int, Table, int, Table] = read_lives(journal.orders) if log is None else log.lives()
-    return found
+    return read_lives(journal.orders) if (log := journal.order_log()) is None else log.lives()
 
 
 def lots_and_times(found: Lives, fills: "Table") -> tuple[int, int, dict[str, Any]]:

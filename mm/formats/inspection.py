@@ -49,9 +49,8 @@ class Inspection:
         """Return the overview as text for a terminal."""
         found = [f"{name:<52} {count:>10,} rows" for name, count in self.rows.items() if count]
         found += self.coverage
-        if self.events:
-            counts = (f"{count:,} {noun(count, kind.removesuffix('s'), kind)}" for kind, count in self.events.items())
-            found.append("events     " + ", ".join(counts))
+        counts = [f"{count:,} {noun(count, kind.removesuffix('s'), kind)}" for kind, count in self.events.items()]
+        found += ["events     " + ", ".join(counts)] if counts else []
         if self.spread_ticks is None or self.spread_bps is None or self.one_tick is None:
             return [*found, "there is no book with both sides, so neither spread nor volatility"]
         found.append(

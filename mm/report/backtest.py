@@ -90,20 +90,11 @@ def page(
         extra_notes: Further lines above the warnings.
         charts: Returns what `charts_of` does of them, where it is drawn elsewhere; it is called last.
     """
-    about = about or About()
-    title = title_of(summary)
-    above = [
-        *headline(summary, run, about.name),
-        notes([*extra_notes, *(line for line in summary["warnings"] if not line.startswith(NULL))], "notes"),
-        assumptions_card(summary, about),
-    ]
+    about, fills = about or About(), run.fills
+    lines = [*extra_notes, *(line for line in summary["warnings"] if not line.startswith(NULL))]
+    above = [*headline(summary, run, about.name), notes(lines, "notes"), assumptions_card(summary, about)]
     below = [
-        in_row(
-            split_card(summary),
-            _markout_card(summary, run.fills),
-            _distance_card(summary, run.fills),
-            _rate_card(summary),
-        ),
+        in_row(split_card(summary), _markout_card(summary, fills), _distance_card(summary, fills), _rate_card(summary)),
         in_row(sensitivity_card(summary), markouts_card(summary), days_card(summary), kind="wholes"),
         in_row(hours_card(run, summary), column(_hours_card(summary), rolling_card(run)), kind="wholes"),
         fills_card(summary, run),
@@ -112,7 +103,8 @@ def page(
         origin(about),
     ]
     drawn = time_card(summary, run, charts() if charts else "")
-    return document(f"{title} · backtest", [*above, drawn, *below], script() if len(run.state["recv_us"]) else "")
+    zoom = script() if len(run.state["recv_us"]) else ""
+    return document(f"{title_of(summary)} · backtest", [*above, drawn, *below], zoom)
 
 
 class RunFiles:

@@ -487,7 +487,7 @@ def _check_match(fitted: "Fitted", tape: "Tape", source: str) -> None:
     if fitted.symbol is not None and fitted.symbol != tape.symbol:
         raise Mismatch(f"{source}: a fit of {fitted.symbol}, but the run is of {tape.symbol}; calibrate {tape.symbol}")
     tick = tape.instrument.tick_e8
-    if fitted.tick_size is not None and round(fitted.tick_size * E8) != tick:
+    if fitted.tick_size is not None and abs(fitted.tick_size * E8 - tick) > 0.5:
         raise Mismatch(
             f"{source}: distances in ticks of {fitted.tick_size}, but {tape.symbol} {tape.days[0]} has ticks of "
             f"{short_text(tick)}; calibrate this day's grid"

@@ -55,7 +55,7 @@ TODAY = {
     # issue 17 again, clustering in schedules, rates of whole and half ticks apart; cells of blocks that windows share;
     # issue 21, the marks of one day from every reference, moves after hits and states of the touch in kernels,
     # scipy.special without what it copies; issue 17, states of orders in schedules, rates by the flow.
-    "calibration": (11_860, 45),
+    "calibration": (11_861, 45),
     # Issue 17 gave it room: a shadow's fills beside those of a fit under its fill model.
     "live": (11_924, 57),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
@@ -85,7 +85,7 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 93_710),
+    "lines": (46_000, 93_711),
     "modules": (220, 366),
     "modules under 100 lines": (25, 58),  # a kernel of one loop and its face, the card of windows
     "lines that a median module lacks to 180": (0, 0),

@@ -420,6 +420,12 @@ def _scalar(value: Any) -> Any:
     return value
 
 
+def _number(value: Any) -> Any:
+    if _scalar(value) is not None and not (isinstance(value, float | int) and math.isfinite(value)):
+        raise ValueError(f"{str(value)[:40]!r} where a finite number belongs")
+    return value
+
+
 def _interval(value: Any) -> Interval | None:
     if value is None:
         return None
@@ -441,12 +447,6 @@ def _curve_point(*, delta_ticks: float, spread_state: str, lambda_per_s: float, 
     )
 
 
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError(f"a move of {value} ticks, where a finite number belongs")
-    return value
-
-
 def _measured_rates(rates: Any) -> Line:
     line = tuple((float(delta), float(rate)) for delta, rate in rates)
     rising = all(one[0] < two[0] for one, two in pairwise(line))
@@ -463,19 +463,20 @@ def _measured_states(content: Any) -> StateRates | None:
 
 
 _READ: dict[str, Any] = {
+    **dict.fromkeys((one.name for one in fields(PoissonFit) if one.type in (float, float | None)), _number),
     **dict.fromkeys(("ci95_A", "ci95_k", "ci95_A_block", "ci95_k_block", "predictive_ci95"), _interval),
     "sides": lambda sides: Sides(**{name: SideRates(**rates) for name, rates in sides.items()}),
     "firth": lambda rates: Rates(**rates),
     "log_linear": lambda rates: Rates(**rates),
     "mle": lambda rates: RatesWithErrors(**rates),
     "window": lambda window: FittedWindow(**window),
-    "warnings": tuple,
+    "warnings": lambda lines: tuple(map(str, lines)),
     "shape": lambda shape: None if shape is None else _shape(**shape),
     "reference_choice": lambda choice: None if choice is None else ReferenceChoice(**choice),
     **dict.fromkeys(("calib_fill_params", "clustering"), lambda block: None if block is None else dict(block)),
     "measured_rates": _measured_rates,
     "measured_states": _measured_states,
-    "adverse_moves": lambda moves: tuple((float(delta), _finite(float(move))) for delta, move in moves),
+    "adverse_moves": lambda moves: tuple((float(delta), _number(float(move))) for delta, move in moves),
     "lambda_curve": lambda points: tuple(_curve_point(**point) for point in points),
 }
 

@@ -72,6 +72,10 @@ def test_numbers_that_are_not_finite_become_null():
         ({"A": None}, BrokenFile, "marked as usable, but A = None"),
         ({"k": -0.1}, BrokenFile, "marked as usable, but .* k = -0.1"),
         ({"k": [0.1]}, BrokenFile, "one value belongs"),
+        *(
+            ({key: "0.01"}, BrokenFile, "'0.01' where a finite number belongs")
+            for key in ("tick_size", "max_delta_ticks", "sigma_ticks")
+        ),
         ({"ci95_k": 3}, BrokenFile, "not a poisson_fit.json"),
         ({"sides": {"left": {}}}, BrokenFile, "left"),
         ({"mle": None}, BrokenFile, "not a poisson_fit.json"),

@@ -1,7 +1,7 @@
-"""The reports of a gateway, held until there is somebody to take them.
+"""The reports of a gateway, held back until there is a listener.
 
-A gateway reconciles before anything can be traded, and what it finds (balances, fills of an earlier run) decides with
-what account an engine begins.
+A gateway reconciles before trading starts, and its findings (balances, fills of an earlier run) determine the initial
+account of an engine.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from mm.live.order_reports import OrderListener
 
 
 class HeldReports:
-    """An `OrderListener` that passes everything on in order, once `release` gives the next one.
+    """An `OrderListener` that forwards all reports in order, once `release` sets the next listener.
 
     Attributes:
-        last_balances: Free and locked by asset, in the exchange's text; empty before the first report.
+        last_balances: Free and locked balance by asset, as the exchange's text; empty before the first report.
     """
 
     def __init__(self) -> None:
@@ -23,14 +23,14 @@ class HeldReports:
         self._held: list[tuple[str, tuple[object, ...]]] = []
 
     def release(self, taker: OrderListener) -> None:
-        """Pass on what was held, and from now on everything at once."""
-        while self._held:  # also what the taker causes while it takes
+        """Forward the held reports, and from now on every report at once."""
+        while self._held:  # including reports that the listener causes meanwhile
             name, terms = self._held.pop(0)
             getattr(taker, name)(*terms)
         self._taker = taker
 
     def accepted(self, order_id: int, us: int, exchange_id: int) -> None:
-        """Take the acceptance of an order."""
+        """Handle the acceptance of an order."""
         if self._taker is None:
             self._held.append(("accepted", (order_id, us, exchange_id)))
         else:
@@ -51,35 +51,35 @@ class HeldReports:
             self._taker.filled(order_id, fill)
 
     def closed(self, order_id: int, us: int, status: str) -> None:
-        """Take the end of an order."""
+        """Handle the end of an order."""
         if self._taker is None:
             self._held.append(("closed", (order_id, us, status)))
         else:
             self._taker.closed(order_id, us, status)
 
     def cancel_failed(self, order_id: int, us: int, code: int) -> None:
-        """Take that a cancel came to nothing."""
+        """Handle a failed cancel."""
         if self._taker is None:
             self._held.append(("cancel_failed", (order_id, us, code)))
         else:
             self._taker.cancel_failed(order_id, us, code)
 
     def amended(self, order_id: int, us: int, qty: str) -> None:
-        """Take that the quantity of an order was lowered."""
+        """Handle a lowered quantity of an order."""
         if self._taker is None:
             self._held.append(("amended", (order_id, us, qty)))
         else:
             self._taker.amended(order_id, us, qty)
 
     def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
-        """Take that an amendment came to nothing."""
+        """Handle a failed amendment."""
         if self._taker is None:
             self._held.append(("amend_failed", (order_id, us, code, message)))
         else:
             self._taker.amend_failed(order_id, us, code, message)
 
     def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
-        """Take the balances."""
+        """Handle the balances."""
         self.last_balances = (dict(free), dict(locked))
         if self._taker is None:
             self._held.append(("balances", (free, locked)))
@@ -87,13 +87,13 @@ class HeldReports:
             self._taker.balances(free, locked)
 
     def ready_changed(self, ready: bool, why: str) -> None:
-        """Take that orders can be sent, or not any more."""
+        """Handle a change of the gateway's readiness."""
         if self._taker is None:
             self._held.append(("ready_changed", (ready, why)))
         else:
             self._taker.ready_changed(ready, why)
 
     def ack_latency(self, action: str, seconds: float) -> None:
-        """Take how long an answer took."""
+        """Handle the latency of a response."""
         if self._taker is not None:
             self._taker.ack_latency(action, seconds)

@@ -1,8 +1,8 @@
-"""The keys of an account: where they come from, what is refused, how requests are signed; none is ever shown.
+"""The keys of an account: their sources, checks and signatures; secrets are never shown.
 
-A key is named by ``BINANCE_API_KEY`` and signs by one of two ways: HMAC-SHA256 of ``BINANCE_API_SECRET``, or the
-Ed25519 key in the PEM file ``BINANCE_PRIVATE_KEY_FILE``, which only its owner may read. What was given by a flag or
-by the environment is blanked from the process list by `blank_process_list`.
+A key is named by ``BINANCE_API_KEY`` and signs in one of two ways: HMAC-SHA256 with ``BINANCE_API_SECRET``, or the
+Ed25519 key in the PEM file ``BINANCE_PRIVATE_KEY_FILE``, which only its owner may read. Secrets that were passed by
+flag or by environment are erased from the process list by `blank_process_list`.
 """
 
 import ctypes
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
 KEY, SECRET, KEY_FILE = "BINANCE_API_KEY", "BINANCE_API_SECRET", "BINANCE_PRIVATE_KEY_FILE"
 KEY_OPTIONS = (
-    click.Option(["--api-key"], metavar="KEY", help=f"API key; better in {KEY}: a flag is in the shell's history."),
-    click.Option(["--api-secret"], metavar="SECRET", help=f"HMAC secret of the key; better in {SECRET}."),
+    click.Option(["--api-key"], metavar="KEY", help=f"API key; better set {KEY}: flags are in the shell's history."),
+    click.Option(["--api-secret"], metavar="SECRET", help=f"HMAC secret of the key; better set {SECRET}."),
 )
-"""Flags that are no knobs, so that no manifest holds them; the body of a command gets them as texts or None."""
+"""Flags that are not knobs, so that no manifest has them; the body of a command gets them as texts or None."""
 _PEM = "-----BEGIN"
 _MOST_FILE_BYTES = 65_536
-_HMAC_BLOCK = 64  # bytes, of SHA-256
+_HMAC_BLOCK = 64  # block size of SHA-256, bytes
 _MEMORY_FIELDS = slice(45, 49)  # arg_start, arg_end, env_start, env_end of proc(5), counted after the command's name
 
 
 class Credentials:
-    """One API key and one way to sign with it; neither has a text form.
+    """One API key with one way to sign; it has no text form.
 
     Args:
         key: The API key.
-        secret: For HMAC-SHA256; empty where *private* signs.
-        private: For Ed25519; None where *secret* signs.
+        secret: For HMAC-SHA256; empty if *private* signs.
+        private: For Ed25519; None if *secret* signs.
 
     Attributes:
         key: As given.
@@ -64,7 +64,7 @@ class Credentials:
     def sign(self, payload: str) -> str:
         """Return the signature of *payload*: in hex for HMAC, in base64 for Ed25519."""
         if self._private is None:
-            inner, outer = self._inner.copy(), self._outer.copy()  # RFC 2104; a third of what hmac.digest takes
+            inner, outer = self._inner.copy(), self._outer.copy()  # RFC 2104; takes a third of the time of hmac.digest
             inner.update(payload.encode())
             outer.update(inner.digest())
             return outer.hexdigest()
@@ -84,11 +84,11 @@ def read_credentials(
 
     Args:
         environ: The environment's variables.
-        api_key: Of a flag; it goes before the variable.
-        api_secret: Of a flag; it goes before the variables of both ways to sign.
+        api_key: Value of the flag; it takes precedence over the variable.
+        api_secret: Value of the flag; it takes precedence over the variables of both ways to sign.
 
     Raises:
-        UsageError: If a part is missing, twice there, or of the wrong kind.
+        UsageError: If a part is missing, given twice, or of the wrong kind.
         SafetyError: If others may read the file.
     """
     key, secret = (api_key or environ.get(KEY, "")).strip(), (api_secret or environ.get(SECRET, "")).strip()
@@ -96,7 +96,7 @@ def read_credentials(
     if not key:
         raise UsageError(f"there is no API key; set {KEY}, and {SECRET} or {KEY_FILE}")
     if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
-        raise UsageError(f"{KEY} is no API key: it has other characters than letters, digits, _ and -")
+        raise UsageError(f"{KEY} is not an API key: it has other characters than letters, digits, _ and -")
     if secret and file:
         raise UsageError(f"{SECRET} and {KEY_FILE} are both set; unset the one that does not belong to {KEY}")
     if file:
@@ -104,9 +104,9 @@ def read_credentials(
     if not secret:
         raise UsageError(f"{KEY} is set, but nothing signs with it; set {SECRET} (HMAC) or {KEY_FILE} (Ed25519)")
     if _PEM in secret:
-        raise UsageError(f"{SECRET} holds a PEM key, not an HMAC secret; write it to a file and set {KEY_FILE}")
+        raise UsageError(f"{SECRET} is a PEM key, not an HMAC secret; write it to a file and set {KEY_FILE}")
     if not re.fullmatch(r"[\x21-\x7e]+", secret):
-        raise UsageError(f"{SECRET} is no HMAC secret: it has blanks or characters that are not ASCII")
+        raise UsageError(f"{SECRET} is not an HMAC secret: it has blanks or characters that are not ASCII")
     return Credentials(key, secret=secret)
 
 
@@ -117,7 +117,7 @@ def _read_private(path: Path) -> "Ed25519PrivateKey":
         with os.fdopen(opened, "rb") as file:
             found = os.fstat(opened)
             if not stat.S_ISREG(found.st_mode):
-                raise UsageError(f"{KEY_FILE}: {path} is no file")
+                raise UsageError(f"{KEY_FILE}: {path} is not a file")
             if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or found.st_uid != os.geteuid():
                 raise SafetyError(
                     f"{KEY_FILE}: {path} belongs to user {found.st_uid} with mode {stat.S_IMODE(found.st_mode):o}; "
@@ -135,39 +135,39 @@ def _parsed(path: Path, content: bytes) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     if _PEM.encode() not in content:
-        raise UsageError(f"{KEY_FILE}: {path} is no PEM file; an HMAC secret belongs into {SECRET}")
+        raise UsageError(f"{KEY_FILE}: {path} is not a PEM file; set an HMAC secret in {SECRET}")
     try:
         private = load_pem_private_key(content, None)
-    except TypeError:  # the library's answer to a key that needs a password
+    except TypeError:  # raised by the library for a key with a password
         raise UsageError(f"{KEY_FILE}: {path} is encrypted; write it without a password") from None
     except (ValueError, UnsupportedAlgorithm):
-        raise UsageError(f"{KEY_FILE}: {path} is a PEM file, but holds no private key that can be read") from None
+        raise UsageError(f"{KEY_FILE}: {path} is a PEM file, but has no readable private key") from None
     if not isinstance(private, Ed25519PrivateKey):
         kind = type(private).__name__.removeprefix("_").removesuffix("PrivateKey")
-        raise UsageError(f"{KEY_FILE}: {path} holds a key of the kind {kind}; it must be Ed25519")
+        raise UsageError(f"{KEY_FILE}: {path} has a key of the kind {kind}; it must be Ed25519")
     return private
 
 
 def sorted_payload(parameters: Mapping[str, object]) -> str:
-    """Return what the signature of a request of the WebSocket API signs: its parameters by name."""
+    """Return the signed payload of a WebSocket API request: its parameters sorted by name."""
     form, values = _payload_form(tuple(parameters))
     return form % values(parameters)
 
 
 @cache
 def _payload_form(names: tuple[str, ...]) -> tuple[str, Callable[[Mapping[str, object]], tuple[object, ...]]]:
-    """Return the text of a payload with %s for each value, and what takes those from the parameters, in its order."""
+    """Return the text of a payload with %s for each value, and a function that extracts the values in its order."""
     ordered = sorted(names)
     return "&".join(f"{name}=%s" for name in ordered), itemgetter(*ordered)
 
 
 def blank_process_list(secrets: Iterable[str | None], environ: MutableMapping[str, str] = os.environ) -> bool:
-    """Overwrite *secrets*, and what the variables of keys hold, in the memory that the process list shows.
+    """Overwrite *secrets*, and the values of the key variables, in the memory shown by the process list.
 
-    Processes that are started later do not inherit them; *environ* forgets them.
+    Processes that are started later do not inherit them; they are removed from *environ*.
 
     Returns:
-        Whether it could be done: there must be a ``/proc``, as there is on Linux.
+        Whether it succeeded: it requires ``/proc``, as on Linux.
     """
     texts = {text.encode() for text in [*secrets, environ.pop(KEY, None), environ.pop(SECRET, None)] if text}
     try:

@@ -1,8 +1,8 @@
 """The kill switch of a symbol: a file that survives the process, a restart and a reboot.
 
-Where there is anything at its place, the switch is thrown, whatever it holds: an empty or damaged file too, and one
-that cannot be looked at. The file is written whole beside its place and linked there, so that the first throw wins and
-nobody reads a half one.
+If anything exists at its path, the switch is thrown: also an empty or damaged file, and one that cannot be checked. The
+file is written completely beside its path and linked there, so that the first throw wins and no reader gets a partial
+file.
 """
 
 import errno
@@ -29,7 +29,7 @@ class _Content(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Why a switch was thrown, and since when, µs; of a damaged file it is when that was written."""
+    """Why a switch was thrown, and since when, µs; for a damaged file, its modification time."""
 
     reason: str
     since_us: int
@@ -43,7 +43,7 @@ class KillSwitch:
         symbol: The symbol.
 
     Attributes:
-        path: Its place.
+        path: Path of the file.
         symbol: The symbol.
     """
 
@@ -52,7 +52,7 @@ class KillSwitch:
 
     @property
     def thrown(self) -> bool:
-        """Whether it is thrown; a single look at the folder, a few µs."""
+        """Whether it is thrown; checks the file each time, which takes a few µs."""
         try:
             os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -62,7 +62,7 @@ class KillSwitch:
         return True
 
     def read(self) -> Kill | None:
-        """Return why it is thrown, None where it is not."""
+        """Return why it is thrown, None if it is not."""
         try:
             found = msgspec.json.decode(self.path.read_bytes(), type=_Content)
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -80,17 +80,17 @@ class KillSwitch:
             return Kill(DAMAGED, 0)
 
     def why(self) -> str | None:
-        """Return why it is thrown, in words; None where it is not."""
+        """Return why it is thrown, as text; None if it is not."""
         found = self.read()
         return None if found is None else found.reason
 
     def throw(self, reason: str, us: int) -> bool:
-        """Throw it; return False where it was thrown before, whose reason stays.
+        """Throw it; return False if it was thrown before, in which case the first reason stays.
 
-        On a full disk the file is left empty, which counts as thrown.
+        On a full disk the file stays empty, which counts as thrown.
 
         Raises:
-            OSError: If not even that can be done.
+            OSError: If the file cannot be created at all.
         """
         folder = self.path.parent
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,10 +110,10 @@ class KillSwitch:
         return True
 
     def rearm(self) -> Kill | None:
-        """Re-arm it; return why it was thrown, None where it was not.
+        """Re-arm it; return why it was thrown, None if it was not.
 
         Raises:
-            DataError: If what is at its place is no file.
+            DataError: If the path is not a file, or cannot be removed.
         """
         found = self.read()
         if found is None:
@@ -128,13 +128,13 @@ class KillSwitch:
         return found
 
     def status(self) -> dict[str, Any]:
-        """Return ``{"symbol", "killed", "reason", "since"}``; reason and since (µs) are None where it is not thrown."""
+        """Return ``{"symbol", "killed", "reason", "since"}``; reason and since (µs) are None if it is not thrown."""
         found = self.read()
         reason, since = (None, None) if found is None else (found.reason, found.since_us)
         return {"symbol": self.symbol, "killed": found is not None, "reason": reason, "since": since}
 
     def line(self) -> str:
-        """Return the status as one line, with the way out where it is thrown."""
+        """Return the status as one line, with the remedy if it is thrown."""
         found = self.read()
         if found is None:
             return f"{self.symbol}: armed"

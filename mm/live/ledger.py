@@ -1,13 +1,13 @@
-"""Position, cash and fees of our own fills, to the last 1e-8, as the account's balances move.
+"""Position, cash and fees of our own fills, exact to 1e-8, following the account's balances.
 
-Every amount is an integer in 1e-8 of its asset. One execution moves two balances and pays one commission:
+All amounts are integers in 1e-8 of their asset. One execution changes two balances and pays one commission:
 
-- base: ``side · qty``, quote: ``-side · price · qty``, the latter cut to 1e-8 as the exchange cuts it
-- a commission in the base asset lowers the position, one in the quote asset the cash; one in another asset (BNB) moves
-  neither and is kept by asset
+- base: ``side · qty``, quote: ``-side · price · qty``, the latter truncated to 1e-8 as by the exchange
+- a commission in the base asset lowers the position, one in the quote asset the cash; one in another asset (BNB)
+  changes neither and is recorded by asset
 
-The result of trading is divided as total = realized + unrealized - fees. Realized is what was bought and sold again,
-first in, first out; a commission in the base asset counts as base sold at the price of its fill.
+The result of trading is split as total = realized + unrealized - fees. Realized is the profit of closed quantity, first
+in, first out; a commission in the base asset counts as base sold at the price of its fill.
 """
 
 from collections import deque
@@ -21,24 +21,24 @@ from mm.instrument import E8, Instrument, e8
 BUY, SELL = 1, -1
 SIDE_NAMES = {BUY: "BUY", SELL: "SELL"}
 SIDES = {"BUY": BUY, "SELL": SELL, BUY: BUY, SELL: SELL}
-"""A side of a file (BUY, SELL) or of the program (+1, -1) as that of the program."""
+"""A side in files (BUY, SELL) or in the program (+1, -1), mapped to the program's."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountFill:
-    """One execution of one of our orders, in the exchange's own text.
+    """One execution of one of our orders, as the exchange's text.
 
     Attributes:
-        trade_id: The exchange's number of the trade, which is unique within a symbol.
-        order_id: The exchange's number of the order.
-        client_id: Our name of the order.
+        trade_id: The exchange's trade id, which is unique within a symbol.
+        order_id: The exchange's order id.
+        client_id: Our client id of the order.
         side: +1 bought, -1 sold.
-        price: In the quote asset.
-        qty: In the base asset.
-        commission: In *commission_asset*; negative for a rebate.
-        commission_asset: What the commission was paid in.
-        us: The exchange's instant of the trade, in µs.
-        maker: Whether our order rested.
+        price: Price, quote asset.
+        qty: Quantity, base asset.
+        commission: Commission, in *commission_asset*; negative for a rebate.
+        commission_asset: The asset of the commission.
+        us: Time of the trade by the exchange's clock, µs.
+        maker: Whether our order was resting.
     """
 
     trade_id: int
@@ -53,7 +53,7 @@ class AccountFill:
     maker: bool
 
     def row(self) -> dict[str, Any]:
-        """Return the fields as files hold them: the side as BUY or SELL."""
+        """Return the fields as in files: the side as BUY or SELL."""
         return {
             "trade_id": self.trade_id,
             "order_id": self.order_id,
@@ -73,11 +73,11 @@ class PnlParts:
     """The result of trading, in 1e-8 of the quote asset: total = realized + unrealized - fees.
 
     Attributes:
-        realized: What was bought and sold again earned, before fees.
-        unrealized: What the open position gained at the mid.
-        fees: Value of the commissions at their fills, without those of *unvalued*.
-        total: Move of cash and position at the mid, less the value of commissions in other assets.
-        unvalued: Commissions in assets whose price was not given, in 1e-8 of each asset; they are in no other part.
+        realized: Profit of closed quantity, before fees.
+        unrealized: Profit of the open position at the mid.
+        fees: Value of the commissions at the time of their fills, without those of *unvalued*.
+        total: Change of cash and of the position at the mid, minus the value of commissions in other assets.
+        unvalued: Commissions in assets without a given price, in 1e-8 of each asset; they are in no other part.
     """
 
     realized: int
@@ -99,10 +99,10 @@ def fee_e8(fill: AccountFill, instrument: Instrument, rate_e8: int | None = None
     Args:
         fill: The execution.
         instrument: Names the base and the quote asset.
-        rate_e8: Price of the commission's asset in the quote asset, in 1e-8, where it is neither of the two.
+        rate_e8: Price of the commission's asset in the quote asset, in 1e-8, if it is neither of the two.
 
     Returns:
-        The value; None where the asset is another and its price is not given.
+        The value; None if the asset is another and its price is not given.
     """
     return _value_e8(fill.commission_asset, e8(fill.commission), e8(fill.price), instrument, rate_e8)
 
@@ -116,23 +116,23 @@ def _value_e8(asset: str, paid_e8: int, price_e8: int, instrument: Instrument, r
 
 
 class Ledger:
-    """The account's moves by our own fills, each booked once.
+    """The changes of the account by our own fills, each booked once.
 
     Args:
         instrument: Names the base and the quote asset.
-        position_e8: Base asset held when the ledger begins, in 1e-8.
-        price_e8: What that position cost, in 1e-8 of the quote asset; None takes the first price that is seen, of a
-            fill or of a mid.
+        position_e8: Base asset held at the start of the ledger, in 1e-8.
+        price_e8: Cost of that position, in 1e-8 of the quote asset; None uses the first observed price, of a fill or a
+            mid.
 
     Attributes:
         position_e8: Base asset held, in 1e-8.
-        cash_e8: Quote asset received less paid since the ledger began, in 1e-8.
+        cash_e8: Quote asset received minus paid since the start of the ledger, in 1e-8.
         fees_e8: Commissions paid, in 1e-8 of each asset.
-        last_trade_id: Greatest trade id booked; None before the first.
-        fills: How many executions are booked.
+        last_trade_id: Largest booked trade id; None before the first.
+        fills: Number of booked executions.
 
     Raises:
-        Mismatch: If the instrument does not name both assets: commissions could not be booked.
+        Mismatch: If the instrument lacks the name of an asset: commissions could not be booked.
     """
 
     def __init__(self, instrument: Instrument, *, position_e8: int = 0, price_e8: int | None = None) -> None:
@@ -147,7 +147,7 @@ class Ledger:
         self._instrument, self._first_e8 = instrument, position_e8
         self._booked: set[int] = set()
         self._open: deque[tuple[int, int]] = deque()  # price_e8, signed quantity in 1e-8; all of one sign
-        self._basis_e8: int | None = None  # value of the first position; None until a price is seen
+        self._basis_e8: int | None = None  # value of the first position; None until there is a price
         self._realized_e16 = self._fees_value_e8 = self._other_value_e8 = 0
         self._unvalued: dict[str, int] = {}
         if price_e8 is not None or not position_e8:
@@ -155,15 +155,15 @@ class Ledger:
 
     @property
     def trade_ids(self) -> frozenset[int]:
-        """The ids of all trades booked."""
+        """The ids of all booked trades."""
         return frozenset(self._booked)
 
     def __contains__(self, trade_id: object) -> bool:
-        """Return whether the trade of this id is booked."""
+        """Return whether the trade with this id is booked."""
         return trade_id in self._booked
 
     def book(self, fill: AccountFill, rate_e8: int | None = None) -> bool:
-        """Book an execution; False where its trade id was booked before, and nothing moves.
+        """Book an execution; False, without any change, if its trade id has been booked before.
 
         Args:
             fill: The execution.
@@ -177,29 +177,29 @@ class Ledger:
         self._booked.add(fill.trade_id)
         self.fills += 1
         self.last_trade_id = max(fill.trade_id, self.last_trade_id or fill.trade_id)
-        self.cash_e8 -= fill.side * (price_e8 * qty_e8 // E8)  # cut below 1e-8 as the exchange does
+        self.cash_e8 -= fill.side * (price_e8 * qty_e8 // E8)  # truncated to 1e-8 as by the exchange
         self._move(price_e8, fill.side * qty_e8)
         asset = fill.commission_asset
         self._pay(asset, paid, price_e8, _value_e8(asset, paid, price_e8, self._instrument, rate_e8))
         return True
 
     def kept(self) -> dict[str, Any]:
-        """Return all that it holds, as JSON; `Ledger.of` takes it back."""
+        """Return the complete state, as JSON; `Ledger.of` restores it."""
         grid = self._instrument
         names = grid.symbol, grid.base_asset, grid.quote_asset
         return vars(self) | {"_instrument": names, "_booked": sorted(self._booked), "_open": list(self._open)}
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> "Ledger":
-        """Return a ledger that holds what `kept` has returned."""
+        """Return a ledger with the state returned by `kept`."""
         symbol, base, quote = kept["_instrument"]
-        found = cls(instrument := Instrument(symbol, 1, 1, 0, base, quote))  # of the grid only the names are used
+        found = cls(instrument := Instrument(symbol, 1, 1, 0, base, quote))  # only the names are used, not the grid
         mixed = {"_booked": set(kept["_booked"]), "_open": deque((price, qty) for price, qty in kept["_open"])}
         vars(found).update(kept, _instrument=instrument, **mixed)
         return found
 
     def pnl_e8(self, mid_e8: int) -> PnlParts:
-        """Return the result since the ledger began, with the position valued at *mid_e8* of the quote asset."""
+        """Return the result since the start of the ledger, with the position valued at *mid_e8* in 1e-8."""
         if self._basis_e8 is None:
             self._begin(mid_e8)
         total = self.cash_e8 + half_even(self.position_e8 * mid_e8, E8) - (self._basis_e8 or 0) - self._other_value_e8
@@ -231,7 +231,7 @@ class Ledger:
             self._other_value_e8 += value_e8
 
     def _move(self, price_e8: int, qty_e8: int) -> None:
-        """Move the position by a signed quantity at a price; what closes earlier quantity is realized, oldest first."""
+        """Change the position by a signed quantity at a price; closed quantity is realized, oldest first."""
         self.position_e8 += qty_e8
         while qty_e8 and self._open and (self._open[0][1] > 0) != (qty_e8 > 0):
             cost_e8, held_e8 = self._open[0]

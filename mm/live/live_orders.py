@@ -8,7 +8,7 @@ from mm.instrument import e8
 from mm.live.ledger import AccountFill
 
 EARLIER = 0
-"""The order id, in reports, of an order of an earlier run, which no caller waits for."""
+"""The order id in reports about orders of earlier runs, which no caller waits for."""
 AHEAD_MS = 1_000
 """How far the timestamp of a request may be ahead of the exchange's clock."""
 _MARGIN_MS = 500
@@ -20,14 +20,14 @@ class OrderState(Enum):
     """The state of an order; the last four are final."""
 
     PENDING_NEW = "PENDING_NEW"
-    """Its intent is written; no answer yet."""
+    """Its intent is written; no response yet."""
     LIVE = "LIVE"
     PENDING_AMEND = "PENDING_AMEND"
     """It is open, with the quantity before or after an amendment."""
     PENDING_CANCEL = "PENDING_CANCEL"
     PENDING_REPLACE = "PENDING_REPLACE"
     UNKNOWN = "UNKNOWN"
-    """A request had no answer, or an inconclusive one: the exchange is queried."""
+    """A request had no response, or an inconclusive one: the exchange is queried."""
     FILLED = "FILLED"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
@@ -63,25 +63,25 @@ class LiveOrder:
         order_id: The caller's number; `EARLIER` for an order that no caller waits for.
         client_id: Our client id at the exchange.
         side: +1 buy, -1 sell.
-        price: Decimal text; of a MARKET order empty.
-        qty: Decimal text; it falls with an amendment.
+        price: Decimal text; empty for a MARKET order.
+        qty: Decimal text; an amendment lowers it.
         kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET.
-        sent_ms: Timestamp of the request that placed it; 0 before, and of an earlier run.
+        sent_ms: Timestamp of the request that placed it; 0 before it is sent, and for an earlier run.
         window_ms: Time after *sent_ms* in which the exchange accepts the request.
         state: Its state.
-        exchange_id: The exchange's order id; 0 while it is not known.
-        executed_e8: Executed as far as the exchange has shown, in 1e-8.
-        booked_e8: Of the fills that are booked, in 1e-8.
-        trade_ids: Of the fills that are booked.
-        ending: The end that the exchange has shown; it is reached when the fills are complete.
+        exchange_id: The exchange's order id; 0 while unknown.
+        executed_e8: Executed quantity as far as reported by the exchange, in 1e-8.
+        booked_e8: Booked quantity, in 1e-8.
+        trade_ids: Ids of the booked fills.
+        ending: The final state reported by the exchange; it is applied when the fills are complete.
         doubt: Which request has an unknown outcome.
         cancel_wanted: Whether to cancel it as soon as it is known to be open.
         cancelling: Whether a cancel is in flight.
-        counts_after: Trades up to this id are not booked: they are older than the ledger.
-        presumed: Whether its end was concluded from the exchange's not having it.
-        cancels: How many cancels were sent.
-        amend_qty: What an amendment under way lowers the quantity to; empty while none is.
-        amend_until_ms: Until when, on the exchange's clock, that one may still be taken.
+        counts_after: Trades up to this id are not booked, since they are older than the ledger.
+        presumed: Whether its end was inferred because the exchange does not have it.
+        cancels: Number of cancels sent.
+        amend_qty: Target quantity of an amendment in flight; empty if there is none.
+        amend_until_ms: Exchange time until which that amendment may still be accepted.
         amend_doubt: Whether its outcome is unknown.
         us: Arrival of the last report, in µs.
     """
@@ -124,27 +124,27 @@ class LiveOrder:
     def proves_absence(self, query_ms: int) -> bool:
         """Return whether a query of timestamp *query_ms* that found no order proves that there will be none.
 
-        The exchange takes the order until its clock shows ``sent_ms + window_ms``, and a query only once its clock
-        shows more than ``query_ms - AHEAD_MS``; so no clock of ours enters.
+        The exchange accepts the order until its clock shows ``sent_ms + window_ms``, and a query only once its clock
+        shows more than ``query_ms - AHEAD_MS``; so our clock does not matter.
         """
         return is_too_late(self.sent_ms + self.window_ms, query_ms)
 
 
 def is_too_late(until_ms: int, query_ms: int) -> bool:
-    """Return whether what the exchange takes until *until_ms* has come, or never will, for a query of *query_ms*."""
+    """Return whether a request that the exchange accepts until *until_ms* is decided for a query of *query_ms*."""
     return query_ms >= until_ms + AHEAD_MS + _MARGIN_MS
 
 
 class OrderSeen(NamedTuple):
-    """The content of an answer, an event or a query about an order.
+    """The content of a response, an event or a query about an order.
 
     Attributes:
-        client_id: Our name of it.
-        exchange_id: The exchange's number; at most 0 where it has none.
-        status: The exchange's word: NEW, PARTIALLY_FILLED, FILLED, CANCELED, EXPIRED, EXPIRED_IN_MATCH, REJECTED.
-        executed_e8: Executed so far, in 1e-8.
+        client_id: Our client id.
+        exchange_id: The exchange's order id; at most 0 if it has none.
+        status: The exchange's status: NEW, PARTIALLY_FILLED, FILLED, CANCELED, EXPIRED, EXPIRED_IN_MATCH, REJECTED.
+        executed_e8: Executed quantity, in 1e-8.
         us: Arrival, in µs.
-        qty_e8: Its quantity, in 1e-8; 0 where that is not shown.
+        qty_e8: Its quantity, in 1e-8; 0 if unknown.
     """
 
     client_id: str
@@ -162,7 +162,7 @@ class Ask(NamedTuple):
 
 
 class Fetch(NamedTuple):
-    """Request the order's trades: some that were executed are not booked."""
+    """Request the order's trades, because some executions are not booked."""
 
     order: LiveOrder
 
@@ -198,7 +198,7 @@ class Booked(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """The order has ended with something left, by *status*; all its fills were booked before."""
+    """The order has ended unfilled or partly filled, with *status*; all its fills have been booked."""
 
     order: LiveOrder
     us: int
@@ -214,7 +214,7 @@ class CancelFailed(NamedTuple):
 
 
 class Amended(NamedTuple):
-    """The order has a smaller quantity, *qty*; if as much is booked, it has ended."""
+    """The order has the smaller quantity *qty*; if this is booked already, it has ended."""
 
     order: LiveOrder
     us: int
@@ -222,7 +222,7 @@ class Amended(NamedTuple):
 
 
 class AmendFailed(NamedTuple):
-    """The order is as it was; *code* is the exchange's, 0 where an amendment was not sent or never arrived."""
+    """The order is unchanged; *code* is the exchange's, 0 if the amendment was not sent or never arrived."""
 
     order: LiveOrder
     us: int

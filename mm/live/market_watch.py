@@ -16,8 +16,8 @@ class MarketWatch:
     """A subscriber of a market that keeps its latest book and counts messages.
 
     Args:
-        metrics: Show it.
-        writer: The state store, which takes each trade; None writes none.
+        metrics: Metrics that show it.
+        writer: The state store, which receives each trade; None for none.
     """
 
     def __init__(self, metrics: "TradingMetrics", writer: "StateWriter | None" = None) -> None:
@@ -27,7 +27,7 @@ class MarketWatch:
         self._messages = {"depth": 0, "trade": 0}
 
     def __call__(self, event: MarketEvent) -> None:
-        """Take an event of the market."""
+        """Handle an event of the market."""
         if isinstance(event, DepthArrived):
             self._messages["depth"] += 1
             if event.book is not None:
@@ -41,12 +41,12 @@ class MarketWatch:
             self._book, self._gaps = None, self._gaps + 1
 
     def show(self) -> None:
-        """Bring the metrics up to date."""
+        """Update the metrics."""
         self._metrics.market(self._gaps, self._messages)
         if self._book is not None:
             self._metrics.book_updated(self._book_us)
 
     def store(self, us: int) -> None:
-        """Give the state store the best levels at an instant."""
+        """Pass the best levels at an instant to the state store."""
         if self._writer and self._book is not None:
             self._writer.book(*self._book.top(TOP_LEVELS), us, self._last_id)

@@ -1,7 +1,7 @@
 """The metrics of a shadow and of a trader: the families for Prometheus, and their setters.
 
-The families of the market are those of every recorder (`mm.market_data.metrics`). The trader calls the setters and
-counters below; a call costs a few hundred nanoseconds, and text is made only when the page is read.
+The market families are those of every recorder (`mm.market_data.metrics`). The trader calls the setters and counters
+below; a call costs a few hundred nanoseconds, and text is generated only when the page is read.
 """
 
 from bisect import bisect_left
@@ -22,22 +22,22 @@ from mm.market_data.metrics import (
     metrics_served,
 )
 
-POSITION = MetricFamily("mm_position", "gauge", "INITIAL_INVENTORY and what our own fills changed, in the base asset.")
-PNL = MetricFamily("mm_pnl", "gauge", "Profit and loss since the ledger began, by part, in the quote asset.", ("part",))
-EQUITY = MetricFamily("mm_equity", "gauge", "Worth of the account, in the quote asset.")
+POSITION = MetricFamily("mm_position", "gauge", "INITIAL_INVENTORY plus our own fills, in the base asset.")
+PNL = MetricFamily("mm_pnl", "gauge", "PnL since the start of the ledger, by part, in the quote asset.", ("part",))
+EQUITY = MetricFamily("mm_equity", "gauge", "Value of the account, in the quote asset.")
 DISTANCE = MetricFamily(
     "mm_quote_distance_ticks", "gauge", "From the mid to our best quote, by side; no sample without one.", ("side",)
 )
 TWO_SIDED = MetricFamily("mm_two_sided_seconds_total", "counter", "Time with open orders on both sides.")
-ORDERS = MetricFamily("mm_orders_total", "counter", "Requests that were sent, by action.", ("action",))
+ORDERS = MetricFamily("mm_orders_total", "counter", "Requests sent, by action.", ("action",))
 FILLS = MetricFamily("mm_fills_total", "counter", "Executions of our orders, by side.", ("side",))
 REJECTS = MetricFamily("mm_rejects_total", "counter", "Orders refused, by us or by the exchange.", ("reason",))
 ACK = MetricFamily("mm_order_ack_seconds", "histogram", "From sending a request to its acknowledgement.")
 ACK_FILL = MetricFamily("mm_ack_fill_seconds", "histogram", "From an order's acknowledgement to its first fill.")
-RISK_USED = MetricFamily("mm_risk_used_ratio", "gauge", "Share of a limit that is used; 1 is all of it.", ("limit",))
+RISK_USED = MetricFamily("mm_risk_used_ratio", "gauge", "Used share of a limit; 1 is all of it.", ("limit",))
 KILLED = MetricFamily("mm_killed", "gauge", "1 while the kill switch is thrown.")
-WRITER_QUEUE = MetricFamily("mm_state_writer_queue", "gauge", "Rows that wait for the state store.")
-WRITER_LAG = MetricFamily("mm_state_writer_lag_seconds", "gauge", "Age of the oldest row that waits for it.")
+WRITER_QUEUE = MetricFamily("mm_state_writer_queue", "gauge", "Rows waiting for the state store.")
+WRITER_LAG = MetricFamily("mm_state_writer_lag_seconds", "gauge", "Age of the oldest waiting row.")
 TRADING_FAMILIES = (
     POSITION,
     PNL,
@@ -63,12 +63,12 @@ ACK_FILL_BUCKETS_S = (0.001, 0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 30
 
 
 class BucketCounts:
-    """A histogram: how many observations are at most each of *bounds*, their number, and their sum.
+    """A histogram: the number of observations up to each of *bounds*, their total number, and their sum.
 
     Attributes:
-        bounds: Upper bounds, rising, in s.
-        count: Observations.
-        sum_s: Their sum, in s.
+        bounds: Upper bounds, ascending, in s.
+        count: Number of observations.
+        sum_s: Sum of the observations, in s.
     """
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
@@ -84,7 +84,7 @@ class BucketCounts:
         self.sum_s += seconds
 
     def samples(self) -> list[MetricSample]:
-        """Return the samples of its family; the counts of buckets include those below."""
+        """Return the samples of its family; bucket counts are cumulative."""
         names = [*map(repr, self.bounds), "+Inf"]
         counts = zip(names, accumulate(self._counts), strict=True)
         buckets: list[MetricSample] = [("_bucket", {"le": name}, count) for name, count in counts]
@@ -99,8 +99,8 @@ class TradingMetrics:
         clock: Returns the wall clock, in µs.
 
     Attributes:
-        why_not_ready: Why nothing is quoted: not in sync, killed, …; empty where it is.
-        refresh: Called before each page: sets what is cheaper to look up than to keep.
+        why_not_ready: Why nothing is quoted: not in sync, killed, …; empty while quoting.
+        refresh: Called before each page; sets values that are cheaper to look up than to maintain.
     """
 
     def __init__(self, symbol: str, clock: Callable[[], int] = now_us) -> None:
@@ -128,7 +128,7 @@ class TradingMetrics:
     # market
 
     def book_updated(self, us: int) -> None:
-        """Take the instant of the last update of a book in sync, µs; while it is out of sync its age goes on."""
+        """Set the instant of the last update of a synced book, µs; while it is out of sync its age increases."""
         self._book_us = us
 
     def market(self, gaps: int, messages: Mapping[str, int]) -> None:
@@ -142,14 +142,14 @@ class TradingMetrics:
         self._money[POSITION] = position_e8
 
     def equity(self, equity_e8: int) -> None:
-        """Set the account's worth, in 1e-8 of the quote asset."""
+        """Set the value of the account, in 1e-8 of the quote asset."""
         self._money[EQUITY] = equity_e8
 
     def pnl(self, **parts_e8: int) -> None:
         """Set parts of the PnL in 1e-8 of the quote asset: ``realized``, ``unrealized``, ``fees``, ``total``.
 
         Raises:
-            ValueError: If a part is called otherwise.
+            ValueError: If a part has another name.
         """
         unknown = parts_e8.keys() - set(PARTS)
         if unknown:
@@ -159,7 +159,7 @@ class TradingMetrics:
     # orders
 
     def quotes(self, us: int, buy_ticks: float | None, sell_ticks: float | None) -> None:
-        """Take our quotes from the instant *us* on: their distance from the mid in ticks, None for a side without."""
+        """Set our quotes from the instant *us* (µs) on: distances from the mid in ticks, None for a side without."""
         given = {+1: buy_ticks, -1: sell_ticks}
         self._distances = {side: ticks for side, ticks in given.items() if ticks is not None}
         if self._two_sided_since_us is not None:
@@ -167,7 +167,7 @@ class TradingMetrics:
         self._two_sided_since_us = us if len(self._distances) == len(given) else None
 
     def order(self, action: str) -> None:
-        """Count a request that was sent: ``place``, ``cancel``, ``replace`` or ``amend``."""
+        """Count a sent request: ``place``, ``cancel``, ``replace`` or ``amend``."""
         self._orders[action] += 1
 
     def fill(self, side: int) -> None:
@@ -175,21 +175,21 @@ class TradingMetrics:
         self._fills[side] += 1
 
     def reject(self, reason: str) -> None:
-        """Count an order that was refused: a limit's knob, a filter, or the exchange's code."""
+        """Count a refused order: the reason is a limit's knob, a filter, or the exchange's code."""
         self._rejects[reason] += 1
 
     def ack(self, seconds: float) -> None:
-        """Take the time from sending a request to its acknowledgement."""
+        """Record the time from sending a request to its acknowledgement."""
         self._ack.observe(seconds)
 
     def ack_fill(self, seconds: float) -> None:
-        """Take the time from an order's acknowledgement to its first fill; a fill that came before counts as 0."""
+        """Record the time from an order's acknowledgement to its first fill; an earlier fill counts as 0."""
         self._ack_fill.observe(max(0.0, seconds))
 
     # risk and storage
 
     def risk_used(self, limit: str, share: float) -> None:
-        """Set how much of a limit, named by its knob, is used; 1 is all of it."""
+        """Set the used share of a limit, named by its knob; 1 is all of it."""
         self._used[limit] = share
 
     def killed(self, killed: bool) -> None:
@@ -197,13 +197,13 @@ class TradingMetrics:
         self._killed = killed
 
     def state_writer(self, queue: int, lag_s: float) -> None:
-        """Set how many rows wait for the state store, and the age of the oldest, in s."""
+        """Set the number of rows waiting for the state store, and the age of the oldest, in s."""
         self._writer = queue, lag_s
 
     # pages
 
     def filled(self) -> list[FilledFamily]:
-        """Return every family with its samples as of now; those without one have an empty list."""
+        """Return every family with its current samples; families without samples have an empty list."""
         self.refresh()
         at_us = self._clock()
         age_s = None if self._book_us is None else max(0, at_us - self._book_us) / US_PER_S
@@ -235,10 +235,10 @@ class TradingMetrics:
     async def served(self, host: str, port: int) -> AsyncIterator[int]:
         """Serve ``/metrics``, ``/health/live`` and ``/health/ready`` until the block ends; yield the port.
 
-        Nothing is served where *port* is 0.
+        If *port* is 0, nothing is served.
 
         Raises:
-            UsageError: If there is no listening on *host* and *port*.
+            UsageError: If *host* and *port* cannot be bound.
         """
         if not port:
             yield 0

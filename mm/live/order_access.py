@@ -14,12 +14,12 @@ from mm.live.live_orders import KEPT_ORDERS
 
 OWN_PREFIX = "mm-"
 AUDIT_TYPES = ("start", "intent", "ack", "fill", "cancel", "reject", "breach", "kill", "rearm", "params", "stop")
-"""The types of the rows of an audit log."""
-_URL = matching(r"wss?://[^\s?#]+", "the whole address of a WebSocket API, such as wss://host:443/ws-api/v3", "URL")
+"""The row types of an audit log."""
+_URL = matching(r"wss?://[^\s?#]+", "the complete address of a WebSocket API, such as wss://host:443/ws-api/v3", "URL")
 
 
 class VenueUrls(NamedTuple):
-    """Addresses of an exchange: of the WebSocket API whole, of REST and of the market streams without a path."""
+    """Addresses of an exchange: of the WebSocket API complete, of REST and the market streams without a path."""
 
     ws_api: str
     rest: str
@@ -36,7 +36,7 @@ VENUES = {
         "wss://ws-api.binance.com:443/ws-api/v3", "https://api.binance.com", "wss://stream.binance.com:9443"
     ),
 }
-"""The exchanges that orders can go to, besides the one in a box."""
+"""The exchanges for orders, besides the exchange in a box."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +44,12 @@ class OrderAccess:
     """The settings of the connection for orders."""
 
     ws_api_url: str | None = knob(
-        None, _URL, "Address of the WebSocket API, whole; without it the venue's.", matters=False
+        None, _URL, "Complete address of the WebSocket API; default: the venue's.", matters=False
     )
-    order_transport: str = knob("websocket", one_of("websocket", "rest"), "By which of the two APIs orders are sent.")
-    recv_window_ms: int = knob(1_000, integer(50, 60_000), "How long after its timestamp the exchange takes a request.")
+    order_transport: str = knob("websocket", one_of("websocket", "rest"), "The API for sending orders.")
+    recv_window_ms: int = knob(1_000, integer(50, 60_000), "Time in which the exchange accepts a request.")
     reconcile_interval_s: float = knob(30.0, number(1, 3_600), "Time between two reconciles with the exchange.")
-    adopt: bool = knob(False, SWITCH, "1 takes over open orders of the symbol that are not ours: they are cancelled.")
+    adopt: bool = knob(False, SWITCH, "1 takes over and cancels open orders of the symbol that are not ours.")
 
 
 class AuditSink(Protocol):
@@ -57,13 +57,13 @@ class AuditSink(Protocol):
 
     @property
     def failure(self) -> Exception | None:
-        """Why the disk refused a row; None while it took all."""
+        """The disk error of the first refused row; None without one."""
 
     def append(self, type: str, /, **fields: object) -> int:
         """Append a row and return its number."""
 
     async def synced(self, seq: int) -> None:
-        """Return when the row of that number is on disk; raises OSError where the disk refused it."""
+        """Wait until row *seq* is on disk; raises OSError if the disk refused it."""
 
 
 class EarlierOrder(Protocol):
@@ -82,12 +82,12 @@ class GatewayRun:
 
     Attributes:
         symbol: Upper case.
-        run_id: Of the run.
+        run_id: Id of the run.
         access: The knobs.
         sync: Whether an order waits until its intent is on disk (AUDIT_SYNC).
-        earlier: Orders of earlier runs that may be open, of the audit log.
+        earlier: Orders of earlier runs that may be open, from the audit log.
         booked: Trade ids that earlier runs have booked.
-        last_trade_id: The greatest of them; None where the ledger has none: trades before the start are not counted.
+        last_trade_id: The largest of them; None if the ledger has none: trades before the start are not counted.
         share_budget: Whether the request weight is shared with the other processes of this host.
         kept_orders: Minimum number of ended orders that are kept for late reports.
     """
@@ -107,7 +107,7 @@ class KeptTasks:
     """Background tasks, each referenced until it ends; errors are reported.
 
     Args:
-        failed: Takes what a task raised.
+        failed: Called with the exception of a task.
     """
 
     def __init__(self, failed: Callable[[BaseException], None]) -> None:
@@ -121,7 +121,7 @@ class KeptTasks:
         task.add_done_callback(self._ended)
 
     async def end(self) -> None:
-        """Cancel all tasks, and return when they have ended."""
+        """Cancel all tasks, and wait until they have ended."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -136,8 +136,8 @@ class ClientIds:
     """Client ids of orders: prefix, run, counter and side; no two runs share one.
 
     Args:
-        run_id: Of the run.
-        nonce: Distinguishes processes of one run id; without it the instant, the process and chance.
+        run_id: Id of the run.
+        nonce: Distinguishes processes of one run id; default: time, process id and random bytes.
     """
 
     def __init__(self, run_id: str, nonce: bytes | None = None) -> None:
@@ -147,7 +147,7 @@ class ClientIds:
         self._count = 0
 
     def next(self, side: int) -> str:
-        """Return the next name; at most 36 characters for the first ten billion billion orders."""
+        """Return the next client id; at most 36 characters for the first 10**19 orders."""
         self._count += 1
         return f"{OWN_PREFIX}{self._run}-{self._count}{'b' if side > 0 else 's'}"
 

@@ -17,7 +17,7 @@ _KEPT_TERMS = 4_096
 """Number of cached checks: quotes return to the same prices."""
 
 Reason = tuple[int, str]
-"""The exchange's code of a refusal, and the reason."""
+"""The exchange's error code of a refusal, and the reason."""
 
 
 class _Filter(msgspec.Struct):
@@ -40,12 +40,12 @@ class SymbolInfo:
     """The entry of one symbol in exchangeInfo.
 
     Args:
-        body: The answer.
+        body: The response.
         symbol: Upper case.
 
     Attributes:
         instrument: Its grid and filters.
-        most_orders: Open orders that it allows; 0 without a limit.
+        most_orders: Maximum number of open orders; 0 for no limit.
         limits: The exchange's limits of requests and orders.
 
     Raises:
@@ -76,11 +76,11 @@ class OrderChecks:
 
     Args:
         instrument: Its grid and filters.
-        most_orders: Open orders that it allows; 0 without a limit.
+        most_orders: Maximum number of open orders; 0 for no limit.
 
     Attributes:
-        average_e8: Mean price of the last minutes, in 1e-8, that PERCENT_PRICE measures from; 0 while it is not known.
-        free: Free balances by asset, as far as they are known, in 1e-8.
+        average_e8: Mean price of the last minutes, in 1e-8, the reference of PERCENT_PRICE; 0 while unknown.
+        free: Known free balances by asset, in 1e-8.
     """
 
     def __init__(self, instrument: Instrument, most_orders: int = 0) -> None:
@@ -103,7 +103,7 @@ class OrderChecks:
             price: Decimal text; empty for a MARKET order.
             qty: Decimal text.
             kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET.
-            open_orders: All that have not ended.
+            open_orders: All orders that have not ended.
         """
         price_e8, qty_e8, why = self._terms(price, qty, kind)
         if why:
@@ -131,7 +131,7 @@ class OrderChecks:
         return (FILTER_FAILED, why) if why else None
 
     def _read_terms(self, price: str, qty: str, kind: str) -> tuple[int, int, str]:
-        """Return price (0 of a MARKET order) and quantity in 1e-8, and why they are refused in any market."""
+        """Return price (0 for a MARKET order) and quantity in 1e-8, and why any market would refuse them."""
         grid = self.instrument
         try:
             price_e8 = 0 if kind == _MARKET else grid.ticks(price) * grid.tick_e8
@@ -173,7 +173,7 @@ class OrderChecks:
         )
 
     def _money(self, side: int, price_e8: int, qty_e8: int, orders: Iterable[LiveOrder]) -> Reason | None:
-        """Return a refusal if the free balance, less the locks of unanswered orders, does not suffice."""
+        """Return a refusal if the free balance, minus the locks of unanswered orders, is insufficient."""
         asset = self.instrument.quote_asset if side > 0 else self.instrument.base_asset
         free_e8 = self.free.get(asset)
         if free_e8 is None or (side > 0 and not price_e8):

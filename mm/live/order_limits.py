@@ -1,8 +1,8 @@
 """Limits on sending: the exchange's counts of requests and orders, and the time for which it forbids requests.
 
-Counts come with the answers (``rateLimits`` of the WebSocket API, headers of REST); between two answers what was sent
-is added. 429 and 418 stop everything until ``Retry-After``; where that is missing, for a time that doubles with each
-refusal. Processes of one host share this state through the recorder's `RateBudget`.
+Counts come with the responses (``rateLimits`` of the WebSocket API, headers of REST); requests sent since then are
+added. 429 and 418 stop all requests until ``Retry-After``; without it, for a time that doubles with each refusal.
+Processes of one host share this state through the recorder's `RateBudget`.
 """
 
 import re
@@ -29,7 +29,7 @@ class CountWindow:
 
     Args:
         window_s: Length of the window, in s.
-        limit: The most in it.
+        limit: Maximum count in the window.
     """
 
     def __init__(self, window_s: float, limit: int) -> None:
@@ -46,7 +46,7 @@ class CountWindow:
         self._sent = 0
 
     def add(self, amount: int, now_s: float) -> None:
-        """Add what is sent now."""
+        """Add the weight of a request that is being sent."""
         self._since.append((now_s, amount))
         self._sent += amount
 
@@ -63,7 +63,7 @@ class OrderLimits:
 
     Args:
         budget: Shared with the other processes of this host; None keeps the limits to this one.
-        now_s: Returns a clock that only rises, in s.
+        now_s: Returns a monotonic clock, in s.
     """
 
     def __init__(self, budget: RateBudget | None = None, now_s: Callable[[], float] = monotonic) -> None:
@@ -84,7 +84,7 @@ class OrderLimits:
                 window.add(1, now_s)
 
     def answered(self, answer: ApiAnswer) -> None:
-        """Process an answer: 429 and 418 stop all requests."""
+        """Process a response: 429 and 418 stop all requests."""
         if answer.status not in _FIRST_SILENCE_S or answer.code == TOO_MANY_ORDERS:
             self._refusals = 0 if answer.status and answer.status not in _FIRST_SILENCE_S else self._refusals
             return
@@ -101,7 +101,7 @@ class OrderLimits:
             self._budget.hold_off(seconds)
 
     def counted(self, limits: Iterable[ApiLimit]) -> None:
-        """Take the exchange's own counts."""
+        """Set the exchange's own counts."""
         now_s = self._now_s()
         for one in limits:
             window_s = float(_UNITS_S.get(one.interval, 60) * one.intervalNum)
@@ -111,7 +111,7 @@ class OrderLimits:
                 self._share(one.count)
 
     def headers(self, headers: Mapping[str, str]) -> None:
-        """Take the exchange's counts from the headers of an answer of REST."""
+        """Set the exchange's counts from the headers of a REST response."""
         now_s = self._now_s()
         for name, text in headers.items():
             found = _HEADER.fullmatch(name)
@@ -124,17 +124,17 @@ class OrderLimits:
                 known.count(int(text), now_s)
 
     def known(self, limits: Iterable[ApiLimit]) -> None:
-        """Take the limits of exchangeInfo, which have no counts."""
+        """Set the limits of exchangeInfo, which have no counts."""
         for one in limits:
             self._window(one.rateLimitType, float(_UNITS_S.get(one.interval, 60) * one.intervalNum), one.limit)
 
     @property
     def silence_s(self) -> float:
-        """Time for which nothing may be sent, in s."""
+        """Remaining time in which nothing may be sent, in s."""
         return max(0.0, self._silent_until_s - self._now_s())
 
     def refusal(self, kinds: Collection[str] = tuple(_REFUSALS)) -> tuple[int, str] | None:
-        """Return the code and the reason why no request that counts in *kinds* may be sent now; None where one may."""
+        """Return code and reason if no request that counts in *kinds* may be sent now; None if one may."""
         now_s = self._now_s()
         if now_s < self._silent_until_s:
             left_s = self._silent_until_s - now_s

@@ -1,8 +1,8 @@
-"""Queries to the exchange: an order's state, its trades, and the reconcile of all of them with what we hold.
+"""Queries to the exchange: an order's state, its trades, and the reconciliation of all orders with ours.
 
-A reconcile reads the open orders, the account's trades since those that were looked at, and the balances. Orders of
-ours that we do not know are cancelled, those that we hold and the exchange does not list are queried by client id,
-and trades that no event reported are booked. Trades of the last seconds are read again by the next one.
+A reconcile reads the open orders, the account's trades since those already checked, and the balances. Unknown orders
+with our client ids are cancelled, orders that we hold and the exchange does not list are queried by client id, and
+trades that no event reported are booked. The next reconcile reads the trades of the last seconds again.
 """
 
 import asyncio
@@ -21,37 +21,37 @@ from mm.live.order_states import NO_SUCH_ORDER, OrderStates
 
 PAGE = 1_000
 SETTLED_US = 10 * US_PER_S
-"""A trade older than this is in the list of trades, or will never be."""
+"""A trade older than this is in the list of trades, or does not exist."""
 AGAIN_S, GRACE_S, LONGEST_WAIT_S = 0.25, 0.1, 5.0
 
 
 class Unanswered(Exception):
-    """A reconcile could not be finished; it is tried again."""
+    """A reconcile could not be completed; it is retried."""
 
 
 class AveragePrice(msgspec.Struct):
-    """The answer to ``avgPrice``."""
+    """The response of ``avgPrice``."""
 
     price: str
 
 
 class OrderQueries:
-    """Ask and take the answers.
+    """Sends queries and processes the responses.
 
     Args:
-        states: Take what is learned.
+        states: Order states, which receive the results.
         clock: The exchange's.
-        checks: Take balances and the mean price.
-        way: Returns the way by which to ask now.
+        checks: Order checks, which receive balances and the mean price.
+        way: Returns the API to use now.
         symbol: Upper case.
-        changed: Is called after each answer was taken, to act on what follows.
-        is_ours: Whether a client id is one of ours, of any run.
+        changed: Called after each processed response, to act on the resulting steps.
+        is_ours: Whether a client id is ours, of any run.
 
     Attributes:
-        adopt: Whether open orders of others are taken over, that is cancelled.
-        closed: Whether no query follows any more.
-        checked_id: All trades of the account up to this id were looked at; None before the first reconcile of a ledger
-            that begins.
+        adopt: Whether open orders of others are taken over, that is, cancelled.
+        closed: Whether no further queries are sent.
+        checked_id: All trades of the account up to this id have been checked; None before the first reconcile of a new
+            ledger.
         balances: Free and locked by asset, as last read, in the exchange's text.
     """
 
@@ -74,7 +74,7 @@ class OrderQueries:
         self._symbol = checks.instrument.symbol
         self._changed = changed
         self._is_ours = is_ours
-        self._asking: set[str] = set()
+        self._pending: set[str] = set()
         self._fetching: set[str] = set()
         self._foreign: set[int] = set()
         self._baseline_id = -1
@@ -82,16 +82,16 @@ class OrderQueries:
     # one order
 
     def ask(self, order: LiveOrder) -> None:
-        """Ask for the state of *order* by its client id, until there is an answer that says something."""
-        if self.closed or order.client_id in self._asking:
+        """Query the state of *order* by its client id, until a response is conclusive."""
+        if self.closed or order.client_id in self._pending:
             return
-        self._asking.add(order.client_id)
+        self._pending.add(order.client_id)
         ended_then = order.ended
         parameters = {"symbol": self._symbol, "origClientOrderId": order.client_id}
         query_ms = 0
 
         def done(answer: ApiAnswer) -> None:
-            self._asking.discard(order.client_id)
+            self._pending.discard(order.client_id)
             if answer.fate is Fate.DONE:
                 self._states.seen(ORDER.decode(answer.result).seen(answer.us), answers=True, firm=ended_then)
                 if not self._states.amend_shown(order, answer.us, query_ms):
@@ -106,7 +106,7 @@ class OrderQueries:
         asyncio.get_running_loop().call_later(delay_s, self.ask, order)
 
     def fetch(self, order: LiveOrder) -> None:
-        """Request the trades of *order* until those that were executed are booked; events on their way come first."""
+        """Query the trades of *order* until its executions are booked; pending events are processed first."""
         if order.client_id not in self._fetching:
             self._fetching.add(order.client_id)
             asyncio.get_running_loop().call_later(GRACE_S, self._fetch, order, AGAIN_S)
@@ -132,7 +132,7 @@ class OrderQueries:
     # all of them
 
     async def reconcile(self) -> None:
-        """Bring orders, fills and balances up to the exchange's; raises Unanswered where it cannot be queried."""
+        """Update orders, fills and balances from the exchange; raises Unanswered if it cannot be queried."""
         await self._orders()
         await self._trades()
         await self._account()
@@ -140,7 +140,7 @@ class OrderQueries:
         self._checks.average_e8 = e8(msgspec.json.decode(answer.result, type=AveragePrice).price)
 
     async def listed(self, way: OrderApi) -> tuple[list[LiveOrder], int]:
-        """Read the open orders by *way*; return ours, and how many are of others. Raises Unanswered."""
+        """Read the open orders by *way*; return ours, and the number of others. Raises Unanswered."""
         return await self._orders(way)
 
     async def _orders(self, way: OrderApi | None = None) -> tuple[list[LiveOrder], int]:
@@ -179,7 +179,7 @@ class OrderQueries:
             first_id = trades[-1].id + 1
 
     async def _take(self, trade: TradeEntry) -> None:
-        """Book a trade of the account, if it is one of our orders'."""
+        """Book a trade of the account if it belongs to one of our orders."""
         if trade.orderId in self._foreign:
             return
         order = self._states.of_exchange(trade.orderId)
@@ -203,7 +203,7 @@ class OrderQueries:
         self._checks.balances({asset: free for asset, (free, _) in self.balances.items()})
 
     def _order_of(self, entry: OrderEntry) -> LiveOrder:
-        """Return an order that the exchange shows and we do not know: it is not in the audit log."""
+        """Return an order for an unknown one of the exchange: it is not in the audit log."""
         side = BUY if entry.side == "BUY" else SELL
         order = LiveOrder(EARLIER, entry.clientOrderId, side, entry.price, entry.origQty, entry.type)
         order.exchange_id, order.counts_after = entry.orderId, self._baseline_id
@@ -217,5 +217,5 @@ class OrderQueries:
 
 
 def _complete(order: LiveOrder) -> bool:
-    """Return whether there is nothing to fetch of *order*."""
+    """Return whether there is nothing to fetch for *order*."""
     return order.ended or order.exchange_id <= 0 or (order.booked_e8 >= order.executed_e8 and not order.presumed)

@@ -1,4 +1,4 @@
-"""What became of orders, to those who wait for it: a row of the audit log first, then a report to the listener."""
+"""Reports of order events: first as a row of the audit log, then to the listener."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,10 +21,10 @@ from mm.live.order_access import AuditSink
 
 
 class OrderListener(Protocol):
-    """What a gateway reports, in order; *order_id* is the caller's, `EARLIER` of an order of an earlier run."""
+    """The reports of a gateway, in order; *order_id* is the caller's, `EARLIER` for an order of an earlier run."""
 
     def accepted(self, order_id: int, us: int, exchange_id: int) -> None:
-        """The exchange has taken an order."""
+        """The exchange has accepted an order."""
 
     def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
         """An order was never open; *code* 0: it was not sent."""
@@ -33,40 +33,40 @@ class OrderListener(Protocol):
         """A fill, once."""
 
     def closed(self, order_id: int, us: int, status: str) -> None:
-        """An order has ended with something left: CANCELED or EXPIRED."""
+        """An order has ended unfilled or partly filled: CANCELED or EXPIRED."""
 
     def cancel_failed(self, order_id: int, us: int, code: int) -> None:
         """An order is still open."""
 
     def amended(self, order_id: int, us: int, qty: str) -> None:
-        """An order has *qty* in all, less than before; where as much is filled, it has ended."""
+        """An order has the smaller total quantity *qty*; if this is filled already, it has ended."""
 
     def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
-        """An order has the quantity that it had; *code* 0: no amendment was sent, or it never arrived."""
+        """The quantity of an order is unchanged; *code* 0: the amendment was not sent, or never arrived."""
 
     def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
-        """The balances by asset, all that are known."""
+        """The balances by asset, all known ones."""
 
     def ready_changed(self, ready: bool, why: str) -> None:
-        """Orders can be sent from now on, or not any more."""
+        """The gateway's readiness for orders has changed."""
 
     def ack_latency(self, action: str, seconds: float) -> None:
-        """A request was answered after so long."""
+        """A request was answered after *seconds*."""
 
 
 class OrderReports:
-    """Write and report.
+    """Writes and forwards reports.
 
     Args:
-        audit: Gets a row for each.
-        listener: Gets those of its orders; of the orders of earlier runs fills alone.
+        audit: Receives a row for each report.
+        listener: Receives reports about its orders; for orders of earlier runs only fills.
     """
 
     def __init__(self, audit: AuditSink, listener: OrderListener) -> None:
         self._audit, self._listener = audit, listener
 
     def take(self, step: OrderReport) -> None:
-        """Write what became of an order, and report it."""
+        """Write an event of an order, and report it."""
         if isinstance(step, Booked):
             self._audit.append("fill", **step.fill.row())
             self._listener.filled(step.order_id, step.fill)
@@ -76,7 +76,7 @@ class OrderReports:
             report()
 
     def _write(self, step: Accepted | Rejected | Closed | CancelFailed) -> Callable[[], None]:
-        """Write the row of a step, and return what reports it."""
+        """Write the row of a step, and return the function that reports it."""
         order, listener = step.order, self._listener
         names = {"client_id": order.client_id, "order_id": order.exchange_id}
         match step:
@@ -95,7 +95,7 @@ class OrderReports:
                 return partial(listener.cancel_failed, order.order_id, step.us, step.code)
 
     def _write_amendment(self, step: Amended | AmendFailed) -> Callable[[], None]:
-        """Write the row of a step of an amendment, and return what reports it."""
+        """Write the row of an amendment step, and return the function that reports it."""
         order, listener = step.order, self._listener
         if isinstance(step, Amended):
             names = {"client_id": order.client_id, "order_id": order.exchange_id}

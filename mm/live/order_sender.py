@@ -1,4 +1,4 @@
-"""Requests that change orders: place, amend, cancel, cancel-replace; each goes once, its answer to the states."""
+"""Requests that change orders: place, amend, cancel, cancel-replace; sent once each, with responses to the states."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ from mm.live.order_access import AuditSink
 from mm.live.order_states import OrderStates
 
 NOT_SENT = 0
-"""The code of a refusal of our own: nothing was sent."""
+"""The code of a local refusal: nothing was sent."""
 _WIRE_TYPES: Mapping[str, RequestParams] = {
     "LIMIT_MAKER": {"type": "LIMIT_MAKER"},
     "LIMIT": {"type": "LIMIT", "timeInForce": "GTC"},
@@ -36,18 +36,18 @@ _WIRE_TYPES: Mapping[str, RequestParams] = {
 
 
 class OrderSender:
-    """Send, by one way or the other, and take the answers.
+    """Sends requests by one of two APIs, and processes the responses.
 
     Args:
         symbol: Upper case.
-        window_ms: How long after its timestamp the exchange takes a request.
-        states: Take what is learned.
-        ways: By which orders are sent, and by which cancels go where that one is down.
-        audit: Gets the intent of each cancel.
-        answered: Is called with what was requested and each answer, after the states have taken it.
+        window_ms: Time after its timestamp in which the exchange accepts a request, ms.
+        states: Order states, which receive the results.
+        ways: The API for orders, and the fallback for cancels while that one is down.
+        audit: Receives the intent of each cancel.
+        answered: Called with each request and its response, after the states have processed it.
 
     Attributes:
-        cancel_sent_s: When the last cancel of an order was sent, by client id, in s of the event loop.
+        cancel_sent_s: Send time of the last cancel of an order, by client id, in s of the event loop.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class OrderSender:
         order.sent_ms = self._way.request("order.place", self._terms(order), partial(self._placed, order))
 
     def replace(self, old: LiveOrder, new: LiveOrder) -> None:
-        """Send an order whose intent is written in place of *old*; if that cannot be cancelled, nothing is placed."""
+        """Send an order with a written intent in place of *old*; if *old* cannot be cancelled, nothing is placed."""
         new.window_ms = self._window_ms
         parameters = self._terms(new)
         parameters |= {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": old.exchange_id}
         new.sent_ms = self._way.request("order.cancelReplace", parameters, partial(self._replaced, old, new))
 
     def amend(self, order: LiveOrder) -> None:
-        """Send the amendment that is under way, whose intent is written; one overtaken by a cancel is not sent."""
+        """Send the pending amendment, whose intent is written, unless a cancel has overtaken it."""
         qty = order.amend_qty
         if order.ended or order.cancelling:
             self._states.amend_refused(order, qty, order.us, NOT_SENT, "the order has ended, or is being cancelled")
@@ -102,7 +102,7 @@ class OrderSender:
         order.amend_until_ms = stamp_ms + self._window_ms
 
     def unsent(self, orders: Sequence[LiveOrder], us: int, why: str) -> None:
-        """Take that a request whose intent is written is not sent: to place or amend the last of *orders*."""
+        """Handle a request with a written intent that is not sent: to place or amend the last of *orders*."""
         *replaced, order = orders
         for one in replaced:
             self._states.cancel_refused(one, us, NOT_SENT)
@@ -112,7 +112,7 @@ class OrderSender:
             self._states.refused(order, us, NOT_SENT, why)
 
     def cancel(self, order: LiveOrder, way: OrderApi | None = None) -> None:
-        """Write the intent of a cancel and send it, by *way* or by the best one."""
+        """Write the intent of a cancel and send it, by *way* or by the best available API."""
         self._cancelling(order)
         named: dict[str, str | int] = {"symbol": self._symbol}
         if order.exchange_id > 0:
@@ -124,7 +124,7 @@ class OrderSender:
         way.request("order.cancel", named, partial(self._cancelled, order))
 
     def cancel_symbol(self, orders: Sequence[LiveOrder]) -> None:
-        """Write the intents, and cancel all open orders of the symbol in one request; *orders* are all there are."""
+        """Write the intents, and cancel all open orders of the symbol in one request; *orders* are all of them."""
         for order in orders:
             self._cancelling(order)
         done = partial(self._symbol_cancelled, orders)
@@ -204,6 +204,6 @@ def _code(answer: ApiAnswer) -> int:
 
 
 def _error(part: msgspec.Raw, answer: ApiAnswer, message: str = "") -> WsError:
-    """Return the refusal of one half of a cancel-replace; where it has none of its own, that of the whole."""
+    """Return the refusal of one half of a cancel-replace; if it has none of its own, that of the whole."""
     found = WS_ERROR.decode(part) if bytes(part) != b"null" else WsError()
     return found if found.code else WsError(_code(answer), message or answer.message)

@@ -1,18 +1,18 @@
-"""What became of each order: a state machine without input or output.
+"""The states of orders: a state machine without I/O.
 
-In come requests, answers, user events, queries and trades, in any order, twice, late or not at all; out come steps:
-what to send (`Ask`, `Fetch`, `Resend`) and what to report (`Accepted`, `Rejected`, `Booked`, `Closed`, …), in order.
+The input is requests, responses, user events, queries and trades, in any order, repeated, late or missing; the output
+is ordered steps: what to send (`Ask`, `Fetch`, `Resend`) and what to report (`Accepted`, `Rejected`, `Booked`, …).
 
-- What the exchange shows of an order (`OrderSeen`) only adds knowledge: the executed quantity rises, the quantity
-  falls, an end stands.
-- A fill is booked once, by trade id, from user events and queried trades alone. An order is closed only when the fills
-  that are booked add up to what the exchange says was executed; until then its trades are fetched.
-- An order whose outcome is not known is UNKNOWN until the exchange was queried. "No such order" proves that a request
-  came to nothing only once it can no longer arrive (`proves_absence`).
-- An amendment lowers the quantity in its place, and only that: an order of which the exchange shows less was amended,
-  and one that it still shows whole was not once a query proves that the request can no longer arrive. An order is open
-  meanwhile, and its cancel waits for nothing.
-- What was presumed gone and shows up again is cancelled, and its fills are booked as those of an earlier run.
+- Information of the exchange about an order (`OrderSeen`) is monotonic: the executed quantity rises, the quantity
+  falls, a final state stays.
+- A fill is booked once, by trade id, only from user events and queried trades. An order is closed only when its booked
+  fills add up to the executed quantity of the exchange; until then its trades are fetched.
+- An order with an unknown outcome is UNKNOWN until the exchange was queried. "No such order" proves that a request
+  failed only once it can no longer arrive (`proves_absence`).
+- An amendment only lowers the quantity, at the same queue position: an order with a smaller quantity at the exchange
+  was amended; one with the full quantity was not, once a query proves that the request can no longer arrive. The order
+  is open meanwhile, and its cancel waits for nothing.
+- An order that was presumed gone and reappears is cancelled, and its fills are booked as those of an earlier run.
 """
 
 from collections.abc import Iterable, Iterator
@@ -45,7 +45,7 @@ from mm.live.live_orders import (
 
 UNKNOWN_ORDER, NO_SUCH_ORDER, ORDER_REFUSED, AMEND_REFUSED = -2011, -2013, -2010, -2038
 _OF_THE_ORDER = frozenset((UNKNOWN_ORDER, NO_SUCH_ORDER, AMEND_REFUSED))
-"""Codes that refuse an amendment because of the order, which may have ended."""
+"""Codes that refuse an amendment because of the order's state; the order may have ended."""
 _DUPLICATE = "Duplicate order"
 _MOST_CANCELS = 5
 
@@ -55,10 +55,10 @@ class OrderStates:
 
     Args:
         booked: Trade ids that earlier runs have booked.
-        kept: So many orders that have ended are kept at least.
+        kept: Minimum number of ended orders to keep.
 
     Attributes:
-        by_client: Orders by client id: the open ones, and the latest of those that ended.
+        by_client: Orders by client id: the open ones, and the latest ended ones.
         open: Orders that have not ended, by client id, oldest first.
     """
 
@@ -72,43 +72,43 @@ class OrderStates:
         self._steps: list[OrderStep] = []
 
     def take(self) -> Iterator[OrderStep]:
-        """Yield the steps since the last call, in order; steps that arise meanwhile follow."""
+        """Yield the steps since the last call, in order, including steps that arise meanwhile."""
         while self._steps:
             steps, self._steps = self._steps, []
             yield from steps
 
     def of_exchange(self, exchange_id: int) -> LiveOrder | None:
-        """Return the order of the exchange's number; None where it is none of ours, or not known yet."""
+        """Return the order with the exchange's id; None if it is not ours, or not known yet."""
         return self._by_exchange.get(exchange_id)
 
     def in_doubt(self, side: int) -> bool:
-        """Return whether it is unknown if an order of *side* was placed."""
+        """Return whether the placing of an order of *side* has an unknown outcome."""
         return any(order.doubt is Doubt.PLACE and order.side == side for order in self.open.values())
 
     # requests
 
     def add(self, order: LiveOrder) -> None:
-        """Take an order whose intent is written, or one of an earlier run."""
+        """Add an order with a written intent, or one of an earlier run."""
         self.by_client[order.client_id] = self.open[order.client_id] = order
         if order.exchange_id > 0:
             self._by_exchange[order.exchange_id] = order
 
     def add_earlier(self, order: LiveOrder) -> None:
-        """Take an order of an earlier run that may be open: the exchange is queried, and it is cancelled."""
+        """Add an order of an earlier run that may be open: the exchange is queried, and it is cancelled."""
         order.order_id, order.cancel_wanted = EARLIER, True
         order.state, order.doubt = OrderState.UNKNOWN, Doubt.PLACE
         self.add(order)
         self._steps.append(Ask(order))
 
     def cancelling(self, order: LiveOrder, *, replacing: bool = False) -> None:
-        """Note that a cancel of *order*, or its replacement, is sent."""
+        """Record that a cancel of *order*, or its replacement, is sent."""
         order.cancel_wanted = order.cancelling = True
         order.cancels += 1
         if order.state is not OrderState.UNKNOWN and not order.ended:
             order.state = OrderState.PENDING_REPLACE if replacing else OrderState.PENDING_CANCEL
 
     def want_cancel(self, order: LiveOrder) -> None:
-        """Cancel *order* at once where it is known to be open, else as soon as it is."""
+        """Cancel *order* at once if it is known to be open, else as soon as it is."""
         if order.ended:
             return
         order.cancel_wanted, order.cancels = True, 0
@@ -116,13 +116,13 @@ class OrderStates:
             self._resend(order)
 
     def amending(self, order: LiveOrder, qty: str) -> None:
-        """Note that an amendment of *order*, which is open, to *qty* is sent."""
+        """Record that an amendment of *order*, which is open, to *qty* is sent."""
         order.amend_qty, order.state = qty, OrderState.PENDING_AMEND
 
     # answers
 
     def refused(self, order: LiveOrder, us: int, code: int, message: str) -> None:
-        """Take that the exchange has refused an order, or that it was never sent."""
+        """Handle an order that was refused by the exchange, or never sent."""
         if order.ended or order.exchange_id > 0:
             return
         if code == ORDER_REFUSED and message.startswith(_DUPLICATE):
@@ -131,14 +131,14 @@ class OrderStates:
         self._reject(order, us, code, message)
 
     def place_unknown(self, order: LiveOrder) -> None:
-        """Take that it is unknown whether an order was placed."""
+        """Handle an order whose placing has an unknown outcome."""
         if order.ended or order.exchange_id > 0:
             return
         order.state, order.doubt = OrderState.UNKNOWN, Doubt.PLACE
         self._steps.append(Ask(order))
 
     def cancel_refused(self, order: LiveOrder, us: int, code: int) -> None:
-        """Take that the exchange has refused to cancel an order."""
+        """Handle a refused cancel of an order."""
         order.cancelling = False
         if order.ended or order.ending:
             return
@@ -151,18 +151,18 @@ class OrderStates:
         self._steps.append(CancelFailed(order, us, code))
 
     def cancel_unknown(self, order: LiveOrder) -> None:
-        """Take that it is unknown whether an order was cancelled."""
+        """Handle a cancel with an unknown outcome."""
         order.cancelling = False
         if not order.ended and not order.ending:
             self._doubt_cancel(order)
 
     def cancelled(self, order: LiveOrder, seen: OrderSeen) -> None:
-        """Take the answer to a cancel that was done."""
+        """Handle the response to a successful cancel."""
         order.cancelling = False
         self.seen(seen)
 
     def amend_refused(self, order: LiveOrder, qty: str, us: int, code: int, message: str) -> None:
-        """Take that the exchange has refused to amend an order to *qty*, or that the request was never sent."""
+        """Handle an amendment to *qty* that was refused by the exchange, or never sent."""
         if order.amend_qty != qty:
             return
         self._amend_failed(order, us, code, message)
@@ -170,18 +170,18 @@ class OrderStates:
             self._steps.append(Ask(order))
 
     def amend_unknown(self, order: LiveOrder, qty: str) -> None:
-        """Take that it is unknown whether an order was amended to *qty*; nothing where that is known by other ways."""
+        """Handle an amendment to *qty* with an unknown outcome; without effect if the outcome is known otherwise."""
         if order.amend_qty == qty:
             order.amend_doubt = True
             self._steps.append(Ask(order))
 
     def amended(self, order: LiveOrder, qty: str, seen: OrderSeen) -> None:
-        """Take the answer to an amendment to *qty* that was done; one that does not show it proves nothing."""
+        """Handle the response to a successful amendment to *qty*; one that does not show it proves nothing."""
         self.seen(seen)
         self.amend_unknown(order, qty)
 
     def amend_shown(self, order: LiveOrder, us: int, query_ms: int) -> bool:
-        """Take that a query has shown *order*; return False where it must be queried again: its amendment may come."""
+        """Handle a query that returned *order*; return False if it must be repeated: an amendment may still arrive."""
         if order.amend_doubt and not order.ending:
             if not is_too_late(order.amend_until_ms, query_ms):
                 return False
@@ -203,18 +203,18 @@ class OrderStates:
             order.doubt = Doubt.CANCEL
         self._steps.append(Ask(order))
 
-    # what is shown of orders
+    # information about orders
 
     def seen(
         self, seen: OrderSeen, fill: AccountFill | None = None, *, answers: bool = False, firm: bool = False
     ) -> None:
-        """Take what the exchange shows of an order; one that is not ours changes nothing.
+        """Handle information of the exchange about an order; without effect if it is not ours.
 
         Args:
-            seen: What it shows.
-            fill: The fill that an event reports, too.
-            answers: Whether it is the answer to an `Ask`.
-            firm: Whether that was sent after the order had ended here, so that it cannot be out of date.
+            seen: The information.
+            fill: The fill that an event reports, if any.
+            answers: Whether it is the response to an `Ask`.
+            firm: Whether that was sent after the order had ended here, so that it cannot be outdated.
         """
         order = self.by_client.get(seen.client_id) or self._by_exchange.get(seen.exchange_id)
         if order is None:
@@ -241,7 +241,7 @@ class OrderStates:
         self._settle(order)
 
     def absent(self, order: LiveOrder, us: int, query_ms: int) -> bool:
-        """Take that the exchange has no such order; return False where it may still come and must be queried again."""
+        """Handle an order that the exchange does not have; return False if it may still arrive: query again."""
         if order.ended or order.ending:
             return True
         if not order.proves_absence(query_ms):
@@ -255,7 +255,7 @@ class OrderStates:
         return True
 
     def listed(self, seen: Iterable[OrderSeen], expected: Iterable[LiveOrder]) -> None:
-        """Take the list of open orders that are ours.
+        """Handle the list of our open orders.
 
         Args:
             seen: All of them.
@@ -282,17 +282,17 @@ class OrderStates:
             self._settle(order)
 
     def fetched(self, order: LiveOrder) -> None:
-        """Take that all trades of *order* up to now were given to `fill`."""
+        """Handle that all trades of *order* up to now were passed to `fill`."""
         if order.ended:
             return
         if order.presumed and order.ending:
             order.executed_e8 = order.booked_e8
         self._settle(order)
 
-    # inside
+    # internals
 
     def _accept(self, order: LiveOrder, seen: OrderSeen) -> bool:
-        """Return whether the order is new to us as one that the exchange has taken."""
+        """Return whether this is the first information that the exchange has accepted the order."""
         if order.exchange_id > 0 or seen.exchange_id <= 0:
             return False
         order.exchange_id = seen.exchange_id
@@ -301,7 +301,7 @@ class OrderStates:
         return True
 
     def _lower(self, order: LiveOrder, seen: OrderSeen) -> None:
-        """Take that the quantity of an order is smaller than it was here."""
+        """Handle a quantity of an order that is smaller than here."""
         wanted_e8 = e8(order.amend_qty) if order.amend_qty else 0
         order.qty = order.amend_qty if seen.qty_e8 == wanted_e8 else short_text(seen.qty_e8)
         if seen.qty_e8 <= wanted_e8:
@@ -345,7 +345,7 @@ class OrderStates:
             self._steps.append(Contradiction(order, what))
 
     def _settle(self, order: LiveOrder) -> None:
-        """Close an order whose end and fills are known; have missing fills fetched."""
+        """Close an order whose end and fills are complete; fetch missing fills."""
         if order.booked_e8 < order.executed_e8:
             self._steps.append(Fetch(order))
         elif order.ending is not None:
@@ -372,7 +372,7 @@ class OrderStates:
             del self._ended[: self._kept]
 
     def _shown_again(self, order: LiveOrder, seen: OrderSeen, *, firm: bool) -> None:
-        """Take that an order which has ended here is shown as open, or with more executed."""
+        """Handle an ended order that the exchange reports as open, or with more executed."""
         if not firm:
             if order.presumed or order.state is OrderState.REJECTED or seen.executed_e8 > order.booked_e8:
                 self._steps.append(Ask(order))
@@ -385,5 +385,5 @@ class OrderStates:
 
 
 def _resting(order: LiveOrder) -> OrderState:
-    """Return the state of an order that is known to be open, without a cancel under way."""
+    """Return the state of an order that is known to be open, without a cancel in flight."""
     return OrderState.PENDING_AMEND if order.amend_qty else OrderState.LIVE

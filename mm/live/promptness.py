@@ -1,9 +1,9 @@
-"""The interpreter of a process that must answer the market at once: its collector of garbage, threads, and sleep.
+"""Interpreter settings for a process with low latency: garbage collection, thread switches and sleep.
 
-Beside the loop of a trader run threads: they force rows to the disk, and feed the state store. A thread that computes
-keeps the interpreter for the switch interval, which is 5 ms where nobody says otherwise; and a collection looks at
-every object that modules and setup have left, though none of them is garbage. A process that sleeps must be woken by
-the system, and finds its core slow and its caches cold: a loop that polls never sleeps, and takes a whole core.
+Threads run beside the loop of a trader: they force rows to the disk, and feed the state store. A computing thread keeps
+the interpreter for the switch interval, which is 5 ms by default; and a garbage collection visits every object of
+modules and setup, although none of them is garbage. A sleeping process must be woken by the system, and starts with a
+slow core and cold caches: a polling loop never sleeps, but uses a whole core.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ from contextlib import contextmanager
 from time import monotonic
 
 SWITCH_S = 0.0002
-"""For how long a thread may keep the interpreter while the loop waits for it, in s."""
+"""Maximum time for which a thread keeps the interpreter while the loop waits for it, in s."""
 YOUNG_OBJECTS = 10_000
-"""New objects between two collections; ten or a hundred times so many until the older ones are looked at."""
+"""New objects between two collections; ten or a hundred times as many before older generations are visited."""
 
 
 @contextmanager
 def prompt() -> Iterator[None]:
-    """Let the loop wait for neither until the block ends; what exists when it begins is never collected in it."""
+    """Reduce both delays until the block ends; objects that exist at its start are not collected within it."""
     switch_s, thresholds = sys.getswitchinterval(), gc.get_threshold()
     gc.collect()
     gc.freeze()
@@ -37,10 +37,10 @@ def prompt() -> Iterator[None]:
 
 
 class BusySelector(selectors.DefaultSelector):
-    """A selector that polls. Other threads run meanwhile: each look lets go of the interpreter."""
+    """A selector that polls. Other threads can run meanwhile, since each poll releases the interpreter."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready; an empty list where nothing was within *timeout*, in s (None: without an end)."""
+        """Return what is ready; an empty list if nothing was within *timeout*, in s (None: no limit)."""
         look = super().select
         until_s = None if timeout is None else monotonic() + timeout
         while True:

@@ -1,4 +1,4 @@
-"""A shadow against the replay of the day that it recorded, row by row: ``reconcile.json``."""
+"""Compares a shadow with the replay of the day that it recorded, row by row: ``reconcile.json``."""
 
 import csv
 import json
@@ -31,12 +31,12 @@ RECONCILE = "reconcile.json"
 
 @dataclass(frozen=True, slots=True)
 class RowsSeen:
-    """Which rows of a day a run has seen as they came.
+    """The rows of a day that a run has received live.
 
     Attributes:
-        first_seq, last_seq: The numbers of its first and of its last row.
-        fetched: First and last number of trades that were fetched by REST, later than they happened.
-        synced: Whether a snapshot was loaded: without one the day may have no valid book.
+        first_seq, last_seq: Numbers of its first and last row.
+        fetched: First and last number of trades that were fetched by REST, after they happened.
+        synced: Whether a snapshot was loaded; without one the day may have no valid book.
     """
 
     first_seq: int
@@ -46,19 +46,19 @@ class RowsSeen:
 
     @classmethod
     def of(cls, folder: DayFolder, run_id: str) -> "RowsSeen":
-        """Return those of a run, as the ledger of *folder* has them."""
+        """Return the rows of a run, from the ledger of *folder*."""
         path = existing(folder.events) or folder.events
         with path.open(encoding="utf-8", newline="") as file:
             rows = [row for row in whole_events(path, csv.DictReader(file)) if row.at.run_id == run_id]
         seqs = [row.at.seq for row in rows]
-        # The row of a backfill follows on those that it brought.
+        # The row of a backfill comes after the fetched trades.
         fills = ((row.at.seq, int(row.details["rows"])) for row in rows if row.kind == "backfill")
         fetched = tuple((seq - count, seq - 1) for seq, count in fills)
         synced = any(row.kind == "snapshot_loaded" for row in rows)
         return cls(min(seqs, default=0), max(seqs, default=-1), fetched, synced)
 
     def of_tape(self, tape: Tape) -> "NDArray[np.bool_]":
-        """Return which events of a tape of the day these are."""
+        """Return which events of a tape of the day these are, bool[events]."""
         seqs = tape.recv_seq
         seen: NDArray[np.bool_] = (seqs >= self.first_seq) & (seqs <= self.last_seq) & (tape.kind != KEYFRAME)
         for first, last in self.fetched:
@@ -67,7 +67,7 @@ class RowsSeen:
 
 
 def as_it_was(tape: Tape, seen: "NDArray[np.bool_]", end_us: int) -> Tape:
-    """Return the events of *tape* that were *seen*, up to *end_us*: what was there to be traded on."""
+    """Return the events of *tape* that were *seen*, up to *end_us*: the market on which the shadow traded."""
     size = np.diff(tape.first_row)
     rows = np.repeat(seen, size)
     tops = seen[tape.top_event]
@@ -90,7 +90,7 @@ def replay(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, folder: Path)
     """Play the recorded day as the shadow did, and write the tables into *folder*.
 
     Returns:
-        The files of the day that were read: path, bytes and sha256.
+        The files of the day that were read: path, bytes and sha256 of each.
     """
     play, market = PaperPlay(terms, knobs), knobs.market
     inputs: tuple[tuple[str, int, str], ...] = ()
@@ -110,15 +110,15 @@ def replay(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, folder: Path)
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """What a shadow did, beside the replay of the day it recorded: counts of rows, and of those that are equal.
+    """Comparison of a shadow with the replay of its recorded day: numbers of rows, and of equal rows.
 
     Attributes:
-        decisions: Rows of the shadow; *decisions_replay* of the replay, *equal* in both.
-        first_difference: The first decision that is not in both: its instant, and both rows; None where there is none.
+        decisions: Rows of the shadow; *decisions_replay* of the replay, *equal* of both.
+        first_difference: The first decision that is not in both: its instant, and both rows; None if there is none.
         orders_live, fills_live, states_live, breaches_live: Rows of the shadow; likewise of the replay, and equal ones.
-        explained_by_lag: Decisions that differ, and were made later than an order would have taken.
-        late: Decisions that were made as late as that, equal ones too.
-        lag_us: Quantiles of how late decisions were made, and the greatest.
+        explained_by_lag: Differing decisions with a lag above the latency of an order.
+        late: All decisions with such a lag, including equal ones.
+        lag_us: Quantiles and maximum of the lag of decisions, µs.
     """
 
     decisions: int
@@ -143,7 +143,7 @@ class Reconciliation:
     same: bool
 
     def to_json(self) -> dict[str, Any]:
-        """Return what ``reconcile.json`` holds."""
+        """Return the content of ``reconcile.json``."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def write(self, folder: Path) -> None:
@@ -151,7 +151,7 @@ class Reconciliation:
         (folder / RECONCILE).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
 
     def text(self) -> str:
-        """Return it as a line for people."""
+        """Return the comparison as one line of text."""
         p50, p99 = self.lag_us["p50"], self.lag_us["p99"]
         lag = "" if p50 is None or p99 is None else f", lag p50 {p50 / 1000:.1f} ms, p99 {p99 / 1000:.1f} ms"
         late = f"; {self.explained_by_lag} that differ were late" if self.explained_by_lag else ""
@@ -164,10 +164,10 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> Reconciliatio
     """Compare the tables of two folders.
 
     Args:
-        live: The shadow's.
-        again: Of its replay.
-        symbol: Whose tables they are.
-        late_us: From which lag on a decision was late.
+        live: Folder of the shadow.
+        again: Folder of its replay.
+        symbol: Symbol of the tables.
+        late_us: Lag from which a decision counts as late, µs.
     """
     cells = [[line.split(",", LAG + 1) for line in _rows(one / decisions_name(symbol))] for one in (live, again)]
     try:
@@ -179,7 +179,7 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> Reconciliatio
         (_rows(live / f"{name}_{symbol}.csv"), _rows(again / f"{name}_{symbol}.csv"))
         for name in ("orders", "fills", "state")
     ]
-    kept = live / f"breaches_{symbol}.csv"  # of a run with limits
+    kept = live / f"breaches_{symbol}.csv"  # for a run with limits
     tables.append((_rows(kept), _rows(again / kept.name)) if kept.exists() else ([], []))
     orders, fills, states, breaches = tables
     known = set(theirs)
@@ -211,7 +211,7 @@ def reconcile(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, live: Path
     """Replay the day that a shadow recorded, and compare the tables in its folder *live* with those of the replay.
 
     Returns:
-        What was found, and the files of the day that were read: path, bytes and sha256.
+        The comparison, and the files of the day that were read: path, bytes and sha256 of each.
     """
     with tempfile.TemporaryDirectory(prefix="mm-reconcile-") as scratch:
         inputs = replay(terms, knobs, data_root, Path(scratch))
@@ -225,12 +225,12 @@ def _rows(path: Path) -> list[str]:
 
 
 def _in_both(ours: list[str], theirs: list[str]) -> int:
-    """Return how many rows are in both lists."""
+    """Return the number of rows that are in both lists."""
     return len(ours) if ours == theirs else (Counter(ours) & Counter(theirs)).total()
 
 
 def _first_difference(ours: list[str], theirs: list[str]) -> dict[str, Any] | None:
-    """Return the first place at which two lists of decisions are not the same."""
+    """Return the first position at which two lists of decisions differ."""
     for place, (one, other) in enumerate(zip_longest(ours, theirs)):
         if one != other:
             us = min(int(row.partition(",")[0]) for row in (one, other) if row)

@@ -1,11 +1,11 @@
-"""Rehearsals: orders that go nowhere, so that the way of a real one stays in the caches of the processor.
+"""Rehearsals: orders without a destination that keep the code path of real orders in the processor's caches.
 
-Between two orders lie milliseconds in which other work fills the caches; the first order after them takes three times
-as long as the second would. A rehearsal runs the whole way of an order once more, from the trader over checks, audit
-row and signature to the bytes for a socket, and the way of its answer back, on objects of its own: another trader,
+Between two orders there are milliseconds in which other work fills the caches; the next order then takes three times as
+long as one right after it. A rehearsal runs the complete path of an order, from the trader through checks, audit row
+and signature to the bytes for a socket, and the path of its response back, with separate objects: another trader,
 gateway and audit log, and an exchange in memory (`RehearsedExchange`). Nothing of it reaches the real ones: it has its
-own client ids, counts and states, its log is an unlinked file of one row, and its bytes end in a pair of sockets
-within this process.
+own client ids, counts and states, its log is an unlinked file of one row, and its bytes end in a socket pair within
+this process.
 """
 
 import asyncio
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from mm.market_data.live_session import EventLog
 
 GAP_S, IDLE_S = 0.0005, 0.002
-"""The least time between two rehearsals, and how long the market may be silent before one takes place, in s."""
+"""Minimum time between two rehearsals, and maximum time without market data before one runs, in s."""
 MOST_SHARE = 0.3
-"""Of the loop's time: on a machine that is slow or busy, rehearsals are seldom."""
+"""Maximum share of the loop's time: on a slow or busy machine, rehearsals are rare."""
 _URLS = VenueUrls("ws://rehearsal", "http://rehearsal", "ws://rehearsal")
 _METHODS = {route: method for method, route in REST_ROUTES.items()}
 _PLENTY = "1000000000.00000000"
@@ -56,11 +56,11 @@ _LIMITS = [
 
 @dataclass(frozen=True)
 class RehearsedTerms:
-    """The order that is rehearsed.
+    """The rehearsed order.
 
     Attributes:
         entry: The symbol's entry of exchangeInfo.
-        grid: Of the engine.
+        grid: Grid of the engine.
         ticks: Price: the best one at the start.
         lots: Quantity, in lots of the grid.
     """
@@ -72,17 +72,17 @@ class RehearsedTerms:
 
 
 class RehearsedExchange:
-    """An exchange in memory that takes every order, and fills none.
+    """An exchange in memory that accepts every order, and fills none.
 
     Args:
-        terms: The order that is rehearsed.
+        terms: The rehearsed order.
         clock: Returns the instant, in µs.
     """
 
     def __init__(self, terms: RehearsedTerms, clock: Callable[[], int]) -> None:
         self.clock, self._count = clock, 0
         self._price = decimal_text(terms.ticks * terms.grid.tick_e8)
-        self._names: dict[int, str] = {}  # of the orders that rest
+        self._names: dict[int, str] = {}  # of the resting orders
         self._numbers: dict[str, int] = {}
         assets = (terms.grid.base_asset, terms.grid.quote_asset)
         self._known: dict[str, Any] = {
@@ -118,7 +118,7 @@ class RehearsedExchange:
 
 
 class _RehearsedLink:
-    """A connection to a `RehearsedExchange`: what is sent goes through sockets, and is read back at once."""
+    """A connection to a `RehearsedExchange`: messages are sent through sockets, and read back at once."""
 
     def __init__(self, exchange: RehearsedExchange, take: Callable[[bytes, int], None]) -> None:
         self.changed = asyncio.Event()
@@ -128,12 +128,12 @@ class _RehearsedLink:
         self._transport: asyncio.WriteTransport | None = None
 
     async def open(self) -> None:
-        """Put a transport on the sockets."""
+        """Create a transport on the sockets."""
         loop = asyncio.get_running_loop()
         self._transport, _ = await loop.create_connection(asyncio.Protocol, sock=self._near)
 
     def send(self, text: bytes) -> None:
-        """Send a message, and answer it in the next turn of the event loop."""
+        """Send a message, and answer it in the next iteration of the event loop."""
         assert self._transport
         self._transport.write(text_frame(text, _MASK))
         self._far.recv(1 << 16)
@@ -159,7 +159,7 @@ class _RehearsedLink:
         self.changed.set()
 
     def ending(self) -> tuple[int | None, str]:
-        """Return the close code, and why it has ended."""
+        """Return the close code, and the reason of the end."""
         return 1000, "the rehearsals have ended"
 
 
@@ -175,7 +175,7 @@ class _RehearsedRest(httpx.AsyncBaseTransport):
 
 
 class _OneRowLog(AuditLog):
-    """An audit log that keeps no row: each is written in the place of the one before, into a file without a name."""
+    """An audit log that keeps no row: each row overwrites the previous one, in a file without a name."""
 
     def __init__(self, path: "Path") -> None:
         path.unlink(missing_ok=True)
@@ -189,10 +189,10 @@ class _OneRowLog(AuditLog):
 
 
 class _RehearsedEngine:
-    """What a trader needs of an engine: it replaces its one order of each side again and again.
+    """The engine interface of a trader: it replaces its one order of each side again and again.
 
     Args:
-        terms: Of the orders.
+        terms: The rehearsed order.
     """
 
     killed_for = None
@@ -203,7 +203,7 @@ class _RehearsedEngine:
         self._resting: dict[int, int] = {}
 
     def advance(self, us: int) -> list[Message]:  # noqa: ARG002 - the engine's signature
-        """Return an order, in the place of the one of its side that rests."""
+        """Return an order that replaces the resting one of its side."""
         self._count += 1
         terms, side = self._terms, 1 if self._count % 2 else -1
         messages: list[Message] = []
@@ -215,17 +215,17 @@ class _RehearsedEngine:
         return messages
 
     def rejected(self, order_id: int, us: int, reason: str) -> None:  # noqa: ARG002 - the engine's signature
-        """Take that an order does not rest: the next one of its side is placed, and replaces none."""
+        """Handle a rejected order: the next one of its side is placed, without a replacement."""
         self._resting = {side: one for side, one in self._resting.items() if one != order_id}
 
     def _report(self, *_: object) -> None:
-        """Take a report of the gateway, of which nothing follows."""
+        """Ignore a report of the gateway."""
 
     accepted = closed = open_again = funds = pull = resume = _report
 
 
 class _Silent:
-    """Takes what a gateway and a trader log, and keeps it to itself."""
+    """Discards the logs of a gateway and a trader."""
 
     def _drop(self, event: str, **numbers: object) -> None:
         """Log nothing."""
@@ -234,18 +234,18 @@ class _Silent:
 
 
 class Rehearsal:
-    """Rehearses an order after each message of the market, and while there is none.
+    """Rehearses an order after each market message, and while there is none.
 
     Args:
         terms: The order.
-        credentials: Sign it as they sign real ones.
-        access: How real orders reach the exchange.
-        scratch: A file beside the real audit log, for a moment.
-        log: Takes that there are no rehearsals, and why.
+        credentials: Sign it as real orders.
+        access: Settings of the connection for real orders.
+        scratch: A temporary file beside the real audit log.
+        log: Logs that there are no rehearsals, and why.
         clock: Returns the instant, in µs.
 
     Attributes:
-        count: Rehearsals so far.
+        count: Number of rehearsals so far.
     """
 
     def __init__(
@@ -276,7 +276,7 @@ class Rehearsal:
         parts = TraderParts(
             engine=cast("LiveEngine", _RehearsedEngine(terms)),
             grid=terms.grid,
-            account=cast("TradeAccount", None),  # it takes fills, and there are none
+            account=cast("TradeAccount", None),  # it handles fills, and there are none
             log=_Silent(),
             clock=clock,
         )
@@ -287,7 +287,7 @@ class Rehearsal:
         self._next_s = math.inf
 
     async def start(self) -> None:
-        """Begin; where that fails, there are none."""
+        """Start; if that fails, there are no rehearsals."""
         try:
             await self._gateway.start()
         except MMError as error:
@@ -296,13 +296,13 @@ class Rehearsal:
         self._rehearse()
 
     def after_message(self) -> None:
-        """Rehearse when what has come by now from the market is done with; called after each of its messages."""
+        """Rehearse after the market data received so far has been processed; called after each market message."""
         if self._loop.time() >= self._next_s:
             self._plan(self._loop.call_soon(self._after_sockets))
             self._next_s = math.inf
 
     def _after_sockets(self) -> None:
-        """Let the sockets have one more turn: what has arrived meanwhile goes first."""
+        """Wait one more iteration of the event loop, so that data received meanwhile is processed first."""
         self._plan(self._loop.call_soon(self._rehearse))
 
     def _rehearse(self) -> None:
@@ -321,10 +321,10 @@ class Rehearsal:
         self._timer = timer
 
     async def stop(self) -> None:
-        """Rehearse nothing any more."""
+        """Stop rehearsing."""
         self._next_s = math.inf
         if self._timer:
             self._timer.cancel()
         await self._gateway.stop()
-        with suppress(TryLater):  # no row of it is missed
+        with suppress(TryLater):  # none of its rows is needed
             self._audit.close()

@@ -1,4 +1,4 @@
-"""The requests of the WebSocket API by signed REST: the whole transport, or what is left while the other is down."""
+"""The requests of the WebSocket API by signed REST: the main transport, or the fallback while the other is down."""
 
 import asyncio
 import ssl
@@ -32,9 +32,9 @@ _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, http
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """The clocks (µs, and s that only rise), and what a test replaces: connections, and the nonce of client ids.
+    """The clocks (µs, and monotonic s), and parts that tests replace: connections, and the nonce of client ids.
 
-    Connections stamp what arrives with *clock* where none are given.
+    By default, connections stamp received data with *clock*.
     """
 
     clock: Callable[[], int] = now_us
@@ -45,13 +45,13 @@ class Surroundings:
 
 
 class RestApi:
-    """Signed requests; each is a task of its own.
+    """Signed requests; each is a separate task.
 
     Args:
-        url: The base, without a path.
+        url: The base URL, without a path.
         signer: Signs.
-        limits: Count what is sent.
-        transport: Of httpx, in place of sockets.
+        limits: Count the requests.
+        transport: Transport of httpx, instead of sockets.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class RestApi:
 
     @property
     def up(self) -> bool:
-        """Whether a request can be sent now: REST has no connection to lose."""
+        """Whether a request can be sent now; REST has no connection to lose."""
         return not self._client.is_closed
 
     def request(self, method: str, parameters: RequestParams, done: Done) -> int:
-        """Send a request and return its timestamp, in ms of the exchange; *done* gets the answer later."""
+        """Send a request and return its timestamp, in ms of the exchange; *done* receives the response later."""
         if self._limits.silence_s or not self.up:
             unsent(done, self._clock, "silenced by the exchange" if self.up else "closed")
             return self._clock.timestamp_ms()
@@ -110,7 +110,7 @@ class RestApi:
         done(answer)
 
     def _signed(self, method: str, stamped: dict[str, str | int]) -> tuple[str, str, dict[str, str]]:
-        """Return verb, target and headers of a request that is sent now; orders keep the timestamp that they had."""
+        """Return verb, target and headers of a request that is sent now; orders keep their original timestamp."""
         verb, path = REST_ROUTES[method]
         if method in UNSIGNED:
             return verb, f"{path}?{unsigned_query(stamped)}", {}
@@ -136,11 +136,11 @@ class RestApi:
         fate = fate_of(status, error.code)
         result = body if response.is_success else bytes(error.data)
         if fate is Fate.DONE and not _is_json(body):
-            fate, error = Fate.UNKNOWN, WsError(NO_ANSWER, "the answer breaks off")
+            fate, error = Fate.UNKNOWN, WsError(NO_ANSWER, "the response is truncated")
         return ApiAnswer(fate, us, result, error.code, error.msg, status, retry_s, seconds)
 
     async def close(self) -> None:
-        """Cancel what is under way, and close the connections."""
+        """Cancel pending requests, and close the connections."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -148,9 +148,9 @@ class RestApi:
 
 
 def _trusted(url: str) -> ssl.SSLContext:
-    """Return whom a connection to *url* trusts; reading the authorities takes 20 ms, which plain HTTP does not need."""
+    """Return the trust settings for *url*; loading the authorities takes 20 ms, which plain HTTP does not need."""
     secure = url.lower().startswith("https:")
-    return ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # that trusts nobody
+    return ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts no authority
 
 
 def _is_json(body: bytes) -> bool:

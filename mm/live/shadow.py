@@ -1,7 +1,7 @@
-"""A shadow: the strategy of a backtest, on paper, in the market that is being recorded.
+"""A shadow: the strategy of a backtest on paper, in the market that is being recorded.
 
 What a backtest derives from the recorded day is fixed at the start, from the exchange's filters and its first book, and
-written down (`ShadowTerms`), so that the replay of the day begins with the same numbers.
+stored (`ShadowTerms`), so that the replay of the day starts with the same numbers.
 """
 
 import asyncio
@@ -49,19 +49,19 @@ if TYPE_CHECKING:
 
 TERMS = "shadow.json"
 REGRIDDED = "grid"
-"""Why a run ends where the exchange has named another grid than that of its start."""
-STEP_S = 0.002  # between two looks at what is due while nothing arrives
-FINER = 1_000  # lots of a quantity step: recorded books hold finer quantities than the step
+"""End reason when the exchange has changed the grid since the start."""
+STEP_S = 0.002  # interval of checks for due events while nothing arrives
+FINER = 1_000  # lots per quantity step: recorded books have finer quantities than the step
 _BOOK_LEVELS = 5
 _RETRY_S = 1.0
-_SAY_EVERY = 60  # attempts with one cause between two warnings
+_SAY_EVERY = 60  # attempts with the same cause between two warnings
 UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
-"""OpenSSL's word in the cause of a request that a certificate has ended."""
+"""OpenSSL's text in the cause of a request that failed by its certificate."""
 
 
 @dataclass(frozen=True)
 class PaperKnobs:
-    """The knobs of a strategy, as `mm backtest` takes them."""
+    """The knobs of a strategy, as in `mm backtest`."""
 
     market: Market
     execution: Execution
@@ -72,19 +72,19 @@ class PaperKnobs:
 
 @dataclass(frozen=True)
 class ShadowTerms:
-    """What was known at the start of a shadow, and which rows of the day it saw: all that its replay needs.
+    """The data known at the start of a shadow, and its rows of the day: all that its replay needs.
 
     Attributes:
         symbol: Upper case.
         day: The recorded day, YYYYMMDD.
-        entry: The exchange's filters of the symbol, its own entry.
-        best_bid: The best bid of the first book, as text; None where there was none.
-        best_ask: Likewise.
-        book_us: When that book came, in µs.
-        rows_run_id: The run whose rows of the day the shadow saw; empty before the first.
-        end_us: The instant up to which it was played; 0 before the end.
-        killed: Since when a hand kept it from sending anything, µs, and why; None where none did.
-        micro_price: The fit of the signal ``micro_price`` to the days before, as JSON; None where no model reads it.
+        entry: The exchange's entry of the symbol with its filters.
+        best_bid: The best bid of the first book, as text; None if there was none.
+        best_ask: The best ask, likewise.
+        book_us: When that book arrived, in µs.
+        rows_run_id: The run whose rows of the day the shadow received; empty before the first.
+        end_us: The instant up to which it was played, µs; 0 before the end.
+        killed: Since when a manual kill stopped all sending, µs, and why; None without one.
+        micro_price: The fit of the signal ``micro_price`` to the previous days, as JSON; None if no model reads it.
     """
 
     symbol: str
@@ -100,7 +100,7 @@ class ShadowTerms:
 
     @classmethod
     def read(cls, folder: Path) -> "ShadowTerms":
-        """Return the terms of the shadow whose run lies in *folder*; raises BrokenFile where they cannot be read."""
+        """Return the terms of the shadow in the run *folder*; raises BrokenFile if they cannot be read."""
         path = folder / TERMS
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -115,9 +115,9 @@ class ShadowTerms:
         (folder / TERMS).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     def regridded(self, session: "LiveSession | None") -> TryLater | None:
-        """Return that the exchange has named another grid since the start; None while it is the same.
+        """Return an error if the exchange has changed the grid since the start; None if it is the same.
 
-        Prices, quantities and limits of a run are counted in the steps of its start: it ends, and another one begins.
+        Prices, quantities and limits of a run are in the steps of its start: it must end, and another one start.
         """
         if session is None or session.instrument is None:
             return None
@@ -129,12 +129,12 @@ class ShadowTerms:
         return TryLater(f"the exchange has changed the grid of {self.symbol}: {', '.join(changes)}; start it again")
 
     def fitted(self, knobs: PaperKnobs, day: Day, run: "Run") -> "ShadowTerms":
-        """Return the terms with the micro-price of the days recorded before, where the quote model reads it.
+        """Return the terms with the micro-price of the previously recorded days, if the quote model reads it.
 
         Args:
             knobs: The strategy.
-            day: The day that is traded, and where the earlier ones lie.
-            run: Notes the files that were read, and keeps their tapes.
+            day: The traded day, and the folder of the earlier ones.
+            run: Records the read files, and keeps their tapes.
         """
         opening = self.opening(knobs.market)
         quotes = ModelMaker(None, knobs.models, opening, knobs.account.seed).quotes()
@@ -144,7 +144,7 @@ class ShadowTerms:
         return replace(self, micro_price=fit.to_json() if fit else None)
 
     def rules(self, knobs: PaperKnobs, opening: Tape, run: "Run | None") -> Rules:
-        """Return the rules of a run that begins with *opening*, but for its limits."""
+        """Return the rules of a run that begins with *opening*, without its limits."""
         known = rules_of(opening, knobs.execution, knobs.account, knobs.models, run=run)
         if run is not None:
             warn_of_fees(run.log, opening, known)
@@ -152,9 +152,9 @@ class ShadowTerms:
         return replace(known, decisions=True, micro_price=fit)
 
     def opening(self, market: Market) -> Tape:
-        """Return a tape of the first book alone: the grid, and all that a backtest would learn from a day's begin.
+        """Return a tape of only the first book: the grid, and all that a backtest derives from the start of a day.
 
-        Its lot is a thousandth of the quantity step, or 1e-8 where that does not divide it.
+        Its lot is a thousandth of the quantity step, or 1e-8 if that does not divide it.
         """
         known = from_exchange_info(self.entry, TERMS)
         step_e8 = known.lot_e8 if market.qty_step is None else e8(market.qty_step)
@@ -175,7 +175,7 @@ def _level(grid: Instrument, price: str | None) -> list[tuple[int, int]]:
 
 
 async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") -> ShadowTerms:
-    """Return what the exchange says of *symbol* now; one that does not answer is queried again, without an end.
+    """Return the exchange's current terms of *symbol*; queries are retried without limit until there is a response.
 
     Raises:
         UsageError: If it does not have the symbol.
@@ -195,7 +195,7 @@ async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") 
 async def _until(
     rest: "RestClient", symbol: str, log: "Logger", ask: Callable[[], Any], kind: type[Any]
 ) -> tuple[int, Any]:
-    """Return when an answer of *kind* came, and the answer."""
+    """Return the arrival time and the content of a response of *kind*."""
     decoder, last_cause, tried = rest.venue.decoder(symbol, Grid()), "", 0
     while True:
         answer: Answer = await ask()
@@ -222,16 +222,16 @@ async def _until(
 
 
 class PaperPlay:
-    """The strategy of a run on a paper exchange, made from knobs and from what was known at the start.
+    """The strategy of a run on a paper exchange, made from knobs and from the data known at the start.
 
     Args:
-        terms: What was known.
+        terms: The data known at the start.
         knobs: The strategy.
-        run: Notes the files that were read; None where another run has done it.
+        run: Records the read files; None if another run has recorded them.
 
     Attributes:
-        exchange: Where it trades; its journal holds the decisions.
-        grid: Of prices and quantities.
+        exchange: The paper exchange; its journal has the decisions.
+        grid: Grid of prices and quantities.
     """
 
     def __init__(self, terms: ShadowTerms, knobs: PaperKnobs, run: "Run | None" = None) -> None:
@@ -248,23 +248,23 @@ class PaperPlay:
         self.exchange = PaperExchange(self._quotes, self._fills, self.rules)
         self.grid = self._opening.instrument
         intensity = self._maker.intensity
-        self._looks_at_prints = intensity is not None and bool(intensity.states)
-        self._prints = array("q")  # that were fed: arrival, trade time and side of the aggressor of each
+        self._uses_prints = intensity is not None and bool(intensity.states)
+        self._prints = array("q")  # of the fed events: arrival, trade time and aggressor's side of each
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
-        """Play events of a live market at the exchange."""
+        """Play events of a live market on the exchange."""
         events = tuple(events)
         self.exchange.feed(events)
-        for one in events if self._looks_at_prints else ():
+        for one in events if self._uses_prints else ():
             if one.kind == TRADE:
                 self._prints.extend((one.us, one.exch_us, one.rows[0][0]))
 
     def advance(self, until_us: int) -> None:
-        """Play what is due up to an instant."""
+        """Play everything due up to an instant."""
         self.exchange.advance(until_us)
 
     def result(self, ended: Mapping[str, Any] | None = None) -> Result:
-        """Return what has happened; *ended* is why a live run ended, as `Books` holds it."""
+        """Return the result; *ended* is the end reason of a live run, as in `Books`."""
         journal = self.exchange.journal()
         books = books_of(self._opening, self.rules, (self._quotes, self._fills, self._maker.intensity))
         begun = (max(journal.counters["first_us"], 0),)
@@ -273,19 +273,19 @@ class PaperPlay:
 
 
 class ShadowFollower:
-    """Plays a market that is being recorded at a paper exchange, as it comes.
+    """Plays a market on a paper exchange while it is recorded.
 
     Args:
         play: The strategy.
-        clock: Returns the instant, in µs; it never falls, and stamps what arrives.
-        watch: Takes each event when it was played.
-        heed: Returns why a hand has ended all trading, else None; called every `STEP_S` seconds.
+        clock: Returns the instant, in µs; it never falls, and stamps arriving data.
+        watch: Called with each event after it was played.
+        heed: Returns why all trading was stopped manually, else None; called every `STEP_S` seconds.
 
     Attributes:
-        lags: How late each decision was.
-        killed: Since when a hand kept the strategy from sending anything, µs, and why; None where none did.
-        rows_run_id: The run that the rows of the day are of; empty before the first.
-        end_us: The instant up to which it was played; 0 before the end.
+        lags: The lag of each decision.
+        killed: Since when a manual kill stopped all sending, µs, and why; None without one.
+        rows_run_id: The run of the rows of the day; empty before the first.
+        end_us: The instant up to which it was played, µs; 0 before the end.
     """
 
     def __init__(
@@ -303,7 +303,7 @@ class ShadowFollower:
         self._feed: LiveFeed | None = None
 
     def take(self, journal: "DayJournal") -> "Subscriber":
-        """Return what takes the events of the market, each when *journal* has numbered it."""
+        """Return the subscriber of market events, which handles each one after *journal* has numbered it."""
         self.rows_run_id = journal.writer.run_id
         feed = self._feed = LiveFeed(self._play, self._play.grid, journal)
         note, watch = self.lags.note, self._watch
@@ -317,12 +317,12 @@ class ShadowFollower:
         return take
 
     async def follow(self, market: "MarketState", settled_us: Callable[[], int]) -> None:
-        """Let time pass while nothing arrives, as far as nothing can come that happened before."""
+        """Advance time while nothing arrives, as far as no earlier event can still arrive."""
         while self._feed is not None:
             await asyncio.sleep(STEP_S)
             until_us = settled_us()
-            # A kill comes behind all that happens at its instant, in the replay too: not while events of a later
-            # instant have been played, whose timers have not.
+            # A kill comes after everything that happens at its instant, in the replay too: not while events of a later
+            # instant have been played, but their timers have not.
             whole = self._feed.begun and self._feed.now_us <= until_us
             market.passed(until_us + 1)
             self._feed.advance(until_us)
@@ -332,7 +332,7 @@ class ShadowFollower:
             self.lags.note()
 
     def ended(self) -> None:
-        """Play what is due at the last instant: nothing more comes."""
+        """Play what is due at the last instant; no more events follow."""
         if self._feed is not None:
             self.end_us = self._feed.now_us
             self._feed.advance(self.end_us)

@@ -1,4 +1,4 @@
-"""What others see of a shadow: the metrics of a trader, and the state store, filled from the paper exchange."""
+"""The public view of a shadow: the metrics of a trader, and the state store, filled from the paper exchange."""
 
 import asyncio
 from collections import Counter
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from mm.market_data.live_session import EventLog
 
 REFRESH_S, WRITER_S = 0.25, 2.0
-REQUESTS = {"place": "PLACE", "cancel": "CANCEL_REQ", "amend": "AMEND"}  # and their rows in the journal
+REQUESTS = {"place": "PLACE", "cancel": "CANCEL_REQ", "amend": "AMEND"}  # requests, and their rows in the journal
 
 
 class ShadowDesk:
-    """Follows a shadow; `shown` keeps what is shown up to date.
+    """Follows a shadow; `serving` keeps its metrics up to date.
 
     Args:
         play: The strategy on the paper exchange.
-        log: Takes breaches, and the end of all trading.
-        writer: The state store; None writes none.
+        log: Logs breaches, and the end of all trading.
+        writer: The state store; None for none.
         clock: Returns the instant, in µs.
 
     Attributes:
-        metrics: What Prometheus reads.
-        market: Takes the events of the market.
+        metrics: The metrics for Prometheus.
+        market: Subscriber of market events.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ShadowDesk:
 
     @asynccontextmanager
     async def serving(self, host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
-        """Keep metrics on *host* and *port* up to date until the block ends, and draw them if *watched*."""
+        """Serve current metrics on *host* and *port* until the block ends, and draw them if *watched*."""
         keeping = asyncio.create_task(self._keep())
         try:
             async with serving(self.metrics, host, port, watched=watched):
@@ -72,7 +72,7 @@ class ShadowDesk:
             self.refresh(self._clock())
 
     def refresh(self, us: int) -> None:
-        """Bring metrics and state store up to date."""
+        """Update metrics and state store."""
         exchange, grid, metrics = self._play.exchange, self._play.grid, self.metrics
         bid, ask = exchange.best
         mid2 = bid + ask if bid and ask else 0
@@ -97,10 +97,10 @@ class ShadowDesk:
         self.metrics.killed(killed is not None)
         if killed is not None and not self._killed:
             self._killed = True
-            self._log.warning("killed", reason=killed[1], note="nothing is quoted any more; the recording goes on")
+            self._log.warning("killed", reason=killed[1], note="quoting has stopped; the recording continues")
 
     def _take_fills(self) -> None:
-        """Count the fills that are new since the last look, and book them."""
+        """Count and book the fills since the last call."""
         grid, rate_e8 = self._play.grid, self._play.rules.maker_fee_e8
         for us, order_id, side, ticks, lots in self._play.exchange.fills_from(self._fills):
             self._fills += 1
@@ -112,7 +112,7 @@ class ShadowDesk:
             self.metrics.fill(side)
 
     def _count_requests(self) -> None:
-        """Count the requests and the rejections that are new since the last look."""
+        """Count the requests and the rejections since the last call."""
         exchange, metrics = self._play.exchange, self.metrics
         now = Counter({name: exchange.order_rows(action) for name, action in REQUESTS.items()})
         now |= Counter({reason: exchange.order_rows("REJECT", reason) for reason in REJECT_REASONS if reason})
@@ -124,7 +124,7 @@ class ShadowDesk:
         self._counted |= now
 
     def _show_money(self, us: int, mid_e8: int) -> None:
-        """Show PnL and equity at a mid, and give the state store what it keeps of a run without an audit log."""
+        """Show PnL and equity at a mid, and pass the state store the data of a run without an audit log."""
         found = self._ledger.pnl_e8(mid_e8)
         parts = {"realized": found.realized, "unrealized": found.unrealized, "fees": found.fees, "total": found.total}
         self.metrics.pnl(**parts)

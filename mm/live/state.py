@@ -1,12 +1,12 @@
-"""The state writer: the state of a run, in stores that others read, without the run ever waiting for one.
+"""The state writer: writes the state of a run to stores for other readers, without ever blocking the run.
 
-Two kinds of things reach a store, each by its own way:
+Two kinds of data reach a store, in different ways:
 
-- What must not be lost (fills, orders, positions, configurations) comes from the audit logs: each store has a thread
-  that follows them. A store that is away is behind by some rows of a file, which is memory for nobody.
-- What passes (book, PnL, state of the model: the latest counts; ticks: as many as their stream keeps) is kept in memory
-  for the one store that takes it. An older document is replaced, a tick beyond ``STREAM_MAXLEN`` dropped, as the
-  stream would have dropped it.
+- Data that must not be lost (fills, orders, positions, configurations) comes from the audit logs: each store has a
+  thread that follows them. An unavailable store is some rows of a file behind, which costs no memory.
+- Transient data (book, PnL, model state: the latest version; ticks: as many as their stream keeps) is queued in memory
+  for the one store that accepts it. An older document is replaced, a tick beyond ``STREAM_MAXLEN`` dropped, as the
+  stream would do.
 """
 
 import json
@@ -22,22 +22,22 @@ from mm.live.state_follow import AuditFollower
 from mm.live.state_tables import LiveBackend, StateBackend, StoreAway, Tick
 
 POLL_S = 0.02
-"""Time between two looks at what is new, in s."""
+"""Polling interval for new data, in s."""
 TICKS_AT_ONCE = 1_000
 ROWS_AT_ONCE, PAUSE_S = 500, 0.002
-"""Audit rows that are stored at once, and the pause after them: the interpreter is shared with the trader's loop."""
+"""Maximum audit rows per batch, and the pause after it, in s: the interpreter is shared with the trader's loop."""
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 
 
 class Reporter(Protocol):
-    """Takes what happened, with its numbers: a logger's ``warning``."""
+    """Logs an event with its numbers: a logger's ``warning``."""
 
     def __call__(self, event: str, **numbers: Any) -> Any:
         """Log an event."""
 
 
 class _Live:
-    """What waits for the one store that takes live state; filled by the run, emptied by the store's thread."""
+    """Queue for the one store of live state; filled by the run, emptied by the store's thread."""
 
     def __init__(self, symbol: str, maxlen: int) -> None:
         self._stream = f"ticks:{symbol}"
@@ -51,20 +51,20 @@ class _Live:
         return len(self._documents) + len(self._inbox) + len(self._unsent)
 
     def put(self, key: str, text: Callable[[], str]) -> None:
-        """Replace a document; its text is made when it is sent."""
+        """Replace a document; its text is generated when it is sent."""
         with self._lock:
             self._documents[key] = text
 
     def tick(self, us: int, fields: tuple[str, ...]) -> None:
-        """Append a tick; the oldest one goes where the stream would not keep it."""
+        """Append a tick; the oldest one is dropped if the stream would not keep it."""
         self._inbox.append((us, fields))
 
     def resume(self, backend: LiveBackend) -> None:
-        """Go on after the last tick that the store has."""
+        """Continue after the last tick in the store."""
         self._last = max(self._last, backend.last_tick(self._stream))
 
     def send(self, backend: LiveBackend) -> bool:
-        """Send what waits, some ticks at once; False where nothing did. What a store does not take waits on."""
+        """Send queued data, with several ticks at once; False if there was none. Refused data stays queued."""
         with self._lock:
             documents, self._documents = self._documents, {}
             inbox = [self._inbox.popleft() for _ in range(min(len(self._inbox), TICKS_AT_ONCE))]
@@ -83,7 +83,7 @@ class _Live:
         return True
 
     def _ticks(self, inbox: Sequence[tuple[int, tuple[str, ...]]]) -> list[Tick]:
-        """Give ticks their ids in the stream: the instant in ms, and a number where the clock does not rise."""
+        """Assign ids of the stream to ticks: the instant in ms, and a number if the clock does not advance."""
         found = []
         for us, fields in inbox:
             ms, number = self._last
@@ -113,16 +113,16 @@ class _Lane:
         self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread's end; where it does not come in time give up, and return False."""
+        """Wait for the end of the thread; give up after a timeout, and return False."""
         self._thread.join(max(0.0, timeout_s))
         self.given_up.set()
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        """Bring the store up to date again and again, until closing finds nothing more to do."""
+        """Update the store repeatedly, until closing leaves nothing to do."""
         wait_s = _SHORTEST_WAIT_S
         while not self.given_up.is_set():
-            closing = self.closing.is_set()  # before the work: what was there by then is in it
+            closing = self.closing.is_set()  # before the work, which then includes all earlier data
             try:
                 busy = self._work()
             except StoreAway as error:
@@ -143,7 +143,7 @@ class _Lane:
         self.backend.close()
 
     def _work(self) -> bool:
-        """Do one piece of the work; False where there was none."""
+        """Do one piece of the work; False if there was none."""
         if not self._connected:
             self.backend.connect()
             if self.live is not None and _takes_live(self.backend):
@@ -180,15 +180,15 @@ def _ignore(event: str, **numbers: Any) -> None:
 
 
 class StateWriter:
-    """Feeds the stores of one run; none of its methods waits for a store, but for `close`.
+    """Feeds the stores of one run; no method except `close` waits for a store.
 
     Args:
-        symbol: Of the run.
-        backends: The stores; at most one of them takes live state.
-        audit: The run's log, whose folder has the earlier ones; None follows no log.
-        stream_maxlen: Ticks that wait at most.
-        report: Takes ``state_store_away``, ``state_store_back`` and ``state_log_unreadable``, once a change, from the
-            threads of the stores.
+        symbol: Symbol of the run.
+        backends: The stores; at most one of them accepts live state.
+        audit: The run's log, whose folder also has the earlier ones; None for no log.
+        stream_maxlen: Maximum number of queued ticks.
+        report: Called with ``state_store_away``, ``state_store_back`` and ``state_log_unreadable``, once per change,
+            from the threads of the stores.
     """
 
     def __init__(
@@ -215,7 +215,7 @@ class StateWriter:
     def book(
         self, bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]], us: int, last_update_id: int
     ) -> None:
-        """Set ``lob:<SYMBOL>``: best levels first, price and quantity as text; the sequences must not change later."""
+        """Set ``lob:<SYMBOL>``: best levels first, price and quantity as text; do not modify the sequences later."""
         self._put("lob", {"bids": bids, "asks": asks, "us": us, "last_update_id": last_update_id})
 
     def pnl(self, us: int, **parts: object) -> None:
@@ -227,7 +227,7 @@ class StateWriter:
         self._put("model", {"symbol": self._symbol, **state, "us": us})
 
     def position(self, us: int, position: str, **more: object) -> None:
-        """Set ``position:<SYMBOL>`` of a run without an audit log; with one it comes from there."""
+        """Set ``position:<SYMBOL>`` of a run without an audit log; with one it is derived from the log."""
         if self._audit is None:
             self._put("position", {"symbol": self._symbol, "position": position, **more, "us": us})
 
@@ -239,19 +239,19 @@ class StateWriter:
 
     @property
     def queue(self) -> int:
-        """How many rows wait: documents, ticks, and rows of the run's log that the slowest store lacks."""
+        """Number of queued rows: documents, ticks, and rows of the run's log that the slowest store lacks."""
         return max((self._waiting(lane) for lane in self._lanes), default=0)
 
     @property
     def lag_s(self) -> float:
-        """How long ago the slowest store that lacks something lacked nothing, in s."""
+        """Time since the slowest store with missing data was up to date, in s."""
         now = time.monotonic()
         return max((now - lane.current_at for lane in self._lanes if self._waiting(lane)), default=0.0)
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """Bring all stores up to date and disconnect; False where one was not by then.
+        """Update all stores and disconnect; False if one was not up to date by then.
 
-        What a store lacks of the audit log is stored by the next run, or by ``mm state rebuild``.
+        The next run, or ``mm state rebuild``, stores the rows of the audit log that a store lacks.
         """
         for lane in self._lanes:
             lane.closing.set()

@@ -1,4 +1,4 @@
-"""Brings a store up to the audit logs of a symbol, row by row, and keeps it there while a run writes."""
+"""Updates a store from the audit logs of a symbol, row by row, also while a run writes them."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from mm.live.state_tables import StateBackend, StateBatch
 
 BATCH_ROWS = 2_000
 _CHUNK = 1 << 18
-_SAME_STAMP_NS = 10**9  # two changes of a folder so close may have the same stamp
+_SAME_STAMP_NS = 10**9  # two changes of a folder within this time may have the same stamp
 
 
 class LogTail:
@@ -23,8 +23,8 @@ class LogTail:
         path: The file.
 
     Attributes:
-        path: See above.
-        rows: Whole rows that were handed out.
+        path: As given.
+        rows: Number of complete rows returned so far.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +33,7 @@ class LogTail:
         self._lines: list[bytes] = []
 
     def take(self, most: int) -> list[bytes]:
-        """Return the next rows that are written to their end, at most so many.
+        """Return the next complete rows, at most *most*.
 
         Raises:
             DataError: If the file cannot be read.
@@ -57,17 +57,17 @@ class LogTail:
 
 
 class AuditFollower:
-    """Reads a symbol's logs and hands what they change to one store.
+    """Reads a symbol's logs and passes the resulting changes to one store.
 
-    Where a store does not take a batch, the batch is kept, and offered again by the next `step`.
+    A batch that a store refuses is kept, and passed again by the next `step`.
 
     Args:
-        folder: Of the symbol's logs.
-        symbol: Of all of them.
-        backend: The store, connected.
+        folder: Folder of the symbol's logs.
+        symbol: The symbol.
+        backend: The connected store.
 
     Attributes:
-        stored: Rows that are stored of each log read so far, by its name.
+        stored: Number of stored rows of each log read so far, by its name.
     """
 
     def __init__(self, folder: Path, symbol: str, backend: StateBackend) -> None:
@@ -80,10 +80,10 @@ class AuditFollower:
         self._batch: StateBatch | None = None
 
     def step(self, most: int = BATCH_ROWS) -> bool:
-        """Store the next rows; False where there are none.
+        """Store the next rows; False if there are none.
 
         Raises:
-            StoreAway: If the store did not take them.
+            StoreAway: If the store refuses them or is unavailable.
             DataError: If a log cannot be read, or is not one.
         """
         if self._books is None:
@@ -94,23 +94,23 @@ class AuditFollower:
         if batch is None:
             return False
         if self._backend.apply(batch) or self._backend.progress(self._symbol).get(batch.file) == batch.last:
-            self.stored[batch.file] = batch.last  # now, or before an answer that was lost
+            self.stored[batch.file] = batch.last  # now, or before a lost response
         else:
-            self._books = None  # another process was there: read from the beginning
+            self._books = None  # another process has written: read from the beginning
         self._batch = None
         return True
 
     def _restart(self) -> None:
-        """Read all logs again, and leave out what the store has."""
+        """Read all logs again, skipping the rows that the store has."""
         self.stored = self._backend.progress(self._symbol)
         self._logs, self._at, self._seen_ns = [], 0, -1
         self._batch = None
         self._books = AuditBooks(self._symbol)
 
     def _next(self, most: int) -> StateBatch | None:
-        """Return what the next rows change; None where no row is new."""
+        """Return the changes of the next rows; None if there is no new row."""
         while True:
-            self._look()
+            self._find_logs()
             if self._at == len(self._logs):
                 return None
             tail = self._logs[self._at]
@@ -121,12 +121,12 @@ class AuditFollower:
                 if batch is not None:
                     return batch
             elif self._at + 1 < len(self._logs):
-                self._at += 1  # a later log has begun: this one grows no more
+                self._at += 1  # a later log exists: this one does not grow any more
             else:
                 return None
 
     def _taken(self, tail: LogTail, first: int, lines: Iterable[bytes]) -> StateBatch | None:
-        """Take rows; return what those change that are not stored, or None where all are."""
+        """Process rows; return the changes of those that are not stored, or None if all are."""
         books, name, changes = self._books, tail.path.name, Changes()
         assert books is not None
         stored = self.stored.get(name, 0)
@@ -140,8 +140,8 @@ class AuditFollower:
         total = sum(self.stored.values())
         return StateBatch(self._symbol, name, max(first, stored), tail.rows, total, changes)
 
-    def _look(self) -> None:
-        """Find logs that have begun since, if something in the folder changed."""
+    def _find_logs(self) -> None:
+        """Find logs that were started since, if the folder has changed."""
         try:
             changed_ns = os.stat(self._folder).st_mtime_ns
         except FileNotFoundError:
@@ -153,14 +153,14 @@ class AuditFollower:
         self._logs += [LogTail(path) for path in found if path not in known]
         old = time.time_ns() - changed_ns > _SAME_STAMP_NS
         if old and len(found) == len(list(self._folder.glob("*.ndjson"))):
-            self._seen_ns = changed_ns  # else there is a log without a whole row, or there may be one more at once
+            self._seen_ns = changed_ns  # else a log has no complete row yet, or another may follow within the stamp
 
 
 def bring_up(backend: StateBackend, folder: Path, symbol: str) -> int:
-    """Bring a connected store up to the logs in a folder, and return how many rows it took.
+    """Update a connected store from the logs in a folder, and return the number of stored rows.
 
     Raises:
-        StoreAway: If the store did not take them.
+        StoreAway: If the store refuses them or is unavailable.
         DataError: If a log cannot be read, or is not one.
     """
     follower = AuditFollower(folder, symbol, backend)

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import psycopg
 
 _KINDS = {"int": "BIGINT", "text": "TEXT", "decimal": "NUMERIC", "json": "JSON"}
-_SYMBOL_LOCK = 0x6D6D  # two processes that follow one symbol take turns
-_CREATE_LOCK = 0x6D6D5F7374617465  # two processes that create the same table at once get in each other's way
-# How long a server that has gone is waited for: a host that answers no more is given up after some ten seconds.
+_SYMBOL_LOCK = 0x6D6D  # serialises processes that follow one symbol
+_CREATE_LOCK = 0x6D6D5F7374617465  # concurrent creation of the same table fails
+# Timeouts for an unavailable server: an unresponsive host is given up after some ten seconds.
 _PATIENCE: dict[str, Any] = {
     "connect_timeout": 3,
     "keepalives_idle": 5,
@@ -24,7 +24,7 @@ _PATIENCE: dict[str, Any] = {
 
 
 def _insert_sql(name: str, table: StateTable) -> str:
-    """Return the statement that inserts any number of rows from one array a column."""
+    """Return the statement that inserts any number of rows from one array per column."""
     arrays = ", ".join(f"%s::{_KINDS[kind]}[]" for kind in table.columns.values())
     return f"INSERT INTO {name} ({', '.join(table.columns)}) SELECT * FROM unnest({arrays}) {conflict_sql(table)}"
 
@@ -47,7 +47,7 @@ class PostgresState:
         self._connection: psycopg.Connection | None = None
 
     def connect(self) -> None:
-        """Connect, again where it was connected, and create the tables that are missing."""
+        """Connect or reconnect, and create the missing tables."""
         import psycopg
 
         self.close()
@@ -60,12 +60,12 @@ class PostgresState:
                     connection.execute(statement)
 
     def progress(self, symbol: str) -> dict[str, int]:
-        """Return how many rows of each log of the symbol are stored."""
+        """Return the number of stored rows of each log of the symbol."""
         with self._transaction() as connection:
             return dict(connection.execute(_PROGRESS, (symbol,)).fetchall())
 
     def apply(self, batch: StateBatch) -> bool:
-        """Store a batch whole or not at all; False where the store is not where it begins."""
+        """Store a batch completely or not at all; False if the store is not at the start of the batch."""
         with self._transaction() as connection:
             connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_SYMBOL_LOCK, batch.symbol))
             if not batch.follows(dict(connection.execute(_PROGRESS, (batch.symbol,)).fetchall())):
@@ -76,13 +76,13 @@ class PostgresState:
         return True
 
     def forget(self, symbol: str) -> None:
-        """Remove all that is stored of a symbol."""
+        """Remove all stored data of a symbol."""
         with self._transaction() as connection:
             for table in TABLES:
                 connection.execute(f"DELETE FROM {table} WHERE symbol = %s", (symbol,))
 
     def read(self, table: str, symbol: str | None) -> list[dict[str, Any]]:
-        """Return the rows of a table, of all symbols where none is given; decimals and JSON as text."""
+        """Return the rows of a table, of all symbols if *symbol* is None; decimals and JSON as text."""
         columns = TABLES[table].columns
         texts = [f"{name}::text" if kind in ("decimal", "json") else name for name, kind in columns.items()]
         where = "WHERE symbol = %s" if symbol else ""
@@ -100,7 +100,7 @@ class PostgresState:
             self._connection = None
 
     def _complete(self, connection: "psycopg.Connection") -> bool:
-        """Return whether all tables are there: a user that may only write rows need not create them."""
+        """Return whether all tables exist: a user without the right to create them may still write rows."""
         found = connection.execute(
             "SELECT count(*) FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL", (list(TABLES),)
         ).fetchone()
@@ -108,7 +108,7 @@ class PostgresState:
 
     @contextmanager
     def _reconnecting(self) -> Iterator[None]:
-        """Raise what the server refuses, or that it is away, as StoreAway."""
+        """Convert refusals of the server, and its absence, to StoreAway."""
         import psycopg
 
         try:
@@ -119,7 +119,7 @@ class PostgresState:
 
     @contextmanager
     def _transaction(self) -> Iterator["psycopg.Connection"]:
-        """Yield the connection in a transaction, which is undone where the block raises."""
+        """Yield the connection in a transaction, which is rolled back if the block raises."""
         connection = self._connection
         if connection is None:
             raise StoreAway(f"{self.place}: the state store is not connected")
@@ -128,7 +128,7 @@ class PostgresState:
 
 
 def _by_column(table: str, rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    """Return rows as one list a column; an empty decimal, as a market order's price, is none."""
+    """Return rows as one list per column; an empty decimal, as the price of a market order, becomes None."""
     kinds = TABLES[table].columns.values()
     columns = zip(*rows, strict=True)
     return [

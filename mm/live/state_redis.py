@@ -1,9 +1,9 @@
 """The live state in Redis (``STATE_URL``).
 
-- ``lob:<SYMBOL>``, ``position:<SYMBOL>``, ``pnl:<SYMBOL>``, ``model:<SYMBOL>``: JSON, the latest
-- ``orders:<ORDER_ID>``: a hash, the columns of the table ``orders``; gone `ORDER_KEPT_S` after the order ended
+- ``lob:<SYMBOL>``, ``position:<SYMBOL>``, ``pnl:<SYMBOL>``, ``model:<SYMBOL>``: JSON, the latest version
+- ``orders:<ORDER_ID>``: a hash, the columns of the table ``orders``; expires `ORDER_KEPT_S` after the order ended
 - ``ticks:<SYMBOL>``, ``fills:<SYMBOL>``: streams of at most ``STREAM_MAXLEN`` entries, for ordinary consumer groups
-- ``cursor:<SYMBOL>``: a hash, rows stored of each audit log, changed in the transaction that stores them
+- ``cursor:<SYMBOL>``: a hash, stored rows of each audit log, updated in the transaction that stores them
 """
 
 import json
@@ -16,7 +16,7 @@ from mm.live.state_tables import TABLES, StateBatch, StoreAway, Tick, place_of
 
 ORDER_KEPT_S = 7 * 86_400
 _CONNECT_S, _ANSWER_S = 3.0, 5.0
-_STALE_ID = "equal or smaller"  # Redis's refusal of a stream id that it has: the tick was stored before
+_STALE_ID = "equal or smaller"  # Redis's error for an existing stream id: the tick was stored before
 
 
 class RedisState:
@@ -24,16 +24,16 @@ class RedisState:
 
     Args:
         url: ``redis://host:port/database`` (or ``rediss://``).
-        stream_maxlen: Entries that a stream keeps.
+        stream_maxlen: Maximum number of entries of a stream.
     """
 
     def __init__(self, url: str, stream_maxlen: int = 100_000) -> None:
         self._url, self._maxlen = url, stream_maxlen
         self.place = place_of(url)
-        self._client: Any = None  # redis.Redis, whose answers are typed for its asynchronous twin, too
+        self._client: Any = None  # redis.Redis, whose return types include its asynchronous twin
 
     def connect(self) -> None:
-        """Connect, again where it was connected."""
+        """Connect or reconnect."""
         import redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry
@@ -45,18 +45,18 @@ class RedisState:
                 decode_responses=True,
                 socket_connect_timeout=_CONNECT_S,
                 socket_timeout=_ANSWER_S,
-                retry=Retry(NoBackoff(), 0),  # a batch that is sent again is checked first
+                retry=Retry(NoBackoff(), 0),  # a batch is checked before it is sent again
             )
             self._client.ping()
 
     def progress(self, symbol: str) -> dict[str, int]:
-        """Return how many rows of each log of the symbol are stored."""
+        """Return the number of stored rows of each log of the symbol."""
         with self._reconnecting():
             found = self._connected().hgetall(f"cursor:{symbol}")
             return {file: int(rows) for file, rows in found.items()}
 
     def apply(self, batch: StateBatch) -> bool:
-        """Store a batch whole or not at all; False where the store is not where it begins."""
+        """Store a batch completely or not at all; False if the store is not at the start of the batch."""
         cursor = f"cursor:{batch.symbol}"
         with self._reconnecting(), self._connection() as send:
             _, stored = send([_packed("WATCH", cursor), _packed("HGETALL", cursor)])
@@ -69,10 +69,10 @@ class RedisState:
         refused = next((answer for answer in answers if isinstance(answer, Exception)), None)
         if refused is not None:
             raise StoreAway(f"{self.place}: the state store refuses ({refused})")
-        return answers[-1] is not None  # None: another process was there since WATCH
+        return answers[-1] is not None  # None: another process has written since WATCH
 
     def forget(self, symbol: str) -> None:
-        """Remove all that is stored of a symbol from the audit logs; live documents and ticks stay."""
+        """Remove the stored data of a symbol that comes from the audit logs; live documents and ticks stay."""
         with self._reconnecting():
             client = self._connected()
             for key in client.scan_iter("orders:*", count=1_000):
@@ -81,7 +81,7 @@ class RedisState:
             client.delete(f"fills:{symbol}", f"position:{symbol}", f"cursor:{symbol}")
 
     def publish(self, documents: Mapping[str, str], ticks: Sequence[Tick]) -> None:
-        """Store the latest documents by key, and ticks in their order; a tick that is stored already is left out."""
+        """Store the latest documents by key, and ticks in their order; ticks that are stored already are skipped."""
         commands = [_packed("SET", key, text) for key, text in documents.items()]
         commands += [_packed("XADD", tick.stream, tick.id, *tick.fields) for tick in ticks]
         for stream in {tick.stream for tick in ticks}:
@@ -93,7 +93,7 @@ class RedisState:
                 raise StoreAway(f"{self.place}: the state store refuses ({answer})")
 
     def last_tick(self, stream: str) -> tuple[int, int]:
-        """Return the id of the last entry of a stream, ms and number; zeros where it is empty."""
+        """Return the id of the last entry of a stream, ms and number; zeros if it is empty."""
         with self._reconnecting():
             found = self._connected().xrevrange(stream, count=1)
         ms, _, number = found[0][0].partition("-") if found else ("0", "", "0")
@@ -107,7 +107,7 @@ class RedisState:
 
     @contextmanager
     def _connection(self) -> Iterator[Callable[[list[bytes]], list[Any]]]:
-        """Yield what sends commands on one connection, all at once, and returns their answers, refusals included.
+        """Yield a function that sends commands on one connection, and returns their replies, errors included.
 
         A pipeline of the client does the same at a third of the rate (benchmarks/live_state.py).
         """
@@ -129,7 +129,7 @@ class RedisState:
         try:
             yield send
         except BaseException:
-            connection.disconnect()  # answers that were not read must not be taken for those of later commands
+            connection.disconnect()  # unread replies must not be mistaken for those of later commands
             raise
         finally:
             pool.release(connection)
@@ -160,7 +160,7 @@ class RedisState:
 
     @contextmanager
     def _reconnecting(self) -> Iterator[None]:
-        """Raise what the server refuses, or that it is away, as StoreAway."""
+        """Convert refusals of the server, and its absence, to StoreAway."""
         import redis
 
         try:
@@ -171,7 +171,7 @@ class RedisState:
 
 
 def _packed(*words: str) -> bytes:
-    """Return a command as Redis reads it."""
+    """Return a command in the protocol of Redis."""
     parts = [b"*%d\r\n" % len(words)]
     for word in words:
         data = word.encode()
@@ -180,6 +180,6 @@ def _packed(*words: str) -> bytes:
 
 
 def _texts(table: str, row: Sequence[Any]) -> list[str]:
-    """Return a row as names and values in turn; a missing value is empty."""
+    """Return a row as alternating names and values; a missing value is empty."""
     pairs = zip(TABLES[table].columns, row, strict=True)
     return [text for name, value in pairs for text in (name, "" if value is None else str(value))]

@@ -12,17 +12,17 @@ from typing import Any
 from mm.live.state_tables import TABLES, StateBatch, StateTable, StoreAway
 
 _KINDS = {"int": "INTEGER", "text": "TEXT", "decimal": "TEXT", "json": "TEXT"}
-_WAIT_S = 5.0  # for another process that writes
+_WAIT_S = 5.0  # for another writing process
 
 
 def table_sql(name: str, table: StateTable, kinds: Mapping[str, str]) -> str:
-    """Return the statement that creates a table where it is missing."""
+    """Return the statement that creates a table if it is missing."""
     columns = ", ".join(f"{column} {kinds[kind]}" for column, kind in table.columns.items())
     return f"CREATE TABLE IF NOT EXISTS {name} ({columns}, PRIMARY KEY ({', '.join(table.key)}))"
 
 
 def conflict_sql(table: StateTable) -> str:
-    """Return the end of a statement that inserts: what a row of a known key does."""
+    """Return the end of an insert statement: the effect of a row with an existing key."""
     if not table.replaces:
         return f"ON CONFLICT ({', '.join(table.key)}) DO NOTHING"
     others = ", ".join(f"{column} = excluded.{column}" for column in table.columns if column not in table.key)
@@ -39,10 +39,10 @@ CREATES = [table_sql(name, table, _KINDS) for name, table in TABLES.items()]
 
 
 class SqliteState:
-    """A state store in one file; decimals are kept as text.
+    """A state store in one file; decimals are stored as text.
 
     Args:
-        path: The file; made where it is not there.
+        path: The file, created if missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,26 +51,26 @@ class SqliteState:
         self._connection: sqlite3.Connection | None = None
 
     def connect(self) -> None:
-        """Open the file, and create what is missing."""
+        """Open the file, and create missing tables."""
         self.close()
         with self._reconnecting():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             opened = sqlite3.connect(self._path, timeout=_WAIT_S, isolation_level=None)
             self._connection = opened
             opened.execute("PRAGMA journal_mode = WAL")
-            # A power cut may lose the last batches, and their cursors with them: they are read from the log again.
+            # A power cut may lose the last batches together with their cursors: they are read from the log again.
             opened.execute("PRAGMA synchronous = NORMAL")
         with self._transaction() as connection:
             for statement in CREATES:
                 connection.execute(statement)
 
     def progress(self, symbol: str) -> dict[str, int]:
-        """Return how many rows of each log of the symbol are stored."""
+        """Return the number of stored rows of each log of the symbol."""
         with self._transaction("BEGIN") as connection:
             return dict(connection.execute("SELECT file, rows FROM cursors WHERE symbol = ?", (symbol,)))
 
     def apply(self, batch: StateBatch) -> bool:
-        """Store a batch whole or not at all; False where the store is not where it begins."""
+        """Store a batch completely or not at all; False if the store is not at the start of the batch."""
         with self._transaction() as connection:
             key = (batch.symbol, batch.file)
             stored = dict(connection.execute("SELECT file, rows FROM cursors WHERE symbol = ?", (batch.symbol,)))
@@ -82,13 +82,13 @@ class SqliteState:
         return True
 
     def forget(self, symbol: str) -> None:
-        """Remove all that is stored of a symbol."""
+        """Remove all stored data of a symbol."""
         with self._transaction() as connection:
             for table in TABLES:
                 connection.execute(f"DELETE FROM {table} WHERE symbol = ?", (symbol,))
 
     def read(self, table: str, symbol: str | None) -> list[dict[str, Any]]:
-        """Return the rows of a table, of all symbols where none is given."""
+        """Return the rows of a table, of all symbols if *symbol* is None."""
         names = list(TABLES[table].columns)
         where = "WHERE symbol = ?" if symbol else ""
         order = "version" if table == "configs" else "us"
@@ -105,7 +105,7 @@ class SqliteState:
 
     @contextmanager
     def _reconnecting(self) -> Iterator[None]:
-        """Raise what SQLite or the disk refuses as StoreAway."""
+        """Convert errors of SQLite or the disk to StoreAway."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -113,7 +113,7 @@ class SqliteState:
 
     @contextmanager
     def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        """Yield the connection in a transaction, which is undone where the block raises."""
+        """Yield the connection in a transaction, which is rolled back if the block raises."""
         connection = self._connection
         if connection is None:
             raise StoreAway(f"{self.place}: the state store is not open")

@@ -1,4 +1,4 @@
-"""Which stores hold the state of a run: the knobs, and what they make; no package is imported before it is used."""
+"""The stores of a run's state: the knobs, and their stores; packages are imported only when used."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,31 +13,31 @@ if TYPE_CHECKING:
 
 STATE_FILE = "state.sqlite"
 SHOWN = ("positions", "orders", "fills", "configs")
-"""The tables, in the order in which they are shown."""
+"""The tables, in display order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiveStore:
-    """The store of what a run shows while it is on."""
+    """The store of the live state of a run."""
 
     state_url: str | None = knob(
         None,
         server_url("rediss?", "the URL of a Redis database, such as redis://127.0.0.1:6379/0"),
-        "Redis that takes book, orders, position, PnL, ticks and fills.",
+        "Redis for book, orders, position, PnL, ticks and fills.",
         matters=False,
     )
     stream_maxlen: int = knob(
-        100_000, integer(1, 100_000_000), "Entries that a Redis stream of ticks or fills keeps.", matters=False
+        100_000, integer(1, 100_000_000), "Maximum entries of a Redis stream of ticks or fills.", matters=False
     )
 
     def live(self) -> "list[StateBackend]":
-        """Return the store, not connected; none where none is named."""
+        """Return the store, not connected; empty if none is configured."""
         from mm.live.state_redis import RedisState
 
         return [RedisState(self.state_url, self.stream_maxlen)] if self.state_url else []
 
     def writer(self, symbol: str, report: "Reporter") -> "StateWriter | None":
-        """Return the writer of a run without an audit log; None where no store is named."""
+        """Return the writer of a run without an audit log; None if no store is configured."""
         from mm.live.state import StateWriter
 
         stores = self.live()
@@ -46,12 +46,12 @@ class LiveStore:
 
 @dataclass(frozen=True, kw_only=True)
 class StateStores(LiveStore):
-    """Which stores hold the state of a run beside its audit log."""
+    """The stores of a run's state, besides its audit log."""
 
     ledger_url: str | None = knob(
         None,
         server_url("postgres(ql)?", "the URL of a database, such as postgresql://user@127.0.0.1/mm"),
-        "PostgreSQL that takes fills, orders, positions and configs, instead of <OUT_ROOT>/state.sqlite.",
+        "PostgreSQL for fills, orders, positions and configs, instead of <OUT_ROOT>/state.sqlite.",
         matters=False,
     )
 
@@ -63,14 +63,14 @@ class StateStores(LiveStore):
         return PostgresState(self.ledger_url) if self.ledger_url else SqliteState(out_root / STATE_FILE)
 
     def backends(self, out_root: Path) -> "list[StateBackend]":
-        """Return all stores; none of them is connected."""
+        """Return all stores, not connected."""
         return [self.ledger(out_root), *self.live()]
 
 
 def state_writer(
     stores: StateStores, out_root: Path, symbol: str, audit: "AuditLog", report: "Reporter"
 ) -> "StateWriter":
-    """Return the writer of a run with an audit log to the stores that its knobs name."""
+    """Return the writer of a run with an audit log to the configured stores."""
     from mm.live.audit import audit_folder
     from mm.live.state import StateWriter
 

@@ -1,9 +1,9 @@
-"""What the state store holds, and what a server must do to hold it.
+"""The content of the state store, and the interface of a store.
 
-Fills, orders, positions and configurations come from the audit logs alone (`mm.live.audit_books`), in batches: the
-changes of some rows of one log. A store keeps, with each batch and in the same transaction, how far it is in which
-log, and refuses a batch that does not begin there. So each row counts once, whatever was cut, sent again or written by
-two processes, and a store that was away goes on where it was.
+Fills, orders, positions and configurations come only from the audit logs (`mm.live.audit_books`), in batches: the
+changes of some rows of one log. With each batch, in the same transaction, a store records its position in the log, and
+refuses a batch that does not begin there. So each row counts once, whatever was interrupted, sent again or written by
+two processes, and a store that was unavailable continues at its position.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from mm.live.ledger import SIDE_NAMES, AccountFill
 
 
 class StoreAway(TryLater):
-    """A state store cannot be reached, or refuses for now."""
+    """A state store cannot be reached, or refuses temporarily."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class StateTable:
     """One table.
 
     Attributes:
-        columns: Names with their kinds: ``int``, ``text``, ``decimal`` or ``json``.
-        key: Columns that a row is known by.
+        columns: Names with their types: ``int``, ``text``, ``decimal`` or ``json``.
+        key: Columns of the primary key.
         replaces: Whether a later row of the same key replaces the earlier one; else the first stays.
     """
 
@@ -36,7 +36,7 @@ class StateTable:
 
 
 def _columns(text: str) -> dict[str, str]:
-    """Return the columns that a text names, each with its kind after a colon where it is not ``text``."""
+    """Return the columns of a text, each with its type after a colon unless it is ``text``."""
     return {name: kind or "text" for name, _, kind in (one.partition(":") for one in text.split())}
 
 
@@ -62,20 +62,20 @@ TABLES: Mapping[str, StateTable] = {
     "configs": StateTable(_columns("version:int symbol knobs:json hash us:int"), ("symbol", "version"), False),
     "cursors": StateTable(_columns("symbol file rows:int"), ("symbol", "file"), True),
 }
-"""Tables for readers; ``cursors`` is the store's own."""
+"""Tables for readers; ``cursors`` is internal."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateBatch:
-    """What some rows of one log changed.
+    """The changes of some rows of one log.
 
     Attributes:
-        symbol: Of the log.
+        symbol: Symbol of the log.
         file: Its name.
-        first: Rows of it that are stored before.
-        last: Rows that are stored after.
-        total: Rows of all logs of the symbol that are stored before: a store that was emptied has fewer.
-        changes: Of the rows between.
+        first: Number of its rows stored before.
+        last: Number of its rows stored after.
+        total: Number of rows stored before, over all logs of the symbol: a store that was emptied has fewer.
+        changes: Changes of the rows in between.
     """
 
     symbol: str
@@ -86,11 +86,11 @@ class StateBatch:
     changes: Changes
 
     def follows(self, stored: Mapping[str, int]) -> bool:
-        """Return whether a store with so many rows of each log is where the batch begins."""
+        """Return whether a store with *stored* rows of each log is at the start of the batch."""
         return stored.get(self.file, 0) == self.first and sum(stored.values()) == self.total
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return the rows of each table that the batch touches, in the order of its columns."""
+        """Return the rows of each table that the batch changes, in the order of its columns."""
         changes = self.changes
         found = {
             "fills": [fill_row(fill, self.symbol, run_id) for fill, run_id in changes.fills],
@@ -114,8 +114,8 @@ class Tick:
 
     Attributes:
         stream: Its key, ``ticks:<SYMBOL>``.
-        id: Of the stream, ``ms-number``, always rising: one that is sent twice is stored once.
-        fields: Names and values in turn, as text.
+        id: Id in the stream, ``ms-number``, always increasing: an entry that is sent twice is stored once.
+        fields: Alternating names and values, as text.
     """
 
     stream: str
@@ -124,25 +124,25 @@ class Tick:
 
 
 class StateBackend(Protocol):
-    """One kind of store; all of its methods belong to one thread and raise StoreAway.
+    """A kind of store; all of its methods belong to one thread and raise StoreAway.
 
     Attributes:
-        place: What it is and where, without a password, for messages.
+        place: Kind and address, without a password, for messages.
     """
 
     place: str
 
     def connect(self) -> None:
-        """Connect, again where it was connected, and create what is missing."""
+        """Connect or reconnect, and create missing tables."""
 
     def progress(self, symbol: str) -> dict[str, int]:
-        """Return how many rows of each log of the symbol are stored, by the log's name."""
+        """Return the number of stored rows of each log of the symbol, by the log's name."""
 
     def apply(self, batch: StateBatch) -> bool:
-        """Store a batch whole or not at all; False where the store is not where the batch begins."""
+        """Store a batch completely or not at all; False if the store is not at the start of the batch."""
 
     def forget(self, symbol: str) -> None:
-        """Remove all that is stored of a symbol."""
+        """Remove all stored data of a symbol."""
 
     def close(self) -> None:
         """Disconnect."""
@@ -152,19 +152,19 @@ class LedgerBackend(StateBackend, Protocol):
     """A store whose tables can be read."""
 
     def read(self, table: str, symbol: str | None) -> list[dict[str, Any]]:
-        """Return the rows of one of `mm.live.state_stores.SHOWN`, of all symbols where none is given."""
+        """Return the rows of one of `mm.live.state_stores.SHOWN`, of all symbols if *symbol* is None."""
 
 
 class LiveBackend(StateBackend, Protocol):
-    """A store that takes the live state as well."""
+    """A store that also accepts the live state."""
 
     def publish(self, documents: Mapping[str, str], ticks: Sequence[Tick]) -> None:
         """Store the latest documents by key, and ticks in their order."""
 
     def last_tick(self, stream: str) -> tuple[int, int]:
-        """Return the id of the last entry of a stream, ms and number; zeros where it is empty."""
+        """Return the id of the last entry of a stream, ms and number; zeros if it is empty."""
 
 
 def place_of(url: str) -> str:
-    """Return where a URL leads to, without user and password."""
+    """Return the address of a URL, without user and password."""
     return ServerUrl(url).place

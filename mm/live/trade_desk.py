@@ -1,4 +1,4 @@
-"""What others see of a trade: metrics, the state store, rows of breaches; none of it can hold the trader up."""
+"""The public view of a trade: metrics, the state store, rows of breaches; it never blocks the trader."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,10 +22,10 @@ REPORT_US = 60 * US_PER_S
 
 
 class SeldomWarnings:
-    """Warnings of which one of a kind is shown a minute; the next one says how many were not.
+    """Warnings limited to one of a kind per minute; the next one reports how many were suppressed.
 
     Args:
-        log: Takes them.
+        log: Logs them.
     """
 
     def __init__(self, log: "EventLog") -> None:
@@ -34,7 +34,7 @@ class SeldomWarnings:
         self._unshown: dict[tuple[str, str], int] = {}
 
     def warn(self, us: int, event: str, kind: str, **fields: object) -> None:
-        """Show *event* of a *kind* at an instant, unless one of them was shown within a minute."""
+        """Log *event* of a *kind* at an instant, unless one of the kind was logged within a minute."""
         key = event, kind
         if us < self._next_us.get(key, us):
             self._unshown[key] = self._unshown.get(key, 0) + 1
@@ -48,22 +48,22 @@ class KeepsBreaches(Protocol):
     """An order manager, or the paper exchange around one."""
 
     def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
-        """Return breaches from row *first* on: instant, knob, found and allowed in 1e-8, side."""
+        """Return breaches from row *first* on: instant (µs), knob, value and bound in 1e-8, side."""
 
 
 class BreachWarnings:
     """Warns of breaches of risk limits.
 
     Args:
-        kept: Keeps them.
-        warnings: Takes the warnings.
+        kept: Source of the breaches.
+        warnings: Logs the warnings.
     """
 
     def __init__(self, kept: KeepsBreaches, warnings: SeldomWarnings) -> None:
         self._kept, self._warnings, self._seen = kept, warnings, 0
 
     def warned(self, us: int) -> list[tuple[int, dict[str, str]]]:
-        """Warn at an instant of those since the last call, and return when each was, and what it was."""
+        """Warn at an instant of the breaches since the last call, and return the instant and the content of each."""
         found = []
         for at_us, limit, value_e8, bound_e8, side in self._kept.breaches(self._seen):
             sided = {"side": SIDE_NAMES[side]} if side else {}
@@ -78,19 +78,19 @@ class TradeDesk:
     """Follows a trader.
 
     Args:
-        metrics: What Prometheus reads; filled here.
+        metrics: The metrics for Prometheus, filled here.
         play: The strategy.
         account: Position and cash.
-        begin: The account when the ledger began.
-        audit: Takes breaches.
+        begin: The account at the start of the ledger.
+        audit: Receives breaches.
         writer: The state store.
-        log: Takes what happens.
+        log: Logs events.
 
     Attributes:
         metrics: As given.
         play: As given.
         account: As given.
-        market: Takes the events of the market.
+        market: Subscriber of market events.
     """
 
     def __init__(  # noqa: PLR0913 - what it shows, and where
@@ -118,7 +118,7 @@ class TradeDesk:
     # ------------------------------------------------------------------ the trader's observer
 
     def order(self, action: str, order_id: int, side: int, price: str, qty: str, us: int) -> None:  # noqa: ARG002
-        """Count what was sent; keep when an order was accepted until its first fill."""
+        """Count a sent request; record the acceptance time of an order until its first fill."""
         if action in ("place", "cancel", "replace", "amend"):
             self.metrics.order(action)
             if action in ("place", "replace"):
@@ -138,23 +138,23 @@ class TradeDesk:
             self.metrics.ack_fill(0.0 if accepted_us is None else (us - accepted_us) / US_PER_S)
 
     def rejected(self, reason: str, code: int, message: str) -> None:
-        """Count a rejection; warn of the first of its kind in a minute."""
+        """Count a rejection; warn of the first of its kind within a minute."""
         self.metrics.reject(reason)
         self._rejects += 1
         self._warnings.warn(self._us, "order_rejected", reason, reason=reason, code=code, message=message)
 
     def ack(self, action: str, seconds: float) -> None:  # noqa: ARG002 - the observer's signature
-        """Take how long an answer took."""
+        """Record the latency of a response."""
         self.metrics.ack(seconds)
 
     def account_changed(self, us: int) -> None:
-        """Show the account again at the next look."""
+        """Show the account again at the next update."""
         self._next_us = min(self._next_us, us)
 
-    # ------------------------------------------------------------------ at each look
+    # ------------------------------------------------------------------ at each update
 
     def look(self, us: int) -> None:
-        """Write new breaches down, and bring what is shown up to date every tenth of a second."""
+        """Record new breaches, and update the public view every tenth of a second."""
         self._us = us
         for at_us, shown in self._breaches.warned(us):
             self._audit.append("breach", **shown, at_us=at_us)
@@ -167,7 +167,7 @@ class TradeDesk:
             self._report_us = us + REPORT_US
 
     def _report(self) -> None:
-        """Write a line of progress."""
+        """Log a line of progress."""
         equity_e8 = self.play.engine.manager.guard.equities_e8()[0]
         self._log.info(
             "trading",
@@ -179,7 +179,7 @@ class TradeDesk:
         )
 
     def refresh(self, us: int) -> None:
-        """Bring metrics and state store up to date."""
+        """Update metrics and state store."""
         engine, grid, metrics = self.play.engine, self.play.grid, self.metrics
         bid, ask = engine.best
         mid2 = bid + ask if bid and ask else 0
@@ -201,7 +201,7 @@ class TradeDesk:
         self._store(us, mid_e8, parts)
 
     def _pnl(self, mid_e8: int) -> dict[str, int]:
-        """Return the parts of the PnL since the ledger began, the initial inventory's move among them."""
+        """Return the parts of the PnL since the start of the ledger, including the change of the initial inventory."""
         found = self.account.ledger.pnl_e8(mid_e8)
         carried = (self.account.position_e8 - self.account.ledger.position_e8) * (mid_e8 - self._begin.mid_e8) // E8
         return {
@@ -212,7 +212,7 @@ class TradeDesk:
         }
 
     def _store(self, us: int, mid_e8: int, parts: dict[str, int]) -> None:
-        """Give the state store the book, the PnL and the state of the strategy."""
+        """Pass the book, the PnL and the strategy's state to the state store."""
         self.market.store(us)
         self._writer.pnl(us, **{name: decimal_text(value) for name, value in parts.items()})
         self._writer.model(

@@ -1,7 +1,7 @@
-"""The run folder of a trade: the files of a backtest, with the account as the exchange has it.
+"""The run folder of a trade: the files of a backtest, with the account of the exchange.
 
-Orders have the instants at which the exchange took them, fills its own text and trade ids, and the state the position
-and cash of the ledger, exact to the last 1e-8. Summary and page are those of a backtest, from the engine's journal.
+Orders have the instants of their acceptance by the exchange, fills its own text and trade ids, and the state has the
+ledger's position and cash, exact to 1e-8. Summary and page are those of a backtest, from the engine's journal.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,9 +32,9 @@ _MID2, _OPEN = (STATE_COLUMNS.index(name) for name in ("mid2_ticks", "open_order
 
 
 def with_acceptances(journal: Journal, accepted_us: Mapping[int, int]) -> Journal:
-    """Return a journal whose orders rest from the instants at which the exchange took them.
+    """Return a journal whose orders rest from the instants of their acceptance by the exchange.
 
-    An order that the exchange did not take, or whose fate is not known, rests after the end: at no time.
+    An order that was not accepted, or whose outcome is unknown, rests from after the end, that is, never.
     """
     orders = journal.orders.copy()
     if len(orders):
@@ -48,13 +48,13 @@ def with_acceptances(journal: Journal, accepted_us: Mapping[int, int]) -> Journa
 
 
 def write_fills(path: Path, fills: Sequence[BookedFill], mids: "Table", grid: Instrument) -> int:
-    """Write the fills of a trade in the exchange's own text, and return how many there are.
+    """Write the fills of a trade as the exchange's text, and return their number.
 
     Args:
         path: The file.
-        fills: Of the run, in the order in which they were booked.
+        fills: Fills of the run, in booking order.
         mids: ``Journal.mids``.
-        grid: Of the journal.
+        grid: Grid of the journal.
     """
     with path.open("w", encoding="ascii", newline="") as file:
         file.write(FILLS_HEAD + "\n")
@@ -79,14 +79,14 @@ def _fill_lines(fills: Sequence[BookedFill], mids: "Table", grid: Instrument) ->
 def write_state(
     path: Path, state: "Table", fills: Sequence[BookedFill], start_e8: tuple[int, int], grid: Instrument
 ) -> int:
-    """Write the state rows with the ledger's position and cash, and return how many there are.
+    """Write the state rows with the ledger's position and cash, and return their number.
 
     Args:
         path: The file.
         state: ``Journal.state``.
-        fills: Of the run.
-        start_e8: Position and cash when the run began, in 1e-8.
-        grid: Of the journal.
+        fills: Fills of the run.
+        start_e8: Position and cash at the start of the run, in 1e-8.
+        grid: Grid of the journal.
     """
     with path.open("w", encoding="ascii", newline="") as file:
         file.write(STATE_HEAD + "\n")
@@ -114,5 +114,5 @@ def _state_lines(
 
 
 def _mid(mid2: int, grid: Instrument) -> str:
-    """Return a mid as text; half a tick may need a ninth decimal, which is cut as in a backtest's files."""
+    """Return a mid as text; half a tick may need a ninth decimal, which is truncated as in a backtest's files."""
     return decimal_text(mid2 * grid.tick_e8 // 2) if mid2 else ""

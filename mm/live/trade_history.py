@@ -1,7 +1,7 @@
-"""What earlier runs of a symbol have left: orders, position, the account when the ledger began, equity marks.
+"""The state left by earlier runs of a symbol: orders, position, the account at the start of the ledger, equity marks.
 
-The audit logs are the authority. Only what no log holds, the equity when the day began and its peak, stands in a small
-file of its own, ``<out>/risk/<SYMBOL>.equity.json``.
+The audit logs are the authority. Only what no log has, the equity at the start of the day and its peak, is in a
+separate small file, ``<out>/risk/<SYMBOL>.equity.json``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,20 +22,20 @@ from mm.live.books_checkpoint import ends_of, read_checkpoint, write_checkpoint
 from mm.whole_file import write_whole
 
 ACCOUNT = "account"
-"""Field of the ``params`` row that says what the account held when the ledger began."""
+"""Field of the ``params`` row with the account at the start of the ledger."""
 MARKS_EVERY_US = 5 * US_PER_S
 _QUARTER_US = 900 * US_PER_S
-_SPOILING = ("breach", "kill")  # rows of a day that is not counted by a size ramp
+_SPOILING = ("breach", "kill")  # rows that exclude a day from a size ramp
 
 
 @dataclass(frozen=True)
 class LedgerBegin:
-    """What the account held when the ledger began.
+    """The account at the start of the ledger.
 
     Attributes:
-        base_e8: Base asset, free and locked, in 1e-8.
+        base_e8: Base asset, free plus locked, in 1e-8.
         quote_e8: Quote asset, likewise.
-        mid_e8: The mid then, 1e-8 of the quote asset.
+        mid_e8: The mid at that time, in 1e-8 of the quote asset.
     """
 
     base_e8: int
@@ -44,23 +44,23 @@ class LedgerBegin:
 
     @property
     def worth_e8(self) -> int:
-        """Worth of both at that mid, in 1e-8 of the quote asset."""
+        """Value of both at that mid, in 1e-8 of the quote asset."""
         return self.quote_e8 + self.base_e8 * self.mid_e8 // E8
 
     def added_e8(self, inventory_e8: int) -> int:
-        """Return what the equity holds beside the quote asset and a position that began with *inventory_e8*."""
+        """Return the equity besides the quote asset and a position that started with *inventory_e8*, in 1e-8."""
         return (self.base_e8 - inventory_e8) * self.mid_e8 // E8
 
 
 @dataclass(frozen=True)
 class RunHistory:
-    """What earlier runs of a symbol at a venue have left.
+    """The state left by earlier runs of a symbol at a venue.
 
     Attributes:
-        books: Their sum; its ledger is None before the first of them.
-        begin: The account when the ledger began; None before the first run.
-        days: Whether each day with a log was without a breach, by day.
-        us: Now.
+        books: Their totals; the ledger is None before the first run.
+        begin: The account at the start of the ledger; None before the first run.
+        days: By day with a log, whether it was without a breach.
+        us: The current instant, µs.
         ends: Bytes, rows and last hash of each log that was read.
     """
 
@@ -72,40 +72,40 @@ class RunHistory:
 
     @property
     def clean_days(self) -> int:
-        """Days before this one without a breach, since the last breach; 0 where that was today."""
+        """Days before the current one without a breach, since the last breach; 0 if that was today."""
         clean, today = 0, day_of(self.us)
         for day, spared in sorted(self.days.items()):
             clean = clean + (day < today) if spared else 0
         return clean
 
     def keep(self, folder: Path, venue: str) -> str:
-        """Write a checkpoint beside the logs, and return the sha256 that row 1 of the next log must have."""
+        """Write a checkpoint beside the logs, and return its sha256 for row 1 of the next log."""
         begin = None if self.begin is None else asdict(self.begin)
         sums = {"books": self.books.kept(), "begin": begin, "days": dict(self.days)}
         return write_checkpoint(folder, venue, sums, self.ends)
 
     @property
     def booked(self) -> frozenset[int]:
-        """Trade ids that are booked."""
+        """The booked trade ids."""
         return self.books.ledger.trade_ids if self.books.ledger else frozenset()
 
     @property
     def last_trade_id(self) -> int | None:
-        """The greatest of them; None without one."""
+        """The largest of them; None without one."""
         return self.books.ledger.last_trade_id if self.books.ledger else None
 
 
 def read_history(
     folder: Path, symbol: str, venue: str, us: int, note: Callable[..., object] | None = None
 ) -> RunHistory:
-    """Return what the logs in a symbol's folder add up to.
+    """Return the totals of the logs in a symbol's folder.
 
     Args:
-        folder: Of the audit logs.
+        folder: Folder of the audit logs.
         symbol: Upper case.
-        venue: Only its logs count.
-        us: Now; the day of this instant counts as a day without a breach only when it is over.
-        note: Takes why a checkpoint is not believed, as a warning of a `Logger`; None reads every log.
+        venue: Only the logs of this venue count.
+        us: The current instant, µs; the current day does not count as a day without a breach.
+        note: Called with the reason why a checkpoint is invalid, as a `Logger`'s warning; None reads every log.
 
     Raises:
         DataError: If a log cannot be read, or is not one.
@@ -128,7 +128,7 @@ def read_history(
 
 @lru_cache(maxsize=256)
 def _day_of_quarter(quarter: int) -> str:
-    """Return the day of a quarter of an hour: no zone's days begin within one."""
+    """Return the day of a quarter of an hour; no time zone's day begins within one."""
     return day_of(quarter * _QUARTER_US)
 
 
@@ -142,7 +142,7 @@ def _begin_of(account: Any, path: Path) -> LedgerBegin:
 
 
 class EquityMarks(msgspec.Struct):
-    """The equity when a day began and the highest so far, at one venue, 1e-8 of the quote asset."""
+    """The equity at the start of a day and the highest so far, at one venue, in 1e-8 of the quote asset."""
 
     venue: str
     day: str
@@ -151,12 +151,12 @@ class EquityMarks(msgspec.Struct):
 
 
 class EquityFile:
-    """Keeps the equity marks of a symbol over restarts.
+    """Stores the equity marks of a symbol across restarts.
 
     Args:
         out_root: Folder of results.
         symbol: Upper case.
-        venue: Whose marks they are.
+        venue: Venue of the marks.
     """
 
     def __init__(self, out_root: Path, symbol: str, venue: str) -> None:
@@ -165,7 +165,7 @@ class EquityFile:
         self._next_us = 0
 
     def read(self, us: int) -> tuple[int | None, int | None]:
-        """Return the equity when the day of an instant began, and the peak; None where they are not known.
+        """Return the equity at the start of the instant's day, and the peak, in 1e-8; None if unknown.
 
         Raises:
             BrokenFile: If the file cannot be read: without it a loss of this day would not count.
@@ -184,7 +184,7 @@ class EquityFile:
         return (found.day_equity_e8 if found.day == day_of(us) else None), found.peak_equity_e8
 
     def keep(self, us: int, day_e8: int, peak_e8: int, *, at_once: bool = False) -> None:
-        """Write the marks where they have changed, every few seconds at most."""
+        """Write changed marks, at most every few seconds."""
         if us < self._next_us and not at_once:
             return
         marks = EquityMarks(self._venue, day_of(us), day_e8, peak_e8)

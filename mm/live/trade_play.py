@@ -1,4 +1,4 @@
-"""The strategy of a trade in a live engine, and what feeds it: the recorded market, as it comes."""
+"""The strategy of a trade in a live engine, and its feed from the recorded market."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -29,13 +29,13 @@ OWN_FILLS = "the venue itself filled the orders, so nothing is assumed of fills"
 
 @dataclass(frozen=True, kw_only=True)
 class TradeStart:
-    """The account with which an engine begins, in 1e-8.
+    """The initial account of an engine, in 1e-8.
 
     Attributes:
-        position_e8: Base asset held by our own fills, on top of INITIAL_INVENTORY.
+        position_e8: Base asset held from our own fills, on top of INITIAL_INVENTORY.
         cash_e8: Cash of the engine's account.
-        added_e8: What the equity holds beside the two, in the quote asset.
-        day_e8: Equity when the day began; None: that of the first requote.
+        added_e8: Equity besides these two, in the quote asset.
+        day_e8: Equity at the start of the day; None: that of the first requote.
         peak_e8: The highest equity so far, likewise.
         clean_days: Days without a breach, for SIZE_RAMP.
     """
@@ -49,17 +49,17 @@ class TradeStart:
 
 
 class TradePlay:
-    """The strategy of a trade, made from knobs, from what was known at the start, and from the account.
+    """The strategy of a trade, made from knobs, the data known at the start, and the account.
 
     Args:
-        terms: What was known.
+        terms: The data known at the start.
         knobs: The strategy, and the limits.
-        start: The account.
-        run: Notes the files that were read.
+        start: The initial account.
+        run: Records the read files.
 
     Attributes:
         engine: Decides what to send.
-        grid: Of prices and quantities; its lot divides the exchange's step.
+        grid: Grid of prices and quantities; its lot divides the exchange's step.
     """
 
     def __init__(self, terms: ShadowTerms, knobs: PaperKnobs, start: TradeStart, run: "Run | None") -> None:
@@ -88,7 +88,7 @@ class TradePlay:
         self.engine = LiveEngine(self._quotes, self.rules)
 
     def result(self, journal: "Journal", ended: Mapping[str, Any]) -> Result:
-        """Return what has happened, as a backtest's result; *ended* is why it ended, as `Books` holds it."""
+        """Return the result as that of a backtest; *ended* is the end reason, as in `Books`."""
         books = books_of(self._opening, self.rules, (self._quotes, self._fills, None))
         begun = (max(journal.counters["first_us"], 0),)
         books = replace(books, fill_model="exchange", fill_bias=OWN_FILLS, starts_us=begun, ended=ended)
@@ -96,13 +96,13 @@ class TradePlay:
 
 
 class TradeFollower:
-    """Feeds a trader with the market that is being recorded, and keeps the clock going.
+    """Feeds a trader with the market that is being recorded, and keeps its clock running.
 
     Args:
-        trader: Acts on it.
-        grid: Of its engine.
-        watch: Takes each event when the trader has acted on it.
-        rehearsal: Rehearses orders between the messages; None where none are.
+        trader: The trader.
+        grid: Grid of its engine.
+        watch: Called with each event after the trader has handled it.
+        rehearsal: Rehearses orders between the messages; None for none.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class TradeFollower:
         self._trader, self._grid, self._watch, self._rehearsal = trader, grid, watch, rehearsal
 
     def take(self, journal: "DayJournal") -> "Subscriber":
-        """Return what takes the events of the market, each when *journal* has numbered it."""
+        """Return the subscriber of market events, which handles each one after *journal* has numbered it."""
         feed, watch = LiveFeed(self._trader, self._grid, journal), self._watch
         after_message = self._rehearsal.after_message if self._rehearsal else _rehearse_nothing
 
@@ -123,12 +123,12 @@ class TradeFollower:
         return take
 
     async def follow(self, market: "MarketState", settled_us: Callable[[], int]) -> None:  # noqa: ARG002 - the protocol's
-        """Let the trader act until trading ends; the recording goes on until it is stopped."""
+        """Run the trader until trading ends; the recording continues until it is stopped."""
         await self._trader.run()
         await asyncio.Event().wait()
 
     def ended(self) -> None:
-        """Act on nothing any more: the window of the recording is over, unless trading has ended before it."""
+        """Stop trading at the end of the recording's window, unless it has ended before."""
         self._trader.end("window_end")
 
 

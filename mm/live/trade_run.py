@@ -1,7 +1,7 @@
-"""One trade from its start to its end: exchange, audit log, gateway, engine and recording, put together.
+"""One trade from start to end: exchange, audit log, gateway, engine and recording.
 
-The order of a start: what the exchange says of the symbol; the audit logs of earlier runs; row 1 of this run's log; the
-gateway, which reconciles; the account; the engine; the market. An end goes the other way, and nothing is placed in it.
+The order of a start: the exchange's terms of the symbol; the audit logs of earlier runs; row 1 of this run's log; the
+gateway, which reconciles; the account; the engine; the market. An end is in reverse order, without placing orders.
 """
 
 import asyncio
@@ -67,17 +67,17 @@ class TradeKnobs:
 
 @dataclass(frozen=True)
 class TradeEnd:
-    """What a trade leaves.
+    """The result of a trade.
 
     Attributes:
         reason: Why it ended: ``kill``, ``audit``, ``disk``, ``grid``, a signal, or ``window_end``.
-        killed_for: Why it was killed; None where it was not.
-        refused: What the disk refused, rows of the audit log or of the day, or that the grid is another; None where it
-            could have gone on.
+        killed_for: Why it was killed; None if it was not.
+        refused: The disk's error for rows of the audit log or the day, or the error of a changed grid; None if it could
+            have continued.
         play: The strategy.
         account: Position and cash.
-        trader: When the exchange took each order.
-        lags: How late each decision was.
+        trader: Has the acceptance time of each order.
+        lags: The lag of each decision.
     """
 
     reason: str
@@ -90,12 +90,12 @@ class TradeEnd:
 
     @property
     def why(self) -> str | None:
-        """Why it ended before its time, in words; None where it ended in order."""
+        """Why it ended early, as text; None if it ended normally."""
         killed = [f"killed: {self.killed_for}"] if self.killed_for is not None else []
         return "; ".join([*killed, *([str(self.refused)] if self.refused else [])]) or None
 
     def result(self) -> "Result":
-        """Return what has happened, as a backtest's result."""
+        """Return the result as that of a backtest."""
         from mm.live.trade_files import with_acceptances
 
         journal = with_acceptances(self.play.engine.journal(), self.trader.accepted_us)
@@ -108,14 +108,14 @@ class TradeRun:
     Args:
         run: Its folder and log.
         knobs: Its knobs.
-        urls: The venue's.
-        credentials: Of the account.
-        parts: What the recording is made of.
+        urls: Addresses of the venue.
+        credentials: Key of the account.
+        parts: Parts of the recording.
         clock: Returns the instant, in µs.
 
     Attributes:
-        desk: What others see of it; None before the engine begins.
-        metrics: What Prometheus reads.
+        desk: Its public view; None before the engine starts.
+        metrics: The metrics for Prometheus.
     """
 
     def __init__(
@@ -147,11 +147,11 @@ class TradeRun:
         return trading.venue != "box" if trading.audit_sync is None else trading.audit_sync
 
     def fitted(self, terms: ShadowTerms, day: "Day") -> ShadowTerms:
-        """Return the terms with what the strategy needs of the days before *day*."""
+        """Return the terms with the strategy's data from the days before *day*."""
         return terms.fitted(self._knobs.strategy, day, self._run)
 
     def check(self) -> None:
-        """Raise SafetyError where the kill switch is thrown."""
+        """Raise SafetyError if the kill switch is thrown."""
         if self._switch.thrown:
             raise SafetyError(self._switch.line())
 
@@ -171,10 +171,10 @@ class TradeRun:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other traders of this user off the same symbol and account until the block ends.
+        """Exclude other traders of this user from the same symbol and account until the block ends.
 
         Raises:
-            TryLater: If there is one.
+            TryLater: If there is one already.
         """
         account = hashlib.sha256(self._credentials.key.encode()).hexdigest()[:16]
         path = shared_path("trader", f"{urlsplit(self._urls.rest).netloc}-{account}-{self._symbol}")
@@ -194,7 +194,7 @@ class TradeRun:
             os.close(descriptor)
 
     async def trade(self, terms: ShadowTerms) -> TradeEnd:
-        """Trade until a signal, a kill, the end of the window, or what else ends the recording.
+        """Trade until a signal, a kill, the end of the window, or another end of the recording.
 
         Raises:
             SafetyError: If the kill switch is thrown.
@@ -229,7 +229,7 @@ class TradeRun:
         return end
 
     async def _ready(self, gateway: Gateway) -> None:
-        """Return when orders can be sent; raises also where the trade is stopped or killed before that."""
+        """Wait until orders can be sent; raises if the trade is stopped or killed before that."""
         starting, stopping = asyncio.ensure_future(gateway.start()), asyncio.ensure_future(self._stop_wanted.wait())
         try:
             await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -253,7 +253,7 @@ class TradeRun:
         return {"position": decimal_text(account.position_e8), "cash": decimal_text(account.cash_e8)}
 
     async def _begin_log(self, audit: AuditLog, instrument: Instrument, history: RunHistory) -> None:
-        """Write row 1, with the hash of what the logs before it add up to; the sums of earlier starts go then."""
+        """Write row 1, with the hash of the totals of the earlier logs; drop the checkpoints of earlier starts."""
         folder, venue = audit.path.parent, self._knobs.trading.venue
         books = history.keep(folder, venue)
         row = audit.start(
@@ -272,7 +272,7 @@ class TradeRun:
         return {name: value["value"] for name, value in self._run.about.knobs.items()}
 
     def _note_changed_knobs(self, history: RunHistory, audit: AuditLog) -> None:
-        """Write down knobs that are not those of the last start."""
+        """Write a row for knobs that have changed since the last start."""
         before, now = history.books.last_start.get("knobs"), self._given()
         if before is None:
             return
@@ -361,7 +361,7 @@ class TradeRun:
         return TradeEnd(reason, killed, self._refused(audit, unrecorded), play, account, trader, lags)
 
     async def _rehearsal(self, terms: ShadowTerms, play: TradePlay, audit: Path) -> Rehearsal | None:
-        """Begin the rehearsals of orders, where KEEP_WARM wants them and there is a price."""
+        """Start the rehearsals of orders if KEEP_WARM is set and there is a price."""
         price = terms.best_bid or terms.best_ask
         if not self._knobs.trading.keep_warm or not price:
             return None
@@ -377,7 +377,7 @@ class TradeRun:
         return rehearsal
 
     def _begin_ledger(self, audit: AuditLog, terms: ShadowTerms, held: HeldReports, grid: Instrument) -> LedgerBegin:
-        """Write down what the account holds when the ledger begins."""
+        """Write a row with the account at the start of the ledger."""
         free, locked = held.last_balances
         base_e8, quote_e8 = (
             e8(free.get(asset, "0")) + e8(locked.get(asset, "0")) for asset in (grid.base_asset, grid.quote_asset)
@@ -396,7 +396,7 @@ class TradeRun:
         """Record and trade until one of the two ends; end the orders first, then the recording.
 
         Returns:
-            Why it ended, and what the disk refused of the recording.
+            Why it ended, and the disk's error of the recording.
         """
         recording = self._recording = Recording(replace(self._parts, follower=follower), self._run.log, self._clock)
         recorded = asyncio.create_task(self._recorded(recording))
@@ -423,7 +423,7 @@ class TradeRun:
         return reason, None
 
     async def _recorded(self, recording: Recording) -> None:
-        """Record, with a health file beside it."""
+        """Record, with a health file beside the day's files."""
         rest = self._parts.rest.rest
         monitor = Monitor(Health(self._symbol, self._parts.days.run_id, rest), rest)
         async with monitor.beside(recording, "127.0.0.1", 0):
@@ -459,11 +459,11 @@ class TradeRun:
         return REGRIDDED if self._regridded else None
 
     def _refused(self, audit: AuditLog, unrecorded: OSError | None) -> TryLater | None:
-        """Return why it could not go on: rows that the disk refused, also those written since, or another grid."""
+        """Return why it cannot continue: rows that the disk refused, including later ones, or another grid."""
         if audit.failure is not None:
             return TryLater(f"{audit.path}: the disk refused rows of the audit log ({audit.failure}); make room")
         if unrecorded is not None:
-            return TryLater(f"the day cannot be recorded any more ({unrecorded}); make room on the disk")
+            return TryLater(f"the day can no longer be recorded ({unrecorded}); make room on the disk")
         return self._regridded
 
     def _keep_last_marks(self, play: TradePlay) -> None:

@@ -1,4 +1,4 @@
-"""Signals to a trader, from its first line to its last: the first one ends it in order, further ones change nothing."""
+"""Signals to a trader during its whole lifetime: the first one ends it in order, further ones have no effect."""
 
 import asyncio
 import signal
@@ -11,7 +11,7 @@ KILLING = signal.SIGUSR1
 
 
 class TradeSignals:
-    """What has come, and what it leads to in an event loop that runs.
+    """The received signals, and their handlers in a running event loop.
 
     Attributes:
         ending: Name of the first SIGTERM or SIGINT; empty before it.
@@ -26,9 +26,9 @@ class TradeSignals:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Catch signals until the block ends; outside of a loop that was directed they are only kept.
+        """Catch signals until the block ends; without handlers of a loop they are only recorded.
 
-        Once one has ended the trade, later ones are ignored until the process is gone: its exit code stands.
+        Once one has ended the trade, later ones are ignored until the process exits, so that its exit code stays.
         """
         before = {number: signal.signal(number, self._on_signal) for number in (*ENDING, KILLING)}
         try:
@@ -38,7 +38,7 @@ class TradeSignals:
                 signal.signal(number, signal.SIG_IGN if self.ending else handler)
 
     def direct(self, end: Callable[[str], object], kill: Callable[[str], object]) -> None:
-        """Let *end* and *kill* take the names of signals in this event loop: at once those that came, then the next."""
+        """Pass signal names to *end* and *kill* in this event loop: first those already received, then later ones."""
         self._loop, self._end, self._kill = asyncio.get_running_loop(), end, kill
         if self._killed:
             kill(KILLING.name)

@@ -1,5 +1,5 @@
-"""Where a trader's orders may go: the exchange in a box under Binance's protocols or under plain endpoints, Binance's
-testnet, or production, which needs two switches.
+"""The venues of a trader: the exchange in a box under Binance's protocols or under plain endpoints, Binance's testnet,
+or production, which needs two switches.
 """
 
 import re
@@ -21,26 +21,26 @@ _SWITCH_FORM = re.compile(r"([A-Z0-9]+):(\d+(?:\.\d+)?)\Z")
 
 @dataclass(frozen=True, kw_only=True)
 class Trading:
-    """Where orders go, and what must be on disk before."""
+    """The venue of orders, and the requirements before sending."""
 
-    venue: str = knob(REQUIRED, one_of(BOX, TESTNET, PRODUCTION, API), "Where orders go; api is `mm sim api`.")
+    venue: str = knob(REQUIRED, one_of(BOX, TESTNET, PRODUCTION, API), "The venue of orders; api is `mm sim api`.")
     api_url: str = knob(
         "http://127.0.0.1:8000", base_url("http", "https"), "Address of --venue api, as `mm sim api` prints it."
     )
     client_id: str = knob("mm_1", matching(r"[A-Za-z0-9_.:-]{1,64}", "a name"), "Name of the client with --venue api.")
     audit_sync: bool | None = knob(
-        None, SWITCH, "1 sends an order only when its intent is on disk; without it 1, but 0 with --venue box."
+        None, SWITCH, "1 sends an order only when its intent is on disk; default: 1, but 0 with --venue box."
     )
     keep_warm: bool = knob(
-        True, SWITCH, "1 rehearses orders that go nowhere, so that real ones take less time.", matters=False
+        True, SWITCH, "1 rehearses orders without sending them, so that real ones are faster.", matters=False
     )
     busy_poll: bool = knob(
-        False, SWITCH, "1 polls the sockets without sleeping, which takes a whole core.", matters=False
+        False, SWITCH, "1 polls the sockets without sleeping, which uses a whole core.", matters=False
     )
 
 
 def untrusted(url: str, why: str) -> SafetyError:
-    """Return the error of an exchange whose certificate is not the one of its address, or of nobody who is trusted."""
+    """Return the error for an exchange with the certificate of another address, or of an untrusted authority."""
     return SafetyError(
         f"{url.partition('?')[0]} is not trusted, and nothing was sent there ({why}); check the address, or name the "
         f"authority of its certificate in SSL_CERT_FILE"
@@ -48,16 +48,16 @@ def untrusted(url: str, why: str) -> SafetyError:
 
 
 def addresses(venue: str, ws_url: str | None, rest_url: str | None, ws_api_url: str | None) -> VenueUrls:
-    """Return the addresses of a venue: those given, else those that Binance publishes for it.
+    """Return the addresses of a venue: the given ones, else Binance's published ones.
 
     Args:
         venue: ``box``, ``testnet`` or ``production``.
         ws_url: Base of the market streams.
-        rest_url: Base of REST.
-        ws_api_url: The WebSocket API, whole.
+        rest_url: Base URL of REST.
+        ws_api_url: The complete address of the WebSocket API.
 
     Raises:
-        UsageError: If the venue is a box and an address is not given.
+        UsageError: If the venue is a box and an address is missing.
         SafetyError: If an address is that of the production exchange, but the venue is another.
     """
     given = {"WS_URL": ws_url, "REST_URL": rest_url, "WS_API_URL": ws_api_url}
@@ -84,13 +84,13 @@ def is_production(url: str) -> bool:
 
 
 def check_switches(venue: str, symbol: str, max_position: str, environment: Mapping[str, str]) -> str | None:
-    """Hold back an order that two switches do not allow; return a note where one of them is without effect.
+    """Refuse trading that the two switches do not allow; return a note if one of them has no effect.
 
     Args:
         venue: As given.
         symbol: Upper case.
         max_position: The knob MAX_POSITION, base asset.
-        environment: Holds the second switch.
+        environment: Environment with the second switch.
 
     Raises:
         SafetyError: If the venue is production and TRADE_PRODUCTION is absent, malformed, of another symbol, or
@@ -98,7 +98,7 @@ def check_switches(venue: str, symbol: str, max_position: str, environment: Mapp
     """
     allowed = environment.get(PRODUCTION_SWITCH)
     if venue != PRODUCTION:
-        return None if allowed is None else f"{PRODUCTION_SWITCH} is without effect: the venue is {venue}"
+        return None if allowed is None else f"{PRODUCTION_SWITCH} has no effect: the venue is {venue}"
     if allowed is None:
         raise SafetyError(
             f"--venue production needs a second switch: {PRODUCTION_SWITCH}={symbol}:{max_position} in the environment"

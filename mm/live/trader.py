@@ -1,7 +1,7 @@
-"""The loop of a trader: market events into the engine, its messages to the gateway, the gateway's reports back.
+"""The loop of a trader: market events to the engine, its messages to the gateway, the gateway's reports back.
 
-One object, on one event loop, without a thread of its own. What it awaits is the market and the gateway; a database, a
-disk or a metrics page never holds it up.
+One object on one event loop, without a thread of its own. It waits only for the market and the gateway; a database, a
+disk or a metrics page never blocks it.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from mm.market_data.live_session import EventLog
 
 Message = tuple[str, int, int, int, int, str]
-"""``place``, ``cancel`` or ``amend``, order id, side, ticks, lots (of an amendment: in all), kind."""
+"""``place``, ``cancel`` or ``amend``, order id, side, ticks, lots (for an amendment: in total), kind."""
 
-KEPT_TEXTS = 10_000  # of prices and quantities
-LONGEST_NAP_S = 0.05  # between two looks at the kill switch and at the risk limits
+KEPT_TEXTS = 10_000  # maximum number of cached texts of prices and quantities
+LONGEST_NAP_S = 0.05  # maximum time between two checks of kill switch and risk limits
 SHORTEST_NAP_S = 0.0002
 _INSUFFICIENT = {1: "insufficient_cash", -1: "insufficient_inventory"}
 _FILTERS = {  # by a part of the filter's name
@@ -37,11 +37,11 @@ _FILTERS = {  # by a part of the filter's name
 }
 TOO_MANY_ORDERS, FILTER_FAILURE = -1015, -1013
 KILL = "kill"
-"""Why trading ends where a limit, a switch or a signal has killed it."""
+"""End reason when a limit, a switch or a signal has killed trading."""
 
 
 class OrderGateway(Protocol):
-    """What brings orders to an exchange; `mm.live.gateway.Gateway` is one."""
+    """Sends orders to an exchange; `mm.live.gateway.Gateway` is one."""
 
     def place(self, order_id: int, side: int, price: str, qty: str, kind: str) -> None:
         """Send an order."""
@@ -50,29 +50,29 @@ class OrderGateway(Protocol):
         """Send a cancel."""
 
     def amend(self, order_id: int, qty: str) -> None:
-        """Send an amendment to a smaller quantity in all."""
+        """Send an amendment to a smaller total quantity."""
 
     def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
-        """Send an order in place of another; where that one cannot be cancelled, nothing is placed."""
+        """Send an order in place of another; if that one cannot be cancelled, nothing is placed."""
 
 
 class TradeObserver(Protocol):
-    """Who follows what a trader does: metrics, the state store, the terminal. None of it may wait or raise."""
+    """An observer of a trader: metrics, the state store, the terminal. It must not block or raise."""
 
     def order(self, action: str, order_id: int, side: int, price: str, qty: str, us: int) -> None:
-        """A request was sent (``place``, ``cancel``, ``amend``, ``replace``), or what became of an order."""
+        """A request was sent (``place``, ``cancel``, ``amend``, ``replace``), or the state of an order changed."""
 
     def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
         """A fill was booked."""
 
     def rejected(self, reason: str, code: int, message: str) -> None:
-        """An order was not taken."""
+        """An order was rejected."""
 
     def ack(self, action: str, seconds: float) -> None:
-        """An answer took so long."""
+        """A response had this latency."""
 
     def account_changed(self, us: int) -> None:
-        """The account is another than before."""
+        """The account has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,13 @@ class BookedFill:
     """A fill of this run, and the account after it.
 
     Attributes:
-        order_id: Ours; 0 is an order of an earlier run.
+        order_id: Our order id; 0 for an order of an earlier run.
         fill: The execution.
-        us: When it was reported.
-        fee_e8: Value of its commission, 1e-8 of the quote asset; None where the commission's asset has no known price.
-        state_row: The row of the state table that it left.
-        position_e8: What is held after it, 1e-8 of the base asset.
-        cash_e8: Cash after it, 1e-8 of the quote asset.
+        us: When it was reported, µs.
+        fee_e8: Value of its commission, in 1e-8 of the quote asset; None if the commission's asset has no known price.
+        state_row: Index of its row in the state table.
+        position_e8: Position after it, in 1e-8 of the base asset.
+        cash_e8: Cash after it, in 1e-8 of the quote asset.
     """
 
     order_id: int
@@ -105,12 +105,12 @@ class TradeAccount:
         engine: Its account follows the ledger.
         ledger: Books each fill, once.
         grid: The engine's grid.
-        begin_e8: Position and cash when the ledger began, in 1e-8 of their assets.
+        begin_e8: Position and cash at the start of the ledger, in 1e-8 of their assets.
 
     Attributes:
         ledger: As given.
-        start_e8: Position and cash when this run began.
-        fills: What was booked in this run.
+        start_e8: Position and cash at the start of this run, in 1e-8 of their assets.
+        fills: Fills booked in this run.
     """
 
     def __init__(self, engine: LiveEngine, ledger: Ledger, grid: Instrument, begin_e8: tuple[int, int]) -> None:
@@ -121,16 +121,16 @@ class TradeAccount:
 
     @property
     def position_e8(self) -> int:
-        """What is held now, in 1e-8 of the base asset."""
+        """Current position, in 1e-8 of the base asset."""
         return self._begin_e8[0] + self.ledger.position_e8
 
     @property
     def cash_e8(self) -> int:
-        """Cash now, in 1e-8 of the quote asset."""
+        """Current cash, in 1e-8 of the quote asset."""
         return self._begin_e8[1] + self.ledger.cash_e8
 
     def book(self, order_id: int, fill: AccountFill, us: int) -> bool:
-        """Book a fill that was reported at *us*, and return False where it was booked before."""
+        """Book a fill that was reported at *us*, and return False if it was booked before."""
         if not self.ledger.book(fill):
             return False
         grid, engine = self._grid, self._engine
@@ -145,16 +145,16 @@ class TradeAccount:
 
 @dataclass(frozen=True, kw_only=True)
 class TraderParts:
-    """What a trader is made of.
+    """The parts of a trader.
 
     Attributes:
         engine: Decides what to send.
         grid: The engine's grid: tick, and a lot that may be finer than the exchange's step.
         account: Position and cash.
-        log: Takes what happens.
-        observers: Follow it.
-        watch: Is called every `LONGEST_NAP_S` seconds or sooner; returns why trading must end, else None.
-        decided: Is called after each requote.
+        log: Logs events.
+        observers: Observers of the trader.
+        watch: Called at least every `LONGEST_NAP_S` seconds; returns why trading must end, else None.
+        decided: Called after each requote.
         clock: Returns the wall clock, in µs.
     """
 
@@ -180,15 +180,15 @@ class _Sent:
 
 
 class Trader:
-    """Trades one symbol through a gateway; it is the gateway's listener, and where the market's events are fed.
+    """Trades one symbol through a gateway; it is the gateway's listener, and receives the market's events.
 
     Args:
-        parts: What it is made of.
-        gateway: Where messages go.
+        parts: Its parts.
+        gateway: Receives its messages.
 
     Attributes:
-        ended: Why trading has ended; None while it goes on. Nothing is sent from then on.
-        accepted_us: When the exchange took each order, by our id.
+        ended: Why trading has ended; None while it continues. Afterwards nothing is sent.
+        accepted_us: Acceptance time of each order, by our id, µs.
     """
 
     def __init__(self, parts: TraderParts, gateway: OrderGateway) -> None:
@@ -206,16 +206,16 @@ class Trader:
     # ------------------------------------------------------------------ the market and the clock
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
-        """Take events of the market, and send what follows from them."""
+        """Process events of the market, and send the resulting messages."""
         self._engine.feed(events)
         self.act()
 
     def advance(self, until_us: int) -> None:
-        """Do what is due by an instant."""
+        """Process everything due by an instant, and send the resulting messages."""
         self.act(until_us)
 
     def act(self, us: int | None = None) -> None:
-        """Do what is due now, and send it."""
+        """Process everything due now, and send the resulting messages."""
         if self.ended is not None:
             return
         us = self._clock() if us is None else us
@@ -227,7 +227,7 @@ class Trader:
             self.end(KILL)
 
     async def run(self) -> str:
-        """Keep the clock going until trading ends; return why."""
+        """Keep the clock running until trading ends; return why."""
         loop, look_s = asyncio.get_running_loop(), 0.0
         while self.ended is None:
             us, now_s = self._clock(), loop.time()
@@ -246,54 +246,54 @@ class Trader:
         return self.ended or ""
 
     async def over(self) -> None:
-        """Return when trading has ended."""
+        """Wait until trading has ended."""
         await self._over.wait()
 
     def end(self, why: str) -> None:
-        """Send nothing any more; the first reason stands."""
+        """Stop sending; the first reason is kept."""
         if self.ended is None:
             self.ended = why
             self._over.set()
             self._wake()
 
     def _wake(self) -> None:
-        """End the nap."""
+        """End the pause of `run`."""
         if self._nap is not None and not self._nap.done():
             self._nap.set_result(None)
 
     # ------------------------------------------------------------------ to the gateway
 
     def _send(self, messages: list[Message], us: int) -> None:
-        """Send messages; a cancel with an order of its side right behind it goes as one replacement."""
+        """Send messages; a cancel directly followed by an order of its side is sent as one replacement."""
         gateway, at, count = self._gateway, 0, len(messages)
         while at < count:
             action, order_id, side, _, lots, _ = messages[at]
             at += 1
             if action == "amend":
                 gateway.amend(order_id, self._text(lots * self._grid.lot_e8))
-                self._tell("amend", order_id, us)
+                self._notify("amend", order_id, us)
             elif action == "place":
                 sent = self._note(messages[at - 1])
                 gateway.place(order_id, side, sent.price, sent.qty, sent.kind)
-                self._tell("place", order_id, us)
+                self._notify("place", order_id, us)
             elif at < count and messages[at][0] == "place" and messages[at][2] == side:
                 sent, new_id = self._note(messages[at]), messages[at][1]
                 at += 1
                 gateway.replace(order_id, new_id, side, sent.price, sent.qty, sent.kind)
-                self._tell("replace", new_id, us)
+                self._notify("replace", new_id, us)
             else:
                 gateway.cancel(order_id)
-                self._tell("cancel", order_id, us)
+                self._notify("cancel", order_id, us)
 
     def _note(self, message: Message) -> "_Sent":
-        """Return the terms of an order in the exchange's text, and remember them until it ends."""
+        """Return the terms of an order as the exchange's text, and store them until it ends."""
         _, order_id, side, ticks, lots, kind = message
         price, left_e8 = self._text(ticks * self._grid.tick_e8), lots * self._grid.lot_e8
         sent = self._orders[order_id] = _Sent(side, price, self._text(left_e8), kind, left_e8)
         return sent
 
-    def _tell(self, action: str, order_id: int, us: int, *, ends: bool = False) -> None:
-        """Report to the observers what became of an order."""
+    def _notify(self, action: str, order_id: int, us: int, *, ends: bool = False) -> None:
+        """Report a state change of an order to the observers."""
         sent = self._orders.pop(order_id, None) if ends else self._orders.get(order_id)
         if sent is not None:
             for observer in self._observers:
@@ -302,22 +302,22 @@ class Trader:
     # ------------------------------------------------------------------ from the gateway
 
     def accepted(self, order_id: int, us: int, exchange_id: int) -> None:  # noqa: ARG002 - the listener's signature
-        """Take the acceptance of an order."""
+        """Handle the acceptance of an order."""
         self.accepted_us.setdefault(order_id, us)
         self._engine.accepted(order_id, us)
-        self._tell("accepted", order_id, us)
+        self._notify("accepted", order_id, us)
 
     def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
-        """Take the rejection of an order, or a refusal to send it."""
+        """Handle the rejection of an order, or a refusal to send it."""
         sent = self._orders.get(order_id)
         reason = reason_of(code, message, sent.side if sent else 0)
         self._engine.rejected(order_id, us, reason)
-        self._tell("rejected", order_id, us, ends=True)
+        self._notify("rejected", order_id, us, ends=True)
         for observer in self._observers:
             observer.rejected(reason, code, message)
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
-        """Take a fill; one of an earlier run has no order of ours."""
+        """Handle a fill; one of an earlier run has no order of ours."""
         us = self._clock()
         if not self._account.book(order_id, fill, us):
             return
@@ -327,41 +327,41 @@ class Trader:
         sent = self._orders.get(order_id)
         if sent is not None:
             sent.left_e8 -= e8(fill.qty)
-            self._tell("filled" if sent.left_e8 <= 0 else "partially_filled", order_id, us, ends=sent.left_e8 <= 0)
+            self._notify("filled" if sent.left_e8 <= 0 else "partially_filled", order_id, us, ends=sent.left_e8 <= 0)
         self.act(us)
 
     def closed(self, order_id: int, us: int, status: str) -> None:
-        """Take the end of an order."""
+        """Handle the end of an order."""
         self._engine.closed(order_id, us, status == "EXPIRED")
-        self._tell(status.lower(), order_id, us, ends=True)
+        self._notify(status.lower(), order_id, us, ends=True)
 
     def cancel_failed(self, order_id: int, us: int, code: int) -> None:
-        """Take that a cancel came to nothing: the order is open."""
+        """Handle a failed cancel: the order is open."""
         self._engine.open_again(order_id)
         self._log.warning("cancel_failed", order_id=order_id, code=code, at_us=us)
 
     def amended(self, order_id: int, us: int, qty: str) -> None:
-        """Take that an order has *qty* in all, less than before."""
+        """Handle an order's new total quantity *qty*, which is smaller than before."""
         self._engine.amended(order_id, us, e8(qty) // self._grid.lot_e8)
         sent = self._orders.get(order_id)
         if sent is not None:
             sent.left_e8 -= e8(sent.qty) - e8(qty)
             sent.qty = qty
-            self._tell("amended" if sent.left_e8 > 0 else "filled", order_id, us, ends=sent.left_e8 <= 0)
+            self._notify("amended" if sent.left_e8 > 0 else "filled", order_id, us, ends=sent.left_e8 <= 0)
 
     def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
-        """Take that an amendment came to nothing; one that the exchange refused is not tried again."""
+        """Handle a failed amendment; one that the exchange refused is not retried."""
         self._engine.amend_failed(order_id, code != 0)
         self._log.info("amend_failed", order_id=order_id, code=code, message=message, at_us=us)
 
     def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
-        """Take the account's balances."""
+        """Handle the account's balances."""
         grid = self._grid
         held = [e8(free.get(asset, "0")) + e8(locked.get(asset, "0")) for asset in (grid.base_asset, grid.quote_asset)]
         self._engine.funds(held[0] // grid.lot_e8, min(held[1], 2**63 - 1))
 
     def ready_changed(self, ready: bool, why: str) -> None:
-        """Pull the quotes while the gateway is not ready."""
+        """Cancel the quotes while the gateway is not ready."""
         if ready:
             self._log.info("gateway_ready")
             self._engine.manager.resume()
@@ -372,18 +372,18 @@ class Trader:
         self.act()
 
     def ack_latency(self, action: str, seconds: float) -> None:
-        """Take how long an answer took."""
+        """Handle the latency of a response."""
         for observer in self._observers:
             observer.ack(action, seconds)
 
 
 def reason_of(code: int, message: str, side: int) -> str:
-    """Return the journal's word for a rejection of the exchange.
+    """Return the journal's reason for a rejection by the exchange.
 
     Args:
-        code: The exchange's; 0 where the gateway refused to send.
-        message: The exchange's, or the gateway's.
-        side: Of the order.
+        code: The exchange's error code; 0 if the gateway refused to send.
+        message: Message of the exchange or the gateway.
+        side: Side of the order.
     """
     if message in REJECT_REASONS:
         return message

@@ -1,6 +1,6 @@
-"""The terminal view of a shadow or a trader: one screen of text made of the metrics, redrawn every second.
+"""The terminal view of a shadow or a trader: one screen of text from the metrics, redrawn every second.
 
-`view` is a pure function of what a page of metrics holds, so that the screen and the dashboard never differ.
+`view` is a pure function of a page of metrics, so that the screen and the dashboard never differ.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _USUAL = os.terminal_size((80, 40))
 
 
 class Screen:
-    """What one page of metrics holds, looked up by family and label.
+    """The content of one page of metrics, by family and label.
 
     Args:
         families: As `TradingMetrics.filled` returns them.
@@ -35,20 +35,20 @@ class Screen:
         self._samples = {family.name: samples for family, samples in families}
 
     def number(self, family: MetricFamily, **labels: str) -> Decimal | None:
-        """Return the value of a family, None where it has no sample with these labels."""
+        """Return the value of a family, None if it has no sample with these labels."""
         for _, given, value in self._samples.get(family.name, []):
             if given == labels:
                 return Decimal(str(value)) if not isinstance(value, bool) else Decimal(int(value))
         return None
 
     def by_label(self, family: MetricFamily) -> dict[str, Decimal]:
-        """Return the values of a family with one label, by its value."""
+        """Return the values of a family with one label, by the label's value."""
         return {
             next(iter(given.values())): Decimal(str(value)) for _, given, value in self._samples.get(family.name, [])
         }
 
     def quantile(self, family: MetricFamily, share: float) -> float | None:
-        """Return a quantile of a histogram in s, interpolated as Prometheus does; None where it is empty."""
+        """Return a quantile of a histogram in s, interpolated as by Prometheus; None if it is empty."""
         found = self._samples.get(family.name, [])
         buckets = [(float(given["le"]), float(value)) for suffix, given, value in found if suffix == "_bucket"]
         if not buckets or not buckets[-1][1]:
@@ -69,15 +69,15 @@ def view(
     why_not_ready: str = "",
     size: os.terminal_size = _USUAL,
 ) -> str:
-    """Return the screen, without control characters: lines that fit a terminal, one fewer than it has.
+    """Return the screen, without control characters: lines that fit a terminal, one fewer than its height.
 
-    Where they are too many, empty lines go first, then those at the end.
+    If there are too many lines, empty ones are dropped first, then those at the end.
 
     Args:
         symbol: Upper case.
         families: As `TradingMetrics.filled` returns them.
         at_us: The instant, in µs.
-        why_not_ready: Why nothing is quoted; empty where it is.
+        why_not_ready: Why nothing is quoted; empty while quoting.
         size: Columns and lines of the terminal.
     """
     screen = Screen(families)
@@ -102,8 +102,8 @@ async def watch(draw: Callable[[], str], write: Callable[[str], object], interva
 
     Args:
         draw: Returns the screen.
-        write: Takes text for the terminal, and sends it at once.
-        interval_s: From one drawing to the next, in s.
+        write: Writes text to the terminal at once.
+        interval_s: Redraw interval, in s.
     """
     write(_CLEAR + _HIDE)
     try:
@@ -116,10 +116,10 @@ async def watch(draw: Callable[[], str], write: Callable[[str], object], interva
 
 @asynccontextmanager
 async def serving(figures: metrics.TradingMetrics, host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
-    """Serve metrics on *host* and *port* (0: nowhere), and draw them on the terminal where *watched*.
+    """Serve metrics on *host* and *port* (0: not at all), and draw them on the terminal if *watched*.
 
     Raises:
-        UsageError: If there is no listening there.
+        UsageError: If the address cannot be bound.
     """
 
     def draw() -> str:
@@ -140,7 +140,7 @@ async def serving(figures: metrics.TradingMetrics, host: str, port: int, *, watc
 
 
 def frame(text: str) -> str:
-    """Return *text* with the control characters that draw it over the screen before."""
+    """Return *text* with the control characters that draw it over the previous screen."""
     return _HOME + "".join(f"{line}{_CLEAR_LINE}\r\n" for line in text.split("\n")) + _CLEAR_BELOW
 
 
@@ -171,7 +171,7 @@ def _money(screen: Screen) -> list[str]:
 
 
 def _signed(part: str, value: Decimal) -> Decimal:
-    """Return a part of the PnL so that the parts add up to the total: fees lower it."""
+    """Return a part of the PnL with the sign that makes the parts add up to the total: fees are negative."""
     return -value if part == "fees" else value
 
 

@@ -1,8 +1,8 @@
-"""The WebSocket API: one connection that is logged on and subscribed, kept up for as long as it is wanted.
+"""The WebSocket API: one connection that is logged on and subscribed, and kept open until `close`.
 
-A request is on the socket when `WsApi.request` returns: nothing is queued, nothing is awaited. With an Ed25519 key the
-session is logged on and requests need no signature; with an HMAC key each one is signed. An answer that does not come
-in time leaves its request UNKNOWN, and a connection that has brought nothing since is given up.
+A request has been written to the socket when `WsApi.request` returns: nothing is queued or awaited. With an Ed25519 key
+the session is logged on and requests need no signature; with an HMAC key each request is signed. A request without a
+response in time becomes UNKNOWN, and a connection that has received nothing since is closed.
 """
 
 import asyncio
@@ -43,47 +43,47 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.25, 10.0
 
 
 class ApiWatcher(Protocol):
-    """What is called when the connection changes, and with every user event."""
+    """Called when the connection changes, and with every user event."""
 
     def connected(self) -> None:
-        """It is logged on and subscribed."""
+        """The connection is logged on and subscribed."""
 
     def disconnected(self, why: str) -> None:
-        """It was lost, or could not be made; another attempt follows."""
+        """The connection was lost, or failed; another attempt follows."""
 
     def event(self, kind: str, body: bytes, us: int) -> None:
-        """An event of the user data stream came at *us*: its name, and its JSON."""
+        """An event of the user data stream arrived at *us*: its name, and its JSON."""
 
 
 class ApiLink(Protocol):
-    """What a connection must have; `Link` does."""
+    """The interface of a connection; `Link` has it."""
 
     changed: asyncio.Event
 
     async def open(self) -> None:
-        """Connect; raises OSError or WebSocketException where that fails."""
+        """Connect; raises OSError or WebSocketException if that fails."""
 
     def send(self, text: bytes) -> None:
         """Send a message."""
 
     def close(self, reason: str = "") -> None:
-        """Close it in order."""
+        """Close it gracefully."""
 
     def abort(self) -> None:
         """End it at once."""
 
     def ending(self) -> tuple[int | None, str]:
-        """Return the close code, and why it has ended."""
+        """Return the close code, and the reason of the end."""
 
 
 Take = Callable[[bytes, int], None]
-"""Takes a message and its arrival, in µs."""
+"""Called with a message and its arrival, in µs."""
 Connect = Callable[[str, Take], ApiLink]
-"""Makes a connection to an address, whose messages go to the callable; it is not open yet."""
+"""Creates a connection to an address, whose messages are passed to the callable; it is not open yet."""
 
 
 class _Mailbox(Inbox):
-    """Hands out each message in the callback of the socket."""
+    """Passes on each message in the callback of the socket."""
 
     def __init__(self, take: Take, clock_us: Callable[[], int]) -> None:
         super().__init__(lambda: 1_000 * clock_us())
@@ -95,16 +95,16 @@ class _Mailbox(Inbox):
         return True
 
     def opened_or_ended(self, link: Link) -> None:
-        """Nothing waits here: whoever opened the link follows it."""
+        """No effect: the caller that opened the link follows it."""
 
 
 def linked(url: str, take: Take, clock_us: Callable[[], int] = now_us) -> ApiLink:
-    """Return a connection over a socket; *clock_us* stamps what arrives, in µs."""
+    """Return a connection over a socket; *clock_us* stamps arriving data, in µs."""
     return Link(_Mailbox(take, clock_us), url, 0)
 
 
 class _Waiting(NamedTuple):
-    """A request without an answer, which must come by *due_s* of the event loop."""
+    """A request without a response, which is due by *due_s* of the event loop."""
 
     method: str
     done: Done
@@ -113,19 +113,19 @@ class _Waiting(NamedTuple):
 
 
 class WsApi:
-    """The connection, made again and again until `close`.
+    """The connection, reconnected until `close`.
 
     Args:
-        url: The whole address.
+        url: The complete address.
         signer: Signs.
-        limits: Count what is sent.
-        watcher: Is called.
-        connect: Makes connections.
+        limits: Count the requests.
+        watcher: Called on changes and events.
+        connect: Creates connections.
 
     Attributes:
         up: Whether requests can be sent.
-        failure: Why there will be no connection: the exchange does not take the key, or was never one to be trusted;
-            None while there may be one.
+        failure: Why there will be no connection: the exchange rejects the key, or was never trusted; None while there
+            may be one.
         received_us: Arrival of the last message, in µs.
         trouble: Why there is no connection, as far as an attempt has shown it.
     """
@@ -184,13 +184,13 @@ class WsApi:
         return int(named.get("timestamp", 0))
 
     def _watch_oldest(self) -> None:
-        """Come back when the answer to the oldest request is due; one timer serves all."""
+        """Schedule a check for when the response to the oldest request is due; one timer serves all."""
         if self._timer is None and self._waiting:
             due_s = next(iter(self._waiting.values())).due_s
             self._timer = asyncio.get_running_loop().call_at(due_s, self._give_up)
 
     def _give_up(self) -> None:
-        """Leave the requests UNKNOWN whose answers are due."""
+        """Mark overdue requests as UNKNOWN."""
         self._timer, now_s = None, asyncio.get_running_loop().time()
         try:
             while self._waiting:
@@ -218,7 +218,7 @@ class WsApi:
         try:
             message = WS_MESSAGE.decode(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            return  # its request will be UNKNOWN, and what an event said is found by the next reconcile
+            return  # its request becomes UNKNOWN, and the next reconcile finds the content of an event
         if message.event:
             self._event(bytes(message.event), us)
             return
@@ -250,7 +250,7 @@ class WsApi:
     # the connection
 
     async def run(self) -> None:
-        """Keep a connection up until `close`, or until the exchange does not take the key."""
+        """Keep a connection open until `close`, or until the exchange rejects the key."""
         loop = asyncio.get_running_loop()
         while not self._closing and self.failure is None:
             await asyncio.sleep(max(self._backoff.delay(loop.time()), self._limits.silence_s))
@@ -284,7 +284,7 @@ class WsApi:
             self._ended(link)
 
     def _ended(self, link: ApiLink) -> None:
-        """Leave every request without an answer UNKNOWN."""
+        """Mark every unanswered request as UNKNOWN."""
         link.abort()
         self.up = self._session = False
         self._link = None
@@ -293,16 +293,16 @@ class WsApi:
             one.done(self._nothing(one, f"the connection ended before {one.method} was answered"))
 
     async def _log_on(self) -> str:
-        """Measure the clock, log on, subscribe; return why that failed, or nothing."""
+        """Measure the clock, log on, subscribe; return the reason of a failure, or an empty text."""
         await self._measure()
         if self._signer.credentials.kind == "ED25519":
-            answer = await self._ask("session.logon")
+            answer = await self._session_request("session.logon")
             if answer.fate is not Fate.DONE:
                 return self._refused("session.logon", answer)
             self._session = True
-            answer = await self._ask("userDataStream.subscribe")
+            answer = await self._session_request("userDataStream.subscribe")
         else:
-            answer = await self._ask("userDataStream.subscribe.signature")
+            answer = await self._session_request("userDataStream.subscribe.signature")
         return "" if answer.fate is Fate.DONE else self._refused("userDataStream.subscribe", answer)
 
     def _refused(self, what: str, answer: ApiAnswer) -> str:
@@ -315,46 +315,46 @@ class WsApi:
             )
         return why
 
-    async def _ask(self, method: str) -> ApiAnswer:
-        """Send a request of the session itself; a subscription of a session takes no parameters."""
+    async def _session_request(self, method: str) -> ApiAnswer:
+        """Send a request of the session itself; a subscription of a session has no parameters."""
         future: asyncio.Future[ApiAnswer] = asyncio.get_running_loop().create_future()
         self._request(method, {}, lambda answer: None if future.done() else future.set_result(answer))
         return await future
 
     async def _measure(self) -> None:
         sent_us = self._clock.now_us()
-        answer = await self._ask("time")
+        answer = await self._session_request("time")
         if answer.fate is Fate.DONE:
             server_us = exchange_us(SERVER_TIME.decode(answer.result).serverTime)
             self._clock.measured(sent_us, server_us, answer.us)
 
     async def _keep_asking(self, link: ApiLink) -> None:
-        """Ask for the time where nothing has come for a while: a dead connection shows, and the clock is measured."""
+        """Request the time after a period without data: this detects dead connections, and measures the clock."""
         while True:
             await asyncio.sleep(IDLE_S)
             if self._clock.now_us() - self.received_us >= IDLE_S * 1e6 and link is self._link:
                 await self._measure()
 
     def _drop(self, why: str) -> None:
-        """End the connection; another one is made."""
+        """End the connection, so that another one is opened."""
         if self._link:
             self._given_up = why
             self._link.abort()
 
     def close(self) -> None:
-        """Close the connection, and make no other."""
+        """Close the connection permanently."""
         self._closing = True
         if self._link:
             self._link.close("closed by us")
 
 
 def _expired(answer: ApiAnswer) -> bool:
-    """Return whether a session's log-on has expired: a key is refused, or demanded with the request."""
+    """Return whether a session's log-on has expired: a key was rejected, or is required in the request."""
     return answer.code in NOT_AUTHORIZED or (answer.code == MISSING_PARAMETER and "apiKey" in answer.message)
 
 
 def _answer(message: WsMessage, us: int, sent_us: int) -> ApiAnswer:
-    """Return what an answer says."""
+    """Return the content of a response."""
     seconds, error = (us - sent_us) / 1e6, message.error
     if error is None:
         return ApiAnswer(fate_of(message.status, 0), us, bytes(message.result), status=message.status, seconds=seconds)

@@ -124,7 +124,7 @@ class Wire:
         self._flying.append((self.now_ms + delay_ms, what, content))
 
     def _send(self, kind: str, what: object) -> None:
-        """Send a request: it arrives, or not; where the connection breaks, it may arrive long after nobody waits."""
+        """Send a request: it arrives, or not; if the connection breaks, it may arrive long after its sender gave up."""
         sent_ms = self.now_ms
         if not self._chance(0.2):
             self._fly("request", (kind, what, sent_ms, False))

@@ -83,7 +83,7 @@ class PublishedExchange:
         return act(given)
 
     def check(self, payload: str, given: dict[str, str]) -> None:
-        """Check a SIGNED request as "SIGNED request security" says."""
+        """Check a SIGNED request as in "SIGNED request security"."""
         stamp, window, now = int(given.get("timestamp", 0)), int(given.get("recvWindow", 5_000)), now_ms()
         if not (stamp < now + 1_000 and now - stamp <= window):
             raise Refusal(-1021, "Timestamp for this request is outside of the recvWindow.")
@@ -227,7 +227,7 @@ class PublishedExchange:
     # what happens
 
     def fill(self, order: dict[str, Any], price: Decimal, qty: Decimal, *, maker: bool) -> None:
-        """Let somebody trade with an order."""
+        """Execute a trade with an order."""
         buys = order["side"] == "BUY"
         gained, paid = (BASE, QUOTE) if buys else (QUOTE, BASE)
         amount, cost = (qty, price * qty) if buys else (price * qty, qty)
@@ -320,7 +320,7 @@ class PublishedServer:
             rest.close()
 
     async def publish(self) -> None:
-        """Send what has happened to whoever listens."""
+        """Send past events to all listeners."""
         events, self.exchange.events = self.exchange.events, []
         for event in events:
             for conversation in self._listening:

@@ -244,7 +244,7 @@ class World:
     # what happens
 
     def trade(self) -> None:
-        """Let somebody else trade with us, or rest."""
+        """Let another user trade with us, or rest an order."""
         us, dice = self.exchange_us(), self.dice
         side, ticks = dice.choice([+1, -1]), 10_000 + dice.randint(-30, 30)
         kind = dice.choice(["LIMIT", "MARKET"])
@@ -278,7 +278,7 @@ class World:
             gateway.replace(dice.choice(live), self._number(), *self._terms())
 
     def _amend(self, number: int) -> None:
-        """Lower an order, by what an engine knows of it; sometimes move its quote at once, or let it be hit."""
+        """Reduce an order as an engine would; sometimes move its quote at once, or let it be hit."""
         dice, listener = self.amend_dice, self.listener
         order = self.gateway._orders.get(number)
         if number in listener.amending or order is None:
@@ -297,7 +297,7 @@ class World:
             asyncio.get_running_loop().call_later(dice.choice([0.0, 0.001, 0.003, 0.02]), self._hit, order)
 
     def _hit(self, order: Any) -> None:
-        """Let somebody fill some of an order, or all of it."""
+        """Let another user fill a part of an order, or all of it."""
         found = {one.client_id: one for one in self.desk.exchange.users.open(ALICE)}.get(order.client_id)
         if found is not None:
             self.exchange_us()

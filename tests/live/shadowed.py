@@ -1,4 +1,4 @@
-"""A shadow of an exchange in a box, in one loop: time passes when a test says so; then its day is replayed."""
+"""A shadow of an exchange in a box, in one loop: a test advances the time; then its day is replayed."""
 
 import asyncio
 from contextlib import suppress
@@ -40,7 +40,7 @@ def strategy(*, requote_ms=20.0, latency_ms=5.0, execution=None, account=None, r
 
 @dataclass
 class Shadowed:
-    """What a shadow did, and what its replay says of it."""
+    """The result of a shadow, and its replay."""
 
     found: object
     journal: object

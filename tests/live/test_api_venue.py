@@ -110,7 +110,7 @@ def test_a_strategy_leaves_the_books_of_the_interface(tmp_path, preset):
 
 
 def test_an_order_on_its_way_at_the_end_is_answered_and_its_fills_are_booked():
-    """The server has carried it out, whatever the client still wants."""
+    """The server has executed it, whatever the client does."""
 
     class Client:
         at = InterfaceAt(url="http://box", client_id="mm_1")

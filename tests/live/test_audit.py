@@ -23,7 +23,7 @@ both = pytest.mark.parametrize("sync", [True, False])
 
 
 class Ticking:
-    """A clock that goes on by 1 µs with each look."""
+    """A clock that advances by 1 µs with each reading."""
 
     def __init__(self, us: int = 1_000) -> None:
         self.us = us
@@ -92,7 +92,7 @@ def test_a_row_is_with_the_system_when_it_is_synced(path: Path, sync: bool) -> N
 
 
 def test_a_row_is_synced_only_after_the_disk_has_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the disk works, the loop goes on, and the rows that wait reach it together."""
+    """While the disk works, the loop continues, and the waiting rows are written together."""
     may, asked, calls = threading.Event(), threading.Event(), []
 
     def slow(descriptor: int) -> None:

@@ -111,7 +111,7 @@ def test_a_row_that_stands_twice_is_named_by_its_second_place(lines: list[bytes]
 
 @given(LOGS, PLACE, PLACE)
 def test_swapped_rows_are_named_by_the_first(lines: list[bytes], place: int, other: int) -> None:
-    """Whatever lies between them."""
+    """Whatever is between them."""
     first, second = sorted((place % len(lines), other % len(lines)))
     changed = list(lines)
     changed[first], changed[second] = lines[second], lines[first]

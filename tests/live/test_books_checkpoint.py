@@ -1,4 +1,4 @@
-"""What a start knows of earlier logs is what the logs say, with a checkpoint and without."""
+"""The totals of earlier logs at a start are those of the logs, with a checkpoint and without."""
 
 import hashlib
 import json

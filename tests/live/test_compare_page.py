@@ -1,4 +1,4 @@
-"""The comparison as a table and as a page: every number stands in both."""
+"""The comparison as a table and as a page: every number is in both."""
 
 import json
 

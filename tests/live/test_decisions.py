@@ -29,7 +29,7 @@ def test_what_was_sent_is_told_in_words(acted, words):
 
 
 def test_a_row_has_what_was_seen_wanted_and_sent(tmp_path):
-    """Prices and quantities as decimals, and empty cells where nothing was wanted."""
+    """Prices and quantities as decimals, and empty cells without quotes."""
     table = np.array(
         [[1_000, 7, 99, 101, 98, 20, 0, -1, PLACED, CANCELLED], [2_000, 9, 99, 101, 98, 20, 102, 5, KEPT, 0]], np.int64
     )

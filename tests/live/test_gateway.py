@@ -20,7 +20,7 @@ TRANSPORTS = [("ED25519", "websocket"), ("HMAC", "websocket"), ("ED25519", "rest
 
 
 def bob(rig, side: int, ticks: int, lots: int) -> None:
-    """Let somebody else send a limit order."""
+    """Let another user send a limit order."""
     us = rig.box.exchange.now_us
     rig.box.exchange.place(us, BOB, NewOrder(side=side, type="LIMIT", ticks=ticks, lots=lots))
 
@@ -156,7 +156,7 @@ def test_every_kind_of_order(order_kind: str, side: int) -> None:
 
 
 def test_a_task_that_fails_is_reported_and_nothing_is_sent_any_more() -> None:
-    """Without its reconciles a gateway must not go on as if all were well."""
+    """Without its reconciles a gateway must not continue as if all were well."""
 
     async def story() -> None:
         async with trading(access=OrderAccess(reconcile_interval_s=1.0)) as rig:

@@ -63,7 +63,7 @@ SCRIPTS = [
 
 
 async def bring_back(rig: Rig) -> None:
-    """Wait until the gateway is ready and knows what the exchange knows."""
+    """Wait until the gateway is ready and has the exchange's state."""
 
     def settled() -> bool:
         ours = {order.client_id for order in rig.gateway._states.open.values()}
@@ -194,7 +194,7 @@ def test_orders_of_others_are_left_alone_unless_adopted() -> None:
 
 
 def test_orders_of_ours_that_nobody_knows_are_cancelled() -> None:
-    """The audit log of an earlier run was lost; its name tells that the order is ours."""
+    """The audit log of an earlier run was lost; the client id shows that the order is ours."""
     from mm.sim.exchange.orders import NewOrder
 
     async def start() -> None:

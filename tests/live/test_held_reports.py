@@ -1,4 +1,4 @@
-"""Reports that are held until somebody takes them: none lost, none twice, in their order."""
+"""Reports that are held until there is a listener: none lost, none repeated, in order."""
 
 from mm.live.held_reports import HeldReports
 from mm.live.ledger import AccountFill

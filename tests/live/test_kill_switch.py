@@ -1,4 +1,4 @@
-"""The kill switch: a file that whoever looks finds whole, and that counts as thrown whatever stands there."""
+"""The kill switch: a file that every reader finds complete, and that counts as thrown whatever it contains."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def test_a_throw_is_kept_until_it_is_re_armed(switch: KillSwitch, tmp_path: Path
 
 
 def test_the_first_throw_wins(switch: KillSwitch) -> None:
-    """Eight threads throw at once: one of them did, and its reason stands there whole."""
+    """Eight threads throw at once: one of them did, and its complete reason is there."""
     start, threw = threading.Barrier(8), []
 
     def throw(number: int) -> None:
@@ -95,7 +95,7 @@ def test_an_instant_out_of_all_time_is_damage(switch: KillSwitch) -> None:
 
 
 def test_a_folder_in_its_place_counts_as_thrown(switch: KillSwitch) -> None:
-    """It is not removed: somebody put it there."""
+    """It is not removed: a user put it there."""
     switch.path.mkdir(parents=True)
     assert switch.thrown
     assert switch.read().reason == DAMAGED
@@ -129,7 +129,7 @@ print(switch.throw("loss", 1), switch.thrown)
 
 
 def test_on_a_full_disk_it_is_thrown_all_the_same(switch: KillSwitch) -> None:
-    """The file is empty then; a limit of the size of files stands for the disk."""
+    """The file is empty then; a limit on file sizes simulates the full disk."""
     told = subprocess.run(
         [sys.executable, "-c", FULL, str(switch.path.parent.parent)],
         capture_output=True,

@@ -88,7 +88,7 @@ def test_a_trade_of_an_agent_leaves_equal_books(tmp_path):
 
 
 def test_two_agents_on_one_exchange_leave_equal_books(tmp_path):
-    """The script of docs/learning.md, as it stands there: both accounts trade, and both logs are the exchange's."""
+    """The unchanged script of docs/learning.md: both accounts trade, and both logs match the exchange."""
     for seed, name in enumerate(("first.zip", "second.zip"), start=1):
         agent_at(tmp_path / name, seed=seed, **DECIDED)
     page = (ROOT / "docs" / "learning.md").read_text(encoding="utf-8")

@@ -319,7 +319,7 @@ def test_a_partial_fill_leaves_the_rest():
 
 
 def test_rows_of_a_fill_say_when_the_exchange_accepted_the_order():
-    """The row of its sending could not: nobody knew then."""
+    """The row of its sending could not: it was not known then."""
     engine = live()
     engine.feed([snapshot(SECOND_US)])
     engine.advance(SECOND_US)

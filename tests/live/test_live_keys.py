@@ -103,12 +103,12 @@ SECRET_TEXT = "s3cr3t" * 8
         ({}, "there is no API key"),
         ({SECRET: SECRET_TEXT}, "there is no API key"),
         ({KEY: "k1"}, "nothing signs"),
-        ({KEY: "k 1", SECRET: SECRET_TEXT}, "is no API key"),
-        ({KEY: "k1", SECRET: f"-----BEGIN PRIVATE KEY-----{SECRET_TEXT}"}, "holds a PEM key"),
-        ({KEY: "k1", SECRET: f"{SECRET_TEXT} {SECRET_TEXT}"}, "is no HMAC secret"),
+        ({KEY: "k 1", SECRET: SECRET_TEXT}, "is not an API key"),
+        ({KEY: "k1", SECRET: f"-----BEGIN PRIVATE KEY-----{SECRET_TEXT}"}, "is a PEM key"),
+        ({KEY: "k1", SECRET: f"{SECRET_TEXT} {SECRET_TEXT}"}, "is not an HMAC secret"),
         ({KEY: "k1", SECRET: SECRET_TEXT, KEY_FILE: "f.pem"}, "both set"),
         ({KEY: "k1", KEY_FILE: "/nowhere/f.pem"}, "cannot be read"),
-        ({KEY: "k1", KEY_FILE: "/dev/null"}, "is no file"),
+        ({KEY: "k1", KEY_FILE: "/dev/null"}, "is not a file"),
     ],
 )
 def test_what_is_missing_or_of_another_kind_is_one_line_with_a_way_out(environ: dict[str, str], words: str) -> None:
@@ -122,8 +122,11 @@ def test_what_is_missing_or_of_another_kind_is_one_line_with_a_way_out(environ: 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (SECRET_TEXT.encode(), "is no PEM file"),
-        (b"-----BEGIN PRIVATE KEY-----\n" + SECRET_TEXT.encode() + b"\n-----END PRIVATE KEY-----\n", "no private key"),
+        (SECRET_TEXT.encode(), "is not a PEM file"),
+        (
+            b"-----BEGIN PRIVATE KEY-----\n" + SECRET_TEXT.encode() + b"\n-----END PRIVATE KEY-----\n",
+            "no readable private key",
+        ),
         (pem(generate_private_key(65_537, 2_048)), "of the kind RSA"),
         (pem(Ed25519PrivateKey.generate(), BestAvailableEncryption(b"pw")), "is encrypted"),
     ],

@@ -37,7 +37,7 @@ FACE = {
 
 
 class Now:
-    """A wall clock that stands until it is moved."""
+    """A wall clock that is moved manually."""
 
     def __init__(self) -> None:
         self.us = START_US

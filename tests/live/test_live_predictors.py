@@ -112,7 +112,7 @@ def test_a_shadow_replays_the_agent_that_it_played(desk):
 
 @pytest.mark.parametrize("variables", [EXPECTED, STEPS], ids=["expected_value", "steps"])
 def test_a_trade_by_predictors_leaves_equal_books(desk, variables):
-    """At the exchange in a box, real orders that follow predictions; the run keeps the predictors and says which."""
+    """At the exchange in a box, real orders that follow predictions; the run keeps the predictors and lists them."""
     with venue(desk) as box:
         with box.trader(**variables, REQUOTE_INTERVAL_MS="100") as process:
             box.until(lambda: len(box.account()["trades"]) >= FEW, "fills", process=process)

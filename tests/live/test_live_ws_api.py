@@ -134,7 +134,7 @@ def test_a_session_is_logged_on_or_each_request_is_signed(kind: str) -> None:
 
 
 def test_an_answer_finds_its_request() -> None:
-    """Whatever the order; one that nobody waits for changes nothing."""
+    """In any order; one without a waiting request has no effect."""
 
     async def story(play: Play) -> None:
         got: list[tuple[str, ApiAnswer]] = []
@@ -269,7 +269,7 @@ def test_an_expired_log_on_is_made_again(answer: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("event", ["eventStreamTerminated", "serverShutdown"])
 def test_the_end_of_the_stream_or_of_the_server_is_a_new_connection(event: str) -> None:
-    """And nobody hears of the event itself."""
+    """And the event itself is not passed on."""
 
     async def story(play: Play) -> None:
         play.links[-1].push({"event": {"e": event, "E": 1}})

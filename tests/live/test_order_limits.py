@@ -83,7 +83,7 @@ def test_silence_without_a_time_doubles(status: int, first_s: float) -> None:
 
 
 def test_too_many_orders_are_no_reason_for_silence() -> None:
-    """-1015 comes as 429, but cancels go on."""
+    """-1015 comes as 429, but cancels continue."""
     found, _ = limits()
     found.answered(refused(429, code=-1015))
     assert found.silence_s == 0

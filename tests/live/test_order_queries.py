@@ -1,4 +1,4 @@
-"""What is asked again, what a reconcile reads, and what it takes for ours."""
+"""Repeated queries, what a reconcile reads, and which orders count as ours."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -184,7 +184,7 @@ def test_fresh_trades_are_read_again_by_the_next_reconcile() -> None:
 
 @pytest.mark.parametrize(("adopt", "orders"), [(False, 1), (True, 2)])
 def test_whose_orders_are_taken_over(adopt: bool, orders: int) -> None:
-    """Ours by their names; others only where that is wanted."""
+    """Ours by their client ids; others only on request."""
 
     async def story(questions: Questions) -> None:
         questions.queries.adopt = adopt
@@ -198,7 +198,7 @@ def test_whose_orders_are_taken_over(adopt: bool, orders: int) -> None:
 
 
 def test_an_exchange_that_does_not_answer_leaves_the_reconcile_undone() -> None:
-    """It is tried again by whoever wanted it."""
+    """It is retried by its caller."""
 
     async def story(questions: Questions) -> None:
         task = asyncio.ensure_future(questions.queries.reconcile())

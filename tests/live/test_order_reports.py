@@ -26,7 +26,7 @@ def order(number: int = 1) -> LiveOrder:
 
 
 def steps_of(one: LiveOrder) -> list[tuple[OrderReport, dict[str, object], tuple[object, ...]]]:
-    """Return each kind of step with the row and the report that are wanted of it."""
+    """Return each kind of step with its expected row and report."""
     names = {"client_id": "c1", "order_id": 70}
     return [
         (Accepted(one, 7), {"type": "ack", "action": "place", **names}, ("accepted", 1)),

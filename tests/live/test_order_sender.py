@@ -139,7 +139,7 @@ def test_an_amendment_keeps_the_name_of_its_order() -> None:
 
 
 def test_the_answers_to_an_amendment() -> None:
-    """Without one, or with one that does not show it, the order is asked for; refused, it is as it was."""
+    """Without one, or with one that does not show it, the order is queried; refused, it is unchanged."""
     for terms in ({"fate": Fate.UNKNOWN, "status": 0}, {"result": lowered("1.00000000")}):
         desk, order = amended()
         desk.ws.answer(**terms)  # type: ignore[arg-type]
@@ -210,7 +210,7 @@ def test_a_replacement_of_which_only_the_cancel_worked() -> None:
 
 
 def test_a_replacement_that_failed_as_a_whole() -> None:
-    """-2022: the old order is asked for; the new one was not tried, for the reason of the cancel."""
+    """-2022: the old order is queried; the new one was not tried, for the reason of the cancel."""
     desk, old, new = replaced()
     parts = {"cancelResult": "FAILURE", "newOrderResult": "NOT_ATTEMPTED", "newOrderResponse": None}
     refusal = {"code": -2011, "msg": "Unknown order sent."}
@@ -233,7 +233,7 @@ def test_a_replacement_that_a_filter_stopped_changes_nothing() -> None:
 
 
 def test_a_replacement_without_an_answer_leaves_both_unknown() -> None:
-    """Both are asked for."""
+    """Both are queried."""
     desk, old, new = replaced()
     desk.ws.answer(fate=Fate.UNKNOWN, status=0)
     assert desk.steps() == [Ask, Ask]
@@ -241,7 +241,7 @@ def test_a_replacement_without_an_answer_leaves_both_unknown() -> None:
 
 
 def test_all_orders_of_the_symbol_go_in_one_request() -> None:
-    """Those that the answer does not name are asked for."""
+    """Those that the response does not name are queried."""
 
     def test() -> None:
         desk = Desk()

@@ -120,7 +120,7 @@ def test_a_fill_that_comes_with_the_cancel_is_booked_before_the_end() -> None:
 
 
 def test_a_cancel_that_came_too_late_is_a_whole_fill() -> None:
-    """-2011 while the fill is on its way: the exchange is asked, nothing is reported as still open."""
+    """-2011 while the fill is in transit: the exchange is queried, nothing is reported as still open."""
     states, one = placed()
     states.cancelling(one)
     states.cancel_refused(one, US, -2011)
@@ -217,7 +217,7 @@ def test_an_amendment_that_comes_after_all_is_known_by_its_quantity() -> None:
 
 @pytest.mark.parametrize(("code", "steps"), [(-2038, 2), (-2013, 2), (-2011, 2), (-1013, 1), (-1015, 1), (0, 1)])
 def test_a_refused_amendment_leaves_the_order_as_it_is(code: int, steps: int) -> None:
-    """Where the order is the reason it may have ended: the exchange is asked."""
+    """If the order is the reason it may have ended: the exchange is queried."""
     states, one = amended()
     states.amend_refused(one, "1", US, code, "no")
     assert list(states.take()) == [AmendFailed(one, US, code, "no"), Ask(one)][:steps]
@@ -290,7 +290,7 @@ def test_no_such_order_proves_nothing_before_the_window_has_passed() -> None:
 
 
 def test_an_order_that_comes_back_from_the_dead_is_cancelled() -> None:
-    """Even where the proof failed: its fills are booked as those of an order that nobody waits for."""
+    """Even if the proof failed: its fills are booked as those of an order without a waiting caller."""
     states, one = OrderStates(), order()
     states.add(one)
     states.place_unknown(one)
@@ -333,7 +333,7 @@ def test_cancels_of_an_order_that_the_exchange_denies_and_shows_come_to_an_end()
 
 
 def test_a_client_id_in_use_says_that_the_order_may_be_there() -> None:
-    """Duplicate order sent: the exchange is asked, the order is not given up."""
+    """Duplicate order sent: the exchange is queried, the order is not given up."""
     states, one = OrderStates(), order()
     states.add(one)
     states.refused(one, US, -2010, "Duplicate order sent.")
@@ -353,7 +353,7 @@ def test_an_order_that_the_exchange_forgot_is_closed_after_its_trades_were_read(
 
 
 def test_orders_of_an_earlier_run_are_asked_for_and_cancelled() -> None:
-    """What it booked is not booked again; what it missed is, as that of nobody."""
+    """What it booked is not booked again; what it missed is, without an owner."""
     states, one = OrderStates(booked=[5]), order()
     states.add_earlier(one)
     assert list(states.take()) == [Ask(one)]

@@ -1,4 +1,4 @@
-"""A trader's interpreter: settings that hold inside the block alone, and a thread that computes delays nobody long."""
+"""A trader's interpreter: settings that apply only inside the block, and computing threads cause short delays."""
 
 import asyncio
 import gc

@@ -142,7 +142,7 @@ def test_limits_are_kept_as_in_the_replay(risk):
 
 @pytest.mark.parametrize("script", ["", "at time 3 do stall for_s=2\nat time 4 do drop n=3"])
 def test_a_kill_by_hand_is_played_again(script):
-    """The instant is in shadow.json: orders are withdrawn there, nothing follows, and the recording goes on."""
+    """The instant is in shadow.json: orders are withdrawn there, nothing follows, and the recording continues."""
     thrown = []
 
     async def killed(boxed):

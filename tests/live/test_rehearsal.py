@@ -35,7 +35,7 @@ US = 1_700_000_000_000_000
 
 
 def rehearsal(folder: Path, log: QuietLog, terms: RehearsedTerms = TERMS, transport: str = "websocket") -> Rehearsal:
-    """Return one whose log would lie in *folder*."""
+    """Return one whose log would be in *folder*."""
     return Rehearsal(terms, KEY, OrderAccess(order_transport=transport), folder / ".x", log=log)
 
 
@@ -89,7 +89,7 @@ def test_without_a_message_it_goes_on(tmp_path: Path) -> None:
 
 
 def test_one_that_cannot_begin_says_why_and_that_is_all(tmp_path: Path) -> None:
-    """The trade goes on without it."""
+    """The trade continues without it."""
     log = QuietLog()
 
     async def main() -> int:
@@ -133,7 +133,7 @@ class _Tap(_RehearsedLink):
 
 
 def orders_sent(folder: Path, *, rehearsed: bool) -> tuple[list[bytes], bytes]:
-    """Send orders through a gateway whose clock stands still; return the requests, and the audit log."""
+    """Send orders through a gateway with a fixed clock; return the requests, and the audit log."""
     sent: list[bytes] = []
 
     def connect(_: str, take: Callable[[bytes, int], None]) -> _Tap:

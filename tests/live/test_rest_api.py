@@ -54,7 +54,7 @@ def failing(error: type[httpx.HTTPError]) -> Callable[[httpx.Request], httpx.Res
     ],
 )
 def test_only_what_could_not_leave_is_unsent(error: type[httpx.HTTPError], fate: Fate) -> None:
-    """A broken answer says nothing about the order."""
+    """A broken response is inconclusive about the order."""
     assert answered(failing(error)).fate is fate
 
 
@@ -125,7 +125,7 @@ def test_a_request_is_signed_with_key_and_window() -> None:
 
 
 def test_too_many_requests_silence_it() -> None:
-    """For as long as the header says."""
+    """For the time in the header."""
 
     async def main() -> None:
         busy = httpx.Response(429, headers={"Retry-After": "7"}, json={"code": -1003, "msg": "slow"})
@@ -140,7 +140,7 @@ def test_too_many_requests_silence_it() -> None:
 
 
 def test_a_stale_timestamp_has_the_clock_measured() -> None:
-    """By whoever is to be called."""
+    """By every callback."""
 
     async def main() -> None:
         def answer(request: httpx.Request) -> httpx.Response:

@@ -124,7 +124,7 @@ def test_a_signal_ends_it_and_its_replay_decides_the_same(tmp_path, number):
 
 
 def test_one_that_was_killed_leaves_its_day_and_is_told_of(tmp_path):
-    """By the next one, which may go on in the same day: its replay leaves the rows of the first one out."""
+    """By the next one, which may continue on the same day: its replay leaves out the rows of the first one."""
 
     async def play():
         async with a_box() as box:
@@ -148,7 +148,7 @@ def test_one_that_was_killed_leaves_its_day_and_is_told_of(tmp_path):
 
 @pytest.mark.parametrize("by", ["switch", "signal"])
 def test_a_kill_ends_the_quoting_and_not_the_recording(tmp_path, by):
-    """In order, with exit code 0; the run says since when and why, its replay does the same, and no start follows."""
+    """Normally, with exit code 0; the run records since when and why, so does its replay, and no start follows."""
 
     async def play():
         async with a_box() as box:
@@ -296,7 +296,7 @@ async def _learned(symbol, script=""):
 
 
 def test_an_exchange_that_does_not_answer_is_asked_again(monkeypatch):
-    """Each cause is told once; what it says in the end is kept."""
+    """Each cause is logged once; the final one is kept."""
     monkeypatch.setattr(shadow, "_RETRY_S", 0.0)
     script = "at request 1 of /api/v3/exchangeInfo do status code=503 n=3\nat request 1 of /api/v3/depth do broken_body"
     found, told = asyncio.run(_learned(SYMBOL, script))

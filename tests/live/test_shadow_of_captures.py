@@ -84,7 +84,7 @@ def test_a_real_market_is_decided_as_the_day_imported_from_it(  # noqa: PLR0917
 
 @pytest.mark.parametrize("by_flow", [True, False])
 def test_aggressive_orders_are_kept_where_the_flow_predicts_fills(tmp_path, monkeypatch, by_flow):
-    """Those of the tape of the same events; and nothing is kept of prints that nobody looks at."""
+    """Those of the tape of the same events; and prints that are not used are not kept."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1 / 60, 3))
     tape = mm.load_day(folder.path)

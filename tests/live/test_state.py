@@ -117,7 +117,7 @@ def test_a_run_without_a_log_says_its_position() -> None:
 
 
 def test_without_a_store_for_it_live_state_is_nothing(log: AuditLog) -> None:
-    """No document waits for nobody."""
+    """No document waits without a reader."""
     writer = StateWriter(SYMBOL, [MemoryState()], log)
     writer.book([], [], 1, 1)
     writer.tick(1, bid="1")
@@ -146,7 +146,7 @@ def test_as_many_ticks_wait_as_the_stream_keeps(log: AuditLog, monkeypatch: pyte
 
 
 def test_a_log_that_cannot_be_read_is_reported_once(tmp_path: Path, log: AuditLog) -> None:
-    """The live state goes on; what cannot be stored waits, which shows."""
+    """The live state continues; what cannot be stored waits, and is reported."""
     noted, store = Noted(), MemoryLive()
     (log.path.parent / "20260101_broken.ndjson").write_text("hello\n")
     writer = StateWriter(SYMBOL, [store], log, report=noted)
@@ -175,7 +175,7 @@ def test_closing_does_not_wait_longer_than_it_may(log: AuditLog) -> None:
 
 
 def test_a_store_away_at_the_end_is_waited_for(log: AuditLog) -> None:
-    """As long as closing may; then the next run goes on."""
+    """For as long as closing may take; then the next run continues."""
     store = MemoryLive()
     store.away = True
     writer = StateWriter(SYMBOL, [store], log)
@@ -249,7 +249,7 @@ def trades_of(tmp_path: Path) -> list[int]:
 
 @pytest.mark.parametrize("kind", ["redis", "postgres"])
 def test_a_server_that_fails_in_every_way_ends_with_the_tables(tmp_path: Path, kind: str, log: AuditLog) -> None:
-    """Cut, paused, refused, its answers lost: the run goes on at once, and each fill is stored once, in order."""
+    """Cut, paused, refused, its responses lost: the run continues at once, and each fill is stored once, in order."""
     story, noted = many_orders(900), Noted()
     with rig_of(kind, tmp_path / "server") as rig:
         writer = StateWriter(SYMBOL, [SqliteState(tmp_path / "state.sqlite"), rig.backend()], log, report=noted)

@@ -69,7 +69,7 @@ def test_a_log_is_followed_while_it_grows(
 
 
 def test_a_log_that_begins_later_is_found(tmp_path: Path) -> None:
-    """Also in a folder that is not there yet, and one whose first row is not whole yet."""
+    """Also in a folder that does not exist yet, and one whose first row is not complete yet."""
     folder, store = audit_folder(tmp_path, SYMBOL), MemoryState()
     follower = AuditFollower(folder, SYMBOL, store)
     run_dry(follower, 100)

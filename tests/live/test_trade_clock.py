@@ -6,6 +6,7 @@ from trading_truth import assert_all_known, assert_equal_books, log_rows
 
 from set_clock import WallClock
 from state_servers import free_port
+from support import in_time
 
 MARKET = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4")
 KNOBS = {"MAX_POSITION": "0.15", "LATENCY_THRESHOLD_MS": "60000", "FEED_STALE_S": "60"}  # which a step would break
@@ -31,7 +32,7 @@ def stepped(tmp_path_factory):
             metrics = page(port)
             code, output, seconds = ended(process)
         assert code == 0, output
-        assert seconds < 30
+        assert in_time(seconds, 30)
         yield box, output, metrics
 
 

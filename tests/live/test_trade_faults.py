@@ -12,6 +12,8 @@ import pytest
 from trading_box import ended, venue
 from trading_truth import assert_all_known, assert_equal_books, booked, largest_exposure
 
+from support import in_time
+
 MARKET = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4")
 MOST = Decimal("0.15")  # the position limit, a little more than two orders
 SETTLES_S = 120  # an unknown outcome is settled within 10 s on a quiet machine
@@ -53,7 +55,7 @@ _ROUNDS = int(os.environ.get("TRADE_FAULT_ROUNDS", "1"))
 
 
 def _schedule():
-    """Return all faults, and as many rounds of them in another order as TRADE_FAULT_ROUNDS says."""
+    """Return all faults, and further rounds of them in another order, as set by TRADE_FAULT_ROUNDS."""
     chance = random.Random(15)
     return FAULTS + [fault for _ in range(_ROUNDS - 1) for fault in chance.sample(FAULTS, len(FAULTS))]
 
@@ -84,7 +86,7 @@ def _ended_well(box, process):
     """End a trader, and compare the books."""
     code, output, seconds = ended(process)
     assert code == 0, output
-    assert seconds < 30
+    assert in_time(seconds, 30)
     assert_equal_books(box)
     assert largest_exposure(box) <= MOST
 

@@ -74,7 +74,7 @@ def _breach(box, process):
     calm_us = box.account()["now_us"]
 
     def jumped():
-        """An order that would meet bob's own makes that expire: `NEAR` goes, and what the trader asks below `FAR`."""
+        """An order that would meet bob's own makes that expire: `NEAR` is gone, and the trader's ask is below `FAR`."""
         if near:
             take = {"side": "BUY", "type": "LIMIT", "timeInForce": "IOC", "price": FAR - 1, "quantity": CLIP}
             signed(box.ready, "bob", "POST", "order", symbol=box.ready["symbol"], **take)
@@ -127,7 +127,7 @@ def test_quotes_widen_at_the_share_of_the_position_and_are_not_withheld(parts):
 
 
 def test_a_jump_of_the_mid_pulls_the_quotes_for_ten_healthy_seconds(days, parts):
-    """All are cancelled, nothing is placed before, and then quotes stand again; `days` waits for both."""
+    """All are cancelled, nothing is placed before, and then there are quotes again; `days` waits for both."""
     again = next(row for row in parts[3] if row["action"] != "cancel")
     assert again["us"] - _moved(days[0])[0]["at_us"] >= 10 * SECOND_US
     orders = [one["params"]["newClientOrderId"] for one in placed(days[1][1])]

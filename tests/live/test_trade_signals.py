@@ -1,4 +1,4 @@
-"""Signals to a trader: kept until somebody takes them, then taken in the event loop, and harmless afterwards."""
+"""Signals to a trader: kept until there is a handler, then handled in the event loop, and harmless afterwards."""
 
 import asyncio
 import os

@@ -14,6 +14,7 @@ from trading_truth import assert_equal_books, booked
 from mm.live.state_stores import SHOWN
 from state_memory import plain_tables
 from state_servers import free_port, numbers, postgres_database, postgres_tables, proxy, redis_server
+from support import in_time
 
 MARKET = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4")
 SYMBOL, TICKS = "SIMUSDT", 50
@@ -86,7 +87,7 @@ def test_quoting_goes_on_and_the_trade_ends_in_order_though_no_store_answers(tro
     box, _, _, ends = troubled
     for code, output, seconds in ends:
         assert code == 0, output
-        assert seconds < 30
+        assert in_time(seconds, 30)
     assert ends[0][1].count("state_store_away") >= 2
     assert_equal_books(box)
 

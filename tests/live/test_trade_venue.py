@@ -64,7 +64,7 @@ def test_a_production_address_is_known_by_its_host(url, real):
 def test_the_switch_is_without_effect_elsewhere(venue):
     assert check_switches(venue, "BTCUSDT", "10", {}) is None
     note = check_switches(venue, "BTCUSDT", "10", {"TRADE_PRODUCTION": "nonsense"})
-    assert note == f"TRADE_PRODUCTION is without effect: the venue is {venue}"
+    assert note == f"TRADE_PRODUCTION has no effect: the venue is {venue}"
 
 
 @pytest.mark.parametrize("allowed", ["BTCUSDT:10", "BTCUSDT:10.0", "BTCUSDT:11"])

@@ -61,7 +61,7 @@ def test_an_empty_start_has_no_numbers_but_a_screen() -> None:
 
 
 def test_lines_are_cut_at_the_width() -> None:
-    """A narrow terminal must not wrap, or the next drawing stands elsewhere."""
+    """A narrow terminal must not wrap, or the next drawing is misplaced."""
     text = view("SIMUSDT", busy().filled(), START_US, size=os.terminal_size((30, 40)))
     assert max(map(len, text.splitlines())) == 30
 

@@ -1,4 +1,4 @@
-"""``mm trade`` as a process at an exchange in a box, and what the exchange itself says of the account."""
+"""``mm trade`` as a process at an exchange in a box, and the exchange's own view of the account."""
 
 import csv
 import json
@@ -116,7 +116,7 @@ class Venue:
     def until(self, true, what, seconds=120, process=None):
         """Wait until *true* returns something true, and return that; *process* must run meanwhile.
 
-        It looks less and less often: what it asks for costs the exchange time that a loaded machine has not.
+        It polls less and less often, since its requests cost time of the exchange on a loaded machine.
         """
         ends, pause_s = time.monotonic() + seconds, 0.05
         while time.monotonic() < ends:

@@ -17,7 +17,7 @@ def log_rows(box):
 
 
 def booked(box):
-    """Return the fills of the logs, by trade id; each stands there once."""
+    """Return the fills of the logs, by trade id; each is there once."""
     fills = [row for row in log_rows(box) if row["type"] == "fill"]
     twice = [one for one, count in Counter(row["trade_id"] for row in fills).items() if count > 1]
     assert not twice, f"booked twice: {twice}"

@@ -185,9 +185,9 @@ class Hawkes(RegularMarket):
             )
         if self.branching_ratio > MOST_EXCITED * self.reaching():
             raise UsageError(
-                f"--k {self.k_per_tick} and --spread-ticks {self.spread_ticks}: a share of {self.reaching():.2g} of the "
-                f"orders reaches the touch, and each of these excites {self.branching_ratio / self.reaching():.3g} "
-                f"orders, more than {MOST_EXCITED}; lower one of them, or --branching-ratio"
+                f"--k {self.k_per_tick} and --spread-ticks {self.spread_ticks}: a share of {self.reaching():.2g} of "
+                f"the orders reaches the touch, and each of these excites {self.branching_ratio / self.reaching():.3g}"
+                f" orders, more than {MOST_EXCITED}; lower one of them, or --branching-ratio"
             )
 
     def reaching(self) -> float:

@@ -1,4 +1,4 @@
-"""Names of signals: which there are, and what is said where one cannot be."""
+"""Names of signals: the existing ones, and the messages for impossible ones."""
 
 import pytest
 

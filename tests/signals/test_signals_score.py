@@ -47,7 +47,7 @@ def test_a_market_that_does_not_is_not():
 
 
 def test_a_window_of_a_day_is_scored_by_its_own_rows():
-    """Its events begin with the snapshot before it; what lies between them is no part of the window."""
+    """Its events begin with the previous snapshot; those in between are not part of the window."""
     day = walk(True)
     begin = 600 * SECOND
     window = day.between(begin, day.end_us + 1)

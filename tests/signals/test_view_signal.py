@@ -38,7 +38,7 @@ class Reading:
 
 
 def last_rows(tape, instants):
-    """Return what stands in the column at each instant: its last row at or before it."""
+    """Return the value of the column at each instant: its last row at or before it."""
     pieces = list(compute(tape, NAMES))
     us = np.concatenate([np.empty(0, np.int64), *(piece.recv_us for piece in pieces)])
     values = np.concatenate([np.empty((len(NAMES), 0)), *(piece.values for piece in pieces)], axis=1)

@@ -1,4 +1,4 @@
-"""Random lives of orders, and the audit logs that a trader would write of them."""
+"""Random orders, and the audit logs that a trader would write about them."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,19 +68,19 @@ def life(number: int, kinds: list[int], asset: str) -> Story:
 
 
 def whole_story(lives: list[tuple[list[int], str]]) -> Story:
-    """Return the lives of several orders, one after the other."""
+    """Return the events of several orders, one after the other."""
     parts = [life(number, kinds, asset) for number, (kinds, asset) in enumerate(lives, 1)]
     return Story([row for part in parts for row in part.rows], [fill for part in parts for fill in part.fills])
 
 
 def stories(most: int = 12) -> st.SearchStrategy[Story]:
-    """Return lives of up to *most* orders."""
+    """Return the events of up to *most* orders."""
     kinds = st.tuples(st.integers(0, 4), st.integers(0, CLIP), st.integers(0, 1), st.integers(0, 1)).map(list)
     return st.lists(st.tuples(kinds, st.sampled_from(("BTC", "USDT", "BNB"))), max_size=most).map(whole_story)
 
 
 def many_orders(count: int) -> Story:
-    """Return the lives of *count* orders, of every kind."""
+    """Return the events of *count* orders, of every kind."""
     return whole_story(
         [([n % 5, n % (CLIP + 1), n % 3 == 0, n % 2], ("BTC", "USDT", "BNB")[n % 3]) for n in range(count)]
     )

@@ -1,4 +1,4 @@
-"""The recorder and the exchange in a box in one loop: time passes when a test says so, and is the exchange's."""
+"""The recorder and the exchange in a box in one loop: a test advances the time, which is the exchange's."""
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
@@ -127,7 +127,7 @@ class Boxed:
         await self.until(lambda: self.session is not None and self.session.market.book_id is not None)
 
     async def caught_up(self):
-        """Wait until what was sent last is written; the market stands still."""
+        """Wait until the last message is written; the market is constant."""
         truth = self.box.truth
         await self.until(
             lambda: (
@@ -177,7 +177,7 @@ def recorded(scenario, script="", *, root=None, clean=True, defects=(), **option
 
 
 def quicken(monkeypatch):
-    """Make handovers and requests of REST as quick as a test wants them."""
+    """Make handovers and REST requests as fast as a test needs them."""
     monkeypatch.setattr(ws_stream, "LINGER_S", 0.05)
     monkeypatch.setattr(ws_stream, "POLL_S", 0.01)
     monkeypatch.setattr(ws_stream, "HANDOVER_S", 1.0)

@@ -72,7 +72,7 @@ class Seen:
         requests: Addresses that were asked for, but the page itself and what lies within it.
         charts: SVG pictures of some size with something drawn in them.
         canvases: Canvas elements.
-        text: What a reader sees.
+        text: The visible text.
         load_ms: From the start of the navigation until the page was painted.
         overflow: Pixels by which the page is wider than its window.
     """
@@ -170,7 +170,7 @@ class Tab:
 
 
 def _error(event: dict[str, Any]) -> str | None:
-    """Return what an event tells of something wrong, None where nothing is."""
+    """Return the problem in an event, None if there is none."""
     what, told = event["method"], event["params"]
     if what == "Runtime.exceptionThrown":
         details = told["exceptionDetails"]
@@ -183,7 +183,7 @@ def _error(event: dict[str, Any]) -> str | None:
 
 
 def _request(event: dict[str, Any]) -> str | None:
-    """Return the address an event asks for, None where it asks for none."""
+    """Return the address that an event requests, None if it requests none."""
     if event["method"] == "Network.requestWillBeSent":
         return str(event["params"]["request"]["url"])
     return None
@@ -276,7 +276,7 @@ def started(program: str) -> Iterator[Chrome]:
 
 
 def _address(process: "subprocess.Popen[str]") -> str:
-    """Return where the browser listens, from what it says; ``started`` ends one that says nothing."""
+    """Return the browser's listening address from its output; ``started`` ends one without output."""
     assert process.stderr is not None
     said = []
     for line in process.stderr:

@@ -52,7 +52,7 @@ def exchange_info(*symbols, tick="0.10000000", step="0.10000000"):
 
 
 def lines(messages, from_us=NOON_US, step_us=100_000):
-    """Return stamped lines, one message every *step_us*; bytes stand as they are, and take no time."""
+    """Return stamped lines, one message every *step_us*; bytes are copied, and take no time."""
     out, us = [], from_us
     for message in messages:
         if isinstance(message, bytes):
@@ -64,7 +64,7 @@ def lines(messages, from_us=NOON_US, step_us=100_000):
 
 
 def write(path, messages, **when):
-    """Write a capture, packed where its name says so, and return its path."""
+    """Write a capture, compressed according to its name, and return its path."""
     raw = messages if isinstance(messages, bytes) else lines(messages, **when)
     path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
     return path

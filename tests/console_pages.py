@@ -2,7 +2,7 @@
 
 ``python tests/console_pages.py`` replaces it in all of PAGES or in the pages named (``make pages``);
 test_console_pages.py compares.
-A line of output that is ``…`` stands for any number of lines, and ``…`` inside a line for the rest of it.
+A line of output that is ``…`` means any number of lines, and ``…`` inside a line for the rest of it.
 Stamps, digests and commits differ from run to run and are not compared.
 A page runs in a folder of its own, after the commands of the tour that it builds on; the files of which
 docs/models.md and the page say ``Put this into `name` `` are in that folder, parts of one file in one file.

@@ -59,7 +59,7 @@ class Day:
 
     @property
     def sealed(self) -> bool:
-        """Whether the manifest says that no writer has come since."""
+        """Whether the manifest is sealed: there was no later writer."""
         return bool(self.manifest and self.manifest["sealed"])
 
 
@@ -123,9 +123,9 @@ def _replay_gives_the_frames(day: Day) -> None:
 
 
 def _holes_are_told(day: Day) -> None:
-    """I3: the diffs leave out exactly the ids of the gaps in the ledger, or that a snapshot has covered, as it says.
+    """I3: the diffs lack exactly the ids of the gaps in the ledger, or those covered by a snapshot, as reported.
 
-    Gaps may be told before the first diff and behind the last: a crash with a full disk takes diffs, not the ledger.
+    Gaps may be reported before the first diff and after the last: a crash with a full disk loses diffs, not the ledger.
     """
     missing, last = set(), None
     for diff in day.diffs:
@@ -160,7 +160,7 @@ def _trades_are_true(day: Day, truth: MarketTruth) -> None:
 
 
 def _numbers_rise(day: Day) -> None:
-    """I5: one counter over all runs; arrival never falls unless the ledger tells of a step."""
+    """I5: one counter over all runs; arrival never falls unless the ledger reports a step."""
     for rows in (day.frames, day.trades, day.events, day.gaps, day.diffs):
         seqs = [int(row["recv_seq"]) for row in rows]
         assert all(low < high for low, high in pairwise(seqs))
@@ -207,7 +207,7 @@ def _connections_end_once(day: Day) -> None:
 
 
 def _requests_are_answered(day: Day) -> None:
-    """I7: no snapshot is asked for while another one travels, but by a run that follows on a crash."""
+    """I7: no snapshot is requested while another one is in transit, except by a run that follows a crash."""
     travels = ""
     for row in day.events:
         if row["type"] == "snapshot_request":

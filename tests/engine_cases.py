@@ -1,4 +1,4 @@
-"""Whole cases for the engine: drawn as plain numbers and told twice, to the compiled engine and to the oracle."""
+"""Complete cases for the engine: drawn as plain numbers and played twice, by the compiled engine and the oracle."""
 
 import math
 from dataclasses import dataclass, replace
@@ -187,7 +187,7 @@ class Case:
         return Following(self.answers) if self.follows else Scripted(self.answers)
 
     def engine(self):
-        """Return what the engine's run left, what its models saw and what the hand was told."""
+        """Return what the engine's run left, the views of its models and the reports to the manual trader."""
         exchange, seen = self.exchange()
         told = self.play(exchange, self.tapes)
         return read_journal(exchange.journal()), (*seen, told)
@@ -202,7 +202,7 @@ class Case:
         return backtest.left(), (getattr(quotes, "seen", []), noted, told)
 
     def play(self, exchange, tapes):
-        """Play tapes against either, with what is done by hand; return what the hand was told."""
+        """Play tapes on either, with manual actions; return the reports to the manual trader."""
         told = []
         for number, tape in enumerate(tapes):
             exchange.attach(*tape) if isinstance(tape, tuple) else exchange.attach(tape)

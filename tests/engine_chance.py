@@ -32,7 +32,7 @@ def case_of(seed):
 
 
 def operations_of(chance):
-    """Return operations as `engine_tapes.told` reads them."""
+    """Return operations for `engine_tapes.told`."""
     kinds = ["depth", "trade", "snapshot", "gap", "keyframe"]
     return [
         (chance.choice([0, 0, 0, 1, 1, 2, 5]), chance.choice([0, 0, 0, -1, 1]), kind, levels_of(chance))

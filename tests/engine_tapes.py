@@ -84,7 +84,7 @@ def told(teller, operations, unit):
 
 @st.composite
 def one_tape(draw, unit):
-    """One tape, and the teller of it, who knows the book at its end."""
+    """One tape, and its builder, which has the book at its end."""
     teller = Teller(draw(st.sampled_from([100, 100, 100, 2])), BEGIN_US)
     if draw(st.booleans()):
         teller.tell("snapshot", [(1, 0, 1)])
@@ -136,7 +136,7 @@ def travels(unit):
 
 
 def stamped(tape, late, ahead_us):
-    """Return a tape whose messages took as long as *late* says, over and over, our clock being ahead."""
+    """Return a tape whose messages took as long as *late*, repeatedly, with our clock ahead."""
     journeys = np.resize(np.array(late, np.int64), len(tape))
     return replace(tape, event_exch_us=tape.event_us - journeys - ahead_us)
 

@@ -1,4 +1,4 @@
-"""An exchange on the desk: an empty book around 100, two users with money, and a clock that stands until it is set."""
+"""An exchange on the desk: an empty book around 100, two users with balances, and a clock that is set manually."""
 
 import hmac
 import json
@@ -58,7 +58,7 @@ class Desk:
         return account.base.free, account.base.locked, account.quote.free, account.quote.locked
 
     def kinds(self, who: int) -> list[str]:
-        """Return what a user was told: the kinds of executions, and POSITION."""
+        """Return the reports to a user: the kinds of executions, and POSITION."""
         return [one.kind if isinstance(one, ExecutionReport) else "POSITION" for one in self.told[who]]
 
 
@@ -73,7 +73,7 @@ class Door:
         self._routes = RestRoutes(self.api)
 
     def raw(self, method: str, target: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Response:
-        """Send a request as it stands."""
+        """Send a request unchanged."""
         return self._routes.answer(read_request(method, f"/api/v3/{target}", headers or {}, body, "127.0.0.1"))
 
     def get(self, path: str, **parameters: Any) -> Any:

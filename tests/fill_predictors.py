@@ -1,4 +1,4 @@
-"""A predictor of fills that was never trained: its numbers are written down, for whoever plays or refuses it."""
+"""A predictor of fills that was never trained: its numbers are constants, for tests that play or refuse it."""
 
 from pathlib import Path
 

@@ -136,7 +136,7 @@ class Backtest(Venue):
         return f"{getattr(self.fill_model, 'drawn', self.fill_model).name}:hazard"
 
     def steps(self) -> list[tuple[int, int, Callable[[], None]]]:
-        """Return what stands on a grid, and how far apart its points are."""
+        """Return the number of grid points, and their distance."""
         rules = self.rules
         grids = [(SAMPLE, SECOND_US, self.sample), (STATE, rules.state_us, self.note_state)]
         return [*grids, (REQUOTE, rules.requote_us, self.requote)]
@@ -398,7 +398,7 @@ class Backtest(Venue):
                     self.note(order, "SKIP", reason)
 
     def view(self) -> SimpleNamespace:
-        """Return what a quote model sees."""
+        """Return the view of a quote model."""
         inventory = self.account.inventory
         return SimpleNamespace(
             us=self.us,

@@ -1,4 +1,4 @@
-"""The oracle's money: whole numbers that never round, counted anew each time (1 tick·lot is 1e-16·tick_e8·lot_e8)."""
+"""The oracle's money: whole numbers that never round, recomputed each time (1 tick·lot is 1e-16·tick_e8·lot_e8)."""
 
 from fractions import Fraction
 
@@ -33,7 +33,7 @@ class Account:
         return round(Fraction(notional_e16 * rate_e8, 10**16))  # half to even
 
     def notional_e16(self, order: Order, book: Book) -> int:
-        """Return what is left of an order at its price, or at what the book asks or bids for it now."""
+        """Return the value of an order's remainder at its price, or at the book's current price for it."""
         if order.kind == "MARKET":
             return self.e16(sum(ticks * lots for ticks, lots in book.takes(order)))
         return self.e16(order.ticks * order.left)

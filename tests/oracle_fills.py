@@ -221,13 +221,13 @@ class Users(FillModel):
 
 
 def shown_order(order: Order) -> SimpleNamespace:
-    """Return what a hook sees of an order."""
+    """Return a hook's view of an order."""
     names = ("id", "side", "ticks")
     return SimpleNamespace(**{name: getattr(order, name) for name in names}, lots=order.left, live_us=order.active_us)
 
 
 def shown_book(book: Book) -> SimpleNamespace:
-    """Return what a hook sees of the book."""
+    """Return a hook's view of the book."""
     sides = {"bid_ticks": book.best(BUY), "ask_ticks": book.best(SELL)}
     lots = {"bid_lots": book.best_lots(BUY), "ask_lots": book.best_lots(SELL)}
     return SimpleNamespace(us=book.us, **sides, **lots, mid2_ticks=book.mid2, lots_at=book.lots_at)

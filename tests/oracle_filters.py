@@ -1,4 +1,4 @@
-"""What the exchange asks of price and size, for the oracle (docs/engine.md, *Filters*)."""
+"""The exchange's rules for price and size, for the oracle (docs/engine.md, *Filters*)."""
 
 from fractions import Fraction
 
@@ -34,7 +34,7 @@ class Filters:
         return Fraction(sum(trade.ticks * trade.lots for trade in late), sum(trade.lots for trade in late))
 
     def out_of_band(self, order: Order, us: int) -> bool:
-        """Tell whether an order's price lies beyond the exchange's limits or bands."""
+        """Return whether an order's price is beyond the exchange's limits or bands."""
         filters, mean = self.filters, self.mean(us)
         if order.kind == "MARKET":
             return False

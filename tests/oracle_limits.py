@@ -7,7 +7,7 @@ SPANS_US = {"order_limit_10s": 10_000_000, "order_limit_day": 86_400_000_000}
 
 
 class OrderCount:
-    """Every order sent and every one given back, counted anew each time."""
+    """Every order sent and every one given back, recomputed each time."""
 
     def __init__(self, rules: Rules) -> None:
         self.limits = {"order_limit_10s": rules.orders_per_10s, "order_limit_day": rules.orders_per_day}

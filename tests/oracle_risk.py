@@ -1,4 +1,4 @@
-"""The oracle's limits on our orders, written from docs/risk.md: whole numbers, everything counted anew each time."""
+"""The oracle's limits on our orders, written from docs/risk.md: whole numbers, everything recomputed each time."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -40,7 +40,7 @@ class Risk:
     # What stops all quotes
 
     def look(self, market) -> str:
-        """Take note of a requote; return why no quotes may stand, or nothing."""
+        """Record a requote; return why no quotes may rest, or an empty text."""
         self.before, self.broken = self.broken, {BUY: set(), SELL: set()}
         if self.rules.risk and not self.killed:
             self.observe(market)

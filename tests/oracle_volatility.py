@@ -1,4 +1,4 @@
-"""The volatility of docs/engine.md, in plain Python: every look at the mid is kept, and each question counts anew."""
+"""The volatility of docs/engine.md, in plain Python: every sample of the mid is kept, and each query recomputes it."""
 
 import math
 from fractions import Fraction

@@ -44,7 +44,7 @@ def terms(**changed: object) -> AgentTerms:
 
 
 def saved(agent_terms: AgentTerms, seed: int = 1, hidden: int = 8, **about: object) -> SavedAgent:
-    """Return an agent whose network was drawn; *about* is what it says of its training."""
+    """Return an agent with a random network; *about* is the description of its training."""
     draws = np.random.default_rng(seed)
     layers = (
         (draws.normal(size=(agent_terms.inputs, hidden)), draws.normal(size=hidden), "tanh"),

@@ -86,7 +86,7 @@ def modules() -> list[Path]:
 
 
 def room_of(path: Path) -> str:
-    """Return the room that a file stands in: its folder below the package, or ``root``."""
+    """Return the room of a file: its folder below the package, or ``root``."""
     inside = path.relative_to(PACKAGE).parts
     room = inside[0] if len(inside) > 1 else "root"
     if room == "commands" and path.name in TRADING:
@@ -107,7 +107,7 @@ def rooms() -> dict[str, tuple[int, int]]:
 
 
 def import_lines(path: Path) -> int:
-    """Return how many lines of a module are imports, wherever they stand."""
+    """Return the number of lines of a module that are imports, anywhere in it."""
     if path.suffix != ".py":
         return sum(bool(_IMPORT_LINE.match(line)) for line in text_of(path).splitlines())
     nodes = ast.walk(ast.parse(text_of(path)))
@@ -170,7 +170,7 @@ def _components(graph: Mapping[str, list[str]]) -> Iterator[list[str]]:
 
 
 def repeated_classes() -> dict[str, list[str]]:
-    """Return the class names that stand in more than one module, with their modules."""
+    """Return the class names that are in more than one module, with their modules."""
     found = defaultdict(list)
     for path in modules():
         for name in dict.fromkeys(_CLASS.findall(text_of(path))):

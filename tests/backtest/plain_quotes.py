@@ -1,6 +1,6 @@
 """The simple quote models and the steps in plain Python, from docs/quotes.md alone, and models in models by either.
 
-A model is told as (name, parameters); those inside ``mixed`` and ``steps`` stand in its parameters likewise.
+A model is given as (name, parameters); those inside ``mixed`` and ``steps`` are in its parameters likewise.
 """
 
 import math

@@ -42,7 +42,7 @@ def test_equal_agents_are_equal_bytes(tmp_path):
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_one_changed_byte_is_refused(tmp_path_factory, data):
-    """Wherever it stands: in the terms, the arrays, the zip's own tables or the hash."""
+    """Wherever it is: in the terms, the arrays, the zip's own tables or the hash."""
     path = tmp_path_factory.mktemp("agents") / "a.zip"
     content = bytearray(agent_at(path).read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))

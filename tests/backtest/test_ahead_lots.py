@@ -1,4 +1,4 @@
-"""Where an order stands in its queue, as the fill model believes, can be asked from outside."""
+"""The queue position of an order, as estimated by the fill model, can be queried from outside."""
 
 import pytest
 

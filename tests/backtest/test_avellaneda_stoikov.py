@@ -80,7 +80,7 @@ def test_a_bound_ends_quotes_in_every_mode():
     ],
 )
 def test_a_wrong_parameter_is_named(params, told):
-    """The message says which, its value, and what it must be."""
+    """The message names the parameter, its value, and the allowed values."""
     with pytest.raises(UsageError, match=told):
         AvellanedaStoikov(**params)
 

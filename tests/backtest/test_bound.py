@@ -1,4 +1,4 @@
-"""Which inventory bound a quote model has, wherever in it it stands."""
+"""The inventory bound of a quote model, at any depth of nesting."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from mm.backtest.quotes.steps import Gated, InventoryBound, PostOnly
 
 
 class Bounded:
-    """A user's model that says its bound."""
+    """A user's model that declares its bound."""
 
     q_max = 3
 

@@ -150,7 +150,7 @@ def test_a_horizon_far_away_is_none(q):
 @QUICK
 @given(MARKETS, LOG["gamma"], st.sampled_from(["stationary", "exact", "session", "closed_form"]), st.floats(-6, 6))
 def test_the_general_form_with_orders_of_one_clip_is_glft(market, gamma, mode, q):
-    """xi is gamma where nothing is said of it."""
+    """xi defaults to gamma."""
     general = Gueant(mode=mode, gamma=gamma, q_max=6, **market)
     assert general.distances(q) == Glft(mode=mode, gamma=gamma, q_max=6, **market).distances(q)
     assert Gueant(mode=mode, gamma=gamma, xi=gamma, delta=1.0, q_max=6, **market).distances(q) == general.distances(q)
@@ -218,7 +218,7 @@ def test_quotes_are_those_of_a_dense_matrix_exponential(delta, xi, drift, impact
 
 
 def test_penalties_at_the_end_are_those_of_a_dense_matrix_exponential():
-    """The book's omega, with a final penalty: near the end it says how steeply to unwind."""
+    """The book's omega, with a final penalty: near the end it determines how steeply to unwind."""
     k, A, phi, alpha, n = 0.6, 2.0, 0.03, 0.4, np.arange(-8, 9.0)
     model = CarteaJaimungal(phi=phi, alpha=alpha, k=k, A=A, q_max=8)
     for tau_s in (1e-6, 0.5, 20.0):
@@ -259,7 +259,7 @@ ABSURD = st.fixed_dictionaries({name: st.floats(-6, 4).map(lambda power: 10.0**p
 @settings(max_examples=150, deadline=None)
 @given(MODES, ABSURD, st.integers(-3, 3))
 def test_absurd_numbers_give_finite_quotes_in_order(mode, market, q):
-    """Ten powers of ten each way: no overflow, and who holds more bids lower and asks lower."""
+    """Ten powers of ten each way: no overflow, and with more inventory bids are lower and asks lower."""
     model = Glft(mode=mode, q_max=4, **market)
     bid, ask = model.distances(q)
     assert math.isfinite(bid)
@@ -317,7 +317,7 @@ def test_a_volatility_from_the_tape_asks_the_same_formula(mode, market, horizon_
 
 @pytest.mark.parametrize("mode", ["stationary", "exact", "session"])
 def test_what_was_asked_before_makes_no_difference(mode):
-    """To the last digit: whoever plays a part of a tape asks fewer questions."""
+    """To the last digit: playing a part of a tape makes fewer requotes."""
     random = np.random.default_rng(3)
     asked = [
         {

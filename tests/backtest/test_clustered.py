@@ -117,7 +117,7 @@ def test_without_excitation_it_is_poisson(case, shares):
 
 
 def standing(*prints, until_us=60 * SECOND_US):
-    """Return a market that stands still at 99 and 101, with prints (µs, aggressor, stamp)."""
+    """Return a constant market at 99 and 101, with prints (µs, aggressor, stamp)."""
     book = [(BEGIN_US, "snapshot", [(99, 5)], [(101, 5)])]
     told = [(BEGIN_US + us, "trade", side, 100, 1) for us, side, _ in prints]
     tape = Tape.of(TEST, [*book, *told, (BEGIN_US + until_us, "depth", [(98, 1)], [])])
@@ -127,7 +127,7 @@ def standing(*prints, until_us=60 * SECOND_US):
 
 
 def first_fills(tape, block, A=0.2, seed=0):
-    """Return the first instant after the begin at which a bid and an ask fill, which stand at the best prices."""
+    """Return the first instant after the start at which a bid and an ask at the best prices fill."""
     model = hawkes(A=A, k=1e-18, clustering=block, seed=seed)
     fills = backtest(tape, fixed_spread(delta_ticks=1), model, RULES).journal.fills
     return [next((row[0] - BEGIN_US for row in fills.tolist() if row[2] == side), None) for side in (1, -1)]
@@ -169,7 +169,7 @@ def test_prints_of_one_side_and_trade_time_are_one_order():
 
 
 def test_what_lies_before_a_window_excites_nothing():
-    """A window begins with no history, as a run does; the oracle says the same."""
+    """A window begins without history, as a run does, and so does the oracle."""
     early, late = [(1000, -1, 1), (2000, -1, 2)], (6 * SECOND_US, 1, 3)
     window = standing(*early, late).between(BEGIN_US + 3000, BEGIN_US + 60 * SECOND_US)
     pieces = ((0, FOREVER, 0.2, 1e-18, 0.2, 1e-18, 1e-18),)
@@ -208,7 +208,7 @@ def test_a_model_that_is_used_again_begins_without_history():
 @pytest.mark.parametrize("later_us", [0, 1_800 * SECOND_US])
 @pytest.mark.parametrize("kind", ["poisson", "hawkes", "hybrid"])
 def test_a_model_that_is_used_again_draws_as_a_new_one(kind, later_us):
-    """In the same minute and in a later one, of a market that stands where the first run left it."""
+    """In the same minute and in a later one, of a market that is where the first run left it."""
 
     def made():
         drawing = hawkes(A=0.2, k=1e-18, clustering=ONE) if kind != "poisson" else poisson(A=0.2, k=1e-18)
@@ -231,7 +231,7 @@ def test_a_model_that_is_used_again_draws_as_a_new_one(kind, later_us):
 
 @pytest.fixture(scope="module")
 def flow(tmp_path_factory):
-    """Return a day of three hours on which orders excite each other while the mid stands still, and its truth."""
+    """Return a day of three hours on which orders excite each other while the mid is constant, and its truth."""
     folder = DayFolder(tmp_path_factory.mktemp("data"), "SIMUSDT", "20260105")
     scenario = Hawkes(
         mu_per_s=0.6, branching_ratio=0.7, cross_share=0.2, beta_per_s=1.5, sigma_ticks_per_sqrt_s=0.0, k_per_tick=0.2
@@ -434,7 +434,7 @@ def test_more_kernels_than_there_is_room_for_are_refused():
 
 
 def test_it_is_a_poisson_model_of_another_name():
-    """Whoever asks for the intensity behind fills finds it."""
+    """The intensity behind fills is available."""
     model = ClusteredFills(Intensity.constant(1.0, 1.0), Clustering.of(EXCITING))
     assert isinstance(model, Poisson)
     assert (model.name, model.reasons[2], model.has_intensity) == ("hawkes", "hawkes:hazard", True)

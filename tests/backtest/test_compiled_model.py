@@ -165,7 +165,7 @@ def wrong(desk, monkeypatch):
 
 
 def test_a_hook_that_raises_is_named_also_within_others(wrong):
-    """The line is that of the hook, not of the hybrid that asked it; what it raised is kept."""
+    """The line is that of the hook, not of the hybrid that called it; what it raised is kept."""
     with pytest.raises(ModelError, match=r"^wrong_models\.Broken\.on_trade raised KeyError") as caught:
         play(Hybrid([TradeCross(), wrong.Broken()]), [sold(100, 100, 4)])
     assert isinstance(caught.value.__cause__, KeyError)
@@ -175,7 +175,7 @@ def test_a_hook_that_raises_is_named_also_within_others(wrong):
 
 
 def test_an_answer_that_stands_for_an_error_is_refused(wrong):
-    """-1 without an error is how Cython says that one was raised."""
+    """-1 without an error is Cython's sign that one was raised."""
     with pytest.raises(ModelError, match="returned -1 without raising"):
         play(wrong.Minus(), [sold(100, 100, 4)])
 

@@ -39,7 +39,7 @@ def test_the_general_models_solve_for_their_own_skew(build):
 
 
 def test_the_mode_without_a_horizon_takes_its_slope_at_no_inventory():
-    """No volatility is asked for."""
+    """No volatility is required."""
     model = AvellanedaStoikov(k=0.5, mode="infinite", q_max=20.0)
     below, half, above = (model.distances(q)[0] for q in (-1e-4, 0, 1e-4))
     assert (above - below) / 2e-4 == pytest.approx(0.1 * half, rel=0.06)

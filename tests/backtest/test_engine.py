@@ -289,7 +289,7 @@ def test_a_users_models_see_the_trade_and_the_account():
 
 
 def test_views_are_of_their_call_only():
-    """A view is a window onto the engine's memory: one that was kept says so instead of showing another order."""
+    """A view is a window onto the engine's memory: a kept one raises instead of showing another order."""
     kept = {}
 
     def ask(view):

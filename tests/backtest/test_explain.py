@@ -1,4 +1,4 @@
-"""Why a fill happened, told from a tape made by hand."""
+"""The explanation of a fill, from a hand-written tape."""
 
 from fill_lab import ASKS, BEGIN_US, BIDS, TEST, depth, sold
 
@@ -80,7 +80,7 @@ def test_a_fill_behind_the_last_event_has_its_mark_too():
 
 
 def test_what_took_is_told_by_the_side_it_took_from():
-    """A sale at 1 that arrives with the print stands before it, and shows the bids at the price of its fill."""
+    """A sale at 1 that arrives with the print comes before it, and has the bids at the price of its fill."""
     taken = row(reason="taker:book", side="SELL")
     orders = [ORDERS[0] | {"side": "SELL", "price": "0.98000000"}, ORDERS[1]]
     lines = explain(tape(), taken, orders, 1).splitlines()
@@ -141,7 +141,7 @@ def test_a_print_too_small_for_one_fill_may_have_made_the_other():
 
 
 def test_of_a_model_of_ones_own_only_the_size_is_known():
-    """It may fill on any print it is asked about, but never more than the print."""
+    """It may fill on any print for which it is called, but never more than the print."""
     mine = row(reason="Mine:trade")
     assert prints_behind(at_one_instant((1, 102, 9), (-1, 101, 4), (-1, 103, 9)), mine, [mine]) == [2, 4]
     asked = row(reason="Mine:book")

@@ -1,4 +1,4 @@
-"""What the exchange asks of price and size, from its own exchangeInfo to a rejection in the journal."""
+"""The exchange's rules for price and size, from its own exchangeInfo to a rejection in the journal."""
 
 import json
 
@@ -55,7 +55,7 @@ LIVE = ("PLACE", "")
 
 
 def test_the_exchanges_own_filters_are_read():
-    """Prices and quantities in 1e-8, multiples in 1e-8, minutes as they stand."""
+    """Prices and quantities in 1e-8, multiples in 1e-8, minutes unchanged."""
     filters = from_exchange_info(ENTRY, "here").filters
     assert filters == Filters(
         min_price_e8=E8 // 100,
@@ -149,7 +149,7 @@ def test_a_price_far_from_the_mean_of_the_last_minute_is_rejected(side, ticks, g
 
 
 def test_the_mean_forgets_what_is_older_than_its_minutes():
-    """At 61 s only the trade at 104 remains; at 63 s none, and the last trade's price stands for it."""
+    """At 61 s only the trade at 104 remains; at 63 s none, and the last trade's price replaces it."""
     late = [(61_000_000 + 1_500, 1, 52, 5), (63_000_000, 1, 52, 5), (63_000_000, 1, 51, 5)]
     assert ends(BAND, late[:1], TRADES) == [LIVE]
     assert ends(BAND, [(61_000_000, 1, 51, 5)], TRADES)[-1] == ("REJECT", "price_out_of_band")
@@ -163,7 +163,7 @@ def test_before_the_first_trade_there_is_no_mean_to_keep_to():
 
 
 def test_an_average_of_no_minutes_is_the_last_trade():
-    """As exchangeInfo says it with avgPriceMins 0."""
+    """As in exchangeInfo with avgPriceMins 0."""
     last = Filters(bid_down_e8=E8, average_mins=0)
     assert ends(last, [(3_000, 1, 103, 5, "LIMIT")], [*TRADES, depth(2_500, asks=[(102, 0), (103, 0)])])[-1] == (
         "REJECT",

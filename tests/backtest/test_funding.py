@@ -1,4 +1,4 @@
-"""Days of a perpetual: short positions, funding by hand, what the ledger says of it, and the same on best prices."""
+"""Days of a perpetual: short positions, funding by hand and from the ledger, and the same on best prices."""
 
 import csv
 from dataclasses import replace
@@ -73,7 +73,7 @@ def played(tapes, quotes=None, **given):
 
 @pytest.mark.parametrize(("lots", "funding"), [(10, 0.010005), (-10, -0.010005), (0, 0.0)])
 def test_a_position_pays_funding_and_a_short_one_receives_it(lots, funding):
-    """1.0 · 100.05 · 0.0001 of the quote asset; the mid stands still, so that is all."""
+    """1.0 · 100.05 · 0.0001 of the quote asset; the mid is constant, so that is all."""
     summary = played(tape([paid(10)]), start_lots=lots).summary
     found = [summary[name] for name in ("funding", "pnl_total", "pnl_inventory", "fees")]
     assert found == [funding, -funding, -funding, 0.0]
@@ -166,7 +166,7 @@ def test_a_payment_that_cannot_be_read_is_refused(tmp_path):
     assert "-0.0001" in text
     day.events.write_text(text.replace("-0.0001", "low"))
     day.manifest.unlink()
-    with pytest.raises(BrokenFile, match=r"events_SIMUSDT_20260105\.csv: event \d+ is no funding payment"):
+    with pytest.raises(BrokenFile, match=r"events_SIMUSDT_20260105\.csv: event \d+ is not a funding payment"):
         load_day(day.path)
 
 

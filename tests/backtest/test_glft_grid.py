@@ -154,7 +154,7 @@ def test_the_plain_grid_is_the_same_in_python():
 
 
 def test_a_soft_bound_leaves_a_side_out_as_a_whole():
-    """One clip below the bound all bids stand; at the bound none does, and all asks do."""
+    """One clip below the bound all bids are quoted; at the bound none is, and all asks are."""
     model = grid(delta_ticks=2, levels=3, step_ticks=1, q_max=2, soft_bound=True)
     below = model.answer(bid_ticks=100, ask_ticks=101, inventory_lots=19, quote_lots=10)
     assert below.bids == [(98.0, 10), (97.0, 10), (96.0, 10)]

@@ -75,7 +75,7 @@ def test_a_share_of_a_print_binds_its_model_alone():
 
 
 def test_draws_and_prints_mix():
-    """The drawn fill says hazard, a print before it says trade; quotes go on after each."""
+    """The drawn fill has the reason hazard, a print before it trade; quotes continue after each."""
     fills = play(Hybrid([TradeCross(), poisson()]), [sold(10, 100, 1), depth(5_000_000, bids=[(99, 21)])])
     assert fills[0] == (10, 1, 100, 1, "trade_cross:trade")
     assert {fill[4] for fill in fills[1:]} == {"poisson:hazard"}

@@ -146,6 +146,6 @@ def test_pieces_may_have_curves_or_none():
     ],
 )
 def test_a_curve_that_does_not_fall_is_refused(points):
-    """The message says what a curve is."""
+    """The message describes a curve."""
     with pytest.raises(UsageError, match=r"piece 1 has a curve of \d points that does not fall"):
         Intensity([curved(points)])

@@ -17,7 +17,7 @@ from mm.tape.tape import Tape
 
 
 class Log:
-    """What the engine wrote down: it makes the order table, and has the lives of the orders."""
+    """The engine's records, from which it makes the order table."""
 
     def __init__(self):
         self.made = 0
@@ -111,6 +111,6 @@ def test_state_rows_of_a_long_run_are_read_from_a_file(tmp_path, monkeypatch):
 
 
 def test_a_table_without_rows_is_one_piece():
-    """So that whoever writes pieces writes a heading."""
+    """So that every writer of pieces writes a heading."""
     journal = Journal(empty(), empty(), np.zeros((0, 6), np.int64), empty())
     assert [piece.shape for piece in journal.state_pieces()] == [(0, 6)]

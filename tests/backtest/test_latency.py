@@ -91,7 +91,7 @@ def test_latency_follows_the_rate_of_messages():
 
 
 def test_rates_are_sorted_by_the_reader():
-    """Rows may stand in any order."""
+    """Rows may be in any order."""
     file = Latencies.of(ms(3, 1, 2), ms(30, 10, 20), ms(9, 7, 8))
     assert file.order_us.tolist() == [1_000, 2_000, 3_000]
     assert file.cancel_us.tolist() == [10_000, 20_000, 30_000]
@@ -109,7 +109,7 @@ def test_a_file_is_read_as_it_stands(tmp_path):
 
 
 def test_the_mark_that_a_spreadsheet_writes_before_a_file_is_no_part_of_a_name(tmp_path):
-    """Else the first column is not found, and nobody sees why."""
+    """Else the first column is not found, without a visible reason."""
     path = tmp_path / "latency.csv"
     path.write_text("order_ms\n3\n", encoding="utf-8-sig")
     assert Latencies.read(path).order_us.tolist() == [3_000]

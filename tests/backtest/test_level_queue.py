@@ -86,7 +86,7 @@ CASES = {  # events, and what fills when
 @pytest.mark.parametrize("book", BOOKS)
 @pytest.mark.parametrize("whole", [False, True], ids=["looked up", "kept"])
 def test_a_careful_queue_is_what_was_worked_out(whole, book, case):
-    """Cancels come from behind, and lots that came later stand behind us."""
+    """Cancels come from the end of the queue, and lots that came later are after us."""
     events, fills = CASES[case]
     tape = with_best(Tape.of(TEST, [BOOKS[book], *events]))
     tape = dataclasses.replace(tape) if whole else tape  # which has no levels then
@@ -96,7 +96,7 @@ def test_a_careful_queue_is_what_was_worked_out(whole, book, case):
 
 
 class OnceAtTheBid:
-    """A model in Python that sees the lots at the best prices, so that each event that changes them is played."""
+    """A model in Python that reads the lots at the best prices, so that each event that changes them is played."""
 
     depth = False
 
@@ -106,7 +106,7 @@ class OnceAtTheBid:
 
 @pytest.mark.parametrize("whole", [False, True], ids=["looked up", "kept"])
 def test_a_level_that_changes_between_two_best_prices_changes_behind_an_order_that_rests(whole):
-    """It rests at 1010 behind 4 lots, of which one is left at 1020; those of 1030 stand behind it."""
+    """It rests at 1010 after 4 lots, of which one is left at 1020; those of 1030 are after it."""
     deep = [(1020, "depth", [(98, 1)], []), (1030, "depth", [(98, 9)], [])]
     tape = with_best(Tape.of(TEST, [BOOK, *deep, (1050, "depth", [(99, 4)], []), (1100, "trade", -1, 98, 3)]))
     tape = dataclasses.replace(tape) if whole else tape

@@ -61,7 +61,7 @@ def test_a_long_time_is_for_ever(bound, rho, shift, bend):
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 12), TINY_TO_HUGE, st.floats(0.01, 20), st.booleans())
 def test_mirrored_levels_mirror(bound, rho, time, forever):
-    """Nothing tells long from short but the drift."""
+    """Only the drift distinguishes long from short."""
     steps = InventoryLevels(bound).steps(rho, 0.0, None if forever else time)
     assert [-step for step in reversed(steps)] == near(steps)
     drifting = InventoryLevels(bound).steps(rho, 0.5 * rho, None if forever else time)

@@ -1,4 +1,4 @@
-"""Levels of a whole tape are stored when somebody reads one: whoever reads sees the book of that instant."""
+"""Levels of a whole tape are stored when one is read: a reader gets the book of that instant."""
 
 import dataclasses
 

@@ -131,7 +131,7 @@ def test_a_long_feed_keeps_only_what_it_needs():
     ],
 )
 def test_an_event_that_is_none_is_refused(event, why):
-    """With the events before it in the same call: the feed goes on as if none of them had come."""
+    """With the events before it in the same call: the feed continues as if none of them had come."""
     exchange, plain = exchange_of(), exchange_of()
     good = FeedEvent(DEPTH, 1000, 2, 2, [(1, 98, 1)])
     exchange.feed([FIRST])
@@ -153,7 +153,7 @@ def test_a_book_is_begun_before_it_changes():
 
 
 def test_nothing_comes_before_what_was_played():
-    """`advance` says that nothing up to its instant will be fed any more."""
+    """`advance` means that nothing up to its instant will be fed any more."""
     exchange = exchange_of()
     exchange.feed([FIRST])
     exchange.advance(2000)
@@ -224,7 +224,7 @@ def deciding(case):
 @drawn(60)
 @given(CASES, st.lists(st.integers(0, 40), max_size=12))
 def test_any_cut_leaves_the_decisions_of_the_tape(case, cuts):
-    """Every requote, what it saw, wanted and did; the rest of the journal is that without them."""
+    """Every requote, with its market, quotes and messages; the rest of the journal is that without them."""
     case = deciding(case)
     assert_same_bytes(case, cuts)
     (ours, _), (theirs, _) = fed(case, cuts), attached(case)

@@ -30,7 +30,7 @@ def powers(low, high):
 
 
 def rate_of(curve, delta):
-    """Return λ(δ) as docs/quotes.md says: ln λ straight between points, flat before, the last line beyond."""
+    """Return λ(δ) as in docs/quotes.md: ln λ straight between points, flat before, the last line beyond."""
     deltas, logs = np.array(curve)[:, 0], np.log(np.array(curve)[:, 1])
     beyond = logs[-1] + (logs[-1] - logs[-2]) / (deltas[-1] - deltas[-2]) * (delta - deltas[-1])
     return np.exp(np.where(delta > deltas[-1], beyond, np.interp(delta, deltas, logs)))
@@ -191,7 +191,7 @@ def test_a_volatility_from_the_tape_is_interpolated_closely(market, q, sigmas):
 
 
 def test_what_was_asked_before_makes_no_difference():
-    """To the last digit: whoever plays a part of a tape asks fewer questions."""
+    """To the last digit: playing a part of a tape makes fewer requotes."""
     dice = np.random.default_rng(3)
     asked = [
         {"inventory_lots": int(dice.integers(-10, 11)), "sigma_ticks": float(sigma), "us": 0}

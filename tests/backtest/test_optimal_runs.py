@@ -168,7 +168,7 @@ def test_sessions_run_down_and_begin_anew():
 
 
 def test_a_schedule_feeds_k_and_A_of_each_segment():
-    """Both come from the segment of the instant; between segments nothing is wanted."""
+    """Both come from the segment of the instant; between segments nothing is quoted."""
     half = BEGIN_US + 45_000_000
     pieces = [(0, half, 2.0, 0.4, 2.0, 0.4, 0.4), (half + 9_000_000, 10**12, 0.5, 0.9, 0.5, 0.9, 0.9)]
 

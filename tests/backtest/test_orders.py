@@ -23,7 +23,7 @@ END = (10_000, "depth", [(98, 1)], [])
 
 
 class Nothing:
-    """A quote model that wants nothing: all orders come by hand."""
+    """A quote model without quotes: all orders come by hand."""
 
     def quote(self, _view):
         return None
@@ -156,7 +156,7 @@ def test_a_market_order_larger_than_the_book_expires_with_its_rest():
 
 
 def test_what_we_took_is_gone_until_the_book_speaks_again():
-    """Two orders do not take the same ten lots; after the next book message they are displayed anew."""
+    """Two orders do not take the same ten lots; after the next book message they are displayed again."""
     desk = Desk([depth(200, bids=[(98, 5)])])
     desk.place(1, 102, 7, "IOC")
     desk.place(1, 102, 7, "IOC")
@@ -371,7 +371,7 @@ class Taker:
 
 @pytest.mark.parametrize("kind", ["LIMIT", "IOC", "FOK", "MARKET"])
 def test_a_quote_model_may_take(kind):
-    """At 0 it wants to buy at the best ask; at 1000 the inventory is there."""
+    """At 0 it quotes at the best ask; at 1000 the inventory is there."""
     model = Taker(kind)
     desk = Desk(quotes=model, requote_us=1_000, order_latency_us=50)
     _, fills = desk.end()
@@ -428,7 +428,7 @@ def test_what_cannot_be_counted_is_not_sent(ticks, lots, action):
 
 
 def test_however_many_are_open_each_order_ends_once():
-    """The desk makes room while its oldest orders have left and most of the others still stand."""
+    """The desk frees memory when its oldest orders have left and most of the others still rest."""
     desk = Desk()
     ids = [desk.place(1, 90 + number % 10, 1) for number in range(60)]
     desk.to(500)

@@ -1,4 +1,4 @@
-"""The orders of a run as CSV and as Parquet: the same rows, and whoever reads a run reads either."""
+"""The orders of a run as CSV and as Parquet: the same rows, and every reader of a run accepts both."""
 
 import hashlib
 from decimal import Decimal

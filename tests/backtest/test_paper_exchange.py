@@ -20,7 +20,7 @@ def tape_of(*events, **meta):
 
 
 def desk(bid=None, **rules):
-    """Return an exchange that wants a bid at that price every 100 µs."""
+    """Return an exchange that quotes a bid at that price every 100 µs."""
     terms = {"order_latency_us": 0, "cancel_latency_us": 0, "requote_us": 100, "enforce_balances": False}
     return PaperExchange(Want(bid), TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8, **(terms | rules)))
 
@@ -94,7 +94,7 @@ def test_a_window_joins_only_where_it_leaves_out_nothing(begin_us, end_us, joins
 
 
 def test_a_book_without_a_side_has_no_mid():
-    """A model that is asked by the book sees 0, as everywhere."""
+    """A model that is called by the book gets 0, as everywhere."""
     seen = []
 
     class Watching:

@@ -105,7 +105,7 @@ def test_a_function_declares_what_it_takes():
 
 
 def test_a_class_of_a_users_own_declares_nothing():
-    """Whatever it inherits from: its own constructor says what it takes."""
+    """Whatever it inherits from: its own constructor declares its parameters."""
 
     class Mine(type(fixed_spread(delta_ticks=1))):
         def __init__(self, away):

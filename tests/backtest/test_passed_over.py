@@ -1,4 +1,4 @@
-"""Prints that reach nobody are passed over many at once: who rests in their way is met nevertheless.
+"""Prints that reach no order are skipped many at once: orders in their way are filled nevertheless.
 
 The tapes of `test_projection` move with nearly every event; here many prints stand between two moves of the best
 prices, and orders come and go among them.
@@ -104,7 +104,7 @@ def test_what_was_printed_before_each_move_is_known(tape):
 
 
 def test_requotes_before_a_window_do_not_see_its_book():
-    """A model that was never asked has nothing to settle: what fell due while there was no book is over."""
+    """A model that was never called has nothing to settle: what was due while there was no book has passed."""
     one_sided = Tape.of(TEST, [(0, "snapshot", [(99, 5)], []), (100, "depth", [(98, 5)], [])])
     later = [(1_000, "snapshot", [(99, 5)], [(101, 5)]), (1_500, "trade", 1, 101, 1), (2_000, "depth", [(98, 1)], [])]
     terms = Rules(

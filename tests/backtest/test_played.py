@@ -1,4 +1,4 @@
-"""What a run says of the strategy that it played."""
+"""The description of the played strategy in a run."""
 
 import math
 from itertools import pairwise
@@ -39,26 +39,26 @@ class Around:
 
 
 def test_the_narrowest_bound_counts():
-    """Quotes stop at the first bound that they meet, wherever it stands."""
+    """Quotes stop at the first bound that they meet, at any depth of nesting."""
     assert bound_clips(Around(Mine())) == 4.0
     assert bound_clips(object()) is None
 
 
 def test_a_bound_that_never_binds_is_none():
-    """An infinite q_max stops nobody."""
+    """An infinite q_max is no bound."""
     model = Mine()
     model.q_max = math.inf
     assert bound_clips(model) is None
 
 
 def test_a_model_in_python_shows_its_gamma():
-    """It counts no quotes, so its attribute stands for all of them."""
+    """It counts no quotes, so its attribute is used for all of them."""
     assert gammas_of(Around(Mine())).tolist() == [[0.25, 1]]
     assert gammas_of(object()) is None
 
 
 def test_the_strategy_lists_each_step_with_its_parameters():
-    """The default strategy is a formula kept from crossing, inside a bound; a reader sees all three."""
+    """The default strategy is a formula kept from crossing, inside a bound; a reader gets all three."""
     model = QUOTE_MODELS["avellaneda_stoikov"](k=0.5, skew_share=0.2)
     strategy = strategy_of(model)
     names = []
@@ -75,7 +75,7 @@ def test_the_strategy_lists_each_step_with_its_parameters():
 
 
 def test_k_and_a_read_what_was_used():
-    """A number, `touch` or `fit`, never that without one; an A that no formula looks at is not there, and no null."""
+    """A number, `touch` or `fit`, never that without one; an A that no formula uses is absent, not null."""
 
     def parameters(name, **given):
         strategy = strategy_of(QUOTE_MODELS[name](**given))

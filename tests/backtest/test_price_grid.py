@@ -19,7 +19,7 @@ from mm.tape.tape import Tape
 
 
 def plain_grid(view, delta_ticks, levels, step_ticks, skew_ticks, q_max):
-    """Return bids and asks as the model's docs define them."""
+    """Return bids and asks as defined in the model's docs."""
     held = view["inventory_lots"] - view["target_lots"]
     centre = (view["bid_ticks"] + view["ask_ticks"]) / 2 - skew_ticks * held / view["quote_lots"]
     bid = math.floor(min(centre - delta_ticks, view["bid_ticks"]) / step_ticks) * step_ticks

@@ -1,4 +1,4 @@
-"""The queue models, followed by hand: 10 lots stand ahead of our 5 at 100."""
+"""The queue models, followed by hand: 10 lots are ahead of our 5 at 100."""
 
 import math
 
@@ -156,7 +156,7 @@ def test_what_cannot_have_been_behind_was_ahead(model):
     )
 )
 def test_the_risk_averse_is_never_ahead_of_the_others(steps):
-    """It believes the least, so what it fills the others have filled by then; nobody fills beyond the prints."""
+    """It is the most pessimistic, so what it fills the others have filled by then; none fills beyond the prints."""
     events = [
         sold(100 * (i + 1), 100, lots) if kind == "print" else depth(100 * (i + 1), bids=[(100, lots)])
         for i, (kind, lots) in enumerate(steps)

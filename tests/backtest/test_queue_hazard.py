@@ -1,4 +1,4 @@
-"""Fills by a fitted probability at each print, followed by hand: 10 lots stand ahead of our 5 at 100."""
+"""Fills by a fitted probability at each print, followed by hand: 10 lots are ahead of our 5 at 100."""
 
 import math
 
@@ -21,7 +21,7 @@ def trades(*fills):
 
 
 def test_a_certain_print_takes_what_it_has_and_the_rest_is_first():
-    """The first print gives its two lots; what is left stands first, so the next one gives three without a draw."""
+    """The first print gives its two lots; the remainder is then first, so the next gives three without a draw."""
     assert play(model(one=ALWAYS), [sold(100, 100, 2), sold(200, 100, 9)]) == trades((100, 2), (200, 3))
 
 

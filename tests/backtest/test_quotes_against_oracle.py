@@ -1,4 +1,4 @@
-"""Compiled optimal quotes against the oracle of `quotes_oracle.py`, at hundreds of parameters nobody chose."""
+"""Compiled optimal quotes compared with the oracle of `quotes_oracle.py`, at hundreds of random parameters."""
 
 import math
 from dataclasses import replace
@@ -87,7 +87,7 @@ def test_a_level_asked_for_alone_is_what_it_is_among_all(market, gamma, tau, low
 @settings(max_examples=25, deadline=None)
 @given(markets(most=10), spread(1e-4, 1), st.floats(0.01, 50))
 def test_glft_before_an_end_solves_its_equation(market, gamma, tau):
-    """The same, integrated as the control problem stands, without any change of variable."""
+    """The same, integrated as the original control problem, without any change of variable."""
     problem = Problem(**market, gamma=gamma)
     hold(problem, by_equation(problem, tau), glft(problem, "exact", horizon_s=tau), tolerance=1e-5)
 

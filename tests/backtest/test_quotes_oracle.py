@@ -45,7 +45,7 @@ def furthest(problem, one, other):
 
 @pytest.mark.parametrize(("gamma", "change"), list(product([0.0, 0.1, 2.0], [-1.0, 0.0, 0.7])))
 def test_the_sup_is_where_looking_finds_it(gamma, change):
-    """Nothing of the closed expressions for the best distance and its worth is taken on trust."""
+    """The closed expressions for the best distance and its value are not assumed."""
     problem = Problem(k=0.8, A=3.0, Q=1, gamma=gamma)
     worth, where = hamiltonian_by_search(problem, change)
     assert where == pytest.approx(problem.markup - change, abs=1e-5)

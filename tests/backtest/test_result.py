@@ -112,7 +112,7 @@ def test_excluded_stretches_begin_and_end_with_the_book():
 
 
 def test_the_page_names_the_command(tmp_path):
-    """What the runner says about the run stands in its report."""
+    """What the runner reports about the run is in its report."""
     about = About(["mm", "backtest", "--day", "20251216"], {"SEED": {"value": 7, "source": "flag"}})
     write_run(result_of(seeded(30)), tmp_path, about)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -141,7 +141,7 @@ EDGES = [
 @pytest.mark.parametrize("edges", EDGES, ids=str)
 @given(st.data())
 def test_a_limit_holds_to_its_edge_and_one_unit_beyond(edges, data):
-    """What is exactly at the bound is allowed; with a bound of one unit less it is not, and the breach says both."""
+    """What is exactly at the bound is allowed; with a bound of one unit less it is not, and the breach has both."""
     edge = data.draw(edges)
     at = max(-(-edge.value.numerator // edge.value.denominator), 0)  # the least whole bound that allows it
     least = 1 if edge.field == "max_orders_per_s" else 0

@@ -1,4 +1,4 @@
-"""The sensitivity block: each row is the backtest that it says, played alone."""
+"""The sensitivity block: each row equals the backtest that it names, played separately."""
 
 import json
 from dataclasses import replace

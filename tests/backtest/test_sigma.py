@@ -18,7 +18,7 @@ SIGMA, BOUNCE = 4.0, 6.0  # ticks per root second, and ticks
 
 
 class Watching:
-    """Wants nothing, and keeps what it sees of the volatility."""
+    """Quotes nothing, and records the volatility."""
 
     depth = False
 
@@ -30,7 +30,7 @@ class Watching:
 
 
 def watched(mids, **changes):
-    """Return sigma as seen each second, where the mid is what *mids* says, in ticks; None is no book."""
+    """Return sigma at each second, for the mids *mids*, in ticks; None is no book."""
     events = [event(second, mid) for second, mid in enumerate(mids)]
     quotes = Watching()
     rules = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=SECOND_US, **changes)

@@ -27,7 +27,7 @@ TICK_LOT = 1e-16 * TEST.tick_e8 * TEST.lot_e8
 
 
 def answer(name, params, **view):
-    """Return bid and ask of a model that sees a book of 99 and 103, 3 lots bid and 1 asked, clips of 2 lots."""
+    """Return bid and ask of a model for a book of 99 and 103, 3 lots bid and 1 offered, clips of 2 lots."""
     told = compiled(name, params).answer(
         **({"bid_ticks": 99, "ask_ticks": 103, "bid_lots": 3, "ask_lots": 1, "quote_lots": 2} | view)
     )
@@ -137,7 +137,7 @@ def test_a_search_finds_the_same_distance():
 
 
 def test_a_schedule_gives_each_side_its_own_intensity_where_it_has_one():
-    """Before the first segment, and on a side without fills, nothing is wanted."""
+    """Before the first segment, and on a side without fills, nothing is quoted."""
     model = ExpectedValue(
         intensity=Intensity([(1_000, 2_000, 1.0, 0.5, 0.0, 0.25, 0.4), (2_000, 3_000, 1, 1, 1, 1, 1)])
     )
@@ -178,7 +178,7 @@ FIXED = ("fixed_spread", {"delta_ticks": 1})
     ],
 )
 def test_lots_that_change_alone_move_the_quotes(model):
-    """Whatever stands around the model that looks at them, while best prices and our inventory stay as they are."""
+    """Whatever wraps the model that reads them, while best prices and our inventory are unchanged."""
     events = [
         (1_000, "snapshot", [(90, 5)], [(110, 5)]),
         *((1_000 + 500 * i, "depth", [(90, 5 * i)], []) for i in (2, 4)),

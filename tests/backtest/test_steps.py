@@ -18,7 +18,7 @@ BOOK = {"bid_ticks": 99, "ask_ticks": 103, "quote_lots": 10}
 
 
 class Wanting:
-    """Wants what it is told to."""
+    """Quotes what it is set to."""
 
     def __init__(self, *wanted, **more):
         self.wanted = Quotes(*wanted, **more)
@@ -28,7 +28,7 @@ class Wanting:
 
 
 def left(model, **view):
-    """Return prices and lots that *model* wants at a book of 99 and 103, with clips of 10 lots."""
+    """Return prices and lots of *model* for a book of 99 and 103, with clips of 10 lots."""
     told = model.answer(**(BOOK | view))
     return told.bid_ticks, told.ask_ticks, told.bid_lots, told.ask_lots
 
@@ -54,7 +54,7 @@ def test_the_size_of_the_side_that_adds_falls_off():
 
 
 def test_post_only_never_crosses():
-    """A tick from the other side's best price, and a maker whatever the model said; a price inside stays."""
+    """A tick from the other side's best price, and a maker whatever the model returns; a price inside stays."""
     assert left(PostOnly(Wanting(105.5, 90)))[:2] == (102, 100)
     assert left(PostOnly(Wanting(101.5, 100.5)))[:2] == (101.5, 100.5)
     assert left(PostOnly(Wanting(None, 90)))[:2] == (None, 100)
@@ -67,7 +67,7 @@ NARROW = [((100, 101), (98, 103)), ((98.5, 103), (98.25, 103.25)), ((97, 104), (
 
 @pytest.mark.parametrize(("wanted", "apart"), NARROW)
 def test_a_narrow_spread_is_moved_out_on_both_sides(wanted, apart):
-    """Five ticks at least, about the same middle, also where the model wants its bid above its ask."""
+    """Five ticks at least, about the same middle, even if the model's bid is above its ask."""
     assert left(LeastSpread(Wanting(*wanted), ticks=5))[:2] == apart
 
 
@@ -77,7 +77,7 @@ def test_a_spread_needs_two_prices():
 
 
 def test_rounding_moves_outwards():
-    """To multiples of five, down and up; what stands on one stays, and a missing side stays missing."""
+    """To multiples of five, down and up; a price on one stays, and a missing side stays missing."""
     assert left(RoundTo(Wanting(99.9, 100.1), ticks=5))[:2] == (95, 105)
     assert left(RoundTo(Wanting(95, 105), ticks=5))[:2] == (95, 105)
     assert left(RoundTo(Wanting(None, 101), ticks=5))[:2] == (None, 105)
@@ -129,7 +129,7 @@ def no_looser(after, before):
 
 @given(st.tuples(PRICE, PRICE, LOTS, LOTS), st.lists(STEP, min_size=1, max_size=6), VIEW)
 def test_a_step_makes_quotes_more_careful_and_never_less(wanted, steps, view):
-    """No bid rises, no ask falls, no lots grow, and nothing is wanted where nothing was, however steps are stacked."""
+    """No bid rises, no ask falls, no lots grow, and nothing is quoted where nothing was, however steps are stacked."""
     answers = [left(around(PostOnly(Wanting(*wanted)), steps[:count]), **view) for count in range(len(steps) + 1)]
     for before, after in pairwise(answers):
         no_looser(after, before)
@@ -137,7 +137,7 @@ def test_a_step_makes_quotes_more_careful_and_never_less(wanted, steps, view):
 
 @given(st.tuples(PRICE, PRICE, LOTS, LOTS), st.permutations(range(6)), VIEW)
 def test_bounds_hold_in_any_order(wanted, order, view):
-    """What each step promises holds of the whole, wherever it stands."""
+    """The promise of each step holds for the whole, wherever it is."""
     steps = [
         ("inventory_bound", {"q_max": 2.5}),
         ("fushimi_size", {"eta": 0.3}),
@@ -156,7 +156,7 @@ def test_bounds_hold_in_any_order(wanted, order, view):
 
 
 def test_a_step_of_ones_own_asks_the_model_within():
-    """In Python, around any model: ``wants(view)`` is what the inner model answers to the same question."""
+    """In Python, around any model: ``wants(view)`` is the inner model's answer for the same view."""
 
     class Halved:
         depth = False

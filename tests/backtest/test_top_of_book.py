@@ -1,4 +1,4 @@
-"""Best prices and trades alone: whoever looks at nothing else sees no difference but the time it takes."""
+"""Only best prices and trades: models that use nothing else give the same results, faster."""
 
 import dataclasses
 from unittest.mock import patch
@@ -42,7 +42,7 @@ EVENTS = (
 
 
 class Shallow:
-    """A model in Python that answers by heart, says that it needs no depth, and notes what it saw."""
+    """A model in Python with fixed answers, declared without depth, which records its views."""
 
     depth = False
 
@@ -161,7 +161,7 @@ def cases(draw):
 @drawn(400)
 @given(cases())
 def test_best_prices_leave_the_journal_of_the_whole_tape(case):
-    """Row by row, with all counters, and a model in Python sees the same."""
+    """Row by row, with all counters, and a model in Python gets the same views."""
     ours, our_saw, our_noted = case.played(case.tapes)
     theirs, their_saw, their_noted = case.played([dataclasses.replace(tape) for tape in case.tapes])
     assert all(isinstance(tape.best, BestPrices) for tape in case.tapes)
@@ -242,7 +242,7 @@ def test_rows_are_passed_over_and_counted_nevertheless():
 
 
 def test_hours_that_a_bar_counts_leave_the_journal_of_a_play_at_once():
-    """A play that nobody follows is one call of the engine; with a bar each hour of it is one."""
+    """A play without observers is one call of the engine; with a progress bar each hour of it is one."""
     hour = 3_600 * 10**6
     events = [(1000, "snapshot", [(99, 5)], [(101, 5)])]
     events += [(1000 + n * hour // 7, "trade", 1 - n % 2 * 2, 100 + 2 - n % 2 * 4, 3) for n in range(1, 30)]
@@ -323,7 +323,7 @@ def test_queue_models_need_the_whole_book(name):
 
 
 def test_models_in_python_need_it_unless_they_say_or_show_otherwise():
-    """A fill model that answers nothing but prints sees no book; a quote model must say so."""
+    """A fill model that handles only prints gets no book; a quote model must declare it."""
     assert needs(quotes=Quoting())
     assert needs(fills=OnBook())
     assert needs(fills=OnRest())

@@ -19,14 +19,14 @@ def test_a_grid_of_whole_ticks_is_two_ranges(bid, ask, levels, step):
 
 @pytest.mark.parametrize(("bid", "step"), [(99.5, 1), (99, 0.5), (99, 0)])
 def test_a_grid_that_no_range_can_hold_is_a_list(bid, step):
-    """Fractions of a tick, and levels that all stand at one price; None is the quoted quantity."""
+    """Fractions of a tick, and levels all at one price; None is the quoted quantity."""
     found = Quotes.grid(bid, 101, 3, step)
     assert found.bids == [(bid, None), (bid - step, None), (bid - 2 * step, None)]
     assert found.asks == [(101, None), (101 + step, None), (101 + 2 * step, None)]
 
 
 def test_quotes_of_one_price_want_resting_orders():
-    """Only what is named is wanted, and as an order that may not take."""
+    """Only what is named is quoted, and as an order that may not take."""
     one = Quotes(bid_ticks=99)
     assert (one.ask_ticks, one.bids, one.asks, one.again_us, one.on_best) == (None, None, None, None, False)
     assert (one.bid_kind, one.ask_kind) == ("LIMIT_MAKER", "LIMIT_MAKER")

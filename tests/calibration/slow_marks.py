@@ -1,4 +1,4 @@
-"""DepthCounts the slow way: every probe is asked, in every µs and at every sweep."""
+"""DepthCounts the slow way: every probe is evaluated, in every µs and at every sweep."""
 
 from collections import Counter
 from fractions import Fraction
@@ -24,7 +24,7 @@ def slow_sweeps(told, window, side, grouped):
 
 
 def slow_marks(told, window, options):
-    """Ask every probe what it sees: seconds exposed, sweeps that hit it, and of them those that went no further."""
+    """Evaluate every probe: seconds exposed, sweeps that hit it, and of them those that went no further."""
     per_tick = PER_TICK[options.reference]
     rule, block_us = options.rule, round(options.block_s * S)
     needed = max(rule.order_e8 / 100_000, 1)

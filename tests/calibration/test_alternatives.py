@@ -54,7 +54,7 @@ def test_the_family_that_made_the_fills_is_found(family, cells):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_bursts_alone_do_not_refute_the_exponential(seed):
-    """A level that moves from block to block says nothing about the shape, though it ruins a test of counts."""
+    """A level that moves from block to block gives no information about the shape, but breaks a test of counts."""
     points = table(TRUTHS["exponential"], seed, cells=True, fills=3_000, bursts=0.7)
     assert compare(points).best == "exponential"
 
@@ -83,7 +83,7 @@ def test_the_isotonic_curve_is_the_weighted_regression_that_falls():
 
 
 def test_without_blocks_the_criterion_decides_alone():
-    """There is nothing unseen; a clear case is still told."""
+    """There is nothing held out; a clear case is still reported."""
     points = table(TRUTHS["monotone"], 2, cells=False)
     found = compare(Points.of(points.delta_ticks, points.exposure_s, points.fills))
     assert found.best == "monotone"
@@ -93,12 +93,12 @@ def test_without_blocks_the_criterion_decides_alone():
 
 @pytest.mark.parametrize("fills", [[0, 0, 0], [5, 0, 0], [1, 2, 9]])
 def test_where_no_exponential_can_be_fitted_nothing_is_compared(fills):
-    """The status of the fit says why."""
+    """The status of the fit has the reason."""
     assert compare(Points.of([1, 2, 3], [10, 10, 10], fills)) is None
 
 
 def test_a_poor_fit_is_never_said_to_describe_the_fills():
-    """Fills that alternate from distance to distance: no falling curve fits, and no sentence says that one does."""
+    """Fills that alternate from distance to distance: no falling curve fits, and no sentence claims that one does."""
     counts = np.tile([200, 20, 110, 12, 60, 6], (8, 1))
     points = Points.of(np.tile(np.arange(6.0), 8), np.full(48, 300.0), counts.ravel(), block=np.repeat(np.arange(8), 6))
     assert not compare(points).sentence.startswith("one exponential describes")

@@ -17,7 +17,7 @@ RULES = (HitRule(), HitRule("strict"), HitRule(order_e8=200_000, queue_ahead=0.5
 
 
 def busy_hour(seed):
-    """An hour of books and sweeps whose prints lie up to a minute apart, so that windows cut them."""
+    """An hour of books and sweeps whose prints are up to a minute apart, so that windows cut them."""
     rng = np.random.default_rng(seed)
     told, now, best, number = [book(0, 1000, 1002)], 0, 1000, 0
     while now < HOUR:

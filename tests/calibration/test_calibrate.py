@@ -31,7 +31,7 @@ A, K = 1.2, 0.4
 
 @pytest.mark.parametrize("method", ["marks", "ladder", "fixed"])
 def test_every_method_finds_the_truth(tape, method):
-    """A and k lie within 4 standard errors of what made the day."""
+    """A and k are within 4 standard errors of the parameters of the day."""
     runs = {}
     fit = measure(
         tape, CalibrationConfig(method=method, seed=5), keep=lambda name, play: runs.setdefault(name, play())
@@ -107,7 +107,7 @@ S = 1_000_000
 
 
 def test_prints_of_one_side_and_trade_time_share_an_instant():
-    """Two of five: the second buy at 20 and the third; the sale at 20 stands alone."""
+    """Two of five: the second buy at 20 and the third; the sale at 20 is single."""
     events = [book(5, 100, 102), *(trade(30 + n, 1, 102, 20) for n in range(3)), trade(40, -1, 100, 20)]
     found = timing([small_tape([*events, trade(50, 1, 102, 45)], 0, 100)])
     assert found["same_instant_share"] == 2 / 5

@@ -32,7 +32,7 @@ def test_both_quotes_stand_at_the_distance_from_the_mid():
 
 
 def test_a_half_tick_mid_rounds_both_quotes_away_from_it():
-    """A bid is floored and an ask ceiled: no side is nearer than asked."""
+    """A bid is floored and an ask ceiled: no side is nearer than requested."""
     assert prices(FixedDelta(3).answer(**view(bid=100, ask=101))) == (97, 104)
 
 
@@ -88,7 +88,7 @@ def test_no_distance_is_tied_to_its_place_in_the_cycle():
 
 
 def test_the_order_of_a_cycle_is_part_of_the_artefact():
-    """The seed alone is recorded, so the order it stands for must never change."""
+    """Only the seed is recorded, so the order that it determines must never change."""
     ladder = CalibrationLadder(DELTAS, dwell_ms=60_000, seed=7)
     assert [ladder.cycle(number) for number in (0, 1, 1_000_000)] == [
         (1, 2, 8, 13, 3, 5),
@@ -99,7 +99,7 @@ def test_the_order_of_a_cycle_is_part_of_the_artefact():
 
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 10**10), min_size=1, max_size=8))
 def test_the_distance_depends_on_the_instant_alone(seed, instants):
-    """However often and from where it is asked: windows may be played in any order."""
+    """However often and from where it is called: windows may be played in any order."""
     asked_once = []
     for us in instants:
         ladder = CalibrationLadder(DELTAS, dwell_ms=60_000, seed=seed)

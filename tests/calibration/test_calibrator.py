@@ -33,7 +33,7 @@ def test_simulated_orders_are_one_lot_and_free_of_balances(tape):
 
 @pytest.mark.parametrize("method", ["marks", "ladder"])
 def test_a_window_is_measured_as_if_it_were_alone(tape, method):
-    """Windows are slices: what stands outside one changes nothing in it."""
+    """Windows are slices: data outside one changes nothing in it."""
     calibrator = Calibrator(tape, CalibrationConfig(method=method))
     a = tape.start_us + 20 * 60_000_000
     b = a + 30 * 60_000_000

@@ -174,7 +174,7 @@ def test_moves_of_probes_are_those_of_a_look_at_each(per_tick, places, rows):
     st.lists(st.tuples(st.integers(0, 50), st.integers(-1, 8)), min_size=1, max_size=8), st.lists(st.integers(0, 99))
 )
 def test_a_clock_counts_the_hits_expected_until_each_one(path, came):
-    """µs by µs: the rate of the touch that stands, none without a book or beyond the last distance."""
+    """µs by µs: the rate of the current touch, none without a book or beyond the last distance."""
     A, k, last, begin, end = 0.3, 0.4, 6, 20, 90
     us = np.sort(np.array([begin - 5, *(20 + at for at, _ in path[1:])]))
     touch = np.array([where for _, where in path])
@@ -196,7 +196,7 @@ def test_a_clock_counts_the_hits_expected_until_each_one(path, came):
     st.integers(0, 3),
 )
 def test_where_the_touch_stood_covers_its_window(path, length, block_us, first_block):
-    """µs by µs: where it stands and in which block; a row that ends when it begins is none."""
+    """µs by µs: its position and its block; a row that ends when it begins is left out."""
     begin, end = 5, 5 + length
     us = np.sort(np.array([begin - 2, *(begin + 1 + after for after, _ in path[1:])]))
     rows = us < max(end, begin + 1)

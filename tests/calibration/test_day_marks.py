@@ -21,7 +21,7 @@ def test_sums_measure_a_day_as_its_events_do(days):
 
 
 def test_no_more_days_are_held_than_asked_for(days):
-    """The marks of a day that is let go are made again when they are asked for."""
+    """The marks of a released day are made again when needed."""
     marks = Calibrator(days, CalibrationConfig(), held=1).marks
     first = marks[0]
     assert marks[0] is first

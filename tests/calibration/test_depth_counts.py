@@ -92,7 +92,7 @@ def test_prints_without_a_trade_time_stand_for_themselves():
 
 
 def test_a_print_inside_the_spread_hits_no_probe_and_is_counted_as_such():
-    """A book older than the print: nobody could have known that a quote stood there."""
+    """A book older than the print: a quote there could not have been known."""
     result = marks([book(0, 100, 104), trade(5, -1, 101), trade(6, -1, 103)], 10)
     assert hits(result, 1) == {}
     assert (result.counts.unreachable, result.counts.counted) == (2, 0)
@@ -110,7 +110,7 @@ SELL = [trade(5, -1, 100, 77, 3), trade(5, -1, 99, 77, 2), trade(5, -1, 98, 77, 
 
 @pytest.mark.parametrize(("lots", "deepest"), [(0, 3), (1, 3), (2, 2), (3, 2), (4, 1), (6, 1), (7, None)])
 def test_an_order_is_hit_where_enough_of_a_sweep_prints_at_its_price_or_beyond(lots, deepest):
-    """3 lots at 1 tick, 2 at 2, 1 at 3: one lot is brought to 3 ticks, three to 2, six to 1, seven to nobody."""
+    """3 lots at 1 tick, 2 at 2, 1 at 3: one lot is brought to 3 ticks, three to 2, six to 1, seven to none."""
     result = marks([book(0, 100, 102), *SELL], 10, order_e8=lots * LOT)
     assert hits(result, 1) == ({} if deepest is None else {deepest: 1})
     assert result.counts.unreachable == (deepest is None)
@@ -268,7 +268,7 @@ OPTIONS = st.builds(
 
 @given(events(), OPTIONS, st.integers(-2, 60), st.integers(0, 60))
 def test_marks_are_what_every_single_probe_sees(told, options, start_us, length_us):
-    """The histograms agree with the definition, asked probe by probe and µs by µs."""
+    """The histograms agree with the definition, probe by probe and µs by µs."""
     window = max(start_us, 0), max(start_us, 0) + length_us
     result = DepthCounts(tape(told, 0, 200), options).between(*window)
     slow_cells, slow_cumulative = slow_marks(told, window, options)

@@ -112,7 +112,7 @@ def test_random_tables_agree_with_statsmodels():
     ],
 )
 def test_a_finite_maximum_exists_where_fills_have_something_on_both_sides(fills, status):
-    """Fills at two distances, or at one interior; else the status says to which side k runs away."""
+    """Fills at two distances, or at one interior; else the status names the side to which k diverges."""
     found = estimate([1, 2, 4], [100, 200, 50], fills)
     assert (found.status if isinstance(found, Absent) else None) == status
 
@@ -144,7 +144,7 @@ def test_shifted_distances_change_a_and_nothing_else():
 
 
 def maximised(raw, function):
-    """Return the highest point of a function of ln A and k, found by a search that knows no slope."""
+    """Return the highest point of a function of ln A and k, found by a derivative-free search."""
     start = np.array([np.log(raw.fills.sum() / raw.exposure.sum()), 0.2])
     found = minimize(lambda at: -function(*at), start, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12})
     return found.x
@@ -310,7 +310,7 @@ def test_one_peak_is_proven_where_there_is_one(monkeypatch):
 
 
 def test_a_slope_that_only_falls_ends_at_the_least_k():
-    """Cells whose fills lie deeper than uniform: there is no root above 0."""
+    """Cells whose fills are deeper than uniform: there is no root above 0."""
     table = Raw.of([0, 1, 2], [10, 10, 10], [1, 2, 3], [1, 1, 1]).table
     assert table.rows.falls_at(lambda at: (at.score, at.bend), 5.0, table.least_k) == table.least_k
     assert score_peak(table) is None

@@ -105,7 +105,7 @@ def test_an_order_that_stands_still_changes_its_distance_when_the_mid_moves():
 
 
 def test_a_fill_counts_where_the_print_found_the_order():
-    """The fills row says behind which book the print came, also where both have one instant."""
+    """The fills row names the book before the print, even if both have one instant."""
     told = [book(0, 100, 102), book(7 * S, 99, 103), book(7 * S, 98, 102)]
     rows = order(1, 1, 97, 1 * S, ("fill", 7 * S))
     assert places(measure(told, 10 * S, rows)) == {(1, 0, 4): (6, 1)}
@@ -140,7 +140,7 @@ def test_an_anchored_distance_stays_while_the_mid_moves():
 
 
 def test_an_order_nearer_than_its_own_best_price_is_left_out():
-    """A bid at 100 while the best bid falls to 99 and comes back: nobody's print shows who would have come."""
+    """A bid at 100 while the best bid falls to 99 and comes back: no print shows who would have come."""
     told = [book(0, 100, 102), book(3 * S, 99, 102), book(5 * S, 100, 102)]
     result = measure(told, 10 * S, order(1, 1, 100, 1 * S, ("fill", 6 * S)))
     assert places(result) == {(1, 0, 1): (3, 1)}
@@ -204,7 +204,7 @@ LIVES = st.lists(
 
 
 def slow_exposure(told, lives, window, reference, block_us):
-    """Ask every order in every µs where it stands."""
+    """Evaluate the position of every order in every µs."""
     tick, spent, fills = Fraction(1, PER_TICK[reference]), Counter(), Counter()
     state = {us: top for since, until, top in tops(told) for us in range(since, min(until, window[1]))}
 
@@ -281,7 +281,7 @@ def rates_of(rows):
 
 
 def test_half_ticks_are_interpolated_between_half_ticks():
-    """Orders in whole ticks stand under an even spread, when twice as much is filled: they say nothing of 4.5."""
+    """Orders in whole ticks are at even spreads, when twice as much is filled: they give no information about 4.5."""
     rows = [
         (0.5, 9e4, 72_000),
         (1, 9e3, 14_400),
@@ -299,7 +299,7 @@ def test_half_ticks_are_interpolated_between_half_ticks():
 
 
 def test_distances_that_orders_only_passed_are_left_out():
-    """What fills there tells of a price that runs, not of a quote that stands there."""
+    """Fills there come from a running price, not from a quote that rests there."""
     found = rates_of([(3.5, 9e4, 28_800), (4.5, 7e3, 7_000), (5.5, 9e4, 18_000)])
     assert found == {3.5: 0.32, 5.5: 0.2}
 
@@ -316,7 +316,7 @@ def test_distances_of_any_fraction_are_pooled_as_they_come():
     )
 )
 def test_rates_lie_within_those_that_were_seen(rows):
-    """Distances rise, each is played or lies between played ones, and no rate is beyond those seen."""
+    """Distances rise, each is played or is between played ones, and no rate is beyond those observed."""
     found = rates_of([(half / 2, seconds, fills) for half, seconds, fills in sorted(rows)])
     seen = [fills / seconds for _, seconds, fills in rows]  # a distance without a fill may share a pool
     at = np.array(list(found))

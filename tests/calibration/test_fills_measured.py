@@ -204,7 +204,7 @@ def test_a_manifest_has_the_default_distances_that_were_played(measured):
 
 
 def test_every_fill_of_a_large_order_counts(tape):
-    """An order of many lots fills in parts; its seconds go on, and so do its fills."""
+    """An order of many lots fills in parts; its seconds continue, and so do its fills."""
     step_e8 = tape.step_lots * tape.instrument.lot_e8
     config = CalibrationConfig(method="fixed", deltas=(0.5, 1.5), fills=POWER, rule=HitRule(order_e8=10**6 * step_e8))
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, step_lots=tape.step_lots)

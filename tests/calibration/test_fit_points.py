@@ -142,7 +142,7 @@ def test_sides_blocks_and_order_of_rows_do_not_change_the_estimate():
     ("method", "beside"), [("poisson_firth", "firth"), ("log_linear", "log_linear"), ("poisson_mle", "mle")]
 )
 def test_the_method_chooses_which_estimate_a_and_k_are(method, beside):
-    """The others stand beside, the same in every fit; the interval is that of the chosen one."""
+    """The others are listed, the same in every fit; the interval is that of the chosen one."""
     fit, plain = fit_poisson(columns(S2), fit_method=method), fit_poisson(columns(S2))
     chosen = getattr(fit, beside)
     assert (fit.fit_method, fit.A, fit.k) == (method, chosen.A, chosen.k)
@@ -153,7 +153,7 @@ def test_the_method_chooses_which_estimate_a_and_k_are(method, beside):
 
 
 def test_firth_is_usable_where_the_likelihood_has_no_maximum_and_says_so():
-    """All of many fills at the nearest distance: finite by the prior, with a warning; the likelihood says so in mle."""
+    """All of many fills at the nearest distance: finite by the prior, with a warning; mle has the likelihood's."""
     fit = fit_poisson(([1, 2, 3], [100, 100, 100], [60, 0, 0]), fit_method="poisson_firth")
     assert (fit.usable, fit.status, fit.mle.k) == (True, "ok", None)
     assert any("no finite maximum" in warning for warning in fit.warnings)

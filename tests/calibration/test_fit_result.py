@@ -109,7 +109,7 @@ def test_later_keys_are_passed_over_and_lesser_ones_may_be_missing():
 
 
 def test_a_failed_fit_has_no_parameters_to_misuse():
-    """What asks for them gets the reason instead, as exit code 4."""
+    """Access to them raises the reason instead, as exit code 4."""
     assert (FAILED.A, FAILED.k, FAILED.ci95_A, FAILED.deviance) == (None, None, None, None)
     with pytest.raises(FitError, match="boundary_k_pos: all fills are at the nearest distance") as caught:
         FAILED.parameters()

@@ -56,7 +56,7 @@ def glm(design, raw):
 
 @pytest.mark.parametrize("case", [S1, S2])
 def test_the_published_cases_are_met(case):
-    """Log-likelihood and Pearson to 1e-6; the deviance of pooled rows stands in test_poisson_fit.py."""
+    """Log-likelihood and Pearson to 1e-6; the deviance of pooled rows is in test_poisson_fit.py."""
     table = Raw.of(*columns(case).values()).table
     good = goodness(table, maximum_likelihood(table))
     for name in ("loglik", "pearson_chi2", "aic"):
@@ -199,7 +199,7 @@ def test_dispersion_is_one_for_poisson_flow_whatever_the_curve():
 
 
 def test_dispersion_is_variance_over_mean_of_the_blocks():
-    """Written out for one side in blocks of equal exposure; rows of one cell may be split; one block says nothing."""
+    """Written out for one side in blocks of equal exposure; rows of one cell may be split; one block gives none."""
     rng = np.random.default_rng(7)
     block, delta = np.repeat(np.arange(60), 6), np.tile(DELTA, 60)
     fills = rng.poisson(20 * np.repeat(rng.gamma(2, 0.5, 60), 6) * np.exp(-0.3 * delta))
@@ -364,7 +364,7 @@ def test_far_distances_where_nothing_is_expected_are_only_counted():
 
 
 def test_an_unusable_fit_still_has_its_table():
-    """The counts stand, dashes where the fit would."""
+    """The counts are there, with dashes in place of the fit."""
     points = Points.of([1, 2, 3], [100, 100, 100], [0, 0, 0])
     fit: PoissonFit = fit_poisson(points)
     assert not fit.usable

@@ -76,7 +76,7 @@ def within(at_s, spans):
 
 
 def plain_likelihood(orders, spans, law):
-    """The log-likelihood in O(n²): what the kernel carries along is summed anew for every order."""
+    """The log-likelihood in O(n²): what the kernel updates is summed again for every order."""
     seen = [(side, at) for side in (0, 1) for at in orders[side] if within(at, spans)]
     return sum(math.log(intensity(orders, law, side, at)) for side, at in seen) - sum(
         integral(orders, law, side, spans) for side in (0, 1)
@@ -300,7 +300,7 @@ def test_the_page_shows_what_excites_what(kernels):
 
 @pytest.mark.parametrize("share", [0.0, 0.3])
 def test_the_truth_of_a_simulated_day_is_recovered_from_its_files(tmp_path, share):
-    """What the scenario says that it does, through recorder, tape, book and sweeps."""
+    """The scenario's parameters, through recorder, tape, book and sweeps."""
     scenario = HawkesMarket(mu_per_s=0.5, branching_ratio=0.6, cross_share=share, spread_ticks=1)
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     truth = make_day(folder, scenario, Session("SIMUSDT", "20260105", 1.5, 9))["hawkes"]

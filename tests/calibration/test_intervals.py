@@ -66,7 +66,7 @@ def test_wald_intervals_are_symmetric_in_k_and_in_the_logarithm_of_a():
 
 
 def test_an_interval_of_cells_that_reaches_zero_ends_there():
-    """k of cells is positive; where the data cannot tell it from 0, the interval says 0."""
+    """k of cells is positive; if the data cannot distinguish it from 0, the interval includes 0."""
     raw = Raw.of([0, 1, 2], [10, 10, 10], [5, 4, 4], [1, 1, 1])
     found = maximum_likelihood(raw.table)
     assert isinstance(found, Estimate)
@@ -273,7 +273,7 @@ def test_draws_have_the_fits_mean_and_covariance():
 
 
 def test_errors_by_blocks_count_where_they_are_larger():
-    """Flow that comes in bursts knows A less well than its number of fills says."""
+    """Flow in bursts determines A less well than its number of fills suggests."""
     wide = replace(FIT, ci95_A_block=(0.8 * math.exp(-0.392), 0.8 * math.exp(0.392)), ci95_k_block=(0.349, 0.351))
     deviation = drawn(wide).std(axis=0, ddof=1)
     assert deviation == pytest.approx([0.2, 0.01], rel=0.05)

@@ -1,4 +1,4 @@
-"""The curve of a fit: a truth that made the fills lies within its intervals, and what is written is read back."""
+"""The curve of a fit: the truth that made the fills is within its intervals, and a written curve is read back."""
 
 import json
 import math

@@ -79,7 +79,7 @@ def test_columns_of_unequal_length_are_refused():
 
 
 def test_rows_of_one_distance_are_summed_and_unexposed_ones_left_out():
-    """Both sides' exposure adds; an empty row says nothing."""
+    """Both sides' exposure adds; an empty row has no effect."""
     raw = Raw.of([3, 1, 3, 7, 1], [10, 5, 20, 0, 15], [1, 2, 3, 0, 4])
     table = raw.table
     assert (table.near, table.far, table.total) == (1, 3, 10)

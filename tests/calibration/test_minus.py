@@ -11,7 +11,7 @@ FIT = fit_poisson(POINTS)
 
 
 def test_the_terminal_has_the_minus_sign():
-    """Distances, residuals and small p-values; no hyphen stands before a digit."""
+    """Distances, residuals and small p-values; no hyphen is before a digit."""
     shown = table(POINTS, FIT) + FIT.summary()
     assert "\u2212" in table(POINTS, FIT)
     numbers = [word for word in shown.replace(",", " ").split() if any(map(str.isdigit, word))]

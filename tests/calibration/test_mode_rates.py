@@ -26,7 +26,7 @@ def test_rates_from_sums_are_those_of_all_points(days, mode):
 
 
 def test_a_window_is_worked_out_alike_with_any_others(days):
-    """A walk-forward that goes on after a kill begins with a later window."""
+    """A walk-forward that continues after a kill begins with a later window."""
     calibrator = Calibrator(days, CalibrationConfig(), held=1)
     windows = {mode: WindowPlan(20, 10, mode=mode, half_life_min=15).over(calibrator.days) for mode in MODES}
     whole, count = ModeRates(calibrator, PLAN, windows), len(windows["rolling"])

@@ -165,7 +165,7 @@ def test_written_points_read_back_as_they_were(tmp_path_factory, table):
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=20))
 def test_groups_are_the_distinct_keys_in_order(keys):
-    """Every sum over rows stands on this."""
+    """Every sum over rows depends on this."""
     pairs = np.array(keys, np.int64).reshape(-1, 2)
     first, groups = group(pairs[:, 0], pairs[:, 1])
     assert [tuple(pairs[row]) for row in first] == sorted(set(keys))

@@ -181,7 +181,7 @@ def test_the_plot_of_a_bouncing_walk_falls_as_the_theory_says(bounce):
 
 
 def test_the_standard_error_is_the_scatter_of_whole_days():
-    """Over 60 walks the estimates scatter by what each says of itself."""
+    """Over 60 walks the scatter of the estimates matches their own errors."""
     found = [of_mids(walk(seed, 14_400, 1)) for seed in range(60)]
     scatter = np.std([one.sigma_ticks_per_sqrt_s for one in found], ddof=1)
     assert 0.7 < np.mean([one.se_sigma for one in found]) / scatter < 1.4
@@ -221,7 +221,7 @@ def test_only_the_given_stretch_counts():
 
 
 def test_a_move_over_a_break_of_the_book_does_not_count():
-    """The price jumps by 500 ticks while nobody recorded."""
+    """The price jumps by 500 ticks during a gap of the recording."""
     told = [book(0, 100, 102), gap(10 * S), book(12 * S, 600, 602)]
     found = volatility([(reference_path(tape(told, 0, 30 * S), "mid"), 0, 30 * S)])
     assert {one.variance_per_s for one in found.signature} == {0}

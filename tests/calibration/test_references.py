@@ -163,7 +163,7 @@ def test_the_mid_is_not_said_to_predict_best_where_another_is_ahead():
 
 
 def test_too_few_fills_of_a_short_recording_are_no_comparison():
-    """Then auto is the mid, and the fit says why; another reference has nothing to say."""
+    """Then auto is the mid, and the fit has the reason; another reference has none."""
     day = flow("best", 1, minutes=10, rate=0.02)
     assert compare_references(Calibrator(day, CalibrationConfig())) is None
     fit = measure(day, CalibrationConfig(reference="auto")).fit

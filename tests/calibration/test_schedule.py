@@ -1,4 +1,4 @@
-"""Fits over time, and what stands in for those that cannot be used."""
+"""Fits over time, and the substitutes for unusable ones."""
 
 import copy
 import json
@@ -77,7 +77,7 @@ def test_a_usable_fit_is_used():
 
 
 def test_carry_forward_takes_the_last_usable_fit_with_its_age():
-    """The segment says both: what its own data gave, and whose parameters it uses."""
+    """The segment has both: the result of its own data, and whose parameters it uses."""
     first, second, third = segments(GOOD, EMPTY, EMPTY)
     assert told(first) == (0.5, 0.3, "fitted", 0, "ok")
     assert told(second) == (0.5, 0.3, "carried", 900, "no_fills")
@@ -374,7 +374,7 @@ def test_another_schema_or_unit_is_refused(key, value):
 
 
 def test_a_value_is_shown_by_its_beginning_only():
-    """One line says what is wrong, however large it is."""
+    """One line names the problem, whatever its size."""
     with pytest.raises(BrokenFile) as caught:
         Entry({"key": ["x" * 100] * 100}, "x.json").read("key", str)
     assert len(str(caught.value)) < 150

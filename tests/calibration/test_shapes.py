@@ -51,7 +51,7 @@ def test_slopes_are_those_of_differences(family):
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda one: one.name)
 def test_the_top_is_no_lower_than_a_plain_search_finds(family):
-    """A simplex, which knows no slopes, on the likelihood as it is written."""
+    """A simplex, which needs no derivatives, on the likelihood as it is written."""
     cells, waited, fills = half_tick_cells(np.random.default_rng(1))
     found = search(family, cells, waited, fills)
 
@@ -82,7 +82,7 @@ def test_the_formula_with_its_numbers_is_the_curve(family):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_falling_curve_is_at_its_peak(seed):
-    """Karush, Kuhn and Tucker: no step can gain, and one that is there cannot lose; counts as the curve sees them."""
+    """Karush, Kuhn and Tucker: no step can gain, and an existing one cannot lose; counts as used by the curve."""
     cells, waited, fills = half_tick_cells(np.random.default_rng(seed), fills=600)
     found = monotone(cells, waited, fills)
     smooth = search(FAMILIES[-1], cells, waited, fills)

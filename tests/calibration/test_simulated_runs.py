@@ -78,9 +78,9 @@ def test_a_clip_is_the_quantity_of_calibration_or_that_of_the_rules():
 def test_what_is_no_tape_is_refused(call):
     """A path, several of them, and nothing; what to give instead is named."""
     for given, text in (
-        ("data/SIMUSDT/20260105", "'data/SIMUSDT/20260105' for a tape; give what mm.load_day"),
-        ([Path("a"), Path("b")], "Path.* for a tape; give what mm.load_day"),
-        ([], "was given no tape; give at least one"),
+        ("data/SIMUSDT/20260105", "'data/SIMUSDT/20260105' instead of a tape; pass the result of mm.load_day"),
+        ([Path("a"), Path("b")], "Path.* instead of a tape; pass the result of mm.load_day"),
+        ([], "needs at least one tape"),
     ):
         with pytest.raises(UsageError, match=text):
             call(given)

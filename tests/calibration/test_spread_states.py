@@ -70,7 +70,7 @@ def test_shares_are_of_the_time_with_a_book():
 
 
 def test_a_large_tick_is_a_warning_of_the_fit():
-    """Three quarters of the time one tick wide; the warning stands in the fit."""
+    """Three quarters of the time one tick wide; the warning is in the fit."""
     told = [book(0, 100, 101), book(6 * S, 100, 103)]
     (line,) = large_tick(spread_states(Calibrator(tape(told, 0, 8 * S), CalibrationConfig())))
     assert "one tick in 75 % of the time" in line

@@ -46,7 +46,7 @@ def sums(thin=1.0):
 
 
 def test_a_product_is_found_again():
-    """Whatever the time in each state: factors are told apart by what the others expect."""
+    """Whatever the time in each state: factors are separated by what the others expect."""
     states = FillStates(rates_of(sums()), 0.3, 1.0)
     for sent, stands, level, _, rate in cells():
         columns = (np.array([one]) for one in (sent, stands, 0, level))

@@ -93,7 +93,7 @@ def asked(tape, order, **rule):
 
 
 def test_prints_of_one_sweep_add_up():
-    """Two lots are wanted: one at the price and one beyond it, of one order."""
+    """Two lots are requested: one at the price and one beyond it, of one order."""
     assert asked(sells((5, 100, 1, 77), (6, 99, 1, 77)), BID, order_e8=2 * LOT) == [0, 1]
 
 
@@ -129,9 +129,9 @@ def test_the_own_side_and_prints_short_of_the_price_are_no_hits():
 
 
 def test_played_orders_are_hit_by_the_rule_of_the_marks():
-    """Sells of 3, then of 1 lot at the price, every 10 s: who wants two lots meets every second one.
+    """Sells of 3, then of 1 lot at the price, every 10 s: an order of two lots meets every second one.
 
-    The market stands still and orders live for ever, so the orders and the marks see the same hits.
+    The market is constant and orders never expire, so the orders and the marks get the same hits.
     """
     second = 1_000_000
     trades = [(n * 10 * second + 5 * second, "trade", -1, 100, 3 if n % 2 == 0 else 1, n + 1) for n in range(60)]

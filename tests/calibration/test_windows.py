@@ -1,4 +1,4 @@
-"""Training windows, and what each of them says."""
+"""Training windows, and the results of each."""
 
 import itertools
 
@@ -145,7 +145,7 @@ def test_a_plain_mode_says_what_the_fit_says(mode):
 
 
 def test_ewma_weighs_fills_and_exposure_by_their_age():
-    """The same fitter sees fractions; k and A are those of the weighted table."""
+    """The same fitter uses fractions; k and A are those of the weighted table."""
     seen = []
 
     def fit(points):
@@ -196,7 +196,7 @@ def quick_fit(points):
 
 @pytest.mark.parametrize("mode", ["ewma", "pooled_k"])
 def test_the_errors_of_weighted_fits_are_their_spread(mode):
-    """Over 400 days of one truth, estimates scatter by what each says of itself."""
+    """Over 400 days of one truth, the scatter of the estimates matches their own errors."""
     rng = np.random.default_rng(5)
     A, k, blocks = 0.5, 0.7, 24
     delta, block = np.tile(np.arange(1.0, 11.0), blocks), np.repeat(np.arange(blocks), 10)

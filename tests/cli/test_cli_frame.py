@@ -33,7 +33,7 @@ def call(program: click.Command, *args: str, **variables: str) -> Result:
 
 @runner("calibration", Day, Execution, Models, Calibration, method="calib_method", defaults={"fill_model": "poisson"})
 def probe(run: Run, day: Day, execution: Execution, models: Models, calibration: Calibration) -> None:
-    """Write down what was asked for."""
+    """Record the arguments."""
     seen = {
         "symbol": day.symbol,
         "latency": execution.order_latency_ms,
@@ -76,13 +76,13 @@ def test_an_empty_variable_counts_as_not_set():
 
 
 def test_a_command_may_have_a_default_of_its_own():
-    """A walk-forward fills by poisson where nothing else is said."""
+    """A walk-forward fills by poisson by default."""
     assert answer(call(probe, "--json"))["fills"] == "poisson"
     assert answer(call(probe, "--json", FILL_MODEL="trade_cross"))["fills"] == "trade_cross"
 
 
 def test_the_core_document_s_flags_parse(tmp_path):
-    """--method and --deltas stand for CALIB_METHOD and CALIB_DELTAS, and the method is a folder."""
+    """--method and --deltas are aliases of CALIB_METHOD and CALIB_DELTAS, and the method is a folder."""
     found = answer(call(probe, "--json", "--method", "ladder", "--deltas", "1,2,3,5,8,13", "--dwell-ms", "60000"))
     assert found["deltas"] == [1, 2, 3, 5, 8, 13]
     assert Path(found["path"]).relative_to(tmp_path).parts[:4] == ("out", "calibration", "ladder", "BTCUSDT")
@@ -90,7 +90,7 @@ def test_the_core_document_s_flags_parse(tmp_path):
 
 
 def test_a_manifest_holds_every_knob_of_the_command():
-    """Flags that nobody gave are there with their defaults."""
+    """Flags that were not given are there with their defaults."""
     found = read_manifest(Path(answer(call(probe, "--json"))["path"]).parent)["knobs"]
     assert found["calib_deltas"] == {"value": "1,2,3,5,8,13", "source": "default"}
     assert tuple(map(float, found["calib_deltas"]["value"].split(","))) == DELTAS
@@ -107,7 +107,7 @@ def test_default_distances_may_be_given_where_nothing_uses_them():
 
 
 def test_distances_under_a_fill_model_are_those_given_or_follow_the_flow():
-    """By flag, by variable, or neither; the manifest says which, so that a run that is reproduced plays the same."""
+    """By flag, by variable, or neither; the manifest records which, so that a reproduced run plays the same."""
     under = ("--json", "--calib-fills", "trade_cross")
     for words, variables, value, source in (
         ((), {}, "auto", "default"),
@@ -208,7 +208,7 @@ def test_a_failure_is_one_line_and_its_exit_code(error, code, message):
 
 
 def test_a_user_s_model_shows_its_own_traceback():
-    """The author of the model sees the line that raised, after the one line that says so."""
+    """The author of the model gets the line that raised, after the one-line error."""
 
     @runner("backtest", Day)
     def main(_run: Run, _day: Day) -> None:

@@ -63,7 +63,7 @@ def test_a_shell_is_offered_what_is_there(words, incomplete, expected):
 
 
 def test_the_data_root_of_the_file_counts(project):
-    """A project may keep its days elsewhere; a broken file is no file here, and nothing is said."""
+    """A project may keep its days elsewhere; a broken file counts as none here, without a message."""
     (project / "elsewhere" / "XRPUSDT" / "20250101").mkdir(parents=True)
     (project / "mm.toml").write_text('data_root = "elsewhere"')
     assert completed("backtest", "--symbol") == ["XRPUSDT"]

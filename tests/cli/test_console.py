@@ -13,7 +13,7 @@ from mm.cli.console import Console, Log, clock_text, interruptible, write_line
 
 
 def test_without_json_stdout_is_what_was_said(capsys):
-    """Results are for people unless a script asks."""
+    """Results are for people unless a script requests JSON."""
     console = Console(as_json=False, level="INFO")
     console.say("A = 1")
     console.answer({"A": 1})
@@ -37,7 +37,7 @@ def test_without_an_answer_there_is_no_json(capsys):
 
 
 def test_nan_is_no_answer():
-    """An undefined value is null, and whoever computed it says so."""
+    """An undefined value is null, with its reason."""
     console = Console(as_json=True, level="INFO")
     console.answer({"A": float("nan")})
     with pytest.raises(ValueError, match="JSON compliant"):
@@ -52,7 +52,7 @@ def test_progress_is_silent_in_a_pipe(capsys):
 
 
 def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch):
-    """Whoever waits sees how long; whoever asked for errors alone does not."""
+    """A user who waits gets the progress; one who requested only errors does not."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     with Console(as_json=False, level="INFO").progress("days", 3) as advance:
         advance(3)
@@ -184,7 +184,7 @@ def test_a_second_attempt_appends(tmp_path):
 
 
 def test_colour_is_for_terminals_that_want_it(log, capsys, monkeypatch):
-    """NO_COLOR is honoured, and a pipe never sees an escape."""
+    """NO_COLOR is honoured, and a pipe never gets an escape."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     log.logger.info("one")
     assert "\x1b[" in capsys.readouterr().err
@@ -212,7 +212,7 @@ def test_what_a_terminal_cannot_show_ends_no_work(encoding, minus):
 
 
 def test_a_line_is_written_at_once(capsys):
-    """A reader in a pipe sees each result when it is there."""
+    """A reader of a pipe gets each result when it is there."""
     write_line(sys.stdout, "x")
     assert capsys.readouterr().out == "x\n"
 

@@ -128,7 +128,7 @@ def test_what_is_no_json_object_is_refused(text):
 
 
 def test_values_are_shown_as_one_would_type_them():
-    """The help, the docs and the manifest speak the command line's language."""
+    """The help, the docs and the manifest use the command line's language."""
     values = [None, True, False, 50.0, 0.25, 7, "x", (1.0, 2.5), Path("a/b")]
     assert [k.shown(value) for value in values] == ["", "1", "0", "50", "0.25", "7", "x", "1,2.5", "a/b"]
     assert math.isclose(float(k.shown(1e-7)), 1e-7)

@@ -44,14 +44,14 @@ def test_each_symbol_is_a_run_of_its_own(folder):
 
 
 def test_what_a_symbol_says_has_its_name_in_front(folder):
-    """On a terminal two tables would be one riddle."""
+    """On a terminal two tables would be confusing."""
     lines = backtest(folder, "BBBUSDT,AAAUSDT").stdout.splitlines()
     assert {line.split()[0] for line in lines} == {"AAAUSDT", "BBBUSDT"}
     assert lines[0].startswith("BBBUSDT  ")
 
 
 def test_one_that_fails_leaves_the_others_done(folder):
-    """Its exit code is the command's, and the line says who failed and who is done."""
+    """Its exit code is the command's, and the line names what failed and what is done."""
     answer = backtest(folder, "AAAUSDT,CCCUSDT", "--run-id", "half")
     assert answer.exit_code == 3
     assert "CCCUSDT  error: no day folder" in answer.stderr
@@ -71,7 +71,7 @@ def test_a_list_that_makes_no_sense_is_refused(folder, symbols, told):
 
 
 def test_they_share_a_named_folder_as_one_command_per_symbol_does(folder, tmp_path):
-    """The names of the tables carry the symbol, so that all of them lie side by side."""
+    """The names of the tables include the symbol, so that all of them are side by side."""
     shared = tmp_path / "one"
     both = backtest(folder, "AAAUSDT,BBBUSDT", "--out-dir", str(shared), "--json")
     assert both.exit_code == 0, both.output

@@ -75,7 +75,7 @@ def test_a_short_help_offers_a_list_of_symbols_only_where_one_is_taken(command, 
 
 
 def test_every_command_has_a_heading():
-    """The first look at the program is ordered by what one wants to do."""
+    """The overview of the program is ordered by task."""
     placed = [name for names in SECTIONS.values() for name in names]
     assert sorted(placed) == sorted(COMMANDS)
 

@@ -1,4 +1,4 @@
-"""Settings in files: what a key and a value may be, who wins, and what each mistake says."""
+"""Settings in files: allowed keys and values, precedence, and the message of each mistake."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def _folder(monkeypatch, tmp_path):
 
 @runner("backtest", Day, Execution, Models)
 def probe(run: Run, day: Day, execution: Execution, models: Models) -> None:
-    """Write down what was asked for."""
+    """Record the arguments."""
     run.path("seen.json").write_text(json.dumps([day.symbol, execution.order_latency_ms, models.quote_params()]))
     run.artefact = None
 
@@ -42,7 +42,7 @@ def toml(text: str) -> None:
 
 
 def test_flag_beats_environment_beats_file_beats_default():
-    """The manifest says who gave each value."""
+    """The manifest records the source of each value."""
     toml('symbol = "btcusdt"\n[run]\nday = 20251216\n[execution]\norder_latency_ms = 7\ncancel_latency_ms = 0.10\n')
     found = [knobs(), knobs(ORDER_LATENCY_MS="8"), knobs("--order-latency-ms", "9", ORDER_LATENCY_MS="8")]
     latencies = [one["order_latency_ms"] for one in found]

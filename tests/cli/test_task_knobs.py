@@ -1,4 +1,4 @@
-"""The knobs of single tasks: listed with all others, and imported by nobody else."""
+"""The knobs of single tasks: listed with all others, and imported by no other module."""
 
 from pathlib import Path
 

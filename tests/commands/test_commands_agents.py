@@ -115,7 +115,7 @@ def test_an_agent_within_other_models_is_judged_too(data, tmp_path):
 
 
 def test_a_run_is_played_again_by_the_agent_that_it_played_or_not_at_all(data, tmp_path):
-    """An agent that was trained anew into the same file is refused by its name, not played."""
+    """An agent that was trained again into the same file is refused by its name, not played."""
     agent = agent_at(tmp_path / "agent.zip", {"requote_interval_ms": 250.0}, step_s=0.25)
     done, _ = run(data, tmp_path, agent)
     assert done.exit_code == 0, done.output

@@ -44,7 +44,7 @@ def test_a_whole_log_is_accepted(path: Path) -> None:
 
 
 def test_a_changed_row_is_named(path: Path) -> None:
-    """Exit code 3; --json says so as well."""
+    """Exit code 3; --json reports it as well."""
     path.write_bytes(path.read_bytes().replace(b"100.01", b"100.02"))
     found = mm("audit", "verify", path)
     assert found.exit_code == 3
@@ -55,7 +55,7 @@ def test_a_changed_row_is_named(path: Path) -> None:
 
 
 def test_a_killed_run_needs_open(tmp_path: Path) -> None:
-    """Its last row may be torn, which is said."""
+    """Its last row may be torn, which is reported."""
     path = a_log(tmp_path, "r1", stop=False)
     path.write_bytes(path.read_bytes()[:-40])
     found = mm("audit", "verify", path)
@@ -94,7 +94,7 @@ def test_rows_are_shown_one_a_line(path: Path) -> None:
 
 
 def test_what_is_no_log_is_one_line(tmp_path: Path) -> None:
-    """A file that is not there, and one that is something else."""
+    """A missing file, and one that is something else."""
     for command in ("verify", "show"):
         found = mm("audit", command, tmp_path / "a.ndjson")
         assert found.exit_code == 3

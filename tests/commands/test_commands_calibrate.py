@@ -46,7 +46,7 @@ class Tables:
 
 
 def test_the_next_run_is_played_while_the_last_one_is_written():
-    """And each file is said with its own rows and hash, in the order of the runs."""
+    """And each file is listed with its own rows and hash, in the order of the runs."""
     folder, may = Folder(), Event()
     with TablesBeside(folder, "parquet") as tables:
         one = tables.played("a", lambda: Played(None, None, Tables(1, may=may)))

@@ -50,7 +50,7 @@ def call(command, *args: str, **variables: str) -> Result:
 
 
 def test_a_capture_becomes_day_folders():
-    """The command says what it wrote, and the check finds nothing wrong with it."""
+    """The command reports what it wrote, and the check finds no problem in it."""
     result = call(import_command, "capture.gz", "--symbol", "simusdt")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith("20260105  2 diffs, 1 trade, 2 frames")
@@ -82,7 +82,7 @@ def test_the_import_answers_in_json():
 
 
 def test_progress_moves_on_by_what_was_read():
-    """The import tells how far it is, a bar wants to know how much further."""
+    """The import reports its progress; a progress bar needs the remaining part."""
     moved = []
     told = _steps(moved.append)
     for done in (10, 10, 35):
@@ -170,7 +170,7 @@ def test_a_wrong_day_names_the_days_that_are_there(command):
     assert "SIMUSDT/20260109; available days: 20260105; set --data-root" in other.stderr
     above = call(command, str(DAY.parent))
     assert above.exit_code == 2
-    assert "is no day folder: its name is no YYYYMMDD; it has 20260105" in above.stderr
+    assert "is not a day folder: its name is not YYYYMMDD; it has 20260105" in above.stderr
 
 
 def test_a_day_that_is_not_there_ends_with_3():
@@ -180,7 +180,7 @@ def test_a_day_that_is_not_there_ends_with_3():
 
 
 def test_a_repair_tells_what_it_did_and_leaves_a_sound_day():
-    """The same command says of a sound day that it is one."""
+    """The same command reports a sound day as sound."""
     call(import_command, "capture.gz", "--symbol", "SIMUSDT")
     frames = next(DAY.glob("orderbook*"))
     whole = frames.read_bytes()

@@ -60,7 +60,7 @@ def _sessions(tmp_path, days):
 
 
 def test_a_day_that_is_not_played_is_named_in_log_summary_and_page(tmp_path):
-    """Wednesday after Monday plays, but inventory and PnL go over a Tuesday that nobody played."""
+    """Wednesday after Monday plays, but inventory and PnL extend over a Tuesday that was not played."""
     folders = _sessions(tmp_path, "20260105,20260107")
     done = CliRunner().invoke(main, ["backtest", *folders, "--day", "20260105,20260107", "--run-id", "R"])
     assert not done.exit_code, done.output

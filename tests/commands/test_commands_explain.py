@@ -32,7 +32,7 @@ def explain(desk, *words):
 
 
 def test_a_fill_is_explained_by_the_print_that_reached_it(desk):
-    """The print stands at the fill's own instant, on the other side, at its price or beyond."""
+    """The print is at the fill's own instant, on the other side, at its price or beyond."""
     answer = explain(desk, "one", "--fill", "1", "--around", "2")
     assert answer.exit_code == 0, answer.output
     fill = json.loads(explain(desk, "one", "--json").stdout)["fill"]
@@ -54,7 +54,7 @@ def test_a_fill_is_explained_by_the_print_that_reached_it(desk):
     ],
 )
 def test_what_cannot_be_explained_says_why(desk, words, code, told):
-    """A fill that is not there, a run that is not there, a day that is not there."""
+    """A missing fill, a missing run, a missing day."""
     answer = explain(desk, *words)
     assert answer.exit_code == code
     assert told in answer.stderr

@@ -82,7 +82,7 @@ def test_a_models_file_of_ones_own_is_scored(desk, tmp_path, monkeypatch):
 
 
 def test_a_mixture_is_scored_beside_its_parts(desk):
-    """A hybrid of one model says what that model says; of two, it misses no more than either."""
+    """A hybrid of one model scores as that model; of two, it misses no more than either."""
     alone, both = (
         json.dumps({"models": pairs})
         for pairs in ([["queue_risk_averse", {}]], [["queue_risk_averse", {}], ["price_cross", {}]])
@@ -110,7 +110,7 @@ def test_fit_finds_the_exponent_of_a_uniform_market(desk):
 
 
 def test_a_day_without_queues_ends_with_4(tmp_path):
-    """One order a level, taken back and quoted anew: nothing to learn, and it says so."""
+    """One order per level, cancelled and quoted again: nothing to learn, and it reports that."""
     day = [*DAY, "--data-root", str(tmp_path / "data")]
     assert call("sim", "day", *day, "--hours", "0.05", "--scenario", "poisson").exit_code == 0
     answer = call("fills", "fit", *day, "--out-root", str(tmp_path / "out"))

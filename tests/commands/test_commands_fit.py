@@ -63,7 +63,7 @@ def test_the_points_of_several_ladders_are_warned_of(tmp_path):
 
 
 def test_the_module_of_the_fit_is_the_same_command(tmp_path):
-    """``python -m mm.calibration.poisson_fit POINTS.csv`` stands in the contract."""
+    """``python -m mm.calibration.poisson_fit POINTS.csv`` is in the contract."""
     done = run_python("-m", "mm.calibration.poisson_fit", "points.csv", "--json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == json.loads(call("points.csv", "--json").stdout)
@@ -73,7 +73,7 @@ def test_the_module_of_the_fit_is_the_same_command(tmp_path):
     ("beside", "warned"), [('{"method": "marks"}', True), ('{"method": "ladder"}', False), ("[]", False), ("{", False)]
 )
 def test_the_cumulative_points_of_marks_are_warned_of(tmp_path, beside, warned):
-    """Their rows share orders; the fit beside them in the run folder tells, and nothing else can."""
+    """Their rows share orders; only the fit next to them in the run folder shows that."""
     (tmp_path / "poisson_fit.json").write_text(beside)
     warnings = json.loads(call("points.csv", "--json").stdout)["warnings"]
     assert any("count an order at every distance" in text for text in warnings) == warned

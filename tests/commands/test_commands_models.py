@@ -42,7 +42,7 @@ def test_a_model_has_its_parameters_with_unit_and_default(name):
 
 
 def test_units_and_required_values_are_shown():
-    """The unit of a distance is ticks, and a model without a default asks for it."""
+    """The unit of a distance is ticks, and a parameter without a default is required."""
     text = CliRunner().invoke(main, ["models", "fixed_spread"]).stdout
     assert "delta_ticks  ticks  required  Each side's distance from the mid." in text
 

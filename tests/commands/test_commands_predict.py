@@ -108,7 +108,7 @@ def test_the_day_of_the_fit_is_named(desk, sided):
 
 
 def test_another_day_is_scored(desk, sided):
-    """The score is of that day, and the exit code says whether the predictor is worth having there."""
+    """The score is of that day, and the exit code reports whether the predictor is useful there."""
     done = predict(desk, "score", str(sided), "--json", day=NEXT)
     answer = json.loads(done.stdout)
     assert done.exit_code == (0 if answer["usable"] else 4), done.stderr

@@ -17,7 +17,7 @@ def _folder(monkeypatch, tmp_path):
 
 
 def test_every_setting_is_shown_with_its_source(monkeypatch):
-    """A variable, the file, or nobody."""
+    """A variable, the file, or none."""
     Path("mm.toml").write_text('symbol = "BTCUSDT"\nseed = 3')
     monkeypatch.setenv("SEED", "4")
     found = json.loads(CliRunner().invoke(main, ["config", "show", "--json"]).stdout)
@@ -32,7 +32,7 @@ def test_every_setting_is_shown_with_its_source(monkeypatch):
 
 
 def test_a_command_has_defaults_of_its_own():
-    """A walk-forward fills by poisson where nothing else is said."""
+    """A walk-forward fills by poisson by default."""
     found = json.loads(CliRunner().invoke(main, ["config", "show", "walkforward", "--json"]).stdout)
     assert (found["fill_model"]["value"], "window_start" in found) == ("poisson", False)
     assert "refresh" not in CliRunner().invoke(main, ["config", "show", "runs", "list"]).stdout

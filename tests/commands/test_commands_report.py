@@ -32,7 +32,7 @@ RUNS = {
 
 
 def mm(desk: Path, *words: str, **variables: str):
-    """Call the program in this process; what it reads and writes lies in *desk*."""
+    """Call the program in this process; its files are in *desk*."""
     roots = {"DATA_ROOT": str(desk / "data"), "OUT_ROOT": str(desk / "out"), "LOG_LEVEL": "ERROR", **variables}
     return CliRunner().invoke(program, list(words), prog_name="mm", env=roots)
 
@@ -94,7 +94,7 @@ def test_a_backtest_is_played_again_for_the_sensitivity_block(desk, tmp_path):
 
 
 def test_without_sensitivity_nothing_is_played(desk, tmp_path):
-    """The page is there at once, and says which command has the block."""
+    """The page is there at once, and names the command with the block."""
     assert mm(desk, "report", "played", "--sensitivity", "0", "--out", str(tmp_path / "page.html")).exit_code == 0
     assert "SENSITIVITY=1" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
@@ -157,7 +157,7 @@ def test_a_day_that_changed_is_not_played(own):
 
 
 def test_a_run_that_this_version_plays_otherwise_is_not_mixed_up(own):
-    """The block would be another strategy's; the note says whose version it is."""
+    """The block would be another strategy's; the note names the version's owner."""
     path = folder_of(own, "played") / "summary.json"
     summary = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(summary | {"n_fills": summary["n_fills"] + 1}), encoding="utf-8")
@@ -167,7 +167,7 @@ def test_a_run_that_this_version_plays_otherwise_is_not_mixed_up(own):
 
 
 def test_a_run_without_fills_has_a_page(desk, tmp_path):
-    """It says that there are none, instead of drawing them."""
+    """It reports that there are none, instead of drawing them."""
     for sensitivity in "01":
         drawn = mm(desk, "report", "unfilled", "--sensitivity", sensitivity, "--out", str(tmp_path / "page.html"))
         assert drawn.exit_code == 0, drawn.output
@@ -205,7 +205,7 @@ def test_a_file_that_cannot_be_read_ends_with_3_and_one_line(own, name, file, te
 
 
 def test_a_run_of_another_kind_and_a_place_that_cannot_be_written(own):
-    """Both are told in a line: 3 for the run, 2 for the knob."""
+    """Both are reported in one line: 3 for the run, 2 for the knob."""
     folder = folder_of(own, "played")
     assert mm(own, "report", "played", "--sensitivity", "0", "--out", str(own / "no" / "page.html")).exit_code == 2
     manifest = read_manifest(folder)

@@ -1,4 +1,4 @@
-"""``mm risk``: what it says, its JSON, and its exit codes."""
+"""``mm risk``: its output, its JSON, and its exit codes."""
 
 import json
 from pathlib import Path

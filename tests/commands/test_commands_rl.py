@@ -15,7 +15,7 @@ from rl_agents import agent_at
 
 
 def test_the_referee_without_torch_prints_its_brackets(monkeypatch):
-    """And says that no agent was trained."""
+    """And reports that no agent was trained."""
     find = util.find_spec
     monkeypatch.setattr(
         util, "find_spec", lambda name, *rest: None if name == "stable_baselines3" else find(name, *rest)

@@ -152,7 +152,7 @@ def test_a_name_that_is_no_run_is_refused(name, message):
 
 
 def test_the_log_of_a_run_is_found_and_shown_by_level_and_text():
-    """What a user opens first: where it lies stands in `show`, and `log` prints it."""
+    """What a user opens first: `show` has its path, and `log` prints it."""
     make_run("one")
     path = Path("out/logs/backtest/BTCUSDT/20251216/one/run.log")
     assert f"log      {path}" in call(show_command, "one").stdout
@@ -176,7 +176,7 @@ def test_the_log_of_a_run_is_found_and_shown_by_level_and_text():
 
 
 def test_the_index_links_the_page_of_each_run(tmp_path):
-    """By a way that holds from where the index lies."""
+    """By a path relative to the index."""
     folder = make_run("one")
     make_run("two")
     (folder / "report.html").write_text("page")

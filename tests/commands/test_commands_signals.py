@@ -1,4 +1,4 @@
-"""``mm signals list | compute | score`` on a generated day: what stands in their files, and what is refused."""
+"""``mm signals list | compute | score`` on a generated day: contents of their files, and refusals."""
 
 import json
 import math

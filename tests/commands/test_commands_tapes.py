@@ -53,7 +53,7 @@ def test_tapes_are_listed_the_longest_unused_first():
     ("flags", "gone"), [(["--older-than", "30"], 2), (["--most-gb", "0.003"], 2), (["--most-gb", "1"], 0)]
 )
 def test_tapes_go_by_age_and_by_size(flags, gone):
-    """A dry run says the same, and removes nothing."""
+    """A dry run reports the same, and removes nothing."""
     dry = json.loads(call(prune_command, *flags, "--dry-run", "--json").stdout)
     assert left() == sorted(NAMES)
     done = json.loads(call(prune_command, *flags, "--json").stdout)

@@ -149,7 +149,7 @@ def test_the_first_day_has_no_micro_price(desk, folder):
 
 
 def paper(name, folder, symbol=SYMBOL):
-    """Return the knobs of a live strategy, and what an exchange says at its start."""
+    """Return the knobs of a live strategy, and the exchange's terms at its start."""
     model, params = strategy(name, folder)
     models = Models(quote_model=model, quote_params_json=json.dumps(params), fill_model="trade_cross")
     entry = json.loads(to_exchange_info(Instrument(symbol, 1_000_000, 100_000_000, 0, "SIM", "USDT")))

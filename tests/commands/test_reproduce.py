@@ -74,7 +74,7 @@ def folder_of(desk: Path, name: str) -> Path:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_of_any_kind_comes_out_again(desk, name):
-    """Whatever the shell says now; knobs of the environment, files and models are those of the run, nothing stays."""
+    """Whatever the shell has now; knobs of the environment, files and models are those of the run, nothing stays."""
     left = sorted(path for path in desk.rglob("*") if "__pycache__" not in path.parts)
     others = {"SYMBOL": "OTHERUSDT", "SEED": "4", "QUOTE_QTY": "7", "DAY": "20200101"}
     done = command(desk, "runs", "reproduce", "own/place" if name == "fitted" else name, "--json", **others)
@@ -134,7 +134,7 @@ def test_a_folder_that_was_edited_is_not_what_the_run_wrote(desk, tmp_path):
 
 @pytest.mark.parametrize(("factor", "code"), [(1 + 4e-13, 0), (1 + 1e-6, 3)])
 def test_numbers_that_part_in_their_last_digits_are_taken_within_a_tolerance(desk, tmp_path, factor, code):
-    """As those of a fit that another processor made: here the run says that it wrote a k that is a little larger."""
+    """As those of a fit on another processor: here the run claims a k that is a little larger."""
     place = shutil.copytree(desk, tmp_path / "desk")
     folder = folder_of(place, "measured")
     path = folder / "poisson_fit.json"
@@ -220,7 +220,7 @@ def bad_value(manifest: dict) -> tuple[int, str]:
 
 @pytest.mark.parametrize("change", [other_kind, other_knob, bad_value])
 def test_a_run_that_this_version_cannot_play_is_refused(desk, tmp_path, change):
-    """The line says why; the exit code is that of the command where it was called."""
+    """The line has the reason; the exit code is that of the command that was called."""
     place = shutil.copytree(desk, tmp_path / "desk")
     folder = folder_of(place, "mine")
     manifest = read_manifest(folder)
@@ -267,7 +267,7 @@ def claim(folder: Path, knobs: dict[str, str]) -> None:
     "knobs", [*ATTACKS.values(), {"quote_params_json": '{"command": "touch pwned"}', "quote_model": EVIL}]
 )
 def test_code_that_a_manifest_names_and_the_run_did_not_read_is_not_called(desk, tmp_path, knobs):
-    """A manifest may come from anywhere: neither imported nor called, and the line says the way out."""
+    """A manifest may come from anywhere: neither imported nor called, and the line names the remedy."""
     place = shutil.copytree(desk, tmp_path / "desk")
     acts = "open('pwned', 'w')\n" + MODEL
     (place / "acts.py").write_text(acts)
@@ -309,7 +309,7 @@ def test_a_sweep_s_grid_is_looked_at_too(desk, tmp_path):
 
 
 def test_code_that_is_trusted_must_still_be_a_model(desk, tmp_path):
-    """--trust calls models whose source is no input; a function is none."""
+    """--trust calls models whose source is not an input; a function is not one."""
     place = shutil.copytree(desk, tmp_path / "desk")
     claim(folder_of(place, "mine"), {"quote_model": EVIL, "quote_params_json": '{"command": "touch pwned"}'})
     done = command(place, "runs", "reproduce", "mine", "--trust")

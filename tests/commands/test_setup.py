@@ -40,7 +40,7 @@ def test_json_brings_a_setup_to_another_folder(tmp_path, monkeypatch):
 
 
 def test_the_command_names_what_is_not_the_default():
-    """In the shell's own words; places only where they are wanted."""
+    """As shell words; paths only where they are requested."""
     words = setup(quote_model="fixed_spread").command((), places=False)
     assert words[:2] == ["mm", "backtest"]
     pairs = dict(zip(words[2::2], words[3::2], strict=True))

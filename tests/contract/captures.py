@@ -31,7 +31,7 @@ class Capture:
         return DATA / self.folder
 
     def write(self, into: Path) -> list[Path]:
-        """Return the files to import; those that must be made first stand in *into*."""
+        """Return the files to import; those that must be made first are made in *into*."""
         if self.lines is None:
             return [self.path / name for name in self.files]
         made = into / "capture.txt"

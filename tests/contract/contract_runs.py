@@ -81,7 +81,7 @@ def by_hand(name: str) -> bool:
 
 
 def knob(name: str, variable: str, default: str) -> Decimal:
-    """Return what the run of this name was told, or the contract's default."""
+    """Return the settings of the run of this name, or the contract's default."""
     return Decimal(RUNS[name].get(variable, default))
 
 

@@ -44,7 +44,7 @@ def diff(us: int, first: int, last: int, bids: list[list[str]], asks: list[list[
 
 
 def trade(us: int, number: int, at: str, size: str, *, seller: bool, t_ms: int = 0, symbol: str = SYMBOL) -> str:
-    """Return a trade; *seller* says that the aggressor sold."""
+    """Return a trade; *seller* means that the aggressor sold."""
     when = t_ms or us // 1000 - 3
     data = {
         "e": "trade",
@@ -60,7 +60,7 @@ def trade(us: int, number: int, at: str, size: str, *, seller: bool, t_ms: int =
 
 
 def small(prints: int = 120, symbol: str = "TINYUSDT") -> list[str]:
-    """Return a minute of a book that stands still but for its quantities, one trade and one diff each half second."""
+    """Return a minute of a book that is constant except for its quantities, one trade and one diff each half second."""
     bids, asks = ([[f"{100 + side * n / 100:.2f}", "5.000"] for n in range(1, 11)] for side in (-1, 1))
     lines = [snapshot(T0, 100, bids, asks)]
     for n in range(prints):

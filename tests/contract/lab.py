@@ -55,14 +55,14 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 class Lab:
-    """A folder in which named things are made once, whichever test process asks first."""
+    """A folder in which named things are made once, by the first test process that needs them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
 
     def once(self, name: str, make: Callable[[Path], None]) -> Path:
-        """Return the folder *name*, which *make* fills where it is not there yet."""
+        """Return the folder *name*, which *make* fills if it does not exist."""
         folder = self.root / name
         folder.parent.mkdir(parents=True, exist_ok=True)
         with (self.root / f"{name.replace('/', '.')}.wait").open("w") as turn:
@@ -117,7 +117,7 @@ class Lab:
         return done.cwd / "data"
 
     def market(self, data_root: Path, symbol: str = "SIMUSDT", day: str = "20260105") -> Market:
-        """Return a day as the second reader sees it."""
+        """Return a day as parsed by the second reader."""
         return read_day(data_root / symbol / day)
 
     def backtest(self, name: str, **variables: str) -> "Run":

@@ -36,7 +36,7 @@ def header_of(path: Path) -> str:
 
 
 def json_of(path: Path) -> Any:
-    """Return a JSON file with its numbers as the decimals that stand there."""
+    """Return a JSON file with its numbers as exact decimals."""
     return json.loads(path.read_text(), parse_float=Decimal, parse_constant=no_json)
 
 
@@ -232,7 +232,7 @@ class Book:
         return True
 
     def top(self, message: Message) -> Top:
-        """Return the best prices as they stand behind *message*."""
+        """Return the best prices right after *message*."""
         if self.last_id is None:
             return Top(message.us, message.seq, None, None)
         return Top(message.us, message.seq, max(self.sides["b"], default=None), min(self.sides["a"], default=None))

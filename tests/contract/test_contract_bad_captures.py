@@ -1,4 +1,4 @@
-"""Captures that are broken or not what was asked for: refused in one line, or used and told."""
+"""Captures that are broken or not as expected: refused in one line, or used and reported."""
 
 import gzip
 import json
@@ -94,7 +94,7 @@ def test_a_day_is_never_written_over(lab: Lab) -> None:
 
 
 def test_a_truncated_gzip_is_used_as_far_as_it_goes(lab: Lab) -> None:
-    """All whole lines count, and the import says how many there were and that the rest is lost."""
+    """All complete lines count, and the import reports their number and that the rest is lost."""
     whole = gzip.compress(lines())
     done = imported(lab, "truncated", whole[: len(whole) * 2 // 3])
     assert done.code == 0
@@ -105,7 +105,7 @@ def test_a_truncated_gzip_is_used_as_far_as_it_goes(lab: Lab) -> None:
 
 @pytest.mark.parametrize("text", ["garbage", f"{hand.T0 + 5_500_000} {{broken"])
 def test_a_line_that_is_no_json_is_named_by_its_number(lab: Lab, text: str) -> None:
-    """The rest is used; the line is kept in quarantine, and the import says which line of which file it was."""
+    """The rest is used; the line is kept in quarantine, and the import reports its file and line."""
     done = imported(lab, f"broken {len(text)}", lines(put(22, text)))
     assert done.code == 0
     assert "cap.dat:22" in done.out + done.err
@@ -157,7 +157,7 @@ def test_a_tick_size_that_leaves_no_book_is_refused(lab: Lab, tick: str, first: 
 
 
 def test_an_import_without_a_snapshot_ends_with_what_its_day_lacks(lab: Lab) -> None:
-    """Exit 0, for everything is stored; the last line says that the day never synced."""
+    """Exit 0, since everything is stored; the last line reports that the day never synced."""
     done = imported(lab, "no snapshot", ("\n".join(hand.small(40)[1:]) + "\n").encode())
     assert done.code == 0
     assert done.out.splitlines()[-1].endswith("data/TINYUSDT/20260105: never synced, so no command can play it")

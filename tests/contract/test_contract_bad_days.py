@@ -1,4 +1,4 @@
-"""Days that are broken on the disk: each is told in one line that says where, and nothing half-written stays."""
+"""Days that are broken on the disk: each is reported in one line with its place, and nothing half-written stays."""
 
 import gzip
 import json
@@ -183,7 +183,7 @@ def test_columns_in_another_order_are_read_by_their_names(lab: Lab) -> None:
     [("20260106", "20260106"), ("20260105:20260107", "20260106"), ("20260105,20260109", "20260109")],
 )
 def test_a_missing_day_is_named_also_within_a_range(lab: Lab, day: str, needle: str) -> None:
-    """Exit 3 before anything is played; the line names the folder that is not there and the days that are."""
+    """Exit 3 before anything is played; the line names the missing folder and the existing days."""
     done = lab.command(
         f"missing/{needle}-{len(day)}", "backtest", SYMBOL=SYMBOL, DAY=day, DATA_ROOT=str(tiny(lab)), **QUOTES
     )
@@ -208,7 +208,7 @@ def test_the_other_commands_refuse_a_broken_day_as_well(lab: Lab, command: str) 
 
 
 def test_a_day_that_never_synced_is_refused(lab: Lab) -> None:
-    """Contract §1: exit 3 also for a day that never synced; its import ended with 0 and said so."""
+    """Contract §1: exit 3 also for a day that never synced; its import ended with 0 and reported it."""
     done = lab.imported("unsynced", hand.small()[1:], "--symbol", SYMBOL, "--tick-size", "0.01", "--qty-step", "0.001")
     assert done.code == 0
     assert "never synced" in done.out

@@ -101,7 +101,7 @@ def tried(lab: Lab, name: str, *flags: str, **variables: str) -> Done:
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_knob_is_refused_in_one_line(lab: Lab, name: str) -> None:
-    """The line names the knob by flag and variable and says its value; nothing is left behind."""
+    """The line names the knob by flag and variable, and its value; nothing is left behind."""
     variables, code, needles = WRONG[name]
     done = tried(lab, name, **variables)
     assert done.code == code, done
@@ -133,7 +133,7 @@ def test_an_unknown_flag_is_an_error(lab: Lab, command: str) -> None:
 
 
 def test_a_flag_wins_over_the_environment(lab: Lab) -> None:
-    """Flag > environment > default, and the manifest says which it was."""
+    """Flag > environment > default, and the manifest records which it was."""
     done = tried(lab, "precedence", "--seed", "3", SEED="4", ORDER_LATENCY_MS="60")
     assert done.code == 0, done.err
     knobs = json.loads(next(done.cwd.rglob("run_manifest.json")).read_text())["knobs"]
@@ -146,7 +146,7 @@ def test_a_flag_wins_over_the_environment(lab: Lab) -> None:
 
 @pytest.mark.parametrize("name", ["day", "symbol"])
 def test_what_is_required_is_asked_for_by_name(lab: Lab, name: str) -> None:
-    """Nothing is asked on a terminal; the line names flag and variable."""
+    """There is no prompt on a terminal; the line names flag and variable."""
     known = {"symbol": {"SYMBOL": SYMBOL}, "day": {"DAY": DAY}}
     known.pop(name)
     done = lab.command(f"required/{name}", "backtest", **next(iter(known.values())))

@@ -67,7 +67,7 @@ def market() -> Iterator[Ready]:
 
 @pytest.fixture
 def empty() -> Iterator[Ready]:
-    """An exchange on which nobody trades but the test."""
+    """An exchange on which only the test trades."""
     with serving("--scenario", "empty") as (_, ready):
         yield ready
 

@@ -28,7 +28,7 @@ def _connections() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def empty() -> Iterator[Served]:
-    """An exchange of which everything is known: nobody trades, and time stands still."""
+    """A fully known exchange: there is no other trading, and time is fixed."""
     with serving("--scenario", "empty", "--seed", "3", "--speed", "0", "--start-ms", str(START_MS)) as served:
         yield served
         process, _ = served
@@ -170,7 +170,7 @@ def test_a_wrong_knob_is_exit_code_2_and_one_line(flags: str, word: str, tmp_pat
 
 
 def test_a_day_needs_messages(tmp_path: Path) -> None:
-    """`empty` is for the server; asked for a day of it, the command says so."""
+    """`empty` is for the server; the command refuses a day of it."""
     done = mm("sim", "day", "--symbol", "SIMUSDT", "--day", "20260105", "--scenario", "empty", cwd=tmp_path)
     assert (done.code, len(done.err.splitlines())) == (2, 1)
     assert not (tmp_path / "data" / "SIMUSDT" / "20260105").exists()

@@ -76,7 +76,7 @@ VERDICTS = {
 
 @pytest.mark.parametrize("name", VERDICTS)
 def test_a_table_that_says_nothing_usable_ends_with_4_and_its_verdict(lab: Lab, name: str) -> None:
-    """Numbers are null, `mle` stands wherever a finite maximum exists, and the output is printed all the same."""
+    """Numbers are null, `mle` is there if a finite maximum exists, and the output is printed nevertheless."""
     table, status, finite = VERDICTS[name]
     done = fitted(lab, name, table)
     assert done.code == 4
@@ -90,7 +90,7 @@ def test_a_table_that_says_nothing_usable_ends_with_4_and_its_verdict(lab: Lab, 
 
 
 def test_few_fills_and_a_poor_fit_are_usable_with_a_warning(lab: Lab) -> None:
-    """Real flow is seldom exponential to the last digit: exit 0, the status says it, a warning stands."""
+    """Real flow is seldom exactly exponential: exit 0, with a status and a warning."""
     few = fitted(lab, "few", f"{HEAD}1,100,5\n2,100,3\n3,100,1\n")
     poor = fitted(lab, "poor", f"{HEAD}1,1000,500\n2,1000,10\n3,1000,400\n4,1000,100\n")
     both = fitted(lab, "both", f"{HEAD}1,100,9\n2,100,0\n3,100,0\n4,100,9\n")

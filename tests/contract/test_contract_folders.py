@@ -1,4 +1,4 @@
-"""What lies in a run folder: files, columns, keys, hashes, logs; and what two equal runs have in common."""
+"""The contents of a run folder: files, columns, keys, hashes, logs; and the common part of two equal runs."""
 
 import json
 from pathlib import Path
@@ -91,7 +91,7 @@ LOGS = {
 
 @every_kind
 def test_a_run_folder_stands_where_the_contract_says_with_the_files_it_says(lab: Lab, kind: str) -> None:
-    """Scripts find a run by symbol, day and id, and nothing that they do not know lies there."""
+    """Scripts find a run by symbol, day and id, and there are no unknown files."""
     run = run_of_kind(lab, kind)
     run_id = run.manifest["run_id"]
     assert run.folder == run.done.cwd / "out" / PLACES[kind] / f"20260105_{run_id}"

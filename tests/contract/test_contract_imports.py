@@ -76,7 +76,7 @@ def test_every_depth_message_is_kept_as_it_came(lab: Lab) -> None:
 
 
 def test_every_trade_is_kept_once(lab: Lab) -> None:
-    """The trade told twice stands once; everything else of it is the exchange's text."""
+    """The repeated trade is there once; everything else of it is the exchange's text."""
     rows = rows_of(file_of(day_of(lab), "trades_ws"))
     trades = {data["t"]: (us, data) for us, data in reversed(list(received(hand.wild(), "trade")))}
     assert len(rows) == len(trades)
@@ -172,7 +172,7 @@ def test_recv_seq_is_one_counter_over_all_files(lab: Lab, name: str, day: str) -
 
 
 def test_the_ledger_tells_what_went_wrong_with_its_keys(lab: Lab) -> None:
-    """The hole, the resync, the clock, the trade told twice and the stale diff are all there."""
+    """The gap, the resync, the clock, the repeated trade and the stale diff are all there."""
     events = [(row["type"], json.loads(row["details_json"])) for row in rows_of(file_of(day_of(lab), "events"))]
     for kind, details in events:
         assert KEYS.get(kind, set()) <= set(details), kind
@@ -240,7 +240,7 @@ def checked(lab: Lab, name: str, day: str) -> Done:
 
 @pytest.mark.parametrize(("name", "day"), [("wild", "20260105"), ("night", "20260105"), ("night", "20260106")])
 def test_the_check_finds_an_import_sound(lab: Lab, name: str, day: str) -> None:
-    """What the import writes, `mm data check` accepts, and tells what is covered."""
+    """`mm data check` accepts the result of the import, and reports what is covered."""
     done = checked(lab, name, day)
     assert done.code == 0
     told = done.last
@@ -249,7 +249,7 @@ def test_the_check_finds_an_import_sound(lab: Lab, name: str, day: str) -> None:
 
 
 def test_book_ticker_messages_are_compared(lab: Lab) -> None:
-    """An independent check of the book: the import says how many were compared and how many agreed."""
+    """An independent check of the book: the import reports how many were compared and how many agreed."""
     lines, number = [], 0
     for line in hand.small():
         lines.append(line)

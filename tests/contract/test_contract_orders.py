@@ -1,4 +1,4 @@
-"""The lives of orders: what the orders file says, held against the recorded market and against itself."""
+"""The lives of orders: the orders file compared with the recorded market and with itself."""
 
 from collections import defaultdict
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -103,7 +103,7 @@ def test_every_order_has_one_life(lab: Lab, name: str) -> None:
 
 @every_run
 def test_rows_are_in_order_and_their_clocks_agree(lab: Lab, name: str) -> None:
-    """Milliseconds are the floor of microseconds, ids count from 1 as sent, nothing is told out of turn."""
+    """Milliseconds are the floor of microseconds, ids count from 1 as sent, and rows are in order."""
     rows = rows_of(run_of(lab, name).file("orders_*.csv"))
     instants = [int(row["recv_us"]) for row in rows]
     assert instants == sorted(instants)
@@ -138,7 +138,7 @@ def test_fixed_spread_quotes_stand_on_the_floor_and_ceiling_around_the_mid(lab: 
 
 @pytest.mark.parametrize("name", [name for name in RUNS if name != "default"])
 def test_at_every_requote_each_side_has_one_order_at_the_wanted_price(lab: Lab, name: str) -> None:
-    """What stands behind a requote is the quote, unless the file says why not (SKIP) or the order was refused."""
+    """The order after a requote is the quote, unless the file has a reason (SKIP) or the order was refused."""
     market, orders = market_of(lab, name), orders_of(lab, name)
     delta = Decimal(RUNS[name]["QUOTE_PARAMS_JSON"].split(":")[1].strip(" }"))
     refresh = knob_us(name, "REFRESH_INTERVAL_MS", "0")

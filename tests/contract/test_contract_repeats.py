@@ -14,7 +14,7 @@ from test_contract_folders import FILES, inside, of_orders, run_of_kind, variabl
 
 
 def elsewhere(lab: Lab, name: str) -> Path:
-    """Return a copy of the data root under another name, so that nothing can depend on where it lies."""
+    """Return a copy of the data root under another name, so that nothing can depend on its path."""
     source = lab.sim("plain")
 
     def make(folder: Path) -> None:
@@ -82,7 +82,7 @@ def test_where_a_fit_lies_does_not_enter_the_digest(lab: Lab) -> None:
 
 
 def test_a_cached_tape_gives_the_same_result(lab: Lab) -> None:
-    """The second run maps the tape from the cache: `hit`, the same bytes; a changed day is read anew."""
+    """The second run maps the tape from the cache: `hit`, the same bytes; a changed day is read again."""
     folder = lab.root / "cached"
     data = shutil.copytree(lab.sim("plain"), folder / "data")
     variables = {**variables_of(lab, "lives"), "DATA_ROOT": str(data)}
@@ -98,7 +98,7 @@ def test_a_cached_tape_gives_the_same_result(lab: Lab) -> None:
 
 
 def test_the_same_flags_simulate_the_same_bytes(lab: Lab) -> None:
-    """Contract §10: same flags, same bytes; another seed another day; the truth lies beside it."""
+    """Contract §10: same flags, same bytes; another seed another day; the truth is next to it."""
     days = [lab.sim(name, *flags) / "SIMUSDT/20260105" for name, flags in (("plain", ()), ("twin", ()))]
     other = lab.sim("other", "--seed", "8") / "SIMUSDT/20260105"
     for name in inside(days[0]):

@@ -126,7 +126,7 @@ def test_an_out_dir_is_the_run_folder_itself(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_an_out_dir_is_shared_by_symbols_and_days(lab: Lab, tmp_path: Path) -> None:
-    """Each run is a folder that every command reads; the tables lie side by side, and nothing is overwritten."""
+    """Each run is a folder that every command reads; the tables are side by side, and nothing is overwritten."""
     both = {**variables_of(lab), "DATA_ROOT": str(other_symbol_and_day(tiny(lab), tmp_path / "data"))}
     first = mm("backtest", cwd=tmp_path, OUT_DIR="flat", **both)
     assert first.code == 0, first.err
@@ -152,7 +152,7 @@ def test_an_out_dir_is_shared_by_symbols_and_days(lab: Lab, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("again", [0, 1])
 def test_an_out_dir_refuses_a_symbol_and_day_that_it_holds(lab: Lab, tmp_path: Path, again: int) -> None:
-    """Exit 2, one line with the folder and the way out; what lies there stays."""
+    """Exit 2, one line with the folder and the remedy; existing files stay."""
     both = {**variables_of(lab), "DATA_ROOT": str(other_symbol_and_day(tiny(lab), tmp_path / "data"))}
     for symbol in (SYMBOL, OTHER):
         assert mm("backtest", cwd=tmp_path, OUT_DIR="flat", **{**both, "SYMBOL": symbol}).code == 0
@@ -166,7 +166,7 @@ def test_an_out_dir_refuses_a_symbol_and_day_that_it_holds(lab: Lab, tmp_path: P
 
 
 def test_an_out_dir_that_holds_no_run_is_refused(lab: Lab, tmp_path: Path) -> None:
-    """A folder without a manifest is not a run, and nobody knows what its files are."""
+    """A folder without a manifest is not a run, and its files are unknown."""
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat" / f"fills_{OTHER}.csv").write_text("mine")
     done = mm("backtest", cwd=tmp_path, OUT_DIR="flat", **variables_of(lab))

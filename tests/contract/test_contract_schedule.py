@@ -1,4 +1,4 @@
-"""Rolling windows: which they are, that they are what they measured, and that none knows what came later."""
+"""Rolling windows: their bounds, their measurements, and that none uses later data."""
 
 import json
 import math
@@ -59,7 +59,7 @@ def test_another_latency_moves_the_end_of_training(lab: Lab) -> None:
 
 @pytest.mark.parametrize("policy", ["carry_forward", "skip_segment", "global_default"])
 def test_fourteen_hours_are_forty_eight_segments_whatever_fails(lab: Lab, policy: str) -> None:
-    """120/15 over 14 hours; a window that cannot be fitted is carried, defaulted or none, and says why."""
+    """120/15 over 14 hours; a window that cannot be fitted is carried, defaulted or none, with the reason."""
     segments = segments_of(whole_day(lab, policy))
     assert len(segments) == 48
     assert {segment["source"] for segment in segments} <= {"fitted", "carried", "default", "none"}
@@ -104,7 +104,7 @@ def test_a_window_is_fitted_to_its_own_seconds_and_sweeps(lab: Lab, number: int)
 
 
 def window(market: Market, begin: int, end: int) -> Market:
-    """Return the part of a market between two instants: the book that stands at the beginning, then what happens."""
+    """Return the part of a market between two instants: the book at the start, then the events."""
     first = market.after(begin) if begin >= market.first_us else market.tops[0]
     start = max(begin, market.first_us)
     tops = [type(first)(start, first.seq, first.bid, first.ask), *(top for top in market.tops if start < top.us < end)]

@@ -57,7 +57,7 @@ def test_equal_flags_make_equal_bytes(scenario: str, lab: Lab) -> None:
 
 @every_scenario
 def test_the_truth_says_what_the_contract_promises(scenario: str, lab: Lab) -> None:
-    """Its keys, whatever the market; where there is no A, it says null."""
+    """Its keys, whatever the market; without an A it is null."""
     truth = json.loads((day_of(lab, scenario) / "truth.json").read_text())
     assert set(truth) >= TRUTH
     assert (truth["scenario"], truth["seed"], truth["tick_size"]) == (scenario, 11, 0.01)

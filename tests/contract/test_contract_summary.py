@@ -67,7 +67,7 @@ def test_spreads_and_adverse_selection_are_those_of_the_market(lab: Lab, name: s
 
 @every_run
 def test_seconds_covered_are_those_with_a_valid_book(lab: Lab, name: str) -> None:
-    """From the first snapshot to the last message; what a gap takes away is told."""
+    """From the first snapshot to the last message; the time of gaps is reported."""
     summary, market = summary_of(lab, name), market_of(lab, name)
     void = sum(after.us - top.us for top, after in pairwise(market.tops) if top.mid is None)
     whole = market.end_us - market.first_us

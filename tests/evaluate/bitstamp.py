@@ -32,7 +32,7 @@ def log_rows(path: Path, most: int | None = None) -> Iterator[Row]:
 
 
 def _send(engine: Matching, known: dict[int, int], us: int, kind: str, order: dict[str, str]) -> None:
-    """Send what one message says: an order, less of it, or its end."""
+    """Send the content of one message: an order, a reduction of it, or its end."""
     name = int(order["id"])
     lots = round(float(order["amount"]) * 10**8 / LOT_E8)
     if kind == "order_created":

@@ -1,4 +1,4 @@
-"""Models that peek, each in its way, as somebody outside would write them; and honest ones that look alike."""
+"""Models that peek, each in its way, as a user would write them; and similar correct ones."""
 
 PEEKERS = '''
 import csv

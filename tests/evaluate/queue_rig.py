@@ -19,7 +19,7 @@ def virtual_orders_of(
 
 
 def true_outcomes(engine: PlainMatching, orders: VirtualOrders) -> Outcomes:
-    """Return the outcomes that the engine's log tells."""
+    """Return the outcomes in the engine's log."""
     truth = Truth(orders)
     truth.play(rows_of(engine.take_log()))
     return truth.outcomes()

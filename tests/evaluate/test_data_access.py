@@ -108,7 +108,7 @@ def test_a_desk_has_all_but_what_comes_later(here, root, tmp_path):
 
 @pytest.mark.parametrize("place", ["data", "deep/data", "."])
 def test_the_data_may_lie_anywhere_in_the_folder(root, tmp_path, monkeypatch, place):
-    """A relative path in a model means the desk's own data; what lies beside the symbols is there."""
+    """A relative path in a model means the desk's own data; files next to the symbols are there."""
     home = tmp_path / "home"
     data = home / place
     day = DayFolder(data, SYMBOL, DAY)

@@ -81,7 +81,7 @@ def test_an_order_that_comes_to_rest_at_its_price_would_have_met_it() -> None:
 
 
 def test_an_order_that_comes_to_rest_beyond_its_price_would_have_met_it() -> None:
-    """Inside the spread nothing is ahead; a seller who asks for less than we bid meets us."""
+    """Inside the spread nothing is ahead; a seller with a price below our bid meets us."""
     engine = market()
     engine.submit(50, SELLERS, -1, 101, 1)
     assert fate(engine, ticks=102) == (50, True)
@@ -89,7 +89,7 @@ def test_an_order_that_comes_to_rest_beyond_its_price_would_have_met_it() -> Non
 
 @pytest.mark.parametrize(("kind", "ticks"), [(IOC, BID), (IOC, BID - 1), (MARKET, 0)])
 def test_a_taker_that_ends_with_something_left_would_have_met_it(kind: int, ticks: int) -> None:
-    """Ten are wanted and nine were there."""
+    """Ten are requested and nine were there."""
     engine = market()
     engine.submit(50, SELLERS, -1, ticks, 10, kind)
     assert fate(engine) == (50, True)

@@ -55,7 +55,7 @@ def test_the_regression_finds_its_truth():
 
 
 def test_data_that_one_number_separates_has_a_finite_fit():
-    """Without the ridge the maximum would lie at infinity."""
+    """Without the ridge the maximum would be at infinity."""
     x = np.column_stack([np.ones(100), np.linspace(-1, 1, 100)])
     b = logistic(x, (x[:, 1] > 0).astype(float))
     assert np.isfinite(b).all()

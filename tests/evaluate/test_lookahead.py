@@ -1,4 +1,4 @@
-"""`mm check lookahead` on models that peek, each in its way, and on honest ones."""
+"""`mm check lookahead` on models that peek, each in its way, and on correct ones."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def desk(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _here(desk, monkeypatch):
-    """Everything runs in the desk, whose models are imported anew."""
+    """Everything runs in the desk, whose models are imported again."""
     monkeypatch.chdir(desk)
     monkeypatch.setattr(sys, "path", [str(desk), *sys.path])
     for name in ("peeking", "at_import"):
@@ -55,7 +55,7 @@ def _here(desk, monkeypatch):
 
 
 def found(*words: str, code: int | None = None) -> dict:
-    """Return the answer of the command; its exit code says whether something was found."""
+    """Return the answer of the command; its exit code reports whether something was found."""
     done = CliRunner().invoke(lookahead, [*words, *FLAGS, "--json"])
     assert done.exit_code in (0, 5), done.stderr
     answer = json.loads(done.stdout)
@@ -89,7 +89,7 @@ def test_a_model_that_peeks_is_caught(name):
 
 
 def test_the_page_has_the_verdict_the_cuts_and_each_difference(tmp_path):
-    """Its crosses stand at the instants of the findings, on the day's mid."""
+    """Its crosses are at the instants of the findings, on the day's mid."""
     page = tmp_path / "deep" / "page.html"
     answer = found("peeking:Reads", HERE, "--out", str(page))
     assert answer["page"] == str(page)
@@ -228,7 +228,7 @@ LEANING = ["shift_by", {"signal": "micro_price", "by": 1}]
 
 @pytest.mark.parametrize("skip", ["--skip=files", HERE])
 def test_the_micro_price_is_fitted_on_the_days_before(skip):
-    """As a signal, and as what a step follows, in this process and in another: of the day itself it knows nothing."""
+    """As a signal, and as the signal of a step, in this process and in another: it uses nothing of the day itself."""
     answer = found("micro_price", skip)
     assert answer["ok"]
     assert answer["tests"]["truncated"] == {"played": 6, "failed": 0}

@@ -46,7 +46,7 @@ def test_a_cancelled_order_is_known_by_its_size() -> None:
     ],
 )
 def test_a_cancelled_order_that_may_be_another_is_not_used(levels: list[tuple[int, str, int]]) -> None:
-    """Each of these could be told from two stories."""
+    """Each of these has two explanations."""
     assert found(*levels) == []
 
 
@@ -69,7 +69,7 @@ def test_a_new_book_begins_every_queue_anew() -> None:
 
 
 def test_a_piece_of_a_busy_day_tells_what_a_tape_of_its_own_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A day with more rows than are sorted at a time is cut, and its windows stand in the rows of the whole."""
+    """A day with more rows than are sorted at a time is cut, and its windows use the rows of the whole."""
     tape = leaning_tape(0.0, steps=1500)
     monkeypatch.setattr(queue_exponent, "PIECE_ROWS", -(-len(tape.row_ticks) // 3))
     cut = queue_exponent.pieces(tape)

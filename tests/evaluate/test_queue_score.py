@@ -51,7 +51,7 @@ def test_orders_that_did_not_rest_in_both_do_not_count() -> None:
 
 
 def test_a_model_without_a_queue_has_no_score_of_places() -> None:
-    """NaN is nobody's place."""
+    """NaN is not a queue position."""
     nothing = [(np.nan, np.nan)] * 2
     got = score(orders(2), outcomes([-1, -1], [(5, 5), (5, 3)]), outcomes([-1, -1], nothing))
     assert got.ahead_bias == Number(None, None)
@@ -94,7 +94,7 @@ def test_a_model_that_knows_the_truth_scores_zero(rows: list[tuple[int, int, int
 
 
 def test_numbers_are_shown_to_the_places_that_their_error_allows() -> None:
-    """A sign where it is asked for, a dash for nothing."""
+    """A sign if requested, a dash for nothing."""
     assert stated(Number(0.123456, 0.02), 100) == "12.3 ± 2.0"
     assert stated(Number(-0.123456, 0.0002), 100, "+") == "-12.35 ± 0.02"
     assert stated(Number(0.5, None), 100) == "50 ± ?"
@@ -102,7 +102,7 @@ def test_numbers_are_shown_to_the_places_that_their_error_allows() -> None:
 
 
 def test_the_table_names_every_model_and_place() -> None:
-    """Columns stand under each other."""
+    """Columns are aligned."""
     two = orders(2)
     told = outcomes([10, -1], [(5, 0), (5, 3)])
     printed = list(lines({"a": score(two, told, told)}, {"a": by_place(two, told, told)}))

@@ -117,7 +117,7 @@ def test_orders_of_one_pass_and_side_are_never_alive_at_once(tape: Tape) -> None
 
 
 def test_no_order_lives_across_a_break_of_the_book() -> None:
-    """Where the book breaks nobody knows what became of it."""
+    """At a break of the book its outcome is unknown."""
     book = ([(100, 5)], [(103, 5)])
     events = [(0, "snapshot", *book), (50_000_000, "gap"), (51_000_000, "snapshot", *book)]
     events.append((99_000_000, "depth", [(100, 6)], []))
@@ -168,7 +168,7 @@ def test_the_rows_that_are_read_are_those_of_the_log(day: DayFolder) -> None:
     ids=["empty", "header", "short", "word", "torn", "packing"],
 )
 def test_a_file_that_is_no_log_is_refused(tmp_path: Path, content: bytes) -> None:
-    """One line says which file, and what is wrong."""
+    """One line names the file, and the problem."""
     path = tmp_path / "log.csv.gz"
     path.write_bytes(content)
     with pytest.raises(BrokenFile, match=f"{path}: not an order log"):

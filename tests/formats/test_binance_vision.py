@@ -63,7 +63,7 @@ def test_aggregates_keep_the_ids_they_span(tmp_path):
 
 
 def test_best_prices_are_a_book_of_one_level(tmp_path):
-    """Trades come before the best prices of the same instant; a ticker that says nothing new is no message."""
+    """Trades come before the best prices of the same instant; a ticker without news is not a message."""
     tickers = [
         (1, "100.00", "1", "100.02", "2", ms(0), ms(0) + 3),
         (2, "100.01", "3", "100.02", "2", ms(2), ms(2) + 3),

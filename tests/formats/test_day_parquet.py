@@ -101,7 +101,7 @@ def test_what_cannot_be_told_exactly_is_not_exported(day, target, damage, messag
 
 
 def test_a_changed_export_does_not_come_back_as_if_it_were_the_day(day, target, tmp_path):
-    """The manifest that came along knows the text of every file."""
+    """The accompanying manifest has the text of every file."""
     export_day(day, target)
     path = target / day.trades.with_suffix(".parquet").name
     table = pl.read_parquet(path).with_columns(qty=pl.lit("0.6"))
@@ -128,7 +128,7 @@ def test_nothing_that_is_there_is_written_over(day, target, tmp_path):
 
 
 def test_the_commands_tell_sizes_and_speed(day, tmp_path, monkeypatch):
-    """What a user wants to know is whether it was worth it."""
+    """A user needs to know whether it was worth it."""
     monkeypatch.chdir(tmp_path)
     exported = CliRunner().invoke(export_command, [str(day.path), "--to", "parquet"])
     assert exported.exit_code == 0, exported.output

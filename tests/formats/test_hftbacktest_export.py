@@ -1,4 +1,4 @@
-"""Days as hftbacktest's arrays: what its reader wants of them, and the same book when they are imported again."""
+"""Days as hftbacktest's arrays: the requirements of its reader, and the same book when they are imported again."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ GRID = Instrument("SIMUSDT", tick_e8=1_000_000, lot_e8=100_000)
 
 
 def valid(data):
-    """Hold the rows to what hftbacktest's validate_event_order asks for, and to latencies that are not negative."""
+    """Check the rows as hftbacktest's validate_event_order, and for latencies that are not negative."""
     for flag, name in ((EXCH, "exch_ts"), (LOCAL, "local_ts")):
         seen = data[(data["ev"] & flag) != 0]
         assert (np.diff(seen[name]) >= 0).all()
@@ -25,7 +25,7 @@ def valid(data):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_day_comes_back_with_the_same_book_at_every_instant(tmp_path, seed):
-    """Exchange times out of order do not change what the local side sees."""
+    """Exchange times out of order do not change the local side."""
     market = PlainMarket(seed, gap_us=15_000)
     first = imported("tardis", write_tardis(tmp_path, market), tmp_path / "data")
     done = export_hftbacktest(load_day(first.days[0].path), tmp_path / "x.npz")

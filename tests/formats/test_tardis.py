@@ -50,7 +50,7 @@ def test_books_and_trades_are_those_of_the_files(tmp_path, seed, packed):
 
 
 def test_files_of_two_days_may_stand_in_any_order(tmp_path):
-    """A second day begins with a snapshot of its own, which says what the book was: there is no gap."""
+    """A second day begins with its own snapshot, which has the book: there is no gap."""
     whole = PlainMarket(5, start_us=1_709_682_900_000_000, gap_us=30_000_000)  # 23:55
     midnight = 1_709_683_200_000_000
     book, trades = write_tardis(tmp_path, whole)
@@ -77,7 +77,7 @@ def test_files_of_two_days_may_stand_in_any_order(tmp_path):
 
 
 def test_a_snapshot_within_a_day_that_differs_ends_the_book_before_it(tmp_path):
-    """Updates were lost where the connection was new, and the ledger says so."""
+    """Updates were lost where the connection was new, and the ledger reports it."""
     day, books = played(
         tmp_path,
         *FIRST,

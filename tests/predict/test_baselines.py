@@ -8,7 +8,7 @@ from mm.predict.samples import Samples, Task
 
 
 def samples(outcome, imbalance, side, distance):
-    """Samples of one signal that says nothing."""
+    """Samples of one signal without information."""
     us = np.arange(len(outcome))
     rows = np.column_stack([np.zeros(len(us)), distance])
     return Samples(us, us, side, rows, np.zeros(len(us)), outcome, outcome, imbalance, np.ones(len(us)))
@@ -41,7 +41,7 @@ def test_imbalance_alone_is_the_line_of_least_squares():
 
 
 def test_sides_have_their_own():
-    """Imbalance speaks against bids where it speaks for asks."""
+    """Imbalance has opposite signs for bids and asks."""
     draw = np.random.default_rng(4)
     x, side = draw.uniform(-1, 1, 40_000), np.arange(40_000) % 2
     p = 1 / (1 + np.exp(-(0.5 + 2 * x * (1 - 2 * side))))

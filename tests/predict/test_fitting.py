@@ -36,7 +36,7 @@ def samples(target, count=1500, seed=4):
 
 @pytest.mark.parametrize(("target", "model", "kind"), CASES)
 def test_exports_predict_as_scikit_learn_does(target, model, kind, monkeypatch):
-    """To 1e-12: each fitted estimator is kept as it is made, and asked for the same rows."""
+    """To 1e-12: each fitted estimator is kept, and evaluated on the same rows."""
     module, _, name = kind.rpartition(".")
     made, own = [], getattr(pytest.importorskip(module), name)
 

@@ -52,7 +52,7 @@ def test_what_cannot_be_known_is_not_usable(blind, model):
 
 
 def test_a_market_that_changes_its_way_is_not_usable():
-    """Hints that mean up in the first half mean down in the second: the past says the wrong thing."""
+    """Hints that mean up in the first half mean down in the second: the past is misleading."""
     first = hinted(0.9, 2000)
     there = hinted(-0.9, 2000, begin_us=int(first.event_us[-1]) + SECOND)
     found = learn([first, there], RETURN, "logistic")[0]

@@ -113,7 +113,7 @@ class Played:
         self.start()
 
     def answer(self, number):
-        """Answer a request for a snapshot, if one is due, as the schedule says."""
+        """Answer a request for a snapshot, if one is due by the schedule."""
         if not self.session.wants_snapshot:
             self.wanted_since = None
             return

@@ -118,19 +118,19 @@ class Recorder:
         await self.process.communicate()
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float, str]:
-        """Send a signal; return exit code, how long it took, and what it said."""
+        """Send a signal; return exit code, duration, and output."""
         self.process.send_signal(number)
         begun_s = time.monotonic()
         _, err = await asyncio.wait_for(self.process.communicate(), PATIENCE_S)
         return self.process.returncode or 0, time.monotonic() - begun_s, err.decode()
 
     async def ended(self) -> tuple[int, str]:
-        """Wait until it ends by itself; return exit code and what it said."""
+        """Wait until it ends by itself; return exit code and output."""
         _, err = await asyncio.wait_for(self.process.communicate(), PATIENCE_S)
         return self.process.returncode or 0, err.decode()
 
     async def said(self) -> str:
-        """Return what an ended process said."""
+        """Return the output of an ended process."""
         _, err = await self.process.communicate()
         return err.decode()
 

@@ -99,7 +99,7 @@ def recorded(seed, schedule, levels):
 )
 @given(st.integers(0, 9), schedules)
 def test_with_and_without_a_kernel_a_day_has_the_same_bytes(seed, schedule):
-    """The kernel takes what is usual and leaves the rest to its plain twin; nobody can tell from the folder."""
+    """The kernel handles the usual and leaves the rest to its plain twin; the folder does not show which."""
     assert recorded(seed, schedule, local_orderbook.kernel) == recorded(seed, schedule, None)
 
 

@@ -26,7 +26,7 @@ def steps(recorder):
 
 
 def test_row_18_a_clock_that_is_set_forth_and_back_costs_nothing(tmp_path):
-    """Timers are monotonic: no stall, no resync; the ledger tells by how much, and the order is that of arrival."""
+    """Timers are monotonic: no stall, no resync; the ledger has the step, and the order is that of arrival."""
 
     async def run():
         clock = WallClock(tmp_path)

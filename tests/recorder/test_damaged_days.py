@@ -1,4 +1,4 @@
-"""Days that a recorder finds damaged, or that somebody removes below it: it says so, and records on."""
+"""Days that a recorder finds damaged, or that are removed while it records: it reports it, and continues."""
 
 import asyncio
 import json
@@ -106,7 +106,7 @@ def bytes_below(path):
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_day_is_set_aside_and_recording_goes_on(tmp_path, damage):
-    """Every byte of it is still there; the new folder is sound, and its ledger says where the old one is."""
+    """Every byte of it is still there; the new folder is sound, and its ledger names the place of the old one."""
     day = a_day(tmp_path)
     DAMAGES[damage](day)
     before = {name: data for name, data in bytes_below(day.path).items() if not name.endswith(".lock")}
@@ -193,7 +193,7 @@ def test_whatever_is_damaged_a_start_goes_on_or_says_what_to_mend(seed):
 
 
 def test_a_recorder_goes_on_behind_a_damaged_ledger(tmp_path):
-    """The process itself: it says so, and the new day is true."""
+    """The process itself: it reports it, and the new day is true."""
 
     async def run():
         async with a_box() as box:
@@ -259,7 +259,7 @@ def _bytes_at(path):
 
 
 def test_a_removed_day_is_found_at_the_end_as_well(tmp_path):
-    """What came since the last flush goes into a new folder, not into one that nobody sees."""
+    """What came since the last flush goes into a new folder, not into an unlinked one."""
 
     async def run():
         async with a_box() as box, a_recorder(box, tmp_path, FLUSH_INTERVAL_S="3600") as recorder:

@@ -46,7 +46,7 @@ def fill(path):
 
 
 def test_a_file_that_may_not_grow_ends_with_75_and_the_next_run_goes_on(tmp_path):
-    """A write that the limit cuts short is cut back to the last whole row, and the ledger says why it ended."""
+    """A write truncated by the limit is cut back to the last complete row, and the ledger has the end reason."""
 
     async def run():
         async with a_box() as box:
@@ -72,7 +72,7 @@ def test_a_file_that_may_not_grow_ends_with_75_and_the_next_run_goes_on(tmp_path
 
 
 def test_a_disk_that_has_space_again_has_cost_nothing(small_disk):
-    """The ledger says so in the room that it keeps; the rows of that time come when they can, and no id is missing."""
+    """The ledger reports it in its reserved space; the rows of that time are written later, and no id is missing."""
 
     async def run():
         async with a_box() as box, a_recorder(box, small_disk, FLUSH_INTERVAL_S="0.25") as recorder:
@@ -95,7 +95,7 @@ def test_a_disk_that_has_space_again_has_cost_nothing(small_disk):
 
 
 def test_a_disk_that_stays_full_ends_with_75(small_disk):
-    """Every file ends with a whole row; when there is space, the next run tells of the crash and goes on."""
+    """Every file ends with a complete row; when there is space, the next run reports the crash and continues."""
 
     async def run():
         async with a_box() as box:
@@ -119,7 +119,7 @@ def test_a_disk_that_stays_full_ends_with_75(small_disk):
 
 
 def test_a_signal_while_the_disk_is_full_ends_with_75_in_time(small_disk):
-    """What waits in memory is lost, and so the run is not said to have ended in order."""
+    """What waits in memory is lost, and so the run does not count as ended normally."""
 
     async def run():
         async with a_box() as box, a_recorder(box, small_disk, FLUSH_INTERVAL_S="0.25") as recorder:

@@ -22,7 +22,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_what_happens_on_a_full_disk_is_told_when_there_is_space(small_disk, name):
-    """Nothing is lost without a row of the ledger, the recorder goes on, and the day is sound and sealed."""
+    """Nothing is lost without a row of the ledger, the recorder continues, and the day is sound and sealed."""
     faults, kinds = FAULTS[name]
 
     async def run():

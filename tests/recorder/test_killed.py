@@ -15,7 +15,7 @@ KILLS = 12
 
 
 def test_whenever_it_is_killed_the_next_run_goes_on(tmp_path):
-    """No half row, no number twice, no book that is not true; what was lost is a gap that the ledger tells of."""
+    """No half row, no repeated number, no wrong book; what was lost is a gap in the ledger."""
     found = asyncio.run(kill_again_and_again(tmp_path, 0, KILLS))
     assert found.kinds.total() == KILLS
     assert found.rows

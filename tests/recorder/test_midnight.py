@@ -66,7 +66,7 @@ def two_days(root):
 
 
 def assert_one_stream(days, truth):
-    """The second day goes on where the first one ends: no id is missing between them, and both are true."""
+    """The second day continues where the first one ends: no id is missing between them, and both are true."""
     first, second = (hold(day.path, truth, wired=False) for day in days)
     assert second.diffs[0]["U"] == first.diffs[-1]["u"] + 1
     assert int(second.trades[0]["trade_id"]) == int(first.trades[-1]["trade_id"]) + 1
@@ -108,7 +108,7 @@ def test_a_slow_disk_at_midnight_touches_no_stamp(tmp_path):
 
 
 def test_a_day_that_opens_on_a_full_disk_waits_and_loses_nothing(small_disk):
-    """What arrives meanwhile waits in memory; the ledger of the old day says so."""
+    """What arrives meanwhile waits in memory; the ledger of the old day reports it."""
 
     async def run():
         clock = WallClock(small_disk.parent)

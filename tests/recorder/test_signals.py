@@ -51,7 +51,7 @@ def test_a_synced_recorder_drains_and_seals(tmp_path, number):
 
 
 def test_a_snapshot_that_travels_is_not_waited_for(tmp_path):
-    """The updates that waited for it are kept, and the ledger says how the request ended."""
+    """The updates that waited for it are kept, and the ledger has the end of the request."""
 
     async def run():
         faults = ["at request 1 of /api/v3/depth do slow delay_s=600"]
@@ -68,7 +68,7 @@ def test_a_snapshot_that_travels_is_not_waited_for(tmp_path):
 
 
 def test_a_handshake_is_not_waited_for(tmp_path):
-    """The host takes the connection and says nothing."""
+    """The host accepts the connection and sends nothing."""
 
     async def run():
         with closing(socket.create_server(("127.0.0.1", 0))) as deaf:
@@ -130,7 +130,7 @@ def test_a_slow_disk_neither_keeps_it_nor_stops_the_loop(tmp_path):
 
 
 def test_a_process_that_was_stopped_and_continued_says_so(tmp_path):
-    """SIGSTOP and SIGCONT: what came meanwhile has late stamps, and the ledger says by how much."""
+    """SIGSTOP and SIGCONT: what came meanwhile has late stamps, and the ledger has the delay."""
 
     async def run():
         async with a_box() as box, a_recorder(box, tmp_path) as recorder:

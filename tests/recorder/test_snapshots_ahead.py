@@ -97,7 +97,7 @@ def test_no_frame_is_wrong_and_the_book_comes_soon(seed, lag, travels, lies):
 
 @pytest.mark.parametrize("lie", [3_000, 999_999])
 def test_a_wrong_id_costs_two_seconds(tmp_path, lie):
-    """The ledger says what became of each answer."""
+    """The ledger has the result of each response."""
     slow = Slow(tmp_path, 1, 0, 2, [lie])
     for _ in range(100):
         slow.step()

@@ -154,7 +154,7 @@ def test_distances_fall_inside_bars_and_never_on_an_edge(ticks):
 
 
 def test_the_rolling_ratio_is_drawn_of_more_than_an_hour():
-    """A shorter run has no such card, and one whose equity never moves says so."""
+    """A shorter run has no such card, and one with constant equity has a note."""
     calm = {"orders_a_second": 1, "breaks": 0}
     short, long, still = (
         page_of(result_of(scribe))

@@ -36,7 +36,7 @@ def test_any_run_has_a_whole_page(scribe):
 
 @pytest.mark.parametrize("kind", ["empty", "never valid", "no fills", "one row"])
 def test_runs_with_nothing_to_show_say_so(kind):
-    """Words stand where a chart would."""
+    """There is text in place of a chart."""
     scribe = Scribe() if kind in ("empty", "never valid") else seeded(60, fill_chance=0.0)
     if kind == "never valid":
         scribe.state()
@@ -107,7 +107,7 @@ def test_what_was_excluded_is_shaded_and_told():
 
 
 def test_warnings_come_first_and_nulls_last():
-    """What a reader must know stands above the charts; why a number is missing, below them."""
+    """Important notes are above the charts; why a number is missing, below them."""
     html = page_of(result_of(seeded(60), fill_model="poisson"))
     assert html.index("upper bound") < html.index("<svg") < html.index("null: predicted_fills")
 
@@ -159,7 +159,7 @@ HONEST = {
 
 
 def test_the_sensitivity_block_is_drawn_where_there_is_one():
-    """Or says how to get it."""
+    """Or describes how to get it."""
     assert "SENSITIVITY=1" in sensitivity_card({})
     both = sensitivity_card({"sensitivity": {"rows": [HONEST, HONEST | {"pnl_total": 2.0, "role": None}]}})
     read(both)
@@ -179,7 +179,7 @@ def test_the_selection_card_tells_the_chance_of_skill():
 
 
 def test_the_head_names_the_run_and_the_version():
-    """A page that was sent to somebody leads back to its folder."""
+    """A shared page leads back to its folder."""
     result = result_of(seeded(60))
     html = page(result.summary, columns_of(result), About(run_id="a<b", version="1.2"))
     assert " · run <b>a&lt;b</b> · mm 1.2" in html
@@ -238,7 +238,7 @@ def test_the_sharpe_ratio_of_few_days_is_no_headline():
 
 
 def test_a_page_shows_no_ratio_of_a_year_that_is_made_of_minutes():
-    """A Calmar ratio of a minute is a gain times half a million; the file has what the contract says."""
+    """A Calmar ratio of a minute is a gain times half a million; the file has the contract's value."""
     summary = result_of(seeded(1_300)).summary
     few = summary | {"daily": [], "days": ["20260105"], "calmar": 123_456.0, "sharpe_ci95": [654_321.0, 765_432.0]}
     many = few | {"daily": [{}] * SHARPE_DAYS}

@@ -78,7 +78,7 @@ def test_pieces_are_drawn_at_their_middle_with_their_own_parameters(points):
 
 
 def test_zooming_over_distance_shows_fewer_ticks(points, chrome, tmp_path):
-    """The axis has numbers, and the bar says which."""
+    """The axis has numbers, and the bar names which."""
     fit = fit_poisson(points)
     path = tmp_path / "report.html"
     path.write_text(page(fit, Measured(points, points), [(START, START + HALF_HOUR, fit)]), encoding="utf-8")

@@ -76,7 +76,7 @@ def test_the_page_shows_the_fit_and_every_distance():
 
 @pytest.mark.parametrize("kind", ["no points", "no fills"])
 def test_what_cannot_be_drawn_is_said(kind):
-    """Words stand where a chart would, and the verdict says why."""
+    """There is text in place of a chart, and the verdict has the reason."""
     points = Points.of([], [], []) if kind == "no points" else Points.of([1, 2, 3], [100] * 3, [0] * 3)
     words = read(page_of(points, [points])).words
     assert "No fills at any distance." in words
@@ -94,7 +94,7 @@ def test_the_page_needs_nothing_else_and_tells_its_command():
 
 
 def test_pieces_of_one_block_have_no_interval_and_a_place():
-    """`fixed` takes its intervals from blocks, and five minutes are one block: the points stand without bars."""
+    """`fixed` takes its intervals from blocks, and five minutes are one block: the points have no bars."""
     points = exponential(0)
     piece = fit_poisson(points, intervals="block")
     assert piece.ci95_k is None
@@ -213,7 +213,7 @@ def cells(text):
 
 
 def test_curves_are_told_beside_the_best_of_them():
-    """AIC is a difference, a gain has its error, and the plain sentence stands above, as text."""
+    """AIC is a difference, a gain has its error, and the plain sentence is above, as text."""
     rows = cells(html({"alternatives": CURVES}))
     assert rows[1:4] == [["exponential", "50", "0"], ["power law", "29.5", "–"], ["monotone", "0", "+0.062 ± 0.019"]]
     assert "The exponential does not fit: &lt;monotone&gt;" in html({"alternatives": CURVES})
@@ -237,7 +237,7 @@ def test_a_page_of_simulated_orders_says_what_the_marks_measured(method, simulat
 
 
 def test_the_signature_shows_steps_with_a_variance():
-    """0.2 and 0.1 ticks per root second; a step nobody could sample has no point."""
+    """0.2 and 0.1 ticks per root second; a step without samples has no point."""
     text = html({"volatility": VOLATILITY})
     assert re.findall(r"sampled every (\d+) s: ([\d.]+)", text) == [("1", "0.2"), ("60", "0.1")]
     assert "0.153 ± 0.02" in text

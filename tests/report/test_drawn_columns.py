@@ -89,7 +89,7 @@ def test_thinning_keeps_the_peaks_and_the_ends(values, most):
     st.integers(1, 100),
 )
 def test_rows_that_stay_are_few_and_in_order(us, near, most):
-    """Whatever lies near what."""
+    """Whatever is near what."""
     rows = drawn_rows(np.sort(us), most, Near(np.unique(near)), module.evenly)
     assert (np.diff(rows) > 0).all()
     assert len(rows) <= max(most, 1) + 1

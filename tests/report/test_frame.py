@@ -9,7 +9,7 @@ from mm.report.svg import Plot
 
 
 def test_a_chart_alone_is_whole_and_has_its_colours():
-    """A viewer that knows nothing of our pages shows it as they do."""
+    """A viewer without our pages shows it as they do."""
     plot = Plot(600, 200, (0.0, 10.0), (0.0, 1.0))
     line = plot.path(np.array([0.0, 10.0]), np.array([0.2, 0.8]), "line spread")
     picture = standalone(plot.picture(plot.value_axis(str), line, title="Rate <1/s> & more"))
@@ -25,7 +25,7 @@ def test_a_chart_alone_is_whole_and_has_its_colours():
 
 
 def test_a_chart_alone_brings_nothing_that_it_does_not_use():
-    """A notebook has many, and each rule of a page would be in each; nothing speaks of the page around it."""
+    """A notebook has many, and each rule of a page would be in each; none refers to the page around it."""
     plot = Plot(600, 200, (0.0, 10.0), (0.0, 1.0))
     picture = standalone(plot.picture(title="empty"))
     assert len(picture) < 1800

@@ -124,7 +124,7 @@ def test_a_picture_draws_what_the_page_does():
 
 
 def test_a_fit_draws_its_points_and_a_file_the_line_alone():
-    """What was measured stands beside the fit where it is known; a file holds none of it."""
+    """What was measured is next to the fit if it is known; a file has none of it."""
     fit, read = THINGS["fit"], THINGS["fit of a file"]
     assert fit.plot().svg.count("<circle") == len(POINTS["fills"])
     assert read.plot().svg.count("<circle") == 0
@@ -169,7 +169,7 @@ def test_a_picture_is_saved_as_a_file_or_a_page(tmp_path):
 
 
 def test_what_has_no_charts_is_refused():
-    """And says what has."""
+    """And names what has."""
     with pytest.raises(TypeError, match="dict has no charts; results, fits, schedules and tapes have"):
         picture_of({})
     with pytest.raises(TypeError, match="dict has no card"):
@@ -225,7 +225,7 @@ def test_a_sweep_shows_its_best_points():
 
 
 def test_colours_of_a_legend_are_those_of_the_marks():
-    """The last rule of the style sheet that speaks of the class, as a browser takes it."""
+    """The last rule of the style sheet for the class, as a browser applies it."""
     assert key_colour("line") == "#3358c4"
     assert key_colour("line spread") == "#14785a"
     assert key_colour("whisker buy") == "#0f7f8a"

@@ -1,4 +1,4 @@
-"""The report page as a reader opens it: everything drawn, nothing wrong, nothing asked of anyone."""
+"""The report page as a reader opens it: everything drawn, no errors, no requests."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_a_full_day_is_drawn_on_every_screen(opened, look):
 
 
 def test_every_label_can_be_read(chrome, tmp_path):
-    """Nothing stands over another label or beyond its picture, wherever fills are many or few."""
+    """No label is over another or beyond its picture, with few fills or many."""
     path = tmp_path / "report.html"
     for run in (seeded(400), quoting(900), scribe_of("no fills")):
         path.write_text(page_of(result_of(run)), encoding="utf-8")
@@ -87,7 +87,7 @@ def test_no_run_makes_the_script_stumble(chrome, tmp_path, scribe):
 
 
 def quoting(seconds):
-    """A run that quotes both sides anew every second, and is filled on one of them every seventh."""
+    """A run that requotes both sides every second, and is filled on one of them every seventh."""
     scribe = Scribe()
     scribe.move(2_000_000)
     for second in range(seconds):

@@ -1,4 +1,4 @@
-"""The page of a predictor: each number of its score is on it, and it says when not to use it."""
+"""The page of a predictor: each number of its score is on it, and when not to use it."""
 
 import re
 

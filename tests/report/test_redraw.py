@@ -1,4 +1,4 @@
-"""A finished run taken up again: its knobs as they were, its days where they lie now."""
+"""A finished run drawn again: its original knobs, its days at their current paths."""
 
 from pathlib import Path
 

@@ -105,7 +105,7 @@ def test_marks_within_an_excluded_stretch_are_not_shown():
 @settings(max_examples=50, deadline=None)
 @given(scribes())
 def test_a_long_run_is_drawn_without_the_rows_at_which_nothing_changes(scribe):
-    """At every state row the account stands where it stood, and a pause is where one was."""
+    """At every state row the account is unchanged, and a pause is where one was."""
     result = result_of(scribe)
     whole = course(columns_of(result))
     with pytest.MonkeyPatch.context() as patched:

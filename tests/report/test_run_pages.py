@@ -74,7 +74,7 @@ def test_the_index_names_every_run_the_newest_first(link):
 
 
 def test_a_line_ends_with_its_run():
-    """Where the other run goes on, no value stands for one that is over."""
+    """If the other run continues, there is no value for one that is over."""
     us, values = np.array([0, 1_000_000]), np.array([1.0, 2.0])
     assert np.isnan(_line("a", "line", us, values, 9e6).values[-1])
     assert _line("a", "line", us, values, 1e6).values[-1] == 2.0

@@ -75,6 +75,6 @@ def test_bars_are_what_each_segment_earned(rows):
 
 
 def test_the_shade_is_where_nothing_is_quoted_and_buttons_show_a_few_segments(rows):
-    """Segments without parameters, and what lies before the first."""
+    """Segments without parameters, and the time before the first."""
     assert unquoted(rows).tolist() == [[0, MINUTE]]
     assert (axis(rows).stop, axis(rows).close_ms) == ("segment", 5 * 60_000)

@@ -21,7 +21,7 @@ FAR = 12
 
 
 def shape(start_us=9 * HOUR, far=FAR, trusted=None):
-    """A window of two exponentials, seen exactly; *trusted* is where its curve is said to hold."""
+    """A window of two exponentials, observed exactly; *trusted* is the validity range of its curve."""
     delta, block, side = (one.ravel() for one in np.meshgrid(np.arange(0.5, far), np.arange(8), [1, -1], indexing="ij"))
     exposure = np.full(len(delta), 600.0)
     fills = np.rint(exposure * (2 * np.exp(-1.2 * delta) + 0.2 * np.exp(-0.2 * delta)))
@@ -66,7 +66,7 @@ def test_grey_lies_where_the_curve_is_not_trusted(trusted, spans):
 
 
 def test_one_far_window_does_not_flatten_the_others():
-    """The charts end at twice the median reach; what lies beyond is left out."""
+    """The charts end at twice the median reach; the rest is left out."""
     html = shapes_card([shape(), shape(10 * HOUR), shape(11 * HOUR, far=80)])
     across = [float(one) for one in re.findall(r'<circle cx="([\d.]+)"', html)]
     assert max(across) <= HALF - RIGHT + 0.1

@@ -145,6 +145,6 @@ def test_an_axis_leaves_out_what_has_no_text():
 
 
 def test_a_title_is_escaped():
-    """What a screen reader says cannot break the page."""
+    """The text of a screen reader cannot break the page."""
     assert 'aria-label="a &lt; b"' in plot().picture(title="a < b")
     assert "<title>&lt;&amp;</title>" in svg.bar(0, 0, (1, 1), "buy", "<&")

@@ -1,4 +1,4 @@
-"""The charts of a sweep's points: which points, where they stand, and what their tips say."""
+"""The charts of a sweep's points: which points, their positions, and their tips."""
 
 from itertools import pairwise
 
@@ -46,7 +46,7 @@ def test_an_axis_has_a_card_with_each_point_in_each_panel():
 
 
 def test_points_stand_by_the_value_of_their_axis_in_its_order():
-    """The values of the other axis stand beside each other, alike at each value."""
+    """The values of the other axis are side by side, alike at each value."""
     gamma = chart().axis_cards()[0]
     across = [float(one["cx"]) for one in circles(gamma)[:6]]
     assert across == sorted(across)

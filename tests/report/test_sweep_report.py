@@ -80,7 +80,7 @@ def grid_page(tmp_path) -> Path:
 
 
 def test_a_mark_of_an_axis_says_which_point_it_is(chrome, tmp_path):
-    """Every point stands over its value, beside those of the same value; the pointer names it, and all zoom."""
+    """Every point is at its value, next to those of the same value; the tooltip names it, and all zoom."""
     with chrome.tab(grid_page(tmp_path), height=3000) as tab:
         root = "[...document.querySelectorAll('section')].find(one => one.innerText.startsWith('By GAMMA'))"
         root = f"{root}.querySelector('.timeline')"
@@ -103,7 +103,7 @@ def test_a_mark_of_an_axis_says_which_point_it_is(chrome, tmp_path):
 
 
 def test_small_numbers_keep_their_places(chrome, tmp_path):
-    """PnL of a tenth of a cent is told apart across as well: the axis counts in thousandths of its own range."""
+    """PnL of a tenth of a cent is distinguishable across as well: the axis counts in thousandths of its own range."""
     points = [
         replace(played(n, [0.00001 * n] * 240), forwarded=played(n, [0.00002 * n] * 240).outcome) for n in (1, 2, 3)
     ]
@@ -182,7 +182,7 @@ def test_files_hold_what_was_found(findings, folder):
 
 
 def test_the_terminal_shows_rank_luck_and_choice(findings):
-    """A table of the best, and below it in words how much to believe of it."""
+    """A table of the best, and below it in words how reliable it is."""
     lines = table(findings)
     assert lines[0].split() == [
         "rank", "point", "GAMMA", "FILL_MODEL", "Sharpe", "deflated", "PnL", "fills", "drawdown",
@@ -198,7 +198,7 @@ def test_the_terminal_shows_rank_luck_and_choice(findings):
 
 
 def test_a_walk_forward_of_each_point_and_what_failed_are_shown(tmp_path):
-    """In sample stands against walk-forward, and a note names each failed point and its reason."""
+    """In sample is compared with walk-forward, and a note names each failed point and its reason."""
     points = [replace(played(n, noise(n)), forwarded=played(n, noise(n + 9)).outcome) for n in (1, 2, 3)]
     error = {"error": "no <idea>", "exit_code": 1, "traceback": ""}
     failed = PlayedPoint(4, {"GAMMA": "4"}, "k4", "mm backtest", error, error)

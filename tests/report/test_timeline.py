@@ -27,7 +27,7 @@ def column(data, number):
 
 
 def test_a_page_with_charts_is_whole_and_needs_nothing_else():
-    """Every tag is closed; scripts are inside; the browser is told to refuse requests."""
+    """Every tag is closed; scripts are inside; the page forbids requests to the browser."""
     tags = read(page())
     assert [attrs.get("src") for tag, attrs in tags.seen if tag == "script"] == [None, None]
     assert not {tag for tag, _ in tags.seen} & {"link", "img", "iframe", "object"}
@@ -158,7 +158,7 @@ def test_quotes_left_out_leave_no_hole():
 
 
 def test_marks_can_be_told_one_of_several():
-    """With what is told of them."""
+    """With their details."""
     told = [("n", np.arange(6.0), 1.0), ("why", list("abcdef"), 1.0)]
     marks = Marks("m", "buy", 1, at(*range(6)), np.arange(6.0), 1.0, told).thinned(2, NEAR)
     assert (marks.us - START_US).tolist() == [0, 3_000_000]
@@ -181,7 +181,7 @@ def test_the_script_is_installed_with_the_package():
 
 
 def test_the_script_is_plain_and_of_the_house():
-    """Four files of this package, each short, in one function; it asks nothing of anyone."""
+    """Four files of this package, each short, in one function, without requests."""
     text = script()
     assert text.startswith('"use strict";')
     assert not re.search(

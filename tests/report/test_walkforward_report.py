@@ -96,7 +96,7 @@ def test_the_clock_is_a_tile_where_it_was_measured(folder):
 
 
 def test_the_page_tells_the_sources_of_its_parameters(folder):
-    """A carried segment and one without parameters are told apart, and a reason cannot break out of its cell."""
+    """A carried segment and one without parameters are distinguishable, and a reason cannot break out of its cell."""
     html = page(folder, About(["mm", "schedule"]))
     words = " ".join(read(html).words)
     assert "2 of 4" in words
@@ -120,7 +120,7 @@ def test_only_fitted_segments_have_an_interval(tmp_path):
 
 
 def test_a_schedule_without_parameters_or_without_segments_has_a_page(folder):
-    """What cannot be drawn is said, and why nothing is traded."""
+    """What cannot be drawn is reported, and why nothing is traded."""
     write(folder, rows_of(sources=("none", "none"), reason="too few"))
     assert "no segment has parameters" in page(folder)
     assert "No segment has parameters." in parameter_chart(segments(folder, sources=("none",)), "A")

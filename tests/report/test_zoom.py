@@ -1,4 +1,4 @@
-"""Charts over time under a reader's hands: what is in sight is what was asked for, in all charts at once."""
+"""Charts over time with zoom: the visible range is the requested one, in all charts at once."""
 
 import pytest
 from timelines import START_US, page
@@ -35,7 +35,7 @@ def in_sight(tab):
 
 
 def place(tab, second, chart=0, up=0.5):
-    """Return where a second of the hour lies in the window now, at a share of a chart's height."""
+    """Return the current position of a second of the hour in the window, at a share of a chart's height."""
     left, top, width, height = tab.value(BOX.format(chart))
     edge = float(tab.value("document.querySelector('.timeline path.rule').getAttribute('d').slice(1).split(' ')[0]"))
     begin, end = in_sight(tab)
@@ -43,7 +43,7 @@ def place(tab, second, chart=0, up=0.5):
 
 
 def read_at(tab, chart=0):
-    """Return what a chart says beside its keys."""
+    """Return the text of a chart next to its keys."""
     return tab.value(f"[...document.querySelectorAll('figure')[{chart}].querySelectorAll('b')].map(b => b.textContent)")
 
 

@@ -152,14 +152,14 @@ def test_what_it_observes_is_what_there_is(tape):
     ],
 )
 def test_what_cannot_be_used_is_refused(tape, changed, wrong, words):
-    """Each in one line that says which value, and what to do."""
+    """Each in one line with the value, and the remedy."""
     with pytest.raises(wrong, match=words) as caught:
         MarketMaking(**{"days": [tape], **SHORT, **changed})
     assert "\n" not in str(caught.value)
 
 
 def test_options_outside_of_the_days_are_refused(tape):
-    """A day that is not there, an instant before the tape, a word that is none."""
+    """A missing day, an instant before the tape, an unknown word."""
     env = MarketMaking([tape], **SHORT)
     for options, words in (
         ({"day": 1}, "day is 1"),

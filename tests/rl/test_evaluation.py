@@ -1,4 +1,4 @@
-"""An agent beside its rivals, and what is said of it."""
+"""An agent compared with its rivals, and the verdict."""
 
 from dataclasses import replace
 

@@ -122,7 +122,7 @@ def test_an_agent_that_decides_outside_does_what_it_does_inside(tape, discrete):
 
 @pytest.mark.parametrize("wrong", [[0.0, 0.0], [0.0, float("nan"), 0.0], [0.0] * 4])
 def test_what_is_no_action_is_refused(tape, wrong):
-    """And the episode stands where it stood."""
+    """And the episode is unchanged."""
     env = environment(tape, terms())
     env.reset(seed=1)
     with pytest.raises(ValueError, match="three numbers"):

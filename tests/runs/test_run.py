@@ -84,7 +84,7 @@ def test_equal_work_has_equal_digests_under_two_names():
 
 
 def test_a_run_that_fails_leaves_its_log_alone():
-    """No folder could be taken for a result, and the log tells why."""
+    """No folder could be mistaken for a result, and the log has the reason."""
     error = MissingDay("no such day")
     end_with(error)
     log = Path("out/logs/backtest/BTCUSDT/20251216/r/run.log")
@@ -119,7 +119,7 @@ def test_a_manifest_that_cannot_be_written_takes_the_run_back():
 
 
 def test_timings_add_up_by_name():
-    """Several windows are one figure; the kernel's counts stand beside it."""
+    """Several windows are one figure; the kernel's counts are next to it."""
     with open_run(run_id="r") as run:
         for _ in range(2):
             with run.timing("load"):

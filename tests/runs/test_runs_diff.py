@@ -55,7 +55,7 @@ def answer(*args: str) -> dict:
 
 
 def why(found: dict, path: str) -> list[str]:
-    """Return what is told of an output."""
+    """Return the report about an output."""
     return [one["why"] for one in found["outputs"] if one["path"] == path]
 
 
@@ -108,7 +108,7 @@ def test_what_differs_is_named_to_the_cell():
 
 
 def test_runs_of_two_kinds_are_compared_as_far_as_they_go():
-    """What is only in one is said to be."""
+    """What is only in one is reported."""
     make_run("a")
     make_run("b", "calibration", {"poisson_fit.json": "{}"})
     found = answer("a", "b")
@@ -118,7 +118,7 @@ def test_runs_of_two_kinds_are_compared_as_far_as_they_go():
 
 @pytest.mark.parametrize("which", ["a", "b"])
 def test_a_file_that_was_changed_since_is_not_believed(which):
-    """The manifests agree, the folders no longer do; a page may be drawn anew."""
+    """The manifests agree, the folders no longer do; a page may be drawn again."""
     folders = {name: make_run(name) for name in "ab"}
     (folders[which] / "summary.json").write_text("{}")
     found = answer("a", "b")
@@ -131,7 +131,7 @@ def test_a_file_that_was_changed_since_is_not_believed(which):
 
 @pytest.mark.parametrize("edit", ["knob", "input"])
 def test_a_manifest_that_was_edited_is_told(edit):
-    """One digest cannot stand for two works, so runs that claim both are not called equal."""
+    """One digest cannot belong to two results, so runs that claim both are not called equal."""
     make_run("a")
     folder = make_run("b")
     manifest = read_manifest(folder)
@@ -146,7 +146,7 @@ def test_a_manifest_that_was_edited_is_told(edit):
 
 
 def test_an_output_that_is_gone_is_still_known_by_its_hash():
-    """It differs, though nobody can say where."""
+    """It differs, at an unknown place."""
     make_run("a")
     folder = make_run("b", files={**FILES, "summary.json": "{}"})
     (folder / "summary.json").unlink()
@@ -179,7 +179,7 @@ def files(folder: Path, first: str, second: str, suffix: str) -> tuple[Path, Pat
     ],
 )  # fmt: skip
 def test_tables_part_at_a_row_and_a_column(tmp_path, second, place, line):
-    """Rows count from 1, and 0 is the header; a cell that is not there is absent, and so are quotes."""
+    """Rows count from 1, and 0 is the header; a missing cell is absent, and so are quotes."""
     found = file_difference(*files(tmp_path, "x,y\n1,2\n3,4\n", second, ".csv"))
     (part,) = found.parts
     assert (part.row, part.column, part.values) == place
@@ -228,7 +228,7 @@ def test_json_files_part_at_keys(tmp_path):
     [(".html", "abc", "abcd"), (".json", "{", "{}"), (".json", "{}", "{} "), (".csv", "a\n\n", "a\n")],
 )
 def test_other_files_part_by_their_length(tmp_path, suffix, first, second):
-    """Also JSON that is broken, or that says the same in other bytes."""
+    """Also JSON that is broken, or that has the same values in other bytes."""
     (line,) = file_difference(*files(tmp_path, first, second, suffix)).lines()
     told = f"{len(first)} bytes | {len(second)} bytes"
     assert line == told or suffix == ".csv"

@@ -1,4 +1,4 @@
-"""Which run a name stands for: the newest usable fit, and that of a RUN_ID."""
+"""The run that a name means: the newest usable fit, and that of a RUN_ID."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def test_last_is_the_newest_usable_fit_of_the_symbol():
 
 
 def test_a_run_id_or_its_beginning_names_its_fit():
-    """As in mm runs show; a path is left to whoever reads it."""
+    """As in mm runs show; a path is left to the reader."""
     first = leave("morning_1")
     leave("morning_2")
     assert find_fit("morning_1", "BTCUSDT", OUT) == first

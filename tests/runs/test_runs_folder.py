@@ -68,7 +68,7 @@ def test_a_generated_name_shares_no_log():
 
 @pytest.mark.parametrize("name", ["20251216_mine", "20251216_mine.partial"])
 def test_a_given_name_is_used_once(name):
-    """A folder that exists is never overwritten, nor one that somebody works on."""
+    """An existing folder is never overwritten, nor one that is in use."""
     folder = plan(run_id="mine").folder("mine").with_name(name)
     folder.mkdir(parents=True)
     with pytest.raises(RunExists, match=r"--run-id \(RUN_ID\) 'mine' was used before") as refused:
@@ -79,7 +79,7 @@ def test_a_given_name_is_used_once(name):
 
 
 def test_the_name_of_a_run_that_failed_may_be_given_again():
-    """Nothing but its log is left, which goes on."""
+    """Only its log is left, which continues."""
     log = plan().log_file("mine")
     log.parent.mkdir(parents=True)
     log.touch()
@@ -196,7 +196,7 @@ def test_a_run_of_a_kind_that_cannot_be_resumed_is_not_taken_up(tmp_path):
 
 
 def test_a_run_that_somebody_works_on_is_not_taken_up(tmp_path):
-    """The folder is locked for as long as the process lives."""
+    """The folder is locked for the lifetime of the process."""
     one = killed_plan(tmp_path)
     with working(one, Console(as_json=False, level="ERROR")) as run:
         with (
@@ -247,7 +247,7 @@ def test_an_out_dir_is_taken_up_too(tmp_path):
 
 
 def test_an_out_dir_with_files_of_another_run_is_refused(tmp_path):
-    """No checkpoint lies in it: it is somebody else's."""
+    """It has no checkpoint: it belongs to another program."""
     one = killed_plan(tmp_path, out_dir=tmp_path / "here")
     partial = partial_folder(tmp_path / "here")
     partial.mkdir()

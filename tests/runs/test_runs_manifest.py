@@ -96,7 +96,7 @@ def test_a_manifest_that_lacks_something_names_it(tmp_path, name, value):
 
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}"])
 def test_a_folder_without_a_manifest_is_no_run(tmp_path, text):
-    """The message names the folder and says what to do."""
+    """The message names the folder and the remedy."""
     if text is not None:
         (tmp_path / m.MANIFEST).write_text(text)
     with pytest.raises(BrokenFile, match=r"not a run|run manifest"):

@@ -64,7 +64,7 @@ def test_a_wrong_parameter_is_one_line_with_flag_and_value(tmp_path):
 
 
 def test_a_flag_of_another_scenario_is_one_line_and_its_variable_is_left_alone(tmp_path):
-    """A flag is meant; a variable may stand in the shell for other commands."""
+    """A flag is intended; a variable may be set in the shell for other commands."""
     done = run_python(*SIM, "--day", "20260105", "--scenario", "large_tick", "--A", "1", cwd=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
@@ -76,7 +76,7 @@ def test_a_flag_of_another_scenario_is_one_line_and_its_variable_is_left_alone(t
 
 
 def test_a_market_without_flow_is_no_day(tmp_path):
-    """A recording of nothing would break whoever reads it; the empty market is for the server."""
+    """An empty recording would break every reader; the empty market is for the server."""
     done = run_python(*SIM, "--day", "20260105", "--scenario", "empty", cwd=tmp_path)
     assert done.returncode == 2
     assert "has no depth message" in done.stderr
@@ -85,7 +85,7 @@ def test_a_market_without_flow_is_no_day(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_clean_with_connections_open(number):
-    """Exit code 0 within a second, one line on stdout, nothing on stderr; clients are told."""
+    """Exit code 0 within a second, one line on stdout, nothing on stderr; clients are notified."""
     with serving("--scenario", "poisson", "--seed", "3", "--port", "0") as (process, ready):
         assert ready["ready"] is True
         with (
@@ -106,7 +106,7 @@ def test_a_signal_ends_it_clean_with_connections_open(number):
 
 
 def test_with_json_too_the_line_comes_when_it_is_ready():
-    """A script that always asks for JSON does not wait for the end."""
+    """A script that always requests JSON does not wait for the end."""
     with serving("--scenario", "empty", "--speed", "0", "--start-ms", "1767600000123", "--json") as (_, ready):
         stamp = httpx.get(ready["rest_url"] + "/api/v3/time").json()["serverTime"]
         assert stamp == 1_767_600_000_100

@@ -29,7 +29,7 @@ def test_a_quotient_by_nothing_is_undefined():
 
 @given(st.lists(st.tuples(st.integers(-1000, 1000), st.integers(-1000, 1000)), max_size=50))
 def test_products_are_summed(pairs):
-    """As the formula says, in an order that no machine chooses."""
+    """As in the formula, in an order that no machine chooses."""
     first, second = np.array(pairs, float).reshape(-1, 2).T
     assert arithmetic.dot(first, second) == sum(a * b for a, b in pairs)
 

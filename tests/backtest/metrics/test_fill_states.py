@@ -81,7 +81,7 @@ def test_parts_that_fill_in_a_jump_are_no_rate_of_thousands():
 
 
 def test_an_order_nearer_than_all_others_counts_as_the_nearest():
-    """It stands where it was sent, or has come nearer by as much."""
+    """It is where it was sent, or has come nearer by as much."""
     rows = [*rows_at(d0_5=(1e3, 500.0), d1=(1e3, 300.0)), (0.5, -0.5, 1, 1, 10.0, 10.0, 50.0)]
     states = states_of(rows, k=0.5)
     assert rate_of(states, -6.5) == rate_of(states, 0.5)
@@ -110,7 +110,7 @@ def states_at(sent, stands, move, flow=0):
 
 
 def rate_of(states, ticks):
-    """The rate of an order that stands where it was sent, after a move away that is not recent."""
+    """The rate of an order that is where it was sent, after a move away that is not recent."""
     return states.rates(*states_at(round(2 * ticks), round(2 * ticks), 0)).item()
 
 
@@ -120,7 +120,7 @@ def rows_at(**seen):
 
 
 def test_whole_ticks_say_nothing_of_half_ticks():
-    """Under an odd spread orders stand half a tick off; what they do under an even one is another rate."""
+    """Under an odd spread orders are half a tick off; their rate under an even spread is another one."""
     states = states_of(
         rows_at(d3_5=(1e4, 4000.0), d4=(1e4, 9000.0), d5_5=(1e4, 1000.0), d6=(1e4, 4000.0)),
         k=0.5,
@@ -138,7 +138,7 @@ def test_half_ticks_take_what_whole_ticks_say_where_nothing_else_is_known():
 
 
 def test_a_distance_that_is_seldom_sent_to_is_no_measure_of_it():
-    """A quote 3 ticks from the best price stands 4.5 from the mid while the spread is three ticks, when much trades."""
+    """A quote 3 ticks from the best price is 4.5 from the mid while the spread is three ticks, when much trades."""
     often = rows_at(d3_5=(7e4, 24_000.0), d5_5=(7e4, 17_000.0))
     seldom = rows_at(d4_5=(5e3, 5_000.0))
     as_often = rows_at(d4_5=(7e4, 70_000.0))

@@ -44,7 +44,7 @@ def test_what_is_not_finite_becomes_none_and_tuples_lists(value):
 
 @given(NAMES, VALUES, st.sets(NAMES | st.sampled_from(["a.a", "a.b", "b.a"])))
 def test_names_of_what_is_none_are_those_of_its_keys(key, value, reasons):
-    """A key with a reason stands for its parts where all of them are None."""
+    """A key with a reason replaces its parts if all of them are None."""
     assert _json_values.missing(key, value, reasons) == missing_plainly(key, value, reasons)
 
 

@@ -1,4 +1,4 @@
-"""A run without an order says which rule was in the way."""
+"""A run without orders names the rule that prevented them."""
 
 import numpy as np
 import pytest

@@ -150,7 +150,7 @@ def test_a_range_in_whole_numbers_is_a_range():
 
 
 def test_what_lies_before_the_path_of_the_mid_does_not_count():
-    """An order that rests before the first cut does from the first one on, whatever stands before it in memory."""
+    """An order that rests before the first cut also rests from the first cut on, whatever precedes it in memory."""
     found = lives((1, 100, 5, 30), last_s=40)
     us, mid2 = path((1 << 32, 0), (10, 204), (20, 206))
     us, mid2 = us[1:], mid2[1:]

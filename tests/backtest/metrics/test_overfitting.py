@@ -44,7 +44,7 @@ def test_a_ratio_at_its_benchmark_is_above_it_every_other_time():
 
 @given(SHARPES, st.floats(0, 0.1), st.integers(1, 1000))
 def test_more_trials_never_make_a_ratio_more_believable(sharpe, variance, trials):
-    """One trial is judged as it stands; each further one raises what luck explains."""
+    """One trial is judged without correction; each further one raises what chance explains."""
     moments = {"periods": 500, "skew": 0.0, "kurtosis": 3.0}
     now, later = (
         overfitting.deflated_sharpe(sharpe, variance=variance, trials=count, **moments)
@@ -71,7 +71,7 @@ def test_without_periods_or_variance_there_is_no_probability(periods, skew, kurt
 
 @pytest.mark.parametrize(("variance", "trials"), [(-0.1, 5), (math.nan, 5), (0.1, 0)])
 def test_trials_that_cannot_be_are_refused(variance, trials):
-    """A negative variance or no trial is a fault of the caller, told with its value."""
+    """A negative variance or no trial is an error of the caller, reported with its value."""
     with pytest.raises(MMError, match=f"best of {trials} trials"):
         overfitting.expected_best_sharpe(variance, trials)
 

@@ -203,7 +203,7 @@ def crowds(random, count):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_values_around_ranks_hold_those_of_these_ranks(seed):
-    """As if all had been sorted; what shares nothing with a wanted value is left out."""
+    """As if all had been sorted; values that share nothing with a requested one are left out."""
     random = np.random.default_rng(seed)
     values = crowds(random, int(random.integers(1, 20_000)))
     ranks = np.unique(random.integers(0, len(values), 6))

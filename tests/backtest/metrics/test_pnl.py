@@ -73,7 +73,7 @@ def test_pnl_is_spread_and_inventory_less_fees_to_the_last_unit(scribe):
 
 
 def test_money_beyond_64_bits_stays_exact():
-    """Where products would overflow, the account goes on in Python's own integers."""
+    """If products would overflow, the account continues in Python's own integers."""
     scribe = Scribe(instrument=Instrument("BIGUSDT", tick_e8=3, lot_e8=7))
     scribe.move(2 * 10**12 + 1)
     scribe.state()
@@ -154,7 +154,7 @@ def test_what_stays_open_is_unrealised():
 
 
 def test_without_a_round_trip_nothing_is_said_of_them():
-    """Two purchases are no trade, and the reason is told."""
+    """Two purchases are not a round trip, and the reason is reported."""
     summary = traded((1, 100, 1), (1, 100, 1))
     assert summary["round_trips"]["n"] == 0
     assert summary["round_trips"]["win_rate"] is None

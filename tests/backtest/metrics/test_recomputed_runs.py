@@ -1,4 +1,4 @@
-"""What a summary says of orders, round trips, returns and exposure, against plain loops over the files of runs."""
+"""Orders, round trips, returns and exposure of a summary, compared with plain loops over the files of runs."""
 
 import json
 

@@ -142,7 +142,7 @@ def test_the_interval_is_the_same_for_the_same_seed():
 
 
 def test_a_handful_of_periods_has_no_interval():
-    """Resampling three numbers says nothing about a fourth."""
+    """Resampling three numbers gives no information about a fourth."""
     assert risk.sharpe_ci95(normal(19), seed=0) is None
     assert risk.sharpe_ci95(normal(20), seed=0) is not None
 
@@ -397,7 +397,7 @@ def test_half_life_is_the_first_lag_with_less_than_half_of_the_products(period):
 
 
 def test_transforms_have_lengths_of_few_small_factors():
-    """At least as long as asked, and a quarter more at most."""
+    """At least as long as requested, and at most a quarter longer."""
     for least in range(8, 5_000):
         size = risk._size(least)
         assert least <= size <= least * 1.25

@@ -245,7 +245,7 @@ def test_poisson_fills_are_labelled_an_upper_bound(terms, reasons):
 
 
 def test_lines_that_damage_took_are_told_with_the_numbers():
-    """A log line alone is not read, and a book that stands still fills orders that nobody would have filled."""
+    """A log line alone is not read, and a static book fills orders that would not have been filled."""
     events = [
         (0, "snapshot", [(99, 5)], [(101, 5)]),
         (1_000_000, "depth", [(99, 6)], []),

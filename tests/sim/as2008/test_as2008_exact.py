@@ -83,7 +83,7 @@ def test_other_rules_meet_the_reference_too(gamma, strategy):
 def test_a_certainty_equivalent_that_no_path_shows_is_not_told(gamma):
     """Without aversion to inventory the expectation is decided by inventories that come once in 10^12 paths.
 
-    The number 40.97 that is sometimes told for gamma 0.1 is that of inventories within 60; within 80 it is 39.76.
+    The number 40.97 that is sometimes quoted for gamma 0.1 is that of inventories within 60; within 80 it is 39.76.
     """
     assert found(gamma, "symmetric").certainty_equivalent is None
 

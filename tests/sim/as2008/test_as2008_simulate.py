@@ -46,7 +46,7 @@ def test_a_thousand_paths_meet_the_published_numbers(gamma, strategy):
 
 
 def test_errors_are_those_of_repeated_samples():
-    """The symmetric rule's profit has fat tails, and the error of its deviation knows it."""
+    """The symmetric rule's profit has fat tails, which the error of its deviation includes."""
     policy = STRATEGIES["symmetric"](PAPER)
     moments = exact(PAPER, policy)
     runs = [

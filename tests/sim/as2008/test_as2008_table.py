@@ -30,7 +30,7 @@ def found(gamma, strategy, market=PAPER):
 
 @pytest.mark.parametrize(("gamma", "strategy"), KNOWN)
 def test_the_published_numbers_are_within_their_own_luck(gamma, strategy):
-    """The 24 numbers are 1000 paths: they lie within two standard errors of the exact ones, kurtosis and all."""
+    """The 24 numbers are 1000 paths: they are within two standard errors of the exact ones, kurtosis included."""
     mean, std, std_q, kurtosis = KNOWN[gamma, strategy]
     told = published(replace(PAPER, gamma=gamma), strategy)
     assert abs(told.profit_mean - mean) < 2 * std / math.sqrt(PATHS)
@@ -41,7 +41,7 @@ def test_the_published_numbers_are_within_their_own_luck(gamma, strategy):
 
 
 def test_other_parameters_were_never_published():
-    """A table made with another sigma does not stand beside the paper's numbers."""
+    """A table made with another sigma is not compared with the paper's numbers."""
     assert published(PAPER, "inventory") is not None
     for changed in ({"gamma": 0.5}, {"A": 141.0}, {"sigma": 1.0}, {"steps": 100}, {"horizon_s": 2.0}, {"k": 1.0}):
         assert published(replace(PAPER, **changed), "inventory") is None

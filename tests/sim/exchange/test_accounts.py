@@ -8,7 +8,7 @@ from mm.sim.exchange.orders import NewOrder
 
 
 def refused(error: ApiError) -> tuple[int, str, int]:
-    """Return what the exchange says of a refusal."""
+    """Return the exchange's message of a refusal."""
     return error.code, error.msg, error.http_status
 
 

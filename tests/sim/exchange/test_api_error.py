@@ -19,13 +19,13 @@ def test_the_page_lists_every_code_and_no_other() -> None:
 
 
 def test_an_error_is_written_as_the_exchange_writes_it() -> None:
-    """Code and message; further fields stand apart, where REST and the WebSocket API want them in other places."""
+    """Code and message; further fields are separate, since REST and the WebSocket API have them in different places."""
     error = ApiError(-2021, "Order cancel-replace partially failed.", api_error.CONFLICT, data={"cancelResult": "x"})
     assert error.content() == {"code": -2021, "msg": "Order cancel-replace partially failed."}
     assert str(error) == "-2021: Order cancel-replace partially failed."
 
 
 def test_a_missing_parameter_is_named() -> None:
-    """The message says which parameter to send."""
+    """The message names the parameter to send."""
     assert api_error.mandatory("price").msg == "Mandatory parameter 'price' was not sent, was empty/null, or malformed."
     assert api_error.one_of_two("a", "b").msg == "Param 'a' or 'b' must be sent, but both were empty/null!"

@@ -9,7 +9,7 @@ from mm.sim.exchange.orders import CancelRequest, ExecutionReport, NewOrder, Use
 
 
 def refused(error: ApiError) -> tuple[int, str, int]:
-    """Return what the exchange says of a refusal."""
+    """Return the exchange's message of a refusal."""
     return error.code, error.msg, error.http_status
 
 
@@ -29,7 +29,7 @@ def test_an_ioc_order_trades_what_it_can() -> None:
 
 
 def test_a_fok_order_is_filled_whole_or_not_at_all() -> None:
-    """3 are wanted where 1 rests; then 1 is wanted."""
+    """3 are requested where 1 rests; then 1 is requested."""
     desk = Desk()
     desk.limit(BOB, SELL, 10_000, 1_000)
     none = desk.limit(ALICE, BUY, 10_000, 3_000, time_in_force="FOK")
@@ -40,7 +40,7 @@ def test_a_fok_order_is_filled_whole_or_not_at_all() -> None:
 
 
 def test_a_limit_maker_order_that_would_take_is_refused() -> None:
-    """Nothing is locked for it, no order id is used up, nobody is told."""
+    """Nothing is locked for it, no order id is used up, nothing is reported."""
     desk = Desk()
     desk.limit(BOB, SELL, 10_000, 1_000)
     with pytest.raises(ApiError) as caught:
@@ -139,7 +139,7 @@ def test_a_cancel_gives_the_money_back() -> None:
     ],
 )
 def test_a_cancel_that_means_no_open_order_is_refused(request_: CancelRequest) -> None:
-    """An unknown id, an unknown name, an id and a name that differ, and the order of somebody else."""
+    """An unknown id, an unknown client id, an id and a client id that differ, and the order of another user."""
     desk = Desk()
     desk.limit(ALICE, BUY, 9_990, 1_000, client_id="mine")
     ended = desk.limit(ALICE, BUY, 9_990, 1_000, time_in_force="IOC")
@@ -264,7 +264,7 @@ def test_a_replacement_may_spend_what_the_cancel_sets_free() -> None:
 
 
 def test_a_failed_cancel_stops_the_replacement_or_not() -> None:
-    """As asked for; what was not tried still counts as an order."""
+    """As requested; what was not tried still counts as an order."""
     desk = Desk()
     assert replace(desk, 77, maker(BUY, 9_990, 1_000)) == ("Unknown order sent.", None)
     assert desk.exchange.accounts[ALICE].count.counts(desk.us) == [1, 1]
@@ -272,7 +272,7 @@ def test_a_failed_cancel_stops_the_replacement_or_not() -> None:
 
 
 def test_a_replacement_that_fails_leaves_the_cancel_done() -> None:
-    """The owner is told of both: CANCELED, then REJECTED with the reason."""
+    """The owner gets both reports: CANCELED, then REJECTED with the reason."""
     desk = Desk()
     order = desk.limit(ALICE, BUY, 9_990, 1_000)
     desk.limit(BOB, SELL, 10_000, 1_000)
@@ -322,7 +322,7 @@ def test_the_rows_reach_everyone_who_listens_before_the_answer() -> None:
 
 
 def test_old_orders_are_forgotten_and_open_ones_are_not() -> None:
-    """Memory stays flat for whoever sends orders all day."""
+    """Memory stays flat for a client that sends orders all day."""
     desk = Desk(limits=False)
     desk.exchange.users._keep = 10
     kept = desk.limit(ALICE, BUY, 9_000, 1_000)

@@ -179,7 +179,7 @@ def test_market_data_is_refused_likewise(target: str, code: int, msg: str) -> No
 
 
 def test_a_request_must_be_signed_by_whom_it_names() -> None:
-    """No key, a key of nobody, no signature, that of another key, a changed parameter, a stale timestamp."""
+    """No key, an unknown key, no signature, that of another key, a changed parameter, a stale timestamp."""
     door = Door(Desk())
     alice, bob = door.keys[ALICE], door.keys[BOB]
     query = urlencode(LIMIT | {"timestamp": MS})
@@ -240,7 +240,7 @@ def test_a_timestamp_may_be_fresh_by_a_second_clock() -> None:
     ],
 )
 def test_malformed_messages_are_answered(text: str, code: int) -> None:
-    """With the id where it could be read; the conversation goes on."""
+    """With the id if it is readable; the session continues."""
     api = Door(Desk()).talk()
     api.session.handle(text)
     assert api.sent[-1]["error"]["code"] == code

@@ -13,7 +13,7 @@ RULES = SymbolRules(instrument=INSTRUMENT, reference_ticks=10_000)
 
 
 def refusal(action: object, *arguments: object, **more: object) -> str:
-    """Return what the exchange says of something, empty where it says nothing."""
+    """Return the exchange's message, empty if there is none."""
     try:
         action(*arguments, **more)  # type: ignore[operator]
     except ApiError as error:
@@ -123,7 +123,7 @@ def test_a_grid_that_the_exchange_cannot_book_is_refused() -> None:
     [("SIMUSDT", "SIM", "USDT"), ("ETHBTC", "ETH", "BTC"), ("AAABBB", "AAA", "BBB"), ("USDT", "U", "SDT")],
 )
 def test_a_symbol_names_its_assets(symbol: str, base: str, quote: str) -> None:
-    """Known quote assets first, else the last three letters; what the instrument says holds."""
+    """Known quote assets first, else the last three letters; the instrument's own names take precedence."""
     named = with_assets(Instrument(symbol, 1, E8))
     assert (named.base_asset, named.quote_asset) == (base, quote)
     assert with_assets(INSTRUMENT) is INSTRUMENT

@@ -47,7 +47,7 @@ UTF8_SYMBOL = "%EF%BC%91%EF%BC%92%EF%BC%93%EF%BC%94%EF%BC%95%EF%BC%96"
 )
 @pytest.mark.parametrize("place", ["query", "body", "first"])
 def test_the_documented_rest_signatures_are_taken(query: str, body: str, signature: str, place: str) -> None:
-    """The payload is query and body as sent, without a separator, and without the signature wherever it stands."""
+    """The payload is query and body as sent, without a separator, and without the signature at any place."""
     signed = f"signature={signature.upper()}"
     if place == "query":
         query = f"{query}&{signed}" if query else signed
@@ -136,7 +136,7 @@ def test_unknown_keys_are_refused(name: str, code: int, msg: str) -> None:
 
 
 def fresh(timestamp: int | str, window: str = "", clocks: tuple[int, ...] = (NOW_US,)) -> str:
-    """Return ok, or what the exchange says of a timestamp."""
+    """Return ok, or the exchange's message about a timestamp."""
     given_ = {"timestamp": str(timestamp)} | ({"recvWindow": window} if window else {})
     try:
         check_fresh(Parameters(given_, "X"), clocks)

@@ -77,7 +77,7 @@ def test_a_market_order_pays_level_by_level() -> None:
 
 
 def test_own_rates_make_the_fee() -> None:
-    """A maker that is paid, so to speak nothing, and a taker at 0.0005."""
+    """A maker with a very small fee, and a taker at 0.0005."""
     desk = Desk(maker_rate_e8=0, taker_rate_e8=50_000)
     desk.limit(BOB, SELL, 10_000, 1_000)
     desk.market(ALICE, BUY, 1_000)
@@ -175,7 +175,7 @@ def test_both_assets_are_conserved(story: list[tuple[str, int, int, int, int, st
 @settings(max_examples=15, deadline=None)
 @given(st.lists(wishes(), min_size=10, max_size=40))
 def test_both_engines_serve_the_exchange_alike(story: list[tuple[str, int, int, int, int, str]]) -> None:
-    """The compiled engine is the one that is served; users are told the same with the plain one."""
+    """The compiled engine is the one that is served; users get the same reports with the plain one."""
     desks = [Desk(core=core, limits=False) for core in (Matching(), PlainCore())]
     for wish in story:
         for desk in desks:

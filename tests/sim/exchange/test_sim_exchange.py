@@ -23,12 +23,12 @@ def three_bids(desk: Desk) -> list[UserOrder]:
 
 
 def seen(order: UserOrder) -> tuple[str, int, int]:
-    """Return how an order stands: status, executed and prevented lots."""
+    """Return the state of an order: status, executed and prevented lots."""
     return order.status, order.filled_lots, order.prevented_lots
 
 
 def test_expire_maker_clears_the_way_and_rests() -> None:
-    """Scenario B: all three bids expire, and the sale of 3 goes on the book."""
+    """Scenario B: all three bids expire, and the sale of 3 enters the book."""
     desk = Desk()
     makers = three_bids(desk)
     taker = desk.limit(ALICE, SELL, 5_000, 3_000, stp=MAKER)
@@ -48,7 +48,7 @@ def test_expire_maker_clears_the_way_and_rests() -> None:
 
 
 def test_expire_taker_leaves_the_book() -> None:
-    """Scenario C: the sale of 3 expires at the first bid, which stands as it stood."""
+    """Scenario C: the sale of 3 expires at the first bid, which is unchanged."""
     desk = Desk()
     makers = three_bids(desk)
     taker = desk.limit(ALICE, SELL, 5_000, 3_000, stp=TAKER)
@@ -71,7 +71,7 @@ def test_expire_both_ends_both() -> None:
 
 
 def test_the_takers_mode_decides() -> None:
-    """Scenario E: a bid with EXPIRE_MAKER stays, because the sale says EXPIRE_TAKER."""
+    """Scenario E: a bid with EXPIRE_MAKER stays, because the sale has EXPIRE_TAKER."""
     desk = Desk()
     maker = desk.limit(ALICE, BUY, 5_000, 1_000, stp=MAKER)
     taker = desk.limit(ALICE, SELL, 5_000, 1_000, stp=TAKER)

@@ -48,7 +48,7 @@ def test_trades_are_found_by_id(steps: list[tuple[int, int, int, bool]], first: 
 
 
 def test_the_oldest_trades_are_forgotten() -> None:
-    """At least as many are kept as were asked for, and at most twice as many."""
+    """At least as many are kept as requested, and at most twice as many."""
     tape = TradeTape(5, keep=100)
     for trade_id in range(1, 1_001):
         tape.add(MarketTrade(trade_id, trade_id, 7, 1, False))

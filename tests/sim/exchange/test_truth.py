@@ -26,7 +26,7 @@ def text(units: int, step_e8: int) -> str:
 
 
 def replayed(changes: list[tuple[int, int, int]], count: int) -> tuple[list, list]:
-    """Return bids and asks after the first *count* changes, by a dict that starts from nothing."""
+    """Return bids and asks after the first *count* changes, by a dict that starts empty."""
     book: dict[tuple[int, int], int] = {}
     for side, ticks, lots in changes[:count]:
         book[side, ticks] = lots
@@ -56,7 +56,7 @@ def told(changes: list[tuple[int, int, int]], **options: int) -> MarketTruth:
 
 @given(CHANGES, st.data())
 def test_the_book_at_any_id_is_that_of_a_replay_of_everything(changes: list, data: st.DataObject) -> None:
-    """A check of a recording asks for any id, in any order, long after it happened."""
+    """A check of a recording queries any id, in any order, long after it happened."""
     truth = told(changes)
     for count in data.draw(st.lists(st.integers(0, len(changes)), max_size=8)):
         assert truth.book(FIRST + count) == replayed(changes, count)

@@ -51,7 +51,7 @@ def play(
 
 
 def random_user(seed: int) -> Callable[[Matching, int], None]:
-    """Return somebody who sends, cancels and takes at random, sometimes far too much."""
+    """Return a user who sends, cancels and takes at random, sometimes far too much."""
     draws = np.random.default_rng(seed)
 
     def act(matching: Matching, us: int) -> None:

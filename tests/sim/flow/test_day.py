@@ -151,7 +151,7 @@ def test_the_check_of_recorded_days_finds_nothing_wrong(path):
 
 
 def test_progress_counts_the_market_that_was_made(tmp_path):
-    """A day of fourteen hours takes half a minute; a bar that counts days stands still until it is over."""
+    """A day of fourteen hours takes half a minute; a bar that counts days does not move until it is over."""
     steps: list[int] = []
     session = Session("SIMUSDT", DAY, 0.01, 7)
     make_day(DayFolder(tmp_path, "SIMUSDT", DAY), PoissonMarket(), session, steps.append)

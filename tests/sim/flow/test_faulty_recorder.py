@@ -1,4 +1,4 @@
-"""A day with faults: its recording says what it lacks, and so does its truth."""
+"""A day with faults: its recording reports what it lacks, and so does its truth."""
 
 import itertools
 import json

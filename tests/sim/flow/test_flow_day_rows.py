@@ -201,7 +201,7 @@ def test_a_log_whose_time_falls_is_refused():
 
 
 def test_frames_need_a_book():
-    """A frame before the first snapshot would tell of a book that nobody knows."""
+    """A frame before the first snapshot would have an unknown book."""
     lines = Lines("R1", TOP_N, 1, 1)
     nothing = np.zeros((0, 6), np.int64), np.zeros((0, 3), np.int64), np.zeros(0, np.int64)
     with pytest.raises(ValueError, match="no book"):

@@ -18,7 +18,7 @@ SCENARIO = ZeroIntelligence(limit_reach_ticks=30, limit_per_s=100.0, market_per_
 
 @dataclass
 class Seen:
-    """What a log says of the flow behind its opening.
+    """The flow in a log after its opening.
 
     Attributes:
         distances: Of each limit order from the other side's best.
@@ -32,7 +32,7 @@ class Seen:
 
 
 def seen(played: Played, start_us: int) -> Seen:
-    """Replay the log of a market in which nobody else trades."""
+    """Replay the log of a market without other traders."""
     found = Seen()
     levels: dict[int, dict[int, int]] = {1: {}, -1: {}}
     left: dict[int, int] = {}
@@ -78,7 +78,7 @@ def seconds() -> float:
 
 
 def near(count: float, expected: float) -> bool:
-    """Tell whether a Poisson count lies within four standard errors of what it should be."""
+    """Return whether a Poisson count is within four standard errors of its expectation."""
     return abs(count - expected) < 4 * np.sqrt(expected)
 
 

@@ -107,7 +107,7 @@ def test_every_sweep_begins_at_the_touch(day):
 
 
 def best_bids(scenario: RegularMarket, of: Session) -> np.ndarray:
-    """Return the best bid behind each depth instant; no user trades, so it is the maker's, and tells the mid."""
+    """Return the best bid after each depth instant; no user trades, so it is the maker's, and gives the mid."""
     found: list[int] = []
     steps = range(0, of.flow_us[1] - of.open_us + 1, STEP_US)
     play(scenario, of, tuple(steps), lambda matching, _: found.append(matching.best()[0]))
@@ -159,7 +159,7 @@ def test_a_book_is_so_deep_that_no_sweep_reaches_its_edge():
 
 
 def test_a_sweep_beyond_the_edge_is_counted_and_ends_there():
-    """Should it ever happen, the truth says how often."""
+    """If it ever happens, the truth has its number."""
     scenario = _Shallow(A_per_s=20.0, k_per_tick=0.1)
     played = play(scenario, session(0.02))
     worst = 10_000 + 1 + 7

@@ -29,7 +29,7 @@ def test_the_log_does_not_depend_on_how_time_is_cut(scenario):
 
 @pytest.mark.parametrize("scenario", MARKETS)
 def test_time_may_be_cut_between_what_users_do_as_well(scenario):
-    """The market answers a user at its own instants, whoever looks meanwhile."""
+    """The market answers a user at its own instants, whatever the other calls."""
     of = session(0.05)
     acts = set(cuts_of(1, of, 50))
     logs = []
@@ -46,7 +46,7 @@ def test_time_may_be_cut_between_what_users_do_as_well(scenario):
 
 @pytest.mark.parametrize("scenario", MARKETS)
 def test_a_market_copes_with_any_user(scenario):
-    """Whoever takes its quotes, crosses its mid or stands in its way: the book stays a book, matched by the rules."""
+    """Whatever takes its quotes, crosses its mid or is in its way: the book stays valid, matched by the rules."""
     of = session(0.01)
     for seed in range(3):
         played = play(scenario, of, cuts_of(seed, of), random_user(seed))
@@ -68,7 +68,7 @@ def test_another_seed_is_another_market():
 
 
 def test_a_flow_does_nothing_before_its_session_opens_and_nothing_twice():
-    """Who asks for an instant that is over gets no second market."""
+    """A call for a past instant gets no second market."""
     of = session(0.01)
     for scenario in MARKETS:
         played = play(scenario, of, (-1_000_000, 0, 500_000, 500_000))

@@ -24,7 +24,7 @@ def test_every_parameter_is_a_knob_that_reads_its_own_default(scenario):
 
 
 def test_a_side_takes_the_common_law_unless_it_has_its_own():
-    """--A-bid alone leaves the bids' k and both numbers of the asks as they are."""
+    """--A-bid alone does not change the bids' k and both numbers of the asks."""
     scenario = PoissonMarket(A_per_s=1.0, k_per_tick=0.5, A_bid_per_s=0.0)
     assert scenario.rate(1) == (0.0, 0.5)
     assert scenario.rate(-1) == (1.0, 0.5)

@@ -17,7 +17,7 @@ def near(low: int, high: int) -> Ticks:
 
 
 def around(mid: int, reach: float) -> Ticks:
-    """Prices around one that stands still, the nearer the more."""
+    """Prices around a constant one, the nearer the more."""
     return lambda random, count: np.round(random.normal(mid, reach, count)).astype(np.int64)
 
 

@@ -94,7 +94,7 @@ def test_what_is_no_whole_number_is_refused(quotes: Matching, name: str, value: 
 
 
 def test_a_market_order_has_no_price(quotes: Matching) -> None:
-    """A caller who gives one believes in a limit that is not there."""
+    """A caller who gives one expects a limit that does not exist."""
     with pytest.raises(ValueError, match="ticks 101: a MARKET order has no price; give 0"):
         quotes.submit(20, 1, BUY, 101, 1, MARKET)
 
@@ -167,7 +167,7 @@ SUBMITTED = (1, OP_SUBMIT, 1, BUY, 99, 1, LIMIT, 0)
     ],
 )
 def test_a_bad_row_is_named_and_those_before_it_stand(bad: tuple[int, ...], told: str) -> None:
-    """The caller knows where to go on."""
+    """The caller can continue from there."""
     matching = Matching()
     with pytest.raises(ValueError, match=f"^row 2: {told}"):
         matching.run(np.array([SUBMITTED, SUBMITTED, bad, SUBMITTED]))
@@ -200,7 +200,7 @@ def test_commands_may_lie_as_they_like() -> None:
 
 
 def test_a_price_that_would_display_too_much_refuses_the_order() -> None:
-    """2**63 lots are no int64; what can be displayed is, to the last lot, and matching goes on."""
+    """2**63 lots are not an int64; what can be displayed is, to the last lot, and matching continues."""
     matching = Matching(log=False)
     matching.run(np.tile(np.array([(0, OP_SUBMIT, 1, BUY, 50, MOST_LOTS, LIMIT, 0)]), (FULL, 1)))
     before = matching.best()
@@ -311,7 +311,7 @@ def test_the_log_is_taken_whole_and_once() -> None:
 
 
 def test_without_a_log_everything_else_is_the_same() -> None:
-    """Ids are counted although nobody reads of them."""
+    """Ids are counted although they are not read."""
     rows = MIXES["everyday"].commands(np.random.default_rng(1), 5_000, 0, 1, [])
     silent, telling = Matching(log=False), Matching()
     silent.run(rows)

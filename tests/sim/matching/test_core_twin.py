@@ -126,7 +126,7 @@ STEPS = st.lists(
 
 
 def answer(matching: Matching | PlainMatching, us: int, step: tuple) -> object:
-    """Return what one call says, or that it raised."""
+    """Return the result of one call, or that it raised."""
     name, *values = step
     if name != "submit":
         values[0] = matching.last_order_id - values[0]
@@ -139,7 +139,7 @@ def answer(matching: Matching | PlainMatching, us: int, step: tuple) -> object:
 @settings(max_examples=250, deadline=None)
 @given(STEPS)
 def test_core_and_twin_answer_every_call_alike(steps: list[tuple[int, tuple]]) -> None:
-    """Also calls that go back in time or reduce to too much: both refuse them and go on from the same book."""
+    """Also calls that go back in time or reduce to too much: both refuse them and continue from the same book."""
     core, twin = Matching(), PlainMatching()
     us = 0
     for later, step in steps:

@@ -1,4 +1,4 @@
-"""The order log: a book is rebuilt from nothing else, and a log that contradicts itself is told."""
+"""The order log: a book is rebuilt only from it, and a log that contradicts itself is reported."""
 
 import gzip
 
@@ -125,7 +125,7 @@ def test_a_damaged_packing_is_told(tmp_path, damage):
 
 
 def test_a_missing_file_stays_a_missing_file(tmp_path):
-    """What is not there is not broken."""
+    """A missing one is not broken."""
     with pytest.raises(FileNotFoundError):
         list(read_log(tmp_path / "none.csv.gz"))
 

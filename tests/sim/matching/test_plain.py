@@ -98,7 +98,7 @@ def test_a_maker_filled_in_part_keeps_its_place(asks):
 
 
 def test_a_maker_order_that_would_match_is_refused(asks):
-    """It takes no id and changes nothing, whoever owns what it would meet."""
+    """It takes no id and changes nothing, whoever owns the orders it would meet."""
     assert asks.submit(11, ME, BUY, 101, 1, MAKER) == WOULD_CROSS
     assert told(asks) == [refuse(ME, BUY, 101, 1)]
     asks.cancel(11, 2)
@@ -174,7 +174,7 @@ def test_without_prevention_an_account_trades_with_itself(asks):
 
 
 def test_expire_taker_ends_at_the_first_own_order(asks):
-    """What it traded before stands; nothing of it rests."""
+    """What it traded before is kept; nothing of it rests."""
     asks.submit(11, YOU, BUY, 102, 12, LIMIT, STP_EXPIRE_TAKER)
     assert told(asks) == [
         new(4, YOU, BUY, 102, 12),
@@ -185,7 +185,7 @@ def test_expire_taker_ends_at_the_first_own_order(asks):
 
 
 def test_expire_maker_clears_own_orders_out_of_the_way(asks):
-    """The taker goes on to the next."""
+    """The taker continues with the next."""
     asks.submit(11, YOU, BUY, 102, 12, LIMIT, STP_EXPIRE_MAKER)
     assert told(asks) == [
         new(4, YOU, BUY, 102, 12),
@@ -208,7 +208,7 @@ def test_expire_both_ends_the_maker_and_then_the_taker(asks):
 
 
 def test_decrement_lowers_both_by_the_smaller(asks):
-    """A larger taker loses the maker's lots and goes on; a smaller one lowers the maker and expires."""
+    """A larger taker loses the maker's lots and continues; a smaller one lowers the maker and expires."""
     asks.submit(11, ME, BUY, 101, 7, LIMIT, STP_DECREMENT)
     assert told(asks) == [
         new(4, ME, BUY, 101, 7),
@@ -233,7 +233,7 @@ def test_decrement_of_equals_ends_both(asks):
 
 
 def test_cancel_returns_what_was_left(asks):
-    """The level shows the rest; a second cancel finds nobody."""
+    """The level shows the rest; a second cancel finds no order."""
     asks.submit(11, THEM, BUY, 101, 2)
     asks.take_log()
     assert asks.cancel(12, 1) == 3
@@ -325,7 +325,7 @@ def test_ids_count_on_from_where_they_are_told(engine):
 
 
 def test_an_engine_that_keeps_no_log_counts_all_the_same(engine):
-    """A long run that nobody reads stays small."""
+    """The memory of a long unread run stays small."""
     silent = type(engine)(log=False)
     silent.submit(0, ME, BUY, 99, 1)
     assert (log_of(silent), silent.update_id) == ([], 1)
@@ -352,7 +352,7 @@ def test_an_argument_out_of_range_changes_nothing(asks, name, value):
 
 @pytest.mark.parametrize("name", GOOD)
 def test_a_fraction_is_refused_whatever_its_value(asks, name):
-    """Units are whole; 101.0 is somebody's mistake."""
+    """Units are whole; 101.0 is an error."""
     with pytest.raises(TypeError):
         asks.submit(**GOOD | {name: float(GOOD[name])})
     assert (told(asks), asks.last_order_id) == ([], 3)
@@ -380,7 +380,7 @@ def test_views_of_no_side_are_refused(asks, side):
 
 
 def test_time_never_falls_for_any_command(asks):
-    """Also a command that finds nobody has its instant."""
+    """A command without an order has its instant, too."""
     asks.cancel(20, 99)
     for command in (lambda: asks.cancel(19, 1), lambda: asks.reduce(19, 1, 1), lambda: asks.replace(19, 1, 101, 1)):
         with pytest.raises(ValueError, match="us 19"):
@@ -389,7 +389,7 @@ def test_time_never_falls_for_any_command(asks):
 
 
 def test_many_commands_do_what_each_would(engine):
-    """A reduction that lowers nothing and a command for nobody are passed over."""
+    """A reduction that lowers nothing and a command without an order are skipped."""
     engine.run([
         (1, OP_SUBMIT, ME, SELL, 101, 5, LIMIT, STP_NONE),
         (1, OP_SUBMIT, YOU, SELL, 101, 4, LIMIT, STP_NONE),

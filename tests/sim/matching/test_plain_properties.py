@@ -131,7 +131,7 @@ def test_ids_count_by_one(engine_class, rows):
 
 @for_every_engine
 def test_the_queue_ahead_is_that_of_the_l3_view(engine_class, rows):
-    """Every resting order knows its place."""
+    """Every resting order has its correct place."""
     engine = engine_class()
     engine.run(rows)
     for side in (BUY, SELL):

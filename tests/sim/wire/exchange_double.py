@@ -1,4 +1,4 @@
-"""An exchange for tests of the wire: a plain matching engine that does what the test says, and a server in front."""
+"""An exchange for tests of the wire: a plain matching engine controlled by the test, and a server in front."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ START_US = 1_767_600_000_000_000
 
 
 class Wall:
-    """A clock of wall time that stands still until it is moved, in s."""
+    """A wall clock that is moved manually, in s."""
 
     def __init__(self) -> None:
         self.now_s = 1_000.0
@@ -29,7 +29,7 @@ class Wall:
 
 
 class Echo:
-    """A session of the WebSocket API that says what it heard."""
+    """A session of the WebSocket API that echoes its input."""
 
     def __init__(self, send: Callable[[object], None], request: Request) -> None:
         self.send = send
@@ -49,7 +49,7 @@ class Echo:
 
 
 class Box:
-    """A server whose market does what the test says, at the instant it says.
+    """A server whose market is controlled by the test, at the given instants.
 
     Args:
         limits: Of connections.
@@ -101,7 +101,7 @@ class Box:
 
 
 def told_back(request: Request) -> Response:
-    """Answer what was asked."""
+    """Answer the request."""
     told = {"method": request.method, "path": request.path, "query": request.query, "params": dict(request.params)}
     return json_response(200, {**told, "body": request.body.decode(), "remote": request.remote})
 

@@ -34,7 +34,7 @@ class Listener:
 
 
 def rebuilt(events):
-    """Return the book that depth events make, decimal texts as they came, and check that they chain."""
+    """Return the book of depth events, with the original decimal texts, and check that they chain."""
     book = {"b": {}, "a": {}}
     for before, event in zip([None, *events], events, strict=False):
         assert before is None or event["U"] == before["u"] + 1

@@ -58,7 +58,7 @@ def test_requests_are_kept_with_their_instants_and_outcomes() -> None:
 
 
 def test_events_are_those_of_an_undisturbed_stream() -> None:
-    """In order, each with its instant, in the unit that is wanted."""
+    """In order, each with its instant, in the requested unit."""
     door = Door(Desk())
     talk = door.talk("timeUnit=MICROSECOND")
     talk.signed(ALICE, "userDataStream.subscribe.signature")

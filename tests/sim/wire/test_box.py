@@ -173,7 +173,7 @@ def test_a_user_data_stream_hears_of_orders_made_elsewhere():
 
 
 def test_faults_that_are_armed_while_it_runs_befall_those_who_are_there():
-    """The connection that was open before the script knows no mercy either; without a script none is asked."""
+    """A connection that was open before the script is not spared either; without a script none is affected."""
 
     async def scenario():
         async with opened() as (box, rest), at(box, f"/ws/{TRADE}") as client:
@@ -188,7 +188,7 @@ def test_faults_that_are_armed_while_it_runs_befall_those_who_are_there():
 
 
 def test_an_exchange_that_fails_is_not_served_on():
-    """A market that raises ends the box with its error, instead of a server whose time stands still."""
+    """A market that raises ends the box with its error, instead of a server with a stopped clock."""
 
     class Broken(RuntimeError):
         """Raised by the market."""

@@ -37,7 +37,7 @@ def sent(box: Box, number: int = 1) -> int:
 
 
 def test_time_moves_only_when_it_is_told_to() -> None:
-    """A test in lockstep knows at every line what time the exchange has."""
+    """A test in lockstep has the exchange's time at every line."""
 
     async def scenario() -> None:
         async with controlled() as (box, rest):
@@ -60,7 +60,7 @@ def test_time_moves_only_when_it_is_told_to() -> None:
 
 
 def test_a_book_that_never_changes_is_not_waited_for_for_ever() -> None:
-    """A call that cannot be done ends, and says why."""
+    """A call that cannot be executed ends, with a reason."""
 
     async def scenario() -> None:
         async with controlled("empty") as (_, rest):
@@ -160,7 +160,7 @@ def test_connections_that_were_there_before_the_first_fault_are_befallen_too() -
 
 @pytest.mark.parametrize("late_s", [0.5, 5.0])
 def test_shutdown_says_so_and_goes(late_s: float) -> None:
-    """A client is told before the server is replaced, and so long later its connection ends, however late it is."""
+    """A client is notified before the server is replaced, and so long later its connection ends, however late it is."""
 
     async def scenario() -> None:
         async with controlled() as (box, rest), connect(f"{box.ws_url}/ws/{STREAMS}", proxy=None, max_queue=None) as ws:
@@ -181,7 +181,7 @@ def test_shutdown_says_so_and_goes(late_s: float) -> None:
 
 
 def test_a_shutdown_without_a_lead_does_not_wait_for_the_time_to_move() -> None:
-    """In lockstep it may stand still for ever; what is due now is done now."""
+    """In lockstep the clock may not move for ever; what is due now is done now."""
 
     async def scenario() -> None:
         async with controlled() as (box, rest), connect(f"{box.ws_url}/ws/{STREAMS}", proxy=None) as ws:

@@ -1,4 +1,4 @@
-"""Strangers at the door: whatever comes over the socket, the server goes on, and a refused request changes nothing.
+"""Hostile input: whatever comes over the socket, the server continues, and a refused request changes nothing.
 
 One exchange in a thread serves all examples; after each, it must still answer, with the book that it had.
 """
@@ -238,7 +238,7 @@ HEADS = st.builds(
 @example("/ws-api/v3", b"\x88\x80abcd")
 @FUZZ
 def test_bytes_that_are_no_frames(running: Running, path: str, data: bytes) -> None:
-    """Broken frames end their own connection, with a code that says why."""
+    """Broken frames end their own connection, with a code for the reason."""
     for opcode, payload in spoken(running, path, data):
         if opcode == Opcode.CLOSE and payload:
             Close.parse(payload).check()

@@ -48,7 +48,7 @@ def statuses(answer):
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
 def test_query_and_form_arrive_decoded_and_raw(method):
-    """Routes read the decoded parameters; signatures are made over the texts as they came."""
+    """Routes read the decoded parameters; signatures are made over the raw texts."""
 
     async def scenario():
         async with open_box() as box, httpx.AsyncClient() as client:
@@ -77,7 +77,7 @@ def test_one_connection_takes_many_requests():
 
 
 def test_who_asks_much_at_once_does_not_keep_others_waiting():
-    """A hundred requests in one packet are answered by and by; who asks once meanwhile is not behind them."""
+    """A hundred requests in one packet are answered over several iterations; a single one meanwhile is not delayed."""
     order = []
 
     def answer(asked):
@@ -100,7 +100,7 @@ def test_who_asks_much_at_once_does_not_keep_others_waiting():
 
 
 def test_who_asks_much_and_goes_is_not_answered_on():
-    """Where nobody is there to read, nothing is worked out."""
+    """Without a reader, nothing is computed."""
     order = []
 
     def answer(asked):
@@ -203,7 +203,7 @@ def test_a_large_body_that_is_allowed_arrives_whole():
 
 
 def test_a_client_that_waits_for_leave_to_send_gets_it():
-    """curl asks so before a large body."""
+    """curl sends this before a large body."""
 
     async def scenario():
         async with open_box() as box:
@@ -218,7 +218,7 @@ def test_a_client_that_waits_for_leave_to_send_gets_it():
 
 
 def test_half_a_request_and_then_nothing_is_closed_in_the_end():
-    """Whoever opens connections and says nothing must not hold them for ever."""
+    """A client that opens connections and sends nothing must not hold them for ever."""
 
     async def scenario():
         async with open_box() as box:
@@ -265,7 +265,7 @@ def test_a_request_that_drips_is_closed_in_the_end(start):
 
 
 def test_a_client_that_shuts_its_side_is_still_answered():
-    """Half-open is legal: the question was asked whole."""
+    """Half-open is legal: the request was complete."""
 
     async def scenario():
         async with open_box() as box:
@@ -292,7 +292,7 @@ def test_a_client_that_goes_in_the_middle_is_forgotten():
 
 
 def test_a_client_that_resets_before_it_is_answered_harms_nobody():
-    """What it sent is read and refused, and there is nobody left to be told."""
+    """What it sent is read and refused, without a client left for the response."""
 
     async def scenario():
         async with open_box(SMALL) as box:
@@ -386,7 +386,7 @@ class TestFaults:
         run(scenario)
 
     def test_a_cut_body_announces_more_than_comes(self):
-        """The client sees a connection that ends within the body."""
+        """The client gets a connection that ends within the body."""
 
         async def scenario():
             cut = replace(json_response(200, {"a": "b" * 100}), cut_at=20)
@@ -399,7 +399,7 @@ class TestFaults:
         run(scenario)
 
     def test_a_reset_is_a_reset(self):
-        """Not an empty answer: the client's system says that the peer reset the connection."""
+        """Not an empty response: the client's system reports that the peer reset the connection."""
 
         async def scenario():
             async with open_box(rest=lambda _: Response(200, reset=True)) as box:

@@ -24,7 +24,7 @@ def without(answer: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def test_ping_and_time() -> None:
-    """Time is the exchange's own, in ms, or in µs where the header asks for it."""
+    """Time is the exchange's own, in ms, or in µs if the header requests it."""
     rest = door()
     assert rest.get("ping") == {}
     rest.desk.us += 1_234_567

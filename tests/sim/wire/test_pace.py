@@ -71,7 +71,7 @@ def test_what_was_slept_through_is_left_out():
 
 @given(st.lists(st.floats(0, 0.2), max_size=30), st.sampled_from([0.5, 1, 7, 1_000]))
 def test_instants_rise_and_end_at_the_clock(steps, speed):
-    """Whatever the pump's own rhythm is, time goes on, and no further than it is."""
+    """Whatever the scheduler's own rhythm is, time continues, and no further than it is."""
     wall, pump, reached = pump_of(speed)
     for step in steps:
         wall.now_s += step

@@ -15,7 +15,7 @@ class TestExactTexts:
 
     @pytest.fixture
     def said(self):
-        """What each stream says of two asks that one buyer takes, 37 µs into a ms."""
+        """The messages of each stream about two asks that one buyer takes, 37 µs into a ms."""
         feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener(micro=False)
         subscribe(
             feed, listener, *(f"simusdt@{kind}" for kind in ("trade", "aggTrade", "bookTicker", "depth", "depth5"))

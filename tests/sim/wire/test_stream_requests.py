@@ -45,7 +45,7 @@ def test_a_served_name_says_kind_speed_and_levels(name, kind, interval_ms, level
     ],
 )
 def test_other_streams_of_the_exchange_are_known_and_silent(name):
-    """A client library that asks for a ticker as well must not be refused."""
+    """A client library that requests a ticker as well must not be refused."""
     assert read_stream(name).kind == "silent"
 
 
@@ -134,7 +134,7 @@ def test_unsubscribing_leaves_what_was_there_and_ignores_the_rest():
 
 
 def test_the_combined_property_is_read_and_set():
-    """It is false on /ws and true on /stream, until the client says otherwise."""
+    """It is false on /ws and true on /stream, until the client sets it."""
     box = control()
     assert say(box, method="GET_PROPERTY", params=["combined"], id=1).answer == {"result": False, "id": 1}
     assert say(box, method="SET_PROPERTY", params=["combined", True], id=2).answer == {"result": None, "id": 2}
@@ -174,7 +174,7 @@ def test_the_combined_property_is_read_and_set():
     ],
 )
 def test_what_is_wrong_has_the_exchanges_code_and_message(text, code, msg):
-    """Codes and texts are those of the exchange's documentation; nothing is subscribed, the connection goes on."""
+    """Codes and texts are those of the exchange's documentation; nothing is subscribed, the connection continues."""
     box = control()
     reply = box.handle(text)
     assert error_of(reply)[0] == code
@@ -184,7 +184,7 @@ def test_what_is_wrong_has_the_exchanges_code_and_message(text, code, msg):
 
 
 def test_an_error_carries_the_id_of_its_request():
-    """A client with several requests under way knows which one failed."""
+    """A client with several pending requests can identify the failed one."""
     assert say(control(), method="X", id=17).answer["id"] == 17
 
 

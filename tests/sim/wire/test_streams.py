@@ -95,7 +95,7 @@ def test_other_addresses_are_refused_in_the_handshake(path, status):
 
 
 def test_a_stream_address_without_an_upgrade_is_an_ordinary_request():
-    """A browser that opens it is told by the routes, not by the sockets."""
+    """A browser that opens it is answered by the routes, not by the sockets."""
 
     async def scenario():
         async with open_box() as box:
@@ -139,7 +139,7 @@ def test_microseconds_are_asked_for_in_the_address():
 
 
 def test_silent_and_foreign_streams_are_acknowledged():
-    """A library that also wants a ticker gets its acknowledgement, and nothing else comes."""
+    """A library that also subscribes to a ticker gets its acknowledgement, and nothing else comes."""
 
     async def scenario():
         async with open_box() as box, at(box, "/ws") as client:
@@ -153,7 +153,7 @@ def test_silent_and_foreign_streams_are_acknowledged():
 
 
 def test_messages_that_make_no_sense_are_answered_and_harm_nobody():
-    """The exchange's codes; the stream goes on."""
+    """The exchange's codes; the stream continues."""
 
     async def scenario():
         async with open_box(QUIET) as box, at(box, f"/ws/{TRADE}") as client:

@@ -251,7 +251,7 @@ def test_cancel_replace_fails_in_parts(  # noqa: PLR0917
 
 
 def test_cancel_replace_of_one_who_sent_too_many() -> None:
-    """429: nothing is done, or, where that was asked for, the cancel alone."""
+    """429: nothing is done, or, if requested, only the cancel."""
     rest = door()
     for step in range(100):
         rest.desk.limit(ALICE, BUY, 9_990 - step, 1_000)
@@ -266,7 +266,7 @@ def test_cancel_replace_of_one_who_sent_too_many() -> None:
 
 
 def test_an_amendment_is_answered_in_its_own_words() -> None:
-    """``qty``, ``cumulativeQuoteQty``, ``executionId``; and it can be asked for later."""
+    """``qty``, ``cumulativeQuoteQty``, ``executionId``; and it can be queried later."""
     rest = door()
     rest.ask(ALICE, "POST", "order", **LIMIT, newClientOrderId="mine")
     asked = {"symbol": SYMBOL, "orderId": 1, "newQty": "0.6", "newClientOrderId": "less"}

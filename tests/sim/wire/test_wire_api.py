@@ -41,7 +41,7 @@ def test_too_many_orders_are_429_with_retry_after() -> None:
 
 
 def test_a_body_may_carry_the_parameters() -> None:
-    """All of them, or some; what stands in both is the query's."""
+    """All of them, or some; the query takes precedence for those in both."""
     rest = door()
     key = rest.keys[ALICE]
     query, body = (

@@ -1,4 +1,4 @@
-"""The market streams without a socket: what is said, when, and to whom."""
+"""The market streams without a socket: content, time and receiver of messages."""
 
 import pytest
 from exchange_double import INSTRUMENT, START_US
@@ -35,7 +35,7 @@ def test_batches_chain_and_rebuild_the_book(seed, phase_ms):
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 119), max_size=20, unique=True))
 @example(seed=61894, cuts=[])  # an order at the very instant at which a batch ends
 def test_how_the_rows_are_cut_makes_no_difference(seed, cuts):
-    """A pump that was late tells the same as one that was not."""
+    """A late scheduler gives the same as a punctual one."""
     chunks = market(seed)
     heard = []
     for joints in (range(120), sorted({*cuts, 119})):
@@ -96,7 +96,7 @@ def test_connections_of_one_phase_share_the_message():
 
 
 def test_nothing_happened_nothing_is_sent():
-    """An empty batch has no ids to tell; the next one goes on where the last ended."""
+    """An empty batch has no ids to send; the next one continues where the last ended."""
     feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener()
     subscribe(feed, listener, DEPTH)
     one_order(feed, matching, START_US + 1, 1, 10_000, 5)

@@ -23,7 +23,7 @@ def test_no_more_than_the_limit_come_within_any_window(steps, most):
 
 
 def test_a_refusal_says_when_the_next_one_would_be_let_in():
-    """That is what Retry-After tells."""
+    """That is the value of Retry-After."""
     window = RateWindow(2, 10)
     assert window.admit(0)
     assert window.free_in_s(0) == 0

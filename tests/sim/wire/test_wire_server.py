@@ -1,4 +1,4 @@
-"""How connections begin and end: limits, pings, age, shutdown, and ends that nobody announced."""
+"""Start and end of connections: limits, pings, age, shutdown, and unannounced ends."""
 
 import asyncio
 import json
@@ -142,7 +142,7 @@ class TestPings:
         run(scenario)
 
     def test_one_that_answers_no_ping_is_closed_after_a_minute(self):
-        """1008, Pong timeout; pongs that nobody asked for do not help."""
+        """1008, Pong timeout; unsolicited pongs do not help."""
 
         async def scenario():
             async with open_box() as box:
@@ -197,7 +197,7 @@ class TestPings:
 
 
 class TestAge:
-    """A connection lives 24 hours."""
+    """The maximum age of a connection is 24 hours."""
 
     def test_it_is_closed_in_order_when_it_is_old(self):
         """However it behaved; a new one takes its place."""
@@ -217,7 +217,7 @@ class TestAge:
         run(scenario)
 
     def test_by_default_that_is_a_day(self):
-        """The exchange's documentation says so."""
+        """As in the exchange's documentation."""
         limits = WireLimits()
         assert (limits.age_s, limits.ping_s, limits.pong_s) == (86_400, 20, 60)
         assert (limits.messages, limits.messages_s, limits.streams) == (5, 1, 1_024)
@@ -267,7 +267,7 @@ class TestAttempts:
 
 
 class TestEnds:
-    """Whoever ends it, nothing is left and nobody else is hurt."""
+    """Whichever side ends it, nothing is left and no other connection is affected."""
 
     def test_a_message_that_is_too_long_ends_the_connection(self):
         """1009, and the client hears it although it was still sending."""
@@ -303,7 +303,7 @@ class TestEnds:
         ],
     )
     def test_frames_that_are_none_end_the_connection(self, sent, code):
-        """With the code that says why."""
+        """With the code of the reason."""
 
         async def scenario():
             async with open_box() as box:
@@ -393,7 +393,7 @@ class TestTurns:
     """Much from one client."""
 
     def test_who_asks_much_at_once_does_not_keep_others_waiting(self):
-        """A thousand requests in one packet are answered in order, by and by; who asks once is not behind them."""
+        """A thousand requests in one packet are answered in order over time; a single one is not delayed by them."""
 
         async def scenario():
             async with open_box() as box:
@@ -437,7 +437,7 @@ class TestShutdown:
         run(scenario)
 
     def test_it_waits_for_nobody(self):
-        """Clients that read nothing, and requests half asked, are cut within the time of a close."""
+        """Clients that read nothing, and incomplete requests, are cut within the time of a close."""
 
         async def scenario():
             async with open_box(WireLimits(close_s=0.05)) as box:

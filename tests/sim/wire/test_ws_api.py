@@ -177,7 +177,7 @@ def test_a_session_is_logged_on_with_ed25519() -> None:
 
 
 def test_hmac_does_not_log_on() -> None:
-    """Session authentication knows Ed25519 alone."""
+    """Session authentication supports only Ed25519."""
     assert talk()[1].signed(ALICE, "session.logon")["error"]["code"] == -1022
 
 
@@ -244,7 +244,7 @@ def test_the_answer_comes_before_what_it_made_happen() -> None:
 
 
 def test_a_handshake_may_use_more_than_its_address_has_left() -> None:
-    """It is let in, and told by its first answer."""
+    """It is accepted, and informed by its first response."""
     door = Door(Desk())
     for _ in range(24):
         door.get("depth", symbol=SYMBOL, limit=5_000)

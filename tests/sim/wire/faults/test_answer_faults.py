@@ -1,4 +1,4 @@
-"""Each fault of answers, and of the exchange as a whole, as a client on loopback sees it: one case a fault."""
+"""Each fault of responses, and of the whole exchange, as received by a client on loopback: one case per fault."""
 
 import asyncio
 from itertools import pairwise

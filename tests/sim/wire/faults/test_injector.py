@@ -212,7 +212,7 @@ def test_snapshots_lie_where_they_should_and_are_true(where: str, of: str) -> No
 
 
 def test_requests_are_counted_by_their_path() -> None:
-    """``at request 2 of /api/v3/depth`` is the second snapshot, whatever else was asked between."""
+    """``at request 2 of /api/v3/depth`` is the second snapshot, whatever other requests come between."""
     stage = staged("at request 2 of /api/v3/depth do status code=429 retry_after=3 n=2\nat request 2 do slow delay_s=9")
     codes = [stage.ask(path).status for path in ("/api/v3/depth", "/api/v3/time", *["/api/v3/depth"] * 3)]
     assert codes == [200, 200, 429, 429, 200]
@@ -221,7 +221,7 @@ def test_requests_are_counted_by_their_path() -> None:
 
 
 def test_clocks_are_shifted_in_the_unit_of_each_stamp() -> None:
-    """An exchange whose clock is 1.3 s off says so in every stamp, ms or µs."""
+    """An exchange whose clock is 1.3 s off shows it in every stamp, ms or µs."""
     stage, plain = Stage("at time 0.5 do clock_offset ms=-1300"), Stage("")
     for one in (stage, plain):
         one.connect()

@@ -1,4 +1,4 @@
-"""Each fault of messages, as a client on loopback sees it: one case a fault."""
+"""Each fault of messages, as received by a client on loopback: one case per fault."""
 
 import json
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Each fault of requests as its sender sees it, against what the exchange itself did: one case a fault."""
+"""Each fault of requests as seen by the sender, compared with the exchange's own result: one case per fault."""
 
 import asyncio
 import json
@@ -113,7 +113,7 @@ CASES: dict[str, Case] = {case.__name__: case for case in (ack_lost, ack_late, e
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_sender_sees_the_fault_that_its_row_names(name: str) -> None:
-    """An outcome that is unknown to the client is known to the exchange; the two must be told apart."""
+    """An outcome that is unknown to the client is known to the exchange; the two must be distinguished."""
     played(CASES[name])
 
 
@@ -169,7 +169,7 @@ def test_a_path_means_whole_words_of_a_method_and_what_changes_orders() -> None:
 
 
 def test_a_question_can_fail_as_well() -> None:
-    """Whoever asks for the truth after a fault may meet the next one."""
+    """A query for the truth after a fault may meet the next one."""
 
     async def scenario() -> None:
         async with floor("at request 2 of order.status do error code=-1007") as on:
@@ -225,7 +225,7 @@ def test_equal_scripts_and_calls_give_equal_bytes() -> None:
 
 
 def test_with_a_running_clock_answers_are_late_by_its_seconds() -> None:
-    """The same faults for a client of another process, on an exchange whose time nobody moves."""
+    """The same faults for a client of another process, on an exchange with a fixed time."""
 
     async def scenario() -> None:
         script = (

@@ -1,4 +1,4 @@
-"""Scripts of faults: what a line says, and what it may not say."""
+"""Scripts of faults: valid lines, and invalid ones."""
 
 from pathlib import Path
 

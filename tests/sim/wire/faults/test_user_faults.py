@@ -88,7 +88,7 @@ CASES: dict[str, Case] = {case.__name__: case for case in (logon_expired, termin
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_user_sees_the_fault_that_its_row_names(name: str) -> None:
-    """What ends without a word must be found by whoever looks."""
+    """A silent end must be found by a check."""
     played(CASES[name])
 
 
@@ -179,7 +179,7 @@ def test_streams_of_market_data_go_on(fault: str) -> None:
     ("fault", "code"), [("close of=user code=1008", 1008), ("age of=user max_s=1", 1001), ("shutdown of=both", 1001)]
 )
 def test_connections_of_users_end_as_those_of_streams(fault: str, code: int) -> None:
-    """A gateway must come back from every end that a recorder knows."""
+    """A gateway must recover from every end that a recorder handles."""
 
     async def scenario() -> None:
         async with floor(f"at time 0.5 do {fault}") as on:

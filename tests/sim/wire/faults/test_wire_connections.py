@@ -1,4 +1,4 @@
-"""Each fault of whole connections, as a client on loopback sees it: one case a fault."""
+"""Each fault of whole connections, as received by a client on loopback: one case per fault."""
 
 import asyncio
 

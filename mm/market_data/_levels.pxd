@@ -1,4 +1,4 @@
-# Levels as the exchange writes them, and the side of a book that keeps them: what other kernels use of `_levels`.
+# Levels in the exchange's format, and one side of a book: the interface of `_levels` for other kernels.
 
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memcmp
@@ -7,12 +7,12 @@ from mm._decimals cimport eight_digits, power_of_ten, put_eight, put_fixed, put_
 
 cdef enum:
     SHORTEST = 9       # bytes of ["1","0"] without a comma
-    LONGEST_CELL = 22  # of a price or a quantity with its comma: 11 digits, the point, eight places
-    FIRST_ROOM = 64    # levels
-    ODD = -1           # as a quantity: the texts are others than the numbers would give, and stand in `odd`
+    LONGEST_CELL = 22  # bytes of a price or a quantity with its comma: 11 digits, the point, eight places
+    FIRST_ROOM = 64    # initial capacity in levels
+    ODD = -1           # as a quantity: the texts differ from the canonical ones, and are kept in `odd`
 
 cdef struct Level:
-    int64_t key  # the price in 1e-8, negative of an ask, so that the best is the greatest
+    int64_t key  # the price in 1e-8, negative for an ask, so that the best is the greatest
     int64_t qty  # in 1e-8, or ODD
     int price_places, qty_places  # of the texts
 
@@ -24,7 +24,7 @@ cdef inline int64_t gcd(int64_t one, int64_t other) noexcept nogil:
 
 
 cdef inline const char* plain(const char* p, const char* end, int64_t* value) noexcept nogil:
-    """Read a decimal as the exchange writes it; return what stands behind it, NULL where it is written otherwise."""
+    """Read a decimal in the exchange's format; return the position after it, NULL if the format differs."""
     cdef const char* first = p
     cdef uint64_t whole = 0, places
     while p < end and c"0" <= p[0] <= c"9" and p - first <= 11:
@@ -42,7 +42,7 @@ cdef inline const char* plain(const char* p, const char* end, int64_t* value) no
 
 
 cdef inline const char* decimal(const char* p, const char* end, int64_t* value, int* places) noexcept nogil:
-    """Read a decimal of up to eight *places*, without zeros in front; return what stands behind it, or NULL."""
+    """Read a decimal of up to eight *places*, without leading zeros; return the position after it, or NULL."""
     cdef const char* first = p
     cdef const char* behind = plain(p, end, value)
     cdef uint64_t whole = 0
@@ -72,7 +72,7 @@ cdef inline const char* decimal(const char* p, const char* end, int64_t* value, 
 
 
 cdef inline const char* read_level(const char* p, const char* end, Level* level) noexcept nogil:
-    """Read ``["price","quantity"]``; return what stands behind it, NULL where it is written otherwise."""
+    """Read ``["price","quantity"]``; return the position after it, NULL if the format differs."""
     if end - p < SHORTEST or memcmp(p, b'["', 2):
         return NULL
     p = decimal(p + 2, end, &level.key, &level.price_places)
@@ -85,7 +85,7 @@ cdef inline const char* read_level(const char* p, const char* end, Level* level)
 
 
 cdef inline char* put(char* p, int64_t value, int places) noexcept nogil:
-    """Append *value*, in 1e-8, with so many places."""
+    """Append *value*, in 1e-8, with *places* decimal places."""
     p = put_whole(p, <uint64_t> value // 100000000u)
     if places == 0:
         return p

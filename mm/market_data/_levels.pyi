@@ -1,10 +1,10 @@
 # Generated from mm/market_data/_levels.pyx by `make stubs`; edit that file instead.
 
-"""Levels and the sides of a book as whole numbers, without an object a level; `local_orderbook` has the plain twin.
+"""Levels and the sides of a book as whole numbers, without one object per level; `local_orderbook` has the plain twin.
 
-Why compiled: a busy symbol changes some 46 levels in a message, and a recorder reads, checks, orders and writes each
-(``python -m mm.bench recorder``). Only what the exchanges usually write is understood here, decimals of up to eight
-places of at most 64 bits: number and places are such a text. All else is left to the plain twin, or kept as text.
+Why compiled: a busy symbol changes some 46 levels per message, and a recorder parses, checks, orders and writes each
+(``python -m mm.bench recorder``). Only the usual format of the exchanges is handled here, decimals of up to eight
+places in 64 bits: number and places determine the text. Everything else is left to the plain twin, or kept as text.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,9 +17,9 @@ class Levels:
     """Levels of one side of a depth message, in its order: a sequence of texts of price and quantity.
 
     Attributes:
-        json: As they came.
+        json: Their JSON text.
         step_e8: Greatest common divisor of the prices, in 1e-8; 0 without a level.
-        lot_e8: That of the quantities, but for the one that the exchange shows where more rests; 0 without any.
+        lot_e8: The same of the quantities, without the largest one that the exchange can display; 0 without any.
     """
     @property
     def json(self) -> msgspec.Raw: ...
@@ -30,31 +30,31 @@ class Levels:
     def __len__(self) -> int: ...
     def __getitem__(self, at: int, /) -> tuple[str, str]: ...
     def on_grid(self, side: int, tick_e8: int, lot_e8: int) -> list[tuple[int, int, int]] | None:
-        """Return *side*, ticks and lots of each level on the tick; None where one of those has no whole lots.
+        """Return *side*, ticks and lots of each level on the tick; None if one of these is not in whole lots.
 
         Args:
-            side: Stands in each row as it is.
+            side: Copied into each row.
             tick_e8: Price step, in 1e-8; above 0.
             lot_e8: Quantity step, in 1e-8; above 0.
         """
 
 def read_levels(json: msgspec.Raw | bytes) -> Levels | None:
-    """Return the levels of a JSON array; None where they are not written as the exchange does, or a price is zero.
+    """Return the levels of a JSON array; None if the format differs from the exchange's, or a price is zero.
 
     Args:
         json: Its bytes (``bytes``, ``msgspec.Raw``).
     """
 
 class Side:
-    """The levels of one side; keys are the prices in 1e-8, of asks negative, so that the best is the greatest.
+    """The levels of one side; keys are the prices in 1e-8, negative for asks, so that the best is the greatest.
 
-    They stand in order, the best last, with room before and behind them: a change moves what is shorter.
+    They are in order, the best last, with free space before and after them: a change moves the shorter part.
 
     Args:
         number: Returns a price in 1e-8; its errors pass through.
-        sign: 1 of bids, -1 of asks.
+        sign: 1 for bids, -1 for asks.
 
-    Every method that takes texts raises OverflowError where a price has more than 64 bits.
+    Every method with text arguments raises OverflowError if a price has more than 64 bits.
     """
     def __new__(cls, number: Callable[[str], int], sign: int) -> Self: ...
     def change(self, changes: Iterable[tuple[str, str]]) -> None:
@@ -63,19 +63,19 @@ class Side:
         """Return up to *n* levels, the best first."""
     @property
     def best(self) -> int | None:
-        """Key of the best level; None without one."""
+        """Key of the best level; None without levels."""
     @property
     def last(self) -> int | None:
-        """That of the last level."""
+        """Key of the last level; None without levels."""
     def qty_at(self, key: int) -> str | None:
-        """Return the quantity of the level *key*; None where there is none."""
+        """Return the quantity of the level *key*; None if there is none."""
     def count_to(self, key: int) -> int:
-        """Return how many levels stand from the best to *key*, both included."""
+        """Return the number of levels from the best to *key*, both included."""
     def quantities(self, key: int) -> dict[int, int]:
         """Return the quantities, in 1e-8, of the levels from the best to *key*."""
     def check(self) -> None:
-        """Raise ValueError where the side is not what it must be: ordered, without empty levels, each text its own."""
+        """Raise ValueError if an invariant is violated: ordered keys, no empty levels, consistent texts."""
     def __len__(self) -> int: ...
 
 def cells(bids: Side, asks: Side, n: int) -> str | None:
-    """Return the cells of the best *n* levels, bid and ask by turns, a missing one empty; None where texts are odd."""
+    """Return the cells of the best *n* levels, alternating bid and ask, empty for missing ones; None for odd texts."""

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Levels and the sides of a book as whole numbers, without an object a level; `local_orderbook` has the plain twin.
+"""Levels and the sides of a book as whole numbers, without one object per level; `local_orderbook` has the plain twin.
 
-Why compiled: a busy symbol changes some 46 levels in a message, and a recorder reads, checks, orders and writes each
-(``python -m mm.bench recorder``). Only what the exchanges usually write is understood here, decimals of up to eight
-places of at most 64 bits: number and places are such a text. All else is left to the plain twin, or kept as text.
+Why compiled: a busy symbol changes some 46 levels per message, and a recorder parses, checks, orders and writes each
+(``python -m mm.bench recorder``). Only the usual format of the exchanges is handled here, decimals of up to eight
+places in 64 bits: number and places determine the text. Everything else is left to the plain twin, or kept as text.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -26,9 +26,9 @@ cdef class Levels:
     """Levels of one side of a depth message, in its order: a sequence of texts of price and quantity.
 
     Attributes:
-        json: As they came.
+        json: Their JSON text.
         step_e8: Greatest common divisor of the prices, in 1e-8; 0 without a level.
-        lot_e8: That of the quantities, but for the one that the exchange shows where more rests; 0 without any.
+        lot_e8: The same of the quantities, without the largest one that the exchange can display; 0 without any.
     """
 
     cdef readonly object json  # type: msgspec.Raw
@@ -41,7 +41,7 @@ cdef class Levels:
         PyMem_Free(self.held)
 
     cdef bint read(self, const char* p, const char* end) noexcept:
-        """Read the levels; False where they are written otherwise than the exchange does."""
+        """Read the levels; False if the format differs from the exchange's."""
         cdef Level* level = self.held
         if end - p < 2 or p[0] != c"[" or (end - 1)[0] != c"]":
             return False
@@ -75,10 +75,10 @@ cdef class Levels:
         return text_of(level.key, level.price_places), text_of(level.qty, level.qty_places)
 
     def on_grid(self, side: int, int64_t tick_e8, int64_t lot_e8) -> list[tuple[int, int, int]] | None:
-        """Return *side*, ticks and lots of each level on the tick; None where one of those has no whole lots.
+        """Return *side*, ticks and lots of each level on the tick; None if one of these is not in whole lots.
 
         Args:
-            side: Stands in each row as it is.
+            side: Copied into each row.
             tick_e8: Price step, in 1e-8; above 0.
             lot_e8: Quantity step, in 1e-8; above 0.
         """
@@ -96,7 +96,7 @@ cdef class Levels:
 
 
 def read_levels(json: msgspec.Raw | bytes) -> Levels | None:
-    """Return the levels of a JSON array; None where they are not written as the exchange does, or a price is zero.
+    """Return the levels of a JSON array; None if the format differs from the exchange's, or a price is zero.
 
     Args:
         json: Its bytes (``bytes``, ``msgspec.Raw``).
@@ -117,15 +117,15 @@ def read_levels(json: msgspec.Raw | bytes) -> Levels | None:
 
 
 cdef class Side:
-    """The levels of one side; keys are the prices in 1e-8, of asks negative, so that the best is the greatest.
+    """The levels of one side; keys are the prices in 1e-8, negative for asks, so that the best is the greatest.
 
-    They stand in order, the best last, with room before and behind them: a change moves what is shorter.
+    They are in order, the best last, with free space before and after them: a change moves the shorter part.
 
     Args:
         number: Returns a price in 1e-8; its errors pass through.
-        sign: 1 of bids, -1 of asks.
+        sign: 1 for bids, -1 for asks.
 
-    Every method that takes texts raises OverflowError where a price has more than 64 bits.
+    Every method with text arguments raises OverflowError if a price has more than 64 bits.
     """
 
     def __cinit__(self, number: Callable[[str], int], int sign) -> None:
@@ -159,23 +159,23 @@ cdef class Side:
 
     @property
     def best(self) -> int | None:
-        """Key of the best level; None without one."""
+        """Key of the best level; None without levels."""
         return self.room[self.begin + self.count - 1].key if self.count else None
 
     @property
     def last(self) -> int | None:
-        """That of the last level."""
+        """Key of the last level; None without levels."""
         return self.room[self.begin].key if self.count else None
 
     def qty_at(self, key: int) -> str | None:
-        """Return the quantity of the level *key*; None where there is none."""
+        """Return the quantity of the level *key*; None if there is none."""
         cdef Py_ssize_t at = self.place_of(key)
         if at == self.count or self.room[self.begin + at].key != key:
             return None
         return self.texts(self.room + self.begin + at)[1]
 
     def count_to(self, key: int) -> int:
-        """Return how many levels stand from the best to *key*, both included."""
+        """Return the number of levels from the best to *key*, both included."""
         return self.count - self.place_of(key)
 
     def quantities(self, key: int) -> dict[int, int]:
@@ -189,7 +189,7 @@ cdef class Side:
         return found
 
     def check(self) -> None:
-        """Raise ValueError where the side is not what it must be: ordered, without empty levels, each text its own."""
+        """Raise ValueError if an invariant is violated: ordered keys, no empty levels, consistent texts."""
         cdef Level* level = self.room + self.begin
         cdef Py_ssize_t at, odd = 0
         if self.begin < 0 or self.begin + self.count > self.size:
@@ -207,24 +207,24 @@ cdef class Side:
         return self.count
 
     cdef Py_ssize_t place_of(self, key) except -1:
-        """Return how many levels are below *key*, a number of any size."""
+        """Return the number of levels below *key*, an integer of any size."""
         if -INT64_MAX <= key <= INT64_MAX:
             return self.place(key)
         return self.count if key > 0 else 0
 
     cdef Py_ssize_t place(self, int64_t key) noexcept nogil:
-        """Return how many levels are below *key*."""
+        """Return the number of levels below *key*."""
         cdef Level* first = self.room + self.begin
         cdef Level* level = first
         cdef Py_ssize_t left = self.count, half
-        while left > 1:  # without a branch that depends on keys: half of such guesses would be wrong
+        while left > 1:  # no branch on keys: half of its predictions would fail
             half = left >> 1
             level += half * (level[half - 1].key < key)
             left -= half
         return level - first + (1 if left and level.key < key else 0)
 
     cdef int set(self, int64_t key, const Level* given) except -1 nogil:
-        """Set the level *key* as it is *given*; a quantity of 0 removes it, and what was kept of its texts goes."""
+        """Set the level *key* to *given*; a quantity of 0 removes it, and its kept texts."""
         cdef Py_ssize_t at = self.place(key)
         cdef Level* level = self.room + self.begin + at
         if at < self.count and level.key == key:
@@ -243,7 +243,7 @@ cdef class Side:
         return 0
 
     cdef int set_texts(self, str price, str qty) except -1:
-        """Set a level by its texts, which are kept where their numbers would give others."""
+        """Set a level by its texts, which are kept if they differ from the canonical ones."""
         cdef int64_t key = self.sign * self.number(price)
         cdef Level level = Level(0, 0, 0, 0)
         if key < -INT64_MAX:
@@ -259,7 +259,7 @@ cdef class Side:
         return 0
 
     cdef void close_up(self, Py_ssize_t at) noexcept nogil:
-        """Take the level at *at* out."""
+        """Remove the level at *at*."""
         cdef Level* level = self.room + self.begin + at
         self.count -= 1
         if at < self.count - at:
@@ -269,7 +269,7 @@ cdef class Side:
             memmove(level, level + 1, (self.count - at) * sizeof(Level))
 
     cdef Level* make_way(self, Py_ssize_t at) except NULL nogil:
-        """Return a free place before what stands at *at*."""
+        """Return a free place before the level at *at*."""
         cdef bint before = at < self.count - at
         cdef Level* level
         if self.begin == 0 if before else self.begin + self.count == self.size:
@@ -285,7 +285,7 @@ cdef class Side:
         return level
 
     cdef int widen(self) except -1:
-        """Have as much room before and behind the levels as they take."""
+        """Grow to as much free space before and after the levels as they occupy."""
         cdef Py_ssize_t size = 3 * self.count + FIRST_ROOM
         cdef Level* room = <Level*> PyMem_Malloc(size * sizeof(Level))
         if room is NULL:
@@ -302,7 +302,7 @@ cdef class Side:
 
 
 cdef bint read_text(str text, int64_t* value, int* places) except -1:
-    """Read a decimal as the exchanges write it; False where it is written otherwise."""
+    """Read a decimal in the exchanges' format; False if the format differs."""
     cdef bytes raw
     if not text.isascii():
         return False
@@ -312,7 +312,7 @@ cdef bint read_text(str text, int64_t* value, int* places) except -1:
 
 
 cdef char* put_level(char* p, Side side, Py_ssize_t at) noexcept nogil:
-    """Append the cells of a level, counted from the best, each with a comma behind it; NULL where its text is odd."""
+    """Append the cells of a level, counted from the best, each followed by a comma; NULL if its text is odd."""
     cdef Level* level = side.room + side.begin + side.count - 1 - at
     if at >= side.count:
         p[0] = p[1] = c","
@@ -327,7 +327,7 @@ cdef char* put_level(char* p, Side side, Py_ssize_t at) noexcept nogil:
 
 
 cdef char* put_cells(char* p, Side bids, Side asks, Py_ssize_t n) noexcept nogil:
-    """Append the cells of the best *n* levels, each with a comma behind it; NULL where a text is odd."""
+    """Append the cells of the best *n* levels, each followed by a comma; NULL if a text is not canonical."""
     cdef Py_ssize_t at
     for at in range(n):
         p = put_level(p, bids, at)
@@ -339,7 +339,7 @@ cdef char* put_cells(char* p, Side bids, Side asks, Py_ssize_t n) noexcept nogil
 
 
 def cells(Side bids, Side asks, Py_ssize_t n) -> str | None:
-    """Return the cells of the best *n* levels, bid and ask by turns, a missing one empty; None where texts are odd."""
+    """Return the cells of the best *n* levels, alternating bid and ask, empty for missing ones; None for odd texts."""
     cdef char* first = <char*> PyMem_Malloc(4 * n * LONGEST_CELL + 1)
     cdef char* end
     if first is NULL:

@@ -1,4 +1,4 @@
-"""The writers of growing files, whose place is `mm.dayfolder.buffered_writer`."""
+"""Alias of `mm.dayfolder.buffered_writer`, the writers of growing files."""
 
 from mm.dayfolder.buffered_writer import CsvWriter, NdjsonWriter, flush_together
 from mm.dayfolder.line_files import gzip_member

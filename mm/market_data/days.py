@@ -1,8 +1,8 @@
-"""The days of a recorder: when the window is open, and the folder of each day, opened or continued.
+"""The days of a recorder: the recording window, and the folder of each day, new or continued.
 
-Wall-clock times of a zone are turned into instants once and compared as such. On the night of a clock change a time of
-day may come twice: the window then begins with the first and ends with the second. A time that is skipped is as much
-later as the clock jumped. Lengths are those that pass, not those on the dial.
+Wall-clock times of a zone are converted to instants once and compared as such. In the night of a clock change a time of
+day may occur twice: the window then begins with the first and ends with the second. A skipped time is shifted by the
+clock change. Durations are elapsed time, not differences of wall-clock times.
 """
 
 import asyncio
@@ -35,12 +35,12 @@ _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
 @dataclass(frozen=True, slots=True)
 class RecordingWindow:
-    """One stretch of recording.
+    """One span of recording.
 
     Attributes:
-        day: ``YYYYMMDD``, the local date on which it opens.
-        start_us: Its first instant.
-        end_us: The first instant after it.
+        day: ``YYYYMMDD``, the local date of its start.
+        start_us: Its first instant, µs.
+        end_us: The first instant after it, µs.
     """
 
     day: str
@@ -53,8 +53,8 @@ class WindowRule:
     """When to record, day by day.
 
     Attributes:
-        start: ``HH:MM``, or ``always`` for every day as a whole.
-        end: ``HH:MM`` up to ``24:00``; where it is not after *start*, it is of the next day. Unused with ``always``.
+        start: ``HH:MM``, or ``always`` for complete days.
+        end: ``HH:MM`` up to ``24:00``; if it is not after *start*, it is on the next day. Unused with ``always``.
         zone: Time zone of both, and of the day.
     """
 
@@ -64,7 +64,7 @@ class WindowRule:
 
     @property
     def endless(self) -> bool:
-        """Whether the next window begins as one ends, so that recording goes on."""
+        """Whether the next window begins at the end of each, so that recording continues."""
         return self.start == ALWAYS
 
     def of_day(self, day: str) -> RecordingWindow:
@@ -75,14 +75,14 @@ class WindowRule:
         return RecordingWindow(day, self._instants(first, start)[0], max(self._instants(last, end)))
 
     def at(self, now_us: int) -> RecordingWindow:
-        """Return the window that is open at *now_us*, else the next one to open."""
+        """Return the window that contains *now_us*, else the next one."""
         today = parse_day(day_of(now_us, self.zone))
         days = (today + timedelta(days=ahead) for ahead in (-1, 0, 1))
         windows = (self.of_day(day.strftime("%Y%m%d")) for day in days)
         return next(window for window in windows if window.end_us > now_us)
 
     def _instants(self, day: date, text: str) -> tuple[int, int]:
-        """Return when a local time of *day* comes for the first and for the second time."""
+        """Return the first and the second instant of a local time of *day*."""
         hours, minutes = map(int, text.split(":"))
         local = datetime.combine(day + timedelta(days=hours // 24), time(hours % 24, minutes), ZoneInfo(self.zone))
         first, second = (int(local.replace(fold=fold).timestamp()) * US_PER_S for fold in (0, 1))
@@ -91,44 +91,44 @@ class WindowRule:
 
 @dataclass(frozen=True, slots=True)
 class DayWindow(WindowRule):
-    """The window of one *day*, and none after it."""
+    """The window of a single *day*."""
 
     day: str = ""
 
     @classmethod
     def of(cls, rule: WindowRule, day: str) -> "DayWindow":
-        """Return the window of *rule* on *day*; of an endless one, all of the day."""
+        """Return the window of *rule* on *day*; for an endless rule, the complete day."""
         start, end = ("00:00", "24:00") if rule.endless else (rule.start, rule.end)
         return cls(start, end, rule.zone, day)
 
     def at(self, now_us: int) -> RecordingWindow:  # noqa: ARG002 - it is the same at every instant
-        """Return the window, also when it is over."""
+        """Return the window, even after its end."""
         return self.of_day(self.day)
 
 
 async def sleep_until(us: int, clock: Callable[[], int]) -> None:
-    """Sleep until the wall *clock* shows *us*, also where it is set, or the machine sleeps, in the meantime."""
+    """Sleep until the wall *clock* reaches *us*, even if it is set, or the machine is suspended, meanwhile."""
     while (rest_us := us - clock()) > 0:
         await asyncio.sleep(min(rest_us / US_PER_S, LONGEST_SLEEP_S))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Days:
-    """Where days are recorded, and how.
+    """Settings of the recorded days.
 
     Attributes:
         data_root: Folder of the day folders.
         symbol: Upper case.
-        run_id: Names the run in every row.
-        own_id: Whether the user gave *run_id*; another one gets ``_2``, ``_3`` … where the day has it already.
-        top_n: levels per side in the frames.
+        run_id: Name of the run, in every row.
+        own_id: Whether the user chose *run_id*; other ids get ``_2``, ``_3`` … if the day has them already.
+        top_n: Levels per side in the frames.
         trade_stream: ``trade`` or ``aggTrade``; a day has one of them.
-        flush_interval_s: Longest time until a row is on disk: what a crash can cost.
+        flush_interval_s: Maximum time until a row is on disk, s: the loss by a crash.
         write_diffs: Whether depth messages are kept.
         write_gaps: Whether the gaps file is kept.
-        min_free_mb: Free space, in 10⁶ bytes, that must be left to others.
+        min_free_mb: Disk space that must stay free, in 10⁶ bytes.
         knobs: Knobs of the run, for the ledger.
-        venue: The market, as ``schema.json`` names it.
+        venue: The market, as in ``schema.json``.
     """
 
     data_root: Path
@@ -145,7 +145,7 @@ class Days:
     venue: str = SPOT
 
     def check_space(self) -> None:
-        """Raise OSError (ENOSPC) where less than `min_free_mb` is free."""
+        """Raise OSError (ENOSPC) if less than `min_free_mb` is free."""
         there = next(path for path in (self.data_root, *self.data_root.absolute().parents) if path.exists())
         free_mb = shutil.disk_usage(there).free / 1e6
         if free_mb < self.min_free_mb:
@@ -153,14 +153,14 @@ class Days:
             raise OSError(errno.ENOSPC, few, str(there))
 
     def open(self, day: str, at_us: int, instrument: str | None = None) -> DayWriter:
-        """Return the writer of *day*, its opening events written; *instrument* is the exchange's entry, if known.
+        """Return the writer of *day* after its opening events; *instrument* is the exchange's entry, if known.
 
         A day that cannot be continued, because its files are damaged, is moved to ``damaged`` below the data root; the
-        ledger of the new one says so.
+        ledger of the new day records this.
 
         Raises:
             TryLater: If another process writes the day.
-            RunExists: If the day has a run of the user's *run_id*.
+            RunExists: If the day already has a run with the user's *run_id*.
             Mismatch: If an earlier run of the day recorded another market, the other trade stream, or another number of
                 levels.
             BrokenFile: If ``schema.json`` or ``instrument.json`` cannot be read.
@@ -183,9 +183,9 @@ class Days:
         return self._opened(folder, at_us, instrument, {"cause": damage, "moved_to": str(moved_to)})
 
     def open_again(self, writer: DayWriter, at_us: int, instrument: str | None) -> DayWriter:
-        """Return another writer of the day of *writer*, whose files somebody has removed or replaced.
+        """Return a new writer for the day of *writer*, whose files were removed or replaced by another process.
 
-        What is left of the folder is moved to ``damaged``. *writer* is neither flushed nor closed.
+        The rest of the folder is moved to ``damaged``. *writer* is neither flushed nor closed.
         """
         gone = ", ".join(path.name for path in writer.missing())
         moved_to = str(set_aside(writer.folder)) if writer.holds_folder() else None
@@ -205,7 +205,7 @@ class Days:
             writer.wait_for_space()
             self._begin(writer, at_us, replaced)
         except BaseException:
-            writer.close(flush=False)  # that would cut what is torn, and the ledger has not reported it yet
+            writer.close(flush=False)  # flushing would remove the torn row, which the ledger has not reported yet
             raise
         return writer
 
@@ -272,22 +272,22 @@ class Days:
 
 MOST_FAILURES = 12
 NOTE_EVERY_S = 300.0
-"""How often the manifest notes what was written, so that the start after a crash need not read all of the day."""
+"""Interval of progress notes in the manifest, so that a start after a crash need not read the whole day."""
 Returned = TypeVar("Returned")
 _DISK_ERRORS = (*NO_SPACE, errno.EIO, errno.EROFS)
 
 
 class Disk:
-    """Bring the rows of a recording to the disk, every flush interval and at the end.
+    """Writes the rows of a recording to disk, at each flush interval and at the end.
 
-    Where there is no space the rows wait in memory, and each interval they are tried again, `MOST_FAILURES` times; so
-    are the files of a new day, and the seal of one that is over. Any other failure ends the recording. Files are
-    opened, forced to the disk and sealed in one thread, and the loop never waits for it.
+    Without free space the rows wait in memory, and are retried each interval, `MOST_FAILURES` times; so are the files
+    of a new day, and the seal of a finished one. Any other failure ends the recording. Files are opened, forced to the
+    disk and sealed in one thread, and the loop never waits for it.
 
     Args:
-        days: How often, and how much space must be left to others.
-        report: Takes the error, once, when there is no space, and None when there is some again.
-        removed: Is called where files of the day were removed: opens it again.
+        days: Flush interval, and the space that must stay free.
+        report: Called with the error, once, when space runs out, and with None when there is space again.
+        removed: Called if files of the day were removed: opens the day again.
     """
 
     def __init__(
@@ -303,7 +303,7 @@ class Disk:
         self._noted_s = 0.0
 
     async def flush(self, writer: Callable[[], DayWriter]) -> None:
-        """Flush what *writer* returns, for ever; raises OSError where that is in vain."""
+        """Flush the result of *writer* periodically, without end; raises OSError if it fails permanently."""
         failures = 0
         while True:
             await asyncio.sleep(self._days.flush_interval_s)
@@ -319,7 +319,7 @@ class Disk:
                 await self._in_thread(self._forced(now))
             except OSError as error:
                 failures += 1
-                self._bear(error, failures, "rows")
+                self._tolerate(error, failures, "rows")
             else:
                 failures = 0
                 self._has_space("rows")
@@ -328,18 +328,18 @@ class Disk:
                 sealing.result()
 
     async def look(self, writer: DayWriter) -> bool:
-        """Have the day of *writer* opened again where somebody has removed its files, and return whether."""
+        """Reopen the day of *writer* if its files were removed, and return whether it was."""
         gone = bool(writer.missing())
         if gone:
             await self._removed()
         return gone
 
     def take(self, writer: DayWriter) -> None:
-        """Have the files of *writer* that are written whole written by `write_files`."""
+        """Queue the files of *writer* that are written as a whole for `write_files`."""
         writer.defer_files(self._files_wanted.set)
 
     async def write_files(self, writer: Callable[[], DayWriter]) -> None:
-        """Write the files that wait of what *writer* returns, for ever; those without space are left to `flush`."""
+        """Write the queued files of the result of *writer*, without end; those without space are left to `flush`."""
         while True:
             await self._files_wanted.wait()
             self._files_wanted.clear()
@@ -355,14 +355,14 @@ class Disk:
                     raise
 
     async def opened(self, open_day: Callable[[], DayWriter]) -> DayWriter:
-        """Return what *open_day* returns, which is called in the thread, and again each interval without space."""
+        """Return the result of *open_day*, which is called in the thread, and again each interval without space."""
         failures = 0
         while True:
             try:
                 writer = await self._in_thread(open_day)
             except OSError as error:
                 failures += 1
-                self._bear(error, failures, "day")
+                self._tolerate(error, failures, "day")
                 await self._pause()
             else:
                 self._has_space("day")
@@ -370,7 +370,7 @@ class Disk:
                 return writer
 
     def _forced(self, writer: DayWriter) -> Callable[[], None]:
-        """Return what forces the rows of *writer* to the disk, and now and then notes how far they have come."""
+        """Return a function that forces the rows of *writer* to the disk, and at intervals notes the progress."""
         now_s = asyncio.get_running_loop().time()
         if now_s - self._noted_s < NOTE_EVERY_S:
             return writer.sync
@@ -381,7 +381,7 @@ class Disk:
         """Flush for the last time, after *error*, if one ended the recording.
 
         Returns:
-            What is to be reported: *error*, else that of the flush; and whether the rows came to the disk.
+            The error to report: *error*, else that of the flush; and whether all rows are on disk.
         """
         try:
             writer.flush()
@@ -392,16 +392,16 @@ class Disk:
         return error, True
 
     def seal(self, writer: DayWriter, *, whole: bool = True) -> None:
-        """Seal and close *writer*, in the thread; one that is not *whole* is only closed, and what waits is dropped."""
+        """Seal and close *writer*, in the thread; if not *whole*, only close it and drop its queued rows."""
         writer.defer_files(None)
         self._sealing.append(asyncio.create_task(self._seal(writer, whole)))
 
     def end(self) -> None:
-        """Try nothing again from now on: the recording ends."""
+        """Stop retrying: the recording ends."""
         self._ending.set()
 
     async def sealed(self) -> list[BaseException]:
-        """Wait until all is sealed, as far as there is space now, and return what has failed."""
+        """Wait until everything is sealed, as far as there is space, and return the errors."""
         self.end()
         done = await asyncio.gather(*self._sealing, return_exceptions=True)
         return [failure for failure in done if failure]
@@ -415,7 +415,7 @@ class Disk:
                     break
                 except OSError as error:
                     failures += 1
-                    self._bear(error, failures, "seal")
+                    self._tolerate(error, failures, "seal")
                     await self._pause()
             self._has_space("seal")
         finally:
@@ -429,8 +429,8 @@ class Disk:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ending.wait(), self._days.flush_interval_s)
 
-    def _bear(self, error: OSError, failures: int, what: str) -> None:
-        """Report that there is no space for *what*; raise *error* where it is another one, or came too often."""
+    def _tolerate(self, error: OSError, failures: int, what: str) -> None:
+        """Report missing space for *what*; raise *error* if it is another one, or has occurred too often."""
         if error.errno not in NO_SPACE or failures > MOST_FAILURES or self._ending.is_set():
             raise error
         if not self._full:
@@ -443,7 +443,7 @@ class Disk:
         self._full.discard(what)
 
     def close(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._thread.shutdown()
 
     def _report(self, error: Exception | None) -> None:
@@ -452,5 +452,5 @@ class Disk:
 
 
 def is_of_disk(error: BaseException | None) -> TypeGuard[OSError]:
-    """Return True if *error* means that the disk cannot be written."""
+    """Return True if *error* means that the disk is not writable."""
     return isinstance(error, OSError) and error.errno in _DISK_ERRORS

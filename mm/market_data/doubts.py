@@ -1,12 +1,12 @@
-"""Messages whose ids are far ahead of the feed: one of them may be wrong, a second one there shows that it is right.
+"""Messages whose ids are far ahead of the feed: one may be wrong, a second one confirms it.
 
-A connection that has lost more than `FAR_IDS` ids goes on far ahead, and so does a message whose id is damaged. Which
-of both it is the next message shows, over whichever connection. Until then it is held, and nothing else is held up:
+A connection that has lost more than `FAR_IDS` ids continues far ahead, and so does a message with a damaged id. The
+next message, on any connection, distinguishes the two. Until then the message is held, without blocking others:
 
-- another one comes there: the first was right, and both go through, each with the time of its arrival;
-- its connection goes on at the lower ids: it was wrong, and is refused, as nothing that follows may be measured by it;
-- nothing comes for `DOUBT_S`: where nobody could contradict it, because its connection is the only one and has brought
-  nothing else, it goes through; else it is refused, and a later one there still shows that the ids between are missing.
+- another one arrives there: the first was right, and both are passed on, each with its arrival time;
+- its connection continues at the lower ids: it was wrong, and is refused, so that later ones are not compared with it;
+- nothing arrives for `DOUBT_S`: if nothing could contradict it, because its connection is the only one and has received
+  nothing else, it is passed on; else it is refused, and a later one there still reveals the missing ids in between.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ FAR_IDS = 1_000
 DOUBT_S = 0.5
 
 Sequenced = DepthUpdate | TradePrint | AggTrade
-"""What has ids."""
+"""A message with ids."""
 
 
 def ids_of(message: Sequenced) -> tuple[int, int]:
@@ -29,15 +29,15 @@ def ids_of(message: Sequenced) -> tuple[int, int]:
 
 
 class Doubted(NamedTuple):
-    """A message far ahead.
+    """A message far ahead of the feed.
 
     Attributes:
-        recv_us: Its arrival.
-        conn: Where it came from; None where there is only one source.
-        message: What it is.
-        raw: As it came.
-        until_s: How long it is held, in s of a monotonic clock.
-        first: Whether its connection has brought nothing else, and is the only one.
+        recv_us: Its arrival, µs.
+        conn: Its connection; None if there is only one source.
+        message: The message.
+        raw: The raw message.
+        until_s: Until when it is held, in s of a monotonic clock.
+        first: Whether its connection is the only one and has received nothing else.
     """
 
     recv_us: int
@@ -49,12 +49,12 @@ class Doubted(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What is known of messages now.
+    """The decision about doubtful messages.
 
     Attributes:
-        right: Go through, in this order.
-        wrong: Are refused.
-        held: Whether the message that was taken is in doubt itself.
+        right: Messages to pass on, in this order.
+        wrong: Messages to refuse.
+        held: Whether the current message is in doubt itself.
     """
 
     right: tuple[Doubted, ...] = ()
@@ -66,10 +66,10 @@ _NOTHING = Settled()
 
 
 class Doubts:
-    """The message in doubt of one sequence of ids.
+    """The doubtful message of one sequence of ids.
 
     Attributes:
-        held: The message, while it is held; None where there is none.
+        held: The held message; None if there is none.
     """
 
     def __init__(self) -> None:
@@ -78,18 +78,18 @@ class Doubts:
         self._opened_at: dict[int, int | None] = {}
 
     def opened(self, conn: int, known_id: int | None) -> None:
-        """Connection *conn* is open, while the feed has come to *known_id*."""
+        """Connection *conn* was opened, while the feed is at *known_id*."""
         self._opened_at[conn] = known_id
 
     def closed(self, conn: int) -> Settled:
-        """Settle what *conn* has brought: it brings nothing more."""
+        """Decide about the message of *conn*, which is closed."""
         self._opened_at.pop(conn, None)
         return self._give_up() if self.held and self.held.conn == conn else _NOTHING
 
     def take(
         self, recv_us: int, message: Sequenced, conn: int | None, now_s: float, raw: bytes, known_id: int | None
     ) -> Settled:
-        """Take a message of a feed that has come to *known_id*, and return what it settles."""
+        """Process a message of a feed at *known_id*, and return the resulting decision."""
         held, (first_id, last_id) = self.held, ids_of(message)
         if known_id is None or first_id - known_id <= FAR_IDS:
             if held is None or held.conn != conn:
@@ -107,15 +107,15 @@ class Doubts:
         return Settled(wrong=(held,) if held else (), held=True)
 
     def overdue(self, now_s: float) -> Settled:
-        """Settle what was held long enough."""
+        """Decide about a message that was held long enough."""
         return self._give_up() if self.held and self.held.until_s <= now_s else _NOTHING
 
     def rest(self) -> Settled:
-        """Settle what is in doubt: nothing more will come."""
+        """Decide about the held message: nothing more will arrive."""
         return self._give_up() if self.held else _NOTHING
 
     def _give_up(self) -> Settled:
-        """Settle it although nothing has shown what it is."""
+        """Decide without evidence."""
         held, self.held = self.held, None
         if held is None or held.first:
             return Settled(right=(held,) if held else ())

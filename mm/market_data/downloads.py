@@ -1,8 +1,8 @@
-"""Files of a public server, each with the sha256 that the server publishes beside it: resumed, bounded, verified.
+"""Downloads from a public server with published sha256 sums: resumed, limited in size, verified.
 
-A file that arrives lies in ``<name>.part`` until its bytes have the published sha256; then it gets its name. A part
-that an earlier call left is continued by a range request. What lies there whole is verified and not loaded again, so
-that both files may also be copied there by hand.
+An incomplete file is in ``<name>.part`` until its bytes have the published sha256; then it is renamed. A part of an
+earlier call is continued by a range request. A complete file is verified and not loaded again, so that both files may
+also be copied there by hand.
 """
 
 import re
@@ -22,7 +22,7 @@ from mm.market_data.rate_budget import Backoff, retry_after_s
 from mm.whole_file import write_whole
 
 Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Shows the progress of something with a label and so many bytes; what it yields counts bytes."""
+"""Shows the progress of a task with a label and a number of bytes; yields a function that counts bytes."""
 
 ATTEMPTS = 6
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
@@ -35,18 +35,18 @@ _SUM_LINE = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(\S+)\s*")
 
 
 class NotPublished(DataError):
-    """The server has no such file."""
+    """The server does not have the file."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A file that is here whole.
+    """A complete local file.
 
     Attributes:
-        path: Where it lies.
-        url: Where it came from.
+        path: Its path.
+        url: Its source.
         size: Its length in bytes.
-        sha256: Of its bytes, in hex; the published one.
+        sha256: Its published sha256, in hex.
     """
 
     path: Path
@@ -56,7 +56,7 @@ class Loaded:
 
 
 class _Transient(Exception):
-    """An attempt failed in a way that another one may not."""
+    """A failed attempt that may succeed when repeated."""
 
     def __init__(self, message: str, pause_s: float = 0.0) -> None:
         super().__init__(message)
@@ -64,14 +64,14 @@ class _Transient(Exception):
 
 
 class Downloads:
-    """Load files of one server into a folder.
+    """Loads files of one server into a folder.
 
     Args:
         base_url: Without a path, such as ``https://data.binance.vision``.
-        folder: Where the files lie; it must exist, and belong to this process.
-        most_bytes: The largest file that is loaded.
+        folder: Folder of the files; it must exist, and belong to this process.
+        most_bytes: Maximum size of a file.
         bar: Shows the progress of each file.
-        pause: Waits so many seconds.
+        pause: Waits for a number of seconds.
     """
 
     def __init__(
@@ -95,13 +95,13 @@ class Downloads:
         return self._retried(place, lambda: self._answer(self._client.head(self._base_url + place)).status_code != 404)
 
     def load(self, place: str) -> Loaded:
-        """Load the file at *place*, and verify it by the ``.CHECKSUM`` beside it.
+        """Load the file at *place*, and verify it by its published ``.CHECKSUM``.
 
         Raises:
-            NotPublished: If the server has no such file.
-            BrokenFile: If its bytes are not those of the checksum, or the checksum is none.
+            NotPublished: If the server does not have the file.
+            BrokenFile: If its bytes do not match the checksum, or the checksum is invalid.
             UsageError: If the file is larger than the limit.
-            TryLater: If the server cannot be reached, or answers with its own troubles, also after some pauses.
+            TryLater: If the server cannot be reached, or responds with an error, even after several attempts.
         """
         url, name = self._base_url + place, place.rpartition("/")[2]
         path, part = self._folder / name, self._folder / f"{name}.part"
@@ -109,7 +109,7 @@ class Downloads:
         if not path.is_file():
             resumed = part.exists()
             self._fill(place, part)
-            if resumed and hash_file(part) != wanted:  # the part may be of another file: once more, from its begin
+            if resumed and hash_file(part) != wanted:  # the part may be of another file: once more, from the start
                 part.unlink()
                 self._fill(place, part)
             found = hash_file(part)
@@ -144,7 +144,7 @@ class Downloads:
             return data
 
     def _fill(self, place: str, part: Path) -> None:
-        """Bring *part* to the length of the file at *place*."""
+        """Extend *part* to the length of the file at *place*."""
         self._retried(place, lambda: self._more(place, part))
 
     def _more(self, place: str, part: Path) -> None:
@@ -155,7 +155,7 @@ class Downloads:
                 if answer.headers.get("Content-Range", "").endswith(f"/{have}"):
                     return
                 part.unlink()
-                raise _Transient("the part that was there is longer than the file")
+                raise _Transient("the existing part is longer than the file")
             self._there(self._answer(answer), place)
             if answer.status_code != 206 or not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 have = 0
@@ -174,7 +174,7 @@ class Downloads:
                     file.write(chunk)
                     advance(len(chunk))
         if total is not None and have != total:
-            raise _Transient(f"{have:,} of {total:,} bytes came")
+            raise _Transient(f"{have:,} of {total:,} bytes were received")
 
     def _bounded(self, place: str, size: int) -> None:
         if size > self._most_bytes:
@@ -188,15 +188,15 @@ class Downloads:
             raise NotPublished(f"{self._base_url}{place.removesuffix(CHECKSUM)}: not published (404)")
 
     def _answer(self, answer: httpx.Response) -> httpx.Response:
-        """Return an answer that says something of the file; raises where it does not."""
+        """Return a conclusive response; raises for others."""
         if answer.status_code in _LATER:
-            raise _Transient(f"it answers {answer.status_code}", retry_after_s(answer.headers.get("Retry-After")))
+            raise _Transient(f"it responds with {answer.status_code}", retry_after_s(answer.headers.get("Retry-After")))
         if answer.status_code not in (200, 206, 404):
             raise DataError(f"{answer.url}: the server answers {answer.status_code}; is --fetch-url (FETCH_URL) right?")
         return answer
 
     def _retried(self, place: str, attempt: Callable[[], Found]) -> Found:
-        """Return what *attempt* returns, tried again after growing pauses; one that brought bytes does not count."""
+        """Return the result of *attempt*, retried with growing pauses; one that received bytes does not count."""
         backoff, failures = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S), 0
         while True:
             before = self._came
@@ -208,7 +208,7 @@ class Downloads:
                     name = place.rpartition("/")[2].removesuffix(CHECKSUM)
                     raise TryLater(
                         f"{self._base_url}{place}: {str(error) or type(error).__name__}, {ATTEMPTS} times; try again "
-                        f"later (what has come is kept), or copy {name} and its {CHECKSUM} into {self._folder}"
+                        f"later (received data is kept), or copy {name} and its {CHECKSUM} into {self._folder}"
                     ) from error
                 asked_s = error.pause_s if isinstance(error, _Transient) else 0.0
                 self._pause(max(backoff.delay(time.monotonic()), min(asked_s, LONGEST_PAUSE_S)))

@@ -1,4 +1,4 @@
-"""Decimal texts of one symbol as whole numbers, checked once each, and the steps they turn out to be multiples of."""
+"""Decimal texts of one symbol as whole numbers, checked once each, and the steps that divide all of them."""
 
 from collections.abc import Callable, Collection, Sequence
 from math import gcd
@@ -9,13 +9,13 @@ from mm.market_data.local_orderbook import Level
 
 REMEMBERED_TEXTS = 200_000
 ENOUGH_MESSAGES = 100
-"""Messages after which prices are not multiples of a step by chance."""
+"""Number of messages after which prices are not multiples of a step by chance."""
 
 MOST_E8 = 10**19
-"""No price and no quantity, in 1e-8, comes to 10¹¹: readers take none."""
+"""Upper limit of prices and quantities, 10¹¹ in 1e-8 units: readers refuse larger ones."""
 
 MOST_SHOWN_E8 = 2**63 - 1
-"""The quantity, in 1e-8, that the exchange shows of a level where more rests there: it is on no grid."""
+"""The largest quantity that the exchange displays, in 1e-8; larger ones show as this, which is on no grid."""
 
 NO_MIN_NOTIONAL = (
     "the minimum notional is unknown, so a backtest without QUOTE_QTY quotes one quantity step, however little that is "
@@ -25,21 +25,21 @@ NO_MIN_NOTIONAL = (
 
 
 class Grid:
-    """Prices and quantities in 1e-8, remembered by their text: the same few thousand come again and again.
+    """Prices and quantities in 1e-8, cached by their text: the same few thousand occur again and again.
 
-    Orders rest on the grid of their time: what was ever valid in a day stays so for what comes from the exchange.
+    Orders rest on the grid of their time: prices that were valid in a day stay valid in data of the exchange.
 
     Args:
-        derives_steps: Whether each quantity is remembered; without it, they are checked many at a time.
+        derives_steps: Whether each quantity is cached; without it, they are checked in batches.
 
     Attributes:
-        tick_e8: The price step that prices are multiples of, as the exchange or a report said; 0 before.
-        lot_e8: That of quantities.
+        tick_e8: The price step named by the exchange or a report; 0 before.
+        lot_e8: The quantity step, likewise.
         seen_tick_e8: Greatest common divisor of all prices so far; 0 before the first.
-        seen_step_e8: That of all quantities.
-        off: Whether something came that is no multiple of them, and was not reported.
-        price: Returns a price in 1e-8; raises OffGrid where the text is no decimal above zero.
-        qty: Returns a quantity in 1e-8; raises OffGrid where the text is no decimal of zero or more.
+        seen_step_e8: The same of all quantities.
+        off: Whether there was a price or quantity off these steps that was not reported.
+        price: Returns a price in 1e-8; raises OffGrid if the text is not a decimal above zero.
+        qty: Returns a quantity in 1e-8; raises OffGrid if the text is not a decimal of at least zero.
     """
 
     def __init__(self, *, derives_steps: bool = True) -> None:
@@ -54,18 +54,18 @@ class Grid:
         self.qty: Callable[[str], int] = self._qtys.__getitem__
 
     def use(self, tick_e8: int, lot_e8: int) -> None:
-        """Take the steps that the exchange names now beside those of before; 0 is not known."""
+        """Add the exchange's current steps to the earlier ones; 0 is unknown."""
         self.tick_e8, self.lot_e8 = gcd(self.tick_e8, tick_e8), gcd(self.lot_e8, lot_e8)
         self._named = tick_e8, lot_e8
         self.passed(0, 0)
 
     def next_day(self) -> None:
-        """Keep only the steps that the exchange named last; what came off them is reported again."""
+        """Keep only the last steps of the exchange; prices off them are reported again."""
         self.tick_e8, self.lot_e8 = self._named
         self.passed(0, 0)
 
     def report(self) -> dict[str, str]:
-        """Return the steps of which all that came is a multiple, where they are new, and take them from now on."""
+        """Return the greatest steps that divide everything so far, if they are new, and use them from now on."""
         found = {}
         if self.tick_e8 and self.seen_tick_e8 % self.tick_e8:
             self.tick_e8 = gcd(self.tick_e8, self.seen_tick_e8)
@@ -77,7 +77,7 @@ class Grid:
         return found
 
     def check(self, levels: Collection[Level]) -> None:
-        """Raise OffGrid where a price or a quantity of *levels* is not what `price` and `qty` take."""
+        """Raise OffGrid if `price` or `qty` would refuse a value of *levels*."""
         if not levels:
             return
         prices, qtys = zip(*levels, strict=True)
@@ -90,7 +90,7 @@ class Grid:
             self._note_qty(gcd(*(qty for qty in map(_whole, qtys) if qty != MOST_SHOWN_E8)))
 
     def check_one(self, price: str, qty: str) -> None:
-        """Do what `check` does, for a trade: its quantity is not zero."""
+        """Do the same as `check` for a trade, whose quantity must not be zero."""
         self.price(price)
         value = self.qty(qty) if self._derives_steps else e8(qty)
         if 0 < value < MOST_E8:
@@ -99,7 +99,7 @@ class Grid:
             raise OffGrid(f"a trade of {qty}, which the exchange never sends")
 
     def passed(self, tick_e8: int, lot_e8: int) -> None:
-        """Note prices that were checked, all of them multiples of *tick_e8*, and quantities, multiples of *lot_e8*."""
+        """Record checked prices, all multiples of *tick_e8*, and quantities, multiples of *lot_e8*."""
         self.seen_tick_e8 = gcd(self.seen_tick_e8, tick_e8)
         self.seen_step_e8 = gcd(self.seen_step_e8, lot_e8)
         pairs = (self.seen_tick_e8, self.tick_e8), (self.seen_step_e8, self.lot_e8)
@@ -110,14 +110,14 @@ class Grid:
             self.passed(0, qty_e8)
 
     def prices_off(self, tick_e8: int) -> tuple[list[str], int]:
-        """Return the different prices that are no multiples of *tick_e8*, and how many different ones came.
+        """Return the distinct prices that are not multiples of *tick_e8*, and the number of distinct prices.
 
         Only the latest `REMEMBERED_TEXTS` count.
         """
         return [text for text, price in self._prices.items() if price % tick_e8], len(self._prices)
 
     def too_fine(self, tick_e8: int, messages: int) -> list[str]:
-        """Return a warning where all prices of *messages* stand on a coarser step than *tick_e8*; 0 is not given."""
+        """Return a warning if all prices of *messages* are on a step coarser than *tick_e8*; 0: not given."""
         seen = short_text(self.seen_tick_e8)
         if not tick_e8 or messages < ENOUGH_MESSAGES or self.seen_tick_e8 <= tick_e8 or self.seen_tick_e8 % tick_e8:
             return []
@@ -129,10 +129,10 @@ class Grid:
 
 
 class _Texts(dict[str, int]):
-    """Whole numbers by their text; one that is new is checked.
+    """Whole numbers by their text; new texts are checked.
 
     Args:
-        least: The least that is allowed, in 1e-8.
+        least: Minimum value, in 1e-8.
         note: Called with each new number.
     """
 
@@ -155,7 +155,7 @@ class _Texts(dict[str, int]):
 
 
 def _have_eight_places(texts: Sequence[str]) -> bool:
-    """Return True if all *texts* are decimals of eight places, without a sign, as the exchange writes them."""
+    """Return True if all *texts* are decimals with eight places, without a sign, the exchange's format."""
     joined = "".join(texts)
     digits = joined.replace(".", "")
     return (

@@ -29,19 +29,19 @@ RATE_S = 1.0
 ENDED = "ended"
 CLOSED_IN_ORDER = 1000
 TROUBLES = ("gap", "trade_gap", "resync_start", "stall", "ws_disconnected", "snapshot_failed", "anomaly", "disk_full")
-"""Ledger events that are trouble."""
+"""Ledger events that count as trouble."""
 
 
 class StreamHealth(msgspec.Struct, frozen=True):
-    """One stream.
+    """The health of one stream.
 
     Attributes:
-        messages: Of this run.
-        rate_per_s: Messages a second, of late.
-        latency_us: Arrival less the exchange's stamp, of the last message; None before the first.
-        median_us: The median since the ledger last had it.
-        p99_us: The 99th percentile likewise.
-        latency_sum_us: Sum of the latencies of all messages.
+        messages: Messages of this run.
+        rate_per_s: Recent messages per second.
+        latency_us: Arrival minus the exchange's stamp of the last message, µs; None before the first.
+        median_us: The median since its last ledger entry, µs.
+        p99_us: The 99th percentile, likewise.
+        latency_sum_us: Sum of the latencies of all messages, µs.
     """
 
     messages: int = 0
@@ -53,37 +53,37 @@ class StreamHealth(msgspec.Struct, frozen=True):
 
 
 class HealthReport(msgspec.Struct, frozen=True):
-    """One recording at one instant.
+    """The health of one recording at one instant.
 
     Attributes:
         symbol: Upper case.
         run_id: The run.
-        pid: Its process on *host*.
+        pid: Process id on *host*.
         host: Name of the machine.
         state: ``waiting`` (for the window), ``connecting``, ``syncing``, ``synced`` or ``ended``.
-        at_us: When this was looked at.
-        interval_s: When the next look is due.
+        at_us: Instant of the report, µs.
+        interval_s: Time until the next report, s.
         path: The day folder; None before the window.
-        last_error: What went wrong last; None where nothing has.
+        last_error: The last trouble; None without any.
         connections: Open connections.
-        last_message_us: Arrival of the last message; None before the first.
+        last_message_us: Arrival of the last message, µs; None before the first.
         lag_s: Time since then; None before the first.
         book_age_s: Time since the last depth message that left the book in sync; None before the first.
         streams: By stream, ``depth`` and ``trade``.
         events: Ledger events of this run and day, by type: gaps, resyncs, stalls …
-        anomalies: By kind.
-        quarantined: Messages that could not be read.
-        epoch_id: The last epoch that was opened.
+        anomalies: Anomalies, by kind.
+        quarantined: Unreadable messages.
+        epoch_id: The last opened epoch.
         levels: Levels in the book, bids and asks.
-        compiled: Whether a kernel keeps them; None in a report of an older version.
-        used_weight: What the exchange said last of the weight used in a minute; None before it did.
+        compiled: Whether the book is kept by a kernel; None in a report of an older version.
+        used_weight: The exchange's last count of the weight used in a minute; None before its first.
         free_mb: Free disk space, in 10⁶ bytes.
-        offset_us: Our clock less the exchange's; None before it was measured.
-        offset_error_us: The most by which that errs.
-        clock_steps: Times the wall clock was set.
-        unsynced_s: For how long, inside the window, there has been no valid book; 0 while there is one.
-        refusals: Snapshots that failed since one was loaded.
-        quarantined_lately: Messages that went to the quarantine in the last minute.
+        offset_us: Our clock minus the exchange's, µs; None before it was measured.
+        offset_error_us: Maximum error of the offset, µs.
+        clock_steps: Number of times the wall clock was set.
+        unsynced_s: Time without a valid book, inside the window, s; 0 with a valid one.
+        refusals: Failed snapshots since the last loaded one.
+        quarantined_lately: Messages that were quarantined in the last minute.
     """
 
     symbol: str
@@ -117,28 +117,28 @@ class HealthReport(msgspec.Struct, frozen=True):
 
 
 class WatchedRecording(Protocol):
-    """A recording, as far as its health is concerned."""
+    """The interface of a recording for its health."""
 
     @property
     def session(self) -> LiveSession | None:
-        """What is being recorded; None before the window opens."""
+        """The current session; None before the window opens."""
 
     @property
     def trouble(self) -> str:
-        """Why there is no connection; empty where there is one."""
+        """Why there is no connection; empty if there is one."""
 
 
 class Health:
-    """Report how a recording is.
+    """Reports the health of a recording.
 
     Args:
         symbol: Upper case.
-        run_id: The run, as it is called until a day is open.
-        rest: The client, with the weight used.
+        run_id: The run's id until a day is open.
+        rest: The REST client, which has the used weight.
 
     Attributes:
-        trip: The round trip that measured the clock's offset.
-        ended: Whether the recording is over.
+        trip: The round trip that measured the clock offset.
+        ended: Whether the recording has ended.
     """
 
     def __init__(self, symbol: str, run_id: str, rest: RestClient) -> None:
@@ -157,7 +157,7 @@ class Health:
         self._quarantined: deque[tuple[int, int]] = deque()
 
     def report(self, recording: WatchedRecording, at_us: int) -> HealthReport:
-        """Return how *recording* is at *at_us*."""
+        """Return the health of *recording* at *at_us*."""
         trip, session = self.trip, recording.session
         connections = self._connections(session.writer.ledger) if session and not self.ended else 0
         report = HealthReport(
@@ -178,7 +178,7 @@ class Health:
         return self._with(report, session) if session else report
 
     def _connections(self, ledger: LedgerWriter) -> int:
-        """Return the open connections; those that a day began with were opened in the one before."""
+        """Return the number of open connections, including those opened on the previous day."""
         if self._ledger is not ledger:
             self._open_before = _opened(self._ledger) + self._open_before if self._ledger else 0
             self._ledger = ledger
@@ -206,7 +206,7 @@ class Health:
             clock_steps=report.clock_steps,
             unsynced_s=self._unsynced_s(base),
             refusals=self._refusals(session.writer.ledger),
-            quarantined_lately=self._lately(base.at_us, report.quarantined),
+            quarantined_lately=self._recent(base.at_us, report.quarantined),
         )
 
     def _unsynced_s(self, base: HealthReport) -> float:
@@ -220,7 +220,7 @@ class Health:
             self._loaded = loaded, failed
         return max(failed - self._loaded[1], 0)
 
-    def _lately(self, at_us: int, quarantined: int) -> int:
+    def _recent(self, at_us: int, quarantined: int) -> int:
         samples = self._quarantined
         if samples and quarantined < samples[-1][1]:  # another day counts from 0
             samples.clear()
@@ -241,7 +241,7 @@ class Health:
         return found
 
     def _count(self, counts: dict[str, int], at_us: int) -> None:
-        """Update the rates, where the last ones are old enough, however often the report is made."""
+        """Update the rates if the last ones are old enough, however often the report is made."""
         before_us, before = self._counted
         passed_s = (at_us - before_us) / US_PER_S
         if 0 <= passed_s < RATE_S:
@@ -274,10 +274,10 @@ def _last_trouble(ledger: LedgerWriter) -> str | None:
 
 
 def write_health(report: HealthReport) -> None:
-    """Write *report* beside the day it is of, under a temporary name first; nothing before the window opens.
+    """Write *report* beside its day, using a temporary file; without effect before the window opens.
 
     Raises:
-        OSError: If it cannot be written; what stood there before is left.
+        OSError: If it cannot be written; the previous report is kept.
     """
     if report.path is None:
         return
@@ -286,7 +286,7 @@ def write_health(report: HealthReport) -> None:
 
 
 def read_health(data_root: Path, symbol: str) -> HealthReport | None:
-    """Return what the latest recording of *symbol* reported last, or None where none did.
+    """Return the last report of the latest recording of *symbol*, or None if there is none.
 
     Raises:
         BrokenFile: If it cannot be read.
@@ -302,7 +302,7 @@ def read_health(data_root: Path, symbol: str) -> HealthReport | None:
 
 
 def lives(report: HealthReport, here: str, exists: Callable[[int], bool]) -> bool | None:
-    """Return True if the process of *report* lives; None where it is on another machine than *here*."""
+    """Return True if the process of *report* is running; None if it is on another machine than *here*."""
     return exists(report.pid) if report.host == here else None
 
 
@@ -310,12 +310,12 @@ SILENT_INTERVALS = 5
 
 
 def trouble_of(report: HealthReport, now_us: int, *, alive: bool | None) -> str | None:
-    """Return why a recording is not as it should be; None where it records, waits, or has ended in order.
+    """Return the problem of a recording; None if it records, waits, or has ended normally.
 
     Args:
         report: Its last report.
-        now_us: The time.
-        alive: Whether its process lives; None where that cannot be known.
+        now_us: The current time, µs.
+        alive: Whether its process is running; None if unknown.
     """
     if report.state == ENDED:
         return None
@@ -328,7 +328,7 @@ def trouble_of(report: HealthReport, now_us: int, *, alive: bool | None) -> str 
 
 
 def _trouble_inside(report: HealthReport) -> str | None:
-    """Return what a living process has reported of trouble with the market; None where there is none."""
+    """Return the reported market trouble of a running process; None if there is none."""
     if report.unsynced_s > UNSYNCED_S:
         return f"{report.state} for {report.unsynced_s:.0f} s: there is no valid book; see the last trouble"
     if report.refusals >= MOST_REFUSALS:
@@ -342,7 +342,7 @@ _KEPT = {True: "compiled", False: "plain Python", None: "unknown how"}
 
 
 def health_text(report: HealthReport, now_us: int, trouble: str | None) -> str:
-    """Return *report* in lines; a wrong thing stands last."""
+    """Return *report* as lines of text, with a problem at the end."""
     lines = [
         f"{report.symbol}  {report.state}, {(now_us - report.at_us) / US_PER_S:.0f} s ago; "
         f"run {report.run_id}, process {report.pid} on {report.host}",

@@ -1,4 +1,4 @@
-"""The messages of one symbol, in the order of their capture, into day folders, and the report of an import."""
+"""Writes the messages of one symbol, in capture order, into day folders; and the report of an import."""
 
 from array import array
 from collections.abc import Callable, Mapping
@@ -19,13 +19,13 @@ from mm.market_data.venue import AggTrade, BookTicker, DepthSnapshot, DepthUpdat
 
 
 class TickerCheck:
-    """Compare each `bookTicker` with the book of the same update id, whichever of the two arrives first.
+    """Compares each `bookTicker` with the book of the same update id, whichever of the two arrives first.
 
-    Only the latest ticker waits for its book: depth updates gather many ids, and the book never stands at most of them.
+    Only the latest ticker waits for its book: depth updates combine many ids, and the book never has most of them.
 
     Attributes:
-        compared: Tickers that met a book of their id.
-        agreed: Those whose two prices and two quantities were those of the book.
+        compared: Tickers compared with a book of their id.
+        agreed: Tickers whose two prices and two quantities matched the book.
     """
 
     def __init__(self, grid: Grid) -> None:
@@ -40,21 +40,21 @@ class TickerCheck:
         return self._waiting
 
     def go_on(self, waiting: BookTicker | None, compared: int) -> None:
-        """Count tickers that agreed with the book; *waiting* is the one that waits now."""
+        """Count tickers that agreed with the book; *waiting* is the currently waiting one."""
         self._waiting = waiting
         self.compared += compared
         self.agreed += compared
 
     def ticker(self, ticker: BookTicker, book_id: int | None, book: LocalOrderBook) -> str | None:
-        """Take a ticker; returns as `compare_ticker` where the book stands at its id, else keeps it."""
+        """Process a ticker; returns as `compare_ticker` if the book is at its id, else stores it."""
         self._waiting = ticker
         return self.compare_ticker(book_id, book)
 
     def compare_ticker(self, book_id: int | None, book: LocalOrderBook) -> str | None:
-        """Compare the ticker that waits with the book at *book_id* (None: no valid book).
+        """Compare the waiting ticker with the book at *book_id* (None: no valid book).
 
         Returns:
-            What differs, in words; None where there was nothing to compare or everything agreed.
+            The difference, as text; None if there was nothing to compare or everything agreed.
         """
         ticker = self._waiting
         if ticker is None or ticker.u != book_id:
@@ -69,7 +69,7 @@ class TickerCheck:
         return f"book {ours}, bookTicker {theirs}"
 
     def _equal(self, our: tuple[str, str] | None, their: tuple[str, str]) -> bool:
-        """Return True if a best level is that of a ticker; one of quantity zero stands for an empty side."""
+        """Return True if a best level equals that of a ticker; quantity zero means an empty side."""
         if our is None:
             return self._grid.qty(their[1]) == 0
         return self._grid.price(our[0]) == self._grid.price(their[0]) and self._grid.qty(our[1]) == self._grid.qty(
@@ -78,20 +78,20 @@ class TickerCheck:
 
 
 UNREAD_NAMED = 5
-"""How many of the lines in quarantine the report names."""
+"""Maximum number of quarantined lines in the report."""
 
 
 @dataclass
 class CaptureReport:
-    """One capture: its lines of any symbol, and what could not be used of it.
+    """One capture: its lines of any symbol, and the unusable part.
 
     Attributes:
         name: File name.
-        lines: Lines with something on them.
-        cut_lines: Fragments of lines, at the end or beside a damaged stretch; they are in the quarantine.
-        lost_bytes: Bytes of the file that could not be unpacked.
+        lines: Non-empty lines.
+        cut_lines: Fragments of lines, at the end or next to a damaged part; they are in the quarantine.
+        lost_bytes: Bytes of the file that could not be decompressed.
         ends_early: Whether a gzip file ended in the middle of a member.
-        unread_lines: Lines that could not be read, cut ones included; they are in the quarantine.
+        unread_lines: Lines that could not be parsed, including fragments; they are in the quarantine.
         unread: File, line and reason of the first few of them.
     """
 
@@ -104,7 +104,7 @@ class CaptureReport:
     unread: list[str] = field(default_factory=list)
 
     def quarantine(self, reason: str, *, cut: bool) -> None:
-        """Count a line that could not be read; *reason* begins with file and line."""
+        """Count an unreadable line; *reason* begins with file and line."""
         self.unread_lines += 1
         self.cut_lines += cut
         if len(self.unread) < UNREAD_NAMED:
@@ -118,17 +118,17 @@ class CaptureReport:
 
 @dataclass
 class ImportReport:
-    """A whole import.
+    """The result of an import.
 
     Attributes:
         symbol: Upper case.
-        run_id: Names the run in every row.
-        captures: In the order in which they were read.
-        days: In order.
-        compared: bookTicker messages that met a book of their update id.
-        agreed: Those that agreed with it in both prices and both quantities.
-        instrument: The grid that was written; None where not one price came.
-        inferred: What of it was concluded from the capture: ``tick size``, ``quantity step``.
+        run_id: Name of the run, in every row.
+        captures: The captures in reading order.
+        days: The days in order.
+        compared: bookTicker messages compared with a book of their update id.
+        agreed: Those that matched it in both prices and both quantities.
+        instrument: The written grid; None if there was no price.
+        inferred: The parts of it that were inferred from the capture: ``tick size``, ``quantity step``.
         warnings: One sentence each.
     """
 
@@ -173,7 +173,7 @@ class ImportReport:
 
 
 def percentiles(offsets_us: "array[int]") -> tuple[int | None, int | None]:
-    """Return median and 99th percentile (each the lower of two candidates); None where there is nothing."""
+    """Return median and 99th percentile (each the lower of two candidates); None without values."""
     if not offsets_us:
         return None, None
     ordered = sorted(offsets_us)
@@ -213,7 +213,7 @@ MarketMessage = DepthUpdate | BookTicker | TradePrint | AggTrade | DepthSnapshot
 
 @dataclass
 class OpenDay:
-    """The day that is being written: its bounds, its journal, the market that it is of, and the latencies in it."""
+    """The day that is being written: its bounds, its journal, its market, and its latencies."""
 
     from_us: int
     to_us: int
@@ -223,29 +223,29 @@ class OpenDay:
 
     @property
     def report(self) -> DayReport:
-        """What came into it."""
+        """The report of the day."""
         return self.journal.report
 
 
 class ImportSession:
-    """Take one message after the other and write the days they belong to.
+    """Processes one message after the other and writes the days that they belong to.
 
-    A message belongs to the day of its receive time, in *zone*. The day never goes back: after a clock that was set
-    back, rows stay in the day that is open and keep their stamp, and the ledger has a `clock_step`.
+    A message belongs to the day of its receive time, in *zone*. The day never goes back: after the clock was set back,
+    rows stay in the open day and keep their stamps, and the ledger has a `clock_step`.
 
     Args:
-        open_day: Makes the folder of a day (``YYYYMMDD``).
+        open_day: Creates the folder of a day (``YYYYMMDD``).
         grid: Checks the symbol's decimals.
         run_start: Details of the run's first event in every day.
         top_n: Levels per side in the frames.
-        trade_stream: The stream whose trades are stored; None takes the first one met.
+        trade_stream: The stream whose trades are stored; None uses the first one in the capture.
         zone: Time zone of the days.
 
     Attributes:
-        days: What came into each day, in order.
-        ticker_check: The exchange's best prices against the book.
-        trade_stream: The stream whose trades are stored, ``trade`` or ``aggTrade``: where it is not given, the first
-            one met, because the other has the same trades again.
+        days: The report of each day, in order.
+        ticker_check: Comparison of the exchange's best prices with the book.
+        trade_stream: The stream whose trades are stored, ``trade`` or ``aggTrade``; default: the first one in the
+            capture, because the other has the same trades again.
         left_out: Trades of the other stream.
     """
 
@@ -274,11 +274,11 @@ class ImportSession:
         self._broken: list[tuple[int, Broken]] = []
 
     def note(self, recv_us: int | None, kind: str, details: Mapping[str, Any]) -> None:
-        """Write an event before the next message, in whose day it then stands; None is the time of the last one."""
+        """Write an event before the next message, in the same day; None is the time of the last one."""
         self._notes.append((recv_us or 0, kind, details))
 
     def quarantine(self, recv_us: int | None, broken: Broken) -> None:
-        """Keep a line that could not be read; one that does not say when it came has the time of the last message."""
+        """Store an unreadable line; without a time it gets the time of the last message."""
         today = self._open
         if today is None:
             self._broken.append((recv_us or 0, broken))
@@ -289,10 +289,10 @@ class ImportSession:
         today.report.quarantined += 1
 
     def take(self, recv_us: int, message: MarketMessage) -> None:
-        """Take one message, received at *recv_us*.
+        """Process one message, received at *recv_us*.
 
         Raises:
-            BrokenFile: If that lies more than an hour before the day that is open.
+            BrokenFile: If it is more than an hour before the open day.
         """
         if isinstance(message, TradePrint | AggTrade):
             self._trade(recv_us, message)
@@ -315,18 +315,18 @@ class ImportSession:
 
     @property
     def today(self) -> tuple[OpenDay, int] | None:
-        """The day that is open, and the arrival of its last message; None while something waits for the next one."""
+        """The open day, and the arrival of its last message; None while something waits for the next message."""
         return None if self._open is None or self._notes or self._broken else (self._open, self._last_us)
 
     def go_on(self, recv_us: int, lines: int) -> None:
-        """Count so many messages that came into the day elsewhere, the last at *recv_us*."""
+        """Count messages that were processed elsewhere, the last at *recv_us*."""
         today = self._open
         if today:
             self._last_us = today.report.last_us = recv_us
             today.report.lines += lines
 
     def lose(self, recv_us: int, cause: str) -> None:
-        """Drop the book, where there is one, at *recv_us*: the source says that it is not right any more."""
+        """Drop the book, if there is one, at *recv_us*: the source has reported that it is no longer valid."""
         market = self._enter(recv_us).market
         market.arrived(recv_us)
         market.book.drop_book(recv_us, cause)
@@ -350,7 +350,7 @@ class ImportSession:
         market.take(recv_us, message)
 
     def _enter(self, recv_us: int) -> OpenDay:
-        """Return the day that a message of *recv_us* belongs to, opened if need be, and count the message."""
+        """Return the day of a message of *recv_us*, opened if necessary, and count the message."""
         today = self._open
         if today is None or recv_us >= today.to_us:
             today = self._open = self._next_day(recv_us)

@@ -1,7 +1,7 @@
-"""How late messages are, and how right the clock is: numbers in, percentiles out; no socket, no timer, no clock.
+"""Latencies of messages, and the error of the clock: numbers in, percentiles out; no socket, no timer, no clock.
 
-A latency is the arrival by our clock less the exchange's own stamp, so it holds the path and the error of our clock
-alike, and may be negative. A `RoundTrip` measures the clock's error alone, to within half its length.
+A latency is the arrival by our clock minus the exchange's own stamp, so it includes the transmission and the error of
+our clock, and may be negative. A `RoundTrip` measures only the clock's error, to within half its duration.
 """
 
 from array import array
@@ -14,25 +14,25 @@ from mm.clock import exchange_us
 BITS = 5
 LEAST_STEP_US = 50_000
 OFFSET_STREAM = "rest"
-"""What the ledger calls the offset that was measured over REST, beside those of the streams."""
+"""The ledger's name for the offset measured over REST, besides those of the streams."""
 
 
 class Spread(NamedTuple):
-    """A distribution as the ledger has it, in µs."""
+    """A distribution as in the ledger, in µs."""
 
     median_us: int
     p99_us: int
 
 
 class LatencyHistogram:
-    """Count latencies in buckets whose width grows with the value: each is right to within 3 %, and memory is bounded.
+    """Counts latencies in buckets whose width grows with the value: each is accurate to 3 %, and memory is bounded.
 
-    A latency of 64 bits falls into one of some 960 buckets a sign.
+    A latency of 64 bits falls into one of some 960 buckets per sign.
 
     Attributes:
-        count: How many were taken.
-        sum_us: Their sum.
-        last_us: The last one; 0 before the first.
+        count: Number of latencies.
+        sum_us: Their sum, µs.
+        last_us: The last one, µs; 0 before the first.
     """
 
     __slots__ = ("_buckets", "count", "last_us", "sum_us")
@@ -44,7 +44,7 @@ class LatencyHistogram:
         self._buckets: dict[int, int] = {}
 
     def add(self, latency_us: int) -> None:
-        """Take one latency; it may be negative, where our clock is slow against the exchange's."""
+        """Add one latency; it may be negative if our clock is behind the exchange's."""
         size = -latency_us if latency_us < 0 else latency_us
         shift = size.bit_length() - BITS
         lowest = (size >> shift) << shift if shift > 0 else size
@@ -57,10 +57,10 @@ class LatencyHistogram:
     def percentiles(self, *shares: float) -> list[int]:
         """Return the latency, in µs, that each share (0 to 1) of them does not exceed; raises ValueError without any.
 
-        It is the middle of its bucket.
+        The value is the middle of its bucket.
         """
         if not self.count:
-            raise ValueError("no latency was taken, so there is no percentile of them")
+            raise ValueError("no latency was added, so there are no percentiles")
         found = []
         for share in shares:
             left = max(1, round(share * self.count))
@@ -72,7 +72,7 @@ class LatencyHistogram:
         return found
 
     def merge(self, later: "LatencyHistogram") -> None:
-        """Take all those of *later* as well."""
+        """Add all latencies of *later*."""
         for bucket, count in later._buckets.items():
             self._buckets[bucket] = self._buckets.get(bucket, 0) + count
         self.count += later.count
@@ -80,12 +80,12 @@ class LatencyHistogram:
         self.last_us = later.last_us
 
     def spread(self) -> Spread | None:
-        """Return median and 99th percentile; None where nothing was taken."""
+        """Return median and 99th percentile; None without latencies."""
         return Spread(*self.percentiles(0.5, 0.99)) if self.count else None
 
     @property
     def buckets(self) -> int:
-        """How many buckets are in use."""
+        """Number of buckets in use."""
         return len(self._buckets)
 
 
@@ -93,8 +93,8 @@ class StreamLatencies:
     """The latencies of each stream.
 
     Attributes:
-        before: Of the recording up to then.
-        arrived: Arrival of the last message of each stream, as of the last reading, in µs.
+        before: Latencies of the recording before the current period.
+        arrived: Arrival of the last message of each stream, as of the last evaluation, in µs.
     """
 
     def __init__(self) -> None:
@@ -104,15 +104,15 @@ class StreamLatencies:
         self._times: dict[str, array[int]] = {}
 
     def times(self, stream: str) -> "array[int]":
-        """Return what takes the arrival (µs) and the exchange's stamp (ms or µs) of each message of *stream*, by turns.
+        """Return the array for the arrival (µs) and the exchange's stamp (ms or µs) of each message, alternating.
 
-        They are counted when the latencies are read, so that a message costs next to nothing.
+        They are evaluated when the latencies are read, so that a message costs next to nothing.
         """
         return self._times.setdefault(stream, array("q"))
 
     @property
     def recent(self) -> dict[str, LatencyHistogram]:
-        """Those since the last report, by stream."""
+        """The latencies since the last report, by stream."""
         for stream, times in self._times.items():
             if times:
                 self.arrived[stream] = times[-2]
@@ -123,26 +123,26 @@ class StreamLatencies:
         return self._recent
 
     def take(self) -> dict[str, Spread]:
-        """Return the spread of each stream since the last call, for the ledger, and start again."""
+        """Return the spread of each stream since the last call, for the ledger, and reset."""
         recent, self._recent = self.recent, {}
         for stream, one in recent.items():
             self.before.setdefault(stream, LatencyHistogram()).merge(one)
         return {stream: spread for stream, one in recent.items() if (spread := one.spread())}
 
     def totals(self, stream: str) -> tuple[int, int]:
-        """Return how many latencies of *stream* were taken in all, and their sum in µs."""
+        """Return the total number of latencies of *stream*, and their sum in µs."""
         parts = [one for one in (self.before.get(stream), self.recent.get(stream)) if one]
         return sum(part.count for part in parts), sum(part.sum_us for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
-    """One question for the exchange's time.
+    """One request for the exchange's time.
 
     Attributes:
-        took_us: From the question to the answer, by a monotonic clock.
-        answered_us: When the answer was there, by our wall clock.
-        server_us: The time in the answer.
+        took_us: From the request to the response, by a monotonic clock, µs.
+        answered_us: Arrival of the response by our wall clock, µs.
+        server_us: The time in the response, µs.
     """
 
     took_us: int
@@ -151,24 +151,24 @@ class RoundTrip:
 
     @property
     def offset_us(self) -> int:
-        """Our clock less the exchange's, were the way as long as the way back; it errs by half the trip at most."""
+        """Our clock minus the exchange's, for equal delays both ways, µs; the error is at most half the trip."""
         return self.answered_us - self.took_us // 2 - self.server_us
 
 
 def offset_of(trips: Iterable[RoundTrip]) -> RoundTrip | None:
-    """Return the shortest of *trips*, whose offset is the most certain; None where there are none."""
+    """Return the shortest of *trips*, whose offset is the most accurate; None if there are none."""
     return min(trips, key=lambda trip: trip.took_us, default=None)
 
 
 class ClockWatch:
-    """Detect that a wall clock was set, by comparing it with a monotonic one.
+    """Detects that a wall clock was set, by comparing it with a monotonic one.
 
-    Slewing changes a clock by some µs in a second and is no step; *least_us* separates the two.
+    Slewing changes a clock by some µs per second and is not a step; *least_us* separates the two.
 
     Args:
-        wall_us: The wall clock now.
-        monotonic_us: The monotonic clock now.
-        least_us: The least step that is reported.
+        wall_us: Current reading of the wall clock.
+        monotonic_us: Current reading of the monotonic clock.
+        least_us: The smallest reported step, µs.
     """
 
     def __init__(self, wall_us: int, monotonic_us: int, least_us: int = LEAST_STEP_US) -> None:
@@ -176,7 +176,7 @@ class ClockWatch:
         self._least_us = least_us
 
     def step_us(self, wall_us: int, monotonic_us: int) -> int:
-        """Return by how much the wall clock was set since the last look, in µs; 0 where it was not."""
+        """Return by how much the wall clock was set since the last call, in µs; 0 if it was not."""
         ahead_us = wall_us - monotonic_us
         by_us = ahead_us - self._ahead_us
         self._ahead_us = ahead_us

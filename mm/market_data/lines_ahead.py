@@ -1,7 +1,7 @@
-"""Lines of a capture in which nothing happens but rows, taken in runs by a kernel.
+"""Runs of capture lines that only add rows, processed by a kernel.
 
-The import reads line by line. Behind each line that it reads, a kernel takes those that follow as long as each only
-continues what came before, and the import goes on from there: the days are the same with it and without.
+The import reads line by line. After each line that it reads, a kernel processes the following lines as long as each
+only continues the previous state, and the import continues after them: the days are the same with and without it.
 """
 
 from contextlib import suppress
@@ -17,35 +17,35 @@ from mm.market_data.import_session import ImportSession, OpenDay
 from mm.market_data.venue import BookTicker
 
 kernel: Any = None
-"""The compiled lines, `_captured_lines`; None where there was no compiler at installation.
+"""The compiled lines, `_captured_lines`; None if there was no compiler at installation.
 
-Both ways leave the same bytes; set to None, before an import begins, it selects plain Python.
+Both ways write the same bytes; None, set before an import begins, selects plain Python.
 """
 with suppress(ImportError):
     kernel = import_module("mm.market_data._captured_lines")
 
 _KINDS = ("depth", "trade", "aggTrade", "bookTicker")
 _FEW, _PAUSE = 4, 16
-"""Where a run was of so few lines, the next one waits for so many."""
+"""After a run with few lines, the next run starts only after this many lines."""
 
 
 class PricesNotCounted(Exception):
-    """Prices are off the given tick, and how many are on it is not known: a kernel may have read them."""
+    """Prices are off the given tick, and the number of prices on it is unknown: a kernel may have read them."""
 
 
 def read_ahead(capture: SomeCapture, symbol: str, session: ImportSession, grid: Grid) -> None:
-    """Have lines of *capture* taken in runs, where there is a kernel and it can read them."""
+    """Process runs of lines of *capture* by the kernel, if there is one and it supports the capture."""
     if kernel and isinstance(capture, Capture) and capture.stamped:
         capture.lines.ahead = LinesAhead(capture, symbol, session, grid).take
 
 
 class LinesAhead:
-    """Takes lines of one capture that continue the market of a session.
+    """Processes lines of one capture that continue the market of a session.
 
     Args:
-        capture: Whose lines they are.
+        capture: The capture.
         symbol: Upper case.
-        session: Takes all other messages.
+        session: Processes all other messages.
         grid: The symbol's decimals.
     """
 
@@ -61,7 +61,7 @@ class LinesAhead:
         self._pause = 0
 
     def take(self, block: bytes, at: int) -> tuple[int, int]:
-        """Take the lines of *block* from *at* on that need no closer look; return how many, and where they end."""
+        """Process the simple lines of *block* from *at* on; return their number, and their end."""
         if self._pause:
             self._pause -= 1
             return 0, at
@@ -77,7 +77,7 @@ class LinesAhead:
         return lines.lines, place
 
     def _begin(self, today: OpenDay, last_us: int) -> bool:
-        """Have the kernel begin where the session is; return False where it cannot."""
+        """Start the kernel at the session's state; return False if that is impossible."""
         lines, writer, market, grid = self._lines, today.journal.writer, today.market, self._grid
         rooms = writer.rooms
         if grid.off or market.book.carries or market.arbiter.open or market.arbiter.doubts or today.journal.then:
@@ -107,7 +107,7 @@ class LinesAhead:
         return True
 
     def _go_on(self, today: OpenDay) -> None:
-        """Have the session go on where the kernel has come to."""
+        """Update the session to the kernel's state."""
         lines, market = self._lines, today.market
         self._messages.symbols[self._symbol] += lines.lines
         self._grid.passed(lines.seen_tick_e8, lines.seen_lot_e8)

@@ -1,8 +1,7 @@
-"""One symbol's messages, as they come from the venue, into its day folders.
+"""Writes one symbol's live messages from the venue into its day folders.
 
-A `LiveSession` has no socket, no timer and no clock: messages, answers and instants come in, rows go out. The
-`MarketState` decides what becomes of a message, as it does for an import; a `DayJournal` and a `TradeBackfill`
-subscribe to it.
+A `LiveSession` has no socket, no timer and no clock: its input is messages, responses and instants, its output rows.
+The `MarketState` interprets messages, as for an import; a `DayJournal` and a `TradeBackfill` subscribe to it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,18 +42,18 @@ from mm.market_data.venue import (
 
 DAY_OVER, DAY_REMOVED = "day_over", "day_removed"
 GOES_ON = (DAY_OVER, DAY_REMOVED)
-"""Ends of a day that are none of the recording."""
+"""Reasons for the end of a day that do not end the recording."""
 _SEQUENCED = (TradePrint, DepthUpdate, AggTrade)
 _BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
 
 
 class Received(NamedTuple):
-    """What a message of the stream was, and what it did.
+    """The type and the effect of a stream message.
 
     Attributes:
-        kind: Its type; None where it could not be used.
-        ids_missing: Ids before it did not arrive.
-        advanced: It brought ids that no connection had brought before.
+        kind: Its type; None if it was unusable.
+        ids_missing: Whether ids before it are missing.
+        advanced: Whether it has ids that no connection had received before.
     """
 
     kind: type[Message] | None
@@ -63,21 +62,21 @@ class Received(NamedTuple):
 
 
 class LiveSession:
-    """Take what comes, one thing after the other, and write it.
+    """Processes the input in order, and writes it.
 
     Args:
-        writer: The first day, its opening events written.
-        at_us: When it was opened.
+        writer: The first day, after its opening events.
+        at_us: When it was opened, µs.
         top_n: Levels per side in the frames.
-        snapshot_limit: Levels per side that snapshots are requested with.
+        snapshot_limit: Requested levels per side of snapshots.
         trade_stream: ``trade`` or ``aggTrade``.
-        venue: Reads the messages.
+        venue: Parses the messages.
 
     Attributes:
         market: The state of the market.
-        backfill: The trades that are missing, and what to request for them.
-        instrument: The venue's entry of the symbol, JSON text; None while it is not known.
-        latencies: Arrival less the exchange's stamp, by stream.
+        backfill: The missing trades, and the requests for them.
+        instrument: The venue's entry of the symbol, JSON text; None while unknown.
+        latencies: Arrival minus the exchange's stamp, by stream.
     """
 
     def __init__(
@@ -95,9 +94,9 @@ class LiveSession:
         self.latencies = StreamLatencies()
         self._depth_times, self._trade_times = (self.latencies.times(stream) for stream in ("depth", "trade"))
         self._stepped_back = False
-        self._ended = False  # then nothing more is written, though a measurement may be on its way
+        self._ended = False  # then nothing more is written, even by a pending measurement
         self._grids: tuple[GridChange, ...] = ()
-        with suppress(BrokenFile, Mismatch):  # the exchange's answer replaces it
+        with suppress(BrokenFile, Mismatch):  # the exchange's response replaces it
             self._grids = read_grids(writer.folder)
         self._grid = Grid(derives_steps=False)
         for grid in self._grids:
@@ -124,21 +123,21 @@ class LiveSession:
 
     @property
     def writer(self) -> DayWriter:
-        """The files of the day that is being written."""
+        """The files of the current day."""
         return self._journal.writer
 
     def follow(self, take: Callable[[DayJournal], Subscriber]) -> None:
-        """Let what *take* returns for the journal take every event of the market, once it is numbered."""
+        """Subscribe the result of *take* for the journal to every event of the market, after it is numbered."""
         self._journal.then = take(self._journal)
 
     @property
     def report(self) -> DayReport:
-        """What came into that day."""
+        """The report of the current day."""
         return self._journal.report
 
     @property
     def epoch_id(self) -> int:
-        """The last epoch that was opened in it; 0 before the first."""
+        """The last epoch opened in the day; 0 before the first."""
         return self._journal.epoch_id
 
     @property
@@ -148,19 +147,19 @@ class LiveSession:
 
     @property
     def wants_refresh(self) -> bool:
-        """Whether the book may soon reach beyond what its snapshot showed, so that another one is needed."""
+        """Whether the book may soon reach beyond its snapshot's depth, so that another one is needed."""
         return self.market.book.running_out
 
     @property
     def off_grid(self) -> bool:
-        """Whether rows came that are on no grid which the exchange has named."""
+        """Whether there were rows off all grids named by the exchange."""
         grids, grid = self._grids, self._grid
         named = gcd(*(one.tick_e8 for one in grids)), gcd(*(one.lot_e8 for one in grids))
         return bool(grids) and named != (grid.tick_e8, grid.lot_e8)
 
     @property
     def grid(self) -> dict[str, str]:
-        """The steps that the exchange named last, as text."""
+        """The last steps named by the exchange, as text."""
         return {
             name: short_text(step_e8)
             for grid in self._grids[-1:]
@@ -168,16 +167,16 @@ class LiveSession:
         }
 
     def event(self, at_us: int, kind: str, details: Mapping[str, Any]) -> None:
-        """Write something that happened to the recording."""
+        """Write an event of the recording."""
         self._journal.event(at_us, kind, details)
 
     def connected(self, at_us: int, url: str, conn: int) -> None:
-        """Write that connection number *conn* is open."""
+        """Write that connection number *conn* was opened."""
         self.event(at_us, "ws_connected", {"url": url, "conn": conn})
         self.market.opened(conn)
 
     def disconnected(self, at_us: int, conn: int, code: int | None, reason: str) -> None:
-        """Write that it has ended; if it was the last one, what is missing when the next one opens was lost since."""
+        """Write that a connection has ended; after the last one, ids missing at the next opening were lost since."""
         self.market.closed(conn, at_us)
         self.event(at_us, "ws_disconnected", {"conn": conn, "code": code, "reason": reason})
         if not self.market.arbiter.open:
@@ -193,7 +192,7 @@ class LiveSession:
             self.report.clock_steps += 1
 
     def clock_offsets(self, at_us: int, trip: RoundTrip | None = None) -> None:
-        """Write the latencies of each stream since the last time, and the clock's own offset where it was measured."""
+        """Write the latencies of each stream since the last time, and the clock's own offset if it was measured."""
         if self._ended:
             return
         for stream, spread in self.latencies.take().items():
@@ -204,12 +203,12 @@ class LiveSession:
             self.event(at_us, "clock_offset", measured)
 
     def message(self, recv_us: int, raw: bytes, conn: int | None = None, now_s: float = 0.0) -> Received:
-        """Take a message of the stream and return what it was.
+        """Process a message of the stream and return its type and effect.
 
         Args:
             recv_us: Its arrival, in µs.
-            raw: As it came.
-            conn: Over which connection; None where there never was but one.
+            raw: The raw message.
+            conn: Its connection; None if there is only one source.
             now_s: The instant, in s of a monotonic clock.
         """
         report = self._journal.report
@@ -237,7 +236,7 @@ class LiveSession:
         return Received(type(message), taken.ids_missing, taken.advanced)
 
     def _unusable(self, recv_us: int, reason: str, raw: bytes) -> Received:
-        """Keep a message raw."""
+        """Store an unusable message raw."""
         self.market.arrived(recv_us)
         self._journal.quarantine(recv_us, STREAM, reason, raw)
         return Received(None)
@@ -249,7 +248,7 @@ class LiveSession:
         self.event(at_us, "snapshot_request", {"attempt": attempt})
 
     def snapshot_answered(self, answer: Answer) -> bool:
-        """Make the answer the book, where it bridges, and return whether it did; the ledger has the reason why not."""
+        """Make the response the book, if it bridges, and return whether it did; the ledger has the reason if not."""
         taken = self._take_snapshot(self._in_order(answer))
         self._attempt = None
         return taken
@@ -269,7 +268,7 @@ class LiveSession:
         return self.market.snapshot(answer.recv_us, message)
 
     def failed(self, at_us: int, reason: str) -> None:
-        """Write that work on an answer failed where nobody expected it to; the book is not trusted any more."""
+        """Write that processing a response failed unexpectedly; the book is not trusted any more."""
         at_us = max(at_us, self._last_us)
         self._journal.event(at_us, "anomaly", {"kind": "internal", "reason": reason})
         if self._attempt is not None:
@@ -279,7 +278,7 @@ class LiveSession:
         self.market.wants_snapshot = self.market.book_id is None
 
     def trades_answered(self, answer: Answer) -> int:
-        """Write the missing trades in an answer from REST, and return how many they are."""
+        """Write the missing trades of a REST response, and return their number."""
         answer = self._in_order(answer)
         self.market.book.carry_over(answer.recv_us)
         try:
@@ -291,13 +290,13 @@ class LiveSession:
         return self.market.trades.fetched(answer.recv_us, trades)
 
     def trades_lost(self, at_us: int, first_id: int, last_id: int) -> None:
-        """Write that what did not come of these trades never will; it is fetched by REST."""
+        """Write that the missing ones of these trades will not arrive; they are fetched by REST."""
         self.market.trades_lost(max(at_us, self._last_us), first_id, last_id)
 
     def learn(self, answer: Answer) -> str | None:
-        """Take the symbol's filters over from exchangeInfo and return its status; None where there are none in it.
+        """Use the symbol's filters of exchangeInfo and return its status; None if it has none.
 
-        A grid that differs from the one before begins where the first row was on it, else now.
+        A new grid begins with the first row that was on it, else now.
         """
         if answer.cause:
             return None
@@ -321,7 +320,7 @@ class LiveSession:
         return status
 
     def _take_grid(self, at_us: int, named: Instrument) -> None:
-        """Take the exchange's grid over, beside those that the day had before."""
+        """Use the exchange's grid, in addition to the earlier ones of the day."""
         steps, before = (named.tick_e8, named.lot_e8), self._grids
         self._grid.use(*steps)
         if not before:
@@ -330,18 +329,18 @@ class LiveSession:
         elif steps != (before[-1].tick_e8, before[-1].lot_e8):
             now = at_us, self.writer.last_seq + 1
             self._grids = (*before, GridChange(*now, *steps))
-            if not self.off_grid:  # it explains what came off the grid
+            if not self.off_grid:  # it explains the rows off the grid
                 self._grids = (*before, GridChange(*(self._journal.off_since or now), *steps))
         if not self.off_grid:
             self._journal.off_since = None
 
     def roll(self, writer: DayWriter, at_us: int, *, carry: bool, reason: str = DAY_OVER) -> DayWriter:
-        """Go on in another day and return the files of the one that is over, which is not sealed yet.
+        """Continue in another day and return the files of the finished one, which is not sealed yet.
 
         Args:
-            writer: The new day, its opening events written.
-            at_us: When it begins.
-            carry: Whether it follows on the old one, so that the book may be taken over.
+            writer: The new day, after its opening events.
+            at_us: When it begins, µs.
+            carry: Whether it directly follows the old one, so that the book may be carried over.
             reason: Why the old one has ended.
         """
         attempt, before = self._attempt, self._journal.writer
@@ -374,7 +373,7 @@ class LiveSession:
         self._ended = True
 
     def _in_order(self, answer: Answer) -> Answer:
-        """Return *answer* as of no earlier than the last message: their rows stand in one file."""
+        """Return *answer* with an arrival no earlier than that of the last message: their rows are in one file."""
         return replace(answer, recv_us=max(answer.recv_us, self._last_us))
 
     def _snapshot_failed(self, answer: Answer, cause: str) -> bool:
@@ -383,17 +382,17 @@ class LiveSession:
 
 
 class EventLog(Protocol):
-    """Takes the events of a recording."""
+    """Logs the events of a recording."""
 
     def info(self, event: str, **numbers: Any) -> Any:
-        """Log what happened."""
+        """Log an event."""
 
     def warning(self, event: str, **numbers: Any) -> Any:
-        """Log what needs attention."""
+        """Log an event that needs attention."""
 
 
 class Recorded(Protocol):
-    """What a listener needs of its recording."""
+    """The interface of a recording for a listener."""
 
     def shut_down(self, conn: int) -> None:
         """Replace connection *conn*, which the exchange will close."""
@@ -403,18 +402,18 @@ class Recorded(Protocol):
 
 
 class StreamListener:
-    """Give what a stream brings to a session, and measure the silence of each connection.
+    """Passes stream messages to a session, and measures the silence of each connection.
 
     Args:
-        session: Takes it.
-        silences: Measure that of depth messages; as many as connections are kept at a time.
-        trades: Watches the trades of each of them.
-        recording: Acts on what the stream brings.
-        log: Takes what happens.
-        clock: Returns the instant of what is written, in µs: no later than what waits to be handed out.
+        session: Processes them.
+        silences: Stall detectors of depth messages, one per simultaneous connection.
+        trades: Watches the trades of each connection.
+        recording: Reacts to stream events.
+        log: Logs events.
+        clock: Returns the instant for written events, in µs: no later than undelivered messages.
 
     Attributes:
-        trouble: Why there is no connection; empty where there is one.
+        trouble: Why there is no connection; empty if there is one.
     """
 
     def __init__(
@@ -437,11 +436,11 @@ class StreamListener:
         self._newest: dict[int, int] = {}
 
     def begin(self, ends_us: int) -> None:
-        """Take messages up to *ends_us*, the first instant after the window."""
+        """Accept messages up to *ends_us*, the first instant after the window."""
         self._ends_us = ends_us
 
     def connected(self, url: str, conn: int, slot: int) -> None:
-        """Take the opening of a connection."""
+        """Handle the opening of a connection."""
         self.trouble = ""
         self._newest[slot] = conn
         self._session.connected(self._clock(), url, conn)
@@ -474,7 +473,7 @@ class StreamListener:
             self._recording.need_snapshot()
 
     def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:
-        """Take the end of a connection."""
+        """Handle the end of a connection."""
         self._session.disconnected(self._clock(), conn, code, reason)
         for first_id, last_id in self._trades.lost(conn):
             self._session.trades_lost(self._clock(), first_id, last_id)
@@ -484,11 +483,11 @@ class StreamListener:
         self._log.info("ws_disconnected", conn=conn, code=code, reason=reason)
 
     def joined(self, conn: int) -> bool:
-        """Return True if a connection has brought what follows on the others."""
+        """Return True if a connection has received a continuation of the others."""
         return self._session.market.arbiter.joined(conn)
 
     def unreachable(self, reason: str) -> None:
-        """Log that an attempt to connect failed, once for each reason."""
+        """Log a failed connection attempt, once for each reason."""
         if reason != self.trouble:
             self.trouble = reason
             self._log.warning("ws_unreachable", reason=reason)

@@ -1,7 +1,7 @@
-"""One symbol's book: whole numbers order it, and the exchange's own texts stay as they came.
+"""One symbol's book, ordered by whole numbers, with the exchange's original texts.
 
-The recorder and the import keep their book in it, and the compiled book of the backtest is tested against it. Its sides
-are plain Python, and compiled where a kernel can help.
+The recorder and the import use it, and the compiled book of the backtest is tested against it. Its sides are plain
+Python, or compiled where a kernel helps.
 """
 
 from bisect import bisect_left, insort
@@ -16,12 +16,12 @@ from mm.dayfolder.rows import level_cells
 from mm.instrument import e8
 
 Level = tuple[str, str]
-"""Price and quantity, the exchange's own text."""
+"""Price and quantity, as the exchange's own text."""
 
 kernel: Any = None
-"""The compiled levels, `_levels`; None where there was no compiler at installation.
+"""The compiled levels, `_levels`; None if there was no compiler at installation.
 
-Both ways leave the same bytes; set to None, before a session or a book is made, it selects plain Python.
+Both ways write the same bytes; None, set before a session or a book is made, selects plain Python.
 """
 with suppress(ImportError):
     kernel = import_module("mm.market_data._levels")
@@ -30,13 +30,13 @@ with suppress(ImportError):
 class LocalOrderBook:
     """Price levels of both sides.
 
-    Reading the best levels costs the same in a thin book and in a deep one, and so, nearly, does a change.
+    Reading the best levels costs the same in a thin and in a deep book, and so, nearly, does a change.
 
     Args:
-        key: Turns price text into the whole number that orders it: 1e-8 of the quote asset, or ``Instrument.ticks``.
+        key: Converts price text into the whole number that orders it: 1e-8 of the quote asset, or ``Instrument.ticks``.
             Equal prices need equal numbers. Its errors pass through, and the level is then not applied.
-        in_e8: Whether *key* is in 1e-8, and a kernel may keep the sides: it is quick where levels come as a kernel has
-            read them, and leave as `cells`.
+        in_e8: Whether *key* is in 1e-8, and a kernel may keep the sides: fast if levels come parsed by a kernel and are
+            written as `cells`.
     """
 
     def __init__(self, key: Callable[[str], int] = e8, *, in_e8: bool = False) -> None:
@@ -51,14 +51,14 @@ class LocalOrderBook:
     def of(
         cls, bids: Sequence[Level], asks: Sequence[Level], key: Callable[[str], int] = e8, *, in_e8: bool = False
     ) -> "LocalOrderBook":
-        """Return the book of a snapshot's levels, given in any order."""
+        """Return the book of a snapshot's levels, in any order."""
         book = cls(key, in_e8=in_e8)
         book.change(bids, asks)
         return book
 
     @property
     def compiled(self) -> tuple[Any, Any] | None:
-        """Both sides, bids first, where a kernel keeps them; None where plain Python does."""
+        """Both sides, bids first, if a kernel keeps them; None with plain Python."""
         return None if isinstance(self._bids, PlainSide) else (self._bids, self._asks)
 
     def apply(self, side: int, price: str, qty: str) -> None:
@@ -67,7 +67,7 @@ class LocalOrderBook:
         self.change(*((level, ()) if side > 0 else ((), level)))
 
     def change(self, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
-        """Set the levels of an update, as `apply` does; return whether the book is crossed now."""
+        """Set the levels of an update, as `apply` does; return whether the book is now crossed."""
         try:
             self._bids.change(bids)
             self._asks.change(asks)
@@ -78,7 +78,7 @@ class LocalOrderBook:
         return bid is not None and ask is not None and bid >= -ask
 
     def best(self) -> tuple[int | None, int | None]:
-        """Return the best bid and ask as the numbers of *key*; None where a side is empty."""
+        """Return the best bid and ask as numbers of *key*; None for an empty side."""
         ask = self._asks.best
         return self._bids.best, None if ask is None else -ask
 
@@ -87,7 +87,7 @@ class LocalOrderBook:
         return self._bids.top(n), self._asks.top(n)
 
     def cells(self, n: int) -> str:
-        """Return the cells that a frame has of the best *n* levels, as `day_rows.level_cells` makes them."""
+        """Return the frame cells of the best *n* levels, as `day_rows.level_cells` makes them."""
         text = self._cells(self._bids, self._asks, n)
         return level_cells(*self.top(n), n) if text is None else text
 
@@ -96,26 +96,26 @@ class LocalOrderBook:
         return self.top(len(self))
 
     def sizes(self) -> tuple[int, int]:
-        """Return how many levels there are, bids and asks."""
+        """Return the number of levels, bids and asks."""
         return len(self._bids), len(self._asks)
 
     def qty_at(self, side: int, key: int) -> str | None:
-        """Return the quantity at the price of number *key* on *side*; None where there is no such level."""
+        """Return the quantity at the price with the number *key* on *side*; None if there is no such level."""
         return self._bids.qty_at(key) if side > 0 else self._asks.qty_at(-key)
 
     def levels_to(self, side: int, key: int) -> int:
-        """Return how many levels of *side* stand from the best price to the one of number *key*, both included."""
+        """Return the number of levels of *side* from the best price to the one with the number *key*, both included."""
         return self._bids.count_to(key) if side > 0 else self._asks.count_to(-key)
 
     def crossed(self) -> bool:
-        """Return True if the best bid is at or above the best ask: no exchange shows such a book."""
+        """Return True if the best bid is at or above the best ask, which no exchange's book has."""
         bid, ask = self._bids.best, self._asks.best
         return bid is not None and ask is not None and bid >= -ask
 
     def differences(self, other: "LocalOrderBook", edges: tuple[int | None, int | None] = (None, None)) -> int:
-        """Return how many levels differ from those of *other*, no further than both reach.
+        """Return the number of levels that differ from those of *other*, within the depth of both.
 
-        *other* reaches to the last level of a side, this book to the price of number *edges* (bid, ask; None: its end).
+        *other* reaches to the last level of a side, this book to the price with number *edges* (bid, ask; None: end).
         """
         bid, ask = edges
         return _differences(self._bids, other._bids, bid) + _differences(
@@ -123,7 +123,7 @@ class LocalOrderBook:
         )
 
     def check(self) -> None:
-        """Raise ValueError where the book is not what it must be: ordered, without empty levels, one key each."""
+        """Raise ValueError if an invariant is violated: ordered keys, no empty levels, one key per level."""
         for side in (self._bids, self._asks):
             side.check()
 
@@ -131,7 +131,7 @@ class LocalOrderBook:
         return len(self._bids) + len(self._asks)
 
     def _be_plain(self) -> None:
-        """Go on without a kernel."""
+        """Switch to plain Python."""
         held = self.levels()
         side, self._cells = _PLAIN
         self._bids, self._asks = side(self._key, 1), side(self._key, -1)
@@ -139,9 +139,9 @@ class LocalOrderBook:
 
 
 class PlainSide:
-    """The levels of one side by their keys, which ascend: numbers of prices, of asks negative, so the best is last.
+    """The levels of one side by ascending keys: numbers of prices, negative for asks, so that the best is last.
 
-    They are a sorted list, short to change near the best price, and a dictionary; a kernel's `Side` does the same.
+    They are a sorted list, cheap to change near the best price, and a dictionary; a kernel's `Side` does the same.
     """
 
     __slots__ = ("_keys", "_levels", "_number", "_sign")
@@ -154,12 +154,12 @@ class PlainSide:
 
     @property
     def best(self) -> int | None:
-        """Key of the best level; None without one."""
+        """Key of the best level; None without levels."""
         return self._keys[-1] if self._keys else None
 
     @property
     def last(self) -> int | None:
-        """That of the last level."""
+        """Key of the last level; None without levels."""
         return self._keys[0] if self._keys else None
 
     def change(self, changes: Iterable[Level]) -> None:
@@ -180,12 +180,12 @@ class PlainSide:
         return [levels[key] for key in self._keys[: -n - 1 : -1]]
 
     def qty_at(self, key: int) -> str | None:
-        """Return the quantity of the level *key*; None where there is none."""
+        """Return the quantity of the level *key*; None if there is none."""
         level = self._levels.get(key)
         return level[1] if level else None
 
     def count_to(self, key: int) -> int:
-        """Return how many levels stand from the best to *key*, both included."""
+        """Return the number of levels from the best to *key*, both included."""
         return len(self._keys) - bisect_left(self._keys, key)
 
     def quantities(self, key: int) -> dict[int, int]:
@@ -193,7 +193,7 @@ class PlainSide:
         return {near: e8(self._levels[near][1]) for near in self._keys[bisect_left(self._keys, key) :]}
 
     def check(self) -> None:
-        """Raise ValueError where the side is not what it must be: ordered, without empty levels, one key each."""
+        """Raise ValueError if an invariant is violated: ordered keys, no empty levels, one key per level."""
         keys, levels = self._keys, self._levels
         if any(low >= high for low, high in pairwise(keys)):
             raise ValueError(f"keys do not ascend: {keys}")
@@ -212,7 +212,7 @@ def _plain_cells(bids: PlainSide, asks: PlainSide, n: int) -> str:
 
 
 def _differences(ours: PlainSide, theirs: PlainSide, edge: int | None) -> int:
-    """Return how many levels differ, to *edge* and the last one of *theirs* at most."""
+    """Return the number of differing levels, at most to *edge* and the last one of *theirs*."""
     worst = theirs.last
     if worst is None:
         return 0
@@ -232,11 +232,11 @@ _LEAST_SHARE = 10
 
 @dataclass(frozen=True, slots=True)
 class SnapshotDepth:
-    """How deep a snapshot reached, bids and asks: beyond its last level a book holds only what has changed since.
+    """The depth of a snapshot, bids and asks: beyond its last level a book has only later changes.
 
     Attributes:
-        levels: How many there were.
-        edges: Price of the last of them, as the number that orders it; None where there was none.
+        levels: Number of levels.
+        edges: Price of the last level, as the number that orders it; None without levels.
     """
 
     levels: tuple[int, int] = (0, 0)
@@ -244,22 +244,22 @@ class SnapshotDepth:
 
     @classmethod
     def of(cls, bids: Sequence[Level], asks: Sequence[Level], key: Callable[[str], int]) -> "SnapshotDepth":
-        """Return the depth of a snapshot's levels, given in any order; *key* is that of the book."""
+        """Return the depth of a snapshot's levels, in any order; *key* is that of the book."""
         last_bid = min((key(price) for price, _ in bids), default=None)
         last_ask = max((key(price) for price, _ in asks), default=None)
         return cls((len(bids), len(asks)), (last_bid, last_ask))
 
     def horizons(self, limit: int) -> list[tuple[int, int]]:
-        """Return the sides (+1 bid, -1 ask) that a request for *limit* levels did not show whole, with their edges."""
+        """Return the sides (+1 bid, -1 ask) that a request for *limit* levels shows incompletely, with their edges."""
         sides = zip((1, -1), self.levels, self.edges, strict=True)
         return [(side, edge) for side, levels, edge in sides if edge is not None and levels >= limit]
 
     def running_out(self, book: LocalOrderBook, limit: int, top_n: int) -> bool:
-        """Return True if the best *top_n* levels of *book* may soon lie beyond what the snapshot showed.
+        """Return True if the best *top_n* levels of *book* may soon be beyond the snapshot's depth.
 
-        A side with fewer levels than requested, *limit*, was shown whole. Of any other side, a tenth of the
-        levels, twice *top_n* at least, must be left between the best price and the edge; half of a snapshot that has
-        no more than that.
+        A side with fewer levels than requested, *limit*, is complete. Of any other side, a tenth of the levels, at
+        least twice *top_n*, must be left between the best price and the edge; or half of a snapshot with no more levels
+        than that.
         """
         for side, edge in self.horizons(limit):
             levels = self.levels[side < 0]
@@ -273,12 +273,12 @@ _DOUBTS = 3
 
 
 class SnapshotSanity:
-    """Doubt a snapshot with an empty side: the market may be so, but a broken answer looks the same."""
+    """Doubts a snapshot with an empty side: the market may be empty, but a broken response looks the same."""
 
     def __init__(self) -> None:
         self._empty = 0
 
     def needs_another(self, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
-        """Return True to request another one; the fourth in a row with an empty side is accepted."""
+        """Return True to request another one; the fourth consecutive one with an empty side is accepted."""
         self._empty = 0 if bids and asks else self._empty + 1
         return 0 < self._empty <= _DOUBTS

@@ -1,7 +1,7 @@
-"""What happens to one symbol's market, as typed events: the output of the state machine, the input of its subscribers.
+"""The events of one symbol's market: the output of the state machine, the input of its subscribers.
 
-A subscriber is called with each event at the moment it happens, so that the book it refers to is the book of that
-moment. `recv_us` is the arrival of the message that caused the event, in µs.
+A subscriber is called with each event when it happens, so that the book that it refers to is the book of that moment.
+`recv_us` is the arrival of the message that caused the event, in µs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,42 +22,42 @@ class Verdict(Enum):
     """What to do with a depth update or a snapshot."""
 
     BUFFER = "buffer"
-    """Update: no book yet; it is kept until a snapshot comes."""
+    """Update: no book yet; it is buffered until a snapshot arrives."""
     APPLY = "apply"
-    """Update: change the book by it. Snapshot: it is the book now, and the updates handed back change it further."""
+    """Update: apply it to the book. Snapshot: it is the new book, and the returned updates are applied to it."""
     STALE = "stale"
-    """Update or snapshot: nothing in it is new; leave the book as it is."""
+    """Update or snapshot: it has nothing new; leave the book as it is."""
     GAP = "gap"
     """Update: ids before it are missing; a book is invalid now, and the update waits for a snapshot."""
     RESET = "reset"
-    """As GAP (update) or APPLY (snapshot), because the ids were reset; all earlier ids have lost their meaning."""
+    """As GAP (update) or APPLY (snapshot), because the ids were reset; all earlier ids are void."""
     TOO_OLD = "too_old"
-    """Snapshot: it ends before the buffer begins; fetch another one, the buffer stays as it is."""
+    """Snapshot: it ends before the start of the buffer; fetch another one, the buffer is kept."""
 
 
 class TradeVerdict(Enum):
-    """What the id of a trade means."""
+    """The meaning of a trade's id."""
 
     NEW = "new"
-    """It follows the last one, or is the first."""
+    """It directly follows the last one, or is the first."""
     GAP = "gap"
     """It is new, and ids before it are missing."""
     LATE = "late"
-    """It is one of the missing."""
+    """It is one of the missing ids."""
     DUPLICATE = "duplicate"
-    """It was there before, or would stand before the first that came."""
+    """It was received before, or would precede the first received one."""
     RESET = "reset"
-    """It lies so far back that the exchange has reset its ids; it is new."""
+    """It is so far back that the exchange has reset its ids; it is new."""
 
 
 class DepthArrived(Struct, gc=False):
-    """A depth message arrived, whatever becomes of it.
+    """A depth message has arrived, whatever its effect.
 
     Attributes:
-        number: Counts the depth messages of the market from 1; `BookChanged` names the message by it.
-        verdict: What it does to the book; a buffered one may change it later.
-        book: The book that shows it, where it was applied and the book is valid; None where it was not, or where
-            something else happens before a `BookChanged`.
+        number: Counts the depth messages of the market from 1; `BookChanged` refers to the message by it.
+        verdict: Its effect on the book; a buffered one may change it later.
+        book: The book after it, if it was applied and the book is valid; None if it was not, or if something else
+            happens before a `BookChanged`.
     """
 
     recv_us: int
@@ -68,7 +68,7 @@ class DepthArrived(Struct, gc=False):
 
 
 class BookChanged(Struct, gc=False):
-    """The depth message *number*, which arrived before, was applied; *book* is valid and shows it."""
+    """The earlier depth message *number* was applied; *book* is valid and includes it."""
 
     number: int
     update: DepthUpdate
@@ -76,10 +76,10 @@ class BookChanged(Struct, gc=False):
 
 
 class EpochOpened(Struct, gc=False):
-    """A snapshot is the book now.
+    """A snapshot is the new book.
 
     Attributes:
-        tag: Why: ``initial``, ``resync``, ``refresh`` or ``carried``.
+        tag: Its reason: ``initial``, ``resync``, ``refresh`` or ``carried``.
         bids: Its levels, best first.
     """
 
@@ -91,7 +91,7 @@ class EpochOpened(Struct, gc=False):
 
 
 class BookResynced(Struct, gc=False):
-    """After a `BookLost` there is a book again."""
+    """There is a book again after a `BookLost`."""
 
     recv_us: int
     last_update_id: int
@@ -105,14 +105,14 @@ class BookLost(Struct, gc=False):
 
 
 class SnapshotRefused(Struct, gc=False):
-    """A snapshot did not become the book."""
+    """A snapshot was refused."""
 
     recv_us: int
     cause: str
 
 
 class DepthMissing(Struct, gc=False):
-    """Update ids did not arrive, and the cause."""
+    """Update ids are missing, and the cause."""
 
     recv_us: int
     missing: MissingIds
@@ -120,7 +120,7 @@ class DepthMissing(Struct, gc=False):
 
 
 class TradesMissing(Struct, gc=False):
-    """Trade ids did not arrive, and the cause."""
+    """Trade ids are missing, and the cause."""
 
     recv_us: int
     missing: MissingIds
@@ -128,7 +128,7 @@ class TradesMissing(Struct, gc=False):
 
 
 class TradeArrived(Struct, gc=False):
-    """A trade arrived that the ids allow to store; *verdict* is NEW, GAP, RESET or LATE."""
+    """A trade to be stored has arrived; *verdict* is NEW, GAP, RESET or LATE."""
 
     recv_us: int
     trade: TradeMessage
@@ -136,7 +136,7 @@ class TradeArrived(Struct, gc=False):
 
 
 class TradesFetched(Struct, gc=False):
-    """Missing trades came by REST: *trades*, which stand for the ids *ids*, in order and perhaps not all of them."""
+    """Missing trades were fetched by REST: *trades*, for the ids *ids*, in order but possibly incomplete."""
 
     recv_us: int
     trades: Sequence[Trade]
@@ -144,19 +144,19 @@ class TradesFetched(Struct, gc=False):
 
 
 class TradeRepeated(Struct, gc=False):
-    """A trade arrived that was there before."""
+    """A trade arrived again."""
 
     recv_us: int
     trade: TradeMessage
 
 
 class MessageRefused(Struct, gc=False):
-    """A depth message or a trade whose ids are far ahead is no part of the feed: what came since shows that.
+    """A depth message or trade with ids far ahead was refused: later messages contradict it.
 
     Attributes:
-        recv_us: When that was shown.
-        arrived_us: When it had arrived.
-        raw: As it came.
+        recv_us: When that was detected, µs.
+        arrived_us: When it had arrived, µs.
+        raw: The raw message.
     """
 
     recv_us: int
@@ -189,14 +189,14 @@ MarketEvent = (
     | Anomaly
 )
 Subscriber = Callable[[MarketEvent], None]
-"""Takes each event when it happens."""
+"""Called with each event when it happens."""
 
 
 def trade_id_of(trade: TradeMessage) -> int:
-    """Return the id under which a trade, or an aggregate of trades, is counted."""
+    """Return the id by which a trade, or an aggregate of trades, is counted."""
     return trade.t if isinstance(trade, TradePrint) else trade.a
 
 
 def stream_of(trade: TradeMessage) -> str:
-    """Return the stream that a trade comes from, ``trade`` or ``aggTrade``."""
+    """Return the stream of a trade, ``trade`` or ``aggTrade``."""
     return "trade" if isinstance(trade, TradePrint) else "aggTrade"

@@ -1,15 +1,14 @@
 """The market of one symbol as a state machine: messages in, verdicts and events out; no socket, no timer, no file.
 
-Messages of all open connections become one feed (`Arbiter`), depth messages and snapshots a book (`BookState`), trades
-a sequence (`TradeState`). What happens goes to the subscribers, event by event: a writer of day folders, the requests
-for missing trades, or a consumer that trades on it.
+Messages of all open connections are merged into one feed (`Arbiter`), depth messages and snapshots make a book
+(`BookState`), trades a sequence (`TradeState`). Events go to the subscribers one by one: a writer of day folders, the
+requests for missing trades, or a trading strategy.
 
-Two connections cut the same ids into batches of their own, each loses what it loses, and each comes as late as it
-comes. What another connection has wholly covered is left out; a batch that only overlaps is let through, because
-quantities are absolute. One that does not follow on what went before waits for the missing ids: until another
-connection brings them, until all others have passed them, or until it has waited long enough. Then it goes through, and
-the ids then show the gap. A connection that is alone is trusted as it is: its messages, also stale ones, go through
-untouched.
+Two connections split the same ids into different batches, with different losses and delays. A batch that another
+connection has completely covered is dropped; a batch that only overlaps is passed on, because quantities are absolute.
+A batch that does not continue the previous one waits for the missing ids: until another connection delivers them, until
+all others have passed them, or until a timeout. Then it is passed on, and the ids show the gap. A single connection is
+trusted: its messages, including stale ones, are passed on unchanged.
 """
 
 from bisect import insort
@@ -35,7 +34,7 @@ Item = TypeVar("Item")
 
 
 class _Held(NamedTuple, Generic[Item]):
-    """A message that waits for ids before it; *number* orders equal ones."""
+    """A message that waits for earlier ids; *number* orders equal ones."""
 
     first_id: int
     last_id: int
@@ -45,14 +44,14 @@ class _Held(NamedTuple, Generic[Item]):
 
 
 class Lane(Generic[Item]):
-    """One sequence of ids (the updates of a book, or trades) over the connections that are open.
+    """One sequence of ids (the updates of a book, or trades) over the open connections.
 
     Args:
-        hold_s: How long, in s, a message may wait for ids that are missing before it.
+        hold_s: Maximum time, in s, for which a message waits for missing ids before it.
 
     Attributes:
-        last_id: Last id that went through; None before the first.
-        alone: The connection that may pass by: `note` is enough for its messages; None where there is no such one.
+        last_id: Last id that was passed on; None before the first.
+        alone: The single connection, for whose messages `note` is enough; None if there is no such one.
     """
 
     def __init__(self, hold_s: float = HOLD_S) -> None:
@@ -65,14 +64,14 @@ class Lane(Generic[Item]):
         self._count = 0
 
     def opened(self, conn: int) -> None:
-        """Connection *conn* is open, and what it brings counts."""
+        """Connection *conn* was opened, and its messages count."""
         if self.alone is not None:
             self._passed[self.alone] = self.last_id
         self.alone = None if self._passed else conn
         self._passed[conn] = None
 
     def closed(self, conn: int) -> list[Item]:
-        """Return what need not wait any longer now that connection *conn* has ended."""
+        """Return the messages that need not wait any longer after the end of connection *conn*."""
         self._passed.pop(conn, None)
         self._behind_reset.discard(conn)
         if self.alone == conn:
@@ -80,14 +79,14 @@ class Lane(Generic[Item]):
         return self._released()
 
     def joined(self, conn: int) -> bool:
-        """Return True if a message of *conn* has gone through, or would have if it had been the first."""
+        """Return True if a message of *conn* was passed on, or would have been if it had been the first."""
         if conn == self.alone:
             return True
         passed = self._passed.get(conn)
         return passed is not None and self.last_id is not None and passed <= self.last_id
 
     def note(self, last_id: int) -> bool:
-        """Move on to the last id of a message of the connection that is alone; return False where it is not new."""
+        """Advance to the last id of a message of the single connection; return False if it is not new."""
         known = self.last_id
         new = known is None or last_id > known or went_back(known, last_id)
         if new:
@@ -95,13 +94,13 @@ class Lane(Generic[Item]):
         return new
 
     def take(self, conn: int, first_id: int, last_id: int, item: Item, now_s: float) -> list[Item]:
-        """Return the messages that go through now that *item*, the ids *first_id* to *last_id*, came over *conn*.
+        """Return the messages to pass on after *item*, the ids *first_id* to *last_id*, has arrived on *conn*.
 
         Args:
-            conn: Where it came from; must be open.
+            conn: Its connection, which must be open.
             first_id: Its first id.
             last_id: Its last id.
-            item: Stands for the message.
+            item: Represents the message.
             now_s: The instant, in s of a monotonic clock.
         """
         known, passed = self.last_id, self._passed.get(conn)
@@ -109,7 +108,7 @@ class Lane(Generic[Item]):
             self._behind_reset.discard(conn)
             passed = None
         found = follow(known, first_id, last_id)
-        if found is Follow.RESET and (passed is None or went_back(passed, last_id)):  # else it only lags
+        if found is Follow.RESET and (passed is None or went_back(passed, last_id)):  # else it only lags behind
             return self._reset(conn, last_id, item)
         self._passed[conn] = last_id if passed is None else max(passed, last_id)
         if conn in self._behind_reset or found in (Follow.STALE, Follow.RESET):
@@ -124,23 +123,23 @@ class Lane(Generic[Item]):
         return [item, *self._released()]
 
     def overdue(self, now_s: float) -> list[Item]:
-        """Return what has waited long enough."""
+        """Return the messages that have waited long enough."""
         late = [held.first_id for held in self._held if held.until_s <= now_s]
         return self._released(max(late)) if late else []
 
     def rest(self) -> list[Item]:
-        """Return all that waits: nothing more will come."""
+        """Return all waiting messages: nothing more will arrive."""
         return self._released(self._held[-1].first_id) if self._held else []
 
     def _reset(self, conn: int, last_id: int, item: Item) -> list[Item]:
-        """Let *item* through, and leave out what other connections still say in the old ids."""
+        """Pass *item* on, and drop later messages of other connections in the old ids."""
         before = self.rest()
         self._behind_reset = {other for other, passed in self._passed.items() if other != conn and passed is not None}
         self.last_id = self._passed[conn] = last_id
         return [*before, item]
 
     def _released(self, up_to: int = -1) -> list[Item]:
-        """Take out what goes through, in order: what follows on, what cannot be filled, and all up to id *up_to*."""
+        """Remove the messages to pass on, in order: continuations, unfillable gaps, and all up to id *up_to*."""
         out: list[Item] = []
         while self._held:
             held, known = self._held[0], self.last_id or 0
@@ -157,7 +156,7 @@ class Lane(Generic[Item]):
         return out
 
     def _all_passed(self, held: _Held[Item]) -> bool:
-        """Return True if no connection can bring the ids before *held* any more."""
+        """Return True if no connection can deliver the ids before *held* any more."""
         reached = held.first_id - 1
         return all(
             passed is not None and passed >= reached
@@ -167,16 +166,16 @@ class Lane(Generic[Item]):
 
 
 Passing = list[tuple[int, Sequenced]]
-"""Messages that go through, each with its arrival in µs."""
+"""Messages to pass on, each with its arrival in µs."""
 
 
 class Arbiter:
-    """Updates and trades, each in a lane of its own, with the time of their arrival.
+    """Updates and trades, each in a separate lane, with their arrival times.
 
     Args:
-        doubts: Whether messages far ahead are in doubt; not in an import, whose rows stand as they were captured.
-        update_id: Last update id of an earlier run; None where there was none.
-        trade_id: Last trade likewise.
+        doubts: Whether messages far ahead are doubted; not in an import, whose rows keep the order of capture.
+        update_id: Last update id of an earlier run; None if there was none.
+        trade_id: Last trade id, likewise.
     """
 
     def __init__(self, *, doubts: bool = False, update_id: int | None = None, trade_id: int | None = None) -> None:
@@ -187,7 +186,7 @@ class Arbiter:
         self._open: set[int] = set()
 
     def opened(self, conn: int) -> None:
-        """Connection *conn* is open."""
+        """Connection *conn* was opened."""
         self._open.add(conn)
         for lane in (self._updates, self._trades):
             lane.opened(conn)
@@ -195,7 +194,7 @@ class Arbiter:
             doubts.opened(conn, lane.last_id)
 
     def closed(self, conn: int) -> Passing:
-        """Return what goes through now that *conn* has ended; `open` is whether any other is left."""
+        """Return the messages to pass on after the end of *conn*; `open` is whether any other is left."""
         self._open.discard(conn)
         return [*self._updates.closed(conn), *self._trades.closed(conn)]
 
@@ -206,30 +205,30 @@ class Arbiter:
 
     @property
     def doubts(self) -> list[Doubts]:
-        """The messages in doubt, of updates and of trades."""
+        """The doubtful messages, of updates and of trades."""
         return list(self._doubts.values())
 
     @property
     def last_trade_id(self) -> int | None:
-        """Last id of the trades that went through; None before the first."""
+        """Last id of the passed-on trades; None before the first."""
         return self._trades.last_id
 
     def go_on(self, update_id: int | None, trade_id: int | None) -> None:
-        """Move on to these last ids of a source that is alone; None stays where it is."""
+        """Advance to these last ids of a single source; None leaves an id unchanged."""
         for lane, last_id in ((self._updates, update_id), (self._trades, trade_id)):
             if last_id is not None:
                 lane.note(last_id)
 
     def joined(self, conn: int) -> bool:
-        """Return True if *conn* has brought an update that follows on those of the others."""
+        """Return True if *conn* has received an update that continues those of the others."""
         return self._updates.joined(conn)
 
     def alone(self, conn: int | None, message: Sequenced, *, sure: bool = False) -> bool | None:
-        """Let *message* through untouched, if *conn* is the only connection (None: there never was but one).
+        """Pass *message* on unchanged, if *conn* is the only connection (None: there was never another one).
 
         Returns:
-            Whether the feed has come to new ids; None where *conn* is not the only one, or where the message is, or
-            settles, a doubt, and it is not *sure*.
+            Whether the feed has advanced to new ids; None if *conn* is not the only one, or if the message is, or
+            settles, a doubt, and is not *sure*.
         """
         if isinstance(message, DepthUpdate):
             lane, first_id, last_id = self._updates, message.U, message.u
@@ -243,25 +242,25 @@ class Arbiter:
         return lane.note(last_id)
 
     def settle(self, recv_us: int, message: Sequenced, conn: int | None, now_s: float, raw: bytes) -> Settled:
-        """Return what is settled by *message*; it is in doubt itself where `Settled.held` says so."""
+        """Return the decision caused by *message*, which is in doubt itself if `Settled.held` is set."""
         lane = self._updates if isinstance(message, DepthUpdate) else self._trades
         if not self._doubts:
             return Settled()
         return self._doubts[lane].take(recv_us, message, conn, now_s, raw, lane.last_id)
 
     def take(self, recv_us: int, conn: int, message: Sequenced, now_s: float) -> Passing:
-        """Return what goes through now that *message* came over *conn*; each of them has new ids."""
+        """Return the messages to pass on after *message* has arrived on *conn*; each of them has new ids."""
         if isinstance(message, DepthUpdate):
             return self._updates.take(conn, message.U, message.u, (recv_us, message), now_s)
         number = message.t if isinstance(message, TradePrint) else message.a
         return self._trades.take(conn, number, number, (recv_us, message), now_s)
 
     def overdue(self, now_s: float) -> Passing:
-        """Return what has waited long enough."""
+        """Return the messages that have waited long enough."""
         return [*self._updates.overdue(now_s), *self._trades.overdue(now_s)]
 
     def rest(self) -> Passing:
-        """Return all that waits: nothing more will come."""
+        """Return all waiting messages: nothing more will arrive."""
         return [*self._updates.rest(), *self._trades.rest()]
 
 
@@ -270,15 +269,15 @@ RESTART, DISCONNECTED = "restart", "disconnected"
 
 @dataclass(frozen=True)
 class Before:
-    """What an earlier run left, so that ids missing since are reported.
+    """The state left by an earlier run, so that ids missing since are reported.
 
     Attributes:
-        update_id: Its last update id; None where it had none.
-        update_us: When that arrived.
-        trade_id: Its last trade.
-        trade_us: When that arrived.
-        missing_trades: Trades that may still come.
-        cause: What missing ids are due to until the first message has come.
+        update_id: Its last update id; None if it had none.
+        update_us: Arrival of that update, µs.
+        trade_id: Its last trade id; None if it had none.
+        trade_us: Arrival of that trade, µs.
+        missing_trades: Missing trades that may still arrive.
+        cause: The cause of missing ids until the first message arrives.
     """
 
     update_id: int | None = None
@@ -290,12 +289,12 @@ class Before:
 
 
 class Taken(NamedTuple):
-    """What a message did.
+    """The effect of a message.
 
     Attributes:
-        ids_missing: Ids before it, or before one that it let through, did not arrive.
-        advanced: The feed has come to new ids.
-        late: It is a trade that the stream brought after a later one; it was not passed on.
+        ids_missing: Whether ids before it, or before one that it released, are missing.
+        advanced: Whether the feed has advanced to new ids.
+        late: Whether it is a trade that the stream delivered after a later one; it was not passed on.
     """
 
     ids_missing: bool
@@ -304,19 +303,19 @@ class Taken(NamedTuple):
 
 
 class MarketState:
-    """Take what comes of one symbol, one message after the other.
+    """Processes the messages of one symbol, one after the other.
 
     Args:
-        grid: The symbol's decimals; every text that comes here was checked by it.
-        subscribers: Take the events, in this order.
-        trade_subscribers: Take the events of trades alone, after the others.
-        top_n: Levels of a side of which none may be beyond the horizon.
-        keeps_late: Whether trades that come after later ones are passed on, as in an import.
-        before: What an earlier run left.
+        grid: The symbol's decimals; it has checked every text.
+        subscribers: Called with the events, in this order.
+        trade_subscribers: Called with only the events of trades, after the others.
+        top_n: Levels per side that must be within the horizon.
+        keeps_late: Whether trades that arrive after later ones are passed on, as in an import.
+        before: The state left by an earlier run.
 
     Attributes:
-        arbiter: Makes one feed of those of several connections.
-        book: The book, and what is reported of it.
+        arbiter: Merges the feeds of several connections.
+        book: The book, and its events.
         trades: The trades.
         wants_snapshot: Whether updates wait for a book.
     """
@@ -350,46 +349,46 @@ class MarketState:
 
     @property
     def book_id(self) -> int | None:
-        """Last id in the book; None while there is no valid book."""
+        """Last id in the book; None without a valid book."""
         return self.book.book_id
 
     def opened(self, conn: int) -> None:
-        """Connection *conn* is open."""
+        """Connection *conn* was opened."""
         self.arbiter.opened(conn)
 
     def closed(self, conn: int, at_us: int = 0) -> None:
-        """Connection *conn* has ended at *at_us*, and what waited for it need not wait any longer."""
+        """Connection *conn* has ended at *at_us*; messages that waited for it need not wait any longer."""
         self._last_us = max(self._last_us, at_us)
         for doubts in self.arbiter.doubts:
             self._settle(doubts.closed(conn))
         self._pass_on(self.arbiter.closed(conn))
 
     def all_closed(self) -> None:
-        """No connection is open: ids missing when the next one is were lost since."""
+        """No connection is open: ids missing at the next opening were lost since."""
         self._depth_cause = self._trade_cause = DISCONNECTED
         self.wants_snapshot = False
 
     def arrived(self, recv_us: int) -> None:
-        """Something arrived at *recv_us*: before everything else in a day, and where it is not for `take`."""
+        """Something arrived at *recv_us*: the first of a day, or something that is not for `take`."""
         self._last_us = recv_us
         if self.book.carries:
             self.book.carry_over(recv_us)
 
     def passed(self, us: int) -> None:
-        """Nothing happens before *us* any more: what waits, or is only answered now, happens at *us* or later."""
+        """Nothing happens before *us* any more: waiting messages, or late responses, happen at *us* or later."""
         self._passed_us = us
 
     def take(
         self, recv_us: int, message: Sequenced, conn: int | None = None, now_s: float = 0.0, raw: bytes = b""
     ) -> Taken:
-        """Take a depth message or a trade.
+        """Process a depth message or a trade.
 
         Args:
             recv_us: Its arrival, in µs.
             message: The message.
-            conn: The connection that brought it; None where there is only one source.
+            conn: Its connection; None if there is only one source.
             now_s: The instant, in s of a monotonic clock.
-            raw: The message as it came, for the quarantine.
+            raw: The raw message, for the quarantine.
         """
         self._last_us = recv_us
         if self._grid.off:
@@ -405,7 +404,7 @@ class MarketState:
         return taken._replace(ids_missing=taken.ids_missing or missing)
 
     def _feed(self, recv_us: int, message: Sequenced, conn: int | None, now_s: float) -> Taken:
-        """Take a message that is in no doubt."""
+        """Process an undoubted message."""
         advanced = self.arbiter.alone(conn, message, sure=True)
         if advanced is not None:
             return self._alone(recv_us, message, advanced)
@@ -417,9 +416,9 @@ class MarketState:
         return Taken(_misses(verdict), advanced, verdict is TradeVerdict.LATE)
 
     def _settle(self, settled: Settled, now_s: float = 0.0) -> bool:
-        """Take or refuse what was in doubt, with the time of its arrival; return whether ids were missing.
+        """Process or refuse doubtful messages, with their arrival times; return whether ids were missing.
 
-        Where the loop was late, that time is raised: rows of one file may not lie further back than a check allows.
+        If the loop was late, the time is raised, since a check limits how far the rows of a file may go back.
         """
         last_us, missing = self._last_us, False
         for one in settled.wrong:
@@ -431,7 +430,7 @@ class MarketState:
         return missing
 
     def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
-        """Take a snapshot of the book, and return whether it is the book now."""
+        """Process a snapshot of the book, and return whether it is the new book."""
         recv_us = max(recv_us, self._passed_us)
         self.report_grid(recv_us)
         loaded = self.book.snapshot(recv_us, snapshot)
@@ -439,32 +438,32 @@ class MarketState:
         return loaded
 
     def report_grid(self, recv_us: int, **details: Any) -> None:
-        """Report what came off the grid, if anything did, before the rows that hold it."""
+        """Report prices or quantities off the grid, if there are any, before the rows that have them."""
         if self._grid.off:
             self._emit(Anomaly(recv_us, GRID, {**self._grid.report(), **details}))
 
     def let_through(self, now_s: float, at_us: int = 0) -> None:
-        """Let messages through, at *at_us*, that have waited long enough for ids before them, or been in doubt."""
+        """Pass on, at *at_us*, messages that have waited long enough for earlier ids, or been in doubt."""
         self._last_us = max(self._last_us, at_us)
         for doubts in self.arbiter.doubts:
             self._settle(doubts.overdue(now_s), now_s)
         self._pass_on(self.arbiter.overdue(now_s))
 
     def trades_lost(self, at_us: int, first_id: int, last_id: int) -> None:
-        """Report the trades that did not come of these ids: no connection will bring them."""
+        """Report the missing trades of these ids, which no connection will deliver."""
         self.trades.lost(at_us, first_id, last_id, self._trade_cause)
 
     def flush(self, at_us: int = 0) -> None:
-        """Let everything through, at *at_us*, that waits for other connections: nothing more will come."""
+        """Pass on, at *at_us*, everything that waits for other connections: nothing more will arrive."""
         self._last_us = max(self._last_us, at_us)
         for doubts in self.arbiter.doubts:
             self._settle(doubts.rest())
         self._pass_on(self.arbiter.rest())
 
     def _pass_on(self, messages: Passing) -> bool:
-        """Take what the arbiter lets through, and return whether ids were missing.
+        """Process the messages passed on by the arbiter, and return whether ids were missing.
 
-        What had to wait arrives when it need not wait any more, so that time does not fall.
+        A message that had to wait gets the time of its release, so that time does not fall.
         """
         missing, least_us = False, max(self._last_us, self._passed_us)
         for recv_us, message in messages:
@@ -472,7 +471,7 @@ class MarketState:
         return missing
 
     def _one(self, recv_us: int, message: Sequenced, *, one_of_many: bool) -> Verdict | TradeVerdict:
-        """Take one message of the feed."""
+        """Process one message of the feed."""
         if isinstance(message, DepthUpdate):
             cause, self._depth_cause = self._depth_cause, IDS_MISSING
             updated = self.book.take(recv_us, message, one_of_many=one_of_many, cause=cause)
@@ -485,7 +484,7 @@ class MarketState:
 
 
 def _to_all(subscribers: Sequence[Subscriber]) -> Subscriber:
-    """Return what calls all *subscribers*; of a single one, itself."""
+    """Return a function that calls all *subscribers*; for a single one, itself."""
     if len(subscribers) == 1:
         return subscribers[0]
 

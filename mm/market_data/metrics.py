@@ -1,6 +1,6 @@
-"""Metrics for Prometheus: how a family is declared and written (text format 0.0.4), and the server of the page.
+"""Metrics for Prometheus: declaration and output of families (text format 0.0.4), and the server of the page.
 
-The families of market data stand here, for whatever takes a market: the recorder, a shadow, a trader.
+The families of market data are here, for every subscriber of a market: the recorder, a shadow, a trader.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _PAGES = (b"/metrics", b"/")
 _LIVE, _READY = b"/health/live", b"/health/ready"
 
 MetricSample = tuple[str, Mapping[str, str], float | str]
-"""What follows the family's name (``_sum``), labels besides ``symbol``, and a number, also as exact decimal text."""
+"""Suffix of the family's name (``_sum``), labels besides ``symbol``, and a number or exact decimal text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class MetricFamily:
     """One metric.
 
     Attributes:
-        name: In base units, with ``_total`` at the end of counters.
+        name: In base units, with the suffix ``_total`` for counters.
         kind: ``gauge``, ``counter``, ``summary`` or ``histogram``.
-        help: One line.
+        help: One line of text.
         labels: Names of its labels besides ``symbol``.
     """
 
@@ -41,13 +41,13 @@ class MetricFamily:
 FilledFamily = tuple[MetricFamily, list[MetricSample]]
 
 BOOK_AGE = MetricFamily("mm_book_age_seconds", "gauge", "Time since the last update of a book in sync.")
-GAPS = MetricFamily("mm_gaps_total", "counter", "Times that messages of the book were missing.")
-MESSAGES = MetricFamily("mm_messages_total", "counter", "Messages taken, by stream.", ("stream",))
+GAPS = MetricFamily("mm_gaps_total", "counter", "Number of times that messages of the book were missing.")
+MESSAGES = MetricFamily("mm_messages_total", "counter", "Messages processed, by stream.", ("stream",))
 MARKET_FAMILIES = (BOOK_AGE, GAPS, MESSAGES)
 
 
 def market_families(age_s: float | None, gaps: int, messages: Mapping[str, int]) -> list[FilledFamily]:
-    """Return the families of market data: the book's age, None before its first update, gaps, messages by stream."""
+    """Return the families of market data: the book's age (None before its first update), gaps, messages by stream."""
     return [
         (BOOK_AGE, [] if age_s is None else [("", {}, float(age_s))]),
         (GAPS, [("", {}, gaps)]),
@@ -56,7 +56,7 @@ def market_families(age_s: float | None, gaps: int, messages: Mapping[str, int])
 
 
 def exposition(symbol: str, families: Iterable[FilledFamily]) -> str:
-    """Return the page of *families*; one without a sample is left out."""
+    """Return the page of *families*; families without samples are omitted."""
     lines = []
     for family, samples in families:
         if samples:
@@ -89,12 +89,12 @@ async def metrics_served(
 
     Args:
         host: Address to listen on.
-        port: 0 for one that is free.
+        port: 0 for a free one.
         text: Returns the page of metrics.
-        why_not_ready: Returns why ``/health/ready`` is to be 503; empty for 200.
+        why_not_ready: Returns the reason for a 503 of ``/health/ready``; empty for 200.
 
     Raises:
-        UsageError: If there is no listening there.
+        UsageError: If the address cannot be bound.
     """
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -104,7 +104,7 @@ async def metrics_served(
                 writer.write(_response(head, text, why_not_ready))
                 await writer.drain()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, ConnectionError):
-            pass  # the client has gone, or sent no request
+            pass  # the client is gone, or has sent no request
         finally:
             writer.close()
             with suppress(ConnectionError):
@@ -122,7 +122,7 @@ async def metrics_served(
 
 
 def _response(head: bytes, text: Callable[[], str], why_not_ready: Callable[[], str]) -> bytes:
-    """Return the whole HTTP answer to a request of that *head*."""
+    """Return the complete HTTP response to a request with the given *head*."""
     method, _, rest = head.partition(b" ")
     target = rest.partition(b" ")[0].partition(b"?")[0]
     if target not in (*_PAGES, _LIVE, _READY):

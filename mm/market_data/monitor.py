@@ -1,4 +1,4 @@
-"""What runs beside a recording: checks of the clock, the health file, and the page of metrics."""
+"""Tasks beside a recording: checks of the clock, the health file, and the metrics page."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,7 +18,7 @@ STATES = ("waiting", "connecting", "syncing", SYNCED, ENDED)
 
 
 def page(report: HealthReport) -> str:
-    """Return the metrics of *report*: seconds and bytes, names that end as Prometheus requires."""
+    """Return the metrics of *report*: seconds and bytes, names with the suffixes that Prometheus requires."""
     counts = {stream: one.messages for stream, one in report.streams.items()}
     shared = market_families(report.book_age_s, report.events.get("gap", 0), counts) if report.path else []
     own = [(MetricFamily(f"mm_recorder_{name}", kind, text), found) for name, kind, text, found in _families(report)]
@@ -28,8 +28,8 @@ def page(report: HealthReport) -> str:
 def _families(report: HealthReport) -> Iterator[tuple[str, str, str, list[MetricSample]]]:
     yield "info", "gauge", "The run; its value is 1.", [("", {"run_id": report.run_id}, 1)]
     states: list[MetricSample] = [("", {"state": state}, state == report.state) for state in STATES]
-    yield "state", "gauge", "1 for the state that the recording is in.", states
-    yield "last_look_timestamp_seconds", "gauge", "When this was looked at.", [("", {}, report.at_us / US_PER_S)]
+    yield "state", "gauge", "1 for the current state of the recording.", states
+    yield "last_look_timestamp_seconds", "gauge", "When this was measured.", [("", {}, report.at_us / US_PER_S)]
     yield "connections", "gauge", "Open connections.", [("", {}, report.connections)]
     yield "lag_seconds", "gauge", "Time since the last message.", _maybe(report.lag_s)
     yield from _stream_families(report)
@@ -38,19 +38,19 @@ def _families(report: HealthReport) -> Iterator[tuple[str, str, str, list[Metric
     yield "events_total", "counter", "Ledger events of the run and day, by type.", events
     anomalies: list[MetricSample] = [("", {"kind": kind}, count) for kind, count in sorted(report.anomalies.items())]
     yield "anomalies_total", "counter", "Anomalies of the day, by kind.", anomalies
-    yield "quarantined_total", "counter", "Messages that could not be read.", [("", {}, report.quarantined)]
+    yield "quarantined_total", "counter", "Unreadable messages.", [("", {}, report.quarantined)]
     yield "unsynced_seconds", "gauge", "Time without a valid book, inside the window.", [("", {}, report.unsynced_s)]
     yield "snapshot_refusals", "gauge", "Snapshots that failed since one was loaded.", [("", {}, report.refusals)]
     lately = report.quarantined_lately
-    yield "quarantined_lately", "gauge", "Messages that could not be read, in the last minute.", [("", {}, lately)]
-    yield "clock_steps_total", "counter", "Times the wall clock was set.", [("", {}, report.clock_steps)]
-    yield "epoch", "gauge", "The last epoch that was opened.", [("", {}, report.epoch_id)]
+    yield "quarantined_lately", "gauge", "Unreadable messages in the last minute.", [("", {}, lately)]
+    yield "clock_steps_total", "counter", "Number of times the wall clock was set.", [("", {}, report.clock_steps)]
+    yield "epoch", "gauge", "The last opened epoch.", [("", {}, report.epoch_id)]
     sides: list[MetricSample] = [("", {"side": side}, n) for side, n in zip(("bid", "ask"), report.levels, strict=True)]
     yield "book_levels", "gauge", "Levels in the book.", sides
-    yield "used_weight", "gauge", "Weight used of the exchange's budget a minute.", _maybe(report.used_weight)
+    yield "used_weight", "gauge", "Weight used of the exchange's budget per minute.", _maybe(report.used_weight)
     free_bytes = None if report.free_mb is None else report.free_mb * 1e6
     yield "disk_free_bytes", "gauge", "Free disk space.", _maybe(free_bytes)
-    yield "clock_offset_seconds", "gauge", "Our clock less the exchange's.", _maybe(_seconds(report.offset_us))
+    yield "clock_offset_seconds", "gauge", "Our clock minus the exchange's.", _maybe(_seconds(report.offset_us))
 
 
 def _stream_families(report: HealthReport) -> Iterator[tuple[str, str, str, list[MetricSample]]]:
@@ -65,8 +65,8 @@ def _stream_families(report: HealthReport) -> Iterator[tuple[str, str, str, list
             latencies += [("", {**label, "quantile": share}, value) for _, _, value in _maybe(_seconds(value_us))]
         latencies += [("_sum", label, one.latency_sum_us / US_PER_S), ("_count", label, one.messages)]
     yield "messages_total", "counter", "Messages of this run, by stream.", counts
-    yield "message_rate", "gauge", "Messages a second, by stream.", rates
-    yield "latency_seconds", "summary", "Arrival less the exchange's stamp, by stream.", latencies
+    yield "message_rate", "gauge", "Messages per second, by stream.", rates
+    yield "latency_seconds", "summary", "Arrival minus the exchange's stamp, by stream.", latencies
 
 
 def _maybe(value: float | None) -> list[MetricSample]:
@@ -84,10 +84,10 @@ ROUND_TRIPS = 3
 
 
 class Monitor:
-    """Watch one recording.
+    """Monitors one recording.
 
     Args:
-        health: Takes the clock's offset, and makes the report.
+        health: Receives the clock's offset, and makes the report.
         rest: Requests the exchange's time.
         clock: Returns the wall clock, in µs.
         monotonic_us: Returns a clock that is never set, in µs.
@@ -108,12 +108,12 @@ class Monitor:
 
     @asynccontextmanager
     async def beside(self, recording: WatchedRecording, host: str = "", port: int = 0) -> AsyncIterator[None]:
-        """Look at *recording* until the block ends, and serve its page and health on *port*, if that is not 0.
+        """Monitor *recording* until the block ends, and serve its page and health on *port*, if that is not 0.
 
         Raises:
-            UsageError: If there is no listening on *host* and *port*.
+            UsageError: If *host* and *port* cannot be bound.
         """
-        served = metrics_served(host, port, lambda: page(self._look(recording)), lambda: self._why_not_ready(recording))
+        served = metrics_served(host, port, lambda: page(self._now(recording)), lambda: self._why_not_ready(recording))
         async with served if port else nullcontext(0):
             tasks = [asyncio.create_task(work) for work in (self._watch(recording), self._measure(recording))]
             try:
@@ -124,10 +124,10 @@ class Monitor:
                 await asyncio.gather(*tasks, return_exceptions=True)
                 self._health.ended = True
                 with suppress(OSError):
-                    write_health(self._look(recording))
+                    write_health(self._now(recording))
 
     async def round_trip(self) -> RoundTrip | None:
-        """Request the exchange's time once; None where there is no answer to use."""
+        """Request the exchange's time once; None without a usable response."""
         begun_us = self._monotonic_us()
         answer = await self._rest.time()
         took_us = self._monotonic_us() - begun_us
@@ -148,14 +148,14 @@ class Monitor:
             await asyncio.sleep(TICK_S)
 
     async def _write(self, recording: WatchedRecording) -> None:
-        report, before = self._look(recording), self._written
+        report, before = self._now(recording), self._written
         self._written = report
         try:
             if before and before.path != report.path:
                 await asyncio.to_thread(write_health, msgspec.structs.replace(before, state=ENDED))
             await asyncio.to_thread(write_health, report)
         except OSError:
-            pass  # no space for it: the recording itself meets that and reports it
+            pass  # no space for it: the recording itself detects and reports that
 
     async def _measure(self, recording: WatchedRecording) -> None:
         """Write latencies and offset into the ledger: soon after the start, and every `OFFSET_INTERVAL_S`."""
@@ -171,8 +171,8 @@ class Monitor:
                 wait_s = OFFSET_INTERVAL_S
 
     def _why_not_ready(self, recording: WatchedRecording) -> str:
-        state = self._look(recording).state
+        state = self._now(recording).state
         return "" if state == SYNCED else f"the recording is {state}"
 
-    def _look(self, recording: WatchedRecording) -> HealthReport:
+    def _now(self, recording: WatchedRecording) -> HealthReport:
         return self._health.report(recording, self._clock())

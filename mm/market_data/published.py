@@ -1,12 +1,12 @@
-"""Binance's published daily files into day folders: trades and, of USD-M futures, the best prices.
+"""Converts Binance's published daily files into day folders: trades and, for USD-M futures, the best prices.
 
-What is published (https://data.binance.vision): of Spot the trades of a UTC day, and no book; of USD-M the trades and,
-from 2023-05-16 to 2024-03-30, every change of the best prices and quantities (``bookTicker``). ``bookDepth`` sums
-quantities by distance in percent, twice a minute, and is no book. So a USD-M day of that time becomes a day with
-frames of one level, and any other one holds trades alone.
+Published (https://data.binance.vision) are: for Spot the trades of a UTC day, and no book; for USD-M the trades and,
+from 2023-05-16 to 2024-03-30, every change of the best prices and quantities (``bookTicker``). ``bookDepth`` has sums
+of quantities by percentage distance, twice a minute, and is not a book. So a USD-M day of that time becomes a day with
+frames of one level, and any other day has only trades.
 
 There are no receive times: each row is received at the exchange's own transaction time, trades before the best prices
-of the same instant, so that no trade is seen with the prices that it left. Equal files make equal day folders.
+of the same instant, so that no trade comes after the prices that it caused. Equal files give equal day folders.
 """
 
 import csv
@@ -37,14 +37,14 @@ from mm.market_data.grid import NO_MIN_NOTIONAL, Grid
 MARKETS = {"spot": (SPOT, "/data/spot/daily"), "usdm": (USDM, "/data/futures/um/daily")}
 TRADES, BOOK = "trades", "bookTicker"
 BOOK_DAYS = "20230516", "20240330"
-"""First and last day of the published best prices, by BTCUSDT of USD-M; other symbols may begin later."""
+"""First and last day of the published best prices, for BTCUSDT of USD-M; other symbols may begin later."""
 SAMPLE = "usdm", "XMRUSDT", "20230920"
-"""The day that is fetched where none is named: a quiet symbol, so that it is small."""
+"""The default day: of a quiet symbol, so that it is small."""
 DOWNLOADS = ".download"
 NEAREST_DAYS = 10
 MOST_RUNS = 64
 _SPACE_PER_BYTE = 3
-"""Bytes on the disk, at most, for each one of the files unpacked: rows, and those that must be sorted."""
+"""Maximum bytes on the disk for each byte of the decompressed files: rows, and those that must be sorted."""
 _COLUMNS = {
     TRADES: (("id", "price", "qty", "quote_qty", "time", "is_buyer_maker"), 6),
     BOOK: (
@@ -64,7 +64,7 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 class _Dated(NamedTuple):
-    """A row of a file: its instant, its rank among those of one instant, its id, and its cells."""
+    """A row of a file: its instant, its rank within one instant, its id, and its cells."""
 
     us: int
     rank: int
@@ -74,16 +74,16 @@ class _Dated(NamedTuple):
 
 @dataclass
 class FetchReport:
-    """A day that was fetched.
+    """A fetched day.
 
     Attributes:
         symbol, day, market: As requested.
         path: The day folder.
-        files: Url, bytes and sha256 of each file.
-        trades, frames: Rows written.
-        left_out: Rows that were not, by reason.
-        sorted_files: Files whose rows did not stand in the order of their ids.
-        instrument: Steps that were written.
+        files: URL, bytes and sha256 of each file.
+        trades, frames: Number of written rows.
+        left_out: Number of other rows, by reason.
+        sorted_files: Files whose rows were not in the order of their ids.
+        instrument: The written steps.
         warnings: One sentence each.
     """
 
@@ -118,14 +118,14 @@ class FetchReport:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFiles:
-    """What to fetch.
+    """The files to fetch.
 
     Attributes:
         market: ``spot`` or ``usdm``.
         symbol: Upper case.
-        day: ``YYYYMMDD``, a day of UTC.
-        sha256: Hashes that the files must have besides the published ones; empty for any.
-        options: Steps of our orders, where they are not to be inferred.
+        day: ``YYYYMMDD``, a UTC day.
+        sha256: Allowed hashes of the files, in addition to the published ones; empty for any.
+        options: Steps of our orders, unless they are to be inferred.
     """
 
     market: str
@@ -135,13 +135,13 @@ class PublishedFiles:
     options: ImportOptions = field(default_factory=ImportOptions)
 
     def place(self, kind: str, day: str | None = None) -> str:
-        """Return where the server has the file of a *kind*."""
+        """Return the server's path of the file of a *kind*."""
         at = parse_day(day or self.day).isoformat()
         return f"{MARKETS[self.market][1]}/{kind}/{self.symbol}/{self.symbol}-{kind}-{at}.zip"
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The files of such a day."""
+        """The kinds of files of such a day."""
         return (BOOK, TRADES) if self.market == "usdm" else (TRADES,)
 
 
@@ -155,21 +155,21 @@ def fetch_day(
 ) -> FetchReport:
     """Load the published files of a day, verify them, and write its day folder.
 
-    What was loaded of an interrupted call lies in ``<DATA_ROOT>/<SYMBOL>/<DAY>.download`` and is continued; the day
-    folder appears whole or not at all.
+    The data of an interrupted call is in ``<DATA_ROOT>/<SYMBOL>/<DAY>.download`` and is continued; the day folder
+    appears completely or not at all.
 
     Args:
-        wanted: Which day.
+        wanted: The day.
         data_root: Folder of the day folders.
-        base_url: Of the server, without a path.
-        most_bytes: The largest file that is loaded.
+        base_url: URL of the server, without a path.
+        most_bytes: Maximum size of a file.
         bar: Shows the progress of each step, in bytes.
-        pause: Waits so many seconds; None sleeps.
+        pause: Waits for a number of seconds; None sleeps.
 
     Raises:
-        RunExists: If the day folder is there already.
-        DataError: If the server has no such file (the message names the nearest day that it has), or other bytes than
-            its checksum says, or rows that cannot be read.
+        RunExists: If the day folder exists already.
+        DataError: If the server does not have the file (the message names the nearest available day), the bytes do not
+            match its checksum, or rows cannot be parsed.
         TryLater: If the server cannot be reached, or there is no space.
     """
     folder = DayFolder(data_root, wanted.symbol, wanted.day)
@@ -188,7 +188,7 @@ def fetch_day(
 
 
 def _loaded(downloads: Downloads, wanted: PublishedFiles, kind: str) -> Loaded:
-    """Load the file of a *kind*; where there is none, the error names the nearest day that has one."""
+    """Load the file of a *kind*; if there is none, the error names the nearest day that has one."""
     try:
         found = downloads.load(wanted.place(kind))
     except NotPublished as error:
@@ -202,7 +202,7 @@ def _loaded(downloads: Downloads, wanted: PublishedFiles, kind: str) -> Loaded:
 
 
 def _nearest(downloads: Downloads, wanted: PublishedFiles, kind: str) -> str:
-    """Return a sentence about the nearest day of which the file is there."""
+    """Return a sentence about the nearest day with this file."""
     if kind == BOOK and not BOOK_DAYS[0] <= wanted.day <= BOOK_DAYS[1]:
         return f"best prices are published from {BOOK_DAYS[0]} to {BOOK_DAYS[1]}: choose a --day among them"
     day = parse_day(wanted.day)
@@ -211,10 +211,10 @@ def _nearest(downloads: Downloads, wanted: PublishedFiles, kind: str) -> str:
             text = other.strftime("%Y%m%d")
             try:
                 if downloads.published(wanted.place(kind, text)):
-                    return f"the nearest day that is there is --day {text}"
+                    return f"the nearest available day is --day {text}"
             except MMError:
                 return "is the symbol spelt as the exchange does, and traded on that day?"
-    return f"none within {NEAREST_DAYS} days is there either; is {wanted.symbol} a symbol of --market {wanted.market}?"
+    return f"none within {NEAREST_DAYS} days either; is {wanted.symbol} a symbol of --market {wanted.market}?"
 
 
 class _Day:
@@ -261,7 +261,7 @@ class _Day:
         self._report.left_out[why] = self._report.left_out.get(why, 0) + rows
 
     def _rows(self, source: "_Source", advance: Callable[[int], None]) -> Iterator[_Dated]:
-        """Yield the rows of a file in order, with times that never step back, those of another day left out."""
+        """Yield the rows of a file in order, with times that never fall, without those of another day."""
         us = 0
         for number, cells in source.in_order(self._scratch, advance):
             at = exchange_us(int(cells[source.time_at]))
@@ -316,7 +316,7 @@ class _Day:
         writer.event(us, "run_stop", epoch, {"reason": "end_of_captures"})
 
     def _best(self, writer: DayWriter, row: _Dated, epoch: int) -> int:
-        """Write best prices as a frame, before the first of them as a snapshot; return the epoch."""
+        """Write best prices as a frame, the first of them also as a snapshot; return the epoch."""
         _, bid, bid_qty, ask, ask_qty, *_ = row.cells
         bids = [(bid, bid_qty)] if bid and bid_qty and self._grid.qty(bid_qty) else []
         asks = [(ask, ask_qty)] if ask and ask_qty and self._grid.qty(ask_qty) else []
@@ -340,7 +340,7 @@ class _Day:
         self._report.trades += 1
 
     def _instrument(self) -> str:
-        """Return the text of ``instrument.json``, and warn of what is inferred or missing."""
+        """Return the text of ``instrument.json``, with warnings for inferred or missing values."""
         options, grid, report = self._wanted.options, self._grid, self._report
         tick_e8 = options.tick_e8 or grid.seen_tick_e8
         lot_e8 = e8(options.qty_step) if options.qty_step else grid.seen_step_e8
@@ -361,7 +361,7 @@ class _Day:
         report.warnings += grid.too_fine(options.tick_e8 or 0, report.trades)
         if report.frames:
             report.warnings.append(
-                "the book has one level per side: nothing is known of a queue behind the best price, so order fills "
+                "the book has one level per side: the queue beyond the best price is unknown, so fills "
                 "there are too good; docs/data.md says what such a day is good for"
             )
         else:
@@ -376,8 +376,8 @@ class _Source:
 
     Attributes:
         size: Bytes of the CSV.
-        runs: How many rising sequences of ids its rows are made of; 0 before they were read.
-        twice: Rows whose id came before.
+        runs: Number of ascending id sequences in its rows; 0 before they were read.
+        twice: Number of rows with a repeated id.
     """
 
     def __init__(self, kind: str, path: Path) -> None:
@@ -400,7 +400,7 @@ class _Source:
     def in_order(self, scratch: Path, advance: Callable[[int], None]) -> Iterator[tuple[int, Sequence[str]]]:
         """Yield id and cells of each row, in the order of their ids, each id once.
 
-        Some published files are several rising sequences, row by row interleaved. These are parted into files of
+        Some published files are several ascending sequences, interleaved by rows. These are separated into files of
         *scratch* and merged, so that memory stays small.
         """
         lasts: list[int] = []
@@ -432,7 +432,7 @@ class _Source:
             yield from merge(*map(_numbered, parts), key=lambda row: row[0])
 
     def _read(self, advance: Callable[[int], None]) -> Iterator[tuple[int, Sequence[str]]]:
-        """Yield id and cells of each row, as they stand."""
+        """Yield id and cells of each row, in file order."""
         with zipfile.ZipFile(self.path) as archive, archive.open(self._member) as packed:
             before = 0
             lines = csv.reader(io.TextIOWrapper(packed, encoding="utf-8", newline=""))
@@ -456,7 +456,7 @@ class _Source:
 
 
 def _place(lasts: list[int], number: int, path: Path) -> int:
-    """Return which rising sequence a row with an id continues, and note it as the last one there."""
+    """Return the ascending sequence that a row with an id continues, and store the id as its last one."""
     found = max((at for at, last in enumerate(lasts) if last <= number), key=lasts.__getitem__, default=len(lasts))
     if found == len(lasts):
         if found == MOST_RUNS:

@@ -1,9 +1,9 @@
-"""How often a venue may be contacted: the budget of an address, shared by its recorders, and delays between attempts.
+"""Limits on requests to a venue: the budget of an address, shared by its recorders, and delays between attempts.
 
-What was spent is in a small file that all processes of the user share, one for each host and kind, below the system's
-folder for temporary files; a lock holds it for microseconds, and no process waits for it: where it is held, the budget
-is tried again a moment later. A machine whose processes cannot share it (containers) still has the
-exchange's own count of what others have spent.
+The spending is stored in a small file that all processes of the user share, one for each host and kind, below the
+system's temporary folder; a lock protects it for microseconds, and no process waits for it: if it is locked, the budget
+is tried again a moment later. Machines whose processes cannot share it (containers) still have the exchange's own count
+of the others' spending.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ EARLY_MOST_S = 8.0
 
 
 class Backoff:
-    """Delays that double from *first_s* up to *most_s*, each shortened at random by up to a half.
+    """Delays that double from *first_s* up to *most_s*, each shortened randomly by up to a half.
 
     In the first minute of trouble no delay is longer than 8 s. After a success, or a minute without an attempt, the
-    next attempt is made at once, and the delays start again.
+    next attempt is immediate, and the delays start again.
 
     Args:
         first_s: The first delay, in s.
@@ -44,7 +44,7 @@ class Backoff:
         self._attempt_s: float | None = None
 
     def delay(self, now_s: float) -> float:
-        """Return how long to wait, in s, before the attempt that is wanted at *now_s* of a monotonic clock."""
+        """Return the delay, in s, before an attempt that is requested at *now_s* of a monotonic clock."""
         if self._attempt_s is None or now_s - self._attempt_s >= HEALTHY_S:
             self._delays, self._trouble_s, self._attempt_s = 0, now_s, now_s
             return 0.0
@@ -57,7 +57,7 @@ class Backoff:
         return delay_s
 
     def succeeded(self) -> None:
-        """End the trouble: the next attempt is made at once."""
+        """Reset: the next attempt is immediate."""
         self._attempt_s = None
 
 
@@ -66,9 +66,9 @@ SHORT_BAN_S = 120.0
 
 
 def retry_after_s(header: str | None) -> float:
-    """Return how long a ``Retry-After`` header demands, in s; 0 where there is none, or none in whole seconds.
+    """Return the delay of a ``Retry-After`` header, in s; 0 without one, or if it is not in whole seconds.
 
-    No exchange bans for more than three days: a longer time is a mistake, and counts as two minutes.
+    No exchange bans for more than three days: a longer time is an error, and counts as two minutes.
     """
     if not (header and header.isascii() and header.isdigit()):
         return 0.0
@@ -78,11 +78,11 @@ def retry_after_s(header: str | None) -> float:
 
 HELD_S = 0.02
 LEAST_WAIT_S = 0.05
-LONG_WAIT_S = 1.0  # a wait that is reported
+LONG_WAIT_S = 1.0  # minimum wait that is reported
 
 
 class _Spent(msgspec.Struct):
-    """What was spent when (s of the wall clock), and until when the exchange refuses requests."""
+    """The spending with its times (s of the wall clock), and until when the exchange refuses requests."""
 
     spent: list[tuple[float, float]] = []
     asked_s: float = 0.0
@@ -95,7 +95,7 @@ _DECODER = msgspec.json.Decoder(_Spent)
 def shared_path(kind: str, netloc: str) -> Path | None:
     """Return the file that all processes of this user share for *kind* of the host *netloc*.
 
-    None where the folder is not this user's own alone: then each process keeps to itself.
+    None if the folder is not owned by this user alone: then each process has its own budget.
     """
     folder = Path(tempfile.gettempdir()) / f"mm-{os.getuid()}"
     try:
@@ -110,14 +110,14 @@ def shared_path(kind: str, netloc: str) -> Path | None:
 
 
 class RateBudget:
-    """Spend no more than is allowed within a window that slides.
+    """Limits the spending within a sliding window.
 
     Args:
-        most: What may be spent in it.
+        most: Maximum spending in the window.
         window_s: Its length, in s.
-        path: Where processes share it; None keeps it in this one.
+        path: File shared by processes; None keeps it in this process.
         now_s: Returns the wall clock, in s.
-        waits: Takes how long a grant must wait, in s, where that is a second or more; once for each.
+        waits: Called with the wait of a grant, in s, if it is a second or more; once for each.
     """
 
     def __init__(
@@ -137,21 +137,21 @@ class RateBudget:
         self._quiet_until_s = 0.0
 
     async def granted(self, amount: float, kept: float = 0.0) -> None:
-        """Return when *amount* may be spent, which is then counted; never before the exchange accepts requests.
+        """Wait until *amount* may be spent, and count it; never before the exchange accepts requests again.
 
         Args:
-            amount: What will be spent.
-            kept: What must be left afterwards: what can wait leaves room for what cannot.
+            amount: Amount to spend.
+            kept: Amount that must be left afterwards: deferrable requests leave room for urgent ones.
         """
         reported = False
         while (wait_s := self.spend(amount, kept)) > 0:
-            if wait_s >= LONG_WAIT_S and not reported:  # others that wait may be sooner, again and again
+            if wait_s >= LONG_WAIT_S and not reported:  # other waiting tasks may repeatedly be first
                 self._waits(wait_s)
                 reported = True
             await asyncio.sleep(wait_s)
 
     def spend(self, amount: float, kept: float = 0.0) -> float:
-        """Return 0 and count *amount*, or after how many seconds to try again."""
+        """Return 0 and count *amount*, or the seconds until the next attempt."""
         with self._held() as state:
             if state is None:
                 return HELD_S * (1 + random.random())
@@ -167,7 +167,7 @@ class RateBudget:
             return 0.0
 
     def used(self, used: float) -> None:
-        """Take the exchange's own count of what was spent: others may have spent as well."""
+        """Set the exchange's own count of the spending, which includes that of others."""
         with self._held() as state:
             if state is not None:
                 now_s = self._now_s()
@@ -177,7 +177,7 @@ class RateBudget:
                     state.spent.append((now_s, unknown))
 
     def hold_off(self, seconds: float) -> None:
-        """Let no process spend anything for so long."""
+        """Stop the spending of all processes for *seconds*."""
         now_s = self._now_s()
         self._quiet_until_s = max(self._quiet_until_s, now_s + seconds)
         with self._held(attempts=10) as state:
@@ -186,12 +186,12 @@ class RateBudget:
 
     @property
     def spent(self) -> float:
-        """What is spent within the window, as far as this process has read."""
+        """Spending within the window, as far as this process has read it."""
         now_s = self._now_s()
         return sum(one for at_s, one in self._own.spent if at_s > now_s - self._window_s)
 
     def _forget(self, state: _Spent, now_s: float) -> None:
-        """Forget what has left the window, what lies in the future because a clock was set back, and what is absurd."""
+        """Remove entries outside the window, in the future because a clock was set back, or implausible."""
         from_s = now_s - self._window_s
         state.spent = [one for one in state.spent if from_s < one[0] <= now_s and 0 < one[1] < math.inf]
         if not (state.asked_s <= now_s and state.quiet_until_s - state.asked_s <= LONGEST_BAN_S):
@@ -199,7 +199,7 @@ class RateBudget:
 
     @contextmanager
     def _held(self, *, attempts: int = 1) -> Iterator[_Spent | None]:
-        """Yield what was spent, to be changed; None where another process holds it right now."""
+        """Yield the spending for modification; None while another process has locked it."""
         if self._path is None:
             yield self._own
             return
@@ -220,7 +220,7 @@ class RateBudget:
 
 
 def _freed_s(state: _Spent, amount: float) -> float:
-    """Return when the spending was, up to which at least *amount* was spent; the last one where all is less."""
+    """Return the time of the entry up to which at least *amount* was spent; the last one if all is less."""
     for at_s, one in state.spent:
         amount -= one
         if amount <= 0:
@@ -240,7 +240,7 @@ def _locked(opened: int, attempts: int) -> bool:
 
 
 def _read(opened: int) -> _Spent:
-    """Return what the file holds; one that cannot be read (a crash, a full disk) counts as empty."""
+    """Return the content of the file; an unreadable one (a crash, a full disk) counts as empty."""
     try:
         return _DECODER.decode(os.pread(opened, 1 << 20, 0))
     except (OSError, msgspec.MsgspecError):

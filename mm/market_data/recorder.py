@@ -1,7 +1,7 @@
 """``mm record``: one symbol's depth and trades, from the exchange into day folders, until the window closes.
 
-``SYMBOL=ETHUSDT python -m mm.market_data.recorder`` is the same command. Several symbols are recorded side by side, by
-as few processes as record `SYMBOLS_PER_PROCESS` each.
+``SYMBOL=ETHUSDT python -m mm.market_data.recorder`` is the same command. Several symbols are recorded in parallel, by
+as few processes as possible with `SYMBOLS_PER_PROCESS` each.
 """
 
 import asyncio
@@ -38,15 +38,15 @@ _Ended = TypeVar("_Ended")
 
 
 class RecordersFailed(MMError):
-    """Of several recorders some did not end well; the exit code is that of the worst."""
+    """Some of several recorders failed; the exit code is that of the worst."""
 
     def __init__(self, message: str, code: int) -> None:
-        """Say which, and how each ended."""
+        """Store the message, which names them and their ends."""
         super().__init__(message)
         self.exit_code = code
 
 
-_STATUS = click.Option(["--status"], is_flag=True, help="Print how the recording is, and record nothing.")
+_STATUS = click.Option(["--status"], is_flag=True, help="Print the state of the recording, without recording.")
 
 
 @command(Sources, BinanceMarket, Recorder, Name, arguments=[_STATUS])
@@ -68,7 +68,7 @@ def main(
 
 
 class _Monitored:
-    """A recording beside which its health is written, and served."""
+    """A recording with its health file and its metrics page."""
 
     def __init__(self, source: Source, market: BinanceMarket, recorder: Recorder, name: Name, log: "EventLog") -> None:
         from mm.market_data.health import Health
@@ -91,7 +91,7 @@ class _Monitored:
         self._recording.stop(reason)
 
     def report(self, console: Console) -> dict[str, Any]:
-        """Print what came into each day, and return it."""
+        """Print the report of each day, and return it."""
         for report in self._recording.reports:
             console.say(report.line())
             console.say(report.path)
@@ -112,7 +112,7 @@ def _until_signal(work: Coroutine[Any, Any, _Ended], stop: Callable[[signal.Sign
 
 
 def _record(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
-    """Record the one symbol."""
+    """Record a single symbol."""
     watched = _Monitored(source, market, recorder, name, console.log)
     try:
         _until_signal(watched.run(), lambda number: watched.stop(number.name))
@@ -121,7 +121,7 @@ def _record(console: Console, source: Source, market: BinanceMarket, recorder: R
 
 
 def _record_several(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
-    """Record a list of symbols in this process; end as the worst of them did."""
+    """Record a list of symbols in this process; the exit code is that of the worst."""
     from mm.market_data.supervisor import SideBySide, SymbolLog
 
     symbols, begun = source.symbol.split(","), dict[str, _Monitored]()
@@ -139,7 +139,7 @@ def _record_several(console: Console, source: Source, market: BinanceMarket, rec
 
 
 def _print_status(console: Console, source: Source) -> None:
-    """Print the last health of each symbol's recording; raises DataError where one is in trouble."""
+    """Print the last health of each symbol's recording; raises DataError if one is in trouble."""
     import msgspec
 
     from mm.market_data.health import health_text, lives, read_health, trouble_of
@@ -161,7 +161,7 @@ def _print_status(console: Console, source: Source) -> None:
 
 
 def _supervise(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
-    """Keep as many processes as the symbols need; end as the worst of them did."""
+    """Run as many processes as the symbols need; the exit code is that of the worst."""
     from mm.market_data.supervisor import Supervisor, shares
 
     symbols = source.symbol.split(",")
@@ -185,14 +185,14 @@ def _supervise(console: Console, source: Source, market: BinanceMarket, recorder
 
 
 def _of_symbols(recorder: Recorder, name: Name, at: int, start: int) -> tuple[Recorder, Name]:
-    """Return the knobs of the recorder that begins with symbol *at* of a list, in its first start (1), second …"""
+    """Return the knobs of the recorder from symbol *at* of a list on, for its first start (1), second …"""
     port = recorder.metrics_port + at if recorder.metrics_port else 0
     run_id = f"{name.run_id}_{start}" if name.run_id and start > 1 else name.run_id
     return replace(recorder, metrics_port=port), replace(name, run_id=run_id)
 
 
 def _due(recorder: Recorder) -> Callable[[], bool]:
-    """Return what returns whether the window that is recorded is still open, or yet to open."""
+    """Return a function that returns whether the recording window is open, or will open."""
     from mm.market_data.days import WindowRule
 
     rule = WindowRule(recorder.window_start, recorder.window_end, recorder.window_tz)
@@ -201,17 +201,17 @@ def _due(recorder: Recorder) -> Callable[[], bool]:
 
 
 def _end(console: Console, ended: dict[str, Any], codes: dict[str, int]) -> None:
-    """Answer with what each symbol left; raises RecordersFailed where one did not end well."""
+    """Print the result of each symbol; raises RecordersFailed if one has failed."""
     from mm.market_data.supervisor import worst
 
     console.answer({"symbols": ended, "codes": codes})
     if worst(codes):
         failed = ", ".join(f"{symbol} (exit {code})" for symbol, code in codes.items() if code)
-        raise RecordersFailed(f"{failed} did not end well; each one's line is above", worst(codes))
+        raise RecordersFailed(f"{failed} failed; see the line of each above", worst(codes))
 
 
 def _words(groups: Sequence[Any], console: Console) -> list[str]:
-    """Return the words of a recorder with the knobs of *groups*."""
+    """Return the command-line words of a recorder with the knobs of *groups*."""
     words = [sys.executable, "-m", "mm.market_data.recorder", "--log-level", console.level]
     for group in groups:
         for one in knobs(type(group)):
@@ -221,10 +221,10 @@ def _words(groups: Sequence[Any], console: Console) -> list[str]:
 
 
 def of_market(recorder: Recorder, market: str = "spot") -> Recorder:
-    """Return the knobs with the bases of *market*, where none are named, and the levels that its snapshots have.
+    """Return the knobs with default bases of *market*, and the levels of its snapshots.
 
     Raises:
-        UsageError: If a base is that of another market.
+        UsageError: If a base belongs to another market.
     """
     from mm.market_data.binance_usdm import MARKETS
     from mm.market_data.venue import OtherMarket
@@ -251,7 +251,7 @@ def parts_of(  # noqa: PLR0913 - what a recording is made of
     gathers: bool = True,
     market: str = "spot",
 ) -> "Parts":
-    """Return what a recording is made of; *clock*, in µs, stamps what arrives; *gathers* saves time on each message."""
+    """Return the parts of a recording; *clock*, in µs, stamps arrivals; *gathers* saves time on each message."""
     from mm.market_data.binance_usdm import MARKETS
     from mm.market_data.days import Days, WindowRule
     from mm.market_data.rate_budget import Backoff
@@ -303,7 +303,7 @@ def parts_of(  # noqa: PLR0913 - what a recording is made of
 
 
 def _budget(kind: str, url: str, limit: tuple[float, float], log: "EventLog") -> "RateBudget":
-    """Return the budget of an address; *limit* is the most of a kind, and its window in s; a long wait is a line."""
+    """Return the budget of an address; *limit* is the maximum of a kind, and its window in s; long waits are logged."""
     from urllib.parse import urlsplit
 
     from mm.market_data.rate_budget import RateBudget, shared_path

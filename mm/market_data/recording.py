@@ -1,8 +1,8 @@
-"""A recording at work: the tasks around one `LiveSession`, from the opening of the window to the sealed manifest.
+"""A running recording: the tasks around one `LiveSession`, from the opening of the window to the sealed manifest.
 
-Every deadline is a timer of its own, so the window ends, a stall is noticed and rows reach the disk in silence as well.
-The loop writes rows and never waits for the disk: files are opened, forced to it and sealed in one thread beside it,
-and what arrives while those of a new day are opened waits with its stamp.
+Every deadline has its own timer, so that the end of the window, stalls and flushes work without messages as well. The
+loop writes rows and never waits for the disk: files are opened, forced to disk and sealed in a separate thread, and
+messages that arrive while the files of a new day are opened wait with their stamps.
 """
 
 import asyncio
@@ -32,21 +32,21 @@ HEAD_START_S = 0.5
 
 
 class Follower(Protocol):
-    """Who acts on the market that is being recorded, as it happens."""
+    """Acts on the market while it is recorded."""
 
     def take(self, journal: DayJournal) -> Subscriber:
-        """Return what takes the events of the market, each when *journal* has numbered it."""
+        """Return the subscriber of market events, which handles each one after *journal* has numbered it."""
 
     async def follow(self, market: MarketState, settled_us: Callable[[], int]) -> None:
-        """Run beside the recording, without an end; *settled_us* is that of `WsStream`."""
+        """Run beside the recording, without end; *settled_us* is that of `WsStream`."""
 
     def ended(self) -> None:
-        """Nothing more comes."""
+        """No more events follow."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What a recording is made of; of stall detectors as many as connections are kept at a time."""
+    """The parts of a recording; it has as many stall detectors as simultaneous connections."""
 
     days: Days
     window: WindowRule
@@ -58,16 +58,16 @@ class Parts:
 
 
 class Recording:
-    """Record one symbol until its window is over, it is stopped, or there is no space.
+    """Records one symbol until its window is over, it is stopped, or there is no space.
 
     Args:
-        parts: What it is made of.
-        log: Takes what happens.
+        parts: Its parts.
+        log: Logs events.
         clock: Returns the wall clock, in µs.
 
     Attributes:
-        reports: What came into each day, in order.
-        reason: Why it has ended in order, or is to end: a signal, ``window_end``, …; empty before.
+        reports: The report of each day, in order.
+        reason: Reason of a normal end: a signal, ``window_end``, …; empty before.
     """
 
     def __init__(self, parts: Parts, log: EventLog, clock: Callable[[], int] = now_us) -> None:
@@ -82,12 +82,12 @@ class Recording:
 
     @property
     def session(self) -> LiveSession | None:
-        """What is being recorded; None before the window opens."""
+        """The current session; None before the window opens."""
         return self._open.session if self._open else None
 
     @property
     def trouble(self) -> str:
-        """Why there is no connection; empty where there is one."""
+        """Why there is no connection; empty if there is one."""
         return self._open.listener.trouble if self._open else ""
 
     def stop(self, reason: str) -> None:
@@ -96,7 +96,7 @@ class Recording:
         self._over.set()
 
     async def run(self) -> None:
-        """Wait for the window, record it, and seal what was recorded.
+        """Wait for the window, record it, and seal the days.
 
         Raises:
             UsageError: If the exchange does not have the symbol.
@@ -113,7 +113,7 @@ class Recording:
             await self._parts.rest.rest.close()
 
     async def _unless_over(self, work: Coroutine[Any, Any, RecordingWindow]) -> RecordingWindow | None:
-        """Return what *work* returns, or None where the recording was stopped before."""
+        """Return the result of *work*, or None if the recording was stopped before."""
         task, over = asyncio.create_task(work), asyncio.create_task(self._over.wait())
         await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
         over.cancel()
@@ -125,7 +125,7 @@ class Recording:
 
     async def _opening(self) -> RecordingWindow:
         """Return the window when it is open."""
-        self._known = asyncio.create_task(self._ask_for_symbol())
+        self._known = asyncio.create_task(self._check_symbol())
         if (await asyncio.wait({self._known}, timeout=HEAD_START_S))[0]:
             self._known.result()
         window = self._parts.window.at(self._clock())
@@ -134,8 +134,8 @@ class Recording:
             await sleep_until(window.start_us, self._clock)
         return window
 
-    async def _ask_for_symbol(self) -> None:
-        """Raise UsageError where the exchange does not have the symbol; a slow answer does not delay the recording."""
+    async def _check_symbol(self) -> None:
+        """Raise UsageError if the exchange does not have the symbol; a slow response does not delay the recording."""
         symbol = self._parts.days.symbol
         refusal = await self._parts.rest.rest.refusal(symbol)
         if refusal:
@@ -193,20 +193,20 @@ class Recording:
 
 
 class _OpenRecording:
-    """A recording whose window is open: what takes its stream, and the tasks beside that.
+    """A recording with an open window: the handlers of its stream, and the tasks beside it.
 
     Args:
-        parts: What it is made of.
-        session: Takes what comes.
-        window: What is recorded first.
-        log: Takes what happens.
+        parts: Its parts.
+        session: Processes the input.
+        window: The first window.
+        log: Logs events.
         clock: Returns the wall clock, in µs.
-        reports: Takes the report of each day when it is opened.
+        reports: Receives the report of each day when it is opened.
 
     Attributes:
         session: As given.
-        disk: Brings the rows to the disk.
-        listener: Takes the stream.
+        disk: Writes the rows to disk.
+        listener: Handles the stream.
     """
 
     def __init__(
@@ -246,7 +246,7 @@ class _OpenRecording:
         self._report_day()
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        """Return the tasks beside the stream, each without an end."""
+        """Return the tasks beside the stream, each without end."""
         watches = (self._let_through(), self._watch_depth(), self._watch_trades())
         parts = self._parts
         follower = [parts.follower.follow(self.session.market, parts.stream.settled_us)] if parts.follower else []
@@ -254,14 +254,14 @@ class _OpenRecording:
         return *self._rest.work(), *disk, *watches, *follower
 
     async def until_end(self) -> None:
-        """Return when the window is over; where the next one follows on it, a silent midnight begins it."""
+        """Wait until the window is over; if the next one follows directly, a silent midnight begins it."""
         while self._parts.window.endless:
             await self._day_over()
             await self._turn(self._roll)
         await sleep_until(self._window.end_us, self._clock)
 
     async def _day_over(self) -> None:
-        """Return when a message of the next day has arrived, or all of this one was taken and it is over."""
+        """Wait until a message of the next day has arrived, or all of this day were processed and it is over."""
         stream = self._parts.stream
         while True:
             grace_us = 0 if stream.held.is_set() else ROLL_GRACE_US
@@ -272,14 +272,14 @@ class _OpenRecording:
                 await asyncio.wait_for(stream.held.wait(), min(left_s, LONGEST_SLEEP_S))
 
     async def _turn(self, turn: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Go on in another folder; one that is being opened is waited for, and not given up where this is cancelled."""
+        """Continue in another folder; one that is being opened is awaited, even if this task is cancelled."""
         while self._turning and not self._turning.done():
             await asyncio.wait({self._turning})
         self._turning = asyncio.create_task(turn())
         await asyncio.shield(self._turning)
 
     async def turned(self) -> None:
-        """Wait for a folder that is being opened, which is tried no more than once from now on."""
+        """Wait for a folder that is being opened, with at most one more attempt."""
         self.disk.end()
         if self._turning:
             await self._turning
@@ -287,10 +287,10 @@ class _OpenRecording:
     async def end(self, error: Exception | None, reason: str) -> None:
         """Write the last events, seal, and raise *error*, which ended the recording if it is not None.
 
-        Where rows are lost because the disk took them no more, the run has crashed: it is neither ended nor sealed.
+        If rows are lost because the disk refused them, the run has crashed: it is neither ended nor sealed.
         """
         session, at_us = self.session, min(self._clock(), self._parts.stream.reached_us())
-        with suppress(OSError, MMError):  # the flush reports what the disk has
+        with suppress(OSError, MMError):  # the flush reports disk errors
             await self.disk.look(session.writer)
         session.writer.defer_files(None)
         error, whole = self.disk.last_flush(session.writer, error)
@@ -301,7 +301,7 @@ class _OpenRecording:
         if self._parts.follower and error is None:
             try:
                 self._parts.follower.ended()
-            except MMError as raised:  # the day is sealed all the same
+            except MMError as raised:  # the day is sealed nevertheless
                 error = raised
         self.disk.seal(session.writer, whole=whole)
         failures = await self.disk.sealed()
@@ -311,7 +311,7 @@ class _OpenRecording:
                 raise failure
 
     def _report_space(self, error: OSError | None) -> None:
-        """Report that there is no space, or that there is some again."""
+        """Report that space has run out, or is available again."""
         if error is None:
             self._log.info("disk_has_space")
             return
@@ -340,11 +340,11 @@ class _OpenRecording:
         self._rest.snapshot_wanted.set()
 
     async def _roll(self) -> None:
-        """Go on in the day that has begun, and seal the one that is over."""
+        """Continue in the day that has begun, and seal the finished one."""
         session, at_us = self.session, self._parts.stream.reached_us()
         window = self._parts.window.at(at_us)
         writer = await self.disk.opened(partial(self._parts.days.open, window.day, at_us, session.instrument))
-        session.writer.flush_before_event()  # where its rows find no space, it has not ended in order
+        session.writer.flush_before_event()  # if its rows find no space, it has not ended normally
         self.disk.seal(session.roll(writer, at_us, carry=window.day == next_day(self._window.day)))
         self._window = window
         self._report_day()
@@ -354,7 +354,7 @@ class _OpenRecording:
         await self._turn(self._replace_day)
 
     async def _replace_day(self) -> None:
-        """Go on in a new folder of the same day: somebody has removed files of this one."""
+        """Continue in a new folder of the same day, because files of this one were removed."""
         session, at_us = self.session, self._parts.stream.reached_us()
         before = session.writer
         if not before.missing():
@@ -368,9 +368,9 @@ class _OpenRecording:
         self._rest.status_wanted.set()
 
     async def _let_through(self) -> None:
-        """Let through what has waited long enough for another connection; have requested what the session needs.
+        """Pass on messages that have waited long enough for another connection; request what the session needs.
 
-        A look that comes late is in the ledger: the loop was busy, or the process was stopped and continued.
+        A late iteration is recorded in the ledger: the loop was busy, or the process was suspended.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -380,7 +380,7 @@ class _OpenRecording:
             if lag_s > LAG_S:
                 self.session.event(self._parts.stream.reached_us(), "loop_lag", {"lag_s": round(lag_s, 3)})
                 self._log.warning("loop_lagged", lag_s=round(lag_s, 3))
-            if not self._waiting:  # what is waited for may have arrived
+            if not self._waiting:  # the awaited messages may have arrived
                 self.session.market.let_through(loop.time(), self._parts.stream.reached_us())
             if self._rest.wants_snapshot:
                 self._rest.snapshot_wanted.set()
@@ -411,11 +411,11 @@ class _OpenRecording:
 
     @property
     def _waiting(self) -> bool:
-        """Whether messages have arrived that wait to be taken: nothing can be said of what has not come."""
+        """Whether messages have arrived but not been processed, so that nothing is known about missing ones."""
         return self._parts.stream.behind_s() > LAG_S
 
     def _stalled(self, stream: str, silent_s: float) -> None:
-        """Report a stall, and have the symbol's status requested."""
+        """Report a stall, and request the symbol's status."""
         details = {"stream": stream, "silent_s": round(silent_s, 3)}
         self.session.event(self._parts.stream.reached_us(), "stall", details)
         self._log.warning("stalled", **details)

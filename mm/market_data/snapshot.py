@@ -1,7 +1,7 @@
-"""REST: the client of one venue, the snapshots of a book, and what a recording requests when.
+"""REST: the client of one venue, the snapshots of a book, and the schedule of a recording's requests.
 
-Nothing here ends a recording. A request that fails is repeated, later and later, and never before the time that the
-venue names in ``Retry-After``.
+Nothing here ends a recording. A failed request is retried with growing delays, and never before the venue's
+``Retry-After``.
 """
 
 import asyncio
@@ -27,25 +27,25 @@ CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 60.0
 REFUSAL_TIMEOUT_S = 5.0
-RECENT_S = 10.0  # for so long an answer about a symbol need not be requested again
+RECENT_S = 10.0  # lifetime of a response about a symbol
 MOST_BODY_BYTES = 32 << 20
 _GZIP_OR_ZLIB = 47
 KEPT_SNAPSHOTS = 4
-"""As many snapshots trades of the past leave the weight for."""
+"""Number of snapshots for which requests for past trades leave weight."""
 
 
 class RestClient:
-    """Send the requests of one process to one venue, within its budget.
+    """Sends the requests of one process to one venue, within its budget.
 
     Args:
         base_url: Base of REST.
         weight: The budget; None keeps it to this process.
         clock: Returns the wall clock, in µs.
-        venue: Whose requests they are.
+        venue: The venue.
 
     Attributes:
         venue: As given.
-        used_weight: The venue's own count of the last minute's weight, from its last answer; None before.
+        used_weight: The venue's own count of the last minute's weight, from its last response; None before.
     """
 
     def __init__(
@@ -64,21 +64,21 @@ class RestClient:
         self._base_url = base_url.rstrip("/")
         self._headers = {"User-Agent": f"mm/{mm.__version__}", "Accept-Encoding": "gzip", **venue.headers}
         self._timeouts = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S).as_dict()
-        # Without a client around it: no cookie is kept, no redirect followed, no proxy used.
+        # No httpx client around it: no cookies, no redirects, no proxy.
         self._transport = httpx.AsyncHTTPTransport(verify=trusted(), trust_env=False)
 
     async def depth(self, symbol: str, limit: int) -> Answer:
-        """Request the best *limit* levels per side, whose weight `until_depth` has counted."""
+        """Request the best *limit* levels per side, whose weight was counted by `until_depth`."""
         return await self._send(self.venue.depth(symbol, limit))
 
     async def until_depth(self, symbol: str, limit: int) -> None:
-        """Return when *limit* levels may be requested; their weight is then counted."""
+        """Wait until *limit* levels may be requested, and count their weight."""
         weight = self.venue.depth(symbol, limit).weight
         self._kept = KEPT_SNAPSHOTS * weight
         await self._weight.granted(weight)
 
     async def trades(self, symbol: str, request: RestRequest) -> Answer:
-        """Request trades of the past; that can wait, so it leaves the weight of the next snapshots."""
+        """Request past trades; these can wait, so the weight of the next snapshots is left."""
         await self._weight.granted(request.weight, self._kept)
         return await self._send(with_symbol(request, symbol))
 
@@ -91,7 +91,7 @@ class RestClient:
         return await self._get(self.venue.time())
 
     async def refusal(self, symbol: str) -> str | None:
-        """Return the exchange's message where it does not have *symbol*; None where it has, or is slow to answer."""
+        """Return the exchange's message if it does not have *symbol*; None if it has, or responds slowly."""
         try:
             answer = await asyncio.wait_for(self.exchange_info(symbol), REFUSAL_TIMEOUT_S)
         except TimeoutError:
@@ -103,7 +103,7 @@ class RestClient:
         return f"{answer.url} {outcome}"
 
     def recent_info(self) -> Answer | None:
-        """Return what `refusal` was answered, once, where that is of use and at most `RECENT_S` old; else None."""
+        """Return the response to `refusal`, once, if it is useful and at most `RECENT_S` old; else None."""
         info, self._info = self._info, None
         return info if info and self._clock() - info.recv_us <= RECENT_S * US_PER_S else None
 
@@ -128,13 +128,13 @@ class RestClient:
                     await response.aclose()
         except (httpx.TimeoutException, TimeoutError):
             return Answer(self._clock(), url, None, b"", "timeout")
-        except Exception as error:  # the backstop: no answer, whatever it is, may end a recording
+        except Exception as error:  # the backstop: no response may end a recording
             return Answer(self._clock(), url, None, b"", f"{type(error).__name__}: {error}")
         cause = None if response.is_success else f"http {response.status_code}"
         return Answer(self._clock(), url, response.status_code, body, cause)
 
     def _learn_weight(self, response: httpx.Response) -> None:
-        """Take the venue's count of the weight, and stop requests for as long as it requires."""
+        """Store the venue's count of the weight, and stop requests for as long as it requires."""
         used = self.venue.used_weight(response.headers)
         if used is not None:
             self.used_weight = used
@@ -144,11 +144,11 @@ class RestClient:
 
 
 class TooLong(ValueError):
-    """The body of an answer is longer than any that a venue sends."""
+    """The body of a response is longer than that of any venue."""
 
 
 async def _read(response: httpx.Response) -> bytes:
-    """Return the body of *response*, unpacked; raises TooLong as soon as it is, packed or not."""
+    """Return the decompressed body of *response*; raises TooLong as soon as it is too long, compressed or not."""
     packed = response.headers.get("Content-Encoding", "identity") != "identity"
     unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
     body = bytearray()
@@ -164,13 +164,13 @@ async def _read(response: httpx.Response) -> bytes:
 
 
 class Snapshots:
-    """Fetch snapshots until one bridges.
+    """Fetches snapshots until one bridges.
 
     Args:
         rest: Sends the requests.
         symbol: Upper case.
         limit: Levels per side.
-        backoff: Spaces the attempts after one that failed, also from one need to the next.
+        backoff: Delays between attempts after a failure, also from one request to the next.
         clock: Returns the wall clock, in µs.
 
     Attributes:
@@ -187,7 +187,7 @@ class Snapshots:
         self._clock = clock
 
     async def load(self, consumer: "RestTasks") -> None:
-        """Give *consumer* snapshots for as long as it needs one."""
+        """Pass snapshots to *consumer* for as long as it needs one."""
         attempt = 0
         while consumer.wants_snapshot:
             await asyncio.sleep(self._backoff.delay(asyncio.get_running_loop().time()))
@@ -209,13 +209,13 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 30.0
 
 @dataclass(frozen=True)
 class RestParts:
-    """What the requests are made with.
+    """The parts needed for requests.
 
     Attributes:
         symbol: Upper case.
         rest: Sends them.
         snapshots: Fetches snapshots until one bridges.
-        info_backoff: Spaces the requests for filters and status.
+        info_backoff: Delays between the requests for filters and status.
     """
 
     symbol: str
@@ -225,18 +225,18 @@ class RestParts:
 
 
 class RestTasks:
-    """Request by REST what a session needs, again and again; nothing that fails here ends a recording.
+    """Sends the REST requests of a session, repeatedly; no failure here ends a recording.
 
     Args:
-        session: Needs it, and takes the answers.
-        parts: What the requests are made with.
-        settled: Returns when all that had arrived over the streams was taken, so that an answer comes after it.
-        log: Takes what happens.
-        clock: Returns the instant of what is written, in µs: no later than what waits to be handed out.
+        session: Receives the responses.
+        parts: The parts needed for requests.
+        settled: Returns when all data that has arrived on the streams was processed, so that a response comes after it.
+        log: Logs events.
+        clock: Returns the instant for written events, in µs: no later than undelivered messages.
 
     Attributes:
-        snapshot_wanted: Set to have the session's need of a snapshot checked.
-        status_wanted: Set to have the symbol's filters and status requested at once.
+        snapshot_wanted: Set to check whether the session needs a snapshot.
+        status_wanted: Set to request the symbol's filters and status at once.
     """
 
     def __init__(
@@ -260,12 +260,12 @@ class RestTasks:
         self._funding = FundingState(clock() - 86_400 * US_PER_S)
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        """Return the tasks, each without an end."""
+        """Return the tasks, each without end."""
         paid = (self._note_funding,) if self._rest.venue.funding() else ()
         return tuple(self._kept_going(task) for task in (self._load_snapshots, self._learn, self._fill, *paid))
 
     async def _kept_going(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a task again whenever it fails, but for the disk and for what a user must correct: the backstop."""
+        """Restart a task whenever it fails, except for disk errors and user errors: the backstop."""
         while True:
             try:
                 await task()
@@ -278,7 +278,7 @@ class RestTasks:
                 await asyncio.sleep(LEAST_PAUSE_S + self._task_backoff.delay(asyncio.get_running_loop().time()))
 
     async def last_trade_id(self) -> int | None:
-        """Return the id of the last trade at the venue; None where REST does not give it."""
+        """Return the id of the last trade at the venue; None if REST does not return it."""
         return self._session.backfill.last_id(await self._rest.trades(self._symbol, self._rest.venue.last_trade()))
 
     async def _load_snapshots(self) -> None:
@@ -290,7 +290,7 @@ class RestTasks:
     async def _learn(self) -> None:
         """Fetch the symbol's filters and status: at the start, in a new day, after a stall, every quarter of an hour.
 
-        Where rows are on no grid that it named, sooner: at once, then later and later, until an answer names theirs.
+        If rows are off all of its grids, sooner: at once, then with growing delays, until a response has their grid.
         """
         loop, failed, pause_s = asyncio.get_running_loop(), False, INFO_FIRST_S
         while True:
@@ -314,7 +314,7 @@ class RestTasks:
                 await asyncio.wait_for(self.status_wanted.wait(), wait_s)
 
     async def _fill(self) -> None:
-        """Fetch missing trades, one request after the other; where one brought none, the next waits."""
+        """Fetch missing trades, one request after the other; after one without trades, the next waits."""
         loop, backfill, pause_s = asyncio.get_running_loop(), self._session.backfill, FILL_EVERY_S
         failed = False
         while True:
@@ -337,7 +337,7 @@ class RestTasks:
                 pause_s = 0.0 if rows else FILL_EVERY_S + self._fill_backoff.delay(loop.time())
 
     async def _note_funding(self) -> None:
-        """Write what a perpetual has paid into the ledger: those of the last day that it has not, then each in time."""
+        """Write the funding payments of a perpetual into the ledger: those missing of the last day, then new ones."""
         request = self._rest.venue.funding()
         while request is not None:
             answer = await self._rest.trades(self._symbol, request)
@@ -350,7 +350,7 @@ class RestTasks:
 
     @property
     def wants_filters(self) -> bool:
-        """Whether the ledger reports rows off the grid since filters were requested last."""
+        """Whether the ledger has reported rows off the grid since the last request for filters."""
         return self._session.report.book.anomalies[GRID] != self._grid_reports
 
     # Called by `Snapshots`.
@@ -366,10 +366,10 @@ class RestTasks:
         self._session.snapshot_requested(min(at_us, self._clock()), attempt)
 
     async def snapshot_answered(self, answer: Answer) -> bool:
-        """Take the answer, and return whether the next one may be requested at once.
+        """Process the response, and return whether the next one may be requested at once.
 
-        It is the book now, or will be with the next update; or the book was lost while the answer travelled, which was
-        too old for that alone.
+        It may if the snapshot is the new book, or will be with the next update; or if the book was lost while the
+        response was in transit, so that it was too old only for that reason.
         """
         await self._settled()
         book = self._session.market.book

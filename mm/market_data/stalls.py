@@ -1,14 +1,14 @@
-"""Whether a stream has stalled, or the market is only quiet: for depth messages, and for trades.
+"""Distinguishes a stalled stream from a quiet market: for depth messages, and for trades.
 
-A trade changes the book, so an update must follow: where none comes for the limit, the stream has stalled. Where
-nothing at all comes, only a new connection can show it, by the ids of its first update. Each such test doubles
-the patience, up to a minute, so that a quiet symbol is not moved from one connection to the next; missing ids, or a
-minute without a long silence, reset it to the limit.
+A trade changes the book, so an update must follow: if none arrives within the limit, the stream has stalled. If nothing
+arrives at all, only a new connection can tell, by the ids of its first update. Each such test doubles the timeout, up
+to a minute, so that a quiet symbol is not moved from one connection to the next; missing ids, or a minute without a
+long silence, reset it to the limit.
 
-Trades may be missing for minutes while updates come, so the last one is fetched by REST. One that came after those
-the connection has brought, and that it has still not brought a moment later, proves a stall. On a connection that has
-brought none, the first answer only gives the id from which on trades must come. An answer that shows a quiet market
-doubles the patience, so that a symbol that trades once an hour costs one cheap request per minute.
+Trades may be missing for minutes while updates arrive, so the last one is fetched by REST. A trade there that is newer
+than those of the connection, and still missing on it a moment later, proves a stall. On a connection without trades,
+the first response only gives the id from which on trades must arrive. A response that shows a quiet market doubles the
+timeout, so that a symbol with one trade per hour costs one cheap request per minute.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ HEALTHY_S = 60.0
 
 
 class StallDetector:
-    """Measure silence, in s of a monotonic clock.
+    """Measures silence, in s of a monotonic clock.
 
     Attributes:
         limit_s: Silence that counts as a stall.
-        heard_s: When messages came that have no other news; they are counted when the silence is measured.
+        heard_s: Arrival of messages without other information; they are evaluated when the silence is measured.
     """
 
     def __init__(self, limit_s: float) -> None:
@@ -65,18 +65,18 @@ class StallDetector:
         self._heard_s, self._owed_s = now_s, None
 
     def expect(self, now_s: float) -> None:
-        """A trade came, or another connection has brought an update: one must follow."""
+        """A trade has arrived, or another connection has received an update: one must follow."""
         self._count()
         if self._owed_s is None:
             self._owed_s = now_s
 
     def overdue(self, now_s: float) -> bool:
-        """Return True if what must follow has been awaited for the limit."""
+        """Return True if the expected message has been missing for the limit."""
         self._count()
         return self._owed_s is not None and now_s - self._owed_s >= self.limit_s
 
     def stalled_s(self, now_s: float) -> float | None:
-        """Return for how long the stream has been silent, if that is too long; after that it starts again."""
+        """Return how long the stream has been silent, if that is too long, in s; then measuring starts again."""
         heard_s, quiet = self._heard_s, not self.overdue(now_s)
         if heard_s is None:
             return None
@@ -89,11 +89,11 @@ class StallDetector:
 
 
 GRACE_S = 1.0
-"""How much later than REST the stream may bring a trade."""
+"""Maximum delay of a trade in the stream compared with REST."""
 
 
 class TradeStall(NamedTuple):
-    """A connection that should have brought trades, and for how long it has been silent."""
+    """A connection that should have received trades, and the duration of its silence in s."""
 
     conn: int
     silent_s: float
@@ -101,7 +101,7 @@ class TradeStall(NamedTuple):
 
 @dataclass
 class _Watched:
-    """A connection: when it brought something last, and the last ids at its opening and in the last answer of REST."""
+    """A connection: its last arrival, and the last ids at its opening and in the last REST response."""
 
     silence: StallDetector
     conn: int = 0
@@ -111,13 +111,13 @@ class _Watched:
 
 
 class TradeWatch:
-    """Watch the trades of all connections.
+    """Watches the trades of all connections.
 
     Args:
-        silences: Measure silence; as many as connections are kept at a time.
-        last_id: Returns the id of the last trade that came over any of them; None before the first.
-        ask: Returns the id of the last trade by REST; None where there is no answer.
-        settled: Returns when all that has arrived was taken.
+        silences: Stall detectors, one per simultaneous connection.
+        last_id: Returns the id of the last trade received on any of them; None before the first.
+        ask: Returns the id of the last trade by REST; None without a response.
+        settled: Returns when all data that has arrived was processed.
     """
 
     def __init__(
@@ -135,18 +135,18 @@ class TradeWatch:
         self._found_missing = False
 
     def connected(self, slot: int, conn: int, now_s: float) -> None:
-        """Connection *conn* is open."""
+        """Connection *conn* was opened."""
         watched = self._watched[slot]
         watched.conn, watched.heard_s, watched.opened_id, watched.rest_id = conn, now_s, self._last_id(), None
         watched.silence.connected(now_s)
 
     def gone(self, slot: int) -> None:
-        """The connection has ended, or is being replaced: what it owes no longer matters."""
+        """The connection has ended, or is being replaced: its missing trades no longer matter."""
         self._watched[slot].conn = 0
         self._watched[slot].silence.disconnected()
 
     def received(self, slot: int, now_s: float, *, ids_missing: bool, advanced: bool) -> None:
-        """Take notice of a trade; where it *advanced* the feed, the other connection must bring it as well."""
+        """Process the arrival of a trade; if it *advanced* the feed, the other connection must receive it as well."""
         watched = self._watched[slot]
         watched.heard_s = now_s
         watched.silence.received(now_s, ids_missing=ids_missing or self._found_missing)
@@ -155,14 +155,14 @@ class TradeWatch:
             self._watched[1 - slot].silence.expect(now_s)
 
     def lost(self, conn: int) -> list[tuple[int, int]]:
-        """Return the first and the last id that *conn* was found not to bring, now that it brings nothing more."""
+        """Return the first and the last id that *conn* failed to receive, after it has ended."""
         if conn not in self._lost:
             return []
         self._found_missing = True
         return [self._lost.pop(conn)]
 
     async def stalls(self) -> list[TradeStall]:
-        """Return those that have stalled, once; takes as long as the questions that this needs."""
+        """Return connections that have stalled, once each; waits for the requests that this needs."""
         loop, found = asyncio.get_running_loop(), []
         for slot, watched in enumerate(self._watched):
             conn, owes = watched.conn, watched.silence.overdue(loop.time())
@@ -181,7 +181,7 @@ class TradeWatch:
         return found
 
     async def _not_brought(self, watched: _Watched) -> tuple[int, int] | None:
-        """Return the ids that REST has and the connection has not brought; None where there are none."""
+        """Return the ids that REST has and the connection has not received; None if there are none."""
         rest_id = await self._ask()
         if rest_id is None:
             return None

@@ -1,6 +1,6 @@
-"""Several symbols side by side: recordings in one process, and processes of several recordings each.
+"""Several symbols in parallel: recordings in one process, and processes with several recordings each.
 
-Each ends for itself and is started again where that may help: a full disk, a crash, a process that was killed.
+Each ends independently and is restarted if that may help: a full disk, a crash, a killed process.
 """
 
 import asyncio
@@ -17,19 +17,19 @@ from mm.market_data.rate_budget import Backoff
 
 FIRST_DELAY_S, MOST_DELAY_S = 1.0, 60.0
 GRACE_S = 20.0
-# Ends that another start would only repeat: done, a wrong knob, a damaged day.
+# Ends that a restart would only repeat: done, a wrong knob, a damaged day.
 FINAL = (0, 2, 3)
 # Worst last. A process that a signal killed counts as 1.
 _SEVERITY = (0, 75, 3, 2, 1)
 
 
 class Restarts:
-    """Keep several recorders going until all have ended for good.
+    """Runs several recorders until all have ended for good.
 
     Args:
-        names: What each one is called in the log: its symbol, or its symbols.
-        log: Takes what happens.
-        due: Returns whether there is still something to record, so that one that ended badly is started again.
+        names: Name of each in the log: its symbol, or its symbols.
+        log: Logs events.
+        due: Returns whether there is still something to record, so that a failed one is restarted.
         spread_s: Time between the starts, so that they do not all connect at once.
     """
 
@@ -41,12 +41,12 @@ class Restarts:
         self._stopping = asyncio.Event()
 
     async def run(self) -> dict[str, int]:
-        """Return the last exit code of each, when all have ended."""
+        """Return the last exit code of each, after all have ended."""
         codes = await asyncio.gather(*(self._keep(name, at * self._spread_s) for at, name in enumerate(self._names)))
         return dict(zip(self._names, codes, strict=True))
 
     async def _keep(self, name: str, wait_s: float) -> int:
-        """Keep one going; return the exit code that stands."""
+        """Run one, with restarts; return its final exit code."""
         backoff, loop = Backoff(FIRST_DELAY_S, MOST_DELAY_S), asyncio.get_running_loop()
         start, code = 0, 0
         while not await self._stopped_within(wait_s + backoff.delay(loop.time())):
@@ -62,23 +62,23 @@ class Restarts:
         raise NotImplementedError
 
     async def _stopped_within(self, wait_s: float) -> bool:
-        """Wait, and return whether the end was requested before the time was over."""
+        """Wait, and return whether a stop was requested before the time was over."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), wait_s)
         return self._stopping.is_set()
 
 
 class Supervisor(Restarts):
-    """Run one process for each list of symbols. They do not hang on this one: were it killed, they would go on.
+    """Runs one process for each list of symbols. They are independent of this one: if it is killed, they continue.
 
     Args:
-        names: The lists of symbols, each as ``--symbol`` takes it.
-        command: Returns the words of the process of a list, for its first start (1), its second …
-        log, due, spread_s: As of `Restarts`.
-        capture: Whether to keep what the processes write on stdout.
+        names: The lists of symbols, each as for ``--symbol``.
+        command: Returns the command of the process for a list, for its first start (1), its second …
+        log, due, spread_s: As in `Restarts`.
+        capture: Whether to store the stdout of the processes.
 
     Attributes:
-        answers: What each one's last process wrote on its stdout, where that was captured.
+        answers: Stdout of each one's last process, if captured.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Supervisor(Restarts):
         self._processes: dict[str, Process] = {}
 
     def stop(self, number: signal.Signals) -> None:
-        """Pass a signal on to every process, and start none any more."""
+        """Forward a signal to every process, and start no more."""
         self._log.info("supervisor_stopping", signal=number.name, processes=len(self._processes))
         self._stopping.set()
         for process in self._processes.values():
@@ -120,7 +120,7 @@ class Supervisor(Restarts):
         return process.returncode or 0
 
     async def _ended(self, process: Process) -> str:
-        """Return what *process* wrote, when it has ended; one that outlives a signal by `GRACE_S` is killed."""
+        """Return the output of *process* after its end; one that outlives a signal by `GRACE_S` is killed."""
         ended = asyncio.create_task(process.communicate())
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -133,7 +133,7 @@ class Supervisor(Restarts):
 
 
 class Stoppable(Protocol):
-    """A recording, with what belongs to it."""
+    """A recording with its parts."""
 
     async def run(self) -> None:
         """Record until the end."""
@@ -143,13 +143,13 @@ class Stoppable(Protocol):
 
 
 class SideBySide(Restarts):
-    """Record several symbols in this process; one that ends leaves the others as they are.
+    """Records several symbols in this process; the end of one does not affect the others.
 
     Args:
         names: The symbols, upper case.
         begin: Returns the recording of a symbol, for its first start (1), its second …
-        as_error: Returns any error as one that has an exit code.
-        log, due, spread_s: As of `Restarts`.
+        as_error: Converts any exception to one that has an exit code.
+        log, due, spread_s: As in `Restarts`.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class SideBySide(Restarts):
         self._recordings: dict[str, Stoppable] = {}
 
     def stop(self, reason: str) -> None:
-        """End all recordings in order, and begin none any more; *reason* goes into their ledgers."""
+        """End all recordings in order, and start no more; *reason* goes into their ledgers."""
         self._stopping.set()
         for recording in self._recordings.values():
             recording.stop(reason)
@@ -187,10 +187,10 @@ class SideBySide(Restarts):
 
 
 class SymbolLog:
-    """A log in which each event names its symbol.
+    """A log in which each event has its symbol.
 
     Args:
-        log: Takes the events.
+        log: Receives the events.
         symbol: Upper case.
     """
 
@@ -199,22 +199,22 @@ class SymbolLog:
         self._symbol = symbol
 
     def info(self, event: str, **numbers: Any) -> None:
-        """Log what happened."""
+        """Log an event."""
         self._log.info(event, symbol=self._symbol, **numbers)
 
     def warning(self, event: str, **numbers: Any) -> None:
-        """Log what needs attention."""
+        """Log an event that needs attention."""
         self._log.warning(event, symbol=self._symbol, **numbers)
 
 
 def shares(symbols: Sequence[str], most: int) -> list[Sequence[str]]:
-    """Return *symbols* as the lists of as few processes as record at most *most* each, of about the same length."""
+    """Return *symbols* in the fewest lists of at most *most* each, with nearly equal lengths."""
     count = -(-len(symbols) // most)
     ends = [len(symbols) * at // count for at in range(count + 1)]
     return [symbols[begin:end] for begin, end in pairwise(ends)]
 
 
 def worst(codes: dict[str, int]) -> int:
-    """Return the exit code that stands for all: the gravest of them."""
+    """Return the most severe exit code."""
     known = (code if code in _SEVERITY else 1 for code in codes.values())
     return max(known, key=_SEVERITY.index, default=0)

@@ -1,13 +1,12 @@
-"""The synchronisation of a book with its updates: ids in, verdicts out, and the book that follows.
+"""The synchronisation of a book with its updates: ids in, verdicts out, and the resulting book.
 
-The rule is that of `mm.ids`. It is applied to the book's id while there is a book, else to the last id buffered. A gap
-invalidates the book and the buffer alike, because no snapshot can use updates before missing ids; the update after the
-gap opens a new buffer. So a buffer never has a gap, and a snapshot only has to reach its first update.
+The rule is that of `mm.ids`. It is applied to the book's id while there is a book, else to the last buffered id. A gap
+invalidates the book and the buffer, because no snapshot can use updates before missing ids; the update after the gap
+starts a new buffer. So a buffer never has a gap, and a snapshot only has to reach its first update.
 
-Never a silently wrong book: where ids are missing, the ids are reset, the book crosses, or its best levels reach beyond
+A book is never silently wrong: if ids are missing, the ids are reset, the book crosses, or its best levels reach beyond
 the horizon, the book is dropped with the cause, and there is none until a snapshot bridges. The horizon of a side is
-the worst price of a snapshot that came back with as many levels as were requested: behind it there are levels that
-nothing has shown.
+the worst price of a snapshot with as many levels as were requested: beyond it there are unknown levels.
 """
 
 from collections import deque
@@ -30,7 +29,7 @@ Update = TypeVar("Update")
 
 @dataclass(frozen=True, slots=True)
 class Bridge(Generic[Update]):
-    """The answer to a snapshot.
+    """The result for a snapshot.
 
     Attributes:
         verdict: APPLY, RESET, STALE or TOO_OLD.
@@ -42,20 +41,20 @@ class Bridge(Generic[Update]):
 
 
 class SyncEngine(Generic[Update]):
-    """Decide, update by update, whether a book is right.
+    """Decides, update by update, whether a book is correct.
 
-    The updates themselves pass through untouched: whatever stands for one (a message, a row number) is buffered with
-    its ids and handed back by the snapshot that bridges it.
+    The updates themselves are not changed: an object that represents one (a message, a row number) is buffered with its
+    ids and returned by the snapshot that bridges it.
 
     Args:
-        seen_id: Last id of the updates before the first one here; None where there were none.
-        limit: Most updates to buffer (an hour at 100 ms). Where more come, the oldest go, and snapshots that would have
-            needed them are too old.
+        seen_id: Last id of the updates before the first one here; None if there were none.
+        limit: Maximum number of buffered updates (an hour at 100 ms). Beyond it the oldest are dropped, and snapshots
+            that would have needed them are too old.
 
     Attributes:
-        book_id: Last id in the book; None while there is no valid book.
-        seen_id: Last id of the updates taken so far, whether they reached a book or not; None before the first. A
-            snapshot may be ahead of it: the updates up to the book's id are then stale when they come, and no fault.
+        book_id: Last id in the book; None without a valid book.
+        seen_id: Last id of the updates processed so far, whether they reached a book or not; None before the first. A
+            snapshot may be ahead of it: the updates up to the book's id are then stale on arrival, which is normal.
     """
 
     def __init__(self, seen_id: int | None = None, *, limit: int = BUFFERED_DIFFS) -> None:
@@ -70,13 +69,13 @@ class SyncEngine(Generic[Update]):
 
     @property
     def known_id(self) -> int | None:
-        """The id that the next update must follow: the book's, else the last one seen; None before anything came."""
+        """The id that the next update must follow: the book's, else the last one processed; None before any."""
         return self.seen_id if self.book_id is None else self.book_id
 
     def diff(self, first_id: int, last_id: int, update: Update) -> Verdict:
-        """Take the depth update of the ids *first_id* to *last_id*; answers BUFFER, APPLY, STALE, GAP or RESET."""
+        """Process the depth update of the ids *first_id* to *last_id*; returns BUFFER, APPLY, STALE, GAP or RESET."""
         known = self.seen_id if self.book_id is None else self.book_id
-        if first_id - 1 != known or last_id < first_id:  # nearly all follow directly, and the rule need not be called
+        if first_id - 1 != known or last_id < first_id:  # nearly all follow directly, without a call of the rule
             found = follow(known, first_id, last_id)
             if found is Follow.STALE:
                 self.seen_id = max(last_id, self.seen_id or 0)
@@ -91,16 +90,16 @@ class SyncEngine(Generic[Update]):
         return Verdict.BUFFER
 
     def go_on(self, last_id: int) -> None:
-        """Take updates that follow the book without a gap, up to the id *last_id*."""
+        """Process updates that follow the book without a gap, up to the id *last_id*."""
         self.book_id = self.seen_id = last_id
 
     def snapshot(self, last_update_id: int) -> Bridge[Update]:
-        """Take a snapshot's ``lastUpdateId``; answers APPLY or RESET (it is the book now), STALE or TOO_OLD.
+        """Process a snapshot's ``lastUpdateId``; returns APPLY or RESET (it is the new book), STALE or TOO_OLD.
 
         While there is a book, a snapshot that is not older replaces it.
         """
         known = self.known_id
-        begins = self._buffer[0][0] - 1 if self._buffer else known  # what it must reach, however long the buffer is
+        begins = self._buffer[0][0] - 1 if self._buffer else known  # the id to reach, for any length of the buffer
         if begins is not None and went_back(begins, last_update_id):
             self._buffer.clear()
             self.book_id, self.seen_id = last_update_id, None
@@ -116,7 +115,7 @@ class SyncEngine(Generic[Update]):
         return Bridge(Verdict.APPLY, updates)
 
     def lose(self) -> None:
-        """Declare the book invalid although no id is missing (it crossed, it cannot be read): a snapshot must come."""
+        """Declare the book invalid although no id is missing (it crossed, it cannot be read): a snapshot is needed."""
         self.book_id = None
 
     def _start_again(self, first_id: int, last_id: int, update: Update, verdict: Verdict) -> Verdict:
@@ -129,20 +128,20 @@ class SyncEngine(Generic[Update]):
 _LOST = {Follow.GAP: Verdict.GAP, Follow.RESET: Verdict.RESET}
 
 IDS_MISSING = "ids_missing"
-"""The cause of missing ids where nothing else explains them."""
+"""The default cause of missing ids."""
 
 AHEAD_US = 2_000_000
-"""How long, in µs, updates may come that are older than a snapshot, until another one is requested."""
+"""Time, in µs, for which updates older than a snapshot are tolerated before another one is requested."""
 
 MOST_AHEAD_US = 60_000_000
-"""How long, in µs, updates may come that are older than a snapshot, until it is given up."""
+"""Time, in µs, for which updates older than a snapshot are tolerated before it is dropped."""
 
 HORIZON = "horizon"
-"""The kind of anomaly, and the cause, where the best levels of a book reach beyond what its snapshot has shown."""
+"""The kind of anomaly, and the cause, if the best levels of a book reach beyond its snapshot's depth."""
 
 
 class _Pending(NamedTuple):
-    """An update, its number, and the day (counted from 0) in which it arrived."""
+    """An update, its number, and the day (counted from 0) of its arrival."""
 
     day: int
     number: int
@@ -150,21 +149,21 @@ class _Pending(NamedTuple):
 
 
 class BookState:
-    """Keep one symbol's book, and report what becomes of it.
+    """Maintains one symbol's book, and reports its changes.
 
     Args:
-        grid: Parses the symbol's prices; every text that comes here was checked by it.
-        emit: Takes the events.
-        top_n: Levels of a side of which none may be beyond the horizon.
-        seen_id: Last update id of an earlier run, so that ids missing since are reported; None where there was none.
-        seen_us: Its arrival.
+        grid: Parses the symbol's prices; it has checked every text.
+        emit: Called with the events.
+        top_n: Levels per side that must be within the horizon.
+        seen_id: Last update id of an earlier run, so that ids missing since are reported; None if there was none.
+        seen_us: Its arrival, µs.
 
     Attributes:
         book: The book; valid only while `book_id` is not None.
-        depth: How deep the last snapshot reached.
-        limit: Levels per side that snapshots are requested with; None where nothing names it, and there is no horizon.
-        ids: Which updates it takes, and how far it has come.
-        losses: How often the book was dropped.
+        depth: Depth of the last snapshot.
+        limit: Requested levels per side of snapshots; None if unknown, and then there is no horizon.
+        ids: Decides about updates, and has the current ids.
+        losses: Number of times the book was dropped.
         carries: Whether `carry_over` is due.
     """
 
@@ -195,17 +194,17 @@ class BookState:
 
     @property
     def book_id(self) -> int | None:
-        """Last id in the book; None while there is no valid book."""
+        """Last id in the book; None without a valid book."""
         return self.ids.book_id
 
     @property
     def snapshot_waits(self) -> bool:
-        """Whether a snapshot has arrived that waits for the updates to reach its id, and nothing points against it."""
+        """Whether a snapshot waits for the updates to reach its id, without evidence against it."""
         return self._ahead is not None and not self._doubted
 
     @property
     def plain(self) -> bool:
-        """Whether the next update, where it follows the book, does no more than change it."""
+        """Whether the next update, if it follows the book, only changes it."""
         waits = self.carries or self._travels or self._ahead or self._horizons
         return self.ids.synced and self.ids.seen_id == self.ids.book_id and not waits
 
@@ -230,18 +229,18 @@ class BookState:
         self.carries = self.ids.synced
 
     def carry_over(self, recv_us: int) -> None:
-        """Open the day's first epoch with the carried book, where that is due: before every other event of a day."""
+        """Open the day's first epoch with the carried book, if that is due: before every other event of a day."""
         if self.carries and self.book_id is not None:
             self.carries = False
             self._open_epoch(recv_us, "carried", self.book_id)
 
     def take(self, recv_us: int, update: DepthUpdate, *, one_of_many: bool, cause: str = IDS_MISSING) -> Verdict:
-        """Take a depth message, apply it where it applies, and return what it does to the book.
+        """Process a depth message, apply it if possible, and return its effect on the book.
 
         Args:
-            recv_us: Its arrival.
+            recv_us: Its arrival, µs.
             update: The message.
-            one_of_many: Connections cut the ids differently, so that an overlap is no anomaly.
+            one_of_many: Whether connections split the ids differently, so that an overlap is not an anomaly.
             cause: Why ids before it may be missing.
         """
         if self._ahead:
@@ -277,14 +276,13 @@ class BookState:
         return verdict
 
     def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
-        """Make a snapshot the book, where it bridges, and return whether it did; else it is refused.
+        """Make a snapshot the book, if it bridges, and return whether it did; else it is refused.
 
         While there is a valid book, a snapshot that is not older replaces it (tag ``refresh``). One that is ahead of
-        the book waits for the update that reaches beyond it: only that shows whether the updates up to it were on their
-        way or are missing. So does a requested one while there is no book, as its id may be wrong: where updates do not
-        reach it, it is in doubt and another one is requested, and of two the one with the lower id stands. A snapshot
-        with fewer than half the levels of the last one on a side is refused: it shows the top of the book, and not the
-        book.
+        the book waits for the update that reaches beyond it: only that shows whether the updates up to it were in
+        transit or are missing. So does a requested one while there is no book, as its id may be wrong: if updates do
+        not reach it, it is in doubt and another one is requested, and the one with the lower id is used. A snapshot
+        with fewer than half the levels of the last one on a side is refused: it has only the top of the book.
         """
         if self.limit and self._impossible(snapshot.lastUpdateId):
             self._refuse(recv_us, "impossible_id", snapshot.lastUpdateId)
@@ -309,14 +307,14 @@ class BookState:
         return False
 
     def _impossible(self, last_id: int) -> bool:
-        """Return True if a requested snapshot is that of no book now: only updates show that ids were reset."""
+        """Return True if a requested snapshot cannot belong to the current book: only updates can reset the ids."""
         known = self.ids.known_id
         return known is not None and (went_back(known, last_id) or last_id - known >= RESET_IDS)
 
     def expect_snapshot(self, at_us: int) -> None:
-        """Keep the updates that change the book until a snapshot comes: it may be older than the last of them.
+        """Keep the updates that change the book until a snapshot arrives: it may be older than the last of them.
 
-        One that waits and is in doubt waits on, but the answer to its own request has failed.
+        A waiting one that is in doubt keeps waiting, but its own request has failed.
         """
         if self._ahead and not self._answered:
             self._refuse(at_us, "not_reached", self._ahead.lastUpdateId)
@@ -325,36 +323,36 @@ class BookState:
         self._since.clear()
 
     def finish(self, recv_us: int) -> None:
-        """End: a snapshot that still waits is refused."""
+        """End: a waiting snapshot is refused."""
         if self._ahead and not self._answered:
             self._refuse(recv_us, "not_reached", self._ahead.lastUpdateId)
         self._wait_for(None)
 
     def drop_book(self, recv_us: int, cause: str) -> None:
-        """Drop the book, where there is one."""
+        """Drop the book, if there is one."""
         if self.ids.synced:
             self._drop(recv_us, cause)
 
     def anomaly(self, recv_us: int, kind: str, **details: Any) -> None:
-        """Report what should not happen."""
+        """Report an anomaly."""
         self._emit(events.Anomaly(recv_us, kind, details))
 
     @property
     def running_out(self) -> bool:
-        """Whether the best levels may soon lie beyond what the last snapshot showed; one that waits will show more."""
+        """Whether the best levels may soon be beyond the last snapshot's depth; a waiting one will extend it."""
         if self.book_id is None or self.snapshot_waits or not self._horizons:
             return False
         return self.depth.running_out(self.book, self.limit or 0, self._top_n)
 
     def _collect(self, update: DepthUpdate, verdict: Verdict) -> None:
-        """Keep an update while a snapshot travels; after missing ids the kept ones lead to no book."""
+        """Keep an update while a snapshot is in transit; after missing ids the kept ones are useless."""
         if verdict is Verdict.APPLY:
             self._since.append(update)
         elif verdict in (Verdict.GAP, Verdict.RESET):
             self._since.clear()
 
     def _brought_up(self, snapshot: DepthSnapshot) -> DepthSnapshot:
-        """Return a snapshot that the book has overtaken since it was requested as it is after the last kept update."""
+        """Return a snapshot that the book has overtaken since its request, with the kept updates applied."""
         since = self._since
         if not since or not since[0].U - 1 <= snapshot.lastUpdateId < since[-1].u:
             return snapshot
@@ -365,7 +363,7 @@ class BookState:
         return DepthSnapshot(since[-1].u, *book.levels())
 
     def _look_ahead(self, recv_us: int, update: DepthUpdate, ahead: DepthSnapshot) -> None:
-        """Load the snapshot that waits where there is no book and *update* has reached it; doubt it where none does."""
+        """Load the waiting snapshot if there is no book and *update* has reached it; doubt it if none does."""
         if not self.limit or update.u >= ahead.lastUpdateId:
             if not self.ids.synced and not self._answered:
                 self._wait_for(None)
@@ -377,11 +375,11 @@ class BookState:
             self.finish(recv_us)
 
     def _wait_for(self, ahead: DepthSnapshot | None) -> None:
-        """Let a snapshot wait for updates that reach it, from now on in no doubt; None: none waits."""
+        """Let a snapshot wait for updates that reach it, without doubt from now on; None: none waits."""
         self._ahead, self._doubted, self._answered = ahead, False, False
 
     def _load_if_reached(self, recv_us: int, update: DepthUpdate) -> None:
-        """Load the snapshot that waits, if the book is as far as it can be and *update* continues beyond it."""
+        """Load the waiting snapshot, if the book is as far as it can be and *update* continues beyond it."""
         ahead, book_id = self._ahead, self.book_id
         if self._answered or ahead is None or book_id is None:
             return
@@ -412,7 +410,7 @@ class BookState:
         return True
 
     def _fault(self, snapshot: DepthSnapshot, fresh: LocalOrderBook) -> str | None:
-        """Return why a snapshot cannot be used at all; None where it can."""
+        """Return why a snapshot cannot be used at all; None if it can."""
         if fresh.crossed():
             return "crossed"
         levels = len(snapshot.bids), len(snapshot.asks)
@@ -428,10 +426,10 @@ class BookState:
     def _begin(
         self, recv_us: int, tag: str, last_id: int, fresh: LocalOrderBook, updates: tuple[_Pending, ...]
     ) -> None:
-        """Make *fresh* the book, open an epoch, and bring it up to date.
+        """Make *fresh* the book, open an epoch, and apply the buffered updates.
 
-        Updates that arrived in an earlier day are no part of this day's files. They go into the snapshot that opens the
-        epoch, which is then a carried one.
+        Updates that arrived on an earlier day are not part of this day's files. They are merged into the snapshot that
+        opens the epoch, which is then a carried one.
         """
         earlier = [pending for pending in updates if pending.day != self._day]
         self.book = fresh
@@ -453,22 +451,22 @@ class BookState:
             self._lost = None
 
     def _change(self, update: DepthUpdate) -> int | None:
-        """Change the book by an update, and return its fault: 0 for crossed, +1 or -1 for the side that is beyond its
-        horizon; None where it is right.
+        """Apply an update to the book, and return its fault: 0 for crossed, +1 or -1 for the side that is beyond its
+        horizon; None if it is correct.
         """
         crossed = self.book.change(update.b, update.a)
         beyond = self._beyond() if self._horizons else 0
         return 0 if crossed else beyond or None
 
     def _beyond(self) -> int:
-        """Return the side whose best levels reach beyond its horizon; 0 where none does."""
+        """Return the side whose best levels reach beyond its horizon; 0 if there is none."""
         for side, edge in self._horizons:
             if self.book.levels_to(side, edge) < self._top_n:
                 return side
         return 0
 
     def _drop_faulty(self, recv_us: int, last_id: int, fault: int) -> None:
-        """Drop a book whose best levels are crossed or not all known after the update *last_id*."""
+        """Drop a book whose best levels are crossed or partly unknown after the update *last_id*."""
         if fault == 0:
             (bid, _), (ask, _) = (side[0] for side in self.book.top(1))
             self.anomaly(recv_us, "crossed", bid=bid, ask=ask, last_id=last_id)
@@ -478,7 +476,7 @@ class BookState:
         self._drop(recv_us, HORIZON if fault else "crossed")
 
     def _note_ids(self, recv_us: int, seen: int, update: DepthUpdate, one_of_many: bool) -> None:
-        """Report what is unusual about the ids of an update after one of last id *seen*, where it is no gap."""
+        """Report anomalies in the ids of an update after one with last id *seen*, if it is not a gap."""
         found = follow(seen, update.U, update.u)
         if found is Follow.CONTINUES:
             return

@@ -1,7 +1,7 @@
-"""The trades of one symbol: trades in, events out, and what to request for those that are missing; no input or output.
+"""The trades of one symbol: trades in, events out, and requests for missing ones; no I/O.
 
-Ids count up by one, so a jump is a loss, and an id that was there before is no new trade. Only missing ids are kept.
-How a venue serves trades of the past is its own (`PastTrades`); which of them to request next is decided here.
+Ids are consecutive, so a jump is a loss, and a known id is not a new trade. Only missing ids are stored. How a venue
+serves past trades is defined by the venue (`PastTrades`); which of them to request next is decided here.
 """
 
 from collections import deque
@@ -23,14 +23,14 @@ from mm.market_data.venue import Answer, MarketVenue, PastTrades, Refusal, RestR
 
 
 class TradeIds:
-    """Take trade ids one by one, and remember only those that are missing.
+    """Processes trade ids one by one, and stores only the missing ones.
 
     Args:
-        last_id: The highest id before the first one here; None where there was none.
+        last_id: The highest id before the first one here; None if there was none.
 
     Attributes:
-        missing: Ids that may still come.
-        hole: The ids missing before the last GAP.
+        missing: Ids that may still arrive.
+        hole: The missing ids of the last GAP.
     """
 
     def __init__(self, last_id: int | None = None) -> None:
@@ -48,7 +48,7 @@ class TradeIds:
         self._sequence.last_id = last_id
 
     def take(self, trade_id: int) -> events.TradeVerdict:
-        """Return what *trade_id* is, and count it as received."""
+        """Return the verdict for *trade_id*, and count it as received."""
         if trade_id in self.missing:
             self.missing.remove(trade_id, trade_id)
             return events.TradeVerdict.LATE
@@ -61,7 +61,7 @@ class TradeIds:
         return _VERDICTS[found]
 
     def skip(self, first_id: int, last_id: int) -> bool:
-        """Count *first_id* to *last_id* as missing (`hole`), except what came; return False where all of it came."""
+        """Count *first_id* to *last_id* as missing (`hole`), except received ones; return False if there are none."""
         if self.last_id is not None:
             first_id = self.last_id + 1
         if first_id > last_id:
@@ -71,7 +71,7 @@ class TradeIds:
         return True
 
     def fill(self, first_id: int, last_id: int) -> bool:
-        """Remove *first_id* to *last_id* from the missing ids; return False where not all of them are missing."""
+        """Remove *first_id* to *last_id* from the missing ids; return False if not all of them are missing."""
         missing = self.missing.covers(first_id, last_id)
         if missing:
             self.missing.remove(first_id, last_id)
@@ -91,15 +91,15 @@ _VERDICTS = {
 
 
 class TradeState:
-    """Keep the trade ids of one symbol, and report each trade once.
+    """Tracks the trade ids of one symbol, and reports each trade once.
 
     Args:
-        emit: Takes the events.
-        keeps_late: Whether a trade that comes after a later one is a `TradeArrived`: rows of an import stand where they
-            arrived, those of a stream in the order of their ids.
-        last_id: The last trade of an earlier run; None where there was none.
-        last_us: Its arrival.
-        missing: Trades of earlier runs that may still come.
+        emit: Called with the events.
+        keeps_late: Whether a trade that arrives after a later one is a `TradeArrived`: rows of an import are in order
+            of arrival, those of a stream in the order of their ids.
+        last_id: The last trade id of an earlier run; None if there was none.
+        last_us: Its arrival, µs.
+        missing: Trades of earlier runs that may still arrive.
     """
 
     def __init__(
@@ -124,11 +124,11 @@ class TradeState:
         return self._ids.last_id
 
     def go_on(self, recv_us: int, last_id: int) -> None:
-        """Count the trades up to *last_id*, which came at *recv_us*: each followed the one before."""
+        """Count the trades up to *last_id*, received at *recv_us*: each followed the previous one."""
         self._ids.last_id, self._last_us = last_id, recv_us
 
     def take(self, recv_us: int, trade: events.TradeMessage, cause: str) -> events.TradeVerdict:
-        """Take a trade and return what its id means; *cause* is why ids before it may be missing."""
+        """Process a trade and return the verdict for its id; *cause* is why ids before it may be missing."""
         trade_id = events.trade_id_of(trade)
         verdict = self._ids.take(trade_id)
         if verdict is events.TradeVerdict.DUPLICATE:
@@ -139,7 +139,7 @@ class TradeState:
         elif verdict is events.TradeVerdict.RESET:
             self._anomaly(recv_us, "id_reset", trade)
         elif verdict is events.TradeVerdict.LATE and not self._keeps_late:
-            self._ids.missing.add(trade_id, trade_id)  # it is no row, so REST must bring it
+            self._ids.missing.add(trade_id, trade_id)  # it is not a row, so REST must return it
             self._anomaly(recv_us, "late", trade)
             return verdict
         self._emit(events.TradeArrived(recv_us, trade, verdict))
@@ -147,16 +147,16 @@ class TradeState:
         return verdict
 
     def lost(self, recv_us: int, first_id: int, last_id: int, cause: str) -> None:
-        """Count what did not come of the ids *first_id* to *last_id* as missing: no connection will bring it.
+        """Count the ids *first_id* to *last_id* that were not received as missing: no connection will deliver them.
 
-        Where *last_id* is far ahead, an answer may be wrong, and the next trade shows what is missing.
+        If *last_id* is far ahead, a response may be wrong, and the next trade shows what is missing.
         """
         known = self._ids.last_id
         if (known is None or last_id - known <= FAR_IDS) and self._ids.skip(first_id, last_id):
             self._report_missing(recv_us, cause)
 
     def fetched(self, recv_us: int, trades: Sequence[tuple[IdRange, Trade]]) -> int:
-        """Take trades from REST, each with the ids it stands for, and return how many of them were still missing."""
+        """Process trades from REST, each with its range of ids, and return how many of them were still missing."""
         filled = [(ids, trade) for ids, trade in trades if self._ids.fill(*ids)]
         if filled:
             ids = IdRange(filled[0][0].first, filled[-1][0].last)
@@ -177,7 +177,7 @@ MOST_MISSES = 5
 
 @dataclass
 class _Fill:
-    """Trade ids to fetch, how often an answer did not bring any, and what to request next where an answer said so."""
+    """Trade ids to fetch, the number of responses without any, and the next request if a response had one."""
 
     missing: MissingIds
     misses: int = 0
@@ -185,10 +185,10 @@ class _Fill:
 
 
 class FillPlan:
-    """Which trades to request, and when to give up.
+    """Decides which trades to request, and when to give up.
 
     Args:
-        ways: How the venue serves trades of the past, the best way first.
+        ways: The venue's interfaces for past trades, the best first.
     """
 
     def __init__(self, ways: Sequence[PastTrades]) -> None:
@@ -197,12 +197,12 @@ class FillPlan:
         self._fills: deque[_Fill] = deque()
 
     def missing(self, missing: MissingIds) -> None:
-        """Fetch these ids as well; more than 200,000 are left as they are."""
+        """Fetch these ids as well; more than 200,000 are not fetched."""
         if missing.ids.size <= MOST_MISSING:
             self._fills.append(_Fill(missing))
 
     def clear(self) -> None:
-        """Forget all holes: they are another day's."""
+        """Drop all gaps: they belong to another day."""
         self._fills.clear()
 
     @property
@@ -211,14 +211,14 @@ class FillPlan:
         return self._fills[0].missing if self._fills else None
 
     def next_request(self) -> RestRequest | None:
-        """Return what to ask next; None where nothing is missing."""
+        """Return the next request; None if nothing is missing."""
         if not self._fills:
             return None
         fill = self._fills[0]
         return fill.more or self._ways[self._way].request(fill.missing)
 
     def refused(self, refusal: Refusal) -> None:
-        """Take a refusal: request in another way, or the same again."""
+        """Handle a refusal: use another interface, or repeat the request."""
         if refusal is not Refusal.STAYS:
             return
         if self._way + 1 < len(self._ways):
@@ -227,15 +227,15 @@ class FillPlan:
             self._fills.popleft()
 
     def unreadable(self) -> None:
-        """Take an answer that cannot be read; the same is requested again, but not forever."""
+        """Handle an unreadable response; the request is repeated, but not forever."""
         self._missed()
 
     def answered(self, body: bytes) -> list[tuple[IdRange, Trade]]:
-        """Return the trades in an answer that lie in the hole, with the ids that each stands for.
+        """Return the trades of a response that fill the gap, each with its range of ids.
 
         Raises:
-            msgspec.MsgspecError: If it is no list of trades.
-            BrokenFile: If its ids do not rise.
+            msgspec.MsgspecError: If it is not a list of trades.
+            BrokenFile: If its ids are not ascending.
         """
         fill, missing = self._fills[0], self._fills[0].missing
         page = self._ways[self._way].page(body)
@@ -254,7 +254,7 @@ class FillPlan:
         return inside
 
     def _missed(self) -> None:
-        """Try these ids again after the others, and give up after some attempts."""
+        """Retry these ids after the others, and give up after some attempts."""
         fill = self._fills.popleft()
         fill.misses += 1
         if fill.misses < MOST_MISSES:
@@ -262,16 +262,16 @@ class FillPlan:
 
 
 class TradeBackfill:
-    """Fetch missing trades of one symbol: a subscriber of its market, whose events name them.
+    """Fetches missing trades of one symbol: a subscriber of its market, whose events name them.
 
     Args:
         grid: Checks prices and quantities.
-        venue: Where they are fetched.
+        venue: The venue.
         aggregates: Whether the ids are those of aggregates.
-        missing: Trades of earlier runs that are missing.
+        missing: Missing trades of earlier runs.
 
     Attributes:
-        plan: What to request next.
+        plan: Decides the next request.
     """
 
     def __init__(self, grid: Grid, venue: MarketVenue, *, aggregates: bool, missing: Iterable[MissingIds] = ()) -> None:
@@ -283,19 +283,19 @@ class TradeBackfill:
             self.plan.missing(one)
 
     def __call__(self, event: MarketEvent) -> None:
-        """Take an event of the market."""
+        """Handle an event of the market."""
         if isinstance(event, TradesMissing):
             self.plan.missing(event.missing)
 
     def last_id(self, answer: Answer) -> int | None:
-        """Return the last id, as they are counted, in an answer to `MarketVenue.last_trade`; None without one."""
+        """Return the last id, in the used numbering, from a response to `MarketVenue.last_trade`; None without one."""
         return None if answer.cause else self._venue.last_trade_id(answer.body, aggregates=self._aggregates)
 
     def answered(self, answer: Answer) -> list[tuple[IdRange, Trade]]:
-        """Return the trades in *answer* that were requested, each with the ids it stands for.
+        """Return the requested trades in *answer*, each with its range of ids.
 
         Raises:
-            BrokenFile: If the answer cannot be read; the request is then repeated.
+            BrokenFile: If the response cannot be read; the request is then repeated.
         """
         missing = self.plan.current
         if missing is None:

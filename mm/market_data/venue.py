@@ -1,8 +1,8 @@
-"""What a venue is: the types of what it sends, its addresses, its limits, and the reader of its messages.
+"""The interface of a venue: its message types, addresses, limits, and the decoder of its messages.
 
-Everything else works on these types. Another venue is one module that implements `MarketVenue`. Its reader returns
-updates whose ids follow the rule of `mm.ids`: where a venue names the last id of the update before (`pu` of futures),
-the update is one of the ids from there on. Prices and quantities stay the exchange's own text.
+Everything else uses these types. Another venue is one module that implements `MarketVenue`. Its decoder returns updates
+whose ids follow the rule of `mm.ids`: if a venue sends the last id of the previous update (`pu` of futures), the update
+covers the ids from there on. Prices and quantities stay the exchange's own text.
 """
 
 import ssl
@@ -23,11 +23,11 @@ from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import Level
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""A whole number of 64 bits that is not negative."""
+"""A non-negative whole number of 64 bits."""
 
 
 class DepthUpdate(Struct, gc=False):
-    """A ``depthUpdate``: absolute quantities of the ids `U` to `u`, zero removes a level; `pu` is None on Spot."""
+    """A ``depthUpdate``: absolute quantities for the ids `U` to `u`, zero removes a level; `pu` is None on Spot."""
 
     E: int
     s: str
@@ -77,7 +77,7 @@ class BookTicker(Struct, gc=False):
 
 
 class DepthSnapshot(Struct, gc=False):
-    """A REST depth answer; `symbol` is None where nothing says whose it is, `E` is None on Spot."""
+    """A REST depth response; `symbol` is None if unknown, `E` is None on Spot."""
 
     lastUpdateId: Number
     bids: list[Level]
@@ -87,7 +87,7 @@ class DepthSnapshot(Struct, gc=False):
 
 
 class ExchangeInfo(Struct):
-    """The exchange's own entry of a symbol, JSON text."""
+    """The exchange's own entry of a symbol, as JSON text."""
 
     text: str
 
@@ -99,11 +99,11 @@ class Connected(Struct):
 
 
 class Other(Struct):
-    """A message of another symbol, or of a kind that has no place in a day folder."""
+    """A message of another symbol, or of a kind that is not stored in a day folder."""
 
 
 class MarkPrice(Struct, gc=False):
-    """A ``markPriceUpdate`` of a perpetual: mark price `p`, funding rate `r` to be paid at `T` (0: none is paid)."""
+    """A ``markPriceUpdate`` of a perpetual: mark price `p`, funding rate `r` payable at `T` (0: none)."""
 
     E: int
     s: str
@@ -113,9 +113,9 @@ class MarkPrice(Struct, gc=False):
 
 
 class Funding(NamedTuple):
-    """What a perpetual paid, or is to pay: instant in ms, the rate and the mark price that it was paid at.
+    """A past or future funding payment of a perpetual: instant in ms, rate, and mark price.
 
-    A long position pays quantity times mark price times rate to the short ones; below 0 it receives that.
+    A long position pays quantity times mark price times rate to the short ones; it receives a negative amount.
     """
 
     paid_ms: int
@@ -133,15 +133,15 @@ Message = (
 
 
 class Unreadable(ValueError):
-    """A message is not what it should be; its text is the reason."""
+    """An invalid message; the text is the reason."""
 
 
 class OtherMarket(BrokenFile):
-    """A message, or an address, of another market than the one that is read."""
+    """A message, or an address, of another market than expected."""
 
 
 class Futures(OtherMarket):
-    """What only futures markets have."""
+    """Something that only futures markets have."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +149,9 @@ class RestRequest:
     """One GET request.
 
     Attributes:
-        path: Of the request.
+        path: Its path.
         params: Its parameters.
-        weight: What it costs of the venue's budget.
+        weight: Its weight in the venue's budget.
     """
 
     path: str
@@ -161,20 +161,20 @@ class RestRequest:
 
 @cache
 def trusted() -> ssl.SSLContext:
-    """Return what connections trust: the certificates of the system, read once for all of a process."""
+    """Return the trust settings of connections: the certificates of the system, read once per process."""
     return ssl.create_default_context()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one request.
+    """The result of one request.
 
     Attributes:
-        recv_us: When the answer arrived, in µs.
+        recv_us: When the response arrived, in µs.
         url: The address of the request.
-        status: HTTP status; None where no answer came.
+        status: HTTP status; None without a response.
         body: Its body.
-        cause: Why it cannot be used; None where it can.
+        cause: Why it cannot be used; None if it can.
     """
 
     recv_us: int
@@ -185,7 +185,7 @@ class Answer:
 
 
 class Refusal(Enum):
-    """What a refusal says about the next request."""
+    """The meaning of a refusal for the next request."""
 
     PASSES = "passes"
     """The same request may be answered later."""
@@ -197,11 +197,11 @@ class Refusal(Enum):
 
 @dataclass(frozen=True)
 class TradePage:
-    """Trades of the past, from one answer.
+    """Past trades, from one response.
 
     Attributes:
-        trades: In the answer's order, each with the ids it stands for, of the kind that is counted.
-        more: The request for those after them; None where their ids show where to go on.
+        trades: In the response's order, each with its range of ids, in the used numbering.
+        more: The request for the next ones; None if their ids determine it.
     """
 
     trades: Sequence[tuple[IdRange, Trade]]
@@ -209,22 +209,22 @@ class TradePage:
 
 
 class PastTrades(Protocol):
-    """One way in which a venue serves trades of the past."""
+    """One interface of a venue for past trades."""
 
     def request(self, missing: MissingIds) -> RestRequest:
-        """Return the request, without the symbol, for as many of these trades as one answer has."""
+        """Return the request, without the symbol, for as many of these trades as one response can have."""
 
     def page(self, body: bytes) -> TradePage:
-        """Return the trades in an answer; raises msgspec.MsgspecError where it has none."""
+        """Return the trades in a response; raises msgspec.MsgspecError if it has none."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a venue allows one address, a little below its own figures.
+    """The limits of a venue for one address, slightly below its own figures.
 
     Attributes:
-        weight: Most weight of REST requests in *weight_window_s* seconds.
-        connections: Most attempts to connect in *connections_window_s* seconds.
+        weight: Maximum weight of REST requests in *weight_window_s* seconds.
+        connections: Maximum connection attempts in *connections_window_s* seconds.
     """
 
     weight: float
@@ -234,24 +234,24 @@ class Limits:
 
 
 class Decoder(Protocol):
-    """Reads the messages of one symbol; ValueError, OffGrid and MsgspecError say that one cannot be used."""
+    """Decodes the messages of one symbol; raises ValueError, OffGrid or MsgspecError for unusable ones."""
 
     @property
     def symbols(self) -> Counter[str]:
-        """Messages a symbol, of every symbol that was seen."""
+        """Number of messages per symbol, for all symbols in the input."""
 
     @property
     def own_streams(self) -> Sequence[tuple[str, str]]:
-        """Names and kinds of the symbol's streams that were met, in the order in which they came."""
+        """Names and kinds of the symbol's streams so far, in the order of first arrival."""
 
     def received(self, body: bytes | str) -> Message:
-        """Return what a message of the stream is."""
+        """Return a decoded message of the stream."""
 
     def answer(self, url: str, body: bytes | str) -> Message:
-        """Return what the REST answer from *url* is."""
+        """Return a decoded REST response from *url*."""
 
     def connected(self, url: str) -> Connected:
-        """Return the message that a connection to *url* was opened."""
+        """Return the message for an opened connection to *url*."""
 
 
 class MarketVenue(Protocol):
@@ -259,25 +259,25 @@ class MarketVenue(Protocol):
 
     @property
     def name(self) -> str:
-        """As ``schema.json`` names it."""
+        """Its name in ``schema.json``."""
 
     @property
     def bases(self) -> tuple[str, str]:
-        """Bases of its streams and of its REST, where a user names none."""
+        """Default base URLs of its streams and of its REST interface."""
 
     @property
     def limits(self) -> Limits:
-        """What it allows one address."""
+        """Its limits for one address."""
 
     @property
     def headers(self) -> Mapping[str, str]:
         """Headers of every REST request."""
 
     def decoder(self, symbol: str, grid: Grid, *, packs: bool = False) -> Decoder:
-        """Return the reader of the messages of *symbol*; *packs*: levels may come as a kernel reads them."""
+        """Return the decoder for the messages of *symbol*; *packs*: levels may be parsed by a kernel."""
 
     def check_address(self, url: str) -> None:
-        """Raise OtherMarket where *url* serves another market, whose rule of ids differs."""
+        """Raise OtherMarket if *url* serves another market, whose rule of ids differs."""
 
     def stream_url(self, base: str, symbol: str, trade_stream: str) -> str:
         """Return the address of the depth stream and of *trade_stream* of *symbol*."""
@@ -286,40 +286,40 @@ class MarketVenue(Protocol):
         """Return the request for the best *limit* levels per side."""
 
     def levels(self, wanted: int) -> int:
-        """Return how many levels per side a snapshot is requested for *wanted* ones."""
+        """Return how many levels per side to request in a snapshot if *wanted* are needed."""
 
     def exchange_info(self, symbol: str) -> RestRequest:
         """Return the request for the filters and the status of *symbol*."""
 
     def trade_history(self, *, aggregates: bool) -> Sequence[PastTrades]:
-        """Return how trades of the past are served, the best way first; *aggregates*: whether those are counted."""
+        """Return the interfaces for past trades, the best first; *aggregates*: whether ids are those of aggregates."""
 
     def last_trade(self) -> RestRequest:
         """Return the request for the last trade, without the symbol."""
 
     def last_trade_id(self, body: bytes, *, aggregates: bool) -> int | None:
-        """Return the highest id in the answer to `last_trade`; None where it has none."""
+        """Return the highest id in the response to `last_trade`; None if it has none."""
 
     def refusal(self, status: int | None) -> Refusal:
-        """Return what the HTTP status of a refusal says; None: no answer came."""
+        """Return the meaning of a refusal with this HTTP status; None: no response."""
 
     def refuses_symbol(self, answer: Answer, symbol: str) -> bool:
-        """Return True if *answer*, of `exchange_info`, says that the venue does not have *symbol*."""
+        """Return True if *answer*, of `exchange_info`, states that the venue does not have *symbol*."""
 
     def funding(self) -> RestRequest | None:
-        """Return the request for the last funding payments, without the symbol; None where there are none."""
+        """Return the request for the last funding payments, without the symbol; None if there are none."""
 
     def payments(self, body: bytes) -> Sequence[Funding]:
-        """Return the payments in the answer to `funding`, in order; raises msgspec.MsgspecError where it has none."""
+        """Return the payments in the response to `funding`, in order; raises msgspec.MsgspecError if it has none."""
 
     def time(self) -> RestRequest:
         """Return the request for the venue's time."""
 
     def server_time_us(self, body: bytes) -> int | None:
-        """Return the time in the answer to `time`, in µs; None where it has none."""
+        """Return the time in the response to `time`, in µs; None if it has none."""
 
     def used_weight(self, headers: Mapping[str, str]) -> int | None:
-        """Return the venue's own count of the weight used, as the headers of an answer give it."""
+        """Return the venue's own count of the used weight, from the headers of a response."""
 
 
 def with_symbol(request: RestRequest, symbol: str) -> RestRequest:

@@ -1,4 +1,4 @@
-"""Frames of a WebSocket connection: those of a server cut out of bytes, and that in which a client sends a text."""
+"""Frames of a WebSocket connection: splits the bytes of a server into frames, and builds a client's text frame."""
 
 import os
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ _TWO_BYTES, _EIGHT_BYTES = 126, 127
 _MASKS_AT_A_TIME = 256
 
 Piece = tuple[bool, bytes]
-"""True and the payload of a whole message, or False and a whole frame of another kind."""
+"""True and the payload of a complete message, or False and a complete frame of another kind."""
 
 
 class FrameCutter:
-    """Cut what comes from a server into frames; what is left of the last one waits for its end.
+    """Splits data of a server into frames; an incomplete frame waits for its end.
 
     Args:
-        most_bytes: The longest frame; one that claims more, and all after it, goes to the library uncut.
+        most_bytes: Maximum length of a frame; a longer one, and all data after it, is passed to the library unsplit.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -29,7 +29,7 @@ class FrameCutter:
         self._in_fragments = self._uncut = False
 
     def cut(self, data: bytes) -> list[Piece]:
-        """Return what has become whole with *data*, in order."""
+        """Return the frames that are complete with *data*, in order."""
         if self._uncut:
             return [(False, data)]
         if self._rest:
@@ -55,9 +55,9 @@ class FrameCutter:
         return pieces
 
     def _usual(self, data: bytes, pieces: list[Piece]) -> int:
-        """Cut off the messages of a usual length that *data* begins with; return where they end. The rest takes longer.
+        """Split off the messages of usual length at the start of *data*; return their end. The rest takes longer.
 
-        They are whole, of 126 to 65,535 bytes: two bytes of head, and two of length.
+        They are complete, of 126 to 65,535 bytes: two bytes of header, and two of length.
         """
         at, size = 0, len(data)
         while size - at > 4 and data[at + 1] == _TWO_BYTES and data[at] in _WHOLE and not self._in_fragments:
@@ -69,7 +69,7 @@ class FrameCutter:
         return at
 
     def _bounds(self, data: bytes, at: int, size: int) -> tuple[int, int]:
-        """Return where the payload of the frame at *at* begins and ends, as far as its head shows by now."""
+        """Return the start and the end of the payload of the frame at *at*, as far as its header is complete."""
         if size - at < 2:
             return size, at + 2
         length, begin = data[at + 1] & ~_MASKED, at + 2
@@ -84,7 +84,7 @@ class FrameCutter:
         return begin, begin + length
 
     def _note(self, first: int) -> None:
-        """Note fragments: until the last one has come, all frames are the library's."""
+        """Record fragments: until the last one arrives, all frames are passed to the library."""
         kind = first & 0x0F
         if kind in (_TEXT, _BINARY):
             self._in_fragments = not first & _FINAL
@@ -93,7 +93,7 @@ class FrameCutter:
 
 
 def text_frame(text: bytes, mask: bytes) -> bytes:
-    """Return a text message as the one frame in which a client sends it (RFC 6455, 5.2); *mask* has four bytes."""
+    """Return a text message as a single client frame (RFC 6455, 5.2); *mask* has four bytes."""
     size = len(text)
     if size < _TWO_BYTES:
         length = bytes((_MASKED | size,))
@@ -105,7 +105,7 @@ def text_frame(text: bytes, mask: bytes) -> bytes:
 
 
 def fresh_masks() -> Iterator[bytes]:
-    """Yield masks that nobody can predict, fetched many at a time."""
+    """Yield unpredictable masks, fetched many at a time."""
     while True:
         drawn = os.urandom(4 * _MASKS_AT_A_TIME)
         for at in range(0, len(drawn), 4):

@@ -1,9 +1,9 @@
-"""One WebSocket connection, and the inbox of all of them: each message goes there with the time of its arrival.
+"""A WebSocket connection, and the common inbox, which receives each message with its arrival time.
 
-A connection is a transport of our own around the library's sans-I/O protocol (`websockets.client.ClientProtocol`).
-Arrival is stamped in the transport's callback, when bytes come off the socket, before anything is done with them.
-Nothing else happens there: no queue of the library is filled, no reading is ever paused, and pings are answered however
-much waits in the inbox.
+A connection is a custom transport around the library's sans-I/O protocol (`websockets.client.ClientProtocol`). Arrival
+is stamped in the transport's callback, when bytes are read from the socket, before any processing. Nothing else happens
+there: no queue of the library is filled, reading is never paused, and pings are answered regardless of the length of
+the inbox.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ MOST_MESSAGE_BYTES = 16 << 20
 MOST_WAITING_BYTES = 64 << 20
 MOST_FRAGMENTS = 4_096
 MOST_CONTROL_FRAMES = 100
-"""Pings and pongs of a second that are looked at; an exchange sends one ping in 20 s."""
+"""Maximum number of pings and pongs per second that are handled; an exchange sends one ping in 20 s."""
 MOST_UNSENT_BYTES = 1 << 20
 SLICE_S = 0.001
 _NEVER_US = 1 << 63
@@ -43,42 +43,42 @@ _MOST_HEAD_BYTES = 1 << 16
 
 
 class Listener(Protocol):
-    """What takes messages and connections, in the order in which all this happened."""
+    """Handles messages and connections, in the order of the events."""
 
     def connected(self, url: str, conn: int, slot: int) -> None:
-        """Connection number *conn*, counted from 1, is open; it is the *slot*-th of those kept at a time, from 0."""
+        """Connection number *conn*, counted from 1, is open; *slot* is its index, from 0, among simultaneous ones."""
 
     def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:
-        """A message came over *conn* at *recv_us*."""
+        """A message arrived on *conn* at *recv_us*."""
 
     def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:
-        """Connection *conn* has ended, and all its messages were handed out."""
+        """Connection *conn* has ended, and all its messages were delivered."""
 
     def unreachable(self, reason: str) -> None:
-        """An attempt to connect failed; another one follows."""
+        """A connection attempt failed; another one follows."""
 
     def joined(self, conn: int) -> bool:
-        """Return True if *conn* has brought what follows on the messages of the others."""
+        """Return True if *conn* has received a continuation of the messages of the others."""
 
 
 Arrival = tuple[int, "Link", bytes | None]
-"""A message in the inbox: its arrival in µs, where it came from, and its bytes; None: it opened or ended."""
+"""A message in the inbox: its arrival in µs, its connection, and its bytes; None: an opening or an end."""
 
 
 class Inbox:
-    """What has arrived over all connections and was not handed out yet, in the order of arrival.
+    """Undelivered messages of all connections, in the order of arrival.
 
     Args:
         clock_ns: Returns the wall clock, in ns.
-        gather_s: For how long, in s, what arrives is gathered before it is handed out; 0: not at all.
+        gather_s: Time, in s, for which messages are gathered before delivery; 0: not at all.
 
     Attributes:
         clock_ns: As given.
-        waiting: The messages.
-        filled: Set when something was put in.
-        held: Set while nothing is handed out, because of `hold_from`.
-        links: The connections that are being opened or whose end was not handed out.
-        numbers: Of the connections whose opening was handed out, and whose end was not: counted from 1 over all.
+        waiting: The undelivered messages.
+        filled: Set when something was added.
+        held: Set while delivery is suspended by `hold_from`.
+        links: Connections that are being opened or whose end was not delivered.
+        numbers: Numbers of connections whose opening was delivered, and whose end was not; counted from 1.
     """
 
     def __init__(self, clock_ns: Callable[[], int] = time_ns, gather_s: float = GATHER_S) -> None:
@@ -96,10 +96,10 @@ class Inbox:
         self._error: Exception | None = None
 
     def put(self, link: "Link", raws: list[bytes], recv_us: int) -> bool:
-        """Put in messages that arrived over *link*, and return whether more may come: memory is bounded.
+        """Add messages that arrived on *link*, and return whether it may continue: memory is bounded.
 
-        Where nothing is gathered they are handed out here, without a turn of the event loop. Of what is more than
-        `MOST_WAITING_BYTES` nothing is kept.
+        Without gathering they are delivered here, without an iteration of the event loop. Messages beyond
+        `MOST_WAITING_BYTES` are dropped.
         """
         if self._bytes > MOST_WAITING_BYTES:
             return False
@@ -108,28 +108,28 @@ class Inbox:
         if self._at_once is not None and self._error is None:
             try:
                 self._hand_out_some(self._at_once)
-            except Exception as error:  # whatever it is, `hand_out` raises it
+            except Exception as error:  # `hand_out` raises it
                 self._error = error
         if self.waiting or self._error is not None:
             self.filled.set()
         return self._bytes <= MOST_WAITING_BYTES
 
     def opened_or_ended(self, link: "Link") -> None:
-        """Put in that *link* has opened, or ended."""
+        """Add the opening or the end of *link*."""
         self.waiting.append((self.clock_ns() // 1_000, link, None))
         self.filled.set()
 
     def hold_from(self, us: int | None) -> None:
-        """Hand out only what arrived before the instant *us* (None: nothing); all else waits for the next call."""
+        """Deliver only what arrived before the instant *us* (None: nothing); the rest waits for the next call."""
         self._hold_us = us or 0
         self.held.clear() if us else self.held.set()
         self.filled.set()
 
     async def hand_out(self, listener: Listener, stopping: Callable[[], bool]) -> None:
-        """Hand out what arrives, until it is *stopping* and the last connection has ended.
+        """Deliver messages until it is *stopping* and the last connection has ended.
 
-        It may be gathered for a moment: many at a time cost less than each as it comes. All have their stamps. After
-        a slice of time the event loop has its turn, so that the sockets are never left alone for long.
+        Messages may be gathered for a moment: many at a time cost less than each alone. All have their stamps. After a
+        time slice the event loop runs, so that the sockets are served regularly.
         """
         self._at_once = None if self._gather_s else listener
         try:
@@ -148,7 +148,7 @@ class Inbox:
             self._at_once = None
 
     def _hand_out_some(self, listener: Listener) -> None:
-        """Hand out what waits, for a slice of time."""
+        """Deliver waiting messages for one time slice."""
         waiting, ends_s = self.waiting, perf_counter() + SLICE_S
         while waiting:
             recv_us, link, raw = waiting[0]
@@ -173,20 +173,20 @@ class Inbox:
 class Link(asyncio.Protocol):
     """A connection, from the handshake to its last message.
 
-    Messages that are one frame, which nearly all are, go straight to the inbox; the library's protocol takes the
-    handshake, control frames, fragments and whatever is wrong.
+    Messages of a single frame, which nearly all are, go directly to the inbox; the library's protocol handles the
+    handshake, control frames, fragments and errors.
 
     Args:
-        inbox: Where its messages go.
+        inbox: Receives its messages.
         url: The address.
-        slot: Which of the connections that are kept at the same time it is one of.
+        slot: Its index among the simultaneous connections.
 
     Attributes:
         url: As given.
         slot: As given.
         changed: Set when it has ended, or is to be replaced.
-        ended: Whether nothing more will come.
-        announced: Whether its opening was put into the inbox.
+        ended: Whether no more data will arrive.
+        announced: Whether its opening was added to the inbox.
     """
 
     def __init__(self, inbox: Inbox, url: str, slot: int) -> None:
@@ -213,7 +213,7 @@ class Link(asyncio.Protocol):
         self._closing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Connect; raises OSError or WebSocketException where that fails."""
+        """Connect; raises OSError or WebSocketException if that fails."""
         context = trusted() if self._uri.secure else None
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
@@ -226,12 +226,12 @@ class Link(asyncio.Protocol):
             raise
 
     def replace(self, reason: str) -> None:
-        """Request another connection in this one's place; the first *reason* stands."""
+        """Request another connection in place of this one; the first *reason* is kept."""
         self._replaced_for = self._replaced_for or reason
         self.changed.set()
 
     def close(self, reason: str = "") -> None:
-        """Close it, if it is open; what has arrived is still handed out."""
+        """Close it, if it is open; messages that have arrived are still delivered."""
         self._replaced_for = self._replaced_for or reason
         if self.announced and self._closing is None:
             self._closing = asyncio.ensure_future(self._close())
@@ -242,7 +242,7 @@ class Link(asyncio.Protocol):
             self._transport.abort()
 
     def send(self, text: bytes) -> None:
-        """Send a text message over an open connection; raises WebSocketException where that is closing."""
+        """Send a text message on an open connection; raises WebSocketException if it is closing."""
         transport = self._transport
         if self._protocol.state is not OPEN or transport is None or transport.is_closing():
             self._protocol.send_text(text)
@@ -251,7 +251,7 @@ class Link(asyncio.Protocol):
             transport.write(text_frame(text, next(_MASKS)))
 
     def ending(self) -> tuple[int | None, str]:
-        """Return the close code, and why it has ended: by whose will, or in the exchange's words."""
+        """Return the close code, and the reason of the end: ours, or the exchange's text."""
         lost = "no close frame received or sent"
         return self._protocol.close_code, self._replaced_for or self._protocol.close_reason or lost
 
@@ -266,8 +266,8 @@ class Link(asyncio.Protocol):
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came off the socket."""
-        if self._opened.cancelled():  # given up: `open` aborts it in its next turn
+        """Process bytes from the socket."""
+        if self._opened.cancelled():  # given up: `open` aborts it in its next iteration
             return
         self._recv_us = self._inbox.clock_ns() // 1_000
         if self._cutter is None:
@@ -283,12 +283,12 @@ class Link(asyncio.Protocol):
         self._put(raws)
 
     def eof_received(self) -> None:
-        """Take the end of what the other side sends; the transport closes itself."""
+        """Handle the end of the other side's data; the transport closes itself."""
         self._protocol.receive_eof()
         self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Put the end into the inbox: nothing more will come."""
+        """Add the end to the inbox: no more data will arrive."""
         self._protocol.receive_eof()
         if self._pings:
             self._pings.cancel()
@@ -303,7 +303,7 @@ class Link(asyncio.Protocol):
             self._inbox.opened_or_ended(self)
 
     async def _close(self) -> None:
-        """Close it in order, or after a second without it."""
+        """Close it gracefully, or after a second abruptly."""
         if self._protocol.state is OPEN:
             self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
             self._send()
@@ -312,7 +312,7 @@ class Link(asyncio.Protocol):
         self.abort()
 
     def _shake_hands(self, data: bytes) -> bytes:
-        """Take the answer to the handshake, and return what stands after it; frames, if the connection is open."""
+        """Process the handshake response, and return the data after it; frames, if the connection is open."""
         if self._refused:
             self._process(data)
             return b""
@@ -325,7 +325,7 @@ class Link(asyncio.Protocol):
         if self._protocol.state is OPEN:
             self._cutter = FrameCutter(MOST_MESSAGE_BYTES)
             self.announced = True
-            self._inbox.opened_or_ended(self)  # before any message: one may come with the answer to the handshake
+            self._inbox.opened_or_ended(self)  # before any message: one may come with the handshake response
             self._pings = asyncio.ensure_future(self._keep_alive())
             self._opened.set_result(None)
             return rest
@@ -334,7 +334,7 @@ class Link(asyncio.Protocol):
         return b""
 
     def _process(self, data: bytes) -> None:
-        """Let the library take *data*, and act on what it makes of it."""
+        """Pass *data* to the library, and act on its events."""
         self._protocol.receive_data(data)
         events = self._protocol.events_received()
         self._send()
@@ -351,7 +351,7 @@ class Link(asyncio.Protocol):
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self.abort)
 
     def _take_fragment(self, frame: Frame) -> None:
-        """Take a part of a message; one that is in too many parts ends the connection."""
+        """Process a fragment of a message; too many fragments end the connection."""
         self._fragments += frame.data
         self._fragment_count += 1
         if frame.fin:
@@ -365,7 +365,7 @@ class Link(asyncio.Protocol):
             self.abort()
 
     def _surplus(self, frame: bytes) -> bool:
-        """Return True for a ping or a pong of which there are so many in this second that it is passed over."""
+        """Return True for a ping or a pong beyond the limit of this second, which is ignored."""
         if frame[0] & 0x0F not in (Opcode.PING, Opcode.PONG):
             return False
         second = self._recv_us // 1_000_000
@@ -376,9 +376,9 @@ class Link(asyncio.Protocol):
         return self._control_count > MOST_CONTROL_FRAMES
 
     def _send(self) -> None:
-        """Write what the library has to send; an empty piece ends the sending side.
+        """Write the library's output; an empty piece ends the sending side.
 
-        Where the other side reads nothing of it, the connection ends.
+        If the other side does not read, the connection is ended.
         """
         for data in self._protocol.data_to_send():
             if self._transport is None or self._transport.is_closing():
@@ -395,7 +395,7 @@ class Link(asyncio.Protocol):
             self.abort()
 
     async def _keep_alive(self) -> None:
-        """Ping the other side every `PING_INTERVAL_S`; one that does not answer in `PING_TIMEOUT_S` is gone."""
+        """Ping the other side every `PING_INTERVAL_S`; without a response within `PING_TIMEOUT_S` it counts as gone."""
         while self._protocol.state is OPEN:
             await asyncio.sleep(PING_INTERVAL_S)
             if self._protocol.state is not OPEN:

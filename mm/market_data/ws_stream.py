@@ -1,8 +1,8 @@
-"""One address, without an end: connections to it are opened, handed over to their successors, and opened again.
+"""A permanent stream from one address: connections are opened, replaced by successors, and reopened.
 
-A connection is replaced when it is old, when the exchange announces that it will shut down, and when it is suspected of
-having stalled. The next one opens first; the old one goes on until a message of the new one has followed on what the
-old one brought, or a bounded time has passed. So nothing is lost where the old one still works.
+A connection is replaced when it is old, when the exchange announces a shutdown, and when a stall is suspected. The next
+one opens first; the old one continues until a message of the new one continues those of the old one, or a bounded time
+has passed. So nothing is lost if the old one still works.
 """
 
 import asyncio
@@ -20,19 +20,19 @@ LINGER_S = 1.0
 POLL_S = 0.05
 YOUNGER = 0.1
 GOOD_S = 1.0
-"""Age of a connection from which it was a success; reopened at that age it stays within the budget of attempts."""
+"""Age from which a connection counts as a success; reopened at that age it stays within the budget of attempts."""
 
 
 class WsStream:
-    """The messages of one address, over as many connections as it takes.
+    """The messages of one address, over successive connections.
 
     Args:
-        url: Where to connect.
-        backoffs: Space the attempts; as many as there are connections to be kept at a time.
+        url: The address.
+        backoffs: Delays between attempts, one per simultaneous connection.
         max_age_s: Age, in s, at which a connection is replaced; the second of a pair is replaced a tenth earlier.
-        attempts: The budget of attempts to connect; None does not limit them.
+        attempts: The budget of connection attempts; None for no limit.
         clock_ns: Returns the wall clock, in ns.
-        gather_s: For how long, in s, messages are gathered before they are handed out; 0: each as it comes.
+        gather_s: Time, in s, for which messages are gathered before delivery; 0: not at all.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class WsStream:
         self._stopping = False
 
     async def run(self, listener: Listener) -> None:
-        """Hand every message to *listener* until `stop`; whatever it raises ends the run."""
+        """Deliver every message to *listener* until `stop`; its exceptions end the run."""
         if self._stopping:
             return
         self._keepers = [asyncio.create_task(self._keep(slot, listener)) for slot in range(len(self._backoffs))]
@@ -70,7 +70,7 @@ class WsStream:
                 link.abort()
 
     def replace(self, reason: str, *, conn: int | None = None, slot: int | None = None) -> None:
-        """Open a connection in the place of number *conn*, or of those of *slot*, which then close for *reason*."""
+        """Open a connection in place of number *conn*, or of those of *slot*, which are then closed for *reason*."""
         for link, number in self._inbox.numbers.items():
             if number == conn or link.slot == slot:
                 link.replace(reason)
@@ -90,32 +90,32 @@ class WsStream:
 
     @property
     def held(self) -> asyncio.Event:
-        """Set while nothing is handed out, because of `hold_from`."""
+        """Set while delivery is suspended by `hold_from`."""
         return self._inbox.held
 
     def hold_from(self, us: int | None) -> None:
-        """Hand out only what arrived before the instant *us* (None: nothing); all else waits for the next call.
+        """Deliver only what arrived before the instant *us* (None: nothing); the rest waits for the next call.
 
-        Up to 64 MiB wait, each message with the time of its arrival; from then on connections are closed.
+        Up to 64 MiB wait, each message with its arrival time; beyond that connections are closed.
         """
         self._inbox.hold_from(us)
 
     def behind_s(self) -> float:
-        """Return for how long, in s, the message that is handed out next has waited; 0 where none waits."""
+        """Return how long, in s, the next message has waited; 0 if none waits."""
         return (self._inbox.clock_ns() // 1_000 - self.reached_us()) / US_PER_S
 
     def reached_us(self) -> int:
-        """Return the instant, in µs, up to which all was handed out: now, or when the next that waits has arrived."""
+        """Return the instant, in µs, up to which everything was delivered: now, or the arrival of the next message."""
         waiting = self._inbox.waiting
         now_us = self._inbox.clock_ns() // 1_000
         return min(now_us, waiting[0][0] if waiting else now_us)
 
     def settled_us(self) -> int:
-        """Return an instant, in µs: whatever is still to be handed out, or to arrive, has a later stamp."""
+        """Return an instant, in µs: everything undelivered, or still to arrive, has a later stamp."""
         return self.reached_us() - 1
 
     async def settled(self) -> None:
-        """Return when all that had arrived before was handed out."""
+        """Wait until all messages that had arrived before were delivered."""
         last = self._inbox.waiting[-1] if self._inbox.waiting else None
         while self.held.is_set() or (last is not None and self._inbox.waiting and self._inbox.waiting[0][0] <= last[0]):
             await asyncio.sleep(POLL_S if self.held.is_set() else 0)
@@ -143,7 +143,7 @@ class WsStream:
             old = None if link.ended else link
 
     async def _join(self, link: Link, old: Link, listener: Listener) -> None:
-        """Wait until *link* can do alone what *old* did, or one of them has ended, or long enough."""
+        """Wait until *link* can replace *old*, or one of them has ended, or for a bounded time."""
         loop = asyncio.get_running_loop()
         until_s, joined = loop.time() + HANDOVER_S, False
         while loop.time() < until_s and not (link.ended or old.ended):
@@ -151,10 +151,10 @@ class WsStream:
             number = self._inbox.numbers.get(link)
             if not joined and number and listener.joined(number):
                 joined = True
-                until_s = min(until_s, loop.time() + LINGER_S)  # for what was under way over the old one
+                until_s = min(until_s, loop.time() + LINGER_S)  # for data in transit on the old one
 
     async def _open(self, slot: int, listener: Listener, *, at_once: bool) -> Link:
-        """Return the next connection of *slot*, after as many attempts as it takes, the first perhaps without delay."""
+        """Return the next connection of *slot*, after any number of attempts, the first possibly without delay."""
         loop, wait_s = asyncio.get_running_loop(), 0.0
         while True:
             pause_s = self._backoffs[slot].delay(loop.time())
@@ -166,7 +166,7 @@ class WsStream:
             self._inbox.links.append(link)
             try:
                 await link.open()
-            except Exception as error:  # the backstop: no answer, whatever it is, may end a recording
+            except Exception as error:  # the backstop: no response may end a recording
                 self._inbox.links.remove(link)
                 wait_s = _refused_for_s(error)
                 if wait_s and self._attempts:
@@ -181,5 +181,5 @@ class WsStream:
 
 
 def _refused_for_s(error: Exception) -> float:
-    """Return how long the exchange refuses further attempts, in s."""
+    """Return the time for which the exchange refuses further attempts, in s."""
     return retry_after_s(error.response.headers.get("Retry-After")) if isinstance(error, InvalidStatus) else 0.0

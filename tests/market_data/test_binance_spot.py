@@ -120,7 +120,7 @@ def test_the_texts_of_the_exchange_stay_as_they_came():
 
 
 def test_rest_answers_are_known_by_their_fields_or_their_address():
-    """Only an address says whose a snapshot is."""
+    """Only the address names the symbol of a snapshot."""
     messages = Messages(SYMBOL, Grid())
     bare = messages.received(json.dumps(snapshot(7)))
     named = messages.answer(f"https://api.binance.com/api/v3/depth?symbol={SYMBOL}&limit=5", json.dumps(snapshot(8)))
@@ -172,7 +172,7 @@ def test_futures_are_refused(message, sign):
 
 
 def test_hosts_of_futures_are_refused():
-    """The address says it before the first message."""
+    """The address shows it before the first message."""
     messages = Messages(SYMBOL, Grid())
     with pytest.raises(Futures, match=r"fstream\.binance\.com"):
         messages.connected("wss://fstream.binance.com/stream")

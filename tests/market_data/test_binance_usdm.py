@@ -43,7 +43,7 @@ def day(tmp_path):
 
 
 def test_a_capture_of_usdm_becomes_a_day_of_usdm(tmp_path):
-    """The first update lies around the snapshot, each next one names the last; ids of other symbols are no gap."""
+    """The first update spans the snapshot, each next one names the last; ids of other symbols are not a gap."""
     printed = trade(1)
     printed["data"] |= {"X": "MARKET"}
     imported(tmp_path, [update(90, 95, 99), book(103), update(99, 101, 110), update(110, 140, 150), printed])
@@ -179,7 +179,7 @@ def test_a_snapshot_has_as_many_levels_as_the_market_allows(wanted, levels, weig
 
 
 def test_a_symbol_that_is_not_listed_is_refused():
-    """The list is of all symbols, and no error says it."""
+    """The list is of all symbols, without an error."""
     answer = Answer(0, "u", 200, b'{"symbols":[{"symbol":"A"}]}', None)
     assert BINANCE_USDM.refuses_symbol(answer, "B")
     assert not BINANCE_USDM.refuses_symbol(answer, "A")

@@ -53,7 +53,7 @@ def test_a_capture_becomes_a_sealed_day(tmp_path):
 
 
 def test_several_captures_are_one_recording(tmp_path):
-    """A file border is nothing: ids and trades go on across it."""
+    """A file border has no effect: ids and trades continue across it."""
     imported(tmp_path, GOOD, write(tmp_path / "b", [diff(13, 13), trade(2)], from_us=NOON_US + 10**6))
     day = folder(tmp_path)
     assert kinds(day) == ["snapshot_loaded"]
@@ -82,7 +82,7 @@ def test_a_capture_without_a_snapshot_is_kept_and_never_syncs(tmp_path):
 
 
 def test_the_grid_is_inferred_from_everything_and_marked(tmp_path):
-    """The finest price may come last; a reader can see that nobody told the tick."""
+    """The finest price may come last; a warning reports that the tick was not given."""
     report = imported(tmp_path, [snapshot(10), diff(11, 11, [["99.95", "0.25"]]), trade(1, qty="0.003")])
     assert (report.instrument.tick_e8, report.instrument.lot_e8) == (5_000_000, 100_000)
     assert report.inferred == ["tick size", "quantity step"]
@@ -108,7 +108,7 @@ def test_the_exchanges_own_filters_are_kept_as_they_came(tmp_path):
 
 
 def test_given_steps_win(tmp_path):
-    """What the user says stands above what the capture says."""
+    """The user's values take precedence over those of the capture."""
     report = imported(tmp_path, [exchange_info(SYMBOL), *GOOD], tick_size="0.01", qty_step="0.02", min_notional="5")
     filters = json.loads(folder(tmp_path).instrument.read_text())["filters"]
     assert [filters[0]["tickSize"], filters[1]["stepSize"], filters[2]["minNotional"]] == [
@@ -139,7 +139,7 @@ def test_a_tick_size_that_is_too_fine_is_warned_of(tmp_path):
 
 
 def test_what_is_off_the_grid_of_the_capture_is_kept_and_reported(tmp_path):
-    """The exchange had it in its book; the ledger says what prices and quantities are multiples of."""
+    """The exchange had it in its book; the ledger reports the steps of prices and quantities."""
     odd = diff(13, 13, [["99.95", "1.25"]])
     report = imported(tmp_path, [exchange_info(SYMBOL), *GOOD, odd, diff(14, 14)])
     day = folder(tmp_path)
@@ -211,7 +211,7 @@ def test_a_damaged_name_is_no_second_symbol(tmp_path):
 
 
 def test_a_truncated_capture_gives_all_its_whole_lines(tmp_path):
-    """What was lost is counted, told in the ledger, and the fragment is kept."""
+    """Lost data is counted, reported in the ledger, and the fragment is kept."""
     packed = gzip.compress(lines([snapshot(10), *(diff(n, n) for n in range(11, 500))]))
     (tmp_path / "cut.gz").write_bytes(packed[: len(packed) * 2 // 3])
     report = imported(tmp_path, tmp_path / "cut.gz")
@@ -415,7 +415,7 @@ def test_a_capture_of_three_symbols(tmp_path, symbol, diffs, trades):
 @pytest.mark.skipif(not shutil.which("zstd"), reason="needs the program zstd")
 @pytest.mark.parametrize(("symbol", "diffs"), [("NKNUSDT", 150), ("LRCBTC", 15), ("BLZETH", 10), ("RUNEEUR", 2)])
 def test_nearly_silent_streams_with_their_filters(tmp_path, symbol, diffs):
-    """Snapshots that stand before everything else bridge, and the exchange's filters come along."""
+    """Snapshots before everything else bridge, and the exchange's filters are used."""
     packed = SHARED / "data/binance-spot-quiet-20211012/BINANCE.jsonl.zst"
     capture = tmp_path / "quiet.jsonl"
     with capture.open("wb") as plain:

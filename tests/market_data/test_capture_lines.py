@@ -67,7 +67,7 @@ def test_a_torn_member_does_not_take_the_next_ones_with_it(tmp_path):
 
 
 def test_damage_in_the_last_member_is_counted_in_bytes(tmp_path):
-    """What stands before it is used."""
+    """The lines before it are used."""
     packed = bytearray(gzip.compress(noise(3_000)))
     half = len(packed) // 2
     packed[half:] = Random(7).randbytes(len(packed) - half)
@@ -113,13 +113,13 @@ def test_other_packings_are_named(tmp_path, raw, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    """The error says which of several."""
+    """The error names which of several."""
     with pytest.raises(BrokenFile, match=r"gone\.gz: cannot be read"):
         CaptureLines(tmp_path / "gone.gz")
 
 
 def test_a_folder_is_refused_with_a_file_in_it(tmp_path):
-    """A folder of captures is what one has after a download; the error says how to name its files."""
+    """A folder of captures is the result of a download; the error shows how to name its files."""
     with pytest.raises(BrokenFile, match=r"this is a folder; give the captures in it$"):
         CaptureLines(tmp_path)
     for name in ("b.gz", "a.gz"):

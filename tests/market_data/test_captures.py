@@ -85,7 +85,7 @@ def test_answers_that_stand_first_come_when_the_stream_reaches_them(tmp_path):
 
 
 def test_a_broken_line_is_handed_out_raw_with_its_place(tmp_path):
-    """One bad line does not cost the others; where it was is said."""
+    """One bad line does not affect the others; its place is reported."""
     raw = lines([diff(1, 2), b'1767610800000000 {"stream":"simusdt@de\n', b"no stamp {}\n", diff(3, 4)])
     received = read(tmp_path, raw)
     assert len(of(received, DepthUpdate)) == 2

@@ -43,7 +43,7 @@ def opened(data_root, **changes):
 
 
 def test_a_day_begins_with_the_run_and_the_window(tmp_path):
-    """The ledger says what was asked for."""
+    """The ledger has the requested knobs."""
     opened(tmp_path / "data")
     first, second, _ = events(folder(tmp_path))
     assert (first[0], first[2]["knobs"], second[0]) == ("run_start", {"trade_stream": "trade"}, "window_start")
@@ -95,7 +95,7 @@ def torn_day(tmp_path, *, ledger=False):
 
 
 def told_tails(tmp_path):
-    """Return what the ledger tells of torn tails, how often."""
+    """Return how often the ledger reports torn tails."""
     return Counter((torn["path"], torn["bytes"]) for torn in events(folder(tmp_path), "tail_recovered"))
 
 
@@ -129,7 +129,7 @@ def killed_at(call, act):
 
 
 def test_whenever_a_start_is_killed_what_was_torn_is_told(tmp_path):
-    """Told and then cut: a kill in between leads to its being told again, and never to a cut that nobody tells of."""
+    """Reported and then cut: a kill in between leads to a second report, and never to an unreported cut."""
     again = killed = 0
     for place in (tmp_path / str(call) for call in itertools.count(1)):
         torn = torn_day(place)
@@ -228,7 +228,7 @@ def test_a_folder_that_cannot_be_made_is_a_wrong_knob():
 
 @pytest.mark.parametrize("free_mb", [199, 200])
 def test_space_must_be_left_to_others(tmp_path, monkeypatch, free_mb):
-    """Where the folder is not there yet, the disk is that of the nearest one above it."""
+    """If the folder does not exist yet, the disk is that of the nearest one above it."""
     asked = []
     monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or Usage(free_mb * 10**6))
     there = days(tmp_path / "data" / "deeper")

@@ -81,7 +81,7 @@ def test_one_trade_far_ahead_costs_nothing(conns, ahead):
 @pytest.mark.parametrize("conns", [(1,), (1, 2)])
 @pytest.mark.parametrize("ahead", [FAR_IDS + 1, 40_000, 999_999, 10**15])
 def test_one_update_far_ahead_costs_nothing(conns, ahead):
-    """Not even a resync: the book goes on."""
+    """Not even a resync: the book continues."""
     feed = Feed(*conns)
     for number in range(FAR, FAR + 8):
         for conn in conns:
@@ -96,7 +96,7 @@ def test_one_update_far_ahead_costs_nothing(conns, ahead):
 
 
 def test_while_a_connection_hands_over_one_trade_far_ahead_costs_nothing():
-    """It comes over the old one, which brings nothing more; the new one goes on where that was."""
+    """It comes on the old one, which receives nothing more; the new one continues from there."""
     feed = Feed(1)
     for number in (FAR, FAR + 1):
         feed.take(trade(number), 1)
@@ -167,7 +167,7 @@ def test_in_silence_it_is_refused_and_a_later_one_still_shows_the_gap():
 
 @pytest.mark.parametrize("ends", ["let_through", "closed", "flush"])
 def test_the_first_message_after_an_outage_goes_through_when_nothing_contradicts(ends):
-    """A symbol that trades once an hour has lost a thousand trades, and nobody else is there."""
+    """A symbol that trades once an hour has lost a thousand trades, on its only connection."""
     feed = Feed(1, before=Before(trade_id=FAR, cause="restart"))
     feed.take(trade(NEAR), 1)
     assert feed.trades == []
@@ -195,7 +195,7 @@ def test_at_the_end_what_is_in_doubt_is_kept_aside():
 def test_whatever_is_far_ahead_every_true_trade_is_there(steps, ahead):
     """Against a plain set: two connections bring the same trades, each some of them, and wrong ids among them.
 
-    Wrong ids lie far from each other, each further out than the one before.
+    Wrong ids are far from each other, each further out than the previous one.
     """
     feed, next_id, wrong, sent = Feed(1, 2), {1: FAR, 2: FAR}, 0, {FAR - 1}
     feed.take(trade(FAR - 1), 1)

@@ -1,4 +1,4 @@
-"""Files of a public server: whole and verified, or not there."""
+"""Files of a public server: complete and verified, or missing."""
 
 from contextlib import contextmanager
 
@@ -39,7 +39,7 @@ def loader(files, folder, most=10**6):
 
 
 def test_a_file_is_loaded_once_and_verified_afterwards(files, tmp_path):
-    """The second call asks the server for nothing; the bar has counted every byte."""
+    """The second call requests nothing from the server; the bar has counted every byte."""
     with loader(files, tmp_path) as downloads:
         first = downloads.load(PLACE)
         asked = len(files.asked)
@@ -80,7 +80,7 @@ def test_a_part_of_an_earlier_call_is_continued_or_replaced(files, tmp_path, par
 def test_pauses_grow_and_end_in_an_error_that_says_what_is_kept(files, tmp_path):
     files.broken[PLACE] = -100
     with loader(files, tmp_path) as downloads:
-        with pytest.raises(TryLater, match=f"it answers 503, {ATTEMPTS} times") as later:
+        with pytest.raises(TryLater, match=f"it responds with 503, {ATTEMPTS} times") as later:
             downloads.load(PLACE)
         assert len(downloads.pauses) == ATTEMPTS - 1
         assert downloads.pauses == sorted(downloads.pauses)

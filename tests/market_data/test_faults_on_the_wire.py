@@ -1,4 +1,4 @@
-"""What the exchange in a box does to a recorder, row by row, and what must stand in the day folder then."""
+"""The effect of the exchange in a box on a recorder, row by row, and the resulting day folder."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_a_calm_market_is_recorded_without_a_blemish():
 
 @pytest.mark.parametrize("lost", [1, 4])
 def test_row_1_updates_that_are_lost_are_one_gap_one_snapshot_and_no_trade(lost):
-    """Trades go on meanwhile."""
+    """Trades continue meanwhile."""
     day = recorded(plain(), f"at time 3 do drop n={lost}")
     assert len(day.told("gap")) == 1
     assert day.tags == ["initial", "resync"]
@@ -102,7 +102,7 @@ def test_rows_6_and_7_a_snapshot_that_is_broken_late_or_refused_is_asked_for_aga
 
 @pytest.mark.parametrize("code", [429, 418])
 def test_row_7_nothing_is_asked_before_the_time_that_the_exchange_names(code):
-    """Whoever goes on asking is banned for longer."""
+    """Clients that continue to request are banned for longer."""
     asked = []
 
     async def scenario(boxed):
@@ -123,7 +123,7 @@ def test_row_7_nothing_is_asked_before_the_time_that_the_exchange_names(code):
 
 @pytest.mark.parametrize("of", ["depth", "any"])
 def test_row_8_a_stream_that_is_open_but_silent_is_a_stall(of):
-    """Defect 5: seen by a timer; another connection opens beside it, and the exchange's status is asked for."""
+    """Defect 5: detected by a timer; another connection opens in parallel, and the exchange's status is requested."""
 
     async def scenario(boxed):
         await boxed.synced()
@@ -158,7 +158,7 @@ def test_row_8_a_halted_symbol_is_explained_by_its_status():
 
 @pytest.mark.parametrize("fault", ["half_open", "mute"])
 def test_row_9_a_connection_whose_other_end_is_gone_is_replaced(fault):
-    """What was lost in the meantime is told, trades are fetched."""
+    """What was lost in the meantime is reported, trades are fetched."""
 
     async def scenario(boxed):
         await boxed.synced()
@@ -318,7 +318,7 @@ def test_row_22_ids_that_begin_anew_open_an_epoch():
     ],
 )
 def test_row_23_a_pair_of_connections_is_one_perfect_feed(script):
-    """Whatever befalls one of them: nothing is missing, nothing stands twice, nothing is strange."""
+    """Whatever happens to one of them: nothing is missing, repeated or odd."""
     day = recorded(plain(), script, pair=True)
     assert len(day.told("ws_connected")) >= 2
     assert (day.told("gap"), day.told("trade_gap"), day.anomalies()) == ([], [], [])

@@ -8,7 +8,7 @@ from mm.market_data.grid import Grid
 
 
 def test_texts_become_whole_numbers_and_leave_their_steps_behind():
-    """What all prices are multiples of is the best guess at a tick that nobody told."""
+    """The greatest step of all prices is the best guess of an unknown tick."""
     grid = Grid()
     grid.check([("1.25000000", "0.30000000"), ("1.24500000", "0.00000000"), ("1.2", "1")])
     assert (grid.price("1.25"), grid.qty("0.3")) == (125_000_000, 30_000_000)
@@ -34,7 +34,7 @@ def test_a_quantity_may_be_zero_but_not_negative():
 
 @pytest.mark.parametrize("derives_steps", [True, False])
 def test_a_zero_with_a_sign_is_none(derives_steps):
-    """``-0`` would stand in the book as a level of nothing."""
+    """``-0`` would be an empty level in the book."""
     grid = Grid(derives_steps=derives_steps)
     for qty in ("-0", "-0.00000000"):
         with pytest.raises(OffGrid, match="negative"):

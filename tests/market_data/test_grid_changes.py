@@ -214,7 +214,7 @@ def test_an_exchange_that_names_the_old_grid_is_asked_again(tmp_path):
 
 
 def test_rows_that_the_exchange_never_explains_are_kept(tmp_path):
-    """The ledger says what they are multiples of; the tape leaves them out, and says so."""
+    """The ledger reports their steps; the tape leaves them out, with a warning."""
 
     async def scenario(recorder):
         await recorder.synced()

@@ -1,4 +1,4 @@
-"""What a recording tells of itself: the file, the page, and the words for a terminal."""
+"""The health of a recording: the file, the page, and the text for a terminal."""
 
 import asyncio
 import re
@@ -38,7 +38,7 @@ def at_work(desk, trouble=""):
 
 
 def parsed(text):
-    """Return the samples of a page by name and labels; it must be as the text format 0.0.4 wants it."""
+    """Return the samples of a page by name and labels; it must be valid text format 0.0.4."""
     samples, kinds, described = {}, {}, set()
     assert text.endswith("\n")
     for line in text.splitlines():
@@ -68,7 +68,7 @@ def value(samples, name, **labels):
 
 
 def test_before_the_window_there_is_nothing_but_the_process():
-    """The page is there from the start, and says what is awaited."""
+    """The page is there from the start, with the state that is awaited."""
     report = health().report(SimpleNamespace(session=None, trouble="no route"), NOON_US)
     assert (report.state, report.run_id, report.path, report.last_error) == ("waiting", "R0", None, "no route")
     write_health(report)
@@ -186,7 +186,7 @@ def test_what_is_wrong_is_said(desk, state, alive, age_s, trouble):
 
 
 def test_a_process_is_only_looked_for_on_its_own_machine():
-    """The same number on another machine is somebody else."""
+    """The same number on another machine is another process."""
     report = HealthReport(SYMBOL, "R", 7, "there", "synced", 0, 2.0)
     assert lives(report, "there", lambda pid: pid == 7) is True
     assert lives(report, "here", process_exists) is None
@@ -208,7 +208,7 @@ async def served(paths):
 
 
 def test_the_page_is_served_on_loopback():
-    """Prometheus asks with GET; whatever else is asked gets an answer, too."""
+    """Prometheus uses GET; other methods get an answer, too."""
     asked = [(), ("/metrics?x=1",), ("/metrics", "HEAD"), ("/nothing",), ("/metrics", "POST")]
     answers = asyncio.run(served(asked))
     assert answers[:3] == [(200, CONTENT_TYPE, "x 1\n")] * 2 + [(200, CONTENT_TYPE, "")]
@@ -232,7 +232,7 @@ def test_whoever_speaks_no_http_is_let_go():
 
 
 def test_a_port_that_is_taken_is_a_wrong_knob():
-    """The recorder does not start without the page that was asked for."""
+    """The recorder does not start without the requested page."""
 
     async def run(port):
         async with metrics_served("127.0.0.1", port, str):

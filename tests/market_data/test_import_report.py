@@ -24,7 +24,7 @@ def report():
 
 
 def test_the_report_reads_like_this():
-    """Everything a user must know stands in a few lines; what did not happen is not mentioned."""
+    """All important facts are in a few lines; what did not happen is not mentioned."""
     assert report().lines() == [
         "20260105  2,000 diffs, 900 trades, 1,990 frames, 2 snapshots, 2 epochs, 1 gap, 1 trade gap, "
         "4 duplicate trades left out, 1 clock step, 6 in quarantine, anomalies: 1 crossed, 3 stale",

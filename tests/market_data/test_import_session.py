@@ -80,7 +80,7 @@ def test_the_summer_days_of_berlin_begin_two_hours_before_utc(tmp_path):
 
 
 def test_a_missing_day_ends_the_book(tmp_path):
-    """What lies between two captures is not known."""
+    """The time between two captures is unknown."""
     later = midnight_us("20260108")
     report = imported(tmp_path, [snapshot(10), diff(11, 11)], write(tmp_path / "b", stamped((later, diff(12, 12)))))
     assert [(day.day, day.synced) for day in report.days] == [(DAY, True), ("20260108", False)]
@@ -88,7 +88,7 @@ def test_a_missing_day_ends_the_book(tmp_path):
 
 
 def test_a_clock_that_steps_back_is_told_and_rows_keep_their_stamp(tmp_path):
-    """Also over midnight: the day that has begun goes on."""
+    """Also over midnight: the current day continues."""
     midnight = midnight_us(NEXT)
     capture = stamped(
         (midnight - 5, snapshot(10)),
@@ -113,7 +113,7 @@ def test_captures_in_the_wrong_order_are_refused(tmp_path):
 
 
 def test_trades_are_stored_once_and_in_the_exchanges_words(tmp_path):
-    """A duplicate is left out and told, a hole is told, and what fills it is told again."""
+    """A duplicate is left out and reported, a gap is reported, and what fills it is reported again."""
     capture = [snapshot(10), trade(7, "100.10000000"), trade(7), trade(11), trade(9), trade(12)]
     report = imported(tmp_path, capture)
     day = sound(tmp_path)
@@ -137,7 +137,7 @@ def test_aggregate_trades_keep_the_ids_they_span(tmp_path):
 
 @pytest.mark.parametrize(("asked", "stored"), [(None, ["1", "2"]), ("aggTrade", ["5"])])
 def test_the_same_trades_are_not_stored_from_two_streams(tmp_path, asked, stored):
-    """The first stream wins unless one is asked for, and the report says so."""
+    """The first stream is used unless one is given, and the report names it."""
     report = imported(tmp_path, [trade(1), agg_trade(5, 1, 2), trade(2)], trade_stream=asked)
     assert [row["trade_id"] for row in rows(folder(tmp_path).trades)] == stored
     assert any("both trade streams" in warning for warning in report.warnings)
@@ -160,7 +160,7 @@ def test_a_trade_off_the_tick_is_kept_and_told(tmp_path):
 
 
 def test_tickers_check_the_book_in_either_order(tmp_path):
-    """Before or after the update of their id; a difference is told, with both sides of it."""
+    """Before or after the update of their id; a difference is reported, with both sides of it."""
     capture = [
         snapshot(10),
         ticker(12),
@@ -189,7 +189,7 @@ def test_the_clock_offset_of_the_day_is_told(tmp_path):
 
 
 def test_broken_lines_go_to_the_quarantine_of_their_day(tmp_path):
-    """Raw, with file and line; one that stands before the first message waits for it."""
+    """Raw, with file and line; one before the first message waits for it."""
     broken = b'1767610800050000 {"stream":"simusdt@depth@100ms","data":{"e":"depthUp\n'
     report = imported(tmp_path, [b"garbage\n", snapshot(10), diff(11, 11), broken, diff(13, 13)])
     day = sound(tmp_path)

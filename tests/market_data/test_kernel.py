@@ -50,7 +50,7 @@ def read(sides):
 
 
 def said(book, n):
-    """Return all that a book says."""
+    """Return the complete state of a book."""
     (bid, ask), (bids, asks) = book.best(), book.levels()
     book.check()
     reach = {
@@ -65,7 +65,7 @@ def said(book, n):
 
 @given(st.lists(st.tuples(levels, levels, st.booleans()), max_size=8), st.integers(0, 12))
 def test_a_compiled_book_is_the_plain_one(updates, n):
-    """Odd texts stay as they came, and numbers beyond 64 bits are no trouble."""
+    """Odd texts are kept, and numbers beyond 64 bits cause no error."""
     compiled, plain = LocalOrderBook(in_e8=True), LocalOrderBook()
     for bids, asks, packed in updates:
         compiled.change(*(read((bids, asks)) if packed else (bids, asks)))
@@ -185,7 +185,7 @@ ids = st.sampled_from([0, 1, 5, 2**63 - 1, 2**63, -1, "1", None])
     st.booleans(),
 )
 def test_messages_are_taken_and_refused_alike(bids, asks, fields, compact):
-    """Same update, same error and same words, whoever looks first."""
+    """Same update, same error and same text, whichever way is first."""
     data = {"e": "depthUpdate", **fields, "b": bids, "a": asks}
     sent = json.dumps({**STREAM, "data": data}, separators=(",", ":") if compact else None).encode()
     assert _received(sent, packs=True) == _received(sent, packs=False)
@@ -227,7 +227,7 @@ def test_no_object_is_lost_or_let_go_too_often():
 
 @given(levels, st.sampled_from([1, 500_000, 1_000_000]), st.sampled_from([1, 1_000, 50_000_000]))
 def test_levels_on_a_grid_are_those_of_their_texts(side, tick_e8, lot_e8):
-    """Those off the tick are left out; where a quantity has no whole lots, the plain way says which."""
+    """Those off the tick are left out; if a quantity is not in whole lots, the plain way reports it."""
     found = local_orderbook.kernel.read_levels(json.dumps(side, separators=(",", ":")).encode())
     if found is None:
         return

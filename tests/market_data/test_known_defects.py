@@ -1,4 +1,4 @@
-"""Twelve defects of a recorder that others have run, each told in recorder's notes; none of them is one of this one."""
+"""Twelve defects of another recorder from its notes; this one has none of them."""
 
 import asyncio
 import gzip
@@ -89,7 +89,7 @@ def test_defect_4_a_snapshot_that_lags_is_asked_for_without_hurry_and_never_ends
 
 
 def test_defect_5_silence_is_seen_although_nothing_calls_back():
-    """By a timer that asks how long nothing has come."""
+    """By a timer that checks the time since the last message."""
     silence = StallDetector(3.0)
     silence.connected(100.0)
     assert (silence.stalled_s(102.9), silence.stalled_s(103.0)) == (None, 3.0)
@@ -174,7 +174,7 @@ def test_defect_10_the_night_in_march_is_an_hour_shorter():
 
 
 def test_defect_11_a_level_that_is_missing_is_empty(desk):
-    """Zero is a price that nobody has named."""
+    """Zero is not a price of any order."""
     day = desk.take(diff(11, 11), snapshot(11, [["99.90", "1"]], [["100.10", "1"]]), diff(12, 12)).close()
     row = day.frames.read_text().splitlines()[1]
     assert ",99.90,1,100.10,1,,,,," in row

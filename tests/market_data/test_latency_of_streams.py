@@ -18,7 +18,7 @@ def taken(values):
 
 @given(st.lists(st.integers(-(10**12), 10**12), min_size=1, max_size=300))
 def test_a_percentile_is_that_of_the_sorted_values_to_within_three_percent(values):
-    """The histogram stands in for all latencies, the negative ones of a clock that is behind included."""
+    """The histogram replaces all latencies, including the negative ones of a slow clock."""
     ordered = sorted(values)
     for share, found in zip(SHARES, taken(values).percentiles(*SHARES), strict=True):
         true = ordered[max(1, round(share * len(ordered))) - 1]
@@ -61,7 +61,7 @@ def test_the_offset_errs_by_half_the_round_trip_at_most(ahead_us, out_us, back_u
 
 
 def test_the_shortest_round_trip_tells_the_offset():
-    """A slow answer says little of the clock."""
+    """A slow response gives little information about the clock."""
     assert offset_of([]) is None
     assert offset_of([RoundTrip(900, 5, 0), RoundTrip(80, 7, 0), RoundTrip(81, 9, 0)]) == RoundTrip(80, 7, 0)
 

@@ -121,7 +121,7 @@ _DIGITS = re.compile(rb"\d+")
 
 
 def _digit(lines, at, rng):
-    """Put another number where one stands."""
+    """Replace a number by another one."""
     found = list(_DIGITS.finditer(lines[at]))
     if not found:
         return

@@ -131,7 +131,7 @@ def test_a_session_writes_what_an_import_would(desk):
 
 
 def test_the_kind_of_a_message_is_told(desk):
-    """The watchdog wants to know which stream has spoken."""
+    """The watchdog needs the stream of a message."""
     texts = [json.dumps(message).encode() for message in (diff(11, 11), trade(1), agg_trade(2, 3, 4), ticker(5))]
     assert [desk.session.message(desk.tick(), text).kind for text in texts] == [DepthUpdate, TradePrint, AggTrade, None]
 
@@ -211,7 +211,7 @@ def test_an_answer_that_is_no_snapshot_leaves_everything_as_it_was(desk, answer,
     ],
 )
 def test_what_cannot_be_used_is_kept_raw_and_damages_no_book(desk, raw, reason):
-    """Where it was an update, its ids are missing, and the gap says so; never a crash."""
+    """If it was an update, its ids are missing, and there is a gap; never a crash."""
     desk.take(diff(11, 11), snapshot(11), raw, diff(13, 13))
     day = desk.close()
     (kept,) = quarantined(day)
@@ -260,7 +260,7 @@ def test_no_bytes_whatever_end_a_recording_or_damage_its_day(messages):
 
 
 def test_a_trade_is_written_once_and_a_late_one_is_set_aside(desk):
-    """Rows of the stream stand in the order of their ids; the late one stays in its gap, and its bytes are kept."""
+    """Rows of the stream are in the order of their ids; the late one stays in its gap, and its bytes are kept."""
     day = desk.take(trade(1), trade(3), trade(3), trade(2), trade(4)).close()
     assert [row["trade_id"] for row in rows(day.trades)] == ["1", "3", "4"]
     assert kinds(day) == ["trade_gap", "duplicate", "late", "quarantined"]
@@ -270,7 +270,7 @@ def test_a_trade_is_written_once_and_a_late_one_is_set_aside(desk):
 
 @pytest.mark.parametrize("conn", [None, 1])
 def test_ids_far_ahead_are_kept_raw_with_the_time_of_their_arrival(desk, conn):
-    """The book goes on, no id is missing, and the day is sound."""
+    """The book continues, no id is missing, and the day is sound."""
     if conn:
         desk.connect(conn)
     desk.take(diff(11, 11), snapshot(11), diff(12, 12), trade(1))
@@ -297,7 +297,7 @@ def test_a_clock_that_is_set_back_is_told(desk):
 
 
 def test_filters_come_from_exchange_info(desk):
-    """As the exchange sent them, fields that nobody asked for included; the tick is checked from then on."""
+    """As sent by the exchange, including unused fields; the tick is checked from then on."""
     body = json.dumps(exchange_info("OTHER", SYMBOL)).encode()
     assert desk.learn(body) == "TRADING"
     desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "1"]]))
@@ -361,7 +361,7 @@ def test_a_coarser_grid_leaves_the_orders_of_the_old_one_in_the_book(desk):
 
 
 def test_rows_that_the_exchange_does_not_explain_are_kept(desk):
-    """Its answer still names the old grid: the ledger says what came, and that it is not explained."""
+    """Its response still has the old grid: the ledger reports the prices as unexplained."""
     grid_of(desk)
     desk.take(diff(11, 11), snapshot(11, [["99.9", "1"], ["50.05", "3"]]), diff(12, 12, [["99.95", "1"]]))
     grid_of(desk)
@@ -464,7 +464,7 @@ def test_filters_of_the_run_before_that_cannot_be_read_are_to_be_mended(desk, tm
     ],
 )
 def test_without_filters_the_recording_goes_on(desk, answer):
-    """They are asked for again."""
+    """They are requested again."""
     assert desk.learn(**answer) is None
     assert not desk.session.writer.folder.instrument.exists()
     desk.take(diff(11, 11), snapshot(11), diff(12, 12)).close()
@@ -497,7 +497,7 @@ def test_another_run_of_the_day_goes_on_where_the_first_one_ended(desk, tmp_path
 
 
 def test_a_run_without_a_pause_continues_the_ids(desk, tmp_path):
-    """A quick restart on a quiet symbol loses nothing, and says nothing of a loss."""
+    """A quick restart on a quiet symbol loses nothing, and reports no loss."""
     desk.take(diff(11, 11), snapshot(11), diff(12, 12)).close("SIGTERM")
     day = Desk(tmp_path, desk.us, "R2").take(diff(13, 13), snapshot(13), diff(14, 14)).close()
     assert not events(day, "gap")
@@ -506,7 +506,7 @@ def test_a_run_without_a_pause_continues_the_ids(desk, tmp_path):
 
 @pytest.mark.parametrize("asked", [False, True])
 def test_midnight_begins_another_folder_and_loses_nothing(desk, tmp_path, asked):
-    """The book is carried over, and a request that is under way is told in both ledgers."""
+    """The book is carried over, and a pending request is recorded in both ledgers."""
     desk.learn(json.dumps(exchange_info(SYMBOL, tick="0.01")).encode())
     desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "2"]]))
     if asked:

@@ -14,7 +14,7 @@ changes = st.lists(st.tuples(st.sampled_from([1, -1]), prices, quantities), max_
 
 
 def plain(changes):
-    """The same book as two dictionaries, sorted when asked: the oracle."""
+    """The same book as two dictionaries, sorted on access: the oracle."""
     sides = {1: {}, -1: {}}
     for side, price, qty in changes:
         sides[side][price] = qty
@@ -84,7 +84,7 @@ def test_an_error_of_the_key_leaves_the_book_alone():
 
 
 def test_differences_count_the_levels_that_a_shorter_book_could_know():
-    """A snapshot of a thousand levels says nothing of what lies beyond them."""
+    """A snapshot of a thousand levels has no information about further ones."""
     book = LocalOrderBook.of([("10", "1"), ("9", "2"), ("5", "9")], [("11", "1"), ("20", "1")], in_e8=True)
     same = LocalOrderBook.of([("10.0", "1.0"), ("9", "2")], [("11", "1")], in_e8=True)
     other = LocalOrderBook.of([("10", "1"), ("8", "2")], [("11", "3")], in_e8=True)
@@ -109,7 +109,7 @@ def test_check_finds_a_broken_book():
 
 
 def test_books_differ_only_where_both_of_them_reach():
-    """A deeper snapshot shows levels that nobody could know, and those are no difference."""
+    """A deeper snapshot has levels that could not be known, and those are not a difference."""
     ours = LocalOrderBook.of([("99", "1"), ("98", "2")], [("101", "1"), ("102", "2")], in_e8=True)
     deeper = LocalOrderBook.of(
         [("99", "1"), ("98", "5"), ("97", "3")], [("101", "1"), ("102", "2"), ("103", "3")], in_e8=True

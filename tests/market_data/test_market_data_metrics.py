@@ -46,7 +46,7 @@ def test_the_families_of_the_market_are_written_as_all_read_them() -> None:
 
 @pytest.mark.parametrize(("why", "status", "body"), [("", 200, "ready\n"), ("syncing", 503, "not ready: syncing\n")])
 def test_health_says_whether_it_lives_and_whether_it_works(why: str, status: int, body: str) -> None:
-    """Who restarts processes asks the first, who sends traffic the second."""
+    """A process supervisor uses the first, a load balancer the second."""
 
     async def run() -> list[tuple[int, str, str]]:
         async with metrics_served("127.0.0.1", 0, lambda: "x 1\n", lambda: why) as port:

@@ -165,7 +165,7 @@ def test_two_connections_give_each_trade_once(sent):
 
 @pytest.mark.parametrize("release", ["let_through", "closed", "flush"])
 def test_what_waited_happens_when_it_need_not_wait_any_longer(release):
-    """No row of it lies before those that were written while it waited."""
+    """None of its rows is before those that were written while it waited."""
     feed = Feed()
     for conn in (1, 2):
         feed.market.opened(conn)
@@ -260,7 +260,7 @@ def test_the_last_connection_is_alone_again_when_it_has_followed_on():
 
 
 def test_ids_that_begin_anew_go_through_and_the_old_ones_of_others_do_not():
-    """The one that lags still speaks of the old ones; when it begins anew as well, it counts again."""
+    """The one that lags still uses the old ids; when it restarts as well, it counts again."""
     lane = opened(1, 2, known=5_000_000)
     take(lane, 1, 5_000_001, 5_000_004)
     take(lane, 2, 5_000_001, 5_000_002)
@@ -281,7 +281,7 @@ def test_a_connection_that_lags_behind_has_not_begun_anew():
 
 
 def test_a_successor_has_joined_when_its_first_message_is_accounted_for():
-    """Before that, nobody may close the one that goes."""
+    """Before that, the old one must not be closed."""
     lane = opened(1, known=None)
     take(lane, 1, 5, 7)
     lane.opened(2)

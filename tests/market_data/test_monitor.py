@@ -132,7 +132,7 @@ def test_a_clock_that_is_set_is_seen_without_any_message(desk):
 
 
 def test_the_health_is_on_disk_and_says_when_it_is_over(desk, monkeypatch, tmp_path):
-    """A status asked afterwards must not believe that it still records."""
+    """A later status must not report that it still records."""
     monkeypatch.setattr(module, "INTERVAL_S", 0.001)
     rest, root = Rest(Clocks(desk.us)), tmp_path / "data"
 
@@ -148,7 +148,7 @@ def test_the_health_is_on_disk_and_says_when_it_is_over(desk, monkeypatch, tmp_p
 
 
 def test_a_folder_that_takes_no_file_does_not_end_the_recording(desk):
-    """No space for the health is no reason to stop: the recorder meets that itself, and says so."""
+    """No space for the health file is no reason to stop: the recorder itself detects and reports that."""
     rest = Rest(Clocks(desk.us))
     folder = desk.session.writer.folder
     folder.health.with_name(f"{folder.health.name}.{os.getpid()}.partial").mkdir()

@@ -198,7 +198,7 @@ def test_a_pin_is_held_against_the_published_hash(files, tmp_path):
 
 def test_a_day_that_is_not_there_names_the_nearest_one(files, tmp_path):
     publish(files, date="2023-09-17")
-    with pytest.raises(DataError, match=r"not published.*nearest day that is there is --day 20230917"):
+    with pytest.raises(DataError, match=r"not published.*nearest available day is --day 20230917"):
         fetch(files, tmp_path, day="20230920")
     with pytest.raises(DataError, match="from 20230516 to 20240330"):
         fetch(files, tmp_path, day="20240501")

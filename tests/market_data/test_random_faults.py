@@ -1,4 +1,4 @@
-"""Scripts that nobody has thought of: several faults at once, over one connection or a pair, and the day is true."""
+"""Random scripts: several faults at once, on one connection or a pair, and the day is true."""
 
 import pytest
 from random_faults import endure

@@ -54,7 +54,7 @@ def test_a_wait_lasts_until_enough_of_what_was_spent_has_left_the_window(clock):
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 30), st.sampled_from([1, 25, 250])), max_size=60))
 def test_no_window_ever_holds_more_than_is_allowed(asked):
-    """Whatever is asked, and whenever."""
+    """For any amounts, at any time."""
     clock = Clock()
     allowance, spent = RateBudget(500, 60.0, now_s=clock), []
     for pause_s, amount in asked:
@@ -81,7 +81,7 @@ def test_processes_share_one_file(path, clock):
 
 
 def test_a_pause_that_the_exchange_asks_for_is_heard_by_all(path, clock):
-    """Retry-After: whoever goes on asking is banned, and the ban is the whole machine's."""
+    """Retry-After: clients that continue are banned, and the ban applies to the whole machine."""
     first, second = (RateBudget(500, 60.0, path, clock) for _ in range(2))
     first.hold_off(120)
     assert (first.spend(1), second.spend(1)) == (120, 120)
@@ -117,7 +117,7 @@ def test_what_can_wait_leaves_room_for_what_cannot(clock):
 
 
 def test_a_clock_that_was_set_back_does_not_make_anybody_wait_for_it(path, clock):
-    """What lies in the future was spent under another clock."""
+    """Entries in the future were made under another clock."""
     allowance = RateBudget(500, 60.0, path, clock)
     allowance.spend(500)
     RateBudget(500, 60.0, path, clock).hold_off(60)
@@ -141,7 +141,7 @@ def test_a_file_that_cannot_be_read_says_nothing(path, clock, content):
 
 
 def test_granted_returns_when_it_may_be_spent():
-    """It sleeps for as long as it takes."""
+    """It sleeps for as long as necessary."""
     allowance = RateBudget(1, 0.05)
 
     async def scenario():
@@ -212,7 +212,7 @@ def test_processes_that_ask_at_once_get_no_more_than_there_is(path):
 
 
 def test_the_file_lies_where_all_processes_of_the_user_look_and_nobody_else_can(tmp_path, monkeypatch):
-    """One for each host; a folder of somebody else's is not used."""
+    """One for each host; a folder of another user is not used."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     path = shared_path("weight", "api.binance.com:443")
     assert path == tmp_path / f"mm-{os.getuid()}" / "weight_api.binance.com_443.json"

@@ -1,4 +1,4 @@
-"""mm/market_data/README.md says what is so."""
+"""mm/market_data/README.md is correct."""
 
 import re
 

@@ -108,7 +108,7 @@ def assert_true(day, exchange):
 
 
 def told(day):
-    """Return the ledger without the clock offsets, which stand where a run ends."""
+    """Return the ledger without the clock offsets, which are at the end of a run."""
     return [event for event in events(day) if event[0] != "clock_offset"]
 
 
@@ -117,7 +117,7 @@ def kinds(day):
 
 
 def test_a_day_is_recorded_as_it_was():
-    """Every update has its frame and every trade its row; the streams are asked for in microseconds."""
+    """Every update has its frame and every trade its row; the streams are requested in microseconds."""
     exchange = FakeExchange(messages=60, then=terminate)
     day = recorded(exchange)
     ids = assert_true(day, exchange)
@@ -136,7 +136,7 @@ def test_a_day_is_recorded_as_it_was():
 
 
 def test_the_answer_is_one_json_object():
-    """A script reads what came into the day and where it lies."""
+    """A script reads the contents of the day and its path."""
     with FakeExchange(messages=20, then=terminate) as exchange:
         result = call(exchange, "--json")
     found = json.loads(result.stdout)
@@ -146,7 +146,7 @@ def test_the_answer_is_one_json_object():
 
 
 def test_a_dropped_update_is_one_gap_one_snapshot_and_one_more_epoch():
-    """No frame between the gap and the snapshot that bridges; trades go on."""
+    """No frame between the gap and the snapshot that bridges; trades continue."""
     exchange = FakeExchange(messages=80, faults={30: "drop"}, then=terminate)
     day = recorded(exchange)
     ids = assert_true(day, exchange)
@@ -163,7 +163,7 @@ def test_a_dropped_update_is_one_gap_one_snapshot_and_one_more_epoch():
 
 @pytest.mark.parametrize("fault", ["cut", "down"])
 def test_a_lost_connection_is_followed_by_another(fault):
-    """What was missed is told with both its ids and its time; the book is right again behind it."""
+    """What was missed is reported with both its ids and its time; the book is correct again after it."""
     exchange = FakeExchange(messages=120, faults={30: fault}, then=terminate)
     day = recorded(exchange)
     ids = assert_true(day, exchange)
@@ -177,7 +177,7 @@ def test_a_lost_connection_is_followed_by_another(fault):
 
 
 def test_a_pair_of_connections_makes_one_day():
-    """Both bring everything, and each thing stands there once."""
+    """Both deliver everything, and each item is there once."""
     exchange = FakeExchange(messages=80, faults={30: "close"}, then=terminate)
     day = recorded(exchange, WS_PAIR="1")
     assert assert_true(day, exchange)[-1] == exchange.market.last_id
@@ -216,7 +216,7 @@ def test_a_snapshot_is_asked_for_until_one_can_be_used():
 
 
 def test_a_silent_depth_stream_is_a_stall_and_ends_the_connection():
-    """A timer sees it, for in silence nothing else happens; the exchange's status is asked for as well."""
+    """A timer detects it, since in silence nothing else happens; the exchange's status is requested as well."""
     exchange = FakeExchange(messages=130, faults={20: "mute"}, then=terminate)
     day = recorded(exchange, DEPTH_SILENCE_S="0.2")
     assert_true(day, exchange)
@@ -227,7 +227,7 @@ def test_a_silent_depth_stream_is_a_stall_and_ends_the_connection():
 
 
 def test_a_connection_gets_the_age_that_was_asked_for(monkeypatch):
-    """That it is then replaced, and told, is the stream's own test."""
+    """That it is then replaced, and reported, is the stream's own test."""
     streams = []
     monkeypatch.setattr("mm.market_data.ws_stream.WsStream", lambda *args: streams.append(args))
     recorder.parts_of(Source(symbol=SYMBOL), Recorder(ws_max_age_s=77.0), Name(), None)
@@ -277,7 +277,7 @@ def test_the_window_ends_the_recording(monkeypatch):
 
 
 def test_a_recorder_that_is_early_waits_and_may_be_stopped(monkeypatch):
-    """There is no folder yet, and the log says when the window opens."""
+    """There is no folder yet, and the log has the opening time of the window."""
     window = WindowRule("08:00", "22:00", "Europe/Berlin").of_day("20991231")
     monkeypatch.setattr(WindowRule, "at", lambda _self, _now: window)
 
@@ -360,7 +360,7 @@ def test_no_space_at_the_start_is_75_and_no_folder():
 
 
 def test_a_disk_that_fills_ends_the_recording_while_there_is_room_to_say_so(monkeypatch):
-    """The ledger tells of it, the day is sealed, and the exit code says: try later."""
+    """The ledger reports it, the day is sealed, and the exit code means: try later."""
 
     def usage(_path):
         there = any(path.stat().st_size > 5_000 for path in Path("data").rglob("orderbook*.csv"))
@@ -391,7 +391,7 @@ def assert_true_so_far(day, exchange):
     ],
 )
 def test_what_this_recorder_does_not_do_is_refused(args, message):
-    """In one line, before anything is asked of the exchange or written."""
+    """In one line, before any request or any file."""
     result = call(None, *args)
     assert (result.exit_code, result.stderr.count("\n"), os.listdir()) == (2, 1, [])
     assert result.stderr.startswith(f"error: {message}")
@@ -423,7 +423,7 @@ def test_another_stream_of_trades_is_not_mixed_into_a_day():
 
 
 def test_a_data_root_that_cannot_be_is_a_wrong_knob():
-    """Here a file stands in its way."""
+    """Here a file is in its way."""
     with FakeExchange() as exchange:
         result = call(exchange, "--data-root", "/dev/null/data")
     assert (result.exit_code, "--data-root (DATA_ROOT) /dev/null/data: cannot be written" in result.stderr) == (2, True)
@@ -499,7 +499,7 @@ def test_a_signal_ends_the_process_in_order(process, number):
 
 
 def test_a_killed_run_is_recovered_by_the_next_one(process):
-    """The torn end is cut, the ledger tells of the crash and of the ids that were lost, and the counters go on."""
+    """The torn end is cut, the ledger reports the crash and the lost ids, and the counters continue."""
     with FakeExchange(messages=2000) as exchange:
         first = process(exchange)
         wait_for_frames(20)
@@ -526,7 +526,7 @@ USDM = {"MARKET": "usdm", "TOP_N": str(TOP_N)}
 
 
 def test_a_day_of_usdm_is_recorded_as_it_was():
-    """Its paths and its ids, of which most are not of this symbol; the day says of which market it is."""
+    """Its paths and its ids, most of which are not of this symbol; the day has the name of its market."""
     exchange = UsdmExchange(messages=60, then=terminate)
     day = recorded(exchange, **USDM)
     assert_true_usdm(day, exchange, frames=40)
@@ -542,7 +542,7 @@ def test_a_day_of_usdm_is_recorded_as_it_was():
 
 @pytest.mark.parametrize("fault", ["drop", "cut"])
 def test_a_gap_of_usdm_is_found_by_the_update_that_names_another_one(fault):
-    """And the next snapshot, whose id lies between those of the symbol, bridges."""
+    """And the next snapshot, whose id is between those of the symbol, bridges."""
     exchange = UsdmExchange(messages=120, faults={30: fault}, then=terminate)
     day = recorded(exchange, **USDM)
     assert_true_usdm(day, exchange, frames=60)
@@ -588,7 +588,7 @@ def test_a_day_of_one_market_is_not_continued_with_the_other():
     ],
 )
 def test_addresses_and_streams_of_the_other_market_are_refused(knobs, why):
-    """With the way out; the default of Spot stands for the market's own."""
+    """With the remedy; the default of Spot means the market's own."""
     if why is None:
         assert recorder.of_market(Recorder(ws_url=knobs["WS_URL"]), "usdm").ws_url == "wss://fstream.binance.com"
         return

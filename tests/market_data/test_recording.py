@@ -42,7 +42,7 @@ def days(tmp_path):
 
 
 class Space:
-    """A disk on which the write of a file fails as long as it is told to."""
+    """A disk on which writes of a file fail while this is set."""
 
     def __init__(self, monkeypatch, *, but="events"):
         self.error = None
@@ -76,7 +76,7 @@ def read(path):
 
 @pytest.mark.parametrize("full", [FULL, QUOTA], ids=["disk", "quota"])
 def test_a_full_disk_is_borne_until_there_is_space(days, space, full):
-    """The rows of that time are all there, it is told once when it begins and once when it ends."""
+    """The rows of that time are all there; start and end are reported once each."""
     told = []
     writer = days.open("20260105", NOW_US)
     keeper = Disk(days, told.append, pytest.fail)
@@ -126,7 +126,7 @@ def test_it_is_not_borne_for_ever(days, space, error, failures):
 
 
 def test_rows_for_which_there_is_no_space_are_dropped_at_the_end(days, space):
-    """No torn row, no seal, nobody says that the run ended in order; the next run goes on behind it."""
+    """No torn row, no seal, no normal end of the run; the next run continues after it."""
     told = []
     writer = days.open("20260105", NOW_US)
     writer.trade(NOW_US, trade(1))
@@ -192,7 +192,7 @@ def test_memory_has_an_end(days, space, monkeypatch):
 
 
 def test_a_writer_that_was_not_told_to_bear_it_fails_at_once(tmp_path, space, monkeypatch):
-    """An import has nobody who would flush it later."""
+    """An import has no later flush."""
     monkeypatch.setattr("mm.dayfolder.buffered_writer.FLUSH_BYTES", 100)
     writer = DayWriter(DayFolder(tmp_path, "SIMUSDT", "20260105"), "a")
     space.error = FULL
@@ -309,7 +309,7 @@ def test_a_day_that_is_over_is_sealed_when_there_is_space(days, space):
 
 
 def test_files_are_written_in_the_thread_and_the_ledger_waits_for_them(days):
-    """A row that names a snapshot never stands where the snapshot does not."""
+    """A row that names a snapshot is never there without the snapshot."""
     writer = days.open("20260105", NOW_US)
     keeper = Disk(days, pytest.fail, pytest.fail)
     keeper.take(writer)

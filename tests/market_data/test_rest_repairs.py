@@ -35,7 +35,7 @@ def filled(day):
 
 
 def test_trades_that_are_missing_are_fetched():
-    """Each hole is told, and then what has filled it; the rows say where they come from."""
+    """Each gap is reported, and then what has filled it; the rows have their source."""
     day = recorded(plain, "at time 3 do drop n=4 of=trade\nat time 3.6 do drop n=2 of=trade")
     holes = sorted(day.holes("trade_gap"))
     assert len(holes) == 6
@@ -61,7 +61,7 @@ def test_a_host_that_has_no_single_trades_tells_aggregates():
     "fault", ["status code=503 n=2", "status code=429 retry_after=1", "broken_body", "cut_body", "slow delay_s=0.3"]
 )
 def test_rest_in_trouble_is_asked_again(fault):
-    """The recording goes on meanwhile."""
+    """The recording continues meanwhile."""
     day = recorded(plain, f"at time 3 do drop n=3 of=trade\nat request 1 of /api/v3/historicalTrades do {fault}")
     assert len(filled(day)) == 3
     assert day.missing_trades == set()
@@ -93,7 +93,7 @@ def test_attempts_without_trades_are_one_warning(monkeypatch):
 
 
 def test_what_nobody_can_tell_stays_a_hole_in_the_ledger():
-    """And is no defect: it is told."""
+    """And is not a defect: it is reported."""
     script = (
         "at time 3 do drop n=3 of=trade\n"
         "at request 1 of /api/v3/historicalTrades do status code=404 n=0\n"
@@ -105,7 +105,7 @@ def test_what_nobody_can_tell_stays_a_hole_in_the_ledger():
 
 
 def test_trades_that_came_while_nobody_recorded_are_fetched_by_the_next_run(tmp_path):
-    """A restart within the day; the day has each trade once, and the second run knows where the first has ended."""
+    """A restart within the day; the day has each trade once, and the second run starts after the first one's last."""
 
     async def scenario(boxed):
         """Play on while the first recording is over, and record again."""
@@ -128,7 +128,7 @@ def test_trades_that_came_while_nobody_recorded_are_fetched_by_the_next_run(tmp_
 
 
 def test_a_run_goes_on_behind_the_last_trade_of_the_stream_and_not_behind_one_of_rest(tmp_path):
-    """Rows of REST stand where they arrived, also at the end of the file."""
+    """Rows of REST are in order of arrival, also at the end of the file."""
     day = recorded(plain, "at time 3 do drop n=2 of=trade", root=tmp_path)
     path = next((tmp_path / SYMBOL).iterdir())
     folder = DayFolder.at(path)
@@ -162,7 +162,7 @@ def test_holes_of_earlier_runs_are_what_was_not_filled():
 
 
 def test_a_hole_that_a_larger_one_has_swallowed_is_not_filled_twice():
-    """A run told of 47 and was killed before 46 was on the disk; the next ones told of all from 46 on, and again."""
+    """A run reported 47 and was killed before 46 was on the disk; the next ones reported all from 46 on, and again."""
     events = [
         event("trade_gap", from_id=47, to_id=47, from_us=1, to_us=2, cause="ids_missing"),
         event("trade_gap", from_id=46, to_id=60, from_us=3, to_us=4, cause="restart"),
@@ -182,7 +182,7 @@ def test_a_hole_that_a_crash_has_left_alone_is_none_of_the_day(last, held):
 
 
 def test_a_book_that_travels_gets_a_deeper_one_before_a_frame_needs_it(monkeypatch):
-    """The best asks are bought, one after the other: the old book goes on until a deeper one is bridged to it."""
+    """The best asks are bought, one after the other: the old book continues until a deeper one is bridged to it."""
     monkeypatch.setattr(recording, "LOOK_EVERY_S", 0.01)
     lots = 100_000
 
@@ -213,7 +213,7 @@ def test_a_book_that_travels_gets_a_deeper_one_before_a_frame_needs_it(monkeypat
 
 
 def test_weight_and_attempts_are_counted():
-    """What the exchange says it has counted is what was counted here, or more."""
+    """The exchange's own count is the one counted here, or more."""
 
     async def scenario(boxed):
         await plain(boxed, 1)

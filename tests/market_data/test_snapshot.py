@@ -58,7 +58,7 @@ def test_a_snapshot_is_asked_for_with_its_limit():
 
 
 def test_whatever_fails_is_told_and_asked_again():
-    """Nothing is fatal, and every attempt asks for the same."""
+    """Nothing is fatal, and every attempt sends the same request."""
     with FakeExchange(snapshots=[500, 403, 0.0]) as exchange:
         desk = load(exchange)
     assert [(answer.status, answer.cause) for answer in desk.answers] == [
@@ -78,7 +78,7 @@ def test_a_snapshot_that_does_not_bridge_is_asked_for_again():
 
 
 def test_attempts_are_spaced():
-    """A REST server that lags must not be asked without a pause; the first need is served at once."""
+    """A REST server that lags must not be polled without a pause; the first request is immediate."""
     with FakeExchange(snapshots=["old"] * 3) as exchange:
         begun_s = time.monotonic()
         load(exchange, good=lambda _answer: len(exchange.asked) == 4, wait_s=0.05)
@@ -86,7 +86,7 @@ def test_attempts_are_spaced():
 
 
 def test_no_request_before_the_time_the_exchange_names():
-    """Whoever goes on asking is banned for longer; the ledger's request is the one that was made."""
+    """Clients that continue are banned for longer; the ledger's request is the one that was made."""
     with FakeExchange(snapshots=[418]) as exchange:
         begun_s = time.monotonic()
         desk = load(exchange)

@@ -77,7 +77,7 @@ def test_a_left_over_is_named_and_not_removed(tmp_path):
 
 
 def test_a_root_that_cannot_be_written_is_named(tmp_path):
-    """A file stands where the folder should be."""
+    """There is a file at the path of the folder."""
     (tmp_path / "data").touch()
     with pytest.raises(UsageError, match=r"--data-root \(DATA_ROOT\) .*data: cannot be written"):
         Staging(tmp_path / "data", "SIMUSDT", "R1", 2).open("20260105")

@@ -92,7 +92,7 @@ def _quick(monkeypatch):
 
 
 class Market:
-    """A watch with a limit of 3 s in a loop whose time is set by hand, what REST knows, and what has come."""
+    """A watch with a limit of 3 s in a loop with a manual clock, the state of REST, and the received messages."""
 
     def __init__(self, links=1):
         self.now_s = 100.0
@@ -175,7 +175,7 @@ def test_where_no_trade_ever_came_the_first_answer_is_where_they_begin(monkeypat
 
 
 def test_a_host_that_does_not_answer_proves_nothing(monkeypatch):
-    """It is asked again, later."""
+    """It is requested again, later."""
     market = Market()
     market.watch.connected(0, 1, 100.0)
     market.trade(50)
@@ -221,7 +221,7 @@ def stalled(boxed):
 
 @pytest.mark.parametrize("trade_stream", ["trade", "aggTrade"])
 def test_row_8_trades_that_stall_while_the_book_goes_on_cost_no_trade(trade_stream):
-    """Another connection opens beside it; what was missed is told and fetched, and the epoch continues."""
+    """Another connection opens in parallel; what was missed is reported and fetched, and the epoch continues."""
 
     async def scenario(boxed):
         await boxed.synced()
@@ -262,7 +262,7 @@ def test_row_8_what_a_stall_has_swallowed_is_fetched_though_nobody_trades_on():
 
 
 def test_row_8_a_market_in_which_hardly_anybody_trades_is_no_stall(monkeypatch):
-    """The book moves, trades are far apart: REST is asked, no connection is replaced, nothing is told."""
+    """The book moves, trades are far apart: REST is queried, no connection is replaced, nothing is reported."""
     monkeypatch.setitem(SCENARIOS, "quiet", lambda: LargeTick(market_per_s=0.05))
 
     async def scenario(boxed):

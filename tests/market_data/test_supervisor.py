@@ -13,7 +13,7 @@ from mm.market_data.supervisor import SideBySide, Supervisor, SymbolLog, shares,
 
 
 class Log:
-    """Keep what is told."""
+    """Record the events."""
 
     def __init__(self):
         self.lines = []

@@ -151,7 +151,7 @@ def test_the_predicate_at_its_borders():
 
 
 def test_a_gap_while_buffering_starts_the_buffer_again():
-    """No snapshot can use updates that stand before a hole."""
+    """No snapshot can use updates before a gap."""
     engine = SyncEngine()
     assert engine.diff(1, 5, "before") is Verdict.BUFFER
     assert engine.diff(8, 9, "behind") is Verdict.GAP
@@ -168,7 +168,7 @@ def test_a_snapshot_that_is_too_old_leaves_the_buffer_alone():
 
 
 def test_an_older_snapshot_does_not_replace_a_valid_book():
-    """It knows nothing that the book does not know."""
+    """It has nothing that the book does not have."""
     engine = SyncEngine()
     engine.snapshot(100)
     engine.diff(101, 110, "x")
@@ -228,7 +228,7 @@ def test_the_buffer_keeps_the_newest_updates():
 
 
 def test_a_snapshot_that_took_long_is_not_of_another_numbering():
-    """It lies far behind the newest update, but within the buffer: a young symbol, and twenty seconds under way."""
+    """It is far behind the newest update, but within the buffer: a young symbol, and twenty seconds in transit."""
     engine = SyncEngine()
     for first in range(1_170, 3_570, 10):
         engine.diff(first, first + 9, first)
@@ -347,7 +347,7 @@ def test_stale_duplicate_and_overlapping_updates_are_anomalies(desk):
 
 
 def test_updates_that_a_snapshot_covers_are_no_anomaly(desk):
-    """A snapshot may be ahead of a slow stream; what it covers arrives later and says nothing new."""
+    """A snapshot may be ahead of a slow stream; what it covers arrives later without news."""
     day = desk.take(diff(5, 6), snapshot(20), diff(7, 10), diff(11, 20), diff(21, 22)).close()
     assert (kinds(day), ids(day)) == (["snapshot_loaded"], [(1, 22)])
 
@@ -383,7 +383,7 @@ def test_a_gap_right_behind_a_snapshot_begins_at_it(desk):
 
 
 def test_a_snapshot_behind_a_hole_is_no_refresh(desk):
-    """A second recording, with its own snapshot: the ids between the two are missing, and the ledger says so."""
+    """A second recording, with its own snapshot: the ids between the two are missing, and the ledger reports it."""
     day = desk.take(snapshot(10), diff(11, 11), snapshot(50), diff(51, 51), diff(52, 52)).close()
     assert kinds(day) == ["snapshot_loaded", "gap", "resync_start", "snapshot_loaded", "resync_done"]
     (gap,) = events(day, "gap")
@@ -409,7 +409,7 @@ def test_a_refresh_that_differs_is_told_and_wins(desk):
     ],
 )
 def test_a_snapshot_that_does_not_help_is_refused(desk, late, causes):
-    """Older than the book, a look at the top only, or never reached: the book goes on as it is."""
+    """Older than the book, only the top of the book, or never reached: the book continues unchanged."""
     day = desk.take(snapshot(10), diff(11, 11), *late, diff(12, 12)).close()
     assert [details["cause"] for details in events(day, "snapshot_failed")] == causes
     assert (ids(day), tags(day)) == ([(1, 11), (1, 12)], [("initial", 10)])
@@ -477,7 +477,7 @@ def test_a_crossing_among_buffered_updates_ends_the_epoch_they_began(desk):
 
 
 def test_a_crossed_snapshot_is_never_loaded(desk):
-    """The day stays unsynced and says why."""
+    """The day stays unsynced with a reason."""
     day = desk.take(snapshot(10, [["101", "1"]], ASKS), diff(11, 11)).close()
     assert (kinds(day), ids(day)) == (["crossed", "snapshot_failed"], [])
 
@@ -529,7 +529,7 @@ def test_a_lost_book_stays_lost_over_midnight(desk):
 
 
 def test_a_book_is_not_carried_over_missing_days(desk):
-    """Nobody knows what it was in between."""
+    """The state in between is unknown."""
     desk.take(snapshot(10), diff(11, 11)).roll("20260108", carry=False).take(diff(12, 12), snapshot(12), diff(13, 13))
     day = desk.close("20260108")
     assert events(day, "resync_start") == [{"cause": "days_missing"}]
@@ -559,7 +559,7 @@ def test_a_book_that_travels_runs_out_of_levels_that_it_knows():
 
 
 def test_a_side_that_was_shown_whole_has_no_edge():
-    """Fewer levels than were asked for are all there are."""
+    """Fewer levels than requested are all there are."""
     known, book = depth_of(ladder(1, 30), ladder(-1, 30))
     for price, _ in ladder(1, 29):
         book.apply(1, price, "0")

@@ -29,7 +29,7 @@ def test_a_ticker_may_come_after_the_book_and_is_compared_once():
 
 
 def test_only_the_latest_ticker_waits():
-    """A later one says that the book has gone on."""
+    """A later one shows that the book has moved on."""
     check = TickerCheck(Grid())
     check.ticker(ticker(7), 5, BOOK)
     check.ticker(ticker(8), 5, BOOK)
@@ -53,7 +53,7 @@ def test_a_difference_in_price_or_quantity_is_told():
 
 
 def test_an_empty_side_agrees_with_a_quantity_of_zero():
-    """That is how the exchange tells of one."""
+    """That is how the exchange reports one."""
     check = TickerCheck(Grid())
     bids_only = LocalOrderBook.of([("9.90", "1")], [])
     assert check.ticker(ticker(7, ask=("0.00000000", "0.00000000")), 7, bids_only) is None

@@ -26,7 +26,7 @@ NEW, GAP, LATE, DUPLICATE, RESET = TradeVerdict
 
 @given(st.lists(st.integers(1, 30), max_size=60))
 def test_every_id_counts_once_and_every_hole_is_known(ids):
-    """Against a plain set of the ids that came; what stands before the first id is not known to be missing."""
+    """Compared with a plain set of the received ids; ids before the first one do not count as missing."""
     trades, came = TradeIds(), set()
     for trade_id in ids:
         verdict = trades.take(trade_id)
@@ -77,7 +77,7 @@ class Desk:
 
 @pytest.mark.parametrize(("source", "ids"), [("import", ["1", "4", "2"]), (STREAM, ["1", "4"])])
 def test_a_late_trade_is_a_row_of_an_import_only(tmp_path, source, ids):
-    """Whose rows may stand where they arrived; those of the stream stand in the order of their ids."""
+    """Its rows may be in order of arrival; those of the stream are in the order of their ids."""
     desk = Desk(tmp_path, source)
     found = desk.take(trade(1), trade(4), trade(2), trade(4))
     assert [one.ids_missing for one in found] == [False, True, False, False]
@@ -145,7 +145,7 @@ def ids_of(found):
 
 
 def test_a_hole_is_asked_for_by_id_with_the_trade_behind_it():
-    """That one tells that what is not in the answer never will be."""
+    """That one means that what is missing in the response will always be missing."""
     made = plan((7, 9))
     request = made.next_request()
     assert (request.path, request.params, request.weight) == (HISTORICAL, {"fromId": "7", "limit": "4"}, 25)
@@ -201,7 +201,7 @@ def test_a_host_without_single_trades_is_asked_for_aggregates_by_time():
 
 
 def test_aggregates_are_counted_by_their_own_ids():
-    """Where the day's trades are aggregates; what they span stands in their rows."""
+    """If the day's trades are aggregates; their ranges are in their rows."""
     made = plan((7, 8), aggregates=True)
     assert made.next_request().params == {"fromId": "7", "limit": "3"}
     found = made.answered(aggregates((70, 75), (76, 76), (77, 80), first=7))
@@ -219,7 +219,7 @@ def test_what_may_pass_is_asked_again_as_it_was(status):
 
 
 def test_a_host_that_has_neither_leaves_the_hole_in_the_ledger():
-    """There is nobody to ask."""
+    """There is no venue to query."""
     made = plan((7, 9))
     made.refused(BINANCE_SPOT.refusal(404))
     made.refused(BINANCE_SPOT.refusal(404))

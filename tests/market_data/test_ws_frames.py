@@ -65,7 +65,7 @@ def test_single_bytes_are_enough():
 
 
 def test_a_frame_that_claims_too_much_goes_to_the_library_with_all_behind_it():
-    """It is not waited for: the library closes the connection and says why."""
+    """It is not awaited: the library closes the connection with a reason."""
     long = Frame(Opcode.TEXT, b"x" * (MOST_BYTES + 1)).serialize(mask=False)
     cutter = FrameCutter(MOST_BYTES)
     assert cutter.cut(long[:100]) == [(False, long[:100])]

@@ -17,7 +17,7 @@ from mm.market_data.ws_link import (
 
 
 class OneLink:
-    """A connection that has opened, as the inbox sees it, and a listener that ends it."""
+    """An opened connection, with an inbox, and a listener that ends it."""
 
     url, slot = "ws://x", 0
 

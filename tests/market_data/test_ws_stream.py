@@ -16,7 +16,7 @@ from mm.market_data.ws_stream import WsStream
 
 
 class Ear:
-    """Hears what the stream tells, and stops it behind so many messages."""
+    """Records the events of the stream, and stops it after a number of messages."""
 
     def __init__(self, stream, count, each=None):
         self.told = []
@@ -116,7 +116,7 @@ def test_arrival_is_stamped_when_it_happens_not_when_it_is_read():
 
 
 def test_a_burst_is_read_in_slices_so_that_the_socket_is_never_left_alone():
-    """While thousands wait to be handled, the loop goes on stamping what arrives."""
+    """While thousands wait to be handled, the loop continues to stamp arrivals."""
     turns = 0
 
     async def handler(connection):
@@ -180,7 +180,7 @@ async def _talk(connection):
 
 
 def test_the_next_connection_is_there_before_an_old_one_goes():
-    """Make before break: for its age, and the ledger then says whose will it was."""
+    """Make before break: for its age, and the ledger then has the reason."""
 
     async def scenario():
         async with served(_talk) as stream:
@@ -251,7 +251,7 @@ def test_a_pair_is_two_connections_at_a_time_and_either_is_replaced_alone():
 
 
 def test_a_refused_attempt_waits_as_long_as_the_exchange_asks():
-    """Whoever goes on trying is banned for longer; all processes of the machine hear of it."""
+    """Clients that continue are banned for longer; the ban applies to all processes of the machine."""
     attempts_s = []
 
     def refuse(_connection, _request):
@@ -317,7 +317,7 @@ def test_too_much_that_waits_ends_the_connection_and_loses_nothing_of_it(monkeyp
 
 
 def test_a_connection_to_a_host_that_is_gone_is_noticed_and_given_back(monkeypatch):
-    """Half-open: nothing comes, and nobody says why; pings are not answered."""
+    """Half-open: nothing arrives, without a reason; pings are not answered."""
     monkeypatch.setattr(ws_link, "PING_INTERVAL_S", 0.05)
     monkeypatch.setattr(ws_link, "PING_TIMEOUT_S", 0.05)
     monkeypatch.setattr(ws_link, "CLOSE_TIMEOUT_S", 0.05)
@@ -467,7 +467,7 @@ def test_only_a_connection_that_ends_at_once_delays_the_next_one(lives_s, opened
     "wrong", [b"\x81\x85aaaahello", b"\xc1\x01x", b"\x81\x7f" + (1 << 40).to_bytes(8), b"\x01\x01a\x81\x01b"]
 )
 def test_frames_that_no_server_may_send_end_the_connection_and_nothing_else(wrong):
-    """Masked, with reserved bits, too long, or amid the fragments of another: the next connection goes on."""
+    """Masked, with reserved bits, too long, or amid the fragments of another: the next connection continues."""
     connections = 0
 
     async def handler(connection):

@@ -165,7 +165,7 @@ class Desk:
         self._flow.advance(self.us)
         self._take_rows()
         if self.limits.max_daily_loss_e8 is not None:
-            self._look(client for client in self.clients.values() if client.lots)
+            self._check_losses(client for client in self.clients.values() if client.lots)
         if self._live and not self.is_open:
             for order in list(self._live.values()):
                 self._withdraw(order, "session_closed")
@@ -232,7 +232,7 @@ class Desk:
         """Allow a client to trade again; a loss beyond the limit throws the switch again."""
         if client := self.clients.get(name):
             client.killed = None
-            self._look([client])
+            self._check_losses([client])
 
     # ------------------------------------------------------------------ state
 
@@ -341,7 +341,7 @@ class Desk:
     def _begin_day(self, client: Client) -> None:
         client.day_ends_us, client.day_e16 = day_end_us(self.us), self.profit_e16(client)
 
-    def _look(self, clients: Iterable[Client]) -> None:
+    def _check_losses(self, clients: Iterable[Client]) -> None:
         """Kill the clients whose loss of the day is too large."""
         for client in clients:
             if client.killed is None and (breach := check(self.limits, self._money, self._risk_standing(client))):

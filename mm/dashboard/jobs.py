@@ -57,7 +57,7 @@ class StartedCommand:
 
     def __init__(self, words: Sequence[str], name: str) -> None:
         self.name, self.line = name, shlex.join(words)
-        self._said = ""
+        self._output = ""
         # It draws its progress only on a terminal.
         terminal, behind = pty.openpty()
         try:
@@ -94,14 +94,14 @@ class StartedCommand:
     @property
     def share(self) -> tuple[str, float]:
         """Its current activity as a word, and its progress, 0 to 1."""
-        found = _SHARE.findall(self._said)
+        found = _SHARE.findall(self._output)
         return (found[-1][0], int(found[-1][1]) / 100) if found else ("begins", 0.0)
 
     @property
     def error(self) -> str:
         """Its error in one line; empty if there is none."""
         self._wait()
-        found = _ERROR.findall(self._said.replace("\r", ""))
+        found = _ERROR.findall(self._output.replace("\r", ""))
         return str(found[-1]) if found else ""
 
     def answer(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class StartedCommand:
         """Store its terminal output; the end of the terminal is a read error."""
         with suppress(OSError):
             while piece := os.read(terminal, 65_536):
-                self._said = (self._said + piece.decode(errors="replace"))[-65_536:]
+                self._output = (self._output + piece.decode(errors="replace"))[-65_536:]
         os.close(terminal)
 
 

@@ -75,7 +75,7 @@ def test_the_share_is_that_of_the_bar(monkeypatch):
     """The last one that was drawn."""
     job = waited(StartedCommand(["mm", "models"], "models"))
     assert job.share == ("begins", 0.0)
-    job._said = f"\rplay  [{'#' * 9:-<36}]   25%\x1b[K\rplay  [{'#' * 18:-<36}]   50%  0:03 left\x1b[K"
+    job._output = f"\rplay  [{'#' * 9:-<36}]   25%\x1b[K\rplay  [{'#' * 18:-<36}]   50%  0:03 left\x1b[K"
     assert job.share == ("play", 0.5)
 
 

@@ -1,1 +1,1 @@
-"""The project's own measurements: ratios of one run, fresh processes taking turns."""
+"""The project's own measurements: ratios within one run, with alternating fresh processes."""

@@ -1,5 +1,5 @@
 """``mm bench``: the project's own measurements: speed as ratios in one run, calibration against known truths."""
-# ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
+# ruff: noqa: RUF009 - knob() makes a dataclass field, not a shared default
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,24 +18,24 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import PATH, integer, knob, number
 
-# The module of each, imported when it is measured: a help needs no numpy.
+# The module of each, imported when it is measured: help needs no numpy.
 MEASUREMENTS = {"engine": "engine:measure", "parse": "commands:parse", "startup": "commands:startup"}
 ON_A_DAY = {"models": "play_models:measure", "pipeline": "pipeline:measure", "signals": "signals:measure"}
-"""Further measurements on the day; they run where they are named."""
+"""Further measurements on the day; they run only if named."""
 BESIDE = {"grids": "grids:measure", "fills": "grids:differences"}
-"""Measurements beside hftbacktest, order by order too; they run where they are named."""
+"""Comparisons with hftbacktest, including order by order; they run only if named."""
 _DAYLESS = ("doors", "inference", "live", "matching", "recorder", "wire")
 DAYLESS = {name: f"{name}:measure" for name in _DAYLESS} | {"day": "commands:simulated_day"}
-"""Measurements that need no day; their argument is the number of turns."""
+"""Measurements without a day; their argument is the number of turns."""
 IMPORT = "import"
 CALIBRATION = "calibration"
 SHARED = Path("../shared/bench")
-"""Beside it lie the captures that the calibration is tried on."""
+"""Next to it are the captures on which the calibration is tested."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Results):
-    """On which day, beside what, and how often."""
+    """The measured day, the peer, and the number of turns."""
 
     yardstick: Path | None = knob(
         None, PATH, "Folder of another gen_day.py and bench_hftbacktest.py, instead of our own day and script."
@@ -45,12 +45,12 @@ class Settings(Results):
         None, PATH, "A recorded day to measure on, instead of the yardstick's.", flag="--day-folder"
     )
     bench_peer: Path | None = knob(
-        None, PATH, "Python of an environment that has hftbacktest, to measure beside it.", flag="--peer"
+        None, PATH, "Python of an environment that has hftbacktest, for comparison.", flag="--peer"
     )
-    bench_turns: int = knob(5, integer(1, 1000), "How often each process takes its turn.", flag="--turns")
+    bench_turns: int = knob(5, integer(1, 1000), "Number of turns of each process.", flag="--turns")
 
     def bench(self, console: Console) -> Bench:
-        """Return what is measured on; the yardstick day and the peer's copy are made where they are missing."""
+        """Return the settings of a measurement; the yardstick day and the peer's copy are made if missing."""
         out = self.out_root.resolve() / "bench"
         if self.bench_day is not None:
             return Bench(recorded(self.bench_day), out, self.bench_turns, no_peer=NO_EVENTS)
@@ -121,7 +121,7 @@ def main(console: Console, settings: Settings, names: tuple[str, ...], full: boo
 
 
 def _measure(name: str, bench: Bench | None, settings: Settings, console: Console, *, full: bool) -> Any:
-    """Return what *name* measured: a `Measured`, or the bars of the calibration."""
+    """Return the result of *name*: a `Measured`, or the bars of the calibration."""
     if bench is not None and name in (on_a_day := MEASUREMENTS | ON_A_DAY | BESIDE):
         return _function(on_a_day[name])(bench)
     if name == IMPORT:

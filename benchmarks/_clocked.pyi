@@ -1,6 +1,6 @@
 # Generated from benchmarks/_clocked.pyx by `make stubs`; edit that file instead.
 
-"""A clock around every command of the matching core, in process, as another kernel calls it."""
+"""A clock around every command of the matching core, in process, called from another kernel."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mm.sim.matching._core import Matching
 
 def clocked(matching: Matching, commands: NDArray[np.int64], took_ns: NDArray[np.int64]) -> None:
-    """Carry out rows as ``Matching.run`` does, and note how many nanoseconds each took, the clock included.
+    """Execute rows as ``Matching.run`` does, and record the duration of each in ns, including the clock's own.
 
     Args:
         matching: The book.
@@ -17,4 +17,4 @@ def clocked(matching: Matching, commands: NDArray[np.int64], took_ns: NDArray[np
     """
 
 def clock_alone(took_ns: NDArray[np.int64]) -> None:
-    """Note how many nanoseconds lie between two looks at the clock with nothing between them."""
+    """Record the time between two consecutive readings of the clock, in ns."""

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""A clock around every command of the matching core, in process, as another kernel calls it."""
+"""A clock around every command of the matching core, in process, called from another kernel."""
 
 from libc.stdint cimport int64_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
@@ -14,7 +14,7 @@ cdef inline int64_t now_ns() noexcept nogil:
 
 
 def clocked(Matching matching, const int64_t[:, ::1] commands, int64_t[::1] took_ns) -> None:
-    """Carry out rows as ``Matching.run`` does, and note how many nanoseconds each took, the clock included.
+    """Execute rows as ``Matching.run`` does, and record the duration of each in ns, including the clock's own.
 
     Args:
         matching: The book.
@@ -45,7 +45,7 @@ def clocked(Matching matching, const int64_t[:, ::1] commands, int64_t[::1] took
 
 
 def clock_alone(int64_t[::1] took_ns) -> None:
-    """Note how many nanoseconds lie between two looks at the clock with nothing between them."""
+    """Record the time between two consecutive readings of the clock, in ns."""
     cdef int64_t at, began
     for at in range(took_ns.shape[0]):
         began = now_ns()

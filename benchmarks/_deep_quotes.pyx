@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Quotes of a model that reads the levels behind the best prices at each requote."""
+"""Quotes of a model that reads the levels beyond the best prices at each requote."""
 
 from libc.stdint cimport int64_t
 
@@ -8,11 +8,11 @@ from mm.tape._book cimport Book, book_lots_at
 
 
 cdef class DeepQuotes(QuoteModel):
-    """The quotes of another model, while both sides display lots at the prices that are read.
+    """The quotes of another model, while both sides display lots at the prices that it reads.
 
     Args:
         inner: The other model, compiled.
-        prices: How many prices of each side are read, from the best one on.
+        prices: Number of prices of each side to read, from the best one on.
     """
 
     cdef QuoteModel inner

@@ -1,4 +1,4 @@
-"""``mm bench calibration``: bias, efficiency and coverage on days whose truth is known, held against the bars."""
+"""``mm bench calibration``: bias, efficiency and coverage on days with known truth, compared with the bars."""
 
 import math
 import os
@@ -20,21 +20,21 @@ from mm.cli.console import Console
 from mm.numbers import MINUS
 
 SEED = 20_260_105
-CHUNK = 20  # days that one process takes at a time
+CHUNK = 20  # days per task of a process
 COVER = {"cover_k": "k in 95 %", "cover_A": "A in 95 %", "cover_k_block": "k by blocks", "cover_A_block": "A by blocks"}
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """How one way to calibrate fared over the days of a study.
+    """Results of one calibration method over the days of a study.
 
     Attributes:
-        name: The way.
+        name: The method.
         days: Days with a usable fit.
-        unusable: The others.
+        unusable: Number of other days.
         fills: Mean number of fills that it counted.
-        sd_k: Standard deviation of k, as a share of the true one.
-        figures: By column of `COLUMNS`: bias as a share, coverage as a share of the days.
+        sd_k: Standard deviation of k, relative to the true one.
+        figures: By column of `COLUMNS`: bias relative to the truth, coverage as a share of the days.
     """
 
     name: str
@@ -47,14 +47,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What a figure has to be.
+    """The allowed range of a figure.
 
     Attributes:
-        study: Where it comes from.
-        name: Which figure.
+        study: Its study.
+        name: Name of the figure.
         figure: Its value and standard error.
-        low: The least that is allowed.
-        high: The most.
+        low: Minimum allowed value.
+        high: Maximum allowed value.
     """
 
     study: str
@@ -64,25 +64,25 @@ class Bar:
     high: float
 
     def possible(self, errors: float) -> bool:
-        """Whether the truth may lie within, so many standard errors from the figure."""
+        """Whether the truth may be within the range, given this many standard errors of the figure."""
         return self.figure.possible(self.low, self.high, errors)
 
     @property
     def verdict(self) -> str:
-        """``met``, ``MISSED``, or ``open`` where more days would have to decide."""
+        """``met``, ``MISSED``, or ``open`` if more days are needed to decide."""
         return self.figure.verdict(self.low, self.high)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the studies found.
+    """Results of the studies.
 
     Attributes:
         form: ``quick`` or ``full``.
         studies: The lines of each.
-        bars: What they are held against.
+        bars: The bars.
         diagnostics: The diagnostics with their sizes and powers.
-        seconds: How long each study took, and one fit in ms.
+        seconds: Duration of each study, and of one fit in ms.
     """
 
     form: str
@@ -130,14 +130,14 @@ def measure(
     workers: int | None = None,
     captures: Path | None = None,
 ) -> Found:
-    """Repeat the studies, over the processors there are, and hold them against their bars.
+    """Run the studies, on all processors, and compare them with their bars.
 
     Args:
-        console: Where progress is shown.
-        full: All days; False takes a few, whose figures are rough.
+        console: Shows the progress.
+        full: All days; False uses a few, with rough figures.
         names: The studies of estimates and of diagnostics.
-        workers: How many processes share the days; None for as many as there are processors.
-        captures: Folder of recorded captures, for the diagnostics that are measured on one; full form only.
+        workers: Number of processes that share the days; None for the number of processors.
+        captures: Folder of recorded captures, for the diagnostics measured on one; full form only.
     """
     studies: dict[str, list[Line]] = {}
     said: list[dict[str, Said]] = []
@@ -165,7 +165,7 @@ def measure(
 
 
 def summarised(chunks: Sequence[dict[str, NDArray[np.float64]]]) -> list[Line]:
-    """Return the lines of days in the order in which they were drawn."""
+    """Return the lines of days in the order of their draws."""
     lines = []
     for name in chunks[0]:
         days = np.concatenate([chunk[name] for chunk in chunks])
@@ -178,7 +178,7 @@ def summarised(chunks: Sequence[dict[str, NDArray[np.float64]]]) -> list[Line]:
 
 
 def held(studies: dict[str, list[Line]]) -> list[Bar]:
-    """Return the figures that have a bar, of the studies that there are."""
+    """Return the figures of the studies that have a bar."""
     by_name = {(study, line.name): line for study, lines in studies.items() for line in lines}
     bars = []
     for (study, name), keys, low, high in WANTED:
@@ -209,7 +209,7 @@ WANTED: list[tuple[tuple[str, str], tuple[str, ...], float, float]] = [
 
 
 def one_fit_s(repeats: int = 200) -> float:
-    """Return the processor seconds of one whole fit, intervals and tests included, of a ladder's table."""
+    """Return the processor seconds of one complete fit, including intervals and tests, of a ladder's table."""
     from benchmarks import truth
     from mm.calibration.fit_points import fit_poisson
 
@@ -222,18 +222,18 @@ def one_fit_s(repeats: int = 200) -> float:
 
 
 def _chunk(name: str, start: int, stop: int) -> dict[str, NDArray[np.float64]]:
-    """Return the days *start* to *stop* of a study, by name of the way to calibrate."""
+    """Return the days *start* to *stop* of a study, by calibration method."""
     days = [STUDIES[name].one(SEED + at) for at in range(start, stop)]
     return {way: np.array([day[way] for day in days]) for way in days[0]}
 
 
 def _said(name: str, start: int, stop: int) -> list[dict[str, Said]]:
-    """Return what the diagnostics said on the days *start* to *stop*."""
+    """Return the results of the diagnostics on the days *start* to *stop*."""
     return [DRAWN[name].one(SEED + at) for at in range(start, stop)]
 
 
 def _variance_ratio(marks: Line, ladder: Line) -> Figure:
-    """Return the ratio of two variances; its error as if both were of independent normal draws."""
+    """Return the ratio of two variances, with its error for independent normal draws."""
     ratio = (marks.sd_k / ladder.sd_k) ** 2
     return Figure(ratio, ratio * math.sqrt(2 / marks.days + 2 / ladder.days))
 
@@ -263,7 +263,7 @@ def _percent(figure: Figure) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return *value* as JSON can hold it."""
+    """Return *value* as a JSON value."""
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,7 @@
-"""``python -m benchmarks.clustered_fills``: how fills of orders that always rest bunch, by what fills them.
+"""``python -m benchmarks.clustered_fills``: clustering of fills of permanently resting orders, by fill model.
 
 Both sides are quoted at a fixed distance from the mid, one lot, with the usual latencies and without bounds. The
-dispersion is the variance of the fills of a stretch of time over their mean: 1 for fills that come independently.
+dispersion is the variance of the fills per span over their mean: 1 for independent fills.
 """
 
 import argparse
@@ -35,13 +35,13 @@ def instants(tape: Tape, delta_ticks: float, fills: object, intensity: Intensity
 
 
 def dispersion(us: Ints, span_us: tuple[int, int], stretch_s: int) -> float:
-    """Return the variance of the fills of whole stretches of a span of time over their mean."""
+    """Return the variance of the fills of complete spans of *stretch_s* over their mean."""
     counts, _ = np.histogram(us, np.arange(*span_us, stretch_s * US_PER_S))
     return float(counts.var() / counts.mean()) if counts.any() else float("nan")
 
 
 def lines(tape: Tape, intensity: Intensity, distances: list[float]) -> Iterator[str]:
-    """Yield the table: a model a line, for each distance; drawn fills are means of so many seeds."""
+    """Yield the table: one model per line, for each distance; drawn fills are means over several seeds."""
     heads = "".join(f"{f'dispersion in {stretch} s':>22}" for stretch in STRETCHES_S)
     yield f"{'ticks':>6}  {'filled by':<13}{'fills':>8}{heads}"
     span_us = max(tape.start_us, intensity.rows()[0].start_us), tape.end_us

@@ -1,6 +1,6 @@
-"""``python -m benchmarks.clustering``: how often the intervals of a Hawkes fit hold a known truth.
+"""``python -m benchmarks.clustering``: how often the intervals of a Hawkes fit include a known truth.
 
-Each day is drawn by families (who comes alone, and the children of each), not by the intensity that is fitted.
+Each day is drawn as families (ancestors, and the children of each), not by the fitted intensity.
 """
 
 import sys
@@ -45,7 +45,7 @@ def day(seed: int, law: Excitation) -> HawkesFit:
 
 
 def held(found: HawkesFit, law: Excitation) -> list[bool]:
-    """Return which parameters of *law* lie in the 95 % intervals of *found*; none where kernels are missing."""
+    """Return which parameters of *law* are in the 95 % intervals of *found*; none if kernels are missing."""
     if found.law is None or found.se is None or found.law.beta.size != law.beta.size:
         return []
     truth, fitted, error = (np.concatenate((one.mu, one.branching.ravel(), one.beta))

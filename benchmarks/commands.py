@@ -1,4 +1,4 @@
-"""Whole commands in fresh processes: what loading a day, starting up and a simulated day cost.
+"""Complete commands in fresh processes: the cost of loading a day, starting up and simulating a day.
 
 ``python -m benchmarks.commands DAY_FOLDER [CACHE]`` is what a turn runs: it loads the day, twice where a cache is
 given, and prints one JSON object with the seconds.
@@ -19,7 +19,7 @@ from mm.dayfolder.layout import PACKED, existing
 GZIP = "gzip -dc"
 BARE = ("-c", "pass")
 HELPS = (("--help",), ("backtest", "--help"))
-# Our own rooms first, then what they need: a room is to cost little more than its packages.
+# Our own rooms first, then their dependencies: a room should cost little more than its packages.
 IMPORTS = (
     "mm",
     "mm.cli.frame",
@@ -38,7 +38,7 @@ _DAY = "20260105"
 
 
 def parse(bench: Bench) -> Measured:
-    """Measure parsing, and opening what was parsed before."""
+    """Measure parsing, and opening a kept tape."""
     cold = [*PYTHON, "benchmarks.commands", str(bench.folder.path)]
     warm = [*cold, str(bench.out / "tapes")]
     run(warm)  # keeps the tape
@@ -89,7 +89,7 @@ def _packed(path: Path) -> bool:
 
 
 def main(folder: str, cache: str | None = None) -> None:
-    """Load the day, and print how long it took, the first time and the last."""
+    """Load the day, and print the duration of the first and the last load."""
     from mm.backtest.io import load_day
 
     kept = Path(cache) if cache else None
@@ -133,7 +133,7 @@ def startup(bench: Bench) -> Measured:
 
 
 def simulated_day(turns: int) -> Measured:
-    """Make the same session in *turns* fresh processes: command line, order flow, matching, files, hashes and all."""
+    """Make the same session in *turns* fresh processes: command line, order flow, matching, files and hashes."""
     with tempfile.TemporaryDirectory() as root:
         flags = ["--scenario", SCENARIO, "--seed", "7", "--hours", str(HOURS), "--day", _DAY, "--data-root", root]
         ran = [run([*PYTHON, "mm", "sim", "day", *flags, "--json"]) for _ in range(turns)]

@@ -1,4 +1,4 @@
-"""A connection alone, ours (``link``) or the library's own (``library``): what a message costs, how wrong its stamp is.
+"""A connection alone, ours (``link``) or the library's own (``library``): cost per message, and error of its stamp.
 
 ``python -m benchmarks.connection KIND WS_URL REST_URL`` receives until the other side closes, and prints JSON.
 """
@@ -21,10 +21,10 @@ _HEAD_BYTES = 100
 
 
 class Arrivals:
-    """When messages came, with their first bytes: a listener that does nothing else.
+    """Arrival of messages, with their first bytes: a listener that does nothing else.
 
     Attributes:
-        seen: Arrival in µs and first bytes of each.
+        seen: Arrival in µs and first bytes of each message.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Arrivals:
         self.seen.append((recv_us, raw[:_HEAD_BYTES]))
 
     def connected(self, *_connection: object) -> None:
-        """Need nothing of it."""
+        """Ignore the opening."""
 
     disconnected = unreachable = connected
 
@@ -54,7 +54,7 @@ async def by_link(url: str, arrivals: Arrivals) -> None:
 
 
 async def by_library(url: str, arrivals: Arrivals) -> None:
-    """Receive over the library's connection; a message is stamped when it is handed out."""
+    """Receive on the library's connection; a message is stamped on delivery."""
     async with connect(url, compression=None, max_size=None) as connection:
         while True:
             try:
@@ -65,11 +65,11 @@ async def by_library(url: str, arrivals: Arrivals) -> None:
 
 
 async def received(kind: str, ws_url: str, rest_url: str) -> dict[str, float]:
-    """Return messages, processor time of one in µs, and the lateness in ms that 99 % of the stamps do not exceed."""
+    """Return the number of messages, processor time per message in µs, and the 99 % quantile of the lateness in ms."""
     arrivals = Arrivals()
     url = f"{ws_url}/stream?streams={SYMBOL.lower()}@depth@100ms"
     reading = asyncio.create_task((by_link if kind == "link" else by_library)(url, arrivals))
-    while not arrivals.seen:  # the first message comes at once, all others after a request of the book
+    while not arrivals.seen:  # the first message arrives at once, all others after a request of the book
         await asyncio.sleep(0.01)
     await asyncio.to_thread(lambda: urlopen(f"{rest_url}/api/v3/depth").read())
     began_s = time.process_time()

@@ -1,9 +1,9 @@
-"""``python -m benchmarks.curves CAPTURES``: what each curve of λ gains on recorded markets, on blocks it has not seen.
+"""``python -m benchmarks.curves CAPTURES``: gain of each curve of λ on recorded markets, on held-out blocks.
 
-CAPTURES is the folder of recorded captures (``../shared/data``). Every curve is held against the exponential from the
-mid by the likelihood of the same fills in the same cells (`mm.calibration.references`). Where a day is long enough for
-a schedule, its segments are walked through as well: do their predictive intervals hold the fills that came, and what do
-their curves gain over their A and k?
+CAPTURES is the folder of recorded captures (``../shared/data``). Every curve is compared with the exponential from the
+mid by the likelihood of the same fills in the same cells (`mm.calibration.references`). If a day is long enough for a
+schedule, its segments are evaluated as well: whether their predictive intervals include the observed fills, and the
+gain of their curves over A and k.
 """
 
 import sys
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 WALKED = ("rolling", "state_space")  # modes of a schedule
 
 BLOCKS = 24  # at least so many, of five minutes or less
-LEAST_FILLS = 100  # of a row of distances
+LEAST_FILLS = 100  # minimum fills in a row of distances
 FAMILY: dict[str, Family | None] = {one.name: one for one in FAMILIES} | {MONOTONE: None}
 METHODS = [(reference, name) for reference in ("mid", "best") for name in FAMILY if name != "logistic"]
 ENDS = ((0, 0), (1, 1), (2, 2), (3, 5), (6, 10), (11, 30), (31, 100), (101, 1 << 40))  # ticks beyond the touch
 
 
 class Capture(NamedTuple):
-    """A recorded market: its folder, its symbol, tick and step as an exchange writes them, its day and form."""
+    """A recorded market: its folder, its symbol, tick and step in the exchange's notation, its day and format."""
 
     folder: str
     symbol: str
@@ -56,11 +56,11 @@ CAPTURES = (
     Capture("binance-spot-multi-20210404", "ETHUSDT", "0.01", "0.00001", "20210404"),
     Capture("binance-spot-multi-20210404", "DOTUSDT", "0.0001", "0.001", "20210404"),
 )
-"""Those of `../shared/data` that begin with a whole book and are not silent."""
+"""Captures in `../shared/data` that begin with a complete book and have trades."""
 
 
 def tape_of(root: Path, one: Capture) -> "Tape":
-    """Return the tape of a capture, which is imported into a folder that is gone afterwards."""
+    """Return the tape of a capture, which is imported into a temporary folder."""
     from mm.backtest.io import load_day
     from mm.market_data.import_capture import ImportOptions, import_captures
 
@@ -78,7 +78,7 @@ def cells_of(calibrator: Calibrator) -> dict[str, EndCells]:
 
 
 def walked(calibrator: Calibrator) -> Iterator[str]:
-    """Yield a line for each mode: how often the predictive interval of a segment held its fills, and what curves gain.
+    """Yield a line per mode: share of segments whose predictive interval includes their fills, and the curves' gain.
 
     None where the day has no whole segment of the default windows.
     """
@@ -104,7 +104,7 @@ def walked(calibrator: Calibrator) -> Iterator[str]:
 
 
 def gains(cells: dict[str, EndCells]) -> Iterator[str]:
-    """Yield a line for each reference and curve: gain and standard error in nats per fill."""
+    """Yield a line per reference and curve: gain and standard error in nats per fill."""
     plain, fills = cells["mid"].unseen(EXPONENTIAL), float(cells["mid"].fills.sum())
     for reference, name in METHODS:
         gain, error = gain_of(cells[reference].unseen(FAMILY[name]) - plain, fills)
@@ -112,7 +112,7 @@ def gains(cells: dict[str, EndCells]) -> Iterator[str]:
 
 
 def ratios(cells: dict[str, EndCells]) -> Iterator[str]:
-    """Yield a line for each range of ends beyond the touch: fills, and predicted over seen of two curves."""
+    """Yield a line per range of ends beyond the touch: fills, and predicted over observed of two curves."""
     mid = cells["mid"]
     yield f"  {'ticks beyond the touch':<24}{'seen':>8}{'mid exponential':>18}{'best monotone':>16}"
     seen = _by_end(mid, mid.fills.sum(axis=0))
@@ -124,7 +124,7 @@ def ratios(cells: dict[str, EndCells]) -> Iterator[str]:
 
 
 def _by_end(cells: EndCells, values: Floats) -> list[float]:
-    """Return the sums of *values*, one a row, by how far beyond the touch a row's cell begins."""
+    """Return the sums of *values*, one per row, by the distance of a row's cell beyond the touch."""
     first = cells.shape.delta - np.repeat(cells.shape.delta[:: cells.ends], cells.ends)
     return [float(values[(first >= low) & (first <= high)].sum()) for low, high in ENDS]
 

@@ -1,7 +1,7 @@
-"""The diagnostics of a fit on flow whose truth is known: how often each is wrong, and how often it finds a fault.
+"""The diagnostics of a fit on flow with known truth: how often each is wrong, and how often it detects a fault.
 
-Every function draws one day from its seed and returns, by row of `ROWS`, what the diagnostic said of the true model
-and what it said where the model is wrong; an empty list where a day shows nothing of the kind.
+Every function draws one day from its seed and returns, by row of `ROWS`, the diagnostic's results for the true model
+and for a wrong model; an empty list if a day has no such case.
 """
 
 import math
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.points import Points
 
-LEVEL = 0.01  # below it a p is an alarm
+LEVEL = 0.01  # a p below it is an alarm
 TRAIN, AHEAD = 24, 3  # blocks of 300 s: two hours, and the quarter of an hour after them
 LONG_H = 14.0
 RESTED, MID = (1, 2, 5, 8), 1_000  # ticks
@@ -39,11 +39,11 @@ class Row:
 
     Attributes:
         diagnostic: Its key in ``poisson_fit.json``, or its name.
-        on: What it is computed from; and after a semicolon, the fault whose detection is the power.
-        nominal: What the diagnostic claims, as text.
-        low: The least measured value that is accepted.
-        high: The most.
-        power: The least accepted share of faults found; NaN where there is no fault to find.
+        on: Its input; after a semicolon, the fault whose detection is the power.
+        nominal: The nominal value of the diagnostic, as text.
+        low: Minimum accepted measured value.
+        high: Maximum accepted measured value.
+        power: Minimum accepted share of detected faults; NaN without a fault to detect.
     """
 
     diagnostic: str
@@ -95,7 +95,7 @@ ROWS: dict[str, Row] = {
 
 
 def tables(seed: int) -> Day:
-    """Draw the tables of one day from exponentials and from the same with a second row that is 30 % too high."""
+    """Draw the tables of one day from exponentials, and from the same with a second row that is 30 % too high."""
     rng = np.random.default_rng(seed)
     day: Day = {}
     for k, fills in SIZES:
@@ -105,7 +105,7 @@ def tables(seed: int) -> Day:
 
 
 def _alarms(of: Truth, shown: str, fills: int, rng: np.random.Generator) -> Said:
-    """Return whether a true table, and a wrong one where it is large enough, is called poor."""
+    """Return whether a true table, and a wrong one if it is large enough, is rejected."""
     columns = truth.few(of, shown, fills, rng)
     size = _alarm(columns)
     if fills < MANY:
@@ -142,7 +142,7 @@ def flows(seed: int) -> Day:
 
 
 def _two_hours(rng: np.random.Generator, name: str, branching: float) -> tuple[Day, "PoissonFit"]:
-    """Return what the fit of two hours says of them and of the quarter of an hour that follows, and the fit."""
+    """Return the results of a fit of two hours on these and on the following quarter of an hour, and the fit."""
     from mm.calibration.intervals import predictive_ci95
     from mm.calibration.points import as_points
 
@@ -177,13 +177,13 @@ def _holds(ends: tuple[float, float] | Sequence[float] | None, value: float) -> 
 def hawkes(
     rng: np.random.Generator, hours: float, branching: float, rates: tuple[float, float] = (0.05, 0.05)
 ) -> Arrivals:
-    """Draw two self-exciting sides of known mean rates; each order has *branching* others 5 s later in the mean.
+    """Draw two self-exciting sides with known mean rates; each order excites *branching* others, 5 s later on average.
 
     Args:
-        rng: Draws the day.
-        hours: Its length.
+        rng: Random generator of the day.
+        hours: Its length, h.
         branching: 0 is a Poisson process.
-        rates: Orders a second that reach distance 0, by side.
+        rates: Orders per second that reach distance 0, by side.
     """
     end, parts = round(hours * 3600), []
     for side, rate in enumerate(rates):
@@ -202,7 +202,7 @@ def hawkes(
 
 
 def filled(seed: int) -> Day:
-    """Draw days of Poisson and of Hawkes flow that fill orders at rest, and predict the fills by the true A and k."""
+    """Draw days of Poisson and of Hawkes flow that fill resting orders, and predict the fills by the true A and k."""
     rng = np.random.default_rng(seed)
     quiet, busy = hawkes(rng, LONG_H, 0.0), hawkes(rng, LONG_H, BRANCHING)
     right, wrong = [[_rates(flow, level)["fills_ratio"] for flow in (quiet, busy)] for level in (1.0, 1 / 1.5)]
@@ -219,9 +219,9 @@ def filled(seed: int) -> Day:
 
 
 def _rates(flow: Arrivals, level: float) -> dict[str, Any]:
-    """Return what a summary says of orders that rest for a day at `RESTED` on both sides of a mid that stands still.
+    """Return the summary's rates for orders that rest for a day at `RESTED` on both sides of a constant mid.
 
-    Every arrival that reaches an order fills a lot of it; predicted is *level* times as much as there comes.
+    Every arrival that reaches an order fills one lot of it; the prediction is *level* times the actual rate.
     """
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.journal import Journal
@@ -246,7 +246,7 @@ def _rates(flow: Arrivals, level: float) -> dict[str, Any]:
 
 
 def lumpy(seed: int) -> Day:
-    """Draw the gains of 840 minutes, nearly all of them noise, and hold their Sharpe ratio against its interval."""
+    """Draw the gains of 840 minutes, nearly all of them noise, and compare their Sharpe ratio with its interval."""
     from mm.backtest.metrics.risk import sharpe_ci95
 
     rng, minutes = np.random.default_rng(seed), 840
@@ -258,9 +258,9 @@ def lumpy(seed: int) -> Day:
 
 
 def rolling(data: Path) -> Day:
-    """Return, on the recorded day under *data*, whether the fills after each window lay in its interval.
+    """Return, for the recorded day under *data*, whether the fills after each window were in its interval.
 
-    The windows begin every five minutes; empty without the capture.
+    The windows start every five minutes; empty without the capture.
     """
     from mm.backtest.io import load_day
     from mm.calibration.calibrator import CalibrationConfig, Calibrator
@@ -285,7 +285,7 @@ def rolling(data: Path) -> Day:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What is repeated for some rows, and how often.
+    """A study for some rows, and its number of repetitions.
 
     Attributes:
         one: One day, from its seed.

@@ -1,4 +1,4 @@
-"""The front doors: an order at the trading interface until it is acknowledged, and a day on a page of the dashboard.
+"""The public interfaces: an order at the trading interface until its acknowledgement, and a day on the dashboard.
 
 ``python -m benchmarks.doors orders COUNT`` and ``… page DATA_ROOT OUT_ROOT SYMBOL DAY`` are what a turn runs; each
 prints one JSON object.
@@ -29,9 +29,9 @@ def measure(turns: int, hours: float = HOURS, orders: int = ORDERS) -> Measured:
     """Measure both in *turns* fresh processes each.
 
     Args:
-        turns: How many of each.
-        hours: Length of the simulated day that the page shows; seven hours have a million rows.
-        orders: Of each turn at the interface.
+        turns: Number of processes of each.
+        hours: Length of the simulated day on the page; seven hours have a million rows.
+        orders: Number of orders per process at the interface.
     """
     sent = [run([*PYTHON, "benchmarks.doors", "orders", str(orders)]).said for _ in range(turns)]
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +55,7 @@ def measure(turns: int, hours: float = HOURS, orders: int = ORDERS) -> Measured:
 
 
 def orders_sent(count: int) -> dict[str, float]:
-    """Return what *count* orders far from the market took, each cancelled before the next, in ms."""
+    """Return the times of *count* orders far from the market, each cancelled before the next, in ms."""
     server = subprocess.Popen(
         [*PYTHON, "mm", "sim", "api", "--port", "0", "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -90,7 +90,7 @@ def orders_sent(count: int) -> dict[str, float]:
 
 
 def page_drawn(data_root: str, out_root: str, symbol: str, day: str) -> dict[str, float]:
-    """Return how long ``/market`` takes to draw a whole day, in s; streamlit itself is imported before."""
+    """Return the time in which ``/market`` draws a whole day, in s; streamlit itself is imported before."""
     from streamlit.testing.v1 import AppTest
 
     from mm.dashboard.sources import Folders, day_market
@@ -115,7 +115,7 @@ def page_drawn(data_root: str, out_root: str, symbol: str, day: str) -> dict[str
 
 
 def _request(connection: HTTPConnection, verb: str, path: str, body: Any = None) -> tuple[dict[str, Any], float]:
-    """Return the answer to a request, and how long it took, in ms."""
+    """Return the response to a request, and its duration in ms."""
     text = None if body is None else json.dumps(body)
     began_s = time.perf_counter()
     connection.request(verb, path, text, _HEADERS)

@@ -1,7 +1,7 @@
 """The engine: one day played with Avellaneda-Stoikov quotes, in process and from the shell to the written files.
 
-``python -m benchmarks.engine DAY_FOLDER CACHE [QUOTE_QTY [K]]`` opens the kept tape and prints one JSON object: seconds
-by the clock and of user time of each play, medians where one is played more than once.
+``python -m benchmarks.engine DAY_FOLDER CACHE [QUOTE_QTY [K]]`` opens the kept tape and prints one JSON object: wall
+and user seconds of each play, medians of repeated plays.
 """
 
 import json
@@ -27,32 +27,32 @@ if TYPE_CHECKING:
     from mm.backtest.rules import Rules
     from mm.tape.tape import Tape
 
-# What hftbacktest's script does, in ticks of 0.01: its distance from the mid follows from k (`FAR_K`, `NEAR_K`), and
-# the sigma is too small for the inventory to matter. Nothing is refused for a balance.
+# The settings of hftbacktest's script, in ticks of 0.01: its distance from the mid follows from k (`FAR_K`, `NEAR_K`),
+# and the sigma is too small for the inventory to matter. Nothing is refused for a balance.
 QUOTES: dict[str, Any] = {"gamma": GAMMA, "k": FAR_K, "sigma": 0.1, "horizon_s": 1}
 EXECUTION = Execution(
     order_latency_ms=50.0,
     cancel_latency_ms=50.0,
     requote_interval_ms=250.0,
-    requote_on_fill=False,  # the peer looks at its quotes on the grid alone
+    requote_on_fill=False,  # the peer requotes only on the grid
     order_limit_10s=0,
     order_limit_day=0,
 )
 ACCOUNT = Account(initial_cash="100000", initial_inventory="1")
 REPEATS = 3
 SWEEP = 20  # runs on one opened tape
-PARTS = (1, 2, 4, 8)  # of as many hours as the yardstick day has
+PARTS = (1, 2, 4, 8)  # divisors of the yardstick day's hours
 OF_PARTS = 14
-DEPTH = 10  # prices of each side that a model of the whole book reads at each requote
-FED = 100_000  # events that are fed one at a time
-PIECES = 200  # events that are attached one at a time
+DEPTH = 10  # prices per side that a model of the whole book reads at each requote
+FED = 100_000  # number of events that are fed one at a time
+PIECES = 200  # number of events that are attached one at a time
 PEER = "hftbacktest"
 SHARE = "its share"
 ATTACHED = "attached"
 
 
 def models(quote_qty: str | None, k: float = FAR_K) -> Models:
-    """Return the models, quoting *quote_qty* of the base asset; None is the least that the day's grid allows."""
+    """Return the models, quoting *quote_qty* of the base asset; None for the minimum of the day's grid."""
     params, formula = json.dumps({**QUOTES, "k": k}), "avellaneda_stoikov_bare"
     return Models(quote_model=formula, quote_qty=quote_qty, quote_params_json=params, fill_model="trade_cross")
 
@@ -68,14 +68,14 @@ class OnTrade:
     """A fill model in plain Python: the rule of ``trade_cross``."""
 
     def on_trade(self, order: "OrderView", trade: "TradeView") -> int:
-        """Return how many lots of *order* a print fills."""
+        """Return the lots of *order* that a print fills."""
         if trade.side != order.side and order.side * (order.ticks - trade.ticks) >= 0:
             return min(order.lots, trade.lots)
         return 0
 
 
 def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> None:
-    """Play the day in each way, and print the seconds it took."""
+    """Play the day in each way, and print the seconds."""
     from mm.backtest.io import load_day
     from mm.backtest.models import queue_prob_power, trade_cross
     from mm.commands import assemble
@@ -87,7 +87,7 @@ def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> N
     def play(one: "Tape", fills: object) -> "Callable[[], Journal]":
         return partial(played, one, fills, rules, float(k))
 
-    assert tape.best  # from now on it is kept, and so are the index of levels and the rows of books
+    assert tape.best  # from now on it is kept, as are the index of levels and the rows of books
     assert tape.levels
     assert tape.book_rows
     loads = [seconds(opening) for _ in range(REPEATS)]
@@ -114,7 +114,7 @@ def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> N
 
 
 def _part(tape: "Tape", parts: int, rules: "Rules", k: float) -> dict[str, float]:
-    """Return the user seconds that the beginning of a tape takes: its best prices, and its whole book."""
+    """Return the user seconds for the start of a tape: with its best prices, and with its whole book."""
     from mm.backtest.models import trade_cross
 
     length_us = tape.end_us + 1 - tape.start_us
@@ -127,7 +127,7 @@ def _part(tape: "Tape", parts: int, rules: "Rules", k: float) -> dict[str, float
 
 
 def _fed(tape: "Tape", rules: "Rules") -> dict[str, float]:
-    """Return the µs that an event takes where it is fed, and where it is attached as a tape of its own; medians."""
+    """Return the median µs of an event that is fed, and of one that is attached as a separate tape."""
     from mm.backtest.live_feed import feed_events
     from mm.backtest.models import avellaneda_stoikov_bare, trade_cross
     from mm.backtest.paper_exchange import PaperExchange
@@ -150,26 +150,26 @@ def _fed(tape: "Tape", rules: "Rules") -> dict[str, float]:
 
 
 def played(tape: "Tape", fills: object, rules: "Rules", k: float, depth: int = 0) -> "Journal":
-    """Return the journal of a play with the quotes of *k*, for which *depth* prices of each side are read."""
+    """Return the journal of a play with the quotes of *k*, for which *depth* prices per side are read."""
     from mm.backtest.replay import backtest
 
     return backtest(tape, deep(quotes_of(k), depth) if depth else quotes_of(k), fills, rules).journal
 
 
 def deep(quotes: Any, prices: int = DEPTH) -> object:
-    """Return a quote model that reads prices of the book at each requote, and then answers as *quotes*."""
+    """Return a quote model that reads prices of the book at each requote, and then quotes as *quotes*."""
     from benchmarks._deep_quotes import DeepQuotes
 
     return DeepQuotes(quotes, prices)
 
 
 def _tables(journal: "Journal") -> tuple[dict[str, Any], "Table", "Table"]:
-    """Return what is read of a journal: the table of orders is written out when it is first asked for."""
+    """Return the tables of a journal; the table of orders is built on first access."""
     return journal.counters, journal.orders, journal.fills
 
 
 def seconds(do: Callable[[], object]) -> dict[str, float]:
-    """Return what it takes to *do* something; to let go of what came of it is nobody's time."""
+    """Return the time to *do* something, without releasing its result."""
     began, began_user = time.perf_counter(), _user_s()
     done = do()
     taken = {"s": time.perf_counter() - began, "user_s": _user_s() - began_user}
@@ -178,7 +178,7 @@ def seconds(do: Callable[[], object]) -> dict[str, float]:
 
 
 def median(taken: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Return the medians of several times, by the clock and of user time."""
+    """Return the medians of several times, wall and user."""
     return {key: statistics.median(one[key] for one in taken) for key in taken[0]}
 
 
@@ -213,7 +213,7 @@ def measure(bench: Bench) -> Measured:
 
 def _rows(insides: Sequence[Ran], wholes: Sequence[Ran], peers: Sequence[Ran], warm: Sequence[Ran]) -> list[Row]:
     def play(name: str, which: str, aim: str = "") -> Row:
-        """Our plays in one process, beside the peer's second play in one: both are warm."""
+        """Our plays in one process, compared with the peer's second play in one: both are warm."""
         own = [ran.said["plays"][which] for ran in insides]
         return play_row(name, own, warm, aim)
 
@@ -246,14 +246,14 @@ def _rows(insides: Sequence[Ran], wholes: Sequence[Ran], peers: Sequence[Ran], w
 
 
 def play_row(name: str, own: Sequence[Mapping[str, float]], peers: Sequence[Ran], aim: str = "") -> Row:
-    """Return the row of a play: the seconds of *own*, beside the last run in each of the *peers*' processes."""
+    """Return the row of a play: the seconds of *own*, and the last run in each of the *peers*' processes."""
     runs = [ran.said["runs"][-1] for ran in peers]
     walls, users = ([one[key] for one in runs] for key in ("run_s", "run_user_s"))
     return Row(name, "s", [one["s"] for one in own], PEER, walls, aim, [one["user_s"] for one in own], users)
 
 
 def _parts(insides: Sequence[Ran]) -> list[Row]:
-    """Return what parts of the day take, beside their share of what the day takes: 1 is linear in events."""
+    """Return the times of parts of the day, with their share of the day's time: 1 is linear in events."""
     rows = []
     for which, label in (("best", "best prices"), ("whole", "whole book")):
         for place in range(len(insides[0].said["parts"]) - 1):
@@ -281,7 +281,7 @@ def _whole_command(bench: Bench) -> list[str]:
 
 
 def flags_of(group: Execution | Account | Models) -> list[str]:
-    """Return the knobs of *group* that are not at their defaults, as flags."""
+    """Return the knobs of *group* that differ from their defaults, as flags."""
     given = [(one, getattr(group, one.name)) for one in knobs(type(group))]
     return [word for one, value in given if value != one.default for word in (one.flag, shown(value))]
 
@@ -300,7 +300,7 @@ def beside(own: int, peers: Sequence[Ran], key: str) -> dict[str, int]:
 
 
 def _shares(wholes: Sequence[Ran], timings: Sequence[Mapping[str, float]]) -> dict[str, str]:
-    """Return where the wall time of the whole process went, in percent by medians."""
+    """Return the shares of the wall time of the whole process, in percent, by medians."""
     parts = {"start and first imports": "import_s", "open": "load_s", "play": "play_s", "write": "write_s"}
     shares = {
         name: statistics.median(timing[key] / ran.wall_s for timing, ran in zip(timings, wholes, strict=True))

@@ -1,14 +1,14 @@
-"""``python -m benchmarks.fills_measured CAPTURES [unseen|following]``: does a fit under a fill model predict its fills?
+"""``python -m benchmarks.fills_measured CAPTURES [unseen|following]``: predictions of fits under each fill model.
 
 CAPTURES is the folder of recorded captures (``../shared/data``). Each fill model and quantity is calibrated under
-itself (``CALIB_FILLS``, ``CALIB_ORDER_QTY``) with the default distances. Orders at fixed distances, most of which are
-none of these, are backtested with that fit, and with one by marks. A row is a distance at which a backtest had 100
-fills or more. A line is what the fits predict over what was seen, over all rows of a model and quantity: the least and
-the greatest ratio, how many rows lie outside .9 to 1.1, and how many failed: those whose whole 95 % interval does, so
-that the chance of bursts does not explain them. With ``unseen`` the fits are of the first half of a day and
-the orders are played in the second: a level, all predicted fills over all seen, says how far the whole flow has moved
-in between, and ratios are over the level. With ``following`` the quotes are those of models that follow the inventory
-or the volatility, on the whole day.
+itself (``CALIB_FILLS``, ``CALIB_ORDER_QTY``) with the default distances. Orders at fixed distances, mostly others, are
+backtested with that fit, and with a fit by marks. A row is a distance at which a backtest had at least 100 fills. A
+line has the predicted over observed fills, over all rows of a model and quantity: the minimum and maximum ratio, the
+number of rows outside .9 to 1.1, and the number that failed: those whose complete 95 % interval is outside, so that
+clustering does not explain them. With ``unseen`` the fits are of the first half of a day and the orders are played in
+the second: a level, all predicted over all observed fills, measures the change of the whole flow in between, and ratios
+are relative to it. With ``following`` the quotes are those of models that follow the inventory or the volatility, on
+the whole day.
 """
 
 import math
@@ -46,7 +46,7 @@ FOLLOWING_HEAD = (
 
 
 class Compared(NamedTuple):
-    """A row of a backtest: its fills, predicted over seen, and the 95 % interval of that."""
+    """A row of a backtest: its fills, predicted over observed, and the 95 % interval of that."""
 
     fills: int
     ratio: float
@@ -55,23 +55,23 @@ class Compared(NamedTuple):
 
     @classmethod
     def of(cls, row: "Mapping[str, Any]") -> "Compared":
-        """Return a row of ``fills_by_distance``, which has seen over predicted; one without an interval is exact."""
+        """Return a row of ``fills_by_distance``, which has observed over predicted; without an interval it is exact."""
         ends = (row[f"ratio_{end}"] for end in ("high", "low"))
         ratio = row["predicted"] / row["fills"]
         low, high = (ratio if end is None else 1 / end if end else math.inf for end in ends)
         return cls(row["fills"], ratio, low, high)
 
     def outside(self, level: float) -> bool:
-        """Return whether the ratio over a *level* lies outside `CLOSE`."""
+        """Return whether the ratio over a *level* is outside `CLOSE`."""
         return not CLOSE[0] < self.ratio / level < CLOSE[1]
 
     def failed(self, level: float) -> bool:
-        """Return whether the whole interval does."""
+        """Return whether the complete interval is."""
         return self.high / level <= CLOSE[0] or self.low / level >= CLOSE[1]
 
 
 class Market(NamedTuple):
-    """A day and the least quantity of its exchange, or one that is small in its market, in 1e-8."""
+    """A day and the minimum quantity of its exchange, or a small one in its market, in 1e-8."""
 
     name: str
     tape: "Tape"
@@ -79,7 +79,7 @@ class Market(NamedTuple):
     later: "Tape | None" = None  # where orders are played; None for the tape of the fits
 
     def halves(self) -> "Market":
-        """Return the market with the second half of its day to play in."""
+        """Return the market with the second half of its day for the plays."""
         middle_us = (self.tape.start_us + self.tape.end_us) // 2
         first, second = self.tape.between(self.tape.start_us, middle_us), self.tape.between(middle_us, self.tape.end_us)
         return self._replace(name=f"{self.name}, second half by fits of the first", tape=first, later=second)

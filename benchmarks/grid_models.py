@@ -61,7 +61,7 @@ class GlftGrid:
         self.seen: tuple[float, ...] = ()
 
     def on_print(self, trade: mm.TradeView) -> None:
-        """Note how far the prints since the last sample reach."""
+        """Record the depth of the prints since the last sample."""
         ticks = trade.ticks
         if trade.side > 0:
             if ticks > self.highest_buy:  # noqa: PLR1730 - called for each print
@@ -93,7 +93,7 @@ class GlftGrid:
         self.answer.asks = range(first_ask, first_ask + span, step) if held > -self.q_max else ()
 
     def sample(self, us: int, mid2: int) -> None:
-        """Take the sample that is due; where calls are missing, mid and prints begin anew."""
+        """Take the due sample; after missing calls, mid and prints start again."""
         if self.place < 0:
             self.begun_us = us
         before, place = self.mid2, (us - self.begun_us) // self.sample_us
@@ -117,7 +117,7 @@ class GlftGrid:
             self.calibrate()
 
     def put(self, slot: int, deepest: int, move: int) -> None:
-        """Put a sample in the place of the one that leaves the window."""
+        """Put a sample in place of the oldest one of the window."""
         left, gone = self.deepest[slot], self.moves[slot]
         if deepest != left:
             self.passed[left] -= 1

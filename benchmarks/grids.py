@@ -1,8 +1,8 @@
-"""Two grids beside hftbacktest: its examples of a plain grid and of one around optimal quotes, on the same market.
+"""Two grids compared with hftbacktest: its examples of a plain grid and of one around optimal quotes.
 
-``mm bench grids`` compares seconds, orders, fills and PnL; ``mm bench fills`` takes the fills of both one by one, and
-removes one difference of rules after another until none is left. ``python -m benchmarks.grids DAY_FOLDER CACHE JSON``
-is what a turn runs: it plays what JSON lists, and prints one JSON object.
+``mm bench grids`` compares seconds, orders, fills and PnL; ``mm bench fills`` compares the fills of both one by one,
+and removes one difference of rules after another until none is left. ``python -m benchmarks.grids DAY_FOLDER CACHE
+JSON`` is run by a turn: it plays the entries of JSON, and prints one JSON object.
 """
 
 import json
@@ -41,7 +41,7 @@ EXPONENT, REPEATS = 3.0, 3
 SHARED: dict[str, Any] = {"levels": 20, "q_max": 50.0}
 GRID: dict[str, Any] = {"delta_ticks": 20.0, "step_ticks": 10, **SHARED}
 GLFT: dict[str, Any] = {"gamma": 0.05, "skew_factor": 0.05, **SHARED}
-# What the peer plays: the same in its own terms.
+# The peer's settings: the same in its own terms.
 PEER_PLAY: dict[str, Any] = {
     "latency_ns": round(1e6 * LATENCY_MS),
     "response_ns": 0,
@@ -64,11 +64,11 @@ PEER_PLAY: dict[str, Any] = {
     "most_fills": 2_000_000,
 }
 STRATEGIES = {"grid": "grid", "glft": "GLFT grid"}
-SCALE = 1_000  # of the market's quantities, where one lot of ours is never more than a print
+SCALE = 1_000  # factor of the market's quantities, so that one lot of ours is never more than a print
 
 
 def main(folder: str, cache: str, settings: str) -> None:
-    """Play what *settings* lists on a day, and print what came of it."""
+    """Play the entries of *settings* on a day, and print the results."""
     from mm.backtest.io import load_day
 
     tape = load_day(Path(folder), cache=Path(cache))
@@ -88,13 +88,13 @@ def main(folder: str, cache: str, settings: str) -> None:
 
 
 def scaled(tape: "Tape", scale: int) -> "Tape":
-    """Return *tape* with all quantities of the market that many times as large."""
+    """Return *tape* with all quantities of the market multiplied by *scale*."""
     lots = ("row_lots", "top_bid_lots", "top_ask_lots")
     return tape if scale == 1 else replace(tape, **{name: getattr(tape, name) * scale for name in lots})
 
 
 def rules_of(tape: "Tape", qty: str | None) -> "Rules":
-    """Return the rules of both sides: orders of *qty*, without it of one lot; no fees, balances or least notional."""
+    """Return the rules of both sides: orders of *qty*, or else of one lot; no fees, balances or minimum notional."""
     from mm.commands import assemble
 
     models = Models(quote_model="grid", quote_params_json=json.dumps(GRID), fill_model="queue_prob_power")
@@ -104,7 +104,7 @@ def rules_of(tape: "Tape", qty: str | None) -> "Rules":
 
 
 def played(tape: "Tape", model: str, queue: str, rules: "Rules") -> Any:
-    """Return the journal of a play; models in Python have names with a capital."""
+    """Return the journal of a play; models in Python have capitalised names."""
     from benchmarks.grid_models import GlftGrid, Grid
     from benchmarks.peer_queue import PeerQueue
     from mm.backtest.models import glft_grid, grid, queue_prob_power
@@ -155,7 +155,7 @@ def _user_s() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_utime
 
 
-# ---------------------------------------------------------------------- beside each other
+# ---------------------------------------------------------------------- comparison
 
 
 def ours(bench: Bench, plays: Sequence[Mapping[str, Any]]) -> Ran:
@@ -202,7 +202,7 @@ def measure(bench: Bench) -> Measured:
 
 
 def counts(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what came of a play, as it is printed."""
+    """Return the result of a play, for printing."""
     counts = {key: found[key] for key in ("orders", "cancels", "fills")}
     return {**counts, "volume": f"{found['volume']:.5f}", "PnL": f"{found['pnl']:.4f}"}
 
@@ -215,18 +215,18 @@ STEPS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
     ("prints shorten the queue, and not what is displayed", {"queue": "peer"}, {}),
     ("no price of the grid lies inside the spread", {}, {"outside": True}),
 )
-"""What is made equal, one after another: its name, what changes on our side, and on the peer's."""
+"""Differences that are removed one after another: name, our change, the peer's change."""
 
 
 VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("floats and half ticks, as in the notebook", {"notebook": True}),
     ("answers take 1 ms", {"response_ns": 1_000_000}),
 )
-"""What the peer is also played with, and compared with itself."""
+"""Other settings of the peer, compared with itself."""
 
 
 def differences(bench: Bench) -> Measured:
-    """Compare the fills of both sides one by one, with one difference of rules less in each line."""
+    """Compare the fills of both sides, with one difference of rules less in each line."""
     with tempfile.TemporaryDirectory() as folder:
         own: list[dict[str, Any]] = []
         peers: list[dict[str, Any]] = []
@@ -257,15 +257,15 @@ def differences(bench: Bench) -> Measured:
 
 
 def compared(one: str, other: str, per_us: int = 1) -> dict[str, int]:
-    """Return how many orders filled in both at one instant, at different ones, and in one alone.
+    """Return the numbers of orders filled in both at the same instant, at different instants, and in one only.
 
-    The peer notes with a fill when the last request for its order was sent: where a cancel was on its way, that is the
-    cancel's instant. So fills of one side, price and instant are the same, whenever they were sent.
+    The peer records with a fill the time of the last request for its order: if a cancel was in flight, this is the
+    cancel's instant. So fills are equal by side, price and instant, whenever their orders were sent.
 
     Args:
-        one: Fills that were saved.
-        other: Those of the peer, in ns.
-        per_us: What an instant of *one* counts in: 1000 where it is the peer's too.
+        one: Saved fills.
+        other: Fills of the peer, in ns.
+        per_us: Units of *one* per µs: 1000 if it is the peer's, too.
     """
     first, second = _filled(one, per_us), _filled(other, 1000)
     same = first.keys() & second.keys()

@@ -1,7 +1,7 @@
-"""An import of a capture beside hftbacktest's own converter of such captures: fresh processes that take turns.
+"""An import of a capture compared with hftbacktest's own converter of such captures, in alternating fresh processes.
 
-The capture is made here, of USD-M futures, which that converter reads: some twenty levels a message, trades and best
-prices between them. Both read the same packed file, and both write what they make of it.
+The capture is generated here, of USD-M futures, the format of that converter: some twenty levels per message, with
+trades and best prices in between. Both read the same compressed file, and both write their result.
 """
 
 import gzip
@@ -71,7 +71,7 @@ def _rows(ours: list[Ran], theirs: list[Ran], again_s: list[float]) -> list[Row]
 
 
 def write_capture(path: Path, messages: int) -> dict[str, int]:
-    """Write a packed capture of so many depth messages, the same for the same number, and return what is in it."""
+    """Write a compressed capture of *messages* depth messages, reproducible, and return its contents as counts."""
     counts = {"depth messages": 0, "levels": 0, "trades": 0, "best prices": 0}
     with gzip.open(path, "wb", 1) as file:
         for at_ns, kind, message in _messages(Random(1), messages):
@@ -89,7 +89,7 @@ _STREAMS = {"depth messages": "depth@0ms", "trades": "trade", "best prices": "bo
 
 
 def _messages(rng: Random, messages: int) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Yield receive time, kind and message: a snapshot, then depth messages with trades and best prices between."""
+    """Yield receive time, kind and message: a snapshot, then depth messages with trades and best prices in between."""
     mid, update_id, at_ns = MID, 1_000_000, START_NS
     sent = at_ns // 10**6
     sides = [[_level(mid + sign * n, rng.randrange(1, 9_999)) for n in range(1, WIDTH)] for sign in (-1, 1)]

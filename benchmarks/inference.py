@@ -1,4 +1,4 @@
-"""One prediction, one decision: µs a call as a live market makes them, one row at a time, called from Python."""
+"""One prediction, one decision: µs per call as in a live market, one row at a time, called from Python."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ AGENT_INPUTS, AGENT_OUTPUTS = 13, 3
 
 
 def measure(turns: int) -> Measured:
-    """Measure a predictor of each model, as large as `mm predict fit` makes it, and the network of an agent."""
+    """Measure a predictor of each model, as large as from `mm predict fit`, and the network of an agent."""
     calls = {**_predictors(), "agent": _agent()}
     taken = {name: [_quantiles_us(call) for _ in range(turns)] for name, call in calls.items()}
     rows = [
@@ -30,7 +30,7 @@ def measure(turns: int) -> Measured:
 
 
 def _predictors() -> dict[str, Callable[[], object]]:
-    """Return what predicts one row, by model; each was fitted to noise with a trend."""
+    """Return the functions that predict one row, by model; each was fitted to noise with a trend."""
     draw = np.random.default_rng(0)
     rows = draw.normal(size=(SAMPLES, INPUTS))
     us, zeros = np.arange(SAMPLES), np.zeros(SAMPLES)
@@ -47,7 +47,7 @@ def _predictors() -> dict[str, Callable[[], object]]:
 
 
 def _agent() -> Callable[[], object]:
-    """Return what answers one observation: a network of the size that `mm rl train` trains."""
+    """Return a function that handles one observation: a network of the size in `mm rl train`."""
     draw = np.random.default_rng(1)
     sizes = (AGENT_INPUTS, HIDDEN, HIDDEN, AGENT_OUTPUTS)
     weights = [draw.normal(size=pair) for pair in pairwise(sizes)]

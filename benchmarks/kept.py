@@ -1,4 +1,4 @@
-"""The runs of ``mm bench`` that are kept: code, machine, load and rows; and what has changed since an earlier one."""
+"""Stored runs of ``mm bench``: code, machine, load and rows; and the changes since an earlier one."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from mm.runs.manifest import checkout_commit
 
 Json = dict[str, Any]
 SAME = ("day", "hours", "yardstick")
-"""What two runs must have in common for their rows to be compared."""
+"""Keys that two runs must share for a comparison of their rows."""
 _CPU = Path("/proc/cpuinfo")
 
 
@@ -26,7 +26,7 @@ def stamp(now: datetime) -> str:
 
 
 def circumstances() -> Json:
-    """Return which code is measured, on which machine, and how busy that is."""
+    """Return the measured code, the machine, and its load."""
     return {
         "version": mm.__version__,
         "commit": checkout_commit(PACKAGE),
@@ -42,18 +42,18 @@ def circumstances() -> Json:
 
 
 def load() -> float:
-    """Return how many processes ran or waited over the last minute."""
+    """Return the mean number of running or waiting processes over the last minute."""
     return round(os.getloadavg()[0], 2)
 
 
 def processor(cpuinfo: str) -> str:
-    """Return the model of the processor that the text of ``/proc/cpuinfo`` names, or what Python says without one."""
+    """Return the processor model in the text of ``/proc/cpuinfo``, or else Python's value."""
     names = [line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
 
 def keep(folder: Path, answer: Json) -> Path:
-    """Write *answer* to ``<its stamp>.json``, and return the path; a later one of the same second gets a number."""
+    """Write *answer* to ``<its stamp>.json``, and return the path; a later one in the same second gets a number."""
     folder.mkdir(parents=True, exist_ok=True)
     text, number = json.dumps(answer, indent=1, allow_nan=False) + "\n", 1
     while True:
@@ -67,10 +67,10 @@ def keep(folder: Path, answer: Json) -> Path:
 
 
 def read_run(path: Path) -> Json:
-    """Read a kept run.
+    """Read a stored run.
 
     Raises:
-        BrokenFile: If *path* is none.
+        BrokenFile: If *path* is not one.
     """
     try:
         found: Json = json.loads(path.read_text(encoding="utf-8"))
@@ -91,7 +91,7 @@ def earlier(folder: Path, answer: Json, name: str) -> Json | None:
 
 
 def changes(now: Json, before: Json) -> dict[str, str]:
-    """Return by how much each row of a measurement is more or less than before: user time where there is some."""
+    """Return the relative change of each row of a measurement: of user time if available."""
     rows: Mapping[str, Json] = {row["name"]: row for row in before.get("rows", [])}
     found = {}
     for row in now.get("rows", []):

@@ -1,7 +1,7 @@
-"""``python -I -S launched.py FD COMMAND…``: runs a command, and writes what it took as one JSON object to a descriptor.
+"""``python -I -S launched.py FD COMMAND…``: runs a command, and writes its usage as one JSON object to a descriptor.
 
-A process of its own, and a small one, because Linux begins the peak memory of a program with that of the process that
-started it: beside a bench that has measured in its own process, every command would seem as large as the bench.
+This is a separate, small process, because on Linux the peak memory of a program starts with that of its parent: after a
+measurement within the bench process, every command would seem as large as the bench.
 """
 
 import json

@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from mm.calibration.fit_result import PoissonFit
     from mm.tape.tape import Tape
 
-HORIZONS_S = (1.0, 10.0)  # of signals
+HORIZONS_S = (1.0, 10.0)  # horizons of signals
 HORIZON_S = 10.0  # of predictors
 FEES = ("0", "0.001")
 FITTED = ("logistic", "forest", "mlp")
 Q_MAX = 10.0  # clips
-LEAST_HALF_S = 300.0  # below it nothing is fitted, and nothing traded
+LEAST_HALF_S = 300.0  # shorter halves are neither fitted nor traded
 SEEDS, DECISIONS = (0, 1, 2), 30_000  # of agents
 EPISODE_S = 120.0
 DRAWS = 2000
-BLOCK_S, BLOCKS = 300.0, 30  # of a bootstrap: the longest, and at least so many
+BLOCK_S, BLOCKS = 300.0, 30  # of a bootstrap: maximum length, and minimum number
 Floats = NDArray[np.float64]
 Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Market:
-    """A capture: its name here, its files, symbol, steps and clip as decimals, and its form for the import."""
+    """A capture: its name here, its files, symbol, steps and clip as decimals, and its import format."""
 
     name: str
     files: str
@@ -48,7 +48,7 @@ class Market:
 
 
 class Halves(NamedTuple):
-    """The tapes of a market up to the middle of its recorded time, and from there on."""
+    """The tapes of a market before and after the middle of its recorded time."""
 
     known: list["Tape"]
     unseen: list["Tape"]
@@ -61,7 +61,7 @@ class Halves(NamedTuple):
 
 
 def halves_of(tapes: Sequence["Tape"]) -> Halves:
-    """Return the tapes before and after the middle of their time; a tape over the middle is in both, cut there."""
+    """Return the tapes before and after the middle of their time; a tape across the middle is split."""
     lengths = [one.end_us - one.start_us for one in tapes]
     left = sum(lengths) // 2
     known: list[Tape] = []
@@ -77,7 +77,7 @@ def halves_of(tapes: Sequence["Tape"]) -> Halves:
 
 
 def answer_of(captures: Path, folder: Path, market: Market) -> dict[str, Any]:
-    """Return what one market answers, as JSON values; *folder* keeps its days and its predictors."""
+    """Return the results of one market, as JSON values; *folder* keeps its days and its predictors."""
     own = folder / market.name.replace(" ", "_")
     return {"name": market.name, **Answer(halves_of(_tapes(captures, own, market)), market.clip, own).to_json()}
 
@@ -95,14 +95,14 @@ def _tapes(captures: Path, folder: Path, market: Market) -> list["Tape"]:
 
 @dataclass
 class Answer:
-    """The answer of one market.
+    """The results of one market.
 
     Attributes:
-        halves: What may be learned from, and what is judged on.
+        halves: The training half, and the test half.
         clip: Quantity of a quote, base asset, a decimal.
-        folder: Keeps the predictors.
-        seeds: Of the agents.
-        timesteps: Decisions that each agent is trained on.
+        folder: Folder of the predictors.
+        seeds: Seeds of the agents.
+        timesteps: Number of training decisions of each agent.
     """
 
     halves: Halves
@@ -145,8 +145,8 @@ class Answer:
     def signals(self) -> Iterator[dict[str, Any]]:
         """Yield the rank correlation of each signal and horizon on the second half, with that of the first.
 
-        ``predicts``: the 95 % interval leaves out 0 on the side that the first half has. Of several tapes a half, the
-        longest counts: a score is one of a day.
+        ``predicts``: the 95 % interval excludes 0 on the side of the first half. With several tapes per half, the
+        longest one counts, since a score belongs to one day.
         """
         from mm.signals.families import SIGNALS
         from mm.signals.micro_price import fit_micro_price
@@ -270,7 +270,7 @@ class Answer:
         }
 
     def _gains(self, result: "Result") -> Floats:
-        """Return what a run earned in each second, in bp of a clip, without what its initial inventory gained."""
+        """Return the profit of each second, in bp of a clip, without that of the initial inventory."""
         rows = result.state_columns()
         there = ~np.isnan(rows["equity"])
         us, inventory, mid, equity = (rows[name][there] for name in ("recv_us", "inventory", "mid", "equity"))
@@ -281,12 +281,12 @@ class Answer:
 
 
 def seconds_of(tapes: Sequence["Tape"]) -> NDArray[np.int64]:
-    """Return the whole seconds of the recorded time, µs; the time between two days has none."""
+    """Return the whole seconds of the recorded time, µs; the time between two days is excluded."""
     return np.concatenate([np.arange(one.start_us, one.end_us + 1, US_PER_S) for one in tapes])
 
 
 def _measured(result: "Result", gains: Floats, base: Floats | None) -> dict[str, Any]:
-    """Return fills, inventory, and what a run earned, and more than *base* did, in bp of a clip an hour."""
+    """Return fills, inventory, and the profit, also relative to *base*, in bp of a clip per hour."""
     rows = result.journal.state
     at = np.maximum(np.searchsorted(rows[:, 0], seconds_of(result.tapes), side="right") - 1, 0)
     more = None if base is None else gains - base
@@ -301,10 +301,10 @@ def _measured(result: "Result", gains: Floats, base: Floats | None) -> dict[str,
 
 
 def interval(gains: Floats) -> list[float] | None:
-    """Return the 95 % interval of the mean gain an hour, by a bootstrap of blocks of equal time; None without a gain.
+    """Return the 95 % interval of the mean gain per hour, by a bootstrap of blocks of equal time; None without gains.
 
     Args:
-        gains: Of each second.
+        gains: Gain of each second.
     """
     length = int(max(min(BLOCK_S, len(gains) / BLOCKS), 1.0))
     count = len(gains) // length

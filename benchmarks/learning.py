@@ -1,8 +1,8 @@
-"""``python -m benchmarks.learning CAPTURES``: what signals, predictors and agents are worth on recorded markets.
+"""``python -m benchmarks.learning CAPTURES``: the value of signals, predictors and agents on recorded markets.
 
 CAPTURES is the folder of recorded captures (``../shared/data``). The recorded time of each market is cut in half.
-Whatever is fitted, chosen or trained is so on the first half; every number that is printed is of the second
-(`benchmarks.learned`). The answer goes to the terminal, and into docs/learning.md between two markers.
+Everything is fitted, chosen or trained on the first half; every printed number is of the second (`benchmarks.learned`).
+The result is printed, and written into docs/learning.md between two markers.
 """
 
 import multiprocessing
@@ -20,8 +20,8 @@ from benchmarks.learned import HORIZONS_S, Market, answer_of
 PAGE = Path(__file__).parents[1] / "docs" / "learning.md"
 BEGIN, END = "<!-- python -m benchmarks.learning: begin -->", "<!-- python -m benchmarks.learning: end -->"
 PROCESSES = 2
-SHOWN = 5  # signals of a market and horizon
-CHANCE = 40  # one in so many 95 % intervals is above a true 0
+SHOWN = 5  # signals shown per market and horizon
+CHANCE = 40  # one in this many 95 % intervals is above a true 0
 MARKETS = (
     Market("NEXOUSDT 2024", "binance-spot-nexousdt-20240723-24/*.gz", "NEXOUSDT", "0.001", "0.01", "4"),
     Market("BTCUSD 2015", "bitstamp-btcusd-20150501-l3/*.bz2", "BTCUSD", "0.01", "0.00000001", "0.02", "bitstamp"),
@@ -30,11 +30,11 @@ MARKETS = (
     Market("ETHUSDT 2021", "binance-spot-multi-20210404/*.gz", "ETHUSDT", "0.01", "0.00001", "0.005"),
     Market("DOTUSDT 2021", "binance-spot-multi-20210404/*.gz", "DOTUSDT", "0.0001", "0.001", "0.25"),
 )
-"""The captures of spot markets whose messages begin with a whole book, and are not silent."""
+"""Captures of spot markets whose messages begin with a complete book, and have trades."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the answer, and write it into the page."""
+    """Print the result, and write it into the page."""
     if not arguments or not Path(arguments[0]).is_dir():
         sys.exit("python -m benchmarks.learning CAPTURES [PAGE]: CAPTURES is the folder of captures (../shared/data)")
     page = Path(arguments[1]) if len(arguments) > 1 else PAGE
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def table_lines(found: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of the answer: each question with its verdict in words, and then its table."""
+    """Yield the lines of the result: each question with its verdict, and then its table."""
     yield from ("", "| market | first half | second half | tick, bp of the price |", "|---|---|---|---|")
     for one in found:
         known, unseen = (f"{hours:.2f} h" for hours in one["hours"])
@@ -66,7 +66,7 @@ def table_lines(found: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _signals(found: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield how many signals predict on each market, and the strongest with their intervals."""
+    """Yield the number of predictive signals on each market, and the strongest with their intervals."""
     known = [row for one in found for row in one["signals"] if row["ci95"]]
     good = [row for row in known if row["predicts"]]
     yield "**Which signals predict the next move of the mid?**"
@@ -83,7 +83,7 @@ def _signals(found: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _predictors(found: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield whether each predictor beats its best baseline on the second half, and what trading it would earn."""
+    """Yield whether each predictor beats its best baseline on the second half, and the profit of trading it."""
     rows = [(one["name"], row) for one in found for row in one["predictors"]]
     fitted = [row for _, row in rows if "difference" in row]
     yield "**Do predictors beat their baselines on what they have not seen?**"
@@ -113,7 +113,7 @@ def _predictors(found: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _paid(found: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield what quotes with predictors earn beside the same quotes without."""
+    """Yield the profit of quotes with predictors and of the same quotes without."""
     rows = [(one["name"], row) for one in found for row in one["backtests"]]
     yield "**Does a predictor pay, after fees and latency?**"
     compared = [row for _, row in rows if row["with"]]
@@ -127,7 +127,7 @@ def _paid(found: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _agents(found: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield what agents earn beside Avellaneda-Stoikov."""
+    """Yield the profit of agents and of Avellaneda-Stoikov."""
     rows = [(one["name"], row) for one in found for row in one["agents"]]
     agents = [row for _, row in rows if row["policy"].startswith("rl")]
     yield "**Does the agent beat Avellaneda-Stoikov?**"
@@ -147,9 +147,9 @@ def _agents(found: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _verdicts(rows: Sequence[dict[str, Any]], what: str, beside: str) -> Iterator[str]:
-    """Yield for each fee whether it pays: how many earn more than what stands beside them, and how many earn at all.
+    """Yield for each fee whether it pays: how many earn more than *beside*, and how many earn at all.
 
-    Yes is where so many would be by chance, as independent rows, with a probability below 5 %.
+    Yes means a number that independent rows would reach by chance with a probability below 5 %.
     """
     from scipy.stats import binom
 

@@ -57,9 +57,9 @@ KNOBS = {
     "LATENCY_THRESHOLD_MS": "10000",
     "LOG_LEVEL": "ERROR",
 }
-"""Of the trader: it requotes with each message and sends as often as it wants to; all else is as delivered."""
+"""Settings of the trader: it requotes with each message without a rate limit; all else is at its defaults."""
 MODES = {"": {}, "KEEP_WARM=0": {"KEEP_WARM": "0"}, "BUSY_POLL=1": {"BUSY_POLL": "1"}}
-"""Ways to run it, which take turns: as delivered, without rehearsals, and with a loop that polls."""
+"""Alternating modes: the default, without rehearsals, and with a polling loop."""
 
 
 def measure(turns: int) -> Measured:
@@ -91,7 +91,7 @@ def measure(turns: int) -> Measured:
 
 
 def _rows(levels: int, mode: str, said: Sequence[dict[str, Any]]) -> list[Row]:
-    """Return the rows of a trader whose messages have so many levels, in one of `MODES`."""
+    """Return the rows of a trader with *levels* levels per message, in one of `MODES`."""
     what = f"{levels} levels{mode and ', '}{mode}"
     names = {
         "first": "to first order",
@@ -121,16 +121,16 @@ def _column(said: Sequence[dict[str, Any]], key: str) -> list[float]:
 
 @dataclass(slots=True)
 class Move:
-    """A message that moves the best prices, and what follows on it, in s.
+    """A message that moves the best prices, and its consequences, in s.
 
     Attributes:
-        stamp_us: When the exchange sent it.
-        at_s: When it came off the socket.
+        stamp_us: When the exchange sent it, µs.
+        at_s: When it was read from the socket.
         busy_s: Processor time of the loop by then.
-        first_s: From then until the first request was sent; 0 where none was.
-        last_s: Until the last one was that was sent before anything else arrived.
+        first_s: From then until the first request was sent; 0 if there was none.
+        last_s: Until the last one that was sent before anything else arrived.
         worked_s: Processor time of the loop for the first.
-        sent_s: Until the first, from when the exchange sent the message: its way, and its wait for the loop.
+        sent_s: Until the first, since the exchange sent the message: including its transmission and wait for the loop.
     """
 
     stamp_us: int
@@ -143,11 +143,11 @@ class Move:
 
 
 class Stopwatch:
-    """Measures from a message that moves the best prices to the requests that follow on it.
+    """Measures from a message that moves the best prices to the requests that follow.
 
     Attributes:
         moves: Those messages.
-        begun: Is called when one of them came off the socket, with when that was.
+        begun: Called when one of them was read from the socket, with the time.
     """
 
     def __init__(self) -> None:
@@ -157,7 +157,7 @@ class Stopwatch:
         self._turn: Move | None = None
 
     def came(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        """Return what is called with the bytes of the market's socket, in place of *take*."""
+        """Return a replacement of *take*, called with the bytes of the market's socket."""
 
         def timed(data: bytes) -> None:
             self._turn, stamp_us = None, moved_us(data)
@@ -171,7 +171,7 @@ class Stopwatch:
         return timed
 
     def answered(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        """Return what is called with answers: what is sent from then on follows on them."""
+        """Return a replacement of *take*, called with responses: later requests belong to them."""
 
         def timed(data: bytes) -> None:
             self._turn = None
@@ -180,7 +180,7 @@ class Stopwatch:
         return timed
 
     def sends(self, send: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        """Return what sends a request, and has handed it to the system when it returns."""
+        """Return a function that sends a request, and has passed it to the system when it returns."""
 
         def timed(text: bytes) -> None:
             send(text)
@@ -204,7 +204,7 @@ class StopwatchLoop(asyncio.SelectorEventLoop):
     watch = Stopwatch()
 
     async def create_connection(self, factory: Any, *given: Any, **named: Any) -> Any:  # type: ignore[override]
-        """Connect, and put the stopwatch at the socket."""
+        """Connect, and attach the stopwatch to the socket."""
         found = await super().create_connection(factory, *given, **named)
         link: Any = found[1]
         timed = isinstance(found[1], Link)
@@ -244,7 +244,7 @@ _FOLDER = tempfile.TemporaryDirectory(prefix="mm-bench-")
 
 
 def _part(venue: int) -> None:
-    """Keep trader and exchange on processors of their own: loopback wakes the exchange while the trader sends."""
+    """Pin trader and exchange to different processors: loopback wakes the exchange while the trader sends."""
     own, *others = sorted(os.sched_getaffinity(0))
     if others:
         os.sched_setaffinity(venue, others)
@@ -260,7 +260,7 @@ class _Policy(asyncio.DefaultEventLoopPolicy):
 
 
 def _figures(watch: Stopwatch, seconds: float) -> dict[str, float]:
-    """Return quantiles of the last *seconds* in µs, the share of moves that were followed, and that of a core."""
+    """Return quantiles of the last *seconds* in µs, the share of moves with orders, and the share of a core."""
     moves = [one for one in watch.moves if one.at_s >= watch.moves[-1].at_s - seconds]
     followed, found = [one for one in moves if one.first_s], dict[str, float]()
     for which in ("first", "last", "worked", "sent"):
@@ -281,7 +281,7 @@ class _Touch:
 
 
 def _requotes_us(limits: RiskLimits | None) -> float:
-    """Return what a requote takes that changes nothing, in µs: the median of many runs of some."""
+    """Return the time of a requote without changes, in µs: the median of several runs."""
     rules = Rules(1_000_000, 1_000, requote_us=1, quote_lots=100, start_cash_e8=10**15, risk=limits)
     engine, us, taken_us = LiveEngine(_Touch(), replace(rules, enforce_balances=False)), 1_000_000, list[float]()
     rows = ((1, MID_TICKS - 1, 10**6), (-1, MID_TICKS + 1, 10**6))
@@ -298,7 +298,7 @@ def _requotes_us(limits: RiskLimits | None) -> float:
 
 
 def _check_us() -> float:
-    """Return what the pure function of all limits takes for an order, in µs, its arguments' conversion included."""
+    """Return the time of the pure check of all limits for an order, in µs, including the conversion of arguments."""
     limits, rules = limits_of(_LIMITS), Rules(1_000_000, 1_000)
     assert limits
     mid2, equity_e8 = 2 * MID_TICKS, 10**15
@@ -315,7 +315,7 @@ def _check_us() -> float:
 
 
 def _signature_us(credentials: Credentials) -> float:
-    """Return what the parameters of an order take until they are signed, in µs, the median."""
+    """Return the time to sign the parameters of an order, in µs, the median."""
     signer = Signer(credentials, ExchangeClock(), 1_000)
     terms: dict[str, str | int] = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT_MAKER", "quantity": "0.00100000"}
     taken_us = []
@@ -328,7 +328,7 @@ def _signature_us(credentials: Credentials) -> float:
 
 
 def parts() -> dict[str, Any]:
-    """Return what limits and signatures take, in µs."""
+    """Return the times of limits and signatures, in µs."""
     found: dict[str, Any] = {
         "risk_us": _requotes_us(limits_of(_LIMITS)) - _requotes_us(None),
         "check_us": _check_us(),
@@ -343,7 +343,7 @@ def parts() -> dict[str, Any]:
 
 
 def main(kind: str, levels: str = "10", mode: str = "") -> None:
-    """Print what was measured, as one JSON object."""
+    """Print the measurement as one JSON object."""
     print(json.dumps(trade(int(levels), mode) if kind == "trade" else parts()))
 
 

@@ -1,6 +1,6 @@
-"""The limits on our orders: what a check takes, called from Python and inside a replay.
+"""The limits on our orders: the cost of a check, called from Python and within a replay.
 
-``python -m benchmarks.live_risk`` is what a turn runs. It prints one JSON object.
+``python -m benchmarks.live_risk`` is run by a turn. It prints one JSON object.
 """
 
 import json
@@ -37,7 +37,7 @@ def measure(turns: int) -> Measured:
 
 
 def check_us(checks: int = CHECKS) -> float:
-    """Return the µs of a check of an order against every limit, none of which it breaks."""
+    """Return the µs of a check of an order against every limit, without a breach."""
     limits = _limits()
     order = RiskOrder(1, 10_000, 100)
     standing = RiskStanding(

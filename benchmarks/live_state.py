@@ -1,4 +1,4 @@
-"""The audit log and the state store: what an append costs the loop, and how many rows a second each store takes.
+"""The audit log and the state store: the cost of an append for the loop, and the rows per second of each store.
 
 ``python -m benchmarks.live_state`` is what a turn runs. It prints one JSON object; stores without a server are left
 out. PostgreSQL and Redis are those on loopback, or ``LEDGER_URL`` and ``STATE_URL``: a database of its own and keys of
@@ -79,7 +79,7 @@ def _intent(number: int) -> dict[str, object]:
 
 
 def appends(out: Path) -> dict[str, float]:
-    """Return what an append costs its caller, and how long a row takes to the disk, in µs."""
+    """Return the cost of an append for its caller, and the time of a row to the disk, in µs."""
     found = {}
     for sync, key in ((False, "append"), (True, "append_sync")):
         log = AuditLog(audit_path(out / key, SYMBOL, "20260105", "bench"), sync=sync)
@@ -122,7 +122,7 @@ def write_fills(out: Path) -> Path:
 
 
 def reading(folder: Path) -> dict[str, float]:
-    """Return how many rows a second are verified, and summed to positions."""
+    """Return the rows per second that are verified, and summed to positions."""
     data = next(folder.iterdir()).read_bytes()
     begun = time.perf_counter()
     assert verify(data).row is None
@@ -132,7 +132,7 @@ def reading(folder: Path) -> dict[str, float]:
 
 
 def storing(folder: Path, backend: StateBackend) -> float:
-    """Return how many fills per second go from a log into a store, the reading included."""
+    """Return the fills per second from a log into a store, including the reading."""
     backend.connect()
     begun = time.perf_counter()
     rows = bring_up(backend, folder, SYMBOL)
@@ -140,7 +140,7 @@ def storing(folder: Path, backend: StateBackend) -> float:
 
 
 def ticking(backend: RedisState) -> float:
-    """Return how many ticks a second go into a stream."""
+    """Return the ticks per second into a stream."""
     stream = f"ticks:{SYMBOL}"
     fields = ("us", "1700000000000000", "bid", "100.01", "bid_qty", "1.5", "ask", "100.02", "ask_qty", "2.5")
     begun = time.perf_counter()

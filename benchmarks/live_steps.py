@@ -1,4 +1,4 @@
-"""Where the time goes between a depth message and the first order that follows: one stopwatch for each step.
+"""The time from a depth message to the first order that follows, split by steps.
 
 ``python -m benchmarks.live_steps LEVELS`` prints one JSON object: the medians of the steps, in µs, of moves that were
 answered by a replacement. Each reading of the clock costs some of what it measures, so the sum is above the whole.
@@ -39,14 +39,14 @@ STEPS: tuple[tuple[str, type, str, bool], ...] = (
     ("frame, mask", _TRANSPORT, "write", True),
     ("write", Link, "send", False),
 )
-"""What a step is, and the call whose beginning (True) or end closes it."""
+"""Steps, and the call whose start (True) or end closes each."""
 
 
 class StepClock:
     """Reads the clock at the end of each step of a move.
 
     Attributes:
-        found: The steps of each move that took each of them once and in order, in s.
+        found: Times of the steps of each move that took each of them once and in order, in s.
     """
 
     def __init__(self) -> None:
@@ -54,11 +54,11 @@ class StepClock:
         self._read_s: list[float] = []
 
     def begin(self, at_s: float) -> None:
-        """Begin with a message that came off the socket at *at_s*."""
+        """Start with a message that was read from the socket at *at_s*."""
         self._read_s = [at_s]
 
     def close(self, step: int) -> None:
-        """Close a step; the move does not count where that is not the next one."""
+        """Close a step; the move is dropped if it is not the next one."""
         if len(self._read_s) != step + 1:
             self._read_s = []
             return
@@ -67,7 +67,7 @@ class StepClock:
             self.found.append([after - before for before, after in pairwise(self._read_s)])
 
     def put(self) -> None:
-        """Put the clock at all calls."""
+        """Attach the clock to all calls."""
         for step, (_, owner, name, before) in enumerate(STEPS):
             setattr(owner, name, self._timed(getattr(owner, name), step, before=before))
 

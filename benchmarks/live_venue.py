@@ -1,4 +1,4 @@
-"""An exchange for `benchmarks.live`: a depth stream whose best prices move, and an order API that answers at once.
+"""An exchange for `benchmarks.live`: a depth stream with moving best prices, and an order API that answers at once.
 
 ``python -m benchmarks.live_venue RATE LEVELS`` prints its addresses as one JSON object and serves until it is ended.
 Nothing is matched: an order rests until it is cancelled.
@@ -23,7 +23,7 @@ from mm.clock import now_us
 SYMBOL = "BTCUSDT"
 MID_TICKS = 6_000_000
 MOVE_EVERY = 10
-"""Of so many messages one moves both best prices by a tick."""
+"""One of this many messages moves both best prices by a tick."""
 _DEEPEST = 1_000
 _LIMITS = [
     {"rateLimitType": kind, "interval": unit, "intervalNum": count, "limit": 10**6, "count": 1}
@@ -35,22 +35,22 @@ _ACCOUNT = {"balances": [{"asset": asset, "free": free, "locked": "0.00000000"} 
 
 
 def price_text(ticks: int) -> str:
-    """Return a price as the exchange writes it."""
+    """Return a price in the exchange's format."""
     return f"{ticks // 100}.{ticks % 100:02}000000"
 
 
 _HEAD = f'{{"stream":"{SYMBOL.lower()}@depth@100ms","data":{{"e":"depthUpdate","E":'.encode()
 MOVED = f'["{price_text(MID_TICKS + 1)}",'.encode()
-"""Stands in the messages that move the best prices, and in no other."""
+"""Text in the messages that move the best prices, and in no others."""
 
 
 def stamped(message: bytes, us: int) -> bytes:
-    """Return a message of a feed with the instant at which it leaves."""
+    """Return a message of a feed with its send time."""
     return b"%b%d%b" % (_HEAD, us, message)
 
 
 def moved_us(data: bytes) -> int:
-    """Return the instant in the message that moves the best prices, µs; 0 where there is none in *data*."""
+    """Return the send time of the message that moves the best prices, µs; 0 if there is none in *data*."""
     moved = data.find(MOVED)
     begin = data.rfind(_HEAD, 0, moved) + len(_HEAD) if moved >= 0 else 0
     return int(data[begin : data.index(b",", begin)]) if begin else 0
@@ -60,8 +60,8 @@ class MovingFeed:
     """Depth messages of one symbol; the best prices go up a tick and down again.
 
     Args:
-        levels: Changed levels a message, in the mean, beside those of a move.
-        seed: Of all that is left to chance.
+        levels: Mean number of changed levels per message, besides those of a move.
+        seed: Random seed.
     """
 
     def __init__(self, levels: int, seed: int = 7) -> None:
@@ -69,13 +69,13 @@ class MovingFeed:
         self._update_id, self._high = 1_000, False
 
     def snapshot(self) -> bytes:
-        """Return the answer of ``/api/v3/depth``: a bid below and an ask on the tick above the middle, and so on."""
+        """Return the response of ``/api/v3/depth``: a bid below and an ask on the tick above the middle, and so on."""
         bids = [[price_text(MID_TICKS - n), "1.50000000"] for n in range(1, _DEEPEST + 1)]
         asks = [[price_text(MID_TICKS + n), "1.50000000"] for n in range(1, _DEEPEST + 1)]
         return json.dumps({"lastUpdateId": 1_000, "bids": bids, "asks": asks}).encode()
 
     def messages(self) -> Iterator[bytes]:
-        """Yield messages without an end, as `stamped` takes them; each `MOVE_EVERY`-th moves the best prices."""
+        """Yield messages without end, for `stamped`; each `MOVE_EVERY`-th moves the best prices."""
         while True:
             for number in range(MOVE_EVERY):
                 yield self._message(moves=number == 0)
@@ -98,7 +98,7 @@ class MovingFeed:
 
 
 class OrderApi:
-    """Answers what a gateway requests over the WebSocket API."""
+    """Answers the requests of a gateway over the WebSocket API."""
 
     def __init__(self) -> None:
         self._open: dict[int, dict[str, Any]] = {}
@@ -156,7 +156,7 @@ class LiveVenue:
         self._requested = asyncio.Event()
 
     async def run(self) -> None:
-        """Print the addresses, and serve without an end."""
+        """Print the addresses, and serve without end."""
         rest = await asyncio.start_server(self._answer, "127.0.0.1", 0)
         async with serve(self._talk, "127.0.0.1", 0, compression=None, ping_interval=None) as sockets, rest:
             ports = [next(iter(server.sockets)).getsockname()[1] for server in (sockets, rest)]
@@ -175,7 +175,7 @@ class LiveVenue:
                 await self._send(client)
 
     async def _send(self, client: ServerConnection) -> None:
-        """Send one message, and the others at their instants once the snapshot was fetched."""
+        """Send one message, and the others at their times after the snapshot was fetched."""
         messages = self._feed.messages()
         self._write(client, next(messages))
         await self._requested.wait()

@@ -1,8 +1,8 @@
-"""A clock that two processes share: the one that makes a market sets it, and the recorder of that market reads it.
+"""A clock shared by two processes: the one that makes a market sets it, and the recorder of that market reads it.
 
-``python benchmarks/market_clock.py FILE COMMAND …`` runs a command of ``mm`` by it. What waits for a second then waits
-for one of the market, however fast that passes. A recorder also counts there the messages that it has taken, so that
-the market need not overrun it.
+``python benchmarks/market_clock.py FILE COMMAND …`` runs a command of ``mm`` with it. A wait of a second is then a
+second of the market, however fast that passes. A recorder also counts there the messages that it has received, so that
+the market does not overrun it.
 """
 
 import mmap
@@ -15,10 +15,10 @@ _EVERY = 16
 
 
 class MarketClock:
-    """The time of a market, in µs, and how many of its messages were taken.
+    """The time of a market, in µs, and the number of its messages that were received.
 
     Args:
-        path: The file that holds them; made where it does not exist.
+        path: Its file; created if missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,7 +39,7 @@ class MarketClock:
 
     @property
     def taken(self) -> int:
-        """Messages that were taken, but for the last few."""
+        """Number of received messages, except the last few."""
         return self._shared[1]
 
     @taken.setter
@@ -48,7 +48,7 @@ class MarketClock:
 
 
 def _count(clock: MarketClock) -> None:
-    """Let a recorder count what it takes, and report no lag: its loop waits by a clock that leaps."""
+    """Make a recorder count its messages, and report no lag: its loop waits by a clock that jumps."""
     from mm.market_data import recording
     from mm.market_data.live_session import StreamListener
 

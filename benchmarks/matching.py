@@ -1,4 +1,4 @@
-"""The matching core: commands a second, what one order takes, how often the plain twin's pace, and its memory.
+"""The matching core: commands per second, time of one order, speed relative to the plain twin, and memory.
 
 ``python -m benchmarks.matching COMMANDS [ROUNDS]`` is what a turn runs: it makes that many commands, plays them, ROUNDS
 times again in the same book for its memory, and prints one JSON object.
@@ -17,7 +17,7 @@ import mm
 from benchmarks.turns import PYTHON, Measured, Row, run
 
 COMMANDS, ROUNDS = 1_000_000, 10
-AT_ONCE = 10_000  # commands between two looks at the log
+AT_ONCE = 10_000  # commands between two reads of the log
 TWIN, CALLS = 100_000, 200_000  # commands that the twin, and Python's calls, are measured on
 # The market: cancels come after this many commands on average, so some 20,000 orders rest; one limit order in six
 # trades, for the mid walks through those that stay, and aggressive orders are small.
@@ -59,7 +59,7 @@ def market(count: int, seed: int = 1) -> Any:
     """Return *count* commands for `Matching.run`, whose ids are those of a book that begins with order 1.
 
     Limit orders lie around a mid that walks, exponentially far; each is cancelled after an exponential time, if it is
-    still there; a tenth of all are market orders. Behind the last command nothing rests.
+    still open; a tenth of all are market orders. After the last command nothing rests.
     """
     import numpy as np
 
@@ -95,7 +95,7 @@ def main(commands: str, rounds: str = str(ROUNDS)) -> None:
 
 
 def _memory(rows: Any, rounds: int) -> dict[str, Any]:
-    """Play the market *rounds* times again in one book, and look at memory behind the first and the last time."""
+    """Play the market *rounds* times again in one book, and measure memory after the first and the last time."""
     from mm.sim.matching._core import Matching
 
     matching = Matching()
@@ -107,7 +107,7 @@ def _memory(rows: Any, rounds: int) -> dict[str, Any]:
 
 
 def _pace(rows: Any) -> dict[str, Any]:
-    """Play the market through `run`, with its log and without, and its beginning with the twin."""
+    """Play the market through `run`, with and without its log, and its start with the twin."""
     from mm.sim.matching._core import Matching
 
     found: dict[str, Any] = {"commands": len(rows)}
@@ -131,7 +131,7 @@ def _pace(rows: Any) -> dict[str, Any]:
 
 
 def _plain_twin() -> Any:
-    """Return the class of the plain twin, which stands with the tests: the comparison needs the repository."""
+    """Return the class of the plain twin, which is part of the tests: the comparison needs the repository."""
     sys.path.append(str(Path(mm.__file__).parents[1] / "tests"))
     return importlib.import_module("plain_matching").PlainMatching
 
@@ -155,7 +155,7 @@ def _in_process(rows: Any) -> dict[str, Any]:
 
 
 def _from_python(rows: Any) -> dict[str, Any]:
-    """Play the market's beginning call by call, with a clock around each `submit`."""
+    """Play the start of the market call by call, with a clock around each `submit`."""
     from mm.sim.matching._core import Matching
     from mm.sim.matching.order_log import OP_SUBMIT
 
@@ -177,12 +177,12 @@ def _from_python(rows: Any) -> dict[str, Any]:
 
 
 def _drained(matching: Any, rows: Any, turn: int = 0) -> int:
-    """Play the market, taking the log as it goes, and return how many rows of log there were.
+    """Play the market, taking the log regularly, and return the number of log rows.
 
     Args:
         matching: The book.
         rows: The market's commands.
-        turn: How often the book has had it before; ids and instants go on from there.
+        turn: Number of earlier plays in the book; ids and instants continue from there.
     """
     from mm.sim.matching.order_log import OP_CANCEL, OP_SUBMIT
 
@@ -200,7 +200,7 @@ def _drained(matching: Any, rows: Any, turn: int = 0) -> int:
 
 
 def _resident_mb() -> float:
-    """Return what this process holds in memory now, 0 where the system does not say."""
+    """Return the current memory of this process, 0 if unknown."""
     status = Path("/proc/self/status")
     found = re.search(r"VmRSS:\s+(\d+) kB", status.read_text()) if status.exists() else None
     return int(found[1]) / 1024 if found else 0.0

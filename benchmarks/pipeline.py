@@ -1,4 +1,4 @@
-"""The commands of a day in fresh processes: their seconds, and the most memory that each held."""
+"""The commands of a day in fresh processes: their seconds, and the peak memory of each."""
 
 import shutil
 from pathlib import Path
@@ -24,7 +24,7 @@ MEMORY_AIM = "under 500 MB"
 
 
 def where_of(bench: Bench) -> list[str]:
-    """Return the words that name the day that is measured on, and where runs go."""
+    """Return the command-line words for the measured day, and the folder of runs."""
     day = bench.folder
     places = {"symbol": day.symbol, "day": day.day, "data-root": day.root, "out-root": bench.out}
     return [*(word for name, value in places.items() for word in (f"--{name}", str(value))), "--json"]
@@ -50,7 +50,7 @@ def sweep(bench: Bench, fills: str, points: int) -> list[str]:
 
 
 def measure(bench: Bench) -> Measured:
-    """Measure each command, and what a point more costs a sweep beside a warm play of the peer's."""
+    """Measure each command, and the cost of a further point of a sweep compared with a warm play of the peer's."""
     named = commands(bench)
     ran: dict[str, list[Ran]] = {name: [] for name in named}
     points: dict[str, list[tuple[Ran, Ran]]] = {fills: [] for fills in SWEPT}
@@ -88,7 +88,7 @@ def _point_row(fills: str, pairs: list[tuple[Ran, Ran]], peers: list[Ran], aim: 
 
 
 def _removed(ran: Ran) -> Ran:
-    """Return what a process took, and remove the run that it left, if any."""
+    """Return the usage of a process, and remove its run, if any."""
     path: Any = ran.said.get("path")
     if path is not None and (folder := _run_folder(Path(path))) is not None:
         shutil.rmtree(folder)

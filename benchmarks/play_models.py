@@ -1,4 +1,4 @@
-"""Each fill model, latency and way to see the market, played again and again in one process, beside hftbacktest.
+"""Each fill model, latency and view of the market, played repeatedly in one process, compared with hftbacktest.
 
 ``python -m benchmarks.play_models DAY_FOLDER CACHE QUOTE_QTY K`` is what a turn runs: it makes the best prices and the
 index of levels anew, plays the day in each way, and prints one JSON object.
@@ -33,12 +33,12 @@ class Play:
     Attributes:
         fills: The fill model, by name.
         touch: Whether the best prices are quoted, instead of a distance from the mid.
-        unkept: Whether the tape is played without the best prices that are kept beside it.
+        unkept: Whether the tape is played without the kept best prices.
         deep: Whether the quote model reads levels of the whole book at each requote.
-        recorded: Whether the market reaches us as late as it was recorded; in hftbacktest it always does.
-        by_rate: Whether latencies are drawn by the rate of the market's messages; in hftbacktest they are constant.
-        queue: The peer's queue model; ours of best prices alone have none, and are held against the usual one.
-        aim: What the ratio is meant to reach.
+        recorded: Whether we receive the market with its recorded latency; in hftbacktest this is always so.
+        by_rate: Whether latencies depend on the rate of the market's messages; in hftbacktest they are constant.
+        queue: The peer's queue model; our models of only best prices have none, and are compared with the usual one.
+        aim: The intended ratio.
     """
 
     fills: str
@@ -52,14 +52,14 @@ class Play:
 
     @property
     def name(self) -> str:
-        """What its row is called."""
+        """The name of its row."""
         parts = {"at the touch": self.touch, "best prices not kept": self.unkept, "whole book": self.deep}
         parts |= {"recorded feed": self.recorded, "latency by rate": self.by_rate}
         return ", ".join([self.fills, *(name for name, on in parts.items() if on)])
 
     @property
     def peer(self) -> tuple[str, ...]:
-        """The flags of the peer's script that play the same."""
+        """The equivalent flags of the peer's script."""
         return ("--queue", self.queue, *(["--touch"] if self.touch else []))
 
 
@@ -78,7 +78,7 @@ PLAYS = (
 
 
 def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
-    """Play the day in each way, and print the seconds it took."""
+    """Play the day in each way, and print the seconds."""
     from mm.backtest import models as known
     from mm.backtest.replay import backtest
     from mm.commands import assemble
@@ -111,7 +111,7 @@ def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
 
 
 def _made(folder: Path, cache: Path) -> dict[str, Any]:
-    """Return what making the best prices and the index of levels takes, and their bytes; those kept are removed."""
+    """Return the time to make the best prices and the index of levels, and their bytes; kept ones are removed."""
     from mm.tape.load import load_day
 
     found = {}
@@ -129,7 +129,7 @@ def _rules(rules: "Rules", play: Play) -> "Rules":
 
 
 def _latencies() -> "Latencies":
-    """Return latencies that rise with the rate of messages: 30 to 70 ms, and some chance."""
+    """Return latencies that rise with the rate of messages: 30 to 70 ms, plus a random part."""
     from mm.backtest.latency import Latencies
 
     rate = np.linspace(0.0, 60.0, RATES)

@@ -14,13 +14,13 @@ SECOND_US = 1_000_000
 
 
 def quiet(seconds):
-    """Return a market that stands still at 99 and 101."""
+    """Return a constant market at 99 and 101."""
     book = (BEGIN_US, "snapshot", [(99, 5)], [(101, 5)])
     return Tape.of(TEST, [book, (BEGIN_US + seconds * SECOND_US, "depth", [(98, 1)], [])])
 
 
 def test_the_dispersion_is_a_variance_over_a_mean():
-    """Counts of whole stretches alone: 3, 0 and 3 in 10 s each; what lies behind them is left out."""
+    """Counts of complete spans only: 3, 0 and 3 in 10 s each; what comes after them is left out."""
     us = BEGIN_US + np.array([1, 2, 3, 21, 22, 23, 34]) * SECOND_US
     span_us = BEGIN_US, BEGIN_US + 35 * SECOND_US
     assert dispersion(us, span_us, 10) == pytest.approx(2 / 2)

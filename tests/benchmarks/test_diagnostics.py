@@ -34,7 +34,7 @@ def test_the_flow_has_its_rate_and_its_branching(branching):
 
 
 def test_a_diagnostic_that_is_wrong_is_missed():
-    """A size of a tenth, a power of a half; and met where both are as wanted."""
+    """A size of a tenth, a power of a half; and met if both are as required."""
     rows = {"orders": ([0.0] * 990 + [1.0] * 10, [1.0] * 900 + [0.0] * 100)}
     (good,) = checked([rows])
     assert good.verdict == "met"

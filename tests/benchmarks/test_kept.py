@@ -72,7 +72,7 @@ def test_a_change_is_of_user_time_where_both_have_it():
 
 @pytest.mark.parametrize("text", ["", "{}", '{"measured": 1}', "["])
 def test_another_file_is_no_run(tmp_path, text):
-    """One line that says how runs are named."""
+    """One line that describes how runs are named."""
     path = tmp_path / "20260105T080000Z.json"
     path.write_text(text)
     with pytest.raises(BrokenFile, match=r"no run of mm bench .*<stamp>\.json"):

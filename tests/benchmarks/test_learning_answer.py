@@ -52,7 +52,7 @@ def found(answer):
 
 
 def test_signals_are_judged_on_the_second_half(answer, found):
-    """By the score of that half alone; the queue at the best price says something here."""
+    """By the score of that half alone; the queue at the best price is informative here."""
     from mm.signals.score import score
 
     (row,) = (one for one in found["signals"] if (one["signal"], one["horizon_s"]) == ("imbalance_1", 1.0))
@@ -63,7 +63,7 @@ def test_signals_are_judged_on_the_second_half(answer, found):
 
 
 def test_predictors_are_fitted_on_the_first_half_alone(answer, found):
-    """Their folders say until when; what cannot be fitted says why."""
+    """Their folders include until when; what cannot be fitted has a reason."""
     end_us = answer.halves.known[-1].end_us
     assert [one["target"] for one in found["predictors"]] == ["return", "adverse", "fill"]
     fitted = [one for one in found["predictors"] if "folder" in one]

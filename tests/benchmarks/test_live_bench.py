@@ -1,4 +1,4 @@
-"""The bench of a trader: its exchange sends what an exchange sends, and its stopwatch measures what it says."""
+"""The bench of a trader: its exchange sends valid messages, and its stopwatch measures the stated times."""
 
 import json
 from itertools import islice

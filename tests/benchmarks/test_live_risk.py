@@ -1,4 +1,4 @@
-"""What the measurement of the limits says, on little work."""
+"""The results of the measurement of the limits, on little work."""
 
 from benchmarks import live_risk
 

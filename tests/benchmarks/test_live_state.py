@@ -1,4 +1,4 @@
-"""The measurement of audit log and state store measures what it says, in small."""
+"""The measurement of audit log and state store, in small."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Each way to play a day is played for what it says, with the peer's same settings beside it."""
+"""Each way to play a day is played as named, with the peer's same settings for comparison."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_the_whole_book_and_best_prices_do_the_same_work(found):
 
 
 def test_the_peer_plays_the_same_queue_and_quotes():
-    """A model of best prices alone stands beside its usual one."""
+    """A model of best prices alone is compared with its usual one."""
     flags = {one.name: one.peer for one in PLAYS}
     assert flags["queue_prob_log, at the touch"] == ("--queue", "log", "--touch")
     assert flags["queue_risk_averse"] == ("--queue", "risk")

@@ -10,7 +10,7 @@ from benchmarks.turns import PYTHON, run
 
 @pytest.fixture(scope="module")
 def said():
-    """What one short turn of each kind says."""
+    """The results of one short turn of each kind."""
     return {kind: run([*PYTHON, "benchmarks.recorder", kind, "2000"]).said for kind in KINDS}
 
 
@@ -24,7 +24,7 @@ def test_no_message_is_lost(said, kind):
 
 @pytest.mark.parametrize("kind", ["burst", "plain_burst"])
 def test_a_burst_is_stamped_and_recorded(said, kind):
-    """No stamp lies before the message was sent."""
+    """No stamp is before the message was sent."""
     assert said[kind]["lost"] == 0
     assert 0 <= said[kind]["late_ms"] < math.inf
 

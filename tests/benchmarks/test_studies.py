@@ -73,7 +73,7 @@ def test_a_bar_is_met_open_or_missed():
 
 
 def test_a_wrong_estimator_misses_its_bars():
-    """Intervals half as wide, k a tenth too large, a ladder as exact as the marks: each is told."""
+    """Intervals half as wide, k a tenth too large, a ladder as exact as the marks: each is detected."""
     rng = np.random.default_rng(1)
     good = np.column_stack(
         [rng.normal(0.1, 0.04, 400), rng.normal(0, 0.04, 400), *np.full((4, 400), 0.7), np.ones(400)]

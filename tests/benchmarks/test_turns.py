@@ -40,7 +40,7 @@ print(json.dumps({"runs": [run], "load_s": 0.25, "run_s": 2.0}))
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory) -> Path:
-    """A yardstick whose generator copies a simulated day, and whose peer tells fixed seconds."""
+    """A yardstick whose generator copies a simulated day, and whose peer reports fixed seconds."""
     folder = tmp_path_factory.mktemp("yardstick")
     day = DayFolder(folder / "data", "SIMUSDT", "20260105")
     make_day(day, PoissonMarket(), Session(day.symbol, day.day, 0.05, 7))
@@ -55,7 +55,7 @@ def day_folder(scripts: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def answer(scripts, tmp_path_factory):
-    """What ``mm bench engine parse`` says beside a peer, and the folder it ran in."""
+    """The output of ``mm bench engine parse`` with a peer, and the folder it ran in."""
     folder = tmp_path_factory.mktemp("bench")
     flags = ["--yardstick", str(scripts), "--hours", "0.05", "--peer", sys.executable, "--turns", "1", "--json"]
     done = run_python("-m", "mm.bench", "engine", "parse", *flags, cwd=folder, ORDER_TTL_MS="1")
@@ -115,7 +115,7 @@ def test_the_yardstick_is_made_once(answer, scripts):
 
 
 def test_without_a_peer_its_rows_are_left_out(scripts, tmp_path):
-    """One line says how to get one; nothing else is missing."""
+    """One line names the way to get one; nothing else is missing."""
     found = engine.measure(Bench(recorded(day_folder(scripts)), tmp_path, turns=1))
     assert [row.theirs for row in found.rows[:10]] == [[]] * 10
     assert all(row.ours[0] >= 0 for row in found.rows)

@@ -10,7 +10,7 @@ from benchmarks.wire import AIM, CLIENTS, measure
 
 @pytest.fixture(scope="module")
 def said():
-    """What one turn of a third of a second says."""
+    """The results of one turn of a third of a second."""
     return run([*PYTHON, "benchmarks.wire", "0.3"]).said
 
 

@@ -58,7 +58,7 @@ def test_the_peer_has_every_trade_and_every_level(made):
 
 
 def test_the_peer_plays_within_the_prices_of_the_day(made):
-    """Its book is dense, and what lies outside it is not there; it quotes as far from the mid as we do."""
+    """Its book is dense, without prices outside it; it quotes as far from the mid as we do."""
     own, _, events = made
     words = own.plays(Console(as_json=True, level="INFO"), Path(sys.executable))
     assert words[:3] == (sys.executable, str(yardstick.PEER_SCRIPT), str(events))

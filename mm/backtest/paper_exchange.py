@@ -319,7 +319,7 @@ class PaperExchange:
             self._turn(opens=self.rules.hours.is_open(tape.start_us))
         # Best prices are better kept for the next run, and played in one call; the rows of whole books are many.
         few = len(tape) <= MANY_EVENTS
-        us, small = tape.start_us, isinstance(tape, BestPrices) and (stays or few and "book_rows" not in beside)
+        us, small = tape.start_us, isinstance(tape, BestPrices) and (stays or (few and "book_rows" not in beside))
         stride_us = STRIDE_US if few else STRIDE_US // 4
         while us < tape.end_us:
             to_us = tape.end_us if small and not step else min(us + stride_us, tape.end_us)

@@ -42,7 +42,7 @@ PAIRS = 'FILL_PARAMS_JSON: hybrid takes {"models": [[name, {parameters}], ...]}'
 OTHER_QTY = 0.1
 DRAWN = ("poisson", "hawkes")  # fill models that draw from a fit; fits are never measured under them
 FITTED = ("A", "k")  # parameters that a quote model takes from the fit unless they are given
-QUOTED_FROM = "mid"  # the reference price of all quote models here; poisson fills use that of their fit
+QUOTED_FROM = "mid"  # the reference price of an A that quotes take from a fit; poisson fills use that of their fit
 
 
 class ModelMaker:
@@ -248,14 +248,16 @@ class ModelMaker:
         return {"adverse_ticks": move}
 
     def _check_reference(self, name: str, fitted: Sequence[str]) -> None:
-        """Raise Mismatch if a quote model takes the numbers *fitted* from a fit with another reference price."""
-        if self._intensity is None or not fitted or self._intensity.reference == QUOTED_FROM:
+        """Raise Mismatch if a quote model takes its A from a fit with another reference price than the mid.
+
+        k is the same from there: a price d ticks from the mid has A·exp(-k·d)·exp(-k·x) at the distance x from the mid.
+        """
+        if self._intensity is None or "A" not in fitted or self._intensity.reference == QUOTED_FROM:
             return
-        numbers = " and ".join(fitted)
         raise Mismatch(
-            f"{self._source}: its distances count from {self._intensity.reference!r}, but {name} (QUOTE_MODEL) counts "
-            f"from {QUOTED_FROM!r}; calibrate with CALIB_REFERENCE={QUOTED_FROM}, or give {numbers} in "
-            f"QUOTE_PARAMS_JSON"
+            f"{self._source}: its distances count from {self._intensity.reference!r}, but the A of {name} "
+            f"(QUOTE_MODEL) counts from {QUOTED_FROM!r}; calibrate with CALIB_REFERENCE={QUOTED_FROM}, give A in "
+            f"QUOTE_PARAMS_JSON, or use a model that takes k alone (avellaneda_stoikov)"
         )
 
     def _step(self, name: str, params: Mapping[str, Any], inner: object) -> object:

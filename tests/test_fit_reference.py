@@ -34,14 +34,32 @@ def used(root, name, *words):
     return call(root, "backtest", "--json", "--fill-params-file", str(root / f"{name}.json"), *words)
 
 
-@pytest.mark.parametrize("name", ["best", "micro", "moon"])
-def test_another_reference_is_refused_with_the_way_out(desk, name):
-    """Quotes count from the mid: k of another reference is another number."""
-    done = used(desk, name)
+@pytest.mark.parametrize(
+    ("name", "model"), [("best", "gueant"), ("micro", "expected_value"), ("moon", "avellaneda_stoikov")]
+)
+def test_an_A_from_another_reference_is_refused_with_the_way_out(desk, name, model):
+    """Quotes count from the mid, where A of another reference is another number at each spread."""
+    done = used(desk, name, "--quote-model", model)
     assert done.exit_code == 3, done.output
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
     for needle in (f"{name}.json", repr(name), "mid"):
         assert needle in line
+
+
+@pytest.mark.parametrize("name", ["best", "micro"])
+@pytest.mark.parametrize("model", ["avellaneda_stoikov", "symmetric"])
+def test_k_is_taken_from_a_fit_of_any_reference(desk, name, model):
+    """An exponential of the distance from another price has the same k from the mid: quotes are those of this k."""
+    fit = json.loads((desk / f"{name}.json").read_text(encoding="utf-8"))
+    settled = {"gamma": 0.05, "sigma": 1.5}
+    given = used(desk, "mid", "--quote-model", model, "--quote-params-json", json.dumps({**settled, "k": fit["k"]}))
+    taken = used(desk, name, "--quote-model", model, "--quote-params-json", json.dumps(settled))
+    assert given.exit_code == taken.exit_code == 0, taken.output
+    one, two = json.loads(given.stdout), json.loads(taken.stdout)
+    assert two["reference"] == name
+    assert one["n_orders"] == two["n_orders"] > 100
+    for key in ("pnl_total", "n_fills", "two_sided_uptime", "effective_half_spread", "max_drawdown"):
+        assert one[key] == two[key]
 
 
 @pytest.mark.parametrize("name", ["mid", "older"])
@@ -60,12 +78,14 @@ def test_fills_count_as_their_fit_does_where_the_quotes_take_nothing_from_it(des
     assert json.loads(done.stdout)["reference"] == "best"
 
 
-def test_a_walk_forward_and_a_sweep_are_refused_too(desk):
+def test_a_walk_forward_and_a_sweep_check_it_too(desk):
     """A walk-forward by its own CALIB_REFERENCE, a sweep by the fit that it is given."""
-    forward = ["--calib-reference", "best", "--wf-train-window-min", "5", "--wf-step-min", "2"]
-    sweep = ["--fill-params-file", str(desk / "best.json"), "--grid", "gamma=0.01,0.1"]
-    for words in (["walkforward", *forward], ["sweep", *sweep]):
-        done = call(desk, *words)
-        assert done.exit_code == 3, done.output
-        assert "counts from 'mid'" in done.stderr
-        assert "CALIB_REFERENCE=mid" in done.stderr
+    forward = ["walkforward", "--calib-reference", "best", "--wf-train-window-min", "5", "--wf-step-min", "2"]
+    sweep = ["sweep", "--fill-params-file", str(desk / "best.json"), "--grid", "gamma=0.01,0.1"]
+    for words in (forward, sweep):
+        refused = call(desk, *words, "--quote-model", "glft")
+        assert refused.exit_code == 3, refused.output
+        assert "counts from 'mid'" in refused.stderr
+        assert "CALIB_REFERENCE=mid" in refused.stderr
+        taken = call(desk, *words)
+        assert taken.exit_code == 0, taken.output

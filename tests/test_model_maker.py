@@ -113,7 +113,7 @@ def test_quotes_refuse_a_fit_from_another_reference():
     """They count distances from the mid; numbers of their own need no fit."""
     made = maker(quote_model="glft", quote_params_json='{"gamma": 0.1}')
     made.use(replace(FIT, reference="best"))
-    with pytest.raises(Mismatch, match="its distances count from 'best', but glft"):
+    with pytest.raises(Mismatch, match="its distances count from 'best', but the A of glft"):
         made.quotes()
     own = maker(quote_model="glft", quote_params_json='{"gamma": 0.1, "A": 1, "k": 1}')
     own.use(replace(FIT, reference="best"))

@@ -39,7 +39,7 @@ GOALS = {
 TODAY = {
     # Issue 16 gave it room: files that are verified once for each identity; issue 18, every knob in Python, and what a
     # notebook shows.
-    "root": (3_036, 23),
+    "root": (3_038, 23),
     # Issue 17 gave it room: quotes that are optimal on any curve, fills by what has happened to an order; issue 18,
     # frames of a result, several prices per side and calls beside the grid, a grid that calibrates itself; issue 15,
     # quotes that amend their orders; issue 19, the quotes of agents, fills by a predictor, Kelly's rule; issue 20,
@@ -86,7 +86,7 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 94_111),
+    "lines": (46_000, 94_113),
     "modules": (220, 367),
     "modules under 100 lines": (25, 58),  # a kernel of one loop and its face, the card of windows
     "lines that a median module lacks to 180": (0, 0),

@@ -100,8 +100,9 @@ def _walk(rng: np.random.Generator) -> Floats:
 def lost(day: Day, plan: WindowPlan) -> float:
     """Return what a plan loses on a day, in nats per fill."""
     windows = plan.windows(0, BLOCKS * BLOCK_MIN * US_PER_MIN)
-    whole_loss = fills = 0.0
-    for window, found in zip(windows, WindowFitter(day.points, _bare, plan).all(windows), strict=True):
+    one, whole_loss, fills = WindowFitter(day.points, _bare, plan).one, 0.0, 0.0
+    for window in windows:
+        found = one(window.train_start_us, window.train_end_us)
         if found.A is None or found.k is None:
             continue
         loss, expected = day.loss(window.start_us, window.end_us, (found.A, found.k))

@@ -190,7 +190,7 @@ def test_paths_in_the_place_of_a_tape_or_a_fit_are_refused(tapes):
 
 
 def test_no_tape_and_a_fit_of_another_market_are_refused(desk, tapes):
-    with pytest.raises(UsageError, match="no tape"):
+    with pytest.raises(UsageError, match="at least one tape"):
         mm.backtest([])
     fit = PoissonFit.from_json(json.loads((desk / "fit.json").read_text()), "the fit")
     with pytest.raises(Mismatch, match="a fit of BTCUSDT"):

@@ -183,7 +183,7 @@ def test_summing_up_and_writing_need_neither_scipy_nor_polars(tmp_path):
         "from mm.backtest.books import Books\n"
         "from mm.instrument import Instrument\n"
         "from mm.report.backtest import write_run\n"
-        "counters = dict.fromkeys(['valid_us', 'invalid_us', 'two_sided_us', 'last_us', 'expected_fills'], 0)\n"
+        "counters = dict.fromkeys(['valid_us', 'invalid_us', 'two_sided_us', 'last_us', 'expected_fills', 'events'], 0)\n"
         "tables = [np.zeros((0, width), np.int64) for width in (14, 9, 6, 2)]\n"
         "journal = Journal(*tables, (), counters)\n"
         "books = Books(Instrument('A', 1, 1), ('20251216',), 'q', 'f', 0, 1)\n"

@@ -67,7 +67,7 @@ def test_a_run_without_a_fit_imports_nothing_that_fits(tmp_path):
     assert made.exit_code == 0, made.output
     words = ["backtest", *where, "--out-root", str(tmp_path / "out")]
     code = f"import sys; from mm.__main__ import main\ntry:\n    main({words!r})\nfinally:\n"
-    for unused in (UNUSED, UNUSED, (*UNUSED, "msgspec", "pyarrow")):  # two runs keep a tape, which opens without
+    for unused in (UNUSED, UNUSED, (*UNUSED, "pyarrow")):  # two runs keep all of a tape, which opens without pyarrow
         done = run_python("-c", f"{code}    print(sorted(set({unused!r}) & set(sys.modules)))", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-1] == "[]"

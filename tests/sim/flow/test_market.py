@@ -80,5 +80,5 @@ def test_a_flow_does_nothing_before_its_session_opens_and_nothing_twice():
 
 def test_a_price_that_is_no_price_of_the_engine_is_refused():
     """Prices are counted in ticks, below 2**40 of them."""
-    with pytest.raises(UsageError, match=r"--start-price 1000000000 .* more than .* times --tick-size 0.00000001"):
+    with pytest.raises(UsageError, match=r"--start-price 1000000000 .* over .* times --tick-size 0.00000001"):
         PoissonMarket(start_price="1000000000", tick_size="0.00000001")

@@ -262,6 +262,16 @@ def both():
     return tape, with_best(tape)
 
 
+@pytest.mark.parametrize("best", [False, True], ids=["whole tape", "best prices"])
+def test_a_model_without_depth_reads_the_lots_at_the_best_price_after_each_message(best):
+    """Whether its tape is the whole one, whose levels are stored only for models that read them, or best prices."""
+    events = [(1000, "snapshot", [(99, 5)], [(101, 5)]), (1010, "depth", [(99, 2)], [(101, 3)])]
+    events += [(1300, "depth", [(95, 1)], [])]
+    tape, model = Tape.of(TEST, events), Shallow([(None, None)])
+    backtest(with_best(tape) if best else tape, model, trade_cross(), ALWAYS_ON)
+    assert [(seen[3:5], seen[11:13]) for seen in model.seen[-1:]] == [((2, 3), (2, 3))]
+
+
 @pytest.mark.parametrize("whole", [False, True], ids=["rows", "whole tape"])
 def test_what_an_order_took_is_displayed_again_after_a_change_far_behind_the_best_prices(whole):
     """Five lots are taken at 1010, and none at 1110; a level of no best price changes at 1150, and five are there."""

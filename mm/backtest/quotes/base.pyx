@@ -259,8 +259,10 @@ cdef class QuoteView:
 
     def lots_at(self, int side, int64_t ticks) -> int:
         """Return the displayed lots at a price; side +1 bids, -1 asks."""
-        if self.shallow and ticks != (self.bid_ticks if side > 0 else self.ask_ticks):
-            raise ModelError(f"lots_at({side}, {ticks}) is not a best price; take `depth = False` out of the model")
+        if self.shallow:
+            if ticks != (self.bid_ticks if side > 0 else self.ask_ticks):
+                raise ModelError(f"lots_at({side}, {ticks}) is not a best price; take `depth = False` out of the model")
+            return self.bid_lots if side > 0 else self.ask_lots
         if self.seen().top.book is NULL:
             raise ModelError(f"lots_at({side}, {ticks}): there is no book outside of a run")
         return book_lots_at(<const Book*> self.seen().top.book, side, ticks)

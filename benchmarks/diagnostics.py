@@ -264,6 +264,7 @@ def rolling(data: Path) -> Day:
     """
     from mm.backtest.io import load_day
     from mm.calibration.calibrator import CalibrationConfig, Calibrator
+    from mm.calibration.intervals import predictive_ci95
     from mm.market_data.import_capture import ImportOptions, import_captures
 
     captures = [data / CAPTURE / name for name in FILES]
@@ -278,7 +279,7 @@ def rolling(data: Path) -> Day:
     for at_us in range(calibrator.start_us, calibrator.end_us - (TRAIN + AHEAD) * block_us, block_us):
         now_us = at_us + TRAIN * block_us
         after = calibrator.points(now_us, now_us + AHEAD * block_us).fills.sum()
-        held += _holds(calibrator.predictive_ci95(at_us, now_us, AHEAD * truth.BLOCK_S), float(after))
+        held += _holds(predictive_ci95(calibrator.points(at_us, now_us), AHEAD * truth.BLOCK_S), float(after))
     whole = len(held) - len(held) % AHEAD  # windows five minutes apart share what is ahead: one value for each three
     return {"next nexo": (np.reshape(held[:whole], (-1, AHEAD)).mean(axis=1).tolist(), [])}
 

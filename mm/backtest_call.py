@@ -128,7 +128,7 @@ class Backtest:
         """The strategy, with the factories of new models for each play."""
         made = (self.maker.quotes, self.maker.fills)
         quotes, fills = (
-            make if one is None or isinstance(one, str) else partial(lambda same: same, one)
+            make if one is None or isinstance(one, str) else lambda one=one: one
             for one, make in zip((self.quotes, self.fills), made, strict=True)
         )
         intensity = self.maker.intensity if self.intensity is None else self.intensity

@@ -37,8 +37,8 @@ class Engine:
     def needs_depth(self) -> bool:
         """Whether a model reads more of the book than the best prices and their lots."""
     @property
-    def beside(self) -> tuple[str, ...]:
-        """What the models need beside best prices and trades, as attributes of a tape; empty if they need more."""
+    def side_files(self) -> tuple[str, ...]:
+        """Files that models need beside best prices and trades, as attributes of a tape; empty if they need more."""
     @property
     def decisions(self) -> int:
         """Number of requotes recorded since the journal was last handed over."""
@@ -78,7 +78,7 @@ class Engine:
             lo_ticks, hi_ticks: Price range that its book should store densely.
             joins: Whether its book continues that of the last tape; else a GAP is inserted.
             feed: The tape in the exchange's order (``mm.tape.feed.Feed``), or None for the order of receipt.
-            levels: The changes of each level of the whole tape, if *tape* is its best prices; see `beside`.
+            levels: The changes of each level of the whole tape, if *tape* is its best prices; see `side_files`.
             ahead: The best prices in the exchange's order, if *tape* is its best prices and there is a *feed*.
             rows: The rows of its books, likewise.
         """

@@ -19,11 +19,11 @@ from mm.backtest._order_manager cimport (
 )
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
 from mm.backtest._paper_venue cimport (
-    ALWAYS, PaperVenue, centre_book, find_last_print, hits, is_plain, leap, matters, move, move_reaches, nearest, show_levels,
+    ALWAYS, PaperVenue, find_last_print, hits, is_plain, leap, matters, move, move_reaches, nearest, show_levels,
     take_columns, take_fed, take_moves, take_rows, take_tops, unreached,
 )
 from mm.backtest._records cimport Table, handed, handed_log
-from mm.backtest._venue cimport Touch
+from mm.backtest._venue cimport Touch, centre_book
 from mm.backtest.fills.base cimport BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Trade
 from mm.backtest.quotes.base cimport QuoteModel
 from mm.signals.signal_set cimport SignalSet
@@ -101,8 +101,8 @@ cdef class Engine:
         return whole or self.manager.decides or self.signalled
 
     @property
-    def beside(self) -> tuple[str, ...]:
-        """What the models need beside best prices and trades, as attributes of a tape; empty if they need more."""
+    def side_files(self) -> tuple[str, ...]:
+        """Files that models need beside best prices and trades, as attributes of a tape; empty if they need more."""
         if self.manager.decides or self.signalled or self.venue.signalled:
             return ()
         if self.quotes.looks < WHOLE_BOOK:
@@ -175,7 +175,7 @@ cdef class Engine:
             lo_ticks, hi_ticks: Price range that its book should store densely.
             joins: Whether its book continues that of the last tape; else a GAP is inserted.
             feed: The tape in the exchange's order (``mm.tape.feed.Feed``), or None for the order of receipt.
-            levels: The changes of each level of the whole tape, if *tape* is its best prices; see `beside`.
+            levels: The changes of each level of the whole tape, if *tape* is its best prices; see `side_files`.
             ahead: The best prices in the exchange's order, if *tape* is its best prices and there is a *feed*.
             rows: The rows of its books, likewise.
         """
@@ -244,7 +244,7 @@ cdef class Engine:
                 self.play(self.venue, self.manager, NEVER)
         if self.venue.next_event >= MANY_EVENTS:
             self.drop_spent(buffer)
-        centre_book(self.venue)
+        centre_book(&self.venue.book)
 
     cdef int leave(self, bint joins, int64_t lo_ticks, int64_t hi_ticks) except -1:
         """Finish the current events before other ones; open the book, or move it to a price range."""

@@ -15,14 +15,13 @@ from mm.backtest._venue cimport Touch, OrderVenue
 from mm.backtest.fills.base cimport FillModel, Order, Trade
 from mm.signals.signal_set cimport SignalSet
 from mm.tape._book cimport (
-    Book, Books, book_catch_up, book_clear, book_lots_at, book_move, book_store, book_store_packed, book_wipe,
+    Book, Books, book_catch_up, book_clear, book_lots_at, book_store, book_store_packed, book_wipe,
 )
 from mm.tape._kinds cimport DEPTH, KEYFRAME, TRADE
 from mm.tape._memory cimport prefetch
 
 cdef enum:
     FETCHED = 24            # columns are prefetched this many events ahead
-    MARGIN_TICKS = 1 << 20  # range beyond the best prices that a fed book stores densely
 
 cdef extern from "<stdint.h>":
     const int32_t ALWAYS "INT32_MAX"    # of mm.tape.top_of_book
@@ -264,19 +263,6 @@ cdef inline void find_last_print(PaperVenue venue, Trade* last) noexcept nogil:
         last.us, last.id = venue.event_us[found], venue.event_id[found]
         if not unpack(venue.reach[found], last):
             last[0] = venue.print_at(found, last.us)
-
-
-cdef inline int centre_book(PaperVenue venue) except -1:
-    """Move the dense range of a fed book to the best prices, not known in advance, when they come near its edge.
-
-    The range affects only speed; levels beyond it are in a short list.
-    """
-    cdef Book* book = &venue.book
-    cdef int64_t margin = (book.hi - book.lo) // 8
-    cdef bint near_low = book.lo > 0 and book.best_bid < book.lo + margin
-    if book.best_bid and book.best_ask and (near_low or book.best_ask >= book.hi - margin):
-        book_move(book, max(book.best_bid - MARGIN_TICKS, 0), book.best_ask + MARGIN_TICKS)
-    return 0
 
 
 cdef inline int64_t whole_steps(PaperVenue venue, const Order* order, int64_t lots) noexcept nogil:

@@ -7,6 +7,7 @@ from mm.backtest._order_checks cimport Filters
 from mm.backtest._own_orders cimport OwnOrders
 from mm.backtest._records cimport COVERED
 from mm.backtest.fills.base cimport MARKET, Order, Top
+from mm.tape._book cimport MARGIN_TICKS, Book, book_move
 
 # The best prices at a point of reception: at the exchange, or here if our feed lags.
 cdef struct Touch:
@@ -15,6 +16,18 @@ cdef struct Touch:
     bint mid_lost               # whether the mid was missing since the last volatility sample
     int64_t mid2                # best bid + best ask, 0 while there is none
     int64_t market_us            # when the last message of the market arrived; set if there are limits
+
+
+cdef inline int centre_book(Book* book) except -1:
+    """Move the window of a book of fed events to its best prices when they come near its edge.
+
+    The range affects only speed; levels beyond it are in a short list.
+    """
+    cdef int64_t margin = (book.hi - book.lo) // 8
+    cdef bint near_low = book.lo > 0 and book.best_bid < book.lo + margin
+    if book.best_bid and book.best_ask and (near_low or book.best_ask >= book.hi - margin):
+        book_move(book, max(book.best_bid - MARGIN_TICKS, 0), book.best_ask + MARGIN_TICKS)
+    return 0
 
 
 cdef class OrderVenue:

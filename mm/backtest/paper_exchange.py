@@ -78,12 +78,12 @@ class PaperExchange:
     def _needs_messages(self) -> bool:
         return self.rules.risk is not None and self.rules.risk.feed_stale_us is not None  # every message counts
 
-    def beside(self, tape: "Tape") -> tuple[str, ...]:
-        """Return what is needed beside the best prices of *tape*, as its attributes: ``levels``, ``book_rows``.
+    def side_files(self, tape: "Tape") -> tuple[str, ...]:
+        """Return the files needed beside the best prices of *tape*, as its attributes: ``levels``, ``book_rows``.
 
         Empty if these are not sufficient, or not needed.
         """
-        names = self._engine.beside
+        names = self._engine.side_files
         if self._needs_messages or (self.rules.recorded_feed and "book_rows" in names):  # it reads those received
             return ()
         played = tape.ahead if self.rules.recorded_feed else tape
@@ -144,7 +144,7 @@ class PaperExchange:
 
         Args:
             tape: The tape, or its best prices and trades (`Tape.best`) if the models need no more.
-            levels, book_rows: The same of it, in addition to its best prices, where `beside` names them.
+            levels, book_rows: The same of it, in addition to its best prices, where `side_files` names them.
             ahead: Its best prices in the exchange's order (`Tape.ahead`), in addition to those as received; a recorded
                 feed needs them, or the whole tape.
 
@@ -299,7 +299,7 @@ class PaperExchange:
         kill: tuple[int, str] | None = None,
         *,
         stays: bool = False,
-        **beside: Any,
+        **side_files: Any,
     ) -> None:
         """Play a whole tape.
 
@@ -309,17 +309,17 @@ class PaperExchange:
             step: Called with the µs of tape played, as often.
             kill: The instant within the tape at which all trading ends, and the reason; None for none.
             stays: Whether the tape stays mapped (`Tape.staying`).
-            beside: What is kept beside it, by the names of `attach`; memory is released likewise.
+            side_files: `side_files` of it, by the names of `attach`; their memory is released likewise.
         """
         paid_us = self._last.end_us if self._last else tape.start_us - 1  # funding is paid up to here
-        self.attach(tape, **beside)
-        released = [one for name, one in beside.items() if one and name != "ahead"]
+        self.attach(tape, **side_files)
+        released = [one for name, one in side_files.items() if one and name != "ahead"]
         due = deque(self._due(tape, paid_us, kill))
         if self.rules.hours is not None:
             self._turn(opens=self.rules.hours.is_open(tape.start_us))
         # Best prices are better kept for the next run, and played in one call; the rows of whole books are many.
         few = len(tape) <= MANY_EVENTS
-        us, small = tape.start_us, isinstance(tape, BestPrices) and (stays or (few and "book_rows" not in beside))
+        us, small = tape.start_us, isinstance(tape, BestPrices) and (stays or (few and "book_rows" not in side_files))
         stride_us = STRIDE_US if few else STRIDE_US // 4
         while us < tape.end_us:
             to_us = tape.end_us if small and not step else min(us + stride_us, tape.end_us)

@@ -68,8 +68,8 @@ def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is 
             first, predictors = one, _predictors(one, quotes, fills)
         days.extend(one.days)
         spans.append((one.start_us, one.end_us))
-        best, beside = _best_of(one, exchange)
-        exchange.run(best or one, step, **beside, stays=one.stays)
+        best, side_files = _best_of(one, exchange)
+        exchange.run(best or one, step, **side_files, stays=one.stays)
         sums += *(one.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(best or one)
         if best is not None:
             passed = [many + of - seen for many, of, seen in zip(passed, one.counted, best.counted, strict=True)]
@@ -92,10 +92,10 @@ def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is 
 
 def _best_of(tape: Tape, exchange: PaperExchange) -> "tuple[Tape | None, dict[str, Any]]":
     """Return the best prices of a tape if the models can be played on them, and what they need beside these."""
-    names = exchange.beside(tape) if exchange.needs_depth else ()
-    beside = {name: getattr(tape, name) for name in (*names, *["ahead"] * exchange.rules.recorded_feed)}
-    best = None if None in beside.values() or (exchange.needs_depth and not names) else tape.best
-    return (best, beside) if best else (None, {})
+    names = exchange.side_files(tape) if exchange.needs_depth else ()
+    files = {name: getattr(tape, name) for name in (*names, *["ahead"] * exchange.rules.recorded_feed)}
+    best = None if None in files.values() or (exchange.needs_depth and not names) else tape.best
+    return (best, files) if best else (None, {})
 
 
 def books_of(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> Books:

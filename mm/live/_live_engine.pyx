@@ -12,11 +12,11 @@ from mm.backtest._event_buffer cimport EventBuffer
 from mm.backtest._order_manager cimport OrderManager, look_at_best, pass_requotes, run_grid, run_timers
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
 from mm.backtest._records cimport EPOCH_BREAK, handed, handed_log, record_mid, record_state
-from mm.backtest._venue cimport Touch
+from mm.backtest._venue cimport Touch, centre_book
 from mm.backtest.fills.base cimport NEVER, Trade
 from mm.backtest.quotes.base cimport QuoteModel
 from mm.live._gateway_venue cimport GatewayVenue
-from mm.tape._book cimport Book, book_apply, book_clear, book_close, book_lots_at, book_move, book_open
+from mm.tape._book cimport Book, book_apply, book_clear, book_close, book_lots_at, book_open
 from mm.tape._kinds cimport DEPTH, GAP, TRADE
 
 from typing import TYPE_CHECKING
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from mm.backtest.live_feed import FeedEvent
 
-cdef int64_t MARGIN_TICKS = 1 << 20     # ticks beyond the best prices that the dense part of the book covers
 FILL_REASONS = ("exchange:maker", "exchange:taker")
 
 
@@ -160,7 +159,7 @@ cdef class LiveEngine:
         self.note_top(us, buffer.recv_seq[event])
         if kind == GAP:
             return self.withdraw(us)
-        self.centre_book()
+        centre_book(&self.book)
         look_at_best(self.manager, &self.venue.orders.open, &self.touch, us)
         if not self.begun:
             self.begun = True
@@ -190,15 +189,6 @@ cdef class LiveEngine:
             record_mid(&self.venue.orders.records, us, mid2)
         if mid2 == 0:
             self.touch.mid_lost = True
-        return 0
-
-    cdef int centre_book(self) except -1:
-        """Move the dense window of the book to the best prices where they come near its edge."""
-        cdef Book* book = &self.book
-        cdef int64_t margin = (book.hi - book.lo) // 8
-        cdef bint near_low = book.lo > 0 and book.best_bid < book.lo + margin
-        if book.best_bid and book.best_ask and (near_low or book.best_ask >= book.hi - margin):
-            book_move(book, max(book.best_bid - MARGIN_TICKS, 0), book.best_ask + MARGIN_TICKS)
         return 0
 
     def advance(self, int64_t us) -> list[tuple[str, int, int, int, int, str]]:

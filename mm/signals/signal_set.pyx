@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mm.signals._nearest cimport MOST_LEVELS, Nearest, nearest_fill, nearest_put
 from mm.signals.base cimport CANCEL_LEVELS, Signal
-from mm.tape._book cimport book_apply, book_clear, book_close, book_lots_at, book_move, book_open
+from mm.tape._book cimport MARGIN_TICKS, book_apply, book_clear, book_close, book_lots_at, book_move, book_open
 from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
 
 from typing import TYPE_CHECKING
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mm.tape.tape import Tape
-
-cdef int64_t MARGIN_TICKS = 1 << 20     # range beyond the best prices that the book stores densely
 
 
 cdef class SignalSet:

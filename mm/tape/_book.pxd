@@ -12,6 +12,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 cdef enum:
     LEVEL_PAGE_BITS = 8     # log2 of the prices per page in an index of levels (`mm.tape.level_changes`)
     MARK_EVERY = 16         # changes there between two marks
+    MARGIN_TICKS = 1 << 20  # range beyond the best prices that a window covers if prices are not known in advance
 
 cdef packed struct Change:  # of a level in such an index: position of the event, lots displayed after it
     int32_t event

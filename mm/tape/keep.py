@@ -135,14 +135,10 @@ class KeptTape:
 
         place, opened = self._sibling(), partial(top_of_book.opened, tape)
         made = top_of_book.Projection(tape)
-        try:
-            with place._unfinished() as path:
-                write_arrow(path, place._keyed(made.entry()), made.shapes(), made.pieces())
-        except OSError:  # a full disk, or another user's: they are made again next time
-            return top_of_book.project(tape)
+        written = place._written(made.shapes(), made.pieces(), made.entry())
         del made
         trim_heap()  # memory of the spans of the tape
-        return place._read(top_of_book.KEPT, opened, []) or top_of_book.project(tape)
+        return (place._read(top_of_book.KEPT, opened, []) if written else None) or top_of_book.project(tape)
 
     def _ahead(self, tape: Tape, part: Tape) -> "ExchangePrices":
         """Return the best prices in the exchange's order of *part*, which is *tape* or a window, in lots of any size.
@@ -190,12 +186,8 @@ class KeptTape:
                 yield "change", at * words, change.view(np.int32)
                 yield "mark", -(-at // every), change["event"][-at % every :: every]
 
-        try:
-            with place._unfinished() as path:
-                write_arrow(path, place._keyed({}), shapes, pieces())
-        except OSError:  # as for the best prices
-            return level_changes.level_changes(tape)
-        return place._read(level_changes.KEPT, opened, []) or level_changes.level_changes(tape)
+        kept = place._read(level_changes.KEPT, opened, []) if place._written(shapes, pieces()) else None
+        return kept or level_changes.level_changes(tape)
 
     def _book_rows(self, tape: Tape) -> "BookRows | None":
         """Open the rows of the books of *tape*; where there are none, make and keep them, if they are small enough."""
@@ -205,12 +197,17 @@ class KeptTape:
         kept = place._read(book_rows.KEPT, opened, [])
         if kept or not book_rows.fits(tape):
             return kept
+        written = place._written(book_rows.shapes(tape), book_rows.pieces(tape))
+        return (place._read(book_rows.KEPT, opened, []) if written else None) or book_rows.book_rows(tape)
+
+    def _written(self, shapes: Shapes, pieces: Pieces, entry: Json | None = None) -> bool:
+        """Write the file; return False if that is impossible: a full disk, or another user's."""
         try:
-            with place._unfinished() as path:
-                write_arrow(path, place._keyed({}), book_rows.shapes(tape), book_rows.pieces(tape))
-        except OSError:  # as for the best prices
-            return book_rows.book_rows(tape)
-        return place._read(book_rows.KEPT, opened, []) or book_rows.book_rows(tape)
+            with self._unfinished() as path:
+                write_arrow(path, self._keyed(entry or {}), shapes, pieces)
+        except OSError:
+            return False  # it is made again next time
+        return True
 
     def _read(self, names: Sequence[str], made: Callable[[Json, Json], Kept], notes: list[str]) -> Kept | None:
         """Map the file, and return what *made* returns for its entry and arrays; None if missing, stale or damaged."""

@@ -157,7 +157,7 @@ def test_a_queue_model_is_played_on_best_prices_and_the_changes_of_levels(model)
     for whole in (False, True):
         exchange = PaperExchange(quotes(), compiled_fills(*model), RULES)
         assert exchange.needs_depth
-        assert exchange.beside(days[0]) == ("levels",)
+        assert exchange.side_files(days[0]) == ("levels",)
         for day in days:
             kept = with_best(day)
             exchange.attach(day if whole else kept.best, None if whole else kept.levels)

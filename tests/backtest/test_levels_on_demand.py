@@ -89,7 +89,7 @@ def both_played(tape, quotes, fills, rules, acts=()):
     for way in ("at once", "best", "fed"):
         model, fed = quotes(), way == "fed"
         exchange = PaperExchange(model, fills(), rules)
-        names = exchange.beside(best)
+        names = exchange.side_files(best)
         if way == "best" and names:
             exchange.attach(best.best, **{name: getattr(best, name) for name in names})
         elif not fed:

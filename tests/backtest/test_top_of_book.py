@@ -80,7 +80,7 @@ class Shown:
     def played(self, tapes, *, deep=False):
         quotes, fills, noted = self.models()
         exchange = PaperExchange(quotes, fills, self.rules)
-        assert deep or not exchange.needs_depth or exchange.beside(self.tapes[0])
+        assert deep or not exchange.needs_depth or exchange.side_files(self.tapes[0])
         journal = read_journal(backtest(tapes, quotes, fills, self.rules).journal)
         return journal, getattr(quotes, "seen", None), noted
 
@@ -361,7 +361,7 @@ def test_models_that_read_the_whole_book_need_its_rows_beside_best_prices(change
     tape = with_best(Tape.of(TEST, EVENTS)).staying()
     exchange = PaperExchange(quotes, fills, dataclasses.replace(ALWAYS_ON, **changes))
     assert exchange.needs_depth
-    assert exchange.beside(tape) == beside
+    assert exchange.side_files(tape) == beside
 
 
 @pytest.mark.parametrize("model", [("trade_cross", False, 1.0, 0), ("queue_risk_averse",)])

@@ -15,7 +15,7 @@ from mm.backtest.models import fixed_spread, hawkes, poisson, trade_cross
 from mm.backtest.quotes.steps import Gated
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.calibration.schedule import intensity_of
+from mm.calibration.intensities import intensity_of
 from mm.clock import US_PER_S
 from mm.model_maker import read_fitted
 from mm.tape.columns import Ints

@@ -42,7 +42,6 @@ PAIRS = 'FILL_PARAMS_JSON: hybrid takes {"models": [[name, {parameters}], ...]}'
 OTHER_QTY = 0.1
 DRAWN = ("poisson", "hawkes")  # fill models that draw from a fit; fits are never measured under them
 FITTED = ("A", "k")  # parameters that a quote model takes from the fit unless they are given
-QUOTED_FROM = "mid"  # the reference price of an A that quotes take from a fit; poisson fills use that of their fit
 
 
 class ModelMaker:
@@ -60,7 +59,6 @@ class ModelMaker:
         self._intensity: Intensity | None = None
         self._scheduled = self._k_assumed = False
         self._lacks: list[str] = []
-        self._source = ""
         self._own = False
         self._adverse: float | None = None
         self.predictors: dict[str, Artefact] = {}
@@ -89,7 +87,7 @@ class ModelMaker:
         """
         fitted, name = self._fitted, self._models.fill_model
         if fitted is not None and fitted.calib_fills == name not in DRAWN:
-            from mm.calibration.schedule import measured_intensity
+            from mm.calibration.intensities import measured_intensity
 
             return measured_intensity(fitted) or self._intensity
         return self._intensity
@@ -101,12 +99,12 @@ class ModelMaker:
             Mismatch: If it is of another symbol or tick size, or has an unknown reference.
             FitError: If it is not usable.
         """
-        from mm.calibration.schedule import intensity_of
+        from mm.calibration.intensities import intensity_of
 
-        self._source = str(self._models.fill_params_file or "the schedule")
-        _check_match(fitted, self._tape, self._source)
+        source = str(self._models.fill_params_file or "the schedule")
+        _check_match(fitted, self._tape, source)
         self._fitted = fitted
-        self._intensity = intensity_of(fitted, per_side=self._models.fill_per_side, source=self._source)
+        self._intensity = intensity_of(fitted, per_side=self._models.fill_per_side, source=source)
         self._scheduled = is_schedule(fitted)
 
     def read_by(self, model: object) -> object:
@@ -209,8 +207,6 @@ class ModelMaker:
         known = {one.name: one.unit or UNITS.get(one.name) for one in accepted_by(build)[0]}
         refuse_other_units(tree.name, params, known, short_text(self._tape.instrument.tick_e8))
         needed = [name for name in FITTED if name in known and name not in params and "curve" not in params]
-        if declaration_of(build):
-            self._check_reference(tree.name, needed)
         if "adverse_ticks" in known and "adverse_ticks" not in params and list(FITTED) == needed:
             params |= self._adverse_ticks()
         if "k" in needed and self._intensity is None:
@@ -235,10 +231,11 @@ class ModelMaker:
             return {}
         if self._fitted is None or self._intensity is None:
             return {}
-        from mm.calibration.window_moves import move_of_best_distance
+        from mm.calibration.window_moves import move_of_best_distance, offset_ticks
 
         rate = partial(self._intensity.at, 0, 1)
-        if (move := move_of_best_distance(self._fitted.adverse_moves, lambda delta: [*map(rate, delta)])) is None:
+        fitted, offset = self._fitted, offset_ticks(self._fitted.reference, self._fitted.half_spread_ticks)
+        if (move := move_of_best_distance(fitted.adverse_moves, lambda delta: [*map(rate, delta)], offset)) is None:
             return {}
         if self._run is not None and self._adverse is None:
             self._run.log.info(
@@ -246,19 +243,6 @@ class ModelMaker:
             )
         self._adverse = move
         return {"adverse_ticks": move}
-
-    def _check_reference(self, name: str, fitted: Sequence[str]) -> None:
-        """Raise Mismatch if a quote model takes its A from a fit with another reference price than the mid.
-
-        k is the same from there: a price d ticks from the mid has A·exp(-k·d)·exp(-k·x) at the distance x from the mid.
-        """
-        if self._intensity is None or "A" not in fitted or self._intensity.reference == QUOTED_FROM:
-            return
-        raise Mismatch(
-            f"{self._source}: its distances count from {self._intensity.reference!r}, but the A of {name} "
-            f"(QUOTE_MODEL) counts from {QUOTED_FROM!r}; calibrate with CALIB_REFERENCE={QUOTED_FROM}, give A in "
-            f"QUOTE_PARAMS_JSON, or use a model that takes k alone (avellaneda_stoikov)"
-        )
 
     def _step(self, name: str, params: Mapping[str, Any], inner: object) -> object:
         """Wrap a step around a model; a Python model is wrapped as a compiled one first, with ``wants(view)``."""
@@ -411,9 +395,11 @@ def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[st
         return _schedule_terms(fitted, name)
     from mm.calibration.fit_result import EXPONENTIAL
 
+    choice = fitted.reference_choice
     return {
         "path": name,
         "day": fitted.day,
+        "reference_why": _why_reference(fitted.reference, (choice.chosen, choice.why) if choice else None),
         "status": fitted.status,
         "reason": fitted.reason,
         "warnings": list(fitted.warnings),
@@ -445,6 +431,13 @@ def measured_under(fitted: "Fitted", books: "Books") -> dict[str, Any] | None:
     return {"calib_fills": fitted.calib_fills, "calib_order_qty": qty, "differs": differs}
 
 
+def _why_reference(reference: str | None, choice: tuple[str, str] | None) -> str | None:
+    """Return why a fit counts from its reference price, by the *choice* of it: None for the mid without one."""
+    if choice is not None and choice[0] == reference:
+        return choice[1]
+    return None if reference in (None, "mid") else f"the fit was made with CALIB_REFERENCE={reference}"
+
+
 def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
     """Return the entry of a schedule: its most frequent status, and the distances and medians of all segments."""
     used = [one for one in schedule.segments if one.usable]
@@ -453,9 +446,11 @@ def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
     far = [one.max_delta_ticks for one in used if one.max_delta_ticks is not None]
     shapes = Counter(one.shape for one in used if one.shape is not None)
     verdicts = ", ".join(f"{status} {count}" for status, count in counts.most_common())
+    choice = schedule.reference_choice
     return {
         "path": name,
         "day": schedule.day,
+        "reference_why": _why_reference(schedule.reference, (choice["chosen"], choice["why"]) if choice else None),
         "status": counts.most_common(1)[0][0] if counts else None,
         "reason": f"{len(used)} of {len(schedule.segments)} segments usable: {verdicts}",
         "warnings": [],

@@ -15,8 +15,8 @@ from mm.backtest.models import fixed_spread, hybrid, optimal_curve
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.calibration.fit_result import CurvePoint, PoissonFit, ShapeChoice
+from mm.calibration.intensities import intensity_of
 from mm.calibration.intervals import draws
-from mm.calibration.schedule import intensity_of
 from mm.tape.tape import Tape
 from oracle_fills import along
 

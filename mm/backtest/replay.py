@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mm.backtest.books import Books
 from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.metrics.flow_levels import aggressors, joined
+from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.models import FILL_BIAS
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.played import bound_clips, played, untraded_us
@@ -59,11 +60,10 @@ def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is 
     """
     _check_target(quotes, rules)
     exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
-    days, spans, passed = list[str](), list[tuple[int, int]](), [0, 0]
-    first: Tape | None = None
+    days, spans, passed, market = list[str](), list[tuple[int, int]](), [0, 0], MarketRows([], [])
+    first, predictors = None, list["Artefact"]()
     sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
-    predictors, hits = list["Artefact"](), list["NDArray[np.int64]"]()
-    for one in _each(tape, intensity, hits):
+    for one in _each(tape, _predicting(fills, intensity), market):
         if first is None:
             first, predictors = one, _predictors(one, quotes, fills)
         days.extend(one.days)
@@ -77,13 +77,13 @@ def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is 
         raise UsageError("backtest has no tape; give at least one")
     models = (quotes, fills, intensity)
     books = replace(books_of(first, rules, models), days=tuple(days), lost_lines=int(sums[0]), **_times(spans))
-    books = replace(books, clock_raised=int(sums[1]), untraded=int(sums[2]) / max(int(sums[3]), 1), hits=joined(hits))
+    books = replace(books, clock_raised=int(sums[1]), untraded=int(sums[2]) / max(int(sums[3]), 1))
+    books = replace(books, hits=joined(market.hits), offsets=None if exchange.feeds else joined(market.offsets))
     if exchange.feeds:
         books = replace(books, feed=exchange.feeds[0].to_dict())
     if first.meta.venue == USDM:
         books = replace(books, funding_e8=exchange.funding_e8, spot_fees=rules.default_fees)
-    journal = exchange.journal()
-    counters = journal.counters
+    counters = (journal := exchange.journal()).counters
     books = replace(books, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
     counters["events"], counters["rows"] = counters["events"] + passed[0], counters["rows"] + passed[1]
     kept = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
@@ -111,9 +111,14 @@ def books_of(tape: Tape, rules: Rules, models: tuple[object, object, Intensity |
         target_lots=rules.target,
         implausible_fees=rules.implausible_fees,
         fill_bias=FILL_BIAS.get(model_name(fills)),
-        intensity=fills.intensity if intensity is None and isinstance(fills, Poisson) else intensity,
+        intensity=_predicting(fills, intensity),
         **played(quotes),
     )
+
+
+def _predicting(fills: object, intensity: Intensity | None) -> Intensity | None:
+    """Return the intensity that predicts fills: that of a Poisson model, unless another one is given."""
+    return fills.intensity if intensity is None and isinstance(fills, Poisson) else intensity
 
 
 def _predictors(tape: Tape, *models: object) -> "list[Artefact]":
@@ -135,13 +140,27 @@ def _times(spans: "Sequence[tuple[int, int]]") -> dict[str, Any]:
     return {"starts_us": tuple(begin for begin, _ in spans), "between_days_us": between_us}
 
 
-def _each(
-    tape: Tape | Iterable[Tape], intensity: Intensity | None, hits: "list[NDArray[np.int64]]"
-) -> "Iterator[Tape]":
-    """Yield the tapes; *hits* takes their aggressive orders, where an intensity predicts fills by them."""
+class MarketRows(NamedTuple):
+    """Rows of the tapes of a run by which an intensity predicts fills, by tape.
+
+    Attributes:
+        hits: The aggressive orders, if it predicts by the states of orders.
+        offsets: The distances of the mid from its reference price, unless that is the mid. With a recorded feed they
+            are of no use: orders live by the exchange's clock, and best prices are known by that of the recorder.
+    """
+
+    hits: "list[NDArray[np.int64]]"
+    offsets: "list[NDArray[np.int64]]"
+
+
+def _each(tape: Tape | Iterable[Tape], intensity: Intensity | None, market: MarketRows) -> "Iterator[Tape]":
+    """Yield the tapes; *market* takes their rows by which an intensity predicts fills."""
     for one in [tape] if isinstance(tape, Tape) else tape:
         if intensity is not None and intensity.states:
-            hits.append(aggressors(one))
+            market.hits.append(aggressors(one))
+        if intensity is not None and intensity.reference != "mid":
+            prices, lots = (one.top_bid_ticks, one.top_ask_ticks), (one.top_bid_lots, one.top_ask_lots)
+            market.offsets.append(mid_offsets(intensity.reference, one.event_us[one.top_event], prices, lots))
         yield one
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mm.backtest.metrics.notes import NULL, by_reason
+from mm.backtest.metrics.notes import NO_REFERENCE, NULL, by_reason
 from mm.clock import iso
 from mm.numbers import MINUS, SHARPE_DAYS, duration, number, percent, signed
 
@@ -141,12 +141,12 @@ def curve(summary: Mapping[str, Any], *, warnings: bool = True) -> str:
 def outside(summary: Mapping[str, Any]) -> str:
     """Return the share of the order time at distances that the fit was not measured at."""
     fit, share = summary["fit"] or {}, summary["share_outside_fit"]
-    if fit and summary["reference"] != "mid":
-        return f"unknown: the fit counts from {summary['reference']!r}, and a run records its distances from the mid"
     if share is None:
-        return NONE
+        unknown = fit and summary["reference"] != "mid"
+        return f"unknown: {NO_REFERENCE.format(summary['reference'])}" if unknown else NONE
     near, far = fit.get("min_delta_ticks"), fit.get("max_delta_ticks")
-    reach = "" if near is None or far is None else f", {near:g} to {far:g} ticks"
+    from_there = "" if summary["reference"] == "mid" else f" from the {summary['reference']}"
+    reach = "" if near is None or far is None else f", {near:g} to {far:g} ticks{from_there}"
     return f"{percent(share)} of the order time (fitted distances{reach})"
 
 

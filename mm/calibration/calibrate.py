@@ -17,7 +17,7 @@ from mm.calibration.alternatives import CurveComparison, compare
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
 from mm.calibration.fit_result import PoissonFit, plain
 from mm.calibration.lambda_curve import chosen_curve
-from mm.calibration.reference import BLOCK_US, volatility
+from mm.calibration.reference import AUTO, BLOCK_US, volatility
 from mm.calibration.references import resolved
 from mm.calibration.simulated_runs import Keep
 from mm.calibration.spread_states import SpreadState, by_spread, large_tick, spread_states
@@ -72,7 +72,7 @@ def measure(
         keep: As for `Calibrator`.
     """
     tapes = tapes_given(tape, "the calibration")
-    config, references, marks, notes = resolved(tapes, config or CalibrationConfig())
+    config, references, marks, notes = resolved(tapes, config or CalibrationConfig(reference=AUTO))
     calibrator = Calibrator(tapes, config, rules, keep, marks=marks)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     fit = replace(fit, adverse_moves=WindowMoves(calibrator).between(calibrator.start_us, calibrator.end_us))
@@ -141,7 +141,7 @@ def calibrate(
 
     Args:
         tape: A day, a window of one (``tape.between``), or days in chronological order, which are pooled.
-        config: Method and options; None is ``marks`` with its defaults.
+        config: Method and options; None is ``marks`` from the reference price that predicts best, ``auto``.
         rules: Latencies and timers of simulated orders, for ``ladder`` and ``fixed``.
     """
     return measure(tape, config, rules).fit

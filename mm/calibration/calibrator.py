@@ -66,7 +66,8 @@ class CalibrationConfig:
             the hit rule, and from the touch as far as the flow under a fill model.
         dwell_ms: Time for which the ladder holds a distance.
         mid_move_threshold_ticks: Move of the reference after which simulated orders follow it.
-        reference: Reference price of distances: ``mid``, ``micro`` or ``best``.
+        reference: Reference price of distances: ``mid``, ``micro`` or ``best``; or ``auto``, which `calibrate`,
+            `build_schedule` and `walkforward` replace by the one that predicts best.
         rule: Condition for a sweep to hit an order.
         fills: Fill model of ``ladder`` and ``fixed``, which replaces *rule* except for its quantity (0: the clip of the
             rules). Orders then follow the reference at every requote, as in a backtest. None uses the rule.
@@ -365,6 +366,12 @@ class Calibrator:
         """Return the volatility of the mid in ``[start_us, end_us)``, in ticks/√s; None if unknown."""
         return sigma_of([self.marks.moves(*part) for part in self.parts(start_us, end_us)])
 
+    def half_spread_ticks(self, start_us: int, end_us: int) -> float | None:
+        """Return half of the mean displayed spread in ``[start_us, end_us)``, in ticks; None without a valid book."""
+        found = [self.marks.spread_time(*part) for part in self.parts(start_us, end_us)]
+        ticks, seconds = map(sum, zip(*found, strict=True))
+        return 0.5 * ticks / seconds if seconds > 0 else None
+
     def points(self, start_us: int, end_us: int) -> Points:
         """Return the points of ``[start_us, end_us)`` for a fit; nothing at or after its end is read."""
         if self.config.method != "marks":
@@ -424,6 +431,7 @@ class Calibrator:
             calib_order_qty=self.order_qty,
             reference=self.config.reference,
             sigma_ticks=self.sigma_ticks(start_us, end_us),
+            half_spread_ticks=self.half_spread_ticks(start_us, end_us),
             predictive_ci95=predictive_ci95(measured.fitted, HORIZON_S),
             predictive_horizon_s=HORIZON_S,
             warnings=(*fit.warnings, *measured.notes),

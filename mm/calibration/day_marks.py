@@ -32,6 +32,7 @@ class DaySums:
         sides: Tallies of each side, each place of a block once.
         depths: Input of `reach_of`, with equal rows merged.
         moves: Moves of the mid, for its volatility.
+        spread_time: `ReferencePath.spread_time` of the day.
     """
 
     per_tick: int
@@ -39,6 +40,7 @@ class DaySums:
     sides: Sides
     depths: "list[Swept]"
     moves: dict[int, Moves]
+    spread_time: tuple[float, float]
 
     @classmethod
     def of(cls, marks: DepthCounts) -> Self:
@@ -52,7 +54,8 @@ class DaySums:
         }
         touch, depth, count = (np.concatenate(column) for column in zip(*depths_of(sides), strict=True))
         (touch, depth), count = summed((touch, depth), count)
-        return cls(per_tick, blocks, sides, [(touch, depth, count)], moves_of(marks.path, begin_us, end_us))
+        moves, spread_time = moves_of(marks.path, begin_us, end_us), marks.path.spread_time(begin_us, end_us)
+        return cls(per_tick, blocks, sides, [(touch, depth, count)], moves, spread_time)
 
     def points(self, reach: float) -> "Points":
         """Return what `DepthCounts.points` returns of the whole day."""
@@ -144,6 +147,12 @@ class DayMarks(Sequence[DepthCounts]):
                 return moves_of(path, start_us, end_us)
             self._moves[key] = MoveSums(path, self._spans[day][0] + phase, self._spans[day][1])
         return self._moves[key].between(start_us, end_us)
+
+    def spread_time(self, day: int, start_us: int, end_us: int) -> tuple[float, float]:
+        """Return `ReferencePath.spread_time` of a part of a day."""
+        if (start_us, end_us) == self._spans[day]:
+            return self.sums(day).spread_time
+        return self[day].path.spread_time(start_us, end_us)
 
     def cells(self, day: int, start_us: int, end_us: int, grid: "DistanceGrid") -> "tuple[Times, Times]":
         """Return `DepthCounts.cells` of a part of a day."""

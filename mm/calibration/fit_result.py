@@ -145,8 +145,7 @@ class PoissonFit(Shown):
         A: Intensity at distance 0, in 1/s.
         k: Decay, in 1/tick.
         ci95_A: 95 % interval of A: profile likelihood, or by blocks if runs from one tape are dependent.
-        ci95_A_block: The same, robust to dependence of fills within and between neighbouring blocks; None with fewer
-            than two blocks.
+        ci95_A_block: The same, robust to dependence of fills within and between blocks; None with fewer than two.
         dispersion: Variance of the fills of a block over their expectation, per side; 1 for Poisson flow.
         deviance: Over rows of neighbouring distances pooled to at least 5 expected fills, as *df_resid* and
             *goodness_p* are.
@@ -156,6 +155,7 @@ class PoissonFit(Shown):
         curvature_p: p-value of the curvature of ln λ(δ) if it is linear; valid also if fills come in bursts.
         side_lr_p: p-value of the difference of the sides if they are equal; valid also if fills come in bursts.
         sigma_ticks: Volatility of the mid over the window, in ticks/√s; None in a file that is older than this key.
+        half_spread_ticks: Half of the mean displayed spread over the window, in ticks; None if unknown.
         predictive_ci95: 95 % interval of the fills, of both sides, in the *predictive_horizon_s* after the window.
         mle: The highest likelihood, wherever it is finite.
         status: ``ok``, ``few_fills``, ``poor_fit`` (all usable), or why it is not usable; *reason* explains it.
@@ -169,8 +169,7 @@ class PoissonFit(Shown):
             they need not fall, and a backtest under that model predicts its fills by them.
         measured_states: Fills per second by the state of an order, and by the flow of its market.
         recent_s: Time for which a move of the mid counts as recent, in s.
-        adverse_moves: Distance, and the move of the mid against orders filled there within 5 s, both in ticks;
-            distances of 20 fills or more.
+        adverse_moves: Distance, and adverse move of the mid in the 5 s after fills there, in ticks; 20 fills or more.
         clustering: How orders excite each other, as `HawkesFit.to_json` has it; None where it was not fitted.
         points: The measured points, for charts; None if the fit was read from a file, which does not have them.
     """
@@ -221,6 +220,7 @@ class PoissonFit(Shown):
     hit: str | None = None
     reference: str | None = None
     sigma_ticks: float | None = None
+    half_spread_ticks: float | None = None
     predictive_ci95: Interval | None = None
     predictive_horizon_s: float | None = None
     warnings: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ An order's own distance and the distance of its side's best price always differ 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
@@ -105,6 +106,25 @@ class ReferencePath:
         """Return the rows in force in ``[start_us, end_us)``, at least one."""
         first = int(np.searchsorted(self.us, start_us, side="right")) - 1
         return slice(first, max(int(np.searchsorted(self.us, end_us, side="left")), first + 1))
+
+    def spread_time(self, start_us: int, end_us: int) -> tuple[float, float]:
+        """Return the spread integrated over ``[start_us, end_us)``, in tick-seconds, and the seconds with a book."""
+        start_us, end_us = (max(us, int(self.us[min(1, self.us.size - 1)])) for us in (start_us, end_us))
+        rows = self.us.searchsorted((start_us, end_us), side="right") - 1
+        past = self._spread_sums[:, rows] + (np.array((start_us, end_us)) - self.us[rows]) / US_PER_S * np.stack(
+            (self.spread[rows], self.spread[rows] > 0)
+        )
+        ticks, seconds = (past[:, 1] - past[:, 0]).tolist()
+        return ticks, seconds
+
+    @cached_property
+    def _spread_sums(self) -> NDArray[np.float64]:
+        """The integrals of `spread_time` from the first book to the start of each row, float64[2, rows]."""
+        lasted_s = np.diff(self.us) / US_PER_S
+        lasted_s[:1] = 0.0  # before the first book
+        sums = np.zeros((2, self.us.size))
+        np.cumsum(np.stack((self.spread[:-1] * lasted_s, (self.spread[:-1] > 0) * lasted_s)), axis=1, out=sums[:, 1:])
+        return sums
 
     def segments(self, start_us: int, end_us: int, block_us: int | None = None) -> "tuple[Ints, Ints, Ints]":
         """Return the rows in force in ``[start_us, end_us)``, split at rows and blocks; None is one block.

@@ -240,6 +240,21 @@ def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float
     )
 
 
+def chosen_before(
+    tapes: "Sequence[Tape]", config: CalibrationConfig, until_us: int
+) -> tuple[CalibrationConfig, ReferenceChoice | None, tuple[str, ...]]:
+    """Return the config with ``auto`` replaced by the reference chosen on data before an instant, choice, and notes.
+
+    Windows that end later share it, and none has look-ahead. The choice is None if the config names a reference.
+    """
+    if config.reference != AUTO:
+        return config, None, ()
+    spans = [(tape, tape.start_us, min(tape.end_us, until_us)) for tape in tapes if tape.start_us < until_us]
+    parts = [tape.between(begin_us, end_us) if end_us < tape.end_us else tape for tape, begin_us, end_us in spans]
+    found, choice, _, notes = resolved(parts, config)
+    return replace(config, reference=found.reference), choice, notes
+
+
 def resolved(
     tapes: "Sequence[Tape]", config: CalibrationConfig
 ) -> tuple[CalibrationConfig, ReferenceChoice | None, list[DepthCounts], tuple[str, ...]]:

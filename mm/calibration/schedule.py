@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,19 +12,21 @@ import numpy as np
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_result import EXPONENTIAL, Line, PoissonFit
 from mm.calibration.lambda_curve import rates_on
+from mm.calibration.reference import AUTO
+from mm.calibration.references import chosen_before
 from mm.calibration.schedule_entry import NOT_MEASURED, Block, Entry, Measured, States, broken
 from mm.calibration.window_clustering import WindowClustering
 from mm.calibration.window_fits import WindowFits
-from mm.calibration.window_moves import move_of_best_distance
+from mm.calibration.window_moves import move_of_best_distance, offset_ticks
 from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Window, WindowFit, WindowPlan
 from mm.clock import US_PER_S
-from mm.errors import FitError, Mismatch, UsageError
+from mm.errors import Mismatch
 from mm.instrument import E8
 from mm.notebook import Picture, Shown, picture_of
+from mm.tape.load import tapes_given
 
 if TYPE_CHECKING:
-    from mm.backtest.fills.intensity import Intensity
-    from mm.backtest.fills.intensity_piece import IntensityPiece
+    from mm.backtest.rules import Rules
     from mm.calibration.points import Points
     from mm.tape.tape import Tape
 
@@ -70,6 +72,7 @@ class Segment:
             of *A*, weighted as that; None without a usable clustering, or where nothing is usable.
         mean_ask_per_s: That of orders that hit asks.
         states_until_us: Which of the schedule's *measured_states* predict fills; None where none do.
+        half_spread_ticks: Half of the mean displayed spread over the training window of *A* and *k*, in ticks.
         states_level: How many times as many fills orders had in the training window of *A* and *k* as is expected from
             there, in the window's flow; None where nothing is.
     """
@@ -101,6 +104,7 @@ class Segment:
     mean_ask_per_s: float | None = None
     states_until_us: int | None = None
     states_level: float | None = None
+    half_spread_ticks: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -125,6 +129,8 @@ class Schedule(Shown):
         measured_states: How often orders filled under a fill model from the start up to some instants in µs, by what
             had happened to them, as a fit has it; None of the hit rule.
         recent_s: How long a move of the mid is recent in them, in s; None of the hit rule.
+        reference_choice: The choice of *reference* on the data before the first segment, as a fit has it; None where
+            it was given.
     """
 
     symbol: str
@@ -142,6 +148,7 @@ class Schedule(Shown):
     clustering: Block | None = None
     measured_states: States | None = None
     recent_s: float | None = None
+    reference_choice: Block | None = None
 
     def lines(self) -> Iterator[str]:
         """Yield the windows, how many segments have parameters, and the range of these."""
@@ -223,17 +230,40 @@ def build_schedule(
     """Return the schedule of one or more days: each segment from data that was known an order latency before it.
 
     Args:
-        tape: One day, or days in order of time; or a calibrator of them, which measures them by its config.
+        tape: One day, or days in order of time, measured by marks from the reference price that predicts best in the
+            first training window; or a calibrator of them, which measures them by its config.
         plan: Windows and mode; None for ``WindowPlan()``: rolling, 120 minutes every 15.
         fallback: What to do without a usable fit; None for ``Fallback()``: carry the last one, of any age.
         fit: Points to fit; None for the calibrator's way.
     """
-    calibrator = tape if isinstance(tape, Calibrator) else Calibrator(tape, CalibrationConfig())
-    plan, fallback = plan or WindowPlan(), fallback or Fallback()
+    plan, fallback, choice = plan or WindowPlan(), fallback or Fallback(), None
+    if isinstance(tape, Calibrator):
+        calibrator = tape
+    else:
+        calibrator, choice = calibrator_of(tape, plan)
     clustering = WindowClustering(calibrator, plan) if plan.clustered else None
     windows = plan.over(calibrator.days)
     fits = WindowFits(calibrator, plan, fit=fit, clustering=clustering).each(windows)
-    return schedule_of(calibrator, plan, fallback, tuple(segments_of(windows, fits, fallback)), clustering)
+    segments = segments_of(windows, fits, fallback, calibrator.config.reference)
+    schedule = schedule_of(calibrator, plan, fallback, tuple(segments), clustering)
+    return replace(schedule, reference_choice=choice)
+
+
+def calibrator_of(
+    tape: "Tape | Sequence[Tape]",
+    plan: WindowPlan,
+    config: CalibrationConfig | None = None,
+    rules: "Rules | None" = None,
+) -> tuple[Calibrator, Block | None]:
+    """Return what measures the windows of a plan, and the choice of its reference price before the first segment.
+
+    *config* is ``marks`` with ``auto`` as its reference price, unless given; without ``auto`` there is no choice.
+    """
+    tapes = tapes_given(tape, "the schedule")
+    given = config or CalibrationConfig(reference=AUTO)
+    found, choice, _ = chosen_before(tapes, given, tapes[0].start_us + plan.first_us)
+    calibrator = Calibrator(tapes, found, rules, learn_us=plan.first_us)
+    return calibrator, None if choice is None else asdict(choice)
 
 
 def schedule_of(
@@ -265,13 +295,16 @@ def schedule_of(
     )
 
 
-def segments_of(windows: Sequence[Window], fits: Iterable[WindowFit], fallback: Fallback) -> Iterator[Segment]:
+def segments_of(
+    windows: Sequence[Window], fits: Iterable[WindowFit], fallback: Fallback, reference: str = "mid"
+) -> Iterator[Segment]:
     """Yield the segment of each window, from its own fit or by *fallback*, which uses earlier fits only.
 
     Args:
         windows: In order of time.
         fits: Of each window; no more of them is taken than the segment needs.
         fallback: What is used instead of a fit that is not usable.
+        reference: Reference price of the fits' distances.
     """
     last: tuple[Window, WindowFit] | None = None
     for window, own in zip(windows, fits, strict=True):
@@ -305,21 +338,24 @@ def segments_of(windows: Sequence[Window], fits: Iterable[WindowFit], fallback: 
             max_delta_ticks=used.fit.max_delta_ticks,
             shape=_shape(used, line),
             lambda_curve=line,
-            adverse_ticks=_adverse(used, line),
+            adverse_ticks=_adverse(used, line, reference),
             measured_rates=Measured(used.measured) if used.A is not None else NOT_MEASURED,
             mean_bid_per_s=mean_bid,
             mean_ask_per_s=mean_ask,
             states_until_us=used.states_until_us if used.A is not None else None,
             states_level=used.states_level if used.A is not None else None,
+            half_spread_ticks=used.half_spread_ticks if used.A is not None else None,
         )
 
 
-def _adverse(used: WindowFit, line: Line) -> float | None:
+def _adverse(used: WindowFit, line: Line, reference: str) -> float | None:
     """Return the move after fills where an order is worth most; None where it is not known."""
     if (A := used.A) is None or (k := used.k) is None:
         return None
     return move_of_best_distance(
-        used.moves, lambda delta: rates_on(line, delta) if line else A * np.exp(-k * np.maximum(delta, 0.0))
+        used.moves,
+        lambda delta: rates_on(line, delta) if line else A * np.exp(-k * np.maximum(delta, 0.0)),
+        offset_ticks(reference, used.half_spread_ticks),
     )
 
 
@@ -368,84 +404,6 @@ def _wrong_states(segment: Segment, states: States | None) -> str:
     return ""
 
 
-def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, source: str = "the fit") -> "Intensity":
-    """Return λ(δ) over time as a fit or a schedule has it.
-
-    Args:
-        fitted: A fit, which holds for all time, or a schedule, which holds where a segment is usable. Where a fit chose
-            another shape than the exponential, λ is its curve, and A and k are for the quotes that need them.
-        per_side: Use the sides' own A and k, which a schedule does not have; no curve is of one side alone.
-        source: Where it comes from, for messages.
-
-    Raises:
-        FitError: If nothing in it is usable.
-        UsageError: If a schedule is to give the sides' own numbers.
-    """
-    from mm.backtest.fills.intensity import FOREVER, Intensity
-
-    if isinstance(fitted, PoissonFit):
-        sides = _sides(fitted, per_side, source)
-        pieces = [_piece(fitted, (0, FOREVER), *sides, () if per_side else fitted.line)]
-    elif per_side:
-        raise UsageError(
-            f"--fill-per-side (FILL_PER_SIDE) is 1, but {source} is a schedule, whose segments have one A and k; "
-            f"set it to 0"
-        )
-    else:
-        pieces = [
-            _piece(one, (one.start_us, one.end_us), (one.A, one.k), (one.A, one.k), one.lambda_curve)
-            for one in fitted.segments
-            if one.A is not None and one.k is not None
-        ]
-        if not pieces:
-            raise FitError(f"{source}: {why_unusable(fitted)}")
-    return Intensity(pieces, fitted.reference or "mid", clustering=fitted.clustering)
-
-
-def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
-    """Return the fills per second that orders had under a fill model, to predict those of others.
-
-    They are by distance, and need not fall with it, so no quote and no fill is made of them; beyond the last one they
-    fall by k. Where they are known by what has happened to an order, too, they are from the mid, whatever the
-    reference: those of a schedule are of data up to a segment's training window, at its level. Segments without rates
-    predict by λ(δ). None where nothing was measured under a fill model, or at one distance alone.
-    """
-    from mm.backtest.fills.intensity import FOREVER, Intensity
-    from mm.backtest.metrics.fill_states import FillStates
-
-    if isinstance(fitted, Schedule):
-        if not any(one.measured_rates for one in fitted.segments):
-            return None
-        used = [one for one in fitted.segments if one.A is not None]
-        pieces = [_measured_piece(one, (one.start_us, one.end_us)) for one in used]
-        levels = [one.states_level for one in used if one.states_level is not None]
-        if not fitted.measured_states or fitted.recent_s is None or len(levels) < len(used):
-            return Intensity(pieces, fitted.reference or "mid", falling=False)
-        numbers: dict[int | None, int] = {us: number for number, us in enumerate(fitted.measured_states)}
-        pieces = [
-            piece._replace(states=numbers[one.states_until_us], states_level=level)
-            for piece, one, level in zip(pieces, used, levels, strict=True)
-        ]
-        states = [FillStates(rates, fitted.recent_s, used[0].k or 0.0) for rates in fitted.measured_states.values()]
-        return Intensity(pieces, "mid", falling=False, states=states)
-    if not fitted.usable or not fitted.measured_rates or not fitted.k:
-        return None
-    piece = _measured_piece(fitted, (0, FOREVER))
-    if not fitted.measured_states or fitted.recent_s is None:
-        return Intensity([piece], fitted.reference or "mid", falling=False)
-    states = [FillStates(fitted.measured_states, fitted.recent_s, fitted.k)]
-    return Intensity([piece], "mid", falling=False, states=states)
-
-
-def _measured_piece(fitted: PoissonFit | Segment, span: tuple[int, int]) -> "IntensityPiece":
-    """Return the intensity of a stretch of time by what was measured there, and by λ(δ) where nothing was."""
-    A, k = fitted.A or 0.0, fitted.k or 0.0  # of both sides: usable ones are above 0
-    if not fitted.measured_rates:
-        return _piece(fitted, span, (A, k), (A, k), fitted.lambda_curve if isinstance(fitted, Segment) else fitted.line)
-    far, rate = fitted.measured_rates[-1]
-    return _piece(fitted, span, (A, k), (A, k), (*fitted.measured_rates, (far + 1 / k, rate / math.e)))
-
-
 def why_unusable(schedule: Schedule) -> str:
     """Return why a schedule without a usable segment has none, and the way out."""
     if not schedule.segments:
@@ -458,43 +416,3 @@ def why_unusable(schedule: Schedule) -> str:
         f"none of {len(schedule.segments)} segments is usable (the last: {last.status}, {last.reason}); take longer "
         f"training windows, a smaller --min-usable-deltas, or a day with more trades"
     )
-
-
-def _piece(
-    fitted: PoissonFit | Segment,
-    span: tuple[int, int],
-    bid: tuple[float, float],
-    ask: tuple[float, float],
-    curve: Line = (),
-) -> "IntensityPiece":
-    """Return the intensity of a stretch of time; *bid* and *ask* are A and k of each side, *curve* is of both."""
-    from mm.backtest.fills.intensity_piece import IntensityPiece
-
-    return IntensityPiece(
-        start_us=span[0],
-        end_us=span[1],
-        A_bid=bid[0],
-        k_bid=bid[1],
-        A_ask=ask[0],
-        k_ask=ask[1],
-        k=fitted.k or bid[1],
-        sigma_ticks=fitted.sigma_ticks,
-        min_delta_ticks=fitted.min_delta_ticks,
-        max_delta_ticks=fitted.max_delta_ticks,
-        curve=curve,
-        adverse_ticks=fitted.adverse_ticks if isinstance(fitted, Segment) else None,
-        mean_bid_per_s=fitted.mean_bid_per_s if isinstance(fitted, Segment) else None,
-        mean_ask_per_s=fitted.mean_ask_per_s if isinstance(fitted, Segment) else None,
-    )
-
-
-def _sides(fit: PoissonFit, per_side: bool, source: str) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return A and k of bids and of asks."""
-    if not fit.usable or fit.A is None or fit.k is None:
-        raise FitError(f"{source}: the fit is not usable ({fit.status}: {fit.reason}); calibrate more data")
-    if not per_side:
-        return (fit.A, fit.k), (fit.A, fit.k)
-    bid, ask = fit.sides.bid, fit.sides.ask
-    if bid.A is None or bid.k is None or ask.A is None or ask.k is None:
-        raise FitError(f"{source}: no A and k of each side alone; set FILL_PER_SIDE=0, or calibrate more data")
-    return (bid.A, bid.k), (ask.A, ask.k)

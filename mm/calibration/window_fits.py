@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator
 
 SHAPE_MIN = 60.0  # minutes of a schedule between two comparisons of shapes
-KEPT = ("A", "k", "se_k", "se_logA", "sigma_ticks", "predicted", "moves", "measured", "states_until_us", "states_level")
+KEPT = (
+    *("A", "k", "se_k", "se_logA", "sigma_ticks", "half_spread_ticks", "predicted", "moves", "measured"),
+    *("states_until_us", "states_level"),
+)
 STATES_FILLS = 300  # states of fewer fills say less of a later window than its own rates by distance
 
 
@@ -124,6 +127,7 @@ class WindowFits:
         return replace(
             own,
             sigma_ticks=calibrator.sigma_ticks(*span),
+            half_spread_ticks=calibrator.half_spread_ticks(*span),
             predicted=own.ahead.interval if own.ahead else predictive_ci95(points(*span), 60 * plan.step_min),
             moves=moves.between(*span),
             measured=pooled_rates(points(*span)) if calibrator.config.fills else (),

@@ -86,12 +86,25 @@ class WindowMoves:
         return tuple(zip((places / per_tick).tolist(), means.tolist(), strict=True))
 
 
-def move_of_best_distance(moves: Line, rates: "Callable[[Floats], Floats | list[float]]") -> float | None:
-    """Return the move after fills where an order is worth most by its *rates*, λ(δ)·(δ - move); None without moves."""
+def move_of_best_distance(
+    moves: Line, rates: "Callable[[Floats], Floats | list[float]]", offset_ticks: float = 0.0
+) -> float | None:
+    """Return the move after fills where an order is worth most; None without moves.
+
+    Args:
+        moves: Distances from the reference price, and the moves.
+        rates: λ at distances from the reference price.
+        offset_ticks: Mean distance of that price from the mid; an order at δ is worth λ(δ)·(δ + offset - move).
+    """
     if not moves:
         return None
     delta, move = np.array(moves).T
-    return float(move[np.argmax(rates(delta) * (delta - move))])
+    return float(move[np.argmax(rates(delta) * (delta + offset_ticks - move))])
+
+
+def offset_ticks(reference: str | None, half_spread_ticks: float | None) -> float:
+    """Return the mean distance of the mid from a reference price, in ticks, where the spread has this mean."""
+    return half_spread_ticks or 0.0 if reference == "best" else 0.0
 
 
 @dataclass

@@ -157,6 +157,7 @@ class WindowFit:
         se_logA: Standard error of ln A.
         fit: The whole fit; for ``ewma`` and ``state_space`` of weighted counts, for ``pooled_k`` of all data so far.
         sigma_ticks: Volatility of the mid over the window, in ticks/√s; None where unknown.
+        half_spread_ticks: Half of the mean displayed spread over the window, in ticks; None without a valid book.
         predicted: Least and greatest number of fills, of both sides, that a segment after it may bring (95 %).
         moves: What the mid moved against orders after fills in the window, by distance, in ticks.
         measured: Distance and fills per second of the orders of the window, where a fill model filled them.
@@ -174,6 +175,7 @@ class WindowFit:
     se_logA: float | None
     fit: "PoissonFit"
     sigma_ticks: float | None = None
+    half_spread_ticks: float | None = None
     predicted: tuple[float, float] | None = None
     moves: "Line" = ()
     measured: "Line" = ()

@@ -36,9 +36,10 @@ class Calibration:
         2.0, number(0, 1e6), "Move of the reference price after which a calibration quote follows it."
     )
     calib_reference: str = knob(
-        "mid",
-        one_of("mid", "micro", "best", "auto"),
-        "Reference price of distances; `auto` (mm calibrate alone): the one that predicts best.",
+        "auto",
+        one_of("auto", "mid", "micro", "best"),
+        "Reference price of distances; `auto`: the one that predicts best, in a schedule on its first training window.",
+        common="Reference price of distances",
     )
     calib_fills: str | None = knob(
         None,

@@ -1,6 +1,7 @@
 """``mm schedule`` and ``mm walkforward``: rolling windows of one day or more, and a backtest that trades them."""
 
 import json
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from mm.backtest.risk import Risk
@@ -135,13 +136,20 @@ def study_days(
     """
     with uncollected():
         from mm.calibration.calibrator import Calibrator
+        from mm.calibration.references import chosen_before
         from mm.walkforward.walkforward import Checkpoint, study
     known = Checkpoint(run.checkpoint())
     if known.found:
         run.log.info("windows_known", fits=known.found)
-    calibrator = Calibrator(*measured, keep=known.played, held=DAYS_HELD, learn_us=plan.first_us)
+    tapes, config, rules = measured
+    config, choice, notes = chosen_before(tapes, config, tapes[0].start_us + plan.first_us)
+    for note in filter(None, (*notes, choice and choice.why)):
+        run.say(f"note: first training window: {note}")
+    calibrator = Calibrator(tapes, config, rules, keep=known.played, held=DAYS_HELD, learn_us=plan.first_us)
     with run.progress("windows", len(plan.over(calibrator.days))) as step:
-        return study(calibrator, plan, fallback, known.value, step)
+        studied = study(calibrator, plan, fallback, known.value, step)
+    chosen = None if choice is None else asdict(choice)
+    return replace(studied, schedule=replace(studied.schedule, reference_choice=chosen))
 
 
 def write_study(run: Run, studied: "Study") -> int:

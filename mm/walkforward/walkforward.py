@@ -12,8 +12,9 @@ import msgspec
 
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.exposure import RestingOrders
+from mm.calibration.intensities import intensity_of
 from mm.calibration.mode_rates import ModeRates, Rates
-from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, schedule_of, segments_of
+from mm.calibration.schedule import Schedule, Segment, build_schedule, calibrator_of, schedule_of, segments_of
 from mm.calibration.simulated_runs import Played
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_fits import WindowFits
@@ -67,7 +68,8 @@ def walkforward(
     Args:
         tape: One day, or days in order of time.
         rules: Rules of our orders; their latency separates a training window from its segment.
-        config: How windows are measured and fitted; None is ``marks`` with its defaults.
+        config: How windows are measured and fitted; None is ``marks`` from the reference price that predicts best in
+            the first training window, ``auto``.
         plan: The windows; None is 120 minutes every 15.
         fallback: Used for a window without a usable fit; None carries the last one.
         models: Quote and fill model of a schedule; None is Avellaneda-Stoikov, filled by the schedule's
@@ -78,8 +80,9 @@ def walkforward(
     """
     from mm.backtest.replay import backtest
 
-    config, plan = config or CalibrationConfig(), plan or WindowPlan(latency_us=rules.order_latency_us)
-    schedule = build_schedule(Calibrator(tape, config, rules, learn_us=plan.first_us), plan, fallback)
+    plan = plan or WindowPlan(latency_us=rules.order_latency_us)
+    calibrator, choice = calibrator_of(tape, plan, config, rules)
+    schedule = replace(build_schedule(calibrator, plan, fallback), reference_choice=choice)
     quotes, fills = (models or _default_models)(schedule)
     predicted = intensity_of(schedule, source="the schedule")
     return WalkForward(schedule, backtest(tape, quotes, fills, rules, intensity=predicted))
@@ -146,7 +149,7 @@ def study(
 
     fallback = fallback or Fallback()
     shown = ShapesShown(calibrator, len(windows[plan.mode]))
-    for number, segment in enumerate(segments_of(windows[plan.mode], fitted(), fallback)):
+    for number, segment in enumerate(segments_of(windows[plan.mode], fitted(), fallback, calibrator.config.reference)):
         found = memory(f"bare {segment.start_us}", partial(bare.each, number))
         # parameters stay in use until there are usable ones again
         latest |= {mode: tuple(rates) for mode, rates in found.items() if rates}

@@ -23,10 +23,11 @@ from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import DELTAS, FROM_BEST, FROM_MID, CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_result import PoissonFit
+from mm.calibration.intensities import measured_intensity
 from mm.calibration.lambda_curve import rates_on
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_US
-from mm.calibration.schedule import build_schedule, measured_intensity
+from mm.calibration.schedule import build_schedule
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import WindowPlan
 from mm.errors import BrokenFile, UsageError

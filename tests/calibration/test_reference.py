@@ -97,6 +97,16 @@ def test_segments_cover_their_window(told, start_us, length_us, block_us):
             assert block == (us - start_us) // block_us
 
 
+@given(events(), st.integers(0, 60), st.integers(0, 60))
+def test_the_spread_is_integrated_over_any_window(told, start_us, length_us):
+    """µs by µs: the spread of the row in force, and whether there is a book."""
+    found = path(told)
+    rows = np.searchsorted(found.us, range(start_us, start_us + length_us), side="right") - 1
+    ticks, seconds = found.spread_time(start_us, start_us + length_us)
+    assert ticks == pytest.approx(found.spread[rows].sum() / 1e6, abs=1e-12)
+    assert seconds == pytest.approx((found.spread[rows] > 0).sum() / 1e6, abs=1e-12)
+
+
 def test_a_span_holds_the_last_event_and_cuts_windows_to_itself():
     assert span_of(tape([book(0, 100, 102)], 0, 100)) == (0, 100)
     assert span_of(tape([book(100, 100, 102)], 0, 100)) == (0, 101)

@@ -121,7 +121,7 @@ def test_from_the_mid_the_gains_of_shapes_are_those_of_the_fit():
 
 
 def test_auto_takes_the_choice_and_windows_refuse_it():
-    """The fit counts from what was chosen; a schedule has no whole day to choose on."""
+    """The fit counts from what was chosen; a calibrator of windows needs a choice that was made before."""
     day = flow("best", 1)
     fit = measure(day, CalibrationConfig(reference="auto")).fit
     assert fit.reference == fit.reference_choice.chosen == "best"

@@ -14,8 +14,9 @@ from mm.calibration.depth_counts import DepthCounts
 from mm.calibration.estimators import estimate
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.fit_result import CurvePoint, PoissonFit, ShapeChoice
+from mm.calibration.intensities import intensity_of
 from mm.calibration.intervals import predictive_ci95
-from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, segments_of
+from mm.calibration.schedule import Schedule, Segment, build_schedule, segments_of
 from mm.calibration.schedule_entry import Entry
 from mm.calibration.state_space import forecast
 from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
@@ -193,7 +194,7 @@ def test_the_file_has_the_keys_of_the_contract_in_its_order():
         *("n_fills", "usable", "status", "source", "age_s", "reason"),
         *("sigma_ticks", "predictive_low", "predictive_high", "min_delta_ticks", "max_delta_ticks"),
         *("shape", "lambda_curve", "adverse_ticks", "measured_rates", "mean_bid_per_s", "mean_ask_per_s"),
-        *("states_until_us", "states_level"),
+        *("states_until_us", "states_level", "half_spread_ticks"),
     ]
 
 

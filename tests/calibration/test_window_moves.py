@@ -15,8 +15,9 @@ from mm.backtest.models import queue_prob_power
 from mm.calibration import window_moves
 from mm.calibration.calibrate import adverse_selection, measure
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
+from mm.calibration.intensities import intensity_of
 from mm.calibration.reference import CLOSED
-from mm.calibration.schedule import Schedule, build_schedule, intensity_of
+from mm.calibration.schedule import Schedule, build_schedule
 from mm.calibration.window_moves import LEAST_HITS, WindowMoves, move_of_best_distance
 from mm.calibration.windows import WindowPlan
 from small_tapes import book, trade

@@ -18,7 +18,8 @@ from mm.backtest.quotes.steps import Gated
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of
+from mm.calibration.intensities import intensity_of
+from mm.calibration.schedule import Schedule, Segment, build_schedule
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import MODES, WindowPlan
 from mm.dayfolder.layout import DayFolder

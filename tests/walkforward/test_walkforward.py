@@ -18,7 +18,8 @@ from mm.backtest.quotes.steps import Gated
 from mm.backtest.rules import Rules
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.exposure import RestingOrders
-from mm.calibration.schedule import build_schedule, intensity_of
+from mm.calibration.intensities import intensity_of
+from mm.calibration.schedule import build_schedule
 from mm.calibration.simulated_runs import Played
 from mm.calibration.window_fits import _as_json
 from mm.calibration.windows import MODES, WindowPlan

@@ -10,12 +10,20 @@ cdef struct Piece:
     double A_ask
     double k_ask
     double k                # of both sides together, used by quotes
+    double A_mid            # of both sides at distances from the mid, used by quotes; NaN if it is not known
+    double half_spread      # mean distance of the best prices from the mid, in ticks; NaN if unknown
     double sigma_ticks      # ticks/√s over the calibration window; NaN if unknown
     double adverse_ticks    # adverse move of the mid after a fill; NaN if unknown
     double mean_per_s[2]    # of the Hawkes process of orders that hit asks and bids; 0 uses its own mean
     double* deltas          # of the points of the curve, in ticks; NULL if λ is A exp(-k delta)
     double* logs            # ln λ at them
     int64_t points
+
+# Reference prices of distances.
+cdef enum:
+    MID
+    MICRO
+    BEST
 
 cdef double fill_rate(double A, double k, double delta) noexcept nogil
 cdef double curve_rate(const Piece* piece, double delta) noexcept nogil
@@ -24,6 +32,7 @@ cdef class Intensity:
     cdef Piece* pieces
     cdef int64_t count
     cdef readonly str reference
+    cdef int counts_from            # the reference as one of MID, MICRO and BEST
     cdef readonly object states  # type: tuple[FillStates, ...]
     cdef readonly object clustering  # type: Mapping[str, Any] | None
     cdef object given
@@ -32,10 +41,12 @@ cdef class Intensity:
     cdef double rate(self, int64_t piece, int64_t side, double delta) noexcept nogil
 
 
+
+cdef double mid_offset(int reference, const Top* top, int64_t side) noexcept nogil
+
 cdef class Poisson(FillModel):
     cdef readonly Intensity intensity
     cdef uint64_t seed
-    cdef int reference
     cdef int64_t begun_us          # event that last began stretches of both sides: a change of the reference
     cdef int64_t begun_seq
     cdef int64_t bid_ticks         # the best prices after the last change of the reference

@@ -48,6 +48,9 @@ class Intensity:
         """Return the intensity in 1/s at an instant for an order of *side* at *delta* ticks."""
     def sigma_at(self, us: int) -> float | None:
         """Return the volatility in ticks/√s of the piece in force at an instant; None if unknown."""
+    @property
+    def from_mid(self) -> bool:
+        """Whether A is known at distances from the mid, in every piece."""
     def rows(self) -> list[IntensityPiece]:
         """Return the pieces as given."""
 

@@ -20,13 +20,30 @@ from mm.errors import UsageError
 if TYPE_CHECKING:
     from mm.backtest.metrics.fill_states import FillStates
 
-REFERENCES = ("mid", "micro", "best")
+REFERENCES = ("mid", "micro", "best")  # in the order of MID, MICRO and BEST
 FOREVER = 0x7FFFFFFFFFFFFFFF
 
-cdef int MID = 0
-cdef int MICRO = 1
-cdef int BEST = 2
 
+cdef double mid_offset(int reference, const Top* top, int64_t side) noexcept nogil:
+    """Return the distance of the mid, in ticks, from the *reference* price of orders of *side*: what it adds to theirs."""
+    cdef double half_spread = 0.5 * <double> (top.ask_ticks - top.bid_ticks)
+    if reference == MICRO:
+        return side * half_spread * <double> (top.ask_lots - top.bid_lots) / <double> (top.ask_lots + top.bid_lots)
+    return half_spread if reference == BEST else 0.0
+
+
+cdef double rate_from_mid(const Piece* piece, int reference) noexcept nogil:
+    """Return the A of bids and asks together, at distances from the mid, that goes with their common k.
+
+    It gives the mean of both sides' rates at the distance 1/k, where a risk-neutral maker quotes, at the mean spread.
+    If that is nearer than the best price from which a fit counts, the rate is that at the best price.
+    """
+    cdef double A = piece.A_bid
+    if not (piece.A_bid == piece.A_ask and piece.k_bid == piece.k_ask == piece.k):
+        A = 0.5 * (piece.A_bid * exp(1.0 - piece.k_bid / piece.k) + piece.A_ask * exp(1.0 - piece.k_ask / piece.k))
+    if reference == BEST:
+        return A * exp(min(piece.k * piece.half_spread, 1.0))
+    return A
 
 cdef double fill_rate(double A, double k, double delta) noexcept nogil:
     """Return A exp(-k delta), and A for negative delta, where nothing was measured."""
@@ -89,6 +106,7 @@ cdef class Intensity:
         if reference not in REFERENCES:
             raise UsageError(f"intensity: reference is {reference!r}; it must be one of {', '.join(REFERENCES)}")
         self.reference, self.states, self.clustering = reference, tuple(states), clustering
+        self.counts_from = REFERENCES.index(reference)
         self.count = len(pieces)
         self.pieces = <Piece*> calloc(self.count + 1, sizeof(Piece))
         if self.pieces is NULL:
@@ -111,6 +129,8 @@ cdef class Intensity:
             self.pieces[i].A_ask = one.A_ask
             self.pieces[i].k_ask = one.k_ask
             self.pieces[i].k = one.k
+            self.pieces[i].half_spread = NAN if one.half_spread_ticks is None else one.half_spread_ticks
+            self.pieces[i].A_mid = rate_from_mid(&self.pieces[i], self.counts_from)
             self.pieces[i].sigma_ticks = NAN if one.sigma_ticks is None else one.sigma_ticks
             self.pieces[i].adverse_ticks = NAN if one.adverse_ticks is None else one.adverse_ticks
             if (one.mean_bid_per_s is None) != (one.mean_ask_per_s is None):
@@ -156,6 +176,15 @@ cdef class Intensity:
         if piece >= self.count or self.pieces[piece].start_us > us or isnan(self.pieces[piece].sigma_ticks):
             return None
         return self.pieces[piece].sigma_ticks
+
+    @property
+    def from_mid(self) -> bool:
+        """Whether A is known at distances from the mid, in every piece."""
+        cdef int64_t i
+        for i in range(self.count):
+            if isnan(self.pieces[i].A_mid):
+                return False
+        return True
 
     def rows(self) -> list[IntensityPiece]:
         """Return the pieces as given."""
@@ -217,9 +246,8 @@ cdef class Poisson(FillModel):
     def __init__(self, intensity: Intensity, seed: int = 0) -> None:
         self.intensity = intensity
         self.seed = seed & 0xFFFFFFFFFFFFFFFF
-        self.reference = REFERENCES.index(intensity.reference)
         self.draws = True
-        self.looks = BEST_LOTS if self.reference == MICRO else BEST_PRICES
+        self.looks = BEST_LOTS if intensity.counts_from == MICRO else BEST_PRICES
 
     cdef void restart(self) noexcept:
         self.bid_ticks = self.ask_ticks = self.bid_lots = self.ask_lots = 0
@@ -227,7 +255,8 @@ cdef class Poisson(FillModel):
 
     cdef int on_top(self, const Top* top) except -1 nogil:
         cdef bint same
-        if self.reference == MID:
+        cdef int reference = self.intensity.counts_from
+        if reference == MID:
             same = (
                 top.bid_ticks + top.ask_ticks == self.bid_ticks + self.ask_ticks
                 and (top.bid_ticks == 0) == (self.bid_ticks == 0)
@@ -235,7 +264,7 @@ cdef class Poisson(FillModel):
             )
         else:
             same = top.bid_ticks == self.bid_ticks and top.ask_ticks == self.ask_ticks
-            if self.reference == MICRO:
+            if reference == MICRO:
                 same = same and top.bid_lots == self.bid_lots and top.ask_lots == self.ask_lots
         if same:
             return 0
@@ -257,9 +286,10 @@ cdef class Poisson(FillModel):
 
     cdef double distance(self, const Order* order) noexcept nogil:
         """Return the distance of the order from the reference price, in ticks, positive away from the market."""
-        if self.reference == MID:
+        cdef int reference = self.intensity.counts_from
+        if reference == MID:
             return order.side * (self.bid_ticks + self.ask_ticks - 2 * order.ticks) / 2.0
-        if self.reference == BEST:
+        if reference == BEST:
             return <double> (order.side * ((self.bid_ticks if order.side > 0 else self.ask_ticks) - order.ticks))
         return order.side * (
             (<double> self.bid_ticks * self.ask_lots + <double> self.ask_ticks * self.bid_lots)

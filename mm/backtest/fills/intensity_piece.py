@@ -23,6 +23,8 @@ class IntensityPiece(NamedTuple):
         mean_bid_per_s: Intensity of the Hawkes process of orders that hit bids at which the fill rate is λ(δ); None
             uses the mean of the process.
         mean_ask_per_s: Likewise for orders that hit asks.
+        half_spread_ticks: Half of the mean spread in the window: the mean distance of the best prices from the mid;
+            None if unknown.
         states: Index of the segment's element in ``states`` of the intensity.
         states_level: Factor on the fill rates of these states.
     """
@@ -43,3 +45,4 @@ class IntensityPiece(NamedTuple):
     mean_ask_per_s: float | None = None
     states: int = 0
     states_level: float = 1.0
+    half_spread_ticks: float | None = None

@@ -18,6 +18,7 @@ def rest(
     lives: NDArray[np.int64],
     cuts: NDArray[np.int64],
     mid2: NDArray[np.int64],
+    offsets: NDArray[np.int64],
     intensity: Intensity,
     piece: NDArray[np.int64],
     block_us: int,
@@ -31,6 +32,8 @@ def rest(
         lives: As ``read_lives`` returns them.
         cuts: Instants at which something changes; each stretch lasts until the next, the last one until *last_us*.
         mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
+        offsets: Distance of the mid from the intensity's reference price of bids and of asks in each stretch, in 1/8
+            tick; empty if that is the mid.
         intensity: What predicts fills.
         piece: Its piece that each stretch lies in; -1 for none.
         block_us: Length of a block; a stretch lies in one.
@@ -76,6 +79,7 @@ def outside(
     lives: NDArray[np.int64],
     cuts: NDArray[np.int64],
     mid2: NDArray[np.int64],
+    offsets: NDArray[np.int64],
     ranges: NDArray[np.float64],
     last_us: int,
 ) -> tuple[float, float]:
@@ -85,6 +89,7 @@ def outside(
         lives: As ``read_lives`` returns them.
         cuts: Instants at which something changes; each stretch lasts until the next, the last one until *last_us*.
         mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
+        offsets: As for ``rest``.
         ranges: The nearest and the farthest distance of each stretch, in ticks; NaN where there is none.
         last_us: End of the data.
     """

@@ -75,6 +75,7 @@ def rest(
     const int64_t[:, ::1] lives,
     const int64_t[::1] cuts,
     const int64_t[::1] mid2,
+    const int64_t[:, ::1] offsets,
     Intensity intensity,
     const int64_t[::1] piece,
     block_us: int,
@@ -88,6 +89,8 @@ def rest(
         lives: As ``read_lives`` returns them.
         cuts: Instants at which something changes; each stretch lasts until the next, the last one until *last_us*.
         mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
+        offsets: Distance of the mid from the intensity's reference price of bids and of asks in each stretch, in 1/8
+            tick; empty if that is the mid.
         intensity: What predicts fills.
         piece: Its piece that each stretch lies in; -1 for none.
         block_us: Length of a block; a stretch lies in one.
@@ -105,9 +108,11 @@ def rest(
     found = np.zeros((blocks[1], bins[2], 2 if predicts else 1))
     cdef double[:, :, ::1] sums = found
     cdef uint8_t[::1] met = np.zeros(bins[2], np.uint8)
-    cdef int64_t[::1] known_piece = np.full(2 * bins[2], -1)
+    cdef int64_t[::1] known_place = np.full(2 * bins[2], -1)
     cdef double[::1] known_rate = np.empty(2 * bins[2])
-    cdef Known known = Known(&known_piece[0], &known_rate[0])
+    cdef Known known = Known(&known_place[0], &known_rate[0], NULL)
+    if offsets.shape[0]:
+        known.offsets = &offsets[0, 0]
     cdef Spent spent = Spent(
         &sums[0, 0, 0], block_us, blocks[0], bins[0], bins[1], bins[2], last_us, NEVER, -NEVER, &met[0]
     )
@@ -124,9 +129,10 @@ def rest(
     return found, (spent.least, spent.most)
 
 
-cdef struct Known:  # by distance and side, the rate of the last piece: orders meet few of them again and again
-    int64_t* piece
+cdef struct Known:  # by distance and side, the last rate: orders meet few of them again and again
+    int64_t* place          # its piece and the offset of the mid
     double* rate
+    const int64_t* offsets  # of the mid, by stretch and side; NULL for none
 
 
 cdef inline void rest_of(
@@ -144,7 +150,7 @@ cdef inline void rest_of(
     cdef const int64_t* life = &lives[0, 0]
     cdef const int64_t* us = &cuts[0]
     cdef const int64_t* bid_ask = &mid2[0]
-    cdef int64_t cells = cuts.shape[0], last_bin = spent.count - 1, i, at, until, from_us, to_us, origin, place, slot, half
+    cdef int64_t cells = cuts.shape[0], last_bin = spent.count - 1, i, at, until, from_us, to_us, origin, place, slot, half, offset
     cdef int64_t begun = -1, side, ends = -NEVER, begins = -NEVER, sure_us = -NEVER  # of the block
     cdef int planes = 2 if predicts else 1
     cdef double* row = spent.sums
@@ -183,7 +189,8 @@ cdef inline void rest_of(
                     if predicts and piece[at] >= 0:
                         slot = 2 * place + (side > 0) if alone else -1
                         half = side * bid_ask[at] - origin + spent.first
-                        sums[1] += seconds * rate_of(intensity, known, slot, piece[at], side, half)
+                        offset = known.offsets[2 * at + (side < 0)] if known.offsets is not NULL else 0
+                        sums[1] += seconds * rate_of(intensity, known, slot, piece[at], side, 4 * half - offset, offset)
                 from_us = to_us
                 at += 1
         life += 7
@@ -196,14 +203,15 @@ cdef int64_t shared_bin(Spent* spent, int64_t place) noexcept nogil:
 
 
 cdef inline double rate_of(
-    Intensity intensity, Known* known, int64_t slot, int64_t piece, int64_t side, int64_t half
+    Intensity intensity, Known* known, int64_t slot, int64_t piece, int64_t side, int64_t eighths, int64_t offset
 ) noexcept nogil:
     """Return the fills per second that a *piece* predicts; one with a *slot*, 0 or more, is found once a piece."""
+    cdef int64_t place = piece + (offset << 24)
     if slot < 0:
-        return intensity.rate(piece, side, 0.5 * <double> half)
-    if known.piece[slot] != piece:
-        known.piece[slot] = piece
-        known.rate[slot] = intensity.rate(piece, side, 0.5 * <double> half)
+        return intensity.rate(piece, side, 0.125 * <double> eighths)
+    if known.place[slot] != place:
+        known.place[slot] = place
+        known.rate[slot] = intensity.rate(piece, side, 0.125 * <double> eighths)
     return known.rate[slot]
 
 
@@ -314,6 +322,7 @@ def outside(
     const int64_t[:, ::1] lives,
     const int64_t[::1] cuts,
     const int64_t[::1] mid2,
+    const int64_t[:, ::1] offsets,
     const double[:, ::1] ranges,
     int64_t last_us,
 ) -> tuple[float, float]:
@@ -323,6 +332,7 @@ def outside(
         lives: As ``read_lives`` returns them.
         cuts: Instants at which something changes; each stretch lasts until the next, the last one until *last_us*.
         mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
+        offsets: As for ``rest``.
         ranges: The nearest and the farthest distance of each stretch, in ticks; NaN where there is none.
         last_us: End of the data.
     """
@@ -337,6 +347,8 @@ def outside(
                 if mid2[at] > 0 and ranges[at, 0] <= ranges[at, 1]:  # not NaN
                     seconds = _seconds(cuts, at, lives[i, 1], until)
                     delta = 0.5 * <double> (lives[i, 2] * (mid2[at] - 2 * lives[i, 3]))
+                    if offsets.shape[0]:
+                        delta -= 0.125 * <double> offsets[at, lives[i, 2] < 0]
                     total += seconds
                     if delta < ranges[at, 0] or delta > ranges[at, 1]:
                         out += seconds

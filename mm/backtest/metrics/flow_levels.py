@@ -36,9 +36,9 @@ def aggressors(tape: "Tape") -> "Ints":
     return aggressors_of(tape.event_us[tape.trades], tape.event_exch_us[tape.trades], tape.trade_side)
 
 
-def joined(hits: "Sequence[Ints]") -> "Ints | None":
-    """Return the aggressive orders of days that follow each other; None of no day."""
-    return np.concatenate(hits) if hits else None
+def joined(rows: "Sequence[Ints]") -> "Ints | None":
+    """Return the rows of days that follow each other as one table; None without a day."""
+    return np.concatenate(rows) if rows else None
 
 
 def aggressors_of(us: "Ints", exch_us: "Ints", side: "NDArray[np.int64 | np.int8]") -> "Ints":

@@ -24,6 +24,7 @@ LITTLE_UPTIME = 0.9  # a share of the covered time; less of it with orders on bo
 MOST_CAUSES = 3  # why quotes were not sent; what is rarer than three others explains little
 OTHER_LEVEL = 1.2  # times as many fills as predicted, or as few, are worth a note where chance does not explain them
 MANY_REJECTS = 0.01  # of the orders; more is worth a note
+NO_REFERENCE = "the fit counts distances from {!r}, whose path a run of this kind does not record"
 FROM_THE_MID = "quotes and fills of this run count distances from the mid"
 # Why an order was not sent or was rejected, and what to change.
 WAYS: Mapping[str, str] = {
@@ -307,12 +308,13 @@ def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:
         )
     if fit["status"] == "poor_fit":
         found.append(f"the fit is poor_fit: {fit['reason']}; its A and k describe the flow roughly at best")
-    if summary["reference"] != "mid":
+    from_mid = summary["reference"] == "mid"
+    if not from_mid and share is None:
         found.append(
-            f"the fit counts distances from {summary['reference']!r}, and a run records its distances from the mid: "
-            f"share_outside_fit is null, and no expected fills stand beside the fills by distance"
+            f"{NO_REFERENCE.format(summary['reference'])}: share_outside_fit is null, and no expected fills stand "
+            f"beside the fills by distance"
         )
-    elif reach and median is not None and not near <= median <= far:
+    elif from_mid and reach and median is not None and not near <= median <= far:
         found.append(
             f"the median quoted distance is {median:,g} ticks, outside the fitted distances ({reach}): what is "
             f"predicted there was never measured"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     Column = NDArray[np.int64]
     Floats = NDArray[np.float64]
+    Path = tuple[Column, Column, Table]
     Ratio = tuple[float | None, float | None, float | None]
 
 NEVER = -1
@@ -172,7 +173,11 @@ def spread_of(times_us: "Column") -> dict[str, Any]:
 
 
 def fill_rates(
-    journal: "Journal", found: "Lives", intensity: "Intensity | None", hits: "Column | None" = None
+    journal: "Journal",
+    found: "Lives",
+    intensity: "Intensity | None",
+    hits: "Column | None" = None,
+    offsets: "Table | None" = None,
 ) -> tuple[dict[str, Any], float | None]:
     """Return fills, time at rest and predicted fills, by distance from the mid and by hour; and all predicted fills.
 
@@ -190,14 +195,17 @@ def fill_rates(
     Args:
         journal: Its fills, and its path of the mid.
         found: Its orders.
-        intensity: What predicts fills, by the distance from the mid; or by the states of orders, where it has them.
+        intensity: What predicts fills, by the distance from its reference price; or by the states of orders, where it
+            has them.
         hits: The aggressive orders of the market, as `aggressors` returns them, for states; None predicts by distance.
+        offsets: What `mid_offsets` returns of the run; None for an intensity from the mid.
     """
     pieces = [] if intensity is None else intensity.rows()
     borders = _borders(journal, pieces)
-    cuts, mid2 = cut_at(journal.mids, borders)
+    path = _path(journal, borders, offsets)
+    cuts = path[0]
     with np.errstate(over="ignore"):  # beyond the largest float, fills and ratios are undefined
-        spent = _spent(found, (cuts, mid2), intensity or Intensity(()), _pieces_at(pieces, cuts))
+        spent = _spent(found, path, intensity or Intensity(()), _pieces_at(pieces, cuts))
     if intensity is not None and intensity.states and hits is not None:
         us, half_ticks, mean = _by_states(found, journal, intensity, borders, hits)
         spent.predict(us, half_ticks, mean)
@@ -208,7 +216,7 @@ def fill_rates(
         total = float(spent.rows[:, :, 1].sum()) if pieces else None
         by_distance = _by_distance(spent, seen, predicted=bool(pieces))
         by_hour, ratio = _by_hour(spent, seen) if pieces else ([], NO_RATIO)
-    beyond = share_outside_fit(found, (cuts, mid2), pieces)
+    beyond = share_outside_fit(found, path, pieces)
     if beyond is not None and beyond > MOST_OUTSIDE:
         ratio = NO_RATIO
     return {
@@ -263,12 +271,12 @@ class _RestSums(NamedTuple):
         self.rows[:, :, 1] = np.bincount(self.cells(us, half_ticks), mean, blocks * rows).reshape(blocks, rows)
 
 
-def _spent(found: "Lives", path: tuple["Column", "Column"], intensity: "Intensity", piece: "Column") -> _RestSums:
+def _spent(found: "Lives", path: "Path", intensity: "Intensity", piece: "Column") -> _RestSums:
     """Return where the orders rested for how long, and how many fills the *piece* in force predicts there."""
-    cuts, mid2 = path
+    cuts, mid2, offsets = path
     first = int(cuts[0]) // BLOCK_US if len(cuts) else 0
     blocks = first, int(cuts[-1]) // BLOCK_US - first + 1 if len(cuts) else 0
-    path_of = (found.table, cuts, mid2, intensity, piece)
+    path_of = (found.table, cuts, mid2, offsets, intensity, piece)
     most_bins = max(MOST_CELLS // max(blocks[1], 1), 1)
     near, likely = ((begin, min(bins, most_bins)) for begin, bins in (NEAR, LIKELY))
     cells, (least, most) = rest(*path_of, BLOCK_US, blocks, found.last_us, (near[0], 1, near[1]))
@@ -302,23 +310,62 @@ def _quoted(spent: _RestSums) -> dict[str, float | None]:
     return {name: float(spent.half_ticks[at]) / 2 for name, at in zip(QUOTED, place.tolist(), strict=True)}
 
 
-def share_outside_fit(found: "Lives", path: tuple["Column", "Column"], pieces: "list[IntensityPiece]") -> float | None:
+def share_outside_fit(found: "Lives", path: "Path", pieces: "list[IntensityPiece]") -> float | None:
     """Return the share of the order time spent outside the distances of the fit in force; None without such time.
 
     Args:
         found: The orders.
-        path: Instants at which the mid or the piece in force changes, and bid + ask from then on.
+        path: Instants at which the mid, the piece in force or the offset of the mid changes; bid + ask, and the offsets
+            of the mid, from then on.
         pieces: The fit's or the schedule's.
     """
-    us, mid2 = path
+    us, mid2, offsets = path
     if not pieces or len(us) == 0:
         return None
     piece = _pieces_at(pieces, us)
     ends = [(one.min_delta_ticks, one.max_delta_ticks) for one in pieces]
     ranges = np.array([[np.nan if end is None else end for end in pair] for pair in ends], np.float64)[piece]
     ranges[piece < 0] = np.nan
-    total, out = outside(found.table, us, mid2, ranges, found.last_us)
+    total, out = outside(found.table, us, mid2, offsets, ranges, found.last_us)
     return out / total if total > 0 else None
+
+
+def mid_offsets(
+    reference: str, us: "Column", prices: "tuple[Column, Column]", lots: "tuple[Column, Column]"
+) -> "Table":
+    """Return when the distance of the mid from a reference price changes, and that of bids and asks from then on.
+
+    Args:
+        reference: ``best`` or ``micro``.
+        us: When the best prices or their lots change, in order.
+        prices: Best bid and ask from then on, in ticks; 0 for none.
+        lots: Their quantities.
+
+    Returns:
+        int64[n, 3]: us, and the distances in eighths of a tick, to which the micro-price is rounded.
+    """
+    (bid, ask), (bid_lots, ask_lots) = prices, lots
+    eighths, valid = 4 * (ask - bid), (bid > 0) & (bid < ask)
+    if reference == "micro":
+        above = np.rint(2 * eighths * (bid_lots / np.where(valid, bid_lots + ask_lots, 1))).astype(np.int64)
+        bids, asks = eighths - above, above - eighths
+    else:
+        bids = asks = eighths
+    found: Table = np.column_stack((us, bids, asks))[valid]
+    new = np.ones(len(found), bool)
+    new[1:] = (found[1:, 1:] != found[:-1, 1:]).any(axis=1)
+    return found[new]
+
+
+def _path(journal: "Journal", borders: "Column", offsets: "Table | None") -> "Path":
+    """Return the path of the mid, cut at *borders* and where the *offsets* of the mid change."""
+    if offsets is None or not len(offsets):
+        return *cut_at(journal.mids, borders), np.empty((0, 2), np.int64)
+    begun = int(borders[0]) if not len(journal.mids) else int(journal.mids[0, 0])
+    changes = offsets[offsets[:, 0] > begun, 0]
+    cuts, mid2 = cut_at(journal.mids, np.union1d(borders, changes))
+    row = np.maximum(np.searchsorted(offsets[:, 0], cuts, side="right") - 1, 0)
+    return cuts, mid2, np.ascontiguousarray(offsets[row, 1:])
 
 
 def _borders(journal: "Journal", pieces: "list[IntensityPiece]") -> "Column":

@@ -171,9 +171,11 @@ def _at_bound(account: AccountSeries, books: "Books") -> float | None:
 
 
 def _predicted(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any]:
-    """Return fills by distance and hour, beside what the intensity predicts where it counts from the mid."""
-    intensity = books.intensity if books.intensity is not None and books.intensity.reference == "mid" else None
-    rates, here = fill_rates(journal, sent, intensity, books.hits)
+    """Return fills by distance and hour, beside what the intensity predicts where its reference price is known."""
+    intensity, offsets = books.intensity, books.offsets
+    if intensity is not None and intensity.reference != "mid" and offsets is None:
+        intensity = None
+    rates, here = fill_rates(journal, sent, intensity, books.hits, offsets)
     engine_says = journal.counters["expected_fills"]
     return {
         "predicted_fills": here if engine_says is None else engine_says,

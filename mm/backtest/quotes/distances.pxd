@@ -19,6 +19,8 @@ cdef struct Market:
     double A                # per second and side
     double gamma            # per tick and clip
     int64_t piece           # index of the intensity's piece with the curve; -1 if there are only k and A
+    double bid_offset       # distance of the mid from the curve's reference price, in ticks
+    double ask_offset
 
 # A gamma that quotes used, and the number of quotes.
 cdef struct UsedGamma:

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 
 from mm.backtest.fills.base cimport BEST_PRICES
-from mm.backtest.fills.intensity cimport Intensity, Piece
+from mm.backtest.fills.intensity cimport MID, Intensity, mid_offset
 from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
 
 import numpy as np
@@ -29,7 +29,7 @@ from mm.backtest.parameters import (
     Parameter,
     modes,
 )
-from mm.errors import UsageError
+from mm.errors import Mismatch, UsageError
 
 _TAU_S = Parameter("tau_s", float, "Time left.", None, SECONDS, NOT_NEGATIVE)
 
@@ -45,16 +45,6 @@ cdef inline double number_or(object value, double default):
 cdef inline double touch_k(int64_t spread_ticks) noexcept nogil:
     """Return the k of ``touch``: 1/k is at most 0.45 of the spread, which leaves room for what gamma adds to it."""
     return max(1.0, 1.0 / (0.45 * <double> spread_ticks))
-
-
-cdef double both_sides(const Piece* piece) noexcept nogil:
-    """Return the A of bids and asks together that goes with their common k.
-
-    It gives the mean of both sides' rates at the distance 1/k, where a risk-neutral maker quotes.
-    """
-    if piece.A_bid == piece.A_ask and piece.k_bid == piece.k_ask == piece.k:
-        return piece.A_bid
-    return 0.5 * (piece.A_bid * exp(1.0 - piece.k_bid / piece.k) + piece.A_ask * exp(1.0 - piece.k_ask / piece.k))
 
 
 cdef class Distances(QuoteModel):
@@ -91,6 +81,11 @@ cdef class Distances(QuoteModel):
         missing = "k" if values["k"] is None else "A" if self.needs_A and values["A"] is None else ""
         if missing and self.intensity is None:
             raise UsageError(f"{self.name}: {missing} is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE")
+        if missing and self.needs_A and isnan(number_or(values["A"], NAN)) and not self.intensity.from_mid:
+            raise Mismatch(
+                f"{self.name}: the distances of its fit count from {self.intensity.reference!r}, and the fit has no "
+                f"half_spread_ticks, the mean distance of the mid from there; calibrate again, or give A"
+            )
         gamma = values.get("gamma")
         self.auto = gamma == AUTO
         self.gamma = NAN if self.auto else number_or(gamma, NAN)
@@ -161,6 +156,7 @@ cdef class Distances(QuoteModel):
                 raise UsageError(f"{self.name}: {name} is not known; give it to the model or to distances()")
         market.gamma = self.gamma
         market.piece = -1
+        market.bid_offset = market.ask_offset = 0.0
         if self.auto:
             self.solved = market
             self.solved.tau_s = self.horizon_s
@@ -254,6 +250,7 @@ cdef class Distances(QuoteModel):
         market.sigma = view.sigma_ticks if isnan(self.sigma) else self.sigma
         market.k, market.A, market.tau_s = self.k, self.A, self.horizon_s
         market.piece = -1
+        market.bid_offset = market.ask_offset = 0.0
         if self.joins:
             market.k = touch_k(view.top.ask_ticks - view.top.bid_ticks)
         if self.fitted:
@@ -263,10 +260,13 @@ cdef class Distances(QuoteModel):
             if isnan(market.k):
                 market.k = self.intensity.pieces[piece].k
             if isnan(market.A):
-                market.A = both_sides(&self.intensity.pieces[piece])
+                market.A = self.intensity.pieces[piece].A_mid
             if not isnan(self.intensity.pieces[piece].sigma_ticks):
                 reference_sigma = self.intensity.pieces[piece].sigma_ticks
             market.piece = piece
+            if self.intensity.counts_from != MID:
+                market.bid_offset = mid_offset(self.intensity.counts_from, &view.top, 1)
+                market.ask_offset = mid_offset(self.intensity.counts_from, &view.top, -1)
             self.bend(&market)
         if self.auto:
             self.solve_gamma(reference_sigma, &market)

@@ -9,7 +9,8 @@ from libc.math cimport INFINITY, NAN, asinh, exp, exp2, expm1, fabs, floor, isfi
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
-from mm.backtest.fills.intensity cimport Intensity, Piece
+from mm.backtest.fills.base cimport BEST_LOTS
+from mm.backtest.fills.intensity cimport BEST, MICRO, Intensity, Piece
 from mm.backtest.quotes.distances cimport Distances, Market, markup
 
 import itertools
@@ -322,6 +323,7 @@ cdef class OptimalCurve(Distances):
     cdef readonly double drift
     cdef double costs               # of a fill; where *measured*, beside those of the piece in force
     cdef bint measured
+    cdef double offset              # mean distance of the mid from the curve's reference price, in ticks
     cdef bint exponential           # whether k and A are the curve, and may change
     cdef int64_t placed             # the piece whose curve the levels have, and the exponential that touches it
     cdef double touch_k, touch_A
@@ -347,26 +349,37 @@ cdef class OptimalCurve(Distances):
             self.levels.set_points(list(curve))
         self.placed = -1
         self.make_room()
+        if self.fitted and self.intensity.counts_from == MICRO:
+            self.looks = BEST_LOTS
 
     cdef void bend(self, Market* market) noexcept nogil:
-        """Use the curve of the piece in force, and k and A of the exponential tangent to it, as for *curve*."""
+        """Use the curve of the piece in force, and k and A of the exponential tangent to it, as for *curve*.
+
+        A fill at δ from another reference price than the mid costs less by the distance of the mid from there: by its
+        mean for the values of the levels, by the present one for the quotes.
+        """
         cdef double rate, distance
-        if self.measured and not isnan(self.intensity.pieces[market.piece].adverse_ticks):
-            self.levels.costs = self.costs + self.intensity.pieces[market.piece].adverse_ticks
-        else:
-            self.levels.costs = self.costs
+        cdef const Piece* piece = &self.intensity.pieces[market.piece]
+        self.levels.costs, self.offset = self.costs, 0.0
+        if self.measured and not isnan(piece.adverse_ticks):
+            self.levels.costs += piece.adverse_ticks
         if not (self.exponential and self.levels.xi == 0.0 and isnan(self.k) and isnan(self.A)):
             market.piece = -1
-        elif self.intensity.pieces[market.piece].points == 0 or self.intensity.pieces[market.piece].points > MOST_LINES:
+        elif piece.points == 0 or piece.points > MOST_LINES:
             market.piece = -1
         else:
+            if self.intensity.counts_from == BEST:
+                self.offset = piece.half_spread
+                self.levels.costs -= self.offset
             if self.placed != market.piece:
                 self.placed = market.piece
-                self.levels.set_piece(&self.intensity.pieces[market.piece])
+                self.levels.set_piece(piece)
                 self.levels.best(self.levels.costs, &rate, &distance)
                 self.touch_k = 1.0 / (distance - self.levels.costs)
-                self.touch_A = rate * exp(self.touch_k * distance)
+                self.touch_A = rate * exp(self.touch_k * (distance + self.offset))
             market.k, market.A = self.touch_k, self.touch_A
+        if market.piece < 0:
+            market.bid_offset = market.ask_offset = 0.0
 
     cdef dict touching(self, list curve, dict given):
         """Return k and A of the exponential tangent to *curve* at the quotes of a maker without inventory risk."""
@@ -402,7 +415,7 @@ cdef class OptimalCurve(Distances):
         cdef double rate, distance
         self.take(market)
         self.levels.best(self.levels.costs, &rate, &distance)
-        return sqrt(0.5 * market.gamma / (market.k * rate)) * market.sigma / distance
+        return sqrt(0.5 * market.gamma / (market.k * rate)) * market.sigma / (distance + self.offset)
 
     cdef inline void take(self, const Market* market) noexcept nogil:
         if self.exponential and market.piece < 0:
@@ -454,15 +467,17 @@ cdef class OptimalCurve(Distances):
         double* ask,
     ) noexcept nogil:
         """Set the distances at an inventory, interpolated with weight *share* on the values above."""
-        cdef double place = q + <double> self.levels.bound, unused
+        cdef double place = q + <double> self.levels.bound, costs = self.levels.costs + self.offset, unused
         bid[0] = ask[0] = INFINITY
         if not (below.holds and above.holds):
             return
         self.take(market)
         if q < self.q_max:
-            self.levels.best(self.levels.costs - self.step_at(below, above, share, place), &unused, bid)
+            self.levels.best(costs - market.bid_offset - self.step_at(below, above, share, place), &unused, bid)
+            bid[0] += market.bid_offset
         if q > -self.q_max:
-            self.levels.best(self.levels.costs + self.step_at(below, above, share, place - 1.0), &unused, ask)
+            self.levels.best(costs - market.ask_offset + self.step_at(below, above, share, place - 1.0), &unused, ask)
+            ask[0] += market.ask_offset
 
     cdef double step_at(
         self, const Solution* below, const Solution* above, double share, double place

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
 from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, Top
-from mm.backtest.fills.intensity cimport Intensity, Piece
+from mm.backtest.fills.intensity cimport MICRO, MID, Intensity, Piece, mid_offset
 from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
 from mm.predict.predictor cimport Predictor
 
@@ -362,6 +362,8 @@ cdef class ExpectedValue(QuoteModel):
         self.measured = "adverse_ticks" not in given and isnan(self.k) and isnan(self.A) and self.intensity is not None
         self.q_max = INFINITY if values["q_max"] is None else values["q_max"]
         self.looks, self.timeless = BEST_PRICES, not (isnan(self.A) or isnan(self.k) or self.signals)
+        if isnan(self.A) and self.intensity is not None and self.intensity.counts_from == MICRO:
+            self.looks = BEST_LOTS
 
     def sources(self) -> dict[str, str | None]:
         """Return the source of k and A if they are not numbers: ``fit``, or None if a predictor replaces both."""
@@ -398,7 +400,7 @@ cdef class ExpectedValue(QuoteModel):
 
     cdef double side(self, const View* view, double mid, int head, double costs) noexcept nogil:
         """Return the best distance of bids (0) or asks (1), NaN for no quote."""
-        cdef double found, A = self.A, k = self.k
+        cdef double found, A = self.A, k = self.k, offset
         cdef Piece* piece
         cdef int64_t place
         if self.predictions.fills is not None:
@@ -413,4 +415,9 @@ cdef class ExpectedValue(QuoteModel):
                 return NAN
             piece = &self.intensity.pieces[place]
             A, k = (piece.A_bid, piece.k_bid) if head == 0 else (piece.A_ask, piece.k_ask)
+            if isnan(self.A) and self.intensity.counts_from != MID:
+                # From another reference price, where λ does not increase within the spread: never nearer than that.
+                offset = mid_offset(self.intensity.counts_from, &view.top, 1 if head == 0 else -1)
+                found = self.distance(costs - offset, A, k)
+                return offset if found < 0.0 else found + offset
         return self.distance(costs, A, k)

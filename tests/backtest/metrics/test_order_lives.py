@@ -117,9 +117,12 @@ def lives(*orders, last_s):
     return Lives(table=table, first_id=1, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=last_s * S)
 
 
+FROM_MID = np.empty((0, 2), np.int64)
+
+
 def path(*stretches):
     us, mid2 = (np.array(column, np.int64) for column in zip(*stretches, strict=True))
-    return us * S, mid2
+    return us * S, mid2, FROM_MID
 
 
 def test_time_nearer_and_farther_than_the_fit_counts_as_outside():
@@ -152,12 +155,12 @@ def test_a_range_in_whole_numbers_is_a_range():
 def test_what_lies_before_the_path_of_the_mid_does_not_count():
     """An order that rests before the first cut also rests from the first cut on, whatever precedes it in memory."""
     found = lives((1, 100, 5, 30), last_s=40)
-    us, mid2 = path((1 << 32, 0), (10, 204), (20, 206))
+    us, mid2, _ = path((1 << 32, 0), (10, 204), (20, 206))
     us, mid2 = us[1:], mid2[1:]
-    assert share_outside_fit(found, (us, mid2), [piece(0, 100, 2.5, 4.0)]) == pytest.approx(0.5)
+    assert share_outside_fit(found, (us, mid2, FROM_MID), [piece(0, 100, 2.5, 4.0)]) == pytest.approx(0.5)
     none = np.empty(0, np.int64)
     cells, span = _order_lives.rest(
-        found.table, us, mid2, Intensity(()), none, 100 * S, (0, 1), found.last_us, (0, 1, 10)
+        found.table, us, mid2, FROM_MID, Intensity(()), none, 100 * S, (0, 1), found.last_us, (0, 1, 10)
     )
     assert span == (4, 6)
     assert cells[0, :, 0].tolist() == [0, 0, 0, 0, 10, 0, 10, 0, 0, 0]
@@ -169,16 +172,19 @@ PIECES = [(0, 30 * S, 3.0, 0.2, 2.0, 0.1, 0.15), (30 * S, 80 * S, 1.0, 0.5, 4.0,
 @pytest.mark.parametrize("bins", [(-40, 1, 81), (-3, 1, 5), (-7, 3, 4)])
 @pytest.mark.parametrize("seed", range(5))
 def test_time_at_rest_is_summed_by_block_and_distance(seed, bins):
-    """Stretch by stretch in plain Python; two pieces of an intensity, and time in neither."""
+    """Stretch by stretch in plain Python; two pieces of an intensity, and time in neither; every second seed from
+    another reference price than the mid.
+    """
     rng = np.random.default_rng(seed)
     cuts = np.unique(np.append(rng.integers(0, 100, 40), range(0, 100, 10))) * S
     mid2, piece = rng.integers(190, 210, len(cuts)), np.searchsorted([30 * S, 80 * S], cuts, side="right")
     mid2[rng.random(len(cuts)) < 0.1], piece[piece == 2] = 0, -1
+    offsets = rng.integers(0, 3, (len(cuts), 2)) * 4 if seed % 2 else FROM_MID
     begin = rng.integers(0, 91, 20)
     found = lives(*zip([1, -1] * 10, range(90, 110), begin.tolist(), (begin + 9).tolist(), strict=True), last_s=100)
     wanted, (first, width, count), halves = np.zeros((10, bins[2], 2)), bins, []
     for _, since, side, ticks, _, until, _ in found.table.tolist():
-        for at, end, twice, one in zip(cuts, [*cuts[1:], 100 * S], mid2, piece, strict=True):
+        for row, (at, end, twice, one) in enumerate(zip(cuts, [*cuts[1:], 100 * S], mid2, piece, strict=True)):
             spent = min(end, until, 100 * S) - max(at, since)
             if twice and spent > 0:
                 half = side * (twice - 2 * ticks)
@@ -186,14 +192,17 @@ def test_time_at_rest_is_summed_by_block_and_distance(seed, bins):
                 rate = 0.0
                 if one >= 0:
                     A, k = PIECES[one][2:4] if side > 0 else PIECES[one][4:6]
-                    rate = A * np.exp(-k * max(half, 0) / 2)
+                    delta = half / 2 - (offsets[row, 0 if side > 0 else 1] / 8 if seed % 2 else 0)
+                    rate = A * np.exp(-k * max(delta, 0))
                 cell = at // (10 * S), min(max((half - first) // width, 0), count - 1)
                 wanted[cell] += np.array([1, rate]) * spent / S
-    path_of = found.table, cuts, mid2, Intensity(PIECES), piece
+    path_of = found.table, cuts, mid2, offsets, Intensity(PIECES), piece
     cells, span = _order_lives.rest(*path_of, 10 * S, (0, 10), found.last_us, bins)
     assert cells == pytest.approx(wanted, rel=1e-12, abs=1e-12)
     assert span == (min(halves), max(halves))
-    alone = _order_lives.rest(found.table, cuts, mid2, Intensity(()), piece, 10 * S, (0, 10), found.last_us, bins)
+    alone = _order_lives.rest(
+        found.table, cuts, mid2, offsets, Intensity(()), piece, 10 * S, (0, 10), found.last_us, bins
+    )
     assert alone[0].tolist() == cells[:, :, :1].tolist()
     assert alone[1] == span
 

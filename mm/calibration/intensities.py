@@ -1,0 +1,140 @@
+"""λ(δ) over time, as models use it, of a fit or of a schedule."""
+
+import math
+from typing import TYPE_CHECKING
+
+from mm.calibration.fit_result import Line, PoissonFit
+from mm.calibration.schedule import Schedule, Segment, why_unusable
+from mm.calibration.window_moves import offset_ticks
+from mm.errors import FitError, UsageError
+
+if TYPE_CHECKING:
+    from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.fills.intensity_piece import IntensityPiece
+
+
+def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, source: str = "the fit") -> "Intensity":
+    """Return λ(δ) over time as a fit or a schedule has it.
+
+    Args:
+        fitted: A fit, which holds for all time, or a schedule, which holds where a segment is usable. Where a fit chose
+            another shape than the exponential, λ is its curve, and A and k are for the quotes that need them.
+        per_side: Use the sides' own A and k, which a schedule does not have; no curve is of one side alone.
+        source: Where it comes from, for messages.
+
+    Raises:
+        FitError: If nothing in it is usable.
+        UsageError: If a schedule is to give the sides' own numbers.
+    """
+    from mm.backtest.fills.intensity import FOREVER, Intensity
+
+    if isinstance(fitted, PoissonFit):
+        sides = _sides(fitted, per_side, source)
+        pieces = [_piece(fitted, (0, FOREVER), *sides, () if per_side else fitted.line)]
+    elif per_side:
+        raise UsageError(
+            f"--fill-per-side (FILL_PER_SIDE) is 1, but {source} is a schedule, whose segments have one A and k; "
+            f"set it to 0"
+        )
+    else:
+        pieces = [
+            _piece(one, (one.start_us, one.end_us), (one.A, one.k), (one.A, one.k), one.lambda_curve)
+            for one in fitted.segments
+            if one.A is not None and one.k is not None
+        ]
+        if not pieces:
+            raise FitError(f"{source}: {why_unusable(fitted)}")
+    return Intensity(pieces, fitted.reference or "mid", clustering=fitted.clustering)
+
+
+def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
+    """Return the fills per second that orders had under a fill model, to predict those of others.
+
+    They are by distance, and need not fall with it, so no quote and no fill is made of them; beyond the last one they
+    fall by k. Where they are known by what has happened to an order, too, they are from the mid, whatever the
+    reference: those of a schedule are of data up to a segment's training window, at its level. Segments without rates
+    predict by λ(δ). None where nothing was measured under a fill model, or at one distance alone.
+    """
+    from mm.backtest.fills.intensity import FOREVER, Intensity
+    from mm.backtest.metrics.fill_states import FillStates
+
+    if isinstance(fitted, Schedule):
+        if not any(one.measured_rates for one in fitted.segments):
+            return None
+        used = [one for one in fitted.segments if one.A is not None]
+        pieces = [_measured_piece(one, (one.start_us, one.end_us)) for one in used]
+        levels = [one.states_level for one in used if one.states_level is not None]
+        if not fitted.measured_states or fitted.recent_s is None or len(levels) < len(used):
+            return Intensity(pieces, fitted.reference or "mid", falling=False)
+        numbers: dict[int | None, int] = {us: number for number, us in enumerate(fitted.measured_states)}
+        pieces = [
+            piece._replace(states=numbers[one.states_until_us], states_level=level)
+            for piece, one, level in zip(pieces, used, levels, strict=True)
+        ]
+        states = [FillStates(rates, fitted.recent_s, used[0].k or 0.0) for rates in fitted.measured_states.values()]
+        return Intensity([_from_mid(one, fitted.reference) for one in pieces], "mid", falling=False, states=states)
+    if not fitted.usable or not fitted.measured_rates or not fitted.k:
+        return None
+    piece = _measured_piece(fitted, (0, FOREVER))
+    if not fitted.measured_states or fitted.recent_s is None:
+        return Intensity([piece], fitted.reference or "mid", falling=False)
+    states = [FillStates(fitted.measured_states, fitted.recent_s, fitted.k)]
+    return Intensity([_from_mid(piece, fitted.reference)], "mid", falling=False, states=states)
+
+
+def _from_mid(piece: "IntensityPiece", reference: str | None) -> "IntensityPiece":
+    """Return a piece with its distances from the mid, at the mean spread."""
+    offset = offset_ticks(reference, piece.half_spread_ticks)
+    near, far = (None if end is None else end + offset for end in (piece.min_delta_ticks, piece.max_delta_ticks))
+    curve = tuple((delta + offset, rate) for delta, rate in piece.curve)
+    return piece._replace(min_delta_ticks=near, max_delta_ticks=far, curve=curve)
+
+
+def _measured_piece(fitted: PoissonFit | Segment, span: tuple[int, int]) -> "IntensityPiece":
+    """Return the intensity of a stretch of time by what was measured there, and by λ(δ) where nothing was."""
+    A, k = fitted.A or 0.0, fitted.k or 0.0  # of both sides: usable ones are above 0
+    if not fitted.measured_rates:
+        return _piece(fitted, span, (A, k), (A, k), fitted.lambda_curve if isinstance(fitted, Segment) else fitted.line)
+    far, rate = fitted.measured_rates[-1]
+    return _piece(fitted, span, (A, k), (A, k), (*fitted.measured_rates, (far + 1 / k, rate / math.e)))
+
+
+def _piece(
+    fitted: PoissonFit | Segment,
+    span: tuple[int, int],
+    bid: tuple[float, float],
+    ask: tuple[float, float],
+    curve: Line = (),
+) -> "IntensityPiece":
+    """Return the intensity of a stretch of time; *bid* and *ask* are A and k of each side, *curve* is of both."""
+    from mm.backtest.fills.intensity_piece import IntensityPiece
+
+    return IntensityPiece(
+        start_us=span[0],
+        end_us=span[1],
+        A_bid=bid[0],
+        k_bid=bid[1],
+        A_ask=ask[0],
+        k_ask=ask[1],
+        k=fitted.k or bid[1],
+        sigma_ticks=fitted.sigma_ticks,
+        half_spread_ticks=fitted.half_spread_ticks,
+        min_delta_ticks=fitted.min_delta_ticks,
+        max_delta_ticks=fitted.max_delta_ticks,
+        curve=curve,
+        adverse_ticks=fitted.adverse_ticks if isinstance(fitted, Segment) else None,
+        mean_bid_per_s=fitted.mean_bid_per_s if isinstance(fitted, Segment) else None,
+        mean_ask_per_s=fitted.mean_ask_per_s if isinstance(fitted, Segment) else None,
+    )
+
+
+def _sides(fit: PoissonFit, per_side: bool, source: str) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return A and k of bids and of asks."""
+    if not fit.usable or fit.A is None or fit.k is None:
+        raise FitError(f"{source}: the fit is not usable ({fit.status}: {fit.reason}); calibrate more data")
+    if not per_side:
+        return (fit.A, fit.k), (fit.A, fit.k)
+    bid, ask = fit.sides.bid, fit.sides.ask
+    if bid.A is None or bid.k is None or ask.A is None or ask.k is None:
+        raise FitError(f"{source}: no A and k of each side alone; set FILL_PER_SIDE=0, or calibrate more data")
+    return (bid.A, bid.k), (ask.A, ask.k)

@@ -1,0 +1,55 @@
+"""λ(δ) over time, of fits and schedules, as quotes, fills and predictions use it."""
+
+from dataclasses import replace
+
+import pytest
+
+from mm.backtest.metrics.fill_states import StateRates
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.intensities import intensity_of, measured_intensity
+from mm.errors import FitError
+
+FIT = PoissonFit(
+    fit_method="poisson_mle",
+    n_fills=100.0,
+    exposure_s=1_000.0,
+    usable=True,
+    status="ok",
+    reason="",
+    A=0.5,
+    k=0.25,
+    reference="best",
+    half_spread_ticks=1.5,
+    min_delta_ticks=0.0,
+    max_delta_ticks=8.0,
+    measured_rates=((0.0, 0.4), (2.0, 0.2)),
+)
+STATES = StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), ())
+
+
+def test_a_fit_holds_for_all_time_with_its_reference_and_its_mean_spread():
+    (piece,) = intensity_of(FIT).rows()
+    assert (piece.A_bid, piece.k_ask, piece.half_spread_ticks) == (0.5, 0.25, 1.5)
+    assert intensity_of(FIT).reference == "best"
+    assert intensity_of(replace(FIT, reference=None)).reference == "mid"
+
+
+def test_a_fit_that_is_not_usable_has_none():
+    with pytest.raises(FitError, match="few_fills"):
+        intensity_of(replace(FIT, usable=False, status="few_fills"))
+    assert measured_intensity(replace(FIT, usable=False)) is None
+
+
+def test_measured_rates_by_distance_keep_their_reference():
+    measured = measured_intensity(FIT)
+    assert measured.reference == "best"
+    assert measured.at(0, 1, 2.0) == pytest.approx(0.2)
+
+
+def test_states_count_from_the_mid_and_so_does_the_reach_of_their_fit():
+    """Beside states, distances from the best price become those from the mid at the mean spread."""
+    measured = measured_intensity(replace(FIT, measured_states=STATES, recent_s=0.3))
+    (piece,) = measured.rows()
+    assert measured.reference == "mid"
+    assert (piece.min_delta_ticks, piece.max_delta_ticks) == (1.5, 9.5)
+    assert measured.at(0, 1, 3.5) == pytest.approx(0.2)

@@ -32,6 +32,7 @@ from mm.numbers import MINUS
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
+QUOTED_FROM = "mid"  # the price from which quote models measure their distances
 CLEAR = 1.0  # standard errors by which the exponential of another reference has to be better than the mid's
 CLEARER = 2.0  # the same for the best of several shapes, and for any comparison of a short recording
 SHORT_BLOCKS = 24  # of a recording of fewer than `LEAST_BLOCKS` blocks of five minutes, instead of those
@@ -249,6 +250,8 @@ def chosen_before(
     """
     if config.reference != AUTO:
         return config, None, ()
+    if config.fills is not None:
+        return replace(config, reference=QUOTED_FROM), None, ()
     spans = [(tape, tape.start_us, min(tape.end_us, until_us)) for tape in tapes if tape.start_us < until_us]
     parts = [tape.between(begin_us, end_us) if end_us < tape.end_us else tape for tape, begin_us, end_us in spans]
     found, choice, _, notes = resolved(parts, config)
@@ -261,9 +264,10 @@ def resolved(
     """Return the config with ``auto`` replaced by the chosen reference, the choice, and the marks.
 
     The marks are those of the days from the config's reference. With ``auto`` and too few data to compare references,
-    it is the mid, with a note.
+    it is the mid, with a note. Under a fill model ``auto`` is the mid: there orders fill as they are quoted, and
+    quotes stand at distances from the mid.
     """
-    given = config.reference
+    given = QUOTED_FROM if config.reference == AUTO and config.fills is not None else config.reference
     marks = marks_by_reference(Calibrator(tapes, replace(config, method="marks", reference="mid", fills=None)))
     choice, lacking = _compared(marks)
     if given != AUTO:

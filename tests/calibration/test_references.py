@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from mm.calibration.alternatives import compare
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import FROM_BEST, CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.likelihood import Shape
-from mm.calibration.references import by_reference, compare_references, end_cells
+from mm.calibration.references import by_reference, chosen_before, compare_references, end_cells
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, search
 from mm.errors import UsageError
 from small_tapes import book, tape, trade
@@ -131,14 +132,18 @@ def test_auto_takes_the_choice_and_windows_refuse_it():
 
 
 @pytest.mark.parametrize("method", ["fixed", "ladder"])
-def test_auto_under_a_fill_model_is_the_reference_that_it_chose(method):
-    """Its default distances are those of the reference, so that the touch is among them."""
+def test_auto_under_a_fill_model_plays_orders_from_the_mid(method):
+    """As quotes do, in fits and schedules; the choice of the marks is reported beside it."""
     day, fills = flow("best", 1), FillsMeasured("queue_prob_power", {}, queue_prob_power)
-    configs = [CalibrationConfig(method=method, reference=name, fills=fills) for name in ("auto", "best")]
-    chosen, given = (measure(day, config) for config in configs)
-    assert chosen.calibrator.config.distances[: len(FROM_BEST)] == FROM_BEST
-    assert list(chosen.calibrator.played) == list(given.calibrator.played)
+    config = CalibrationConfig(method=method, reference="auto", fills=fills)
+    chosen, given = (measure(day, one) for one in (config, replace(config, reference="mid")))
+    assert chosen.fit.reference == "mid"
+    assert chosen.fit.reference_choice.chosen == "best"
     assert chosen.calibrator.config == given.calibrator.config
+    assert chosen.fit == given.fit
+    assert chosen_before([day], config, day.end_us) == (replace(config, reference="mid"), None, ())
+    touch = measure(day, replace(config, reference="best"))
+    assert touch.calibrator.config.distances[: len(FROM_BEST)] == FROM_BEST
 
 
 @pytest.mark.parametrize("name", ["mid", "best", "micro"])

@@ -185,7 +185,6 @@ def fitted_terms(days: Sequence[TrainingDay], shape: AgentShape, fit: PoissonFit
         UsageError: If the step is not a whole number of requotes.
         DataError: If a signal is never defined on these days.
         FitError: If the fit is not usable.
-        Mismatch: If its reference price is not the mid.
     """
     first, requote_us = days[0], days[0].rules.requote_us
     step_us = requote_us if shape.step_s is None else round(shape.step_s * US_PER_S)
@@ -219,12 +218,7 @@ def fitted_terms(days: Sequence[TrainingDay], shape: AgentShape, fit: PoissonFit
 def _distance(fit: PoissonFit) -> float:
     if not fit.usable or fit.k is None:
         raise FitError(f"the fit of {fit.symbol} {fit.day} is not usable ({fit.status}); leave it out, or fit longer")
-    if fit.reference not in (None, "mid"):
-        raise Mismatch(
-            f"the fit's distances count from {fit.reference!r}, an agent's from 'mid'; calibrate with "
-            "CALIB_REFERENCE=mid"
-        )
-    return 1.0 / fit.k
+    return 1.0 / fit.k  # k is the same from every reference price
 
 
 def _scaling(days: Sequence[TrainingDay], signals: tuple[str, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:

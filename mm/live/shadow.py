@@ -17,6 +17,7 @@ import numpy as np
 
 from mm.backtest.live_feed import LiveFeed
 from mm.backtest.metrics.flow_levels import aggressors_of
+from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import books_of
 from mm.backtest.result import Result
@@ -249,12 +250,17 @@ class PaperPlay:
         self.grid = self._opening.instrument
         intensity = self._maker.intensity
         self._uses_prints = intensity is not None and bool(intensity.states)
+        self._uses_best = intensity is not None and intensity.reference == "best"
+        self._best = array("q", (0, 0, 0))  # of the fed events: arrival, best bid and ask wherever these change
         self._prints = array("q")  # of the fed events: arrival, trade time and aggressor's side of each
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Play events of a live market on the exchange."""
         events = tuple(events)
-        self.exchange.feed(events)
+        for batch in [(one,) for one in events] if self._uses_best else [events]:
+            self.exchange.feed(batch)
+            if self._uses_best and self.exchange.best != tuple(self._best[-2:]):
+                self._best.extend((batch[0].us, *self.exchange.best))
         for one in events if self._uses_prints else ():
             if one.kind == TRADE:
                 self._prints.extend((one.us, one.exch_us, one.rows[0][0]))
@@ -269,7 +275,10 @@ class PaperPlay:
         books = books_of(self._opening, self.rules, (self._quotes, self._fills, self._maker.intensity))
         begun = (max(journal.counters["first_us"], 0),)
         hits = aggressors_of(*np.array(self._prints).reshape(-1, 3).T) if self._prints else None
-        return self._maker.based(Result(journal, replace(books, starts_us=begun, ended=ended, hits=hits)))
+        us, *prices = np.array(self._best).reshape(-1, 3)[1:].T
+        offsets = mid_offsets("best", us, (prices[0], prices[1]), (us, us)) if self._uses_best else None
+        books = replace(books, starts_us=begun, ended=ended, hits=hits, offsets=offsets)
+        return self._maker.based(Result(journal, books))
 
 
 class ShadowFollower:

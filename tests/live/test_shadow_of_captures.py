@@ -1,15 +1,18 @@
 """A shadow of recorded real markets: the live path, and the tape of the day imported from the same bytes."""
 
 import json
+import random
 
 import pytest
 from shadowed import CHANCE, QUEUE, strategy
 
 import mm
+from engine_tapes import BEGIN_US, TEST, Teller
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.live_feed import LiveFeed, feed_events
 from mm.backtest.metrics.fill_states import FillStates, StateRates
 from mm.backtest.metrics.flow_levels import aggressors
+from mm.backtest.metrics.order_lives import mid_offsets
 from mm.dayfolder.layout import DayFolder
 from mm.instrument import E8, Instrument, e8, to_exchange_info
 from mm.live.decisions import decisions_name, decisions_of, write_decisions
@@ -22,6 +25,7 @@ from mm.model_maker import ModelMaker
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
+from mm.tape.tape import Tape
 from support import SHARED
 
 CAPTURES = SHARED / "data"
@@ -104,3 +108,23 @@ def test_aggressive_orders_are_kept_where_the_flow_predicts_fills(tmp_path, monk
         return
     assert len(hits) > 20
     assert hits.tolist() == aggressors(tape).tolist()
+
+
+def test_the_spread_is_kept_where_an_intensity_counts_from_the_best_price(tmp_path, monkeypatch):
+    """That of the tape of the same events, so that fills are predicted as in its backtest."""
+    chance, teller = random.Random(5), Teller(100, BEGIN_US)
+    for _ in range(300):
+        teller.us += chance.choice([20_000, 50_000, 130_000])
+        levels = [(chance.choice([1, -1]), chance.randint(-1, 3), chance.randint(0, 4)) for _ in range(2)]
+        teller.tell(chance.choices(["depth", "trade", "snapshot"], [60, 39, 0.7])[0], levels)
+    tape = Tape.of(TEST, teller.events)
+    monkeypatch.setattr(ModelMaker, "intensity", property(lambda _: Intensity.constant(0.5, 0.4, "best")))
+    entry = json.loads(to_exchange_info(tape.instrument))
+    terms = ShadowTerms(tape.symbol, tape.days[0], entry, None, None, tape.start_us)
+    play = PaperPlay(terms, strategy(requote_ms=100.0, account={"initial_cash": "1000000"}, risk={}, **QUEUE))
+    play.feed(feed_events(tape))
+    play.advance(tape.end_us)
+    prices, lots = (tape.top_bid_ticks, tape.top_ask_ticks), (tape.top_bid_lots, tape.top_ask_lots)
+    wanted = mid_offsets("best", tape.event_us[tape.top_event], prices, lots)
+    assert len(set(wanted[:, 1].tolist())) > 2
+    assert play.result().books.offsets.tolist() == wanted.tolist()

@@ -2,8 +2,8 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from operator import attrgetter
 from pathlib import Path
 from statistics import fmean, stdev
@@ -17,8 +17,9 @@ from mm.calibration.alternatives import CurveComparison, compare
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
 from mm.calibration.fit_result import PoissonFit, plain
 from mm.calibration.lambda_curve import chosen_curve
+from mm.calibration.points import joined
 from mm.calibration.reference import AUTO, BLOCK_US, volatility
-from mm.calibration.references import resolved
+from mm.calibration.references import decay_of, k_by_reference, resolved
 from mm.calibration.simulated_runs import Keep
 from mm.calibration.spread_states import SpreadState, by_spread, large_tick, spread_states
 from mm.calibration.window_moves import WindowMoves, later
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 HORIZONS_S = (1, 5, 30)
+LARGEST_TICKS = (5.0, 10.0, 20.0, 50.0)  # distances up to which k is compared
+OTHER_K = 0.2  # share by which the k of the displayed book may differ without a warning
 SIDES = (("bid", (1,)), ("ask", (-1,)), ("both", (1, -1)))
 
 
@@ -50,6 +53,7 @@ class CalibrationResult:
         calibrator: The calibrator that measured them, for windows of the days and for runs of simulated orders.
         states: The states of the spread, by marks, for every method.
         curves: The shapes of λ(δ) compared on those points; None if no exponential could be fitted.
+        k_by_reference: Decay per tick by the marks from each reference price.
     """
 
     fit: PoissonFit
@@ -57,6 +61,7 @@ class CalibrationResult:
     calibrator: Calibrator
     states: tuple[SpreadState, ...]
     curves: "CurveComparison | None" = None
+    k_by_reference: dict[str, float | None] = field(default_factory=dict)
 
 
 def measure(
@@ -72,21 +77,23 @@ def measure(
         keep: As for `Calibrator`.
     """
     tapes = tapes_given(tape, "the calibration")
-    config, references, marks, notes = resolved(tapes, config or CalibrationConfig(reference=AUTO))
-    calibrator = Calibrator(tapes, config, rules, keep, marks=marks)
+    chosen = resolved(tapes, config or CalibrationConfig(reference=AUTO))
+    config, decays = chosen.config, k_by_reference(chosen.marks)
+    calibrator = Calibrator(tapes, config, rules, keep, marks=chosen.marks[config.reference])
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     fit = replace(fit, adverse_moves=WindowMoves(calibrator).between(calibrator.start_us, calibrator.end_us))
     fit = replace(fit, measured_states=calibrator.states.get(calibrator.end_us), recent_s=calibrator.recent_s)
     states = spread_states(calibrator)
-    warnings = (*notes, *fit.warnings, *(short_reach(calibrator) if config.fills else large_tick(states)))
-    fit = replace(fit, warnings=warnings, reference_choice=references, points=measured.shown)
+    further = short_reach(calibrator) if config.fills else (*old_book(config.reference, decays), *large_tick(states))
+    warnings = (*chosen.notes, *fit.warnings, *further)
+    fit = replace(fit, warnings=warnings, reference_choice=chosen.choice, points=measured.shown)
     curves = compare(measured.fitted)
     if curves is not None:
         # the spread is that of the book before each aggressive order, which simulated orders do not record
         by_marks = [(state.name, state.points) for state in states] if calibrator.config.method == "marks" else []
         curve, shape = chosen_curve(curves, by_marks, fit.pivot_delta or 0.0)
         fit = replace(fit, lambda_curve=curve, shape=shape)
-    return CalibrationResult(fit, measured, calibrator, states, curves)
+    return CalibrationResult(fit, measured, calibrator, states, curves, decays)
 
 
 @dataclass(frozen=True)
@@ -164,6 +171,8 @@ def artefact(found: "CalibrationResult", permuted: "Permutations | None" = None)
         "by_spread": by_spread(calibrator, found.states),
         "volatility": asdict(volatility(stretches)),
         "by_day": _by_day(calibrator),
+        "k_by_reference": found.k_by_reference,
+        "k_by_max_delta": k_by_max_delta(found),
         "alternatives": curves
         and {
             "best": curves.best,
@@ -207,6 +216,32 @@ def _counts(calibrator: "Calibrator") -> dict[str, float]:
     for day in days:
         counts.update(asdict(day.counts))
     return {**counts, "valid_s": sum(day.valid_s for day in days), "excluded_s": sum(day.excluded_s for day in days)}
+
+
+def k_by_max_delta(found: "CalibrationResult") -> list[dict[str, float | None]]:
+    """Return k per tick by the largest distance that is looked at, nearest first; the last is that of the fit."""
+    calibrator, fit, rows = found.calibrator, found.fit, list[dict[str, float | None]]()
+    for far in LARGEST_TICKS:
+        if far >= (fit.max_delta_ticks or 0.0):
+            break
+        if calibrator.config.method == "marks":
+            parts = [day.points(*day.span, far) for day in calibrator.marks]
+            points = joined(parts, [0] * len(parts))
+        else:
+            points = found.measured.fitted.where(found.measured.fitted.delta_ticks <= far)
+        rows.append({"max_delta_ticks": far, "k": decay_of(points)})
+    return [*rows, {"max_delta_ticks": fit.max_delta_ticks, "k": fit.k}]
+
+
+def old_book(reference: str, decays: Mapping[str, float | None]) -> tuple[str, ...]:
+    """Return a warning if k from the displayed best price differs by a fifth from k after the first print."""
+    shown, own = decays["best"], decays["sweep"]
+    if reference == "sweep" or shown is None or own is None or abs(shown / own - 1) <= OTHER_K:
+        return ()
+    return (
+        f"k is {shown:.4g} per tick from the displayed best price, and {own:.4g} by how far aggressive orders go from "
+        f"their first print: the displayed book is older than the prints, and its moves meanwhile count as distance",
+    )
 
 
 def _by_day(calibrator: "Calibrator") -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
 from mm.calibration.fit_result import FittedWindow, PoissonFit
 from mm.calibration.intervals import HORIZON_S, predictive_ci95
 from mm.calibration.points import Points, joined
-from mm.calibration.reference import BLOCK_S, BLOCK_US, PER_TICK, sigma_of, span_of, within
+from mm.calibration.reference import BLOCK_S, BLOCK_US, OWN_BEST, PER_TICK, sigma_of, span_of, within
 from mm.calibration.simulated_runs import Keep, Played, clip_lots, recent_us, runs_of, simulated
 from mm.calibration.state_rates import flow_of, rates_of
 from mm.calibration.sweeps import HitRule
@@ -66,8 +66,8 @@ class CalibrationConfig:
             the hit rule, and from the touch as far as the flow under a fill model.
         dwell_ms: Time for which the ladder holds a distance.
         mid_move_threshold_ticks: Move of the reference after which simulated orders follow it.
-        reference: Reference price of distances: ``mid``, ``micro`` or ``best``; or ``auto``, which `calibrate`,
-            `build_schedule` and `walkforward` replace by the one that predicts best.
+        reference: Reference price of distances: ``mid``, ``micro``, ``best`` or ``sweep``; or ``auto``, which
+            `calibrate`, `build_schedule` and `walkforward` replace by the one that predicts best.
         rule: Condition for a sweep to hit an order.
         fills: Fill model of ``ladder`` and ``fixed``, which replaces *rule* except for its quantity (0: the clip of the
             rules). Orders then follow the reference at every requote, as in a backtest. None uses the rule.
@@ -127,7 +127,7 @@ class CalibrationConfig:
             return self.deltas
         if self.fills is None:
             return DELTAS
-        return FROM_BEST if self.reference == "best" else FROM_MID
+        return FROM_BEST if self.reference in OWN_BEST else FROM_MID
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ An order's own distance and the distance of its side's best price always differ 
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 
-PER_TICK = {"mid": 2, "micro": 8, "best": 1}  # steps of distance in one tick, by reference
+PER_TICK = {"mid": 2, "micro": 8, "best": 1, "sweep": 1}  # steps of distance in one tick, by reference
+OWN_BEST = ("best", "sweep")  # the own best price, as displayed, or as the first print of an aggressive order met it
 AUTO = "auto"  # the one with the best predictions over whole days
 BLOCK_S = 300.0  # points of one block may be dependent
 BLOCK_US = round(BLOCK_S * US_PER_S)
@@ -56,7 +57,7 @@ def check_reference(reference: str) -> str:
 def reference_ticks(top: Top, reference: str) -> tuple[float, float]:
     """Return the reference of a buy and of a sell order, in ticks (fractions where they fall so)."""
     bid, ask = top.bid_ticks, top.ask_ticks
-    if reference == "best":
+    if reference in OWN_BEST:
         return float(bid), float(ask)
     if reference == "mid":
         return (bid + ask) / 2, (bid + ask) / 2
@@ -79,6 +80,7 @@ class ReferencePath:
         reference: By side (+1 buy orders, -1 sell orders), the reference price in steps.
         touch: By side, the distance of its own best price in steps; ``CLOSED`` without a book.
         spread: Best ask less best bid, in ticks; 0 without a book.
+        first_print: Whether aggressive orders count from their first print instead of the displayed best price.
     """
 
     per_tick: int
@@ -88,6 +90,7 @@ class ReferencePath:
     reference: "dict[int, Ints]"
     touch: "dict[int, Ints]"
     spread: "Ints"
+    first_print: bool = False
 
     def row_before_event(self, events: "Ints") -> "Ints":
         """Return the row in force just before each of *events*, in the order of the tape."""
@@ -169,7 +172,7 @@ def within(span: tuple[int, int], start_us: int, end_us: int) -> tuple[int, int]
 
 
 def reference_path(tape: "Tape", reference: str) -> ReferencePath:
-    """Return the path of *reference* (``mid``, ``micro`` or ``best``) over *tape*.
+    """Return the path of *reference* (``mid``, ``micro``, ``best`` or ``sweep``) over *tape*.
 
     Most changes of the best quantities change neither a best price nor the reference, and add no row.
     """
@@ -185,8 +188,9 @@ def reference_paths(tape: "Tape", references: Sequence[str]) -> dict[str, Refere
     found = {}
     for reference in references:
         if check_reference(reference) != "micro" and prices is not None:
-            both = (prices.bid, prices.ask) if reference == "best" else (prices.bid + prices.ask,) * 2
-            found[reference] = prices.path(PER_TICK[reference], *both)
+            both = (prices.bid, prices.ask) if reference in OWN_BEST else (prices.bid + prices.ask,) * 2
+            path = prices.path(PER_TICK[reference], *both)
+            found[reference] = replace(path, first_print=reference == "sweep")
             continue
         micro = _micro(tape)
         moved[1:] |= micro[1:] != micro[:-1]

@@ -6,6 +6,11 @@ predicts how often orders end in each of these cells, λ(t + j) - λ(t + j + w) 
 references are compared by the likelihood of the same fills in the same cells. As in `alternatives`, it is a
 cross-validation over blocks of odd and even index, of the distribution of a block's fills over states and cells.
 
+`sweep`, the best price as an order's first print met it, has no path of its own: it predicts the same cells by a
+curve of the ticks from there, after the distance of that print from the displayed price. It is compared, and its k
+tells how old the displayed book is; ``auto`` does not choose it, because resting orders are filled by what the price
+moves until the first print as well.
+
 Exponentials are compared first. If none gains over the mid's, the best shape from each reference is compared: an
 exponential that fits from no reference does not determine the reference.
 """
@@ -13,17 +18,18 @@ exponential that fits from no reference does not determine the reference.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mm.calibration._cells import ends_by_block, stood_between
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.depth_counts import CELLS, REACHED, DepthCounts
+from mm.calibration.depth_counts import CELLS, REACHED, DepthCounts, reach_of
+from mm.calibration.estimators import Absent, estimate
 from mm.calibration.fit_result import ReferenceChoice
 from mm.calibration.likelihood import Shape
-from mm.calibration.points import Floats, Ints, distinct, group, sum_by
+from mm.calibration.points import Floats, Ints, Points, distinct, group, joined, sum_by
 from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK, reference_paths
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, monotone, search, shares_loglik
 from mm.clock import US_PER_S
@@ -32,6 +38,7 @@ from mm.numbers import MINUS
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
+REST_FROM = ("best", "micro")  # what ``auto`` may choose instead of the mid
 QUOTED_FROM = "mid"  # the price from which quote models measure their distances
 CLEAR = 1.0  # standard errors by which the exponential of another reference has to be better than the mid's
 CLEARER = 2.0  # the same for the best of several shapes, and for any comparison of a short recording
@@ -123,6 +130,62 @@ class EndCells:
         return total
 
 
+@dataclass(frozen=True)
+class SpanCells(EndCells):
+    """The same fills, predicted from where aggressive orders began and how many ticks they went from there.
+
+    The first print of an order meets the best price as it is then, the displayed one is older. So orders end in a cell
+    beyond the displayed price by a curve of the own span, from the first print on, after the distance of that print
+    from the displayed price, whose distribution is that of the other blocks.
+
+    Attributes:
+        begins: Starts of the cells, in ticks beyond the displayed best price.
+        block: Of each order.
+        offset: Distance of its first print beyond the displayed best price, in ticks.
+        span: Ticks from there to its deepest print.
+    """
+
+    begins: Ints
+    block: Ints
+    offset: Ints
+    span: Ints
+
+    @classmethod
+    def beside(cls, cells: EndCells, marks: dict[str, list[DepthCounts]], begins: Ints, block_us: int) -> "SpanCells":
+        """Return the orders of whole days beside the cells from their own best price."""
+        parts, first = [], 0
+        for best, own in zip(marks["best"], marks["sweep"], strict=True):
+            start_us, end_us = best.span
+            for side in best.options.sides:
+                shown, prints = (one.sweeps[side].between(start_us, end_us) for one in (best, own))
+                valid = (best.path.touch[side][shown.row] != CLOSED) & (prints.depth >= 0)
+                block = first + (shown.us - start_us) // block_us
+                parts.append(np.stack((block, shown.depth - prints.depth, prints.depth))[:, valid])
+            first -= (start_us - end_us) // block_us
+        block, offset, span = np.concatenate(parts, axis=1)
+        return cls(cells.shape, cells.exposure_s, cells.fills, cells.ends, begins, block, offset, span)
+
+    @np.errstate(all="ignore")
+    def held_out(self, family: Family | None) -> tuple[Floats, Floats]:
+        """Return ln of the rate of each row as `EndCells.held_out` does."""
+        first, last = int(self.offset.min()), int(self.offset.max())
+        count = min(int(self.span.max()) + 2, MOST_ROWS)
+        shape = Shape(np.arange(count, dtype=np.float64), np.append(np.ones(count - 1), np.inf))
+        found = []
+        for parity in (0, 1):
+            fitted = self.block % 2 != parity
+            began = np.bincount(self.offset[fitted] - first, minlength=last - first + 1)
+            began = began + 0.5 / len(began)  # no distance of a first print is impossible
+            fills = np.bincount(np.minimum(self.span[fitted], count - 1), minlength=count).astype(np.float64)
+            cells, waited = Cells(shape, max(float(self.span[fitted].mean()), 1.0)), np.ones(count)
+            curve = monotone(cells, waited, fills) if family is None else search(family, cells, waited, fills)
+            ends = np.convolve(began, np.exp(curve.log_gain - curve.log_gain.max()))
+            upto = np.concatenate(([0.0], np.cumsum(ends)))
+            edges = np.append(np.clip(self.begins - first, 0, len(ends)), len(ends))
+            found.append(np.log(np.maximum(np.diff(upto[edges]), 1e-300)))
+        return found[0], found[1]
+
+
 def numbered(touches: list[Ints]) -> tuple[Ints, list[Ints]]:
     """Return the distinct distances of the touch, ascending, and the index of each row's; -1 without a book."""
     touch = np.concatenate(touches)
@@ -162,7 +225,8 @@ def marks_by_reference(calibrator: Calibrator) -> dict[str, list[DepthCounts]]:
 
 def _cells_of(marks: dict[str, list[DepthCounts]], block_us: int) -> dict[str, EndCells]:
     begins = end_cells(marks["mid"])
-    return {name: EndCells.of(days, begins, block_us) for name, days in marks.items()}
+    cells = {name: EndCells.of(days, begins, block_us) for name, days in marks.items() if name != "sweep"}
+    return {**cells, "sweep": SpanCells.beside(cells["best"], marks, begins, block_us)}
 
 
 def compare_references(calibrator: Calibrator) -> ReferenceChoice | None:
@@ -220,21 +284,25 @@ def _best_unseen(cells: EndCells, exponential: Floats) -> Floats:
 
 
 def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float) -> ReferenceChoice:
-    """Return the reference with the best predictions; not the mid only if better by *clear* standard errors."""
+    """Return the reference with the best predictions; not the mid only if better by *clear* standard errors.
+
+    ``sweep`` is compared and not chosen: its curve is of the price at an order's first print, and orders that rest are
+    filled by what the price has moved until then as well.
+    """
     gains = {name: gain_of(one - unseen["mid"], fills) for name, one in sorted(unseen.items()) if name != "mid"}
-    best = max(gains, key=lambda name: gains[name][0])
+    best = max(REST_FROM, key=lambda name: gains[name][0])
     gain, error = gains[best]
     chosen = best if gain > clear * error else "mid"
     text = ", ".join(f"{name} {one:+.3f} ± {off:.3f}".replace("-", MINUS) for name, (one, off) in gains.items())
     shape, over = (
         ("an exponential", "the mid") if compared == "exponential" else ("a curve", "the best one from the mid")
     )
-    verdict = f"{shape} from the {chosen} predicts unseen blocks best"
+    verdict = f"of the prices that orders can follow, {shape} from the {chosen} predicts unseen blocks best"
     if chosen != best and gain >= 0:
-        verdict = "no other reference predicts unseen blocks clearly better than the mid"
+        verdict = "no other price that orders can follow predicts unseen blocks clearly better than the mid"
     return ReferenceChoice(
         chosen=chosen,
-        gain_nats_per_fill={"mid": 0.0, **{name: one for name, (one, _) in gains.items()}, "sweep": None},
+        gain_nats_per_fill={"mid": 0.0, **{name: one for name, (one, _) in gains.items()}},
         se=error,
         why=f"{verdict} (nats per fill over {over}: {text})",
         compared=compared,
@@ -254,25 +322,56 @@ def chosen_before(
         return replace(config, reference=QUOTED_FROM), None, ()
     spans = [(tape, tape.start_us, min(tape.end_us, until_us)) for tape in tapes if tape.start_us < until_us]
     parts = [tape.between(begin_us, end_us) if end_us < tape.end_us else tape for tape, begin_us, end_us in spans]
-    found, choice, _, notes = resolved(parts, config)
-    return replace(config, reference=found.reference), choice, notes
+    found = resolved(parts, config)
+    return replace(config, reference=found.config.reference), found.choice, found.notes
 
 
-def resolved(
-    tapes: "Sequence[Tape]", config: CalibrationConfig
-) -> tuple[CalibrationConfig, ReferenceChoice | None, list[DepthCounts], tuple[str, ...]]:
-    """Return the config with ``auto`` replaced by the chosen reference, the choice, and the marks.
+def k_by_reference(marks: dict[str, list[DepthCounts]]) -> dict[str, float | None]:
+    """Return the decay k per tick of whole days by the marks from each reference; None if unusable."""
+    found: dict[str, float | None] = {}
+    for name, days in marks.items():
+        swept = [one for day in days for one in day.depths(*day.span)]
+        reach = days[0].options.max_delta_ticks
+        reach = reach_of(swept, PER_TICK[name]) if reach is None else reach
+        points = joined([day.points(*day.span, reach) for day in days], [0] * len(days))
+        found[name] = decay_of(points)
+    return found
 
-    The marks are those of the days from the config's reference. With ``auto`` and too few data to compare references,
-    it is the mid, with a note. Under a fill model ``auto`` is the mid: there orders fill as they are quoted, and
-    quotes stand at distances from the mid.
+
+def decay_of(points: Points) -> float | None:
+    """Return k per tick of the exponential of highest likelihood; None if there is none that decreases."""
+    found = estimate(points.delta_ticks, points.exposure_s, points.fills, points.width_ticks)
+    return None if isinstance(found, Absent) or found.k <= 0 else found.k
+
+
+class Resolved(NamedTuple):
+    """A config with a reference price, and what it was chosen by.
+
+    Attributes:
+        config: The config, without ``auto``.
+        choice: The comparison of the references; None with too few data.
+        marks: The marks of the days from each reference.
+        notes: Why ``auto`` could not choose.
+    """
+
+    config: CalibrationConfig
+    choice: ReferenceChoice | None
+    marks: dict[str, list[DepthCounts]]
+    notes: tuple[str, ...] = ()
+
+
+def resolved(tapes: "Sequence[Tape]", config: CalibrationConfig) -> Resolved:
+    """Return the config with ``auto`` replaced by the chosen reference, and the comparison.
+
+    With ``auto`` and too few data to compare references, it is the mid, with a note. Under a fill model ``auto`` is the
+    mid: there orders fill as they are quoted, and quotes stand at distances from the mid.
     """
     given = QUOTED_FROM if config.reference == AUTO and config.fills is not None else config.reference
     marks = marks_by_reference(Calibrator(tapes, replace(config, method="marks", reference="mid", fills=None)))
     choice, lacking = _compared(marks)
     if given != AUTO:
-        return replace(config, reference=given), choice, marks[given], ()
+        return Resolved(replace(config, reference=given), choice, marks)
     if choice:
-        return replace(config, reference=choice.chosen), choice, marks[choice.chosen], ()
+        return Resolved(replace(config, reference=choice.chosen), choice, marks)
     note = f"CALIB_REFERENCE=auto (--calib-reference) is the mid here: {lacking}"
-    return replace(config, reference="mid"), None, marks["mid"], (note,)
+    return Resolved(replace(config, reference="mid"), None, marks, (note,))

@@ -210,6 +210,8 @@ class Sweeps:
     def _reached(self, opens: Ints, deepest: Ints) -> Reached:
         """Return the sweeps that begin with the prints of these indices, with their depths."""
         row = self._row[opens]
+        if self._path.first_print:
+            return Reached(self._us[opens], row, self._signed_ticks[opens] - deepest)
         reference = self._side * self._path.reference[self._side][row]
         return Reached(self._us[opens], row, reference - self._path.per_tick * deepest)
 

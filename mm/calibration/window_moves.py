@@ -12,7 +12,7 @@ import numpy as np
 from mm.calibration._cells import add_moves
 from mm.calibration.depth_counts import DistanceGrid
 from mm.calibration.fit_result import Line
-from mm.calibration.reference import CLOSED, within
+from mm.calibration.reference import CLOSED, OWN_BEST, within
 from mm.calibration.sweeps import Reached
 from mm.clock import US_PER_S
 
@@ -104,7 +104,7 @@ def move_of_best_distance(
 
 def offset_ticks(reference: str | None, half_spread_ticks: float | None) -> float:
     """Return the mean distance of the mid from a reference price, in ticks, where the spread has this mean."""
-    return half_spread_ticks or 0.0 if reference == "best" else 0.0
+    return half_spread_ticks or 0.0 if reference in OWN_BEST else 0.0
 
 
 @dataclass

@@ -37,7 +37,7 @@ class Calibration:
     )
     calib_reference: str = knob(
         "auto",
-        one_of("auto", "mid", "micro", "best"),
+        one_of("auto", "mid", "micro", "best", "sweep"),
         "Reference price of distances; `auto`: the one that predicts best (a schedule chooses on its first training "
         "window), and the mid under CALIB_FILLS, as quotes stand at distances from the mid.",
         common="Reference price of distances",

@@ -250,7 +250,7 @@ class PaperPlay:
         self.grid = self._opening.instrument
         intensity = self._maker.intensity
         self._uses_prints = intensity is not None and bool(intensity.states)
-        self._uses_best = intensity is not None and intensity.reference == "best"
+        self._uses_best = intensity is not None and intensity.reference in ("best", "sweep")
         self._best = array("q", (0, 0, 0))  # of the fed events: arrival, best bid and ask wherever these change
         self._prints = array("q")  # of the fed events: arrival, trade time and aggressor's side of each
 

@@ -2,7 +2,9 @@
 
 import math
 import random
+from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -52,7 +54,8 @@ def test_the_reference_that_made_the_flow_is_chosen(name):
         choice = compare_references(Calibrator(flow(name, seed), CalibrationConfig()))
         assert choice.chosen == name, (seed, choice)
         assert choice.gain_nats_per_fill["mid"] == 0
-        assert choice.gain_nats_per_fill["sweep"] is None
+        gains = choice.gain_nats_per_fill
+        assert gains["sweep"] < max(gains["best"], 0) + choice.se  # each order has one print, where it ended
         most = max(choice.gain_nats_per_fill[other] for other in ("best", "micro"))
         assert (most > choice.se) == (name != "mid")
 
@@ -162,8 +165,8 @@ def test_the_mid_is_not_said_to_predict_best_where_another_is_ahead():
         assert choice.chosen == "mid"
         words[max(choice.gain_nats_per_fill[name] for name in ("best", "micro")) > 0] = choice.why.partition(" (")[0]
     assert words == {
-        True: "no other reference predicts unseen blocks clearly better than the mid",
-        False: "an exponential from the mid predicts unseen blocks best",
+        True: "no other price that orders can follow predicts unseen blocks clearly better than the mid",
+        False: "of the prices that orders can follow, an exponential from the mid predicts unseen blocks best",
     }
 
 
@@ -203,7 +206,7 @@ def test_where_no_exponential_decides_curves_do():
         choice = compare_references(Calibrator(far_flow(seed), CalibrationConfig(max_delta_ticks=400)))
         assert (choice.chosen, choice.compared) == ("best", "curve"), (seed, choice)
         assert choice.gain_nats_per_fill["best"] > 2 * choice.se
-        assert choice.why.startswith("a curve from the best predicts unseen blocks best")
+        assert choice.why.startswith("of the prices that orders can follow, a curve from the best predicts")
 
 
 def test_fills_in_every_second_block_are_no_comparison():
@@ -214,3 +217,55 @@ def test_fills_in_every_second_block_are_no_comparison():
     assert any(
         "between even and odd blocks of 5 minutes, and one of the two have no fills" in one for one in fit.warnings
     )
+
+
+def late_flow(seed, k=0.9, minutes=60):
+    """Return a day whose displayed book is late: orders meet the best price up to 12 ticks beyond, and go on by k."""
+    chance, events = random.Random(seed), []
+    for second in range(0, minutes * 60, 5):
+        events.append(book(second * S, 1000, 1001))
+        for side in (1, -1):
+            for number in range(chance.choice([0, 1, 2])):
+                moved, span = chance.choice([0, 0, 0, 2, 5, 12]), int(chance.expovariate(k))
+                us, best = second * S + (2 * number + 1) * 1_000_000 + (side > 0), 1000 if side > 0 else 1001
+                for ticks in range(moved, moved + span + 1):
+                    events.append(trade(us, -side, best - side * ticks, trade_us=us))
+    return tape(sorted(events, key=lambda event: event[1]), 0, minutes * 60 * S)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_late_book_is_seen_in_the_depth_from_the_first_print(seed):
+    """The k of the orders' own depth is the true one, and predicts the same cells far better; a warning has both."""
+    day = late_flow(seed)
+    found = measure(day, CalibrationConfig(reference="auto"))
+    decays, gains = found.k_by_reference, found.fit.reference_choice.gain_nats_per_fill
+    assert decays["sweep"] == pytest.approx(0.9, abs=0.1)
+    assert decays["best"] < 0.5
+    assert gains["sweep"] > gains["best"] + 0.2
+    assert found.fit.reference != "sweep"  # orders that rest are filled by the late book's moves, too
+    (warning,) = (one for one in found.fit.warnings if "older than the prints" in one)
+    assert f"{decays['sweep']:.4g} by how far" in warning
+    own = measure(day, CalibrationConfig(reference="sweep")).fit
+    assert (own.reference, own.k) == ("sweep", pytest.approx(decays["sweep"], rel=1e-6))
+    assert not any("older than the prints" in one for one in own.warnings)
+
+
+def test_cells_of_own_spans_are_those_of_a_loop_over_orders():
+    """In plain Python: the shares of ends by the other blocks' offsets and spans, with half a count spread over all."""
+    day = late_flow(5, minutes=30)
+    cells = by_reference(Calibrator(day, CalibrationConfig()))["sweep"]
+    for parity, found in enumerate(cells.held_out(EXPONENTIAL)):
+        fitted = [n for n in range(len(cells.block)) if cells.block[n] % 2 != parity]
+        offsets = range(min(cells.offset), max(cells.offset) + 1)
+        began = {o: 0.5 / len(offsets) + sum(cells.offset[n] == o for n in fitted) for o in offsets}
+        mean, count = sum(int(cells.span[n]) for n in fitted) / len(fitted), int(max(cells.span)) + 2
+        fall = mean / (1 + mean)  # whole ticks of an exponential are geometric, and this is their highest likelihood
+        share = [(1 - fall) * fall**span for span in range(count - 1)] + [fall ** (count - 1)]
+        ends = Counter()
+        for o, weight in began.items():
+            for span, one in enumerate(share):
+                ends[o + span] += weight * one
+        starts = [*cells.begins.tolist(), max(ends) + 1]
+        wanted = [sum(ends[e] for e in range(a, b)) for a, b in pairwise(starts)]
+        got = np.exp(found - found.max())
+        assert got == pytest.approx(np.array(wanted) / max(wanted), rel=1e-6, abs=1e-9)

@@ -21,7 +21,7 @@ class Intensity:
 
     Args:
         pieces: The segments in chronological order, not overlapping; A in 1/s per resting order, k in 1/tick.
-        reference: Reference price of distances: ``mid``, ``micro`` or ``best``.
+        reference: Reference price of distances: ``mid``, ``micro``, ``best`` or ``sweep``.
         falling: Whether curves must decrease, as needed for quotes and fills.
         states: Fill rates by the state of an order, only for predictions; pieces refer to them by index. Empty if
             unknown.

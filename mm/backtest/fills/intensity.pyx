@@ -20,7 +20,7 @@ from mm.errors import UsageError
 if TYPE_CHECKING:
     from mm.backtest.metrics.fill_states import FillStates
 
-REFERENCES = ("mid", "micro", "best")  # in the order of MID, MICRO and BEST
+REFERENCES = ("mid", "micro", "best", "sweep")  # in the order of MID, MICRO and BEST; sweep is the best price, too
 FOREVER = 0x7FFFFFFFFFFFFFFF
 
 
@@ -87,7 +87,7 @@ cdef class Intensity:
 
     Args:
         pieces: The segments in chronological order, not overlapping; A in 1/s per resting order, k in 1/tick.
-        reference: Reference price of distances: ``mid``, ``micro`` or ``best``.
+        reference: Reference price of distances: ``mid``, ``micro``, ``best`` or ``sweep``.
         falling: Whether curves must decrease, as needed for quotes and fills.
         states: Fill rates by the state of an order, only for predictions; pieces refer to them by index. Empty if
             unknown.
@@ -106,7 +106,7 @@ cdef class Intensity:
         if reference not in REFERENCES:
             raise UsageError(f"intensity: reference is {reference!r}; it must be one of {', '.join(REFERENCES)}")
         self.reference, self.states, self.clustering = reference, tuple(states), clustering
-        self.counts_from = REFERENCES.index(reference)
+        self.counts_from = min(REFERENCES.index(reference), BEST)
         self.count = len(pieces)
         self.pieces = <Piece*> calloc(self.count + 1, sizeof(Piece))
         if self.pieces is NULL:

@@ -18,7 +18,7 @@ class FixedDelta(QuoteModel):
     Args:
         delta_ticks: Distance from the reference, in ticks; fractions allowed.
         mid_move_threshold_ticks: Move of the reference that sets a new anchor; 0 follows always.
-        reference: ``mid``, ``micro`` or ``best`` (each side's own best price).
+        reference: ``mid``, ``micro``, or ``best`` or ``sweep`` (each side's own best price).
 
     Raises:
         UsageError: If a distance or the threshold is negative or not finite, or the reference unknown.

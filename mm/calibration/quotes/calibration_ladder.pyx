@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.calibration.reference import check_reference
+from mm.calibration.reference import OWN_BEST, check_reference
 from mm.clock import us_from_ms
 from mm.errors import UsageError
 
@@ -39,7 +39,7 @@ cdef class FixedDelta(QuoteModel):
     Args:
         delta_ticks: Distance from the reference, in ticks; fractions allowed.
         mid_move_threshold_ticks: Move of the reference that sets a new anchor; 0 follows always.
-        reference: ``mid``, ``micro`` or ``best`` (each side's own best price).
+        reference: ``mid``, ``micro``, or ``best`` or ``sweep`` (each side's own best price).
 
     Raises:
         UsageError: If a distance or the threshold is negative or not finite, or the reference unknown.
@@ -59,7 +59,7 @@ cdef class FixedDelta(QuoteModel):
             "CALIB_MID_MOVE_THRESHOLD_TICKS (--calib-mid-move-threshold-ticks)", mid_move_threshold_ticks
         )
         self.reference = check_reference(reference)
-        self.by_side = reference == "best"
+        self.by_side = reference in OWN_BEST
         self.looks = BEST_LOTS if reference == "micro" else BEST_PRICES
 
     def __dealloc__(self) -> None:

@@ -174,8 +174,8 @@ class SpanCells(EndCells):
         found = []
         for parity in (0, 1):
             fitted = self.block % 2 != parity
-            began = np.bincount(self.offset[fitted] - first, minlength=last - first + 1)
-            began = began + 0.5 / len(began)  # no distance of a first print is impossible
+            counts = np.bincount(self.offset[fitted] - first, minlength=last - first + 1)
+            began = counts + 0.5 / len(counts)  # no distance of a first print is impossible
             fills = np.bincount(np.minimum(self.span[fitted], count - 1), minlength=count).astype(np.float64)
             cells, waited = Cells(shape, max(float(self.span[fitted].mean()), 1.0)), np.ones(count)
             curve = monotone(cells, waited, fills) if family is None else search(family, cells, waited, fills)

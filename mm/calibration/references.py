@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 REST_FROM = ("best", "micro")  # what ``auto`` may choose instead of the mid
 QUOTED_FROM = "mid"  # the price from which quote models measure their distances
 CLEAR = 1.0  # standard errors by which the exponential of another reference has to be better than the mid's
+LEAST_GAIN = 1e-3  # nats per fill; with one spread all the time, references differ by rounding alone
 CLEARER = 2.0  # the same for the best of several shapes, and for any comparison of a short recording
 SHORT_BLOCKS = 24  # of a recording of fewer than `LEAST_BLOCKS` blocks of five minutes, instead of those
 SHORT_FILLS = 100  # minimum for such a recording
@@ -232,7 +233,8 @@ def _cells_of(marks: dict[str, list[DepthCounts]], block_us: int) -> dict[str, E
 def compare_references(calibrator: Calibrator) -> ReferenceChoice | None:
     """Return the choice among the references; None with too few fills to compare them.
 
-    Another reference than the mid is chosen if its exponential gains more than one standard error, or, if none does,
+    Another reference than the mid is chosen if its exponential gains a thousandth of a nat per fill and more than one
+    standard error, or, if none does,
     its best shape more than two over the best from the mid. A recording of less than four blocks of five minutes is cut
     into 24 blocks, and needs 100 fills and two standard errors.
     """
@@ -292,7 +294,7 @@ def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float
     gains = {name: gain_of(one - unseen["mid"], fills) for name, one in sorted(unseen.items()) if name != "mid"}
     best = max(REST_FROM, key=lambda name: gains[name][0])
     gain, error = gains[best]
-    chosen = best if gain > clear * error else "mid"
+    chosen = best if gain > max(clear * error, LEAST_GAIN) else "mid"
     text = ", ".join(f"{name} {one:+.3f} ± {off:.3f}".replace("-", MINUS) for name, (one, off) in gains.items())
     shape, over = (
         ("an exponential", "the mid") if compared == "exponential" else ("a curve", "the best one from the mid")

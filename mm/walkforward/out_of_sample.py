@@ -44,6 +44,7 @@ NO_COLUMN = (
     "mean_ask_per_s",
     "states_until_us",
     "states_level",
+    "half_spread_ticks",
 )  # of a segment
 SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in ("shape", *NO_COLUMN, *LATER))
 SEGMENT_FIELDS = tuple(name for name in Segment.__dataclass_fields__ if name not in NO_COLUMN)

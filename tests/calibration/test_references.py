@@ -269,3 +269,17 @@ def test_cells_of_own_spans_are_those_of_a_loop_over_orders():
         wanted = [sum(ends[e] for e in range(a, b)) for a, b in pairwise(starts)]
         got = np.exp(found - found.max())
         assert got == pytest.approx(np.array(wanted) / max(wanted), rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("spread", [1, 3])
+def test_with_one_spread_all_the_time_the_mid_is_kept(spread):
+    """Distances from the best price differ by a constant then: what the comparison finds is rounding."""
+    for seed in range(12):
+        chance = random.Random(seed)
+        events = [book(0, 1000, 1000 + spread)]
+        for second in range(1, 2400):
+            side, depth = chance.choice([1, -1]), int(chance.expovariate(0.8))
+            ticks = 1000 - depth if side > 0 else 1000 + spread + depth
+            events.append(trade(second * S, -side, ticks))
+        choice = compare_references(Calibrator(tape(events, 0, 2400 * S), CalibrationConfig()))
+        assert choice.chosen == "mid", (seed, choice)

@@ -36,7 +36,7 @@ def market_of(lab: Lab, day: str) -> Market:
 def marks(lab: Lab, day: str, hit: str = "touch") -> Run:
     name = f"marks-near-{day}-{hit}"
     return lab.calibration(
-        name, "--method", "marks", "--calib-hit", hit, "--max-delta-ticks", "50", **root_of(lab, day)
+        name, "--calib-reference", "mid", "--calib-hit", hit, "--max-delta-ticks", "50", **root_of(lab, day)
     )
 
 
@@ -115,6 +115,19 @@ def test_marks_counts_each_aggressive_order_once_at_each_distance_it_reached(lab
 
 
 @pytest.mark.parametrize("day", ["plain", "odd", "four"])
+def test_the_reference_is_chosen_out_of_sample_by_default(lab: Lab, day: str) -> None:
+    """From the mid, where the simulator counts; the fit has the gains of all four, and k from each."""
+    run = lab.calibration(f"auto-{day}", **root_of(lab, day))
+    fit = json_of(run.file("poisson_fit.json"))
+    choice = fit["reference_choice"]
+    assert set(choice) >= {"chosen", "gain_nats_per_fill", "se", "why"}
+    assert set(choice["gain_nats_per_fill"]) == {"mid", "best", "micro", "sweep"}
+    assert fit["reference"] == choice["chosen"] == "mid"
+    assert fit["k_by_max_delta"][-1] == {"max_delta_ticks": fit["max_delta_ticks"], "k": fit["k"]}
+    assert all(row["k"] > 0 for row in fit["k_by_max_delta"])
+
+
+@pytest.mark.parametrize("day", ["plain", "odd", "four"])
 def test_the_fit_finds_the_truth_of_the_simulator(lab: Lab, day: str) -> None:
     """The simulator writes A and k down; the interval of five standard errors holds them."""
     fit = json_of(marks(lab, day).file("poisson_fit.json"))
@@ -156,7 +169,8 @@ def test_marks_fits_the_likelihood_of_disjoint_cells(lab: Lab) -> None:
 def test_points_of_simulated_orders_follow_from_their_own_files(lab: Lab, method: str, day: str) -> None:
     """Fills and seconds by the distance at which each order stood, but not where it stood nearer than the best."""
     name = method if day == "plain" else f"{method}-{day}"
-    run, market = lab.calibration(name, "--method", method, **root_of(lab, day)), market_of(lab, day)
+    run = lab.calibration(name, "--method", method, "--calib-reference", "mid", **root_of(lab, day))
+    market = market_of(lab, day)
     fills: dict[tuple[int, str], int] = defaultdict(int)
     seqs: dict[int, list[int]] = defaultdict(list)
     for one in market.prints:

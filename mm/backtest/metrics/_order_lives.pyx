@@ -1,12 +1,13 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The lives of orders off a journal, in one pass each: what ``order_lives.py`` adds up."""
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from mm.backtest._account cimport wide
 from mm.backtest.fills.base cimport NEVER
 from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.metrics._rows_at cimport row_at
+from mm.tape._memory cimport prefetch
 
 import numpy as np
 
@@ -56,6 +57,11 @@ def read_lives(const int64_t[:, ::1] orders) -> tuple[int, NDArray[np.int64], in
                     lives[row, 5] = orders[i, 0]
                     lives[row, 6] = action == REJECT
     return first_id, found, int(counts[CANCEL_REQ].sum()), counts
+
+
+cdef enum:
+    FEW = 3             # stretches of an order
+    FETCHED = 7 * 16    # cells of later lives, fetched ahead
 
 
 cdef struct Spent:
@@ -151,22 +157,37 @@ cdef inline void rest_of(
     cdef double* sums
     cdef uint8_t* met = spent.met
     cdef double seconds
-    cdef bint plain, alone
+    cdef bint alone
+    cdef int few
     for i in range(lives.shape[0]):
+        prefetch(life + FETCHED)
         from_us, until = life[1], -1 if life[6] else spent.last_us if life[5] < 0 else life[5]
         while begun >= 0 and us[begun] > from_us:
             begun -= 1
+        if begun + 2 < cells:
+            begun += (us[begun + 1] <= from_us) + (us[begun + 2] <= from_us)
         while begun + 1 < cells and us[begun + 1] <= from_us:  # few, and none where two orders arrive together
             begun += 1
         at = max(begun, 0)
         if until > from_us and at < cells and us[at] < until:
             side, origin = life[2], 2 * life[2] * life[3] + spent.first
-            plain = begins <= us[at] and until <= sure_us  # all of it lies in one block, and before the last cut
-            from_us, to_us = max(from_us, us[at]), -NEVER
+            from_us = max(from_us, us[at])
+            if not predicts and single and begins <= us[at] and until <= sure_us and at + FEW < cells:
+                # All of it lies in one block. The first few stretches are added without a branch, where there are none.
+                few = 0
+                while few < FEW or from_us < until:
+                    to_us = min(us[at + 1], until)
+                    add_rest(spent, row, bid_ask[at] > 0, side * bid_ask[at] - origin, to_us - from_us)
+                    from_us = to_us
+                    at += 1
+                    few += 1
+                life += 7
+                continue
+            to_us = -NEVER
             while to_us < until:
-                to_us = min(us[at + 1], until) if plain or at + 1 < cells else until
+                to_us = min(us[at + 1], until) if at + 1 < cells else until
                 if bid_ask[at] > 0:
-                    if not plain and not begins <= us[at] < ends:
+                    if not begins <= us[at] < ends:
                         begins = us[at] / spent.length * spent.length
                         ends = begins + spent.length
                         sure_us = min(ends, us[cells - 1])
@@ -187,6 +208,16 @@ cdef inline void rest_of(
                 from_us = to_us
                 at += 1
         life += 7
+
+
+cdef inline void add_rest(Spent* spent, double* row, bint valid, int64_t place, int64_t us) noexcept nogil:
+    """Add the time that an order rested, to a block's bins of one distance each, *place* half ticks from the first."""
+    cdef bint rested = valid & (us > 0)
+    if <uint64_t> place >= <uint64_t> spent.count:
+        place = shared_bin(spent, place) if rested else 0
+        rested = False
+    spent.met[place] |= rested
+    row[place] += 1e-6 * <double> (us if valid else 0)
 
 
 cdef int64_t shared_bin(Spent* spent, int64_t place) noexcept nogil:
@@ -224,6 +255,7 @@ def waits(
     cdef uint8_t[::1] met = np.zeros(orders, np.uint8), parted = np.zeros(orders, np.uint8)
     with nogil:
         for i in range(orders):  # each is written, and counts where it is one
+            prefetch(&lives[i, 0] + FETCHED)
             living[ended], taking[arrived] = lives[i, 5] - lives[i, 1], lives[i, 1] - lives[i, 0]
             ended += (lives[i, 5] >= 0) & (lives[i, 6] == 0)
             arrived += (lives[i, 5] >= 0) | (lives[i, 1] <= last_us)

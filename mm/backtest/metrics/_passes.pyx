@@ -210,22 +210,26 @@ cdef inline bint _moved(
 def first_in_first_out(const int64_t[:, :] fills) -> NDArray[np.int64]:
     """Return lots bought and sold again, first in, first out, int64[3, pairs]: row that bought, row that sold, lots."""
     pairs = np.empty((3, fills.shape[0]), np.int64)
-    cdef int64_t[:, ::1] found = pairs
-    cdef int64_t buy = -1, sell = -1, bought = 0, sold = 0, lots, count = 0, fill_count = fills.shape[0]
+    cdef int64_t[:, ::1] found = pairs, side = np.empty((2, fills.shape[0] + 1), np.int64)  # rows of buys and of sells
+    cdef int64_t i, lots, buy = 0, sell = 0, buys = 0, sells = 0, bought = 0, sold = 0, count = 0
     with nogil:
+        for i in range(fills.shape[0]):  # each is written to both, and counts where it belongs
+            side[0, buys] = side[1, sells] = i
+            buys += (fills[i, 2] > 0) & (fills[i, 4] != 0)
+            sells += (fills[i, 2] < 0) & (fills[i, 4] != 0)
         while True:
-            while bought == 0 and buy < fill_count:
+            if bought == 0:
+                if buy == buys:
+                    break
+                bought = fills[side[0, buy], 4]
                 buy += 1
-                if buy < fill_count and fills[buy, 2] > 0:
-                    bought = fills[buy, 4]
-            while sold == 0 and sell < fill_count:
+            if sold == 0:
+                if sell == sells:
+                    break
+                sold = fills[side[1, sell], 4]
                 sell += 1
-                if sell < fill_count and fills[sell, 2] < 0:
-                    sold = fills[sell, 4]
-            if buy >= fill_count or sell >= fill_count:
-                break
             lots = min(bought, sold)
-            found[0, count], found[1, count], found[2, count] = buy, sell, lots
+            found[0, count], found[1, count], found[2, count] = side[0, buy - 1], side[1, sell - 1], lots
             bought -= lots
             sold -= lots
             count += 1

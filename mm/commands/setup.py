@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -71,8 +72,9 @@ class Setup:
         """Return the knobs on which the result depends, except file names, whose content counts instead."""
         return {one.name: value for one, value in self._knobs() if one.matters and one.name not in _CONTENT}
 
+    @cached_property
     def files(self) -> list[Path]:
-        """Return the files on which the result depends, besides those of the day."""
+        """The files on which the result depends, besides those of the day."""
         named = [self.execution.latency_file, self.models.fill_params_file, *agent_files(self.models)]
         named += predictor_files(self.models.quote_params(), self.models.fill_params())
         params = [self.models.quote_params(), self.models.fill_params()]

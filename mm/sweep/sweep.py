@@ -148,9 +148,11 @@ def _line(one: Any) -> str:
 
 def _series(panel: PnlPanel, columns: Sequence[int]) -> str:
     """Return the PnL of each different trial over each 60 s, a column for the point that stands for it."""
+    from mm.backtest.metrics._json_values import joined_numbers
+
     lines = [",".join(["start_s", *(f"point_{number}" for number in columns)])]
     for start_us, values in zip(panel.start_us.tolist(), panel.pnl.tolist(), strict=True):
-        lines.append(",".join([f"{start_us / US_PER_S:.6f}", *map(repr, values)]))
+        lines.append(f"{start_us / US_PER_S:.6f},{joined_numbers(values, ',')}")
     return "\n".join(lines) + "\n"
 
 

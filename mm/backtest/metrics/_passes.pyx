@@ -592,8 +592,8 @@ def half_sharpes(
 
 def missed(const double[:, ::1] chosen, const double[:, ::1] other) -> NDArray[np.float64]:
     """Return the share of the best trials of each half (rows) by *chosen* that *other* ranks at the median or below."""
-    cdef int64_t trials = chosen.shape[1], i, trial, each, twice, best, below
-    cdef double most
+    cdef int64_t trials = chosen.shape[1], i, trial, each, twice = 0, best, below
+    cdef double most, ranked = 0.0
     shares = np.empty(chosen.shape[0])
     cdef double[::1] share = shares
     with nogil:
@@ -604,9 +604,11 @@ def missed(const double[:, ::1] chosen, const double[:, ::1] other) -> NDArray[n
             for trial in range(trials):
                 if chosen[i, trial] != most:
                     continue
-                twice = 0  # the rank is half of one more
-                for each in range(trials):
-                    twice += (other[i, each] < other[i, trial]) + (other[i, each] <= other[i, trial])
+                if best == 0 or other[i, trial] != ranked:  # equal ones share their rank
+                    ranked = other[i, trial]
+                    twice = 0  # the rank is half of one more
+                    for each in range(trials):
+                        twice += (other[i, each] < ranked) + (other[i, each] <= ranked)
                 best += 1
                 below += twice <= trials
             share[i] = <double> below / <double> best

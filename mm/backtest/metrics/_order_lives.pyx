@@ -1,12 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The lives of orders off a journal, in one pass each: what ``order_lives.py`` adds up."""
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from mm.backtest._account cimport wide
 from mm.backtest.fills.base cimport NEVER
 from mm.backtest.fills.intensity cimport Intensity
-from mm.backtest.metrics._rows_at cimport row_at
+from mm.backtest.metrics._rows_at cimport TimeIndex, index_of, indexed_row_at, row_at
 from mm.tape._memory cimport prefetch
 
 import numpy as np
@@ -324,21 +324,35 @@ def cut_at(
     return us, mid2
 
 
-def distances_before(const int64_t[:, ::1] fills, const int64_t[:, ::1] mids) -> NDArray[np.int64]:
-    """Return how far each order stood from the mid until its fill, in half ticks, also if the book moved onto it.
+def count_fills(
+    const int64_t[:, ::1] fills,
+    const int64_t[:, ::1] mids,
+    block_us: int,
+    blocks: tuple[int, int],
+    bins: tuple[int, int, int],
+) -> NDArray[np.float64]:
+    """Return how many fills with a mid there were by block and by distance before, float64[blocks, bins].
 
-    Before the first row of *mids* that counts, and where no book was valid until then, the fill's own mid does.
+    The distance is that of the order from the mid until its fill, also if the book moved onto it. Before the first row
+    of *mids* that counts, and where no book was valid until then, the fill's own mid does. *blocks* and *bins* are as
+    ``rest`` takes them; the outermost blocks hold what is earlier or later, too.
     """
-    found = np.empty(fills.shape[0], np.int64)
-    cdef int64_t[::1] half_ticks = found
-    cdef int64_t i, at = -1, before
+    cdef int64_t length = block_us, first_block = blocks[0], last_block = blocks[1] - 1
+    cdef int64_t first = bins[0], width = bins[1], last = bins[2] - 1, i, at, before
+    found = np.zeros((blocks[1], bins[2]))
+    cdef double[:, ::1] count = found
+    cdef int32_t[::1] room = np.empty(mids.shape[0] + 1, np.int32)
+    cdef TimeIndex index = index_of(&mids[0, 0], 2, mids.shape[0], fills.shape[0], &room[0])
+    if last_block < 0 or last < 0:
+        return found
     with nogil:
         for i in range(fills.shape[0]):
-            at = row_at(&mids[0, 0], 2, mids.shape[0], fills[i, 0] - 1, at)
-            before = mids[max(at, 0), 1] if mids.shape[0] else 0
-            if before <= 0:
-                before = fills[i, 7]
-            half_ticks[i] = fills[i, 2] * (before - 2 * fills[i, 3])
+            if fills[i, 7] <= 0:
+                continue
+            at = max(indexed_row_at(&index, fills[i, 0] - 1), 0)
+            before = mids[at, 1] if mids.shape[0] and mids[at, 1] > 0 else fills[i, 7]
+            at = min(max((fills[i, 2] * (before - 2 * fills[i, 3]) - first) // width, 0), last)
+            count[min(max(fills[i, 0] // length - first_block, 0), last_block), at] += 1
     return found
 
 

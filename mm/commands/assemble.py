@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -130,6 +129,8 @@ def keep_models(run: Run, models: Models) -> None:
     """Copy the agents and predictors of the models' parameters into *run*, because a later fit may overwrite them."""
     kept: dict[str, str] = {}
     for text in artefacts([models.quote_params(), models.fill_params()]):
+        import shutil  # here: few runs have one
+
         source, place = Path(text), f"{KEPT}/{len(kept)}"
         kept[text] = place if source.is_dir() else f"{place}/{source.name}"
         for path in [source / name for name in (MODEL, ARRAYS)] if source.is_dir() else [source]:

@@ -129,12 +129,10 @@ def keep_models(run: Run, models: Models) -> None:
     """Copy the agents and predictors of the models' parameters into *run*, because a later fit may overwrite them."""
     kept: dict[str, str] = {}
     for text in artefacts([models.quote_params(), models.fill_params()]):
-        import shutil  # here: few runs have one
-
         source, place = Path(text), f"{KEPT}/{len(kept)}"
         kept[text] = place if source.is_dir() else f"{place}/{source.name}"
         for path in [source / name for name in (MODEL, ARRAYS)] if source.is_dir() else [source]:
-            shutil.copyfile(path, run.path(f"{place}/{path.name}"))
+            run.path(f"{place}/{path.name}").write_bytes(path.read_bytes())
     if kept:
         run.path(f"{KEPT}/{KEPT_INDEX}").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 

@@ -20,7 +20,6 @@ _PLACES = ("data_root", "out_root")
 _OWN = ("out_dir",)  # of the command that plays many backtests, not of each
 _CONTENT = ("latency_file", "day")  # identified by content
 
-
 _USERS = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # a user's model; 12:30 is not a name
 
 

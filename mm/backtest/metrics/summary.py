@@ -305,7 +305,7 @@ def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
             f"{books.clock_raised:,} messages count as received at one instant with those before them, because the "
             f"recorder's clock stepped back: no time passes while they are played; the log names the files"
         )
-    unmarked = int((journal.fills[:, 7] == 0).sum())
+    unmarked = int(np.count_nonzero(journal.fills[:, 7] == 0))
     if unmarked:
         cautions.append(f"{unmarked} fills met no valid book; the PnL marks them at the last valid mid")
     if left_out:

@@ -245,13 +245,22 @@ cdef inline bint unpack(int64_t reach, Trade* print_) noexcept nogil:
     return ticks != ALWAYS and print_.lots != ALWAYS
 
 
+cdef inline bint is_print(PaperVenue venue, int64_t event) noexcept nogil:
+    """Return whether an event of best prices is a print."""
+    return venue.reach[event] and (<int32_t> venue.reach[event] != ALWAYS or venue.kind[event] == TRADE)
+
+
 cdef inline void find_last_print(PaperVenue venue, Trade* last) noexcept nogil:
     """Set *last* to the last print so far of best prices whose prints are mostly skipped; it stays if there is none."""
-    cdef int64_t event = venue.next_print, found = -1
-    while event < venue.events and venue.event_us[event] <= venue.now_us:
-        if venue.reach[event] and (<int32_t> venue.reach[event] != ALWAYS or venue.kind[event] == TRADE):
-            found = event
-        event += 1
+    cdef int64_t begin = venue.next_print, event = begin, found, i
+    while event + 8 <= venue.events and venue.event_us[event + 7] <= venue.now_us:
+        event += 8
+    found = event
+    for i in range(found, min(found + 8, venue.events)):  # counted without a branch, which would be mispredicted
+        event += venue.event_us[i] <= venue.now_us
+    found = event - 1
+    while found >= begin and not is_print(venue, found):
+        found -= 1
     venue.next_print = event
     prefetch(&venue.event_us[event + FETCHED])
     prefetch(&venue.event_us[event + FETCHED + 8])
@@ -259,7 +268,7 @@ cdef inline void find_last_print(PaperVenue venue, Trade* last) noexcept nogil:
     prefetch(&venue.reach[event + FETCHED + 8])
     prefetch(&venue.event_id[event + FETCHED])
     prefetch(&venue.event_id[event + FETCHED + 8])
-    if found >= 0 and venue.event_us[found] >= venue.start_us:
+    if found >= begin and venue.event_us[found] >= venue.start_us:
         last.us, last.id = venue.event_us[found], venue.event_id[found]
         if not unpack(venue.reach[found], last):
             last[0] = venue.print_at(found, last.us)

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -133,7 +132,7 @@ def keep_models(run: Run, models: Models) -> None:
         source, place = Path(text), f"{KEPT}/{len(kept)}"
         kept[text] = place if source.is_dir() else f"{place}/{source.name}"
         for path in [source / name for name in (MODEL, ARRAYS)] if source.is_dir() else [source]:
-            shutil.copyfile(path, run.path(f"{place}/{path.name}"))
+            run.path(f"{place}/{path.name}").write_bytes(path.read_bytes())
     if kept:
         run.path(f"{KEPT}/{KEPT_INDEX}").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +19,6 @@ from mm.predict.artefact import predictor_files
 _PLACES = ("data_root", "out_root")
 _OWN = ("out_dir",)  # of the command that plays many backtests, not of each
 _CONTENT = ("latency_file", "day")  # identified by content
-
 
 _USERS = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # a user's model; 12:30 is not a name
 
@@ -71,8 +71,9 @@ class Setup:
         """Return the knobs on which the result depends, except file names, whose content counts instead."""
         return {one.name: value for one, value in self._knobs() if one.matters and one.name not in _CONTENT}
 
+    @cached_property
     def files(self) -> list[Path]:
-        """Return the files on which the result depends, besides those of the day."""
+        """The files on which the result depends, besides those of the day."""
         named = [self.execution.latency_file, self.models.fill_params_file, *agent_files(self.models)]
         named += predictor_files(self.models.quote_params(), self.models.fill_params())
         params = [self.models.quote_params(), self.models.fill_params()]

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from mm.dayfolder.layout import PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
-from mm.dayfolder.line_files import FileTail, known_tail, scan
 from mm.errors import BrokenFile
 from mm.whole_file import UNFINISHED, force, whole_file
+
+if TYPE_CHECKING:
+    from mm.dayfolder.line_files import FileTail
 
 _CHUNK = 1 << 20
 _UNFINISHED = (UNFINISHED, ".tmp")  # the second one is of older versions
@@ -103,11 +105,13 @@ def note_manifest(
             _write(folder, Manifest(SCHEMA_VERSION, folder.symbol, folder.day, False, list(runs), files), forced)
 
 
-def proved_tails(folder: DayFolder) -> dict[Path, FileTail]:
+def proved_tails(folder: DayFolder) -> "dict[Path, FileTail]":
     """Return the tails of the row files that are verified by hashes of the manifest, sealed or not.
 
     Files that have grown since are verified up to there; files that do not match are left out.
     """
+    from mm.dayfolder.line_files import known_tail  # here: reading a manifest needs no lines
+
     manifest, found = read_manifest(folder), {}
     entries = {entry.path: entry for entry in manifest.files} if manifest else {}
     for path in folder.streams():
@@ -135,7 +139,7 @@ def file_entry(folder: DayFolder, path: Path, known: Contents | None = None, sha
     return FileEntry(folder.relative(path), rows, size, sha256 or sha256_of(path), first_id, last_id)
 
 
-def contents(folder: DayFolder, path: Path, tail: FileTail | None = None) -> Contents:
+def contents(folder: DayFolder, path: Path, tail: "FileTail | None" = None) -> Contents:
     """Return the contents of *path*, read if its *tail* is unknown; raises BrokenFile if its ids cannot be read."""
     try:
         return _contents(folder, path, tail)
@@ -155,7 +159,9 @@ def sha256_of(path: Path, size: int | None = None) -> str:
         return found.hexdigest()
 
 
-def _contents(folder: DayFolder, path: Path, tail: FileTail | None) -> Contents:
+def _contents(folder: DayFolder, path: Path, tail: "FileTail | None") -> Contents:
+    from mm.dayfolder.line_files import scan
+
     plain = path.name.removesuffix(PACKED)
     if plain.endswith(".json"):
         return Contents(1)

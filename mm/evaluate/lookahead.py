@@ -82,7 +82,7 @@ def _is(build: object, compiled: type, *hooks: str) -> bool:
 def file_watch(setup: Setup) -> FileWatch:
     """Return a recorder of the files that a model opens: of the day, or derived from it (cached tapes, runs)."""
     derived = derived_from(setup.day.day, setup.day.out_root)
-    return FileWatch([_folder(setup).path, setup.day.out_root / "tapes", *derived], setup.files())
+    return FileWatch([_folder(setup).path, setup.day.out_root / "tapes", *derived], setup.files)
 
 
 def _folder(setup: Setup) -> DayFolder:

@@ -7,7 +7,6 @@ in ``checkpoint/``; all other files were incomplete and are removed.
 import itertools
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,8 +236,16 @@ def take_up(plan: Plan, run_id: str) -> bool:
     _check_same({**before["knobs"], "kind": before["kind"]}, {**work["knobs"], "kind": work["kind"]}, partial)
     for left in partial.iterdir():
         if left.name != CHECKPOINT:
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+            remove(left) if left.is_dir() else left.unlink()
     return True
+
+
+def remove(folder: Path, *, ignore_errors: bool = False) -> None:
+    """Remove a folder with all that it holds; nothing if there is none."""
+    if folder.exists():
+        import shutil  # here: few runs have a folder to remove, and the formats of archives take 2 ms to import
+
+        shutil.rmtree(folder, ignore_errors=ignore_errors)
 
 
 def checkpoint(partial: Path, inputs: Iterable[InputFile]) -> tuple[Path, bool]:
@@ -252,7 +259,7 @@ def checkpoint(partial: Path, inputs: Iterable[InputFile]) -> tuple[Path, bool]:
     now = {"code": sources_hash(), "inputs": sorted(one.sha256 for one in inputs)}
     before = {name: work.get(name, now[name]) for name in now}
     if before != now:
-        shutil.rmtree(folder)
+        remove(folder)
         folder.mkdir()
     _write(path, {**work, **now})
     return folder, before != now

@@ -6,7 +6,6 @@ manifest written last. A run that fails leaves no folder, only its log.
 
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,7 @@ import mm
 from mm.cli.console import Console, Log, hold_interrupts, release_interrupts
 from mm.clock import iso, now_us
 from mm.errors import FitError, Incomplete, RunExists
-from mm.runs.folder import CHECKPOINT, Plan, cannot_write, checkpoint, claim, hold, partial_folder, take_up
+from mm.runs.folder import CHECKPOINT, Plan, cannot_write, checkpoint, claim, hold, partial_folder, remove, take_up
 from mm.runs.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -202,7 +201,7 @@ class Run:
         for link, table in self._plan.links(self.folder):
             link.symlink_to(table)
         # Last: a run killed before this point can be resumed; one killed here is complete.
-        shutil.rmtree(self.folder / CHECKPOINT, ignore_errors=True)
+        remove(self.folder / CHECKPOINT, ignore_errors=True)
         if self._console.as_json:
             self._console.answer(self._answer(manifest))
         self.say(str(self.folder / (self.artefact or "")))
@@ -222,7 +221,7 @@ class Run:
 
     def fail(self, error: BaseException) -> None:
         """Remove the outputs and write *error* to the log; an unexpected error's message has the log's path."""
-        shutil.rmtree(self.partial, ignore_errors=True)
+        remove(self.partial, ignore_errors=True)
         self._log.failed(error)
         self._close()
         error.add_note(f"the traceback is in {self._log.path}")
@@ -328,7 +327,7 @@ def _open(plan: Plan, console: Console) -> Run:
             os.close(lock)
         raise
     except OSError as error:
-        shutil.rmtree(partial_folder(plan.folder(run_id)))
+        remove(partial_folder(plan.folder(run_id)))
         raise cannot_write(plan.log_file(run_id), error, "--log-root (LOG_ROOT)") from error
     run.hold(lock)
     if resumed:

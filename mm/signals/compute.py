@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.signals.families import SIGNALS
 from mm.signals.micro_price import MicroPriceFit
 
 if TYPE_CHECKING:
@@ -46,6 +45,8 @@ def compute(
         UnknownModel: If a name is unknown.
         UsageError: If one cannot be computed over a tape.
     """
+    from mm.signals.families import SIGNALS  # here: the engine imports this package, and few runs have signals
+
     signals = SIGNALS.set_of(names, tape.instrument, micro_price)
     event = 0
     while event < len(tape):
@@ -67,6 +68,8 @@ def live(
     Yields:
         ``recv_us`` and ``recv_seq`` of the diff, and each signal by name, None while undefined.
     """
+    from mm.signals.families import SIGNALS
+
     signals = SIGNALS.set_of(names, tape.instrument, micro_price)
     columns = (tape.kind, tape.event_us, tape.recv_seq, tape.event_id)
     for event, (kind, us, seq, number) in enumerate(zip(*(one.tolist() for one in columns), strict=True)):
@@ -90,6 +93,8 @@ def write_signals(
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from mm.signals.families import SIGNALS
 
     fields = [pa.field("recv_us", pa.int64()), pa.field("recv_seq", pa.int64())]
     for name in names:

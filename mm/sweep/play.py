@@ -89,14 +89,13 @@ def outcome_of(result: "Result") -> Outcome:
     import numpy as np
 
     from mm.backtest.metrics.pnl import ledger
-    from mm.backtest.metrics.risk import periods
     from mm.backtest.metrics.summary import summarise
 
     journal, books = result.journal, result.books
     account = ledger(journal.state, books.instrument, books.initial_cash_e8)
     summary, start_us, pnl = summarise(journal, books, account), None, []
     if len(account.us):
-        row, used = periods(account.us, account.valid)
+        row, used = account.periods
         changes = np.diff(account.equity[row]).astype(np.float64) / account.per_quote
         start_us = int(account.us[0])
         pnl = [change if counts else None for change, counts in zip(changes.tolist(), used.tolist(), strict=True)]

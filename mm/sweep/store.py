@@ -5,7 +5,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def trial_of(
         sources: sha256 of a user's modules, by name.
         fitted: The fit or schedule that it is given beside its knobs, as JSON; None without.
     """
-    named = [files[path] for path in setup.files()]
+    named = [files[path] for path in setup.files]
     latencies = setup.execution.latency_file is not None
     return digest([setup.day.symbol, setup.day.days(), sorted(inputs), setup.work(), latencies, named, sources, fitted])
 
@@ -141,7 +141,22 @@ def _file(name: str) -> Path | None:
 class Encoded(dict[str, Any]):
     """A JSON object that several files hold: its ``text`` is made once, as nothing changes it."""
 
-    text = cached_property(partial(json.dumps, allow_nan=False))
+    @cached_property
+    def text(self) -> str:
+        """The text, as ``json.dumps`` has it."""
+        return json.dumps(self, allow_nan=False)
+
+
+class EncodedSeries(Encoded):
+    """A point's ``series``, likewise; it ends with ``pnl``, whose numbers are most of it."""
+
+    @cached_property
+    def text(self) -> str:
+        """The text, likewise."""
+        from mm.backtest.metrics._json_values import joined_numbers
+
+        others = json.dumps({name: one for name, one in self.items() if name != "pnl"})
+        return f'{others[:-1]}, "pnl": [{joined_numbers(self["pnl"], ", ")}]}}'
 
 
 def text_of(content: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from shlex import join
@@ -119,7 +120,7 @@ def write_files(folder: Path, found: SweepFindings, head: dict[str, Any]) -> dic
         found: What goes into them.
         head: What ``sweep.json`` begins with (symbol, days).
     """
-    text = json.dumps({**head, **found.content}, indent=1, allow_nan=False, ensure_ascii=False)
+    text = _indented({**head, **found.content})
     (folder / SWEEP).write_text(text + "\n", encoding="utf-8")
     (folder / TABLE).write_text(as_csv(found.rows), encoding="utf-8")
     (folder / POINTS).write_text("".join(map(_line, found.points)), encoding="utf-8")
@@ -128,6 +129,17 @@ def write_files(folder: Path, found: SweepFindings, head: dict[str, Any]) -> dic
         (folder / SERIES).write_text(_series(found.panel, found.columns), encoding="utf-8")
         rows[SERIES] = len(found.panel.pnl)
     return rows
+
+
+def _indented(content: dict[str, Any]) -> str:
+    """Return a JSON object that ends with ``rows`` as ``json.dumps`` indents it by 1.
+
+    With an indent it encodes in Python; a row has no parts, so it is encoded as a line, with indented separators.
+    """
+    encode = partial(json.dumps, allow_nan=False, ensure_ascii=False)
+    rows = [encode(row, separators=(",\n   ", ": "))[1:-1] for row in content["rows"]]
+    head = encode({**content, "rows": []}, indent=1).removesuffix("[]\n}")
+    return head + ("[\n  {\n   " + "\n  },\n  {\n   ".join(rows) + "\n  }\n ]\n}" if rows else "[]\n}")
 
 
 def as_csv(rows: Sequence[Row]) -> str:
@@ -148,9 +160,11 @@ def _line(one: Any) -> str:
 
 def _series(panel: PnlPanel, columns: Sequence[int]) -> str:
     """Return the PnL of each different trial over each 60 s, a column for the point that stands for it."""
+    from mm.backtest.metrics._json_values import joined_numbers
+
     lines = [",".join(["start_s", *(f"point_{number}" for number in columns)])]
     for start_us, values in zip(panel.start_us.tolist(), panel.pnl.tolist(), strict=True):
-        lines.append(",".join([f"{start_us / US_PER_S:.6f}", *map(repr, values)]))
+        lines.append(f"{start_us / US_PER_S:.6f},{joined_numbers(values, ',')}")
     return "\n".join(lines) + "\n"
 
 

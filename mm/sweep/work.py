@@ -28,7 +28,7 @@ from mm.sweep.findings import PlayedPoint, SelectionBias
 from mm.sweep.grid import FLAG, Point
 from mm.sweep.objects import Shipment
 from mm.sweep.play import Outcome, Task
-from mm.sweep.store import Code, Encoded, Store, code_of, trial_of
+from mm.sweep.store import Code, Encoded, EncodedSeries, Store, code_of, trial_of
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import CalibrationConfig
@@ -134,7 +134,7 @@ class Work:
             job = missing[place]
             found[job.key] = outcome
             if "error" not in outcome:
-                outcome["summary"] = Encoded(outcome["summary"])
+                outcome |= {"summary": Encoded(outcome["summary"]), "series": EncodedSeries(outcome["series"])}
                 self._store.keep(*self._content(job))
             self.known += 1
             step(1)
@@ -175,7 +175,7 @@ class Work:
         micro_price = ground.micro_price_of(setup.models)
         given = fitted if micro_price is None else [fitted, micro_price]
         trial = trial_of(setup, ground.inputs, ground.files, code.models, given)
-        named = {path: ground.files[path] for path in setup.files()}
+        named = {path: ground.files[path] for path in setup.files}
         task = {
             "setup": setup.to_json(),
             "fitted": fitted,
@@ -212,7 +212,7 @@ def ground(
 
     Workers on other machines get it by the object *store*, a URL; None where they share this disk.
     """
-    files = list(dict.fromkeys(path for point in points for path in point.setup.files()))
+    files = list(dict.fromkeys(path for point in points for path in point.setup.files))
     for path in files:
         if run is not None:
             run.input_file(path)

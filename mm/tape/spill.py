@@ -5,7 +5,6 @@ the day.
 """
 
 import mmap
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -66,6 +65,8 @@ class Spill:
         return [_items(memory, column.dtype, len(column), at) for column, at in zip(columns, places, strict=True)]
 
     def _file(self) -> BinaryIO:
+        import tempfile  # here: a kept tape needs none
+
         return tempfile.TemporaryFile(dir=self._folder, buffering=0)
 
 

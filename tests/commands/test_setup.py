@@ -80,7 +80,7 @@ def test_files_count_by_content_and_knobs_by_value(tmp_path):
         Account(),
         Models(fill_params_file=tmp_path / "fit.json"),
     )
-    assert one.files() == [table, tmp_path / "fit.json"]
+    assert one.files == [table, tmp_path / "fit.json"]
     work = one.work()
     assert "latency_file" not in work
     assert "out_root" not in work

@@ -26,7 +26,9 @@ def test_parallel_is_serial_byte_for_byte(serial, sweep_data, tmp_path):
 
 def test_a_row_is_the_backtest_that_its_command_plays(serial, sweep_data, tmp_path):
     """Every row can be had as a whole run, with the same summary."""
-    content = json.loads((serial / "sweep.json").read_text())
+    text = (serial / "sweep.json").read_text()
+    content = json.loads(text)
+    assert text == json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     row = content["rows"][2]
     done = run_python("-m", *shlex.split(row["command"]), "--json", cwd=tmp_path, DATA_ROOT=str(sweep_data))
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
 from mm.commands.setup import Setup
 from mm.errors import UsageError
-from mm.sweep.store import Encoded, Store, code_of, text_of, trial_of
+from mm.sweep.store import Encoded, EncodedSeries, Store, code_of, text_of, trial_of
 
 
 def setup(**knobs: object) -> Setup:
@@ -20,7 +20,7 @@ def setup(**knobs: object) -> Setup:
 
 
 def trial(one: Setup, **more: object) -> str:
-    files = {path: path.read_text() for path in one.files()}
+    files = {path: path.read_text() for path in one.files}
     given = {"inputs": ["a", "b"], "files": files, "sources": {}, "fitted": None} | more
     return trial_of(one, **given)
 
@@ -160,14 +160,16 @@ def test_a_fit_of_hazards_that_was_made_again_is_another_trial(tmp_path):
     one = setup(fill_model="queue_hazard", fill_params_json=json.dumps({"fit": str(fit)}))
     first = trial(one)
     fit.write_text("another")
-    assert one.files() == [fit]
+    assert one.files == [fit]
     assert trial(one) != first
 
 
 def test_a_part_that_several_files_hold_is_encoded_once_and_reads_as_ever():
     """Their text is that of json.dumps, whatever the names and the order of the parts."""
     summary = {"pnl_total": -1.5e-9, "days": ["1", None], 'of "two" é': {"a": [1, 2.5, True]}}
-    content = {"key": "k", "summary": Encoded(summary), "é": [0.1], "series": {"pnl": [1e300, None]}}
+    series = {"start_us": 1, "period_s": 60, "pnl": [1e300, None, -0.25, 0.61955003, 1e-05]}
+    content = {"key": "k", "summary": Encoded(summary), "é": [0.1], "series": series}
+    assert text_of(content) == text_of({**content, "series": EncodedSeries(series)})
     assert text_of(content) == json.dumps({**content, "summary": summary})
     assert text_of({}) == "{}"
     assert content["summary"].text is content["summary"].text

@@ -16,3 +16,12 @@ def missing(key: str, value: object, reasons: Container[str]) -> list[str]:
 
 def check(value: object) -> None:
     """Raise TypeError or ValueError with the place of what JSON cannot hold, as a model's own number may be."""
+
+def joined_numbers(values: list[float | None], between: str) -> str:
+    """Return numbers as JSON has them, each by its ``repr`` and None as ``null``, with up to eight ASCII signs between.
+
+    Numbers of up to 8 decimals and 15 digits, as money is, are written as such: no shorter text stands for them.
+
+    Raises:
+        ValueError: If one is not finite.
+    """

@@ -1,14 +1,21 @@
-# cython: language_level=3
+# cython: language_level=3, cdivision=True
 """Walks over JSON values of any depth: a summary holds a thousand, and each run and each point of a sweep has one."""
 
-from libc.math cimport isfinite
+from cpython.unicode cimport PyUnicode_DecodeASCII
+from libc.math cimport fabs, isfinite
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from mm._decimals cimport put_decimal
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Container
     from typing import Any
+
+cdef enum:
+    LONGEST = 25  # signs of a number
 
 
 def finite(value: Any) -> Any:
@@ -92,3 +99,47 @@ cdef bint _holds(object value, list place) except -1:
         return True
     place.append(value)
     return False
+
+
+def joined_numbers(values: list[float | None], between: str) -> str:
+    """Return numbers as JSON has them, each by its ``repr`` and None as ``null``, with up to eight ASCII signs between.
+
+    Numbers of up to 8 decimals and 15 digits, as money is, are written as such: no shorter text stands for them.
+
+    Raises:
+        ValueError: If one is not finite.
+    """
+    cdef bytes sign = between.encode("ascii"), other
+    cdef int64_t width = len(sign)
+    cdef bytearray room = bytearray(len(values) * (LONGEST + 8) + 1)
+    cdef char* begin = room
+    cdef char* end = begin
+    cdef char* written
+    for one in values:
+        if end > begin:
+            memcpy(end, <const char*> sign, width)
+            end += width
+        written = NULL if one is None else put_money(end, one)
+        if written is NULL:
+            if one is not None and not isfinite(<double> one):
+                raise ValueError(f"{one} is not a number that JSON can hold")
+            other = b"null" if one is None else repr(one).encode("ascii")
+            memcpy(end, <const char*> other, len(other))
+            written = end + len(other)
+        end = written
+    return PyUnicode_DecodeASCII(begin, end - begin, NULL)
+
+
+cdef char* put_money(char* text, double value) noexcept:
+    """Append a number of up to 8 decimals, and return the end; NULL for any other."""
+    cdef double units = fabs(value) * 1e8 + 0.5
+    cdef int64_t whole
+    if not 1e4 < units < 1e15:  # below, a text has an exponent
+        return NULL
+    whole = <int64_t> units
+    if <double> whole / 1e8 != fabs(value):
+        return NULL
+    text = put_decimal(text, -whole if value < 0 else whole, 8)
+    while text[-1] == 48 and text[-2] != 46:  # a zero that no point precedes
+        text -= 1
+    return text

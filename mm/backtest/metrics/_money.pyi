@@ -63,6 +63,11 @@ def split_sums(
         fee.
     """
 
+def matched_sums(
+    fills: NDArray[np.int64], buy: NDArray[np.int64], sell: NDArray[np.int64], lots: NDArray[np.int64]
+) -> tuple[int, int, int]:
+    """Return what pairs of matched lots earned, in tick·lots; and the greatest absolute move and quantity of a pair."""
+
 def round_trips(
     fills: NDArray[np.int64],
     buy: NDArray[np.int64],

@@ -196,6 +196,20 @@ def split_sums(
     return (<int64_t> spread, <int64_t> moved, <int64_t> fees), (marks, prices, most, lots, fee)
 
 
+def matched_sums(
+    const int64_t[:, ::1] fills, const int64_t[::1] buy, const int64_t[::1] sell, const int64_t[::1] lots
+) -> tuple[int, int, int]:
+    """Return what pairs of matched lots earned, in tick·lots; and the greatest absolute move and quantity of a pair."""
+    cdef uint64_t earned = 0
+    cdef int64_t i, move, moves = 0, most = 0
+    with nogil:
+        for i in range(buy.shape[0]):
+            move = fills[sell[i], 3] - fills[buy[i], 3]
+            earned += <uint64_t> move * <uint64_t> lots[i]
+            moves, most = max(moves, size(move)), max(most, size(lots[i]))
+    return <int64_t> earned, moves, most
+
+
 def round_trips(
     const int64_t[:, ::1] fills,
     const int64_t[::1] buy,

@@ -69,10 +69,18 @@ def cut_at(mids: NDArray[np.int64], instants: NDArray[np.int64]) -> tuple[NDArra
     One at the same instant as a row comes after it.
     """
 
-def distances_before(fills: NDArray[np.int64], mids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return how far each order stood from the mid until its fill, in half ticks, also if the book moved onto it.
+def count_fills(
+    fills: NDArray[np.int64],
+    mids: NDArray[np.int64],
+    block_us: int,
+    blocks: tuple[int, int],
+    bins: tuple[int, int, int],
+) -> NDArray[np.float64]:
+    """Return how many fills with a mid there were by block and by distance before, float64[blocks, bins].
 
-    Before the first row of *mids* that counts, and where no book was valid until then, the fill's own mid does.
+    The distance is that of the order from the mid until its fill, also if the book moved onto it. Before the first row
+    of *mids* that counts, and where no book was valid until then, the fill's own mid does. *blocks* and *bins* are as
+    ``rest`` takes them; the outermost blocks hold what is earlier or later, too.
     """
 
 def outside(

@@ -1,12 +1,13 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The lives of orders off a journal, in one pass each: what ``order_lives.py`` adds up."""
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from mm.backtest._account cimport wide
 from mm.backtest.fills.base cimport NEVER
 from mm.backtest.fills.intensity cimport Intensity
-from mm.backtest.metrics._rows_at cimport row_at
+from mm.backtest.metrics._rows_at cimport TimeIndex, index_of, indexed_row_at, row_at
+from mm.tape._memory cimport prefetch
 
 import numpy as np
 
@@ -56,6 +57,11 @@ def read_lives(const int64_t[:, ::1] orders) -> tuple[int, NDArray[np.int64], in
                     lives[row, 5] = orders[i, 0]
                     lives[row, 6] = action == REJECT
     return first_id, found, int(counts[CANCEL_REQ].sum()), counts
+
+
+cdef enum:
+    FEW = 3             # stretches of an order
+    FETCHED = 7 * 16    # cells of later lives, fetched ahead
 
 
 cdef struct Spent:
@@ -157,22 +163,37 @@ cdef inline void rest_of(
     cdef double* sums
     cdef uint8_t* met = spent.met
     cdef double seconds
-    cdef bint plain, alone
+    cdef bint alone
+    cdef int few
     for i in range(lives.shape[0]):
+        prefetch(life + FETCHED)
         from_us, until = life[1], -1 if life[6] else spent.last_us if life[5] < 0 else life[5]
         while begun >= 0 and us[begun] > from_us:
             begun -= 1
+        if begun + 2 < cells:
+            begun += (us[begun + 1] <= from_us) + (us[begun + 2] <= from_us)
         while begun + 1 < cells and us[begun + 1] <= from_us:  # few, and none where two orders arrive together
             begun += 1
         at = max(begun, 0)
         if until > from_us and at < cells and us[at] < until:
             side, origin = life[2], 2 * life[2] * life[3] + spent.first
-            plain = begins <= us[at] and until <= sure_us  # all of it lies in one block, and before the last cut
-            from_us, to_us = max(from_us, us[at]), -NEVER
+            from_us = max(from_us, us[at])
+            if not predicts and single and begins <= us[at] and until <= sure_us and at + FEW < cells:
+                # All of it lies in one block. The first few stretches are added without a branch, where there are none.
+                few = 0
+                while few < FEW or from_us < until:
+                    to_us = min(us[at + 1], until)
+                    add_rest(spent, row, bid_ask[at] > 0, side * bid_ask[at] - origin, to_us - from_us)
+                    from_us = to_us
+                    at += 1
+                    few += 1
+                life += 7
+                continue
+            to_us = -NEVER
             while to_us < until:
-                to_us = min(us[at + 1], until) if plain or at + 1 < cells else until
+                to_us = min(us[at + 1], until) if at + 1 < cells else until
                 if bid_ask[at] > 0:
-                    if not plain and not begins <= us[at] < ends:
+                    if not begins <= us[at] < ends:
                         begins = us[at] / spent.length * spent.length
                         ends = begins + spent.length
                         sure_us = min(ends, us[cells - 1])
@@ -194,6 +215,16 @@ cdef inline void rest_of(
                 from_us = to_us
                 at += 1
         life += 7
+
+
+cdef inline void add_rest(Spent* spent, double* row, bint valid, int64_t place, int64_t us) noexcept nogil:
+    """Add the time that an order rested, to a block's bins of one distance each, *place* half ticks from the first."""
+    cdef bint rested = valid & (us > 0)
+    if <uint64_t> place >= <uint64_t> spent.count:
+        place = shared_bin(spent, place) if rested else 0
+        rested = False
+    spent.met[place] |= rested
+    row[place] += 1e-6 * <double> (us if valid else 0)
 
 
 cdef int64_t shared_bin(Spent* spent, int64_t place) noexcept nogil:
@@ -232,6 +263,7 @@ def waits(
     cdef uint8_t[::1] met = np.zeros(orders, np.uint8), parted = np.zeros(orders, np.uint8)
     with nogil:
         for i in range(orders):  # each is written, and counts where it is one
+            prefetch(&lives[i, 0] + FETCHED)
             living[ended], taking[arrived] = lives[i, 5] - lives[i, 1], lives[i, 1] - lives[i, 0]
             ended += (lives[i, 5] >= 0) & (lives[i, 6] == 0)
             arrived += (lives[i, 5] >= 0) | (lives[i, 1] <= last_us)
@@ -300,21 +332,35 @@ def cut_at(
     return us, mid2
 
 
-def distances_before(const int64_t[:, ::1] fills, const int64_t[:, ::1] mids) -> NDArray[np.int64]:
-    """Return how far each order stood from the mid until its fill, in half ticks, also if the book moved onto it.
+def count_fills(
+    const int64_t[:, ::1] fills,
+    const int64_t[:, ::1] mids,
+    block_us: int,
+    blocks: tuple[int, int],
+    bins: tuple[int, int, int],
+) -> NDArray[np.float64]:
+    """Return how many fills with a mid there were by block and by distance before, float64[blocks, bins].
 
-    Before the first row of *mids* that counts, and where no book was valid until then, the fill's own mid does.
+    The distance is that of the order from the mid until its fill, also if the book moved onto it. Before the first row
+    of *mids* that counts, and where no book was valid until then, the fill's own mid does. *blocks* and *bins* are as
+    ``rest`` takes them; the outermost blocks hold what is earlier or later, too.
     """
-    found = np.empty(fills.shape[0], np.int64)
-    cdef int64_t[::1] half_ticks = found
-    cdef int64_t i, at = -1, before
+    cdef int64_t length = block_us, first_block = blocks[0], last_block = blocks[1] - 1
+    cdef int64_t first = bins[0], width = bins[1], last = bins[2] - 1, i, at, before
+    found = np.zeros((blocks[1], bins[2]))
+    cdef double[:, ::1] count = found
+    cdef int32_t[::1] room = np.empty(mids.shape[0] + 1, np.int32)
+    cdef TimeIndex index = index_of(&mids[0, 0], 2, mids.shape[0], fills.shape[0], &room[0])
+    if last_block < 0 or last < 0:
+        return found
     with nogil:
         for i in range(fills.shape[0]):
-            at = row_at(&mids[0, 0], 2, mids.shape[0], fills[i, 0] - 1, at)
-            before = mids[max(at, 0), 1] if mids.shape[0] else 0
-            if before <= 0:
-                before = fills[i, 7]
-            half_ticks[i] = fills[i, 2] * (before - 2 * fills[i, 3])
+            if fills[i, 7] <= 0:
+                continue
+            at = max(indexed_row_at(&index, fills[i, 0] - 1), 0)
+            before = mids[at, 1] if mids.shape[0] and mids[at, 1] > 0 else fills[i, 7]
+            at = min(max((fills[i, 2] * (before - 2 * fills[i, 3]) - first) // width, 0), last)
+            count[min(max(fills[i, 0] // length - first_block, 0), last_block), at] += 1
     return found
 
 

@@ -28,8 +28,8 @@ def group_sums(
     bands: NDArray[np.int64],
     block_us: int,
     last_us: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return sums over the fills whose move is known, by horizon, by group and by block of time, in one pass.
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return sums over the fills whose move is known, by horizon and by group, in one pass.
 
     The groups: all, buys, sells, fills that add to the inventory or begin one, fills that unwind it, and for each of
     *bands* those at this distance from the mid or farther, and nearer than the next one.
@@ -43,9 +43,9 @@ def group_sums(
         last_us: End of the data.
 
     Returns:
-        Fills, int64[horizons, groups]; lots, float64[blocks, horizons, groups]; lots times half ticks our way,
-        likewise; lots times the half ticks earned against the mid, float64[horizons, groups]. Sums of whole numbers:
-        exact below 2^53.
+        Fills, int64[horizons, groups]; and float64[5, horizons, groups]: lots; lots times half ticks our way; lots
+        times the half ticks earned against the mid; blocks with a fill; and, added over the blocks, the squares of lots
+        times half ticks less those of as many lots at the mean. Sums of whole numbers are exact below 2^53.
     """
 
 def first_in_first_out(fills: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from libc.math cimport INFINITY, copysign, cos, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from mm.backtest.metrics._rows_at cimport index_rows, indexed_row_at, row_at, shift_of, sought_row_at
+from mm.backtest.metrics._rows_at cimport TimeIndex, index_of, indexed_row_at, row_at
 
 import numpy as np
 
@@ -16,7 +16,6 @@ cdef enum:
     NO_BUCKET = (1023 << FINE_BITS) - 1  # the first bits of a 1, less one
     HALVES = 2 * ((64 << FINE_BITS) + 2)
     ABREAST = 4  # draws
-    FEW_ROWS = 16  # of an index take as long as seeking one row by halving
 
 cdef int64_t LOW_HALF = 0xFFFFFFFF
 cdef double PI = 3.141592653589793
@@ -56,11 +55,12 @@ def moves_after(
     moved, known = np.zeros(fills.shape[0], np.int64), np.zeros(fills.shape[0], np.bool_)
     cdef int64_t[::1] moving = moved
     cdef uint8_t[::1] knowing = known.view(np.uint8)
-    cdef int64_t i, horizon = horizon_us, last = last_us, shift = shift_of(&mids[0, 0], 2, mids.shape[0])
-    cdef int32_t[::1] index = _index_for(mids, shift, fills.shape[0])
+    cdef int64_t i, horizon = horizon_us, last = last_us
+    cdef int32_t[::1] room = np.empty(mids.shape[0] + 1, np.int32)
+    cdef TimeIndex index = index_of(&mids[0, 0], 2, mids.shape[0], fills.shape[0], &room[0])
     with nogil:
         for i in range(fills.shape[0]):
-            knowing[i] = _moved(&fills[i, 0], mids, shift, index, horizon, last, &moving[i])
+            knowing[i] = _moved(&fills[i, 0], &index, horizon, last, &moving[i])
     return moved, known
 
 
@@ -71,8 +71,8 @@ def group_sums(
     const int64_t[::1] bands,
     block_us: int,
     last_us: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return sums over the fills whose move is known, by horizon, by group and by block of time, in one pass.
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return sums over the fills whose move is known, by horizon and by group, in one pass.
 
     The groups: all, buys, sells, fills that add to the inventory or begin one, fills that unwind it, and for each of
     *bands* those at this distance from the mid or farther, and nearer than the next one.
@@ -86,9 +86,9 @@ def group_sums(
         last_us: End of the data.
 
     Returns:
-        Fills, int64[horizons, groups]; lots, float64[blocks, horizons, groups]; lots times half ticks our way,
-        likewise; lots times the half ticks earned against the mid, float64[horizons, groups]. Sums of whole numbers:
-        exact below 2^53.
+        Fills, int64[horizons, groups]; and float64[5, horizons, groups]: lots; lots times half ticks our way; lots
+        times the half ticks earned against the mid; blocks with a fill; and, added over the blocks, the squares of lots
+        times half ticks less those of as many lots at the mean. Sums of whole numbers are exact below 2^53.
     """
     cdef int64_t count = horizons_us.shape[0], cells = 4 * (bands.shape[0] + 1), length = block_us, last = last_us
     cdef int64_t i, j, cell, earned, half, first = 0, blocks = 0, begun = -1, begun_us = 0
@@ -100,15 +100,16 @@ def group_sums(
         first //= length
         blocks = blocks // length - first + 1
     shape = (count, BY_DISTANCE + bands.shape[0])
-    counts, earned_by = np.zeros(shape, np.int64), np.zeros(shape)
-    lots_by, moved_by = np.zeros((blocks, *shape)), np.zeros((blocks, *shape))
+    counts, sums = np.zeros(shape, np.int64), np.zeros((5, *shape))
     cdef int64_t[:, ::1] all_counts = counts
-    cdef double[:, ::1] all_earned = earned_by
-    cdef double[:, :, ::1] all_lots = lots_by, all_moved = moved_by
-    # Of one block, by side, change and distance: a fill is added once, and its groups are found when the block ends.
-    cdef double[:, :, ::1] sums = np.zeros((count, cells, 4))
-    cdef int64_t shift = shift_of(&mids[0, 0], 2, mids.shape[0])
-    cdef int32_t[::1] index = _index_for(mids, shift, count * fills.shape[0])
+    cdef double[:, :, ::1] totals = sums
+    cdef double[:, :, :, ::1] by_block = np.zeros((blocks, 2, *shape))  # lots, and lots times half ticks our way
+    # Of one block, by side, change and distance, a fill is added once: fills, lots, and lots times what they earned.
+    # A horizon has lots times half ticks our way, and, below 0, the fills whose move is not known.
+    cdef double[:, ::1] taken = np.zeros((cells, 3))
+    cdef double[:, :, ::1] later = np.zeros((count, cells, 4))
+    cdef int32_t[::1] room = np.empty(mids.shape[0] + 1, np.int32)
+    cdef TimeIndex index = index_of(&mids[0, 0], 2, mids.shape[0], count * fills.shape[0], &room[0])
     cdef double* sum
     with nogil:
         for i in range(fills.shape[0]):
@@ -116,7 +117,7 @@ def group_sums(
                 continue
             if begun < 0 or not 0 <= fills[i, 0] - begun_us < length:
                 if begun >= 0:
-                    _close_block(sums, all_counts, all_lots, all_moved, all_earned, begun)
+                    _close_block(taken, later, all_counts, totals, by_block[begun])
                 begun = fills[i, 0] // length - first
                 begun_us = (begun + first) * length
             earned = fills[i, 2] * (fills[i, 7] - 2 * fills[i, 3])
@@ -125,70 +126,73 @@ def group_sums(
                 cell += earned >= bands[j]
             cell = 4 * cell + 2 * (fills[i, 2] < 0) + ((fills[i, 8] - fills[i, 2] * fills[i, 4]) * fills[i, 2] < 0)
             lots = <double> fills[i, 4]
+            taken[cell, 0] += 1.0
+            taken[cell, 1] += lots
+            taken[cell, 2] += lots * <double> earned
             for j in range(count):
-                if _moved(&fills[i, 0], mids, shift, index, horizons_us[j], last, &half):
-                    sum = &sums[j, cell, 0]
-                    sum[0] += 1.0
-                    sum[1] += lots
-                    sum[2] += lots * <double> (fills[i, 2] * half)
-                    sum[3] += lots * <double> earned
+                sum = &later[j, cell, 0]
+                if _moved(&fills[i, 0], &index, horizons_us[j], last, &half):
+                    sum[3] += lots * <double> (fills[i, 2] * half)
+                else:
+                    sum[0] -= 1.0
+                    sum[1] -= lots
+                    sum[2] -= lots * <double> earned
         if begun >= 0:
-            _close_block(sums, all_counts, all_lots, all_moved, all_earned, begun)
-    return counts, lots_by, moved_by, earned_by
+            _close_block(taken, later, all_counts, totals, by_block[begun])
+        for i in range(blocks):
+            _add_squares(by_block[i], totals)
+    return counts, sums
 
 
 cdef void _close_block(
-    double[:, :, ::1] sums,
+    double[:, ::1] taken,
+    double[:, :, ::1] later,
     int64_t[:, ::1] counts,
-    double[:, :, ::1] lots,
-    double[:, :, ::1] moved,
-    double[:, ::1] earned,
-    int64_t block,
+    double[:, :, ::1] totals,
+    double[:, :, ::1] block,
 ) noexcept nogil:
     """Add the sums of a *block* by side, change and distance to those of the groups, and set them to 0."""
     cdef int64_t j, cell, place, group
-    for j in range(sums.shape[0]):
-        for cell in range(sums.shape[1]):
-            if sums[j, cell, 0] == 0:
-                continue
-            for place in range(4):
+    cdef double fills, lots, earned
+    for cell in range(taken.shape[0]):
+        if taken[cell, 0] == 0:
+            continue
+        for j in range(later.shape[0]):
+            fills, lots = taken[cell, 0] + later[j, cell, 0], taken[cell, 1] + later[j, cell, 1]
+            earned = taken[cell, 2] + later[j, cell, 2]
+            for place in range(4 if cell >= 4 else 3):  # below 4: nearer than the first distance
                 group = 0
                 if place == 1:
                     group = 1 + (cell >> 1 & 1)
                 elif place == 2:
                     group = 3 + (cell & 1)
                 elif place == 3:
-                    if cell < 4:  # nearer than the first distance
-                        continue
                     group = BY_DISTANCE + (cell >> 2) - 1
-                counts[j, group] += <int64_t> sums[j, cell, 0]
-                lots[block, j, group] += sums[j, cell, 1]
-                moved[block, j, group] += sums[j, cell, 2]
-                earned[j, group] += sums[j, cell, 3]
-            sums[j, cell, 0] = sums[j, cell, 1] = sums[j, cell, 2] = sums[j, cell, 3] = 0
+                counts[j, group] += <int64_t> fills
+                totals[0, j, group] += lots
+                totals[1, j, group] += later[j, cell, 3]
+                totals[2, j, group] += earned
+                block[0, j, group] += lots
+                block[1, j, group] += later[j, cell, 3]
+            later[j, cell, 0] = later[j, cell, 1] = later[j, cell, 2] = later[j, cell, 3] = 0
+        taken[cell, 0] = taken[cell, 1] = taken[cell, 2] = 0
 
 
-cdef int32_t[::1] _index_for(const int64_t[:, ::1] mids, int64_t shift, int64_t wanted):
-    """Return the index of *mids* by stretches of 2^*shift* µs; empty where so few rows are *wanted* that each is sought."""
-    cdef int64_t rows = mids.shape[0]
-    if wanted * FEW_ROWS < rows:
-        return np.empty(0, np.int32)
-    cdef int32_t[::1] index = np.empty(max(rows, 1), np.int32)
-    with nogil:
-        index_rows(&mids[0, 0], 2, rows, shift, &index[0])
-    return index
+cdef void _add_squares(double[:, :, ::1] block, double[:, :, ::1] totals) noexcept nogil:
+    """Count a *block* in the groups that have a fill in it, and add its squares around the means of all groups."""
+    cdef int64_t j, group
+    cdef double away
+    for j in range(block.shape[1]):
+        for group in range(block.shape[2]):
+            away = block[1, j, group] - totals[1, j, group] / totals[0, j, group] * block[0, j, group]
+            totals[3, j, group] += block[0, j, group] != 0
+            totals[4, j, group] += away * away
 
 
 cdef inline bint _moved(
-    const int64_t* fill,
-    const int64_t[:, ::1] mids,
-    int64_t shift,
-    const int32_t[::1] index,
-    int64_t horizon_us,
-    int64_t last_us,
-    int64_t* half,
+    const int64_t* fill, const TimeIndex* mids, int64_t horizon_us, int64_t last_us, int64_t* half
 ) noexcept nogil:
-    """Note how far bid + ask went after a fill, and return whether that is known; *shift* and *index* are of *mids*."""
+    """Note how far bid + ask went after a fill, and return whether that is known."""
     cdef int64_t later_us = fill[0] + horizon_us, at
     if fill[7] <= 0:
         return False
@@ -197,35 +201,36 @@ cdef inline bint _moved(
         return True
     if later_us > last_us:
         return False
-    if index.shape[0]:
-        at = indexed_row_at(&mids[0, 0], 2, mids.shape[0], shift, &index[0], later_us)
-    else:
-        at = sought_row_at(&mids[0, 0], 2, mids.shape[0], later_us)
-    if at < 0 or mids[at, 1] <= 0:
+    at = indexed_row_at(mids, later_us)
+    if at < 0 or mids.us[2 * at + 1] <= 0:
         return False
-    half[0] = mids[at, 1] - fill[7]
+    half[0] = mids.us[2 * at + 1] - fill[7]
     return True
 
 
 def first_in_first_out(const int64_t[:, :] fills) -> NDArray[np.int64]:
     """Return lots bought and sold again, first in, first out, int64[3, pairs]: row that bought, row that sold, lots."""
     pairs = np.empty((3, fills.shape[0]), np.int64)
-    cdef int64_t[:, ::1] found = pairs
-    cdef int64_t buy = -1, sell = -1, bought = 0, sold = 0, lots, count = 0, fill_count = fills.shape[0]
+    cdef int64_t[:, ::1] found = pairs, side = np.empty((2, fills.shape[0] + 1), np.int64)  # rows of buys and of sells
+    cdef int64_t i, lots, buy = 0, sell = 0, buys = 0, sells = 0, bought = 0, sold = 0, count = 0
     with nogil:
+        for i in range(fills.shape[0]):  # each is written to both, and counts where it belongs
+            side[0, buys] = side[1, sells] = i
+            buys += (fills[i, 2] > 0) & (fills[i, 4] != 0)
+            sells += (fills[i, 2] < 0) & (fills[i, 4] != 0)
         while True:
-            while bought == 0 and buy < fill_count:
+            if bought == 0:
+                if buy == buys:
+                    break
+                bought = fills[side[0, buy], 4]
                 buy += 1
-                if buy < fill_count and fills[buy, 2] > 0:
-                    bought = fills[buy, 4]
-            while sold == 0 and sell < fill_count:
+            if sold == 0:
+                if sell == sells:
+                    break
+                sold = fills[side[1, sell], 4]
                 sell += 1
-                if sell < fill_count and fills[sell, 2] < 0:
-                    sold = fills[sell, 4]
-            if buy >= fill_count or sell >= fill_count:
-                break
             lots = min(bought, sold)
-            found[0, count], found[1, count], found[2, count] = buy, sell, lots
+            found[0, count], found[1, count], found[2, count] = side[0, buy - 1], side[1, sell - 1], lots
             bought -= lots
             sold -= lots
             count += 1
@@ -587,8 +592,8 @@ def half_sharpes(
 
 def missed(const double[:, ::1] chosen, const double[:, ::1] other) -> NDArray[np.float64]:
     """Return the share of the best trials of each half (rows) by *chosen* that *other* ranks at the median or below."""
-    cdef int64_t trials = chosen.shape[1], i, trial, each, twice, best, below
-    cdef double most
+    cdef int64_t trials = chosen.shape[1], i, trial, each, twice = 0, best, below
+    cdef double most, ranked = 0.0
     shares = np.empty(chosen.shape[0])
     cdef double[::1] share = shares
     with nogil:
@@ -599,9 +604,11 @@ def missed(const double[:, ::1] chosen, const double[:, ::1] other) -> NDArray[n
             for trial in range(trials):
                 if chosen[i, trial] != most:
                     continue
-                twice = 0  # the rank is half of one more
-                for each in range(trials):
-                    twice += (other[i, each] < other[i, trial]) + (other[i, each] <= other[i, trial])
+                if best == 0 or other[i, trial] != ranked:  # equal ones share their rank
+                    ranked = other[i, trial]
+                    twice = 0  # the rank is half of one more
+                    for each in range(trials):
+                        twice += (other[i, each] < ranked) + (other[i, each] <= ranked)
                 best += 1
                 below += twice <= trials
             share[i] = <double> below / <double> best

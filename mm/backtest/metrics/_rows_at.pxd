@@ -36,35 +36,50 @@ cdef inline int64_t sought_row_at(const int64_t* us, int64_t width, int64_t rows
     return low - 1
 
 
-cdef inline int64_t shift_of(const int64_t* us, int64_t width, int64_t rows) noexcept nogil:
-    """Return the shift that makes as many stretches of time of rising *rows* as there are rows, or half as many."""
-    cdef int64_t shift = 0
-    while rows and (us[width * (rows - 1)] - us[0]) >> shift >= rows:
-        shift += 1
-    return shift
+cdef struct TimeIndex:      # of rising rows, *width* cells each
+    const int64_t* us
+    int64_t width
+    int64_t rows
+    int64_t shift           # a stretch of time has 2^shift µs, two rows or a few more
+    int64_t stretches
+    const int32_t* before   # the last row before each stretch from the first row on, and the last of all; NULL without
 
 
-cdef inline void index_rows(
-    const int64_t* us, int64_t width, int64_t rows, int64_t shift, int32_t* index
+cdef enum:
+    FEW_ROWS = 16  # of an index take as long as seeking one row by halving
+
+
+cdef inline TimeIndex index_of(
+    const int64_t* us, int64_t width, int64_t rows, int64_t wanted, int32_t* room
 ) noexcept nogil:
-    """Set *index*, a cell for each row, to the last row before each stretch of 2^*shift* µs from the first row on."""
-    cdef int64_t i, place
-    for i in range(rows):
-        index[i] = -1
-    for i in range(rows):
-        place = ((us[width * i] - us[0]) >> shift) + 1
-        if place < rows:
-            index[place] = <int32_t> i
-    for i in range(1, rows):
-        index[i] = max(index[i], index[i - 1])
+    """Return the index of rising rows; *room* holds it, and has a cell more than there are rows.
+
+    Where so few rows are *wanted* that halving takes less, it has no stretches.
+    """
+    cdef TimeIndex index = TimeIndex(us, width, rows, 0, 0, NULL)
+    cdef int64_t i, span
+    if index.rows == 0 or wanted * FEW_ROWS < index.rows:
+        return index
+    span = index.us[index.width * (index.rows - 1)] - index.us[0]
+    while span >> index.shift >= index.rows:
+        index.shift += 1
+    index.stretches = (span >> index.shift) + 1
+    for i in range(index.stretches):
+        room[i] = -1
+    for i in range(index.rows):
+        room[((index.us[index.width * i] - index.us[0]) >> index.shift) + 1] = <int32_t> i
+    for i in range(1, index.stretches):
+        room[i] = max(room[i], room[i - 1])
+    index.before = room
+    return index
 
 
-cdef inline int64_t indexed_row_at(
-    const int64_t* us, int64_t width, int64_t rows, int64_t shift, const int32_t* index, int64_t instant
-) noexcept nogil:
-    """Return the last of rising rows that begins at or before *instant*, -1 before the first, sought by their index."""
-    cdef int64_t place
-    if rows == 0 or instant < us[0]:
+cdef inline int64_t indexed_row_at(const TimeIndex* index, int64_t instant) noexcept nogil:
+    """Return the last row that begins at or before *instant*, -1 before the first."""
+    cdef int64_t stretch
+    if index.before is NULL:
+        return sought_row_at(index.us, index.width, index.rows, instant)
+    if instant < index.us[0]:
         return -1
-    place = min((instant - us[0]) >> shift, rows - 1)
-    return row_at(us, width, rows, instant, index[place])
+    stretch = min((instant - index.us[0]) >> index.shift, index.stretches)
+    return row_at(index.us, index.width, index.rows, instant, index.before[stretch])

@@ -116,13 +116,12 @@ def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
 def _means(journal: "Journal", after_us: Sequence[int], instrument: "Instrument") -> list[GroupMeans]:
     """Return the means of side·half ticks that long after fills, of each group, weighted by their lots."""
     fills, half_ticks, last_us = journal.fills, 2 * np.array(BANDS_TICKS, np.int64), journal.counters["last_us"]
-    sums = group_sums(fills, journal.mids, np.array(after_us, np.int64), half_ticks, BLOCK_US, last_us)
-    count, lots, moved, earned = sums
-    total, half_tick = lots.sum(axis=0), instrument.tick_e8 / (2 * E8)
-    used = np.count_nonzero(lots, axis=0)
+    count, sums = group_sums(fills, journal.mids, np.array(after_us, np.int64), half_ticks, BLOCK_US, last_us)
+    lots, moved, earned, used, squares = sums
+    half_tick = instrument.tick_e8 / (2 * E8)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean, left = moved.sum(axis=0) / total, (moved.sum(axis=0) + earned) / total
-        error = np.sqrt(((moved - mean * lots) ** 2).sum(axis=0) * used / (used - 1)) / total
+        mean, left = moved / lots, (moved + earned) / lots
+        error = np.sqrt(squares * used / (used - 1)) / lots
     error[used < 2] = np.nan
     means = (count, mean * half_tick, error * half_tick, left * half_tick)
     return [GroupMeans(len(fills), *(one[place] for one in means)) for place in range(len(after_us))]

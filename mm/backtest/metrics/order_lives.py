@@ -10,8 +10,8 @@ import numpy as np
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.metrics._order_lives import (
     any_rested,
+    count_fills,
     cut_at,
-    distances_before,
     outside,
     read_lives,
     rest,
@@ -209,9 +209,7 @@ def fill_rates(
     if intensity is not None and intensity.states and hits is not None:
         us, half_ticks, mean = _by_states(found, journal, intensity, borders, hits)
         spent.predict(us, half_ticks, mean)
-    marked = journal.fills[:, 7] > 0
-    fills = journal.fills if marked.all() else journal.fills[marked]
-    seen = spent.counted(fills[:, 0], distances_before(fills, journal.mids))
+    seen = count_fills(journal.fills, journal.mids, BLOCK_US, (spent.first_block, len(spent.rows)), spent.grid)
     with np.errstate(over="ignore", invalid="ignore"):
         total = float(spent.rows[:, :, 1].sum()) if pieces else None
         by_distance = _by_distance(spent, seen, predicted=bool(pieces))
@@ -258,12 +256,6 @@ class _RestSums(NamedTuple):
         first, width, rows = self.grid
         found: Column = np.clip((half_ticks - first) // width, 0, rows - 1)
         return found
-
-    def counted(self, us: "Column", half_ticks: "Column") -> "Floats":
-        """Return how many fills there were by block and row, float64[blocks, rows]."""
-        blocks, rows, _ = self.rows.shape
-        cells = self.cells(us, half_ticks) if blocks * rows else us[:0]
-        return np.bincount(cells, minlength=blocks * rows).reshape(blocks, rows).astype(np.float64)
 
     def predict(self, us: "Column", half_ticks: "Column", mean: "Floats") -> None:
         """Replace the predicted fills by those of stretches that begin at *us*."""

@@ -6,11 +6,12 @@ a number becomes a float once, at the end. So pnl_total = spread + inventory −
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics._money import columns, round_trips, split_sums
+from mm.backtest.metrics._money import columns, matched_sums, round_trips, rows_every, split_sums
 from mm.backtest.metrics._passes import first_in_first_out
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.clock import US_PER_S
@@ -28,6 +29,20 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 SAFE = 2**62
+PERIOD_US = 60_000_000
+
+
+def periods(us: "Column", valid: "NDArray[np.bool_]") -> tuple["Column", "NDArray[np.bool_]"]:
+    """Return the rows that stand at the ends of the 60 s periods from the first row on, and which periods count.
+
+    The row at an instant is the last one at or before it. A period does not count when equity at either of its ends
+    is not *valid* (no mid) or older than a period (nothing was recorded).
+    """
+    if len(us) == 0:
+        return np.empty(0, np.int64), np.empty(0, np.bool_)
+    row = rows_every(us, PERIOD_US)
+    known = valid[row] & (us[0] + PERIOD_US * np.arange(len(row)) - us[row] < PERIOD_US)
+    return row, known[1:] & known[:-1]
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,11 @@ class AccountSeries:
     half_tl: int
     fee: int
     per_quote: int
+
+    @cached_property
+    def periods(self) -> tuple["Column", "NDArray[np.bool_]"]:
+        """The `periods` of its rows."""
+        return periods(self.us, self.valid)
 
     def quote(self, units: int) -> float:
         """Return so many *units* in the quote asset."""
@@ -127,6 +147,8 @@ def _split_exactly(fills: "NDArray[Any]", marks2: list[int], held: int) -> tuple
 def fill_marks(fills: "Table", account: "AccountSeries") -> "Column":
     """Return bid + ask, in ticks, at each fill; where its book was not valid, the mark of the account then."""
     marks2 = fills[:, 7].copy()
+    if (marks2 > 0).all():
+        return marks2
     unmarked = np.flatnonzero(marks2 <= 0)
     row = np.searchsorted(account.us, fills[unmarked, 0], side="right") - 1
     marks2[unmarked] = account.marks2[np.maximum(row, 0)]
@@ -160,10 +182,11 @@ def pairs(fills: "Table") -> Pairs:
 
 def realised(fills: "Table", matched: Pairs, account: "AccountSeries") -> int:
     """Return what the *matched* lots earned before fees, exactly, in units of the ledger."""
-    move = fills[matched.sell, 3] - fills[matched.buy, 3]
-    largest = int(np.abs(move).max(initial=0)) * int(matched.lots.max(initial=0))
-    exact = np.int64 if largest * max(len(move), 1) < SAFE else object
-    return 2 * account.half_tl * int((move.astype(exact) * matched.lots.astype(exact)).sum())
+    earned, move, lots = matched_sums(fills, matched.buy, matched.sell, matched.lots)
+    if move * lots * max(len(matched.lots), 1) >= SAFE:
+        moves = (fills[matched.sell, 3] - fills[matched.buy, 3]).astype(object)
+        earned = int((moves * matched.lots.astype(object)).sum())
+    return 2 * account.half_tl * earned
 
 
 def trips(fills: "Table", matched: Pairs, instrument: "Instrument") -> dict[str, Any]:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mm.backtest.metrics import arithmetic
-from mm.backtest.metrics._money import falls, held_sums, rows_every
+from mm.backtest.metrics._money import falls, held_sums
 from mm.backtest.metrics._passes import add_spectra, draw_ratios, half_lag, lagged, on_grid
 from mm.backtest.metrics.arithmetic import dot, quantiles
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
+from mm.backtest.metrics.pnl import PERIOD_US, periods
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     # int64, float64, or Python integers where 64 bits are too few
     Numbers = NDArray[Any]
 
-PERIOD_US = 60_000_000
 PERIODS_PER_YEAR = 525_600
 YEAR_US = PERIOD_US * PERIODS_PER_YEAR
 DRAWS = 2_000
@@ -42,22 +42,9 @@ GRID_US = 1_000_000
 DAYS_A_YEAR = 365
 
 
-def periods(us: "Column", valid: "NDArray[np.bool_]") -> tuple["Column", "NDArray[np.bool_]"]:
-    """Return the rows that stand at the ends of the 60 s periods from the first row on, and which periods count.
-
-    The row at an instant is the last one at or before it. A period does not count when equity at either of its ends
-    is not *valid* (no mid) or older than a period (nothing was recorded).
-    """
-    row = rows_every(us, PERIOD_US)
-    known = valid[row] & (us[0] + PERIOD_US * np.arange(len(row)) - us[row] < PERIOD_US)
-    return row, known[1:] & known[:-1]
-
-
-def period_changes(us: "Column", equity: "Numbers", valid: "NDArray[np.bool_]") -> tuple["Floats", int]:
-    """Return the change of equity over each of the :func:`periods` that count, and how many were left out."""
-    if len(us) == 0:
-        return np.empty(0), 0
-    row, used = periods(us, valid)
+def period_changes(equity: "Numbers", ends: tuple["Column", "NDArray[np.bool_]"]) -> tuple["Floats", int]:
+    """Return the change of equity over each of the ``pnl.periods`` that count, and how many were left out."""
+    row, used = ends
     changes = np.diff(equity[row]).astype(np.float64)
     return changes[used], int(len(used) - np.count_nonzero(used))
 

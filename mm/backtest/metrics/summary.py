@@ -51,7 +51,8 @@ def summarise(journal: "Journal", books: "Books", account: AccountSeries | None 
     """
     account = account or ledger(journal.state, books.instrument, books.initial_cash_e8)
     sent = lives(journal)
-    predicted, active = _predicted(journal, books, sent), _activity(journal, sent)  # which read the same tables
+    predicted, traded = _predicted(journal, books, sent), whole_sum(journal.fills[:, 4])
+    active = _activity(journal, sent, traded)  # next to what reads the same tables
     ratios, left_out = _risk(account, books.seed)
     summary = {
         "symbol": books.instrument.symbol,
@@ -71,7 +72,7 @@ def summarise(journal: "Journal", books: "Books", account: AccountSeries | None 
         **_optional(books),
         **_limits(journal),
     }
-    summary |= _volume(journal, account, books, summary)
+    summary |= _volume(journal, account, books, summary, traded)
     found = notes(sent, summary) + _cautions(journal, books, left_out)
     summary = dict(finite(summary))
     summary["warnings"] = found + _why_null(summary)
@@ -82,7 +83,7 @@ def headline(journal: "Journal", books: "Books") -> dict[str, Any]:
     """Return what a row of the sensitivity says of its run: numbers of :func:`summarise`, without the rest of it."""
     account = ledger(journal.state, books.instrument, books.initial_cash_e8)
     pnl = split(journal.fills, account, books.funding_e8 or 0)
-    changes, _ = risk.period_changes(account.us, account.equity, account.valid)
+    changes, _ = risk.period_changes(account.equity, account.periods)
     rms = risk.inventory_moments(account.us, account.inventory)["rms"]
     _, after = half_spreads(journal, books.instrument, [HORIZONS_S[-1]])
     moved = after[HORIZONS_S[-1]].mean().value
@@ -131,24 +132,25 @@ def _spreads(journal: "Journal", books: "Books") -> dict[str, Any]:
     }
 
 
-def _activity(journal: "Journal", sent: Lives) -> dict[str, Any]:
+def _activity(journal: "Journal", sent: Lives, traded: int) -> dict[str, Any]:
     fills = journal.fills
     lots, partial, times = lots_and_times(sent, fills)
     return {
         "n_orders": len(sent),
         "n_fills": len(fills),
         "n_partial": partial,
-        "fill_ratio": quotient(whole_sum(fills[:, 4]), lots),
+        "fill_ratio": quotient(traded, lots),
         "quote_to_trade": quotient(len(sent) + sent.cancels, len(fills)),
         **times,
     }
 
 
-def _volume(journal: "Journal", account: AccountSeries, books: "Books", summary: dict[str, Any]) -> dict[str, Any]:
-    """Return what was traded, how often that turns the inventory over, and the maker fee that would eat the gain."""
-    lots, grid = journal.fills[:, 4], books.instrument
-    traded = whole_sum(lots)
-    notional = dot(journal.fills[:, 3].astype(np.float64), lots) * grid.tick_lot_e16 / E8 / E8
+def _volume(
+    journal: "Journal", account: AccountSeries, books: "Books", summary: dict[str, Any], traded: int
+) -> dict[str, Any]:
+    """Return the volume of *traded* lots, how often it turns the inventory over, and the fee that eats the gain."""
+    grid = books.instrument
+    notional = dot(journal.fills[:, 3].astype(np.float64), journal.fills[:, 4]) * grid.tick_lot_e16 / E8 / E8
     quantity, mean_size = traded * grid.lot_e8 / E8, summary["inventory_from_target"]["abs_mean"]
     gross = None if summary["pnl_total"] is None else summary["pnl_total"] + summary["fees"]
     worth = quantity * grid.multiplier
@@ -201,7 +203,7 @@ def _inventory(account: AccountSeries, books: "Books") -> dict[str, Any]:
 
 def _risk(account: AccountSeries, seed: int) -> tuple[dict[str, Any], int]:
     """Return the risk figures, and how many 60 s periods had to be left out of them."""
-    changes, left_out = risk.period_changes(account.us, account.equity, account.valid)
+    changes, left_out = risk.period_changes(account.equity, account.periods)
     us, equity = account.us, account.equity
     if not account.valid.all():
         us, equity = us[account.valid], equity[account.valid]
@@ -305,7 +307,7 @@ def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
             f"{books.clock_raised:,} messages count as received at one instant with those before them, because the "
             f"recorder's clock stepped back: no time passes while they are played; the log names the files"
         )
-    unmarked = int((journal.fills[:, 7] == 0).sum())
+    unmarked = int(np.count_nonzero(journal.fills[:, 7] == 0))
     if unmarked:
         cautions.append(f"{unmarked} fills met no valid book; the PnL marks them at the last valid mid")
     if left_out:

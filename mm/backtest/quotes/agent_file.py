@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -159,6 +158,8 @@ def write_agent(path: Path, agent: SavedAgent) -> str:
         "activations": [activation for *_, activation in agent.layers],
         "about": dict(agent.about),
     }
+    import zipfile  # here: each backtest imports this module, and few have an agent
+
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         parts = {TERMS: (json.dumps(content, indent=1) + "\n").encode(), ARRAYS: arrays.getvalue()}
@@ -180,6 +181,8 @@ def read_agent(path: Path) -> SavedAgent:
         DataError: If there is no such file.
         BrokenFile: If it is not an agent, or was changed.
     """
+    import zipfile
+
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -199,6 +202,8 @@ def read_agent(path: Path) -> SavedAgent:
 
 
 def _unpacked(data: bytes) -> SavedAgent:
+    import zipfile
+
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         content = json.loads(archive.read(TERMS))
         digest = archive.comment.decode()

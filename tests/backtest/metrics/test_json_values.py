@@ -1,5 +1,6 @@
 """Walks over JSON values against plain ones."""
 
+import json
 import math
 import re
 
@@ -66,3 +67,27 @@ def test_what_json_cannot_hold_is_named_with_its_place(value, error, message):
     """From the outside in."""
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         _json_values.check(value)
+
+
+MONEY = st.builds(lambda units, places: units / 10**places, st.integers(-(10**17), 10**17), st.integers(0, 10))
+
+
+@given(st.lists(st.none() | MONEY | st.floats(allow_nan=False, allow_infinity=False)), st.sampled_from([",", ", "]))
+def test_numbers_are_joined_as_json_writes_them(values, between):
+    """Each by the shortest text that stands for it, whether it is money or not."""
+    assert _json_values.joined_numbers(values, between) == between.join(map(json.dumps, values))
+
+
+def test_the_ends_of_what_counts_as_money_read_as_ever():
+    """Below 0.0001 a text has an exponent, and from 10,000,000 on 8 decimals have more than 15 digits."""
+    edges = [1e-4, 1e7, 1e-8, 0.5, 1e15, 1e16]
+    near = [math.nextafter(edge, toward) for edge in edges for toward in (0.0, math.inf)]
+    values = [sign * value for value in [0.0, *edges, *near, 9_999_999.999_999_99, 0.000_1 + 1e-8] for sign in (1, -1)]
+    assert _json_values.joined_numbers(values, " ") == " ".join(map(repr, values))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_no_number_is_joined_that_json_cannot_hold(bad):
+    """As json.dumps refuses it."""
+    with pytest.raises(ValueError, match="JSON can hold"):
+        _json_values.joined_numbers([1.0, bad], ",")

@@ -92,6 +92,17 @@ def test_parts_of_the_gain_are_those_of_each_fill(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_matched_lots_earn_the_move_between_their_fills(seed):
+    """Beside the sizes by which a caller knows whether 64 bits hold the sum."""
+    fills = random_fills(np.random.default_rng(seed), 60)
+    buy, sell, lots = first_in_first_out(fills)
+    moves = fills[sell, 3] - fills[buy, 3]
+    wanted = (int((moves * lots).sum()), int(np.abs(moves).max()), int(lots.max()))
+    assert _money.matched_sums(fills, buy, sell, lots) == wanted
+    assert _money.matched_sums(fills, *np.empty((3, 0), np.int64)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_round_trips_are_those_of_the_pairs_that_a_fill_closes(seed):
     """In fractions, pair by pair."""
     fills = random_fills(np.random.default_rng(seed), 60)

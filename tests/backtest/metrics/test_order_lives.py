@@ -269,18 +269,24 @@ def test_cuts_come_after_rows_of_their_instant(seed):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_fills_stand_where_the_book_was_until_then(seed):
-    """The row of their instant is too late; without a valid book before, their own mid counts."""
+def test_fills_count_where_the_book_was_until_then(seed):
+    """The row of their instant is too late; without a valid book before, their own mid counts; without both, none."""
     random = np.random.default_rng(seed)
     mids = np.stack((5 + np.cumsum(random.integers(0, 6, 30)), random.integers(0, 9, 30)), axis=1)
     fills = np.zeros((40, 9), np.int64)
     fills[:, 0] = np.sort(random.integers(0, 100, 40))
     fills[:, 2], fills[:, 3] = random.choice([-1, 1], 40), random.integers(0, 9, 40)
-    fills[:, 7] = random.integers(1, 9, 40)
+    fills[:, 7] = random.integers(0, 9, 40)
+    first_block, blocks, first, width, bins = 1, 8, -5, 2, 4
     for rows in (mids, mids[:0]):
-        wanted = []
-        for us, _, side, ticks, _, _, _, mid2, _ in fills.tolist():
+        wanted = np.zeros((blocks, bins))
+        for us, _, side, ticks, _, _, _, mid2, _ in fills[fills[:, 7] > 0].tolist():
             before = [mid for since, mid in rows.tolist() if since < us]
             before = before or ([rows[0, 1]] if len(rows) else [0])
-            wanted.append(side * ((before[-1] or mid2) - 2 * ticks))
-        assert _order_lives.distances_before(fills, rows).tolist() == wanted
+            away = side * ((before[-1] or mid2) - 2 * ticks)
+            block = min(max(us // 10 - first_block, 0), blocks - 1)
+            wanted[block, min(max((away - first) // width, 0), bins - 1)] += 1
+        found = _order_lives.count_fills(fills, rows, 10, (first_block, blocks), (first, width, bins))
+        assert found.tolist() == wanted.tolist()
+    for size in ((0, bins), (blocks, 0)):
+        assert _order_lives.count_fills(fills, mids, 10, (1, size[0]), (first, width, size[1])).shape == size

@@ -98,9 +98,12 @@ def test_sums_of_blocks_and_groups_are_those_of_their_fills(seed):
                 earned[place, group] += size * far
                 lots[us // 20 - first, place, group] += size
                 ours[us // 20 - first, place, group] += size * side * move
-    found = _passes.group_sums(fills, mids, np.array(horizons), bands, 20, 110)
-    for one, wanted in zip(found, (count, lots, ours, earned), strict=True):
-        np.testing.assert_array_equal(one, wanted)
+    found, sums = _passes.group_sums(fills, mids, np.array(horizons), bands, 20, 110)
+    with np.errstate(invalid="ignore"):
+        away = ours - ours.sum(axis=0) / lots.sum(axis=0) * lots
+    wanted = (count, lots.sum(axis=0), ours.sum(axis=0), earned, (lots > 0).sum(axis=0), (away**2).sum(axis=0))
+    for one, other in zip((found, *sums), wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -164,5 +164,6 @@ def test_without_a_round_trip_nothing_is_said_of_them():
 def test_quantities_beyond_64_bits_are_matched_exactly():
     """Ten fills of 2⁶⁰ lots add up to more than an int64 holds."""
     many = 2**60
-    trips = traded(*[(1, 1, many), (-1, 2, many)] * 5)["round_trips"]
-    assert (trips["n"], trips["win_rate"]) == (5, 1.0)
+    summary = traded(*[(1, 1, many), (-1, 2, many)] * 5)
+    assert (summary["round_trips"]["n"], summary["round_trips"]["win_rate"]) == (5, 1.0)
+    assert summary["pnl_realised"] == pytest.approx(5 * many * TICK * LOT)

@@ -165,7 +165,7 @@ def test_periods_read_the_last_row_before_their_ends():
     """Equity holds until the next row."""
     us = np.array([0, 1, MINUTE, MINUTE + 1, 2 * MINUTE - 1, 3 * MINUTE - 2])
     equity = np.array([5, 7, 8, 100, 20, 300])
-    changes, left_out = risk.period_changes(us, equity, np.ones(6, bool))
+    changes, left_out = risk.period_changes(equity, risk.periods(us, np.ones(6, bool)))
     assert changes.tolist() == [3.0, 12.0]
     assert left_out == 0
 
@@ -174,14 +174,14 @@ def test_periods_with_an_end_that_has_no_equity_are_left_out():
     """A missing mid, or a stretch without rows, is not a period without change."""
     us = np.array([0, 1, 2, 5, 6, 7]) * MINUTE
     valid = np.array([True, True, False, True, True, True])
-    changes, left_out = risk.period_changes(us, np.array([1, 2, 9, 9, 12, 16]), valid)
+    changes, left_out = risk.period_changes(np.array([1, 2, 9, 9, 12, 16]), risk.periods(us, valid))
     assert changes.tolist() == [1.0, 3.0, 4.0]
     assert left_out == 4
 
 
 def test_no_rows_are_no_periods():
     """A run without a state row has nothing to judge."""
-    changes, left_out = risk.period_changes(np.empty(0, np.int64), np.empty(0), np.empty(0, bool))
+    changes, left_out = risk.period_changes(np.empty(0), risk.periods(np.empty(0, np.int64), np.empty(0, bool)))
     assert len(changes) == left_out == 0
 
 

@@ -12,6 +12,43 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+Stood = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+Swept = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+class Tally:
+    """What one side of a window saw; rows of one place may repeat, and their counts add up.
+
+    Attributes:
+        stood: int64[n], where the touch stood, in steps from the reference; ``CLOSED`` without a book.
+        stood_block: In which block of the window.
+        us: For how long.
+        touch: int64[m], the touch that sweeps met.
+        depth: Distance of the deepest price that they hit, in steps.
+        block: In which block they began.
+        count: How many; below 0 what a border takes back.
+    """
+    def __init__(self, stood: Stood, swept: Swept) -> None:
+        """Take the columns, in the order of the attributes."""
+    @staticmethod
+    def of_sweeps(touch: NDArray[np.int64], depth: NDArray[np.int64], count: NDArray[np.int64]) -> Tally:
+        """Return sweeps of no block in particular."""
+    @property
+    def stood(self) -> NDArray[np.int64]: ...
+    @property
+    def stood_block(self) -> NDArray[np.int64]: ...
+    @property
+    def us(self) -> NDArray[np.int64]: ...
+    @property
+    def touch(self) -> NDArray[np.int64]: ...
+    @property
+    def depth(self) -> NDArray[np.int64]: ...
+    @property
+    def block(self) -> NDArray[np.int64]: ...
+    @property
+    def count(self) -> NDArray[np.int64]: ...
+    def __bool__(self) -> bool:
+        """Return whether there is any row."""
+
 class CellColumns:
     """Maps distances to columns of a grid of cells, which are equal for each fraction of a tick.
 
@@ -22,11 +59,77 @@ class CellColumns:
     """
     def __new__(cls, begin: NDArray[np.int64], per_tick: int, last: int) -> Self: ...
 
-Stood = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
-Swept = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+class BlockSums:
+    """The blocks of one side of a day, of which windows take some.
+
+    Args:
+        rows: Of all blocks, in their order.
+        begin_us: First instant of the first block.
+        block_us: Length of a block.
+        blocks: How many there are.
+    """
+    @property
+    def begin_us(self) -> int: ...
+    @property
+    def block_us(self) -> int: ...
+    @property
+    def blocks(self) -> int: ...
+    def __init__(self, rows: Tally, begin_us: int, block_us: int, blocks: int) -> None:
+        """Find the rows of each block."""
+    def between(self, start_us: int, blocks: int) -> Tally:
+        """Return so many whole blocks from *start_us* on, with which a block begins."""
+
+class BlockCells:
+    """The cells of one side of a day by block and column of one grid; a window adds the blocks that are not there yet.
+
+    Args:
+        sums: The blocks.
+        columns: The columns.
+
+    Attributes:
+        counted: Number of rows that were counted.
+    """
+    @property
+    def counted(self) -> int: ...
+    def __init__(self, sums: BlockSums, columns: CellColumns) -> None:
+        """Begin without a block."""
+    def fits(self, sums: BlockSums, columns: CellColumns) -> bool:
+        """Return whether these are the cells of *sums* in *columns*, which their limit tells."""
+    def window(
+        self, start_us: int, whole: int, own: Sequence[Tally], blocks: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what `block_cells` returns of a window, to be read alone.
+
+        Args:
+            start_us: Its begin, with which a block begins.
+            whole: How many blocks of the sums it takes; nothing behind them is looked at.
+            own: What it saw beside them: time in later blocks, and sweeps, also of these, maybe taken back.
+            blocks: How many blocks it has.
+        """
+
+class AddedCells:
+    """The cells of all sides of a day together: what `added_cells` returns, with each block added once.
+
+    Args:
+        sides: Those of each side.
+        second: µs of one.
+    """
+    def __init__(self, sides: Sequence[BlockCells], second: float) -> None:
+        """Begin without a block."""
+    def fits(self, sides: Sequence[BlockCells]) -> bool:
+        """Return whether these are the cells of *sides*."""
+    def window(
+        self, start_us: int, whole: int, own: Sequence[Sequence[Tally]], blocks: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return exposure in s and sweeps of a window, float64[b, c] each, which hold until the next call.
+
+        Args:
+            start_us, whole, blocks: As `BlockCells.window` takes them.
+            own: Of each side, what it saw beside the whole blocks.
+        """
 
 def block_cells(
-    columns: CellColumns, parts: Sequence[tuple[Stood, Swept]], blocks: int
+    columns: CellColumns, parts: Sequence[Tally], blocks: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return float64[b, c] of µs of exposure and float64[b, c] of sweeps.
 
@@ -35,8 +138,7 @@ def block_cells(
 
     Args:
         columns: The cells.
-        parts: Parts whose rows add up; each has int64[n]: touch in steps, block, µs; and int64[m]: touch at the sweep,
-            depth of the sweep in steps, block, number of sweeps.
+        parts: Parts whose rows add up.
         blocks: Number of blocks.
     """
 
@@ -60,12 +162,13 @@ def cell_rows(
     NDArray[np.int8],
     NDArray[np.int64],
     tuple[NDArray[np.int64], NDArray[np.int64]],
+    tuple[NDArray[np.int64], NDArray[np.int64]],
 ]:
     """Return the cells that were exposed, a row each, by side, block and column, as the columns of points.
 
     They are the near edge of the cell and its width in ticks, its exposure in s, the sweeps that ended in it, int8
     side and int64 block. They are followed by the grouping of the cells: the last row of each non-empty column, and
-    the index of each row's column among these.
+    the index of each row's column among these; and by that of the blocks: each with a row, and the index of each row's.
 
     Args:
         columns: The cells.
@@ -73,55 +176,16 @@ def cell_rows(
         second: µs of one.
     """
 
-def reach_steps(
-    swept: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]], far: float, near: float, most: int
-) -> tuple[int, float, float] | None:
+def reach_steps(parts: Sequence[Tally], far: float, near: float, most: int) -> tuple[int, float, float] | None:
     """Return the number of sweeps that hit a probe, a quantile of their depths, and one of the touch at the sweep.
 
     Quantiles are interpolated linearly, in steps, and 0 without sweeps. None if a sweep is deeper than can be counted.
 
     Args:
-        swept: int64[n] each: touch at the sweep, depth, and number of sweeps.
+        parts: The sweeps.
         far: Probability of the first quantile.
         near: Probability of the second quantile.
         most: The largest depth that is counted.
-    """
-
-def add_moves(
-    swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
-    sums: NDArray[np.float64],
-    last: int,
-    per_tick: int,
-    sign: float,
-) -> None:
-    """Add sweeps, and the moves after them, to difference sums: at the first distance hit, subtracted beyond the last.
-
-    Args:
-        swept: Touch at the sweep, depth in steps, and the move after each.
-        sums: float64[2, steps], of sweeps and of moves.
-        last: The largest distance used, in steps.
-        per_tick: Steps of distance in one tick: a sweep hits distances with this spacing.
-        sign: Weight of a sweep.
-    """
-
-def probe_moves(
-    swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    move: NDArray[np.float64],
-    places: NDArray[np.int64],
-    per_tick: int,
-    blocks: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the moves of the mid after sweeps, by the probes hit.
-
-    They are int64[p, b], the number of moves of a probe by block; float64[p], their mean; and float64[p, b], the summed
-    deviations of a block from the mean, in the order of the sweeps.
-
-    Args:
-        swept: int64[n] each: touch at the sweep, depth in steps, and block.
-        move: float64[n], half ticks; NaN if unknown.
-        places: int64[p], distances of probes, in steps, ascending; each is hit from whole ticks nearer.
-        per_tick: Steps of distance in one tick.
-        blocks: Number of blocks.
     """
 
 def stood_between(
@@ -145,46 +209,6 @@ def rows_before(begins: NDArray[np.int64], events: NDArray[np.int64]) -> NDArray
         events: int64[m], usually ascending.
     """
 
-class TouchRows:
-    """The touch of one side of a day and the sweeps that may hit its probes; windows use parts of them.
-
-    Args:
-        stood_us: int64[n], start of each touch, µs; the first row is before everything.
-        touch: int64[n], touch, in steps.
-        prints_us: int64[p], instants of the prints of the sweeps, ascending.
-        opens: int64[s], index of the first print of each sweep.
-        sweeps: int64[s] each: start of the complete sweep, row of the touch at the sweep, and depth in steps.
-    """
-    def __new__(
-        cls,
-        stood_us: NDArray[np.int64],
-        touch: NDArray[np.int64],
-        prints_us: NDArray[np.int64],
-        opens: NDArray[np.int64],
-        sweeps: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    ) -> Self: ...
-    def beside(self, start_us: int, rest_us: int, end_us: int, block_us: int) -> tuple[Stood, Swept | None]:
-        """Return the part of a window outside the whole blocks before *rest_us*, and the sweeps that begin in these.
-
-        The sweeps are None if a window border cuts one.
-
-        Args:
-            start_us: First instant of the window.
-            rest_us: End of its whole blocks.
-            end_us: First instant after the window.
-            block_us: Length of a block.
-        """
-    def hits(self, start_us: int, end_us: int, last: int) -> NDArray[np.int64] | None:
-        """Return when sweeps of a window hit a probe no farther than *last*; None where a border cuts a sweep.
-
-        Args:
-            start_us: First instant of the window.
-            end_us: First instant after it.
-            last: In steps.
-        """
-    def cut(self, start_us: int, end_us: int) -> bool:
-        """Return whether a sweep has prints on both sides of a window border, in µs."""
-
 def ends_by_block(
     swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     begins: NDArray[np.int64],
@@ -201,24 +225,4 @@ def ends_by_block(
         start_us: Start of the first block.
         block_us: Length of a block.
         fills: float64[b, s, c].
-    """
-
-def hit_waits(
-    path: tuple[NDArray[np.int64], NDArray[np.int64]],
-    span: tuple[int, int],
-    rates: tuple[float, float],
-    last: int,
-    hits: NDArray[np.int64],
-) -> tuple[NDArray[np.float64], float]:
-    """Return how many hits were expected before each one that came in a stretch, and after the last one.
-
-    Before the first from the begin of the stretch, before others from the one before; after the last to its end.
-
-    Args:
-        path: int64[n] each: when the touch came to stand, and where, in steps; a first row that begins after the
-            stretch holds from its begin.
-        span: Begin and end, µs.
-        rates: A in 1/µs, and k by step: a touch at d is hit A·exp(-k·d) times in a µs.
-        last: A touch farther away is not hit.
-        hits: int64[m], when hits came, in order of time.
     """

@@ -7,13 +7,120 @@ numpy calls cost ten times their work (docs/performance.md, "The calibration").
 
 from collections.abc import Sequence
 
-from libc.math cimport INFINITY, exp, isnan
+from libc.math cimport INFINITY
 from libc.stdint cimport int8_t, int64_t
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.calibration._search cimport first_from
+
 cdef int64_t CLOSED = -1  # instead of a distance: no valid book
+cdef int64_t MOST_KEPT = 4096  # steps up to which hits are kept by depth
+cdef Py_ssize_t FEWEST_KEPT = 500  # rows of a window whose hits are taken from those of the one before
+Stood = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+Swept = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+cdef class Tally:
+    """What one side of a window saw; rows of one place may repeat, and their counts add up.
+
+    Attributes:
+        stood: int64[n], where the touch stood, in steps from the reference; ``CLOSED`` without a book.
+        stood_block: In which block of the window.
+        us: For how long.
+        touch: int64[m], the touch that sweeps met.
+        depth: Distance of the deepest price that they hit, in steps.
+        block: In which block they began.
+        count: How many; below 0 what a border takes back.
+    """
+
+    cdef const int64_t[::1] at_stood, in_stood, spent, met, deepest, in_swept, number
+    cdef int64_t first  # of the blocks in the rows, 0 of the window
+    cdef BlockSums sums  # whose sweeps from one row to another these are; none of others
+    cdef Py_ssize_t sums_begin, sums_end
+
+    def __init__(self, stood: Stood, swept: Swept) -> None:
+        """Take the columns, in the order of the attributes."""
+        self.at_stood, self.in_stood, self.spent = stood
+        self.met, self.deepest, self.in_swept, self.number = swept
+        if not self.at_stood.shape[0] == self.in_stood.shape[0] == self.spent.shape[0]:
+            raise ValueError("cells: columns of unequal length where the touch stood")
+        if not self.met.shape[0] == self.deepest.shape[0] == self.in_swept.shape[0] == self.number.shape[0]:
+            raise ValueError("cells: columns of unequal length of the sweeps")
+
+    @staticmethod
+    def of_sweeps(
+        touch: NDArray[np.int64], depth: NDArray[np.int64], count: NDArray[np.int64]
+    ) -> Tally:
+        """Return sweeps of no block in particular."""
+        none = np.zeros(0, np.int64)
+        return Tally((none, none, none), (touch, depth, np.zeros(len(touch), np.int64), count))
+
+    @property
+    def stood(self) -> NDArray[np.int64]:
+        return np.asarray(self.at_stood)
+
+    @property
+    def stood_block(self) -> NDArray[np.int64]:
+        return np.asarray(self.in_stood) - self.first
+
+    @property
+    def us(self) -> NDArray[np.int64]:
+        return np.asarray(self.spent)
+
+    @property
+    def touch(self) -> NDArray[np.int64]:
+        return np.asarray(self.met)
+
+    @property
+    def depth(self) -> NDArray[np.int64]:
+        return np.asarray(self.deepest)
+
+    @property
+    def block(self) -> NDArray[np.int64]:
+        return np.asarray(self.in_swept) - self.first
+
+    @property
+    def count(self) -> NDArray[np.int64]:
+        return np.asarray(self.number)
+
+    def __bool__(self) -> bool:
+        """Return whether there is any row."""
+        return self.spent.shape[0] > 0 or self.number.shape[0] > 0
+
+    cdef Tally part(self, Py_ssize_t stood, Py_ssize_t stood_end, Py_ssize_t swept, Py_ssize_t swept_end, int64_t first):
+        """Return some of the rows, in blocks that count from *first*."""
+        cdef Tally one = Tally.__new__(Tally)
+        one.at_stood, one.in_stood = self.at_stood[stood:stood_end], self.in_stood[stood:stood_end]
+        one.spent = self.spent[stood:stood_end]
+        one.met, one.deepest = self.met[swept:swept_end], self.deepest[swept:swept_end]
+        one.in_swept, one.number = self.in_swept[swept:swept_end], self.number[swept:swept_end]
+        one.first = first
+        return one
+
+    cdef bint before(self, int64_t blocks) noexcept:
+        """Return whether any row lies in the first blocks."""
+        cdef Py_ssize_t row
+        for row in range(self.in_stood.shape[0]):
+            if self.in_stood[row] - self.first < blocks:
+                return True
+        for row in range(self.in_swept.shape[0]):
+            if self.in_swept[row] - self.first < blocks:
+                return True
+        return False
+
+
+cdef void count_hits(
+    Tally rows, Py_ssize_t begin, Py_ssize_t end, int64_t sign, int64_t[:, ::1] hits
+) noexcept:
+    """Add the sweeps that hit a probe, from one row to another, to their numbers by depth and by touch."""
+    cdef const int64_t[::1] met = rows.met, depth = rows.deepest, count = rows.number
+    cdef Py_ssize_t row
+    for row in range(begin, end):
+        if met[row] != CLOSED and depth[row] >= met[row]:
+            hits[0, depth[row]] += sign * count[row]
+            hits[1, met[row]] += sign * count[row]
 
 
 cdef class CellColumns:
@@ -45,7 +152,10 @@ cdef class CellColumns:
         self.width_ticks = np.array([self.wide(column) for column in range(self.width)])
 
     cdef Py_ssize_t of(self, int64_t steps) noexcept:
-        """Return the column of a distance of 0 or more; beyond the limit, the open one of its fraction of a tick."""
+        """Return the column of a distance of 0 or more; beyond the limit, the open one of its fraction of a tick.
+
+        Below 0 where there is none.
+        """
         cdef int64_t ticks = steps >> self.shift, part = steps & (self.per_tick - 1)
         cdef Py_ssize_t low = 0, high = self.cells, middle
         if self.plain:
@@ -75,51 +185,48 @@ cdef class CellColumns:
             return INFINITY
         return <double> (self.near(column + self.per_tick) - self.near(column)) / self.per_tick
 
-    cdef int stand(
-        self,
-        const int64_t[::1] touch,
-        const int64_t[::1] in_block,
-        const int64_t[::1] us,
-        double[:, ::1] exposed,
-        double[:, ::1] near,
-    ) except -1:
+    cdef int stand(self, Tally rows, double[:, ::1] exposed, double[:, ::1] near) except -1:
         """Add the time of each touch to its column; to *near*, the part that nearer prices of the column miss."""
-        cdef Py_ssize_t row, column
+        cdef const int64_t[::1] touch = rows.at_stood, in_block = rows.in_stood, us = rows.spent
+        cdef Py_ssize_t row, column, block
         cdef double late, share
-        if not touch.shape[0] == in_block.shape[0] == us.shape[0]:
-            raise ValueError("cells: columns of unequal length where the touch stood")
         for row in range(touch.shape[0]):
             if touch[row] == CLOSED or touch[row] > self.last:
                 continue
-            if not 0 <= in_block[row] < exposed.shape[0]:
-                raise ValueError(f"cells: block {in_block[row]} of {exposed.shape[0]}")
+            block = in_block[row] - rows.first
+            if not 0 <= block < exposed.shape[0]:
+                raise ValueError(f"cells: block {block} of {exposed.shape[0]}")
             column = self.of(touch[row])
-            exposed[in_block[row], column] += us[row]
+            exposed[block, column] += us[row]
             if self.plain:
                 continue
             late = <double> (touch[row] - self.near(column)) / self.per_tick
             if late:
                 share = 0.0 if self.is_open(column) else 1.0 - late / self.wide(column)
-                near[in_block[row], column] += us[row] * (1.0 - share)
+                near[block, column] += us[row] * (1.0 - share)
         return 0
 
-    cdef int sweep(
-        self,
-        const int64_t[::1] met,
-        const int64_t[::1] depth,
-        const int64_t[::1] begun,
-        const int64_t[::1] count,
-        double[:, ::1] hit,
-    ) except -1:
+    cdef int sweep(self, Tally rows, double[:, ::1] hit) except -1:
         """Add sweeps to the column that they end in."""
-        cdef Py_ssize_t row
-        if not met.shape[0] == depth.shape[0] == begun.shape[0] == count.shape[0]:
-            raise ValueError("cells: columns of unequal length of the sweeps")
+        cdef const int64_t[::1] met = rows.met, depth = rows.deepest, begun = rows.in_swept, count = rows.number
+        cdef Py_ssize_t row, block, column
         for row in range(met.shape[0]):
             if met[row] != CLOSED and depth[row] >= met[row] and met[row] <= self.last:
-                if not 0 <= begun[row] < hit.shape[0]:
-                    raise ValueError(f"cells: block {begun[row]} of {hit.shape[0]}")
-                hit[begun[row], self.of(depth[row])] += count[row]
+                block, column = begun[row] - rows.first, self.of(depth[row])
+                if not 0 <= block < hit.shape[0]:
+                    raise ValueError(f"cells: block {block} of {hit.shape[0]}")
+                if column >= 0:
+                    hit[block, column] += count[row]
+        return 0
+
+    cdef int fill(self, list parts, double[:, ::1] exposed, double[:, ::1] hit) except -1:
+        """Set the cells of blocks, which are all 0, to those of *parts*, whose rows add up."""
+        cdef double[:, ::1] near = np.zeros((0 if self.plain else exposed.shape[0], self.width))
+        cdef Tally one
+        for one in parts:
+            self.stand(one, exposed, near)
+            self.sweep(one, hit)
+        self.reach(exposed, near)
         return 0
 
     cdef void reach(self, double[:, ::1] exposed, double[:, ::1] near) noexcept:
@@ -129,17 +236,207 @@ cdef class CellColumns:
             for column in range(self.per_tick, self.width):
                 exposed[block, column] += exposed[block, column - self.per_tick]
             for column in range(self.width):
-                exposed[block, column] = (
-                    exposed[block, column] - near[block, column] if self.near(column) <= self.last else 0
-                )
+                if self.near(column) > self.last:
+                    exposed[block, column] = 0
+                elif not self.plain:
+                    exposed[block, column] -= near[block, column]
 
 
-Stood = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
-Swept = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+cdef class BlockSums:
+    """The blocks of one side of a day, of which windows take some.
+
+    Args:
+        rows: Of all blocks, in their order.
+        begin_us: First instant of the first block.
+        block_us: Length of a block.
+        blocks: How many there are.
+    """
+
+    cdef Tally rows
+    cdef readonly int64_t begin_us, block_us, blocks
+    cdef const int64_t[::1] stood, swept  # the first row of each block, and the end
+    # Hits by depth and by touch, from one row to another: the next window adds and takes back what it differs by.
+    cdef int64_t[:, ::1] hits
+    cdef Py_ssize_t begin, end
+
+    def __init__(self, Tally rows, int64_t begin_us, int64_t block_us, int64_t blocks) -> None:
+        """Find the rows of each block."""
+        self.rows, self.begin_us, self.block_us, self.blocks = rows, begin_us, block_us, blocks
+        edges = np.arange(blocks + 1)
+        self.stood, self.swept = (np.searchsorted(one, edges) for one in (rows.stood_block, rows.block))
+        touch, depth = rows.touch, rows.depth
+        hit = (touch != CLOSED) & (depth >= touch)
+        deepest = depth[hit].max(initial=0)
+        self.hits = np.zeros((2, deepest + 1 if (touch[hit] >= 0).all() and deepest < MOST_KEPT else 0), np.int64)
+
+    def between(self, int64_t start_us, int64_t blocks) -> Tally:
+        """Return so many whole blocks from *start_us* on, with which a block begins."""
+        return self.some((start_us - self.begin_us) // self.block_us, blocks)
+
+    cdef Tally some(self, int64_t first, int64_t blocks):
+        if not 0 <= first <= first + blocks <= self.blocks:
+            raise ValueError(f"cells: {blocks} blocks from {first} of {self.blocks}")
+        cdef Py_ssize_t begin = self.swept[first], end = self.swept[first + blocks]
+        cdef Tally found = self.rows.part(self.stood[first], self.stood[first + blocks], begin, end, first)
+        if self.hits.shape[1] and end - begin > FEWEST_KEPT:
+            found.sums, found.sums_begin, found.sums_end = self, begin, end
+        return found
+
+    cdef void move(self, Py_ssize_t begin, Py_ssize_t end) noexcept:
+        """Count the hits from one row to another."""
+        if not (self.begin <= begin < self.end and 2 * (begin - self.begin) < self.end - self.begin):
+            self.hits[...] = 0
+            self.begin = self.end = begin
+        count_hits(self.rows, self.begin, begin, -1, self.hits)
+        count_hits(self.rows, self.end, end, 1, self.hits)
+        count_hits(self.rows, end, self.end, -1, self.hits)
+        self.begin, self.end = begin, end
+
+
+cdef class BlockCells:
+    """The cells of one side of a day by block and column of one grid; a window adds the blocks that are not there yet.
+
+    Args:
+        sums: The blocks.
+        columns: The columns.
+
+    Attributes:
+        counted: Number of rows that were counted.
+    """
+
+    cdef BlockSums sums
+    cdef CellColumns columns
+    cdef readonly int64_t counted
+    cdef object exposure_us, fills
+    cdef double[:, ::1] exposed, hit
+    cdef Py_ssize_t begin, until  # the blocks between are counted
+
+    def __init__(self, BlockSums sums, CellColumns columns) -> None:
+        """Begin without a block."""
+        self.sums, self.columns = sums, columns
+        self.exposure_us, self.fills = np.zeros((2, sums.blocks, columns.width))
+        self.exposed, self.hit = self.exposure_us, self.fills
+
+    def fits(self, BlockSums sums, CellColumns columns) -> bool:
+        """Return whether these are the cells of *sums* in *columns*, which their limit tells."""
+        return self.sums is sums and self.columns.last == columns.last and self.columns.per_tick == columns.per_tick
+
+    def window(
+        self, int64_t start_us, Py_ssize_t whole, own: Sequence[Tally], Py_ssize_t blocks
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what `block_cells` returns of a window, to be read alone.
+
+        Args:
+            start_us: Its begin, with which a block begins.
+            whole: How many blocks of the sums it takes; nothing behind them is looked at.
+            own: What it saw beside them: time in later blocks, and sweeps, also of these, maybe taken back.
+            blocks: How many blocks it has.
+        """
+        cdef Py_ssize_t first = self.shared(start_us, whole), after = 0 if is_mixed(own, whole) else whole
+        shared = self.exposure_us[first : first + whole], self.fills[first : first + whole]
+        if blocks == whole == after:
+            return shared
+        found = np.zeros((2, blocks, self.columns.width))
+        self.beside(own, after, found[0, after:], found[1, after:])
+        for cells, seen in zip(found, shared):
+            cells[:whole] += seen
+        return found[0], found[1]
+
+    cdef Py_ssize_t shared(self, int64_t start_us, Py_ssize_t whole) except -1:
+        """Count so many blocks from an instant on that were not, and return the first; those behind a gap are forgotten."""
+        cdef Py_ssize_t begin = (start_us - self.sums.begin_us) // self.sums.block_us, until = begin + whole
+        cdef Tally new
+        if not self.begin <= begin <= self.until:
+            self.begin = self.until = begin
+            self.exposed[begin:], self.hit[begin:] = 0.0, 0.0
+        if until > self.until:
+            new = self.sums.some(self.until, until - self.until)
+            self.counted += new.spent.shape[0]
+            self.columns.fill([new], self.exposed[self.until : until], self.hit[self.until : until])
+            self.until = until
+        return begin
+
+    cdef int beside(self, own: Sequence[Tally], Py_ssize_t after, double[:, ::1] exposed, double[:, ::1] hit) except -1:
+        """Set the cells of the blocks from a number on, which are all 0, to those of rows beside the sums."""
+        cdef Tally one
+        cdef list later = []
+        for one in own:
+            self.counted += one.spent.shape[0]
+            later.append(one.part(0, one.spent.shape[0], 0, one.number.shape[0], one.first + after))
+        return self.columns.fill(later, exposed, hit)
+
+
+cdef bint is_mixed(own: Sequence[Tally], Py_ssize_t whole) except -1:
+    """Return whether any rows lie in the first blocks: as a rule not, as no border cuts a sweep."""
+    cdef Tally one
+    for one in own:
+        if one.before(whole):
+            return True
+    return False
+
+
+cdef class AddedCells:
+    """The cells of all sides of a day together: what `added_cells` returns, with each block added once.
+
+    Args:
+        sides: Those of each side.
+        second: µs of one.
+    """
+
+    cdef list sides
+    cdef double second
+    cdef object exposure_s, fills
+    cdef Py_ssize_t width, begin, until  # the blocks between are added
+
+    def __init__(self, sides: Sequence[BlockCells], double second) -> None:
+        """Begin without a block."""
+        cdef BlockCells one = sides[0]
+        self.sides, self.second, self.width = list(sides), second, one.columns.width
+        self.exposure_s, self.fills = np.zeros((2, one.sums.blocks, self.width))
+
+    def fits(self, sides: Sequence[BlockCells]) -> bool:
+        """Return whether these are the cells of *sides*."""
+        return all(one is other for one, other in zip(self.sides, sides, strict=True))
+
+    def window(
+        self, int64_t start_us, Py_ssize_t whole, own: Sequence[Sequence[Tally]], Py_ssize_t blocks
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return exposure in s and sweeps of a window, float64[b, c] each, which hold until the next call.
+
+        Args:
+            start_us, whole, blocks: As `BlockCells.window` takes them.
+            own: Of each side, what it saw beside the whole blocks.
+        """
+        cdef BlockCells one
+        cdef Py_ssize_t first = 0, last
+        if any([is_mixed(beside, whole) for beside in own]):
+            found = [one.window(start_us, whole, beside, blocks) for one, beside in zip(self.sides, own)]
+            return added_cells(found, self.second)
+        for one in self.sides:
+            first = one.shared(start_us, whole)
+        if not self.begin <= first <= self.until:
+            self.begin = self.until = first
+        last = first + whole
+        if last > self.until:
+            parts = [(one.exposure_us[self.until : last], one.fills[self.until : last]) for one in self.sides]
+            self.set(self.until, last, parts)
+            self.until = last
+        if blocks > whole:
+            parts = [np.zeros((2, blocks - whole, self.width)) for _ in self.sides]
+            for one, beside, (exposed, hit) in zip(self.sides, own, parts):
+                one.beside(beside, whole, exposed, hit)
+            self.set(last, first + blocks, parts)
+            self.until = last  # what stands behind is of this window alone
+        return self.exposure_s[first : first + blocks], self.fills[first : first + blocks]
+
+    cdef int set(self, Py_ssize_t begin, Py_ssize_t end, list parts) except -1:
+        """Set the cells of some blocks."""
+        self.exposure_s[begin:end], self.fills[begin:end] = added_cells(parts, self.second)
+        return 0
 
 
 def block_cells(
-    CellColumns columns, parts: Sequence[tuple[Stood, Swept]], Py_ssize_t blocks
+    CellColumns columns, parts: Sequence[Tally], Py_ssize_t blocks
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return float64[b, c] of µs of exposure and float64[b, c] of sweeps.
 
@@ -148,16 +445,11 @@ def block_cells(
 
     Args:
         columns: The cells.
-        parts: Parts whose rows add up; each has int64[n]: touch in steps, block, µs; and int64[m]: touch at the sweep,
-            depth of the sweep in steps, block, number of sweeps.
+        parts: Parts whose rows add up.
         blocks: Number of blocks.
     """
     exposure_us, fills = np.zeros((blocks, columns.width)), np.zeros((blocks, columns.width))
-    cdef double[:, ::1] exposed = exposure_us, hit = fills, near = np.zeros((blocks, columns.width))
-    for (touch, in_block, us), (met, depth, begun, count) in parts:
-        columns.stand(touch, in_block, us, exposed, near)
-        columns.sweep(met, depth, begun, count, hit)
-    columns.reach(exposed, near)
+    columns.fill(list(parts), exposure_us, fills)
     return exposure_us, fills
 
 
@@ -199,86 +491,100 @@ def cell_rows(
     NDArray[np.int8],
     NDArray[np.int64],
     tuple[NDArray[np.int64], NDArray[np.int64]],
+    tuple[NDArray[np.int64], NDArray[np.int64]],
 ]:
     """Return the cells that were exposed, a row each, by side, block and column, as the columns of points.
 
     They are the near edge of the cell and its width in ticks, its exposure in s, the sweeps that ended in it, int8
     side and int64 block. They are followed by the grouping of the cells: the last row of each non-empty column, and
-    the index of each row's column among these.
+    the index of each row's column among these; and by that of the blocks: each with a row, and the index of each row's.
 
     Args:
         columns: The cells.
         sides: Each side with what `block_cells` returns of it.
         second: µs of one.
     """
-    cdef Py_ssize_t row = 0, block, column, rows = 0, full = 0
+    cdef Py_ssize_t row = 0, block, column, full = 0, most = 0, blocks = 0
     cdef int8_t sign
     cdef const double[:, ::1] exposed, hit
-    last_row = np.zeros(columns.width, np.int64)
-    cdef int64_t[::1] last = last_row, index = np.zeros(columns.width, np.int64)
     for _, exposed, hit in sides:
         if not exposed.shape[0] == hit.shape[0] or not exposed.shape[1] == hit.shape[1] == columns.width:
             raise ValueError("cells: blocks or columns of unequal number")
-        for block in range(exposed.shape[0]):
-            for column in range(columns.width):
-                rows += exposed[block, column] != 0
-                index[column] |= exposed[block, column] != 0
-    for column in range(columns.width):
-        if index[column]:
-            index[column], full = full, full + 1
-    table = (*(np.empty(rows) for _ in range(4)), np.empty(rows, np.int8), np.empty(rows, np.int64))
-    place = np.empty(rows, np.int64)
-    cdef int64_t[::1] group = place
-    cdef double[::1] delta = table[0], width = table[1], exposure_s = table[2], fills = table[3]
-    cdef int8_t[::1] side = table[4]
-    cdef int64_t[::1] blocked = table[5]
+        most += exposed.shape[0] * columns.width
+        blocks = max(blocks, exposed.shape[0])
+    numbers, signs, whole = np.empty((4, most)), np.empty(most, np.int8), np.empty((2, most), np.int64)
+    last_row, places = np.full(columns.width, -1), np.zeros(columns.width, np.int64)
+    cdef double[:, ::1] number = numbers
+    cdef int8_t[::1] side = signs
+    cdef int64_t[:, ::1] blocked = whole
+    cdef const double[::1] delta = columns.delta_ticks, wide = columns.width_ticks
+    cdef int64_t[::1] last = last_row, index = places, number_of = np.zeros(blocks, np.int64)
     for sign, exposed, hit in sides:
         for block in range(exposed.shape[0]):
             for column in range(columns.width):
-                if exposed[block, column] != 0:
-                    delta[row], width[row] = columns.delta_ticks[column], columns.width_ticks[column]
-                    exposure_s[row] = exposed[block, column] / second
-                    fills[row], side[row], blocked[row] = hit[block, column], sign, block
-                    last[index[column]], group[row] = row, index[column]
-                    row += 1
-    return (*table, (last_row[:full], place))
+                if exposed[block, column] == 0:
+                    continue
+                if not (exposed[block, column] > 0 and hit[block, column] >= 0):
+                    raise ValueError(f"cells: {hit[block, column]} sweeps in {exposed[block, column]} µs")
+                number[0, row], number[1, row] = delta[column], wide[column]
+                number[2, row], number[3, row] = exposed[block, column] / second, hit[block, column]
+                side[row], blocked[0, row], blocked[1, row] = sign, block, column
+                last[column], number_of[block] = row, 1
+                row += 1
+    for column in range(columns.width):
+        if last[column] >= 0:
+            last[full], index[column] = last[column], full
+            full += 1
+    for most in range(row):
+        blocked[1, most] = index[blocked[1, most]]
+    with_rows = np.flatnonzero(number_of)
+    in_block = whole[0, :row]
+    if len(with_rows) < blocks:  # as a rule, every block has a row
+        number_of = np.cumsum(number_of) - 1
+        in_block = np.asarray(number_of)[in_block]
+    groups = (last_row[:full], whole[1, :row]), (with_rows, in_block)
+    return (*numbers[:, :row], signs[:row], whole[0, :row], *groups)
 
 
 def reach_steps(
-    swept: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]],
-    double far,
-    double near,
-    int64_t most,
+    parts: Sequence[Tally], double far, double near, int64_t most
 ) -> tuple[int, float, float] | None:
     """Return the number of sweeps that hit a probe, a quantile of their depths, and one of the touch at the sweep.
 
     Quantiles are interpolated linearly, in steps, and 0 without sweeps. None if a sweep is deeper than can be counted.
 
     Args:
-        swept: int64[n] each: touch at the sweep, depth, and number of sweeps.
+        parts: The sweeps.
         far: Probability of the first quantile.
         near: Probability of the second quantile.
         most: The largest depth that is counted.
     """
-    cdef const int64_t[::1] met, depth, count
-    cdef Py_ssize_t row
+    cdef const int64_t[::1] met, depth
+    cdef Tally one
+    cdef Py_ssize_t row, way
     cdef int64_t deepest = 0, total = 0
-    for met, depth, count in swept:
-        if not met.shape[0] == depth.shape[0] == count.shape[0]:
-            raise ValueError("cells: columns of unequal length of the sweeps")
+    for one in parts:
+        if one.sums is not None and one.sums.hits.shape[1] <= most:
+            deepest = max(deepest, one.sums.hits.shape[1] - 1)
+            continue
+        met, depth = one.met, one.deepest
         for row in range(met.shape[0]):
             if met[row] != CLOSED and depth[row] >= met[row]:
                 deepest = max(deepest, depth[row])
                 if met[row] < 0 or deepest > most:
                     return None
-    cdef int64_t[::1] deep = np.zeros(deepest + 1, np.int64), touched = np.zeros(deepest + 1, np.int64)
-    for met, depth, count in swept:
-        for row in range(met.shape[0]):
-            if met[row] != CLOSED and depth[row] >= met[row]:
-                deep[depth[row]] += count[row]
-                touched[met[row]] += count[row]
-                total += count[row]
-    return total, quantile_of(deep, total, far), quantile_of(touched, total, near)
+    cdef int64_t[:, ::1] hits = np.zeros((2, deepest + 1), np.int64)
+    for one in parts:
+        if one.sums is None or one.sums.hits.shape[1] > most:
+            count_hits(one, 0, one.met.shape[0], 1, hits)
+            continue
+        one.sums.move(one.sums_begin, one.sums_end)
+        for way in range(2):
+            for row in range(one.sums.hits.shape[1]):
+                hits[way, row] += one.sums.hits[way, row]
+    for row in range(deepest + 1):
+        total += hits[0, row]
+    return total, quantile_of(hits[0], total, far), quantile_of(hits[1], total, near)
 
 
 cdef double quantile_of(const int64_t[::1] counts, int64_t total, double share) noexcept:
@@ -296,106 +602,6 @@ cdef double quantile_of(const int64_t[::1] counts, int64_t total, double share) 
     return 0.0
 
 
-def add_moves(
-    swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
-    double[:, ::1] sums,
-    int64_t last,
-    int64_t per_tick,
-    double sign,
-) -> None:
-    """Add sweeps, and the moves after them, to difference sums: at the first distance hit, subtracted beyond the last.
-
-    Args:
-        swept: Touch at the sweep, depth in steps, and the move after each.
-        sums: float64[2, steps], of sweeps and of moves.
-        last: The largest distance used, in steps.
-        per_tick: Steps of distance in one tick: a sweep hits distances with this spacing.
-        sign: Weight of a sweep.
-    """
-    cdef const int64_t[::1] touch = swept[0], depth = swept[1]
-    cdef const double[::1] move = swept[2]
-    cdef Py_ssize_t row
-    cdef int64_t met, beyond
-    if not touch.shape[0] == depth.shape[0] == move.shape[0] or sums.shape[1] <= last + per_tick:
-        raise ValueError("cells: columns of unequal length of the moves")
-    for row in range(touch.shape[0]):
-        met = touch[row]
-        if not 0 <= met <= last:
-            continue
-        beyond = max(min(depth[row], last), met)
-        beyond += per_tick - (beyond - met) % per_tick  # the first distance of its grid that is not hit
-        sums[0, met] += sign
-        sums[0, beyond] -= sign
-        sums[1, met] += sign * move[row]
-        sums[1, beyond] -= sign * move[row]
-
-
-def probe_moves(
-    swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    move: NDArray[np.float64],
-    places: NDArray[np.int64],
-    per_tick: int,
-    blocks: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the moves of the mid after sweeps, by the probes hit.
-
-    They are int64[p, b], the number of moves of a probe by block; float64[p], their mean; and float64[p, b], the summed
-    deviations of a block from the mean, in the order of the sweeps.
-
-    Args:
-        swept: int64[n] each: touch at the sweep, depth in steps, and block.
-        move: float64[n], half ticks; NaN if unknown.
-        places: int64[p], distances of probes, in steps, ascending; each is hit from whole ticks nearer.
-        per_tick: Steps of distance in one tick.
-        blocks: Number of blocks.
-    """
-    cdef const int64_t[::1] touch = swept[0], depth = swept[1], block = swept[2]
-    cdef const double[::1] moves = move
-    part = np.asarray(places) % per_tick
-    order_array = np.lexsort((places, part))
-    cdef const int64_t[::1] order = order_array, steps = np.asarray(places)[order_array]
-    cdef const int64_t[::1] begins = np.searchsorted(part[order_array], np.arange(per_tick + 1))
-    counts_array = np.zeros((len(places), blocks), np.int64)
-    means_array, off_array = np.zeros(len(places)), np.zeros((len(places), blocks))
-    cdef int64_t[:, ::1] counts = counts_array
-    cdef double[::1] means = means_array
-    cdef double[:, ::1] off = off_array
-    cdef Py_ssize_t row, at, stop
-    cdef int64_t ticks = per_tick
-    cdef bint means_known
-    if not touch.shape[0] == depth.shape[0] == block.shape[0] == moves.shape[0]:
-        raise ValueError("cells: columns of unequal length of the moves")
-    for means_known in range(2):
-        for row in range(touch.shape[0]):
-            if isnan(moves[row]):
-                continue
-            stop = begins[touch[row] % ticks + 1]
-            at = first_from(steps, begins[touch[row] % ticks], stop, touch[row])
-            while at < stop and steps[at] <= depth[row]:
-                if means_known:
-                    off[order[at], block[row]] += moves[row] - means[order[at]]
-                else:
-                    counts[order[at], block[row]] += 1
-                    means[order[at]] += moves[row]
-                at += 1
-        if not means_known:
-            with np.errstate(invalid="ignore"):
-                means_array /= counts_array.sum(axis=1)
-    return counts_array, means_array, off_array
-
-
-cdef Py_ssize_t first_from(const int64_t[::1] steps, Py_ssize_t low, Py_ssize_t high, int64_t least) noexcept:
-    """Return the first index from *low* to *high* of ascending *steps* with *least* or more; *high* if there is none."""
-    cdef Py_ssize_t middle
-    while low < high:
-        middle = (low + high) >> 1
-        if steps[middle] < least:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
 def stood_between(
     const int64_t[::1] begins, const int64_t[::1] touch, span: tuple[int, int], int64_t block_us, int64_t first_block
 ) -> Stood:
@@ -408,7 +614,7 @@ def stood_between(
         block_us: Length of a block; blocks count from the start.
         first_block: Index of the first block.
     """
-    cdef int64_t start_us = span[0], end_us = span[1], at, until, cut, block
+    cdef int64_t start_us = span[0], end_us = span[1], at, until, cut, block = 0, edge = start_us + block_us
     cdef Py_ssize_t row, rows = begins.shape[0], found = 0
     if touch.shape[0] != rows:
         raise ValueError("cells: columns of unequal length of where the touch stood")
@@ -418,8 +624,10 @@ def stood_between(
         at = start_us if row == 0 else begins[row]
         until = begins[row + 1] if row + 1 < rows else end_us
         while at < until:
-            block = (at - start_us) // block_us
-            cut = min(start_us + (block + 1) * block_us, until)
+            if at >= edge:
+                block = (at - start_us) // block_us
+                edge = start_us + (block + 1) * block_us
+            cut = min(edge, until)
             stood[0, found], stood[1, found], stood[2, found] = touch[row], first_block + block, cut - at
             at = cut
             found += 1
@@ -443,100 +651,6 @@ def rows_before(const int64_t[::1] begins, const int64_t[::1] events) -> NDArray
             at += 1
         rows[event] = at - 1
     return found
-
-
-cdef class TouchRows:
-    """The touch of one side of a day and the sweeps that may hit its probes; windows use parts of them.
-
-    Args:
-        stood_us: int64[n], start of each touch, µs; the first row is before everything.
-        touch: int64[n], touch, in steps.
-        prints_us: int64[p], instants of the prints of the sweeps, ascending.
-        opens: int64[s], index of the first print of each sweep.
-        sweeps: int64[s] each: start of the complete sweep, row of the touch at the sweep, and depth in steps.
-    """
-
-    cdef const int64_t[::1] stood_us, touch, prints_us, opens, begun, row, depth
-
-    def __cinit__(
-        self,
-        const int64_t[::1] stood_us,
-        const int64_t[::1] touch,
-        const int64_t[::1] prints_us,
-        const int64_t[::1] opens,
-        sweeps: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    ) -> None:
-        self.stood_us, self.touch, self.prints_us, self.opens = stood_us, touch, prints_us, opens
-        self.begun, self.row, self.depth = sweeps
-        if touch.shape[0] != stood_us.shape[0] or not (
-            self.begun.shape[0] == self.row.shape[0] == self.depth.shape[0] == opens.shape[0]
-        ):
-            raise ValueError("cells: columns of unequal length of a day")
-
-    def beside(
-        self, int64_t start_us, int64_t rest_us, int64_t end_us, int64_t block_us
-    ) -> tuple[Stood, Swept | None]:
-        """Return the part of a window outside the whole blocks before *rest_us*, and the sweeps that begin in these.
-
-        The sweeps are None if a window border cuts one.
-
-        Args:
-            start_us: First instant of the window.
-            rest_us: End of its whole blocks.
-            end_us: First instant after the window.
-            block_us: Length of a block.
-        """
-        cdef Py_ssize_t later = self.sweep_from(rest_us), end = self.sweep_from(end_us)
-        cdef Py_ssize_t low = first_from(self.stood_us, 0, self.stood_us.shape[0], rest_us + 1) - 1
-        cdef Py_ssize_t high = max(first_from(self.stood_us, low, self.stood_us.shape[0], end_us), low + 1)
-        stood = stood_between(
-            self.stood_us[low:high], self.touch[low:high], (rest_us, end_us), block_us, (rest_us - start_us) // block_us
-        )
-        if self.cut(start_us, end_us):
-            return stood, None
-        table = np.empty((4, end - later), np.int64)
-        cdef int64_t[:, ::1] swept = table
-        cdef Py_ssize_t one
-        for one in range(later, end):
-            swept[0, one - later], swept[1, one - later] = self.touch[self.row[one]], self.depth[one]
-            swept[2, one - later], swept[3, one - later] = (self.begun[one] - start_us) // block_us, 1
-        return stood, (table[0], table[1], table[2], table[3])
-
-    def hits(self, int64_t start_us, int64_t end_us, int64_t last) -> NDArray[np.int64] | None:
-        """Return when sweeps of a window hit a probe no farther than *last*; None where a border cuts a sweep.
-
-        Args:
-            start_us: First instant of the window.
-            end_us: First instant after it.
-            last: In steps.
-        """
-        if self.cut(start_us, end_us):
-            return None
-        cdef Py_ssize_t begin = self.sweep_from(start_us), end = self.sweep_from(end_us), sweep, count = 0
-        found = np.empty(max(end - begin, 0), np.int64)
-        cdef int64_t[::1] us = found
-        cdef int64_t touch
-        for sweep in range(begin, end):
-            touch = self.touch[self.row[sweep]]
-            if CLOSED != touch <= last and self.depth[sweep] >= touch:
-                us[count] = self.begun[sweep]
-                count += 1
-        return found[:count]
-
-    def cut(self, int64_t start_us, int64_t end_us) -> bool:
-        """Return whether a sweep has prints on both sides of a window border, in µs."""
-        cdef Py_ssize_t prints = self.prints_us.shape[0], count = self.opens.shape[0]
-        cdef int64_t first = first_from(self.prints_us, 0, prints, start_us)
-        cdef int64_t last = first_from(self.prints_us, first, prints, end_us)
-        cdef Py_ssize_t begin = first_from(self.opens, 0, count, first), end = first_from(self.opens, 0, count, last)
-        if first < min(self.opens[begin] if begin < count else prints, last):
-            return True
-        return begin < end and (self.opens[end] if end < count else prints) > last
-
-    cdef Py_ssize_t sweep_from(self, int64_t us) noexcept:
-        """Return the index of the first sweep that begins with a print at or after an instant."""
-        cdef int64_t first = first_from(self.prints_us, 0, self.prints_us.shape[0], us)
-        return first_from(self.opens, 0, self.opens.shape[0], first)
 
 
 def ends_by_block(
@@ -565,47 +679,3 @@ def ends_by_block(
         if state[row] >= 0:
             cell = first_from(edges, 0, edges.shape[0], beyond[row] + 1) - 1
             fills[(us[row] - begin_us) // length, state[row], cell] += 1.0
-
-
-def hit_waits(
-    path: tuple[NDArray[np.int64], NDArray[np.int64]],
-    span: tuple[int, int],
-    rates: tuple[float, float],
-    int64_t last,
-    const int64_t[::1] hits,
-) -> tuple[NDArray[np.float64], float]:
-    """Return how many hits were expected before each one that came in a stretch, and after the last one.
-
-    Before the first from the begin of the stretch, before others from the one before; after the last to its end.
-
-    Args:
-        path: int64[n] each: when the touch came to stand, and where, in steps; a first row that begins after the
-            stretch holds from its begin.
-        span: Begin and end, µs.
-        rates: A in 1/µs, and k by step: a touch at d is hit A·exp(-k·d) times in a µs.
-        last: A touch farther away is not hit.
-        hits: int64[m], when hits came, in order of time.
-    """
-    cdef const int64_t[::1] us = path[0], touch = path[1]
-    cdef int64_t begin = span[0], end = span[1], until
-    cdef double A = rates[0], k = rates[1], clock = 0.0, rate = 0.0, at, before = 0.0
-    cdef Py_ssize_t row, hit = 0, count = hits.shape[0], first, rows
-    if touch.shape[0] != us.shape[0]:
-        raise ValueError("cells: columns of unequal length of the path")
-    first = max(first_from(us, 0, us.shape[0], begin + 1) - 1, 0)
-    rows = min(max(first_from(us, first, us.shape[0], end), first + 1), us.shape[0])
-    found = np.empty(count)
-    cdef double[::1] between = found
-    for row in range(first, rows):
-        until = us[row + 1] if row + 1 < rows else end
-        if row == first or touch[row] != touch[row - 1]:
-            rate = A * exp(-k * touch[row]) if CLOSED != touch[row] <= last else 0.0
-        while hit < count and hits[hit] < until:
-            at = clock + rate * (hits[hit] - begin)
-            between[hit], before = at - before, at
-            hit += 1
-        clock += rate * (until - begin)
-        begin = until
-    for hit in range(hit, count):
-        between[hit], before = clock - before, clock
-    return found, clock - before

@@ -8,11 +8,7 @@ numpy call costs more than its work (``mm bench calibration``, row "one fit").
 from collections.abc import Callable
 
 from libc.math cimport INFINITY, NAN, copysign, cosh, exp, expm1, fabs, isfinite, log, sinh, sqrt
-from libc.stdint cimport int8_t, int64_t
 from libc.stdlib cimport free, malloc
-
-import numpy as np
-from numpy.typing import NDArray
 
 cdef double SMALL = 0.1    # below, series are exact to the last digit, unlike the closed forms
 cdef double LARGE = 700.0  # exp(LARGE) is still finite
@@ -331,12 +327,13 @@ cdef class Rows:
         if not wider:
             return True
         cdef int way, size
-        cdef At at
+        cdef At at = At.__new__(At)
+        at.total = self.total
         for way in (1, -1):
             k, leap = peak, LEAPS[3]
             while LEAST_CELL_K < k < FARTHEST_K:
                 k *= leap if way > 0 else 1 / leap
-                at = self.at_k(k)
+                self.weigh(k, at)  # the means alone
                 depth = way * (at.seen - at.mean)
                 if not depth > 0:
                     return False
@@ -455,196 +452,3 @@ cdef double deeper(double k, double narrowest, list wider):
 cdef double overhang(double k, double width) noexcept:
     """Return the difference of the mean of an exponential depth on [0, ∞) and on [0, width)."""
     return width * exp(-k * width) / -expm1(-k * width) if k * width > 0 and isfinite(width) else 0.0
-
-
-def sound(
-    const double[:] delta, const double[:] width, const double[:] exposure, const double[:] fills, double largest
-) -> bool:
-    """Return whether all rows are valid: distances and counts within the summable range, no fill without exposure.
-
-    Args:
-        delta: Distances.
-        width: Widths, above 0.
-        exposure: Seconds, 0 or more.
-        fills: Counts, 0 or more.
-        largest: The largest allowed number.
-    """
-    cdef Py_ssize_t row
-    cdef bint well = True
-    for row in range(delta.shape[0]):  # NaN fails all of these comparisons
-        well &= -largest <= delta[row] <= largest
-        well &= width[row] > 0
-        well &= 0 <= exposure[row] <= largest
-        well &= 0 <= fills[row] <= largest
-        well &= exposure[row] > 0 or fills[row] == 0
-    return well
-
-
-def distinct_numbers(const int64_t[::1] keys, int64_t most) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the distinct keys, ascending, and the index of each key among them.
-
-    Args:
-        keys: Whole numbers from 0.
-        most: The largest key.
-    """
-    place_array = np.zeros(most + 1, np.int64)
-    places_array = np.empty(keys.shape[0], np.int64)
-    cdef int64_t[::1] place = place_array, places = places_array
-    cdef int64_t key, count = 0
-    cdef Py_ssize_t row
-    for row in range(keys.shape[0]):
-        if not 0 <= keys[row] <= most:
-            raise ValueError(f"rows: key {keys[row]}, beyond 0 to {most}")
-        place[keys[row]] = 1
-    values_array = np.flatnonzero(place_array)
-    cdef const int64_t[::1] values = values_array
-    for row in range(values.shape[0]):
-        place[values[row]] = row
-    for row in range(keys.shape[0]):
-        places[row] = place[keys[row]]
-    return values_array, places_array
-
-
-def sums_by_row(
-    const int64_t[::1] row, const double[:] exposure, const double[:] fills, Py_ssize_t count
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the sums of exposure and fills of each of *count* rows, added in the order of the points.
-
-    Args:
-        row: Row index of each point.
-        exposure: Seconds of each point.
-        fills: Fills of each point.
-        count: Number of rows.
-    """
-    found = np.zeros((2, count))
-    cdef double[::1] spent = found[0], hits = found[1]
-    cdef Py_ssize_t point
-    if not row.shape[0] == exposure.shape[0] == fills.shape[0]:
-        raise ValueError("rows: columns of unequal length")
-    for point in range(row.shape[0]):
-        if not 0 <= row[point] < count:
-            raise ValueError(f"rows: row {row[point]} of {count}")
-        spent[row[point]] += exposure[point]
-        hits[row[point]] += fills[point]
-    return found[0], found[1]
-
-
-def dispersed(
-    place: tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64]],
-    const double[:] exposure,
-    const double[:] fills,
-    const double[::1] rate,
-    Py_ssize_t blocks,
-) -> tuple[float, float]:
-    """Return the squares of how far the fills of a block are off what is expected, and their sum of Poisson flow.
-
-    Expected of a block is its share of all fills of its side, by what each of its points expects. Sums over blocks are
-    added in the order of numpy.
-
-    Args:
-        place: Block index, side and row index of each point.
-        exposure: Seconds of each point.
-        fills: Fills of each point.
-        rate: Fills per second of each row.
-        blocks: Number of blocks.
-    """
-    cdef const int64_t[::1] block = place[0], row = place[2]
-    cdef const int8_t[:] side = place[1]
-    cdef double[:, :, ::1] sums = np.zeros((2, 3, blocks))
-    cdef double* means = &sums[0, 0, 0] if blocks else NULL
-    cdef double* counts = &sums[1, 0, 0] if blocks else NULL
-    cdef Py_ssize_t point, at, way
-    cdef double expected, total, share, off, squares = 0, poisson = 0
-    if not block.shape[0] == side.shape[0] == row.shape[0] == exposure.shape[0] == fills.shape[0]:
-        raise ValueError("rows: columns of unequal length")
-    for point in range(block.shape[0]):
-        if not (0 <= block[point] < blocks and -1 <= side[point] <= 1 and 0 <= row[point] < rate.shape[0]):
-            raise ValueError(f"rows: point {point} is in no block, side or row")
-        at = (side[point] + 1) * blocks + block[point]
-        means[at] += exposure[point] * rate[row[point]]
-        counts[at] += fills[point]
-    for way in (2, 0, 1):
-        expected, total = pairwise(&sums[0, way, 0], blocks), pairwise(&sums[1, way, 0], blocks)
-        if not (expected > 0 and total > 0):
-            continue
-        for at in range(blocks):
-            share = sums[0, way, at] / expected
-            off = sums[1, way, at] - total * share
-            sums[0, way, at], sums[1, way, at] = share * (1 - share), off * off
-        squares += pairwise(&sums[1, way, 0], blocks)
-        poisson += total * pairwise(&sums[0, way, 0], blocks)
-    return squares, poisson
-
-
-cdef double pairwise(const double* values, Py_ssize_t count) noexcept:
-    """Return the sum of values, added in pairs as numpy adds a column."""
-    cdef double[8] part
-    cdef double found = 0
-    cdef Py_ssize_t at, lane, half
-    if count > 128:
-        half = count // 2
-        half -= half % 8
-        return pairwise(values, half) + pairwise(values + half, count - half)
-    if count < 8:
-        for at in range(count):
-            found += values[at]
-        return found
-    for lane in range(8):
-        part[lane] = values[lane]
-    for at in range(8, count - count % 8, 8):
-        for lane in range(8):
-            part[lane] += values[at + lane]
-    found = ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]))
-    for at in range(count - count % 8, count):
-        found += values[at]
-    return found
-
-
-def weighed_sums(
-    const double[:, ::1] exposure, const double[:, ::1] fills, const double[::1] weight
-) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """Return sums over blocks by column, the fills of each block, and the number of blocks up to the last exposed one.
-
-    The sums are float64[4, c]: exposure and fills, then both by the blocks' weights; added in the order of the blocks.
-
-    Args:
-        exposure: float64[b, c], in s.
-        fills: float64[b, c], whole numbers.
-        weight: float64[b], of the blocks.
-    """
-    cdef Py_ssize_t block, column, seen = 0, blocks = exposure.shape[0], columns = exposure.shape[1]
-    if not blocks == fills.shape[0] == weight.shape[0] or fills.shape[1] != columns:
-        raise ValueError("rows: blocks or columns of unequal number")
-    found, counted = np.zeros((4, columns)), np.zeros(blocks)
-    cdef double[:, ::1] sums = found
-    cdef double[::1] by_block = counted
-    for block in range(blocks):
-        for column in range(columns):
-            if exposure[block, column] > 0:
-                seen = block + 1
-            by_block[block] += fills[block, column]
-            sums[0, column] += exposure[block, column]
-            sums[1, column] += fills[block, column]
-            sums[2, column] += weight[block] * exposure[block, column]
-            sums[3, column] += weight[block] * fills[block, column]
-    return found, counted, seen
-
-
-def expected_by_block(const double[:, ::1] exposure, const double[::1] gain, Py_ssize_t blocks) -> NDArray[np.float64]:
-    """Return the sums of exposure times gain over the columns of the first *blocks*, added in the order of numpy.
-
-    Args:
-        exposure: float64[b, c], in s.
-        gain: float64[c], of each column.
-        blocks: How many blocks are asked for.
-    """
-    cdef Py_ssize_t block, column, columns = gain.shape[0]
-    if exposure.shape[1] != columns or not 0 <= blocks <= exposure.shape[0]:
-        raise ValueError("rows: blocks or columns of unequal number")
-    found = np.zeros(blocks)
-    cdef double[::1] sums = found, row = np.zeros(columns + 1)
-    for block in range(blocks):
-        for column in range(columns):
-            row[column] = exposure[block, column] * gain[column]
-        sums[block] = pairwise(&row[0], columns)
-    return found

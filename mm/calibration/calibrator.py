@@ -1,6 +1,5 @@
 """Calibration of any window of days: points and fit, by marks, a ladder of simulated orders, or a run per distance."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
@@ -185,7 +184,7 @@ class Calibrator:
         self.config = config
         self._rules, self._held, self._found = rules, held, marks
         # of the last window that was looked at: a fit looks more than once
-        self._reach = -1, -1, math.nan
+        self._reaches: dict[tuple[int, int], float] = {}
         self._parts: tuple[tuple[int, int], list[tuple[int, int, int]]] = (-1, -1), []
         self._known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
         if config.fills is not None and config.deltas is None:
@@ -353,14 +352,15 @@ class Calibrator:
 
     def reach(self, start_us: int, end_us: int) -> float:
         """Return the distance of the last cell of ``[start_us, end_us)`` in ticks: from its own flow, or as given."""
-        from mm.calibration.depth_counts import reach_of
+        from mm.calibration.block_sums import reach_of
 
         if self.config.max_delta_ticks is not None:
             return self.config.max_delta_ticks
-        if self._reach[:2] != (start_us, end_us):
-            swept = [one for part in self.parts(start_us, end_us) for one in self.marks.depths(*part)]
-            self._reach = start_us, end_us, reach_of(swept, PER_TICK[self.config.reference])
-        return self._reach[2]
+        span = start_us, end_us
+        if span not in self._reaches:
+            swept = [one for part in self.parts(*span) for one in self.marks.depths(*part)]
+            self._reaches[span] = reach_of(swept, PER_TICK[self.config.reference])
+        return self._reaches[span]
 
     def sigma_ticks(self, start_us: int, end_us: int) -> float | None:
         """Return the volatility of the mid in ``[start_us, end_us)``, in ticks/√s; None if unknown."""

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Self, overload
 
 import numpy as np
 
-from mm.calibration.block_sums import BlockSums, SideCells, block_cells, both_sides, points_of, summed
+from mm.calibration._cells import Tally, block_cells
+from mm.calibration.block_sums import SideCells, block_sums, both_sides, points_of, summed
 from mm.calibration.depth_counts import DepthCounts, DepthOptions, DistanceGrid, Sides, depths_of
 from mm.calibration.reference import Moves, MoveSums, block_length_us, moves_of, span_of
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
-    from mm.calibration.depth_counts import Swept, Times
+    from mm.calibration.depth_counts import Times
     from mm.calibration.points import Points
     from mm.tape.tape import Tape
 
@@ -38,7 +39,7 @@ class DaySums:
     per_tick: int
     blocks: int
     sides: Sides
-    depths: "list[Swept]"
+    depths: list[Tally]
     moves: dict[int, Moves]
     spread_time: tuple[float, float]
 
@@ -49,13 +50,15 @@ class DaySums:
         begin_us, end_us = marks.span
         blocks = max(-((begin_us - end_us) // block_us), 1)
         sides: Sides = {
-            side: (BlockSums(marks.path, side, sweeps, marks.span, block_us).between(begin_us, blocks),)
+            side: (block_sums(marks.path, side, sweeps, marks.span, block_us).between(begin_us, blocks),)
             for side, sweeps in marks.sweeps.items()
         }
-        touch, depth, count = (np.concatenate(column) for column in zip(*depths_of(sides), strict=True))
+        found = [(one.touch, one.depth, one.count) for one in depths_of(sides)]
+        touch, depth, count = (np.concatenate(column) for column in zip(*found, strict=True))
         (touch, depth), count = summed((touch, depth), count)
+        depths = [Tally.of_sweeps(touch, depth, count)]
         moves, spread_time = moves_of(marks.path, begin_us, end_us), marks.path.spread_time(begin_us, end_us)
-        return cls(per_tick, blocks, sides, [(touch, depth, count)], moves, spread_time)
+        return cls(per_tick, blocks, sides, depths, moves, spread_time)
 
     def points(self, reach: float) -> "Points":
         """Return what `DepthCounts.points` returns of the whole day."""
@@ -67,7 +70,7 @@ class DaySums:
         return both_sides(list(self._cells_by_side(grid).values()))
 
     def _cells_by_side(self, grid: "DistanceGrid") -> SideCells:
-        return {side: block_cells(grid, parts, self.blocks) for side, parts in self.sides.items()}
+        return {side: block_cells(grid.lookup, parts, self.blocks) for side, parts in self.sides.items()}
 
 
 class DayMarks(Sequence[DepthCounts]):
@@ -123,7 +126,7 @@ class DayMarks(Sequence[DepthCounts]):
             self._sums[day] = DaySums.of(self[day])
         return self._sums[day]
 
-    def depths(self, day: int, start_us: int, end_us: int) -> "list[Swept]":
+    def depths(self, day: int, start_us: int, end_us: int) -> list[Tally]:
         """Return `DepthCounts.depths` of a part of a day."""
         if (start_us, end_us) == self._spans[day]:
             return self.sums(day).depths

@@ -9,7 +9,7 @@ the mean over its prices.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, reduce
@@ -17,19 +17,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.calibration._cells import CellColumns, TouchRows, reach_steps
-from mm.calibration.block_sums import (
-    MOST_STEPS,
+from mm.calibration._cells import (
+    AddedCells,
     BlockCells,
     BlockSums,
-    SideCells,
-    SpreadTally,
+    CellColumns,
     Tally,
     block_cells,
+)
+from mm.calibration._hits import TouchRows
+from mm.calibration.block_sums import (
+    FARTHEST,
+    SideCells,
+    SpreadTally,
+    block_sums,
     both_sides,
     joined_tallies,
     points_of,
-    quantile,
+    reach_of,
 )
 from mm.calibration.points import NO_BLOCK, Points, joined
 from mm.calibration.reference import BLOCK_S, CLOSED, ReferencePath, block_length_us, reference_path, span_of, within
@@ -44,15 +49,12 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
     Times = NDArray[np.float64]
-    Swept = tuple[Ints, Ints, Ints]
 
 
-REACHED = 0.999  # quantile of the depths of sweeps at which the last cell begins
-LEAST_TICKS = 5  # minimum of cells beyond the median distance of the best price
 CELLS = 100  # of each parity; beyond, cells widen
-FARTHEST = 1e9
 SHARED_BLOCKS = 6  # of a window at least, that takes them from cells that are kept
 KEPT_CELLS = 4  # of a side and a grid
+KEPT_GRIDS = 256  # one of each reach
 Sides = dict[int, tuple[Tally, ...]]  # what each side of a window saw, in parts whose rows add up
 
 
@@ -162,6 +164,7 @@ class DepthCounts:
         self._looked: Counter[tuple[int, int]] = Counter()
         self._last: dict[int, tuple[tuple[int, int], tuple[Tally, ...]]] = {}
         self._cells: dict[tuple[int, int, int], BlockCells] = {}
+        self._added: AddedCells | None = None
         self._hits: dict[int, tuple[tuple[int, int], tuple[Reached, Ints]]] = {}
         self._rows: dict[int, TouchRows] = {}
         vars(self).pop("grid", None)
@@ -192,7 +195,7 @@ class DepthCounts:
             self._rows[side] = self.sweeps[side].rows(self.path)
         return self._rows[side]
 
-    def depths(self, start_us: int, end_us: int) -> "list[Swept]":
+    def depths(self, start_us: int, end_us: int) -> list[Tally]:
         """Return the input of `reach_of` for the sweeps of ``[start_us, end_us)``."""
         return depths_of(self._sides(*within(self.span, start_us, end_us)))
 
@@ -211,11 +214,11 @@ class DepthCounts:
         grid = DistanceGrid.of(self._limit(start_us, end_us, reach), self.path.per_tick)
         blocks = self._blocks(start_us, end_us)
         parts = self._sides(start_us, end_us)
-        tallies = {
-            side: replace(reduce(joined_tallies, found), prints=self.sweeps[side].prints(start_us, end_us))
-            for side, found in parts.items()
-        }
-        found = [_one_side(grid, side, tally, blocks) for side, tally in tallies.items()]
+        tallies = {side: reduce(joined_tallies, found) for side, found in parts.items()}
+        found = [
+            _one_side(grid, side, tally, (blocks, self.sweeps[side].prints(start_us, end_us)))
+            for side, tally in tallies.items()
+        ]
         shown = [_cumulative(grid, side, tally) for side, tally in tallies.items()]
         tally = tallies[self.options.sides[0]]
         valid_us = int(tally.us[tally.stood != CLOSED].sum())
@@ -235,30 +238,45 @@ class DepthCounts:
         return points_of(grid, self._cells_by_side(start_us, end_us, grid))
 
     def cells(self, start_us: int, end_us: int, grid: "DistanceGrid") -> "tuple[Times, Times]":
-        """Return exposure in s and sweeps of both sides in ``[start_us, end_us)``, by block and column of *grid*."""
-        return both_sides(list(self._cells_by_side(*within(self.span, start_us, end_us), grid).values()))
+        """Return exposure in s and sweeps of both sides in ``[start_us, end_us)``, by block and column of *grid*.
+
+        They hold until the next call.
+        """
+        start_us, end_us = within(self.span, start_us, end_us)
+        sides = self._sides(start_us, end_us)
+        kept = [one for side in sides if (one := self._kept(side, start_us, end_us, grid)) is not None]
+        if len(kept) < len(sides):
+            return both_sides(list(self._cells_by_side(start_us, end_us, grid).values()))
+        if self._added is None or not self._added.fits(kept):
+            self._added = AddedCells(kept, float(US_PER_S))
+        own = [parts[1:] for parts in sides.values()]
+        return self._added.window(start_us, self._whole(start_us, end_us), own, self._blocks(start_us, end_us))
 
     def _cells_by_side(self, start_us: int, end_us: int, grid: "DistanceGrid") -> SideCells:
-        """Return µs of exposure and sweeps of each side of a window, by block and column of *grid*.
-
-        A window of many blocks takes those that it shares with earlier windows as they were counted.
-        """
-        blocks, step = self._blocks(start_us, end_us), (start_us - self.span[0]) % self._block_us
-        whole, found = (end_us - start_us) // self._block_us, {}
+        """Return µs of exposure and sweeps of each side of a window, by block and column of *grid*."""
+        blocks, whole, found = self._blocks(start_us, end_us), self._whole(start_us, end_us), {}
         for side, parts in self._sides(start_us, end_us).items():
-            sums = self._by_block.get((side, step))
-            if sums is None or whole < SHARED_BLOCKS:
-                found[side] = block_cells(grid, parts, blocks)
-                continue
-            key = side, step, grid.last
-            kept = self._cells.pop(key, None)
-            if kept is None or not kept.fits(sums, grid):
-                kept = BlockCells(sums, grid)
-            self._cells[key] = kept  # the last one
-            if len(self._cells) > KEPT_CELLS:
-                del self._cells[next(iter(self._cells))]
-            found[side] = kept.window(start_us, whole, parts[1:], blocks)  # the first part is that of the sums
+            kept = self._kept(side, start_us, end_us, grid)
+            if kept is None:
+                found[side] = block_cells(grid.lookup, parts, blocks)
+            else:
+                found[side] = kept.window(start_us, whole, parts[1:], blocks)  # the first part is that of the sums
         return found
+
+    def _kept(self, side: int, start_us: int, end_us: int, grid: "DistanceGrid") -> BlockCells | None:
+        """Return the cells of the blocks that a window of many blocks shares with earlier ones; None of few blocks."""
+        step = (start_us - self.span[0]) % self._block_us
+        sums = self._by_block.get((side, step))
+        if sums is None or self._whole(start_us, end_us) < SHARED_BLOCKS:
+            return None
+        key = side, step, grid.last
+        kept = self._cells.pop(key, None)
+        if kept is None or not kept.fits(sums, grid.lookup):
+            kept = BlockCells(sums, grid.lookup)
+        self._cells[key] = kept  # the last one
+        if len(self._cells) > KEPT_CELLS:
+            del self._cells[next(iter(self._cells))]
+        return kept
 
     def by_spread(self, start_us: int, end_us: int) -> dict[int, SpreadTally]:
         """Return the tallies of each side in ``[start_us, end_us)``, by spread."""
@@ -271,7 +289,7 @@ class DepthCounts:
         grid = DistanceGrid.of(self._limit(start_us, end_us, None), self.path.per_tick)
         blocks = self._blocks(start_us, end_us)
         return [
-            points_of(grid, {side: block_cells(grid, (one,), blocks) for side, one in state.items()})
+            points_of(grid, {side: block_cells(grid.lookup, (one,), blocks) for side, one in state.items()})
             for state in states
         ]
 
@@ -286,6 +304,10 @@ class DepthCounts:
     def _blocks(self, start_us: int, end_us: int) -> int:
         """Return the number of blocks of a window; the last may be incomplete."""
         return max(-((start_us - end_us) // self._block_us), 1)
+
+    def _whole(self, start_us: int, end_us: int) -> int:
+        """Return the number of complete blocks of a window."""
+        return (end_us - start_us) // self._block_us
 
     def _limit(self, start_us: int, end_us: int, reach: float | None) -> float:
         if reach is not None:
@@ -302,12 +324,12 @@ class DepthCounts:
         blocks = (end_us - start_us) // block_us if sums else 0
         rest_us = start_us + blocks * block_us
         whole = (sums.between(start_us, blocks),) if sums else ()
-        stood, swept = self.rows(side).beside(start_us, rest_us, end_us, block_us)
-        if swept is None:
+        own = self.rows(side).beside(start_us, rest_us, end_us, block_us)
+        if own is None:
             found, count = self.sweeps[side].beside(start_us, rest_us, end_us)
             swept = self.path.touch[side][found.row], found.depth, (found.us - start_us) // block_us, count
-        own = Tally(*stood, *swept, 0)
-        return whole if whole and not len(own.us) and not len(own.count) else (*whole, own)
+            own = self.rows(side).with_sweeps(start_us, rest_us, end_us, block_us, swept)
+        return (*whole, own) if own or not whole else whole
 
     def _sums(self, side: int, start_us: int, end_us: int) -> BlockSums | None:
         """Return the sums of the day's blocks aligned with *start_us*; None while single windows cost less.
@@ -320,36 +342,13 @@ class DepthCounts:
             self._looked[key] += end_us - start_us
             if self._looked[key] > self.span[1] - self.span[0]:
                 span = self.span[0] + step, self.span[1]
-                self._by_block[key] = BlockSums(self.path, side, self.sweeps[side], span, self._block_us)
+                self._by_block[key] = block_sums(self.path, side, self.sweeps[side], span, self._block_us)
         return self._by_block.get(key)
 
 
-def depths_of(sides: Sides) -> "list[Swept]":
+def depths_of(sides: Sides) -> list[Tally]:
     """Return the touch at the sweeps of both sides, their depth in steps and their number, for each part."""
-    return [(one.touch, one.depth, one.count) for parts in sides.values() for one in parts]
-
-
-def reach_of(swept: "Sequence[Swept]", per_tick: int) -> float:
-    """Return the reach of the flow of days, in whole ticks: the `REACHED` quantile of the depths of its sweeps.
-
-    It is at least `LEAST_TICKS` beyond the median distance of the best price.
-
-    Args:
-        swept: `DepthCounts.depths` of the days.
-        per_tick: Steps of distance in one tick.
-    """
-    count, deep, near = reach_steps(swept, REACHED, 0.5, MOST_STEPS) or _sorted_reach(swept)
-    if not count:
-        return float(LEAST_TICKS)
-    return min(float(np.ceil(max(deep / per_tick, near / per_tick + LEAST_TICKS))), FARTHEST)
-
-
-def _sorted_reach(swept: "Sequence[Swept]") -> tuple[int, float, float]:
-    """Return the same as `reach_steps`, by sorting."""
-    touch, depth, count = (np.concatenate(column) for column in zip(*swept, strict=True))
-    hit = (touch != CLOSED) & (depth >= touch)
-    touch, depth, count = touch[hit], depth[hit], count[hit]
-    return int(count.sum()), quantile(depth, count, REACHED), quantile(touch, count, 0.5)
+    return [one for parts in sides.values() for one in parts]
 
 
 @dataclass(frozen=True)
@@ -435,7 +434,7 @@ class DistanceGrid:
         return np.where(self.near <= self.last, summed, 0.0)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=KEPT_GRIDS)
 def _grid(max_delta_ticks: float, per_tick: int, cells: int) -> DistanceGrid:
     """Return the same as `DistanceGrid.of`; the last grids are cached, as consecutive windows share them."""
     last = int(max_delta_ticks * per_tick)
@@ -446,7 +445,7 @@ def _grid(max_delta_ticks: float, per_tick: int, cells: int) -> DistanceGrid:
     return DistanceGrid(per_tick, (ticks + 1) * per_tick - 1, np.concatenate(([0], begin)))
 
 
-def _one_side(grid: DistanceGrid, side: int, tally: Tally, blocks: int) -> tuple[Points, SweepCounts]:
+def _one_side(grid: DistanceGrid, side: int, tally: Tally, window: tuple[int, int]) -> tuple[Points, SweepCounts]:
     """Return the cells of one side of a window, and its counts of sweeps by outcome.
 
     Args:
@@ -454,14 +453,15 @@ def _one_side(grid: DistanceGrid, side: int, tally: Tally, blocks: int) -> tuple
         side: Side of the probes.
         tally: Its tally. Times and counts of cells of a tick are whole numbers below 2**53, exact in any order of
             summation.
-        blocks: Number of blocks of the window.
+        window: Its blocks, and its prints.
     """
+    blocks, prints = window
     touch, depth, count = tally.touch, tally.depth, tally.count
-    exposure_us, fills = block_cells(grid, (tally,), blocks)
+    exposure_us, fills = block_cells(grid.lookup, (tally,), blocks)
     book, hits = touch != CLOSED, depth >= touch
     exposed = exposure_us > 0
     counts = SweepCounts(
-        prints=tally.prints,
+        prints=prints,
         sweeps=int(count.sum()),
         counted=int(fills[exposed].sum()),
         unreachable=int(count[book & ~hits].sum()),

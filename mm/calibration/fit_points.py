@@ -145,14 +145,16 @@ def _select(points: Points, options: FitOptions) -> tuple[Sample, tuple[str, str
     limit, min_exposure_s, least = options.max_delta_ticks, options.min_exposure_s, max(options.min_usable_deltas, 2)
     exposed = Sample.of(points, np.inf if limit is None else limit)
     kept = exposed.waited(min_exposure_s)
-    if not exposed.points.fills.any():
+    if not exposed.sums[1].any():
         return kept, ("no_fills", f"no fills in {exposed.points.exposure_s.sum():.6g} s")
     if exposed.deltas < least:
         return kept, ("too_few_deltas", f"exposure at {exposed.deltas} distances; {least} are needed")
+    if kept is exposed:
+        return kept, None
     if kept.deltas < least:
         reason = f"{kept.deltas} distances have {min_exposure_s:g} s or more; {least} are needed"
         return kept, ("too_little_exposure", reason)
-    if not kept.points.fills.any():
+    if not kept.sums[1].any():
         return kept, ("no_fills", f"no fills at the distances with {min_exposure_s:g} s or more")
     return kept, None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mm.calibration._curve_steps import tilted
-from mm.calibration._rows import dispersed
+from mm.calibration._row_sums import dispersed, pooled
 from mm.calibration.estimators import Absent, Estimate
 from mm.calibration.likelihood import LARGE, Sample, Shape, Table
 from mm.calibration.points import Floats, Ints, Points, group, sum_by
@@ -85,16 +85,7 @@ def pools(expected: Floats, least: float = LEAST_EXPECTED) -> Ints:
 
     A remainder at the end with less is joined to the previous pool.
     """
-    pool = np.zeros(len(expected), np.int64)
-    total, number = 0.0, 0
-    for row, value in enumerate(expected.tolist()):
-        if total >= least:
-            total, number = 0.0, number + 1
-        total += value
-        pool[row] = number
-    if number and total < least:
-        pool[pool == number] -= 1
-    return pool
+    return pooled(expected, least)
 
 
 def dispersion(sample: Sample, estimate: Estimate) -> float | None:

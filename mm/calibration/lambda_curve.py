@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -17,6 +18,7 @@ from mm.calibration.shapes import FAMILIES, FittedCurve
 
 LEAST_FILLS = 20  # minimum in a state of the spread for its own curve
 TRUSTED = 2.0  # intervals within this factor of λ are trusted
+KEPT_LINES = 32
 
 
 def chosen_curve(
@@ -61,12 +63,18 @@ def chosen_curve(
 
 def rates_on(line: Line, delta_ticks: Floats) -> Floats:
     """Return λ in 1/s at distances, by the points of a `PoissonFit.line`; 0 at an infinite distance."""
-    place, rate = np.ascontiguousarray(np.fromiter(chain.from_iterable(line), np.float64).reshape(-1, 2).T)
-    log_rate = np.log(rate)
-    fall = (log_rate[-1] - log_rate[-2]) / (place[-1] - place[-2])
+    place, log_rate, fall = _logs(line)
     beyond = np.maximum(delta_ticks - place[-1], 0.0)
     found: Floats = np.exp(np.interp(delta_ticks, place, log_rate) + fall * beyond)
     return found
+
+
+@lru_cache(maxsize=KEPT_LINES)
+def _logs(line: Line) -> tuple[Floats, Floats, float]:
+    """Return the distances of a line, ln λ at each, and how ln λ falls beyond; windows of an hour share a line."""
+    place, rate = np.ascontiguousarray(np.fromiter(chain.from_iterable(line), np.float64).reshape(-1, 2).T)
+    log_rate = np.log(rate)
+    return place, log_rate, (log_rate[-1] - log_rate[-2]) / (place[-1] - place[-2])
 
 
 @np.errstate(all="ignore")

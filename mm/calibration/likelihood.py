@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mm.calibration._rows import LEAST_K, At, Rows, sums_by_row
+from mm.calibration._row_sums import scaled_rows, sums_by_row
+from mm.calibration._rows import LEAST_K, At, Rows
 from mm.calibration.points import NO_BLOCK, Floats, Ints, Points, distinct, group, grouped, sum_by
 
 if TYPE_CHECKING:
@@ -90,15 +91,17 @@ class Table:
         return cls.of_sums(delta[first], width[first], sum_by(groups, exposure_s, count), sum_by(groups, fills, count))
 
     @classmethod
+    def of_points(cls, points: Points) -> Self:
+        """Return the table of points: those of equal distance and width are summed."""
+        first, row = grouped(points)
+        sums = sums_by_row(row, points.exposure_s, points.fills, len(first))
+        return cls.of_sums(points.delta_ticks[first], points.width_ticks[first], *sums)
+
+    @classmethod
     def of_sums(cls, delta: Floats, width: Floats, exposure_s: Floats, fills: Floats) -> Self:
         """Return the table of rows that are already distinct and ascending; unexposed ones are left out."""
-        seen = exposure_s > 0
-        if not seen.all():
-            delta, width, exposure_s, fills = delta[seen], width[seen], exposure_s[seen], fills[seen]
-        near, far = (float(delta[0]), float(delta[-1])) if delta.size else (0.0, 0.0)
-        unit = (far - near) or 1.0
-        shape = Shape((delta - near) / unit, width / unit)
-        return cls(near, far - near, shape, exposure_s, fills, float(fills.sum()), bool(shape.closed.any()))
+        near, span, delta, width, exposure_s, fills, total, cells = scaled_rows(delta, width, exposure_s, fills)
+        return cls(near, span, Shape(delta, width), exposure_s, fills, total, cells)
 
     @cached_property
     def log_exposure(self) -> Floats:
@@ -155,14 +158,14 @@ class Sample:
 
     def waited(self, least_s: float) -> Self:
         """Return the sample without the rows of less than *least_s* seconds."""
-        long_enough = self._sums[0] >= least_s
+        long_enough = self.sums[0] >= least_s
         return self if long_enough.all() else type(self).of(self.points.where(long_enough[self.row]))
 
     def table(self, side: int | None = None) -> Table:
         """Return the sums of the rows, of all points or of one side's."""
         points, row, count = self.points, self.row, len(self.shape.delta)
         if side is None:
-            exposure, fills = self._sums
+            exposure, fills = self.sums
         else:
             mine = points.side == side
             exposure = sum_by(row[mine], points.exposure_s[mine], count)
@@ -170,13 +173,15 @@ class Sample:
         return Table.of_sums(self.shape.delta, self.shape.width, exposure, fills)
 
     @cached_property
-    def _sums(self) -> tuple[Floats, Floats]:
+    def sums(self) -> tuple[Floats, Floats]:
         """Exposure and fills of each row."""
         return sums_by_row(self.row, self.points.exposure_s, self.points.fills, len(self.shape.delta))
 
     @cached_property
     def _blocks(self) -> tuple[Ints, Ints]:
         """The distinct blocks, and the block index of each point."""
+        if self.points.blocks is not None:
+            return self.points.blocks
         blocks, block = distinct(self.points.block - NO_BLOCK)
         return blocks + NO_BLOCK, block
 

@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mm.calibration._rows import expected_by_block, weighed_sums
+from mm.calibration._row_sums import expected_by_block, weighed_sums
 from mm.calibration.depth_counts import DistanceGrid
-from mm.calibration.estimators import Absent, estimate, maximum_likelihood
+from mm.calibration.estimators import Absent, maximum_likelihood
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.likelihood import Table
 from mm.calibration.reference import PER_TICK
 from mm.calibration.state_space import RateForecast, forecasts_of, gain_of
-from mm.calibration.windows import WEIGHING, Window, WindowFitter, WindowPlan, weights_of
+from mm.calibration.windows import TOGETHER, WEIGHING, Window, WindowFitter, WindowPlan, weights_of
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator
     from mm.calibration.points import Floats, Points
 
+_Sums = tuple[DistanceGrid, "Floats", "Floats", "Floats", float]  # what `_Past.of` takes
 Rates = tuple[float, float] | None  # A in 1/s and k in 1/tick; None without usable ones
 SHARED = ("expanding", *WEIGHING)  # modes that train on everything so far
 
@@ -77,13 +78,23 @@ class ModeRates:
         calibrator, plan = self._calibrator, self._plan
         ends = [window.train_end_us for window in windows[first:]]
         until_us = next((start_us for start_us, _ in calibrator.days if start_us >= ends[0]), calibrator.end_us)
-        pasts = [
-            _Past.of(*self._blocks(us), calibrator.length_s(calibrator.start_us, us), plan.half_life_min)
-            for us in takewhile(lambda us: us <= until_us, ends)
-        ]
+        ends = list(takewhile(lambda us: us <= until_us, ends))
+        pasts: list[_Past] = []
+        while some := ends[len(pasts) : len(pasts) + TOGETHER]:
+            sums = [self._sums(us) for us in some]
+            pasts += [_Past.of(*one) for one in sums]
         asked = "state_space" in self._windows
         ahead = forecasts_of([past.counts if asked else None for past in pasts], 60 * plan.step_min)
         return {at: past.rates(one) for at, (past, one) in enumerate(zip(pasts, ahead, strict=True), start=first)}
+
+    def _sums(self, end_us: int) -> "_Sums":
+        """Return the sums of everything before an instant, and its exposure up to the last block with any."""
+        grid, exposure_s, fills = self._blocks(end_us)
+        length_s = self._calibrator.length_s(self._calibrator.start_us, end_us)
+        weights = weights_of(np.arange(len(fills)), length_s, self._plan.half_life_min)
+        sums, by_block, seen = weighed_sums(exposure_s, fills, weights)
+        # blocks after the last exposure may not be over
+        return grid, sums, exposure_s[:seen].copy(), by_block[:seen], length_s
 
     def _blocks(self, end_us: int) -> "tuple[DistanceGrid, Floats, Floats]":
         """Return the grid of everything before an instant, and exposure and sweeps by block and column."""
@@ -120,20 +131,16 @@ class _Past:
     counts: "tuple[Floats, Floats, float] | None"
 
     @classmethod
-    def of(
-        cls, grid: DistanceGrid, exposure_s: "Floats", fills: "Floats", length_s: float, half_life_min: float
-    ) -> Self:
-        """Return it of exposure in s and sweeps by block and column of *grid*, older blocks weighing less."""
-        weights = weights_of(np.arange(len(fills)), length_s, half_life_min)
-        sums, by_block, seen = weighed_sums(exposure_s, fills, weights)
+    def of(cls, grid: DistanceGrid, sums: "Floats", exposure_s: "Floats", by_block: "Floats", length_s: float) -> Self:
+        """Return it of sums by column of *grid*, exposure by block and column, and fills by block."""
         whole, recent = _peak(grid, sums[0], sums[1]), _peak(grid, sums[2], sums[3])
         pooled, counts = None, None
         if whole is not None:
             gain = gain_of(*grid.ends, whole[1])
             pooled = float(sums[3].sum()) / float((sums[2] * gain).sum()), whole[1]
-        if recent is not None:  # blocks after the last exposure may not be over
-            expected = expected_by_block(exposure_s, gain_of(*grid.ends, recent[1]), seen)
-            counts = expected, by_block[:seen], length_s
+        if recent is not None:
+            expected = expected_by_block(exposure_s, gain_of(*grid.ends, recent[1]), len(exposure_s))
+            counts = expected, by_block, length_s
         return cls(whole, recent, pooled, counts)
 
     def rates(self, ahead: RateForecast | None) -> dict[str, Rates]:
@@ -150,7 +157,7 @@ def _peak(grid: DistanceGrid, exposure_s: "Floats", fills: "Floats") -> Rates:
 
 def bare_fit(points: "Points") -> PoissonFit:
     """Return the highest likelihood alone, without intervals and checks."""
-    found = estimate(points.delta_ticks, points.exposure_s, points.fills, points.width_ticks)
+    found = maximum_likelihood(Table.of_points(points))
     fit = PoissonFit(
         fit_method="poisson_mle", n_fills=float(points.fills.sum()), exposure_s=0.0, usable=False, status="", reason=""
     )

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mm.calibration._rows import distinct_numbers, sound
+from mm.calibration._row_sums import distinct_numbers, sound
 from mm.errors import BrokenFile, DataError
 
 Floats = NDArray[np.float64]
@@ -38,6 +38,7 @@ class Points:
         side: +1 bid (hit by sell aggressors), -1 ask, 0 both or unknown.
         block: Time block or ladder cycle whose rows may be dependent; -1 for none.
         groups: Result of `group` for distances and widths, if already known.
+        blocks: Result of `distinct` for the blocks, if already known.
     """
 
     delta_ticks: Floats
@@ -47,6 +48,7 @@ class Points:
     side: NDArray[np.int8]
     block: Ints
     groups: tuple[Ints, Ints] | None = field(default=None, init=False, repr=False)
+    blocks: tuple[Ints, Ints] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         columns = self.columns
@@ -66,6 +68,24 @@ class Points:
     def columns(self) -> tuple[NDArray[Any], ...]:
         """All columns, in the order of the attributes."""
         return self.delta_ticks, self.width_ticks, self.exposure_s, self.fills, self.side, self.block
+
+    @classmethod
+    def counted(
+        cls, columns: Iterable[NDArray[Any]], groups: tuple[Ints, Ints] | None, blocks: tuple[Ints, Ints] | None
+    ) -> Self:
+        """Return points of valid columns, in the order of the attributes, with their groups and blocks."""
+        points = object.__new__(cls)
+        for name, value in zip(cls.__slots__, (*columns, groups, blocks), strict=True):
+            object.__setattr__(points, name, value)
+        for column in points.columns:
+            column.flags.writeable = False
+        return points
+
+    def weighed(self, weights: Floats) -> Self:
+        """Return the points with exposure and fills times *weights* above 0, one a row."""
+        counts = self.exposure_s * weights, self.fills * weights
+        columns = (self.delta_ticks, self.width_ticks, *counts, self.side, self.block)
+        return self.counted(columns, self.groups, self.blocks)
 
     def grouped_as(self, groups: tuple[Ints, Ints]) -> Self:
         """Set the groups of rows of one distance and width, if the caller already has them."""

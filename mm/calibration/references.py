@@ -24,8 +24,9 @@ import numpy as np
 
 from mm.calibration._cells import ends_by_block, stood_between
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
+from mm.calibration.block_sums import REACHED, reach_of
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.depth_counts import CELLS, REACHED, DepthCounts, reach_of
+from mm.calibration.depth_counts import CELLS, DepthCounts
 from mm.calibration.estimators import Absent, estimate
 from mm.calibration.fit_result import ReferenceChoice
 from mm.calibration.likelihood import Shape

@@ -16,11 +16,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from statistics import NormalDist
 
 import numpy as np
 
 from mm.calibration._filters import run_filters
-from mm.calibration.points import Floats, Points
+from mm.calibration.points import Floats, Points, grouped, sum_by
 from mm.calibration.reference import BLOCK_S
 
 HALF_LIVES_MIN = (10.0, 20.0, 40.0, 80.0, 160.0, 640.0)
@@ -30,6 +31,8 @@ LEVEL_SD = 1.0  # of m around the logarithm of the mean rate
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(15)  # of the quadrature over the rate of a forecast
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 NEVER = 1e-16  # smaller probabilities are negligible
+STANDARD = NormalDist()
+QUICK = 6  # steps of a search after which it halves
 LEVEL = 0.95
 
 
@@ -126,31 +129,29 @@ class RateStates:
         ]
 
 
-def _least_count(below: Callable[[float], float], share: float, start: float, step: float) -> float:
+def _least_count(below: Callable[[float], float], share: float, middle: float, spread: float) -> float:
     """Return the smallest whole number whose cumulative probability is at least *share*.
+
+    Steps are those of a normal distribution, which is nearly right; after some of them, doubled and halved ones.
 
     Args:
         below: The cumulative distribution function.
         share: The probability.
-        start: Initial guess.
-        step: Initial step of the search.
+        middle: Mean of the distribution.
+        spread: Its standard deviation.
     """
     high: int | None = None
-    low, at, stride = -1, math.floor(start), max(math.ceil(step), 1)
-    under, over, halve = 0.0, 1.0, False
+    low, turn, quantile, stride = -1, 0, STANDARD.inv_cdf(share), max(math.ceil(spread), 1)
+    at = max(math.floor(middle + quantile * spread), 0)
     while high is None or high - low > 1:
-        found = below(at)
-        if found >= share:
-            high, over = at, found
-        else:
-            low, under = at, found
-        if high is None:
-            at, stride = at + stride, 2 * stride
-        elif low < 0 and high > stride:
-            at, stride = high - stride, 2 * stride
-        elif high - low > 1:
-            part = 0.5 if halve else (share - under) / (over - under)
-            at, halve = min(max(math.floor(low + part * (high - low)), low + 1), high - 1), not halve
+        found, turn = below(at), turn + 1
+        low, high = (low, at) if found >= share else (at, high)
+        apart = quantile - STANDARD.inv_cdf(found) if 0 < found < 1 else math.copysign(1, share - found)
+        least = math.ceil(at + apart * spread)  # expected
+        if turn > QUICK:
+            least, stride = low + stride if high is None else (low + high) // 2, 2 * stride
+        at = least if high is None or least < high else least - 1
+        at = max(min(at, at if high is None else high - 1), low + 1)
     return float(high)
 
 
@@ -195,9 +196,10 @@ def counts(points: Points, k: float, blocks: int) -> tuple[Floats, Floats]:
         k: Decay per tick.
         blocks: Number of blocks, including empty ones.
     """
-    gain = gain_of(points.delta_ticks, points.delta_ticks + points.width_ticks, k)
-    expected: Floats = np.bincount(points.block, points.exposure_s * gain, blocks).astype(np.float64)
-    return expected, np.bincount(points.block, points.fills, blocks).astype(np.float64)
+    first, row = grouped(points)
+    near = points.delta_ticks[first]
+    gain = gain_of(near, near + points.width_ticks[first], k)
+    return sum_by(points.block, points.exposure_s * gain[row], blocks), sum_by(points.block, points.fills, blocks)
 
 
 def forecast(points: Points, k: float, length_s: float, horizon_s: float) -> RateForecast | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.calibration._cells import TouchRows
+from mm.calibration._hits import TouchRows
 from mm.calibration.points import Ints
 from mm.errors import UsageError
 from mm.tape.tape import KEYFRAME, SNAPSHOT, TRADE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mm.calibration._cells import add_moves
+from mm.calibration._hits import SettledRows, mean_moves
 from mm.calibration.depth_counts import DistanceGrid
 from mm.calibration.fit_result import Line
 from mm.calibration.reference import CLOSED, OWN_BEST, within
@@ -77,13 +77,7 @@ class WindowMoves:
         for day, start_us, end_us in parts:
             for settled in self._days[day].values():
                 settled.add(sums, (start_us, end_us), last)
-        for first in range(per_tick):
-            sums[:, first::per_tick] = np.cumsum(sums[:, first::per_tick], axis=1)
-        places = grid.near[grid.near <= grid.last]
-        hits = np.rint(sums[0, places])
-        places, hits = places[hits >= LEAST_HITS], hits[hits >= LEAST_HITS]
-        means = sums[1, places] / hits
-        return tuple(zip((places / per_tick).tolist(), means.tolist(), strict=True))
+        return mean_moves(sums, grid.near, grid.last, per_tick, LEAST_HITS)
 
 
 def move_of_best_distance(
@@ -107,29 +101,21 @@ def offset_ticks(reference: str | None, half_spread_ticks: float | None) -> floa
     return half_spread_ticks or 0.0 if reference in OWN_BEST else 0.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class SettledSweeps:
-    """Sweeps of one side of a day that hit a probe, in order of time, and the move of the mid after each.
+    """Sweeps of one side of a day that hit a probe, and the move of the mid against orders in the 5 s after each.
 
     Left out are sweeps after which the book broke.
 
     Attributes:
         marks: Of the day.
         side: Of the probes.
-        us: When each began.
-        touch: Where it met the touch, in steps.
-        depth: Distance of the deepest price that it hit, in steps.
-        move: Of the mid in the 5 s after it against the orders, in ticks: a whole number of half ticks.
-        summed: The first row of the last part and the one after it, and their sums, which are exact in any order.
+        rows: The sweeps.
     """
 
     marks: "DepthCounts"
     side: int
-    us: "Ints"
-    touch: "Ints"
-    depth: "Ints"
-    move: "Floats"
-    summed: "tuple[tuple[int, int], Floats]" = (0, 0), np.zeros((2, 0))
+    rows: SettledRows
 
     @classmethod
     def of(cls, marks: "DepthCounts", side: int, sweeps: "Reached") -> Self:
@@ -140,7 +126,7 @@ class SettledSweeps:
         us, row, depth, touch = sweeps.us[hit], sweeps.row[hit], sweeps.depth[hit], touch[hit]
         then, whole = later(path, us, row)
         move = side * (path.mid2[row] - path.mid2[then]) / 2
-        return cls(marks, side, us[whole], touch[whole], depth[whole], move[whole])
+        return cls(marks, side, SettledRows(us[whole], touch[whole], depth[whole], move[whole], path.per_tick))
 
     def add(self, sums: "Floats", span: tuple[int, int], last: int) -> None:
         """Add the sweeps of a part of the day to the sums of hits and moves by the first distance that is hit.
@@ -149,27 +135,15 @@ class SettledSweeps:
         whose move was not over when the part ended.
         """
         start_us, end_us = within(self.marks.span, *span)
-        first, stop = (int(self.us.searchsorted(us)) for us in (start_us, end_us - SETTLED_S * US_PER_S + 1))
-        rows = first, max(first, stop)
-        known, kept = self.summed if self.summed[1].shape == sums.shape else ((0, 0), np.zeros_like(sums))
-        for row, before, sign in zip(rows, known, (-1, 1), strict=True):
-            self._add(kept, slice(*sorted((row, before))), last, sign if row > before else -sign)
-        self.summed = rows, kept
-        sums += kept
+        self.rows.part(sums, start_us, end_us - SETTLED_S * US_PER_S + 1, last)
         if not self.marks.rows(self.side).cut(start_us, end_us):
             return
         beside, count = self.marks.sweeps[self.side].beside(start_us, end_us, end_us)
         for sign in set(count.tolist()):
             picked = (count == sign) & (beside.us + SETTLED_S * US_PER_S <= end_us)
             if picked.any():
-                cut = SettledSweeps.of(
-                    self.marks, self.side, Reached(*(getattr(beside, one)[picked] for one in REACHED))
-                )
-                cut._add(sums, slice(None), last, sign)
-
-    def _add(self, sums: "Floats", rows: slice, last: int, sign: int) -> None:
-        """Add rows, or take them back, by a *sign*."""
-        add_moves((self.touch[rows], self.depth[rows], self.move[rows]), sums, last, self.marks.path.per_tick, sign)
+                cut = Reached(*(getattr(beside, one)[picked] for one in REACHED))
+                SettledSweeps.of(self.marks, self.side, cut).rows.each(sums, last, sign)
 
 
 def later(path: "ReferencePath", us: "Ints", row: "Ints", after_s: int = SETTLED_S) -> "tuple[Ints, NDArray[np.bool_]]":

@@ -33,6 +33,8 @@ MODES = ("rolling", "expanding", "ewma", "pooled_k", "state_space", "static")
 WEIGHING = ("ewma", "pooled_k", "state_space")
 POLICIES = ("carry_forward", "global_default", "skip_segment")
 US_PER_MIN = 60 * US_PER_S
+# Windows that are fitted together, each step for all of them: code that runs often stays in the caches of a processor.
+TOGETHER = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +246,7 @@ def weights_of(block: "Ints", length_s: float, half_life_min: float) -> "Floats"
 
 def _recent(points: Points, weights: "Floats", fit: "Callable[[Points], PoissonFit]") -> WindowFit:
     """Fit weighted counts and exposure; errors are those of the weighted score, not of so many whole fills."""
-    found = fit(replace(points, exposure_s=points.exposure_s * weights, fills=points.fills * weights))
+    found = fit(points.weighed(weights))
     if found.se_k is None or found.se_logA is None:
         return WindowFit.of(found)
     shrink = sqrt(_total(weights**2, points.fills) / _total(weights, points.fills))

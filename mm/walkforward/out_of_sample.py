@@ -71,7 +71,7 @@ def out_of_sample(study: Study) -> dict[str, Any]:
         "mode": used,
         "segments": len(schedule.segments),
         "segments_compared": len(compared),
-        "fills_compared": sum(float(one.points.fills.sum()) for one in compared),
+        "fills_compared": sum(one.fills for one in compared),
         "modes": {mode: _mode(compared, mode, used) for mode in MODES},
         "curves": _curves(study.tests, used),
         "by_delta": realised(rows),
@@ -123,7 +123,7 @@ def _ratio_text(row: dict[str, float | None]) -> str:
 
 def _mode(compared: list[Tested], mode: str, used: str) -> dict[str, Any]:
     """Return the results of *mode* in the *compared* segments."""
-    fills = np.array([one.points.fills.sum() for one in compared])
+    fills = np.array([one.fills for one in compared])
     gains = np.array([(one.loglik[mode] or 0.0) - (one.loglik[used] or 0.0) for one in compared])
     total = float(fills.sum())
     if not total:
@@ -142,7 +142,7 @@ def _mode(compared: list[Tested], mode: str, used: str) -> dict[str, Any]:
 
 def _curves(tests: tuple[Tested, ...], used: str) -> dict[str, Any]:
     """Return the gain of segments' curves over A and k, in nats per fill, where another shape was chosen."""
-    known = [(float(one.points.fills.sum()), one.loglik[used], one.curve[1]) for one in tests if one.curve]
+    known = [(one.fills, one.loglik[used], one.curve[1]) for one in tests if one.curve]
     rows = [(fills, curve - plain) for fills, plain, curve in known if plain is not None and curve is not None]
     gain, error = _gain(*np.array(rows).T) if rows else (None, None)
     count = {"segments": len(known), "fills": sum(fills for fills, *_ in known)}
@@ -200,7 +200,7 @@ def _trained(own: WindowFit) -> dict[str, Any]:
 
 def _tested(tested: Tested, mode: str, ends: Ends) -> dict[str, Any]:
     seen, loglik = tested.points, tested.loglik[mode]
-    fills = float(seen.fills.sum())
+    fills = tested.fills
     expected = None if tested.expected is None else float(tested.expected.sum())
     ratio = ratio_of(fills, expected or 0.0, ends).values()
     return {

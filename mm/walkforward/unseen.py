@@ -8,6 +8,7 @@ uniform, which the Kolmogorov-Smirnov test verifies.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import Ends, ratio_interval
 from mm.backtest.metrics.long_run import fill_intervals, stretch_intervals
-from mm.calibration._cells import hit_waits
+from mm.calibration._hits import hit_waits
 from mm.calibration.fit_result import Line
 from mm.calibration.points import Floats, Ints, Points, group, sum_by
 from mm.calibration.reference import within
@@ -232,3 +233,8 @@ class Tested:
     loglik: dict[str, float | None]
     waits: dict[int, tuple[Waits, ...] | None]
     curve: tuple[float, float | None] | None = None
+
+    @cached_property
+    def fills(self) -> float:
+        """All observed fills."""
+        return float(self.points.fills.sum())

@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from mm.calibration.schedule import Schedule, Segment, build_schedule, calibrato
 from mm.calibration.simulated_runs import Played
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_fits import WindowFits
-from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
+from mm.calibration.windows import MODES, TOGETHER, Fallback, WindowFit, WindowPlan
 from mm.notebook import Picture, Shown, picture_of
 from mm.walkforward.unseen import Tested, Waits, by_curve, by_rates, waits
 from mm.walkforward.window_shapes import ShapesShown, WindowShape
@@ -27,6 +28,7 @@ from mm.whole_file import whole_file
 if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.backtest.rules import Rules
+    from mm.calibration.points import Floats, Points
     from mm.tape.tape import Tape
 
 
@@ -149,46 +151,67 @@ def study(
 
     fallback = fallback or Fallback()
     shown = ShapesShown(calibrator, len(windows[plan.mode]))
-    for number, segment in enumerate(segments_of(windows[plan.mode], fitted(), fallback, calibrator.config.reference)):
-        found = memory(f"bare {segment.start_us}", partial(bare.each, number))
-        # parameters stay in use until there are usable ones again
-        latest |= {mode: tuple(rates) for mode, rates in found.items() if rates}
-        tests.append(_tested(calibrator, segment, dict(latest), plan.mode))
-        shown.look(number, segment, own[number])
-        segments.append(segment)
-        if step:
-            step(1)
+    coming = segments_of(windows[plan.mode], fitted(), fallback, calibrator.config.reference)
+    while some := list(islice(coming, TOGETHER)):
+        rivals_then = []
+        for number, segment in enumerate(some, start=len(segments)):
+            found = memory(f"bare {segment.start_us}", partial(bare.each, number))
+            # parameters stay in use until there are usable ones again
+            latest |= {mode: tuple(rates) for mode, rates in found.items() if rates}
+            rivals_then.append(dict(latest))
+            shown.look(number, segment, own[number])
+            if step:
+                step(1)
+        tests += _tested(calibrator, some, rivals_then, plan.mode)
+        segments += some
     schedule = schedule_of(calibrator, plan, fallback, tuple(segments), clustering)
     played = calibrator.config.distances if calibrator.played else ()
     return Study(schedule, tuple(own), tuple(tests), tuple(shown.found), played)
 
 
-def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], mode: str) -> Tested:
-    """Return the test of a segment: its own parameters in the used *mode*, *rivals* in the others."""
-    seen = calibrator.points(segment.start_us, segment.end_us)
-    used = (segment.A, segment.k) if segment.A is not None and segment.k is not None else None
-    rates = {**rivals, mode: used}
+def _tested(
+    calibrator: Calibrator, segments: Sequence[Segment], rivals: Sequence[dict[str, Rates]], mode: str
+) -> list[Tested]:
+    """Return the tests of segments: their own parameters in the used *mode*, *rivals* in the others.
+
+    As in `WindowFits.each`, each step is made for all of them.
+    """
+    seen = [calibrator.points(one.start_us, one.end_us) for one in segments]
+    own = [_used(one) for one in segments]
+    rates = [{**others, mode: used} for others, used in zip(rivals, own, strict=True)]
+    predicted = [_predicted(*one, mode) for one in zip(seen, rates, strict=True)]
+    curves = [
+        by_curve(points, one.lambda_curve) if one.lambda_curve else None
+        for points, one in zip(seen, segments, strict=True)
+    ]
+    waited = [_waits(calibrator, one) for one in segments]
+    rows = zip(seen, predicted, waited, curves, strict=True)
+    return [Tested(points, *found, waits=waits, curve=curve) for points, found, waits, curve in rows]
+
+
+def _predicted(
+    seen: "Points", rates: dict[str, Rates], mode: str
+) -> tuple["Floats | None", dict[str, float | None], dict[str, float | None]]:
+    """Return the fills of each row that the used *mode* expects, the sum of each mode, and its log-likelihood."""
     known = {name: one for name, one in rates.items() if one}
     expected, likely = by_rates(seen, list(known.values()))
     totals, likelihoods = (dict(zip(known, column, strict=True)) for column in (expected.sum(axis=1).tolist(), likely))
-    return Tested(
-        points=seen,
-        expected=expected[list(known).index(mode)].copy() if used else None,
-        predicted={name: totals.get(name) for name in rates},
-        loglik={name: likelihoods.get(name) for name in rates},
-        curve=by_curve(seen, segment.lambda_curve) if segment.lambda_curve else None,
-        waits=_waits(calibrator, segment, used),
-    )
+    own = expected[list(known).index(mode)].copy() if mode in known else None
+    return own, {name: totals.get(name) for name in rates}, {name: likelihoods.get(name) for name in rates}
 
 
-def _waits(
-    calibrator: Calibrator, segment: Segment, used: tuple[float, float] | None
-) -> dict[int, tuple[Waits, ...] | None]:
+def _used(segment: Segment) -> tuple[float, float] | None:
+    """Return A and k of a segment; None without parameters."""
+    return (segment.A, segment.k) if segment.A is not None and segment.k is not None else None
+
+
+def _waits(calibrator: Calibrator, segment: Segment) -> dict[int, tuple[Waits, ...] | None]:
     """Return the waiting times of a segment by side; None without parameters, or with those of simulated orders.
 
     They are between sweeps, as counted by the marks. Simulated orders are absent while they follow the reference, or
     are filled in parts and after a queue, so their A and k are the intensity of other events.
     """
+    used = _used(segment)
     if used is None or calibrator.config.method != "marks":
         return {1: None, -1: None}
     parts = calibrator.parts(segment.start_us, segment.end_us)

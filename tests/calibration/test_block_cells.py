@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_block_sums import HOUR, RULES, S, busy_hour, prepared
 
-from mm.calibration import block_sums
 from mm.calibration.depth_counts import DepthCounts, DepthOptions, DistanceGrid
 from small_tapes import tape
 
@@ -36,21 +35,25 @@ def test_cells_that_widen_are_the_same(monkeypatch):
         assert all(np.array_equal(first, second) for first, second in zip(found, expected, strict=True))
 
 
+@pytest.mark.parametrize("minutes", [(60, 33, 57), (42, 60, 33, 48)])
+def test_a_window_that_ends_earlier_leaves_no_trace(minutes):
+    """Its last, incomplete block is not taken for the whole one that a longer window needs."""
+    kept, plain = prepared(2, DepthOptions())
+    grid = DistanceGrid.of(9, kept.path.per_tick)
+    for length in minutes:
+        found, expected = (one.cells(0, length * 60 * S, grid) for one in (kept, plain))
+        assert all(np.array_equal(first, second) for first, second in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize("windows", [6, 12])
-def test_a_block_is_counted_once(monkeypatch, windows):
+def test_a_block_is_counted_once(windows):
     """Windows that reach ever further count the blocks that are new: counted rows, no clock."""
     marks = DepthCounts(tape(busy_hour(2), 0, HOUR), DepthOptions())
     for _ in range(3):
         marks.points(0, HOUR)
-    counted, count = [], block_sums.block_cells
-
-    def counting(grid, parts, blocks):
-        counted.append(sum(len(one.us) for one in parts))
-        return count(grid, parts, blocks)
-
-    monkeypatch.setattr(block_sums, "block_cells", counting)
+    marks._cells.clear()
     grid = DistanceGrid.of(9, marks.path.per_tick)
     for number in range(1, windows + 1):
         marks.cells(0, number * HOUR // windows, grid)
     rows = sum(len(marks._by_block[side, 0].between(0, 12).us) for side in (1, -1))
-    assert rows <= sum(counted) <= rows + 2 * windows
+    assert 0 < rows <= sum(one.counted for one in marks._cells.values()) <= rows + 2 * windows

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.calibration.block_sums import summed
+from mm.calibration.block_sums import STOOD, SWEPT, summed
 from mm.calibration.depth_counts import DepthCounts, DepthOptions
 from mm.calibration.reference import ReferencePath
 from mm.calibration.sweeps import HitRule, Sweeps
@@ -117,17 +117,18 @@ def test_what_stands_beside_whole_blocks_is_found_in_one_call(seed, side, one_us
     marks, block_us = DepthCounts(tape(busy_hour(seed), 0, HOUR)), 300 * S
     start_us, end_us = sorted((one_us, other_us))
     rest_us = min(start_us + blocks * block_us, start_us + (end_us - start_us) // block_us * block_us)
-    stood, swept = marks.rows(side).beside(start_us, rest_us, end_us, block_us)
+    beside = marks.rows(side).beside(start_us, rest_us, end_us, block_us)
     edges, rows, block = marks.path.segments(rest_us, end_us, block_us)
     plain = marks.path.touch[side][rows], block + (rest_us - start_us) // block_us, np.diff(edges)
     spent = plain[2] > 0
-    assert [one.tolist() for one in stood] == [one[spent].tolist() for one in plain]
+    kept = beside or marks.rows(side).with_sweeps(start_us, rest_us, end_us, block_us, (np.zeros(0, np.int64),) * 4)
+    assert [getattr(kept, name).tolist() for name in STOOD] == [one[spent].tolist() for one in plain]
     first, last = (int(np.searchsorted(marks.sweeps[side]._us, us)) for us in (start_us, end_us))
     opens = {*marks.sweeps[side]._opens.tolist(), len(marks.sweeps[side]._us)}
     assert marks.rows(side).cut(start_us, end_us) == (first < last and not {first, last} <= opens)
-    assert (swept is None) == marks.rows(side).cut(start_us, end_us)
-    if swept is not None:
+    assert (beside is None) == marks.rows(side).cut(start_us, end_us)
+    if beside is not None:
         found, count = marks.sweeps[side].beside(start_us, rest_us, end_us)
         met = marks.path.touch[side][found.row]
         plain = met, found.depth, (found.us - start_us) // block_us, count
-        assert [one.tolist() for one in swept] == [one.tolist() for one in plain]
+        assert [getattr(beside, name).tolist() for name in SWEPT] == [one.tolist() for one in plain]

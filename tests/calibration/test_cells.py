@@ -1,25 +1,25 @@
-"""The kernels of cells, reaches, moves and clocks against plain counts, price by price and hit by hit."""
+"""The kernels of cells and reaches against plain counts, price by price and hit by hit."""
 
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mm.calibration._cells import (
+    BlockSums,
     CellColumns,
-    add_moves,
+    Tally,
     block_cells,
     cell_rows,
     ends_by_block,
-    hit_waits,
-    probe_moves,
     reach_steps,
     rows_before,
     stood_between,
 )
-from mm.calibration.depth_counts import CELLS, DistanceGrid, reach_of
+from mm.calibration.block_sums import reach_of
+from mm.calibration.depth_counts import CELLS, DistanceGrid
 from mm.calibration.points import group
 from mm.calibration.reference import CLOSED
 
@@ -54,6 +54,7 @@ distance = st.one_of(st.just(CLOSED), st.integers(0, 30), st.integers(0, 1000))
 block = st.integers(0, BLOCKS - 1)
 
 
+@example(0.0, 2, [], [(0, 1, 0, 1)])  # no cell begins at the fraction of a tick at which the sweep ends
 @given(
     st.sampled_from(REACH),
     st.sampled_from((1, 2, 8)),
@@ -64,7 +65,7 @@ def test_cells_are_those_of_a_count_by_price(reach, per_tick, stood, swept):
     """Exposure is the mean over the prices of a cell, sweeps count where they end; open cells from where they begin."""
     grid = DistanceGrid.of(reach, per_tick)
     columns = (tuple(np.array(rows, INTS).reshape(-1, width).T.copy()) for rows, width in ((stood, 3), (swept, 4)))
-    exposure, fills = block_cells(grid.lookup, [tuple(columns)], BLOCKS)
+    exposure, fills = block_cells(grid.lookup, [Tally(*columns)], BLOCKS)
     slow_exposure, slow_fills = plain(grid, stood, swept)
     assert exposure == pytest.approx(slow_exposure, rel=1e-12, abs=1e-6)
     assert (fills == slow_fills).all()
@@ -81,9 +82,10 @@ def test_rows_are_the_exposed_cells_in_order_and_parts_add_up(reach, stood, swep
     grid = DistanceGrid.of(reach, 2)
     stood, swept = (np.array(rows, INTS).reshape(-1, width).T for rows, width in ((stood, 3), (swept, 4)))
     parts = [
-        (tuple(stood[:, part].copy()), tuple(swept[:, part].copy())) for part in (slice(None, cut), slice(cut, None))
+        Tally(tuple(stood[:, part].copy()), tuple(swept[:, part].copy()))
+        for part in (slice(None, cut), slice(cut, None))
     ]
-    whole = [(tuple(stood.copy()), tuple(swept.copy()))]
+    whole = [Tally(tuple(stood.copy()), tuple(swept.copy()))]
     exposure, fills = block_cells(grid.lookup, whole, BLOCKS)
     assert all(
         (one == two).all() for one, two in zip((exposure, fills), block_cells(grid.lookup, parts, BLOCKS), strict=True)
@@ -95,12 +97,14 @@ def test_rows_are_the_exposed_cells_in_order_and_parts_add_up(reach, stood, swep
         for column in range(grid.columns)
         if exposure[at, column]
     ]
-    *found, (last, place) = cell_rows(
+    *found, (last, place), (held, into) = cell_rows(
         grid.lookup, [(sign, *block_cells(grid.lookup, one, BLOCKS)) for sign, one in ((1, whole), (-1, parts))], 4.0
     )
     assert list(zip(*(column.tolist() for column in found), strict=True)) == rows
     first, groups = group(found[0], found[1])
     assert (first.tolist(), groups.tolist()) == (last.tolist(), place.tolist())
+    assert (held[into] == found[5]).all()
+    assert held.tolist() == np.unique(found[5]).tolist()
 
 
 hits = st.lists(st.tuples(distance, distance, st.integers(1, 4)), max_size=12)
@@ -109,7 +113,7 @@ hits = st.lists(st.tuples(distance, distance, st.integers(1, 4)), max_size=12)
 @given(hits, hits, st.sampled_from((1, 2, 8)))
 def test_a_reach_is_the_quantile_of_each_sweep_written_out(one, two, per_tick):
     """As numpy has it, whether places are counted or sorted; without a hit there are five ticks."""
-    swept = [tuple(np.array(rows, INTS).reshape(-1, 3).T.copy()) for rows in (one, two)]
+    swept = [Tally.of_sweeps(*np.array(rows, INTS).reshape(-1, 3).T.copy()) for rows in (one, two)]
     hit = [(touch, depth) for touch, depth, count in one + two if depth >= touch > CLOSED for _ in range(count)]
     count, deep, near = reach_steps(swept, 0.9, 0.5, 1 << 17)
     assert count == len(hit)
@@ -123,70 +127,34 @@ def test_a_reach_is_the_quantile_of_each_sweep_written_out(one, two, per_tick):
     assert near == pytest.approx(np.quantile(touch, 0.5), rel=1e-12)
     far = max(np.quantile(depth, 0.999) / per_tick, np.quantile(touch, 0.5) / per_tick + 5)
     assert reach_of(swept, per_tick) == pytest.approx(math.ceil(far - 1e-9))
-    beyond = [*swept, tuple(np.array([[1 << 20]] * 2 + [[1]]))]
+    beyond = [*swept, Tally.of_sweeps(*np.array([[1 << 20]] * 2 + [[1]]))]
     depths, touches = np.append(depth, 1 << 20), np.append(touch, 1 << 20)
     far = max(np.quantile(depths, 0.999) / per_tick, np.quantile(touches, 0.5) / per_tick + 5)
     assert reach_of(beyond, per_tick) == pytest.approx(math.ceil(far - 1e-9))
 
 
 @given(
-    st.lists(st.tuples(st.integers(-1, 12), st.integers(0, 20), st.integers(-9, 9)), max_size=10),
-    st.sampled_from((1, 2, 8)),
-    st.sampled_from((1, -1)),
+    st.integers(0, 9),
+    st.sampled_from((60, 9_000)),
+    st.lists(st.tuples(st.integers(0, 19), st.integers(0, 20)), min_size=1, max_size=8),
 )
-def test_moves_add_up_at_every_place_that_a_sweep_hits(rows, per_tick, sign):
-    """A sweep hits from its touch on every tick up to its depth, as far as places count."""
-    last, rows = 10, [(touch, touch + deep, move / 2) for touch, deep, move in rows]
-    sums = np.zeros((2, last + per_tick + 1))
-    columns = [np.array([row[at] for row in rows], kind) for at, kind in enumerate((INTS, INTS, float))]
-    add_moves(tuple(columns), sums, last, per_tick, sign)
-    for place in range(last + 1):
-        found = sums[:, place % per_tick : place + 1 : per_tick].sum(axis=1)
-        hit = [move for touch, depth, move in rows if 0 <= touch <= place <= depth and (place - touch) % per_tick == 0]
-        assert found.tolist() == [sign * len(hit), sign * sum(hit)]
-
-
-@given(
-    st.sampled_from((1, 2, 8)),
-    st.sets(st.integers(0, 40), min_size=1),
-    st.lists(st.tuples(st.integers(0, 30), st.integers(-1, 60), block, st.sampled_from((0.5, -1.0, 2.5, np.nan)))),
-)
-def test_moves_of_probes_are_those_of_a_look_at_each(per_tick, places, rows):
-    """A probe whole ticks from the touch is hit by what reaches it; a move that is not known does not count."""
-    places = np.array(sorted(places))
-    *swept, move = (np.array([row[one] for row in rows], (INTS, INTS, INTS, float)[one]) for one in range(4))
-    counts, means, off = probe_moves(tuple(swept), move, places, per_tick, BLOCKS)
-    for at, place in enumerate(places.tolist()):
-        hit = [
-            (into, gone)
-            for touch, depth, into, gone in rows
-            if touch <= place <= depth and (place - touch) % per_tick == 0 and not np.isnan(gone)
-        ]
-        assert counts[at].tolist() == [sum(into == number for into, _ in hit) for number in range(BLOCKS)]
-        if hit:
-            mean = sum(gone for _, gone in hit) / len(hit)
-            assert means[at] == mean
-            apart = [sum(gone - mean for into, gone in hit if into == number) for number in range(BLOCKS)]
-            assert off[at] == pytest.approx(apart, abs=1e-12)
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 50), st.integers(-1, 8)), min_size=1, max_size=8), st.lists(st.integers(0, 99))
-)
-def test_a_clock_counts_the_hits_expected_until_each_one(path, came):
-    """µs by µs: the rate of the current touch, none without a book or beyond the last distance."""
-    A, k, last, begin, end = 0.3, 0.4, 6, 20, 90
-    us = np.sort(np.array([begin - 5, *(20 + at for at, _ in path[1:])]))
-    touch = np.array([where for _, where in path])
-    rate = [0.0] * (end + 1)
-    for now in range(begin, end):
-        stands = touch[np.searchsorted(us, now, side="right") - 1]
-        rate[now] = A * math.exp(-k * stands) if 0 <= stands <= last else 0.0
-    came = np.array(sorted(min(max(one, begin), end - 1) for one in came), INTS)
-    between, after = hit_waits((us, touch), (begin, end), (A, k), last, came)
-    at, total = np.cumsum(between), between.sum() + after
-    assert at == pytest.approx([sum(rate[begin:one]) for one in came.tolist()], abs=1e-12)
-    assert total == pytest.approx(sum(rate[begin:end]), abs=1e-12)
+def test_a_reach_follows_from_that_of_the_window_before(seed, deepest, windows):
+    """Whatever came before: hits that are taken over and taken back are those of the window's own sweeps."""
+    rng = np.random.default_rng(seed)
+    block, none = np.sort(rng.integers(0, 20, 3000)), np.zeros(0, INTS)
+    touch, depth = rng.integers(-1, 30, 3000), rng.integers(0, deepest, 3000)
+    count = rng.integers(1, 4, 3000)
+    sums = BlockSums(Tally((none,) * 3, (touch, depth, block, count)), 0, 5, 20)
+    for first, length in windows:
+        blocks = min(length, 20 - first)
+        some = (first <= block) & (block < first + blocks)
+        own = Tally.of_sweeps(touch[some], depth[some], count[some])
+        rest = Tally.of_sweeps(*np.array([[3], [4], [1]]))
+        for most in (1 << 17, 50):
+            found, plain = (
+                reach_steps([one, rest], 0.999, 0.5, most) for one in (sums.between(5 * first, blocks), own)
+            )
+            assert found == plain
 
 
 @given(
@@ -214,24 +182,20 @@ def test_columns_of_unequal_length_and_blocks_beyond_are_refused():
     with pytest.raises(ValueError, match="not a power of two"):
         CellColumns(np.arange(3), 3, 4)
     with pytest.raises(ValueError, match="of the sweeps"):
-        reach_steps([(one, two, one)], 0.5, 0.5, 9)
-    with pytest.raises(ValueError, match="of the moves"):
-        add_moves((one, one, np.ones(1)), np.zeros((2, 6)), 4, 2, 1)
-    with pytest.raises(ValueError, match="of the path"):
-        hit_waits((one, two), (0, 1), (1.0, 1.0), 9, none)
-    with pytest.raises(ValueError, match="of the moves"):
-        probe_moves((one, one, one), np.ones(2), one, 1, 1)
+        Tally.of_sweeps(one, two, one)
     with pytest.raises(ValueError, match="where the touch stood"):
         stood_between(one, two, (0, 1), 5, 0)
     with pytest.raises(ValueError, match="of the sweeps"):
         ends_by_block((one, one, two), one, 0, 5, np.zeros((1, 2, 1)))
     with pytest.raises(ValueError, match="where the touch stood"):
-        block_cells(columns, [((one, two, one), (none,) * 4)], 3)
+        Tally((one, two, one), (none,) * 4)
     with pytest.raises(ValueError, match="of the sweeps"):
-        block_cells(columns, [((none,) * 3, (one, one, two, one))], 3)
+        Tally((none,) * 3, (one, one, two, one))
     for stood, swept in (((one, 3 * one, one), (none,) * 4), ((none,) * 3, (one, one, -one, one))):
         with pytest.raises(ValueError, match=r"block (3|-1) of 3"):
-            block_cells(columns, [(stood, swept)], 3)
+            block_cells(columns, [Tally(stood, swept)], 3)
+    with pytest.raises(ValueError, match="2 blocks from 2 of 3"):
+        BlockSums(Tally((none,) * 3, (none,) * 4), 0, 5, 3).between(10, 2)
 
 
 @given(st.lists(st.integers(0, 30), max_size=20), st.lists(st.integers(-2, 33), max_size=20))

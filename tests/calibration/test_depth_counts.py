@@ -8,8 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from slow_marks import slow_marks
 
+from mm.calibration.block_sums import reach_of
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.depth_counts import DepthCounts, DepthOptions, reach_of
+from mm.calibration.depth_counts import DepthCounts, DepthOptions
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.reference import PER_TICK
 from mm.calibration.references import marks_by_reference
@@ -394,7 +395,9 @@ def test_auto_reaches_as_far_as_999_of_1000_sweeps():
     marks = DepthCounts(day, DepthOptions())
     swept = marks.depths(0, 7200 * S)
     reach = reach_of(swept, 2)
-    touch, depth, count = (np.concatenate(column) for column in zip(*swept, strict=True))
+    touch, depth, count = (
+        np.concatenate([getattr(one, name) for one in swept]) for name in ("touch", "depth", "count")
+    )
     hit = (touch >= 0) & (depth >= touch)
     assert reach == np.ceil(np.quantile(np.repeat(depth[hit], count[hit]) / 2, 0.999))
     assert 2000 < reach < 5000

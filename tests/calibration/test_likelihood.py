@@ -6,7 +6,8 @@ from fit_tables import Raw, random_raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.calibration._rows import Rows, dispersed, distinct_numbers, sums_by_row
+from mm.calibration._row_sums import dispersed, distinct_numbers, sums_by_row
+from mm.calibration._rows import Rows
 
 CELLS = Raw.of([0, 1, 2, 3, 6], [90, 100, 110, 120, 50], [30, 21, 12, 9, 8], [1, 1, 1, 3, np.inf])
 

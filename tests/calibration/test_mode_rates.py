@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mm.calibration._rows import expected_by_block, weighed_sums
+from mm.calibration._row_sums import expected_by_block, weighed_sums
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.mode_rates import ModeRates, bare_fit
 from mm.calibration.windows import MODES, WindowFitter, WindowPlan

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.calibration.fit_points import fit_poisson
-from mm.calibration.points import Points, as_points, group, read_points, write_points
+from mm.calibration.points import Points, as_points, group, grouped, read_points, write_points
 from mm.errors import BrokenFile, DataError
 
 GOOD = {"delta_ticks": [1, 2], "exposure_s": [10, 20], "fills": [3, 1]}
@@ -205,3 +205,17 @@ def test_a_written_table_of_points_is_fitted_as_a_frame(tmp_path):
     assert (by_frame.A, by_frame.k) == (fit_poisson(points).A, fit_poisson(points).k)
     with pytest.raises(DataError, match="no column fills among delta_ticks"):
         fit_poisson(pl.read_csv(tmp_path / "points.csv").drop("fills"))
+
+
+def test_weighed_points_keep_what_is_known_of_their_rows():
+    """Groups and blocks are those of the rows, which weights leave as they are."""
+    plain = Points.of([1, 2, 1], [4, 6, 8], [1, 0, 2], block=[0, 0, 2])
+    points = Points.counted(plain.columns, grouped(plain), (np.array([0, 2]), np.array([0, 0, 1])))
+    weighed = points.weighed(np.array([0.5, 1.0, 0.25]))
+    assert weighed.exposure_s.tolist() == [2.0, 6.0, 2.0]
+    assert weighed.fills.tolist() == [0.5, 0.0, 0.5]
+    assert (weighed.groups, weighed.blocks) == (points.groups, points.blocks)
+    assert not weighed.fills.flags.writeable
+    assert plain.weighed(np.ones(3)).blocks is None
+    with pytest.raises(ValueError, match="read-only"):
+        weighed.exposure_s[0] = 1.0

@@ -9,7 +9,7 @@ from scipy import integrate, optimize, stats
 from mm.calibration import state_space
 from mm.calibration._filters import run_filters
 from mm.calibration.points import Points
-from mm.calibration.state_space import counts, filtered, forecast, forecasts_of
+from mm.calibration.state_space import _least_count, counts, filtered, forecast, forecasts_of
 
 EXPOSED = 40.0  # fills that a block expects at A = 1
 
@@ -210,3 +210,30 @@ def test_filters_side_by_side_are_those_alone(count):
         run_filters(expected, fills, grid[:, one : one + 1].copy(), *state, own)
         assert [column[:, 0].tolist() for column in state] == [mean[:, one].tolist(), cov[:, one].tolist()]
         assert own[0] == evidence[one]
+
+
+@pytest.mark.parametrize("share", [0.025, 0.5, 0.975])
+@pytest.mark.parametrize(
+    ("mean", "size"), [(0.01, 1.0), (0.5, 1.0), (40.0, 1.0), (40.0, 200.0), (1e5, 1.0), (1e5, 900.0)]
+)
+def test_the_least_count_is_found_with_few_looks(mean, size, share):
+    """Of counts whose variance is *size* times their mean, up to such that no normal distribution is near."""
+    looked = []
+    law = stats.poisson(mean) if size == 1 else stats.nbinom(mean / (size - 1), 1 / size)
+
+    def below(count):
+        looked.append(count)
+        return float(law.cdf(count))
+
+    assert _least_count(below, share, mean, math.sqrt(mean * size)) == law.ppf(share)
+    assert len(looked) <= (6 if size == 1 else 24)
+
+
+def test_a_forecast_takes_the_gain_of_each_row():
+    """Also of rows of one distance that differ in width, and of blocks in any order."""
+    points = Points.of([0, 1, 1, 0], [9, 8, 7, 6], [1, 2, 3, 4], block=[2, 0, 2, 0], width_ticks=[1, 2, np.inf, 1])
+    k = 0.3
+    gain = [1 - math.exp(-k), math.exp(-k) - math.exp(-3 * k), math.exp(-k), 1 - math.exp(-k)]
+    expected, fills = counts(points, k, 3)
+    assert expected.tolist() == pytest.approx([8 * gain[1] + 6 * gain[3], 0.0, 9 * gain[0] + 7 * gain[2]], rel=1e-14)
+    assert fills.tolist() == [6.0, 0.0, 4.0]

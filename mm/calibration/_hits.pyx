@@ -1,0 +1,317 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The sweeps of a day by window: what they met, the moves of the mid after them, and the clock of their intensity.
+
+Why compiled: each is a loop over the sweeps or the rows of a day, which no numpy call replaces.
+"""
+
+from libc.math cimport exp, isnan, rint
+from libc.stdint cimport int64_t
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.calibration._cells import Stood, Swept, Tally, stood_between
+
+from mm.calibration._search cimport first_from
+
+cdef int64_t CLOSED = -1  # instead of a distance: no valid book
+
+
+cdef class TouchRows:
+    """The touch of one side of a day and the sweeps that may hit its probes; windows use parts of them.
+
+    Args:
+        stood_us: int64[n], start of each touch, µs; the first row is before everything.
+        touch: int64[n], touch, in steps.
+        prints_us: int64[p], instants of the prints of the sweeps, ascending.
+        opens: int64[s], index of the first print of each sweep.
+        sweeps: int64[s] each: start of the complete sweep, row of the touch at the sweep, and depth in steps.
+    """
+
+    cdef const int64_t[::1] stood_us, touch, prints_us, opens, begun, row, depth
+
+    def __cinit__(
+        self,
+        const int64_t[::1] stood_us,
+        const int64_t[::1] touch,
+        const int64_t[::1] prints_us,
+        const int64_t[::1] opens,
+        sweeps: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    ) -> None:
+        self.stood_us, self.touch, self.prints_us, self.opens = stood_us, touch, prints_us, opens
+        self.begun, self.row, self.depth = sweeps
+        if touch.shape[0] != stood_us.shape[0] or not (
+            self.begun.shape[0] == self.row.shape[0] == self.depth.shape[0] == opens.shape[0]
+        ):
+            raise ValueError("cells: columns of unequal length of a day")
+
+    def beside(self, int64_t start_us, int64_t rest_us, int64_t end_us, int64_t block_us) -> Tally | None:
+        """Return what a window saw outside the whole blocks before *rest_us*; None if a window border cuts a sweep.
+
+        Args:
+            start_us: First instant of the window.
+            rest_us: End of its whole blocks.
+            end_us: First instant after the window.
+            block_us: Length of a block.
+        """
+        if self.cut(start_us, end_us):
+            return None
+        cdef Py_ssize_t later = self.sweep_from(rest_us), end = self.sweep_from(end_us), one
+        found = np.empty((4, end - later), np.int64)
+        cdef int64_t[:, ::1] table = found
+        for one in range(later, end):
+            table[0, one - later], table[1, one - later] = self.touch[self.row[one]], self.depth[one]
+            table[2, one - later], table[3, one - later] = (self.begun[one] - start_us) // block_us, 1
+        return self.with_sweeps(start_us, rest_us, end_us, block_us, (found[0], found[1], found[2], found[3]))
+
+    def with_sweeps(
+        self, int64_t start_us, int64_t rest_us, int64_t end_us, int64_t block_us, swept: Swept
+    ) -> Tally:
+        """Return the same with *swept*, the sweeps, of which borders may cut some."""
+        cdef Py_ssize_t low = first_from(self.stood_us, 0, self.stood_us.shape[0], rest_us + 1) - 1
+        cdef Py_ssize_t high = max(first_from(self.stood_us, low, self.stood_us.shape[0], end_us), low + 1)
+        stood = stood_between(
+            self.stood_us[low:high], self.touch[low:high], (rest_us, end_us), block_us, (rest_us - start_us) // block_us
+        )
+        return Tally(stood, swept)
+
+    def hits(self, int64_t start_us, int64_t end_us, int64_t last) -> NDArray[np.int64] | None:
+        """Return when sweeps of a window hit a probe no farther than *last*; None where a border cuts a sweep.
+
+        Args:
+            start_us: First instant of the window.
+            end_us: First instant after it.
+            last: In steps.
+        """
+        if self.cut(start_us, end_us):
+            return None
+        cdef Py_ssize_t begin = self.sweep_from(start_us), end = self.sweep_from(end_us), sweep, count = 0
+        found = np.empty(max(end - begin, 0), np.int64)
+        cdef int64_t[::1] us = found
+        cdef int64_t touch
+        for sweep in range(begin, end):
+            touch = self.touch[self.row[sweep]]
+            if CLOSED != touch <= last and self.depth[sweep] >= touch:
+                us[count] = self.begun[sweep]
+                count += 1
+        return found[:count]
+
+    def cut(self, int64_t start_us, int64_t end_us) -> bool:
+        """Return whether a sweep has prints on both sides of a window border, in µs."""
+        cdef Py_ssize_t prints = self.prints_us.shape[0], count = self.opens.shape[0]
+        cdef int64_t first = first_from(self.prints_us, 0, prints, start_us)
+        cdef int64_t last = first_from(self.prints_us, first, prints, end_us)
+        cdef Py_ssize_t begin = first_from(self.opens, 0, count, first), end = first_from(self.opens, 0, count, last)
+        if first < min(self.opens[begin] if begin < count else prints, last):
+            return True
+        return begin < end and (self.opens[end] if end < count else prints) > last
+
+    cdef Py_ssize_t sweep_from(self, int64_t us) noexcept:
+        """Return the index of the first sweep that begins with a print at or after an instant."""
+        cdef int64_t first = first_from(self.prints_us, 0, self.prints_us.shape[0], us)
+        return first_from(self.opens, 0, self.opens.shape[0], first)
+
+
+cdef class SettledRows:
+    """Sweeps in order of time, with the move of the mid after each; parts of them are added to difference sums.
+
+    The sums of the last part are kept: the next one adds and takes back what they differ by. Moves are whole numbers of
+    half ticks, so sums are exact in any order.
+
+    Args:
+        us: int64[n], when each sweep began.
+        touch: int64[n], where it met the touch, in steps.
+        depth: int64[n], distance of the deepest price that it hit, in steps.
+        move: float64[n], of the mid after it.
+        per_tick: Steps of distance in one tick: a sweep hits distances with this spacing.
+    """
+
+    cdef const int64_t[::1] us, touch, depth
+    cdef const double[::1] move
+    cdef int64_t per_tick
+    cdef double[:, ::1] kept
+    cdef Py_ssize_t begin, end  # the rows of the kept sums
+
+    def __init__(
+        self,
+        const int64_t[::1] us,
+        const int64_t[::1] touch,
+        const int64_t[::1] depth,
+        const double[::1] move,
+        int64_t per_tick,
+    ) -> None:
+        """Begin with the sums of no sweep."""
+        self.us, self.touch, self.depth, self.move, self.per_tick = us, touch, depth, move, per_tick
+        if not us.shape[0] == touch.shape[0] == depth.shape[0] == move.shape[0]:
+            raise ValueError("hits: columns of unequal length of the moves")
+        self.kept = np.zeros((2, 0))
+
+    def part(self, double[:, ::1] sums, int64_t start_us, int64_t end_us, int64_t last) -> None:
+        """Add the sweeps of ``[start, end)`` to sums, where `each` adds one."""
+        cdef Py_ssize_t begin = first_from(self.us, 0, self.us.shape[0], start_us)
+        cdef Py_ssize_t end = max(first_from(self.us, begin, self.us.shape[0], end_us), begin)
+        cdef Py_ssize_t row, column
+        if self.kept.shape[1] != sums.shape[1] or not self.begin <= begin <= self.end:
+            self.kept, self.begin, self.end = np.zeros((2, sums.shape[1])), begin, begin
+        self.add(self.kept, self.begin, begin, last, -1.0)
+        self.add(self.kept, self.end, end, last, 1.0)
+        self.add(self.kept, end, self.end, last, -1.0)
+        self.begin, self.end = begin, end
+        for row in range(2):
+            for column in range(sums.shape[1]):
+                sums[row, column] += self.kept[row, column]
+
+    def each(self, double[:, ::1] sums, int64_t last, double sign) -> None:
+        """Add all sweeps, and the moves after them, to difference sums, or take them back.
+
+        A sweep counts at the first distance that it hits, and is subtracted beyond the last of the same spacing.
+
+        Args:
+            sums: float64[2, steps], of sweeps and of moves.
+            last: The largest distance used, in steps.
+            sign: Weight of a sweep.
+        """
+        self.add(sums, 0, self.us.shape[0], last, sign)
+
+    cdef int add(self, double[:, ::1] sums, Py_ssize_t begin, Py_ssize_t end, int64_t last, double sign) except -1:
+        """Add the sweeps from one row to another."""
+        cdef Py_ssize_t row
+        cdef int64_t met, beyond
+        if sums.shape[1] <= last + self.per_tick:
+            raise ValueError("hits: too few distances for the moves")
+        for row in range(begin, end):
+            met = self.touch[row]
+            if not 0 <= met <= last:
+                continue
+            beyond = max(min(self.depth[row], last), met)
+            beyond += self.per_tick - (beyond - met) % self.per_tick  # the first distance of its grid that is not hit
+            sums[0, met] += sign
+            sums[0, beyond] -= sign
+            sums[1, met] += sign * self.move[row]
+            sums[1, beyond] -= sign * self.move[row]
+        return 0
+
+
+def mean_moves(
+    double[:, ::1] sums, const int64_t[::1] places, int64_t last, int64_t per_tick, double least
+) -> tuple[tuple[float, float], ...]:
+    """Return distances in ticks that enough sweeps hit, each with the mean move after these.
+
+    Args:
+        sums: What `SettledRows` has added; afterwards, the numbers of sweeps that hit each distance, and their moves.
+        places: Distances, in steps, ascending.
+        last: The largest of them that counts.
+        per_tick: Steps of distance in one tick.
+        least: Number of sweeps that are enough.
+    """
+    cdef Py_ssize_t row, column
+    cdef double hits
+    cdef list found = []
+    for row in range(2):
+        for column in range(per_tick, sums.shape[1]):
+            sums[row, column] += sums[row, column - per_tick]
+    for row in range(places.shape[0]):
+        if places[row] > last:
+            break
+        hits = rint(sums[0, places[row]])
+        if hits >= least:
+            found.append((places[row] / <double> per_tick, sums[1, places[row]] / hits))
+    return tuple(found)
+
+
+def probe_moves(
+    swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    move: NDArray[np.float64],
+    places: NDArray[np.int64],
+    per_tick: int,
+    blocks: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the moves of the mid after sweeps, by the probes hit.
+
+    They are int64[p, b], the number of moves of a probe by block; float64[p], their mean; and float64[p, b], the summed
+    deviations of a block from the mean, in the order of the sweeps.
+
+    Args:
+        swept: int64[n] each: touch at the sweep, depth in steps, and block.
+        move: float64[n], half ticks; NaN if unknown.
+        places: int64[p], distances of probes, in steps, ascending; each is hit from whole ticks nearer.
+        per_tick: Steps of distance in one tick.
+        blocks: Number of blocks.
+    """
+    cdef const int64_t[::1] touch = swept[0], depth = swept[1], block = swept[2]
+    cdef const double[::1] moves = move
+    part = np.asarray(places) % per_tick
+    order_array = np.lexsort((places, part))
+    cdef const int64_t[::1] order = order_array, steps = np.asarray(places)[order_array]
+    cdef const int64_t[::1] begins = np.searchsorted(part[order_array], np.arange(per_tick + 1))
+    counts_array = np.zeros((len(places), blocks), np.int64)
+    means_array, off_array = np.zeros(len(places)), np.zeros((len(places), blocks))
+    cdef int64_t[:, ::1] counts = counts_array
+    cdef double[::1] means = means_array
+    cdef double[:, ::1] off = off_array
+    cdef Py_ssize_t row, at, stop
+    cdef int64_t ticks = per_tick
+    cdef bint means_known
+    if not touch.shape[0] == depth.shape[0] == block.shape[0] == moves.shape[0]:
+        raise ValueError("cells: columns of unequal length of the moves")
+    for means_known in range(2):
+        for row in range(touch.shape[0]):
+            if isnan(moves[row]):
+                continue
+            stop = begins[touch[row] % ticks + 1]
+            at = first_from(steps, begins[touch[row] % ticks], stop, touch[row])
+            while at < stop and steps[at] <= depth[row]:
+                if means_known:
+                    off[order[at], block[row]] += moves[row] - means[order[at]]
+                else:
+                    counts[order[at], block[row]] += 1
+                    means[order[at]] += moves[row]
+                at += 1
+        if not means_known:
+            with np.errstate(invalid="ignore"):
+                means_array /= counts_array.sum(axis=1)
+    return counts_array, means_array, off_array
+
+
+def hit_waits(
+    path: tuple[NDArray[np.int64], NDArray[np.int64]],
+    span: tuple[int, int],
+    rates: tuple[float, float],
+    int64_t last,
+    const int64_t[::1] hits,
+) -> tuple[NDArray[np.float64], float]:
+    """Return how many hits were expected before each one that came in a stretch, and after the last one.
+
+    Before the first from the begin of the stretch, before others from the one before; after the last to its end.
+
+    Args:
+        path: int64[n] each: when the touch came to stand, and where, in steps; a first row that begins after the
+            stretch holds from its begin.
+        span: Begin and end, µs.
+        rates: A in 1/µs, and k by step: a touch at d is hit A·exp(-k·d) times in a µs.
+        last: A touch farther away is not hit.
+        hits: int64[m], when hits came, in order of time.
+    """
+    cdef const int64_t[::1] us = path[0], touch = path[1]
+    cdef int64_t begin = span[0], end = span[1], until
+    cdef double A = rates[0], k = rates[1], clock = 0.0, rate = 0.0, at, before = 0.0
+    cdef Py_ssize_t row, hit = 0, count = hits.shape[0], first, rows
+    if touch.shape[0] != us.shape[0]:
+        raise ValueError("cells: columns of unequal length of the path")
+    first = max(first_from(us, 0, us.shape[0], begin + 1) - 1, 0)
+    rows = min(max(first_from(us, first, us.shape[0], end), first + 1), us.shape[0])
+    found = np.empty(count)
+    cdef double[::1] between = found
+    for row in range(first, rows):
+        until = us[row + 1] if row + 1 < rows else end
+        if row == first or touch[row] != touch[row - 1]:
+            rate = A * exp(-k * touch[row]) if CLOSED != touch[row] <= last else 0.0
+        while hit < count and hits[hit] < until:
+            at = clock + rate * (hits[hit] - begin)
+            between[hit], before = at - before, at
+            hit += 1
+        clock += rate * (until - begin)
+        begin = until
+    for hit in range(hit, count):
+        between[hit], before = clock - before, clock
+    return found, clock - before

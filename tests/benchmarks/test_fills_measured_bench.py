@@ -8,7 +8,7 @@ def test_fits_under_a_model_predict_its_fills(monkeypatch):
     monkeypatch.setattr(fills_measured, "MODELS", ("queue_risk_averse", "hybrid"))
     monkeypatch.setattr(fills_measured, "CLIPS", (1,))
     monkeypatch.setattr(fills_measured, "QUOTED", (0.5, 4.0))
-    market = fills_measured.Market("an hour", fills_measured.simulated(), 10**8)
+    market = fills_measured.Market("an hour", fills_measured.simulated(fills_measured.FLOWS["Poisson"], 1), 10**8)
     head, *rows = fills_measured.lines(market)
     judged = ["outside", "failed"]
     assert head.split() == ["fill", "model", "clips", "rows", "fills", "default", "δ", *judged, "marks", *judged]
@@ -26,7 +26,9 @@ def test_the_second_half_is_predicted_by_fits_of_the_first(monkeypatch):
     monkeypatch.setattr(fills_measured, "MODELS", ("trade_cross",))
     monkeypatch.setattr(fills_measured, "CLIPS", (1,))
     monkeypatch.setattr(fills_measured, "QUOTED", (0.5, 4.0))
-    market = fills_measured.Market("an hour", fills_measured.simulated(), 10**8).halves()
+    market = fills_measured.Market(
+        "an hour", fills_measured.simulated(fills_measured.FLOWS["Poisson"], 1), 10**8
+    ).halves()
     assert market.tape.end_us == market.later.start_us
     _, row = fills_measured.lines(market)
     _, _, _, _, least, _, most, outside, failed, level, *_ = row.split()

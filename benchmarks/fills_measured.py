@@ -8,7 +8,10 @@ number of rows outside .9 to 1.1, and the number that failed: those whose comple
 clustering does not explain them. With ``unseen`` the fits are of the first half of a day and the orders are played in
 the second: a level, all predicted over all observed fills, measures the change of the whole flow in between, and ratios
 are relative to it. With ``following`` the quotes are those of models that follow the inventory or the volatility, on
-the whole day.
+whole days and on simulated ones of known flow, under the queue models. ``noise`` is how many rows would be outside .9
+to 1.1 if every prediction were right on average: blocks of five minutes or less, 60 at least, are drawn with
+replacement (Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 6), and the ratio of a draw is taken
+over that of all blocks.
 """
 
 import math
@@ -19,30 +22,45 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 import mm
 from benchmarks.curves import CAPTURES, LEAST_FILLS, tape_of
+from mm.backtest.metrics.flow_levels import aggressors, flow_of_sides
+from mm.backtest.metrics.order_lives import lives
+from mm.backtest.metrics.resting_states import RestingStates
 from mm.backtest.models import FILL_MODELS
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
+from mm.calibration.schedule import measured_intensity
 from mm.calibration.sweeps import HitRule
 from mm.instrument import E8, short_text
+from mm.sim.flow.scenario import Hawkes, PoissonMarket
 
 if TYPE_CHECKING:
+    from mm.backtest.result import Result
     from mm.calibration.fit_result import PoissonFit
+    from mm.sim.flow.market import Scenario
     from mm.tape.tape import Tape
+
+    Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 CROSSED = ("price_cross", "queue_prob_power")  # of the hybrid
 MODELS = ("queue_risk_averse", "queue_prob_log", "queue_prob_power", "trade_cross", "hybrid", "poisson")
 CLIPS = (1, 10, 100)
-FOLLOWING = ("avellaneda_stoikov", "glft", "symmetric")
+FOLLOWING = ("avellaneda_stoikov", "glft", "gueant", "symmetric")
+QUEUES = ("queue_risk_averse", "queue_prob_power")
+FLOWS: "dict[str, Scenario]" = {
+    "Poisson": PoissonMarket(A_per_s=1.2, k_per_tick=0.4),
+    "Hawkes": Hawkes(mu_per_s=0.32, branching_ratio=0.6, beta_per_s=2.0, k_per_tick=0.4),
+}
+SEEDS = (3, 4, 5)
+BLOCK_US, BLOCKS, DRAWS = 300_000_000, 60, 1_000
 QUOTED = (0.5, 1.0, 1.5, 2.0, 2.5, 4.0, 6.0, 10.0, 20.0, 50.0)  # ticks from the mid
 CLOSE = 0.9, 1.1
 JUDGED = f"{'outside':>9}{'failed':>8}"
 HEAD = f"{'fill model':<19}{'clips':>6}{'rows':>6}{'fills':>9}{'default δ':>18}{JUDGED}{'marks':>18}{JUDGED}"
-FOLLOWING_HEAD = (
-    f"{'fill model':<19}{'clips':>6}  {'quote model':<19}{'rows':>5}{'fills':>9}{'predicted/seen':>18}"
-    f"{JUDGED}{'all':>7}"
-)
+FOLLOWING_HEAD = f"{'quote model':<20}{'rows':>5}{'fills':>9}{'predicted/seen':>18}{JUDGED}{'noise':>8}{'all':>7}"
 
 
 class Compared(NamedTuple):
@@ -89,20 +107,27 @@ def markets(captures: Path) -> Iterator[Market]:
     """Yield a day of a large tick, one of a small tick, and a simulated one."""
     for capture, clip_e8 in ((CAPTURES[1], 4 * E8), (CAPTURES[2], E8 // 10_000)):
         yield Market(f"{capture.symbol} {capture.day}", tape_of(captures, capture), clip_e8)
-    yield Market("simulated hour", simulated(), E8)
+    yield Market("simulated hour", simulated(FLOWS["Poisson"], 1), E8)
 
 
-def simulated() -> "Tape":
-    """Return an hour of a Poisson market."""
+def followed(captures: Path) -> Iterator[list[Market]]:
+    """Yield recorded days, and simulated ones of one flow together."""
+    for capture, clip_e8 in zip(CAPTURES[:4], (4 * E8, 4 * E8, E8 // 10_000, E8 // 100), strict=True):
+        yield [Market(f"{capture.symbol} {capture.day}", tape_of(captures, capture), clip_e8)]
+    for name, flow in FLOWS.items():
+        yield [Market(f"two hours of {name} flow, {len(SEEDS)} seeds", simulated(flow, 2, seed), E8) for seed in SEEDS]
+
+
+def simulated(market: "Scenario", hours: float, seed: int = SEEDS[0]) -> "Tape":
+    """Return a simulated day."""
     from mm.backtest.io import load_day
     from mm.dayfolder.layout import DayFolder
     from mm.sim.flow.day import make_day
-    from mm.sim.flow.scenario import PoissonMarket
     from mm.sim.flow.session import Session
 
     with tempfile.TemporaryDirectory() as root:
         folder = DayFolder(Path(root), "SIMUSDT", "20260105")
-        make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1, 3))
+        make_day(folder, market, Session("SIMUSDT", "20260105", hours, seed))
         return load_day(folder)
 
 
@@ -122,31 +147,71 @@ def fitted(tape: "Tape", fills: FillsMeasured, qty_e8: int) -> "PoissonFit":
     return measure(tape, CalibrationConfig(method="fixed", rule=HitRule(order_e8=qty_e8), fills=fills)).fit
 
 
-def ratios(tape: "Tape", fills: FillsMeasured, qty_e8: int, quoted: float | str, fit: "PoissonFit") -> list[Compared]:
-    """Return the rows of orders at one distance, or of a quote model."""
+def played(tape: "Tape", fills: FillsMeasured, qty_e8: int, quoted: float | str, fit: "PoissonFit") -> "Result":
+    """Return the backtest of orders at one distance, or of a quote model."""
     quotes: dict[str, Any] = {"quote_qty": short_text(qty_e8)}
     terms: dict[str, Any] = {"initial_cash": 10**9, "initial_inventory": 0, "sensitivity": False}
     if not isinstance(quoted, str):
         quotes["quote_params_json"], terms["initial_inventory"] = {"delta_ticks": quoted}, 10**7
     model = quoted if isinstance(quoted, str) else "fixed_spread"
-    result = mm.backtest(tape, model, fills.name, fit=fit, **quotes, **terms)
-    rows = result.summary["fills_by_distance"]
-    return [Compared.of(row) for row in rows if row["fills"] >= LEAST_FILLS]
+    return mm.backtest(tape, model, fills.name, fit=fit, **quotes, **terms)
 
 
-def following(market: Market) -> Iterator[str]:
-    """Yield the table of a market for quotes that follow the inventory or the volatility."""
-    marks = mm.calibrate(market.tape)
+def ratios(result: "Result") -> list[Compared]:
+    """Return the rows of a backtest that are judged."""
+    return [Compared.of(row) for row in result.summary["fills_by_distance"] if row["fills"] >= LEAST_FILLS]
+
+
+def by_block(result: "Result", fit: "PoissonFit") -> "tuple[Floats, Floats]":
+    """Return the fills of the rows of a backtest by block, and the predicted ones, float64[blocks, rows]."""
+    intensity, journal, tape = measured_intensity(fit), result.journal, result.tapes[0]
+    assert intensity is not None
+    [states], last_us = intensity.states, journal.counters["last_us"]
+    flow, edges = flow_of_sides(aggressors(tape)), [row["from_ticks"] for row in result.summary["fills_by_distance"]]
+    orders = RestingStates(lives(journal), journal.mids, journal.fills, states.recent_us, flow)
+    block_us = min(BLOCK_US, (tape.end_us - tape.start_us) // BLOCKS)
+    waited = orders.stretches((0, last_us), np.arange(tape.start_us, last_us, block_us))
+    filled_us, state, met = orders.filled((0, last_us))
+    blocks = (last_us - tape.start_us) // block_us + 1
+
+    def summed(us: Any, half_ticks: Any, weights: Any) -> "Floats":
+        row = np.searchsorted(edges[1:], half_ticks / 2, side="right")
+        cell = (us - tape.start_us) // block_us * len(edges) + row
+        return np.bincount(cell, weights, blocks * len(edges)).reshape(blocks, len(edges)).astype(np.float64)
+
+    seen = summed(filled_us, met[state, 1], np.ones(len(state)))
+    return seen, summed(waited.begin_us, waited.states[waited.state, 1], states.predicted(waited))
+
+
+def by_noise(seen: "Floats", predicted: "Floats") -> float:
+    """Return how many judged rows are expected outside `CLOSE` if all predictions are right on average."""
+    judged = seen.sum(axis=0) >= LEAST_FILLS
+    seen, predicted = seen[:, judged], predicted[:, judged]
+    drawn = np.random.default_rng(0).multinomial(len(seen), np.full(len(seen), 1 / len(seen)), DRAWS)
+    level = predicted.sum(axis=0) / seen.sum(axis=0)
+    ratio = drawn @ predicted / np.maximum(drawn @ seen, 0.5) / level
+    return float(((ratio < CLOSE[0]) | (ratio > CLOSE[1])).mean(axis=0).sum())
+
+
+def following(markets: list[Market]) -> Iterator[str]:
+    """Yield the table of markets for quotes that follow the inventory or volatility, over queue models and clips."""
     yield FOLLOWING_HEAD
-    for name in MODELS[:4]:
-        fills = filled_by(name, marks)
-        for clips in CLIPS:
-            fit = fitted(market.tape, fills, clips * market.clip_e8)
-            for quotes in FOLLOWING:
-                rows = ratios(market.tape, fills, clips * market.clip_e8, quotes, fit)
-                if rows:
-                    seen, shown = sum(row.fills for row in rows), _range(rows, levelled=False)
-                    yield f"{name:<19}{clips:>6}  {quotes:<19}{len(rows):>5}{seen:>9,}{shown}{_level(rows):>7.3f}"
+    found: dict[str, list[Compared]] = {quotes: [] for quotes in FOLLOWING}
+    noise = dict.fromkeys(FOLLOWING, 0.0)
+    for market in markets:
+        for name in QUEUES:
+            for clips in CLIPS:
+                fills = FillsMeasured(name, {}, FILL_MODELS[name])
+                fit = fitted(market.tape, fills, clips * market.clip_e8)
+                for quotes in FOLLOWING:
+                    result = played(market.tape, fills, clips * market.clip_e8, quotes, fit)
+                    rows = ratios(result)
+                    found[quotes] += rows
+                    noise[quotes] += by_noise(*by_block(result, fit)) if rows else 0.0
+    for quotes, rows in found.items():
+        if rows:
+            seen, shown = sum(row.fills for row in rows), _range(rows, levelled=False)
+            yield f"{quotes:<20}{len(rows):>5}{seen:>9,}{shown}{noise[quotes]:>8.1f}{_level(rows):>7.3f}"
 
 
 def lines(market: Market) -> Iterator[str]:
@@ -160,7 +225,8 @@ def lines(market: Market) -> Iterator[str]:
             own = fitted(market.tape, fills, qty_e8)
             other = replace(marks, calib_fills=fills.name, calib_fill_params=fills.params)  # the backtest takes both
             found = [
-                [row for delta in QUOTED for row in ratios(later, fills, qty_e8, delta, fit)] for fit in (own, other)
+                [row for delta in QUOTED for row in ratios(played(later, fills, qty_e8, delta, fit))]
+                for fit in (own, other)
             ]
             if found[0]:
                 count = f"{len(found[0]):>6}{sum(row.fills for row in found[0]):>9,}"
@@ -184,10 +250,15 @@ def main(captures: str, which: str = "") -> None:
     """Print the tables of the markets."""
     if which not in ("", "unseen", "following"):
         sys.exit(f"{which!r} is not known; give unseen, following, or nothing")
-    found = markets(Path(captures))
-    for market in (one.halves() for one in found) if which == "unseen" else found:
-        print(f"{market.name}: predicted over seen fills, rows of {LEAST_FILLS} fills or more")
-        for line in (following if which == "following" else lines)(market):
+    root = Path(captures)
+    if which == "following":
+        tables = ((many[0].name, following(many)) for many in followed(root))
+    else:
+        each = (market.halves() if which == "unseen" else market for market in markets(root))
+        tables = ((market.name, lines(market)) for market in each)
+    for name, table in tables:
+        print(f"{name}: predicted over seen fills, rows of {LEAST_FILLS} fills or more")
+        for line in table:
             print(line, flush=True)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.metrics._flow_levels import LEAST_FLOW
+from mm.backtest.metrics._flow_levels import LEAST_FLOW, SINCE_S
 from mm.backtest.metrics.fill_states import (
     FillStates,
     StateRates,
@@ -27,7 +27,7 @@ from mm.backtest.metrics.fill_states import (
     nodes_of,
     shrunk,
 )
-from mm.backtest.metrics.flow_levels import FLOWS, aggressors, flow_of_sides
+from mm.backtest.metrics.flow_levels import FLOWS, LEVELS, aggressors, flow_of_sides
 from mm.calibration.lambda_curve import rates_on
 from mm.calibration.reference import BLOCK_US
 
@@ -57,9 +57,9 @@ def rates_of(sums: "Floats") -> StateRates:
     nearest = np.full(len(keys), np.inf)
     np.minimum.at(nearest, into, sums[:, 3])
     seconds, fills = (np.bincount(into, sums[:, column], len(keys)).astype(np.float64) for column in (6, 7))
-    sent, stands, move, level = keys.T
+    sent, stands, move, flow = keys.T
     nodes, node = nodes_of(sent.astype(np.float64), seconds)
-    at, place = (node, stands, move), (node, (level & 1) * FLOWS + (level >> 1))
+    at, place = (node, stands, move), (node, (flow & 1) * FLOWS + (flow >> 1))
     times, weighted = np.ones((len(nodes), 2 * FLOWS)), seconds
     for _ in range(TURNS):
         weighted = seconds * times[place]
@@ -68,18 +68,18 @@ def rates_of(sums: "Floats") -> StateRates:
     seen, foreseen = (np.bincount(node, column, len(nodes)) for column in (fills, expected * times[place]))
     times *= (seen / np.maximum(foreseen, TINY))[:, None]
     came = np.unique(place[1])
-    flow = tuple(
-        (ticks / 2, number // FLOWS, number % FLOWS + LEAST_FLOW, round(value, 9))
+    hits = tuple(
+        (ticks / 2, number // FLOWS, SINCE_S[number % FLOWS // LEVELS], number % LEVELS + LEAST_FLOW, round(value, 9))
         for ticks, row in zip(nodes.tolist(), times[:, came].tolist(), strict=True)
         for number, value in zip(came.tolist(), row, strict=True)
     )
-    return StateRates(_state_rows(keys, nearest, (seconds, weighted, fills)), flow)
+    return StateRates(_state_rows(keys, nearest, (seconds, weighted, fills)), hits)
 
 
 def _times(nodes: "Floats", at: "tuple[Ints, Ints]", expected: "Floats", fills: "Floats") -> "Floats":
-    """Return the ratio of fills to *expected* at each level, by node, normalised to 1 at the mean level.
+    """Return the ratio of fills to *expected* at each flow, by node, normalised to 1 at the mean flow.
 
-    The common factor of all levels of a node belongs to its states, as distances share levels.
+    The common factor of all flows of a node belongs to its states, as distances share levels.
     """
     shape = len(nodes), 2 * FLOWS
     place = np.ravel_multi_index(at, shape)

@@ -1,6 +1,10 @@
 """The table of predicted over seen fills: what it counts, and that fits under a model predict its fills."""
 
+import numpy as np
+import pytest
+
 from benchmarks import fills_measured
+from mm.backtest.models import FILL_MODELS
 
 
 def test_fits_under_a_model_predict_its_fills(monkeypatch):
@@ -8,7 +12,7 @@ def test_fits_under_a_model_predict_its_fills(monkeypatch):
     monkeypatch.setattr(fills_measured, "MODELS", ("queue_risk_averse", "hybrid"))
     monkeypatch.setattr(fills_measured, "CLIPS", (1,))
     monkeypatch.setattr(fills_measured, "QUOTED", (0.5, 4.0))
-    market = fills_measured.Market("an hour", fills_measured.simulated(), 10**8)
+    market = fills_measured.Market("an hour", fills_measured.simulated(fills_measured.FLOWS["Poisson"], 1), 10**8)
     head, *rows = fills_measured.lines(market)
     judged = ["outside", "failed"]
     assert head.split() == ["fill", "model", "clips", "rows", "fills", "default", "δ", *judged, "marks", *judged]
@@ -26,7 +30,9 @@ def test_the_second_half_is_predicted_by_fits_of_the_first(monkeypatch):
     monkeypatch.setattr(fills_measured, "MODELS", ("trade_cross",))
     monkeypatch.setattr(fills_measured, "CLIPS", (1,))
     monkeypatch.setattr(fills_measured, "QUOTED", (0.5, 4.0))
-    market = fills_measured.Market("an hour", fills_measured.simulated(), 10**8).halves()
+    market = fills_measured.Market(
+        "an hour", fills_measured.simulated(fills_measured.FLOWS["Poisson"], 1), 10**8
+    ).halves()
     assert market.tape.end_us == market.later.start_us
     _, row = fills_measured.lines(market)
     _, _, _, _, least, _, most, outside, failed, level, *_ = row.split()
@@ -45,3 +51,23 @@ def test_a_row_fails_where_its_whole_interval_is_outside():
     assert [one.failed(1.0) for one in (wide, none, narrow, short)] == [False, False, True, True]
     assert not narrow.failed(1.2)
     assert (none.low, none.high) == (1 / 0.95, float("inf"))
+
+
+def test_noise_of_independent_fills_is_that_of_their_count():
+    """Of 130 Poisson fills it is a tenth off by chance once in four, of 10,000 never; a row of 50 is not judged."""
+    random = np.random.default_rng(1)
+    predicted = np.tile([0.5, 1.3, 100.0], (100, 1))
+    noise = [fills_measured.by_noise(random.poisson(predicted).astype(np.float64), predicted) for _ in range(9)]
+    assert 0.15 < np.mean(noise) < 0.4
+
+
+def test_blocks_hold_the_rows_of_the_summary():
+    """Fills and predicted fills of each row, over all blocks."""
+    tape = fills_measured.simulated(fills_measured.FLOWS["Poisson"], 0.5)
+    fills = fills_measured.FillsMeasured("queue_risk_averse", {}, FILL_MODELS["queue_risk_averse"])
+    fit = fills_measured.fitted(tape, fills, 10**8)
+    result = fills_measured.played(tape, fills, 10**8, "glft", fit)
+    seen, predicted = fills_measured.by_block(result, fit)
+    rows = result.summary["fills_by_distance"]
+    assert seen.sum(axis=0).tolist() == [row["fills"] for row in rows]
+    assert predicted.sum(axis=0) == pytest.approx([row["predicted"] for row in rows])

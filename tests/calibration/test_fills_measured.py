@@ -16,6 +16,7 @@ import mm
 from mm.__main__ import main
 from mm.backtest.fills.intensity import Poisson
 from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS
+from mm.backtest.metrics._flow_levels import SINCE_S
 from mm.backtest.metrics.flow_levels import aggressors, flow_of_sides
 from mm.backtest.models import poisson, queue_prob_power
 from mm.backtest.rules import Rules
@@ -350,7 +351,7 @@ def test_segments_predict_by_states_of_their_past(tape):
         points = calibrator.points(segment.train_start_us, segment.train_end_us)
         points = points.where((points.delta_ticks >= line[0][0]) & (points.delta_ticks <= line[-1][0]))
         spans = (segment.train_start_us, segment.train_end_us), (tape.start_us, until_us)
-        sent = sorted({at for at, *_ in known.states[until_us].flow})
+        sent = sorted({at for at, *_ in known.states[until_us].hits})
         here, past = ([mean_factor(tape, known.states[until_us], at, span) for at in sent] for span in spans)
         times = np.interp(points.delta_ticks, sent, np.array(here) / past)
         expected = (points.exposure_s * rates_on(line, points.delta_ticks) * times).sum()
@@ -370,7 +371,7 @@ def test_segments_predict_by_states_of_their_past(tape):
         (lambda content: content["segments"][0].update(states_until_us=None), "without states_until_us"),
         (lambda content: content["segments"][0].update(states_until_us=int(max(states(content)))), "would look ahead"),
         (lambda content: first(content)["states"][0].pop(), "measured_states is .* not by instant"),
-        (lambda content: first(content).pop("flow"), "measured_states is .* not by instant"),
+        (lambda content: first(content).pop("hits"), "measured_states is .* not by instant"),
     ],
 )
 def test_states_that_cannot_be_are_refused(tape, change, text):
@@ -391,13 +392,18 @@ def states(content):
 
 def mean_factor(tape, rates, delta, span):
     """The mean factor of the flow over the blocks that begin in a span, for orders sent to a distance."""
-    flow = {level + 12: times for at, rested, level, times in rates.flow if at == delta and rested}
+    hits = {
+        (SINCE_S.index(since), level + 12): times
+        for at, rested, since, level, times in rates.hits
+        if at == delta and rested
+    }
     total = 0.0
     end_us = min(-((tape.start_us - span[1]) // BLOCK_US) * BLOCK_US + tape.start_us, tape.end_us)
     for since, levels in flow_of_sides(aggressors(tape)):
         for begin_us, until_us, level in zip(since, [*since[1:], end_us], levels, strict=True):
-            nearest = min(flow, key=lambda one, level=level: abs(one - level))
-            total += max(min(int(until_us), end_us) - max(int(begin_us), span[0]), 0) * flow[nearest]
+            alike = [one for one in hits if one[0] == level // 20]
+            times = hits[min(alike, key=lambda one, level=level: abs(one[1] - level % 20))] if alike else 1.0
+            total += max(min(int(until_us), end_us) - max(int(begin_us), span[0]), 0) * times
     return total / (2 * (end_us - span[0]))
 
 

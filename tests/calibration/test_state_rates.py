@@ -3,10 +3,13 @@
 And the level of a window: what its fills are beyond the flow of its aggressive orders.
 """
 
+from itertools import product
+
 import numpy as np
 import pytest
 
 import small_tapes
+from mm.backtest.metrics._flow_levels import SINCE_S
 from mm.backtest.metrics.fill_states import FillStates, StateRates
 from mm.backtest.metrics.flow_levels import aggressors, flow_of_sides
 from mm.calibration.points import Points
@@ -16,10 +19,17 @@ from mm.calibration.state_rates import StateLevels, rates_of
 FLOWS = {-4: 0.4, -2: 1.0, -1: 1.7, 1: 3.0}
 BASE = {(2, 2): 0.5, (2, 1): 4.0, (6, 6): 0.1, (6, 5): 0.3, (6, 2): 2.0}  # 1/s by sent at and stands at, half ticks
 RESTED = {0: 1.0, 1: 1.3}
+SINCE = {0: 3.0, 2: 0.6}  # by class of the time since the last aggressive order
 TIMES = {-12: 0.25, -6: 0.5, -3: 2.0, 0: 6.0}
 RATES = StateRates(
     tuple((ticks, ticks, 0, 0, 1e4, 1e4, 1e3) for ticks in (1.0, 3.0)),
-    tuple((ticks, rested, level, times) for ticks in (1.0, 3.0) for rested in (0, 1) for level, times in TIMES.items()),
+    tuple(
+        (ticks, rested, since, level, times)
+        for ticks in (1.0, 3.0)
+        for rested in (0, 1)
+        for since in SINCE_S
+        for level, times in TIMES.items()
+    ),
 )
 LINE = ((1.0, 0.1), (3.0, 0.02))
 
@@ -29,9 +39,9 @@ def cells():
     random = np.random.default_rng(7)
     for (sent, stands), rate in BASE.items():
         for flow, often in FLOWS.items():
-            for rested, more in RESTED.items():
+            for (rested, longer), (since, more) in product(RESTED.items(), SINCE.items()):
                 seconds = random.uniform(2e4, 4e5) * (0.02 if sent == 2 and flow == 1 else 1.0)
-                yield sent, stands, 2 * (flow + 12) + rested, seconds, rate * often * more
+                yield sent, stands, 2 * (20 * since + flow + 12) + rested, seconds, rate * often * more * longer
 
 
 def sums(thin=1.0):
@@ -66,7 +76,7 @@ def test_fills_of_each_distance_stay():
 
 def test_few_fills_say_little_of_levels():
     """With a handful of fills, the levels of a market are all nearly alike."""
-    times = [row[-1] for row in rates_of(sums(2e-7)).flow]
+    times = [row[-1] for row in rates_of(sums(2e-7)).hits]
     assert max(times) / min(times) < 2 < max(FLOWS.values()) / min(FLOWS.values())
 
 
@@ -99,7 +109,9 @@ def factor(tape, begin_us, end_us):
     """The mean factor of a stretch, of both sides, second by second."""
     found = []
     for since, number in flow_of_sides(aggressors(tape)):
-        level = number[np.searchsorted(since, np.arange(begin_us, end_us, 100_000) + 50_000, side="right") - 1] - 12
+        level = (
+            number[np.searchsorted(since, np.arange(begin_us, end_us, 100_000) + 50_000, side="right") - 1] % 20 - 12
+        )
         nearest = np.array(list(TIMES))[np.abs(level[:, None] - list(TIMES)).argmin(axis=1)]
         found.append(np.mean([TIMES[int(one)] for one in nearest]))
     return np.mean(found)

@@ -1,8 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The levels of the flow from instant to instant, in one pass: what ``flow_levels.py`` has of each side.
+"""The flow from instant to instant, in one pass: what ``flow_levels.py`` has of each side.
 
 Why compiled: each instant's average follows from that of the one before, a million times a day.
 """
+
+from array import array
 
 from libc.math cimport exp, floor, log2
 from libc.stdint cimport int64_t
@@ -10,63 +12,67 @@ from libc.stdint cimport int64_t
 import numpy as np
 from numpy.typing import NDArray
 
-FLOW_WINDOWS_S = (2.0, 30.0, 300.0)  # over which aggressive orders are averaged, older ones less by e a window
+SINCE_S = (0.0, 0.3, 3.0)  # classes of the time since the last aggressive order: from so many s on
+FLOW_WINDOWS_S = (30.0, 300.0)  # over which aggressive orders are averaged, older ones less by e a window
 LEAST_FLOW = -12  # level: up to 2^(level + 1) aggressive orders a second, and none
 MOST_FLOW = 7  # level: from 2^level aggressive orders a second on
 
-cdef double[3] WINDOW_US = [1e6 * one for one in FLOW_WINDOWS_S]
+cdef int64_t[3] SINCE_US = [round(1e6 * one) for one in SINCE_S]
+cdef double[2] WINDOW_US = [1e6 * one for one in FLOW_WINDOWS_S]
 cdef int64_t LOW = LEAST_FLOW, HIGH = MOST_FLOW, STEP_US = 1_000_000
+cdef int64_t LEVELS = MOST_FLOW - LEAST_FLOW + 1, LAST = len(SINCE_S) - 1
 
 
 def flow_levels(const int64_t[::1] us) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return when the level of the flow changes, and the level from then on, that before all first.
+    """Return when the flow changes, and its number from then on, that before all first.
 
-    An aggressive order counts from the µs after it on. Averages decay in steps of a second.
+    The number is the class of the time since the last aggressive order times the number of levels, plus the level above
+    the lowest. An aggressive order counts from the µs after it on. Averages decay in steps of a second.
 
     Args:
         us: When aggressive orders came, rising.
     """
-    cdef double[3] seen = [0.0, 0.0, 0.0]  # aggressive orders, older ones less, at the last instant
-    cdef int64_t i, window, last_us = 0, level = LOW
-    at, levels = [np.iinfo(np.int64).min], [level]
-    for i in range(us.shape[0]):
-        if i:
-            level = decayed(seen, &last_us, us[i], level, at, levels)
-        else:
-            last_us = us[i]
-        for window in range(3):
+    cdef double[2] seen = [0.0, 0.0]  # aggressive orders, older ones less, at the last step
+    cdef int64_t i, window, count = us.shape[0], last_us = us[0] if count else 0
+    at, numbers = array("q", [np.iinfo(np.int64).min]), array("q", [LAST * LEVELS])
+    for i in range(count):
+        for window in range(2):
             seen[window] = seen[window] * exp((last_us - us[i]) / WINDOW_US[window]) + 1.0
-        last_us = us[i]
-        level = changed(flow_of(seen), level, us[i] + 1, at, levels)
-    if us.shape[0]:
-        decayed(seen, &last_us, np.iinfo(np.int64).max, level, at, levels)
-    return np.array(at, np.int64), np.array(levels, np.int64)
+        last_us = followed(seen, us[i], us[i + 1] if i + 1 < count else np.iinfo(np.int64).max, at, numbers)
+    return np.frombuffer(at, np.int64), np.frombuffer(numbers, np.int64)
 
 
-cdef int64_t decayed(double* seen, int64_t* last_us, int64_t until_us, int64_t level, list at, list levels) except? -99:
-    """Let a second after the other go by until an instant, or until nothing is left; return the level then."""
-    cdef int64_t window
-    while level > LOW and last_us[0] < until_us - STEP_US:
-        last_us[0] += STEP_US
-        for window in range(3):
-            seen[window] *= exp(-STEP_US / WINDOW_US[window])
-        level = changed(flow_of(seen), level, last_us[0], at, levels)
-    return level
+cdef int64_t followed(double* seen, int64_t hit_us, int64_t until_us, object at, object numbers) except? -1:
+    """Note the flow from an aggressive order until an instant, or until nothing changes; return the last step."""
+    cdef int64_t since = 0, last_us = hit_us, level = level_of(seen), window, next_us, edge_us
+    changed(since, level, hit_us + 1, at, numbers)
+    while level > LOW or since < LAST:
+        next_us = last_us + STEP_US
+        edge_us = hit_us + SINCE_US[since + 1] if since < LAST else next_us
+        if min(next_us, edge_us) >= until_us:
+            break
+        since += since < LAST and edge_us <= next_us
+        if next_us <= edge_us:
+            last_us = next_us
+            for window in range(2):
+                seen[window] *= exp(-STEP_US / WINDOW_US[window])
+            level = level_of(seen)
+        changed(since, level, min(next_us, edge_us), at, numbers)
+    return last_us
 
 
-cdef int64_t flow_of(const double* seen) noexcept nogil:
+cdef int64_t level_of(const double* seen) noexcept nogil:
     """Return the level of the mean of the averages."""
-    cdef double per_s = (seen[0] / WINDOW_US[0] + seen[1] / WINDOW_US[1] + seen[2] / WINDOW_US[2]) * 1e6 / 3
+    cdef double per_s = (seen[0] / WINDOW_US[0] + seen[1] / WINDOW_US[1]) * 1e6 / 2
     return LOW if per_s <= 0 else <int64_t> min(max(floor(log2(per_s)), LOW), HIGH)
 
 
-cdef int64_t changed(int64_t level, int64_t before, int64_t us, list at, list levels) except? -99:
-    """Note a level from an instant on where it is another one than before; return it."""
-    if level == before:
-        return level
-    if at[len(at) - 1] == us:
-        levels[len(levels) - 1] = level
-    else:
+cdef int changed(int64_t since, int64_t level, int64_t us, object at, object numbers) except -1:
+    """Note the flow from an instant on where it is another one than before."""
+    cdef int64_t number = since * LEVELS + level - LOW, last = len(numbers) - 1
+    if at[last] == us:
+        numbers[last] = number
+    elif numbers[last] != number:
         at.append(us)
-        levels.append(level)
-    return level
+        numbers.append(number)
+    return 0

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mm.backtest.metrics._flow_levels import LEAST_FLOW, MOST_FLOW
-from mm.backtest.metrics.flow_levels import FLOWS
+from mm.backtest.metrics._flow_levels import LEAST_FLOW, MOST_FLOW, SINCE_S
+from mm.backtest.metrics.flow_levels import FLOWS, LEVELS
 from mm.backtest.metrics.order_lives import lives
 from mm.backtest.metrics.resting_states import RestingStates, Stretches
 from mm.clock import US_PER_S
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 StateRow = tuple[float, float, int, int, float, float, float]
-FlowRow = tuple[float, int, int, float]
+HitRow = tuple[float, int, float, int, float]
 STATE_ROW = "sent at, stands at, towards, recent, seconds, weighted seconds, fills"
-FLOW_ROW = "sent at, rested, level, times"
+HIT_ROW = "sent at, rested, since, level, times"
 EXACT, GROWTH, STEPS = 4, 1.12, 80  # bins: of one half tick up to so many, then wider by this factor; how many
 ZONES, MOVES = 4, 4  # stretches of distance in which bins count anew; last move towards or away, recent or not
 NODE_SHARE = 0.3  # of the most order time at a distance nearby: distances sent to less often join the nearest other one
@@ -52,12 +52,12 @@ class StateRates:
         states: By distances and last move: the distance at which orders were sent, and the nearest one of the bin at
             which they stood; whether the mid's last move was towards them, and recent (1 or 0); order-seconds, the same
             weighted by how often orders fill in the flow of the time, and fills.
-        flow: By distance at which orders were sent, by whether they had rested for long, and by the level of the flow:
-            how many times as often they fill.
+        hits: By distance at which orders were sent, by whether they had rested for long, and by the flow of aggressive
+            orders: the least time since the last one, in s; the level; and how many times as often they fill.
     """
 
     states: tuple[StateRow, ...]
-    flow: tuple[FlowRow, ...]
+    hits: tuple[HitRow, ...]
 
     @property
     def fills(self) -> float:
@@ -85,7 +85,7 @@ def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], flow: "F
     """Return the order-seconds and fills of a run by period and state: float64[rows, 8].
 
     The columns: number of the period, distance at which orders were sent, in half ticks, bin of that at which they
-    stood, the nearest one of it that came about, last move and level as `Stretches` has them, seconds, fills.
+    stood, the nearest one of it that came about, last move and flow as `Stretches` has them, seconds, fills.
 
     Args:
         journal: The run.
@@ -96,8 +96,8 @@ def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], flow: "F
     at, span = np.array(cuts, np.int64), (cuts[0], cuts[-1])
     orders = RestingStates(lives(journal), journal.mids, journal.fills, recent_us, flow)
     waited, (filled_us, filled, states) = orders.stretches(span, at[1:-1]), orders.filled(span)
-    sent, stands, move, level = states.T
-    groups, group = distinct(np.column_stack((sent, bins(sent, stands), move, level)))
+    sent, stands, move, number = states.T
+    groups, group = distinct(np.column_stack((sent, bins(sent, stands), move, number)))
     nearest = np.full(len(groups), np.inf)
     np.minimum.at(nearest, group, stands)
     size = len(cuts) * len(groups)
@@ -149,14 +149,15 @@ def _is_state(row: Any) -> bool:
     )
 
 
-def _is_flow(row: Any) -> bool:
-    """Return whether *row* is a distance, a flag, a level of the flow, and a factor."""
+def _is_hit(row: Any) -> bool:
+    """Return whether *row* is a distance, a flag, a class of time, a level of the flow, and a factor."""
     return (
-        _are_numbers(row, 4)
+        _are_numbers(row, 5)
         and _is_half(row[0])
         and row[1] in (0, 1)
-        and row[2] in range(LEAST_FLOW, MOST_FLOW + 1)
-        and 0 <= row[3] < math.inf
+        and row[2] in SINCE_S
+        and row[3] in range(LEAST_FLOW, MOST_FLOW + 1)
+        and 0 <= row[4] < math.inf
     )
 
 
@@ -168,7 +169,7 @@ def _is_half(ticks: float) -> bool:
     return math.isfinite(ticks) and float(2 * ticks).is_integer()
 
 
-_ROWS = {"states": (STATE_ROW, _is_state), "flow": (FLOW_ROW, _is_flow)}
+_ROWS = {"states": (STATE_ROW, _is_state), "hits": (HIT_ROW, _is_hit)}
 
 
 class FillStates:
@@ -183,15 +184,21 @@ class FillStates:
         rates: As ``rates_of`` returns them.
         recent_s: How long a move of the mid is recent.
         k_per_tick: How fast fills get rarer beyond the farthest distance that was sent to.
+
+    Attributes:
+        times: How many times as often orders that have rested for long fill, by the distances *ticks* and number of the
+            flow.
     """
 
     def __init__(self, rates: StateRates, recent_s: float, k_per_tick: float) -> None:
         self.recent_us, self._k = round(recent_s * US_PER_S), k_per_tick
         sums = Sums.of(rates.states)
         self._nodes, self._rates = sums.nodes, by_move(sums.nodes, sums.weighted_s, sums.fills)
-        flow = np.array(rates.flow, np.float64).reshape(-1, 4)
-        at = np.searchsorted(self._nodes, 2 * flow[:, 0]), *(flow[:, 1:3] - (0, LEAST_FLOW)).T.astype(np.int64)
-        self._flow = _at_all_levels((len(self._nodes), 2, FLOWS), at, flow[:, 3])
+        sent, rested, since, level, times = np.array(rates.hits, np.float64).reshape(-1, 5).T
+        flow = rested.astype(int), np.searchsorted(SINCE_S, since), level.astype(int) - LEAST_FLOW
+        shape, at = (len(self._nodes), 2, len(SINCE_S), LEVELS), (np.searchsorted(self._nodes, 2 * sent), *flow)
+        self._times = _at_all_levels(shape, at, times).reshape(-1, 2, FLOWS)
+        self.times: Floats = self._times[:, 1]
         parts = [np.flatnonzero(self._nodes % 2 == part) for part in (0, 1)]
         self._parts = [part if len(part) else np.arange(len(self._nodes)) for part in parts]
 
@@ -200,13 +207,7 @@ class FillStates:
         """Distances that orders were often sent to, in ticks."""
         return self._nodes / 2
 
-    @property
-    def times(self) -> "Floats":
-        """How many times as often orders that have rested for long fill, by these distances and level of the flow."""
-        found: Floats = self._flow[:, 1]
-        return found
-
-    def rates(self, sent: "Ints", stands: "Ints", move: "Ints", level: "Ints") -> "Floats":
+    def rates(self, sent: "Ints", stands: "Ints", move: "Ints", flow: "Ints") -> "Floats":
         """Return the fills per second of orders in states, distances in half ticks.
 
         Orders that are sent nearer than any other count as those, moved with the distance at which they stand.
@@ -217,7 +218,7 @@ class FillStates:
             if not len(rows):
                 continue
             counted = np.maximum(sent[rows], self._nodes[at[0]])
-            columns = move[rows], level[rows] & 1, level[rows] >> 1
+            columns = move[rows], flow[rows] & 1, flow[rows] >> 1
             state = bins(counted, stands[rows] + counted - sent[rows]), *columns
             found[rows] = self._interpolated(at, counted, state)
         return found
@@ -228,7 +229,7 @@ class FillStates:
         upper = np.minimum(np.searchsorted(nodes, sent), len(nodes) - 1)
         lower = np.maximum(upper - 1, 0)
         share = np.clip((sent - nodes[lower]) / np.maximum(nodes[upper] - nodes[lower], 1), 0, 1)
-        near, far = (self._rates[one, stands, move] * self._flow[one, rested, flow] for one in (at[lower], at[upper]))
+        near, far = (self._rates[one, stands, move] * self._times[one, rested, flow] for one in (at[lower], at[upper]))
         found: Floats = near ** (1 - share) * far**share * np.exp(-self._k * np.maximum(sent - nodes[-1], 0) / 2)
         return found
 

@@ -5,15 +5,16 @@ bursts as often as they come. One of a strategy that follows its inventory does 
 was just filled, so it stands near the mid mostly while few aggressive orders come, and meets fewer than the other one
 would at the same distance. So rates of fills are told apart by the flow.
 
-The flow is the aggressive orders a second that hit one side, the mean of averages over 2, 30 and 300 s in which older
-ones count less by e a window: an intensity as that of a Hawkes process with such kernels. Its levels are powers of two.
+The flow is the time since the last aggressive order that hit the side, up to 0.3 s, up to 3 s or longer, and how many
+came a second: the mean of averages over 30 and 300 s in which older ones count less by e a window, in levels of powers
+of two. The former follows a burst, the latter the hour.
 """
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.metrics._flow_levels import LEAST_FLOW, MOST_FLOW, flow_levels
+from mm.backtest.metrics._flow_levels import LEAST_FLOW, MOST_FLOW, SINCE_S, flow_levels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Flow = tuple[tuple[Ints, Ints], tuple[Ints, Ints]]
 
-FLOWS = MOST_FLOW - LEAST_FLOW + 1
+LEVELS = MOST_FLOW - LEAST_FLOW + 1
+FLOWS = len(SINCE_S) * LEVELS
 
 
 def aggressors(tape: "Tape") -> "Ints":
@@ -56,12 +58,12 @@ def aggressors_of(us: "Ints", exch_us: "Ints", side: "NDArray[np.int64 | np.int8
 
 
 def flow_of_sides(hits: "Ints") -> "Flow":
-    """Return of buys and of sells when the level of the flow that they see changes, and the level from then on.
+    """Return of buys and of sells when the flow that they see changes, and its number from then on.
 
-    Levels are numbered from 0, of `LEAST_FLOW`.
+    The number is the class of the time since the last aggressive order times `LEVELS`, plus the level above the lowest.
 
     Args:
         hits: int64[n, 2], as `aggressors` returns them.
     """
     bids, asks = (flow_levels(np.ascontiguousarray(hits[hits[:, 1] == side, 0])) for side in (1, -1))
-    return (bids[0], bids[1] - LEAST_FLOW), (asks[0], asks[1] - LEAST_FLOW)
+    return bids, asks

@@ -36,7 +36,7 @@ class Stretches(NamedTuple):
         state: int64[n], its row in *states*.
         states: int64[m, 4], each state once. The columns are the distance at which the order was sent, in half ticks;
             that at which it stands; the mid's last move, 0 to 3: away from the order, or towards it (1), and recent
-            (+ 2); and whether it has rested for long (1), plus twice the number of the level of the flow.
+            (+ 2); and whether it has rested for long (1), plus twice the number of the flow.
     """
 
     begin_us: "Ints"

@@ -38,7 +38,7 @@ def test_a_row_without_time_or_fills_says_nothing():
 
 def test_levels_that_never_came_about_are_as_the_next_ones():
     """A flow above all that was seen counts as the highest, one below as the lowest; between distances both count."""
-    flow = [(1.0, 0, -3, 0.5), (1.0, 0, 2, 3.0), (3.0, 0, -3, 0.25), (3.0, 0, 2, 5.0)]
+    flow = [(1.0, 0, 0.0, -3, 0.5), (1.0, 0, 0.0, 2, 3.0), (3.0, 0, 0.0, -3, 0.25), (3.0, 0, 0.0, 2, 5.0)]
     states = FillStates(StateRates(rows_at(d1=(1e4, 4e3), d3=(1e4, 1e3)), tuple(flow)), 0.3, 0.5)
     for at, plain, times in ((2, 0.4, flow[:2]), (6, 0.1, flow[2:])):
         for level, (*_, factor) in zip((-3, 2), times, strict=True):
@@ -105,7 +105,8 @@ def states_of(rows, k=1.0):
 
 
 def states_at(sent, stands, move, flow=0):
-    """The columns of one state, distances in half ticks, of an order that has not rested for long."""
+    """The columns of one state, distances in half ticks, that has not rested for long, just after an aggressive
+    order."""
     return [np.array([one]) for one in (sent, stands, move, 2 * (flow + 12))]
 
 

@@ -9,24 +9,29 @@ import small_tapes
 from mm.backtest.metrics.flow_levels import aggressors, flow_of_sides, joined
 
 SECOND = 1_000_000
+SINCE = (0.0, 0.3, 3.0)
+QUIET = SINCE[-1], -12
 
 
 def flow_at(hits, side, us):
-    """The level of the flow by its definition: three averages over all aggressive orders before an instant."""
+    """The flow by its definition: the time since the last aggressive order before an instant, and two averages."""
     ages = [(us - at) / SECOND for at, hit in hits if hit == side and at < us]
-    per_s = sum(math.exp(-age / window) / window for age in ages for window in (2, 30, 300)) / 3
-    return -12 if per_s == 0 else min(max(math.floor(math.log2(per_s)), -12), 7)
+    whole = [age - ages[-1] % 1 for age in ages]  # averages decay in steps of a second since the last one
+    per_s = sum(math.exp(-age / window) / window for age in whole for window in (30, 300)) / 2
+    level = -12 if per_s == 0 else min(max(math.floor(math.log2(per_s)), -12), 7)
+    return max(one for one in SINCE if one <= ages[-1]) if ages else SINCE[-1], level
 
 
 def at(levels, side, us):
-    """The level that orders of a side see at an instant."""
+    """The flow that orders of a side see at an instant: seconds since the last aggressive order, and the level."""
     since, number = levels[0 if side == 1 else 1]
-    return int(number[np.searchsorted(since, us, side="right") - 1]) - 12
+    seconds, level = divmod(int(number[np.searchsorted(since, us, side="right") - 1]), 20)
+    return SINCE[seconds], level - 12
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_levels_are_those_of_their_definition(seed):
-    """Just after each aggressive order, and whole seconds later: until the next one, it decays so."""
+def test_the_flow_is_that_of_its_definition(seed):
+    """Just after each aggressive order, at the edges of the classes of time, and whole seconds later."""
     random = np.random.default_rng(seed)
     times = np.sort(random.choice(60 * SECOND, 30, replace=False)) + 5 * SECOND
     hits = np.column_stack((times, random.choice([1, -1], 30)))
@@ -34,18 +39,26 @@ def test_levels_are_those_of_their_definition(seed):
     for side in (1, -1):
         mine = hits[hits[:, 1] == side, 0].tolist()
         for one, until in zip(mine, [*mine[1:], 400 * SECOND], strict=True):
-            for us in {one + 1, *range(one + SECOND, until, SECOND)}:
+            edges = [one + shift + round(edge * SECOND) for edge in SINCE[1:] for shift in (-1, 0, 1)]
+            for us in {one + 1, *(edge for edge in edges if edge < until), *range(one + SECOND, until, SECOND)}:
                 assert at(levels, side, us) == flow_at(hits.tolist(), side, us), us
-        assert at(levels, side, mine[0]) == -12, "an aggressive order does not see itself"
+        assert at(levels, side, mine[0]) == QUIET, "an aggressive order does not see itself"
+
+
+def test_the_number_changes_whenever_it_is_noted():
+    """In order of time; the last class of time and the lowest level end it."""
+    for since, number in flow_of_sides(np.array([[0, 1], [0, 1], [1, 1], [2 * SECOND, -1], [2 * SECOND + 1, 1]])):
+        assert (np.diff(since[1:]) > 0).all()
+        assert number[0] == number[-1] == 2 * 20
 
 
 def test_quiet_and_busy_markets_have_the_outermost_levels():
     """A year without a trade, and a thousand in a millisecond."""
-    levels = flow_of_sides(np.column_stack((np.arange(1000), np.ones(1000, np.int64))))
-    assert at(levels, 1, 1000) == 7
-    assert at(levels, -1, 1000) == -12
-    assert at(levels, 1, 365 * 86_400 * SECOND) == -12
-    assert [at(flow_of_sides(np.empty((0, 2), np.int64)), side, 5) for side in (1, -1)] == [-12, -12]
+    levels = flow_of_sides(np.column_stack((np.arange(10_000), np.ones(10_000, np.int64))))
+    assert at(levels, 1, 10_000) == (0.0, 7)
+    assert at(levels, -1, 10_000) == QUIET
+    assert at(levels, 1, 365 * 86_400 * SECOND) == QUIET
+    assert [at(flow_of_sides(np.empty((0, 2), np.int64)), side, 5) for side in (1, -1)] == [QUIET, QUIET]
 
 
 def test_prints_of_one_aggressive_order_count_once():

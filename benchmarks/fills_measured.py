@@ -32,7 +32,7 @@ from mm.backtest.metrics.resting_states import RestingStates
 from mm.backtest.models import FILL_MODELS
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
-from mm.calibration.schedule import measured_intensity
+from mm.calibration.intensities import measured_intensity
 from mm.calibration.sweeps import HitRule
 from mm.instrument import E8, short_text
 from mm.sim.flow.scenario import Hawkes, PoissonMarket

@@ -109,12 +109,16 @@ def test_a_fit_of_another_market_is_refused(change, message):
         maker().use(replace(FIT, **change))
 
 
-def test_quotes_refuse_a_fit_from_another_reference():
+def test_quotes_refuse_a_fit_from_the_best_price_without_its_mean_spread():
     """They count distances from the mid; numbers of their own need no fit."""
     made = maker(quote_model="glft", quote_params_json='{"gamma": 0.1}')
     made.use(replace(FIT, reference="best"))
-    with pytest.raises(Mismatch, match="its distances count from 'best', but the A of glft"):
+    with pytest.raises(
+        Mismatch, match="the distances of its fit count from 'best', and the fit has no half_spread_ticks"
+    ):
         made.quotes()
+    made.use(replace(FIT, reference="best", half_spread_ticks=0.5))
+    assert made.quotes().sources()["A"] == "fit"
     own = maker(quote_model="glft", quote_params_json='{"gamma": 0.1, "A": 1, "k": 1}')
     own.use(replace(FIT, reference="best"))
     assert own.quotes().k == 1

@@ -300,7 +300,7 @@ def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:
         return []
     found = []
     near, far, share = fit["min_delta_ticks"], fit["max_delta_ticks"], summary["share_outside_fit"]
-    reach = "" if near is None or far is None else f"{near:g} to {far:g} ticks"
+    reach = "" if near is None or far is None else f"{near:g} to {far:g} ticks from the {summary['reference']}"
     if fit.get("in_sample"):
         found.append(
             f"fit_in_sample: the fit was made of {fit['day']}, not before this run: the PnL is in-sample; give a fit "

@@ -17,6 +17,7 @@ from mm.calibration.points import as_points
 
 POISSON_MLE, POISSON_FIRTH, LOG_LINEAR = "poisson_mle", "poisson_firth", "log_linear"
 LARGEST_LOG = 690.0  # exp overflows beyond
+ROUNDING = 1e-12  # of a difference that is 0 but for the digits of a float
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,8 @@ def at_peak(table: Table, k: float, fitted: float) -> Estimate | Absent:
     """Return the estimate at *k*, in units of the span, where *fitted* fills are expected."""
     at = table.at(k)
     pivot = at.mean - 1 / k if table.cells else at.mean
+    if abs(pivot) < ROUNDING * at.mean:  # cells from the nearest distance on, all of the same exposure
+        pivot = 0.0
     return _in_ticks(table, (math.log(fitted) - at.log_mass, k), pivot, (fitted, fitted * at.variance))
 
 

@@ -339,3 +339,13 @@ def test_far_starts_and_flat_slopes_reach_the_same_root():
     assert roots == pytest.approx([score_peak(table)] * 5, rel=1e-12)
     assert blind == pytest.approx(roots[0], rel=1e-12)
     assert math.isfinite(blind)
+
+
+@pytest.mark.parametrize("fills", [[2968, 598, 60, 19, 2, 13, 5], [10, 5, 3, 1], [7, 3]])
+def test_the_pivot_of_cells_of_one_exposure_is_the_nearest_distance(fills):
+    """Distances are then exponential, and their mean excess is 1/k: the pivot is 0, not a rest of the subtraction."""
+    delta = np.arange(len(fills), dtype=np.float64)
+    width = np.append(np.ones(len(fills) - 1), np.inf)
+    found = estimate(delta, np.full(len(fills), 64798.48685), np.array(fills, np.float64), width)
+    assert found.pivot_delta == 0.0
+    assert found.lambda_at_pivot == pytest.approx(sum(fills) / (64798.48685 * 1), rel=1e-12)

@@ -57,7 +57,7 @@ TODAY = {
     # issue 21, the marks of one day from every reference, moves after hits and states of the touch in kernels,
     # scipy.special without what it copies; issue 17, states of orders in schedules, rates by the flow,
     # the reference price of a schedule.
-    "calibration": (12_635, 48),
+    "calibration": (12_643, 48),
     # Issue 17 gave it room: a shadow's fills beside those of a fit under its fill model, or from its best price.
     "live": (11_923, 56),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
@@ -73,7 +73,7 @@ TODAY = {
     "market_data": (18_372, 62),
     # Issue 18 gave it room: what a notebook shows, the market beside our quotes, zoom on every page; issue 21, charts
     # drawn beside the tables, prints of a day in a third of the memory.
-    "report": (6_072, 23),
+    "report": (6_086, 23),
     "runs": (1_613, 6),  # issue 18: numbers within a tolerance
     # Issue 15 gave it room: the faults of order handling, and the truth about users.
     "sim": (12_866, 52),
@@ -88,7 +88,7 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 95_265),
+    "lines": (46_000, 95_287),
     "modules": (220, 370),
     "modules under 100 lines": (25, 58),  # a kernel of one loop and its face, the card of windows
     "lines that a median module lacks to 180": (0, 0),

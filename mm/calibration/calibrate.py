@@ -219,10 +219,15 @@ def _counts(calibrator: "Calibrator") -> dict[str, float]:
 
 
 def k_by_max_delta(found: "CalibrationResult") -> list[dict[str, float | None]]:
-    """Return k per tick by the largest distance that is looked at, nearest first; the last is that of the fit."""
+    """Return k per tick by the largest distance that is looked at, nearest first; the last is that of the fit.
+
+    Empty without a fit.
+    """
     calibrator, fit, rows = found.calibrator, found.fit, list[dict[str, float | None]]()
+    if fit.max_delta_ticks is None:
+        return rows
     for far in LARGEST_TICKS:
-        if far >= (fit.max_delta_ticks or 0.0):
+        if far >= fit.max_delta_ticks:
             break
         if calibrator.config.method == "marks":
             parts = [day.points(*day.span, far) for day in calibrator.marks]

@@ -140,8 +140,22 @@ def further_cards(content: Mapping[str, Any], moves: Sequence["AdverseMove"]) ->
         (_volatility(content.get("volatility") or {}), _spreads(content.get("by_spread") or [], simulated)),
     ]
     days, clusters = content.get("by_day") or [], content.get("clustering")
-    single = ([clusters_card(clusters)] if clusters else []) + ([_days(days)] if days else [])
+    single = [_decays(content)] if content.get("k_by_reference") else []
+    single += ([clusters_card(clusters)] if clusters else []) + ([_days(days)] if days else [])
     return [pair(*cards) for cards in pairs] + single
+
+
+def _decays(content: Mapping[str, Any]) -> str:
+    """Return k by what it depends on: the reference price, and the largest distance that is looked at."""
+    by_reference = [(f"from the {name}", k) for name, k in content["k_by_reference"].items()]
+    by_distance = [(f"up to {row['max_delta_ticks']:g} ticks", row["k"]) for row in content["k_by_max_delta"]]
+    rows = [(name, number(k)) for name, k in (*by_reference, *by_distance)]
+    hint = (
+        "Per tick. By the marks from each reference price: sweep is the best price at an order's first print, which "
+        "the displayed book follows late. From the fit's own reference, looking no farther: where these values "
+        "differ by more than their errors, the flow is not one exponential."
+    )
+    return card("What k depends on", hint, grid(("", "k"), rows))
 
 
 def _curves(compared: Mapping[str, Any] | None) -> str:

@@ -261,3 +261,18 @@ def test_what_is_not_there_is_said(found):
         "No spread was long enough in place.",
     ):
         assert line in words
+
+
+def test_k_is_shown_by_reference_and_by_the_largest_distance():
+    """Of a fit that has them; what no exponential fits is a dash."""
+    found = cells(
+        html(
+            {
+                "k_by_reference": {"mid": 1.5, "best": None, "micro": 1.25, "sweep": 2.0},
+                "k_by_max_delta": [{"max_delta_ticks": 5.0, "k": 1.75}, {"max_delta_ticks": 12.0, "k": 1.5}],
+            }
+        )
+    )
+    for row in (["from the mid", "1.5"], ["from the best", "–"], ["up to 5 ticks", "1.75"], ["up to 12 ticks", "1.5"]):
+        assert row in found
+    assert "What k depends on" not in html({})

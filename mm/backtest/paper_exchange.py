@@ -15,6 +15,7 @@ from mm.backtest.rules import Rules
 from mm.clock import US_PER_S
 from mm.errors import Mismatch, MMError, UsageError
 from mm.instrument import E8
+from mm.tape._book import WINDOW_MARGIN_TICKS
 from mm.tape.columns import DEPTH, MANY_EVENTS, TRADE
 from mm.tape.feed import Feed, feed_of
 from mm.tape.top_of_book import BestPrices
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 _Given = TypeVar("_Given")
 STRIDE_US = 3600 * US_PER_S  # between two checks for process signals and two steps of a progress bar
 MOST = 10**15  # of ticks and of lots
-MARGIN_TICKS = 1 << 20  # range beyond the best prices of a tape that the book stores densely
 
 
 class PaperExchange:
@@ -374,4 +374,4 @@ class PaperExchange:
 def _window(tape: "Tape") -> tuple[int, int]:
     """Return the price range, end excluded, that the book stores densely: around a tape's best prices."""
     low, high = tape.best_span
-    return max(low - MARGIN_TICKS, 0), high + MARGIN_TICKS
+    return max(low - WINDOW_MARGIN_TICKS, 0), high + WINDOW_MARGIN_TICKS

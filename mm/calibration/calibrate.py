@@ -17,7 +17,6 @@ from mm.calibration.alternatives import CurveComparison, compare
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
 from mm.calibration.fit_result import PoissonFit, plain
 from mm.calibration.lambda_curve import chosen_curve
-from mm.calibration.points import joined
 from mm.calibration.reference import AUTO, BLOCK_US, volatility
 from mm.calibration.references import decay_of, k_by_reference, resolved
 from mm.calibration.simulated_runs import Keep
@@ -78,7 +77,7 @@ def measure(
     """
     tapes = tapes_given(tape, "the calibration")
     chosen = resolved(tapes, config or CalibrationConfig(reference=AUTO))
-    config, decays = chosen.config, k_by_reference(chosen.marks)
+    config, decays = chosen.config, k_by_reference(tapes, chosen.config, chosen.marks)
     calibrator = Calibrator(tapes, config, rules, keep, marks=chosen.marks[config.reference])
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     fit = replace(fit, adverse_moves=WindowMoves(calibrator).between(calibrator.start_us, calibrator.end_us))
@@ -230,11 +229,11 @@ def k_by_max_delta(found: "CalibrationResult") -> list[dict[str, float | None]]:
         if far >= fit.max_delta_ticks:
             break
         if calibrator.config.method == "marks":
-            parts = [day.points(*day.span, far) for day in calibrator.marks]
-            points = joined(parts, [0] * len(parts))
+            nearer = replace(calibrator.config, max_delta_ticks=far)
+            k = decay_of(Calibrator(calibrator.tapes, nearer, marks=list(calibrator.marks)))
         else:
-            points = found.measured.fitted.where(found.measured.fitted.delta_ticks <= far)
-        rows.append({"max_delta_ticks": far, "k": decay_of(points)})
+            k = calibrator.fit_points(found.measured.fitted.where(found.measured.fitted.delta_ticks <= far)).k
+        rows.append({"max_delta_ticks": far, "k": k})
     return [*rows, {"max_delta_ticks": fit.max_delta_ticks, "k": fit.k}]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from mm.backtest.rules import Rules
 from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
-from mm.calibration.fit_result import FittedWindow, PoissonFit
+from mm.calibration.fit_result import FittedWindow, PoissonFit, ReferenceChoice
 from mm.calibration.intervals import HORIZON_S, predictive_ci95
 from mm.calibration.points import Points, joined
 from mm.calibration.reference import BLOCK_S, BLOCK_US, OWN_BEST, PER_TICK, sigma_of, span_of, within
@@ -153,6 +153,7 @@ class Calibrator:
     Attributes:
         tapes: The days, in chronological order.
         config: The options; under a fill model with the played distances.
+        reference_choice: The choice of its reference price; None where it was given.
         played: The simulated runs by name (``ladder``, ``ladder_<n>``, ``delta_<d>``).
     """
 
@@ -166,6 +167,7 @@ class Calibrator:
         learn_us: int | None = None,
         *,
         marks: "Sequence[DepthCounts]" = (),
+        choice: ReferenceChoice | None = None,
     ) -> None:
         """Prepare the days.
 
@@ -179,9 +181,10 @@ class Calibrator:
                 and which ends the first sums of states of orders, so that later windows have no look-ahead; None uses
                 all days.
             marks: The marks of each day, if counted before.
+            choice: The choice of the config's reference price; None where it was given.
         """
         self.tapes = tapes_given(tape, "the calibration")
-        self.config = config
+        self.config, self.reference_choice = config, choice
         self._rules, self._held, self._found = rules, held, marks
         # of the last window that was looked at: a fit looks more than once
         self._reaches: dict[tuple[int, int], float] = {}

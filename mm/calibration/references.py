@@ -24,13 +24,13 @@ import numpy as np
 
 from mm.calibration._cells import ends_by_block, stood_between
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
-from mm.calibration.block_sums import REACHED, reach_of
+from mm.calibration.block_sums import REACHED
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.depth_counts import CELLS, DepthCounts
-from mm.calibration.estimators import Absent, estimate
+from mm.calibration.estimators import Absent, maximum_likelihood
 from mm.calibration.fit_result import ReferenceChoice
-from mm.calibration.likelihood import Shape
-from mm.calibration.points import Floats, Ints, Points, distinct, group, joined, sum_by
+from mm.calibration.likelihood import Shape, Table
+from mm.calibration.points import Floats, Ints, distinct, group, sum_by
 from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK, reference_paths
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, monotone, search, shares_loglik
 from mm.clock import US_PER_S
@@ -329,21 +329,19 @@ def chosen_before(
     return replace(config, reference=found.config.reference), found.choice, found.notes
 
 
-def k_by_reference(marks: dict[str, list[DepthCounts]]) -> dict[str, float | None]:
-    """Return the decay k per tick of whole days by the marks from each reference; None if unusable."""
-    found: dict[str, float | None] = {}
-    for name, days in marks.items():
-        swept = [one for day in days for one in day.depths(*day.span)]
-        reach = days[0].options.max_delta_ticks
-        reach = reach_of(swept, PER_TICK[name]) if reach is None else reach
-        points = joined([day.points(*day.span, reach) for day in days], [0] * len(days))
-        found[name] = decay_of(points)
-    return found
+def k_by_reference(
+    tapes: "Sequence[Tape]", config: CalibrationConfig, marks: dict[str, list[DepthCounts]]
+) -> dict[str, float | None]:
+    """Return the decay k per tick of whole days by the *marks* from each reference; None if unusable."""
+    plain = replace(config, method="marks", fills=None)
+    return {
+        name: decay_of(Calibrator(tapes, replace(plain, reference=name), marks=days)) for name, days in marks.items()
+    }
 
 
-def decay_of(points: Points) -> float | None:
-    """Return k per tick of the exponential of highest likelihood; None if there is none that decreases."""
-    found = estimate(points.delta_ticks, points.exposure_s, points.fills, points.width_ticks)
+def decay_of(calibrator: Calibrator) -> float | None:
+    """Return k per tick by the marks of whole days; None if there is none that decreases."""
+    found = maximum_likelihood(Table.of_points(calibrator.marked(calibrator.start_us, calibrator.end_us)))
     return None if isinstance(found, Absent) or found.k <= 0 else found.k
 
 

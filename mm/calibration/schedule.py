@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
@@ -236,17 +236,13 @@ def build_schedule(
         fallback: What to do without a usable fit; None for ``Fallback()``: carry the last one, of any age.
         fit: Points to fit; None for the calibrator's way.
     """
-    plan, fallback, choice = plan or WindowPlan(), fallback or Fallback(), None
-    if isinstance(tape, Calibrator):
-        calibrator = tape
-    else:
-        calibrator, choice = calibrator_of(tape, plan)
+    plan, fallback = plan or WindowPlan(), fallback or Fallback()
+    calibrator = tape if isinstance(tape, Calibrator) else calibrator_of(tape, plan)[0]
     clustering = WindowClustering(calibrator, plan) if plan.clustered else None
     windows = plan.over(calibrator.days)
     fits = WindowFits(calibrator, plan, fit=fit, clustering=clustering).each(windows)
     segments = segments_of(windows, fits, fallback, calibrator.config.reference)
-    schedule = schedule_of(calibrator, plan, fallback, tuple(segments), clustering)
-    return replace(schedule, reference_choice=choice)
+    return schedule_of(calibrator, plan, fallback, tuple(segments), clustering)
 
 
 def calibrator_of(
@@ -254,16 +250,21 @@ def calibrator_of(
     plan: WindowPlan,
     config: CalibrationConfig | None = None,
     rules: "Rules | None" = None,
-) -> tuple[Calibrator, Block | None]:
-    """Return what measures the windows of a plan, and the choice of its reference price before the first segment.
+    **memory: Any,
+) -> tuple[Calibrator, tuple[str, ...]]:
+    """Return the calibrator of a plan's windows, and notes on its reference price, chosen before the first segment.
 
-    *config* is ``marks`` with ``auto`` as its reference price, unless given; without ``auto`` there is no choice.
+    Args:
+        tape: One day, or days in order of time.
+        plan: The windows.
+        config: How they are measured; None is ``marks`` from the reference price that predicts best, ``auto``.
+        rules: The latencies of simulated orders.
+        memory: ``keep`` and ``held`` of `Calibrator`.
     """
     tapes = tapes_given(tape, "the schedule")
     given = config or CalibrationConfig(reference=AUTO)
-    found, choice, _ = chosen_before(tapes, given, tapes[0].start_us + plan.first_us)
-    calibrator = Calibrator(tapes, found, rules, learn_us=plan.first_us)
-    return calibrator, None if choice is None else asdict(choice)
+    found, choice, notes = chosen_before(tapes, given, tapes[0].start_us + plan.first_us)
+    return Calibrator(tapes, found, rules, learn_us=plan.first_us, choice=choice, **memory), notes
 
 
 def schedule_of(
@@ -292,6 +293,7 @@ def schedule_of(
         clustering=None if clustering is None else clustering.block,
         measured_states=States(states) if states else None,
         recent_s=calibrator.recent_s if states else None,
+        reference_choice=None if calibrator.reference_choice is None else asdict(calibrator.reference_choice),
     )
 
 

@@ -1,9 +1,7 @@
 """``mm schedule`` and ``mm walkforward``: rolling windows of one day or more, and a backtest that trades them."""
 
 import json
-from dataclasses import asdict, replace
-from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
 SCHEDULE = "poisson_schedule.json"
 METRICS = "window_metrics.csv"
-OTHERWISE = ("e", "0.0000", "n")  # in numbers that json writes otherwise, or refuses
-CURVE = "\0"  # in place of a curve; no text of a schedule has this character
 DAYS_HELD = 3  # in memory at once: a training window and its segment need no more, if days are not shorter than it
 
 STUDY = (Day, Market, Calibration, Fit, Windows, Execution, Account, Models)
@@ -138,39 +134,18 @@ def study_days(
         fallback: What stands in for a window without a usable fit.
     """
     with uncollected():
-        from mm.calibration.calibrator import Calibrator
-        from mm.calibration.references import chosen_before
+        from mm.calibration.schedule import calibrator_of
         from mm.walkforward.walkforward import Checkpoint, study
     known = Checkpoint(run.checkpoint())
     if known.found:
         run.log.info("windows_known", fits=known.found)
     tapes, config, rules = measured
-    config, choice, notes = chosen_before(tapes, config, tapes[0].start_us + plan.first_us)
+    calibrator, notes = calibrator_of(tapes, plan, config, rules, keep=known.played, held=DAYS_HELD)
+    choice = calibrator.reference_choice
     for note in filter(None, (*notes, choice and choice.why)):
         run.say(f"note: first training window: {note}")
-    calibrator = Calibrator(tapes, config, rules, keep=known.played, held=DAYS_HELD, learn_us=plan.first_us)
     with run.progress("windows", len(plan.over(calibrator.days))) as step:
-        studied = study(calibrator, plan, fallback, known.value, step)
-    chosen = None if choice is None else asdict(choice)
-    return replace(studied, schedule=replace(studied.schedule, reference_choice=chosen))
-
-
-def _text(schedule: dict[str, Any]) -> str:
-    """Return the JSON of a schedule.
-
-    Most of its numbers are in the curves of segments. msgspec encodes these 20 times as fast; it writes what json
-    writes, except for very large and very small numbers.
-    """
-    import msgspec
-
-    curves = []
-    for segment in schedule["segments"]:
-        text = msgspec.json.encode(segment["lambda_curve"]).decode()
-        if not any(mark in text for mark in OTHERWISE):
-            segment["lambda_curve"] = CURVE
-            curves.append(text)
-    pieces = json.dumps(schedule, allow_nan=False).split(json.dumps(CURVE))
-    return "".join(chain.from_iterable(zip_longest(pieces, curves, fillvalue="")))
+        return study(calibrator, plan, fallback, known.value, step)
 
 
 def write_study(run: Run, studied: "Study") -> int:
@@ -185,10 +160,9 @@ def write_study(run: Run, studied: "Study") -> int:
     with run.timing("write"):
         found = out_of_sample(studied)
         shapes = window_shapes.window_shapes(studied.shapes)
-        texts = {FILE: json.dumps(found, allow_nan=False), window_shapes.FILE: json.dumps(shapes, allow_nan=False)}
-        for name, text in {SCHEDULE: _text(studied.schedule.to_json()), **texts}.items():
-            indented = msgspec.json.format(text, indent=1)  # json is slow with indents
-            run.path(name).write_text(indented + "\n", encoding="utf-8")
+        for name, content in ((SCHEDULE, studied.schedule.to_json()), (FILE, found), (window_shapes.FILE, shapes)):
+            text = msgspec.json.format(json.dumps(content, allow_nan=False), indent=1)  # json is slow with indents
+            run.path(name).write_text(text + "\n", encoding="utf-8")
         run.output(METRICS, write_window_metrics(run.path(METRICS), studied))
     run.artefact = SCHEDULE
     usable = sum(segment.usable for segment in segments)

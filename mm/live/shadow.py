@@ -250,17 +250,19 @@ class PaperPlay:
         self.grid = self._opening.instrument
         intensity = self._maker.intensity
         self._uses_prints = intensity is not None and bool(intensity.states)
-        self._uses_best = intensity is not None and intensity.reference in ("best", "sweep")
+        self._uses_best = intensity is not None and intensity.from_best
         self._best = array("q", (0, 0, 0))  # of the fed events: arrival, best bid and ask wherever these change
         self._prints = array("q")  # of the fed events: arrival, trade time and aggressor's side of each
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Play events of a live market on the exchange."""
         events = tuple(events)
-        for batch in [(one,) for one in events] if self._uses_best else [events]:
-            self.exchange.feed(batch)
-            if self._uses_best and self.exchange.best != tuple(self._best[-2:]):
-                self._best.extend((batch[0].us, *self.exchange.best))
+        if not self._uses_best:
+            self.exchange.feed(events)
+        for one in events if self._uses_best else ():
+            self.exchange.feed((one,))
+            if self.exchange.best != tuple(self._best[-2:]):
+                self._best.extend((one.us, *self.exchange.best))
         for one in events if self._uses_prints else ():
             if one.kind == TRADE:
                 self._prints.extend((one.us, one.exch_us, one.rows[0][0]))

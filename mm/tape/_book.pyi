@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]
+WINDOW_MARGIN_TICKS: int
 LEVEL_PAGE: int
 EVERY: int
 

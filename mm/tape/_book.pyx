@@ -13,6 +13,7 @@ from mm.tape._memory cimport prefer_large_pages, prefetch
 
 Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]  # side, ticks, lots
 
+WINDOW_MARGIN_TICKS = <int64_t> MARGIN_TICKS  # type: int
 cdef int64_t AHEAD = 256  # rows after those of a message to prefetch for later ones, which are mostly there
 cdef int64_t MANY_EVENTS = 4096  # with more events, search for a KEYFRAME before storing rows
 cdef int64_t MAX_WINDOW = 1 << 22  # ticks; pages without levels cost no memory

@@ -83,8 +83,8 @@ def walkforward(
     from mm.backtest.replay import backtest
 
     plan = plan or WindowPlan(latency_us=rules.order_latency_us)
-    calibrator, choice = calibrator_of(tape, plan, config, rules)
-    schedule = replace(build_schedule(calibrator, plan, fallback), reference_choice=choice)
+    calibrator, _ = calibrator_of(tape, plan, config, rules)
+    schedule = build_schedule(calibrator, plan, fallback)
     quotes, fills = (models or _default_models)(schedule)
     predicted = intensity_of(schedule, source="the schedule")
     return WalkForward(schedule, backtest(tape, quotes, fills, rules, intensity=predicted))

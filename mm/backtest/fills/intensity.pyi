@@ -49,6 +49,9 @@ class Intensity:
     def sigma_at(self, us: int) -> float | None:
         """Return the volatility in ticks/√s of the piece in force at an instant; None if unknown."""
     @property
+    def from_best(self) -> bool:
+        """Whether distances count from the own best price."""
+    @property
     def from_mid(self) -> bool:
         """Whether A is known at distances from the mid, in every piece."""
     def rows(self) -> list[IntensityPiece]:

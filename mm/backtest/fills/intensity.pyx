@@ -178,6 +178,11 @@ cdef class Intensity:
         return self.pieces[piece].sigma_ticks
 
     @property
+    def from_best(self) -> bool:
+        """Whether distances count from the own best price."""
+        return self.counts_from == BEST
+
+    @property
     def from_mid(self) -> bool:
         """Whether A is known at distances from the mid, in every piece."""
         cdef int64_t i

@@ -351,10 +351,9 @@ def mid_offsets(
 
 def _path(journal: "Journal", borders: "Column", offsets: "Table | None") -> "Path":
     """Return the path of the mid, cut at *borders* and where the *offsets* of the mid change."""
-    if offsets is None or not len(offsets):
+    if offsets is None or not len(offsets) or not len(journal.mids):
         return *cut_at(journal.mids, borders), np.empty((0, 2), np.int64)
-    begun = int(borders[0]) if not len(journal.mids) else int(journal.mids[0, 0])
-    changes = offsets[offsets[:, 0] > begun, 0]
+    changes = offsets[offsets[:, 0] > journal.mids[0, 0], 0]
     cuts, mid2 = cut_at(journal.mids, np.union1d(borders, changes))
     row = np.maximum(np.searchsorted(offsets[:, 0], cuts, side="right") - 1, 0)
     return cuts, mid2, np.ascontiguousarray(offsets[row, 1:])

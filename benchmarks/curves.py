@@ -1,9 +1,9 @@
 """``python -m benchmarks.curves CAPTURES``: gain of each curve of λ on recorded markets, on held-out blocks.
 
 CAPTURES is the folder of recorded captures (``../shared/data``). Every curve is compared with the exponential from the
-mid by the likelihood of the same fills in the same cells (`mm.calibration.references`). If a day is long enough for a
-schedule, its segments are evaluated as well: whether their predictive intervals include the observed fills, and the
-gain of their curves over A and k.
+mid by the likelihood of the same fills in the same cells (`mm.calibration.reference_choice`). If a day is long enough
+for a schedule, its segments are evaluated as well: whether their predictive intervals include the observed fills, and
+the gain of their curves over A and k.
 """
 
 import sys
@@ -17,7 +17,7 @@ import numpy as np
 from mm.calibration.alternatives import MONOTONE, gain_of
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.points import Floats
-from mm.calibration.references import EndCells, by_reference
+from mm.calibration.reference_choice import EndCells, by_reference
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Family
 from mm.calibration.windows import US_PER_MIN, WindowPlan
 from mm.numbers import MINUS

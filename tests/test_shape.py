@@ -57,7 +57,7 @@ TODAY = {
     # issue 21, the marks of one day from every reference, moves after hits and states of the touch in kernels,
     # scipy.special without what it copies; issue 17, states of orders in schedules, rates by the flow,
     # the reference price of a schedule.
-    "calibration": (12_645, 48),
+    "calibration": (12_661, 49),
     # Issue 17 gave it room: a shadow's fills beside those of a fit under its fill model, or from its best price.
     "live": (11_925, 56),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
@@ -88,8 +88,8 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 95_259),
-    "modules": (220, 370),
+    "lines": (46_000, 95_275),
+    "modules": (220, 371),
     "modules under 100 lines": (25, 58),  # a kernel of one loop and its face, the card of windows
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.83),

@@ -17,10 +17,11 @@ from mm.calibration.alternatives import CurveComparison, compare
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
 from mm.calibration.fit_result import PoissonFit, plain
 from mm.calibration.lambda_curve import chosen_curve
-from mm.calibration.reference import AUTO, BLOCK_US, volatility
-from mm.calibration.references import decay_of, k_by_reference, resolved
+from mm.calibration.reference import AUTO, BLOCK_US
+from mm.calibration.reference_choice import decay_of, k_by_reference, resolved
 from mm.calibration.simulated_runs import Keep
 from mm.calibration.spread_states import SpreadState, by_spread, large_tick, spread_states
+from mm.calibration.volatility import volatility
 from mm.calibration.window_moves import WindowMoves, later
 from mm.clock import US_PER_S
 from mm.instrument import E8

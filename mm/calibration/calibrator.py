@@ -14,10 +14,11 @@ from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
 from mm.calibration.fit_result import FittedWindow, PoissonFit, ReferenceChoice
 from mm.calibration.intervals import HORIZON_S, predictive_ci95
 from mm.calibration.points import Points, joined
-from mm.calibration.reference import BLOCK_S, BLOCK_US, OWN_BEST, PER_TICK, sigma_of, span_of, within
+from mm.calibration.reference import BLOCK_S, BLOCK_US, OWN_BEST, PER_TICK, span_of, within
 from mm.calibration.simulated_runs import Keep, Played, clip_lots, recent_us, runs_of, simulated
 from mm.calibration.state_rates import flow_of, rates_of
 from mm.calibration.sweeps import HitRule
+from mm.calibration.volatility import sigma_of
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.instrument import E8

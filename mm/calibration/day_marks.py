@@ -14,7 +14,8 @@ import numpy as np
 from mm.calibration._cells import Tally, block_cells
 from mm.calibration.block_sums import SideCells, block_sums, both_sides, points_of, summed
 from mm.calibration.depth_counts import DepthCounts, DepthOptions, DistanceGrid, Sides, depths_of
-from mm.calibration.reference import Moves, MoveSums, block_length_us, moves_of, span_of
+from mm.calibration.reference import block_length_us, span_of
+from mm.calibration.volatility import Moves, MoveSums, moves_of
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:

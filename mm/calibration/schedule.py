@@ -13,7 +13,7 @@ from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_result import EXPONENTIAL, Line, PoissonFit
 from mm.calibration.lambda_curve import rates_on
 from mm.calibration.reference import AUTO
-from mm.calibration.references import chosen_before
+from mm.calibration.reference_choice import chosen_before
 from mm.calibration.schedule_entry import NOT_MEASURED, Block, Entry, Measured, States, broken
 from mm.calibration.window_clustering import WindowClustering
 from mm.calibration.window_fits import WindowFits

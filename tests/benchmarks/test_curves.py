@@ -6,7 +6,7 @@ import pytest
 from benchmarks import curves
 from mm.calibration.alternatives import gain_of
 from mm.calibration.likelihood import Shape
-from mm.calibration.references import EndCells
+from mm.calibration.reference_choice import EndCells
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES
 
 BLOCKS, ENDS = 12, 40

@@ -13,7 +13,7 @@ from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.depth_counts import DepthCounts, DepthOptions
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.reference import PER_TICK
-from mm.calibration.references import marks_by_reference
+from mm.calibration.reference_choice import marks_by_reference
 from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
 from small_tapes import book, events, gap, poisson_day, tape, trade

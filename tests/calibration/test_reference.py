@@ -1,6 +1,5 @@
 """The reference price as a number and as a path."""
 
-import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,21 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.calibration.reference import (
-    BEFORE_ALL,
     CLOSED,
     PER_TICK,
-    SCALES_S,
-    STEPS_S,
-    MoveSums,
-    ReferencePath,
     block_length_us,
     check_reference,
-    moves_of,
     reference_path,
     reference_ticks,
-    sigma_ticks,
     span_of,
-    volatility,
     within,
 )
 from mm.errors import UsageError
@@ -127,133 +118,3 @@ def test_a_block_must_last(block_s):
 def test_an_unknown_reference_is_refused():
     with pytest.raises(UsageError, match=r"CALIB_REFERENCE .* is 'last'; choose one of mid, micro, best"):
         check_reference("last")
-
-
-S = 1_000_000
-
-
-def path_of(mid2):
-    """Return the path of a market whose mid is another one every second; None is a second without a book."""
-    mids = np.array([one or 0 for one in mid2])
-    rows = np.arange(len(mids))
-    touch = np.array([CLOSED, *(CLOSED if one is None else 1 for one in mid2)])
-    return ReferencePath(
-        per_tick=2,
-        event=np.concatenate(([BEFORE_ALL], rows)),
-        us=np.concatenate(([BEFORE_ALL], rows * S)),
-        mid2=np.concatenate(([0], mids)),
-        reference={1: np.concatenate(([0], mids)), -1: np.concatenate(([0], mids))},
-        touch={1: touch, -1: touch},
-        spread=touch,
-    )
-
-
-def of_mids(mid2):
-    """Return the volatility of a market whose mid is another one every second."""
-    return volatility([(path_of(mid2), 0, len(mid2) * S)])
-
-
-def walk(seed, seconds, bounce):
-    """Return twice the mid of a walk of one-tick steps (σ² = 1) under a bounce of ±*bounce* ticks."""
-    rng = np.random.default_rng(seed)
-    return 20_000 + 2 * np.cumsum(rng.choice((-1, 1), seconds)) + 2 * bounce * rng.choice((-1, 1), seconds)
-
-
-def test_squared_moves_are_counted_by_hand():
-    """Mids 10, 10.5, 10.5, 9.5 a second apart: moves of .25, 0, 1 ticks² in 1 s, of .25 and 1 in 2 s."""
-    found = of_mids([20, 21, 21, 19])
-    assert [(one.step_s, one.variance_per_s, one.moves) for one in found.signature] == [
-        (1, pytest.approx(1.25 / 3), 3),
-        (2, pytest.approx(1.25 / 2 / 2), 2),
-    ]
-    assert (found.sigma_ticks_per_sqrt_s, found.se_sigma, found.bounce_ticks) == (None, None, None)
-
-
-def test_a_walk_without_bounce_has_a_flat_plot():
-    found = of_mids(walk(1, 40_000, 0))
-    assert found.signature[0].variance_per_s == 1
-    for one in found.signature:
-        assert abs(one.variance_per_s - 1) < 5 * math.sqrt(4 / 3 * one.step_s / 40_000)
-    assert abs(found.sigma_ticks_per_sqrt_s - 1) < 4 * found.se_sigma
-    assert found.bounce_ticks < 0.15
-
-
-@pytest.mark.parametrize("bounce", [1, 3])
-def test_the_plot_of_a_bouncing_walk_falls_as_the_theory_says(bounce):
-    """σ² + 2ω²/τ with σ = 1 and ω the bounce; two scales find both again where one second is far off."""
-    found = of_mids(walk(bounce, 40_000, bounce))
-    for one in found.signature:
-        theory = 1 + 2 * bounce**2 / one.step_s
-        assert abs(one.variance_per_s / theory - 1) < 6 * math.sqrt(4 / 3 * one.step_s / 40_000)
-    assert found.signature[0].variance_per_s > 2.9
-    assert abs(found.sigma_ticks_per_sqrt_s - 1) < 4 * found.se_sigma
-    assert found.bounce_ticks == pytest.approx(bounce, rel=0.05)
-
-
-def test_the_standard_error_is_the_scatter_of_whole_days():
-    """Over 60 walks the scatter of the estimates matches their own errors."""
-    found = [of_mids(walk(seed, 14_400, 1)) for seed in range(60)]
-    scatter = np.std([one.sigma_ticks_per_sqrt_s for one in found], ddof=1)
-    assert 0.7 < np.mean([one.se_sigma for one in found]) / scatter < 1.4
-
-
-def test_the_volatility_of_a_window_is_the_two_scale_one_where_there_is_one():
-    """Quotes need a number also where a minute is too long or the bounce is all that moves."""
-    long = path_of(walk(5, 4 * 3600, 0.5))
-    assert sigma_ticks([(long, 0, 4 * 3600 * S)]) == volatility([(long, 0, 4 * 3600 * S)]).sigma_ticks_per_sqrt_s
-    assert sigma_ticks([(path_of([10, 12, 10, 12]), 0, 4 * S)]) == 1.0  # three moves of a tick, no minute
-    bounce = path_of([10, 12] * 100 + [12, 10] * 100)  # within a minute nothing comes of it, but at the turn
-    assert 0 < sigma_ticks([(bounce, 0, 400 * S)]) < 0.1
-    assert sigma_ticks([(path_of([10] * 100), 0, 100 * S)]) == 0.0
-    assert sigma_ticks([(path_of([10]), 0, S)]) is None
-
-
-@given(st.lists(st.integers(18, 30) | st.none(), min_size=3, max_size=400), st.data())
-def test_sums_of_a_day_give_the_moves_of_any_window(mids, data):
-    """To the last bit, as long as a window begins in step with them; None is a second without a book."""
-    path = path_of([20, *mids])
-    phase, end_us = data.draw(st.integers(0, S - 1)), len(mids) * S
-    sums = MoveSums(path, phase, end_us)
-    for _ in range(4):
-        first, length = data.draw(st.integers(0, len(mids) - 1)), data.draw(st.integers(0, end_us))
-        window = first * S + phase, min(first * S + phase + length, end_us)
-        slow, fast = moves_of(path, *window), sums.between(*window)
-        for step in SCALES_S:
-            one, other = slow[step], fast[step]
-            assert (one.squares.sum(), one.count.sum()) == (other.squares.sum(), other.count.sum())
-
-
-def test_only_the_given_stretch_counts():
-    """A segment's volatility is from the past alone."""
-    calm, wild = walk(6, 600, 0), 20_000 + 40 * walk(7, 600, 0)
-    both = path_of(np.concatenate((calm, wild)))
-    assert sigma_ticks([(both, 0, 600 * S)]) == sigma_ticks([(path_of(calm), 0, 600 * S)])
-
-
-def test_a_move_over_a_break_of_the_book_does_not_count():
-    """The price jumps by 500 ticks during a gap of the recording."""
-    told = [book(0, 100, 102), gap(10 * S), book(12 * S, 600, 602)]
-    found = volatility([(reference_path(tape(told, 0, 30 * S), "mid"), 0, 30 * S)])
-    assert {one.variance_per_s for one in found.signature} == {0}
-    assert found.signature[0].moves == 9 + 17
-
-
-def test_two_days_are_two_stretches():
-    """The night between them is no move, and both count alike."""
-    one, other = of_mids([20, 22, 20, 22]), None
-    told = [book(n * S, 9 + n % 2, 11 + n % 2) for n in range(4)]
-    path = reference_path(tape(told, 0, 4 * S), "mid")
-    other = volatility([(path, 0, 4 * S), (path, 0, 4 * S)])
-    assert [row.moves for row in other.signature] == [2 * row.moves for row in one.signature]
-    assert [row.variance_per_s for row in other.signature] == [row.variance_per_s for row in one.signature]
-
-
-def test_without_a_book_there_is_nothing_to_say():
-    found = volatility([(reference_path(tape([], 0, 10 * S), "mid"), 0, 10 * S)])
-    assert (found.sigma_ticks_per_sqrt_s, found.bounce_ticks, found.signature) == (None, None, ())
-
-
-def test_a_market_that_stands_still_has_no_volatility():
-    found = of_mids([20] * 400)
-    assert (found.sigma_ticks_per_sqrt_s, found.bounce_ticks) == (None, 0)
-    assert len(found.signature) == len(STEPS_S)

@@ -14,7 +14,7 @@ from mm.calibration.alternatives import compare
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import FROM_BEST, CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.likelihood import Shape
-from mm.calibration.references import by_reference, chosen_before, compare_references, end_cells
+from mm.calibration.reference_choice import by_reference, chosen_before, compare_references, end_cells
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, search
 from mm.errors import UsageError
 from small_tapes import book, tape, trade

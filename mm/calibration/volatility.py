@@ -1,0 +1,184 @@
+"""Volatility of the mid along a path: the two-scale one of whole days and of windows, and the signature plot."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.calibration.reference import CLOSED, ReferencePath
+from mm.clock import US_PER_S
+
+if TYPE_CHECKING:
+    Ints = NDArray[np.int64]
+
+STEPS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300)
+SLOW_S = 60
+SCALES_S = (STEPS_S[0], SLOW_S)  # of the two-scale volatility
+HALF_HOUR_S = 1800
+FEWEST_HALF_HOURS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One point of the signature plot.
+
+    Attributes:
+        step_s: Time between two samples of the mid.
+        variance_per_s: Mean squared move, in ticks² per second.
+        moves: Number of moves, which overlap.
+    """
+
+    step_s: float
+    variance_per_s: float
+    moves: int
+
+
+@dataclass(frozen=True, slots=True)
+class Volatility:
+    """Volatility of the mid.
+
+    Attributes:
+        sigma_ticks_per_sqrt_s: Two-scale volatility; None with too few data, or if there is only bounce.
+        se_sigma: Its standard error, from half hours; None with fewer than four of them.
+        bounce_ticks: Standard deviation of the bounce; 0 if the plot does not decrease.
+        fast_s, slow_s: The two scales.
+        signature: The plot, finest step first.
+    """
+
+    sigma_ticks_per_sqrt_s: float | None
+    se_sigma: float | None
+    bounce_ticks: float | None
+    fast_s: float
+    slow_s: float
+    signature: tuple[Signature, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Squared moves of one step, by half hour: their sums in ticks² and numbers."""
+
+    squares: NDArray[np.float64]
+    count: NDArray[np.int64]
+
+    def per_s(self, step_s: float) -> float:
+        """Return the variance in ticks² per second; NaN without a move."""
+        total = int(self.count.sum())
+        return float(self.squares.sum()) / total / step_s if total else math.nan
+
+
+def volatility(stretches: Iterable[tuple[ReferencePath, int, int]]) -> Volatility:
+    """Return the volatility of the mid in *stretches* (path, start, end in µs), without moves over a gap of the book.
+
+    The mid is sampled every second, and moves of m seconds also start at every second.
+    """
+    found = [moves_of(*stretch, steps=sorted({*STEPS_S, SLOW_S})) for stretch in stretches]
+    moves = {step: _joined([one[step] for one in found]) for step in sorted({*STEPS_S, SLOW_S})}
+    signature = tuple(
+        Signature(step, moves[step].per_s(step), int(moves[step].count.sum()))
+        for step in STEPS_S
+        if moves[step].count.any()
+    )
+    fast, slow = moves[STEPS_S[0]], moves[SLOW_S]
+    variance = _two_scale(fast.per_s(1), slow.per_s(SLOW_S))
+    bounce = math.sqrt(max(fast.per_s(1) - variance, 0.0) / 2) if slow.count.any() else None
+    sigma = math.sqrt(variance) if variance > 0 else None
+    return Volatility(sigma, _error(fast, slow, sigma), bounce, STEPS_S[0], SLOW_S, signature)
+
+
+def sigma_ticks(stretches: Iterable[tuple[ReferencePath, int, int]]) -> float | None:
+    """Return the volatility of the mid in *stretches*, in ticks/√s; None if it never lasts a second.
+
+    It is that of `volatility`; with only bounce, or without a whole minute, the plain one of one scale.
+    """
+    return sigma_of([moves_of(*stretch) for stretch in stretches])
+
+
+def sigma_of(stretches: Sequence[dict[int, Moves]]) -> float | None:
+    """Return `sigma_ticks` of the stretches with these moves."""
+    fast, slow = (_joined([one[step] for one in stretches]).per_s(step) for step in SCALES_S)
+    variance = _two_scale(fast, slow)
+    found = next((one for one in (variance, slow, fast) if one > 0), fast)
+    return math.sqrt(found) if math.isfinite(found) else None
+
+
+def _two_scale(fast: float, slow: float) -> float:
+    """Return σ² of the variances per second at both scales: the bounce in *slow* is a 60th of that in *fast*."""
+    share = STEPS_S[0] / SLOW_S
+    return (slow - share * fast) / (1 - share)
+
+
+def _looks(path: ReferencePath, start_us: int, end_us: int) -> "tuple[Ints, Ints]":
+    """Return the row of the path at every second, and the index of its gapless period; -1 for none."""
+    rows = np.searchsorted(path.us, np.arange(start_us, end_us, US_PER_S), side="right") - 1
+    closed = path.touch[1] == CLOSED
+    return rows, np.where(closed[rows], -1, np.cumsum(closed)[rows])
+
+
+def moves_of(path: ReferencePath, start_us: int, end_us: int, steps: Iterable[int] = SCALES_S) -> dict[int, Moves]:
+    """Return the moves of the mid in ``[start_us, end_us)`` by step in s, each in the half hour in which it begins."""
+    rows, stretch = _looks(path, start_us, end_us)
+    mid = path.mid2[rows] / 2
+    blocks = len(mid) // HALF_HOUR_S + 1
+    found = {}
+    for step in steps:
+        whole = (stretch[step:] == stretch[:-step]) & (stretch[step:] >= 0)
+        at = np.flatnonzero(whole)
+        block = at // HALF_HOUR_S
+        squares = np.bincount(block, (mid[at + step] - mid[at]) ** 2, blocks).astype(np.float64)
+        found[step] = Moves(squares, np.bincount(block, minlength=blocks).astype(np.int64))
+    return found
+
+
+class MoveSums:
+    """Cumulative moves of the mid over a day: any window aligned with its samples is a difference.
+
+    Squared moves of half ticks are whole numbers, so a difference of sums is exact.
+
+    Args:
+        path: Path of the day.
+        start_us: An instant at which the mid is sampled; windows begin whole seconds from it.
+        end_us: End of the day.
+    """
+
+    def __init__(self, path: ReferencePath, start_us: int, end_us: int) -> None:
+        self._start_us = start_us
+        rows, stretch = _looks(path, start_us, end_us)
+        mid2 = path.mid2[rows]
+        self._sums = {}
+        for step in SCALES_S:
+            whole = (stretch[step:] == stretch[:-step]) & (stretch[step:] >= 0)
+            squares = np.where(whole, (mid2[step:] - mid2[:-step]) ** 2, 0)
+            self._sums[step] = tuple(np.concatenate(([0], column.cumsum())) for column in (squares, whole))
+
+    def between(self, start_us: int, end_us: int) -> dict[int, Moves]:
+        """Return the moves of the mid in a window by step in s, those of all half hours in one."""
+        first = (start_us - self._start_us) // US_PER_S
+        last = first - (start_us - end_us) // US_PER_S  # the first sample outside the window
+        found = {}
+        for step, sums in self._sums.items():
+            begin, end = (min(at, len(sums[0]) - 1) for at in (first, max(last - step, first)))
+            squares, count = (column[end : end + 1] - column[begin] for column in sums)
+            found[step] = Moves(squares / 4, count)
+        return found
+
+
+def _joined(parts: Sequence[Moves]) -> Moves:
+    """Return the moves of several stretches in one."""
+    if len(parts) == 1:
+        return parts[0]
+    squares, counts = [np.zeros(1), *(one.squares for one in parts)], [one.count for one in parts]
+    return Moves(np.concatenate(squares), np.concatenate([np.zeros(1, np.int64), *counts]))
+
+
+def _error(fast: Moves, slow: Moves, sigma: float | None) -> float | None:
+    """Return the standard error of *sigma* from the scatter of σ² over half hours of equal weight."""
+    full = (fast.count >= HALF_HOUR_S // 2) & (slow.count >= HALF_HOUR_S // 2)
+    if sigma is None or full.sum() < FEWEST_HALF_HOURS:
+        return None
+    share = STEPS_S[0] / SLOW_S
+    each_slow = slow.squares[full] / slow.count[full] / SLOW_S
+    each = (each_slow - share * fast.squares[full] / fast.count[full]) / (1 - share)
+    return float(np.std(each, ddof=1)) / math.sqrt(len(each)) / (2 * sigma)

@@ -283,8 +283,7 @@ cdef class Engine:
         """Begin with the new events of the venue."""
         self.venue.begin_events()
         self.local.start_us = self.venue.start_us
-        self.plain_view = self.quotes.looks == BEST_PRICES and not self.lags and not self.quotes.follows_prints
-        self.plain_view = self.plain_view and not self.signalled
+        self.plain_view = not (self.lags or self.signalled or self.quotes.follows_prints or self.quotes.needs_last_trade)
         repeats = self.quotes.timeless and self.manager.refresh_us == 0 and not self.limited
         if self.lags:  # other models are called each time, as on the whole tape
             repeats = repeats and self.venue.on_best_prices and self.quotes.looks == BEST_PRICES
@@ -636,8 +635,10 @@ cdef class Engine:
             self.venue.touch.market_us = received.us[event]
 
     cdef void note_last_trade(self) noexcept nogil:
-        """Set the last print of these events in the view; before their first, the previous one stays."""
+        """Set the last print of these events in the view, if the model needs it; before the first, the old one stays."""
         cdef int64_t event = self.local.last_trade_event if self.lags else self.venue.last_trade_event
+        if not self.quotes.needs_last_trade:
+            return
         if self.venue.packed:
             find_last_print(self.venue, &self.manager.view.last_trade)
         elif event >= 0:

@@ -11,8 +11,9 @@ import engine_chance
 from engine_cases import TABLES, Case, Scripted, cases, read_journal
 from engine_tapes import BEGIN_US, TEST, Teller, two_tapes
 from mm.backtest.fills.crossing import TradeCross
-from mm.backtest.fills.intensity import FOREVER
+from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.quotes.steps import Gated, Mixed, PostOnly
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
 from mm.errors import Mismatch, ModelError, UsageError
@@ -185,6 +186,7 @@ def test_two_tapes_without_a_seam_are_one_tape(pair):
 # Users' models
 
 SNAPSHOT = (1000, "snapshot", [(99, 5)], [(101, 5)])
+EVER = Intensity([(0, FOREVER, 1.0, 0.3, 1.0, 0.3, 0.3)])
 TRADES = (SNAPSHOT, (1050, "trade", -1, 98, 4), (1060, "depth", [(98, 3)], []), (1150, "trade", 1, 102, 4))
 
 
@@ -286,6 +288,26 @@ def test_a_users_models_see_the_trade_and_the_account():
     play(Asking(ask), Filling(answer), *TRADES)
     assert trades == [(1050, -1, 98, 4, 2, 1), (1150, 1, 102, 4, 4, 1)]
     assert views == [(1000, 100, 10, None), (1100, 102, 10, (1050, -1, 4))]
+
+
+@pytest.mark.parametrize(
+    "around",
+    [PostOnly, lambda quotes: Gated(quotes, EVER), lambda quotes: Mixed([(quotes, 1)])],
+)
+def test_a_model_inside_another_sees_the_last_trade(around):
+    def seen_by(around):
+        trades = []
+
+        def ask(view):
+            trades.append((view.us, view.last_trade and view.last_trade.id))
+            return Quotes(98, None)
+
+        play(around(Asking(ask)), TradeCross(), *TRADES)
+        return trades
+
+    alone = seen_by(lambda quotes: quotes)
+    assert alone == [(1000, None), (1100, 2)]
+    assert seen_by(around) == alone
 
 
 def test_views_are_of_their_call_only():

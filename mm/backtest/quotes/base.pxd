@@ -16,7 +16,7 @@ cdef struct View:
     double cash             # quote asset
     double sigma_ticks      # per root second, NaN while unknown
     double run_sigma_ticks  # the same from everything since the run began
-    Trade last_trade        # id -1 before the first
+    Trade last_trade        # if the model needs it; id -1 before the first
     int64_t begun_us        # instant of the run's first valid book
     double tick_lot         # value of one tick of price on one lot, in the quote asset
     const double* signals   # the last row of the run's signals, in the order of `bind`, NaN for null; NULL without any
@@ -110,9 +110,11 @@ cdef class QuoteModel:
     cdef bint timeless              # whether its quotes depend on best prices and inventory only
     cdef bint follows_fills         # whether on_fill is called, and a requote follows on each fill
     cdef bint follows_prints        # whether on_print is called
-    cdef bint needs_own_orders              # whether it reads our open quotes
+    cdef bint needs_own_orders      # whether it reads our open quotes
+    cdef bint needs_last_trade      # whether it reads the last print
     cdef readonly tuple signals     # type: tuple[str, ...]
 
+    cdef void declare_as(self, QuoteModel inner)
     cdef int quote(self, const View* view, Want* want) except -1 nogil
     cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil
     cdef int on_print(self, const Trade* trade) except -1 nogil

@@ -13,7 +13,7 @@ class QuoteModel:
     best prices and an equal inventory always give equal quotes, without further requotes; ``follows_fills`` if its
     ``on_fill`` is to be called, ``follows_prints`` if its ``on_print`` is. ``signals`` names the signals that it reads
     (docs/signals.md); ``bind`` receives the order in which they are in ``view.signals``. With ``needs_own_orders`` the
-    view has our open quotes.
+    view has our open quotes, with ``needs_last_trade`` the last print.
     """
     @property
     def name(self) -> str: ...

@@ -32,14 +32,22 @@ cdef class QuoteModel:
     best prices and an equal inventory always give equal quotes, without further requotes; ``follows_fills`` if its
     ``on_fill`` is to be called, ``follows_prints`` if its ``on_print`` is. ``signals`` names the signals that it reads
     (docs/signals.md); ``bind`` receives the order in which they are in ``view.signals``. With ``needs_own_orders`` the
-    view has our open quotes.
+    view has our open quotes, with ``needs_last_trade`` the last print.
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
         self.name = name_of(type(self))
         self.looks = WHOLE_BOOK
-        self.timeless = self.interpreted = self.follows_fills = self.follows_prints = self.needs_own_orders = False
+        self.timeless = self.interpreted = self.follows_fills = self.follows_prints = False
+        self.needs_own_orders = self.needs_last_trade = False
         self.signals = ()
+
+    cdef void declare_as(self, QuoteModel inner):
+        """Declare what an inner model does."""
+        self.looks, self.interpreted, self.timeless = inner.looks, inner.interpreted, inner.timeless
+        self.follows_fills, self.follows_prints = inner.follows_fills, inner.follows_prints
+        self.needs_own_orders, self.needs_last_trade = inner.needs_own_orders, inner.needs_last_trade
+        self.signals = inner.signals
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         """Set the quotes; every field of *want* holds "no quote" and the clip before the call."""
@@ -303,7 +311,8 @@ cdef class PythonQuoteModel(QuoteModel):
         self.printed = getattr(model, "on_print", None)
         self.follows_fills, self.follows_prints = self.filled is not None, self.printed is not None
         self.name = type(model).__name__
-        self.interpreted, self.timeless = True, bool(getattr(model, "timeless", False))
+        self.interpreted, self.needs_last_trade = True, True
+        self.timeless = bool(getattr(model, "timeless", False))
         self.looks = WHOLE_BOOK if getattr(model, "depth", True) else BEST_LOTS
         self.signals = declared_signals(model)
         self.places = dict.fromkeys(self.signals, 0)

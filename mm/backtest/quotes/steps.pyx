@@ -47,9 +47,7 @@ cdef class Step(QuoteModel):
     def __init__(self, inner: object) -> None:
         self.inner = compiled(inner)
         self.name = f"{self.inner.name}+{name_of(type(self))}"
-        self.looks, self.interpreted, self.timeless = self.inner.looks, self.inner.interpreted, self.inner.timeless
-        self.follows_fills, self.follows_prints = self.inner.follows_fills, self.inner.follows_prints
-        self.signals, self.needs_own_orders = self.inner.signals, self.inner.needs_own_orders
+        self.declare_as(self.inner)
 
     cdef int bind(self, tuple names) except -1:
         return self.inner.bind(names)
@@ -337,6 +335,7 @@ cdef class Mixed(QuoteModel):
             self.follows_fills |= (<QuoteModel> model).follows_fills
             self.follows_prints |= (<QuoteModel> model).follows_prints
             self.needs_own_orders |= (<QuoteModel> model).needs_own_orders
+            self.needs_last_trade |= (<QuoteModel> model).needs_last_trade
             self.signals = tuple(dict.fromkeys((*self.signals, *(<QuoteModel> model).signals)))
 
     cdef int bind(self, tuple names) except -1:
@@ -404,9 +403,8 @@ cdef class Gated(QuoteModel):
         self.inner = compiled(inner)
         self.intensity = intensity
         self.name = self.inner.name
-        self.looks, self.interpreted = self.inner.looks, self.inner.interpreted
-        self.follows_fills, self.follows_prints = self.inner.follows_fills, self.inner.follows_prints
-        self.signals, self.needs_own_orders = self.inner.signals, self.inner.needs_own_orders
+        self.declare_as(self.inner)
+        self.timeless = False
 
     cdef int bind(self, tuple names) except -1:
         return self.inner.bind(names)

@@ -37,7 +37,7 @@ from mm.sweep.grid import axes_for, points_of
 from mm.sweep.objects import ObjectStore, play_some
 from mm.sweep.play import Task
 from mm.sweep.store import Store
-from mm.sweep.work import Work, check, ground
+from mm.sweep.work import Work, check, shared_inputs
 from mm.tape.load import open_kept
 from mm.tape.tape import Tape
 
@@ -124,8 +124,8 @@ class Desk:
         axes = axes_for(f"GAMMA={gammas(self.points)};FILL_MODEL={','.join(FILLS)}", setup.models)
         points, cache = points_of(axes, setup, "refuse"), day.out_root / "tapes"
         tapes = open_days(day, Market(), cache)
-        stand = check(None, points, tapes, ground(None, points, tapes, cache, self.url))
-        work = Work(points, stand, Store.of(day.out_root, day.symbol, day.label()))
+        shared = check(None, points, tapes, shared_inputs(None, points, tapes, cache, self.url))
+        work = Work(points, shared, Store.of(day.out_root, day.symbol, day.label()))
         return [job.task for job in work.jobs.values()], tapes[0]
 
 

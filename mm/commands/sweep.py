@@ -39,31 +39,31 @@ def main(
     from mm.report.sweep import page
     from mm.sweep.grid import axes_for, points_of
     from mm.sweep.store import Store, source_files
-    from mm.sweep.sweep import complain, keep, write
-    from mm.sweep.work import Work, check, engine, fits, ground
+    from mm.sweep.sweep import keep, raise_failures, write
+    from mm.sweep.work import Work, check, engine, fits, shared_inputs
 
     axes = axes_for(sweep.grid, models)
     points = points_of(axes, Setup(day, market, execution, account, models, risk), sweep.grid_unfit)
     tapes = assemble.tapes(run, day, market)
     assemble.warn_of_missing_days(run.log, day)
     store = Store.of(day.out_root, day.symbol, day.label())
-    stand = ground(run, points, tapes, run.tapes, sweep.cluster and sweep.object_store)
+    shared = shared_inputs(run, points, tapes, run.tapes, sweep.cluster and sweep.object_store)
     if sweep.sweep_walkforward:
         config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
-        stand = fits(run, points, tapes, (config, windows), stand, store)
-    stand = check(run, points, tapes, stand)
-    work = Work(points, stand, store)
+        shared = fits(run, points, tapes, (config, windows), shared, store)
+    shared = check(run, points, tapes, shared)
+    work = Work(points, shared, store)
     for path in source_files(work.sources):
         run.input_file(path)
     with run.timing("play"), run.progress("points", len(work.jobs)) as step:
         try:
             played = work.run(engine(sweep), step, reuse=sweep.reuse_points)
         except BaseException:
-            message = "the same command goes on with the rest"
+            message = "the same command resumes with the rest"
             run.log.warning("points_kept", known=work.known, of=len(work.jobs), message=message)
             raise
     found = write(run, (axes, played, work), sweep.rank_by, tapes)
     with run.timing("write"):
         run.write_page(page(run.partial, run.about, run.summary["on_record"]))
     keep(run, work, found, sweep)
-    complain(played)
+    raise_failures(played)

@@ -1,4 +1,4 @@
-"""What a sweep found: ranked rows, the selection bias of the best one, and the result of choosing by the past."""
+"""Findings of a sweep: ranked rows, the selection bias of the best one, and the walk-forward of the choice."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     Instants = NDArray[np.int64]
 
 LEAST_BLOCKS = 4
-_NOTHING = 1e-9  # what rounding leaves of gains and losses that cancel
-BLOCKS_S = (3600, 900, 300)  # the first of which there are enough is taken
+_NOTHING = 1e-9  # rounding error of gains and losses that cancel
+BLOCKS_S = (3600, 900, 300)  # the first length that gives enough blocks is used
 SERIES_DIFFER = "the runs' 60 s periods do not stand on one grid of time"
 SCHEMA_VERSION = 1
 SWEEP, TABLE, POINTS, SERIES = "sweep.json", "sweep.csv", "points.ndjson", "pnl_60s.csv"  # files of the run folder
@@ -48,21 +48,21 @@ HEADLINES = (
     "two_sided_uptime",
 )
 FORWARDED = ("sharpe", "pnl_total", "n_fills", "max_drawdown")
-BLOCKS, FEWER, MANY = 16, 10, 1000  # of the cross-validation: fewer halves where there are many trials
-ENOUGH, LITTLE = 0.95, 0.5  # probabilities
+BLOCKS, FEWER, MANY = 16, 10, 1000  # blocks of the cross-validation: fewer for many trials
+ENOUGH, EVEN_ODDS = 0.95, 0.5  # probabilities
 FEW_FILLS = 30
-# How the keys end at the head of warnings of points that a sweep has as well.
-TOLD = ("_in_sample", SPOT_FEES, IMPLAUSIBLE_FEE, DAYS_NOT_PLAYED)
+# Endings of the keys of point warnings that the sweep repeats.
+REPEATED = ("_in_sample", SPOT_FEES, IMPLAUSIBLE_FEE, DAYS_NOT_PLAYED)
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class PnlPanel:
-    """PnL by period (rows) and trial (columns), of the periods that count in all of them.
+    """PnL by period (rows) and trial (columns), for the periods that count in all trials.
 
     Attributes:
-        start_us: Begin of each period.
-        pnl: What each trial gained in it, in the quote asset.
+        start_us: Start of each period.
+        pnl: PnL of each trial in each period, in the quote asset.
     """
 
     start_us: "Instants"
@@ -70,7 +70,7 @@ class PnlPanel:
 
     @classmethod
     def of(cls, series: Sequence[Mapping[str, Any]]) -> "PnlPanel | None":
-        """Return the panel of trials' ``series``; None where they do not stand on one grid, or there are none."""
+        """Return the panel of the ``series`` of trials; None if there are none, or if their time grids differ."""
         grids = {(one["start_us"], one["period_s"], len(one["pnl"])) for one in series}
         if len(grids) != 1:
             return None
@@ -83,9 +83,9 @@ class PnlPanel:
         return cls(start_us + counts * period_s * US_PER_S, pnl[counts])
 
     def blocks(self, days_us: Sequence[int]) -> tuple[list[slice], str]:
-        """Return the stretches in which a choice is made again, and what each of them is.
+        """Return the blocks after each of which a new choice is made, and the length of a block in words.
 
-        Days, where there are enough of them; else hours of what counts, or as much less as gives enough.
+        Blocks are days if there are enough of them, else hours of counted periods, or shorter if that is too few.
 
         Args:
             days_us: The first instant of each day.
@@ -103,7 +103,7 @@ class PnlPanel:
 
 
 def sharpes(pnl: "Floats") -> "Floats":
-    """Return the Sharpe ratio of a year of each column; NaN where it has no variation."""
+    """Return the annual Sharpe ratio of each column; NaN for a column without variation."""
     if len(pnl) < 2:
         return np.full(pnl.shape[1], np.nan)
     spread = pnl.std(axis=0, ddof=1)
@@ -116,10 +116,10 @@ def sharpes(pnl: "Floats") -> "Floats":
 
 
 def scores(pnl: "Floats", rank_by: str) -> "Floats":
-    """Return how good each column is by *rank_by*, more being better: -inf where that is not defined.
+    """Return the score of each column by *rank_by*, higher is better; -inf where it is not defined.
 
-    ``pnl_total`` is their sum, ``max_drawdown`` the depth of their fall, ``calmar`` one over the other and ``sortino``
-    has its own deviation; any other is the Sharpe ratio.
+    ``pnl_total`` is the sum, ``max_drawdown`` the negative of the largest drawdown, ``calmar`` the ratio of the two and
+    ``sortino`` uses the downside deviation; any other name is the Sharpe ratio.
     """
     gain = pnl.sum(axis=0)
     if rank_by == "pnl_total":
@@ -143,16 +143,16 @@ def _ratio(over: "Floats", under: "Floats") -> "Floats":
 
 @dataclass(frozen=True)
 class Forward:
-    """What came of taking, block after block, the trial that was best in all blocks before.
+    """Walk-forward of the choice: in each block, the trial that was best in all blocks before is played.
 
     Attributes:
-        block: What a block is, in words.
-        picked: The column taken in each block from the second on.
-        cuts: First and last period (not taken) of each of those blocks.
-        start_us: Begin of each period of those blocks.
-        pnl: What the taken trials gained in it.
-        hindsight: The column that is best over everything.
-        others: What every trial gained in those blocks.
+        block: Length of a block, in words.
+        picked: The column picked in each block from the second on.
+        cuts: First period of each of those blocks, and the one after its last.
+        start_us: Start of each period of those blocks.
+        pnl: PnL of the picked trials in each period.
+        hindsight: The best column over all periods.
+        others: PnL of every trial in those blocks.
     """
 
     block: str
@@ -165,7 +165,7 @@ class Forward:
 
 
 def forward(panel: PnlPanel, days_us: Sequence[int], rank_by: str) -> Forward | None:
-    """Return the walk-forward of the choice itself; None under two trials, or without enough blocks."""
+    """Return the walk-forward of the choice; None with fewer than two trials or too few blocks."""
     cuts, block = panel.blocks(days_us)
     if len(cuts) < LEAST_BLOCKS or panel.pnl.shape[1] < 2:
         return None
@@ -184,13 +184,13 @@ def forward(panel: PnlPanel, days_us: Sequence[int], rank_by: str) -> Forward | 
 
 
 def halves(panel: PnlPanel) -> tuple["Floats", "Floats"]:
-    """Return the Sharpe ratio of a year of each trial in the first and the second half of the periods."""
+    """Return the annual Sharpe ratio of each trial in the first and the second half of the periods."""
     middle = len(panel.pnl) // 2
     return sharpes(panel.pnl[:middle]), sharpes(panel.pnl[middle:])
 
 
 def rank_correlation(first: "Floats", second: "Floats") -> float | None:
-    """Return Spearman's correlation of two scores of the same trials; None under three of them, or without ranks."""
+    """Return Spearman's correlation of two scores of the same trials; None for fewer than three, or for equal ones."""
     both = ~(np.isnan(first) | np.isnan(second))
     if np.count_nonzero(both) < 3:
         return None
@@ -201,20 +201,20 @@ def rank_correlation(first: "Floats", second: "Floats") -> float | None:
 
 
 def _ranks(values: "Floats") -> "Floats":
-    """Return the rank of each value; equal ones share theirs."""
+    """Return the rank of each value; equal values share their mean rank."""
     order = np.sort(values)
     return (np.searchsorted(order, values, "left") + np.searchsorted(order, values, "right") + 1) / 2
 
 
 @dataclass(frozen=True)
 class PlayedPoint:
-    """A point of the grid with what came of it.
+    """A point of the grid with its outcome.
 
     Attributes:
-        number: Of the point, from 1.
+        number: Number of the point, from 1.
         texts: Its value on each axis.
-        trial: What it is; equal ones are one trial.
-        command: What plays it alone.
+        trial: Identity of its backtest; points with equal ones are one trial.
+        command: Command that plays it alone.
         outcome: ``summary`` and ``series``, or ``error``.
         forwarded: The same on a schedule of rolling fits; None without SWEEP_WALKFORWARD.
     """
@@ -228,19 +228,19 @@ class PlayedPoint:
 
     @property
     def error(self) -> str | None:
-        """Why it failed, here or on the schedule; None where it did not."""
+        """Error of the point, alone or on the schedule; None if neither failed."""
         both = [one for one in (self.outcome, self.forwarded) if one is not None and "error" in one]
         return str(both[0]["error"]) if both else None
 
 
 @dataclass(frozen=True)
 class SelectionBias:
-    """How good the best of so many trials is expected to be if none has skill.
+    """Expected Sharpe ratio of the best of several trials if none has skill.
 
     Attributes:
-        trials: Different trials.
-        variance: Of their Sharpe ratios of a 60 s period; 0 for fewer than two trials, None where fewer than two of
-            several have one.
+        trials: Number of different trials.
+        variance: Variance of their Sharpe ratios per 60 s period; 0 for fewer than two trials, None if fewer than two
+            of several have a Sharpe ratio.
     """
 
     trials: int
@@ -248,7 +248,7 @@ class SelectionBias:
 
     @classmethod
     def of(cls, summaries: Sequence[Mapping[str, Any]]) -> "SelectionBias":
-        """Return the selection bias of trials, by their summaries."""
+        """Return the selection bias of the trials with these summaries."""
         known = [one["returns"]["sharpe_per_period"] for one in summaries]
         defined = [value for value in known if value is not None]
         alone = 0.0 if len(summaries) < 2 else None
@@ -256,12 +256,12 @@ class SelectionBias:
 
     @property
     def best(self) -> float | None:
-        """The Sharpe ratio, of a year, that the best of as many trials without skill shows; None where unknown."""
+        """Expected annual Sharpe ratio of the best of as many trials without skill; None if unknown."""
         known = self.trials and self.variance is not None
         return expected_best_sharpe(self.variance or 0.0, self.trials) * YEAR if known else None
 
     def deflated(self, summary: Mapping[str, Any]) -> float | None:
-        """Return the probability that a trial is better than that; None where one of the two is not defined."""
+        """Return the probability that a trial's Sharpe ratio exceeds `best`; None if either is not defined."""
         moments = summary["returns"]
         if moments["sharpe_per_period"] is None or self.variance is None:
             return None
@@ -275,10 +275,10 @@ class SweepFindings(Shown):
 
     Attributes:
         content: ``sweep.json``.
-        panel: The PnL of the different trials; None where it does not stand on one grid of time.
-        forward: The walk-forward of the choice; None where there is none.
-        columns: The point that stands for each column of the panel.
-        points: What was played, in the grid's order.
+        panel: PnL of the different trials; None if their time grids differ.
+        forward: Walk-forward of the choice; None with fewer than two trials or too few blocks.
+        columns: Number of the point of each column of the panel.
+        points: The played points, in the grid's order.
     """
 
     content: dict[str, Any]
@@ -288,7 +288,7 @@ class SweepFindings(Shown):
     points: Sequence[PlayedPoint] = ()
 
     def lines(self) -> Iterator[str]:
-        """Yield how much was played, and the best three points."""
+        """Yield the numbers of points and failures, and the best three points."""
         axes, by = [axis["name"] for axis in self.content["axes"]], self.content["rank_by"]
         yield f"sweep of {self.content['points']} points, {self.content['failed']} failed; by {by}:"
         for row in self.rows[:3]:
@@ -303,7 +303,7 @@ class SweepFindings(Shown):
         return findings_card(self.content)
 
     def plot(self) -> Picture:
-        """Draw the grid as colours, the best points, and the PnL of the trials over time."""
+        """Draw the grid as a heat map, the best points, and the PnL of the trials over time."""
         from mm.report.notebook import sweep_picture
 
         if self.panel is None:
@@ -318,12 +318,12 @@ class SweepFindings(Shown):
 
 
 def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days_us: Sequence[int]) -> SweepFindings:
-    """Return what was found: rows by rank, the selection bias of the best one, and the result of choosing by the past.
+    """Return the findings: rows by rank, the selection bias of the best one, and the walk-forward of the choice.
 
     Args:
-        points: What was played.
-        axes: The grid's.
-        rank_by: A headline; more is better, but for ``max_drawdown``.
+        points: The played points.
+        axes: Axes of the grid.
+        rank_by: A headline; higher is better, except for ``max_drawdown``.
         days_us: The first instant of each day.
     """
     trials = list({one.trial: one for one in reversed(points) if "error" not in one.outcome}.values())[::-1]
@@ -336,7 +336,7 @@ def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days
     rows = [_row(one, bias) for one in points]
     place = {one.trial: one.number for one in trials}
     for row in rows:
-        column = place.get(row["digest"], 0)  # of none
+        column = place.get(row["digest"], 0)  # 0: no column
         row |= {"sharpe_first_half": first.get(column), "sharpe_second_half": second.get(column)}
     _rank(rows, rank_by)
     content = {
@@ -373,7 +373,7 @@ def _row(one: PlayedPoint, bias: SelectionBias) -> Row:
 
 
 def _rank(rows: list[Row], rank_by: str) -> None:
-    """Put *rows* in order, the best first; what is not defined and what failed have no rank."""
+    """Sort *rows*, the best first; failed rows and rows without a value have no rank."""
     sign = 1 if rank_by == "max_drawdown" else -1
 
     def place(row: Row) -> tuple[bool, bool, float]:
@@ -386,12 +386,12 @@ def _rank(rows: list[Row], rank_by: str) -> None:
 
 
 def _known(value: float) -> float | None:
-    """Return *value* as JSON holds it: None where it is not defined."""
+    """Return *value* for JSON: None for NaN."""
     return None if isnan(value) else value
 
 
 def _as_json(chosen: Forward | None, columns: Sequence[int]) -> dict[str, Any] | None:
-    """Return the walk-forward of the choice as JSON values; points by their number."""
+    """Return the walk-forward of the choice as JSON values, with points by number."""
     if chosen is None:
         return None
     middle = sorted(chosen.others.tolist())
@@ -406,7 +406,7 @@ def _as_json(chosen: Forward | None, columns: Sequence[int]) -> dict[str, Any] |
 
 
 def _worst_case(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> Row | None:
-    """Return the choice whose worst result over all that is assumed is best; None where only one kind varies."""
+    """Return the choice with the best worst case over all assumptions; None if only one kind of axis varies."""
     chosen, assumed = [one.name for one in axes if not one.assumed], [one for one in axes if one.assumed]
     if not chosen or not assumed:
         return None
@@ -423,13 +423,15 @@ def _worst_case(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> Row 
 
 
 def _shared_warnings(points: Sequence[PlayedPoint]) -> Counter[str]:
-    """Return the warnings of points that hold for what was played or paid, not for one result; each with its points."""
+    """Count the points per warning, for warnings about the data or the fees, not about one result."""
     summaries = [one.outcome.get("summary") or {} for one in points]
-    return Counter(line for one in summaries for line in one.get("warnings", ()) if line.split(":")[0].endswith(TOLD))
+    return Counter(
+        line for one in summaries for line in one.get("warnings", ()) if line.split(":")[0].endswith(REPEATED)
+    )
 
 
 def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mapping[str, int]) -> list[str]:
-    """Return in words what a reader of the best row has to know; *shared* as by `_shared_warnings`."""
+    """Return the warnings about the best row and the sweep; *shared* as from `_shared_warnings`."""
     lines, best, trials = [], content["best"], content["trials"]
     if best is not None and trials > 1:
         if (deflated := best["deflated_sharpe"]) is not None and deflated < ENOUGH:
@@ -441,7 +443,7 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mappin
             lines.append(f"the best trial rests on {best['n_fills']} fills: too few to separate it from chance")
         if best["pnl_total"] is not None and best["pnl_total"] <= 0:
             lines.append("the best trial gains nothing: no point of this grid is worth trading")
-    if (pbo := content["pbo"]) is not None and pbo > LITTLE:
+    if (pbo := content["pbo"]) is not None and pbo > EVEN_ODDS:
         lines.append(
             f"probability of backtest overfitting {pbo:.2f}: what is best on half of the time is below the median on "
             f"the other half more often than not"

@@ -1,4 +1,4 @@
-"""A grid: its axes, what their names stand for and the values they take, and the points that they span."""
+"""Grids: axes with their names and values, and the points that they span."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ FLAG = "--grid (GRID)"
 _SWEPT: Mapping[str, Knob] = {one.variable: one for group in (Execution, Account, Models, Risk) for one in knobs(group)}
 _FIXED = {one.variable for group in (Day, Market, Output) for one in knobs(group)}
 _PARAMETERS = {"QUOTE": QUOTE, "FILL": FILL}
-# What a user does not choose but assumes: a sweep over it shows how much a result leans on the assumption.
+# Assumptions of the user, not choices: a sweep over one shows how strongly a result depends on it.
 _ASSUMED = {
     "FILL_MODEL",
     "FILL_PARAMS_JSON",
@@ -44,11 +44,11 @@ class Axis:
     """One axis of a grid.
 
     Attributes:
-        name: What tables call it: a knob's variable, or a model's parameter.
+        name: Name in tables: a knob's variable, or a model's parameter.
         kind: ``knob``, ``quote`` or ``fill``.
         key: The knob's field, or the model's parameter.
-        values: What it takes, in order.
-        texts: The same as they were written.
+        values: Its values, in order.
+        texts: The values as the user wrote them.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Axis:
 
     @property
     def assumed(self) -> bool:
-        """Whether it varies what is assumed of the market and the account, and not what is done."""
+        """Whether it varies an assumption about the market or the account, not a choice."""
         return self.kind == FILL or self.name in _ASSUMED
 
 
@@ -68,22 +68,22 @@ Chosen = list[tuple[Axis, int]]
 
 @dataclass(frozen=True)
 class Takes:
-    """What parameters a model takes: *names*, and any other where it is *free*."""
+    """Parameters that a model takes: *names*, and any other if it is *free*."""
 
     names: frozenset[str]
     free: bool
 
     def spelling(self, word: str) -> str | None:
-        """Return the parameter that *word* names, in any case but its own first; None where there is none."""
+        """Return the parameter that *word* names, ignoring case; an exact match comes first; None if there is none."""
         alike = [name for name in sorted(self.names) if name.lower() == word.lower()]
         return word if word in self.names else alike[0] if alike else None
 
 
 def axes_for(text: str, models: Models) -> list[Axis]:
-    """Return the axes of a grid's *text*; *models* are the ones where no axis names others.
+    """Return the axes of a grid's *text*; *models* are played unless an axis names others.
 
     Raises:
-        UsageError: If a name is unknown or means two things, an axis is given twice, or a value cannot be.
+        UsageError: If a name is unknown or ambiguous, an axis is given twice, or a value is invalid.
     """
     written = axes_of(text)
     playing = {
@@ -101,13 +101,13 @@ def axes_for(text: str, models: Models) -> list[Axis]:
 
 
 def takes(kind: str, model: str) -> Takes:
-    """Return what the quote or fill model called *model* takes."""
+    """Return the parameters that a quote or fill model takes, by its name."""
     accepted, free = accepted_by(resolve(QUOTE_MODELS if kind == QUOTE else FILL_MODELS, model, f"{kind} model"))
     return Takes(frozenset(one.name for one in accepted), free)
 
 
 def _playing(written: Sequence[tuple[str, tuple[str, ...]]], variable: str, given: str) -> dict[str, Takes]:
-    """Return the models of a kind that the grid plays, and what each takes."""
+    """Return the models of one kind in the grid, with the parameters of each."""
     kind = QUOTE if variable == "QUOTE_MODEL" else FILL
     names = next((texts for name, texts in written if name.upper() == variable), (given,))
     return {name: takes(kind, name) for name in names}
@@ -120,7 +120,7 @@ def _axis(name: str, texts: tuple[str, ...], playing: Mapping[str, Mapping[str, 
         return Axis(variable, KNOB, one.name, tuple(map(one.read, texts)), texts)
     if variable in _FIXED:
         raise UsageError(
-            f"{FLAG}: {variable} is no axis, because what is compared must be played on one tape; give it as a knob"
+            f"{FLAG}: {variable} cannot be an axis, because all points must be played on one tape; give it as a knob"
         )
     place, dot, key = name.partition(".")
     if dot and place.upper() in _PARAMETERS:
@@ -133,7 +133,7 @@ def _axis(name: str, texts: tuple[str, ...], playing: Mapping[str, Mapping[str, 
 
 
 def _found(name: str, playing: Mapping[str, Mapping[str, Takes]]) -> tuple[str, str]:
-    """Return the kind of model and the parameter that a bare *name* stands for."""
+    """Return the kind of model and the parameter of a *name* without prefix."""
     matches = {
         kind: next((spelled for one in models.values() if (spelled := one.spelling(name))), None)
         for kind, models in playing.items()
@@ -169,7 +169,7 @@ def _listed(kind: str, models: Mapping[str, Takes]) -> str:
 
 
 def _value(text: str) -> Any:
-    """Return *text* as JSON, or as it is where it is none."""
+    """Return *text* parsed as JSON, or unchanged if it is not JSON."""
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)
@@ -185,9 +185,9 @@ class Point:
     """One point of a grid.
 
     Attributes:
-        number: From 1, in the grid's order: the last axis turns fastest.
-        texts: What was written for each axis; empty where its model has no such parameter.
-        setup: The knobs of its backtest.
+        number: From 1, in the grid's order: the last axis varies fastest.
+        texts: Text of its value on each axis; empty if its model has no such parameter.
+        setup: Knobs of its backtest.
     """
 
     number: int
@@ -199,29 +199,29 @@ def points_of(axes: Sequence[Axis], base: Setup, unfit: str) -> list[Point]:
     """Return all points of the grid that *axes* span around *base*.
 
     Args:
-        axes: What varies.
-        base: The knobs elsewhere.
-        unfit: ``refuse`` or ``leave_out``: what becomes of a parameter that a point's model does not take.
+        axes: Axes of the grid.
+        base: All other knobs.
+        unfit: ``refuse`` or ``leave_out``: handling of a parameter that a point's model does not take.
 
     Raises:
-        UsageError: If there are too many, or a point cannot be.
+        UsageError: If there are too many points, or one is invalid.
     """
     size = prod(len(axis.values) for axis in axes)
     if size > MOST_POINTS:
         raise UsageError(f"{FLAG}: {size:,} points, more than the {MOST_POINTS:,} of one sweep; give fewer values")
-    known: dict[tuple[str, str], Takes] = {}
+    accepted: dict[tuple[str, str], Takes] = {}
     points = []
     for number, places in enumerate(product(*(range(len(axis.values)) for axis in axes)), start=1):
         chosen = list(zip(axes, places, strict=True))
         try:
-            points.append(_point(number, chosen, base, unfit, known))
+            points.append(_point(number, chosen, base, unfit, accepted))
         except MMError as error:
             named = " ".join(f"{axis.name}={axis.texts[place]}" for axis, place in chosen)
             raise UsageError(f"{FLAG}: the point {named} is invalid: {error}") from error
     return points
 
 
-def _point(number: int, chosen: Chosen, base: Setup, unfit: str, known: dict[tuple[str, str], Takes]) -> Point:
+def _point(number: int, chosen: Chosen, base: Setup, unfit: str, accepted: dict[tuple[str, str], Takes]) -> Point:
     values = {axis.key: axis.values[place] for axis, place in chosen if axis.kind == KNOB}
     groups: dict[str, Any] = {
         name: replace(getattr(base, name), **_of(getattr(base, name), values)) for name in ("execution", "account")
@@ -235,9 +235,9 @@ def _point(number: int, chosen: Chosen, base: Setup, unfit: str, known: dict[tup
         if axis.kind == KNOB:
             continue
         model = named[axis.kind]
-        if (axis.kind, model) not in known:
-            known[axis.kind, model] = takes(axis.kind, model)
-        taken = known[axis.kind, model]
+        if (axis.kind, model) not in accepted:
+            accepted[axis.kind, model] = takes(axis.kind, model)
+        taken = accepted[axis.kind, model]
         if taken.free or axis.key in taken.names:
             params[axis.kind][axis.key] = axis.values[place]
         elif unfit == "refuse":

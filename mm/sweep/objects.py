@@ -1,8 +1,8 @@
-"""Files by their content in an object store, so that the workers of a cluster need no disk in common.
+"""Files in an object store, addressed by content, so that the workers of a cluster need no shared disk.
 
-An object is a file packed by gzip and named by the sha256 of the file, so that it never changes, is put there once, and
-is verified by its name where it is fetched. The store is a folder that fsspec opens (``file://``, ``s3://``, ``gs://``,
-…); packages and credentials for it are those of the environment.
+An object is a gzip file named by the sha256 of the file in it: it never changes, is stored once, and is verified by its
+name when it is fetched. The store is a folder that fsspec opens (``file://``, ``s3://``, ``gs://``, …), with the
+packages and credentials of the environment.
 """
 
 import hashlib
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 _PIECE = 1 << 20
-_SEARCHING = Lock()
-_BROUGHT: list[str] = []  # the folder of fetched modules that is searched
-_LEVEL = 1  # of igzip: a tape becomes a quarter of its size at 0.4 GB/s
+_PATH_LOCK = Lock()
+_FETCHED: list[str] = []  # the folder of fetched modules on the Python path
+_LEVEL = 1  # compression level of igzip: reduces a tape to a quarter of its size at 0.4 GB/s
 Json = dict[str, Any]
 
 
@@ -48,16 +48,16 @@ class ObjectStore:
     """A folder of objects.
 
     Attributes:
-        url: Its place, as fsspec has it.
+        url: Its address, in the form of fsspec.
     """
 
     url: str
 
     def put(self, path: Path, sha256: str) -> None:
-        """Put the file at *path*, whose content has this *sha256*, where it is not there yet; whole or not at all.
+        """Store the file at *path*, whose content has this *sha256*, unless it is stored; whole or not at all.
 
         Raises:
-            Mismatch: If the file has another content by now.
+            Mismatch: If the content of the file has changed.
             DataError: If the store cannot be written.
         """
         with self._reported(sha256, str(path)) as (files, place):
@@ -66,8 +66,8 @@ class ObjectStore:
             files.makedirs(place.rpartition("/")[0], exist_ok=True)
             unfinished = f"{place}.{uuid4().hex}{UNFINISHED}"
             try:
-                with path.open("rb") as file, files.open(unfinished, "wb") as stored, _packed(stored, "wb") as packed:
-                    found = _copied(file, packed)
+                with path.open("rb") as file, files.open(unfinished, "wb") as raw, _gzip_file(raw, "wb") as packed:
+                    found = _copy(file, packed)
                 if found != sha256:
                     raise Mismatch(f"{path} was written to since the sweep began; run the command again")
                 files.mv(unfinished, place)
@@ -76,7 +76,7 @@ class ObjectStore:
                     files.rm(unfinished)
 
     def fetch(self, sha256: str, path: Path) -> Path:
-        """Return *path*, a file with this *sha256*; it is fetched where it is missing, by one process of a machine.
+        """Return *path*, a file with this *sha256*; if it is missing, one process of the machine fetches it.
 
         Raises:
             BrokenFile: If the object is missing or damaged.
@@ -86,21 +86,21 @@ class ObjectStore:
             return path
         with self._reported(sha256, path.name) as (files, place):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(path.parent):
+            with _locked(path.parent):
                 if path.exists():
                     return path
                 clear_unfinished(path.parent)
                 with whole_file(path, durable=True) as unfinished:
                     with files.open(place, "rb") as stored, unfinished.open("wb") as file:
-                        found = _copied(_packed(stored, "rb"), file)
+                        found = _copy(_gzip_file(stored, "rb"), file)
                     if found != sha256:
-                        way_out = "remove the object, and run the sweep again, which puts it there"
+                        way_out = "remove the object, and run the sweep again, which stores it"
                         raise BrokenFile(f"{self.url}: {path.name} ({sha256}.gz) has the sha256 {found}; {way_out}")
         return path
 
     @contextmanager
     def _reported(self, sha256: str, name: str) -> Iterator[tuple[Any, str]]:
-        """Yield the file system and the place of an object; errors of either name the object and the file *name*."""
+        """Yield the file system and the path of an object; re-raise errors with the object and the file *name*."""
         from fsspec.core import url_to_fs
         from isal.igzip_lib import IsalError
 
@@ -111,22 +111,22 @@ class ObjectStore:
         except ImportError as error:
             raise MissingExtra(f"{what}: {error}, where the sweep was started and on every worker") from error
         except FileNotFoundError as error:
-            raise BrokenFile(f"{what}: there is no such object; run the sweep again, which puts it there") from error
-        except (OSError, EOFError, ValueError, IsalError) as error:  # type: ignore[misc]  # a stub has an instance there
+            raise BrokenFile(f"{what}: there is no such object; run the sweep again, which stores it") from error
+        except (OSError, EOFError, ValueError, IsalError) as error:  # type: ignore[misc]  # its stub has an instance
             way_out = "check the address, the credentials and the disk of the machine, then run the command again"
             raise DataError(f"{what}: {type(error).__name__}: {error}; {way_out}") from error
 
 
-def _packed(stored: IO[bytes], mode: str) -> IO[bytes]:
-    """Return the file in an object that is open to be read or written."""
+def _gzip_file(stored: IO[bytes], mode: str) -> IO[bytes]:
+    """Return the uncompressed file inside an open object."""
     from isal import igzip
 
-    make: Any = igzip.IGzipFile  # which has no types
+    make: Any = igzip.IGzipFile  # untyped
     return cast("IO[bytes]", make(fileobj=stored, mode=mode, compresslevel=_LEVEL))
 
 
-def _copied(source: IO[bytes], target: IO[bytes]) -> str:
-    """Copy all of *source*, and return its sha256."""
+def _copy(source: IO[bytes], target: IO[bytes]) -> str:
+    """Copy all of *source* to *target* and return its sha256."""
     found = hashlib.sha256()
     while piece := source.read(_PIECE):
         found.update(piece)
@@ -135,8 +135,8 @@ def _copied(source: IO[bytes], target: IO[bytes]) -> str:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process or thread of this machine is in such a block for this *folder*."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a lock on *folder* against other processes and threads of this machine."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         if fcntl is not None:
@@ -147,13 +147,13 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 class Shipment:
-    """What the points of a sweep need of this disk, and the object store by which workers get it."""
+    """Files of this disk that the points of a sweep need, and the object store from which workers fetch them."""
 
     def __init__(self, url: str, tapes: "Sequence[Tape]") -> None:
         """Hash the kept tapes of the days.
 
         Raises:
-            UsageError: If a tape is not kept.
+            UsageError: If a tape has no file.
         """
         self._store = ObjectStore(url)
         self._paths: dict[str, Path] = {}
@@ -166,10 +166,10 @@ class Shipment:
             self._tapes.append((f"{tape.symbol}_{tape.days[0]}_{sha256[:12]}.arrow", sha256))
 
     def of(self, files: Mapping[Path, str], modules: Mapping[str, str]) -> Json:
-        """Return what a task says of its files.
+        """Return the entry ``store`` of a task: what to fetch, and from where.
 
         Args:
-            files: sha256 of the files that its knobs name.
+            files: sha256 of the files that its knobs name, by path.
             modules: sha256 of a user's modules, by name.
         """
         for path, sha256 in files.items():
@@ -185,13 +185,13 @@ class Shipment:
         }
 
     def put(self) -> None:
-        """Put into the store what tasks were made of and it does not have; raises as `ObjectStore.put`."""
+        """Store the files of all tasks that the store lacks; raises as `ObjectStore.put`."""
         for sha256, path in self._paths.items():
             self._store.put(path, sha256)
 
 
 def play_some(tasks: Sequence[Task], seconds: float) -> list[Outcome]:
-    """Return the outcomes of the first *tasks*: at least one, and no further one after so many *seconds*."""
+    """Return the outcomes of the first *tasks*: at least one, and no new one after *seconds*."""
     until = monotonic() + seconds
     outcomes = [_played(tasks[0])]
     for task in tasks[1:]:
@@ -202,7 +202,7 @@ def play_some(tasks: Sequence[Task], seconds: float) -> list[Outcome]:
 
 
 def _played(task: Task) -> Outcome:
-    """Play a task; what it needs is fetched where its maker has put it into a store."""
+    """Play a task, after fetching its files if they are in an object store."""
     if task["store"] is None:
         return play(task)
     try:
@@ -214,9 +214,9 @@ def _played(task: Task) -> Outcome:
 
 
 def _fetched(task: Task) -> tuple[Task, dict[str, str]]:
-    """Return *task* with the places that its files have on this machine, and what it calls each of them.
+    """Return *task* with the paths of its files on this machine, and the original path of each.
 
-    They are kept in the machine's own OUT_ROOT, which machines need not have in common.
+    They are stored in this machine's OUT_ROOT, which need not be shared.
     """
     needs, out_root = task["store"], Path(os.environ.get("OUT_ROOT") or Results().out_root).absolute()
     store, root = ObjectStore(needs["url"]), out_root / "objects"
@@ -232,7 +232,7 @@ def _fetched(task: Task) -> tuple[Task, dict[str, str]]:
         path = Path(text)
         file = store.fetch(sha256, root / digest(needs["files"]) / digest(str(path.parent))[:12] / path.name)
         places[text] = str(file)
-        if path.name in (MODEL, ARRAYS):  # a predictor is named by its folder
+        if path.name in (MODEL, ARRAYS):  # knobs name the folder of a predictor
             places[str(path.parent)] = str(file.parent)
     if places:
         setup = Setup.from_json(moved(task["setup"], places))
@@ -241,18 +241,18 @@ def _fetched(task: Task) -> tuple[Task, dict[str, str]]:
 
 
 def _search(folder: str, names: Iterable[str]) -> None:
-    """Let this process find the modules *names* in *folder*, and none that another sweep has brought."""
-    with _SEARCHING:  # a worker may play in several threads
-        if [folder] != _BROUGHT:
+    """Make this process import the modules *names* from *folder*, and none fetched for another sweep."""
+    with _PATH_LOCK:  # a worker may play in several threads
+        if [folder] != _FETCHED:
             for name in names:
                 sys.modules.pop(name, None)
-            sys.path[:] = [folder, *(one for one in sys.path if one not in _BROUGHT)]
-            _BROUGHT[:] = [folder]
+            sys.path[:] = [folder, *(one for one in sys.path if one not in _FETCHED)]
+            _FETCHED[:] = [folder]
             invalidate_caches()
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """Return JSON with each place in its texts replaced by its name; the longest first."""
+    """Return JSON with each path in its texts replaced by its name in *names*; the longest first."""
     if isinstance(value, Mapping):
         return {key: _renamed(one, names) for key, one in value.items()}
     if isinstance(value, list):

@@ -1,8 +1,8 @@
-"""Play one backtest of a sweep, in whatever process: JSON values in, JSON values out.
+"""Play one backtest of a sweep in any process: JSON values in, JSON values out.
 
-``python -m mm.sweep.play`` is a process that plays points, a JSON line in, a JSON line out, until its input ends. It is
-not a child of ``multiprocessing``: nothing of the calling program is imported again, so a notebook or a script needs no
-guard, and nothing but text goes from one to the other.
+``python -m mm.sweep.play`` is a worker process: it plays one point per line of JSON on stdin and writes one line per
+outcome, until its input ends. It does not use ``multiprocessing``, so it does not import the calling program again: a
+notebook or a script needs no ``__main__`` guard, and the processes exchange only text.
 """
 
 import gc
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 PERIOD_S = 60
-_IMPORTING = Lock()
-_OPEN = 2  # days, or ranges of them, that a process keeps open
-_MOST_ROWS = 50_000_000  # of 17 bytes, that stay mapped from one point to the next
-_KEPT_BYTES, _MAPPED_BYTES = 1 << 28, 1 << 25  # of freed memory, and of blocks that are returned at once
+_IMPORT_LOCK = Lock()
+_OPEN = 2  # days, or ranges of days, that a process keeps open
+_MOST_ROWS = 50_000_000  # rows (17 bytes each) that stay mapped from one point to the next
+_KEPT_BYTES, _MAPPED_BYTES = 1 << 28, 1 << 25  # freed memory to keep; size from which blocks are returned at once
 Task = Mapping[str, Any]
 Outcome = dict[str, Any]
 Found = TypeVar("Found")
@@ -42,31 +42,31 @@ def play(task: Task) -> Outcome:
     """Return ``{"summary", "series"}`` of one backtest, or ``{"error", "exit_code", "traceback"}``.
 
     Args:
-        task: ``setup``; ``fitted``, a fit or a schedule as JSON, or None; ``micro_price``, likewise; ``tapes``, the
-            folder of kept tapes; ``folder``, where a user's models are searched for; ``code``, ``sources`` and
-            ``inputs``, which must be the same here as where the task was made; and ``kept``, where the
-            days are elsewhere, the files of their tapes.
+        task: ``setup``; ``fitted``, a fit or a schedule as JSON, or None; ``micro_price``, a fit as JSON, or None;
+            ``tapes``, the folder of kept tapes; ``folder``, the folder of a user's models; ``code``, ``sources`` and
+            ``inputs``, which must be the same here as in the process that made the task; and ``kept``, the files of
+            the tapes if the days are on another machine.
     """
     return outcome(backtested(task))
 
 
 def backtested(task: Task) -> "Result | Outcome":
-    """Play *task* and return its backtest, of which `outcome` makes the outcome; where it fails, that outcome."""
+    """Play *task* and return its backtest, for `outcome`; if it fails, return the outcome with the error."""
     return _guarded(_played, task)
 
 
-def outcome(found: "Result | Outcome") -> Outcome:
-    """Return the outcome of what `backtested` has found, in whatever thread."""
-    return found if isinstance(found, dict) else _guarded(_checked, found)
+def outcome(played: "Result | Outcome") -> Outcome:
+    """Return the outcome of a result of `backtested`; any thread may call it."""
+    return played if isinstance(played, dict) else _guarded(_checked, played)
 
 
 def _guarded(step: Callable[..., Found], given: object) -> Found | Outcome:
-    """Return what a *step* makes of what is *given*, or the outcome of a point at which it raised."""
+    """Return the result of *step* for *given*, or the outcome with its error if it raised."""
     try:
         return step(given)
     except MMError as error:
         return failed(error)
-    except (Exception, SystemExit) as error:  # SystemExit: a model that calls sys.exit() ends its own point alone
+    except (Exception, SystemExit) as error:  # SystemExit: a model that calls sys.exit() fails only its point
         line = " ".join(f"unforeseen {type(error).__name__}: {error}".split())
         return {"error": line, "exit_code": MMError.exit_code, "traceback": traceback.format_exc()}
 
@@ -79,13 +79,13 @@ def _checked(result: "Result") -> Outcome:
 
 
 def failed(error: MMError) -> Outcome:
-    """Return the outcome of a point that cannot be played because of *error*."""
+    """Return the outcome of a point that failed with *error*."""
     trace = "".join(traceback.format_exception(error.__cause__ or error)) if isinstance(error, ModelError) else ""
     return {"error": " ".join(str(error).split()), "exit_code": error.exit_code, "traceback": trace}
 
 
 def outcome_of(result: "Result") -> Outcome:
-    """Return what a sweep keeps of a backtest: its summary, and its PnL over each 60 s on one grid of time."""
+    """Return the outcome that a sweep keeps: the summary, and the PnL of each 60 s on a regular time grid."""
     import numpy as np
 
     from mm.backtest.metrics.pnl import ledger
@@ -118,7 +118,7 @@ def _played(task: Task) -> "Result":
     rules = assemble.rules(tapes[0], setup.execution, setup.account, setup.models, risk=setup.risk)
     if task["micro_price"] is not None:
         rules = replace(rules, micro_price=MicroPriceFit.from_json(task["micro_price"], "the sweep's micro-price"))
-    play = partial(backtest, tapes, rules=rules, keeps_orders=False)  # a point keeps its summary alone
+    play = partial(backtest, tapes, rules=rules, keeps_orders=False)  # only the summary is kept
     result = maker.based(play(quotes=maker.quotes(), fills=maker.fills(), intensity=maker.intensity))
     if not setup.models.fit_draws:
         return result
@@ -126,21 +126,21 @@ def _played(task: Task) -> "Result":
 
 
 def _check_code(task: Task, setup: Setup) -> None:
-    """Refuse to play with other code than that of the process that made the task."""
+    """Raise Mismatch if the code differs from that of the process that made the task."""
     if task["folder"] not in sys.path:
         sys.path.insert(0, task["folder"])
-    with _IMPORTING:  # a cluster's worker may play in several threads
+    with _IMPORT_LOCK:  # a worker of a cluster may have several threads
         here = code_of(setup.models)
     other = [name for name, sha256 in task["sources"].items() if here.models.get(name) != sha256]
     if other:
-        raise Mismatch(f"{', '.join(other)}: another file where the point was played; share one folder of models")
+        raise Mismatch(f"{', '.join(other)}: the worker has another version of this file; share one folder of models")
     if here.sources != task["code"]:
         raise Mismatch("the worker has another version of mm than this process; install the same one on both")
 
 
 @lru_cache(maxsize=_OPEN)
 def _tapes(day: Day, market: Market, cache: str, inputs: tuple[str, ...], kept: tuple[str, ...]) -> "list[Tape]":
-    """Open the days, whose kept tapes every process maps into the same memory."""
+    """Open the days; all processes map the same kept tapes into shared memory."""
     from mm.commands import assemble
     from mm.tape.load import open_kept
 
@@ -149,18 +149,16 @@ def _tapes(day: Day, market: Market, cache: str, inputs: tuple[str, ...], kept: 
     else:
         opened = assemble.open_days(day, market, Path(cache))
     if sorted(sha256 for tape in opened for _, _, sha256 in tape.meta.inputs) != sorted(inputs):
-        raise Mismatch(
-            f"{day.symbol} {day.label()}: its files are others than those the sweep began with; run it again"
-        )
+        raise Mismatch(f"{day.symbol} {day.label()}: its files have changed since the sweep began; run it again")
     stay = sum(len(tape.row_ticks) for tape in opened) <= _MOST_ROWS
     return [tape.staying() for tape in opened] if stay else opened
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep what it frees, up to `_KEPT_BYTES`: each point wants as much again as the one before.
+    """Make this process keep up to `_KEPT_BYTES` of freed memory, because each point needs about as much as the last.
 
-    The GNU library gives it back to the system otherwise, which clears it anew, a page at a time. Elsewhere nothing
-    changes.
+    By default the GNU C library returns it to the system, which clears it again page by page. No effect with other
+    libraries.
     """
     from mm.tape.columns import hold_freed
 
@@ -169,9 +167,9 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """Keep the collector of garbage from what is there by now: imports made half a million objects, a point a thousand.
+    """Exclude all present objects from garbage collection: imports make half a million objects, a point a thousand.
 
-    Behind the block all is looked at again. Nothing changes where the program keeps it from objects of its own.
+    After the block the collector examines everything again. No effect if the program has frozen objects itself.
     """
     if gc.get_freeze_count():
         yield
@@ -184,13 +182,13 @@ def without_collection() -> Iterator[None]:
 
 
 def main() -> None:
-    """Answer each task on stdin; what models print goes to stderr."""
+    """Play each task on stdin; output of models goes to stderr."""
     keep_freed_memory()
     tasks: SimpleQueue[str] = SimpleQueue()
     Thread(target=_read, args=(tasks,), daemon=True).start()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
-        _answer(tasks, answers)  # the first one imports what the others need
+        _answer(tasks, answers)  # the first task imports the modules of the others
         with without_collection():
             while True:
                 _answer(tasks, answers)
@@ -202,7 +200,7 @@ def _answer(tasks: "SimpleQueue[str]", answers: TextIO) -> None:
 
 
 def _read(tasks: "SimpleQueue[str]") -> None:
-    """Pass on each task, and end the process with its input: whoever wanted the answer is gone."""
+    """Queue each task, and end the process when its input ends, because its caller is gone."""
     for line in sys.stdin:
         tasks.put(line)
     os._exit(0)

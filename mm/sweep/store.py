@@ -1,4 +1,4 @@
-"""What makes two backtests the same one, and the points that were played, kept by that."""
+"""Identity of a backtest, and the store of played points by that identity."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ from mm.plugins import resolve
 from mm.user_code import search_here
 from mm.whole_file import clear_unfinished, whole_file
 
-PLAY = "mm.sweep.play"  # where the code of every point begins
+PLAY = "mm.sweep.play"  # entry module of every point
 _MARK = "__sha256_when_imported__"
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 SCHEMA_VERSION = 1
@@ -26,13 +26,13 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Code:
-    """The code that a point runs: everything that playing it imports, here and in a user's models.
+    """The code that a point runs: all modules that it imports, from this project and from the user.
 
     Attributes:
         models: sha256 of each of a user's modules, by its name.
-        sources: What identifies the project's sources: the same in every process that may play the point.
-        exact: What identifies also the compiled modules, and the versions of Python and of installed packages: kept
-            results are valid for these alone.
+        sources: Hash of the project's sources: equal in every process that may play the point.
+        exact: Hash that also covers the compiled modules and the versions of Python and of installed packages: kept
+            results are valid only for an equal one.
     """
 
     models: dict[str, str]
@@ -43,14 +43,14 @@ class Code:
 def trial_of(
     setup: Setup, inputs: Sequence[str], files: Mapping[Path, str], sources: Mapping[str, str], fitted: object
 ) -> str:
-    """Return what identifies a backtest, whatever version plays it.
+    """Return the hash that identifies a backtest, independent of the version that plays it.
 
     Args:
         setup: Its knobs.
         inputs: sha256 of the day's files.
         files: sha256 of the files that knobs name, by path.
         sources: sha256 of a user's modules, by name.
-        fitted: The fit or schedule that it is given beside its knobs, as JSON; None without.
+        fitted: The fit or schedule that it uses in addition to its knobs, as JSON; None without one.
     """
     named = [files[path] for path in setup.files]
     latencies = setup.execution.latency_file is not None
@@ -60,12 +60,12 @@ def trial_of(
 def code_of(models: Models) -> Code:
     """Return the code that a point with these *models* runs.
 
-    A user's modules are imported, and again where a file changed since it was: what is played is what is hashed.
+    A user's modules are imported, and imported again if their files have changed, so that the hashed code is played.
 
     Raises:
         UnknownModel: If there is no such module or class.
-        UsageError: If it stands in no file, as in a notebook: no other process finds it there.
-        ModelError: If a module raises when it is imported.
+        UsageError: If it is not in a file, as in a notebook, where no other process can import it.
+        ModelError: If importing a module raises.
     """
     names = users_models(models.quote_model, models.fill_model, models.quote_params(), models.fill_params())
     own, others = _own_modules(names)
@@ -74,7 +74,7 @@ def code_of(models: Models) -> Code:
 
 @cache
 def _digests(*others: str) -> tuple[str, str]:
-    """Return what identifies the sources, and what all files, of the code of a point that imports *others*, too."""
+    """Return the hash of the sources and of all files of a point that also imports the modules *others*."""
     files = code_files(PLAY, *others)
     return digest(sources_alone(files)), digest(files)
 
@@ -96,10 +96,10 @@ def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
         if unknown := [one for one in read if one not in names]:
             return _own_modules([*names, *unknown])
         module = name.partition(":")[0]
-        if module not in found and (path := _file(module)) is not None:  # it is installed: known by its own file
+        if module not in found and (path := _file(module)) is not None:  # installed: identified by its own file
             found[module] = hash_file(path)
         if module not in found or module == "__main__":
-            raise UsageError(f"model {name!r} stands in no file of its own; put it into one, my_models.py say")
+            raise UsageError(f"model {name!r} is not in a file of its own; put it into one, such as my_models.py")
     for name, sha256 in found.items():
         if name in sys.modules:
             setattr(sys.modules[name], _MARK, sha256)
@@ -107,12 +107,12 @@ def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
 
 
 def source_files(sources: Mapping[str, str]) -> list[Path]:
-    """Return the files of what :func:`sources_of` has found."""
+    """Return the files of a user's modules; *sources* has their names as keys."""
     return [path for name in sources if (path := _file(name)) is not None]
 
 
 def module_file(name: str) -> tuple[str, Path]:
-    """Return where below a folder of modules the file of a found module stands, and the file."""
+    """Return the path of a module's file relative to a folder of modules, and the file."""
     path = _file(name)
     if path is None:
         raise UsageError(f"the module {name} is no longer found; run the command again")
@@ -122,7 +122,7 @@ def module_file(name: str) -> tuple[str, Path]:
 
 
 def _own_file(name: str) -> list[Path]:
-    """Return the file of a module that is neither installed nor of this project; none for others."""
+    """Return the file of a module that is neither installed nor of this project; empty for others."""
     if name.partition(".")[0] in (PACKAGE.name, *sys.stdlib_module_names):
         return []
     path = _file(name)
@@ -130,7 +130,7 @@ def _own_file(name: str) -> list[Path]:
 
 
 def _file(name: str) -> Path | None:
-    """Return the file of a module; None where there is none."""
+    """Return the file of a module; None without one."""
     try:
         spec = find_spec(name)
     except (ImportError, ValueError):
@@ -139,20 +139,20 @@ def _file(name: str) -> Path | None:
 
 
 class Encoded(dict[str, Any]):
-    """A JSON object that several files hold: its ``text`` is made once, as nothing changes it."""
+    """A JSON object that is written to several files: it never changes, so its ``text`` is encoded once."""
 
     @cached_property
     def text(self) -> str:
-        """The text, as ``json.dumps`` has it."""
+        """The text, as from ``json.dumps``."""
         return json.dumps(self, allow_nan=False)
 
 
 class EncodedSeries(Encoded):
-    """A point's ``series``, likewise; it ends with ``pnl``, whose numbers are most of it."""
+    """The ``series`` of a point; its last key is ``pnl``, whose numbers are most of the text."""
 
     @cached_property
     def text(self) -> str:
-        """The text, likewise."""
+        """The text, as from ``json.dumps``."""
         from mm.backtest.metrics._json_values import joined_numbers
 
         others = json.dumps({name: one for name, one in self.items() if name != "pnl"})
@@ -160,17 +160,17 @@ class EncodedSeries(Encoded):
 
 
 def text_of(content: Mapping[str, Any]) -> str:
-    """Return the text of a JSON object, as ``json.dumps`` has it; an `Encoded` part is not encoded again."""
+    """Return the text of a JSON object, as from ``json.dumps``; `Encoded` parts are not encoded again."""
     texts = (one.text if isinstance(one, Encoded) else json.dumps(one, allow_nan=False) for one in content.values())
     return f"{{{', '.join(f'{json.dumps(name)}: {text}' for name, text in zip(content, texts, strict=True))}}}"
 
 
 @dataclass(frozen=True)
 class Store:
-    """The kept points of one symbol and its days; each is a JSON file named by its key.
+    """The kept points of one symbol and its days, one JSON file per point, named by its key.
 
     Attributes:
-        folder: Where they lie.
+        folder: Folder of the files.
     """
 
     folder: Path
@@ -181,27 +181,27 @@ class Store:
         return cls(out_root / "points" / symbol / label)
 
     def find(self, key: str) -> dict[str, Any] | None:
-        """Return what is kept under *key*; None where nothing is, or what is there cannot be read as it."""
+        """Return the content under *key*; None if it is missing or damaged."""
         found = _read(self.folder / f"{key}.json")
         return found if found is not None and found["key"] == key else None
 
     def keep(self, key: str, content: dict[str, Any]) -> None:
-        """Keep JSON *content* under *key*, whole or not at all."""
+        """Store JSON *content* under *key*, whole or not at all."""
         self.write(f"{key}.json", text_of({"schema_version": SCHEMA_VERSION, "key": key, **content}) + "\n")
 
     def write(self, name: str, text: str) -> Path:
-        """Write *text* to a file beside the points, whole or not at all, and return its path."""
+        """Write *text* to a file in the same folder, whole or not at all, and return its path."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(self.folder / name) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
         return self.folder / name
 
     def tidy(self) -> None:
-        """Remove what sweeps left that were killed while they kept a point."""
+        """Remove unfinished files of killed sweeps."""
         clear_unfinished(self.folder)
 
     def every(self, known: Mapping[str, dict[str, Any]] | None = None) -> Iterator[dict[str, Any]]:
-        """Yield all that is kept, in order of its keys; what is *known* of it, by its key, is not read."""
+        """Yield all contents in order of their keys; those in *known*, by key, are not read from disk."""
         for path in sorted(self.folder.glob("*.json")):
             found = (known or {}).get(path.stem) or _read(path)
             if found is not None:
@@ -209,7 +209,7 @@ class Store:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return a kept point; None where there is none, or it is broken: it is played again."""
+    """Return a kept point; None if it is missing or broken, so that it is played again."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found["schema_version"] != SCHEMA_VERSION or found["key"] != path.stem:

@@ -1,4 +1,4 @@
-"""A sweep: in one call for notebooks, and as a run with its files, its table, and whole backtests of some points."""
+"""Sweeps: as one call for notebooks, and as a run with its files, its table and full backtests of some points."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ from mm.sweep.findings import (
 )
 from mm.sweep.grid import Axis, axes_for, points_of
 from mm.sweep.store import Store, text_of
-from mm.sweep.work import Work, check, engine, ground
+from mm.sweep.work import Work, check, engine, shared_inputs
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
@@ -58,7 +58,7 @@ _COLUMNS = (
     ("sharpe_second_half", "2nd half"),
 )
 _FORWARDED = (("walkforward_sharpe", "w.-f. Sharpe"), ("walkforward_pnl_total", "w.-f. PnL"))
-NAMED = 5  # failed points that an error line names
+NAMED = 5  # failed points named in the error message
 HEAD = ("trials", "points", "failed", "rank_by", "expected_best_sharpe", "pbo", "walkforward", "worst_case", "best")
 
 
@@ -70,20 +70,20 @@ def sweep(
     step: Callable[[int], None] | None = None,
     **settings: Any,
 ) -> SweepFindings:
-    """Play every point of a grid, and return what was found; no run folder is made.
+    """Play every point of a grid and return the findings, without a run folder.
 
-    What was played before, here or by ``mm sweep``, is not played again.
+    Points played before, here or by ``mm sweep``, are reused.
 
     Args:
-        symbol: Of the recorded days.
-        day: One of them, a list or a range, as on the command line.
+        symbol: Symbol of the recorded days.
+        day: One day, a list or a range, as on the command line.
         grid: The values of each axis: a knob's variable or a model's parameter.
-        step: Called with how many backtests became known, for a progress bar.
-        settings: Any other knob of ``mm sweep`` by its field (``data_root``, ``maker_fee_rate``, ``jobs``).
+        step: Called with the number of backtests finished since the last call, for a progress bar.
+        settings: Other knobs of ``mm sweep`` by field (``data_root``, ``maker_fee_rate``, ``jobs``).
 
     Raises:
         TypeError: If a knob is unknown.
-        UsageError: If a knob is wrong, or a point cannot be.
+        UsageError: If a knob or a point is invalid.
         DataError: If a day is missing or broken.
     """
     if "sweep_walkforward" in settings:
@@ -95,15 +95,15 @@ def sweep(
     points = points_of(axes, Setup(days, market, execution, account, models, risk), sweep_knobs.grid_unfit)
     cache = days.out_root / "tapes"
     tapes = open_days(days, market, cache)
-    stand = ground(None, points, tapes, cache, sweep_knobs.cluster and sweep_knobs.object_store)
-    stand = check(None, points, tapes, stand)
-    work = Work(points, stand, Store.of(days.out_root, days.symbol, days.label()))
+    shared = shared_inputs(None, points, tapes, cache, sweep_knobs.cluster and sweep_knobs.object_store)
+    shared = check(None, points, tapes, shared)
+    work = Work(points, shared, Store.of(days.out_root, days.symbol, days.label()))
     played = work.run(engine(sweep_knobs), step or (lambda _known: None), reuse=sweep_knobs.reuse_points)
     return find(played, axes, sweep_knobs.rank_by, [tape.start_us for tape in tapes])
 
 
 def _axis(axis: tuple[str, Sequence[Any]]) -> str:
-    """Return an axis as the command line has it; a text is quoted, whatever signs are in it."""
+    """Return an axis in the form of the command line; text is quoted, whatever characters it has."""
     name, values = axis
     plain = (str(value) if isinstance(value, Path) else value for value in values)
     texts = (
@@ -114,12 +114,12 @@ def _axis(axis: tuple[str, Sequence[Any]]) -> str:
 
 
 def write_files(folder: Path, found: SweepFindings, head: dict[str, Any]) -> dict[str, int | None]:
-    """Write the files of a sweep but its page; return the rows of each, None where it is no table.
+    """Write the files of a sweep except its page; return the number of rows of each, None if it is no table.
 
     Args:
-        folder: The run's.
-        found: What goes into them.
-        head: What ``sweep.json`` begins with (symbol, days).
+        folder: Folder of the run.
+        found: The findings.
+        head: First keys of ``sweep.json`` (symbol, days).
     """
     text = json.dumps({**head, **found.content}, allow_nan=False, ensure_ascii=False)
     indented = msgspec.json.format(text, indent=1)  # json is slow with indents
@@ -134,7 +134,7 @@ def write_files(folder: Path, found: SweepFindings, head: dict[str, Any]) -> dic
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """Return *rows* as a CSV file; what is not defined is empty."""
+    """Return *rows* as CSV; undefined values are empty."""
     text = StringIO()
     if rows:
         table = csv.DictWriter(text, rows[0], lineterminator="\n")
@@ -150,7 +150,7 @@ def _line(one: Any) -> str:
 
 
 def _series(panel: PnlPanel, columns: Sequence[int]) -> str:
-    """Return the PnL of each different trial over each 60 s, a column for the point that stands for it."""
+    """Return the PnL of each 60 s as CSV, one column per different trial, named by its point."""
     from mm.backtest.metrics._json_values import joined_numbers
 
     lines = [",".join(["start_s", *(f"point_{number}" for number in columns)])]
@@ -160,7 +160,7 @@ def _series(panel: PnlPanel, columns: Sequence[int]) -> str:
 
 
 def table(found: SweepFindings) -> list[str]:
-    """Return the ranked table for a terminal, a line for each row; the last ones of many are left out."""
+    """Return the ranked table for a terminal, one line per row, with at most `SHOWN` rows."""
     axes = [axis["name"] for axis in found.content["axes"]]
     forwarded = _FORWARDED if any(name in (found.rows or [{}])[0] for name, _ in _FORWARDED) else ()
     columns = (*_COLUMNS, *forwarded)
@@ -184,11 +184,11 @@ def _cell(name: str, value: Any) -> str:
 
 
 def words(found: SweepFindings, record: SelectionBias) -> list[str]:
-    """Return what stands below the table: the selection bias of the best row, and the result of choosing by the past.
+    """Return the lines below the table: the selection bias of the best row, and the walk-forward of the choice.
 
     Args:
-        found: What the sweep found.
-        record: All trials that were ever played on these days, this sweep's among them.
+        found: Findings of the sweep.
+        record: All trials ever played on these days, including those of this sweep.
     """
     content, lines = found.content, []
     best, trials = content["best"], content["trials"]
@@ -230,7 +230,7 @@ def summary_of(found: SweepFindings, row: Row) -> dict[str, Any]:
 def write(
     run: Run, done: tuple[Sequence[Axis], Sequence[PlayedPoint], Work], rank_by: str, tapes: "Sequence[Tape]"
 ) -> SweepFindings:
-    """Write what *done*, the axes, the played points and the work behind them, comes to; print the table."""
+    """Write the findings of *done*: axes, played points and their work; print the table."""
     axes, played, work = done
     found = find(played, axes, rank_by, [tape.start_us for tape in tapes])
     record = work.on_record()
@@ -239,7 +239,7 @@ def write(
         for name, rows in write_files(run.partial, found, {"symbol": tapes[0].symbol, "days": days}).items():
             run.output(name, rows)
         best = found.content["best"]
-        # Not in a file: another sweep of these days changes it, and this one's files must stay what they are.
+        # Not in a file: another sweep of these days changes it, and the files of this one must not change.
         on_record = {
             "trials": record.trials,
             "expected_best_sharpe": record.best,
@@ -248,11 +248,11 @@ def write(
     run.artefact = SWEEP
     run.timings.update(played=work.played, reused=work.reused)
     run.summary = {**{name: found.content[name] for name in HEAD}, "on_record": on_record}
-    _say(run, found, record, work)
+    _print(run, found, record, work)
     return found
 
 
-def _say(run: Run, found: SweepFindings, record: SelectionBias, work: Work) -> None:
+def _print(run: Run, found: SweepFindings, record: SelectionBias, work: Work) -> None:
     run.say(f"{len(found.points)} points, {work.played} played, {work.reused} known before")
     for line in (*table(found), *words(found, record)):
         run.say(line)
@@ -261,7 +261,7 @@ def _say(run: Run, found: SweepFindings, record: SelectionBias, work: Work) -> N
 
 
 def keep(run: Run, work: Work, found: SweepFindings, sweep: Sweep) -> None:
-    """Play some points again as ``mm backtest`` does, each with a run folder of its own, as KEEP_RUNS has it."""
+    """Play the points selected by KEEP_RUNS again with ``mm backtest``, each with its own run folder."""
     ranked = [row["point"] for row in found.rows if row["rank"] is not None]
     wanted = {"none": [], "best": ranked[:1], "all": ranked}[sweep.keep_runs]
     variables = {one.variable for group in GROUPS for one in knobs(group)}
@@ -283,11 +283,11 @@ def keep(run: Run, work: Work, found: SweepFindings, sweep: Sweep) -> None:
         list(pool.map(play, wanted))
 
 
-def complain(played: Sequence[PlayedPoint]) -> None:
-    """Raise an error that names the points that failed, where some did.
+def raise_failures(played: Sequence[PlayedPoint]) -> None:
+    """Raise an error with the names of the failed points, if any.
 
     Raises:
-        Incomplete: With the exit code of the first one.
+        Incomplete: With the exit code of the first failed point.
     """
     failed = [one for one in played if one.error is not None]
     if not failed:

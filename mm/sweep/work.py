@@ -1,4 +1,4 @@
-"""From the points of a grid to what came of them: what is known is taken, the rest is checked, played and kept."""
+"""From the points of a grid to their outcomes: kept ones are reused, the others are checked, played and kept."""
 
 import json
 import sys
@@ -40,19 +40,19 @@ Engine = Callable[[Sequence[Task]], Outcomes]
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What all points of a sweep stand on.
+class SharedInputs:
+    """Inputs that all points of a sweep share.
 
     Attributes:
         inputs: sha256 of the day's files.
         files: sha256 of the files that knobs name, by path.
         tapes: The folder of kept tapes.
-        fitted: What points without fill parameters of their own are played on, as JSON; None: nothing.
-        fit: The file that holds it.
-        schedule: What every point is played on once more, as JSON; None: it is not.
+        fitted: The fit for points without own fill parameters, as JSON; None without one.
+        fit: The file of that fit.
+        schedule: The schedule on which every point is played a second time, as JSON; None without one.
         micro_price: The fit of the signal ``micro_price``, as JSON; None without one.
         reads_micro_price: The models of the points that read it: name and parameters of the quote model.
-        shipment: How workers on other machines get what they need; None where they share this disk.
+        shipment: Transfers files to workers on other machines; None if they share this disk.
     """
 
     inputs: Sequence[str]
@@ -72,12 +72,12 @@ class Ground:
 
 @dataclass(frozen=True)
 class Job:
-    """One backtest to be known.
+    """One backtest of a sweep.
 
     Attributes:
-        trial: What it is, whatever version plays it.
-        key: What it is kept under: trial and version.
-        task: What plays it.
+        trial: Its identity, independent of the version.
+        key: Its key in the store: trial and version.
+        task: The task that plays it.
         forwarded: Whether it is played on the schedule.
     """
 
@@ -91,19 +91,19 @@ class Work:
     """The work of one sweep.
 
     Attributes:
-        points: Of its grid.
+        points: Points of its grid.
         jobs: The different backtests by their keys, in the grid's order.
         sources: sha256 of all modules of users' models, by name.
-        played: How many backtests had to be played.
-        known: How many are known by now.
+        played: Number of backtests that had to be played.
+        known: Number of backtests with an outcome so far.
     """
 
-    def __init__(self, points: Sequence[Point], ground: Ground, store: Store) -> None:
-        """Find out which different backtests *points* are; the *store* keeps what was played."""
+    def __init__(self, points: Sequence[Point], shared: SharedInputs, store: Store) -> None:
+        """Determine the different backtests of *points*; the *store* keeps played ones."""
         self.points = points
         self.sources: dict[str, str] = {}
         self.played = self.known = 0
-        self._ground, self._store = ground, store
+        self._shared, self._store = shared, store
         self._codes: dict[tuple[str, ...], Code] = {}
         self._found: dict[str, Outcome] = {}
         self._of_point = {point.number: self._jobs(point) for point in points}
@@ -111,16 +111,16 @@ class Work:
 
     @property
     def reused(self) -> int:
-        """How many of the points' backtests were not played, because an earlier sweep or another point has."""
+        """Number of backtests reused from an earlier sweep or another point."""
         return sum(map(len, self._of_point.values())) - self.played
 
     def run(self, engine: Engine, step: Callable[[int], None], *, reuse: bool) -> list[PlayedPoint]:
-        """Play what is not known, and return every point with what came of it.
+        """Play the missing backtests and return every point with its outcome.
 
         Args:
             engine: Plays tasks.
-            step: Called with how many different backtests became known.
-            reuse: Whether what earlier sweeps kept counts.
+            step: Called with the number of different backtests finished since the last call.
+            reuse: Whether to reuse the points kept by earlier sweeps.
         """
         self._store.tidy()
         found = self._found = self._kept_outcomes() if reuse else {}
@@ -128,8 +128,8 @@ class Work:
         self.played = len(missing)
         self.known = len(found)
         step(self.known)
-        if missing and self._ground.shipment is not None:
-            self._ground.shipment.put()
+        if missing and self._shared.shipment is not None:
+            self._shared.shipment.put()
         for place, outcome in engine([job.task for job in missing]):
             job = missing[place]
             found[job.key] = outcome
@@ -141,51 +141,51 @@ class Work:
         return [self._played_point(point, found) for point in self.points]
 
     def _kept_outcomes(self) -> dict[str, Outcome]:
-        """Return what earlier sweeps have kept of the jobs, as it is when it has just been played."""
+        """Return the outcomes of the jobs that earlier sweeps kept, in the form of newly played ones."""
         every = ((key, self._store.find(key)) for key in self.jobs)
         return {key: {name: kept[name] for name in ("summary", "series")} for key, kept in every if kept is not None}
 
     def command(self, number: int) -> list[str]:
-        """Return the words that play the point of this *number* alone, with all places in them."""
+        """Return the words of the command that plays the point of this *number* alone, with all paths."""
         point = self.points[number - 1]
-        return point.setup.command(point.texts, places=True, fit=self._ground.fit)
+        return point.setup.command(point.texts, places=True, fit=self._shared.fit)
 
     def on_record(self) -> SelectionBias:
-        """Return the selection bias of all different kept trials on the same files, those that were run among them."""
-        inputs = sorted(self._ground.inputs)
+        """Return the selection bias of all different kept trials on the same files, including those of this sweep."""
+        inputs = sorted(self._shared.inputs)
         known = dict(self._content(job) for key, job in self.jobs.items() if "error" not in self._found[key])
         same = [kept for kept in self._store.every(known) if kept["inputs"] == inputs and not kept["walkforward"]]
         return SelectionBias.of(list({kept["trial"]: kept["summary"] for kept in same}.values()))
 
     def _content(self, job: Job) -> tuple[str, Json]:
-        """Return the key that a played job is kept under, and what is kept."""
-        about = {"trial": job.trial, "inputs": sorted(self._ground.inputs), "walkforward": job.forwarded}
+        """Return the store key and the content of a played job."""
+        about = {"trial": job.trial, "inputs": sorted(self._shared.inputs), "walkforward": job.forwarded}
         return job.key, {**about, **self._found[job.key]}
 
     def _jobs(self, point: Point) -> list[Job]:
-        ground = self._ground
-        jobs = [self._job(point.setup, None if point.setup.fitted else ground.fitted, forwarded=False)]
-        if ground.schedule is not None:
+        shared = self._shared
+        jobs = [self._job(point.setup, None if point.setup.fitted else shared.fitted, forwarded=False)]
+        if shared.schedule is not None:
             setup = replace(point.setup, models=unfitted(point.setup.models))
-            jobs.append(self._job(setup, ground.schedule, forwarded=True))
+            jobs.append(self._job(setup, shared.schedule, forwarded=True))
         return jobs
 
     def _job(self, setup: Setup, fitted: Json | None, *, forwarded: bool) -> Job:
-        ground, code = self._ground, self._code_of(setup)
-        micro_price = ground.micro_price_of(setup.models)
+        shared, code = self._shared, self._code_of(setup)
+        micro_price = shared.micro_price_of(setup.models)
         given = fitted if micro_price is None else [fitted, micro_price]
-        trial = trial_of(setup, ground.inputs, ground.files, code.models, given)
-        named = {path: ground.files[path] for path in setup.files}
+        trial = trial_of(setup, shared.inputs, shared.files, code.models, given)
+        named = {path: shared.files[path] for path in setup.files}
         task = {
             "setup": setup.to_json(),
             "fitted": fitted,
             "micro_price": micro_price,
-            "tapes": str(ground.tapes.absolute()),
+            "tapes": str(shared.tapes.absolute()),
             "folder": str(Path.cwd()),
             "code": code.sources,
             "sources": code.models,
-            "inputs": list(ground.inputs),
-            "store": ground.shipment and ground.shipment.of(named, code.models),
+            "inputs": list(shared.inputs),
+            "store": shared.shipment and shared.shipment.of(named, code.models),
         }
         return Job(trial, digest([trial, code.exact, forwarded]), task, forwarded)
 
@@ -200,27 +200,27 @@ class Work:
     def _played_point(self, point: Point, found: Mapping[str, Outcome]) -> PlayedPoint:
         first, *more = (found[job.key] for job in self._of_point[point.number])
         trial = self._of_point[point.number][0].trial
-        fit = self._ground.fit
+        fit = self._shared.fit
         command = join(point.setup.command(point.texts, places=False, fit=None if fit is None else Path(FIT)))
         return PlayedPoint(point.number, point.texts, trial, command, first, more[0] if more else None)
 
 
-def ground(
+def shared_inputs(
     run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", cache: Path, store: str | None = None
-) -> Ground:
-    """Return what all points stand on; best prices are kept beside the tapes in *cache* before anybody needs them.
+) -> SharedInputs:
+    """Return the inputs of all points, after writing the best prices of the tapes to *cache*.
 
-    Workers on other machines get it by the object *store*, a URL; None where they share this disk.
+    Workers on other machines fetch them from the object *store*, a URL; None if they share this disk.
     """
     files = list(dict.fromkeys(path for point in points for path in point.setup.files))
     for path in files:
         if run is not None:
             run.input_file(path)
     for tape in tapes:
-        tape.best  # noqa: B018 - from now on it is kept
+        tape.best  # noqa: B018 - reading it writes its file
     inputs = sorted(sha256 for tape in tapes for _, _, sha256 in tape.meta.inputs)
     shipment = None if store is None else Shipment(store, tapes)
-    return Ground(inputs, {path: hash_file(path) for path in files}, cache, shipment=shipment)
+    return SharedInputs(inputs, {path: hash_file(path) for path in files}, cache, shipment=shipment)
 
 
 def fits(
@@ -228,20 +228,20 @@ def fits(
     points: Sequence[Point],
     tapes: "Sequence[Tape]",
     how: "tuple[CalibrationConfig, Windows]",
-    stand: Ground,
+    shared: SharedInputs,
     store: Store,
-) -> Ground:
-    """Fit the whole of the days, and rolling windows of them; every point is played on both.
+) -> SharedInputs:
+    """Fit all data of the days, and rolling windows of them; every point is played on both.
 
-    The windows end before their segments by the longest order latency of the grid: no point uses later data.
+    The windows end before their segments by the longest order latency of the grid, so that no point uses later data.
 
     Args:
         run: Keeps the schedule and its metrics.
-        points: Of the grid.
+        points: Points of the grid.
         tapes: The days.
-        how: How windows are measured, and cut.
-        stand: What the points stand on so far.
-        store: Where the fit is kept for the commands of points.
+        how: Configuration of the measurement, and of the windows.
+        shared: The inputs without fits.
+        store: Keeps the fit for the commands of points.
 
     Raises:
         FitError: If no segment is usable.
@@ -266,30 +266,30 @@ def fits(
         studied = study_days(run, (list(tapes), config, rules), plan, fallback)
     if not write_study(run, studied):
         raise FitError(f"{studied.schedule.symbol} {studied.schedule.day}: {why_unusable(studied.schedule)}")
-    # As another process reads it.
+    # In the form that another process reads.
     schedule = json.loads(json.dumps(studied.schedule.to_json(), allow_nan=False))
     if not whole.fit.usable:
         run.log.warning("fit_unusable", reason=whole.fit.reason, effect="points without fill parameters have none")
-        return replace(stand, schedule=schedule)
+        return replace(shared, schedule=schedule)
     text = json.dumps(artefact(whole), indent=1, allow_nan=False) + "\n"
     run.output(FIT).write_text(text, encoding="utf-8")
-    kept = store.write(f"fit_{digest(text)[:12]}.json", text)  # its place is known before the run has ended
+    kept = store.write(f"fit_{digest(text)[:12]}.json", text)  # its path is known before the run ends
     known = set(whole.fit.to_json())
     fitted = {name: value for name, value in json.loads(text).items() if name in known}
-    return replace(stand, fitted=fitted, fit=kept, schedule=schedule)
+    return replace(shared, fitted=fitted, fit=kept, schedule=schedule)
 
 
-def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", stand: Ground) -> Ground:
-    """Make the models and rules of every point once, so that a wrong value is reported before anything is played.
+def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", shared: SharedInputs) -> SharedInputs:
+    """Make the models and rules of every point once, so that invalid values are reported before anything is played.
 
-    A user's model that raises is left to its point, which fails alone. The micro-price is fitted where a
-    point reads it, and rates of fees that no exchange has are logged once.
+    A user's model that raises fails only its own point, later. The micro-price is fitted if a point reads it, and
+    implausible fee rates are logged once.
 
     Returns:
-        What the points stand on, with that fit.
+        The shared inputs, with that fit.
 
     Raises:
-        UsageError: If a point cannot be; it is named.
+        UsageError: If a point is invalid; the message names it.
     """
     seen, warned, agents, reading = set(), set(), set(), dict[tuple[str, str | None], Setup]()
     predictors: dict[str, Artefact] = {}
@@ -302,8 +302,8 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sta
         first = setup.models.quote_model not in warned
         warned.add(setup.models.quote_model)
         try:
-            with redirect_stdout(sys.stderr):  # what a model prints is no answer of this command
-                maker, signals, rules[setup.account] = _make(run if first else None, point, tapes, stand)
+            with redirect_stdout(sys.stderr):  # stdout is for results
+                maker, signals, rules[setup.account] = _make(run if first else None, point, tapes, shared)
             played = (*agent_files(setup.models), setup.execution.requote_interval_ms)
             assemble.check_agents(None if played in agents else run, setup.models, setup.execution, tapes)
             agents.add(played)
@@ -319,20 +319,20 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sta
         assemble.warn_of_fees(run.log, tapes[0], *rules.values())
         note_predictors(run, predictors, tapes[0].start_us)
     if not reading:
-        return stand
+        return shared
     one = next(iter(reading.values()))
-    fit = assemble.micro_price_before(run, one.day, one.market, tapes[0], stand.tapes)
-    return replace(stand, micro_price=fit.to_json() if fit else None, reads_micro_price=frozenset(reading))
+    fit = assemble.micro_price_before(run, one.day, one.market, tapes[0], shared.tapes)
+    return replace(shared, micro_price=fit.to_json() if fit else None, reads_micro_price=frozenset(reading))
 
 
 def _make(
-    run: Run | None, point: Point, tapes: "Sequence[Tape]", stand: Ground
+    run: Run | None, point: Point, tapes: "Sequence[Tape]", shared: SharedInputs
 ) -> tuple[ModelMaker, tuple[str, ...], Rules]:
-    """Make the models of a point; return what has made them, the signals that its quote model reads, and its rules."""
+    """Make the models of a point; return their maker, the signals that its quote model reads, and its rules."""
     setup = point.setup
-    rounds = [(setup.models, None if setup.fitted else stand.fitted)]
-    if stand.schedule is not None:
-        rounds.append((assemble.unfitted(setup.models), stand.schedule))
+    rounds = [(setup.models, None if setup.fitted else shared.fitted)]
+    if shared.schedule is not None:
+        rounds.append((assemble.unfitted(setup.models), shared.schedule))
     for models, fitted in rounds:
         maker = ModelMaker(run, models, tapes[0], setup.account.seed)
         if fitted is not None:
@@ -344,13 +344,13 @@ def _make(
 
 
 def engine(sweep: Sweep) -> Engine:
-    """Return what plays tasks, as the knobs have it."""
+    """Return the engine that the knobs select."""
     if sweep.cluster is not None:
         return partial(on_cluster, address=sweep.cluster)
     jobs = sweep.jobs or cpu_count() or 1
 
     def play(tasks: Sequence[Task]) -> Outcomes:
-        # In as many processes as there are jobs and work for; in this one where that is one, or its threads suffice.
+        # One process per job, at most one per task; this process if that is one, or if its threads suffice.
         suffice = sweep.jobs is None and jobs <= THREADS and not have_users_model(tasks)
         return in_process(tasks) if suffice or min(jobs, len(tasks)) <= 1 else in_processes(tasks, jobs)
 

@@ -160,8 +160,8 @@ def test_a_cluster_that_loses_its_scheduler_is_taken_up_by_the_next_start(sweep_
     kept = len(list(points.rglob("*.json")))
     assert (sweep.returncode, out) == (75, "")
     assert told == (
-        f"error: --cluster (CLUSTER) {address}: its scheduler is gone; what was played is kept, and the same command "
-        f"goes on with the rest, also without --cluster\n"
+        f"error: --cluster (CLUSTER) {address}: its scheduler is gone; points played so far are kept, and the same "
+        f"command resumes with the rest, also without --cluster\n"
     )
     before = {path.name.partition("_")[0] for path in desk.marks.iterdir()}
     assert 1 <= kept <= len(before) < 8
@@ -226,7 +226,7 @@ class Stand:
 
 def outcomes(stand: Stand, monkeypatch: pytest.MonkeyPatch, points: int = 1) -> list:
     monkeypatch.setattr(cluster, "_client", lambda _address: stand)
-    monkeypatch.setattr(cluster, "_LOOK_S", 0.001)
+    monkeypatch.setattr(cluster, "_POLL_S", 0.001)
     monkeypatch.setattr(cluster, "PATIENCE_S", 0.005)
     return list(cluster.on_cluster([{}] * points, "tcp://host:1"))
 

@@ -26,7 +26,7 @@ from mm.sweep.engines import in_process
 from mm.sweep.grid import Point
 from mm.sweep.objects import ObjectStore, Shipment, play_some
 from mm.sweep.store import Store
-from mm.sweep.work import Work, check, ground
+from mm.sweep.work import Work, check, shared_inputs
 from mm.tape.kept_tapes import kept_days
 
 fsspec = pytest.importorskip("fsspec", reason="needs the extra [cluster]")
@@ -125,7 +125,7 @@ def test_a_tape_that_is_not_kept_cannot_be_shipped(sweep_data, tmp_path):
 def own_modules(monkeypatch) -> Iterator[None]:
     """Let a test import the user's modules anew, and leave none of them behind."""
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(objects, "_BROUGHT", [])
+    monkeypatch.setattr(objects, "_FETCHED", [])
     yield
     for name in ("my_own", "my_helper"):
         sys.modules.pop(name, None)
@@ -144,8 +144,8 @@ def work_of(setups: list[Setup], store: str | None) -> Work:
     points = [Point(number, {}, one) for number, one in enumerate(setups, 1)]
     day, out = setups[0].day, setups[0].day.out_root
     tapes = open_days(day, Market(), out / "tapes")
-    stand = check(None, points, tapes, ground(None, points, tapes, out / "tapes", store))
-    return Work(points, stand, Store.of(out, day.symbol, day.label()))
+    shared = check(None, points, tapes, shared_inputs(None, points, tapes, out / "tapes", store))
+    return Work(points, shared, Store.of(out, day.symbol, day.label()))
 
 
 def test_points_are_played_without_the_disk_that_they_come_from(sweep_data, tmp_path, monkeypatch, own_modules):
@@ -172,7 +172,7 @@ def test_points_are_played_without_the_disk_that_they_come_from(sweep_data, tmp_
     assert [sorted(one) for one in here[:2]] == [["series", "summary"]] * 2
     work = work_of(setups, url)
     tasks = [job.task for job in work.jobs.values()]
-    work._ground.shipment.put()
+    work._shared.shipment.put()
     assert len(list((tmp_path / "objects").iterdir())) == 5  # the tape, two modules, latencies, the fit
     made.rename(tmp_path / "gone")
     there = far(tasks, monkeypatch, tmp_path / "far")
@@ -188,7 +188,7 @@ def test_points_are_played_without_the_disk_that_they_come_from(sweep_data, tmp_
     monkeypatch.chdir(made)
     objects._search("", ["my_own", "my_helper"])  # this process is the maker of tasks again
     work = work_of(setups[:1], url)
-    work._ground.shipment.put()
+    work._shared.shipment.put()
     more = far([job.task for job in work.jobs.values()], monkeypatch, tmp_path / "far")
     assert more[0]["summary"]["pnl_total"] != here[0]["summary"]["pnl_total"]
     again = far(tasks[:1], monkeypatch, tmp_path / "far")
@@ -202,7 +202,7 @@ def test_a_tape_that_was_damaged_after_it_was_fetched_is_fetched_again(sweep_dat
         [Setup(day, Market(), Execution(), Account(maker_fee_rate="0"), Models())], f"file://{tmp_path}/objects"
     )
     (job,) = work.jobs.values()
-    work._ground.shipment.put()
+    work._shared.shipment.put()
     monkeypatch.setattr(objects, "play", lambda task: {"kept": task["kept"]})
     (kept,) = far([job.task], monkeypatch, tmp_path / "far")[0]["kept"]
     monkeypatch.undo()

@@ -123,7 +123,7 @@ def test_a_model_without_a_file_is_refused(own_models):
     """What is defined in a notebook is found by no other process, and nobody sees when it changes."""
     sys.modules["__main__"].Quote = type("Quote", (), {"quote": lambda _self, _view: None})
     try:
-        with pytest.raises(UsageError, match="stands in no file of its own"):
+        with pytest.raises(UsageError, match="is not in a file of its own"):
             sources_of(Models(quote_model="__main__:Quote"))
     finally:
         del sys.modules["__main__"].Quote

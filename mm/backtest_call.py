@@ -35,7 +35,7 @@ GROUPS: tuple[type, ...] = (Execution, Account, Models, Risk, Sensitivity)
 Step = Callable[[int], None]
 
 
-def backtest(  # noqa: PLR0913 - beside the knobs, what no text can say
+def backtest(  # noqa: PLR0913 - arguments that no knob can express
     tape: Tape | Iterable[Tape],
     quotes: object = None,
     fills: object = None,
@@ -194,7 +194,7 @@ def _check_objects(quotes: object, fills: object, settings: Mapping[str, Any]) -
         raise UsageError(f"rules set every term, so {', '.join(names)} would have no effect; give rules or knobs")
     for knob, model in (("quotes", quotes), ("fills", fills)):
         if model is None or isinstance(model, str):
-            raise UsageError(f"{knob} is {model!r}; beside rules it must be a model, such as an instance of your class")
+            raise UsageError(f"{knob} is {model!r}; with rules it must be a model, such as an instance of your class")
 
 
 def _signature() -> inspect.Signature:

@@ -10,7 +10,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
 def command(folder: Path) -> click.Command:
-    """Return the command in *folder*; one that ends with 2 and says where to get it, where that is not there."""
+    """Return the command in *folder*; without that folder, a command that prints where to get it and exits with 2."""
     if not (folder / "__main__.py").is_file():
         return _absent(folder)
     if str(folder.parent) not in sys.path:
@@ -22,7 +22,7 @@ def command(folder: Path) -> click.Command:
 def _absent(folder: Path) -> click.Command:
     @click.command("bench", context_settings={"ignore_unknown_options": True}, add_help_option=False)
     @click.argument("words", nargs=-1, type=click.UNPROCESSED)
-    def absent(words: tuple[str, ...]) -> None:  # noqa: ARG001 - whatever is measured
+    def absent(words: tuple[str, ...]) -> None:  # noqa: ARG001 - it accepts the words of any measurement
         """Measure the project's own speed."""
         text = f"there is no folder {folder}; the measurements are not in the wheel, run them from a checkout"
         click.echo(f"error: {text} of the repository (pip install -e .)", err=True)

@@ -49,7 +49,7 @@ class SteadyClock:
 
     def __call__(self) -> int:
         """Return the instant; it never falls."""
-        wall_us = self._wall()  # first: what passes between the two calls must not put this clock ahead
+        wall_us = self._wall()  # first, so that time between the two calls does not put this clock ahead
         passed_us = self._passing()
         self._offset_us = max(self._offset_us, wall_us - passed_us)
         self.ahead_us = passed_us + self._offset_us - wall_us
@@ -57,7 +57,7 @@ class SteadyClock:
 
 
 Instant = int | str | datetime
-"""An instant as users give it: µs since the Unix epoch, ISO 8601 text, or a datetime; UTC where no zone is given."""
+"""An instant from a user: µs since the Unix epoch, ISO 8601 text, or a datetime; UTC without a zone."""
 
 
 def us_of(instant: Instant) -> int:
@@ -95,7 +95,7 @@ def exchange_ms(stamp: int) -> int:
 
 
 def stamp_to_us(stamp: int) -> int:
-    """Return a Unix *stamp* of unstated unit (s, ms, µs or ns) in µs, judged by its size."""
+    """Return a Unix *stamp* of unstated unit (s, ms, µs or ns) in µs; its size determines the unit."""
     if stamp < MS_BELOW // 1_000:
         return stamp * US_PER_S
     if stamp < MS_BELOW * 1_000:

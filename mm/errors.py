@@ -1,26 +1,26 @@
-"""Every error the project raises on purpose, as one tree.
+"""All errors that the project raises on purpose, as one tree.
 
-Each class carries the exit code of the command line (docs/configuration.md). A message says
-what, which value, where, and the way out; the command line prints it as one line.
+Each class has the exit code of the command line (docs/configuration.md). A message contains
+the problem, the value, the place and the remedy; the command line prints it as one line.
 
 ::
 
     MMError                     1   unforeseen
-    ├── ModelError              1   a user's model raised, or returned nonsense
-    ├── Incomplete              *   parts of the work failed, the others are written; the code is the first one's
-    ├── UsageError              2   a knob is wrong
+    ├── ModelError              1   a user's model raised, or returned an invalid value
+    ├── Incomplete              *   parts of the work failed, the others are written; exit code of the first failure
+    ├── UsageError              2   a knob has an invalid value
     │   ├── UnknownModel        2   no model of that name
     │   ├── RunExists           2   the run folder or RUN_ID was used before
     │   └── MissingExtra        2   an optional package is not installed
     ├── DataError               3   a file is missing, broken or does not match
     │   ├── MissingDay          3   no such day folder
-    │   ├── BrokenFile          3   a file that cannot be read as what it should be
-    │   ├── OffGrid             3   a price or quantity that is not on the grid
-    │   ├── NeverSynced         3   a day without one valid book
-    │   └── Mismatch            3   two inputs of different symbols, ticks or days
+    │   ├── BrokenFile          3   a file is not in its format
+    │   ├── OffGrid             3   a price or quantity is not on the grid
+    │   ├── NeverSynced         3   a day never has a valid book
+    │   └── Mismatch            3   two inputs have different symbols, ticks or days
     ├── FitError                4   the fit is not usable
-    ├── SafetyError             5   refused by a safety rule
-    └── TryLater               75   a lock is held, or there is no space
+    ├── SafetyError             5   a safety rule refused the operation
+    └── TryLater               75   a lock is held, or the disk is full
 """
 
 

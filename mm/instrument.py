@@ -50,15 +50,15 @@ class Filters:
 
     Attributes:
         min_price_e8: Minimum price, in 1e-8 of the quote asset (PRICE_FILTER).
-        max_price_e8: Maximum price, likewise.
+        max_price_e8: Maximum price, in 1e-8 of the quote asset.
         min_qty_e8: Minimum quantity, in 1e-8 of the base asset (LOT_SIZE).
-        max_qty_e8: Maximum quantity, likewise.
+        max_qty_e8: Maximum quantity, in 1e-8 of the base asset.
         max_notional_e8: Maximum notional, in 1e-8 of the quote asset (NOTIONAL).
         bid_up_e8: Maximum price of a buy, as a multiple (1e-8) of the mean price of the last trades
             (PERCENT_PRICE_BY_SIDE; PERCENT_PRICE is the same for both sides).
-        bid_down_e8: Minimum price of a buy, likewise.
-        ask_up_e8: Maximum price of a sell, likewise.
-        ask_down_e8: Minimum price of a sell, likewise.
+        bid_down_e8: Minimum price of a buy, as a multiple (1e-8) of that mean.
+        ask_up_e8: Maximum price of a sell, as a multiple (1e-8) of that mean.
+        ask_down_e8: Minimum price of a sell, as a multiple (1e-8) of that mean.
         average_mins: Minutes of trades in that mean, weighted by quantity; 0 uses the last trade only.
         max_amends: Maximum number of amendments of one order (MAX_NUM_ORDER_AMENDS).
         amend_allowed: Whether orders may be amended at all (amendAllowed).

@@ -341,7 +341,7 @@ def _checked(model: object, hooks: Mapping[str, int]) -> object:
 
 
 def fitted_after(fitted: "Fitted", begin_us: int) -> bool:
-    """Return whether a fit uses data after *begin_us* (below 0: nothing was played).
+    """Return whether a fit uses data after *begin_us* (negative: nothing was played).
 
     A run from then on is in-sample. Each segment of a schedule is fitted to its own past.
     """

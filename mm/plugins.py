@@ -1,7 +1,7 @@
-"""Names to classes: ``poisson`` from a registry, ``package.module:Class`` from anywhere.
+"""Names to classes: ``poisson`` from a registry, ``package.module:Class`` from the Python path.
 
-The current folder is searched first, so that a model of one's own needs no installation. A name, a parameter
-or a signature that does not fit is refused here, before anything runs.
+The current folder is searched first, so that a user's model needs no installation. Unknown names and parameters and
+wrong signatures are refused here, before anything runs.
 """
 
 import inspect
@@ -27,7 +27,7 @@ QUOTE_HOOKS = ("quote",)
 FILL_HOOKS = ("on_rest", "on_trade", "on_book", "on_level")
 _SIGNALS = ("mm.signals.base:Signal", ("on_book",))
 _QUOTES, _FILLS = ("mm.backtest.quotes.base:QuoteModel", QUOTE_HOOKS), ("mm.backtest.fills.base:FillModel", FILL_HOOKS)
-_SHAPES = {  # by kind: the compiled bases and the hooks, of which a class has one
+_SHAPES = {  # by kind: compiled bases and hooks; a class needs one of them
     "quote model": (_QUOTES,),
     "step": (_QUOTES,),
     "fill model": (_FILLS,),
@@ -36,16 +36,16 @@ _SHAPES = {  # by kind: the compiled bases and the hooks, of which a class has o
 
 
 def resolve(registry: Registry, name: str, kind: str) -> Callable[..., Any]:
-    """Return the class that *name* stands for; nothing of it has been called.
+    """Return the class with this *name*, without calling it.
 
     Args:
-        registry: The known names; an entry is the class, or ``package.module:Class`` to be imported now.
-        name: A known name, or ``package.module:Class``, a class with a hook of the kind or with its compiled base.
+        registry: The known names; an entry is the class, or ``package.module:Class``, which is then imported.
+        name: A known name, or ``package.module:Class`` of a class with a hook or the compiled base of the kind.
         kind: ``quote model``, ``step``, ``fill model``, or ``model`` for any of them.
 
     Raises:
-        UnknownModel: If there is no such name, module or class, or if it is no class of that kind.
-        ModelError: If a user's module raises when it is imported.
+        UnknownModel: If there is no such name, module or class, or if it is not a class of that kind.
+        ModelError: If importing a user's module raises.
     """
     if ":" in name:
         return _model_class(load_class(name, kind), name, kind)
@@ -63,7 +63,7 @@ def resolve(registry: Registry, name: str, kind: str) -> Callable[..., Any]:
 
 
 def _model_class(found: object, name: str, kind: str) -> Callable[..., Any]:
-    """Return *found* if it is a class of the kind, before anything of it is called."""
+    """Return *found* if it is a class of the kind, without calling it; raise UnknownModel otherwise."""
     hooks = [hook for _, names in _SHAPES[kind] for hook in names]
     what = "quote model or a fill model" if kind == "model" else kind
     wanted = f"a {kind} is a class with the method {_or(hooks)}"
@@ -86,7 +86,7 @@ def _or(words: Sequence[str]) -> str:
 
 
 def _example(source: str, accepted: "Sequence[Parameter]", missing: Sequence[str]) -> str:
-    """Return what *missing* parameters mean, with their units, and a setting that has them; empty of other kinds."""
+    """Return the meanings and units of *missing* parameters and an example; empty if one is not a number."""
     wanted = [one for one in accepted if one.name in missing]
     if any(one.kind not in (int, float) for one in wanted):
         return ""
@@ -99,13 +99,13 @@ def _example(source: str, accepted: "Sequence[Parameter]", missing: Sequence[str
 def construct(
     build: Callable[..., Any], params: Mapping[str, Any], source: str, own: Mapping[str, Any] | None = None
 ) -> Any:
-    """Return what *build*, a class or a function, makes of *params*.
+    """Return the model that *build*, a class or a function, makes from *params*.
 
     Args:
-        build: What :func:`resolve` found.
+        build: Result of :func:`resolve`.
         params: Its keyword arguments.
-        source: Where they come from, for messages (``QUOTE_PARAMS_JSON``).
-        own: What the caller adds of its own; its names cannot be given, and messages do not list them.
+        source: Their origin, for messages (``QUOTE_PARAMS_JSON``).
+        own: Further arguments from the caller; a user cannot give them, and messages do not list them.
 
     Raises:
         UsageError: If a key is unknown, or a required one is missing.
@@ -125,7 +125,7 @@ def construct(
                 )
     if declaration:
         _check_types(accepted, params, f"{source}: {name}")
-        # The run counts the volatility, not the model: see volatility() of mm/quote_tree.py.
+        # The run estimates the volatility, not the model: see volatility() of mm/quote_tree.py.
         settings = {one.name for one in declaration.volatility}
         params = {key: value for key, value in params.items() if key not in settings}
     missing = [one.name for one in accepted if one.default is REQUIRED and one.name in known and one.name not in params]
@@ -141,7 +141,7 @@ def construct(
 
 
 def require_signature(owner: object, method: str, n_args: int) -> None:
-    """Check that *owner*, a model or its class, has a hook that can be called with *n_args* values.
+    """Check that the hook of *owner*, a model or its class, can be called with *n_args* values.
 
     Raises:
         UsageError: If it cannot.
@@ -163,10 +163,10 @@ def require_signature(owner: object, method: str, n_args: int) -> None:
 
 
 def accepted_by(build: Callable[..., Any]) -> tuple[tuple[Parameter, ...], bool]:
-    """Return the parameters that a user may give to a model, and whether it takes any other.
+    """Return the parameters that a user may give to a model, and whether it accepts any others.
 
-    One of ours declares them; those of a user's class are its constructor's. A compiled class names them in
-    ``__signature__``, and takes any where it does not.
+    Models of this project declare them; a user's class has those of its constructor. A user's compiled class lists them
+    in ``__signature__``; without it, any parameter is accepted.
     """
     declaration = declaration_of(build)
     if declaration:
@@ -181,10 +181,10 @@ def accepted_by(build: Callable[..., Any]) -> tuple[tuple[Parameter, ...], bool]
 
 
 def _check_types(accepted: Sequence[Parameter], params: Mapping[str, Any], place: str) -> None:
-    """Refuse a value whose JSON type is not what the parameter is declared to take."""
+    """Raise UsageError for a value whose JSON type is not the declared one."""
     for parameter in accepted:
         if parameter.name not in params or isinstance(parameter.kind, str):
-            continue  # a text names a class of the project, which no JSON holds
+            continue  # a text names a class of the project, which JSON cannot contain
         value = params[parameter.name]
         options = get_args(parameter.kind) or (parameter.kind,)
         wanted = [get_origin(option) or option for option in options]

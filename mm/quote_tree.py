@@ -1,4 +1,4 @@
-"""Quote models inside quote models, as QUOTE_PARAMS_JSON names them, and the one volatility of the run."""
+"""Nested quote models, as given in QUOTE_PARAMS_JSON, and the volatility of the run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from mm.plugins import accepted_by, resolve
 
 STEPS = 'QUOTE_PARAMS_JSON: steps takes {"model": [name, {parameters}], "steps": [[name, {parameters}], ...]}'
 MIXED = 'QUOTE_PARAMS_JSON: mixed takes {"models": [[name, {parameters}, weight], ...]}'
-DEEPEST = 8  # models in models; more is a mistake
+DEEPEST = 8  # levels of nested models; more is a mistake
 
 Named = tuple[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A quote model that is yet to be made.
+    """The description of a quote model before it is built.
 
     Attributes:
         name: Its name.
-        params: Its own parameters, as JSON has them.
-        inner: The models inside.
-        weights: What each of them weighs, where it is a mixture.
-        steps: What is to be put around the inner model, innermost first.
+        params: Its parameters, as JSON values.
+        inner: The inner models.
+        weights: Weight of each inner model of a mixture.
+        steps: Steps around the inner model, innermost first.
     """
 
     name: str
@@ -36,10 +36,10 @@ class Tree:
 
     @classmethod
     def of(cls, name: str, params: Mapping[str, Any], depth: int = 1) -> "Tree":
-        """Read a model and those inside it.
+        """Read a model and its inner models.
 
         Raises:
-            UsageError: If ``steps`` or ``mixed`` hold something else, or models stand too deep in each other.
+            UsageError: If ``steps`` or ``mixed`` are malformed, or models are nested too deep.
         """
         if depth > DEEPEST:
             raise UsageError(f"QUOTE_PARAMS_JSON: models are nested more than {DEEPEST} deep; remove some")
@@ -48,13 +48,13 @@ class Tree:
             inner = cls.of(*named(params["model"], STEPS), depth + 1)
             return cls(name, rest, (inner,), steps=tuple(named(one, STEPS) for one in listed(params["steps"], STEPS)))
         if name == "mixed" and params.get("models"):
-            parts = [_weighed(one) for one in listed(params["models"], MIXED)]
+            parts = [_weighted(one) for one in listed(params["models"], MIXED)]
             inners = tuple(cls.of(*part, depth + 1) for part, _ in parts)
             return cls(name, rest, inners, weights=tuple(weight for _, weight in parts))
         return cls(name, params)
 
     def leaves(self) -> Iterator["Tree"]:
-        """Yield the models that hold no others."""
+        """Yield the models without inner models."""
         if not self.inner:
             yield self
         for one in self.inner:
@@ -64,10 +64,10 @@ class Tree:
 def volatility(tree: Tree) -> dict[str, Any]:
     """Return the fields of ``Rules`` that set the volatility of a run of these models.
 
-    A value that one of them is given counts for all; where none is given, their defaults count.
+    A value given for one model applies to all; without any, their defaults apply.
 
     Raises:
-        UsageError: If they want different ones, for one run has one volatility, or a value cannot be.
+        UsageError: If models need different values (a run has one volatility), or a value is invalid.
     """
     found: dict[str, Any] = {}
     leaves = list(tree.leaves())
@@ -87,7 +87,7 @@ def volatility(tree: Tree) -> dict[str, Any]:
 
 
 def _default(leaf: Tree, name: str) -> list[Any]:
-    """Return a model's default of a setting, if it looks at the volatility of the run at all."""
+    """Return a model's default of a setting; empty if the model does not use the volatility of the run."""
     if leaf.params.get("sigma") is not None:
         return []
     accepted, _ = accepted_by(resolve(QUOTE_MODELS, leaf.name, "quote model"))
@@ -95,20 +95,20 @@ def _default(leaf: Tree, name: str) -> list[Any]:
 
 
 def listed(value: object, shape: str) -> Sequence[object]:
-    """Return a value that must be a list; *shape* says what is expected."""
+    """Return *value*, which must be a list; *shape* describes the expected form."""
     if not isinstance(value, list):
         raise UsageError(f"{shape}; {value!r} is not a list")
     return value
 
 
 def named(value: object, shape: str) -> Named:
-    """Return a value that must be a name with its parameters; *shape* says what is expected."""
+    """Return *value*, which must be a name and its parameters; *shape* describes the expected form."""
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict):
         return value[0], value[1]
     raise UsageError(f"{shape}; one is {value!r}")
 
 
-def _weighed(value: object) -> tuple[Named, float]:
+def _weighted(value: object) -> tuple[Named, float]:
     if not (isinstance(value, list) and len(value) == 3 and type(value[2]) in (int, float)):
         raise UsageError(f"{MIXED}; one is {value!r}")
     return named(value[:2], MIXED), value[2]

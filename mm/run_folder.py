@@ -168,8 +168,8 @@ class RunFolder(Shown):
 
         Args:
             horizons_s: Seconds after a fill.
-            tape: What was played, which has the mid of every instant. Without it the mid is that of the state row
-                before, which is a second old at most.
+            tape: The played tape, which has the mid of every instant. Without it the mid is taken from the state row
+                before, which is at most one second old.
 
         Columns: ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid``, ``markout_0s`` and one of each horizon.
 
@@ -200,7 +200,7 @@ class RunFolder(Shown):
         """Draw the charts of the run's page.
 
         Args:
-            tape: The tape that was played: the page of ``.save("….html")`` then has its best prices and trades.
+            tape: The played tape: the page of ``.save("….html")`` then has its best prices and trades.
         """
         from mm.report import notebook, sweep
 

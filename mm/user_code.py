@@ -1,4 +1,4 @@
-"""A user's own modules: ``package.module:Class`` from the current folder, or from anywhere on the Python path."""
+"""A user's modules: ``package.module:Class`` from the current folder or the Python path."""
 
 import os
 import sys
@@ -15,14 +15,14 @@ def load_class(name: str, kind: str) -> object:
     """Return the class that ``package.module:Class`` names, without calling it.
 
     Raises:
-        UnknownModel: If there is no such module, or it has nothing of that name.
+        UnknownModel: If there is no such module, or the module has no such class.
         ModelError: If the import of the module raises, or it needs a package that is not installed.
     """
     module_name, _, attribute = name.partition(":")
-    if "/" in module_name or module_name.endswith(".py"):  # a zip file on the path would take the former
+    if "/" in module_name or module_name.endswith(".py"):  # Python would import a path from a zip file
         way = "give package.module:Class, with dots and without .py"
         raise UnknownModel(f"{kind} {name!r}: {module_name!r} is a path; {way}")
-    search_here()
+    put_cwd_first()
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
@@ -42,7 +42,7 @@ def load_class(name: str, kind: str) -> object:
     return found
 
 
-def search_here() -> None:
+def put_cwd_first() -> None:
     """Put the current folder first on the Python path."""
     if os.getcwd() not in sys.path[:1]:
         sys.path.insert(0, os.getcwd())

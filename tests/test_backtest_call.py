@@ -154,7 +154,7 @@ def test_rules_are_taken_whole(tapes):
     assert result.summary["fees"] == 0
     with pytest.raises(UsageError, match="rules set every term, so maker_fee_rate would have no effect"):
         mm.backtest(tapes[0], fixed_spread(delta_ticks=1), trade_cross(), rules, maker_fee_rate=0)
-    with pytest.raises(UsageError, match="quotes is 'glft'; beside rules it must be a model"):
+    with pytest.raises(UsageError, match="quotes is 'glft'; with rules it must be a model"):
         mm.backtest(tapes[0], "glft", trade_cross(), rules)
 
 

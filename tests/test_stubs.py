@@ -161,8 +161,8 @@ def test_a_stub_that_differs_is_shown(project: Path) -> None:
     [
         ("kind: int = SECRET", "kind=SECRET", "parameter kind of total has no type"),
         ("at: int) -> str:", "at: int):", "__getitem__ has no return type"),
-        ("  # type: tuple[str, ...]", "", "tuple says too little"),
-        ('("a", "b")', "words()", "WORDS is no literal"),
+        ("  # type: tuple[str, ...]", "", "tuple needs the type of its items"),
+        ('("a", "b")', "words()", "WORDS is not a literal"),
         ("Iterable[bytes]", "Counter[str]", "Counter is not imported"),
     ],
 )

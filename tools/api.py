@@ -1,4 +1,4 @@
-"""Write docs/api.md, the reference of the public names, from signatures and docstrings (make docs).
+"""Generate docs/api.md, the reference of the public names, from signatures and docstrings (make docs).
 
     python tools/api.py > docs/api.md
 
@@ -49,7 +49,7 @@ def public(root: Path = ROOT) -> dict[str, str]:
 
 
 def definition(name: str, module: str, root: Path = ROOT) -> Definition:
-    """Return the definition of a public name; one that a module imports from another is followed there."""
+    """Return the definition of a public name; imports from another module are followed."""
     path = root.joinpath(*module.split("."))
     file = next(
         one for one in (path.with_suffix(".pyi"), path.with_suffix(".py"), path / "__init__.py") if one.exists()
@@ -101,7 +101,7 @@ def entry(node: Definition, name: str, level: str) -> Iterator[str]:
 
 
 def internal(node: ast.FunctionDef) -> bool:
-    """Return whether a method serves the package, and is no part of what a notebook uses."""
+    """Return whether a method is internal to the package, so not for notebooks."""
     return node.name in INTERNAL or not ast.get_docstring(node)
 
 
@@ -117,7 +117,7 @@ def decorated(node: ast.FunctionDef, *names: str) -> bool:
 
 
 def signature(node: ast.FunctionDef) -> str:
-    """Return how a function is called, with types and defaults, in a line or an argument a line."""
+    """Return the signature of a function, with types and defaults, on one line or with one argument per line."""
     args = node.args
     first = 1 if args.args[:1] and args.args[0].arg in ("self", "cls") else 0
     plain_args = [*args.posonlyargs, *args.args]
@@ -146,7 +146,7 @@ def parameter(node: ast.arg, default: ast.expr | None) -> str:
 
 
 def plain(node: ast.expr | None) -> str:
-    """Return a type as a reader says it: without the quotes of a forward reference."""
+    """Return a type without the quotes of a forward reference."""
     return re.sub(r"['\"]", "", ast.unparse(node)) if node else ""
 
 
@@ -169,7 +169,7 @@ def described(doc: str) -> Iterator[str]:
 
 
 def names_of(label: str) -> str:
-    """Return the names before the colon of a list's item as code."""
+    """Return the names before the colon of a list item as code."""
     return ", ".join(f"`{one.strip()}`" for one in label.split(","))
 
 

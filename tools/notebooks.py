@@ -1,4 +1,4 @@
-"""``make notebooks``: execute notebooks, and keep what their cells gave."""
+"""``make notebooks``: execute notebooks and store the outputs of their cells."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ _METADATA = {
     ]
 )
 def main(console: Console, notebooks: tuple[Path, ...]) -> None:
-    """Execute each notebook in an empty folder of its own, and write it back with its outputs."""
+    """Execute each notebook in its own empty folder, and write it back with its outputs."""
     for path in notebooks:
         path.write_text(executed(path), encoding="utf-8")
         console.say(str(path))
@@ -33,14 +33,14 @@ def main(console: Console, notebooks: tuple[Path, ...]) -> None:
 
 
 def executed(path: Path) -> str:
-    """Return the text of the notebook at *path* with the outputs of a fresh run; times and places leave no trace.
+    """Return the text of the notebook at *path* with the outputs of a new run, without times and paths.
 
     Raises:
-        BrokenFile: If the file is no notebook.
+        BrokenFile: If the file is not a notebook.
         ModelError: If a cell raises.
-        MissingExtra: If a package is not installed (told by the command line's frame).
+        MissingExtra: If a package is not installed (raised by the frame of the command line).
     """
-    import ipykernel  # noqa: F401 - the kernel that is started below by its name
+    import ipykernel  # noqa: F401 - the kernel that is started by name below
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
@@ -48,7 +48,7 @@ def executed(path: Path) -> str:
     try:
         notebook = nbformat.read(path, as_version=4)
     except (ValueError, nbformat.ValidationError) as error:
-        raise BrokenFile(f"{path}: this is no notebook ({error}); give an .ipynb file") from error
+        raise BrokenFile(f"{path}: not a notebook ({error}); give an .ipynb file") from error
     with TemporaryDirectory() as folder:
         client = NotebookClient(
             notebook,
@@ -63,14 +63,14 @@ def executed(path: Path) -> str:
         except CellExecutionError as error:
             raise ModelError(f"{path}: a cell raised {error.ename}: {error.evalue}") from error
     for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
-        if "image/svg+xml" in output.get("data", {}):  # once is enough, and it is what a repository's page shows
+        if "image/svg+xml" in output.get("data", {}):  # one format is enough; repository pages display SVG
             output["data"].pop("text/html", None)
     notebook.metadata = nbformat.from_dict(_METADATA)
     return str(nbformat.writes(notebook)) + "\n"
 
 
 def _environment(folder: str) -> dict[str, str]:
-    """Return the kernel's variables: this very package, and nothing written outside of *folder*."""
+    """Return the environment of the kernel: it imports this package, and writes only inside *folder*."""
     import mm
 
     paths = [str(Path(mm.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]

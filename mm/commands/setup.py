@@ -1,4 +1,4 @@
-"""A backtest as its knobs: its command, and JSON for another process."""
+"""The knobs of one backtest: as a command, and as JSON for another process."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -17,8 +17,8 @@ from mm.model_maker import agent_files
 from mm.predict.artefact import predictor_files
 
 _PLACES = ("data_root", "out_root")
-_OWN = ("out_dir",)  # of the command that plays many backtests, not of each
-_CONTENT = ("latency_file", "day")  # identified by content
+_OWN = ("out_dir",)  # belongs to the command that plays many backtests
+_CONTENT = ("latency_file", "day")  # identified by their content
 
 _USERS = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # a user's model; 12:30 is not a name
 
@@ -36,7 +36,7 @@ def users_models(*values: object) -> list[str]:
 
 @dataclass(frozen=True)
 class Setup:
-    """The knobs of one backtest, by their groups."""
+    """The knobs of one backtest, by group."""
 
     day: Day
     market: Market
@@ -49,9 +49,9 @@ class Setup:
         """Return the words of the command for this backtest, for any shell.
 
         Args:
-            named: Knobs that are named also where they have their default, by their variables; None: all.
-            places: Whether to name where data and results lie.
-            fit: The fit that a setup without fill parameters is played on; None: there is none.
+            named: Variables of knobs to include even if they have their default; None for all.
+            places: Whether to include the folders of data and results.
+            fit: The fit for a setup without fill parameters; None without one.
         """
         words = ["mm", "backtest"]
         unused = {name for name, _ in idle("backtest", {one.name: value for one, value in self._knobs()})}
@@ -73,7 +73,7 @@ class Setup:
 
     @cached_property
     def files(self) -> list[Path]:
-        """The files on which the result depends, besides those of the day."""
+        """The files on which the result depends, except those of the day."""
         named = [self.execution.latency_file, self.models.fill_params_file, *agent_files(self.models)]
         named += predictor_files(self.models.quote_params(), self.models.fill_params())
         params = [self.models.quote_params(), self.models.fill_params()]

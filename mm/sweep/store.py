@@ -15,7 +15,7 @@ from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, so
 from mm.commands.setup import Setup, users_models
 from mm.errors import UsageError
 from mm.plugins import resolve
-from mm.user_code import search_here
+from mm.user_code import put_cwd_first
 from mm.whole_file import clear_unfinished, whole_file
 
 PLAY = "mm.sweep.play"  # entry module of every point
@@ -83,7 +83,7 @@ def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
     """Return the sha256 of a user's modules by name, and the other modules that these import."""
     if not names:
         return {}, set()
-    search_here()
+    put_cwd_first()
     modules, others = closure((name.partition(":")[0] for name in names), _own_file)
     found = {name: hash_file(path) for name, (path,) in modules.items()}
     loaded = [name for name in found if name in sys.modules]

@@ -1,10 +1,10 @@
 # Generated from mm/dayfolder/_clean_rows.pyx by `make stubs`; edit that file instead.
 
-"""Rows of a day in which a check finds nothing: taken in runs, without an object a row (`check_ahead` calls it).
+"""Runs of correct rows of a day, read without an object per row (`check_ahead` calls it).
 
-Only what our own writers write is understood, in their order of keys and with plain decimals, and only where it
-continues what came before. Whatever else a row holds, the kernel stops in front of it, with the book as it was or as
-that row makes it, which is the same once the row is applied; the checks in Python read the row and say what is wrong.
+The kernel reads only the format of our own writers, with their order of keys and plain decimals, and only rows that
+continue the rows before. It stops before any other row, with the book before or after that row's changes, which are the
+same once the checks in Python have applied the row; they read it and report its defects.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from mm.market_data._levels import Side
 
 class Arrivals:
-    """What the rows of one file must continue, and number and arrival of those that were taken.
+    """State of the rows of one file, and number and arrival of each row taken.
 
     Args:
-        from_us, to_us: Rows arrive from the one to before the other, in µs.
+        from_us, to_us: Range of valid arrivals, without its end, in µs.
         slack_us: How far arrival may step back.
 
     Attributes:
@@ -27,19 +27,19 @@ class Arrivals:
     @property
     def count(self) -> int: ...
     def begin(self, run: str, last_seq: int, latest_us: int) -> None:
-        """Go on behind a row of *run* with the number *last_seq*; nothing is taken yet."""
+        """Start after a row of *run* with the number *last_seq*, with no row taken."""
     def taken(self) -> tuple[bytes, bytes]:
-        """Return the numbers and the arrivals in µs of the rows that were taken, as 64 bits each."""
+        """Return the numbers and the arrivals in µs of the taken rows, 64 bits each."""
 
 class RowLimits:
-    """What the values of rows must be: steps in 1e-8 (0 is unknown), and up to which number of a row they are valid.
+    """Limits of the values of rows: steps in 1e-8 (0 is unknown), and the number of the first row without known steps.
 
     Attributes:
         tick_e8, lot_e8: Steps of prices and quantities.
-        until_seq: The first row that they are not known for.
+        until_seq: The first row for which they are unknown.
         least_price_e8, most_price_e8, most_qty_e8: The range of a trade; 0 is no limit.
-        stamps_ms: From which exchange time on, and before which, in ms; those in µs are a thousand times as great.
-        sent_late_ms: Most time between a trade and the message of it.
+        stamps_ms: Range of exchange times, without its end, in ms; that of times in µs is a thousand times as large.
+        sent_late_ms: Maximum time between a trade and its message.
     """
 
     tick_e8: int
@@ -52,7 +52,7 @@ class RowLimits:
     def __init__(self, stamps_ms: tuple[int, int], sent_late_ms: int) -> None: ...
 
 class CleanTrades(Arrivals):
-    """Takes trades of the stream whose ids count up by one.
+    """Takes trades of the stream with consecutive ids.
 
     Attributes:
         last_id: The id of the last row.
@@ -60,17 +60,17 @@ class CleanTrades(Arrivals):
 
     last_id: int
     def take(self, block: bytes, at: int, limits: RowLimits, single: bool) -> int:
-        """Take the lines of *block* from *at* on, and return where the first one stands that was not taken.
+        """Take the lines of *block* from *at*, and return the offset of the first line that was not taken.
 
         Args:
             block: Lines of the file; the last may be torn.
-            at: Where a line begins.
-            limits: What holds for values.
+            at: Offset of a line.
+            limits: Limits of the values.
             single: Whether a row must be one trade.
         """
 
 class CleanFrames(Arrivals):
-    """The frames that depth messages must leave, each the very line that the book gives.
+    """The frames of depth messages; each line must equal the line formatted from the book.
 
     Args:
         from_us, to_us, slack_us: As for `Arrivals`.
@@ -78,21 +78,21 @@ class CleanFrames(Arrivals):
     """
     def __init__(self, from_us: int, to_us: int, slack_us: int, top_n: int) -> None: ...
     def open(self, block: bytes, at: int, first: bytes, epoch: int) -> None:
-        """Have *first*, a line read before, and the lines of *block* from *at* on compared; they are of *epoch*."""
+        """Set the lines to compare: *first*, a line read before, and those of *block* from *at*, all of *epoch*."""
     @property
     def at(self) -> int:
-        """Where in the block the next line begins."""
+        """Offset of the next line in the block."""
 
 class CleanDiffs(Arrivals):
     """Takes depth messages that continue a book, and changes it.
 
     Attributes:
         last_id: The last update id in the book.
-        until_id: Messages that reach this id are left.
-        total_us, last_us: As of `ValidTime`: the time for which the book is valid, and until when.
-        seen_us, leap_from_us, leap_to_us: As of `ClockLeaps`: the last row, and the widest step between two.
+        until_id: Messages that reach this id are not taken.
+        total_us, last_us: As in `ValidTime`: the time with a valid book, and its end.
+        seen_us, leap_from_us, leap_to_us: As in `ClockLeaps`: the last row, and the widest step between two.
         low_e8, high_e8: The lowest best bid and the highest best ask.
-        starved: Whether the last `take` stopped for want of a line of the frames.
+        starved: Whether the last `take` stopped because no line of the frames was loaded.
     """
 
     last_id: int
@@ -107,34 +107,34 @@ class CleanDiffs(Arrivals):
     @property
     def starved(self) -> bool: ...
     def reach(self, bid_edge: int | None, ask_edge: int | None, top_n: int) -> None:
-        """Leave a message behind which *top_n* levels reach beyond the edges of a snapshot, in 1e-8; None has none."""
+        """Set the edges of the snapshot, in 1e-8 (None: no edge), beyond which *top_n* levels may not reach."""
     def take(self, block: bytes, at: int, limits: RowLimits, bids: Side, asks: Side, frames: CleanFrames | None) -> int:
-        """Take the lines of *block* from *at* on, and return where the first one stands that was not taken.
+        """Take the lines of *block* from *at*, and return the offset of the first line that was not taken.
 
         Args:
             block: Lines of the file; the last may be torn.
-            at: Where a line begins.
-            limits: What holds for values.
-            bids, asks: The book; what a message that is left has changed of it, it changes again.
-            frames: Takes the frames of these messages; None where there are none.
+            at: Offset of a line.
+            limits: Limits of the values.
+            bids, asks: The book; it may have the changes of the message at the returned offset.
+            frames: Takes the frames of these messages; None without frames.
         """
 
 Numbers = Sequence[int]
 
 def merged(columns: Sequence[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers, bool] | None:
-    """Return the numbers of all files in order, each once, the arrival of each, and whether any file repeats another's.
+    """Return the numbers of all files in order, each once, with arrivals, and whether two files have the same number.
 
     Args:
         columns: Numbers and arrivals in µs of the rows of each file, as 64 bits.
 
-    None where the numbers of a file do not rise. Of several arrivals the earliest is taken.
+    None if the numbers of a file do not rise. A number in several files has its earliest arrival.
     """
 
 def newlines(text: bytes) -> int:
-    """Return how many lines end in *text*, as ``text.count(b"\\n")`` does."""
+    """Return the number of newlines in *text*, as ``text.count(b"\\n")``."""
 
 def jumps(numbers: Numbers) -> list[int]:
-    """Return the places of rising *numbers* behind which one is left out."""
+    """Return the indices in rising *numbers* after which a number is missing."""
 
 def first_late(stamps: Numbers, slack_us: int) -> tuple[int, int] | None:
-    """Return the first place of *stamps*, in µs, more than *slack_us* before the latest in front of it, and that."""
+    """Return the first index in *stamps* (µs) more than *slack_us* before the latest one preceding it, and that one."""

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Rows of a day in which a check finds nothing: taken in runs, without an object a row (`check_ahead` calls it).
+"""Runs of correct rows of a day, read without an object per row (`check_ahead` calls it).
 
-Only what our own writers write is understood, in their order of keys and with plain decimals, and only where it
-continues what came before. Whatever else a row holds, the kernel stops in front of it, with the book as it was or as
-that row makes it, which is the same once the row is applied; the checks in Python read the row and say what is wrong.
+The kernel reads only the format of our own writers, with their order of keys and plain decimals, and only rows that
+continue the rows before. It stops before any other row, with the book before or after that row's changes, which are the
+same once the checks in Python have applied the row; they read it and report its defects.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -17,10 +17,10 @@ from array import array
 from collections.abc import Sequence
 
 cdef enum:
-    MOST_ROWS = 1 << 15   # taken at once
-    MOST_DIGITS = 18      # of a whole number
-    LONGEST_HEAD = 256    # bytes of the cells of a frame that are none of its levels, without its run
-    MOST_FILES = 8        # of a day
+    MOST_ROWS = 1 << 15   # rows per call
+    MOST_DIGITS = 18      # digits of a whole number
+    LONGEST_HEAD = 256    # bytes of a frame's cells other than levels and run
+    MOST_FILES = 8        # files per day
     LANES = 32            # bytes compared at a time
 
 cdef struct Cursor:
@@ -30,14 +30,14 @@ cdef struct Cursor:
 
 
 cdef inline const char* word(const char* p, const char* end, const char* text, Py_ssize_t size) noexcept nogil:
-    """Return what stands behind *text*; NULL where it does not stand there."""
+    """Return the position after *text*; NULL if *p* does not begin with it."""
     if p is NULL or end - p < size or memcmp(p, text, size):
         return NULL
     return p + size
 
 
 cdef inline const char* number(const char* p, int64_t* value) noexcept nogil:
-    """Read a whole number without zeros in front; return what stands behind it, NULL where there is none."""
+    """Read a whole number without leading zeros; return the position after it, NULL if there is none."""
     cdef const char* first = p
     cdef int64_t read = 0
     if p is NULL:
@@ -54,16 +54,16 @@ cdef inline const char* number(const char* p, int64_t* value) noexcept nogil:
 
 
 cdef inline const char* cell(const char* p, int64_t* value) noexcept nogil:
-    """Read a whole number and the comma behind it."""
+    """Read a whole number and the comma after it."""
     p = number(p, value)
     return NULL if p is NULL or p[0] != c"," else p + 1
 
 
 cdef class Arrivals:
-    """What the rows of one file must continue, and number and arrival of those that were taken.
+    """State of the rows of one file, and number and arrival of each row taken.
 
     Args:
-        from_us, to_us: Rows arrive from the one to before the other, in µs.
+        from_us, to_us: Range of valid arrivals, without its end, in µs.
         slack_us: How far arrival may step back.
 
     Attributes:
@@ -91,13 +91,13 @@ cdef class Arrivals:
         PyMem_Free(self.seqs)
 
     def begin(self, str run, int64_t last_seq, int64_t latest_us) -> None:
-        """Go on behind a row of *run* with the number *last_seq*; nothing is taken yet."""
+        """Start after a row of *run* with the number *last_seq*, with no row taken."""
         self.run = run.encode()
         self.run_text, self.run_size = self.run, len(self.run)
         self.last_seq, self.latest_us, self.count = last_seq, latest_us, 0
 
     def taken(self) -> tuple[bytes, bytes]:
-        """Return the numbers and the arrivals in µs of the rows that were taken, as 64 bits each."""
+        """Return the numbers and the arrivals in µs of the taken rows, 64 bits each."""
         cdef Py_ssize_t size = self.count * sizeof(int64_t)
         return (<char*> self.seqs)[:size], (<char*> self.stamps)[:size]
 
@@ -120,14 +120,14 @@ cdef class Arrivals:
 
 
 cdef class RowLimits:
-    """What the values of rows must be: steps in 1e-8 (0 is unknown), and up to which number of a row they are valid.
+    """Limits of the values of rows: steps in 1e-8 (0 is unknown), and the number of the first row without known steps.
 
     Attributes:
         tick_e8, lot_e8: Steps of prices and quantities.
-        until_seq: The first row that they are not known for.
+        until_seq: The first row for which they are unknown.
         least_price_e8, most_price_e8, most_qty_e8: The range of a trade; 0 is no limit.
-        stamps_ms: From which exchange time on, and before which, in ms; those in µs are a thousand times as great.
-        sent_late_ms: Most time between a trade and the message of it.
+        stamps_ms: Range of exchange times, without its end, in ms; that of times in µs is a thousand times as large.
+        sent_late_ms: Maximum time between a trade and its message.
     """
 
     cdef public int64_t tick_e8, lot_e8, until_seq, least_price_e8, most_price_e8, most_qty_e8, sent_late_ms
@@ -141,7 +141,7 @@ cdef class RowLimits:
     cdef bint on_step(self, int64_t price, int64_t qty) noexcept nogil:
         if self.tick_e8 and price % self.tick_e8:
             return False
-        return not self.lot_e8 or qty % self.lot_e8 == 0 or qty == INT64_MAX  # which the exchange shows where more rests
+        return not self.lot_e8 or qty % self.lot_e8 == 0 or qty == INT64_MAX  # the exchange caps it there
 
     cdef bint in_range(self, int64_t price, int64_t qty) noexcept nogil:
         if price < self.least_price_e8 or 0 < self.most_price_e8 < price:
@@ -156,7 +156,7 @@ cdef class RowLimits:
 
 
 cdef class CleanTrades(Arrivals):
-    """Takes trades of the stream whose ids count up by one.
+    """Takes trades of the stream with consecutive ids.
 
     Attributes:
         last_id: The id of the last row.
@@ -165,12 +165,12 @@ cdef class CleanTrades(Arrivals):
     cdef public int64_t last_id
 
     def take(self, bytes block, Py_ssize_t at, RowLimits limits, bint single) -> int:
-        """Take the lines of *block* from *at* on, and return where the first one stands that was not taken.
+        """Take the lines of *block* from *at*, and return the offset of the first line that was not taken.
 
         Args:
             block: Lines of the file; the last may be torn.
-            at: Where a line begins.
-            limits: What holds for values.
+            at: Offset of a line.
+            limits: Limits of the values.
             single: Whether a row must be one trade.
         """
         cdef const char* start = block
@@ -186,7 +186,7 @@ cdef class CleanTrades(Arrivals):
         return p - start
 
     cdef bint row(self, const char* p, const char* end, RowLimits limits, bint single) noexcept nogil:
-        """Take the row from *p* to its newline at *end*; False where it is left."""
+        """Take the row from *p* to its newline at *end*; False if it is not taken."""
         cdef int64_t sent_ms, recv_ms, seq, trade_id, traded_ms, price, qty, recv_us, first_id, last_id
         cdef int places
         p = cell(cell(cell(p, &sent_ms), &recv_ms), &seq)
@@ -217,7 +217,7 @@ cdef class CleanTrades(Arrivals):
 
 
 cdef class CleanFrames(Arrivals):
-    """The frames that depth messages must leave, each the very line that the book gives.
+    """The frames of depth messages; each line must equal the line formatted from the book.
 
     Args:
         from_us, to_us, slack_us: As for `Arrivals`.
@@ -239,7 +239,7 @@ cdef class CleanFrames(Arrivals):
         PyMem_Free(self.wanted)
 
     def open(self, bytes block, Py_ssize_t at, bytes first, int64_t epoch) -> None:
-        """Have *first*, a line read before, and the lines of *block* from *at* on compared; they are of *epoch*."""
+        """Set the lines to compare: *first*, a line read before, and those of *block* from *at*, all of *epoch*."""
         cdef const char* start = block
         self.block, self.first, self.first_left, self.epoch = block, first, True, epoch
         self.p, self.end = start + at, start + len(block)
@@ -250,15 +250,15 @@ cdef class CleanFrames(Arrivals):
 
     @property
     def at(self) -> int:
-        """Where in the block the next line begins."""
+        """Offset of the next line in the block."""
         return self.p - <const char*> self.block
 
-    cdef bint there(self) noexcept nogil:
-        """Return True if a whole line is at hand."""
+    cdef bint has_line(self) noexcept nogil:
+        """Return True if a whole line is loaded."""
         return self.first_left or memchr(self.p, c"\n", self.end - self.p) is not NULL
 
     cdef bint row(self, Side bids, Side asks, int64_t* stamp) noexcept nogil:
-        """Take the next frame; False where it is not that of the book and *stamp*: E, recv_ms, seq, recv_us, u."""
+        """Take the next frame; False if it differs from that of the book and *stamp* (E, recv_ms, seq, recv_us, u)."""
         cdef char* p = self.wanted
         cdef Py_ssize_t size
         cdef bint same
@@ -298,11 +298,11 @@ cdef class CleanDiffs(Arrivals):
 
     Attributes:
         last_id: The last update id in the book.
-        until_id: Messages that reach this id are left.
-        total_us, last_us: As of `ValidTime`: the time for which the book is valid, and until when.
-        seen_us, leap_from_us, leap_to_us: As of `ClockLeaps`: the last row, and the widest step between two.
+        until_id: Messages that reach this id are not taken.
+        total_us, last_us: As in `ValidTime`: the time with a valid book, and its end.
+        seen_us, leap_from_us, leap_to_us: As in `ClockLeaps`: the last row, and the widest step between two.
         low_e8, high_e8: The lowest best bid and the highest best ask.
-        starved: Whether the last `take` stopped for want of a line of the frames.
+        starved: Whether the last `take` stopped because no line of the frames was loaded.
     """
 
     cdef public int64_t last_id, until_id, total_us, last_us, seen_us, leap_from_us, leap_to_us, low_e8, high_e8
@@ -316,7 +316,7 @@ cdef class CleanDiffs(Arrivals):
         PyMem_Free(self.held)
 
     def reach(self, bid_edge: int | None, ask_edge: int | None, Py_ssize_t top_n) -> None:
-        """Leave a message behind which *top_n* levels reach beyond the edges of a snapshot, in 1e-8; None has none."""
+        """Set the edges of the snapshot, in 1e-8 (None: no edge), beyond which *top_n* levels may not reach."""
         self.bid_edge = -INT64_MAX if bid_edge is None else bid_edge
         self.ask_edge = -INT64_MAX if ask_edge is None else -ask_edge
         self.top_n = top_n
@@ -324,14 +324,14 @@ cdef class CleanDiffs(Arrivals):
     def take(
         self, bytes block, Py_ssize_t at, RowLimits limits, Side bids, Side asks, CleanFrames frames: CleanFrames | None
     ) -> int:
-        """Take the lines of *block* from *at* on, and return where the first one stands that was not taken.
+        """Take the lines of *block* from *at*, and return the offset of the first line that was not taken.
 
         Args:
             block: Lines of the file; the last may be torn.
-            at: Where a line begins.
-            limits: What holds for values.
-            bids, asks: The book; what a message that is left has changed of it, it changes again.
-            frames: Takes the frames of these messages; None where there are none.
+            at: Offset of a line.
+            limits: Limits of the values.
+            bids, asks: The book; it may have the changes of the message at the returned offset.
+            frames: Takes the frames of these messages; None without frames.
         """
         cdef const char* start = block
         cdef const char* end = start + len(block)
@@ -343,7 +343,7 @@ cdef class CleanDiffs(Arrivals):
                 newline = <const char*> memchr(p, c"\n", end - p)
                 if newline is NULL:
                     break
-                if frames is not None and not frames.there():
+                if frames is not None and not frames.has_line():
                     self.starved = True
                     break
                 if not self.row(p, newline, limits, bids, asks, frames):
@@ -354,7 +354,7 @@ cdef class CleanDiffs(Arrivals):
     cdef int row(
         self, const char* p, const char* end, RowLimits limits, Side bids, Side asks, CleanFrames frames
     ) except -1 nogil:
-        """Take the message from *p* to its newline at *end*; 0 where it is left."""
+        """Take the message from *p* to its newline at *end*; 0 if it is not taken."""
         cdef int64_t recv_ms, seq, recv_us, exchange, first_id, last_id
         cdef Py_ssize_t of_bids = 0, levels = 0, at
         cdef int64_t[5] stamp
@@ -392,7 +392,7 @@ cdef class CleanDiffs(Arrivals):
     cdef const char* levels(
         self, const char* p, const char* end, RowLimits limits, Py_ssize_t* count
     ) noexcept nogil:
-        """Read the levels of a side, behind its bracket, after the *count* of those before; NULL where one is left."""
+        """Read the levels of a side after its bracket, and append them to *count* levels; NULL if one is irregular."""
         cdef Level* level
         if p is NULL or p[0] == c"]":
             return word(p, end, b"]", 1)
@@ -407,7 +407,7 @@ cdef class CleanDiffs(Arrivals):
             p += 1
 
     cdef bint sound(self, Side bids, Side asks) noexcept nogil:
-        """Return True if the book is not crossed and its best levels are known; note how far its best prices went."""
+        """Return True if the book is not crossed and its best levels are known; update the range of best prices."""
         cdef int64_t bid, ask
         if bids.count and asks.count:
             bid = bids.room[bids.begin + bids.count - 1].key
@@ -420,7 +420,7 @@ cdef class CleanDiffs(Arrivals):
         return self.ask_edge == -INT64_MAX or asks.count - asks.place(self.ask_edge) >= self.top_n
 
     cdef void mark(self, int64_t us) noexcept nogil:
-        """Do what `ValidTime.mark` does where the book was valid before."""
+        """Do the same as `ValidTime.mark` for a book that was valid before."""
         if self.seen_us and us - self.seen_us > self.leap_to_us - self.leap_from_us:
             self.leap_from_us, self.leap_to_us = self.seen_us, us
         self.seen_us = us
@@ -443,12 +443,12 @@ Numbers = Sequence[int]
 
 
 def merged(columns: Sequence[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers, bool] | None:
-    """Return the numbers of all files in order, each once, the arrival of each, and whether any file repeats another's.
+    """Return the numbers of all files in order, each once, with arrivals, and whether two files have the same number.
 
     Args:
         columns: Numbers and arrivals in µs of the rows of each file, as 64 bits.
 
-    None where the numbers of a file do not rise. Of several arrivals the earliest is taken.
+    None if the numbers of a file do not rise. A number in several files has its earliest arrival.
     """
     cdef list views = [(memoryview(seqs), memoryview(stamps)) for seqs, stamps in columns]
     cdef Cursor[MOST_FILES] files
@@ -489,14 +489,14 @@ def merged(columns: Sequence[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers
 
 
 def newlines(text: bytes) -> int:
-    """Return how many lines end in *text*, as ``text.count(b"\\n")`` does."""
+    """Return the number of newlines in *text*, as ``text.count(b"\\n")``."""
     cdef const unsigned char* p = text
     cdef Py_ssize_t left = len(text), found = 0, rounds, n
     cdef unsigned char[LANES] counts
     cdef int lane
     with nogil:
         while left:
-            # Bytes are counted in bytes, which the compiler does many at a time; they are full after 255 rounds.
+            # Counters of one byte, so that the compiler vectorises the loop; they overflow after 255 rounds.
             memset(counts, 0, LANES)
             rounds = min(left // LANES, 255)
             for n in range(rounds):
@@ -514,14 +514,14 @@ def newlines(text: bytes) -> int:
 
 
 def jumps(numbers: Numbers) -> list[int]:
-    """Return the places of rising *numbers* behind which one is left out."""
+    """Return the indices in rising *numbers* after which a number is missing."""
     cdef const int64_t[::1] values = numbers
     cdef Py_ssize_t at
     return [at for at in range(len(values) - 1) if values[at + 1] > values[at] + 1]
 
 
 def first_late(stamps: Numbers, int64_t slack_us) -> tuple[int, int] | None:
-    """Return the first place of *stamps*, in µs, more than *slack_us* before the latest in front of it, and that."""
+    """Return the first index in *stamps* (µs) more than *slack_us* before the latest one preceding it, and that one."""
     cdef const int64_t[::1] values = stamps
     cdef int64_t latest_us = 0
     cdef Py_ssize_t at

@@ -160,7 +160,7 @@ class _DayCheck:
             except (ValueError, msgspec.MsgspecError) as error:
                 self._findings.add(path, row, "type", str(error))
                 continue
-            order.number(row, seq, -1)  # its time may be as broken as the message
+            order.check_number(row, seq, -1)  # its time may be broken as well
 
     def _check_schema(self) -> None:
         path = self._folder.schema
@@ -188,7 +188,7 @@ class _DayCheck:
 
 
 class _SealedFiles:
-    """Comparison of the files of a sealed day with its manifest, in a thread beside the checks.
+    """Comparison of the files of a sealed day with its manifest, in a thread parallel to the checks.
 
     The kernels of the checks, hashing and decompression all release the interpreter lock, so both run at the same
     time.
@@ -277,7 +277,7 @@ def check_events(view: LedgerView, findings: DefectList, order: RowOrder) -> Non
     """Check ids, vocabulary, epochs and the life of each run."""
     last_id, last_run, epoch = 0, "", 0
     for event in view.events:
-        order.see(event.row, event.at)
+        order.check_row(event.row, event.at)
         new_run = event.at.run_id != last_run
         if event.event_id <= last_id or (not new_run and event.event_id != last_id + 1):
             findings.add(
@@ -298,7 +298,7 @@ def check_gap_rows(view: LedgerView, findings: DefectList, order: RowOrder) -> N
     events = {event.at.seq: event for event in view.events}
     repeats = set()
     for repeated in read_gaps(order.path, findings):
-        order.see(repeated.row, repeated.at)
+        order.check_row(repeated.row, repeated.at)
         event = events.get(repeated.at.seq)
         repeats.add((repeated.at.run_id, repeated.kind))
         same = (repeated.at, repeated.epoch_id, repeated.kind, repeated.details)

@@ -1,7 +1,7 @@
-"""Rows of a day in which a check finds nothing, taken in runs by a kernel.
+"""Fast path of the checks: a kernel reads runs of correct rows.
 
-The checks read row by row, and say what is wrong. Behind each row they read, a kernel takes those that follow as long
-as all is as it must be, and the checks go on from there: what they report is the same with it and without.
+The checks in Python read row by row and report defects. After each row that they read, the kernel takes the following
+rows up to the first irregular one, where the checks continue. Their reports are the same with and without it.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ _LAST = 2**63 - 1
 
 
 def _bounds(source: FileRows) -> tuple[int, int, int]:
-    """Return from when on and before when rows arrive, and how far arrival may step back, in µs."""
+    """Return start and end of the range of arrivals, and how far arrival may step back, in µs."""
     return source.order.from_us, source.order.to_us, CLOCK_SLACK_US
 
 
 def _limits(grids: DayGrids, seq: int, before_seq: int = _LAST) -> Any:
-    """Return what the kernel holds the values of rows to, from the number *seq* on, before *before_seq*."""
+    """Return the kernel's limits for rows from the number *seq* to before *before_seq*."""
     found = rows.kernel.RowLimits((FIRST_US // US_PER_MS, LAST_US // US_PER_MS), SENT_LATE_MS)
     found.tick_e8, found.lot_e8, until_seq = grids.steps_at(seq)
     found.until_seq = min(until_seq, before_seq)
@@ -32,12 +32,12 @@ def _limits(grids: DayGrids, seq: int, before_seq: int = _LAST) -> Any:
 
 
 class TradesAhead:
-    """Takes trades whose ids count up.
+    """Takes trades with consecutive ids.
 
     Args:
         source: The rows of the trades file.
         grids: The steps of the day.
-        within: Least and most price and most quantity, in 1e-8; 0 is no limit.
+        within: Minimum and maximum price and maximum quantity, in 1e-8; 0 is no limit.
         single: Whether a row must be one trade.
     """
 
@@ -49,7 +49,7 @@ class TradesAhead:
         self._clean: Any = rows.kernel and rows.kernel.CleanTrades(*_bounds(source))
 
     def take(self, last_id: int | None) -> int | None:
-        """Take the rows that follow the trade *last_id*, and return the last one's id."""
+        """Take the rows that follow the trade *last_id*, and return the id of the last one."""
         source, clean = self._source, self._clean
         whole = source.lines.width == len(TRADE_COLUMNS)
         while last_id is not None and whole and clean is not None and source.begin(clean):
@@ -57,22 +57,22 @@ class TradesAhead:
             allowed.least_price_e8, allowed.most_price_e8, allowed.most_qty_e8 = self._within
             clean.last_id = last_id
             at = clean.take(source.lines.block, source.lines.at, allowed, self._single)
-            source.passed(clean, at)
+            source.advance(clean, at)
             last_id = int(clean.last_id)
-            if not source.fed(source.lines.at) and not clean.count:
+            if not source.refilled(source.lines.at) and not clean.count:
                 break
         return last_id
 
 
 class BookPlace(NamedTuple):
-    """A valid book, and what it may be changed by.
+    """A valid book, and the limits of the rows that may change it.
 
     Attributes:
-        sides: Bids and asks, as a kernel keeps them.
+        sides: Bids and asks, as objects of a kernel.
         horizons: Sides (+1 bid, -1 ask) with the price, in 1e-8, up to which their levels are known.
         epoch: The epoch of its frames.
-        until_id: The first update id that needs a closer look.
-        before_seq: Rows of this number and later come behind something else.
+        until_id: The first update id that the checks in Python must read.
+        before_seq: The first row number after the next event.
     """
 
     sides: tuple[Any, Any]
@@ -83,12 +83,12 @@ class BookPlace(NamedTuple):
 
 
 class BookAhead:
-    """Takes depth messages that continue a book, with the frames that they must leave.
+    """Takes depth messages that continue a book, with their frames.
 
     Args:
         source: The rows of the diffs file.
         grids: The steps of the day.
-        frames: The frames of the day; None where there are none.
+        frames: The frames of the day; None without any.
     """
 
     def __init__(self, source: FileRows, grids: DayGrids, frames: FrameFile | None) -> None:
@@ -105,7 +105,7 @@ class BookAhead:
     ) -> tuple[int, tuple[int, int] | None]:
         """Take the rows that follow the update *last_id* in the *book*, and mark them in the *coverage*.
 
-        Return the last one's id, and how far the best prices went, given how far they went before.
+        Return the id of the last one, and the range of best prices, extended from *prices_e8*.
         """
         source, clean = self.source, self._clean
         while clean is not None and coverage.place and source.begin(clean) and self._frames_begin(book.epoch):
@@ -118,18 +118,18 @@ class BookAhead:
             at = clean.take(source.lines.block, source.lines.at, allowed, *book.sides, self._clean_frames)
             if clean.high_e8 >= 0:
                 prices_e8 = int(clean.low_e8), int(clean.high_e8)
-            if not clean.count and not source.fed(at):
+            if not clean.count and not source.refilled(at):
                 break
             last_id = int(clean.last_id)
             coverage.place = clean.total_us, clean.last_us, clean.seen_us, clean.leap_from_us, clean.leap_to_us
-            source.passed(clean, at)
+            source.advance(clean, at)
             if self._frames and clean.count:
-                self._frames.source.passed(self._clean_frames, self._clean_frames.at)
+                self._frames.source.advance(self._clean_frames, self._clean_frames.at)
                 self._frames.go_on()
         return last_id, prices_e8
 
     def _frames_begin(self, epoch: int) -> bool:
-        """Return True if there are no frames, or the next one is at hand and may be compared."""
+        """Return True if there are no frames, or the next one is loaded and can be compared."""
         frames = self._frames
         if frames is None:
             return True

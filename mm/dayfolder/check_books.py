@@ -1,6 +1,6 @@
 """Rebuild the books of a day from its snapshots and diffs, and compare the recorded frames with them.
 
-The rule of ids is `SyncEngine`'s, the book is `LocalOrderBook`. Without diffs, frames are checked by themselves.
+`SyncEngine` has the rule of ids, `LocalOrderBook` is the book. Without diffs, only the frames themselves are checked.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ _Numbered = tuple[int, DiffLine]
 
 
 def read_diffs(source: FileRows, findings: DefectList) -> Iterator[_Numbered]:
-    """Yield the depth messages with their rows; what cannot be read is a finding and left out."""
+    """Yield the depth messages with their rows; an unreadable row is a finding and is skipped."""
     decode = msgspec.json.Decoder(DiffLine).decode
     path, order = source.lines.path, source.order
     for row, line in source.lines:
@@ -65,7 +65,7 @@ def read_diffs(source: FileRows, findings: DefectList) -> Iterator[_Numbered]:
         except (ValueError, msgspec.MsgspecError) as error:
             findings.add(path, row, "type", str(error))
             continue
-        order.see(row, Arrival(diff.recv_seq, diff.run_id, diff.recv_ms, diff.recv_us))
+        order.check_row(row, Arrival(diff.recv_seq, diff.run_id, diff.recv_ms, diff.recv_us))
         yield row, diff
 
 
@@ -75,15 +75,15 @@ class Replay:
     Args:
         folder: The day.
         view: Its ledger.
-        frames: Takes the frames that must be there.
+        frames: Receives the expected frames.
         grids: Reads prices.
-        findings: Takes what is wrong.
+        findings: Receives the defects.
 
     Attributes:
         coverage: The time in which the book was valid.
-        undeclared: Update ids that are missing and that the ledger does not declare.
-        seen: The ids that diffs and snapshots have brought.
-        prices_e8: The lowest best bid and the highest best ask of the day, in 1e-8; None where no book had both.
+        undeclared: Missing update ids that the ledger does not declare.
+        seen: The ids received in diffs and snapshots.
+        prices_e8: The lowest best bid and the highest best ask of the day, in 1e-8; None if no book had both.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Replay:
         self.seen = IdSequence()
 
     def play(self, diffs: Iterator[_Numbered], path: Path, ahead: BookAhead | None = None) -> None:
-        """Check the whole day; *path* is the file of the *diffs*, *ahead* takes of them what continues a book."""
+        """Check the whole day; *path* is the file of the *diffs*, *ahead* takes those that continue a book."""
         self._diffs = path
         for item in with_events(diffs, self._view.events, lambda numbered: numbered[1].recv_seq):
             if isinstance(item, Event):
@@ -160,13 +160,13 @@ class Replay:
             self.coverage.stop()
 
     def _take_ahead(self, ahead: BookAhead) -> None:
-        """Take the messages up to the next event in which there is nothing to find."""
+        """Take the regular messages up to the next event."""
         last_id, sides = self._engine.book_id, self._book.compiled
         if last_id is None or sides is None or last_id != self.seen.last_id or ahead.source.order.run != self._run:
             return
         until_id = min((number for number in self._special if number > last_id), default=_LAST)
         following = self._view.events[self._events_seen : self._events_seen + 1]
-        before_seq = following[0].at.seq + 1 if following else _LAST  # a message stands before an event of its number
+        before_seq = following[0].at.seq + 1 if following else _LAST  # a message precedes an event of the same number
         book = BookPlace(sides, self._horizons, self._epoch, until_id, before_seq)
         reached, self.prices_e8 = ahead.take(book, last_id, self.coverage, self.prices_e8)
         if reached != last_id:
@@ -232,7 +232,7 @@ class Replay:
         self.prices_e8 = min(low, bid), max(high, ask)
 
     def _check_hole(self, event: Event) -> None:
-        """Check that what the ledger declares missing had not come; it may come later, out of order."""
+        """Check that ids declared missing were not received before; they may arrive later, out of order."""
         details = event.details
         if is_hole(details) and (there := self._came & IdRanges([(details["from_id"], details["to_id"])])):
             first, last = next(iter(there))
@@ -240,9 +240,9 @@ class Replay:
             self._findings.add(self._view.path, event.row, "gap", message)
 
     def _holding(self, diff: DiffLine) -> tuple[list[Level], list[Level]]:
-        """Return the levels of *diff* whose prices must be on the tick.
+        """Return the levels of *diff* with prices that must be on the tick.
 
-        Where the ledger declares levels that were left out, their removal is none of them.
+        If the ledger declares omitted levels, removals are not among them, as they may concern an omitted level.
         """
         if not self._off_tick:
             return diff.b, diff.a
@@ -250,7 +250,7 @@ class Replay:
         return bids, asks
 
     def _leave_out(self, row: int, seq: int, declared: list[tuple[str, str, str]]) -> bool:
-        """Take the levels that the ledger *declared* off the tick out of the book; with none, it is invalid."""
+        """Remove the levels that the ledger *declared* off the tick from the book; without any, it is invalid."""
         for side, price, _ in declared:
             self._book.apply(1 if side == "bid" else -1, price, "0")
         if not declared:
@@ -258,7 +258,7 @@ class Replay:
         return bool(declared) and self._on_grid(self._diffs, row, seq, self._book.top(self._frames.top_n))
 
     def _on_grid(self, path: Path, row: int, seq: int, sides: tuple[list[Level], list[Level]]) -> bool:
-        """Return True if all prices are such and on the tick; where one is not, the book is invalid."""
+        """Return True if all prices are valid and on the tick; otherwise the book becomes invalid."""
         try:
             off = self._grids.off_tick((price for price, _ in chain(*sides)), seq)
             trouble = f"price {off} is {OFF_TICK}" if off else None
@@ -270,7 +270,7 @@ class Replay:
         return not trouble
 
     def _crossed(self, seq: int, path: Path, row: int) -> bool:
-        """Return True if the book is crossed: it is invalid then, and the ledger must report it."""
+        """Return True if the book is crossed; then it becomes invalid, and the ledger must report it."""
         if not self._book.crossed():
             return False
         self._void()
@@ -282,7 +282,7 @@ class Replay:
         return True
 
     def _check_horizon(self, row: int) -> None:
-        """Check, once a snapshot, that the frame shows no level beyond those that the snapshot has shown."""
+        """Check, once per snapshot, that the frame has no level beyond those of the snapshot."""
         top_n = self._frames.top_n
         if any(self._book.levels_to(side, edge) < top_n for side, edge in self._horizons):
             self._horizons = []
@@ -316,7 +316,7 @@ class Replay:
 
 
 def _off_tick_levels(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
-    """Return, by update id, the levels that the ledger reports as left out; none where the book was dropped for it."""
+    """Return, by update id, the levels that the ledger reports as omitted; none if the book was dropped instead."""
     declared = (event.details for event in view.of_kind("anomaly"))
     return {
         details["last_id"]: msgspec.convert(details.get("left_out", []), list[tuple[str, str, str]])
@@ -326,12 +326,12 @@ def _off_tick_levels(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
 
 
 def _ids_beyond(view: LedgerView) -> set[object]:
-    """Return the update ids at which, as the ledger reports, the best levels reached beyond the horizon."""
+    """Return the update ids at which the best levels reached beyond the horizon, according to the ledger."""
     return {event.details.get("last_id") for event in view.of_kind("anomaly") if event.details.get("kind") == HORIZON}
 
 
 def _snapshot_limit(event: Event) -> int | None:
-    """Return the levels per side that a run requested in snapshots; None where it does not say so."""
+    """Return the levels per side that a run requested in snapshots; None if unknown."""
     knobs = event.details.get("knobs")
     limit = knobs.get("snapshot_limit") if isinstance(knobs, dict) else None
     return limit if isinstance(limit, int) else None
@@ -344,7 +344,7 @@ def _reports_crossing(event: Event) -> bool:
 def read_snapshot(
     folder: DayFolder, view: LedgerView, event: Event, findings: DefectList
 ) -> tuple[list[Level], list[Level]] | None:
-    """Return the bids and asks that *event* loaded, or None where they cannot be read; a finding has the reason."""
+    """Return the bids and asks that *event* loaded, or None if they cannot be read; a finding has the reason."""
     named = str(event.details.get("path"))
     proper = (folder.snapshot(event.event_id, tag) for tag in layout.SNAPSHOT_TAGS)
     path = next((existing(path) for path in proper if folder.relative(path) == named), None)
@@ -353,7 +353,7 @@ def read_snapshot(
         findings.add(view.path, event.row, "snapshot", f"{named!r} is not there or not named {wanted}")
         return None
     sides: dict[str, list[Level]] = {"bid": [], "ask": []}
-    by_exchange = view.knob("snapshot_limit", None) is not None  # a capture may be of anything
+    by_exchange = view.knob("snapshot_limit", None) is not None  # a capture may have any content
     prices: set[tuple[str, str]] = set()
     wanted_cells = [event.at.run_id, str(event.event_id), str(event.details.get("last_update_id"))]
     head, lines = rows.under_header(CheckedLines(path, findings, 0), layout.SNAPSHOT_COLUMNS, 0, findings)

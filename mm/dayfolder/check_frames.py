@@ -140,7 +140,7 @@ class FrameFile(FrameSink):
             except ValueError as error:
                 self._add(row, "type", str(error))
                 continue
-            self.source.order.see(row, at)
+            self.source.order.check_row(row, at)
             yield _FrameRow(row, at, cells)
 
     def _refuse_before(self, seq: int | None) -> None:

@@ -67,7 +67,7 @@ def check_trades(
     for row, cells in rows.table(source.lines, layout.TRADE_COLUMNS, layout.OPTIONAL_TRADE_COLUMNS, findings):
         try:
             at = rows.arrival(cells[2], cells[3], cells[1], cells[9])
-            order.see(row, at)
+            order.check_row(row, at)
             trade_id = _typed(cells)
             off = grids.off_tick(cells[6:7], at.seq)
             off_step = grids.off_step(cells[7:8], at.seq)
@@ -89,7 +89,7 @@ def check_trades(
             fetched.add(trade_id, trade_id)
             fetched.add(*map(int, cells[10:12]))
         if not ids.take(row, trade_id, cells[12]):
-            findings.add(path, row, "trade_id", f"trade {trade_id} stands twice, or behind a later one")
+            findings.add(path, row, "trade_id", f"trade {trade_id} occurs twice, or after a later one")
         ids.last_id = ahead.take(ids.last_id)
     missing = ids.missing(view.holes("trade_gap"))
     for row, hole in missing:

@@ -26,11 +26,11 @@ _UNFLUSHED_US = 60 * US_PER_S
 _SEALING_US = 300 * US_PER_S
 """So long after `run_stop` a day may not be sealed yet."""
 _SLACK_US = 10 * US_PER_S
-"""Events are stamped when they are noted, messages when they arrive: between files the order is not as strict."""
+"""Events are stamped when written, messages when they arrive, so the order between files is less strict."""
 _LATE_ROWS = frozenset(("clock_step", "disk_full", "loop_lag"))
-"""Where these happened, rows may be older than they look, and have waited long for the disk."""
+"""Events of runs whose rows may be older than their stamps, or may have waited long for the disk."""
 _OF_REPAIR = frozenset(("run_start", "crash_recovered", "run_stop"))
-"""What a repair writes that has taken nothing out."""
+"""Events of a repair that removed nothing."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class _Run:
 
     @property
     def writes_all(self) -> bool:
-        """Whether it was a recorder or an import, which seal what they have written, and not a part of one."""
+        """Whether it was a whole recorder or import, which seals the files that it has written."""
         return self.imported or "write_diffs" in self.knobs
 
 
@@ -82,14 +82,14 @@ def _rising(seqs: "array[int]", stamps: "array[int]") -> Iterable[tuple[int, int
 
 
 def _jumps(numbers: "array[int]") -> list[int]:
-    """Return the places of rising *numbers* behind which one is left out."""
+    """Return the indices in rising *numbers* after which a number is missing."""
     if rows.kernel:
         return list(rows.kernel.jumps(numbers))
     return [at for at, (low, high) in enumerate(pairwise(numbers)) if high > low + 1]
 
 
 def _first_late(stamps: "array[int]") -> tuple[int, int] | None:
-    """Return the first place of *stamps* that is long before the latest one in front of it, and that one."""
+    """Return the first index in *stamps* long before the latest stamp preceding it, and that stamp."""
     if rows.kernel:
         found: tuple[int, int] | None = rows.kernel.first_late(stamps, _SLACK_US)
         return found
@@ -102,14 +102,14 @@ def _first_late(stamps: "array[int]") -> tuple[int, int] | None:
 
 
 class WholeDay:
-    """Check that a day has all that its runs have written.
+    """Check that a day has all rows and files that its runs have written.
 
     Args:
         folder: The day.
         view: Its ledger.
-        orders: The rows of its files that have numbers of their own, read to their ends; a stamp below 0 is unknown.
-        frames: The rows of the frames; None where there is no such file.
-        findings: Takes what is missing.
+        orders: The rows of the files with their own numbers, read to their ends; a negative stamp is unknown.
+        frames: The rows of the frames; None without such a file.
+        findings: Receives missing rows and files.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class WholeDay:
                 self._stamps.append(us)
 
     def check(self) -> None:
-        """Add what is missing to the findings."""
+        """Add missing rows and files to the findings."""
         if not self._runs:
             return
         repairs = [run.events[0].at.seq for run in self._runs if "repair" in run.knobs and self._took_out(run)]
@@ -155,18 +155,18 @@ class WholeDay:
         return not run.kinds <= _OF_REPAIR or end - begin > len(run.events)
 
     def _span(self, run: _Run) -> tuple[int, int]:
-        """Return the places of a run's rows among all numbers."""
+        """Return the range of indices of a run's rows among all numbers."""
         begin = bisect_left(self._seqs, run.events[0].at.seq)
         return begin, len(self._seqs) if run.until_seq is None else bisect_left(self._seqs, run.until_seq)
 
     def _check_numbers(self, run: _Run) -> None:
-        """Report the numbers of a run that no row has."""
+        """Report numbers of a run without a row."""
         begin, end = self._span(run)
         first_seq, last_seq = run.events[0].at.seq, run.events[-1].at.seq
         if begin and self._seqs[begin - 1] + 1 < first_seq:
             self._missing(run, self._seqs[begin - 1] + 1, first_seq - 1, "before it")
         if run.knobs.get("write_diffs") is False or (self._frames is not None and not existing(self._folder.diffs)):
-            return  # depth messages have numbers, and were not kept
+            return  # depth messages have numbers, but were not stored
         if not run.stopped:
             last_seq = self._flushed_seq(run, begin, end)
         for at in _jumps(self._seqs[begin:end]):
@@ -207,7 +207,7 @@ class WholeDay:
             self._findings.add(self._view.path, None, "clock", f"{message}, and the ledger has no clock_step")
 
     def _check_files(self) -> None:
-        """Report the files that a run which has ended must have left, as its knobs say."""
+        """Report missing files of finished runs, which the knobs of a run determine."""
         folder = self._folder
         has_frames = self._frames is not None and len(self._frames.seqs) > 0
         for run in self._runs:
@@ -226,13 +226,13 @@ class WholeDay:
                     self._findings.add(path, None, "missing_file", f"run {run.name} wrote {what}; restore the file")
 
     def _check_seal(self, last: _Run) -> None:
-        """Report a day whose last run has ended, and which is not sealed."""
+        """Report a day that is not sealed although its last run has ended."""
         if not (last.stopped and last.writes_all) or now_us() - last.events[-1].at.recv_us < _SEALING_US:
             return
         try:
             manifest = read_manifest(self._folder)
         except BrokenFile:
-            return  # which is a finding already
+            return  # already a finding
         if manifest is None or not manifest.sealed:
             what = "there is no manifest" if manifest is None else "the manifest is not sealed"
             message = f"run {last.name} has ended, and {what}; restore it, or seal the day by `mm data repair`"
@@ -240,7 +240,7 @@ class WholeDay:
 
 
 def schema_trouble(schema: Mapping[str, Any], folder: DayFolder, top_n: int) -> str | None:
-    """Return what in ``schema.json`` is not of this day; None where nothing is. Keys may be missing."""
+    """Return a difference of ``schema.json`` from this day; None if it matches. Keys may be missing."""
     wanted = msgspec.json.decode(schema_json(folder, top_n, None), type=dict[str, Any])
     for key in ("symbol", "day", "top_n"):
         if schema.get(key, wanted[key]) != wanted[key]:

@@ -152,7 +152,7 @@ def cover(folder: DayFolder) -> DayCoverage:
     Raises:
         MissingDay: If there is no such day, or it has no ledger.
     """
-    day_folder(folder.root, folder.symbol, folder.day)  # it must be there
+    day_folder(folder.root, folder.symbol, folder.day)  # it must exist
     if existing(folder.events) is None:
         raise MissingDay(f"{folder.path}: no {folder.events.name}; give a day folder with its ledger")
     findings, times, depth, trades = DefectList(folder), _Times(), Ids(), Ids()
@@ -182,14 +182,14 @@ def cover(folder: DayFolder) -> DayCoverage:
 
 
 class ClockLeaps:
-    """Find the rows between which a wall clock was set forward; the ledger has the step, up to some rows later."""
+    """Find the rows between which a wall clock was set forward; the ledger reports the step up to some rows later."""
 
     def __init__(self) -> None:
         self._last_us = 0
         self._widest = (0, 0)
 
-    def see(self, us: int) -> None:
-        """Take the instant of the next row."""
+    def add(self, us: int) -> None:
+        """Add the instant of the next row."""
         if self._last_us and us - self._last_us > self._widest[1] - self._widest[0]:
             self._widest = self._last_us, us
         self._last_us = us
@@ -227,18 +227,18 @@ class ValidTime:
     def mark(self, us: int) -> None:
         """Mark the book as valid at *us*, and since the last mark if there was one since `stop`."""
         if self._last_us is not None:
-            self._leaps.see(us)
+            self._leaps.add(us)
             self.total_us += max(us - self._last_us, 0)
         else:
             self._leaps = ClockLeaps()
-            self._leaps.see(us)
+            self._leaps.add(us)
         self._last_us = max(us, self._last_us or 0)
 
     @property
     def place(self) -> tuple[int, int, int, int, int] | None:
         """Time so far, last mark, last row, and the widest step of the clock, from and to, in µs; None if not valid.
 
-        A kernel goes on from there (`check_ahead`).
+        A kernel continues from there (`check_ahead`).
         """
         return None if self._last_us is None else (self.total_us, self._last_us, *self._leaps.place)
 
@@ -269,9 +269,9 @@ class _Times:
         self._from_us: int | None = None
         self._leaps = ClockLeaps()
 
-    def see(self, us: int) -> None:
+    def add(self, us: int) -> None:
         self.last_us = max(self.last_us, us)
-        self._leaps.see(us)
+        self._leaps.add(us)
 
     def stepped(self, step: Event) -> None:
         """Remove the time by which a clock was set forward."""
@@ -310,7 +310,7 @@ def _play(view: LedgerView, diffs: Iterator[IdRow], times: _Times, ids: Ids) -> 
         if at.run_id != run:
             times.stop(times.last_us)
             run, engine = at.run_id, SyncEngine()
-        times.see(at.recv_us)
+        times.add(at.recv_us)
         if isinstance(item, IdRow):
             ids.take(item.U, item.u)
             hole = seen.missing_before(item.U)

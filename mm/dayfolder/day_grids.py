@@ -136,7 +136,7 @@ class DayGrids:
 
     Args:
         ticks: Price steps, in 1e-8, each with the ``recv_seq`` from which it is valid in addition; empty if unknown.
-        lots: The quantity steps, likewise.
+        lots: The quantity steps, in the same form.
 
     Attributes:
         price: Returns a decimal in 1e-8; raises OffGrid if the text is not a decimal.

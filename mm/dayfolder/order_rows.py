@@ -1,4 +1,4 @@
-"""The rows of an order log, market by order, and its file beside a day, shared by its writers and readers.
+"""The rows of an order log, market by order, and its file next to a day, shared by its writers and readers.
 
 The columns are described in ``mm.sim.matching.order_log``, the rows of an import in ``mm.market_data.bitstamp``.
 """

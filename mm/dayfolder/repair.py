@@ -1,6 +1,6 @@
 """Repairs a damaged day: keeps every complete row, rebuilds the frames from the raw messages, and reports the changes.
 
-The work is done on a copy beside the day, which is checked before anything is moved. Then its files replace the others,
+The work is done on a copy of the day, which is checked before anything is moved. Then its files replace the others,
 one rename each, the manifest last: if killed in between, the day is not sealed, and the next repair completes it. No
 row gets another number. A complete row that no longer has a place is moved raw to the quarantine.
 """

@@ -217,12 +217,12 @@ class Damage:
 
     @property
     def found(self) -> bool:
-        """Whether there is any damage for the ledger, besides altered files."""
+        """Whether there is any damage for the ledger, except altered files."""
         return bool(self.lost or self.gaps or self.reread or self.dropped.count)
 
 
 def write_ledger(folder: DayFolder, run_id: str, at_us: int, damage: Damage) -> list[str]:
-    """Write the run of a repair and seal the day; return the changes besides the damage.
+    """Write the run of a repair and seal the day; return the changes other than the damage.
 
     Its rows have the time of the day's last message, so that they stay among the day's own; the time of the repair is
     in `run_start`.

@@ -1,6 +1,6 @@
-"""Rows of a day's files: as text, and read again with every cell checked.
+"""Rows of a day's files: format them as text, and read them with every cell checked.
 
-The reader trusts nothing: what is wrong becomes a finding, and the reading goes on.
+The reader trusts nothing: a wrong row becomes a finding, and reading continues.
 """
 
 import re
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from mm.dayfolder._clean_rows import Arrivals
 
 kernel: Any = None
-"""The compiled rows, `_clean_rows`; None where there was no compiler at installation.
+"""The kernel `_clean_rows`; None if there was no compiler at installation.
 
-Both ways find the same; set to None, before a check begins, it selects plain Python.
+The checks find the same with and without it; None, set before a check begins, selects plain Python.
 """
 with suppress(ImportError):
     kernel = import_module("mm.dayfolder._clean_rows")
 
 Levels = Sequence[Sequence[str]]
-"""Book levels, best first: pairs of price and quantity, the exchange's own text."""
+"""Book levels, best first: pairs of price and quantity, as text of the exchange."""
 
 
 class DiffRow(msgspec.Struct, frozen=True, gc=False):
@@ -53,7 +53,7 @@ class DiffRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class Stamp(NamedTuple):
-    """A depth message as its frame needs it: arrival, number, exchange time `E` (as received) and last id `u`."""
+    """Fields of a depth message for its frame: arrival, number, exchange time `E` (as received) and last id `u`."""
 
     recv_us: int
     recv_seq: int
@@ -62,10 +62,10 @@ class Stamp(NamedTuple):
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
-    """One trade; times as received (ms or µs), price and quantity the exchange's own text.
+    """One trade; times as received (ms or µs), price and quantity as text of the exchange.
 
-    `event_time` is None for a trade from REST. `first_id` and `last_id` are those an aggregate spans, for a
-    single trade its own id.
+    `event_time` is None for a trade from REST. `first_id` and `last_id` are the range of ids in an aggregate trade; for
+    a single trade both are its id.
     """
 
     event_time: int | None
@@ -80,7 +80,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
 
 
 class Block(NamedTuple):
-    """Messages formatted elsewhere, line for line as here: gzip members of diffs, as many frames, and trades.
+    """Messages formatted by another module, with the same lines: gzip members of diffs, as many frames, and trades.
 
     `exch_time` is the exchange time of one of them (ms or µs).
     """
@@ -92,14 +92,14 @@ class Block(NamedTuple):
 
 
 class RowRun(NamedTuple):
-    """Rows of messages that follow each other, as they stand in the files.
+    """Rows of consecutive messages, as text of the files.
 
     Attributes:
-        diffs, frames: One row of each for every depth message.
+        diffs, frames: One row of each per depth message.
         trades: Rows of trades.
-        counts: Depth messages, and trades.
+        counts: Numbers of depth messages and of trades.
         last_diff: The last row of *diffs*, without its newline; empty without any.
-        in_ms, in_us: Whether some exchange times came in the one unit, and in the other.
+        in_ms, in_us: Whether any exchange time was received in ms, and in µs.
     """
 
     diffs: bytes
@@ -112,11 +112,11 @@ class RowRun(NamedTuple):
 
 
 STREAM, REST = "ws", "rest"
-"""Sources of trades: the stream itself, whose rows stand in the order of their ids, and REST."""
+"""Sources of trades: the stream, with rows in the order of their ids, and REST."""
 
 
 def level_cells(bids: Levels, asks: Levels, top_n: int) -> str:
-    """Return the cells of the best *top_n* levels, bid and ask by turns; a missing level is empty."""
+    """Return the cells of the best *top_n* levels, bid and ask alternating; a missing level is empty."""
     levels = zip(_padded(bids, top_n), _padded(asks, top_n), strict=True)
     return ",".join(chain.from_iterable(chain.from_iterable(levels)))
 
@@ -132,7 +132,7 @@ def trade_row(recv_us: int, seq: int, run_id: str, trade: Trade) -> str:
 
 
 def frame_row(stamp: Stamp, run_id: str, epoch_id: int, cells: str) -> str:
-    """Return the line of a frame in the frames file; *cells* are those of its levels (`level_cells`)."""
+    """Return the line of a frame in the frames file; *cells* are its levels (`level_cells`)."""
     recv_us, seq, exch_time, last_id = stamp
     event_ms = exch_time // US_PER_MS if exch_time in US_STAMPS else exchange_ms(exch_time)
     return f"{event_ms},{recv_us // 1000},{seq},{run_id},{epoch_id},{cells},{recv_us},{last_id}\n"
@@ -150,19 +150,19 @@ CLOCK_SLACK_US = US_PER_S
 _DAY_US = 86_400 * US_PER_S
 _MOST_DIGITS, _MOST = 19, 2**63 - 1
 SENT_LATE_MS = 1_800_000
-"""Most time, in ms, between a trade and the message of it."""
+"""Maximum time, in ms, between a trade and its message."""
 
 _DECIMAL = re.compile(r"0*\d{1,11}(\.\d{0,8}0*)?", re.ASCII)
 
 
 class Defect(msgspec.Struct, frozen=True):
-    """One thing that is wrong, with its place.
+    """One defect and its place.
 
     Attributes:
         file: Path relative to the day folder.
         row: Data row, counted from 1; 0 is the header, None the file as a whole.
-        kind: One word of what is wrong, for machines.
-        message: The same for people, with the values.
+        kind: Kind of defect in one word, for programs.
+        message: Description for people, with the values.
     """
 
     file: str
@@ -172,7 +172,7 @@ class Defect(msgspec.Struct, frozen=True):
 
 
 class DefectList:
-    """The defects of a day; of each kind in each file the first hundred, and the number of the others."""
+    """The defects of a day: per kind and file the first hundred, and the number of the others."""
 
     def __init__(self, folder: DayFolder) -> None:
         self._folder = folder
@@ -180,14 +180,14 @@ class DefectList:
         self._count: Counter[tuple[str, str]] = Counter()
 
     def add(self, path: Path, row: int | None, kind: str, message: str) -> None:
-        """Note a defect of *path*."""
+        """Record a defect of *path*."""
         name = self._folder.relative(path)
         self._count[name, kind] += 1
         if self._count[name, kind] <= MOST_OF_A_KIND:
             self._found.append(Defect(name, row, kind, message))
 
     def defects(self) -> list[Defect]:
-        """Return what was found, in the order of finding."""
+        """Return the defects in the order of `add`."""
         more = [
             Defect(name, None, kind, f"{count - MOST_OF_A_KIND} more of this kind")
             for (name, kind), count in self._count.items()
@@ -199,18 +199,18 @@ class DefectList:
 class CheckedLines:
     """The whole lines of a file, plain or gzip, with their row numbers; a torn end is a finding.
 
-    They are yielded one by one, but for those that a kernel reads out of `block` in between, and passes by `skip`.
+    Lines are yielded one by one, except those that a kernel reads from `block` and passes over with `skip`.
 
     Args:
         path: The file.
-        findings: Takes what is wrong.
+        findings: Receives the defects.
         first_row: The number of the first line.
 
     Attributes:
         row: Number of the last row that was read.
-        block: Text at hand; its last line may be torn.
-        at: Where in it the next line begins.
-        width: Cells of the header of a CSV, once that was read.
+        block: Loaded text; its last line may be torn.
+        at: Offset of the next line in `block`.
+        width: Cells in the header of a CSV, after it was read.
     """
 
     def __init__(self, path: Path, findings: DefectList, first_row: int = 1) -> None:
@@ -232,7 +232,7 @@ class CheckedLines:
         return next(self._rows)
 
     def more(self) -> bool:
-        """Add text to `block`; False where the file ends, or cannot be unpacked from here on."""
+        """Add text to `block`; return False if the file ends here or cannot be decompressed further."""
         try:
             piece = next(self._pieces, b"")
         except (EOFError, zlib.error) as error:
@@ -242,17 +242,17 @@ class CheckedLines:
         if len(self._head) < 3:
             self._head = b"\n".join((*self._head[:-1], b"".join(self._head[-1:]) + piece)).split(b"\n", 2)
         self._zeros = self._zeros or b"\0" in piece
-        line = self.block.rfind(b"\n", 0, self.at - 1) + 1 if self.at else 0  # the last line that was read stays
+        line = self.block.rfind(b"\n", 0, self.at - 1) + 1 if self.at else 0  # keep the last line that was read
         self.block, self.at = self.block[line:] + piece, self.at - line
         return True
 
     def skip(self, at: int, rows: int) -> None:
-        """Go on at the place *at* of `block`: *rows* rows were read there."""
+        """Continue at offset *at* of `block`, after *rows* rows that a kernel has read."""
         self.at = at
         self.row += rows
 
     def tail(self) -> FileTail | None:
-        """Return where the file ends, as `scan` does; None where its end was not reached, or is not whole."""
+        """Return the tail of the file, as `scan` does; None if its end was not reached or is not whole."""
         whole = self.at == len(self.block) and not self._broken and not self.more()
         if not whole or self._zeros or self._broken:
             return None
@@ -279,7 +279,7 @@ class CheckedLines:
                 yield self.row, text
         rest = len(self.block) - self.at
         if self._broken:
-            message = f"cannot be unpacked behind row {self.row}: {self._broken}; rows before are whole"
+            message = f"cannot be decompressed after row {self.row}: {self._broken}; the rows before are whole"
             self._findings.add(self.path, self.row + 1, "torn_gzip", message)
         elif rest:
             message = f"the last row has no end ({rest} bytes); the recorder's next start cuts it"
@@ -292,10 +292,10 @@ def under_header(
     """Return the header of a CSV and its lines with their row numbers.
 
     Args:
-        lines: Those of the file, from row 0 on.
-        columns: Its header.
-        optional: How many of the last columns an older day may lack.
-        findings: Takes a wrong header; an empty one and no lines are returned then.
+        lines: Lines of the file, from row 0.
+        columns: The expected header.
+        optional: Number of last columns that an older day may lack.
+        findings: Receives a wrong header; then an empty header and no lines are returned.
     """
     head = next(lines, (0, ""))[1].split(",")
     lines.width = len(head)
@@ -312,7 +312,7 @@ def table(
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a CSV without quoted fields, each as wide as *columns*; arguments as in `under_header`.
 
-    Cells that an older day lacks are empty. A row of another width is a finding and left out.
+    Cells that an older day lacks are empty. A row of another width is a finding and is skipped.
     """
     head, rows = under_header(lines, columns, optional, findings)
     missing = [""] * (len(columns) - len(head))
@@ -325,21 +325,21 @@ def table(
 
 
 def integer(text: str, name: str) -> int:
-    """Return *text* as a whole number; raises ValueError that names the column."""
+    """Return *text* as a whole number; raises ValueError with the name of the column."""
     if text.isdigit() and text.isascii() and len(text) <= _MOST_DIGITS and (number := int(text)) <= _MOST:
         return number
     raise ValueError(f"{name} is {text!r}, not a whole number of 64 bits")
 
 
 def decimal(text: str, name: str) -> str:
-    """Return *text*, which must be a plain decimal below 10¹¹; raises ValueError that names the column."""
+    """Return *text*, which must be a plain decimal below 10¹¹; raises ValueError with the name of the column."""
     if _DECIMAL.fullmatch(text):
         return text
     raise ValueError(f"{name} is {text!r}, not a plain decimal")
 
 
 def positive(text: str, name: str) -> str:
-    """Return *text*, which must be a plain decimal above zero; raises ValueError that names the column."""
+    """Return *text*, which must be a plain decimal above zero; raises ValueError with the name of the column."""
     if decimal(text, name).strip("0."):
         return text
     raise ValueError(f"{name} is {text!r}; it must be above 0")
@@ -351,12 +351,12 @@ def number_in(line: bytes, column: int) -> int:
 
 
 def stamp_ms(text: str, name: str) -> int:
-    """Return the text of an instant in ms; raises ValueError where it is another unit."""
+    """Return *text* as an instant in ms; raises ValueError if it is in another unit."""
     return checked_stamp_ms(integer(text, name), name)
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False):
-    """The cells of every row that describe its arrival."""
+    """The cells that describe the arrival of a row."""
 
     seq: int
     run_id: str
@@ -367,25 +367,25 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
 def arrival(seq: str | None, run_id: str, recv_ms: str, recv_us: str | None) -> Arrival:
     """Return the arrival cells of a CSV row as numbers; raises ValueError.
 
-    An older day has no *recv_us*; where a file has no *seq* (None), it is -1.
+    An older day has no *recv_us*; the number is -1 if a file has no *seq* (None).
     """
     millis, number = integer(recv_ms, "recv_time_ms"), -1 if seq is None else integer(seq, "recv_seq")
     return Arrival(number, run_id, millis, integer(recv_us, "recv_time_us") if recv_us else millis * 1000)
 
 
 class RowOrder:
-    """Hold the rows of one file to rising `recv_seq`, known runs and plausible arrival times.
+    """Check that the rows of one file have rising `recv_seq`, known runs and plausible arrival times.
 
     Args:
         path: The file.
-        findings: Takes what is wrong.
+        findings: Receives the defects.
         day: The day of the folder; rows arrive within two days of it.
-        runs: The runs in the ledger; None where there is no ledger.
+        runs: The runs in the ledger; None without a ledger.
         stepping: Runs in which the clock was set.
 
     Attributes:
-        seqs, rows, stamps: Of each row its `recv_seq`, its number in the file, and its arrival in µs.
-        from_us, to_us: Rows arrive from the one to before the other.
+        seqs, rows, stamps: `recv_seq`, number in the file and arrival in µs of each row.
+        from_us, to_us: Range of valid arrivals, without its end.
         run: The run of the last row.
         latest_us: The latest arrival of that run.
     """
@@ -405,9 +405,9 @@ class RowOrder:
         self.run = ""
         self.latest_us = 0
 
-    def see(self, row: int, at: Arrival) -> None:
-        """Check one row against those before it."""
-        self.number(row, at.seq, at.recv_us)
+    def check_row(self, row: int, at: Arrival) -> None:
+        """Check one row against the rows before it."""
+        self.check_number(row, at.seq, at.recv_us)
         if at.run_id != self.run:
             self.run, self.latest_us = at.run_id, 0
             if self._runs is not None and at.run_id not in self._runs:
@@ -421,16 +421,16 @@ class RowOrder:
             self._add(row, "clock", f"arrival steps back by {back:.3f} s, and the ledger has no clock_step")
         self.latest_us = max(self.latest_us, at.recv_us)
 
-    def number(self, row: int, seq: int, recv_us: int) -> None:
-        """Check the number of one row alone."""
+    def check_number(self, row: int, seq: int, recv_us: int) -> None:
+        """Check only the number of one row."""
         if self.seqs and seq <= self.seqs[-1]:
             self._add(row, "order", f"recv_seq {seq} follows {self.seqs[-1]}; it must rise")
         self.seqs.append(seq)
         self.rows.append(row)
         self.stamps.append(recv_us)
 
-    def passed(self, first_row: int, seqs: bytes, stamps: bytes, latest_us: int) -> None:
-        """Count rows of this run that were checked elsewhere: their numbers and arrivals as 64 bits each."""
+    def add_checked(self, first_row: int, seqs: bytes, stamps: bytes, latest_us: int) -> None:
+        """Add rows of this run that a kernel has checked: their numbers and arrivals, 64 bits each."""
         self.seqs.frombytes(seqs)
         self.stamps.frombytes(stamps)
         self.rows.extend(range(first_row, first_row + len(self.seqs) - len(self.rows)))
@@ -442,32 +442,32 @@ class RowOrder:
 
 @dataclass(frozen=True, slots=True)
 class FileRows:
-    """The rows of one file: its lines, and what they are checked against."""
+    """The rows of one file: its lines, and the check of their order."""
 
     lines: CheckedLines
     order: RowOrder
 
     def begin(self, clean: "Arrivals") -> bool:
-        """Let *clean* go on behind the last row; False where its run has no plain name."""
+        """Start *clean* after the last row; return False if the name of its run is not plain ASCII."""
         order = self.order
         plain = order.run.isascii() and order.run.isprintable() and not set(',"\\') & set(order.run)
         if plain and order.seqs:
             clean.begin(order.run, order.seqs[-1], order.latest_us)
         return plain and bool(order.seqs)
 
-    def passed(self, clean: "Arrivals", at: int) -> None:
-        """Go on behind the rows that *clean* has taken, at the place *at* of the block."""
+    def advance(self, clean: "Arrivals", at: int) -> None:
+        """Continue after the rows that *clean* has taken, at offset *at* of the block."""
         if clean.count:
-            self.order.passed(self.lines.row + 1, *clean.taken(), clean.latest_us)
+            self.order.add_checked(self.lines.row + 1, *clean.taken(), clean.latest_us)
             self.lines.skip(at, clean.count)
 
-    def fed(self, at: int) -> bool:
-        """Return True if the kernel stopped at *at* because the block is over, and there is more now."""
+    def refilled(self, at: int) -> bool:
+        """Return True if the kernel stopped at *at* because the block ended, and more text was loaded."""
         return self.lines.block.find(b"\n", at) < 0 and self.lines.more()
 
 
 def check_numbers(orders: Sequence[RowOrder], findings: DefectList) -> None:
-    """Find a `recv_seq` that two files use for two messages."""
+    """Report each `recv_seq` that two files use for different messages."""
     if kernel and (found := kernel.merged([(order.seqs, order.stamps) for order in orders])) and not found[2]:
         return
     last_seq, last_path = -1, Path()

@@ -48,14 +48,14 @@ def copied(boxed_day, tmp_path_factory):
 def test_the_kernel_takes_nearly_all_rows_of_a_sound_day(copied, monkeypatch):
     """Else it would gain nothing, and the comparisons below would compare nothing."""
     taken = {}
-    passed = rows.RowOrder.passed
+    passed = rows.RowOrder.add_checked
 
     def counted(order, first_row, seqs, stamps, latest_us):
         name = order.path.name.split("_")[0]
         taken[name] = taken.get(name, 0) + len(seqs) // 8
         passed(order, first_row, seqs, stamps, latest_us)
 
-    monkeypatch.setattr(rows.RowOrder, "passed", counted)
+    monkeypatch.setattr(rows.RowOrder, "add_checked", counted)
     folder = copied(sealed=True)
     report = check_day(folder)
     assert (report.ok, report.sealed) == (True, True)

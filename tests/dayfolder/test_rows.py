@@ -91,12 +91,12 @@ def test_a_clock_that_was_set_may_step_back(folder):
     for stepping, kinds in (((), ["clock"]), (("R1",), [])):
         one, findings = order(folder, stepping=stepping)
         for row, at in enumerate(rows, 1):
-            one.see(row, at)
+            one.check_row(row, at)
         assert [defect.kind for defect in findings.defects()] == kinds
     one, findings = order(folder)
-    one.see(1, rows[0])
-    one.see(2, Arrival(2, "R2", T // 1000 - 2000, T - 2_000_000))
-    one.see(3, Arrival(3, "R2", T // 1000 - 2001, T - 2_000_500))
+    one.check_row(1, rows[0])
+    one.check_row(2, Arrival(2, "R2", T // 1000 - 2000, T - 2_000_000))
+    one.check_row(3, Arrival(3, "R2", T // 1000 - 2001, T - 2_000_500))
     assert findings.defects() == []
 
 
@@ -105,7 +105,7 @@ def test_a_number_is_used_by_one_file(folder):
     (first, findings), (second, _), (third, _) = (order(folder, name) for name in ("a.csv", "b.csv", "c.csv"))
     for one, seqs in ((first, (1, 5)), (second, (2, 3)), (third, (4, 5, 6))):
         for row, seq in enumerate(seqs, 1):
-            one.see(row, Arrival(seq, "R1", T // 1000, T))
+            one.check_row(row, Arrival(seq, "R1", T // 1000, T))
     check_numbers([first, second, third], findings)
     assert [(defect.file, defect.row, defect.message) for defect in findings.defects()] == [
         ("c.csv", 2, "recv_seq 5 is used in a.csv too")

@@ -19,7 +19,7 @@ from mm.runs.find import Found, find_run, find_runs
 from mm.runs.manifest import MANIFEST, headlines, shown
 
 if TYPE_CHECKING:
-    from mm.report.run_pages import Beside
+    from mm.report.run_pages import ComparedRun
 
 _NESTED = "backtest"  # folder of the backtest of a walk-forward
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -216,9 +216,9 @@ def compare_command(console: Console, results: Results, first: str, second: str,
     console.say(str(path))
 
 
-def _beside(run: Found) -> "Beside":
+def _beside(run: Found) -> "ComparedRun":
     from mm.report.run_columns import read_columns
-    from mm.report.run_pages import Beside
+    from mm.report.run_pages import ComparedRun
 
     folder = run.folder / _NESTED if (run.folder / _NESTED).is_dir() else run.folder
     try:
@@ -228,7 +228,7 @@ def _beside(run: Found) -> "Beside":
         kind = run.manifest["kind"]
         raise DataError(f"{run.folder}: a run of the kind {kind} without the files of a backtest ({error})") from error
     knobs = {name: one["value"] for name, one in run.manifest["knobs"].items()}
-    return Beside(run.manifest["run_id"], knobs, summary, columns)
+    return ComparedRun(run.manifest["run_id"], knobs, summary, columns)
 
 
 @command(Results, arguments=[_OUT])

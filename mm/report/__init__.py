@@ -1,1 +1,1 @@
-"""Every page of the project: what it is drawn with, and a module for each kind of run."""
+"""All pages of the project: drawing functions, and one module per kind of run."""

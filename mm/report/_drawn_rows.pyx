@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""One pass each over the rows of a chart, where numpy would take many: of a million prints a day few are drawn."""
+"""Single passes over the rows of a chart, where numpy would need many: few of a million prints per day are drawn."""
 
 from libc.math cimport INFINITY, ceil, fabs, floor, fma, isnan, rint
 from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int64_t, uint8_t, uint32_t
@@ -13,7 +13,7 @@ import numpy as np
 
 cdef extern from *:
     """
-    /* Rounded to even, as rint; below 2**51 two additions do it, which compilers turn into vectors. */
+    /* Rounds half to even, as rint; below 2**51 by two additions, which compilers vectorise. */
     #define MM_TURN 6755399441055744.0
     static inline double mm_nearest(double value) { return value + MM_TURN - MM_TURN; }
     """
@@ -23,17 +23,17 @@ cdef enum:
     LANES = 4
     VALUE_BITS = 38
     MOST_SPANS = 6
-    NUMBER = 10  # digits and point of a number of a path, at most
+    NUMBER = 10  # maximum digits and point of a number in a path
 
-cdef double LEAST_PUT = 0.05, MOST_PUT = 1e7  # numbers of a path that are put here; rounded to tenths none is 0
+cdef double LEAST_PUT = 0.05, MOST_PUT = 1e7  # range of numbers formatted here; rounded to tenths none is 0
 cdef double MOST_NEAREST = 1e15
 cdef int64_t FAR = 1 << 62
-cdef int64_t FAR_BYTES = 12  # of a difference that is kept apart: its place and its value
-cdef int64_t[3] HALF = [1 << 7, 1 << 15, <int64_t> 1 << 31]  # of what 1, 2 and 4 bytes hold
+cdef int64_t FAR_BYTES = 12  # bytes of a difference stored separately: its index and its value
+cdef int64_t[3] HALF = [1 << 7, 1 << 15, <int64_t> 1 << 31]  # of the ranges of 1, 2 and 4 bytes
 
 
 def whole_units(const double[::1] values, unit: float) -> tuple[NDArray[np.int64], float]:
-    """Return *values* as whole *units* above the least of them, plus one, with 0 for NaN; and the least, or 0."""
+    """Return *values* as whole *units* above their minimum, plus one, with 0 for NaN; and the minimum, or 0."""
     found = np.empty(values.shape[0], np.int64)
     cdef int64_t[::1] codes = found
     cdef double low, high, step = unit
@@ -53,8 +53,8 @@ def whole_units(const double[::1] values, unit: float) -> tuple[NDArray[np.int64
 
 
 cdef void span_of(const double[::1] values, double* least, double* greatest) noexcept nogil:
-    """Find the least and the greatest of *values* but NaN; 0 where there is none."""
-    cdef double[LANES] low, high  # none waits for the one before it
+    """Find the minimum and maximum of *values*, ignoring NaN; 0 if there are none."""
+    cdef double[LANES] low, high  # independent of each other
     cdef int64_t i = 0, k, width
     for k in range(LANES):
         low[k], high[k] = INFINITY, -INFINITY
@@ -72,9 +72,9 @@ cdef void span_of(const double[::1] values, double* least, double* greatest) noe
 def ranks_near(
     const int64_t[:] us, const int64_t[::1] near, const int64_t[::1] spans_us
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return of each row how many of *spans_us* hold neither it nor the row after it around one of *near*.
+    """Return a rank per row: the number of *spans_us* around *near* that contain neither it nor the row after it.
 
-    And how many rows have a rank below each: 0, 1, …, one more than there are spans.
+    Also return the number of rows below each rank: 0, 1, …, one more than the number of spans.
 
     Args:
         us, near, spans_us: Rising.
@@ -87,7 +87,7 @@ def ranks_near(
     cdef uint8_t rank = 0, k
     if spans_us.shape[0] > MOST_SPANS:
         raise ValueError(f"{spans_us.shape[0]} spans, {MOST_SPANS} at most")
-    for k in range(MOST_SPANS):  # as many whatever there are, and none waits for the one before it
+    for k in range(MOST_SPANS):  # a fixed number of independent steps
         spans[k] = spans_us[k] if k < spans_us.shape[0] else INT64_MAX
     with nogil:
         for i in range(us.shape[0]):
@@ -101,7 +101,7 @@ def ranks_near(
                     rank += apart > spans[k]
             ranks[i] = rank
             if i:
-                ranks[i - 1] = min(ranks[i - 1], rank)  # the last before one still holds
+                ranks[i - 1] = min(ranks[i - 1], rank)  # the last row before one is still in force
                 counts[ranks[i - 1] + 1] += 1
         if us.shape[0]:
             counts[ranks[us.shape[0] - 1] + 1] += 1
@@ -111,16 +111,16 @@ def ranks_near(
 def far_extremes(
     const uint8_t[::1] ranks, rank: int, const int64_t[:] values, const int64_t[::1] first
 ) -> NDArray[np.intp]:
-    """Return of each share of the rows that have *rank* or more: first, least, greatest and last row, each once.
+    """Return the first, minimum, maximum and last row of each share of the rows of *rank* or more, each once.
 
-    Of equal values the first counts. Values that are too far apart for `VALUE_BITS` are cut by as many bits, counted
-    from the least and the greatest.
+    Of equal values the first counts. Values too far apart for `VALUE_BITS` are cut by as many bits, counted from the
+    minimum and the maximum.
 
     Args:
         ranks: Of all rows.
-        rank: The least.
-        values: Of all rows, what is compared.
-        first: Which of these rows each share begins with, rising from 0; the last one ends with them.
+        rank: The lowest rank of the rows.
+        values: Values of all rows, which are compared.
+        first: Index among these rows of the first row of each share, rising from 0; the last share ends with them.
     """
     found, ends = np.empty(4 * first.shape[0], np.intp), np.empty((first.shape[0], 4), np.int64)
     cdef int64_t[::1] kept = found
@@ -134,7 +134,7 @@ def far_extremes(
                 i += 1
             stop = first[n + 1] - first[n] if n + 1 < first.shape[0] else INT64_MAX
             shares[n, 0], least, greatest, count = i, INT64_MAX, INT64_MIN, 0
-            while i < ranks.shape[0] and count < stop:  # without branches, which would often be guessed wrongly
+            while i < ranks.shape[0] and count < stop:  # without branches, which would often be mispredicted
                 far, value = ranks[i] >= bound, values[i]
                 least, greatest = min(least, value if far else INT64_MAX), max(greatest, value if far else INT64_MIN)
                 shares[n, 1] = i if far else shares[n, 1]
@@ -155,7 +155,7 @@ def far_extremes(
 
 
 cdef inline int64_t put_distinct(int64_t[::1] kept, int64_t at, int64_t a, int64_t b, int64_t c, int64_t d) noexcept nogil:
-    """Put rows, which do not fall, at a place and behind it, each once; return the place behind the last."""
+    """Write non-decreasing rows from a position, each once; return the position after the last."""
     cdef int64_t[3] rest = [b, c, d]
     cdef int i
     kept[at] = a
@@ -168,9 +168,9 @@ cdef inline int64_t put_distinct(int64_t[::1] kept, int64_t at, int64_t a, int64
 def envelope_rows(
     const double[:] us, const double[:] values, low: float, high: float, count: int
 ) -> tuple[NDArray[np.int64], list[int]]:
-    """Return first, least, greatest and last row of each of *count* equal columns from *low* to *high*, each once.
+    """Return first, minimum, maximum and last row of each of *count* equal columns from *low* to *high*, each once.
 
-    And before which of these rows a column has only NaN, which none of them is; of equal values the first counts.
+    Also return before which of these rows a column has only NaN. No row is NaN; of equal values the first counts.
     """
     found, holes = np.empty(4 * count + 4, np.int64), []
     cdef int64_t[::1] kept = found
@@ -201,10 +201,10 @@ def envelope_rows(
 
 
 def points_text(const double[:] x, const double[:] y, before: str, between: str, after: str, whole: bool = False) -> str:
-    """Return the points as a path has them: *before*, x, *between*, y and *after* of each, rounded to tenths.
+    """Return the points as path text: *before*, x, *between*, y and *after* of each, rounded to tenths.
 
     Args:
-        x, y: As many of both.
+        x, y: Equally many.
         before, between, after: ASCII.
         whole: Whether x is rounded to whole numbers.
     """
@@ -231,9 +231,9 @@ cdef inline char* put_bytes(char* p, bytes word) noexcept:
 
 
 cdef inline char* put_tenths(char* p, double value) noexcept:
-    """Append a value from 0.05 up with one digit, rounded as its exact decimals are, halves to even."""
+    """Append a value of at least 0.05 with one decimal, rounded by its exact decimals, half to even."""
     cdef double tenths = value * 10, found = rint(tenths), rest
-    if fabs(tenths - found) == 0.5:  # a half, or so near to one that the product is
+    if fabs(tenths - found) == 0.5:  # a half, or so close to one that the product is one
         rest = fma(value, 10, -tenths)
         found = floor(tenths) if rest < 0 else ceil(tenths) if rest > 0 else found
     p = put_short(p, <uint32_t> found // 10)
@@ -242,11 +242,11 @@ cdef inline char* put_tenths(char* p, double value) noexcept:
 
 
 def packed_steps(const int64_t[::1] numbers) -> tuple[int, NDArray[np.uint8], NDArray[np.uint32], NDArray[np.float64]]:
-    """Return *numbers* as their differences, the first being from 0, in the width that takes the fewest bytes.
+    """Return *numbers* as their differences, the first from 0, in the width with the smallest total.
 
     Returns:
-        The bytes of a difference: 1, 2 or 4; the differences, little-endian, 0 where one is not below half the range
-        of the width; the places of those, and their values.
+        Bytes per difference: 1, 2 or 4; the differences, little-endian, 0 for those not below half the range of the
+        width; the indices of those, and their values.
     """
     cdef int64_t[3] large = [0, 0, 0]
     cdef int64_t i, step, last = 0, count = numbers.shape[0], put = 0, size
@@ -294,7 +294,7 @@ def pick_prints(
 ) -> tuple[int, int]:
     """Copy instant, ticks and lots of the prints among the events *begin* to *stop*, by the side of their aggressors.
 
-    What is returned is how many of each there are.
+    Return the number of prints of each side.
     """
     cdef int64_t event, row, buys = 0, sells = 0, first = begin, last = stop
     with nogil:

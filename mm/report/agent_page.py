@@ -1,4 +1,4 @@
-"""The page of a trained agent: what it learned, how it quotes by inventory and time left, and beside a closed form."""
+"""The page of a trained agent: its learning curve, and its quotes by inventory and time left, next to a closed form."""
 
 from collections.abc import Sequence
 from html import escape
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HEIGHT = 240
 TIMES = (1.0, 0.75, 0.5, 0.25, 0.0)
-"""Shares of an episode that are left, a row each."""
+"""Remaining shares of an episode, one row each."""
 COLUMNS = 11
 SKEW_SHARE = 0.1
 """Share of the half-spread by which a clip moves the closed form's quotes: the default of avellaneda_stoikov."""
@@ -59,7 +59,7 @@ def agent_page(agent: SavedAgent, curve: Sequence[float], about: About) -> str:
 def actions_at(agent: SavedAgent, inventories: "NDArray[np.float64]", times: Sequence[float]) -> "NDArray[np.float64]":
     """Return the actions, float64[times, inventories, 3]: bid offset, ask offset and size.
 
-    Signals are at their means, our quotes at the usual distance, and places in the queue not known.
+    Signals are at their means, our quotes at the usual distance, and queue positions unknown.
     """
     terms = agent.terms
     rows = np.zeros((len(times), len(inventories), terms.inputs))
@@ -79,7 +79,7 @@ def actions_at(agent: SavedAgent, inventories: "NDArray[np.float64]", times: Seq
 def policy_cards(
     terms: AgentTerms, actions: "NDArray[np.float64]", inventories: "NDArray[np.float64]", fit: Any
 ) -> list[str]:
-    """Return the maps of both sides' distances, beside those of the closed form where the agent has a fit."""
+    """Return the maps of both sides' distances, with those of the closed form if the agent has a fit."""
     base = terms.distance_ticks
     unit = "ticks from the mid" if base is not None else "ticks behind the best price of its side, less one"
     own = [actions[:, :, side] * terms.max_offset_ticks + (base or 0.0) for side in (0, 1)]
@@ -108,7 +108,7 @@ def policy_cards(
 
 
 def curve_chart(curve: Sequence[float]) -> str:
-    """Return mean returns over the share of the training that was done."""
+    """Return mean returns over the completed share of the training."""
     if len(curve) < 2:
         return nothing("too few episodes for a curve")
     x = (np.arange(len(curve)) + 0.5) / len(curve)

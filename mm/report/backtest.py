@@ -1,4 +1,4 @@
-"""The report page of a run: one HTML file that needs nothing else, light or dark as the reader's screen is."""
+"""The report page of a run: one self-contained HTML file, in the light or dark mode of the reader's screen."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from mm.backtest.result import Result
 
 SUMMARY, PAGE = "summary.json", "report.html"
-LONGEST = 3  # stretches without a book that are named
-EFFECTIVE = (  # knobs that stand at the top of the page, by name
+LONGEST = 3  # stretches without a book in the list
+EFFECTIVE = (  # knobs shown at the top of the page, by name
     "quote_params_json",
     "fill_params_json",
     "order_latency_ms",
@@ -88,7 +88,7 @@ def page(
         run: The columns of the run's files.
         about: The command and the knobs, to print at the end.
         extra_notes: Further lines above the warnings.
-        charts: Returns what `charts_of` does of them, where it is drawn elsewhere; it is called last.
+        charts: Returns the result of `charts_of` if another thread draws it; it is called last.
     """
     about, fills = about or About(), run.fills
     lines = [*extra_notes, *(line for line in summary["warnings"] if not line.startswith(NULL))]
@@ -108,19 +108,19 @@ def page(
 
 
 class RunFiles:
-    """The files of a backtest's run folder but its manifest.
+    """The files of a backtest's run folder except its manifest.
 
-    Tables and charts, which need no summary, are made in other threads from the beginning of the block on, mostly
-    without the interpreter's lock: beside further backtests, summary and page.
+    Tables and charts, which need no summary, are made in other threads from the start of the block, mostly without the
+    interpreter's lock: parallel to further backtests, summary and page.
 
     Args:
-        result: The backtest itself.
-        folder: Created where it does not exist.
-        orders_format: Form of the orders file, ``csv`` or ``parquet``.
-        columns: What the page draws, where another page draws it too; None: it is found here.
+        result: The backtest.
+        folder: Created if it does not exist.
+        orders_format: Format of the orders file, ``csv`` or ``parquet``.
+        columns: The columns to draw, if another page draws them too; None derives them from *result*.
 
     Attributes:
-        hashes: The sha256 of files that were hashed as they were written, in hex, once they are finished.
+        hashes: The sha256 of files that were hashed while written, in hex, after they are finished.
     """
 
     def __init__(
@@ -147,9 +147,9 @@ class RunFiles:
         return charts_of(terms, run) if len(run.state["recv_us"]) else ""
 
     def finish(self, result: "Result", about: About | None = None) -> dict[str, int | None]:
-        """Write the rest of *result*, whose summary may name further backtests; return the rows of each file.
+        """Write the rest of *result*, which may have a summary with further backtests; return the rows of each file.
 
-        They are None where it is no table; *about* is the command and the knobs, for the page.
+        The rows are None for files that are not tables; *about* is the command and the knobs, for the page.
         """
         summary = json.dumps(result.summary, indent=1, allow_nan=False, ensure_ascii=False)
         (self._folder / SUMMARY).write_text(summary + "\n", encoding="utf-8", errors="backslashreplace")
@@ -159,7 +159,7 @@ class RunFiles:
 
 
 def write_run(result: "Result", folder: Path, about: About | None = None) -> dict[str, int | None]:
-    """Write the files of a backtest's run folder but its manifest, as `RunFiles` does."""
+    """Write the files of a backtest's run folder except its manifest, as `RunFiles` does."""
     with RunFiles(result, folder) as files:
         return files.finish(result, about)
 
@@ -174,7 +174,7 @@ def _days(summary: Summary) -> str:
 
 
 def headline(summary: Summary, run: RunColumns, name: str = "") -> tuple[str, str]:
-    """Return the head of the page: what was played, the *name* of the run (HTML), and the row of headline numbers."""
+    """Return the head of the page: market and days, the *name* of the run (HTML), and the row of headline numbers."""
     us, models = np.asarray(run.state["recv_us"], dtype=np.int64), summary["models"]
     window = f"{minute(us[0])} – {minute(us[-1])} UTC" if len(us) else "no state rows"
     line = f"{escape(models['quote'])} quotes, {escape(models['fill'])} fills · {window}{name}"
@@ -273,18 +273,18 @@ def numbers_card(summary: Summary) -> str:
 
 
 def _named(numbers: Mapping[str, Any], *names: str) -> list[Row]:
-    """Return the rows of some numbers; those that an older run does not have are left out."""
+    """Return the rows of some numbers; those that an older run lacks are omitted."""
     known, answers = [(name, numbers[name]) for name in names if name in numbers], {True: "yes", False: "no"}
     return [(name, answers[value] if isinstance(value, bool) else number(value, 6)) for name, value in known]
 
 
 def _all(summary: Summary, name: str) -> list[Row]:
-    """Return the rows of all numbers that the summary has under a *name*."""
+    """Return the rows of all numbers under a *name* of the summary."""
     return _named(summary.get(name) or {}, *(summary.get(name) or {}))
 
 
 def assumptions_card(summary: Summary, about: About) -> str:
-    """Return what the run stands on and the parameters in effect; nothing for a run of an earlier version."""
+    """Return the assumptions of the run and the parameters in effect; empty for a run of an earlier version."""
     if "reference_why" not in summary:
         return ""
     title = "What this run assumes"
@@ -307,7 +307,7 @@ def assumptions_card(summary: Summary, about: About) -> str:
 
 
 def used_parameters(summary: Summary) -> list[Row]:
-    """Return the parameters of the models that quoted, outer steps first, with the k and A that a fit gave them."""
+    """Return the parameters of the quote models, outer steps first, with k and A from the fit."""
     fit, rows = summary.get("fit") or {}, []
 
     def take(model: Mapping[str, Any]) -> None:
@@ -335,12 +335,12 @@ def short_value(value: object) -> str:
     return escape(number(value) if isinstance(value, float) else str(value))
 
 
-LISTED = 500  # fills of the table; the file has all
+LISTED = 500  # fills in the table; the file has all
 _OF_A_FILL = ("recv_us", "side", "price", "qty", "mid", "fee", "reason")
 
 
 def fills_card(summary: Summary, run: RunColumns) -> str:
-    """Return the fills as a table, the newest last, and the round trips that they made in numbers."""
+    """Return the fills as a table, the newest last, and statistics of their round trips."""
     count = len(run.fills["recv_us"])
     if not count:
         return ""
@@ -376,7 +376,7 @@ def _fill_row(place: int, us: int, side: str, *values: Any) -> tuple[str, ...]:
 
 
 def activity_card(summary: Summary) -> str:
-    """Return what was sent, and what became of it."""
+    """Return the numbers of orders sent, and of their outcomes."""
     rows = [
         ("orders placed", f"{summary['n_orders']:,}"),
         *([("rejected", f"{summary['n_rejects']:,}")] if "n_rejects" in summary else []),
@@ -394,7 +394,7 @@ def activity_card(summary: Summary) -> str:
 
 
 def data_card(summary: Summary, run: RunColumns) -> str:
-    """Return how much of the time the data were good, and the longest stretches that are excluded."""
+    """Return the share of time with valid data, and the longest excluded stretches."""
     covered, excluded = summary["seconds_covered"], excluded_s(summary)
     share = excluded / (covered + excluded) if covered + excluded else None
     length = run.excluded[:, 1] - run.excluded[:, 0]
@@ -415,7 +415,7 @@ def data_card(summary: Summary, run: RunColumns) -> str:
 
 
 def selection_card(summary: Summary) -> str:
-    """Return what the Sharpe ratio is worth: its interval, and the chance that it is skill."""
+    """Return the reliability of the Sharpe ratio: its interval, and the probability of skill."""
     rows: list[Row] = [
         ("Sharpe, annual", number((annual := annualised(summary))["sharpe"], 3)),
         ("interval", interval(annual["sharpe_ci95"], 3)),
@@ -435,7 +435,7 @@ def selection_card(summary: Summary) -> str:
 
 
 def markouts_card(summary: Summary) -> str:
-    """Return what fills were worth later, by side, by what they did to the inventory, and by distance."""
+    """Return the markouts of fills by side, by effect on the inventory, and by distance."""
     found = {(row["fills"], row["horizon_s"]): row for row in summary.get("markouts") or []}
     if not found:
         return ""
@@ -461,7 +461,7 @@ def _worth(row: Mapping[str, Any] | None) -> str:
 
 
 def days_card(summary: Summary) -> str:
-    """Return the PnL of each day; nothing for one day."""
+    """Return the PnL of each day; empty for one day."""
     days = summary.get("daily") or []
     if len(days) < 2:
         return ""
@@ -471,7 +471,7 @@ def days_card(summary: Summary) -> str:
 
 
 def sensitivity_card(summary: Summary) -> str:
-    """Return the same strategy under other fill models and latencies; without them, how to add them."""
+    """Return the sensitivity to fill models and latencies; without one, how to add it."""
     rows: Sequence[Mapping[str, Any]] = (summary.get("sensitivity") or {}).get("rows", ())
     title = "Sensitivity"
     if not rows:

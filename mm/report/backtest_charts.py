@@ -1,4 +1,4 @@
-"""The charts of a backtest: over time, by source, by distance, and against the fills that were expected."""
+"""The charts of a backtest: over time, by source, by distance, and against the expected fills."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     Instants = NDArray[np.int64]
 
 SIDES = (("BUY", 1, "buy", "bid"), ("SELL", -1, "sell", "ask"))
-MARKED_FILLS = 400  # more are dots in the still picture: triangles would hide each other and the price
+MARKED_FILLS = 400  # more are dots in the static picture: triangles would hide each other and the price
 COUNT_BARS = 166
 HOUR_US = 3_600 * US_PER_S
-DECADES = 5  # below the highest rate; what is lower is not drawn
-FAR = 5.0  # times the largest value, beyond which the end of an interval is cut
-LEAST_S = 1.0  # distances that had less time say nothing
+DECADES = 5  # below the highest rate; lower rates are not drawn
+FAR = 5.0  # multiple of the largest value at which ends of intervals are cut
+LEAST_S = 1.0  # minimum resting time of a distance
 
 
 def panels(run: "RunColumns", course: Course, summary: Mapping[str, Any]) -> list[Panel]:
@@ -66,19 +66,19 @@ def panels(run: "RunColumns", course: Course, summary: Mapping[str, Any]) -> lis
 
 
 def under_water(equity: "Floats") -> "Floats":
-    """Return how far *equity* lies below its highest value until then; NaN stays NaN."""
+    """Return the drawdown of *equity*: its distance below the running maximum; NaN stays NaN."""
     highest = np.maximum.accumulate(np.where(np.isnan(equity), -np.inf, equity))
     return np.where(np.isnan(equity), np.nan, equity - np.where(np.isinf(highest), 0.0, highest))
 
 
 def _line(name: str, kind: str, us: "Instants", values: "Floats") -> Line:
-    """Return a step line without the rows that change nothing, but with the last."""
+    """Return a step line without rows that repeat the value, except the last."""
     at = np.append(changes(values.view(np.int64)), len(us) - 1)
     return Line(name, kind, us[at], values[at], unit_of(values))
 
 
 def _fills_of(run: "RunColumns", word: str, sign: int, kind: str, tick: float) -> Marks:
-    """Return the fills of one side, with what their tips say."""
+    """Return the fills of one side, with their tooltips."""
     fills = run.fills
     rows = np.flatnonzero(np.asarray(fills["side"]) == word)
     us, price, qty, mid = (np.asarray(fills[name])[rows] for name in ("recv_us", "price", "qty", "mid"))
@@ -102,7 +102,7 @@ def bare(marks: Marks) -> Marks:
 
 
 def _price_panel(run: "RunColumns", course: Course, marks: Sequence[Marks], quote: str, tick: float) -> Panel:
-    """Return the chart of the market's best prices and prints, our quotes, our fills and what was refused."""
+    """Return the chart of the market's best prices and prints, our quotes, our fills and refused orders."""
     us, mid = _within(course, run.mid_us, run.mid)
     lines, prints = [Line("mid", "price", us, mid, tick / 2)], []
     if run.market is not None:
@@ -121,10 +121,10 @@ def _price_panel(run: "RunColumns", course: Course, marks: Sequence[Marks], quot
 
 
 def _within(course: Course, us: "Instants", values: "Floats") -> tuple["Instants", "Floats"]:
-    """Return the steps of *values* that hold at some time of the course."""
+    """Return the steps of *values* that are in force at some time of the course."""
     inside = (us >= course.us[0]) | (np.append(us[1:], course.us[-1]) > course.us[0])
     if inside.all() and (us >= course.us[0]).all():
-        return us, values  # no copies of what is large
+        return us, values  # without copies of large arrays
     return np.maximum(us[inside], course.us[0]), values[inside]
 
 
@@ -137,7 +137,7 @@ def _prints_of(prints: MarketPrints, sign: int, kind: str, tick: float) -> Marks
 
 
 def _refused_of(run: "RunColumns", tick: float) -> list[Marks]:
-    """Return the orders that the venue rejected, and those that our own checks did not send."""
+    """Return the orders that the venue rejected, and those that our own checks withheld."""
     found: list[Marks] = []
     if run.refused is None:
         return found
@@ -153,7 +153,7 @@ def _refused_of(run: "RunColumns", tick: float) -> list[Marks]:
 
 
 def _price_picture(run: "RunColumns", course: Course, path: tuple["Instants", "Floats"], marks: Sequence[Marks]) -> str:
-    """Draw the mid, our fills and what was rejected; triangles become dots where they would hide each other."""
+    """Draw the mid, our fills and rejected orders; many fills are dots, as triangles would hide each other."""
     us, mid = path
     drawn = [one for one in marks if one.shape == "fill" or one.kind == "cross"]
     seen = np.concatenate([mid[~np.isnan(mid)], *(one.values for one in drawn)])
@@ -216,7 +216,7 @@ def _shade(plot: Plot, run: "RunColumns") -> str:
 
 
 def merged(excluded: "Instants", x: tuple[float, float]) -> list[tuple[float, float]]:
-    """Return the stretches within *x*, neighbours merged where no eye could part them."""
+    """Return the stretches within *x*; neighbours that look like one are merged."""
     apart = (x[1] - x[0]) / 1_000
     spans: list[tuple[float, float]] = []
     for first, last in np.clip(excluded, *x).tolist():
@@ -228,7 +228,7 @@ def merged(excluded: "Instants", x: tuple[float, float]) -> list[tuple[float, fl
 
 
 def _rate_panels(run: "RunColumns", course: Course) -> list[Panel]:
-    """Return A and k over time, where a schedule let them change."""
+    """Return A and k over time, if a schedule changed them."""
     pieces = [piece for piece in run.rates if piece.end_us > course.us[0] and piece.start_us < course.us[-1]]
     if len(pieces) < 2:
         return []
@@ -242,7 +242,7 @@ def _rate_panels(run: "RunColumns", course: Course) -> list[Panel]:
 
 
 def _held(pieces: "Sequence[IntensityPiece]", column: str, course: Course) -> tuple["Instants", "Floats"]:
-    """Return a number of the *pieces* as a step function over the whole course, NaN where none was in force."""
+    """Return a number of the *pieces* as a step function over the whole course, NaN if none was in force."""
     rows: list[tuple[int, float]] = [(int(course.us[0]), np.nan)]
     for piece in pieces:
         rows += [(max(piece.start_us, rows[-1][0]), getattr(piece, column)), (piece.end_us, np.nan)]
@@ -253,7 +253,7 @@ def _held(pieces: "Sequence[IntensityPiece]", column: str, course: Course) -> tu
 
 
 def rolling_card(run: "RunColumns") -> str:
-    """Return the annual Sharpe ratio of the hour before each minute; nothing for a run of no more than an hour."""
+    """Return the annual Sharpe ratio of the hour before each minute; empty for a run of at most an hour."""
     us = np.asarray(run.state["recv_us"], dtype=np.int64)
     equity = np.asarray(run.state["equity"], dtype=np.float64)
     ends, ratio = rolling_sharpe(us, equity, ~np.isnan(equity))
@@ -293,7 +293,7 @@ def split_chart(summary: Mapping[str, Any]) -> str:
     rows = [(name, levels[i], levels[i + 1], amount) for i, (name, amount) in enumerate(parts)]
     rows.append(("PnL", 0.0, summary["pnl_total"], summary["pnl_total"]))
     plot = Plot(HALF, 250, padded(min(levels), max(levels), 0.01), (0, 4))
-    # Names stand on the left and amounts on the right, so the bars keep to what is between.
+    # Names are on the left and amounts on the right, so the bars are limited to the space between.
     left, scale = 128, (HALF - 128 - 92) / (plot.x[1] - plot.x[0])
     marks = []
     for i, (name, start, end, amount) in enumerate(rows):
@@ -312,7 +312,7 @@ def split_chart(summary: Mapping[str, Any]) -> str:
 
 
 def markout_chart(summary: Mapping[str, Any], fee_per_unit: float | None) -> str:
-    """Draw what was left of the half-spread some time after a fill, and the fee it had to pay for."""
+    """Draw the realised half-spread some time after a fill, and the fee."""
     realised, errors = summary["realised_half_spread"], summary["adverse_selection_se"]
     points = [("at the fill", summary["effective_half_spread"], None)]
     points += [(f"{horizon} s", value, errors[horizon]) for horizon, value in realised.items()]
@@ -333,7 +333,7 @@ def markout_chart(summary: Mapping[str, Any], fee_per_unit: float | None) -> str
 
 
 def distance_chart(fills: Mapping[str, Any], tick_size: float) -> str:
-    """Draw how many fills happened at each distance from the mid of their instant, in ticks."""
+    """Draw the number of fills by distance from the mid at the fill, in ticks."""
     side, mid = np.asarray(fills["side"]), np.asarray(fills["mid"], dtype=np.float64)
     ticks = (mid - np.asarray(fills["price"], dtype=np.float64)) / tick_size * np.where(side == "BUY", 1, -1)
     known = ~np.isnan(ticks)
@@ -357,9 +357,9 @@ def distance_chart(fills: Mapping[str, Any], tick_size: float) -> str:
 
 
 def distance_edges(ticks: "Floats", most: int = 24) -> "Floats":
-    """Return the edges of nine to *most* bars that hold 99 of 100 distances, in round numbers of half ticks.
+    """Return the edges of nine to *most* bars that contain 99 % of the distances, in round numbers of half ticks.
 
-    An edge lies a quarter tick below a half tick or a whole one, where no distance can be.
+    Edges are a quarter tick below a half or a whole tick, where no distance can be.
     """
     low, high = quantiles(ticks, [0.005, 0.995])
     raw = max((high - low + 0.5) / (most - 1), 0.5)
@@ -401,7 +401,7 @@ def rate_chart(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _expected(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the line through what the intensity expects at each distance; nothing without one."""
+    """Return the line of expected rates by distance; empty without an intensity."""
     known = [row for row in rows if row.get("predicted")]
     if not known:
         return ""
@@ -411,7 +411,7 @@ def _expected(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _whisker(plot: Plot, row: Mapping[str, Any]) -> str:
-    """Return a distance's rate with its interval; where nothing filled, how high the rate may still be."""
+    """Return a distance's rate with its interval; without fills, the upper bound of the rate."""
     title = f"{short(row['from_ticks'])} to {short(row['to_ticks'])} ticks: {row['fills']:,} fills in "
     title += f"{duration(row['exposure_s'])} of orders, {number(row['rate_per_s'])} per second"
     if row.get("predicted") is not None:
@@ -449,7 +449,7 @@ def hours_chart(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def rate_hint(summary: Mapping[str, Any]) -> str:
-    """Return what stands above the chart: what is drawn, and how all fills compare with the expected ones."""
+    """Return the text above the chart: its contents, and all fills compared with the expected ones."""
     text = "Per second of one resting order, by ticks from the mid, 95 % bars from five-minute blocks."
     ratio = summary.get("fills_ratio") or {}
     if ratio.get("value") is None:

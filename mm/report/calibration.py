@@ -1,4 +1,4 @@
-"""The page of a calibration: the curve, how well it holds, the two sides, and how steady it was over the day."""
+"""The page of a calibration: the curve, its goodness of fit, the two sides, and its stability over the day."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mm.calibration.calibrator import Measured
     from mm.calibration.fit_result import PoissonFit, RatesWithErrors
 
-HORIZON_S = 5  # of the drawn moves; the file has all horizons
+HORIZON_S = 5  # horizon of the drawn moves; the file has all horizons
 
 
 def page(
@@ -45,8 +45,8 @@ def page(
     """Return the page as HTML.
 
     Args:
-        fit: The whole tape's, with its provenance.
-        measured: What it was fitted to, and what its points file shows.
+        fit: Fit of the whole tape, with its provenance.
+        measured: The points of the fit, and those of its points file.
         pieces: The same fit on equal pieces of the tape.
         about: The command and the knobs, to print at the end.
         more: Further cards, as HTML.
@@ -71,7 +71,7 @@ def page(
 
 
 def fit_header(fit: "PoissonFit", about: About) -> str:
-    """Return the head of the page: what was fitted, and how, and in which run."""
+    """Return the head of the page: data, method and run of the fit."""
     start, end = fit.window.start_us, fit.window.end_us
     span = "" if start is None or end is None else f" · {minute(start)} – {minute(end)} UTC"
     how = " ".join(text for text in (fit.method, fit.fit_method) if text)
@@ -133,7 +133,7 @@ def _numbers(fit: "PoissonFit") -> str:
 
 
 def further_cards(content: Mapping[str, Any], moves: Sequence["AdverseMove"]) -> list[str]:
-    """Return cards of what ``poisson_fit.json`` holds beside the fit (*content*), and of the *moves* after fills."""
+    """Return cards of the other contents of ``poisson_fit.json`` (*content*), and of the *moves* after fills."""
     simulated = content.get("method", "marks") != "marks"
     pairs = [
         (_curves(content.get("alternatives")), _moves(moves, simulated)),
@@ -146,7 +146,7 @@ def further_cards(content: Mapping[str, Any], moves: Sequence["AdverseMove"]) ->
 
 
 def _decays(content: Mapping[str, Any]) -> str:
-    """Return k by what it depends on: the reference price, and the largest distance that is looked at."""
+    """Return k by the reference price and by the largest distance used."""
     by_reference = [(f"from the {name}", k) for name, k in content["k_by_reference"].items()]
     by_distance = [(f"up to {row['max_delta_ticks']:g} ticks", row["k"]) for row in content["k_by_max_delta"]]
     rows = [(name, number(k)) for name, k in (*by_reference, *by_distance)]
@@ -253,7 +253,7 @@ def _spread_range(first: float, last: float | None) -> str:
 
 
 def clusters_card(found: Mapping[str, Any], within: str = "") -> str:
-    """Return a card of what orders excite, by how long it lasts; *within* begins its hint."""
+    """Return a card of the clustering of orders, by time scale; *within* begins its hint."""
     if found["branching_ratio"] is None:
         return card("Clustering", within, nothing(f"Not fitted: {escape(found['reason'])}."))
     ks, plain = max(found["ks"].values()), max(found["ks_poisson"].values())

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 BOTH = (("buy", "bids, hit by sellers"), ("sell", "asks, hit by buyers"))
 SIDES = ((1, "buy", "bid"), (-1, "sell", "ask"))
-MOST_RESIDUALS = 60  # distances that are drawn
-NUDGE = 0.06  # ticks that part the two sides' points
-LEAST_DECADES = 0.5  # beyond the estimates of A that intervals may take of its chart
-TINY = 1e-300  # an end of an interval of which there is a logarithm
+MOST_RESIDUALS = 60  # maximum number of distances drawn
+NUDGE = 0.06  # ticks between the points of the two sides
+LEAST_DECADES = 0.5  # beyond the estimates of A for intervals on its chart
+TINY = 1e-300  # minimum end of an interval, so that it has a logarithm
 Pieces = Sequence[tuple[int, int, "PoissonFit"]]
 
 
@@ -75,7 +75,7 @@ def distances_card(measured: "Measured", fit: "PoissonFit") -> str:
 
 
 def residual_panel(rows: Residuals, part: ChartPart) -> Panel:
-    """Return the residuals as a panel below the curve; *part* has their still picture."""
+    """Return the residuals as a panel below the curve; *part* has their static picture."""
     at = _compared(rows)
     z, delta = rows.standardised[at], rows.delta_ticks[at]
     half = _bar_width(delta) / 2
@@ -125,7 +125,7 @@ def residual_part(points: Points, fit: "PoissonFit") -> ChartPart:
 
 
 def curve_part(points: Points | None, fit: "PoissonFit") -> ChartPart:
-    """Return the chart of the *points* and the fitted line; of the line alone where the points are not known."""
+    """Return the chart of the *points* and the fitted line; only the line if the points are unknown."""
     hint = (
         "Fills per second of one resting order, by its distance in ticks; 95 % Poisson bars, fitted line with its "
         "95 % band. Distances with no fill are in the fit and have no place on this scale." + _reference(fit)
@@ -136,18 +136,18 @@ def curve_part(points: Points | None, fit: "PoissonFit") -> ChartPart:
 
 
 def _reference(fit: "PoissonFit") -> str:
-    """Return what another reference would change, as a further sentence; nothing where none was compared."""
+    """Return a further sentence about other references; empty if none was compared."""
     choice = fit.reference_choice
     return "" if choice is None else f" Counted from the {fit.reference}: {escape(choice.why)}."
 
 
 def _sides(points: Points | None) -> Sequence[tuple[int, str, str]]:
-    """Return the sides that points have: of both together where they have none."""
+    """Return the sides of the points: both together if they have none."""
     return SIDES if points is None or points.side.any() else ((0, "", "both sides"),)
 
 
 def curve_area(points: Points | None, fit: "PoissonFit") -> Plot | None:
-    """Return the area of the curve's chart, whose y are logarithms; None where nothing can be drawn."""
+    """Return the area of the curve's chart, with logarithmic y; None if there is nothing to draw."""
     sides = [] if points is None else [residuals(points, None, None, side) for side, *_ in _sides(points)]
     seen = [rows for rows in sides if rows.fills.sum() > 0]
     if not seen and (points is not None or fit.A is None or fit.k is None or fit.max_delta_ticks is None):
@@ -176,7 +176,7 @@ def curve_chart(points: Points | None, fit: "PoissonFit") -> str:
 
 
 def _compared(rows: Residuals, most: int = MOST_RESIDUALS) -> "NDArray[np.intp]":
-    """Return the distances that have a residual, up to the last at which fills happened or were expected."""
+    """Return the distances with a residual, up to the last with fills or expected fills."""
     z = rows.standardised[:most]
     shown = np.flatnonzero(~np.isnan(z) & ((rows.fills[:most] > 0) | (rows.expected[:most] >= 0.5)))
     at: NDArray[np.intp] = np.flatnonzero(~np.isnan(z[: shown[-1] + 1])) if len(shown) else shown
@@ -188,7 +188,7 @@ def _bar_width(delta: "NDArray[np.float64]") -> float:
 
 
 def residual_chart(rows: Residuals) -> str:
-    """Draw by how many standard deviations each distance has more or fewer fills than fitted."""
+    """Draw the residual of each distance: fills minus fitted fills, in standard deviations."""
     at = _compared(rows)
     if not len(at):
         return nothing("There is no fit to compare with.")
@@ -208,13 +208,13 @@ def residual_chart(rows: Residuals) -> str:
 
 @dataclass(frozen=True)
 class _Estimates:
-    """A parameter of each piece that has a usable fit, with the ends of its interval.
+    """A parameter of each piece with a usable fit, with the ends of its interval.
 
     Attributes:
         us: The middle of each piece.
-        value, low, high: Estimates and ends.
-        whole: Of the whole day; None where it is not known.
-        log: Whether it is drawn by its logarithm to base ten: A, whose intervals are factors.
+        value, low, high: Estimates and ends of intervals.
+        whole: Estimate of the whole day; None if unknown.
+        log: Whether the logarithm to base ten is drawn: for A, which has multiplicative intervals.
     """
 
     us: "NDArray[np.int64]"
@@ -233,7 +233,7 @@ class _Estimates:
         return cls(us, value, low, high, whole, name == "A")
 
     def named(self, name: str) -> "tuple[tuple[str, Floats], ...]":
-        """Return what stands under the pointer."""
+        """Return the tooltips."""
         return (name, self.value), ("95 % from", self.low), ("to", self.high)
 
     def scaled(self, values: "float | Floats") -> "Floats":
@@ -242,7 +242,7 @@ class _Estimates:
 
     @property
     def span(self) -> tuple[float, float]:
-        """What the chart shows: all estimates, and of the intervals so much that they do not flatten them."""
+        """Range of the chart: all estimates, and as much of the intervals as does not flatten them."""
         known = self.scaled(np.append(self.value, self.value if self.whole is None else self.whole))
         low, high = float(known.min()), float(known.max())
         room = max((high - low) / 3, LEAST_DECADES if self.log else high / 2)
@@ -256,7 +256,7 @@ class _Estimates:
 
 
 def parameter_chart(pieces: Pieces, name: str, whole: float | None, title: str) -> str:
-    """Draw *name* (``A`` or ``k``) of each piece with its 95 % interval, and the whole tape's as a line."""
+    """Draw *name* (``A`` or ``k``) of each piece with its 95 % interval, and that of the whole tape as a line."""
     if not any(fit.usable for *_, fit in pieces):
         return nothing("No piece of the day gives a usable fit on its own.")
     found = _Estimates.of(pieces, name, whole)
@@ -291,6 +291,6 @@ def whiskers(plot: Plot, points: Points, one: tuple[int, str, str]) -> list[str]
 
 
 def _ends(fit: "PoissonFit", name: str) -> tuple[float, float, float]:
-    """Return a parameter of a usable fit and the ends of its interval; itself where it has none, as in one block."""
+    """Return a parameter of a usable fit and the ends of its interval; without an interval both are the parameter."""
     value, interval = (fit.A, fit.ci95_A) if name == "A" else (fit.k, fit.ci95_k)
     return value or math.nan, *(interval or (value or math.nan, value or math.nan))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 MOST_ROWS = 12
-POINTS = 60  # of a drawn exponential
+POINTS = 60  # points of a drawn exponential
 
 
 def keys(fit: "PoissonFit") -> tuple[tuple[str, str], ...]:
@@ -37,8 +37,8 @@ class RateCurve:
     """A line of λ over distance, in logarithms to base ten.
 
     Attributes:
-        name: For the legend; HTML.
-        kind: Its class, of the style sheet.
+        name: Name in the legend; HTML.
+        kind: Its class in the style sheet.
         delta_ticks: Distances, rising.
         rate: log10 of fills per second at each.
     """
@@ -50,9 +50,9 @@ class RateCurve:
 
 
 def curves(fit: "PoissonFit", far: float) -> tuple[list[RateCurve], "tuple[Floats, Floats, Floats] | None"]:
-    """Return the lines of the chart up to *far* ticks, and distances, low and high ends of the 95 % band of the chosen.
+    """Return the lines of the chart up to *far* ticks, and distances and ends of the 95 % band of the chosen one.
 
-    The exponential stands beside another curve that was chosen; there is none of both without a fit.
+    If another curve was chosen, the exponential is added; without a fit there are no lines.
     """
     if fit.A is None or fit.k is None:
         return [], None
@@ -69,7 +69,7 @@ def curves(fit: "PoissonFit", far: float) -> tuple[list[RateCurve], "tuple[Float
 
 
 def lines(plot: Plot, fit: "PoissonFit", far: float) -> list[str]:
-    """Return the chosen curve with the band of its 95 % interval, and the exponential beside it; none without a fit."""
+    """Return the chosen curve with its 95 % band, and the exponential for comparison; empty without a fit."""
     found, band = curves(fit, far)
     marks = [] if band is None else [plot.band(band[0], np.clip(band[1], *plot.y), np.clip(band[2], *plot.y), "band")]
     for one in reversed(found):
@@ -81,7 +81,7 @@ def lines(plot: Plot, fit: "PoissonFit", far: float) -> list[str]:
 def _exponential(
     fit: "PoissonFit", rates: tuple[float, float], far: float
 ) -> tuple[tuple["Floats", "Floats"], "tuple[Floats, Floats, Floats] | None"]:
-    """Return the line of A and k (*rates*), and the band of its 95 % interval, where it is known."""
+    """Return the line of A and k (*rates*), and its 95 % band, if known."""
     A, k = rates
     x = np.linspace(0.0, far * 1.04, POINTS)
     y = (math.log(A) - k * x) / math.log(10)
@@ -93,7 +93,7 @@ def _exponential(
 
 
 def curve_card(fit: "PoissonFit") -> str:
-    """Return the card of the curve: the choice, where it may be trusted, and λ by distance and state of the spread."""
+    """Return the card of the curve: the choice, its valid range, and λ by distance and state of the spread."""
     if fit.shape is None or not fit.lambda_curve:
         return ""
     shape = fit.shape
@@ -109,7 +109,7 @@ def curve_card(fit: "PoissonFit") -> str:
 
 
 def _table(fit: "PoissonFit", states: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each distance, nearest first, and beyond the first dozen for ever fewer of them."""
+    """Yield one row per distance, nearest first, and beyond the first dozen for fewer and fewer of them."""
     by_state = {name: {one.delta_ticks: one for one in _rows(fit, name)} for name in states}
     rows = _rows(fit, ANY_SPREAD)
     ahead = np.geomspace(MOST_ROWS, max(len(rows), MOST_ROWS), 9).astype(int) - 1
@@ -131,12 +131,12 @@ def _rows(fit: "PoissonFit", state: str) -> "list[CurvePoint]":
 
 
 def _bent(fit: "PoissonFit") -> bool:
-    """Return whether another shape than the exponential was chosen."""
+    """Return whether a shape other than the exponential was chosen."""
     return fit.shape is not None and fit.shape.chosen != EXPONENTIAL and bool(fit.lambda_curve)
 
 
 def stretch(ticks: tuple[float, float] | None) -> str:
-    """Return from where to where, in ticks, as words."""
+    """Return a range in ticks, as words."""
     if ticks is None:
         return "nowhere"
     near, far = map(short, ticks)

@@ -1,4 +1,4 @@
-"""The columns of a chart as a page holds them: whole units, packed, and of many rows those that are drawn.
+"""The columns of a chart in the form of a page: whole units, packed, and thinned if there are many rows.
 
 All rows near a fill stay, and of the others the extremes of equal shares of the rows.
 """
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     Rows = NDArray[np.intp]
     Ranks = NDArray[np.uint8]
 
-CLOSE_S = (1, 2, 5, 10, 30, 60)  # around a fill, in which all is kept where it is no more than half
+CLOSE_S = (1, 2, 5, 10, 30, 60)  # spans around fills in which all rows stay, if that is at most half
 _SPANS_US = np.array(CLOSE_S, np.int64) * US_PER_S
 
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """Whole units of a step that become floats where they are looked at: of a million prints few are.
+    """Whole units of a step, converted to floats when indexed: few of a million prints are.
 
     Attributes:
-        units: How many.
+        units: Numbers of units.
         step_e8: The step, in 1e-8.
     """
 
@@ -51,21 +51,21 @@ class Units:
 
 
 class Near:
-    """Instants around which all rows stay, and how near the rows of each series lie to them, found once per series.
+    """Instants around which all rows stay, and the closeness of each series' rows to them, computed once per series.
 
     Args:
-        us: Rising.
+        us: The instants, rising.
     """
 
     def __init__(self, us: "Instants") -> None:
         self._us = us
-        self._known: dict[int, tuple[Instants, NDArray[np.uint8], Ints]] = {}  # by identity of the series, held here
+        self._known: dict[int, tuple[Instants, NDArray[np.uint8], Ints]] = {}  # by id of the series kept here
 
     def ranks(self, us: "Instants", most: int) -> "tuple[Ranks, int]":
-        """Return a rank of each row of a series, and from which rank on a row is not close.
+        """Return a rank of each row of a series, and the lowest rank of rows that are not close.
 
-        Close is what lies within the longest of `CLOSE_S`, the last row before each instant among it: the longest that
-        leaves no more than half of *most* rows; no row is close where the shortest leaves more.
+        A row is close if it is within the longest span of `CLOSE_S` that keeps at most half of *most* rows; the last
+        row before each instant is included. If the shortest span keeps more, no row is close.
         """
         if id(us) not in self._known:
             self._known[id(us)] = us, *ranks_near(us, self._us, _SPANS_US)
@@ -74,13 +74,13 @@ class Near:
 
 
 def drawn_rows(us: "Instants", most: int, near: "Near", thin: "Callable[[Ranks, int, int], Rows]") -> "Rows":
-    """Return the rows that stay of a series, so that they are about *most*.
+    """Return about *most* rows of a series to draw.
 
     Args:
         us: Their instants, rising.
-        most: How many; where there are no more, all stay.
-        near: Around what all rows stay, within the longest of `CLOSE_S` that takes half at most.
-        thin: Returns some of the rows that have a rank or more, so many at most.
+        most: Number of rows; if there are no more, all stay.
+        near: Instants around which all rows stay, within the longest span of `CLOSE_S` that takes at most half.
+        thin: Returns at most a given number of the rows of a given rank or more.
     """
     if len(us) <= most:
         return np.arange(len(us))
@@ -91,7 +91,7 @@ def drawn_rows(us: "Instants", most: int, near: "Near", thin: "Callable[[Ranks, 
 
 
 def evenly(ranks: "Ranks", rank: int, most: int) -> "Rows":
-    """Return one of several rows whose *ranks* are *rank* or more, so that there are *most* or fewer."""
+    """Return at most *most* rows, evenly selected from those with *ranks* of *rank* or more."""
     rows = np.flatnonzero(ranks >= rank)
     return rows[:: max(1, -(-len(rows) // max(1, most)))]
 
@@ -100,9 +100,9 @@ class Packed(NamedTuple):
     """Whole numbers as their differences, little-endian.
 
     Attributes:
-        width: Bytes of a difference: one, two or four, whichever takes the fewest.
-        steps: All of them.
-        at, far: The places (4 bytes) and the values (8, floating) of those that do not fit, 0 among the steps.
+        width: Bytes per difference: one, two or four, the one with the smallest total.
+        steps: All differences.
+        at, far: Indices (4 bytes) and values (8, floating) of those that do not fit, which are 0 in *steps*.
     """
 
     width: int
@@ -112,11 +112,11 @@ class Packed(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The characters of its text."""
+        """Length of its text."""
         return len(_JSON % (self.width, "", "", "")) + sum(-(-column.nbytes // 3) * 4 for column in self[1:])
 
     def text(self) -> str:
-        """Return it as JSON, its columns in base64."""
+        """Return it as JSON, with columns in base64."""
         return _JSON % (self.width, *(b64encode(column.data).decode() for column in self[1:]))
 
 
@@ -124,27 +124,27 @@ _JSON = '{"bytes":%d,"steps":"%s","at":"%s","far":"%s"}'
 
 
 def packed(numbers: "Ints") -> Packed:
-    """Return *numbers* as a page holds them."""
+    """Return *numbers* in the form of a page."""
     return Packed(*packed_steps(numbers))
 
 
 def unit_of(values: "Floats") -> float:
-    """Return a power of ten that writes *values* with six digits of their range; NaN is passed over."""
+    """Return a power of ten that writes *values* with six digits of their range; NaN is ignored."""
     known = values[~np.isnan(values)]
     reach = float(known.max() - known.min()) if len(known) else 0.0
     return float(10.0 ** (np.floor(np.log10(reach)) - 6)) if reach > 0 else 1.0
 
 
 def whole(values: "Floats", unit: float) -> tuple["Ints", float]:
-    """Return *values* as whole *units* above the least of them, plus one, with 0 for NaN; and the least."""
+    """Return *values* as whole *units* above their minimum, plus one, with 0 for NaN; and the minimum."""
     codes, low = whole_units(np.ascontiguousarray(values, np.float64).reshape(-1), unit)
     return codes.reshape(values.shape), low
 
 
 def extremes(values: "Ints", ranks: "Ranks", rank: int, most: int) -> "Rows":
-    """Return rows of a step function whose *ranks* are *rank* or more, so that *most* or fewer are left.
+    """Return at most *most* rows of a step function, of those with *ranks* of *rank* or more.
 
-    Of each equal share of the rows the first, the least, the greatest and the last are kept, so no peak is lost.
+    Of each equal share of the rows the first, the minimum, the maximum and the last are kept, so that no peak is lost.
     """
     rows = int(np.count_nonzero(ranks >= rank))
     if rows <= most:

@@ -1,4 +1,4 @@
-"""The parts every page is made of: the document, cards, tiles, tables, and how to get the page again."""
+"""Common parts of all pages: the document, cards, tiles, tables, and the command that makes the page again."""
 
 import re
 import shlex
@@ -16,21 +16,21 @@ Row = tuple[str, str]
 
 STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
 SORT = '"use strict";\n(() => {\n' + Path(__file__).with_name("sort.js").read_text(encoding="utf-8") + "})();\n"
-# The browser itself refuses whatever would leave the page.
+# With this policy the browser blocks every request from the page.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True)
 class About:
-    """What the numbers alone cannot say.
+    """Facts about a run beside its numbers.
 
     Attributes:
-        command: The exact command, as the words of its line; empty where there was none (a notebook).
+        command: The exact command, as a list of words; empty without one (a notebook).
         knobs: Name to ``{"value": …, "source": …}``, as in the manifest.
-        folder: How a link to a file of the run begins: ``""`` where the page lies among them, else ends with ``/``.
-        excluded: What was left out of the days, and why.
-        run_id: Of the run; empty where there is none (a notebook).
-        version: Of mm when the run was made.
+        folder: Prefix of links to files of the run: ``""`` if the page is in their folder, else ends with ``/``.
+        excluded: Excluded stretches of the days, and the reasons.
+        run_id: RUN_ID; empty without a run (a notebook).
+        version: Version of mm that made the run.
     """
 
     command: Sequence[str] = ()
@@ -42,17 +42,17 @@ class About:
 
     @property
     def name(self) -> str:
-        """Run and version as the head of a page has them, HTML; empty without a run."""
+        """Run and version for the head of a page, HTML; empty without a run."""
         return f" · run <b>{escape(self.run_id)}</b> · mm {escape(self.version)}" if self.run_id else ""
 
 
 def document(title: str, parts: Sequence[str], script: str = "") -> str:
-    """Return a whole HTML file that needs nothing else, and may ask for nothing; empty *parts* are left out.
+    """Return a self-contained HTML file that may request nothing; empty *parts* are omitted.
 
     Args:
-        title: Of the window.
+        title: Title of the window.
         parts: HTML, from top to bottom.
-        script: Run when all parts are there.
+        script: Script that runs after all parts.
     """
     sorting = SORT if 'class="grid"' in "".join(parts) else ""
     run = "".join(f"<script>\n{one}</script>\n" for one in (script, sorting) if one)
@@ -67,12 +67,12 @@ def document(title: str, parts: Sequence[str], script: str = "") -> str:
 
 
 def nothing(why: str) -> str:
-    """Return the words that stand where a chart would."""
+    """Return a paragraph in place of a chart."""
     return f'<p class="none">{why}</p>'
 
 
 def card(heading: str, hint: str, body: str, keys: Sequence[tuple[str, str]] = ()) -> str:
-    """Return a titled box around *body*; all is HTML. *keys* are the classes of colours and what they stand for."""
+    """Return a titled box around *body*, all HTML; *keys* is the legend: classes of colours and their meanings."""
     legend = "".join(f'<span><i class="key {kind}"></i>{text}</span>' for kind, text in keys)
     return (
         f'<section class="card"><div class="head"><h2>{heading}</h2><p class="legend">{legend}</p></div>'
@@ -81,48 +81,48 @@ def card(heading: str, hint: str, body: str, keys: Sequence[tuple[str, str]] = (
 
 
 def wide(chart: str) -> str:
-    """Return *chart* so that a narrow screen scrolls it instead of making it too small to read."""
+    """Return *chart* in a box that scrolls on narrow screens, so that it stays large enough to read."""
     return f'<div class="wide">{chart}</div>'
 
 
 def pair(*cards: str) -> str:
-    """Return two *cards* beside each other."""
+    """Return two *cards* side by side."""
     return f'<div class="pair">{"".join(cards)}</div>'
 
 
 def in_row(*cards: str, kind: str = "halves") -> str:
-    """Return *cards* in as many columns as the window holds; empty ones are left out.
+    """Return *cards* in as many columns as fit the window; empty ones are omitted.
 
     Args:
         cards: HTML.
-        kind: ``halves`` for charts of half a page, ``wholes`` for what has the width of one.
+        kind: ``halves`` for charts of half a page, ``wholes`` for full width.
     """
     return f'<div class="abreast {kind}">{"".join(cards)}</div>' if any(cards) else ""
 
 
 def column(*cards: str) -> str:
-    """Return *cards*, HTML, one below the other in one cell of a grid; empty ones are left out."""
+    """Return *cards*, HTML, stacked in one cell of a grid; empty ones are omitted."""
     return f'<div class="column">{"".join(cards)}</div>' if any(cards) else ""
 
 
 def quote_asset(summary: Mapping[str, Any]) -> str:
-    """Return the name of the quote asset, HTML: of the instrument, else what its symbol ends with."""
+    """Return the name of the quote asset, HTML: that of the instrument, else the suffix of its symbol."""
     return escape(summary["quote_asset"] or assets_of(summary["symbol"])[1] or "quote asset")
 
 
 def base_asset(summary: Mapping[str, Any]) -> str:
-    """Return the name of the base asset, HTML, likewise."""
+    """Return the name of the base asset, HTML: that of the instrument, else the prefix of its symbol."""
     return escape(summary["base_asset"] or assets_of(summary["symbol"])[0] or "base asset")
 
 
 def header(symbol: str, days: str, line: str) -> str:
-    """Return the head of a page; *line*, which is HTML, stands under the symbol and its days."""
+    """Return the head of a page, with *line*, HTML, below the symbol and its days."""
     name = f"<h1>{escape(symbol)} <small>{escape(days)}</small></h1>"
     return f'<header>{name}<p class="sub">{line}</p></header>'
 
 
 def minute(us: int) -> str:
-    """Return an instant to the minute, in UTC."""
+    """Return an instant in UTC, to the minute."""
     return iso(int(us))[:16].replace("T", " ")
 
 
@@ -142,7 +142,7 @@ def interval(ends: Sequence[float] | None, digits: int = 4) -> str:
 
 
 def estimate(value: float | None, error: float | None) -> str:
-    """Return a signed number with its standard error, where it has one."""
+    """Return a signed number with its standard error, if any."""
     return f"{signed(value, 3)} ± {number(error, 2)}" if error else signed(value, 3)
 
 
@@ -150,12 +150,12 @@ ANNUAL = ("sharpe", "sharpe_autocorr", "sortino", "calmar")
 
 
 def annualised(summary: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return *summary*, without its annualised ratios where it has fewer than `SHARPE_DAYS` days."""
+    """Return *summary*, without its annualised ratios if it has fewer than `SHARPE_DAYS` days."""
     return {**summary, **dict.fromkeys((*ANNUAL, "sharpe_ci95"))} if too_short(summary) else summary
 
 
 def too_short(summary: Mapping[str, Any]) -> str:
-    """Return why a page shows no annualised ratio, as the end of a hint; nothing where it does."""
+    """Return the reason why a page has no annualised ratio, as the end of a hint; empty if it has."""
     days = len(summary.get("daily") or summary["days"])
     why = f" {days} of {SHARPE_DAYS} days, too short to annualise; summary.json has {', '.join(ANNUAL)} all the same."
     return why if days < SHARPE_DAYS else ""
@@ -167,17 +167,17 @@ def tiles(*shown: str) -> str:
 
 
 def earnings(summary: Mapping[str, Any]) -> list[str]:
-    """Return the two tiles that every page of a backtest begins with: PnL, and how sure its sign is.
+    """Return the first two tiles of every page of a backtest: PnL, and the certainty of its sign.
 
-    The Sharpe ratio of fewer than `SHARPE_DAYS` days is no headline: it is a number of a few hours, times a large root.
-    Until then the mean change of the equity in a minute stands there, in standard errors from resampled blocks.
+    With fewer than `SHARPE_DAYS` days the Sharpe ratio is omitted: annualising a few hours multiplies by a large root.
+    In its place is the mean change of equity per minute, in standard errors from resampled blocks.
     """
     pnl, fees = summary["pnl_total"], f"after {number(summary['fees'])} fees"
     first = tile("PnL " + quote_asset(summary), signed(pnl), fees, gain_or_loss(pnl))
     days, ends = len(summary.get("daily") or summary["days"]), summary["sharpe_ci95"]
     if days >= SHARPE_DAYS:
         return [first, tile("Sharpe, annual", number(summary["sharpe"], 3), interval(ends, 3))]
-    from mm.backtest.summary_text import sign_of_mean  # it loads numpy, which no help needs
+    from mm.backtest.summary_text import sign_of_mean  # loads numpy, which help texts do not need
 
     why = f"95 %, by blocks; {days} day{'s' if days != 1 else ''}, too few for a Sharpe ratio"
     return [
@@ -187,12 +187,12 @@ def earnings(summary: Mapping[str, Any]) -> list[str]:
 
 
 def tile(name: str, value: str, more: str, kind: str = "") -> str:
-    """Return one headline number: name, value, a line under it; *kind* is ``gain``, ``loss`` or empty."""
+    """Return one headline number: name, value, and a line below; *kind* is ``gain``, ``loss`` or empty."""
     return f'<div class="tile"><span>{name}</span><b class="{kind}">{value}</b><i>{more}</i></div>'
 
 
 def notes(warnings: Sequence[str], kind: str) -> str:
-    """Return *warnings* as a list of a *kind* (``notes``, ``why``); nothing where there are none."""
+    """Return *warnings* as a list of a *kind* (``notes``, ``why``); empty without any."""
     if not warnings:
         return ""
     return f'<ul class="{kind}">{"".join(f"<li>{escape(line)}</li>" for line in warnings)}</ul>'
@@ -220,9 +220,9 @@ def listing(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def origin(about: About) -> str:
-    """Return what was left out of the days, and how to get the page again: the exact command, and every knob.
+    """Return the excluded stretches of the days, the exact command of the page, and every knob.
 
-    Nothing where none of it is known.
+    Empty if none of these is known.
     """
     out = card("Left out", "Parts of the days that no number here covers.", notes(about.excluded, "notes"))
     out = out if about.excluded else ""
@@ -246,13 +246,13 @@ _FAINT, _STRONG = 0.10, 0.72
 
 @dataclass(frozen=True, eq=False)
 class Heatmap:
-    """A table of colours.
+    """A heat map, as an HTML table.
 
     Attributes:
-        across: What the columns are of, and their labels.
-        down: What the rows are of, and their labels.
-        values: By row and column; None is left empty.
-        best: Row and column of the cell that is framed; None: none is.
+        across: Name of the axis of columns, and their labels.
+        down: Name of the axis of rows, and their labels.
+        values: By row and column; None is an empty cell.
+        best: Row and column of the framed cell; None for no frame.
     """
 
     across: tuple[str, Sequence[str]]
@@ -261,12 +261,12 @@ class Heatmap:
     best: tuple[int, int] | None = None
 
     def table(self, texts: Sequence[Sequence[str]], title: str, span: tuple[float, float] | None = None) -> str:
-        """Return the table as HTML; its cells are as narrow as a screen needs, and no narrower than their texts.
+        """Return the table as HTML; its cells shrink on narrow screens, down to the width of their texts.
 
         Args:
-            texts: What stands in each cell.
-            title: What a screen reader says.
-            span: Least and greatest size of a value, where several maps share a scale; None takes this one's own.
+            texts: Text of each cell.
+            title: Label for screen readers.
+            span: Minimum and maximum size of a value on a scale shared by several maps; None uses this map alone.
         """
         names, labels = self.across[1], self.down[1]
         low, high = span or sizes(self.values)
@@ -287,7 +287,7 @@ class Heatmap:
 
 
 def sizes(values: Sequence[Sequence[float | None]]) -> tuple[float, float]:
-    """Return the least and the greatest size of the *values*; the least is 0 where they have both signs."""
+    """Return the minimum and maximum size of the *values*; the minimum is 0 if they have both signs."""
     known = [value for row in values for value in row if value is not None]
     if not known:
         return 0.0, 1.0
@@ -297,7 +297,7 @@ def sizes(values: Sequence[Sequence[float | None]]) -> tuple[float, float]:
 
 
 def _cell(value: float | None, strength: float, texts: tuple[str, str], *, framed: bool) -> str:
-    """Return one cell, its colour of a *strength* from 0 to 1; *texts* stand in it, and under the pointer."""
+    """Return one cell with a colour of *strength* 0 to 1; *texts* are its text and its tooltip."""
     kind = "off" if value is None else "loss" if value < 0 else "gain"
     share = "" if value is None else f' style="--share:{_FAINT + (_STRONG - _FAINT) * min(1.0, strength):.3f}"'
     text, title = map(escape, texts)
@@ -305,12 +305,12 @@ def _cell(value: float | None, strength: float, texts: tuple[str, str], *, frame
 
 
 def _breaking(name: str) -> str:
-    """Return a name so that on a narrow screen it may go on in the next line behind an underscore or a colon."""
+    """Return a name that may wrap after an underscore or a colon on narrow screens."""
     return escape(name).replace("_", "_<wbr>").replace(":", ":<wbr>")
 
 
 PICTURE, CARD = "mm-picture", "mm-card"
-"""Classes of what stands on its own: its styles hold within it, so that they change nothing of a page around it."""
+"""Classes of self-contained elements: their styles apply only within them, not to a surrounding page."""
 _PICTURE_STYLE = (
     ' { font: 15px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; background: #ffffff; }',
     " .head { font-size: 15px; font-weight: 600; fill: #1d2127; }",
@@ -331,7 +331,7 @@ _NARROW = f"@media (max-width: 900px) {{ .{CARD} .tiles {{ grid-template-columns
 
 
 def standalone(picture: str) -> str:
-    """Return the SVG *picture* of a `Plot` with the page's light colours in it, so that it needs no page around it."""
+    """Return the SVG *picture* of a `Plot` with the page's light colours included, so that it needs no page."""
     style = "\n".join([*_scoped(picture, PICTURE), *(f".{PICTURE}{one}" for one in _PICTURE_STYLE)])
     width, height = picture.split('"')[1].split()[2:]  # of its viewBox
     size = f'width="{width}" height="{height}" style="max-width: {width}px"'
@@ -340,7 +340,7 @@ def standalone(picture: str) -> str:
 
 
 def boxed(html: str) -> str:
-    """Return *html* as a card of a notebook: in a box of its own, with the page's light colours."""
+    """Return *html* as a card for a notebook: in its own box, with the page's light colours."""
     known = colours()
     box = f" {{ color: {known['ink']}; background: {known['ground']}; border: 1px solid {known['edge']}; }}"
     rules = [*_scoped(html, CARD), *(f".{CARD}{one}" for one in (box, *_CARD_STYLE)), _NARROW]
@@ -354,7 +354,7 @@ def colours() -> dict[str, str]:
 
 
 def key_colour(kind: str) -> str:
-    """Return the colour that stands for a class of marks in a legend."""
+    """Return the legend colour of a class of marks."""
     words = set(kind.split())
     found = [
         value
@@ -365,7 +365,7 @@ def key_colour(kind: str) -> str:
 
 
 def _scoped(html: str, scope: str) -> list[str]:
-    """Return the rules of the style sheet that *html* needs, each to hold within a class alone, colours filled in."""
+    """Return the style rules that *html* needs, each limited to a class, with colours filled in."""
     classes = {word for words in re.findall(r'class="([^"]+)"', html) for word in words.split()}
     used = {f".{word}" for word in classes} | set(re.findall(r"<(\w+)", html))
     sheet, known = STYLE[: STYLE.index("@media (max-width")], colours()
@@ -383,14 +383,14 @@ def _scoped(html: str, scope: str) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class ChartPart:
-    """One of several charts that stand below each other in a picture.
+    """One of several stacked charts of a picture.
 
     Attributes:
-        title: What is drawn; HTML.
+        title: Title of the chart; HTML.
         note: Its unit, in a few words; HTML.
-        picture: Its SVG, or a paragraph that stands in its place.
-        keys: The classes of its marks and what they stand for; a picture leaves out those that are not in it.
-        hint: What a page says of it; HTML. Empty: the note.
+        picture: Its SVG, or a paragraph in its place.
+        keys: Legend: classes of its marks and their meanings; a picture omits those that it does not contain.
+        hint: Hint on a page; HTML. Empty: the note.
     """
 
     title: str
@@ -400,7 +400,7 @@ class ChartPart:
     hint: str = ""
 
     def card(self) -> str:
-        """Return it as a card of a page."""
+        """Return the chart as a card of a page."""
         return card(self.title, self.hint or self.note, wide(self.picture), self.keys)
 
 
@@ -409,7 +409,7 @@ _HEAD, _EMPTY, _MARGIN = 30, 40, 10
 
 
 def stacked(parts: Sequence[ChartPart], title: str, width: int) -> str:
-    """Return one SVG of charts below each other, each under its title and legend; *title* is for a screen reader."""
+    """Return one SVG of stacked charts, each below its title and legend; *title* is for screen readers."""
     marks, top = [], 4
     for part in parts:
         found = _SVG.fullmatch(part.picture)

@@ -1,4 +1,4 @@
-"""Fills and PnL by hour of day: which hours earned, and what their fills were worth later."""
+"""Fills and PnL by hour of day, and the markouts of the fills."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 HOURS = 24
-HORIZON_S = 60  # after which a fill is valued
-LEAST_FILLS = 2  # of an hour, for a standard error
+HORIZON_S = 60  # horizon of the markouts
+LEAST_FILLS = 2  # minimum of fills in an hour for a standard error
 _EVERY = 3  # hours between two labels
 _HOUR_US = 3_600 * US_PER_S
 
 
 @dataclass(frozen=True, eq=False)
 class HoursOfDay:
-    """What came of each hour of day in UTC, 0 to 23, over all days of a run.
+    """Results of each hour of day in UTC, 0 to 23, over all days of a run.
 
     Attributes:
-        buys, sells: Our fills.
-        pnl: Change of the marked equity, in the quote asset; the hours add up to that of the run.
+        buys, sells: Numbers of our fills.
+        pnl: Change of the marked equity, in the quote asset; the hours add up to the PnL of the run.
         at_once: Mean of s·(m − p) at the fill, in the quote asset per unit; NaN without a fill at a valid mid.
         later: The same against the mid `HORIZON_S` later.
-        later_se: Standard error of *later*, NaN of fewer than `LEAST_FILLS`.
-        seen: Whether the run was there in that hour.
+        later_se: Standard error of *later*, NaN for fewer than `LEAST_FILLS`.
+        seen: Whether the run covers any of that hour.
     """
 
     buys: "NDArray[np.int64]"
@@ -72,7 +72,7 @@ def _hour(us: "NDArray[np.int64]") -> "NDArray[np.int64]":
 
 
 def _mean(hour: "NDArray[np.int64]", values: "Floats") -> tuple["Floats", "Floats"]:
-    """Return mean and standard error of the *values* of each hour; NaN is passed over."""
+    """Return mean and standard error of the *values* of each hour; NaN is ignored."""
     known = ~np.isnan(values)
     hour, values = hour[known], values[known]
     count = np.bincount(hour, minlength=HOURS).astype(np.float64)
@@ -84,7 +84,7 @@ def _mean(hour: "NDArray[np.int64]", values: "Floats") -> tuple["Floats", "Float
 
 
 def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
-    """Return the card of fills and PnL by hour of day; nothing for a run without fills, or within one hour."""
+    """Return the card of fills and PnL by hour of day; empty for a run without fills, or within one hour."""
     if not len(run.fills["recv_us"]) or not len(run.state["recv_us"]):
         return ""
     found, quote = HoursOfDay.of(run), quote_asset(summary)
@@ -119,11 +119,11 @@ def _row(found: HoursOfDay, hour: int) -> tuple[str, ...]:
 
 
 def _known(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 12)  # sums that cancel leave some 1e-17
+    return None if np.isnan(value) else round(float(value), 12)  # sums that cancel leave about 1e-17
 
 
 def _fills_chart(found: HoursOfDay) -> str:
-    """Draw the fills of each hour, sells upon buys."""
+    """Draw the fills of each hour, sells stacked on buys."""
     most = float((found.buys + found.sells).max())
     plot = Plot(HALF, 190, (0.0, float(HOURS)), (0.0, max(1.0, most) * 1.06))
     marks, base = [], np.zeros(HOURS)
@@ -137,7 +137,7 @@ def _fills_chart(found: HoursOfDay) -> str:
 
 
 def _pnl_chart(found: HoursOfDay) -> str:
-    """Draw what each hour gained or lost, from zero."""
+    """Draw the PnL of each hour, from zero."""
     low, high = min(0.0, float(found.pnl.min())), max(0.0, float(found.pnl.max()))
     plot = Plot(HALF, 190, (0.0, float(HOURS)), padded(low, high))
     marks = [
@@ -155,5 +155,5 @@ def _bar(plot: Plot, hour: int, ends: tuple[float, float], kind: str, tip: str) 
 
 
 def _labels(plot: Plot) -> list[str]:
-    """Return the hours below the plot, each at its left edge; the fills of an hour stand to the right of it."""
+    """Return the labels of hours below the plot, each at the left edge of its hour."""
     return [plot.label(float(plot.across(hour)), f"{hour:02d}") for hour in range(0, HOURS + 1, _EVERY)]

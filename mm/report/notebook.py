@@ -1,6 +1,6 @@
-"""What a notebook shows: the charts of the pages as one picture, and the head of a page as a card.
+"""Display in notebooks: the charts of the pages as one picture, and the head of a page as a card.
 
-`mm.notebook` calls both functions; each kind of object registers how it is drawn here.
+`mm.notebook` calls both functions; each kind of object is registered here with its drawing function.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ def card_of(thing: object) -> str:
 
 
 def _picture(title: str, parts: Sequence[frame.ChartPart]) -> Picture:
-    """Return *parts* below each other; their page has a card for each."""
+    """Return *parts* as a stacked picture; their page has one card for each."""
     page = partial(_document, title, [part.card() for part in parts])
     return Picture(title, frame.standalone(frame.stacked(parts, title, WIDE)), page)
 
@@ -73,7 +73,7 @@ def _(result: Result) -> Picture:
 
 
 def backtest_picture(summary: Mapping[str, Any], run: RunColumns) -> Picture:
-    """Return the charts over time of a backtest, of its numbers and its columns."""
+    """Return the charts over time of a backtest, from its numbers and its columns."""
     title = f"backtest of {title_of(summary)}"
     if not len(run.state["recv_us"]):
         return _picture(title, [frame.ChartPart("Over time", "", frame.nothing("There are no state rows."))])
@@ -82,7 +82,7 @@ def backtest_picture(summary: Mapping[str, Any], run: RunColumns) -> Picture:
 
 
 def result_parts(summary: Mapping[str, Any], run: RunColumns) -> list[frame.ChartPart]:
-    """Return the charts over time of a backtest, with at least one state row, as they are without a script."""
+    """Return the static charts over time of a backtest with at least one state row."""
     parts = [
         frame.ChartPart(
             one.title,
@@ -92,7 +92,7 @@ def result_parts(summary: Mapping[str, Any], run: RunColumns) -> list[frame.Char
         )
         for one in panels(run, course(run), summary)
     ]
-    if len(run.fills["recv_us"]):  # quotes, best prices and prints are drawn by the script alone
+    if len(run.fills["recv_us"]):  # only the script draws quotes, best prices and prints
         parts[0] = replace(parts[0], title="Price and fills")
     else:
         parts[0] = replace(parts[0], title="Price")
@@ -145,7 +145,7 @@ def _(schedule: Schedule) -> str:
 
 
 def _schedule_tiles(schedule: Schedule) -> str:
-    """Return how many segments have parameters, and the range of these."""
+    """Return the number of segments with parameters, and the range of the parameters."""
     sources = [segment.source for segment in schedule.segments]
     others = [f"{sources.count(name)} {name}" for name in ("carried", "default", "none") if name in sources]
     found = [frame.tile("Segments fitted", f"{sources.count('fitted')} of {len(sources)}", ", ".join(others) or "all")]
@@ -215,7 +215,7 @@ def _tape_parts(tape: Tape) -> list[frame.ChartPart]:
 
 
 def _window(tape: Tape) -> tuple[float, float]:
-    """Return the first and the last instant that charts show."""
+    """Return the first and the last instant of the charts."""
     return float(tape.start_us), float(max(tape.end_us, tape.start_us + 1_000_000))
 
 
@@ -246,7 +246,7 @@ def _best_chart(tape: Tape, name: str) -> str:
 
 
 def _trades_chart(tape: Tape) -> str:
-    """Draw the quantity traded in each of some equal stretches of time: buyers upwards, sellers downwards."""
+    """Draw the quantity traded in equal spans of time: buyers upwards, sellers downwards."""
     at = tape.trades[np.searchsorted(tape.event_us[tape.trades], tape.start_us) :]
     if not len(at):
         return frame.nothing("There are no trades.")

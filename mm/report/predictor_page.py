@@ -1,4 +1,4 @@
-"""The page of a fitted predictor: score beside baselines, calibration, importance, and when not to use it."""
+"""The page of a fitted predictor: score and baselines, calibration, importance, and when not to use it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -10,7 +10,7 @@ from mm.report.svg import HALF, LEFT, RIGHT, TOP, Plot, bar, padded
 
 HEIGHT, ROW = 300, 22
 SHOWN = 12
-"""Signals of which the importance is drawn."""
+"""Number of signals in the chart of importance."""
 METRICS = {"r2": "R²", "log_loss": "log loss"}
 WHAT = {
     "return": "the move of the mid, in ticks",
@@ -24,7 +24,7 @@ def predictor_page(content: Mapping[str, Any], about: About) -> str:
     """Return the page.
 
     Args:
-        content: Of ``model.json``.
+        content: Content of ``model.json``.
         about: The run.
     """
     found = content["score"]
@@ -52,7 +52,7 @@ def predictor_page(content: Mapping[str, Any], about: About) -> str:
 
 
 def warnings(content: Mapping[str, Any]) -> Iterator[str]:
-    """Yield when the predictor should not be used, a sentence each."""
+    """Yield the conditions under which the predictor should not be used, one sentence each."""
     found = content["score"]
     ends, windows = found["difference_ci95"], found["windows"]
     if ends is None:
@@ -81,7 +81,7 @@ def warnings(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def calibration_chart(bins: Sequence[Mapping[str, float]]) -> str:
-    """Return mean outcome over mean prediction, of bins of equally many samples; on the line they are equal."""
+    """Return the chart of mean outcome over mean prediction, in bins of equally many samples, with the diagonal."""
     low = min(min(one["predicted"], one["observed"]) for one in bins)
     high = max(max(one["predicted"], one["observed"]) for one in bins)
     span = padded(low, high)
@@ -108,7 +108,7 @@ def calibration_chart(bins: Sequence[Mapping[str, float]]) -> str:
 
 
 def windows_chart(windows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the difference from the best baseline in each window, as bars."""
+    """Return the chart of the difference from the best baseline in each window."""
     values = [window["difference"] for window in windows]
     plot = Plot(HALF, HEIGHT, (-0.6, len(values) - 0.4), padded(min(*values, 0.0), max(*values, 0.0)))
     width = 0.6 * (HALF - LEFT - RIGHT) / len(values)
@@ -127,7 +127,7 @@ def windows_chart(windows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def importance_chart(importance: Mapping[str, float]) -> str:
-    """Return the importance of each signal as a bar, the most important first, ``SHOWN`` of them at most."""
+    """Return the chart of the importance of at most ``SHOWN`` signals, the most important first."""
     rows = sorted(importance.items(), key=lambda one: -one[1])[:SHOWN]
     low, high = min(0.0, *(value for _, value in rows)), max(0.0, *(value for _, value in rows))
     room, height = 190, TOP + ROW * len(rows) + 8

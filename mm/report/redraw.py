@@ -1,6 +1,6 @@
-"""A finished run taken up again to draw it: its knobs, its inputs, and what it played."""
+"""A finished run, loaded to draw it again: its knobs, its inputs, and its backtest."""
 
-# ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
+# ruff: noqa: RUF009 - knob() makes a dataclass field, not a shared default
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ SCHEDULE = "poisson_schedule.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn(Results):
-    """What is drawn, and where to."""
+    """What to draw, and into which file."""
 
     data_root: Path | None = knob(
         None, PATH, "Folder of the day folders, if not where the run read them.", matters=False
@@ -49,8 +49,8 @@ class Redraw:
     Attributes:
         run: Its folder and manifest.
         drawn: What to draw.
-        console: Shows how far a backtest is.
-        notes: What could not be drawn, and why; filled on the way.
+        console: Shows the progress of a backtest.
+        notes: Parts that could not be drawn, and the reasons; appended by the methods.
     """
 
     run: Found
@@ -59,7 +59,7 @@ class Redraw:
     notes: list[str]
 
     def located(self) -> dict[str, Path]:
-        """Return where the files that knobs named lie now, after every input proved to be what it was.
+        """Return the current paths of the files named by knobs, after verifying that no input has changed.
 
         Raises:
             DataError: If one is missing or changed.
@@ -68,25 +68,25 @@ class Redraw:
 
     @property
     def data_root(self) -> Path:
-        """Where the days lie."""
+        """Folder of the days."""
         return self.drawn.data_root or Path(self.run.knob("data_root") or "data")
 
     def group(self, kind: type[Group], **others: Any) -> Group:
-        """Return the run's knobs of one *kind*, but for *others*; a knob that is new since has its default."""
+        """Return the run's knobs of one *kind*, except *others*; a knob added since then has its default."""
         values = {
             one.name: one.read(shown(value)) for one in knobs(kind) if (value := self.run.knob(one.name)) is not None
         }
         return kind(**{**values, **others})
 
     def day(self) -> Day:
-        """Return the run's days, where they lie now."""
+        """Return the run's days, with their current folder."""
         return self.group(Day, data_root=self.data_root, out_root=self.drawn.out_root, out_dir=None)
 
 
 def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
-    """Return the run played again with the sensitivity block; None where that is off, or cannot be, which is noted.
+    """Return the run played again with the sensitivity block; None if that is off or, with a note, impossible.
 
-    A run that has the block already is not played again.
+    A run that already has the block is not played again.
     """
     if not redraw.drawn.sensitivity or "sensitivity" in summary:
         return None
@@ -106,7 +106,7 @@ def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
 
 
 def market(redraw: Redraw) -> "MarketColumns | None":
-    """Return the best prices and prints of the run's days; None where these are not what they were, which is noted."""
+    """Return the best prices and prints of the run's days; None, with a note, if the days have changed."""
     from mm.commands import assemble
     from mm.report.run_columns import market_of
 
@@ -119,7 +119,7 @@ def market(redraw: Redraw) -> "MarketColumns | None":
 
 
 def _strategy(redraw: Redraw) -> "Strategy":
-    """Return what the run played: the same days, rules and models."""
+    """Return the strategy of the run: the same days, rules and models."""
     from mm.backtest.sensitivity import Strategy
     from mm.commands import assemble
     from mm.model_maker import ModelMaker, read_fitted
@@ -140,7 +140,7 @@ def _strategy(redraw: Redraw) -> "Strategy":
 
 
 def _check_same(run: Found, again: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
-    """Refuse to draw a run beside other runs that play it otherwise."""
+    """Raise Mismatch if playing the run again gave another result."""
     for name in ("pnl_total", "n_orders", "n_fills"):
         if again[name] != summary[name]:
             raise Mismatch(

@@ -1,4 +1,4 @@
-"""The columns a page is drawn from: of a finished backtest, or read back from the files of its folder."""
+"""Columns for the charts of a page, from a finished backtest or from the files of its folder."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 DRAWN = ("inventory", "mid", "equity")
-"""The columns of the state file that pages draw, beside its instants: a row a second over all days."""
+"""The columns of the state file that pages draw, in addition to its instants: one row per second of all days."""
 ALL_DRAWN = 200_000
-"""State rows of a run, of which every one is drawn; of more, those at which nothing changes are thinned."""
+"""Number of state rows up to which all are drawn; above it, rows without a change are thinned."""
 STILL_US = 5 * US_PER_S
-EVENTS = 1 << 17  # whose rows are looked at before they are let go
+EVENTS = 1 << 17  # events read before the memory of their rows is released
 REFUSALS = ("REJECT", "SKIP")
 ENDS = ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")
 _ORDER_TEXTS, _ORDER_INSTANTS = ("action", "side", "reject_reason"), ("order_id", "recv_us", "active_recv_us")
@@ -44,12 +44,12 @@ _ORDER_TEXTS, _ORDER_INSTANTS = ("action", "side", "reject_reason"), ("order_id"
 
 @dataclass(frozen=True, eq=False)
 class Standing:
-    """When our orders of one side stood in the book, in order of the instant they came to rest.
+    """Resting times of our orders of one side, in order of their start.
 
     Attributes:
-        us: When each came to rest.
-        until_us: When it was filled, cancelled or expired, or the run was over.
-        price: In quote asset.
+        us: Start of each.
+        until_us: When the order was filled, cancelled or expired, or the run ended.
+        price: Price, in quote asset.
     """
 
     us: "Instants"
@@ -59,12 +59,12 @@ class Standing:
 
 @dataclass(frozen=True, eq=False)
 class MarketPrints:
-    """The prints of one aggressor, in whole steps: there are millions, and few are looked at.
+    """The prints of one aggressor, in whole steps: of millions, only a few are converted.
 
     Attributes:
         tick_e8, lot_e8: The steps of price and quantity, 1e-8.
         us: Instants.
-        ticks, lots: Prices and quantities, int32 where that suffices.
+        ticks, lots: Prices and quantities, int32 if that suffices.
     """
 
     tick_e8: int
@@ -86,12 +86,12 @@ class MarketPrints:
 
 @dataclass(frozen=True, eq=False)
 class MarketColumns:
-    """The market that a run saw.
+    """The market during a run.
 
     Attributes:
         us: Instants of the changes of the best prices.
-        bid, ask: The best prices from each of them on, NaN where there is none.
-        prints: By aggressor, +1 a buyer, -1 a seller.
+        bid, ask: The best prices from each instant, NaN for none.
+        prints: Prints by aggressor, +1 a buyer, -1 a seller.
     """
 
     us: "Instants"
@@ -102,14 +102,14 @@ class MarketColumns:
 
 @dataclass(frozen=True, eq=False)
 class RefusedOrders:
-    """Orders that did not come into being.
+    """Refused orders.
 
     Attributes:
-        us: When each was refused, rising.
+        us: Instants of refusal, rising.
         side: +1 buy, -1 sell.
-        price: In quote asset.
-        reason: Why, in a word.
-        sent: Whether it was sent: the venue rejected it, not our own check before.
+        price: Price, in quote asset.
+        reason: Reason in a word.
+        sent: Whether the order was sent, so that the venue rejected it, not our own check.
     """
 
     us: "Instants"
@@ -121,18 +121,18 @@ class RefusedOrders:
 
 @dataclass(frozen=True, eq=False)
 class RunColumns:
-    """What a run left, as columns.
+    """The results of a run, as columns.
 
     Attributes:
-        fills: The columns of the fills file, by name: numpy arrays or a polars frame.
-        state: Those columns of the state file that are drawn, likewise: `DRAWN`, and perhaps more.
-        quotes: Where our orders stood, by side (+1 buy, -1 sell).
+        fills: Columns of the fills file, by name: numpy arrays or a polars frame.
+        state: Columns of the state file, in the same form: `DRAWN`, and perhaps more.
+        quotes: Resting times of our orders, by side (+1 buy, -1 sell).
         mid_us: Instants of the changes of the mid.
-        mid: The mid from each of them on, NaN where the book was not valid.
+        mid: The mid from each instant, NaN without a valid book.
         excluded: First and last µs of each stretch without a valid book.
-        refused: Orders that were rejected, or not sent; None where there were none.
+        refused: Orders that were rejected, or not sent; None without any.
         rates: The pieces of the intensity; empty without a fit or a schedule.
-        market: Best prices and prints; None where the days are not at hand.
+        market: Best prices and prints; None if the days are not available.
     """
 
     fills: Mapping[str, Any]
@@ -151,7 +151,7 @@ class RunColumns:
         return course(self)
 
     def later(self, us: "Instants") -> "Floats":
-        """Return the mid in force at each instant; NaN where there was none, or the data had ended."""
+        """Return the mid in force at each instant; NaN if there was none or the data had ended."""
         end = int(self.state["recv_us"][-1]) if len(self.state["recv_us"]) else 0
         row = np.searchsorted(self.mid_us, us, side="right") - 1
         known = (row >= 0) & (us <= end)
@@ -159,7 +159,7 @@ class RunColumns:
 
 
 def columns_of(result: "Result") -> RunColumns:
-    """Return what a page draws of a finished backtest."""
+    """Return the columns of a finished backtest."""
     books, state = result.books, result.journal.state
     us, mid2 = result.journal.mids.T
     rows = None if len(state) <= ALL_DRAWN else drawn_rows(state[:, 0], state[:, 1:5].T)
@@ -177,9 +177,9 @@ def columns_of(result: "Result") -> RunColumns:
 
 
 def drawn_rows(us: "Instants", columns: Iterable["Instants"]) -> "NDArray[np.intp]":
-    """Return the rows at which one of *columns* changes, the row before each, and one in five seconds of the others.
+    """Return the rows at which one of *columns* changes, the row before each, and one per five seconds of the others.
 
-    So nights between days draw as they would whole; a pause keeps both ends, and nothing seems one that was none.
+    Nights between days then look the same as without thinning: both ends of a pause stay, and no false pause appears.
     """
     changed = np.ones(len(us) + 1, bool)
     changed[1:-1] = np.diff(us) > STILL_US
@@ -189,12 +189,12 @@ def drawn_rows(us: "Instants", columns: Iterable["Instants"]) -> "NDArray[np.int
 
 
 def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
-    """Return the best prices and the prints of *tapes*, which follow each other."""
+    """Return the best prices and the prints of consecutive *tapes*."""
     best, bought, sold = list[tuple[Any, ...]](), list[tuple[Any, ...]](), list[tuple[Any, ...]]()
-    grids = [tape.instrument for tape in tapes]  # whose ticks and lots are multiples of these steps, in 1e-8
+    grids = [tape.instrument for tape in tapes]  # their ticks and lots are multiples of these steps, in 1e-8
     steps = math.gcd(*(grid.tick_e8 for grid in grids)), math.gcd(*(grid.lot_e8 for grid in grids))
     for whole in tapes:
-        tape = vars(whole).get("best") or whole  # where it was played on: the same in a tenth of the rows
+        tape = vars(whole).get("best") or whole  # if it was played: the same prices in a tenth of the rows
         us = gathered(tape.event_us, tape.top_event)
         first = max(0, int(np.searchsorted(us, tape.start_us, side="right")) - 1)
         sides = (tape.top_bid_ticks[first:], tape.top_ask_ticks[first:])
@@ -202,27 +202,27 @@ def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
         best.append((np.maximum(us[first:], tape.start_us), *prices))
         for one, prints in zip((bought, sold), _prints(tape, *steps), strict=True):
             one.append(prints)
-        tape.forget()  # days go one by one, and the last one before the page is drawn
+        tape.forget()  # release each day, the last one before the page is drawn
     us, bid, ask = _joined(best)
     taken = {1: MarketPrints(*steps, *_joined(bought)), -1: MarketPrints(*steps, *_joined(sold))}
     return MarketColumns(us, bid, ask, taken)
 
 
 def _joined(rows: Sequence[tuple[Any, ...]]) -> "Iterator[NDArray[Any]]":
-    """Yield the columns of tapes that follow each other, each in one piece."""
+    """Yield the columns of consecutive tapes, each joined to one array."""
     return (column[0] if len(column) == 1 else np.concatenate(column) for column in zip(*rows, strict=True))
 
 
 def _prints(tape: "Tape", tick_e8: int, lot_e8: int) -> "Iterator[tuple[Any, ...]]":
     """Yield instants, prices and quantities, in these steps, of the prints of *tape* by buyers, and by sellers.
 
-    The memory of a mapped tape goes piece by piece.
+    The memory of a mapped tape is released piece by piece.
     """
     begun = int(np.searchsorted(tape.event_us, tape.start_us))
     count = int(np.count_nonzero(tape.kind[begun:] == TRADE))
     events, rows = (tape.kind, tape.event_us, tape.first_row), (tape.row_side, tape.row_ticks, tape.row_lots)
     times = (1, tape.instrument.tick_e8 // tick_e8, tape.instrument.lot_e8 // lot_e8)
-    # Memory that is not written to is none; prices and quantities become wider where one needs it.
+    # Unwritten pages use no memory; prices and quantities become wider if one needs it.
     sides = [[fresh(count, kind) for kind in (np.int64, np.int32, np.int32)] for _ in range(2)]
     done, pieces = [0, 0], np.empty((2, 3, min(EVENTS, count)), np.int64)
     for begin in range(begun, len(tape), EVENTS):
@@ -261,18 +261,18 @@ def _refusals(us: Any, side: Any, price: Any, reason: Sequence[Any], action: Any
 
 
 def standing_of(journal: "Journal", tick_e8: int) -> dict[int, Standing]:
-    """Return where the orders of a *journal* stood, prices being multiples of *tick_e8*."""
+    """Return the resting times of the orders of a *journal*; prices are multiples of *tick_e8*."""
     sent = lives(journal)
     until_us = np.where(sent.end_us == NEVER, journal.counters["last_us"], sent.end_us)
     return _by_side(sent.side, sent.ticks * tick_e8 / E8, sent.active_us, np.where(sent.rested, until_us, 0))
 
 
 def _by_side(side: "Instants", price: "Floats", us: "Instants", until_us: "Instants") -> dict[int, Standing]:
-    """Return orders by side; those that ended before they came to rest are left out."""
+    """Return orders by side; those that ended before they rested are omitted."""
     found = {}
     for one in (1, -1):
         rows = np.flatnonzero((until_us > us) & (side == one))
-        if (np.diff(us[rows]) < 0).any():  # a latency that varies lets orders overtake each other
+        if (np.diff(us[rows]) < 0).any():  # with a varying latency orders overtake each other
             rows = rows[np.argsort(us[rows], kind="stable")]
         found[one] = Standing(us[rows], until_us[rows], price[rows])
     return found
@@ -285,7 +285,7 @@ def read_columns(folder: Path, symbol: str, market: MarketColumns | None = None)
     """
     import polars as pl
 
-    # Most rows are orders: only what is drawn of them is read, by types that are known.
+    # Most rows are orders: only the drawn columns are read, with given types.
     texts, numbers = dict.fromkeys(_ORDER_TEXTS, pl.String), dict.fromkeys(_ORDER_INSTANTS, pl.Int64)
     types = {**texts, **numbers, "price": pl.Float64}
     orders = read_orders(folder, symbol, types)
@@ -327,14 +327,14 @@ PAUSE_US = 60 * US_PER_S
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """The state rows over time, NaN where there was no valid book or nothing was recorded.
+    """The state rows over time, NaN without a valid book or recorded data.
 
     Attributes:
         us: Instants, rising.
         inventory: Base asset held.
         equity: Marked equity, as change since its first value, or NaN.
-        spread: Spread captured until then, in quote asset.
-        fees: Fees until then.
+        spread: Spread captured up to each instant, in quote asset.
+        fees: Fees paid up to each instant.
     """
 
     us: "Instants"
@@ -345,19 +345,19 @@ class Course:
 
     @property
     def x(self) -> tuple[float, float]:
-        """First and last instant, a second apart at least."""
+        """First and last instant, at least one second apart."""
         return float(self.us[0]), float(max(self.us[-1], self.us[0] + US_PER_S))
 
     @property
     def carried(self) -> "Floats":
-        """What the inventory gained or lost: the rest of equity, so that the parts add up to it at every row."""
+        """PnL of the inventory: the rest of equity, so that the parts add up to it at every row."""
         return self.equity - self.spread + self.fees
 
 
 def course(run: "RunColumns") -> Course:
     """Return the state rows as a course.
 
-    The marks of excluded stretches are old, so they are not shown; a pause of more than a minute becomes a hole, too.
+    Marks in excluded stretches are stale and are not shown; a pause of more than a minute also becomes a hole.
     """
     state = run.state
     us = np.asarray(state["recv_us"], dtype=np.int64)
@@ -365,7 +365,7 @@ def course(run: "RunColumns") -> Course:
     if len(run.excluded):
         begun = np.searchsorted(run.excluded[:, 0], us, side="right")
         equity = np.where(begun > np.searchsorted(run.excluded[:, 1], us, side="right"), np.nan, equity)
-        del begun  # a row a second over all days: what is done with is let go
+        del begun  # one row per second of all days: release memory early
     known = ~np.isnan(equity)
     change = equity - equity[known.argmax()] if known.any() else equity
     after = pauses(us)
@@ -383,13 +383,13 @@ def course(run: "RunColumns") -> Course:
 
 
 def pauses(us: "Instants") -> "NDArray[np.intp]":
-    """Return the rows before which nothing was recorded for more than a minute: nights between days."""
+    """Return the rows after pauses of more than a minute in the recording: nights between days."""
     usual = quantiles(np.diff(us), [0.5])[0] if len(us) > 1 else 0.0
     return np.flatnonzero(np.diff(us) > max(PAUSE_US, 10 * usual)) + 1
 
 
 def _until(us: "Instants", run: "RunColumns") -> tuple["Floats", "Floats"]:
-    """Return spread captured and fees paid until each state row; a fill without a mid counts at the account's mark."""
+    """Return spread captured and fees paid up to each state row; a fill without a mid uses the mark of the account."""
     fills = run.fills
     fill_us, mid = np.asarray(fills["recv_us"], dtype=np.int64), np.asarray(fills["mid"], dtype=np.float64)
     marks = np.asarray(run.state["mid"], dtype=np.float64)

@@ -17,7 +17,7 @@ from mm.report.run_columns import RunColumns, course
 from mm.report.svg import WIDE, Plot, padded, steps
 from mm.report.timeline import Line, Panel, TimelineAxis, script, timeline
 
-# Numbers of summary.json that are compared.
+# Numbers of summary.json to compare.
 _COMPARED = (
     *("pnl_total", "pnl_spread_capture", "pnl_inventory", "fees", "max_drawdown", "sharpe", "n_orders", "n_rejects"),
     *("n_fills", "fill_ratio", "hit_rate", "effective_half_spread", "two_sided_uptime", "seconds_covered"),
@@ -29,11 +29,11 @@ NO_MATTER = ("run_id", "out_dir", "out_root", "log_root", "log_level", "data_roo
 
 @dataclass(frozen=True)
 class Listing:
-    """A run as the index lists it.
+    """A run in the index.
 
     Attributes:
         cells: Kind, symbol, day, RUN_ID, status and start, as text.
-        link: Where its page lies, relative to the index; None where there is none.
+        link: Path of its page relative to the index; None without a page.
         found: Its headline numbers.
     """
 
@@ -43,7 +43,7 @@ class Listing:
 
 
 def index_page(runs: Sequence[Listing], root: str) -> str:
-    """Return the page that lists *runs*, which lie below *root*, the newest first."""
+    """Return the page that lists the *runs* under *root*, the newest first."""
     head = ("started", "kind", "symbol", "day", "run", "status", "results")
     rows = []
     for run in reversed(runs):
@@ -58,12 +58,12 @@ def index_page(runs: Sequence[Listing], root: str) -> str:
 
 
 @dataclass(frozen=True)
-class Beside:
+class ComparedRun:
     """One of two backtests.
 
     Attributes:
         name: Its RUN_ID.
-        knobs: Of its manifest: name to value.
+        knobs: Knobs of its manifest: name to value.
         summary: Its ``summary.json``.
         columns: The columns of its files.
     """
@@ -74,8 +74,8 @@ class Beside:
     columns: RunColumns
 
 
-def two_runs_page(first: Beside, second: Beside) -> str:
-    """Return the page of two backtests: equity, drawdown and inventory in one time, numbers and knobs side by side."""
+def two_runs_page(first: ComparedRun, second: ComparedRun) -> str:
+    """Return the page of two backtests: equity, drawdown and inventory on one time axis; numbers and knobs."""
     pair = (first, second)
     symbols = " and ".join(dict.fromkeys(str(one.summary["symbol"]) for one in pair))
     days = ", ".join(dict.fromkeys(day for one in pair for day in one.summary["days"]))
@@ -89,7 +89,7 @@ def two_runs_page(first: Beside, second: Beside) -> str:
     return document(f"{first.name} and {second.name}", body, script() if drawn else "")
 
 
-def _over_time(pair: tuple[Beside, Beside]) -> str:
+def _over_time(pair: tuple[ComparedRun, ComparedRun]) -> str:
     known = [(one, course(one.columns), kind) for one, kind in zip(pair, KINDS, strict=True) if _has_rows(one)]
     if not known:
         return card("Over time", "", nothing("There are no state rows."))
@@ -112,12 +112,12 @@ def _over_time(pair: tuple[Beside, Beside]) -> str:
     )
 
 
-def _has_rows(one: Beside) -> bool:
+def _has_rows(one: ComparedRun) -> bool:
     return len(one.columns.state["recv_us"]) > 0
 
 
 def _line(name: str, kind: str, us: Any, values: Any, end_us: float) -> Line:
-    """Return a step line, which ends with its run where the charts go on until *end_us*."""
+    """Return a step line that ends with its run, even if the charts continue until *end_us*."""
     at = np.append(changes(values.view(np.int64)), len(us) - 1)
     us, values = us[at], values[at]
     if us[-1] < end_us:
@@ -136,14 +136,14 @@ def _panel(names: tuple[str, str], lines: Sequence[Line], x: tuple[float, float]
     return replace(Panel(*names, picture, height, lines), zero=names[0] == "Under water")
 
 
-def _numbers(pair: tuple[Beside, Beside]) -> str:
+def _numbers(pair: tuple[ComparedRun, ComparedRun]) -> str:
     return grid(("number", pair[0].name, pair[1].name, "difference"), compared([one.summary for one in pair]))
 
 
 def compared(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """Return the rows of a table of two summaries: a number's name, its two values and their difference, as text.
+    """Return the rows of a table of two summaries: name of a number, its two values and their difference, as text.
 
-    The Sharpe ratio is left out where a run has fewer than `SHARPE_DAYS` days.
+    The Sharpe ratio is omitted if a run has fewer than `SHARPE_DAYS` days.
     """
     short = any(len(one["days"]) < SHARPE_DAYS for one in summaries)
     rows: list[tuple[str, ...]] = []
@@ -157,14 +157,14 @@ def compared(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def _at(summary: Mapping[str, Any], name: str) -> float | None:
-    """Return the number at a place such as ``inventory.rms``; None where it is undefined."""
+    """Return the number at a path such as ``inventory.rms``; None if it is undefined."""
     found: Any = summary
     for part in name.split("."):
         found = found.get(part) if isinstance(found, Mapping) else None
     return found if isinstance(found, int | float) else None
 
 
-def _knobs(pair: tuple[Beside, Beside]) -> str:
+def _knobs(pair: tuple[ComparedRun, ComparedRun]) -> str:
     first, second = (one.knobs for one in pair)
     names = [name for name in {**first, **second} if name not in NO_MATTER and first.get(name) != second.get(name)]
     rows = [(f"<code>{escape(name)}</code>", _value(first.get(name)), _value(second.get(name))) for name in names]

@@ -1,4 +1,4 @@
-"""The charts of segments, still and as panels that zoom: the fit, its fills on unseen data, and the PnL."""
+"""The charts of segments, static and as panels that zoom: the fit, its fills on unseen data, and the PnL."""
 
 import math
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     Spans = NDArray[np.int64]
 
 USUAL, OTHER = "whisker buy", "whisker sell"
-FAR = 5.0  # times the median, beyond which the end of an interval is cut
-LEAST_EXPECTED = 0.5  # fills of a distance whose ratio is drawn
+FAR = 5.0  # multiple of the median at which ends of intervals are cut
+LEAST_EXPECTED = 0.5  # minimum of expected fills at a distance for its ratio to be drawn
 MOST_DISTANCES = 24
-SEGMENTS_SHOWN = 5  # of a step to the next one
+SEGMENTS_SHOWN = 5  # visible after a step to the next one
 
 
 def panels(rows: "SegmentRows", run: "Course | None", quote: str) -> list[Panel]:
@@ -34,7 +34,7 @@ def panels(rows: "SegmentRows", run: "Course | None", quote: str) -> list[Panel]
 
     Args:
         rows: The segments; at least one.
-        run: The account of the backtest; None where nothing was traded.
+        run: The account of the backtest; None without trading.
         quote: Name of the quote asset, HTML.
     """
     return [
@@ -47,7 +47,7 @@ def panels(rows: "SegmentRows", run: "Course | None", quote: str) -> list[Panel]
 
 
 def axis(rows: "SegmentRows") -> TimelineAxis:
-    """Return the axis of the charts: its buttons go from segment to segment."""
+    """Return the axis of the charts; its buttons step from segment to segment."""
     length_us = float(np.median(rows.numbers["end_us"] - rows.numbers["start_us"]))
     return TimelineAxis(stop="segment", close_ms=SEGMENTS_SHOWN * length_us / US_PER_MS)
 
@@ -80,7 +80,7 @@ def _parameter_panel(rows: "SegmentRows", name: str, note: str, *, stop: bool = 
         ("fitted", USUAL, (source == "fitted") & ~np.isnan(value)),
         ("carried or default", OTHER, (source != "fitted") & ~np.isnan(value)),
     ):
-        # The interval of a carried fit is that of another window.
+        # The interval of a carried fit belongs to another window.
         low, high = (np.where(np.isnan(end) | (kind == OTHER), value, end)[at] for end in ends)
         tip = [(name, value[at], unit), ("95 % from", low, unit), ("to", high, unit)]
         tip += [("trades in training", rows.numbers["n_fills"][at], 1.0)]
@@ -97,7 +97,7 @@ def _ratio_panel(rows: "SegmentRows") -> Panel:
     if not known.any():
         return Panel(title, note, picture, 190)
     span = (0.0, _ratio_top(rows))
-    inside = ~((low > 1) | (high < 1))  # also where the run is too short for an interval
+    inside = ~((low > 1) | (high < 1))  # also if the run is too short for an interval
     low, high = (np.where(np.isnan(end), ratio, end) for end in (low, high))
     marks = []
     for name, kind, at in (
@@ -127,7 +127,7 @@ def _points(
     *,
     stop: bool = False,
 ) -> Marks:
-    """Return points with error bars: *name* is for the legend, and their class; *drawn* are values and both ends."""
+    """Return points with error bars: *name* is the legend text and their class; *drawn* are values and both ends."""
     values, *ends = drawn
     return Marks(*name, 1, us, values, unit_of(np.concatenate(drawn)), tip, "whisker", (ends[0], ends[1]), stop)
 
@@ -138,15 +138,15 @@ def _middles(rows: "SegmentRows", at: "NDArray[np.bool_]") -> "NDArray[np.int64]
 
 
 def _held(rows: "SegmentRows", name: str, kind: str, value: "Floats") -> Line:
-    """Return a value that each segment holds from its begin to its end."""
+    """Return a step line with the value of each segment from its start to its end."""
     start, end = (rows.numbers[one].astype(np.int64) for one in ("start_us", "end_us"))
     us, values = np.stack([start, end], axis=1).ravel(), np.stack([value, np.full(len(value), np.nan)], axis=1).ravel()
-    kept = np.append(us[1:] != us[:-1], True)  # an end at which the next one begins
+    kept = np.append(us[1:] != us[:-1], True)  # an end that is the start of the next one
     return Line(name, kind, us[kept], values[kept], unit_of(value))
 
 
 def parameter_chart(rows: "SegmentRows", name: str) -> str:
-    """Draw *name* (``A`` or ``k``) of every segment, with the 95 % interval of its own training where it was fitted."""
+    """Draw *name* (``A`` or ``k``) of every segment; fitted segments with the 95 % interval of their training."""
     value, low, high = (rows.numbers[column] for column in (name, f"{name}_low", f"{name}_high"))
     fitted = np.array([source == "fitted" for source in rows.words["source"]])
     known = ~np.isnan(value)
@@ -164,7 +164,7 @@ def parameter_chart(rows: "SegmentRows", name: str) -> str:
 
 
 def _parameter_range(rows: "SegmentRows", name: str) -> tuple[float, float]:
-    """Return the values that the chart of a parameter shows: all of them, and of long intervals a part."""
+    """Return the range of the chart of a parameter: all values, and a part of long intervals."""
     value, low, high = (rows.numbers[column] for column in (name, f"{name}_low", f"{name}_high"))
     fitted = np.array([source == "fitted" for source in rows.words["source"]])
     known = ~np.isnan(value)
@@ -175,7 +175,7 @@ def _parameter_range(rows: "SegmentRows", name: str) -> tuple[float, float]:
 
 
 def ratio_chart(rows: "SegmentRows") -> str:
-    """Draw fills over expected fills of every segment, on data that its fit did not use."""
+    """Draw fills over expected fills of every segment, on data not used by its fit."""
     ratio, low, high = (rows.numbers[f"test_ratio{end}"] for end in ("", "_low", "_high"))
     known = np.flatnonzero(~np.isnan(ratio))
     if not len(known):
@@ -198,7 +198,7 @@ def _ratio_top(rows: "SegmentRows") -> float:
 
 
 def rate_chart(rows: "SegmentRows") -> str:
-    """Draw fills per order-hour of each segment, seen and expected."""
+    """Draw fills per order-hour of each segment, observed and expected."""
     seen, expected = _rates(rows)
     both = np.concatenate([seen, expected])
     if np.isnan(both).all():
@@ -214,9 +214,9 @@ def rate_chart(rows: "SegmentRows") -> str:
 
 
 def _rates(rows: "SegmentRows") -> "tuple[Floats, Floats]":
-    """Return the fills per order-hour of each segment, seen and expected, both over its own distances and time.
+    """Return the fills per order-hour of each segment, observed and expected, both over its own distances and time.
 
-    The rate of the training is no yardstick: another window may measure other distances. NaN where nothing was at rest.
+    The rate of the training is not comparable: another window may measure other distances. NaN without resting orders.
     """
     seconds, found = rows.numbers["test_exposure_s"], []
     for name in ("test_fills", "test_expected"):
@@ -227,7 +227,7 @@ def _rates(rows: "SegmentRows") -> "tuple[Floats, Floats]":
 
 
 def distance_chart(by_delta: list[Mapping[str, Any]]) -> str:
-    """Draw fills over expected fills at every distance, of the whole run."""
+    """Draw fills over expected fills at every distance, for the whole run."""
     shown = [row for row in by_delta if row["expected"] >= LEAST_EXPECTED][:MOST_DISTANCES]
     if not shown:
         return nothing("No fills were expected.")
@@ -244,7 +244,7 @@ def distance_chart(by_delta: list[Mapping[str, Any]]) -> str:
 
 
 def equity_chart(run: "Course", rows: "SegmentRows") -> str:
-    """Draw the change of equity, with the segments' boundaries, and below what each segment earned."""
+    """Draw the change of equity with the boundaries of segments, and the PnL of each segment below."""
     if np.isnan(run.equity).all():
         return nothing("The book was never valid, so equity has no mark.")
     plot = Plot(WIDE, 250, rows.x, padded(min(0.0, np.nanmin(run.equity)), max(0.0, np.nanmax(run.equity))))
@@ -260,7 +260,7 @@ def equity_chart(run: "Course", rows: "SegmentRows") -> str:
 
 
 def earned(run: "Course", rows: "SegmentRows") -> "Floats":
-    """Return what each segment earned: equity at its end less that at its begin; 0 where there is no mark."""
+    """Return the PnL of each segment: equity at its end less equity at its start; 0 without a mark."""
     known = ~np.isnan(run.equity)
     us, equity = run.us[known], run.equity[known]
     if len(us) == 0:
@@ -273,7 +273,7 @@ def earned(run: "Course", rows: "SegmentRows") -> "Floats":
 
 
 def earned_chart(run: "Course", rows: "SegmentRows") -> str:
-    """Draw what each segment earned."""
+    """Draw the PnL of each segment."""
     pnl = earned(run, rows)
     if not pnl.any():
         return nothing("No segment gained or lost anything.")
@@ -290,18 +290,18 @@ def earned_chart(run: "Course", rows: "SegmentRows") -> str:
 
 
 def _steps(plot: Plot, rows: "SegmentRows", value: "Floats", kind: str = "line") -> str:
-    """Return a line that holds each segment's value from its begin to its end; a hole where it has none."""
+    """Return a line with each segment's value from its start to its end; a hole if it has none."""
     x = np.stack([rows.numbers["start_us"], rows.numbers["end_us"]], axis=1).ravel()
     return plot.path(x, np.clip(np.repeat(value, 2), *plot.y), kind)
 
 
 def _unquoted(plot: Plot, rows: "SegmentRows") -> str:
-    """Return bands over what has no parameters: segments, and all before the first one."""
+    """Return bands over stretches without parameters: segments, and the time before the first one."""
     return plot.spans(unquoted(rows).tolist(), "off", "no parameters: nothing is quoted")
 
 
 def unquoted(rows: "SegmentRows") -> "Spans":
-    """Return first and last µs of each stretch without parameters: segments, and all before the first one."""
+    """Return first and last µs of each stretch without parameters: segments, and the time before the first one."""
     without = np.isnan(rows.numbers["A"])
     spans = np.stack([rows.numbers[name][without] for name in ("start_us", "end_us")], axis=1)
     before = [(rows.x[0], rows.own[0])] if rows.x[0] < rows.own[0] else []

@@ -1,4 +1,4 @@
-"""The curves of some windows of a schedule, beside each other on one scale, as the page of a calibration draws them."""
+"""The curves of some windows of a schedule, side by side on one scale, in the style of a calibration's page."""
 
 from typing import TYPE_CHECKING
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from mm.walkforward.window_shapes import WindowShape
 
 HEIGHT = 230
-FAR = 2.0  # times the median reach of the windows, beyond which the charts end
+FAR = 2.0  # end of the charts, as a multiple of the median reach of the windows
 CURVES = (("line", "the curve that was chosen"), ("fees", "A·exp(−k·δ), dashed"))
 KEYS = (*BOTH, *CURVES, ("off", "no interval within a factor of two"))
 
 
 def shapes_card(shapes: "Sequence[WindowShape]") -> str:
-    """Return the card of the windows whose curves are known; nothing without one."""
+    """Return the card of the windows with known curves; empty without one."""
     areas = [curve_area(one.points, one.fit) for one in shapes]
     drawn = [(one, area) for one, area in zip(shapes, areas, strict=True) if area is not None]
     if not drawn:
@@ -41,7 +41,7 @@ def shapes_card(shapes: "Sequence[WindowShape]") -> str:
 
 
 def _figure(shape: "WindowShape", plot: Plot) -> str:
-    """Return the picture of one window, under its time and what is known of its curve."""
+    """Return the picture of one window, below its time and a description of its curve."""
     start_us, _, train_start_us, train_end_us = shape.span_us
     chosen = shape.fit.shape.chosen if shape.fit.shape else EXPONENTIAL
     trusted = shape.fit.shape.trusted_ticks if shape.fit.shape else None
@@ -55,7 +55,7 @@ def _figure(shape: "WindowShape", plot: Plot) -> str:
 
 
 def _untrusted(plot: Plot, trusted: tuple[float, float] | None) -> str:
-    """Return bands over the distances at which the interval of λ ends beyond a factor of two of it."""
+    """Return bands over the distances at which the interval of λ exceeds a factor of two."""
     near, far = plot.x
     spans = [(near, far)] if trusted is None else [(near, trusted[0]), (trusted[1], far)]
     shown = [(max(a, near), min(b, far)) for a, b in spans if np.diff(np.clip((a, b), near, far))[0] > 0]

@@ -1,6 +1,6 @@
-"""Draw charts as inline SVG: scales, axes, and marks that stay small however long the run was.
+"""Draw charts as inline SVG: scales, axes, and marks whose size in bytes is independent of the length of the run.
 
-Colours and fonts are classes, which the page's style sheet gives a light and a dark meaning.
+Colours and fonts are classes; the page's style sheet defines them for light and dark mode.
 """
 
 import math
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Instants = NDArray[np.int64]
 
-WIDE, HALF = 1072, 520  # widths of a picture: of a card, and of one of two beside each other
+WIDE, HALF = 1072, 520  # widths of a picture: of a card, and of one of two side by side
 LEFT, RIGHT, TOP, BOTTOM = 64, 22, 12, 26
-HALF_LETTER = 4  # half the width of a letter of a label, at most
-NORMAL_95 = 1.959964  # standard errors on either side that hold 95 %
+HALF_LETTER = 4  # maximum half width of a letter in a label
+NORMAL_95 = 1.959964  # standard errors on either side of a 95 % interval
 MAX_DOTS = 3_000
-# Seconds between time labels, from which the first that leaves room is taken.
+# Seconds between time labels; the first that leaves enough room is used.
 TIME_STEPS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 2592000)
 
 
 @dataclass(frozen=True, eq=False)
 class Plot:
-    """A drawing area and what its edges stand for.
+    """A drawing area and the values at its edges.
 
     Attributes:
-        width: Of the whole picture, in units of its view box.
-        height: Likewise.
+        width: Width of the whole picture, in units of its view box.
+        height: Height, in the same units.
         x: Values at the left and the right edge.
         y: Values at the bottom and the top edge.
     """
@@ -48,12 +48,12 @@ class Plot:
     y: tuple[float, float]
 
     def across(self, values: "Floats | float") -> Any:
-        """Return where *values* lie from left to right."""
+        """Return the horizontal positions of *values*."""
         low, high = self.x
         return LEFT + (values - low) / (high - low) * (self.width - LEFT - RIGHT)
 
     def up(self, values: "Floats | float") -> Any:
-        """Return where *values* lie from top to bottom."""
+        """Return the vertical positions of *values*."""
         low, high = self.y
         return self.height - BOTTOM - (values - low) / (high - low) * self.depth
 
@@ -63,7 +63,7 @@ class Plot:
         return self.height - TOP - BOTTOM
 
     def picture(self, *marks: str, title: str) -> str:
-        """Return the whole SVG; *title* is what a screen reader says."""
+        """Return the whole SVG; *title* is for screen readers."""
         return (
             f'<svg viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(title)}">'
             + "".join(marks)
@@ -71,9 +71,9 @@ class Plot:
         )
 
     def value_axis(self, text: Callable[[float], str] | None = None, most: int = 6) -> str:
-        """Return rules at *most* round values or so, labelled: as short as the margin needs, or by *text*.
+        """Return labelled rules at about *most* round values; labels are short enough for the margin, or from *text*.
 
-        There is none where *text* is empty, and a stronger one at zero.
+        There is no rule where *text* is empty; the one at zero is stronger.
         """
         values = round_values(*self.y, most)
         texts = [text(value) for value in values] if text else labels(values)
@@ -88,7 +88,7 @@ class Plot:
         return "".join(marks)
 
     def time_axis(self) -> str:
-        """Return labels in UTC below the plot, whose x is µs."""
+        """Return labels in UTC below a plot with x in µs."""
         marks = []
         for us, label in time_labels(*self.x):
             x = float(self.across(us))
@@ -97,7 +97,7 @@ class Plot:
         return "".join(marks)
 
     def number_axis(self, text: Callable[[float], str], most: int = 12) -> str:
-        """Return labels at *most* round values or so of x, below the plot; none where *text* is empty."""
+        """Return labels below the plot at about *most* round values of x; none where *text* is empty."""
         marks = []
         for value in filter(text, round_values(*self.x, most)):
             x = float(self.across(value))
@@ -123,9 +123,9 @@ class Plot:
         return f'<path class="{kind}" d="M{points}z"/>' if points else ""
 
     def whisker(self, x: float, y: float, ends: tuple[float, float], kind: str, title: str) -> str:
-        """Return a point with an error bar to *ends*, all in values; *title* shows under the pointer.
+        """Return a point with an error bar to *ends*, all in values; *title* is the tooltip.
 
-        What lies outside the plot is drawn at its edge, its point pale.
+        Values outside the plot are drawn at its edge, points in a pale colour.
         """
         at, (bottom, top) = float(self.across(x)), self.y
         middle, low, high = (float(self.up(min(max(value, bottom), top))) for value in (y, *ends))
@@ -140,7 +140,7 @@ class Plot:
         return f'<path class="{kind}" d="M{LEFT} {float(self.up(value)):.1f}H{self.width - RIGHT}"/>'
 
     def names(self, texts: Sequence[str], most: int) -> str:
-        """Return the names of what stands at x = 0, 1, 2, …, or so many of them that there are *most* or fewer."""
+        """Return labels at x = 0, 1, 2, …, at most *most* of them."""
         every = max(1, math.ceil(len(texts) / most))
         return "".join(self.label(float(self.across(i)), texts[i]) for i in range(0, len(texts), every))
 
@@ -149,7 +149,7 @@ class Plot:
         return f'<text class="{kind}" x="{x:.1f}" y="{self.height - BOTTOM + 17}">{escape(text)}</text>'
 
     def line(self, us: "Instants", values: "Floats", kind: str) -> str:
-        """Return a line through *values* over time: least and greatest of every two units of width."""
+        """Return a line through *values* over time: minimum and maximum of every two units of width."""
         columns = (self.width - LEFT - RIGHT) // 2
         pieces = []
         for piece in envelope(us, values, self.x, columns):
@@ -159,7 +159,7 @@ class Plot:
         return f'<path class="{kind}" d="{"".join(pieces)}"/>'
 
     def spans(self, spans: Sequence[tuple[float, float]], kind: str, title: str) -> str:
-        """Return full-height bands over stretches of x, at least one unit wide; *title* shows under the pointer."""
+        """Return full-height bands over stretches of x, at least one unit wide; *title* is the tooltip."""
         marks = []
         for first, last in spans:
             left, right = float(self.across(first)), float(self.across(last))
@@ -175,10 +175,10 @@ class Plot:
         return f'<path class="{kind}" d="{"".join(marks)}"/>'
 
     def marks(self, x: "Floats", y: "Floats", side: int, kind: str, shape: str = "fill", *, few: bool = True) -> str:
-        """Return one small mark a point; points that would hide each other are drawn once.
+        """Return one small mark per point; points at the same position are drawn once.
 
         Args:
-            x, y: The points; NaN is left out.
+            x, y: The points; NaN is omitted.
             side: +1 is an upward triangle.
             kind: Their class.
             shape: ``fill`` is a triangle, ``cross`` a cross.
@@ -203,7 +203,7 @@ class Plot:
 
 
 def _distinct_places(places: "Floats") -> "Floats":
-    """Return *places*, rows of x and y, from left to right and from top to bottom, each once."""
+    """Return distinct *places*, rows of x and y, from left to right and from top to bottom."""
     ordered = places[np.lexsort((places[:, 1], places[:, 0]))]
     new = np.ones(len(ordered), bool)
     new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
@@ -211,7 +211,7 @@ def _distinct_places(places: "Floats") -> "Floats":
 
 
 def bar(x: float, y: float, size: tuple[float, float], kind: str, title: str) -> str:
-    """Return a bar of a *size* (width, height), its top left corner at *x*, *y*; *title* shows under the pointer."""
+    """Return a bar of *size* (width, height) with its top left corner at *x*, *y*; *title* is the tooltip."""
     width, height = size
     return (
         f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.5):.1f}" height="{max(height, 0.5):.1f}" '
@@ -220,9 +220,9 @@ def bar(x: float, y: float, size: tuple[float, float], kind: str, title: str) ->
 
 
 def envelope(us: "Instants", values: "Floats", x: tuple[float, float], columns: int) -> list[tuple["Floats", "Floats"]]:
-    """Return *values* thinned to the least and the greatest of each column, in the order they came.
+    """Return *values* thinned to the minimum and maximum of each column, in their order.
 
-    A stretch of NaN that fills a column or more splits the line; each piece is its instants and its values.
+    A stretch of NaN that fills a column or more splits the line; each piece has its instants and its values.
     """
     rows, holes = envelope_rows(np.asarray(us, np.float64), np.asarray(values, np.float64), *x, columns)
     pieces = np.split(rows, holes) if len(rows) else []
@@ -230,18 +230,18 @@ def envelope(us: "Instants", values: "Floats", x: tuple[float, float], columns: 
 
 
 def steps(us: "Instants", values: "Floats") -> tuple["Instants", "Floats"]:
-    """Return the corners of the step function that holds each value until the next instant."""
+    """Return the corners of the step function in which each value is valid until the next instant."""
     return np.repeat(us, 2)[1:], np.repeat(values, 2)[:-1]
 
 
 def padded(low: float, high: float, share: float = 0.06) -> tuple[float, float]:
-    """Return a range a little wider than *low* to *high*, and never empty."""
+    """Return a range slightly wider than *low* to *high*, never empty."""
     room = (high - low) * share or abs(high) * 1e-4 or 1.0
     return low - room, high + room
 
 
 def round_values(low: float, high: float, most: int = 6) -> list[float]:
-    """Return the multiples of 1, 2 or 5 times a power of ten within the range, at most *most* or so."""
+    """Return the multiples of 1, 2 or 5 times a power of ten within the range, about *most* of them."""
     raw = (high - low) / most
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
@@ -249,7 +249,7 @@ def round_values(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def time_labels(low_us: float, high_us: float, most: int = 10) -> list[tuple[int, str]]:
-    """Return instants on the round and their labels in UTC: the time, or the day where a day begins."""
+    """Return round instants and their labels in UTC: the time, or the day at its start."""
     span_s = (high_us - low_us) / US_PER_S
     step_s = next((step for step in TIME_STEPS if span_s / step <= most), TIME_STEPS[-1])
     step_us = step_s * US_PER_S

@@ -1,4 +1,4 @@
-"""``report.html`` of a sweep: the table, the grid as colours, and the selection bias of the best point."""
+"""``report.html`` of a sweep: the table, the grid as heat maps, and the selection bias of the best point."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -42,18 +42,18 @@ if TYPE_CHECKING:
 SWEEP, SERIES = "sweep.json", "pnl_60s.csv"  # files of the run folder
 Row = Mapping[str, Any]
 Axis = Mapping[str, Any]
-BESIDE = 6  # columns of a map that has room beside another
+BESIDE = 6  # maximum columns of a map that fits next to another
 MOST_MAPS, MOST_COURSES, BINS = 12, 80, 28
 PERIOD_US = 60_000_000
 SHOWN = 500  # rows of the table
-FEW = 5  # of that of a notebook
-NAMED = 5  # failed points that a note names
-ENOUGH = 0.95  # a probability that is usually required
+FEW = 5  # rows of the table in a notebook
+NAMED = 5  # failed points named in a note
+ENOUGH = 0.95  # usual threshold of a probability
 Content = Mapping[str, Any]
 
 
 def maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> list[tuple[str, Heatmap]]:
-    """Return a map over the two axes with most values for each choice of the others, which it names; none under two."""
+    """Return a map over the two longest axes for each choice of the others, with its name; empty below two axes."""
     varied = [axis for axis in axes if len(axis["values"]) > 1]
     if len(varied) < 2:
         return []
@@ -77,7 +77,7 @@ def maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> list[tuple[
 
 
 def heat_maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
-    """Return the maps of a grid as tables of colours, which share their scale; empty under two axes."""
+    """Return the heat maps of a grid, with a shared scale; empty below two axes."""
     every = maps(rows, axes, rank_by)
     span = sizes([line for _, one in every for line in one.values])
     drawn = []
@@ -90,7 +90,7 @@ def heat_maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
 
 
 def spread(rows: Sequence[Row], by_chance: float | None) -> str:
-    """Return how the trials' Sharpe ratios are spread, beside the best that is expected of trials without skill."""
+    """Return the distribution of the trials' Sharpe ratios, with the expected best of trials without skill."""
     trials = {row["digest"]: row["sharpe"] for row in rows if row["sharpe"] is not None}
     if len(trials) < 2:
         return nothing("Fewer than two trials have a Sharpe ratio.")
@@ -110,11 +110,11 @@ def spread(rows: Sequence[Row], by_chance: float | None) -> str:
 
 @dataclass(frozen=True)
 class PastChoice:
-    """What choosing by the past gained over time.
+    """PnL over time of the walk-forward of the choice.
 
     Attributes:
-        start_us: Begin of each period from the first choice on.
-        total: PnL since then, beginning at that of the best trial: only the shape is compared.
+        start_us: Start of each period from the first choice on.
+        total: PnL since the first choice, starting at the PnL of the best trial: only the shape is compared.
     """
 
     start_us: "Floats"
@@ -124,7 +124,7 @@ class PastChoice:
     def of(
         cls, content: Mapping[str, Any], start_us: "Floats", columns: Sequence[int], pnl: "Floats"
     ) -> "PastChoice | None":
-        """Return the course of a sweep's ``walkforward``; None where it has none."""
+        """Return the course of a sweep's ``walkforward``; None without one."""
         ahead = content["walkforward"]
         if ahead is None:
             return None
@@ -136,7 +136,7 @@ class PastChoice:
 def courses(
     start_us: "Floats", pnl: "Floats", columns: Sequence[int], best: int | None, chosen: PastChoice | None
 ) -> str:
-    """Return the PnL of the trials over time, the best one and what choosing by the past gained in front."""
+    """Return the PnL of the trials over time, with the best one and the walk-forward of the choice in front."""
     totals = np.cumsum(pnl, axis=0)
     shown = list(range(totals.shape[1]))[:: max(1, totals.shape[1] // MOST_COURSES)]
     front = columns.index(best) if best in columns else None
@@ -173,15 +173,15 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
     """Return the page of the sweep in *folder*.
 
     Args:
-        folder: With ``sweep.json`` and the files beside it.
-        about: The command and the knobs; None where they are not known.
-        record: ``on_record`` of the run's summary: the trials of all sweeps of these days; None where it is not known.
+        folder: Folder of ``sweep.json`` and the other files.
+        about: The command and the knobs; None if unknown.
+        record: ``on_record`` of the run's summary: the trials of all sweeps of these days; None if unknown.
     """
     content = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
     start_us, columns, pnl = read_series(folder / SERIES)
     days = " to ".join(dict.fromkeys((content["days"][0], content["days"][-1])))
     rows, rank_by = content["rows"], content["rank_by"]
-    # PnL has the sign that a trader asks for, whatever the points are ranked by.
+    # PnL has the sign relevant to a trader, whatever the ranking.
     points = PointsChart(rows, content["axes"], list(dict.fromkeys((rank_by, "pnl_total"))))
     parts = [
         header(content["symbol"], days, f"sweep of {content['points']:,} points{(about or About()).name}"),
@@ -201,7 +201,7 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
 
 
 def read_series(path: Path) -> "tuple[NDArray[np.float64], list[int], NDArray[np.float64]]":
-    """Return begin of each period in µs, the points of the columns, and what they gained; empty without a file."""
+    """Return the start of each period in µs, the points of the columns, and their PnL; empty without a file."""
     if not path.exists():
         return np.empty(0), [], np.empty((0, 0))
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -219,7 +219,7 @@ def _tiles(content: Content) -> str:
     if ahead is not None:
         hindsight = signed(ahead["pnl_of_the_best_in_hindsight"], 3)
         pnl, choices = ahead["pnl"], f"a new choice after {ahead['block']}; best in hindsight {hindsight}"
-    days = content.get("days", ())  # a sweep in Python names none
+    days = content.get("days", ())  # a sweep in Python has none
     if len(days) < SHARPE_DAYS:
         found = None if best is None else best["pnl_total"]
         why = f"as it was picked; {len(days) or 'fewer'} of {SHARPE_DAYS} days for a Sharpe ratio"
@@ -241,7 +241,7 @@ def _tiles(content: Content) -> str:
 
 
 def _grid_cards(content: Content) -> str:
-    """Return the grid as maps of colours over its two axes with most values; a map for each choice of the others."""
+    """Return the grid as heat maps over its two axes with most values; one map for each choice of the others."""
     maps = heat_maps(content["rows"], content["axes"], content["rank_by"])
     hint = (
         f"Each cell is the {content['rank_by']} of a point; the best is framed. A good cell between bad ones is chance "
@@ -264,7 +264,7 @@ def _halves_card(content: Content, points: PointsChart) -> str:
 
 
 def _forward_card(content: Content, points: PointsChart) -> str:
-    """Return each point in sample against walk-forward; empty without a schedule."""
+    """Return the chart of each point in sample against walk-forward; empty without a schedule."""
     if not any("walkforward_sharpe" in row for row in content["rows"]):
         return ""
     sharpe = points.against("sharpe", "walkforward_sharpe", ("in sample", "Sharpe ratio, walk-forward"))
@@ -329,7 +329,7 @@ def _table_card(content: Content, most: int = SHOWN) -> str:
     head = ["rank", "point", *axes, "Sharpe", "deflated", "PSR", "PnL", "fills", "drawdown", "1st half", "2nd half"]
     cells = [_cells(row, axes, forwarded) for row in rows[:most]]
     more = f" The first {most} of {len(rows):,}; all are in sweep.csv." if len(rows) > most else ""
-    sorts = "; a click on a head sorts" if most > FEW else ""  # a notebook runs no script
+    sorts = "; a click on a head sorts" if most > FEW else ""  # notebooks run no scripts
     hint = f"Ordered by {content['rank_by']}{sorts}.{more}"
     return card("Points", hint, listing([*head, *(("w.-f. Sharpe", "w.-f. PnL") if forwarded else ())], cells))
 

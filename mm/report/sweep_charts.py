@@ -24,18 +24,18 @@ Row = Mapping[str, Any]
 Axis = Mapping[str, Any]
 MOST_DOTS = 1500
 _LETTER = 8.1  # width of a letter on a narrow screen, in the units of a chart
-_BESIDE = 0.3  # how far from the middle of a value its points go to either side, of the room that it has
-_THOUSANDS = 4  # decimal places of the range of an axis of numbers that are kept apart, at least
+_BESIDE = 0.3  # maximum offset of points to either side of a value, as a share of its space
+_THOUSANDS = 4  # minimum decimal places by which numbers of an axis are distinguished, relative to its range
 
 
 @dataclass(frozen=True)
 class PointsChart:
-    """What the charts of a sweep's points are drawn of.
+    """The data for the charts of a sweep's points.
 
     Attributes:
-        rows: Of ``sweep.json``, ranked.
-        axes: Of ``sweep.json``.
-        metrics: The columns that are drawn over each axis, from top to bottom.
+        rows: Rows of ``sweep.json``, ranked.
+        axes: Axes of ``sweep.json``.
+        metrics: The columns drawn over each axis, from top to bottom.
     """
 
     rows: Sequence[Row]
@@ -57,8 +57,8 @@ class PointsChart:
         """Return each point by two of its numbers, the columns *first* (across) and *second* (upwards).
 
         Args:
-            first, second: Columns; points that lack one of them are left out.
-            names: What the numbers are, as the axis and the heading have them.
+            first, second: Columns; points that lack one of them are omitted.
+            names: Names of the numbers, for axis and heading.
         """
         known = [row for row in self.rows if row[first] is not None and row[second] is not None]
         if len(known) < 2:
@@ -93,7 +93,7 @@ class PointsChart:
         return timeline(panels, (ends[0], ends[1]), axis=TimelineAxis(axis["name"], stop="", names=labels))
 
     def _offset_of_equals(self, rows: Sequence[Row], axis: Axis) -> dict[tuple[str, ...], float]:
-        """Return how far beside its value a point stands, by its values of the other axes: equal ones line up."""
+        """Return the offset of a point from its value, by its values on the other axes: equal ones line up."""
         every = list(dict.fromkeys(_others(row, self.axes, axis) for row in sorted(rows, key=lambda row: row["point"])))
         step = 2 * _BESIDE / max(1, len(every) - 1) if len(every) > 1 else 0.0
         return {one: (place - (len(every) - 1) / 2) * step for place, one in enumerate(every)}
@@ -116,7 +116,7 @@ class PointsChart:
         medians: tuple[Sequence[str], "Floats"],
         names: tuple[str, str],
     ) -> str:
-        """Return the still picture of a panel; *medians* are the labels of the values and the median of each."""
+        """Return the static picture of a panel; *medians* are the labels of the values and the median of each."""
         labels, middle = medians
         known = y[~np.isnan(y)]
         span = padded(min(0.0, float(known.min())), max(0.0, float(known.max()))) if len(known) else (0.0, 1.0)
@@ -131,7 +131,7 @@ class PointsChart:
         return plot.picture(plot.value_axis(most=5), line, *marks, *dots, title=f"{names[1]} over {names[0]}")
 
     def _marks(self, rows: Sequence[Row], us: "NDArray[np.int64]", values: "Floats", name: str) -> list[Marks]:
-        """Return the points as marks whose tips say which they are, and the best one once more, in front."""
+        """Return the points as marks with their names as tooltips, and the best one again, in front."""
         unit = unit_of(values)
         tip: list[tuple[str, Any, float]] = [
             ("rank", [number(row["rank"]) for row in rows], 1.0),
@@ -146,7 +146,7 @@ class PointsChart:
 
 
 def some(rows: Sequence[Row]) -> list[Row]:
-    """Return *rows*, which are ranked, or as many of them as a chart shows: the best, and others evenly."""
+    """Return the ranked *rows*, or as many as a chart can show: the best ones, and an even selection of the others."""
     return [rows[i] for i in sorted({round(i) for i in np.linspace(0, len(rows) - 1, min(len(rows), MOST_DOTS))})]
 
 

@@ -1,4 +1,4 @@
-"""A sweep as one picture: its grid as colours, its best points, and the PnL of its trials over time."""
+"""A sweep as one picture: its grid as a heat map, its best points, and the PnL of its trials over time."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mm.report.svg import Floats
 
-RANKED = 15  # points of the ranking
+RANKED = 15  # points in the ranking
 _NAMES, _LINE, _CELL = 330, 26, 34  # widths of the names, heights of a bar and of a cell
 _FAINT, _STRONG = 0.12, 0.85
 Content = Mapping[str, Any]
@@ -27,9 +27,9 @@ def sweep_parts(
 
     Args:
         content: ``sweep.json``.
-        start_us: Begin of each period in which trials gained something; None where that is not known.
-        columns: The points that stand for the columns of *pnl*.
-        pnl: What each trial (columns) gained in each period (rows), in the quote asset.
+        start_us: Start of each period of *pnl*; None if unknown.
+        columns: The points of the columns of *pnl*.
+        pnl: PnL of each trial (columns) in each period (rows), in the quote asset.
     """
     rank_by = content["rank_by"]
     every = maps(content["rows"], content["axes"], rank_by)
@@ -46,7 +46,7 @@ def sweep_parts(
 
 
 def _heat(one: Heatmap, span: tuple[float, float]) -> str:
-    """Draw a map; *span* is the least and the greatest size of a value on all maps, whose colour is the strongest."""
+    """Draw a map; *span* is the range of sizes of values on all maps; the maximum has the strongest colour."""
     (across, names), (down, labels) = one.across, one.down
     wide = min(150.0, (WIDE - _NAMES - 20) / len(names))
     low, high = span
@@ -99,6 +99,6 @@ def ranking(content: Content) -> str:
 
 
 def _cut(text: str, width: float) -> str:
-    """Return as much of a *text* as has room in a *width*."""
+    """Return a *text* cut to a *width*."""
     most = max(3, int(width / 7.4))
     return text if len(text) <= most else text[: most - 1] + "…"

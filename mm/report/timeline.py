@@ -1,8 +1,8 @@
-"""Charts over one span of time, or of numbers, that zoom together: still pictures, and the data to redraw them.
+"""Charts over a common span of time, or of numbers, that zoom together: static pictures, and data to redraw them.
 
-The pictures are what is seen without scripts. With them, `drawing.js` draws them again from the data, for the span
-that `zoom.js` lets a reader choose. Data that would make a page too large are thinned by one rule (`drawn_rows`): all
-rows near a fill stay, and of the others the extremes of equal shares of the rows.
+Without scripts a reader sees the pictures. With scripts, `drawing.js` redraws them from the data for the span that the
+reader selects with `zoom.js`. Data too large for a page are thinned by one rule (`drawn_rows`): all rows near a fill
+stay, and of the others the extremes of equal shares of the rows.
 """
 
 import json
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Rows = NDArray[np.intp]
 
-MOST_BYTES = 1_300_000  # of the columns of a page
-MOST_ROWS = (150_000, 80_000, 40_000, 20_000, 10_000, 5_000, 2_500)  # of one series: the largest that fits is taken
-ROW_BYTES = 5.0  # of a page for each row that is drawn, until some were written
-UNIT = 1_000_000  # µs that stand for 1 on an axis of numbers
+MOST_BYTES = 1_300_000  # limit for the columns of a page
+MOST_ROWS = (150_000, 80_000, 40_000, 20_000, 10_000, 5_000, 2_500)  # per series: the largest that fits is used
+ROW_BYTES = 5.0  # estimate of the bytes per drawn row, before any are written
+UNIT = 1_000_000  # µs per 1 on an axis of numbers
 NUMBERS = (np.ndarray, Units)
-CLOSE_MS = 60_000  # what a step to the next fill shows
+CLOSE_MS = 60_000  # span shown after a step to the next fill
 
 _SCRIPTS = tuple(Path(__file__).with_name(f"{name}.js") for name in ("reading", "drawing", "marks", "zoom"))
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A value over time that holds until the next one.
+    """A step function of time: each value is valid until the next one.
 
     Attributes:
-        name: What it is, for the legend; HTML. Empty: it is not in the legend; such lines come last.
-        kind: Its class, of the style sheet.
+        name: Name in the legend; HTML. Empty: not in the legend; such lines come last.
+        kind: Its class in the style sheet.
         us: Instants, rising.
-        values: NaN where there is none.
-        unit: Values are kept as multiples of it.
-        straight: Whether straight lines join the points, and no value holds.
+        values: Values; NaN for none.
+        unit: Values are stored as multiples of it.
+        straight: Whether straight lines join the points, instead of steps.
     """
 
     name: str
@@ -59,33 +59,33 @@ class Line:
     straight: bool = False
 
     def thinned(self, most: int, near: "Near") -> "Line":
-        """Return it with about *most* rows, among them all those near the instants *near* if there is room."""
+        """Return the line with about *most* rows, including all near the instants *near* if there is room."""
         at, us, codes = self.steps
         at = at[drawn_rows(us, most, near, partial(extremes, codes))]
         return replace(self, us=self.us[at], values=self.values[at])
 
     @cached_property
     def steps(self) -> tuple["Rows", "Instants", "Ints"]:
-        """The rows that say something (not those that repeat its value), their instants, and values as `whole`."""
+        """The rows at which the value changes, their instants, and values as from `whole`."""
         codes = whole(self.values, self.unit)[0]
         at = np.arange(len(codes)) if self.straight else changes(codes)
         return at, self.us[at], codes[at]
 
     @property
     def rows(self) -> int:
-        """How many rows say something."""
+        """Number of rows at which the value changes."""
         return len(self.steps[0])
 
 
 @dataclass(frozen=True, eq=False)
 class Stays:
-    """Values that each hold for a time of their own, as our quotes do; they may overlap.
+    """Values that are each valid for a span of time, such as our quotes; they may overlap.
 
     Attributes:
-        name, kind, unit: As of a :class:`Line`.
-        us: When each begins, rising.
-        until_us: When it ends.
-        values: None is NaN.
+        name, kind, unit: As in :class:`Line`.
+        us: Start of each span, rising.
+        until_us: End of each span.
+        values: Values; none is NaN.
         bars: Whether each is drawn as a bar from zero.
     """
 
@@ -103,7 +103,7 @@ class Stays:
         return len(self.us)
 
     def thinned(self, most: int, near: "Near") -> "Stays":
-        """Return some of them, likewise; each until the next is drawn or the last of those left out ended."""
+        """Return about *most*, as `Line.thinned`; each lasts until the next drawn one or the last omitted one ends."""
         at = drawn_rows(self.us, most, near, evenly)
         if len(at) == len(self.us):
             return self
@@ -113,17 +113,17 @@ class Stays:
 
 @dataclass(frozen=True, eq=False)
 class Marks:
-    """Things that happened, at a value.
+    """Events at values, drawn as marks.
 
     Attributes:
-        name, kind, unit: As of a :class:`Line`.
+        name, kind, unit: As in :class:`Line`.
         side: +1 is drawn as an upward triangle, -1 as a downward one.
         us: Instants, rising.
-        values: None is NaN.
-        tip: What stands under the pointer: a label, and numbers with their unit, or words.
+        values: Values; none is NaN.
+        tip: Contents of the tooltip: a label, and numbers with their unit, or words.
         shape: ``fill`` (a triangle), ``cross``, ``dot``, or ``whisker``: a point with an error bar.
-        ends: The least and the greatest value of each error bar.
-        stop: Whether the buttons go from one to the next.
+        ends: Minimum and maximum of each error bar.
+        stop: Whether the buttons step from one to the next.
     """
 
     name: str
@@ -144,11 +144,11 @@ class Marks:
 
     @cached_property
     def codes(self) -> "Ints":
-        """Their values as `whole`, or other whole numbers that are as far from each other."""
+        """Their values as from `whole`, or other whole numbers with the same differences."""
         return self.values.units if isinstance(self.values, Units) else whole(self.values, self.unit)[0]
 
     def thinned(self, most: int, near: "Near") -> "Marks":
-        """Return some of them, likewise: of dots the extremes, of others one of several."""
+        """Return about *most* of them, as `Line.thinned`: of dots the extremes, of others one of several."""
         dots = self.shape == "dot"
         at = drawn_rows(self.us, most, near, partial(extremes, self.codes) if dots else evenly)
         if len(at) == len(self.us):
@@ -166,15 +166,15 @@ class Panel:
     """One chart of a timeline.
 
     Attributes:
-        title: What is drawn; HTML.
-        note: Its unit, and what else is to know; HTML.
-        picture: It as SVG, for who runs no scripts.
-        height: Of the picture.
-        lines, stays, marks: What is in it.
-        zero: Whether zero is always in sight.
-        since: Whether values are shown as their change since the left edge of what is in sight.
-        counts: Whether the marks are counted instead of drawn, the lower side downwards.
-        log: Whether values are logarithms to base ten, for which the axis has the powers.
+        title: Title; HTML.
+        note: Its unit, and further remarks; HTML.
+        picture: The chart as SVG, for readers without scripts.
+        height: Height of the picture.
+        lines, stays, marks: Its contents.
+        zero: Whether zero is always visible.
+        since: Whether values are shown as their change since the left edge of the visible span.
+        counts: Whether the marks are counted instead of drawn, with side -1 downwards.
+        log: Whether values are logarithms to base ten; the axis then has powers of ten.
     """
 
     title: str
@@ -190,15 +190,15 @@ class Panel:
     log: bool = False
 
     def series(self) -> "Iterator[Line | Stays | Marks]":
-        """Yield everything that is drawn in it."""
+        """Yield its lines, stays and marks."""
         yield from self.lines
         yield from self.stays
         yield from self.marks
 
     def thinned(self, most: int, near: "Near") -> "Panel":
-        """Return it with *most* rows or so of each series, all of those near the instants *near* if possible.
+        """Return it with about *most* rows per series, if possible all of those near the instants *near*.
 
-        What is counted stays whole.
+        Counted marks are not thinned.
         """
         if self.counts:
             return self
@@ -212,14 +212,14 @@ def _few(several: "Sequence[Any]", *, most: int, near: "Near") -> list[Any]:
 
 @dataclass(frozen=True, eq=False)
 class TimelineAxis:
-    """What the charts of a timeline have from left to right, where it is not time.
+    """The horizontal axis of the charts of a timeline.
 
     Attributes:
-        unit: What is counted, in a word; empty for time.
-        stop: What the buttons go to, one after the other, in a word; empty: there are none.
-        close_ms: The span that such a step shows.
-        per: What 1 stands for on an axis of numbers: they are kept to a thousandth of it.
-        names: What stands at 0, 1, 2, … instead of the number.
+        unit: Unit of the axis, in a word; empty for time.
+        stop: Target of the buttons, in a word; empty for no buttons.
+        close_ms: Span shown after a step of the buttons.
+        per: Value of one unit on an axis of numbers, which are stored to a thousandth of it.
+        names: Labels at 0, 1, 2, … instead of the number.
     """
 
     unit: str = ""
@@ -230,7 +230,7 @@ class TimelineAxis:
 
 
 def places(numbers: "Floats | float") -> "Instants":
-    """Return where *numbers* lie on an axis of numbers, as instants; x of a timeline is in these as well."""
+    """Return the positions of *numbers* on an axis of numbers, as instants, the unit of x of a timeline."""
     found: Instants = np.rint(np.asarray(numbers) * UNIT).astype(np.int64)
     return found
 
@@ -241,13 +241,13 @@ def timeline(
     excluded: "NDArray[np.int64] | None" = None,
     axis: TimelineAxis = TimelineAxis(),
 ) -> str:
-    """Return *panels* one below the other, their data, and what moves them; the page needs :func:`script`, too.
+    """Return stacked *panels*, their data, and the controls; the page also needs :func:`script`.
 
     Args:
-        panels: From top to bottom.
+        panels: Panels from top to bottom.
         x: First and last instant, in µs.
-        excluded: First and last µs of each stretch to shade; None: there are none.
-        axis: What is from left to right.
+        excluded: First and last µs of each stretch to shade; None for none.
+        axis: The horizontal axis.
     """
     excluded = np.empty((0, 2), dtype=np.int64) if excluded is None else excluded
     text, thinned = _data(panels, x, excluded, axis)
@@ -261,16 +261,16 @@ def timeline(
 def _data(
     panels: Sequence[Panel], x: tuple[float, float], excluded: "NDArray[np.int64]", axis: TimelineAxis
 ) -> tuple[str, Sequence[Panel]]:
-    """Return what the script reads, and the panels with the rows that are in it: as many as the page has room for."""
+    """Return the data for the script, and the panels with the rows in it: as many as the page has room for."""
     fills = [one.us for panel in panels for one in panel.marks if one.stop]
     near = Near(np.sort(np.concatenate(fills)) if fills else np.empty(0, dtype=np.int64))
     rows = np.array([one.rows for panel in panels if not panel.counts for one in panel.series()], np.int64)
     sizes = sorted(MOST_ROWS)
-    sizes = sizes[: 1 + sum(one < rows.max(initial=0) for one in sizes)]  # all that are greater change nothing either
+    sizes = sizes[: 1 + sum(one < rows.max(initial=0) for one in sizes)]  # larger ones make no difference
     drawn = [int(np.minimum(rows, size).sum()) for size in sizes]
     low, high, row_bytes = 0, len(sizes) - 1, ROW_BYTES
     write = cache(partial(_written, panels, near=near, x=x, excluded=excluded, axis=axis))
-    while low < high:  # a text grows with what is kept, about as the rows do
+    while low < high:  # the size of the text grows about as the number of rows
         likely = sum(count * row_bytes <= MOST_BYTES for count in drawn) - 1
         at = min(max(likely, low + 1), high)
         size = write(sizes[at])[0].size
@@ -288,7 +288,7 @@ def _written(
     excluded: "NDArray[np.int64]",
     axis: TimelineAxis,
 ) -> tuple["_Columns", Sequence[Panel]]:
-    """Return what `_data` does, not yet as text, with *most* rows or so of each series."""
+    """Return the result of `_data` before its encoding, with about *most* rows per series."""
     drawn = [panel.thinned(most, near) for panel in panels]
     columns = _Columns(int(x[0]))
     data = {
@@ -307,7 +307,7 @@ def _written(
 
 
 def _left_out(panels: Sequence[Panel], drawn: Sequence[Panel]) -> str:
-    """Return what is not in the page's data, as a sentence; nothing where all is."""
+    """Return a sentence about data missing from the page; empty if none is missing."""
     pairs = [
         pair for panel in zip(panels, drawn, strict=True) for pair in zip(*(one.series() for one in panel), strict=True)
     ]
@@ -323,10 +323,10 @@ def _left_out(panels: Sequence[Panel], drawn: Sequence[Panel]) -> str:
 
 
 class _Columns:
-    """The columns of a timeline that begins at *start_us*: what panels name by their numbers.
+    """The columns of a timeline that begins at *start_us*; panels refer to them by number.
 
     Attributes:
-        head: All else that the script reads, as JSON; set when every column is there.
+        head: All other data for the script, as JSON; set after the last column.
     """
 
     def __init__(self, start_us: int) -> None:
@@ -337,15 +337,15 @@ class _Columns:
 
     @property
     def size(self) -> int:
-        """The characters of the text, which need not be made to know them."""
+        """Length of the text, without making it."""
         return len(_WHOLE % (self.head[:-1], "," * (len(self._packed) - 1))) + sum(one.size for one in self._packed)
 
     def text(self) -> str:
-        """Return what the script reads."""
+        """Return the data for the script."""
         return _WHOLE % (self.head[:-1], ",".join(one.text() for one in self._packed))
 
     def panel(self, panel: Panel) -> dict[str, Any]:
-        """Return a panel as the script reads it."""
+        """Return a panel in the form that the script reads."""
         return {
             "height": panel.height,
             "zero": panel.zero,
@@ -391,7 +391,7 @@ class _Columns:
         return {"label": label, "v": self._column(codes), "words": words}
 
     def _column(self, numbers: "NDArray[np.int64]") -> int:
-        """Return the number of a column; equal ones are kept once."""
+        """Return the number of a column; equal columns are stored once."""
         column, known = packed(numbers), len(self._packed)
         key = (column.width, *(part.tobytes() for part in column[1:]))
         number = self._numbers.setdefault(key, known)
@@ -412,7 +412,7 @@ _SPANS = (("3600", "1 h", "an hour"), ("600", "10 min", "ten minutes"), ("60", "
 
 
 def _bar(axis: TimelineAxis) -> str:
-    """Return what moves the charts; the script shows it."""
+    """Return the controls of the charts; the script shows them."""
     stops = (
         ("back", f"‹ {axis.stop}", f"the {axis.stop} before (p)"),
         ("next", f"{axis.stop} ›", f"the next {axis.stop} (n)"),
@@ -427,7 +427,7 @@ def _bar(axis: TimelineAxis) -> str:
 
 
 def _figure(panel: Panel) -> str:
-    """Return a panel's heading and its still picture."""
+    """Return a panel's heading and its static picture."""
     drawn: list[tuple[str, Sequence[Line | Stays | Marks]]] = [
         ("line", panel.lines),
         ("stays", panel.stays),
@@ -446,6 +446,6 @@ def _figure(panel: Panel) -> str:
 
 
 def script() -> str:
-    """Return the script that lets a reader zoom into the timeline of a page."""
+    """Return the script with which a reader zooms into the timeline of a page."""
     parts = "\n".join(path.read_text(encoding="utf-8") for path in _SCRIPTS)
     return f'"use strict";\nfor (const root of document.querySelectorAll(".timeline")) {{\n{parts}}}\n'

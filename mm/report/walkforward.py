@@ -1,4 +1,4 @@
-"""The page of a walk-forward, and of a schedule: what was fitted, how it did on unseen data, what it earned."""
+"""The page of a walk-forward or a schedule: its fits, their results on unseen data, and the PnL."""
 
 import math
 from collections import Counter
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 SCHEDULE, METRICS, UNSEEN, BACKTEST = "poisson_schedule.json", "window_metrics.csv", "oos_metrics.json", "backtest"
 INSIDE = (("buy", "1 is inside the interval"), ("sell", "1 is outside"))
 SOURCES = (("buy", "fitted"), ("sell", "carried or default"), ("off", "none: nothing is quoted"))
-OUTSIDE = 0.05  # of the segments have a number of fills outside a 95 % interval
+OUTSIDE = 0.05  # expected share of segments with a number of fills outside a 95 % interval
 Content = Mapping[str, Any]
 
 
@@ -63,10 +63,10 @@ def page(
     """Return the page of the run in *folder* as HTML.
 
     Args:
-        folder: With the schedule and its metrics; a walk-forward's has a backtest's folder, too.
+        folder: Folder of the schedule and its metrics; that of a walk-forward also has a backtest's folder.
         about: The command and the knobs, to print at the end.
-        sensitivity: The sensitivity block, where it was played after the run.
-        run: The columns of the backtest, where they need not be read from its files.
+        sensitivity: The sensitivity block, if it was played after the run.
+        run: The columns of the backtest; None reads them from its files.
 
     Raises:
         BrokenFile: If a file of the run cannot be read.
@@ -107,7 +107,7 @@ def _content(path: Path, unread: str = "") -> dict[str, Any]:
 
 
 def _shapes(path: Path) -> list[WindowShape]:
-    """Return the windows of the file; none where an earlier version made the run."""
+    """Return the windows of the file; empty if an earlier version made the run."""
     content = _content(path) if path.exists() else {"windows": []}
     return [WindowShape.from_json(one, str(path)) for one in content["windows"]]
 
@@ -117,13 +117,13 @@ def _header(schedule: Content, kind: str, about: About) -> str:
 
 
 def schedule_line(schedule: Content, kind: str) -> str:
-    """Return in a line how the windows of a ``poisson_schedule.json`` follow each other."""
+    """Return one line about the sequence of windows in a ``poisson_schedule.json``."""
     train, step = (number(schedule[f"{name}_min"]) for name in ("train_window", "step"))
     return f"{kind}: windows of {train} min, every {step} min, {escape(str(schedule['fallback_policy']))}"
 
 
 def segments_of(schedule: "Schedule") -> SegmentRows:
-    """Return the segments of a schedule as rows; intervals are those of its standard errors (Wald, 95 %)."""
+    """Return the segments of a schedule as rows; intervals are from its standard errors (Wald, 95 %)."""
     names = ("start_us", "end_us", "A", "k", "se_k", "se_logA")
     rows = [[np.nan if (value := getattr(one, name)) is None else value for name in names] for one in schedule.segments]
     numbers = dict(zip(names, np.array(rows, np.float64).T, strict=True))
@@ -143,7 +143,7 @@ def _tiles(rows: SegmentRows, unseen: Content, summary: Content | None) -> str:
     seen = float(rows.numbers["test_fills"][~np.isnan(expected)].sum())
     ratio = seen / float(np.nansum(expected)) if np.nansum(expected) > 0 else None
     first = earnings(summary) if summary else [_spread(rows, "k", "k, 1/tick"), _spread(rows, "A", "A, 1/s")]
-    waited = clock["mean_wait"]  # None but by marks
+    waited = clock["mean_wait"]  # None except for marks
     return tiles(
         *first,
         tile("Segments fitted", f"{sources.count('fitted')} of {len(rows)}", ", ".join(others) or "none carried"),
@@ -174,9 +174,9 @@ def _notes(rows: SegmentRows, summary: Content | None) -> str:
 
 
 def outside_predicted(rows: SegmentRows) -> tuple[int, int]:
-    """Return how many segments had fewer or more fills than was predicted with 95 %, and of how many that is known.
+    """Return the number of segments with fills outside the predicted 95 % interval, and of segments with an interval.
 
-    The interval is of a whole step of the schedule: a segment that the end of the data cuts short is left out.
+    The interval is for a whole step of the schedule: a segment cut short by the end of the data is omitted.
     """
     names = ("start_us", "end_us", "test_fills", "predictive_low", "predictive_high")
     begin, end, fills, low, high = (rows.numbers[name] for name in names)

@@ -6,13 +6,13 @@ from drawn_runs import result_of
 
 from journals import seeded
 from mm.report.run_columns import columns_of
-from mm.report.run_pages import Beside, Listing, _line, compared, index_page, two_runs_page
+from mm.report.run_pages import ComparedRun, Listing, _line, compared, index_page, two_runs_page
 from pages import read
 
 
 def beside(name, scribe, **knobs):
     result = result_of(scribe)
-    return Beside(name, knobs, result.summary, columns_of(result))
+    return ComparedRun(name, knobs, result.summary, columns_of(result))
 
 
 def test_two_runs_stand_side_by_side():

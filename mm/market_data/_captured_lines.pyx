@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Captured lines that continue a market as they should, taken in runs (`lines_ahead` calls it).
+"""Fast path of an import: runs of captured lines that continue a market regularly (`lines_ahead` calls it).
 
-Stamped lines of combined streams are read, in whatever order of keys, and only where nothing happens but what happens
-all the time: a depth message that follows the book, a trade that follows the last one, a best price that agrees with
-the book. Their rows are left as the writers in Python leave them. In front of any other line the kernel stops, with the
-book as it was or as that line makes it, which is the same once the line is applied; Python reads it and goes on.
+The kernel reads stamped lines of combined streams, with keys in any order, but only the regular cases: a depth message
+that follows the book, a trade that follows the last one, a best price that agrees with the book. Its rows equal those
+of the writers in Python. It stops before any other line, with the book before or after that line's changes, which are
+the same once Python has applied the line; Python reads the line and continues.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
@@ -15,11 +15,11 @@ from mm._decimals cimport power_of_ten, put_whole
 from mm.market_data._levels cimport LONGEST_CELL, ODD, SHORTEST, Level, Side, decimal, gcd, put, put_cells, read_level
 
 cdef enum:
-    MOST_DIGITS = 18    # of a whole number
-    MOST_FRACTION = 6   # digits of a stamp that count behind its point
-    LONGEST_HEAD = 320  # bytes of a row that are neither levels nor its run nor its source
-    MOST_STREAMS = 16   # of one symbol
-    PREVIOUS = 63       # where the field `pu` stands
+    MOST_DIGITS = 18    # digits of a whole number
+    MOST_FRACTION = 6   # decimal places of a stamp that are used
+    LONGEST_HEAD = 320  # bytes of a row other than levels, run and source
+    MOST_STREAMS = 16   # streams of one symbol
+    PREVIOUS = 63       # index of the field `pu`
 
 cdef enum Kind:
     DEPTH
@@ -41,16 +41,16 @@ cdef struct Buffer:
     Py_ssize_t size, room
 
 cdef struct Fields:
-    int64_t[64] number  # of the field whose name is the letter 64 + index
-    Text[64] text       # its text, or its levels as they stand
+    int64_t[64] number  # of the field named by the letter 64 + index
+    Text[64] text       # its text, or the text of its levels
     bint[64] has_number
     bint[64] has_text
     Py_ssize_t bids_from, bids_to, asks_from, asks_to
 
 
 cdef struct Best:
-    int64_t id    # of the book that it is compared with; -1 where none waits
-    bint in_text  # whether a text is other than its number would give
+    int64_t id    # of the book to compare with; -1 if none waits
+    bint in_text  # whether a text differs from that of its number
     Level bid, ask
 
 
@@ -67,12 +67,12 @@ cdef inline int64_t to_ms(int64_t stamp, int64_t ms_below) noexcept nogil:
 
 
 cdef inline const char* word(const char* p, const char* end, const char* text, Py_ssize_t size) noexcept nogil:
-    """Return what stands behind *text*; NULL where it does not stand there."""
+    """Return the position after *text*; NULL if *p* does not begin with it."""
     return NULL if p is NULL or end - p < size or memcmp(p, text, size) else p + size
 
 
 cdef inline const char* whole(const char* p, const char* end, int64_t* value) noexcept nogil:
-    """Read a whole number without zeros in front; return what stands behind it, NULL where there is none."""
+    """Read a whole number without leading zeros; return the position after it, NULL if there is none."""
     cdef const char* first = p
     cdef int64_t read = 0
     while p < end and c"0" <= p[0] <= c"9" and p - first <= MOST_DIGITS:
@@ -85,7 +85,7 @@ cdef inline const char* whole(const char* p, const char* end, int64_t* value) no
 
 
 cdef inline const char* plain_text(const char* p, const char* end, Text* text) noexcept nogil:
-    """Read a JSON string of ASCII that escapes nothing; return what stands behind it, NULL where it is another one."""
+    """Read an ASCII JSON string without escapes; return the position after it, NULL for any other string."""
     if p >= end or p[0] != c'"':
         return NULL
     p += 1
@@ -108,7 +108,7 @@ cdef bytes text_in(Buffer* buffer):
 
 
 cdef int need(Buffer* buffer, Py_ssize_t size) except -1:
-    """Have room for *size* bytes in all."""
+    """Reserve room for *size* bytes in total."""
     cdef char* first
     if size <= buffer.room:
         return 0
@@ -131,23 +131,23 @@ cdef inline char* put_number(char* p, int64_t value, char behind) noexcept nogil
 
 
 cdef class CapturedLines:
-    """What the lines of one symbol must continue, and the rows of those that were taken.
+    """State of the market of one symbol, and the rows of the lines taken.
 
     Args:
-        symbol: As the messages name it.
-        futures: Whether updates name the one before (`pu`).
+        symbol: As in the messages.
+        futures: Whether updates have the id of the one before (`pu`).
         units: Below which number a stamp is in ms; from when on and before when exchanges stamp, and from when on and
             before when lines are stamped, in µs; most ms between a trade and its message.
 
     Attributes:
-        last_us, to_us: Lines arrive from the one to before the other.
+        last_us, to_us: Range of valid arrivals, without its end.
         seq: The number of the last row.
         epoch: The epoch of frames.
-        book_id, trade_id: Last ids of the book and of the trades; −1 where none can follow.
-        tick_e8, lot_e8: The steps that are known; 0 is none.
-        seen_tick_e8, seen_lot_e8: Divisors of all that came.
-        rooms: Bytes that each file may grow by: diffs, frames, trades.
-        lines, updates, trades, tickers, compared: What was taken since `begin`.
+        book_id, trade_id: Last ids of the book and of the trades; −1 if none can follow.
+        tick_e8, lot_e8: The known steps; 0 is none.
+        seen_tick_e8, seen_lot_e8: Divisors of all prices and quantities received.
+        rooms: Bytes by which each file may grow: diffs, frames, trades.
+        lines, updates, trades, tickers, compared: Numbers taken since `begin`.
         units_seen: 1 for a stamp in ms, 2 for one in µs, of rows.
         first_id, exchange: First id and stamp of the last update; its number is `update_seq`, its arrival `update_us`.
         trade_us: Arrival of the last trade.
@@ -181,7 +181,7 @@ cdef class CapturedLines:
         PyMem_Free(self.levels.first)
 
     def learn(self, str name, str kind) -> None:
-        """Take messages of the stream *name*, which are of a *kind*: depth, trade, aggTrade or bookTicker."""
+        """Take messages of the stream *name*, of this *kind*: depth, trade, aggTrade or bookTicker."""
         kinds = {"depth": DEPTH, "trade": TRADE, "aggTrade": AGGREGATE, "bookTicker": TICKER}
         cdef bytes text = name.encode()
         if self.stream_count < MOST_STREAMS:
@@ -190,7 +190,7 @@ cdef class CapturedLines:
             self.stream_count += 1
 
     def wait_for(self, int64_t update_id, *texts: str) -> None:
-        """Have best prices wait for the book of their id, or none (−1): price and quantity of the bid, of the ask."""
+        """Set best prices that wait for the book of their id, or none (−1): price and quantity of bid and of ask."""
         cdef bytes text
         cdef int64_t[4] value
         cdef int[4] places
@@ -208,7 +208,7 @@ cdef class CapturedLines:
             self.waiting.ask = Level(value[2], value[3], places[2], places[3])
 
     def waits(self) -> tuple[int, str, str, str, str] | None:
-        """Return the best prices that wait, as `wait_for` takes them; None where none do."""
+        """Return the best prices that wait, in the form of `wait_for`; None if none do."""
         cdef Best* best = &self.waiting
         if best.id < 0:
             return None
@@ -221,7 +221,7 @@ cdef class CapturedLines:
         )
 
     def begin(self, str run, str source, Py_ssize_t top_n, rooms: tuple[int, int, int]) -> None:
-        """Go on in a day: rows of *run*, trades from *source*, frames of *top_n* levels; nothing is taken yet."""
+        """Start in a day: rows of *run*, trades from *source*, frames of *top_n* levels, nothing taken."""
         self.run, self.source, self.top_n = run.encode(), source.encode(), top_n
         self.room[0], self.room[1], self.room[2] = rooms
         self.lines = self.updates = self.trades = self.tickers = self.compared = self.units_seen = 0
@@ -236,17 +236,17 @@ cdef class CapturedLines:
         return self.diffs.first[self.last_diff : self.diffs.size - 1]
 
     def late_us(self) -> bytes:
-        """Return by how much each update arrived after its stamp, as 64 bits each."""
+        """Return the time from stamp to arrival of each update, 64 bits each."""
         return text_in(&self.offsets)
 
     def take(self, bytes block, Py_ssize_t at, bids: Side | None, asks: Side | None, str trades) -> int:
-        """Take the lines of *block* from *at* on, and return where the first one stands that was not taken.
+        """Take the lines of *block* from *at*, and return the offset of the first line that was not taken.
 
         Args:
             block: Lines; the last may be torn.
-            at: Where a line begins.
-            bids, asks: The book; None where updates are not taken.
-            trades: The kind of stream whose trades are taken.
+            at: Offset of a line.
+            bids, asks: The book; None to take no updates.
+            trades: The kind of stream from which trades are taken.
         """
         cdef const char* start = block
         cdef const char* end = start + len(block)
@@ -263,7 +263,7 @@ cdef class CapturedLines:
             p = newline + 1
 
     cdef bint line(self, const char* p, const char* end, Side bids, Side asks, Kind trade_kind) except -1:
-        """Take the line from *p* to its newline at *end*; False where it is left."""
+        """Take the line from *p* to its newline at *end*; False if it is not taken."""
         cdef int64_t recv_us = 0
         cdef Kind kind = DEPTH
         cdef Fields fields
@@ -286,7 +286,7 @@ cdef class CapturedLines:
         return kind == trade_kind and self.trade(recv_us, &fields, kind)
 
     cdef const char* stamp(self, const char* p, const char* end, int64_t* us) noexcept nogil:
-        """Read the stamp of a line, in s (with a fraction), ms, µs or ns; NULL where it is no instant of ours."""
+        """Read the stamp of a line, in s (with a fraction), ms, µs or ns; NULL if it is outside the valid range."""
         cdef const char* first = p
         cdef uint64_t value = 0, ms_below = self.ms_below
         cdef int places = 0
@@ -317,7 +317,7 @@ cdef class CapturedLines:
         return p + 1 if p < end and p[0] == c":" else p
 
     cdef const char* stream(self, const char* p, const char* end, Kind* kind) noexcept nogil:
-        """Read the name of a stream that was learnt."""
+        """Read the name of a registered stream."""
         cdef const char* quote
         cdef int n
         if p is NULL:
@@ -330,7 +330,7 @@ cdef class CapturedLines:
         return NULL
 
     cdef const char* read(self, const char* p, const char* end, bint has_levels, Fields* fields) noexcept nogil:
-        """Read the fields of an object, behind its bracket; NULL where it is not plain, or names one twice."""
+        """Read the fields of an object after its bracket; NULL if it is irregular or has a field twice."""
         cdef Text name
         cdef int n
         fields.bids_from = fields.bids_to = fields.asks_from = fields.asks_to = 0
@@ -358,7 +358,7 @@ cdef class CapturedLines:
             p += 1
 
     cdef const char* read_levels(self, const char* p, const char* end, Fields* fields, int n) noexcept nogil:
-        """Read the levels of a side into the room for them."""
+        """Read the levels of a side into the buffer of levels."""
         cdef Level* held = <Level*> self.levels.first
         cdef Py_ssize_t count = max(fields.bids_to, fields.asks_to)
         cdef Py_ssize_t first = count
@@ -391,7 +391,7 @@ cdef class CapturedLines:
         return self.first_us <= stamp < self.end_us or self.first_us // 1000 <= stamp < self.end_us // 1000
 
     cdef bint on_grid(self, const Level* levels, Py_ssize_t count) noexcept nogil:
-        """Return True if prices and quantities are on the steps that are known; note what all are multiples of."""
+        """Return True if prices and quantities are on the known steps; update their common divisors."""
         cdef int64_t tick_e8 = self.seen_tick_e8, lot_e8 = self.seen_lot_e8
         cdef Py_ssize_t n
         for n in range(count):
@@ -405,7 +405,7 @@ cdef class CapturedLines:
         return True
 
     cdef bint agrees(self, Side bids, Side asks) noexcept nogil:
-        """Return True if the best prices that wait are those of the book."""
+        """Return True if the waiting best prices equal those of the book."""
         cdef Level bid, ask
         if self.waiting.in_text or not bids.count or not asks.count:
             return False
@@ -469,7 +469,7 @@ cdef class CapturedLines:
         return True
 
     cdef char* put_frame(self, int64_t recv_us, int64_t exchange, int64_t last_id, Side bids, Side asks) noexcept:
-        """Put the frame of the next row behind the frames, and return its end; NULL where a text is odd."""
+        """Append the frame of the next row to the frames, and return its end; NULL if a text is irregular."""
         cdef char* p = put_number(self.frames.first + self.frames.size, to_ms(exchange, self.ms_below), c",")
         p = put_number(put_number(p, recv_us // 1000, c","), self.seq + 1, c",")
         p = put_text(p, self.run, len(self.run))
@@ -566,7 +566,7 @@ cdef class CapturedLines:
 
 
 cdef const char* value_of(const char* p, const char* end, Fields* fields, int n) noexcept nogil:
-    """Read a number, a text, true, false or null into the field *n*; below 0 it is left out."""
+    """Read a number, a text, true, false or null into the field *n*; a negative *n* is skipped."""
     cdef Text text
     cdef int64_t value = -1
     cdef const char* behind = NULL
@@ -580,7 +580,7 @@ cdef const char* value_of(const char* p, const char* end, Fields* fields, int n)
     if p[0] == c"t" or p[0] == c"f":
         value = p[0] == c"t"
         behind = word(p, end, b"true", 4) if value else word(p, end, b"false", 5)
-        if n != at_of(c"m"):  # of the others that are read, none is true or false
+        if n != at_of(c"m"):  # no other field is true or false
             return NULL if n == PREVIOUS or n == at_of(c"X") else behind
     else:
         behind = whole(p, end, &value)
@@ -592,7 +592,7 @@ cdef const char* value_of(const char* p, const char* end, Fields* fields, int n)
 
 
 cdef bint have(Fields* fields, const char* letters) noexcept nogil:
-    """Return True if each of these fields is there, as a number."""
+    """Return True if each of these fields is present as a number."""
     while letters[0]:
         if not fields.has_number[at_of(letters[0])]:
             return False

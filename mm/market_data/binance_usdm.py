@@ -200,7 +200,7 @@ def market_of(venue: str | None) -> MarketVenue:
 
 
 NEAR_S = 60
-"""How old, in s, the last mark price before a payment may be: the rate is set anew each minute."""
+"""How old, in s, the last mark price before a payment may be: the rate is updated every minute."""
 
 
 class FundingState:
@@ -215,14 +215,14 @@ class FundingState:
         self._before: MarkPrice | None = None
 
     def marked(self, now: MarkPrice) -> Funding | None:
-        """Return the payment that lies between the last mark price and *now*, if one does and its rate was near."""
+        """Return the payment between the last mark price and *now*, if there is one and its rate was recent."""
         before, self._before = self._before, now
         if before is None or not before.T or now.T <= before.T or before.T - before.E > NEAR_S * 1_000:
             return None
         return next(iter(self.new([Funding(before.T, before.r, before.p)])), None)
 
     def new(self, payments: Sequence[Funding]) -> list[Funding]:
-        """Return those of *payments*, which are in order, that were not there before, at whole seconds."""
+        """Return the new ones of the sorted *payments*, at whole seconds."""
         found = []
         for one in payments:
             paid_ms = one.paid_ms - one.paid_ms % 1_000

@@ -1,15 +1,15 @@
-"""A market of which every order is known, from order-by-order captures of Bitstamp: its book, trades and order log.
+"""A market with every order known, from order-by-order captures of Bitstamp: its book, trades and order log.
 
 The capture begins without a book and misses a few deletions, so the venue's own best levels (``order_book``, every two
-seconds) correct what the orders make: a price that no order message has touched for `LAG_US` gets the venue's quantity.
-What is missing there is an order of unknown number, what is too much leaves, the unknown and then the oldest first.
+seconds) correct the book of orders: a price without an order message for `LAG_US` gets the venue's quantity.
+A missing quantity becomes an order of unknown number; an excess is removed, from unknown orders and then the oldest.
 
-- An order that would trade at once rests when it no longer would; until then it is no part of the book.
-- What a trade takes leaves the book at the print, not at the order's own message, which comes some 10 ms before or
-  after it: so a print is followed by the level it left, as on other venues.
-- Orders are numbered as they came, so that a larger number came later.
+- An order that would trade at once is not part of the book until it no longer would; then it rests.
+- The quantity of a trade leaves the book at the print, not at the order's own message, which comes some 10 ms before or
+  after it: so a print is followed by the new level, as on other venues.
+- Orders are numbered in the order of arrival.
 
-The order log has REST, TRADE, REDUCE and CANCEL rows, each with the LEVEL that it leaves
+The order log has REST, TRADE, REDUCE and CANCEL rows, each with the resulting LEVEL
 (``mm.sim.matching.order_log``); amounts and prices are in 1e-8 until `write_order_logs`.
 """
 
@@ -49,17 +49,17 @@ from mm.market_data.grid import Grid
 from mm.market_data.venue import DepthSnapshot, DepthUpdate, Message, TradePrint
 
 LAG_US = 3_000_000
-"""How old the venue's best levels may be when they arrive, with something to spare."""
+"""Maximum age of the venue's best levels at arrival, with a margin."""
 
 
 @dataclass(slots=True)
 class RestingOrder:
-    """An order: its number, side, price and what is left.
+    """An order: its number, side, price and remaining quantity.
 
     Attributes:
-        unknown: Whether no message named it, only the venue's own book.
+        unknown: Whether it is known only from the venue's own book, not from a message.
         rests: Whether it is in the book.
-        waits: How many of its losses wait for their print.
+        waits: Number of its reductions that wait for their print.
         ends: Whether it was deleted.
     """
 
@@ -74,16 +74,16 @@ class RestingOrder:
 
 
 class OrderMarket:
-    """The book of all orders: messages in, changed levels and rows of the order log out.
+    """The book of all orders: converts messages to changed levels and rows of the order log.
 
     Args:
         symbol: Upper case.
-        grid: Takes every price and quantity.
+        grid: Receives every price and quantity.
 
     Attributes:
-        rows: The order log, ten numbers a row, prices and quantities in 1e-8.
-        unmatched: Trades of which neither order was found; their side follows from the best prices.
-        corrected: Levels that the venue's own book corrected, after its first one.
+        rows: The order log, ten numbers per row, prices and quantities in 1e-8.
+        unmatched: Trades without a matching order; their side follows from the best prices.
+        corrected: Levels corrected by the venue's own book, after its first one.
     """
 
     def __init__(self, symbol: str, grid: Grid) -> None:
@@ -93,14 +93,14 @@ class OrderMarket:
         self._levels: dict[int, dict[int, dict[int, RestingOrder]]] = {1: {}, -1: {}}
         self._prices: dict[int, list[int]] = {1: [], -1: []}
         self._orders: dict[int, RestingOrder] = {}  # by the venue's id
-        self._held: dict[int, RestingOrder] = {}  # would trade at once, by number
+        self._held: dict[int, RestingOrder] = {}  # orders that would trade at once, by number
         self._touched: dict[tuple[int, int], int] = {}
         self._changed: set[tuple[int, int]] = set()
         self._last_number = self._update_id = self._message_id = 0
         self._begun = False
 
     def play(self, lines: Sequence[OrderMessage], fills: dict[int, TradeOrders]) -> Iterator[CapturedMessage]:
-        """Yield the messages that *lines* make: a snapshot, depth updates and trades."""
+        """Yield the messages made from *lines*: a snapshot, depth updates and trades."""
         traded = {at for fill in fills.values() for at in fill if at >= 0}
         for at, line in enumerate(lines):
             if line.kind == BOOK:
@@ -117,7 +117,7 @@ class OrderMarket:
     # Orders
 
     def _order(self, line: OrderMessage, *, waits: bool) -> None:
-        """Take an order's own message; *waits*: what it lost belongs to a trade, which takes it."""
+        """Process an order's own message; *waits*: its reduction belongs to a trade, and is applied by the trade."""
         order = self._orders.get(line.id)
         self._touched[line.side, line.price_e8] = line.us
         if line.kind == CREATED:
@@ -134,7 +134,7 @@ class OrderMarket:
             self._end(line.us, line.id, order)
         elif line.amount_e8 < order.left_e8:
             self._take(line.us, order, order.left_e8 - line.amount_e8, ROW_REDUCE)
-        elif line.amount_e8 > order.left_e8 and not order.waits:  # more: behind all others, as a new one
+        elif line.amount_e8 > order.left_e8 and not order.waits:  # larger: it loses its priority, as a new order
             self._remove(line.us, order)
             self._orders[line.id] = order = self._new(line.side, line.price_e8, line.amount_e8)
             self._place(line.us, order)
@@ -144,13 +144,13 @@ class OrderMarket:
         return RestingOrder(self._last_number, side, price_e8, amount_e8)
 
     def _end(self, us: int, name: int, order: RestingOrder) -> None:
-        """Remove an order that was deleted, once nothing of it waits for its print."""
+        """Remove a deleted order once none of its reductions waits for a print."""
         if order.ends and order.waits <= 0:
             self._remove(us, order)
             self._orders.pop(name, None)
 
     def _place(self, us: int, order: RestingOrder) -> None:
-        """Let an order rest, or hold it where it would trade at once."""
+        """Add an order to the book, or hold it if it would trade at once."""
         if self._crosses(order):
             self._held[order.number] = order
             return
@@ -167,7 +167,7 @@ class OrderMarket:
         self._level_row(us, order)
 
     def _settle(self, us: int) -> None:
-        """Let the held orders rest that no longer would trade."""
+        """Add the held orders to the book that no longer would trade."""
         for order in list(self._held.values()):
             self._place(us, order)
 
@@ -184,7 +184,7 @@ class OrderMarket:
         self._held.pop(order.number, None)
 
     def _take(self, us: int, order: RestingOrder, amount_e8: int, kind: int, trade: tuple[int, int] = (0, 0)) -> None:
-        """Take so much from an order; *trade* is the id of the print and the number of its taker."""
+        """Reduce an order by a quantity; *trade* is the id of the print and the number of its taker."""
         amount_e8 = min(amount_e8, order.left_e8)
         if amount_e8 <= 0:
             return
@@ -209,14 +209,14 @@ class OrderMarket:
     # Trades
 
     def _trade(self, line: OrderMessage, fill: TradeOrders, lines: Sequence[OrderMessage]) -> Message:
-        """Take the print from both of its orders, and return it."""
+        """Reduce both orders of a print, and return the print."""
         taker = self._orders.get(lines[fill.taker].id) if fill.taker >= 0 else None
         maker = self._orders.get(lines[fill.maker].id) if fill.maker >= 0 else None
         side = lines[fill.taker].side if fill.taker >= 0 else self._side(line.price_e8)
         self.unmatched += fill.taker < 0 and fill.maker < 0
         self._touched[-side, line.price_e8] = self._touched[side, line.price_e8] = line.us
         resting = maker if maker is not None else self._oldest(-side, line.price_e8)
-        if resting is None and self._begun:  # it was there, and no message had said so
+        if resting is None and self._begun:  # it existed, but no message had reported it
             resting = self._new(-side, line.price_e8, line.amount_e8)
             self._place(line.us, resting)
         if resting is not None:
@@ -237,14 +237,14 @@ class OrderMarket:
         return next(iter(self._levels[side].get(price_e8, {}).values()), None)
 
     def _side(self, price_e8: int) -> int:
-        """Return the side that took at a price, by the best prices."""
+        """Return the side of the taker at a price, by the best prices."""
         bid, ask = self._best(1), self._best(-1)
         return 1 if bid is None or (ask is not None and 2 * price_e8 >= bid + ask) else -1
 
     # The venue's own book
 
     def _book(self, line: OrderMessage) -> None:
-        """Correct the levels that the venue shows, where no message has touched them for a while."""
+        """Correct the levels in the venue's book that no message has changed for `LAG_US`."""
         shown = book_of(line)
         for side, levels in ((1, shown.bids), (-1, shown.asks)):
             wanted = {self.grid.price(price): self.grid.qty(qty) for price, qty in levels}
@@ -256,7 +256,7 @@ class OrderMarket:
                 if self._touched.get((side, price_e8), 0) <= line.us - LAG_US:
                     self._correct(line.us, side, price_e8, wanted.get(price_e8, 0))
         self._begun = True
-        for order in list(self._held.values()):  # what would still trade did, or what it meets is gone
+        for order in list(self._held.values()):  # it has traded by now, or its counterparty is gone
             if self._touched.get((order.side, order.price_e8), 0) <= line.us - LAG_US and self._crosses(order):
                 del self._held[order.number]
 
@@ -275,7 +275,7 @@ class OrderMarket:
             self._take(us, order, gone, ROW_REDUCE)
             surplus -= gone
 
-    # What goes out
+    # Output
 
     def _row(self, us: int, kind: int, order: RestingOrder, amount_e8: int) -> None:
         self.rows.extend((us, kind, order.number, 0, 0, order.side, order.price_e8, amount_e8, 0, 0))
@@ -290,7 +290,7 @@ class OrderMarket:
         return sum(order.left_e8 for order in self._levels[side].get(price_e8, {}).values())
 
     def _message(self, us: int) -> Message:
-        """Return the levels that changed, the first time as a snapshot."""
+        """Return the changed levels, the first time as a snapshot."""
         self._message_id += 1
         changed, self._changed = self._changed, set()
         sides: dict[int, list[tuple[str, str]]] = {1: [], -1: []}
@@ -304,7 +304,7 @@ class OrderMarket:
 
 @dataclass
 class ReadLines:
-    """What an import reports of a capture that is used whole or not at all."""
+    """The part of an import's report for a capture that is used whole or not at all."""
 
     path: Path
     number: int = 0
@@ -314,7 +314,7 @@ class ReadLines:
 
 @dataclass
 class NamedSymbols:
-    """The symbols of a capture: none is named in it, so it is the one that is requested."""
+    """The symbols of a capture: it names none, so the requested one is accepted."""
 
     symbols: Counter[str] = field(default_factory=Counter)
 
@@ -324,11 +324,11 @@ class BitstampCapture:
 
     Args:
         path: The capture.
-        market: Its book, which goes on from one capture to the next.
+        market: Its book, which continues from one capture to the next.
         progress: Called with the bytes of the file read so far.
 
     Raises:
-        BrokenFile: As `read_lines`, and where a trade's message is followed by an earlier one.
+        BrokenFile: As `read_lines`, and if a trade's message is followed by an earlier one.
     """
 
     def __init__(self, path: Path, market: OrderMarket, progress: Callable[[int], None] | None = None) -> None:
@@ -351,13 +351,13 @@ class BitstampCapture:
 
 
 def write_order_logs(folders: Sequence[DayFolder], rows: "array[int]", tick_e8: int, lot_e8: int) -> None:
-    """Write the order log of each day in ticks and lots; it begins with the orders that rest when the day does.
+    """Write the order log of each day in ticks and lots; it begins with the orders resting at the start of the day.
 
     Args:
         folders: The days, in order.
-        rows: Of all days, ten numbers a row, prices and quantities in 1e-8.
-        tick_e8: Of the tape.
-        lot_e8: Of the tape.
+        rows: Rows of all days, ten numbers each, prices and quantities in 1e-8.
+        tick_e8: Price step of the tape.
+        lot_e8: Quantity step of the tape.
     """
     log = DayRows(rows, tick_e8, lot_e8)
     for folder in folders:
@@ -365,14 +365,14 @@ def write_order_logs(folders: Sequence[DayFolder], rows: "array[int]", tick_e8: 
 
 
 class DayRows:
-    """Rows of several days as those of each: every day begins with what rests."""
+    """Splits the rows of several days by day; every day begins with the resting orders."""
 
     def __init__(self, rows: "array[int]", tick_e8: int, lot_e8: int) -> None:
         self._rows, self._at, self._steps = rows, 0, (tick_e8, lot_e8)
         self._resting: dict[int, tuple[int, int, int]] = {}  # side, ticks, lots by number, in the order of arrival
 
     def until(self, us: int) -> Iterator[tuple[int, ...]]:
-        """Yield the rows before *us* that were not there yet, those that say what rests before them."""
+        """Yield the rows before *us* that were not yielded yet, preceded by the resting orders."""
         width, (tick_e8, lot_e8) = len(COLUMNS), self._steps
         update_id = 0
         first_us = self._rows[self._at] if self._at < len(self._rows) else 0
@@ -393,7 +393,7 @@ class DayRows:
             yield at_us, kind, number, other, account, side, ticks, lots, trade, update_id * (kind == ROW_LEVEL)
 
     def _note(self, kind: int, number: int, other: int, side: int, ticks: int, lots: int) -> None:
-        """Keep what rests."""
+        """Update the resting orders."""
         if kind == ROW_REST:
             self._resting[number] = side, ticks, lots
         elif kind == ROW_REDUCE:

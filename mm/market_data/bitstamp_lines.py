@@ -1,7 +1,7 @@
 """Order-by-order captures of Bitstamp, line by line: ``<receive time, ms> <kind> <JSON>``, plain, gzip or bzip2.
 
 The kinds are ``order_created``, ``order_changed``, ``order_deleted``, ``trade`` and ``order_book`` (the venue's best
-levels). A trade names no side and no order: `matched` finds both of its orders by the quantity that they lost.
+levels). A trade has neither side nor order ids: `matched` finds both of its orders by the quantity that they lost.
 """
 
 import bz2
@@ -25,7 +25,7 @@ from mm.market_data.grid import Grid
 CREATED, CHANGED, DELETED, TRADE, BOOK = "order_created", "order_changed", "order_deleted", "trade", "order_book"
 KINDS = (CREATED, CHANGED, DELETED, TRADE, BOOK)
 MATCH_US = 5_000_000
-"""How far the messages of one trade may lie apart: those of both orders and the print itself."""
+"""Maximum time between the messages of one trade: those of both orders, and the print."""
 _OPENERS: tuple[tuple[bytes, str, Callable[..., object]], ...] = (
     (b"\x1f\x8b\x08", "zcat", gzip.open),
     (b"BZh", "bzcat", bz2.open),
@@ -58,13 +58,13 @@ class OrderMessage(NamedTuple):
 
     Attributes:
         number: Its line in the file, from 1.
-        us: When it was received.
+        us: Time of receipt.
         kind: One of `KINDS`.
-        id: Of the order or the trade; 0 of a book.
-        side: The order's, +1 buy, -1 sell; 0 of others.
-        price_e8: Price, 0 of a book.
-        amount_e8: What is left of the order; traded.
-        body: The JSON of a book, which is read when it is needed.
+        id: Id of the order or the trade; 0 for a book.
+        side: Side of the order, +1 buy, -1 sell; 0 for others.
+        price_e8: Price, 0 for a book.
+        amount_e8: Remaining quantity of the order, or traded quantity.
+        body: The JSON of a book, which is parsed when needed.
     """
 
     number: int
@@ -78,19 +78,19 @@ class OrderMessage(NamedTuple):
 
 
 class TradeOrders(NamedTuple):
-    """The orders of a trade, as positions of the messages that say what they lost; -1 where none was found."""
+    """The orders of a trade, as positions of the messages with their reductions; -1 if none was found."""
 
     maker: int
     taker: int
 
 
 def book_of(line: OrderMessage) -> _Book:
-    """Return the levels of an ``order_book`` message; raises msgspec.MsgspecError where it has none."""
+    """Return the levels of an ``order_book`` message; raises msgspec.MsgspecError if it has none."""
     return msgspec.json.decode(line.body, type=_Book)
 
 
 def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] | None = None) -> Iterator[OrderMessage]:
-    """Yield the messages of the capture at *path*; *grid* takes every price and quantity.
+    """Yield the messages of the capture at *path*; *grid* receives every price and quantity.
 
     Args:
         path: The capture.
@@ -98,7 +98,7 @@ def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] | None = 
         progress: Called with the bytes of the file read so far.
 
     Raises:
-        BrokenFile: If it is no such capture, ends in the middle, or has a line that cannot be read; with its number.
+        BrokenFile: If it is not such a capture, is truncated, or has an unreadable line; with the number of the line.
     """
     number = 0
     with path.open("rb") as raw:
@@ -152,7 +152,7 @@ def _message(number: int, us: int, kind: str, body: bytes, grid: Grid) -> OrderM
 
 
 class _Loss(NamedTuple):
-    """What an order lost at a message: position, time, side, price, and how early the order came."""
+    """The reduction of an order by a message: position, time, side, price, and arrival rank of the order."""
 
     at: int
     us: int
@@ -164,8 +164,8 @@ class _Loss(NamedTuple):
 def matched(lines: Sequence[OrderMessage]) -> dict[int, TradeOrders]:
     """Return the orders of each trade among *lines*, by the position of the trade.
 
-    Both orders of a trade lose its quantity, within `MATCH_US`: the one that came later took. Of several that fit,
-    those count that lost it nearest in time; a message speaks of one trade only.
+    Both orders of a trade lose its quantity within `MATCH_US`; the later order is the taker. Of several candidates, the
+    nearest in time are used; a message belongs to one trade only.
     """
     lost = _losses(lines)
     used: set[int] = set()
@@ -186,7 +186,7 @@ def matched(lines: Sequence[OrderMessage]) -> dict[int, TradeOrders]:
 
 
 def _losses(lines: Sequence[OrderMessage]) -> dict[int, list[_Loss]]:
-    left: dict[int, tuple[int, int]] = {}  # what is left of each order, and when it came
+    left: dict[int, tuple[int, int]] = {}  # remaining quantity and arrival rank of each order
     lost = defaultdict(list)
     for at, line in enumerate(lines):
         if line.kind == CREATED:
@@ -207,14 +207,14 @@ def _within(losses: list[_Loss], us: int) -> list[_Loss]:
 
 
 def _pair(near: list[_Loss], price_e8: int) -> TradeOrders:
-    """Return the maker, who has the trade's price, and the taker, who came after it from the other side."""
+    """Return the maker, which has the trade's price, and the taker, a later order of the other side."""
     makers = [one for one in near if one.price_e8 == price_e8]
     for maker in makers:
         for taker in near:
             reaches = taker.side * (taker.price_e8 - price_e8) >= 0
             if taker.side == -maker.side and taker.came > maker.came and reaches:
                 return TradeOrders(maker.at, taker.at)
-    for one in near:  # the other one was there before the capture began, and so it was the maker
+    for one in near:  # the other order is older than the capture, so it was the maker
         if one.side * (one.price_e8 - price_e8) >= 0:
             return TradeOrders(-1, one.at)
     return TradeOrders(-1, -1)

@@ -48,7 +48,7 @@ PARTIAL = ".partial"
 
 
 class Staging:
-    """Writes the day folders of one run under ``<DATA_ROOT>/<SYMBOL>/<YYYYMMDD>.partial``, one after the other.
+    """Writes the day folders of one run in sequence, under ``<DATA_ROOT>/<SYMBOL>/<YYYYMMDD>.partial``.
 
     Args:
         data_root: Folder of the day folders; created if it does not exist.
@@ -114,7 +114,7 @@ class Staging:
         return places
 
     def discard(self) -> None:
-        """Remove everything that was written and not published."""
+        """Remove all unpublished files."""
         if self._writer:
             with suppress(OSError):
                 self._writer.close()
@@ -162,7 +162,7 @@ class ImportOptions:
         min_notional: Minimum notional of an order, a decimal; None takes it from the exchangeInfo, else 0.
         top_n: levels per side in the frames.
         trade_stream: ``trade`` or ``aggTrade``, if a capture has both; None takes the first one in it.
-        form: ``raw`` (Binance), or ``bitstamp``: order by order, with an order log beside each day.
+        form: ``raw`` (Binance), or ``bitstamp``: order by order, with an order log next to each day.
     """
 
     tick_size: str | None = None
@@ -189,7 +189,7 @@ class ImportOptions:
         return None if self.tick_size is None else e8(self.tick_size)
 
 
-def import_captures(  # noqa: PLR0913 - the public face: each is said once
+def import_captures(  # noqa: PLR0913 - a public function
     paths: Sequence[Path],
     symbol: str,
     data_root: Path,
@@ -203,7 +203,7 @@ def import_captures(  # noqa: PLR0913 - the public face: each is said once
 
     Args:
         paths: One or more captures; read in this order, as one recording.
-        symbol: The one symbol to import, in any case.
+        symbol: The symbol to import, in upper or lower case.
         data_root: Folder of the day folders.
         run_id: Names the run in every row.
         options: None takes the defaults.
@@ -211,7 +211,7 @@ def import_captures(  # noqa: PLR0913 - the public face: each is said once
         form: Form of the files; None is raw captures of Binance: of Spot, or of USD-M if a message shows it.
 
     Raises:
-        BrokenFile: If a capture is empty, has another form, is of other futures or of two markets, or lies before the
+        BrokenFile: If a capture is empty, has another form, is of other futures or of two markets, or precedes the
             one given before it.
         Mismatch: If no capture has a message of *symbol*; the message names the symbols they have.
         RunExists: If a day folder exists already.
@@ -247,7 +247,7 @@ def import_captures(  # noqa: PLR0913 - the public face: each is said once
 
 
 class _Import:
-    """One import: what is known of the symbol, and the report as it grows; *ahead*: whether a kernel may read lines."""
+    """One import: knowledge about the symbol, and the report so far; *ahead*: whether a kernel may read lines."""
 
     def __init__(self, symbol: str, options: ImportOptions, form: CaptureForm, *, ahead: bool) -> None:
         self.symbol = symbol
@@ -255,7 +255,7 @@ class _Import:
         self.form = form
         self.options = options
         self.grid = Grid()
-        self.grid.use(options.tick_e8 or 0, 0)  # a step that is given binds our orders, and not what was recorded
+        self.grid.use(options.tick_e8 or 0, 0)  # a given step applies to our orders, not to recorded data
         self._grids: list[GridChange] = []
         self._exchange_entry: str | None = None
         self._connections = 0
@@ -263,7 +263,7 @@ class _Import:
         self._orders = OrderMarket(symbol, self.grid) if options.form == "bitstamp" else None
 
     def captures(self, paths: Sequence[Path], progress: Progress | None) -> Sequence[SomeCapture]:
-        """Return the captures that *paths* are."""
+        """Return the captures in the files *paths*."""
         if self._orders is not None:
             return [BitstampCapture(path, self._orders, step) for path, step in steps_of(paths, progress)]
         return self.form.opened(paths, self.symbol, self.grid, progress)
@@ -372,8 +372,8 @@ class _Import:
         """Refuse a given tick size of which the prices of the capture are not multiples.
 
         Raises:
-            OffGrid: If a quarter of the prices or more is off it; too coarse a tick leaves half of them off, and single
-                wrong prices never so many.
+            OffGrid: If at least a quarter of the prices is off it: with too coarse a tick it is half of them, with
+                single wrong prices far fewer.
         """
         given = self.options.tick_e8
         if given and self._ahead and self.grid.seen_tick_e8 % given:
@@ -465,7 +465,7 @@ class _Import:
 
 
 def steps_of(paths: Sequence[Path], progress: Progress | None) -> Iterator[tuple[Path, Callable[[int], None] | None]]:
-    """Yield each path with what takes the progress inside that file."""
+    """Yield each path with a function for the progress inside that file."""
     sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]
     for at, path in enumerate(paths):
         yield path, _step(progress, sum(sizes[:at]), sum(sizes)) if progress else None

@@ -180,7 +180,7 @@ def _salvage(inflate: "zlib._Decompress", chunk: bytes) -> tuple[bytes, int]:
 
 
 def _next_member(data: mmap.mmap, start: int) -> int:
-    """Return where the next gzip member begins, at *start* or later; the end of *data* where there is none."""
+    """Return the offset of the next gzip member at *start* or later; the end of *data* if there is none."""
     at = data.find(_GZIP, start)
     while at >= 0:
         try:
@@ -193,7 +193,7 @@ def _next_member(data: mmap.mmap, start: int) -> int:
 
 
 def _skip_zeros(data: mmap.mmap, at: int) -> int:
-    """Return the first byte from *at* that is no padding."""
+    """Return the first byte from *at* that is not padding."""
     while at < len(data) and data[at] == 0:
         at += 1
     return at
@@ -227,7 +227,7 @@ class Remark(Struct):
 
 
 class CapturedMessage(NamedTuple):
-    """One line: when it was received (µs; None: without a stamp), what it is, and whether it answers a request."""
+    """One line: its receive time (µs; None without a stamp), its message, and whether it is a REST response."""
 
     recv_us: int | None
     message: Message | Broken | BookLoss | Remark
@@ -310,7 +310,7 @@ class Capture:
         lines: Its lines, with losses.
         messages: The decoder, with the symbols that occurred.
         market: The name of its market.
-        warnings: None: what is unusual is in the quarantine.
+        warnings: None; unusual lines are in the quarantine.
 
     Raises:
         BrokenFile: If the file has another form; OtherMarket if it is of another market. The message names it.

@@ -179,7 +179,7 @@ class DayJournal:
             self._waiting.clear()
 
     def next_day(self, writer: DayWriter, at_us: int) -> None:
-        """Go on in another day, its opening events written, from *at_us*."""
+        """Continue in another day from *at_us*, after its opening events were written."""
         self.writer = writer
         self.report = _report_of(writer, at_us)
         self.epoch_id = writer.earlier.epoch_id

@@ -34,7 +34,7 @@ class Grid:
 
     Attributes:
         tick_e8: The price step named by the exchange or a report; 0 before.
-        lot_e8: The quantity step, likewise.
+        lot_e8: The quantity step, in the same form.
         seen_tick_e8: Greatest common divisor of all prices so far; 0 before the first.
         seen_step_e8: The same of all quantities.
         off: Whether there was a price or quantity off these steps that was not reported.

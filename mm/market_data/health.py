@@ -1,4 +1,4 @@
-"""The health of a recording: its report, in a file beside the day, and as text for a terminal."""
+"""The health of a recording: its report, in a file next to the day, and as text for a terminal."""
 
 import os
 import shutil
@@ -40,7 +40,7 @@ class StreamHealth(msgspec.Struct, frozen=True):
         rate_per_s: Recent messages per second.
         latency_us: Arrival minus the exchange's stamp of the last message, µs; None before the first.
         median_us: The median since its last ledger entry, µs.
-        p99_us: The 99th percentile, likewise.
+        p99_us: The 99th percentile, in the same form.
         latency_sum_us: Sum of the latencies of all messages, µs.
     """
 
@@ -274,7 +274,7 @@ def _last_trouble(ledger: LedgerWriter) -> str | None:
 
 
 def write_health(report: HealthReport) -> None:
-    """Write *report* beside its day, using a temporary file; without effect before the window opens.
+    """Write *report* next to its day, using a temporary file; without effect before the window opens.
 
     Raises:
         OSError: If it cannot be written; the previous report is kept.

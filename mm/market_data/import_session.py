@@ -228,7 +228,7 @@ class OpenDay:
 
 
 class ImportSession:
-    """Processes one message after the other and writes the days that they belong to.
+    """Processes messages in sequence and writes the days that they belong to.
 
     A message belongs to the day of its receive time, in *zone*. The day never goes back: after the clock was set back,
     rows stay in the open day and keep their stamps, and the ledger has a `clock_step`.

@@ -175,7 +175,7 @@ class Arbiter:
     Args:
         doubts: Whether messages far ahead are doubted; not in an import, whose rows keep the order of capture.
         update_id: Last update id of an earlier run; None if there was none.
-        trade_id: Last trade id, likewise.
+        trade_id: Last trade id, in the same form.
     """
 
     def __init__(self, *, doubts: bool = False, update_id: int | None = None, trade_id: int | None = None) -> None:
@@ -303,7 +303,7 @@ class Taken(NamedTuple):
 
 
 class MarketState:
-    """Processes the messages of one symbol, one after the other.
+    """Processes the messages of one symbol in sequence.
 
     Args:
         grid: The symbol's decimals; it has checked every text.

@@ -18,7 +18,7 @@ _PAGES = (b"/metrics", b"/")
 _LIVE, _READY = b"/health/live", b"/health/ready"
 
 MetricSample = tuple[str, Mapping[str, str], float | str]
-"""Suffix of the family's name (``_sum``), labels besides ``symbol``, and a number or exact decimal text."""
+"""Suffix of the family's name (``_sum``), labels other than ``symbol``, and a number or exact decimal text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class MetricFamily:
         name: In base units, with the suffix ``_total`` for counters.
         kind: ``gauge``, ``counter``, ``summary`` or ``histogram``.
         help: One line of text.
-        labels: Names of its labels besides ``symbol``.
+        labels: Names of its labels other than ``symbol``.
     """
 
     name: str

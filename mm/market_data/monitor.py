@@ -1,4 +1,4 @@
-"""Tasks beside a recording: checks of the clock, the health file, and the metrics page."""
+"""Background tasks of a recording: checks of the clock, the health file, and the metrics page."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator

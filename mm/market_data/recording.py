@@ -38,7 +38,7 @@ class Follower(Protocol):
         """Return the subscriber of market events, which handles each one after *journal* has numbered it."""
 
     async def follow(self, market: MarketState, settled_us: Callable[[], int]) -> None:
-        """Run beside the recording, without end; *settled_us* is that of `WsStream`."""
+        """Run parallel to the recording, without end; *settled_us* is that of `WsStream`."""
 
     def ended(self) -> None:
         """No more events follow."""
@@ -193,7 +193,7 @@ class Recording:
 
 
 class _OpenRecording:
-    """A recording with an open window: the handlers of its stream, and the tasks beside it.
+    """A recording with an open window: the handlers of its stream, and its other tasks.
 
     Args:
         parts: Its parts.
@@ -246,7 +246,7 @@ class _OpenRecording:
         self._report_day()
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        """Return the tasks beside the stream, each without end."""
+        """Return the tasks other than the stream, each without end."""
         watches = (self._let_through(), self._watch_depth(), self._watch_trades())
         parts = self._parts
         follower = [parts.follower.follow(self.session.market, parts.stream.settled_us)] if parts.follower else []

@@ -38,7 +38,7 @@ class Engine:
         """Whether a model reads more of the book than the best prices and their lots."""
     @property
     def side_files(self) -> tuple[str, ...]:
-        """Files that models need beside best prices and trades, as attributes of a tape; empty if they need more."""
+        """Files that models need with best prices and trades, as attributes of a tape; empty if they need more."""
     @property
     def decisions(self) -> int:
         """Number of requotes recorded since the journal was last handed over."""
@@ -80,7 +80,7 @@ class Engine:
             feed: The tape in the exchange's order (``mm.tape.feed.Feed``), or None for the order of receipt.
             levels: The changes of each level of the whole tape, if *tape* is its best prices; see `side_files`.
             ahead: The best prices in the exchange's order, if *tape* is its best prices and there is a *feed*.
-            rows: The rows of its books, likewise.
+            rows: The rows of its books, if *tape* is its best prices; see `side_files`.
         """
     def feed(self, events: Iterable[FeedEvent]) -> None:
         """Play *events*, one or many, and before each our due actions; none is played if one is rejected.

@@ -102,7 +102,7 @@ cdef class Engine:
 
     @property
     def side_files(self) -> tuple[str, ...]:
-        """Files that models need beside best prices and trades, as attributes of a tape; empty if they need more."""
+        """Files that models need with best prices and trades, as attributes of a tape; empty if they need more."""
         if self.manager.decides or self.signalled or self.venue.signalled:
             return ()
         if self.quotes.looks < WHOLE_BOOK:
@@ -177,7 +177,7 @@ cdef class Engine:
             feed: The tape in the exchange's order (``mm.tape.feed.Feed``), or None for the order of receipt.
             levels: The changes of each level of the whole tape, if *tape* is its best prices; see `side_files`.
             ahead: The best prices in the exchange's order, if *tape* is its best prices and there is a *feed*.
-            rows: The rows of its books, likewise.
+            rows: The rows of its books, if *tape* is its best prices; see `side_files`.
         """
         cdef PaperVenue venue = self.venue
         market = tape if ahead is None else ahead
@@ -426,7 +426,7 @@ cdef class Engine:
         return 0
 
     cdef int play_best_prices(self, PaperVenue venue, OrderManager manager, int64_t until_us) except -1 nogil:
-        """Play likewise, but skip events that change no best price and reach no order of ours.
+        """Play in the same way, but skip events that change no best price and reach no order of ours.
 
         If no print before the next move reaches us, they are not even read: *position* stays before them, and events
         before *behind_us* are skipped once the position is needed again.

@@ -339,7 +339,7 @@ cdef inline int64_t first_change(const Levels* levels, int64_t begin, int64_t st
 
 
 cdef inline int64_t first_near(const int64_t* rising, int64_t near, int64_t stop, int64_t least) noexcept nogil:
-    """Return likewise the first index of ``0:stop``, searching from *near*, one of them."""
+    """Return the first index of ``0:stop`` with a value of at least *least*, searching from the index *near*."""
     cdef int64_t step = 1
     if near >= stop or rising[near] < least:
         return first_from(rising, min(near, stop), stop, least)

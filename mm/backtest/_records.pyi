@@ -15,9 +15,9 @@ class OrderLog:
     def __call__(self) -> NDArray[np.int64]:
         """Return the orders table of the journal, int64[rows, 14]."""
     def pieces(self, most: int) -> Iterator[NDArray[np.int64]]:
-        """Yield the orders table in pieces of *most* rows or fewer, one at least; memory holds one of them.
+        """Yield the orders table in at least one piece of at most *most* rows; memory holds one piece at a time.
 
-        A row may repeat what an earlier piece says of its order: the rows for that are kept in front of the next one.
+        A row may refer to an earlier row of its order: such rows of earlier pieces are kept in front of the next one.
 
         Raises:
             UsageError: If the backtest kept none.

@@ -171,9 +171,9 @@ cdef class OrderLog:
         return next(self.pieces(max(self.rows, 1)))
 
     def pieces(self, most: int) -> Iterator[NDArray[np.int64]]:
-        """Yield the orders table in pieces of *most* rows or fewer, one at least; memory holds one of them.
+        """Yield the orders table in at least one piece of at most *most* rows; memory holds one piece at a time.
 
-        A row may repeat what an earlier piece says of its order: the rows for that are kept in front of the next one.
+        A row may refer to an earlier row of its order: such rows of earlier pieces are kept in front of the next one.
 
         Raises:
             UsageError: If the backtest kept none.
@@ -198,10 +198,10 @@ cdef class OrderLog:
     cdef int64_t read(
         self, int64_t[:, ::1] table, const int64_t[::1] places, uint8_t[::1] last, int64_t first, int64_t word
     ) except -1:
-        """Fill a piece of the table, behind what was kept for it, from a word on; return the word behind it.
+        """Fill a piece of the table, after its kept rows, from the log's position *word*; return the next position.
 
-        *places* are those of the kept rows in the whole table, *first* that of the piece. *last* says afterwards which
-        rows are the last of orders that may have more; it is empty where nobody asks.
+        *places* are the indices of the kept rows in the whole table, *first* that of the piece. *last* is set for rows
+        that are the last of an order which may have more; it is empty if not needed.
         """
         cdef Piece piece
         cdef const int64_t[:, ::1] lives = self.sent

@@ -135,7 +135,7 @@ def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterato
     """Yield events before an instant, all events at it, and events after it.
 
     Args:
-        tape: Its events stand in the order of receipt.
+        tape: Its events are in the order of receipt.
         us: The instant.
         side: Side of the displayed lots, +1 bids.
         ticks: Price of the displayed lots.

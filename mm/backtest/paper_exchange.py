@@ -79,7 +79,7 @@ class PaperExchange:
         return self.rules.risk is not None and self.rules.risk.feed_stale_us is not None  # every message counts
 
     def side_files(self, tape: "Tape") -> tuple[str, ...]:
-        """Return the files needed beside the best prices of *tape*, as its attributes: ``levels``, ``book_rows``.
+        """Return the files needed with the best prices of *tape*, as its attributes: ``levels``, ``book_rows``.
 
         Empty if these are not sufficient, or not needed.
         """
@@ -309,7 +309,7 @@ class PaperExchange:
             step: Called with the µs of tape played, as often.
             kill: The instant within the tape at which all trading ends, and the reason; None for none.
             stays: Whether the tape stays mapped (`Tape.staying`).
-            side_files: `side_files` of it, by the names of `attach`; their memory is released likewise.
+            side_files: `side_files` of it, by the names of `attach`; their memory is released at the same times.
         """
         paid_us = self._last.end_us if self._last else tape.start_us - 1  # funding is paid up to here
         self.attach(tape, **side_files)

@@ -91,7 +91,7 @@ def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is 
 
 
 def _best_of(tape: Tape, exchange: PaperExchange) -> "tuple[Tape | None, dict[str, Any]]":
-    """Return the best prices of a tape if the models can be played on them, and what they need beside these."""
+    """Return the best prices of a tape if the models can be played on them, and the side files that they need."""
     names = exchange.side_files(tape) if exchange.needs_depth else ()
     files = {name: getattr(tape, name) for name in (*names, *["ahead"] * exchange.rules.recorded_feed)}
     best = None if None in files.values() or (exchange.needs_depth and not names) else tape.best

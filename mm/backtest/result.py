@@ -49,10 +49,10 @@ class Result(Shown):
     tapes: Sequence["Tape"] = field(default=(), compare=False)
 
     def lines(self) -> Iterator[str]:
-        """Yield what was played, what it earned and from what, its fills, and how many warnings there are."""
-        said = str(self).splitlines()
-        yield from said[:4]
-        warnings = [line for line in said if line.startswith("  ! ")]
+        """Yield the setup, the PnL and its parts, the fills, and the number of warnings."""
+        text = str(self).splitlines()
+        yield from text[:4]
+        warnings = [line for line in text if line.startswith("  ! ")]
         if len(warnings) > 1:
             yield f"  ! {len(warnings)} warnings: print the result"
         yield from warnings if len(warnings) == 1 else ()
@@ -241,7 +241,7 @@ class Result(Shown):
 
 
 def _breach_lines(breaches: "NDArray[np.int64]") -> Iterator[str]:
-    """Yield the rows of breaches, what was found and what is allowed in the unit of the limit's knob."""
+    """Yield the rows of breaches, with the found and the allowed value in the unit of the limit's knob."""
     for us, limit, value_e8, bound_e8, side in breaches.tolist():
         yield f"{us},{BREACHES[limit]},{SIDES[side % 3]},{decimal_text(value_e8)},{decimal_text(bound_e8)}\n"
 
@@ -252,7 +252,7 @@ def _words(words: Sequence[str], codes: "NDArray[np.int64]") -> "NDArray[np.obje
 
 
 def _frame(columns: "Columns") -> "pl.DataFrame":
-    """Return *columns* as a polars frame in which what is empty in the file is null."""
+    """Return *columns* as a polars frame; cells that are empty in the file are null."""
     import polars as pl
 
     words = {

@@ -165,7 +165,7 @@ class RiskLimits:
         widen_bands: Shares of *max_position_e8* in 1e-8, ascending, and the factor of the distance from there on.
         added_equity_e8: Equity outside cash and inventory of the engine's account, 1e-8 of the quote asset.
         day_equity_e8: Equity at the start of the current day, for a resumed run; None: that of its first requote.
-        peak_equity_e8: Highest equity so far, likewise.
+        peak_equity_e8: Highest equity so far, for a resumed run; None: equity of the first requote.
     """
 
     max_position_e8: int | None = None
@@ -201,18 +201,18 @@ class RiskLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class RiskStanding:
-    """State that the limits check besides an order: clock, market and account.
+    """State that the limits check in addition to an order: clock, market and account.
 
     Attributes:
         us: Current instant.
         mid2_ticks: Best bid + best ask, 0 for none.
         low2_ticks: Minimum of *mid2_ticks* in the last second, including the current one.
-        high2_ticks: Maximum, likewise.
+        high2_ticks: Maximum of *mid2_ticks* in the same second.
         market_us: Receive time of the market's last message.
         ack_us: Slowest acknowledgement since the last check, or the longest pending one.
         inventory_lots: The position.
-        open_buy_lots: Remaining lots of open buys; likewise of sells.
-        open_buys: Number of open buys; likewise sells.
+        open_buy_lots: Remaining lots of open buys; *open_sell_lots* of sells.
+        open_buys: Number of open buys; *open_sells* of sells.
         sent: Orders sent within the last second.
         equity_e8: Cash and inventory at the mid, 1e-8 of the quote asset.
         day_equity_e8: Equity at the start of the day.

@@ -149,7 +149,7 @@ class Rules:
         maker_fee_e8: Maker fee rate in 1e-8 (0.001 is 100_000).
         taker_fee_e8: Taker fee rate in 1e-8.
         maker_unit_fee_e8: Maker fee per unit of the base asset, in addition to the rate, 1e-8 of the quote asset.
-        taker_unit_fee_e8: Taker fee, likewise.
+        taker_unit_fee_e8: Taker fee per unit, in the same form.
         multiplier: Contract multiplier: value of one unit of the base asset per price of 1.
         hours: Trading hours, outside of which quotes are pulled; None is always open.
         enforce_balances: Whether orders need covering cash and inventory.
@@ -157,7 +157,7 @@ class Rules:
         start_lots: Inventory at the start, lots.
         target_lots: The inventory that quotes, bounds and risk count from, lots; None is that at the start.
         orders_per_10s: New orders that the exchange accepts in each ten seconds of UTC; 0 is no limit.
-        orders_per_day: Likewise in each day.
+        orders_per_day: New orders that it accepts per day of UTC; 0 is no limit.
         quote_lots: The clip: lots of a quote without a quantity.
         quote_levels: Orders per side: one at the quoted price, the others farther from the mid.
         level_step_ticks: Distance in ticks between them.

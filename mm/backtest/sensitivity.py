@@ -73,7 +73,7 @@ class Strategy:
         return sum(1 for _, fills, *_ in self.settings() if fills is not None)
 
     def with_sensitivity(self, base: Result, step: Step | None = None) -> Result:
-        """Return *base* with every further backtest beside it in its summary, under ``sensitivity``."""
+        """Return *base* with all further backtests in its summary, under ``sensitivity``."""
         rows = [_row("base", 1.0, base)]
         for role, fills, rules, factor in self.settings():
             if sum(map(len, self.tapes)) > MANY_EVENTS:

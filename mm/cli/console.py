@@ -254,10 +254,10 @@ def clock_text(seconds: float) -> str:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C was pressed, or SIGTERM came, by which schedulers and containers end a job; *number* is the signal.
+    """Ctrl-C was pressed, or SIGTERM received, with which schedulers and containers end a job; *number* is the signal.
 
-    A class of its own, because CPython remembers a plain KeyboardInterrupt that passes through code which
-    it compiles while running (a dataclass, say), and then ends by the signal whatever the exit code.
+    It is a separate class because CPython remembers a plain KeyboardInterrupt that passes through code compiled at run
+    time (such as a dataclass), and then ends by the signal, whatever the exit code.
     """
 
     def __init__(self, number: int) -> None:

@@ -49,7 +49,7 @@ _SOURCES = {
     ParameterSource.ENVIRONMENT: "environment",
     ParameterSource.DEFAULT_MAP: "file",
 }
-# What a line of ``mm --help`` says, and "module:function" or the commands below it; one of no name is the group's own.
+# Text of a line of ``mm --help``, and "module:function" or the commands below it; an empty name is the group's own.
 Commands = Mapping[str, tuple[str, "str | Commands"]]
 _WHOLE = "mm.help_all"  # in the meta of a context: whether its help names every option
 
@@ -161,7 +161,7 @@ class Program(_Frame, click.Group):
         return super().parse_args(ctx, args or ["--help"])
 
 
-def runner(  # noqa: PLR0913 - each is said once, at the command
+def runner(  # noqa: PLR0913 - each is given once, at the command
     kind: str,
     *groups: type,
     method: str | None = None,
@@ -410,13 +410,13 @@ def _imported(target: str) -> click.Command:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Let the collector of garbage rest: what imports make stays, and it would look at all of it again and again."""
+    """Suspend garbage collection: objects made by imports stay, and the collector would examine them repeatedly."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()  # both at once make it old without a look at it; all else is looked at the next time
+        gc.freeze()  # both together move objects to the oldest generation without examining them
         gc.unfreeze()
         if enabled:
             gc.enable()
@@ -436,7 +436,7 @@ def source_of(ctx: click.Context, name: str) -> str:
 
 
 def as_json(value: Any) -> Any:
-    """Return the value of a knob as JSON holds it."""
+    """Return the value of a knob for JSON."""
     if isinstance(value, ServerUrl):
         return value.place
     return shown(value) if isinstance(value, Path | tuple) else value
@@ -460,7 +460,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def named(error: BaseException) -> MMError:
-    """Return *error* as the project's error that says what it means to a user."""
+    """Return *error* as an error of the project, with a message for users."""
     if isinstance(error, MMError):
         return error
     if isinstance(error, ModuleNotFoundError) and error.name:

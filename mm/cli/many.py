@@ -17,8 +17,8 @@ from mm.runs.manifest import SetKnob
 def each_symbol(console: Console, symbols: Sequence[str], program: str, settings: Mapping[str, SetKnob]) -> None:
     """Run the command once per symbol, with as many processes at a time as there are processors.
 
-    The output of a process comes with its symbol in front when it ends; with ``--json`` the answers stand under their
-    symbols in one object. With OUT_DIR they run one after the other: a run shares the folder of a finished one.
+    The output of a process is printed when it ends, prefixed by its symbol; with ``--json`` the answers are under their
+    symbols in one object. With OUT_DIR they run in sequence: a run shares the folder of a finished one.
 
     Raises:
         Incomplete: If any of them failed; the others' work is kept.

@@ -1,8 +1,8 @@
-"""Knobs that one kind of task has to itself, as in mm/cli/config.py; and the list of all groups.
+"""Knobs of single kinds of tasks, in the form of mm/cli/config.py; and the list of all groups.
 
-They stand apart because every command imports the knobs that most tasks have.
+They are separate because every command imports the knobs that most tasks have.
 """
-# ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
+# ruff: noqa: RUF009 - knob() makes a dataclass field, not a shared default
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +145,7 @@ class TrainedAgent:
 
 @dataclass(frozen=True, kw_only=True)
 class UnseenDays(DamagedDay, Results, Source):
-    """The days that an agent is evaluated on; without a symbol or a day the agent says which."""
+    """The days that an agent is evaluated on; by default those of its symbol that it was not trained on."""
 
     symbol: str | None = knob(None, SYMBOL, "Symbol of the days; without it the agent's.")  # type: ignore[assignment]
     day: str | None = knob(
@@ -155,7 +155,7 @@ class UnseenDays(DamagedDay, Results, Source):
 
 @dataclass(frozen=True, kw_only=True)
 class Refereed:
-    """How a trainer is held against a closed form."""
+    """Comparison of a trainer with a closed form."""
 
     seeds: int = knob(10, integer(1, 1000), "Agents that are trained, a seed each.", common="Agents, a seed each")
     referee_timesteps: int = knob(480_000, integer(1, 10**12), "Decisions that each is trained on.")
@@ -188,7 +188,7 @@ class PublicFiles:
     sha256: str | None = knob(
         None,
         matching(r"[0-9a-fA-F]{64}(,[0-9a-fA-F]{64})*", "a sha256 in hex, or several with commas", "HEX"),
-        "Hashes that the files must have, besides those that the server publishes.",
+        "Required hashes of the files, in addition to those that the server publishes.",
         joined=",",
         common="Hash that a file must have",
     )

@@ -98,7 +98,7 @@ def play(
 
 
 def played(whole: "Backtest", run: Run, step: Callable[[int], None]) -> "Result":
-    """Return the backtest itself, its state rows in a file beside the run's where they are many."""
+    """Return the main backtest; many state rows are moved to a temporary file of the run."""
     from mm.tape.spill import Spill
 
     result = whole.play_base(step)

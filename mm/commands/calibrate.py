@@ -53,7 +53,7 @@ def main(
 
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account, run=run)
-    with run.timing("play"), TablesBeside(run, orders_file.orders_format) as tables:
+    with run.timing("play"), TableWriter(run, orders_file.orders_format) as tables:
         config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
         found = measure(tapes, config, rules, tables.played)
         permuted = permutations(found)
@@ -74,14 +74,14 @@ def main(
     run.say(table(found.measured.fitted, found.fit))
     run.say(found.fit.headline())
     choices = (found.fit.reference_choice, found.fit.shape)
-    beside = (*(one and one.why for one in choices), permuted and str(permuted), str(clusters), *found.fit.warnings)
-    for note in filter(None, beside):
+    notes = (*(one and one.why for one in choices), permuted and str(permuted), str(clusters), *found.fit.warnings)
+    for note in filter(None, notes):
         run.say(f"note: {note}")
     if not found.fit.usable:
         raise FitError(f"{day.symbol} {day.label()}: the fit is not usable ({found.fit.status}: {found.fit.reason})")
 
 
-class TablesBeside:
+class TableWriter:
     """Writes the orders, fills and state of simulated runs in another thread while the next one is played.
 
     Args:

@@ -35,7 +35,7 @@ _ROOT = click.Option(
 
 @command(arguments=[_ROOT])
 def main(console: Console, out_root: Path) -> None:
-    """Make a synthetic day, calibrate it, play it three times, and print the estimates beside the truth.
+    """Make a synthetic day, calibrate it, play it three times, and print the estimates next to the truth.
 
     Example: mm demo
     """
@@ -95,7 +95,7 @@ def _truth(mm: _Commands) -> Artefact:
 
 
 def _fit_lines(truth: Artefact, fit: Artefact) -> list[str]:
-    """Return the lines that show the fit beside the truth."""
+    """Return the lines that compare the fit with the truth."""
     return [
         f"{'':<22}{'truth':>10}{'found':>10}   95 % interval",
         _comparison_line("A, fills per second", truth["A"], fit["A"], fit["ci95_A"]),

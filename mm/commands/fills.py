@@ -36,7 +36,7 @@ class VirtualLife(DamagedDay, Results):
 
 @dataclass(frozen=True, kw_only=True)
 class Scored(VirtualLife):
-    """The order log to score against, and one more model besides the standard ones."""
+    """The order log to score against, and one model in addition to the standard ones."""
 
     symbol: str | None = knob(None, SYMBOL, "Symbol of a simulated day.")
     day: str | None = knob(None, ONE_DAY, "The day, YYYYMMDD.")

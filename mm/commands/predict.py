@@ -188,14 +188,14 @@ def lines(artefact: "Artefact") -> list[str]:
 
 
 def score_lines(about: dict[str, Any] | Any) -> list[str]:
-    """Return the score of a predictor beside its baselines, as text."""
+    """Return the score of a predictor and its baselines, as text."""
     found = about["score"]
     name = {"r2": "R²", "log_loss": "log loss"}[found["metric"]]
-    beside = ", ".join(f"{one} {value:.5f}" for one, value in found["baselines"].items())
+    baselines = ", ".join(f"{one} {value:.5f}" for one, value in found["baselines"].items())
     ends = found["difference_ci95"]
     interval = f"[{ends[0]:+.5f}, {ends[1]:+.5f}]" if ends else "not known, too short a time"
     shown = [
-        f"{name} out of sample {found['value']:.5f} over {found['samples']:,} samples; baselines: {beside}",
+        f"{name} out of sample {found['value']:.5f} over {found['samples']:,} samples; baselines: {baselines}",
         f"better than {found['best_baseline']} by {found['difference']:+.5f}, 95 % {interval}",
     ]
     if "brier" in found:

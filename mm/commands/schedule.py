@@ -128,10 +128,10 @@ def study_days(
     """Return the schedule of days with its tests; windows fitted by a killed run are reused.
 
     Args:
-        run: Its checkpoint keeps what is found, its bar shows how far it is.
-        measured: The days, how they are measured, and the rules of simulated orders.
+        run: Its checkpoint stores the fits, its progress bar shows the windows.
+        measured: The days, the configuration of their measurement, and the rules of simulated orders.
         plan: Windows and mode.
-        fallback: What stands in for a window without a usable fit.
+        fallback: Replaces a window without a usable fit.
     """
     with uncollected():
         from mm.calibration.schedule import calibrator_of

@@ -30,21 +30,21 @@ def show(folders: Folders) -> None:
     st.title("Runs")
     runs = folders.menu(*KINDS)
     labels = {key: label_of(run) for key, run in runs.items()}
-    selected, beside = (folders.choice(st.query_params.get(name), runs) for name in ("run", "with"))
+    selected, compared_with = (folders.choice(st.query_params.get(name), runs) for name in ("run", "with"))
     _list_invalid_folders(folders)
     if not labels and selected is None:
         st.info(f"No finished backtest, walk-forward, shadow or trade below {folders.out_root}: start one on Backtest.")
         return
     left, right = st.columns(2)
-    selected, beside = (
+    selected, compared_with = (
         st.session_state.setdefault(*pair)
-        for pair in (("run", selected or next(iter(labels))), ("with", beside or NONE))
+        for pair in (("run", selected or next(iter(labels))), ("with", compared_with or NONE))
     )
     names = list(dict.fromkeys([selected, *labels]))
     chosen = left.selectbox("Run", names, format_func=lambda name: labels.get(name, name), key="run")
-    others = list(dict.fromkeys([NONE, beside, *(name for name in labels if name != chosen)]))
+    others = list(dict.fromkeys([NONE, compared_with, *(name for name in labels if name != chosen)]))
     other = right.selectbox(
-        "Beside it",
+        "Compare with",
         others,
         format_func=lambda name: labels.get(name, name),
         key="with",

@@ -41,7 +41,7 @@ class PriceNumbers:
         """Return price, book and rows of each level, as 64 bits each."""
 
 def place_rows(level: NDArray[np.int32], free: NDArray[np.int64], rows: NDArray[np.int32]) -> None:
-    """Write each row into the next free place of its level; *free* goes on behind it."""
+    """Write each row into the next free place of its level, and advance *free*."""
 
 class QueueChanges:
     """The changes of a queue until it is empty."""

@@ -132,7 +132,7 @@ cdef class PriceNumbers:
 
 
 def place_rows(const int32_t[::1] level, int64_t[::1] free, int32_t[::1] rows) -> None:
-    """Write each row into the next free place of its level; *free* goes on behind it."""
+    """Write each row into the next free place of its level, and advance *free*."""
     cdef Py_ssize_t row
     for row in range(level.shape[0]):
         if level[row] >= 0:
@@ -208,9 +208,9 @@ cdef class QueueChanges:
         memcpy(self.other + out + middle - left, self.held + right, (end - right) * sizeof(Change))
 
     cdef Py_ssize_t take(self, int32_t[:, ::1] pairs, Py_ssize_t found) noexcept nogil:
-        """Write the pairs of arrival and cancellation behind those *found*, begin anew, and return how many there are.
+        """Append the pairs of arrival and cancellation to those *found*, reset, and return their number.
 
-        An end that no known order can have come to is passed over: what is known to rest never falls below 0.
+        An end that cannot belong to a known order is ignored: the known resting quantity never falls below 0.
         """
         cdef Py_ssize_t n
         cdef int64_t rests = 0

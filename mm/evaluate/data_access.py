@@ -58,7 +58,7 @@ class TruncatedCopy:
         return None if text is None else json.dumps(_each_text(json.loads(text), self.moved))
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables of this process, with paths in the data replaced likewise."""
+        """Return the environment variables of this process, with paths in the data replaced as by `moved`."""
         return {name: self.moved(value) for name, value in os.environ.items()}
 
 
@@ -238,7 +238,7 @@ class FileWatch:
 
     Attributes:
         forbidden: Opened files that no model may read, with the line that opened each.
-        others: Other data files opened by a model's own code, likewise.
+        others: Other data files opened by a model's own code, with the line that opened each.
     """
 
     def __init__(self, folders: Sequence[Path], allowed: Sequence[Path]) -> None:

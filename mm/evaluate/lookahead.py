@@ -286,7 +286,7 @@ def _of_child(base: Baseline, name: str, child: Child, cut_us: int | None) -> Fi
         return Finding(name, cut_us, None, f"it raised, which it did not here: {child.error}")
     if child.code:
         raise DataError(f"the {name} test could not be played: {child.error}; --skip {name} skips it")
-    # The last message of a truncated day stands just before the cut, and changes nothing.
+    # The last message of a truncated day is just before the cut, and changes nothing.
     return base.compare(name, RunTables(child.folder), None if cut_us is None else cut_us - 1)
 
 

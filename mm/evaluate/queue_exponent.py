@@ -151,7 +151,7 @@ class ExponentFit:
     Attributes:
         status: ``ok``, ``too_few`` cancellations, ``no_trades``, or ``at_edge`` of the tried exponents.
         exponent: The best one; None with ``too_few`` and ``no_trades``.
-        low, high: Its 95 % interval, by a block bootstrap over the day; None likewise.
+        low, high: Its 95 % interval, by a block bootstrap over the day; None without *exponent*.
         cancellations: Number of cancelled orders with a known arrival.
         probes: Number of these that were used: a virtual order could join their queue.
         ahead_share: Share of the cancelled lots ahead of the virtual orders.

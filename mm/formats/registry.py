@@ -1,4 +1,4 @@
-"""The file formats of ``mm data import --format`` besides raw captures, with a reader each."""
+"""The file formats of ``mm data import --format`` other than raw captures, with one reader each."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ AWAY_S = 1.0
 """Time between two attempts to connect, in s."""
 TYPES = {"LIMIT": "limit", "LIMIT_MAKER": "limit_maker", "MARKET": "market"}
 REASONS = {"would_cross": (-2010, "would_cross"), "max_orders_per_s": (-1015, "max_orders_per_s")}
-"""What the interface says, as the code and the words that a trader handles; of all others it keeps the words."""
+"""Errors of the interface, with the code and the message that a trader handles; others keep their message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,7 +321,7 @@ class InterfaceTrade:
         symbol, multiplier = health["symbol"], int(health["multiplier"])
         if symbol != self._symbol:
             raise UsageError(
-                f"--symbol (SYMBOL) is {self._symbol}, but {self._at.url} trades {symbol}; say --symbol {symbol}"
+                f"--symbol (SYMBOL) is {self._symbol}, but {self._at.url} trades {symbol}; give --symbol {symbol}"
             )
         lot_e8 = e8(_text(health["lot_size"])) * multiplier
         named = Instrument(symbol, e8(_text(health["tick_size"])), lot_e8, 0, symbol, "QUOTE")

@@ -68,7 +68,7 @@ def logs_of(folder: Path) -> list[Path]:
         if not before:
             ordered[name] = None
             continue
-        rows[name] = {"earlier": []}  # a cycle of names, which no writer makes, must not loop for ever
+        rows[name] = {"earlier": []}  # a cycle of names, which no writer makes, must not loop forever
         waiting += [name, *reversed(before)]
     return [folder / name for name in ordered]
 

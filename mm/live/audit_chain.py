@@ -34,7 +34,7 @@ _SHA256 = hashlib.sha256()  # a copy of it is faster than a new one
 
 
 def body(seq: int, us: int, kind: str, fields: Mapping[str, object]) -> bytes:
-    """Return a row without *prev* and *hash*, ASCII alone: what some readers take for a line end stands in none."""
+    """Return a row without *prev* and *hash*, in ASCII: some readers treat other characters as line ends."""
     row = {"seq": seq, "us": us, "type": kind, **fields}
     text = _encode(row)
     return text if text.isascii() else json.dumps(msgspec.json.decode(text), separators=(",", ":")).encode()
@@ -56,7 +56,7 @@ class Witness:
     Attributes:
         file: Name of the file that is described.
         rows: Its whole rows.
-        hash: Of the last of them; 64 zeros where there is none.
+        hash: Hash of the last of them; 64 zeros without any.
         source: Name of the file with this record.
     """
 
@@ -194,15 +194,15 @@ def _misplaced(line: _Line, number: int, stopped: bool) -> str:
 
 
 def _broken(line: _Line, hashes: _Hashes, next_text: bytes) -> tuple[int, str]:
-    """Return which row is wrong where a whole row does not follow from the last of *hashes*, the one before it.
+    """Return the number of the wrong row, after a whole row that does not follow from the last of *hashes*.
 
-    It may be the row itself, or the one before (replaced by a row with a hash of its own), or an earlier one (rows put
-    between, each following from the one before). The line after it decides which.
+    It may be the row itself, or the one before (replaced by a row with its own hash), or an earlier one (inserted rows
+    that each follow from the one before). The line after it decides which.
     """
     number = len(hashes) + 1
     following = _line(next_text[:-1])
     goes_on = following is None or following.prev == line.hash
-    root = hashes.row_of(line.prev)  # the row that it does follow from
+    root = hashes.row_of(line.prev)  # the row from which it follows
     if root is not None:
         if goes_on and hashes.of(root + 1) != line.hash and line.seq == root + 1:
             return root + 1, f"the row that belongs there is line {number}: rows were inserted"
@@ -227,7 +227,7 @@ def _contradiction(hashes: _Hashes, witnesses: Sequence[Witness]) -> tuple[int, 
 
 
 def _end_error(last_type: str, rows: int, torn_bytes: int, open_end: bool) -> tuple[int | None, str]:
-    """Return what is wrong with the end of a log whose rows are right."""
+    """Return the error at the end of a log with correct rows."""
     if rows == 0 and not open_end:
         return 1, "the file has no row"
     if open_end:

@@ -84,7 +84,7 @@ class Gateway:
         instrument: Grid and filters of the symbol, as the exchange has them; after `start`.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts it stands between
+    def __init__(  # noqa: PLR0913 - the parts that it connects
         self,
         urls: VenueUrls,
         credentials: Credentials,
@@ -328,7 +328,7 @@ class Gateway:
             self._act()
 
     def _cancel_round(self, delay_s: float) -> None:
-        """Cancel what is open, over the connection where there is one; by REST what is open *delay_s* later."""
+        """Cancel all open orders over the connection, if any; by REST those that are open *delay_s* later."""
         loop, silence_s = asyncio.get_running_loop(), self._limits.silence_s
         if self._closed:
             return
@@ -467,7 +467,7 @@ class Gateway:
         self._changed.set()
 
     def _task_failed(self, error: BaseException) -> None:
-        """Send nothing any more: what a task did for the orders is not done."""
+        """Stop sending, because the work of a task for the orders is not done."""
         self._failure = f"a task of the gateway failed: {error!r}"
         self._log.error("gateway_task_failed", why=repr(error))
         self._review()
@@ -475,7 +475,7 @@ class Gateway:
     # the steps that follow
 
     def _act(self) -> None:
-        """Do what follows from what was learned, in order."""
+        """Execute the steps that follow from new information, in order."""
         for step in self._states.take():
             self._do(step)
         self._changed.set()

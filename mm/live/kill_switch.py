@@ -1,7 +1,7 @@
 """The kill switch of a symbol: a file that survives the process, a restart and a reboot.
 
 If anything exists at its path, the switch is thrown: also an empty or damaged file, and one that cannot be checked. The
-file is written completely beside its path and linked there, so that the first throw wins and no reader gets a partial
+file is written completely next to its path and linked there, so that the first throw wins and no reader gets a partial
 file.
 """
 

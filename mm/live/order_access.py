@@ -36,7 +36,7 @@ VENUES = {
         "wss://ws-api.binance.com:443/ws-api/v3", "https://api.binance.com", "wss://stream.binance.com:9443"
     ),
 }
-"""The exchanges for orders, besides the exchange in a box."""
+"""The exchanges for orders, other than the exchange in a box."""
 
 
 @dataclass(frozen=True, kw_only=True)

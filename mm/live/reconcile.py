@@ -115,7 +115,7 @@ class Reconciliation:
     Attributes:
         decisions: Rows of the shadow; *decisions_replay* of the replay, *equal* of both.
         first_difference: The first decision that is not in both: its instant, and both rows; None if there is none.
-        orders_live, fills_live, states_live, breaches_live: Rows of the shadow; likewise of the replay, and equal ones.
+        orders_live, fills_live, states_live, breaches_live: The same numbers for rows of the other tables.
         explained_by_lag: Differing decisions with a lag above the latency of an order.
         late: All decisions with such a lag, including equal ones.
         lag_us: Quantiles and maximum of the lag of decisions, µs.

@@ -240,7 +240,7 @@ class Rehearsal:
         terms: The order.
         credentials: Sign it as real orders.
         access: Settings of the connection for real orders.
-        scratch: A temporary file beside the real audit log.
+        scratch: A temporary file next to the real audit log.
         log: Logs that there are no rehearsals, and why.
         clock: Returns the instant, in µs.
 

@@ -80,7 +80,7 @@ class ShadowTerms:
         day: The recorded day, YYYYMMDD.
         entry: The exchange's entry of the symbol with its filters.
         best_bid: The best bid of the first book, as text; None if there was none.
-        best_ask: The best ask, likewise.
+        best_ask: The best ask, in the same form.
         book_us: When that book arrived, in µs.
         rows_run_id: The run whose rows of the day the shadow received; empty before the first.
         end_us: The instant up to which it was played, µs; 0 before the end.
@@ -213,8 +213,8 @@ async def _until(
         if cause and UNTRUSTED in cause:
             raise untrusted(answer.url, cause)
         if answer.status == 400:
-            said = answer.body[:200].decode(errors="replace")
-            raise UsageError(f"--symbol (SYMBOL) {symbol!r} is not known: {answer.url} answered {said}")
+            reply = answer.body[:200].decode(errors="replace")
+            raise UsageError(f"--symbol (SYMBOL) {symbol!r} is not known: {answer.url} responded {reply}")
         if cause != last_cause or tried % _SAY_EVERY == 0:
             last_cause = cause
             log.warning("exchange_silent", url=answer.url, cause=cause, tried_again_after_s=_RETRY_S)

@@ -46,7 +46,7 @@ class LiveStore:
 
 @dataclass(frozen=True, kw_only=True)
 class StateStores(LiveStore):
-    """The stores of a run's state, besides its audit log."""
+    """The stores of a run's state, except its audit log."""
 
     ledger_url: str | None = knob(
         None,

@@ -34,7 +34,7 @@ class LedgerBegin:
 
     Attributes:
         base_e8: Base asset, free plus locked, in 1e-8.
-        quote_e8: Quote asset, likewise.
+        quote_e8: Quote asset, free plus locked, in 1e-8.
         mid_e8: The mid at that time, in 1e-8 of the quote asset.
     """
 
@@ -48,7 +48,7 @@ class LedgerBegin:
         return self.quote_e8 + self.base_e8 * self.mid_e8 // E8
 
     def added_e8(self, inventory_e8: int) -> int:
-        """Return the equity besides the quote asset and a position that started with *inventory_e8*, in 1e-8."""
+        """Return the equity other than the quote asset and a position that started with *inventory_e8*, in 1e-8."""
         return (self.base_e8 - inventory_e8) * self.mid_e8 // E8
 
 
@@ -79,7 +79,7 @@ class RunHistory:
         return clean
 
     def keep(self, folder: Path, venue: str) -> str:
-        """Write a checkpoint beside the logs, and return its sha256 for row 1 of the next log."""
+        """Write a checkpoint next to the logs, and return its sha256 for row 1 of the next log."""
         begin = None if self.begin is None else asdict(self.begin)
         sums = {"books": self.books.kept(), "begin": begin, "days": dict(self.days)}
         return write_checkpoint(folder, venue, sums, self.ends)

@@ -34,9 +34,9 @@ class TradeStart:
     Attributes:
         position_e8: Base asset held from our own fills, on top of INITIAL_INVENTORY.
         cash_e8: Cash of the engine's account.
-        added_e8: Equity besides these two, in the quote asset.
+        added_e8: Equity other than these two, in the quote asset.
         day_e8: Equity at the start of the day; None: that of the first requote.
-        peak_e8: The highest equity so far, likewise.
+        peak_e8: The highest equity so far; None: that of the first requote.
         clean_days: Days without a breach, for SIZE_RAMP.
     """
 

@@ -423,7 +423,7 @@ class TradeRun:
         return reason, None
 
     async def _recorded(self, recording: Recording) -> None:
-        """Record, with a health file beside the day's files."""
+        """Record, with a health file next to the day's files."""
         rest = self._parts.rest.rest
         monitor = Monitor(Health(self._symbol, self._parts.days.run_id, rest), rest)
         async with monitor.beside(recording, "127.0.0.1", 0):

@@ -278,7 +278,7 @@ cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop,
 
 
 cdef int book_store_packed(Book* book, const int64_t* packed, int64_t rows) except -1 nogil:
-    """Store rows of `mm.tape.book_rows` likewise."""
+    """Store rows of `mm.tape.book_rows`."""
     cdef int64_t low = book.bid_floor, high = book.ask_ceil, row, at
     cdef uint64_t width = max(high - low + 1, 0)
     cdef int64_t* window[2]

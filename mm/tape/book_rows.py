@@ -1,8 +1,8 @@
 """The rows of a tape's books in 8 bytes each, for models that read the whole book on best prices and trades alone.
 
 Such a model (`mm.tape.top_of_book`) needs the levels only when it reads them: the rows since its last reading are then
-stored in one pass, which takes as long as the memory that is read for it. These are less than half as long as a
-tape's own, and no trade stands between them.
+stored in one pass, whose time is that of reading their memory. These rows are less than half as long as those of the
+tape, without trades between them.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ class BookRows:
     row: Ints
 
     def part(self, begin: int, stop: int) -> Self:
-        """Return what is of the events ``begin:stop``."""
+        """Return the rows of the events ``begin:stop``."""
         return replace(self, begin=self.begin[begin : stop + 1], kind=self.kind[begin:stop])
 
     def in_lots(self, times: int) -> Self | None:

@@ -71,7 +71,7 @@ class Payment(NamedTuple):
 
 
 class Makers(NamedTuple):
-    """What makes or opens what is kept beside a tape, by the tape's attributes; None where nothing does."""
+    """Functions that make or open the side files of a tape, by the tape's attributes; None if there is none."""
 
     best: Callable[[], Any] | None = None
     levels: Callable[[], Any] | None = None
@@ -156,8 +156,8 @@ class OwnMemory(mmap.mmap):
 def fresh(count: int, dtype: Any) -> Column:
     """Return an uninitialised column of *count* items, whose memory is released with it.
 
-    A large one uses small pages. Large pages, numpy's default, are what a virtual machine may have returned to its
-    host, and getting them again takes longer than all page faults of small ones.
+    A large one uses small pages. A virtual machine may have returned large pages, numpy's default, to its host, and
+    getting them again takes longer than all page faults of small ones.
     """
     size = count * np.dtype(dtype).itemsize
     if size < _LARGE:

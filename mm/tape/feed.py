@@ -33,7 +33,7 @@ class Feed:
         clock_us: When each of them happened, by our clock, ascending, int64[n].
         offset_us: Our clock minus the exchange's: the median over the tape.
         median_us: Median feed latency of the stamped messages.
-        p99_us: 99th percentile, likewise.
+        p99_us: 99th percentile of it.
     """
 
     sequence: Ints

@@ -68,7 +68,7 @@ class KeptTape:
 
     Attributes:
         path: Its file, which need not exist.
-        key: The required origin of its tape besides the code: options, and size and time of each input. None: the
+        key: The required origin of its tape, without the code: options, and size and time of each input. None: the
             caller has verified the file's content, which may have been made elsewhere.
     """
 
@@ -86,7 +86,7 @@ class KeptTape:
     def read(self, notes: list[str]) -> Tape | None:
         """Map the tape; None if there is none, or a stale or damaged one.
 
-        For each damaged file a line is added to *notes*: the tape's own, or that of its best prices beside it.
+        For each damaged file a line is added to *notes*: the tape's own, or that of its best prices.
         """
         tape = self._read(ARRAYS, partial(_tape, self.path), notes)
         if tape is None:
@@ -120,13 +120,13 @@ class KeptTape:
             write_arrow(path, self._keyed(_entry(facts)), shapes, builder.pieces())
             tape = replace(self, path=path)._read(ARRAYS, partial(_tape, self.path), notes)
             if tape is None:
-                raise OSError(EIO, f"what was written cannot be read again: {''.join(notes)}")
+                raise OSError(EIO, f"the written file cannot be read again: {''.join(notes)}")
             _release(tape)
         tape = replace(tape, meta=replace(tape.meta, cache="miss"))
         return tape.with_best(*(partial(m, tape) for m in (self._best, self._levels, self._ahead, self._book_rows)))
 
     def _sibling(self, what: str = "best") -> "KeptTape":
-        """Return the storage of *what*, by default the best prices of the tape: a file beside its own."""
+        """Return the storage of *what*, by default the best prices of the tape: a file next to its own."""
         return KeptTape(self.path.with_suffix(f".{what}.arrow"), self.key or self.path.stem)
 
     def _best(self, tape: Tape) -> "BestPrices":
@@ -240,7 +240,7 @@ class KeptTape:
 
     @contextmanager
     def _unfinished(self) -> Iterator[Path]:
-        """Yield the path of a temporary file beside the tape's own, which replaces it if the block succeeds."""
+        """Yield the path of a temporary file next to the tape's own, which replaces it if the block succeeds."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         clear_unfinished(self.path.parent)
         with whole_file(self.path, durable=True) as path:

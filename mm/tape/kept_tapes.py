@@ -30,7 +30,7 @@ class KeptDay:
 
     Attributes:
         symbol, day: Symbol and day of the tape.
-        files: The tape, and the files beside it.
+        files: The tape and its side files.
         used_s: When one of them was last written or, if the file system records it, read; Unix seconds.
     """
 
@@ -56,7 +56,7 @@ class KeptDay:
 
 
 def kept_days(folder: Path) -> list[KeptDay]:
-    """Return what is kept in *folder*, which need not exist, in the order of last use."""
+    """Return the kept tapes in *folder*, which need not exist, in the order of last use."""
     found: dict[str, tuple[str, str, list[FileSize], list[float]]] = {}
     for path in folder.glob("*.arrow"):
         name = _NAME.fullmatch(path.name)

@@ -58,7 +58,7 @@ class Tape(Shown):
         days: The recorded days, ``YYYYMMDD``.
         instrument: The grid. Its lot is the tape's: it divides the exchange's step and every recorded quantity.
         step_lots: The exchange's quantity step in lots; it applies only to our orders.
-        step_ticks: Its price step in ticks, likewise: above one if a grid of the day was finer.
+        step_ticks: The exchange's price step in ticks, for our orders only: above one if a grid of the day was finer.
         event_us: When each event arrived; nondecreasing.
         event_exch_us: When it happened by the exchange's clock; 0 if unknown.
         recv_seq: Number of the message; -1 if there is none.
@@ -161,7 +161,7 @@ class Tape(Shown):
 
     @cached_property
     def best(self) -> "Tape | None":
-        """Its best prices and trades (`mm.tape.top_of_book`) if they are kept beside it; else None.
+        """Its best prices and trades (`mm.tape.top_of_book`) if they are kept in a side file; else None.
 
         A copy made by `dataclasses.replace` has none.
         """
@@ -169,7 +169,7 @@ class Tape(Shown):
 
     @cached_property
     def levels(self) -> "LevelIndex | None":
-        """The changes of each price level (`mm.tape.level_changes`), if its best prices are kept beside it.
+        """The changes of each price level (`mm.tape.level_changes`), if its best prices are kept; else None.
 
         Making them costs as much as some plays, so a tape that was made for this run has none, unless it stays mapped.
         """
@@ -177,12 +177,12 @@ class Tape(Shown):
 
     @cached_property
     def ahead(self) -> "ExchangePrices | None":
-        """Its best prices and trades in the exchange's order (`mm.tape.feed`), likewise."""
+        """Its best prices and trades in the exchange's order (`mm.tape.feed`), as for `levels`."""
         return self._makers.ahead(self) if self._makers.ahead and self._pays else None
 
     @cached_property
     def book_rows(self) -> "BookRows | None":
-        """The rows of its books (`mm.tape.book_rows`), likewise; None also where one is too large for them."""
+        """The rows of its books (`mm.tape.book_rows`), as for `levels`; None also if one is too large for them."""
         return self._makers.book_rows() if self._makers.book_rows and self._pays else None
 
     @property

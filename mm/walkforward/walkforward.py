@@ -252,7 +252,7 @@ class Checkpoint:
     ) -> Any:
         """Return the value of *name*, computed by *make* if there is none yet.
 
-        *keep* returns what is written as JSON, by default the value itself; *read* returns the value of what was
+        *keep* returns the JSON to write, by default the value itself; *read* returns the value from the JSON
         written. A new value is returned as it is if there is a *read*, else as read back.
         """
         if name not in self._values:

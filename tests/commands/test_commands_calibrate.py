@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mm.calibration.simulated_runs import Played
-from mm.commands.calibrate import TablesBeside
+from mm.commands.calibrate import TableWriter
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Tables:
 def test_the_next_run_is_played_while_the_last_one_is_written():
     """And each file is listed with its own rows and hash, in the order of the runs."""
     folder, may = Folder(), Event()
-    with TablesBeside(folder, "parquet") as tables:
+    with TableWriter(folder, "parquet") as tables:
         one = tables.played("a", lambda: Played(None, None, Tables(1, may=may)))
         assert isinstance(one.result, Tables)
         assert folder.said == []
@@ -68,7 +68,7 @@ def test_the_next_run_is_played_while_the_last_one_is_written():
 
 
 def test_tables_that_cannot_be_written_end_the_command():
-    with TablesBeside(Folder(), "csv") as tables:
+    with TableWriter(Folder(), "csv") as tables:
         tables.played("a", lambda: Played(None, None, Tables(-1)))
         with pytest.raises(OSError, match="No space"):
             tables.finish()

@@ -111,7 +111,7 @@ cdef class ClusteredFills(Poisson):
     cdef bint sweeps
     cdef double mean_per_s[2]           # by side hit: of the process
     cdef double base[2]                 # by side hit: of the intensity, as a share of its mean
-    cdef double raises[2][2][MOST]      # by side hit, side that an order hits, and kernel: likewise
+    cdef double raises[2][2][MOST]      # by side hit, side that an order hits, and kernel: same unit
     cdef double beta[MOST]              # 1/µs, the largest first
     cdef int64_t stamps[2]              # by side hit: of the last print
     cdef Excited now, before            # after the last order that excited the process, and the one before
@@ -245,7 +245,7 @@ def hawkes(**given: Any) -> ClusteredFills:
         raise UsageError(
             "hawkes needs the clustering of orders: FILL_PARAMS_FILE=<a poisson_fit.json that this version's mm "
             "calibrate wrote, or a poisson_schedule.json of mm schedule --schedule-clustering 1> (what mm fit writes and "
-            "other schedules have none), or clustering in FILL_PARAMS_JSON beside A and k; poisson fills without it"
+            "other schedules have none), or clustering in FILL_PARAMS_JSON with A and k; poisson fills without it"
         )
     try:
         return ClusteredFills(intensity, Clustering.of(block), values["seed"])

@@ -22,7 +22,7 @@ class IntensityPiece(NamedTuple):
         adverse_ticks: Mean adverse move of the mid after a fill, as measured in the window; None if not measured.
         mean_bid_per_s: Intensity of the Hawkes process of orders that hit bids at which the fill rate is λ(δ); None
             uses the mean of the process.
-        mean_ask_per_s: Likewise for orders that hit asks.
+        mean_ask_per_s: The same for orders that hit asks.
         half_spread_ticks: Half of the mean spread in the window: the mean distance of the best prices from the mid;
             None if unknown.
         states: Index of the segment's element in ``states`` of the intensity.

@@ -400,7 +400,7 @@ cdef class PythonQuoteModel(QuoteModel):
         if answer.bid_ticks is not None or answer.ask_ticks is not None:
             raise ModelError(
                 f"{type(self.model).__name__}.quote returned both one price and several: bid_ticks={answer.bid_ticks!r}, "
-                f"ask_ticks={answer.ask_ticks!r} beside bids or asks; leave one of them out"
+                f"ask_ticks={answer.ask_ticks!r} as well as bids or asks; leave one of them out"
             )
         want.laddered = True
         if view.quote_lots != self.known_lots:

@@ -153,7 +153,7 @@ cdef class CurveLevels:
         self.lines[self.count - 1].end = INFINITY
 
     cdef void set_piece(self, const Piece* piece) noexcept nogil:
-        """Set λ to the curve of a piece of an intensity, likewise."""
+        """Set λ to the curve of a piece of an intensity."""
         cdef int64_t i
         cdef double k
         self.lines[0] = Line(-INFINITY, piece.deltas[0], piece.deltas[0], piece.logs[0], 0.0, INFINITY)

@@ -18,11 +18,11 @@ class Quotes:
         ask_lots: Lots of the ask; None is the quoted quantity.
         bid_kind: ``LIMIT_MAKER`` (rejected if it would cross), ``LIMIT``, ``IOC``, ``FOK``, or ``MARKET``, whose price
             is ignored.
-        ask_kind: Likewise.
+        ask_kind: Kind of the ask, as *bid_kind*.
         bids: Several bids, instead of *bid_ticks* and *bid_lots*: prices, or pairs of price and lots; a ``range`` is
             fastest. If only one of *bids* and *asks* is given, the other side is empty. An order at a price that is
             quoted again keeps its queue position.
-        asks: Likewise.
+        asks: Several asks, in the form of *bids*.
         again_us: Instant of an additional requote, next to the grid; None for none.
         on_best: Whether a requote follows on the next change of a best price.
     """

@@ -64,7 +64,7 @@ class Exchange:
         tape: Trades, for market data.
         aggregates: Aggregate trades, for market data.
         users: Orders and trades of the users.
-        settlement: Balances of the market and fees, besides those of the users.
+        settlement: Balances of the market and fees, in addition to those of the users.
     """
 
     def __init__(

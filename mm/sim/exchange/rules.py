@@ -28,12 +28,12 @@ class SymbolRules:
         reference_ticks: Reference price of the percent filter before the first trade.
         most_notional_e8: Maximum notional of a limit order, in 1e-8 of the quote asset.
         multiplier_up_e8: Maximum price, as a multiple (1e-8) of the mean price.
-        multiplier_down_e8: Minimum price, likewise.
+        multiplier_down_e8: Minimum price, as a multiple (1e-8) of the mean price.
         average_mins: Minutes of trades in the mean price.
         most_orders: Maximum number of open orders of an account.
         most_amends: Maximum number of amendments of one order.
         maker_rate_e8: Fee of a resting order, in 1e-8 of what it receives.
-        taker_rate_e8: Fee of a taker, likewise.
+        taker_rate_e8: Fee of a taker, in 1e-8 of what it receives.
         default_stp: Default mode of self-trade prevention.
         step_ticks: Price step of users' orders, in ticks of the instrument; the market's own orders use one tick.
         step_lots: Quantity step of users' orders, in lots of the instrument.

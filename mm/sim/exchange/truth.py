@@ -1,7 +1,7 @@
 """The truth: the exact book after each update id, and every trade.
 
-Stored as integers beside the exchange, in segments that each begin with a complete book, so that reading a book replays
-at most one segment. Faults of the wire do not change it.
+Stored as integers, apart from the exchange, in segments that each begin with a complete book, so that reading a book
+replays at most one segment. Faults of the wire do not change it.
 """
 
 from array import array
@@ -201,7 +201,7 @@ class MarketTruth:
         return {key: lots for key, lots in levels.items() if lots}
 
     def _texts(self, levels: dict[int, int]) -> tuple[list[Level], list[Level]]:
-        """Return bids and asks as text, best first: keys fall from the best bid to the worst, then likewise asks."""
+        """Return bids and asks as text, best first: keys fall, of bids and then of asks."""
         price, qty = self.instrument.price, self.instrument.qty
         texts = [(key > 0, (price(abs(key)), qty(levels[key]))) for key in sorted(levels, reverse=True)]
         return [level for is_bid, level in texts if is_bid], [level for is_bid, level in texts if not is_bid]

@@ -1,4 +1,4 @@
-"""Writes a simulated session as a day folder, with its truth and its order log beside the recording.
+"""Writes a simulated session as a day folder, with its truth and its order log next to the recording.
 
 The flags determine every byte: equal flags give equal files.
 """

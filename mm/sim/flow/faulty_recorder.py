@@ -40,7 +40,7 @@ class FaultyRecorder:
     Attributes:
         happened: The faults that have begun.
         depth_messages: Depth messages of the day; 0 until it is finished.
-        trades: Trade messages of the day, likewise.
+        trades: Trade messages of the day; 0 until it is finished.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Writes the messages of a session into a day folder, as a recorder beside the exchange would.
+"""Writes the messages of a session into a day folder, as a recorder next to the exchange would.
 
 The order log becomes messages, the messages become compiled lines, and these are appended in blocks, compressed by
 isal. The lines are those of `DayWriter`; only the compression differs. The recording has no faults: it starts before

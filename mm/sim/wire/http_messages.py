@@ -75,7 +75,7 @@ def read_request(method: str, target: str, headers: Mapping[str, str], body: byt
 
 
 def json_response(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a response whose body is *content* as compact JSON, with *headers* beside the content type."""
+    """Return a response whose body is *content* as compact JSON, with *headers* after the content type."""
     return Response(status, {**JSON_HEADERS, **(headers or {})}, json_bytes(content))
 
 

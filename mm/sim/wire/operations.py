@@ -53,7 +53,7 @@ class Operation:
         path: Below ``/api/v3/``.
         method: Name in the WebSocket API.
         act: Executes it; returns the content of the response, or raises ApiError.
-        parameters: Names of its parameters, besides those of signing.
+        parameters: Names of its parameters, except those of signing.
         weight: Weight of a request, or a function from its parameters to the weight.
         signed: Whether it needs a key and a signature.
         counts_orders: Whether the response includes the account's order counts.

@@ -63,11 +63,11 @@ def explain(
     number of those that can.
 
     Args:
-        tape: The tape that was played, or the day of it that holds the fill.
+        tape: The played tape, or its day with the fill.
         fill: The row of the fills file.
         orders: The rows of the order in the orders file.
         around: Number of events to show before and after the instant.
-        together: The rows of all fills of its order at its instant, it among them; empty where it is alone.
+        together: The rows of all fills of its order at its instant, including it; empty if it is the only one.
         lagging: Whether the fill's instant is the exchange's, at which the tape had not received the print.
     """
     us, price = int(fill["recv_us"]), _short(fill["price"])
@@ -94,14 +94,14 @@ def explain(
 
 
 def prints_behind(tape: "Tape", fill: Row, together: Sequence[Row]) -> list[int]:
-    """Return the events that may have filled what a print filled: prints of the instant, not smaller than the fill.
+    """Return the events that may have caused a fill by a print: prints of the instant, not smaller than the fill.
 
-    An order fills once a print, and in their order: each of its fills needs a print of its own.
+    An order fills at most once per print, in their order: each of its fills needs a different print.
 
     Args:
-        tape: As for `explain`, like the others.
+        tape: As in `explain`.
         fill: Its row of the fills file.
-        together: The rows of all fills of its order at its instant, it among them.
+        together: The rows of all fills of its order at its instant, including it.
     """
     if not fill["reason"].endswith(PRINTED):
         return []
@@ -124,7 +124,7 @@ def _reaching(tape: "Tape", fill: Row) -> Iterator[tuple[int, int]]:
 
 
 def _after(prints: Sequence[tuple[int, int]], sizes: Sequence[int]) -> int:
-    """Return after how many of *prints* each fill of *sizes* has had one, at the earliest."""
+    """Return the smallest number of *prints* that gives each fill of *sizes* one."""
     at = 0
     for size in sizes:
         at = next((place for place in range(at, len(prints)) if prints[place][1] >= size), len(prints)) + 1

@@ -74,10 +74,10 @@ REJECT_REASONS = (
     "order_limit_10s",
     "order_limit_day",
     *WITHHOLDING,
-    "exchange_refused",  # by a live exchange, for a reason that none of the others names
+    "exchange_refused",  # by a live exchange, for any other reason
 )
-# What a requote did on a side: bits, and in SKIP_BITS above SKIP_SHIFT the code of the reject reason of what it did not
-# send.
+# Actions of a requote on a side, as bits; SKIP_BITS above SKIP_SHIFT have the code of the reject reason of an order not
+# sent.
 CANCELLED, PLACED, KEPT, SKIPPED, AMENDED = 1, 2, 4, 8, 1 << 16
 SKIP_SHIFT, SKIP_BITS = 4, 0xFFF
 TAKEN = "taker:book"  # the fill reason of an order that took from the other side
@@ -86,12 +86,12 @@ CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break"
 BREACHES = LIMITS  # the limit of a breach, by code
 
 
-LONG = 1 << 20  # state rows of a run, of which more need not be in memory
+LONG = 1 << 20  # number of state rows above which they are moved to a file
 _MAKING = Lock()
 
 
 class Late:
-    """A table of a journal, or what makes it, which is called when the table is first needed."""
+    """A table of a journal, or the function that makes it, called on first use."""
 
     def __set_name__(self, _owner: type, name: str) -> None:
         self._name = name
@@ -113,7 +113,7 @@ class Late:
 
 @dataclass(frozen=True)
 class Journal:
-    """The tables of one run, over one or more tapes; one that is given as what makes it is made when it is needed.
+    """The tables of one run, over one or more tapes; a table given as a function is made on first use.
 
     Attributes:
         orders: int64[rows, 14], columns ``ORDER_COLUMNS``; action, status and reasons are codes.
@@ -125,11 +125,11 @@ class Journal:
             the book was not valid from there on.
         fill_reasons: What triggered a fill, by code ("trade_cross:trade").
         decisions: int64[rows, 10], columns ``DECISION_COLUMNS``, one row per requote; lots of -1 want nothing. None
-            where the rules do not ask for them.
+            if the rules do not request them.
         counters: Sums the kernel kept: seconds in µs, expected fills, events (see docs/engine.md).
-        breaches: int64[rows, 5], columns ``BREACH_COLUMNS``: a position in ``mm.backtest.risk.LIMITS``, what was found
-            and what is allowed in 1e-8 of the knob's unit, and the side (0: both); None without limits.
-        killed: The instant from which nothing was sent any more, and why; None where it did not come to that.
+        breaches: int64[rows, 5], columns ``BREACH_COLUMNS``: a position in ``mm.backtest.risk.LIMITS``, the found and
+            the allowed value in 1e-8 of the knob's unit, and the side (0: both); None without limits.
+        killed: The instant from which nothing was sent, and the reason; None if the run was not killed.
     """
 
     orders: Late = Late()
@@ -143,7 +143,7 @@ class Journal:
     killed: tuple[int, str] | None = None
 
     def spill_state(self, spill: "Spill") -> None:
-        """Move the state rows of a long run, one a second over weeks, to a file; they are mapped from then on.
+        """Move the state rows of a long run, one per second over weeks, to a file, and map it.
 
         Raises:
             OSError: If the file cannot be written.
@@ -153,7 +153,7 @@ class Journal:
             self.__dict__["state"] = spill.kept(state.reshape(-1)).reshape(state.shape)
 
     def order_pieces(self, most: int = 1 << 14) -> "Iterator[Table]":
-        """Yield the rows of orders in pieces of *most* or fewer, one at least; of a log no table is made."""
+        """Yield the rows of orders in at least one piece of at most *most*; a log is not converted to one table."""
         log = self.order_log()
         if log is not None:
             return log.pieces(most)
@@ -161,7 +161,7 @@ class Journal:
         return (orders[first : first + most] for first in range(0, max(len(orders), 1), most))
 
     def state_pieces(self, most: int = 1 << 16) -> "Iterator[Table]":
-        """Yield the state rows in pieces of *most* or fewer, one at least; mapped ones are released behind."""
+        """Yield the state rows in at least one piece of at most *most*; mapped pieces are released after use."""
         state = self.state
         for first in range(0, max(len(state), 1), most):
             piece = state[first : first + most]
@@ -169,6 +169,6 @@ class Journal:
             release(piece)
 
     def order_log(self) -> "OrderLog | None":
-        """Return what became of the orders as the engine wrote it down; None where there is only their table."""
+        """Return the engine's log of orders; None if there is only their table."""
         log = self.__dict__["orders"]
         return log if callable(log) and hasattr(log, "lives") else None

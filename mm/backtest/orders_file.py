@@ -48,7 +48,7 @@ _WORDS: Mapping[str, Sequence[str]] = {
 
 
 def orders_path(folder: Path, symbol: str) -> Path:
-    """Return the file of the orders of the run in *folder*, in whichever form; as CSV where there is none."""
+    """Return the file of the orders of the run in *folder*, in either format; the CSV path if there is none."""
     parquet = folder / _name(symbol, PARQUET)
     return parquet if parquet.exists() else folder / _name(symbol, CSV)
 
@@ -56,7 +56,7 @@ def orders_path(folder: Path, symbol: str) -> Path:
 def write_orders_file(folder: Path, journal: "Journal", grid: "Instrument", form: str = CSV) -> tuple[str, str, int]:
     """Write the orders of a *journal* in one of `FORMATS`; return the name of the file, its sha256 in hex, its rows.
 
-    A piece of the rows is in memory, where the journal has no table of them yet.
+    Only a piece of the rows is in memory if the journal has no table of them yet.
     """
     name = _name(grid.symbol, form)
     if form == PARQUET:
@@ -68,12 +68,12 @@ def write_orders_file(folder: Path, journal: "Journal", grid: "Instrument", form
 
 
 def read_orders(folder: Path, symbol: str, types: "Mapping[str, Any] | None" = None) -> "pl.DataFrame":
-    """Read the orders of the run in *folder*, in whichever form they are.
+    """Read the orders of the run in *folder*, in either format.
 
     Args:
-        folder: Of the run.
-        symbol: What was traded.
-        types: Columns to read, and their polars types; all, each cell as the text of the CSV file, where None.
+        folder: Folder of the run.
+        symbol: The traded symbol.
+        types: Columns to read, and their polars types; None reads all, each cell as the text of the CSV file.
     """
     import polars as pl
 
@@ -91,7 +91,7 @@ def _name(symbol: str, form: str) -> str:
 
 
 def _write_parquet(path: Path, pieces: "Iterator[Table]", grid: "Instrument") -> int:
-    """Write *pieces* of rows, each as a row group; return how many rows there are."""
+    """Write *pieces* of rows, each as a row group; return the number of rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -105,7 +105,7 @@ def _write_parquet(path: Path, pieces: "Iterator[Table]", grid: "Instrument") ->
 
 
 def _column(name: str, rows: "Table", grid: "Instrument") -> "pa.Array":
-    """Return a column of the orders file, of some *rows* of the journal's table."""
+    """Return a column of the orders file, for *rows* of the journal's table."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -113,7 +113,7 @@ def _column(name: str, rows: "Table", grid: "Instrument") -> "pa.Array":
     if name in _WORDS:
         words = _WORDS[name]
         codes = values % 3 if name == "side" else values
-        empty = np.array([*(not word for word in words), True])[codes]  # the code -1, too, is no word
+        empty = np.array([*(not word for word in words), True])[codes]  # the code -1 is also no word
         return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int8(), mask=empty), pa.array(words))
     if name in ("price", "qty", "remaining_qty"):
         unit_e8 = grid.tick_e8 if name == "price" else grid.lot_e8

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from mm.tape.tape import Tape
 
-NEAREST = 4096  # events that are searched first
+NEAREST = 4096  # events searched first
 PARTS = ("inner", "model", "models", "weights", "name", "signals")  # attributes of a model that are not parameters
-UNSAID = {"gamma": "auto", "sigma": "tape"}  # what NaN means in a compiled model; k and A: its `sources`
+IMPLICIT = {"gamma": "auto", "sigma": "tape"}  # what NaN means in a compiled model; k and A: its `sources`
 
 
 def played(model: object) -> dict[str, Any]:
@@ -136,5 +136,5 @@ class HasSources(Protocol):
 
 def _plain(name: str, value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
-        return UNSAID.get(name, "auto") if math.isnan(value) else "none"
+        return IMPLICIT.get(name, "auto") if math.isnan(value) else "none"
     return value if isinstance(value, int | float | str) else str(value)

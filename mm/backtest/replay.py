@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mm.predict.artefact import Artefact
 
 
-def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is wanted of it
+def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     tape: Tape | Iterable[Tape],
     quotes: object,
     fills: object,
@@ -41,22 +41,22 @@ def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is 
 ) -> Result:
     """Play recorded days against a quote model and a fill model.
 
-    Models that look at best prices and trades alone are played on them, where they are kept beside a tape: nothing
-    but the time that it takes shows it.
+    Models that read only best prices and trades are played on these, if they are kept for a tape: results are the same,
+    and the play is faster.
 
     Args:
         tape: One tape, or tapes in order of time; inventory, cash, orders and timers carry over.
         quotes: A compiled quote model, or any object with ``quote(view)``.
         fills: A compiled fill model, or any object with ``on_trade`` or ``on_book``.
-        rules: What binds our orders; its grid must be the tapes'.
-        step: Takes the µs of tape that went by, for a progress bar.
-        intensity: What predicts fills, to hold the run's own against; that of a Poisson model where None.
+        rules: Rules for our orders, on the grid of the tapes.
+        step: Called with the µs of tape played since the last call, for a progress bar.
+        intensity: Predicts the fills with which those of the run are compared; None uses that of a Poisson model.
         keeps_orders: Whether the journal has the rows of orders, most of its memory; the summary needs none.
 
     Raises:
         Mismatch: If the tapes do not follow each other on one grid, or a predictor is of another market.
-        UsageError: If the target inventory lies beyond the bound of the quotes.
-        ModelError: If a user's model raises, or answers what cannot be acted on.
+        UsageError: If the target inventory is beyond the bound of the quotes.
+        ModelError: If a user's model raises, or returns an invalid value.
     """
     _check_target(quotes, rules)
     exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
@@ -99,7 +99,7 @@ def _best_of(tape: Tape, exchange: PaperExchange) -> "tuple[Tape | None, dict[st
 
 
 def books_of(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> Books:
-    """Return the terms of a run that begins with *tape*, for one day; *models* are quotes, fills and what predicts."""
+    """Return the terms of a run that begins with *tape*, for one day; *models* are quotes, fills and intensity."""
     quotes, fills, intensity = models
     return Books(
         instrument=replace(tape.instrument, multiplier=rules.multiplier),
@@ -125,7 +125,7 @@ def _predictors(tape: Tape, *models: object) -> "list[Artefact]":
     """Return the fitted predictors that models read, which must be of this market."""
     folders = any(hasattr(one, "predictor_folder") or "/" in "".join(getattr(one, "signals", ())) for one in models)
     if not folders:
-        return []  # and load nothing of theirs
+        return []  # without importing their modules
     from mm.predict.artefact import predictors_of
 
     found = {path: one for model in models for path, one in predictors_of(model).items()}
@@ -135,13 +135,13 @@ def _predictors(tape: Tape, *models: object) -> "list[Artefact]":
 
 
 def _times(spans: "Sequence[tuple[int, int]]") -> dict[str, Any]:
-    """Return when each of the days begins, and the time between them, by the names that `Books` has for them."""
+    """Return the start of each day, and the time between days, by the field names of `Books`."""
     between_us = sum(max(begin - end, 0) for (_, end), (begin, _) in pairwise(spans))
     return {"starts_us": tuple(begin for begin, _ in spans), "between_days_us": between_us}
 
 
 class MarketRows(NamedTuple):
-    """Rows of the tapes of a run by which an intensity predicts fills, by tape.
+    """Rows of a run's tapes from which an intensity predicts fills, by tape.
 
     Attributes:
         hits: The aggressive orders, if it predicts by the states of orders.
@@ -154,7 +154,7 @@ class MarketRows(NamedTuple):
 
 
 def _each(tape: Tape | Iterable[Tape], intensity: Intensity | None, market: MarketRows) -> "Iterator[Tape]":
-    """Yield the tapes; *market* takes their rows by which an intensity predicts fills."""
+    """Yield the tapes, and add their rows from which an intensity predicts fills to *market*."""
     for one in [tape] if isinstance(tape, Tape) else tape:
         if intensity is not None and intensity.states:
             market.hits.append(aggressors(one))
@@ -165,13 +165,13 @@ def _each(tape: Tape | Iterable[Tape], intensity: Intensity | None, market: Mark
 
 
 def model_name(model: object) -> str:
-    """Return what a model is called in results: its own ``name``, or that of its class."""
+    """Return the name of a model in results: its ``name``, or that of its class."""
     name = getattr(model, "name", None)
     return name if isinstance(name, str) else type(model).__name__
 
 
 def _check_target(quotes: object, rules: Rules) -> None:
-    """Refuse a target that lies farther from the inventory at the start than the quote model's bound."""
+    """Raise UsageError if the target is farther from the initial inventory than the quote model's bound."""
     bound, away = bound_clips(quotes), (rules.start_lots - rules.target) / rules.quote_lots
     if bound is not None and abs(away) > bound:
         where = "below" if away > 0 else "above"
@@ -182,11 +182,11 @@ def _check_target(quotes: object, rules: Rules) -> None:
 
 
 def by_events(tapes: Sequence[Tape], step: Callable[[int], None]) -> Callable[[int], None]:
-    """Return what takes the µs of tape that went by, tape after tape and again from the first, and counts events.
+    """Return a progress function that takes the µs of tape played, cycling through the tapes, and counts events.
 
     Args:
-        tapes: What is played, once or several times.
-        step: Takes the number of events that went by: a busy minute is more work than a quiet one.
+        tapes: The played tapes, once or several times.
+        step: Called with the number of events played: a busy minute is more work than a quiet one.
     """
     number = at_us = counted = 0
 

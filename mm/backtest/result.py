@@ -81,7 +81,7 @@ class Result(Shown):
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """The numbers of ``summary.json``: JSON values, None where undefined and why in ``warnings``."""
+        """The numbers of ``summary.json``: JSON values, None if undefined, with the reason in ``warnings``."""
         return summarise(self.journal, self.books)
 
     def orders_frame(self) -> "pl.DataFrame":

@@ -2,7 +2,7 @@
 
 Their knobs are here as well, so that a new one is declared, converted and checked in this file, and used in its kernel.
 """
-# ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
+# ruff: noqa: RUF009 - knob() makes a dataclass field, not a shared default
 
 import math
 from dataclasses import dataclass, fields

@@ -1,12 +1,12 @@
-"""The sensitivity (SENSITIVITY): what the same quotes would have earned under optimistic and pessimistic assumptions.
+"""The sensitivity (SENSITIVITY): PnL of the same quotes under optimistic and pessimistic assumptions.
 
-No tape shows how our own orders would have filled, so one fill model is one opinion. These stand on either side:
+No tape shows how our own orders would have filled, so one fill model is one opinion. These bound it on either side:
 
 - ``optimistic``: ``trade_cross``, we are first in every queue and the whole of a print is ours;
 - ``pessimistic``: ``queue_risk_averse``, we are last, and every cancellation is behind us;
-- ``poisson``, where an intensity is known: fills drawn without regard to the price that follows, an upper bound too.
+- ``poisson``, if an intensity is known: fills drawn independently of later prices, also an upper bound.
 
-And orders and cancels take half as long, and twice as long, as in the run.
+In addition, latencies of orders and cancels are halved, and doubled.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -69,7 +69,7 @@ class Strategy:
             yield "optimistic", Poisson(self.intensity, self.seed), self.rules, 1.0
 
     def plays(self) -> int:
-        """Return how many further backtests there are."""
+        """Return the number of further backtests."""
         return sum(1 for _, fills, *_ in self.settings() if fills is not None)
 
     def with_sensitivity(self, base: Result, step: Step | None = None) -> Result:

@@ -62,7 +62,7 @@ class Calibration:
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the method ``fixed`` where a fill model is given for ``marks``, which play no orders.
+        """Return the method ``fixed`` if a fill model is given for ``marks``, which play no orders.
 
         Without a fill model, the distances where they are ``auto``; with one, they follow the flow.
         """
@@ -71,7 +71,7 @@ class Calibration:
         return {"calib_method": "fixed"} if params["calib_method"] == "marks" else {}
 
     def fill_params(self) -> dict[str, Any]:
-        """Return CALIB_FILL_PARAMS_JSON as a dict; empty where it was not given."""
+        """Return CALIB_FILL_PARAMS_JSON as a dict; empty if it was not given."""
         return dict(json.loads(self.calib_fill_params_json or "{}"))
 
 

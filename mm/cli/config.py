@@ -3,7 +3,7 @@
 docs/configuration.md is generated from the groups in mm/cli/task_knobs.py (``make docs``). Durations are in the unit
 their name ends in; decimals that must stay exact (prices, quantities, fees, cash) are kept as text.
 """
-# ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
+# ruff: noqa: RUF009 - knob() makes a dataclass field, not a shared default
 
 import json
 from collections.abc import Mapping
@@ -95,7 +95,7 @@ class Day(DamagedDay, Results, Source):
         return day_list(self.day)
 
     def label(self) -> str:
-        """Return the day, or ``<FIRST>-<LAST>`` where there are several: the name in run folders."""
+        """Return the day, or ``<FIRST>-<LAST>`` for several: the name in run folders."""
         days = self.days()
         return days[0] if len(days) == 1 else f"{days[0]}-{days[-1]}"
 
@@ -198,7 +198,7 @@ class Models:
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the file that ``--fit`` names where it is ``last`` or a RUN_ID; nothing where it is a file.
+        """Return the file for a ``--fit`` of ``last`` or a RUN_ID; empty if it is a file.
 
         Args:
             params: The values of every knob of the command, by name.
@@ -216,11 +216,11 @@ class Models:
         return {} if found is None else {"fill_params_file": found}
 
     def quote_params(self) -> dict[str, Any]:
-        """Return QUOTE_PARAMS_JSON as a dict; empty where it was not given."""
+        """Return QUOTE_PARAMS_JSON as a dict; empty if it was not given."""
         return dict(json.loads(self.quote_params_json or "{}"))
 
     def fill_params(self) -> dict[str, Any]:
-        """Return FILL_PARAMS_JSON as a dict; empty where it was not given."""
+        """Return FILL_PARAMS_JSON as a dict; empty if it was not given."""
         return dict(json.loads(self.fill_params_json or "{}"))
 
 

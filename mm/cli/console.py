@@ -62,7 +62,7 @@ class _Events:
 
 
 class Log:
-    """One open log: a file, where there is one, and the terminal.
+    """One open log: a file, if any, and the terminal.
 
     Attributes:
         path: The file, or None for the terminal alone.

@@ -101,7 +101,7 @@ class Program(_Frame, click.Group):
         """Make a group.
 
         Args:
-            name: Of the group.
+            name: Name of the group.
             text: Its help.
             commands: Its commands.
             sections: Headings of the help, and the commands below each; the program itself has some, and ``--config``.
@@ -174,7 +174,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
     """Make ``main(run, *groups)`` a command that writes a run folder.
 
     Args:
-        kind: Of the run, and the folder it goes to (``backtest``).
+        kind: Kind of the run, and its folder (``backtest``).
         groups: The dataclasses of its knobs, one of them Day; the body gets one object of each.
         method: The knob that names the folder between kind and symbol (``calib_method``).
         defaults: This command's own defaults, by field name.
@@ -221,7 +221,7 @@ def command(
 
     Args:
         groups: The dataclasses of its knobs; the body gets one object of each.
-        arguments: Positional arguments, and options that are no knobs; the body gets them by name.
+        arguments: Positional arguments, and options other than knobs; the body gets them by name.
         defaults: Defaults that this command has of its own, by field name.
         brief: Groups of which the short help lists the common knobs; none: of all.
     """
@@ -357,7 +357,7 @@ def _read_files(ctx: click.Context) -> None:
     """Apply MM_ENV_FILE and the file of settings with lower precedence than flags and environment.
 
     Raises:
-        UsageError: If the file of settings has a key that is no knob.
+        UsageError: If the file of settings has an unknown key.
         DataError: If one of them is missing or cannot be read.
     """
     try:
@@ -431,7 +431,7 @@ def _find(objects: Sequence[Any], kind: type) -> Any:
 
 
 def source_of(ctx: click.Context, name: str) -> str:
-    """Return where the value of a knob comes from: ``flag``, ``environment``, ``file`` or ``default``."""
+    """Return the source of a knob's value: ``flag``, ``environment``, ``file`` or ``default``."""
     return _SOURCES.get(ctx.get_parameter_source(name) or ParameterSource.DEFAULT, "default")
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mm.runs.manifest import SetKnob
 
 Values = Mapping[str, Any]
-Rule = tuple[tuple[str, ...], Callable[[Values], str | None]]  # knobs, and why they are not used; None where they are
+Rule = tuple[tuple[str, ...], Callable[[Values], str | None]]  # knobs, and why they are not used; None if they are
 _LADDER = ("calib_dwell_ms",)
 _SIMULATED = ("calib_deltas", "calib_mid_move_threshold_ticks", "calib_distance")
 _BY_RULE = ("calib_mid_move_threshold_ticks", "calib_hit", "calib_queue_ahead", "calib_sweeps")
@@ -103,7 +103,7 @@ def refuse_idle(kind: str, settings: Mapping[str, "SetKnob"]) -> list[str]:
     default are ignored.
 
     Args:
-        kind: Of the run (``calibration``).
+        kind: Kind of the run (``calibration``).
         settings: Every knob of the command, by field name.
 
     Raises:

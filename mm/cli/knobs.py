@@ -23,7 +23,7 @@ from mm.errors import OffGrid, UsageError
 from mm.instrument import e8, short_text
 
 REQUIRED = dataclasses.MISSING
-_FOUND: dict[type, "tuple[Knob, ...]"] = {}  # the knobs of each group that was looked at
+_FOUND: dict[type, "tuple[Knob, ...]"] = {}  # cached knobs of each group
 _KEY = "knob"
 _LONGEST = timedelta(days=3660)
 
@@ -33,7 +33,7 @@ class Reader:
     """Converts the text of a knob into its value.
 
     Attributes:
-        metavar: What the help shows for the value.
+        metavar: Placeholder of the value in the help.
         parse: Text to value; raises ValueError with what the text must be.
         words: The allowed values, if there are only a few.
         completes: Kind of shell completion in ``mm/cli/completion.py``; empty for none.
@@ -77,7 +77,7 @@ class Knob:
         return self.name.upper()
 
     def read(self, text: str) -> Any:
-        """Return the value that *text* stands for.
+        """Return the value of *text*.
 
         Raises:
             UsageError: If the text is not valid; the message has the flag, the variable and the value.
@@ -141,7 +141,7 @@ def shown(value: Any) -> str:
 
 def closest(word: str, known: Iterable[str]) -> str:
     """Return "; did you mean X?" with the known name closest to *word*, or an empty text."""
-    import difflib  # of no use to a command that runs
+    import difflib  # needed for error messages only
 
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
@@ -227,7 +227,7 @@ def _or_word(word: str, read: Reader) -> Reader:
 
 
 def number_or(word: str, low: float, high: float) -> Reader:
-    """Read a finite number within inclusive bounds, or the one *word* that stands for no number."""
+    """Read a finite number within inclusive bounds, or *word*, which means no number."""
     return _or_word(word, number(low, high))
 
 
@@ -248,7 +248,7 @@ def numbers(low: float, high: float) -> Reader:
 
 
 def numbers_or(word: str, low: float, high: float) -> Reader:
-    """Accept a list as `numbers` does, or the one *word* that stands for numbers derived from other knobs."""
+    """Accept a list as `numbers` does, or *word*, which means numbers derived from other knobs."""
     return _or_word(word, numbers(low, high))
 
 
@@ -310,7 +310,7 @@ def server_url(pattern: str, wanted: str) -> Reader:
     def parse(text: str) -> ServerUrl:
         try:
             known = re.fullmatch(rf"({pattern})://\S+", text) and ServerUrl(text).place
-        except ValueError:  # a port that is none
+        except ValueError:  # an invalid port
             known = None
         if not known:
             raise ValueError(wanted)
@@ -373,7 +373,7 @@ def _zone(text: str) -> str:
 
 
 SWITCH = Reader("0|1", _switch, ("0", "1"))
-JSON = "JSON"  # the metavar of what is read as JSON
+JSON = "JSON"  # the metavar of JSON values
 JSON_OBJECT = Reader(JSON, _json_object)
 PATH = Reader("PATH", _path, completes="path")
 FIT = Reader("PATH|RUN|last", _path, completes="fit")

@@ -13,7 +13,7 @@ from mm.cli.knobs import REQUIRED, Knob, shown
 from mm.errors import UsageError
 
 SHORT_ENOUGH = 14  # options; a command with more has a short help and a whole one
-OTHERS = "Options"  # the heading of options that are no knobs
+OTHERS = "Options"  # the heading of options other than knobs
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WIDEST = 26  # characters of a metavar in the short help
 _FLAG_COLUMN = 34
@@ -30,7 +30,7 @@ class KnobOption(click.Option):
 
     Attributes:
         knob: The knob.
-        heading: That of its group.
+        heading: Heading of its group.
         common: Whether the short help lists it.
     """
 

@@ -226,7 +226,7 @@ class _SealedFiles:
         """Yield each file that differs from the manifest, and its difference, without consequences of different bytes.
 
         Args:
-            tails: The end of each file that a check has read; None where the end was not reached.
+            tails: The end of each file that a check has read; None if the end was not reached.
         """
         folder, manifest, left = self._folder, self.manifest, dict(self._files)
         if self._unreadable:

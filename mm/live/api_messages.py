@@ -52,8 +52,8 @@ class ApiAnswer(NamedTuple):
         us: Arrival, in µs.
         result: JSON of the result; of a refusal its ``data``.
         code: Code of a rejection, the exchange's or our own.
-        message: Of a refusal.
-        status: Of HTTP; 0 without an answer.
+        message: Message of a refusal.
+        status: HTTP status; 0 without a response.
         retry_after_s: Time for which the exchange forbids requests, in s; 0 for none.
         seconds: From sending to the answer.
     """
@@ -229,7 +229,7 @@ class ExecutionEvent(Struct, gc=False):
         return OrderSeen(client_id, self.i, self.X, e8(self.z), us, e8(self.q))
 
     def fill(self, client_id: str) -> AccountFill | None:
-        """Return the execution that it reports of our order *client_id*; None where it reports none."""
+        """Return the execution that it reports of our order *client_id*; None if it reports none."""
         if self.x != "TRADE" or self.t < 0:
             return None
         side = BUY if self.S == "BUY" else SELL

@@ -136,7 +136,7 @@ class AuditLog:
 
         Args:
             instrument: Its symbol and assets are in the row, so that the log can be summed without other files.
-            run_id: Of the run.
+            run_id: RUN_ID of the run.
             fields: ``venue``, ``initial_inventory``, ``knobs``, and what else the run's reader needs.
         """
         base, quote = instrument.base_asset, instrument.quote_asset

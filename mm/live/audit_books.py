@@ -43,7 +43,7 @@ class AuditOrder:
     Attributes:
         client_id: Our client id.
         order_id: The exchange's order id; None before the acknowledgement.
-        symbol: Of the exchange.
+        symbol: Symbol at the exchange.
         side: BUY or SELL.
         price: Limit, a decimal; empty for a market order.
         qty: Quantity, a decimal; after an amendment, the latest one.
@@ -97,8 +97,8 @@ class Changes:
         fills: Executions with the run that booked them.
         orders: By client id.
         configs: New versions.
-        position: Columns of the table ``positions`` after the last start or fill; None where none came.
-        position_us: Instant of that row; None where none came.
+        position: Columns of the table ``positions`` after the last start or fill; None without either.
+        position_us: Instant of that row; None without one.
     """
 
     fills: list[tuple[AccountFill, str]] = field(default_factory=list)
@@ -115,14 +115,14 @@ class AuditBooks:
     """The totals of a symbol's logs, updated row by row.
 
     Args:
-        symbol: Of the logs.
+        symbol: Symbol of the logs.
         venue: Only logs whose start names this venue count; None takes all.
 
     Attributes:
         symbol: See above.
         ledger: Position, cash, fees and booked trade ids at the venue of the log that is read; each venue has one of
             its own. None before the first start that names both assets.
-        run_id: Of the log that is read.
+        run_id: RUN_ID of the log.
         starts: Logs that were counted.
         first_start: Row 1 of the first of them; empty before it.
         last_start: Row 1 of the latest.
@@ -355,7 +355,7 @@ def rebuild(logs: Iterable[Path], symbol: str, venue: str | None = None) -> Audi
 
     Args:
         logs: Audit logs of the symbol.
-        symbol: Of all of them.
+        symbol: Their symbol.
         venue: Only logs of this venue count; None takes all.
 
     Raises:

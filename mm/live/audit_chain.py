@@ -72,12 +72,12 @@ class ChainVerdict:
 
     Attributes:
         rows: Whole rows, up to the first that is wrong.
-        last_hash: Of the last of them.
-        row: Number of the first row that is wrong, from 1; None where none is.
+        last_hash: Hash of the last of them.
+        row: Number of the first wrong row, from 1; None if all are correct.
         why: The error there; empty if there is none.
         torn_bytes: Bytes of a last line that was not written to its end.
         stopped: Whether the last whole row is a stop.
-        first: Row 1; empty where it cannot be read.
+        first: Row 1; empty if it cannot be read.
     """
 
     rows: int
@@ -131,7 +131,7 @@ class _Hashes:
         return self._data[32 * number - 32 : 32 * number].hex() if number else ZEROS
 
     def row_of(self, text: str) -> int | None:
-        """Return the number of the row with a hash, 0 for zeros; None where there is none."""
+        """Return the number of the row with a hash, 0 for zeros; None if there is none."""
         if text == ZEROS:
             return 0
         wanted, place = bytes.fromhex(text), -1
@@ -150,7 +150,7 @@ def verify_lines(lines: Iterable[bytes], *, open_end: bool = False, witnesses: S
     """Return the first row of a log that was changed, removed, inserted or moved.
 
     Args:
-        lines: Of the file, with their line ends, as an open file has them.
+        lines: Lines of the file with their line ends, such as an open file.
         open_end: Accept a file without a stop at its end, with a last line that was not written to its end, or without
             any row: the log of a run that was killed, or that is still running.
         witnesses: Records of other files about this one.
@@ -248,7 +248,7 @@ def _decoded(text: bytes) -> dict[str, Any]:
 
 
 def whole_row(text: bytes) -> dict[str, Any]:
-    """Return the row of a line with its line end; empty where it has none, or was changed."""
+    """Return the row of a line with its line end; empty if it has none, or was changed."""
     line = _line(text[:-1]) if text.endswith(b"\n") else None
     return _decoded(line.text) if line is not None and line.is_whole else {}
 
@@ -297,7 +297,7 @@ def end_of(path: Path) -> Witness:
             back = _TAIL_BYTES
             while True:
                 file.seek(max(0, size - back))
-                lines = file.read(back).split(b"\n")[:-1]  # without what has no line end
+                lines = file.read(back).split(b"\n")[:-1]  # without an incomplete line
                 if len(lines) > 1 or (lines and back >= size):
                     break
                 if back >= size:

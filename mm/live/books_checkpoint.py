@@ -49,9 +49,9 @@ def read_checkpoint(
     """Return the totals of the first of *logs*, and their number; None and 0 if all must be read.
 
     Args:
-        folder: Of the logs.
-        venue: Of all of them.
-        logs: In the order in which they began.
+        folder: Folder of the logs.
+        venue: Their venue.
+        logs: The logs, in the order of their start.
         note: Is called with the reason if a checkpoint is not used, as `Logger.warning`.
     """
     named = [(first_row(path) or {}).get(BOOKS) for path in logs]

@@ -45,7 +45,7 @@ class RunData:
         tick: Tick size, quote asset.
         columns: Its fills, state and quotes.
         orders: Columns of the orders file that are needed here.
-        decisions_us: Instants of its decisions; None where it has no file of them.
+        decisions_us: Instants of its decisions; None without a file of them.
     """
 
     kind: str
@@ -72,7 +72,7 @@ class RunFigures:
         kind: ``backtest``, ``shadow`` or ``trade``.
         run_id: Its name.
         path: Its folder.
-        decisions: Requotes; None where they were not recorded.
+        decisions: Requotes; None if they were not recorded.
         placed: Orders sent.
         rejects: Orders not taken, by reason.
         quoted_share: Share of time with an order on each side: buy, sell, both.
@@ -110,8 +110,8 @@ class Agreement:
     """The agreement of a run with the reference.
 
     Attributes:
-        run_id: Of the run.
-        equal_quotes: Of the seconds in which both had an order on a side, the share with equal prices.
+        run_id: RUN_ID of the run.
+        equal_quotes: Share of seconds with equal prices, of those in which both had an order on a side.
         quote_gap_ticks: Mean distance of the two prices in those seconds.
         one_sided: Share of seconds in which one of them had an order on a side and the other had none.
         matched_fills: Fills of the reference that this run has, too: of that side, within `MATCH_US`.
@@ -141,7 +141,7 @@ class RunComparison:
         begin_us: Begin of that time.
         end_us: Its end.
         runs: Their numbers, in the order given.
-        agreement: Of each run but the first with the first.
+        agreement: Agreement of each other run with the first.
         notes: Notes for the reader.
     """
 
@@ -327,7 +327,7 @@ def _inside(us: "Instants", span: tuple[int, int]) -> "NDArray[np.bool_]":
 
 
 def _price_at(standing: Standing, grid: "Instants") -> "Floats":
-    """Return the price of the newest order that rests at each instant, NaN where none does."""
+    """Return the price of the newest order that rests at each instant, NaN if none does."""
     row = np.searchsorted(standing.us, grid, side="right") - 1
     found = np.full(len(grid), np.nan)
     for back in range(3):  # the newest may have ended while an older one still rests

@@ -37,7 +37,7 @@ QUANTILES = (0.5, 0.9, 0.99)
 
 
 def decisions_of(journal: "Journal") -> "Table":
-    """Return the decisions that a journal holds; raises ValueError if its rules did not request them."""
+    """Return the decisions of a journal; raises ValueError if its rules did not request them."""
     if journal.decisions is None:
         raise ValueError("a journal without decisions: its rules do not ask for them")
     return journal.decisions
@@ -52,7 +52,7 @@ class DecisionLags:
     """Lag of each decision: actual time less its instant.
 
     Args:
-        made: Returns how many decisions there are by now.
+        made: Returns the number of decisions so far.
         clock: Returns the instant, in µs.
     """
 
@@ -77,13 +77,13 @@ class DecisionLags:
 
 
 def write_decisions(path: Path, table: "Table", lags_us: Sequence[int], grid: Instrument) -> int:
-    """Write a journal's decisions, and return how many there are.
+    """Write a journal's decisions, and return their number.
 
     Args:
         path: The file.
         table: ``Journal.decisions``.
-        lags_us: Of each row; empty for a replay, whose column is empty.
-        grid: Of the journal.
+        lags_us: Lag of each row; empty for a replay, which has an empty column.
+        grid: Grid of the journal.
     """
     with path.open("w", encoding="ascii", newline="") as file:
         file.write(",".join(COLUMNS) + "\n")
@@ -100,7 +100,7 @@ def action_text(acted: int) -> str:
 
 
 def lag_quantiles(lags_us: Sequence[int]) -> dict[str, int | None]:
-    """Return quantiles of lags and the greatest, in µs; None where there is no decision."""
+    """Return quantiles of lags and the greatest, in µs; None without decisions."""
     names = [f"p{round(100 * share)}" for share in QUANTILES]
     if not len(lags_us):
         return dict.fromkeys([*names, "max"])

@@ -70,8 +70,8 @@ class Gateway:
     """Orders of one symbol, on one account.
 
     Args:
-        urls: Of the exchange.
-        credentials: Of the account.
+        urls: Addresses of the exchange.
+        credentials: Credentials of the account.
         run: What is traded, and the state of earlier runs.
         listener: Receives the reports, always from the event loop, never from inside a call.
         audit: Receives a row for every intent, acknowledgement, fill, end and rejection.
@@ -81,7 +81,7 @@ class Gateway:
     Attributes:
         ready: Whether orders can be sent: connected, logged on, reconciled, not silenced, not killed.
         killed: Whether `cancel_all` was called: nothing is placed any more.
-        instrument: Grid and filters of the symbol, as the exchange has them; after `start`.
+        instrument: Grid and filters of the symbol at the exchange; after `start`.
     """
 
     def __init__(  # noqa: PLR0913 - the parts that it connects
@@ -447,7 +447,7 @@ class Gateway:
         return self._ws if self._ws.up else self._rest
 
     def _why(self) -> str:
-        """Return why no orders can be sent; nothing where they can."""
+        """Return why no orders can be sent; empty if they can."""
         if self.killed or self._stopping:
             return "killed" if self.killed else "stopping"
         if self._limits.silence_s:

@@ -58,8 +58,8 @@ class Aggregates:
     """Aggregates by their own ids.
 
     Args:
-        path: Of the requests.
-        weight: Of each of them.
+        path: Path of the requests.
+        weight: Weight of each request.
     """
 
     def __init__(self, path: str = AGGREGATES, weight: int = _AGGREGATES_WEIGHT) -> None:
@@ -96,7 +96,7 @@ class SpannedTrades(Aggregates):
 
 
 def last_id(body: bytes, *, aggregates: bool) -> int | None:
-    """Return the highest id of the aggregates, or of the trades in them, in an answer; None where it has none."""
+    """Return the highest id of the aggregates, or of the trades in them, in a response; None if it has none."""
     try:
         return max(one.a if aggregates else one.l for one in _AGGREGATES.decode(body))
     except (ValueError, msgspec.MsgspecError):

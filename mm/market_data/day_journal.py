@@ -114,9 +114,9 @@ class DayJournal:
         writer: The files of the day.
         report: What came into it.
         epoch_id: The last epoch that was opened in it; 0 before the first.
-        off_since: Arrival, in µs, and number of the first report of rows off the grid; None where nobody waits for it.
+        off_since: Arrival, in µs, and number of the first report of rows off the grid; None if nothing waits for it.
         source: As given.
-        then: Takes each event when it has been numbered; None where nobody does.
+        then: Called with each event after it is numbered; None for no call.
     """
 
     def __init__(self, writer: DayWriter, at_us: int, source: str) -> None:

@@ -28,7 +28,7 @@ class Training:
 
     Attributes:
         agent: The agent.
-        returns: Of each episode, in the order of their ends: what its rewards add up to.
+        returns: Sum of rewards of each episode, in the order of their ends.
     """
 
     agent: SavedAgent

@@ -23,7 +23,7 @@ class Part:
 
     Attributes:
         row: The data row of a table, from 1 (0: its header); None if the file is not a table.
-        column: The column, or the key of a JSON file; empty where whole rows or files differ.
+        column: The column, or the key of a JSON file; empty if whole rows or files differ.
         values: The values there in the first and the second file.
     """
 
@@ -43,7 +43,7 @@ class FileDifference:
     """The differences of two files.
 
     Attributes:
-        parts: Of tables the first difference, of JSON files every key, of others the lengths.
+        parts: The first difference of tables, every key of JSON files, the lengths of other files.
         differing: Number of rows or keys that differ; None if not counted.
         rows: Number of data rows of each; None if they are not tables.
     """

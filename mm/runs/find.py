@@ -17,7 +17,7 @@ from mm.runs.manifest import MANIFEST, read_manifest
 PLACES = ("backtest/*/*", "calibration/*/*/*", "walkforward/*/*", "sweep/*/*", "shadow/*/*")
 LAST = "last"  # names the newest usable fit
 FITS = {"calibration": "poisson_fit.json", "schedule": "poisson_schedule.json"}
-SHORTEST_DIGEST = 6  # characters of a digest that may stand for it
+SHORTEST_DIGEST = 6  # minimum length of the prefix of a digest
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def write_signals(
 
     Args:
         path: The file.
-        names: Of the signals.
+        names: Names of the signals.
         pieces: Their rows, in order.
         about: Symbol, days, grid, fits; JSON values.
     """

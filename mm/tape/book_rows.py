@@ -48,7 +48,7 @@ class BookRows:
         return replace(self, row=lots * times << 32 | self.row & (2**32 - 1))
 
     def let_go(self) -> None:
-        """Release the memory of all rows, where they are mapped; it is read again when used."""
+        """Release the memory of all rows if they are mapped; it is read again when used."""
         release(self.row)
 
     def faults(self) -> Iterator[str]:

@@ -190,7 +190,7 @@ class KeptTape:
         return kept or level_changes.level_changes(tape)
 
     def _book_rows(self, tape: Tape) -> "BookRows | None":
-        """Open the rows of the books of *tape*; where there are none, make and keep them, if they are small enough."""
+        """Open the rows of the books of *tape*; if there are none, make and keep them, if they are small enough."""
         from mm.tape import book_rows
 
         place, opened = self._sibling("rows"), partial(book_rows.opened, tape)

@@ -52,7 +52,7 @@ class KnownGrid:
         min_notional_e8: Minimum notional of an order, 0 if unknown.
         assets: Base and quote asset; empty if unknown.
         read: ``instrument.json``, if it was read.
-        lenient: Prices off the tick are left out where the ledger reports such: the tick is that of
+        lenient: Prices off the tick are omitted if the ledger reports such: the tick is that of
             ``instrument.json``, by which the recorder judged prices, or the caller has requested it.
     """
 
@@ -404,7 +404,7 @@ def lost_lines(folder: DayFolder, reads: Sequence[FileRead]) -> tuple[int, list[
 
 
 def _manifest_rows(folder: DayFolder) -> Mapping[str, int]:
-    """Return the number of rows of each file in the manifest; empty if there is no readable one."""
+    """Return the number of rows of each file in the manifest; empty without a readable one."""
     try:
         files = json.loads(folder.manifest.read_bytes())["files"]
         return {entry["path"]: int(entry["rows"]) for entry in files}

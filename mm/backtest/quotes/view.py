@@ -74,7 +74,7 @@ class OwnFill:
 
     Attributes:
         us: Instant.
-        order_id: Of the order.
+        order_id: Id of the order.
         side: +1 bought, -1 sold.
         ticks: Price.
         lots: Quantity.

@@ -384,7 +384,7 @@ ScenarioParameters: type = make_dataclass(
 
 
 def chosen(name: str, flags: Any) -> Scenario:
-    """Return the scenario *name* with the values that *flags*, a `ScenarioParameters`, have for it.
+    """Return the scenario *name* with its values from *flags*, a `ScenarioParameters`.
 
     Environment variables of other scenarios are ignored; flags of other scenarios on the command line are an error.
 

@@ -22,8 +22,6 @@ from mm.tape.columns import release
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from mm.predict.artefact import Artefact
@@ -60,16 +58,18 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     """
     _check_target(quotes, rules)
     exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
-    days, spans, passed, market = list[str](), list[tuple[int, int]](), [0, 0], MarketRows([], [])
+    days, spans, passed = list[str](), list[tuple[int, int]](), [0, 0]
+    market = _MarketRows(_predicting(fills, intensity), [], [])
     first, predictors = None, list["Artefact"]()
     sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
-    for one in _each(tape, _predicting(fills, intensity), market):
+    for one in [tape] if isinstance(tape, Tape) else tape:
         if first is None:
             first, predictors = one, _predictors(one, quotes, fills)
         days.extend(one.days)
         spans.append((one.start_us, one.end_us))
         best, side_files = _best_of(one, exchange)
         exchange.run(best or one, step, **side_files, stays=one.stays)
+        market.add(one, exchange.feeds[-1].by_event if exchange.feeds else one.event_us)
         sums += *(one.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(best or one)
         if best is not None:
             passed = [many + of - seen for many, of, seen in zip(passed, one.counted, best.counted, strict=True)]
@@ -78,9 +78,8 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     models = (quotes, fills, intensity)
     books = replace(books_of(first, rules, models), days=tuple(days), lost_lines=int(sums[0]), **_times(spans))
     books = replace(books, clock_raised=int(sums[1]), untraded=int(sums[2]) / max(int(sums[3]), 1))
-    books = replace(books, hits=joined(market.hits), offsets=None if exchange.feeds else joined(market.offsets))
-    if exchange.feeds:
-        books = replace(books, feed=exchange.feeds[0].to_dict())
+    feed = exchange.feeds[0].to_dict() if exchange.feeds else None
+    books = replace(books, hits=joined(market.hits), offsets=joined(market.offsets), feed=feed)
     if first.meta.venue == USDM:
         books = replace(books, funding_e8=exchange.funding_e8, spot_fees=rules.default_fees)
     counters = (journal := exchange.journal()).counters
@@ -140,28 +139,26 @@ def _times(spans: "Sequence[tuple[int, int]]") -> dict[str, Any]:
     return {"starts_us": tuple(begin for begin, _ in spans), "between_days_us": between_us}
 
 
-class MarketRows(NamedTuple):
+class _MarketRows(NamedTuple):
     """Rows of a run's tapes from which an intensity predicts fills, by tape.
 
     Attributes:
+        intensity: What predicts fills.
         hits: The aggressive orders, if it predicts by the states of orders.
-        offsets: The distances of the mid from its reference price, unless that is the mid. With a recorded feed they
-            are of no use: orders live by the exchange's clock, and best prices are known by that of the recorder.
+        offsets: The distances of the mid from its reference price, unless that is the mid.
     """
 
+    intensity: Intensity | None
     hits: "list[NDArray[np.int64]]"
     offsets: "list[NDArray[np.int64]]"
 
-
-def _each(tape: Tape | Iterable[Tape], intensity: Intensity | None, market: MarketRows) -> "Iterator[Tape]":
-    """Yield the tapes, and add their rows from which an intensity predicts fills to *market*."""
-    for one in [tape] if isinstance(tape, Tape) else tape:
-        if intensity is not None and intensity.states:
-            market.hits.append(aggressors(one))
-        if intensity is not None and intensity.reference != "mid":
-            prices, lots = (one.top_bid_ticks, one.top_ask_ticks), (one.top_bid_lots, one.top_ask_lots)
-            market.offsets.append(mid_offsets(intensity.reference, one.event_us[one.top_event], prices, lots))
-        yield one
+    def add(self, tape: Tape, us: "NDArray[np.int64]") -> None:
+        """Add the rows of *tape*; *us* is when each of its events happens in the run."""
+        if self.intensity is not None and self.intensity.states:
+            self.hits.append(aggressors(tape, us))
+        if self.intensity is not None and self.intensity.reference != "mid":
+            prices, lots = (tape.top_bid_ticks, tape.top_ask_ticks), (tape.top_bid_lots, tape.top_ask_lots)
+            self.offsets.append(mid_offsets(self.intensity.reference, us[tape.top_event], prices, lots))
 
 
 def model_name(model: object) -> str:

@@ -42,6 +42,13 @@ class Feed:
     median_us: int
     p99_us: int
 
+    @property
+    def by_event(self) -> Ints:
+        """When each of the tape's events happened, in the tape's order, int64[n]."""
+        found = np.empty_like(self.clock_us)
+        found[self.sequence] = self.clock_us
+        return found
+
     def to_dict(self) -> dict[str, float]:
         """Return offset and latencies in ms, as in the summary."""
         return {

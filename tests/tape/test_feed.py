@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_cases import told_events
-from engine_tapes import TEST
+from engine_tapes import TEST, with_best
 from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.intensity import FOREVER, Intensity
+from mm.backtest.metrics.fill_states import FillStates, StateRates
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
+from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.errors import UsageError
 from mm.tape.feed import QUICKEST_US, exchange_prices, feed_of
@@ -191,6 +194,53 @@ def test_a_feed_without_delay_is_the_feed_of_receipt():
     received, _ = play(tape, Watcher(), order_latency_us=2_000, cancel_latency_us=4_000, recorded=False)
     assert lagging.fills[:, 1:6].tolist() == received.fills[:, 1:6].tolist()
     assert (received.fills[:, 0] - lagging.fills[:, 0]).tolist() == [QUICKEST_US] * len(received.fills)
+
+
+@pytest.mark.parametrize("reference", ["best", "micro"])
+@pytest.mark.parametrize("kept", [False, True])
+def test_fills_are_predicted_by_the_exchanges_clock(reference, kept):
+    """Constant quotes meet the market as it is at the exchange, however late each of its messages comes.
+
+    So the run and its predictions are those of a market without delay, whose times of receipt are the exchange's.
+    """
+    chance, events, us = np.random.default_rng(5), [QUICK], 1_000
+    received = {"depth": QUICK[1], "trade": 0}  # each stream in its order
+    for _ in range(600):
+        us += int(chance.integers(1_000, 20_000))
+        if chance.random() < 0.6:
+            ask = int(chance.integers(101, 105))
+            event = "depth", [], [(101, 3 * (ask == 101)), (102, 3 * (ask <= 102)), (ask, int(chance.integers(1, 9)))]
+        else:
+            event = "trade", -1, 100, int(chance.integers(1, 9))
+        received[event[0]] = max(received[event[0]], us + QUICKEST_US + int(chance.integers(0, 60_000)))
+        events.append((us, received[event[0]], *event))
+    delayed = tape_of(sorted(events, key=lambda event: event[1]))
+    undelayed = replace(tape_of([(at, at, *rest) for at, _, *rest in events]), end_us=delayed.end_us)
+    assert (np.diff(feed_of(delayed).sequence) < 0).sum() > 50
+    states = FillStates(StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), ()), 0.3, 1.0)
+    found = []
+    for tape, recorded in ((with_best(delayed) if kept else delayed, True), (undelayed, False)):
+        rules = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=10_000, enforce_balances=False, recorded_feed=recorded)
+        intensity = Intensity(
+            [(0, FOREVER, 0.5, 0.4, 0.5, 0.4, 0.4)], reference, states=[states] * (reference == "best")
+        )
+        found.append(backtest(tape, Constant(), TradeCross(), rules, intensity=intensity))
+    ours, plain = found
+    assert len(plain.journal.fills) > 50
+    assert ours.journal.fills[:, :6].tolist() == plain.journal.fills[:, :6].tolist()
+    assert len(set(plain.books.offsets[:, 1].tolist())) > 2
+    assert ours.books.offsets.tolist() == plain.books.offsets.tolist()
+    assert (ours.books.hits is None) == (reference == "micro")
+    assert reference == "micro" or ours.books.hits.tolist() == plain.books.hits.tolist()
+    for name in ("predicted_fills", "fills_by_distance", "share_outside_fit"):
+        assert ours.summary[name] == plain.summary[name], name
+
+
+class Constant:
+    """Wants the same quotes at all times."""
+
+    def quote(self, view):
+        return Quotes(100, 106, 5, 5)
 
 
 def test_a_tape_without_stamps_has_no_offset():

@@ -30,12 +30,18 @@ LEVELS = MOST_FLOW - LEAST_FLOW + 1
 FLOWS = len(SINCE_S) * LEVELS
 
 
-def aggressors(tape: "Tape") -> "Ints":
+def aggressors(tape: "Tape", us: "Ints | None" = None) -> "Ints":
     """Return the aggressive orders of a tape, int64[n, 2]: when they came, and the side that they hit (+1: the bids).
 
     Prints of one side that follow each other with one trade time, or at one instant without it, are of one order.
+
+    Args:
+        tape: The tape.
+        us: When each of its events happened; None for the times of receipt.
     """
-    return aggressors_of(tape.event_us[tape.trades], tape.event_exch_us[tape.trades], tape.trade_side)
+    return aggressors_of(
+        (tape.event_us if us is None else us)[tape.trades], tape.event_exch_us[tape.trades], tape.trade_side
+    )
 
 
 def joined(rows: "Sequence[Ints]") -> "Ints | None":

@@ -17,6 +17,7 @@ from mm.dayfolder.layout import (
     EVENT_COLUMNS,
     GAP_COLUMNS,
     PACKED,
+    SCHEMA_VERSION,
     SPOT,
     TRADE_COLUMNS,
     USDM,
@@ -206,6 +207,7 @@ def _exchange_units(folder: DayFolder) -> frozenset[str]:
 class _SchemaRead(msgspec.Struct):
     """The content of ``schema.json`` that a run continues."""
 
+    schema_version: int = SCHEMA_VERSION
     time_unit: str | None = None
     venue: str | None = None
 
@@ -215,11 +217,17 @@ def read_schema(folder: DayFolder) -> _SchemaRead:
     if not folder.schema.is_file():
         return _SchemaRead()
     try:
-        return msgspec.json.decode(folder.schema.read_bytes(), type=_SchemaRead)
+        schema = msgspec.json.decode(folder.schema.read_bytes(), type=_SchemaRead)
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise BrokenFile(
             f"{folder.schema}: not the schema of a day ({error}); restore it, or remove it: the next run writes it"
         ) from error
+    if not 1 <= schema.schema_version <= SCHEMA_VERSION:
+        raise BrokenFile(
+            f"{folder.schema}: schema_version is {schema.schema_version}, and this version of mm reads 1 to "
+            f"{SCHEMA_VERSION}; install the version that wrote the day, or a newer one"
+        )
+    return schema
 
 
 def venue_of(folder: DayFolder, knobs: Mapping[str, Any]) -> str:

@@ -112,6 +112,15 @@ def test_damage_in_the_middle_of_a_packed_file_is_refused(tmp_path):
         load_day(folder)
 
 
+def test_a_schema_of_a_later_version_is_refused(tmp_path):
+    """Its columns or units may be others; a kept tape of the day does not hide it."""
+    folder = written(tmp_path, PLAIN)
+    load_day(folder, cache=tmp_path / "tapes")
+    folder.schema.write_text('{"schema_version": 2}')
+    with pytest.raises(BrokenFile, match=r"schema\.json: schema_version is 2, and .* reads 1 to 1; install"):
+        load_day(folder, cache=tmp_path / "tapes")
+
+
 def test_loading_leaves_the_folder_as_it_was(tmp_path):
     """Data is read, never written."""
     folder = written(tmp_path, PLAIN)

@@ -46,8 +46,8 @@ class Engine:
     def now_us(self) -> int:
         """The instant that has been played up to."""
     @property
-    def best(self) -> tuple[int, int]:
-        """Current best bid and ask in ticks; 0 for none, both 0 without a valid book."""
+    def best(self) -> tuple[int, int, int, int]:
+        """Current best bid and ask in ticks, and the lots at each; 0 for none, all 0 without a valid book."""
     @property
     def inventory_lots(self) -> int:
         """Our inventory, in lots."""

@@ -24,7 +24,7 @@ from mm.backtest._paper_venue cimport (
 )
 from mm.backtest._records cimport Table, handed, handed_log
 from mm.backtest._venue cimport Touch, centre_book
-from mm.backtest.fills.base cimport BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Trade
+from mm.backtest.fills.base cimport BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Top, Trade
 from mm.backtest.quotes.base cimport QuoteModel
 from mm.signals.signal_set cimport SignalSet
 from mm.tape._book cimport book_move, book_open
@@ -122,11 +122,12 @@ cdef class Engine:
         return self.venue.now_us
 
     @property
-    def best(self) -> tuple[int, int]:
-        """Current best bid and ask in ticks; 0 for none, both 0 without a valid book."""
+    def best(self) -> tuple[int, int, int, int]:
+        """Current best bid and ask in ticks, and the lots at each; 0 for none, all 0 without a valid book."""
+        cdef const Top* top = &self.venue.touch.top
         if not self.venue.touch.valid:
-            return 0, 0
-        return self.venue.touch.top.bid_ticks, self.venue.touch.top.ask_ticks
+            return 0, 0, 0, 0
+        return top.bid_ticks, top.ask_ticks, top.bid_lots, top.ask_lots
 
     @property
     def inventory_lots(self) -> int:

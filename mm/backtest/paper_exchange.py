@@ -97,8 +97,8 @@ class PaperExchange:
         return self._engine.decisions
 
     @property
-    def best(self) -> tuple[int, int]:
-        """Current best bid and ask in ticks; 0 for none, both 0 without a valid book."""
+    def best(self) -> tuple[int, int, int, int]:
+        """Current best bid and ask in ticks, and the lots at each; 0 for none, all 0 without a valid book."""
         return self._engine.best
 
     @property

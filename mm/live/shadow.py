@@ -250,19 +250,21 @@ class PaperPlay:
         self.grid = self._opening.instrument
         intensity = self._maker.intensity
         self._uses_prints = intensity is not None and bool(intensity.states)
-        self._uses_best = intensity is not None and intensity.from_best
-        self._best = array("q", (0, 0, 0))  # of the fed events: arrival, best bid and ask wherever these change
+        self._reference = "mid" if intensity is None else intensity.reference
+        self._best = array("q", (0,) * 5)  # of the fed events: arrival, best bid and ask, and lots, where these change
         self._prints = array("q")  # of the fed events: arrival, trade time and aggressor's side of each
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Play events of a live market on the exchange."""
         events = tuple(events)
-        if not self._uses_best:
+        if self._reference == "mid":
             self.exchange.feed(events)
-        for one in events if self._uses_best else ():
+        for one in events if self._reference != "mid" else ():
             self.exchange.feed((one,))
-            if self.exchange.best != tuple(self._best[-2:]):
-                self._best.extend((one.us, *self.exchange.best))
+            bid, ask, *lots = self.exchange.best
+            found = bid, ask, *(lots if self._reference == "micro" else (0, 0))
+            if found != tuple(self._best[-4:]):
+                self._best.extend((one.us, *found))
         for one in events if self._uses_prints else ():
             if one.kind == TRADE:
                 self._prints.extend((one.us, one.exch_us, one.rows[0][0]))
@@ -277,8 +279,8 @@ class PaperPlay:
         books = books_of(self._opening, self.rules, (self._quotes, self._fills, self._maker.intensity))
         begun = (max(journal.counters["first_us"], 0),)
         hits = aggressors_of(*np.array(self._prints).reshape(-1, 3).T) if self._prints else None
-        us, *prices = np.array(self._best).reshape(-1, 3)[1:].T
-        offsets = mid_offsets("best", us, (prices[0], prices[1]), (us, us)) if self._uses_best else None
+        us, *best = np.array(self._best).reshape(-1, 5)[1:].T
+        offsets = None if self._reference == "mid" else mid_offsets(self._reference, us, best[:2], best[2:])
         books = replace(books, starts_us=begun, ended=ended, hits=hits, offsets=offsets)
         return self._maker.based(Result(journal, books))
 

@@ -74,7 +74,7 @@ class ShadowDesk:
     def refresh(self, us: int) -> None:
         """Update metrics and state store."""
         exchange, grid, metrics = self._play.exchange, self._play.grid, self.metrics
-        bid, ask = exchange.best
+        bid, ask, *_ = exchange.best
         mid2 = bid + ask if bid and ask else 0
         self._take_fills()
         self._count_requests()

@@ -110,7 +110,8 @@ def test_aggressive_orders_are_kept_where_the_flow_predicts_fills(tmp_path, monk
     assert hits.tolist() == aggressors(tape).tolist()
 
 
-def test_the_spread_is_kept_where_an_intensity_counts_from_the_best_price(tmp_path, monkeypatch):
+@pytest.mark.parametrize("reference", ["best", "micro"])
+def test_best_prices_are_kept_where_an_intensity_counts_from_them(tmp_path, monkeypatch, reference):
     """That of the tape of the same events, so that fills are predicted as in its backtest."""
     chance, teller = random.Random(5), Teller(100, BEGIN_US)
     for _ in range(300):
@@ -118,13 +119,13 @@ def test_the_spread_is_kept_where_an_intensity_counts_from_the_best_price(tmp_pa
         levels = [(chance.choice([1, -1]), chance.randint(-1, 3), chance.randint(0, 4)) for _ in range(2)]
         teller.tell(chance.choices(["depth", "trade", "snapshot"], [60, 39, 0.7])[0], levels)
     tape = Tape.of(TEST, teller.events)
-    monkeypatch.setattr(ModelMaker, "intensity", property(lambda _: Intensity.constant(0.5, 0.4, "best")))
+    monkeypatch.setattr(ModelMaker, "intensity", property(lambda _: Intensity.constant(0.5, 0.4, reference)))
     entry = json.loads(to_exchange_info(tape.instrument))
     terms = ShadowTerms(tape.symbol, tape.days[0], entry, None, None, tape.start_us)
     play = PaperPlay(terms, strategy(requote_ms=100.0, account={"initial_cash": "1000000"}, risk={}, **QUEUE))
     play.feed(feed_events(tape))
     play.advance(tape.end_us)
     prices, lots = (tape.top_bid_ticks, tape.top_ask_ticks), (tape.top_bid_lots, tape.top_ask_lots)
-    wanted = mid_offsets("best", tape.event_us[tape.top_event], prices, lots)
+    wanted = mid_offsets(reference, tape.event_us[tape.top_event], prices, lots)
     assert len(set(wanted[:, 1].tolist())) > 2
     assert play.result().books.offsets.tolist() == wanted.tolist()

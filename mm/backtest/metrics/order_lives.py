@@ -26,6 +26,8 @@ from mm.backtest.metrics.resting_states import RestingStates
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from mm.backtest.fills.intensity_piece import IntensityPiece
@@ -322,9 +324,7 @@ def share_outside_fit(found: "Lives", path: "Path", pieces: "list[IntensityPiece
     return out / total if total > 0 else None
 
 
-def mid_offsets(
-    reference: str, us: "Column", prices: "tuple[Column, Column]", lots: "tuple[Column, Column]"
-) -> "Table":
+def mid_offsets(reference: str, us: "Column", prices: "Sequence[Column]", lots: "Sequence[Column]") -> "Table":
     """Return when the distance of the mid from a reference price changes, and that of bids and asks from then on.
 
     Args:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 CROSSED = ("price_cross", "queue_prob_power")  # of the hybrid
 MODELS = ("queue_risk_averse", "queue_prob_log", "queue_prob_power", "trade_cross", "hybrid", "poisson")
 CLIPS = (1, 10, 100)
+HELD = 10**6  # of the base asset, at the start and as the target: an account without it can only buy at first
 FOLLOWING = ("avellaneda_stoikov", "glft", "gueant", "symmetric")
 QUEUES = ("queue_risk_averse", "queue_prob_power")
 FLOWS: "dict[str, Scenario]" = {
@@ -149,12 +150,12 @@ def fitted(tape: "Tape", fills: FillsMeasured, qty_e8: int) -> "PoissonFit":
 
 def played(tape: "Tape", fills: FillsMeasured, qty_e8: int, quoted: float | str, fit: "PoissonFit") -> "Result":
     """Return the backtest of orders at one distance, or of a quote model."""
+    terms: dict[str, Any] = {"initial_cash": 10**9, "initial_inventory": HELD, "target_inventory": HELD}
     quotes: dict[str, Any] = {"quote_qty": short_text(qty_e8)}
-    terms: dict[str, Any] = {"initial_cash": 10**9, "initial_inventory": 0, "sensitivity": False}
     if not isinstance(quoted, str):
-        quotes["quote_params_json"], terms["initial_inventory"] = {"delta_ticks": quoted}, 10**7
+        quotes["quote_params_json"] = {"delta_ticks": quoted}
     model = quoted if isinstance(quoted, str) else "fixed_spread"
-    return mm.backtest(tape, model, fills.name, fit=fit, **quotes, **terms)
+    return mm.backtest(tape, model, fills.name, fit=fit, sensitivity=False, **quotes, **terms)
 
 
 def ratios(result: "Result") -> list[Compared]:

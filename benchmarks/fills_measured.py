@@ -26,9 +26,8 @@ import numpy as np
 
 import mm
 from benchmarks.curves import CAPTURES, LEAST_FILLS, tape_of
-from mm.backtest.metrics.flow_levels import aggressors, flow_of_sides
 from mm.backtest.metrics.order_lives import lives
-from mm.backtest.metrics.resting_states import RestingStates
+from mm.backtest.metrics.resting_states import MarketPaths, RestingStates
 from mm.backtest.models import FILL_MODELS
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
@@ -168,8 +167,8 @@ def by_block(result: "Result", fit: "PoissonFit") -> "tuple[Floats, Floats]":
     intensity, journal, tape = measured_intensity(fit), result.journal, result.tapes[0]
     assert intensity is not None
     [states], last_us = intensity.states, journal.counters["last_us"]
-    flow, edges = flow_of_sides(aggressors(tape)), [row["from_ticks"] for row in result.summary["fills_by_distance"]]
-    orders = RestingStates(lives(journal), journal.mids, journal.fills, states.recent_us, flow)
+    market, edges = MarketPaths.of_days([tape]), [row["from_ticks"] for row in result.summary["fills_by_distance"]]
+    orders = RestingStates(lives(journal), journal.mids, journal.fills, states.recent_us, market)
     block_us = min(BLOCK_US, (tape.end_us - tape.start_us) // BLOCKS)
     waited = orders.stretches((0, last_us), np.arange(tape.start_us, last_us, block_us))
     filled_us, state, met = orders.filled((0, last_us))

@@ -39,6 +39,8 @@ class Books:
         intensity: Intensity that predicts the fills; None without one.
         hits: The aggressive orders of the market, as `mm.backtest.metrics.flow_levels.aggressors` returns them, if the
             intensity predicts fills by the states of orders; else None.
+        spreads: When the spread of the market changes, as `mm.backtest.metrics.resting_states.spreads_of` returns it,
+            likewise.
         offsets: Distance of the mid from the intensity's reference price over the run, as
             `mm.backtest.metrics.order_lives.mid_offsets` returns it; None if that is the mid, or unknown.
         fit: Description of the run's fit or schedule: ``path`` (the file's name), ``status``, ``reason``,
@@ -87,6 +89,7 @@ class Books:
     between_days_us: int = 0
     intensity: "Intensity | None" = None
     hits: "NDArray[np.int64] | None" = field(default=None, compare=False)
+    spreads: "NDArray[np.int64] | None" = field(default=None, compare=False)
     offsets: "NDArray[np.int64] | None" = field(default=None, compare=False)
     fit: Mapping[str, Any] | None = None
     fill_bias: str | None = None

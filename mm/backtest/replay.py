@@ -11,6 +11,7 @@ from mm.backtest.books import Books
 from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.metrics.flow_levels import aggressors, joined
 from mm.backtest.metrics.order_lives import mid_offsets
+from mm.backtest.metrics.resting_states import spreads_of
 from mm.backtest.models import FILL_BIAS
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.played import bound_clips, played, untraded_us
@@ -59,7 +60,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     _check_target(quotes, rules)
     exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
     days, spans, passed = list[str](), list[tuple[int, int]](), [0, 0]
-    market = _MarketRows(_predicting(fills, intensity), [], [])
+    market = _MarketRows(_predicting(fills, intensity), [], [], [])
     first, predictors = None, list["Artefact"]()
     sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
     for one in [tape] if isinstance(tape, Tape) else tape:
@@ -79,7 +80,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     books = replace(books_of(first, rules, models), days=tuple(days), lost_lines=int(sums[0]), **_times(spans))
     books = replace(books, clock_raised=int(sums[1]), untraded=int(sums[2]) / max(int(sums[3]), 1))
     feed = exchange.feeds[0].to_dict() if exchange.feeds else None
-    books = replace(books, hits=joined(market.hits), offsets=joined(market.offsets), feed=feed)
+    books = replace(books, **{name: joined(getattr(market, name)) for name in ("hits", "spreads", "offsets")}, feed=feed)
     if first.meta.venue == USDM:
         books = replace(books, funding_e8=exchange.funding_e8, spot_fees=rules.default_fees)
     counters = (journal := exchange.journal()).counters
@@ -145,17 +146,20 @@ class _MarketRows(NamedTuple):
     Attributes:
         intensity: What predicts fills.
         hits: The aggressive orders, if it predicts by the states of orders.
+        spreads: The changes of the spread, if it predicts by the states of orders.
         offsets: The distances of the mid from its reference price, unless that is the mid.
     """
 
     intensity: Intensity | None
     hits: "list[NDArray[np.int64]]"
+    spreads: "list[NDArray[np.int64]]"
     offsets: "list[NDArray[np.int64]]"
 
     def add(self, tape: Tape, us: "NDArray[np.int64]") -> None:
         """Add the rows of *tape*; *us* is when each of its events happens in the run."""
         if self.intensity is not None and self.intensity.states:
             self.hits.append(aggressors(tape, us))
+            self.spreads.append(spreads_of(tape, us))
         if self.intensity is not None and self.intensity.reference != "mid":
             prices, lots = (tape.top_bid_ticks, tape.top_ask_ticks), (tape.top_bid_lots, tape.top_ask_lots)
             self.offsets.append(mid_offsets(self.intensity.reference, us[tape.top_event], prices, lots))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.metrics.resting_states import MarketPaths
 from mm.backtest.rules import Rules
 from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
@@ -16,7 +17,7 @@ from mm.calibration.intervals import HORIZON_S, predictive_ci95
 from mm.calibration.points import Points, joined
 from mm.calibration.reference import BLOCK_S, BLOCK_US, OWN_BEST, PER_TICK, span_of, within
 from mm.calibration.simulated_runs import Keep, Played, clip_lots, recent_us, runs_of, simulated
-from mm.calibration.state_rates import flow_of, rates_of
+from mm.calibration.state_rates import rates_of
 from mm.calibration.sweeps import HitRule
 from mm.calibration.volatility import sigma_of
 from mm.clock import US_PER_S
@@ -196,7 +197,7 @@ class Calibrator:
         self.played: dict[str, Played] = {}
         for one in self.tapes if config.method != "marks" else ():
             one.forget()  # only its best prices are played
-        states = None if config.fills is None else (self._periods, flow_of(self.tapes))
+        states = None if config.fills is None else (self._periods, MarketPaths.of_days(self.tapes))
         for name, quotes in runs_of(self.tapes[0], config):
             play = partial(simulated, self.tapes, quotes, config, rules, states)
             run = keep(name, play) if keep else play()

@@ -15,7 +15,7 @@ from mm.instrument import short_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.metrics.flow_levels import Flow
+    from mm.backtest.metrics.resting_states import MarketPaths
     from mm.backtest.result import Result
     from mm.calibration.calibrator import CalibrationConfig
     from mm.tape.tape import Tape
@@ -61,16 +61,16 @@ def simulated(
     quotes: object,
     config: "CalibrationConfig",
     rules: Rules | None,
-    states: "tuple[Sequence[int], Flow] | None",
+    states: "tuple[Sequence[int], MarketPaths] | None",
 ) -> Played:
     """Return a run of simulated orders.
 
-    Under a fill model, *states* are summed between instants in µs, by the flow of each side.
+    Under a fill model, *states* are summed between instants in µs, by what they read of the market.
     """
     result = _backtested(tapes, quotes, config, rules)
     resting = RestingOrders.of(result.journal, _anchors(quotes, config), by_model=states is not None)
     if states is None:
-        return Played(resting, np.empty((0, 8)), result)
+        return Played(resting, np.empty((0, 9)), result)
     return Played(resting, state_sums(result.journal, recent_us(rules), *states), result)
 
 

@@ -1,10 +1,10 @@
 """Fills per second by the state of an order, from order-seconds and fills, for fits under a fill model.
 
-The rate of a state is a product: of its distances and the mid's last move, and of the flow of the order's side
-(`mm.backtest.metrics.fill_states`). Factors are updated in turn to observed over expected fills until convergence:
-iterative proportional fitting, the maximum likelihood of a Poisson model with log-additive effects (Bishop, Fienberg,
-Holland 1975, chapter 3). Estimates from few fills at a distance are shrunk towards those at similar distances, and
-these towards all of them.
+The rate of a state is a product: of its distances and the mid's last move, of the flow of the order's side, and of its
+place relative to its side's best price (`mm.backtest.metrics.fill_states`). Factors are updated in turn to observed
+over expected fills until convergence: iterative proportional fitting, the maximum likelihood of a Poisson model with
+log-additive effects (Bishop, Fienberg, Holland 1975, chapter 3). Estimates from few fills at a distance are shrunk
+towards those at similar distances, and these towards all of them.
 
 A schedule predicts the fills of a segment by states of its past, times the level of its training window. A busy window
 has more fills for two reasons: more aggressive orders, which the flow of the states includes, and causes outside of the
@@ -28,6 +28,7 @@ from mm.backtest.metrics.fill_states import (
     shrunk,
 )
 from mm.backtest.metrics.flow_levels import FLOWS, LEVELS, aggressors, flow_of_sides
+from mm.backtest.metrics.resting_states import TOUCHES
 from mm.calibration.lambda_curve import rates_on
 from mm.calibration.reference import BLOCK_US
 
@@ -45,27 +46,29 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 TURNS = 8  # after which no factor of the real captures moves by more than a percent
-LEVEL_PRIOR_FILLS = 30.0  # weight of the shrinkage of a level, in fills
+FACTOR_PRIOR_FILLS = 30.0  # weight of the shrinkage of a factor, in fills
 TINY = 1e-300
 
 
 def rates_of(sums: "Floats") -> StateRates:
     """Return the rates of ``state_sums``, whose first column, the period, is ignored."""
     if not len(sums):
-        return StateRates((), ())
-    keys, into = distinct(sums[:, [1, 2, 4, 5]])
+        return StateRates((), (), ())
+    keys, into = distinct(sums[:, [1, 2, 4, 5, 6]])
     nearest = np.full(len(keys), np.inf)
     np.minimum.at(nearest, into, sums[:, 3])
-    seconds, fills = (np.bincount(into, sums[:, column], len(keys)).astype(np.float64) for column in (6, 7))
-    sent, stands, move, flow = keys.T
+    seconds, fills = (np.bincount(into, sums[:, column], len(keys)).astype(np.float64) for column in (7, 8))
+    sent, stands, move, flow, touch = keys.T
     nodes, node = nodes_of(sent.astype(np.float64), seconds)
-    at, place = (node, stands, move), (node, (flow & 1) * FLOWS + (flow >> 1))
-    times, weighted = np.ones((len(nodes), 2 * FLOWS)), seconds
+    at, place, side = (node, stands, move), (node, (flow & 1) * FLOWS + (flow >> 1)), (node, touch - TOUCHES[0])
+    times, by_touch, weighted = np.ones((len(nodes), 2 * FLOWS)), np.ones((len(nodes), len(TOUCHES))), seconds
     for _ in range(TURNS):
-        weighted = seconds * times[place]
+        weighted = seconds * times[place] * by_touch[side]
         expected = seconds * by_move(nodes, *by_state(len(nodes), at, weighted, fills))[at]
-        times = _times(nodes, place, expected, fills)
-    seen, foreseen = (np.bincount(node, column, len(nodes)) for column in (fills, expected * times[place]))
+        times = _times(nodes, place, expected * by_touch[side], fills, 2 * FLOWS)
+        by_touch = _times(nodes, side, expected * times[place], fills, len(TOUCHES))
+    mean = expected * times[place] * by_touch[side]
+    seen, foreseen = (np.bincount(node, column, len(nodes)) for column in (fills, mean))
     times *= (seen / np.maximum(foreseen, TINY))[:, None]
     came = np.unique(place[1])
     hits = tuple(
@@ -73,24 +76,29 @@ def rates_of(sums: "Floats") -> StateRates:
         for ticks, row in zip(nodes.tolist(), times[:, came].tolist(), strict=True)
         for number, value in zip(came.tolist(), row, strict=True)
     )
-    return StateRates(_state_rows(keys, nearest, (seconds, weighted, fills)), hits)
+    touches = tuple(
+        (ticks / 2, number, round(row[number - TOUCHES[0]], 9))
+        for ticks, row in zip(nodes.tolist(), by_touch.tolist(), strict=True)
+        for number in np.unique(touch).tolist()
+    )
+    return StateRates(_state_rows(keys, nearest, (seconds, weighted, fills)), hits, touches)
 
 
-def _times(nodes: "Floats", at: "tuple[Ints, Ints]", expected: "Floats", fills: "Floats") -> "Floats":
-    """Return the ratio of fills to *expected* at each flow, by node, normalised to 1 at the mean flow.
+def _times(nodes: "Floats", at: "tuple[Ints, Ints]", expected: "Floats", fills: "Floats", size: int) -> "Floats":
+    """Return the ratio of fills to *expected* by node and class, of *size* classes, normalised to a mean of 1.
 
-    The common factor of all flows of a node belongs to its states, as distances share levels.
+    The common factor of all classes of a node belongs to its states, as distances share the classes.
     """
-    shape = len(nodes), 2 * FLOWS
+    shape = len(nodes), size
     place = np.ravel_multi_index(at, shape)
     foreseen, seen = (
-        np.bincount(place, one, len(nodes) * 2 * FLOWS).astype(np.float64).reshape(shape) for one in (expected, fills)
+        np.bincount(place, one, len(nodes) * size).astype(np.float64).reshape(shape) for one in (expected, fills)
     )
-    everywhere = shrunk(np.ones(2 * FLOWS), foreseen.sum(axis=0), seen.sum(axis=0), LEVEL_PRIOR_FILLS)
+    everywhere = shrunk(np.ones(size), foreseen.sum(axis=0), seen.sum(axis=0), FACTOR_PRIOR_FILLS)
     near = distance_weights(nodes)
     # not by a product of matrices, see ``arithmetic.dot``
     foreseen_near, seen_near = (np.einsum("nm,mv->nv", near, one) for one in (foreseen, seen))
-    found = shrunk(everywhere, foreseen_near, seen_near, LEVEL_PRIOR_FILLS)
+    found = shrunk(everywhere, foreseen_near, seen_near, FACTOR_PRIOR_FILLS)
     share = seen.sum(axis=0) / max(seen.sum(), TINY)
     times: Floats = found / np.exp((share * np.log(np.maximum(found, TINY))).sum(axis=1, keepdims=True))
     return times

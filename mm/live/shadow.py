@@ -18,6 +18,7 @@ import numpy as np
 from mm.backtest.live_feed import LiveFeed
 from mm.backtest.metrics.flow_levels import aggressors_of
 from mm.backtest.metrics.order_lives import mid_offsets
+from mm.backtest.metrics.resting_states import spreads_between
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import books_of
 from mm.backtest.result import Result
@@ -251,15 +252,16 @@ class PaperPlay:
         intensity = self._maker.intensity
         self._uses_prints = intensity is not None and bool(intensity.states)
         self._reference = "mid" if intensity is None else intensity.reference
+        self._keeps_best = self._uses_prints or self._reference != "mid"
         self._best = array("q", (0,) * 5)  # of the fed events: arrival, best bid and ask, and lots, where these change
         self._prints = array("q")  # of the fed events: arrival, trade time and aggressor's side of each
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Play events of a live market on the exchange."""
         events = tuple(events)
-        if self._reference == "mid":
+        if not self._keeps_best:
             self.exchange.feed(events)
-        for one in events if self._reference != "mid" else ():
+        for one in events if self._keeps_best else ():
             self.exchange.feed((one,))
             bid, ask, *lots = self.exchange.best
             found = bid, ask, *(lots if self._reference == "micro" else (0, 0))
@@ -281,7 +283,8 @@ class PaperPlay:
         hits = aggressors_of(*np.array(self._prints).reshape(-1, 3).T) if self._prints else None
         us, *best = np.array(self._best).reshape(-1, 5)[1:].T
         offsets = None if self._reference == "mid" else mid_offsets(self._reference, us, best[:2], best[2:])
-        books = replace(books, starts_us=begun, ended=ended, hits=hits, offsets=offsets)
+        spreads = spreads_between(us, *best[:2]) if self._uses_prints else None
+        books = replace(books, starts_us=begun, ended=ended, hits=hits, spreads=spreads, offsets=offsets)
         return self._maker.based(Result(journal, books))
 
 

@@ -162,8 +162,8 @@ def test_a_fit_of_an_earlier_version_is_read(tape):
     fit = mm.calibrate(tape)
     assert fit.to_json()["measured_states"] is None
     assert PoissonFit.from_json(fit.to_json() | {"measured_states": []}, "the test").measured_states is None
-    with pytest.raises(BrokenFile, match=r"measured_states is .* where an object of states, hits belongs\); fit again"):
-        PoissonFit.from_json(fit.to_json() | {"measured_states": [[1.0, 1.0, 0, 0, 0, 0, 0, 9.0, 3.0]]}, "the test")
-    by_rest = {"states": [], "flow": [[1.0, 1, -3, 0.5]]}
-    with pytest.raises(BrokenFile, match=r"measured_states is .* where an object of states, hits belongs\); fit again"):
-        PoissonFit.from_json(fit.to_json() | {"measured_states": by_rest}, "the test")
+    a_list, by_rest = [[1.0, 1.0, 0, 0, 0, 0, 0, 9.0, 3.0]], {"states": [], "flow": [[1.0, 1, -3, 0.5]]}
+    without_touch = {"states": [], "hits": [[1.0, 1, 0.3, -3, 0.5]]}
+    for earlier in (a_list, by_rest, without_touch):
+        with pytest.raises(BrokenFile, match=r"measured_states is .* of states, hits, touch belongs\); fit again"):
+            PoissonFit.from_json(fit.to_json() | {"measured_states": earlier}, "the test")

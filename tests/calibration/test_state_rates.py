@@ -20,6 +20,7 @@ FLOWS = {-4: 0.4, -2: 1.0, -1: 1.7, 1: 3.0}
 BASE = {(2, 2): 0.5, (2, 1): 4.0, (6, 6): 0.1, (6, 5): 0.3, (6, 2): 2.0}  # 1/s by sent at and stands at, half ticks
 RESTED = {0: 1.0, 1: 1.3}
 SINCE = {0: 3.0, 2: 0.6}  # by class of the time since the last aggressive order
+TOUCH = {-1: 2.5, 0: 1.0, 1: 0.2}
 TIMES = {-12: 0.25, -6: 0.5, -3: 2.0, 0: 6.0}
 RATES = StateRates(
     tuple((ticks, ticks, 0, 0, 1e4, 1e4, 1e3) for ticks in (1.0, 3.0)),
@@ -30,6 +31,7 @@ RATES = StateRates(
         for since in SINCE_S
         for level, times in TIMES.items()
     ),
+    (),
 )
 LINE = ((1.0, 0.1), (3.0, 0.02))
 
@@ -39,9 +41,11 @@ def cells():
     random = np.random.default_rng(7)
     for (sent, stands), rate in BASE.items():
         for flow, often in FLOWS.items():
-            for (rested, longer), (since, more) in product(RESTED.items(), SINCE.items()):
+            for (rested, longer), (since, more), (touch, better) in product(*map(dict.items, (RESTED, SINCE, TOUCH))):
                 seconds = random.uniform(2e4, 4e5) * (0.02 if sent == 2 and flow == 1 else 1.0)
-                yield sent, stands, 2 * (20 * since + flow + 12) + rested, seconds, rate * often * more * longer
+                seconds *= 0.05 if sent == 6 and touch == -1 else 1.0
+                state = sent, stands, 2 * (20 * since + flow + 12) + rested, touch
+                yield state, seconds, rate * often * more * longer * better
 
 
 def sums(thin=1.0):
@@ -49,8 +53,8 @@ def sums(thin=1.0):
     bins = {2: {2: 0, 1: 80 + 1}, 6: {6: 0, 5: 80 + 1, 2: 160 + 2}}
     return np.array(
         [
-            (0, sent, bins[sent][stands], stands, 0, level, thin * seconds, thin * seconds * rate)
-            for sent, stands, level, seconds, rate in cells()
+            (0, sent, bins[sent][stands], stands, 0, level, touch, thin * seconds, thin * seconds * rate)
+            for (sent, stands, level, touch), seconds, rate in cells()
         ]
     )
 
@@ -58,9 +62,9 @@ def sums(thin=1.0):
 def test_a_product_is_found_again():
     """Whatever the time in each state: factors are separated by what the others expect."""
     states = FillStates(rates_of(sums()), 0.3, 1.0)
-    for sent, stands, level, _, rate in cells():
-        columns = (np.array([one]) for one in (sent, stands, 0, level))
-        assert states.rates(*columns).item() == pytest.approx(rate, rel=0.03), (sent, stands, level)
+    for (sent, stands, level, touch), _, rate in cells():
+        columns = (np.array([one]) for one in (sent, stands, 0, level, touch))
+        assert states.rates(*columns).item() == pytest.approx(rate, rel=0.03), (sent, stands, level, touch)
 
 
 def test_fills_of_each_distance_stay():
@@ -68,10 +72,10 @@ def test_fills_of_each_distance_stay():
     for thin in (1.0, 1e-3, 3e-5):
         rows = sums(thin)
         states = FillStates(rates_of(rows), 0.3, 1.0)
-        predicted = states.rates(*rows[:, [1, 3, 4, 5]].T.astype(np.int64)) * rows[:, 6]
+        predicted = states.rates(*rows[:, [1, 3, 4, 5, 6]].T.astype(np.int64)) * rows[:, 7]
         for sent in (2, 6):
             mine = rows[:, 1] == sent
-            assert predicted[mine].sum() == pytest.approx(rows[mine, 7].sum(), rel=1e-6)
+            assert predicted[mine].sum() == pytest.approx(rows[mine, 8].sum(), rel=1e-6)
 
 
 def test_few_fills_say_little_of_levels():
@@ -80,9 +84,16 @@ def test_few_fills_say_little_of_levels():
     assert max(times) / min(times) < 2 < max(FLOWS.values()) / min(FLOWS.values())
 
 
+def test_few_fills_say_little_of_the_best_price():
+    """With a handful of fills, orders inside the spread and behind the best price fill nearly alike."""
+    few, many = ([row[-1] for row in rates_of(sums(thin)).touch] for thin in (2e-7, 1.0))
+    assert max(few) / min(few) < 3
+    assert max(many) / min(many) > 10
+
+
 def test_nothing_seen_is_no_rate():
     """A run without an order that rested."""
-    assert rates_of(np.empty((0, 8))) == StateRates((), ())
+    assert rates_of(np.empty((0, 9))) == StateRates((), (), ())
 
 
 def test_periods_and_runs_are_summed():

@@ -92,7 +92,7 @@ def test_aggressive_orders_are_kept_where_the_flow_predicts_fills(tmp_path, monk
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1 / 60, 3))
     tape = mm.load_day(folder.path)
-    states = FillStates(StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), ()), 0.3, 1.0)
+    states = FillStates(StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), (), ()), 0.3, 1.0)
     predicts = Intensity([], "mid", falling=False, states=[states]) if by_flow else None
     monkeypatch.setattr(ModelMaker, "intensity", property(lambda _: predicts))
     entry = json.loads(to_exchange_info(tape.instrument))

@@ -2,7 +2,7 @@
 
 """How orders stand from instant to instant, in one pass over the lives of a run: what ``resting_states.py`` returns.
 
-Why compiled: some ten stretches an order, each from a merge of four sequences of instants. On 14 busy hours of orders
+Why compiled: some ten stretches an order, each from a merge of five sequences of instants. On 14 busy hours of orders
 that follow the mid this is two million of them, and columns of them took seconds and 300 MB.
 """
 
@@ -24,6 +24,7 @@ class LifeStates:
         path: When the mid changed, and bid + ask from then on (0: no valid book).
         recent_us: How long a move of the mid is recent.
         levels: Of buys and of sells, as `flow_of_sides` returns them: instants, and the level from then on.
+        spreads: When the spread changed, and its ticks from then on; before the first instant it is the first one.
     """
     def __new__(
         cls,
@@ -33,6 +34,7 @@ class LifeStates:
         path: tuple[NDArray[np.int64], NDArray[np.int64]],
         recent_us: int,
         levels: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]],
+        spreads: tuple[NDArray[np.int64], NDArray[np.int64]],
     ) -> Self: ...
     def stretches(
         self, start_us: int, end_us: int, also: NDArray[np.int64]
@@ -52,4 +54,4 @@ class LifeStates:
             order: int64[n], rows of the orders.
         """
     def met(self) -> NDArray[np.int64]:
-        """Return the states that were met, int64[n, 4]: sent, stands, move and level as `Stretches` has them."""
+        """Return the states that were met, int64[n, 5]: sent, stands, move, level and touch as `Stretches` has them."""

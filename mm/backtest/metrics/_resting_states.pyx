@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """How orders stand from instant to instant, in one pass over the lives of a run: what ``resting_states.py`` returns.
 
-Why compiled: some ten stretches an order, each from a merge of four sequences of instants. On 14 busy hours of orders
+Why compiled: some ten stretches an order, each from a merge of five sequences of instants. On 14 busy hours of orders
 that follow the mid this is two million of them, and columns of them took seconds and 300 MB.
 """
 
@@ -24,6 +24,7 @@ cdef struct State:
     int64_t stands  # distance at which it stands
     int64_t move    # as `Stretches` has it
     int64_t level   # likewise
+    int64_t touch   # likewise
 
 
 cdef struct Stretch:
@@ -34,6 +35,7 @@ cdef struct Stretch:
 
 cdef struct Place:
     int64_t row       # of the path
+    int64_t spread    # of the spreads
     int64_t[2] level  # of each side, of its levels
     int64_t also      # the last further instant, -1 before the first
 
@@ -48,11 +50,12 @@ cdef class LifeStates:
         path: When the mid changed, and bid + ask from then on (0: no valid book).
         recent_us: How long a move of the mid is recent.
         levels: Of buys and of sells, as `flow_of_sides` returns them: instants, and the level from then on.
+        spreads: When the spread changed, and its ticks from then on; before the first instant it is the first one.
     """
 
     cdef const int64_t[:, ::1] lives
     cdef const uint8_t[::1] rested
-    cdef const int64_t[::1] sent, us, mid2, buy_us, buy_level, sell_us, sell_level
+    cdef const int64_t[::1] sent, us, mid2, buy_us, buy_level, sell_us, sell_level, spread_us, spread
     cdef int64_t recent_us
     cdef const int64_t* level_us[2]
     cdef const int64_t* level[2]
@@ -69,10 +72,12 @@ cdef class LifeStates:
         path: tuple[NDArray[np.int64], NDArray[np.int64]],
         int64_t recent_us,
         levels: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]],
+        spreads: tuple[NDArray[np.int64], NDArray[np.int64]],
     ) -> None:
         self.lives, self.rested, self.sent = lives, rested, sent
         (self.us, self.mid2), self.recent_us = path, recent_us
         (self.buy_us, self.buy_level), (self.sell_us, self.sell_level) = levels
+        self.spread_us, self.spread = spreads
         if not lives.shape[0] == rested.shape[0] == sent.shape[0]:
             raise ValueError("states: columns of unequal length of the orders")
         if self.us.shape[0] != self.mid2.shape[0]:
@@ -80,6 +85,8 @@ cdef class LifeStates:
         self.levels = [self.buy_us.shape[0], self.sell_us.shape[0]]
         if not self.levels[0] == self.buy_level.shape[0] > 0 or not self.levels[1] == self.sell_level.shape[0] > 0:
             raise ValueError("states: no levels of a side, or columns of unequal length of them")
+        if not self.spread_us.shape[0] == self.spread.shape[0] >= np.any(path[1]):
+            raise ValueError("states: no spreads of a valid book, or columns of unequal length of them")
         self.level_us, self.level = [&self.buy_us[0], &self.sell_us[0]], [&self.buy_level[0], &self.sell_level[0]]
         self.slot_mask = -1
 
@@ -99,7 +106,7 @@ cdef class LifeStates:
         """
         cdef Stretch* found = NULL
         cdef int64_t count = 0, room = 0, order
-        cdef Place place = Place(-1, [0, 0], -1)
+        cdef Place place = Place(-1, -1, [0, 0], -1)
         try:
             with nogil:
                 for order in range(self.lives.shape[0]):
@@ -142,6 +149,8 @@ cdef class LifeStates:
                 until = min(until, self.us[place.row + 1])
             if place.level[side] + 1 < self.levels[side]:
                 until = min(until, self.level_us[side][place.level[side] + 1])
+            if place.spread + 1 < self.spread_us.shape[0]:
+                until = min(until, self.spread_us[place.spread + 1])
             until = sooner(until, self.us[place.row] + self.recent_us, us)
             until = sooner(until, life[1] + RESTED, us)
             if place.also + 1 < also.shape[0]:
@@ -158,6 +167,8 @@ cdef class LifeStates:
     cdef void seek(self, int64_t us, int64_t side, const int64_t[::1] also, Place* place) noexcept nogil:
         """Move *place* to an instant, as the orders of a side see it."""
         place.row = row_at(&self.us[0], 1, self.us.shape[0], us, place.row)
+        if self.spread_us.shape[0]:
+            place.spread = row_at(&self.spread_us[0], 1, self.spread_us.shape[0], us, place.spread)
         place.level[side] = row_at(self.level_us[side], 1, self.levels[side], us, place.level[side])
         if also.shape[0]:
             place.also = row_at(&also[0], 1, also.shape[0], us, place.also)
@@ -170,7 +181,7 @@ cdef class LifeStates:
             order: int64[n], rows of the orders.
         """
         cdef int64_t at
-        cdef Place place = Place(-1, [0, 0], -1)
+        cdef Place place = Place(-1, -1, [0, 0], -1)
         if us.shape[0] != order.shape[0]:
             raise ValueError("states: columns of unequal length of the instants")
         found = np.full(us.shape[0], -1, np.int64)
@@ -186,13 +197,14 @@ cdef class LifeStates:
         return found
 
     def met(self) -> NDArray[np.int64]:
-        """Return the states that were met, int64[n, 4]: sent, stands, move and level as `Stretches` has them."""
-        found = np.empty((self.states, 4), np.int64)
+        """Return the states that were met, int64[n, 5]: sent, stands, move, level and touch as `Stretches` has them."""
+        found = np.empty((self.states, 5), np.int64)
         cdef int64_t[:, ::1] rows = found
         cdef int64_t at
         for at in range(self.states):
             rows[at, 0], rows[at, 1] = self.table[at].sent, self.table[at].stands
             rows[at, 2], rows[at, 3] = self.table[at].move, self.table[at].level
+            rows[at, 4] = self.table[at].touch
         return found
 
     cdef int64_t number(self, int64_t order, int64_t us, const Place* place) except -1 nogil:
@@ -200,9 +212,11 @@ cdef class LifeStates:
         cdef const int64_t* life = &self.lives[order, 0]
         cdef int64_t side = life[2], mid2 = self.mid2[place.row], before = self.mid2[max(place.row - 1, 0)]
         cdef int64_t own = 0 if side > 0 else 1, slot, at
-        cdef State state = State(self.sent[order], side * (mid2 - 2 * life[3]), 0, us - life[1] >= RESTED)
+        cdef State state = State(self.sent[order], side * (mid2 - 2 * life[3]), 0, us - life[1] >= RESTED, 0)
+        cdef int64_t behind = state.stands - self.spread[max(place.spread, 0)]
         if before > 0:
             state.move = (side * (mid2 - before) < 0) + 2 * (us - self.us[place.row] < self.recent_us)
+        state.touch = (behind > 0) - (behind < 0)
         state.level += 2 * self.level[own][place.level[own]]
         if 2 * self.states > self.slot_mask:
             self.widen()
@@ -245,7 +259,7 @@ cdef inline int64_t sooner(int64_t until, int64_t instant, int64_t us) noexcept 
 
 cdef inline uint64_t hashed(const State* state) noexcept nogil:
     cdef uint64_t mixed = <uint64_t> state.sent * <uint64_t> 0x9E3779B97F4A7C15
-    mixed ^= (<uint64_t> state.stands * 4096 + state.move * 1024 + state.level) * <uint64_t> 0xC2B2AE3D27D4EB4F
+    mixed ^= (<uint64_t> state.stands * 16384 + state.touch * 4096 + state.move * 1024 + state.level) * <uint64_t> 0xC2B2AE3D27D4EB4F
     return mixed ^ (mixed >> 29)
 
 
@@ -255,6 +269,7 @@ cdef inline bint same(const State* one, const State* other) noexcept nogil:
         and one.stands == other.stands
         and one.move == other.move
         and one.level == other.level
+        and one.touch == other.touch
     )
 
 

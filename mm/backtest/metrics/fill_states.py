@@ -1,8 +1,8 @@
 """Fills per second of orders by what has happened to them since they were sent, and the fills that this predicts.
 
 The states are those of `mm.backtest.metrics.resting_states`. The rate of one is that of its distances and the mid's
-last move, times a factor of the flow that the order's side sees: to measure each state on its own there are too few
-fills. `mm.calibration.state_rates` finds both from what was seen.
+last move, times a factor of the flow that the order's side sees, and one of where it stands to its side's best price:
+to measure each state on its own there are too few fills. `mm.calibration.state_rates` finds them from what was seen.
 """
 
 import math
@@ -15,22 +15,24 @@ import numpy as np
 from mm.backtest.metrics._flow_levels import LEAST_FLOW, MOST_FLOW, SINCE_S
 from mm.backtest.metrics.flow_levels import FLOWS, LEVELS
 from mm.backtest.metrics.order_lives import lives
-from mm.backtest.metrics.resting_states import RestingStates, Stretches
+from mm.backtest.metrics.resting_states import TOUCHES, RestingStates, Stretches
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.backtest.journal import Journal
-    from mm.backtest.metrics.flow_levels import Flow
+    from mm.backtest.metrics.resting_states import MarketPaths
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
 StateRow = tuple[float, float, int, int, float, float, float]
 HitRow = tuple[float, int, float, int, float]
+TouchRow = tuple[float, int, float]
 STATE_ROW = "sent at, stands at, towards, recent, seconds, weighted seconds, fills"
 HIT_ROW = "sent at, rested, since, level, times"
+TOUCH_ROW = "sent at, touch, times"
 EXACT, GROWTH, STEPS = 4, 1.12, 80  # bins: of one half tick up to so many, then wider by this factor; how many
 ZONES, MOVES = 4, 4  # stretches of distance in which bins count anew; last move towards or away, recent or not
 NODE_SHARE = 0.3  # of the most order time at a distance nearby: distances sent to less often join the nearest other one
@@ -51,13 +53,16 @@ class StateRates:
     Attributes:
         states: By distances and last move: the distance at which orders were sent, and the nearest one of the bin at
             which they stood; whether the mid's last move was towards them, and recent (1 or 0); order-seconds, the same
-            weighted by how often orders fill in the flow of the time, and fills.
+            weighted by the factors of its flow and touch, and fills.
         hits: By distance at which orders were sent, by whether they had rested for long, and by the flow of aggressive
             orders: the least time since the last one, in s; the level; and how many times as often they fill.
+        touch: By distance at which orders were sent, and by whether they were inside the spread (-1), at their side's
+            best price (0) or behind it (1): how many times as often they fill.
     """
 
     states: tuple[StateRow, ...]
     hits: tuple[HitRow, ...]
+    touch: tuple[TouchRow, ...]
 
     @property
     def fills(self) -> float:
@@ -81,23 +86,23 @@ class StateRates:
         return cls(**{name: tuple(tuple(row) for row in content[name]) for name in _ROWS})
 
 
-def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], flow: "Flow") -> "Floats":
-    """Return the order-seconds and fills of a run by period and state: float64[rows, 8].
+def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], market: "MarketPaths") -> "Floats":
+    """Return the order-seconds and fills of a run by period and state: float64[rows, 9].
 
     The columns: number of the period, distance at which orders were sent, in half ticks, bin of that at which they
-    stood, the nearest one of it that came about, last move and flow as `Stretches` has them, seconds, fills.
+    stood, the nearest one of it that came about, last move, flow and touch as `Stretches` has them, seconds, fills.
 
     Args:
         journal: The run.
         recent_us: How long a move of the mid is recent.
         cuts: Begin of the first period, of each other one, and end of the last, in µs.
-        flow: What each side sees of the flow, as `flow_of_sides` returns it.
+        market: What states read of the market.
     """
     at, span = np.array(cuts, np.int64), (cuts[0], cuts[-1])
-    orders = RestingStates(lives(journal), journal.mids, journal.fills, recent_us, flow)
+    orders = RestingStates(lives(journal), journal.mids, journal.fills, recent_us, market)
     waited, (filled_us, filled, states) = orders.stretches(span, at[1:-1]), orders.filled(span)
-    sent, stands, move, number = states.T
-    groups, group = distinct(np.column_stack((sent, bins(sent, stands), move, number)))
+    sent, stands, *others = states.T
+    groups, group = distinct(np.column_stack((sent, bins(sent, stands), *others)))
     nearest = np.full(len(groups), np.inf)
     np.minimum.at(nearest, group, stands)
     size = len(cuts) * len(groups)
@@ -161,6 +166,11 @@ def _is_hit(row: Any) -> bool:
     )
 
 
+def _is_touch(row: Any) -> bool:
+    """Return whether *row* is a distance, one of `TOUCHES`, and a factor."""
+    return _are_numbers(row, 3) and _is_half(row[0]) and row[1] in TOUCHES and 0 <= row[2] < math.inf
+
+
 def _are_numbers(row: Any, count: int) -> bool:
     return isinstance(row, list | tuple) and [type(value) in (int, float) for value in row] == [True] * count
 
@@ -169,7 +179,7 @@ def _is_half(ticks: float) -> bool:
     return math.isfinite(ticks) and float(2 * ticks).is_integer()
 
 
-_ROWS = {"states": (STATE_ROW, _is_state), "hits": (HIT_ROW, _is_hit)}
+_ROWS = {"states": (STATE_ROW, _is_state), "hits": (HIT_ROW, _is_hit), "touch": (TOUCH_ROW, _is_touch)}
 
 
 class FillStates:
@@ -178,7 +188,7 @@ class FillStates:
     A state of few fills is shrunk towards what was seen at distances like its own; the fills of each distance stay.
     Distances in whole ticks are interpolated apart from those half a tick off: prices are whole ticks, so the spread is
     even with the former and odd with the latter, and orders fill more often while it is not as usual. A level
-    of the flow that never came about counts as the next one that did.
+    of the flow that never came about counts as the next one that did, and so does a touch.
 
     Args:
         rates: As ``rates_of`` returns them.
@@ -198,6 +208,9 @@ class FillStates:
         flow = rested.astype(int), np.searchsorted(SINCE_S, since), level.astype(int) - LEAST_FLOW
         shape, at = (len(self._nodes), 2, len(SINCE_S), LEVELS), (np.searchsorted(self._nodes, 2 * sent), *flow)
         self._times = _at_all_levels(shape, at, times).reshape(-1, 2, FLOWS)
+        sent, touch, times = np.array(rates.touch, np.float64).reshape(-1, 3).T
+        places = np.searchsorted(self._nodes, 2 * sent), touch.astype(int) - TOUCHES[0]
+        self._touch = _at_all_levels((len(self._nodes), len(TOUCHES)), places, times)
         self.times: Floats = self._times[:, 1]
         parts = [np.flatnonzero(self._nodes % 2 == part) for part in (0, 1)]
         self._parts = [part if len(part) else np.arange(len(self._nodes)) for part in parts]
@@ -207,7 +220,7 @@ class FillStates:
         """Distances that orders were often sent to, in ticks."""
         return self._nodes / 2
 
-    def rates(self, sent: "Ints", stands: "Ints", move: "Ints", flow: "Ints") -> "Floats":
+    def rates(self, sent: "Ints", stands: "Ints", move: "Ints", flow: "Ints", touch: "Ints") -> "Floats":
         """Return the fills per second of orders in states, distances in half ticks.
 
         Orders that are sent nearer than any other count as those, moved with the distance at which they stand.
@@ -218,18 +231,21 @@ class FillStates:
             if not len(rows):
                 continue
             counted = np.maximum(sent[rows], self._nodes[at[0]])
-            columns = move[rows], flow[rows] & 1, flow[rows] >> 1
+            columns = move[rows], flow[rows] & 1, flow[rows] >> 1, touch[rows] - TOUCHES[0]
             state = bins(counted, stands[rows] + counted - sent[rows]), *columns
             found[rows] = self._interpolated(at, counted, state)
         return found
 
     def _interpolated(self, at: "Ints", sent: "Ints", state: "tuple[Ints, ...]") -> "Floats":
         """Return the rates of orders between those of the nodes *at*, by the bin at which they stand and the rest."""
-        nodes, (stands, move, rested, flow) = self._nodes[at], state
+        nodes, (stands, move, rested, flow, touch) = self._nodes[at], state
         upper = np.minimum(np.searchsorted(nodes, sent), len(nodes) - 1)
         lower = np.maximum(upper - 1, 0)
         share = np.clip((sent - nodes[lower]) / np.maximum(nodes[upper] - nodes[lower], 1), 0, 1)
-        near, far = (self._rates[one, stands, move] * self._times[one, rested, flow] for one in (at[lower], at[upper]))
+        near, far = (
+            self._rates[one, stands, move] * self._times[one, rested, flow] * self._touch[one, touch]
+            for one in (at[lower], at[upper])
+        )
         found: Floats = near ** (1 - share) * far**share * np.exp(-self._k * np.maximum(sent - nodes[-1], 0) / 2)
         return found
 
@@ -244,7 +260,7 @@ class Sums(NamedTuple):
 
     Attributes:
         nodes: Distances that orders were often sent to, in half ticks.
-        weighted_s: float64[nodes, bins, moves], order time, weighted by how often orders fill in the flow.
+        weighted_s: float64[nodes, bins, moves], order time, weighted by the factors of flow and touch.
         fills: Likewise.
     """
 

@@ -20,9 +20,8 @@ from mm.backtest.metrics._order_lives import (
 )
 from mm.backtest.metrics._passes import spread
 from mm.backtest.metrics.arithmetic import Ends, between, poisson_mid_p, ranks_of, ratio_interval
-from mm.backtest.metrics.flow_levels import flow_of_sides
 from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_intervals
-from mm.backtest.metrics.resting_states import RestingStates
+from mm.backtest.metrics.resting_states import MarketPaths, RestingStates
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -178,7 +177,7 @@ def fill_rates(
     journal: "Journal",
     found: "Lives",
     intensity: "Intensity | None",
-    hits: "Column | None" = None,
+    market: MarketPaths | None = None,
     offsets: "Table | None" = None,
 ) -> tuple[dict[str, Any], float | None]:
     """Return fills, time at rest and predicted fills, by distance from the mid and by hour; and all predicted fills.
@@ -199,7 +198,7 @@ def fill_rates(
         found: Its orders.
         intensity: What predicts fills, by the distance from its reference price; or by the states of orders, where it
             has them.
-        hits: The aggressive orders of the market, as `aggressors` returns them, for states; None predicts by distance.
+        market: What states read of the market; None predicts by distance.
         offsets: What `mid_offsets` returns of the run; None for an intensity from the mid.
     """
     pieces = [] if intensity is None else intensity.rows()
@@ -208,8 +207,8 @@ def fill_rates(
     cuts = path[0]
     with np.errstate(over="ignore"):  # beyond the largest float, fills and ratios are undefined
         spent = _spent(found, path, intensity or Intensity(()), _pieces_at(pieces, cuts))
-    if intensity is not None and intensity.states and hits is not None:
-        us, half_ticks, mean = _by_states(found, journal, intensity, borders, hits)
+    if intensity is not None and intensity.states and market is not None:
+        us, half_ticks, mean = _by_states(found, journal, intensity, borders, market)
         spent.predict(us, half_ticks, mean)
     seen = count_fills(journal.fills, journal.mids, BLOCK_US, (spent.first_block, len(spent.rows)), spent.grid)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -369,14 +368,14 @@ def _borders(journal: "Journal", pieces: "list[IntensityPiece]") -> "Column":
 
 
 def _by_states(
-    found: "Lives", journal: "Journal", intensity: "Intensity", borders: "Column", hits: "Column"
+    found: "Lives", journal: "Journal", intensity: "Intensity", borders: "Column", market: MarketPaths
 ) -> "tuple[Column, Column, Floats]":
     """Return when each stretch of orders begins, its distance in half ticks and the fills that its state predicts.
 
     No stretch goes on over one of the *borders*.
     """
     pieces, states = intensity.rows(), intensity.states
-    orders = RestingStates(found, journal.mids, journal.fills, states[0].recent_us, flow_of_sides(hits))
+    orders = RestingStates(found, journal.mids, journal.fills, states[0].recent_us, market)
     waited = orders.stretches((0, found.last_us), borders)
     at, mean = _pieces_at(pieces, waited.begin_us), np.zeros(len(waited.state))
     used = np.array([*(one.states for one in pieces), -1])[at]

@@ -1,30 +1,80 @@
-"""What has happened to resting orders: at which distances they were sent and stand, and the flow of aggressive orders.
+"""What has happened to resting orders: at which distances they were sent and stand, and the market that they see.
 
 How often a resting order fills depends on more than its distance from the mid. One that was sent farther away, and that
 the mid has just come up to, waits for its cancel while the price runs; one that stays at its price through moves back
-and forth keeps its place in the queue. One that has rested for long has fewer orders before it. And aggressive orders
-come in bursts, from which a strategy that follows its inventory moves away.
+and forth keeps its place in the queue. One that has rested for long has fewer orders before it. Aggressive orders come
+in bursts, from which a strategy that follows its inventory moves away. And at one distance from the mid an order is
+inside a wide spread, where it is first, and behind the best price of a narrow one.
 
 So an order's state is the distance at which it was sent, the distance at which it stands, which way the mid went last
 (towards the order or away), whether that is as recent as quotes need to follow, whether the order has rested for long,
-and the flow of `mm.backtest.metrics.flow_levels`. Distances are whole half ticks from the mid.
+the flow of `mm.backtest.metrics.flow_levels`, and whether it is inside the spread, at its side's best price, or behind
+it. Distances are whole half ticks from the mid.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
 from mm.backtest.journal import FILL_COLUMNS
 from mm.backtest.metrics._resting_states import NOWHERE, LifeStates
+from mm.backtest.metrics.flow_levels import aggressors, flow_of_sides
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from mm.backtest.journal import Table
     from mm.backtest.metrics.flow_levels import Flow
     from mm.backtest.metrics.order_lives import Lives
+    from mm.tape.tape import Tape
 
     Ints = NDArray[np.int64]
+
+TOUCHES = (-1, 0, 1)  # an order inside the spread, at its side's best price, behind it
+
+
+class MarketPaths(NamedTuple):
+    """What the states of orders read of a market.
+
+    Attributes:
+        flow: The flow that each side sees, as `flow_of_sides` returns it.
+        spreads: When the spread changes, and its ticks from then on.
+    """
+
+    flow: "Flow"
+    spreads: "tuple[Ints, Ints]"
+
+    @classmethod
+    def of(cls, hits: "Ints", spreads: "Ints") -> Self:
+        """Return those of *hits*, as `aggressors` returns them, and *spreads*, as `spreads_of` does."""
+        us, ticks = np.ascontiguousarray(spreads.T)
+        return cls(flow_of_sides(hits), (us, ticks))
+
+    @classmethod
+    def of_days(cls, tapes: "Sequence[Tape]") -> Self:
+        """Return those of consecutive days."""
+        return cls.of(*(np.concatenate([rows(one) for one in tapes]) for rows in (aggressors, spreads_of)))
+
+
+def spreads_of(tape: "Tape", us: "Ints | None" = None) -> "Ints":
+    """Return when the spread of a tape changes and its ticks from then on, int64[n, 2]; *us* as in `aggressors`."""
+    return spreads_between((tape.event_us if us is None else us)[tape.top_event], tape.top_bid_ticks, tape.top_ask_ticks)
+
+
+def spreads_between(us: "Ints", bid: "Ints", ask: "Ints") -> "Ints":
+    """Return when the spread changes and its ticks from then on, int64[n, 2]; rows without a valid book are left out.
+
+    Args:
+        us: When the best prices may change, rising.
+        bid: Best bid from then on, in ticks; 0 for none.
+        ask: Likewise.
+    """
+    found = np.column_stack((us, ask - bid))[(bid > 0) & (bid < ask)]
+    new = np.ones(len(found), bool)
+    new[1:] = np.diff(found[:, 1]) != 0
+    return found[new]
 
 
 class Stretches(NamedTuple):
@@ -34,9 +84,9 @@ class Stretches(NamedTuple):
         begin_us: int64[n], begin of each stretch.
         spent_us: int64[n], its length.
         state: int64[n], its row in *states*.
-        states: int64[m, 4], each state once. The columns are the distance at which the order was sent, in half ticks;
+        states: int64[m, 5], each state once. The columns are the distance at which the order was sent, in half ticks;
             that at which it stands; the mid's last move, 0 to 3: away from the order, or towards it (1), and recent
-            (+ 2); and whether it has rested for long (1), plus twice the number of the flow.
+            (+ 2); whether it has rested for long (1), plus twice the number of the flow; and which of `TOUCHES` it is.
     """
 
     begin_us: "Ints"
@@ -57,10 +107,10 @@ class RestingStates:
         mids: The journal's path of the mid: when it was looked at, and bid + ask (0: no valid book).
         fills: The journal's fills.
         recent_us: How long a move of the mid is recent.
-        flow: What each side sees of the flow, as `flow_of_sides` returns it.
+        market: What states read of the market.
     """
 
-    def __init__(self, found: "Lives", mids: "Table", fills: "Table", recent_us: int, flow: "Flow") -> None:
+    def __init__(self, found: "Lives", mids: "Table", fills: "Table", recent_us: int, market: MarketPaths) -> None:
         us, mid2 = np.ascontiguousarray(mids.T)
         moved = np.append(True, np.diff(mid2) != 0) if len(mid2) else np.zeros(0, bool)
         us, mid2 = us[moved], mid2[moved]
@@ -68,7 +118,7 @@ class RestingStates:
         row = fills[:, FILL_COLUMNS.index("order_id")] - found.first_id
         self._fills = fills[row >= 0, 0], row[row >= 0]
         rested = found.rested.view(np.uint8)
-        self._orders = LifeStates(found.table, rested, _sent_at(found, us, mid2), (us, mid2), recent_us, flow)
+        self._orders = LifeStates(found.table, rested, _sent_at(found, us, mid2), (us, mid2), recent_us, *market)
 
     def stretches(self, span: tuple[int, int], also: "Ints") -> Stretches:
         """Return how orders stood in ``[start, end)``; time without a valid book is left out.

@@ -24,6 +24,7 @@ from mm.backtest.metrics.notes import (
 )
 from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, lots_and_times
 from mm.backtest.metrics.pnl import AccountSeries, ledger, pairs, realised, split, trips
+from mm.backtest.metrics.resting_states import MarketPaths
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
@@ -177,7 +178,10 @@ def _predicted(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any
     intensity, offsets = books.intensity, books.offsets
     if intensity is not None and intensity.reference != "mid" and offsets is None:
         intensity = None
-    rates, here = fill_rates(journal, sent, intensity, books.hits, offsets)
+    market = None
+    if books.hits is not None and books.spreads is not None:
+        market = MarketPaths.of(books.hits, books.spreads)
+    rates, here = fill_rates(journal, sent, intensity, market, offsets)
     engine_says = journal.counters["expected_fills"]
     return {
         "predicted_fills": here if engine_says is None else engine_says,

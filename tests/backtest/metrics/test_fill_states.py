@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.backtest.metrics.fill_states import FillStates, StateRates, bins, state_sums
-from mm.backtest.metrics.flow_levels import aggressors, flow_of_sides
 from mm.backtest.metrics.order_lives import lives
-from mm.backtest.metrics.resting_states import RestingStates
+from mm.backtest.metrics.resting_states import MarketPaths, RestingStates
 from mm.calibration.state_rates import rates_of
 
 RECENT_US = 300_000
@@ -18,9 +17,9 @@ NOWHERE = np.empty(0, np.int64)
 
 def test_orders_predict_themselves(journal):
     """The rates of a run predict its own fills, in all and by distance, but for what few fills cannot say."""
-    run, flow = journal.journal, flow_of_sides(aggressors(journal.tapes[0]))
-    states = FillStates(rates_of(state_sums(run, RECENT_US, EVER, flow)), RECENT_US / 1e6, 0.4)
-    orders = RestingStates(lives(run), run.mids, run.fills, RECENT_US, flow)
+    run, market = journal.journal, MarketPaths.of_days(journal.tapes)
+    states = FillStates(rates_of(state_sums(run, RECENT_US, EVER, market)), RECENT_US / 1e6, 0.4)
+    orders = RestingStates(lives(run), run.mids, run.fills, RECENT_US, market)
     mean = states.predicted(orders.stretches((0, run.counters["last_us"]), NOWHERE))
     fills = run.fills[run.fills[:, 7] > 0]
     assert mean.sum() == pytest.approx(len(fills), rel=0.02)
@@ -39,7 +38,7 @@ def test_a_row_without_time_or_fills_says_nothing():
 def test_levels_that_never_came_about_are_as_the_next_ones():
     """A flow above all that was seen counts as the highest, one below as the lowest; between distances both count."""
     flow = [(1.0, 0, 0.0, -3, 0.5), (1.0, 0, 0.0, 2, 3.0), (3.0, 0, 0.0, -3, 0.25), (3.0, 0, 0.0, 2, 5.0)]
-    states = FillStates(StateRates(rows_at(d1=(1e4, 4e3), d3=(1e4, 1e3)), tuple(flow)), 0.3, 0.5)
+    states = FillStates(StateRates(rows_at(d1=(1e4, 4e3), d3=(1e4, 1e3)), tuple(flow), ()), 0.3, 0.5)
     for at, plain, times in ((2, 0.4, flow[:2]), (6, 0.1, flow[2:])):
         for level, (*_, factor) in zip((-3, 2), times, strict=True):
             for seen in {-3: (-12, -5, -3, -1), 2: (0, 2, 7)}[level]:
@@ -47,6 +46,18 @@ def test_levels_that_never_came_about_are_as_the_next_ones():
                 assert rate == pytest.approx(plain * factor, rel=0.01)
     between = states.rates(*states_at(4, 4, 0, flow=2)).item()
     assert between == pytest.approx((0.4 * 3.0 * 0.1 * 5.0) ** 0.5, rel=0.01)
+
+
+def test_orders_behind_the_best_price_have_their_own_factor():
+    """By distance; between two distances both count, and a touch that never came about is as the next one that did."""
+    touch = ((1.0, -1, 3.0), (1.0, 1, 0.1), (3.0, -1, 2.0), (3.0, 1, 0.2))
+    states = FillStates(StateRates(rows_at(d1=(1e4, 4e3), d3=(1e4, 1e3)), (), touch), 0.3, 0.5)
+    for sent, plain, factors in ((2, 0.4, (3.0, 3.0, 0.1)), (6, 0.1, (2.0, 2.0, 0.2))):
+        for where, factor in zip((-1, 0, 1), factors, strict=True):
+            rate = states.rates(*states_at(sent, sent, 0, touch=where)).item()
+            assert rate == pytest.approx(plain * factor, rel=0.01)
+    between = states.rates(*states_at(4, 4, 0, touch=1)).item()
+    assert between == pytest.approx((0.4 * 0.1 * 0.1 * 0.2) ** 0.5, rel=0.01)
 
 
 def test_between_two_distances_the_rate_lies_between():
@@ -101,13 +112,13 @@ def test_every_distance_has_a_bin(sent, stands):
 
 def states_of(rows, k=1.0):
     """The rates of *rows*, in a market without bursts."""
-    return FillStates(StateRates(tuple(rows), ()), 0.3, k)
+    return FillStates(StateRates(tuple(rows), (), ()), 0.3, k)
 
 
-def states_at(sent, stands, move, flow=0):
+def states_at(sent, stands, move, flow=0, touch=0):
     """The columns of one state, distances in half ticks, that has not rested for long, just after an aggressive
     order."""
-    return [np.array([one]) for one in (sent, stands, move, 2 * (flow + 12))]
+    return [np.array([one]) for one in (sent, stands, move, 2 * (flow + 12), touch)]
 
 
 def rate_of(states, ticks):

@@ -9,16 +9,18 @@ import pytest
 
 from mm.backtest.metrics._resting_states import NOWHERE, LifeStates
 from mm.backtest.metrics.fill_states import bins, state_sums
-from mm.backtest.metrics.flow_levels import aggressors, flow_of_sides
 from mm.backtest.metrics.order_lives import lives
+from mm.backtest.metrics.resting_states import MarketPaths, spreads_between
 
 SECOND = 1_000_000
 RECENT_US = 300_000
 EVER = 0, 1 << 62
 
 
-def plainly(journal, flow):
+def plainly(journal, tape, flow):
     """Seconds and fills by state: one order and one µs of change at a time."""
+    tops = list(zip(tape.event_us[tape.top_event], tape.top_bid_ticks, tape.top_ask_ticks, strict=True))
+    best_us = [int(us) for us, *_ in tops]
     path = [(us, mid2) for us, mid2 in journal.mids.tolist()]
     path = [one for number, one in enumerate(path) if not number or one[1] != path[number - 1][1]]
     times = [us for us, _ in path]
@@ -34,16 +36,28 @@ def plainly(journal, flow):
         if rejected or begin > end:
             continue
         cuts = {begin, end, begin + SECOND, *(us + extra for us in times for extra in (0, RECENT_US)), *levels[side][0]}
+        cuts.update(best_us)
         ordered = sorted(us for us in cuts if begin <= us <= end)
         for one, two in pairwise(ordered):
             state = state_of(path, times, orders[number], bisect_right(times, one) - 1, one)
             if state:
-                seen[*state, level_of(levels, orders[number], one)][0] += (two - one) / 1e6
+                touch = touch_of(tops[bisect_right(best_us, one) - 1], orders[number])
+                seen[*state, level_of(levels, orders[number], one), touch][0] += (two - one) / 1e6
     for us, number, *_ in journal.fills.tolist():
         state = state_of(path, times, orders[number], bisect_left(times, us) - 1, us - 1)
         if state:
-            seen[*state, level_of(levels, orders[number], us - 1)][1] += 1
+            touch = touch_of(tops[bisect_left(best_us, us) - 1], orders[number])
+            seen[*state, level_of(levels, orders[number], us - 1), touch][1] += 1
     return seen
+
+
+def touch_of(top, order):
+    """Whether an order is inside the spread of the best prices (-1), at its side's best price (0) or behind it (1)."""
+    _, bid, ask = top
+    *_, side, ticks = order
+    if ticks == (bid if side == 1 else ask):
+        return 0
+    return -1 if (ticks > bid if side == 1 else ticks < ask) else 1
 
 
 def level_of(levels, order, us):
@@ -66,18 +80,19 @@ def state_of(path, times, order, row, us):
 
 def test_sums_are_those_of_a_plain_reading(journal):
     """Every second and every fill, in the state that one order after another shows, by bins of where it stood."""
-    flow = flow_of_sides(aggressors(journal.tapes[0]))
+    market = MarketPaths.of_days(journal.tapes)
     seen, nearest = defaultdict(lambda: [0.0, 0]), defaultdict(list)
-    for (sent, stands, move, level), (seconds, fills) in plainly(journal.journal, flow).items():
-        state = sent, int(bins(np.array([sent]), np.array([stands])).item()), move, level
+    for (sent, stands, *others), (seconds, fills) in plainly(journal.journal, journal.tapes[0], market.flow).items():
+        state = sent, int(bins(np.array([sent]), np.array([stands])).item()), *others
         seen[state] = [seen[state][0] + seconds, seen[state][1] + fills]
         nearest[state].append(stands)
-    found = state_sums(journal.journal, RECENT_US, EVER, flow).tolist()
+    found = state_sums(journal.journal, RECENT_US, EVER, market).tolist()
     assert sum(fills for _, fills in seen.values()) > 100
-    assert len({state[-1] for state in seen}) > 4, "levels come about"
-    assert {key for key, (seconds, _) in seen.items() if seconds > 1e-6} <= {(*row[1:3], *row[4:6]) for row in found}
-    for _, sent, stood, near, move, level, seconds, fills in found:
-        state = sent, stood, move, level
+    assert len({state[-2] for state in seen}) > 4, "levels come about"
+    assert {state[-1] for state in seen} == {-1, 0, 1}
+    assert {key for key, (seconds, _) in seen.items() if seconds > 1e-6} <= {(*row[1:3], *row[4:7]) for row in found}
+    for _, sent, stood, near, *others, seconds, fills in found:
+        state = sent, stood, *others
         assert seconds == pytest.approx(seen[state][0], abs=1e-5), state
         assert fills == seen[state][1], state
         assert near == min(nearest[state]), state
@@ -85,11 +100,11 @@ def test_sums_are_those_of_a_plain_reading(journal):
 
 def test_two_halves_are_the_whole(journal):
     """A window cuts lives at its border, and no second or fill is lost or counted twice."""
-    run, flow = journal.journal, flow_of_sides(aggressors(journal.tapes[0]))
+    run, market = journal.journal, MarketPaths.of_days(journal.tapes)
     middle = (run.counters["first_us"] + run.counters["last_us"]) // 2
-    whole, *halves = (state_sums(run, RECENT_US, cuts, flow) for cuts in (EVER, (0, middle), (middle, 1 << 62)))
-    assert sum(half[:, 6:].sum(axis=0) for half in halves) == pytest.approx(whole[:, 6:].sum(axis=0))
-    both = state_sums(run, RECENT_US, (0, middle, 1 << 62), flow)
+    whole, *halves = (state_sums(run, RECENT_US, cuts, market) for cuts in (EVER, (0, middle), (middle, 1 << 62)))
+    assert sum(half[:, 7:].sum(axis=0) for half in halves) == pytest.approx(whole[:, 7:].sum(axis=0))
+    both = state_sums(run, RECENT_US, (0, middle, 1 << 62), market)
     for number, half in enumerate(halves):
         mine = both[both[:, 0] == number]
         assert np.delete(mine, (0, 3), axis=1) == pytest.approx(np.delete(half, (0, 3), axis=1))
@@ -99,7 +114,7 @@ QUARTER = 250_000  # µs: all instants of a market of chance are multiples of it
 
 
 def market_of_chance(random):
-    """Orders, a path of the mid with stretches without a book, and levels by side, all within forty quarters."""
+    """Orders, a path of the mid with stretches without a book, levels by side, and spreads, within forty quarters."""
     times = np.unique(np.append(random.choice(40, random.integers(0, 12)), 0)) * QUARTER
     mid2 = random.integers(198, 206, len(times)) * (random.random(len(times)) > 0.2)
     count = int(random.integers(1, 9))
@@ -117,12 +132,14 @@ def market_of_chance(random):
         for size in random.integers(0, 5, 2)
     ]
     levels = [(at, number[: len(at)].copy()) for at, number in levels]
-    return table, sent, (random.random(count) < 0.9).astype(np.uint8), (times, mid2), levels
+    changes = np.unique(random.integers(0, 40, 6)) * QUARTER
+    spreads = changes, random.integers(1, 5, len(changes))
+    return table, sent, (random.random(count) < 0.9).astype(np.uint8), (times, mid2), levels, spreads
 
 
 def state_in(market, order, us):
     """The state of an order at an instant, from one rule after the other; None without one."""
-    table, sent, rested, (times, mid2), levels = market
+    table, sent, rested, (times, mid2), levels, (changes, spreads) = market
     _, active_us, side, ticks, *_ = table[order].tolist()
     row = int(np.searchsorted(times, us, side="right")) - 1
     if not rested[order] or row < 0 or mid2[row] == 0 or sent[order] == NOWHERE:
@@ -133,7 +150,10 @@ def state_in(market, order, us):
         move = int(side * (mid2[row] - before) < 0) + 2 * int(us - times[row] < 3 * QUARTER)
     at, number = levels[0 if side == 1 else 1]
     level = 2 * int(number[np.searchsorted(at, us, side="right") - 1]) + (us - active_us >= SECOND)
-    return int(sent[order]), int(side * (mid2[row] - 2 * ticks)), move, level
+    spread = spreads[max(int(np.searchsorted(changes, us, side="right")) - 1, 0)]
+    best2 = mid2[row] - side * spread  # twice the side's best price
+    touch = int(np.sign(side * (best2 - 2 * ticks)))
+    return int(sent[order]), int(side * (mid2[row] - 2 * ticks)), move, level, touch
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -141,10 +161,10 @@ def test_stretches_and_fills_are_those_of_each_quarter_of_a_second(seed):
     """Quarter by quarter: time by state and by number of the further instants that have passed, none lost."""
     random = np.random.default_rng(seed)
     market = market_of_chance(random)
-    table, sent, rested, path, levels = market
+    table, sent, rested, path, levels, spreads = market
     also = np.unique(random.integers(0, 40, 3)) * QUARTER
     start_us, end_us = 2 * QUARTER, 38 * QUARTER
-    states = LifeStates(table, rested, sent, path, 3 * QUARTER, tuple(levels))
+    states = LifeStates(table, rested, sent, path, 3 * QUARTER, tuple(levels), spreads)
     begin_us, spent_us, number = states.stretches(start_us, end_us, also)
     met = [tuple(row) for row in states.met().tolist()]
     assert len(set(met)) == len(met)
@@ -169,15 +189,17 @@ def test_stretches_and_fills_are_those_of_each_quarter_of_a_second(seed):
 
 
 def test_columns_that_do_not_fit_together_are_refused():
-    """Of orders, the path and levels; and fills of an order that is none."""
+    """Of orders, the path, levels and spreads; and fills of an order that is none."""
     one, two = np.ones(1, np.int64), np.ones(2, np.int64)
     flag, lives = np.ones(1, np.uint8), np.ones((1, 7), np.int64)
-    whole = [lives, flag, one, (one, one), 1, ((one, one), (one, one))]
+    whole = [lives, flag, one, (one, one), 1, ((one, one), (one, one)), (one, one)]
     for at, wrong, about in (
         (2, two, "of the orders"),
         (3, (one, two), "of the path"),
         (5, ((one, one), (two, one)), "no levels of a side"),
         (5, ((one, one), (one[:0], one[:0])), "no levels of a side"),
+        (6, (one, two), "no spreads"),
+        (6, (one[:0], one[:0]), "no spreads"),
     ):
         with pytest.raises(ValueError, match=about):
             LifeStates(*whole[:at], wrong, *whole[at + 1 :])
@@ -186,3 +208,10 @@ def test_columns_that_do_not_fit_together_are_refused():
         states.filled(one, two)
     with pytest.raises(ValueError, match="order 1 of 1"):
         states.filled(one, one)
+
+
+def test_spreads_are_those_of_valid_books():
+    """A row where the width changes; none without a bid, of a crossed book, or where both prices move alike."""
+    bid = np.array([0, 98, 99, 99, 101, 99])
+    ask = np.array([100, 100, 101, 102, 101, 102])
+    assert spreads_between(np.arange(6), bid, ask).tolist() == [[1, 2], [3, 3]]

@@ -80,7 +80,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     books = replace(books_of(first, rules, models), days=tuple(days), lost_lines=int(sums[0]), **_times(spans))
     books = replace(books, clock_raised=int(sums[1]), untraded=int(sums[2]) / max(int(sums[3]), 1))
     feed = exchange.feeds[0].to_dict() if exchange.feeds else None
-    books = replace(books, **{name: joined(getattr(market, name)) for name in ("hits", "spreads", "offsets")}, feed=feed)
+    books = replace(books, **market.joined(), feed=feed)
     if first.meta.venue == USDM:
         books = replace(books, funding_e8=exchange.funding_e8, spot_fees=rules.default_fees)
     counters = (journal := exchange.journal()).counters
@@ -163,6 +163,10 @@ class _MarketRows(NamedTuple):
         if self.intensity is not None and self.intensity.reference != "mid":
             prices, lots = (tape.top_bid_ticks, tape.top_ask_ticks), (tape.top_bid_lots, tape.top_ask_lots)
             self.offsets.append(mid_offsets(self.intensity.reference, us[tape.top_event], prices, lots))
+
+    def joined(self) -> dict[str, Any]:
+        """Return the rows of all tapes, by the field names of `Books`; None for those that nothing needs."""
+        return {name: joined(getattr(self, name)) for name in ("hits", "spreads", "offsets")}
 
 
 def model_name(model: object) -> str:

@@ -60,7 +60,8 @@ class MarketPaths(NamedTuple):
 
 def spreads_of(tape: "Tape", us: "Ints | None" = None) -> "Ints":
     """Return when the spread of a tape changes and its ticks from then on, int64[n, 2]; *us* as in `aggressors`."""
-    return spreads_between((tape.event_us if us is None else us)[tape.top_event], tape.top_bid_ticks, tape.top_ask_ticks)
+    us = tape.event_us if us is None else us
+    return spreads_between(us[tape.top_event], tape.top_bid_ticks, tape.top_ask_ticks)
 
 
 def spreads_between(us: "Ints", bid: "Ints", ask: "Ints") -> "Ints":

@@ -134,3 +134,16 @@ def test_auto_chooses_by_the_first_training_window(desk):
     first = tape.between(tape.start_us, tape.start_us + 6 * 60 * 1_000_000)
     assert mm.calibrate(first).reference_choice.why == choice["why"]
     assert all(one["half_spread_ticks"] > 0 for one in content["segments"])
+
+
+def test_a_note_names_the_reference_of_a_fit_that_another_price_would_predict_better(desk):
+    """The comparison is printed in each case; the fit counts from the price that was set."""
+    ends = {}
+    for name in ("mid", "best", "auto"):
+        done = call(desk, "calibrate", "--calib-reference", name, "--run-id", f"note_{name}")
+        (found,) = (desk / "out").rglob(f"20260105_note_{name}/poisson_fit.json")
+        choice = json.loads(found.read_text(encoding="utf-8"))["reference_choice"]
+        (note,) = [line for line in done.output.splitlines() if choice["why"] in line]
+        ends[name] = note.partition(choice["why"])[2]
+    (other,) = {"mid", "best"} - {choice["chosen"]}
+    assert ends == {choice["chosen"]: "", "auto": "", other: f"; this fit counts from the {other}"}

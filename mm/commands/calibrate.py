@@ -73,8 +73,10 @@ def main(
     run.summary |= {"calib_deltas": content["options"]["calib_deltas"]}
     run.say(table(found.measured.fitted, found.fit))
     run.say(found.fit.headline())
-    choices = (found.fit.reference_choice, found.fit.shape)
-    notes = (*(one and one.why for one in choices), permuted and str(permuted), str(clusters), *found.fit.warnings)
+    choice, shape, reference = found.fit.reference_choice, found.fit.shape, found.fit.reference
+    other = f"; this fit counts from the {reference}" if choice and choice.chosen != reference else ""
+    whys = (choice and choice.why + other, shape and shape.why)
+    notes = (*whys, permuted and str(permuted), str(clusters), *found.fit.warnings)
     for note in filter(None, notes):
         run.say(f"note: {note}")
     if not found.fit.usable:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.fit_result import EXPONENTIAL, Line, PoissonFit
+from mm.calibration.fit_result import Line, PoissonFit
 from mm.calibration.lambda_curve import rates_on
 from mm.calibration.reference import AUTO
 from mm.calibration.reference_choice import chosen_before
@@ -338,7 +338,7 @@ def segments_of(
             predictive_high=own.predicted and own.predicted[1],
             min_delta_ticks=used.fit.min_delta_ticks,
             max_delta_ticks=used.fit.max_delta_ticks,
-            shape=_shape(used, line),
+            shape=used.shape if used.A is not None else None,
             lambda_curve=line,
             adverse_ticks=_adverse(used, line, reference),
             measured_rates=Measured(used.measured) if used.A is not None else NOT_MEASURED,
@@ -359,13 +359,6 @@ def _adverse(used: WindowFit, line: Line, reference: str) -> float | None:
         lambda delta: rates_on(line, delta) if line else A * np.exp(-k * np.maximum(delta, 0.0)),
         offset_ticks(reference, used.half_spread_ticks),
     )
-
-
-def _shape(used: WindowFit, line: Line) -> str | None:
-    """Return the shape of λ(δ) that is used; None without parameters."""
-    if used.A is None:
-        return None
-    return used.fit.shape.chosen if line and used.fit.shape else EXPONENTIAL
 
 
 def _wrong(segment: Segment) -> str:

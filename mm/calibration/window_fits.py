@@ -15,14 +15,14 @@ import numpy as np
 from mm.calibration._row_sums import total_of
 from mm.calibration.alternatives import compare
 from mm.calibration.exposure import pooled_rates
-from mm.calibration.fit_result import Line, PoissonFit, ShapeChoice
+from mm.calibration.fit_result import Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.lambda_curve import chosen_curve, rates_on
 from mm.calibration.points import Floats, Points, grouped
 from mm.calibration.state_rates import StateLevels
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_moves import WindowMoves
-from mm.calibration.windows import TOGETHER, Window, WindowFit, WindowFitter, WindowPlan
+from mm.calibration.windows import TOGETHER, KeptCurve, Window, WindowFit, WindowFitter, WindowPlan
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator
@@ -42,14 +42,12 @@ class Lead:
     """The first window of an hour of a schedule, at which the shapes were compared.
 
     Attributes:
-        fit: Of it.
         line: The points of its λ(δ), which the windows until the next comparison keep at a level of their own.
-        shape: What they keep of its shape.
+        shape: The shape that was chosen; None where there was nothing to compare.
     """
 
-    fit: PoissonFit
     line: Line
-    shape: ShapeChoice | None
+    shape: str | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class WindowFits:
             spans = [(window.train_start_us, window.train_end_us) for window in windows[begin : begin + apart]]
             known |= self._known(shared, [one for one in spans[:1] if one not in known], None)
             fit = known[spans[0]].fit
-            lead = Lead(fit, fit.line, fit.shape and replace(fit.shape, parameters={}))
+            lead = Lead(fit.line, fit.shape.chosen if fit.shape else None)
             for at in range(0, len(spans), TOGETHER):
                 some = spans[at : at + TOGETHER]
                 known |= self._known(shared, [one for one in dict.fromkeys(some) if one not in known], lead)
@@ -153,15 +151,16 @@ class WindowFits:
     def _fitted(self, points: Points, span: tuple[int, int], lead: "Lead | None") -> WindowFit:
         """Return A and k of a training window, and its curve: the shape of *lead*, where there is one."""
         plain = self.fit or self.calibrator.fit_window
-        curve: tuple[Line, float] | None = None
+        curve: KeptCurve | None = None
 
         def fit(weighed: Points) -> PoissonFit:
             nonlocal curve
             found = plain(weighed)
-            if lead is None or not found.usable or not lead.line:
-                return with_curve(found, weighed, None if lead is None else lead.fit)
-            curve = lead.line, level_of(weighed, lead.line)
-            return replace(found, shape=lead.shape)
+            if lead is None or lead.shape is None:
+                return with_curve(found, weighed)
+            if found.usable and lead.line:
+                curve = KeptCurve(lead.line, lead.shape, level_of(weighed, lead.line))
+            return found
 
         fitter = WindowFitter(lambda *_: points, fit, self.plan, self.calibrator.length_s)
         return replace(fitter.one(*span), curve=curve)
@@ -178,38 +177,28 @@ class WindowFits:
 def _as_json(own: WindowFit) -> dict[str, Any]:
     """Return what a checkpoint holds of a window's fit; of one that keeps the curve of another window, its level."""
     kept = {name: getattr(own, name) for name in KEPT}
-    return {**kept, "level": own.curve and own.curve[1], "fit": own.fit}
+    return {**kept, "level": own.curve and own.curve.level, "fit": own.fit}
 
 
 def _from_json(kept: dict[str, Any], lead: Lead | None) -> WindowFit:
     """Return the fit that `_as_json` has described, after the window *lead*."""
+    level = kept["level"]
     return WindowFit(
         **{name: kept[name] for name in KEPT}
         | {"predicted": kept["predicted"] and tuple(kept["predicted"])}
         | {name: tuple(map(tuple, kept[name])) for name in ("moves", "measured")},
         fit=PoissonFit.from_json(kept["fit"], "the fit of a window"),
-        curve=None if lead is None or kept["level"] is None else (lead.line, kept["level"]),
+        curve=KeptCurve(lead.line, lead.shape, level) if lead and lead.shape and level is not None else None,
     )
 
 
-def with_curve(fit: PoissonFit, points: Points, lead: PoissonFit | None = None) -> PoissonFit:
-    """Return a fit with the shape of λ(δ) and its curve; itself where it is not usable.
-
-    Args:
-        fit: Of *points*.
-        points: What was fitted.
-        lead: An earlier fit without a curve, whose shape is kept; without one, or where it has no shape, the shapes are
-            compared.
-    """
-    if not fit.usable:
+def with_curve(fit: PoissonFit, points: Points) -> PoissonFit:
+    """Return a fit of *points* with the shape of λ(δ) and its curve; itself where it is not usable."""
+    compared = compare(points) if fit.usable else None
+    if compared is None:
         return fit
-    if lead is None or lead.shape is None:
-        compared = compare(points)
-        if compared is None:
-            return fit
-        curve, shape = chosen_curve(compared, (), fit.pivot_delta or 0.0)
-        return replace(fit, lambda_curve=curve, shape=shape)
-    return replace(fit, shape=lead.shape)
+    curve, shape = chosen_curve(compared, (), fit.pivot_delta or 0.0)
+    return replace(fit, lambda_curve=curve, shape=shape)
 
 
 def level_of(points: Points, line: Line) -> float:

@@ -10,10 +10,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import sqrt
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
+from mm.calibration.fit_result import EXPONENTIAL, Line, PoissonFit
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
 from mm.calibration.state_space import RateForecast, forecast, gain_of
@@ -22,8 +23,6 @@ from mm.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from mm.calibration.fit_result import Line, PoissonFit
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
@@ -148,6 +147,14 @@ class _Clock:
         return self.days[-1][0] + recorded_us
 
 
+class KeptCurve(NamedTuple):
+    """The points of λ(δ) of an earlier window, the name of their shape, and how many times as high they are here."""
+
+    line: Line
+    shape: str
+    level: float
+
+
 @dataclass(frozen=True, slots=True)
 class WindowFit:
     """The fit of one training window; A, k and their errors are None where nothing can be used.
@@ -168,38 +175,44 @@ class WindowFit:
             where nothing is.
         mean_per_s: Of the process that clusters: its mean intensity over the window, of orders that hit bids and asks.
         ahead: What ``state_space`` predicts.
-        curve: Where *fit* keeps the shape of an earlier window: its line, and how many times as high it is here.
+        curve: Of an earlier window, where *fit* has none of its own.
     """
 
     A: float | None
     k: float | None
     se_k: float | None
     se_logA: float | None
-    fit: "PoissonFit"
+    fit: PoissonFit
     sigma_ticks: float | None = None
     half_spread_ticks: float | None = None
     predicted: tuple[float, float] | None = None
-    moves: "Line" = ()
-    measured: "Line" = ()
+    moves: Line = ()
+    measured: Line = ()
     states_until_us: int | None = None
     states_level: float | None = None
     mean_per_s: tuple[float, float] | None = None
     ahead: RateForecast | None = field(default=None, compare=False, repr=False)
-    curve: "tuple[Line, float] | None" = None
+    curve: KeptCurve | None = None
 
     @classmethod
-    def of(cls, fit: "PoissonFit") -> Self:
+    def of(cls, fit: PoissonFit) -> Self:
         """Return A, k and the errors of *fit* itself."""
         return cls(fit.A, fit.k, fit.se_k, fit.se_logA, fit)
 
     @property
-    def line(self) -> "Line":
+    def line(self) -> Line:
         """The points of λ(δ) where another shape than the exponential was chosen, at the level of A; else none."""
         if self.A is None or self.fit.A is None:
             return ()
-        line, height = self.curve or (self.fit.line, 1.0)
+        line, _, height = self.curve or (self.fit.line, "", 1.0)
         level = self.A / self.fit.A
         return tuple([(delta, level * (height * rate)) for delta, rate in line])
+
+    @property
+    def shape(self) -> str:
+        """The name of the shape of *line*; ``exponential`` where it has no points."""
+        own = self.fit.shape.chosen if self.fit.shape and self.fit.line else EXPONENTIAL
+        return self.curve.shape if self.curve else own
 
 
 @dataclass(frozen=True)
@@ -214,7 +227,7 @@ class WindowFitter:
     """
 
     points: Callable[[int, int], Points]
-    fit: "Callable[[Points], PoissonFit]"
+    fit: Callable[[Points], PoissonFit]
     plan: WindowPlan
     length_s: Callable[[int, int], float] | None = None
 
@@ -244,7 +257,7 @@ def weights_of(block: "Ints", length_s: float, half_life_min: float) -> "Floats"
     return weights
 
 
-def _recent(points: Points, weights: "Floats", fit: "Callable[[Points], PoissonFit]") -> WindowFit:
+def _recent(points: Points, weights: "Floats", fit: Callable[[Points], PoissonFit]) -> WindowFit:
     """Fit weighted counts and exposure; errors are those of the weighted score, not of so many whole fills."""
     found = fit(points.weighed(weights))
     if found.se_k is None or found.se_logA is None:
@@ -253,7 +266,7 @@ def _recent(points: Points, weights: "Floats", fit: "Callable[[Points], PoissonF
     return WindowFit(found.A, found.k, found.se_k * shrink, found.se_logA * shrink, found)
 
 
-def _pooled(points: Points, weights: "Floats", fit: "Callable[[Points], PoissonFit]") -> WindowFit:
+def _pooled(points: Points, weights: "Floats", fit: Callable[[Points], PoissonFit]) -> WindowFit:
     """Fit k to all points alike, then A to the weighted ones with that k."""
     found = fit(points)
     if found.k is None or found.se_k is None:

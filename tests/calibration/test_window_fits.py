@@ -71,7 +71,7 @@ def test_later_windows_keep_the_shape_at_the_level_of_their_own_fills():
         ratio = [rate / first for (_, rate), (_, first) in zip(one.line, fits[0].line, strict=True)]
         assert ratio == pytest.approx([ratio[0]] * len(ratio))
         assert (points.exposure_s * reached(points, one.line)).sum() == pytest.approx(points.fills.sum())
-        assert one.fit.shape.chosen == fits[0].fit.shape.chosen
+        assert one.shape == fits[0].fit.shape.chosen
 
 
 def test_shapes_are_compared_once_an_hour_of_the_schedule(monkeypatch):

@@ -116,8 +116,6 @@ class AddedCells:
     """
     def __init__(self, sides: Sequence[BlockCells], second: float) -> None:
         """Begin without a block."""
-    def fits(self, sides: Sequence[BlockCells]) -> bool:
-        """Return whether these are the cells of *sides*."""
     def window(
         self, start_us: int, whole: int, own: Sequence[Sequence[Tally]], blocks: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -394,10 +394,6 @@ cdef class AddedCells:
         self.sides, self.second, self.width = list(sides), second, one.columns.width
         self.exposure_s, self.fills = np.zeros((2, one.sums.blocks, self.width))
 
-    def fits(self, sides: Sequence[BlockCells]) -> bool:
-        """Return whether these are the cells of *sides*."""
-        return all(one is other for one, other in zip(self.sides, sides, strict=True))
-
     def window(
         self, int64_t start_us, Py_ssize_t whole, own: Sequence[Sequence[Tally]], Py_ssize_t blocks
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

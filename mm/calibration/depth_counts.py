@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 CELLS = 100  # of each parity; beyond, cells widen
 SHARED_BLOCKS = 6  # of a window at least, that takes them from cells that are kept
-KEPT_CELLS = 4  # of a side and a grid
+KEPT_CELLS = 16  # of a side and a grid: the reach of windows goes up and down by a few ticks
 KEPT_GRIDS = 256  # one of each reach
 Sides = dict[int, tuple[Tally, ...]]  # what each side of a window saw, in parts whose rows add up
 
@@ -164,7 +164,7 @@ class DepthCounts:
         self._looked: Counter[tuple[int, int]] = Counter()
         self._last: dict[int, tuple[tuple[int, int], tuple[Tally, ...]]] = {}
         self._cells: dict[tuple[int, int, int], BlockCells] = {}
-        self._added: AddedCells | None = None
+        self._added = lru_cache(maxsize=KEPT_CELLS // 2)(lambda *sides: AddedCells(sides, float(US_PER_S)))
         self._hits: dict[int, tuple[tuple[int, int], tuple[Reached, Ints]]] = {}
         self._rows: dict[int, TouchRows] = {}
         vars(self).pop("grid", None)
@@ -247,10 +247,8 @@ class DepthCounts:
         kept = [one for side in sides if (one := self._kept(side, start_us, end_us, grid)) is not None]
         if len(kept) < len(sides):
             return both_sides(list(self._cells_by_side(start_us, end_us, grid).values()))
-        if self._added is None or not self._added.fits(kept):
-            self._added = AddedCells(kept, float(US_PER_S))
         own = [parts[1:] for parts in sides.values()]
-        return self._added.window(start_us, self._whole(start_us, end_us), own, self._blocks(start_us, end_us))
+        return self._added(*kept).window(start_us, self._whole(start_us, end_us), own, self._blocks(start_us, end_us))
 
     def _cells_by_side(self, start_us: int, end_us: int, grid: "DistanceGrid") -> SideCells:
         """Return µs of exposure and sweeps of each side of a window, by block and column of *grid*."""

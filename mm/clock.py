@@ -161,4 +161,4 @@ def run_stamp(us: int) -> str:
 def iso(us: int) -> str:
     """Return an instant as ISO 8601 in UTC with µs."""
     whole, rest = divmod(us, US_PER_S)
-    return datetime.fromtimestamp(whole, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest:06d}Z"
+    return f"{datetime.fromtimestamp(whole, timezone.utc).isoformat()[:19]}.{rest:06d}Z"

@@ -111,13 +111,16 @@ class ReferencePath:
 
     def spread_time(self, start_us: int, end_us: int) -> tuple[float, float]:
         """Return the spread integrated over ``[start_us, end_us)``, in tick-seconds, and the seconds with a book."""
-        start_us, end_us = (max(us, int(self.us[min(1, self.us.size - 1)])) for us in (start_us, end_us))
-        rows = self.us.searchsorted((start_us, end_us), side="right") - 1
-        past = self._spread_sums[:, rows] + (np.array((start_us, end_us)) - self.us[rows]) / US_PER_S * np.stack(
-            (self.spread[rows], self.spread[rows] > 0)
-        )
-        ticks, seconds = (past[:, 1] - past[:, 0]).tolist()
-        return ticks, seconds
+        first_us = int(self.us[min(1, self.us.size - 1)])
+        (ticks, seconds), (later_ticks, later_s) = (self._spread_until(max(us, first_us)) for us in (start_us, end_us))
+        return later_ticks - ticks, later_s - seconds
+
+    def _spread_until(self, us: int) -> tuple[float, float]:
+        """Return the integrals of `spread_time` from the first book to an instant."""
+        row = int(self.us.searchsorted(us, side="right")) - 1
+        spread, lasted_s = int(self.spread[row]), (us - int(self.us[row])) / US_PER_S
+        ticks, seconds = self._spread_sums[:, row].tolist()
+        return ticks + lasted_s * spread, seconds + lasted_s * (spread > 0)
 
     @cached_property
     def _spread_sums(self) -> NDArray[np.float64]:

@@ -65,8 +65,8 @@ class Moves:
 
     def per_s(self, step_s: float) -> float:
         """Return the variance in ticks² per second; NaN without a move."""
-        total = int(self.count.sum())
-        return float(self.squares.sum()) / total / step_s if total else math.nan
+        total = sum(self.count.tolist())  # few numbers, and squares are multiples of a quarter: exact in any order
+        return sum(self.squares.tolist()) / total / step_s if total else math.nan
 
 
 def volatility(stretches: Iterable[tuple[ReferencePath, int, int]]) -> Volatility:

@@ -5,6 +5,7 @@ Nothing at or after the end of the window is read: a fill counts once the mid of
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -92,7 +93,7 @@ def move_of_best_distance(
     """
     if not moves:
         return None
-    delta, move = np.array(moves).T
+    delta, move = np.fromiter(chain.from_iterable(moves), np.float64).reshape(-1, 2).T
     return float(move[np.argmax(rates(delta) * (delta + offset_ticks - move))])
 
 

@@ -8,12 +8,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import Ends
+from mm.backtest.metrics.arithmetic import Ends, ratio_interval
 from mm.backtest.metrics.long_run import fill_intervals
 from mm.calibration.goodness import Uniformity, uniformity
 from mm.calibration.schedule import Segment
@@ -48,6 +49,7 @@ NO_COLUMN = (
 )  # of a segment
 SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in ("shape", *NO_COLUMN, *LATER))
 SEGMENT_FIELDS = tuple(name for name in Segment.__dataclass_fields__ if name not in NO_COLUMN)
+SEGMENT_VALUES = attrgetter(*SEGMENT_FIELDS)
 COLUMNS = (*SEGMENT, "start", *TRAINED, *TESTED, *LIKELIHOOD, *CLOCK, *CURVE, *LATER)
 NEWER = ("test_loglik_state_space", *CURVE, *LATER)  # columns that are missing in files of earlier versions
 WORDS = ("usable", "status", "source", "reason", "start", "shape")  # the columns that are not numbers
@@ -176,10 +178,11 @@ def write_window_metrics(path: Path, study: Study) -> int:
 def _rows(study: Study) -> Iterator[list[Any]]:
     ends = _ends(study.tests)
     for segment, own, tested, interval in zip(study.schedule.segments, study.fits, study.tests, ends, strict=True):
-        row = {name: getattr(segment, name) for name in SEGMENT_FIELDS}
+        row = dict(zip(SEGMENT_FIELDS, SEGMENT_VALUES(segment), strict=True))
         row |= {"start": iso(segment.start_us), "usable": "true" if segment.usable else "false"}
-        row |= _trained(own) | _tested(tested, study.schedule.mode, interval) | _waits(tested)
-        row |= dict(zip(CURVE[1:], tested.curve or (None, None), strict=True))
+        row |= zip(TRAINED, _trained(own), strict=True)
+        row |= zip((*TESTED, *LIKELIHOOD), _tested(tested, study.schedule.mode, interval), strict=True)
+        row |= zip((*CLOCK, *CURVE[1:]), (*_waits(tested), *(tested.curve or (None, None))), strict=True)
         yield [row[name] for name in COLUMNS]
 
 
@@ -191,30 +194,25 @@ def _ends(tests: tuple[Tested, ...]) -> Iterator[Ends]:
         yield (None, None) if one.expected is None else next(known)
 
 
-def _trained(own: WindowFit) -> dict[str, Any]:
+def _trained(own: WindowFit) -> tuple[float | None, ...]:
     """Return the fit of the segment's own training window, even if other parameters are used."""
-    fit = own.fit
-    values = (fit.exposure_s, fit.dispersion, fit.deviance, fit.df_resid, *(fit.ci95_A or (None, None)))
-    return dict(zip(TRAINED, (*values, *(fit.ci95_k or (None, None))), strict=True))
+    fit, none = own.fit, (None, None)
+    return fit.exposure_s, fit.dispersion, fit.deviance, fit.df_resid, *(fit.ci95_A or none), *(fit.ci95_k or none)
 
 
-def _tested(tested: Tested, mode: str, ends: Ends) -> dict[str, Any]:
-    seen, loglik = tested.points, tested.loglik[mode]
-    fills = tested.fills
+def _tested(tested: Tested, mode: str, ends: Ends) -> tuple[float | None, ...]:
+    fills, loglik = tested.fills, tested.loglik[mode]
     expected = None if tested.expected is None else float(tested.expected.sum())
-    ratio = ratio_of(fills, expected or 0.0, ends).values()
-    return {
-        **dict(zip(TESTED, (float(seen.exposure_s.sum()), fills, expected, *ratio), strict=True)),
-        "test_loglik": loglik,
-        "test_loglik_per_fill": loglik / fills if loglik is not None and fills else None,
-        **{f"test_loglik_{one}": tested.loglik[one] for one in MODES},
-    }
+    ratio = ratio_interval(fills, expected or 0.0, ends)
+    per_fill = loglik / fills if loglik is not None and fills else None
+    modes = (tested.loglik[one] for one in MODES)
+    return float(tested.points.exposure_s.sum()), fills, expected, *ratio, loglik, per_fill, *modes
 
 
-def _waits(tested: Tested) -> dict[str, Any]:
+def _waits(tested: Tested) -> tuple[float | None, ...]:
     """Return the waiting times of both sides together; the last one of each side has not ended and does not count."""
     found = uniformity(np.concatenate([linked(side or ()) for side in tested.waits.values()]))
-    return dict(zip(CLOCK, (found.n, found.mean_wait, found.p), strict=True))
+    return found.n, found.mean_wait, found.p
 
 
 @dataclass(frozen=True)

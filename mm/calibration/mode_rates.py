@@ -19,7 +19,7 @@ from mm.calibration.fit_result import PoissonFit
 from mm.calibration.likelihood import Table
 from mm.calibration.reference import PER_TICK
 from mm.calibration.state_space import RateForecast, forecasts_of, gain_of
-from mm.calibration.windows import TOGETHER, WEIGHING, Window, WindowFitter, WindowPlan, weights_of
+from mm.calibration.windows import WEIGHING, Window, WindowFitter, WindowPlan, weights_of
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _Sums = tuple[DistanceGrid, "Floats", "Floats", "Floats", float]  # what `_Past.of` takes
 Rates = tuple[float, float] | None  # A in 1/s and k in 1/tick; None without usable ones
 SHARED = ("expanding", *WEIGHING)  # modes that train on everything so far
+TOGETHER = 36  # windows, as those of `mm.calibration.windows`; their past by block and column is held meanwhile
 
 
 class ModeRates:

@@ -16,7 +16,7 @@ from setuptools.command.build_ext import build_ext
 # No -march and no -ffast-math, and a product is rounded before it is added: kernels count alike on every machine.
 # The C is generated: Cython's warnings are about the source, the compiler's are not.
 FLAGS = ["-O3", "-fno-math-errno", "-ffp-contract=off", "-g0", "-w"]
-# Named, as the exp and log of the oldest glibc are taken otherwise: those set errno, which takes as long again.
+# Named, as exp and log of the oldest glibc are linked otherwise: wrappers that set errno, 19 instructions beside 36.
 LIBRARIES = ["m"]
 # The measurements have a kernel too; it is built in a checkout alone, because a wheel does not hold them.
 ROOMS = ["mm", "benchmarks"] if {"build_ext", "editable_wheel", "develop"} & set(sys.argv) else ["mm"]

@@ -4,6 +4,7 @@ Every ``.pyx`` below ``mm/`` is an extension, in a checkout also those of ``benc
 recorder box has no compiler; where one is missing, the commands that need it report it.
 """
 
+import os
 import shutil
 import sys
 from itertools import count
@@ -17,7 +18,7 @@ from setuptools.command.build_ext import build_ext
 # The C is generated: Cython's warnings are about the source, the compiler's are not.
 FLAGS = ["-O3", "-fno-math-errno", "-ffp-contract=off", "-g0", "-w"]
 # Named, as exp and log of the oldest glibc are linked otherwise: wrappers that set errno, 19 instructions beside 36.
-LIBRARIES = ["m"]
+LIBRARIES = ["m"] if os.name == "posix" else []
 # The measurements have a kernel too; it is built in a checkout alone, because a wheel does not hold them.
 ROOMS = ["mm", "benchmarks"] if {"build_ext", "editable_wheel", "develop"} & set(sys.argv) else ["mm"]
 

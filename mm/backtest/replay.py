@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.predict.artefact import Artefact
+    from mm.tape.feed import Feed
 
 
 def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
@@ -70,7 +71,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         spans.append((one.start_us, one.end_us))
         best, side_files = _best_of(one, exchange)
         exchange.run(best or one, step, **side_files, stays=one.stays)
-        market.add(one, exchange.feeds[-1].by_event if exchange.feeds else one.event_us)
+        market.add(one, exchange.feeds[-1] if exchange.feeds else None)
         sums += *(one.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(best or one)
         if best is not None:
             passed = [many + of - seen for many, of, seen in zip(passed, one.counted, best.counted, strict=True)]
@@ -155,12 +156,15 @@ class _MarketRows(NamedTuple):
     spreads: "list[NDArray[np.int64]]"
     offsets: "list[NDArray[np.int64]]"
 
-    def add(self, tape: Tape, us: "NDArray[np.int64]") -> None:
-        """Add the rows of *tape*; *us* is when each of its events happens in the run."""
-        if self.intensity is not None and self.intensity.states:
+    def add(self, tape: Tape, feed: "Feed | None") -> None:
+        """Add the rows of *tape*, at the exchange's times if the run has a recorded *feed*."""
+        if self.intensity is None or not (self.intensity.states or self.intensity.reference != "mid"):
+            return
+        us = tape.event_us if feed is None else feed.by_event
+        if self.intensity.states:
             self.hits.append(aggressors(tape, us))
             self.spreads.append(spreads_of(tape, us))
-        if self.intensity is not None and self.intensity.reference != "mid":
+        if self.intensity.reference != "mid":
             prices, lots = (tape.top_bid_ticks, tape.top_ask_ticks), (tape.top_bid_lots, tape.top_ask_lots)
             self.offsets.append(mid_offsets(self.intensity.reference, us[tape.top_event], prices, lots))
 

@@ -158,7 +158,7 @@ class _MarketRows(NamedTuple):
 
     def add(self, tape: Tape, feed: "Feed | None") -> None:
         """Add the rows of *tape*, at the exchange's times if the run has a recorded *feed*."""
-        if self.intensity is None or not (self.intensity.states or self.intensity.reference != "mid"):
+        if self.intensity is None or (not self.intensity.states and self.intensity.reference == "mid"):
             return
         us = tape.event_us if feed is None else feed.by_event
         if self.intensity.states:

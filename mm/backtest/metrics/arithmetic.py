@@ -180,5 +180,8 @@ def _fraction(shape: float, value: float) -> float:
 
 
 def changes(values: "Numbers") -> "NDArray[np.intp]":
-    """Return where *values* differ from the one before; the first always does."""
-    return np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1]))) if len(values) else np.arange(0)
+    """Return where *values*, or rows of them, differ from the one before; the first always does."""
+    if len(values) < 2:
+        return np.arange(len(values))
+    differ = (values[1:] != values[:-1]).reshape(len(values) - 1, -1).any(axis=1)
+    return np.flatnonzero(np.concatenate(([True], differ)))

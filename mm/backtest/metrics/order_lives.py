@@ -19,7 +19,7 @@ from mm.backtest.metrics._order_lives import (
     waits,
 )
 from mm.backtest.metrics._passes import spread
-from mm.backtest.metrics.arithmetic import Ends, between, poisson_mid_p, ranks_of, ratio_interval
+from mm.backtest.metrics.arithmetic import Ends, between, changes, poisson_mid_p, ranks_of, ratio_interval
 from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_intervals
 from mm.backtest.metrics.resting_states import MarketPaths, RestingStates
 from mm.clock import US_PER_S
@@ -343,17 +343,15 @@ def mid_offsets(reference: str, us: "Column", prices: "Sequence[Column]", lots: 
     else:
         bids = asks = eighths
     found: Table = np.column_stack((us, bids, asks))[valid]
-    new = np.ones(len(found), bool)
-    new[1:] = (found[1:, 1:] != found[:-1, 1:]).any(axis=1)
-    return found[new]
+    return found[changes(found[:, 1:])]
 
 
 def _path(journal: "Journal", borders: "Column", offsets: "Table | None") -> "Path":
     """Return the path of the mid, cut at *borders* and where the *offsets* of the mid change."""
     if offsets is None or not len(offsets) or not len(journal.mids):
         return *cut_at(journal.mids, borders), np.empty((0, 2), np.int64)
-    changes = offsets[offsets[:, 0] > journal.mids[0, 0], 0]
-    cuts, mid2 = cut_at(journal.mids, np.union1d(borders, changes))
+    moved_us = offsets[offsets[:, 0] > journal.mids[0, 0], 0]
+    cuts, mid2 = cut_at(journal.mids, np.union1d(borders, moved_us))
     row = np.maximum(np.searchsorted(offsets[:, 0], cuts, side="right") - 1, 0)
     return cuts, mid2, np.ascontiguousarray(offsets[row, 1:])
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from mm.backtest.journal import FILL_COLUMNS
 from mm.backtest.metrics._resting_states import NOWHERE, LifeStates
+from mm.backtest.metrics.arithmetic import changes
 from mm.backtest.metrics.flow_levels import aggressors, flow_of_sides
 
 if TYPE_CHECKING:
@@ -70,12 +71,10 @@ def spreads_between(us: "Ints", bid: "Ints", ask: "Ints") -> "Ints":
     Args:
         us: When the best prices may change, rising.
         bid: Best bid from then on, in ticks; 0 for none.
-        ask: Likewise.
+        ask: Best ask, in the same form.
     """
     found = np.column_stack((us, ask - bid))[(bid > 0) & (bid < ask)]
-    new = np.ones(len(found), bool)
-    new[1:] = np.diff(found[:, 1]) != 0
-    return found[new]
+    return found[changes(found[:, 1])]
 
 
 class Stretches(NamedTuple):

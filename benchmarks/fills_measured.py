@@ -26,8 +26,10 @@ import numpy as np
 
 import mm
 from benchmarks.curves import CAPTURES, LEAST_FILLS, tape_of
+from benchmarks.yardstick import MARKET as YARDSTICK
+from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.order_lives import lives
-from mm.backtest.metrics.resting_states import MarketPaths, RestingStates
+from mm.backtest.metrics.resting_states import RestingStates
 from mm.backtest.models import FILL_MODELS
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
@@ -50,9 +52,10 @@ CLIPS = (1, 10, 100)
 HELD = 10**6  # of the base asset, at the start and as the target: an account without it can only buy at first
 FOLLOWING = ("avellaneda_stoikov", "glft", "gueant", "symmetric")
 QUEUES = ("queue_risk_averse", "queue_prob_power")
-FLOWS: "dict[str, Scenario]" = {
-    "Poisson": PoissonMarket(A_per_s=1.2, k_per_tick=0.4),
-    "Hawkes": Hawkes(mu_per_s=0.32, branching_ratio=0.6, beta_per_s=2.0, k_per_tick=0.4),
+FLOWS: "dict[str, tuple[Scenario, int]]" = {  # and the clip, in 1e-8
+    "Poisson flow": (PoissonMarket(A_per_s=1.2, k_per_tick=0.4), E8),
+    "Hawkes flow": (Hawkes(mu_per_s=0.32, branching_ratio=0.6, beta_per_s=2.0, k_per_tick=0.4), E8),
+    "the yardstick market": (YARDSTICK, E8 // 1_000),
 }
 SEEDS = (3, 4, 5)
 BLOCK_US, BLOCKS, DRAWS = 300_000_000, 60, 1_000
@@ -107,15 +110,17 @@ def markets(captures: Path) -> Iterator[Market]:
     """Yield a day of a large tick, one of a small tick, and a simulated one."""
     for capture, clip_e8 in ((CAPTURES[1], 4 * E8), (CAPTURES[2], E8 // 10_000)):
         yield Market(f"{capture.symbol} {capture.day}", tape_of(captures, capture), clip_e8)
-    yield Market("simulated hour", simulated(FLOWS["Poisson"], 1), E8)
+    flow, clip_e8 = FLOWS["Poisson flow"]
+    yield Market("simulated hour", simulated(flow, 1), clip_e8)
 
 
 def followed(captures: Path) -> Iterator[list[Market]]:
     """Yield recorded days, and simulated ones of one flow together."""
     for capture, clip_e8 in zip(CAPTURES[:4], (4 * E8, 4 * E8, E8 // 10_000, E8 // 100), strict=True):
         yield [Market(f"{capture.symbol} {capture.day}", tape_of(captures, capture), clip_e8)]
-    for name, flow in FLOWS.items():
-        yield [Market(f"two hours of {name} flow, {len(SEEDS)} seeds", simulated(flow, 2, seed), E8) for seed in SEEDS]
+    for name, (flow, clip_e8) in FLOWS.items():
+        of = f"two hours of {name}, {len(SEEDS)} seeds"
+        yield [Market(of, simulated(flow, 2, seed), clip_e8) for seed in SEEDS]
 
 
 def simulated(market: "Scenario", hours: float, seed: int = SEEDS[0]) -> "Tape":

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.metrics.market_paths import MarketRows
     from mm.instrument import Instrument
 
 FEE_RATE = "0.001"  # default for makers and takers: that of Spot
@@ -37,10 +38,7 @@ class Books:
         starts_us: Start of each day; empty if the days are reported as one.
         between_days_us: Total time between the end of a day's window and the start of the next.
         intensity: Intensity that predicts the fills; None without one.
-        hits: The aggressive orders of the market, as `mm.backtest.metrics.flow_levels.aggressors` returns them, if the
-            intensity predicts fills by the states of orders; else None.
-        spreads: When the spread of the market changes, as `mm.backtest.metrics.resting_states.spreads_of` returns it,
-            likewise.
+        market: What the states of orders read of the market, if the intensity predicts fills by them; else None.
         offsets: Distance of the mid from the intensity's reference price over the run, as
             `mm.backtest.metrics.order_lives.mid_offsets` returns it; None if that is the mid, or unknown.
         fit: Description of the run's fit or schedule: ``path`` (the file's name), ``status``, ``reason``,
@@ -88,8 +86,7 @@ class Books:
     starts_us: tuple[int, ...] = ()
     between_days_us: int = 0
     intensity: "Intensity | None" = None
-    hits: "NDArray[np.int64] | None" = field(default=None, compare=False)
-    spreads: "NDArray[np.int64] | None" = field(default=None, compare=False)
+    market: "MarketRows | None" = field(default=None, compare=False)
     offsets: "NDArray[np.int64] | None" = field(default=None, compare=False)
     fit: Mapping[str, Any] | None = None
     fill_bias: str | None = None

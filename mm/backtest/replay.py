@@ -9,9 +9,8 @@ import numpy as np
 
 from mm.backtest.books import Books
 from mm.backtest.fills.intensity import Intensity, Poisson
-from mm.backtest.metrics.flow_levels import aggressors, joined
+from mm.backtest.metrics.market_paths import MarketRows, joined
 from mm.backtest.metrics.order_lives import mid_offsets
-from mm.backtest.metrics.resting_states import spreads_of
 from mm.backtest.models import FILL_BIAS
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.played import bound_clips, played, untraded_us
@@ -61,7 +60,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     _check_target(quotes, rules)
     exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
     days, spans, passed = list[str](), list[tuple[int, int]](), [0, 0]
-    market = _MarketRows(_predicting(fills, intensity), [], [], [])
+    market = _PredictionRows(_predicting(fills, intensity), [], [])
     first, predictors = None, list["Artefact"]()
     sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
     for one in [tape] if isinstance(tape, Tape) else tape:
@@ -141,19 +140,17 @@ def _times(spans: "Sequence[tuple[int, int]]") -> dict[str, Any]:
     return {"starts_us": tuple(begin for begin, _ in spans), "between_days_us": between_us}
 
 
-class _MarketRows(NamedTuple):
+class _PredictionRows(NamedTuple):
     """Rows of a run's tapes from which an intensity predicts fills, by tape.
 
     Attributes:
         intensity: What predicts fills.
-        hits: The aggressive orders, if it predicts by the states of orders.
-        spreads: The changes of the spread, if it predicts by the states of orders.
+        market: What the states of orders read, if it predicts by them.
         offsets: The distances of the mid from its reference price, unless that is the mid.
     """
 
     intensity: Intensity | None
-    hits: "list[NDArray[np.int64]]"
-    spreads: "list[NDArray[np.int64]]"
+    market: "list[MarketRows]"
     offsets: "list[NDArray[np.int64]]"
 
     def add(self, tape: Tape, feed: "Feed | None") -> None:
@@ -162,15 +159,14 @@ class _MarketRows(NamedTuple):
             return
         us = tape.event_us if feed is None else feed.by_event
         if self.intensity.states:
-            self.hits.append(aggressors(tape, us))
-            self.spreads.append(spreads_of(tape, us))
+            self.market.append(MarketRows.of(tape, us))
         if self.intensity.reference != "mid":
             prices, lots = (tape.top_bid_ticks, tape.top_ask_ticks), (tape.top_bid_lots, tape.top_ask_lots)
             self.offsets.append(mid_offsets(self.intensity.reference, us[tape.top_event], prices, lots))
 
     def joined(self) -> dict[str, Any]:
         """Return the rows of all tapes, by the field names of `Books`; None for those that nothing needs."""
-        return {name: joined(getattr(self, name)) for name in ("hits", "spreads", "offsets")}
+        return {"market": MarketRows.joined(self.market), "offsets": joined(self.offsets)}
 
 
 def model_name(model: object) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.resting_states import MarketPaths
+from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.rules import Rules
 from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window

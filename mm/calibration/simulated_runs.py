@@ -15,7 +15,7 @@ from mm.instrument import short_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.metrics.resting_states import MarketPaths
+    from mm.backtest.metrics.market_paths import MarketPaths
     from mm.backtest.result import Result
     from mm.calibration.calibrator import CalibrationConfig
     from mm.tape.tape import Tape

@@ -1,22 +1,24 @@
 """Fills per second by the state of an order, from order-seconds and fills, for fits under a fill model.
 
-The rate of a state is a product: of its distances and the mid's last move, of the flow of the order's side, and of its
-place relative to its side's best price (`mm.backtest.metrics.fill_states`). Factors are updated in turn to observed
+The rate of a state is a product: of its distances and the mid's last move, of the flow of the order's side, of its
+place relative to its side's best price, of the mid's deviation, and of the ticks swept
+(`mm.backtest.metrics.fill_states`). Factors are updated in turn to observed
 over expected fills until convergence: iterative proportional fitting, the maximum likelihood of a Poisson model with
 log-additive effects (Bishop, Fienberg, Holland 1975, chapter 3). Estimates from few fills at a distance are shrunk
 towards those at similar distances, and these towards all of them.
 
 A schedule predicts the fills of a segment by states of its past, times the level of its training window. A busy window
 has more fills for two reasons: more aggressive orders, which the flow of the states includes, and causes outside of the
-states. The level is only of the latter: fills over those expected by rates by distance, corrected for the flow of the
-window relative to that of the past.
+states. The level is only of the latter: fills over those expected by rates by distance, corrected for the flow, the
+ticks swept and the deviations of the window relative to those of the past.
 """
 
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.metrics._flow_levels import LEAST_FLOW, SINCE_S
+from mm.backtest.metrics._market_paths import LEAST_FLOW, SINCE_S
 from mm.backtest.metrics.fill_states import (
     FillStates,
     StateRates,
@@ -27,7 +29,7 @@ from mm.backtest.metrics.fill_states import (
     nodes_of,
     shrunk,
 )
-from mm.backtest.metrics.flow_levels import FLOWS, LEVELS, aggressors, flow_of_sides
+from mm.backtest.metrics.market_paths import DEVIATIONS, FLOWS, LEVELS, SWEPT, MarketPaths
 from mm.backtest.metrics.resting_states import TOUCHES
 from mm.calibration.lambda_curve import rates_on
 from mm.calibration.reference import BLOCK_US
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mm.backtest.metrics.flow_levels import Flow
+    from mm.backtest.metrics.market_paths import Path
     from mm.calibration.fit_result import Line
     from mm.calibration.points import Points
     from mm.tape.tape import Tape
@@ -47,41 +49,57 @@ if TYPE_CHECKING:
 
 TURNS = 8  # after which no factor of the real captures moves by more than a percent
 FACTOR_PRIOR_FILLS = 30.0  # weight of the shrinkage of a factor, in fills
+CLASSES = TOUCHES, DEVIATIONS, SWEPT  # of the factors that have no further columns
 TINY = 1e-300
 
 
 def rates_of(sums: "Floats") -> StateRates:
     """Return the rates of ``state_sums``, whose first column, the period, is ignored."""
     if not len(sums):
-        return StateRates((), (), ())
-    keys, into = distinct(sums[:, [1, 2, 4, 5, 6]])
+        return StateRates((), (), (), (), ())
+    keys, into = distinct(sums[:, [1, 2, 4, 5, 6, 7, 8]])
     nearest = np.full(len(keys), np.inf)
     np.minimum.at(nearest, into, sums[:, 3])
-    seconds, fills = (np.bincount(into, sums[:, column], len(keys)).astype(np.float64) for column in (7, 8))
-    sent, stands, move, flow, touch = keys.T
+    seconds, fills = (np.bincount(into, sums[:, column], len(keys)).astype(np.float64) for column in (9, 10))
+    sent, stands, move, flow, *classes = keys.T
     nodes, node = nodes_of(sent.astype(np.float64), seconds)
-    at, place, side = (node, stands, move), (node, (flow & 1) * FLOWS + (flow >> 1)), (node, touch - TOUCHES[0])
-    times, by_touch, weighted = np.ones((len(nodes), 2 * FLOWS)), np.ones((len(nodes), len(TOUCHES))), seconds
+    at, flow_class = (node, stands, move), (flow & 1) * FLOWS + (flow >> 1)
+    places = [(node, one) for one in (flow_class, *(one - of[0] for one, of in zip(classes, CLASSES, strict=True)))]
+    times = [np.ones((len(nodes), size)) for size in (2 * FLOWS, *map(len, CLASSES))]
     for _ in range(TURNS):
-        weighted = seconds * times[place] * by_touch[side]
+        weighted = seconds * _product(times, places)
         expected = seconds * by_move(nodes, *by_state(len(nodes), at, weighted, fills))[at]
-        times = _times(nodes, place, expected * by_touch[side], fills, 2 * FLOWS)
-        by_touch = _times(nodes, side, expected * times[place], fills, len(TOUCHES))
-    mean = expected * times[place] * by_touch[side]
+        for i, place in enumerate(places):
+            others = _product(times[:i] + times[i + 1 :], places[:i] + places[i + 1 :])
+            times[i] = _times(nodes, place, expected * others, fills, times[i].shape[1])
+    mean = expected * _product(times, places)
     seen, foreseen = (np.bincount(node, column, len(nodes)) for column in (fills, mean))
-    times *= (seen / np.maximum(foreseen, TINY))[:, None]
-    came = np.unique(place[1])
+    by_flow, *by_class = times
+    by_flow *= (seen / np.maximum(foreseen, TINY))[:, None]
+    came = np.unique(flow_class)
     hits = tuple(
         (ticks / 2, number // FLOWS, SINCE_S[number % FLOWS // LEVELS], number % LEVELS + LEAST_FLOW, round(value, 9))
-        for ticks, row in zip(nodes.tolist(), times[:, came].tolist(), strict=True)
+        for ticks, row in zip(nodes.tolist(), by_flow[:, came].tolist(), strict=True)
         for number, value in zip(came.tolist(), row, strict=True)
     )
-    touches = tuple(
-        (ticks / 2, number, round(row[number - TOUCHES[0]], 9))
-        for ticks, row in zip(nodes.tolist(), by_touch.tolist(), strict=True)
-        for number in np.unique(touch).tolist()
+    rows = (_class_rows(nodes, *one) for one in zip(by_class, classes, CLASSES, strict=True))
+    return StateRates(_state_rows(keys, nearest, (seconds, weighted, fills)), hits, *rows)
+
+
+def _product(times: "list[Floats]", places: "list[tuple[Ints, Ints]]") -> "Floats":
+    """Return the product of the factors at each one's places."""
+    return reduce(np.multiply, (one[place] for one, place in zip(times, places, strict=True)))
+
+
+def _class_rows(
+    nodes: "Floats", times: "Floats", seen: "Ints", classes: "Sequence[int]"
+) -> "tuple[tuple[float, int, float], ...]":
+    """Return factors by node and class as rows, of the classes that were *seen*."""
+    return tuple(
+        (ticks / 2, number, round(row[number - classes[0]], 9))
+        for ticks, row in zip(nodes.tolist(), times.tolist(), strict=True)
+        for number in np.unique(seen).tolist()
     )
-    return StateRates(_state_rows(keys, nearest, (seconds, weighted, fills)), hits, touches)
 
 
 def _times(nodes: "Floats", at: "tuple[Ints, Ints]", expected: "Floats", fills: "Floats", size: int) -> "Floats":
@@ -120,11 +138,6 @@ def _state_rows(
     )
 
 
-def flow_of(tapes: "Sequence[Tape]") -> "Flow":
-    """Return the flow of consecutive days, by side."""
-    return flow_of_sides(np.concatenate([aggressors(one) for one in tapes]))
-
-
 class StateLevels:
     """The levels of windows, from the market of days by blocks of five minutes.
 
@@ -135,11 +148,14 @@ class StateLevels:
 
     def __init__(self, tapes: "Sequence[Tape]", recent_s: float) -> None:
         self._recent_s = recent_s
-        sides = flow_of(tapes)
+        market = MarketPaths.of_days(tapes)
         self._begin_us = np.concatenate([np.arange(one.start_us, one.end_us, BLOCK_US) for one in tapes])
         ends_us = np.concatenate([(*range(one.start_us + BLOCK_US, one.end_us, BLOCK_US), one.end_us) for one in tapes])
-        bids, asks = (_seconds_by_level(side, self._begin_us, ends_us) for side in sides)
-        self._spent_us = bids + asks
+        spans, paths = (self._begin_us, ends_us), (market.flow, market.swept, market.deviations)
+        self._spent_us = [
+            _us_by_number(bids, spans, numbers) + _us_by_number(asks, spans, numbers)
+            for (bids, asks), numbers in zip(paths, (range(FLOWS), SWEPT, DEVIATIONS), strict=True)
+        ]
         self._found: dict[int, FillStates] = {}
 
     def level(
@@ -167,20 +183,23 @@ class StateLevels:
         return float(points.fills[inside].sum() / total) if total > 0 else None
 
     def _times(self, states: FillStates, span: tuple[int, int]) -> "Floats":
-        """Return the mean factor of the flow over the blocks that begin in a span, by node."""
+        """Return the product of the mean factors over the blocks that begin in a span, by node."""
         first, last = np.searchsorted(self._begin_us, span)
-        spent = self._spent_us[first : max(last, first + 1)].sum(axis=0)
-        mean: Floats = (states.times * spent).sum(axis=1) / spent.sum()
-        return mean
+        product = np.ones(len(states.ticks))
+        for times, blocks in zip(states.times, self._spent_us, strict=True):
+            spent = blocks[first : max(last, first + 1)].sum(axis=0)
+            product *= (times * spent).sum(axis=1) / spent.sum()
+        return product
 
 
-def _seconds_by_level(side: "tuple[Ints, Ints]", begin_us: "Ints", ends_us: "Ints") -> "Floats":
-    """Return the seconds of a side at each level, float64[blocks, levels]."""
-    since, number = side
-    at = np.union1d(since[1:], np.concatenate((begin_us, ends_us)))
+def _us_by_number(path: "Path", spans: "tuple[Ints, Ints]", numbers: range) -> "Floats":
+    """Return the µs that a path has each of *numbers*, float64[spans, numbers], by begins and ends of spans."""
+    since, number = path
+    begin_us, ends_us = spans
+    at = np.union1d(since[1:], np.concatenate(spans))
     block = np.searchsorted(begin_us, at[:-1], side="right") - 1
     inside = (block >= 0) & (at[:-1] < ends_us[np.maximum(block, 0)])
-    level = number[np.searchsorted(since, at[:-1], side="right") - 1]
-    size = len(begin_us) * FLOWS
-    spent = np.bincount((block * FLOWS + level)[inside], np.diff(at)[inside].astype(np.float64), size)
-    return spent.astype(np.float64).reshape(len(begin_us), FLOWS)
+    seen = number[np.searchsorted(since, at[:-1], side="right") - 1] - numbers[0]
+    size = len(begin_us) * len(numbers)
+    spent = np.bincount((block * len(numbers) + seen)[inside], np.diff(at)[inside].astype(np.float64), size)
+    return spent.astype(np.float64).reshape(len(begin_us), len(numbers))

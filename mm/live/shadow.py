@@ -16,9 +16,8 @@ import msgspec
 import numpy as np
 
 from mm.backtest.live_feed import LiveFeed
-from mm.backtest.metrics.flow_levels import aggressors_of
+from mm.backtest.metrics.market_paths import MarketRows, aggressors_of
 from mm.backtest.metrics.order_lives import mid_offsets
-from mm.backtest.metrics.resting_states import spreads_between
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import books_of
 from mm.backtest.result import Result
@@ -254,7 +253,7 @@ class PaperPlay:
         self._reference = "mid" if intensity is None else intensity.reference
         self._keeps_best = self._uses_prints or self._reference != "mid"
         self._best = array("q", (0,) * 5)  # of the fed events: arrival, best bid and ask, and lots, where these change
-        self._prints = array("q")  # of the fed events: arrival, trade time and aggressor's side of each
+        self._prints = array("q")  # of the fed events: arrival, trade time, aggressor's side and price of each
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Play events of a live market on the exchange."""
@@ -269,7 +268,7 @@ class PaperPlay:
                 self._best.extend((one.us, *found))
         for one in events if self._uses_prints else ():
             if one.kind == TRADE:
-                self._prints.extend((one.us, one.exch_us, one.rows[0][0]))
+                self._prints.extend((one.us, one.exch_us, *one.rows[0][:2]))
 
     def advance(self, until_us: int) -> None:
         """Play everything due up to an instant."""
@@ -280,11 +279,13 @@ class PaperPlay:
         journal = self.exchange.journal()
         books = books_of(self._opening, self.rules, (self._quotes, self._fills, self._maker.intensity))
         begun = (max(journal.counters["first_us"], 0),)
-        hits = aggressors_of(*np.array(self._prints).reshape(-1, 3).T) if self._prints else None
         us, *best = np.array(self._best).reshape(-1, 5)[1:].T
         offsets = None if self._reference == "mid" else mid_offsets(self._reference, us, best[:2], best[2:])
-        spreads = spreads_between(us, *best[:2]) if self._uses_prints else None
-        books = replace(books, starts_us=begun, ended=ended, hits=hits, spreads=spreads, offsets=offsets)
+        market = None
+        if self._uses_prints:
+            hits = aggressors_of(*np.array(self._prints, np.int64).reshape(-1, 4).T)
+            market = MarketRows.of_prices(hits, us, *best[:2])
+        books = replace(books, starts_us=begun, ended=ended, market=market, offsets=offsets)
         return self._maker.based(Result(journal, books))
 
 

@@ -12,7 +12,9 @@ def test_fits_under_a_model_predict_its_fills(monkeypatch):
     monkeypatch.setattr(fills_measured, "MODELS", ("queue_risk_averse", "hybrid"))
     monkeypatch.setattr(fills_measured, "CLIPS", (1,))
     monkeypatch.setattr(fills_measured, "QUOTED", (0.5, 4.0))
-    market = fills_measured.Market("an hour", fills_measured.simulated(fills_measured.FLOWS["Poisson"], 1), 10**8)
+    market = fills_measured.Market(
+        "an hour", fills_measured.simulated(fills_measured.FLOWS["Poisson flow"][0], 1), 10**8
+    )
     head, *rows = fills_measured.lines(market)
     judged = ["outside", "failed"]
     assert head.split() == ["fill", "model", "clips", "rows", "fills", "default", "δ", *judged, "marks", *judged]
@@ -31,7 +33,7 @@ def test_the_second_half_is_predicted_by_fits_of_the_first(monkeypatch):
     monkeypatch.setattr(fills_measured, "CLIPS", (1,))
     monkeypatch.setattr(fills_measured, "QUOTED", (0.5, 4.0))
     market = fills_measured.Market(
-        "an hour", fills_measured.simulated(fills_measured.FLOWS["Poisson"], 1), 10**8
+        "an hour", fills_measured.simulated(fills_measured.FLOWS["Poisson flow"][0], 1), 10**8
     ).halves()
     assert market.tape.end_us == market.later.start_us
     _, row = fills_measured.lines(market)
@@ -63,7 +65,7 @@ def test_noise_of_independent_fills_is_that_of_their_count():
 
 def test_blocks_hold_the_rows_of_the_summary():
     """Fills and predicted fills of each row, over all blocks."""
-    tape = fills_measured.simulated(fills_measured.FLOWS["Poisson"], 0.5)
+    tape = fills_measured.simulated(fills_measured.FLOWS["Poisson flow"][0], 0.5)
     fills = fills_measured.FillsMeasured("queue_risk_averse", {}, FILL_MODELS["queue_risk_averse"])
     fit = fills_measured.fitted(tape, fills, 10**8)
     result = fills_measured.played(tape, fills, 10**8, "glft", fit)

@@ -164,6 +164,8 @@ def test_a_fit_of_an_earlier_version_is_read(tape):
     assert PoissonFit.from_json(fit.to_json() | {"measured_states": []}, "the test").measured_states is None
     a_list, by_rest = [[1.0, 1.0, 0, 0, 0, 0, 0, 9.0, 3.0]], {"states": [], "flow": [[1.0, 1, -3, 0.5]]}
     without_touch = {"states": [], "hits": [[1.0, 1, 0.3, -3, 0.5]]}
-    for earlier in (a_list, by_rest, without_touch):
-        with pytest.raises(BrokenFile, match=r"measured_states is .* of states, hits, touch belongs\); fit again"):
+    without_swept = without_touch | {"touch": [[1.0, 1, 0.5]]}
+    wanted = r"measured_states is .* of states, hits, touch, deviation, swept belongs\); fit again"
+    for earlier in (a_list, by_rest, without_touch, without_swept):
+        with pytest.raises(BrokenFile, match=wanted):
             PoissonFit.from_json(fit.to_json() | {"measured_states": earlier}, "the test")

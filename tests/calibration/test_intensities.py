@@ -24,7 +24,7 @@ FIT = PoissonFit(
     max_delta_ticks=8.0,
     measured_rates=((0.0, 0.4), (2.0, 0.2)),
 )
-STATES = StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), (), ())
+STATES = StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), (), (), (), ())
 
 
 def test_a_fit_holds_for_all_time_with_its_reference_and_its_mean_spread():

@@ -50,9 +50,9 @@ def test_states_are_summed_under_a_fill_model_alone(tape):
     assert {(len(run.states), run.resting.fills) for run in plain.played.values()} == {(0, None)}
     measured = Calibrator(tape, CalibrationConfig(method="fixed", deltas=(0.5, 1.5, 2.5), fills=FILLS))
     for run in measured.played.values():
-        assert run.states[:, 8].sum() == run.resting.fills.shape[1] > 20
+        assert run.states[:, 10].sum() == run.resting.fills.shape[1] > 20
         rested = np.minimum(run.resting.end_us, tape.end_us) - run.resting.start_us
-        assert run.states[:, 7].sum() == pytest.approx(rested[rested > 0].sum() / 1e6, rel=0.01)
+        assert run.states[:, 9].sum() == pytest.approx(rested[rested > 0].sum() / 1e6, rel=0.01)
     rates = measured.states[tape.end_us]
     assert rates.fills == sum(run.resting.fills.shape[1] for run in measured.played.values())
 

@@ -3,15 +3,16 @@
 And the level of a window: what its fills are beyond the flow of its aggressive orders.
 """
 
+import math
 from itertools import product
 
 import numpy as np
 import pytest
 
 import small_tapes
-from mm.backtest.metrics._flow_levels import SINCE_S
+from mm.backtest.metrics._market_paths import SINCE_S
 from mm.backtest.metrics.fill_states import FillStates, StateRates
-from mm.backtest.metrics.flow_levels import aggressors, flow_of_sides
+from mm.backtest.metrics.market_paths import MarketPaths
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_US
 from mm.calibration.state_rates import StateLevels, rates_of
@@ -21,6 +22,8 @@ BASE = {(2, 2): 0.5, (2, 1): 4.0, (6, 6): 0.1, (6, 5): 0.3, (6, 2): 2.0}  # 1/s 
 RESTED = {0: 1.0, 1: 1.3}
 SINCE = {0: 3.0, 2: 0.6}  # by class of the time since the last aggressive order
 TOUCH = {-1: 2.5, 0: 1.0, 1: 0.2}
+DEVIATION = {-3: 0.6, 0: 1.0, 2: 1.9}
+SWEPT = {0: 0.8, 4: 2.2}
 TIMES = {-12: 0.25, -6: 0.5, -3: 2.0, 0: 6.0}
 RATES = StateRates(
     tuple((ticks, ticks, 0, 0, 1e4, 1e4, 1e3) for ticks in (1.0, 3.0)),
@@ -32,6 +35,8 @@ RATES = StateRates(
         for level, times in TIMES.items()
     ),
     (),
+    (),
+    (),
 )
 LINE = ((1.0, 0.1), (3.0, 0.02))
 
@@ -41,11 +46,13 @@ def cells():
     random = np.random.default_rng(7)
     for (sent, stands), rate in BASE.items():
         for flow, often in FLOWS.items():
-            for (rested, longer), (since, more), (touch, better) in product(*map(dict.items, (RESTED, SINCE, TOUCH))):
+            for factors in product(*map(dict.items, (RESTED, SINCE, TOUCH, DEVIATION, SWEPT))):
+                (rested, since, touch, deviation, swept), times = zip(*factors, strict=True)
                 seconds = random.uniform(2e4, 4e5) * (0.02 if sent == 2 and flow == 1 else 1.0)
                 seconds *= 0.05 if sent == 6 and touch == -1 else 1.0
-                state = sent, stands, 2 * (20 * since + flow + 12) + rested, touch
-                yield state, seconds, rate * often * more * longer * better
+                seconds *= 0.1 if deviation == 2 and swept == 4 else 1.0
+                state = sent, stands, 2 * (20 * since + flow + 12) + rested, touch, deviation, swept
+                yield state, seconds, rate * often * math.prod(times)
 
 
 def sums(thin=1.0):
@@ -53,8 +60,8 @@ def sums(thin=1.0):
     bins = {2: {2: 0, 1: 80 + 1}, 6: {6: 0, 5: 80 + 1, 2: 160 + 2}}
     return np.array(
         [
-            (0, sent, bins[sent][stands], stands, 0, level, touch, thin * seconds, thin * seconds * rate)
-            for (sent, stands, level, touch), seconds, rate in cells()
+            (0, sent, bins[sent][stands], stands, 0, *others, thin * seconds, thin * seconds * rate)
+            for (sent, stands, *others), seconds, rate in cells()
         ]
     )
 
@@ -62,9 +69,9 @@ def sums(thin=1.0):
 def test_a_product_is_found_again():
     """Whatever the time in each state: factors are separated by what the others expect."""
     states = FillStates(rates_of(sums()), 0.3, 1.0)
-    for (sent, stands, level, touch), _, rate in cells():
-        columns = (np.array([one]) for one in (sent, stands, 0, level, touch))
-        assert states.rates(*columns).item() == pytest.approx(rate, rel=0.03), (sent, stands, level, touch)
+    for (sent, stands, *others), _, rate in cells():
+        state = [sent, stands, 0, *others]
+        assert states.rates(np.array([state])).item() == pytest.approx(rate, rel=0.03), state
 
 
 def test_fills_of_each_distance_stay():
@@ -72,28 +79,28 @@ def test_fills_of_each_distance_stay():
     for thin in (1.0, 1e-3, 3e-5):
         rows = sums(thin)
         states = FillStates(rates_of(rows), 0.3, 1.0)
-        predicted = states.rates(*rows[:, [1, 3, 4, 5, 6]].T.astype(np.int64)) * rows[:, 7]
+        predicted = states.rates(rows[:, [1, 3, 4, 5, 6, 7, 8]].astype(np.int64)) * rows[:, 9]
         for sent in (2, 6):
             mine = rows[:, 1] == sent
-            assert predicted[mine].sum() == pytest.approx(rows[mine, 8].sum(), rel=1e-6)
+            assert predicted[mine].sum() == pytest.approx(rows[mine, 10].sum(), rel=1e-6)
 
 
 def test_few_fills_say_little_of_levels():
     """With a handful of fills, the levels of a market are all nearly alike."""
-    times = [row[-1] for row in rates_of(sums(2e-7)).hits]
+    times = [row[-1] for row in rates_of(sums(3e-8)).hits]
     assert max(times) / min(times) < 2 < max(FLOWS.values()) / min(FLOWS.values())
 
 
 def test_few_fills_say_little_of_the_best_price():
     """With a handful of fills, orders inside the spread and behind the best price fill nearly alike."""
-    few, many = ([row[-1] for row in rates_of(sums(thin)).touch] for thin in (2e-7, 1.0))
+    few, many = ([row[-1] for row in rates_of(sums(thin)).touch] for thin in (3e-8, 1.0))
     assert max(few) / min(few) < 3
     assert max(many) / min(many) > 10
 
 
 def test_nothing_seen_is_no_rate():
     """A run without an order that rested."""
-    assert rates_of(np.empty((0, 9))) == StateRates((), (), ())
+    assert rates_of(np.empty((0, 11))) == StateRates((), (), (), (), ())
 
 
 def test_periods_and_runs_are_summed():
@@ -119,7 +126,7 @@ def tape():
 def factor(tape, begin_us, end_us):
     """The mean factor of a stretch, of both sides, second by second."""
     found = []
-    for since, number in flow_of_sides(aggressors(tape)):
+    for since, number in MarketPaths.of_days([tape]).flow:
         level = (
             number[np.searchsorted(since, np.arange(begin_us, end_us, 100_000) + 50_000, side="right") - 1] % 20 - 12
         )

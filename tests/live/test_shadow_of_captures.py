@@ -11,7 +11,7 @@ from engine_tapes import BEGIN_US, TEST, Teller
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.live_feed import LiveFeed, feed_events
 from mm.backtest.metrics.fill_states import FillStates, StateRates
-from mm.backtest.metrics.flow_levels import aggressors
+from mm.backtest.metrics.market_paths import MarketRows
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.dayfolder.layout import DayFolder
 from mm.instrument import E8, Instrument, e8, to_exchange_info
@@ -92,7 +92,7 @@ def test_aggressive_orders_are_kept_where_the_flow_predicts_fills(tmp_path, monk
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1 / 60, 3))
     tape = mm.load_day(folder.path)
-    states = FillStates(StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), (), ()), 0.3, 1.0)
+    states = FillStates(StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), (), (), (), ()), 0.3, 1.0)
     predicts = Intensity([], "mid", falling=False, states=[states]) if by_flow else None
     monkeypatch.setattr(ModelMaker, "intensity", property(lambda _: predicts))
     entry = json.loads(to_exchange_info(tape.instrument))
@@ -102,12 +102,12 @@ def test_aggressive_orders_are_kept_where_the_flow_predicts_fills(tmp_path, monk
     for first in range(0, len(events), 500):
         play.feed(events[first : first + 500])
     play.advance(tape.end_us)
-    hits = play.result().books.hits
+    market = play.result().books.market
     if not by_flow:
-        assert hits is None
+        assert market is None
         return
-    assert len(hits) > 20
-    assert hits.tolist() == aggressors(tape).tolist()
+    assert len(market.hits) > 20
+    assert [rows.tolist() for rows in market] == [rows.tolist() for rows in MarketRows.of(tape)]
 
 
 @pytest.mark.parametrize("reference", ["best", "micro"])

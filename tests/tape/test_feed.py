@@ -217,7 +217,7 @@ def test_fills_are_predicted_by_the_exchanges_clock(reference, kept):
     delayed = tape_of(sorted(events, key=lambda event: event[1]))
     undelayed = replace(tape_of([(at, at, *rest) for at, _, *rest in events]), end_us=delayed.end_us)
     assert (np.diff(feed_of(delayed).sequence) < 0).sum() > 50
-    states = FillStates(StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), (), ()), 0.3, 1.0)
+    states = FillStates(StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), (), (), (), ()), 0.3, 1.0)
     found = []
     for tape, recorded in ((with_best(delayed) if kept else delayed, True), (undelayed, False)):
         rules = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=10_000, enforce_balances=False, recorded_feed=recorded)
@@ -230,10 +230,9 @@ def test_fills_are_predicted_by_the_exchanges_clock(reference, kept):
     assert ours.journal.fills[:, :6].tolist() == plain.journal.fills[:, :6].tolist()
     assert len(set(plain.books.offsets[:, 1].tolist())) > 2
     assert ours.books.offsets.tolist() == plain.books.offsets.tolist()
-    assert (ours.books.hits is None) == (reference == "micro")
+    assert (ours.books.market is None) == (reference == "micro")
     if reference == "best":
-        assert ours.books.hits.tolist() == plain.books.hits.tolist()
-        assert ours.books.spreads.tolist() == plain.books.spreads.tolist()
+        assert [rows.tolist() for rows in ours.books.market] == [rows.tolist() for rows in plain.books.market]
     for name in ("predicted_fills", "fills_by_distance", "share_outside_fit"):
         assert ours.summary[name] == plain.summary[name], name
 

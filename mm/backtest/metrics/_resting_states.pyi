@@ -2,10 +2,11 @@
 
 """How orders stand from instant to instant, in one pass over the lives of a run: what ``resting_states.py`` returns.
 
-Why compiled: some ten stretches an order, each from a merge of five sequences of instants. On 14 busy hours of orders
+Why compiled: some ten stretches an order, each from a merge of seven sequences of instants. On 14 busy hours of orders
 that follow the mid this is two million of them, and columns of them took seconds and 300 MB.
 """
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -15,7 +16,7 @@ RESTED_US: int
 NOWHERE = 1 << 62
 
 class LifeStates:
-    """The orders of a run, its path of the mid and the levels of the flow, and the states that were met, each once.
+    """The orders of a run, its path of the mid and the paths of its market, and the states that were met, each once.
 
     Args:
         lives: int64[orders, 7], the table of `Lives`.
@@ -23,8 +24,8 @@ class LifeStates:
         sent: Distance at which each was sent, in half ticks; `NOWHERE` without a valid book.
         path: When the mid changed, and bid + ask from then on (0: no valid book).
         recent_us: How long a move of the mid is recent.
-        levels: Of buys and of sells, as `flow_of_sides` returns them: instants, and the level from then on.
-        spreads: When the spread changed, and its ticks from then on; before the first instant it is the first one.
+        market: For each path of `MarketPaths`, that of buys and that of sells: instants, and the number from then on;
+            before the first instant it is the first one.
     """
     def __new__(
         cls,
@@ -33,8 +34,7 @@ class LifeStates:
         sent: NDArray[np.int64],
         path: tuple[NDArray[np.int64], NDArray[np.int64]],
         recent_us: int,
-        levels: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]],
-        spreads: tuple[NDArray[np.int64], NDArray[np.int64]],
+        market: Sequence[Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]],
     ) -> Self: ...
     def stretches(
         self, start_us: int, end_us: int, also: NDArray[np.int64]
@@ -54,4 +54,4 @@ class LifeStates:
             order: int64[n], rows of the orders.
         """
     def met(self) -> NDArray[np.int64]:
-        """Return the states that were met, int64[n, 5]: sent, stands, move, level and touch as `Stretches` has them."""
+        """Return the states that were met, int64[n, 7], with the columns of `Stretches`."""

@@ -1,9 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """How orders stand from instant to instant, in one pass over the lives of a run: what ``resting_states.py`` returns.
 
-Why compiled: some ten stretches an order, each from a merge of five sequences of instants. On 14 busy hours of orders
+Why compiled: some ten stretches an order, each from a merge of seven sequences of instants. On 14 busy hours of orders
 that follow the mid this is two million of them, and columns of them took seconds and 300 MB.
 """
+
+from collections.abc import Sequence
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
@@ -25,6 +27,8 @@ cdef struct State:
     int64_t move    # as `Stretches` has it
     int64_t level   # likewise
     int64_t touch   # likewise
+    int64_t deviation  # likewise
+    int64_t swept   # likewise
 
 
 cdef struct Stretch:
@@ -33,15 +37,24 @@ cdef struct Stretch:
     int64_t state
 
 
+cdef enum:
+    FLOW, SWEPT, SPREAD, DEVIATION, MARKET  # the paths of a market, in order, and how many there are
+
+
+cdef struct Path:  # a number from instant to instant
+    const int64_t* us
+    const int64_t* number
+    int64_t rows
+
+
 cdef struct Place:
-    int64_t row       # of the path
-    int64_t spread    # of the spreads
-    int64_t[2] level  # of each side, of its levels
-    int64_t also      # the last further instant, -1 before the first
+    int64_t row   # of the path of the mid
+    int64_t[2][MARKET] at  # of each side, of its paths of the market
+    int64_t also  # the last further instant, -1 before the first
 
 
 cdef class LifeStates:
-    """The orders of a run, its path of the mid and the levels of the flow, and the states that were met, each once.
+    """The orders of a run, its path of the mid and the paths of its market, and the states that were met, each once.
 
     Args:
         lives: int64[orders, 7], the table of `Lives`.
@@ -49,17 +62,16 @@ cdef class LifeStates:
         sent: Distance at which each was sent, in half ticks; `NOWHERE` without a valid book.
         path: When the mid changed, and bid + ask from then on (0: no valid book).
         recent_us: How long a move of the mid is recent.
-        levels: Of buys and of sells, as `flow_of_sides` returns them: instants, and the level from then on.
-        spreads: When the spread changed, and its ticks from then on; before the first instant it is the first one.
+        market: For each path of `MarketPaths`, that of buys and that of sells: instants, and the number from then on;
+            before the first instant it is the first one.
     """
 
     cdef const int64_t[:, ::1] lives
     cdef const uint8_t[::1] rested
-    cdef const int64_t[::1] sent, us, mid2, buy_us, buy_level, sell_us, sell_level, spread_us, spread
+    cdef const int64_t[::1] sent, us, mid2
     cdef int64_t recent_us
-    cdef const int64_t* level_us[2]
-    cdef const int64_t* level[2]
-    cdef int64_t[2] levels
+    cdef list columns  # keeps those of the market
+    cdef Path[2][MARKET] market
     cdef State* table
     cdef int64_t* slots  # by hash, the number of a state and one; 0 is free
     cdef int64_t states, slot_mask
@@ -71,23 +83,27 @@ cdef class LifeStates:
         const int64_t[::1] sent,
         path: tuple[NDArray[np.int64], NDArray[np.int64]],
         int64_t recent_us,
-        levels: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]],
-        spreads: tuple[NDArray[np.int64], NDArray[np.int64]],
+        market: Sequence[Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]],
     ) -> None:
+        cdef int64_t side, one
+        cdef const int64_t[::1] at, number
         self.lives, self.rested, self.sent = lives, rested, sent
         (self.us, self.mid2), self.recent_us = path, recent_us
-        (self.buy_us, self.buy_level), (self.sell_us, self.sell_level) = levels
-        self.spread_us, self.spread = spreads
         if not lives.shape[0] == rested.shape[0] == sent.shape[0]:
             raise ValueError("states: columns of unequal length of the orders")
         if self.us.shape[0] != self.mid2.shape[0]:
             raise ValueError("states: columns of unequal length of the path")
-        self.levels = [self.buy_us.shape[0], self.sell_us.shape[0]]
-        if not self.levels[0] == self.buy_level.shape[0] > 0 or not self.levels[1] == self.sell_level.shape[0] > 0:
-            raise ValueError("states: no levels of a side, or columns of unequal length of them")
-        if not self.spread_us.shape[0] == self.spread.shape[0] >= np.any(path[1]):
-            raise ValueError("states: no spreads of a valid book, or columns of unequal length of them")
-        self.level_us, self.level = [&self.buy_us[0], &self.sell_us[0]], [&self.buy_level[0], &self.sell_level[0]]
+        if len(market) != MARKET:
+            raise ValueError(f"states: {len(market)} paths of the market, not {MARKET}")
+        self.columns = []
+        for one in range(MARKET):
+            for side in range(2):
+                at, number = market[one][side]
+                if not at.shape[0] == number.shape[0] >= np.any(path[1]):
+                    raise ValueError("states: no path of a market with a valid book, or columns of unequal length")
+                self.columns.append((at, number))
+                if at.shape[0]:
+                    self.market[side][one] = Path(&at[0], &number[0], at.shape[0])
         self.slot_mask = -1
 
     def __dealloc__(self) -> None:
@@ -106,7 +122,7 @@ cdef class LifeStates:
         """
         cdef Stretch* found = NULL
         cdef int64_t count = 0, room = 0, order
-        cdef Place place = Place(-1, -1, [0, 0], -1)
+        cdef Place place = nowhere()
         try:
             with nogil:
                 for order in range(self.lives.shape[0]):
@@ -137,7 +153,8 @@ cdef class LifeStates:
     ) except -1 nogil:
         """Add the stretches of one order; *place*, of the order before, is where to begin to look."""
         cdef const int64_t* life = &self.lives[order, 0]
-        cdef int64_t us = max(life[1], start_us, self.us[0]), until, side = 0 if life[2] > 0 else 1
+        cdef int64_t us = max(life[1], start_us, self.us[0]), until, one, side = 0 if life[2] > 0 else 1
+        cdef const Path* market = self.market[side]
         if life[5] >= 0:
             end_us = min(end_us, life[5])
         if us >= end_us:
@@ -147,10 +164,9 @@ cdef class LifeStates:
             until = end_us
             if place.row + 1 < self.us.shape[0]:
                 until = min(until, self.us[place.row + 1])
-            if place.level[side] + 1 < self.levels[side]:
-                until = min(until, self.level_us[side][place.level[side] + 1])
-            if place.spread + 1 < self.spread_us.shape[0]:
-                until = min(until, self.spread_us[place.spread + 1])
+            for one in range(MARKET):
+                if place.at[side][one] + 1 < market[one].rows:
+                    until = min(until, market[one].us[place.at[side][one] + 1])
             until = sooner(until, self.us[place.row] + self.recent_us, us)
             until = sooner(until, life[1] + RESTED, us)
             if place.also + 1 < also.shape[0]:
@@ -166,10 +182,12 @@ cdef class LifeStates:
 
     cdef void seek(self, int64_t us, int64_t side, const int64_t[::1] also, Place* place) noexcept nogil:
         """Move *place* to an instant, as the orders of a side see it."""
+        cdef int64_t one
+        cdef const Path* path
         place.row = row_at(&self.us[0], 1, self.us.shape[0], us, place.row)
-        if self.spread_us.shape[0]:
-            place.spread = row_at(&self.spread_us[0], 1, self.spread_us.shape[0], us, place.spread)
-        place.level[side] = row_at(self.level_us[side], 1, self.levels[side], us, place.level[side])
+        for one in range(MARKET):
+            path = &self.market[side][one]
+            place.at[side][one] = row_at(path.us, 1, path.rows, us, place.at[side][one])
         if also.shape[0]:
             place.also = row_at(&also[0], 1, also.shape[0], us, place.also)
 
@@ -181,7 +199,7 @@ cdef class LifeStates:
             order: int64[n], rows of the orders.
         """
         cdef int64_t at
-        cdef Place place = Place(-1, -1, [0, 0], -1)
+        cdef Place place = nowhere()
         if us.shape[0] != order.shape[0]:
             raise ValueError("states: columns of unequal length of the instants")
         found = np.full(us.shape[0], -1, np.int64)
@@ -197,14 +215,15 @@ cdef class LifeStates:
         return found
 
     def met(self) -> NDArray[np.int64]:
-        """Return the states that were met, int64[n, 5]: sent, stands, move, level and touch as `Stretches` has them."""
-        found = np.empty((self.states, 5), np.int64)
+        """Return the states that were met, int64[n, 7], with the columns of `Stretches`."""
+        found = np.empty((self.states, 7), np.int64)
         cdef int64_t[:, ::1] rows = found
         cdef int64_t at
         for at in range(self.states):
             rows[at, 0], rows[at, 1] = self.table[at].sent, self.table[at].stands
             rows[at, 2], rows[at, 3] = self.table[at].move, self.table[at].level
-            rows[at, 4] = self.table[at].touch
+            rows[at, 4], rows[at, 5] = self.table[at].touch, self.table[at].deviation
+            rows[at, 6] = self.table[at].swept
         return found
 
     cdef int64_t number(self, int64_t order, int64_t us, const Place* place) except -1 nogil:
@@ -212,12 +231,13 @@ cdef class LifeStates:
         cdef const int64_t* life = &self.lives[order, 0]
         cdef int64_t side = life[2], mid2 = self.mid2[place.row], before = self.mid2[max(place.row - 1, 0)]
         cdef int64_t own = 0 if side > 0 else 1, slot, at
-        cdef State state = State(self.sent[order], side * (mid2 - 2 * life[3]), 0, us - life[1] >= RESTED, 0)
-        cdef int64_t behind = state.stands - self.spread[max(place.spread, 0)]
+        cdef State state = State(self.sent[order], side * (mid2 - 2 * life[3]), 0, us - life[1] >= RESTED, 0, 0, 0)
+        cdef int64_t behind = state.stands - self.seen(own, SPREAD, place)
         if before > 0:
             state.move = (side * (mid2 - before) < 0) + 2 * (us - self.us[place.row] < self.recent_us)
         state.touch = (behind > 0) - (behind < 0)
-        state.level += 2 * self.level[own][place.level[own]]
+        state.level += 2 * self.seen(own, FLOW, place)
+        state.deviation, state.swept = self.seen(own, DEVIATION, place), self.seen(own, SWEPT, place)
         if 2 * self.states > self.slot_mask:
             self.widen()
         slot = hashed(&state) & self.slot_mask
@@ -230,6 +250,10 @@ cdef class LifeStates:
         self.states += 1
         self.slots[slot] = self.states
         return self.states - 1
+
+    cdef int64_t seen(self, int64_t side, int64_t one, const Place* place) noexcept nogil:
+        """Return the number of a path of the market that the orders of a side see at a place."""
+        return self.market[side][one].number[max(place.at[side][one], 0)]
 
     cdef int widen(self) except -1 nogil:
         """Make room for twice as many states."""
@@ -252,6 +276,16 @@ cdef class LifeStates:
         return 0
 
 
+cdef Place nowhere() noexcept nogil:
+    """Return the place before the first row of each path."""
+    cdef Place place
+    cdef int64_t one
+    place.row = place.also = -1
+    for one in range(MARKET):
+        place.at[0][one] = place.at[1][one] = -1
+    return place
+
+
 cdef inline int64_t sooner(int64_t until, int64_t instant, int64_t us) noexcept nogil:
     """Return *instant* where it lies between now and *until*."""
     return instant if us < instant < until else until
@@ -260,6 +294,7 @@ cdef inline int64_t sooner(int64_t until, int64_t instant, int64_t us) noexcept 
 cdef inline uint64_t hashed(const State* state) noexcept nogil:
     cdef uint64_t mixed = <uint64_t> state.sent * <uint64_t> 0x9E3779B97F4A7C15
     mixed ^= (<uint64_t> state.stands * 16384 + state.touch * 4096 + state.move * 1024 + state.level) * <uint64_t> 0xC2B2AE3D27D4EB4F
+    mixed ^= <uint64_t> (state.deviation * 64 + state.swept) * <uint64_t> 0x165667B19E3779F9
     return mixed ^ (mixed >> 29)
 
 
@@ -270,6 +305,8 @@ cdef inline bint same(const State* one, const State* other) noexcept nogil:
         and one.move == other.move
         and one.level == other.level
         and one.touch == other.touch
+        and one.deviation == other.deviation
+        and one.swept == other.swept
     )
 
 

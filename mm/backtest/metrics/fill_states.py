@@ -1,19 +1,21 @@
 """Fills per second of orders by what has happened to them since they were sent, and the fills that this predicts.
 
 The states are those of `mm.backtest.metrics.resting_states`. The rate of one is that of its distances and the mid's
-last move, times a factor of the flow that the order's side sees, and one of where it stands to its side's best price:
-to measure each state on its own there are too few fills. `mm.calibration.state_rates` finds them from what was seen.
+last move, times a factor for each of these: the flow that the order's side sees, where it stands to its side's best
+price, the mid's deviation, and the ticks swept. To measure each state on its own there are too few fills.
+`mm.calibration.state_rates` finds them from what was seen.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mm.backtest.metrics._flow_levels import LEAST_FLOW, MOST_FLOW, SINCE_S
-from mm.backtest.metrics.flow_levels import FLOWS, LEVELS
+from mm.backtest.metrics._market_paths import LEAST_FLOW, MOST_FLOW, SINCE_S
+from mm.backtest.metrics.market_paths import DEVIATIONS, FLOWS, LEVELS, SWEPT
 from mm.backtest.metrics.order_lives import lives
 from mm.backtest.metrics.resting_states import TOUCHES, RestingStates, Stretches
 from mm.clock import US_PER_S
@@ -22,17 +24,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.backtest.journal import Journal
-    from mm.backtest.metrics.resting_states import MarketPaths
+    from mm.backtest.metrics.market_paths import MarketPaths
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
 StateRow = tuple[float, float, int, int, float, float, float]
 HitRow = tuple[float, int, float, int, float]
-TouchRow = tuple[float, int, float]
+ClassRow = tuple[float, int, float]
 STATE_ROW = "sent at, stands at, towards, recent, seconds, weighted seconds, fills"
 HIT_ROW = "sent at, rested, since, level, times"
 TOUCH_ROW = "sent at, touch, times"
+CLASS_ROW = "sent at, class, times"
 EXACT, GROWTH, STEPS = 4, 1.12, 80  # bins: of one half tick up to so many, then wider by this factor; how many
 ZONES, MOVES = 4, 4  # stretches of distance in which bins count anew; last move towards or away, recent or not
 NODE_SHARE = 0.3  # of the most order time at a distance nearby: distances sent to less often join the nearest other one
@@ -53,16 +56,23 @@ class StateRates:
     Attributes:
         states: By distances and last move: the distance at which orders were sent, and the nearest one of the bin at
             which they stood; whether the mid's last move was towards them, and recent (1 or 0); order-seconds, the same
-            weighted by the factors of its flow and touch, and fills.
+            weighted by its factors, and fills.
         hits: By distance at which orders were sent, by whether they had rested for long, and by the flow of aggressive
             orders: the least time since the last one, in s; the level; and how many times as often they fill.
         touch: By distance at which orders were sent, and by whether they were inside the spread (-1), at their side's
             best price (0) or behind it (1): how many times as often they fill.
+        deviation: By distance at which orders were sent, and by the class of the mid's deviation from its average (0 up
+            to half a tick, then one more whenever it doubles, positive away from the order): how many times as often
+            they fill.
+        swept: By distance at which orders were sent, and by the class of the ticks swept on their side, in the same
+            form: how many times as often they fill.
     """
 
     states: tuple[StateRow, ...]
     hits: tuple[HitRow, ...]
-    touch: tuple[TouchRow, ...]
+    touch: tuple[ClassRow, ...]
+    deviation: tuple[ClassRow, ...]
+    swept: tuple[ClassRow, ...]
 
     @property
     def fills(self) -> float:
@@ -87,10 +97,11 @@ class StateRates:
 
 
 def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], market: "MarketPaths") -> "Floats":
-    """Return the order-seconds and fills of a run by period and state: float64[rows, 9].
+    """Return the order-seconds and fills of a run by period and state: float64[rows, 11].
 
     The columns: number of the period, distance at which orders were sent, in half ticks, bin of that at which they
-    stood, the nearest one of it that came about, last move, flow and touch as `Stretches` has them, seconds, fills.
+    stood, the nearest one of it that came about, last move, flow, touch, deviation and ticks swept as `Stretches` has
+    them, seconds, fills.
 
     Args:
         journal: The run.
@@ -166,9 +177,9 @@ def _is_hit(row: Any) -> bool:
     )
 
 
-def _is_touch(row: Any) -> bool:
-    """Return whether *row* is a distance, one of `TOUCHES`, and a factor."""
-    return _are_numbers(row, 3) and _is_half(row[0]) and row[1] in TOUCHES and 0 <= row[2] < math.inf
+def _is_class(row: Any, classes: Sequence[int]) -> bool:
+    """Return whether *row* is a distance, one of *classes*, and a factor."""
+    return _are_numbers(row, 3) and _is_half(row[0]) and row[1] in classes and 0 <= row[2] < math.inf
 
 
 def _are_numbers(row: Any, count: int) -> bool:
@@ -179,7 +190,13 @@ def _is_half(ticks: float) -> bool:
     return math.isfinite(ticks) and float(2 * ticks).is_integer()
 
 
-_ROWS = {"states": (STATE_ROW, _is_state), "hits": (HIT_ROW, _is_hit), "touch": (TOUCH_ROW, _is_touch)}
+_ROWS: "dict[str, tuple[str, Callable[[Any], bool]]]" = {
+    "states": (STATE_ROW, _is_state),
+    "hits": (HIT_ROW, _is_hit),
+    "touch": (TOUCH_ROW, partial(_is_class, classes=TOUCHES)),
+    "deviation": (CLASS_ROW, partial(_is_class, classes=DEVIATIONS)),
+    "swept": (CLASS_ROW, partial(_is_class, classes=SWEPT)),
+}
 
 
 class FillStates:
@@ -188,7 +205,7 @@ class FillStates:
     A state of few fills is shrunk towards what was seen at distances like its own; the fills of each distance stay.
     Distances in whole ticks are interpolated apart from those half a tick off: prices are whole ticks, so the spread is
     even with the former and odd with the latter, and orders fill more often while it is not as usual. A level
-    of the flow that never came about counts as the next one that did, and so does a touch.
+    of the flow that never came about counts as the next one that did, and so does a class of any other factor.
 
     Args:
         rates: As ``rates_of`` returns them.
@@ -196,8 +213,8 @@ class FillStates:
         k_per_tick: How fast fills get rarer beyond the farthest distance that was sent to.
 
     Attributes:
-        times: How many times as often orders that have rested for long fill, by the distances *ticks* and number of the
-            flow.
+        times: How many times as often orders that have rested for long fill, by the distances *ticks* and each class:
+            of the flow, of the ticks swept, and of the deviation.
     """
 
     def __init__(self, rates: StateRates, recent_s: float, k_per_tick: float) -> None:
@@ -208,42 +225,53 @@ class FillStates:
         flow = rested.astype(int), np.searchsorted(SINCE_S, since), level.astype(int) - LEAST_FLOW
         shape, at = (len(self._nodes), 2, len(SINCE_S), LEVELS), (np.searchsorted(self._nodes, 2 * sent), *flow)
         self._times = _at_all_levels(shape, at, times).reshape(-1, 2, FLOWS)
-        sent, touch, times = np.array(rates.touch, np.float64).reshape(-1, 3).T
-        places = np.searchsorted(self._nodes, 2 * sent), touch.astype(int) - TOUCHES[0]
-        self._touch = _at_all_levels((len(self._nodes), len(TOUCHES)), places, times)
-        self.times: Floats = self._times[:, 1]
+        self._touch = self._by_class(rates.touch, TOUCHES)
+        self._deviation = self._by_class(rates.deviation, DEVIATIONS)
+        self._swept = self._by_class(rates.swept, SWEPT)
+        self.times: tuple[Floats, Floats, Floats] = (self._times[:, 1], self._swept, self._deviation)
         parts = [np.flatnonzero(self._nodes % 2 == part) for part in (0, 1)]
         self._parts = [part if len(part) else np.arange(len(self._nodes)) for part in parts]
+
+    def _by_class(self, rows: Sequence[ClassRow], classes: Sequence[int]) -> "Floats":
+        """Return the factors of *rows* by node and class."""
+        sent, number, times = np.array(rows, np.float64).reshape(-1, 3).T
+        places = np.searchsorted(self._nodes, 2 * sent), number.astype(int) - classes[0]
+        return _at_all_levels((len(self._nodes), len(classes)), places, times)
 
     @property
     def ticks(self) -> "Floats":
         """Distances that orders were often sent to, in ticks."""
         return self._nodes / 2
 
-    def rates(self, sent: "Ints", stands: "Ints", move: "Ints", flow: "Ints", touch: "Ints") -> "Floats":
-        """Return the fills per second of orders in states, distances in half ticks.
+    def rates(self, states: "Ints") -> "Floats":
+        """Return the fills per second of orders in *states*, int64[n, 7], with the columns of `Stretches`.
 
         Orders that are sent nearer than any other count as those, moved with the distance at which they stand.
         """
-        found = np.empty(len(sent))
+        found = np.empty(len(states))
         for part, at in enumerate(self._parts):
-            rows = np.flatnonzero(sent % 2 == part)
+            rows = np.flatnonzero(states[:, 0] % 2 == part)
             if not len(rows):
                 continue
-            counted = np.maximum(sent[rows], self._nodes[at[0]])
-            columns = move[rows], flow[rows] & 1, flow[rows] >> 1, touch[rows] - TOUCHES[0]
-            state = bins(counted, stands[rows] + counted - sent[rows]), *columns
-            found[rows] = self._interpolated(at, counted, state)
+            sent, stands, move, flow, touch, deviation, swept = states[rows].T
+            counted = np.maximum(sent, self._nodes[at[0]])
+            stands_bin = bins(counted, stands + counted - sent)
+            classes = touch - TOUCHES[0], deviation - DEVIATIONS[0], swept
+            found[rows] = self._interpolated(at, counted, (stands_bin, move, flow & 1, flow >> 1, *classes))
         return found
 
     def _interpolated(self, at: "Ints", sent: "Ints", state: "tuple[Ints, ...]") -> "Floats":
         """Return the rates of orders between those of the nodes *at*, by the bin at which they stand and the rest."""
-        nodes, (stands, move, rested, flow, touch) = self._nodes[at], state
+        nodes, (stands, move, rested, flow, touch, deviation, swept) = self._nodes[at], state
         upper = np.minimum(np.searchsorted(nodes, sent), len(nodes) - 1)
         lower = np.maximum(upper - 1, 0)
         share = np.clip((sent - nodes[lower]) / np.maximum(nodes[upper] - nodes[lower], 1), 0, 1)
         near, far = (
-            self._rates[one, stands, move] * self._times[one, rested, flow] * self._touch[one, touch]
+            self._rates[one, stands, move]
+            * self._times[one, rested, flow]
+            * self._touch[one, touch]
+            * self._deviation[one, deviation]
+            * self._swept[one, swept]
             for one in (at[lower], at[upper])
         )
         found: Floats = near ** (1 - share) * far**share * np.exp(-self._k * np.maximum(sent - nodes[-1], 0) / 2)
@@ -251,7 +279,7 @@ class FillStates:
 
     def predicted(self, waited: Stretches) -> "Floats":
         """Return the fills that each of the stretches predicts."""
-        fills: Floats = self.rates(*waited.states.T)[waited.state] * waited.spent_us / US_PER_S
+        fills: Floats = self.rates(waited.states)[waited.state] * waited.spent_us / US_PER_S
         return fills
 
 
@@ -260,7 +288,7 @@ class Sums(NamedTuple):
 
     Attributes:
         nodes: Distances that orders were often sent to, in half ticks.
-        weighted_s: float64[nodes, bins, moves], order time, weighted by the factors of flow and touch.
+        weighted_s: float64[nodes, bins, moves], order time, weighted by the factors of its states.
         fills: Likewise.
     """
 

@@ -21,7 +21,8 @@ from mm.backtest.metrics._order_lives import (
 from mm.backtest.metrics._passes import spread
 from mm.backtest.metrics.arithmetic import Ends, between, changes, poisson_mid_p, ranks_of, ratio_interval
 from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_intervals
-from mm.backtest.metrics.resting_states import MarketPaths, RestingStates
+from mm.backtest.metrics.market_paths import MarketPaths
+from mm.backtest.metrics.resting_states import RestingStates
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:

@@ -8,73 +8,27 @@ inside a wide spread, where it is first, and behind the best price of a narrow o
 
 So an order's state is the distance at which it was sent, the distance at which it stands, which way the mid went last
 (towards the order or away), whether that is as recent as quotes need to follow, whether the order has rested for long,
-the flow of `mm.backtest.metrics.flow_levels`, and whether it is inside the spread, at its side's best price, or behind
-it. Distances are whole half ticks from the mid.
+whether it is inside the spread, at its side's best price, or behind it, and what `mm.backtest.metrics.market_paths` has
+of the market: the flow, the ticks swept and the mid's deviation. Distances are whole half ticks from the mid.
 """
 
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mm.backtest.journal import FILL_COLUMNS
 from mm.backtest.metrics._resting_states import NOWHERE, LifeStates
-from mm.backtest.metrics.arithmetic import changes
-from mm.backtest.metrics.flow_levels import aggressors, flow_of_sides
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from mm.backtest.journal import Table
-    from mm.backtest.metrics.flow_levels import Flow
+    from mm.backtest.metrics.market_paths import MarketPaths
     from mm.backtest.metrics.order_lives import Lives
-    from mm.tape.tape import Tape
 
     Ints = NDArray[np.int64]
 
 TOUCHES = (-1, 0, 1)  # an order inside the spread, at its side's best price, behind it
-
-
-class MarketPaths(NamedTuple):
-    """What the states of orders read of a market.
-
-    Attributes:
-        flow: The flow that each side sees, as `flow_of_sides` returns it.
-        spreads: When the spread changes, and its ticks from then on.
-    """
-
-    flow: "Flow"
-    spreads: "tuple[Ints, Ints]"
-
-    @classmethod
-    def of(cls, hits: "Ints", spreads: "Ints") -> Self:
-        """Return those of *hits*, as `aggressors` returns them, and *spreads*, as `spreads_of` does."""
-        us, ticks = np.ascontiguousarray(spreads.T)
-        return cls(flow_of_sides(hits), (us, ticks))
-
-    @classmethod
-    def of_days(cls, tapes: "Sequence[Tape]") -> Self:
-        """Return those of consecutive days."""
-        return cls.of(*(np.concatenate([rows(one) for one in tapes]) for rows in (aggressors, spreads_of)))
-
-
-def spreads_of(tape: "Tape", us: "Ints | None" = None) -> "Ints":
-    """Return when the spread of a tape changes and its ticks from then on, int64[n, 2]; *us* as in `aggressors`."""
-    us = tape.event_us if us is None else us
-    return spreads_between(us[tape.top_event], tape.top_bid_ticks, tape.top_ask_ticks)
-
-
-def spreads_between(us: "Ints", bid: "Ints", ask: "Ints") -> "Ints":
-    """Return when the spread changes and its ticks from then on, int64[n, 2]; rows without a valid book are left out.
-
-    Args:
-        us: When the best prices may change, rising.
-        bid: Best bid from then on, in ticks; 0 for none.
-        ask: Best ask, in the same form.
-    """
-    found = np.column_stack((us, ask - bid))[(bid > 0) & (bid < ask)]
-    return found[changes(found[:, 1])]
 
 
 class Stretches(NamedTuple):
@@ -84,9 +38,10 @@ class Stretches(NamedTuple):
         begin_us: int64[n], begin of each stretch.
         spent_us: int64[n], its length.
         state: int64[n], its row in *states*.
-        states: int64[m, 5], each state once. The columns are the distance at which the order was sent, in half ticks;
+        states: int64[m, 7], each state once. The columns are the distance at which the order was sent, in half ticks;
             that at which it stands; the mid's last move, 0 to 3: away from the order, or towards it (1), and recent
-            (+ 2); whether it has rested for long (1), plus twice the number of the flow; and which of `TOUCHES` it is.
+            (+ 2); whether it has rested for long (1), plus twice the number of the flow; which of `TOUCHES` it is;
+            the class of the mid's deviation; and that of the ticks swept.
     """
 
     begin_us: "Ints"
@@ -110,7 +65,7 @@ class RestingStates:
         market: What states read of the market.
     """
 
-    def __init__(self, found: "Lives", mids: "Table", fills: "Table", recent_us: int, market: MarketPaths) -> None:
+    def __init__(self, found: "Lives", mids: "Table", fills: "Table", recent_us: int, market: "MarketPaths") -> None:
         us, mid2 = np.ascontiguousarray(mids.T)
         moved = np.append(True, np.diff(mid2) != 0) if len(mid2) else np.zeros(0, bool)
         us, mid2 = us[moved], mid2[moved]
@@ -118,7 +73,7 @@ class RestingStates:
         row = fills[:, FILL_COLUMNS.index("order_id")] - found.first_id
         self._fills = fills[row >= 0, 0], row[row >= 0]
         rested = found.rested.view(np.uint8)
-        self._orders = LifeStates(found.table, rested, _sent_at(found, us, mid2), (us, mid2), recent_us, *market)
+        self._orders = LifeStates(found.table, rested, _sent_at(found, us, mid2), (us, mid2), recent_us, market)
 
     def stretches(self, span: tuple[int, int], also: "Ints") -> Stretches:
         """Return how orders stood in ``[start, end)``; time without a valid book is left out.

@@ -9,6 +9,7 @@ from mm.backtest.metrics import risk
 from mm.backtest.metrics._json_values import finite, missing
 from mm.backtest.metrics._passes import whole_sum
 from mm.backtest.metrics.arithmetic import dot, quotient
+from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.markouts import HORIZONS_S, half_spreads, markouts
 from mm.backtest.metrics.notes import (
     NOT_FINITE,
@@ -24,7 +25,6 @@ from mm.backtest.metrics.notes import (
 )
 from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, lots_and_times
 from mm.backtest.metrics.pnl import AccountSeries, ledger, pairs, realised, split, trips
-from mm.backtest.metrics.resting_states import MarketPaths
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
@@ -178,9 +178,7 @@ def _predicted(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any
     intensity, offsets = books.intensity, books.offsets
     if intensity is not None and intensity.reference != "mid" and offsets is None:
         intensity = None
-    market = None
-    if books.hits is not None and books.spreads is not None:
-        market = MarketPaths.of(books.hits, books.spreads)
+    market = None if books.market is None else MarketPaths.of(books.market)
     rates, here = fill_rates(journal, sent, intensity, market, offsets)
     engine_says = journal.counters["expected_fills"]
     return {

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.backtest.metrics.fill_states import FillStates, StateRates, bins, state_sums
+from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.order_lives import lives
-from mm.backtest.metrics.resting_states import MarketPaths, RestingStates
+from mm.backtest.metrics.resting_states import RestingStates
 from mm.calibration.state_rates import rates_of
 
 RECENT_US = 300_000
@@ -30,7 +31,7 @@ def test_a_row_without_time_or_fills_says_nothing():
     """A rate far above the others, of one fill in a millisecond, is not believed; one of forty fills is."""
     quiet = (1.0, 1.0, 0, 0, 10_000.0, 10_000.0, 100.0)
     few, many = (1.0, 0.5, 1, 1, 0.001, 0.001, 1.0), (1.0, 0.5, 1, 1, 0.4, 0.4, 40.0)
-    rates = [states_of([quiet, one]).rates(*states_at(2, 1, 3)).item() for one in (few, many)]
+    rates = [states_of([quiet, one]).rates(states_at(2, 1, 3)).item() for one in (few, many)]
     assert rates[0] < 10
     assert rates[1] == pytest.approx(100, rel=0.1)
 
@@ -38,26 +39,39 @@ def test_a_row_without_time_or_fills_says_nothing():
 def test_levels_that_never_came_about_are_as_the_next_ones():
     """A flow above all that was seen counts as the highest, one below as the lowest; between distances both count."""
     flow = [(1.0, 0, 0.0, -3, 0.5), (1.0, 0, 0.0, 2, 3.0), (3.0, 0, 0.0, -3, 0.25), (3.0, 0, 0.0, 2, 5.0)]
-    states = FillStates(StateRates(rows_at(d1=(1e4, 4e3), d3=(1e4, 1e3)), tuple(flow), ()), 0.3, 0.5)
+    states = FillStates(StateRates(rows_at(d1=(1e4, 4e3), d3=(1e4, 1e3)), tuple(flow), (), (), ()), 0.3, 0.5)
     for at, plain, times in ((2, 0.4, flow[:2]), (6, 0.1, flow[2:])):
         for level, (*_, factor) in zip((-3, 2), times, strict=True):
             for seen in {-3: (-12, -5, -3, -1), 2: (0, 2, 7)}[level]:
-                rate = states.rates(*states_at(at, at, 0, flow=seen)).item()
+                rate = states.rates(states_at(at, at, 0, flow=seen)).item()
                 assert rate == pytest.approx(plain * factor, rel=0.01)
-    between = states.rates(*states_at(4, 4, 0, flow=2)).item()
+    between = states.rates(states_at(4, 4, 0, flow=2)).item()
     assert between == pytest.approx((0.4 * 3.0 * 0.1 * 5.0) ** 0.5, rel=0.01)
 
 
 def test_orders_behind_the_best_price_have_their_own_factor():
     """By distance; between two distances both count, and a touch that never came about is as the next one that did."""
     touch = ((1.0, -1, 3.0), (1.0, 1, 0.1), (3.0, -1, 2.0), (3.0, 1, 0.2))
-    states = FillStates(StateRates(rows_at(d1=(1e4, 4e3), d3=(1e4, 1e3)), (), touch), 0.3, 0.5)
+    states = FillStates(StateRates(rows_at(d1=(1e4, 4e3), d3=(1e4, 1e3)), (), touch, (), ()), 0.3, 0.5)
     for sent, plain, factors in ((2, 0.4, (3.0, 3.0, 0.1)), (6, 0.1, (2.0, 2.0, 0.2))):
         for where, factor in zip((-1, 0, 1), factors, strict=True):
-            rate = states.rates(*states_at(sent, sent, 0, touch=where)).item()
+            rate = states.rates(states_at(sent, sent, 0, touch=where)).item()
             assert rate == pytest.approx(plain * factor, rel=0.01)
-    between = states.rates(*states_at(4, 4, 0, touch=1)).item()
+    between = states.rates(states_at(4, 4, 0, touch=1)).item()
     assert between == pytest.approx((0.4 * 0.1 * 0.1 * 0.2) ** 0.5, rel=0.01)
+
+
+def test_each_factor_of_the_market_counts():
+    """Those of the deviation and of the ticks swept, by distance; classes that never came about are as the next."""
+    deviation = ((1.0, -2, 0.5), (1.0, 3, 4.0), (3.0, -2, 0.25), (3.0, 3, 2.0))
+    swept = ((1.0, 0, 0.5), (1.0, 4, 3.0), (3.0, 0, 0.5), (3.0, 4, 1.5))
+    states = FillStates(StateRates(rows_at(d1=(1e4, 4e3), d3=(1e4, 1e3)), (), (), deviation, swept), 0.3, 0.5)
+    for sent, plain, away, swept_far in ((2, 0.4, (0.5, 4.0), 3.0), (6, 0.1, (0.25, 2.0), 1.5)):
+        for number, factor in ((-12, away[0]), (-2, away[0]), (1, away[1]), (12, away[1])):
+            rate = states.rates(states_at(sent, sent, 0, deviation=number, swept=12)).item()
+            assert rate == pytest.approx(plain * factor * swept_far, rel=0.01)
+            rate = states.rates(states_at(sent, sent, 0, deviation=number, swept=1)).item()
+            assert rate == pytest.approx(plain * factor * 0.5, rel=0.01)
 
 
 def test_between_two_distances_the_rate_lies_between():
@@ -75,11 +89,11 @@ def test_a_state_that_a_distance_never_saw_is_taken_from_distances_like_it():
     stays = (10.5, 10.0, 1, 0, 1e4, 1e4, 50.0)
     passing = [(at, at - 0.5, 1, 1, 10.0, 10.0, 20.0) for at in (10.0, 10.5, 16.0)]
     states = states_of([*still, stays, *passing], k=0.1)
-    at = {ticks: states.rates(*states_at(2 * ticks, 2 * ticks - 1, 1)).item() for ticks in (10, 16)}
+    at = {ticks: states.rates(states_at(2 * ticks, 2 * ticks - 1, 1)).item() for ticks in (10, 16)}
     level = {10: 60 / 10_010, 10.5: 110 / 20_010, 16: 40 / 10_010}  # all fills per second of orders sent there
     for ticks, rate in at.items():
         assert rate == pytest.approx(50 / 1e4 * level[ticks] / level[10.5], rel=0.02)
-    recent = states.rates(*states_at(20, 19, 3)).item()
+    recent = states.rates(states_at(20, 19, 3)).item()
     assert recent == pytest.approx(2.0, rel=0.1)
 
 
@@ -87,7 +101,7 @@ def test_parts_that_fill_in_a_jump_are_no_rate_of_thousands():
     """The mid jumps across an order, whose parts fill within a millisecond: no order that it passes fills so fast."""
     jump = (5.0, -20.0, 1, 1, 0.001, 0.001, 16.0)
     states = states_of([*rows_at(d5=(1e3, 100.0), d8=(1e3, 60.0)), jump], k=0.2)
-    rates = [states.rates(*states_at(sent, -40, 3)).item() for sent in (10, 16)]
+    rates = [states.rates(states_at(sent, -40, 3)).item() for sent in (10, 16)]
     assert max(rates) < 2_000  # and not 16,000
 
 
@@ -97,7 +111,7 @@ def test_an_order_nearer_than_all_others_counts_as_the_nearest():
     states = states_of(rows, k=0.5)
     assert rate_of(states, -6.5) == rate_of(states, 0.5)
     assert rate_of(states, -6) == rate_of(states, 1)
-    at = [states.rates(*states_at(sent, sent - 2, 3)).item() for sent in (-13, 1)]
+    at = [states.rates(states_at(sent, sent - 2, 3)).item() for sent in (-13, 1)]
     assert at[0] == at[1] > 3
 
 
@@ -112,18 +126,17 @@ def test_every_distance_has_a_bin(sent, stands):
 
 def states_of(rows, k=1.0):
     """The rates of *rows*, in a market without bursts."""
-    return FillStates(StateRates(tuple(rows), (), ()), 0.3, k)
+    return FillStates(StateRates(tuple(rows), (), (), (), ()), 0.3, k)
 
 
-def states_at(sent, stands, move, flow=0, touch=0):
-    """The columns of one state, distances in half ticks, that has not rested for long, just after an aggressive
-    order."""
-    return [np.array([one]) for one in (sent, stands, move, 2 * (flow + 12), touch)]
+def states_at(sent, stands, move, *, flow=0, touch=0, deviation=0, swept=0):
+    """One state, distances in half ticks, that has not rested for long, just after an aggressive order."""
+    return np.array([[sent, stands, move, 2 * (flow + 12), touch, deviation, swept]])
 
 
 def rate_of(states, ticks):
     """The rate of an order that is where it was sent, after a move away that is not recent."""
-    return states.rates(*states_at(round(2 * ticks), round(2 * ticks), 0)).item()
+    return states.rates(states_at(round(2 * ticks), round(2 * ticks), 0)).item()
 
 
 def rows_at(**seen):

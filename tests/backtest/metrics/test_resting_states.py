@@ -9,22 +9,25 @@ import pytest
 
 from mm.backtest.metrics._resting_states import NOWHERE, LifeStates
 from mm.backtest.metrics.fill_states import bins, state_sums
+from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.order_lives import lives
-from mm.backtest.metrics.resting_states import MarketPaths, spreads_between
 
 SECOND = 1_000_000
 RECENT_US = 300_000
 EVER = 0, 1 << 62
 
 
-def plainly(journal, tape, flow):
+def plainly(journal, tape, market):
     """Seconds and fills by state: one order and one µs of change at a time."""
     tops = list(zip(tape.event_us[tape.top_event], tape.top_bid_ticks, tape.top_ask_ticks, strict=True))
     best_us = [int(us) for us, *_ in tops]
     path = [(us, mid2) for us, mid2 in journal.mids.tolist()]
     path = [one for number, one in enumerate(path) if not number or one[1] != path[number - 1][1]]
     times = [us for us, _ in path]
-    levels = dict(zip((1, -1), ((at.tolist(), one) for at, one in flow), strict=True))
+    flow, deviations, swept = (
+        dict(zip((1, -1), ((at.tolist(), one) for at, one in sides), strict=True))
+        for sides in (market.flow, market.deviations, market.swept)
+    )
     last_us = journal.counters["last_us"]
     found = lives(journal)
     seen = defaultdict(lambda: [0.0, 0])
@@ -35,19 +38,21 @@ def plainly(journal, tape, flow):
         end = last_us if end < 0 else end
         if rejected or begin > end:
             continue
-        cuts = {begin, end, begin + SECOND, *(us + extra for us in times for extra in (0, RECENT_US)), *levels[side][0]}
-        cuts.update(best_us)
+        cuts = {begin, end, begin + SECOND, *(us + extra for us in times for extra in (0, RECENT_US)), *best_us}
+        cuts.update(us for levels in (flow, deviations, swept) for us in levels[side][0])
         ordered = sorted(us for us in cuts if begin <= us <= end)
         for one, two in pairwise(ordered):
             state = state_of(path, times, orders[number], bisect_right(times, one) - 1, one)
             if state:
                 touch = touch_of(tops[bisect_right(best_us, one) - 1], orders[number])
-                seen[*state, level_of(levels, orders[number], one), touch][0] += (two - one) / 1e6
+                others = (number_at(levels[side], one) for levels in (deviations, swept))
+                seen[*state, level_of(flow, orders[number], one), touch, *others][0] += (two - one) / 1e6
     for us, number, *_ in journal.fills.tolist():
         state = state_of(path, times, orders[number], bisect_left(times, us) - 1, us - 1)
         if state:
             touch = touch_of(tops[bisect_left(best_us, us) - 1], orders[number])
-            seen[*state, level_of(levels, orders[number], us - 1), touch][1] += 1
+            others = (number_at(levels[orders[number][2]], us - 1) for levels in (deviations, swept))
+            seen[*state, level_of(flow, orders[number], us - 1), touch, *others][1] += 1
     return seen
 
 
@@ -62,8 +67,13 @@ def touch_of(top, order):
 
 def level_of(levels, order, us):
     """Whether an order has rested for one second at an instant, and the level of the flow."""
-    at, number = levels[order[2]]
-    return 2 * int(number[bisect_right(at, us) - 1]) + (us - order[1] >= SECOND)
+    return 2 * number_at(levels[order[2]], us) + (us - order[1] >= SECOND)
+
+
+def number_at(path, us):
+    """The number of a path at an instant."""
+    at, number = path
+    return int(number[bisect_right(at, us) - 1])
 
 
 def state_of(path, times, order, row, us):
@@ -82,15 +92,17 @@ def test_sums_are_those_of_a_plain_reading(journal):
     """Every second and every fill, in the state that one order after another shows, by bins of where it stood."""
     market = MarketPaths.of_days(journal.tapes)
     seen, nearest = defaultdict(lambda: [0.0, 0]), defaultdict(list)
-    for (sent, stands, *others), (seconds, fills) in plainly(journal.journal, journal.tapes[0], market.flow).items():
+    for (sent, stands, *others), (seconds, fills) in plainly(journal.journal, journal.tapes[0], market).items():
         state = sent, int(bins(np.array([sent]), np.array([stands])).item()), *others
         seen[state] = [seen[state][0] + seconds, seen[state][1] + fills]
         nearest[state].append(stands)
     found = state_sums(journal.journal, RECENT_US, EVER, market).tolist()
     assert sum(fills for _, fills in seen.values()) > 100
-    assert len({state[-2] for state in seen}) > 4, "levels come about"
-    assert {state[-1] for state in seen} == {-1, 0, 1}
-    assert {key for key, (seconds, _) in seen.items() if seconds > 1e-6} <= {(*row[1:3], *row[4:7]) for row in found}
+    assert len({state[-4] for state in seen}) > 4, "levels come about"
+    assert {state[-3] for state in seen} == {-1, 0, 1}
+    assert {state[-2] for state in seen} >= {-2, -1, 0, 1, 2}
+    assert {state[-1] for state in seen} >= {0, 1, 2}
+    assert {key for key, (seconds, _) in seen.items() if seconds > 1e-6} <= {(*row[1:3], *row[4:9]) for row in found}
     for _, sent, stood, near, *others, seconds, fills in found:
         state = sent, stood, *others
         assert seconds == pytest.approx(seen[state][0], abs=1e-5), state
@@ -103,7 +115,7 @@ def test_two_halves_are_the_whole(journal):
     run, market = journal.journal, MarketPaths.of_days(journal.tapes)
     middle = (run.counters["first_us"] + run.counters["last_us"]) // 2
     whole, *halves = (state_sums(run, RECENT_US, cuts, market) for cuts in (EVER, (0, middle), (middle, 1 << 62)))
-    assert sum(half[:, 7:].sum(axis=0) for half in halves) == pytest.approx(whole[:, 7:].sum(axis=0))
+    assert sum(half[:, 9:].sum(axis=0) for half in halves) == pytest.approx(whole[:, 9:].sum(axis=0))
     both = state_sums(run, RECENT_US, (0, middle, 1 << 62), market)
     for number, half in enumerate(halves):
         mine = both[both[:, 0] == number]
@@ -114,7 +126,7 @@ QUARTER = 250_000  # µs: all instants of a market of chance are multiples of it
 
 
 def market_of_chance(random):
-    """Orders, a path of the mid with stretches without a book, levels by side, and spreads, within forty quarters."""
+    """Orders, a path of the mid with stretches without a book, and paths by side, within forty quarters."""
     times = np.unique(np.append(random.choice(40, random.integers(0, 12)), 0)) * QUARTER
     mid2 = random.integers(198, 206, len(times)) * (random.random(len(times)) > 0.2)
     count = int(random.integers(1, 9))
@@ -127,19 +139,22 @@ def market_of_chance(random):
     table = np.ascontiguousarray(np.stack(lives, axis=1).astype(np.int64))
     sent = random.integers(-3, 9, count)
     sent[random.random(count) < 0.1] = NOWHERE
-    levels = [
-        (np.unique(np.append(random.integers(0, 40, size), -1)) * QUARTER, random.integers(0, 20, 9))
-        for size in random.integers(0, 5, 2)
+    paths = [
+        tuple(path_of_chance(random, size, low, high) for size in random.integers(0, 5, 2))
+        for low, high in ((0, 20), (0, 13), (1, 5), (-12, 13))
     ]
-    levels = [(at, number[: len(at)].copy()) for at, number in levels]
-    changes = np.unique(random.integers(0, 40, 6)) * QUARTER
-    spreads = changes, random.integers(1, 5, len(changes))
-    return table, sent, (random.random(count) < 0.9).astype(np.uint8), (times, mid2), levels, spreads
+    return table, sent, (random.random(count) < 0.9).astype(np.uint8), (times, mid2), paths
+
+
+def path_of_chance(random, size, low, high):
+    """Instants, some of them the same, and a number from each one on."""
+    at = np.unique(np.append(random.integers(0, 40, size), random.choice([-1, 3]))) * QUARTER
+    return at, random.integers(low, high, len(at))
 
 
 def state_in(market, order, us):
     """The state of an order at an instant, from one rule after the other; None without one."""
-    table, sent, rested, (times, mid2), levels, (changes, spreads) = market
+    table, sent, rested, (times, mid2), paths = market
     _, active_us, side, ticks, *_ = table[order].tolist()
     row = int(np.searchsorted(times, us, side="right")) - 1
     if not rested[order] or row < 0 or mid2[row] == 0 or sent[order] == NOWHERE:
@@ -148,12 +163,14 @@ def state_in(market, order, us):
     move = 0
     if before > 0:
         move = int(side * (mid2[row] - before) < 0) + 2 * int(us - times[row] < 3 * QUARTER)
-    at, number = levels[0 if side == 1 else 1]
-    level = 2 * int(number[np.searchsorted(at, us, side="right") - 1]) + (us - active_us >= SECOND)
-    spread = spreads[max(int(np.searchsorted(changes, us, side="right")) - 1, 0)]
+    flow, swept, spread, deviation = (
+        int(number[max(int(np.searchsorted(at, us, side="right")) - 1, 0)])
+        for at, number in (sides[0 if side == 1 else 1] for sides in paths)
+    )
+    level = 2 * flow + int(us - active_us >= SECOND)
     best2 = mid2[row] - side * spread  # twice the side's best price
     touch = int(np.sign(side * (best2 - 2 * ticks)))
-    return int(sent[order]), int(side * (mid2[row] - 2 * ticks)), move, level, touch
+    return int(sent[order]), int(side * (mid2[row] - 2 * ticks)), move, level, touch, deviation, swept
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -161,10 +178,10 @@ def test_stretches_and_fills_are_those_of_each_quarter_of_a_second(seed):
     """Quarter by quarter: time by state and by number of the further instants that have passed, none lost."""
     random = np.random.default_rng(seed)
     market = market_of_chance(random)
-    table, sent, rested, path, levels, spreads = market
+    table, sent, rested, path, paths = market
     also = np.unique(random.integers(0, 40, 3)) * QUARTER
     start_us, end_us = 2 * QUARTER, 38 * QUARTER
-    states = LifeStates(table, rested, sent, path, 3 * QUARTER, tuple(levels), spreads)
+    states = LifeStates(table, rested, sent, path, 3 * QUARTER, paths)
     begin_us, spent_us, number = states.stretches(start_us, end_us, also)
     met = [tuple(row) for row in states.met().tolist()]
     assert len(set(met)) == len(met)
@@ -189,17 +206,16 @@ def test_stretches_and_fills_are_those_of_each_quarter_of_a_second(seed):
 
 
 def test_columns_that_do_not_fit_together_are_refused():
-    """Of orders, the path, levels and spreads; and fills of an order that is none."""
+    """Of orders, the path of the mid, and those of the market; and fills of an order that is none."""
     one, two = np.ones(1, np.int64), np.ones(2, np.int64)
-    flag, lives = np.ones(1, np.uint8), np.ones((1, 7), np.int64)
-    whole = [lives, flag, one, (one, one), 1, ((one, one), (one, one)), (one, one)]
+    flag, lives, both = np.ones(1, np.uint8), np.ones((1, 7), np.int64), ((one, one), (one, one))
+    whole = [lives, flag, one, (one, one), 1, [both] * 4]
     for at, wrong, about in (
         (2, two, "of the orders"),
         (3, (one, two), "of the path"),
-        (5, ((one, one), (two, one)), "no levels of a side"),
-        (5, ((one, one), (one[:0], one[:0])), "no levels of a side"),
-        (6, (one, two), "no spreads"),
-        (6, (one[:0], one[:0]), "no spreads"),
+        (5, [both] * 3, "3 paths of the market, not 4"),
+        (5, [both, both, ((one, one), (two, one)), both], "no path of a market"),
+        (5, [both, both, both, ((one, one), (one[:0], one[:0]))], "no path of a market"),
     ):
         with pytest.raises(ValueError, match=about):
             LifeStates(*whole[:at], wrong, *whole[at + 1 :])
@@ -208,10 +224,3 @@ def test_columns_that_do_not_fit_together_are_refused():
         states.filled(one, two)
     with pytest.raises(ValueError, match="order 1 of 1"):
         states.filled(one, one)
-
-
-def test_spreads_are_those_of_valid_books():
-    """A row where the width changes; none without a bid, of a crossed book, or where both prices move alike."""
-    bid = np.array([0, 98, 99, 99, 101, 99])
-    ask = np.array([100, 100, 101, 102, 101, 102])
-    assert spreads_between(np.arange(6), bid, ask).tolist() == [[1, 2], [3, 3]]

@@ -1,12 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The flow from instant to instant, in one pass: what ``flow_levels.py`` has of each side.
+"""The flow of a side, and values that jump and decay, from instant to instant: the paths of ``market_paths.py``.
 
-Why compiled: each instant's average follows from that of the one before, a million times a day.
+Why compiled: each value follows from the one before, a million times a day.
 """
 
 from array import array
 
-from libc.math cimport exp, floor, log2
+from libc.math cimport ceil, exp, fabs, floor, log, log2
 from libc.stdint cimport int64_t
 
 import numpy as np
@@ -16,11 +16,13 @@ SINCE_S = (0.0, 0.3, 3.0)  # classes of the time since the last aggressive order
 FLOW_WINDOWS_S = (30.0, 300.0)  # over which aggressive orders are averaged, older ones less by e a window
 LEAST_FLOW = -12  # level: up to 2^(level + 1) aggressive orders a second, and none
 MOST_FLOW = 7  # level: from 2^level aggressive orders a second on
+MOST_CLASS = 12  # of a decaying value
 
 cdef int64_t[3] SINCE_US = [round(1e6 * one) for one in SINCE_S]
 cdef double[2] WINDOW_US = [1e6 * one for one in FLOW_WINDOWS_S]
 cdef int64_t LOW = LEAST_FLOW, HIGH = MOST_FLOW, STEP_US = 1_000_000
 cdef int64_t LEVELS = MOST_FLOW - LEAST_FLOW + 1, LAST = len(SINCE_S) - 1
+cdef int64_t HIGHEST = MOST_CLASS
 
 
 def flow_levels(const int64_t[::1] us) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -76,3 +78,45 @@ cdef int changed(int64_t since, int64_t level, int64_t us, object at, object num
         at.append(us)
         numbers.append(number)
     return 0
+
+
+def decaying_classes(
+    const int64_t[::1] us, const int64_t[::1] added, double window_s
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return when the class of a value changes that decays by e per window, and the class from then on.
+
+    The class is 0 below 1 and grows by one whenever the value doubles; of values below 0 it is negative.
+
+    Args:
+        us: When the value jumps, rising.
+        added: By how much.
+        window_s: The window.
+    """
+    cdef int64_t i, now_us, until_us, found, count = us.shape[0]
+    cdef double value = 0.0, window_us = 1e6 * window_s
+    at, classes = array("q", [np.iinfo(np.int64).min]), array("q", [0])
+    if added.shape[0] != count:
+        raise ValueError("decaying classes: columns of unequal length")
+    for i in range(count):
+        if i:
+            value *= exp((us[i - 1] - us[i]) / window_us)
+        value += added[i]
+        now_us, until_us = us[i], us[i + 1] if i + 1 < count else np.iinfo(np.int64).max
+        found = class_of(value)
+        while now_us < until_us:
+            if classes[len(classes) - 1] != found:
+                at.append(now_us)
+                classes.append(found)
+            if found == 0:
+                break
+            now_us = us[i] + <int64_t> ceil(window_us * log(fabs(value) / 2.0 ** (abs(found) - 1)))
+            found -= 1 if found > 0 else -1
+    return np.frombuffer(at, np.int64), np.frombuffer(classes, np.int64)
+
+
+cdef int64_t class_of(double value) noexcept nogil:
+    """Return the class of a value."""
+    cdef double size = fabs(value)
+    if size < 1.0:
+        return 0
+    return (1 if value > 0 else -1) * <int64_t> min(1 + floor(log2(size)), HIGHEST)

@@ -106,6 +106,14 @@ def soon(wanted: Awaitable[Any]) -> Any:
     return asyncio.wait_for(wanted, 20)
 
 
+def when_there_are(count: int, read: Callable[[], list[Any]]) -> list[Any]:
+    """Return what *read* does once there is so much of it: the market began with the first of these tests."""
+    ends = time.monotonic() + 60
+    while len(found := read()) < count and time.monotonic() < ends:
+        time.sleep(0.1)
+    return found
+
+
 def truth(ready: Ready, update_id: int) -> Any:
     """Return the exact book after an update id."""
     return HTTP.get(f"{ready['rest_url']}/sim/truth?id={update_id}").json()
@@ -125,9 +133,7 @@ def test_ccxt_reads_the_market(market: Ready, opened: Opened) -> None:
     book = client.fetch_order_book(PAIR, 1000)
     exact = truth(market, book["nonce"])
     assert (book["bids"], book["asks"]) == (numbers(exact["bids"]), numbers(exact["asks"]))
-    ends = time.monotonic() + 60
-    while len(trades := client.fetch_trades(PAIR, limit=10)) < 10 and time.monotonic() < ends:
-        time.sleep(0.1)  # the market began with the first of these tests
+    trades = when_there_are(10, lambda: client.fetch_trades(PAIR, limit=10))
     assert int(trades[-1]["id"]) == int(trades[0]["id"]) + 9
     assert client.fetch_bids_asks([PAIR])[PAIR]["bid"] < client.fetch_bids_asks([PAIR])[PAIR]["ask"]
     assert client.fetch_last_prices([PAIR])[PAIR]["price"] > 90
@@ -240,7 +246,8 @@ def test_python_binance_reads_the_market_and_trades(addresses: Ready) -> None:
     book = client.get_order_book(symbol=SYMBOL, limit=100)
     exact = truth(addresses, book["lastUpdateId"])
     assert (book["bids"], book["asks"]) == (exact["bids"][:100], exact["asks"][:100])
-    assert client.get_historical_trades(symbol=SYMBOL, fromId=3, limit=2)[0]["id"] == 3
+    trades = when_there_are(2, lambda: client.get_historical_trades(symbol=SYMBOL, fromId=3, limit=2))
+    assert trades[0]["id"] == 3
     assert client.get_aggregate_trades(symbol=SYMBOL, limit=1)[0]["l"] >= 1
     assert float(client.get_avg_price(symbol=SYMBOL)["price"]) > 90
     order = client.order_limit_buy(symbol=SYMBOL, quantity=1, price="90.00")

@@ -9,7 +9,7 @@ import numpy as np
 
 from mm.backtest.books import Books
 from mm.backtest.fills.intensity import Intensity, Poisson
-from mm.backtest.metrics.market_paths import MarketRows, joined
+from mm.backtest.metrics.market_paths import MarketRows
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.models import FILL_BIAS
 from mm.backtest.paper_exchange import PaperExchange
@@ -166,7 +166,8 @@ class _PredictionRows(NamedTuple):
 
     def joined(self) -> dict[str, Any]:
         """Return the rows of all tapes, by the field names of `Books`; None for those that nothing needs."""
-        return {"market": MarketRows.joined(self.market), "offsets": joined(self.offsets)}
+        offsets = np.concatenate(self.offsets) if self.offsets else None
+        return {"market": MarketRows.joined(self.market), "offsets": offsets}
 
 
 def model_name(model: object) -> str:

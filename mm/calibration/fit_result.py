@@ -167,7 +167,7 @@ class PoissonFit(Shown):
         calib_order_qty: Quantity of the orders that it filled, in the base asset.
         measured_rates: Distance in ticks and fills per second of these orders, near neighbours pooled to 20 fills;
             they need not fall, and a backtest under that model predicts its fills by them.
-        measured_states: Fills per second by the state of an order, and by the flow of its market.
+        measured_states: Fills per second by the state of an order and of its market.
         recent_s: Time for which a move of the mid counts as recent, in s.
         adverse_moves: Distance, and adverse move of the mid in the 5 s after fills there, in ticks; 20 fills or more.
         clustering: How orders excite each other, as `HawkesFit.to_json` has it; None where it was not fitted.

@@ -2,10 +2,10 @@
 
 The rate of a state is a product: of its distances and the mid's last move, of the flow of the order's side, of its
 place relative to its side's best price, of the mid's deviation, and of the ticks swept
-(`mm.backtest.metrics.fill_states`). Factors are updated in turn to observed
-over expected fills until convergence: iterative proportional fitting, the maximum likelihood of a Poisson model with
-log-additive effects (Bishop, Fienberg, Holland 1975, chapter 3). Estimates from few fills at a distance are shrunk
-towards those at similar distances, and these towards all of them.
+(`mm.backtest.metrics.fill_states`). Factors are updated in turn to observed over expected fills until convergence:
+iterative proportional fitting, the maximum likelihood of a Poisson model with log-additive effects (Bishop, Fienberg,
+Holland 1975, chapter 3). Estimates from few fills at a distance are shrunk towards those at similar distances, and
+these towards all of them.
 
 A schedule predicts the fills of a segment by states of its past, times the level of its training window. A busy window
 has more fills for two reasons: more aggressive orders, which the flow of the states includes, and causes outside of the
@@ -76,11 +76,9 @@ def rates_of(sums: "Floats") -> StateRates:
     seen, foreseen = (np.bincount(node, column, len(nodes)) for column in (fills, mean))
     by_flow, *by_class = times
     by_flow *= (seen / np.maximum(foreseen, TINY))[:, None]
-    came = np.unique(flow_class)
     hits = tuple(
-        (ticks / 2, number // FLOWS, SINCE_S[number % FLOWS // LEVELS], number % LEVELS + LEAST_FLOW, round(value, 9))
-        for ticks, row in zip(nodes.tolist(), by_flow[:, came].tolist(), strict=True)
-        for number, value in zip(came.tolist(), row, strict=True)
+        (ticks, number // FLOWS, SINCE_S[number % FLOWS // LEVELS], number % LEVELS + LEAST_FLOW, factor)
+        for ticks, number, factor in _class_rows(nodes, by_flow, flow_class, range(2 * FLOWS))
     )
     rows = (_class_rows(nodes, *one) for one in zip(by_class, classes, CLASSES, strict=True))
     return StateRates(_state_rows(keys, nearest, (seconds, weighted, fills)), hits, *rows)
@@ -196,10 +194,10 @@ def _us_by_number(path: "Path", spans: "tuple[Ints, Ints]", numbers: range) -> "
     """Return the µs that a path has each of *numbers*, float64[spans, numbers], by begins and ends of spans."""
     since, number = path
     begin_us, ends_us = spans
-    at = np.union1d(since[1:], np.concatenate(spans))
+    at = np.union1d(since[since >= begin_us[0]], np.concatenate(spans))
     block = np.searchsorted(begin_us, at[:-1], side="right") - 1
     inside = (block >= 0) & (at[:-1] < ends_us[np.maximum(block, 0)])
-    seen = number[np.searchsorted(since, at[:-1], side="right") - 1] - numbers[0]
+    seen = number[np.maximum(np.searchsorted(since, at[:-1], side="right") - 1, 0)] - numbers[0]
     size = len(begin_us) * len(numbers)
     spent = np.bincount((block * len(numbers) + seen)[inside], np.diff(at)[inside].astype(np.float64), size)
     return spent.astype(np.float64).reshape(len(begin_us), len(numbers))

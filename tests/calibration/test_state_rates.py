@@ -3,6 +3,7 @@
 And the level of a window: what its fills are beyond the flow of its aggressive orders.
 """
 
+import dataclasses
 import math
 from itertools import product
 
@@ -167,3 +168,20 @@ def test_days_are_joined(tape):
     quiet = factor(tape, *over[0])
     found = levels.level(points(1200 * 0.1), LINE, (3 * BLOCK_US, RATES), over[1])
     assert found == pytest.approx(quiet / TIMES[-12], rel=0.01)
+
+
+def test_the_deviations_of_days_are_joined():
+    """Days that follow each other at once: one whose mid stays, and one whose mid jumps up and down every second."""
+    still = small_tapes.tape([small_tapes.book(0, 500, 501)], 0, 2 * BLOCK_US)
+    jumps = [(2 * BLOCK_US + second * 1_000_000, 100 + second % 2 * 8) for second in range(600)]
+    moving = small_tapes.tape([small_tapes.book(us, bid, bid + 1) for us, bid in jumps], 2 * BLOCK_US, 4 * BLOCK_US)
+    deviation = tuple((ticks, number, 1.5**number) for ticks in (1.0, 3.0) for number in range(-12, 13))
+    rates = dataclasses.replace(RATES, hits=(), deviation=deviation)
+    at, classes = MarketPaths.of_days([moving]).deviations[0]
+    seen = classes[np.searchsorted(at, np.arange(2 * BLOCK_US, 4 * BLOCK_US, 1_000), side="right") - 1]
+    assert len(set(seen.tolist())) > 4
+    times = (np.mean(1.5**seen) + np.mean(1.5**-seen)) / 2
+    for days in ([still, moving], [still, moving, small_tapes.tape([], 4 * BLOCK_US, 5 * BLOCK_US)]):
+        levels = StateLevels(days, 0.3)
+        found = levels.level(points(1200 * 0.1), LINE, (2 * BLOCK_US, rates), (2 * BLOCK_US, 4 * BLOCK_US))
+        assert found == pytest.approx(1 / times, rel=1e-3)

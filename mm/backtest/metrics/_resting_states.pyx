@@ -21,14 +21,14 @@ NOWHERE = 1 << 62  # the distance of an order that was sent without a valid book
 cdef int64_t RESTED = RESTED_US, UNKNOWN = NOWHERE
 
 
-cdef struct State:
-    int64_t sent    # distance at which the order was sent, in half ticks
-    int64_t stands  # distance at which it stands
-    int64_t move    # as `Stretches` has it
-    int64_t level   # likewise
-    int64_t touch   # likewise
-    int64_t deviation  # likewise
-    int64_t swept   # likewise
+cdef struct State:  # the columns of `Stretches.states`, in order
+    int64_t sent
+    int64_t stands
+    int64_t move
+    int64_t level
+    int64_t touch
+    int64_t deviation
+    int64_t swept
 
 
 cdef struct Stretch:

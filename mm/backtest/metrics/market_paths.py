@@ -79,13 +79,18 @@ class MarketRows(NamedTuple):
         us, bid, ask = us[valid], bid[valid], ask[valid]
         spreads, mid2 = np.column_stack((us, ask - bid)), bid + ask
         moved = changes(mid2)
-        classes = decaying_classes(us[moved], np.diff(mid2[moved], prepend=mid2[:1]), DEVIATION_WINDOW_S)
-        return cls(hits, spreads[changes(spreads[:, 1])], np.column_stack(classes))
+        at, classes = decaying_classes(us[moved], np.diff(mid2[moved], prepend=mid2[:1]), DEVIATION_WINDOW_S)
+        begin = np.concatenate((us[:1], at[1:]))  # 0 from the first valid book on; without one there is no row
+        return cls(hits, spreads[changes(spreads[:, 1])], np.column_stack((begin, classes[: len(begin)])))
 
     @classmethod
     def joined(cls, days: "Sequence[MarketRows]") -> "MarketRows | None":
         """Return the rows of consecutive days; None without a day. The average of the mid begins anew each day."""
-        return cls(*(np.concatenate(rows) for rows in zip(*days, strict=True))) if days else None
+        if not days:
+            return None
+        hits, spreads, deviations = (np.concatenate(rows) for rows in zip(*days, strict=True))
+        until_us = np.minimum.accumulate(deviations[::-1, 0])[::-1]  # a deviation decays on after the end of its day
+        return cls(hits, spreads, deviations[deviations[:, 0] <= until_us])
 
 
 class MarketPaths(NamedTuple):
@@ -108,8 +113,7 @@ class MarketPaths(NamedTuple):
     def of(cls, rows: MarketRows) -> Self:
         """Return the paths of *rows*."""
         (spread_us, ticks), (us, classes) = (np.ascontiguousarray(one.T) for one in rows[1:])
-        spreads = spread_us, ticks
-        return cls(*_of_hits(rows.hits), (spreads, spreads), ((us, classes), (us, -classes)))
+        return cls(*_of_hits(rows.hits), ((spread_us, ticks),) * 2, ((us, classes), (us, -classes)))
 
     @classmethod
     def of_days(cls, tapes: "Sequence[Tape]") -> Self:
@@ -141,11 +145,6 @@ def aggressors(tape: "Tape", us: "Ints | None" = None) -> "Ints":
     """
     columns = tape.event_exch_us[tape.trades], tape.trade_side, tape.trade_ticks
     return aggressors_of((tape.event_us if us is None else us)[tape.trades], *columns)
-
-
-def joined(rows: "Sequence[Ints]") -> "Ints | None":
-    """Return the rows of days that follow each other as one table; None without a day."""
-    return np.concatenate(rows) if rows else None
 
 
 def aggressors_of(us: "Ints", exch_us: "Ints", side: "NDArray[np.int64 | np.int8]", ticks: "Ints") -> "Ints":

@@ -7,7 +7,7 @@ import pytest
 
 import small_tapes
 from mm.backtest.metrics._market_paths import decaying_classes
-from mm.backtest.metrics.market_paths import MarketPaths, MarketRows, aggressors, joined
+from mm.backtest.metrics.market_paths import MarketPaths, MarketRows, aggressors
 
 SECOND = 1_000_000
 SINCE = (0.0, 0.3, 3.0)
@@ -124,15 +124,31 @@ def test_the_deviation_is_that_of_its_definition(seed):
 
 
 def test_the_average_begins_anew_each_day():
-    """A jump over night is no deviation; aggressive orders and spreads go on."""
+    """A jump over night is no deviation, whatever the day before ended with; aggressive orders and spreads go on."""
     one, two = (
-        MarketRows.of_prices(np.array([[us, 1, us, 9]]), np.array([us]), np.array([bid]), np.array([bid + 2]))
+        MarketRows.of_prices(
+            np.array([[us, 1, us, 9]]), np.array([us, us + 1]), np.array([bid, bid + 40]), np.full(2, bid + 42)
+        )
         for us, bid in ((0, 100), (SECOND, 900))
     )
-    found = MarketPaths.of(MarketRows.joined([one, two]))
-    assert [number_at(path, 2 * SECOND) for path in found.deviations] == [0, 0]
+    rows = MarketRows.joined([one, two])
+    found = MarketPaths.of(rows)
+    assert all((path[0][1:] >= path[0][:-1]).all() for sides in found for path in sides), "instants rise over all days"
+    assert [[number_at(path, us) for path in found.deviations] for us in (0, 1, SECOND - 1, SECOND, SECOND + 1)] == [
+        [0, 0],
+        [6, -6],
+        [4, -4],
+        [0, 0],
+        [6, -6],
+    ]
     assert number_at(found.swept[0], SECOND + 1) == class_of(18 + 18 * math.exp(-1 / 5))
     assert MarketRows.joined([]) is None
+
+
+def test_a_market_without_a_valid_book_has_no_deviation():
+    """Neither a row of it nor one of the spread."""
+    rows = MarketRows.of_prices(np.empty((0, 4), np.int64), np.arange(2), np.array([0, 5]), np.array([3, 4]))
+    assert [one.shape for one in rows] == [(0, 4), (0, 2), (0, 2)]
 
 
 def test_a_value_that_leaves_all_classes_stays_in_the_outermost():
@@ -167,5 +183,5 @@ def test_prints_of_one_aggressive_order_count_once():
     tapes = [small_tapes.tape([small_tapes.book(1, 100, 101), *some], 0, 99) for some in (events, [], events[:1])]
     own = [[10, -1, 11, 4], [12, 1, 12, 0], [13, 1, 13, 2], [20, -1, 20, 1], [21, -1, 21, 0]]
     assert [aggressors(one).tolist() for one in tapes] == [own, [], [[10, -1, 10, 0]]]
-    assert joined([aggressors(one) for one in tapes]).tolist() == [*own, [10, -1, 10, 0]]
-    assert joined([]) is None
+    together = MarketRows.joined([MarketRows.of(one) for one in tapes])
+    assert together.hits.tolist() == [*own, [10, -1, 10, 0]]

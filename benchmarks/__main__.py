@@ -1,8 +1,6 @@
 """``mm bench``: the project's own measurements: speed as ratios in one run, calibration against known truths."""
-# ruff: noqa: RUF009 - knob() makes a dataclass field, not a shared default
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +15,7 @@ from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import PATH, integer, knob, number
+from mm.dataclass import dataclass, replace
 
 # The module of each, imported when it is measured: help needs no numpy.
 MEASUREMENTS = {"engine": "engine:measure", "parse": "commands:parse", "startup": "commands:startup"}

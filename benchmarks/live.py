@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks import live_state
@@ -31,6 +30,7 @@ from mm.backtest.quotes.view import Quotes
 from mm.backtest.risk import LIVE_DEFAULTS, Risk, RiskLimits, RiskOrder, RiskStanding, limits_of
 from mm.backtest.rules import Rules
 from mm.clock import US_PER_S, now_us
+from mm.dataclass import dataclass, replace
 from mm.errors import MMError
 from mm.live import promptness
 from mm.live._live_engine import LiveEngine

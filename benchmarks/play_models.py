@@ -7,7 +7,6 @@ index of levels anew, plays the day in each way, and prints one JSON object.
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from benchmarks.engine import ACCOUNT, EXECUTION, beside, deep, median, models, play_row, quotes_of, seconds
 from benchmarks.turns import PYTHON, Bench, Measured, Ran, Row, run
+from mm.dataclass import dataclass, replace
 
 if TYPE_CHECKING:
     from mm.backtest.latency import Latencies

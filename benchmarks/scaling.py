@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from mm.cli.config import Day, Market, Models
 from mm.cli.console import Console
 from mm.commands.assemble import open_days
 from mm.commands.setup import Setup
+from mm.dataclass import dataclass
 from mm.dayfolder.layout import DayFolder
 from mm.errors import MMError
 from mm.sweep.engines import on_cluster

@@ -8,7 +8,6 @@ truth itself: the log-likelihood per fill that its parameters lose against those
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from mm.calibration.windows import US_PER_MIN, WEIGHING, WindowFitter, WindowPla
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import integer, knob
+from mm.dataclass import dataclass
 
 BLOCK_MIN, HOURS = 5, 12
 BLOCKS = HOURS * 60 // BLOCK_MIN

@@ -7,7 +7,6 @@ Tapes whose truth is known have a book that moves at irregular instants, with fi
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from benchmarks import truth
 from benchmarks.truth import Arrivals, Ints, Truth
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from mm.calibration.points import Points

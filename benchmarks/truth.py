@@ -4,11 +4,12 @@ Aggressive orders of each side come as a Poisson process of rate A, and reach an
 that a distance is reached at A exp(-k delta). The book stands still, one tick on either side of the mid.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mm.dataclass import dataclass
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -3,7 +3,6 @@
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -15,6 +14,7 @@ from mm.backtest.sensitivity import Strategy, with_band
 from mm.cli.config import Models, Sensitivity
 from mm.cli.knobs import groups_of, knobs
 from mm.commands import assemble
+from mm.dataclass import dataclass, replace
 from mm.errors import UsageError
 from mm.model_maker import ModelMaker, check_names
 from mm.signals.micro_price import MicroPriceFit
@@ -112,7 +112,7 @@ class Backtest:
     tapes: Sequence[Tape]
     rules: Rules
     maker: ModelMaker
-    sensitivity: Sensitivity = Sensitivity()  # noqa: RUF009 - frozen
+    sensitivity: Sensitivity = Sensitivity()
     draws: int = 0
     quotes: object = None
     fills: object = None

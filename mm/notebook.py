@@ -5,11 +5,11 @@ imported here by name, when something is first drawn.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from mm.dataclass import dataclass, field
 from mm.errors import UsageError
 from mm.whole_file import write_whole
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSE
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.orders_file import read_orders
 from mm.clock import US_PER_MS, US_PER_S
+from mm.dataclass import dataclass, replace
 from mm.errors import BrokenFile, UsageError
 from mm.notebook import Picture, Shown
 from mm.report.run_columns import RunColumns, market_of, read_columns

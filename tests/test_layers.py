@@ -19,6 +19,7 @@ LAYERS = [
         "ids",
         "callable_package",
         "code_identity",
+        "dataclass",
         "notebook",
         "numbers",
         "user_code",

@@ -55,6 +55,7 @@ cdef enum:
     SPARES = 8              # maximum number of blocks
     MOST_SPARE = 1 << 23    # maximum cells of all blocks: 64 MB
     LEAST_SPARE = 1 << 12   # minimum cells of a block
+    STEEP = 1 << 22         # cells of a table: 32 MB
 
 cdef int64_t* spares[SPARES]
 cdef int64_t spare_cells = 0
@@ -100,8 +101,9 @@ cdef int64_t* spare_for(int64_t room) noexcept:
 
 
 cdef int grow(Table* table) except -1 nogil:
-    """Make room for more rows."""
-    cdef int64_t room = max(2 * table.room + 1024 * table.width, table.likely[0])
+    """Make room for more rows, up to `STEEP` for four times as many: unused room costs nothing, and copies cost."""
+    cdef int64_t times = 4 if table.room < STEEP else 2
+    cdef int64_t room = max(times * table.room + 1024 * table.width, table.likely[0])
     cdef int64_t* block = NULL
     if table.cells is NULL:
         with gil:

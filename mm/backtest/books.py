@@ -1,9 +1,9 @@
 """Terms of a run: how to convert a journal's integers, and what was played."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mm.dataclass import dataclass, field
 from mm.instrument import decimal_text, short_text
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """What a backtest gives back: the journal, the grid to read it on, and the files of a run folder."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from mm.backtest.orders_file import CSV, SIDES, write_orders_file
 from mm.backtest.summary_text import describe
 from mm.clock import US_PER_MS
 from mm.code_identity import HashedFile
+from mm.dataclass import dataclass, field
 from mm.instrument import decimal_text
 from mm.notebook import Picture, Shown, picture_of
 from mm.tape.frames import floats

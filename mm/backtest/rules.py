@@ -2,10 +2,8 @@
 
 Their knobs are here as well, so that a new one is declared, converted and checked in this file, and used in its kernel.
 """
-# ruff: noqa: RUF009 - knob() makes a dataclass field, not a shared default
 
 import math
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ from mm.backtest.books import FEE_RATE
 from mm.backtest.preset import PRESETS, Hours
 from mm.cli.knobs import PATH, SWITCH, decimal, integer, knob, number, one_of
 from mm.clock import us_from_ms
+from mm.dataclass import dataclass, fields
 from mm.errors import UsageError
 from mm.instrument import NO_FILTERS, Filters, e8
 

@@ -10,7 +10,6 @@ In addition, latencies of orders and cancels are halved, and doubled.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from mm.backtest.models import queue_risk_averse, trade_cross
 from mm.backtest.played import strategy_of
 from mm.backtest.replay import backtest
 from mm.backtest.result import Result
+from mm.dataclass import dataclass, replace
 from mm.tape.columns import MANY_EVENTS, trim_heap
 
 if TYPE_CHECKING:

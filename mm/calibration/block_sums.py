@@ -5,7 +5,6 @@ long, and how deep the sweeps reached that met it there: whole numbers, from whi
 cells of a block, its exposure and sweeps by column of a grid, are counted once too (`BlockCells`).
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from mm.calibration._cells import BlockSums, Tally, added_cells, cell_rows, reac
 from mm.calibration.points import Points
 from mm.calibration.reference import CLOSED
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,6 @@ the touch and the depth of sweeps by block, a thousandth of their events.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, overload
 
 import numpy as np
@@ -17,6 +16,7 @@ from mm.calibration.depth_counts import DepthCounts, DepthOptions, DistanceGrid,
 from mm.calibration.reference import block_length_us, span_of
 from mm.calibration.volatility import Moves, MoveSums, moves_of
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from mm.calibration.depth_counts import Times

@@ -19,7 +19,6 @@ interpolated separately.
 """
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
@@ -33,6 +32,7 @@ from mm.calibration.fit_result import Line
 from mm.calibration.points import Points, group, sum_by
 from mm.calibration.reference import BLOCK_US, CLOSED, PER_TICK, ReferencePath
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

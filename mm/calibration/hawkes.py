@@ -18,7 +18,6 @@ recording. Only time with a valid book counts. Orders outside of it are history:
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from mm.calibration.points import Floats, Ints
 from mm.calibration.reference import CLOSED
 from mm.calibration.sweeps import begins
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass
 from mm.errors import UsageError
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from mm.calibration.fit_result import Interval, PoissonFit
 from mm.calibration.likelihood import LARGE, Sample, Table
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
+from mm.dataclass import dataclass, replace
 from mm.errors import FitError
 
 LEVEL = 0.95

@@ -16,7 +16,6 @@ exponential that fits from no reference does not determine the reference.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,6 +33,7 @@ from mm.calibration.points import Floats, Ints, distinct, group, sum_by
 from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK, reference_paths
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, monotone, search, shares_loglik
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass, replace
 from mm.numbers import MINUS
 
 if TYPE_CHECKING:

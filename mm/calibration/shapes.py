@@ -7,7 +7,6 @@ profiled out, which leaves its shape.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from mm.calibration._curve_steps import KINDS, NEVER, climb, climb_curve, curve_at
 from mm.calibration.likelihood import Shape
 from mm.calibration.points import Floats, Ints
+from mm.dataclass import dataclass
 
 HALF = 0.5  # prior weight in fills of two exponentials in each row of the monotone curve
 LEAST_LOG = -25.0  # minimum ln weight of two exponentials, below the highest

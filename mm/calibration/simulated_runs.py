@@ -1,7 +1,6 @@
 """Runs of simulated orders of ``ladder`` and ``fixed``: their quotes, and their results for windows."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from mm.backtest.metrics.fill_states import state_sums
 from mm.backtest.rules import Rules
 from mm.calibration.exposure import Anchors, RestingOrders
+from mm.dataclass import dataclass, replace
 from mm.errors import UsageError
 from mm.instrument import short_text
 

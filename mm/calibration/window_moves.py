@@ -4,7 +4,6 @@ Nothing at or after the end of the window is read: a fill counts once the mid of
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +15,7 @@ from mm.calibration.fit_result import Line
 from mm.calibration.reference import CLOSED, OWN_BEST, within
 from mm.calibration.sweeps import Reached
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

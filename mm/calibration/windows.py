@@ -8,7 +8,6 @@ state that moves, from everything so far).
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -19,6 +18,7 @@ from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
 from mm.calibration.state_space import RateForecast, forecast, gain_of
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass, field, replace
 from mm.errors import UsageError
 
 if TYPE_CHECKING:

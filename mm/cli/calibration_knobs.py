@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from mm.cli.config import MODEL
 from mm.cli.knobs import JSON_OBJECT, SWITCH, decimal, integer, knob, matching, number, number_or, numbers_or, one_of
+from mm.dataclass import dataclass
 
 AUTO = "auto"
 DISTANCES = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)

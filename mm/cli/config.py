@@ -3,11 +3,9 @@
 docs/configuration.md is generated from the groups in mm/cli/task_knobs.py (``make docs``). Durations are in the unit
 their name ends in; decimals that must stay exact (prices, quantities, fees, cash) are kept as text.
 """
-# ruff: noqa: RUF009 - knob() makes a dataclass field, not a shared default
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from mm.cli.knobs import (
     matching,
     one_of,
 )
+from mm.dataclass import dataclass
 from mm.errors import UsageError
 
 MODEL = (r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class", "MODEL")

@@ -11,7 +11,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mm.clock import next_day, parse_day
+from mm.dataclass import dataclass
 from mm.errors import OffGrid, UsageError
 from mm.instrument import e8, short_text
 

@@ -2,9 +2,7 @@
 
 They are separate because every command imports the knobs that most tasks have.
 """
-# ruff: noqa: RUF009 - knob() makes a dataclass field, not a shared default
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from mm.backtest.risk import Risk
@@ -37,6 +35,7 @@ from mm.cli.knobs import (
     number,
     one_of,
 )
+from mm.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,12 +46,11 @@ def main(
         from mm.backtest_call import Backtest
         from mm.commands import assemble
         from mm.model_maker import ModelMaker, check_names, note_predictors
-        from mm.tape.columns import MANY_EVENTS, return_freed
+        from mm.tape.columns import MANY_EVENTS, keep_freed, return_freed
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)
-    if max(map(len, tapes)) > MANY_EVENTS:
-        return_freed()
+    (return_freed if max(map(len, tapes)) > MANY_EVENTS else keep_freed)()
     maker = ModelMaker(run, models, tapes[0], account.seed)
     maker.note_fit(tapes)
     rules = assemble.rules(tapes[0], execution, account, models, risk=risk, run=run)

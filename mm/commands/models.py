@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ from mm.backtest.rules import Execution
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import closest, knobs, shown
+from mm.dataclass import dataclass
 from mm.errors import UnknownModel
 
 if TYPE_CHECKING:

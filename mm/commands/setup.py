@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +12,7 @@ from mm.cli.config import Day, Market, Models
 from mm.cli.idle import idle
 from mm.cli.knobs import FIT, PATH, Knob, knobs, shown
 from mm.commands.assemble import artefacts
+from mm.dataclass import dataclass, fields
 from mm.model_maker import agent_files
 from mm.predict.artefact import predictor_files
 

@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +25,7 @@ from mm.cli.frame import command, runner
 from mm.cli.knobs import PATH, knob, knobs, shown
 from mm.cli.task_knobs import Recorder
 from mm.clock import SteadyClock, now_us
+from mm.dataclass import dataclass, replace
 from mm.errors import DataError, Incomplete, Mismatch, SafetyError, TryLater, UsageError
 from mm.live.state_stores import LiveStore
 from mm.live.trade_signals import KILLING

@@ -5,7 +5,6 @@ all of them are drawn. Dragging over a chart selects a shorter span, for which t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,7 @@ import polars as pl
 import streamlit as st
 
 from mm.clock import US_PER_MS, US_PER_S, iso
+from mm.dataclass import dataclass, field
 from mm.report.svg import envelope
 
 MAIN, BUY, SELL, THIRD, GAIN, LOSS, SOFT = "#4c78dd", "#1a9aa6", "#e0703a", "#9a63c9", "#2a9d78", "#d9534f", "#8a8f98"

@@ -5,7 +5,6 @@ Each refresh reads a bounded part of each file, so that its cost does not depend
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import polars as pl
 
 from mm.clock import US_PER_MS, US_PER_S, now_us
 from mm.dashboard.charts import Floats, Instants
+from mm.dataclass import dataclass
 from mm.dayfolder.layout import DayFolder, levels_shown
 from mm.errors import BrokenFile, DataError
 from mm.live.audit import SUFFIX, audit_folder

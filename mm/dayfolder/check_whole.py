@@ -7,7 +7,6 @@ file has is a row that is lost. Of a run that is being recorded, or was killed, 
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from heapq import merge
 from itertools import pairwise, zip_longest
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import msgspec
 
 from mm.clock import US_PER_S, now_us
+from mm.dataclass import dataclass
 from mm.dayfolder import rows
 from mm.dayfolder.layout import DayFolder, existing, schema_json
 from mm.dayfolder.ledger import Event, LedgerView

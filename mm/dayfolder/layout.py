@@ -5,11 +5,11 @@ Writers and readers import it; no other module spells a file name or a column of
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mm.clock import next_day, parse_day
+from mm.dataclass import dataclass
 from mm.errors import MissingDay, UsageError
 
 SCHEMA_VERSION = 1
@@ -50,6 +50,11 @@ GAP_COLUMNS = ("recv_time_ms", "recv_seq", "run_id", "epoch_id", "event", "detai
 SNAPSHOT_COLUMNS = ("run_id", "event_id", "side", "price", "qty", "lastUpdateId")
 DIFF_KEYS = ("recv_ms", "recv_us", "recv_seq", "run_id", "E", "U", "u", "b", "a")
 QUARANTINE_KEYS = ("recv_us", "recv_seq", "stream", "reason", "raw_base64")
+ORDER_COLUMNS = ("us", "kind", "order_id", "other_id", "account", "side", "ticks", "lots", "trade_id", "update_id")
+"""Of an order log, market by order: ``mm.sim.matching.order_log`` describes them."""
+OrderRow = tuple[int, int, int, int, int, int, int, int, int, int]
+ROW_NEW, ROW_TRADE, ROW_LEVEL, ROW_REST, ROW_CANCEL, ROW_REDUCE, ROW_EXPIRE, ROW_REFUSE = range(1, 9)
+"""Kinds of rows of an order log."""
 SNAPSHOT_TAGS = ("initial", "resync", "refresh", "carried")
 TRADE_SOURCES = ("ws", "rest", "import")
 

@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from itertools import chain, islice
@@ -15,6 +14,7 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mm.dataclass import dataclass, replace
 from mm.dayfolder.layout import PACKED, existing, twin_of
 from mm.errors import BrokenFile
 from mm.whole_file import whole_file

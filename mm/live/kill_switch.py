@@ -7,7 +7,6 @@ file.
 
 import errno
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import msgspec
 
 from mm.clock import US_STAMPS, iso
+from mm.dataclass import dataclass
 from mm.errors import DataError
 from mm.whole_file import force
 

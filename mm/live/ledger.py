@@ -12,9 +12,9 @@ in, first out; a commission in the base asset counts as base sold at the price o
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from mm.dataclass import dataclass
 from mm.errors import Mismatch
 from mm.instrument import E8, Instrument, e8
 

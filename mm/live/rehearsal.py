@@ -13,7 +13,6 @@ import math
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
@@ -21,6 +20,7 @@ import httpx
 import msgspec
 
 from mm.clock import now_us
+from mm.dataclass import dataclass, replace
 from mm.errors import MMError, TryLater
 from mm.instrument import Instrument, decimal_text
 from mm.live.api_requests import REST_ROUTES

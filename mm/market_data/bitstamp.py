@@ -13,23 +13,23 @@ The order log has REST, TRADE, REDUCE and CANCEL rows, each with the resulting L
 (``mm.sim.matching.order_log``); amounts and prices are in 1e-8 until `write_order_logs`.
 """
 
+import gzip
 from array import array
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mm.clock import midnight_us, next_day
-from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.order_rows import (
-    COLUMNS,
+from mm.dataclass import dataclass, field
+from mm.dayfolder.layout import (
+    ORDER_COLUMNS,
     ROW_CANCEL,
     ROW_LEVEL,
     ROW_REDUCE,
     ROW_REST,
     ROW_TRADE,
-    write_rows,
+    DayFolder,
 )
 from mm.errors import BrokenFile
 from mm.instrument import decimal_text
@@ -373,7 +373,7 @@ class DayRows:
 
     def until(self, us: int) -> Iterator[tuple[int, ...]]:
         """Yield the rows before *us* that were not yielded yet, preceded by the resting orders."""
-        width, (tick_e8, lot_e8) = len(COLUMNS), self._steps
+        width, (tick_e8, lot_e8) = len(ORDER_COLUMNS), self._steps
         update_id = 0
         first_us = self._rows[self._at] if self._at < len(self._rows) else 0
         totals: Counter[tuple[int, int]] = Counter()
@@ -404,3 +404,10 @@ class DayRows:
             self._resting[gone] = (*self._resting[gone][:2], left)
             if not left:
                 del self._resting[gone]
+
+
+def write_rows(path: Path, rows: Iterable[Sequence[int]]) -> None:
+    """Write an order log, which must not exist, at once."""
+    with path.open("xb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=1, mtime=0) as log:
+        log.write((",".join(ORDER_COLUMNS) + "\n").encode())
+        log.writelines((",".join(map(str, row)) + "\n").encode() for row in rows)

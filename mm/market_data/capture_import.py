@@ -9,7 +9,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
 from functools import partial
 from math import gcd
 from pathlib import Path
@@ -18,6 +17,7 @@ import msgspec
 
 import mm
 from mm.clock import DAY_ZONE
+from mm.dataclass import asdict, dataclass
 from mm.dayfolder.day_grids import GridChange, instrument_json, with_history
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import SPOT, DayFolder

@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -17,6 +16,7 @@ from typing import Self, TypeVar
 import httpx
 
 from mm.code_identity import hash_file
+from mm.dataclass import dataclass
 from mm.errors import BrokenFile, DataError, TryLater, UsageError
 from mm.market_data.rate_budget import Backoff, retry_after_s
 from mm.whole_file import write_whole

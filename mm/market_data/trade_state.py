@@ -6,12 +6,12 @@ serves past trades is defined by the venue (`PastTrades`); which of them to requ
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import msgspec
 
 from mm.clock import checked_stamp
+from mm.dataclass import dataclass
 from mm.dayfolder.rows import Trade
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import Follow, IdRange, IdRanges, IdSequence, MissingIds

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy as np
 from mm.calibration.goodness import Residuals, residuals
 from mm.calibration.points import Points
 from mm.clock import US_PER_MS
+from mm.dataclass import dataclass
 from mm.numbers import number, power, short
 from mm.report.curve import curves, keys, lines
 from mm.report.drawn_columns import unit_of

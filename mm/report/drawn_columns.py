@@ -4,12 +4,12 @@ All rows near a fill stay, and of the others the extremes of equal shares of the
 """
 
 from base64 import b64encode
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass
 from mm.report._drawn_rows import far_extremes, packed_steps, ranks_near, whole_units
 from mm.tape.frames import floats
 

@@ -3,12 +3,12 @@
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from mm.clock import iso
+from mm.dataclass import dataclass, field
 from mm.instrument import assets_of
 from mm.numbers import SHARPE_DAYS, number, signed
 

@@ -1,12 +1,12 @@
 """Fills and PnL by hour of day, and the markouts of the fills."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass
 from mm.numbers import number, short, signed
 from mm.report.frame import card, coloured, estimate, gain_or_loss, grid, in_row, quote_asset
 from mm.report.run_columns import RunColumns

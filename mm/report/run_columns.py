@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.order_lives import NEVER, lives
 from mm.backtest.orders_file import read_orders
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass
 from mm.instrument import E8
 from mm.report._drawn_rows import pick_prints
 from mm.tape.columns import TRADE, fresh, gathered, release

@@ -1,7 +1,6 @@
 """Pages of several runs: an index of all, and two backtests over one span of time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import changes
 from mm.clock import US_PER_MS
+from mm.dataclass import dataclass, replace
 from mm.numbers import SHARPE_DAYS, number, signed
 from mm.report.backtest_charts import under_water
 from mm.report.drawn_columns import unit_of

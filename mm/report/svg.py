@@ -5,7 +5,6 @@ Colours and fonts are classes; the page's style sheet defines them for light and
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass
 from mm.numbers import labels
 from mm.report._drawn_rows import envelope_rows, points_text
 

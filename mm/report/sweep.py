@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from itertools import product
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.dataclass import dataclass
 from mm.numbers import SHARPE_DAYS, number, percent, probability, short, signed
 from mm.report.drawn_columns import unit_of
 from mm.report.frame import (

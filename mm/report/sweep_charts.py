@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.dataclass import dataclass
 from mm.numbers import number, short
 from mm.report.drawn_columns import unit_of
 from mm.report.frame import card, nothing

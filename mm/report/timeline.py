@@ -7,7 +7,6 @@ stay, and of the others the extremes of equal shares of the rows.
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import changes
 from mm.clock import US_PER_MS
+from mm.dataclass import dataclass, replace
 from mm.report.drawn_columns import Near, Packed, Units, drawn_rows, evenly, extremes, packed, whole
 from mm.report.frame import wide
 from mm.report.svg import BOTTOM, LEFT, RIGHT, TOP
@@ -229,6 +229,9 @@ class TimelineAxis:
     names: Sequence[str] = ()
 
 
+OF_TIME = TimelineAxis()
+
+
 def places(numbers: "Floats | float") -> "Instants":
     """Return the positions of *numbers* on an axis of numbers, as instants, the unit of x of a timeline."""
     found: Instants = np.rint(np.asarray(numbers) * UNIT).astype(np.int64)
@@ -239,7 +242,7 @@ def timeline(
     panels: Sequence[Panel],
     x: tuple[float, float],
     excluded: "NDArray[np.int64] | None" = None,
-    axis: TimelineAxis = TimelineAxis(),
+    axis: TimelineAxis = OF_TIME,
 ) -> str:
     """Return stacked *panels*, their data, and the controls; the page also needs :func:`script`.
 

@@ -3,12 +3,12 @@
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from mm.code_identity import hash_file
+from mm.dataclass import dataclass
 from mm.runs.find import Found
 from mm.runs.manifest import flat, headlines, shown
 from mm.runs.run import PAGE

@@ -3,13 +3,13 @@
 import json
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mm.cli.knobs import axes_of, closest
 from mm.code_identity import hash_file
+from mm.dataclass import dataclass
 from mm.errors import BrokenFile, DataError, SafetyError
 from mm.runs.manifest import MANIFEST, read_manifest
 

@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from mm.cli.idle import idle
 from mm.cli.knobs import shown
 from mm.clock import now_us, run_stamp
 from mm.code_identity import sources_hash
+from mm.dataclass import dataclass
 from mm.errors import BrokenFile, RunExists, UsageError
 from mm.runs.manifest import MANIFEST, InputFile, SetKnob, read_manifest
 from mm.whole_file import whole_file

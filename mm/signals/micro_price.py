@@ -7,12 +7,12 @@ With Q the steps that leave the mid, T those that move it, and r the mean move o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.dataclass import dataclass
 from mm.errors import BrokenFile, Mismatch
 from mm.instrument import short_text
 from mm.tape.tape import Tape

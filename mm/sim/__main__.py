@@ -1,11 +1,9 @@
 """``mm sim``: simulated days, a simulated exchange, and the tables of Avellaneda and Stoikov (2008)."""
-# ruff: noqa: RUF009 - knob() makes a dataclass field, not a shared default
 
 import json
 import os
 import signal
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +26,7 @@ from mm.cli.knobs import (
     shown,
 )
 from mm.clock import DAY_ZONE, day_of, now_us
+from mm.dataclass import dataclass
 from mm.errors import UsageError
 from mm.sim import COMMANDS
 from mm.sim.flow.scenario import SCENARIOS, ScenarioParameters, chosen

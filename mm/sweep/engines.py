@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from mm.errors import MMError, TryLater
 from mm.sweep.objects import play_some
-from mm.sweep.play import Outcome, Task, backtested, keep_freed_memory, outcome, play, without_collection
+from mm.sweep.play import Outcome, Task, backtested, outcome, play, without_collection
+from mm.tape.columns import keep_freed
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -45,7 +46,7 @@ def in_process(tasks: Sequence[Task]) -> Outcomes:
 
     All points of this process share the state of a user's module, such as its random number generator.
     """
-    keep_freed_memory()
+    keep_freed()
     return _one_by_one(tasks) if have_users_model(tasks) else _two_at_a_time(tasks)
 
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isnan
 from statistics import variance
@@ -14,6 +13,7 @@ from mm.backtest.books import DAYS_NOT_PLAYED, IMPLAUSIBLE_FEE, SPOT_FEES
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
 from mm.backtest.metrics.risk import PERIODS_PER_YEAR
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass, field
 from mm.notebook import Picture, Shown
 from mm.numbers import number, signed
 from mm.sweep.grid import Axis

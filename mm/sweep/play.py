@@ -23,6 +23,7 @@ from mm.cli.config import Day, Market
 from mm.commands.setup import Setup
 from mm.errors import Mismatch, MMError, ModelError
 from mm.sweep.store import code_of
+from mm.tape.columns import keep_freed
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -32,7 +33,6 @@ PERIOD_S = 60
 _IMPORT_LOCK = Lock()
 _OPEN = 2  # days, or ranges of days, that a process keeps open
 _MOST_ROWS = 50_000_000  # rows (17 bytes each) that stay mapped from one point to the next
-_KEPT_BYTES, _MAPPED_BYTES = 1 << 28, 1 << 25  # freed memory to keep; size from which blocks are returned at once
 Task = Mapping[str, Any]
 Outcome = dict[str, Any]
 Found = TypeVar("Found")
@@ -154,17 +154,6 @@ def _tapes(day: Day, market: Market, cache: str, inputs: tuple[str, ...], kept: 
     return [tape.staying() for tape in opened] if stay else opened
 
 
-def keep_freed_memory() -> None:
-    """Make this process keep up to `_KEPT_BYTES` of freed memory, because each point needs about as much as the last.
-
-    By default the GNU C library returns it to the system, which clears it again page by page. No effect with other
-    libraries.
-    """
-    from mm.tape.columns import hold_freed
-
-    hold_freed(_MAPPED_BYTES, _KEPT_BYTES)
-
-
 @contextmanager
 def without_collection() -> Iterator[None]:
     """Exclude all present objects from garbage collection: imports make half a million objects, a point a thousand.
@@ -183,7 +172,7 @@ def without_collection() -> Iterator[None]:
 
 def main() -> None:
     """Play each task on stdin; output of models goes to stderr."""
-    keep_freed_memory()
+    keep_freed()
     tasks: SimpleQueue[str] = SimpleQueue()
     Thread(target=_read, args=(tasks,), daemon=True).start()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:

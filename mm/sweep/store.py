@@ -4,7 +4,6 @@ import json
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from mm.cli.config import Models
 from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, sources_alone
 from mm.commands.setup import Setup, users_models
+from mm.dataclass import dataclass
 from mm.errors import UsageError
 from mm.plugins import resolve
 from mm.user_code import put_cwd_first

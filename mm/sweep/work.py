@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
 from functools import partial
 from os import cpu_count
 from pathlib import Path
@@ -19,6 +18,7 @@ from mm.code_identity import digest, hash_file
 from mm.commands import assemble
 from mm.commands.assemble import unfitted
 from mm.commands.setup import Setup
+from mm.dataclass import dataclass, replace
 from mm.errors import ModelError, UsageError
 from mm.model_maker import ModelMaker, agent_files, fitted_from, note_predictors
 from mm.predict.artefact import Artefact

@@ -6,12 +6,12 @@ tape, without trades between them.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.dataclass import dataclass, replace
 from mm.tape.columns import ROW_COLUMNS, TRADE, Column, Ints, in_pieces, release
 from mm.tape.tape import Tape
 from mm.tape.top_of_book import SPAN

@@ -4,13 +4,13 @@ import mmap
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.dataclass import dataclass, field
 from mm.dayfolder.layout import SPOT
 from mm.instrument import Instrument
 
@@ -40,6 +40,7 @@ AS_BEFORE = -1
 MANY_EVENTS = 1 << 21
 """In a larger tape, memory that can be read again is released while it is played: slower, with less memory."""
 _LARGE = 1 << 20
+_KEPT, _MAPPED = 1 << 28, 1 << 25  # freed memory to keep; size from which blocks are returned at once
 PIECE = 1 << 20
 """Number of items of a mapped column that are read before their pages are released."""
 
@@ -209,11 +210,19 @@ def trim_heap() -> None:
 
 def return_freed() -> None:
     """Return freed memory at once from now on (glibc keeps up to 64 MB per thread); memory costs clearing again."""
-    hold_freed(_LARGE, _LARGE)
+    _hold_freed(_LARGE, _LARGE)
     trim_heap()
 
 
-def hold_freed(mapped_bytes: int, kept_bytes: int) -> None:
+def keep_freed() -> None:
+    """Keep up to `_KEPT` bytes of freed memory for what needs as much again; without effect outside glibc.
+
+    By default the GNU C library returns it to the system, which clears it again page by page.
+    """
+    _hold_freed(_MAPPED, _KEPT)
+
+
+def _hold_freed(mapped_bytes: int, kept_bytes: int) -> None:
     """Have glibc return freed blocks of *mapped_bytes* or more at once, and keep *kept_bytes* of other free memory."""
     _call_libc("mallopt", -3, mapped_bytes)  # M_MMAP_THRESHOLD
     _call_libc("mallopt", -1, kept_bytes)  # M_TRIM_THRESHOLD

@@ -13,7 +13,6 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
 from errno import EIO
 from functools import cache, partial
 from itertools import chain, islice
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mm.code_identity import PACKAGE, code_files, digest
+from mm.dataclass import asdict, dataclass, replace
 from mm.dayfolder.layout import DayFolder
 from mm.instrument import Filters, Instrument
 from mm.tape.arrow_layout import ColumnPlace, read_layout

@@ -7,10 +7,10 @@ be made again, and a process that has one open keeps it until it ends.
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from mm.dataclass import dataclass
 from mm.whole_file import VerifiedFiles
 
 _NAME = re.compile(r"((.+)_(\d{8})_[0-9a-f]{12})(?:\.\w+)?\.arrow")

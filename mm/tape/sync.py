@@ -7,11 +7,11 @@ elsewhere one message at a time. The result is the same (tests compare the two w
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.dataclass import dataclass, field, replace
 from mm.dayfolder.ledger import Event
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.tape.columns import AS_BEFORE, Ints

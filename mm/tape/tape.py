@@ -1,7 +1,6 @@
 """The tape: one or more recorded days as integer arrays, the only input of the engine and the calibration."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.clock import Instant, iso, us_of
+from mm.dataclass import dataclass, field, fields, replace
 from mm.errors import BrokenFile
 from mm.instrument import Instrument, short_text
 from mm.notebook import Picture, Shown, picture_of

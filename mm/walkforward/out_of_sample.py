@@ -6,7 +6,6 @@ The used mode is compared with all other modes.
 import csv
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from operator import attrgetter
 from pathlib import Path
@@ -20,6 +19,7 @@ from mm.calibration.goodness import Uniformity, uniformity
 from mm.calibration.schedule import Segment
 from mm.calibration.windows import MODES, WindowFit
 from mm.clock import iso
+from mm.dataclass import asdict, dataclass
 from mm.errors import BrokenFile
 from mm.walkforward.unseen import RATIO, SegmentBlocks, Tested, by_band, linked, ratio_of, realised
 from mm.walkforward.walkforward import Study

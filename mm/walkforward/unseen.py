@@ -7,7 +7,6 @@ uniform, which the Kolmogorov-Smirnov test verifies.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from mm.calibration.points import Floats, Ints, Points, group, sum_by
 from mm.calibration.reference import within
 from mm.calibration.window_fits import reached
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from mm.calibration.depth_counts import DepthCounts

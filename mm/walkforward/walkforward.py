@@ -3,7 +3,6 @@
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -20,6 +19,7 @@ from mm.calibration.simulated_runs import Played
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_fits import WindowFits
 from mm.calibration.windows import MODES, TOGETHER, Fallback, WindowFit, WindowPlan
+from mm.dataclass import dataclass, fields, replace
 from mm.notebook import Picture, Shown, picture_of
 from mm.walkforward.unseen import Tested, Waits, by_curve, by_rates, waits
 from mm.walkforward.window_shapes import ShapesShown, WindowShape

@@ -9,6 +9,7 @@ import pytest
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
+from mm.market_data.bitstamp import write_rows
 from mm.market_data.import_capture import ImportOptions, import_captures
 from mm.sim.matching.order_log import ROW_TRADE, Book, read_log
 
@@ -125,3 +126,13 @@ def test_two_days_of_a_packed_capture_are_the_same_bytes(tmp_path):
         folders.append(DayFolder(tmp_path / root, "BTCUSD", "20150501"))
     assert folders[0].order_log.read_bytes() == folders[1].order_log.read_bytes()
     assert folders[0].manifest.read_bytes() == folders[1].manifest.read_bytes()
+
+
+LOG = [(1_000_000, 4, 7, 0, 0, 1, 99, 5, 0, 0), (1_000_000, 3, 7, 0, 0, 1, 99, 5, 0, 1)]
+
+
+def test_rows_of_a_written_order_log_come_back_and_the_bytes_are_the_same(tmp_path):
+    for name in ("a.csv.gz", "b.csv.gz"):
+        write_rows(tmp_path / name, LOG)
+    assert list(read_log(tmp_path / "a.csv.gz")) == LOG
+    assert (tmp_path / "a.csv.gz").read_bytes() == (tmp_path / "b.csv.gz").read_bytes()

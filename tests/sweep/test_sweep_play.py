@@ -148,7 +148,7 @@ def test_a_sweep_that_is_interrupted_at_any_instant_ends(monkeypatch, sources):
     monkeypatch.setattr(engines, "backtested", lambda task: task)
     monkeypatch.setattr(engines, "outcome", lambda found: {"summary": found})
     monkeypatch.setattr(engines, "play", lambda task: {"summary": task})
-    monkeypatch.setattr(engines, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(engines, "keep_freed", lambda: None)
     every = tasks(1, sources) * 20_000
     before, chance = signal.signal(signal.SIGALRM, stop), random.Random(0)
     try:

@@ -1,7 +1,6 @@
 """What fills were worth later: half-spreads earned, and how far the mid went against them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from mm.backtest.metrics._passes import EARNED, group_sums, moves_after
 from mm.backtest.metrics.long_run import BLOCK_US
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass
 from mm.instrument import E8
 
 if TYPE_CHECKING:

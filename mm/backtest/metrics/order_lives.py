@@ -2,7 +2,6 @@
 an intensity predicts that they fill.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_inter
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.resting_states import RestingStates
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,6 @@ a number becomes a float once, at the end. So pnl_total = spread + inventory −
 """
 
 import math
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from mm.backtest.metrics._money import columns, matched_sums, round_trips, rows_
 from mm.backtest.metrics._passes import first_in_first_out
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.clock import US_PER_S
+from mm.dataclass import dataclass
 from mm.errors import MMError
 from mm.instrument import E8
 from mm.tape.columns import release

@@ -9,13 +9,13 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.dataclass import asdict, dataclass, fields
 from mm.errors import BrokenFile, DataError, Mismatch, MMError
 from mm.instrument import short_text
 from mm.predict.network import Network

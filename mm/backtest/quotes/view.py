@@ -1,7 +1,8 @@
 """The quotes that a quote model returns, and the fills that its ``on_fill`` receives."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from mm.dataclass import dataclass
 
 Level = float | tuple[float, int | None]
 """A price in ticks, or a price and its lots; None is the quoted quantity (``QUOTE_QTY``)."""

@@ -24,8 +24,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mm.dayfolder.order_rows import (
-    COLUMNS,
+from mm.dayfolder.layout import ORDER_COLUMNS as COLUMNS
+from mm.dayfolder.layout import (
     ROW_CANCEL,
     ROW_EXPIRE,
     ROW_LEVEL,
@@ -34,8 +34,8 @@ from mm.dayfolder.order_rows import (
     ROW_REFUSE,
     ROW_REST,
     ROW_TRADE,
-    Row,
 )
+from mm.dayfolder.layout import OrderRow as Row
 from mm.errors import BrokenFile
 
 __all__ = [

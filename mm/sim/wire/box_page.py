@@ -2,7 +2,6 @@
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
 from html import escape
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import changes
 from mm.clock import iso
+from mm.dataclass import asdict, dataclass
 from mm.instrument import E8, Instrument, assets_of
 from mm.numbers import duration, number, short, signed
 from mm.report.drawn_columns import unit_of

@@ -1,9 +1,9 @@
 """The operations of REST and the WebSocket API; among them the public ones: clock, rules, book and trades."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from mm.dataclass import dataclass
 from mm.instrument import decimal_text
 from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import DAY_US, ORDER_LIMITS, UserAccount

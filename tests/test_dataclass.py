@@ -1,0 +1,181 @@
+"""The data classes made of closures behave as those of the standard library, which are the oracle of each test here."""
+
+import copy
+import dataclasses
+import pickle
+from dataclasses import FrozenInstanceError, field
+from functools import cached_property
+from typing import Any
+
+import pytest
+
+from mm.dataclass import dataclass
+
+FORMS = [
+    {"frozen": True},
+    {"frozen": True, "kw_only": True},
+    {"frozen": True, "slots": True},
+    {"frozen": True, "repr": False},
+    {"frozen": True, "eq": False},
+    {"frozen": True, "order": True},
+    {"slots": True},
+    {},
+]
+
+
+class Plain:
+    a: int
+    b: list[int] = field(default_factory=list, compare=False)
+    c: str = field(default="x", repr=False)
+
+
+class Single:
+    a: float
+
+
+class Empty:
+    pass
+
+
+class Own:  # noqa: PLW1641 - its hash is that of its comparison
+    """Has methods of its own, which stay."""
+
+    a: int
+    b: int = 2
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and self.a == other.a
+
+    def __repr__(self) -> str:
+        return f"own {self.a}"
+
+
+class Settled:
+    a: int
+    doubled: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "doubled", 2 * self.a)
+
+
+SHAPES = [(Plain, {"a": 1}), (Single, {"a": 0.5}), (Empty, {}), (Own, {"a": 1}), (Settled, {"a": 3})]
+
+
+def made(by: Any, shape: type, form: dict[str, bool]) -> Any:
+    """Return a copy of the class *shape*, made a data class by *by*."""
+    body = {name: value for name, value in vars(shape).items() if name not in ("__dict__", "__weakref__")}
+    body["__annotations__"] = dict(shape.__annotations__) if "__annotations__" in vars(shape) else {}
+    return by(**form)(type("Made", (), body))
+
+
+def result(do: Any) -> Any:
+    """Return what *do* returns, or the type and message of its exception."""
+    try:
+        return do()
+    except (TypeError, AttributeError) as error:
+        return type(error), str(error)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize(("shape", "values"), SHAPES, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_class_behaves_as_one_of_the_standard_library(
+    form: dict[str, bool], shape: type, values: dict[str, Any]
+) -> None:
+    if form.get("order") and shape is Own:
+        pytest.skip("a class with its own comparison has no order")
+
+    def seen(by: Any) -> list[Any]:
+        cls = made(by, shape, form)
+        one, same = cls(**values), cls(**values)
+        other = cls(**{name: value + 1 for name, value in values.items()})
+        fields = [(each.name, each.repr, each.compare, each.kw_only) for each in dataclasses.fields(cls)]
+        # Without a representation of its own an instance has its address.
+        text = repr(one) if form.get("repr", True) or shape is Own else ""
+        hashed = result(lambda: hash(one) == hash(same) if form.get("eq", True) else hash(one) == hash(one))
+        return [
+            *(text, one == same, one == other, one == values, one != same, hashed, fields, cls.__match_args__),
+            result(lambda: hash(one) if form.get("eq", True) and form.get("frozen") else None),
+            result(lambda: setattr(one, "a", 7)),
+            result(lambda: setattr(one, "unknown", 7) if form.get("frozen") and not form.get("slots") else None),
+            result(lambda: delattr(one, "a") if form.get("frozen") else None),
+            dataclasses.asdict(dataclasses.replace(other, **values)),
+            dataclasses.asdict(copy.deepcopy(other)),
+            result(lambda: dataclasses.asdict(cls(1, [], "y"))),
+            result(lambda: dataclasses.asdict(cls(nothing=1))),
+            result(lambda: one < other),
+        ]
+
+    assert seen(dataclass) == seen(dataclasses.dataclass)
+
+
+@dataclass(frozen=True)
+class Base:
+    a: int
+    b: int = 2
+
+    @cached_property
+    def total(self) -> int:
+        return self.a + self.b
+
+
+@dataclass(frozen=True)
+class Derived(Base):
+    c: int = 3
+
+    def __post_init__(self) -> None:
+        if self.c < 0:
+            raise ValueError("c is negative")
+
+
+def test_a_derived_class_has_the_fields_of_its_base_first_and_refuses_changes_of_all() -> None:
+    one = Derived(1, c=5)
+    assert (one.a, one.b, one.c, one.total) == (1, 2, 5, 3)
+    assert repr(one) == "Derived(a=1, b=2, c=5)"
+    assert one == Derived(1, c=5)
+    assert one != Derived(1, c=6)
+    for name in ("a", "b", "c", "total", "other"):
+        with pytest.raises(FrozenInstanceError, match=f"cannot assign to field '{name}'"):
+            setattr(one, name, 0)
+    with pytest.raises(ValueError, match="c is negative"):
+        Derived(1, c=-1)
+
+
+def test_instances_of_two_classes_differ_though_their_fields_are_equal() -> None:
+    @dataclass(frozen=True)
+    class Other(Base):
+        pass
+
+    assert Base(1) != Other(1)
+    assert Other(1) == Other(1)
+
+
+def test_classes_of_the_standard_library_inherit_from_frozen_ones_if_they_are_frozen() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Theirs(Base):
+        c: int = 3
+
+    one = Theirs(1)
+    assert (one.a, one.b, one.c, one == Theirs(1, 2, 3), one == Theirs(1, 2, 4)) == (1, 2, 3, True, False)
+    for name in ("a", "c"):
+        with pytest.raises(FrozenInstanceError):
+            setattr(one, name, 0)
+    with pytest.raises(TypeError, match="cannot inherit non-frozen dataclass from a frozen one"):
+
+        @dataclass
+        class Changing(Base):
+            pass
+
+
+def test_pickled_instances_are_equal_and_stay_frozen() -> None:
+    one = pickle.loads(pickle.dumps(Base(1, 4)))
+    assert one == Base(1, 4)
+    with pytest.raises(FrozenInstanceError):
+        one.a = 2
+
+
+def test_a_mutable_default_is_refused() -> None:
+    with pytest.raises(ValueError, match="mutable default"):
+
+        @dataclass(frozen=True)
+        class Wrong:
+            a: list[int] = []  # noqa: RUF012 - what is refused

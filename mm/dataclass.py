@@ -21,17 +21,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 Methods = dict[str, Callable[..., Any]]
-__all__ = [  # what a module of data classes needs
-    "MISSING",
-    "asdict",
-    "astuple",
-    "dataclass",
-    "field",
-    "fields",
-    "is_dataclass",
-    "make_dataclass",
-    "replace",
-]
+__all__ = ["MISSING", "asdict", "astuple", "dataclass", "field", "fields", "is_dataclass", "make_dataclass", "replace"]
 
 
 def _dataclass(

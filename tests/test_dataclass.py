@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import pickle
+import re
 from dataclasses import FrozenInstanceError, field
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from mm.dataclass import dataclass
+from support import ROOT
 
 FORMS = [
     {"frozen": True},
@@ -179,3 +181,10 @@ def test_a_mutable_default_is_refused() -> None:
         @dataclass(frozen=True)
         class Wrong:
             a: list[int] = []  # noqa: RUF012 - what is refused
+
+
+def test_no_other_module_takes_the_decorator_of_the_standard_library() -> None:
+    theirs = re.compile(r"^\s*from dataclasses import .*\bdataclass\b|dataclasses\.dataclass\(", re.MULTILINE)
+    sources = [path for path in sorted((ROOT / "mm").rglob("*.py*")) if path.suffix in (".py", ".pyx")]
+    found = [path.relative_to(ROOT).as_posix() for path in sources if theirs.search(path.read_text(encoding="utf-8"))]
+    assert found == ["mm/dataclass.py"]

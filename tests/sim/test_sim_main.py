@@ -1,4 +1,4 @@
-"""``mm sim`` at the command line: days, a served exchange, the tables of the paper."""
+"""``mm sim`` at the command line: days, the exchange server, the tables of the paper."""
 
 import json
 import signal
@@ -16,24 +16,24 @@ from support import run_python
 SIM = ("-m", "mm.sim", "day", "--hours", "0.02")
 
 
-def test_json_is_the_truth_with_its_path(tmp_path):
+def test_json_output_contains_truth_and_its_path(tmp_path):
     """The last line of stdout is the artefact, the same as in the file."""
-    done = run_python(*SIM, "--symbol", "simusdt", "--day", "20260105", "--seed", "7", "--json", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    truth = json.loads(done.stdout.splitlines()[-1])
+    result = run_python(*SIM, "--symbol", "simusdt", "--day", "20260105", "--seed", "7", "--json", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    truth = json.loads(result.stdout.splitlines()[-1])
     path = truth.pop("path")
     assert path == "data/SIMUSDT/20260105/truth.json"
     assert json.loads((tmp_path / path).read_text()) == truth
     assert (truth["scenario"], truth["seed"]) == ("poisson", 7)
 
 
-def test_variables_count_and_flags_win(tmp_path):
-    """SYMBOL, DAY, DATA_ROOT and SEED as everywhere; a flag is stronger."""
-    done = run_python(
+def test_flags_override_environment_variables(tmp_path):
+    """SYMBOL, DAY, DATA_ROOT and SEED are read as in every command; a flag takes precedence."""
+    result = run_python(
         *SIM, "--seed", "9", "--A", "3", "--json",
         cwd=tmp_path, SYMBOL="ABCUSDT", DAY="20260106", DATA_ROOT="elsewhere", SEED="8", K_PER_TICK="0.5",
     )  # fmt: skip
-    truth = json.loads(done.stdout)
+    truth = json.loads(result.stdout)
     assert (truth["symbol"], truth["day"], truth["seed"], truth["A"], truth["k"]) == (
         "ABCUSDT",
         "20260106",
@@ -44,47 +44,47 @@ def test_variables_count_and_flags_win(tmp_path):
     assert (tmp_path / truth["path"]).is_file()
 
 
-def test_a_range_of_days_makes_each_day_as_it_would_be_alone(tmp_path):
-    """Days are independent: their luck is keyed by seed and day."""
-    done = run_python(*SIM, "--day", "20260105:20260107", "--json", cwd=tmp_path)
-    days = json.loads(done.stdout)["days"]
+def test_day_range_makes_same_days_as_single_runs(tmp_path):
+    """Days are independent: random draws are keyed by seed and day."""
+    result = run_python(*SIM, "--day", "20260105:20260107", "--json", cwd=tmp_path)
+    days = json.loads(result.stdout)["days"]
     assert [truth["day"] for truth in days] == ["20260105", "20260106", "20260107"]
-    alone = run_python(*SIM, "--day", "20260106", "--data-root", "alone", "--json", cwd=tmp_path)
-    assert json.loads(alone.stdout) | {"path": ""} == days[1] | {"path": ""}
+    single = run_python(*SIM, "--day", "20260106", "--data-root", "alone", "--json", cwd=tmp_path)
+    assert json.loads(single.stdout) | {"path": ""} == days[1] | {"path": ""}
 
 
-def test_a_wrong_parameter_is_one_line_with_flag_and_value(tmp_path):
-    """Exit 2, and nothing is written."""
-    done = run_python(*SIM, "--day", "20260105", "--k", "-1", cwd=tmp_path)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+def test_invalid_k_prints_one_line_with_flag_and_value(tmp_path):
+    """Exit code 2, and nothing is written."""
+    result = run_python(*SIM, "--day", "20260105", "--k", "-1", cwd=tmp_path)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
     assert "--k (K_PER_TICK)" in line
     assert "-1" in line
     assert not (tmp_path / "data").exists()
 
 
-def test_a_flag_of_another_scenario_is_one_line_and_its_variable_is_left_alone(tmp_path):
+def test_flag_of_other_scenario_is_rejected_but_its_variable_is_ignored(tmp_path):
     """A flag is intended; a variable may be set in the shell for other commands."""
-    done = run_python(*SIM, "--day", "20260105", "--scenario", "large_tick", "--A", "1", cwd=tmp_path)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    result = run_python(*SIM, "--day", "20260105", "--scenario", "large_tick", "--A", "1", cwd=tmp_path)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
     assert "--A (A_PER_S): scenario large_tick has no such parameter" in line
-    done = run_python(
+    result = run_python(
         *SIM, "--day", "20260105", "--json", cwd=tmp_path, SCENARIO="large_tick", A_PER_S="1", MARKET_PER_S="2"
     )
-    assert json.loads(done.stdout)["rates_of_a_side"]["market_per_s"] == 2.0
+    assert json.loads(result.stdout)["rates_of_a_side"]["market_per_s"] == 2.0
 
 
-def test_a_market_without_flow_is_no_day(tmp_path):
+def test_day_of_empty_scenario_is_rejected(tmp_path):
     """An empty recording would break every reader; the empty market is for the server."""
-    done = run_python(*SIM, "--day", "20260105", "--scenario", "empty", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "has no depth message" in done.stderr
+    result = run_python(*SIM, "--day", "20260105", "--scenario", "empty", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "has no depth message" in result.stderr
     assert not list(tmp_path.glob("data/*/*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_clean_with_connections_open(number):
+def test_signal_stops_server_cleanly_with_open_connections(number):
     """Exit code 0 within a second, one line on stdout, nothing on stderr; clients are notified."""
     with serving("--scenario", "poisson", "--seed", "3", "--port", "0") as (process, ready):
         assert ready["ready"] is True
@@ -105,7 +105,7 @@ def test_a_signal_ends_it_clean_with_connections_open(number):
             assert stream.close_code == 1001
 
 
-def test_with_json_too_the_line_comes_when_it_is_ready():
+def test_json_ready_line_is_printed_when_server_is_ready():
     """A script that always requests JSON does not wait for the end."""
     with serving("--scenario", "empty", "--speed", "0", "--start-ms", "1767600000123", "--json") as (_, ready):
         stamp = httpx.get(ready["rest_url"] + "/api/v3/time").json()["serverTime"]
@@ -113,8 +113,8 @@ def test_with_json_too_the_line_comes_when_it_is_ready():
         assert ready["symbol"] == "SIMUSDT"
 
 
-def test_limits_and_speed_and_symbol_are_knobs():
-    """Flags and variables; without limits the attempts are not counted."""
+def test_limits_speed_symbol_and_seed_are_configurable():
+    """By flag and variable; without limits, connection attempts are not counted."""
     flags = ("--scenario", "empty", "--limits", "off", "--speed", "60", "--symbol", "btcusdt")
     with serving(*flags, SEED="5") as (_, ready):
         assert ready["symbol"] == "BTCUSDT"
@@ -123,14 +123,14 @@ def test_limits_and_speed_and_symbol_are_knobs():
                 pass
 
 
-def test_a_port_in_use_is_exit_code_2(tmp_path):
-    """One line that names the flag, before anything is ready."""
+def test_port_in_use_exits_with_code_2(tmp_path):
+    """One line that contains the flag, before the ready line."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = run_python("-m", "mm", "sim", "serve", "--port", port, cwd=tmp_path, LOG_LEVEL="ERROR")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert len(done.stderr.splitlines()) == 1
-    assert f"--port (SERVE_PORT) {port}" in done.stderr
+        result = run_python("-m", "mm", "sim", "serve", "--port", port, cwd=tmp_path, LOG_LEVEL="ERROR")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert f"--port (SERVE_PORT) {port}" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -145,22 +145,22 @@ def test_a_port_in_use_is_exit_code_2(tmp_path):
         "--levels 3",
     ],
 )
-def test_a_wrong_knob_is_said_in_one_line(flags, tmp_path):
+def test_invalid_serve_flag_prints_one_line(flags, tmp_path):
     """Nothing is served, and the exit code is 2."""
-    done = run_python("-m", "mm.sim", "serve", *flags.split(), cwd=tmp_path, LOG_LEVEL="ERROR")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert len(done.stderr.splitlines()) == 1
+    result = run_python("-m", "mm.sim", "serve", *flags.split(), cwd=tmp_path, LOG_LEVEL="ERROR")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
 
 
 AS2008 = ("-m", "mm", "sim", "as2008")
 NUMBERS = {"profit_mean", "profit_std", "final_q_mean", "final_q_std"}
 
 
-def test_the_default_is_the_papers_table(tmp_path):
-    """Six rows, in the order of its tables; 24 published numbers beside exact and simulated ones."""
-    done = run_python(*AS2008, "--json", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    (line,) = done.stdout.splitlines()
+def test_default_output_is_the_papers_table(tmp_path):
+    """Six rows in the order of the paper's tables; 24 published numbers beside exact and simulated ones."""
+    result = run_python(*AS2008, "--json", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    (line,) = result.stdout.splitlines()
     content = json.loads(line)
     assert set(content) == {"rows"}
     assert [(row["gamma"], row["strategy"]) for row in content["rows"]] == [
@@ -176,10 +176,10 @@ def test_the_default_is_the_papers_table(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_terminal_shows_a_table(tmp_path):
-    """A line for each number, and no number that was not published."""
-    done = run_python(*AS2008, "--gamma", "0.1,0.5", "--strategy", "inventory", "--paths", "200", cwd=tmp_path)
-    head, *lines, foot = done.stdout.splitlines()
+def test_terminal_output_is_a_table(tmp_path):
+    """A line for each number; unpublished numbers are shown as a dash."""
+    result = run_python(*AS2008, "--gamma", "0.1,0.5", "--strategy", "inventory", "--paths", "200", cwd=tmp_path)
+    head, *lines, foot = result.stdout.splitlines()
     assert head.split() == ["gamma", "strategy", "published", "z", "exact", "simulated", "±", "z"]
     assert len(lines) == 2 * 5
     assert lines[0].split()[:7] == ["0.1", "inventory", "profit", "mean", "65", "+0.5", "64.8925"]
@@ -188,8 +188,8 @@ def test_the_terminal_shows_a_table(tmp_path):
     assert foot == "z: standard errors from the exact value; published are 1,000 paths, simulated 200"
 
 
-def test_equal_flags_print_equal_bytes_and_variables_count(tmp_path):
-    """SEED, PATHS and GAMMA as everywhere; a flag is stronger."""
+def test_equal_settings_print_equal_output_by_flag_or_variable(tmp_path):
+    """SEED, PATHS and GAMMA are read as in every command; a flag takes precedence."""
     args = (*AS2008, "--strategy", "symmetric", "--json", "--paths", "300")
     first = run_python(*args, "--gamma", "0.1", "--seed", "4", cwd=tmp_path)
     again = run_python(*args, cwd=tmp_path, GAMMA="0.1", SEED="4", PATHS="7")
@@ -199,7 +199,7 @@ def test_equal_flags_print_equal_bytes_and_variables_count(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "message"),
     [
         (("--gamma", "-1"), "--gamma (GAMMA) was '-1': it must be a list such as"),
         (("--gamma", "0.1,0.1"), "a list without repeats"),
@@ -214,14 +214,14 @@ def test_equal_flags_print_equal_bytes_and_variables_count(tmp_path):
         (("--gamma", "1000", "--strategy", "glft_exact"), "choose a smaller --dt (STEP_S)"),
     ],
 )
-def test_a_wrong_parameter_is_one_line(tmp_path, flags, told):
-    """Exit 2; the line names flag, variable and value."""
-    done = run_python(*AS2008, *flags, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
-    assert told in line
+def test_invalid_as2008_parameter_prints_one_line(tmp_path, flags, message):
+    """Exit code 2; the line contains flag, variable and value."""
+    result = run_python(*AS2008, *flags, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert message in line
 
 
-def test_the_help_knows_every_rule():
-    """The command names them without importing numpy; the registry holds them."""
+def test_help_lists_every_strategy():
+    """The command lists the strategies without importing numpy; the registry holds them."""
     assert tuple(STRATEGIES) == _STRATEGIES

@@ -1,4 +1,4 @@
-"""The experiment by enumeration: every path of a few steps, played with cash, inventory and a price."""
+"""The experiment by enumeration: every path of a few steps, simulated with cash, inventory and a price."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ Quotes = Callable[[float, float, float, int], tuple[float, float]]
 
 
 class Leaf(NamedTuple):
-    """One end of the tree: its probability, profit and inventory."""
+    """One leaf of the tree: its probability, profit and inventory."""
 
     chance: float
     profit: float
@@ -17,11 +17,11 @@ class Leaf(NamedTuple):
 
 
 def leaves(quotes: Quotes, *, A: float, k: float, sigma: float, T: float, steps: int) -> list[Leaf]:
-    """Return every end of a session of *steps* steps that begins at a mid of 100 without cash or inventory."""
+    """Return every leaf of a session of *steps* steps that starts at a mid of 100 without cash or inventory."""
     dt = T / steps
     ends: list[Leaf] = []
 
-    def go(step: int, chance: float, cash: float, q: int, mid: float) -> None:
+    def visit(step: int, chance: float, cash: float, q: int, mid: float) -> None:
         if chance == 0:
             return
         if step == steps:
@@ -32,16 +32,16 @@ def leaves(quotes: Quotes, *, A: float, k: float, sigma: float, T: float, steps:
         sold = min(A * math.exp(-k * (ask - mid)) * dt, 1)
         for buy in (0, 1):
             for sell in (0, 1):
-                luck = (bought if buy else 1 - bought) * (sold if sell else 1 - sold)
+                probability = (bought if buy else 1 - bought) * (sold if sell else 1 - sold)
                 for move in (sigma * math.sqrt(dt), -sigma * math.sqrt(dt)):
-                    go(step + 1, chance * luck / 2, cash - buy * bid + sell * ask, q + buy - sell, mid + move)
+                    visit(step + 1, chance * probability / 2, cash - buy * bid + sell * ask, q + buy - sell, mid + move)
 
-    go(0, 1.0, 0.0, 0, 100.0)
+    visit(0, 1.0, 0.0, 0, 100.0)
     return ends
 
 
 def moments(ends: list[Leaf], gamma: float) -> dict[str, float]:
-    """Return the moments of the tree's ends under the names of the artefact."""
+    """Return the moments of the tree's leaves under the names of the artefact."""
     profit = sum(end.chance * end.profit for end in ends)
     q = sum(end.chance * end.q for end in ends)
     return {

@@ -41,28 +41,28 @@ OTHERS = {
 }
 
 
-def found(gamma, strategy, market=PAPER):
+def exact_moments(gamma, strategy, market=PAPER):
     """Return the exact moments of a strategy at *gamma*."""
     own = replace(market, gamma=gamma)
     return exact(own, STRATEGIES[strategy](own))
 
 
 @pytest.mark.parametrize(("gamma", "strategy"), KNOWN)
-def test_the_moments_are_those_of_the_reference(gamma, strategy):
-    """To 1e-9, from recursions that others wrote."""
+def test_exact_moments_match_known_values(gamma, strategy):
+    """To 1e-9, from independently written recursions."""
     mean, std, std_q, _ = KNOWN[gamma, strategy]
-    got = found(gamma, strategy)
+    got = exact_moments(gamma, strategy)
     assert (got.profit_mean, got.profit_std, got.final_q_std) == pytest.approx((mean, std, std_q), rel=0, abs=1e-9)
     assert got.final_q_mean == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.skipif(not REFERENCE.exists(), reason="needs the reference in ../shared")
-def test_every_number_of_the_reference_file_is_met():
-    """Also how many fills there are, how the deviation splits, and how often lambda·dt is cut."""
+def test_exact_moments_match_reference_file():
+    """Also the number of fills, the parts of the deviation, and how often lambda·dt is cut."""
     tables = json.loads(REFERENCE.read_text(encoding="utf-8"))["tables"]
     assert len(tables) == 6
     for row in tables:
-        got = asdict(found(row["gamma"], row["strategy"]))
+        got = asdict(exact_moments(row["gamma"], row["strategy"]))
         printed = asdict(published(replace(PAPER, gamma=row["gamma"]), row["strategy"]))
         assert {**printed, "n_paths": PATHS} == row["published"]
         assert got["avg_spread"] == pytest.approx(row["avg_spread_formula"], abs=1e-6)
@@ -72,28 +72,28 @@ def test_every_number_of_the_reference_file_is_met():
 
 
 @pytest.mark.parametrize(("gamma", "strategy"), OTHERS)
-def test_other_rules_meet_the_reference_too(gamma, strategy):
-    """Guéant, Lehalle and Fernandez-Tapia's quotes in the paper's experiment, and what each rule is worth."""
-    got = found(gamma, strategy)
-    told = (got.profit_mean, got.profit_std, got.final_q_std, got.certainty_equivalent)
-    assert told == pytest.approx(OTHERS[gamma, strategy], rel=0, abs=1.5e-6)
+def test_exact_moments_of_all_strategies_match_known_values(gamma, strategy):
+    """Also the quotes of Guéant, Lehalle and Fernandez-Tapia, and the certainty equivalents."""
+    got = exact_moments(gamma, strategy)
+    values = (got.profit_mean, got.profit_std, got.final_q_std, got.certainty_equivalent)
+    assert values == pytest.approx(OTHERS[gamma, strategy], rel=0, abs=1.5e-6)
 
 
 @pytest.mark.parametrize("gamma", [0.1, 1.0])
-def test_a_certainty_equivalent_that_no_path_shows_is_not_told(gamma):
-    """Without aversion to inventory the expectation is decided by inventories that come once in 10^12 paths.
+def test_certainty_equivalent_of_symmetric_strategy_is_none(gamma):
+    """Without aversion to inventory the expectation depends on inventories that occur once in 10^12 paths.
 
     The number 40.97 that is sometimes quoted for gamma 0.1 is that of inventories within 60; within 80 it is 39.76.
     """
-    assert found(gamma, "symmetric").certainty_equivalent is None
+    assert exact_moments(gamma, "symmetric").certainty_equivalent is None
 
 
 @pytest.mark.parametrize("gamma", [0.01, 0.1, 1.0])
-def test_the_exact_quotes_are_worth_more_than_the_others(gamma):
-    """They maximise the certainty equivalent; at gamma 1 the paper's rule gives away more than half of it."""
-    best = found(gamma, "glft_exact").certainty_equivalent
+def test_glft_exact_has_the_largest_certainty_equivalent(gamma):
+    """At gamma 1 the paper's rule gives away more than half of it."""
+    best = exact_moments(gamma, "glft_exact").certainty_equivalent
     for strategy in ("inventory", "glft_closed_form"):
-        assert found(gamma, strategy).certainty_equivalent < best
+        assert exact_moments(gamma, strategy).certainty_equivalent < best
 
 
 def paper_quotes(gamma, k, sigma):
@@ -122,25 +122,25 @@ def constant_quotes(gamma, k, sigma, T):
     T=st.floats(0.1, 2),
     steps=st.integers(1, 3),
 )
-def test_the_recursion_agrees_with_every_path_of_a_small_tree(gamma, A, k, sigma, T, steps):
-    """Cash, inventory and price by hand, all 8 outcomes of each step; also where lambda·dt is cut to 1."""
+def test_recursion_matches_enumeration_of_small_trees(gamma, A, k, sigma, T, steps):
+    """Cash, inventory and price, all 8 outcomes of each step; also where lambda·dt is cut to 1."""
     market = PaperModel(gamma=gamma, A=A, k=k, sigma=sigma, horizon_s=T, steps=steps)
     for strategy, quotes in (
         ("inventory", paper_quotes(gamma, k, sigma)),
         ("symmetric", constant_quotes(gamma, k, sigma, T)),
     ):
-        wanted = moments(leaves(quotes, A=A, k=k, sigma=sigma, T=T, steps=steps), gamma)
+        expected = moments(leaves(quotes, A=A, k=k, sigma=sigma, T=T, steps=steps), gamma)
         got = asdict(exact(market, STRATEGIES[strategy](market)))
         if got["certainty_equivalent"] is None:
-            del wanted["certainty_equivalent"]
+            del expected["certainty_equivalent"]
         # 100 is the price level: a deviation near zero is what two rounded sums of its square leave.
-        assert {name: got[name] for name in wanted} == pytest.approx(wanted, rel=1e-9, abs=1e-6)
+        assert {name: got[name] for name in expected} == pytest.approx(expected, rel=1e-9, abs=1e-6)
 
 
-def test_a_tree_that_leans_has_a_mean_inventory():
-    """Both sides alike would hide a swap of bid and ask."""
+def test_asymmetric_quotes_give_nonzero_mean_inventory():
+    """Symmetric quotes would hide a swap of bid and ask."""
 
-    class Leaning:
+    class Asymmetric:
         average_spread = None
 
         def distances(self, step, q):
@@ -148,15 +148,15 @@ def test_a_tree_that_leans_has_a_mean_inventory():
 
     market = PaperModel(gamma=0.5, A=1.0, k=1.0, sigma=1.0, horizon_s=1.5, steps=3)
     ends = leaves(lambda _t, mid, _left, q: (mid - 0.2 - 0.1 * q, mid + 0.9), A=1.0, k=1.0, sigma=1.0, T=1.5, steps=3)
-    got = asdict(exact(market, Leaning()))
-    wanted = moments(ends, 0.5)
-    assert wanted["final_q_mean"] > 0.2
-    assert {name: got[name] for name in wanted} == pytest.approx(wanted, abs=1e-9)
+    got = asdict(exact(market, Asymmetric()))
+    expected = moments(ends, 0.5)
+    assert expected["final_q_mean"] > 0.2
+    assert {name: got[name] for name in expected} == pytest.approx(expected, abs=1e-9)
 
 
 @settings(max_examples=8, deadline=None)
 @given(gamma=st.floats(1e-3, 2), c=st.floats(0.1, 10), strategy=st.sampled_from(sorted(STRATEGIES)))
-def test_another_unit_of_price_scales_profits_alone(gamma, c, strategy):
+def test_price_unit_scales_profits_only(gamma, c, strategy):
     """Cents in place of euros: sigma·c, k/c and gamma/c make every profit c times as large."""
     market = PaperModel(gamma=gamma, A=30.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=20)
     other = PaperModel(gamma=gamma / c, A=30.0, k=1.5 / c, sigma=2.0 * c, horizon_s=1.0, steps=20)
@@ -166,10 +166,10 @@ def test_another_unit_of_price_scales_profits_alone(gamma, c, strategy):
     assert two.final_q_std == pytest.approx(one.final_q_std, rel=1e-9)
 
 
-def test_the_inventory_grid_grows_with_the_session():
-    """A session of ten times the length needs more room than the paper's, and is given it."""
+def test_inventory_grid_grows_with_session_length():
+    """A session ten times as long needs a larger grid than the paper's."""
     long = replace(PAPER, horizon_s=10.0, steps=2000)
-    got = found(0.01, "symmetric", long)
+    got = exact_moments(0.01, "symmetric", long)
     rate = got.fills_per_path / 2000  # both sides' chance in a step, the same at all times
     assert got.final_q_std == pytest.approx(math.sqrt(2000 * rate * (1 - rate / 2)), rel=1e-12)
     assert got.profit_mean == pytest.approx(got.fills_per_path * got.avg_spread / 2, rel=1e-12)

@@ -13,28 +13,28 @@ from mm.sim.as2008.model import Q_MAX, STRATEGIES, PaperModel
 PAPER = PaperModel(gamma=0.1, A=140.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=200)
 
 
-def found(gamma, strategy, market=PAPER):
+def exact_moments(gamma, strategy, market=PAPER):
     """Return the exact moments of a strategy at *gamma*."""
     own = replace(market, gamma=gamma)
     return exact(own, STRATEGIES[strategy](own))
 
 
-def test_fills_by_one_minus_exp_are_another_experiment(monkeypatch):
-    """The commonest mistake in reproductions, with its own exact values: A·dt is 0.7, far from small."""
+def test_fill_probability_one_minus_exp_gives_other_moments(monkeypatch):
+    """The most frequent mistake in reproductions, with its own exact values: A·dt is 0.7, far from small."""
     linear = PaperModel.log_chance
 
     def other(self, distances):
         return np.log(-np.expm1(-np.exp(linear(self, distances))))
 
     monkeypatch.setattr(PaperModel, "log_chance", other)
-    got = found(0.1, "inventory")
+    got = exact_moments(0.1, "inventory")
     assert (got.profit_mean, got.profit_std, got.final_q_std) == pytest.approx(
         (57.171716940142, 6.361641171426, 2.995226754231), abs=1e-9
     )
-    assert found(1.0, "symmetric").profit_mean == pytest.approx(42.314569374158, abs=1e-9)
+    assert exact_moments(1.0, "symmetric").profit_mean == pytest.approx(42.314569374158, abs=1e-9)
 
 
-def test_exact_quotes_do_not_leave_their_bound():
+def test_glft_exact_quotes_stop_at_inventory_bound():
     """At +Q there is no bid, at -Q no ask, and beyond neither matters."""
     policy = STRATEGIES["glft_exact"](PAPER)
     bid, ask = policy.distances(0, np.array([-Q_MAX - 1, -Q_MAX, 0, Q_MAX, Q_MAX + 1]))
@@ -44,14 +44,14 @@ def test_exact_quotes_do_not_leave_their_bound():
     assert np.isfinite(ask[2:]).all()
 
 
-def test_quotes_beyond_what_a_float_holds_are_refused():
+def test_quotes_outside_float_range_raise_usage_error():
     """A risk of e^-1000 within one step leaves nothing to divide by."""
     with pytest.raises(UsageError, match="choose a smaller --dt"):
-        found(1000.0, "glft_exact")
+        exact_moments(1000.0, "glft_exact")
 
 
-def test_a_chance_that_was_cut_is_counted_on_its_side():
-    """An ask far through the mid would fill more than surely; the bid behind it would not."""
+def test_capped_fill_probability_is_counted_for_its_side():
+    """An ask far through the mid would fill with a probability above 1; the distant bid would not."""
 
     class OneSided:
         average_spread = None

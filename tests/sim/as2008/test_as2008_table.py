@@ -1,4 +1,4 @@
-"""The table of the experiment of Avellaneda and Stoikov (2008): what was published, and the rows beside it."""
+"""The table of the experiment of Avellaneda and Stoikov (2008): published numbers and the computed rows."""
 
 import math
 from dataclasses import replace
@@ -22,25 +22,25 @@ KNOWN = {
 }
 
 
-def found(gamma, strategy, market=PAPER):
+def exact_moments(gamma, strategy, market=PAPER):
     """Return the exact moments of a strategy at *gamma*."""
     own = replace(market, gamma=gamma)
     return exact(own, STRATEGIES[strategy](own))
 
 
 @pytest.mark.parametrize(("gamma", "strategy"), KNOWN)
-def test_the_published_numbers_are_within_their_own_luck(gamma, strategy):
-    """The 24 numbers are 1000 paths: they are within two standard errors of the exact ones, kurtosis included."""
+def test_published_numbers_are_within_two_standard_errors_of_exact(gamma, strategy):
+    """The 24 numbers come from 1000 paths; the error of the deviation includes the kurtosis."""
     mean, std, std_q, kurtosis = KNOWN[gamma, strategy]
-    told = published(replace(PAPER, gamma=gamma), strategy)
-    assert abs(told.profit_mean - mean) < 2 * std / math.sqrt(PATHS)
-    assert abs(told.profit_std - std) < 2 * std * math.sqrt((kurtosis - 1) / (4 * PATHS))
-    assert abs(told.final_q_mean) < 2 * std_q / math.sqrt(PATHS)
-    assert abs(told.final_q_std - std_q) < 2 * std_q / math.sqrt(2 * PATHS)
-    assert told.avg_spread == pytest.approx(found(gamma, strategy).avg_spread, abs=0.005)
+    paper = published(replace(PAPER, gamma=gamma), strategy)
+    assert abs(paper.profit_mean - mean) < 2 * std / math.sqrt(PATHS)
+    assert abs(paper.profit_std - std) < 2 * std * math.sqrt((kurtosis - 1) / (4 * PATHS))
+    assert abs(paper.final_q_mean) < 2 * std_q / math.sqrt(PATHS)
+    assert abs(paper.final_q_std - std_q) < 2 * std_q / math.sqrt(2 * PATHS)
+    assert paper.avg_spread == pytest.approx(exact_moments(gamma, strategy).avg_spread, abs=0.005)
 
 
-def test_other_parameters_were_never_published():
+def test_published_returns_none_for_other_parameters():
     """A table made with another sigma is not compared with the paper's numbers."""
     assert published(PAPER, "inventory") is not None
     for changed in ({"gamma": 0.5}, {"A": 141.0}, {"sigma": 1.0}, {"steps": 100}, {"horizon_s": 2.0}, {"k": 1.0}):
@@ -49,7 +49,7 @@ def test_other_parameters_were_never_published():
 
 
 @pytest.mark.parametrize("off", [-1e-17, 0.0, 1e-17])
-def test_the_last_bits_of_a_mean_do_not_decide_a_tie(off):
+def test_rounding_tie_is_printed_the_same_despite_float_error(off):
     """A mean of 515 in 100,000 paths is printed the same on every processor."""
     made = row(PAPER, "inventory", paths=10, seed=0, workers=1)
     drawn = replace(made.simulated, final_q=replace(made.simulated.final_q, mean=0.00515 + off))

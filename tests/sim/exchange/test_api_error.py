@@ -1,4 +1,4 @@
-"""The exchange's errors: codes as the documentation of the project lists them."""
+"""The exchange's errors: codes as documented in docs/exchange.md."""
 
 import re
 
@@ -10,22 +10,22 @@ SOURCES = sorted((ROOT / "mm" / "sim").rglob("*.py"))
 PAGE = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
 
 
-def test_the_page_lists_every_code_and_no_other() -> None:
-    """A client's author looks a code up there."""
+def test_docs_page_lists_exactly_the_raised_error_codes() -> None:
+    """Authors of clients look a code up there."""
     raised = {int(code) for path in SOURCES for code in re.findall(r"ApiError\(\s*(-\d+)", path.read_text("utf-8"))}
     section = PAGE[PAGE.index("### Errors") : PAGE.index("### Events of users")]
     rows = re.findall(r"^\| (−.*?) \|", section, re.MULTILINE)
     assert raised == {-int(code) for row in rows for code in re.findall(r"−(\d+)", row)}
 
 
-def test_an_error_is_written_as_the_exchange_writes_it() -> None:
-    """Code and message; further fields are separate, since REST and the WebSocket API have them in different places."""
+def test_api_error_content_has_code_and_msg() -> None:
+    """Further fields are separate, since REST and the WebSocket API have them in different places."""
     error = ApiError(-2021, "Order cancel-replace partially failed.", api_error.CONFLICT, data={"cancelResult": "x"})
     assert error.content() == {"code": -2021, "msg": "Order cancel-replace partially failed."}
     assert str(error) == "-2021: Order cancel-replace partially failed."
 
 
-def test_a_missing_parameter_is_named() -> None:
-    """The message names the parameter to send."""
+def test_missing_parameter_message_contains_its_name() -> None:
+    """The message contains the parameter to send."""
     assert api_error.mandatory("price").msg == "Mandatory parameter 'price' was not sent, was empty/null, or malformed."
     assert api_error.one_of_two("a", "b").msg == "Param 'a' or 'b' must be sent, but both were empty/null!"

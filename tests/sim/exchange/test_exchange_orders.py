@@ -1,4 +1,4 @@
-"""What becomes of orders: every type, and what may be done to those that rest."""
+"""Orders: every type, and the operations on resting orders."""
 
 import pytest
 
@@ -8,8 +8,8 @@ from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import CancelRequest, ExecutionReport, NewOrder, UserOrder
 
 
-def refused(error: ApiError) -> tuple[int, str, int]:
-    """Return the exchange's message of a refusal."""
+def error_of(error: ApiError) -> tuple[int, str, int]:
+    """Return code, message and HTTP status of an error."""
     return error.code, error.msg, error.http_status
 
 
@@ -18,8 +18,8 @@ def maker(side: int, ticks: int, lots: int) -> NewOrder:
     return NewOrder(side=side, type="LIMIT_MAKER", ticks=ticks, lots=lots)
 
 
-def test_an_ioc_order_trades_what_it_can() -> None:
-    """What is left of it expires and never rests."""
+def test_ioc_order_fills_available_quantity_and_expires() -> None:
+    """The remainder expires and never rests."""
     desk = Desk()
     desk.limit(BOB, SELL, 10_000, 1_000)
     order = desk.limit(ALICE, BUY, 10_000, 3_000, time_in_force="IOC")
@@ -28,30 +28,30 @@ def test_an_ioc_order_trades_what_it_can() -> None:
     assert desk.exchange.depth(5)[1:] == ([], [])
 
 
-def test_a_fok_order_is_filled_whole_or_not_at_all() -> None:
+def test_fok_order_is_filled_completely_or_not_at_all() -> None:
     """3 are requested where 1 rests; then 1 is requested."""
     desk = Desk()
     desk.limit(BOB, SELL, 10_000, 1_000)
-    none = desk.limit(ALICE, BUY, 10_000, 3_000, time_in_force="FOK")
-    assert (none.status, none.filled_lots) == ("EXPIRED", 0)
+    expired = desk.limit(ALICE, BUY, 10_000, 3_000, time_in_force="FOK")
+    assert (expired.status, expired.filled_lots) == ("EXPIRED", 0)
     assert desk.money(ALICE) == (1_000 * E8, 0, 10**6 * E8, 0)
-    whole = desk.limit(ALICE, BUY, 10_000, 1_000, time_in_force="FOK")
-    assert (whole.status, whole.filled_lots) == ("FILLED", 1_000)
+    filled = desk.limit(ALICE, BUY, 10_000, 1_000, time_in_force="FOK")
+    assert (filled.status, filled.filled_lots) == ("FILLED", 1_000)
 
 
-def test_a_limit_maker_order_that_would_take_is_refused() -> None:
-    """Nothing is locked for it, no order id is used up, nothing is reported."""
+def test_limit_maker_order_that_would_match_is_rejected() -> None:
+    """Nothing is locked for it and nothing is reported; the next order has id 2."""
     desk = Desk()
     desk.limit(BOB, SELL, 10_000, 1_000)
     with pytest.raises(ApiError) as caught:
         desk.exchange.place(desk.us, ALICE, maker(BUY, 10_000, 1_000))
-    assert refused(caught.value) == (-2010, "Order would immediately match and take.", 400)
+    assert error_of(caught.value) == (-2010, "Order would immediately match and take.", 400)
     assert desk.money(ALICE)[3] == 0
     assert desk.told[ALICE] == []
     assert desk.exchange.place(desk.us, ALICE, maker(BUY, 9_999, 1_000)).order_id == 2
 
 
-def test_a_market_order_by_quote_buys_what_the_money_reaches_for() -> None:
+def test_market_buy_by_quote_quantity_spends_it() -> None:
     """150.05 USDT buy 1 at 100.00, and of the rest at 100.10 a quantity on the grid: 0.5 of it cost 50.05."""
     desk = Desk()
     desk.limit(BOB, SELL, 10_000, 1_000)
@@ -61,8 +61,8 @@ def test_a_market_order_by_quote_buys_what_the_money_reaches_for() -> None:
     assert desk.money(ALICE)[2] == 10**6 * E8 - 150_05000000
 
 
-def test_a_market_order_by_quote_sells_as_much_as_earns_it() -> None:
-    """250 USDT are earned by 1 at 101.00 and 1.49 at 100.00, for 250.00 within one lot."""
+def test_market_sell_by_quote_quantity_earns_it() -> None:
+    """250 USDT are earned by 1 at 101.00 and 1.49 at 100.00, to within one lot."""
     desk = Desk()
     desk.limit(BOB, BUY, 10_100, 1_000)
     desk.limit(BOB, BUY, 10_000, 5_000)
@@ -71,7 +71,7 @@ def test_a_market_order_by_quote_sells_as_much_as_earns_it() -> None:
     assert order.spent_tl == 10_100 * 1_000 + 10_000 * 1_490
 
 
-def test_a_market_order_by_quote_expires_where_the_book_ends() -> None:
+def test_market_order_by_quote_expires_where_book_ends() -> None:
     """It is FILLED only if all of the quote quantity was spent."""
     desk = Desk()
     desk.limit(BOB, SELL, 10_000, 1_000)
@@ -83,16 +83,16 @@ def test_a_market_order_by_quote_expires_where_the_book_ends() -> None:
     assert trade.order.status == "PARTIALLY_FILLED"
 
 
-def test_a_market_order_by_quote_needs_a_book() -> None:
-    """Its quantity follows from the orders it meets; without any it has none."""
+def test_market_order_by_quote_is_rejected_on_empty_book() -> None:
+    """Its quantity follows from the opposite orders; without any it has none."""
     desk = Desk()
     with pytest.raises(ApiError) as caught:
         desk.market(ALICE, BUY, quote_e8=150 * E8)
-    assert refused(caught.value) == (-2010, "Order book liquidity is less than symbol minimum quantity.", 400)
+    assert error_of(caught.value) == (-2010, "Order book liquidity is less than symbol minimum quantity.", 400)
 
 
-def test_a_market_buy_that_cannot_be_paid_is_refused_before_it_trades() -> None:
-    """The book is as it was."""
+def test_unaffordable_market_buy_is_rejected_before_it_trades() -> None:
+    """The book is unchanged."""
     desk = Desk()
     desk.core.submit(desk.us, 1_000, SELL, 10_000, 30_000_000)
     before = desk.exchange.depth(5)
@@ -101,27 +101,27 @@ def test_a_market_buy_that_cannot_be_paid_is_refused_before_it_trades() -> None:
     assert desk.exchange.depth(5) == before
 
 
-def test_a_name_is_unique_among_open_orders() -> None:
-    """It may be used again once the order is gone, and others may use it at any time."""
+def test_client_order_id_is_unique_among_open_orders() -> None:
+    """It may be used again once the order is gone, and another account may use it at any time."""
     desk = Desk()
     first = desk.limit(ALICE, BUY, 9_990, 1_000, client_id="mine")
     desk.limit(BOB, BUY, 9_990, 1_000, client_id="mine")
     with pytest.raises(ApiError) as caught:
         desk.limit(ALICE, BUY, 9_980, 1_000, client_id="mine")
-    assert refused(caught.value) == (-2010, "Duplicate order sent.", 400)
+    assert error_of(caught.value) == (-2010, "Duplicate order sent.", 400)
     desk.exchange.cancel(desk.us, ALICE, CancelRequest(order_id=first.order_id))
     again = desk.limit(ALICE, BUY, 9_980, 1_000, client_id="mine")
     assert desk.exchange.users.find(ALICE, None, "mine") == (again, True)
 
 
-def test_a_cancel_gives_the_money_back() -> None:
-    """Also what is left of an order that has traded."""
+def test_cancel_releases_locked_money() -> None:
+    """Also the remainder of a partially filled order."""
     desk = Desk()
     order = desk.limit(ALICE, BUY, 10_000, 3_000, client_id="mine")
     desk.market(BOB, SELL, 1_000)
     desk.us += 5
-    done = desk.exchange.cancel(desk.us, ALICE, CancelRequest(client_id="mine", request_id="away"))
-    assert (done, done.cancel_id) == (order, "away")
+    cancelled = desk.exchange.cancel(desk.us, ALICE, CancelRequest(client_id="mine", request_id="away"))
+    assert (cancelled, cancelled.cancel_id) == (order, "away")
     assert (order.status, order.filled_lots, order.updated_us) == ("CANCELED", 1_000, START_US + 5)
     assert desk.money(ALICE) == (1_000_99900000, 0, 999_900 * E8, 0)
     execution = desk.told[ALICE][-2]
@@ -138,7 +138,7 @@ def test_a_cancel_gives_the_money_back() -> None:
         CancelRequest(order_id=3),
     ],
 )
-def test_a_cancel_that_means_no_open_order_is_refused(request_: CancelRequest) -> None:
+def test_cancel_without_matching_open_order_is_rejected(request_: CancelRequest) -> None:
     """An unknown id, an unknown client id, an id and a client id that differ, and the order of another user."""
     desk = Desk()
     desk.limit(ALICE, BUY, 9_990, 1_000, client_id="mine")
@@ -147,40 +147,40 @@ def test_a_cancel_that_means_no_open_order_is_refused(request_: CancelRequest) -
     assert (ended.order_id, theirs.order_id) == (2, 3)
     with pytest.raises(ApiError) as caught:
         desk.exchange.cancel(desk.us, ALICE, request_)
-    assert refused(caught.value) == (-2011, "Unknown order sent.", 400)
+    assert error_of(caught.value) == (-2011, "Unknown order sent.", 400)
     assert desk.exchange.depth(1)[1] == [("99.90000000", "2.00000000")]
 
 
-def test_cancel_restrictions_look_at_the_status() -> None:
-    """ONLY_NEW and ONLY_PARTIALLY_FILLED each let one of the two pass."""
+def test_cancel_restrictions_check_order_status() -> None:
+    """ONLY_NEW and ONLY_PARTIALLY_FILLED each accept one of the two orders."""
     desk = Desk()
     fresh = desk.limit(ALICE, BUY, 9_990, 1_000)
-    begun = desk.limit(ALICE, BUY, 10_000, 2_000)
+    partially_filled = desk.limit(ALICE, BUY, 10_000, 2_000)
     desk.market(BOB, SELL, 1_000)
-    for order, restrictions in ((begun, "ONLY_NEW"), (fresh, "ONLY_PARTIALLY_FILLED")):
+    for order, restrictions in ((partially_filled, "ONLY_NEW"), (fresh, "ONLY_PARTIALLY_FILLED")):
         with pytest.raises(ApiError) as caught:
             desk.exchange.cancel(desk.us, ALICE, CancelRequest(order_id=order.order_id, restrictions=restrictions))
-        assert refused(caught.value) == (-2011, "Order was not canceled due to cancel restrictions.", 400)
-    for order, restrictions in ((fresh, "ONLY_NEW"), (begun, "ONLY_PARTIALLY_FILLED")):
+        assert error_of(caught.value) == (-2011, "Order was not canceled due to cancel restrictions.", 400)
+    for order, restrictions in ((fresh, "ONLY_NEW"), (partially_filled, "ONLY_PARTIALLY_FILLED")):
         desk.exchange.cancel(desk.us, ALICE, CancelRequest(order_id=order.order_id, restrictions=restrictions))
     assert desk.exchange.users.open(ALICE) == []
 
 
-def test_all_of_an_accounts_orders_are_cancelled_at_once() -> None:
-    """Those of others stay; without any the request is refused."""
+def test_cancel_all_cancels_all_orders_of_the_account() -> None:
+    """Those of others stay; without open orders the request is rejected."""
     desk = Desk()
     own = [desk.limit(ALICE, BUY, 9_990 - step, 1_000) for step in range(3)]
     desk.limit(BOB, BUY, 9_000, 1_000)
-    done = desk.exchange.cancel_all(desk.us, ALICE)
-    assert done == own
-    assert len({one.cancel_id for one in done}) == 1
+    cancelled = desk.exchange.cancel_all(desk.us, ALICE)
+    assert cancelled == own
+    assert len({one.cancel_id for one in cancelled}) == 1
     assert desk.exchange.depth(5)[1] == [("90.00000000", "1.00000000")]
     with pytest.raises(ApiError, match="Unknown order sent"):
         desk.exchange.cancel_all(desk.us, ALICE)
 
 
-def test_an_amended_order_keeps_its_place() -> None:
-    """The case of the exchange's own page: second in a queue of three, 5.5 becomes 5 and is filled second."""
+def test_amended_order_keeps_queue_position() -> None:
+    """The example of the exchange's documentation: second in a queue of three, 5.5 becomes 5 and is filled second."""
     desk = Desk()
     first = desk.limit(BOB, BUY, 8_700, 1_000)
     mine = desk.limit(ALICE, BUY, 8_700, 5_500, client_id="mine")
@@ -195,8 +195,8 @@ def test_an_amended_order_keeps_its_place() -> None:
     assert (first.status, mine.status, last.status) == ("FILLED", "FILLED", "NEW")
 
 
-def test_an_amendment_counts_what_was_filled() -> None:
-    """Its quantity is that of the whole order: of 3 with 1 filled, amended to 2, 1 is left."""
+def test_amended_quantity_includes_filled_quantity() -> None:
+    """It is the quantity of the whole order: of 3 with 1 filled, amended to 2, 1 is left."""
     desk = Desk()
     order = desk.limit(ALICE, BUY, 10_000, 3_000)
     desk.market(BOB, SELL, 1_000)
@@ -213,18 +213,18 @@ def test_an_amendment_counts_what_was_filled() -> None:
         (1_000, "The request to amend the order has been rejected."),
     ],
 )
-def test_an_amendment_only_reduces_what_is_left(lots: int, msg: str) -> None:
-    """The same quantity, a larger one, and one that is already filled are refused."""
+def test_amendment_must_reduce_remaining_quantity(lots: int, msg: str) -> None:
+    """The same quantity, a larger one, and one that is already filled are rejected."""
     desk = Desk()
     order = desk.limit(ALICE, BUY, 10_000, 3_000)
     desk.market(BOB, SELL, 1_000)
     with pytest.raises(ApiError) as caught:
         desk.exchange.amend(desk.us, ALICE, CancelRequest(order_id=order.order_id), lots)
-    assert refused(caught.value) == (-2038, msg, 400)
+    assert error_of(caught.value) == (-2038, msg, 400)
     assert (order.lots, order.left_lots) == (3_000, 2_000)
 
 
-def test_an_order_is_amended_so_many_times_only() -> None:
+def test_number_of_amendments_per_order_is_limited() -> None:
     """MAX_NUM_ORDER_AMENDS."""
     desk = Desk(most_amends=2)
     order = desk.limit(ALICE, BUY, 10_000, 3_000)
@@ -232,11 +232,11 @@ def test_an_order_is_amended_so_many_times_only() -> None:
         desk.exchange.amend(desk.us, ALICE, CancelRequest(order_id=order.order_id), lots)
     with pytest.raises(ApiError) as caught:
         desk.exchange.amend(desk.us, ALICE, CancelRequest(order_id=order.order_id), 2_700)
-    assert refused(caught.value) == (-2038, "Filter failure: MAX_NUM_ORDER_AMENDS", 400)
+    assert error_of(caught.value) == (-2038, "Filter failure: MAX_NUM_ORDER_AMENDS", 400)
 
 
-def test_an_amendment_takes_no_name_of_another_open_order() -> None:
-    """Its own name it may keep."""
+def test_amendment_rejects_client_id_of_another_open_order() -> None:
+    """It may keep its own client id."""
     desk = Desk()
     order = desk.limit(ALICE, BUY, 10_000, 3_000, client_id="mine")
     desk.limit(ALICE, BUY, 9_990, 3_000, client_id="other")
@@ -246,16 +246,16 @@ def test_an_amendment_takes_no_name_of_another_open_order() -> None:
     assert desk.exchange.users.find(ALICE, None, "mine") == (order, True)
 
 
-def replace(desk: Desk, order_id: int, new: NewOrder, **more: bool) -> tuple[object, object]:
-    """Cancel and replace, and return what came of the cancel and of the order: done, an error's message, or None."""
-    done = desk.exchange.cancel_replace(desk.us, ALICE, CancelRequest(order_id=order_id, **more), new)
+def replace(desk: Desk, order_id: int, new: NewOrder, **options: bool) -> tuple[object, object]:
+    """Cancel and replace, and return the outcome of the cancel and of the order: done, an error's message, or None."""
+    done = desk.exchange.cancel_replace(desk.us, ALICE, CancelRequest(order_id=order_id, **options), new)
     cancelled = "done" if isinstance(done.cancelled, UserOrder) else done.cancelled.msg
     placed = "done" if isinstance(done.placed, UserOrder) else done.placed and done.placed.msg
     return cancelled, placed
 
 
-def test_a_replacement_may_spend_what_the_cancel_sets_free() -> None:
-    """All money is in the first order; the second needs it."""
+def test_replacement_can_spend_money_released_by_cancel() -> None:
+    """The first order locks all money; the second needs it."""
     desk = Desk()
     order = desk.limit(ALICE, BUY, 10_000, 10_000_000)
     new = NewOrder(side=BUY, type="LIMIT", ticks=9_990, lots=10_000_000)
@@ -263,15 +263,15 @@ def test_a_replacement_may_spend_what_the_cancel_sets_free() -> None:
     assert desk.exchange.depth(5)[1] == [("99.90000000", "10000.00000000")]
 
 
-def test_a_failed_cancel_stops_the_replacement_or_not() -> None:
-    """As requested; what was not tried still counts as an order."""
+def test_failed_cancel_stops_replacement_only_if_requested() -> None:
+    """A replacement that is not tried still counts as an order."""
     desk = Desk()
     assert replace(desk, 77, maker(BUY, 9_990, 1_000)) == ("Unknown order sent.", None)
     assert desk.exchange.accounts[ALICE].count.counts(desk.us) == [1, 1]
     assert replace(desk, 77, maker(BUY, 9_990, 1_000), stop_on_failure=False) == ("Unknown order sent.", "done")
 
 
-def test_a_replacement_that_fails_leaves_the_cancel_done() -> None:
+def test_failed_replacement_keeps_cancel() -> None:
     """The owner gets both reports: CANCELED, then REJECTED with the reason."""
     desk = Desk()
     order = desk.limit(ALICE, BUY, 9_990, 1_000)
@@ -284,8 +284,8 @@ def test_a_replacement_that_fails_leaves_the_cancel_done() -> None:
     assert (executions[-1].reject_reason, executions[-1].order.status) == ("WOULD_MATCH_IMMEDIATELY", "REJECTED")
 
 
-def test_a_filter_stops_a_replacement_before_its_cancel() -> None:
-    """Filters are looked at first, and then nothing at all is done."""
+def test_filter_failure_rejects_replacement_before_cancel() -> None:
+    """Filters are checked first; after a failure nothing is done."""
     desk = Desk()
     order = desk.limit(ALICE, BUY, 9_990, 1_000)
     with pytest.raises(ApiError, match="Filter failure: NOTIONAL"):
@@ -293,8 +293,8 @@ def test_a_filter_stops_a_replacement_before_its_cancel() -> None:
     assert order.status == "NEW"
 
 
-def test_a_replacement_of_one_who_sent_too_many_cancels_if_asked_to() -> None:
-    """orderRateLimitExceededMode: by default nothing is done, else the cancel alone."""
+def test_replacement_over_rate_limit_cancels_only_if_requested() -> None:
+    """orderRateLimitExceededMode: by default nothing is done, else only the cancel."""
     desk = Desk()
     orders = [desk.limit(ALICE, BUY, 9_990 - step, 1_000) for step in range(100)]
     with pytest.raises(ApiError, match="Too many new orders"):
@@ -304,8 +304,8 @@ def test_a_replacement_of_one_who_sent_too_many_cancels_if_asked_to() -> None:
     assert outcome == ("done", "Too many new orders; current limit is 100 orders per 10 SECOND.")
 
 
-def test_positions_are_told_after_what_changed_them() -> None:
-    """One for each user and each thing that was done, with the balances as they are then."""
+def test_position_is_reported_after_each_change_of_balances() -> None:
+    """One for each user and each action, with the balances at that time."""
     desk = Desk()
     desk.limit(ALICE, BUY, 10_000, 1_000)
     desk.limit(BOB, SELL, 10_000, 2_000)
@@ -313,15 +313,15 @@ def test_positions_are_told_after_what_changed_them() -> None:
     assert desk.kinds(BOB) == ["NEW", "TRADE", "POSITION"]
 
 
-def test_the_rows_reach_everyone_who_listens_before_the_answer() -> None:
-    """A listener that takes the rows has the book of the answer."""
+def test_listeners_receive_rows_before_the_answer() -> None:
+    """A listener that reads the rows has the book of the answer."""
     desk = Desk()
     desk.limit(ALICE, BUY, 10_000, 1_000)
     assert [row[1] for row in desk.rows] == [1, 4, 3]
     assert desk.rows[-1][9] == desk.exchange.depth(1)[0]
 
 
-def test_old_orders_are_forgotten_and_open_ones_are_not() -> None:
+def test_old_orders_are_dropped_but_open_orders_are_kept() -> None:
     """Memory stays flat for a client that sends orders all day."""
     desk = Desk(limits=False)
     desk.exchange.users._keep = 10

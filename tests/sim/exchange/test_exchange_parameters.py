@@ -1,4 +1,4 @@
-"""Whatever is sent, the exchange answers with a code and a message of its own, and the book is as it was."""
+"""Invalid input: the exchange returns a code and a message, and the book stays unchanged."""
 
 import json
 from typing import Any
@@ -21,7 +21,7 @@ NUMBER = r"'^([0-9]{1,20})(\.[0-9]{1,20})?$'"
 
 
 def changed(order: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Return an order with other parameters; GONE takes one away."""
+    """Return an order with other parameters; GONE removes one."""
     return {name: value for name, value in (order | changes).items() if value is not GONE}
 
 
@@ -31,7 +31,7 @@ def mandatory(name: str) -> str:
 
 
 def illegal(name: str, legal: str = NUMBER) -> str:
-    """Return the message of a parameter with characters that it may not have."""
+    """Return the message of a parameter with illegal characters."""
     return f"Illegal characters found in parameter '{name}'; legal range is {legal}."
 
 
@@ -41,7 +41,7 @@ def unwanted(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("asked", "code", "msg"),
+    ("parameters", "code", "msg"),
     [
         (changed(LIMIT, symbol=GONE), -1102, mandatory("symbol")),
         (changed(LIMIT, symbol="BTCUSDT"), -1121, "Invalid symbol."),
@@ -104,14 +104,14 @@ def unwanted(name: str) -> str:
         (changed(MAKER, price="100.10"), -2010, "Order would immediately match and take."),
     ],
 )  # fmt: skip
-def test_an_order_is_refused_with_the_exchanges_own_words(asked: dict[str, Any], code: int, msg: str) -> None:
-    """By REST and by the WebSocket API alike; the book, the money and the counts are as they were."""
+def test_invalid_order_is_rejected_with_the_exchanges_message(parameters: dict[str, Any], code: int, msg: str) -> None:
+    """By REST and by the WebSocket API; book, balances and counts stay unchanged."""
     door = Door(Desk())
     door.desk.limit(BOB, SELL, 10_010, 1_000)
     before = len(door.desk.rows), door.desk.money(ALICE)
-    response = door.signed(ALICE, "POST", "order", **asked)
+    response = door.signed(ALICE, "POST", "order", **parameters)
     assert (response.status, json.loads(response.body)) == (400, {"code": code, "msg": msg})
-    answer = door.talk().signed(ALICE, "order.place", **asked)
+    answer = door.talk().signed(ALICE, "order.place", **parameters)
     assert (answer["status"], answer["error"]["code"]) == (400, code)
     refusals = [row for row in door.desk.rows[before[0] :] if row[1] != 8]
     assert (refusals, door.desk.money(ALICE), door.desk.told[ALICE]) == ([], before[1], [])
@@ -119,7 +119,7 @@ def test_an_order_is_refused_with_the_exchanges_own_words(asked: dict[str, Any],
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "asked", "code", "msg"),
+    ("method", "path", "parameters", "code", "msg"),
     [
         ("DELETE", "order", {"symbol": SYMBOL}, -1102,
          "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!"),
@@ -145,13 +145,13 @@ def test_an_order_is_refused_with_the_exchanges_own_words(asked: dict[str, Any],
         ("GET", "openOrders", {"symbol": "BTCUSDT"}, -1121, "Invalid symbol."),
     ],
 )  # fmt: skip
-def test_other_requests_are_refused_likewise(
-    method: str, path: str, asked: dict[str, Any], code: int, msg: str
+def test_invalid_signed_request_returns_error_and_keeps_order(
+    method: str, path: str, parameters: dict[str, Any], code: int, msg: str
 ) -> None:
-    """One order rests, and stays."""
+    """The resting order stays."""
     door = Door(Desk())
     door.desk.limit(ALICE, BUY, 10_000, 1_000)
-    assert door.ask(ALICE, method, path, **asked) == {"code": code, "msg": msg}
+    assert door.ask(ALICE, method, path, **parameters) == {"code": code, "msg": msg}
     assert door.desk.exchange.depth(1)[1] == [("100.00000000", "1.00000000")]
 
 
@@ -172,13 +172,13 @@ def test_other_requests_are_refused_likewise(
          "legal range is '^\\[\".*\"\\]$'."),
     ],
 )  # fmt: skip
-def test_market_data_is_refused_likewise(target: str, code: int, msg: str) -> None:
+def test_invalid_market_data_request_returns_error(target: str, code: int, msg: str) -> None:
     """Status 400."""
     response = Door(Desk()).raw("GET", target)
     assert (response.status, json.loads(response.body)) == (400, {"code": code, "msg": msg})
 
 
-def test_a_request_must_be_signed_by_whom_it_names() -> None:
+def test_signed_request_needs_valid_key_signature_and_timestamp() -> None:
     """No key, an unknown key, no signature, that of another key, a changed parameter, a stale timestamp."""
     door = Door(Desk())
     alice, bob = door.keys[ALICE], door.keys[BOB]
@@ -203,8 +203,8 @@ def test_a_request_must_be_signed_by_whom_it_names() -> None:
     assert send(f"{query}&signature={good}") == (200, 0)
 
 
-def test_a_timestamp_may_be_fresh_by_a_second_clock() -> None:
-    """Where the exchange's time runs fast or slow, that of the wall counts, too."""
+def test_timestamp_of_second_clock_is_accepted() -> None:
+    """Where the exchange's time runs fast or slow, the wall clock is accepted as well."""
     door = Door(Desk())
     door.extra_clocks = [START_US + 10**12]
     wall_ms = (START_US + 10**12) // 1_000
@@ -239,7 +239,7 @@ def test_a_timestamp_may_be_fresh_by_a_second_clock() -> None:
         ('{"id": 1, "method": "account.status", "params": {"apiKey": "x"}}', -2014),
     ],
 )
-def test_malformed_messages_are_answered(text: str, code: int) -> None:
+def test_malformed_messages_return_error(text: str, code: int) -> None:
     """With the id if it is readable; the session continues."""
     api = Door(Desk()).talk()
     api.session.handle(text)
@@ -271,8 +271,8 @@ SENT = st.builds(
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(OPERATIONS), SENT, st.booleans())
 @example(OPERATIONS[0], {"\x00": "\ud7ff"}, False)
-def test_no_request_breaks_the_exchange(operation: Any, sent: dict[str, str], signs: bool) -> None:
-    """Any parameters for any endpoint: an answer of the exchange, and its books in order."""
+def test_random_requests_return_valid_answers(operation: Any, sent: dict[str, str], signs: bool) -> None:
+    """Any parameters for any endpoint: an answer of the exchange, and consistent accounts and book."""
     door = Door(Desk(), limits=False)
     door.desk.limit(BOB, SELL, 10_010, 1_000)
     door.desk.limit(ALICE, BUY, 9_990, 1_000)
@@ -307,8 +307,8 @@ JSON = st.recursive(
         ),
     )
 )
-def test_no_message_breaks_the_conversation(text: str) -> None:
-    """Any text gets one answer with a status, and the next request another."""
+def test_random_messages_get_one_answer_each(text: str) -> None:
+    """Any text gets one answer with a status, and the next request is answered as well."""
     door = Door(Desk(), limits=False)
     api = door.talk()
     api.session.handle(text)
@@ -316,7 +316,7 @@ def test_no_message_breaks_the_conversation(text: str) -> None:
     assert api.ask("ping")["status"] == 200
 
 
-def test_a_signature_of_unencoded_base64_is_wrong_as_it_is_there() -> None:
+def test_unencoded_base64_signature_is_rejected() -> None:
     """A plus sign in a query is a space; clients must percent-encode it."""
     door = Door(Desk())
     key = door.keys[ALICE]

@@ -1,4 +1,4 @@
-"""Filters, by the edges of each of them."""
+"""Filters, each tested at its edges."""
 
 import pytest
 
@@ -12,17 +12,17 @@ from mm.sim.exchange.rules import SymbolRules
 RULES = SymbolRules(instrument=INSTRUMENT, reference_ticks=10_000)
 
 
-def refusal(action: object, *arguments: object, **more: object) -> str:
-    """Return the exchange's message, empty if there is none."""
+def error_message(action: object, *arguments: object, **options: object) -> str:
+    """Call *action* and return the exchange's error message, empty if there is none."""
     try:
-        action(*arguments, **more)  # type: ignore[operator]
+        action(*arguments, **options)  # type: ignore[operator]
     except ApiError as error:
         return f"{error.code} {error.msg}"
     return ""
 
 
 @pytest.mark.parametrize(
-    ("price_e8", "said"),
+    ("price_e8", "message"),
     [
         (100 * E8, ""),
         (1_000_000, ""),
@@ -33,13 +33,13 @@ def refusal(action: object, *arguments: object, **more: object) -> str:
         (0, "-1013 Invalid price."),
     ],
 )
-def test_price_filter(price_e8: int, said: str) -> None:
+def test_price_filter(price_e8: int, message: str) -> None:
     """A price is a multiple of tickSize between minPrice and maxPrice."""
-    assert refusal(RULES.ticks, price_e8) == said
+    assert error_message(RULES.ticks, price_e8) == message
 
 
 @pytest.mark.parametrize(
-    ("qty_e8", "market", "said"),
+    ("qty_e8", "market", "message"),
     [
         (E8, False, ""),
         (100_000, False, ""),
@@ -52,52 +52,56 @@ def test_price_filter(price_e8: int, said: str) -> None:
         (500_000 * E8 + 100_000, True, "-1013 Filter failure: MARKET_LOT_SIZE"),
     ],
 )
-def test_lot_size(qty_e8: int, market: bool, said: str) -> None:
-    """A quantity is a multiple of stepSize between minQty and maxQty; MARKET orders have a maxQty of their own."""
-    assert refusal(RULES.lots, qty_e8, market=market) == said
+def test_lot_size(qty_e8: int, market: bool, message: str) -> None:
+    """A quantity is a multiple of stepSize between minQty and maxQty; MARKET orders have their own maxQty."""
+    assert error_message(RULES.lots, qty_e8, market=market) == message
 
 
-@pytest.mark.parametrize(("ticks", "said"), [(2_000, ""), (50_000, ""), (1_999, "PERCENT"), (50_001, "PERCENT")])
-def test_percent_price_before_any_trade_looks_at_the_reference(ticks: int, said: str) -> None:
-    """From a fifth to five times of 100.00."""
-    assert refusal(RULES.check_price, ticks, (10_000, 1)) == (said and "-1013 Filter failure: PERCENT_PRICE_BY_SIDE")
+@pytest.mark.parametrize(
+    ("ticks", "failed_filter"), [(2_000, ""), (50_000, ""), (1_999, "PERCENT"), (50_001, "PERCENT")]
+)
+def test_percent_price_uses_reference_price_before_first_trade(ticks: int, failed_filter: str) -> None:
+    """From a fifth to five times 100.00."""
+    assert error_message(RULES.check_price, ticks, (10_000, 1)) == (
+        failed_filter and "-1013 Filter failure: PERCENT_PRICE_BY_SIDE"
+    )
 
 
-def test_percent_price_then_looks_at_the_mean_of_five_minutes() -> None:
-    """1 at 100.00 and 3 at 20.00 are 40.00 in the mean, so that 200.00 is the highest price; later it is the last."""
+def test_percent_price_uses_five_minute_mean_then_last_price() -> None:
+    """1 at 100.00 and 3 at 20.00 have a mean of 40.00: the highest price is 200.00; later the last price counts."""
     desk = Desk(multiplier_up_e8=5 * E8)
     for ticks, lots in ((10_000, 1_000), (2_000, 3_000)):
         desk.limit(BOB, SELL, ticks, lots)
         desk.market(ALICE, BUY, lots)
-    assert refusal(desk.limit, ALICE, SELL, 20_001, 1_000) == "-1013 Filter failure: PERCENT_PRICE_BY_SIDE"
-    assert refusal(desk.limit, ALICE, SELL, 20_000, 1_000) == ""
+    assert error_message(desk.limit, ALICE, SELL, 20_001, 1_000) == "-1013 Filter failure: PERCENT_PRICE_BY_SIDE"
+    assert error_message(desk.limit, ALICE, SELL, 20_000, 1_000) == ""
     desk.us = START_US + 300_000_000
-    assert refusal(desk.limit, ALICE, SELL, 10_001, 1_000) == "-1013 Filter failure: PERCENT_PRICE_BY_SIDE"
-    assert refusal(desk.limit, ALICE, SELL, 10_000, 1_000) == ""
+    assert error_message(desk.limit, ALICE, SELL, 10_001, 1_000) == "-1013 Filter failure: PERCENT_PRICE_BY_SIDE"
+    assert error_message(desk.limit, ALICE, SELL, 10_000, 1_000) == ""
 
 
 def test_notional() -> None:
     """5 USDT at least, 9,000,000 at most."""
     desk = Desk()
-    said = "-1013 Filter failure: NOTIONAL"
-    assert refusal(desk.limit, ALICE, BUY, 10_000, 49) == said
-    assert refusal(desk.limit, ALICE, BUY, 10_000, 50) == ""
-    assert refusal(desk.limit, ALICE, BUY, 10_000, 90_000_001) == said
+    message = "-1013 Filter failure: NOTIONAL"
+    assert error_message(desk.limit, ALICE, BUY, 10_000, 49) == message
+    assert error_message(desk.limit, ALICE, BUY, 10_000, 50) == ""
+    assert error_message(desk.limit, ALICE, BUY, 10_000, 90_000_001) == message
 
 
-def test_notional_of_market_orders_is_by_the_mean_price() -> None:
-    """There is no most for them; by quote quantity it is that quantity."""
+def test_notional_of_market_orders_uses_mean_price() -> None:
+    """They have no maximum; an order by quote quantity is checked by that quantity."""
     desk = Desk()
     desk.core.submit(desk.us, 1_000, SELL, 10_000, 10_000)
-    said = "-1013 Filter failure: NOTIONAL"
-    assert refusal(desk.market, ALICE, BUY, 49) == said
-    assert refusal(desk.market, ALICE, BUY, 50) == ""
-    assert refusal(desk.market, ALICE, BUY, quote_e8=5 * E8 - 1) == said
-    assert refusal(desk.market, ALICE, BUY, quote_e8=5 * E8) == ""
+    message = "-1013 Filter failure: NOTIONAL"
+    assert error_message(desk.market, ALICE, BUY, 49) == message
+    assert error_message(desk.market, ALICE, BUY, 50) == ""
+    assert error_message(desk.market, ALICE, BUY, quote_e8=5 * E8 - 1) == message
+    assert error_message(desk.market, ALICE, BUY, quote_e8=5 * E8) == ""
 
 
-def test_exchange_info_lists_what_is_enforced() -> None:
-    """The filters that the tests above show at work, and no other."""
+def test_filters_lists_exactly_the_enforced_filters() -> None:
+    """The filters tested above, and no other."""
     assert [one["filterType"] for one in RULES.filters()] == [
         "PRICE_FILTER",
         "LOT_SIZE",
@@ -111,8 +115,8 @@ def test_exchange_info_lists_what_is_enforced() -> None:
     assert (price["minPrice"], price["maxPrice"], price["tickSize"]) == ("0.01000000", "1000000.00000000", "0.01000000")
 
 
-def test_a_grid_that_the_exchange_cannot_book_is_refused() -> None:
-    """Amounts have eight places: 0.00001 times 0.0001 of a quote asset is less than the last of them."""
+def test_grid_finer_than_eight_places_raises_usage_error() -> None:
+    """Amounts have eight places: 0.00001 times 0.0001 of a quote asset is smaller than the last of them."""
     grid = Instrument("SIMUSDT", 1_000, 10_000)
     with pytest.raises(UsageError, match="make --tick-size"):
         SymbolRules(instrument=grid, reference_ticks=1)
@@ -122,7 +126,7 @@ def test_a_grid_that_the_exchange_cannot_book_is_refused() -> None:
     ("symbol", "base", "quote"),
     [("SIMUSDT", "SIM", "USDT"), ("ETHBTC", "ETH", "BTC"), ("AAABBB", "AAA", "BBB"), ("USDT", "U", "SDT")],
 )
-def test_a_symbol_names_its_assets(symbol: str, base: str, quote: str) -> None:
+def test_assets_are_derived_from_symbol(symbol: str, base: str, quote: str) -> None:
     """Known quote assets first, else the last three letters; the instrument's own names take precedence."""
     named = with_assets(Instrument(symbol, 1, E8))
     assert (named.base_asset, named.quote_asset) == (base, quote)

@@ -1,4 +1,4 @@
-"""Signatures: those that the exchange's documentation works out, and those of independent tools."""
+"""Signatures: the examples of the exchange's documentation, and signatures made by independent tools."""
 
 import string
 from base64 import b64encode
@@ -46,7 +46,7 @@ UTF8_SYMBOL = "%EF%BC%91%EF%BC%92%EF%BC%93%EF%BC%94%EF%BC%95%EF%BC%96"
     ids=["body", "query", "mixed", "utf-8"],
 )
 @pytest.mark.parametrize("place", ["query", "body", "first"])
-def test_the_documented_rest_signatures_are_taken(query: str, body: str, signature: str, place: str) -> None:
+def test_documented_rest_signatures_are_accepted(query: str, body: str, signature: str, place: str) -> None:
     """The payload is query and body as sent, without a separator, and without the signature at any place."""
     signed = f"signature={signature.upper()}"
     if place == "query":
@@ -56,13 +56,13 @@ def test_the_documented_rest_signatures_are_taken(query: str, body: str, signatu
     else:
         query, body = (f"{signed}&{query}", body) if query else (query, f"{signed}&{body}")
     request = read_request("POST", f"/api/v3/order?{query}", {}, body.encode(), "")
-    asked = Parameters(request.params, "LTCBTC")
-    assert check_signature(KEY, asked, rest_payload(request), [NOW_US]) == "HMAC"
+    parameters = Parameters(request.params, "LTCBTC")
+    assert check_signature(KEY, parameters, rest_payload(request), [NOW_US]) == "HMAC"
 
 
-def test_the_documented_websocket_signature_is_taken() -> None:
-    """There the payload is all other parameters in the order of their names."""
-    asked = {
+def test_documented_websocket_signature_is_accepted() -> None:
+    """The payload is all other parameters sorted by name."""
+    parameters = {
         "symbol": "BTCUSDT",
         "side": "SELL",
         "type": "LIMIT",
@@ -75,10 +75,10 @@ def test_the_documented_websocket_signature_is_taken() -> None:
         "apiKey": NAME,
         "signature": "cc15477742bd704c29492d96c7ead9414dfd8e0ec4a00f947bb5bb454ddbd08a",
     }
-    assert KEY.signed(ws_payload(asked), asked["signature"]) == "HMAC"
+    assert KEY.signed(ws_payload(parameters), parameters["signature"]) == "HMAC"
 
 
-def test_ed25519_is_that_of_rfc_8032() -> None:
+def test_ed25519_signature_matches_rfc_8032() -> None:
     """Test 2 of section 7.1: a message of one byte."""
     secret = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")
     signature = bytes.fromhex(
@@ -91,13 +91,13 @@ def test_ed25519_is_that_of_rfc_8032() -> None:
 
 
 @given(st.binary(max_size=200), st.text(max_size=100))
-def test_nothing_else_is_a_signature(payload: bytes, signature: str) -> None:
-    """Whatever is sent, it is no signature, and no error either."""
+def test_invalid_signatures_are_rejected_without_error(payload: bytes, signature: str) -> None:
+    """Any text returns an empty string and raises nothing."""
     assert KEY.signed(payload, signature) == ""
 
 
-def test_a_made_key_signs_both_ways() -> None:
-    """What the ready line prints is enough to sign: a secret, and a PEM of PKCS#8."""
+def test_generated_keys_sign_with_hmac_and_ed25519() -> None:
+    """The ready line prints enough to sign: a secret, and a PEM of PKCS#8."""
     for key in make_keys((1, 2), None):
         assert key.private_pem.startswith("-----BEGIN PRIVATE KEY-----\n")
         assert len(key.key) == 64 == len(key.secret)
@@ -107,8 +107,8 @@ def test_a_made_key_signs_both_ways() -> None:
         assert key.signed(b"a=1", ed25519_base64(key.private_pem, "a=1")) == "ED25519"
 
 
-def test_keys_follow_from_the_seed_or_from_chance() -> None:
-    """A run can be repeated with its keys; without a seed no two have the same."""
+def test_keys_repeat_with_seed_and_differ_without() -> None:
+    """A run can be repeated with its keys; without a seed no two runs have the same keys."""
 
     def words(seed: int | None) -> list[str]:
         return [word for key in make_keys((1, 2), seed) for word in (key.key, key.secret, key.private_pem)]
@@ -128,14 +128,14 @@ def test_keys_follow_from_the_seed_or_from_chance() -> None:
         (NAME.lower(), -2015, "Invalid API-key, IP, or permissions for action."),
     ],
 )
-def test_unknown_keys_are_refused(name: str, code: int, msg: str) -> None:
+def test_unknown_keys_are_rejected(name: str, code: int, msg: str) -> None:
     """Keys are case sensitive."""
     with pytest.raises(ApiError) as caught:
         KeyRing([KEY]).find(name)
     assert (caught.value.code, caught.value.msg, caught.value.http_status) == (code, msg, 401)
 
 
-def fresh(timestamp: int | str, window: str = "", clocks: tuple[int, ...] = (NOW_US,)) -> str:
+def freshness(timestamp: int | str, window: str = "", clocks: tuple[int, ...] = (NOW_US,)) -> str:
     """Return ok, or the exchange's message about a timestamp."""
     given_ = {"timestamp": str(timestamp)} | ({"recvWindow": window} if window else {})
     try:
@@ -175,13 +175,13 @@ NOW_MS = NOW_US // 1_000
         ("", "", "-1102 Mandatory parameter 'timestamp' was not sent, was empty/null, or malformed."),
     ],
 )
-def test_a_request_is_fresh_for_its_window(timestamp: int | str, window: str, answer: str) -> None:
+def test_timestamp_is_accepted_within_recv_window(timestamp: int | str, window: str, answer: str) -> None:
     """In ms or in µs; at most one second ahead, and at most recvWindow behind."""
-    assert fresh(timestamp, window) == answer
+    assert freshness(timestamp, window) == answer
 
 
-def test_a_request_is_fresh_by_any_clock() -> None:
-    """Where the exchange's time runs at another speed, that of the wall counts, too."""
-    assert fresh(NOW_MS, "", (NOW_US + 10**9, NOW_US)) == "ok"
-    assert fresh(NOW_MS, "", (NOW_US - 10**9, NOW_US + 10**9)) == LATE
-    assert fresh(NOW_MS, "", (NOW_US - 10**9, NOW_US - 10**10)) == EARLY
+def test_timestamp_is_accepted_by_any_clock() -> None:
+    """Where the exchange's time runs at another speed, the wall clock is accepted as well."""
+    assert freshness(NOW_MS, "", (NOW_US + 10**9, NOW_US)) == "ok"
+    assert freshness(NOW_MS, "", (NOW_US - 10**9, NOW_US + 10**9)) == LATE
+    assert freshness(NOW_MS, "", (NOW_US - 10**9, NOW_US - 10**10)) == EARLY

@@ -1,4 +1,4 @@
-"""Money moves with every trade, to the last 1e-8, and none is made or lost."""
+"""Settlement: balances change with every trade, exactly to 1e-8, and both assets are conserved."""
 
 from contextlib import suppress
 
@@ -18,7 +18,7 @@ from plain_matching import PlainMatching
 
 
 class PlainCore(PlainMatching):
-    """The plain twin with a log like that of the compiled core."""
+    """The plain engine with a log like that of the compiled core."""
 
     def take_log(self) -> np.ndarray:
         """Return the rows as an array."""
@@ -29,21 +29,21 @@ MARKET_MAKER = 1_000
 KINDS = ("limit", "ioc", "fok", "maker", "market", "quote", "cancel", "amend", "replace", "flow")
 
 
-def test_a_resting_buy_locks_price_times_quantity() -> None:
-    """What an open order may spend cannot be spent twice: 2.5 SIM at 99.90 lock 249.75 USDT."""
+def test_resting_buy_locks_price_times_quantity() -> None:
+    """Money of an open order cannot be spent twice: 2.5 SIM at 99.90 lock 249.75 USDT."""
     desk = Desk()
     desk.limit(ALICE, BUY, 9_990, 2_500)
     assert desk.money(ALICE) == (1_000 * E8, 0, 999_750_25000000, 249_75000000)
 
 
-def test_a_resting_sell_locks_its_quantity() -> None:
-    """A seller's money is the base asset."""
+def test_resting_sell_locks_its_quantity() -> None:
+    """A sell locks the base asset."""
     desk = Desk()
     desk.limit(BOB, SELL, 10_010, 2_500)
     assert desk.money(BOB) == (997_50000000, 2_50000000, 10**6 * E8, 0)
 
 
-def test_a_taker_pays_the_resting_price_and_gets_the_rest_of_its_lock_back() -> None:
+def test_taker_pays_resting_price_and_keeps_the_difference() -> None:
     """Bob sells 1 at 100.00; Alice bids 100.50 for 3: one trade at 100.00, and 2 rest at 100.50.
 
     Alice pays 100.00 and locks 201.00; she receives 1 SIM less 0.001 SIM. Bob receives 100.00 less 0.10.
@@ -63,7 +63,7 @@ def test_a_taker_pays_the_resting_price_and_gets_the_rest_of_its_lock_back() -> 
     assert (fees.base.free, fees.quote.free) == (100_000, 10_000_000)
 
 
-def test_a_market_order_pays_level_by_level() -> None:
+def test_market_order_pays_level_by_level() -> None:
     """2 SIM of 1 at 100.00 and 5 at 100.10 cost 200.10 USDT."""
     desk = Desk()
     desk.limit(BOB, SELL, 10_010, 5_000)
@@ -76,8 +76,8 @@ def test_a_market_order_pays_level_by_level() -> None:
     assert desk.money(ALICE) == (1_001_99800000, 0, 999_799_90000000, 0)
 
 
-def test_own_rates_make_the_fee() -> None:
-    """A maker with a very small fee, and a taker at 0.0005."""
+def test_fee_uses_configured_maker_and_taker_rates() -> None:
+    """A maker without a fee, and a taker at 0.0005."""
     desk = Desk(maker_rate_e8=0, taker_rate_e8=50_000)
     desk.limit(BOB, SELL, 10_000, 1_000)
     desk.market(ALICE, BUY, 1_000)
@@ -86,12 +86,12 @@ def test_own_rates_make_the_fee() -> None:
 
 
 def test_fees_are_rounded_half_even() -> None:
-    """As in a backtest: 0.5 of the last place goes to the even neighbour."""
+    """As in a backtest: 0.5 of the last place is rounded to the even neighbour."""
     rate = E8 // 10
     assert [fee_e8(amount, rate) for amount in (4, 5, 6, 15, 25, 35)] == [0, 0, 1, 2, 2, 4]
 
 
-def test_a_market_order_that_ends_gives_back_what_it_did_not_spend() -> None:
+def test_expired_market_order_releases_unspent_money() -> None:
     """Nothing stays locked for an order that is gone."""
     desk = Desk()
     desk.limit(BOB, SELL, 10_000, 1_000)
@@ -100,8 +100,8 @@ def test_a_market_order_that_ends_gives_back_what_it_did_not_spend() -> None:
     assert desk.money(ALICE) == (1_000_99900000, 0, 999_900 * E8, 0)
 
 
-def test_the_market_trades_with_users_for_nothing() -> None:
-    """Accounts of the market itself have no balance and pay no fee, and what they gain is kept count of."""
+def test_market_accounts_pay_no_fee_and_their_gains_are_counted() -> None:
+    """Accounts of the simulated market have no balance."""
     desk = Desk()
     desk.core.submit(desk.us, MARKET_MAKER, SELL, 10_000, 4_000)
     desk.market(ALICE, BUY, 1_000)
@@ -110,8 +110,8 @@ def test_the_market_trades_with_users_for_nothing() -> None:
 
 
 @st.composite
-def wishes(draw: st.DrawFn) -> tuple[str, int, int, int, int, str]:
-    """Return something that one of three does: a kind, whose, side, ticks, lots and STP mode."""
+def actions(draw: st.DrawFn) -> tuple[str, int, int, int, int, str]:
+    """Return one action: kind, account, side, ticks, lots and STP mode."""
     return (
         draw(
             st.sampled_from(["limit", "ioc", "fok", "maker", "market", "quote", "cancel", "amend", "replace", "flow"])
@@ -124,8 +124,8 @@ def wishes(draw: st.DrawFn) -> tuple[str, int, int, int, int, str]:
     )
 
 
-def _do(desk: Desk, wish: tuple[str, int, int, int, int, str]) -> None:
-    kind, who, side, ticks, lots, stp = wish
+def perform(desk: Desk, action: tuple[str, int, int, int, int, str]) -> None:
+    kind, who, side, ticks, lots, stp = action
     own = desk.exchange.users.open(who)
     if kind in ("limit", "ioc", "fok"):
         desk.limit(who, side, ticks, lots, stp=stp, time_in_force={"limit": "GTC"}.get(kind, kind.upper()))
@@ -149,14 +149,14 @@ def _do(desk: Desk, wish: tuple[str, int, int, int, int, str]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(wishes(), min_size=20, max_size=60))
-def test_both_assets_are_conserved(story: list[tuple[str, int, int, int, int, str]]) -> None:
-    """Users, the market and the fees together always have what was there; locks are those of the open orders."""
+@given(st.lists(actions(), min_size=20, max_size=60))
+def test_both_assets_are_conserved(sequence: list[tuple[str, int, int, int, int, str]]) -> None:
+    """Users, the market and the fees together always hold the initial funds; locks are those of the open orders."""
     desk = Desk(limits=False, most_orders=1_000)
     exchange = desk.exchange
-    for wish in story:
+    for action in sequence:
         with suppress(ApiError):
-            _do(desk, wish)
+            perform(desk, action)
         settled = [*exchange.accounts.values(), exchange.settlement.market, exchange.settlement.fees]
         assert sum(one.base.free + one.base.locked for one in settled) == 2 * BASE_FUNDS_E8
         assert sum(one.quote.free + one.quote.locked for one in settled) == 2 * QUOTE_FUNDS_E8
@@ -173,14 +173,14 @@ def test_both_assets_are_conserved(story: list[tuple[str, int, int, int, int, st
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.lists(wishes(), min_size=10, max_size=40))
-def test_both_engines_serve_the_exchange_alike(story: list[tuple[str, int, int, int, int, str]]) -> None:
-    """The compiled engine is the one that is served; users get the same reports with the plain one."""
+@given(st.lists(actions(), min_size=10, max_size=40))
+def test_exchange_reports_are_equal_with_both_engines(sequence: list[tuple[str, int, int, int, int, str]]) -> None:
+    """The server uses the compiled engine; users get the same reports with the plain one."""
     desks = [Desk(core=core, limits=False) for core in (Matching(), PlainCore())]
-    for wish in story:
+    for action in sequence:
         for desk in desks:
             with suppress(ApiError):
-                _do(desk, wish)
+                perform(desk, action)
     compiled, plain = desks
     assert compiled.told == plain.told
     assert compiled.rows == plain.rows

@@ -22,22 +22,22 @@ def three_bids(desk: Desk) -> list[UserOrder]:
     ]
 
 
-def seen(order: UserOrder) -> tuple[str, int, int]:
+def state(order: UserOrder) -> tuple[str, int, int]:
     """Return the state of an order: status, executed and prevented lots."""
     return order.status, order.filled_lots, order.prevented_lots
 
 
-def test_expire_maker_clears_the_way_and_rests() -> None:
-    """Scenario B: all three bids expire, and the sale of 3 enters the book."""
+def test_expire_maker_expires_makers_and_taker_rests() -> None:
+    """Scenario B: all three bids expire, and the sell order of 3 enters the book."""
     desk = Desk()
     makers = three_bids(desk)
     taker = desk.limit(ALICE, SELL, 5_000, 3_000, stp=MAKER)
-    assert [seen(maker) for maker in makers] == [
+    assert [state(maker) for maker in makers] == [
         ("EXPIRED_IN_MATCH", 0, 1_200),
         ("EXPIRED_IN_MATCH", 0, 1_300),
         ("EXPIRED_IN_MATCH", 0, 8_100),
     ]
-    assert seen(taker) == ("NEW", 0, 0)
+    assert state(taker) == ("NEW", 0, 0)
     assert [(one.match_id, one.maker_id, one.ticks, one.maker_lots, one.taker_lots) for one in taker.prevented] == [
         (0, makers[0].order_id, 6_000, 1_200, 0),
         (1, makers[1].order_id, 5_500, 1_300, 0),
@@ -47,74 +47,74 @@ def test_expire_maker_clears_the_way_and_rests() -> None:
     assert desk.money(ALICE)[3] == 0
 
 
-def test_expire_taker_leaves_the_book() -> None:
-    """Scenario C: the sale of 3 expires at the first bid, which is unchanged."""
+def test_expire_taker_leaves_book_unchanged() -> None:
+    """Scenario C: the sell order of 3 expires at the first bid, which is unchanged."""
     desk = Desk()
     makers = three_bids(desk)
     taker = desk.limit(ALICE, SELL, 5_000, 3_000, stp=TAKER)
-    assert [seen(maker) for maker in makers] == [("NEW", 0, 0)] * 3
-    assert seen(taker) == ("EXPIRED_IN_MATCH", 0, 3_000)
+    assert [state(maker) for maker in makers] == [("NEW", 0, 0)] * 3
+    assert state(taker) == ("EXPIRED_IN_MATCH", 0, 3_000)
     (match,) = taker.prevented
     assert (match.match_id, match.maker_id, match.ticks) == (0, makers[0].order_id, 6_000)
     assert (match.taker_lots, match.maker_lots) == (3_000, 0)
     assert desk.money(ALICE)[1] == 0
 
 
-def test_expire_both_ends_both() -> None:
-    """Scenario D: a bid of 1 and a sale of 3 both expire."""
+def test_expire_both_expires_maker_and_taker() -> None:
+    """Scenario D: a bid of 1 and a sell order of 3 both expire."""
     desk = Desk()
     maker = desk.limit(ALICE, BUY, 5_000, 1_000, stp="NONE")
     taker = desk.limit(ALICE, SELL, 5_000, 3_000, stp="EXPIRE_BOTH")
-    assert (seen(maker), seen(taker)) == (("EXPIRED_IN_MATCH", 0, 1_000), ("EXPIRED_IN_MATCH", 0, 3_000))
+    assert (state(maker), state(taker)) == (("EXPIRED_IN_MATCH", 0, 1_000), ("EXPIRED_IN_MATCH", 0, 3_000))
     (match,) = taker.prevented
     assert (match.taker_lots, match.maker_lots) == (3_000, 1_000)
 
 
-def test_the_takers_mode_decides() -> None:
-    """Scenario E: a bid with EXPIRE_MAKER stays, because the sale has EXPIRE_TAKER."""
+def test_stp_mode_of_taker_applies() -> None:
+    """Scenario E: a bid with EXPIRE_MAKER stays, because the sell order has EXPIRE_TAKER."""
     desk = Desk()
     maker = desk.limit(ALICE, BUY, 5_000, 1_000, stp=MAKER)
     taker = desk.limit(ALICE, SELL, 5_000, 1_000, stp=TAKER)
-    assert (seen(maker), seen(taker)) == (("NEW", 0, 0), ("EXPIRED_IN_MATCH", 0, 1_000))
+    assert (state(maker), state(taker)) == (("NEW", 0, 0), ("EXPIRED_IN_MATCH", 0, 1_000))
 
 
-def test_a_market_order_finds_nothing_behind_its_own() -> None:
-    """Scenario F: the bid expires for self-trade prevention, the sale for want of another."""
+def test_market_order_expires_after_own_maker_expires() -> None:
+    """Scenario F: the bid expires for self-trade prevention, the sell order for lack of liquidity."""
     desk = Desk()
     maker = desk.limit(ALICE, BUY, 5_000, 1_000, stp="NONE")
     taker = desk.market(ALICE, SELL, 1_000, stp=MAKER)
-    assert (seen(maker), seen(taker)) == (("EXPIRED_IN_MATCH", 0, 1_000), ("EXPIRED", 0, 0))
+    assert (state(maker), state(taker)) == (("EXPIRED_IN_MATCH", 0, 1_000), ("EXPIRED", 0, 0))
 
 
-def test_decrement_takes_the_smaller_from_both() -> None:
-    """Scenario G: of a bid of 6 and a sale of 2 the bid keeps 4."""
+def test_decrement_reduces_both_by_the_smaller_quantity() -> None:
+    """Scenario G: of a bid of 6 and a sell order of 2 the bid keeps 4."""
     desk = Desk()
     maker = desk.limit(ALICE, BUY, 10_000, 6_000, stp="NONE")
     taker = desk.limit(ALICE, SELL, 10_000, 2_000, stp="DECREMENT")
-    assert (seen(maker), seen(taker)) == (("NEW", 0, 2_000), ("EXPIRED_IN_MATCH", 0, 2_000))
+    assert (state(maker), state(taker)) == (("NEW", 0, 2_000), ("EXPIRED_IN_MATCH", 0, 2_000))
     assert desk.exchange.depth(5)[1:] == ([("100.00000000", "4.00000000")], [])
     assert desk.money(ALICE)[3] == 400 * 10**8
 
 
-def test_decrement_of_equals_ends_both() -> None:
+def test_decrement_of_equal_quantities_expires_both() -> None:
     """Where both have the same quantity, nothing is left of either."""
     desk = Desk()
     maker = desk.limit(ALICE, BUY, 10_000, 2_000, stp="NONE")
     taker = desk.limit(ALICE, SELL, 10_000, 2_000, stp="DECREMENT")
-    assert (seen(maker), seen(taker)) == (("EXPIRED_IN_MATCH", 0, 2_000), ("EXPIRED_IN_MATCH", 0, 2_000))
+    assert (state(maker), state(taker)) == (("EXPIRED_IN_MATCH", 0, 2_000), ("EXPIRED_IN_MATCH", 0, 2_000))
 
 
-def test_none_trades_with_itself() -> None:
-    """Scenario A: both fill; the account loses the fees alone."""
+def test_stp_none_allows_self_trade() -> None:
+    """Scenario A: both fill; the account loses only the fees."""
     desk = Desk()
     maker = desk.limit(ALICE, BUY, 10_000, 1_000, stp="NONE")
     taker = desk.limit(ALICE, SELL, 10_000, 1_000, stp="NONE")
-    assert (seen(maker), seen(taker)) == (("FILLED", 1_000, 0), ("FILLED", 1_000, 0))
+    assert (state(maker), state(taker)) == (("FILLED", 1_000, 0), ("FILLED", 1_000, 0))
     assert desk.money(ALICE) == (999_99900000, 0, 999_999_90000000, 0)
 
 
 @pytest.mark.parametrize(
-    ("stp", "told"),
+    ("stp", "reported"),
     [
         (TAKER, [("TRADE_PREVENTION", "EXPIRED_IN_MATCH", 2, 3_000)]),
         (MAKER, [("TRADE_PREVENTION", "EXPIRED_IN_MATCH", 1, 1_000)]),
@@ -125,13 +125,15 @@ def test_none_trades_with_itself() -> None:
         ("DECREMENT", [("TRADE_PREVENTION", "EXPIRED_IN_MATCH", 1, 1_000), ("TRADE_PREVENTION", "NEW", 2, 1_000)]),
     ],
 )
-def test_who_loses_quantity_is_told(stp: str, told: list[tuple[str, str, int, int]]) -> None:
-    """Execution type TRADE_PREVENTION, one for each order that lost something, with what it lost."""
+def test_trade_prevention_is_reported_for_each_reduced_order(
+    stp: str, reported: list[tuple[str, str, int, int]]
+) -> None:
+    """Execution type TRADE_PREVENTION, once for each order that lost quantity, with the quantity."""
     desk = Desk()
     desk.limit(ALICE, BUY, 10_000, 1_000)
     desk.limit(ALICE, SELL, 10_000, 3_000, stp=stp)
     executions = [one for one in desk.told[ALICE] if isinstance(one, ExecutionReport) and one.kind not in ("NEW",)]
-    assert [(one.kind, one.order.status, one.order.order_id, one.prevented_lots) for one in executions] == told
+    assert [(one.kind, one.order.status, one.order.order_id, one.prevented_lots) for one in executions] == reported
 
 
 Resting = list[tuple[int, int, int]]
@@ -149,8 +151,8 @@ def book(side: int, resting: Resting) -> PlainMatching:
 
 @settings(max_examples=150, deadline=None)
 @given(BOOKS, st.sampled_from([BUY, SELL]), st.integers(1, 400), st.sampled_from(STP_MODES))
-def test_the_cost_is_what_the_core_makes_of_it(resting: Resting, side: int, lots: int, stp: str) -> None:
-    """Over the taker's own orders and those of others, whatever the mode; past the first 64 orders, too."""
+def test_walk_cost_matches_trades_of_the_core(resting: Resting, side: int, lots: int, stp: str) -> None:
+    """Over the taker's own orders and those of others, in every mode; also past the first 64 orders."""
     core = book(-side, resting)
     cost_tl = Walk(core, side, ALICE, stp).cost(lots)
     core.submit(0, ALICE, side, 0, lots, MARKET, STP_MODES.index(stp))
@@ -159,21 +161,21 @@ def test_the_cost_is_what_the_core_makes_of_it(resting: Resting, side: int, lots
 
 @settings(max_examples=150, deadline=None)
 @given(BOOKS, st.sampled_from([BUY, SELL]), st.integers(1, 2_000))
-def test_the_lots_of_a_budget_are_the_most_that_it_reaches_for(resting: Resting, side: int, budget_tl: int) -> None:
+def test_walk_lots_for_returns_largest_affordable_quantity(resting: Resting, side: int, budget_tl: int) -> None:
     """One lot more would cost too much, or there is none."""
     core = book(-side, resting)
     walk = Walk(core, side, 3, "NONE")
     lots, is_short = walk.lots_for(budget_tl)
-    there = sum(lots for _, _, lots in resting)
+    available = sum(lots for _, _, lots in resting)
     assert walk.cost(lots) <= budget_tl
-    assert is_short == (walk.cost(there) < budget_tl)
-    assert lots == there or walk.cost(lots + 1) > budget_tl
+    assert is_short == (walk.cost(available) < budget_tl)
+    assert lots == available or walk.cost(lots + 1) > budget_tl
 
 
 @settings(max_examples=60, deadline=None)
 @given(BOOKS, st.integers(1, 400), st.sampled_from(STP_MODES))
-def test_exactly_the_cost_is_reserved(resting: Resting, lots: int, stp: str) -> None:
-    """A buyer with just that much money may send the order, and has none left; with less he may not."""
+def test_market_buy_reserves_exactly_its_cost(resting: Resting, lots: int, stp: str) -> None:
+    """A buyer with just that much money can send the order, and has none left except for own sales."""
     desk = Desk(limits=False, most_orders=1_000)
     for account, step, quantity in resting:
         desk.limit(account, SELL, 10_000 + step, quantity * 100, stp="NONE")

@@ -25,8 +25,8 @@ def trades(steps: list[tuple[int, int, int, bool]]) -> list[MarketTrade]:
 
 
 @given(STEPS, st.integers(0, 400 * US_PER_S))
-def test_the_mean_price_is_that_of_the_last_minutes(steps: list[tuple[int, int, int, bool]], later_us: int) -> None:
-    """Weighted by quantity; where nothing traded, the last price; before any trade there is none."""
+def test_average_price_covers_last_five_minutes(steps: list[tuple[int, int, int, bool]], later_us: int) -> None:
+    """Weighted by quantity; without a trade in that time, the last price; before the first trade, none."""
     tape, all_trades = TradeTape(5), trades(steps)
     for trade in all_trades:
         tape.add(trade)
@@ -37,7 +37,7 @@ def test_the_mean_price_is_that_of_the_last_minutes(steps: list[tuple[int, int, 
 
 
 @given(STEPS, st.integers(0, 80), st.integers(1, 70))
-def test_trades_are_found_by_id(steps: list[tuple[int, int, int, bool]], first: int, limit: int) -> None:
+def test_trades_are_returned_from_id_or_latest(steps: list[tuple[int, int, int, bool]], first: int, limit: int) -> None:
     """From an id on, oldest first, or the latest."""
     tape, all_trades = TradeTape(5), trades(steps)
     for trade in all_trades:
@@ -47,7 +47,7 @@ def test_trades_are_found_by_id(steps: list[tuple[int, int, int, bool]], first: 
     assert tape.last == (all_trades[-1] if all_trades else None)
 
 
-def test_the_oldest_trades_are_forgotten() -> None:
+def test_oldest_trades_are_dropped() -> None:
     """At least as many are kept as requested, and at most twice as many."""
     tape = TradeTape(5, keep=100)
     for trade_id in range(1, 1_001):
@@ -57,8 +57,8 @@ def test_the_oldest_trades_are_forgotten() -> None:
     assert 100 <= len(kept) <= 200
 
 
-def test_a_day_has_its_four_prices_and_its_volume() -> None:
-    """Trades of a minute more than 24 hours ago are left out."""
+def test_day_statistics_cover_last_24_hours() -> None:
+    """Prices, volume and turnover; trades of a minute more than 24 hours ago are left out."""
     tape = TradeTape(5)
     for trade_id, (minute, ticks, lots) in enumerate([(0, 50, 9), (1, 100, 1), (700, 300, 2), (1_440, 80, 3)], start=1):
         tape.add(MarketTrade(trade_id, minute * MINUTE_US, ticks, lots, False))
@@ -72,7 +72,7 @@ def test_a_day_has_its_four_prices_and_its_volume() -> None:
 
 @st.composite
 def logs(draw):
-    """Rows of taker orders that walk the book: prices of one order never come back."""
+    """Rows of taker orders that walk the book: one order never returns to an earlier price."""
     rows, trade_id = [], 0
     for order_id in range(1, draw(st.integers(1, 6))):
         side = draw(st.sampled_from((1, -1)))
@@ -86,7 +86,7 @@ def logs(draw):
     return rows
 
 
-def by_hand(rows):
+def expected_aggregates(rows):
     trades = [row for row in rows if row[1] == ROW_TRADE]
     runs = [list(run) for _, run in groupby(trades, lambda row: (row[2], row[6]))]
     return [
@@ -96,15 +96,15 @@ def by_hand(rows):
 
 
 @given(logs())
-def test_trades_of_one_order_at_one_price_are_one(rows):
+def test_trades_of_one_order_at_one_price_are_aggregated(rows):
     """Quantities add up, ids run from the first to the last, and the aggregate's own id counts by one."""
-    assert TradeAggregator().of(rows) == by_hand(rows)
+    assert TradeAggregator().of(rows) == expected_aggregates(rows)
 
 
 @given(logs(), st.data())
-def test_chunks_that_end_with_an_order_make_no_difference(rows, data):
-    """A log is drained behind every command, or behind many: the ids are the same."""
+def test_aggregates_are_independent_of_chunks_between_orders(rows, data):
+    """A log is drained after each command, or after many: the ids are the same."""
     starts = [at for at, row in enumerate(rows) if row[1] == ROW_NEW]
     cut = data.draw(st.sampled_from([*starts, len(rows)]))
     joined = TradeAggregator()
-    assert joined.of(rows[:cut]) + joined.of(rows[cut:]) == by_hand(rows)
+    assert joined.of(rows[:cut]) + joined.of(rows[cut:]) == expected_aggregates(rows)

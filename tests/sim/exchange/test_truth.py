@@ -1,4 +1,4 @@
-"""The truth against a replay of everything by a dict."""
+"""The truth compared with a replay of all changes by a dict."""
 
 import pytest
 from hypothesis import given
@@ -26,7 +26,7 @@ def text(units: int, step_e8: int) -> str:
 
 
 def replayed(changes: list[tuple[int, int, int]], count: int) -> tuple[list, list]:
-    """Return bids and asks after the first *count* changes, by a dict that starts empty."""
+    """Return bids and asks after the first *count* changes, from a dict that starts empty."""
     book: dict[tuple[int, int], int] = {}
     for side, ticks, lots in changes[:count]:
         book[side, ticks] = lots
@@ -48,24 +48,24 @@ def _short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mm.sim.exchange.truth._SEGMENT", 8)
 
 
-def told(changes: list[tuple[int, int, int]], **options: int) -> MarketTruth:
+def truth_of(changes: list[tuple[int, int, int]], **options: int) -> MarketTruth:
     truth = MarketTruth(GRID, first_update_id=FIRST, **options)
     truth.listen(level(FIRST + number, *change) for number, change in enumerate(changes, 1))
     return truth
 
 
 @given(CHANGES, st.data())
-def test_the_book_at_any_id_is_that_of_a_replay_of_everything(changes: list, data: st.DataObject) -> None:
-    """A check of a recording queries any id, in any order, long after it happened."""
-    truth = told(changes)
+def test_book_at_any_update_id_matches_full_replay(changes: list, data: st.DataObject) -> None:
+    """A check of a recording queries any id, in any order, long after the event."""
+    truth = truth_of(changes)
     for count in data.draw(st.lists(st.integers(0, len(changes)), max_size=8)):
         assert truth.book(FIRST + count) == replayed(changes, count)
 
 
 @given(CHANGES.filter(len), st.data())
-def test_what_changed_brings_the_book_before_to_the_book_after(changes: list, data: st.DataObject) -> None:
-    """A widened depth message made of it is one that the exchange could have sent."""
-    truth = told(changes)
+def test_changed_levels_turn_book_before_into_book_after(changes: list, data: st.DataObject) -> None:
+    """A widened depth message made of them is one that the exchange could have sent."""
+    truth = truth_of(changes)
     last = data.draw(st.integers(1, len(changes)))
     first = data.draw(st.integers(1, last))
     for side, (before, changed, after) in enumerate(
@@ -84,25 +84,25 @@ def test_what_changed_brings_the_book_before_to_the_book_after(changes: list, da
 
 
 @given(CHANGES, st.integers(1, 60))
-def test_it_forgets_the_oldest_and_says_so(changes: list, keep: int) -> None:
-    """A server that runs for weeks must not grow; an answer about a time it forgot must not be a guess."""
-    truth = told(changes, keep=keep)
+def test_truth_drops_oldest_changes_and_raises_forgotten(changes: list, keep: int) -> None:
+    """A server that runs for weeks must not grow; a query of a dropped time must not return a guess."""
+    truth = truth_of(changes, keep=keep)
     assert truth.first_update_id <= max(FIRST, FIRST + len(changes) - keep)
     assert len(changes) - (truth.first_update_id - FIRST) <= keep + 2 * 80 + 8
     assert truth.book(truth.first_update_id) == replayed(changes, truth.first_update_id - FIRST)
     assert truth.book(truth.last_update_id) == replayed(changes, len(changes))
-    for wrong in (truth.first_update_id - 1, truth.last_update_id + 1):
-        with pytest.raises(Forgotten, match=f"update id {wrong}: the truth has"):
-            truth.book(wrong)
+    for update_id in (truth.first_update_id - 1, truth.last_update_id + 1):
+        with pytest.raises(Forgotten, match=f"update id {update_id}: the truth has"):
+            truth.book(update_id)
     with pytest.raises(Forgotten):
         truth.book(truth.last_update_id, era=1)
 
 
 @given(CHANGES, st.integers(0, 300), st.integers(0, 300), st.integers(1, FIRST))
-def test_after_a_reset_of_ids_every_book_keeps_a_name(changes: list, cut: int, again: int, first: int) -> None:
+def test_every_book_stays_addressable_after_renumbering(changes: list, cut: int, again: int, first: int) -> None:
     """Two eras may use one number; each id of the wire still leads to its own book."""
     cut, again = sorted((min(cut, len(changes)), min(again, len(changes))))
-    truth = told(changes)
+    truth = truth_of(changes)
     truth.renumber(FIRST + cut, first)
     truth.renumber(truth.named(FIRST + again)[0], 3)
     for count in range(len(changes) + 1):
@@ -118,16 +118,16 @@ def test_after_a_reset_of_ids_every_book_keeps_a_name(changes: list, cut: int, a
         assert truth.last_update_id == 3 + len(changes) - again - 1
 
 
-def test_the_newest_name_holds_where_two_eras_share_a_number() -> None:
-    """An era begins behind the change before it, whose name is the older era's."""
-    truth = told([(1, ticks, 1) for ticks in range(1, 11)])
+def test_update_id_shared_by_two_eras_means_the_newest() -> None:
+    """An era begins after the change before it, whose id belongs to the older era."""
+    truth = truth_of([(1, ticks, 1) for ticks in range(1, 11)])
     truth.renumber(FIRST + 6, FIRST + 5)
     assert [len(truth.book(FIRST + number)[0]) for number in range(1, 9)] == [1, 2, 3, 4, 7, 8, 9, 10]
     assert len(truth.book(FIRST + 6, era=0)[0]) == 6
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([1, -1]), st.integers(1, 99), st.integers(1, 99))))
-def test_trades_come_back_as_they_happened(prints: list) -> None:
+def test_trades_are_returned_as_recorded(prints: list) -> None:
     """A trade id that is missing in a recording is looked up here."""
     truth = MarketTruth(GRID)
     truth.listen(trade(40 + number, *one) for number, one in enumerate(prints))
@@ -142,8 +142,8 @@ def test_trades_come_back_as_they_happened(prints: list) -> None:
         truth.trades(truth.last_trade_id, truth.last_trade_id + 1)
 
 
-def test_trades_are_bounded_too() -> None:
-    """What is dropped is named by the first id that is left."""
+def test_trades_are_bounded_by_keep() -> None:
+    """The first id that is left marks what was dropped."""
     truth = MarketTruth(GRID, keep=10)
     truth.listen(trade(number, number, 1, 5, number) for number in range(1, 101))
     assert truth.last_trade_id - 20 <= truth.first_trade_id <= truth.last_trade_id - 10 + 1
@@ -152,9 +152,9 @@ def test_trades_are_bounded_too() -> None:
         truth.trades(truth.first_trade_id - 1, 100)
 
 
-def test_a_hole_in_what_it_hears_is_refused() -> None:
-    """A truth that missed a change would accuse the recorder."""
-    truth = told([(1, 5, 5)])
+def test_truth_rejects_gaps_and_invalid_renumbering() -> None:
+    """A truth that missed a change would blame the recorder."""
+    truth = truth_of([(1, 5, 5)])
     with pytest.raises(ValueError, match="update id 503 follows 501"):
         truth.listen([level(503, 1, 5, 6)])
     truth.listen([trade(1, 0, 1, 5, 5), (0, ROW_REST, 4, 0, 0, 1, 5, 5, 0, 0)])

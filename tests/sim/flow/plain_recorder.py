@@ -1,4 +1,4 @@
-"""A session recorded message by message, in plain Python: what the fast writer must leave, line for line."""
+"""A session recorded message by message in plain Python: the expected output of the fast writer, line by line."""
 
 from itertools import groupby
 
@@ -9,8 +9,8 @@ from mm.sim.flow.session import STEP_US
 from mm.sim.matching.order_log import ROW_LEVEL, ROW_TRADE
 
 
-def sent(rows, open_us):
-    """Return (instant, first, rows): a depth message at the end of each step with changes, before trades of then."""
+def messages_of(rows, open_us):
+    """Return (instant, is_trade, rows): a depth message at the end of each step with changes, before its trades."""
 
     def step_end(row):
         return open_us + -(-(row[0] - open_us) // STEP_US) * STEP_US
@@ -40,12 +40,12 @@ class PlainRecorder:
                 self.book.apply(side, *self.text(*level))
 
     def take(self, rows):
-        for instant, is_trade, told in sent(rows, self.session.open_us):
+        for instant, is_trade, sent_rows in messages_of(rows, self.session.open_us):
             self.recv_us = max(self.recv_us, instant + 2_000 + int(min(self.jitter.exponential(1_000), 6_000)))
             if is_trade:
-                self.trade(instant // 1000, *told)
+                self.trade(instant // 1000, *sent_rows)
             else:
-                self.depth(instant // 1000, told)
+                self.depth(instant // 1000, sent_rows)
 
     def trade(self, sent_ms, row):
         side, ticks, lots, number = row[5:9]

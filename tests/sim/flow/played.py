@@ -1,4 +1,4 @@
-"""Markets played in memory: a session's order log, and a user who trades at random meanwhile."""
+"""Markets simulated in memory: a session's order log, and a user who trades at random meanwhile."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ USER = 7
 
 @dataclass
 class Played:
-    """A session that was played to its end."""
+    """A session that was simulated to its end."""
 
     log: Ints
     matching: Matching
@@ -36,22 +36,22 @@ def session(hours: float = 0.1, seed: int = 7) -> Session:
 
 
 def play(
-    scenario: Scenario, of: Session, cuts: tuple[int, ...] = (), act: Callable[[Matching, int], None] | None = None
+    scenario: Scenario, period: Session, cuts: tuple[int, ...] = (), act: Callable[[Matching, int], None] | None = None
 ) -> Played:
-    """Play a whole session, stopping at *cuts* (µs after its opening), where *act* may trade."""
+    """Simulate a whole session, stopping at *cuts* (µs after its opening), where *act* may trade."""
     matching = Matching()
-    flow = scenario.flow(matching, of)
+    flow = scenario.flow(matching, period)
     logs = []
-    for cut in (*sorted(cuts), of.close_us - of.open_us):
-        flow.advance(of.open_us + cut)
+    for cut in (*sorted(cuts), period.close_us - period.open_us):
+        flow.advance(period.open_us + cut)
         if act:
-            act(matching, of.open_us + cut)
+            act(matching, period.open_us + cut)
         logs.append(matching.take_log())
     return Played(np.concatenate(logs), matching, flow)
 
 
 def random_user(seed: int) -> Callable[[Matching, int], None]:
-    """Return a user who sends, cancels and takes at random, sometimes far too much."""
+    """Return a user who sends, cancels and takes at random, sometimes far too large quantities."""
     draws = np.random.default_rng(seed)
 
     def act(matching: Matching, us: int) -> None:
@@ -70,10 +70,10 @@ def random_user(seed: int) -> Callable[[Matching, int], None]:
     return act
 
 
-def cuts_of(seed: int, of: Session, count: int = 200) -> tuple[int, ...]:
+def cuts_of(seed: int, period: Session, count: int = 200) -> tuple[int, ...]:
     """Return random instants of a session, µs after its opening, some of them on its depth instants."""
     draws = np.random.default_rng(seed)
-    span = of.close_us - of.open_us
+    span = period.close_us - period.open_us
     free = draws.integers(0, span, count)
     return tuple(np.concatenate([free, free[: count // 4] // 100_000 * 100_000]).tolist())
 
@@ -83,7 +83,7 @@ def as_rows(log: Ints) -> Iterator[tuple[int, ...]]:
 
 
 def matched_again(log: Ints) -> list[tuple[int, ...]]:
-    """Return the log that the plain engine leaves of the same orders and cancellations."""
+    """Return the log of the plain engine for the same orders and cancellations."""
     plain = PlainMatching()
     for us, kind, order_id, other_id, account, side, ticks, lots, _, _ in log.tolist():
         if kind == ROW_NEW:

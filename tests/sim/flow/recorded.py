@@ -1,4 +1,4 @@
-"""A day folder read and estimated with the standard library alone: it shares no code with what wrote the day."""
+"""A day folder read and estimated with the standard library alone: independent of the code that wrote the day."""
 
 import csv
 import gzip

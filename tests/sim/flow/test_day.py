@@ -1,4 +1,4 @@
-"""A simulated day as files: what a recorder would have left, equal for equal flags."""
+"""A simulated day as files: the output of a recorder, equal for equal flags."""
 
 import hashlib
 import json
@@ -31,12 +31,12 @@ def hashes(path: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory) -> Path:
-    """Six minutes of a lively mid."""
+    """Six minutes with a fast moving mid."""
     return make(tmp_path_factory.mktemp("data"))
 
 
-def test_frames_are_the_replay_of_snapshot_and_diffs(path):
-    """One frame a diff, top twenty best first, exact to the text, and never crossed."""
+def test_frames_match_replay_of_snapshot_and_diffs(path):
+    """One frame per diff, top twenty best first, exact to the text, and never crossed."""
     book = snapshot(path)
     frames = rows(path, "orderbook_ws_depth")
     for diff, frame in zip(diffs(path), frames, strict=True):
@@ -45,33 +45,33 @@ def test_frames_are_the_replay_of_snapshot_and_diffs(path):
                 book[side][price] = qty
                 if Decimal(qty) == 0:
                     del book[side][price]
-        for side, backwards in (("bid", True), ("ask", False)):
-            best = sorted(book[side], key=Decimal, reverse=backwards)[:20]
-            told = [(frame[f"{side}{n}_price"], frame[f"{side}{n}_qty"]) for n in range(1, 21)]
-            assert told == [(price, book[side][price]) for price in best]
+        for side, descending in (("bid", True), ("ask", False)):
+            best = sorted(book[side], key=Decimal, reverse=descending)[:20]
+            recorded = [(frame[f"{side}{n}_price"], frame[f"{side}{n}_qty"]) for n in range(1, 21)]
+            assert recorded == [(price, book[side][price]) for price in best]
         assert Decimal(frame["bid1_price"]) < Decimal(frame["ask1_price"])
         assert (frame["recv_seq"], frame["last_update_id"]) == (str(diff["recv_seq"]), str(diff["u"]))
         assert (frame["epoch_id"], frame["event_time_ms"]) == ("1", str(diff["E"]))
 
 
-def test_ids_have_no_hole(path):
-    """Updates join the snapshot and one another; trade ids count by one; recv_seq counts over all files."""
+def test_ids_have_no_gap(path):
+    """Updates follow the snapshot and one another; trade ids are consecutive; recv_seq counts over all files."""
     (loaded,) = (row for row in rows(path, "events") if row["type"] == "snapshot_loaded")
-    known = json.loads(loaded["details_json"])["last_update_id"]
-    taken = {int(row["recv_seq"]) for row in rows(path, "events")}
+    last_id = json.loads(loaded["details_json"])["last_update_id"]
+    seqs = {int(row["recv_seq"]) for row in rows(path, "events")}
     for diff in diffs(path):
-        assert diff["U"] == known + 1
-        assert diff["u"] - known >= len(diff["b"]) + len(diff["a"]) > 0
-        known = diff["u"]
-        taken.add(diff["recv_seq"])
+        assert diff["U"] == last_id + 1
+        assert diff["u"] - last_id >= len(diff["b"]) + len(diff["a"]) > 0
+        last_id = diff["u"]
+        seqs.add(diff["recv_seq"])
     ids = [int(row["trade_id"]) for row in rows(path, "trades_ws")]
     assert ids == list(range(ids[0], ids[0] + len(ids)))
-    taken |= {int(row["recv_seq"]) for row in rows(path, "trades_ws")}
-    assert taken == set(range(1, len(taken) + 1))
+    seqs |= {int(row["recv_seq"]) for row in rows(path, "trades_ws")}
+    assert seqs == set(range(1, len(seqs) + 1))
 
 
-def test_messages_arrive_in_the_order_of_sending_a_few_milliseconds_late(path):
-    """Receive order is exchange order, so the mid before a trade is the one it met."""
+def test_messages_arrive_in_sending_order_within_milliseconds(path):
+    """Receive order is exchange order, so the mid before a trade is the one it was executed at."""
     messages = [(d["recv_seq"], d["E"], d["recv_us"], 0) for d in diffs(path)]
     messages += [
         (int(t["recv_seq"]), int(t["trade_time_ms"]), int(t["recv_time_us"]), 1) for t in rows(path, "trades_ws")
@@ -84,7 +84,7 @@ def test_messages_arrive_in_the_order_of_sending_a_few_milliseconds_late(path):
     assert all(sent % 100 == 0 for _, sent, _, kind in messages if kind == 0)
 
 
-def test_the_ledger_is_that_of_an_undisturbed_recording(path):
+def test_ledger_matches_an_undisturbed_recording(path):
     """One run, one epoch, one window, which encloses every message."""
     events = rows(path, "events")
     assert [row["type"] for row in events] == [
@@ -99,33 +99,33 @@ def test_the_ledger_is_that_of_an_undisturbed_recording(path):
     assert max(arrivals) < times["window_end"]
 
 
-def test_truth_lies_in_the_folder_and_in_its_manifest(path):
-    """The truth travels with the day and cannot be changed unseen."""
+def test_truth_is_in_folder_and_manifest(path):
+    """The truth is part of the day, and a change is detected."""
     truth = json.loads((path / "truth.json").read_text())
     assert {"A", "k", "sigma_ticks_per_sqrt_s", "tick_size", "scenario", "seed", "sides"} <= set(truth)
     assert truth["trades"] == len(rows(path, "trades_ws"))
     assert truth["depth_messages"] == len(rows(path, "orderbook_ws_depth"))
     manifest = json.loads((path / f"manifest_SIMUSDT_{DAY}.json").read_text())
     assert manifest["sealed"] is True
-    told = {entry["path"]: entry["sha256"] for entry in manifest["files"]}
-    assert told == {name: told_now for name, told_now in hashes(path).items() if name in told}
-    assert set(hashes(path)) - set(told) == {f"manifest_SIMUSDT_{DAY}.json", "day.lock"}
+    listed = {entry["path"]: entry["sha256"] for entry in manifest["files"]}
+    assert listed == {name: digest for name, digest in hashes(path).items() if name in listed}
+    assert set(hashes(path)) - set(listed) == {f"manifest_SIMUSDT_{DAY}.json", "day.lock"}
 
 
 def test_equal_flags_give_equal_bytes(path, tmp_path):
-    """No clock, no host and no folder name enters a day."""
+    """No clock, host or folder name is part of a day."""
     again = make(tmp_path / "elsewhere")
     assert hashes(again) == hashes(path)
 
 
-def test_another_seed_is_another_day(path, tmp_path):
+def test_another_seed_changes_every_data_file(path, tmp_path):
     """Every stream of draws is keyed by the seed."""
     other = hashes(make(tmp_path, seed=8))
     same = {name for name, one in hashes(path).items() if one == other[name]}
     assert same == {"day.lock", "instrument.json", "schema.json", f"gaps_SIMUSDT_{DAY}.csv"}
 
 
-def test_a_simulated_day_is_replaced_and_nothing_else_is_left(tmp_path):
+def test_simulated_day_is_replaced_completely(tmp_path):
     """A demo may be run twice; the folder holds one run."""
     first = hashes(make(tmp_path))
     assert hashes(make(tmp_path)) == first
@@ -133,8 +133,8 @@ def test_a_simulated_day_is_replaced_and_nothing_else_is_left(tmp_path):
     assert [entry.name for entry in (tmp_path / "SIMUSDT").iterdir()] == [DAY]
 
 
-def test_a_recorded_day_is_never_replaced(tmp_path):
-    """A folder without a truth was not made here."""
+def test_recorded_day_is_never_replaced(tmp_path):
+    """A folder without a truth was not simulated."""
     folder = DayFolder(tmp_path, "SIMUSDT", DAY)
     folder.path.mkdir(parents=True)
     kept = folder.path / "something.csv"
@@ -144,14 +144,14 @@ def test_a_recorded_day_is_never_replaced(tmp_path):
     assert kept.read_text() == "mine"
 
 
-def test_the_check_of_recorded_days_finds_nothing_wrong(path):
-    """What holds for a recorded day holds for a simulated one."""
+def test_check_day_finds_no_defects(path):
+    """The check of recorded days holds for simulated ones."""
     report = check_day(DayFolder.at(path))
     assert (report.ok, list(report.defects)) == (True, [])
 
 
-def test_progress_counts_the_market_that_was_made(tmp_path):
-    """A day of fourteen hours takes half a minute; a bar that counts days does not move until it is over."""
+def test_progress_sums_to_session_length(tmp_path):
+    """A day of fourteen hours takes half a minute; a bar that counts days would not move until its end."""
     steps: list[int] = []
     session = Session("SIMUSDT", DAY, 0.01, 7)
     make_day(DayFolder(tmp_path, "SIMUSDT", DAY), PoissonMarket(), session, steps.append)

@@ -1,4 +1,4 @@
-"""A day with faults: its recording reports what it lacks, and so does its truth."""
+"""A day with faults: recording and truth report what is missing."""
 
 import itertools
 import json
@@ -35,19 +35,19 @@ def day(request, tmp_path_factory) -> tuple[Path, dict]:
     return make(tmp_path_factory.mktemp("data"), request.param)
 
 
-def holes(path: Path, kind: str) -> list[tuple[int, int]]:
+def gaps(path: Path, kind: str) -> list[tuple[int, int]]:
     details = (json.loads(row["details_json"]) for row in rows(path, "events") if row["type"] == kind)
     return [(one["from_id"], one["to_id"]) for one in details]
 
 
-def test_the_check_finds_a_faulty_day_consistent(day):
-    """All that is missing is in the ledger, and nothing torn is left."""
+def test_check_day_finds_no_defects_in_faulty_day(day):
+    """The ledger contains everything that is missing, and no torn file is left."""
     report = check_day(DayFolder.at(day[0]))
     assert (report.ok, list(report.defects)) == (True, [])
 
 
-def test_every_fault_of_the_flags_happens_and_is_in_the_truth(day):
-    """In order of time, apart from one another."""
+def test_every_requested_fault_is_in_the_truth(day):
+    """In order of time, without overlap."""
     faults = day[1]["faults"]
     kinds = [fault["kind"] for fault in faults]
     assert {kind: kinds.count(kind) for kind in kinds} == {
@@ -61,35 +61,35 @@ def test_every_fault_of_the_flags_happens_and_is_in_the_truth(day):
     assert json.loads((day[0] / "truth.json").read_text())["faults"] == json.loads(json.dumps(faults))
 
 
-def test_the_truth_names_exactly_the_ids_that_the_files_lack(day):
-    """From the files alone: ids that jump, in diffs and trades; and the ledger declares the same."""
+def test_truth_lists_exactly_the_ids_missing_in_the_files(day):
+    """From the files alone: jumps of ids in diffs and trades; the ledger declares the same."""
     path, truth = day
-    known, missing = None, []
+    last_id, missing = None, []
     for diff in diffs(path):
-        if known is not None and diff["U"] > known + 1:
-            missing.append((known + 1, diff["U"] - 1))
-        known = diff["u"]
-    told = [tuple(fault["lost_update_ids"]) for fault in truth["faults"] if fault["lost_update_ids"]]
-    assert missing == told == holes(path, "gap")
+        if last_id is not None and diff["U"] > last_id + 1:
+            missing.append((last_id + 1, diff["U"] - 1))
+        last_id = diff["u"]
+    listed = [tuple(fault["lost_update_ids"]) for fault in truth["faults"] if fault["lost_update_ids"]]
+    assert missing == listed == gaps(path, "gap")
     ids = [int(row["trade_id"]) for row in rows(path, "trades_ws")]
     jumps = [(one + 1, other - 1) for one, other in itertools.pairwise(ids) if other > one + 1]
-    told = [tuple(fault["lost_trade_ids"]) for fault in truth["faults"] if fault["lost_trade_ids"]]
-    assert jumps == told == holes(path, "trade_gap")
+    listed = [tuple(fault["lost_trade_ids"]) for fault in truth["faults"] if fault["lost_trade_ids"]]
+    assert jumps == listed == gaps(path, "trade_gap")
     assert (truth["trades"], truth["depth_messages"]) == (len(ids), sum(1 for _ in diffs(path)))
 
 
-def test_a_backtest_excludes_exactly_the_stretches_of_the_truth(day):
-    """Nothing is quoted on a book that is not known, and nothing else is left out."""
+def test_backtest_excludes_exactly_the_periods_of_the_truth(day):
+    """No quotes on an unknown book, and nothing else is left out."""
     path, truth = day
     tape = load_day(path)
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, quote_lots=100, enforce_balances=False)
     result = mm.backtest(tape, FixedSpread(delta_ticks=2), TradeCross(), rules)
-    told = [list(fault["no_book_us"]) for fault in truth["faults"] if fault["no_book_us"]]
-    assert result.excluded().tolist() == told
-    assert result.summary["seconds_excluded"] == pytest.approx(sum(end - begin for begin, end in told) / 1e6)
+    listed = [list(fault["no_book_us"]) for fault in truth["faults"] if fault["no_book_us"]]
+    assert result.excluded().tolist() == listed
+    assert result.summary["seconds_excluded"] == pytest.approx(sum(end - begin for begin, end in listed) / 1e6)
 
 
-def test_a_crash_leaves_a_run_that_the_next_one_recovers(day):
+def test_crashed_run_is_recovered_by_the_next_run(day):
     """Three runs; each crash is recovered, and most tear a file."""
     events = rows(day[0], "events")
     kinds = [row["type"] for row in events]
@@ -99,8 +99,8 @@ def test_a_crash_leaves_a_run_that_the_next_one_recovers(day):
     assert kinds[-2:] == ["window_end", "run_stop"]
 
 
-def test_the_market_is_that_of_poisson(tmp_path):
-    """Faults are of the recording: the order log is the same to the byte."""
+def test_order_log_matches_poisson_scenario(tmp_path):
+    """Faults affect only the recording: the order log is the same to the byte."""
     path, _ = make(tmp_path / "gaps", 5)
     plain = DayFolder(tmp_path / "plain", "SIMUSDT", DAY)
     make_day(plain, PoissonMarket(sigma_ticks_per_sqrt_s=1.0), Session("SIMUSDT", DAY, 0.35, 5))
@@ -113,10 +113,10 @@ def test_without_faults_nothing_is_missing(tmp_path):
     none = replace(SCENARIO, lost_depth=0, lost_trades=0, disconnects=0, crashes=0)
     path, truth = make(tmp_path, 1, none, hours=0.02)
     assert "faults" not in truth or truth["faults"] == []
-    assert holes(path, "gap") == holes(path, "trade_gap") == []
+    assert gaps(path, "gap") == gaps(path, "trade_gap") == []
 
 
-def test_equal_flags_give_equal_bytes_with_faults_too(day, tmp_path):
+def test_equal_flags_give_equal_bytes_with_faults(day, tmp_path):
     """Also where a process was killed."""
     again, _ = make(tmp_path, day[1]["seed"])
     names = sorted(file.relative_to(day[0]) for file in day[0].rglob("*") if file.is_file())
@@ -124,8 +124,8 @@ def test_equal_flags_give_equal_bytes_with_faults_too(day, tmp_path):
     assert all((day[0] / name).read_bytes() == (again / name).read_bytes() for name in names)
 
 
-def test_a_session_too_short_for_its_faults_is_refused(tmp_path):
-    """Faults that run into one another would have no truth of their own."""
+def test_session_too_short_for_its_faults_raises_usage_error(tmp_path):
+    """Overlapping faults would have no truth of their own."""
     with pytest.raises(UsageError, match=r"--hours 0.2 \(HOURS\) is too short for 8 faults"):
         make(tmp_path, 1, hours=0.2)
     assert not list(tmp_path.iterdir())

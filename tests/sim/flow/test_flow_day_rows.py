@@ -1,4 +1,4 @@
-"""The fast writer of simulated days: what it leaves is what the plain one leaves, to the byte."""
+"""The fast writer of simulated days: its output equals that of the plain one, to the byte."""
 
 import gzip
 import json
@@ -32,20 +32,20 @@ TOP_N = 3
 
 @pytest.fixture(autouse=True, scope="module")
 def _small_blocks():
-    """Also a short day is written in many blocks."""
+    """Write even a short day in many blocks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recorder, "FLUSH_BYTES", 1_500)
         yield
 
 
 def to_end(us):
-    """Return how long it is to the next depth message; nothing at its very instant."""
+    """Return the time to the next depth message; 0 at its very instant."""
     return (SESSION.open_us - us) % STEP_US
 
 
 @st.composite
 def logs(draw):
-    """An order log, as pieces that end where a depth message does; the first is the opening."""
+    """An order log in pieces that end at a depth message; the first is the opening."""
     engine = Matching(first_order_id=10, first_trade_id=20, first_update_id=30)
     middle = draw(st.sampled_from((20, 2**39)))
     pieces, us = [], SESSION.open_us
@@ -87,22 +87,22 @@ def record(root, pieces, instrument, recorder_class):
 
 
 def contents(folder):
-    """Return the bytes of every file, unpacked; of the manifest only what does not depend on the packing."""
-    read = {}
+    """Return the bytes of every file, uncompressed; of the manifest only what does not depend on the compression."""
+    files = {}
     for path in sorted(path for path in folder.path.rglob("*") if path.is_file()):
         data = path.read_bytes()
-        read[folder.relative(path)] = gzip.decompress(data) if path.suffix == ".gz" and data else data
-    manifest = json.loads(read[folder.relative(folder.manifest)])
+        files[folder.relative(path)] = gzip.decompress(data) if path.suffix == ".gz" and data else data
+    manifest = json.loads(files[folder.relative(folder.manifest)])
     for entry in manifest["files"]:
         if entry["path"].endswith(".gz"):
             del entry["bytes"], entry["sha256"]
-    return read | {folder.relative(folder.manifest): manifest}
+    return files | {folder.relative(folder.manifest): manifest}
 
 
 @settings(max_examples=40, deadline=None)
 @given(pieces=logs(), instrument=st.sampled_from((FINE, PLAIN, COARSE)))
-def test_a_day_is_that_of_the_plain_writer(tmp_path_factory, pieces, instrument):
-    """Diffs, frames, trades, schema, ledger and manifest, whatever the log and the grid."""
+def test_day_matches_the_plain_writer(tmp_path_factory, pieces, instrument):
+    """Diffs, frames, trades, schema, ledger and manifest, for any log and grid."""
     root = tmp_path_factory.mktemp("days")
     fast, plain = (record(root / kind.__name__, pieces, instrument, kind) for kind in (DayLog, PlainRecorder))
     assert contents(fast) == contents(plain)
@@ -110,18 +110,18 @@ def test_a_day_is_that_of_the_plain_writer(tmp_path_factory, pieces, instrument)
 
 @settings(max_examples=10, deadline=None)
 @given(pieces=logs())
-def test_what_the_seal_was_told_is_what_it_would_have_read(tmp_path_factory, pieces):
+def test_manifest_of_seal_matches_manifest_from_files(tmp_path_factory, pieces):
     """Rows and ids of the manifest are those of the files."""
     folder = record(tmp_path_factory.mktemp("days"), pieces, PLAIN, DayLog)
-    told = folder.manifest.read_bytes()
+    sealed = folder.manifest.read_bytes()
     write_manifest(folder, ["R\\1"])
-    assert folder.manifest.read_bytes() == told
+    assert folder.manifest.read_bytes() == sealed
 
 
 @settings(max_examples=25, deadline=None)
 @given(pieces=logs())
-def test_the_log_file_is_that_of_the_plain_writer(tmp_path_factory, pieces):
-    """And its reader finds the rows."""
+def test_log_file_matches_the_plain_writer(tmp_path_factory, pieces):
+    """And its reader returns the rows."""
     root = tmp_path_factory.mktemp("logs")
     rows = [tuple(row) for piece in pieces for row in piece.tolist()]
     with LogFile(root / "fast.csv.gz") as file:
@@ -133,7 +133,7 @@ def test_the_log_file_is_that_of_the_plain_writer(tmp_path_factory, pieces):
     assert list(read_log(root / "fast.csv.gz")) == rows
 
 
-def test_every_number_of_64_bits_can_be_logged(tmp_path):
+def test_log_file_holds_every_64_bit_number(tmp_path):
     """Also the most negative."""
     rows = np.array([[-(2**63), 2**63 - 1, 0, -1, 9, 10, 99_999_999, 100_000_000, 10**16, -(10**16)]], np.int64)
     with LogFile(tmp_path / "log.csv.gz") as file:
@@ -141,8 +141,8 @@ def test_every_number_of_64_bits_can_be_logged(tmp_path):
     assert list(read_log(tmp_path / "log.csv.gz")) == [tuple(rows[0].tolist())]
 
 
-def busy(seconds):
-    """Return the opening and the log of a market that changes ten levels every 10 ms, piece by piece of a second."""
+def busy_log(seconds):
+    """Return the opening and the log of a market that changes ten levels every 10 ms, in pieces of a second."""
     engine, pieces = Matching(), []
     engine.run(
         np.array([(SESSION.open_us, OP_SUBMIT, 1, s, 500 - s * n, 10, LIMIT, 0) for n in range(1, 40) for s in (1, -1)])
@@ -160,9 +160,9 @@ def busy(seconds):
     return pieces
 
 
-def test_a_day_of_many_blocks_passes_the_check(tmp_path):
-    """Blocks and members follow one another without a seam, with the order log beside them."""
-    pieces = busy(3)
+def test_day_of_many_blocks_passes_the_check(tmp_path):
+    """Blocks and members follow one another without a gap, with the order log beside them."""
+    pieces = busy_log(3)
     folder = record(tmp_path, pieces, PLAIN, DayLog)
     assert folder.diffs.read_bytes().count(b"\x1f\x8b\x08") > 1
     with LogFile(order_log(folder)) as file:
@@ -175,46 +175,46 @@ def test_a_day_of_many_blocks_passes_the_check(tmp_path):
     assert (report.ok, list(report.defects)) == (True, [])
 
 
-def test_numbers_are_taken_where_other_rows_leave_off(tmp_path):
-    """The ledger counts with the messages; nothing is counted twice or left out."""
-    folder = record(tmp_path, busy(1), PLAIN, DayLog)
+def test_recv_seq_is_consecutive_over_all_files(tmp_path):
+    """The ledger shares the counter with the messages; nothing is counted twice or left out."""
+    folder = record(tmp_path, busy_log(1), PLAIN, DayLog)
     seqs = [json.loads(line)["recv_seq"] for line in gzip.decompress(folder.diffs.read_bytes()).splitlines()]
     seqs += [int(line.split(",")[2]) for line in folder.trades.read_text().splitlines()[1:]]
     seqs += [int(line.split(",")[2]) for line in folder.events.read_text().splitlines()[1:]]
     assert sorted(seqs) == list(range(1, len(seqs) + 1))
 
 
-def test_a_log_that_was_cut_within_a_step_is_refused():
+def test_log_cut_within_a_step_raises_value_error():
     """Its second half would be a second depth message of the same instant."""
-    _, rows = busy(1)
+    _, rows = busy_log(1)
     messages = SessionMessages(SESSION)
     messages.arrived(rows[:55])
     with pytest.raises(ValueError, match="after the depth message"):
         messages.arrived(rows[55:])
 
 
-def test_a_log_whose_time_falls_is_refused():
-    """It is none of an engine's."""
-    _, rows = busy(1)
+def test_log_with_decreasing_time_raises_value_error():
+    """No engine produces one."""
+    _, rows = busy_log(1)
     with pytest.raises(ValueError, match="after the depth message"):
         SessionMessages(SESSION).arrived(np.ascontiguousarray(rows[::-1]))
 
 
-def test_frames_need_a_book():
+def test_frames_without_a_book_raise_value_error():
     """A frame before the first snapshot would have an unknown book."""
     lines = Lines("R1", TOP_N, 1, 1)
-    nothing = np.zeros((0, 6), np.int64), np.zeros((0, 3), np.int64), np.zeros(0, np.int64)
+    empty = np.zeros((0, 6), np.int64), np.zeros((0, 3), np.int64), np.zeros(0, np.int64)
     with pytest.raises(ValueError, match="no book"):
-        lines.of(*nothing, 1)
+        lines.of(*empty, 1)
     lines.load(1, [], [])
-    assert lines.of(*nothing, 1) == (b"", b"", b"")
+    assert lines.of(*empty, 1) == (b"", b"", b"")
     with pytest.raises(ValueError, match="instants of arrival"):
-        lines.of(nothing[0], nothing[1], np.zeros(1, np.int64), 1)
+        lines.of(empty[0], empty[1], np.zeros(1, np.int64), 1)
 
 
 @pytest.mark.parametrize("rows", [(0, 2), (-1, 1), (1, 0)])
-def test_a_message_has_levels_that_are_there(rows):
-    """A kernel without bounds checks reads nothing that it was not given."""
+def test_message_with_level_range_out_of_bounds_raises_value_error(rows):
+    """A kernel without bounds checks must not read outside its input."""
     lines = Lines("R1", 1, 1, 1)
     lines.load(1, [], [])
     message, level = np.array([[SESSION.open_us, 5, 6, 0, *rows]], np.int64), np.array([[1, 7, 2]], np.int64)
@@ -222,7 +222,7 @@ def test_a_message_has_levels_that_are_there(rows):
         lines.of(message, level, np.zeros(1, np.int64), 1)
 
 
-def test_a_new_book_replaces_the_old_one():
+def test_new_book_replaces_the_old_one():
     """A second snapshot begins a second epoch."""
     lines = Lines("R1", 1, 100_000_000, 100_000_000)
     message = np.array([[SESSION.open_us, 5, 6, 0, 0, 1]], np.int64)

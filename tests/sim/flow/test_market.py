@@ -1,4 +1,4 @@
-"""What holds for the flow of every scenario."""
+"""Properties of the flow of every scenario."""
 
 import numpy as np
 import pytest
@@ -19,37 +19,37 @@ MARKETS = [
 
 
 @pytest.mark.parametrize("scenario", MARKETS)
-def test_the_log_does_not_depend_on_how_time_is_cut(scenario):
-    """A server advances by messages, a day by chunks: it must be the same market."""
-    of = session()
-    whole = play(scenario, of).log
+def test_log_is_independent_of_time_steps(scenario):
+    """A server advances by messages, a day by chunks: both must give the same market."""
+    period = session()
+    whole = play(scenario, period).log
     for seed in range(3):
-        assert np.array_equal(play(scenario, of, cuts_of(seed, of)).log, whole)
+        assert np.array_equal(play(scenario, period, cuts_of(seed, period)).log, whole)
 
 
 @pytest.mark.parametrize("scenario", MARKETS)
-def test_time_may_be_cut_between_what_users_do_as_well(scenario):
-    """The market answers a user at its own instants, whatever the other calls."""
-    of = session(0.05)
-    acts = set(cuts_of(1, of, 50))
+def test_log_is_independent_of_time_steps_between_user_actions(scenario):
+    """The market reacts to a user at its own instants, independent of other calls."""
+    period = session(0.05)
+    acts = set(cuts_of(1, period, 50))
     logs = []
-    for looks in ((), cuts_of(2, of)):
+    for extra_cuts in ((), cuts_of(2, period)):
         user = random_user(3)
 
         def act(matching, us, user=user):
-            if us - of.open_us in acts:
+            if us - period.open_us in acts:
                 user(matching, us)
 
-        logs.append(play(scenario, of, tuple(acts | set(looks)), act).log)
+        logs.append(play(scenario, period, tuple(acts | set(extra_cuts)), act).log)
     assert np.array_equal(*logs)
 
 
 @pytest.mark.parametrize("scenario", MARKETS)
-def test_a_market_copes_with_any_user(scenario):
-    """Whatever takes its quotes, crosses its mid or is in its way: the book stays valid, matched by the rules."""
-    of = session(0.01)
+def test_book_stays_valid_with_a_random_user(scenario):
+    """A user who takes its quotes, crosses its mid or blocks its prices: the book stays valid, matched by the rules."""
+    period = session(0.01)
     for seed in range(3):
-        played = play(scenario, of, cuts_of(seed, of), random_user(seed))
+        played = play(scenario, period, cuts_of(seed, period), random_user(seed))
         played.matching.check()
         book = Book()
         book.play(as_rows(played.log))
@@ -59,26 +59,26 @@ def test_a_market_copes_with_any_user(scenario):
         assert matched_again(played.log) == list(as_rows(played.log))
 
 
-def test_another_seed_is_another_market():
-    """Every scenario draws from its seed alone."""
+def test_log_depends_on_seed():
+    """The same seed gives the same log, another seed another."""
     for scenario in MARKETS:
         one, other, again = (play(scenario, session(0.01, seed)).log for seed in (1, 2, 1))
         assert np.array_equal(one, again)
         assert not np.array_equal(one[: len(other)], other[: len(one)])
 
 
-def test_a_flow_does_nothing_before_its_session_opens_and_nothing_twice():
-    """A call for a past instant gets no second market."""
-    of = session(0.01)
+def test_flow_ignores_instants_before_opening_and_repeated_instants():
+    """A call for a past instant adds nothing to the log."""
+    period = session(0.01)
     for scenario in MARKETS:
-        played = play(scenario, of, (-1_000_000, 0, 500_000, 500_000))
-        assert played.log[0, 0] == of.open_us
-        assert np.array_equal(played.log, play(scenario, of).log)
-        played.flow.advance(of.open_us)
+        played = play(scenario, period, (-1_000_000, 0, 500_000, 500_000))
+        assert played.log[0, 0] == period.open_us
+        assert np.array_equal(played.log, play(scenario, period).log)
+        played.flow.advance(period.open_us)
         assert not len(played.matching.take_log())
 
 
-def test_a_price_that_is_no_price_of_the_engine_is_refused():
+def test_start_price_beyond_engine_range_raises_usage_error():
     """Prices are counted in ticks, below 2**40 of them."""
     with pytest.raises(UsageError, match=r"--start-price 1000000000 .* over .* times --tick-size 0.00000001"):
         PoissonMarket(start_price="1000000000", tick_size="0.00000001")

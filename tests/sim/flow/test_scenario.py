@@ -1,4 +1,4 @@
-"""The scenarios by name, and what they say of themselves."""
+"""The scenarios by name, their parameters and their truth."""
 
 import json
 
@@ -10,27 +10,27 @@ from mm.errors import UsageError
 from mm.sim.flow.scenario import FIELDS, SCENARIOS, PoissonMarket, ScenarioParameters, chosen
 
 
-def test_every_scenario_stands_under_its_own_name():
-    """The name in the flag is the name in truth.json."""
+def test_scenarios_are_registered_under_their_name():
+    """The name of the flag is the name in truth.json."""
     assert {name: scenario.name for name, scenario in SCENARIOS.items()} == {name: name for name in SCENARIOS}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS.values())
-def test_every_parameter_is_a_knob_that_reads_its_own_default(scenario):
+def test_every_parameter_is_a_knob_that_accepts_its_default(scenario):
     """A field without a flag could not be set; a default out of its own range could not be typed."""
     for one in knobs(scenario):
         if one.default is not None:
             assert one.read(shown(one.default)) == one.default
 
 
-def test_a_side_takes_the_common_law_unless_it_has_its_own():
-    """--A-bid alone does not change the bids' k and both numbers of the asks."""
+def test_side_parameter_overrides_common_parameter():
+    """--A-bid alone changes neither the bids' k nor the parameters of the asks."""
     scenario = PoissonMarket(A_per_s=1.0, k_per_tick=0.5, A_bid_per_s=0.0)
     assert scenario.rate(1) == (0.0, 0.5)
     assert scenario.rate(-1) == (1.0, 0.5)
 
 
-def test_truth_names_one_law_only_where_there_is_one():
+def test_truth_has_common_A_and_k_only_if_k_is_equal():
     """Two exponentials of different decay are no exponential; equal decays average to one of the mean rate."""
     same = PoissonMarket(A_bid_per_s=1.0, A_ask_per_s=0.5).truth(session())
     assert (same["A"], same["k"]) == (0.75, 0.35)
@@ -40,30 +40,30 @@ def test_truth_names_one_law_only_where_there_is_one():
 
 
 @pytest.mark.parametrize("off", [{"start_price": "100.005"}, {"level_qty": "0.0005"}])
-def test_a_price_or_quantity_off_the_grid_is_a_wrong_knob(off):
-    """The message names both flags, for either may be the one that is meant otherwise."""
+def test_price_or_quantity_off_the_grid_raises_usage_error(off):
+    """The message contains both flags, since either may be the wrong one."""
     (field,) = off
     with pytest.raises(UsageError, match=f"--{field.replace('_', '-')} .* --(tick-size|qty-step) "):
         PoissonMarket(**off)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_every_truth_has_the_numbers_of_the_contract(name):
-    """A reader of truth.json finds each key, and None where the market has no such number; JSON can hold it."""
+def test_every_truth_has_the_keys_of_the_contract(name):
+    """Every key is in truth.json, and None where the market has no such number; JSON can hold it."""
     truth = SCENARIOS[name]().truth(session())
     assert {"A", "k", "sigma_ticks_per_sqrt_s", "tick_size", "sides"} <= set(truth)
     assert set(truth["sides"]) == {"bid", "ask"}
     assert json.loads(json.dumps(truth)) == truth
 
 
-def test_a_scenario_of_its_own_flags_has_their_values_and_else_its_defaults():
+def test_scenario_has_values_of_its_flags_and_else_its_defaults():
     """Scenarios share flags, not defaults."""
     flags = ScenarioParameters(market_per_s=3.0, tick_size="0.1")
     assert chosen("large_tick", flags) == SCENARIOS["large_tick"](market_per_s=3.0, tick_size="0.1")
     assert chosen("zero_intelligence", flags).limit_per_s != chosen("large_tick", flags).limit_per_s
 
 
-def test_every_flag_stands_once_and_reads_alike_in_every_scenario():
+def test_shared_flag_has_the_same_meaning_in_every_scenario():
     """Fields of one name are one flag, so they must mean the same."""
     assert {one.name for one in knobs(ScenarioParameters)} == {field for fields in FIELDS.values() for field in fields}
     for one in knobs(ScenarioParameters):
@@ -72,13 +72,13 @@ def test_every_flag_stands_once_and_reads_alike_in_every_scenario():
         assert all(one.help.startswith(owner.help) for owner in owners)
 
 
-def test_a_flag_of_another_scenario_is_refused():
-    """It would have no effect, and the user means one."""
+def test_flag_of_another_scenario_raises_usage_error():
+    """It would have no effect."""
     with pytest.raises(UsageError, match=r"--k \(K_PER_TICK\): scenario zero_intelligence has no such parameter, only"):
         chosen("zero_intelligence", ScenarioParameters(k_per_tick=0.5))
 
 
-def test_the_empty_market_stays_empty():
-    """Tests that must know everything begin with nothing."""
+def test_empty_scenario_produces_no_log():
+    """Tests that need full control start from an empty book."""
     played = play(SCENARIOS["empty"](), session())
     assert (len(played.log), played.matching.best(), played.flow.counts()) == (0, (0, 0, 0, 0), {})

@@ -1,4 +1,4 @@
-"""Rows of an order log as a test writes them down, and random commands for an engine."""
+"""Builders of order log rows for tests, and random commands for an engine."""
 
 from hypothesis import strategies as st
 
@@ -56,25 +56,25 @@ def refuse(account, side, ticks, lots):
 
 
 def log_of(engine):
-    """Return the rows since the last call as tuples of int, whatever the engine keeps them in."""
+    """Return the rows since the last call as tuples of int, for any array type of the engine."""
     return [tuple(map(int, row)) for row in engine.take_log()]
 
 
-def told(engine):
-    """Return the rows since the last call without their instants."""
+def new_rows(engine):
+    """Return the rows since the last call without their timestamps."""
     return [row[1:] for row in log_of(engine)]
 
 
 @st.composite
-def commands(draw, most=40):
+def commands(draw, max_count=40):
     """Rows for `run`: every operation, order kind and self-trade prevention, few prices, few accounts."""
     rows, us = [], 0
-    for number in range(draw(st.integers(1, most))):
+    for number in range(draw(st.integers(1, max_count))):
         us += draw(st.sampled_from((0, 1, 1_000)))
         op = draw(st.sampled_from((OP_SUBMIT,) * 6 + (OP_CANCEL, OP_REDUCE, OP_REPLACE)))
         kind = draw(st.sampled_from((LIMIT,) * 6 + tuple(range(LIMIT, MARKET + 1))))
         ticks = 0 if kind == MARKET else draw(st.integers(97, 104))
-        whom = draw(st.integers(0, STP_DECREMENT)) if op == OP_SUBMIT else draw(st.integers(0, number + 1))
+        stp_or_id = draw(st.integers(0, STP_DECREMENT)) if op == OP_SUBMIT else draw(st.integers(0, number + 1))
         account, side, lots = draw(st.integers(0, 2)), draw(st.sampled_from((BUY, SELL))), draw(st.integers(1, 9))
-        rows.append((us, op, account, side, ticks, lots, kind, whom))
+        rows.append((us, op, account, side, ticks, lots, kind, stp_or_id))
     return rows

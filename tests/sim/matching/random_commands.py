@@ -1,4 +1,4 @@
-"""Random commands by the hundred thousand, as arrays for `run`: what kind of market they make is a `Mix`."""
+"""Random commands by the hundred thousand, as arrays for `run`: a `Mix` sets the kind of market."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,37 +11,37 @@ from mm.sim.matching.order_log import MARKET, MOST_LOTS, MOST_TICKS, OP_SUBMIT
 Ticks = Callable[[np.random.Generator, int], NDArray[np.int64]]
 
 
-def near(low: int, high: int) -> Ticks:
-    """Prices between two, all alike."""
+def uniform(low: int, high: int) -> Ticks:
+    """Prices between two, uniformly distributed."""
     return lambda random, count: random.integers(low, high + 1, count)
 
 
-def around(mid: int, reach: float) -> Ticks:
-    """Prices around a constant one, the nearer the more."""
-    return lambda random, count: np.round(random.normal(mid, reach, count)).astype(np.int64)
+def normal(mid: int, deviation: float) -> Ticks:
+    """Prices normally distributed around *mid*."""
+    return lambda random, count: np.round(random.normal(mid, deviation, count)).astype(np.int64)
 
 
-def far(random: np.random.Generator, count: int) -> NDArray[np.int64]:
-    """Prices of every magnitude, and both ends; many of them neighbours across a border of the tree of pages."""
+def log_uniform(random: np.random.Generator, count: int) -> NDArray[np.int64]:
+    """Prices of every magnitude, including both ends; many are neighbours across a page border of the tree."""
     exponent = random.integers(0, 41, count)
     return np.clip((1 << exponent) + random.integers(-2, 3, count), 1, MOST_TICKS)
 
 
-NEAR_A_THOUSAND = around(1_000, 5)
+NEAR_A_THOUSAND = normal(1_000, 5)
 
 
 @dataclass(frozen=True)
 class Mix:
-    """How often what is done; weights need not add up to anything.
+    """Frequencies of the operations; weights need not add up to 1.
 
     Attributes:
-        ops: Of SUBMIT, CANCEL, REDUCE, REPLACE.
-        kinds: Of LIMIT, MAKER, IOC, FOK, MARKET.
-        stps: Of the ways to keep from trading with oneself.
-        accounts: How many there are.
-        ticks: What prices orders have.
+        ops: Weights of SUBMIT, CANCEL, REDUCE, REPLACE.
+        kinds: Weights of LIMIT, MAKER, IOC, FOK, MARKET.
+        stps: Weights of the self-trade prevention modes.
+        accounts: Number of accounts.
+        ticks: Distribution of order prices.
         most_lots: The largest quantity.
-        apart: How many ticks less buyers bid, and sellers ask more, than drawn.
+        apart: By how many ticks bids are lowered and asks raised.
     """
 
     ops: Sequence[float] = (50, 35, 5, 10)
@@ -55,7 +55,7 @@ class Mix:
     def commands(
         self, random: np.random.Generator, count: int, us: int, next_id: int, live: Sequence[int]
     ) -> NDArray[np.int64]:
-        """Return rows for `run` at *us* and later; half of what is cancelled is of *live*, half is young."""
+        """Return rows for `run` at *us* and later; half of the ids to change come from *live*, half are recent."""
         rows = np.empty((count, 8), np.int64)
         op = _drawn(random, self.ops, count) + 1
         kind = _drawn(random, self.kinds, count)
@@ -81,15 +81,15 @@ def _drawn(random: np.random.Generator, weights: Sequence[float], count: int) ->
 
 MIXES = {
     "everyday": Mix(),
-    "many cancels": Mix(ops=(48, 50, 1, 1), kinds=(90, 4, 2, 2, 2), ticks=around(1_000, 10), apart=12),
-    "many crossings": Mix(ops=(80, 15, 3, 2), kinds=(60, 0, 15, 10, 15), ticks=near(990, 1_010), apart=8),
-    "one account": Mix(accounts=1, stps=(1, 9, 9, 9, 9), ticks=near(995, 1_005), apart=4),
+    "many cancels": Mix(ops=(48, 50, 1, 1), kinds=(90, 4, 2, 2, 2), ticks=normal(1_000, 10), apart=12),
+    "many crossings": Mix(ops=(80, 15, 3, 2), kinds=(60, 0, 15, 10, 15), ticks=uniform(990, 1_010), apart=8),
+    "one account": Mix(accounts=1, stps=(1, 9, 9, 9, 9), ticks=uniform(995, 1_005), apart=4),
     "two accounts": Mix(accounts=2, stps=(1, 1, 1, 1, 1), kinds=(60, 10, 10, 10, 10), most_lots=5),
     "all or nothing": Mix(ops=(70, 20, 5, 5), kinds=(70, 0, 0, 30, 0), stps=(1, 1, 1, 1, 1), accounts=3),
     "takers of any kind": Mix(ops=(70, 10, 5, 15), kinds=(55, 0, 15, 15, 15), accounts=50, apart=5),
     "amending": Mix(ops=(35, 10, 30, 25), kinds=(85, 15, 0, 0, 0), most_lots=500),
-    "makers only": Mix(kinds=(0, 1, 0, 0, 0), ops=(60, 30, 5, 5), ticks=near(990, 1_010)),
-    "long queues": Mix(ops=(52, 43, 3, 2), kinds=(90, 0, 4, 4, 2), ticks=near(500, 501), most_lots=3, apart=2),
-    "far prices": Mix(ticks=far, ops=(55, 35, 5, 5)),
-    "largest quantities": Mix(most_lots=MOST_LOTS, ticks=near(1, 20), accounts=1_000),
+    "makers only": Mix(kinds=(0, 1, 0, 0, 0), ops=(60, 30, 5, 5), ticks=uniform(990, 1_010)),
+    "long queues": Mix(ops=(52, 43, 3, 2), kinds=(90, 0, 4, 4, 2), ticks=uniform(500, 501), most_lots=3, apart=2),
+    "far prices": Mix(ticks=log_uniform, ops=(55, 35, 5, 5)),
+    "largest quantities": Mix(most_lots=MOST_LOTS, ticks=uniform(1, 20), accounts=1_000),
 }

@@ -1,4 +1,4 @@
-"""The compiled core by itself: its edges, its errors, its memory, and its manners among threads."""
+"""The compiled core alone: its limits, errors, memory, and use from several threads."""
 
 import gc
 import threading
@@ -29,7 +29,7 @@ from mm.sim.matching.order_log import (
 from support import run_python
 
 BUY, SELL = +1, -1
-FULL = 2**15  # orders of MOST_LOTS at one price; one lot more than 2**15 - 1 is too much
+FULL = 2**15  # orders of MOST_LOTS at one price; more than 2**15 - 1 lots on top are too many
 
 
 def rows_of(matching: Matching) -> list[tuple[int, ...]]:
@@ -37,8 +37,8 @@ def rows_of(matching: Matching) -> list[tuple[int, ...]]:
     return list(map(tuple, matching.take_log().tolist()))
 
 
-def view(matching: Matching) -> tuple[object, ...]:
-    """Return everything that can be seen of a book."""
+def state(matching: Matching) -> tuple[object, ...]:
+    """Return the visible state of a book."""
     ids = matching.last_order_id, matching.last_trade_id, matching.update_id, matching.resting
     return ids, matching.best(), matching.orders(BUY), matching.orders(SELL), matching.depth(BUY, None)
 
@@ -53,7 +53,7 @@ def quotes() -> Matching:
     return matching
 
 
-# What is refused, and that nothing has changed then.
+# Invalid input, which changes nothing.
 
 BEYOND = [2**63, -(2**63) - 1, 2**100]
 GOOD = {"us": 20, "account": 1, "side": BUY, "ticks": 99, "lots": 1, "kind": LIMIT, "stp": 0}
@@ -70,38 +70,38 @@ EACH = [(name, value) for name, values in BAD.items() for value in values]
 
 
 @pytest.mark.parametrize(("name", "value"), EACH)
-def test_a_value_out_of_range_is_named_and_changes_nothing(quotes: Matching, name: str, value: int) -> None:
-    """Submit and replace check all 64 bits of what they are given, and what has more."""
-    before = view(quotes)
+def test_value_out_of_range_raises_and_changes_nothing(quotes: Matching, name: str, value: int) -> None:
+    """Submit and replace check all 64 bits of a value, and reject larger ones."""
+    before = state(quotes)
     with pytest.raises(ValueError, match=rf"{name} {value}"):
         quotes.submit(**GOOD | {name: value})
     if name not in ("account", "side"):
         values = {key: value for key, value in GOOD.items() if key not in ("account", "side")}
         with pytest.raises(ValueError, match=rf"{name} {value}"):
             quotes.replace(order_id=1, **values | {name: value})
-    assert view(quotes) == before
+    assert state(quotes) == before
     assert rows_of(quotes) == []
-    assert quotes.submit(10, 1, BUY, 98, 1) == 3, "not even the clock has moved"
+    assert quotes.submit(10, 1, BUY, 98, 1) == 3, "the clock has not moved"
 
 
 @pytest.mark.parametrize("value", [1.0, 1.5, "1", None, float("nan")])
 @pytest.mark.parametrize("name", GOOD)
-def test_what_is_no_whole_number_is_refused(quotes: Matching, name: str, value: object) -> None:
+def test_non_integer_argument_raises_type_error(quotes: Matching, name: str, value: object) -> None:
     """A price of 100.7 ticks is a mistake of the caller, not a price of 100."""
     with pytest.raises(TypeError, match=f"{name} {value!r}: not a whole number"):
         quotes.submit(**GOOD | {name: value})
     assert quotes.submit(np.int64(20), True, np.int8(1), np.int32(99), np.uint8(1)) == 3
 
 
-def test_a_market_order_has_no_price(quotes: Matching) -> None:
+def test_market_order_with_price_is_rejected_with_a_hint(quotes: Matching) -> None:
     """A caller who gives one expects a limit that does not exist."""
     with pytest.raises(ValueError, match="ticks 101: a MARKET order has no price; give 0"):
         quotes.submit(20, 1, BUY, 101, 1, MARKET)
 
 
 @pytest.mark.parametrize("lots", [5, 6, 0, -1, MOST_LOTS + 1, 2**70])
-def test_an_order_is_never_reduced_to_what_it_has_or_more(quotes: Matching, lots: int) -> None:
-    """More would jump the queue."""
+def test_reduce_to_equal_larger_or_invalid_lots_raises(quotes: Matching, lots: int) -> None:
+    """A larger quantity would jump the queue."""
     with pytest.raises(ValueError, match=f"lots {lots}"):
         quotes.reduce(20, 1, lots)
     assert quotes.order(1) == (1, BUY, 99, 5)
@@ -109,8 +109,8 @@ def test_an_order_is_never_reduced_to_what_it_has_or_more(quotes: Matching, lots
 
 
 @pytest.mark.parametrize("order_id", [0, -1, 3, 2**62, -(2**63), 2**80])
-def test_an_order_that_does_not_rest_is_answered_with_nothing(quotes: Matching, order_id: int) -> None:
-    """Whatever its number is."""
+def test_commands_for_unknown_order_return_zero(quotes: Matching, order_id: int) -> None:
+    """For any order id, but the clock moves."""
     assert quotes.cancel(20, order_id) == 0
     assert quotes.reduce(20, order_id, 1) == 0
     assert quotes.replace(20, order_id, 99, 1) == 0
@@ -123,7 +123,7 @@ def test_an_order_that_does_not_rest_is_answered_with_nothing(quotes: Matching, 
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "message"),
     [
         (lambda book: book.depth(0, 1), "side 0"),
         (lambda book: book.orders(2), "side 2"),
@@ -133,16 +133,16 @@ def test_an_order_that_does_not_rest_is_answered_with_nothing(quotes: Matching, 
         (lambda book: book.orders(1, -1), "limit -1"),
     ],
 )
-def test_a_view_of_what_cannot_be_is_refused(quotes: Matching, call, told: str) -> None:
+def test_view_with_invalid_argument_raises_value_error(quotes: Matching, call, message: str) -> None:
     """An empty answer would look like an empty book."""
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         call(quotes)
 
 
 @pytest.mark.parametrize("name", ["first_order_id", "first_trade_id", "first_update_id"])
 @pytest.mark.parametrize("value", [-1, 2**62 + 1, 2**64])
-def test_ids_begin_where_there_is_room_to_count_on(name: str, value: int) -> None:
-    """Beyond 2**62 they might reach the end of 64 bits."""
+def test_first_id_out_of_range_raises_value_error(name: str, value: int) -> None:
+    """Beyond 2**62 the ids might overflow 64 bits."""
     with pytest.raises(ValueError, match=f"{name} {value}"):
         Matching(**{name: value})
 
@@ -151,7 +151,7 @@ SUBMITTED = (1, OP_SUBMIT, 1, BUY, 99, 1, LIMIT, 0)
 
 
 @pytest.mark.parametrize(
-    ("bad", "told"),
+    ("bad", "message"),
     [
         ((1, 0, 1, BUY, 99, 1, LIMIT, 0), "op 0"),
         ((1, 5, 1, BUY, 99, 1, LIMIT, 0), "op 5"),
@@ -166,10 +166,10 @@ SUBMITTED = (1, OP_SUBMIT, 1, BUY, 99, 1, LIMIT, 0)
         ((1, OP_REPLACE, 0, 0, 99, 1, MARKET, 99), "ticks 99"),
     ],
 )
-def test_a_bad_row_is_named_and_those_before_it_stand(bad: tuple[int, ...], told: str) -> None:
-    """The caller can continue from there."""
+def test_invalid_row_of_array_raises_and_run_can_continue(bad: tuple[int, ...], message: str) -> None:
+    """The message contains the row number; the rows before it are applied."""
     matching = Matching()
-    with pytest.raises(ValueError, match=f"^row 2: {told}"):
+    with pytest.raises(ValueError, match=f"^row 2: {message}"):
         matching.run(np.array([SUBMITTED, SUBMITTED, bad, SUBMITTED]))
     assert (matching.last_order_id, matching.resting, len(matching.take_log())) == (2, 2, 6)
     matching.run([SUBMITTED])
@@ -179,28 +179,28 @@ def test_a_bad_row_is_named_and_those_before_it_stand(bad: tuple[int, ...], told
 @pytest.mark.parametrize(
     "rows", [np.zeros((3, 7), np.int64), np.zeros(8, np.int64), np.ones((1, 8)), [[0] * 9], [[0.5] * 8]]
 )
-def test_commands_of_another_shape_are_refused(rows) -> None:
-    """Nor is a table of floats cut to whole numbers."""
+def test_commands_of_wrong_shape_or_type_raise_value_error(rows) -> None:
+    """Floats are not truncated to whole numbers."""
     with pytest.raises(ValueError, match=r"columns|Buffer"):
         Matching().run(rows)
 
 
-def test_commands_may_lie_as_they_like() -> None:
-    """A view of every second row, or one that was turned, is read where it is; so is one that may not be written."""
+def test_strided_transposed_and_read_only_commands_are_accepted() -> None:
+    """Also a list of lists and an empty array."""
     rows = np.array([SUBMITTED, (0,) * 8, (2, OP_REPLACE, 9, 9, 98, 4, LIMIT, 1), (0,) * 8])[::2]
     rows.setflags(write=False)
-    for these in (rows, np.asfortranarray(rows), rows.tolist()):
+    for variant in (rows, np.asfortranarray(rows), rows.tolist()):
         matching = Matching()
-        matching.run(these)
+        matching.run(variant)
         assert matching.orders(BUY) == [(2, 1, 98, 4)]
     matching.run(rows[:0])
 
 
-# The ends of the ranges.
+# The limits of the ranges.
 
 
-def test_a_price_that_would_display_too_much_refuses_the_order() -> None:
-    """2**63 lots are not an int64; what can be displayed is, to the last lot, and matching continues."""
+def test_level_over_int64_lots_raises_overflow_error() -> None:
+    """2**63 lots do not fit an int64; one lot less does, and matching continues."""
     matching = Matching(log=False)
     matching.run(np.tile(np.array([(0, OP_SUBMIT, 1, BUY, 50, MOST_LOTS, LIMIT, 0)]), (FULL, 1)))
     before = matching.best()
@@ -217,8 +217,8 @@ def test_a_price_that_would_display_too_much_refuses_the_order() -> None:
     assert matching.submit(0, 2, BUY, 49, MOST_LOTS) == FULL + 2, "another price has room"
     with pytest.raises(OverflowError):
         matching.replace(0, FULL + 2, 50, 1)
-    assert matching.order(FULL + 2) == (2, BUY, 49, MOST_LOTS), "what could not be replaced rests on"
-    assert matching.replace(0, 1, 50, MOST_LOTS) == FULL + 3, "it makes room for itself"
+    assert matching.order(FULL + 2) == (2, BUY, 49, MOST_LOTS), "an order that cannot be replaced keeps resting"
+    assert matching.replace(0, 1, 50, MOST_LOTS) == FULL + 3, "its own lots are freed first"
     assert matching.replace(0, 2**62, 50, MOST_LOTS) == 0
     assert matching.queue_ahead(FULL + 3) == 2**63 - 1 - MOST_LOTS
     assert matching.submit(0, 3, SELL, 50, MOST_LOTS, FOK) == FULL + 4
@@ -228,8 +228,8 @@ def test_a_price_that_would_display_too_much_refuses_the_order() -> None:
     matching.check()
 
 
-def test_the_next_price_is_found_over_any_gap() -> None:
-    """From one end of the prices to the other, in both directions, and over every border of the tree's pages."""
+def test_next_price_is_found_across_any_gap() -> None:
+    """From one end of the prices to the other, in both directions, and across every page border of the tree."""
     borders = {1, 2, MOST_TICKS - 1, MOST_TICKS}
     for power in range(6, 40):
         borders |= {2**power - 1, 2**power, 2**power + 1, MOST_TICKS - 2**power}
@@ -251,8 +251,8 @@ def test_the_next_price_is_found_over_any_gap() -> None:
         assert walked == best_first
 
 
-def test_both_ends_of_the_prices_meet() -> None:
-    """The best bid may be the lowest price there is, the best ask the highest, and one order takes both away."""
+def test_lowest_and_highest_price_can_match() -> None:
+    """The best bid may be the lowest price there is, the best ask the highest."""
     matching = Matching()
     matching.submit(-(2**63), 1, BUY, 1, MOST_LOTS)
     matching.submit(2**63 - 1, 1, SELL, MOST_TICKS, MOST_LOTS)
@@ -264,8 +264,8 @@ def test_both_ends_of_the_prices_meet() -> None:
     assert matching.open_orders(2**63 - 1) == []
 
 
-def test_ids_count_on_from_the_largest_first_ones() -> None:
-    """Also there, every order is found by its id."""
+def test_ids_continue_from_largest_first_ids() -> None:
+    """Every order is found by its id there as well."""
     first = 2**62
     matching = Matching(first_order_id=first, first_trade_id=first, first_update_id=first)
     for number in range(1, 1_000):
@@ -277,7 +277,7 @@ def test_ids_count_on_from_the_largest_first_ones() -> None:
     matching.check()
 
 
-def test_maker_orders_take_no_id_when_refused(quotes: Matching) -> None:
+def test_refused_maker_orders_use_no_id(quotes: Matching) -> None:
     """A replacement that is refused leaves the cancelled order cancelled."""
     assert quotes.submit(20, 1, BUY, 101, 1, MAKER) == WOULD_CROSS
     assert quotes.replace(20, 1, 101, 5, MAKER, STP_DECREMENT) == WOULD_CROSS
@@ -287,8 +287,8 @@ def test_maker_orders_take_no_id_when_refused(quotes: Matching) -> None:
 # The log.
 
 
-def test_the_log_is_taken_whole_and_once() -> None:
-    """In small pieces and in one of any size, as an array of its own that outlives the book."""
+def test_take_log_returns_every_row_once() -> None:
+    """In small pieces and in one of any size, as an independent array that outlives the book."""
     rows = MIXES["everyday"].commands(np.random.default_rng(1), 20_000, 0, 1, [])
     small, large = Matching(), Matching()
     pieces = [small.take_log()]
@@ -302,23 +302,23 @@ def test_the_log_is_taken_whole_and_once() -> None:
     assert whole.dtype == np.int64
     assert whole.shape[1] == len(COLUMNS)
     assert np.array_equal(np.concatenate(pieces), whole)
-    again = np.concatenate(pieces)
+    joined = np.concatenate(pieces)
     large.run(rows[-1:])
     del small, large
     gc.collect()
-    assert np.array_equal(again, whole)
-    whole[:] = 0  # the caller's own
+    assert np.array_equal(joined, whole)
+    whole[:] = 0  # owned by the caller
 
 
-def test_without_a_log_everything_else_is_the_same() -> None:
-    """Ids are counted although they are not read."""
+def test_book_without_log_has_the_same_state() -> None:
+    """Ids are counted although they are not logged."""
     rows = MIXES["everyday"].commands(np.random.default_rng(1), 5_000, 0, 1, [])
-    silent, telling = Matching(log=False), Matching()
-    silent.run(rows)
-    telling.run(rows)
-    assert view(silent) == view(telling)
-    assert silent.take_log().shape == (0, len(COLUMNS))
-    assert np.count_nonzero(telling.take_log()[:, 1] == ROW_LEVEL) == silent.update_id
+    unlogged, logged = Matching(log=False), Matching()
+    unlogged.run(rows)
+    logged.run(rows)
+    assert state(unlogged) == state(logged)
+    assert unlogged.take_log().shape == (0, len(COLUMNS))
+    assert np.count_nonzero(logged.take_log()[:, 1] == ROW_LEVEL) == unlogged.update_id
 
 
 # Memory and threads.
@@ -329,11 +329,11 @@ from pathlib import Path
 import numpy as np
 from mm.sim.matching._core import Matching
 
-def peak_kib():  # ru_maxrss would begin with that of the process that started this one
+def peak_kib():  # ru_maxrss would include the peak of the parent process
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 
 def played(matching, turn, count=20_000):
-    # An order a price a turn, half of them far: taken away again by cancels and by one sweep of each side.
+    # One order per price and turn, half of them far: removed by cancels and by one sweep of each side.
     first = matching.last_order_id + 1
     number = np.arange(count)
     rows = np.zeros((2 * count + 2, 8), np.int64)
@@ -370,10 +370,10 @@ assert peak_kib() - large < 1_500, (large, peak_kib())
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from /proc")
-def test_memory_grows_with_what_rests_and_not_with_what_ever_did(tmp_path) -> None:
-    """Two million orders of two hundred thousand accounts, in books that stay and in books that go: nothing is left."""
-    done = run_python("-c", FLAT, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_memory_depends_on_resting_orders_only(tmp_path) -> None:
+    """More than a million orders of many accounts, in books that are kept and in books that are deleted."""
+    result = run_python("-c", FLAT, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 FULL_UP = """
@@ -416,14 +416,14 @@ assert len(logged.take_log()) == 2
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits memory as Linux does")
-def test_a_book_for_which_there_is_no_memory_stays_whole(tmp_path) -> None:
+def test_book_stays_consistent_after_memory_error(tmp_path) -> None:
     """The order that did not fit is lost, the others rest, match and cancel; a log that was too long can be taken."""
-    done = run_python("-c", FULL_UP, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+    result = run_python("-c", FULL_UP, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_other_threads_run_while_a_book_is_at_work_but_not_on_it() -> None:
-    """The interpreter's lock is released, so the book itself keeps others out."""
+def test_call_from_another_thread_raises_while_book_runs() -> None:
+    """The interpreter's lock is released, so the book itself rejects concurrent calls."""
     rows = np.tile(np.array([SUBMITTED, (1, OP_SUBMIT, 2, SELL, 99, 1, LIMIT, 0)]), (400_000, 1))
     refused = 0
     for _ in range(20):  # a busy machine may not wake this thread in time
@@ -434,7 +434,7 @@ def test_other_threads_run_while_a_book_is_at_work_but_not_on_it() -> None:
             try:
                 matching.best()
             except RuntimeError as error:
-                assert "in use by another thread" in str(error)  # noqa: PT017 - it need not come in every turn
+                assert "in use by another thread" in str(error)  # noqa: PT017 - it does not occur in every turn
                 refused += 1
         worker.join()
         assert (matching.resting, matching.last_trade_id) == (0, 400_000)
@@ -443,8 +443,8 @@ def test_other_threads_run_while_a_book_is_at_work_but_not_on_it() -> None:
     raise AssertionError("no call came in while the book was at work")
 
 
-def test_a_book_whose_command_failed_may_be_used_again(quotes: Matching) -> None:
-    """An error does not leave it shut."""
+def test_book_is_usable_after_a_failed_command(quotes: Matching) -> None:
+    """An error does not leave it locked."""
     with pytest.raises(ValueError, match="row 0"):
         quotes.run([(0,) * 8])
     assert quotes.best() == (99, 5, 101, 7)

@@ -1,4 +1,4 @@
-"""The compiled core beside its plain twin: a million random commands, and short ones that look for a difference."""
+"""The compiled core compared with its plain twin: a million random commands, and short sequences by hypothesis."""
 
 import numpy as np
 import pytest
@@ -23,20 +23,20 @@ from mm.sim.matching.order_log import (
 )  # fmt: skip
 from plain_matching import PlainMatching
 
-COMMANDS, AT_ONCE = 84_000, 4_000  # of each mix, a million in all; between two looks at the book
+COMMANDS, AT_ONCE = 84_000, 4_000  # per mix, a million in all; between two comparisons of the book
 BOTH = (+1, -1)
 
 
-def ids_of(matching: Matching | PlainMatching) -> tuple[int, int, int, int]:
-    """Return all that is counted."""
-    return matching.last_order_id, matching.last_trade_id, matching.update_id, matching.resting
+def counters(engine: Matching | PlainMatching) -> tuple[int, int, int, int]:
+    """Return all counters."""
+    return engine.last_order_id, engine.last_trade_id, engine.update_id, engine.resting
 
 
-def same_books(core: Matching, twin: PlainMatching, some: list[int]) -> None:
-    """Assert that both books show the same, to every view, and *some* orders the same to the views of one order."""
+def assert_same_books(core: Matching, twin: PlainMatching, some: list[int]) -> None:
+    """Assert that all views of both books are equal, and the views of single orders for *some*."""
     core.check()
     assert core.best() == twin.best()
-    assert ids_of(core) == ids_of(twin)
+    assert counters(core) == counters(twin)
     for side in BOTH:
         assert core.orders(side) == twin.orders(side)
         assert core.depth(side, 1_000) == twin.depth(side, 1_000)
@@ -46,14 +46,14 @@ def same_books(core: Matching, twin: PlainMatching, some: list[int]) -> None:
         assert core.queue_ahead(order_id) == twin.queue_ahead(order_id)
 
 
-def test_the_mixes_make_a_million_commands() -> None:
-    """What is promised is compared."""
+def test_mixes_have_a_million_commands_in_total() -> None:
+    """The number in the module docstring is checked."""
     assert len(MIXES) * COMMANDS >= 1_000_000
 
 
 @pytest.mark.parametrize("name", MIXES)
-def test_core_and_twin_leave_the_same_log_and_book(name: str) -> None:
-    """Ids, trades, levels, expiries, refusals and the queues, command by command, in every kind of market."""
+def test_core_and_twin_have_same_log_and_book(name: str) -> None:
+    """Ids, trades, levels, expiries, refusals and the queues, in every kind of market."""
     mix: Mix = MIXES[name]
     random = np.random.default_rng(list(name.encode()))
     core, twin = Matching(first_order_id=7), PlainMatching(first_order_id=7)
@@ -64,11 +64,11 @@ def test_core_and_twin_leave_the_same_log_and_book(name: str) -> None:
         us = int(rows[-1, 0])
         core.run(rows)
         twin.run(rows.tolist())
-        told = core.take_log()
-        assert list(map(tuple, told.tolist())) == twin.take_log()
+        log = core.take_log()
+        assert list(map(tuple, log.tolist())) == twin.take_log()
         live = [order[0] for side in BOTH for order in core.orders(side)]
         some = live[:: max(1, len(live) // 20)]
-        same_books(core, twin, some)
+        assert_same_books(core, twin, some)
         accounts = random.integers(0, mix.accounts, 5).tolist()
         assert [core.open_orders(account) for account in accounts] == [
             twin.open_orders(account) for account in accounts
@@ -76,7 +76,7 @@ def test_core_and_twin_leave_the_same_log_and_book(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MIXES)
-def test_every_mix_does_what_it_is_for(name: str) -> None:
+def test_every_mix_produces_all_kinds_of_rows(name: str) -> None:
     """A comparison of two empty logs would find no difference."""
     mix = MIXES[name]
     random = np.random.default_rng(1)
@@ -85,15 +85,15 @@ def test_every_mix_does_what_it_is_for(name: str) -> None:
         live = [order[0] for side in BOTH for order in core.orders(side)]
         core.run(mix.commands(random, 5_000, 30_000 * turn, core.last_order_id + 1, live))
     rows = core.take_log()
-    found = np.bincount(rows[:, 1], minlength=9)
+    counts = np.bincount(rows[:, 1], minlength=9)
     assert core.resting > 25
-    assert found[ROW_NEW] > 3_000
-    assert found[ROW_CANCEL] > 50
-    assert found[ROW_REFUSE] > 1_000 if name == "makers only" else found[ROW_TRADE] > 20 < found[ROW_EXPIRE]
+    assert counts[ROW_NEW] > 3_000
+    assert counts[ROW_CANCEL] > 50
+    assert counts[ROW_REFUSE] > 1_000 if name == "makers only" else counts[ROW_TRADE] > 20 < counts[ROW_EXPIRE]
 
 
-def test_the_log_rebuilds_the_book() -> None:
-    """Who has nothing but the log has the book, by level and by order."""
+def test_book_rebuilt_from_core_log_matches_core() -> None:
+    """By level and by order."""
     mix = MIXES["two accounts"]
     core, book = Matching(), Book()
     for turn in range(5):
@@ -125,8 +125,8 @@ STEPS = st.lists(
 )
 
 
-def answer(matching: Matching | PlainMatching, us: int, step: tuple) -> object:
-    """Return the result of one call, or that it raised."""
+def result_of(matching: Matching | PlainMatching, us: int, step: tuple) -> object:
+    """Return the result of one call, or ValueError if it raised."""
     name, *values = step
     if name != "submit":
         values[0] = matching.last_order_id - values[0]
@@ -138,13 +138,13 @@ def answer(matching: Matching | PlainMatching, us: int, step: tuple) -> object:
 
 @settings(max_examples=250, deadline=None)
 @given(STEPS)
-def test_core_and_twin_answer_every_call_alike(steps: list[tuple[int, tuple]]) -> None:
-    """Also calls that go back in time or reduce to too much: both refuse them and continue from the same book."""
+def test_core_and_twin_return_equal_results(steps: list[tuple[int, tuple]]) -> None:
+    """Also for calls that go back in time or reduce by too little: both raise and continue from the same book."""
     core, twin = Matching(), PlainMatching()
     us = 0
     for later, step in steps:
-        said = answer(core, us + later, step)
-        assert said == answer(twin, us + later, step)
-        us = us if said is ValueError else us + later
+        result = result_of(core, us + later, step)
+        assert result == result_of(twin, us + later, step)
+        us = us if result is ValueError else us + later
         assert list(map(tuple, core.take_log().tolist())) == twin.take_log()
-        same_books(core, twin, [])
+        assert_same_books(core, twin, [])

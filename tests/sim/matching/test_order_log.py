@@ -1,4 +1,4 @@
-"""The order log: a book is rebuilt only from it, and a log that contradicts itself is reported."""
+"""The order log: a book is rebuilt from it alone, and an inconsistent log is rejected."""
 
 import gzip
 
@@ -25,8 +25,8 @@ def book_of(*rows):
     return book
 
 
-def test_the_book_follows_every_kind_of_row():
-    """Levels and orders are two tellings of one book."""
+def test_book_applies_every_kind_of_row():
+    """Levels and orders are two views of one book."""
     book = book_of(
         trade(3, 1, YOU, SELL, 99, 2, 1), level(1, BUY, 99, 7, 3),
         reduce(2, YOU, BUY, 99, 1), level(2, BUY, 99, 4, 4),
@@ -41,7 +41,7 @@ def test_the_book_follows_every_kind_of_row():
 
 
 @pytest.mark.parametrize(
-    ("row", "what"),
+    ("row", "message"),
     [
         (level(1, BUY, 99, 8, 3), "8 lots at 99 ticks on side \\+1, but orders of 9"),
         (level(1, BUY, 99, 9, 4), "update id 4 follows 2"),
@@ -53,22 +53,22 @@ def test_the_book_follows_every_kind_of_row():
         (reduce(1, ME, BUY, 99, 6), "-1 lots cannot be taken"),
     ],
 )
-def test_a_log_that_contradicts_itself_is_refused(row, what):
-    """The row is named."""
-    with pytest.raises(BrokenFile, match=f"row 7: {what}"):
+def test_inconsistent_log_raises_broken_file(row, message):
+    """The message contains the row number."""
+    with pytest.raises(BrokenFile, match=f"row 7: {message}"):
         book_of(row)
 
 
-def test_a_cancel_of_less_than_was_left_is_found_at_its_level():
-    """What did not leave still counts."""
+def test_cancel_of_too_few_lots_is_detected_at_its_level():
+    """The lots that were not cancelled still count."""
     with pytest.raises(BrokenFile, match="row 8: 4 lots"):
         book_of(cancel(1, ME, BUY, 99, 4), level(1, BUY, 99, 4, 3))
 
 
 @settings(max_examples=25, deadline=None)
 @given(rows=commands())
-def test_a_log_comes_back_from_its_file(tmp_path_factory, rows):
-    """Row for row."""
+def test_log_written_to_file_is_read_back_unchanged(tmp_path_factory, rows):
+    """Row by row."""
     path = tmp_path_factory.mktemp("log") / "order_log.csv.gz"
     engine = PlainMatching()
     engine.run(rows)
@@ -77,8 +77,8 @@ def test_a_log_comes_back_from_its_file(tmp_path_factory, rows):
     assert list(read_log(path)) == log
 
 
-def test_a_long_log_is_written_in_members(tmp_path):
-    """The writer holds no more than one; equal rows give equal bytes."""
+def test_long_log_is_written_in_gzip_members(tmp_path):
+    """The writer buffers at most one member; equal rows give equal bytes."""
     row = (1_767_596_400_000_000, 1, 2, 3, 4, -1, 5, 6, 7, 8)
     count = FLUSH_BYTES // 20
     paths = [tmp_path / name for name in ("one.csv.gz", "two.csv.gz")]
@@ -88,14 +88,14 @@ def test_a_long_log_is_written_in_members(tmp_path):
     assert sum(1 for _ in read_log(paths[0])) == count
 
 
-def test_an_empty_log_is_a_header(tmp_path):
-    """A file without rows is still a log."""
+def test_empty_log_has_only_a_header(tmp_path):
+    """A file without rows is a valid log."""
     path = tmp_path / "log.csv.gz"
     assert (write_log(path, []), list(read_log(path))) == (0, [])
 
 
 @pytest.mark.parametrize(
-    ("text", "what"),
+    ("text", "message"),
     [
         ("", "line 1"),
         ("us,kind\n", "line 1"),
@@ -104,19 +104,19 @@ def test_an_empty_log_is_a_header(tmp_path):
         (",".join(COLUMNS) + "\n" + "1," * 10 + "1\n", "line 2"),
     ],
 )
-def test_a_file_that_is_no_log_is_told(tmp_path, text, what):
-    """The line is named."""
+def test_malformed_log_file_raises_broken_file(tmp_path, text, message):
+    """The message contains the line number."""
     path = tmp_path / "log.csv.gz"
     path.write_bytes(gzip.compress(text.encode()))
-    with pytest.raises(BrokenFile, match=what):
+    with pytest.raises(BrokenFile, match=message):
         list(read_log(path))
 
 
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-9], lambda data: data[:20] + b"~~~~" + data[24:], lambda _: b"x"]
 )
-def test_a_damaged_packing_is_told(tmp_path, damage):
-    """Torn, flipped, or none."""
+def test_damaged_gzip_raises_broken_file(tmp_path, damage):
+    """Truncated, corrupted, or no gzip at all."""
     path = tmp_path / "log.csv.gz"
     write_log(path, [(n, 1, 2, 3, 4, -1, 5, 6, 7, 8 * n) for n in range(50)])
     path.write_bytes(damage(path.read_bytes()))
@@ -124,13 +124,13 @@ def test_a_damaged_packing_is_told(tmp_path, damage):
         list(read_log(path))
 
 
-def test_a_missing_file_stays_a_missing_file(tmp_path):
-    """A missing one is not broken."""
+def test_missing_log_raises_file_not_found_error(tmp_path):
+    """A missing file is not reported as broken."""
     with pytest.raises(FileNotFoundError):
         list(read_log(tmp_path / "none.csv.gz"))
 
 
-def test_the_names_of_the_log_need_no_numpy():
-    """The wire and a recorder box may read them."""
+def test_importing_order_log_does_not_import_numpy():
+    """The wire and a recorder box may import it without numpy."""
     code = "import sys, mm.sim.matching.order_log; print('numpy' in sys.modules)"
     assert run_python("-c", code, cwd=ROOT).stdout.strip() == "False"

@@ -1,4 +1,4 @@
-"""What holds of every engine after every command, whatever came before."""
+"""Invariants of every engine after every command."""
 
 from collections import Counter
 
@@ -25,45 +25,45 @@ from plain_matching import PlainMatching
 
 
 def for_every_engine(rule):
-    """Give *rule* random commands, and each engine."""
+    """Run *rule* with random commands, for each engine."""
     rule = settings(max_examples=60, deadline=None)(given(rows=commands())(rule))
     return pytest.mark.parametrize("engine_class", [PlainMatching, Matching])(rule)
 
 
-def played(engine, rows):
-    """Yield each command with the rows it left."""
+def run_each(engine, rows):
+    """Yield each command with the rows it logged."""
     for command in rows:
         engine.run([command])
         yield command, log_of(engine)
 
 
 @for_every_engine
-def test_the_log_alone_rebuilds_the_book(engine_class, rows):
+def test_book_rebuilt_from_log_matches_engine(engine_class, rows):
     """L2 from the levels, L3 from the orders, in priority, and both agree at every change (`Book` checks)."""
     engine, book = engine_class(), Book()
-    for _, left in played(engine, rows):
-        book.play(left)
+    for _, log in run_each(engine, rows):
+        book.play(log)
         for side in (BUY, SELL):
             assert book.depth(side) == engine.depth(side, 1_000)
             assert book.orders(side) == engine.orders(side)
 
 
 @for_every_engine
-def test_the_book_is_never_crossed(engine_class, rows):
-    """Who would cross has traded, expired or been refused."""
+def test_book_is_never_crossed(engine_class, rows):
+    """An order that would cross has traded, expired or been refused."""
     engine = engine_class()
-    for _ in played(engine, rows):
+    for _ in run_each(engine, rows):
         bid_ticks, bid_lots, ask_ticks, ask_lots = engine.best()
         assert not bid_lots or not ask_lots or bid_ticks < ask_ticks
 
 
 @for_every_engine
-def test_no_lot_comes_from_nowhere_or_gets_lost(engine_class, rows):
+def test_lots_of_each_order_are_conserved(engine_class, rows):
     """An order's lots are traded, cancelled, reduced, decremented, expired or still resting."""
     engine = engine_class()
     left: Counter[int] = Counter()
     taker = 0
-    for command, log in played(engine, rows):
+    for command, log in run_each(engine, rows):
         decrements = command[1] == OP_SUBMIT and command[7] == STP_DECREMENT
         for _, kind, order_id, other_id, _, _, _, lots, _, _ in log:
             if kind == ROW_NEW:
@@ -88,8 +88,8 @@ def test_no_lot_comes_from_nowhere_or_gets_lost(engine_class, rows):
 
 
 @for_every_engine
-def test_a_taker_meets_makers_in_the_order_of_price_and_time(engine_class, rows):
-    """It trades at their prices, none worse than its limit, and leaves none behind that it could have had."""
+def test_taker_matches_makers_by_price_and_time(engine_class, rows):
+    """It trades at their prices, none worse than its limit, and skips none that it could have matched."""
     engine = engine_class()
     for command in rows:
         _, op, account, side, ticks, lots, _, stp = command
@@ -98,14 +98,14 @@ def test_a_taker_meets_makers_in_the_order_of_price_and_time(engine_class, rows)
         log = log_of(engine)
         if op != OP_SUBMIT or log[0][1] != ROW_NEW:
             continue
-        met = [row for row in log[1:] if row[1] != ROW_LEVEL and (row[1] == ROW_TRADE or row[2] != log[0][2])]
-        for row, (maker_id, maker_account, maker_ticks, maker_lots) in zip(met, waiting, strict=False):
+        matched = [row for row in log[1:] if row[1] != ROW_LEVEL and (row[1] == ROW_TRADE or row[2] != log[0][2])]
+        for row, (maker_id, maker_account, maker_ticks, maker_lots) in zip(matched, waiting, strict=False):
             assert (row[3] if row[1] == ROW_TRADE else row[2], row[6]) == (maker_id, maker_ticks)
             assert ticks == 0 or side * (ticks - maker_ticks) >= 0
             assert (row[1] == ROW_TRADE) == (stp == STP_NONE or maker_account != account)
             assert row[1] != ROW_TRADE or row[7] == min(maker_lots, lots)
             lots -= min(maker_lots, lots) if row[1] == ROW_TRADE or stp == STP_DECREMENT else 0
-        assert len(met) <= len(waiting)
+        assert len(matched) <= len(waiting)
         best_bid, _, best_ask, _ = engine.best()
         touch = best_ask if side == BUY else best_bid
         (ended,) = [row for row in log if row[1] in (ROW_EXPIRE, ROW_REST) and row[2] == log[0][2]] or [None]
@@ -115,7 +115,7 @@ def test_a_taker_meets_makers_in_the_order_of_price_and_time(engine_class, rows)
 
 
 @for_every_engine
-def test_ids_count_by_one(engine_class, rows):
+def test_ids_are_consecutive(engine_class, rows):
     """Orders, trades and level changes, each in the order of the log."""
     engine = engine_class(first_order_id=10, first_trade_id=20, first_update_id=30)
     engine.run(rows)
@@ -130,8 +130,8 @@ def test_ids_count_by_one(engine_class, rows):
 
 
 @for_every_engine
-def test_the_queue_ahead_is_that_of_the_l3_view(engine_class, rows):
-    """Every resting order has its correct place."""
+def test_queue_ahead_matches_l3_view(engine_class, rows):
+    """For every resting order."""
     engine = engine_class()
     engine.run(rows)
     for side in (BUY, SELL):

@@ -1,4 +1,4 @@
-"""An exchange for tests of the wire: a plain matching engine controlled by the test, and a server in front."""
+"""An exchange for tests of the wire: a plain matching engine controlled by the test, and a server in front of it."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ START_US = 1_767_600_000_000_000
 
 
 class Wall:
-    """A wall clock that is moved manually, in s."""
+    """A wall clock that is set manually, in s."""
 
     def __init__(self) -> None:
         self.now_s = 1_000.0
@@ -34,11 +34,11 @@ class Echo:
     def __init__(self, send: Callable[[object], None], request: Request) -> None:
         self.send = send
         self.request = request
-        self.heard: list[str] = []
+        self.received: list[str] = []
         self.closed = False
 
     def handle(self, text: str) -> None:
-        self.heard.append(text)
+        self.received.append(text)
         self.send({"heard": text, "params": dict(self.request.params)})
 
     def announce_shutdown(self, us: int) -> None:
@@ -52,8 +52,8 @@ class Box:
     """A server whose market is controlled by the test, at the given instants.
 
     Args:
-        limits: Of connections.
-        rest: Answers HTTP requests; without it they are told back.
+        limits: Limits of connections.
+        rest: Answers HTTP requests; by default they are echoed.
     """
 
     def __init__(self, limits: WireLimits | None = None, rest: Callable[[Request], Response] | None = None) -> None:
@@ -63,7 +63,7 @@ class Box:
         self.rows: list[tuple[int, ...]] = []
         self.sessions: list[Echo] = []
         self.wall = Wall()
-        routes = Routes(rest or told_back, self._open, told_back)
+        routes = Routes(rest or echo_request, self._open, echo_request)
         self.server = Server(self.feed, routes, limits or WireLimits(), self.wall)
         self.port = 0
 
@@ -76,7 +76,7 @@ class Box:
         return f"http://127.0.0.1:{self.port}"
 
     def submit(self, side: int, ticks: int, lots: int, kind: int = LIMIT) -> int:
-        """Submit an order at the instant that it is."""
+        """Submit an order at the current instant."""
         order_id = self.matching.submit(self.now_us, 1_000, side, ticks, lots, kind)
         self._drain()
         return order_id
@@ -86,7 +86,7 @@ class Box:
         self._drain()
 
     def pass_ms(self, ms: float) -> None:
-        """Let time pass, and hand out what it brings."""
+        """Advance the time, and send what is due."""
         self.now_us += round(ms * 1_000)
         self.server.passed(self.now_us)
 
@@ -100,10 +100,10 @@ class Box:
         return self.sessions[-1]
 
 
-def told_back(request: Request) -> Response:
+def echo_request(request: Request) -> Response:
     """Answer the request."""
-    told = {"method": request.method, "path": request.path, "query": request.query, "params": dict(request.params)}
-    return json_response(200, {**told, "body": request.body.decode(), "remote": request.remote})
+    content = {"method": request.method, "path": request.path, "query": request.query, "params": dict(request.params)}
+    return json_response(200, {**content, "body": request.body.decode(), "remote": request.remote})
 
 
 @asynccontextmanager
@@ -120,7 +120,7 @@ async def open_box(
 
 
 def run(scenario: Callable[[], object]) -> None:
-    """Run a test's coroutine function to its end, which must come soon; nothing may fail behind its back."""
+    """Run a test's coroutine function to its end within a time limit; no background failure is allowed."""
     failures: list[object] = []
 
     async def bounded() -> None:
@@ -133,11 +133,11 @@ def run(scenario: Callable[[], object]) -> None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the loop turn until *condition* holds."""
+    """Run the event loop until *condition* holds."""
     while not condition():
         await asyncio.sleep(0)
 
 
-async def heard(client) -> dict:
-    """Return the next message of a client, read as JSON."""
+async def receive(client) -> dict:
+    """Return the next message of a client, parsed as JSON."""
     return json.loads(await client.recv())

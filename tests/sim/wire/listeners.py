@@ -1,4 +1,4 @@
-"""Clients of the streams without a socket, and a market for them: what they were sent, and the book that it makes."""
+"""Clients of the streams without a socket, and a market for them: the messages sent to them, and the resulting book."""
 
 import random
 
@@ -10,7 +10,7 @@ from plain_matching import PlainMatching
 
 
 class Listener:
-    """Keeps what it is sent.
+    """Keep the delivered messages.
 
     Args:
         phase_ms: When its batches end.
@@ -34,7 +34,7 @@ class Listener:
 
 
 def rebuilt(events):
-    """Return the book of depth events, with the original decimal texts, and check that they chain."""
+    """Return the book of depth events, with the original decimal texts, and check that they are contiguous."""
     book = {"b": {}, "a": {}}
     for before, event in zip([None, *events], events, strict=False):
         assert before is None or event["U"] == before["u"] + 1

@@ -1,4 +1,4 @@
-"""What truly happened to a user, by control call and in process, against what the API answers to the user itself."""
+"""The true state of a user, by control call and in process, against the answers of the API to the user."""
 
 import asyncio
 import json
@@ -12,8 +12,8 @@ from mm.sim.wire.box import Box
 LIMIT = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "100", "quantity": "1"}
 
 
-def busy() -> Door:
-    """Return the doors of an exchange whose users have traded, cancelled and been refused."""
+def busy_door() -> Door:
+    """Return an exchange whose users have traded, cancelled and been rejected."""
     door = Door(Desk())
     talk = door.talk()
     talk.signed(ALICE, "order.place", **LIMIT | {"newClientOrderId": "first"})
@@ -27,9 +27,9 @@ def busy() -> Door:
     return door
 
 
-def test_it_is_what_the_api_answers() -> None:
-    """Whoever compares its own books with these needs no second reading of the same words."""
-    door = busy()
+def test_truth_matches_api_answers() -> None:
+    """A client compares its own books with both in the same format."""
+    door = busy_door()
     truth = door.api.truth.content("alice")
     assert truth["openOrders"] == door.ask(ALICE, "GET", "openOrders", symbol=SYMBOL)
     assert truth["orders"] == door.ask(ALICE, "GET", "allOrders", symbol=SYMBOL)
@@ -38,9 +38,9 @@ def test_it_is_what_the_api_answers() -> None:
     assert [one["quantity"] for one in (r["params"] for r in door.api.truth.content("bob")["requests"])] == ["0.4"]
 
 
-def test_requests_are_kept_with_their_instants_and_outcomes() -> None:
-    """No limit was ever exceeded: that is read here, so refused ones and both ways in are there, and no secret."""
-    door = busy()
+def test_requests_are_kept_with_instants_and_outcomes() -> None:
+    """With rejected requests, from REST and WebSocket, and without secrets."""
+    door = busy_door()
     requests = door.api.truth.content("alice")["requests"]
     start = requests[0]["us"]
     assert [(one["us"] - start, one["via"], one["method"], one["outcome"]["status"]) for one in requests] == [
@@ -57,7 +57,7 @@ def test_requests_are_kept_with_their_instants_and_outcomes() -> None:
     assert "signature" not in text
 
 
-def test_events_are_those_of_an_undisturbed_stream() -> None:
+def test_events_match_an_undisturbed_stream() -> None:
     """In order, each with its instant, in the requested unit."""
     door = Door(Desk())
     talk = door.talk("timeUnit=MICROSECOND")
@@ -70,9 +70,9 @@ def test_events_are_those_of_an_undisturbed_stream() -> None:
     assert [one["us"] for one in events] == [one["E"] for one in events]
 
 
-def test_what_was_before_an_instant_can_be_left_out() -> None:
-    """The instant itself is within; open orders and balances are those of now, whatever is left out."""
-    door = busy()
+def test_since_us_leaves_out_earlier_entries() -> None:
+    """The instant itself is included; open orders and balances are the current ones in any case."""
+    door = busy_door()
     whole = door.api.truth.content("alice", micro=True)
     for since_us in {one["updateTime"] for one in whole["orders"]} | {one["time"] for one in whole["trades"]}:
         late = door.api.truth.content("alice", micro=True, since_us=since_us)
@@ -80,11 +80,11 @@ def test_what_was_before_an_instant_can_be_left_out() -> None:
         assert late["trades"] == [one for one in whole["trades"] if one["time"] >= since_us]
         assert late["events"] == [one for one in whole["events"] if one["us"] >= since_us]
         assert (late["openOrders"], late["balances"]) == (whole["openOrders"], whole["balances"])
-    nothing = door.api.truth.content("alice", since_us=whole["now_us"] + 1)
-    assert [nothing[name] for name in ("orders", "trades", "events", "requests")] == [[], [], [], []]
+    empty = door.api.truth.content("alice", since_us=whole["now_us"] + 1)
+    assert [empty[name] for name in ("orders", "trades", "events", "requests")] == [[], [], [], []]
 
 
-def test_only_the_newest_are_kept() -> None:
+def test_only_newest_requests_and_events_are_kept() -> None:
     """An hour of quoting must not fill the memory."""
     door = Door(Desk())
     door.api.truth = AccountTruth(door.desk.exchange, {False: door.api.texts(False)}, keep=3)
@@ -95,8 +95,8 @@ def test_only_the_newest_are_kept() -> None:
     assert len(truth["events"]) == 3
 
 
-def test_the_control_call_gives_the_same() -> None:
-    """From another process as in this one; a name that is none is refused with those that are there."""
+def test_control_call_returns_the_same_truth() -> None:
+    """From another process as in this one; an unknown user is rejected with a list of the users."""
     import httpx
 
     async def scenario() -> None:

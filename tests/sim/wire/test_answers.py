@@ -1,4 +1,4 @@
-"""The events of orders, field by field, as the user data stream sends them."""
+"""The events of orders, field by field, as sent by the user data stream."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ LIMIT = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC",
 
 
 def talk(query: str = "") -> tuple[Door, Talk]:
-    """Return a conversation, and the doors of its exchange."""
+    """Return an exchange and a WebSocket API session."""
     door = Door(Desk())
     return door, door.talk(query)
 
 
 def listening() -> tuple[Desk, Talk]:
-    """Return an exchange and a conversation that hears of Alice."""
+    """Return an exchange and a session subscribed to Alice's events."""
     door, api = talk()
     api.signed(ALICE, "userDataStream.subscribe.signature")
     return door.desk, api
@@ -29,7 +29,7 @@ def shown(event: dict[str, Any], names: str) -> list[Any]:
     return [event[name] for name in names]
 
 
-def test_an_execution_report_has_all_documented_fields() -> None:
+def test_execution_report_has_all_documented_fields() -> None:
     """Of a new order: nothing is filled, no fee, no trade."""
     desk, api = listening()
     desk.limit(ALICE, BUY, 10_000, 1_000, client_id="mine", strategy_id=7)
@@ -81,7 +81,7 @@ def test_an_execution_report_has_all_documented_fields() -> None:
     }
 
 
-def test_trades_are_told_with_their_sums() -> None:
+def test_trade_reports_contain_cumulative_amounts() -> None:
     """0.3 at 100.00, then 0.7 at 100.00 a second later: maker, fee in SIM, cumulative amounts."""
     desk, api = listening()
     desk.limit(ALICE, BUY, 10_000, 1_000)
@@ -123,8 +123,8 @@ def test_trades_are_told_with_their_sums() -> None:
     ]
 
 
-def test_the_life_of_an_order_is_told_in_order() -> None:
-    """NEW, REPLACED with both names, CANCELED with both names; execution ids rise."""
+def test_new_replaced_and_canceled_reports_come_in_order() -> None:
+    """REPLACED and CANCELED have both client ids; execution ids increase."""
     desk, api = listening()
     desk.limit(ALICE, BUY, 9_990, 1_000, client_id="mine")
     desk.exchange.amend(desk.us, ALICE, CancelRequest(client_id="mine", request_id="less"), 500)
@@ -137,8 +137,8 @@ def test_the_life_of_an_order_is_told_in_order() -> None:
     ]
 
 
-def test_expiries_rejections_and_prevented_trades_are_told() -> None:
-    """EXPIRED of an IOC order, REJECTED of a replacement, TRADE_PREVENTION with what was prevented."""
+def test_expired_and_trade_prevention_events_are_sent() -> None:
+    """EXPIRED of an IOC order, TRADE_PREVENTION with the prevented quantity."""
     desk, api = listening()
     desk.limit(ALICE, BUY, 9_990, 1_000, time_in_force="IOC")
     assert shown(api.events[1], "xXwf") == ["EXPIRED", "EXPIRED", False, "IOC"]
@@ -152,15 +152,15 @@ def test_expiries_rejections_and_prevented_trades_are_told() -> None:
     assert [taker[name] for name in names[:6]] == ["EXPIRED_IN_MATCH", 3, 0, "0.40000000", "0.40000000", 2]
 
 
-def test_a_rejected_replacement_is_told_with_its_reason() -> None:
-    """After the cancel that was done."""
+def test_rejected_replacement_is_reported_with_its_reason() -> None:
+    """After the report of the cancel."""
     door, api = talk()
     api.signed(ALICE, "userDataStream.subscribe.signature")
     api.signed(ALICE, "order.place", **LIMIT)
     door.desk.limit(BOB, SELL, 10_010, 1_000)
-    asked = {name: value for name, value in LIMIT.items() if name != "timeInForce"}
-    asked |= {"type": "LIMIT_MAKER", "price": "101", "cancelReplaceMode": "STOP_ON_FAILURE"}
-    answer = api.signed(ALICE, "order.cancelReplace", **asked, cancelOrderId=1)
+    parameters = {name: value for name, value in LIMIT.items() if name != "timeInForce"}
+    parameters |= {"type": "LIMIT_MAKER", "price": "101", "cancelReplaceMode": "STOP_ON_FAILURE"}
+    answer = api.signed(ALICE, "order.cancelReplace", **parameters, cancelOrderId=1)
     assert (answer["status"], answer["error"]["code"]) == (409, -2021)
     reports = [event for event in api.events if event["e"] == "executionReport"]
     assert [shown(one, "xXr") for one in reports[1:]] == [

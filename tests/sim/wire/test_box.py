@@ -1,4 +1,4 @@
-"""The exchange in a box, put together: a market, users, streams and truth in one process, in lockstep."""
+"""The complete exchange in a box: market, users, streams and truth in one process, in lockstep."""
 
 import asyncio
 import hmac
@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from exchange_double import START_US, heard, run, until
+from exchange_double import START_US, receive, run, until
 from listeners import rebuilt
 from websockets.asyncio.client import connect
 
@@ -22,10 +22,10 @@ DEPTH, TRADE = "simusdt@depth@100ms", "simusdt@trade"
 
 
 @asynccontextmanager
-async def opened(scenario="empty", *, seed=7, **how):
-    """Yield a box in lockstep, and a client of its REST."""
+async def opened(scenario="empty", *, seed=7, **options):
+    """Yield a box in lockstep, and a REST client."""
     session = Session("SIMUSDT", "20260105", 24.0, seed, START_US)
-    box = Box(SCENARIOS[scenario](), session, speed=0, wire_limits=WireLimits(close_s=0.05), **how)
+    box = Box(SCENARIOS[scenario](), session, speed=0, wire_limits=WireLimits(close_s=0.05), **options)
     async with box.open(), httpx.AsyncClient(base_url=box.ready()["rest_url"]) as rest:
         yield box, rest
 
@@ -51,8 +51,8 @@ async def place(box, rest, account, side, price, quantity):
     return answer.json()
 
 
-def test_the_ready_line_has_all_that_a_client_needs():
-    """Addresses without a path, but that of the WebSocket API; two accounts with both kinds of keys."""
+def test_ready_line_contains_addresses_and_accounts():
+    """Addresses without a path, except for the WebSocket API; two accounts with both kinds of keys."""
 
     async def scenario():
         async with opened() as (box, rest):
@@ -67,19 +67,19 @@ def test_the_ready_line_has_all_that_a_client_needs():
     run(scenario)
 
 
-def test_an_order_over_rest_is_heard_on_every_stream():
-    """Two users meet in an empty book; trades at once, depth with its timer, both as the truth has it."""
+def test_rest_order_is_published_on_every_stream():
+    """Two users trade in an empty book; trades are sent at once, depth by its timer, both equal to the truth."""
 
     async def scenario():
         async with opened() as (box, rest), at(box, f"/stream?streams={DEPTH}/{TRADE}/simusdt@bookTicker") as client:
             await place(box, rest, 0, "BUY", "99.50", "2")
-            ticker = (await heard(client))["data"]
+            ticker = (await receive(client))["data"]
             assert (ticker["b"], ticker["B"], ticker["a"]) == ("99.50000000", "2.00000000", "0.00000000")
             await place(box, rest, 1, "SELL", "99.50", "0.5")
-            assert (await heard(client))["data"]["q"] == "0.50000000"
-            assert (await heard(client))["data"]["B"] == "1.50000000"
+            assert (await receive(client))["data"]["q"] == "0.50000000"
+            assert (await receive(client))["data"]["B"] == "1.50000000"
             box.scheduler.advance_to(START_US + 100_000)
-            depth = (await heard(client))["data"]
+            depth = (await receive(client))["data"]
             assert (depth["U"], depth["u"], depth["b"]) == (1, 2, [["99.50000000", "1.50000000"]])
             snapshot = (await rest.get("/api/v3/depth?symbol=SIMUSDT")).json()
             assert snapshot == {"lastUpdateId": 2, "bids": depth["b"], "asks": []}
@@ -88,17 +88,17 @@ def test_an_order_over_rest_is_heard_on_every_stream():
 
 
 @pytest.mark.parametrize("scenario_name", sorted(set(SCENARIOS) - {"empty"}))
-def test_streams_and_snapshot_and_truth_are_one_book(scenario_name):
-    """In every scenario: what diffs add to the book at their start is the truth at their end, id by id."""
+def test_stream_snapshot_and_truth_give_one_book(scenario_name):
+    """In every scenario: a snapshot plus the diffs is the truth at their end, id by id."""
 
     async def scenario():
         async with opened(scenario_name) as (box, rest):
             async with at(box, f"/ws/{DEPTH}") as client:
                 snapshot = (await rest.get("/api/v3/depth?symbol=SIMUSDT&limit=5000")).json()
                 box.scheduler.advance_to(START_US + 30_000_000)
-                events = [await heard(client)]
+                events = [await receive(client)]
                 while events[-1]["u"] < box.truth.last_update_id and len(events) < 250:
-                    events.append(await heard(client))
+                    events.append(await receive(client))
             start_id = snapshot["lastUpdateId"]
             assert events[0]["U"] <= start_id + 1
             whole = {"U": 0, "u": events[0]["U"] - 1, "b": snapshot["bids"], "a": snapshot["asks"]}
@@ -109,8 +109,8 @@ def test_streams_and_snapshot_and_truth_are_one_book(scenario_name):
     run(scenario)
 
 
-def test_agg_trades_of_stream_and_rest_are_the_same():
-    """Ids, quantities and trade ids, from the exchange's first trade on, also for who came late."""
+def test_agg_trades_of_stream_and_rest_match():
+    """Ids, quantities and trade ids, from the exchange's first trade on, also for a late subscriber."""
 
     async def scenario():
         async with opened() as (box, rest):
@@ -119,16 +119,16 @@ def test_agg_trades_of_stream_and_rest_are_the_same():
             await place(box, rest, 1, "SELL", "100.00", "0.25")
             async with at(box, "/ws/simusdt@aggTrade") as client:
                 await place(box, rest, 1, "SELL", "100.00", "0.05")
-                event = await heard(client)
-            told = (await rest.get("/api/v3/aggTrades?symbol=SIMUSDT")).json()
-            assert [trade["q"] for trade in told] == ["0.25000000", "0.05000000"]
-            assert {key: event[key] for key in "apqflTm"} == {key: told[-1][key] for key in "apqflTm"}
+                event = await receive(client)
+            trades = (await rest.get("/api/v3/aggTrades?symbol=SIMUSDT")).json()
+            assert [trade["q"] for trade in trades] == ["0.25000000", "0.05000000"]
+            assert {key: event[key] for key in "apqflTm"} == {key: trades[-1][key] for key in "apqflTm"}
 
     run(scenario)
 
 
 def test_equal_seeds_and_calls_give_equal_bytes():
-    """In lockstep nothing depends on the wall: two runs send the same frames."""
+    """In lockstep nothing depends on wall time: two runs send the same frames."""
 
     async def one_run():
         frames = []
@@ -149,7 +149,7 @@ def test_equal_seeds_and_calls_give_equal_bytes():
     run(scenario)
 
 
-def test_a_user_data_stream_hears_of_orders_made_elsewhere():
+def test_user_data_stream_reports_orders_of_other_connections():
     """The WebSocket API shares port, clock and exchange with everything else."""
 
     async def scenario():
@@ -158,22 +158,22 @@ def test_a_user_data_stream_hears_of_orders_made_elsewhere():
             params = {"apiKey": user["api_key"], "timestamp": START_US // 1_000}
             text = urlencode(sorted(params.items()))
             signature = hmac.new(user["secret"].encode(), text.encode(), "sha256").hexdigest()
-            asked = {
+            request = {
                 "id": 1,
                 "method": "userDataStream.subscribe.signature",
                 "params": params | {"signature": signature},
             }
-            await client.send(json.dumps(asked))
-            assert (await heard(client))["status"] == 200
+            await client.send(json.dumps(request))
+            assert (await receive(client))["status"] == 200
             order = await place(box, rest, 0, "BUY", "99.00", "1")
-            report = (await heard(client))["event"]
+            report = (await receive(client))["event"]
             assert (report["e"], report["i"]) == ("executionReport", order["orderId"])
 
     run(scenario)
 
 
-def test_faults_that_are_armed_while_it_runs_befall_those_who_are_there():
-    """A connection that was open before the script is not spared either; without a script none is affected."""
+def test_injected_faults_apply_to_open_connections():
+    """A connection that was open before the script is included; without a script none is affected."""
 
     async def scenario():
         async with opened() as (box, rest), at(box, f"/ws/{TRADE}") as client:
@@ -182,12 +182,12 @@ def test_faults_that_are_armed_while_it_runs_befall_those_who_are_there():
             await place(box, rest, 0, "BUY", "99.00", "3")
             for _ in range(2):
                 await place(box, rest, 1, "SELL", "99.00", "1")
-            assert (await heard(client))["t"] == 2
+            assert (await receive(client))["t"] == 2
 
     run(scenario)
 
 
-def test_an_exchange_that_fails_is_not_served_on():
+def test_box_stops_with_the_error_of_the_market():
     """A market that raises ends the box with its error, instead of a server with a stopped clock."""
 
     class Broken(RuntimeError):

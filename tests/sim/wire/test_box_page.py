@@ -1,4 +1,4 @@
-"""The page of an exchange in a box: its best prices against its own books, PnL against fractions, and what it shows."""
+"""The page of an exchange in a box: its best prices against its own books, PnL against fractions, and its contents."""
 
 import asyncio
 import hmac
@@ -19,8 +19,8 @@ from pages import read
 FIRST_US = 1_000_000
 
 
-def test_best_prices_are_those_of_the_true_books() -> None:
-    """After every change of the book, whatever came and went: the last of an instant counts."""
+def test_best_prices_match_the_true_books() -> None:
+    """After every change of the book; the last change of an instant counts."""
 
     async def scenario() -> None:
         async with Box.in_lockstep("zero_intelligence", seed=5).open() as box:
@@ -35,10 +35,10 @@ def test_best_prices_are_those_of_the_true_books() -> None:
     asyncio.run(scenario())
 
 
-def test_best_prices_follow_levels_that_come_and_go() -> None:
+def test_best_prices_follow_added_and_removed_levels() -> None:
     """Against the best of two sets, with a side that empties."""
     random, best, levels = np.random.default_rng(1), BestPriceHistory(), {1: set(), -1: set()}
-    seen = []
+    expected = []
     for n in range(2_000):
         side = int(random.choice([1, -1]))
         ticks = 100 - side * int(random.integers(1, 8))
@@ -46,33 +46,33 @@ def test_best_prices_follow_levels_that_come_and_go() -> None:
         (levels[side].add if lots else levels[side].discard)(ticks)
         best.listen([(n, ROW_LEVEL, 0, 0, 0, side, ticks, lots, 0, n)])
         now = max(levels[1], default=0), min(levels[-1], default=0)
-        if now != (seen[-1][1:] if seen else (0, 0)):
-            seen.append((n, *now))
-    assert np.stack(best.columns(), axis=1).tolist() == [list(row) for row in seen]
+        if now != (expected[-1][1:] if expected else (0, 0)):
+            expected.append((n, *now))
+    assert np.stack(best.columns(), axis=1).tolist() == [list(row) for row in expected]
 
 
-def test_pnl_is_cash_and_inventory_at_the_mid() -> None:
-    """A buy and a sell with fees in what each received, by hand in fractions."""
+def test_pnl_is_cash_plus_inventory_at_mid() -> None:
+    """A buy and a sell with fees in the received asset, computed in fractions."""
     fills = [
         Fill(1, 1, FIRST_US + 5, 1_000_000, 200, 1, True, 2_000),
         Fill(2, 2, FIRST_US + 9, 1_000_300, 100, -1, False, 900_000),
     ]
     us = np.array([FIRST_US, FIRST_US + 7], dtype=np.int64)
-    found = UserPnl.of(fills, BTCUSDT, (us, np.array([np.nan, 10_001.0])))
+    result = UserPnl.of(fills, BTCUSDT, (us, np.array([np.nan, 10_001.0])))
     price, lot = Fraction(BTCUSDT.tick_e8, 10**8), Fraction(BTCUSDT.lot_e8, 10**8)
     bought, sold, fee = 200 * lot, 100 * lot, Fraction(2_000, 10**8)
     cash = -bought * 1_000_000 * price + sold * 1_000_300 * price - Fraction(900_000, 10**8)
     held = bought - fee - sold
-    assert found.us.tolist() == [FIRST_US, FIRST_US + 5, FIRST_US + 7, FIRST_US + 9]
-    assert found.inventory[-1] == pytest.approx(float(held))
-    assert found.pnl[-1] == pytest.approx(float(cash + held * 10_001))
-    assert found.pnl[0] == 0.0
-    assert np.isnan(found.pnl[1])
-    assert found.fees == pytest.approx(float(fee * 1_000_000 * price + Fraction(900_000, 10**8)))
+    assert result.us.tolist() == [FIRST_US, FIRST_US + 5, FIRST_US + 7, FIRST_US + 9]
+    assert result.inventory[-1] == pytest.approx(float(held))
+    assert result.pnl[-1] == pytest.approx(float(cash + held * 10_001))
+    assert result.pnl[0] == 0.0
+    assert np.isnan(result.pnl[1])
+    assert result.fees == pytest.approx(float(fee * 1_000_000 * price + Fraction(900_000, 10**8)))
 
 
 async def trade(rest: httpx.AsyncClient, account: dict, now_ms: int) -> None:
-    """Let a user buy some at the market."""
+    """Send a MARKET buy order of a user."""
     order = {"symbol": "SIMUSDT", "side": "BUY", "type": "MARKET", "quantity": "1", "timestamp": now_ms}
     query = urlencode(order)
     signature = hmac.new(account["secret"].encode(), query.encode(), "sha256").hexdigest()
@@ -81,8 +81,8 @@ async def trade(rest: httpx.AsyncClient, account: dict, now_ms: int) -> None:
     assert answer.json()["status"] == "FILLED"
 
 
-def test_the_page_shows_market_users_and_faults(chrome, tmp_path) -> None:
-    """One call gives a page that draws: prices, who filled, what acted, and the parameters."""
+def test_page_shows_market_users_and_faults(chrome, tmp_path) -> None:
+    """One call returns a page that draws: prices, users with fills, acted faults, and the parameters."""
 
     script = ["at time 2 do drop n=2", "at time 900 do close"]
 
@@ -102,8 +102,8 @@ def test_the_page_shows_market_users_and_faults(chrome, tmp_path) -> None:
         assert part in words
     path = tmp_path / "page.html"
     path.write_text(html, encoding="utf-8")
-    seen = chrome.opened(path)
-    assert (seen.errors, seen.requests) == ([], [])
-    assert seen.charts == 3  # prices, PnL and inventory
+    opened = chrome.opened(path)
+    assert (opened.errors, opened.requests) == ([], [])
+    assert opened.charts == 3  # prices, PnL and inventory
     assert "Fills of alice" in words
     assert "Fills of bob" not in words

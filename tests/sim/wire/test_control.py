@@ -1,4 +1,4 @@
-"""Control over HTTP: the time, the faults and the truth of a running exchange, from another process if need be."""
+"""Control over HTTP: time, faults and truth of a running exchange, also from another process."""
 
 import asyncio
 import json
@@ -36,8 +36,8 @@ def sent(box: Box, number: int = 1) -> int:
     return sum(box.injector.scope.logs[number].counts.values())
 
 
-def test_time_moves_only_when_it_is_told_to() -> None:
-    """A test in lockstep has the exchange's time at every line."""
+def test_lockstep_time_moves_only_by_advance() -> None:
+    """A test in lockstep controls the exchange's time at every line."""
 
     async def scenario() -> None:
         async with controlled() as (box, rest):
@@ -59,7 +59,7 @@ def test_time_moves_only_when_it_is_told_to() -> None:
     asyncio.run(scenario())
 
 
-def test_a_book_that_never_changes_is_not_waited_for_for_ever() -> None:
+def test_advance_by_updates_fails_if_the_book_does_not_change() -> None:
     """A call that cannot be executed ends, with a reason."""
 
     async def scenario() -> None:
@@ -71,8 +71,8 @@ def test_a_book_that_never_changes_is_not_waited_for_for_ever() -> None:
     asyncio.run(scenario())
 
 
-def test_truth_at_any_id_is_the_book_that_a_client_rebuilds() -> None:
-    """Two ways to the same book: the exchange's memory, and a snapshot with a stranger's stream on top of it."""
+def test_truth_at_any_id_matches_book_rebuilt_by_client() -> None:
+    """The exchange's memory against a snapshot plus the stream of an independent client."""
 
     async def scenario() -> None:
         async with controlled() as (box, rest), connect(f"{box.ws_url}/ws/{STREAMS}", proxy=None, max_queue=None) as ws:
@@ -80,7 +80,7 @@ def test_truth_at_any_id_is_the_book_that_a_client_rebuilds() -> None:
             snapshot = (await rest.get("/api/v3/depth?symbol=SIMUSDT&limit=5000")).json()
             await box.advance(seconds=20)
             books = {"b": dict(map(tuple, snapshot["bids"])), "a": dict(map(tuple, snapshot["asks"]))}
-            made = {}
+            books_at = {}
             prints = []
             for event in await received(ws, sent(box)):
                 if event["e"] == "trade":
@@ -90,15 +90,15 @@ def test_truth_at_any_id_is_the_book_that_a_client_rebuilds() -> None:
                     continue
                 for side, book in books.items():
                     book |= dict(map(tuple, event[side]))
-                made[event["u"]] = {
+                books_at[event["u"]] = {
                     side: {price: qty for price, qty in book.items() if float(qty)} for side, book in books.items()
                 }
-            assert len(made) > 150
-            for update_id in random.Random(1).sample(sorted(made), 40):
+            assert len(books_at) > 150
+            for update_id in random.Random(1).sample(sorted(books_at), 40):
                 truth = (await rest.get(f"/sim/truth?id={update_id}")).json()
                 assert truth["lastUpdateId"] == update_id
                 for side, name, sign in (("bids", "b", -1), ("asks", "a", 1)):
-                    rebuilt = sorted(made[update_id][name].items(), key=lambda one, sign=sign: sign * float(one[0]))
+                    rebuilt = sorted(books_at[update_id][name].items(), key=lambda one, sign=sign: sign * float(one[0]))
                     assert truth[side] == [list(level) for level in rebuilt]
             trades = (await rest.get(f"/sim/trades?from=1&to={len(prints)}")).json()
             assert [(one["trade_id"], one["price"], one["qty"], one["is_buyer_maker"]) for one in trades] == [
@@ -110,8 +110,8 @@ def test_truth_at_any_id_is_the_book_that_a_client_rebuilds() -> None:
     asyncio.run(scenario())
 
 
-def test_faults_that_are_added_live_are_played() -> None:
-    """A test adds what it needs when it needs it; a script that cannot be read changes nothing."""
+def test_faults_added_at_runtime_are_applied() -> None:
+    """A script that cannot be read changes nothing."""
 
     async def scenario() -> None:
         async with controlled() as (box, rest), connect(f"{box.ws_url}/ws/{STREAMS}", proxy=None, max_queue=None) as ws:
@@ -137,8 +137,8 @@ def test_faults_that_are_added_live_are_played() -> None:
     asyncio.run(scenario())
 
 
-def test_connections_that_were_there_before_the_first_fault_are_befallen_too() -> None:
-    """A server without a script costs nothing for faults; it can be given some all the same."""
+def test_faults_apply_to_connections_opened_before_the_script() -> None:
+    """A server without a script has no overhead for faults, but accepts a script later."""
 
     async def scenario() -> None:
         session = Session("SIMUSDT", "20260105", 24.0, 3, LOCKSTEP_US)
@@ -159,8 +159,8 @@ def test_connections_that_were_there_before_the_first_fault_are_befallen_too() -
 
 
 @pytest.mark.parametrize("late_s", [0.5, 5.0])
-def test_shutdown_says_so_and_goes(late_s: float) -> None:
-    """A client is notified before the server is replaced, and so long later its connection ends, however late it is."""
+def test_shutdown_announces_itself_and_closes_after_lead(late_s: float) -> None:
+    """A client is notified, and its connection ends after the lead, at any time of the exchange."""
 
     async def scenario() -> None:
         async with controlled() as (box, rest), connect(f"{box.ws_url}/ws/{STREAMS}", proxy=None, max_queue=None) as ws:
@@ -180,8 +180,8 @@ def test_shutdown_says_so_and_goes(late_s: float) -> None:
     asyncio.run(scenario())
 
 
-def test_a_shutdown_without_a_lead_does_not_wait_for_the_time_to_move() -> None:
-    """In lockstep the clock may not move for ever; what is due now is done now."""
+def test_shutdown_without_lead_is_immediate_in_lockstep() -> None:
+    """In lockstep the clock may never move again."""
 
     async def scenario() -> None:
         async with controlled() as (box, rest), connect(f"{box.ws_url}/ws/{STREAMS}", proxy=None) as ws:
@@ -193,7 +193,7 @@ def test_a_shutdown_without_a_lead_does_not_wait_for_the_time_to_move() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "says"),
+    ("method", "path", "body", "message"),
     [
         ("POST", "/sim/advance", "", "not JSON"),
         ("POST", "/sim/advance", "[" * 100_000, "not JSON"),
@@ -219,25 +219,25 @@ def test_a_shutdown_without_a_lead_does_not_wait_for_the_time_to_move() -> None:
         ("GET", "/sim/advance", "", "There is no such call"),
     ],
 )
-def test_a_call_that_cannot_be_done_says_why(method: str, path: str, body: str, says: str | None) -> None:
+def test_invalid_control_call_returns_reason(method: str, path: str, body: str, message: str | None) -> None:
     """A typing error in a test must not look like a fault of the exchange."""
 
     async def scenario() -> None:
         async with controlled() as (box, rest):
             before = box.state()
             answer = await rest.request(method, path, content=body)
-            if says is None:
+            if message is None:
                 assert answer.status_code == 200
                 return
             assert answer.status_code in (400, 404)
-            assert says in answer.json()["msg"]
+            assert message in answer.json()["msg"]
             assert box.state() == before
 
     asyncio.run(scenario())
 
 
 def test_equal_scripts_and_seeds_send_equal_bytes() -> None:
-    """A failure must be had again, to the byte: over the wire, with two connections and faults of every kind."""
+    """A failure must be repeatable to the byte: over the wire, with two connections and faults of every kind."""
     script = """
         at connect 2 do lag delay_s=0.15
         at id 1100 on random do drop n=2
@@ -250,9 +250,9 @@ def test_equal_scripts_and_seeds_send_equal_bytes() -> None:
         at id 1350 do id_reset first=1
     """
 
-    async def told() -> list[list[bytes | str]]:
+    async def run_once() -> list[list[bytes | str]]:
         async with controlled(faults=[script]) as (box, _):
-            found = []
+            frames = []
             async with (
                 connect(f"{box.ws_url}/stream?streams={STREAMS}", proxy=None, max_queue=None) as one,
                 connect(f"{box.ws_url}/ws/{STREAMS}", proxy=None, max_queue=None) as other,
@@ -260,16 +260,16 @@ def test_equal_scripts_and_seeds_send_equal_bytes() -> None:
                 for _ in range(8):
                     await box.advance(seconds=0.7)
                 for number, client in ((1, one), (2, other)):
-                    found.append([await client.recv() for _ in range(sent(box, number))])
-            return found
+                    frames.append([await client.recv() for _ in range(sent(box, number))])
+            return frames
 
-    first, second = asyncio.run(told()), asyncio.run(told())
+    first, second = asyncio.run(run_once()), asyncio.run(run_once())
     assert first == second
     assert min(map(len, first)) > 60
 
 
-def test_the_first_faults_of_a_running_exchange_count_from_now() -> None:
-    """A server that began without a script has no watcher of time until then; a lead of 2 s is 2 s all the same."""
+def test_first_faults_of_running_exchange_count_from_now() -> None:
+    """Without a script the server does not watch the time until then; a lead of 2 s is still 2 s."""
 
     async def scenario() -> None:
         session = Session("SIMUSDT", "20260105", 1.0, 3)

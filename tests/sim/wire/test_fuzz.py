@@ -1,6 +1,6 @@
-"""Hostile input: whatever comes over the socket, the server continues, and a refused request changes nothing.
+"""Hostile input: for any bytes on the socket the server continues, and a rejected request changes nothing.
 
-One exchange in a thread serves all examples; after each, it must still answer, with the book that it had.
+One exchange in a thread serves all examples; after each, it must still answer, with an unchanged book.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ FUZZ = settings(max_examples=60, deadline=None)
 
 
 class Running:
-    """A box in lockstep, in a thread with a loop of its own."""
+    """A box in lockstep, in a thread with its own event loop."""
 
     def __init__(self) -> None:
         self.box = Box.in_lockstep("large_tick", seed=5, wire_limits=LOOSE)
@@ -60,22 +60,22 @@ class Running:
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", int(self.box.rest_url.rpartition(":")[2])), PATIENCE_S)
 
-    def say(self, data: bytes) -> bytes:
-        """Return all that the server answers to *data*, behind which nothing more comes."""
+    def send(self, data: bytes) -> bytes:
+        """Return the complete answer of the server to *data*, after which nothing more is sent."""
         with closing(self.connect()) as sock:
-            heard = bytearray()
+            received = bytearray()
             try:
                 sock.sendall(data)
                 sock.shutdown(socket.SHUT_WR)
                 while chunk := sock.recv(1 << 16):
-                    heard += chunk
+                    received += chunk
             except (ConnectionResetError, BrokenPipeError):
-                pass  # it would not hear the rest
-            return bytes(heard)
+                pass  # the server closed before reading the rest
+            return bytes(received)
 
-    def is_well(self) -> None:
-        """Hold that the server answers, that nothing was raised in it, and that the book is as it was."""
-        (answer,) = answers(self.say(b"GET /api/v3/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+    def check(self) -> None:
+        """Check that the server answers, that no exception was raised, and that the book is unchanged."""
+        (answer,) = answers(self.send(b"GET /api/v3/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
         assert answer == (200, {})
         assert self.troubles == []
         update_id = self.box.truth.last_update_id
@@ -89,18 +89,18 @@ def running() -> Iterator[Running]:
     one.stop()
 
 
-def answers(heard: bytes) -> list[tuple[int, Any]]:
-    """Return status and content of each HTTP answer; what is refused must say why, in the exchange's own form."""
-    found = []
-    while heard:
-        head, _, rest = heard.partition(b"\r\n\r\n")
+def answers(received: bytes) -> list[tuple[int, Any]]:
+    """Return status and content of each HTTP answer; an error must have the exchange's format."""
+    parsed = []
+    while received:
+        head, _, rest = received.partition(b"\r\n\r\n")
         status = int(re.match(rb"HTTP/1\.1 (\d{3}) ", head)[1])
         if status in (100, 101):
-            heard = rest
+            received = rest
             continue
         size = int(re.search(rb"(?im)^content-length: (\d+)", head)[1])
         assert len(rest) >= size
-        body, heard = rest[:size], rest[size:]
+        body, received = rest[:size], rest[size:]
         assert status in KNOWN, (status, body)
         if re.search(rb"(?im)^content-type: application/json", head):
             content = json.loads(body)
@@ -110,10 +110,10 @@ def answers(heard: bytes) -> list[tuple[int, Any]]:
                 assert content["code"] < 0
                 assert content["msg"]
         else:
-            assert status in (400, 410, 426), "only a handshake, and what is gone for good, is refused otherwise"
+            assert status in (400, 410, 426), "only handshakes and removed endpoints have other bodies"
             content = body
-        found.append((status, content))
-    return found
+        parsed.append((status, content))
+    return parsed
 
 
 TOKENS = st.sampled_from(
@@ -130,10 +130,10 @@ TOKENS = st.sampled_from(
 @example(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 20_000)
 @example(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
 @FUZZ
-def test_bytes_that_are_no_http(running: Running, data: bytes) -> None:
+def test_server_survives_bytes_that_are_not_http(running: Running, data: bytes) -> None:
     """Port scanners and TLS clients find every port."""
-    answers(running.say(data))
-    running.is_well()
+    answers(running.send(data))
+    running.check()
 
 
 TEXTS = st.text(max_size=12) | st.sampled_from(["SIMUSDT", "0", "-1", "1e5", "9" * 30, "null", "\x00", "NaN", "%"])
@@ -148,18 +148,18 @@ METHODS = st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "
     METHODS, PATHS | st.text(max_size=9).map(lambda text: "/" + quote(text)), st.dictionaries(NAMES, TEXTS), st.data()
 )
 @FUZZ
-def test_requests_that_make_no_sense(
-    running: Running, method: str, path: str, asked: dict, data: st.DataObject
+def test_invalid_http_requests_return_one_error(
+    running: Running, method: str, path: str, parameters: dict, data: st.DataObject
 ) -> None:
-    """Every refusal is one of the exchange's own, with its code and its words."""
+    """Every refusal has the exchange's code and message."""
     body = data.draw(st.sampled_from([b"", b"{}", b"\xff\xfe", b"a=1&a=2&=&%zz"]) | st.binary(max_size=40))
     key = data.draw(st.sampled_from(["", "no such key", running.box.ready()["accounts"][0]["api_key"]]))
-    query = urlencode(asked, errors="surrogatepass")
+    query = urlencode(parameters, errors="surrogatepass")
     head = f"{method} {path}?{query} HTTP/1.1\r\nHost: x\r\nX-MBX-APIKEY: {key}\r\nConnection: close\r\n"
-    heard = running.say(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    received = running.send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     if method != "HEAD":
-        assert len(answers(heard)) == 1
-    running.is_well()
+        assert len(answers(received)) == 1
+    running.check()
 
 
 @given(
@@ -167,17 +167,17 @@ def test_requests_that_make_no_sense(
     st.dictionaries(NAMES, TEXTS | st.sampled_from(["BUY", "SELL", "LIMIT", "GTC", "100", "1", "STOP_ON_FAILURE"])),
 )
 @FUZZ
-def test_signed_requests_that_are_refused_leave_the_book_alone(running: Running, route: tuple, asked: dict) -> None:
-    """A right signature makes no wrong order right."""
+def test_rejected_signed_requests_keep_the_book(running: Running, route: tuple, parameters: dict) -> None:
+    """A valid signature does not make an invalid order valid."""
     user = running.box.ready()["accounts"][0]
     stamp = running.box.exchange.now_us // 1_000
     changes = {"symbol": "SIMUSDT", "timestamp": stamp, "price": "0.001", "orderId": "5"}
-    query = urlencode({key: value for key, value in (asked | changes).items() if key != "signature"})
+    query = urlencode({key: value for key, value in (parameters | changes).items() if key != "signature"})
     signature = hmac.new(user["secret"].encode(), query.encode(), "sha256").hexdigest()
     head = f"{route[0]} {route[1]}?{query}&signature={signature} HTTP/1.1\r\nHost: x\r\nX-MBX-APIKEY: {user['api_key']}"
-    ((status, _),) = answers(running.say(f"{head}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()))
+    ((status, _),) = answers(running.send(f"{head}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()))
     assert status != 200 or route[1].endswith("/order/test")
-    running.is_well()
+    running.check()
 
 
 def upgraded(running: Running, path: str) -> socket.socket:
@@ -187,40 +187,40 @@ def upgraded(running: Running, path: str) -> socket.socket:
         f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         f"Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
     )
-    heard = b""
-    while not heard.endswith(b"\r\n\r\n"):
-        heard += sock.recv(1)
-    assert heard.startswith(b"HTTP/1.1 101 ")
+    received = b""
+    while not received.endswith(b"\r\n\r\n"):
+        received += sock.recv(1)
+    assert received.startswith(b"HTTP/1.1 101 ")
     return sock
 
 
-def frames(heard: bytes) -> list[tuple[int, bytes]]:
-    """Return opcode and payload of each frame of a server: whole, and not masked."""
-    found = []
-    while heard:
-        assert heard[0] & 0xF0 == 0x80
-        size, begin = heard[1], 2
+def frames(received: bytes) -> list[tuple[int, bytes]]:
+    """Return opcode and payload of each frame of a server, which is final and not masked."""
+    parsed = []
+    while received:
+        assert received[0] & 0xF0 == 0x80
+        size, begin = received[1], 2
         assert size < 128
         if size > 125:
             begin = 4 if size == 126 else 10
-            size = int.from_bytes(heard[2:begin])
-        found.append((heard[0] & 0x0F, heard[begin : begin + size]))
-        heard = heard[begin + size :]
-    return found
+            size = int.from_bytes(received[2:begin])
+        parsed.append((received[0] & 0x0F, received[begin : begin + size]))
+        received = received[begin + size :]
+    return parsed
 
 
-def spoken(running: Running, path: str, data: bytes) -> list[tuple[int, bytes]]:
+def frames_answering(running: Running, path: str, data: bytes) -> list[tuple[int, bytes]]:
     """Return the frames that answer *data* on a new WebSocket connection."""
     with closing(upgraded(running, path)) as sock:
-        heard = bytearray()
+        received = bytearray()
         try:
             sock.sendall(data)
             sock.shutdown(socket.SHUT_WR)
             while chunk := sock.recv(1 << 16):
-                heard += chunk
+                received += chunk
         except (ConnectionResetError, BrokenPipeError):
-            pass  # it would not hear the rest
-        return frames(bytes(heard))
+            pass  # the server closed before reading the rest
+        return frames(bytes(received))
 
 
 SOCKETS = st.sampled_from(["/ws", "/stream", "/ws/simusdt@depth", "/ws-api/v3"])
@@ -237,14 +237,14 @@ HEADS = st.builds(
 @example("/ws", b"\x81\x05hello")
 @example("/ws-api/v3", b"\x88\x80abcd")
 @FUZZ
-def test_bytes_that_are_no_frames(running: Running, path: str, data: bytes) -> None:
-    """Broken frames end their own connection, with a code for the reason."""
-    for opcode, payload in spoken(running, path, data):
+def test_invalid_websocket_frames_close_the_connection(running: Running, path: str, data: bytes) -> None:
+    """Broken frames end their own connection, with a close code."""
+    for opcode, payload in frames_answering(running, path, data):
         if opcode == Opcode.CLOSE and payload:
             Close.parse(payload).check()
         else:
             assert opcode in (Opcode.TEXT, Opcode.PONG, Opcode.CLOSE)
-    running.is_well()
+    running.check()
 
 
 JSON = st.recursive(
@@ -276,17 +276,17 @@ def masked(text: str) -> bytes:
 
 @given(st.sampled_from(["/ws", "/stream"]), MESSAGES)
 @FUZZ
-def test_messages_on_a_stream_connection(running: Running, path: str, text: str) -> None:
-    """Each message has its one answer: a result, or an error with a code and words."""
-    heard = spoken(running, path, masked(text))
-    contents = [json.loads(payload) for opcode, payload in heard if opcode == Opcode.TEXT]
+def test_random_stream_messages_get_one_answer_each(running: Running, path: str, text: str) -> None:
+    """A result, or an error with a code and a message."""
+    received = frames_answering(running, path, masked(text))
+    contents = [json.loads(payload) for opcode, payload in received if opcode == Opcode.TEXT]
     assert len(contents) == 1
     error = contents[0].get("error")
     assert ("result" in contents[0]) != bool(error)
     if error:
         assert isinstance(error["code"], int)
         assert error["msg"]
-    running.is_well()
+    running.check()
 
 
 API_METHODS = [*(one.method for one in OPERATIONS), "session.logon", "userDataStream.subscribe", "x"]
@@ -306,16 +306,16 @@ API_MESSAGES = st.one_of(
 
 @given(API_MESSAGES)
 @FUZZ
-def test_messages_on_the_websocket_api(running: Running, text: str) -> None:
-    """Each request has its one answer with a status, and an error's code and words where it is refused."""
-    heard = spoken(running, "/ws-api/v3", masked(text))
-    contents = [json.loads(payload) for opcode, payload in heard if opcode == Opcode.TEXT]
+def test_random_websocket_api_messages_get_one_answer_each(running: Running, text: str) -> None:
+    """A status, and for an error a code and a message."""
+    received = frames_answering(running, "/ws-api/v3", masked(text))
+    contents = [json.loads(payload) for opcode, payload in received if opcode == Opcode.TEXT]
     assert len(contents) == 1
     assert contents[0]["status"] in KNOWN
     if contents[0]["status"] != 200:
         assert contents[0]["error"]["code"] < 0
         assert contents[0]["error"]["msg"]
-    running.is_well()
+    running.check()
 
 
 @given(
@@ -326,27 +326,27 @@ def test_messages_on_the_websocket_api(running: Running, text: str) -> None:
     JSON.map(json.dumps) | st.text(max_size=40) | st.sampled_from(['{"us":-1}', '{"until_us":1e999}', "at id 1 do"]),
 )
 @FUZZ
-def test_control_calls_that_make_no_sense(running: Running, method: str, path: str, text: str) -> None:
-    """Even the door for tests is a door."""
+def test_invalid_control_calls_return_one_answer(running: Running, method: str, path: str, text: str) -> None:
+    """The control interface must survive invalid input as well."""
     body = text.encode("utf-8", "replace")
     head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
-    heard = running.say(head.encode() + body)
+    received = running.send(head.encode() + body)
     if method != "HEAD":
-        assert len(answers(heard)) == 1
-    running.is_well()
+        assert len(answers(received)) == 1
+    running.check()
 
 
-def test_a_crowd_that_comes_and_goes(running: Running) -> None:
-    """A thousand connects within a minute, half of them rude: no trace is left of any."""
-    rude: list[Callable[[], object]] = [
+def test_thousand_short_connections_leave_no_trace(running: Running) -> None:
+    """A thousand connections, all of them ended abruptly or with invalid data."""
+    clients: list[Callable[[], object]] = [
         lambda: running.connect().close(),
-        lambda: running.say(b"GET"),
+        lambda: running.send(b"GET"),
         lambda: upgraded(running, "/ws/simusdt@trade").close(),
-        lambda: spoken(running, "/ws", b"\xff"),
+        lambda: frames_answering(running, "/ws", b"\xff"),
     ]
     for number in range(1_000):
-        rude[number % len(rude)]()
-    running.is_well()
+        clients[number % len(clients)]()
+    running.check()
     server = running.box.server
     pause = threading.Event()
     for _ in range(1_000):

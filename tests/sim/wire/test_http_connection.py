@@ -1,4 +1,4 @@
-"""HTTP at the door: real sockets on loopback, real clients, and bytes that no client would send."""
+"""HTTP connections: real sockets on loopback, real clients, and bytes that no client would send."""
 
 import asyncio
 import socket
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from exchange_double import open_box, run, told_back, until
+from exchange_double import echo_request, open_box, run, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ SMALL = WireLimits(header_bytes=2_000, body_bytes=1_000, close_s=0.05)
 
 
 async def raw(box, sent, *, eof=False):
-    """Send bytes on a socket of their own and return all that comes back."""
+    """Send bytes on a new socket and return the complete answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
     writer.write(sent)
     if eof:
@@ -63,7 +63,7 @@ def test_query_and_form_arrive_decoded_and_raw(method):
     run(scenario)
 
 
-def test_one_connection_takes_many_requests():
+def test_connection_serves_pipelined_requests():
     """Keep-alive, and requests that are sent before the last one was answered."""
 
     async def scenario():
@@ -76,36 +76,36 @@ def test_one_connection_takes_many_requests():
     run(scenario)
 
 
-def test_who_asks_much_at_once_does_not_keep_others_waiting():
+def test_pipelined_requests_do_not_delay_other_clients():
     """A hundred requests in one packet are answered over several iterations; a single one meanwhile is not delayed."""
     order = []
 
-    def answer(asked):
-        order.append(asked.path)
-        return told_back(asked)
+    def answer(received):
+        order.append(received.path)
+        return echo_request(received)
 
     async def scenario():
         async with open_box(rest=answer) as box:
-            _, much = await asyncio.open_connection("127.0.0.1", box.port)
-            reader, once = await asyncio.open_connection("127.0.0.1", box.port)
-            much.write(request("GET /much HTTP/1.1") * 100)
-            once.write(request("GET /once HTTP/1.1", "Connection: close"))
+            _, busy = await asyncio.open_connection("127.0.0.1", box.port)
+            reader, single = await asyncio.open_connection("127.0.0.1", box.port)
+            busy.write(request("GET /much HTTP/1.1") * 100)
+            single.write(request("GET /once HTTP/1.1", "Connection: close"))
             assert statuses(await reader.read()) == [200]
             await until(lambda: len(order) == 101)
             assert order.index("/once") < 50
-            much.close()
-            once.close()
+            busy.close()
+            single.close()
 
     run(scenario)
 
 
-def test_who_asks_much_and_goes_is_not_answered_on():
+def test_requests_of_a_disconnected_client_are_dropped():
     """Without a reader, nothing is computed."""
     order = []
 
-    def answer(asked):
-        order.append(asked.path)
-        return told_back(asked)
+    def answer(received):
+        order.append(received.path)
+        return echo_request(received)
 
     async def scenario():
         async with open_box(rest=answer) as box:
@@ -119,8 +119,8 @@ def test_who_asks_much_and_goes_is_not_answered_on():
     run(scenario)
 
 
-def test_a_request_may_come_byte_by_byte():
-    """Packets end where they like, also within the body."""
+def test_request_sent_byte_by_byte_is_accepted():
+    """Packets may end anywhere, also within the body."""
 
     async def scenario():
         async with open_box() as box:
@@ -164,8 +164,8 @@ def test_a_request_may_come_byte_by_byte():
     ],
     ids=lambda value: repr(value[:24]) if isinstance(value, bytes) else str(value),
 )
-def test_what_cannot_be_taken_is_refused_and_the_next_client_is_served(sent, status):
-    """An error code, the end of that connection, and no harm to anybody else."""
+def test_invalid_request_returns_error_and_next_client_is_served(sent, status):
+    """An error code, the end of that connection, and no effect on others."""
 
     async def scenario():
         async with open_box(SMALL) as box:
@@ -179,8 +179,8 @@ def test_what_cannot_be_taken_is_refused_and_the_next_client_is_served(sent, sta
     run(scenario)
 
 
-def test_a_malformed_request_behind_a_head_is_refused_with_its_body():
-    """The answer to HEAD has no body; what cannot be read behind it on the same connection has one."""
+def test_malformed_request_after_head_gets_an_error_with_body():
+    """The answer to HEAD has no body; the error for the next request on the same connection has one."""
 
     async def scenario():
         async with open_box(SMALL) as box:
@@ -191,8 +191,8 @@ def test_a_malformed_request_behind_a_head_is_refused_with_its_body():
     run(scenario)
 
 
-def test_a_large_body_that_is_allowed_arrives_whole():
-    """The bound is on the body, not on one packet of it."""
+def test_large_body_within_limit_arrives_complete():
+    """The limit is on the body, not on one packet of it."""
 
     async def scenario():
         async with open_box() as box, httpx.AsyncClient() as client:
@@ -202,7 +202,7 @@ def test_a_large_body_that_is_allowed_arrives_whole():
     run(scenario)
 
 
-def test_a_client_that_waits_for_leave_to_send_gets_it():
+def test_expect_100_continue_is_answered():
     """curl sends this before a large body."""
 
     async def scenario():
@@ -217,8 +217,8 @@ def test_a_client_that_waits_for_leave_to_send_gets_it():
     run(scenario)
 
 
-def test_half_a_request_and_then_nothing_is_closed_in_the_end():
-    """A client that opens connections and sends nothing must not hold them for ever."""
+def test_incomplete_request_is_closed_after_timeout():
+    """A client that opens connections and sends nothing must not keep them open."""
 
     async def scenario():
         async with open_box() as box:
@@ -239,15 +239,15 @@ def test_half_a_request_and_then_nothing_is_closed_in_the_end():
 @pytest.mark.parametrize(
     "start", [b"GET /x HTTP/1.1\r\nX: ", b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"]
 )
-def test_a_request_that_drips_is_closed_in_the_end(start):
-    """A byte now and then keeps no connection open for good: a request is whole within a minute."""
+def test_slow_request_is_closed_after_a_minute(start):
+    """Single bytes do not extend the time: a request must be complete within a minute."""
 
     async def scenario():
         async with open_box() as box:
             reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
             writer.write(request("GET /x HTTP/1.1"))
             await reader.readuntil(b'"127.0.0.1"}')
-            box.wall.now_s += 40  # between two requests is no request
+            box.wall.now_s += 40  # time between two requests does not count
             writer.write(start)
             for _ in range(5):
                 await asyncio.sleep(0.01)
@@ -264,7 +264,7 @@ def test_a_request_that_drips_is_closed_in_the_end(start):
     run(scenario)
 
 
-def test_a_client_that_shuts_its_side_is_still_answered():
+def test_half_closed_client_is_still_answered():
     """Half-open is legal: the request was complete."""
 
     async def scenario():
@@ -276,8 +276,8 @@ def test_a_client_that_shuts_its_side_is_still_answered():
     run(scenario)
 
 
-def test_a_client_that_goes_in_the_middle_is_forgotten():
-    """An abrupt end leaves nothing behind."""
+def test_client_that_disconnects_mid_request_is_removed():
+    """An abrupt end leaves no connection."""
 
     async def scenario():
         async with open_box() as box:
@@ -291,8 +291,8 @@ def test_a_client_that_goes_in_the_middle_is_forgotten():
     run(scenario)
 
 
-def test_a_client_that_resets_before_it_is_answered_harms_nobody():
-    """What it sent is read and refused, without a client left for the response."""
+def test_client_reset_before_answer_does_not_affect_others():
+    """Its input is read and rejected, without a client left for the response."""
 
     async def scenario():
         async with open_box(SMALL) as box:
@@ -309,8 +309,8 @@ def test_a_client_that_resets_before_it_is_answered_harms_nobody():
     run(scenario)
 
 
-def test_ending_a_connection_that_was_just_reset_harms_nobody():
-    """The reset has arrived and was not read yet: the system refuses to end what is gone."""
+def test_closing_a_connection_that_was_just_reset_is_safe():
+    """The reset has arrived and was not read yet: the system refuses to close it."""
 
     async def scenario():
         async with open_box(SMALL) as box:
@@ -327,20 +327,20 @@ def test_ending_a_connection_that_was_just_reset_harms_nobody():
 
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(["", "head", "upgrade"]))
-def test_any_bytes_end_in_an_answer_or_an_end(noise, behind):
-    """Behind nothing, a request line, or a handshake: no bytes bring the server down."""
+def test_any_bytes_leave_the_server_running(noise, prefix):
+    """As the first bytes, after a request line, or after a handshake."""
 
     async def scenario():
         async with open_box(SMALL) as box:
-            start = {"": b"", "head": b"POST /x HTTP/1.1\r\nHost: x\r\n", "upgrade": UPGRADE}[behind]
+            start = {"": b"", "head": b"POST /x HTTP/1.1\r\nHost: x\r\n", "upgrade": UPGRADE}[prefix]
             await raw(box, start + noise, eof=True)
             assert statuses(await raw(box, request("GET /x HTTP/1.1", "Connection: close"))) == [200]
 
     run(scenario)
 
 
-def test_who_asks_much_and_reads_nothing_is_not_answered_ahead():
-    """Answers wait for the client; they do not pile up in memory."""
+def test_answers_are_not_buffered_for_a_client_that_does_not_read():
+    """They do not pile up in memory."""
     answered = []
 
     def large(request):
@@ -365,13 +365,13 @@ def test_who_asks_much_and_reads_nothing_is_not_answered_ahead():
 
 
 class TestFaults:
-    """What a fault may do to an answer on its way."""
+    """Faults of an HTTP answer on its way."""
 
-    def test_a_late_answer_keeps_its_place(self):
-        """Requests behind it on the same connection wait; other connections do not."""
+    def test_late_answer_keeps_its_place(self):
+        """Later requests on the same connection wait; other connections do not."""
 
-        def late(asked):
-            return replace(told_back(asked), delay_s=0.3 if asked.path == "/late" else 0.0)
+        def late(received):
+            return replace(echo_request(received), delay_s=0.3 if received.path == "/late" else 0.0)
 
         async def scenario():
             async with open_box(rest=late) as box:
@@ -385,7 +385,7 @@ class TestFaults:
 
         run(scenario)
 
-    def test_a_cut_body_announces_more_than_comes(self):
+    def test_cut_body_ends_before_content_length(self):
         """The client gets a connection that ends within the body."""
 
         async def scenario():
@@ -398,7 +398,7 @@ class TestFaults:
 
         run(scenario)
 
-    def test_a_reset_is_a_reset(self):
+    def test_reset_answer_resets_the_connection(self):
         """Not an empty response: the client's system reports that the peer reset the connection."""
 
         async def scenario():
@@ -409,14 +409,14 @@ class TestFaults:
         run(scenario)
 
 
-def test_control_calls_are_for_loopback_only():
-    """Who can reach the port from outside must not steer the exchange."""
+def test_control_calls_are_accepted_from_loopback_only():
+    """A remote client must not control the exchange."""
 
     async def scenario():
         async with open_box(rest=lambda _: json_response(200, "rest")) as box:
             for remote, status in (("127.0.0.1", 200), ("127.8.8.8", 200), ("::1", 200), ("10.0.0.1", 403), ("", 403)):
-                asked = read_request("GET", "/sim/state", {}, b"", remote)
-                assert box.server.answer(asked).status == status
+                control_call = read_request("GET", "/sim/state", {}, b"", remote)
+                assert box.server.answer(control_call).status == status
             assert box.server.answer(read_request("GET", "/simple", {}, b"", "10.0.0.1")).body == b'"rest"'
 
     run(scenario)
@@ -437,12 +437,12 @@ def test_control_calls_are_for_loopback_only():
         ({"host": ""}, 403),
     ],
 )
-def test_no_web_page_controls_the_exchange(headers, status):
-    """A browser on this machine is loopback too: Host and Origin name the page."""
+def test_control_calls_of_web_pages_are_rejected(headers, status):
+    """A browser on this machine is on loopback as well: Host and Origin identify the page."""
 
     async def scenario():
         async with open_box() as box:
-            asked = read_request("POST", "/sim/advance", headers, b"{}", "127.0.0.1")
-            assert box.server.answer(asked).status == status
+            control_call = read_request("POST", "/sim/advance", headers, b"{}", "127.0.0.1")
+            assert box.server.answer(control_call).status == status
 
     run(scenario)

@@ -1,4 +1,4 @@
-"""Public operations over REST, by the answers that the documentation of the exchange shows."""
+"""Public operations over REST, compared with the answers in the exchange's documentation."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ MARKET = {"symbol": SYMBOL, "side": "SELL", "type": "MARKET", "quantity": "0.4"}
 
 
 def door() -> Door:
-    """Return both doors of a new exchange."""
+    """Return REST and WebSocket API of a new exchange."""
     return Door(Desk())
 
 
@@ -36,8 +36,8 @@ def test_ping_and_time() -> None:
     assert (response.status, json.loads(response.body)["code"]) == (400, -1194)
 
 
-def test_exchange_info_says_what_a_client_needs() -> None:
-    """Symbol, assets, steps, order types, limits, permissions; one symbol or all."""
+def test_exchange_info_contains_symbol_limits_and_permissions() -> None:
+    """Symbol, assets, order types, limits, permissions."""
     info = door().get("exchangeInfo")
     assert (info["timezone"], info["serverTime"], info["exchangeFilters"]) == ("UTC", MS, [])
     assert [
@@ -80,14 +80,14 @@ def test_exchange_info_says_what_a_client_needs() -> None:
         ("symbolStatus=ASLEEP", -1130, 0),
     ],
 )
-def test_exchange_info_is_asked_for_in_many_ways(query: str, code: int | None, symbols: int) -> None:
-    """All of its parameters are optional; some exclude each other."""
+def test_exchange_info_accepts_documented_parameters(query: str, code: int | None, symbols: int) -> None:
+    """All of them are optional; some exclude each other."""
     answer = json.loads(door().raw("GET", f"exchangeInfo?{quote(query, safe='=&')}").body)
     assert answer.get("code") == code
     assert len(answer.get("symbols", [])) == symbols
 
 
-def test_depth_is_the_book_and_its_last_id() -> None:
+def test_depth_returns_book_and_last_update_id() -> None:
     """Best first; an empty side is an empty list."""
     rest = door()
     assert rest.get("depth", symbol=SYMBOL) == {"lastUpdateId": 0, "bids": [], "asks": []}
@@ -128,14 +128,14 @@ def test_depth_is_the_book_and_its_last_id() -> None:
         ("ticker/24hr", 80),
     ],
 )
-def test_market_data_weighs_what_it_is_documented_to(path: str, weight: int) -> None:
+def test_market_data_requests_have_documented_weights(path: str, weight: int) -> None:
     """The weight is in the header of each answer."""
     response = door().raw("GET", path)
     assert (response.status, response.headers["X-MBX-USED-WEIGHT-1M"]) == (200, str(weight))
 
 
 def traded() -> Door:
-    """Return the doors of an exchange with four trades: 1 at 100.00 twice of one order, then 1 at 100.10, then 2."""
+    """Return an exchange with four trades: 1 at 100.00 twice of one order, then 1 at 100.10, then 2."""
     rest = door()
     for ticks, lots in ((10_000, 1_000), (10_000, 1_000), (10_010, 3_000)):
         rest.desk.limit(BOB, SELL, ticks, lots)
@@ -145,8 +145,8 @@ def traded() -> Door:
     return rest
 
 
-def test_trades_have_ids_without_a_hole() -> None:
-    """Recent ones, and older ones from an id on, which belongs to the answer."""
+def test_trades_have_consecutive_ids() -> None:
+    """The latest, and older ones from an id on, inclusive."""
     rest = traded()
     trades = rest.get("trades", symbol=SYMBOL)
     assert [one["id"] for one in trades] == [1, 2, 3, 4]
@@ -165,10 +165,10 @@ def test_trades_have_ids_without_a_hole() -> None:
     assert rest.get("historicalTrades", symbol=SYMBOL, fromId=5) == []
 
 
-def test_aggregate_trades_join_what_one_order_took_at_one_price() -> None:
-    """Two at 100.00 become one; the third is another price, the fourth another order."""
-    found = traded().get("aggTrades", symbol=SYMBOL)
-    assert [(one["a"], one["p"], one["q"], one["f"], one["l"], one["T"], one["m"]) for one in found] == [
+def test_aggregate_trades_join_fills_of_one_order_at_one_price() -> None:
+    """Two at 100.00 become one; the third has another price, the fourth another order."""
+    trades = traded().get("aggTrades", symbol=SYMBOL)
+    assert [(one["a"], one["p"], one["q"], one["f"], one["l"], one["T"], one["m"]) for one in trades] == [
         (1, "100.00000000", "2.00000000", 1, 2, MS, False),
         (2, "100.10000000", "1.00000000", 3, 3, MS, False),
         (3, "100.10000000", "2.00000000", 4, 4, MS + 60_000, False),
@@ -176,7 +176,7 @@ def test_aggregate_trades_join_what_one_order_took_at_one_price() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "ids"),
+    ("parameters", "ids"),
     [
         ({"fromId": 2}, [2, 3]),
         ({"fromId": 2, "limit": 1}, [2]),
@@ -190,13 +190,13 @@ def test_aggregate_trades_join_what_one_order_took_at_one_price() -> None:
         ({"limit": 1}, [3]),
     ],
 )
-def test_aggregate_trades_of_a_time(asked: dict[str, int], ids: list[int]) -> None:
-    """Both ends belong to it; with a start the first ones, without one the last ones; stamps in ms or in µs."""
-    assert [one["a"] for one in traded().get("aggTrades", symbol=SYMBOL, **asked)] == ids
+def test_aggregate_trades_are_selected_by_id_and_time(parameters: dict[str, int], ids: list[int]) -> None:
+    """Both ends are inclusive; with a start the first ones, without one the last ones; stamps in ms or in µs."""
+    assert [one["a"] for one in traded().get("aggTrades", symbol=SYMBOL, **parameters)] == ids
 
 
 def test_tickers() -> None:
-    """2 at 100.00 and 3 at 100.10 are 100.06 in the mean; then 1 is left to sell."""
+    """2 at 100.00 and 3 at 100.10 are 100.06 on average; then no order is left."""
     rest = traded()
     assert rest.get("avgPrice", symbol=SYMBOL) == {"mins": 5, "price": "100.06000000", "closeTime": MS + 60_000}
     assert rest.get("ticker/price", symbol=SYMBOL) == {"symbol": SYMBOL, "price": "100.10000000"}
@@ -224,8 +224,8 @@ def test_tickers() -> None:
     assert rest.get("ticker/price", symbol=SYMBOL, symbolStatus="HALT")["code"] == -1220
 
 
-def test_market_data_of_an_exchange_without_a_trade() -> None:
-    """Nothing is made up, and nothing fails."""
+def test_market_data_without_trades_is_empty() -> None:
+    """Nothing is invented, and nothing fails."""
     rest = door()
     assert rest.get("trades", symbol=SYMBOL) == rest.get("aggTrades", symbol=SYMBOL) == []
     assert rest.get("avgPrice", symbol=SYMBOL) == {"mins": 5, "price": "0.00000000", "closeTime": 0}

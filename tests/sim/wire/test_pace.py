@@ -1,4 +1,4 @@
-"""The exchange's time: at a factor of the wall's, standing still, and behind."""
+"""The exchange's time: at a factor of wall time, stopped, and late."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ START_US = 1_767_600_000_000_000
 
 
 class Wall:
-    """A clock that is moved by hand, in s."""
+    """A clock that is set manually, in s."""
 
     def __init__(self):
         self.now_s = 50.0
@@ -20,21 +20,21 @@ class Wall:
 
 
 def pump_of(speed):
-    """Return a wall, a pump and the list of the instants that it reached."""
+    """Return a wall clock, a scheduler and the list of the instants that it reached."""
     wall, reached = Wall(), []
     pump = Scheduler(WireClock(START_US, speed, wall), reached.append)
     return wall, pump, reached
 
 
 @pytest.mark.parametrize("speed", [1, 0.5, 100])
-def test_time_runs_at_its_factor(speed):
-    """A second of the wall is *speed* seconds of the exchange."""
+def test_time_runs_at_configured_speed(speed):
+    """A second of wall time is *speed* seconds of the exchange."""
     wall, pump, _ = pump_of(speed)
     wall.now_s += 2
     assert pump.clock.now_us() == START_US + 2_000_000 * speed
 
 
-def test_without_a_factor_it_stands_still_until_it_is_moved():
+def test_time_at_speed_zero_moves_only_by_advance_to():
     """Lockstep: nothing depends on how long anything takes."""
     wall, pump, reached = pump_of(0)
     wall.now_s += 1_000
@@ -47,7 +47,7 @@ def test_without_a_factor_it_stands_still_until_it_is_moved():
     assert pump.clock.now_us() == START_US + 2_500_000
 
 
-def test_a_moved_clock_runs_on_from_there():
+def test_clock_continues_from_advanced_time():
     """A call that moves the time of a running exchange moves it once."""
     wall, pump, reached = pump_of(2)
     pump.advance_to(START_US + 10_000_000)
@@ -57,8 +57,8 @@ def test_a_moved_clock_runs_on_from_there():
     assert reached[-1] == pytest.approx(START_US + 10_200_000, abs=1)
 
 
-def test_what_was_slept_through_is_left_out():
-    """A process that was stopped for an hour does not play the hour at once: its exchange's time stood still."""
+def test_time_of_a_suspended_process_is_skipped():
+    """A process that was stopped for an hour does not replay the hour at once: its exchange's time stood still."""
     wall, pump, reached = pump_of(10)
     wall.now_s += 3_600
     while not reached or pump.clock.now_us() > reached[-1]:
@@ -70,8 +70,8 @@ def test_what_was_slept_through_is_left_out():
 
 
 @given(st.lists(st.floats(0, 0.2), max_size=30), st.sampled_from([0.5, 1, 7, 1_000]))
-def test_instants_rise_and_end_at_the_clock(steps, speed):
-    """Whatever the scheduler's own rhythm is, time continues, and no further than it is."""
+def test_instants_increase_and_never_pass_the_clock(steps, speed):
+    """For any rhythm of the scheduler."""
     wall, pump, reached = pump_of(speed)
     for step in steps:
         wall.now_s += step

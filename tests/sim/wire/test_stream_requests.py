@@ -26,7 +26,7 @@ def names(opening):
         ("btcusdt@depth20@100ms", "partial", 100, 20),
     ],
 )
-def test_a_served_name_says_kind_speed_and_levels(name, kind, interval_ms, levels):
+def test_stream_name_gives_kind_interval_and_levels(name, kind, interval_ms, levels):
     """Speeds and level counts are those of the exchange's documentation."""
     assert read_stream(name) == StreamName(name, "btcusdt", kind, interval_ms, levels)
 
@@ -44,21 +44,21 @@ def test_a_served_name_says_kind_speed_and_levels(name, kind, interval_ms, level
         "!ticker_1h@arr",
     ],
 )
-def test_other_streams_of_the_exchange_are_known_and_silent(name):
-    """A client library that requests a ticker as well must not be refused."""
+def test_unsupported_streams_of_the_exchange_are_silent(name):
+    """A client library that also requests a ticker must not be rejected."""
     assert read_stream(name).kind == "silent"
 
 
 @pytest.mark.parametrize(
     "name", ["", "btcusdt", "btcusdt@", "@depth", "btcusdt@depth7", "btcusdt@depth@50ms", "btcusdt@Trade", "a b@trade"]
 )
-def test_what_is_no_stream_is_none(name):
+def test_invalid_stream_name_returns_none(name):
     """The exchange has depth of 5, 10 and 20 levels only, and names are case sensitive."""
     assert read_stream(name) is None
 
 
 @pytest.mark.parametrize(
-    ("path", "query", "found", "combined"),
+    ("path", "query", "expected", "combined"),
     [
         ("/ws", "", [], False),
         ("/ws/", "", [], False),
@@ -73,15 +73,15 @@ def test_what_is_no_stream_is_none(name):
         ("/stream", "streams=a@trade/a@trade/nonsense", ["a@trade"], True),
     ],
 )
-def test_every_form_of_address_opens_its_streams(path, query, found, combined):
-    """Unknown names of an address are left out, as the exchange does; libraries open /ws/0 and subscribe later."""
+def test_every_form_of_address_opens_its_streams(path, query, expected, combined):
+    """Unknown names of an address are left out, as on the exchange; libraries open /ws/0 and subscribe later."""
     opening = read_opening(path, query)
-    assert names(opening) == found
+    assert names(opening) == expected
     assert opening.combined is combined
 
 
 @pytest.mark.parametrize("path", ["/", "/wss", "/stream/x", "/streams", "//ws", "/api/v3/ping"])
-def test_other_paths_open_nothing(path):
+def test_read_opening_returns_none_for_other_paths(path):
     """The exchange answers them with 404."""
     assert read_opening(path, "") is None
 
@@ -90,12 +90,12 @@ def test_other_paths_open_nothing(path):
     ("query", "micro"),
     [("", False), ("timeUnit=MILLISECOND", False), ("timeUnit=MICROSECOND", True), ("timeUnit=microsecond", True)],
 )
-def test_stamps_are_ms_unless_the_address_asks_for_us(query, micro):
+def test_time_unit_of_address_selects_microseconds(query, micro):
     """The unit holds for the whole connection."""
     assert read_opening("/ws/a@trade", query).micro is micro
 
 
-def test_an_unknown_unit_is_an_error():
+def test_unknown_time_unit_raises_bad_time_unit():
     """It would otherwise be read a thousand times off."""
     with pytest.raises(BadTimeUnit, match="NANOSECOND"):
         read_opening("/ws", "timeUnit=NANOSECOND")
@@ -105,7 +105,7 @@ def control(most=1024, *, combined=False):
     return StreamControl(combined=combined, most=most)
 
 
-def say(box, **message):
+def send(box, **message):
     return box.handle(json.dumps(message))
 
 
@@ -113,33 +113,33 @@ def error_of(reply):
     return reply.answer["error"]["code"], reply.answer["error"]["msg"]
 
 
-def test_subscribing_twice_joins_once():
+def test_repeated_subscription_is_ignored():
     """The second request is acknowledged and changes nothing."""
     box = control()
-    first = say(box, method="SUBSCRIBE", params=["a@trade", "a@depth", "a@trade"], id=1)
+    first = send(box, method="SUBSCRIBE", params=["a@trade", "a@depth", "a@trade"], id=1)
     assert first.answer == {"result": None, "id": 1}
     assert [stream.name for stream in first.joined] == ["a@trade", "a@depth"]
-    again = say(box, method="SUBSCRIBE", params=["a@trade"], id="x")
+    again = send(box, method="SUBSCRIBE", params=["a@trade"], id="x")
     assert (again.answer, list(again.joined)) == ({"result": None, "id": "x"}, [])
 
 
-def test_unsubscribing_leaves_what_was_there_and_ignores_the_rest():
-    """Unsubscribing what one has not is no error."""
+def test_unsubscribe_ignores_streams_that_are_not_subscribed():
+    """Unsubscribing a stream twice is no error."""
     box = control()
-    say(box, method="SUBSCRIBE", params=["a@trade", "a@depth"], id=1)
-    reply = say(box, method="UNSUBSCRIBE", params=["a@depth", "b@depth"], id=None)
+    send(box, method="SUBSCRIBE", params=["a@trade", "a@depth"], id=1)
+    reply = send(box, method="UNSUBSCRIBE", params=["a@depth", "b@depth"], id=None)
     assert reply.answer == {"result": None, "id": None}
     assert [stream.name for stream in reply.left] == ["a@depth"]
-    assert say(box, method="LIST_SUBSCRIPTIONS", id=2).answer == {"result": ["a@trade"], "id": 2}
+    assert send(box, method="LIST_SUBSCRIPTIONS", id=2).answer == {"result": ["a@trade"], "id": 2}
 
 
-def test_the_combined_property_is_read_and_set():
+def test_combined_property_is_read_and_set():
     """It is false on /ws and true on /stream, until the client sets it."""
     box = control()
-    assert say(box, method="GET_PROPERTY", params=["combined"], id=1).answer == {"result": False, "id": 1}
-    assert say(box, method="SET_PROPERTY", params=["combined", True], id=2).answer == {"result": None, "id": 2}
+    assert send(box, method="GET_PROPERTY", params=["combined"], id=1).answer == {"result": False, "id": 1}
+    assert send(box, method="SET_PROPERTY", params=["combined", True], id=2).answer == {"result": None, "id": 2}
     assert box.combined
-    assert say(box, method="GET_PROPERTY", params=["combined"], id=3).answer == {"result": True, "id": 3}
+    assert send(box, method="GET_PROPERTY", params=["combined"], id=3).answer == {"result": True, "id": 3}
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_the_combined_property_is_read_and_set():
         ('{"method":"SET_PROPERTY","params":["compact",true],"id":1}', 0, "Unknown property"),
     ],
 )
-def test_what_is_wrong_has_the_exchanges_code_and_message(text, code, msg):
-    """Codes and texts are those of the exchange's documentation; nothing is subscribed, the connection continues."""
+def test_invalid_request_returns_exchange_error_code_and_message(text, code, msg):
+    """As in the exchange's documentation; nothing is subscribed, the connection continues."""
     box = control()
     reply = box.handle(text)
     assert error_of(reply)[0] == code
@@ -183,16 +183,16 @@ def test_what_is_wrong_has_the_exchanges_code_and_message(text, code, msg):
     assert not reply.closes
 
 
-def test_an_error_carries_the_id_of_its_request():
+def test_error_contains_request_id():
     """A client with several pending requests can identify the failed one."""
-    assert say(control(), method="X", id=17).answer["id"] == 17
+    assert send(control(), method="X", id=17).answer["id"] == 17
 
 
-def test_one_stream_too_many_ends_the_connection():
-    """The exchange answers with code 4 and closes; all of the request is refused."""
+def test_too_many_subscriptions_close_the_connection():
+    """The exchange answers with code 4 and closes; the whole request is rejected."""
     box = control(most=2)
-    say(box, method="SUBSCRIBE", params=["a@trade"], id=1)
-    reply = say(box, method="SUBSCRIBE", params=["a@depth", "a@bookTicker"], id=2)
+    send(box, method="SUBSCRIBE", params=["a@trade"], id=1)
+    reply = send(box, method="SUBSCRIBE", params=["a@depth", "a@bookTicker"], id=2)
     assert error_of(reply) == (4, "Too many subscriptions")
     assert reply.closes == "Invalid request"
     assert list(box.streams) == ["a@trade"]
@@ -208,13 +208,13 @@ def test_one_stream_too_many_ends_the_connection():
         max_leaves=8,
     )
 )
-def test_whatever_is_said_is_answered(message):
-    """No JSON brings the session down; the answer is a result or an error of a known code."""
+def test_any_json_message_is_answered(message):
+    """With a result or an error of a known code."""
     reply = control().handle(json.dumps(message))
     assert "result" in reply.answer or reply.answer["error"]["code"] in range(5)
 
 
 @given(st.text())
-def test_whatever_is_typed_is_answered(text):
-    """No text does, either."""
+def test_any_text_message_is_answered(text):
+    """Also text that is not JSON."""
     assert control().handle(text).answer

@@ -1,4 +1,4 @@
-"""Stream connections over real sockets: paths, subscriptions, what is sent, and what a slow client does to others."""
+"""Stream connections over real sockets: paths, subscriptions, messages, and the effect of a slow client on others."""
 
 import asyncio
 import itertools
@@ -7,7 +7,7 @@ import random
 import socket
 
 import pytest
-from exchange_double import INSTRUMENT, START_US, heard, open_box, run, until
+from exchange_double import INSTRUMENT, START_US, open_box, receive, run, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from listeners import book_of, rebuilt
@@ -24,9 +24,9 @@ def at(box, path):
     return connect(box.base + path, proxy=None, max_queue=None)
 
 
-async def ask(client, method, *params, request_id=1):
+async def request(client, method, *params, request_id=1):
     await client.send(json.dumps({"method": method, "params": list(params), "id": request_id}))
-    return await heard(client)
+    return await receive(client)
 
 
 def trade(box, lots=5):
@@ -45,14 +45,14 @@ def trade(box, lots=5):
         (f"/stream?streams=nonsense/{TRADE}", True),
     ],
 )
-def test_every_path_that_names_a_stream_gets_it(path, combined):
+def test_stream_path_delivers_events(path, combined):
     """Raw on /ws, wrapped on /stream."""
 
     async def scenario():
         async with open_box() as box, at(box, path) as client:
             trade(box)
             box.pass_ms(0)
-            event = await heard(client)
+            event = await receive(client)
             assert set(event) == ({"stream", "data"} if combined else set("eEstpqTmM"))
             assert (event["data"] if combined else event)["t"] == 1
             assert not combined or event["stream"] == TRADE
@@ -61,19 +61,19 @@ def test_every_path_that_names_a_stream_gets_it(path, combined):
 
 
 @pytest.mark.parametrize(("path", "combined"), [("/ws", False), ("/ws/", False), ("/ws/0", False), ("/stream", True)])
-def test_a_connection_may_open_anywhere_and_subscribe_later(path, combined):
-    """Client libraries do; the form of the events is that of the path until the property is set."""
+def test_connection_without_streams_can_subscribe_later(path, combined):
+    """Client libraries do so; the form of the events is that of the path until the property is set."""
 
     async def scenario():
         async with open_box() as box, at(box, path) as client:
-            assert await ask(client, "LIST_SUBSCRIPTIONS") == {"result": [], "id": 1}
-            assert await ask(client, "SUBSCRIBE", TRADE) == {"result": None, "id": 1}
+            assert await request(client, "LIST_SUBSCRIPTIONS") == {"result": [], "id": 1}
+            assert await request(client, "SUBSCRIBE", TRADE) == {"result": None, "id": 1}
             for is_wrapped in (combined, not combined):
                 trade(box)
                 box.pass_ms(0)
-                assert ("stream" in await heard(client)) is is_wrapped
-                assert await ask(client, "SET_PROPERTY", "combined", not combined) == {"result": None, "id": 1}
-            assert await ask(client, "LIST_SUBSCRIPTIONS") == {"result": [TRADE], "id": 1}
+                assert ("stream" in await receive(client)) is is_wrapped
+                assert await request(client, "SET_PROPERTY", "combined", not combined) == {"result": None, "id": 1}
+            assert await request(client, "LIST_SUBSCRIPTIONS") == {"result": [TRADE], "id": 1}
 
     run(scenario)
 
@@ -81,7 +81,7 @@ def test_a_connection_may_open_anywhere_and_subscribe_later(path, combined):
 @pytest.mark.parametrize(
     ("path", "status"), [("/", 404), ("/stream/x", 404), ("/ws?timeUnit=X", 400), ("/api/v3/ping", 404)]
 )
-def test_other_addresses_are_refused_in_the_handshake(path, status):
+def test_invalid_addresses_are_rejected_in_the_handshake(path, status):
     """An HTTP status and no WebSocket."""
 
     async def scenario():
@@ -94,7 +94,7 @@ def test_other_addresses_are_refused_in_the_handshake(path, status):
     run(scenario)
 
 
-def test_a_stream_address_without_an_upgrade_is_an_ordinary_request():
+def test_stream_address_without_upgrade_is_a_plain_request():
     """A browser that opens it is answered by the routes, not by the sockets."""
 
     async def scenario():
@@ -108,8 +108,8 @@ def test_a_stream_address_without_an_upgrade_is_an_ordinary_request():
 
 
 @pytest.mark.parametrize("key", ["", "Sec-WebSocket-Key: short\r\n", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"])
-def test_a_handshake_without_key_or_version_is_refused(key):
-    """400 with a reason, and the door still works."""
+def test_handshake_without_key_or_version_returns_400(key):
+    """No socket is left."""
 
     async def scenario():
         async with open_box() as box:
@@ -123,46 +123,46 @@ def test_a_handshake_without_key_or_version_is_refused(key):
     run(scenario)
 
 
-def test_microseconds_are_asked_for_in_the_address():
-    """All stamps of the connection, those of later subscriptions too."""
+def test_time_unit_of_address_applies_to_all_streams():
+    """All stamps of the connection, including later subscriptions."""
 
     async def scenario():
         async with open_box() as box, at(box, f"/stream?streams={TRADE}&timeUnit=MICROSECOND") as client:
-            await ask(client, "SUBSCRIBE", DEPTH)
+            await request(client, "SUBSCRIBE", DEPTH)
             box.now_us += 123
             trade(box)
             box.pass_ms(100)
-            assert (await heard(client))["data"]["T"] == START_US + 123
-            assert (await heard(client))["data"]["E"] % 1_000_000 == 437_000 % 100_000
+            assert (await receive(client))["data"]["T"] == START_US + 123
+            assert (await receive(client))["data"]["E"] % 1_000_000 == 437_000 % 100_000
 
     run(scenario)
 
 
 def test_silent_and_foreign_streams_are_acknowledged():
-    """A library that also subscribes to a ticker gets its acknowledgement, and nothing else comes."""
+    """A library that also subscribes to a ticker gets its acknowledgement, and nothing else."""
 
     async def scenario():
         async with open_box() as box, at(box, "/ws") as client:
             names = ["simusdt@ticker", "btcusdt@trade", "!miniTicker@arr"]
-            assert await ask(client, "SUBSCRIBE", *names) == {"result": None, "id": 1}
+            assert await request(client, "SUBSCRIBE", *names) == {"result": None, "id": 1}
             trade(box)
             box.pass_ms(1_000)
-            assert await ask(client, "LIST_SUBSCRIPTIONS", request_id=2) == {"result": names, "id": 2}
+            assert await request(client, "LIST_SUBSCRIPTIONS", request_id=2) == {"result": names, "id": 2}
 
     run(scenario)
 
 
-def test_messages_that_make_no_sense_are_answered_and_harm_nobody():
-    """The exchange's codes; the stream continues."""
+def test_invalid_messages_return_errors_and_stream_continues():
+    """With the exchange's error codes."""
 
     async def scenario():
         async with open_box(QUIET) as box, at(box, f"/ws/{TRADE}") as client:
             for sent, code in (("{", 3), (b"\x00\x01", 3), ("[]", 2), ('{"method":"X","id":1}', 2), ("\ud7ff", 3)):
                 await client.send(sent)
-                assert (await heard(client))["error"]["code"] == code
+                assert (await receive(client))["error"]["code"] == code
             trade(box)
             box.pass_ms(0)
-            assert (await heard(client))["t"] == 1
+            assert (await receive(client))["t"] == 1
 
     run(scenario)
 
@@ -170,7 +170,7 @@ def test_messages_that_make_no_sense_are_answered_and_harm_nobody():
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6))
 def test_two_connections_rebuild_one_book_from_different_batches(seed):
-    """Over sockets as without: chains without a hole, borders of their own, the exchange's book at every u."""
+    """As without sockets: no gaps, different batch boundaries, the exchange's book at the end."""
 
     async def scenario():
         draw = random.Random(seed)
@@ -179,21 +179,21 @@ def test_two_connections_rebuild_one_book_from_different_batches(seed):
                 box.submit(draw.choice((1, -1)), 10_000 + draw.randint(-5, 5), draw.randint(1, 9))
                 box.pass_ms(draw.randrange(60))
             box.pass_ms(200)
-            heard_by = []
+            received_by = []
             for client in (one, other):
-                events = [await heard(client)]
+                events = [await receive(client)]
                 while events[-1]["u"] < box.feed.update_id:
-                    events.append(await heard(client))
-                heard_by.append(events)
+                    events.append(await receive(client))
+                received_by.append(events)
                 assert rebuilt(events) == book_of(box.rows, INSTRUMENT)
-            borders = [{(event["U"], event["u"]) for event in events} for events in heard_by]
+            borders = [{(event["U"], event["u"]) for event in events} for events in received_by]
             assert borders[0] != borders[1]
 
     run(scenario)
 
 
-def test_subscribing_and_leaving_in_quick_turns_ends_where_it_should():
-    """Acknowledgements come in the order of the requests, and each state holds from its own on."""
+def test_rapid_subscribe_and_unsubscribe_ends_in_the_last_state():
+    """Acknowledgements come in the order of the requests."""
 
     async def scenario():
         async with open_box(QUIET) as box, at(box, "/ws") as client:
@@ -205,18 +205,18 @@ def test_subscribing_and_leaving_in_quick_turns_ends_where_it_should():
                     box.pass_ms(1)
             acks = []
             while len(acks) < 100:
-                event = await heard(client)
+                event = await receive(client)
                 if "id" in event:
                     acks.append(event["id"])
             assert acks == list(range(100))
             trade(box)
             box.pass_ms(1)
-            assert await ask(client, "LIST_SUBSCRIPTIONS", request_id=5) == {"result": [], "id": 5}
+            assert await request(client, "LIST_SUBSCRIPTIONS", request_id=5) == {"result": [], "id": 5}
 
     run(scenario)
 
 
-def test_a_stream_too_many_is_told_and_closed():
+def test_too_many_streams_return_error_and_close():
     """Code 4, then 1008; in the address as by request."""
 
     async def scenario():
@@ -224,25 +224,25 @@ def test_a_stream_too_many_is_told_and_closed():
         names = [f"simusdt@depth{levels}" for levels in (5, 10, 20)]
         async with open_box(few) as box:
             async with at(box, "/ws/" + "/".join(names)) as client:
-                assert (await heard(client))["error"] == {"code": 4, "msg": "Too many subscriptions"}
+                assert (await receive(client))["error"] == {"code": 4, "msg": "Too many subscriptions"}
                 with pytest.raises(ConnectionClosed):
                     await client.recv()
                 assert (client.close_code, client.close_reason) == (1008, "Invalid request")
             async with at(box, "/ws/" + "/".join(names[:2])) as client:
-                assert (await ask(client, "SUBSCRIBE", names[2]))["error"]["code"] == 4
+                assert (await request(client, "SUBSCRIBE", names[2]))["error"]["code"] == 4
                 await client.wait_closed()
                 assert client.close_code == 1008
 
     run(scenario)
 
 
-def test_1024_streams_fit_in_an_address():
-    """That is the exchange's limit; a request line of that length is not too long."""
+def test_address_with_1024_streams_is_accepted():
+    """That is the exchange's limit; the request line is not too long."""
 
     async def scenario():
         names = [f"symbol{number}usdt@depth@100ms" for number in range(1_024)]
         async with open_box() as box, at(box, "/stream?streams=" + "/".join(names)) as client:
-            assert len((await ask(client, "LIST_SUBSCRIPTIONS"))["result"]) == 1_024
+            assert len((await request(client, "LIST_SUBSCRIPTIONS"))["result"]) == 1_024
 
     run(scenario)
 
@@ -259,7 +259,7 @@ def slow_client(box, streams):
 
 
 class TestSlowClients:
-    """One that does not read is conflated, then cut; the others notice nothing."""
+    """A client that does not read is conflated, then disconnected; other clients are not affected."""
 
     LIMITS = WireLimits(slow_bytes=50_000, lost_bytes=2_000_000, close_s=0.05)
 
@@ -269,8 +269,8 @@ class TestSlowClients:
             box.submit(1, 9_000 + ticks, seed + 1)
         box.pass_ms(100)
 
-    def test_its_depth_is_conflated_and_chains(self):
-        """What it reads in the end are fewer events, without a hole, and the whole book."""
+    def test_depth_of_slow_client_is_conflated_without_gap(self):
+        """It finally reads fewer events, without a gap, and the whole book."""
 
         async def scenario():
             async with open_box(self.LIMITS) as box, at(box, f"/ws/{DEPTH}") as quick:
@@ -287,7 +287,7 @@ class TestSlowClients:
                     self.deep(box, count + more)
                     await asyncio.sleep(0)
                 assert connection.waiting_bytes <= waiting
-                events = [await heard(quick) for _ in range(count + 50)]
+                events = [await receive(quick) for _ in range(count + 50)]
 
                 reader, writer = await asyncio.open_connection(sock=sock)
                 await reader.readuntil(b"\r\n\r\n")
@@ -302,8 +302,8 @@ class TestSlowClients:
 
         run(scenario)
 
-    def test_trades_cannot_be_conflated_so_it_is_cut(self):
-        """1008 where it comes round to reading; the quick one has every trade."""
+    def test_slow_client_of_trades_is_disconnected(self):
+        """Trades cannot be conflated; the fast client receives every trade."""
 
         async def scenario():
             async with open_box(self.LIMITS) as box, at(box, f"/ws/{TRADE}") as quick:
@@ -315,17 +315,17 @@ class TestSlowClients:
                         trade(box)
                     box.pass_ms(10)
                     for _ in range(500):
-                        assert (await heard(quick))["t"] == next(ids)
+                        assert (await receive(quick))["t"] == next(ids)
                 await until(lambda: slow not in box.server.sockets)
                 trade(box)
                 box.pass_ms(1)
-                assert (await heard(quick))["t"] == next(ids)
+                assert (await receive(quick))["t"] == next(ids)
                 sock.close()
 
         run(scenario)
 
-    def test_stalled_on_purpose_it_goes_on_without_a_hole(self):
-        """The hook of a fault: depth waits as one message, other streams go on or not as it says."""
+    def test_stalled_connection_resumes_without_a_gap(self):
+        """The hook of a fault: depth waits as one message, other streams continue unless stalled."""
 
         async def scenario():
             async with open_box() as box, at(box, f"/ws/{DEPTH}/{TRADE}") as client:
@@ -334,13 +334,13 @@ class TestSlowClients:
                 for _ in range(5):
                     trade(box)
                     box.pass_ms(100)
-                    assert (await heard(client))["e"] == "trade"
+                    assert (await receive(client))["e"] == "trade"
                 connection.stall(True)
                 trade(box)
                 box.pass_ms(100)
                 connection.stall(False)
                 box.pass_ms(100)
-                event = await heard(client)
+                event = await receive(client)
                 assert (event["e"], event["U"], event["u"]) == ("depthUpdate", 1, box.feed.update_id)
 
         run(scenario)

@@ -1,4 +1,4 @@
-"""Operations of users over REST: orders and accounts, by the answers that the documentation of the exchange shows."""
+"""Operations of users over REST: orders and accounts, compared with the answers in the exchange's documentation."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ MARKET = {"symbol": SYMBOL, "side": "SELL", "type": "MARKET", "quantity": "0.4"}
 
 
 def door() -> Door:
-    """Return both doors of a new exchange."""
+    """Return REST and WebSocket API of a new exchange."""
     return Door(Desk())
 
 
@@ -27,7 +27,7 @@ def without(answer: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def traded() -> Door:
-    """Return the doors of an exchange with four trades: 1 at 100.00 twice of one order, then 1 at 100.10, then 2."""
+    """Return an exchange with four trades: 1 at 100.00 twice of one order, then 1 at 100.10, then 2."""
     rest = door()
     for ticks, lots in ((10_000, 1_000), (10_000, 1_000), (10_010, 3_000)):
         rest.desk.limit(BOB, SELL, ticks, lots)
@@ -47,7 +47,7 @@ WOULD_TAKE = {"code": -2010, "msg": "Order would immediately match and take."}
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "asked", "weight"),
+    ("method", "path", "parameters", "weight"),
     [
         ("POST", "order", LIMIT, 1),
         ("POST", "order/test", LIMIT, 1),
@@ -70,15 +70,15 @@ WOULD_TAKE = {"code": -2010, "msg": "Order would immediately match and take."}
         ("GET", "myPreventedMatches", {"symbol": SYMBOL, "preventedMatchId": 1}, 2),
     ],
 )
-def test_orders_and_accounts_weigh_what_they_are_documented_to(
-    method: str, path: str, asked: dict[str, Any], weight: int
+def test_order_and_account_requests_have_documented_weights(
+    method: str, path: str, parameters: dict[str, Any], weight: int
 ) -> None:
-    """Also where the exchange refuses."""
-    assert door().signed(ALICE, method, path, **asked).headers["X-MBX-USED-WEIGHT-1M"] == str(weight)
+    """Also where the exchange rejects the request."""
+    assert door().signed(ALICE, method, path, **parameters).headers["X-MBX-USED-WEIGHT-1M"] == str(weight)
 
 
-def test_an_order_is_answered_in_full() -> None:
-    """As documented for FULL, with its fills; ACK and RESULT are its beginnings."""
+def test_order_response_types_have_documented_fields() -> None:
+    """FULL with its fills; RESULT and ACK have fewer fields."""
     rest = door()
     rest.desk.limit(ALICE, BUY, 10_000, 300)
     rest.desk.limit(ALICE, BUY, 9_990, 5_000)
@@ -125,7 +125,7 @@ def test_an_order_is_answered_in_full() -> None:
     assert set(maker) == set(ack)
 
 
-def test_a_buyer_pays_his_fee_in_what_he_buys() -> None:
+def test_buyer_pays_fee_in_base_asset() -> None:
     """0.001 of 0.4 SIM."""
     rest = door()
     rest.desk.limit(ALICE, SELL, 10_000, 1_000)
@@ -133,7 +133,7 @@ def test_a_buyer_pays_his_fee_in_what_he_buys() -> None:
     assert [(one["commission"], one["commissionAsset"]) for one in answer["fills"]] == [("0.00040000", "SIM")]
 
 
-def test_an_order_is_queried_by_id_and_by_name() -> None:
+def test_order_is_queried_by_order_id_and_client_id() -> None:
     """With all fields of the documented answer."""
     rest = door()
     placed = rest.ask(ALICE, "POST", "order", **LIMIT, newClientOrderId="mine", strategyId=7, strategyType=1_000_000)
@@ -172,7 +172,7 @@ def test_an_order_is_queried_by_id_and_by_name() -> None:
     assert both["code"] == -2039
 
 
-def test_a_cancel_is_answered_with_both_names() -> None:
+def test_cancel_answer_contains_both_client_ids() -> None:
     """The order's own, and that of the cancel."""
     rest = door()
     rest.ask(ALICE, "POST", "order", **LIMIT, newClientOrderId="mine")
@@ -200,7 +200,7 @@ def test_a_cancel_is_answered_with_both_names() -> None:
     assert (again.status, json.loads(again.body)) == (400, {"code": -2011, "msg": "Unknown order sent."})
 
 
-def test_all_open_orders_are_cancelled() -> None:
+def test_delete_open_orders_cancels_all() -> None:
     """One answer for each."""
     rest = door()
     for price in ("90", "91"):
@@ -210,7 +210,7 @@ def test_all_open_orders_are_cancelled() -> None:
     assert rest.ask(ALICE, "DELETE", "openOrders", symbol=SYMBOL)["code"] == -2011
 
 
-def test_cancel_replace_succeeds_with_both_parts() -> None:
+def test_cancel_replace_returns_both_results_on_success() -> None:
     """200, and the answers to a cancel and to an order."""
     rest = door()
     rest.desk.limit(ALICE, BUY, 9_990, 1_000)
@@ -232,15 +232,15 @@ def test_cancel_replace_succeeds_with_both_parts() -> None:
         ("ALLOW_FAILURE", 77, "90", 409, -2021, ("FAILURE", "SUCCESS"), ...),
     ],
 )
-def test_cancel_replace_fails_in_parts(  # noqa: PLR0917
+def test_cancel_replace_returns_documented_partial_failures(  # noqa: PLR0917
     mode: str, cancels: int, price: str, status: int, code: int, results: tuple[str, str], new: Any
 ) -> None:
     """The documented table of results, with the documented bodies."""
     rest = door()
     rest.desk.limit(ALICE, BUY, 9_990, 1_000)
     rest.desk.limit(BOB, SELL, 10_010, 1_000)
-    asked = REPLACE | {"cancelReplaceMode": mode, "price": price, "cancelOrderId": cancels}
-    response = rest.signed(ALICE, "POST", "order/cancelReplace", **asked)
+    parameters = REPLACE | {"cancelReplaceMode": mode, "price": price, "cancelOrderId": cancels}
+    response = rest.signed(ALICE, "POST", "order/cancelReplace", **parameters)
     answer = json.loads(response.body)
     msgs = {-2021: "Order cancel-replace partially failed.", -2022: "Order cancel-replace failed."}
     assert (response.status, answer["code"], answer["msg"]) == (status, code, msgs[code])
@@ -250,27 +250,27 @@ def test_cancel_replace_fails_in_parts(  # noqa: PLR0917
     assert data["newOrderResponse"] == new if new is not ... else data["newOrderResponse"]["orderId"] == 3
 
 
-def test_cancel_replace_of_one_who_sent_too_many() -> None:
-    """429: nothing is done, or, if requested, only the cancel."""
+def test_cancel_replace_over_rate_limit_returns_429() -> None:
+    """Nothing is done, or, if requested, only the cancel."""
     rest = door()
     for step in range(100):
         rest.desk.limit(ALICE, BUY, 9_990 - step, 1_000)
-    asked = REPLACE | {"cancelOrderId": 1}
-    response = rest.signed(ALICE, "POST", "order/cancelReplace", **asked)
+    parameters = REPLACE | {"cancelOrderId": 1}
+    response = rest.signed(ALICE, "POST", "order/cancelReplace", **parameters)
     assert (response.status, json.loads(response.body)["code"]) == (429, -1015)
-    asked |= {"orderRateLimitExceededMode": "CANCEL_ONLY"}
-    response = rest.signed(ALICE, "POST", "order/cancelReplace", **asked)
+    parameters |= {"orderRateLimitExceededMode": "CANCEL_ONLY"}
+    response = rest.signed(ALICE, "POST", "order/cancelReplace", **parameters)
     answer = json.loads(response.body)
     assert (response.status, answer["code"], answer["data"]["newOrderResponse"]["code"]) == (429, -2021, -1015)
     assert answer["data"]["cancelResult"] == "SUCCESS"
 
 
-def test_an_amendment_is_answered_in_its_own_words() -> None:
+def test_amendment_answer_has_documented_fields() -> None:
     """``qty``, ``cumulativeQuoteQty``, ``executionId``; and it can be queried later."""
     rest = door()
     rest.ask(ALICE, "POST", "order", **LIMIT, newClientOrderId="mine")
-    asked = {"symbol": SYMBOL, "orderId": 1, "newQty": "0.6", "newClientOrderId": "less"}
-    assert rest.ask(ALICE, "PUT", "order/amend/keepPriority", **asked) == {
+    parameters = {"symbol": SYMBOL, "orderId": 1, "newQty": "0.6", "newClientOrderId": "less"}
+    assert rest.ask(ALICE, "PUT", "order/amend/keepPriority", **parameters) == {
         "transactTime": MS,
         "executionId": 2,
         "amendedOrder": {
@@ -307,8 +307,8 @@ def test_an_amendment_is_answered_in_its_own_words() -> None:
     ]
 
 
-def test_self_trade_prevention_shows_in_the_answers() -> None:
-    """preventedMatches of the order that came, preventedQuantity of the one that rested."""
+def test_answers_contain_prevented_matches() -> None:
+    """preventedMatches of the taker, preventedQuantity of the maker."""
     rest = door()
     rest.desk.limit(ALICE, BUY, 10_000, 1_000)
     answer = rest.ask(ALICE, "POST", "order", **(LIMIT | {"side": "SELL", "selfTradePreventionMode": "EXPIRE_BOTH"}))
@@ -322,19 +322,19 @@ def test_self_trade_prevention_shows_in_the_answers() -> None:
         0,
         "1.00000000",
     )
-    for asked in ({"preventedMatchId": 0}, {"orderId": 1}, {"orderId": 2, "fromPreventedMatchId": 0}):
-        (found,) = rest.ask(ALICE, "GET", "myPreventedMatches", symbol=SYMBOL, **asked)
-        assert (found["takerOrderId"], found["selfTradePreventionMode"], found["transactTime"]) == (
+    for parameters in ({"preventedMatchId": 0}, {"orderId": 1}, {"orderId": 2, "fromPreventedMatchId": 0}):
+        (prevented,) = rest.ask(ALICE, "GET", "myPreventedMatches", symbol=SYMBOL, **parameters)
+        assert (prevented["takerOrderId"], prevented["selfTradePreventionMode"], prevented["transactTime"]) == (
             2,
             "EXPIRE_BOTH",
             MS,
         )
-        assert {name: found[name] for name in lost} == lost
+        assert {name: prevented[name] for name in lost} == lost
     assert rest.ask(ALICE, "GET", "myPreventedMatches", symbol=SYMBOL)["code"] == -1128
 
 
-def test_the_account_shows_its_balances_and_rates() -> None:
-    """Free and locked, to the last place; uid is the account's number."""
+def test_account_contains_balances_and_commission_rates() -> None:
+    """Free and locked, to the last place."""
     rest = door()
     rest.desk.limit(ALICE, BUY, 9_990, 1_000)
     account = rest.ask(ALICE, "GET", "account")
@@ -356,7 +356,7 @@ def test_the_account_shows_its_balances_and_rates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "ids"),
+    ("parameters", "ids"),
     [
         ({}, [1, 2, 3, 4]),
         ({"orderId": 5}, [4]),
@@ -369,12 +369,12 @@ def test_the_account_shows_its_balances_and_rates() -> None:
         ({"limit": 1}, [4]),
     ],
 )
-def test_my_trades_in_the_documented_combinations(asked: dict[str, int], ids: list[int]) -> None:
+def test_my_trades_accepts_documented_parameter_combinations(parameters: dict[str, int], ids: list[int]) -> None:
     """Oldest first; without a start or an id the latest."""
-    assert [one["id"] for one in traded().ask(ALICE, "GET", "myTrades", symbol=SYMBOL, **asked)] == ids
+    assert [one["id"] for one in traded().ask(ALICE, "GET", "myTrades", symbol=SYMBOL, **parameters)] == ids
 
 
-def test_my_trades_say_what_each_was() -> None:
+def test_my_trades_contain_documented_fields() -> None:
     """Of the taker, and of the maker."""
     rest = traded()
     mine = rest.ask(ALICE, "GET", "myTrades", symbol=SYMBOL, fromId=4)[0]
@@ -399,7 +399,7 @@ def test_my_trades_say_what_each_was() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "asked", "code"),
+    ("path", "parameters", "code"),
     [
         ("myTrades", {"fromId": 1, "startTime": MS}, -1128),
         ("myTrades", {"orderId": 1, "endTime": MS}, -1128),
@@ -407,26 +407,26 @@ def test_my_trades_say_what_each_was() -> None:
         ("allOrders", {"startTime": MS, "endTime": MS + 86_400_001}, -1127),
     ],
 )
-def test_other_combinations_are_refused(path: str, asked: dict[str, int], code: int) -> None:
-    """Up to 24 hours, and no id together with a time."""
-    assert traded().ask(ALICE, "GET", path, symbol=SYMBOL, **asked)["code"] == code
+def test_invalid_parameter_combinations_are_rejected(path: str, parameters: dict[str, int], code: int) -> None:
+    """At most 24 hours, and no id together with a time."""
+    assert traded().ask(ALICE, "GET", path, symbol=SYMBOL, **parameters)["code"] == code
 
 
-def test_all_orders_are_found_from_an_id_or_in_a_time() -> None:
-    """Also those that ended."""
+def test_all_orders_are_selected_by_id_or_time() -> None:
+    """Including ended orders."""
     rest = traded()
-    for asked, ids in (
+    for parameters, ids in (
         ({}, [4, 5]),
         ({"orderId": 5}, [5]),
         ({"startTime": MS + 1}, [5]),
         ({"endTime": MS}, [4]),
         ({"limit": 1}, [5]),
     ):
-        assert [one["orderId"] for one in rest.ask(ALICE, "GET", "allOrders", symbol=SYMBOL, **asked)] == ids
+        assert [one["orderId"] for one in rest.ask(ALICE, "GET", "allOrders", symbol=SYMBOL, **parameters)] == ids
 
 
-def test_a_test_order_changes_nothing() -> None:
-    """It is looked at as an order is, up to the matching engine."""
+def test_test_order_changes_nothing() -> None:
+    """It is validated like an order, up to the matching engine."""
     rest = door()
     assert rest.ask(ALICE, "POST", "order/test", **LIMIT) == {}
     rates = rest.ask(ALICE, "POST", "order/test", **LIMIT, computeCommissionRates="true")

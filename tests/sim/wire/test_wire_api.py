@@ -1,4 +1,4 @@
-"""REST itself: headers, limits, signatures, time units and paths."""
+"""REST: headers, limits, signatures, time units and paths."""
 
 import json
 from urllib.parse import quote, urlencode
@@ -12,12 +12,12 @@ LIMIT = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC",
 
 
 def door() -> Door:
-    """Return both doors of a new exchange."""
+    """Return REST and WebSocket API of a new exchange."""
     return Door(Desk())
 
 
-def test_successful_orders_carry_the_count_of_orders() -> None:
-    """In both intervals; what is refused carries none."""
+def test_successful_orders_have_order_count_headers() -> None:
+    """In both intervals; a rejected order has none."""
     rest = door()
     response = rest.signed(ALICE, "POST", "order", **LIMIT)
     assert (response.headers["X-MBX-ORDER-COUNT-10S"], response.headers["X-MBX-ORDER-COUNT-1D"]) == ("1", "1")
@@ -25,11 +25,11 @@ def test_successful_orders_carry_the_count_of_orders() -> None:
         {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100, "count": 1},
         {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 200_000, "count": 1},
     ]
-    refused = rest.signed(ALICE, "POST", "order", **(LIMIT | {"price": "0.001"}))
-    assert "X-MBX-ORDER-COUNT-10S" not in refused.headers
+    rejected = rest.signed(ALICE, "POST", "order", **(LIMIT | {"price": "0.001"}))
+    assert "X-MBX-ORDER-COUNT-10S" not in rejected.headers
 
 
-def test_too_many_orders_are_429_with_retry_after() -> None:
+def test_too_many_orders_return_429_with_retry_after() -> None:
     """Until the ten seconds are over."""
     rest = door()
     rest.desk.us += 3_500_000
@@ -40,7 +40,7 @@ def test_too_many_orders_are_429_with_retry_after() -> None:
     assert json.loads(response.body)["code"] == -1015
 
 
-def test_a_body_may_carry_the_parameters() -> None:
+def test_parameters_are_accepted_in_the_body() -> None:
     """All of them, or some; the query takes precedence for those in both."""
     rest = door()
     key = rest.keys[ALICE]
@@ -53,8 +53,8 @@ def test_a_body_may_carry_the_parameters() -> None:
     assert (response.status, json.loads(response.body)["origQty"]) == (200, "1.00000000")
 
 
-def test_ed25519_signs_as_well() -> None:
-    """In base64, percent-encoded, with the same key's name."""
+def test_ed25519_signature_is_accepted() -> None:
+    """In base64, percent-encoded, with the same API key."""
     rest = door()
     key = rest.keys[ALICE]
     query = f"timestamp={MS}"
@@ -63,7 +63,7 @@ def test_ed25519_signs_as_well() -> None:
     assert (response.status, json.loads(response.body)["uid"]) == (200, ALICE)
 
 
-def test_instants_are_written_in_microseconds_where_asked_for() -> None:
+def test_time_unit_header_gives_microseconds() -> None:
     """In every answer."""
     rest = door()
     rest.desk.us += 7
@@ -74,14 +74,14 @@ def test_instants_are_written_in_microseconds_where_asked_for() -> None:
     assert json.loads(response.body)["transactTime"] == START_US + 7
 
 
-def test_listen_keys_no_longer_exist() -> None:
-    """Their endpoints answer 410 Gone, as they do since February 2026."""
+def test_listen_key_endpoints_return_410() -> None:
+    """As on the exchange since February 2026."""
     for method in ("POST", "PUT", "DELETE"):
         assert door().raw(method, "userDataStream").status == 410
 
 
-def test_other_paths_are_not_found() -> None:
-    """404, and 405 for a method that a path does not know."""
+def test_unknown_path_returns_404_and_wrong_method_405() -> None:
+    """The method is checked against the path."""
     rest = door()
     assert rest.raw("GET", "klines").status == 404
     assert rest.raw("PATCH", "order").status == 405

@@ -13,8 +13,8 @@ from plain_matching import PlainMatching
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 999))
-def test_batches_chain_and_rebuild_the_book(seed, phase_ms):
-    """U is the u before plus one, and absolute quantities put together are the book of the log, at every u."""
+def test_depth_batches_are_contiguous_and_rebuild_the_book(seed, phase_ms):
+    """U is the previous u plus one, and the absolute quantities give the book of the log, at every u."""
     chunks = market(seed)
     rows = [row for _, chunk in chunks for row in chunk]
     feed, fast, slow = StreamFeed(INSTRUMENT, START_US), Listener(phase_ms), Listener(phase_ms)
@@ -34,11 +34,11 @@ def test_batches_chain_and_rebuild_the_book(seed, phase_ms):
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 119), max_size=20, unique=True))
 @example(seed=61894, cuts=[])  # an order at the very instant at which a batch ends
-def test_how_the_rows_are_cut_makes_no_difference(seed, cuts):
+def test_messages_are_independent_of_row_chunks(seed, cuts):
     """A late scheduler gives the same as a punctual one."""
     chunks = market(seed)
-    heard = []
-    for joints in (range(120), sorted({*cuts, 119})):
+    received = []
+    for ends in (range(120), sorted({*cuts, 119})):
         feed, listener = StreamFeed(INSTRUMENT, START_US), Listener(437)
         subscribe(
             feed, listener, DEPTH, SLOW, "simusdt@trade", "simusdt@aggTrade", "simusdt@bookTicker", "simusdt@depth5"
@@ -46,16 +46,16 @@ def test_how_the_rows_are_cut_makes_no_difference(seed, cuts):
         joined, waiting = [], []
         for at, (us, rows) in enumerate(chunks):
             waiting += rows
-            if at in joints:
+            if at in ends:
                 joined.append((us, waiting))
                 waiting = []
         play(feed, joined)
-        heard.append([message.payload(combined=True) for message in listener.got])
-    assert heard[0] == heard[1]
+        received.append([message.payload(combined=True) for message in listener.got])
+    assert received[0] == received[1]
 
 
-def test_a_batch_holds_what_changed_before_it_ended():
-    """A change at the instant of the message is in the next one; best prices come before the depth that has them."""
+def test_batch_contains_changes_before_its_end():
+    """A change at the instant of the message is in the next one; best prices precede the depth that contains them."""
     feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener()
     subscribe(feed, listener, DEPTH, "simusdt@bookTicker")
     for us in (99_999, 100_000, 100_001):
@@ -70,8 +70,8 @@ def test_a_batch_holds_what_changed_before_it_ended():
     ]
 
 
-def test_borders_of_batches_differ_between_phases():
-    """Two connections of one exchange see different U and u, as they do in life, and the same book."""
+def test_batch_boundaries_differ_between_phases():
+    """Two connections of one exchange receive different U and u, as in reality, and the same book."""
     chunks = market(7)
     feed, listeners = StreamFeed(INSTRUMENT, START_US), [Listener(phase) for phase in (0, 37, 74)]
     for listener in listeners:
@@ -82,8 +82,8 @@ def test_borders_of_batches_differ_between_phases():
     assert rebuilt(listeners[0].events()) == rebuilt(listeners[1].events()) == rebuilt(listeners[2].events())
 
 
-def test_connections_of_one_phase_share_the_message():
-    """It is put into bytes once, however many hear it."""
+def test_connections_of_one_phase_share_messages():
+    """A message is serialized once for all receivers."""
     feed, matching = StreamFeed(INSTRUMENT, START_US), PlainMatching()
     one, other, micro = Listener(), Listener(), Listener(micro=True)
     for listener in (one, other, micro):
@@ -95,8 +95,8 @@ def test_connections_of_one_phase_share_the_message():
     assert [m.raw for m in one.got] != [m.raw for m in micro.got]
 
 
-def test_nothing_happened_nothing_is_sent():
-    """An empty batch has no ids to send; the next one continues where the last ended."""
+def test_empty_batch_is_not_sent():
+    """It has no ids; the next batch continues after the last one."""
     feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener()
     subscribe(feed, listener, DEPTH)
     one_order(feed, matching, START_US + 1, 1, 10_000, 5)
@@ -109,8 +109,8 @@ def test_nothing_happened_nothing_is_sent():
     ]
 
 
-def test_one_that_joins_late_chains_from_its_first_event():
-    """Who subscribes in the middle of a batch gets all of it, or nothing of it, and no hole afterwards."""
+def test_late_subscriber_gets_contiguous_events():
+    """A subscriber in the middle of a batch gets all of it, or nothing of it, and no gap afterwards."""
     chunks = market(3)
     feed, early, late = StreamFeed(INSTRUMENT, START_US), Listener(11), Listener(11)
     subscribe(feed, early, DEPTH)
@@ -126,8 +126,8 @@ def test_one_that_joins_late_chains_from_its_first_event():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 119), max_size=12))
-def test_one_that_is_behind_gets_its_batches_joined(seed, switches):
-    """Conflated events chain without a hole and make the same book; they are fewer."""
+def test_slow_client_gets_joined_batches(seed, switches):
+    """Conflated events are contiguous and give the same book; they are not more."""
     chunks = market(seed)
     feed, slow, quick = StreamFeed(INSTRUMENT, START_US), Listener(), Listener()
     subscribe(feed, slow, DEPTH)
@@ -144,8 +144,8 @@ def test_one_that_is_behind_gets_its_batches_joined(seed, switches):
     assert len(slow.got) <= len(quick.got)
 
 
-def test_one_that_is_behind_gets_the_newest_best_prices_later():
-    """Best prices of the past are worth nothing; the last ones are sent as soon as they can be."""
+def test_slow_client_gets_newest_best_prices_later():
+    """Old best prices are worthless; the latest are sent as soon as possible."""
     feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener()
     subscribe(feed, listener, "simusdt@bookTicker", "simusdt@depth5@100ms")
     listener.slow = True
@@ -160,20 +160,20 @@ def test_one_that_is_behind_gets_the_newest_best_prices_later():
 
 
 @pytest.mark.parametrize("kind", ["trade", "aggTrade", "bookTicker", "depth@100ms", "depth5@100ms"])
-def test_who_has_left_hears_nothing(kind):
-    """Unsubscribing holds at once, and the others hear what they heard before."""
-    feed, matching, gone, there = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener(), Listener()
-    for listener in (gone, there):
+def test_unsubscribed_client_receives_nothing(kind):
+    """Unsubscribing takes effect at once, and other clients are not affected."""
+    feed, matching, left, subscribed = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener(), Listener()
+    for listener in (left, subscribed):
         subscribe(feed, listener, f"simusdt@{kind}")
-    feed.unsubscribe(gone, read_stream(f"simusdt@{kind}"))
+    feed.unsubscribe(left, read_stream(f"simusdt@{kind}"))
     one_order(feed, matching, START_US, 1, 10_000, 5)
     one_order(feed, matching, START_US, -1, 10_000, 5)
     feed.advance(START_US + 100_000)
-    assert not gone.got
-    assert len(there.got) >= 1
+    assert not left.got
+    assert len(subscribed.got) >= 1
 
 
-def test_one_speed_of_depth_ends_and_the_other_goes_on():
+def test_unsubscribing_one_depth_speed_keeps_the_other():
     """They are two streams, also where a phase was changed after the subscription."""
     feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener()
     subscribe(feed, listener, DEPTH, SLOW)
@@ -184,8 +184,8 @@ def test_one_speed_of_depth_ends_and_the_other_goes_on():
     assert [message.stream for message in listener.got] == [SLOW]
 
 
-def test_streams_of_other_symbols_are_silent():
-    """They are acknowledged, and nothing ever comes."""
+def test_streams_of_other_symbols_send_nothing():
+    """They are acknowledged, and no event is sent."""
     feed, matching, listener = StreamFeed(INSTRUMENT, START_US), PlainMatching(), Listener()
     subscribe(feed, listener, "btcusdt@trade", "btcusdt@depth@100ms", "simusdt@kline_1m", "SIMUSDT@trade")
     one_order(feed, matching, START_US, 1, 10_000, 5)

@@ -12,18 +12,18 @@ from mm.sim.wire.limits import RateWindow, Weights
 
 
 @given(st.lists(st.integers(0, 40), max_size=40), st.integers(1, 5))
-def test_no_more_than_the_limit_come_within_any_window(steps, most):
-    """The window rolls; it is no bucket that lets a burst and its refill through within one second."""
-    window, now, admitted = RateWindow(most, 10), 0, []
+def test_rate_window_admits_at_most_the_limit_per_window(steps, limit):
+    """The window rolls; it is no bucket that admits a burst and its refill within one second."""
+    window, now, admitted = RateWindow(limit, 10), 0, []
     for step in steps:
         now += step
         if window.admit(now):
             admitted.append(now)
-    assert all(sum(now - 10 < came <= now for came in admitted) <= most for now in admitted)
+    assert all(sum(now - 10 < at <= now for at in admitted) <= limit for now in admitted)
 
 
-def test_a_refusal_says_when_the_next_one_would_be_let_in():
-    """That is the value of Retry-After."""
+def test_free_in_s_returns_time_until_next_admission():
+    """It is the value of Retry-After."""
     window = RateWindow(2, 10)
     assert window.admit(0)
     assert window.free_in_s(0) == 0
@@ -33,8 +33,8 @@ def test_a_refusal_says_when_the_next_one_would_be_let_in():
     assert window.admit(4 + 10)
 
 
-def test_a_window_that_is_empty_can_be_forgotten():
-    """Addresses that came once must not be remembered for ever."""
+def test_empty_rate_window_can_be_dropped():
+    """Addresses that came once must not be kept for ever."""
     window = RateWindow(2, 10)
     window.admit(0)
     assert not window.drop_old(9.9)
@@ -45,7 +45,7 @@ MINUTE_US = 60_000_000
 DEEP = f"depth?symbol={SYMBOL}&limit=5000"
 
 
-def said(weights: Weights, us: int, weight: int = 1, address: str = "a") -> tuple[int, int | None]:
+def charge(weights: Weights, us: int, weight: int = 1, address: str = "a") -> tuple[int, int | None]:
     """Return the status of a request, and when a new attempt may be made."""
     try:
         weights.charge(address, weight, us)
@@ -54,58 +54,58 @@ def said(weights: Weights, us: int, weight: int = 1, address: str = "a") -> tupl
     return 200, None
 
 
-def test_a_minute_has_6000() -> None:
-    """All of it may be used; the next minute begins at nought."""
+def test_weight_limit_is_6000_per_minute() -> None:
+    """All of it may be used; the next minute starts at zero."""
     weights = Weights(limits=True)
-    assert said(weights, 5, 6_000) == (200, None)
-    assert said(weights, 6) == (429, MINUTE_US)
-    assert said(weights, MINUTE_US, 6_000) == (200, None)
+    assert charge(weights, 5, 6_000) == (200, None)
+    assert charge(weights, 6) == (429, MINUTE_US)
+    assert charge(weights, MINUTE_US, 6_000) == (200, None)
     assert weights.used("a", MINUTE_US) == 6_000
     assert weights.used("a", 2 * MINUTE_US) == 0
 
 
-def test_every_address_has_its_own() -> None:
+def test_each_address_has_its_own_weight_limit() -> None:
     """The limits are on addresses, not on keys."""
     weights = Weights(limits=True)
-    said(weights, 0, 7_000)
-    assert said(weights, 0, address="b") == (200, None)
+    charge(weights, 0, 7_000)
+    assert charge(weights, 0, address="b") == (200, None)
 
 
-def test_who_goes_on_is_banned_longer_each_time() -> None:
-    """Ten refusals are overlooked; bans last 2, 10, 50 … minutes and three days at most, and end."""
+def test_repeated_violations_are_banned_longer_each_time() -> None:
+    """Ten refusals are tolerated; bans last 2, 10, 50 … minutes and three days at most, and end."""
     weights, us, lasted = Weights(limits=True), 0, []
     for _ in range(8):
-        said(weights, us, 7_000)
-        assert [said(weights, us)[0] for _ in range(9)] == [429] * 9
-        status, until_us = said(weights, us)
+        charge(weights, us, 7_000)
+        assert [charge(weights, us)[0] for _ in range(9)] == [429] * 9
+        status, until_us = charge(weights, us)
         assert status == 418
         assert until_us is not None
-        assert said(weights, until_us - 1) == (418, until_us)
+        assert charge(weights, until_us - 1) == (418, until_us)
         lasted.append((until_us - us) // MINUTE_US)
         us = until_us - until_us % MINUTE_US + 5 * MINUTE_US
-        assert said(weights, us)[0] == 200
+        assert charge(weights, us)[0] == 200
     assert lasted == [2, 10, 50, 250, 1_250, 4_320, 4_320, 4_320]
 
 
-def test_requests_are_counted_as_well() -> None:
-    """300,000 in five minutes, whatever they weigh."""
+def test_number_of_requests_is_limited_as_well() -> None:
+    """300,000 in five minutes, independent of their weight."""
     weights = Weights(limits=True)
     for minute in range(5):
         for _ in range(60_000):
             weights.charge("a", 0, minute * MINUTE_US)
-    assert said(weights, 5 * MINUTE_US - 1, 0) == (429, 5 * MINUTE_US)
-    assert said(weights, 5 * MINUTE_US, 0) == (200, None)
+    assert charge(weights, 5 * MINUTE_US - 1, 0) == (429, 5 * MINUTE_US)
+    assert charge(weights, 5 * MINUTE_US, 0) == (200, None)
 
 
-def test_without_limits_they_are_only_counted() -> None:
+def test_weights_are_only_counted_without_limits() -> None:
     """`--limits off`."""
     weights = Weights(limits=False)
-    assert said(weights, 0, 100_000) == (200, None)
+    assert charge(weights, 0, 100_000) == (200, None)
     assert weights.used("a", 0) == 100_000
 
 
-def test_rest_says_when_to_come_back() -> None:
-    """Retry-After is in seconds; the message names the limit, and of a ban its end."""
+def test_rest_returns_retry_after_for_limit_and_ban() -> None:
+    """Retry-After is in seconds; the message contains the limit, or the end of the ban."""
     door = Door(Desk())
     door.desk.us += 12_500_000
     for _ in range(24):
@@ -127,7 +127,7 @@ def test_rest_says_when_to_come_back() -> None:
 
 
 @pytest.mark.parametrize("target", ["ping?a=1", "account", f"trades?symbol={SYMBOL}&limit=x"])
-def test_what_is_refused_weighs_as_much(target: str) -> None:
+def test_rejected_requests_have_the_same_weight(target: str) -> None:
     """Errors are no way around the limits."""
     door = Door(Desk())
     assert door.raw("GET", target).headers["X-MBX-USED-WEIGHT-1M"] in ("1", "20", "25")

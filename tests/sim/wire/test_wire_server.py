@@ -1,11 +1,11 @@
-"""Start and end of connections: limits, pings, age, shutdown, and unannounced ends."""
+"""Start and end of connections: limits, pings, age, shutdown, and abrupt ends."""
 
 import asyncio
 import json
 import socket
 
 import pytest
-from exchange_double import START_US, heard, open_box, run, until
+from exchange_double import START_US, open_box, receive, run, until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
@@ -15,12 +15,12 @@ from mm.sim.wire.limits import WireLimits
 TRADE = "simusdt@trade"
 
 
-def at(box, path="/ws", **how):
-    return connect(box.base + path, proxy=None, **how)
+def at(box, path="/ws", **options):
+    return connect(box.base + path, proxy=None, **options)
 
 
 async def closed_as(client):
-    """Return code and reason with which a client's connection ends."""
+    """Return code and reason of the end of a client's connection."""
     await client.wait_closed()
     return client.close_code, client.close_reason
 
@@ -32,7 +32,7 @@ def frame(opcode, payload=b"", *, fin=True):
 
 
 async def bare(box, path="/ws"):
-    """Return reader and writer of a WebSocket that answers nothing by itself."""
+    """Return reader and writer of a WebSocket that sends nothing automatically."""
     reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
     key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
     head = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{key}\r\n"
@@ -49,11 +49,11 @@ async def frame_of(reader):
 
 
 class TestIncomingMessages:
-    """Five a second, whatever they are; a rolling window."""
+    """Five per second of any kind; a rolling window."""
 
     @pytest.mark.parametrize("kind", ["ping", "pong", "text"])
-    def test_the_sixth_in_a_second_ends_the_connection(self, kind):
-        """1008, with the exchange's words."""
+    def test_sixth_message_in_a_second_closes_the_connection(self, kind):
+        """1008, with the exchange's reason."""
 
         async def scenario():
             async with open_box() as box, at(box) as client:
@@ -64,7 +64,7 @@ class TestIncomingMessages:
 
         run(scenario)
 
-    def test_five_in_every_second_are_fine(self):
+    def test_five_messages_per_second_are_accepted(self):
         """The window rolls on with the time."""
 
         async def scenario():
@@ -72,12 +72,12 @@ class TestIncomingMessages:
                 for _ in range(5):
                     for _ in range(5):
                         await client.send('{"method":"LIST_SUBSCRIPTIONS","id":1}')
-                        assert (await heard(client))["result"] == []
+                        assert (await receive(client))["result"] == []
                     box.wall.now_s += 1
 
         run(scenario)
 
-    def test_a_window_is_no_bucket(self):
+    def test_message_limit_uses_a_rolling_window(self):
         """Five at the end of one second and one at the start of the next are six within a second."""
 
         async def scenario():
@@ -92,8 +92,8 @@ class TestIncomingMessages:
 
         run(scenario)
 
-    def test_thousands_in_one_packet_are_no_more_work_than_six(self):
-        """What came behind the one too many is not looked at."""
+    def test_messages_after_the_limit_are_not_read(self):
+        """Thousands in one packet cost no more than six."""
 
         async def scenario():
             async with open_box() as box:
@@ -108,7 +108,7 @@ class TestIncomingMessages:
 
         run(scenario)
 
-    def test_fragments_are_put_together_and_each_counts(self):
+    def test_fragments_are_joined_and_each_counts(self):
         """A message in pieces is one message; a thousand pieces are a flood."""
 
         async def scenario():
@@ -126,8 +126,8 @@ class TestIncomingMessages:
 class TestPings:
     """Every 20 s, and an answer within a minute."""
 
-    def test_a_client_that_answers_stays(self):
-        """The payload comes back as it was sent; the library does that by itself."""
+    def test_client_that_answers_pings_stays_connected(self):
+        """The library answers automatically."""
 
         async def scenario():
             async with open_box() as box, at(box) as client:
@@ -137,11 +137,11 @@ class TestPings:
                     box.server.sweep()
                     await until(lambda: not connection._pings)
                 await client.send("{}")
-                assert "error" in await heard(client)
+                assert "error" in await receive(client)
 
         run(scenario)
 
-    def test_one_that_answers_no_ping_is_closed_after_a_minute(self):
+    def test_client_without_pong_is_closed_after_a_minute(self):
         """1008, Pong timeout; unsolicited pongs do not help."""
 
         async def scenario():
@@ -167,8 +167,8 @@ class TestPings:
 
         run(scenario)
 
-    def test_an_answer_to_a_later_ping_covers_the_earlier_ones(self):
-        """Frames come in order: who answers the third has seen the first."""
+    def test_pong_to_later_ping_covers_earlier_pings(self):
+        """Frames come in order: a client that answers the third ping has received the first."""
 
         async def scenario():
             async with open_box() as box:
@@ -186,7 +186,7 @@ class TestPings:
 
         run(scenario)
 
-    def test_a_ping_of_the_client_is_answered(self):
+    def test_client_ping_is_answered(self):
         """With its own payload."""
 
         async def scenario():
@@ -199,8 +199,8 @@ class TestPings:
 class TestAge:
     """The maximum age of a connection is 24 hours."""
 
-    def test_it_is_closed_in_order_when_it_is_old(self):
-        """However it behaved; a new one takes its place."""
+    def test_connection_is_closed_at_maximum_age(self):
+        """A new connection takes its place."""
 
         async def scenario():
             async with open_box(WireLimits(age_s=100.0)) as box, at(box) as client:
@@ -212,11 +212,11 @@ class TestAge:
                     box.server.sweep()
                     assert (await closed_as(client))[0] == 1001
                     await younger.send("{}")
-                    assert "error" in await heard(younger)
+                    assert "error" in await receive(younger)
 
         run(scenario)
 
-    def test_by_default_that_is_a_day(self):
+    def test_default_limits_match_documentation(self):
         """As in the exchange's documentation."""
         limits = WireLimits()
         assert (limits.age_s, limits.ping_s, limits.pong_s) == (86_400, 20, 60)
@@ -225,10 +225,10 @@ class TestAge:
 
 
 class TestAttempts:
-    """300 handshakes of one address in five minutes."""
+    """300 handshakes per address in five minutes."""
 
-    def test_one_too_many_is_refused_and_told_when_to_come_back(self):
-        """429 with Retry-After; the connections that are there are left alone."""
+    def test_attempt_over_limit_returns_429_with_retry_after(self):
+        """Open connections are not affected."""
 
         async def scenario():
             async with open_box(WireLimits(attempts=2, attempts_s=10.0)) as box, at(box) as first, at(box):
@@ -241,12 +241,12 @@ class TestAttempts:
                 box.wall.now_s += 10
                 async with at(box):
                     await first.send("{}")
-                    assert "error" in await heard(first)
+                    assert "error" in await receive(first)
 
         run(scenario)
 
-    def test_a_thousand_come_and_go(self):
-        """Without the limit every one is let in, and nothing of them is left."""
+    def test_thousand_connections_leave_no_trace(self):
+        """Without the limit every one is accepted."""
 
         async def scenario():
             async with open_box(WireLimits(attempts=None, close_s=0.05)) as box:
@@ -261,23 +261,23 @@ class TestAttempts:
                     box.submit(1, 10_000, 1)
                     box.submit(-1, 10_000, 1)
                     box.pass_ms(0)
-                    assert (await heard(client))["t"] == 1
+                    assert (await receive(client))["t"] == 1
 
         run(scenario)
 
 
 class TestEnds:
-    """Whichever side ends it, nothing is left and no other connection is affected."""
+    """After any end of a connection nothing is left and no other connection is affected."""
 
-    def test_a_message_that_is_too_long_ends_the_connection(self):
-        """1009, and the client hears it although it was still sending."""
+    def test_too_long_message_closes_with_1009(self):
+        """The client receives the code although it was still sending."""
 
         async def scenario():
             async with open_box(WireLimits(message_bytes=1_000)) as box, at(box) as client, at(box) as other:
                 await client.send("x" * 3_000_000)
                 assert (await closed_as(client))[0] == 1009
                 await other.send("{}")
-                assert "error" in await heard(other)
+                assert "error" in await receive(other)
 
         run(scenario)
 
@@ -302,8 +302,8 @@ class TestEnds:
             "torn close",
         ],
     )
-    def test_frames_that_are_none_end_the_connection(self, sent, code):
-        """With the code of the reason."""
+    def test_invalid_frame_closes_the_connection(self, sent, code):
+        """With the close code of the reason."""
 
         async def scenario():
             async with open_box() as box:
@@ -317,8 +317,8 @@ class TestEnds:
 
         run(scenario)
 
-    def test_a_close_frame_is_answered_with_its_code(self):
-        """The closing handshake as the client began it."""
+    def test_close_frame_is_answered_with_its_code(self):
+        """The closing handshake started by the client."""
 
         async def scenario():
             async with open_box() as box:
@@ -331,8 +331,8 @@ class TestEnds:
 
         run(scenario)
 
-    def test_a_client_that_vanishes_is_forgotten_with_its_subscriptions(self):
-        """A reset in the middle of everything."""
+    def test_aborted_client_is_removed_with_its_subscriptions(self):
+        """A reset without a closing handshake."""
 
         async def scenario():
             async with open_box() as box:
@@ -347,8 +347,8 @@ class TestEnds:
 
         run(scenario)
 
-    def test_a_client_that_closes_never_is_cut(self):
-        """It got its close frame, and did not follow."""
+    def test_client_that_ignores_close_frame_is_disconnected(self):
+        """After the close timeout."""
 
         async def scenario():
             async with open_box(WireLimits(close_s=0.05)) as box:
@@ -361,8 +361,8 @@ class TestEnds:
 
         run(scenario)
 
-    def test_an_abort_is_a_reset(self):
-        """No close frame: the client's library calls it abnormal."""
+    def test_abort_closes_without_close_frame(self):
+        """The client's library reports an abnormal end."""
 
         async def scenario():
             async with open_box() as box, at(box) as client:
@@ -373,8 +373,8 @@ class TestEnds:
 
         run(scenario)
 
-    def test_a_half_open_connection_takes_nothing_more(self):
-        """What the client sends is not read; its own keepalive must notice."""
+    def test_half_open_connection_reads_nothing(self):
+        """The client's own keepalive must notice."""
 
         async def scenario():
             async with open_box() as box, at(box) as client:
@@ -390,32 +390,32 @@ class TestEnds:
 
 
 class TestTurns:
-    """Much from one client."""
+    """Many requests from one client."""
 
-    def test_who_asks_much_at_once_does_not_keep_others_waiting(self):
+    def test_many_requests_of_one_client_do_not_delay_others(self):
         """A thousand requests in one packet are answered in order over time; a single one is not delayed by them."""
 
         async def scenario():
             async with open_box() as box:
-                (answers, much), (_, once) = await bare(box, "/ws-api/v3"), await bare(box, "/ws-api/v3")
-                much.write(b"".join(frame(1, b"%d" % n) for n in range(1_000)) + frame(9, b"end") + frame(8))
-                once.write(frame(1, b"once"))
-                await until(lambda: box.sessions[1].heard)
-                assert len(box.sessions[0].heard) < 500
-                told = await answers.read()
-                assert box.sessions[0].heard == [str(n) for n in range(1_000)]
-                assert told.count(b"heard") == 1_000
-                assert told.endswith(bytes([0x8A, 3]) + b"end" + bytes([0x88, 0]))
-                much.close()
-                once.close()
+                (answers, busy), (_, single) = await bare(box, "/ws-api/v3"), await bare(box, "/ws-api/v3")
+                busy.write(b"".join(frame(1, b"%d" % n) for n in range(1_000)) + frame(9, b"end") + frame(8))
+                single.write(frame(1, b"once"))
+                await until(lambda: box.sessions[1].received)
+                assert len(box.sessions[0].received) < 500
+                output = await answers.read()
+                assert box.sessions[0].received == [str(n) for n in range(1_000)]
+                assert output.count(b"heard") == 1_000
+                assert output.endswith(bytes([0x8A, 3]) + b"end" + bytes([0x88, 0]))
+                busy.close()
+                single.close()
 
         run(scenario)
 
 
 class TestShutdown:
-    """The server goes."""
+    """The server stops."""
 
-    def test_stream_connections_are_told_and_closed(self):
+    def test_connections_get_shutdown_event_and_close_frame(self):
         """The event in the form of the connection, then 1001."""
 
         async def scenario():
@@ -424,10 +424,10 @@ class TestShutdown:
                 combined = await at(box, "/stream?timeUnit=MICROSECOND").__aenter__()
                 api = await at(box, "/ws-api/v3").__aenter__()
                 stopping = asyncio.create_task(box.server.stop())
-                assert await heard(raw) == {"e": "serverShutdown", "E": START_US // 1_000}
-                told = {"e": "serverShutdown", "E": START_US}
-                assert await heard(combined) == {"stream": "!serverShutdown", "data": told}
-                assert await heard(api) == {"event": {"e": "serverShutdown", "E": START_US // 1_000}}
+                assert await receive(raw) == {"e": "serverShutdown", "E": START_US // 1_000}
+                event = {"e": "serverShutdown", "E": START_US}
+                assert await receive(combined) == {"stream": "!serverShutdown", "data": event}
+                assert await receive(api) == {"event": {"e": "serverShutdown", "E": START_US // 1_000}}
                 for client in (raw, combined, api):
                     assert (await closed_as(client))[0] == 1001
                 await stopping
@@ -436,12 +436,12 @@ class TestShutdown:
 
         run(scenario)
 
-    def test_it_waits_for_nobody(self):
-        """Clients that read nothing, and incomplete requests, are cut within the time of a close."""
+    def test_shutdown_does_not_wait_for_clients(self):
+        """Clients that read nothing, and incomplete requests, are cut within the close timeout."""
 
         async def scenario():
             async with open_box(WireLimits(close_s=0.05)) as box:
-                _, deaf = await bare(box)
+                _, unread = await bare(box)
                 half = socket.create_connection(("127.0.0.1", box.port))
                 half.sendall(b"GET /x HTTP/1.1\r\n")
                 await until(lambda: box.server.http_connections and box.server.sockets)
@@ -449,11 +449,11 @@ class TestShutdown:
                 assert not box.server.sockets
                 await until(lambda: not box.server.http_connections)
                 half.close()
-                deaf.close()
+                unread.close()
 
         run(scenario)
 
-    def test_a_port_that_is_taken_is_said_in_one_line(self):
+    def test_port_in_use_raises_usage_error(self):
         """Before anything is served."""
 
         async def scenario():
@@ -468,7 +468,7 @@ class TestShutdown:
 class TestApi:
     """The WebSocket API's connections."""
 
-    def test_a_session_gets_the_handshake_and_its_messages(self):
+    def test_session_gets_parameters_and_messages(self):
         """Parameters of the address belong to the session; it ends with the connection."""
 
         async def scenario():
@@ -476,21 +476,21 @@ class TestApi:
                 async with at(box, "/ws-api/v3?timeUnit=MICROSECOND&returnRateLimits=false") as client:
                     for number in range(20):
                         await client.send(f"message {number}")
-                        told = await heard(client)
-                        assert told["heard"] == f"message {number}"
-                        assert told["params"] == {"timeUnit": "MICROSECOND", "returnRateLimits": "false"}
+                        answer = await receive(client)
+                        assert answer["heard"] == f"message {number}"
+                        assert answer["params"] == {"timeUnit": "MICROSECOND", "returnRateLimits": "false"}
                 await until(lambda: box.sessions[0].closed)
                 assert not box.server.opened
 
         run(scenario)
 
-    def test_what_a_session_says_by_itself_is_sent(self):
-        """Reports of orders come without a question."""
+    def test_unsolicited_messages_of_a_session_are_sent(self):
+        """Reports of orders come without a request."""
 
         async def scenario():
             async with open_box() as box, at(box, "/ws-api/v3") as client:
                 box.sessions[0].send({"e": "executionReport"})
                 box.pass_ms(0)
-                assert await heard(client) == {"e": "executionReport"}
+                assert await receive(client) == {"e": "executionReport"}
 
         run(scenario)

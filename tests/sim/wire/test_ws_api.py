@@ -1,4 +1,4 @@
-"""The WebSocket API, by the answers and events that the exchange's documentation shows."""
+"""The WebSocket API, compared with the answers and events in the exchange's documentation."""
 
 import json
 from typing import Any
@@ -15,12 +15,12 @@ WEIGHT = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum"
 
 
 def talk(query: str = "") -> tuple[Door, Talk]:
-    """Return a conversation, and the doors of its exchange."""
+    """Return an exchange and a WebSocket API session."""
     door = Door(Desk())
     return door, door.talk(query)
 
 
-def test_an_answer_echoes_the_id_and_shows_the_weight() -> None:
+def test_answer_contains_request_id_and_used_weight() -> None:
     """Connecting has cost 2."""
     _, api = talk()
     assert api.ask("time") == {
@@ -31,8 +31,8 @@ def test_an_answer_echoes_the_id_and_shows_the_weight() -> None:
     }
 
 
-def test_who_is_there_when_the_server_goes_is_told() -> None:
-    """Wrapped as events are, without a subscription; in the unit of the address."""
+def test_clients_get_shutdown_event_when_server_stops() -> None:
+    """Wrapped like other events, without a subscription; in the time unit of the address."""
     for query, stamp in (("", MS), ("timeUnit=MICROSECOND", START_US)):
         _, api = talk(query)
         api.session.announce_shutdown(START_US)
@@ -40,20 +40,20 @@ def test_who_is_there_when_the_server_goes_is_told() -> None:
 
 
 @pytest.mark.parametrize("request_id", [1, "e2a85d9f-07a5", None, 12_345_678_901_234_567_890])
-def test_any_id_is_echoed(request_id: object) -> None:
+def test_any_request_id_is_echoed(request_id: object) -> None:
     """Numbers, texts and null."""
     _, api = talk()
     api.session.handle(json.dumps({"id": request_id, "method": "ping"}))
     assert api.sent[-1]["id"] == request_id
 
 
-def test_a_method_may_name_its_version() -> None:
+def test_method_with_version_prefix_is_accepted() -> None:
     """``v3/ping`` is ``ping``."""
     _, api = talk()
     assert api.ask("v3/ping")["result"] == {}
 
 
-def test_rate_limits_are_shown_or_hidden() -> None:
+def test_rate_limits_in_answers_can_be_disabled() -> None:
     """By the address for all requests, by a parameter for one."""
     _, api = talk("returnRateLimits=false")
     assert "rateLimits" not in api.ask("ping")
@@ -62,7 +62,7 @@ def test_rate_limits_are_shown_or_hidden() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "asked"),
+    ("method", "path", "parameters"),
     [
         ("exchangeInfo", "exchangeInfo", {"symbols": [SYMBOL]}),
         ("depth", "depth", {"symbol": SYMBOL, "limit": 5}),
@@ -75,17 +75,17 @@ def test_rate_limits_are_shown_or_hidden() -> None:
         ("ticker.24hr", "ticker/24hr", {"symbol": SYMBOL}),
     ],
 )
-def test_market_data_is_that_of_rest(method: str, path: str, asked: dict[str, Any]) -> None:
+def test_market_data_matches_rest(method: str, path: str, parameters: dict[str, Any]) -> None:
     """The same content, with the same parameters; lists are JSON lists here."""
     door, api = talk()
     door.desk.limit(ALICE, BUY, 10_000, 2_000)
     door.desk.market(BOB, SELL, 1_000)
-    text = {name: value if isinstance(value, str | int) else json.dumps(value) for name, value in asked.items()}
-    assert api.ask(method, **asked)["result"] == door.get(path, **text)
+    text = {name: value if isinstance(value, str | int) else json.dumps(value) for name, value in parameters.items()}
+    assert api.ask(method, **parameters)["result"] == door.get(path, **text)
 
 
-def test_instants_are_in_microseconds_where_the_address_says_so() -> None:
-    """timeUnit holds for answers and events."""
+def test_time_unit_of_address_gives_microseconds() -> None:
+    """timeUnit applies to answers and events."""
     door, api = talk("timeUnit=MICROSECOND")
     door.desk.us += 7
     assert api.ask("time")["result"] == {"serverTime": START_US + 7}
@@ -94,8 +94,8 @@ def test_instants_are_in_microseconds_where_the_address_says_so() -> None:
     assert [event["E"] for event in api.events] == [START_US + 7] * 2
 
 
-def test_an_order_is_placed_queried_amended_and_cancelled() -> None:
-    """Answers about orders show the counts of orders, too."""
+def test_order_is_placed_queried_amended_and_cancelled() -> None:
+    """Answers about orders contain the order counts as well."""
     _, api = talk()
     placed = api.signed(ALICE, "order.place", **LIMIT)
     assert (placed["result"]["status"], placed["result"]["fills"]) == ("NEW", [])
@@ -117,11 +117,11 @@ def test_an_order_is_placed_queried_amended_and_cancelled() -> None:
     assert api.signed(ALICE, "myTrades", symbol=SYMBOL)["result"] == []
 
 
-def test_a_failed_cancel_replace_carries_its_parts() -> None:
-    """409 and 400, with ``data`` inside of ``error``."""
+def test_failed_cancel_replace_contains_both_results() -> None:
+    """Status 400, with ``data`` inside ``error``."""
     _, api = talk()
-    asked = LIMIT | {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": 77}
-    answer = api.signed(ALICE, "order.cancelReplace", **asked)
+    parameters = LIMIT | {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": 77}
+    answer = api.signed(ALICE, "order.cancelReplace", **parameters)
     assert answer["status"] == 400
     assert answer["error"] == {
         "code": -2022,
@@ -135,8 +135,8 @@ def test_a_failed_cancel_replace_carries_its_parts() -> None:
     }
 
 
-def test_too_much_is_refused_with_the_instant_to_come_back() -> None:
-    """429 and 418 carry serverTime and retryAfter."""
+def test_rate_limit_errors_contain_retry_after() -> None:
+    """429 and 418 contain serverTime and retryAfter."""
     door, api = talk()
     for _ in range(24):
         api.ask("depth", symbol=SYMBOL, limit=5_000)
@@ -151,8 +151,8 @@ def test_too_much_is_refused_with_the_instant_to_come_back() -> None:
     assert late.ask("ping")["status"] == 418
 
 
-def test_a_session_is_logged_on_with_ed25519() -> None:
-    """From then on requests need a timestamp, but no key and no signature; another key may still be named."""
+def test_session_logon_with_ed25519() -> None:
+    """Afterwards requests need a timestamp, but no key and no signature; another key may still be used."""
     door, api = talk()
     door.desk.us += 3_000
     status = api.signed(ALICE, "session.logon", ed25519=True)["result"]
@@ -176,13 +176,13 @@ def test_a_session_is_logged_on_with_ed25519() -> None:
     }
 
 
-def test_hmac_does_not_log_on() -> None:
+def test_session_logon_rejects_hmac() -> None:
     """Session authentication supports only Ed25519."""
     assert talk()[1].signed(ALICE, "session.logon")["error"]["code"] == -1022
 
 
-def test_the_user_data_stream_needs_a_log_on_or_a_signature() -> None:
-    """Each subscription has a number of its own, and no account has two."""
+def test_user_data_stream_requires_logon_or_signature() -> None:
+    """Each subscription has its own number, and no account has two."""
     door, api = talk()
     refused = api.ask("userDataStream.subscribe")
     assert (refused["status"], refused["error"]["code"]) == (401, -1002)
@@ -194,9 +194,9 @@ def test_the_user_data_stream_needs_a_log_on_or_a_signature() -> None:
     assert api.ask("session.status")["result"]["userDataStream"] is True
     door.desk.limit(BOB, SELL, 10_000, 1_000)
     door.desk.limit(ALICE, BUY, 10_000, 1_000)
-    told = [(one["subscriptionId"], one["event"]["e"], one["event"].get("x")) for one in api.sent if "event" in one]
+    events = [(one["subscriptionId"], one["event"]["e"], one["event"].get("x")) for one in api.sent if "event" in one]
     report, position = "executionReport", "outboundAccountPosition"
-    assert told == [
+    assert events == [
         (1, report, "NEW"),
         (1, position, None),
         (0, report, "NEW"),
@@ -207,7 +207,7 @@ def test_the_user_data_stream_needs_a_log_on_or_a_signature() -> None:
     ]
 
 
-def test_a_subscription_ends_when_asked_to_or_with_the_log_on() -> None:
+def test_subscription_ends_on_unsubscribe_or_logout() -> None:
     """eventStreamTerminated is its last event."""
     door, api = talk()
     api.signed(ALICE, "session.logon", ed25519=True)
@@ -224,8 +224,8 @@ def test_a_subscription_ends_when_asked_to_or_with_the_log_on() -> None:
     assert len(api.events) == count
 
 
-def test_a_closed_session_is_told_nothing() -> None:
-    """The connection is gone, and the exchange has forgotten it."""
+def test_closed_session_receives_no_events() -> None:
+    """The exchange drops the session of a closed connection."""
     door, api = talk()
     api.signed(ALICE, "userDataStream.subscribe.signature")
     api.session.close()
@@ -234,8 +234,8 @@ def test_a_closed_session_is_told_nothing() -> None:
     assert len(api.sent) == sent
 
 
-def test_the_answer_comes_before_what_it_made_happen() -> None:
-    """A client that reads the answer next after its request finds it there."""
+def test_answer_precedes_events_of_the_request() -> None:
+    """A client reads the answer first after its request."""
     _, api = talk()
     api.signed(ALICE, "userDataStream.subscribe.signature")
     api.sent.clear()
@@ -243,8 +243,8 @@ def test_the_answer_comes_before_what_it_made_happen() -> None:
     assert ["status" in one for one in api.sent] == [True, False, False]
 
 
-def test_a_handshake_may_use_more_than_its_address_has_left() -> None:
-    """It is accepted, and informed by its first response."""
+def test_handshake_over_weight_limit_is_accepted() -> None:
+    """The first response reports the limit."""
     door = Door(Desk())
     for _ in range(24):
         door.get("depth", symbol=SYMBOL, limit=5_000)

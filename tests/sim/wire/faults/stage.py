@@ -1,4 +1,4 @@
-"""An exchange without a socket whose clients' messages go through a script: what the player does, and nothing else."""
+"""An exchange without a socket that applies a script to the messages of its clients."""
 
 import json
 from functools import cache
@@ -21,7 +21,7 @@ STREAMS = ("simusdt@depth@100ms", "simusdt@trade", "simusdt@aggTrade", "simusdt@
 
 
 class Client:
-    """A stream connection that keeps what it is sent."""
+    """A stream connection that keeps the messages sent to it, and the calls on it."""
 
     path = "/ws"
     combined = False
@@ -32,7 +32,7 @@ class Client:
         self.phase_ms = number * 37 % 100
         self.streams = streams
         self.frames: list[bytes] = []
-        self.told: list[object] = []
+        self.calls: list[object] = []
         self.stage = stage
         self.silent = False
 
@@ -40,7 +40,7 @@ class Client:
         return False
 
     def deliver(self, message) -> None:
-        if self.told and self.told[-1] in ("closed", "reset"):
+        if self.calls and self.calls[-1] in ("closed", "reset"):
             return
         for out in self.stage.injector.outgoing(self, message):
             self.write(out if isinstance(out, bytes) else out.frame(combined=False))
@@ -50,11 +50,11 @@ class Client:
             self.frames.append(frame)
 
     def close(self, code: int, reason: str = "") -> None:
-        self.told += [(code, reason), "closed"]
+        self.calls += [(code, reason), "closed"]
         self.stage.leave(self)
 
     def abort(self) -> None:
-        self.told.append("reset")
+        self.calls.append("reset")
         self.stage.leave(self)
 
     def shutdown_frame(self, us: int) -> bytes:
@@ -62,13 +62,13 @@ class Client:
 
     def stall(self, on: bool, streams=None, *, silent: bool = False) -> None:
         self.silent = on and silent
-        self.told.append(("stall", on))
+        self.calls.append(("stall", on))
 
     def pause_reading(self) -> None:
-        self.told.append("deaf")
+        self.calls.append("deaf")
 
     def events(self, name: str = "") -> list[dict]:
-        """Return the events that it was sent, those called *name* alone if it is given."""
+        """Return the received events, only those called *name* if it is given."""
         found = [json.loads(text) for frame in self.frames if (text := payload(frame))[:1] == b"{"]
         return [event for event in found if not name or event.get("e") == name]
 
@@ -88,7 +88,7 @@ class Stage:
         self._count = 0
 
     def connect(self, *streams: str) -> Client | Response:
-        """Open a connection, or return how it was refused."""
+        """Open a connection, or return the refusal."""
         refusal = self.injector.handshake()
         if refusal:
             return refusal
@@ -110,7 +110,7 @@ class Stage:
         self.injector.scope.close(client)
 
     def play(self, ms: int = 1_000, *, chunk_ms: int = 20) -> None:
-        """Let the market trade for *ms*, and hand rows out every *chunk_ms*."""
+        """Run the market for *ms*, and deliver rows every *chunk_ms*."""
         for _ in range(ms // chunk_ms):
             rows = [row for one in market()[self._ms : self._ms + chunk_ms] for row in one]
             self._ms += chunk_ms
@@ -123,7 +123,7 @@ class Stage:
             self.injector.advanced(self.now_us)
 
     def ask(self, path: str = "/api/v3/depth", **params: str) -> Response:
-        """Return what a request is answered with."""
+        """Return the answer to a request."""
         bids, asks = self.truth.book(self.truth.last_update_id)
         content = {
             "/api/v3/depth": {"lastUpdateId": self.update_id, "bids": bids, "asks": asks},
@@ -144,7 +144,7 @@ class Stage:
 
 @cache
 def market() -> list[list[tuple[int, ...]]]:
-    """Return the rows of each of 2,500 ms of one market: an order a ms, one of seven to trade at once."""
+    """Return the rows of each of 2,500 ms of one market: one order per ms, one of seven a market order."""
     matching, draw, rows = PlainMatching(), Random(1), []
     for us in range(START_US + 1_000, START_US + 2_501_000, 1_000):
         side = draw.choice((1, -1))
@@ -157,7 +157,7 @@ def market() -> list[list[tuple[int, ...]]]:
 
 
 def payload(frame: bytes) -> bytes:
-    """Return what is in a frame of a server."""
+    """Return the payload of a frame of a server."""
     size, begin = frame[1], 2
     if size == 126:
         begin = 4

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import httpx
 import pytest
-from wired import Case, book_by, falls, holes, played, wired
+from wired import Case, book_by, falls, gaps, run_case, wired
 
 from mm.errors import UsageError
 from mm.sim.wire.faults.script import read_script
@@ -31,7 +31,7 @@ async def slow() -> None:
         began_s = loop.time()
         answer = asyncio.create_task(wire.rest.get("/api/v3/time"))
         await wire.play(1)
-        assert wire.clients[0].depth, "the streams go on while the answer waits"
+        assert wire.clients[0].depth, "the streams continue while the answer is delayed"
         assert not answer.done()
         assert (await answer).status_code == 200
         assert loop.time() - began_s >= 0.05
@@ -95,12 +95,12 @@ async def snapshot() -> None:
 
 async def filters() -> None:
     async with wired("at request 2 do filters tick=0.5 step=0.02\nat request 4 do filters tick=0.01") as wire:
-        found = [{one["filterType"]: one for one in (await wire.info())["filters"]} for _ in range(4)]
-        ticks = [one["PRICE_FILTER"]["tickSize"] for one in found]
+        filters_of = [{one["filterType"]: one for one in (await wire.info())["filters"]} for _ in range(4)]
+        ticks = [one["PRICE_FILTER"]["tickSize"] for one in filters_of]
         assert ticks == ["0.01000000", "0.50000000", "0.50000000", "0.01000000"]
-        assert [one["LOT_SIZE"]["stepSize"] for one in found[1:]] == ["0.02000000"] * 3
-        for steps, said in (("tick=0.005", "multiple of the market's own 0.01"), ("step=x", "plain decimal")):
-            with pytest.raises(UsageError, match=said):
+        assert [one["LOT_SIZE"]["stepSize"] for one in filters_of[1:]] == ["0.02000000"] * 3
+        for steps, message in (("tick=0.005", "multiple of the market's own 0.01"), ("step=x", "plain decimal")):
+            with pytest.raises(UsageError, match=message):
                 wire.box.inject(read_script(f"at time 0 do filters {steps}"))
 
 
@@ -114,7 +114,7 @@ async def halt() -> None:
         assert (len(wire.clients[0].got), len(late.got)) == (before, 0)
         await wire.play(1)
         assert (await wire.info())["status"] == "TRADING"
-        assert not holes(wire.clients[0].depth)
+        assert not gaps(wire.clients[0].depth)
         assert wire.clients[0].trades == [*range(1, wire.box.truth.last_trade_id + 1)]
         assert late.depth
 
@@ -126,8 +126,8 @@ async def id_reset() -> None:
             events = client.depth
             (at,) = falls(events)
             assert events[at]["U"] == 7
-            assert not holes(events[:at])
-            assert not holes(events[at:])
+            assert not gaps(events[:at])
+            assert not gaps(events[at:])
             old = wire.box.truth.book(1149, era=0)
             snapshot = {"lastUpdateId": 6, "bids": old[0], "asks": old[1]}
             assert book_by(events[at:], snapshot) == wire.box.truth.book(events[-1]["u"])
@@ -173,6 +173,6 @@ CASES: dict[str, Case] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_client_sees_the_fault_that_its_row_names(name: str) -> None:
-    """A snapshot that never loads, and one that must not, are the recorder's hardest cases."""
-    played(CASES[name])
+def test_response_fault_reaches_the_client(name: str) -> None:
+    """A snapshot that never loads, and one that must not be used, are the recorder's hardest cases."""
+    run_case(CASES[name])

@@ -1,6 +1,6 @@
-"""Random schedules of faults against a user who trades at random: whatever happens, the exchange's books are right.
+"""Random schedules of faults against a user who trades at random: the exchange's books stay correct.
 
-`FAULT_SCHEDULES=1000` plays so many; a failure names its seed, which alone repeats it.
+`FAULT_SCHEDULES=1000` runs that many; a failure shows its seed, which alone repeats it.
 """
 
 import asyncio
@@ -60,9 +60,9 @@ def schedule(draw: Random) -> str:
     return "\n".join(lines)
 
 
-async def act(on: Floor, talk: Talk, draw: Random, number: int) -> None:
+async def act(desk: Floor, talk: Talk, draw: Random, number: int) -> None:
     """Send a random request of alice's, by WebSocket API or REST, and wait until the exchange has handled it."""
-    truth = on.alice.truth["openOrders"]
+    truth = desk.alice.truth["openOrders"]
     which = {"origClientOrderId": draw.choice(truth)["clientOrderId"] if truth else "none"}
     side, price = draw.choice((("BUY", "99.98"), ("BUY", "100.00"), ("SELL", "100.00"), ("SELL", "100.02")))
     new = limit(side, price, draw.choice(("0.5", "2", "7")), newClientOrderId=f"n{number}")
@@ -70,7 +70,7 @@ async def act(on: Floor, talk: Talk, draw: Random, number: int) -> None:
     kind = draw.choices(("place", "cancel", "replace", "amend", "all"), (10, 5, 3, 2, 1))[0]
     if by_rest and kind in ("place", "cancel"):
         verb, given = ("POST", new) if kind == "place" else ("DELETE", which)
-        waiting = asyncio.create_task(on.alice.rest(verb, "order", **given))
+        waiting = asyncio.create_task(desk.alice.rest(verb, "order", **given))
         await asyncio.wait([waiting], timeout=0.05)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
@@ -84,44 +84,44 @@ async def act(on: Floor, talk: Talk, draw: Random, number: int) -> None:
         "amend": ("order.amend.keepPriority", which | {"newQty": "0.3"}),
         "all": ("openOrders.cancelAll", {}),
     }[kind]
-    await talk.sent(method, **given)
+    await talk.send_signed(method, **given)
 
 
-async def connected(on: Floor) -> Talk:
-    """Return a conversation of alice's, as soon as the exchange takes one."""
+async def connected(desk: Floor) -> Talk:
+    """Return a session of alice's, as soon as the exchange accepts one."""
     while True:
         try:
-            return await on.talk()
+            return await desk.talk()
         except GONE:
-            on.talks = [one for one in on.talks if not one.ended]
-            await on.box.advance(seconds=STEP_S)
+            desk.talks = [one for one in desk.talks if not one.ended]
+            await desk.box.advance(seconds=STEP_S)
 
 
 async def day(seed: int) -> tuple[str, list[Talk]]:
-    """Play a schedule, check the exchange's books, and return them with what the client was sent."""
+    """Run a schedule, check the exchange's books, and return them with the client's sessions."""
     draw, failures = Random(seed), list[object]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
-    async with floor(schedule(draw), scenario="large_tick") as on:
-        talks = [await connected(on)]
+    async with floor(schedule(draw), scenario="large_tick") as desk:
+        talks = [await connected(desk)]
         for number in range(STEPS):
             try:
-                await act(on, talks[-1], draw, number)
-                await on.play(STEP_S)
+                await act(desk, talks[-1], draw, number)
+                await desk.play(STEP_S)
             except GONE:
-                await on.box.advance(seconds=STEP_S)
+                await desk.box.advance(seconds=STEP_S)
             if talks[-1].ended or draw.random() < 0.02:
-                talks.append(await connected(on))
-        await on.box.advance(seconds=5)
+                talks.append(await connected(desk))
+        await desk.box.advance(seconds=5)
         assert not failures
-        check_money(on)
-        check_orders(on)
-        check_events(on, talks)
-        return json.dumps([on.alice.truth, [one.got for one in talks]]), talks
+        check_money(desk)
+        check_orders(desk)
+        check_events(desk, talks)
+        return json.dumps([desk.alice.truth, [one.got for one in talks]]), talks
 
 
-def check_money(on: Floor) -> None:
-    """Balances are the funds at the start and every trade, by a sum of our own; what is locked is what orders lock."""
-    truth, exchange = on.alice.truth, on.box.exchange
+def check_money(desk: Floor) -> None:
+    """Balances are the initial funds plus all trades, computed independently; locks are those of open orders."""
+    truth, exchange = desk.alice.truth, desk.box.exchange
     moved, locked = Counter[str](), Counter[str]()
     for one in truth["trades"]:
         sign = 1 if one["isBuyer"] else -1
@@ -137,19 +137,19 @@ def check_money(on: Floor) -> None:
         asset = one["asset"]
         assert Decimal(one["free"]) + Decimal(one["locked"]) == FUNDS[asset] + moved[asset]
         assert Decimal(one["locked"]) == locked[asset]
-    everybody = [*exchange.accounts.values(), exchange.settlement.market, exchange.settlement.fees]
+    accounts = [*exchange.accounts.values(), exchange.settlement.market, exchange.settlement.fees]
     for name, asset in (("base", "SIM"), ("quote", "USDT")):
-        total = sum(getattr(one, name).free + getattr(one, name).locked for one in everybody)
+        total = sum(getattr(one, name).free + getattr(one, name).locked for one in accounts)
         assert total == 2 * FUNDS[asset] * 10**8
 
 
-def check_orders(on: Floor) -> None:
-    """Events, requests and orders tell one story, and a request that was not done has left nothing."""
-    truth = on.alice.truth
+def check_orders(desk: Floor) -> None:
+    """Events, requests and orders are consistent, and a request that was not executed has no effect."""
+    truth = desk.alice.truth
     status = {one["i"]: one["X"] for one in truth["events"] if one["e"] == EVENTS[0] and one["i"] != -1}
     assert status == {one["orderId"]: one["status"] for one in truth["orders"]}
-    opened = [one for one in truth["orders"] if one["status"] in ("NEW", "PARTIALLY_FILLED")]
-    assert truth["openOrders"] == opened
+    open_orders = [one for one in truth["orders"] if one["status"] in ("NEW", "PARTIALLY_FILLED")]
+    assert truth["openOrders"] == open_orders
     for one in truth["requests"]:
         outcome, name = one["outcome"], one["params"].get("newClientOrderId")
         if one["method"] == "order.place":
@@ -159,21 +159,21 @@ def check_orders(on: Floor) -> None:
             assert one["faults"]
 
 
-def check_events(on: Floor, talks: list[Talk]) -> None:
-    """A client was sent nothing that did not happen."""
-    happened = {json.dumps({k: v for k, v in one.items() if k != "us"}) for one in on.alice.truth["events"]}
+def check_events(desk: Floor, talks: list[Talk]) -> None:
+    """A client received only events that happened."""
+    happened = {json.dumps({k: v for k, v in one.items() if k != "us"}) for one in desk.alice.truth["events"]}
     for talk in talks:
         assert {json.dumps(one) for one in talk.events if one["e"] in EVENTS} <= happened
 
 
 @pytest.mark.parametrize("seed", range(SCHEDULES))
-def test_the_books_are_right_whatever_happens(seed: int) -> None:
-    """The referee of a gateway must not err itself."""
+def test_books_are_consistent_after_random_faults(seed: int) -> None:
+    """The reference for tests of a gateway must be correct itself."""
     asyncio.run(day(seed))
 
 
-def test_schedules_reach_what_they_are_for() -> None:
-    """They trade, they lose connections, and most of the faults come to act."""
+def test_schedules_cause_trades_disconnects_and_faults() -> None:
+    """Most faults are applied."""
     faults, ends, fills = Counter[str](), 0, 0
     for seed in range(min(SCHEDULES, 6)):
         books, talks = asyncio.run(day(seed))

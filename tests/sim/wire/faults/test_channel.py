@@ -1,4 +1,4 @@
-"""Which connections a rule hits, and the log of what each was sent."""
+"""The connections selected by a rule, and the log of the messages sent to each."""
 
 from itertools import pairwise
 
@@ -9,8 +9,8 @@ def depth(client) -> list[dict]:
     return client.events("depthUpdate")
 
 
-def holes(events: list[dict]) -> list[tuple[int, int]]:
-    """Return the ids that are missing between depth events: first and last of each hole."""
+def gaps(events: list[dict]) -> list[tuple[int, int]]:
+    """Return the ids that are missing between depth events: first and last of each gap."""
     return [(before["u"] + 1, after["U"] - 1) for before, after in pairwise(events) if after["U"] > before["u"] + 1]
 
 
@@ -22,29 +22,29 @@ def staged(script: str, ms: int = 1_500, clients: int = 2, **options) -> Stage:
     return stage
 
 
-def test_the_newest_one_at_random_or_the_one_of_a_number() -> None:
-    """Two connections of one recorder must be able to fail apart."""
-    assert [len(holes(depth(client))) for client in staged("at id 200 on newest do drop").clients] == [0, 1]
-    assert [len(holes(depth(client))) for client in staged("at id 200 on 1 do drop").clients] == [1, 0]
+def test_rule_selects_newest_numbered_or_random_connection() -> None:
+    """Two connections of one recorder must be able to fail independently."""
+    assert [len(gaps(depth(client))) for client in staged("at id 200 on newest do drop").clients] == [0, 1]
+    assert [len(gaps(depth(client))) for client in staged("at id 200 on 1 do drop").clients] == [1, 0]
     hit = {
-        tuple(len(holes(depth(client))) for client in staged("at id 200 on random do drop", seed=seed).clients)
+        tuple(len(gaps(depth(client))) for client in staged("at id 200 on random do drop", seed=seed).clients)
         for seed in range(8)
     }
     assert hit == {(0, 1), (1, 0)}
 
 
-def test_a_connection_that_is_not_there_yet_is_waited_for() -> None:
+def test_rule_waits_for_a_connection_that_opens_later() -> None:
     """``on 3`` means the third, also when it opens after the moment."""
     stage = Stage("at id 10 on 2 do close code=1001 reason=bye")
     stage.connect()
     stage.play(200)
     late = stage.connect()
-    assert late.told == [(1001, "bye"), "closed"]
+    assert late.calls == [(1001, "bye"), "closed"]
     assert len(stage.clients) == 1
 
 
-def test_what_was_sent_is_not_kept_for_ever() -> None:
-    """A storm of connects must not fill the memory; those that are open keep their log."""
+def test_logs_of_closed_connections_are_dropped() -> None:
+    """A storm of connects must not fill the memory; open connections keep their log."""
     stage = Stage("at connect 2 do storm n=500")
     first = stage.connect()
     for _ in range(200):
@@ -55,20 +55,20 @@ def test_what_was_sent_is_not_kept_for_ever() -> None:
     assert sum(logs[first.id].counts.values()) == len(first.frames)
 
 
-def test_connections_grow_old() -> None:
-    """Every connection is cut at its age, also one that opened after the rule."""
+def test_age_fault_closes_connections_at_their_age() -> None:
+    """Also a connection that opened after the rule."""
     stage = Stage("at time 0.1 do age max_s=0.5")
     first = stage.connect()
     stage.play(300)
     second = stage.connect()
     stage.play(300)
-    assert (first.told, second.told) == ([(1001, ""), "closed"], [])
+    assert (first.calls, second.calls) == ([(1001, ""), "closed"], [])
     stage.play(300)
-    assert second.told == [(1001, ""), "closed"]
+    assert second.calls == [(1001, ""), "closed"]
 
 
-def test_the_phase_is_set_before_the_first_stream() -> None:
-    """Two connections whose batches end elsewhere have different borders."""
+def test_phase_fault_applies_from_the_first_stream() -> None:
+    """Two connections whose batches end at other times have different boundaries."""
     stage = Stage("at connect 1 do phase ms=5\nat connect 2 do phase ms=5\nat connect 3 do phase ms=55")
     clients = [stage.connect() for _ in range(3)]
     stage.play(500)

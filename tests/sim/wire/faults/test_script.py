@@ -1,4 +1,4 @@
-"""Scripts of faults: valid lines, and invalid ones."""
+"""Scripts of faults: valid and invalid lines."""
 
 from pathlib import Path
 
@@ -40,13 +40,13 @@ def rules(draw: st.DrawFn) -> Rule:
 
 
 @given(rules())
-def test_a_rule_and_its_line_are_each_others_inverse(rule: Rule) -> None:
-    """A script that a test made up is shown as a file that plays the same."""
+def test_rule_written_as_line_is_read_back_unchanged(rule: Rule) -> None:
+    """A generated script can be saved as a file that has the same effect."""
     assert read_script(str(rule)) == [rule]
 
 
-def test_comments_and_empty_lines_say_nothing(tmp_path: Path) -> None:
-    """A script is a file that people write."""
+def test_comments_and_empty_lines_are_ignored(tmp_path: Path) -> None:
+    """Scripts are written by hand."""
     path = tmp_path / "faults.txt"
     path.write_text("# all\n\nat id 7 do drop n=3  # three of them\nat time 1.5 on 2 do lag delay_s=0.5\n")
     assert [str(rule) for rule in load_script(path)] == ["at id 7 do drop n=3", "at time 1.5 on 2 do lag delay_s=0.5"]
@@ -56,7 +56,7 @@ def test_comments_and_empty_lines_say_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         ("drop", "a rule ends with: do FAULT"),
         ("do drop", "a rule begins with: at id"),
@@ -81,22 +81,22 @@ def test_comments_and_empty_lines_say_nothing(tmp_path: Path) -> None:
         ("at id 7 do close 'x", "No closing quotation"),
     ],
 )
-def test_a_line_that_says_nothing_sensible_is_named(line: str, says: str) -> None:
-    """A fault that silently did not happen makes a test that proves nothing."""
+def test_invalid_line_raises_bad_script_with_line_number(line: str, message: str) -> None:
+    """A fault that is silently skipped makes a test that proves nothing."""
     with pytest.raises(BadScript) as caught:
         read_script(f"at id 1 do drop\n{line}", "faults.txt")
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith("faults.txt:2: ")
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """The way out of a typing error is to see it."""
+def test_missing_file_raises_bad_script_with_its_name(tmp_path: Path) -> None:
+    """A typing error in the name must be visible."""
     with pytest.raises(BadScript, match=r"none\.txt: cannot be read"):
         load_script(tmp_path / "none.txt")
 
 
-def test_every_fault_has_one_name_and_works_without_parameters() -> None:
-    """The shortest line is the one that people try first."""
+def test_every_fault_is_valid_without_parameters() -> None:
+    """The number of faults is fixed."""
     assert len(FAULTS) == 49
     for name, kind in FAULTS.items():
         assert read_script(f"at id 1 do {name}") == [Rule(Moment("id", 1), kind.make())]

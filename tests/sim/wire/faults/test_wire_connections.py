@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidMessage, InvalidStatus
-from wired import STREAMS, Case, holes, played, until, wired
+from wired import STREAMS, Case, gaps, run_case, until, wired
 
 
 async def close() -> None:
@@ -36,7 +36,7 @@ async def reset() -> None:
 
 
 async def answered(client) -> bool:
-    """Tell whether a ping is answered, by the time that another connection's surely is."""
+    """Return whether a ping is answered within 200 iterations of the event loop."""
     pong = await client.connection.ping()
     for _ in range(200):
         await asyncio.sleep(0)
@@ -58,7 +58,7 @@ async def mute() -> None:
         await until(lambda: len(client.got) > before)
         assert await answered(client)
         await client.caught_up()
-        assert not holes(client.depth)
+        assert not gaps(client.depth)
 
 
 async def half_open() -> None:
@@ -75,7 +75,7 @@ async def half_open() -> None:
             await one.connection.send("x" * 100_000)
         await until(lambda: other.ended)
         assert len(client.got) == before
-        assert client.ended is None, "what was not read cannot be too long"
+        assert client.ended is None, "a message that is not read cannot be too long"
 
 
 async def shutdown() -> None:
@@ -90,7 +90,7 @@ async def shutdown() -> None:
         await wire.box.advance(seconds=0.5)
         await until(lambda: client.ended)
         assert client.ended.rcvd.code == 1001
-        assert not holes(client.depth)
+        assert not gaps(client.depth)
 
 
 async def age() -> None:
@@ -152,6 +152,6 @@ CASES: dict[str, Case] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_client_sees_the_fault_that_its_row_names(name: str) -> None:
-    """How a connection ends, and how it does not, is what reconnecting clients must tell apart."""
-    played(CASES[name])
+def test_connection_fault_reaches_the_client(name: str) -> None:
+    """Reconnecting clients must distinguish how a connection ends."""
+    run_case(CASES[name])

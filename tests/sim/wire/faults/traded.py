@@ -1,4 +1,4 @@
-"""A box in lockstep and its users over the real wire: signed requests by WebSocket API and REST, and what they got."""
+"""A box in lockstep and its users over real sockets: signed requests by WebSocket API and REST, and their messages."""
 
 import asyncio
 import itertools
@@ -21,7 +21,7 @@ EVENTS = ("executionReport", "outboundAccountPosition")
 
 
 class User:
-    """One user of the exchange, by the keys of the ready line."""
+    """One user of the exchange, with the keys of the ready line."""
 
     def __init__(self, box: Box, rest: httpx.AsyncClient, number: int) -> None:
         account = box.ready()["accounts"][number]
@@ -39,23 +39,23 @@ class User:
         target = f"/api/v3/{path}?{query}&signature={hmac_hex(self.secret, query)}"
         return await self._rest.request(verb, target, headers={"X-MBX-APIKEY": self.key})
 
-    async def order(self, side: str = "BUY", price: str = "99", qty: str = "1", **more: Any) -> httpx.Response:
+    async def order(self, side: str = "BUY", price: str = "99", qty: str = "1", **options: Any) -> httpx.Response:
         """Return the answer to a LIMIT order by REST."""
-        return await self.rest("POST", "order", **limit(side, price, qty, **more))
+        return await self.rest("POST", "order", **limit(side, price, qty, **options))
 
     @property
     def truth(self) -> dict[str, Any]:
-        """What truly happened to the user."""
+        """The true state of the user."""
         return self.box.account(self.name)
 
     @property
     def executions(self) -> list[tuple[str, str]]:
-        """Kind and client id of each of the user's executions, as they truly were."""
+        """Kind and client id of each of the user's executions, from the truth."""
         return [(one["x"], one["C"] or one["c"]) for one in self.truth["events"] if one["e"] == EVENTS[0]]
 
 
 class Talk:
-    """A connection of the WebSocket API whose messages are read as they come."""
+    """A connection of the WebSocket API whose messages are read as they arrive."""
 
     def __init__(self, user: User, connection: ClientConnection) -> None:
         self.user = user
@@ -73,7 +73,7 @@ class Talk:
             self.ended = closed
 
     async def send(self, method: str, **given: Any) -> int:
-        """Send a request, and return its id once the exchange has taken it and what was sent before has come."""
+        """Send a request, and return its id."""
         number = next(self._ids)
         await self.connection.send(json.dumps({"id": number, "method": method, "params": given}))
         return number
@@ -91,8 +91,8 @@ class Talk:
         """Return the answer to a request that relies on the log-on."""
         return await self.ask(method, **self.user.stamped({"symbol": SYMBOL} | given))
 
-    async def sent(self, method: str, **given: Any) -> int:
-        """Send such a request, and return its id once it was handled: a later one has its answer."""
+    async def send_signed(self, method: str, **given: Any) -> int:
+        """Send a request that relies on the log-on, and return its id after the exchange has handled it."""
         number = await self.send(method, **self.user.stamped({"symbol": SYMBOL} | given))
         await self.ask("ping")
         return number
@@ -103,7 +103,7 @@ class Talk:
         return await self.ask("session.logon", **given, signature=ed25519_base64(self.user.pem, payload))
 
     async def caught_up(self) -> None:
-        """Wait until everything that was sent so far is here."""
+        """Wait until everything that was sent so far has arrived."""
         await self.ask("ping")
 
     @property
@@ -112,7 +112,7 @@ class Talk:
 
     @property
     def executions(self) -> list[tuple[str, str]]:
-        """Kind and client id of each execution, as the client was sent it."""
+        """Kind and client id of each execution, as received."""
         return [(one["x"], one["C"] or one["c"]) for one in self.events if one["e"] == EVENTS[0]]
 
 
@@ -136,7 +136,7 @@ class Floor:
         return talk
 
     async def play(self, seconds: float) -> None:
-        """Let time pass, and everything that was sent arrive."""
+        """Advance the time, and wait until everything that was sent has arrived."""
         await self.box.advance(seconds=seconds)
         for talk in self.talks:
             if not talk.ended:
@@ -145,21 +145,21 @@ class Floor:
 
 @asynccontextmanager
 async def floor(script: str = "", *, scenario: str = "empty") -> AsyncIterator[Floor]:
-    """Yield the users of a box that plays *script*."""
+    """Yield the users of a box with the faults of *script*."""
     async with (
         asyncio.timeout(3 * PATIENCE_S),
         Box.in_lockstep(scenario, seed=7, faults=[script]).open() as box,
         httpx.AsyncClient(base_url=box.rest_url, trust_env=False) as rest,
     ):
-        there = Floor(box, rest)
+        venue = Floor(box, rest)
         try:
-            yield there
+            yield venue
         finally:
-            for talk in there.talks:
+            for talk in venue.talks:
                 talk.connection.transport.abort()
                 await talk.reading
 
 
-def limit(side: str = "BUY", price: str = "99", qty: str = "1", **more: Any) -> dict[str, Any]:
+def limit(side: str = "BUY", price: str = "99", qty: str = "1", **options: Any) -> dict[str, Any]:
     """Return the parameters of a LIMIT order."""
-    return {"side": side, "type": "LIMIT", "timeInForce": "GTC", "price": price, "quantity": qty} | more
+    return {"side": side, "type": "LIMIT", "timeInForce": "GTC", "price": price, "quantity": qty} | options

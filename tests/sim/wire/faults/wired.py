@@ -1,4 +1,4 @@
-"""A box in lockstep, and clients of a library that the project did not write, which keep what they were sent."""
+"""A box in lockstep, and clients of an independent library that keep the messages sent to them."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ Case = Callable[[], Awaitable[None]]
 
 
 class Watcher:
-    """A connection whose messages are read as they come, until it ends."""
+    """A connection whose messages are read as they arrive, until it ends."""
 
     def __init__(self, box: Box, connection: ClientConnection, number: int) -> None:
         self.connection = connection
@@ -38,7 +38,7 @@ class Watcher:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """Events that can be read, without those that come in binary frames."""
+        """Parsed events; messages that are not JSON text count as empty events."""
         found = []
         for one in self.got:
             try:
@@ -60,7 +60,7 @@ class Watcher:
         return self._box.injector.scope.logs[self.number]
 
     async def caught_up(self) -> None:
-        """Wait until everything that was sent is here."""
+        """Wait until everything that was sent has arrived."""
         await until(lambda: len(self.got) >= sum(self.log.counts.values()) or self.ended)
 
     async def close(self) -> None:
@@ -69,14 +69,14 @@ class Watcher:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the loop turn until *condition* holds, which must be soon."""
+    """Run the event loop until *condition* holds, within a time limit."""
     async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0)
 
 
 class Wire:
-    """A box, its clients, and its REST."""
+    """A box, its clients, and its REST client."""
 
     def __init__(self, box: Box, rest: httpx.AsyncClient) -> None:
         self.box = box
@@ -96,7 +96,7 @@ class Wire:
         return self.clients[-1]
 
     async def play(self, seconds: float = 2.0) -> None:
-        """Let time pass, and everything that was sent arrive."""
+        """Advance the time, and wait until everything that was sent has arrived."""
         await self.box.advance(seconds=seconds)
         for client in self.clients:
             await client.caught_up()
@@ -110,7 +110,7 @@ class Wire:
 
 @asynccontextmanager
 async def wired(script: str = "", *, clients: int = 1, scenario: str = "large_tick") -> AsyncIterator[Wire]:
-    """Yield a box that plays *script*, with so many clients."""
+    """Yield a box with the faults of *script* and the given number of clients."""
     async with (
         asyncio.timeout(3 * PATIENCE_S),
         Box.in_lockstep(scenario, seed=7, faults=[script]).open() as box,
@@ -126,18 +126,18 @@ async def wired(script: str = "", *, clients: int = 1, scenario: str = "large_ti
                 await client.close()
 
 
-def holes(events: list[dict[str, Any]]) -> list[tuple[int, int]]:
-    """Return the ids that are missing between depth events: first and last of each hole."""
+def gaps(events: list[dict[str, Any]]) -> list[tuple[int, int]]:
+    """Return the ids that are missing between depth events: first and last of each gap."""
     return [(before["u"] + 1, after["U"] - 1) for before, after in pairwise(events) if after["U"] > before["u"] + 1]
 
 
 def falls(events: list[dict[str, Any]]) -> list[int]:
-    """Return the places of depth events that end before the one in front of them."""
+    """Return the indexes of depth events that end before the previous one."""
     return [at for at, (before, after) in enumerate(pairwise(events), 1) if after["u"] < before["u"]]
 
 
 def book_by(events: list[dict[str, Any]], snapshot: dict[str, Any]) -> tuple[list[tuple[str, str]], ...]:
-    """Return the book that a snapshot and depth events make, by a dict of texts."""
+    """Return the book of a snapshot and depth events, by a dict of texts."""
     sides = []
     for side, name, sign in (("bids", "b", -1), ("asks", "a", 1)):
         book = dict(map(tuple, snapshot[side]))
@@ -148,6 +148,6 @@ def book_by(events: list[dict[str, Any]], snapshot: dict[str, Any]) -> tuple[lis
     return tuple(sides)
 
 
-def played(case: Case) -> None:
+def run_case(case: Case) -> None:
     """Run a case to its end."""
     asyncio.run(case())

@@ -1,4 +1,4 @@
-"""Steps between inventory levels in decimals of 60 digits, by other roads than the package's."""
+"""Steps between inventory levels in decimals of 60 digits, by other methods than the package's."""
 
 from decimal import MAX_EMAX, MIN_EMIN, Decimal, localcontext
 from itertools import pairwise
@@ -6,35 +6,35 @@ from itertools import pairwise
 DIGITS = 60
 
 
-def after(bound, rho, tilt, time, bend):
+def exact_finite_steps(bound, rho, tilt, time, bend):
     """Return ln v(n+1) - ln v(n) for v = exp(-M·time)·exp(-bend·n²): a series of exp(-M·time/2^j), squared j times.
 
-    Nothing is scaled and no term is left out for its size; 60 digits bear the cancellation of the signs.
+    Nothing is scaled and no term is left out for its size; 60 digits are enough for the cancellation of signs.
     """
     with localcontext() as context:
         context.prec, context.Emax, context.Emin = DIGITS + 40, MAX_EMAX, MIN_EMIN
-        rho, tilt, time, bend = (Decimal(one) for one in (rho, tilt, time, bend))
+        rho, tilt, time, bend = (Decimal(entry) for entry in (rho, tilt, time, bend))
         levels = range(-bound, bound + 1)
         m = [
             [rho * n * n - tilt * n if n == o else Decimal(-1 if abs(n - o) == 1 else 0) for o in levels]
             for n in levels
         ]
-        size = max(sum(abs(one) for one in row) for row in m) * time
+        size = max(sum(abs(entry) for entry in row) for row in m) * time
         halvings = max(int(size).bit_length() + 1, 0)
-        step = [[-one * time / 2**halvings for one in row] for row in m]
-        power = answer = [[Decimal(n == o) for o in levels] for n in levels]
+        step = [[-entry * time / 2**halvings for entry in row] for row in m]
+        power = result = [[Decimal(n == o) for o in levels] for n in levels]
         for k in range(1, 80):
-            power = [[one / k for one in row] for row in times(power, step)]
-            answer = [[a + b for a, b in zip(*rows, strict=True)] for rows in zip(answer, power, strict=True)]
+            power = [[entry / k for entry in row] for row in times(power, step)]
+            result = [[a + b for a, b in zip(*rows, strict=True)] for rows in zip(result, power, strict=True)]
         for _ in range(halvings):
-            answer = times(answer, answer)
+            result = times(result, result)
         start = [(-bend * n * n).exp() for n in levels]
-        v = [sum(a * b for a, b in zip(row, start, strict=True)) for row in answer]
+        v = [sum(a * b for a, b in zip(row, start, strict=True)) for row in result]
         return logs(v)
 
 
-def for_ever(bound, rho, tilt):
-    """Return them for the eigenvector of the smallest eigenvalue, found by halving an interval 300 times."""
+def exact_infinite_steps(bound, rho, tilt):
+    """Return the steps for the eigenvector of the smallest eigenvalue, found by bisection in 300 steps."""
     with localcontext() as context:
         context.prec = DIGITS + 40
         rho, tilt = Decimal(rho), Decimal(tilt)
@@ -42,7 +42,7 @@ def for_ever(bound, rho, tilt):
         low, high = min(diagonal) - 2, min(diagonal)
         for _ in range(300):
             middle = (low + high) / 2
-            low, high = (middle, high) if all(one > 0 for one in pivots(diagonal, middle)) else (low, middle)
+            low, high = (middle, high) if all(pivot > 0 for pivot in pivots(diagonal, middle)) else (low, middle)
         best = diagonal.index(min(diagonal))
         left, right = list(pivots(diagonal, low)), list(pivots(diagonal[::-1], low))[::-1]
         ratios = [left[i] if i < best else 1 / right[i + 1] for i in range(2 * bound)]
@@ -50,19 +50,19 @@ def for_ever(bound, rho, tilt):
 
 
 def pivots(diagonal, value):
-    """Yield the pivots of a factorisation from the first entry on; behind one that is zero there is none."""
+    """Yield the pivots of a factorisation from the first entry on; after a pivot of zero there is no next one."""
     rest = Decimal(0)
-    for one in diagonal:
-        pivot = one - value - rest
+    for entry in diagonal:
+        pivot = entry - value - rest
         yield pivot
         rest = 1 / pivot
 
 
-def times(one, other):
-    columns = list(zip(*other, strict=True))
+def times(left, right):
+    columns = list(zip(*right, strict=True))
     return [
         [sum((a * b for a, b in zip(row, column, strict=True) if a and b), Decimal(0)) for column in columns]
-        for row in one
+        for row in left
     ]
 
 

@@ -1,4 +1,4 @@
-"""One resting order, a book and prints made by hand, and what a fill model makes of them."""
+"""One resting order, a book and prints made by hand, and the resulting fills of a fill model."""
 
 from dataclasses import dataclass
 
@@ -28,13 +28,13 @@ class Want:
 def play(fills, events, *, bid=100, ask=None, lots=5, bids=BIDS, asks=ASKS, latency_us=0, **rules):
     """Return the fills as (µs since the snapshot, side, ticks, lots, reason).
 
-    The snapshot (*bids*, *asks*) stands at 0 and the quotes are sent there; *events* are those of ``Tape.of``,
-    their instants counted from it.
+    The snapshot (*bids*, *asks*) has time 0 and the quotes are sent then; *events* are those of ``Tape.of``,
+    with times counted from it.
     """
-    told = [(BEGIN_US, "snapshot", bids, asks), *((BEGIN_US + us, *rest) for us, *rest in events)]
-    tape = Tape.of(TEST, told)
-    told_rules = {"order_latency_us": latency_us, "cancel_latency_us": 0, "requote_on_fill": False, **rules}
-    terms = Rules(TEST.tick_e8, TEST.lot_e8, enforce_balances=False, **told_rules)
+    all_events = [(BEGIN_US, "snapshot", bids, asks), *((BEGIN_US + us, *rest) for us, *rest in events)]
+    tape = Tape.of(TEST, all_events)
+    settings = {"order_latency_us": latency_us, "cancel_latency_us": 0, "requote_on_fill": False, **rules}
+    terms = Rules(TEST.tick_e8, TEST.lot_e8, enforce_balances=False, **settings)
     exchange = PaperExchange(Want(bid, ask, lots), fills, terms)
     exchange.run(tape)
     journal = exchange.journal()

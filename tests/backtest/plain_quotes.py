@@ -1,6 +1,6 @@
-"""The simple quote models and the steps in plain Python, from docs/quotes.md alone, and models in models by either.
+"""The simple quote models and the steps in plain Python, from docs/quotes.md alone, with nested models.
 
-A model is given as (name, parameters); those inside ``mixed`` and ``steps`` are in its parameters likewise.
+A model is given as (name, parameters); inner models of ``mixed`` and ``steps`` are given in their parameters likewise.
 """
 
 import math
@@ -24,8 +24,8 @@ def compiled(name, params):
 
 
 def plain(name, params, tick_lot=1.0):
-    """Return an object with ``quote(view)`` that does the same."""
-    return Plain(wanted(name, params, tick_lot))
+    """Return an object with ``quote(view)`` that behaves like the model."""
+    return Plain(plain_quote(name, params, tick_lot))
 
 
 class Plain:
@@ -33,26 +33,28 @@ class Plain:
         self.quote = quote
 
 
-def wanted(name, params, tick_lot):
+def plain_quote(name, params, tick_lot):
     if name == "steps":
-        ask = wanted(*params["model"], tick_lot)
-        for step, own in params["steps"]:
-            ask = Widening(ask, tick_lot, **own) if step == "widen" else around(ask, STEPS[step], own)
-        return ask
+        quote = plain_quote(*params["model"], tick_lot)
+        for step, step_params in params["steps"]:
+            quote = (
+                Widening(quote, tick_lot, **step_params) if step == "widen" else around(quote, STEPS[step], step_params)
+            )
+        return quote
     if name == "mixed":
-        return mixture([(wanted(*inner, tick_lot), weight) for *inner, weight in params["models"]])
+        return mixture([(plain_quote(*inner, tick_lot), weight) for *inner, weight in params["models"]])
     return lambda view: MODELS[name](view, **params)
 
 
 # Models
 
 
-def held(view):
+def clips_held(view):
     return (view.inventory_lots - view.target_lots) / view.quote_lots
 
 
 def both(view, centre, delta, skew_ticks=0.0, q_max=math.inf):
-    q = held(view)
+    q = clips_held(view)
     centre = centre - skew_ticks * q
     return Quotes(centre - delta if q < q_max else None, centre + delta if q > -q_max else None)
 
@@ -86,7 +88,7 @@ def symmetric(view, k, gamma=0.1, sigma=None, horizon_s=30.0, mode="rolling"):
 
 
 def expected_value(view, *, A, k, horizon_s=1.0, adverse_ticks=0.0, fee_ticks=0.0, skew_ticks=0.0, q_max=math.inf):
-    q, mid, costs = held(view), view.mid2_ticks / 2, adverse_ticks + fee_ticks
+    q, mid, costs = clips_held(view), view.mid2_ticks / 2, adverse_ticks + fee_ticks
     bid, ask = (best_distance(costs + sign * skew_ticks * q, A, k, horizon_s) for sign in (1, -1))
     return Quotes(mid - bid if q < q_max else None, mid + ask if q > -q_max else None)
 
@@ -116,10 +118,10 @@ MODELS = {
 
 def mixture(parts):
     def quote(view):
-        answers = [whole(view, ask(view)) for ask, _ in parts]
+        answers = [with_lots(view, inner(view)) for inner, _ in parts]
         weights = [weight for _, weight in parts]
-        prices = [mean([getattr(one, side) for one in answers], weights) for side in ("bid_ticks", "ask_ticks")]
-        lots = [min(getattr(one, side) for one in answers) for side in ("bid_lots", "ask_lots")]
+        prices = [mean([getattr(answer, side) for answer in answers], weights) for side in ("bid_ticks", "ask_ticks")]
+        lots = [min(getattr(answer, side) for answer in answers) for side in ("bid_lots", "ask_lots")]
         return Quotes(*prices, *lots)
 
     return quote
@@ -128,12 +130,12 @@ def mixture(parts):
 def mean(prices, weights):
     if None in prices:
         return None
-    beside = sum(weight * (price - prices[0]) for price, weight in zip(prices, weights, strict=True))
-    return prices[0] + beside / sum(weights)
+    difference = sum(weight * (price - prices[0]) for price, weight in zip(prices, weights, strict=True))
+    return prices[0] + difference / sum(weights)
 
 
-def whole(view, answer):
-    """Return an answer with nothing left to say."""
+def with_lots(view, answer):
+    """Return an answer with all lots filled in."""
     answer = answer or Quotes(None, None)
     lots = [view.quote_lots if lots is None else lots for lots in (answer.bid_lots, answer.ask_lots)]
     return replace(answer, bid_lots=lots[0], ask_lots=lots[1])
@@ -142,19 +144,19 @@ def whole(view, answer):
 # Steps
 
 
-def around(ask, step, own):
-    return lambda view: step(view, ask, **own)
+def around(inner, step, params):
+    return lambda view: step(view, inner, **params)
 
 
-def inventory_bound(view, ask, q_max):
-    answer, most = whole(view, ask(view)), math.floor(q_max * view.quote_lots)
+def inventory_bound(view, inner, q_max):
+    answer, most = with_lots(view, inner(view)), math.floor(q_max * view.quote_lots)
     bid_lots = max(min(answer.bid_lots, most - view.inventory_lots + view.target_lots), 0)
     ask_lots = max(min(answer.ask_lots, most + view.inventory_lots - view.target_lots), 0)
     return without_empty(replace(answer, bid_lots=bid_lots, ask_lots=ask_lots))
 
 
-def fushimi_size(view, ask, eta):
-    answer, q = whole(view, ask(view)), held(view)
+def fushimi_size(view, inner, eta):
+    answer, q = with_lots(view, inner(view)), clips_held(view)
     bid_lots = math.floor(answer.bid_lots * (math.exp(-eta * q) if q > 0 else 1))
     ask_lots = math.floor(answer.ask_lots * (math.exp(eta * q) if q < 0 else 1))
     return without_empty(replace(answer, bid_lots=bid_lots, ask_lots=ask_lots))
@@ -173,8 +175,8 @@ def sizes(answer):
     return answer.bid_lots, answer.ask_lots
 
 
-def post_only(view, ask):
-    answer = whole(view, ask(view))
+def post_only(view, inner):
+    answer = with_lots(view, inner(view))
     bid, ask_price = prices(answer)
     return replace(
         answer,
@@ -185,8 +187,8 @@ def post_only(view, ask):
     )
 
 
-def least_spread(view, ask, ticks):
-    answer = whole(view, ask(view))
+def least_spread(view, inner, ticks):
+    answer = with_lots(view, inner(view))
     bid, ask_price = prices(answer)
     if bid is None or ask_price is None or "MARKET" in (answer.bid_kind, answer.ask_kind):
         return answer
@@ -194,8 +196,8 @@ def least_spread(view, ask, ticks):
     return replace(answer, bid_ticks=bid - missing, ask_ticks=ask_price + missing)
 
 
-def round_to(view, ask, ticks):
-    answer = whole(view, ask(view))
+def round_to(view, inner, ticks):
+    answer = with_lots(view, inner(view))
     bid, ask_price = prices(answer)
     return replace(
         answer,
@@ -214,15 +216,15 @@ STEPS = {
 
 
 class Widening:
-    def __init__(self, ask, tick_lot, extra_ticks, inventory=math.inf, loss=math.inf, recover=0.5):
-        self.ask, self.tick_lot, self.extra_ticks, self.recover = ask, tick_lot, extra_ticks, recover
+    def __init__(self, inner, tick_lot, extra_ticks, inventory=math.inf, loss=math.inf, recover=0.5):
+        self.inner, self.tick_lot, self.extra_ticks, self.recover = inner, tick_lot, extra_ticks, recover
         self.bands, self.left, self.highest = {"inventory": inventory, "loss": loss}, set(), -math.inf
 
     def __call__(self, view):
-        answer = whole(view, self.ask(view))
+        answer = with_lots(view, self.inner(view))
         owned = (view.cash / self.tick_lot + view.inventory_lots * view.mid2_ticks / 2) / view.quote_lots
         self.highest = max(self.highest, owned)
-        for name, value in (("inventory", abs(held(view))), ("loss", self.highest - owned)):
+        for name, value in (("inventory", abs(clips_held(view))), ("loss", self.highest - owned)):
             if value > self.bands[name]:
                 self.left.add(name)
             elif value <= self.recover * self.bands[name]:

@@ -1,4 +1,4 @@
-"""Simple quote models, mixtures and steps as plain data (see ``plain_quotes.py``), drawn."""
+"""Strategies for simple quote models, mixtures and steps as plain data (see ``plain_quotes.py``)."""
 
 from hypothesis import strategies as st
 

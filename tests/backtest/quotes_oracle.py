@@ -1,16 +1,16 @@
-"""Optimal quotes from their control problems alone, by other roads than the compiled models take.
+"""Optimal quotes from their control problems alone, by other methods than those of the compiled models.
 
-A maker holds q units (at most Q either way) of something whose mid has volatility sigma and drift mu; an order at
-distance d from the mid fills A·exp(-k·d) times per second, and each fill moves the mid against the maker by xi. What
-the inventory is worth beyond its marked value is theta(tau, q), with tau the time left. Its equation
+A maker holds q units (at most Q either way) of an asset whose mid has volatility sigma and drift mu; an order at
+distance d from the mid fills A·exp(-k·d) times per second, and each fill moves the mid against the maker by xi. The
+value of the inventory beyond its marked value is theta(tau, q), with tau the time left. Its equation
 (Hamilton-Jacobi-Bellman) is::
 
     d theta / d tau = mu q - risk(q) + H(bid's change of theta) + H(ask's change of theta)
     H(p) = sup over d of A exp(-k d) u(d + p),   u(x) = (1 - exp(-gamma x))/gamma, or x without risk aversion
 
-and the best distance is where the sup is. Three roads lead to it: the equation as it stands, integrated by an
-adaptive solver; its linear form v = exp(k theta), by a series without a subtraction; the long run, by a continued
-fraction in sixty digits. All in ticks, seconds and units of inventory.
+and the best distance is where the sup is. Three methods solve it: the equation as it stands, integrated by an
+adaptive solver; its linear form v = exp(k theta), by a series without subtraction; the long run, by a continued
+fraction with sixty digits. All in ticks, seconds and units of inventory.
 """
 
 import math
@@ -27,11 +27,11 @@ class Problem:
     """A control problem.
 
     Attributes:
-        k, A: The fills.
-        Q: The most units either way.
+        k, A: The intensity of fills.
+        Q: The largest inventory in units, either way.
         sigma, mu, xi: Volatility, drift, and move of the mid at each fill.
-        gamma: Exponential utility's risk aversion; 0 where the maker counts money.
-        phi: Running penalty phi·q² per second, beside the utility's own gamma·sigma²/2·q².
+        gamma: Risk aversion of exponential utility; 0 for linear utility.
+        phi: Running penalty phi·q² per second, in addition to gamma·sigma²/2·q² of the utility.
         alpha: Penalty alpha·q² at the end.
     """
 
@@ -52,17 +52,17 @@ class Problem:
 
     @property
     def running(self):
-        """Return what a second costs at each inventory."""
+        """Return the cost per second at each inventory."""
         return (self.phi + self.gamma * self.sigma**2 / 2) * self.q**2 - self.mu * self.q
 
     @property
     def markup(self):
-        """Return the best distance where theta does not change."""
+        """Return the best distance if theta is constant."""
         return math.log1p(self.gamma / self.k) / self.gamma if self.gamma else 1 / self.k
 
     @property
     def eta(self):
-        """Return k·H(0): how fast v spreads to its neighbours where fills move nothing."""
+        """Return k·H(0): how fast v spreads to its neighbours if fills do not move the mid."""
         if not self.gamma:
             return self.A / math.e
         ratio = self.gamma / self.k
@@ -70,19 +70,19 @@ class Problem:
 
 
 def hamiltonian_by_search(problem, p):
-    """Return the sup and where it is, found by looking."""
+    """Return the sup and its place, found numerically."""
 
-    def worth(d):
+    def negative_value(d):
         gain = d + p
         utility = -math.expm1(-problem.gamma * gain) / problem.gamma if problem.gamma else gain
         return -problem.A * math.exp(-problem.k * d) * utility
 
-    found = minimize_scalar(worth, bounds=(-p - 1 / problem.k, -p + 20 / problem.k), method="bounded")
+    found = minimize_scalar(negative_value, bounds=(-p - 1 / problem.k, -p + 20 / problem.k), method="bounded")
     return -found.fun, found.x
 
 
-def by_equation(problem, tau):
-    """Return theta at each inventory, by integrating its own equation; absolute, at 1e-9 or so."""
+def theta_by_equation(problem, tau):
+    """Return theta at each inventory, by integrating its own equation, to about 1e-9 absolute."""
     q, k = problem.q, problem.k
 
     def rate(_time, theta):
@@ -99,10 +99,10 @@ def by_equation(problem, tau):
     return solved.y[:, -1]
 
 
-def by_series(problem, tau):
-    """Return theta at each inventory but for a constant, from v = exp(k·theta) by terms that are all positive.
+def theta_by_series(problem, tau):
+    """Return theta at each inventory up to a constant, from v = exp(k·theta) by positive terms only.
 
-    What a fill moves is taken into v: with theta = w + xi·q²/2 both sides' changes lose xi/2 and nothing else.
+    The impact of fills is included in v: with theta = w + xi·q²/2 the changes of both sides lose xi/2.
     """
     q, k = problem.q, problem.k
     eta = problem.eta * math.exp(-k * problem.xi / 2)
@@ -117,10 +117,10 @@ def by_series(problem, tau):
 
 
 def _log_exponential(rates, tau, halvings):
-    """Return the logarithms of exp(rates·tau) but for a constant; *rates* is tridiagonal and nowhere negative."""
+    """Return the logarithms of exp(rates·tau) up to a constant; *rates* is tridiagonal and nowhere negative."""
     part = np.eye(len(rates))
     power = part.copy()
-    for n in range(1, len(rates) + 30):  # from one bound to the other, and on
+    for n in range(1, len(rates) + 30):  # from one bound to the other, and beyond
         power = power @ rates * (tau / 2**halvings / n)
         part += power
     for _ in range(halvings):
@@ -128,7 +128,7 @@ def _log_exponential(rates, tau, halvings):
         part /= part.max()
     if part.min() > 1e-290:
         return np.log(part)
-    with np.errstate(divide="ignore"):  # some entries are below what a float holds: all again, in logarithms
+    with np.errstate(divide="ignore"):  # some entries underflow: repeat with logarithms
         inner, left, right = (np.log(np.diagonal(rates, at)) for at in (0, 1, -1))
         power = np.where(np.eye(len(rates)) > 0, 0.0, -np.inf)
     part = power.copy()
@@ -144,11 +144,11 @@ def _log_exponential(rates, tau, halvings):
     return part
 
 
-def in_the_long_run(problem):
-    """Return theta at each inventory but for a constant, where the end is far: sixty digits, then a float.
+def long_run_theta(problem):
+    """Return theta at each inventory up to a constant for an infinite horizon: with sixty digits, then a float.
 
-    v is the ground state of a tridiagonal matrix: diagonal k·running, beside it -eta. From either bound inwards the
-    ratios of neighbours follow each other, and the eigenvalue is where the two ends meet, at the cheapest inventory.
+    v is the ground state of a tridiagonal matrix: diagonal k·running, off-diagonal -eta. From either bound inwards the
+    ratios of neighbours follow each other, and at the eigenvalue the two ends agree at the cheapest inventory.
     """
     with localcontext() as context:
         context.prec = 60
@@ -191,7 +191,7 @@ def distances(problem, theta):
 
 
 def closed_form(problem, q):
-    """Return Guéant, Lehalle and Fernandez-Tapia's approximation of the long run, without a bound (section 4, 5)."""
+    """Return the long-run approximation of Guéant, Lehalle and Fernandez-Tapia, without bound (sections 4 and 5)."""
     ratio = problem.gamma / problem.k
     k, xi, variance = problem.k, problem.xi, problem.sigma**2
     steep = math.sqrt(variance * problem.gamma / (2 * k * problem.A) * (1 + ratio) ** (1 + 1 / ratio))

@@ -1,4 +1,4 @@
-"""The file of an agent: what it holds, and what is refused."""
+"""The file of an agent: its contents, and the files that are rejected."""
 
 import json
 import zipfile
@@ -16,33 +16,33 @@ from rl_agents import agent_at, saved, terms
 
 
 @pytest.mark.parametrize("discrete", [False, True])
-def test_what_is_written_is_read(tmp_path, discrete):
-    """Terms, arrays, how it was trained, and the trainer's own data."""
+def test_written_agent_file_is_read_back(tmp_path, discrete):
+    """Terms, arrays, description of the training, and the trainer's own data."""
     agent = saved(terms(discrete=discrete))
     digest = write_agent(tmp_path / "a.zip", agent)
-    found = read_agent(tmp_path / "a.zip")
-    assert (found.terms, found.about, found.training, found.sha256) == (
+    loaded = read_agent(tmp_path / "a.zip")
+    assert (loaded.terms, loaded.about, loaded.training, loaded.sha256) == (
         agent.terms,
         agent.about,
         agent.training,
         digest,
     )
-    for one, other in zip(found.layers, agent.layers, strict=True):
-        assert np.array_equal(one[0], other[0])
-        assert np.array_equal(one[1], other[1])
-        assert one[2] == other[2]
+    for layer, original in zip(loaded.layers, agent.layers, strict=True):
+        assert np.array_equal(layer[0], original[0])
+        assert np.array_equal(layer[1], original[1])
+        assert layer[2] == original[2]
 
 
-def test_equal_agents_are_equal_bytes(tmp_path):
-    """So that a digest of a run covers the agent, and not when it was written."""
+def test_equal_agents_have_equal_bytes(tmp_path):
+    """The digest of a run covers the agent and not the time it was written."""
     first, second = (agent_at(tmp_path / name) for name in ("a.zip", "b.zip"))
     assert first.read_bytes() == second.read_bytes()
 
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
-def test_one_changed_byte_is_refused(tmp_path_factory, data):
-    """Wherever it is: in the terms, the arrays, the zip's own tables or the hash."""
+def test_agent_file_with_one_changed_byte_is_rejected(tmp_path_factory, data):
+    """Wherever the byte is: in the terms, the arrays, the zip's own tables or the hash."""
     path = tmp_path_factory.mktemp("agents") / "a.zip"
     content = bytearray(agent_at(path).read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))
@@ -52,8 +52,8 @@ def test_one_changed_byte_is_refused(tmp_path_factory, data):
         read_agent(path)
 
 
-def test_what_is_no_agent_is_refused(tmp_path):
-    """Each in one line: no file, no zip, a zip of something else."""
+def test_path_without_an_agent_is_rejected(tmp_path):
+    """No file, no zip file, a zip file with other contents, and a directory."""
     path = tmp_path / "a.zip"
     with pytest.raises(DataError, match="no such agent"):
         read_agent(path)
@@ -80,15 +80,15 @@ def test_what_is_no_agent_is_refused(tmp_path):
         {"discrete": True},
     ],
 )
-def test_terms_that_do_not_go_together_are_refused(tmp_path, wrong):
-    """A network of another shape, a scale of nothing, a time that runs backwards."""
+def test_inconsistent_terms_are_rejected(tmp_path, wrong):
+    """A network of another shape, a scale of 0, a negative or undefined number."""
     write_agent(tmp_path / "a.zip", replace(saved(terms()), terms=terms(**wrong)))
     with pytest.raises(BrokenFile, match="not an agent of this version"):
         read_agent(tmp_path / "a.zip")
 
 
-def test_nothing_but_numbers_is_loaded(tmp_path):
-    """Terms are JSON, arrays are numpy's own form; the trainer's data stays as it is."""
+def test_agent_file_holds_json_terms_and_raw_training_data(tmp_path):
+    """Terms are JSON; the trainer's data is stored unchanged."""
     path = agent_at(tmp_path / "a.zip")
     with zipfile.ZipFile(BytesIO(path.read_bytes())) as archive:
         assert json.loads(archive.read(TERMS))["signals"] == list(terms().signals)

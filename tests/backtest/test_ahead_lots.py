@@ -19,43 +19,43 @@ EVENTS = [
 ]
 
 
-class Nothing:
-    """Want no quote."""
+class NoQuotes:
+    """Never quote."""
 
     def quote(self, view: object) -> None:
-        """Answer None."""
+        """Return None."""
 
 
 def exchange(fills: object) -> PaperExchange:
-    """Return an exchange that plays the tape to its first instant, with no latency."""
+    """Return an exchange that has run the tape to its first event, with no latency."""
     rules = Rules(GRID.tick_e8, GRID.lot_e8, order_latency_us=0, enforce_balances=False)
-    made = PaperExchange(Nothing(), fills, rules)
-    made.attach(Tape.of(GRID, EVENTS))
-    made.advance(0)
-    return made
+    started = PaperExchange(NoQuotes(), fills, rules)
+    started.attach(Tape.of(GRID, EVENTS))
+    started.advance(0)
+    return started
 
 
-def test_the_lots_ahead_of_an_order_follow_the_tape() -> None:
-    """It joins behind 50; 20 print, which the book then shows; 31 print, of which one is its own."""
-    played = exchange(queue_prob_power())
-    order = played.place(1, 999, 1)
-    assert played.ahead_lots(order) is None
-    seen = []
+def test_ahead_lots_follow_the_tape() -> None:
+    """The order joins behind 50; 20 trade, and then the book shows them gone; 31 trade, the last one of them ours."""
+    paper_exchange = exchange(queue_prob_power())
+    order = paper_exchange.place(1, 999, 1)
+    assert paper_exchange.ahead_lots(order) is None
+    ahead = []
     for second in (0, 1, 2, 3):
-        played.advance(second * SECOND)
-        seen.append(played.ahead_lots(order))
-    assert seen == [50.0, 30.0, 30.0, None]
+        paper_exchange.advance(second * SECOND)
+        ahead.append(paper_exchange.ahead_lots(order))
+    assert ahead == [50.0, 30.0, 30.0, None]
 
 
 @pytest.mark.parametrize("order", [0, 2])
-def test_an_order_that_is_not_there_has_no_queue(order: int) -> None:
-    """None, and no error, for orders that ended too."""
+def test_ahead_lots_of_unknown_order_is_none(order: int) -> None:
+    """No error is raised for an unknown order."""
     assert exchange(queue_prob_power()).ahead_lots(order) is None
 
 
-def test_a_model_without_a_queue_says_so() -> None:
-    """None is not 0: nothing is known."""
-    played = exchange(trade_cross())
-    order = played.place(1, 999, 1)
-    played.advance(1)
-    assert played.ahead_lots(order) is None
+def test_ahead_lots_is_none_for_model_without_queue() -> None:
+    """None means unknown; 0 would mean the front of the queue."""
+    paper_exchange = exchange(trade_cross())
+    order = paper_exchange.place(1, 999, 1)
+    paper_exchange.advance(1)
+    assert paper_exchange.ahead_lots(order) is None

@@ -1,4 +1,4 @@
-"""The bare formula against published numbers and its own identities; units are the caller's."""
+"""The bare Avellaneda-Stoikov formula against published numbers and its own identities, in the caller's units."""
 
 import math
 
@@ -22,15 +22,15 @@ GAMMA, K, SIGMA = st.floats(1e-3, 5), st.floats(0.05, 5), st.floats(0, 5)
 
 
 @pytest.mark.parametrize(("tau_s", "q", "bid", "ask"), PAPER)
-def test_quotes_are_the_papers(tau_s, q, bid, ask):
+def test_quotes_equal_those_of_the_paper(tau_s, q, bid, ask):
     """Equations 29 and 30, at the parameters of section 3.3; a distance may be negative."""
     model = AvellanedaStoikov(gamma=0.1, k=1.5)
     assert model.distances(q, tau_s, 2.0, 1.5) == pytest.approx((bid, ask), abs=1e-9)
 
 
 @given(GAMMA, K, SIGMA, st.floats(-20, 20), st.floats(0, 100))
-def test_the_spread_does_not_depend_on_inventory_and_sides_mirror(gamma, k, sigma, q, tau_s):
-    """Inventory moves both quotes by the same amount, and a short is a long seen from the other side."""
+def test_spread_is_independent_of_inventory_and_sides_mirror(gamma, k, sigma, q, tau_s):
+    """Inventory moves both quotes by the same amount, and a short position mirrors a long one."""
     model = AvellanedaStoikov(gamma=gamma, k=k)
     bid, ask = model.distances(q, tau_s, sigma, k)
     flat_bid, flat_ask = model.distances(0, tau_s, sigma, k)
@@ -40,8 +40,8 @@ def test_the_spread_does_not_depend_on_inventory_and_sides_mirror(gamma, k, sigm
 
 
 @given(K)
-def test_without_risk_aversion_the_markup_is_one_over_k(k):
-    """(1/gamma) ln(1 + gamma/k) tends to 1/k, and the series takes over before the logarithm loses digits."""
+def test_markup_tends_to_one_over_k_without_risk_aversion(k):
+    """(1/gamma) ln(1 + gamma/k) tends to 1/k; a series replaces the logarithm before it loses digits."""
     for gamma in (1e-7 * k, 1.01e-8 * k, 0.99e-8 * k, 1e-12 * k):
         bid, _ = AvellanedaStoikov(gamma=gamma, k=k).distances(0, 0.0, 1.0, k)
         assert bid == pytest.approx(1 / k - gamma / (2 * k * k), rel=1e-9)
@@ -60,15 +60,15 @@ def test_infinite_horizon_quotes_mirror_and_end_at_the_bound(gamma, k, q_max, da
         assert model.distances(q + 1, 30.0, 1.0, k)[0] > bid
 
 
-def test_a_bound_ends_quotes_in_every_mode():
-    """q_max means the same wherever it is given."""
+def test_q_max_ends_quotes_in_rolling_mode():
+    """q_max means the same in every mode."""
     model = AvellanedaStoikov(gamma=0.1, k=1.0, q_max=3)
     assert model.distances(3, 30.0, 1.0, 1.0)[0] == math.inf
     assert model.distances(-3, 30.0, 1.0, 1.0)[1] == math.inf
 
 
 @pytest.mark.parametrize(
-    ("params", "told"),
+    ("params", "message"),
     [
         ({"gamma": 0.0, "k": 1.0}, "gamma is 0.0; it must be above 0"),
         ({"k": -1.0}, "k is -1.0"),
@@ -79,12 +79,12 @@ def test_a_bound_ends_quotes_in_every_mode():
         ({"k": 1.0, "horizon_s": math.nan}, "horizon_s is nan"),
     ],
 )
-def test_a_wrong_parameter_is_named(params, told):
+def test_invalid_parameter_is_named_in_usage_error(params, message):
     """The message names the parameter, its value, and the allowed values."""
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         AvellanedaStoikov(**params)
 
 
-def test_an_intensity_takes_the_place_of_k():
+def test_model_accepts_intensity_in_place_of_k():
     """A fit or a schedule is enough; its k is read at each requote."""
     assert AvellanedaStoikov(intensity=Intensity.constant(0.5, 0.3)).name == "avellaneda_stoikov_bare"

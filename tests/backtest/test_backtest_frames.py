@@ -1,4 +1,4 @@
-"""The frames of a result, against its files and its summary."""
+"""The frames of a result, compared with its files and its summary."""
 
 import csv
 from datetime import datetime, timedelta, timezone
@@ -13,7 +13,7 @@ from mm.backtest.result import Result
 from mm.errors import UsageError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-# by frame: its file, and the columns of which the names differ
+# for each frame: its file, and the columns whose names differ
 FILES = {
     "orders_frame": (
         "orders",
@@ -35,7 +35,7 @@ def result_of(scribe, **terms):
 
 
 def as_file(value, text, name):
-    """Return a cell of a frame and the text of the file's cell as two values that should be one."""
+    """Return a cell of a frame and the text of the file's cell as two comparable values."""
     if text == "":
         return value, None
     if isinstance(value, datetime):
@@ -46,25 +46,25 @@ def as_file(value, text, name):
 
 @settings(max_examples=25, deadline=None)
 @given(scribes())
-def test_frames_hold_what_the_files_say(tmp_path_factory, scribe):
-    """Row by row and cell by cell; a number is the very float that its text in the file is."""
+def test_frames_equal_the_written_files(tmp_path_factory, scribe):
+    """Row by row and cell by cell; a number is exactly the float of its text in the file."""
     folder, result = tmp_path_factory.mktemp("run"), result_of(scribe)
     result.write_tables(folder)
-    for method, (table, other) in FILES.items():
+    for method, (table, renamed) in FILES.items():
         frame = getattr(result, method)()
         with (folder / f"{table}_{scribe.instrument.symbol}.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert len(frame) == len(rows)
         for name in frame.columns:
-            column = other.get(name, name)
+            column = renamed.get(name, name)
             for value, row in zip(frame[name].to_list(), rows, strict=True):
                 found, expected = as_file(value, row[column], column)
                 assert found == expected, (name, row)
 
 
 @pytest.mark.parametrize("method", [*FILES, "equity_frame", "markouts_frame"])
-def test_every_frame_has_instants_in_utc_and_goes_to_pandas(method):
-    """µs, with their zone; an empty run has the same columns."""
+def test_frames_have_utc_times_and_convert_to_pandas(method):
+    """Times are in µs with their zone; an empty run has the same columns."""
     frame, empty = (getattr(result_of(scribe), method)() for scribe in (seeded(120, breaks=1), Scribe()))
     assert frame.schema == empty.schema or method in ("fills_frame", "markouts_frame")
     assert frame.columns == empty.columns
@@ -76,8 +76,8 @@ def test_every_frame_has_instants_in_utc_and_goes_to_pandas(method):
     assert isinstance(frame.to_pandas(), pandas.DataFrame)
 
 
-def test_equity_ends_with_the_pnl_of_the_summary():
-    """And its deepest fall is the drawdown; rows without a valid book are left out."""
+def test_equity_frame_agrees_with_pnl_and_drawdown_of_summary():
+    """The last value is the PnL, the largest drawdown is max_drawdown; rows without a valid book are left out."""
     result = result_of(seeded(600, breaks=3))
     equity, state = result.equity_frame(), result.state_frame()
     assert equity["pnl"][-1] == result.summary["pnl_total"]
@@ -87,8 +87,8 @@ def test_equity_ends_with_the_pnl_of_the_summary():
     assert equity["equity"].to_list() == state["equity"].drop_nulls().to_list()
 
 
-def test_means_of_markouts_are_those_of_the_summary():
-    """Weighted by quantity, over the fills of which each is known."""
+def test_mean_markouts_equal_those_of_the_summary():
+    """Weighted by quantity, over the fills with a known markout."""
     result = result_of(seeded(900, breaks=2))
     frame, summary = result.markouts_frame(), result.summary
     means = {
@@ -104,8 +104,8 @@ def test_means_of_markouts_are_those_of_the_summary():
     assert len(means) == 4
 
 
-def test_horizons_are_the_readers_choice():
-    """Fractions as well; one that is none is refused."""
+def test_markouts_frame_accepts_custom_horizons():
+    """Fractions are allowed; negative horizons are rejected."""
     result = result_of(seeded(60))
     assert result.markouts_frame([0.5, 10]).columns[-3:] == ["markout_0s", "markout_0.5s", "markout_10s"]
     with pytest.raises(UsageError, match="a horizon is -1 s; give seconds above 0"):

@@ -1,4 +1,4 @@
-"""Presets in a backtest: the worked examples of docs/presets.md, sessions, and rates that are given."""
+"""Presets in a backtest: the worked examples of docs/presets.md, trading hours, and explicit fee rates."""
 
 from fractions import Fraction
 
@@ -20,7 +20,7 @@ OPEN_US = us_of("2026-01-06T15:00:00Z")  # a Tuesday, when every market is open
 AT_ONCE = Execution(order_latency_ms=0, cancel_latency_ms=0)
 
 
-class Never:
+class NoQuotes:
     name = "never"
 
     def quote(self, _view):
@@ -28,7 +28,7 @@ class Never:
 
 
 class Touch:
-    """Quotes a unit at both best prices."""
+    """Quote one lot at both best prices."""
 
     name = "touch"
 
@@ -42,7 +42,7 @@ def grid_of(name):
 
 
 def tape_of(name, *steps):
-    """Return a tape with a second between *steps*: (bid, ask) prices, or the price and quantity of a sell."""
+    """Return a tape with one second between *steps*: (bid, ask) prices, or the price and quantity of a sell."""
     grid, events = grid_of(name), []
     for at, step in enumerate(steps):
         us = OPEN_US + at * US_PER_S
@@ -54,32 +54,32 @@ def tape_of(name, *steps):
     return Tape.of(grid, events, "20260106")
 
 
-def by_hand(name, tape, orders, **account):
-    """Play *tape* with *orders* of (second, side, price, quantity, kind), and return the result."""
+def result_of_orders(name, tape, orders, **account):
+    """Run *orders* of (second, side, price, quantity, kind) on *tape*, and return the result."""
     grid = tape.instrument
     rules = Rules(grid.tick_e8, grid.lot_e8, **terms(AT_ONCE, Account(preset=name, **account)))
-    exchange = PaperExchange(Never(), trade_cross(), rules)
+    exchange = PaperExchange(NoQuotes(), trade_cross(), rules)
     exchange.attach(tape)
     for second, side, price, qty, kind in orders:
         exchange.advance(OPEN_US + second * US_PER_S + US_PER_S // 2)
         assert exchange.place(side, grid.ticks(price), grid.lots(qty), kind)
     exchange.advance(tape.end_us)
-    return Result(exchange.journal(), books_of(tape, rules, (Never(), trade_cross(), None)))
+    return Result(exchange.journal(), books_of(tape, rules, (NoQuotes(), trade_cross(), None)))
 
 
-def test_an_equity_by_hand():
+def test_equity_preset_matches_worked_example():
     """100 shares bought as maker at 50.00, sold as taker at 50.10: 10.00 + 0.20 rebate - 0.30."""
     tape = tape_of("equity", ("50.00", "50.02"), ("sell", "50.00", "100"), ("50.10", "50.12"), ("50.10", "50.12"))
     orders = [(0, 1, "50.00", "100", "LIMIT_MAKER"), (2, -1, "50.10", "100", "IOC")]
-    summary = by_hand("equity", tape, orders).summary
+    summary = result_of_orders("equity", tape, orders).summary
     assert (summary["pnl_total"], summary["fees"], summary["n_fills"]) == (9.9, 0.1, 2)
 
 
-def test_a_future_by_hand(tmp_path):
-    """2 contracts of 50 a point, bought at 5000.00 and sold at 5001.25: 125.00 less 4 times 2.25."""
+def test_future_preset_matches_worked_example(tmp_path):
+    """2 contracts of 50 per point, bought at 5000.00 and sold at 5001.25: 125.00 less 4 times 2.25."""
     steps = ("5000.00", "5000.25"), ("sell", "5000.00", "2"), ("5001.25", "5001.50"), ("5001.25", "5001.50")
     orders = [(0, 1, "5000.00", "2", "LIMIT_MAKER"), (2, -1, "5001.25", "2", "IOC")]
-    result = by_hand("future", tape_of("future", *steps), orders)
+    result = result_of_orders("future", tape_of("future", *steps), orders)
     summary = result.summary
     assert (summary["pnl_total"], summary["fees"]) == (116.0, 9.0)
     assert summary["volume"] == {"base": 4.0, "quote": 1_000_125.0}
@@ -93,17 +93,17 @@ def test_a_future_by_hand(tmp_path):
     assert Fraction(rows[-1][equity]) == 1116
 
 
-def test_a_coin_by_hand():
-    """0.5 bought at 60000 and held at a mid of 60100: 50.00 less 30.00; without the money it is refused."""
+def test_crypto_preset_matches_worked_example():
+    """0.5 bought at 60000 and held at a mid of 60100: 50.00 less 30.00; without enough cash the order is rejected."""
     steps = ("60000", "60001"), ("sell", "60000", "0.5"), ("60099", "60101"), ("60099", "60101")
     tape, orders = tape_of("crypto", *steps), [(0, 1, "60000", "0.5", "LIMIT_MAKER")]
-    summary = by_hand("crypto", tape, orders, initial_cash="40000").summary
-    # The mid it began with is that of the first state row.
+    summary = result_of_orders("crypto", tape, orders, initial_cash="40000").summary
+    # The first mid is that of the first state row.
     assert summary["fees"] == 30.0
     assert summary["pnl_realised"] + summary["pnl_unrealised"] - summary["fees"] == summary["pnl_total"] == 20.0
     grid = tape.instrument
     rules = Rules(grid.tick_e8, grid.lot_e8, **terms(AT_ONCE, Account(preset="crypto")))
-    exchange = PaperExchange(Never(), trade_cross(), rules)
+    exchange = PaperExchange(NoQuotes(), trade_cross(), rules)
     exchange.attach(tape)
     exchange.advance(OPEN_US + 1)
     assert exchange.place(1, grid.ticks("60000"), grid.lots("0.5")) == 0
@@ -113,8 +113,8 @@ def test_a_coin_by_hand():
 @pytest.mark.parametrize(
     ("preset", "begin", "closes_s"), [("equity", "2026-01-06T20:59:50Z", 10), ("future", "2026-01-06T21:59:50Z", 10)]
 )
-def test_no_quote_rests_while_the_market_is_closed(preset, begin, closes_s):
-    """16:00 in New York and in Chicago: quotes are pulled then, and come back at the next opening."""
+def test_quotes_are_pulled_while_market_is_closed(preset, begin, closes_s):
+    """At 16:00 in New York and in Chicago quotes are pulled, and they come back at the next opening."""
     grid, begin_us, hour = grid_of(preset), us_of(begin), 3600 * US_PER_S
     day_s = range(0, 24 * 3600, 60)
     events = [(begin_us + at * US_PER_S, "snapshot", [(5000, 10**6 + at)], [(5002, 10**6)]) for at in day_s]
@@ -131,22 +131,22 @@ def test_no_quote_rests_while_the_market_is_closed(preset, begin, closes_s):
     assert set(cancels["cancel_reason"].to_list()[:2]) == {"pulled"}
 
 
-def test_a_day_that_begins_while_the_market_is_closed_begins_without_quotes():
+def test_day_in_closed_market_places_no_orders():
     grid, begin_us = grid_of("equity"), us_of("2026-01-10T12:00:00Z")  # a Saturday
     events = [(begin_us + at * US_PER_S, "snapshot", [(5000, 10 + at)], [(5002, 10)]) for at in range(100)]
     rules = Rules(grid.tick_e8, grid.lot_e8, quote_lots=1, **terms(AT_ONCE, Account(preset="equity")))
     assert backtest(Tape.of(grid, events), Touch(), trade_cross(), rules).summary["n_orders"] == 0
 
 
-def test_a_rate_that_is_given_replaces_the_fee_of_the_preset():
-    """Only its own role's."""
-    found = terms(Execution(), Account(preset="equity", maker_fee_rate="-0.0001"))
-    assert (found["maker_fee_e8"], found.get("maker_unit_fee_e8", 0)) == (-10_000, 0)
-    assert (found["taker_fee_e8"], found["taker_unit_fee_e8"]) == (0, 300_000)
+def test_explicit_fee_rate_replaces_preset_fee_of_its_role():
+    """The maker rate leaves the taker fee unchanged."""
+    resolved = terms(Execution(), Account(preset="equity", maker_fee_rate="-0.0001"))
+    assert (resolved["maker_fee_e8"], resolved.get("maker_unit_fee_e8", 0)) == (-10_000, 0)
+    assert (resolved["taker_fee_e8"], resolved["taker_unit_fee_e8"]) == (0, 300_000)
 
 
-def test_fees_for_each_unit_are_of_margin_accounts():
-    """What a buy may cost is bounded by its notional alone where cash binds."""
+def test_unit_fees_require_a_margin_account():
+    """Where cash limits orders, the cost of a buy is bounded by its notional alone."""
     with pytest.raises(UsageError, match="margin"):
         Rules(1, 1, maker_unit_fee_e8=5)
 
@@ -160,6 +160,6 @@ def test_fees_for_each_unit_are_of_margin_accounts():
         ("crypto", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", []),
     ],
 )
-def test_a_market_turns_at_its_borders(name, begin, end, turns):
-    """Of its own clock, over a weekend, and over the night when summer time begins."""
+def test_borders_are_opening_and_closing_times(name, begin, end, turns):
+    """In the exchange's time zone, over a weekend, and over the night when summer time begins."""
     assert PRESETS[name].hours.borders(us_of(begin), us_of(end)) == [us_of(turn) for turn in turns]

@@ -33,6 +33,6 @@ AS = {"gamma": 0.1, "k": 1.0, "sigma": 1.0}
         (Gated(avellaneda_stoikov_bare(**AS, q_max=7.0), Intensity.constant(1.0, 1.0)), 7.0),
     ],
 )
-def test_the_tightest_bound_counts(model, bound):
-    """Of a model, of the steps around it, and behind a schedule; infinite is none."""
+def test_bound_clips_returns_tightest_bound(model, bound):
+    """Of a model, of the steps around it, and inside a schedule; None stands for no bound."""
     assert bound_clips(model) == bound

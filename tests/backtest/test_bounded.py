@@ -1,4 +1,4 @@
-"""The optimal quotes against printed numbers, the other models' formulas, and their own identities."""
+"""The optimal quote models against published numbers, against each other's formulas, and by their own identities."""
 
 import json
 import math
@@ -19,8 +19,8 @@ from mm.backtest.quotes.levels import InventoryLevels
 from mm.errors import UsageError
 from support import ROOT, SHARED
 
-PAPER = {"k": 1.5, "A": 140.0, "sigma": 2.0}  # Avellaneda and Stoikov's
-FIGURES = {"gamma": 0.01, "k": 0.3, "A": 0.9, "sigma": 0.3, "q_max": 30}  # as those of Guéant and others
+PAPER = {"k": 1.5, "A": 140.0, "sigma": 2.0}  # of Avellaneda and Stoikov
+FIGURES = {"gamma": 0.01, "k": 0.3, "A": 0.9, "sigma": 0.3, "q_max": 30}  # as in Guéant, Lehalle, Fernandez-Tapia
 LOG = {name: st.floats(low, high).map(lambda power: 10.0**power) for name, low, high in (
     ("gamma", -4, 1), ("k", -2, 1), ("A", -1, 2), ("sigma", -1, 1), ("tau_s", -2, 1.5)
 )}  # fmt: skip
@@ -33,7 +33,7 @@ def near(distances, digits=9):
     return pytest.approx(distances, rel=10.0**-digits, abs=10.0**-digits)
 
 
-# Numbers of others
+# Published numbers
 
 
 PRINTED = [  # sigma, A, k, gamma, q: bid and ask of the eigenvector and of the closed form
@@ -44,18 +44,18 @@ PRINTED = [  # sigma, A, k, gamma, q: bid and ask of the eigenvector and of the 
 
 
 @pytest.mark.parametrize(("sigma", "A", "q", "stationary", "closed"), PRINTED)
-def test_quotes_are_those_of_a_dense_eigenvector_and_of_the_closed_form(sigma, A, q, stationary, closed):
-    """The parameters of the figures of Guéant, Lehalle and Fernandez-Tapia; computed by others from the formulas."""
+def test_quotes_equal_dense_eigenvector_and_closed_form(sigma, A, q, stationary, closed):
+    """Parameters of the figures of Guéant, Lehalle and Fernandez-Tapia; values computed elsewhere from the formulas."""
     params = FIGURES | {"sigma": sigma, "A": A}
     assert Glft(**params).distances(q) == pytest.approx(stationary, abs=1e-6)
     assert Glft(mode="closed_form", **params).distances(q) == pytest.approx(closed, abs=1e-6)
 
 
 @pytest.mark.skipif(not (SHARED / "reference").exists(), reason="needs the reference values in ../shared")
-def test_quotes_are_those_of_the_reference():
-    """To the last digit that it prints, at each of its parameters and inventories."""
-    told = json.loads((SHARED / "reference" / "as2008.json").read_text())["glft"]
-    for case in told["stationary_quotes"]:
+def test_quotes_equal_reference_file():
+    """To the last printed digit, at each of its parameters and inventories."""
+    reference = json.loads((SHARED / "reference" / "as2008.json").read_text())["glft"]
+    for case in reference["stationary_quotes"]:
         params = {
             "gamma": case["gamma_per_tick"],
             "k": case["k_per_tick"],
@@ -65,19 +65,19 @@ def test_quotes_are_those_of_the_reference():
         }
         for row in case["quotes"]:
             for mode, name in (("stationary", "exact_stationary"), ("closed_form", "closed_form")):
-                wanted = row[f"bid_{name}"], row[f"ask_{name}"]
-                assert Glft(mode=mode, **params).distances(row["q"]) == pytest.approx(wanted, abs=1e-6)
+                expected = row[f"bid_{name}"], row[f"ask_{name}"]
+                assert Glft(mode=mode, **params).distances(row["q"]) == pytest.approx(expected, abs=1e-6)
     exact = Glft(mode="exact", gamma=0.1, q_max=60, **PAPER)
-    for row in told["finite_horizon_as_parameters_gamma_0_1"]:
-        wanted = row["bid_exact"], row["ask_exact"]
-        assert exact.distances(row["q"], row["time_left"]) == pytest.approx(wanted, abs=1e-9)
+    for row in reference["finite_horizon_as_parameters_gamma_0_1"]:
+        expected = row["bid_exact"], row["ask_exact"]
+        assert exact.distances(row["q"], row["time_left"]) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize(("gamma", "worth"), [(0.01, 67.845689), (0.1, 64.133489), (1.0, 45.199668)])
-def test_the_quotes_earn_the_certainty_equivalent_of_the_exact_policy(gamma, worth):
-    """What a session from flat is worth is the integral of both sides' rates, weighed with the edge: ln(v(0))/k.
+def test_quotes_earn_certainty_equivalent_of_exact_policy(gamma, worth):
+    """The value of a session from flat is the integral of both sides' rates, weighted with the edge: ln(v(0))/k.
 
-    By the equation of v, d ln v(0)/d tau is eta·(v(1) + v(-1))/v(0), and those ratios are what the quotes show.
+    By the equation of v, d ln v(0)/d tau is eta·(v(1) + v(-1))/v(0), and the quotes contain those ratios.
     """
     model = Glft(mode="exact", gamma=gamma, q_max=60, horizon_s=1.0, **PAPER)
     eta = PAPER["A"] * (1 + gamma / PAPER["k"]) ** -(1 + PAPER["k"] / gamma)
@@ -93,8 +93,8 @@ def test_the_quotes_earn_the_certainty_equivalent_of_the_exact_policy(gamma, wor
 
 @QUICK
 @given(MARKETS, LOG["gamma"], MODES, LOG["tau_s"], st.integers(1, 8), st.data())
-def test_a_short_is_a_long_seen_from_the_other_side(market, gamma, mode, tau_s, q_max, data):
-    """And at the bound there is no quote that leads beyond it."""
+def test_quotes_of_a_short_mirror_those_of_a_long(market, gamma, mode, tau_s, q_max, data):
+    """At the bound there is no quote that leads beyond it."""
     model = Glft(mode=mode, gamma=gamma, q_max=q_max, **market)
     q = data.draw(st.floats(-q_max - 1, q_max + 1) | st.integers(-q_max, q_max))
     bid, ask = model.distances(q, tau_s)
@@ -105,22 +105,22 @@ def test_a_short_is_a_long_seen_from_the_other_side(market, gamma, mode, tau_s, 
 
 @QUICK
 @given(MARKETS, LOG["gamma"], MODES, LOG["tau_s"], st.floats(-5, 5), st.floats(-3, 3).map(lambda x: 10.0**x))
-def test_another_tick_or_another_second_changes_the_numbers_alone(market, gamma, mode, tau_s, q, c):
-    """A price c times as large makes distances c times as large; c times as many seconds leave them."""
+def test_quotes_scale_with_units_of_price_and_time(market, gamma, mode, tau_s, q, c):
+    """Prices c times as large make distances c times as large; c times as many seconds leave them unchanged."""
     k, A, sigma = market["k"], market["A"], market["sigma"]
     more = {"mode": mode, "q_max": 6, "drift": 0.01 * sigma, "impact": 0.1 / k}
-    here = np.array(Glft(gamma=gamma, k=k, A=A, sigma=sigma, **more).distances(q, tau_s))
-    dear = {**more, "drift": more["drift"] * c, "impact": more["impact"] * c}
-    assert Glft(gamma=gamma / c, k=k / c, A=A, sigma=sigma * c, **dear).distances(q, tau_s) == near(here * c, 7)
-    fast = {**more, "drift": more["drift"] * c}
-    faster = Glft(gamma=gamma, k=k, A=A * c, sigma=sigma * math.sqrt(c), **fast)
-    assert faster.distances(q, tau_s / c) == near(here, 7)
+    expected = np.array(Glft(gamma=gamma, k=k, A=A, sigma=sigma, **more).distances(q, tau_s))
+    scaled = {**more, "drift": more["drift"] * c, "impact": more["impact"] * c}
+    assert Glft(gamma=gamma / c, k=k / c, A=A, sigma=sigma * c, **scaled).distances(q, tau_s) == near(expected * c, 7)
+    rescaled = {**more, "drift": more["drift"] * c}
+    faster = Glft(gamma=gamma, k=k, A=A * c, sigma=sigma * math.sqrt(c), **rescaled)
+    assert faster.distances(q, tau_s / c) == near(expected, 7)
 
 
 @QUICK
 @given(LOG["k"], LOG["A"], LOG["gamma"], st.integers(-4, 4))
-def test_without_risk_or_without_time_both_sides_stand_at_the_markup(k, A, gamma, q):
-    """(1/gamma)·ln(1 + gamma/k), and 1/k where fills are no risk either."""
+def test_both_distances_equal_markup_without_risk_or_time(k, A, gamma, q):
+    """(1/gamma)·ln(1 + gamma/k), and 1/k where fills bear no risk either."""
     markup = pytest.approx((math.log1p(gamma / k) / gamma,) * 2, rel=1e-9)
     assert Glft(mode="closed_form", gamma=gamma, k=k, A=A, sigma=0.0).distances(q) == markup
     assert Glft(mode="exact", gamma=gamma, k=k, A=A, sigma=1.0, q_max=9).distances(q, 0.0) == markup
@@ -130,17 +130,17 @@ def test_without_risk_or_without_time_both_sides_stand_at_the_markup(k, A, gamma
     assert Gueant(gamma=gamma, xi=0.0, k=k, A=A, sigma=0.0).distances(q) == pytest.approx((1 / k, 1 / k), rel=1e-12)
 
 
-def test_a_distance_from_avellaneda_and_stoikov_grows_with_the_third_power_of_time():
-    """Both agree to the second order in the time left, so a tenth of it makes a thousandth of the difference."""
+def test_difference_from_avellaneda_stoikov_is_of_third_order_in_time():
+    """Both agree to the second order in the time left: a tenth of it leaves a thousandth of the difference."""
     exact = Glft(mode="exact", gamma=0.1, q_max=60, **PAPER)
     simple = avellaneda_stoikov_bare(gamma=0.1, k=1.5, sigma=2.0)
     for q in (1, 2, 5, -3):
-        apart = [np.subtract(exact.distances(q, tau_s), simple.distances(q, tau_s)) for tau_s in (1e-2, 1e-3)]
-        assert apart[0] / apart[1] == pytest.approx(1000, rel=0.15)
+        differences = [np.subtract(exact.distances(q, tau_s), simple.distances(q, tau_s)) for tau_s in (1e-2, 1e-3)]
+        assert differences[0] / differences[1] == pytest.approx(1000, rel=0.15)
 
 
 @pytest.mark.parametrize("q", [0, 1, 5, 10, -7])
-def test_a_horizon_far_away_is_none(q):
+def test_exact_quotes_with_far_horizon_equal_stationary(q):
     """After 600 s the eigenvector is reached to 2e-7 of a tick, and after a day to the last digit."""
     exact, stationary = Glft(mode="exact", **FIGURES), Glft(**FIGURES)
     assert exact.distances(q, 600.0) == pytest.approx(stationary.distances(q), abs=2e-7)
@@ -149,7 +149,7 @@ def test_a_horizon_far_away_is_none(q):
 
 @QUICK
 @given(MARKETS, LOG["gamma"], st.sampled_from(["stationary", "exact", "session", "closed_form"]), st.floats(-6, 6))
-def test_the_general_form_with_orders_of_one_clip_is_glft(market, gamma, mode, q):
+def test_gueant_with_orders_of_one_clip_equals_glft(market, gamma, mode, q):
     """xi defaults to gamma."""
     general = Gueant(mode=mode, gamma=gamma, q_max=6, **market)
     assert general.distances(q) == Glft(mode=mode, gamma=gamma, q_max=6, **market).distances(q)
@@ -158,25 +158,25 @@ def test_the_general_form_with_orders_of_one_clip_is_glft(market, gamma, mode, q
 
 @QUICK
 @given(MARKETS, LOG["gamma"], LOG["tau_s"], st.sampled_from(["stationary", "exact"]), st.integers(-5, 5))
-def test_penalties_are_a_mean_less_running_variance(market, gamma, tau_s, mode, q):
+def test_cartea_jaimungal_equals_gueant_without_fill_risk(market, gamma, tau_s, mode, q):
     """Cartea and Jaimungal's quotes at phi = gamma·sigma²/2, alpha = 0 are the general form's at xi = 0."""
     k, A, sigma = market["k"], market["A"], market["sigma"]
-    theirs = CarteaJaimungal(mode=mode, phi=gamma * sigma**2 / 2, k=k, A=A, q_max=6)
-    assert theirs.distances(q, tau_s) == near(
+    model = CarteaJaimungal(mode=mode, phi=gamma * sigma**2 / 2, k=k, A=A, q_max=6)
+    assert model.distances(q, tau_s) == near(
         Gueant(mode=mode, gamma=gamma, xi=0.0, q_max=6, **market).distances(q, tau_s)
     )
 
 
 @QUICK
 @given(MARKETS, LOG["gamma"], LOG["tau_s"], st.sampled_from([0.5, 2.0, 7.0]), MODES, st.integers(-4, 4))
-def test_larger_orders_are_a_market_counted_in_them(market, gamma, tau_s, delta, mode, n):
-    """With clips of the order's size, inventory is n, and risk per clip delta times as dear; the distances stay."""
+def test_larger_orders_equal_a_market_in_units_of_the_order(market, gamma, tau_s, delta, mode, n):
+    """With clips of the order's size, inventory is n and risk per clip is delta times as high; distances are equal."""
     large = Gueant(mode=mode, gamma=gamma, xi=0.4 * gamma, delta=delta, q_max=5 * delta, **market)
     counted = Gueant(mode=mode, gamma=gamma * delta, xi=0.4 * gamma * delta, q_max=5, **market)
     assert large.distances(n * delta, tau_s) == near(counted.distances(n, tau_s))
 
 
-# The equations themselves, solved by other means
+# The equations solved by other means
 
 
 def values(n, eta, alpha, beta, tau_s, bend):
@@ -191,8 +191,8 @@ def values(n, eta, alpha, beta, tau_s, bend):
 @pytest.mark.parametrize("delta", [1.0, 2.5])
 @pytest.mark.parametrize("xi", [0.0, 0.02, 0.5])
 @pytest.mark.parametrize(("drift", "impact"), [(0.0, 0.0), (0.05, 0.0), (-0.02, 1.5)])
-def test_quotes_are_those_of_a_dense_matrix_exponential(delta, xi, drift, impact):
-    """Every option at once, from the formulas of the page, for a time and (after a long time) for ever."""
+def test_quotes_equal_dense_matrix_exponential(delta, xi, drift, impact):
+    """Every option at once, from the formulas in the docs, for a finite time and for a practically infinite one."""
     gamma, k, A, sigma, orders = 0.02, 0.4, 1.3, 0.7, 6
     n, x = np.arange(-orders, orders + 1.0), xi * delta / k
     shrink = (1 + x) ** -(1 + 1 / x) if x else math.exp(-1)
@@ -213,22 +213,22 @@ def test_quotes_are_those_of_a_dense_matrix_exponential(delta, xi, drift, impact
             impact=impact,
         )
         for i in range(1, 2 * orders):
-            wanted = edge + math.log(v[i] / v[i + 1]) / k, edge + math.log(v[i] / v[i - 1]) / k
-            assert model.distances(n[i] * delta, tau_s) == near(wanted)
+            expected = edge + math.log(v[i] / v[i + 1]) / k, edge + math.log(v[i] / v[i - 1]) / k
+            assert model.distances(n[i] * delta, tau_s) == near(expected)
 
 
-def test_penalties_at_the_end_are_those_of_a_dense_matrix_exponential():
-    """The book's omega, with a final penalty: near the end it determines how steeply to unwind."""
+def test_final_penalty_quotes_equal_dense_matrix_exponential():
+    """Omega of the book by Cartea and others, with a final penalty that sets how steeply to unwind near the end."""
     k, A, phi, alpha, n = 0.6, 2.0, 0.03, 0.4, np.arange(-8, 9.0)
     model = CarteaJaimungal(phi=phi, alpha=alpha, k=k, A=A, q_max=8)
     for tau_s in (1e-6, 0.5, 20.0):
         v = values(n, A / math.e, k * phi, 0.0, tau_s, alpha * k)
         for q in (-7, 0, 3):
-            wanted = (1 + math.log(v[q + 8] / v[q + 9])) / k, (1 + math.log(v[q + 8] / v[q + 7])) / k
-            assert model.distances(q, tau_s) == near(wanted, 8)
+            expected = (1 + math.log(v[q + 8] / v[q + 9])) / k, (1 + math.log(v[q + 8] / v[q + 7])) / k
+            assert model.distances(q, tau_s) == near(expected, 8)
 
 
-def test_the_closed_form_moves_with_drift_and_impact():
+def test_closed_form_shifts_with_drift_and_impact():
     """Row by row of the paper's section 5, by hand: sigma 2, gamma 0.25, k 0.5, A 1; eta = 1.5^-3."""
     params = {"mode": "closed_form", "gamma": 0.25, "k": 0.5, "A": 1.0, "sigma": 2.0}
     slope = math.sqrt(4 * 0.25 / (2 * 0.5) * 1.5**3)
@@ -240,8 +240,8 @@ def test_the_closed_form_moves_with_drift_and_impact():
     assert Glft(**params, impact=0.8).distances(2) == near(moved)
 
 
-def test_between_two_levels_lies_a_straight_line():
-    """After a partial fill; the last level of a side holds beyond it, and so does the bound."""
+def test_quotes_are_linear_between_inventory_levels():
+    """After a partial fill; beyond the last level of a side its quote is constant."""
     model = Glft(**FIGURES)
     bids, asks = zip(*(model.distances(q) for q in (3, 4)), strict=True)
     assert model.distances(3.25) == near((0.75 * bids[0] + 0.25 * bids[1], 0.75 * asks[0] + 0.25 * asks[1]))
@@ -249,17 +249,17 @@ def test_between_two_levels_lies_a_straight_line():
     assert model.distances(200)[1] == model.distances(30)[1]
 
 
-# Absurd numbers
+# Extreme parameters
 
 
-NAMES = ("gamma", "k", "A", "sigma", "horizon_s")
-ABSURD = st.fixed_dictionaries({name: st.floats(-6, 4).map(lambda power: 10.0**power) for name in NAMES})
+PARAMETERS = ("gamma", "k", "A", "sigma", "horizon_s")
+EXTREME = st.fixed_dictionaries({name: st.floats(-6, 4).map(lambda power: 10.0**power) for name in PARAMETERS})
 
 
 @settings(max_examples=150, deadline=None)
-@given(MODES, ABSURD, st.integers(-3, 3))
-def test_absurd_numbers_give_finite_quotes_in_order(mode, market, q):
-    """Ten powers of ten each way: no overflow, and with more inventory bids are lower and asks lower."""
+@given(MODES, EXTREME, st.integers(-3, 3))
+def test_extreme_parameters_give_finite_monotonic_quotes(mode, market, q):
+    """Ten orders of magnitude: no overflow, and with more inventory both quotes are lower."""
     model = Glft(mode=mode, q_max=4, **market)
     bid, ask = model.distances(q)
     assert math.isfinite(bid)
@@ -270,26 +270,26 @@ def test_absurd_numbers_give_finite_quotes_in_order(mode, market, q):
     assert more_ask <= ask + rounding
 
 
-# The doors
+# Intensity, volatility and parameters
 
 
-def test_what_a_fit_knows_need_not_be_said():
-    """k and A of each segment; where sides differ, an A that gives their mean rate at the distance 1/k."""
+def test_parameters_default_to_those_of_the_fit():
+    """k and A come from each segment; where sides differ, A gives their mean rate at the distance 1/k."""
     pieces = [(0, 1_000, 2.0, 0.3, 2.0, 0.3, 0.3), (1_000, 2_000, 1.0, 0.2, 3.0, 0.4, 0.3)]
     model = Glft(sigma=1.0, gamma=0.1, intensity=Intensity(pieces), q_max=5)
 
-    def told(us):
+    def bid_distance(us):
         answer = model.answer(bid_ticks=99, ask_ticks=101, us=us)
         return 100 - answer.bid_ticks
 
-    assert told(500) == near(model.distances(0, k=0.3, A=2.0)[0])
+    assert bid_distance(500) == near(model.distances(0, k=0.3, A=2.0)[0])
     mean = 0.5 * (1.0 * math.exp(-0.2 / 0.3) + 3.0 * math.exp(-0.4 / 0.3)) * math.e
-    assert told(1_500) == near(model.distances(0, k=0.3, A=mean)[0])
+    assert bid_distance(1_500) == near(model.distances(0, k=0.3, A=mean)[0])
     assert model.answer(bid_ticks=99, ask_ticks=101, us=2_000).bid_ticks is None
 
 
-def test_where_nobody_comes_nothing_is_quoted():
-    """A fit may say that a rate is 0."""
+def test_zero_intensity_gives_no_quotes():
+    """A fit may have a rate of 0."""
     model = Glft(sigma=1.0, intensity=Intensity([(0, FOREVER, 0.0, 0.3, 0.0, 0.3, 0.3)]), q_max=5)
     answer = model.answer(bid_ticks=99, ask_ticks=101)
     assert (answer.bid_ticks, answer.ask_ticks) == (None, None)
@@ -303,10 +303,10 @@ def test_where_nobody_comes_nothing_is_quoted():
     st.integers(-9, 9),
     st.lists(st.tuples(LOG["sigma"], st.integers(0, 10**8)), min_size=1, max_size=4),
 )
-def test_a_volatility_from_the_tape_asks_the_same_formula(mode, market, horizon_s, q, asked):
-    """At a requote steps are interpolated, or solved for where that would show: the quotes differ by rounding alone."""
+def test_volatility_from_tape_uses_the_same_formula(mode, market, horizon_s, q, requotes):
+    """At a requote steps are interpolated, or solved for where that would show: quotes differ by rounding alone."""
     model = Glft(mode=mode, horizon_s=horizon_s, q_max=10, **market)
-    for sigma, us in asked:
+    for sigma, us in requotes:
         tau_s = horizon_s - 1e-6 * (us % int(horizon_s * 1e6)) if mode == "session" else horizon_s
         answer = model.answer(bid_ticks=1, ask_ticks=1, inventory_lots=q, sigma_ticks=sigma, us=us)
         bid, ask = model.distances(q, tau_s, sigma)
@@ -316,10 +316,10 @@ def test_a_volatility_from_the_tape_asks_the_same_formula(mode, market, horizon_
 
 
 @pytest.mark.parametrize("mode", ["stationary", "exact", "session"])
-def test_what_was_asked_before_makes_no_difference(mode):
-    """To the last digit: playing a part of a tape makes fewer requotes."""
+def test_answer_is_independent_of_earlier_requotes(mode):
+    """To the last digit: replaying a part of a tape makes fewer requotes."""
     random = np.random.default_rng(3)
-    asked = [
+    requotes = [
         {
             "inventory_lots": int(random.integers(-10, 11)),
             "sigma_ticks": float(sigma),
@@ -328,22 +328,22 @@ def test_what_was_asked_before_makes_no_difference(mode):
         for sigma in random.uniform(0.2, 3, 200)
     ]
 
-    def told(questions):
+    def answers(views):
         model = Glft(mode=mode, gamma=0.05, k=0.4, A=2.0, q_max=10, horizon_s=10.0)
-        return [model.answer(bid_ticks=99, ask_ticks=101, **one) for one in questions]
+        return [model.answer(bid_ticks=99, ask_ticks=101, **view) for view in views]
 
-    assert told(asked[::-1])[::-1] == told(asked)
+    assert answers(requotes[::-1])[::-1] == answers(requotes)
 
 
-def test_orders_of_another_size_are_sent_in_it():
-    """The nearest number of lots, and one at least."""
+def test_gueant_quotes_lots_of_its_order_size():
+    """The nearest number of lots, and at least one."""
     for delta, lots in ((3.0, 30), (0.26, 3), (0.01, 1)):
         answer = Gueant(gamma=0.1, delta=delta, **PAPER).answer(bid_ticks=9, ask_ticks=11, quote_lots=10)
         assert (answer.bid_lots, answer.ask_lots) == (lots, lots)
 
 
 @pytest.mark.parametrize(
-    ("model", "params", "told"),
+    ("model", "params", "message"),
     [
         (Glft, {"mode": "weekly"}, "glft: mode is 'weekly'; it must be one of stationary, exact, session, closed_form"),
         (Glft, {"gamma": 0.0}, "glft: gamma is 0.0; it must be above 0"),
@@ -361,27 +361,27 @@ def test_orders_of_another_size_are_sent_in_it():
         (CarteaJaimungal, {"phi": 1.0, "mode": "closed_form"}, "it must be one of exact, session, stationary"),
     ],
 )
-def test_a_wrong_parameter_of_an_optimal_model_is_named(model, params, told):
-    """Which, its value, and what it must be."""
-    with pytest.raises(UsageError, match=told):
+def test_invalid_parameter_of_optimal_model_is_named_in_usage_error(model, params, message):
+    """With its value and the allowed values."""
+    with pytest.raises(UsageError, match=message):
         model(**({"k": 1.0, "A": 1.0} | params))
 
 
-def test_the_bare_formula_names_what_it_does_not_know():
-    """A number that neither the model nor the call has, or that cannot be."""
+def test_distances_name_missing_sigma_and_invalid_time_left():
+    """A number that neither the model nor the call provides, and one that is not allowed."""
     with pytest.raises(UsageError, match=r"glft: sigma is not known; give it to the model or to distances"):
         Glft(k=1.0, A=1.0).distances(0)
     with pytest.raises(UsageError, match=r"glft: tau_s is -1.0; it must be 0 or more"):
         Glft(k=1.0, A=1.0, sigma=1.0).distances(0, -1.0)
 
 
-def test_a_fit_is_not_asked_for_what_is_said():
-    other = Intensity([(0, FOREVER, 9.0, 9.0, 9.0, 9.0, 9.0)])
-    assert Glft(k=1.0, A=1.0, sigma=1.0, intensity=other).distances(1) == Glft(k=1.0, A=1.0, sigma=1.0).distances(1)
+def test_explicit_parameters_override_the_fit():
+    fit = Intensity([(0, FOREVER, 9.0, 9.0, 9.0, 9.0, 9.0)])
+    assert Glft(k=1.0, A=1.0, sigma=1.0, intensity=fit).distances(1) == Glft(k=1.0, A=1.0, sigma=1.0).distances(1)
 
 
-def test_the_table_of_the_page_is_what_the_program_prints():
-    """Nobody computes it by hand again."""
+def test_table_in_quotes_page_equals_program_output():
+    """The program in docs/quotes.md prints the table below it."""
     page = (ROOT / "docs" / "quotes.md").read_text(encoding="utf-8")
     (code, printed), *_ = re.findall(
         r"```python\n(from typing import Any\n.*?)```\n\n```text\n(.*?)```", page, re.DOTALL
@@ -400,15 +400,15 @@ def test_the_table_of_the_page_is_what_the_program_prints():
     st.sampled_from([0.0, 0.1, 3.0]),
     st.integers(-12, 12),
 )
-def test_a_level_asked_alone_is_what_it_is_among_all(market, gamma, tau_s, drift, impact, q):
-    """Far levels are left out where they do not matter; an end that punishes inventory makes the middle matter."""
+def test_distances_of_one_level_equal_those_of_all_levels(market, gamma, tau_s, drift, impact, q):
+    """Far levels are left out where they do not matter; a final penalty on inventory makes the middle matter."""
     k, sigma = market["k"], market["sigma"]
-    told = {"gamma": gamma, "q_max": 12, "drift": drift * sigma, "impact": impact / k, **market}
-    model = Glft(mode="exact", **told)
-    # What Glft poses, for all levels at once; see the page.
+    params = {"gamma": gamma, "q_max": 12, "drift": drift * sigma, "impact": impact / k, **market}
+    model = Glft(mode="exact", **params)
+    # The problem that Glft solves, for all levels at once; see docs/quotes.md.
     x = gamma / k
     eta = market["A"] * math.exp(-(1 + 1 / x) * math.log1p(x) - impact / 2)
-    rho, tilt = k * gamma * sigma**2 / (2 * eta), k * told["drift"] / eta
+    rho, tilt = k * gamma * sigma**2 / (2 * eta), k * params["drift"] / eta
     steps = InventoryLevels(12).steps(rho, tilt, eta * tau_s, impact / 2)
     edge = math.log1p(x) / gamma + impact / k / 2
     bid, ask = model.distances(q, tau_s)

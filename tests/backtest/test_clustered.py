@@ -1,4 +1,4 @@
-"""Fills whose intensity the recorded orders raise: engine and oracle, closed forms, true flow, and what is refused."""
+"""Fills whose intensity is raised by recorded orders: engine, oracle, closed forms, true flow, invalid parameters."""
 
 import dataclasses
 import itertools
@@ -37,7 +37,7 @@ from mm.tape.tape import TRADE, Tape
 
 SECOND_US = 1_000_000
 QUIET = {"mu_per_s": {"bid": 1.0, "ask": 1.0}, "kernels": []}
-ONE = {  # only the side that is hit is excited, by .5 orders each, with a decay of 2/s
+ONE = {  # only the side that is hit is excited, by 0.5 orders each, with a decay of 2/s
     "mu_per_s": {"bid": 0.5, "ask": 0.5},
     "kernels": [{"beta_per_s": 2.0, "branching": {"bid": {"bid": 0.5, "ask": 0}, "ask": {"bid": 0, "ask": 0.5}}}],
 }
@@ -46,18 +46,18 @@ RULES = Rules(
 )
 
 
-# Against the oracle, and in any cut
+# Against the oracle, and fed in parts
 
 
 @drawn(300)
 @given(cases(fills=engine_draws.hawkeses))
-def test_the_engine_agrees_with_the_oracle(case):
-    """The oracle sums over all orders so far, and finds the instant of a fill by halving."""
+def test_engine_agrees_with_oracle(case):
+    """The oracle sums over all orders so far, and finds the time of a fill by bisection."""
     assert_twins_agree(case)
 
 
-def in_force(chance, unit):
-    """Return the parameters of a model with a kernel or two and segments whose means differ."""
+def fills_with_segment_means(chance, unit):
+    """Return the parameters of a model with one or two kernels and segments with different means."""
     sides, rate = ("bid", "ask"), 1e6 / unit
     kernels = [
         {
@@ -76,51 +76,53 @@ def in_force(chance, unit):
     return "hawkes", tuple(pieces), chance.choice(["mid", "micro", "best"]), 1, block | {"kernels": kernels}
 
 
-@pytest.mark.parametrize("fifty", range(4))
-def test_segments_with_means_of_their_own_agree_with_the_oracle(fifty):
-    """On longer and busier tapes: many fills, and orders that rest over the borders of segments."""
+@pytest.mark.parametrize("batch", range(4))
+def test_segments_with_own_means_agree_with_oracle(batch):
+    """On longer and busier tapes: many fills, and orders that rest across segment borders."""
     fills = 0
-    for seed in range(50 * fifty, 50 * fifty + 50):
+    for seed in range(50 * batch, 50 * batch + 50):
         chance, case = random.Random(f"means {seed}"), engine_chance.case_of(seed)
         span_us = int(case.tapes[-1].event_us[-1]) - BEGIN_US
-        case = dataclasses.replace(case, fills=in_force(chance, max(span_us // 40, 1)))
+        case = dataclasses.replace(case, fills=fills_with_segment_means(chance, max(span_us // 40, 1)))
         assert_twins_agree(case)
         fills += len(case.engine()[0].fills)
     assert fills > 50
 
 
-FED = cases(tapes=lambda unit: one_tape(unit).map(lambda told: told[:1]), fills=engine_draws.hawkeses).map(as_fed)
+FED = cases(
+    tapes=lambda unit: one_tape(unit).map(lambda drawn_tapes: drawn_tapes[:1]), fills=engine_draws.hawkeses
+).map(as_fed)
 
 
 @drawn(100)
 @given(FED, st.lists(st.integers(0, 40), max_size=12))
-def test_any_cut_leaves_the_journal_of_the_tape(case, cuts):
-    """Byte for byte, also one event at a time, as a live market comes."""
+def test_fed_parts_leave_the_same_journal_as_the_tape(case, cuts):
+    """Byte for byte, also one event at a time, like a live market."""
     assert_same_bytes(case, cuts)
     assert_same_bytes(case, range(len(case.tapes[0])))
 
 
 @drawn(100)
 @given(cases(fills=engine_draws.poissons), st.sampled_from([[], [0.0], [0.0, 0.0]]))
-def test_without_excitation_it_is_poisson(case, shares):
-    """Fill by fill, whatever the market does: no kernel, or kernels that excite nothing."""
+def test_hawkes_without_excitation_equals_poisson(case, shares):
+    """Fill by fill, whatever the market does: no kernel, or kernels without branching."""
     kernels = [{"beta_per_s": 3.0, "branching": {i: {"bid": n, "ask": n} for i in ("bid", "ask")}} for n in shares]
     _, *drawing = case.fills
     quiet = dataclasses.replace(case, fills=("hawkes", *drawing, QUIET | {"kernels": kernels}))
-    (ours, saw), (theirs, seen) = quiet.engine(), case.engine()
-    ours.fills = [(*row[:6], row[6].replace("hawkes", "poisson"), *row[7:]) for row in ours.fills]
-    assert_same(ours, theirs)
-    assert saw == seen
+    (hawkes_journal, hawkes_views), (poisson_journal, poisson_views) = quiet.engine(), case.engine()
+    hawkes_journal.fills = [(*row[:6], row[6].replace("hawkes", "poisson"), *row[7:]) for row in hawkes_journal.fills]
+    assert_same(hawkes_journal, poisson_journal)
+    assert hawkes_views == poisson_views
 
 
-# By hand
+# Closed forms
 
 
-def standing(*prints, until_us=60 * SECOND_US):
+def constant_market(*prints, until_us=60 * SECOND_US):
     """Return a constant market at 99 and 101, with prints (µs, aggressor, stamp)."""
     book = [(BEGIN_US, "snapshot", [(99, 5)], [(101, 5)])]
-    told = [(BEGIN_US + us, "trade", side, 100, 1) for us, side, _ in prints]
-    tape = Tape.of(TEST, [*book, *told, (BEGIN_US + until_us, "depth", [(98, 1)], [])])
+    trades = [(BEGIN_US + us, "trade", side, 100, 1) for us, side, _ in prints]
+    tape = Tape.of(TEST, [*book, *trades, (BEGIN_US + until_us, "depth", [(98, 1)], [])])
     stamps = tape.event_exch_us.copy()
     stamps[tape.kind == TRADE] = [stamp for _, _, stamp in prints]
     return dataclasses.replace(tape, event_exch_us=stamps)
@@ -133,8 +135,8 @@ def first_fills(tape, block, A=0.2, seed=0):
     return [next((row[0] - BEGIN_US for row in fills.tolist() if row[2] == side), None) for side in (1, -1)]
 
 
-def after_one_order(A, block, age_s, draw, buys):
-    """Return when an order fills, in µs from an order that has hit bids *age_s* ago, by a root of the closed form."""
+def fill_after_one_order_us(A, block, age_s, draw, buys):
+    """Return when an order fills, in µs from a sell order *age_s* ago, by the root of the closed form."""
     beta = block["kernels"][0]["beta_per_s"]
     jump = 0.5 * beta * math.exp(-beta * age_s) if buys else 0.0
     from scipy.optimize import brentq
@@ -143,9 +145,9 @@ def after_one_order(A, block, age_s, draw, buys):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_an_order_raises_the_intensity_of_its_side(seed):
-    """A print that hits bids raises the bids' rate from ½·A by ½·β·A, which decays; that of the asks stays at ½·A."""
-    tape = standing((2_000_000, -1, 0), until_us=10**9)
+def test_order_raises_intensity_of_the_side_it_hits(seed):
+    """A print that hits bids raises the bids' rate from ½·A by ½·β·A, which decays; the asks' rate stays at ½·A."""
+    tape = constant_market((2_000_000, -1, 0), until_us=10**9)
     bid, ask = first_fills(tape, ONE, seed=seed)
     for found, buys in ((bid, 1), (ask, 0)):
         early = py_unit_exponential(seed, BEGIN_US, 1, 2 + buys) / (0.2 * 0.5) * SECOND_US
@@ -153,52 +155,54 @@ def test_an_order_raises_the_intensity_of_its_side(seed):
             assert found == int(early)
             continue
         draw = py_unit_exponential(seed, BEGIN_US + 2_000_000, 2, buys)
-        assert found == 2_000_000 + int(after_one_order(0.2, ONE, 0.0, draw, buys))
+        assert found == 2_000_000 + int(fill_after_one_order_us(0.2, ONE, 0.0, draw, buys))
 
 
-def test_prints_of_one_side_and_trade_time_are_one_order():
-    """The first of them excites; other stamps, the other side, unknown stamps and `sweeps: false` are orders each."""
-    once = first_fills(standing((1000, -1, 7)), ONE)
-    again = [(1000, -1, 7), (1500, -1, 7), (1600, -1, 7)]
-    assert first_fills(standing(*again), ONE) == once
-    for other in ([*again[:2], (1600, -1, 8)], [(us, side, 0) for us, side, _ in again], [*again, (1700, 1, 7)]):
-        assert first_fills(standing(*other), ONE) != once
-    assert first_fills(standing(*again), ONE | {"sweeps": False}) != once
+def test_prints_of_one_side_and_trade_time_count_as_one_order():
+    """Only the first excites; other stamps, the other side, unknown stamps and `sweeps: false` count as orders each."""
+    expected = first_fills(constant_market((1000, -1, 7)), ONE)
+    sweep = [(1000, -1, 7), (1500, -1, 7), (1600, -1, 7)]
+    assert first_fills(constant_market(*sweep), ONE) == expected
+    for other in ([*sweep[:2], (1600, -1, 8)], [(us, side, 0) for us, side, _ in sweep], [*sweep, (1700, 1, 7)]):
+        assert first_fills(constant_market(*other), ONE) != expected
+    assert first_fills(constant_market(*sweep), ONE | {"sweeps": False}) != expected
     between = [(1000, -1, 7), (1500, 1, 9), (1600, -1, 7)]
-    assert first_fills(standing(*between), ONE) == first_fills(standing(*between[:2]), ONE)
+    assert first_fills(constant_market(*between), ONE) == first_fills(constant_market(*between[:2]), ONE)
 
 
-def test_what_lies_before_a_window_excites_nothing():
-    """A window begins without history, as a run does, and so does the oracle."""
+def test_orders_before_a_window_excite_nothing():
+    """In engine and oracle, a window begins without history, as a run does."""
     early, late = [(1000, -1, 1), (2000, -1, 2)], (6 * SECOND_US, 1, 3)
-    window = standing(*early, late).between(BEGIN_US + 3000, BEGIN_US + 60 * SECOND_US)
+    window = constant_market(*early, late).between(BEGIN_US + 3000, BEGIN_US + 60 * SECOND_US)
     pieces = ((0, FOREVER, 0.2, 1e-18, 0.2, 1e-18, 1e-18),)
     assert_twins_agree(Case((window,), 1.0, ("hawkes", pieces, "mid", 1, ONE), RULES))
     expected = backtest(window, fixed_spread(delta_ticks=1), hawkes(A=0.2, k=1e-18, clustering=ONE), RULES)
-    assert expected.journal.counters["expected_fills"] < 0.2 * (2 * 60 * 0.5 + 0.5)  # by two early ones: .2 more
+    assert expected.journal.counters["expected_fills"] < 0.2 * (2 * 60 * 0.5 + 0.5)  # two early orders would add 0.2
 
 
-def test_a_process_without_orders_of_its_own_fills_only_after_others():
-    """Nothing before the first order; behind it at most as much as it excites."""
+def test_process_without_base_rate_fills_only_after_orders():
+    """Nothing fills before the first order; after it at most as much as it excites."""
     block = ONE | {"mu_per_s": {"bid": 0.0, "ask": 0.0}, "mean_per_s": {"bid": 1.0, "ask": 1.0}}
-    assert first_fills(standing((30 * SECOND_US, -1, 0)), block, A=1e6) == [30 * SECOND_US + 0, None]
-    filled = [first_fills(standing((SECOND_US, -1, 0)), block, A=1.0, seed=seed)[0] is not None for seed in range(2000)]
+    assert first_fills(constant_market((30 * SECOND_US, -1, 0)), block, A=1e6) == [30 * SECOND_US + 0, None]
+    filled = [
+        first_fills(constant_market((SECOND_US, -1, 0)), block, A=1.0, seed=seed)[0] is not None for seed in range(2000)
+    ]
     assert abs(np.mean(filled) - (1 - math.exp(-0.5))) < 4 * math.sqrt(0.24 / 2000)
 
 
-def test_beside_another_model_the_order_of_a_print_excites_too():
-    """In a hybrid whose other model looks at prints that reach an order alone."""
-    tape = standing((2_000_000, -1, 0), (3_000_000, -1, 0), until_us=10**8)
+def test_orders_excite_hawkes_inside_a_hybrid():
+    """In a hybrid whose other model reads only prints that reach an order."""
+    tape = constant_market((2_000_000, -1, 0), (3_000_000, -1, 0), until_us=10**8)
     alone = backtest(tape, fixed_spread(delta_ticks=1), hawkes(A=0.2, k=1e-18, clustering=ONE), RULES)
     both = hybrid(models=[trade_cross(strict=True), hawkes(A=0.2, k=1e-18, clustering=ONE)])
-    beside = backtest(tape, fixed_spread(delta_ticks=1), both, RULES)
+    combined = backtest(tape, fixed_spread(delta_ticks=1), both, RULES)
     assert len(alone.journal.fills) > 5
-    assert beside.journal.fills[:, :6].tolist() == alone.journal.fills[:, :6].tolist()
+    assert combined.journal.fills[:, :6].tolist() == alone.journal.fills[:, :6].tolist()
 
 
-def test_a_model_that_is_used_again_begins_without_history():
-    """Nothing of the first run, of the same minute, raises the intensity in the second."""
-    tape = standing(*[(at * SECOND_US, -1, at) for at in range(1, 50)])
+def test_reused_model_begins_without_history():
+    """Nothing of the first run raises the intensity in a second run of the same minute."""
+    tape = constant_market(*[(at * SECOND_US, -1, at) for at in range(1, 50)])
     model = hawkes(A=0.2, k=1e-18, clustering=ONE)
     first, again = (backtest(tape, fixed_spread(delta_ticks=1), model, RULES) for _ in range(2))
     expected = first.journal.counters["expected_fills"]
@@ -207,23 +211,26 @@ def test_a_model_that_is_used_again_begins_without_history():
 
 @pytest.mark.parametrize("later_us", [0, 1_800 * SECOND_US])
 @pytest.mark.parametrize("kind", ["poisson", "hawkes", "hybrid"])
-def test_a_model_that_is_used_again_draws_as_a_new_one(kind, later_us):
-    """In the same minute and in a later one, of a market that is where the first run left it."""
+def test_reused_model_draws_like_a_new_one(kind, later_us):
+    """In the same minute and in a later one, on a market that continues from the first run."""
 
-    def made():
-        drawing = hawkes(A=0.2, k=1e-18, clustering=ONE) if kind != "poisson" else poisson(A=0.2, k=1e-18)
-        return drawing if kind != "hybrid" else hybrid(models=[drawing, trade_cross()])
+    def new_model():
+        drawn_model = hawkes(A=0.2, k=1e-18, clustering=ONE) if kind != "poisson" else poisson(A=0.2, k=1e-18)
+        return drawn_model if kind != "hybrid" else hybrid(models=[drawn_model, trade_cross()])
 
-    tape = standing(*[(at * SECOND_US, -1, at) for at in range(1, 50)])
-    later = standing(
+    tape = constant_market(*[(at * SECOND_US, -1, at) for at in range(1, 50)])
+    later = constant_market(
         *[(later_us + at * SECOND_US, 1, at) for at in range(1, 50, 7)], until_us=later_us + 60 * SECOND_US
     )
-    model = made()
+    model = new_model()
     backtest(tape, fixed_spread(delta_ticks=1), model, RULES)
-    again, alone = (backtest(later, fixed_spread(delta_ticks=1), one, RULES).journal for one in (model, made()))
-    assert len(alone.fills)
-    assert again.orders.tobytes() == alone.orders.tobytes()
-    assert again.fills.tobytes() == alone.fills.tobytes()
+    reused, fresh = (
+        backtest(later, fixed_spread(delta_ticks=1), played_model, RULES).journal
+        for played_model in (model, new_model())
+    )
+    assert len(fresh.fills)
+    assert reused.orders.tobytes() == fresh.orders.tobytes()
+    assert reused.fills.tobytes() == fresh.fills.tobytes()
 
 
 # True flow
@@ -231,7 +238,7 @@ def test_a_model_that_is_used_again_draws_as_a_new_one(kind, later_us):
 
 @pytest.fixture(scope="module")
 def flow(tmp_path_factory):
-    """Return a day of three hours on which orders excite each other while the mid is constant, and its truth."""
+    """Return a day of three hours whose orders excite each other while the mid is constant, and its true parameters."""
     folder = DayFolder(tmp_path_factory.mktemp("data"), "SIMUSDT", "20260105")
     scenario = Hawkes(
         mu_per_s=0.6, branching_ratio=0.7, cross_share=0.2, beta_per_s=1.5, sigma_ticks_per_sqrt_s=0.0, k_per_tick=0.2
@@ -241,7 +248,7 @@ def flow(tmp_path_factory):
 
 
 def block_of(truth):
-    """Return the clustering that a truth is, of the orders that trade."""
+    """Return the clustering block of true parameters, of the orders that trade."""
     return {
         "mu_per_s": dict.fromkeys(("bid", "ask"), truth["traded"]["mu_per_s"]),
         "mean_per_s": dict.fromkeys(("bid", "ask"), truth["traded"]["mean_rate_per_s"]),
@@ -250,7 +257,7 @@ def block_of(truth):
 
 
 def sweeps_of(tape):
-    """Return when orders hit bids and asks, in s, by plain Python: prints of one side and stamp are one."""
+    """Return the times in s of orders that hit bids and asks, in plain Python: prints of one side and stamp are one."""
     found, last = {-1: [], 1: []}, {}
     for event in tape.trades.tolist():
         side, stamp = tape.rows(event)[0][0], int(tape.event_exch_us[event])
@@ -261,7 +268,7 @@ def sweeps_of(tape):
 
 
 def clock_at(us, side, orders, block):
-    """Return ∫ λ_i/mean_i up to instants, in s, summed over all orders before each."""
+    """Return ∫ λ_i/mean_i up to the given times, in s, summed over all earlier orders."""
     hit = "bid" if side > 0 else "ask"
     (kernel,), at = block["kernels"], np.asarray(us) / 1e6
     total = block["mu_per_s"][hit] * at
@@ -274,8 +281,8 @@ def clock_at(us, side, orders, block):
     return total / block["mean_per_s"][hit]
 
 
-def test_rescaled_waits_of_fills_are_exponential(flow):
-    """By the time-rescaling theorem: two orders that always rest, each fill at its λ·∫λ_i/mean_i; its clock is ours."""
+def test_rescaled_waits_between_fills_are_exponential(flow):
+    """By the time-rescaling theorem: two orders that always rest fill at λ·∫λ_i/mean_i, computed here by clock_at."""
     tape, truth = flow
     block, rate = block_of(truth), 0.7
     rules = dataclasses.replace(RULES, tick_e8=tape.instrument.tick_e8, lot_e8=tape.instrument.lot_e8)
@@ -290,7 +297,7 @@ def test_rescaled_waits_of_fills_are_exponential(flow):
         assert len(at) > 5_000
         assert stats.kstest(waits, "expon").pvalue > 0.01
         poisson = rate * np.diff([begin_us, *at.tolist()]) / 1e6
-        assert stats.kstest(poisson / poisson.mean(), "expon").pvalue < 1e-6  # the bursts are there
+        assert stats.kstest(poisson / poisson.mean(), "expon").pvalue < 1e-6  # unscaled waits are bursty
         expected += rate * float(
             clock_at([tape.end_us], side, orders, block)[0] - clock_at([begin_us], side, orders, block)[0]
         )
@@ -298,8 +305,8 @@ def test_rescaled_waits_of_fills_are_exponential(flow):
     assert abs(len(fills) - expected) < 4 * math.sqrt(expected)
 
 
-def test_the_calibrated_flow_predicts_as_many_fills_as_poisson(flow):
-    """A fit's mean is that of its day: of orders that always rest, λ times the time is expected, to a thousandth."""
+def test_calibrated_flow_predicts_as_many_fills_as_poisson(flow):
+    """A fit has the mean of its day: orders that always rest expect λ times the time, to a thousandth."""
     tape, _ = flow
     found = fit_hawkes(flow_of(Calibrator(tape, CalibrationConfig())))
     rules = dataclasses.replace(RULES, tick_e8=tape.instrument.tick_e8, lot_e8=tape.instrument.lot_e8)
@@ -310,8 +317,8 @@ def test_the_calibrated_flow_predicts_as_many_fills_as_poisson(flow):
 
 
 @pytest.mark.parametrize("excited", [False, True])
-def test_fills_cluster_as_the_flow_does(flow, excited):
-    """The variance of fills a minute over their mean: 1, and what the integrated intensity of the minutes adds."""
+def test_fills_cluster_like_the_flow(flow, excited):
+    """The variance of fills per minute over their mean is 1 plus what the integrated intensity of the minutes adds."""
     tape, truth = flow
     block, minute_us = block_of(truth), 60 * SECOND_US
     rules = dataclasses.replace(RULES, tick_e8=tape.instrument.tick_e8, lot_e8=tape.instrument.lot_e8)
@@ -331,16 +338,16 @@ def test_fills_cluster_as_the_flow_does(flow, excited):
 # Parameters
 
 
-def test_a_fit_gives_its_clustering():
-    """As FILL_PARAMS_FILE does; explicit parameters beside A and k do, too."""
+def test_fit_provides_clustering_like_explicit_parameters():
+    """As FILL_PARAMS_FILE does; equal to explicit A, k and clustering."""
     intensity = Intensity([IntensityPiece(0, FOREVER, 0.2, 1e-18, 0.2, 1e-18, 1e-18)], clustering=ONE | MEAN)
-    tape = standing((1000, -1, 7), until_us=10**9)
-    one, other = (
+    tape = constant_market((1000, -1, 7), until_us=10**9)
+    fitted, explicit = (
         backtest(tape, fixed_spread(delta_ticks=1), model, RULES)
         for model in (hawkes(intensity=intensity), hawkes(A=0.2, k=1e-18, clustering=ONE))
     )
-    assert_same(read_journal(one.journal), read_journal(other.journal))
-    assert one.summary["predicted_fills"] is not None
+    assert_same(read_journal(fitted.journal), read_journal(explicit.journal))
+    assert fitted.summary["predicted_fills"] is not None
 
 
 MEAN = {"mean_per_s": {"bid": 1.0, "ask": 1.0}, "status": "ok"}
@@ -364,14 +371,14 @@ def intensity_with(clustering):
         (ONE | MEAN | {"kernels": None}, BrokenFile, "FILL_PARAMS_FILE: hawkes: clustering: kernels is None"),
     ],
 )
-def test_a_fit_without_a_usable_clustering_is_refused(clustering, error, text):
-    """With the way out; nothing falls back on poisson by itself."""
+def test_fit_without_usable_clustering_is_rejected(clustering, error, text):
+    """The message contains the remedy; the model does not fall back on poisson."""
     with pytest.raises(error, match=text):
         hawkes(intensity=intensity_with(clustering))
 
 
-def in_segments(*segments, block=ONE | MEAN, A=0.2):
-    """Return an intensity of segments (µs from the begin, A over *A*, mean) that share a process."""
+def segmented_intensity(*segments, block=ONE | MEAN, A=0.2):
+    """Return an intensity of segments (µs from the begin, multiple of *A*, mean) that share a process."""
     edges = [*(us for us, _, _ in segments), FOREVER - BEGIN_US]
     pieces = [
         IntensityPiece(
@@ -385,40 +392,42 @@ def in_segments(*segments, block=ONE | MEAN, A=0.2):
 @pytest.mark.parametrize(
     "cuts", [[(0, 1, 1.0)], [(0, 1, 1.0), (7, 1, 1.0)], [(0, 2, 2.0), (5, 0.25, 0.25), (9, 1, 1.0)]]
 )
-def test_an_intensity_that_rises_as_its_mean_does_is_the_same(cuts):
-    """To the byte: one segment of the process' own mean, and A and mean that are both a power of 2 times as large."""
-    tape = standing(*[(at * SECOND_US, -1, at) for at in range(1, 50)])
-    schedule = in_segments(*[(us * SECOND_US, share, mean) for us, share, mean in cuts])
+def test_intensity_scaled_with_its_mean_gives_the_same_fills(cuts):
+    """Byte for byte: one segment with the process' own mean, and A and mean both multiplied by a power of 2."""
+    tape = constant_market(*[(at * SECOND_US, -1, at) for at in range(1, 50)])
+    schedule = segmented_intensity(*[(us * SECOND_US, share, mean) for us, share, mean in cuts])
     plain = hawkes(A=0.2, k=1e-18, clustering=ONE | MEAN)
-    ours, theirs = (
+    scaled, expected = (
         backtest(tape, fixed_spread(delta_ticks=1), model, RULES).journal
         for model in (hawkes(intensity=schedule), plain)
     )
-    assert len(theirs.fills) > 5
-    assert ours.fills.tobytes() == theirs.fills.tobytes()
-    assert ours.counters["expected_fills"] == pytest.approx(theirs.counters["expected_fills"], rel=1e-12)
+    assert len(expected.fills) > 5
+    assert scaled.fills.tobytes() == expected.fills.tobytes()
+    assert scaled.counters["expected_fills"] == pytest.approx(expected.counters["expected_fills"], rel=1e-12)
 
 
-def test_excitation_goes_on_over_the_border_of_segments():
-    """An order just before it raises the intensity after it, as many times as the new segment's mean is smaller."""
-    tape = standing((4_900_000, -1, 0))
-    schedule = in_segments((0, 1e-9, 1.0), (5 * SECOND_US, 1, 4.0))
+def test_excitation_continues_across_segment_borders():
+    """An order just before the border raises the intensity after it, divided by the new segment's mean."""
+    tape = constant_market((4_900_000, -1, 0))
+    schedule = segmented_intensity((0, 1e-9, 1.0), (5 * SECOND_US, 1, 4.0))
     expected = backtest(tape, fixed_spread(delta_ticks=1), hawkes(intensity=schedule), RULES).journal
-    left = 0.5 * math.exp(-2 * 0.1)  # of what the order excites, of the bids
+    left = 0.5 * math.exp(-2 * 0.1)  # remaining excitation of the bids
     once_filled = expected.counters["expected_fills"]
-    assert once_filled == pytest.approx(0.2 / 4 * (2 * 55 * 0.5 + left), rel=0.02)  # an order is away while it returns
+    assert once_filled == pytest.approx(
+        0.2 / 4 * (2 * 55 * 0.5 + left), rel=0.02
+    )  # no order rests while it is replaced
 
 
-def test_means_of_another_process_are_refused():
-    """The means of a schedule's segments are those of its own process."""
+def test_means_of_another_process_are_rejected():
+    """The means of a schedule's segments belong to its own process."""
     with pytest.raises(UsageError, match="leave clustering out"):
-        hawkes(intensity=in_segments((0, 1, 1.0)), clustering=ONE)
+        hawkes(intensity=segmented_intensity((0, 1, 1.0)), clustering=ONE)
     with pytest.raises(UsageError, match="piece 1 has the mean of one side"):
         Intensity([IntensityPiece(0, FOREVER, 1, 1, 1, 1, 1, mean_bid_per_s=1.0)])
 
 
-def test_no_rates_and_two_forms_of_them_are_refused():
-    """As poisson refuses them."""
+def test_hawkes_requires_rates_in_exactly_one_form():
+    """As poisson does."""
     with pytest.raises(UsageError, match="hawkes needs A and k in one form"):
         hawkes(clustering=ONE)
     with pytest.raises(UsageError, match="hawkes needs A and k in one form"):
@@ -427,14 +436,14 @@ def test_no_rates_and_two_forms_of_them_are_refused():
         hawkes(bid={"A": 1.0, "k": 1.0}, clustering=ONE)
 
 
-def test_more_kernels_than_there_is_room_for_are_refused():
-    """Far more than a fit has."""
+def test_more_than_sixteen_kernels_are_rejected():
+    """A fit has far fewer."""
     with pytest.raises(UsageError, match="clustering has 17 kernels; give at most 16"):
         hawkes(A=1.0, k=1.0, clustering=ONE | {"kernels": ONE["kernels"] * 17, "mean_per_s": MEAN["mean_per_s"]})
 
 
-def test_it_is_a_poisson_model_of_another_name():
-    """The intensity behind fills is available."""
+def test_clustered_fills_are_a_poisson_model_named_hawkes():
+    """The intensity of its fills is available."""
     model = ClusteredFills(Intensity.constant(1.0, 1.0), Clustering.of(EXCITING))
     assert isinstance(model, Poisson)
     assert (model.name, model.reasons[2], model.has_intensity) == ("hawkes", "hawkes:hazard", True)

@@ -1,4 +1,4 @@
-"""The block `clustering` of a fit: what is read of it, its mean, and what is refused."""
+"""The block `clustering` of a fit: parsing, its default mean, and invalid blocks."""
 
 import numpy as np
 import pytest
@@ -30,22 +30,24 @@ KERNELS = st.lists(
 )
 
 
-def test_a_block_is_read():
-    """Rows are what is excited; a kernel that excites nothing is left out, and other keys are passed over."""
-    found = Clustering.of(BLOCK)
-    assert found.mu == (1.0, 2.0)
-    assert found.kernels == (Kernel(30.0, ((0.1, 0.2), (0.3, 0.0))),)
-    assert found.sweeps
+def test_block_is_parsed():
+    """Rows are the excited sides; a kernel without branching is dropped, and other keys are ignored."""
+    clustering = Clustering.of(BLOCK)
+    assert clustering.mu == (1.0, 2.0)
+    assert clustering.kernels == (Kernel(30.0, ((0.1, 0.2), (0.3, 0.0))),)
+    assert clustering.sweeps
     assert Clustering.of(BLOCK | {"mean_per_s": {"bid": 3, "ask": 4}, "sweeps": False})[2:] == ((3.0, 4.0), False)
 
 
 @given(by_side(st.floats(0.01, 100)), KERNELS)
-def test_without_a_mean_it_is_that_of_the_stationary_process(mu, kernels):
-    """The solution of m = mu + n·m; exactly mu where none excites another."""
-    found = Clustering.of({"mu_per_s": mu, "kernels": kernels})
-    n = sum((np.array([[one["branching"][i][j] for j in SIDES] for i in SIDES]) for one in kernels), np.zeros((2, 2)))
-    assert found.mean == pytest.approx(np.linalg.solve(np.eye(2) - n, [mu[side] for side in SIDES]), rel=1e-9)
-    assert n.any() or found.mean == found.mu
+def test_mean_defaults_to_that_of_the_stationary_process(mu, kernels):
+    """The solution of m = mu + n·m; exactly mu without branching."""
+    clustering = Clustering.of({"mu_per_s": mu, "kernels": kernels})
+    n = sum(
+        (np.array([[kernel["branching"][i][j] for j in SIDES] for i in SIDES]) for kernel in kernels), np.zeros((2, 2))
+    )
+    assert clustering.mean == pytest.approx(np.linalg.solve(np.eye(2) - n, [mu[side] for side in SIDES]), rel=1e-9)
+    assert n.any() or clustering.mean == clustering.mu
 
 
 @pytest.mark.parametrize(
@@ -65,16 +67,16 @@ def test_without_a_mean_it_is_that_of_the_stationary_process(mu, kernels):
         ({"sweeps": 1}, "sweeps is 1; it must be true or false"),
     ],
 )
-def test_a_block_that_cannot_be_is_refused(changed, text):
-    """By the place in it, with the value, and where to get one."""
+def test_invalid_block_raises_usage_error(changed, text):
+    """The message contains the position in the block, the value, and where to get a block."""
     with pytest.raises(UsageError, match=text) as caught:
         Clustering.of(BLOCK | changed)
     assert "mm calibrate writes such a block" in str(caught.value)
 
 
 @pytest.mark.parametrize("rows", [((1.0, 0), (0, 0.1)), ((0.5, 0.6), (0.6, 0.5)), ((0.1, 3.0), (3.0, 0.1))])
-def test_a_process_that_never_settles_needs_its_mean(rows):
-    """A day's own mean is a number all the same, and then it is taken."""
+def test_non_stationary_process_requires_a_mean(rows):
+    """The mean of its own day is accepted."""
     branching = {i: dict(zip(SIDES, row, strict=True)) for i, row in zip(SIDES, rows, strict=True)}
     block = BLOCK | {"kernels": [{"beta_per_s": 1.0, "branching": branching}]}
     with pytest.raises(UsageError, match="the branching ratio is 1 or more"):
@@ -82,7 +84,7 @@ def test_a_process_that_never_settles_needs_its_mean(rows):
     assert Clustering.of(block | {"mean_per_s": {"bid": 5, "ask": 6}}).mean == (5.0, 6.0)
 
 
-def test_a_fit_that_is_not_ok_is_refused():
-    """Its status and reason, and the way out."""
+def test_fit_with_failed_status_is_rejected():
+    """The message contains status, reason and remedy."""
     with pytest.raises(FitError, match=r"not usable \(no_exposure: no time\); calibrate more or other days"):
         Clustering.of({"status": "no_exposure", "reason": "no time"})

@@ -1,4 +1,4 @@
-"""A compiled model in a file of one's own: the example of docs/models.md, word for word, and what may go wrong."""
+"""A user's compiled model in its own file: the example of docs/models.md, word for word, and possible errors."""
 
 import csv
 import os
@@ -64,9 +64,9 @@ cdef class Fails(QuoteModel):
 
 
 def compiler() -> str | None:
-    """Return the C compiler that extensions are built with here, None where it is not installed."""
-    words = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
-    return shutil.which(words.split()[0])
+    """Return the C compiler that builds extensions here, None if it is not installed."""
+    command = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    return shutil.which(command.split()[0])
 
 
 pytestmark = pytest.mark.skipif(
@@ -75,8 +75,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def shown(language: str) -> str:
-    """Return the block of that language in the page's section."""
+def code_block(language: str) -> str:
+    """Return the block in that language from the page's section."""
     section = PAGE.read_text(encoding="utf-8").split(f"{SECTION}\n")[1].split("\n## ")[0]
     (block,) = re.findall(rf"^```{language}\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
     return block
@@ -84,11 +84,11 @@ def shown(language: str) -> str:
 
 def commands() -> list[str]:
     """Return the commands of the section as they are typed."""
-    joined = shown("console").replace("\\\n", " ")
+    joined = code_block("console").replace("\\\n", " ")
     return [line[2:] for line in joined.splitlines() if line.startswith("$ ")]
 
 
-def typed(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_line(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a line of the page in a folder, with this interpreter's programs and this checkout's package."""
     line = command.replace("cythonize ", f"{sys.executable} -m Cython.Build.Cythonize ", 1)
     line = line.replace(" mm backtest", f" {sys.executable} -m mm backtest", 1)
@@ -98,24 +98,24 @@ def typed(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory) -> Path:
-    """A folder with a simulated day of the page's name, the page's model and some that go wrong, all compiled."""
+    """A folder with a simulated day, the page's model and some faulty models, all compiled."""
     folder = tmp_path_factory.mktemp("compiled")
     day = ["sim", "day", "--symbol", "NEXOUSDT", "--day", "20240724", "--hours", "0.1", "--scenario", "poisson"]
-    made = run_python("-m", "mm", *day, cwd=folder)
-    assert made.returncode == 0, made.stderr
-    (folder / "quick_models.pyx").write_text(shown("cython"), encoding="utf-8")
+    simulated = run_python("-m", "mm", *day, cwd=folder)
+    assert simulated.returncode == 0, simulated.stderr
+    (folder / "quick_models.pyx").write_text(code_block("cython"), encoding="utf-8")
     (folder / "wrong_models.pyx").write_text(WRONG, encoding="utf-8")
     for file in ("quick_models.pyx", "wrong_models.pyx"):
-        built = typed(commands()[0].replace("quick_models.pyx", file), folder)
+        built = run_line(commands()[0].replace("quick_models.pyx", file), folder)
         assert built.returncode == 0, built.stderr
     return folder
 
 
-def test_the_compiled_model_of_the_page_fills_by_its_own_rule(desk):
-    """Built and run by the page's own lines; at the price only old orders fill, through it all do."""
-    done = typed(commands()[1], desk)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "out/backtest/NEXOUSDT/20240724_quick/summary.json"
+def test_compiled_model_of_docs_page_fills_by_its_own_rule(desk):
+    """Built and run by the page's own commands; its rule is the only reason of all fills."""
+    result = run_line(commands()[1], desk)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "out/backtest/NEXOUSDT/20240724_quick/summary.json"
     with next(desk.rglob("fills_NEXOUSDT.csv")).open(newline="", encoding="utf-8") as file:
         fills = list(csv.DictReader(file))
     assert fills
@@ -123,7 +123,7 @@ def test_the_compiled_model_of_the_page_fills_by_its_own_rule(desk):
 
 
 def backtest(desk, fills, params):
-    """Run a backtest with a compiled fill model in the folder of the desk."""
+    """Run a backtest with a compiled fill model in the desk folder."""
     return run_python(
         *("-m", "mm", "backtest", "--symbol", "NEXOUSDT", "--day", "20240724"),
         cwd=desk,
@@ -136,58 +136,58 @@ def backtest(desk, fills, params):
 
 
 @pytest.mark.parametrize(
-    ("model", "params", "told"),
+    ("model", "params", "message"),
     [
         ("Broken", "{}", "wrong_models.Broken.on_trade raised KeyError: 'no such lots' at wrong_models.pyx:"),
         ("Touchy", '{"share": 2}', "Touchy raised ValueError: share is 2.0; it must be 1 or less"),
         ("Touchy", '{"other": 2}', "Touchy raised TypeError"),
     ],
 )
-def test_a_compiled_model_that_goes_wrong_is_named(desk, model, params, told):
+def test_error_in_compiled_model_names_the_model(desk, model, params, message):
     """Exit 1 and one line, as for a model in Python."""
-    done = backtest(desk, f"wrong_models:{model}", params)
-    assert done.returncode == 1, done.stderr
-    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert told in error
+    result = backtest(desk, f"wrong_models:{model}", params)
+    assert result.returncode == 1, result.stderr
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert message in error
 
 
-def test_a_compiled_model_refuses_parameters_that_it_does_not_know(desk):
-    """As any model does: exit 2, with the known ones by name."""
-    done = backtest(desk, "quick_models:ThroughOrOld", '{"share": 0.5, "old": 1}')
-    assert done.returncode == 2, done.stderr
-    assert "ThroughOrOld has no parameter 'old'; known are share, old_s" in done.stderr
+def test_compiled_model_rejects_unknown_parameters(desk):
+    """As any model does: exit code 2, with the names of the known ones."""
+    result = backtest(desk, "quick_models:ThroughOrOld", '{"share": 0.5, "old": 1}')
+    assert result.returncode == 2, result.stderr
+    assert "ThroughOrOld has no parameter 'old'; known are share, old_s" in result.stderr
 
 
 @pytest.fixture
-def wrong(desk, monkeypatch):
+def wrong_models(desk, monkeypatch):
     monkeypatch.syspath_prepend(str(desk))
     return import_module("wrong_models")
 
 
-def test_a_hook_that_raises_is_named_also_within_others(wrong):
-    """The line is that of the hook, not of the hybrid that called it; what it raised is kept."""
+def test_error_names_the_hook_inside_a_hybrid(wrong_models):
+    """The message names the hook, not the hybrid that called it; the original error is the cause."""
     with pytest.raises(ModelError, match=r"^wrong_models\.Broken\.on_trade raised KeyError") as caught:
-        play(Hybrid([TradeCross(), wrong.Broken()]), [sold(100, 100, 4)])
+        play(Hybrid([TradeCross(), wrong_models.Broken()]), [sold(100, 100, 4)])
     assert isinstance(caught.value.__cause__, KeyError)
-    exchange = PaperExchange(wrong.Fails(), TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8))
+    exchange = PaperExchange(wrong_models.Fails(), TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8))
     with pytest.raises(ModelError, match=r"^wrong_models\.Fails\.quote raised LookupError: no quotes today"):
         exchange.run(Tape.of(TEST, [(BEGIN_US, "snapshot", BIDS, ASKS)]))
 
 
-def test_an_answer_that_stands_for_an_error_is_refused(wrong):
-    """-1 without an error is Cython's sign that one was raised."""
+def test_return_of_minus_one_without_error_is_rejected(wrong_models):
+    """-1 is Cython's sign that an error was raised."""
     with pytest.raises(ModelError, match="returned -1 without raising"):
-        play(wrong.Minus(), [sold(100, 100, 4)])
+        play(wrong_models.Minus(), [sold(100, 100, 4)])
 
 
-def test_a_compiled_model_joins_others(desk):
-    """A hybrid of one compiled here and one of the package, on the command line."""
+def test_compiled_model_works_inside_a_hybrid(desk):
+    """A hybrid of a model compiled here and one of the package, on the command line."""
     models = '{"models": [["quick_models:ThroughOrOld", {"share": 0.5, "old_s": 0}], ["price_cross", {}]]}'
     assert backtest(desk, "hybrid", models).returncode == 0
 
 
-def test_the_declarations_are_installed_with_the_package():
-    """What a model cimports, and all that this cimports in turn, is data of its package."""
+def test_pxd_declarations_are_package_data():
+    """Every declaration that a model may cimport is installed."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = project["tool"]["setuptools"]["package-data"]["*"]
     for path in (ROOT / "mm").rglob("*.pxd"):

@@ -1,4 +1,4 @@
-"""A gamma of auto: the equation it solves, its limits, and what a run reports of it."""
+"""gamma="auto": the equation it solves, its limits, and what a run reports about it."""
 
 import math
 
@@ -16,8 +16,8 @@ DECADES = st.floats(-8, 8).map(lambda power: 10.0**power)
 
 @drawn(500)
 @given(k=DECADES, sigma=DECADES, share=st.floats(0.01, 1.0), horizon_s=st.sampled_from([0.1, 30.0, 3600.0]))
-def test_a_clip_moves_the_price_by_its_share_of_the_half_spread(k, sigma, share, horizon_s):
-    """Unless the mid hardly moves: then gamma is k, and a clip moves the price by less."""
+def test_one_clip_moves_price_by_skew_share_of_half_spread(k, sigma, share, horizon_s):
+    """Unless the mid hardly moves: then gamma is k, and one clip moves the price by less."""
     model = AvellanedaStoikov(k=k, skew_share=share, horizon_s=horizon_s)
     half, other = model.distances(0, sigma=sigma)
     moved = model.distances(1, sigma=sigma)[0] - half
@@ -31,14 +31,14 @@ def test_a_clip_moves_the_price_by_its_share_of_the_half_spread(k, sigma, share,
 
 
 @pytest.mark.parametrize("build", [glft, gueant])
-def test_the_general_models_solve_for_their_own_skew(build):
-    """That of the closed form."""
+def test_glft_and_gueant_solve_gamma_for_their_own_skew(build):
+    """The skew of the closed form."""
     model = build(mode="closed_form", k=0.5, A=0.8)
     half, moved = model.distances(0, sigma=0.4)[0], model.distances(1, sigma=0.4)[0]
     assert moved - half == pytest.approx(0.1 * half, rel=1e-9)
 
 
-def test_the_mode_without_a_horizon_takes_its_slope_at_no_inventory():
+def test_infinite_mode_uses_slope_at_zero_inventory():
     """No volatility is required."""
     model = AvellanedaStoikov(k=0.5, mode="infinite", q_max=20.0)
     below, half, above = (model.distances(q)[0] for q in (-1e-4, 0, 1e-4))
@@ -47,28 +47,28 @@ def test_the_mode_without_a_horizon_takes_its_slope_at_no_inventory():
 
 @drawn(300)
 @given(gamma=st.one_of(st.just("auto"), st.floats(-9, 3).map(lambda power: 10.0**power)), k=DECADES, sigma=DECADES)
-def test_no_quote_is_a_number_that_is_not_finite(gamma, k, sigma):
-    """From a gamma of 1e-9 to one of 1000, whatever the fit; and the default never crosses."""
+def test_quotes_are_finite_for_any_gamma(gamma, k, sigma):
+    """For gammas from 1e-9 to 1000 and any fit; and the default model never crosses the spread."""
     for build in (avellaneda_stoikov, avellaneda_stoikov_bare):
-        wanted = build(gamma=gamma, k=k).answer(
+        answer = build(gamma=gamma, k=k).answer(
             bid_ticks=99, ask_ticks=103, inventory_lots=4, quote_lots=2, sigma_ticks=sigma
         )
-        for ticks in (wanted.bid_ticks, wanted.ask_ticks):
+        for ticks in (answer.bid_ticks, answer.ask_ticks):
             assert ticks is None or math.isfinite(ticks)
         if build is avellaneda_stoikov:
-            assert wanted.bid_ticks is None or wanted.bid_ticks <= 102
-            assert wanted.ask_ticks is None or wanted.ask_ticks >= 100
+            assert answer.bid_ticks is None or answer.bid_ticks <= 102
+            assert answer.ask_ticks is None or answer.ask_ticks >= 100
 
 
-def test_quotes_begin_before_the_volatility_is_known():
-    """As if the mid moved by 1/k within the horizon; a gamma that is given waits for sigma."""
-    seen = {"bid_ticks": 99, "ask_ticks": 103}
-    begun = avellaneda_stoikov_bare(k=0.5).answer(**seen)
-    assert begun == avellaneda_stoikov_bare(k=0.5).answer(**seen, sigma_ticks=1 / (0.5 * math.sqrt(30)))
-    assert avellaneda_stoikov_bare(k=0.5, gamma=0.1).answer(**seen).bid_ticks is None
+def test_auto_gamma_quotes_before_volatility_is_known():
+    """As if the mid moved by 1/k within the horizon; an explicit gamma waits for sigma."""
+    best = {"bid_ticks": 99, "ask_ticks": 103}
+    first = avellaneda_stoikov_bare(k=0.5).answer(**best)
+    assert first == avellaneda_stoikov_bare(k=0.5).answer(**best, sigma_ticks=1 / (0.5 * math.sqrt(30)))
+    assert avellaneda_stoikov_bare(k=0.5, gamma=0.1).answer(**best).bid_ticks is None
 
 
-def test_each_gamma_is_kept_with_its_quotes():
+def test_gammas_returns_each_gamma_with_its_number_of_quotes():
     """In order of time."""
     model = avellaneda_stoikov_bare(k=0.5)
     for sigma in (0.4, 0.4, 3.0):
@@ -80,7 +80,7 @@ def test_each_gamma_is_kept_with_its_quotes():
 
 
 @pytest.mark.parametrize("gamma", ["much", 0, -1.0, math.nan, True])
-def test_a_gamma_that_is_neither_a_number_nor_auto_is_refused(gamma):
-    """In one line."""
+def test_invalid_gamma_raises_usage_error(gamma):
+    """Neither a positive number nor auto."""
     with pytest.raises(UsageError, match=r"gamma is .*; it must be above 0, in 1/\(tick·clip\), or auto"):
         AvellanedaStoikov(gamma=gamma, k=1.0)

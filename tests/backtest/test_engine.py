@@ -1,4 +1,4 @@
-"""The compiled engine against its plain twin, row by row, and what the engine promises to users' models."""
+"""The compiled engine against the plain oracle, row by row, and the engine's contract with users' models."""
 
 import dataclasses
 import random
@@ -22,45 +22,45 @@ from mm.tape.tape import Tape
 
 
 def drawn(examples):
-    """Return the settings of a test that draws so many cases; a busy machine is no failure."""
+    """Return the settings of a test with this many drawn cases; a slow machine is no failure."""
     return settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def assert_same(engine, oracle):
     """Compare two journals, naming the first row that differs."""
     for name in TABLES:
-        ours, theirs = getattr(engine, name), getattr(oracle, name)
-        for place, rows in enumerate(zip(ours, theirs, strict=False)):
+        actual, reference = getattr(engine, name), getattr(oracle, name)
+        for place, rows in enumerate(zip(actual, reference, strict=False)):
             assert rows[0] == rows[1], f"{name}, row {place}"
-        assert ours[len(theirs) :] == theirs[len(ours) :] == [], name
-    ours, theirs = dict(engine.counters), dict(oracle.counters)
-    expected = ours.pop("expected_fills"), theirs.pop("expected_fills")
+        assert actual[len(reference) :] == reference[len(actual) :] == [], name
+    actual, reference = dict(engine.counters), dict(oracle.counters)
+    expected = actual.pop("expected_fills"), reference.pop("expected_fills")
     assert expected[0] == (expected[1] if expected[1] is None else pytest.approx(expected[1], rel=1e-9, abs=1e-12))
-    assert ours == theirs
+    assert actual == reference
     assert engine.killed == oracle.killed
 
 
 def assert_twins_agree(case):
-    engine, engine_saw = case.engine()
-    oracle, oracle_saw = case.oracle()
+    engine, engine_views = case.engine()
+    oracle, oracle_views = case.oracle()
     assert_same(engine, oracle)
-    assert engine_saw == oracle_saw
+    assert engine_views == oracle_views
 
 
-# The twins
+# Engine and oracle
 
 
 @drawn(200)
 @given(cases())
-def test_engine_agrees_with_the_oracle(case):
-    """The compiled engine and the plain one leave the same journal, and show a quote model the same."""
+def test_engine_agrees_with_oracle(case):
+    """The compiled engine and the plain one leave the same journal and show quote models the same views."""
     assert_twins_agree(case)
 
 
-@pytest.mark.parametrize("hundred", range(6))
-def test_engine_agrees_with_the_oracle_on_busy_tapes(hundred):
-    """A hundred longer cases of plain chance: full queues, many orders, every kind of fill, orders by hand."""
-    for seed in range(100 * hundred, 100 * hundred + 100):
+@pytest.mark.parametrize("batch", range(6))
+def test_engine_agrees_with_oracle_on_busy_tapes(batch):
+    """A hundred longer random cases: full queues, many orders, every kind of fill, manual orders."""
+    for seed in range(100 * batch, 100 * batch + 100):
         try:
             assert_twins_agree(engine_chance.case_of(seed))
         except AssertionError as error:
@@ -68,8 +68,8 @@ def test_engine_agrees_with_the_oracle_on_busy_tapes(hundred):
 
 
 @pytest.mark.parametrize("seed", [1144])
-def test_engine_agrees_with_the_oracle_where_it_once_did_not(seed):
-    """1144: what was received last of a recorded feed counted as never received once the next tape was attached."""
+def test_engine_agrees_with_oracle_on_past_failures(seed):
+    """1144: the last message of a recorded feed counted as never received once the next tape was attached."""
     assert_twins_agree(engine_chance.case_of(seed))
 
 
@@ -95,7 +95,7 @@ SIGMA = {"trade_cross": "rolling", "queue": "two_scale", "poisson": "ewma", "haw
 
 
 @pytest.mark.parametrize("fills", LONG)
-def test_engine_agrees_with_the_oracle_on_a_long_tape(fills):
+def test_engine_agrees_with_oracle_on_a_long_tape(fills):
     """Two minutes with the default latencies: timers, balances and the volatility window are all full of history."""
     chance = random.Random(5)
     teller = Teller(100, BEGIN_US)
@@ -105,11 +105,11 @@ def test_engine_agrees_with_the_oracle_on_a_long_tape(fills):
         teller.tell(chance.choices(["depth", "trade", "snapshot", "gap"], [60, 39, 0.7, 0.3])[0], levels)
     half = teller.us - 60_000_000
     pieces = ((0, half, 1.5, 0.3, 0.9, 0.2, 0.3), (half, FOREVER, 0.5, 0.3, 4.0, 0.5, 0.4))
-    drawing = {"poisson": ("poisson", pieces, "micro", 9), "hawkes": ("hawkes", pieces, "mid", 9, EXCITING)}
-    model = LONG[fills] or drawing[fills]
+    drawn_fills = {"poisson": ("poisson", pieces, "micro", 9), "hawkes": ("hawkes", pieces, "mid", 9, EXCITING)}
+    model = LONG[fills] or drawn_fills[fills]
     answers = ((0, 0, None, None), (0.5, 1.5, None, 2), (0, 0, None, None), (1, None, None, None))
-    own = {"start_cash_e8": 20_000, "start_lots": 9, "quote_lots": 3}
-    rules = Rules(TEST.tick_e8, TEST.lot_e8, sigma_window_s=60, sigma_method=SIGMA[fills], **own)
+    account = {"start_cash_e8": 20_000, "start_lots": 9, "quote_lots": 3}
+    rules = Rules(TEST.tick_e8, TEST.lot_e8, sigma_window_s=60, sigma_method=SIGMA[fills], **account)
     case = Case((Tape.of(TEST, teller.events),), answers, model, rules)
     oracle, _ = case.oracle()
     assert len(oracle.fills) > 50
@@ -120,7 +120,7 @@ def test_engine_agrees_with_the_oracle_on_a_long_tape(fills):
 
 
 class InParts:
-    """An exchange whose journal is taken whenever the hand looks."""
+    """An exchange whose journal is also read at every look."""
 
     def __init__(self, exchange):
         self.exchange, self.parts = exchange, []
@@ -134,11 +134,11 @@ class InParts:
 
 @st.composite
 def chunked(draw):
-    """A case, and the same interrupted at some instants of its tapes."""
+    """A case, and the same case interrupted at some instants of its tapes."""
     case = dataclasses.replace(draw(cases()), to_end=True)
     looks = []
     for number, tape in enumerate(case.tapes):
-        marks = sorted({us + beside for us in [tape.start_us, *tape.event_us.tolist()] for beside in (-1, 0, 1, 7)})
+        marks = sorted({us + offset for us in [tape.start_us, *tape.event_us.tolist()] for offset in (-1, 0, 1, 7)})
         looks += [(number, us, ("look",)) for us in draw(st.lists(st.sampled_from(marks), max_size=5))]
     by_hand = sorted([*case.by_hand, *looks], key=lambda act: (act[0], act[1] or 0))
     return case, dataclasses.replace(case, by_hand=tuple(by_hand))
@@ -146,24 +146,24 @@ def chunked(draw):
 
 @drawn(60)
 @given(chunked())
-def test_a_run_in_chunks_is_the_same_run(pair):
-    """Where a run is interrupted changes nothing, and a journal taken in parts is the whole."""
+def test_interrupted_run_leaves_the_same_journal(pair):
+    """Interruptions change nothing, and a journal read in parts equals the whole."""
     case, chunks = pair
-    whole, (whole_saw, whole_noted, _) = case.engine()
-    again, (saw, noted, _) = chunks.engine()
-    assert_same(again, whole)
-    assert (saw, noted) == (whole_saw, whole_noted)
+    whole, (whole_views, whole_notes, _) = case.engine()
+    resumed, (views, notes, _) = chunks.engine()
+    assert_same(resumed, whole)
+    assert (views, notes) == (whole_views, whole_notes)
     exchange, _ = chunks.exchange()
-    taken = InParts(exchange)
-    chunks.play(taken, chunks.tapes)
-    taken.look()
+    in_parts = InParts(exchange)
+    chunks.play(in_parts, chunks.tapes)
+    in_parts.look()
     for name in TABLES:
-        assert [row for part in taken.parts for row in getattr(part, name)] == getattr(whole, name)
+        assert [row for part in in_parts.parts for row in getattr(part, name)] == getattr(whole, name)
 
 
 @st.composite
 def joined(draw):
-    """A case of two tapes, the second carrying on the book of the first, and the same as one tape of all events."""
+    """A case of two tapes, the second continuing the book of the first, and the same as one tape of all events."""
     unit = draw(st.sampled_from([1, 3, 100_000]))
     first, second, events = draw(two_tapes(unit, True, apart=(1, 3)))
     assume(second.continues(first))
@@ -175,12 +175,12 @@ def joined(draw):
 
 @drawn(60)
 @given(joined())
-def test_two_tapes_without_a_seam_are_one_tape(pair):
-    """Midnight changes nothing, but for what is counted from a tape's beginning: rates, mean prices, clock offsets."""
+def test_two_continuous_tapes_equal_one_tape(pair):
+    """Midnight changes nothing but what is counted from the start of a tape: rates, mean prices, clock offsets."""
     two, one = pair
-    (ours, our_saw), (theirs, their_saw) = two.engine(), one.engine()
-    assert_same(ours, theirs)
-    assert our_saw == their_saw
+    (two_journal, two_views), (one_journal, one_views) = two.engine(), one.engine()
+    assert_same(two_journal, one_journal)
+    assert two_views == one_views
 
 
 # Users' models
@@ -191,7 +191,7 @@ TRADES = (SNAPSHOT, (1050, "trade", -1, 98, 4), (1060, "depth", [(98, 3)], []), 
 
 
 class Always:
-    """Quotes 98 and 102."""
+    """Quote 98 and 102."""
 
     def quote(self, _view):
         return Quotes(98, 102)
@@ -218,7 +218,7 @@ class Filling:
 
 
 class Watching:
-    """A fill model that looks at the book only."""
+    """A fill model that reads the book only."""
 
     def __init__(self, answer):
         self.answer = answer
@@ -237,8 +237,8 @@ def play(quotes, fills, *events):
 
 @drawn(60)
 @given(cases(fills=lambda _: st.tuples(st.just("trade_cross"), st.booleans(), st.just(1.0), st.just(0))))
-def test_a_users_fill_model_is_asked_and_clipped_like_a_built_in_one(case):
-    """The rule of trade_cross in three lines of Python, greedy: the engine cuts it down to the order and the print."""
+def test_users_fill_model_is_called_and_clipped_like_a_built_in_one(case):
+    """The rule of trade_cross in three lines of Python; the engine limits its answer to the order and the print."""
     case = dataclasses.replace(case, answers=((0.5, 1, None, None),), by_hand=(), to_end=True, follows=False)
     strict = case.fills[1]
 
@@ -253,17 +253,17 @@ def test_a_users_fill_model_is_asked_and_clipped_like_a_built_in_one(case):
     assert_same(read_journal(exchange.journal()), compiled)
 
 
-def test_a_users_fill_model_may_fill_by_the_book():
-    """Asked at each book event, bids first, after how long: since the order rests, then since the last time."""
-    seen = []
+def test_users_fill_model_may_fill_on_book_events():
+    """Called at each book event, bids first, with the time since the order rests, then since the last call."""
+    calls = []
 
     def answer(order, book, elapsed_us):
-        seen.append((order.id, order.side, order.ticks, order.lots, order.live_us))
-        seen.append((book.us, book.bid_ticks, book.ask_ticks, book.bid_lots, book.mid2_ticks, elapsed_us))
+        calls.append((order.id, order.side, order.ticks, order.lots, order.live_us))
+        calls.append((book.us, book.bid_ticks, book.ask_ticks, book.bid_lots, book.mid2_ticks, elapsed_us))
         return 3 if order.side == 1 and book.us == 1060 else 0
 
     journal = play(Always(), Watching(answer), *TRADES, (1170, "depth", [], [(102, 1)]))
-    assert seen == [
+    assert calls == [
         *[(1, 1, 98, 10, 1010), (1060, 99, 101, 5, 200, 50)],
         *[(2, -1, 102, 10, 1010), (1060, 99, 101, 5, 200, 50)],
         *[(1, 1, 98, 7, 1010), (1170, 99, 101, 5, 200, 110)],
@@ -273,19 +273,19 @@ def test_a_users_fill_model_may_fill_by_the_book():
     assert journal.fill_reasons[journal.fills[0][6]] == "Watching:book"
 
 
-def test_a_users_models_see_the_trade_and_the_account():
+def test_users_models_receive_trade_and_account():
     trades, views = [], []
 
     def answer(order, trade):
         trades.append((trade.us, trade.side, trade.ticks, trade.lots, trade.id, order.id))
         return 2
 
-    def ask(view):
+    def quote(view):
         trade = view.last_trade
         views.append((view.us, view.inventory_lots, view.quote_lots, trade and (trade.us, trade.side, trade.lots)))
         return Quotes(98, None)
 
-    play(Asking(ask), Filling(answer), *TRADES)
+    play(Asking(quote), Filling(answer), *TRADES)
     assert trades == [(1050, -1, 98, 4, 2, 1), (1150, 1, 102, 4, 4, 1)]
     assert views == [(1000, 100, 10, None), (1100, 102, 10, (1050, -1, 4))]
 
@@ -294,27 +294,27 @@ def test_a_users_models_see_the_trade_and_the_account():
     "around",
     [PostOnly, lambda quotes: Gated(quotes, EVER), lambda quotes: Mixed([(quotes, 1)])],
 )
-def test_a_model_inside_another_sees_the_last_trade(around):
-    def seen_by(around):
+def test_wrapped_model_receives_the_last_trade(around):
+    def trades_seen_by(around):
         trades = []
 
-        def ask(view):
+        def quote(view):
             trades.append((view.us, view.last_trade and view.last_trade.id))
             return Quotes(98, None)
 
-        play(around(Asking(ask)), TradeCross(), *TRADES)
+        play(around(Asking(quote)), TradeCross(), *TRADES)
         return trades
 
-    alone = seen_by(lambda quotes: quotes)
+    alone = trades_seen_by(lambda quotes: quotes)
     assert alone == [(1000, None), (1100, 2)]
-    assert seen_by(around) == alone
+    assert trades_seen_by(around) == alone
 
 
-def test_views_are_of_their_call_only():
-    """A view is a window onto the engine's memory: a kept one raises instead of showing another order."""
+def test_views_are_valid_during_their_call_only():
+    """A view points into the engine's memory: one that was kept raises instead of showing another order."""
     kept = {}
 
-    def ask(view):
+    def quote(view):
         kept["quote"] = view
         if view.last_trade:
             kept["last_trade"] = view.last_trade
@@ -328,7 +328,7 @@ def test_views_are_of_their_call_only():
         kept.update(book_order=order, book=book)
         return 0
 
-    play(Asking(ask), Filling(on_trade), *TRADES)
+    play(Asking(quote), Filling(on_trade), *TRADES)
     play(Always(), Watching(on_book), *TRADES)
     fields = {
         "quote": "us bid_ticks ask_ticks bid_lots ask_lots mid2_ticks inventory_lots cash sigma_ticks last_trade",
@@ -352,13 +352,13 @@ def test_views_are_of_their_call_only():
     "answer",
     [7, (98, 102), Quotes("cheap", None), Quotes(float("nan"), None), Quotes(98, None, 1.5), Quotes(98, None, -1)],
 )
-def test_a_quote_model_that_answers_nonsense_is_named(answer):
+def test_invalid_answer_of_quote_model_names_the_model(answer):
     with pytest.raises(ModelError, match=r"Asking\.quote returned"):
         play(Asking(lambda _: answer), TradeCross(), *TRADES)
 
 
 @pytest.mark.parametrize("answer", [-1, 1.5, 2.0, "3", None])
-def test_a_fill_model_that_answers_nonsense_is_named(answer):
+def test_invalid_answer_of_fill_model_names_the_model(answer):
     with pytest.raises(ModelError, match=r"Filling\.on_trade returned"):
         play(Always(), Filling(lambda *_: answer), *TRADES)
     with pytest.raises(ModelError, match=r"Watching\.on_book returned"):
@@ -373,13 +373,13 @@ def test_a_fill_model_that_answers_nonsense_is_named(answer):
         (Always(), Watching(lambda *_: 1 / 0), r"Watching\.on_book raised ZeroDivisionError"),
     ],
 )
-def test_a_model_that_raises_is_named_and_its_error_kept(quotes, fills, message):
+def test_error_in_model_names_the_model_and_keeps_the_cause(quotes, fills, message):
     with pytest.raises(ModelError, match=message) as caught:
         play(quotes, fills, *TRADES)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-def test_an_object_that_is_no_model_is_refused_at_once():
+def test_object_that_is_not_a_model_is_rejected_at_once():
     rules = Rules(TEST.tick_e8, TEST.lot_e8)
     with pytest.raises(UsageError, match="quote"):
         PaperExchange(object(), TradeCross(), rules)
@@ -387,16 +387,16 @@ def test_an_object_that_is_no_model_is_refused_at_once():
         PaperExchange(Always(), object(), rules)
 
 
-# Tapes that do not fit
+# Incompatible tapes
 
 
-def test_a_tape_of_another_grid_is_refused():
+def test_tape_of_another_grid_raises_mismatch():
     exchange = PaperExchange(Always(), TradeCross(), Rules(TEST.tick_e8, 2 * TEST.lot_e8))
     with pytest.raises(Mismatch, match="lot"):
         exchange.attach(Tape.of(TEST, TRADES))
 
 
-def test_a_tape_of_the_past_is_refused():
+def test_tape_of_the_past_raises_mismatch():
     exchange = PaperExchange(Always(), TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8))
     exchange.run(Tape.of(TEST, TRADES))
     with pytest.raises(Mismatch, match="1000"):

@@ -1,4 +1,4 @@
-"""Whole runs at the ends of what a gamma, a fit and a tick can be: none fails, no number of a summary is not finite."""
+"""Whole runs with extreme gamma, fit and tick: none fails, and every number of a summary is finite."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from mm.tape.tape import Tape
 
 BEGIN_US = 1_000_000_000_000
 GAMMAS = st.one_of(st.just("auto"), st.sampled_from([1e-9, 1e3]), st.floats(-9, 3).map(lambda power: 10.0**power))
-ENDS = st.sampled_from([1e-12, 1e-6, 1e-3, 1.0, 30.0, 1e3])  # of A and of k
+EXTREME_RATES = st.sampled_from([1e-12, 1e-6, 1e-3, 1.0, 30.0, 1e3])  # of A and of k
 TICKS_E8 = st.sampled_from([1, 1_000, 1_000_000, 100_000_000, 1_000_000_000])  # 1e-8 to 10
 BUILDS = (avellaneda_stoikov, avellaneda_stoikov_bare, glft, gueant)
 
@@ -45,9 +45,9 @@ def wandering(instrument, seed, steps_ticks):
 def not_finite(value, name=""):
     """Return the dotted names of the numbers that are infinite or NaN."""
     if isinstance(value, dict):
-        return [bad for key, one in value.items() for bad in not_finite(one, f"{name}.{key}")]
+        return [bad for key, item in value.items() for bad in not_finite(item, f"{name}.{key}")]
     if isinstance(value, list):
-        return [bad for one in value for bad in not_finite(one, name)]
+        return [bad for item in value for bad in not_finite(item, name)]
     return [name] if isinstance(value, float) and not math.isfinite(value) else []
 
 
@@ -55,15 +55,15 @@ def not_finite(value, name=""):
 @given(
     build=st.sampled_from(BUILDS),
     gamma=GAMMAS,
-    A=ENDS,
-    k=ENDS,
+    A=EXTREME_RATES,
+    k=EXTREME_RATES,
     tick_e8=TICKS_E8,
     steps_ticks=st.sampled_from([0, 1, 300]),
     drawn_fills=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_no_run_fails_and_no_number_is_not_finite(*, build, gamma, A, k, tick_e8, steps_ticks, drawn_fills, seed):
-    """The fit feeds the quotes and the fills, as FILL_PARAMS_FILE does."""
+def test_extreme_runs_succeed_with_finite_summaries(*, build, gamma, A, k, tick_e8, steps_ticks, drawn_fills, seed):
+    """The fit is used by quotes and fills, as with FILL_PARAMS_FILE."""
     instrument = Instrument("TESTUSDT", tick_e8=tick_e8, lot_e8=100_000)
     tape = wandering(instrument, seed, steps_ticks)
     fit = Intensity([(0, 2**62, A, k, A, k, k)])

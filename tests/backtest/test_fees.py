@@ -1,4 +1,4 @@
-"""Rates of fees that no exchange has: a percentage in the place of a fraction, in the log and in every summary."""
+"""Implausible fee rates: a percentage in place of a fraction gives a warning in the log and in every summary."""
 
 import json
 from dataclasses import replace
@@ -23,18 +23,18 @@ KEY = "implausible_fee"
 WAY_OUT = "rates are fractions of the notional (0.001 is 0.1 %): set MAKER_FEE_RATE=0.001 for 0.1 %"
 
 
-class Never:
+class NoQuotes:
     name = "never"
 
     def quote(self, _view):
         return None
 
 
-def noted(**fees_e8):
-    """Return the warnings of a backtest of one book with these fees, as far as they are of fees."""
+def fee_warnings(**fees_e8):
+    """Return the fee warnings of a backtest of one book with these fees."""
     moves = [(at * 1_000_000, "depth", [(999, 50 + at)], []) for at in range(1, 4)]
     tape = Tape.of(GRID, [(0, "snapshot", [(999, 50)], [(1001, 50)]), *moves])
-    summary = backtest(tape, Never(), trade_cross(), Rules(GRID.tick_e8, GRID.lot_e8, **fees_e8)).summary
+    summary = backtest(tape, NoQuotes(), trade_cross(), Rules(GRID.tick_e8, GRID.lot_e8, **fees_e8)).summary
     return [line for line in summary["warnings"] if line.startswith(KEY)]
 
 
@@ -46,63 +46,63 @@ def data(tmp_path_factory):
     return root
 
 
-def run(data, out, command, *words):
-    given = ["--symbol", "SIMUSDT", "--day", "20260105", "--data-root", str(data), "--out-root", str(out)]
-    return CliRunner().invoke(main, [command, *given, *words, "--json"])
+def run(data, out, command, *flags):
+    day = ["--symbol", "SIMUSDT", "--day", "20260105", "--data-root", str(data), "--out-root", str(out)]
+    return CliRunner().invoke(main, [command, *day, *flags, "--json"])
 
 
 @pytest.mark.parametrize(
-    ("role", "rate_e8", "said"),
+    ("role", "rate_e8", "message"),
     [
         ("maker", 10_000_000, "MAKER_FEE_RATE is 0.1, 10 % of the notional"),
         ("taker", 2_000_000, "TAKER_FEE_RATE is 0.02, 2 % of the notional"),
         ("maker", -500_000, "MAKER_FEE_RATE is -0.005, a rebate of 0.5 % of the notional"),
     ],
 )
-def test_a_percentage_in_the_place_of_a_fraction_is_a_warning(role, rate_e8, said):
-    (line,) = noted(**{f"{role}_fee_e8": rate_e8})
-    assert line.startswith(f"{KEY}: {said}; rates are fractions of the notional (0.001 is 0.1 %)")
+def test_percentage_in_place_of_a_fraction_gives_a_warning(role, rate_e8, message):
+    (line,) = fee_warnings(**{f"{role}_fee_e8": rate_e8})
+    assert line.startswith(f"{KEY}: {message}; rates are fractions of the notional (0.001 is 0.1 %)")
 
 
 @pytest.mark.parametrize("rate_e8", [0, 100_000, 1_200_000, -25_000])
-def test_rates_that_exchanges_have_are_not(rate_e8):
+def test_rates_of_real_exchanges_give_no_warning(rate_e8):
     """None, that of Spot, a retail taker's 1.2 %, a rebate of 0.025 %."""
-    assert noted(maker_fee_e8=rate_e8, taker_fee_e8=rate_e8) == []
+    assert fee_warnings(maker_fee_e8=rate_e8, taker_fee_e8=rate_e8) == []
 
 
 @pytest.mark.parametrize("command", ["backtest", "walkforward", "sweep"])
-def test_each_command_logs_it_once_and_keeps_it_in_its_result(data, tmp_path, command):
-    more = ["--grid", "GAMMA=0.1,1", "--jobs", "1"] if command == "sweep" else ["--sensitivity", "0"]
-    more += ["--wf-train-window-min", "5", "--wf-step-min", "5"] if command == "walkforward" else []
-    done = run(data, tmp_path, command, "--maker-fee-rate", "0.1", *more)
-    logged = [line for line in done.stderr.splitlines() if f"warning {KEY}" in line]
-    assert len(logged) == 1, done.output
+def test_commands_log_fee_warning_once_and_return_it_in_json(data, tmp_path, command):
+    flags = ["--grid", "GAMMA=0.1,1", "--jobs", "1"] if command == "sweep" else ["--sensitivity", "0"]
+    flags += ["--wf-train-window-min", "5", "--wf-step-min", "5"] if command == "walkforward" else []
+    result = run(data, tmp_path, command, "--maker-fee-rate", "0.1", *flags)
+    logged = [line for line in result.stderr.splitlines() if f"warning {KEY}" in line]
+    assert len(logged) == 1, result.output
     assert "MAKER_FEE_RATE" in logged[0]
     assert WAY_OUT in logged[0]
-    assert sum(KEY in line for line in json.loads(done.stdout.splitlines()[-1])["warnings"]) == 1
+    assert sum(KEY in line for line in json.loads(result.stdout.splitlines()[-1])["warnings"]) == 1
 
 
-def test_a_sweep_over_fees_names_each_rate_once(data, tmp_path):
+def test_sweep_over_fees_logs_each_implausible_rate_once(data, tmp_path):
     axes = ["--grid", "MAKER_FEE_RATE=0.001,0.1,0.075", "--grid", "GAMMA=0.1,1"]
-    done = run(data, tmp_path, "sweep", *axes, "--jobs", "1")
-    logged = [line for line in done.stderr.splitlines() if f"warning {KEY}" in line]
+    result = run(data, tmp_path, "sweep", *axes, "--jobs", "1")
+    logged = [line for line in result.stderr.splitlines() if f"warning {KEY}" in line]
     assert [rate in line for rate, line in zip(("rate=0.1 ", "rate=0.075 "), logged, strict=True)] == [True, True]
 
 
-def test_a_sweep_of_a_perpetual_logs_the_fee_of_spot_once_before_it_plays(data, monkeypatch, tmp_path):
+def test_sweep_of_a_perpetual_logs_spot_fees_once(data, monkeypatch, tmp_path):
     from mm.commands import assemble
 
     opened = assemble.tapes
 
-    def perpetual(*given):
-        return [replace(tape, meta=replace(tape.meta, venue=USDM)) for tape in opened(*given)]
+    def perpetual(*args):
+        return [replace(tape, meta=replace(tape.meta, venue=USDM)) for tape in opened(*args)]
 
     monkeypatch.setattr(assemble, "tapes", perpetual)
-    done = run(data, tmp_path, "sweep", "--grid", "GAMMA=0.1,1", "--jobs", "1")
-    assert done.stderr.count("warning spot_fees day=20260105 rate=0.001 way_out=") == 1, done.output
+    result = run(data, tmp_path, "sweep", "--grid", "GAMMA=0.1,1", "--jobs", "1")
+    assert result.stderr.count("warning spot_fees day=20260105 rate=0.001 way_out=") == 1, result.output
 
 
-def test_a_wrong_rate_in_python_stands_in_the_summary(data):
+def test_implausible_rate_in_python_is_in_summary_warnings(data):
     tape = mm.load_day(data / "SIMUSDT" / "20260105")
-    found = mm.backtest(tape, maker_fee_rate="0.1", sensitivity=False).summary["warnings"]
-    assert sum(line.startswith(KEY) for line in found) == 1
+    warnings = mm.backtest(tape, maker_fee_rate="0.1", sensitivity=False).summary["warnings"]
+    assert sum(line.startswith(KEY) for line in warnings) == 1

@@ -1,4 +1,4 @@
-"""The exchange's rules for price and size, from its own exchangeInfo to a rejection in the journal."""
+"""The exchange's price and size filters, from exchangeInfo to a rejection in the journal."""
 
 import json
 
@@ -31,18 +31,18 @@ ENTRY = {
 }
 
 
-class Nothing:
+class NoQuotes:
     def quote(self, _view):
         return None
 
 
-def ends(filters, orders, events=()):
-    """Return how orders placed as (µs, side, ticks, lots[, kind]) ended: actions and reasons."""
+def outcomes(filters, orders, events=()):
+    """Return actions and reject reasons of orders placed as (µs, side, ticks, lots[, kind]), without fills."""
     end = (900_000_000, "depth", [(98, 1)], [])
-    told = [(BEGIN_US, "snapshot", BIDS, ASKS), *((BEGIN_US + us, *rest) for us, *rest in (*events, end))]
+    all_events = [(BEGIN_US, "snapshot", BIDS, ASKS), *((BEGIN_US + us, *rest) for us, *rest in (*events, end))]
     rules = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=0, enforce_balances=False, filters=filters)
-    exchange = PaperExchange(Nothing(), TradeCross(strict=True, penetration_ticks=999), rules)
-    exchange.attach(Tape.of(TEST, told))
+    exchange = PaperExchange(NoQuotes(), TradeCross(strict=True, penetration_ticks=999), rules)
+    exchange.attach(Tape.of(TEST, all_events))
     for us, *order in orders:
         exchange.advance(BEGIN_US + us)
         exchange.place(*order)
@@ -54,7 +54,7 @@ def ends(filters, orders, events=()):
 LIVE = ("PLACE", "")
 
 
-def test_the_exchanges_own_filters_are_read():
+def test_filters_are_read_from_exchange_info():
     """Prices and quantities in 1e-8, multiples in 1e-8, minutes unchanged."""
     filters = from_exchange_info(ENTRY, "here").filters
     assert filters == Filters(
@@ -71,7 +71,7 @@ def test_the_exchanges_own_filters_are_read():
     )
 
 
-def test_the_older_percent_filter_is_that_of_both_sides():
+def test_older_percent_filter_applies_to_both_sides():
     """PERCENT_PRICE has one pair of multiples."""
     entry = json.loads(json.dumps(ENTRY))
     entry["filters"][3] = {
@@ -91,26 +91,26 @@ def test_the_older_percent_filter_is_that_of_both_sides():
 
 
 @pytest.mark.parametrize("value", ["many", None, {}])
-def test_minutes_that_are_none_break_the_file(value):
-    """The file is named, and the way out."""
+def test_invalid_average_minutes_raise_broken_file(value):
+    """The message names the file."""
     entry = json.loads(json.dumps(ENTRY))
     entry["filters"][3]["avgPriceMins"] = value
     with pytest.raises(BrokenFile, match="here: not an exchangeInfo entry"):
         from_exchange_info(entry, "here")
 
 
-def test_a_price_beyond_its_limits_is_rejected_on_arrival():
+def test_price_out_of_limits_is_rejected_on_arrival():
     """0.90 to 1.01: 90 to 101 ticks."""
     filters = Filters(min_price_e8=90 * TEST.tick_e8, max_price_e8=101 * TEST.tick_e8)
-    assert ends(filters, [(0, 1, 89, 5)]) == [LIVE, ("REJECT", "price_out_of_band")]
-    assert ends(filters, [(0, 1, 90, 5)]) == [LIVE]
-    assert ends(filters, [(0, -1, 102, 5)]) == [LIVE, ("REJECT", "price_out_of_band")]
+    assert outcomes(filters, [(0, 1, 89, 5)]) == [LIVE, ("REJECT", "price_out_of_band")]
+    assert outcomes(filters, [(0, 1, 90, 5)]) == [LIVE]
+    assert outcomes(filters, [(0, -1, 102, 5)]) == [LIVE, ("REJECT", "price_out_of_band")]
 
 
-def test_a_quantity_beyond_its_limits_is_not_sent():
+def test_quantity_out_of_limits_is_not_sent():
     """At least 3 lots, at most 8."""
     filters = Filters(min_qty_e8=3 * TEST.lot_e8, max_qty_e8=8 * TEST.lot_e8)
-    assert [ends(filters, [(0, 1, 99, lots)]) for lots in (2, 3, 8, 9)] == [
+    assert [outcomes(filters, [(0, 1, 99, lots)]) for lots in (2, 3, 8, 9)] == [
         [("SKIP", "quantity_out_of_range")],
         [LIVE],
         [LIVE],
@@ -118,19 +118,19 @@ def test_a_quantity_beyond_its_limits_is_not_sent():
     ]
 
 
-def test_a_limit_of_less_than_a_step_lets_nothing_through():
-    """It is no missing limit: no quantity of whole lots and no price of whole ticks keeps it."""
-    assert ends(Filters(max_qty_e8=TEST.lot_e8 - 1), [(0, 1, 99, 1)]) == [("SKIP", "quantity_out_of_range")]
-    assert ends(Filters(max_price_e8=TEST.tick_e8 - 1), [(0, 1, 99, 1)]) == [LIVE, ("REJECT", "price_out_of_band")]
+def test_maximum_below_one_step_allows_no_order():
+    """It differs from a missing limit: no quantity of whole lots and no price of whole ticks is small enough."""
+    assert outcomes(Filters(max_qty_e8=TEST.lot_e8 - 1), [(0, 1, 99, 1)]) == [("SKIP", "quantity_out_of_range")]
+    assert outcomes(Filters(max_price_e8=TEST.tick_e8 - 1), [(0, 1, 99, 1)]) == [LIVE, ("REJECT", "price_out_of_band")]
 
 
-def test_a_notional_beyond_the_greatest_is_not_sent():
-    """100 ticks x 10 lots and no more; a market order by what it would pay."""
+def test_notional_above_the_maximum_is_not_sent():
+    """100 ticks x 10 lots at most; a market order counts with its expected cost."""
     unit_e16 = TEST.tick_e8 * TEST.lot_e8
     filters = Filters(max_notional_e8=100 * 10 * unit_e16 // E8)
-    assert ends(filters, [(0, 1, 100, 10)]) == [LIVE]
-    assert ends(filters, [(0, 1, 100, 11)]) == [("SKIP", "max_notional")]
-    assert ends(filters, [(0, 1, 0, 10, "MARKET")]) == [("SKIP", "max_notional")]
+    assert outcomes(filters, [(0, 1, 100, 10)]) == [LIVE]
+    assert outcomes(filters, [(0, 1, 100, 11)]) == [("SKIP", "max_notional")]
+    assert outcomes(filters, [(0, 1, 0, 10, "MARKET")]) == [("SKIP", "max_notional")]
 
 
 BAND = Filters(bid_up_e8=2 * E8, bid_down_e8=E8 // 2, ask_up_e8=3 * E8, ask_down_e8=E8 // 2, average_mins=1)
@@ -142,49 +142,49 @@ TRADES = [sold(1_000, 100, 10), bought(2_000, 104, 30)]
     ("side", "ticks", "good"),
     [(1, 52, True), (1, 51, False), (-1, 309, True), (-1, 310, False), (-1, 206, True)],
 )
-def test_a_price_far_from_the_mean_of_the_last_minute_is_rejected(side, ticks, good):
-    """Half of 103 is 51.5, three times is 309: the sides have their own multiples."""
+def test_price_far_from_mean_of_last_minute_is_rejected(side, ticks, good):
+    """Half of 103 is 51.5, three times is 309: each side has its own multiples."""
     expected = [LIVE] if good else [LIVE, ("REJECT", "price_out_of_band")]
-    assert ends(BAND, [(3_000, side, ticks, 5)], TRADES) == expected
+    assert outcomes(BAND, [(3_000, side, ticks, 5)], TRADES) == expected
 
 
-def test_the_mean_forgets_what_is_older_than_its_minutes():
+def test_mean_price_drops_trades_older_than_its_minutes():
     """At 61 s only the trade at 104 remains; at 63 s none, and the last trade's price replaces it."""
     late = [(61_000_000 + 1_500, 1, 52, 5), (63_000_000, 1, 52, 5), (63_000_000, 1, 51, 5)]
-    assert ends(BAND, late[:1], TRADES) == [LIVE]
-    assert ends(BAND, [(61_000_000, 1, 51, 5)], TRADES)[-1] == ("REJECT", "price_out_of_band")
-    assert ends(BAND, late[1:2], TRADES) == [LIVE]
-    assert ends(BAND, late[2:], TRADES)[-1] == ("REJECT", "price_out_of_band")
+    assert outcomes(BAND, late[:1], TRADES) == [LIVE]
+    assert outcomes(BAND, [(61_000_000, 1, 51, 5)], TRADES)[-1] == ("REJECT", "price_out_of_band")
+    assert outcomes(BAND, late[1:2], TRADES) == [LIVE]
+    assert outcomes(BAND, late[2:], TRADES)[-1] == ("REJECT", "price_out_of_band")
 
 
-def test_before_the_first_trade_there_is_no_mean_to_keep_to():
-    """Nothing is refused for it."""
-    assert ends(BAND, [(0, 1, 3, 5)]) == [LIVE]
+def test_percent_filter_is_inactive_before_the_first_trade():
+    """No order is rejected for it."""
+    assert outcomes(BAND, [(0, 1, 3, 5)]) == [LIVE]
 
 
-def test_an_average_of_no_minutes_is_the_last_trade():
+def test_average_of_zero_minutes_is_the_last_price():
     """As in exchangeInfo with avgPriceMins 0."""
     last = Filters(bid_down_e8=E8, average_mins=0)
-    assert ends(last, [(3_000, 1, 103, 5, "LIMIT")], [*TRADES, depth(2_500, asks=[(102, 0), (103, 0)])])[-1] == (
+    assert outcomes(last, [(3_000, 1, 103, 5, "LIMIT")], [*TRADES, depth(2_500, asks=[(102, 0), (103, 0)])])[-1] == (
         "REJECT",
         "price_out_of_band",
     )
-    assert ends(last, [(3_000, 1, 104, 5, "LIMIT")], [*TRADES, depth(2_500, asks=[(102, 0), (103, 0)])]) == [LIVE]
+    assert outcomes(last, [(3_000, 1, 104, 5, "LIMIT")], [*TRADES, depth(2_500, asks=[(102, 0), (103, 0)])]) == [LIVE]
 
 
-def test_a_market_order_has_no_price_to_keep_in_a_band():
-    """It takes what is there."""
-    assert ends(BAND, [(3_000, 1, 0, 5, "MARKET")], TRADES)[-1][0] == "CLOSE_FILLED"
+def test_market_order_is_exempt_from_the_price_band():
+    """It takes the available quantity."""
+    assert outcomes(BAND, [(3_000, 1, 0, 5, "MARKET")], TRADES)[-1][0] == "CLOSE_FILLED"
 
 
-def test_trades_before_a_window_are_not_in_its_mean():
+def test_trades_before_a_window_are_excluded_from_the_mean():
     """A window from 40 s on: of 4 lots at 90 before it and 10 at 104 in it only the latter count, also at 70 s."""
-    told = [(0, "snapshot", BIDS, ASKS), sold(5_000_000, 90, 4), bought(41_000_000, 104, 10), depth(90_000_000)]
-    tape = Tape.of(TEST, [(BEGIN_US + us, *rest) for us, *rest in told]).between(
+    all_events = [(0, "snapshot", BIDS, ASKS), sold(5_000_000, 90, 4), bought(41_000_000, 104, 10), depth(90_000_000)]
+    tape = Tape.of(TEST, [(BEGIN_US + us, *rest) for us, *rest in all_events]).between(
         BEGIN_US + 40_000_000, BEGIN_US + 90_000_000
     )
     rules = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=0, enforce_balances=False, filters=BAND)
-    exchange = PaperExchange(Nothing(), TradeCross(strict=True, penetration_ticks=999), rules)
+    exchange = PaperExchange(NoQuotes(), TradeCross(strict=True, penetration_ticks=999), rules)
     exchange.attach(tape)
     for us in (42, 70):
         exchange.advance(BEGIN_US + us * 1_000_000)

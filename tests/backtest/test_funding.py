@@ -28,15 +28,15 @@ GRID = Instrument("SIMUSDT", E8 // 10, E8 // 10)  # ticks and lots of 0.1
 shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded data in ../shared")
 
 
-class Never:
+class NoQuotes:
     name = "never"
 
     def quote(self, _view):
         return None
 
 
-class Seller:
-    """Offers a lot at the best ask until it has sold one."""
+class SellOnce:
+    """Offer one lot at the best ask until one is sold."""
 
     name = "seller"
 
@@ -44,8 +44,8 @@ class Seller:
         return mm.Quotes(None, view.ask_ticks, None, 1) if view.inventory_lots == 0 else None
 
 
-class Crosser:
-    """Buys a lot at the best ask."""
+class BuyOnce:
+    """Buy one lot at the best ask with an IOC order."""
 
     name = "crosser"
 
@@ -54,83 +54,91 @@ class Crosser:
 
 
 def tape(payments=(), venue=USDM, begin_s=0):
-    """20 s of a book of 99.9 and 100.1, and a buyer who takes the ask every five seconds."""
+    """Return 20 s of a book of 99.9 and 100.1, with a buyer who takes the ask every five seconds."""
     prints = [(at, ("trade", 1, 1002, 9)) for at in range(5, 20, 5)]
     moves = [(at + 0.1, ("depth", [(999, 50 + at)], [])) for at in range(20)]
     events = [(0, ("snapshot", [(999, 50)], [(1001, 50)])), *prints, *moves]
-    made = Tape.of(GRID, [(round((begin_s + at) * SECOND), *what) for at, what in sorted(events)])
-    return replace(made, meta=replace(made.meta, venue=venue, funding=tuple(payments)))
+    built = Tape.of(GRID, [(round((begin_s + at) * SECOND), *event) for at, event in sorted(events)])
+    return replace(built, meta=replace(built.meta, venue=venue, funding=tuple(payments)))
 
 
-def paid(at_s, rate="0.0001", mark="100.05"):
+def payment(at_s, rate="0.0001", mark="100.05"):
     return Payment(round(at_s * SECOND), round(Fraction(rate) * E8), round(Fraction(mark) * E8))
 
 
-def played(tapes, quotes=None, **given):
+def run(tapes, quotes=None, **changes):
     terms = {"enforce_balances": False, "maker_fee_e8": 0, "order_latency_us": 0, "cancel_latency_us": 0}
-    return backtest(tapes, quotes or Never(), trade_cross(), Rules(GRID.tick_e8, GRID.lot_e8, **{**terms, **given}))
+    return backtest(
+        tapes, quotes or NoQuotes(), trade_cross(), Rules(GRID.tick_e8, GRID.lot_e8, **{**terms, **changes})
+    )
 
 
 @pytest.mark.parametrize(("lots", "funding"), [(10, 0.010005), (-10, -0.010005), (0, 0.0)])
-def test_a_position_pays_funding_and_a_short_one_receives_it(lots, funding):
-    """1.0 · 100.05 · 0.0001 of the quote asset; the mid is constant, so that is all."""
-    summary = played(tape([paid(10)]), start_lots=lots).summary
+def test_long_position_pays_funding_and_short_receives_it(lots, funding):
+    """1.0 · 100.05 · 0.0001 of the quote asset; the mid is constant, so PnL has no other part."""
+    summary = run(tape([payment(10)]), start_lots=lots).summary
     found = [summary[name] for name in ("funding", "pnl_total", "pnl_inventory", "fees")]
     assert found == [funding, -funding, -funding, 0.0]
 
 
-def test_a_lot_that_was_sold_short_is_paid_from_the_next_payment_on():
+def test_lot_sold_short_receives_later_payments_only():
     """Sold at 5 s at 100.1 without a balance: 0.1 of spread, and 0.1 · 100.05 · 0.0001 twice."""
-    result = played(tape([paid(4), paid(10), paid(12)]), Seller())
+    result = run(tape([payment(4), payment(10), payment(12)]), SellOnce())
     (fill,) = result.journal.fills.tolist()
     assert (fill[0], fill[2], fill[8]) == (5 * SECOND, -1, -1)
     assert result.summary["funding"] == -0.002001
     assert result.summary["pnl_total"] == 0.012001
     rows = [row for row in result.journal.state.tolist() if row[0] in (10 * SECOND, 12 * SECOND)]
-    assert -200_100 in [row[3] for row in rows]  # 1e-8 of the quote asset, in the account at that very instant
+    assert -200_100 in [row[3] for row in rows]  # 1e-8 of the quote asset, booked at the time of the payment
 
 
-def test_each_payment_is_made_once_over_several_days():
-    """Also between two of them, when the position is held on; not before the first nor after the last."""
-    payments = [paid(-1), paid(10), paid(25), paid(40), paid(70)]
+def test_each_payment_is_made_once_across_tapes():
+    """Also between two tapes, while the position is held; not before the first nor after the last."""
+    payments = [payment(-1), payment(10), payment(25), payment(40), payment(70)]
     days = [tape(payments), tape(payments, begin_s=30)]
-    assert played(days, start_lots=10).summary["funding"] == 3 * 0.010005
+    assert run(days, start_lots=10).summary["funding"] == 3 * 0.010005
 
 
-def test_a_day_of_spot_says_nothing_of_funding():
-    assert "funding" not in played(tape(venue=SPOT)).summary
+def test_summary_of_spot_day_contains_no_funding():
+    assert "funding" not in run(tape(venue=SPOT)).summary
 
 
-@pytest.mark.parametrize(("venue", "binds"), [(SPOT, True), (USDM, False)])
-def test_balances_bind_on_spot_alone(venue, binds):
-    assert assemble.rules(tape(venue=venue), Execution(), Account()).enforce_balances is binds
+@pytest.mark.parametrize(("venue", "enforced"), [(SPOT, True), (USDM, False)])
+def test_balances_are_enforced_on_spot_only(venue, enforced):
+    assert assemble.rules(tape(venue=venue), Execution(), Account()).enforce_balances is enforced
 
 
 @pytest.mark.parametrize(
-    ("venue", "given", "said"),
+    ("venue", "changes", "message"),
     [
         (USDM, {"maker_fee_e8": 100_000}, "0.001 (MAKER_FEE_RATE)"),
-        (USDM, {"maker_fee_e8": 20_000}, None),  # the taker's is the default, and nothing took
+        (USDM, {"maker_fee_e8": 20_000}, None),  # the taker rate is the default, but no order took
         (USDM, {"maker_fee_e8": 0, "maker_unit_fee_e8": 1_000}, None),
         (SPOT, {"maker_fee_e8": 100_000}, None),
     ],
 )
-def test_fills_of_a_perpetual_that_paid_the_fee_of_spot_are_told(venue, given, said):
-    """The defaults of the fees are those of Spot, and no day of futures has them."""
-    notes = [one for one in played(tape(venue=venue), Seller(), **given).summary["warnings"] if "spot_fees" in one]
-    assert len(notes) == (said is not None)
-    assert said is None or f"spot_fees: fills paid {said}, the default, which is Spot's" in notes[0]
+def test_summary_warns_when_perpetual_maker_pays_spot_fee(venue, changes, message):
+    """The default fees are those of Spot; futures have other fees."""
+    notes = [
+        warning
+        for warning in run(tape(venue=venue), SellOnce(), **changes).summary["warnings"]
+        if "spot_fees" in warning
+    ]
+    assert len(notes) == (message is not None)
+    assert message is None or f"spot_fees: fills paid {message}, the default, which is Spot's" in notes[0]
 
 
-def test_a_taker_of_a_perpetual_is_told_as_well():
-    """Both knobs are named where both roles filled at their defaults; without a fill nothing is."""
-    (note,) = [one for one in played(tape(), Crosser(), maker_fee_e8=0).summary["warnings"] if "spot_fees" in one]
+def test_summary_warns_when_perpetual_taker_pays_spot_fee():
+    """The warning names the rates of the roles that filled; without fills there is no warning."""
+    (note,) = [
+        warning for warning in run(tape(), BuyOnce(), maker_fee_e8=0).summary["warnings"] if "spot_fees" in warning
+    ]
     assert "0.001 (TAKER_FEE_RATE)" in note
-    assert not any("spot_fees" in one for one in played(tape(), maker_fee_e8=100_000).summary["warnings"])
+    assert not any("spot_fees" in warning for warning in run(tape(), maker_fee_e8=100_000).summary["warnings"])
 
 
 def funded(tmp_path):
-    """Return a day whose ledger has a payment."""
+    """Return a day whose ledger contains a funding payment."""
     stream = "simusdt@markPrice@1s"
     mark = {"e": "markPriceUpdate", "s": "SIMUSDT", "p": "100.05", "r": "-0.0001"}
     times = [(at, NOON_US // 1000 + due) for at, due in ((0, 2_000), (2_100, 10**6))]
@@ -144,23 +152,23 @@ def funded(tmp_path):
 
 
 @pytest.mark.parametrize(("rate", "warned"), [("0.001", True), ("0.0002", False)])
-def test_a_perpetual_at_the_fee_of_spot_is_warned_of_before_it_is_played(tmp_path, rate, warned):
+def test_command_warns_of_spot_fee_on_a_perpetual(tmp_path, rate, warned):
     day = funded(tmp_path)
-    words = ["--symbol", "SIMUSDT", "--day", day.day, "--data-root", str(day.root), "--out-root", str(tmp_path / "out")]
-    done = CliRunner().invoke(main, ["backtest", *words, "--maker-fee-rate", rate, "--json"])
-    assert (f"warning spot_fees day={day.day} rate=0.001 way_out=" in done.stderr) == warned, done.output
+    flags = ["--symbol", "SIMUSDT", "--day", day.day, "--data-root", str(day.root), "--out-root", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, ["backtest", *flags, "--maker-fee-rate", rate, "--json"])
+    assert (f"warning spot_fees day={day.day} rate=0.001 way_out=" in result.stderr) == warned, result.output
 
 
-def test_a_tape_has_its_market_and_what_was_paid(tmp_path):
-    """At the instant of the payment; a kept tape as well."""
+def test_loaded_tape_contains_venue_and_funding(tmp_path):
+    """At the time of the payment; cached tapes as well."""
     day = funded(tmp_path)
-    for found in [load_day(day.path), *(load_day(day.path, cache=tmp_path / "kept") for _ in range(2))]:
-        assert found.meta.venue == USDM
-        assert found.meta.funding == (Payment(NOON_US + 2 * SECOND, -10_000, 10_005_000_000),)
+    for loaded in [load_day(day.path), *(load_day(day.path, cache=tmp_path / "kept") for _ in range(2))]:
+        assert loaded.meta.venue == USDM
+        assert loaded.meta.funding == (Payment(NOON_US + 2 * SECOND, -10_000, 10_005_000_000),)
 
 
-def test_a_payment_that_cannot_be_read_is_refused(tmp_path):
-    """With its file and its event."""
+def test_unreadable_payment_raises_broken_file(tmp_path):
+    """The message names the file and the event."""
     day = funded(tmp_path)
     text = day.events.read_text()
     assert "-0.0001" in text
@@ -171,8 +179,8 @@ def test_a_payment_that_cannot_be_read_is_refused(tmp_path):
 
 
 @shared
-def test_a_recorded_perpetual_is_played_short(tmp_path):
-    """Best prices alone give the same; the payment of midnight UTC is that of the position held then."""
+def test_recorded_perpetual_can_be_held_short(tmp_path):
+    """Best prices alone give the same result; the payment of midnight UTC is that of the position held then."""
     captures = sorted((SHARED / "data" / "binance-usdm-btcusdt-20230404-05").glob("*.gz"))
     import_captures(captures, "BTCUSDT", tmp_path / "data", run_id="R1")
     place = tmp_path / "data" / "BTCUSDT" / "20230405"
@@ -180,15 +188,15 @@ def test_a_recorded_perpetual_is_played_short(tmp_path):
     assert kept.best is not None
     terms = {"initial_inventory": "-0.05", "maker_fee_rate": "0.0002", "quote_qty": "0.01", "sensitivity": False}
     strategy = {"quotes": "fixed_spread", "fills": "trade_cross", "quote_params_json": {"delta_ticks": 1}}
-    found = [mm.backtest(one, **strategy, **terms) for one in (kept, load_day(place))]
-    assert found[0].summary == found[1].summary
-    fills = [row for row in found[0].journal.fills.tolist() if row[0] <= 1_680_652_800_000_000]
+    results = [mm.backtest(each, **strategy, **terms) for each in (kept, load_day(place))]
+    assert results[0].summary == results[1].summary
+    fills = [row for row in results[0].journal.fills.tolist() if row[0] <= 1_680_652_800_000_000]
     held = Fraction(fills[-1][8] * kept.instrument.lot_e8, E8)
-    assert found[0].journal.fills[:, 8].min() < 0
+    assert results[0].journal.fills[:, 8].min() < 0
     due = held * Fraction("28155.1") * Fraction("0.0000276")
-    assert found[0].summary["funding"] == pytest.approx(float(due), abs=1e-8)
-    found[0].write_tables(tmp_path / "run")
+    assert results[0].summary["funding"] == pytest.approx(float(due), abs=1e-8)
+    results[0].write_tables(tmp_path / "run")
     with (tmp_path / "run" / "state_BTCUSDT.csv").open() as file:
         last = list(csv.DictReader(file))[-1]
-    summary = found[0].summary
+    summary = results[0].summary
     assert float(last["equity"]) == pytest.approx(summary["initial_equity"] + summary["pnl_total"], abs=1e-7)

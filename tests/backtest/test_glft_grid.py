@@ -1,4 +1,4 @@
-"""The calibrated grid: A, k and sigma by other code, its quotes by another model, its rows by Python and the oracle."""
+"""The calibrated grid: A, k and sigma by numpy, quotes by another model, journal rows by Python and the oracle."""
 
 import math
 import random
@@ -33,7 +33,7 @@ RULES = Rules(
 
 
 def market(samples, seed=3, gap_at=None):
-    """Return the events of a walk, twice the mid at each sample, and the prints as (µs, side, ticks)."""
+    """Return the events of a random walk, twice the mid at each sample, and the prints as (µs, side, ticks)."""
     draw = random.Random(seed)
     mid2, us, prints = 20_001, BEGIN_US, []
     events, mids = [(us, "snapshot", *book(mid2, draw, 40))], [mid2]
@@ -52,7 +52,7 @@ def market(samples, seed=3, gap_at=None):
             gone = [(bids[0][0] - i, 0) for i in range(12)], [(asks[0][0] + i, 0) for i in range(12)]
             events.append((us, "depth", bids + gone[1], asks + gone[0]))
         mids.append(mid2)
-    events.append((BEGIN_US + samples * STEP_US - 1, "trade", 1, 1, 1))  # lets time pass
+    events.append((BEGIN_US + samples * STEP_US - 1, "trade", 1, 1, 1))  # an event at the end of the last step
     return sorted(events, key=lambda event: event[0]), mids, prints
 
 
@@ -67,7 +67,7 @@ def tape_of(events):
     return Tape.of(Instrument("TESTUSDT", RULES.tick_e8, RULES.lot_e8), events)
 
 
-def played(quotes, tape, fills=queue_prob_power):
+def run(quotes, tape, fills=queue_prob_power):
     return backtest(tape, quotes, fills(), RULES).journal
 
 
@@ -77,13 +77,13 @@ def same_rows(one, other):
     )
 
 
-def test_the_fit_is_that_of_numpy_on_the_events_alone():
+def test_fit_equals_numpy_fit_of_the_events():
     """A and k by polyfit over the rate of prints beyond each distance, sigma by the changes of the mid."""
     events, mids, prints = market(121)
     model = glft_grid(**SHORT)
-    played(model, tape_of(events))
+    run(model, tape_of(events))
     reaches = []
-    for place in range(71, 121):  # the last refit is at sample 120, and looks back at 50
+    for place in range(71, 121):  # the last refit is at sample 120 and uses 50 samples
         low, high = BEGIN_US + (place - 1) * STEP_US, BEGIN_US + place * STEP_US
         away = [side * (ticks - mids[place - 1] / 2) for us, side, ticks in prints if low < us <= high]
         reaches.append(max(away, default=-math.inf))
@@ -95,66 +95,69 @@ def test_the_fit_is_that_of_numpy_on_the_events_alone():
     assert model.sigma == pytest.approx(np.std(np.diff(mids[70:]) / 2) * math.sqrt(10), rel=1e-12)
 
 
-def test_half_spread_and_skew_are_those_of_gueant():
-    """Equations 4.6 and 4.7 by the model that has them already, at the numbers of the last fit."""
+def test_half_spread_and_skew_equal_those_of_gueant():
+    """Equations 4.6 and 4.7 as in the model gueant, with the parameters of the last fit."""
     model = glft_grid(**SHORT, gamma=0.1, spread_factor=1.5, skew_factor=0.5)
-    played(model, tape_of(market(121)[0]))
+    run(model, tape_of(market(121)[0]))
     other = gueant(mode="closed_form", gamma=0.1, k=model.k, A=model.A, sigma=model.sigma)
     flat, held = other.distances(q=0)[0], other.distances(q=1)[0]
     assert (model.half, model.skew) == pytest.approx((1.5 * flat, 0.5 * (held - flat)), rel=1e-12)
 
 
-def test_first_prices_lie_on_multiples_of_the_half_spread_around_the_moved_mid():
-    """Of the orders sent at the last fit's requote, by the definition; nothing rests at other prices."""
+def test_prices_are_multiples_of_half_spread_around_skewed_mid():
+    """Prices of the orders sent at the last fit's requote, by definition; nothing rests at other prices."""
     events, mids, _ = market(121)
     model = glft_grid(**SHORT, skew_factor=0.5)
-    journal = played(model, tape_of(events))
+    journal = run(model, tape_of(events))
     us = BEGIN_US + 120 * STEP_US
     fills = journal.fills[journal.fills[:, 0] <= us]
     held = int((fills[:, 2] * fills[:, 4]).sum()) / 10
     centre, step = mids[120] / 2 - model.skew * held, max(round(model.half), 1)
     bid = min(round(centre - model.half), (mids[120] - 1) // 2) // step * step
     ask = -(-max(round(centre + model.half), (mids[120] + 1) // 2) // step * step)
-    wanted = {(1, bid - i * step) for i in range(4)} | {(-1, ask + i * step) for i in range(4)}
+    expected = {(1, bid - i * step) for i in range(4)} | {(-1, ask + i * step) for i in range(4)}
     sent = {
         (side, ticks) for at, _, action, _, side, ticks in journal.orders[:, :6].tolist() if at == us and action == 0
     }
-    assert sent <= wanted
+    assert sent <= expected
     last = {number: (action, side, ticks) for _, number, action, _, side, ticks in journal.orders[:, :6].tolist()}
-    assert {(side, ticks) for action, side, ticks in last.values() if action == 0} <= wanted
+    assert {(side, ticks) for action, side, ticks in last.values() if action == 0} <= expected
 
 
 @pytest.mark.parametrize("gap_at", [None, 150])
 @pytest.mark.parametrize("q_max", [3.0, math.inf])
-def test_python_compiled_and_oracle_agree_row_by_row(gap_at, q_max):
-    """The same fits and the same prices; the oracle plays the Python model in plain Python."""
+def test_python_model_compiled_model_and_oracle_agree(gap_at, q_max):
+    """Row by row, with the same fits; the oracle runs the Python model in plain Python."""
     tape = tape_of(market(240, seed=7, gap_at=gap_at)[0])
     bound = {} if q_max == math.inf else {"q_max": q_max}
     compiled = PaperExchange(glft_grid(**SHORT, **bound, soft_bound=True), queue_prob_power(), RULES)
     compiled.attach(tape)
     compiled.advance(tape.end_us)
-    left = read_journal(compiled.journal())
+    actual = read_journal(compiled.journal())
     model = GlftGrid(**SHORT, **bound)
-    plain = oracle.Backtest(model.quote, plain_fills("queue_prob_power", 3.0), RULES, None, model.on_print)
-    plain.attach(*told_tapes([tape])[0])
-    plain.advance(tape.end_us)
-    told = plain.left()
-    assert len(left.fills) > 20
-    assert (left.orders, left.fills, left.state, left.mids) == (told.orders, told.fills, told.state, told.mids)
-    assert same_rows(
-        played(GlftGrid(**SHORT, **bound), tape), played(glft_grid(**SHORT, **bound, soft_bound=True), tape)
+    oracle_run = oracle.Backtest(model.quote, plain_fills("queue_prob_power", 3.0), RULES, None, model.on_print)
+    oracle_run.attach(*told_tapes([tape])[0])
+    oracle_run.advance(tape.end_us)
+    expected = oracle_run.left()
+    assert len(actual.fills) > 20
+    assert (actual.orders, actual.fills, actual.state, actual.mids) == (
+        expected.orders,
+        expected.fills,
+        expected.state,
+        expected.mids,
     )
+    assert same_rows(run(GlftGrid(**SHORT, **bound), tape), run(glft_grid(**SHORT, **bound, soft_bound=True), tape))
 
 
-def test_the_plain_grid_is_the_same_in_python():
+def test_plain_grid_equals_its_python_model():
     tape = tape_of(market(240, seed=11)[0])
-    compiled = played(grid(delta_ticks=2, levels=5, step_ticks=2, q_max=4, soft_bound=True), tape)
+    compiled = run(grid(delta_ticks=2, levels=5, step_ticks=2, q_max=4, soft_bound=True), tape)
     assert len(compiled.fills) > 20
-    assert same_rows(played(Grid(2, 5, 2, 4), tape), compiled)
+    assert same_rows(run(Grid(2, 5, 2, 4), tape), compiled)
 
 
-def test_a_soft_bound_leaves_a_side_out_as_a_whole():
-    """One clip below the bound all bids are quoted; at the bound none is, and all asks are."""
+def test_soft_bound_drops_a_whole_side():
+    """One clip below the bound all bids are quoted; at the bound no bids and all asks."""
     model = grid(delta_ticks=2, levels=3, step_ticks=1, q_max=2, soft_bound=True)
     below = model.answer(bid_ticks=100, ask_ticks=101, inventory_lots=19, quote_lots=10)
     assert below.bids == [(98.0, 10), (97.0, 10), (96.0, 10)]
@@ -162,7 +165,7 @@ def test_a_soft_bound_leaves_a_side_out_as_a_whole():
     assert (at.bids, len(at.asks)) == ([], 3)
 
 
-def test_a_timeless_model_in_python_is_called_less_and_leaves_the_same_rows():
+def test_timeless_python_model_is_called_less_with_same_rows():
     class Counting(Grid):
         calls = 0
 
@@ -175,27 +178,24 @@ def test_a_timeless_model_in_python_is_called_less_and_leaves_the_same_rows():
 
     tape = tape_of(market(240, seed=5)[0])
     once, always = Counting(2, 3, 2), Always(2, 3, 2)
-    assert same_rows(played(once, tape), played(always, tape))
+    assert same_rows(run(once, tape), run(always, tape))
     assert always.calls == 240 > once.calls
 
 
-def test_a_run_begins_without_what_the_model_knew():
+def test_reused_model_begins_without_history():
     tape, model = tape_of(market(121)[0]), glft_grid(**SHORT)
-    assert (
-        same_rows(played(model, tape), played(model, tape_of([(us + 7, *rest) for us, *rest in market(121)[0]])))
-        is False
-    )
-    assert same_rows(played(model, tape), played(glft_grid(**SHORT), tape))
+    assert same_rows(run(model, tape), run(model, tape_of([(us + 7, *rest) for us, *rest in market(121)[0]]))) is False
+    assert same_rows(run(model, tape), run(glft_grid(**SHORT), tape))
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("params", "message"),
     [
         ({"window_s": 0.25}, "window_s is 0.25; it must be a multiple of sample_s, 0.1"),
         ({"sample_s": 1e-7}, "sample_s is 1e-07; it must be 1 µs or more"),
         ({"reach_ticks": 1.0}, "reach_ticks is 1.0; it must be from 1.5 to 5000"),
     ],
 )
-def test_durations_that_cannot_be_are_refused(given, says):
-    with pytest.raises(UsageError, match=says):
-        glft_grid(levels=3, **given)
+def test_invalid_durations_raise_usage_error(params, message):
+    with pytest.raises(UsageError, match=message):
+        glft_grid(levels=3, **params)

@@ -1,4 +1,4 @@
-"""The file of a fitted queue_hazard: read for its market alone, and only as it was written."""
+"""The file of a fitted queue_hazard: read only for its own market, and only unchanged."""
 
 import json
 
@@ -25,7 +25,7 @@ def write(path, **changes):
     return path
 
 
-def test_a_fit_is_read_in_lots_of_the_tape(tmp_path):
+def test_fit_is_converted_to_lots_of_the_tape(tmp_path):
     numbers = read_hazard(write(tmp_path / "fit.json"), "LTUSDT", GRID)
     assert numbers == {"coefficients": [place / 10 for place in range(9)], "exponent": 1.0, "unit_lots": 2.5}
     assert with_numbers({"fit": tmp_path / "fit.json", "exponent": 2.0}, "LTUSDT", GRID)["exponent"] == 2.0
@@ -33,19 +33,19 @@ def test_a_fit_is_read_in_lots_of_the_tape(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "words"),
+    ("changes", "error", "message"),
     [
         ({"symbol": "BTCUSD"}, Mismatch, "a fit of BTCUSD, but the run is of LTUSDT"),
         ({"tick_size": "0.001"}, Mismatch, "ticks of 0.001, but LTUSDT has ticks of 0.01"),
         ({"coefficients": {}}, BrokenFile, "not a fit of queue_hazard .*'one'"),
     ],
 )
-def test_a_fit_of_another_market_is_refused(tmp_path, changes, error, words):
-    with pytest.raises(error, match=words):
+def test_fit_of_another_market_is_rejected(tmp_path, changes, error, message):
+    with pytest.raises(error, match=message):
         read_hazard(write(tmp_path / "fit.json", **changes), "LTUSDT", GRID)
 
 
-def test_a_fit_that_was_changed_or_is_not_there_is_refused(tmp_path):
+def test_changed_or_missing_fit_file_is_rejected(tmp_path):
     path = write(tmp_path / "fit.json")
     path.write_text(path.read_text().replace('"exponent": 1.0', '"exponent": 2.0'))
     with pytest.raises(BrokenFile, match=r"changed since it was written \(digest\)"):

@@ -1,4 +1,4 @@
-"""Pieces of constant A and k, and the draws behind them."""
+"""Pieces of constant A and k, and the random draws of fills."""
 
 import math
 
@@ -14,8 +14,8 @@ from oracle_fills import along
 WORD = st.integers(0, 2**64 - 1)
 
 
-def test_the_intensity_is_that_of_the_piece_in_force():
-    """Ends are not included; each side has its own A and k."""
+def test_intensity_uses_the_piece_in_force():
+    """Piece ends are exclusive; each side has its own A and k."""
     intensity = Intensity([(10, 20, 1.0, 0.5, 2.0, 0.25, 0.3), (20, 30, 4.0, 1.0, 4.0, 1.0, 1.0)])
     assert intensity.at(10, 1, 2.0) == pytest.approx(math.exp(-1.0))
     assert intensity.at(19, -1, 2.0) == pytest.approx(2 * math.exp(-0.5))
@@ -25,14 +25,14 @@ def test_the_intensity_is_that_of_the_piece_in_force():
 
 
 @given(st.floats(1e-9, 1e9), st.floats(1e-9, 1e3), st.floats(-1e12, 0.0, exclude_max=False))
-def test_inside_the_spread_the_intensity_is_that_of_the_reference(A, k, delta):
-    """The exponential grows without end there, and no print has shown who would come."""
+def test_intensity_inside_the_spread_equals_A(A, k, delta):
+    """The exponential would grow without limit there, and no print provides data."""
     intensity = Intensity.constant(A, k)
     assert intensity.at(0, 1, delta) == intensity.at(0, -1, delta) == A
 
 
-def test_a_piece_carries_the_volatility_of_its_window():
-    """Quotes read sigma where they read k; between and after the pieces there is none."""
+def test_sigma_at_returns_volatility_of_the_piece():
+    """Before, between and after the pieces it is None."""
     first = IntensityPiece(start_us=10, end_us=20, A_bid=1, k_bid=1, A_ask=1, k_ask=1, k=1, sigma_ticks=0.25)
     later = first._replace(start_us=30, end_us=40, sigma_ticks=None)
     intensity = Intensity([first, later])
@@ -50,14 +50,14 @@ def test_a_piece_carries_the_volatility_of_its_window():
         [(10, 20, math.nan, 1, 1, 1, 1)],
     ],
 )
-def test_pieces_that_cannot_be_are_refused(pieces):
-    """Segments follow each other, A is 0 or more and k above 0."""
+def test_invalid_pieces_raise_usage_error(pieces):
+    """Pieces must not overlap or be empty, A is 0 or more and k above 0."""
     with pytest.raises(UsageError, match="piece"):
         Intensity(pieces)
 
 
-def test_an_unknown_reference_is_refused():
-    """A distance from nowhere is no distance."""
+def test_unknown_reference_raises_usage_error():
+    """Distances are measured from mid, micro or best."""
     with pytest.raises(UsageError, match="must be one of mid, micro, best"):
         Intensity.constant(1.0, 1.0, "last")
 
@@ -70,14 +70,14 @@ def mixed(z):
 
 
 @given(WORD, WORD, WORD, WORD)
-def test_a_draw_is_a_function_of_its_key(seed, a, b, c):
-    """Any language with 64-bit integers draws the same luck (docs/engine.md)."""
+def test_draw_is_a_function_of_its_key(seed, a, b, c):
+    """Any language with 64-bit integers can repeat the draws (docs/engine.md)."""
     h = mixed(mixed(mixed(mixed(seed) ^ a) ^ b) ^ c)
     assert py_unit_exponential(seed, a, b, c) == -math.log(((h >> 11) + 0.5) / 2**53)
 
 
 def test_draws_are_unit_exponential():
-    """Mean and variance 1, no tie between neighbouring keys: 20 000 draws, bounds of 4 standard errors."""
+    """Mean and variance 1, no ties between neighbouring keys: 20 000 draws, bounds of 4 standard errors."""
     draws = [py_unit_exponential(7, us, 3, side) for us in range(10_000) for side in (0, 1)]
     mean = sum(draws) / len(draws)
     variance = sum((draw - mean) ** 2 for draw in draws) / len(draws)
@@ -96,17 +96,17 @@ def curved(points=CURVE, start_us=0, end_us=FOREVER):
 @pytest.mark.parametrize(
     ("delta", "rate"),
     [
-        (-3.0, 0.8),  # nearer than the first point nothing was measured
+        (-3.0, 0.8),  # nothing is measured nearer than the first point
         (0.5, 0.8),
         (0.75, 0.8),
         (1.75, math.sqrt(0.8 * 0.1)),
         (2.5, 0.1),
         (6.0, 0.02),
-        (9.5, 0.02 * 0.2),  # as from 2.5 to 6
+        (9.5, 0.02 * 0.2),  # the slope from 2.5 to 6 continues
     ],
 )
-def test_a_curve_is_straight_in_its_logarithm(delta, rate):
-    """Between two points, and beyond the last; on both sides, whatever A and k are."""
+def test_curve_is_log_linear_between_points(delta, rate):
+    """Also beyond the last point; on both sides, whatever A and k are."""
     intensity = Intensity([curved()])
     assert intensity.at(5, 1, delta) == pytest.approx(rate, rel=1e-12)
     assert intensity.at(5, -1, delta) == pytest.approx(rate, rel=1e-12)
@@ -114,8 +114,8 @@ def test_a_curve_is_straight_in_its_logarithm(delta, rate):
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 5), st.floats(0, 3)), min_size=1, max_size=40), st.floats(-5, 150))
-def test_a_curve_falls_and_is_the_plain_one(steps, delta):
-    """Any curve: equal to a plain interpolation, and never above what is nearer."""
+def test_curve_falls_and_equals_plain_interpolation(steps, delta):
+    """For any curve; the intensity never rises with distance."""
     points, at, log_rate = [(0.5, 2.0)], 0.5, math.log(2.0)
     for further, fall in steps:
         at, log_rate = at + further, log_rate - fall
@@ -126,8 +126,8 @@ def test_a_curve_falls_and_is_the_plain_one(steps, delta):
     assert intensity.at(0, 1, delta + 0.25) <= intensity.at(0, 1, delta) * (1 + 1e-12)
 
 
-def test_pieces_may_have_curves_or_none():
-    """A schedule whose shape changes from segment to segment."""
+def test_pieces_with_and_without_curves_mix():
+    """A schedule whose form changes between segments."""
     intensity = Intensity([curved(end_us=10), (10, 20, 1.0, 0.5, 2.0, 0.25, 0.3)])
     assert intensity.at(9, 1, 0.5) == pytest.approx(0.8)
     assert intensity.at(10, 1, 2.0) == pytest.approx(math.exp(-1.0))
@@ -145,7 +145,7 @@ def test_pieces_may_have_curves_or_none():
         [(math.nan, 0.5), (2.0, 0.1)],
     ],
 )
-def test_a_curve_that_does_not_fall_is_refused(points):
-    """The message describes a curve."""
+def test_curve_that_does_not_fall_is_rejected(points):
+    """Fewer than two points, non-finite numbers, or rates that do not fall to a positive number."""
     with pytest.raises(UsageError, match=r"piece 1 has a curve of \d points that does not fall"):
         Intensity([curved(points)])

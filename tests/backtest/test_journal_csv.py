@@ -1,4 +1,4 @@
-"""The CSV writer against a plain twin that prints Decimals: byte for byte, whatever the integers."""
+"""The CSV writer against a plain implementation with Decimal: byte for byte, for any integers."""
 
 import io
 from decimal import Context, Decimal, localcontext
@@ -18,7 +18,7 @@ WIDE = Context(prec=80)
 
 
 def places(unit):
-    """As many places as the unit has, or eight."""
+    """Return the decimal places of the unit, but at least eight."""
     return max(8, -unit.normalize().as_tuple().exponent)
 
 
@@ -44,13 +44,15 @@ def csv(header, lines):
 
 def plain_orders(orders, tick, lot):
     def line(row):
-        us, order_id, action, status, side, ticks, lots, left, active, expire, asked, gone, reject, cancel = row
+        us, order_id, action, status, side, ticks, lots, left, active, expire, requested, effective, reject, cancel = (
+            row
+        )
         return [
             *(ms(us), str(order_id), word(ACTIONS, action), word(STATUSES, status), side_text(side)),
             *(f"{amount:.8f}" for amount in (ticks * tick, lots * lot, left * lot)),
-            *(ms(instant) for instant in (active, expire, asked, gone)),
+            *(ms(instant) for instant in (active, expire, requested, effective)),
             *(word(REJECT_REASONS, reject), word(CANCEL_REASONS, cancel)),
-            *(us_text(instant) for instant in (us, active, gone, expire)),
+            *(us_text(instant) for instant in (us, active, effective, expire)),
         ]
 
     return csv(_journal_csv.ORDER_FILE, map(line, orders.tolist()))
@@ -82,27 +84,29 @@ def plain_state(state, tick, lot, start):
     return csv(_journal_csv.STATE_FILE, map(line, state.tolist()))
 
 
-def written(write, *arguments):
+def written_bytes(write, *arguments):
     file = io.BytesIO()
     write(file, *arguments)
     return file.getvalue()
 
 
 def assert_tables(orders, fills, state, reasons, grid, start_e8):
-    """Every table comes out as the twin prints it."""
+    """Compare every written table with the plain implementation."""
     tick_e8, lot_e8 = grid
     with localcontext(WIDE):
         tick, lot, start = tick_e8 * E8, lot_e8 * E8, start_e8 * E8
-        assert written(_journal_csv.write_orders, [orders[:1], orders[1:]], *grid) == plain_orders(orders, tick, lot)
-        assert written(_journal_csv.write_fills, fills, *grid, reasons) == plain_fills(fills, tick, lot, reasons)
-        assert written(_journal_csv.write_state, [state[:1], state[1:]], *grid, start_e8) == plain_state(
+        assert written_bytes(_journal_csv.write_orders, [orders[:1], orders[1:]], *grid) == plain_orders(
+            orders, tick, lot
+        )
+        assert written_bytes(_journal_csv.write_fills, fills, *grid, reasons) == plain_fills(fills, tick, lot, reasons)
+        assert written_bytes(_journal_csv.write_state, [state[:1], state[1:]], *grid, start_e8) == plain_state(
             state, tick, lot, start
         )
 
 
 @settings(max_examples=60, deadline=None)
 @given(scribes(), st.integers(0, 10**15))
-def test_a_run_is_written_as_decimals_say(scribe, start_e8):
+def test_tables_of_a_run_equal_decimal_output(scribe, start_e8):
     """No column of a real run passes through a float or loses a digit."""
     journal, grid = scribe.journal(), (scribe.instrument.tick_e8, scribe.instrument.lot_e8)
     assert_tables(journal.orders, journal.fills, journal.state, journal.fill_reasons, grid, start_e8)
@@ -135,43 +139,43 @@ STATE = table(INSTANT, st.integers(-(2**40), 2**40), COUNT, COUNT, st.integers(0
 
 @settings(max_examples=150, deadline=None)
 @given(ORDERS, FILLS, STATE, st.integers(1, 10**9), st.integers(1, 10**9), st.integers(-(10**17), 10**17))
-def test_any_integers_are_written_as_decimals_say(orders, fills, state, tick_e8, lot_e8, start_e8):
-    """Signs, empty fields and amounts far beyond 64 bits come out right, too."""
+def test_tables_of_any_integers_equal_decimal_output(orders, fills, state, tick_e8, lot_e8, start_e8):
+    """Including signs, empty fields and amounts far beyond 64 bits."""
     assert_tables(orders, fills, state, REASONS, (tick_e8, lot_e8), start_e8)
 
 
-def test_a_table_of_many_buffers_has_no_seam():
-    """Rows at the edge of the buffer are written once and whole."""
+def test_rows_across_buffer_borders_are_written_whole():
+    """Rows at the edge of the buffer are written once and completely."""
     journal = seeded(2_500, fill_chance=0.3).journal()
-    assert len(written(_journal_csv.write_orders, [journal.orders], 1_000_000, 1_000)) > 2 * (1 << 20)
+    assert len(written_bytes(_journal_csv.write_orders, [journal.orders], 1_000_000, 1_000)) > 2 * (1 << 20)
     assert_tables(journal.orders, journal.fills, journal.state, journal.fill_reasons, (1_000_000, 1_000), 10**11)
 
 
-def test_eight_places_are_enough_where_the_unit_allows():
+def test_ordinary_units_are_written_with_eight_places():
     """A tick of 0.01 and a lot of 0.00001 need no more than the exchange's own places."""
     scribe = Scribe()
     scribe.move(17_400_001)
     scribe.fill(scribe.place(1, 8_700_000, 100), 1, 8_700_000, 100)
-    text = written(_journal_csv.write_state, [scribe.journal().state], BTCUSDT.tick_e8, BTCUSDT.lot_e8, 10**11)
+    text = written_bytes(_journal_csv.write_state, [scribe.journal().state], BTCUSDT.tick_e8, BTCUSDT.lot_e8, 10**11)
     assert text.decode().splitlines()[1] == (
         "1765868400000,0.00100000,912.91300000,87000.00500000,87.00000500,1,1765868400000000,999.91300500"
     )
 
 
-def test_half_a_tick_gets_the_place_it_needs():
-    """Where the tick is the last of eight places, the mid has nine."""
+def test_mid_of_half_ticks_gets_a_ninth_place():
+    """When the tick is the last of eight places, the mid has nine."""
     scribe = Scribe()
     scribe.move(3)
     scribe.state()
-    text = written(_journal_csv.write_state, [scribe.journal().state], 1, 10**8, 0)
+    text = written_bytes(_journal_csv.write_state, [scribe.journal().state], 1, 10**8, 0)
     assert text.decode().splitlines()[1].split(",")[3] == "0.000000015"
 
 
-def test_a_skip_has_no_id_and_no_instants():
-    """What was not placed never rests and is never cancelled."""
+def test_skipped_order_has_no_id_and_no_active_times():
+    """An order that was not placed never rests and is never cancelled."""
     scribe = Scribe()
     scribe.skip(1, 8_700_000, 100)
-    text = written(_journal_csv.write_orders, [scribe.journal().orders], BTCUSDT.tick_e8, BTCUSDT.lot_e8)
+    text = written_bytes(_journal_csv.write_orders, [scribe.journal().orders], BTCUSDT.tick_e8, BTCUSDT.lot_e8)
     assert text.decode().splitlines()[1] == (
         "1765868400000,0,SKIP,REJECTED,BUY,87000.00000000,0.00100000,0.00100000,,,,,insufficient_cash,,"
         "1765868400000000,,,"
@@ -179,8 +183,8 @@ def test_a_skip_has_no_id_and_no_instants():
 
 
 @pytest.mark.parametrize(("column", "code"), [(2, len(ACTIONS)), (3, 99), (12, -2), (13, len(CANCEL_REASONS))])
-def test_an_unknown_code_is_refused_before_anything_is_read(column, code):
-    """A journal of another version must not be read past the end of the words."""
+def test_unknown_code_is_rejected_before_anything_is_written(column, code):
+    """A journal of another version must not be read beyond the end of the names."""
     scribe = Scribe()
     scribe.place(1, 8_700_000, 100)
     orders = scribe.journal().orders
@@ -191,7 +195,7 @@ def test_an_unknown_code_is_refused_before_anything_is_read(column, code):
     assert file.getvalue() == b""
 
 
-def test_a_table_of_another_width_is_refused():
+def test_table_with_a_missing_column_is_rejected():
     """Rows are read by position, so a missing column would be read beyond the row."""
     with pytest.raises(MMError, match="has 5 columns, not 6"):
         _journal_csv.write_state(io.BytesIO(), [np.zeros((1, 5), np.int64)], 1, 1, 0)

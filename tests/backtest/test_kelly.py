@@ -1,4 +1,4 @@
-"""Kelly's rule as steps: the closed forms, their duality, and what is done without wealth or volatility."""
+"""Kelly's rule as steps: the closed forms, their duality, and quotes without wealth or volatility."""
 
 import math
 
@@ -32,79 +32,79 @@ def growth(position, bought, delta, stake, variance):
 
 
 @given(held, wealth, variances)
-def test_the_skew_is_the_reservation_price_of_risk_aversion_one_over_wealth(lots, stake, drawn):
+def test_kelly_skew_equals_reservation_price_with_gamma_one_over_wealth(lots, stake, drawn):
     """Avellaneda and Stoikov: r - s = -q·γ·σ²·τ with γ = 1/(f·W)."""
     sigma, horizon_s, fraction = drawn
     model = KellySkew(fixed_spread(delta_ticks=5), horizon_s=horizon_s, fraction=fraction)
-    found = model.answer(**BOOK, inventory_lots=lots, cash=cash_of(stake, lots), sigma_ticks=sigma)
+    answer = model.answer(**BOOK, inventory_lots=lots, cash=cash_of(stake, lots), sigma_ticks=sigma)
     gamma = 1.0 / (fraction * stake)
     reservation = MID - lots * gamma * sigma**2 * horizon_s
-    assert (found.bid_ticks + found.ask_ticks) / 2 == pytest.approx(reservation, rel=1e-6, abs=1e-6)
-    assert found.ask_ticks - found.bid_ticks == pytest.approx(10.0, abs=1e-5)
+    assert (answer.bid_ticks + answer.ask_ticks) / 2 == pytest.approx(reservation, rel=1e-6, abs=1e-6)
+    assert answer.ask_ticks - answer.bid_ticks == pytest.approx(10.0, abs=1e-5)
 
 
 @given(held, wealth, variances, st.floats(0.5, 30.0))
-def test_the_size_makes_log_wealth_grow_fastest(lots, stake, drawn, delta):
-    """One lot more or less grows slower, for a full Kelly; a fraction is the same with less wealth."""
+def test_kelly_size_maximizes_growth_of_log_wealth(lots, stake, drawn, delta):
+    """One lot more or less grows slower for a full Kelly; a fraction is equivalent to less wealth."""
     sigma, horizon_s, fraction = drawn
     model = KellySize(fixed_spread(delta_ticks=delta), horizon_s=horizon_s, fraction=fraction)
-    found = model.answer(**BOOK, inventory_lots=lots, cash=cash_of(stake, lots), sigma_ticks=sigma)
+    answer = model.answer(**BOOK, inventory_lots=lots, cash=cash_of(stake, lots), sigma_ticks=sigma)
     variance, staked = sigma**2 * horizon_s, fraction * stake
-    for side, wanted, price in ((1, found.bid_lots, found.bid_ticks), (-1, found.ask_lots, found.ask_ticks)):
+    for side, quoted, price in ((1, answer.bid_lots, answer.bid_ticks), (-1, answer.ask_lots, answer.ask_ticks)):
         best = staked * delta / variance - side * lots
         if price is None:
             assert best < 1 + 1e-6
             continue
-        assert wanted == min(math.floor(best), BOOK["quote_lots"]) or best == pytest.approx(round(best), abs=1e-4)
-        if wanted < BOOK["quote_lots"]:
-            at = [growth(side * lots, wanted + more, delta, staked, variance) for more in (-1, 0, 1, 2)]
+        assert quoted == min(math.floor(best), BOOK["quote_lots"]) or best == pytest.approx(round(best), abs=1e-4)
+        if quoted < BOOK["quote_lots"]:
+            at = [growth(side * lots, quoted + more, delta, staked, variance) for more in (-1, 0, 1, 2)]
             assert max(at[1:3]) >= max(at) - 1e-9 * np.abs(at).max()
 
 
 @given(held, wealth, variances)
-def test_skewed_quotes_have_one_size(lots, stake, drawn):
-    """The skew takes up the inventory: behind it the size is f·W·δ/v on both sides, whatever is held."""
+def test_skewed_quotes_have_equal_sizes(lots, stake, drawn):
+    """The skew compensates the inventory: the size is then f·W·δ/v on both sides, whatever is held."""
     sigma, horizon_s, fraction = drawn
     shared = {"horizon_s": horizon_s, "fraction": fraction}
     model = KellySize(KellySkew(fixed_spread(delta_ticks=5), **shared), **shared)
-    found = model.answer(**BOOK, inventory_lots=lots, cash=cash_of(stake, lots), sigma_ticks=sigma)
+    answer = model.answer(**BOOK, inventory_lots=lots, cash=cash_of(stake, lots), sigma_ticks=sigma)
     size = fraction * stake * 5.0 / (sigma**2 * horizon_s)
-    for price, wanted in ((found.bid_ticks, found.bid_lots), (found.ask_ticks, found.ask_lots)):
-        assert (0 if price is None else wanted) == pytest.approx(min(math.floor(size), 1_000_000), abs=1)
+    for price, quoted in ((answer.bid_ticks, answer.bid_lots), (answer.ask_ticks, answer.ask_lots)):
+        assert (0 if price is None else quoted) == pytest.approx(min(math.floor(size), 1_000_000), abs=1)
 
 
-def test_fees_and_the_cap_count():
-    """(5 - 1)·1000/100 = 40 lots at most; twice what the inner model quotes is the cap."""
+def test_kelly_size_subtracts_fees_and_applies_the_cap():
+    """(5 - 1)·1000/100 = 40 lots at most; the cap is twice the size of the inner model."""
     cash = 1000 * BOOK["tick_lot"]
     model = KellySize(fixed_spread(delta_ticks=5), horizon_s=1.0, fraction=1.0, fee_ticks=1.0, most=2.0)
-    found = model.answer(**BOOK, cash=cash, sigma_ticks=10.0)
-    assert (found.bid_lots, found.ask_lots) == (40, 40)
+    answer = model.answer(**BOOK, cash=cash, sigma_ticks=10.0)
+    assert (answer.bid_lots, answer.ask_lots) == (40, 40)
     small = model.answer(**{**BOOK, "quote_lots": 3}, cash=cash, sigma_ticks=10.0)
     assert (small.bid_lots, small.ask_lots) == (6, 6)
     assert model.answer(**BOOK, cash=cash, sigma_ticks=0.0).bid_lots == 2_000_000
 
 
 @pytest.mark.parametrize(("lots", "sides"), [(7, (False, True)), (-7, (True, False)), (0, (False, False))])
-def test_without_wealth_only_less_is_quoted(lots, sides):
+def test_only_reducing_side_is_quoted_without_wealth(lots, sides):
     model = KellySkew(fixed_spread(delta_ticks=5))
-    found = model.answer(**BOOK, inventory_lots=lots, cash=cash_of(-10.0, lots), sigma_ticks=1.0)
-    assert (found.bid_ticks is not None, found.ask_ticks is not None) == sides
+    answer = model.answer(**BOOK, inventory_lots=lots, cash=cash_of(-10.0, lots), sigma_ticks=1.0)
+    assert (answer.bid_ticks is not None, answer.ask_ticks is not None) == sides
 
 
 @pytest.mark.parametrize("step", [KellySkew, KellySize])
-def test_nothing_is_quoted_while_the_volatility_is_not_known(step):
-    found = step(fixed_spread(delta_ticks=5)).answer(**BOOK, cash=100.0)
-    assert (found.bid_ticks, found.ask_ticks) == (None, None)
+def test_nothing_is_quoted_until_volatility_is_known(step):
+    answer = step(fixed_spread(delta_ticks=5)).answer(**BOOK, cash=100.0)
+    assert (answer.bid_ticks, answer.ask_ticks) == (None, None)
     assert step(fixed_spread(delta_ticks=5), sigma=0.01).answer(**BOOK, cash=100.0).bid_ticks is not None
 
 
-@pytest.mark.parametrize("given", [{"fraction": 0.0}, {"fraction": 1.5}, {"horizon_s": 0.0}, {"by": math.inf}])
-def test_what_cannot_be_is_refused(given):
+@pytest.mark.parametrize("params", [{"fraction": 0.0}, {"fraction": 1.5}, {"horizon_s": 0.0}, {"by": math.inf}])
+def test_invalid_kelly_parameters_raise_usage_error(params):
     with pytest.raises(UsageError):
-        KellySkew(fixed_spread(delta_ticks=5), **given)
+        KellySkew(fixed_spread(delta_ticks=5), **params)
 
 
-def test_a_signal_of_the_move_shifts_and_sizes():
+def test_kelly_skew_with_signal_shifts_quotes():
     """In a run: the imbalance of (3 - 1)/4 times 2 ticks moves both prices by one."""
     us = BEGIN_US
     rows = [(us, "snapshot", [(99, 1)], [(103, 1)]), (us + 1_000_000, "depth", [(99, 3)], [])]

@@ -1,4 +1,4 @@
-"""Latencies drawn from a file of measured ones."""
+"""Latencies drawn from a file of measured latencies."""
 
 import numpy as np
 import pytest
@@ -14,18 +14,18 @@ from mm.tape.tape import Tape
 
 
 class Walk:
-    """Wants another bid at every requote, so that each sends an order and a cancel."""
+    """Quote another bid at every requote, so that each requote sends an order and a cancel."""
 
     def __init__(self):
-        self.asked = 0
+        self.calls = 0
 
     def quote(self, _view):
-        self.asked += 1
-        return Quotes(90 + self.asked % 2, None, 1, None)
+        self.calls += 1
+        return Quotes(90 + self.calls % 2, None, 1, None)
 
 
 def messages(latencies, *, events=(), seed=0, requotes=200, every_us=10_000):
-    """Return what orders and cancels took, in µs, by order id."""
+    """Return send and arrival times of orders and cancels, in µs, by order id."""
     end = (BEGIN_US + requotes * every_us, "depth", [(98, 1)], [])
     tape = Tape.of(TEST, [(BEGIN_US, "snapshot", BIDS, ASKS), *events, end])
     rules = Rules(
@@ -35,29 +35,29 @@ def messages(latencies, *, events=(), seed=0, requotes=200, every_us=10_000):
     exchange.run(tape)
     rows = exchange.journal().orders.tolist()
     placed = {row[1]: (row[0], row[8]) for row in rows if row[2] == 0}
-    asked = {row[1]: (row[10], row[11]) for row in rows if row[2] == 1}
-    return placed, asked
+    cancels = {row[1]: (row[10], row[11]) for row in rows if row[2] == 1}
+    return placed, cancels
 
 
 def ms(*values):
     return np.array(values, dtype=np.float64)
 
 
-def test_one_measurement_is_a_constant():
+def test_single_measurement_is_a_constant():
     """Orders take 7 ms, cancels 3 ms."""
-    placed, asked = messages(Latencies.of(ms(7), ms(3)))
+    placed, cancels = messages(Latencies.of(ms(7), ms(3)))
     assert {arrived - sent for sent, arrived in placed.values()} == {7_000}
-    assert {done - sent for sent, done in asked.values()} == {3_000}
+    assert {done - sent for sent, done in cancels.values()} == {3_000}
 
 
-def test_without_a_column_cancels_take_as_long_as_orders():
-    """The file has order_ms alone."""
-    _, asked = messages(Latencies.of(ms(7)))
-    assert {done - sent for sent, done in asked.values()} == {7_000}
+def test_cancels_take_as_long_as_orders_without_cancel_column():
+    """The file has order_ms only."""
+    _, cancels = messages(Latencies.of(ms(7)))
+    assert {done - sent for sent, done in cancels.values()} == {7_000}
 
 
-def test_draws_come_from_the_file_evenly_and_belong_to_their_seed():
-    """Each of four values about a quarter of the time; the same seed, the same luck, another seed, another."""
+def test_draws_are_uniform_over_the_file_and_repeat_per_seed():
+    """Each of four values about a quarter of the time; equal for one seed, different for another."""
     file = Latencies.of(ms(1, 2, 3, 4), ms(1, 1, 1, 1))
     one, _ = messages(file, requotes=2_000)
     again, _ = messages(file, requotes=2_000)
@@ -71,15 +71,15 @@ def test_draws_come_from_the_file_evenly_and_belong_to_their_seed():
 
 def test_messages_of_one_kind_never_overtake_each_other():
     """With latencies of 0 to 50 ms and a requote every 10 ms, arrivals and cancels rise with the order id."""
-    placed, asked = messages(Latencies.of(ms(0, 1, 20, 50), ms(0, 5, 50)[[0, 1, 2, 0]]))
+    placed, cancels = messages(Latencies.of(ms(0, 1, 20, 50), ms(0, 5, 50)[[0, 1, 2, 0]]))
     arrivals = [placed[number][1] for number in sorted(placed)]
-    cancels = [asked[number][1] for number in sorted(asked)]
+    effective = [cancels[number][1] for number in sorted(cancels)]
     assert arrivals == sorted(arrivals)
-    assert cancels == sorted(cancels)
-    assert all(asked[number][1] >= placed[number][1] for number in asked)
+    assert effective == sorted(effective)
+    assert all(cancels[number][1] >= placed[number][1] for number in cancels)
 
 
-def test_latency_follows_the_rate_of_messages():
+def test_latency_follows_the_message_rate():
     """Measured: 1 ms while quiet, 30 ms at 500 messages per second. One quiet second, then one of 500 messages."""
     file = Latencies.of(ms(*[1] * 50, *[30] * 50), None, ms(*[1] * 50, *[500] * 50))
     busy = [(BEGIN_US + 1_000_000 + i * 2_000, "depth", [(97, 1 + i % 2)], []) for i in range(500)]
@@ -90,7 +90,7 @@ def test_latency_follows_the_rate_of_messages():
     assert late == {30_000}
 
 
-def test_rates_are_sorted_by_the_reader():
+def test_reader_sorts_rows_by_value():
     """Rows may be in any order."""
     file = Latencies.of(ms(3, 1, 2), ms(30, 10, 20), ms(9, 7, 8))
     assert file.order_us.tolist() == [1_000, 2_000, 3_000]
@@ -99,8 +99,8 @@ def test_rates_are_sorted_by_the_reader():
     assert file.rate_per_s.tolist() == [7, 8, 9]
 
 
-def test_a_file_is_read_as_it_stands(tmp_path):
-    """Columns in any order, others passed over, fractions of a ms kept to the µs."""
+def test_file_with_extra_columns_is_read(tmp_path):
+    """Columns in any order, unknown ones ignored, fractions of a ms kept to the µs."""
     path = tmp_path / "latency.csv"
     path.write_text("note,rate_per_s,order_ms\nx,2,0.0125\ny,1,3\n", encoding="utf-8")
     file = Latencies.read(path)
@@ -108,15 +108,15 @@ def test_a_file_is_read_as_it_stands(tmp_path):
     assert file.cancel_us.tolist() == [3_000, 12]
 
 
-def test_the_mark_that_a_spreadsheet_writes_before_a_file_is_no_part_of_a_name(tmp_path):
-    """Else the first column is not found, without a visible reason."""
+def test_byte_order_mark_is_not_part_of_a_column_name(tmp_path):
+    """Spreadsheets write one; otherwise the first column would not be found."""
     path = tmp_path / "latency.csv"
     path.write_text("order_ms\n3\n", encoding="utf-8-sig")
     assert Latencies.read(path).order_us.tolist() == [3_000]
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "column order_ms is missing"),
         ("cancel_ms\n1\n", "column order_ms is missing"),
@@ -128,23 +128,23 @@ def test_the_mark_that_a_spreadsheet_writes_before_a_file_is_no_part_of_a_name(t
         ("order_ms\n1e99\n", "from 0 to"),
     ],
 )
-def test_a_file_that_cannot_be_drawn_from_is_refused(tmp_path, text, told):
-    """File, line, value, and what it must be."""
+def test_invalid_latency_file_raises_broken_file(tmp_path, text, message):
+    """The message contains file, line, value, and what is allowed."""
     path = tmp_path / "latency.csv"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(BrokenFile, match="latency") as refused:
+    with pytest.raises(BrokenFile, match="latency") as error:
         Latencies.read(path)
-    assert told in str(refused.value)
+    assert message in str(error.value)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path):
-    """The path, and what belongs there."""
+def test_missing_latency_file_raises_broken_file(tmp_path):
+    """The message describes the required file."""
     with pytest.raises(BrokenFile, match="give a CSV file of measured latencies"):
         Latencies.read(tmp_path / "none.csv")
 
 
-def test_constants_stay_what_they_were():
-    """Without a file the two numbers of the rules hold."""
+def test_constant_latencies_apply_without_a_file():
+    """The two numbers of the rules are used."""
     tape = Tape.of(TEST, [(BEGIN_US, "snapshot", BIDS, ASKS), (BEGIN_US + 90_000, *depth(0, bids=[(98, 1)])[1:])])
     exchange = PaperExchange(Want(100), TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8, enforce_balances=False))
     exchange.run(tape)

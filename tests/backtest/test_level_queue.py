@@ -1,6 +1,6 @@
-"""Places in queues that are looked up: numbers worked out by hand, and those of the kept book.
+"""Queue positions looked up in the changes of levels: against numbers computed by hand, and against the full book.
 
-`tests/backtest/test_top_of_book.py` draws whole plays of both.
+`tests/backtest/test_top_of_book.py` draws whole runs of both.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ BOOK = (1000, "snapshot", [(99, 5), (98, 4)], [(101, 5), (102, 6)])  # our order
 BOOKS = {"behind a better price": BOOK, "at the touch": (1000, "snapshot", [(98, 4)], [(102, 6)])}
 
 
-CASES = {  # events, and what fills when
+CASES = {  # events, and the expected fills as (µs, lots)
     "behind the lots displayed": ([(1020, "trade", -1, 98, 7)], [(1020, 3)]),
     "some were cancelled": ([(1020, "depth", [(98, 1)], []), (1030, "trade", -1, 98, 3)], [(1030, 2)]),
     "others came behind": ([(1020, "depth", [(98, 9)], []), (1030, "trade", -1, 98, 5)], [(1030, 1)]),
@@ -85,18 +85,18 @@ CASES = {  # events, and what fills when
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("book", BOOKS)
 @pytest.mark.parametrize("whole", [False, True], ids=["looked up", "kept"])
-def test_a_careful_queue_is_what_was_worked_out(whole, book, case):
-    """Cancels come from the end of the queue, and lots that came later are after us."""
+def test_risk_averse_queue_fills_as_computed_by_hand(whole, book, case):
+    """Cancels come from the end of the queue, and lots added later are behind our order."""
     events, fills = CASES[case]
     tape = with_best(Tape.of(TEST, [BOOKS[book], *events]))
-    tape = dataclasses.replace(tape) if whole else tape  # which has no levels then
+    tape = dataclasses.replace(tape) if whole else tape  # the copy has no levels
     assert (tape.levels is None) == whole
-    played = backtest([tape], fixed_spread(delta_ticks=1.5), compiled_fills("queue_risk_averse"), RULES)
-    assert [(row[0], row[4]) for row in played.journal.fills.tolist()] == fills
+    result = backtest([tape], fixed_spread(delta_ticks=1.5), compiled_fills("queue_risk_averse"), RULES)
+    assert [(row[0], row[4]) for row in result.journal.fills.tolist()] == fills
 
 
 class OnceAtTheBid:
-    """A model in Python that reads the lots at the best prices, so that each event that changes them is played."""
+    """A user's model that reads the lots at the best prices, so that each event that changes them is replayed."""
 
     depth = False
 
@@ -105,42 +105,42 @@ class OnceAtTheBid:
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["looked up", "kept"])
-def test_a_level_that_changes_between_two_best_prices_changes_behind_an_order_that_rests(whole):
-    """It rests at 1010 after 4 lots, of which one is left at 1020; those of 1030 are after it."""
+def test_level_changes_between_best_prices_update_the_queue(whole):
+    """The order rests at 1010 behind 4 lots, of which one is left at 1020; the lots of 1030 are behind it."""
     deep = [(1020, "depth", [(98, 1)], []), (1030, "depth", [(98, 9)], [])]
     tape = with_best(Tape.of(TEST, [BOOK, *deep, (1050, "depth", [(99, 4)], []), (1100, "trade", -1, 98, 3)]))
     tape = dataclasses.replace(tape) if whole else tape
-    played = backtest([tape], OnceAtTheBid(), compiled_fills("queue_risk_averse"), RULES)
-    assert [(row[0], row[4]) for row in played.journal.fills.tolist()] == [(1100, 2)]
+    result = backtest([tape], OnceAtTheBid(), compiled_fills("queue_risk_averse"), RULES)
+    assert [(row[0], row[4]) for row in result.journal.fills.tolist()] == [(1100, 2)]
 
 
-class Ahead:
-    """A model in Python that reads its place in the queue."""
+class QueueReader:
+    """A user's model that reads its queue position."""
 
     depth, signals = False, ("own_bid_ahead", "own_ask_ahead")
 
     def __init__(self):
-        self.seen = []
+        self.positions = []
 
     def quote(self, view):
-        self.seen.append([view.signal(name) for name in self.signals])
+        self.positions.append([view.signal(name) for name in self.signals])
         return Quotes(98, 102)
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["best prices kept", "whole tape"])
-def test_a_model_reads_its_place_in_the_queue_at_each_requote(whole):
-    """It rests behind 4 and 6 lots of 0.00001; those ahead of its bid become one, and are traded."""
+def test_model_reads_its_queue_position_at_each_requote(whole):
+    """Orders rest behind 4 and 6 lots of 0.00001; those ahead of the bid shrink to one, which is then traded."""
     events = [(1120, "depth", [(98, 1)], []), (1250, "depth", [(97, 1)], []), (1280, "trade", -1, 98, 1)]
     tape = with_best(Tape.of(TEST, [BOOK, *events, (1290, "depth", [(97, 2)], []), (1310, "trade", 1, 101, 1)]))
-    tape, model = dataclasses.replace(tape) if whole else tape, Ahead()
+    tape, model = dataclasses.replace(tape) if whole else tape, QueueReader()
     backtest([tape], model, compiled_fills("queue_risk_averse"), RULES)
-    seen = [[lots and round(lots / 1e-5) for lots in pair] for pair in model.seen]
-    assert seen == [[None, None], [4, 6], [1, 6], [0, 6]]
+    positions = [[lots and round(lots / 1e-5) for lots in pair] for pair in model.positions]
+    assert positions == [[None, None], [4, 6], [1, 6], [0, 6]]
 
 
 @pytest.mark.parametrize("model", [("queue_risk_averse",), ("queue_prob_power", 3.0), ("queue_prob_log",)])
-def test_a_queue_model_is_played_on_best_prices_and_the_changes_of_levels(model):
-    """The place in the queue is brought up to date at a print, at a look from outside, and over a day's end."""
+def test_queue_model_runs_on_best_prices_and_level_changes(model):
+    """The queue position is brought up to date at a print, at a query from outside, and across the end of a day."""
     quotes = partial(fixed_spread, delta_ticks=1.5)
     first = [(1000, "snapshot", [(99, 5), (98, 4)], [(101, 5), (102, 9)]), (1015, "depth", [], [(102, 8)])]
     second = [
@@ -153,7 +153,7 @@ def test_a_queue_model_is_played_on_best_prices_and_the_changes_of_levels(model)
         dataclasses.replace(Tape.of(TEST, events), meta=TapeMeta(**meta))
         for events, meta in ((first, {"last_update_id": 7}), (second, {"carried_from": 7}))
     ]
-    seen = []
+    observed = []
     for whole in (False, True):
         exchange = PaperExchange(quotes(), compiled_fills(*model), RULES)
         assert exchange.needs_depth
@@ -163,9 +163,9 @@ def test_a_queue_model_is_played_on_best_prices_and_the_changes_of_levels(model)
             exchange.attach(day if whole else kept.best, None if whole else kept.levels)
             for us in (day.start_us + 15, day.end_us):
                 exchange.advance(us)
-                seen.append((whole, [exchange.ahead_lots(order) for order in range(1, 5)]))
-        seen.append((whole, read_journal(exchange.journal()).fills))
-    ours, theirs = ([found for whole, found in seen if whole is one] for one in (False, True))
-    assert ours == theirs
-    assert ours[-1], "an order fills"
-    assert any(ahead for looks in ours[:-1] for ahead in looks), "and one waits"
+                observed.append((whole, [exchange.ahead_lots(order) for order in range(1, 5)]))
+        observed.append((whole, read_journal(exchange.journal()).fills))
+    best, full = ([found for whole, found in observed if whole is flag] for flag in (False, True))
+    assert best == full
+    assert best[-1], "an order fills"
+    assert any(ahead for queries in best[:-1] for ahead in queries), "and one waits"

@@ -1,4 +1,4 @@
-"""Levels of a whole tape are stored when one is read: a reader gets the book of that instant."""
+"""Levels of a whole tape are stored on first read: a reader gets the book of that time."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ from mm.backtest.rules import Rules
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, Tape
 
 MID = 5_000_000
-# Those at both ends lie beyond what a book holds densely.
+# The outermost prices lie beyond the dense part of a book.
 BIDS = (1_000, 2_500_000, MID - 40, MID - 3, MID - 2, MID - 1)
 ASKS = (MID + 1, MID + 2, MID + 3, MID + 50, 7_500_000, 9_000_000)
 RULES = Rules(
@@ -31,7 +31,7 @@ KINDS = st.sampled_from(["depth"] * 12 + ["trade"] * 6 + ["keyframe", "snapshot"
 
 @st.composite
 def far_tapes(draw):
-    """A tape with levels near the best prices and far from them, two of which may end one side or both."""
+    """A tape with levels near the best prices and far from them; a depth event may empty a side."""
     us, valid, events = 1_000, False, []
     for kind, pause_us, (bids, asks) in draw(st.lists(st.tuples(KINDS, st.integers(0, 4), LEVELS), min_size=1)):
         us += pause_us
@@ -52,21 +52,21 @@ def far_tapes(draw):
 
 
 class Reader:
-    """Reads every price at each requote, and takes or rests at what it is given."""
+    """Read every price at each requote, and take or rest as scripted."""
 
     def __init__(self, answers):
-        self.answers, self.seen = answers, []
+        self.answers, self.views = answers, []
 
     def quote(self, view):
         levels = {side: {ticks: view.lots_at(side, ticks) for ticks in (*BIDS, *ASKS, MID + 9)} for side in (1, -1)}
         trade = view.last_trade
-        self.seen.append((view.us, view.bid_lots, view.ask_lots, levels, trade and (trade.us, trade.ticks, trade.id)))
-        bid, ask, kind = self.answers[len(self.seen) % len(self.answers)]
+        self.views.append((view.us, view.bid_lots, view.ask_lots, levels, trade and (trade.us, trade.ticks, trade.id)))
+        bid, ask, kind = self.answers[len(self.views) % len(self.answers)]
         return Quotes(bid, ask, bid_kind=kind, ask_kind=kind)
 
 
 def levels_after(tape, us):
-    """Return what each side displays after the events up to an instant, event by event."""
+    """Return the levels of each side after the events up to a time, event by event."""
     book = {1: {}, -1: {}}
     for event in range(len(tape)):
         if tape.event_us[event] > us:
@@ -79,13 +79,13 @@ def levels_after(tape, us):
     return book
 
 
-def both_played(tape, quotes, fills, rules, acts=()):
-    """Play a tape at once, on its best prices, and fed event by event, which stores every row as it comes.
+def run_three_ways(tape, quotes, fills, rules, acts=()):
+    """Run a tape at once, on its best prices, and fed event by event, which stores every row on arrival.
 
     Returns:
-        The journal and the answers of each.
+        The journal and the views of each.
     """
-    played, best = [], with_best(tape).staying()
+    runs, best = [], with_best(tape).staying()
     for way in ("at once", "best", "fed"):
         model, fed = quotes(), way == "fed"
         exchange = PaperExchange(model, fills(), rules)
@@ -97,17 +97,17 @@ def both_played(tape, quotes, fills, rules, acts=()):
         events = list(feed_events(tape))
         for us, act in acts:
             if fed:
-                exchange.feed([one for one in events if one.us <= us])
-                events = [one for one in events if one.us > us]
+                exchange.feed([event for event in events if event.us <= us])
+                events = [event for event in events if event.us > us]
             exchange.advance(us)
             exchange.place(*act)
         if fed:
             exchange.feed(events)
         exchange.advance(tape.end_us)
         journal = read_journal(exchange.journal())
-        del journal.counters["events"], journal.counters["rows"]  # of best prices there are fewer
-        played.append((journal, getattr(model, "seen", None)))
-    return played
+        del journal.counters["events"], journal.counters["rows"]  # runs on best prices have fewer
+        runs.append((journal, getattr(model, "views", None)))
+    return runs
 
 
 PRICE = st.sampled_from([None, 1_000, MID - 3, MID - 1, MID, MID + 1, MID + 3, 9_000_000])
@@ -117,19 +117,19 @@ FILLS = st.sampled_from([("trade_cross", False, 1.0, 0), ("price_cross", 0), ("q
 
 @drawn(300)
 @given(far_tapes(), ANSWERS, FILLS, st.sampled_from([1, 7, 40]))
-def test_a_model_reads_the_book_of_its_instant(tape, answers, fills, requote_us):
-    """Near and far, after gaps and snapshots; orders that take meet the same levels."""
+def test_model_reads_the_book_of_its_time(tape, answers, fills, requote_us):
+    """Near and far levels, after gaps and snapshots; taking orders execute against the same levels."""
     rules = dataclasses.replace(RULES, requote_us=requote_us)
-    (ours, seen), *others = both_played(tape, lambda: Reader(answers), lambda: compiled_fills(*fills), rules)
-    for theirs, their_seen in others:
-        assert_same(ours, theirs)
-        assert seen == their_seen
-    for us, *_, levels, _ in seen:
+    (expected, views), *others = run_three_ways(tape, lambda: Reader(answers), lambda: compiled_fills(*fills), rules)
+    for journal, other_views in others:
+        assert_same(expected, journal)
+        assert views == other_views
+    for us, *_, levels, _ in views:
         book = levels_after(tape, us)
         assert levels == {side: {ticks: book[side].get(ticks, 0) for ticks in levels[side]} for side in (1, -1)}
 
 
-HANDS = st.lists(
+MANUAL_ORDERS = st.lists(
     st.tuples(
         st.integers(0, 60),
         st.tuples(
@@ -145,33 +145,33 @@ HANDS = st.lists(
 
 
 @drawn(200)
-@given(far_tapes(), HANDS, st.booleans())
-def test_orders_by_hand_meet_levels_that_no_model_reads(tape, hands, least):
-    """A MARKET order has its notional of now when it is sent, and binds its cost of now until it arrives."""
+@given(far_tapes(), MANUAL_ORDERS, st.booleans())
+def test_manual_orders_execute_on_levels_that_no_model_reads(tape, manual_orders, least):
+    """A MARKET order is valued at the current book when it is sent, and reserves that cost until it arrives."""
     lot_e8 = MID * TEST.tick_e8 * TEST.lot_e8 // 10**8
     rules = dataclasses.replace(RULES, start_cash_e8=40 * lot_e8, min_notional_e8=3 * lot_e8 if least else 0)
     end_us = tape.end_us
-    acts = [(min(tape.start_us + us, end_us), act) for us, act in sorted(hands, key=lambda hand: hand[0])]
+    acts = [(min(tape.start_us + us, end_us), act) for us, act in sorted(manual_orders, key=lambda order: order[0])]
     for quotes in (lambda: fixed_spread(delta_ticks=2.5), lambda: Reader([(MID - 3, MID + 3, "LIMIT_MAKER")])):
-        (ours, _), *others = both_played(tape, quotes, trade_cross, rules, acts)
-        for theirs, _ in others:
-            assert_same(ours, theirs)
+        (expected, _), *others = run_three_ways(tape, quotes, trade_cross, rules, acts)
+        for journal, _ in others:
+            assert_same(expected, journal)
 
 
-class Once:
-    """Reads all prices near the mid, and a far one, at each requote."""
+class NearReader:
+    """Read all prices near the mid, and a far one, at each requote."""
 
     def __init__(self):
-        self.seen = []
+        self.views = []
 
     def quote(self, view):
         prices = (*range(MID - 50, MID + 51), 9_000_000)
-        self.seen.append({side: {ticks: view.lots_at(side, ticks) for ticks in prices} for side in (1, -1)})
+        self.views.append({side: {ticks: view.lots_at(side, ticks) for ticks in prices} for side in (1, -1)})
 
 
 @pytest.mark.parametrize("keyframes", [(), (30, 5_000), (5_990,)])
-def test_a_reader_after_many_events_sees_the_whole_book(keyframes):
-    """Then the rows of the last keyframe are stored, and those behind it."""
+def test_reader_after_many_events_gets_the_whole_book(keyframes):
+    """The rows of the last keyframe and those after it are stored then."""
     events = [(1_000, "snapshot", [(MID - 1, 5)], [(MID + 1, 5), (9_000_000, 1)])]
     for number in range(6_000):
         us, away, best = 1_001 + number, 1 + number * 7 % 40, number * 7 % 40 == 0
@@ -181,10 +181,10 @@ def test_a_reader_after_many_events_sees_the_whole_book(keyframes):
     tape = Tape.of(TEST, [*events, (7_100, "trade", 1, MID + 1, 1)])
     assert (tape.kind == KEYFRAME).sum() == len(keyframes)
     best = with_best(tape).staying()
-    for played, beside in ((tape, {}), (best.best, {"book_rows": best.book_rows})):
-        model = Once()
-        PaperExchange(model, trade_cross(), dataclasses.replace(RULES, requote_us=6_050)).run(played, **beside)
-        assert len(model.seen) == 2
-        for us, seen in zip((1_000, 7_050), model.seen, strict=True):
+    for source, side_files in ((tape, {}), (best.best, {"book_rows": best.book_rows})):
+        model = NearReader()
+        PaperExchange(model, trade_cross(), dataclasses.replace(RULES, requote_us=6_050)).run(source, **side_files)
+        assert len(model.views) == 2
+        for us, levels in zip((1_000, 7_050), model.views, strict=True):
             book = levels_after(tape, us)
-            assert seen == {side: {ticks: book[side].get(ticks, 0) for ticks in seen[side]} for side in (1, -1)}
+            assert levels == {side: {ticks: book[side].get(ticks, 0) for ticks in levels[side]} for side in (1, -1)}

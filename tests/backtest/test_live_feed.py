@@ -1,4 +1,4 @@
-"""Events that are fed leave the journal of the tape that holds them, however they are cut."""
+"""Fed events leave the same journal as a tape that holds them, however they are grouped."""
 
 import dataclasses
 import json
@@ -28,38 +28,38 @@ from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
 
 
 def fed(case, cuts):
-    """Return the journal of a case's first tape, fed in pieces, and what its models saw."""
-    exchange, seen = case.exchange()
+    """Return the journal of a case's first tape, fed in parts, and the views of its models."""
+    exchange, views = case.exchange()
     (tape,) = case.tapes
     events = list(feed_events(tape))
     marks = sorted({min(cut, len(events)) for cut in cuts})
     for begin, end in zip([0, *marks], [*marks, len(events)], strict=True):
         exchange.feed(events[begin:end])
     exchange.advance(tape.end_us)
-    return exchange.journal(), seen
+    return exchange.journal(), views
 
 
 def attached(case):
-    """Return the same of the whole tape."""
-    exchange, seen = case.exchange()
+    """Return the same for the whole attached tape."""
+    exchange, views = case.exchange()
     (tape,) = case.tapes
     exchange.run(tape)
-    return exchange.journal(), seen
+    return exchange.journal(), views
 
 
 def assert_same_bytes(case, cuts):
-    (ours, seen), (theirs, seen_of_tape) = fed(case, cuts), attached(case)
-    assert_same(read_journal(ours), read_journal(theirs))
+    (fed_journal, fed_views), (tape_journal, tape_views) = fed(case, cuts), attached(case)
+    assert_same(read_journal(fed_journal), read_journal(tape_journal))
     for name in TABLES:
-        ours_table, theirs_table = getattr(ours, name), getattr(theirs, name)
-        assert (ours_table is None) == (theirs_table is None)
-        assert ours_table is None or ours_table.tobytes() == theirs_table.tobytes()
-    assert ours.counters == theirs.counters
-    assert seen == seen_of_tape
+        fed_table, tape_table = getattr(fed_journal, name), getattr(tape_journal, name)
+        assert (fed_table is None) == (tape_table is None)
+        assert fed_table is None or fed_table.tobytes() == tape_table.tobytes()
+    assert fed_journal.counters == tape_journal.counters
+    assert fed_views == tape_views
 
 
 def as_fed(case):
-    """Return a case that can be fed: its first tape, in the order of receipt, without the hand."""
+    """Return a case that can be fed: its first tape, in order of receipt, without manual orders."""
     rules = dataclasses.replace(case.rules, recorded_feed=False)
     tape = Tape.of(TEST, case) if isinstance(case, list) else case.tapes[0]
     return dataclasses.replace(case, tapes=(tape,), rules=rules, by_hand=(), to_end=True)
@@ -70,21 +70,21 @@ CASES = cases(tapes=lambda unit: one_tape(unit).map(lambda drawn: drawn[:1])).ma
 
 @drawn(150)
 @given(CASES, st.lists(st.integers(0, 40), max_size=12))
-def test_any_cut_leaves_the_journal_of_the_tape(case, cuts):
-    """Byte for byte: with empty cuts, cuts within a microsecond, across gaps, and every fill model and latency."""
+def test_fed_parts_leave_the_same_journal_as_the_tape(case, cuts):
+    """Byte for byte: empty parts, cuts within a microsecond, across gaps, with every fill model and latency."""
     assert_same_bytes(case, cuts)
 
 
 @drawn(60)
 @given(CASES)
-def test_one_event_at_a_time_leaves_the_journal_of_the_tape(case):
-    """As a live market does."""
+def test_single_fed_events_leave_the_same_journal_as_the_tape(case):
+    """Like a live market."""
     assert_same_bytes(case, range(len(case.tapes[0])))
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_busy_tapes_leave_the_same_journal(seed):
-    """Longer cases of plain chance, one event at a time."""
+def test_fed_busy_tapes_leave_the_same_journal(seed):
+    """Longer random cases, one event at a time."""
     case = engine_chance.case_of(seed)
     if len(case.tapes[0]) and case.tapes[0].start_us <= case.tapes[0].event_us[0]:
         case = as_fed(case)
@@ -101,25 +101,25 @@ BOOK = [(1, 99, 5), (-1, 101, 5)]
 FIRST = FeedEvent(SNAPSHOT, 1000, 1, 1, BOOK)
 
 
-def test_a_long_feed_keeps_only_what_it_needs():
-    """Events are removed once they are of no use, and the journal is that of the tape."""
+def test_long_feed_leaves_the_same_journal_as_the_tape():
+    """The feed drops events that it no longer needs."""
     events = [(1000, "snapshot", [(99, 5)], [(101, 5)])]
     for us in range(1100, 1_000_000, 100):
         events.append((us, "trade", -1, 99 + us // 100 % 2, 1) if us % 300 else (us, "depth", [(99, 1 + us % 7)], []))
     tape = Tape.of(TEST, events)
-    one, other = exchange_of(), exchange_of()
-    one.run(tape)
+    attached_exchange, fed_exchange = exchange_of(), exchange_of()
+    attached_exchange.run(tape)
     for event in feed_events(tape):
-        other.feed([event])
-    other.advance(tape.end_us)
-    ours, theirs = one.journal(), other.journal()
-    assert len(theirs.fills) > 1000
-    assert ours.orders.tobytes() == theirs.orders.tobytes()
-    assert ours.counters == theirs.counters
+        fed_exchange.feed([event])
+    fed_exchange.advance(tape.end_us)
+    tape_journal, fed_journal = attached_exchange.journal(), fed_exchange.journal()
+    assert len(fed_journal.fills) > 1000
+    assert tape_journal.orders.tobytes() == fed_journal.orders.tobytes()
+    assert tape_journal.counters == fed_journal.counters
 
 
 @pytest.mark.parametrize(
-    ("event", "why"),
+    ("event", "message"),
     [
         (FeedEvent(DEPTH, 900, 2, 2, [(1, 98, 1)]), "happened before the event at 1000"),
         (FeedEvent(TRADE, 1001, 2, 2, []), "a trade has one row"),
@@ -130,21 +130,21 @@ def test_a_long_feed_keeps_only_what_it_needs():
         (FeedEvent(DEPTH, 1001, 2, 2, [(1, 98, -1)]), "lots from 0"),
     ],
 )
-def test_an_event_that_is_none_is_refused(event, why):
-    """With the events before it in the same call: the feed continues as if none of them had come."""
+def test_invalid_event_is_rejected_with_its_whole_batch(event, message):
+    """The events before it in the same call are dropped too: the feed continues as if none of them had come."""
     exchange, plain = exchange_of(), exchange_of()
     good = FeedEvent(DEPTH, 1000, 2, 2, [(1, 98, 1)])
     exchange.feed([FIRST])
-    with pytest.raises(UsageError, match=why):
+    with pytest.raises(UsageError, match=message):
         exchange.feed([good, event])
-    for one in (exchange, plain):
-        one.feed([good] if one is exchange else [FIRST, good])
-        one.advance(2000)
+    for each in (exchange, plain):
+        each.feed([good] if each is exchange else [FIRST, good])
+        each.advance(2000)
     assert exchange.journal().orders.tobytes() == plain.journal().orders.tobytes()
 
 
-def test_a_book_is_begun_before_it_changes():
-    """By a snapshot, or by the keyframe that a piece of a tape begins with."""
+def test_feed_must_start_with_snapshot_or_keyframe():
+    """Also after a gap."""
     with pytest.raises(UsageError, match="not valid"):
         exchange_of().feed([FeedEvent(DEPTH, 1000, 1, 1, BOOK)])
     exchange_of().feed([FeedEvent(KEYFRAME, 1000, 1, 1, BOOK)])
@@ -152,8 +152,8 @@ def test_a_book_is_begun_before_it_changes():
         exchange_of().feed([FIRST, FeedEvent(GAP, 1001, 2, 0, ()), FeedEvent(DEPTH, 1002, 3, 1, BOOK)])
 
 
-def test_nothing_comes_before_what_was_played():
-    """`advance` means that nothing up to its instant will be fed any more."""
+def test_event_before_advanced_time_is_rejected():
+    """`advance` declares that no event up to its time will be fed."""
     exchange = exchange_of()
     exchange.feed([FIRST])
     exchange.advance(2000)
@@ -162,14 +162,14 @@ def test_nothing_comes_before_what_was_played():
     exchange.feed([FeedEvent(TRADE, 2001, 2, 1, [(1, 101, 1)])])
 
 
-def test_a_recorded_feed_cannot_be_fed():
-    """Its clock offset is measured on the whole tape."""
+def test_feed_rejects_rules_with_recorded_feed():
+    """The clock offset of a recorded feed is measured on the whole tape."""
     with pytest.raises(UsageError, match="FEED_LATENCY"):
         exchange_of(recorded_feed=True).feed([FIRST])
 
 
-def test_a_feed_follows_a_tape_and_a_tape_a_feed():
-    """With a gap between them; a tape that begins before the feed ended is refused."""
+def test_feed_and_tape_may_follow_each_other():
+    """With a gap between them; a tape that begins before the feed ended is rejected."""
     exchange = exchange_of()
     tape = Tape.of(TEST, [(500, "snapshot", [(99, 5)], [(101, 5)]), (600, "depth", [(98, 1)], [])])
     exchange.run(tape)
@@ -182,18 +182,18 @@ def test_a_feed_follows_a_tape_and_a_tape_a_feed():
     assert exchange.journal().mids.tolist() == [[500, 200], [600, 0], [1000, 200], [1200, 0], [5000, 200]]
 
 
-def test_a_live_market_is_played_as_its_events_come():
-    """From the messages of a stream through the market state to the exchange, as the tape of the same events."""
+def test_live_messages_leave_the_same_journal_as_their_events():
+    """From the messages of a stream through the market state to the exchange, compared with the same events fed."""
     grid = Instrument(SYMBOL, 1_000_000, 1_000)
     rules = Rules(grid.tick_e8, grid.lot_e8, order_latency_us=10, enforce_balances=False, requote_us=50_000)
     events = []
 
-    class Noting(PaperExchange):
-        def feed(self, given):
-            events.extend(given)
-            super().feed(given)
+    class RecordingExchange(PaperExchange):
+        def feed(self, batch):
+            events.extend(batch)
+            super().feed(batch)
 
-    live, replayed = (kind(Want(None), TradeCross(), rules) for kind in (Noting, PaperExchange))
+    live, replayed = (kind(Want(None), TradeCross(), rules) for kind in (RecordingExchange, PaperExchange))
     texts = Grid()
     messages = Messages(SYMBOL, texts)
     market = MarketState(texts, (LiveFeed(live, grid),), top_n=3)
@@ -206,57 +206,57 @@ def test_a_live_market_is_played_as_its_events_come():
     assert [event.kind for event in events] == [SNAPSHOT, DEPTH, DEPTH, TRADE, GAP, SNAPSHOT, DEPTH, TRADE]
     assert [event.us for event in events] == sorted(event.us for event in events)
     stamps = [event.exch_us for event in events if event.kind == TRADE]
-    assert stamps == [trade(number)["data"]["T"] * 1000 for number in (5, 7)]  # as a recording keeps them
+    assert stamps == [trade(number)["data"]["T"] * 1000 for number in (5, 7)]  # as in a recording
     live.advance(us)
     replayed.feed(events)
     replayed.advance(us)
-    ours, theirs = live.journal(), replayed.journal()
-    assert ours.mids.tobytes() == theirs.mids.tobytes()
-    assert len(ours.mids) >= 3
-    assert ours.counters == theirs.counters
+    live_journal, replayed_journal = live.journal(), replayed.journal()
+    assert live_journal.mids.tobytes() == replayed_journal.mids.tobytes()
+    assert len(live_journal.mids) >= 3
+    assert live_journal.counters == replayed_journal.counters
 
 
-def deciding(case):
-    """Return a case whose journal holds every requote."""
+def with_decisions(case):
+    """Return the case with every requote recorded in the journal."""
     return dataclasses.replace(case, rules=dataclasses.replace(case.rules, decisions=True))
 
 
 @drawn(60)
 @given(CASES, st.lists(st.integers(0, 40), max_size=12))
-def test_any_cut_leaves_the_decisions_of_the_tape(case, cuts):
-    """Every requote, with its market, quotes and messages; the rest of the journal is that without them."""
-    case = deciding(case)
+def test_fed_parts_leave_the_same_decisions_as_the_tape(case, cuts):
+    """Every requote with its market, quotes and messages; the rest of the journal is equal as well."""
+    case = with_decisions(case)
     assert_same_bytes(case, cuts)
-    (ours, _), (theirs, _) = fed(case, cuts), attached(case)
-    assert ours.decisions.tobytes() == theirs.decisions.tobytes()
+    (fed_journal, _), (tape_journal, _) = fed(case, cuts), attached(case)
+    assert fed_journal.decisions.tobytes() == tape_journal.decisions.tobytes()
 
 
 @drawn(60)
 @given(CASES)
-def test_recording_decisions_changes_nothing(case):
-    """A backtest without them leaves the same rows, though it passes over requotes that change nothing."""
-    (plain, _), (told, _) = attached(case), attached(deciding(case))
-    assert_same(read_journal(plain), read_journal(told))
+def test_recording_decisions_does_not_change_the_journal(case):
+    """A backtest without decisions leaves the same rows, though it skips requotes that change nothing."""
+    (plain, _), (decided, _) = attached(case), attached(with_decisions(case))
+    assert_same(read_journal(plain), read_journal(decided))
     assert plain.decisions is None
-    assert len(told.decisions) > 0 or len(told.orders) == 0
+    assert len(decided.decisions) > 0 or len(decided.orders) == 0
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_what_a_decision_did_is_what_the_orders_show(seed):
-    """Per instant and side: a PLACE row for each that placed, a request for each that cancelled."""
-    case = deciding(as_fed(engine_chance.case_of(seed)))
+def test_decisions_agree_with_order_rows(seed):
+    """Per time and side: a PLACE row for each decision that placed, a CANCEL_REQ row for each that cancelled."""
+    case = with_decisions(as_fed(engine_chance.case_of(seed)))
     case = dataclasses.replace(case, rules=dataclasses.replace(case.rules, quote_levels=1))
     journal, _ = attached(case)
     decisions, orders = journal.decisions, journal.orders
     assert (decisions[1:, 1] >= decisions[:-1, 1]).all()
     assert (decisions[1:, 0] >= decisions[:-1, 0]).all()
-    # An order without latency may be rejected at the instant of its requote; one requote is added there, and no more.
+    # An order without latency may be rejected at the time of its requote; at most one requote is added there.
     assert (decisions[2:, 0] > decisions[:-2, 0]).all()
     for column, side in ((8, 1), (9, -1)):
         for bit, action in ((PLACED, 0), (CANCELLED, 1)):
-            acted = decisions[decisions[:, column] & bit > 0, 0].tolist()
+            decided = decisions[decisions[:, column] & bit > 0, 0].tolist()
             rows = orders[(orders[:, 2] == action) & (orders[:, 4] == side), 0].tolist()
-            assert set(rows) == set(acted)
+            assert set(rows) == set(decided)
         kept = decisions[decisions[:, column] & KEPT > 0, column]
-        several = isinstance(case.answers, tuple) and any(isinstance(one, Several) for one in case.answers)
-        assert several or (kept == KEPT).all()  # of several prices, some may stay
+        several = isinstance(case.answers, tuple) and any(isinstance(answer, Several) for answer in case.answers)
+        assert several or (kept == KEPT).all()  # of several prices, some may be kept

@@ -1,4 +1,4 @@
-"""Optimal quotes on any falling intensity: equal to the closed form, and better than every other policy."""
+"""Optimal quotes for any falling intensity: equal to the closed form, and better than every other policy."""
 
 import json
 import math
@@ -30,14 +30,14 @@ def powers(low, high):
 
 
 def rate_of(curve, delta):
-    """Return λ(δ) as in docs/quotes.md: ln λ straight between points, flat before, the last line beyond."""
+    """Return λ(δ) as in docs/quotes.md: ln λ linear between points, flat before them, the last line continued."""
     deltas, logs = np.array(curve)[:, 0], np.log(np.array(curve)[:, 1])
     beyond = logs[-1] + (logs[-1] - logs[-2]) / (deltas[-1] - deltas[-2]) * (delta - deltas[-1])
     return np.exp(np.where(delta > deltas[-1], beyond, np.interp(delta, deltas, logs)))
 
 
 def gain_of(curve, risk, bids, asks, costs=0.0):
-    """Return what quotes at fixed distances earn per second in the long run, from the chain of inventories.
+    """Return the long-run gain per second of quotes at fixed distances, from the Markov chain of inventories.
 
     Args:
         curve: The points of λ.
@@ -72,49 +72,49 @@ def policy_of(model, bound):
     st.sampled_from([1, 2, 7, 30, 100]),
     st.tuples(st.floats(0, 2), st.floats(-1, 1), st.floats(-1, 1)),
 )
-def test_an_exponential_gives_the_closed_form(market, aversion, xi_share, q_max, others):
-    """To 1e-9 and better of 1/k, over all markets, inventories and attitudes to risk."""
+def test_exponential_intensity_gives_the_closed_form(market, aversion, xi_share, q_max, others):
+    """To 1e-9 of 1/k or better, for all markets, inventories and risk aversions."""
     k, (costs, drift, place) = market["k"], others
     gamma = aversion * k
     shared = {**market, "gamma": gamma, "q_max": q_max, "xi": xi_share * gamma}
     shared["drift"] = drift * gamma * market["sigma"] ** 2 * q_max
     q = round(place * q_max)
-    wanted = gueant(mode="stationary", impact=2.0 * costs / k, **shared).distances(q)
-    found = optimal_curve(adverse_ticks=costs / k, **shared).distances(q)
-    assert found == pytest.approx(wanted, rel=1e-9, abs=1e-9 / k)
+    expected = gueant(mode="stationary", impact=2.0 * costs / k, **shared).distances(q)
+    distances = optimal_curve(adverse_ticks=costs / k, **shared).distances(q)
+    assert distances == pytest.approx(expected, rel=1e-9, abs=1e-9 / k)
 
 
-def test_points_on_an_exponential_are_that_exponential():
+def test_curve_of_exponential_points_equals_the_exponential():
     points = [[0.5 * i, 2.0 * math.exp(-0.4 * 0.5 * i)] for i in range(-40, 100)]
     market = {"sigma": 1.0, "gamma": 0.05, "q_max": 10}
     model = optimal_curve(curve=points, **market)
     assert (model.k, model.A) == pytest.approx((0.4, 2.0), rel=1e-12)
     for q in (-10, -3, 0.5, 10):
-        wanted = optimal_curve(k=0.4, A=2.0, **market).distances(q)
-        assert model.distances(q) == pytest.approx(wanted, rel=1e-9)
+        expected = optimal_curve(k=0.4, A=2.0, **market).distances(q)
+        assert model.distances(q) == pytest.approx(expected, rel=1e-9)
     auto = optimal_curve(curve=points, sigma=1.0).distances(1.0)
     assert auto == pytest.approx(optimal_curve(k=0.4, A=2.0, sigma=1.0).distances(1.0), rel=1e-9)
 
 
 @pytest.mark.parametrize("curve", CURVES)
 @pytest.mark.parametrize("risk", [1e-4, 0.02, 1.0])
-def test_no_other_policy_earns_more(curve, risk):
-    """The gain of a policy follows from its chain of inventories alone; policy iteration on a grid finds no better."""
+def test_no_other_policy_has_a_higher_gain(curve, risk):
+    """The gain of a policy follows from its chain of inventories; policy iteration on a grid finds no better one."""
     bound, costs = 6, 0.3
     model = optimal_curve(curve=curve, gamma=risk, sigma=1.0, q_max=bound, adverse_ticks=0.2, fee_ticks=0.1)
     bids, asks = policy_of(model, bound)
     best = gain_of(curve, risk, bids, asks, costs)
-    dice = np.random.default_rng(7)
+    random = np.random.default_rng(7)
     for width in (0.01, 0.3, 3.0):
         for _ in range(200):
-            others = (side + width * dice.standard_normal(side.size) for side in (bids, asks))
+            others = (side + width * random.standard_normal(side.size) for side in (bids, asks))
             assert gain_of(curve, risk, *others, costs) <= best + 1e-12 * (1.0 + abs(best))
     on_grid = plain_policy(curve, risk, bound, costs)
     assert best - 1e-3 * (1.0 + abs(best)) < gain_of(curve, risk, *on_grid, costs) <= best + 1e-12 * (1.0 + abs(best))
 
 
 def plain_policy(curve, risk, bound, costs):
-    """Return the best distances out of a grid, by policy iteration with dense linear systems."""
+    """Return the best distances on a grid, by policy iteration with dense linear systems."""
     grid = np.arange(-5.0, 60.0, 0.01)
     rates, count = rate_of(curve, grid), 2 * bound + 1
     values = np.zeros(count)
@@ -123,23 +123,23 @@ def plain_policy(curve, risk, bound, costs):
         asks = [grid[np.argmax(rates * (grid - costs + values[i - 1] - values[i]))] for i in range(1, count)]
         bids, asks = np.array(bids), np.array(asks)
         up, down = rate_of(curve, bids), rate_of(curve, asks)
-        system, wanted = np.zeros((count + 1, count + 1)), np.zeros(count + 1)
+        system, rewards = np.zeros((count + 1, count + 1)), np.zeros(count + 1)
         for i in range(count):
             system[i, count] = -1.0
-            wanted[i] = 0.5 * risk * (i - bound) ** 2
+            rewards[i] = 0.5 * risk * (i - bound) ** 2
             if i < count - 1:
                 system[i, i] -= up[i]
                 system[i, i + 1] += up[i]
-                wanted[i] -= up[i] * (bids[i] - costs)
+                rewards[i] -= up[i] * (bids[i] - costs)
             if i > 0:
                 system[i, i] -= down[i - 1]
                 system[i, i - 1] += down[i - 1]
-                wanted[i] -= down[i - 1] * (asks[i - 1] - costs)
+                rewards[i] -= down[i - 1] * (asks[i - 1] - costs)
         system[count, bound] = 1.0
-        found = np.linalg.solve(system, wanted)[:count]
-        if np.allclose(found, values, rtol=0, atol=1e-12):
+        solution = np.linalg.solve(system, rewards)[:count]
+        if np.allclose(solution, values, rtol=0, atol=1e-12):
             break
-        values = found
+        values = solution
     return bids, asks
 
 
@@ -148,8 +148,8 @@ def plain_policy(curve, risk, bound, costs):
     st.lists(st.tuples(st.floats(0.01, 5), st.floats(0, 3)), min_size=1, max_size=30),
     powers(-3, 1), powers(-6, 2), st.integers(1, 40),
 )  # fmt: skip
-def test_every_falling_curve_has_quotes(moves, rate, risk, q_max):
-    """Finite, moved against the inventory, and mirrored."""
+def test_every_falling_curve_gives_valid_quotes(moves, rate, risk, q_max):
+    """Finite, skewed against the inventory, and mirrored."""
     points = [[0.5, rate]]
     for step, fall in moves:
         points.append([points[-1][0] + step, points[-1][1] * math.exp(-fall)])
@@ -166,8 +166,8 @@ def test_every_falling_curve_has_quotes(moves, rate, risk, q_max):
         before = bid, ask
 
 
-def test_a_curve_is_flat_before_its_first_point():
-    """No price within the spread is believed to fill more often than was measured."""
+def test_curve_is_flat_before_its_first_point():
+    """Prices within the spread are not assumed to fill more often than measured."""
     model = optimal_curve(curve=STAIRS, gamma=100.0, sigma=1.0, q_max=3)
     assert model.distances(3)[1] == STAIRS[1][0]
     assert optimal_curve(curve=[[1.0, 2.0], [3.0, 0.1]], gamma=100.0, sigma=1.0, q_max=3).distances(3)[1] == 1.0
@@ -179,8 +179,8 @@ def test_a_curve_is_flat_before_its_first_point():
     st.integers(-9, 9),
     st.lists(powers(-1, 1), min_size=1, max_size=4),
 )
-def test_a_volatility_from_the_tape_is_interpolated_closely(market, q, sigmas):
-    """At a requote the values of levels are interpolated, and 1e-4 of 1/k is far below a tick."""
+def test_volatility_from_tape_is_interpolated_closely(market, q, sigmas):
+    """At a requote the values of levels are interpolated; 1e-4 of 1/k is far below a tick."""
     model = optimal_curve(q_max=10, **market)
     for sigma in sigmas:
         answer = model.answer(bid_ticks=1, ask_ticks=1, inventory_lots=q, sigma_ticks=sigma)
@@ -190,46 +190,46 @@ def test_a_volatility_from_the_tape_is_interpolated_closely(market, q, sigmas):
         )
 
 
-def test_what_was_asked_before_makes_no_difference():
-    """To the last digit: playing a part of a tape makes fewer requotes."""
-    dice = np.random.default_rng(3)
-    asked = [
-        {"inventory_lots": int(dice.integers(-10, 11)), "sigma_ticks": float(sigma), "us": 0}
-        for sigma in dice.uniform(0.2, 3, 200)
+def test_answer_is_independent_of_earlier_requotes():
+    """To the last digit: replaying a part of a tape makes fewer requotes."""
+    random = np.random.default_rng(3)
+    requotes = [
+        {"inventory_lots": int(random.integers(-10, 11)), "sigma_ticks": float(sigma), "us": 0}
+        for sigma in random.uniform(0.2, 3, 200)
     ]
 
-    def answers(questions):
+    def answers(views):
         model = optimal_curve(curve=POWER, gamma=0.05, q_max=10)
-        return [model.answer(bid_ticks=99, ask_ticks=101, **one) for one in questions]
+        return [model.answer(bid_ticks=99, ask_ticks=101, **view) for view in views]
 
-    assert answers(asked[::-1])[::-1] == answers(asked)
+    assert answers(requotes[::-1])[::-1] == answers(requotes)
 
 
-def test_a_command_plays_a_curve(tmp_path):
-    """JSON in, and the parameters that were played out again."""
+def test_backtest_command_accepts_a_curve(tmp_path):
+    """As JSON; the summary reports the parameters."""
     run = partial(CliRunner().invoke, main)
     roots = ["--data-root", str(tmp_path / "data"), "--out-root", str(tmp_path / "out")]
     day = ["--symbol", "SIMUSDT", "--day", "20260105"]
-    made = run(["sim", "day", *day, "--hours", "0.2", *roots[:2]])
-    assert made.exit_code == 0, made.output
+    simulated = run(["sim", "day", *day, "--hours", "0.2", *roots[:2]])
+    assert simulated.exit_code == 0, simulated.output
     params = {"curve": POWER, "gamma": 0.05, "q_max": 5}
-    words = ["--quote-model", "optimal_curve", "--quote-params-json", json.dumps(params), "--initial-inventory", "1"]
-    played = run(["backtest", *day, *roots, *words, "--run-id", "R"])
-    assert played.exit_code == 0, played.output
+    flags = ["--quote-model", "optimal_curve", "--quote-params-json", json.dumps(params), "--initial-inventory", "1"]
+    result = run(["backtest", *day, *roots, *flags, "--run-id", "R"])
+    assert result.exit_code == 0, result.output
     summary = json.loads((tmp_path / "out/backtest/SIMUSDT/20260105_R/summary.json").read_text())
     assert summary["n_fills"] > 0
     assert summary["models"]["quote"] == "optimal_curve"
     assert summary["gamma"] == 0.05
 
 
-def test_a_fit_gives_the_exponential_at_each_instant():
+def test_intensity_of_a_fit_gives_the_exponential():
     pieces = Intensity([(0, FOREVER, 2.0, 0.4, 2.0, 0.4, 0.4)])
     model = optimal_curve(sigma=1.0, gamma=0.05, intensity=pieces, q_max=5)
     assert model.distances(1, k=0.4, A=2.0) == optimal_curve(**MARKET, q_max=5).distances(1)
 
 
 @pytest.mark.parametrize(
-    ("params", "words"),
+    ("params", "message"),
     [
         ({"curve": [[1, 1]]}, "be 2 to 1000 points"),
         ({"curve": [[1, 1], [2, 2]]}, "whose distances rise and whose rates do not"),
@@ -244,6 +244,6 @@ def test_a_fit_gives_the_exponential_at_each_instant():
         ({}, "k is missing"),
     ],
 )
-def test_what_is_no_curve_is_refused(params, words):
-    with pytest.raises(UsageError, match="optimal_curve: .*" + words.replace("[", r"\[")):
+def test_invalid_curve_raises_usage_error(params, message):
+    with pytest.raises(UsageError, match="optimal_curve: .*" + message.replace("[", r"\[")):
         optimal_curve(**{"gamma": 0.1, "sigma": 1.0, **params})

@@ -1,4 +1,4 @@
-"""Whole runs of the optimal quotes against the formulas of docs/quotes.md in a user's plain Python."""
+"""Whole runs of the optimal quote models against the formulas of docs/quotes.md in plain Python."""
 
 import math
 from dataclasses import replace
@@ -22,8 +22,8 @@ from mm.tape.tape import Tape
 
 NUMBERS = {"k": st.sampled_from([0.3, 1.1]), "A": st.sampled_from([0.2, 3.0])}
 GAMMA, SIGMA = st.sampled_from([0.01, 0.3]), st.sampled_from([0.0, 0.4, 1.7])
-ENDS = {"horizon_s": st.sampled_from([0.5, 3.0]), "q_max": st.sampled_from([1.0, 3.0])}
-OPTIONS = {"sigma": SIGMA, "impact": st.sampled_from([0.4]), **ENDS}
+HORIZON_AND_BOUND = {"horizon_s": st.sampled_from([0.5, 3.0]), "q_max": st.sampled_from([1.0, 3.0])}
+OPTIONS = {"sigma": SIGMA, "impact": st.sampled_from([0.4]), **HORIZON_AND_BOUND}
 GLFT = {"mode": st.sampled_from(["stationary", "exact", "closed_form"]), "gamma": GAMMA, **NUMBERS}
 MODELS = st.one_of(
     st.tuples(st.just("glft"), st.fixed_dictionaries(GLFT, optional=OPTIONS)),
@@ -37,17 +37,17 @@ MODELS = st.one_of(
         st.just("cartea_jaimungal"),
         st.fixed_dictionaries(
             {"mode": st.sampled_from(["stationary", "exact"]), "phi": st.sampled_from([0.0, 0.05, 1.0]), **NUMBERS},
-            optional={"alpha": st.sampled_from([0.3]), **ENDS},
+            optional={"alpha": st.sampled_from([0.3]), **HORIZON_AND_BOUND},
         ),
     ),
 )
 
 
-class Plain:
-    """Optimal quotes as the page derives them: dense matrices, straight lines between levels."""
+class PlainQuotes:
+    """Optimal quotes as derived in docs/quotes.md: dense matrices, linear interpolation between levels."""
 
     def __init__(self, name, params):
-        self.told = {
+        self.params = {
             "sigma": None,
             "horizon_s": 30.0,
             "impact": 0.0,
@@ -58,40 +58,42 @@ class Plain:
         self.name = name
 
     def tau_s(self, view):
-        return self.told["horizon_s"]
+        return self.params["horizon_s"]
 
     def quote(self, view):
-        sigma = view.sigma_ticks if self.told["sigma"] is None else self.told["sigma"]
+        sigma = view.sigma_ticks if self.params["sigma"] is None else self.params["sigma"]
         if math.isnan(sigma) and self.name != "cartea_jaimungal":
             return None
-        bound = self.told["q_max"] or (math.inf if self.told["mode"] == "closed_form" else 30 * self.told["delta"])
+        bound = self.params["q_max"] or (
+            math.inf if self.params["mode"] == "closed_form" else 30 * self.params["delta"]
+        )
         q, mid = (view.inventory_lots - view.target_lots) / view.quote_lots, view.mid2_ticks / 2
-        bid, ask = self.distances(q / self.told["delta"], sigma, self.tau_s(view), bound)
-        lots = None if self.told["delta"] == 1 else max(math.floor(self.told["delta"] * view.quote_lots + 0.5), 1)
+        bid, ask = self.distances(q / self.params["delta"], sigma, self.tau_s(view), bound)
+        lots = None if self.params["delta"] == 1 else max(math.floor(self.params["delta"] * view.quote_lots + 0.5), 1)
         return Quotes(mid - bid if q < bound else None, mid + ask if q > -bound else None, lots, lots)
 
     def distances(self, n, sigma, tau_s, bound):
         edge, eta, risk, bend = self.problem(sigma)
-        k = self.told["k"]
-        if self.told["mode"] == "closed_form":
+        k = self.params["k"]
+        if self.params["mode"] == "closed_form":
             slope = math.sqrt(risk / eta) / k
             return edge + (n + 0.5) * slope, edge - (n - 0.5) * slope
-        orders = round(bound / self.told["delta"])
+        orders = round(bound / self.params["delta"])
         levels = np.arange(-orders, orders + 1)
-        log_v = log_values(orders, eta, risk, tau_s if self.told["mode"] != "stationary" else None, bend)
+        log_v = log_values(orders, eta, risk, tau_s if self.params["mode"] != "stationary" else None, bend)
         bids, asks = edge - np.diff(log_v) / k, edge + np.diff(log_v) / k
         return np.interp(n, levels[:-1], bids), np.interp(n, levels[1:], asks)
 
     def problem(self, sigma):
-        """Return the edge, eta, what multiplies n², and the bend of v at the end."""
-        k, A, delta = self.told["k"], self.told["A"], self.told["delta"]
+        """Return the edge, eta, the factor of n², and the bend of v at the end."""
+        k, A, delta = self.params["k"], self.params["A"], self.params["delta"]
         if self.name == "cartea_jaimungal":
-            return 1 / k, A / math.e, self.told["phi"] * k, self.told.get("alpha", 0.0) * k
-        x = self.told.get("xi", self.told["gamma"]) * delta / k
+            return 1 / k, A / math.e, self.params["phi"] * k, self.params.get("alpha", 0.0) * k
+        x = self.params.get("xi", self.params["gamma"]) * delta / k
         shrink = (1 + x) ** -(1 + 1 / x) if x else 1 / math.e
-        edge = (math.log1p(x) / x if x else 1) / k + self.told["impact"] / 2
-        eta = A * shrink * math.exp(-k * self.told["impact"] / 2)
-        return edge, eta, k * self.told["gamma"] * sigma**2 * delta / 2, k * self.told["impact"] / 2
+        edge = (math.log1p(x) / x if x else 1) / k + self.params["impact"] / 2
+        eta = A * shrink * math.exp(-k * self.params["impact"] / 2)
+        return edge, eta, k * self.params["gamma"] * sigma**2 * delta / 2, k * self.params["impact"] / 2
 
 
 @lru_cache(maxsize=4096)
@@ -106,24 +108,24 @@ def log_values(orders, eta, risk, tau_s, bend):
 
 @drawn(80)
 @given(MODELS, st.sampled_from([1, 3, 100_000, 500_000]), st.data())
-def test_a_run_of_optimal_quotes_is_that_of_the_formula(model, unit, data):
-    """Also on best prices alone, which the compiled model is played on, and with volatility from the tape."""
+def test_run_of_optimal_model_equals_run_of_plain_formula(model, unit, data):
+    """Also on best prices alone, as the compiled model runs, and with volatility from the tape."""
     name, params = model
     days, rules = data.draw(tapes(unit)), replace(data.draw(engine_draws.rules(unit)), target_lots=None)
     fills = data.draw(engine_draws.trade_crosses(unit))
-    ours, theirs = (
+    compiled, plain = (
         read_journal(backtest(days, quotes, compiled_fills(*fills), rules).journal)
-        for quotes in (QUOTE_MODELS[name](**params), Plain(name, params))
+        for quotes in (QUOTE_MODELS[name](**params), PlainQuotes(name, params))
     )
-    assert_same(ours, theirs)
-    assert ours.counters == theirs.counters
+    assert_same(compiled, plain)
+    assert compiled.counters == plain.counters
 
 
 BEGIN_US = 1_000_000
 
 
 def walk(seconds):
-    """Return a made market: a mid that walks, prints on both sides."""
+    """Return a synthetic market: a random walk of the mid with prints on both sides."""
     random, mid = np.random.default_rng(5), 1000
     events = [(BEGIN_US, "snapshot", [(mid - 1, 9)], [(mid + 1, 9)])]
     for us in range(BEGIN_US + 300_000, BEGIN_US + seconds * 1_000_000, 300_000):
@@ -139,50 +141,50 @@ def walk(seconds):
     return Tape.of(TEST, events)
 
 
-class InSessions(Plain):
+class SessionQuotes(PlainQuotes):
     def tau_s(self, view):
-        return self.told["horizon_s"] - (view.us - BEGIN_US) % int(self.told["horizon_s"] * 1e6) * 1e-6
+        return self.params["horizon_s"] - (view.us - BEGIN_US) % int(self.params["horizon_s"] * 1e6) * 1e-6
 
 
-def played(quotes, fills, **more):
+def journal_of(quotes, fills, **more):
     rules = Rules(
         TEST.tick_e8, TEST.lot_e8, requote_us=250_000, quote_lots=4, enforce_balances=False, sigma_window_s=30, **more
     )
     return read_journal(backtest(walk(100), quotes, fills, rules).journal)
 
 
-def test_sessions_run_down_and_begin_anew():
-    """With a volatility that changes each second: nothing is seen of how steps are remembered."""
+def test_session_mode_restarts_time_left_in_each_session():
+    """With volatility that changes each second, remembered steps have no visible effect."""
     for name, params in (
         ("glft", {"gamma": 0.05, "k": 0.4, "A": 2.0, "q_max": 5.0}),
         ("glft", {"gamma": 0.05, "k": 0.4, "A": 2.0, "q_max": 5.0, "sigma": 2.0}),
         ("cartea_jaimungal", {"phi": 0.05, "alpha": 1.0, "k": 0.4, "A": 2.0, "q_max": 5.0}),
     ):
         params |= {"mode": "session", "horizon_s": 20.0}
-        ours, theirs = (
-            played(quotes, trade_cross(share=0.5))
-            for quotes in (QUOTE_MODELS[name](**params), InSessions(name, params))
+        compiled, plain = (
+            journal_of(quotes, trade_cross(share=0.5))
+            for quotes in (QUOTE_MODELS[name](**params), SessionQuotes(name, params))
         )
-        assert_same(ours, theirs)
-        assert len({row[-1] % 4 for row in ours.fills}) > 1  # inventories of parts of a clip
+        assert_same(compiled, plain)
+        assert len({row[-1] % 4 for row in compiled.fills}) > 1  # inventories include parts of a clip
 
 
-def test_a_schedule_feeds_k_and_A_of_each_segment():
-    """Both come from the segment of the instant; between segments nothing is quoted."""
+def test_schedule_provides_k_and_A_of_each_segment():
+    """Both come from the segment in force; between segments nothing is quoted."""
     half = BEGIN_US + 45_000_000
     pieces = [(0, half, 2.0, 0.4, 2.0, 0.4, 0.4), (half + 9_000_000, 10**12, 0.5, 0.9, 0.5, 0.9, 0.9)]
 
-    class Scheduled(Plain):
+    class Scheduled(PlainQuotes):
         def quote(self, view):
-            piece = next((one for one in pieces if one[0] <= view.us < one[1]), None)
-            self.told |= {"A": piece[2], "k": piece[3]} if piece else {}
+            piece = next((row for row in pieces if row[0] <= view.us < row[1]), None)
+            self.params |= {"A": piece[2], "k": piece[3]} if piece else {}
             return super().quote(view) if piece else None
 
     for mode in ("stationary", "exact", "closed_form"):
         params = {"gamma": 0.05, "q_max": 5.0, "mode": mode}
-        ours, theirs = (
-            played(quotes, poisson(intensity=Intensity(pieces), seed=3))
+        compiled, plain = (
+            journal_of(quotes, poisson(intensity=Intensity(pieces), seed=3))
             for quotes in (QUOTE_MODELS["glft"](**params, intensity=Intensity(pieces)), Scheduled("glft", params))
         )
-        assert_same(ours, theirs)
-        assert len(ours.fills) > 10
+        assert_same(compiled, plain)
+        assert len(compiled.fills) > 10

@@ -1,4 +1,4 @@
-"""Orders of every kind, and every race in an order's life, followed by hand.
+"""Orders of every kind, and every race in an order's life, computed by hand.
 
 The book at 0: bids 10 lots at 100 and 20 at 99, asks 10 at 102 and 20 at 103.
 """
@@ -22,18 +22,18 @@ LATENCY, CANCEL = 100, 60
 END = (10_000, "depth", [(98, 1)], [])
 
 
-class Nothing:
-    """A quote model without quotes: all orders come by hand."""
+class NoQuotes:
+    """A quote model without quotes: all orders are placed manually."""
 
     def quote(self, _view):
         return None
 
 
 class Desk:
-    """An exchange with the book above, played step by step; times count from the snapshot."""
+    """An exchange with the book above, advanced step by step; times count from the snapshot."""
 
     def __init__(self, events=(), *, fills=None, quotes=None, **rules):
-        told = [(BEGIN_US, "snapshot", BIDS, ASKS), *((BEGIN_US + us, *rest) for us, *rest in (*events, END))]
+        all_events = [(BEGIN_US, "snapshot", BIDS, ASKS), *((BEGIN_US + us, *rest) for us, *rest in (*events, END))]
         terms = {
             "order_latency_us": LATENCY,
             "cancel_latency_us": CANCEL,
@@ -42,9 +42,9 @@ class Desk:
             "taker_fee_e8": 200_000,
         }
         self.exchange = PaperExchange(
-            quotes or Nothing(), fills or TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8, **(terms | rules))
+            quotes or NoQuotes(), fills or TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8, **(terms | rules))
         )
-        self.exchange.attach(Tape.of(TEST, told))
+        self.exchange.attach(Tape.of(TEST, all_events))
         self.to(0)
 
     def to(self, us):
@@ -55,12 +55,19 @@ class Desk:
         return self.exchange.place(*order)
 
     def end(self):
-        """Return the rows of orders and the fills, instants counted from the snapshot."""
+        """Return the rows of orders and the fills, with times counted from the snapshot."""
         self.to(10_000)
         journal = self.exchange.journal()
         orders = [
-            (us - BEGIN_US, number, ACTIONS[action], STATUSES[status], left, REJECT_REASONS[no] or CANCEL_REASONS[why])
-            for us, number, action, status, _, _, _, left, *_, no, why in journal.orders.tolist()
+            (
+                us - BEGIN_US,
+                number,
+                ACTIONS[action],
+                STATUSES[status],
+                left,
+                REJECT_REASONS[reject] or CANCEL_REASONS[cancel],
+            )
+            for us, number, action, status, _, _, _, left, *_, reject, cancel in journal.orders.tolist()
         ]
         fills = [
             (us - BEGIN_US, ticks, lots, journal.fill_reasons[reason])
@@ -78,7 +85,7 @@ def actions(orders):
 # Kinds
 
 
-def test_a_limit_maker_that_would_cross_is_rejected():
+def test_limit_maker_that_would_cross_is_rejected():
     """It never takes."""
     desk = Desk()
     desk.place(1, 102, 5)
@@ -88,8 +95,8 @@ def test_a_limit_maker_that_would_cross_is_rejected():
     assert fills == []
 
 
-def test_a_limit_takes_what_it_crosses_and_rests_with_the_rest():
-    """A buy of 15 at 102 takes the 10 offered; 5 rest at 102 until a seller comes."""
+def test_limit_order_takes_crossed_lots_and_rests_with_the_rest():
+    """A buy of 15 at 102 takes the 10 offered; 5 rest at 102 until a seller arrives."""
     desk = Desk([sold(500, 102, 9)])
     desk.place(1, 102, 15, "LIMIT")
     orders, fills = desk.end()
@@ -97,7 +104,7 @@ def test_a_limit_takes_what_it_crosses_and_rests_with_the_rest():
     assert [(row[2], row[4]) for row in orders] == [("PLACE", 15), ("FILL", 5), ("FILL", 0), ("CLOSE_FILLED", 0)]
 
 
-def test_taking_walks_the_book_and_pays_the_taker_fee():
+def test_taking_order_walks_the_book_and_pays_taker_fees():
     """10 at 102 and 3 at 103, each at its own price, at 0.2 % rather than 0.1 %."""
     desk = Desk()
     desk.place(1, 105, 13, "LIMIT")
@@ -109,8 +116,8 @@ def test_taking_walks_the_book_and_pays_the_taker_fee():
     assert desk.state[-1][2] == -(102 * 10 + 103 * 3)
 
 
-def test_an_ioc_takes_and_lets_the_rest_expire():
-    """10 of 15 at 102; nothing rests for the seller who comes later."""
+def test_ioc_order_takes_and_its_rest_expires():
+    """10 of 15 at 102; nothing rests for a later seller."""
     desk = Desk([sold(500, 102, 9)])
     desk.place(1, 102, 15, "IOC")
     orders, fills = desk.end()
@@ -119,8 +126,8 @@ def test_an_ioc_takes_and_lets_the_rest_expire():
     assert orders[-1][4] == 5
 
 
-def test_an_ioc_that_meets_nothing_expires():
-    """Nobody offers at 101."""
+def test_ioc_order_without_a_match_expires():
+    """There is no ask at 101."""
     desk = Desk()
     desk.place(1, 101, 5, "IOC")
     orders, fills = desk.end()
@@ -129,7 +136,7 @@ def test_an_ioc_that_meets_nothing_expires():
 
 
 @pytest.mark.parametrize(("lots", "ticks", "filled"), [(30, 103, 30), (31, 103, 0), (11, 102, 0), (10, 102, 10)])
-def test_a_fok_fills_whole_or_not_at_all(lots, ticks, filled):
+def test_fok_order_fills_completely_or_not_at_all(lots, ticks, filled):
     """10 at 102 and 20 at 103 are 30 at 103 or better."""
     desk = Desk()
     desk.place(1, ticks, lots, "FOK")
@@ -138,16 +145,16 @@ def test_a_fok_fills_whole_or_not_at_all(lots, ticks, filled):
     assert orders[-1][3] == ("FILLED" if filled else "EXPIRED")
 
 
-def test_a_market_order_takes_at_any_price():
-    """It sells 25: 10 at 100 and 15 at 99; its row has no price."""
+def test_market_order_takes_at_any_price():
+    """It sells 25: 10 at 100 and 15 at 99."""
     desk = Desk()
     desk.place(-1, 0, 25, "MARKET")
     _, fills = desk.end()
     assert fills == [(100, 100, 10, "taker:book"), (100, 99, 15, "taker:book")]
 
 
-def test_a_market_order_larger_than_the_book_expires_with_its_rest():
-    """30 are bid for."""
+def test_rest_of_market_order_larger_than_the_book_expires():
+    """The bids hold 30."""
     desk = Desk()
     desk.place(-1, 0, 40, "MARKET")
     orders, fills = desk.end()
@@ -155,8 +162,8 @@ def test_a_market_order_larger_than_the_book_expires_with_its_rest():
     assert (orders[-1][2], orders[-1][4]) == ("EXPIRE", 10)
 
 
-def test_what_we_took_is_gone_until_the_book_speaks_again():
-    """Two orders do not take the same ten lots; after the next book message they are displayed again."""
+def test_taken_lots_are_gone_until_the_next_book_message():
+    """Two orders do not take the same ten lots; the next book message displays them again."""
     desk = Desk([depth(200, bids=[(98, 5)])])
     desk.place(1, 102, 7, "IOC")
     desk.place(1, 102, 7, "IOC")
@@ -165,8 +172,8 @@ def test_what_we_took_is_gone_until_the_book_speaks_again():
     assert [(us, lots) for us, _, lots, _ in fills] == [(100, 7), (100, 3), (250, 7)]
 
 
-def test_an_order_meets_the_book_of_its_arrival():
-    """The ask moved away while the order travelled."""
+def test_order_executes_against_the_book_at_arrival():
+    """The ask moves away while the order is in transit."""
     desk = Desk([depth(50, asks=[(102, 0)])])
     desk.place(1, 102, 5, "IOC")
     orders, fills = desk.end()
@@ -177,8 +184,8 @@ def test_an_order_meets_the_book_of_its_arrival():
 # Races
 
 
-def test_a_fill_while_the_cancel_travels():
-    """Asked at 500, in force at 560; the seller of 550 still meets us."""
+def test_order_fills_while_its_cancel_is_in_transit():
+    """Requested at 500, effective at 560; the seller at 550 still trades with us."""
     desk = Desk([sold(550, 100, 2)])
     number = desk.place(1, 100, 5)
     assert desk.to(500).exchange.cancel(number)
@@ -193,8 +200,8 @@ def test_a_fill_while_the_cancel_travels():
     assert orders[-1][4:] == (3, "asked")
 
 
-def test_an_exact_fill_leaves_nothing_to_cancel():
-    """The cancel on its way finds no order: no acknowledgement."""
+def test_cancel_of_a_filled_order_is_not_acknowledged():
+    """The cancel in transit finds no order."""
     desk = Desk([sold(550, 100, 5)])
     number = desk.place(1, 100, 5)
     desk.to(500).exchange.cancel(number)
@@ -202,8 +209,8 @@ def test_an_exact_fill_leaves_nothing_to_cancel():
     assert actions(orders)[-2:] == [(550, "FILL", "FILLED"), (550, "CLOSE_FILLED", "FILLED")]
 
 
-def test_a_cancel_before_the_order_is_live_does_not_overtake_it():
-    """Asked at 10, it would be in force at 70; the order arrives at 100 and is cancelled there."""
+def test_cancel_does_not_overtake_its_order():
+    """Requested at 10, it would be effective at 70; the order arrives at 100 and is cancelled there."""
     desk = Desk([sold(100, 100, 5)])
     number = desk.place(1, 100, 5)
     assert desk.to(10).exchange.cancel(number)
@@ -216,8 +223,8 @@ def test_a_cancel_before_the_order_is_live_does_not_overtake_it():
     ]
 
 
-def test_an_ioc_takes_although_its_cancel_came_with_it():
-    """It took at its arrival; there was nothing left to cancel."""
+def test_ioc_order_takes_before_its_own_cancel():
+    """It takes on arrival; nothing is left to cancel."""
     desk = Desk()
     number = desk.place(1, 102, 5, "IOC")
     desk.to(10).exchange.cancel(number)
@@ -225,8 +232,8 @@ def test_an_ioc_takes_although_its_cancel_came_with_it():
     assert fills == [(100, 102, 5, "taker:book")]
 
 
-def test_an_order_that_expires_does_not_fill_at_that_instant():
-    """Our messages come before the market."""
+def test_expiring_order_does_not_fill_at_the_same_time():
+    """Our messages precede market events of the same time."""
     desk = Desk([sold(400, 100, 5)], ttl_us=300)
     desk.place(1, 100, 5)
     orders, fills = desk.end()
@@ -234,8 +241,8 @@ def test_an_order_that_expires_does_not_fill_at_that_instant():
     assert actions(orders)[-1] == (400, "EXPIRE", "EXPIRED")
 
 
-def test_a_second_cancel_and_the_cancel_of_nothing_say_no():
-    """One request is enough, and a filled order is gone."""
+def test_cancel_of_cancelled_filled_or_unknown_order_returns_false():
+    """One request is enough."""
     desk = Desk([sold(200, 100, 5)])
     first, second = desk.place(1, 100, 5), desk.place(1, 99, 5)
     desk.to(300)
@@ -248,8 +255,8 @@ def test_a_second_cancel_and_the_cancel_of_nothing_say_no():
 # Amendments
 
 
-def test_an_amendment_keeps_the_place_in_the_queue():
-    """Ten ahead; amended from 5 to 2, the 12th lot of a print is still ours and the 13th is not."""
+def test_amendment_keeps_the_queue_position():
+    """Ten ahead; amended from 5 to 2, lots 11 and 12 of a print are ours and the 13th is not."""
     desk = Desk([sold(500, 100, 20)], fills=QueueRiskAverse())
     number = desk.place(1, 100, 5)
     assert desk.to(200).exchange.amend(number, 2)
@@ -258,8 +265,8 @@ def test_an_amendment_keeps_the_place_in_the_queue():
     assert (300, number, "AMEND", "LIVE", 2, "") in orders
 
 
-def test_an_amendment_counts_what_has_filled():
-    """5, of which 2 have filled, become 3: one is left."""
+def test_amendment_includes_filled_lots():
+    """5 lots, of which 2 have filled, become 3: one is left."""
     desk = Desk([sold(150, 100, 2), sold(500, 100, 9)])
     number = desk.place(1, 100, 5)
     assert desk.to(200).exchange.amend(number, 3)
@@ -267,8 +274,8 @@ def test_an_amendment_counts_what_has_filled():
     assert [fill[2] for fill in fills] == [2, 1]
 
 
-def test_an_amendment_that_comes_too_late_changes_nothing():
-    """While it travels, as many fill as it would have left."""
+def test_late_amendment_is_ignored():
+    """While it is in transit, as many lots fill as it would have left."""
     desk = Desk([sold(250, 100, 3), sold(500, 100, 9)])
     number = desk.place(1, 100, 5)
     assert desk.to(200).exchange.amend(number, 3)
@@ -278,15 +285,15 @@ def test_an_amendment_that_comes_too_late_changes_nothing():
 
 
 @pytest.mark.parametrize("lots", [0, 5, 6, -1])
-def test_an_amendment_only_ever_takes_away(lots):
-    """More lots would need a new place in the queue."""
+def test_amendment_may_only_reduce_the_lots(lots):
+    """More lots would need a new queue position."""
     desk = Desk()
     number = desk.place(1, 100, 5)
     assert not desk.to(200).exchange.amend(number, lots)
 
 
-def test_one_amendment_at_a_time():
-    """The second is refused while the first travels."""
+def test_second_amendment_is_rejected_while_one_is_in_transit():
+    """After it has arrived, the next is accepted."""
     desk = Desk()
     number = desk.place(1, 100, 5)
     desk.to(200)
@@ -300,23 +307,23 @@ PRINTS = st.tuples(st.sampled_from([10, 60, 100, 250]), st.sampled_from([-1, 1])
 
 
 @given(st.lists(PRINTS, max_size=25), st.sampled_from([0.1, 0.5, 1.0]), st.fixed_dictionaries(SIZES))
-def test_requotes_that_are_passed_over_would_amend_nothing(prints, eta, latencies):
-    """A compiled model whose quotes shrink with the inventory: with every requote made, the same orders."""
+def test_skipped_requotes_would_amend_nothing(prints, eta, latencies):
+    """A compiled model whose quotes shrink with the inventory sends the same orders when every requote is made."""
     us, events = 0, []
     for pause_us, side, beyond, lots in prints:
         us += pause_us
         events.append((us, "trade", side, (102 + beyond) if side > 0 else 100 - beyond, lots))
-    played = []
+    results = []
     for decisions in (False, True):
         model = FushimiSize(FixedSpread(delta_ticks=2), eta=eta)
         rules = {"quote_lots": 8, "requote_us": 100, "requote_on_fill": True, "order_amend": True}
         desk = Desk(events, quotes=model, decisions=decisions, **(rules | latencies))
-        played.append(desk.end())
-    assert played[0] == played[1]
+        results.append(desk.end())
+    assert results[0] == results[1]
 
 
-def test_a_quote_that_shrinks_with_the_inventory_amends_its_order():
-    """Two of 8 bought at 150, a quarter of a clip: 8·e^(-3/4) is 3.8, so three of the six that are left stay."""
+def test_quote_that_shrinks_with_inventory_amends_its_order():
+    """Two of 8 bought at 150, a quarter of a clip: 8·e^(-3/4) is 3.8, so three of the remaining six stay."""
     model = FushimiSize(FixedSpread(delta_ticks=2), eta=3)
     rules = {"quote_lots": 8, "requote_us": 100, "requote_on_fill": True, "order_amend": True}
     orders, _ = Desk([sold(150, 99, 2)], quotes=model, **rules).end()
@@ -326,8 +333,8 @@ def test_a_quote_that_shrinks_with_the_inventory_amends_its_order():
 # Money
 
 
-def test_a_taker_needs_the_money_for_its_price_and_the_larger_fee():
-    """A buy of 10 at 102 binds 102 x 10 and 0.2 %; one unit less is not enough."""
+def test_taking_order_requires_cash_for_price_and_taker_fee():
+    """A buy of 10 at 102 reserves 102 x 10 and 0.2 %; one unit less is not enough."""
     unit_e16 = TEST.tick_e8 * TEST.lot_e8
     needed_e8 = (102 * 10 * unit_e16 + 10**8 - 1) // 10**8 + 102 * 10 * unit_e16 * 200_000 // 10**16
     for cash, sent in ((needed_e8, True), (needed_e8 - 1, False)):
@@ -335,7 +342,7 @@ def test_a_taker_needs_the_money_for_its_price_and_the_larger_fee():
         assert bool(desk.place(1, 102, 10, "LIMIT")) is sent
 
 
-def test_a_market_buy_binds_what_the_book_asks_for_it():
+def test_market_buy_reserves_its_cost_in_the_book():
     """10 at 102 and 5 at 103, and the fee."""
     unit_e16 = TEST.tick_e8 * TEST.lot_e8
     notional_e16 = (102 * 10 + 103 * 5) * unit_e16
@@ -345,8 +352,8 @@ def test_a_market_buy_binds_what_the_book_asks_for_it():
         assert bool(desk.place(1, 0, 15, "MARKET")) is sent
 
 
-def test_orders_on_their_way_bind_money_too():
-    """Two buys in one instant cannot spend the same cash."""
+def test_orders_in_transit_reserve_cash():
+    """Two buys at one time cannot spend the same cash."""
     unit_e16 = TEST.tick_e8 * TEST.lot_e8
     desk = Desk(enforce_balances=True, start_cash_e8=100 * 15 * unit_e16 // 10**8)
     assert desk.place(1, 100, 10)
@@ -359,46 +366,46 @@ def test_orders_on_their_way_bind_money_too():
 
 
 class Taker:
-    """Buys at the market once, and looks at its worst case."""
+    """Buy once at the best ask, and record the worst-case positions."""
 
     def __init__(self, kind):
-        self.kind, self.seen = kind, []
+        self.kind, self.positions = kind, []
 
     def quote(self, view):
-        self.seen.append((view.inventory_lots, view.most_lots, view.least_lots))
-        return Quotes(view.ask_ticks, None, 4, bid_kind=self.kind) if len(self.seen) == 1 else None
+        self.positions.append((view.inventory_lots, view.most_lots, view.least_lots))
+        return Quotes(view.ask_ticks, None, 4, bid_kind=self.kind) if len(self.positions) == 1 else None
 
 
 @pytest.mark.parametrize("kind", ["LIMIT", "IOC", "FOK", "MARKET"])
-def test_a_quote_model_may_take(kind):
-    """At 0 it quotes at the best ask; at 1000 the inventory is there."""
+def test_quote_model_may_take(kind):
+    """At 0 it quotes at the best ask; at 1000 it has the inventory."""
     model = Taker(kind)
     desk = Desk(quotes=model, requote_us=1_000, order_latency_us=50)
     _, fills = desk.end()
     assert fills == [(50, 102, 4, "taker:book")]
-    assert model.seen[:2] == [(0, 0, 0), (4, 4, 4)]
+    assert model.positions[:2] == [(0, 0, 0), (4, 4, 4)]
 
 
-def test_orders_on_their_way_count_in_the_worst_case():
-    """5 sent, 3 resting to sell: at worst 5 long or 3 short."""
+def test_orders_in_transit_count_in_worst_case_positions():
+    """5 sent to buy, 3 resting to sell: at worst 5 long or 3 short."""
     model = Taker("LIMIT_MAKER")
     desk = Desk(quotes=model, requote_us=1_000)
     desk.place(-1, 103, 3)
     desk.to(950).place(1, 99, 5)
     desk.end()
-    assert model.seen[1] == (0, 5, -3)
+    assert model.positions[1] == (0, 5, -3)
 
 
-def test_an_unknown_kind_is_refused_by_name():
-    """The model, the value and what it may be."""
+def test_unknown_order_kind_is_rejected_by_name():
+    """The message contains model, value and allowed values."""
     with pytest.raises(ModelError, match=r"Taker.quote returned bid_kind='STOP'; it must be one of LIMIT_MAKER, LIMIT"):
         Desk(quotes=Taker("STOP"))
     with pytest.raises(UsageError, match="kind is one of LIMIT_MAKER"):
         Desk().place(1, 100, 5, "STOP")
 
 
-def test_orders_by_hand_are_none_of_the_quote_models():
-    """A model that withdraws its quotes leaves ours alone."""
+def test_manual_orders_are_independent_of_the_quote_model():
+    """A model that withdraws its quotes leaves manual orders unchanged."""
     desk = Desk([bought(5_000, 103, 4)], requote_us=500)
     desk.place(-1, 103, 4)
     _, fills = desk.end()
@@ -415,8 +422,8 @@ def test_orders_by_hand_are_none_of_the_quote_models():
         (5 * 10**5, 10**12, "SKIP"),
     ],
 )
-def test_what_cannot_be_counted_is_not_sent(ticks, lots, action):
-    """Products that do not fit into 64 bits of tick·lots, or of the quote asset's 1e-8, would be wrong silently."""
+def test_orders_beyond_64_bits_are_not_sent(ticks, lots, action):
+    """Products of tick·lots, or of the quote asset's 1e-8, that exceed 64 bits would be wrong silently."""
     desk = Desk()
     if action is None:
         with pytest.raises(UsageError, match="ticks and lots are 0 to"):
@@ -427,8 +434,8 @@ def test_what_cannot_be_counted_is_not_sent(ticks, lots, action):
     assert (orders[0][2], orders[0][-1]) == (action, "quantity_out_of_range" if action == "SKIP" else "")
 
 
-def test_however_many_are_open_each_order_ends_once():
-    """The desk frees memory when its oldest orders have left and most of the others still rest."""
+def test_each_of_many_open_orders_ends_once():
+    """Memory is freed when the oldest orders have ended and most of the others still rest."""
     desk = Desk()
     ids = [desk.place(1, 90 + number % 10, 1) for number in range(60)]
     desk.to(500)

@@ -22,8 +22,8 @@ SYMBOL = "SIMUSDT"
 
 @settings(deadline=None)
 @given(scribes(), st.sampled_from([(1, 1), (1_000_000, 1_000), (10**17, 3), (7, 10**12)]))
-def test_both_forms_hold_the_same_cells(tmp_path_factory, scribe, units):
-    """Text for text, whatever the grid; what is empty in one is null in the other."""
+def test_csv_and_parquet_hold_the_same_cells(tmp_path_factory, scribe, units):
+    """Text for text, for any grid; empty cells of one are null in the other."""
     folder, grid = tmp_path_factory.mktemp("run"), Instrument(SYMBOL, *units)
     journal, read = scribe.journal(), {}
     for form in FORMATS:
@@ -36,19 +36,19 @@ def test_both_forms_hold_the_same_cells(tmp_path_factory, scribe, units):
     assert read["parquet"].equals(read["csv"].cast(pl.String))
 
 
-def test_parquet_has_types_and_exact_decimals(tmp_path):
-    """A reader of its own needs no parsing."""
+def test_parquet_has_typed_columns_and_exact_decimals(tmp_path):
+    """Readers need no parsing."""
     journal = seeded(60).journal()
     orders = journal.orders
     write_orders_file(tmp_path, journal, Instrument(SYMBOL, 1_000_000, 1_000), "parquet")
-    found = pl.read_parquet(tmp_path / f"orders_{SYMBOL}.parquet")
-    assert found["recv_us"].to_list() == orders[:, 0].tolist()
-    assert found["price"].to_list() == [Decimal(int(ticks)) / 100 for ticks in orders[:, 5]]
-    assert found["active_recv_us"].null_count() == int(np.count_nonzero(orders[:, 8] < 0)) > 0
+    table = pl.read_parquet(tmp_path / f"orders_{SYMBOL}.parquet")
+    assert table["recv_us"].to_list() == orders[:, 0].tolist()
+    assert table["price"].to_list() == [Decimal(int(ticks)) / 100 for ticks in orders[:, 5]]
+    assert table["active_recv_us"].null_count() == int(np.count_nonzero(orders[:, 8] < 0)) > 0
 
 
-def test_columns_are_read_as_the_types_that_are_named(tmp_path):
-    """Of either form, in the same types."""
+def test_columns_are_read_as_requested_types(tmp_path):
+    """From either format, in the same types."""
     journal, types = seeded(60).journal(), {"order_id": pl.Int64, "action": pl.String, "price": pl.Float64}
     read = []
     for form in FORMATS:
@@ -59,25 +59,25 @@ def test_columns_are_read_as_the_types_that_are_named(tmp_path):
     assert dict(read[1].schema) == types
 
 
-def run(*words):
-    done = CliRunner().invoke(main, [str(word) for word in words])
-    assert done.exit_code == 0, done.output
-    return done.output
+def run(*args):
+    result = CliRunner().invoke(main, [str(arg) for arg in args])
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """The same backtest with both forms, and how its commands begin."""
+    """The out-root of the same backtest in both formats."""
     root = tmp_path_factory.mktemp("runs")
-    where = ["--symbol", SYMBOL, "--day", "20260105", "--data-root", root / "data"]
-    run("sim", "day", *where, "--hours", "0.5")
+    flags = ["--symbol", SYMBOL, "--day", "20260105", "--data-root", root / "data"]
+    run("sim", "day", *flags, "--hours", "0.5")
     for form in FORMATS:
-        given = ["--run-id", form, "--orders-format", form, "--sensitivity", "0"]
-        run("backtest", *where, "--out-root", root / "out", *given)
+        flags_of_run = ["--run-id", form, "--orders-format", form, "--sensitivity", "0"]
+        run("backtest", *flags, "--out-root", root / "out", *flags_of_run)
     return root / "out"
 
 
-def test_a_run_with_parquet_has_the_same_tables_and_frames(runs):
+def test_run_with_parquet_has_the_same_files_and_frames(runs):
     """The other files are the same bytes, and `open_run` reads the same orders."""
     csv, parquet = (open_run(form, runs) for form in FORMATS)
     assert (parquet.folder / f"orders_{SYMBOL}.parquet").exists()
@@ -86,20 +86,20 @@ def test_a_run_with_parquet_has_the_same_tables_and_frames(runs):
         assert (csv.folder / name).read_bytes() == (parquet.folder / name).read_bytes()
     assert len(csv.orders_frame())
     assert parquet.orders_frame().equals(csv.orders_frame())
-    (listed,) = (one for one in parquet.found.manifest["outputs"] if one["path"].startswith("orders"))
+    (listed,) = (opened for opened in parquet.found.manifest["outputs"] if opened["path"].startswith("orders"))
     assert listed["rows"] == len(csv.orders_frame())
-    for one in (csv, parquet):
-        for listed in one.found.manifest["outputs"]:  # also those that were hashed as they were written
-            assert hashlib.sha256((one.folder / listed["path"]).read_bytes()).hexdigest() == listed["sha256"]
+    for opened in (csv, parquet):
+        for listed in opened.found.manifest["outputs"]:  # including outputs hashed while they were written
+            assert hashlib.sha256((opened.folder / listed["path"]).read_bytes()).hexdigest() == listed["sha256"]
 
 
-def test_reports_explanations_and_comparisons_read_parquet(runs, tmp_path):
-    """As they read CSV, word for word."""
-    told = []
+def test_report_explain_and_compare_read_parquet(runs, tmp_path):
+    """With the same output as from CSV."""
+    outputs = []
     for form in FORMATS:
         page = tmp_path / f"{form}.html"
         run("report", form, "--out-root", runs, "--sensitivity", "0", "--out", page)
         explained = run("runs", "explain", form, "--out-root", runs, "--fill", 1)
-        told.append((page.read_text().split("Get this page again")[0].count("<svg"), explained))
-    assert told[0] == told[1]
+        outputs.append((page.read_text().split("Get this page again")[0].count("<svg"), explained))
+    assert outputs[0] == outputs[1]
     run("compare", *FORMATS, "--out-root", runs)

@@ -1,4 +1,4 @@
-"""Signals of our own orders: engine and oracle, steps, and the refusal where there is no run."""
+"""Signals of our own orders: engine and oracle, steps, and the error outside a run."""
 
 import pytest
 from hypothesis import given, settings
@@ -21,8 +21,8 @@ from mm.tape.tape import Tape
 QUEUES = [("queue_risk_averse",), ("queue_prob_power", 2.0), ("trade_cross", False, 1.0, 0)]
 
 
-class Reading(Scripted):
-    """Answers as scripted, and keeps what it reads of its own orders."""
+class SignalReader(Scripted):
+    """Answer as scripted, and record the signals of its own orders."""
 
     signals = ("imbalance_1", *OURS)
 
@@ -36,28 +36,30 @@ class Reading(Scripted):
 
 
 def near(read):
-    return [(us, [None if one is None else pytest.approx(one, abs=1e-9) for one in values]) for us, values in read]
+    return [
+        (us, [None if value is None else pytest.approx(value, abs=1e-9) for value in values]) for us, values in read
+    ]
 
 
 @given(cases(fills=lambda _: st.sampled_from(QUEUES)))
 @settings(max_examples=120, deadline=None)
-def test_the_engine_shows_what_the_oracle_counts(case: Case):
-    """At each requote; ahead where the fill model keeps a queue."""
+def test_own_signals_of_engine_and_oracle_are_equal(case: Case):
+    """At each requote; lots ahead only where the fill model has a queue."""
     answers = ((0.5, 1.5, None, None), (1, 1, 2, 2)) if isinstance(case.answers, float) else case.answers
-    fast, plain = Reading(answers), Reading(answers)
+    fast, plain = SignalReader(answers), SignalReader(answers)
     exchange = PaperExchange(fast, compiled_fills(*case.fills, seen=[]), case.rules)
     case.play(exchange, case.tapes)
-    twin = oracle.Backtest(plain.quote, plain_fills(*case.fills, seen=[]), case.rules)
-    case.play(twin, told_tapes(case.tapes))
+    oracle_run = oracle.Backtest(plain.quote, plain_fills(*case.fills, seen=[]), case.rules)
+    case.play(oracle_run, told_tapes(case.tapes))
     queued = case.fills[0] != "trade_cross"
     for _, values in plain.read:
         if not queued:
             values[OURS.index("own_bid_ahead")] = values[OURS.index("own_ask_ahead")] = None
     assert near(fast.read) == plain.read
-    assert read_journal(exchange.journal()).orders == twin.left().orders
+    assert read_journal(exchange.journal()).orders == oracle_run.left().orders
 
 
-def test_a_step_reads_the_inventory():
+def test_shift_by_step_reads_the_inventory_signal():
     """Two clips held move both prices two ticks down; the target is 0."""
     tape = Tape.of(
         TEST, [(BEGIN_US, "snapshot", [(99, 1)], [(103, 1)]), (BEGIN_US + 2_000_000, "depth", [(99, 2)], [])]
@@ -68,7 +70,7 @@ def test_a_step_reads_the_inventory():
     assert {(side, ticks) for side, ticks in orders[:, [4, 5]].tolist()} == {(1, 97), (-1, 101)}
 
 
-def test_no_tape_has_them():
+def test_own_signals_cannot_be_computed_from_a_tape():
     tape = Tape.of(TEST, [(BEGIN_US, "snapshot", [(99, 1)], [(103, 1)])])
     for name in OURS:
         with pytest.raises(

@@ -1,4 +1,4 @@
-"""What models declare, and keys in other units: refused, with the number that is meant."""
+"""Parameters that models declare; keys in other units are rejected with the converted number."""
 
 import inspect
 
@@ -8,7 +8,7 @@ from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, de
 from mm.backtest.parameters import HORIZON_S, Q_MAX, Declaration, Parameter, declaration_of, modes, refuse_other_units
 from mm.errors import UsageError
 
-OTHERS = [
+OTHER_UNITS = [
     ("gamma_usd", 10, "gamma here, in 1/(tick·clip): multiply by the tick size 0.01, so gamma is 0.1"),
     ("k_per_price", 50.0, "k here, in 1/tick: multiply by the tick size 0.01, so k is 0.5"),
     ("sigma_usdt", 0.02, "sigma here, in ticks/√s: divide by the tick size 0.01, so sigma is 2"),
@@ -29,83 +29,83 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "told"), OTHERS)
-def test_another_unit_is_refused_with_the_way_to_ours(key, value, told):
+@pytest.mark.parametrize(("key", "value", "message"), OTHER_UNITS)
+def test_key_in_another_unit_is_rejected_with_conversion(key, value, message):
     known = {"delta_ticks": UNITS["delta_ticks"]} if key.startswith("delta") else UNITS
     with pytest.raises(UsageError) as caught:
         refuse_other_units("glft", {"k": 1.0, key: value}, known, "0.01")
     assert str(caught.value).startswith(f"QUOTE_PARAMS_JSON: glft: {key} is {value!r}; it is ")
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("name", QUOTE_MODELS)
-def test_no_parameter_of_a_model_is_taken_for_another_unit(name):
-    """And what is no unit at all is left to those who name unknown keys."""
-    known = {one.name: one.unit for one in declared(QUOTE_MODELS[name]).keys}
+def test_declared_parameters_are_not_mistaken_for_other_units(name):
+    """Keys that are no unit at all are left to the check of unknown keys."""
+    known = {parameter.name: parameter.unit for parameter in declared(QUOTE_MODELS[name]).keys}
     refuse_other_units(name, dict.fromkeys([*known, "gama", "k_of_mine"], 1), known, "0.01")
 
 
-def test_a_model_of_ones_own_may_name_its_units():
-    """What it takes is its own affair."""
+def test_users_model_may_declare_its_own_units():
+    """A declared key is accepted with any suffix."""
     refuse_other_units(
         "mine:Model", {"sigma_pct": 0.1, "sigma": 2}, {"sigma": UNITS["sigma"], "sigma_pct": None}, "0.01"
     )
 
 
 @pytest.mark.parametrize("name", ["avellaneda_stoikov", "glft", "gueant", "cartea_jaimungal", "fixed_spread"])
-def test_every_number_of_an_optimal_model_has_a_unit(name):
-    known = {one.name for one in declared(QUOTE_MODELS[name]).keys} - {"mode", "sigma_method"}
+def test_numeric_parameters_of_optimal_models_have_units(name):
+    known = {parameter.name for parameter in declared(QUOTE_MODELS[name]).keys} - {"mode", "sigma_method"}
     assert known <= set(UNITS)
 
 
-EVERY = [*FILL_MODELS.values(), *QUOTE_MODELS.values(), *QUOTE_STEPS.values()]
+ALL_MODELS = [*FILL_MODELS.values(), *QUOTE_MODELS.values(), *QUOTE_STEPS.values()]
 
 
-@pytest.mark.parametrize("build", EVERY)
-def test_every_parameter_has_a_help_a_default_that_is_allowed_and_one_meaning(build):
-    """The tables of docs/configuration.md are made from these."""
-    for one in declared(build).parameters:
-        assert one.help.endswith("."), one
-        if one.default not in (None, inspect.Parameter.empty):
-            one.check("model", one.default)
+@pytest.mark.parametrize("build", ALL_MODELS)
+def test_parameters_have_help_text_and_valid_defaults(build):
+    """The tables of docs/configuration.md are made from them."""
+    for parameter in declared(build).parameters:
+        assert parameter.help.endswith("."), parameter
+        if parameter.default not in (None, inspect.Parameter.empty):
+            parameter.check("model", parameter.default)
 
 
-def test_a_name_means_the_same_unit_in_every_model():
-    """A fit's k and a model's k can be compared."""
+def test_parameter_name_has_the_same_unit_in_every_model():
+    """The k of a fit and the k of a model can be compared."""
     for build in QUOTE_MODELS.values():
-        for one in declared(build).keys:
-            assert one.unit == UNITS.get(one.name), one
+        for parameter in declared(build).keys:
+            assert parameter.unit == UNITS.get(parameter.name), parameter
 
 
-def test_values_are_settled_from_defaults_and_checked():
-    """One place decides what a constructor gets."""
+def test_settle_applies_defaults_and_checks_values():
+    """All constructors get their values from it."""
     declaration = Declaration("mine", (HORIZON_S, Q_MAX, modes("near", "far")))
     assert declaration.settle({"mode": "far"}) == {"horizon_s": 30.0, "q_max": None, "mode": "far"}
     assert declaration.signature.parameters["q_max"].annotation == "float | None"
-    for given, told in (
+    for params, message in (
         ({"horizon_s": 0}, "mine: horizon_s is 0.0; it must be above 0"),
         ({"q_max": -1.0}, "mine: q_max is -1.0; it must be above 0, in clips"),
         ({"mode": "nearer"}, "mine: mode is 'nearer'; it must be one of near, far"),
     ):
-        with pytest.raises(UsageError, match=f"^{told}$"):
-            declaration.settle(given)
+        with pytest.raises(UsageError, match=f"^{message}$"):
+            declaration.settle(params)
     with pytest.raises(TypeError, match="mine: got an unexpected keyword argument 'horizon'"):
         declaration.settle({"horizon": 1})
 
 
-def test_a_function_declares_what_it_takes():
+def test_declaration_decorates_a_function():
     """Its signature is that of the declaration, for editors and for inspect."""
 
     @Declaration("mine", (Parameter("depth", int, "How deep."),))
-    def mine(**given):
-        return given
+    def mine(**params):
+        return params
 
     assert declaration_of(mine).name == "mine"
     assert str(inspect.signature(mine)) == "(*, depth: 'int')"
 
 
-def test_a_class_of_a_users_own_declares_nothing():
-    """Whatever it inherits from: its own constructor declares its parameters."""
+def test_subclass_of_a_users_own_declares_nothing():
+    """Its own constructor declares its parameters, whatever it inherits from."""
 
     class Mine(type(fixed_spread(delta_ticks=1))):
         def __init__(self, away):
@@ -116,8 +116,8 @@ def test_a_class_of_a_users_own_declares_nothing():
 
 
 @pytest.mark.parametrize("name", ["avellaneda_stoikov", "avellaneda_stoikov_bare", "symmetric", "glft", "gueant"])
-def test_an_error_names_the_model_that_was_written(name):
-    """The default strategy is made of three models, of which a user names none."""
+def test_error_names_the_requested_model(name):
+    """The default strategy is composed of three models, but errors contain the name that the user gave."""
     with pytest.raises(UsageError, match=rf"^{name}: gamma is -1; it must be above 0, in 1/\(tick·clip\), or auto$"):
         QUOTE_MODELS[name](gamma=-1, k=1.0, **({"A": 1.0} if name.startswith("g") else {}))
     with pytest.raises(UsageError, match=rf"^{name}: k is missing"):

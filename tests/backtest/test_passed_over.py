@@ -1,6 +1,6 @@
-"""Prints that reach no order are skipped many at once: orders in their way are filled nevertheless.
+"""Prints that reach no order are skipped in bulk; orders among them still fill.
 
-The tapes of `test_projection` move with nearly every event; here many prints stand between two moves of the best
+The tapes of `test_projection` move with nearly every event; here many prints lie between two moves of the best
 prices, and orders come and go among them.
 """
 
@@ -31,7 +31,7 @@ FILTERS = st.sampled_from(
 
 @st.composite
 def quiet_tapes(draw):
-    """A book whose best prices move now and then, and prints between, beyond them and short of them."""
+    """A book whose best prices move now and then, with prints in between, beyond them and short of them."""
     us, mid = 1000, 100
     events = [(us, "snapshot", [(mid - 1, 5)], [(mid + 1, 5)])]
     for prints, step in draw(STRETCHES):
@@ -61,8 +61,8 @@ def rules(draw):
     )
 
 
-def played(tape, rules, delta_ticks, stops):
-    """Play a tape with stops, at each of which a buy is sent by hand; return the journal of each part."""
+def journals_of(tape, rules, delta_ticks, stops):
+    """Run a tape with stops, each with a manual buy order; return the journal of each part."""
     journals = []
     exchange = PaperExchange(fixed_spread(delta_ticks=delta_ticks), trade_cross(), rules)
     exchange.attach(tape)
@@ -76,18 +76,18 @@ def played(tape, rules, delta_ticks, stops):
 
 @drawn(300)
 @given(quiet_tapes(), rules(), st.sampled_from([0.5, 1.5, 2.5]), STOPS)
-def test_orders_among_many_prints_meet_those_that_reach_them(tape, rules, delta_ticks, stops):
-    """Before they rest, while they rest and behind their end, at the very price and beyond it."""
-    plays = (played(one, rules, delta_ticks, stops) for one in (tape, project(tape)))
-    for whole, best in zip(*plays, strict=True):
+def test_orders_fill_on_prints_that_reach_them(tape, rules, delta_ticks, stops):
+    """Before they rest, while they rest and after their end, at the same price and beyond it."""
+    runs = (journals_of(source, rules, delta_ticks, stops) for source in (tape, project(tape)))
+    for whole, best in zip(*runs, strict=True):
         assert_same(read_journal(whole), read_journal(best))
         assert whole.counters == best.counters
 
 
 @drawn(100)
 @given(quiet_tapes())
-def test_what_was_printed_before_each_move_is_known(tape):
-    """Sellers' lowest price and buyers' highest, of the prints since the move before."""
+def test_projection_keeps_price_range_of_prints_before_each_move(tape):
+    """The sellers' lowest price and the buyers' highest, of the prints since the previous move."""
     best = project(tape)
     low, high, found = ALWAYS, 0, []
     for kind, first in zip(best.kind, best.first_row[:-1], strict=True):
@@ -103,8 +103,8 @@ def test_what_was_printed_before_each_move_is_known(tape):
     assert np.array_equal(best.move_us, best.event_us[best.move_event])
 
 
-def test_requotes_before_a_window_do_not_see_its_book():
-    """A model that was never called has nothing to settle: what was due while there was no book has passed."""
+def test_requotes_before_a_window_do_not_use_its_book():
+    """A model that was not called yet has nothing pending: requotes without a book are past."""
     one_sided = Tape.of(TEST, [(0, "snapshot", [(99, 5)], []), (100, "depth", [(98, 5)], [])])
     later = [(1_000, "snapshot", [(99, 5)], [(101, 5)]), (1_500, "trade", 1, 101, 1), (2_000, "depth", [(98, 1)], [])]
     terms = Rules(

@@ -1,4 +1,4 @@
-"""The description of the played strategy in a run."""
+"""The description of a run's strategy."""
 
 import math
 from itertools import pairwise
@@ -18,7 +18,7 @@ GRID = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
 
 
 class Mine:
-    """A quote model in Python, with a risk aversion and a bound of its own."""
+    """A user's quote model with its own risk aversion and bound."""
 
     gamma, q_max = 0.25, 4.0
 
@@ -26,8 +26,8 @@ class Mine:
         return None
 
 
-class Around:
-    """A model around another one, with a wider bound."""
+class WiderBound:
+    """A model around another model, with a wider bound."""
 
     q_max = 9.0
 
@@ -38,27 +38,27 @@ class Around:
         return self.inner.quote(view)
 
 
-def test_the_narrowest_bound_counts():
-    """Quotes stop at the first bound that they meet, at any depth of nesting."""
-    assert bound_clips(Around(Mine())) == 4.0
+def test_bound_clips_returns_narrowest_nested_bound():
+    """Quotes stop at the first bound, at any depth of nesting."""
+    assert bound_clips(WiderBound(Mine())) == 4.0
     assert bound_clips(object()) is None
 
 
-def test_a_bound_that_never_binds_is_none():
+def test_infinite_bound_is_reported_as_none():
     """An infinite q_max is no bound."""
     model = Mine()
     model.q_max = math.inf
     assert bound_clips(model) is None
 
 
-def test_a_model_in_python_shows_its_gamma():
-    """It counts no quotes, so its attribute is used for all of them."""
-    assert gammas_of(Around(Mine())).tolist() == [[0.25, 1]]
+def test_gamma_of_python_model_is_reported_once():
+    """It does not count its quotes, so its attribute applies to all of them."""
+    assert gammas_of(WiderBound(Mine())).tolist() == [[0.25, 1]]
     assert gammas_of(object()) is None
 
 
-def test_the_strategy_lists_each_step_with_its_parameters():
-    """The default strategy is a formula kept from crossing, inside a bound; a reader gets all three."""
+def test_strategy_lists_each_step_with_its_parameters():
+    """The default strategy is a formula inside post-only inside an inventory bound; all three are listed."""
     model = QUOTE_MODELS["avellaneda_stoikov"](k=0.5, skew_share=0.2)
     strategy = strategy_of(model)
     names = []
@@ -74,55 +74,55 @@ def test_the_strategy_lists_each_step_with_its_parameters():
     assert played(model)["bound_clips"] == 30.0
 
 
-def test_k_and_a_read_what_was_used():
-    """A number, `touch` or `fit`, never that without one; an A that no formula uses is absent, not null."""
+def test_strategy_reports_source_of_k_and_a():
+    """A number, `touch` or `fit`; an A that no formula uses is absent, not null."""
 
-    def parameters(name, **given):
-        strategy = strategy_of(QUOTE_MODELS[name](**given))
+    def parameters(name, **params):
+        strategy = strategy_of(QUOTE_MODELS[name](**params))
         while "inner" in strategy:
             (strategy,) = strategy["inner"]
         return strategy["parameters"]
 
     curve = Intensity.constant(0.5, 0.3)
-    for given, k, a in (({"k": "touch"}, "touch", None), ({"k": 0.5}, 0.5, None), ({"intensity": curve}, "fit", None)):
-        found = parameters("avellaneda_stoikov", **given)
-        assert (found["k"], found.get("A")) == (k, a)
-        assert None not in found.values()
+    for params, k, a in (({"k": "touch"}, "touch", None), ({"k": 0.5}, 0.5, None), ({"intensity": curve}, "fit", None)):
+        reported = parameters("avellaneda_stoikov", **params)
+        assert (reported["k"], reported.get("A")) == (k, a)
+        assert None not in reported.values()
     for name in ("glft", "expected_value"):
-        found = parameters(name, intensity=curve)
-        assert (found["k"], found["A"]) == ("fit", "fit")
-        found = parameters(name, k=0.5, A=1.0)
-        assert (found["k"], found["A"]) == (0.5, 1.0)
+        reported = parameters(name, intensity=curve)
+        assert (reported["k"], reported["A"]) == ("fit", "fit")
+        reported = parameters(name, k=0.5, A=1.0)
+        assert (reported["k"], reported["A"]) == (0.5, 1.0)
 
 
 @hypothesis.given(st.lists(st.integers(0, 60), max_size=6), st.integers(0, 30), st.integers(31, 60))
-def test_the_stretch_without_a_trade_is_that_of_a_plain_walk(seconds, start, end):
-    """The longest of all stretches between trades and the ends of a window, where it is more than half of it."""
+def test_untraded_time_equals_that_of_a_plain_loop(seconds, start, end):
+    """The longest interval between trades and the ends of a window, if it is more than half of the window."""
     events = [(s * 1_000_000 + 5, "trade", 1, 1001, 1) for s in sorted(seconds)]
     tape = Tape.of(GRID, [(0, "snapshot", [(999, 50)], [(1001, 50)]), *events, (61_000_000, "depth", [(998, 1)], [])])
     a_us, b_us = start * 1_000_000, end * 1_000_000
     inside = [us for us, *_ in events if a_us <= us < b_us]
     longest = max(later - earlier for earlier, later in pairwise([a_us, *inside, b_us]))
-    wanted = longest if 2 * longest > b_us - a_us else 0
+    expected = longest if 2 * longest > b_us - a_us else 0
     for nearest in (1, 4096):
         with patch("mm.backtest.played.NEAREST", nearest):
-            assert untraded_us(tape.between(a_us, b_us)) == (wanted, b_us - a_us)
+            assert untraded_us(tape.between(a_us, b_us)) == (expected, b_us - a_us)
 
 
 @pytest.mark.parametrize(
-    ("traded", "wanted"),
+    ("traded", "expected"),
     [
-        ([1, 3, 5, 7, 9, 91, 93, 95, 97, 99], (0, 20)),  # a recorder was away for 80 s: no day without trades
+        ([1, 3, 5, 7, 9, 91, 93, 95, 97, 99], (0, 20)),  # an 80 s gap of the recorder
         ([9, 91, 93, 95, 97, 99], (0, 20)),
         ([93, 95, 97, 99], (13, 20)),  # all of the first 10 s, and 3 s after the pause
         ([], (20, 20)),
     ],
 )
-def test_time_without_a_book_is_no_time_without_a_trade(traded, wanted):
-    """The recorder's own pause was named as time in which no trade could fill an order."""
+def test_time_without_a_book_is_not_untraded_time(traded, expected):
+    """A gap of the recorder is excluded from the time in which no trade could fill an order."""
     book = ([(999, 50)], [(1001, 50)])
     trades = [(s * 1_000_000, "trade", 1, 1001, 1) for s in traded]
     pause = [(10_000_000, "gap"), (90_000_000, "snapshot", *book)]
     events = sorted([*trades, *pause, (100_000_000, "depth", [(998, 1)], [])])
     tape = Tape.of(GRID, [(0, "snapshot", *book), *events])
-    assert untraded_us(tape) == tuple(s * 1_000_000 for s in wanted)
+    assert untraded_us(tape) == tuple(s * 1_000_000 for s in expected)

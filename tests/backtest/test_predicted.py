@@ -1,4 +1,4 @@
-"""Fills by a fitted predictor: engine and oracle, the probability over the horizon, and what is refused."""
+"""Fills by a fitted predictor: engine and oracle, the probability over the horizon, and invalid predictors."""
 
 import json
 import math
@@ -29,21 +29,21 @@ NUMBERS = (WEIGHTS, BIAS, SCALER, DISTANCES, HORIZON_S)
 
 
 def models(unit):
-    """Draw the model alone, or beside another."""
+    """Draw the model alone or inside a hybrid."""
     alone = st.tuples(st.just("predicted"), st.just(FOLDER), st.just(NUMBERS), st.integers(0, 5))
-    beside = alone.map(lambda one: ("hybrid", (("trade_cross", False, 1.0, 0), one)))
-    return st.one_of(alone, alone, beside)
+    in_hybrid = alone.map(lambda predicted: ("hybrid", (("trade_cross", False, 1.0, 0), predicted)))
+    return st.one_of(alone, alone, in_hybrid)
 
 
 @given(cases(fills=models))
 @settings(max_examples=150, deadline=None)
-def test_the_engine_agrees_with_the_oracle(case):
+def test_engine_agrees_with_oracle(case):
     """Fills, orders and expected fills; the oracle computes signals and probabilities itself."""
-    agrees(case)
+    assert_engines_agree(case)
 
 
-def test_the_engine_agrees_with_the_oracle_on_a_long_tape():
-    """Two minutes, in which orders fill by the predictor."""
+def test_engine_agrees_with_oracle_on_a_long_tape():
+    """Two minutes in which orders fill by the predictor."""
     chance, teller = random.Random(5), Teller(100, BEGIN_US)
     for _ in range(1500):
         teller.us += chance.choice([0, 20_000, 50_000, 130_000])
@@ -51,39 +51,41 @@ def test_the_engine_agrees_with_the_oracle_on_a_long_tape():
         teller.tell(chance.choices(["depth", "trade", "snapshot", "gap"], [60, 39, 0.7, 0.3])[0], levels)
     rules = Rules(TEST.tick_e8, TEST.lot_e8, start_cash_e8=20_000, start_lots=9, quote_lots=3)
     answers = ((0, 0, None, None), (0.5, 1.5, None, 2), (1, None, None, None))
-    filled = agrees(Case((Tape.of(TEST, teller.events),), answers, ("predicted", FOLDER, NUMBERS, 3), rules))
+    filled = assert_engines_agree(
+        Case((Tape.of(TEST, teller.events),), answers, ("predicted", FOLDER, NUMBERS, 3), rules)
+    )
     assert sum(row[6] == "predicted:hazard" for row in filled) > 20
 
 
-def agrees(case):
-    """Compare the twins' journals, and return the fills."""
-    engine, saw = case.engine()
-    plain, plain_saw = case.oracle()
+def assert_engines_agree(case):
+    """Compare the journals of engine and oracle, and return the fills."""
+    engine, engine_views = case.engine()
+    plain, plain_views = case.oracle()
     for name in ("orders", "fills", "state", "mids"):
         assert getattr(engine, name) == getattr(plain, name), name
     expected = pytest.approx(plain.counters.pop("expected_fills"), rel=1e-9, abs=1e-9)
     assert engine.counters.pop("expected_fills") == expected
     assert engine.counters == plain.counters
-    assert saw == plain_saw
+    assert engine_views == plain_views
     return engine.fills
 
 
 class Resting:
-    """Bids and asks far apart, for ever."""
+    """Quote a bid and an ask far apart at all times."""
 
     def quote(self, view):
         return mm.Quotes(98.0, 104.0, 10, 10)
 
 
-def still(seconds):
-    """A book at 99 and 103 that is confirmed every 100 ms."""
+def constant_tape(seconds):
+    """Return a book at 99 and 103 that is updated every 100 ms."""
     rows = [(BEGIN_US, "snapshot", [(99, 1)], [(103, 1)])]
     rows += [(BEGIN_US + k * SECOND // 10, "depth", [(99, 1 + k % 2)], []) for k in range(1, 10 * seconds)]
     return Tape.of(TEST, rows)
 
 
-def test_over_the_horizon_an_order_fills_with_its_probability(tmp_path):
-    """Each of many draws waits for an exponential time whose mean is -H/ln(1 - p)."""
+def test_order_fills_over_the_horizon_with_its_probability(tmp_path):
+    """Each draw waits for an exponential time with mean -H/ln(1 - p)."""
     p = 0.3
     odds = math.log(p / (1 - p))
     folder = written(
@@ -96,31 +98,31 @@ def test_over_the_horizon_an_order_fills_with_its_probability(tmp_path):
     rules = Rules(
         TEST.tick_e8, TEST.lot_e8, order_latency_us=0, requote_us=SECOND, requote_on_fill=False, enforce_balances=False
     )
-    tape, filled = still(8), 0
+    tape, filled = constant_tape(8), 0
     for seed in range(400):
         result = backtest(tape, Resting(), PredictedFills(predictor=folder, seed=seed), rules)
-        begin = BEGIN_US + SECOND // 10  # the first diff: before it no signal is known
+        begin = BEGIN_US + SECOND // 10  # the first depth event: signals are unknown before it
         filled += sum(1 for row in result.journal.fills.tolist() if row[2] == 1 and row[0] <= begin + 2 * SECOND)
         first = [row for row in result.journal.fills.tolist() if row[0] < begin]
         assert not first
-    # fills of an order that is replaced at the next second count too: a Poisson process, its mean -ln(1 - p)
+    # fills of an order that is replaced at the next second count too: a Poisson process with mean -ln(1 - p)
     mean = -math.log(1 - p)
     assert abs(filled / 400 - mean) < 4 * math.sqrt(mean / 400)
 
 
-def test_farther_than_measured_never_fills(tmp_path):
+def test_distances_beyond_the_fit_never_fill(tmp_path):
     folder = written(tmp_path / "m", distances_ticks=[0.5, 1.0], bias=(9.0, 9.0), weights=((0.0,) * 4,) * 2)
     rules = Rules(TEST.tick_e8, TEST.lot_e8, enforce_balances=False)
-    assert not len(backtest(still(5), Resting(), PredictedFills(predictor=folder), rules).journal.fills)
+    assert not len(backtest(constant_tape(5), Resting(), PredictedFills(predictor=folder), rules).journal.fills)
 
 
-def test_another_target_tick_or_hash_is_refused(tmp_path):
-    """And nothing is played."""
+def test_predictor_with_other_target_tick_or_hash_is_rejected(tmp_path):
+    """An unknown folder as well."""
     with pytest.raises(UsageError, match="predicts 'adverse'; give a predictor of 'fill'"):
         PredictedFills(predictor=written(tmp_path / "a", target="adverse"))
     other = PredictedFills(predictor=written(tmp_path / "b", tick="0.5"))
     with pytest.raises(Mismatch, match=r"with a tick of 0\.5"):
-        backtest(still(2), Resting(), other, Rules(TEST.tick_e8, TEST.lot_e8))
+        backtest(constant_tape(2), Resting(), other, Rules(TEST.tick_e8, TEST.lot_e8))
     path = Path(FOLDER) / ARRAYS
     changed = tmp_path / "c"
     changed.mkdir()
@@ -132,14 +134,16 @@ def test_another_target_tick_or_hash_is_refused(tmp_path):
         PredictedFills(predictor=str(tmp_path / "none"))
 
 
-def test_a_run_takes_it_by_name_and_checks_the_symbol(tmp_path):
-    """By FILL_PARAMS_JSON; in a hybrid too."""
+def test_run_accepts_predicted_by_name_and_checks_the_symbol(tmp_path):
+    """Through FILL_PARAMS_JSON, and inside a hybrid."""
     params = {"predictor": FOLDER}
-    result = mm.backtest(still(5), "symmetric", "predicted", quote_params_json={"k": 1}, fill_params_json=params)
-    assert [one["target"] for one in result.summary["predictors"]] == ["fill"]
+    result = mm.backtest(
+        constant_tape(5), "symmetric", "predicted", quote_params_json={"k": 1}, fill_params_json=params
+    )
+    assert [predictor["target"] for predictor in result.summary["predictors"]] == ["fill"]
     other = written(tmp_path / "o", symbol="OTHERUSDT")
     with pytest.raises(Mismatch, match="fitted on OTHERUSDT"):
-        mm.backtest(still(5), "symmetric", "predicted", fill_params_json={"predictor": other})
+        mm.backtest(constant_tape(5), "symmetric", "predicted", fill_params_json={"predictor": other})
     model = Hybrid([QueueRiskAverse(), PredictedFills(predictor=FOLDER)])
     assert (model.predictor_folder, model.signals) == (FOLDER, tuple(SIGNALS))
     assert json.dumps(result.summary["fill_bias"])

@@ -1,4 +1,4 @@
-"""The grid against a plain one, and what steps, mixtures and limits make of several prices per side."""
+"""The grid against a plain implementation; steps, mixtures and limits with several prices per side."""
 
 import math
 from dataclasses import replace
@@ -25,10 +25,10 @@ def plain_grid(view, delta_ticks, levels, step_ticks, skew_ticks, q_max):
     bid = math.floor(min(centre - delta_ticks, view["bid_ticks"]) / step_ticks) * step_ticks
     ask = math.ceil(max(centre + delta_ticks, view["ask_ticks"]) / step_ticks) * step_ticks
     sides = []
-    for first, away, sign in ((bid, -step_ticks, 1), (ask, step_ticks, -1)):
+    for first, offset, sign in ((bid, -step_ticks, 1), (ask, step_ticks, -1)):
         room = math.inf if q_max is None else int(q_max * view["quote_lots"]) - sign * held
         lots = [min(view["quote_lots"], room - i * view["quote_lots"]) for i in range(levels)]
-        sides.append([(first + i * away, size) for i, size in enumerate(lots) if size > 0])
+        sides.append([(first + i * offset, size) for i, size in enumerate(lots) if size > 0])
     return sides
 
 
@@ -54,14 +54,14 @@ PARAMETERS = st.fixed_dictionaries(
 
 @settings(deadline=None)
 @given(VIEWS, PARAMETERS)
-def test_the_grid_is_the_plain_one(view, parameters):
+def test_grid_equals_plain_grid(view, parameters):
     answer = grid(**parameters).answer(**view)
     assert [answer.bids, answer.asks] == plain_grid(view, **parameters)
     assert (answer.bid_ticks, answer.ask_ticks, answer.on_best) == (None, None, False)
 
 
 @pytest.mark.parametrize(
-    ("parameters", "says"),
+    ("parameters", "message"),
     [
         ({"levels": 0}, "grid: levels is 0; it must be from 1 to 1000"),
         ({"levels": 2.5}, "grid: levels is 2.5; it must be a whole number"),
@@ -69,8 +69,8 @@ def test_the_grid_is_the_plain_one(view, parameters):
         ({"delta_ticks": -1}, "grid: delta_ticks is -1.0; it must be 0 or more"),
     ],
 )
-def test_parameters_that_cannot_be_are_refused(parameters, says):
-    with pytest.raises(UsageError, match=says):
+def test_invalid_parameters_raise_usage_error(parameters, message):
+    with pytest.raises(UsageError, match=message):
         grid(**({"delta_ticks": 1, "levels": 2, "step_ticks": 1} | parameters))
 
 
@@ -78,53 +78,53 @@ def test_parameters_that_cannot_be_are_refused(parameters, says):
 
 
 class Ladder:
-    """Wants what it is made with."""
+    """Quote the given prices."""
 
-    def __init__(self, **wanted):
-        self.wanted = wanted
+    def __init__(self, **quotes):
+        self.quotes = quotes
 
     def quote(self, _view):
-        return Quotes(**self.wanted)
+        return Quotes(**self.quotes)
 
 
-def around(step, **wanted):
-    """Return what a step makes of several prices, at 100 and 103 with a clip of 2 and 3 lots held."""
-    answer = steps(model=Ladder(**wanted), steps=[step]).answer(
+def prices_after(step, **quotes):
+    """Return the prices after a step around a ladder, at 100 and 103 with a clip of 2 and 3 lots held."""
+    answer = steps(model=Ladder(**quotes), steps=[step]).answer(
         bid_ticks=100, ask_ticks=103, inventory_lots=3, quote_lots=2
     )
     return answer.bids, answer.asks
 
 
-def test_a_bound_leaves_the_prices_that_come_first():
-    """Of 4 clips, 8 lots: 3 are held, so 5 may be bought and 11 sold."""
+def test_inventory_bound_keeps_the_first_prices():
+    """The bound is 4 clips, 8 lots: 3 are held, so 5 may be bought and 11 sold."""
     from mm.backtest.quotes.steps import InventoryBound
 
     def bound(model):
         return InventoryBound(model, q_max=4)
 
-    bids, asks = around(bound, bids=[99, 98, 97, 96], asks=[(104, 10), (105, 10)])
+    bids, asks = prices_after(bound, bids=[99, 98, 97, 96], asks=[(104, 10), (105, 10)])
     assert bids == [(99, 2), (98, 2), (97, 1)]
     assert asks == [(104, 10), (105, 1)]
 
 
-def test_post_only_moves_each_price_behind_the_other_side():
+def test_post_only_moves_each_crossing_price():
     from mm.backtest.quotes.steps import PostOnly
 
-    bids, asks = around(PostOnly, bids=[104, 102, 99], asks=[100], bid_kind="LIMIT")
+    bids, asks = prices_after(PostOnly, bids=[104, 102, 99], asks=[100], bid_kind="LIMIT")
     assert bids == [(102, 2), (102, 2), (99, 2)]
     assert asks == [(101, 2)]
 
 
-def test_prices_without_a_partner_are_adjusted_as_well():
+def test_round_to_adjusts_prices_of_one_side_alone():
     from mm.backtest.quotes.steps import RoundTo
 
     def rounded(model):
         return RoundTo(model, ticks=5)
 
-    assert around(rounded, bids=[99, 94, 91], asks=[]) == ([(95, 2), (90, 2), (90, 2)], [])
+    assert prices_after(rounded, bids=[99, 94, 91], asks=[]) == ([(95, 2), (90, 2), (90, 2)], [])
 
 
-def test_a_mixture_of_several_prices_is_refused():
+def test_mixture_of_several_prices_raises_model_error():
     model = mixed(models=[(Ladder(bids=[99]), 1.0), (Ladder(bids=[98]), 1.0)])
     with pytest.raises(ModelError, match="mixed: Ladder quotes several prices per side, which have no mean"):
         model.answer(bid_ticks=100, ask_ticks=101)
@@ -136,8 +136,8 @@ INSTRUMENT = Instrument("TESTUSDT", 10**6, 10**5)
 RULES = Rules(10**6, 10**5, start_cash_e8=10**13, start_lots=1_000_000, quote_lots=100, requote_us=100_000)
 
 
-def wave(steps_up=40):
-    """Return a tape whose best prices go up a tick every 50 ms and down again, with a print at each."""
+def rising_and_falling_tape(steps_up=40):
+    """Return a tape whose best prices rise a tick every 50 ms and fall again, with a print at each."""
     events, us = [(10**9, "snapshot", [(999, 50)], [(1001, 50)])], 10**9
     path = [*range(1, steps_up), *range(steps_up, 0, -1)]
     at = 0
@@ -151,21 +151,21 @@ def wave(steps_up=40):
 
 def orders_of(model, rules=RULES):
     exchange = PaperExchange(model, TradeCross(), rules)
-    exchange.attach(wave())
-    exchange.advance(wave().end_us)
+    exchange.attach(rising_and_falling_tape())
+    exchange.advance(rising_and_falling_tape().end_us)
     return exchange.journal().orders
 
 
-def test_a_grid_keeps_its_places_while_the_mid_moves_within_a_step():
-    """Twenty ticks up and down in steps of ten: a tenth of the orders that the same prices at every tick take."""
+def test_coarse_grid_sends_fewer_orders_than_fine_grid():
+    """A grid of ten ticks keeps its prices while the mid moves within a step."""
     coarse = orders_of(grid(delta_ticks=5, levels=5, step_ticks=10))
     fine = orders_of(grid(delta_ticks=5, levels=5, step_ticks=1))
     placed = [sum(row[2] == 0 for row in rows.tolist()) for rows in (coarse, fine)]
     assert placed[0] * 3 < placed[1]
 
 
-def test_on_best_requotes_at_each_change_of_a_best_price():
-    """Every 50 ms, where the grid of requotes has 100 ms."""
+def test_on_best_requotes_at_each_change_of_best_prices():
+    """Every 50 ms, while the requote interval is 100 ms."""
     rules, parameters = replace(RULES, requote_on_fill=False), {"delta_ticks": 1, "levels": 2, "step_ticks": 1}
     seldom, often = (
         {row[0] for row in orders_of(grid(**parameters, on_best=on_best), rules).tolist() if row[2] == 0}
@@ -175,8 +175,8 @@ def test_on_best_requotes_at_each_change_of_a_best_price():
     assert {us % 100_000 for us in often} == {0, 50_000}
 
 
-def test_the_compiled_grid_trades_as_the_same_in_python():
-    """One by `want_level` on best prices alone, one by `Quotes.grid` on the whole book, as ranges and as lists."""
+def test_compiled_grid_sends_the_same_orders_as_python_grid():
+    """One by `want_level` on best prices, one by `Quotes.grid` on the whole book, with ranges, lists and tuples."""
 
     class InPython:
         def __init__(self, kind):
@@ -195,8 +195,8 @@ def test_the_compiled_grid_trades_as_the_same_in_python():
 
 
 @pytest.mark.parametrize("prices", [range(-3, 9, 3), range(0), range(1 << 49, (1 << 49) + 3)])
-def test_a_range_of_prices_is_what_a_list_of_them_is(prices):
-    """Prices that are no price get the same rows, whichever way they were written."""
+def test_range_of_prices_equals_a_list_of_prices(prices):
+    """Invalid prices give the same rows in both forms."""
 
     class Asks:
         def __init__(self, asks):

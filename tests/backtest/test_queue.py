@@ -1,4 +1,4 @@
-"""The queue models, followed by hand: 10 lots are ahead of our 5 at 100."""
+"""The queue models computed by hand: 10 lots are ahead of our 5 at 100."""
 
 import math
 
@@ -15,108 +15,108 @@ every_model = pytest.mark.parametrize("model", MODELS)
 
 
 def trades(*fills):
-    """Fills after prints, each (µs, lots), of our buy at 100."""
+    """Return the expected fills after prints, each (µs, lots), of our buy at 100."""
     return [(us, 1, 100, lots, "queue:trade") for us, lots in fills]
 
 
 @every_model
-def test_a_print_takes_what_is_ahead_first(model):
+def test_print_takes_lots_ahead_first(model):
     """4 and then 6 lots exhaust the ten ahead; the next 3 are ours."""
     events = [sold(100, 100, 4), sold(200, 100, 6), sold(300, 100, 3)]
     assert play(model(), events) == trades((300, 3))
 
 
 @every_model
-def test_what_is_left_of_a_print_behind_the_queue_is_ours(model):
+def test_rest_of_a_print_after_the_queue_fills_our_order(model):
     """12 lots: ten were ahead, two reach us, and three of our five remain for the next print."""
     assert play(model(), [sold(100, 100, 12), sold(200, 100, 9)]) == trades((100, 2), (200, 3))
 
 
 @every_model
-def test_the_depth_that_a_trade_took_is_not_a_cancellation(model):
-    """4 lots print, then the book shows 6: nobody cancelled, six are ahead, the seventh is ours."""
+def test_depth_reduced_by_a_trade_is_not_a_cancellation(model):
+    """4 lots print, then the book shows 6: without cancellations six are ahead, and the seventh is ours."""
     events = [sold(100, 100, 4), depth(150, bids=[(100, 6)]), sold(200, 100, 7)]
     assert play(model(), events) == trades((200, 1))
 
 
 @every_model
-def test_orders_that_come_later_stand_behind(model):
-    """The level grows to 30; still ten are ahead."""
+def test_later_orders_join_behind_ours(model):
+    """The level grows to 30; ten lots are still ahead."""
     assert play(model(), [depth(50, bids=[(100, 30)]), sold(100, 100, 11)]) == trades((100, 1))
 
 
 @every_model
-def test_no_more_is_ahead_than_is_displayed(model):
-    """Only one lot is left at our price: eight prints give us at least seven... of our five."""
+def test_lots_ahead_never_exceed_displayed_lots(model):
+    """One lot is left at our price: a print of eight leaves at least seven for our five."""
     assert play(model(), [depth(50, bids=[(100, 1)]), sold(100, 100, 8)]) == trades((100, 5))
 
 
 @every_model
-def test_an_order_inside_the_spread_is_first(model):
-    """Nobody is ahead at 101."""
+def test_order_inside_the_spread_has_no_lots_ahead(model):
+    """The level at 101 is empty."""
     assert play(model(), [sold(100, 101, 2)], bid=101) == [(100, 1, 101, 2, "queue:trade")]
 
 
 @every_model
-def test_a_print_beyond_our_price_fills_us_up_to_its_size(model):
-    """A seller who got 99 would have had 100 from us."""
+def test_print_beyond_our_price_fills_up_to_its_size(model):
+    """A seller at 99 would have traded at 100 with us."""
     assert play(model(), [sold(100, 99, 3), sold(200, 99, 3)]) == trades((100, 3), (200, 2))
 
 
 @every_model
-def test_prints_of_our_own_side_and_of_other_prices_do_nothing(model):
+def test_prints_of_our_side_or_short_of_our_price_fill_nothing(model):
     """Buyers do not fill a buy, and a print at 101 does not reach 100."""
     assert play(model(), [bought(100, 102, 50), sold(200, 101, 50), sold(300, 100, 10)]) == []
 
 
 @every_model
-def test_the_other_side_at_our_price_fills_what_is_left(model):
-    """The queue is gone, whatever we believed of it."""
+def test_opposite_quote_at_our_price_fills_the_rest(model):
+    """The level is gone, whatever the model's queue position."""
     events = [sold(100, 100, 11), depth(200, bids=[(100, 0)], asks=[(100, 4)])]
     assert play(model(), events) == [(100, 1, 100, 1, "queue:trade"), (200, 1, 100, 4, "queue:book")]
 
 
 @every_model
-def test_prints_between_the_last_book_and_our_arrival_are_no_longer_ahead(model):
-    """The book of 0 shows 10, 7 print before our order arrives at 100: 3 are ahead, and the book that says so
+def test_prints_before_our_arrival_reduce_the_queue(model):
+    """The book at 0 shows 10, and 7 print before our order arrives at 100: 3 are ahead. The book that shows them
     is no cancellation."""
     events = [sold(50, 100, 7), depth(150, bids=[(100, 3)]), sold(200, 100, 4)]
     assert play(model(), events, latency_us=100) == trades((200, 1))
 
 
 @every_model
-def test_two_orders_at_one_price_never_share_a_print(model):
-    """A print of 13 has 3 for us, over both our orders."""
+def test_two_orders_at_one_price_never_fill_on_the_same_lots(model):
+    """A print of 13 has 3 lots for both our orders together."""
     events = [depth(60, bids=[(99, 21)]), sold(400_000, 100, 13)]
     fills = play(model(), events, requote_us=100, refresh_us=50, ttl_us=1)
     assert sum(lots for *_, lots, _ in fills) <= 3
 
 
 @every_model
-def test_a_sell_mirrors_a_buy(model):
-    """Ten asks ahead at 102."""
+def test_sell_order_mirrors_a_buy_order(model):
+    """Ten lots are ahead at 102."""
     assert play(model(), [bought(100, 102, 12)], bid=None, ask=102) == [(100, -1, 102, 2, "queue:trade")]
 
 
-# What tells the models apart: 10 ahead, 10 more join behind, then 8 cancel
+# Where the models differ: 10 ahead, 10 more join behind, then 8 cancel
 
 
 CANCELLED = [depth(50, bids=[(100, 20)]), depth(60, bids=[(100, 12)])]
 
 
-def ours(model, print_lots):
+def filled_lots(model, print_lots):
     return sum(fill[3] for fill in play(model, [*CANCELLED, sold(100, 100, print_lots)]))
 
 
-def test_the_risk_averse_believes_all_cancellations_behind():
-    """Ten are ahead still."""
-    assert [ours(QueueRiskAverse(), lots) for lots in (10, 11, 12)] == [0, 1, 2]
+def test_risk_averse_assumes_all_cancellations_behind():
+    """Ten lots are still ahead."""
+    assert [filled_lots(QueueRiskAverse(), lots) for lots in (10, 11, 12)] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("model", [QueueProbPower(exponent=1), QueueProbPower(exponent=3), QueueProbLog()])
-def test_equal_numbers_ahead_and_behind_share_cancellations_evenly(model):
-    """4 of the 8 were ahead: 6 remain."""
-    assert [ours(model, lots) for lots in (6, 7, 8)] == [0, 1, 2]
+def test_equal_lots_ahead_and_behind_share_cancellations(model):
+    """4 of the 8 cancelled lots were ahead: 6 remain."""
+    assert [filled_lots(model, lots) for lots in (6, 7, 8)] == [0, 1, 2]
 
 
 def ahead_after(share_ahead, ahead=10.0, cancelled=8.0):
@@ -132,18 +132,18 @@ def ahead_after(share_ahead, ahead=10.0, cancelled=8.0):
         (QueueProbLog(), math.log(11) / (math.log(11) + math.log(31))),
     ],
 )
-def test_the_larger_side_has_the_more_cancellations(model, share):
-    """10 ahead and 30 behind, 8 cancel; a print's whole lots behind the fractional queue are ours."""
+def test_larger_part_of_the_queue_has_more_cancellations(model, share):
+    """10 ahead and 30 behind, 8 cancel; whole lots of a print beyond the fractional queue are ours."""
     events = [depth(50, bids=[(100, 40)]), depth(60, bids=[(100, 32)]), sold(100, 100, 11)]
     assert sum(fill[3] for fill in play(model, events)) == math.floor(11 - ahead_after(share))
 
 
 @every_model
-def test_what_cannot_have_been_behind_was_ahead(model):
-    """Ten ahead, two behind; nine cancel, so seven at least were ahead: three remain."""
+def test_cancellations_beyond_lots_behind_are_ahead(model):
+    """Ten ahead, two behind; nine cancel, so at least seven of them were ahead: three remain."""
     events = [depth(50, bids=[(100, 12)]), depth(60, bids=[(100, 3)]), sold(100, 100, 5)]
-    got = sum(fill[3] for fill in play(model(), events))
-    assert got >= 2
+    filled = sum(fill[3] for fill in play(model(), events))
+    assert filled >= 2
 
 
 @given(
@@ -155,8 +155,8 @@ def test_what_cannot_have_been_behind_was_ahead(model):
         max_size=12,
     )
 )
-def test_the_risk_averse_is_never_ahead_of_the_others(steps):
-    """It is the most pessimistic, so what it fills the others have filled by then; none fills beyond the prints."""
+def test_risk_averse_never_fills_more_than_other_models(steps):
+    """It is the most pessimistic model; no model fills more than the prints."""
     events = [
         sold(100 * (i + 1), 100, lots) if kind == "print" else depth(100 * (i + 1), bids=[(100, lots)])
         for i, (kind, lots) in enumerate(steps)
@@ -169,7 +169,7 @@ def test_the_risk_averse_is_never_ahead_of_the_others(steps):
 
 
 @pytest.mark.parametrize("exponent", [0.0, -1.0, 101.0, math.nan])
-def test_an_exponent_that_means_nothing_is_refused(exponent):
-    """0 would give every side the half, whatever its size."""
+def test_invalid_exponent_raises_usage_error(exponent):
+    """An exponent of 0 would give each side half, whatever its size."""
     with pytest.raises(UsageError, match="exponent is"):
         QueueProbPower(exponent=exponent)

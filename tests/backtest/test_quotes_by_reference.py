@@ -1,4 +1,4 @@
-"""Quotes that take A or a curve from a fit whose distances count from the own best price or from the micro-price."""
+"""Quotes from a fit whose distances count from the own best price or from the micro-price."""
 
 import math
 
@@ -22,51 +22,51 @@ def intensity(reference, *, half_spread=None, curve=(), adverse=None):
     return Intensity([IntensityPiece(0, FOREVER, **rates, half_spread_ticks=half_spread)], reference)
 
 
-def quoted(model, spread, q=0, lots=(5, 5)):
+def quoted_distances(model, spread, q=0, lots=(5, 5)):
     """Return the distances of the quotes from the mid."""
     bid, ask = 1_000, 1_000 + spread
-    found = model.answer(bid_ticks=bid, ask_ticks=ask, bid_lots=lots[0], ask_lots=lots[1], inventory_lots=q, us=1)
+    answer = model.answer(bid_ticks=bid, ask_ticks=ask, bid_lots=lots[0], ask_lots=lots[1], inventory_lots=q, us=1)
     mid = (bid + ask) / 2
-    return mid - found.bid_ticks, found.ask_ticks - mid
+    return mid - answer.bid_ticks, answer.ask_ticks - mid
 
 
 @pytest.mark.parametrize("build", [gueant, glft, cartea_jaimungal])
 @pytest.mark.parametrize("half_spread", [0.5, 1.5, 20.0])
-def test_a_closed_form_uses_the_rate_at_its_distance_at_the_mean_spread(build, half_spread):
-    """A·exp(-k·(δ - s)) is A·exp(k·s) from the mid; where 1/k lies within the spread, orders fill as at the touch."""
+def test_closed_form_converts_A_by_the_mean_half_spread(build, half_spread):
+    """A·exp(-k·(δ - s)) is A·exp(k·s) from the mid, at most a factor e for wide spreads."""
     shared = {"q_max": 10, **(MARKET if build is not cartea_jaimungal else PENALTIES)}
-    taken = build(intensity=intensity("best", half_spread=half_spread), **shared)
-    given = build(k=K, A=A * math.exp(min(K * half_spread, 1.0)), **shared)
+    from_fit = build(intensity=intensity("best", half_spread=half_spread), **shared)
+    explicit = build(k=K, A=A * math.exp(min(K * half_spread, 1.0)), **shared)
     for q in (-7, 0, 3):
         for spread in (1, 4):
-            assert quoted(taken, spread, q) == quoted(given, spread, q)
+            assert quoted_distances(from_fit, spread, q) == quoted_distances(explicit, spread, q)
 
 
 @pytest.mark.parametrize("build", [gueant, optimal_curve])
-def test_the_micro_price_is_the_mid_in_the_mean(build):
-    taken = build(intensity=intensity("micro"), **MARKET, q_max=10)
-    assert quoted(taken, 3, 2, lots=(1, 9)) == quoted(build(k=K, A=A, **MARKET, q_max=10), 3, 2)
+def test_fit_from_micro_price_is_used_like_one_from_mid(build):
+    from_fit = build(intensity=intensity("micro"), **MARKET, q_max=10)
+    assert quoted_distances(from_fit, 3, 2, lots=(1, 9)) == quoted_distances(build(k=K, A=A, **MARKET, q_max=10), 3, 2)
 
 
 @pytest.mark.parametrize("build", [gueant, glft, cartea_jaimungal, optimal_curve])
-def test_a_fit_without_its_mean_spread_is_refused_with_the_way_out(build):
-    """Not so where A is given, or not needed."""
-    given = {"q_max": 5, **(PENALTIES if build is cartea_jaimungal else {})}
+def test_fit_without_mean_half_spread_raises_mismatch(build):
+    """Unless A is given or not needed."""
+    params = {"q_max": 5, **(PENALTIES if build is cartea_jaimungal else {})}
     with pytest.raises(Mismatch, match=r"count from 'best'.*no half_spread_ticks.*calibrate again, or give A"):
-        build(intensity=intensity("best"), **given)
-    build(intensity=intensity("best"), A=1.0, **given)
+        build(intensity=intensity("best"), **params)
+    build(intensity=intensity("best"), A=1.0, **params)
     expected_value(intensity=intensity("best"))
 
 
 @pytest.mark.parametrize("q", [-4, 0, 1])
 @pytest.mark.parametrize("gamma", [0.05, "auto"])
-def test_a_curve_from_the_best_price_is_the_shifted_curve_from_the_mid(q, gamma):
-    """While the spread is its mean: equal quotes to the curve whose points lie half a spread farther from the mid."""
+def test_curve_from_best_price_equals_shifted_curve_from_mid(q, gamma):
+    """At the mean spread: equal to the curve whose points lie half a spread farther from the mid."""
     shared = {"sigma": 0.8, "gamma": gamma, "q_max": 6, "fee_ticks": 0.4}
-    taken = optimal_curve(intensity=intensity("best", half_spread=1.5, curve=CURVE, adverse=0.3), **shared)
+    from_fit = optimal_curve(intensity=intensity("best", half_spread=1.5, curve=CURVE, adverse=0.3), **shared)
     shifted = [[delta + 1.5, rate] for delta, rate in CURVE]
-    given = optimal_curve(curve=shifted, adverse_ticks=0.3, **shared)
-    assert quoted(taken, 3, q) == pytest.approx(quoted(given, 3, q), rel=1e-9)
+    explicit = optimal_curve(curve=shifted, adverse_ticks=0.3, **shared)
+    assert quoted_distances(from_fit, 3, q) == pytest.approx(quoted_distances(explicit, 3, q), rel=1e-9)
 
 
 def rate(delta):
@@ -87,12 +87,12 @@ def best_of(offset, price):
 
 @pytest.mark.parametrize("spread", [1, 2, 6, 30])
 @pytest.mark.parametrize("q", [-3, 0, 4])
-def test_quotes_use_the_present_spread_and_values_the_mean_one(spread, q):
-    """The worth of inventory is that at the mean spread; the distance that earns most is that at the present spread."""
+def test_quotes_use_current_spread_and_values_of_mean_spread(spread, q):
+    """The value of inventory is that at the mean spread; the best distance is that at the current spread."""
     costs, mean = 0.3, 1.5
     shared = {**MARKET, "q_max": 6}
-    taken = optimal_curve(intensity=intensity("best", half_spread=mean, curve=CURVE, adverse=costs), **shared)
-    bid, ask = quoted(taken, spread, q)
+    from_fit = optimal_curve(intensity=intensity("best", half_spread=mean, curve=CURVE, adverse=costs), **shared)
+    bid, ask = quoted_distances(from_fit, spread, q)
     assert bid == pytest.approx(best_of(spread / 2, costs - step_of(shared, costs, mean, q)), abs=1e-4)
     assert ask == pytest.approx(best_of(spread / 2, costs + step_of(shared, costs, mean, q - 1)), abs=1e-4)
 
@@ -107,8 +107,8 @@ def step_of(shared, costs, mean, level):
     for _ in range(20_000):
         gain = -0.5 * risk * levels.astype(float) ** 2
         rise = np.diff(values)
-        gain[:-1] += [(rates * (deltas - costs + one)).max() for one in rise]
-        gain[1:] += [(rates * (deltas - costs - one)).max() for one in rise]
+        gain[:-1] += [(rates * (deltas - costs + step)).max() for step in rise]
+        gain[1:] += [(rates * (deltas - costs - step)).max() for step in rise]
         change = step_s * gain
         values = values + change - change[bound]
         if np.ptp(change) < 1e-12:
@@ -117,24 +117,24 @@ def step_of(shared, costs, mean, level):
 
 
 @pytest.mark.parametrize("lots", [(5, 5), (9, 1), (1, 9)])
-def test_a_curve_from_the_micro_price_moves_with_the_imbalance(lots):
-    """The micro-price lies above the mid where more lots rest on the bids: fills of bids are rarer there."""
+def test_curve_from_micro_price_moves_with_the_imbalance(lots):
+    """The micro-price lies above the mid when more lots rest on the bids: bids fill more rarely then."""
     shared = {**MARKET, "q_max": 6}
-    taken = optimal_curve(intensity=intensity("micro", half_spread=1.5, curve=CURVE, adverse=0.3), **shared)
+    from_fit = optimal_curve(intensity=intensity("micro", half_spread=1.5, curve=CURVE, adverse=0.3), **shared)
     above = 3 * lots[0] / sum(lots) - 1.5
-    bid, ask = quoted(taken, 3, lots=lots)
+    bid, ask = quoted_distances(from_fit, 3, lots=lots)
     assert bid == pytest.approx(best_of(-above, 0.3 - step_of(shared, 0.3, 0.0, 0)), abs=1e-4)
     assert ask == pytest.approx(best_of(above, 0.3 + step_of(shared, 0.3, 0.0, -1)), abs=1e-4)
 
 
 @pytest.mark.parametrize("reference", ["best", "micro"])
 @pytest.mark.parametrize("spread", [1, 2, 5, 40])
-def test_expected_value_weighs_the_fills_of_its_reference(reference, spread):
+def test_expected_value_uses_intensity_at_its_reference_price(reference, spread):
     """P = 1 - exp(-λ·h) with λ at the distance from the reference price, found by a search over distances."""
     model = expected_value(intensity=intensity(reference), horizon_s=5.0, adverse_ticks=0.5)
-    found = quoted(model, spread, lots=(2, 6))
+    distances = quoted_distances(model, spread, lots=(2, 6))
     above = spread / 2 if reference == "best" else spread / 2 - spread * 2 / 8  # of the mid over the micro-price
-    for side, distance in zip((1, -1), found, strict=True):
+    for side, distance in zip((1, -1), distances, strict=True):
         offset = above if reference == "best" else side * above
 
         def worth(delta, offset=offset):
@@ -142,5 +142,5 @@ def test_expected_value_weighs_the_fills_of_its_reference(reference, spread):
             return -math.expm1(-lam * 5.0) * (delta - 0.5)
 
         grid = np.linspace(-40, 80, 240_001)
-        wanted = float(grid[np.argmax([worth(delta) for delta in grid])])
-        assert distance == pytest.approx(wanted, abs=1e-3)
+        expected = float(grid[np.argmax([worth(delta) for delta in grid])])
+        assert distance == pytest.approx(expected, abs=1e-3)

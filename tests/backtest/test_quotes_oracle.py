@@ -1,4 +1,4 @@
-"""The oracle of optimal quotes: its three roads agree with each other and with printed numbers."""
+"""The oracle of optimal quotes: its three methods agree with each other and with published numbers."""
 
 import math
 from itertools import product
@@ -9,13 +9,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from quotes_oracle import (
     Problem,
-    by_equation,
-    by_series,
     closed_form,
     distances,
     general_form,
     hamiltonian_by_search,
-    in_the_long_run,
+    long_run_theta,
+    theta_by_equation,
+    theta_by_series,
 )
 
 PAPER = {"k": 1.5, "A": 140.0, "sigma": 2.0}
@@ -23,7 +23,7 @@ PAPER = {"k": 1.5, "A": 140.0, "sigma": 2.0}
 
 @st.composite
 def problems(draw, most=12):
-    """Draw a control problem with everything in it."""
+    """Draw a control problem with all parameters."""
     return Problem(
         k=draw(st.floats(0.05, 3)),
         A=draw(st.floats(0.01, 10)),
@@ -37,15 +37,15 @@ def problems(draw, most=12):
     )
 
 
-def furthest(problem, one, other):
-    """Return the largest difference of the two thetas' quotes, where there are quotes."""
-    pairs = zip(distances(problem, one), distances(problem, other), strict=True)
+def largest_difference(problem, theta, other_theta):
+    """Return the largest difference between the quotes of two thetas, where there are quotes."""
+    pairs = zip(distances(problem, theta), distances(problem, other_theta), strict=True)
     return max(np.abs(a[np.isfinite(a)] - b[np.isfinite(b)]).max() for a, b in pairs)
 
 
 @pytest.mark.parametrize(("gamma", "change"), list(product([0.0, 0.1, 2.0], [-1.0, 0.0, 0.7])))
-def test_the_sup_is_where_looking_finds_it(gamma, change):
-    """The closed expressions for the best distance and its value are not assumed."""
+def test_closed_form_of_hamiltonian_equals_numerical_search(gamma, change):
+    """The closed expressions for the best distance and its value."""
     problem = Problem(k=0.8, A=3.0, Q=1, gamma=gamma)
     worth, where = hamiltonian_by_search(problem, change)
     assert where == pytest.approx(problem.markup - change, abs=1e-5)
@@ -55,24 +55,26 @@ def test_the_sup_is_where_looking_finds_it(gamma, change):
 @settings(max_examples=25, deadline=None)
 @given(problems(), st.floats(1e-3, 20))
 def test_equation_and_series_agree(problem, tau):
-    """One is integrated, the other summed; impact and drift enter them in different places."""
-    assert furthest(problem, by_equation(problem, tau), by_series(problem, tau)) < 1e-6 / problem.k
+    """One integrates, the other sums; impact and drift enter in different places."""
+    assert (
+        largest_difference(problem, theta_by_equation(problem, tau), theta_by_series(problem, tau)) < 1e-6 / problem.k
+    )
 
 
 @settings(max_examples=25, deadline=None)
 @given(problems())
-def test_the_series_tends_to_the_long_run(problem):
-    """After a time in which the slowest mode has died out, quotes do not change any more."""
-    late = by_series(problem, 1e5)
-    assume(furthest(problem, late, by_series(problem, 2e5)) < 1e-10 / problem.k)
-    assert furthest(problem, late, in_the_long_run(problem)) < 1e-7 / problem.k
+def test_series_tends_to_the_long_run(problem):
+    """After the slowest mode has decayed, quotes do not change any more."""
+    late = theta_by_series(problem, 1e5)
+    assume(largest_difference(problem, late, theta_by_series(problem, 2e5)) < 1e-10 / problem.k)
+    assert largest_difference(problem, late, long_run_theta(problem)) < 1e-7 / problem.k
 
 
 @pytest.mark.parametrize(("gamma", "worth"), [(0.01, 67.845689), (0.1, 64.133489), (1.0, 45.199668)])
-def test_the_papers_session_is_worth_what_the_reference_says(gamma, worth):
-    """The certainty equivalent of the best quotes in continuous time, with the parameters of 2008: ln(v(0))/k."""
+def test_value_of_the_papers_session_equals_reference(gamma, worth):
+    """The certainty equivalent of the best quotes in continuous time, with the parameters of the 2008 paper."""
     problem = Problem(**PAPER, Q=60, gamma=gamma)
-    assert by_equation(problem, 1.0)[60] == pytest.approx(worth, abs=1e-6)
+    assert theta_by_equation(problem, 1.0)[60] == pytest.approx(worth, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -84,10 +86,10 @@ def test_the_papers_session_is_worth_what_the_reference_says(gamma, worth):
         (1.0, 0.2, 10, (8.022747, -1.072185), (8.317763, -1.279915)),
     ],
 )
-def test_quotes_of_the_long_run_are_those_of_the_reference(sigma, A, q, exact, approximate):
+def test_long_run_quotes_equal_reference(sigma, A, q, exact, approximate):
     """Guéant, Lehalle and Fernandez-Tapia's parameters: k 0.3, gamma 0.01, at most 30 units."""
     problem = Problem(k=0.3, A=A, Q=30, sigma=sigma, gamma=0.01)
-    bid, ask = distances(problem, in_the_long_run(problem))
+    bid, ask = distances(problem, long_run_theta(problem))
     assert (bid[q + 30], ask[q + 30]) == pytest.approx(exact, abs=1e-6)
     assert closed_form(problem, q) == pytest.approx(approximate, abs=1e-6)
     assert general_form(q, gamma=0.01, sigma=sigma, k=0.3, A=A, size=1.0, xi=0.01) == pytest.approx(

@@ -26,8 +26,8 @@ def result_of(scribe, **terms):
     return Result(scribe.journal(), books(scribe.instrument, **terms))
 
 
-def test_the_files_are_those_of_the_contract(tmp_path):
-    """Names, and how many rows each holds."""
+def test_write_run_writes_the_documented_files(tmp_path):
+    """Names and numbers of rows."""
     result = result_of(seeded(60))
     rows = write_run(result, tmp_path / "deep" / "run")
     assert sorted(path.name for path in (tmp_path / "deep" / "run").iterdir()) == FILES == sorted(rows)
@@ -39,8 +39,8 @@ def test_the_files_are_those_of_the_contract(tmp_path):
     assert json.loads((tmp_path / "deep" / "run" / "summary.json").read_text(encoding="utf-8")) == result.summary
 
 
-def test_breaches_of_a_run_with_limits_are_a_file(tmp_path):
-    """In the unit of each knob; a run without limits has no such file."""
+def test_breaches_are_written_for_runs_with_limits(tmp_path):
+    """Values are in the unit of each setting."""
     rows = [(START_US, LIMITS.index("MAX_POSITION"), 3 * E8, 2 * E8 + 1, -1), (START_US + 5, 1, E8, 0, 0)]
     journal = replace(seeded(60).journal(), breaches=np.array(rows, np.int64))
     assert Result(journal, books()).write_tables(tmp_path)["breaches_BTCUSDT.csv"] == 2
@@ -52,7 +52,7 @@ def test_breaches_of_a_run_with_limits_are_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("scribe", [Scribe(), seeded(120)], ids=["empty", "short"])
-def test_equal_work_leaves_equal_bytes(tmp_path, scribe):
+def test_equal_runs_write_equal_bytes(tmp_path, scribe):
     """Nothing in a file depends on the clock, the host or the order of a set."""
     write_run(result_of(scribe), tmp_path / "a")
     write_run(result_of(scribe), tmp_path / "b")
@@ -61,8 +61,8 @@ def test_equal_work_leaves_equal_bytes(tmp_path, scribe):
 
 @settings(max_examples=40, deadline=None)
 @given(scribes())
-def test_frames_are_what_a_reader_of_the_files_gets(tmp_path_factory, scribe):
-    """The same columns, the same empty fields, the same numbers to the last bits of a float."""
+def test_frames_equal_the_read_files(tmp_path_factory, scribe):
+    """The same columns, the same empty fields, the same numbers up to the last bits of a float."""
     folder, result = tmp_path_factory.mktemp("run"), result_of(scribe)
     write_run(result, folder)
     symbol = scribe.instrument.symbol
@@ -81,7 +81,7 @@ def test_frames_are_what_a_reader_of_the_files_gets(tmp_path_factory, scribe):
                 assert frame[column].to_list() == read[column].to_list()
 
 
-def test_numbers_of_a_frame_are_exact_where_a_float_can_be():
+def test_numbers_of_a_frame_are_the_nearest_floats():
     """0.00192 is not 0.0019200000000000002."""
     scribe = Scribe()
     scribe.move(17_400_001)
@@ -93,26 +93,26 @@ def test_numbers_of_a_frame_are_exact_where_a_float_can_be():
     assert result.state["equity"].to_list() == [999.83271975]
 
 
-def test_money_beyond_64_bits_reaches_the_frame():
-    """The account's own integers become floats like any other."""
+def test_amounts_beyond_64_bits_reach_the_frame():
+    """The account's own integers become floats like all others."""
     scribe = Scribe(instrument=Instrument("BIGUSDT", tick_e8=3, lot_e8=7), fee_rate=0.0)
     scribe.move(2 * 10**12)
     scribe.fill(scribe.place(1, 10**12, 9 * 10**6), 1, 10**12, 9 * 10**6)
     assert result_of(scribe).state["mtm_value"].to_list() == [pytest.approx(10**12 * 9e6 * 21e-16)]
 
 
-def test_excluded_stretches_begin_and_end_with_the_book():
+def test_excluded_intervals_begin_and_end_with_the_book():
     """The last one ends with the data."""
     scribe = Scribe()
     for wait_us, mid2 in [(0, 100), (10, 0), (5, 100), (20, 0), (7, 0)]:
         scribe.wait(wait_us)
         scribe.move(mid2)
-    stretches = result_of(scribe).excluded() - START_US
-    assert stretches.tolist() == [[10, 15], [35, 42]]
+    intervals = result_of(scribe).excluded() - START_US
+    assert intervals.tolist() == [[10, 15], [35, 42]]
 
 
-def test_the_page_names_the_command(tmp_path):
-    """What the runner reports about the run is in its report."""
+def test_report_page_contains_command_and_settings(tmp_path):
+    """As given by the runner."""
     about = About(["mm", "backtest", "--day", "20251216"], {"SEED": {"value": 7, "source": "flag"}})
     write_run(result_of(seeded(30)), tmp_path, about)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -120,16 +120,16 @@ def test_the_page_names_the_command(tmp_path):
     assert ">SEED<" in html
 
 
-def test_charts_drawn_beside_the_summary_are_those_of_the_page_alone(tmp_path):
-    """They need its symbol, assets, tick and quantity; a run of no state rows has none."""
+def test_charts_written_with_the_run_equal_those_of_the_page(tmp_path):
+    """Also for a run without state rows."""
     for seed in (30, None):
         result = result_of(Scribe() if seed is None else seeded(seed))
         write_run(result, tmp_path)
         assert (tmp_path / "report.html").read_text(encoding="utf-8") == page(result.summary, columns_of(result))
 
 
-def test_a_result_prints_itself_in_a_few_lines():
-    """What a terminal shows after a run."""
+def test_str_of_a_result_is_a_short_summary():
+    """Several lines for a terminal."""
     scribe = Scribe()
     scribe.move(20_000)
     scribe.state()
@@ -151,29 +151,29 @@ def test_a_result_prints_itself_in_a_few_lines():
     )
 
 
-def test_assets_that_are_not_known_leave_no_hole_in_the_text():
-    """An instrument read from a bare capture has no names for its assets."""
+def test_unknown_assets_leave_no_gap_in_the_text():
+    """An instrument read from a bare capture has no names of its assets."""
     scribe = seeded(30)
     scribe.instrument = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
     lines = str(result_of(scribe)).splitlines()
     assert not any("  " in line.strip()[10:] or " ," in line for line in lines)
 
 
-def test_a_day_in_two_pieces_is_named_once():
-    """Slices of a tape carry their day with them."""
+def test_day_in_two_parts_is_listed_once():
+    """Slices of a tape keep their day."""
     result = result_of(seeded(30), days=("20251216", "20251216", "20251217"))
     assert result.summary["days"] == ["20251216", "20251217"]
 
 
-def test_arrays_of_a_result_are_the_engines_own():
-    """Nothing is copied on the way in."""
+def test_result_keeps_the_arrays_of_the_engine():
+    """Nothing is copied."""
     journal = seeded(10).journal()
     assert Result(journal, books()).journal.orders is journal.orders
     assert journal.orders.dtype == np.int64
 
 
-def test_summing_up_and_writing_need_neither_scipy_nor_polars(tmp_path):
-    """A run loads numpy and nothing heavier for its results."""
+def test_writing_a_run_loads_neither_scipy_nor_polars(tmp_path):
+    """Results need numpy only."""
     code = (
         "import sys; sys.path[:0] = sys.argv[1:2]\n"
         "from pathlib import Path\n"
@@ -191,6 +191,6 @@ def test_summing_up_and_writing_need_neither_scipy_nor_polars(tmp_path):
         "write_run(Result(journal, books), Path('run'))\n"
         "print({'scipy', 'polars', 'pyarrow'} & set(sys.modules))\n"
     )
-    done = run_python("-c", code, cwd=tmp_path)
-    assert (done.stdout, done.stderr) == ("set()\n", "")
+    result = run_python("-c", code, cwd=tmp_path)
+    assert (result.stdout, result.stderr) == ("set()\n", "")
     assert sys.version_info >= (3, 11)

@@ -1,4 +1,4 @@
-"""The limits as a pure function, each at its edge, and their knobs."""
+"""The limits as a pure function, each at its edge, and their settings."""
 
 import dataclasses
 from fractions import Fraction
@@ -35,7 +35,7 @@ E8 = st.integers(0, 10**8)
 
 @dataclasses.dataclass
 class Edge:
-    """A limit's knob, the field of its bound, what is measured against it in the bound's unit, and what makes it so."""
+    """A limit's name, the field of its bound, the measured value in the bound's unit, and the state that causes it."""
 
     limit: str
     field: str
@@ -122,8 +122,13 @@ def moves(draw):
 
 @st.composite
 def silences(draw):
-    heard, silent = draw(US), draw(US)
-    return Edge("FEED_STALE_S", "feed_stale_us", Fraction(silent), RiskStanding(us=heard + silent, market_us=heard))
+    last_message, silence = draw(US), draw(US)
+    return Edge(
+        "FEED_STALE_S",
+        "feed_stale_us",
+        Fraction(silence),
+        RiskStanding(us=last_message + silence, market_us=last_message),
+    )
 
 
 @st.composite
@@ -140,31 +145,31 @@ EDGES = [
 
 @pytest.mark.parametrize("edges", EDGES, ids=str)
 @given(st.data())
-def test_a_limit_holds_to_its_edge_and_one_unit_beyond(edges, data):
-    """What is exactly at the bound is allowed; with a bound of one unit less it is not, and the breach has both."""
+def test_limit_allows_its_bound_and_breaches_one_unit_beyond(edges, data):
+    """A value equal to the bound is allowed; one unit above it is not, and the breach contains both."""
     edge = data.draw(edges)
-    at = max(-(-edge.value.numerator // edge.value.denominator), 0)  # the least whole bound that allows it
+    at = max(-(-edge.value.numerator // edge.value.denominator), 0)  # the smallest whole bound that allows it
     least = 1 if edge.field == "max_orders_per_s" else 0
     most = 10**10 if edge.field == "max_leverage_e8" else 2**62
     if least <= at <= most:
         assert check(RiskLimits(**{edge.field: at}), TEST, edge.standing, edge.order) is None
     if least < at <= most:
-        found = check(RiskLimits(**{edge.field: at - 1}), TEST, edge.standing, edge.order)
-        assert found is not None
-        assert found.limit == edge.limit
-        assert found.bound_e8 == in_e8(edge.field, Fraction(at - 1))
-        assert found.value_e8 == in_e8(edge.field, edge.value)
+        breach = check(RiskLimits(**{edge.field: at - 1}), TEST, edge.standing, edge.order)
+        assert breach is not None
+        assert breach.limit == edge.limit
+        assert breach.bound_e8 == in_e8(edge.field, Fraction(at - 1))
+        assert breach.value_e8 == in_e8(edge.field, edge.value)
 
 
 def in_e8(field, value):
-    """Return a bound, or what is measured against it, in 1e-8 of the knob's unit, rounded down."""
+    """Return a bound or a measured value in 1e-8 of the setting's unit, rounded down."""
     scale = {"max_open_orders": 10**8, "max_orders_per_s": 10**8, "feed_stale_us": 100, "slow_ack_us": 100_000}
     return (value * scale.get(field, 1)).__floor__()
 
 
 @given(SIDE, st.integers(1, 10**6), st.integers(1, 10**6), st.integers(1, 10**6))
-def test_what_lowers_a_position_beyond_its_bound_is_allowed(side, held, lots, mid2):
-    """Position and leverage withhold the side that adds alone."""
+def test_order_that_reduces_a_position_beyond_its_bound_is_allowed(side, held, lots, mid2):
+    """Position and leverage limits stop only the side that adds."""
     limits = RiskLimits(max_position_e8=0, max_leverage_e8=0)
     standing = RiskStanding(inventory_lots=-side * held, mid2_ticks=mid2, equity_e8=10**8)
     allowed = check(limits, TEST, standing, RiskOrder(side, 1, min(lots, held)))
@@ -173,26 +178,26 @@ def test_what_lowers_a_position_beyond_its_bound_is_allowed(side, held, lots, mi
 
 
 @given(st.integers(-(10**9), 0), st.integers(1, 10**6), st.integers(1, 100))
-def test_no_equity_bears_no_leverage(equity_e8, mid2, lots):
+def test_leverage_is_not_allowed_without_equity(equity_e8, mid2, lots):
     standing = RiskStanding(mid2_ticks=mid2, equity_e8=equity_e8)
     assert check(RiskLimits(max_leverage_e8=10**10), TEST, standing, RiskOrder(1, 1, lots)).limit == "MAX_LEVERAGE"
 
 
 @given(st.integers(-(10**9), 0), st.integers(1, 10**9))
-def test_without_a_peak_above_zero_any_fall_is_a_drawdown(peak_e8, fall_e8):
+def test_any_loss_is_a_drawdown_without_a_positive_peak(peak_e8, fall_e8):
     limits = RiskLimits(max_drawdown_e8=10**8)
     standing = RiskStanding(equity_e8=peak_e8 - fall_e8, peak_equity_e8=peak_e8)
     assert check(limits, TEST, standing).limit == "MAX_DRAWDOWN"
     assert check(limits, TEST, dataclasses.replace(standing, equity_e8=peak_e8)) is None
 
 
-def test_an_order_at_any_price_has_no_band():
+def test_order_without_a_price_is_exempt_from_the_band():
     limits, standing = RiskLimits(price_band_e8=0), RiskStanding(mid2_ticks=200)
     assert check(limits, TEST, standing, RiskOrder(1, 0, 1, priced=False)) is None
     assert check(limits, TEST, standing, RiskOrder(1, 101, 1)).limit == "PRICE_BAND"
 
 
-def test_what_stops_all_quotes_comes_before_what_withholds_one():
+def test_limits_that_stop_all_quotes_are_checked_first():
     limits = RiskLimits(max_daily_loss_e8=0, feed_stale_us=0, max_position_e8=0)
     standing = RiskStanding(us=1, day_equity_e8=1)
     assert check(limits, TEST, standing, RiskOrder(1, 1, 1)).limit == "MAX_DAILY_LOSS"
@@ -201,7 +206,7 @@ def test_what_stops_all_quotes_comes_before_what_withholds_one():
     assert check(RiskLimits(), TEST, standing, RiskOrder(1, 1, 1)) is None
 
 
-def test_a_manager_says_how_much_of_each_limit_is_used():
+def test_guard_reports_used_share_of_each_limit():
     """100 lots are held, a bid and an ask of 10 each are open, all four orders were sent within a second.
 
     The mid falls from 100 to 99, which costs 100 of 1,010,000; acknowledgements are those since the requote before.
@@ -232,17 +237,17 @@ def test_a_manager_says_how_much_of_each_limit_is_used():
     assert Engine(fixed_spread(delta_ticks=20), trade_cross(), Rules(**RULES)).manager.guard.used() == {}
 
 
-# Knobs
+# Settings
 
 
-def test_a_run_without_knobs_has_no_limits():
+def test_run_without_settings_has_no_limits():
     assert limits_of(Risk()) is None
 
 
-def test_every_limit_is_a_knob_and_the_live_defaults_are_knobs():
-    names = {one.variable for one in knobs(Risk)}
+def test_limits_and_live_defaults_are_settings():
+    names = {knob.variable for knob in knobs(Risk)}
     assert names == set(LIMITS) - {"", "KILLED", "PULLED"} | {"SIZE_RAMP"}
-    assert set(LIVE_DEFAULTS) <= {one.name for one in knobs(Risk)}
+    assert set(LIVE_DEFAULTS) <= {knob.name for knob in knobs(Risk)}
     limits = limits_of(Risk(**LIVE_DEFAULTS))
     assert (limits.max_position_e8, limits.max_leverage_e8, limits.max_drawdown_e8) == (10 * 10**8, 10**8, 5_000_000)
     assert (limits.feed_stale_us, limits.slow_ack_us, limits.max_open_orders) == (3_000_000, 100_000, 2)
@@ -250,7 +255,7 @@ def test_every_limit_is_a_knob_and_the_live_defaults_are_knobs():
 
 
 def knob_of(name):
-    return next(one for one in knobs(Risk) if one.name == name)
+    return next(knob for knob in knobs(Risk) if knob.name == name)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +266,7 @@ def knob_of(name):
         ("max_position", "0.50", "0.5"),
     ],
 )
-def test_knobs_are_read(name, text, read):
+def test_settings_are_parsed_and_normalized(name, text, read):
     assert knob_of(name).read(text) == read
     assert knob_of(name).read(read) == read
 
@@ -283,12 +288,12 @@ def test_knobs_are_read(name, text, read):
         *(("feed_stale_s", text) for text in ("0", "inf")),
     ],
 )
-def test_knobs_that_mean_nothing_are_refused(name, text):
+def test_invalid_settings_raise_usage_error(name, text):
     with pytest.raises(UsageError, match=name.upper()):
         knob_of(name).read(text)
 
 
-def test_bands_need_the_position_that_they_are_shares_of():
+def test_widen_bands_require_a_max_position():
     with pytest.raises(UsageError, match="MAX_POSITION"):
         Risk(widen_bands="[[0.5,2]]")
     with pytest.raises(UsageError, match="MAX_POSITION"):
@@ -300,19 +305,19 @@ def test_bands_need_the_position_that_they_are_shares_of():
     "limits",
     [{"max_position_e8": -1}, {"max_orders_per_s": 0}, {"max_leverage_e8": 10**11}, {"widen_bands": ((0, 2.0),)}],
 )
-def test_bounds_that_mean_nothing_are_refused(limits):
+def test_invalid_bounds_raise_usage_error(limits):
     with pytest.raises(UsageError, match=next(iter(limits))):
         RiskLimits(**limits)
 
 
-def test_a_ramp_scales_the_clip_in_whole_steps():
+def test_ramp_scales_the_clip_in_whole_steps():
     assert [ramped_lots(1000, 10, "[0.1,0.55,1.0]", day) for day in (0, 1, 2, 9)] == [100, 550, 1000, 1000]
     assert ramped_lots(1000, 300, "[0.5]") == 300
     assert ramped_lots(20, 10, "[0.1]") == 10
     assert ramped_lots(1000, 10, None) == 1000
 
 
-def test_a_day_ends_at_midnight_in_berlin():
+def test_day_ends_at_midnight_in_berlin():
     """2025-12-16 is in winter time; the day of the change to summer time has 23 hours."""
     assert day_end_us(1_765_868_400_000_000) == 1_765_926_000_000_000  # 2025-12-17T00:00+01:00
     begin_us = 1_774_738_800_000_000  # 2026-03-29T00:00+01:00

@@ -1,4 +1,4 @@
-"""What binds our orders: the knobs in the engine's units, presets, and what is refused."""
+"""Rules of a run: settings in the engine's units, presets, and invalid values."""
 
 from dataclasses import fields, replace
 
@@ -11,38 +11,46 @@ from mm.errors import UsageError
 PLAIN = Rules(tick_e8=100, lot_e8=10)
 
 
-def test_knobs_become_whole_units():
-    """Milliseconds to microseconds, rates and money to 1e-8: nothing is a float in the engine."""
+def test_settings_become_whole_units():
+    """Milliseconds to microseconds, rates and money to 1e-8: the engine uses integers only."""
     execution = Execution(
         order_latency_ms=1.5, cancel_latency_ms=0.25, requote_interval_ms=100, feed_latency="recorded"
     )
-    found = terms(execution, Account(maker_fee_rate="-0.0001", initial_cash="12.5", seed=7))
-    assert (found["order_latency_us"], found["cancel_latency_us"], found["requote_us"]) == (1500, 250, 100_000)
-    assert (found["maker_fee_e8"], found["taker_fee_e8"]) == (-10_000, 100_000)
-    assert (found["start_cash_e8"], found["latency_seed"], found["recorded_feed"]) == (1_250_000_000, 7, True)
+    converted = terms(execution, Account(maker_fee_rate="-0.0001", initial_cash="12.5", seed=7))
+    assert (converted["order_latency_us"], converted["cancel_latency_us"], converted["requote_us"]) == (
+        1500,
+        250,
+        100_000,
+    )
+    assert (converted["maker_fee_e8"], converted["taker_fee_e8"]) == (-10_000, 100_000)
+    assert (converted["start_cash_e8"], converted["latency_seed"], converted["recorded_feed"]) == (
+        1_250_000_000,
+        7,
+        True,
+    )
 
 
-def test_every_term_is_a_field_of_the_rules():
-    """A knob that no rule takes would be set in vain."""
+def test_terms_are_fields_of_the_rules():
+    """A setting without a field would have no effect."""
     for preset in (None, *PRESETS):
         assert terms(Execution(), Account(preset=preset)).keys() <= {field.name for field in fields(Rules)}
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_gives_its_fees_unless_one_is_given(name):
-    """A rate that is named replaces the preset's rate and its fee for each unit."""
+def test_preset_provides_fees_unless_one_is_given(name):
+    """An explicit rate replaces the preset's rate and unit fee of that role."""
     preset = PRESETS[name]
-    found = terms(Execution(), Account(preset=name))
-    assert (found["maker_fee_e8"], found["taker_fee_e8"]) == tuple(preset.fees.rate_e8)
-    assert (found["maker_unit_fee_e8"], found["taker_unit_fee_e8"]) == tuple(preset.fees.unit_e8)
-    assert (found["multiplier"], found["enforce_balances"]) == (preset.multiplier, not preset.may_short)
-    given = terms(Execution(), Account(preset=name, maker_fee_rate="0.002"))
-    assert given["maker_fee_e8"] == 200_000
-    assert "maker_unit_fee_e8" not in given
-    assert given["taker_fee_e8"] == found["taker_fee_e8"]
+    converted = terms(Execution(), Account(preset=name))
+    assert (converted["maker_fee_e8"], converted["taker_fee_e8"]) == tuple(preset.fees.rate_e8)
+    assert (converted["maker_unit_fee_e8"], converted["taker_unit_fee_e8"]) == tuple(preset.fees.unit_e8)
+    assert (converted["multiplier"], converted["enforce_balances"]) == (preset.multiplier, not preset.may_short)
+    explicit = terms(Execution(), Account(preset=name, maker_fee_rate="0.002"))
+    assert explicit["maker_fee_e8"] == 200_000
+    assert "maker_unit_fee_e8" not in explicit
+    assert explicit["taker_fee_e8"] == converted["taker_fee_e8"]
 
 
-def test_worth_of_a_tick_and_the_inventory_that_counts():
+def test_value_of_a_tick_lot_and_default_target():
     assert replace(PLAIN, multiplier=50).tick_lot_e16 == 100 * 10 * 50
     assert replace(PLAIN, start_lots=4).target == 4
     assert replace(PLAIN, start_lots=4, target_lots=0).target == 0
@@ -62,13 +70,13 @@ def test_worth_of_a_tick_and_the_inventory_that_counts():
         ({"decisions": True, "recorded_feed": True}, "leave FEED_LATENCY=recorded out"),
     ],
 )
-def test_rules_that_cannot_be_name_the_field(change, message):
-    with pytest.raises(UsageError) as refused:
+def test_invalid_rules_name_the_field(change, message):
+    with pytest.raises(UsageError) as error:
         replace(PLAIN, **change)
-    assert message in str(refused.value)
+    assert message in str(error.value)
 
 
-def test_rebates_and_debts_are_real():
-    """Fees, cash and inventory may be below 0."""
-    found = replace(PLAIN, maker_fee_e8=-1, taker_fee_e8=-1, start_cash_e8=-1, start_lots=-1, target_lots=-1)
-    assert found.target == -1
+def test_rebates_and_negative_balances_are_allowed():
+    """Fees, cash and inventory may be negative."""
+    rules = replace(PLAIN, maker_fee_e8=-1, taker_fee_e8=-1, start_cash_e8=-1, start_lots=-1, target_lots=-1)
+    assert rules.target == -1

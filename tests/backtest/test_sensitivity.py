@@ -1,4 +1,4 @@
-"""The sensitivity block: each row equals the backtest that it names, played separately."""
+"""The sensitivity block: each row equals its backtest, run separately."""
 
 import json
 from dataclasses import replace
@@ -38,7 +38,7 @@ def strategy():
     return Strategy([tape], rules, quotes, price_cross, Intensity.constant(0.3 * 1e6 / unit, 0.2), seed=4)
 
 
-def told(role, latency, result):
+def expected_row(role, latency, result):
     summary = result.summary
     row = {"role": role, "fills": summary["models"]["fill"], "latency": latency}
     row |= {name: summary[name] for name in ("pnl_total", "sharpe", "n_fills")}
@@ -46,57 +46,59 @@ def told(role, latency, result):
     return row | {"inventory_rms": inventory, "adverse_selection_60": moved}
 
 
-def test_every_row_is_a_backtest_of_its_own(strategy):
-    """Models by hand, rules by hand: the block has the same numbers, the run's own in between."""
+def test_each_row_equals_a_separate_backtest(strategy):
+    """With models and rules built by hand; the run's own row is among them."""
     tapes, rules = strategy.tapes, strategy.rules
     rows = strategy.with_sensitivity(strategy.play()).summary["sensitivity"]["rows"]
     order_us, cancel_us = rules.order_latency_us, rules.cancel_latency_us
     half = replace(rules, order_latency_us=order_us // 2, cancel_latency_us=round(cancel_us / 2))
     twice = replace(rules, order_latency_us=2 * order_us, cancel_latency_us=2 * cancel_us)
     assert rows == [
-        told("optimistic", 1.0, backtest(tapes, quotes(), trade_cross(), rules)),
-        told("optimistic", 1.0, backtest(tapes, quotes(), Poisson(strategy.intensity, 4), rules)),
-        told("base", 1.0, backtest(tapes, quotes(), price_cross(), rules)),
-        told("pessimistic", 1.0, backtest(tapes, quotes(), queue_risk_averse(), rules)),
-        told("latency", 0.5, backtest(tapes, quotes(), price_cross(), half)),
-        told("latency", 2.0, backtest(tapes, quotes(), price_cross(), twice)),
+        expected_row("optimistic", 1.0, backtest(tapes, quotes(), trade_cross(), rules)),
+        expected_row("optimistic", 1.0, backtest(tapes, quotes(), Poisson(strategy.intensity, 4), rules)),
+        expected_row("base", 1.0, backtest(tapes, quotes(), price_cross(), rules)),
+        expected_row("pessimistic", 1.0, backtest(tapes, quotes(), queue_risk_averse(), rules)),
+        expected_row("latency", 0.5, backtest(tapes, quotes(), price_cross(), half)),
+        expected_row("latency", 2.0, backtest(tapes, quotes(), price_cross(), twice)),
     ]
     assert len({row["n_fills"] for row in rows}) > 2  # they are not all the same backtest
 
 
-def test_the_run_itself_is_not_changed_by_the_block(strategy):
-    """Everything else in the summary stays, and every null in it has its reason."""
-    alone = strategy.play()
-    honest = strategy.with_sensitivity(alone)
+def test_sensitivity_does_not_change_the_rest_of_the_summary(strategy):
+    """Every null in the block has a warning with its reason."""
+    without_block = strategy.play()
+    with_block = strategy.with_sensitivity(without_block)
     drop = ("sensitivity", "warnings")
-    assert {k: v for k, v in honest.summary.items() if k not in drop} == {
-        k: v for k, v in alone.summary.items() if k not in drop
+    assert {k: v for k, v in with_block.summary.items() if k not in drop} == {
+        k: v for k, v in without_block.summary.items() if k not in drop
     }
-    assert any(line.startswith("null: sensitivity.rows.") for line in honest.summary["warnings"])
-    json.dumps(honest.summary, allow_nan=False)
+    assert any(line.startswith("null: sensitivity.rows.") for line in with_block.summary["warnings"])
+    json.dumps(with_block.summary, allow_nan=False)
 
 
-def test_a_poisson_run_has_no_second_poisson_row(strategy):
-    """Its own fills are that opinion already."""
-    own = replace(strategy, fills=lambda: Poisson(strategy.intensity, 4))
-    assert (strategy.plays(), own.plays()) == (5, 4)
+def test_poisson_run_has_no_additional_poisson_row(strategy):
+    """The run itself provides it."""
+    poisson = replace(strategy, fills=lambda: Poisson(strategy.intensity, 4))
+    assert (strategy.plays(), poisson.plays()) == (5, 4)
     assert replace(strategy, intensity=None).plays() == 4
 
 
-@pytest.mark.parametrize("own", [trade_cross, queue_risk_averse])
-def test_a_run_that_is_a_bound_itself_is_not_played_again(strategy, own):
-    """Its row is the run's own, number for number; other parameters make another model, which is played."""
-    bound = replace(strategy, fills=own, intensity=None)
+@pytest.mark.parametrize("fill_model", [trade_cross, queue_risk_averse])
+def test_run_with_a_bounding_fill_model_is_not_repeated(strategy, fill_model):
+    """Its row equals the run, number for number; other parameters make another model, which is run."""
+    bound = replace(strategy, fills=fill_model, intensity=None)
     rows = bound.with_sensitivity(bound.play()).summary["sensitivity"]["rows"]
-    again = [row for row in rows if row["fills"] == own().name and row["role"] in ("optimistic", "pessimistic")]
+    bound_rows = [
+        row for row in rows if row["fills"] == fill_model().name and row["role"] in ("optimistic", "pessimistic")
+    ]
     assert bound.plays() == 3
-    played = backtest(bound.tapes, quotes(), own(), bound.rules)
-    assert again == [told("optimistic" if own is trade_cross else "pessimistic", 1.0, played)]
+    result = backtest(bound.tapes, quotes(), fill_model(), bound.rules)
+    assert bound_rows == [expected_row("optimistic" if fill_model is trade_cross else "pessimistic", 1.0, result)]
     assert replace(bound, fills=lambda: trade_cross(strict=True)).plays() == 4
 
 
-def test_the_bar_is_told_of_every_backtest(strategy):
-    """The progress of the block is as many times the tape's length as there are backtests."""
+def test_progress_covers_every_backtest(strategy):
+    """The total progress of the block is the length of the tape times the number of backtests."""
     steps = []
     base = strategy.play()
     strategy.with_sensitivity(base, steps.append)
@@ -104,8 +106,8 @@ def test_the_bar_is_told_of_every_backtest(strategy):
     assert sum(steps) == strategy.plays() * (tape.end_us - tape.start_us)
 
 
-def test_measured_latencies_are_scaled_row_by_row():
-    """A file of latencies is as long, with every number times the factor; the rates it was measured at stay."""
+def test_measured_latencies_are_scaled():
+    """Every latency is multiplied by the factor; the message rates are unchanged."""
     measured = Latencies.of(np.array([1.0, 3.0]), np.array([2.0, 5.0]), np.array([10.0, 20.0]))
     rules = slower(Rules(1, 1, latencies=measured), 0.5)
     assert rules.latencies.order_us.tolist() == [500, 1500]

@@ -1,4 +1,4 @@
-"""The volatility that models see: its truth on prices of known volatility, and nothing of what is yet to come."""
+"""The volatility that models receive: correct for prices of known volatility, and without look-ahead."""
 
 import numpy as np
 import pytest
@@ -17,25 +17,25 @@ SECOND_US = 1_000_000
 SIGMA, BOUNCE = 4.0, 6.0  # ticks per root second, and ticks
 
 
-class Watching:
-    """Quotes nothing, and records the volatility."""
+class SigmaRecorder:
+    """Quote nothing, and record the volatility."""
 
     depth = False
 
     def __init__(self):
-        self.seen = []
+        self.sigmas = []
 
     def quote(self, view):
-        self.seen.append((view.us, view.sigma_ticks))
+        self.sigmas.append((view.us, view.sigma_ticks))
 
 
-def watched(mids, **changes):
-    """Return sigma at each second, for the mids *mids*, in ticks; None is no book."""
+def sigmas_at(mids, **changes):
+    """Return sigma at each second for *mids* in ticks; None stands for a gap."""
     events = [event(second, mid) for second, mid in enumerate(mids)]
-    quotes = Watching()
+    quotes = SigmaRecorder()
     rules = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=SECOND_US, **changes)
     backtest(Tape.of(TEST, events), quotes, trade_cross(), rules)
-    return quotes.seen
+    return quotes.sigmas
 
 
 def event(second, mid):
@@ -44,29 +44,29 @@ def event(second, mid):
 
 
 def walk(seconds, seed, bounce=0.0):
-    """Return mids of a walk of volatility SIGMA, each with its own independent *bounce* on top."""
+    """Return the mids of a random walk of volatility SIGMA, each with an independent *bounce* added."""
     chance = np.random.default_rng(seed)
     price = 100_000 + np.cumsum(chance.normal(0, SIGMA, seconds))
     return np.rint(price + bounce * chance.choice([-1, 1], seconds)).astype(int).tolist()
 
 
 def variance(mids, **changes):
-    """Return the mean of sigma² over the windows that do not overlap, and its standard error."""
-    seen = np.array([sigma for _, sigma in watched(mids, **changes)])
-    apart = seen[300::300] ** 2
-    return apart.mean(), apart.std(ddof=1) / np.sqrt(len(apart))
+    """Return the mean of sigma² over non-overlapping windows, and its standard error."""
+    sigmas = np.array([sigma for _, sigma in sigmas_at(mids, **changes)])
+    squared = sigmas[300::300] ** 2
+    return squared.mean(), squared.std(ddof=1) / np.sqrt(len(squared))
 
 
 @pytest.mark.parametrize("method", SIGMA_METHODS)
-def test_a_walk_without_bounce_has_its_own_volatility(method):
-    """Every method recovers sigma² within four standard errors."""
+def test_methods_recover_volatility_of_a_walk_without_bounce(method):
+    """Within four standard errors of sigma²."""
     mean, error = variance(walk(12_000, 3), sigma_method=method)
     assert error < 0.1 * SIGMA**2
     assert abs(mean - SIGMA**2) < 4 * error
 
 
-def test_two_scales_know_the_bounce_from_the_walk():
-    """A bounce of variance 36 adds 72 ticks² a second to what changes over one second say; two scales leave it out."""
+def test_two_scale_excludes_the_bounce():
+    """A bounce of variance 36 adds 72 ticks² per second to the other methods, which use changes over one second."""
     mids = walk(12_000, 4, BOUNCE)
     mean, error = variance(mids, sigma_method="two_scale")
     assert error < 0.15 * SIGMA**2
@@ -83,28 +83,28 @@ def test_two_scales_know_the_bounce_from_the_walk():
     st.lists(st.one_of(st.integers(50, 500), st.none()), max_size=60),
     st.data(),
 )
-def test_nobody_sees_what_is_yet_to_come(method, mids, others, data):
-    """Whatever follows an instant, or whether anything does, sigma up to there is the same to the last bit."""
+def test_sigma_is_independent_of_later_prices(method, mids, others, data):
+    """With any later prices, or none, sigma up to a time is equal to the last bit."""
     cut = data.draw(st.integers(1, len(mids)))
     rules = {"sigma_method": method, "sigma_window_s": 6, "sigma_half_life_s": 1.5}
     mids = [50, *mids]
-    seen = [watched(tape, **rules) for tape in (mids, mids[:cut], [*mids[:cut], *others])]
-    before = [[(us, repr(sigma)) for us, sigma in one if us <= cut * SECOND_US] for one in seen]
+    sigmas = [sigmas_at(tape, **rules) for tape in (mids, mids[:cut], [*mids[:cut], *others])]
+    before = [[(us, repr(sigma)) for us, sigma in run if us <= cut * SECOND_US] for run in sigmas]
     assert before[0] == before[1] == before[2]
 
 
-def test_exponential_weights_turn_within_the_half_life():
-    """As long as the half-life into a market of five times the volatility, half the way of sigma² is gone."""
+def test_ewma_adapts_half_way_within_the_half_life():
+    """One half-life after volatility rises five-fold, half of the change of sigma² has happened."""
     quiet, wild = [100 + second % 2 for second in range(400)], [100 + 5 * (second % 2) for second in range(400)]
-    seen = dict(watched([*quiet, *wild], sigma_method="ewma", sigma_half_life_s=30.0))
-    before, after, last = (seen[SECOND_US * second] ** 2 for second in (400, 431, 800))
+    sigmas = dict(sigmas_at([*quiet, *wild], sigma_method="ewma", sigma_half_life_s=30.0))
+    before, after, last = (sigmas[SECOND_US * second] ** 2 for second in (400, 431, 800))
     assert before == pytest.approx(1.0)
     assert after == pytest.approx((1 + 25) / 2, rel=0.01)
     assert last == pytest.approx(25, rel=0.01)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"sigma_method": "garch"}, "sigma_method is 'garch'; it must be one of rolling, ewma, two_scale"),
         ({"sigma_half_life_s": 0.0}, "sigma_half_life_s is 0.0; it must be above 0"),
@@ -112,13 +112,13 @@ def test_exponential_weights_turn_within_the_half_life():
         ({"sigma_method": "two_scale", "sigma_window_s": 3}, "sigma_window_s is 3; two_scale needs 4 seconds at least"),
     ],
 )
-def test_a_volatility_that_cannot_be_is_refused(changes, told):
-    with pytest.raises(UsageError, match=told):
+def test_invalid_volatility_settings_raise_usage_error(changes, message):
+    with pytest.raises(UsageError, match=message):
         Rules(TEST.tick_e8, TEST.lot_e8, **changes)
 
 
-def test_an_adaptive_spread_is_wider_within_the_half_life():
-    """A market that moves five times as much for 30 s: 1 + 2·σ ticks a side go from 3 to 1 + 2·√13."""
+def test_adaptive_spread_widens_within_the_half_life():
+    """A market that moves five times as much for 30 s: 1 + 2·σ ticks per side rise from 3 to 1 + 2·√13."""
     mids = [100 + (second % 2) * (1 if second < 120 else 5) for second in range(151)]
     rules = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=SECOND_US, sigma_method="ewma", sigma_half_life_s=30.0)
     quotes = adaptive_spread(least_ticks=1.0, per_sigma=2.0)

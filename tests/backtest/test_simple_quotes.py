@@ -1,4 +1,4 @@
-"""The simple quote models: prices worked out by hand, and whole runs against the same formulas in plain Python."""
+"""The simple quote models: prices computed by hand, and whole runs against the same formulas in plain Python."""
 
 import math
 from dataclasses import replace
@@ -28,10 +28,10 @@ TICK_LOT = 1e-16 * TEST.tick_e8 * TEST.lot_e8
 
 def answer(name, params, **view):
     """Return bid and ask of a model for a book of 99 and 103, 3 lots bid and 1 offered, clips of 2 lots."""
-    told = compiled(name, params).answer(
+    quotes = compiled(name, params).answer(
         **({"bid_ticks": 99, "ask_ticks": 103, "bid_lots": 3, "ask_lots": 1, "quote_lots": 2} | view)
     )
-    return told.bid_ticks, told.ask_ticks
+    return quotes.bid_ticks, quotes.ask_ticks
 
 
 # The mid is 101; the imbalance (3 − 1)/(3 + 1) = ½; the micro-price (99·1 + 103·3)/4 = 102.
@@ -50,12 +50,12 @@ BY_HAND = [
 ]
 
 
-@pytest.mark.parametrize(("name", "params", "view", "wanted"), BY_HAND)
-def test_prices_are_those_by_hand(name, params, view, wanted):
-    assert answer(name, params, **view) == wanted
+@pytest.mark.parametrize(("name", "params", "view", "expected"), BY_HAND)
+def test_prices_equal_those_computed_by_hand(name, params, view, expected):
+    assert answer(name, params, **view) == expected
 
 
-def test_the_benchmark_of_the_paper_has_its_spreads():
+def test_symmetric_has_the_spreads_of_the_paper():
     """Section 3.3: sigma 2, k 1.5, a session of 1; the constant spread is γσ²T/2 + (2/γ)·ln(1 + γ/k)."""
     for gamma, spread in ((0.1, 1.4908), (0.01, 1.3489), (1.0, 3.0217)):
         params = {"gamma": gamma, "k": 1.5, "sigma": 2.0, "horizon_s": 1.0, "mode": "session"}
@@ -65,11 +65,11 @@ def test_the_benchmark_of_the_paper_has_its_spreads():
 
 
 @given(st.floats(0.001, 3), st.floats(0.1, 3), st.floats(0, 3), st.integers(-9, 9))
-def test_symmetric_is_avellaneda_stoikov_without_inventory(gamma, k, sigma, inventory):
-    """The spread is the same at every inventory; the middle stays at the mid."""
+def test_symmetric_equals_avellaneda_stoikov_without_inventory(gamma, k, sigma, inventory):
+    """Spread and centre are the same at every inventory."""
     params = {"gamma": gamma, "k": k, "sigma": sigma}
-    other = avellaneda_stoikov_bare(**params).answer(bid_ticks=99, ask_ticks=103)
-    assert answer("symmetric", params, inventory_lots=inventory) == (other.bid_ticks, other.ask_ticks)
+    reference = avellaneda_stoikov_bare(**params).answer(bid_ticks=99, ask_ticks=103)
+    assert answer("symmetric", params, inventory_lots=inventory) == (reference.bid_ticks, reference.ask_ticks)
 
 
 SKEWED = [
@@ -83,7 +83,7 @@ SKEWED = [
 
 @pytest.mark.parametrize(("name", "params"), SKEWED)
 def test_quotes_move_against_the_inventory(name, params):
-    """The more we hold, the lower both quotes, and the sides mirror; without inventory nothing leans."""
+    """Larger inventory lowers both quotes, and the sides mirror; without inventory there is no skew."""
     quotes = [answer(name, params, inventory_lots=lots, bid_lots=2, ask_lots=2) for lots in range(-8, 9)]
     for fewer, more in pairwise(quotes):
         assert more[0] < fewer[0]
@@ -94,7 +94,7 @@ def test_quotes_move_against_the_inventory(name, params):
 
 
 @given(st.integers(90, 100), st.integers(1, 9), st.integers(1, 99), st.integers(1, 99))
-def test_the_microprice_is_an_imbalance_of_half_the_spread(bid, spread, bid_lots, ask_lots):
+def test_microprice_equals_imbalance_shifted_by_half_spread(bid, spread, bid_lots, ask_lots):
     book = {"bid_ticks": bid, "ask_ticks": bid + spread, "bid_lots": bid_lots, "ask_lots": ask_lots}
     micro = answer("microprice", {"delta_ticks": 1}, **book)
     assert micro == pytest.approx(answer("imbalance", {"delta_ticks": 1, "shift_ticks": spread / 2}, **book))
@@ -116,19 +116,19 @@ def worth(delta, costs, A, k, horizon_s):
     st.floats(0, 3),
     st.floats(0, 1),
 )
-def test_no_distance_on_a_grid_is_worth_more(A, k, horizon_s, adverse, fee, skew):
-    """Ten thousand distances, brute force, on both sides of an inventory of 1½ clips."""
+def test_no_distance_on_a_grid_has_higher_expected_value(A, k, horizon_s, adverse, fee, skew):
+    """Brute force over ten thousand distances, on both sides of an inventory of 1½ clips."""
     params = {"A": A, "k": k, "horizon_s": horizon_s, "adverse_ticks": adverse, "fee_ticks": fee, "skew_ticks": skew}
     bid, ask = answer("expected_value", params, inventory_lots=3)
     for delta, costs in ((101 - bid, adverse + fee + 1.5 * skew), (ask - 101, adverse + fee - 1.5 * skew)):
-        found = worth(delta, costs, A, k, horizon_s)
+        best = worth(delta, costs, A, k, horizon_s)
         grid = [costs + (delta - costs) * step / 4000 for step in range(10_000)]
-        assert found >= max(worth(other, costs, A, k, horizon_s) for other in grid) * (1 - 1e-9)
+        assert best >= max(worth(other, costs, A, k, horizon_s) for other in grid) * (1 - 1e-9)
         assert delta >= costs + 1 / k - 1e-9
 
 
-def test_a_search_finds_the_same_distance():
-    """For a short horizon it is costs + 1/k; for a long one so far out that fills are just probable."""
+def test_numerical_search_finds_the_same_distance():
+    """For a short horizon it is costs + 1/k; for a long one it is far out."""
     short, _ = answer("expected_value", {"A": 1e-6, "k": 0.5, "adverse_ticks": 1, "fee_ticks": 0.5})
     assert 101 - short == pytest.approx(1.5 + 2, abs=1e-5)
     for A, k, horizon_s, costs in ((2.0, 0.5, 5.0, 0.5), (40.0, 0.1, 100.0, -3.0)):
@@ -136,15 +136,15 @@ def test_a_search_finds_the_same_distance():
         assert 101 - bid == pytest.approx(best_distance(costs, A, k, horizon_s), abs=1e-5)
 
 
-def test_a_schedule_gives_each_side_its_own_intensity_where_it_has_one():
+def test_schedule_gives_each_side_its_own_intensity():
     """Before the first segment, and on a side without fills, nothing is quoted."""
     model = ExpectedValue(
         intensity=Intensity([(1_000, 2_000, 1.0, 0.5, 0.0, 0.25, 0.4), (2_000, 3_000, 1, 1, 1, 1, 1)])
     )
-    seen = {us: model.answer(bid_ticks=99, ask_ticks=103, us=us) for us in (999, 1_000, 2_500, 3_000)}
-    assert [seen[us].bid_ticks is None for us in seen] == [True, False, False, True]
-    assert [seen[us].ask_ticks is None for us in seen] == [True, True, False, True]
-    assert 101 - seen[1_000].bid_ticks == pytest.approx(best_distance(0, 1.0, 0.5, 1.0), abs=1e-5)
+    answers = {us: model.answer(bid_ticks=99, ask_ticks=103, us=us) for us in (999, 1_000, 2_500, 3_000)}
+    assert [answers[us].bid_ticks is None for us in answers] == [True, False, False, True]
+    assert [answers[us].ask_ticks is None for us in answers] == [True, True, False, True]
+    assert 101 - answers[1_000].bid_ticks == pytest.approx(best_distance(0, 1.0, 0.5, 1.0), abs=1e-5)
 
 
 # Whole runs
@@ -152,16 +152,16 @@ def test_a_schedule_gives_each_side_its_own_intensity_where_it_has_one():
 
 @drawn(100)
 @given(MODELS, st.sampled_from([1, 3, 100_000, 500_000]), st.data())
-def test_a_run_is_that_of_the_formula_in_plain_python(model, unit, data):
-    """Compiled models, mixtures of them and steps leave the journal of the same in a user's Python."""
+def test_run_equals_run_of_plain_python_models(model, unit, data):
+    """Compiled models, mixtures and steps leave the same journal as their plain Python versions."""
     days, rules = data.draw(tapes(unit)), replace(data.draw(engine_draws.rules(unit)), target_lots=None)
     fills = data.draw(engine_draws.trade_crosses(unit))
-    ours, theirs = (
+    compiled_journal, plain_journal = (
         read_journal(backtest(days, quotes, compiled_fills(*fills), rules).journal)
         for quotes in (compiled(*model), plain(*model, tick_lot=TICK_LOT))
     )
-    assert_same(ours, theirs)
-    assert ours.counters == theirs.counters
+    assert_same(compiled_journal, plain_journal)
+    assert compiled_journal.counters == plain_journal.counters
 
 
 LOTS = ("imbalance", {"delta_ticks": 1, "shift_ticks": 12})
@@ -177,8 +177,8 @@ FIXED = ("fixed_spread", {"delta_ticks": 1})
         ("steps", {"model": ("mixed", {"models": [(*LOTS, 1), (*FIXED, 1)]}), "steps": [("round_to", {"ticks": 1})]}),
     ],
 )
-def test_lots_that_change_alone_move_the_quotes(model):
-    """Whatever wraps the model that reads them, while best prices and our inventory are unchanged."""
+def test_changes_of_lots_alone_move_the_quotes(model):
+    """Through any wrapper, while best prices and our inventory are unchanged."""
     events = [
         (1_000, "snapshot", [(90, 5)], [(110, 5)]),
         *((1_000 + 500 * i, "depth", [(90, 5 * i)], []) for i in (2, 4)),
@@ -215,14 +215,14 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("name", "params", "told"), WRONG)
-def test_a_wrong_parameter_of_a_simple_model_is_named(name, params, told):
-    with pytest.raises(UsageError, match=told):
+@pytest.mark.parametrize(("name", "params", "message"), WRONG)
+def test_invalid_parameter_of_simple_model_raises_usage_error(name, params, message):
+    with pytest.raises(UsageError, match=message):
         compiled(name, params)
 
 
-def test_a_mixture_weighs_prices_and_takes_the_least_lots():
-    """Twice one model and once another; a side that one leaves out is left out, and a third of the same is the same."""
+def test_mixture_weights_prices_and_takes_the_smallest_lots():
+    """Weights of 2 and 1; a side that one model leaves out is left out; equal models give the same quotes."""
     skewed = ("inventory_skew", {"delta_ticks": 2, "skew_ticks": 0, "q_max": 1})
     fixed = ("fixed_spread", {"delta_ticks": 3.5})
     small = ("steps", {"model": fixed, "steps": [("fushimi_size", {"eta": 1})]})
@@ -230,16 +230,17 @@ def test_a_mixture_weighs_prices_and_takes_the_least_lots():
     assert answer("mixed", {"models": [(*skewed, 2), (*fixed, 1)]}, inventory_lots=2) == (None, pytest.approx(103.5))
     thirds = {"models": [("fixed_spread", {"delta_ticks": 2.1}, 1 / 3)] * 3}
     assert answer("mixed", thirds) == answer("fixed_spread", {"delta_ticks": 2.1})
-    lots = compiled("mixed", {"models": [(*fixed, 1), (*small, 1)]})
-    told = lots.answer(bid_ticks=99, ask_ticks=103, inventory_lots=10, quote_lots=10)
-    assert (told.bid_lots, told.ask_lots) == (3, 10)
+    model = compiled("mixed", {"models": [(*fixed, 1), (*small, 1)]})
+    quotes = model.answer(bid_ticks=99, ask_ticks=103, inventory_lots=10, quote_lots=10)
+    assert (quotes.bid_lots, quotes.ask_lots) == (3, 10)
 
 
 @pytest.mark.parametrize(
-    ("models", "told"), [([], "mixed: models is empty"), ([(fixed_spread(delta_ticks=1), math.inf)], "a weight is inf")]
+    ("models", "message"),
+    [([], "mixed: models is empty"), ([(fixed_spread(delta_ticks=1), math.inf)], "a weight is inf")],
 )
-def test_a_mixture_of_nothing_is_refused(models, told):
+def test_invalid_mixture_raises_usage_error(models, message):
     from mm.backtest.models import mixed
 
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         mixed(models=models)

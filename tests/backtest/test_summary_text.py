@@ -1,4 +1,4 @@
-"""The terminal's table of a backtest: plain numbers, no sign before nothing, a dash for what is undefined."""
+"""The terminal's table of a backtest: plain numbers, no sign before zero, a dash for undefined values."""
 
 import re
 
@@ -10,8 +10,8 @@ from mm.backtest.result import Result
 from mm.backtest.summary_text import assumed, by_distance, curve, outside, sensitivity, text_of, tree
 
 
-def test_headlines_are_the_summarys_numbers():
-    """What a person reads is what summary.json holds."""
+def test_headlines_equal_the_numbers_of_the_summary():
+    """PnL, orders and fills as in summary.json."""
     summary = Result(seeded(300).journal(), books()).summary
     lines = {line[:18].strip(): line[18:] for line in text_of(summary).splitlines()}
     assert lines["PnL"] == f"{summary['pnl_total']:,.4f}"
@@ -19,8 +19,8 @@ def test_headlines_are_the_summarys_numbers():
     assert lines["fills"].startswith(f"{summary['n_fills']:,}")
 
 
-def test_small_quantities_have_no_exponent_and_nothing_has_no_sign():
-    """1e-06 BTC and -0.0000 are what a program says."""
+def test_small_quantities_have_no_exponent_and_zero_has_no_sign():
+    """Neither 1e-06 BTC nor -0.0000."""
     odd = {"quote_qty": 1e-6, "base_asset": "BTC", "fees": 0.0, "sharpe": None}
     text = text_of(Result(seeded(300).journal(), books()).summary | odd)
     assert "quote             0.000001 BTC" in text
@@ -30,16 +30,16 @@ def test_small_quantities_have_no_exponent_and_nothing_has_no_sign():
     assert "null: " not in text
 
 
-def test_the_tree_has_the_eight_numbers_of_the_summary():
+def test_tree_contains_eight_numbers_of_the_summary():
     """PnL, Sharpe, drawdown, trades, win rate, average trade, fill latency and fill rate, each from summary.json."""
     summary = Result(seeded(1_500, orders_a_second=2, fee_rate=0.0001).journal(), books()).summary
     head, *lines = tree(summary)
-    said = {line[4:22].strip(" :"): line[22:] for line in lines}
+    printed = {line[4:22].strip(" :"): line[22:] for line in lines}
     trips, ends = summary["round_trips"], summary["sharpe_ci95"]
     sign = "above 0" if ends[0] > 0 else "below 0" if ends[1] < 0 else "undecided"
     assert head == "performance"
     assert [line[:4] for line in lines] == ["├── "] * 7 + ["└── "]
-    assert {name: text.replace("−", "-") for name, text in said.items()} == {
+    assert {name: text.replace("−", "-") for name, text in printed.items()} == {
         "Total PnL": f"{summary['pnl_total']:,.4f} USDT",
         "Sharpe ratio": f"–, 1 of 20 days; mean PnL {sign} (95 %, by blocks)",
         "Max drawdown": f"{summary['max_drawdown']:.4f} USDT ({summary['max_drawdown'] / 10:.2f} %)",
@@ -53,17 +53,17 @@ def test_the_tree_has_the_eight_numbers_of_the_summary():
     }
 
 
-def test_twenty_days_have_a_sharpe_ratio_and_nineteen_have_none():
-    """A ratio of a few hours is no headline."""
+def test_sharpe_ratio_requires_twenty_days():
+    """With nineteen days the tree contains a dash."""
     summary = Result(seeded(1_500, orders_a_second=2, fee_rate=0.0001).journal(), books()).summary
     low, high = summary["sharpe_ci95"]
-    told = {days: tree(summary | {"daily": [{}] * days})[2].replace("−", "-") for days in (19, 20)}
-    assert told[20] == f"├── Sharpe ratio:     {summary['sharpe']:,.2f} a year, 95 % from {low:,.1f} to {high:,.1f}"
-    assert told[19].startswith("├── Sharpe ratio:     –, 19 of 20 days; mean PnL ")
+    printed = {days: tree(summary | {"daily": [{}] * days})[2].replace("−", "-") for days in (19, 20)}
+    assert printed[20] == f"├── Sharpe ratio:     {summary['sharpe']:,.2f} a year, 95 % from {low:,.1f} to {high:,.1f}"
+    assert printed[19].startswith("├── Sharpe ratio:     –, 19 of 20 days; mean PnL ")
 
 
-def test_a_run_without_a_trade_has_a_tree_of_dashes():
-    """Nothing is made up where nothing happened."""
+def test_tree_of_a_run_without_trades_contains_dashes():
+    """Undefined values are not replaced by numbers."""
     lines = tree(Result(seeded(60, fill_chance=0.0, breaks=0).journal(), books()).summary)
     assert lines[5:7] == ["├── Win rate:         –", "├── Avg trade:        –"]
     assert lines[7] == "├── Avg fill latency: – from sending, median –"
@@ -73,8 +73,8 @@ FIT = {"path": "poisson_fit.json", "status": "poor_fit", "reason": "deviance", "
 FIT |= {"A": 0.5, "k": 0.25, "min_delta_ticks": 1.0, "max_delta_ticks": 8.0, "lacks": ["sigma_ticks"]}
 
 
-def test_what_a_run_assumed_stands_in_the_order_of_its_weight():
-    """Reference, curve, fill model with its bias, share outside the fit, then seen against expected by distance."""
+def test_assumptions_are_listed_in_order_of_importance():
+    """Reference, curve, fill model with its bias, share outside the fit, observed and expected fills by distance."""
     terms = {
         "fit": FIT,
         "fill_bias": "an optimistic bound",
@@ -83,27 +83,29 @@ def test_what_a_run_assumed_stands_in_the_order_of_its_weight():
     }
     summary = Result(seeded(300).journal(), books(**terms)).summary
     head, *lines = assumed(summary)
-    said = {line[:18].strip(): line[18:] for line in lines}
+    printed = {line[:18].strip(): line[18:] for line in lines}
     names = ["reference", "curve", "gamma", "fill model", "outside the fit", "quoted distance", "fills seen"]
-    assert (head, list(said)) == ("assumptions", names)
-    assert said["curve"].startswith("λ = 0.5/s · exp(−0.25 per tick · δ), poor_fit (poisson_fit.json): deviance; 1 w")
-    assert said["fill model"] == f"{summary['models']['fill']}: an optimistic bound"
+    assert (head, list(printed)) == ("assumptions", names)
+    assert printed["curve"].startswith(
+        "λ = 0.5/s · exp(−0.25 per tick · δ), poor_fit (poisson_fit.json): deviance; 1 w"
+    )
+    assert printed["fill model"] == f"{summary['models']['fill']}: an optimistic bound"
     row = max(summary["fills_by_distance"], key=lambda row: row["predicted"])
-    assert re.search(rf"\b{row['fills']:,} (at|up to|from) [\d.,− to]+( ticks from the mid)? \(", said["fills seen"])
-    assert said["fills seen"].count(" expected)") == said["fills seen"].count(" · ") + 1
+    assert re.search(rf"\b{row['fills']:,} (at|up to|from) [\d.,− to]+( ticks from the mid)? \(", printed["fills seen"])
+    assert printed["fills seen"].count(" expected)") == printed["fills seen"].count(" · ") + 1
     assert [line for line in summary["warnings"] if "poor_fit: deviance" in line]
     assert [line for line in summary["warnings"] if "lacks sigma_ticks" in line]
 
 
-def test_a_usable_fit_has_its_status_and_no_empty_reason():
-    """Found in a terminal: "ok (poisson_fit.json): " with nothing behind the colon."""
+def test_usable_fit_is_printed_without_an_empty_reason():
+    """Regression: "ok (poisson_fit.json): " was printed with nothing after the colon."""
     summary = {"fit": FIT | {"status": "ok", "reason": "", "warnings": []}}
     assert curve(summary) == "λ = 0.5/s · exp(−0.25 per tick · δ), ok (poisson_fit.json)"
     assert curve({"fit": summary["fit"] | {"warnings": ["a"]}}).endswith("ok (poisson_fit.json); a")
 
 
-def test_the_curve_and_the_adverse_move_that_quotes_go_by_are_named():
-    """`optimal_curve` quotes on the curve of the fit, and allows for the move after fills: neither is A and k."""
+def test_curve_and_adverse_move_of_optimal_curve_are_listed():
+    """`optimal_curve` quotes by the curve of the fit and its adverse move, not by A and k."""
     fit = FIT | {"status": "ok", "reason": "", "warnings": [], "shape": "monotone", "adverse_ticks": 0.697}
     assert curve({"fit": fit}).startswith(
         "monotone (lambda_curve, by which optimal_curve quotes); its exponential λ = 0.5"
@@ -113,21 +115,21 @@ def test_the_curve_and_the_adverse_move_that_quotes_go_by_are_named():
     assert any(line.startswith("  adverse_ticks   0.697 ticks that the mid moves") for line in assumed(summary))
 
 
-def test_names_of_rows_leave_room_for_their_numbers():
-    """Found in a terminal: ``with funding of0.0427``."""
+def test_row_names_are_separated_from_their_numbers():
+    """Regression: ``with funding of0.0427`` was printed."""
     lines = text_of(Result(seeded(60).journal(), books()).summary | {"funding": 0.0427}).splitlines()
     assert "    with funding  −0.0427" in lines
 
 
-def test_without_a_fit_nothing_is_said_of_one():
+def test_assumptions_without_a_fit_omit_fit_rows():
     lines = assumed(Result(seeded(60, fill_chance=0.0, breaks=0).journal(), books()).summary)
     names = {line[:18].strip() for line in lines}
     assert "no fit was given" in "".join(lines)
     assert not names & {"outside the fit", "fills seen"}
 
 
-def test_fills_by_distance_say_what_was_seen_and_what_was_expected():
-    """Nearest first; the outermost rows hold what is still nearer or farther, and a row of one distance names it."""
+def test_fills_by_distance_list_observed_and_expected_fills():
+    """Nearest first; the outermost rows include all nearer or farther fills; a row of one distance shows it once."""
     rows = [(0.0, 0.5, 97, 134.6), (1.0, 1.0, 1_106, 294.3), (1.5, 3.5, 0, 5.406), (4.0, 4.5, 4, 1.2)]
     names = ("from_ticks", "to_ticks", "fills", "predicted")
     assert by_distance({"fills_by_distance": [dict(zip(names, row, strict=True)) for row in rows]}) == [
@@ -139,8 +141,8 @@ def test_fills_by_distance_say_what_was_seen_and_what_was_expected():
     assert by_distance({"fills_by_distance": [{"from_ticks": 0, "to_ticks": 1, "fills": 3}]}) == []
 
 
-def test_a_fit_from_another_reference_is_not_compared_and_says_why():
-    """Null is explained where it is read, of a run that does not know the path of the reference price."""
+def test_fit_from_another_reference_is_not_compared():
+    """The null is explained for a run without the path of the reference price."""
     intensity = Intensity(Intensity.constant(0.5, 0.25).rows(), "best")
     summary = Result(seeded(300).journal(), books(fit=FIT, intensity=intensity)).summary
     assert summary["share_outside_fit"] is None
@@ -148,8 +150,8 @@ def test_a_fit_from_another_reference_is_not_compared_and_says_why():
     assert any("from 'best'" in line and "share_outside_fit is null" in line for line in summary["warnings"])
 
 
-def test_the_sensitivity_is_the_range_of_the_pnl():
-    """By fill model at the run's own latency, and by latency at its own fills."""
+def test_sensitivity_line_is_the_range_of_the_pnl():
+    """By fill model at the run's own latency, and by latency with its own fills."""
     rows = [("optimistic", 5.8), ("base", 1.0), ("pessimistic", -0.4), ("latency", 0.5), ("latency", None)]
-    found = sensitivity([{"role": role, "pnl_total": pnl} for role, pnl in rows])
-    assert found == "PnL −0.4 … +5.8 by fill assumption, +0.5 … +1 by latency"
+    line = sensitivity([{"role": role, "pnl_total": pnl} for role, pnl in rows])
+    assert line == "PnL −0.4 … +5.8 by fill assumption, +0.5 … +1 by latency"

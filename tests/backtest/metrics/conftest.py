@@ -1,4 +1,4 @@
-"""A run whose orders are looked at one by one."""
+"""A run whose single orders are examined."""
 
 import pytest
 
@@ -7,7 +7,7 @@ import mm
 
 @pytest.fixture(scope="module", params=[("fixed_spread", {}), ("inventory_skew", {"skew_ticks": 1.0})])
 def journal(tmp_path_factory, request):
-    """A run on ten minutes of a simulated market, under a queue model; quotes that follow the inventory, or do not."""
+    """Return a run on ten minutes of a simulated market with a queue model, with and without inventory skew."""
     from mm.dayfolder.layout import DayFolder
     from mm.sim.flow.day import make_day
     from mm.sim.flow.scenario import PoissonMarket

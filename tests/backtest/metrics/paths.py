@@ -1,4 +1,4 @@
-"""Drawn paths of a value over time."""
+"""Random paths of a value over time."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -7,5 +7,5 @@ PATH = st.lists(st.tuples(st.integers(0, 5), st.integers(-20, 20)), min_size=1, 
 
 
 def path(steps):
-    """Instants that never fall, and values."""
+    """Return non-decreasing times, and values."""
     return np.cumsum([wait for wait, _ in steps]), np.array([value for _, value in steps])

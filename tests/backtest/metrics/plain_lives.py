@@ -1,4 +1,4 @@
-"""Orders, round trips, returns and exposure once more: from the written files, with Fraction and plain loops."""
+"""Orders, round trips, returns and exposure recomputed from the written files, with Fraction and plain loops."""
 
 import math
 import statistics
@@ -39,7 +39,7 @@ def read(folder, symbol):
 
 
 def round_trips(fills):
-    """Fills against a queue of open lots, the oldest first; a trade for each fill that closes something."""
+    """Match fills with a queue of open lots, oldest first; a trade for each fill that closes lots."""
     open_lots, trades, gross = deque(), [], Fraction(0)
     for fill in fills:
         left, result, spent, weighted = fill["qty"], Fraction(0), Fraction(0), Fraction(0)
@@ -76,7 +76,7 @@ def round_trips(fills):
 
 
 def spread_of(times):
-    """Quantiles between neighbours, and the mean, in s."""
+    """Return quantiles, interpolated, and the mean, in s."""
     if not times:
         return {"n": 0, **dict.fromkeys(("mean", "p50", "p99", "p999", "max"))}
     inside = sorted(times)
@@ -90,24 +90,24 @@ def spread_of(times):
 
 
 def order_times(placed, fills, last_us):
-    """Each order on its own."""
+    """Return the times of single orders."""
     first_fill = {}
     for fill in fills:
         first_fill.setdefault(fill["order_id"], fill["us"])
     known = {key: us for key, us in first_fill.items() if key in placed}
-    arrived = [one for one in placed.values() if one["active"] <= last_us or one["end"] is not None]
-    rested = [one for one in arrived if not one["rejected"]]
+    arrived = [order for order in placed.values() if order["active"] <= last_us or order["end"] is not None]
+    rested = [order for order in arrived if not order["rejected"]]
     return {
         "hit_rate": len(known) / len(placed) if placed else None,
-        "quote_lifetime_s": spread_of([one["end"] - one["active"] for one in rested if one["end"] is not None]),
-        "order_to_ack_s": spread_of([one["active"] - one["sent"] for one in arrived]),
+        "quote_lifetime_s": spread_of([order["end"] - order["active"] for order in rested if order["end"] is not None]),
+        "order_to_ack_s": spread_of([order["active"] - order["sent"] for order in arrived]),
         "live_to_fill_s": spread_of([us - placed[key]["active"] for key, us in known.items()]),
         "order_to_fill_s": spread_of([us - placed[key]["sent"] for key, us in known.items()]),
     }
 
 
 def changes_of(state):
-    """Changes of equity over whole minutes with a fresh mark at both ends."""
+    """Return changes of equity over whole minutes with a fresh mark at both ends."""
     known = [(end, at_or_before(state, end)) for end in range(state[0]["us"], state[-1]["us"] + 1, MINUTE)]
     fresh = [row["equity"] if row["equity"] is not None and end - row["us"] < MINUTE else None for end, row in known]
     return [float(b - a) for a, b in pairwise(fresh) if a is not None and b is not None]
@@ -116,21 +116,21 @@ def changes_of(state):
 def returns(state):
     changes = changes_of(state)
     names = ("mean", "std", "median", "worst", "best", "gained", "lost", "skew", "kurtosis", "sharpe_per_period")
-    found = {"periods": len(changes), "period_s": 60, **dict.fromkeys(names)}
+    result = {"periods": len(changes), "period_s": 60, **dict.fromkeys(names)}
     if not changes:
-        return found
+        return result
     count = len(changes)
-    found |= {"mean": statistics.fmean(changes), "median": statistics.median(changes)}
-    found |= {"worst": min(changes), "best": max(changes)}
-    found |= {"gained": sum(c > 0 for c in changes) / count, "lost": sum(c < 0 for c in changes) / count}
+    result |= {"mean": statistics.fmean(changes), "median": statistics.median(changes)}
+    result |= {"worst": min(changes), "best": max(changes)}
+    result |= {"gained": sum(c > 0 for c in changes) / count, "lost": sum(c < 0 for c in changes) / count}
     if count > 1:
-        found["std"] = statistics.stdev(changes)
+        result["std"] = statistics.stdev(changes)
     if len(set(changes)) > 1:
         mean, variance = statistics.fmean(changes), statistics.pvariance(changes)
-        found["skew"] = statistics.fmean((c - mean) ** 3 for c in changes) / variance**1.5
-        found["kurtosis"] = statistics.fmean((c - mean) ** 4 for c in changes) / variance**2
-        found["sharpe_per_period"] = mean / statistics.stdev(changes)
-    return found
+        result["skew"] = statistics.fmean((c - mean) ** 3 for c in changes) / variance**1.5
+        result["kurtosis"] = statistics.fmean((c - mean) ** 4 for c in changes) / variance**2
+        result["sharpe_per_period"] = mean / statistics.stdev(changes)
+    return result
 
 
 def under_water(state):
@@ -147,23 +147,23 @@ def under_water(state):
 
 
 def exposure(placed, path, last_us, tick_size, rate):
-    """Order-seconds and predicted fills by distance in half ticks and by hour; *rate* is λ(us, sign, ticks)."""
+    """Return order-seconds and predicted fills by distance in half ticks and by hour; *rate* is λ(us, sign, ticks)."""
     by_distance, by_hour = defaultdict(lambda: [0.0, 0.0]), defaultdict(lambda: [0.0, 0.0])
-    for one in placed.values():
-        end = last_us if one["end"] is None else one["end"]
-        if one["rejected"] or one["active"] >= end:
+    for order in placed.values():
+        end = last_us if order["end"] is None else order["end"]
+        if order["rejected"] or order["active"] >= end:
             continue
-        hours = range(one["active"] // HOUR * HOUR, end, HOUR)
-        cuts = sorted({one["active"], end, *(us for us, _ in path), *hours, *rate.cuts})
-        for start, stop in pairwise([us for us in cuts if one["active"] <= us <= end]):
+        hours = range(order["active"] // HOUR * HOUR, end, HOUR)
+        cuts = sorted({order["active"], end, *(us for us, _ in path), *hours, *rate.cuts})
+        for start, stop in pairwise([us for us in cuts if order["active"] <= us <= end]):
             mid = [mid for us, mid in path if us <= start][-1:] or [0]
             if not mid[0]:
                 continue
-            half_ticks = one["sign"] * (mid[0] - one["price"]) / tick_size * 2
+            half_ticks = order["sign"] * (mid[0] - order["price"]) / tick_size * 2
             seconds = (stop - start) / SECOND
             for sums, key in ((by_distance, int(half_ticks)), (by_hour, start // HOUR * HOUR)):
                 sums[key][0] += seconds
-                sums[key][1] += seconds * rate(start, one["sign"], float(half_ticks) / 2)
+                sums[key][1] += seconds * rate(start, order["sign"], float(half_ticks) / 2)
     return by_distance, by_hour
 
 

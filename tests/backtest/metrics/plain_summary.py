@@ -1,4 +1,4 @@
-"""The summary once more: from the written files, with Decimal, statistics and plain loops."""
+"""The summary recomputed from the written files, with Decimal, statistics and plain loops."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ def at_or_before(rows, us):
 
 
 def recompute(folder, symbol, mids, last_us):
-    """Return what can be known from a run folder and the path of the mid."""
+    """Return the numbers that follow from a run folder and the path of the mid."""
     orders, fills, state = (rows_of(folder / f"{name}_{symbol}.csv") for name in ("orders", "fills", "state"))
     tick_size = Decimal(str(json.loads((folder / "summary.json").read_text(encoding="utf-8"))["tick_size"]))
     for row in state:
@@ -39,7 +39,7 @@ def recompute(folder, symbol, mids, last_us):
 
 
 def pnl(fills, state):
-    """The account over the rows that have a mark; nothing where none has."""
+    """Return the account over the rows that have a mark, None without any."""
     marks = [row["mid"] for row in state if row["mid"]]
     if not marks:
         return {"pnl_total": None, "pnl_spread_capture": None, "pnl_inventory": None, "fees": None}
@@ -48,8 +48,8 @@ def pnl(fills, state):
         mark = row["mark"] = row["mid"] or mark
     spread = Decimal(0)
     for fill in fills:
-        met = fill["mid"] or at_or_before(state, fill["us"])["mark"]
-        spread += fill["sign"] * fill["qty"] * (met - fill["price"])
+        mid = fill["mid"] or at_or_before(state, fill["us"])["mark"]
+        spread += fill["sign"] * fill["qty"] * (mid - fill["price"])
     first, last = state[0], state[-1]
     total = last["cash"] + last["inventory"] * last["mark"] - first["cash"] - first["inventory"] * first["mark"]
     fees = sum((fill["fee"] for fill in fills), Decimal(0))
@@ -78,12 +78,12 @@ def weighted(pairs):
 
 
 def spreads(fills, path, last_us):
-    met = [fill for fill in fills if fill["mid"]]
-    effective = weighted([(fill["qty"], fill["sign"] * (fill["mid"] - fill["price"])) for fill in met])
+    marked_fills = [fill for fill in fills if fill["mid"]]
+    effective = weighted([(fill["qty"], fill["sign"] * (fill["mid"] - fill["price"])) for fill in marked_fills])
     moved, left_out = {}, {}
     for horizon in (1, 5, 30, 60):
         pairs = []
-        for fill in met:
+        for fill in marked_fills:
             at = fill["us"] + horizon * SECOND
             later = [mid for us, mid in path if us <= at][-1]
             if at <= last_us and later:

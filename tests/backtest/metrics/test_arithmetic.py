@@ -21,28 +21,28 @@ from mm.backtest.metrics.arithmetic import (
 )
 
 
-def test_a_quotient_by_nothing_is_undefined():
-    """Not zero, not infinity."""
+def test_quotient_by_zero_is_none():
+    """Neither zero nor infinity."""
     assert arithmetic.quotient(3, 4) == 0.75
     assert arithmetic.quotient(3, 0) is None
 
 
 @given(st.lists(st.tuples(st.integers(-1000, 1000), st.integers(-1000, 1000)), max_size=50))
-def test_products_are_summed(pairs):
-    """As in the formula, in an order that no machine chooses."""
+def test_dot_sums_products(pairs):
+    """As in the formula, in an order independent of the machine."""
     first, second = np.array(pairs, float).reshape(-1, 2).T
     assert arithmetic.dot(first, second) == sum(a * b for a, b in pairs)
 
 
 @given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=50), st.floats(0, 1))
-def test_quantiles_are_those_of_numpy(values, share):
-    """Without what numpy would import for them."""
+def test_quantiles_equal_numpy(values, share):
+    """Without numpy's additional imports."""
     assert arithmetic.quantiles(np.array(values), [share]) == pytest.approx([np.quantile(values, share)], abs=1e-9)
 
 
 @given(st.one_of(st.integers(0, 300), st.integers(0, 10**6)), st.sampled_from([0.5, 0.95, 0.99]))
-def test_intervals_are_those_of_scipy(count, level):
-    """Garwood's ends are quantiles of two gamma distributions."""
+def test_mean_intervals_equal_scipy(count, level):
+    """Garwood's limits are quantiles of two gamma distributions."""
     tail = (1 - level) / 2
     low, high = mean_interval(count, level)
     assert low == pytest.approx(gammaincinv(count, tail) if count else 0.0, rel=1e-10)
@@ -50,29 +50,29 @@ def test_intervals_are_those_of_scipy(count, level):
 
 
 @given(st.integers(1, 2_000))
-def test_at_the_ends_the_count_is_as_rare_as_said(count):
-    """At the lower mean so many or more come in one of 40 times, at the upper one so few or fewer."""
+def test_mean_interval_limits_have_their_tail_probabilities(count):
+    """At the lower mean the count or more has a probability of 1/40, at the upper mean the count or fewer."""
     low, high = mean_interval(count)
     assert poisson.sf(count - 1, low) == pytest.approx(0.025, rel=1e-8)
     assert poisson.cdf(count, high) == pytest.approx(0.025, rel=1e-8)
 
 
 @given(st.floats(0.3, 3_000), st.floats(0.001, 0.999))
-def test_quantile_and_share_are_each_others_inverse(shape, share):
-    """Also of shapes that are no counts."""
+def test_gamma_quantile_is_the_inverse_of_gamma_share(shape, share):
+    """Also for non-integer shapes."""
     assert gamma_share(shape, gamma_quantile(shape, share)) == pytest.approx(share, rel=1e-9)
 
 
 @given(st.integers(0, 500), st.floats(0.01, 600))
-def test_the_standing_of_a_count_is_its_mid_p_value(count, mean):
-    """Fewer, and half of as many."""
+def test_poisson_mid_p_equals_scipy(count, mean):
+    """The probability of fewer, plus half that of exactly as many."""
     expected = poisson.cdf(count, mean) - poisson.pmf(count, mean) / 2
     assert poisson_mid_p(count, mean) == pytest.approx(expected, rel=1e-9, abs=1e-13)
 
 
 @given(st.one_of(st.integers(0, 50), st.integers(0, 10**7)), st.floats(0, allow_nan=False))
-def test_a_ratio_is_finite_or_undefined(count, expected):
-    """1 / 1e-310 is infinite, and JSON has no infinity: the whole run was lost."""
+def test_ratio_interval_is_finite_or_undefined(count, expected):
+    """1 / 1e-310 is infinite, and JSON has no infinity: it made a whole summary invalid."""
     found = ratio_interval(count, expected, mean_interval(count))
     assert found == (None, None, None) or all(math.isfinite(value) for value in found)
     assert ratio_interval(1, 1e-310, (0.1, 5.0)) == (None, None, None)
@@ -80,16 +80,16 @@ def test_a_ratio_is_finite_or_undefined(count, expected):
     assert standing_of is None or 0 <= standing_of <= 1
 
 
-def test_a_ratio_without_expectation_is_undefined():
-    """No events where none were expected is no ratio, and none of a few leaves 0 possible."""
+def test_ratio_without_expectation_is_undefined():
+    """With an expectation, an unknown interval leaves the ratio defined."""
     assert ratio_interval(3, 0.0, (1.0, 6.0)) == (None, None, None)
     assert poisson_mid_p(3, 0.0) is None
     assert ratio_interval(3, 2.0, (1.0, 6.0)) == (1.5, 0.5, 3.0)
     assert ratio_interval(3, 2.0, (None, None)) == (1.5, None, None)
 
 
-def test_students_quantile_is_that_of_scipy():
-    """Of all degrees of freedom, odd and even, one by one and far out."""
+def test_student_quantile_equals_scipy():
+    """For all degrees of freedom up to 59, and for larger ones."""
     for degrees in [*range(1, 60), 333, 1440]:
         assert student_quantile(degrees) == pytest.approx(student.ppf(0.975, degrees), rel=1e-11)
         assert student_quantile(degrees, 0.5) == pytest.approx(student.ppf(0.75, degrees), rel=1e-11)

@@ -1,4 +1,4 @@
-"""Walks over JSON values against plain ones."""
+"""Walks over JSON values against plain implementations."""
 
 import json
 import math
@@ -17,42 +17,42 @@ VALUES = st.recursive(
 )
 
 
-def finite_plainly(value):
+def plain_finite(value):
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {name: finite_plainly(one) for name, one in value.items()}
-    return [finite_plainly(one) for one in value] if isinstance(value, (list, tuple)) else value
+        return {name: plain_finite(item) for name, item in value.items()}
+    return [plain_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def missing_plainly(key, value, reasons):
+def plain_missing(key, value, reasons):
     if isinstance(value, list):
-        names = [name for row in value if isinstance(row, dict) for name in missing_plainly(key, row, reasons)]
+        names = [name for row in value if isinstance(row, dict) for name in plain_missing(key, row, reasons)]
         return list(dict.fromkeys(names))
     if not isinstance(value, dict):
         return [key] if value is None else []
     if key in reasons and value and all(part is None for part in value.values()):
         return [key]
-    inside = ((part, one) for part, one in value.items() if one is None or isinstance(one, (dict, list)))
-    return [name for part, one in inside for name in missing_plainly(f"{key}.{part}", one, reasons)]
+    inside = ((part, item) for part, item in value.items() if item is None or isinstance(item, (dict, list)))
+    return [name for part, item in inside for name in plain_missing(f"{key}.{part}", item, reasons)]
 
 
 @given(VALUES)
-def test_what_is_not_finite_becomes_none_and_tuples_lists(value):
-    """At any depth; all else stays what it is."""
-    assert repr(_json_values.finite(value)) == repr(finite_plainly(value))
+def test_finite_replaces_non_finite_numbers_and_tuples(value):
+    """At any depth; everything else is unchanged."""
+    assert repr(_json_values.finite(value)) == repr(plain_finite(value))
 
 
 @given(NAMES, VALUES, st.sets(NAMES | st.sampled_from(["a.a", "a.b", "b.a"])))
-def test_names_of_what_is_none_are_those_of_its_keys(key, value, reasons):
+def test_missing_returns_the_names_of_nulls(key, value, reasons):
     """A key with a reason replaces its parts if all of them are None."""
-    assert _json_values.missing(key, value, reasons) == missing_plainly(key, value, reasons)
+    assert _json_values.missing(key, value, reasons) == plain_missing(key, value, reasons)
 
 
 @given(VALUES)
-def test_what_is_finite_passes(value):
-    """Numbers, texts, None, and what is made of them."""
-    _json_values.check(finite_plainly(value))
+def test_check_accepts_finite_values(value):
+    """Numbers, texts, None, and containers of them."""
+    _json_values.check(plain_finite(value))
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_what_is_finite_passes(value):
         ({"a": {1: {2}}}, TypeError, "a.1 is {2}, which JSON cannot hold"),
     ],
 )
-def test_what_json_cannot_hold_is_named_with_its_place(value, error, message):
-    """From the outside in."""
+def test_check_names_the_place_of_an_invalid_value(value, error, message):
+    """As a dotted path from the outside in."""
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         _json_values.check(value)
 
@@ -73,12 +73,12 @@ MONEY = st.builds(lambda units, places: units / 10**places, st.integers(-(10**17
 
 
 @given(st.lists(st.none() | MONEY | st.floats(allow_nan=False, allow_infinity=False)), st.sampled_from([",", ", "]))
-def test_numbers_are_joined_as_json_writes_them(values, between):
-    """Each by the shortest text that stands for it, whether it is money or not."""
-    assert _json_values.joined_numbers(values, between) == between.join(map(json.dumps, values))
+def test_joined_numbers_equal_json_output(values, separator):
+    """Each number as its shortest text, whether it is an amount of money or not."""
+    assert _json_values.joined_numbers(values, separator) == separator.join(map(json.dumps, values))
 
 
-def test_the_ends_of_what_counts_as_money_read_as_ever():
+def test_joined_numbers_equal_repr_at_limits_of_fast_path():
     """Below 0.0001 a text has an exponent, and from 10,000,000 on 8 decimals have more than 15 digits."""
     edges = [1e-4, 1e7, 1e-8, 0.5, 1e15, 1e16]
     near = [math.nextafter(edge, toward) for edge in edges for toward in (0.0, math.inf)]
@@ -87,7 +87,7 @@ def test_the_ends_of_what_counts_as_money_read_as_ever():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_no_number_is_joined_that_json_cannot_hold(bad):
-    """As json.dumps refuses it."""
+def test_joined_numbers_reject_non_finite_numbers(bad):
+    """Like json.dumps with allow_nan=False."""
     with pytest.raises(ValueError, match="JSON can hold"):
         _json_values.joined_numbers([1.0, bad], ",")

@@ -1,4 +1,4 @@
-"""Intervals of fills that come in bursts: against plain loops, and on simulated flow whose mean is known."""
+"""Intervals of bursty fill counts: against plain loops, and on simulated flow with a known mean."""
 
 import math
 
@@ -14,8 +14,8 @@ DAY = 168  # blocks of five minutes, 14 h
 RATE = 0.2  # events per second
 
 
-def bursts(rng, blocks=DAY, branching=0.7, decay_s=60.0):
-    """Counts by block of a self-exciting process of mean `RATE`, each event with offspring some time later."""
+def bursty_counts(rng, blocks=DAY, branching=0.7, decay_s=60.0):
+    """Return counts per block of a self-exciting process of mean `RATE`, each event with delayed offspring."""
     end, early = 300.0 * blocks, 20 * decay_s
     at = rng.uniform(-early, end, rng.poisson(RATE * (1 - branching) * (end + early)))
     found = [at]
@@ -27,32 +27,32 @@ def bursts(rng, blocks=DAY, branching=0.7, decay_s=60.0):
     return np.bincount((at[(at >= 0) & (at < end)] // 300).astype(int), minlength=blocks)
 
 
-def poisson(rng, blocks=DAY):
-    """Counts by block of independent events as frequent."""
+def poisson_counts(rng, blocks=DAY):
+    """Return counts per block of independent events of the same mean."""
     return rng.poisson(300 * RATE, blocks)
 
 
 def garwood(count):
-    """The exact limits of a Poisson count."""
+    """Return the exact limits of a Poisson count."""
     return (gammaincinv(count, 0.025) if count else 0.0), gammaincinv(count + 1, 0.975)
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5])
-def test_a_long_run_error_knows_neighbours_that_depend_on_each_other(rho):
-    """The mean of its square, over the variance of sums of an autoregression that are drawn."""
+def test_long_run_error_accounts_for_autocorrelation(rho):
+    """The mean of its square, over the variance of drawn sums of an autoregression."""
     rng = np.random.default_rng(33)
     noise = rng.standard_normal((4000, 216))
     series = noise.copy()
     for at in range(1, 216):
         series[:, at] = rho * series[:, at - 1] + math.sqrt(1 - rho**2) * noise[:, at]
     drawn = series.sum(axis=1).var()
-    found = np.mean([long_run_error(one - one.mean()) ** 2 for one in series[:1000]])
+    found = np.mean([long_run_error(column - column.mean()) ** 2 for column in series[:1000]])
     assert found / drawn == pytest.approx(1, abs=0.12)
-    assert long_run_error(series[:50]).tolist() == [float(long_run_error(one)) for one in series[:50].T.copy()]
+    assert long_run_error(series[:50]).tolist() == [float(long_run_error(column)) for column in series[:50].T.copy()]
 
 
-def test_the_slow_variance_is_that_of_its_formula():
-    """Cosines written out; blocks that are passed over have no place."""
+def test_slow_variance_equals_its_formula():
+    """Cosines written out; skipped blocks take no position."""
     rng = np.random.default_rng(5)
     values, used = rng.standard_normal((30, 4)), rng.random((30, 4)) < [1.0, 0.7, 0.1, 0.0]
     counts = used.sum(axis=0).tolist()
@@ -65,8 +65,8 @@ def test_the_slow_variance_is_that_of_its_formula():
         assert found[column] == pytest.approx(total, rel=1e-12)
 
 
-def test_one_block_has_no_interval():
-    """Nor has nothing at all; two have one."""
+def test_one_block_or_no_data_has_no_interval():
+    """Two blocks have one."""
     fills, expected = np.array([[3.0, 0.0, 1.0], [0.0, 0.0, 4.0]]), np.array([[2.0, 0.0, 2.0], [0.0, 0.0, 2.0]])
     one, none, two = fill_intervals(fills, expected)
     assert one == none == (None, None)
@@ -76,8 +76,8 @@ def test_one_block_has_no_interval():
     assert stretch_intervals(np.empty(0), np.empty(0), nothing, nothing) == []
 
 
-def test_no_interval_is_narrower_than_that_of_a_poisson_count():
-    """Of flow that is more regular than chance."""
+def test_intervals_are_at_least_as_wide_as_poisson():
+    """Also for flow that is more regular than random."""
     [(low, high)] = fill_intervals(np.full((100, 1), 7.0), np.full((100, 1), 6.0))
     assert (low, high) == pytest.approx(garwood(700))
     [none] = fill_intervals(np.zeros((100, 1)), np.full((100, 1), 0.1))
@@ -87,45 +87,47 @@ def test_no_interval_is_narrower_than_that_of_a_poisson_count():
         assert low <= garwood(count)[0] <= garwood(count)[1] <= high
 
 
-def test_many_fills_in_large_bursts_have_the_interval_of_students_t():
-    """Mean plus and minus so many standard errors, on a scale on which the interval of a count is even."""
+def test_many_fills_in_large_bursts_have_a_student_interval():
+    """The mean plus and minus quantile times standard error."""
     low, high = count_interval(100_000, 40.0, 12)
     reach = student.ppf(0.975, 12) * math.sqrt(40 * 100_000)
     assert (high - low) / 2 == pytest.approx(reach, rel=0.01)
     assert low < 100_000 < high
 
 
-@pytest.mark.parametrize(("flow", "least", "most", "of_counts"), [(poisson, 0.94, 0.995, 0.9), (bursts, 0.92, 0.98, 0)])
+@pytest.mark.parametrize(
+    ("flow", "least", "most", "of_counts"), [(poisson_counts, 0.94, 0.995, 0.9), (bursty_counts, 0.92, 0.98, 0)]
+)
 @pytest.mark.parametrize("share", [1.0, 0.05])
-def test_the_mean_is_covered_as_often_as_said(flow, least, most, of_counts, share):
-    """300 days each of all fills, and of one in twenty; the Poisson interval holds the mean of bursts too seldom."""
+def test_intervals_cover_the_mean_at_their_level(flow, least, most, of_counts, share):
+    """300 days each of all fills, and of one in twenty; the Poisson interval of bursts covers the mean too rarely."""
     rng = np.random.default_rng(8)
-    held = naive = 0
+    covered = poisson_covered = 0
     for _ in range(300):
-        exposed = share * rng.uniform(0.2, 1.0, DAY)  # orders are not at rest all the time
+        exposed = share * rng.uniform(0.2, 1.0, DAY)  # orders do not rest all the time
         fills, expected = rng.binomial(flow(rng), exposed), 300 * RATE * exposed
         [(low, high)] = fill_intervals(fills[:, None].astype(float), expected[:, None])
-        held += low <= expected.sum() <= high
-        naive += garwood(fills.sum())[0] <= expected.sum() <= garwood(fills.sum())[1]
-    assert least <= held / 300 <= most
-    assert naive / 300 >= of_counts
-    assert of_counts or share < 1 or naive / 300 < 0.75
+        covered += low <= expected.sum() <= high
+        poisson_covered += garwood(fills.sum())[0] <= expected.sum() <= garwood(fills.sum())[1]
+    assert least <= covered / 300 <= most
+    assert poisson_covered / 300 >= of_counts
+    assert of_counts or share < 1 or poisson_covered / 300 < 0.75
 
 
-@pytest.mark.parametrize("flow", [poisson, bursts])
+@pytest.mark.parametrize("flow", [poisson_counts, bursty_counts])
 @pytest.mark.parametrize("length", [12, 3])
-def test_stretches_are_covered_together(flow, length):
-    """Hours, and the quarters of an hour of a schedule: 60 days each."""
+def test_intervals_of_stretches_cover_their_means(flow, length):
+    """Hours, and quarters of an hour as in a schedule: 60 days each."""
     rng, (stretch, hour) = np.random.default_rng(9), (np.arange(DAY) // one for one in (length, 12))
-    mean, held = 300 * RATE * length, []
+    mean, covered = 300 * RATE * length, []
     for _ in range(60):
         found = stretch_intervals(flow(rng).astype(float), np.full(DAY, 300 * RATE), stretch, hour)
-        held += [low <= mean <= high for low, high in found]
-    assert 0.92 <= np.mean(held) <= 0.985
+        covered += [low <= mean <= high for low, high in found]
+    assert 0.92 <= np.mean(covered) <= 0.985
 
 
-def test_a_level_that_changes_from_hour_to_hour_does_not_widen_their_intervals():
-    """It is what the intervals are to show."""
+def test_hourly_changes_of_level_do_not_widen_hourly_intervals():
+    """The intervals of hours must show such changes."""
     rng, hour = np.random.default_rng(10), np.arange(DAY) // 12
     level = np.where(hour % 2, 1.5, 0.5)
     fills = rng.poisson(60 * level).astype(float)

@@ -1,4 +1,4 @@
-"""Markouts by hand, and those of groups of fills against sums over the fills one by one."""
+"""Markouts by hand, and those of groups of fills against sums over single fills."""
 
 import math
 import statistics
@@ -59,14 +59,14 @@ def test_effective_half_spread_is_weighted_by_quantity():
         (13, None, 3),
     ],
 )
-def test_adverse_selection_reads_the_mid_in_force_then(horizon, expected, left_out):
-    """A step function; no book, or no data, at that instant leaves the fill out and counts it."""
+def test_adverse_selection_uses_the_mid_at_the_horizon(horizon, expected, left_out):
+    """A step function; without a book or data at that time the fill is left out and counted."""
     mean = half_spreads(marked_run(), BTCUSDT, (horizon,))[1][horizon].mean()
     assert mean.value == pytest.approx(expected)
     assert mean.left_out == left_out
 
 
-def test_the_error_takes_fills_of_five_minutes_as_one():
+def test_standard_error_clusters_fills_of_five_minutes():
     """Cluster sums of the weighted scores, with the factor G/(G − 1)."""
     scribe = Scribe(fee_rate=0.0)
     scribe.move(20_000)
@@ -85,8 +85,8 @@ def test_the_error_takes_fills_of_five_minutes_as_one():
     assert half_spreads(scribe.journal(), BTCUSDT)[0].error == pytest.approx(error)
 
 
-def test_the_error_is_that_of_a_mean_where_every_block_has_one_fill():
-    """Equal weights, one fill a block: the textbook's s/√n."""
+def test_standard_error_is_the_ordinary_one_for_single_fill_blocks():
+    """Equal weights, one fill per block: the textbook's s/√n."""
     scribe = Scribe(fee_rate=0.0)
     scribe.move(20_000)
     earned = [3, 8, 1, 9, 4]
@@ -98,7 +98,7 @@ def test_the_error_is_that_of_a_mean_where_every_block_has_one_fill():
 
 
 def test_fills_without_a_mid_are_left_out_of_spreads():
-    """They keep their place in the PnL, at the last valid mark."""
+    """They keep their part of the PnL, at the last valid mark."""
     journal = marked_run()
     journal.fills[1, 7] = 0
     assert half_spreads(journal, BTCUSDT)[0].left_out == 1
@@ -107,20 +107,20 @@ def test_fills_without_a_mid_are_left_out_of_spreads():
     assert split(journal.fills, account) is not None
 
 
-def test_before_the_first_book_there_is_no_mid():
-    """Instants before any row, and runs without one."""
+def test_mid_before_the_first_book_is_zero():
+    """Times before any row, and runs without rows."""
     journal = marked_run()
     assert mid2_at(journal.mids, np.array([START_US - 1, START_US])).tolist() == [0, 20_000]
     assert mid2_at(journal.mids[:0], np.array([START_US])).tolist() == [0]
 
 
-def test_no_fills_have_no_mean():
+def test_mean_without_fills_is_none():
     """Undefined, not zero."""
     journal = replace(marked_run(), fills=marked_run().fills[:0])
     assert half_spreads(journal, BTCUSDT)[1][1].mean() == Mean(None, None, 0)
 
 
-def test_groups_are_weighted_means_of_their_own_fills():
+def test_markout_groups_are_weighted_means_of_their_fills():
     """Buys, sells, fills that add and fills that unwind, and bands of distance, at every horizon."""
     scribe = seeded(900, fill_chance=0.3)
     summary = summarise(scribe.journal(), books())
@@ -150,8 +150,8 @@ def test_groups_are_weighted_means_of_their_own_fills():
         assert found[key]["realised"] == pytest.approx(left / lots, abs=1e-12)
 
 
-def test_the_fee_that_eats_the_gain_does_eat_it():
-    """Played again with the break-even rate, the same fills end at nothing."""
+def test_break_even_fee_rate_leads_to_zero_pnl():
+    """Run again with the break-even rate, the same fills end at zero."""
     summary = summarise(seeded(600, fill_chance=0.3).journal(), books())
     rate = summary["break_even_fee_rate"]["pnl"]
     again = summarise(seeded(600, fill_chance=0.3, fee_rate=rate).journal(), books())

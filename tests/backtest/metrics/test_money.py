@@ -1,4 +1,4 @@
-"""The passes over state rows and fills against plain loops over the same numbers; sums against those of numpy."""
+"""The passes over state rows and fills against plain loops over the same numbers; sums against numpy."""
 
 from fractions import Fraction
 from itertools import pairwise
@@ -14,15 +14,15 @@ LENGTHS = (1, 2, 3, 8, 9, 10, 17, 128, 129, 130, 137, 200, 1_000, 4_097, 30_001)
 
 
 def random_rows(random, count, width):
-    """Return rows of chance, whose instants rise."""
+    """Return random rows with rising times."""
     rows = random.integers(-(10**6), 10**6, (count, width))
     rows[:, 0] = 7 + np.cumsum(random.integers(0, 10**7, count))
     return rows
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_columns_and_equity_are_those_of_each_row(seed):
-    """A mark is carried on, and back to the rows before the first."""
+def test_columns_and_equity_equal_those_of_each_row(seed):
+    """A mark is carried forward, and back to the rows before the first."""
     random = np.random.default_rng(seed)
     state = random_rows(random, 50, 6)
     state[:, 4] = np.where(random.random(50) < 0.5, 0, random.integers(1, 10**6, 50))
@@ -33,16 +33,16 @@ def test_columns_and_equity_are_those_of_each_row(seed):
         mark = row[4] or mark
         assert found == mark
     assert list(sizes) == [int(np.abs(one).max()) for one in (state[:, 2], held, marks2, state[:, 3])]
-    wanted = [
+    expected = [
         3 * (2 * cash + lots * mid) + 7 * (10**9 - fees)
         for (_, lots, cash, fees, _, _), mid in zip(state.tolist(), marks2.tolist(), strict=True)
     ]
-    assert equity.tolist() == wanted
+    assert equity.tolist() == expected
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-def test_what_was_held_is_added_as_numpy_adds_it(length):
-    """To the last bit: a summary does not depend on what adds it up, nor on the machine."""
+def test_held_sums_equal_numpy_bit_for_bit(length):
+    """A summary does not depend on the implementation or the machine."""
     random = np.random.default_rng(length)
     rows = random_rows(random, length, 2)
     us, held = (np.ascontiguousarray(column) for column in rows.T)
@@ -54,8 +54,8 @@ def test_what_was_held_is_added_as_numpy_adds_it(length):
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-def test_what_was_held_is_the_exact_sum_nearly(length):
-    """Pairs of halves lose little."""
+def test_held_sums_are_nearly_exact(length):
+    """Pairwise summation loses little."""
     rows = random_rows(np.random.default_rng(length), length, 2).tolist()
     us, held = (np.array(column) for column in zip(*rows, strict=True))
     found = _money.held_sums(us, held, 5)
@@ -66,7 +66,7 @@ def test_what_was_held_is_the_exact_sum_nearly(length):
 
 
 def random_fills(random, count):
-    """Return the fills of a run of chance, with what was held after each."""
+    """Return random fills, with the inventory after each."""
     fills = random_rows(random, count, 9)
     fills[:, 2] = random.choice([-1, 1], count)
     fills[:, 3], fills[:, 4] = random.integers(90, 110, count), random.integers(1, 8, count)
@@ -75,8 +75,8 @@ def random_fills(random, count):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_parts_of_the_gain_are_those_of_each_fill(seed):
-    """Edges against the marks, moves of the mark times what was held, and fees."""
+def test_split_sums_equal_those_of_each_fill(seed):
+    """Edges against the marks, moves of the mark times inventory, and fees."""
     random = np.random.default_rng(seed)
     fills, marks2 = random_fills(random, 40), random.integers(180, 220, 40)
     held, path = [5, *fills[:, 8].tolist()], [201, *marks2.tolist(), 195]
@@ -92,19 +92,19 @@ def test_parts_of_the_gain_are_those_of_each_fill(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_matched_lots_earn_the_move_between_their_fills(seed):
-    """Beside the sizes by which a caller knows whether 64 bits hold the sum."""
+def test_matched_sums_equal_the_moves_between_fills(seed):
+    """Together with the sizes that decide whether 64 bits are enough."""
     fills = random_fills(np.random.default_rng(seed), 60)
     buy, sell, lots = first_in_first_out(fills)
     moves = fills[sell, 3] - fills[buy, 3]
-    wanted = (int((moves * lots).sum()), int(np.abs(moves).max()), int(lots.max()))
-    assert _money.matched_sums(fills, buy, sell, lots) == wanted
+    expected = (int((moves * lots).sum()), int(np.abs(moves).max()), int(lots.max()))
+    assert _money.matched_sums(fills, buy, sell, lots) == expected
     assert _money.matched_sums(fills, *np.empty((3, 0), np.int64)) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_round_trips_are_those_of_the_pairs_that_a_fill_closes(seed):
-    """In fractions, pair by pair."""
+def test_round_trips_equal_those_of_pairs_in_fractions(seed):
+    """Pair by pair, for each closing fill."""
     fills = random_fills(np.random.default_rng(seed), 60)
     buy, sell, lots = first_in_first_out(fills)
     rows, trips = fills.tolist(), {}
@@ -121,12 +121,12 @@ def test_round_trips_are_those_of_the_pairs_that_a_fill_closes(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_row_of_each_step_is_the_last_one_at_or_before_it(seed):
-    """As bisection finds it, where many rows come in one step and where steps pass without any."""
+def test_rows_every_returns_the_last_row_at_or_before_each_step(seed):
+    """Equal to bisection, with many rows in one step and steps without rows."""
     random = np.random.default_rng(seed)
     us = 7 + np.cumsum(random.integers(0, 40, 400) * random.choice([0, 1, 1, 1, 30], 400))
     for step in (1, 25, 1_000, 10**9):
-        wanted = np.searchsorted(us, np.arange(us[0], us[-1] + 1, step), side="right") - 1
-        assert _money.rows_every(us, step).tolist() == wanted.tolist()
-        column = np.stack([us, us], axis=1)[:, 0]  # as a page has it, of a table
-        assert _money.rows_every(column, step).tolist() == wanted.tolist()
+        expected = np.searchsorted(us, np.arange(us[0], us[-1] + 1, step), side="right") - 1
+        assert _money.rows_every(us, step).tolist() == expected.tolist()
+        column = np.stack([us, us], axis=1)[:, 0]  # a strided column of a table, as in a page
+        assert _money.rows_every(column, step).tolist() == expected.tolist()

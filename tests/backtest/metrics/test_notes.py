@@ -14,10 +14,10 @@ from mm.instrument import Instrument
 from mm.tape.tape import Tape
 
 
-def rows(*told: tuple[str, str, str]) -> np.ndarray:
+def rows(*orders: tuple[str, str, str]) -> np.ndarray:
     """Return the counts of order rows of (action, status, reason)."""
-    table = np.zeros((len(told), len(ORDER_COLUMNS)), np.int64)
-    for row, (action, status, reason) in zip(table, told, strict=True):
+    table = np.zeros((len(orders), len(ORDER_COLUMNS)), np.int64)
+    for row, (action, status, reason) in zip(table, orders, strict=True):
         row[[2, 3, 12]] = ACTIONS.index(action), STATUSES.index(status), REJECT_REASONS.index(reason)
     return read_lives(table)[3]
 
@@ -26,24 +26,24 @@ SKIP = ("SKIP", "REJECTED", "min_notional")
 CROSSED = [("PLACE", "SENT", ""), ("REJECT", "REJECTED", "would_cross")]
 
 
-def test_each_rule_is_named_once_and_has_a_way_out():
-    """Those that were not sent, and those that the exchange turned away."""
-    told = why_no_orders(rows(SKIP, SKIP, *CROSSED), reached=False)
-    assert told.startswith("no order reached the book: would_cross (each would have crossed")
-    assert "; min_notional (price times quantity is below MIN_NOTIONAL; raise QUOTE_QTY" in told
+def test_why_no_orders_names_each_rule_once_with_a_remedy():
+    """Orders that were not sent, and orders that the exchange rejected."""
+    note = why_no_orders(rows(SKIP, SKIP, *CROSSED), reached=False)
+    assert note.startswith("no order reached the book: would_cross (each would have crossed")
+    assert "; min_notional (price times quantity is below MIN_NOTIONAL; raise QUOTE_QTY" in note
     assert set(WAYS) == set(REJECT_REASONS) - {""}
 
 
-def test_nothing_is_said_where_an_order_rested_or_filled_or_none_was_wanted():
-    """A skip here and there is no why_no_orders; orders that travelled past the end met none either."""
+def test_why_no_orders_is_none_when_orders_rested_filled_or_were_absent():
+    """Some skips are no reason; nor are orders that were in transit at the end."""
     assert why_no_orders(rows(SKIP, ("PLACE", "SENT", "")), reached=True) is None
     assert why_no_orders(rows(SKIP, ("FILL", "FILLED", "")), reached=False) is None
     assert why_no_orders(rows(("PLACE", "SENT", "")), reached=False) is None
     assert why_no_orders(rows(), reached=False) is None
 
 
-class Far:
-    """Quotes one bid that nothing reaches, and an ask for which there is nothing to sell, or none."""
+class FarBid:
+    """Quote one bid at a fixed price or none, and an ask without inventory to sell."""
 
     def __init__(self, bid_ticks: int | None) -> None:
         self.bid_ticks = bid_ticks
@@ -52,20 +52,20 @@ class Far:
         return Quotes(self.bid_ticks, 1010)
 
 
-@pytest.mark.parametrize(("bid_ticks", "told"), [(900, False), (1005, True), (None, True)])
-def test_a_bid_that_rests_until_the_end_reached_the_book(bid_ticks, told):
-    """An order that came to rest and never filled has no row of its own in the journal: its arrival is reckoned."""
+@pytest.mark.parametrize(("bid_ticks", "warned"), [(900, False), (1005, True), (None, True)])
+def test_bid_that_rests_until_the_end_counts_as_having_reached_the_book(bid_ticks, warned):
+    """An order that rests and never fills has no row of its arrival in the journal: the arrival is computed."""
     grid = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
     changes = [(second * 1_000_000, "depth", [(998, 50 + second)], []) for second in range(1, 5)]
     tape = Tape.of(grid, [(0, "snapshot", [(999, 50), (998, 50)], [(1001, 50), (1002, 50)]), *changes])
     rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, quote_lots=30)
-    found = backtest(tape, Far(bid_ticks), trade_cross(), rules).summary
-    assert found["n_fills"] == 0
-    assert any(line.startswith("no order reached the book: ") for line in found["warnings"]) == told
+    summary = backtest(tape, FarBid(bid_ticks), trade_cross(), rules).summary
+    assert summary["n_fills"] == 0
+    assert any(line.startswith("no order reached the book: ") for line in summary["warnings"]) == warned
 
 
 @pytest.mark.parametrize(
-    ("uptime", "skips", "noted"),
+    ("uptime", "skips", "parts"),
     [
         (0.6, {"insufficient_inventory": 3}, ["insufficient_inventory 3", "INITIAL_INVENTORY"]),
         (0.0, {"min_notional": 8, "insufficient_inventory": 4}, ["min_notional 8", "raise QUOTE_QTY", "inventory 4"]),
@@ -74,67 +74,69 @@ def test_a_bid_that_rests_until_the_end_reached_the_book(bid_ticks, told):
         (0.6, {"max_position": 9, "insufficient_cash": 8, "min_notional": 7, "price_rejected": 1}, ["min_notional 7"]),
     ],
 )
-def test_low_uptime_names_what_was_not_sent_and_the_way_out_of_each(uptime, skips, noted):
-    """A run that quotes one side, or none, must not be taken for the strategy, and its reader needs the real cause."""
+def test_low_uptime_note_names_unsent_orders_and_remedies(uptime, skips, parts):
+    """A run that quotes one side, or none, for such a reason must not be mistaken for the strategy."""
     [line] = one_sided({"two_sided_uptime": uptime, "skips": skips})
-    assert all(one in line for one in noted)
+    assert all(part in line for part in parts)
     assert "price_rejected" not in line
 
 
 @pytest.mark.parametrize(("uptime", "skips"), [(0.95, {"min_notional": 3}), (None, {"min_notional": 3}), (0.6, {})])
-def test_no_cause_is_named_where_uptime_is_high_or_unknown_or_all_was_sent(uptime, skips):
+def test_one_sided_has_no_note_for_high_or_unknown_uptime_or_no_skips(uptime, skips):
     """The strategy itself may quote one side."""
     assert one_sided({"two_sided_uptime": uptime, "skips": skips}) == []
 
 
-def test_causes_are_named_once():
-    """Where no order reached the book, its note names the causes already."""
+def test_causes_are_not_repeated_in_a_second_note():
+    """When no order reached the book, that note names the causes already."""
     grid = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
     tape = Tape.of(grid, [(0, "snapshot", [(999, 50)], [(1001, 50)]), (1_000_000, "depth", [(998, 5)], [])])
     rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, quote_lots=30, min_notional_e8=10**12)
-    found = backtest(tape, Far(900), trade_cross(), rules).summary["warnings"]
-    assert sum("min_notional" in line for line in found) == 1
+    warnings = backtest(tape, FarBid(900), trade_cross(), rules).summary["warnings"]
+    assert sum("min_notional" in line for line in warnings) == 1
 
 
-def of_trades(*seconds: int, end: int = 100) -> list[str]:
-    """Return the notes on silence of a run of *end* seconds with a trade at some of them."""
+def trade_notes(*seconds: int, end: int = 100) -> list[str]:
+    """Return the notes on missing trades of a run of *end* seconds with trades at the given seconds."""
     grid = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
     trades = dict.fromkeys(seconds, ("trade", 1, 1001, 1))
     events = [(s * 1_000_000, *trades.get(s, ("depth", [(998, 50 + s)], []))) for s in range(1, end + 1)]
     tape = Tape.of(grid, [(0, "snapshot", [(999, 50), (998, 50)], [(1001, 50), (1002, 50)]), *events])
     rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, quote_lots=30)
-    return [line for line in backtest(tape, Far(900), trade_cross(), rules).summary["warnings"] if "no trade" in line]
+    return [
+        line for line in backtest(tape, FarBid(900), trade_cross(), rules).summary["warnings"] if "no trade" in line
+    ]
 
 
-def test_a_run_without_trades_says_where_its_fills_come_from():
-    """PnL and win rate of such a day are of a book that moves, without a market."""
-    [line] = of_trades()
+def test_run_without_trades_has_a_note_on_its_fills():
+    """PnL and win rate of such a day come from a moving book without a market."""
+    [line] = trade_notes()
     assert line.startswith("no trade in all of the time: fills there come only from the book moving through an order")
-    [line] = of_trades(1, 2, 3)
+    [line] = trade_notes(1, 2, 3)
     assert line.startswith("no trade in 97 % of the time: ")
-    assert of_trades(50) == of_trades(*range(1, 100)) == []
+    assert trade_notes(50) == trade_notes(*range(1, 100)) == []
 
 
 @pytest.mark.parametrize(
-    ("ratio", "noted"),
+    ("ratio", "warned"),
     [
         ((0.85, 0.76, 0.95), False),  # less than a fifth
         ((0.70, 0.45, 1.05), False),  # chance
         ((0.70, 0.60, 0.80), True),
         ((1.30, 1.20, 1.40), True),
-        ((0.00, 0.00, 0.10), False),  # nothing filled has a note of its own
+        ((0.00, 0.00, 0.10), False),  # no fills have their own note
         ((None, None, None), False),
         ((1.50, None, None), False),  # too short for an interval
     ],
 )
-def test_fills_that_are_not_as_many_as_predicted_are_noted(ratio, noted):
-    """Where neither chance nor a fifth explains them, with what of the fit may be the reason."""
+def test_number_of_fills_far_from_prediction_is_noted(ratio, warned):
+    """If neither chance nor a fifth explains it, with possible reasons from the fit."""
     summary = {"fills_ratio": dict(zip(("value", "low", "high"), ratio, strict=True)), "days": ["20240724"]}
     summary |= {"observed_fills": 70, "predicted_fills": 100.0}
     fit = {"day": "20240723", "in_sample": False, "measured_under": {"differs": None}}
     lines = _other_level(summary, fit)
-    assert len(lines) == noted
-    if noted:
+    assert len(lines) == warned
+    if warned:
         assert lines[0].startswith("70 fills seen and 100 predicted, a ratio of ")
         assert lines[0].endswith("; the fit is of 20240723")
         assert "CALIB_FILLS" in _other_level(summary, fit | {"measured_under": None})[0]

@@ -1,4 +1,4 @@
-"""What orders filled, and how long they rested outside the distances that a fit was measured at."""
+"""The fills of orders, and their time at rest outside the distances of a fit."""
 
 import numpy as np
 import pytest
@@ -16,47 +16,49 @@ from mm.errors import UsageError
 S = 1_000_000
 
 
-def placed(first_id, *lots):
-    """Return orders of so many *lots*, the first with *first_id*."""
+def placed_orders(first_id, *lots):
+    """Return orders with these *lots*, the first with *first_id*."""
     table = np.zeros((len(lots), 7), np.int64)
     table[:, 4] = lots
     return Lives(first_id, table, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=0)
 
 
-def filled(ids, lots):
-    """Return a table of fills of orders, of which only ids and lots are looked at."""
+def fills_of(ids, lots):
+    """Return a table of fills with order ids and lots only."""
     fills = np.zeros((len(ids), 9), np.int64)
     fills[:, 1], fills[:, 4] = ids, lots
     return fills
 
 
-def test_partial_orders_are_counted_once():
-    """Two parts of one order, one order filled whole, one filled short."""
-    assert order_lives.lots_and_times(placed(4, 3, 7, 8), filled([4, 4, 5, 6], [1, 2, 7, 3]))[:2] == (18, 2)
+def test_partially_filled_orders_are_counted_once():
+    """Two parts of one order, one order filled completely, one partially."""
+    assert order_lives.lots_and_times(placed_orders(4, 3, 7, 8), fills_of([4, 4, 5, 6], [1, 2, 7, 3]))[:2] == (18, 2)
 
 
-def test_fills_of_orders_that_are_not_there_are_no_parts():
-    """Those sent before the first, and after the last."""
-    assert order_lives.lots_and_times(placed(4, 3), filled([0, 0, 4, 5], [1, 1, 3, 1]))[:2] == (3, 0)
-    assert order_lives.lots_and_times(placed(1), filled([0, 1], [1, 1]))[:2] == (0, 0)
+def test_fills_of_unknown_orders_are_ignored():
+    """Orders sent before the first, and after the last."""
+    assert order_lives.lots_and_times(placed_orders(4, 3), fills_of([0, 0, 4, 5], [1, 1, 3, 1]))[:2] == (3, 0)
+    assert order_lives.lots_and_times(placed_orders(1), fills_of([0, 1], [1, 1]))[:2] == (0, 0)
 
 
-def test_lots_of_orders_beyond_64_bits_are_added_exactly():
-    """Six orders of 2^62 lots and some."""
-    assert order_lives.lots_and_times(placed(1, *[2**62 + 12_345] * 6), filled([], []))[0] == 6 * (2**62 + 12_345)
+def test_order_lots_beyond_64_bits_are_added_exactly():
+    """Six orders of a bit more than 2^62 lots."""
+    assert order_lives.lots_and_times(placed_orders(1, *[2**62 + 12_345] * 6), fills_of([], []))[0] == 6 * (
+        2**62 + 12_345
+    )
 
 
-def test_orders_far_from_the_mid_are_added_up_as_those_near_it():
-    """Beyond the bins that hold most runs the sums are those of the same orders nearer, moved."""
+def test_orders_far_from_the_mid_have_the_same_sums_as_near_ones():
+    """Beyond the bins of usual runs the sums equal those of orders nearer to the mid, shifted."""
     middle = 1 << 20
     mids = np.array([[0, 2 * middle], [5 * S, 2 * middle + 6]])
     rows = {}
     for away in (10, 2_000, middle - 10):
         table = np.array([[S, S, 1, middle - away, 100, 9 * S, 0]])
-        found = Lives(1, table, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=10 * S)
+        resting = Lives(1, table, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=10 * S)
         orders, fills, state = (np.empty((0, columns), np.int64) for columns in (14, 9, 6))
         journal = Journal(orders, fills, state, mids, counters={"last_us": 10 * S})
-        rows[away] = order_lives.fill_rates(journal, found, None)[0]["fills_by_distance"]
+        rows[away] = order_lives.fill_rates(journal, resting, None)[0]["fills_by_distance"]
     near = rows[10]
     assert sum(row["exposure_s"] for row in near) == 8
     for away, far in rows.items():
@@ -65,34 +67,34 @@ def test_orders_far_from_the_mid_are_added_up_as_those_near_it():
     assert near[0]["rate_low"] is None, "one block has no interval"
 
 
-@pytest.mark.parametrize("hundred", range(3))
-def test_the_log_of_a_run_tells_the_same_lives_as_its_table(hundred):
-    """It is read in one pass, without the table that it would become; with expiries, amendments, refusals and kills."""
+@pytest.mark.parametrize("batch", range(3))
+def test_order_log_gives_the_same_lives_as_the_order_table(batch):
+    """In one pass, without building the table; with expiries, amendments, rejects and kills."""
     ends = np.zeros((16, 64), np.int64)
-    for seed in range(100 * hundred, 100 * hundred + 100):
+    for seed in range(100 * batch, 100 * batch + 100):
         case = engine_chance.case_of(seed)
         exchange, _ = case.exchange()
         case.play(exchange, case.tapes)
         journal = exchange.journal()
         first_id, table, cancels, counts = journal.order_log().lives()
-        again = read_lives(journal.orders)
+        from_table = read_lives(journal.orders)
         assert journal.order_log() is None, "from now on there is the table"
-        assert (first_id, cancels) == (again[0], again[2]), seed
-        assert table.tolist() == again[1].tolist(), seed
-        assert counts.tolist() == again[3].tolist(), seed
+        assert (first_id, cancels) == (from_table[0], from_table[2]), seed
+        assert table.tolist() == from_table[1].tolist(), seed
+        assert counts.tolist() == from_table[3].tolist(), seed
         ends += counts
     assert {ACTIONS[code] for code in np.flatnonzero(ends.sum(axis=1))} == set(ACTIONS)
 
 
-def test_a_run_without_rows_of_orders_leaves_all_the_rest():
-    """Lives and counts, fills, state, mids and breaches; the table itself is refused."""
+def test_run_without_order_rows_keeps_everything_else():
+    """Lives and counts, fills, state, mids and breaches; reading the table raises an error."""
     for seed in range(100):
         case = engine_chance.case_of(seed)
-        exchanges = [case.exchange(keeps_orders=keeps)[0] for keeps in (True, False)]
+        exchanges = [case.exchange(keeps_orders=keep)[0] for keep in (True, False)]
         for exchange in exchanges:
             case.play(exchange, case.tapes)
         whole, without = (exchange.journal() for exchange in exchanges)
-        assert [str(one) for one in without.order_log().lives()] == [str(one) for one in whole.order_log().lives()]
+        assert [str(each) for each in without.order_log().lives()] == [str(each) for each in whole.order_log().lives()]
         for name in TABLES[1:]:
             assert np.array_equal(getattr(without, name), getattr(whole, name)), (seed, name)
         assert without.counters == whole.counters
@@ -125,42 +127,42 @@ def path(*stretches):
     return us * S, mid2, FROM_MID
 
 
-def test_time_nearer_and_farther_than_the_fit_counts_as_outside():
+def test_time_nearer_or_farther_than_the_fit_counts_as_outside():
     """A bid at 100 and an ask at 106 while the mid is 101, 103, nothing, and 101.5; the fit has 2 to 4 ticks."""
-    found = lives((1, 100, 0, 40), (-1, 106, 0, None), last_s=40)
+    resting = lives((1, 100, 0, 40), (-1, 106, 0, None), last_s=40)
     mids = path((0, 202), (10, 206), (20, 0), (30, 203))
     # bid: 1 tick (out), 3 (in), -, 1.5 (out); ask: 5 (out), 3 (in), -, 4.5 (out)
-    assert share_outside_fit(found, mids, [piece(0, 100, 2.0, 4.0)]) == pytest.approx(40 / 60)
-    assert share_outside_fit(found, mids, [piece(0, 100, 1.0, 5.0)]) == 0.0
-    assert share_outside_fit(found, mids, [piece(0, 100, 10.0, 11.0)]) == 1.0
+    assert share_outside_fit(resting, mids, [piece(0, 100, 2.0, 4.0)]) == pytest.approx(40 / 60)
+    assert share_outside_fit(resting, mids, [piece(0, 100, 1.0, 5.0)]) == 0.0
+    assert share_outside_fit(resting, mids, [piece(0, 100, 10.0, 11.0)]) == 1.0
 
 
-def test_each_piece_has_its_own_range_and_time_without_one_does_not_count():
-    """The second piece is of an older file that does not say how far its fit reaches."""
-    found = lives((1, 100, 0, 40), last_s=40)
+def test_each_piece_has_its_own_range_or_does_not_count():
+    """The second piece is from an older file without the range of its fit."""
+    resting = lives((1, 100, 0, 40), last_s=40)
     mids = path((0, 204), (10, 204), (20, 204), (30, 204))
     pieces = [piece(0, 10, 0.5, 1.0), piece(10, 20, None, None), piece(20, 30, 0.5, 2.0)]
-    assert share_outside_fit(found, mids, pieces) == pytest.approx(0.5)
-    assert share_outside_fit(found, mids, pieces[1:2]) is None
-    assert share_outside_fit(found, mids, [piece(10, 20, 1, 3)]) == 0.0  # whole numbers, as a file may have them
-    assert share_outside_fit(found, mids, []) is None
+    assert share_outside_fit(resting, mids, pieces) == pytest.approx(0.5)
+    assert share_outside_fit(resting, mids, pieces[1:2]) is None
+    assert share_outside_fit(resting, mids, [piece(10, 20, 1, 3)]) == 0.0  # whole numbers are allowed in a file
+    assert share_outside_fit(resting, mids, []) is None
 
 
-def test_a_range_in_whole_numbers_is_a_range():
-    """A fit written by hand has 1 where ours has 1.0; time before the fit does not count."""
-    found = lives((1, 100, 0, 40), last_s=40)
-    assert share_outside_fit(found, path((0, 204), (20, 204)), [piece(10, 100, 1, 5)]) == 0.0
+def test_range_in_whole_numbers_is_accepted():
+    """A fit written by hand may contain 1 for 1.0; time before the fit does not count."""
+    resting = lives((1, 100, 0, 40), last_s=40)
+    assert share_outside_fit(resting, path((0, 204), (20, 204)), [piece(10, 100, 1, 5)]) == 0.0
 
 
-def test_what_lies_before_the_path_of_the_mid_does_not_count():
-    """An order that rests before the first cut also rests from the first cut on, whatever precedes it in memory."""
-    found = lives((1, 100, 5, 30), last_s=40)
+def test_time_before_the_path_of_the_mid_does_not_count():
+    """An order that rests earlier rests from the first cut on, whatever precedes the path in memory."""
+    resting = lives((1, 100, 5, 30), last_s=40)
     us, mid2, _ = path((1 << 32, 0), (10, 204), (20, 206))
     us, mid2 = us[1:], mid2[1:]
-    assert share_outside_fit(found, (us, mid2, FROM_MID), [piece(0, 100, 2.5, 4.0)]) == pytest.approx(0.5)
+    assert share_outside_fit(resting, (us, mid2, FROM_MID), [piece(0, 100, 2.5, 4.0)]) == pytest.approx(0.5)
     none = np.empty(0, np.int64)
     cells, span = _order_lives.rest(
-        found.table, us, mid2, FROM_MID, Intensity(()), none, 100 * S, (0, 1), found.last_us, (0, 1, 10)
+        resting.table, us, mid2, FROM_MID, Intensity(()), none, 100 * S, (0, 1), resting.last_us, (0, 1, 10)
     )
     assert span == (4, 6)
     assert cells[0, :, 0].tolist() == [0, 0, 0, 0, 10, 0, 10, 0, 0, 0]
@@ -172,7 +174,7 @@ PIECES = [(0, 30 * S, 3.0, 0.2, 2.0, 0.1, 0.15), (30 * S, 80 * S, 1.0, 0.5, 4.0,
 @pytest.mark.parametrize("bins", [(-40, 1, 81), (-3, 1, 5), (-7, 3, 4)])
 @pytest.mark.parametrize("seed", range(5))
 def test_time_at_rest_is_summed_by_block_and_distance(seed, bins):
-    """Stretch by stretch in plain Python; two pieces of an intensity, and time in neither; every second seed from
+    """Interval by interval in plain Python; two pieces of an intensity, and time in neither; every second seed with
     another reference price than the mid.
     """
     rng = np.random.default_rng(seed)
@@ -181,9 +183,9 @@ def test_time_at_rest_is_summed_by_block_and_distance(seed, bins):
     mid2[rng.random(len(cuts)) < 0.1], piece[piece == 2] = 0, -1
     offsets = rng.integers(0, 3, (len(cuts), 2)) * 4 if seed % 2 else FROM_MID
     begin = rng.integers(0, 91, 20)
-    found = lives(*zip([1, -1] * 10, range(90, 110), begin.tolist(), (begin + 9).tolist(), strict=True), last_s=100)
-    wanted, (first, width, count), halves = np.zeros((10, bins[2], 2)), bins, []
-    for _, since, side, ticks, _, until, _ in found.table.tolist():
+    resting = lives(*zip([1, -1] * 10, range(90, 110), begin.tolist(), (begin + 9).tolist(), strict=True), last_s=100)
+    expected, (first, width, count), halves = np.zeros((10, bins[2], 2)), bins, []
+    for _, since, side, ticks, _, until, _ in resting.table.tolist():
         for row, (at, end, twice, one) in enumerate(zip(cuts, [*cuts[1:], 100 * S], mid2, piece, strict=True)):
             spent = min(end, until, 100 * S) - max(at, since)
             if twice and spent > 0:
@@ -195,24 +197,24 @@ def test_time_at_rest_is_summed_by_block_and_distance(seed, bins):
                     delta = half / 2 - (offsets[row, 0 if side > 0 else 1] / 8 if seed % 2 else 0)
                     rate = A * np.exp(-k * max(delta, 0))
                 cell = at // (10 * S), min(max((half - first) // width, 0), count - 1)
-                wanted[cell] += np.array([1, rate]) * spent / S
-    path_of = found.table, cuts, mid2, offsets, Intensity(PIECES), piece
-    cells, span = _order_lives.rest(*path_of, 10 * S, (0, 10), found.last_us, bins)
-    assert cells == pytest.approx(wanted, rel=1e-12, abs=1e-12)
+                expected[cell] += np.array([1, rate]) * spent / S
+    path_of = resting.table, cuts, mid2, offsets, Intensity(PIECES), piece
+    cells, span = _order_lives.rest(*path_of, 10 * S, (0, 10), resting.last_us, bins)
+    assert cells == pytest.approx(expected, rel=1e-12, abs=1e-12)
     assert span == (min(halves), max(halves))
     alone = _order_lives.rest(
-        found.table, cuts, mid2, offsets, Intensity(()), piece, 10 * S, (0, 10), found.last_us, bins
+        resting.table, cuts, mid2, offsets, Intensity(()), piece, 10 * S, (0, 10), resting.last_us, bins
     )
     assert alone[0].tolist() == cells[:, :, :1].tolist()
     assert alone[1] == span
 
 
 def day_of_fills(rng, level):
-    """Return what 14 h say of an order at rest that fills in bursts, *level* times as often as predicted."""
+    """Return the fill rates of 14 h of one resting order with bursty fills, *level* times as many as predicted."""
     end_us, rate = 168 * 300 * S, 0.1
     first = rng.uniform(-2_000, end_us / S, rng.poisson(0.3 * rate * (end_us / S + 2_000)))
     at, sent = first, [first]
-    while at.size:  # seven of ten fills are followed by another one a minute later, in the mean
+    while at.size:  # seven of ten fills are followed by another one, a minute later on average
         at = np.repeat(at, rng.poisson(0.7, at.size))
         at = at + rng.exponential(60, at.size)
         sent.append(at)
@@ -220,57 +222,57 @@ def day_of_fills(rng, level):
     at = at[(at >= 0) & (at < end_us)].astype(np.int64)
     fills = np.zeros((len(at), 9), np.int64)
     fills[:, 0], fills[:, 1], fills[:, 2], fills[:, 3], fills[:, 4], fills[:, 7] = at, 1, 1, 100, 1, 202
-    found = lives((1, 100, 0, None), last_s=end_us // S)
+    resting = lives((1, 100, 0, None), last_s=end_us // S)
     orders, state = (np.empty((0, columns), np.int64) for columns in (14, 6))
     journal = Journal(orders, fills, state, np.array([[0, 202]]), counters={"last_us": end_us})
-    return order_lives.fill_rates(journal, found, Intensity.constant(rate / level, 1e-9))[0]
+    return order_lives.fill_rates(journal, resting, Intensity.constant(rate / level, 1e-9))[0]
 
 
-def test_bursts_of_a_right_model_are_chance_and_a_wrong_level_is_not():
-    """60 days each: all fills, those at their distance and those of each hour hold 1 as often as they say."""
+def test_intervals_accept_bursts_and_reject_a_wrong_level():
+    """60 days each: the intervals of all fills, by distance and by hour cover 1 at their level."""
     rng = np.random.default_rng(12)
-    held, far, hours = 0, 0, []
+    covered, rejected, hours = 0, 0, []
     for _ in range(60):
         right, wrong = day_of_fills(rng, 1.0), day_of_fills(rng, 1.4)
-        held += right["fills_ratio"]["low"] <= 1 <= right["fills_ratio"]["high"]
-        far += wrong["fills_ratio"]["low"] > 1
+        covered += right["fills_ratio"]["low"] <= 1 <= right["fills_ratio"]["high"]
+        rejected += wrong["fills_ratio"]["low"] > 1
         hours += [row["ratio_low"] <= 1 <= row["ratio_high"] for row in right["fills_by_hour"]]
         [row] = right["fills_by_distance"]
         ends = {name: row[f"ratio_{name}"] for name in ("low", "high")}
         assert {name: right["fills_ratio"][name] for name in ends} == pytest.approx(ends)
         assert row["rate_low"] / row["rate_per_s"] == pytest.approx(row["ratio_low"] / row["ratio"])
-    assert 54 <= held <= 60
-    assert far >= 58
+    assert 54 <= covered <= 60
+    assert rejected >= 58
     assert 0.92 <= np.mean(hours) <= 0.98
 
 
-def test_an_order_rests_that_arrived_and_was_not_rejected():
-    """Of five: on its way at the end, rejected, resting, cancelled, and cancelled while on its way."""
+def test_rested_orders_have_arrived_and_were_not_rejected():
+    """Of five: in transit at the end, rejected, resting, cancelled, and cancelled while in transit."""
     table = np.array([[0, 9, 1, 5, 1, -1, 0], [0, 1, 1, 5, 1, 2, 1], [0, 1, 1, 5, 1, -1, 0], [0, 1, 1, 5, 1, 4, 0]])
     table = np.concatenate((table, [[0, 9, 1, 5, 1, 3, 0]]))
-    found = Lives(1, table, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=5)
-    assert found.rested.tolist() == [False, False, True, True, True]
-    assert found.any_rested
-    assert not Lives(1, table[:2], cancels=0, counts=found.counts, last_us=5).any_rested
+    resting = Lives(1, table, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=5)
+    assert resting.rested.tolist() == [False, False, True, True, True]
+    assert resting.any_rested
+    assert not Lives(1, table[:2], cancels=0, counts=resting.counts, last_us=5).any_rested
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_cuts_come_after_rows_of_their_instant(seed):
-    """Each carries on what stood before it."""
+def test_cuts_come_after_rows_of_the_same_time(seed):
+    """Each cut repeats the value in force."""
     random = np.random.default_rng(seed)
     mids = np.stack((np.cumsum(random.integers(0, 3, 30)), random.integers(0, 9, 30)), axis=1)
     instants = np.unique(random.integers(mids[0, 0], 60, 12))
     rows = [(us, 0, mid2) for us, mid2 in mids.tolist()]
     for us in instants.tolist():
         rows.append((us, 1, [mid2 for since, _, mid2 in rows if since <= us and _ == 0][-1]))
-    wanted = sorted(rows, key=lambda row: row[:2])
+    expected = sorted(rows, key=lambda row: row[:2])
     us, mid2 = _order_lives.cut_at(mids, instants)
-    assert list(zip(us.tolist(), mid2.tolist(), strict=True)) == [(us, mid2) for us, _, mid2 in wanted]
+    assert list(zip(us.tolist(), mid2.tolist(), strict=True)) == [(us, mid2) for us, _, mid2 in expected]
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_fills_count_where_the_book_was_until_then(seed):
-    """The row of their instant is too late; without a valid book before, their own mid counts; without both, none."""
+def test_fills_count_at_the_distance_of_the_previous_book(seed):
+    """A row of the same time is too late; without an earlier valid book the fill's own mid counts, or 0."""
     random = np.random.default_rng(seed)
     mids = np.stack((5 + np.cumsum(random.integers(0, 6, 30)), random.integers(0, 9, 30)), axis=1)
     fills = np.zeros((40, 9), np.int64)
@@ -279,14 +281,14 @@ def test_fills_count_where_the_book_was_until_then(seed):
     fills[:, 7] = random.integers(0, 9, 40)
     first_block, blocks, first, width, bins = 1, 8, -5, 2, 4
     for rows in (mids, mids[:0]):
-        wanted = np.zeros((blocks, bins))
+        expected = np.zeros((blocks, bins))
         for us, _, side, ticks, _, _, _, mid2, _ in fills[fills[:, 7] > 0].tolist():
             before = [mid for since, mid in rows.tolist() if since < us]
             before = before or ([rows[0, 1]] if len(rows) else [0])
             away = side * ((before[-1] or mid2) - 2 * ticks)
             block = min(max(us // 10 - first_block, 0), blocks - 1)
-            wanted[block, min(max((away - first) // width, 0), bins - 1)] += 1
+            expected[block, min(max((away - first) // width, 0), bins - 1)] += 1
         found = _order_lives.count_fills(fills, rows, 10, (first_block, blocks), (first, width, bins))
-        assert found.tolist() == wanted.tolist()
+        assert found.tolist() == expected.tolist()
     for size in ((0, bins), (blocks, 0)):
         assert _order_lives.count_fills(fills, mids, 10, (1, size[0]), (first, width, size[1])).shape == size

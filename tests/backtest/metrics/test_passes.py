@@ -15,7 +15,7 @@ SEEDS = range(20)
 
 
 def random_fills(random, count):
-    """Return the fills table of a run of chance; those without a mid among them."""
+    """Return a random fills table; some fills have no mid."""
     fills = np.zeros((count, 9), np.int64)
     fills[:, 0] = np.cumsum(random.integers(0, 5, count))
     fills[:, 2] = random.choice([-1, 1], count)
@@ -26,17 +26,17 @@ def random_fills(random, count):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_mid_is_that_of_the_last_row_at_or_before(seed):
-    """Also where instants fall back, and before the first row."""
+def test_mid2_at_returns_the_last_row_at_or_before(seed):
+    """Also for falling times, and before the first row."""
     random = np.random.default_rng(seed)
     mids = np.stack((np.cumsum(random.integers(1, 4, 30)), random.integers(0, 9, 30)), axis=1)
     us = random.integers(-2, 70, 50)
-    wanted = [([mid2 for since, mid2 in mids.tolist() if since <= at] or [0])[-1] for at in us.tolist()]
-    assert _passes.mid2_at(mids, us).tolist() == wanted
+    expected = [([mid2 for since, mid2 in mids.tolist() if since <= at] or [0])[-1] for at in us.tolist()]
+    assert _passes.mid2_at(mids, us).tolist() == expected
 
 
-def moved_plainly(fills, mids, horizon, last_us):
-    """Return how far bid + ask went after each fill, None where that is not known."""
+def plain_moves(fills, mids, horizon, last_us):
+    """Return the change of bid + ask after each fill, None where it is unknown."""
     found = []
     for us, _, _, ticks, _, _, _, mid2, _ in fills.tolist():
         later = [mid for since, mid in mids.tolist() if since <= us + horizon][-1:] or [0]
@@ -46,7 +46,7 @@ def moved_plainly(fills, mids, horizon, last_us):
 
 
 def random_market(random):
-    """Return a path of the mid, with stretches without a book, and the fills of a run of chance on it."""
+    """Return a path of the mid, with gaps of the book, and random fills on it."""
     mids = np.stack((np.cumsum(random.integers(0, 9, 40)), random.integers(180, 220, 40)), axis=1)
     mids[random.random(40) < 0.2, 1] = 0
     fills = random_fills(random, 60)
@@ -55,19 +55,19 @@ def random_market(random):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_moves_are_read_off_the_path_of_the_mid(seed):
-    """Unknown where the book is not valid at either instant, or the data end first."""
+def test_moves_after_equal_plain_moves(seed):
+    """Unknown where the book is not valid at either time, or the data ends first."""
     mids, fills = random_market(np.random.default_rng(seed))
     for horizon in (0, 7, 50):
-        wanted = moved_plainly(fills, mids, horizon, 110)
+        expected = plain_moves(fills, mids, horizon, 110)
         moved, known = _passes.moves_after(fills, mids, horizon, 110)
-        assert moved.tolist() == [move or 0 for move in wanted]
-        assert known.tolist() == [move is not None for move in wanted]
+        assert moved.tolist() == [move or 0 for move in expected]
+        assert known.tolist() == [move is not None for move in expected]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_few_fills_read_the_same_of_a_long_path_of_the_mid(seed):
-    """Each row is sought then, without an index of the path."""
+def test_moves_after_few_fills_on_a_long_path_equal_plain_moves(seed):
+    """Each row is searched for then, without an index of the path."""
     random = np.random.default_rng(seed)
     mids = np.stack((np.cumsum(random.integers(0, 3, 200)), random.integers(180, 220, 200)), axis=1)
     mids[random.random(200) < 0.2, 1] = 0
@@ -76,19 +76,19 @@ def test_few_fills_read_the_same_of_a_long_path_of_the_mid(seed):
     fills[0, 0] = mids[0, 0] - 60
     for horizon in (0, 7, 50):
         moved, known = _passes.moves_after(fills, mids, horizon, 180)
-        wanted = moved_plainly(fills, mids, horizon, 180)
-        assert [move if is_known else None for move, is_known in zip(moved, known, strict=True)] == wanted
+        expected = plain_moves(fills, mids, horizon, 180)
+        assert [move if is_known else None for move, is_known in zip(moved, known, strict=True)] == expected
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_sums_of_blocks_and_groups_are_those_of_their_fills(seed):
-    """A fill counts in each of its groups, at each horizon at which its move is known."""
+def test_group_sums_equal_sums_over_single_fills(seed):
+    """A fill counts in each of its groups, at each horizon with a known move."""
     mids, fills = random_market(np.random.default_rng(seed))
     horizons, bands, first = [5, _passes.EARNED, 30], np.array([-4, 0, 3, 12]), int(fills[:, 0].min()) // 20
     blocks = int(fills[:, 0].max()) // 20 - first + 1
-    count, earned, lots, ours = np.zeros((3, 9)), np.zeros((3, 9)), np.zeros((blocks, 3, 9)), np.zeros((blocks, 3, 9))
+    count, earned, lots, moved = np.zeros((3, 9)), np.zeros((3, 9)), np.zeros((blocks, 3, 9)), np.zeros((blocks, 3, 9))
     for place, horizon in enumerate(horizons):
-        moves = moved_plainly(fills, mids, horizon, 110)
+        moves = plain_moves(fills, mids, horizon, 110)
         for (us, _, side, ticks, size, _, _, mid2, held), move in zip(fills.tolist(), moves, strict=True):
             far = side * (mid2 - 2 * ticks)
             groups = [0, 1 if side > 0 else 2, 4 if (held - side * size) * side < 0 else 3]
@@ -97,18 +97,18 @@ def test_sums_of_blocks_and_groups_are_those_of_their_fills(seed):
                 count[place, group] += 1
                 earned[place, group] += size * far
                 lots[us // 20 - first, place, group] += size
-                ours[us // 20 - first, place, group] += size * side * move
+                moved[us // 20 - first, place, group] += size * side * move
     found, sums = _passes.group_sums(fills, mids, np.array(horizons), bands, 20, 110)
     with np.errstate(invalid="ignore"):
-        away = ours - ours.sum(axis=0) / lots.sum(axis=0) * lots
-    wanted = (count, lots.sum(axis=0), ours.sum(axis=0), earned, (lots > 0).sum(axis=0), (away**2).sum(axis=0))
-    for one, other in zip((found, *sums), wanted, strict=True):
-        np.testing.assert_array_equal(one, other)
+        away = moved - moved.sum(axis=0) / lots.sum(axis=0) * lots
+    expected = (count, lots.sum(axis=0), moved.sum(axis=0), earned, (lots > 0).sum(axis=0), (away**2).sum(axis=0))
+    for actual, reference in zip((found, *sums), expected, strict=True):
+        np.testing.assert_array_equal(actual, reference)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_lots_are_matched_in_the_order_in_which_they_came(seed):
-    """Two queues, whose heads meet while both have lots."""
+def test_lots_are_matched_first_in_first_out(seed):
+    """Two queues, whose heads are matched while both have lots."""
     fills = random_fills(np.random.default_rng(seed), 40)
     queues, pairs = (deque(), deque()), []
     for row, (side, lots) in enumerate(fills[:, [2, 4]].tolist()):
@@ -122,7 +122,7 @@ def test_lots_are_matched_in_the_order_in_which_they_came(seed):
     assert list(zip(*_passes.first_in_first_out(fills).tolist(), strict=True)) == pairs
 
 
-def test_lagged_products_are_those_of_rows_so_far_apart():
+def test_lagged_equals_the_sum_of_products():
     """Up to the last lag; whole numbers are added exactly."""
     values = np.random.default_rng(1).integers(-99, 99, 103).astype(float)
     for lag in (0, 1, 2, 3, 50, 99, 102):
@@ -130,32 +130,32 @@ def test_lagged_products_are_those_of_rows_so_far_apart():
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_grid_reads_the_last_row_at_or_before_each_of_its_instants(seed):
-    """From the first row's instant on, as long as there are rows."""
+def test_on_grid_returns_the_last_value_at_or_before_each_step(seed):
+    """From the time of the first row to that of the last."""
     random = np.random.default_rng(seed)
     us, values = 7 + np.cumsum(random.integers(0, 30, 40)), random.integers(-9, 9, 40)
     ends = range(int(us[0]), int(us[-1]) + 1, 10)
-    wanted = [[value for at, value in zip(us, values, strict=True) if at <= end][-1] for end in ends]
-    assert _passes.on_grid(us, values, 10).tolist() == wanted
+    expected = [[value for at, value in zip(us, values, strict=True) if at <= end][-1] for end in ends]
+    assert _passes.on_grid(us, values, 10).tolist() == expected
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_half_lag_is_the_first_with_less_than_half_of_the_products(seed):
-    """Of the values on the grid less their mean, in whole numbers; none where they are all alike."""
+    """Of the values on the grid less their mean, in whole numbers; none if all are equal."""
     random = np.random.default_rng(seed)
     us = 7 + np.cumsum(random.integers(0, 30, 40))
     values = random.integers(-9, 9, 40) if seed % 2 else 10**6 + np.repeat(random.integers(-2, 2, 8), 5)
-    us[1] = us[0]  # of two rows at once the later one counts
+    us[1] = us[0]  # the later one of two simultaneous rows counts
     grid = _passes.on_grid(us, values, 10).astype(int).tolist()
     centred = [len(grid) * value - sum(grid) for value in grid]
     products = [sum(a * b for a, b in zip(centred, centred[lag:], strict=False)) for lag in range(len(grid))]
-    wanted = next((lag for lag, product in enumerate(products) if 2 * product < products[0]), 0)
-    assert _passes.half_lag(us, values, 10, 40) == wanted
+    expected = next((lag for lag, product in enumerate(products) if 2 * product < products[0]), 0)
+    assert _passes.half_lag(us, values, 10, 40) == expected
     assert _passes.half_lag(us, np.full(40, 5), 10, 40) == 0
 
 
-def test_half_lag_is_left_out_of_many_changes_and_of_large_values():
-    """The transform then finds it."""
+def test_half_lag_is_skipped_for_many_changes_and_large_values():
+    """The Fourier transform is used then."""
     us, values = 10 * np.arange(9), np.arange(9) % 2
     assert _passes.half_lag(us, values, 10, 8) == 1
     assert _passes.half_lag(us, values, 10, 7) == -1
@@ -163,8 +163,8 @@ def test_half_lag_is_left_out_of_many_changes_and_of_large_values():
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_edges_count_what_is_at_most_them(seed):
-    """An edge belongs to what is below it; the last count is of what is above all; sums hold more than 64 bits."""
+def test_spread_counts_values_up_to_each_edge(seed):
+    """An edge belongs to the values below it; the last count is of all above; sums exceed 64 bits."""
     random = np.random.default_rng(seed)
     values, edges = random.integers(0, 40, 100), np.array([0, 3, 10, 11, 30, 5_000, 200_000])
     values[random.random(100) < 0.1] = 1 << 62
@@ -181,21 +181,22 @@ def test_edges_count_what_is_at_most_them(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_spectra_of_stretches_are_those_of_what_follows_each(seed):
-    """A stretch and the one after it, transformed whole, multiplied by the transform of the stretch alone."""
+def test_add_spectra_equals_cross_spectra_of_neighbouring_stretches(seed):
+    """A stretch and the next one, transformed together, times the conjugate transform of the stretch alone."""
     random = np.random.default_rng(seed)
     stretches = np.concatenate((random.normal(size=(5, 8)), np.zeros((1, 8))))
     spectrum = np.zeros(9, np.complex128)
     each = np.fft.rfft(stretches, 16)
-    _passes.add_spectra(*(one.view(np.float64).reshape(*one.shape, 2) for one in (each, spectrum)))
-    wanted = sum(
-        np.fft.rfft(one, 16).conj() * np.fft.rfft(np.append(one, after)) for one, after in itertools.pairwise(stretches)
+    _passes.add_spectra(*(part.view(np.float64).reshape(*part.shape, 2) for part in (each, spectrum)))
+    expected = sum(
+        np.fft.rfft(part, 16).conj() * np.fft.rfft(np.append(part, after))
+        for part, after in itertools.pairwise(stretches)
     )
-    np.testing.assert_allclose(spectrum, wanted, atol=1e-12)
+    np.testing.assert_allclose(spectrum, expected, atol=1e-12)
 
 
-def crowds(random, count):
-    """Return numbers of many sizes and signs, those that many share among them."""
+def values_with_ties(random, count):
+    """Return numbers of many sizes and signs, many of them equal."""
     kinds = [
         random.integers(0, 3, count) * 250_000.0,
         random.normal(size=count) * 10.0 ** random.integers(-200, 200, count),
@@ -205,10 +206,10 @@ def crowds(random, count):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_values_around_ranks_hold_those_of_these_ranks(seed):
-    """As if all had been sorted; values that share nothing with a requested one are left out."""
+def test_around_returns_the_values_at_requested_ranks(seed):
+    """Equal to a full sort; values far from the requested ranks are left out."""
     random = np.random.default_rng(seed)
-    values = crowds(random, int(random.integers(1, 20_000)))
+    values = values_with_ties(random, int(random.integers(1, 20_000)))
     ranks = np.unique(random.integers(0, len(values), 6))
     some, places = _passes.around(values, ranks)
     assert np.sort(some)[places].tolist() == np.sort(values)[ranks].tolist()
@@ -217,7 +218,7 @@ def test_values_around_ranks_hold_those_of_these_ranks(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_ratios_of_draws_are_those_of_copied_blocks(seed):
+def test_draw_ratios_equal_those_of_copied_blocks(seed):
     """Mean over deviation of each draw, and its error from the influence of its blocks; 0 without variation."""
     random = np.random.default_rng(seed)
     values, block, last_block = random.normal(size=30), 4, 2
@@ -238,15 +239,15 @@ def test_ratios_of_draws_are_those_of_copied_blocks(seed):
             assert error == 0
             continue
         scaled = (drawn - drawn.mean()) / drawn.std()
-        wanted = (centre + drawn.mean()) / drawn.std()
-        influence = scaled - wanted / 2 * (scaled**2 - 1)
+        expected = (centre + drawn.mean()) / drawn.std()
+        influence = scaled - expected / 2 * (scaled**2 - 1)
         ends = np.cumsum([len(part) for part in parts])[:-1]
         spread = sum(part.sum() ** 2 for part in np.split(influence, ends))
-        assert ratio == pytest.approx(wanted, rel=1e-9)
+        assert ratio == pytest.approx(expected, rel=1e-9)
         assert error == pytest.approx(math.sqrt(spread) / periods, rel=1e-9)
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=50))
-def test_a_sum_of_quantities_is_exact_beyond_64_bits(values):
-    """An order may have as many lots as 64 bits hold, and there are many orders."""
+def test_whole_sum_is_exact_beyond_64_bits(values):
+    """One order may use all 64 bits, and there are many orders."""
     assert _passes.whole_sum(np.array(values, np.int64)) == sum(values)

@@ -1,4 +1,4 @@
-"""The account at every state row, where the PnL came from, and what was bought and sold again."""
+"""The account at every state row, the parts of the PnL, and round trips."""
 
 from fractions import Fraction
 from itertools import pairwise
@@ -20,8 +20,8 @@ TICK, LOT = 0.01, 1e-5
 
 @settings(max_examples=50, deadline=None)
 @given(scribes())
-def test_equity_is_cash_and_inventory_at_the_mark(scribe):
-    """Unit by unit, from the instrument alone."""
+def test_equity_is_cash_plus_inventory_at_the_mark(scribe):
+    """Exactly, from the instrument alone."""
     account, grid = ledger(scribe.journal().state, scribe.instrument, CASH_E8), scribe.instrument
     for row, equity, mark in zip(scribe.states, account.equity.tolist(), account.marks2.tolist(), strict=True):
         _, held, cash_tl, fees_e8, _, _ = row
@@ -31,7 +31,7 @@ def test_equity_is_cash_and_inventory_at_the_mark(scribe):
 
 
 def last_valid(mids):
-    """Return *mids* with each 0 replaced by the last value before it that is none, else the first one."""
+    """Return *mids* with each 0 replaced by the previous non-zero value, else by the first one."""
     first = next((mid for mid in mids if mid), 0)
     found = [first]
     for mid in mids:
@@ -40,8 +40,8 @@ def last_valid(mids):
 
 
 @pytest.mark.parametrize("mids", [[0, 0, 7, 0, 9, 0], [0, 0], [5], [0]])
-def test_marks_are_carried_over_stretches_without_a_book(mids):
-    """The last valid mid marks until the next; before the first, the first does."""
+def test_marks_are_carried_over_gaps_of_the_book(mids):
+    """The last valid mid is the mark until the next one; before the first, the first is."""
     state = np.zeros((len(mids), 6), np.int64)
     state[:, 4] = mids
     account = ledger(state, BTCUSDT, CASH_E8)
@@ -49,15 +49,15 @@ def test_marks_are_carried_over_stretches_without_a_book(mids):
     assert account.valid.tolist() == [mid > 0 for mid in mids]
 
 
-def accounted(scribe):
+def ledger_of(scribe):
     return ledger(scribe.journal().state, scribe.instrument, CASH_E8)
 
 
 @settings(max_examples=100, deadline=None)
 @given(scribes())
-def test_pnl_is_spread_and_inventory_less_fees_to_the_last_unit(scribe):
-    """Each part recomputed another way: the inventory's row by row over the state, in fractions."""
-    journal, account = scribe.journal(), accounted(scribe)
+def test_pnl_is_exactly_spread_plus_inventory_less_fees(scribe):
+    """Each part is recomputed in another way: inventory row by row over the state, in fractions."""
+    journal, account = scribe.journal(), ledger_of(scribe)
     pnl = split(journal.fills, account)
     marks = last_valid(journal.state[:, 4].tolist())
     if not any(marks):
@@ -72,8 +72,8 @@ def test_pnl_is_spread_and_inventory_less_fees_to_the_last_unit(scribe):
     assert Fraction(pnl.fees, account.per_quote) == Fraction(int(journal.fills[:, 5].sum()), 10**8)
 
 
-def test_money_beyond_64_bits_stays_exact():
-    """If products would overflow, the account continues in Python's own integers."""
+def test_amounts_beyond_64_bits_stay_exact():
+    """Where products would overflow, the account uses Python's integers."""
     scribe = Scribe(instrument=Instrument("BIGUSDT", tick_e8=3, lot_e8=7))
     scribe.move(2 * 10**12 + 1)
     scribe.state()
@@ -81,14 +81,14 @@ def test_money_beyond_64_bits_stays_exact():
     scribe.wait(S)
     scribe.move(2 * 10**12 + 5)
     scribe.state()
-    account = accounted(scribe)
+    account = ledger_of(scribe)
     pnl = split(scribe.journal().fills, account)
     assert account.equity.dtype == object
     assert Fraction(pnl.spread + pnl.inventory, account.per_quote) == 5 * 9 * 10**6 * Fraction(21, 2 * 10**16)
 
 
-def test_books_that_do_not_add_up_are_a_fault_of_the_engine():
-    """A fill that the state rows do not know is not smoothed over."""
+def test_inconsistent_journal_raises_an_error():
+    """Fills and state rows that disagree are an engine error."""
     scribe = Scribe()
     scribe.move(17_400_000)
     scribe.state()
@@ -99,8 +99,8 @@ def test_books_that_do_not_add_up_are_a_fault_of_the_engine():
         split(journal.fills, ledger(journal.state, BTCUSDT, CASH_E8))
 
 
-def traded(*fills, fee_rate=0.0, initial_lots=0):
-    """The summary of (side, ticks, lots) a second apart."""
+def summary_of_fills(*fills, fee_rate=0.0, initial_lots=0):
+    """Return the summary of fills (side, ticks, lots), one second apart."""
     scribe = Scribe(fee_rate=fee_rate, initial_lots=initial_lots)
     scribe.move(20_000)
     scribe.state()
@@ -112,9 +112,9 @@ def traded(*fills, fee_rate=0.0, initial_lots=0):
     return summarise(scribe.journal(), books(scribe.instrument))
 
 
-def test_a_fill_that_closes_two_is_one_trade():
-    """3 bought at 100 and 1 at 90, 4 sold at 110: one trade of 3·10 + 1·20, held one and a half seconds on average."""
-    summary = traded((1, 100, 3), (1, 90, 1), (-1, 110, 4))
+def test_fill_that_closes_two_fills_is_one_trade():
+    """3 bought at 100 and 1 at 90, 4 sold at 110: one trade of 3·10 + 1·20, held for 1.75 s on average."""
+    summary = summary_of_fills((1, 100, 3), (1, 90, 1), (-1, 110, 4))
     trips = summary["round_trips"]
     assert trips["n"] == 1
     assert trips["mean"] == trips["best"] == pytest.approx(50 * TICK * LOT)
@@ -122,40 +122,40 @@ def test_a_fill_that_closes_two_is_one_trade():
     assert summary["pnl_unrealised"] == 0.0
 
 
-def test_a_fill_that_turns_the_position_closes_and_opens():
+def test_fill_that_reverses_the_position_closes_and_opens():
     """Sold 2 at 100, bought 5 at 90, sold 3 at 80: a win of 20 and a loss of 30."""
-    trips = traded((-1, 100, 2), (1, 90, 5), (-1, 80, 3))["round_trips"]
+    trips = summary_of_fills((-1, 100, 2), (1, 90, 5), (-1, 80, 3))["round_trips"]
     assert (trips["n"], trips["win_rate"]) == (2, 0.5)
     assert trips["best"] == pytest.approx(20 * TICK * LOT)
     assert trips["worst"] == pytest.approx(-30 * TICK * LOT)
     assert trips["median"] == pytest.approx(-5 * TICK * LOT)
 
 
-def test_what_the_run_began_with_is_not_traded():
-    """A sale out of the initial inventory opens a trade that a purchase closes."""
-    trips = traded((-1, 110, 2), (1, 100, 2), initial_lots=1_000)["round_trips"]
+def test_initial_inventory_is_not_part_of_round_trips():
+    """A sale out of the initial inventory opens a trade, and a purchase closes it."""
+    trips = summary_of_fills((-1, 110, 2), (1, 100, 2), initial_lots=1_000)["round_trips"]
     assert (trips["n"], trips["win_rate"]) == (1, 1.0)
 
 
-def test_fees_of_both_ends_decide_whether_it_was_a_win():
-    """Bought and sold at one price, a trade loses what both fills paid, and no gain is none."""
-    free = traded((1, 10_000, 1_000), (-1, 10_000, 1_000))["round_trips"]
-    paid = traded((1, 10_000, 1_000), (-1, 10_000, 1_000), fee_rate=0.001)["round_trips"]
+def test_fees_of_both_fills_count_in_a_round_trip():
+    """Bought and sold at one price, a trade loses both fees; a gain of 0 is no win."""
+    free = summary_of_fills((1, 10_000, 1_000), (-1, 10_000, 1_000))["round_trips"]
+    paid = summary_of_fills((1, 10_000, 1_000), (-1, 10_000, 1_000), fee_rate=0.001)["round_trips"]
     assert (free["mean"], free["win_rate"]) == (0.0, 0.0)
     assert paid["mean"] == pytest.approx(-2 * 0.001 * 100.0 * 0.01)
 
 
-def test_what_stays_open_is_unrealised():
+def test_open_position_is_unrealised_pnl():
     """4 bought at 10 ticks under the mid, 1 sold at it: 10 ticks realised, 30 left at the mid."""
-    summary = traded((1, 9_990, 4), (-1, 10_000, 1))
+    summary = summary_of_fills((1, 9_990, 4), (-1, 10_000, 1))
     assert summary["pnl_realised"] == pytest.approx(10 * TICK * LOT)
     assert summary["pnl_unrealised"] == pytest.approx(30 * TICK * LOT)
     assert summary["pnl_total"] == pytest.approx(40 * TICK * LOT)
 
 
-def test_without_a_round_trip_nothing_is_said_of_them():
-    """Two purchases are not a round trip, and the reason is reported."""
-    summary = traded((1, 100, 1), (1, 100, 1))
+def test_statistics_without_round_trips_are_null():
+    """Two purchases are no round trip, and the reason is in the warnings."""
+    summary = summary_of_fills((1, 100, 1), (1, 100, 1))
     assert summary["round_trips"]["n"] == 0
     assert summary["round_trips"]["win_rate"] is None
     assert any("nothing was bought and sold again" in line for line in summary["warnings"])
@@ -164,6 +164,6 @@ def test_without_a_round_trip_nothing_is_said_of_them():
 def test_quantities_beyond_64_bits_are_matched_exactly():
     """Ten fills of 2⁶⁰ lots add up to more than an int64 holds."""
     many = 2**60
-    summary = traded(*[(1, 1, many), (-1, 2, many)] * 5)
+    summary = summary_of_fills(*[(1, 1, many), (-1, 2, many)] * 5)
     assert (summary["round_trips"]["n"], summary["round_trips"]["win_rate"]) == (5, 1.0)
     assert summary["pnl_realised"] == pytest.approx(5 * many * TICK * LOT)

@@ -18,7 +18,7 @@ PIECES = [(0, 2**62, 3.0, 0.2, 2.0, 0.1, 0.15)]
 
 
 def run_of(seed, pieces=None):
-    """Return a run of plain chance as a result, and the intensity pieces it is held against."""
+    """Return the result of a random run, and the intensity pieces for comparison."""
     case = engine_chance.case_of(seed)
     exchange, _ = case.exchange()
     case.play(exchange, case.tapes)
@@ -77,45 +77,45 @@ def assert_exposed(found, spent, fills, *, predicted):
     for place, row in enumerate(rows):
         ends = (row["from_ticks"] * 2 if place else -(10**9), row["to_ticks"] * 2 if place < len(rows) - 1 else 10**9)
         inside = [sums for half, sums in by_distance.items() if ends[0] <= half <= ends[1]]
-        assert row["exposure_s"] == pytest.approx(sum(one for one, _ in inside), rel=1e-9, abs=1e-9)
+        assert row["exposure_s"] == pytest.approx(sum(part for part, _ in inside), rel=1e-9, abs=1e-9)
         if predicted:
-            assert row["predicted"] == pytest.approx(sum(one for _, one in inside), rel=1e-9, abs=1e-12)
+            assert row["predicted"] == pytest.approx(sum(part for _, part in inside), rel=1e-9, abs=1e-12)
     if not predicted:
         assert (found["fills_by_hour"], found["fills_ratio"]["value"]) == ([], None)
         return
     assert {row["start_us"]: row["exposure_s"] for row in found["fills_by_hour"]} == pytest.approx(
-        {hour: one for hour, (one, _) in by_hour.items() if one}
+        {hour: part for hour, (part, _) in by_hour.items() if part}
     )
     assert sum(row["predicted"] for row in found["fills_by_hour"]) == pytest.approx(mean, rel=1e-9, abs=1e-12)
     if mean:
         assert found["fills_ratio"]["value"] == pytest.approx(len(fills) / mean)
 
 
-@pytest.mark.parametrize("fifty", range(4))
-def test_runs_of_plain_chance_are_recomputed(fifty, tmp_path):
-    """Queues, hybrids, orders by hand, gaps, two tapes, every kind of order: the files say what is summed up."""
-    for seed in range(50 * fifty, 50 * fifty + 50):
+@pytest.mark.parametrize("batch", range(4))
+def test_summaries_of_random_runs_equal_recomputed_ones(batch, tmp_path):
+    """Queues, hybrids, manual orders, gaps, two tapes, every kind of order."""
+    for seed in range(50 * batch, 50 * batch + 50):
         result, pieces = run_of(seed, PIECES if seed % 2 else None)
         assert_recomputed(result, tmp_path / str(seed), pieces)
 
 
 @settings(max_examples=40, deadline=None)
 @given(scribes())
-def test_written_journals_are_recomputed(tmp_path_factory, scribe):
-    """Prices that move far, parts of fills, books that break: round trips, returns and water."""
+def test_summaries_of_drawn_journals_equal_recomputed_ones(tmp_path_factory, scribe):
+    """Prices that move far, partial fills, books with gaps."""
     result = Result(scribe.journal(), books(scribe.instrument))
     assert_recomputed(result, tmp_path_factory.mktemp("run"), None)
 
 
-def test_a_longer_run_is_recomputed(tmp_path):
+def test_summary_of_a_longer_run_equals_recomputed_one(tmp_path):
     """Six minutes with fees and two hundred round trips."""
     result = Result(seeded(360, orders_a_second=2, fill_chance=0.6, fee_rate=0.001).journal(), books())
     assert result.summary["round_trips"]["n"] > 150
     assert_recomputed(result, tmp_path, None)
 
 
-def test_the_engines_own_count_of_foreseen_fills_is_the_journals():
-    """The compiled model adds up while it plays, the summary from the files of orders: the same integral."""
+def test_expected_fills_of_the_engine_equal_those_of_the_summary():
+    """The compiled model integrates while it runs, the summary from the orders of the journal."""
     compared = 0
     for seed in range(400):
         result, pieces = run_of(seed)
@@ -127,8 +127,8 @@ def test_the_engines_own_count_of_foreseen_fills_is_the_journals():
     assert compared > 10
 
 
-def test_lots_are_matched_once_and_in_order():
-    """Every lot bought below the smaller total has one partner, the oldest first on both sides."""
+def test_lots_are_matched_once_and_in_order_of_time():
+    """Every lot up to the smaller total has one partner, the oldest first on both sides."""
     fills = seeded(600, fill_chance=0.4).journal().fills
     found = pairs(fills)
     bought, sold = (fills[fills[:, 2] == side, 4].sum() for side in (1, -1))

@@ -1,4 +1,4 @@
-"""Seconds and fills by what has happened to an order, against a plain reading of the journal."""
+"""Seconds and fills by the state of an order, against a plain implementation."""
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -17,20 +17,20 @@ RECENT_US = 300_000
 EVER = 0, 1 << 62
 
 
-def plainly(journal, tape, market):
-    """Seconds and fills by state: one order and one µs of change at a time."""
+def plain_sums(journal, tape, market):
+    """Return seconds and fills by state: one order and one change at a time."""
     tops = list(zip(tape.event_us[tape.top_event], tape.top_bid_ticks, tape.top_ask_ticks, strict=True))
     best_us = [int(us) for us, *_ in tops]
     path = [(us, mid2) for us, mid2 in journal.mids.tolist()]
-    path = [one for number, one in enumerate(path) if not number or one[1] != path[number - 1][1]]
+    path = [begin_us for number, begin_us in enumerate(path) if not number or begin_us[1] != path[number - 1][1]]
     times = [us for us, _ in path]
     flow, deviations, swept = (
-        dict(zip((1, -1), ((at.tolist(), one) for at, one in sides), strict=True))
+        dict(zip((1, -1), ((at.tolist(), begin_us) for at, begin_us in sides), strict=True))
         for sides in (market.flow, market.deviations, market.swept)
     )
     last_us = journal.counters["last_us"]
     found = lives(journal)
-    seen = defaultdict(lambda: [0.0, 0])
+    sums = defaultdict(lambda: [0.0, 0])
     rows = enumerate(found.table.tolist(), start=found.first_id)
     orders = {number: (sent_us, begin, side, ticks) for number, (sent_us, begin, side, ticks, *_) in rows}
     for number, order in enumerate(found.table.tolist(), start=found.first_id):
@@ -41,23 +41,23 @@ def plainly(journal, tape, market):
         cuts = {begin, end, begin + SECOND, *(us + extra for us in times for extra in (0, RECENT_US)), *best_us}
         cuts.update(us for levels in (flow, deviations, swept) for us in levels[side][0])
         ordered = sorted(us for us in cuts if begin <= us <= end)
-        for one, two in pairwise(ordered):
-            state = state_of(path, times, orders[number], bisect_right(times, one) - 1, one)
+        for begin_us, end_us in pairwise(ordered):
+            state = state_of(path, times, orders[number], bisect_right(times, begin_us) - 1, begin_us)
             if state:
-                touch = touch_of(tops[bisect_right(best_us, one) - 1], orders[number])
-                others = (number_at(levels[side], one) for levels in (deviations, swept))
-                seen[*state, level_of(flow, orders[number], one), touch, *others][0] += (two - one) / 1e6
+                touch = touch_of(tops[bisect_right(best_us, begin_us) - 1], orders[number])
+                others = (number_at(levels[side], begin_us) for levels in (deviations, swept))
+                sums[*state, level_of(flow, orders[number], begin_us), touch, *others][0] += (end_us - begin_us) / 1e6
     for us, number, *_ in journal.fills.tolist():
         state = state_of(path, times, orders[number], bisect_left(times, us) - 1, us - 1)
         if state:
             touch = touch_of(tops[bisect_left(best_us, us) - 1], orders[number])
             others = (number_at(levels[orders[number][2]], us - 1) for levels in (deviations, swept))
-            seen[*state, level_of(flow, orders[number], us - 1), touch, *others][1] += 1
-    return seen
+            sums[*state, level_of(flow, orders[number], us - 1), touch, *others][1] += 1
+    return sums
 
 
 def touch_of(top, order):
-    """Whether an order is inside the spread of the best prices (-1), at its side's best price (0) or behind it (1)."""
+    """Return whether an order is inside the best prices (-1), at its side's best price (0) or behind it (1)."""
     _, bid, ask = top
     *_, side, ticks = order
     if ticks == (bid if side == 1 else ask):
@@ -66,18 +66,18 @@ def touch_of(top, order):
 
 
 def level_of(levels, order, us):
-    """Whether an order has rested for one second at an instant, and the level of the flow."""
+    """Return twice the level of the flow, plus one if the order has rested for one second."""
     return 2 * number_at(levels[order[2]], us) + (us - order[1] >= SECOND)
 
 
 def number_at(path, us):
-    """The number of a path at an instant."""
+    """Return the number of a path at a time."""
     at, number = path
     return int(number[bisect_right(at, us) - 1])
 
 
 def state_of(path, times, order, row, us):
-    """The state of an order in a row of the path at an instant; None without a book."""
+    """Return the state of an order at a row of the path and a time; None without a book."""
     sent_us, _, side, ticks = order
     at_sending = path[bisect_right(times, sent_us) - 1][1]
     if row < 0 or not path[row][1] or not at_sending:
@@ -88,29 +88,31 @@ def state_of(path, times, order, row, us):
     return side * (at_sending - 2 * ticks), side * (path[row][1] - 2 * ticks), towards + 2 * recent
 
 
-def test_sums_are_those_of_a_plain_reading(journal):
-    """Every second and every fill, in the state that one order after another shows, by bins of where it stood."""
+def test_state_sums_equal_those_of_a_plain_implementation(journal):
+    """Every second and every fill, by state and by bin of the distance."""
     market = MarketPaths.of_days(journal.tapes)
-    seen, nearest = defaultdict(lambda: [0.0, 0]), defaultdict(list)
-    for (sent, stands, *others), (seconds, fills) in plainly(journal.journal, journal.tapes[0], market).items():
+    expected, nearest = defaultdict(lambda: [0.0, 0]), defaultdict(list)
+    for (sent, stands, *others), (seconds, fills) in plain_sums(journal.journal, journal.tapes[0], market).items():
         state = sent, int(bins(np.array([sent]), np.array([stands])).item()), *others
-        seen[state] = [seen[state][0] + seconds, seen[state][1] + fills]
+        expected[state] = [expected[state][0] + seconds, expected[state][1] + fills]
         nearest[state].append(stands)
     found = state_sums(journal.journal, RECENT_US, EVER, market).tolist()
-    assert sum(fills for _, fills in seen.values()) > 100
-    assert len({state[-4] for state in seen}) > 4, "levels come about"
-    assert {state[-3] for state in seen} == {-1, 0, 1}
-    assert {state[-2] for state in seen} >= {-2, -1, 0, 1, 2}
-    assert {state[-1] for state in seen} >= {0, 1, 2}
-    assert {key for key, (seconds, _) in seen.items() if seconds > 1e-6} <= {(*row[1:3], *row[4:9]) for row in found}
+    assert sum(fills for _, fills in expected.values()) > 100
+    assert len({state[-4] for state in expected}) > 4, "levels come about"
+    assert {state[-3] for state in expected} == {-1, 0, 1}
+    assert {state[-2] for state in expected} >= {-2, -1, 0, 1, 2}
+    assert {state[-1] for state in expected} >= {0, 1, 2}
+    assert {key for key, (seconds, _) in expected.items() if seconds > 1e-6} <= {
+        (*row[1:3], *row[4:9]) for row in found
+    }
     for _, sent, stood, near, *others, seconds, fills in found:
         state = sent, stood, *others
-        assert seconds == pytest.approx(seen[state][0], abs=1e-5), state
-        assert fills == seen[state][1], state
+        assert seconds == pytest.approx(expected[state][0], abs=1e-5), state
+        assert fills == expected[state][1], state
         assert near == min(nearest[state]), state
 
 
-def test_two_halves_are_the_whole(journal):
+def test_sums_of_two_windows_add_up_to_the_whole(journal):
     """A window cuts lives at its border, and no second or fill is lost or counted twice."""
     run, market = journal.journal, MarketPaths.of_days(journal.tapes)
     middle = (run.counters["first_us"] + run.counters["last_us"]) // 2
@@ -118,15 +120,15 @@ def test_two_halves_are_the_whole(journal):
     assert sum(half[:, 9:].sum(axis=0) for half in halves) == pytest.approx(whole[:, 9:].sum(axis=0))
     both = state_sums(run, RECENT_US, (0, middle, 1 << 62), market)
     for number, half in enumerate(halves):
-        mine = both[both[:, 0] == number]
-        assert np.delete(mine, (0, 3), axis=1) == pytest.approx(np.delete(half, (0, 3), axis=1))
+        of_half = both[both[:, 0] == number]
+        assert np.delete(of_half, (0, 3), axis=1) == pytest.approx(np.delete(half, (0, 3), axis=1))
 
 
-QUARTER = 250_000  # µs: all instants of a market of chance are multiples of it, and a move is recent for three
+QUARTER = 250_000  # µs: all times of a random market are multiples of it, and a move is recent for three quarters
 
 
-def market_of_chance(random):
-    """Orders, a path of the mid with stretches without a book, and paths by side, within forty quarters."""
+def random_market(random):
+    """Return orders, a path of the mid with gaps of the book, and paths by side, within forty quarters."""
     times = np.unique(np.append(random.choice(40, random.integers(0, 12)), 0)) * QUARTER
     mid2 = random.integers(198, 206, len(times)) * (random.random(len(times)) > 0.2)
     count = int(random.integers(1, 9))
@@ -140,20 +142,20 @@ def market_of_chance(random):
     sent = random.integers(-3, 9, count)
     sent[random.random(count) < 0.1] = NOWHERE
     paths = [
-        tuple(path_of_chance(random, size, low, high) for size in random.integers(0, 5, 2))
+        tuple(random_path(random, size, low, high) for size in random.integers(0, 5, 2))
         for low, high in ((0, 20), (0, 13), (1, 5), (-12, 13))
     ]
     return table, sent, (random.random(count) < 0.9).astype(np.uint8), (times, mid2), paths
 
 
-def path_of_chance(random, size, low, high):
-    """Instants, some of them the same, and a number from each one on."""
+def random_path(random, size, low, high):
+    """Return times, some of them equal, and a number from each time on."""
     at = np.unique(np.append(random.integers(0, 40, size), random.choice([-1, 3]))) * QUARTER
     return at, random.integers(low, high, len(at))
 
 
 def state_in(market, order, us):
-    """The state of an order at an instant, from one rule after the other; None without one."""
+    """Return the state of an order at a time, rule by rule; None without one."""
     table, sent, rested, (times, mid2), paths = market
     _, active_us, side, ticks, *_ = table[order].tolist()
     row = int(np.searchsorted(times, us, side="right")) - 1
@@ -174,50 +176,50 @@ def state_in(market, order, us):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_stretches_and_fills_are_those_of_each_quarter_of_a_second(seed):
-    """Quarter by quarter: time by state and by number of the further instants that have passed, none lost."""
+def test_stretches_and_fills_equal_those_of_each_quarter_second(seed):
+    """Quarter by quarter: time by state and by number of passed cuts, complete."""
     random = np.random.default_rng(seed)
-    market = market_of_chance(random)
+    market = random_market(random)
     table, sent, rested, path, paths = market
-    also = np.unique(random.integers(0, 40, 3)) * QUARTER
+    cuts = np.unique(random.integers(0, 40, 3)) * QUARTER
     start_us, end_us = 2 * QUARTER, 38 * QUARTER
     states = LifeStates(table, rested, sent, path, 3 * QUARTER, paths)
-    begin_us, spent_us, number = states.stretches(start_us, end_us, also)
-    met = [tuple(row) for row in states.met().tolist()]
-    assert len(set(met)) == len(met)
-    seen, found = defaultdict(int), defaultdict(int)
+    begin_us, spent_us, number = states.stretches(start_us, end_us, cuts)
+    states_met = [tuple(row) for row in states.met().tolist()]
+    assert len(set(states_met)) == len(states_met)
+    expected, found = defaultdict(int), defaultdict(int)
     for begin, spent, state in zip(begin_us.tolist(), spent_us.tolist(), number.tolist(), strict=True):
         assert spent > 0
-        assert not ((also > begin) & (also < begin + spent)).any()
-        found[met[state], int((also <= begin).sum())] += spent
+        assert not ((cuts > begin) & (cuts < begin + spent)).any()
+        found[states_met[state], int((cuts <= begin).sum())] += spent
     for order, (_, active_us, *_, stop_us, _) in enumerate(table.tolist()):
         for us in range(max(active_us, start_us), min(stop_us if stop_us >= 0 else end_us, end_us), QUARTER):
             state = state_in(market, order, us)
             if state:
-                seen[state, int((also <= us).sum())] += QUARTER
-    assert found == seen
+                expected[state, int((cuts <= us).sum())] += QUARTER
+    assert found == expected
     instants, orders = np.sort(random.integers(1, 40, 9)) * QUARTER, random.integers(0, len(table), 9)
     rows = states.filled(instants, orders).tolist()
-    met = [tuple(row) for row in states.met().tolist()]
+    states_met = [tuple(row) for row in states.met().tolist()]
     for row, us, order in zip(rows, instants.tolist(), orders.tolist(), strict=True):
         rests = market[2].copy()
         rests[:] = 1  # a fill shows that its order rested
-        assert (met[row] if row >= 0 else None) == state_in((*market[:2], rests, *market[3:]), order, us - 1)
+        assert (states_met[row] if row >= 0 else None) == state_in((*market[:2], rests, *market[3:]), order, us - 1)
 
 
-def test_columns_that_do_not_fit_together_are_refused():
-    """Of orders, the path of the mid, and those of the market; and fills of an order that is none."""
+def test_inconsistent_columns_raise_value_error():
+    """Of the orders, the path of the mid, the market paths, and fills of an unknown order."""
     one, two = np.ones(1, np.int64), np.ones(2, np.int64)
     flag, lives, both = np.ones(1, np.uint8), np.ones((1, 7), np.int64), ((one, one), (one, one))
     whole = [lives, flag, one, (one, one), 1, [both] * 4]
-    for at, wrong, about in (
+    for at, wrong, message in (
         (2, two, "of the orders"),
         (3, (one, two), "of the path"),
         (5, [both] * 3, "3 paths of the market, not 4"),
         (5, [both, both, ((one, one), (two, one)), both], "no path of a market"),
         (5, [both, both, both, ((one, one), (one[:0], one[:0]))], "no path of a market"),
     ):
-        with pytest.raises(ValueError, match=about):
+        with pytest.raises(ValueError, match=message):
             LifeStates(*whole[:at], wrong, *whole[at + 1 :])
     states = LifeStates(*whole)
     with pytest.raises(ValueError, match="of the instants"):

@@ -1,4 +1,4 @@
-"""Gain over risk, falls of equity, inventory over time and returns, against loops, fractions and figures by hand."""
+"""Sharpe and similar ratios, drawdowns, inventory and returns, against loops, fractions and values by hand."""
 
 import math
 import statistics
@@ -20,13 +20,13 @@ CHANGES = st.lists(st.integers(-50, 50), min_size=2, max_size=60)
 DAY = 86_400_000_000
 
 
-def normal(size, seed=3):
+def normal_changes(size, seed=3):
     return np.random.default_rng(seed).normal(0.05, 1.0, size)
 
 
 @given(CHANGES)
-def test_sharpe_is_mean_over_sample_deviation_of_a_year(changes):
-    """ddof 1, and None rather than infinity where nothing varies."""
+def test_sharpe_is_annualised_mean_over_sample_deviation(changes):
+    """ddof 1, and None rather than infinity without variation."""
     value = risk.sharpe(np.array(changes, float))
     if len(set(changes)) == 1:
         assert value is None
@@ -35,8 +35,8 @@ def test_sharpe_is_mean_over_sample_deviation_of_a_year(changes):
 
 
 @given(CHANGES)
-def test_sortino_divides_by_the_losses_over_all_periods(changes):
-    """Periods that gained count in the denominator as zeros."""
+def test_sortino_divides_by_downside_deviation_of_all_periods(changes):
+    """Periods with a gain count as zeros in the denominator."""
     value = risk.sortino(np.array(changes, float))
     downside = math.sqrt(sum(min(change, 0) ** 2 for change in changes) / len(changes))
     if downside == 0:
@@ -46,8 +46,8 @@ def test_sortino_divides_by_the_losses_over_all_periods(changes):
 
 
 @pytest.mark.parametrize("changes", [[], [1.0], [2.0, 2.0, 2.0]])
-def test_ratios_of_too_little_are_undefined(changes):
-    """One period, or periods all alike, have no deviation."""
+def test_ratios_of_too_little_data_are_none(changes):
+    """A single period, or equal periods, have no deviation."""
     changes = np.array(changes)
     assert risk.sharpe(changes) is None
     assert risk.sharpe_autocorr(changes) is None
@@ -55,9 +55,9 @@ def test_ratios_of_too_little_are_undefined(changes):
     assert risk.sortino(changes) is None
 
 
-def test_the_corrected_ratio_is_that_of_lo_with_fading_weights():
+def test_sharpe_autocorr_equals_lo_with_falling_weights():
     """q / √(q + 2·Σ (q − j)·ρ_j), written out."""
-    changes = normal(300)
+    changes = normal_changes(300)
     mean, n, q = statistics.mean(changes), len(changes), 525_600
     variance = sum((x - mean) ** 2 for x in changes)
     last = int(4 * (n / 100) ** (2 / 9))
@@ -69,31 +69,31 @@ def test_the_corrected_ratio_is_that_of_lo_with_fading_weights():
     assert risk.sharpe_autocorr(changes) == pytest.approx(expected, rel=1e-12)
 
 
-def test_gains_that_come_in_runs_are_worth_less():
-    """Periods that repeat each other are fewer than they look."""
-    noise = normal(4_000)
+def test_autocorrelated_gains_lower_the_corrected_sharpe():
+    """Periods that repeat each other contain less information."""
+    noise = normal_changes(4_000)
     runs = np.convolve(noise, [0.5, 0.5, 0.5, 0.5], mode="valid")
     assert risk.sharpe_autocorr(runs) < 0.75 * risk.sharpe(runs)
     assert risk.sharpe_autocorr(noise) == pytest.approx(risk.sharpe(noise), rel=0.1)
 
 
 @given(CHANGES)
-def test_the_corrected_ratio_exists_whenever_the_ratio_does(changes):
-    """The weights fade so that the variance of the sum stays positive."""
+def test_sharpe_autocorr_exists_whenever_sharpe_does(changes):
+    """The weights keep the variance of the sum positive."""
     changes = np.array(changes, float)
     assert (risk.sharpe_autocorr(changes) is None) == (risk.sharpe(changes) is None)
 
 
 def influence(changes):
-    """The influence of each period on the ratio of mean and deviation (ddof 0)."""
+    """Return the influence of each period on the ratio of mean and deviation (ddof 0)."""
     ratio, scaled = changes.mean() / changes.std(), (changes - changes.mean()) / changes.std()
     return scaled - ratio / 2 * (scaled**2 - 1)
 
 
 @pytest.mark.parametrize("size", [50, 77, 840])
-def test_the_interval_is_that_of_copied_blocks(size):
-    """Running sums give what 2000 copied series give, each in units of its own error."""
-    changes = normal(size)
+def test_sharpe_interval_equals_that_of_copied_blocks(size):
+    """Running sums give the same as 2000 copied series, each in units of its own error."""
+    changes = normal_changes(size)
     block = risk.block_length(size)
     blocks = -(-size // block)
     first = np.random.default_rng(5).integers(0, size, size=(2_000, blocks))
@@ -112,42 +112,42 @@ def test_the_interval_is_that_of_copied_blocks(size):
     assert risk.sharpe_ci95(changes, seed=5) == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_interval_holds_where_a_few_large_fills_make_the_day():
-    """Fourteen hours of small noise with a large gain in fifty minutes and a loss in a hundred; .85 to .92 before."""
+def test_sharpe_interval_covers_days_with_few_large_fills():
+    """Fourteen hours of small noise with a large gain every fifty minutes and a loss every hundred."""
     random = np.random.default_rng(8)
     mean, square = 0.02 * 2 - 0.01 * 3, 0.01 + 0.02 * 8 + 0.01 * 18
     truth = mean / math.sqrt(square - mean**2) * YEAR
-    held = 0
+    covered = 0
     for day in range(200):
         noise, gains, losses = 0.1 * random.standard_normal(840), random.exponential(2, 840), random.exponential(3, 840)
         changes = noise + gains * (random.random(840) < 0.02) - losses * (random.random(840) < 0.01)
         low, high = risk.sharpe_ci95(changes, seed=day)
-        held += low <= truth <= high
-    assert held / 200 >= 0.93 - 1.5 * math.sqrt(0.95 * 0.05 / 200)
+        covered += low <= truth <= high
+    assert covered / 200 >= 0.93 - 1.5 * math.sqrt(0.95 * 0.05 / 200)
 
 
-def test_the_interval_is_as_wide_as_theory_says():
+def test_sharpe_interval_has_the_theoretical_width():
     """For independent periods the ratio's error is √((1 + ½·SR²)/n), Lo 2002."""
-    changes = normal(840)
+    changes = normal_changes(840)
     low, high = risk.sharpe_ci95(changes, seed=0)
     assert low < risk.sharpe(changes) < high
     assert (high - low) / YEAR == pytest.approx(2 * 1.96 * math.sqrt(1 / 840), rel=0.15)
 
 
-def test_the_interval_is_the_same_for_the_same_seed():
-    """Equal work leaves equal files."""
-    changes = normal(200)
+def test_sharpe_interval_is_reproducible_per_seed():
+    """Another seed gives another interval."""
+    changes = normal_changes(200)
     assert risk.sharpe_ci95(changes, seed=1) == risk.sharpe_ci95(changes, seed=1)
     assert risk.sharpe_ci95(changes, seed=1) != risk.sharpe_ci95(changes, seed=2)
 
 
-def test_a_handful_of_periods_has_no_interval():
-    """Resampling three numbers gives no information about a fourth."""
-    assert risk.sharpe_ci95(normal(19), seed=0) is None
-    assert risk.sharpe_ci95(normal(20), seed=0) is not None
+def test_few_periods_have_no_sharpe_interval():
+    """At least twenty periods are required."""
+    assert risk.sharpe_ci95(normal_changes(19), seed=0) is None
+    assert risk.sharpe_ci95(normal_changes(20), seed=0) is not None
 
 
-def test_one_change_among_many_periods_cannot_be_resampled():
+def test_single_change_among_many_periods_has_no_interval():
     """Many draws would miss it and have no variation at all."""
     changes = np.zeros(400)
     changes[7] = -1.0
@@ -156,13 +156,13 @@ def test_one_change_among_many_periods_cannot_be_resampled():
 
 
 @pytest.mark.parametrize("periods", [1, 2, 10, 100, 840, 100_000])
-def test_a_block_is_longer_than_the_correlation_it_keeps(periods):
-    """And never longer than the data."""
+def test_block_length_exceeds_lags_and_fits_the_data(periods):
+    """For any number of periods."""
     assert min(periods, risk.lags(periods) + 1) <= risk.block_length(periods) <= periods
 
 
-def test_periods_read_the_last_row_before_their_ends():
-    """Equity holds until the next row."""
+def test_periods_use_the_last_row_before_their_ends():
+    """Equity is constant until the next row."""
     us = np.array([0, 1, MINUTE, MINUTE + 1, 2 * MINUTE - 1, 3 * MINUTE - 2])
     equity = np.array([5, 7, 8, 100, 20, 300])
     changes, left_out = risk.period_changes(equity, risk.periods(us, np.ones(6, bool)))
@@ -170,8 +170,8 @@ def test_periods_read_the_last_row_before_their_ends():
     assert left_out == 0
 
 
-def test_periods_with_an_end_that_has_no_equity_are_left_out():
-    """A missing mid, or a stretch without rows, is not a period without change."""
+def test_periods_with_an_end_without_equity_are_left_out():
+    """A missing mid, or time without rows, is not a period without change."""
     us = np.array([0, 1, 2, 5, 6, 7]) * MINUTE
     valid = np.array([True, True, False, True, True, True])
     changes, left_out = risk.period_changes(np.array([1, 2, 9, 9, 12, 16]), risk.periods(us, valid))
@@ -179,14 +179,14 @@ def test_periods_with_an_end_that_has_no_equity_are_left_out():
     assert left_out == 4
 
 
-def test_no_rows_are_no_periods():
-    """A run without a state row has nothing to judge."""
+def test_no_rows_give_no_periods():
+    """A run without state rows."""
     changes, left_out = risk.period_changes(np.empty(0), risk.periods(np.empty(0, np.int64), np.empty(0, bool)))
     assert len(changes) == left_out == 0
 
 
-def test_calmar_is_a_years_gain_over_the_deepest_fall():
-    """Half a year that gains 3 with a fall of 2 is 3 a year for each unit of fall."""
+def test_calmar_is_annual_gain_over_maximum_drawdown():
+    """A gain of 3 in half a year with a drawdown of 2 is 6 per year, 3 per unit of drawdown."""
     assert risk.calmar(3.0, 2.0, risk.YEAR_US // 2) == pytest.approx(3.0)
     assert risk.calmar(3.0, 0.0, risk.YEAR_US) is None
     assert risk.calmar(3.0, 2.0, 0) is None
@@ -196,8 +196,8 @@ def test_calmar_is_a_years_gain_over_the_deepest_fall():
     st.lists(st.tuples(st.integers(1, 90), st.integers(-9, 9), st.booleans()), min_size=1, max_size=150),
     st.integers(20, 40),
 )
-def test_a_rolling_ratio_is_that_of_the_periods_in_its_window(steps, window):
-    """Of those that count; undefined where they are few, or alike."""
+def test_rolling_sharpe_equals_sharpe_of_its_window(steps, window):
+    """Of the valid periods; undefined if they are few or equal."""
     us = np.cumsum([wait * 1_000_000 for wait, _, _ in steps])
     equity, valid = np.array([float(value) for _, value, _ in steps]), np.array([known for *_, known in steps])
     ends, ratio = risk.rolling_sharpe(us, np.where(valid, equity, np.nan), valid, window)
@@ -215,8 +215,8 @@ def test_a_rolling_ratio_is_that_of_the_periods_in_its_window(steps, window):
 
 @pytest.mark.parametrize("scale", [1, 2**70])
 @given(PATH)
-def test_drawdown_is_the_deepest_fall_from_any_earlier_row(scale, steps):
-    """Depth and duration as a double loop finds them, also where 64 bits do not hold equity."""
+def test_drawdown_is_the_largest_fall_from_any_earlier_row(scale, steps):
+    """Depth and duration as found by a double loop, also beyond 64 bits."""
     us, equity = path(steps)
     equity = equity if scale == 1 else equity.astype(object) * scale
     rows, found = range(len(us)), risk.falls_of(us, equity)
@@ -233,20 +233,20 @@ def test_drawdown_is_the_deepest_fall_from_any_earlier_row(scale, steps):
     assert found.unrecovered == bool(equity[-1] < max(equity))
 
 
-def test_level_equity_is_not_a_drawdown():
-    """Waiting at the peak is not under water."""
+def test_constant_equity_is_not_a_drawdown():
+    """Time at the peak is not under water."""
     found = risk.falls_of(np.array([0, 10, 20, 30]), np.array([3, 3, 3, 4]))
     assert found == risk.Falls(0, 0, 0, 30, unrecovered=False)
 
 
-def test_no_equity_has_no_drawdown():
+def test_drawdown_without_equity_is_none():
     """Undefined, not zero."""
     found = risk.falls_of(np.empty(0, np.int64), np.empty(0, np.int64))
     assert found.deepest is found.longest_us is None
     assert found.under_water() == {"s": None, "share": None, "unrecovered": None}
 
 
-def test_time_under_water_counts_every_fall_until_its_recovery():
+def test_time_under_water_counts_each_fall_until_recovery():
     """Down for 2 s, at the peak for 1 s, down for the last 3 s: 5 of 7 s, and not recovered."""
     us = np.array([0, 1, 3, 4, 7]) * 1_000_000
     found = risk.falls_of(us, np.array([5, 3, 5, 4, 2])).under_water()
@@ -256,13 +256,13 @@ def test_time_under_water_counts_every_fall_until_its_recovery():
         "share": 0.0,
         "unrecovered": False,
     }
-    one = risk.falls_of(us[:1], np.array([1])).under_water()
-    assert one == {"s": 0.0, "share": None, "unrecovered": False}
+    single = risk.falls_of(us[:1], np.array([1])).under_water()
+    assert single == {"s": 0.0, "share": None, "unrecovered": False}
 
 
 @given(PATH)
-def test_inventory_is_weighted_by_the_time_it_was_held(steps):
-    """A position of an instant counts for nothing, except in the maximum."""
+def test_inventory_moments_are_weighted_by_time(steps):
+    """A position held for no time counts only in the maximum."""
     us, held = path(steps)
     every = [value for wait, value in zip(np.diff(us).tolist(), held[:-1].tolist(), strict=True) for _ in range(wait)]
     moments = risk.inventory_moments(us, held)
@@ -278,8 +278,8 @@ def test_inventory_is_weighted_by_the_time_it_was_held(steps):
 
 @settings(deadline=None)
 @given(PATH)
-def test_half_life_is_the_first_lag_whose_autocorrelation_is_below_a_half(steps):
-    """The transform finds what the sum of products finds."""
+def test_half_life_is_the_first_lag_with_autocorrelation_below_half(steps):
+    """The transform gives the same as sums of products."""
     us, held = path(steps)
     us = us * 700_000
     grid = [held[np.flatnonzero(us <= at)[-1]] for at in range(us[0], us[-1] + 1, 1_000_000)]
@@ -290,12 +290,12 @@ def test_half_life_is_the_first_lag_whose_autocorrelation_is_below_a_half(steps)
         return
     products = [math.fsum(a * b for a, b in zip(centred, centred[lag:], strict=False)) for lag in range(len(grid))]
     lag = next(lag for lag, product in enumerate(products) if product < 0.5 * products[0])
-    # Exactly one half may fall to either side of the rounding.
+    # A value of exactly one half may be rounded either way.
     assert found == lag or abs(products[min(int(found), lag)] - 0.5 * products[0]) < 1e-9 * products[0]
 
 
-def test_half_life_of_a_fading_position_is_that_of_its_decay():
-    """An AR(1) with half-life 20 s."""
+def test_half_life_of_an_ar1_process_equals_its_decay():
+    """With a half-life of 20 s."""
     random = np.random.default_rng(0)
     held = np.zeros(50_000)
     for i in range(1, len(held)):
@@ -304,13 +304,13 @@ def test_half_life_of_a_fading_position_is_that_of_its_decay():
     assert risk.half_life_s(us, (1_000 * held).astype(int)) == pytest.approx(21, abs=2)
 
 
-def test_half_life_without_rows_is_undefined():
-    """There is no grid to read."""
+def test_half_life_without_rows_is_none():
+    """There is no grid."""
     assert risk.half_life_s(np.empty(0, np.int64), np.empty(0, np.int64)) is None
 
 
-def held_over(moves, lots=100):
-    """A run that holds *lots*, a day a move of the mid in ticks; its summary with the days told apart."""
+def summary_of_days(moves, lots=100):
+    """Return the summary of a run that holds *lots*, with one move of the mid in ticks per day."""
     scribe = Scribe(initial_lots=lots)
     scribe.move(20_000)
     starts = []
@@ -325,9 +325,9 @@ def held_over(moves, lots=100):
     return summarise(scribe.journal(), books(scribe.instrument, **terms))
 
 
-def test_days_add_up_and_have_a_sharpe_ratio_of_their_own():
-    """Mean over deviation of three days, times √365."""
-    summary = held_over([10, -4, 6])
+def test_daily_pnl_adds_up_and_gives_sharpe_daily():
+    """The mean over the deviation of three days, times √365."""
+    summary = summary_of_days([10, -4, 6])
     pnl = [day["pnl"] for day in summary["daily"]]
     assert pnl == pytest.approx([10 * 1e-5, -4 * 1e-5, 6 * 1e-5])
     assert sum(pnl) == pytest.approx(summary["pnl_total"])
@@ -335,26 +335,26 @@ def test_days_add_up_and_have_a_sharpe_ratio_of_their_own():
     assert [day["day"] for day in summary["daily"]] == ["20260101", "20260102", "20260103"]
 
 
-def test_one_day_has_no_sharpe_ratio_of_days():
-    """Null, and why."""
-    summary = held_over([3])
+def test_sharpe_daily_of_one_day_is_null():
+    """With the reason in the warnings."""
+    summary = summary_of_days([3])
     assert summary["sharpe_daily"] is None
     assert any("fewer than two days" in line for line in summary["warnings"])
 
 
-def test_skew_and_kurtosis_are_those_of_the_definition():
-    """One loss of 9 among nine gains of 1: kurtosis raw, so that a normal distribution has 3."""
+def test_skew_and_kurtosis_equal_their_definition():
+    """One loss of 9 among nine gains of 1; kurtosis is raw, so a normal distribution has 3."""
     found = risk.moments(np.array([1.0] * 9 + [-9.0]))
     assert found["mean"] == 0.0
     assert found["skew"] == pytest.approx((9 * 1 - 729) / 10 / 9**1.5)
     assert found["kurtosis"] == pytest.approx((9 + 6561) / 10 / 81)
     assert (found["worst"], found["median"], found["best"], found["lost"]) == (-9.0, 1.0, 1.0, 0.1)
-    normal = risk.moments(np.random.default_rng(1).normal(0, 1, 200_000))
-    assert normal["kurtosis"] == pytest.approx(3.0, abs=0.05)
+    of_normal = risk.moments(np.random.default_rng(1).normal(0, 1, 200_000))
+    assert of_normal["kurtosis"] == pytest.approx(3.0, abs=0.05)
 
 
-def test_the_probability_is_that_of_these_moments():
-    """psr of the summary is the formula on its own returns."""
+def test_psr_is_the_probability_from_these_moments():
+    """The formula applied to the returns of the summary."""
     changes = np.random.default_rng(2).normal(0.1, 1, 500)
     found = risk.moments(changes)
     shape = {"periods": 500, "skew": found["skew"], "kurtosis": found["kurtosis"]}
@@ -362,17 +362,17 @@ def test_the_probability_is_that_of_these_moments():
     assert risk.psr(risk.moments(np.zeros(9))) is None
 
 
-def test_autocovariance_of_many_rows_is_the_sum_of_products():
-    """Stretch by stretch or whole, each lag has the sum that its definition gives."""
+def test_autocovariance_of_many_rows_equals_sums_of_products():
+    """In blocks or in one transform."""
     values = np.random.default_rng(3).normal(size=1_001).cumsum()
     centred = values - values.mean()
-    wanted = [float((centred[lag:] * centred[: len(centred) - lag]).sum()) for lag in range(64)]
+    expected = [float((centred[lag:] * centred[: len(centred) - lag]).sum()) for lag in range(64)]
     for lags in (64, 128, 600):
-        np.testing.assert_allclose(risk.autocovariance(centred, lags)[:64], wanted, rtol=1e-9)
+        np.testing.assert_allclose(risk.autocovariance(centred, lags)[:64], expected, rtol=1e-9)
 
 
-def test_half_life_longer_than_the_first_lags(monkeypatch):
-    """More lags are taken until one is found, which is that of the changes."""
+def test_half_life_may_exceed_the_first_lags(monkeypatch):
+    """More lags are computed until one is found; it equals the one found from changes."""
     held = np.repeat(np.tile([0, 1], 5), 2_000)
     us = np.arange(len(held)) * 1_000_000
     whole = risk.half_life_s(us, held)
@@ -385,7 +385,7 @@ def test_half_life_longer_than_the_first_lags(monkeypatch):
 
 @pytest.mark.parametrize("period", [5, 90, 700, 3_000, 20_000])
 def test_half_life_is_the_first_lag_with_less_than_half_of_the_products(period):
-    """However many lags are taken for it: lag by lag, from the definition."""
+    """Lag by lag from the definition, however many lags are computed."""
     random = np.random.default_rng(period)
     held = np.repeat(random.integers(-50, 50, 50_000 // period + 1), period)[:50_000]
     centred = held - held.mean()
@@ -396,7 +396,7 @@ def test_half_life_is_the_first_lag_with_less_than_half_of_the_products(period):
     assert all(float((centred[lag:] * centred[: len(held) - lag]).sum()) >= half for lag in before)
 
 
-def test_transforms_have_lengths_of_few_small_factors():
+def test_transform_lengths_have_small_prime_factors():
     """At least as long as requested, and at most a quarter longer."""
     for least in range(8, 5_000):
         size = risk._size(least)
@@ -412,7 +412,7 @@ def test_transforms_have_lengths_of_few_small_factors():
     st.integers(1, 3),
     st.integers(-2, 2),
 )
-def test_the_share_at_the_bound_is_the_time_of_the_rows_that_reach_it(rows, bound, target):
+def test_share_beyond_is_the_time_share_of_rows_at_the_bound(rows, bound, target):
     """Each row counts until the next one."""
     us = np.cumsum([step for step, _ in rows], dtype=np.int64)
     held = np.array([lots for _, lots in rows], np.int64)

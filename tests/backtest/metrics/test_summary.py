@@ -1,4 +1,4 @@
-"""The summary: the contract's keys, numbers recomputed from nothing but the files, and every null explained."""
+"""The summary: documented keys, numbers recomputed from the files alone, and a reason for every null."""
 
 import json
 from dataclasses import replace
@@ -31,10 +31,10 @@ CONTRACT = set(
 
 
 def parts(numbers):
-    """Pairs of dotted name and number."""
+    """Yield pairs of dotted name and number."""
     for key, value in numbers.items():
         yield from (
-            [(f"{key}.{part}", one) for part, one in value.items()] if isinstance(value, dict) else [(key, value)]
+            [(f"{key}.{part}", item) for part, item in value.items()] if isinstance(value, dict) else [(key, value)]
         )
 
 
@@ -43,11 +43,11 @@ def flat(numbers):
 
 
 def undefined(value, name=""):
-    """The dotted names of all nulls, those in the rows of a list under the list's name."""
+    """Return the dotted names of all nulls, those in the rows of a list under the list's name."""
     if isinstance(value, dict):
-        return {null for key, one in value.items() for null in undefined(one, f"{name}.{key}".lstrip("."))}
+        return {null for key, item in value.items() for null in undefined(item, f"{name}.{key}".lstrip("."))}
     if isinstance(value, list):
-        return {null for one in value for null in undefined(one, name)}
+        return {null for item in value for null in undefined(item, name)}
     return {name} if value is None else set()
 
 
@@ -71,13 +71,13 @@ def assert_recomputed(folder, scribe):
 
 @settings(max_examples=60, deadline=None)
 @given(scribes())
-def test_every_number_can_be_recomputed_from_the_files(tmp_path_factory, scribe):
-    """A reader with the CSV files, Decimal and the statistics module finds the same."""
+def test_summary_equals_numbers_recomputed_from_files(tmp_path_factory, scribe):
+    """With the CSV files, Decimal and the statistics module."""
     assert_recomputed(tmp_path_factory.mktemp("run"), scribe)
 
 
-def test_the_numbers_of_a_longer_run_can_be_recomputed(tmp_path):
-    """Twenty minutes with fees, parts and stretches without a book leave nothing undefined."""
+def test_summary_of_a_longer_run_equals_recomputed_numbers(tmp_path):
+    """Twenty minutes with fees, partial fills and gaps of the book."""
     scribe = seeded(1_200, orders_a_second=2, fee_rate=0.001)
     assert_recomputed(tmp_path, scribe)
     predicted = {"predicted_fills", "share_outside_fit", "fills_ratio.value", "fills_ratio.low", "fills_ratio.high"}
@@ -89,7 +89,7 @@ def test_the_numbers_of_a_longer_run_can_be_recomputed(tmp_path):
 
 @settings(max_examples=60, deadline=None)
 @given(scribes())
-def test_the_parts_add_up_as_they_are_written(scribe):
+def test_written_pnl_parts_add_up(scribe):
     """The JSON numbers are decimals that add up exactly, up to the fifteen digits that a float holds."""
     summary = summary_of(scribe)
     if summary["pnl_total"] is not None:
@@ -102,11 +102,13 @@ def test_the_parts_add_up_as_they_are_written(scribe):
 
 @settings(max_examples=60, deadline=None)
 @given(scribes())
-def test_every_null_has_its_reason_in_the_warnings(scribe):
-    """And the other way round: a number that is there is not explained away."""
+def test_every_null_has_a_reason_in_the_warnings(scribe):
+    """And reasons are given for nulls only."""
     summary = summary_of(scribe)
-    told = [line.removeprefix("null: ").split(": ", 1)[0] for line in summary["warnings"] if line.startswith("null: ")]
-    names = {name for line in told for name in line.split(", ")}
+    listed = [
+        line.removeprefix("null: ").split(": ", 1)[0] for line in summary["warnings"] if line.startswith("null: ")
+    ]
+    names = {name for line in listed for name in line.split(", ")}
     nulls = undefined(summary)
     assert {name.split(".")[0] for name in names} == {name.split(".")[0] for name in nulls}
     assert all(name in names or name.split(".")[0] in names for name in nulls)
@@ -114,8 +116,8 @@ def test_every_null_has_its_reason_in_the_warnings(scribe):
     assert "NaN" not in json.dumps(summary)
 
 
-def test_the_keys_are_those_of_the_contract():
-    """Additions are allowed, losses are not."""
+def test_summary_contains_the_documented_keys():
+    """Additional keys are allowed."""
     summary = summary_of(seeded(300))
     assert set(summary) >= CONTRACT
     assert set(summary["models"]) == {"quote", "fill"}
@@ -125,7 +127,7 @@ def test_the_keys_are_those_of_the_contract():
         assert list(summary[key]) == ["1", "5", "30", "60"]
 
 
-def test_a_run_of_which_everything_is_known():
+def test_summary_of_a_small_run_equals_values_by_hand():
     """One buy at 10 ticks under the mid, one sell at 10 over, the mid 20 ticks higher in between; no fees."""
     scribe = Scribe(fee_rate=0.0)
     scribe.expected_fills = 1.5
@@ -160,7 +162,7 @@ def test_a_run_of_which_everything_is_known():
     assert summary["initial_equity"] == 1_000.0
 
 
-def test_what_a_funded_run_risks_counts_from_its_target():
+def test_inventory_from_target_counts_from_the_target():
     """A stock of 1,000 lots and a target of 998: 2 over it for 3 s, then 4 under it for 1 s; 6 lots are traded."""
     scribe, lot = Scribe(initial_lots=1_000), 1e-5
     scribe.move(20_000)
@@ -178,8 +180,8 @@ def test_what_a_funded_run_risks_counts_from_its_target():
     assert summary["inventory_turnover"] == pytest.approx(6 / 2.5)
 
 
-def test_the_time_at_the_bound_counts_by_its_length():
-    """Two of five seconds at two clips or beyond, whichever side."""
+def test_inventory_at_bound_is_a_share_of_time():
+    """Two of five seconds at two clips or beyond, on either side."""
     scribe = Scribe(initial_lots=0)
     scribe.move(20_000)
     scribe.state()
@@ -192,8 +194,8 @@ def test_the_time_at_the_bound_counts_by_its_length():
     assert summary_of(scribe)["inventory_at_bound"] is None
 
 
-def test_a_day_without_fills_is_zero_not_undefined():
-    """Nothing was earned; what needs a fill is null."""
+def test_pnl_of_a_day_without_fills_is_zero():
+    """Numbers that need a fill are null."""
     summary = summary_of(seeded(300, fill_chance=0.0, breaks=0))
     assert (summary["pnl_total"], summary["max_drawdown"], summary["n_fills"]) == (0.0, 0.0, 0)
     assert summary["fill_ratio"] == 0.0
@@ -201,7 +203,7 @@ def test_a_day_without_fills_is_zero_not_undefined():
     assert [summary[key] for key in undefined] == [None] * 5
 
 
-def test_one_fill_has_no_error_and_no_sharpe():
+def test_single_fill_has_no_standard_error_and_no_sharpe_interval():
     """One block, one change."""
     scribe = seeded(100, fill_chance=0.0, breaks=0)
     scribe.fill(scribe.place(1, scribe.mid2 // 2 - 10, 100), 1, scribe.mid2 // 2 - 10, 100)
@@ -213,8 +215,8 @@ def test_one_fill_has_no_error_and_no_sharpe():
     assert summary["sharpe_ci95"] is None
 
 
-def test_a_day_that_never_had_a_book_has_no_pnl():
-    """Without one mid, equity has no mark."""
+def test_day_without_a_book_has_no_pnl():
+    """Equity has no mark without a mid."""
     scribe = Scribe(initial_lots=100)
     scribe.state()
     scribe.wait(3_600_000_000)
@@ -226,8 +228,8 @@ def test_a_day_that_never_had_a_book_has_no_pnl():
     assert summary["inventory"]["mean"] == pytest.approx(0.001)
 
 
-def test_an_empty_journal_has_a_summary():
-    """A run that ended before its first state row is still a run."""
+def test_empty_journal_has_a_summary():
+    """A run that ends before its first state row."""
     summary = summary_of(Scribe())
     assert summary["pnl_total"] is None
     assert summary["inventory"]["max"] is None
@@ -237,15 +239,15 @@ def test_an_empty_journal_has_a_summary():
 @pytest.mark.parametrize(
     ("terms", "reasons"), [({"fill_model": "poisson"}, ()), ({"fill_model": "hybrid"}, ("poisson:hazard",))]
 )
-def test_poisson_fills_are_labelled_an_upper_bound(terms, reasons):
-    """Alone or inside a hybrid, they never lose to a moving market."""
+def test_poisson_fills_have_an_upper_bound_warning(terms, reasons):
+    """Alone or inside a hybrid, they have no adverse selection."""
     scribe = Scribe(reasons=reasons)
     assert "upper bound" in " ".join(summary_of(scribe, **terms)["warnings"])
     assert "upper bound" not in " ".join(summary_of(Scribe())["warnings"])
 
 
-def test_lines_that_damage_took_are_told_with_the_numbers():
-    """A log line alone is not read, and a static book fills orders that would not have been filled."""
+def test_lost_lines_are_reported_in_the_warnings():
+    """A log line alone may be missed, and a static book fills orders that would not have filled."""
     events = [
         (0, "snapshot", [(99, 5)], [(101, 5)]),
         (1_000_000, "depth", [(99, 6)], []),
@@ -254,19 +256,19 @@ def test_lines_that_damage_took_are_told_with_the_numbers():
     whole = Tape.of(Instrument("BTCUSDT", 1_000_000, 1_000), events)
     cut = replace(whole, meta=replace(whole.meta, counts={"lost_lines": 4752}))
     rules = Rules(1_000_000, 1_000, quote_lots=1)
-    told, untold = (
+    warnings, without_loss = (
         backtest(tape, fixed_spread(delta_ticks=1), trade_cross(), rules).summary["warnings"] for tape in (cut, whole)
     )
-    assert any(line.startswith("4,752 lines of the recorded files are lost: ") for line in told)
-    assert not any("are lost" in line for line in untold)
+    assert any(line.startswith("4,752 lines of the recorded files are lost: ") for line in warnings)
+    assert not any("are lost" in line for line in without_loss)
 
 
-def test_a_clock_that_stood_still_is_told_with_the_numbers():
-    """Of a clock an hour fast until it was set back, everything behind is played at one instant."""
+def test_messages_at_one_raised_time_are_reported_in_the_warnings():
+    """When a clock an hour fast is set back, all later messages get one receive time."""
     events = [(0, "snapshot", [(99, 5)], [(101, 5)]), *((10**6, "depth", [(99, 5 + i)], []) for i in range(99))]
     tape = Tape.of(Instrument("BTCUSDT", 1_000_000, 1_000), events)
     rules = Rules(1_000_000, 1_000, quote_lots=1)
-    told, untold = (
+    warnings, below_limit = (
         backtest(
             replace(tape, meta=replace(tape.meta, counts={"clock_raised": raised})),
             fixed_spread(delta_ticks=1),
@@ -275,11 +277,11 @@ def test_a_clock_that_stood_still_is_told_with_the_numbers():
         ).summary["warnings"]
         for raised in (2, 1)
     )
-    assert any(line.startswith("2 messages count as received at one instant ") for line in told)
-    assert not any("at one instant" in line for line in untold)
+    assert any(line.startswith("2 messages count as received at one instant ") for line in warnings)
+    assert not any("at one instant" in line for line in below_limit)
 
 
-def test_what_bends_the_numbers_is_said():
+def test_missing_book_and_periods_are_reported_in_the_warnings():
     """A run that ends without a book, and periods without equity."""
     scribe = seeded(300, breaks=0)
     scribe.move(0)
@@ -290,8 +292,8 @@ def test_what_bends_the_numbers_is_said():
     assert "2 periods of 60 s" in warnings
 
 
-def test_fills_without_a_book_are_counted():
-    """They enter the PnL at the last mark, and no spread."""
+def test_fills_without_a_book_are_counted_in_the_warnings():
+    """They count in the PnL at the last mark, and in no spread."""
     journal = seeded(60, fill_chance=0.5, breaks=0).journal()
     journal.fills[3, 7] = 0
     journal = replace(journal, counters={**journal.counters, "valid_us": 0})
@@ -303,13 +305,13 @@ def test_fills_without_a_book_are_counted():
 @settings(max_examples=40, deadline=None)
 @given(scribes(), st.floats(1e-308, 1e308), st.floats(1e-12, 1e6), st.floats(1e-300, 1e300))
 def test_no_number_of_a_summary_is_infinite(scribe, A, k, gamma):
-    """Fits near the ends of what floats hold leave a summary that is JSON: undefined numbers are null."""
+    """Fits near the limits of floats leave a summary that is valid JSON: undefined numbers are null."""
     summary = summary_of(scribe, intensity=Intensity.constant(A, k), gammas=np.array([[gamma, 1.0]]))
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 
 
-def test_predicted_fills_beyond_the_largest_float_are_no_warning():
-    """Each row's number still is a float, and their sum is none."""
+def test_predicted_fills_beyond_the_largest_float_are_valid_json():
+    """The number of each row is a finite float, and their sum is not."""
     for A in np.geomspace(1e304, 1e308, 60):
         summary = summary_of(seeded(60), intensity=Intensity.constant(A, 1e-12), gammas=np.array([[0.1, 1.0]]))
         assert json.loads(json.dumps(summary, allow_nan=False)) == summary

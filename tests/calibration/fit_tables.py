@@ -1,4 +1,4 @@
-"""Tables that the tests of the fitter share: the published cases, and random ones."""
+"""Tables shared by the tests of the fitter: reference cases and random tables."""
 
 import json
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ S2: dict[str, Any] = {
 
 
 def reference_cases() -> list[dict[str, Any]]:
-    """Return the recorded cases: S1 to S3 as such, S4 in its subcases."""
+    """Return the reference cases: S1 to S3 unchanged, S4 as its subcases."""
     cases = json.loads(CASES_FILE.read_text())["cases"] if CASES_FILE.exists() else []
     return [*cases[:3], *(sub for case in cases[3:] for sub in case["subcases"])]
 

@@ -1,4 +1,4 @@
-"""DepthCounts the slow way: every probe is evaluated, in every µs and at every sweep."""
+"""Slow oracle of DepthCounts: every probe is evaluated at every microsecond and every sweep."""
 
 from collections import Counter
 from fractions import Fraction
@@ -9,22 +9,22 @@ from small_tapes import slow_touch, top_before, tops
 S = 1_000_000
 
 
-def slow_sweeps(told, window, side, grouped):
-    """Return ``[us, number of the first print's event, [(price, lots) of each print]]`` of each sweep in a window."""
-    found, trade_us = [], None
-    for number, event in enumerate(told):
+def slow_sweeps(events, window, side, grouped):
+    """Return ``[us, number of the first print's event, [(price, lots) per print]]`` per sweep in a window."""
+    sweeps, trade_us = [], None
+    for number, event in enumerate(events):
         if event[0] != "trade" or event[2] != -side or not window[0] <= event[1] < window[1]:
             continue
         if event[4] == trade_us != 0 and grouped:
-            found[-1][2].append((event[3], event[5]))
+            sweeps[-1][2].append((event[3], event[5]))
         else:
-            found.append([event[1], number, [(event[3], event[5])]])
+            sweeps.append([event[1], number, [(event[3], event[5])]])
         trade_us = event[4]
-    return found
+    return sweeps
 
 
-def slow_marks(told, window, options):
-    """Evaluate every probe: seconds exposed, sweeps that hit it, and of them those that went no further."""
+def slow_marks(events, window, options):
+    """Evaluate every probe: exposed seconds, sweeps that hit it, and sweeps that reached no further."""
     per_tick = PER_TICK[options.reference]
     rule, block_us = options.rule, round(options.block_s * S)
     needed = max(rule.order_e8 / 100_000, 1)
@@ -39,24 +39,26 @@ def slow_marks(told, window, options):
         def is_hit(distance, place, prints, top, side=side):
             price = place[0] - side * distance
             beyond = sum(lots for ticks, lots in prints if side * (price - ticks) > 0)
-            here = sum(lots for ticks, lots in prints if price == ticks)
+            at_price = sum(lots for ticks, lots in prints if price == ticks)
             shown = top[2 if side > 0 else 3] if price == place[1] else 0
             if beyond >= needed or rule.hit == "strict":
                 return beyond >= needed
-            return beyond + here >= needed + rule.queue_ahead * shown
+            return beyond + at_price >= needed + rule.queue_ahead * shown
 
-        for since, until, top in tops(told):
+        for since, until, top in tops(events):
             place = slow_touch(top, side, options.reference)
             for us in range(max(since, window[0]), min(until, window[1])):
                 for distance in distances if place else ():
                     if on_grid_and_exposed(distance, place):
                         seconds[side, (us - window[0]) // block_us, distance] += 1
-        for us, number, prints in slow_sweeps(told, window, side, rule.grouped):
-            top = top_before(told, number)
+        for us, number, prints in slow_sweeps(events, window, side, rule.grouped):
+            top = top_before(events, number)
             place, block = slow_touch(top, side, options.reference), (us - window[0]) // block_us
-            met = [d for d in distances if place and on_grid_and_exposed(d, place) and is_hit(d, place, prints, top)]
-            ends.update([(side, block, max(met))] if met else [])
-            reached.update((side, distance) for distance in met)
+            hit_distances = [
+                d for d in distances if place and on_grid_and_exposed(d, place) and is_hit(d, place, prints, top)
+            ]
+            ends.update([(side, block, max(hit_distances))] if hit_distances else [])
+            reached.update((side, distance) for distance in hit_distances)
     fills = {key: (us / S, ends[key]) for key, us in seconds.items()}
     total = Counter()
     for (side, _, distance), us in seconds.items():

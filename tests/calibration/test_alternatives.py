@@ -1,4 +1,4 @@
-"""Other curves than the exponential: each is found where it made the data, and nowhere else."""
+"""Alternatives to the exponential curve: the comparison selects the family that generated the data."""
 
 import numpy as np
 import pytest
@@ -15,11 +15,11 @@ TRUTHS = {
     "two_exponentials": lambda delta: np.exp(-delta) + 0.08 * np.exp(-0.1 * delta),
     "monotone": lambda delta: np.select([delta < 4.5, delta < 9.5, delta < 20.5], [1.0, 0.35, 0.03], 0.003),
 }
-FAR = 200.0  # ticks; where the rest of an open cell is taken to be nothing
+FAR = 200.0  # ticks; the rate beyond is taken as zero
 
 
 def table(rate, seed, *, cells, fills=20_000, blocks=24, bursts=0.0):
-    """Return points drawn from a rate over distance, its level gamma distributed over blocks."""
+    """Return points drawn from a rate over distance; its level is gamma distributed over blocks."""
     rng = np.random.default_rng(seed)
     delta = np.arange(1, 41.0) if cells else np.array([1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 22, 28.0])
     width = np.where(delta < 40, 1.0, np.inf) if cells else np.full(delta.size, np.inf)
@@ -38,14 +38,16 @@ def table(rate, seed, *, cells, fills=20_000, blocks=24, bursts=0.0):
 
 @pytest.mark.parametrize("cells", [False, True], ids=["orders", "cells"])
 @pytest.mark.parametrize("family", TRUTHS)
-def test_the_family_that_made_the_fills_is_found(family, cells):
-    """And in words: the exponential fits, or it does not."""
+def test_compare_selects_generating_family(family, cells):
+    """The sentence also states whether the exponential fits."""
     points = table(TRUTHS[family], 3, cells=cells)
-    found = compare(points)
-    assert found.best == family
-    assert found.sentence.startswith("one exponential" if family == "exponential" else "the exponential does not fit")
-    best = next(curve for curve in found.curves if curve.name == family)
-    delta, width = found.sample.shape.delta, found.sample.shape.width
+    comparison = compare(points)
+    assert comparison.best == family
+    assert comparison.sentence.startswith(
+        "one exponential" if family == "exponential" else "the exponential does not fit"
+    )
+    best = next(curve for curve in comparison.curves if curve.name == family)
+    delta, width = comparison.sample.shape.delta, comparison.sample.shape.width
     truth = TRUTHS[family](delta) - (TRUTHS[family](np.minimum(delta + width, FAR)) if cells else 0)
     scale = points.fills.sum() / (24 * points.exposure_s[0]) / truth.sum()
     many = points.exposure_s[0] * 24 * scale * truth > 100
@@ -53,13 +55,13 @@ def test_the_family_that_made_the_fills_is_found(family, cells):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_bursts_alone_do_not_refute_the_exponential(seed):
-    """A level that moves from block to block gives no information about the shape, but breaks a test of counts."""
+def test_varying_level_does_not_reject_exponential(seed):
+    """A level that varies between blocks has no information about the shape, but breaks a chi-square test."""
     points = table(TRUTHS["exponential"], seed, cells=True, fills=3_000, bursts=0.7)
     assert compare(points).best == "exponential"
 
 
-def test_the_exponential_is_that_of_the_fit():
+def test_exponential_curve_equals_poisson_fit():
     """Same rates, same likelihood up to the factorials, same number of parameters."""
     points = table(TRUTHS["exponential"], 1, cells=True, fills=2_000)
     curve, fit = compare(points).curves[0], fit_poisson(points)
@@ -70,42 +72,42 @@ def test_the_exponential_is_that_of_the_fit():
     assert all(other.loglik >= curve.loglik - 1e-4 for other in others), "they contain it, at their limits"
 
 
-def test_the_isotonic_curve_is_the_weighted_regression_that_falls():
-    """The Poisson likelihood of falling rates is highest at the regression weighted by exposure."""
+def test_monotone_curve_equals_weighted_isotonic_regression():
+    """The Poisson likelihood of decreasing rates is highest at the exposure-weighted regression."""
     rng = np.random.default_rng(5)
     delta, exposure = np.arange(1, 15.0), rng.uniform(50, 500, 14)
     fills = rng.poisson(exposure * 0.4 * np.exp(-0.15 * delta)) + 1
     points = Points.of(delta, exposure, fills)
     rates = compare(points).curves[-1].rates
     expected = isotonic_regression(fills / exposure, weights=exposure, increasing=False).x
-    assert rates == pytest.approx(expected, rel=0.1)  # each level is given half a fill
+    assert rates == pytest.approx(expected, rel=0.1)  # half a fill is added to each level
     assert (np.diff(rates) <= 0).all()
 
 
-def test_without_blocks_the_criterion_decides_alone():
-    """There is nothing held out; a clear case is still reported."""
+def test_without_blocks_criterion_alone_selects_curve():
+    """No held-out data exists; a clear case is still reported."""
     points = table(TRUTHS["monotone"], 2, cells=False)
-    found = compare(Points.of(points.delta_ticks, points.exposure_s, points.fills))
-    assert found.best == "monotone"
-    assert [curve.unseen for curve in found.curves] == [None] * 5
-    assert "has not seen" not in found.sentence
+    comparison = compare(Points.of(points.delta_ticks, points.exposure_s, points.fills))
+    assert comparison.best == "monotone"
+    assert [curve.unseen for curve in comparison.curves] == [None] * 5
+    assert "has not seen" not in comparison.sentence
 
 
 @pytest.mark.parametrize("fills", [[0, 0, 0], [5, 0, 0], [1, 2, 9]])
-def test_where_no_exponential_can_be_fitted_nothing_is_compared(fills):
-    """The status of the fit has the reason."""
+def test_compare_returns_none_when_exponential_cannot_be_fitted(fills):
+    """The status of the fit contains the reason."""
     assert compare(Points.of([1, 2, 3], [10, 10, 10], fills)) is None
 
 
-def test_a_poor_fit_is_never_said_to_describe_the_fills():
-    """Fills that alternate from distance to distance: no falling curve fits, and no sentence claims that one does."""
+def test_sentence_does_not_claim_fit_when_no_curve_fits():
+    """Fills alternate between distances: no decreasing curve fits, and the sentence does not claim one."""
     counts = np.tile([200, 20, 110, 12, 60, 6], (8, 1))
     points = Points.of(np.tile(np.arange(6.0), 8), np.full(48, 300.0), counts.ravel(), block=np.repeat(np.arange(8), 6))
     assert not compare(points).sentence.startswith("one exponential describes")
 
 
-def test_a_handful_of_fills_is_not_said_to_fit():
-    """Three fills at two distances contradict nothing, and support nothing."""
+def test_sentence_reports_too_few_fills():
+    """Three fills at two distances neither contradict nor support an exponential."""
     points = Points.of(
         np.tile(np.arange(3.0), 4),
         np.full(12, 30.0),

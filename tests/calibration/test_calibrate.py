@@ -1,4 +1,4 @@
-"""One config for all methods: the truth of a synthetic day, whichever way it is measured."""
+"""Calibration of whole days: every method recovers the parameters of a synthetic day."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ A, K = 1.2, 0.4
 
 
 @pytest.mark.parametrize("method", ["marks", "ladder", "fixed"])
-def test_every_method_finds_the_truth(tape, method):
+def test_every_method_recovers_true_parameters(tape, method):
     """A and k are within 4 standard errors of the parameters of the day."""
     runs = {}
     fit = measure(
@@ -38,7 +38,7 @@ def test_every_method_finds_the_truth(tape, method):
     ).fit
     assert fit.usable, fit.reason
     assert (fit.method, fit.symbol, fit.day, fit.reference) == (method, "SIMUSDT", "20260105", "mid")
-    # `fixed` takes its errors from blocks: those of its likelihood count one tape six times.
+    # `fixed` takes its errors from blocks: its likelihood counts one tape six times.
     low, high = fit.ci95_k_block if method == "fixed" else fit.ci95_k
     assert abs(fit.k - K) < 4 * max((high - low) / 3.92, fit.se_k)
     low, high = fit.ci95_A_block if method == "fixed" else fit.ci95_A
@@ -48,15 +48,15 @@ def test_every_method_finds_the_truth(tape, method):
     )
 
 
-def test_the_artefact_says_how_it_was_measured(days):
-    """Every choice, where the sweeps went, each state of the spread, each day, and what the mid did."""
+def test_artefact_contains_options_and_measurements(days):
+    """All options, sweep counts, spread states, days and the volatility of the mid."""
     config = CalibrationConfig(rule=HitRule(order_e8=50_000_000, queue_ahead=0.5))
-    found = measure(days, config)
-    content = artefact(found)
+    measurement = measure(days, config)
+    content = artefact(measurement)
     assert content["alternatives"]["curves"][0]["name"] == "exponential"
     assert content["alternatives"]["best"] in {curve["name"] for curve in content["alternatives"]["curves"]}
-    assert artefact(replace(found, curves=None))["alternatives"] is None
-    assert content["A"] == found.fit.A
+    assert artefact(replace(measurement, curves=None))["alternatives"] is None
+    assert content["A"] == measurement.fit.A
     assert content["options"]["calib_order_qty"] == 0.5
     assert content["options"]["calib_queue_ahead"] == 0.5
     assert content["options"]["calib_deltas"] is None
@@ -67,7 +67,7 @@ def test_the_artefact_says_how_it_was_measured(days):
     assert sum(state["share"] for state in content["by_spread"]) == pytest.approx(1)
     assert [row["day"] for row in content["by_day"]] == ["20260105", "20260106"]
     assert abs(content["volatility"]["sigma_ticks_per_sqrt_s"] - 0.4) < 0.1
-    assert PoissonFit.from_json(content, "x.json").A == found.fit.A
+    assert PoissonFit.from_json(content, "x.json").A == measurement.fit.A
     json.dumps(content, allow_nan=False)
     simulated = artefact(measure(days[0], CalibrationConfig(method="ladder", seed=9)))
     assert simulated["options"]["seed"] == 9
@@ -76,7 +76,7 @@ def test_the_artefact_says_how_it_was_measured(days):
 
 
 def test_methods_agree_on_one_day(tape):
-    """The same market, measured in three ways: A and k differ by no more than their errors allow."""
+    """Three measurements of one market: A and k differ by no more than their errors allow."""
     fits = {
         method: measure(tape, CalibrationConfig(method=method, seed=3)).fit for method in ("marks", "ladder", "fixed")
     }
@@ -88,60 +88,60 @@ def test_methods_agree_on_one_day(tape):
     assert fits["marks"].se_k < fits["ladder"].se_k / 2
 
 
-def test_the_spread_of_a_ladders_orders_stands_beside_it(tape):
-    """Mean and standard deviation of each order's own fit, and the marks."""
+def test_permutations_report_mean_and_deviation_of_single_fits(tape):
+    """Mean and standard deviation over the fit of each permutation, next to the marks."""
     config = CalibrationConfig(method="ladder", dwell_ms=5_000, permutations=3)
-    found = measure(tape, config)
-    beside = permutations(found)
+    measurement = measure(tape, config)
+    summary = permutations(measurement)
     fits = [calibrate(tape, replace(config, seed=seed, permutations=1)) for seed in (0, 1, 2)]
-    assert beside.count == 3
-    assert (beside.A, beside.k) == pytest.approx((fmean(fit.A for fit in fits), fmean(fit.k for fit in fits)))
-    assert (beside.sd_A, beside.sd_k) == pytest.approx((stdev(fit.A for fit in fits), stdev(fit.k for fit in fits)))
-    assert (beside.marks_A, beside.marks_k) == (calibrate(tape).A, calibrate(tape).k)
-    assert "3 permutations" in str(beside)
-    assert artefact(found, permuted=beside)["permutations"]["sd_k"] == beside.sd_k
+    assert summary.count == 3
+    assert (summary.A, summary.k) == pytest.approx((fmean(fit.A for fit in fits), fmean(fit.k for fit in fits)))
+    assert (summary.sd_A, summary.sd_k) == pytest.approx((stdev(fit.A for fit in fits), stdev(fit.k for fit in fits)))
+    assert (summary.marks_A, summary.marks_k) == (calibrate(tape).A, calibrate(tape).k)
+    assert "3 permutations" in str(summary)
+    assert artefact(measurement, permuted=summary)["permutations"]["sd_k"] == summary.sd_k
     assert permutations(measure(tape)) is None
 
 
 S = 1_000_000
 
 
-def test_prints_of_one_side_and_trade_time_share_an_instant():
-    """Two of five: the second buy at 20 and the third; the sale at 20 is single."""
+def test_same_instant_share_counts_prints_of_one_side_and_trade_time():
+    """Two of five: the second and third buy at 20; the sale at 20 is single."""
     events = [book(5, 100, 102), *(trade(30 + n, 1, 102, 20) for n in range(3)), trade(40, -1, 100, 20)]
     found = timing([small_tape([*events, trade(50, 1, 102, 45)], 0, 100)])
     assert found["same_instant_share"] == 2 / 5
 
 
-def test_the_book_is_as_old_as_the_message_that_shows_the_trade_is_late():
-    """Trades at 20 and 30 ms, messages at 25 and 40 ms: 5 and 10 ms; the last trade is never shown."""
+def test_book_age_is_delay_until_message_after_trade():
+    """Trades at 20 and 30 ms, messages at 25 and 40 ms: 5 and 10 ms; no message follows the last trade."""
     events = [(ms * 1000, kind) for ms, kind in ((5, "b"), (20, "t"), (25, "b"), (30, "t"), (40, "b"), (50, "t"))]
     built = [book(us, 100, 102, us) if kind == "b" else trade(us, 1, 102) for us, kind in events]
-    made = small_tape(built, 0, 60_000)
-    stamped = replace(made, event_exch_us=made.event_us)
+    tape = small_tape(built, 0, 60_000)
+    stamped = replace(tape, event_exch_us=tape.event_us)
     assert timing([stamped])["book_age_ms_p50"] == 7.5
 
 
-def test_a_tape_without_trades_has_no_timing():
-    """Nothing to measure is not zero."""
-    bare = Tape.of(Instrument("SIMUSDT", 1_000_000, 100_000), [(0, "snapshot", [(100, 1)], [(102, 1)])])
-    assert timing([bare]) == {"same_instant_share": None, "book_age_ms_p50": None}
+def test_timing_without_trades_is_none():
+    """Missing data is None, not zero."""
+    tape = Tape.of(Instrument("SIMUSDT", 1_000_000, 100_000), [(0, "snapshot", [(100, 1)], [(102, 1)])])
+    assert timing([tape]) == {"same_instant_share": None, "book_age_ms_p50": None}
 
 
 S = 1_000_000
 
 
-def moves(told, end_us, **config):
+def moves(events, end_us, **config):
     """Return ``{(delta, side, horizon): (hits, move, kept)}``."""
-    rows = adverse_selection(Calibrator(small_tape(told, 0, end_us), CalibrationConfig(**config)))
+    rows = adverse_selection(Calibrator(small_tape(events, 0, end_us), CalibrationConfig(**config)))
     return {(row.delta_ticks, row.side, row.horizon_s): (row.hits, row.mean_move_ticks, row.kept_ticks) for row in rows}
 
 
 SOLD = [book(0, 100, 102), trade(5 * S, -1, 99, 7), book(5 * S + 1, 98, 101), book(8 * S, 99, 102)]
 
 
-def test_a_bought_price_that_falls_is_a_move_against_the_order():
-    """Mid 101 before the sweep, 99.5 a second later, 100.5 after five: 1.5 and 0.5 ticks against bids at 1 and 2."""
+def test_falling_mid_is_adverse_to_bid():
+    """Mid 101 before the sweep, 99.5 after 1 s, 100.5 after 5 s: 1.5 and 0.5 ticks against bids at 1 and 2."""
     found = moves(SOLD, 20 * S)
     assert found == {
         (delta, side, horizon): (1, move, delta - move)
@@ -151,40 +151,40 @@ def test_a_bought_price_that_falls_is_a_move_against_the_order():
     }
 
 
-def test_a_sold_price_that_rises_is_one_too():
-    told = [book(0, 100, 102), trade(5 * S, 1, 102, 7), book(5 * S + 1, 102, 103)]
-    assert moves(told, 8 * S)[1, "ask", 1] == (1, 1.5, -0.5)
+def test_rising_mid_is_adverse_to_ask():
+    events = [book(0, 100, 102), trade(5 * S, 1, 102, 7), book(5 * S + 1, 102, 103)]
+    assert moves(events, 8 * S)[1, "ask", 1] == (1, 1.5, -0.5)
 
 
-def test_the_last_seconds_of_a_day_have_no_second_look():
-    """30 s after the sweep nothing is recorded; nor is 5 s where the day ends after 3."""
+def test_horizon_beyond_end_of_day_is_left_out():
+    """30 s after the sweep nothing is recorded; neither is 5 s when the day ends after 3."""
     assert {horizon for _, _, horizon in moves(SOLD, 20 * S)} == {1, 5}
     assert {horizon for _, _, horizon in moves(SOLD, 8 * S)} == {1}
 
 
-def test_a_break_of_the_book_ends_the_look():
-    told = [book(0, 100, 102), trade(5 * S, -1, 99, 7), gap(7 * S), book(8 * S, 50, 52)]
-    assert {horizon for _, _, horizon in moves(told, 100 * S)} == {1}
+def test_horizon_across_gap_is_left_out():
+    events = [book(0, 100, 102), trade(5 * S, -1, 99, 7), gap(7 * S), book(8 * S, 50, 52)]
+    assert {horizon for _, _, horizon in moves(events, 100 * S)} == {1}
 
 
-def test_mean_and_error_of_several_blocks_by_hand():
+def test_mean_and_error_over_blocks_match_manual_calculation():
     """Three sweeps in three blocks of five minutes, with moves 1, 0 and -1: mean 0, error √(3/2 · 2) / 3."""
-    told = [book(0, 100, 102)]
+    events = [book(0, 100, 102)]
     for number, bid in enumerate((99, 100, 101)):
         at = (10 + 300 * number) * S
-        told += [book(at, 100, 102), trade(at + 1, -1, 100, number + 1), book(at + 2, bid, bid + 2)]
-    rows = adverse_selection(Calibrator(small_tape(told, 0, 1000 * S), CalibrationConfig()))
+        events += [book(at, 100, 102), trade(at + 1, -1, 100, number + 1), book(at + 2, bid, bid + 2)]
+    rows = adverse_selection(Calibrator(small_tape(events, 0, 1000 * S), CalibrationConfig()))
     (row,) = [row for row in rows if (row.side, row.horizon_s) == ("both", 5)]
     assert (row.hits, row.mean_move_ticks) == (3, 0)
     assert row.se_ticks == pytest.approx((3 / 2 * 2) ** 0.5 / 3)
 
 
-def test_one_block_has_no_error():
+def test_single_block_has_no_error():
     rows = adverse_selection(Calibrator(small_tape(SOLD, 0, 20 * S), CalibrationConfig()))
     assert {row.se_ticks for row in rows} == {None}
 
 
-def test_the_file_has_a_row_for_each_distance_side_and_horizon(tmp_path):
+def test_csv_has_row_per_distance_side_and_horizon(tmp_path):
     path = tmp_path / "adverse_selection.csv"
     write_adverse_selection(path, [AdverseMove(1.5, "bid", 5, 3, 0.25, None, 1.25)])
     assert list(csv.DictReader(path.read_text().splitlines())) == [
@@ -200,5 +200,5 @@ def test_the_file_has_a_row_for_each_distance_side_and_horizon(tmp_path):
     ]
 
 
-def test_a_day_without_a_hit_has_no_row():
+def test_day_without_hits_has_no_rows():
     assert adverse_selection(Calibrator(small_tape([book(0, 100, 102)], 0, 10 * S), CalibrationConfig())) == []

@@ -1,4 +1,4 @@
-"""Any window of days to points to a fit, whatever the method."""
+"""Calibrator: from any window of days to points and a fit, for every method."""
 
 from dataclasses import replace
 
@@ -19,8 +19,8 @@ from mm.tape.tape import Tape
 A, K = 1.2, 0.4
 
 
-def test_simulated_orders_are_one_lot_and_free_of_balances(tape):
-    """A probe fills whole at the first print, and never stops for want of money."""
+def test_simulated_orders_are_one_lot_and_ignore_balances(tape):
+    """A probe fills completely at the first print and is never blocked by balances."""
     runs = {}
     measure(
         tape, CalibrationConfig(method="ladder", permutations=1), keep=lambda name, play: runs.setdefault(name, play())
@@ -32,8 +32,8 @@ def test_simulated_orders_are_one_lot_and_free_of_balances(tape):
 
 
 @pytest.mark.parametrize("method", ["marks", "ladder"])
-def test_a_window_is_measured_as_if_it_were_alone(tape, method):
-    """Windows are slices: data outside one changes nothing in it."""
+def test_data_outside_window_does_not_change_fit(tape, method):
+    """Windows are slices: the fit equals that of the sliced tape."""
     calibrator = Calibrator(tape, CalibrationConfig(method=method))
     a = tape.start_us + 20 * 60_000_000
     b = a + 30 * 60_000_000
@@ -41,12 +41,12 @@ def test_a_window_is_measured_as_if_it_were_alone(tape, method):
     assert (fit.window.start_us, fit.window.end_us) == (a, b)
     if method == "marks":
         alone = calibrate(tape.between(a, b), CalibrationConfig())
-        beside = {"reference_choice": None, "shape": None, "lambda_curve": (), "adverse_moves": ()}  # of whole days
-        assert replace(alone, **beside).to_json() == fit.to_json()
+        extras = {"reference_choice": None, "shape": None, "lambda_curve": (), "adverse_moves": ()}  # of whole days
+        assert replace(alone, **extras).to_json() == fit.to_json()
 
 
-def test_an_unknown_method_is_refused():
-    """The message lists the known ones."""
+def test_unknown_method_and_distance_are_rejected():
+    """The message lists the known methods."""
     with pytest.raises(UsageError, match="marks, ladder, fixed"):
         CalibrationConfig(method="guess")
     with pytest.raises(UsageError, match="CALIB_DISTANCE"):
@@ -54,24 +54,24 @@ def test_an_unknown_method_is_refused():
 
 
 @pytest.mark.parametrize("method", ["marks", "ladder"])
-def test_days_are_pooled_with_blocks_of_their_own(days, method):
-    """Seconds and fills add up, no block holds two days, and the night counts nowhere."""
+def test_days_are_pooled_with_separate_blocks(days, method):
+    """Seconds and fills add up, no block spans two days, and the night is not counted."""
     config = CalibrationConfig(method=method, seed=5)
-    found = measure(days, config)
-    alone = [found.calibrator.points(day.start_us, day.end_us) for day in days]
-    pooled = found.measured.fitted
+    measurement = measure(days, config)
+    alone = [measurement.calibrator.points(day.start_us, day.end_us) for day in days]
+    pooled = measurement.measured.fitted
     assert pooled.fills.sum() == sum(points.fills.sum() for points in alone)
     assert pooled.exposure_s.sum() == pytest.approx(sum(points.exposure_s.sum() for points in alone))
-    assert found.fit.n_blocks == sum(len(set(points.block.tolist())) for points in alone)
-    assert found.fit.day == "20260105-20260106"
-    assert abs(found.fit.k - K) < 4 * found.fit.se_k
-    low, high = found.fit.ci95_A_block
+    assert measurement.fit.n_blocks == sum(len(set(points.block.tolist())) for points in alone)
+    assert measurement.fit.day == "20260105-20260106"
+    assert abs(measurement.fit.k - K) < 4 * measurement.fit.se_k
+    low, high = measurement.fit.ci95_A_block
     assert low < A < high
 
 
 @pytest.mark.parametrize("method", ["ladder", "fixed"])
-def test_a_distance_from_the_anchor_is_that_of_the_quote(tape, method):
-    """Deltas on the grid of the anchor: a mid on whole or half ticks leaves only these and half a tick more."""
+def test_anchor_distance_equals_quoted_distance(tape, method):
+    """A mid on whole or half ticks leaves only the deltas and half a tick more."""
     points = Calibrator(tape, CalibrationConfig(method=method, distance="anchor", deltas=(2.0, 5.0))).between(
         tape.start_us, tape.end_us
     )
@@ -81,8 +81,8 @@ def test_a_distance_from_the_anchor_is_that_of_the_quote(tape, method):
 
 
 @pytest.mark.parametrize("method", ["marks", "ladder", "fixed"])
-def test_an_order_of_some_quantity_is_hit_less_often(tape, method):
-    """The sweeps of this market carry random quantities: a larger order meets fewer, behind a queue fewer still."""
+def test_larger_order_and_queue_get_fewer_hits(tape, method):
+    """The sweeps have random quantities: a larger order is hit less often, and even less behind a queue."""
     rules = [HitRule(), HitRule(order_e8=400_000_000), HitRule(order_e8=400_000_000, queue_ahead=1.0)]
     fills = [
         Calibrator(tape, CalibrationConfig(method=method, rule=rule))
@@ -93,14 +93,14 @@ def test_an_order_of_some_quantity_is_hit_less_often(tape, method):
     assert fills[0] > fills[1] > fills[2] > 0
 
 
-def test_simulated_orders_rest_neither_in_a_gap_nor_after_it_until_the_book_is_back():
-    """A break cancels the orders: 20 s of quotes, 10 s of nothing, 20 s of quotes, less the latencies."""
+def test_gap_stops_exposure_until_next_snapshot():
+    """A gap cancels the orders: 20 s of quotes, 10 s without, 20 s of quotes, less the latencies."""
     second = 1_000_000
     grid = Instrument("SIMUSDT", 1_000_000, 100_000)
     book = ([(100, 5)], [(102, 5)])
     beats = [(n * second, "depth", [(90 + n % 2, 1)], []) for n in (*range(1, 20), *range(31, 51))]
-    story = [(0, "snapshot", *book), *beats[:19], (20 * second, "gap"), (30 * second, "snapshot", *book), *beats[19:]]
-    tape = Tape.of(grid, story)
+    events = [(0, "snapshot", *book), *beats[:19], (20 * second, "gap"), (30 * second, "snapshot", *book), *beats[19:]]
+    tape = Tape.of(grid, events)
     rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, order_latency_us=50_000)
     points = Calibrator(tape, CalibrationConfig(method="fixed", deltas=(1.0,)), rules).between(0, 50 * second).fitted
     assert set(points.delta_ticks.tolist()) == {1}
@@ -108,24 +108,24 @@ def test_simulated_orders_rest_neither_in_a_gap_nor_after_it_until_the_book_is_b
     assert points.fills.sum() == 0
 
 
-def test_a_ladder_averages_orders_of_its_distances(tape):
-    """One order is one draw: the fit is of the points of all, its counts are their sums, its weight that of one."""
+def test_ladder_pools_its_permutations(tape):
+    """The fit uses the points of all permutations: counts are summed, the weight is that of one."""
     config = CalibrationConfig(method="ladder", dwell_ms=5_000)
     runs = {}
-    found = measure(tape, replace(config, permutations=3), keep=lambda name, play: runs.setdefault(name, play()))
+    measurement = measure(tape, replace(config, permutations=3), keep=lambda name, play: runs.setdefault(name, play()))
     alone = [measure(tape, replace(config, seed=seed, permutations=1)) for seed in (0, 1, 2)]
     assert list(runs) == ["ladder", "ladder_1", "ladder_2"]
     seconds, fills = (sum(getattr(one.measured.shown, name).sum() for one in alone) for name in ("exposure_s", "fills"))
-    assert found.measured.shown.exposure_s.sum() == pytest.approx(seconds)
-    assert found.measured.shown.fills.sum() == fills
-    assert (found.fit.n_fills, found.fit.exposure_s) == pytest.approx((fills, seconds))
-    pooled = fit_poisson(found.measured.shown, min_exposure_s=5, min_usable_deltas=3)
-    assert (found.fit.A, found.fit.k) == pytest.approx((pooled.A, pooled.k), rel=1e-9)
-    assert found.fit.se_k == pytest.approx(pooled.se_k * 3**0.5, rel=1e-9)
-    assert found.fit.ci95_k_block == (pooled.ci95_k_block and pytest.approx(pooled.ci95_k_block, rel=1e-6))
+    assert measurement.measured.shown.exposure_s.sum() == pytest.approx(seconds)
+    assert measurement.measured.shown.fills.sum() == fills
+    assert (measurement.fit.n_fills, measurement.fit.exposure_s) == pytest.approx((fills, seconds))
+    pooled = fit_poisson(measurement.measured.shown, min_exposure_s=5, min_usable_deltas=3)
+    assert (measurement.fit.A, measurement.fit.k) == pytest.approx((pooled.A, pooled.k), rel=1e-9)
+    assert measurement.fit.se_k == pytest.approx(pooled.se_k * 3**0.5, rel=1e-9)
+    assert measurement.fit.ci95_k_block == (pooled.ci95_k_block and pytest.approx(pooled.ci95_k_block, rel=1e-6))
 
 
-def test_a_ladder_needs_one_order_at_least():
-    """None is no measurement."""
+def test_ladder_without_permutations_is_rejected():
+    """Zero permutations measure nothing."""
     with pytest.raises(UsageError, match="0 permutations"):
         CalibrationConfig(method="ladder", permutations=0)

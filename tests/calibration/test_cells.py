@@ -1,4 +1,4 @@
-"""The kernels of cells and reaches against plain counts, price by price and hit by hit."""
+"""Kernels of cells and reach, compared with plain counts per price and per hit."""
 
 import math
 
@@ -24,12 +24,12 @@ from mm.calibration.points import group
 from mm.calibration.reference import CLOSED
 
 BLOCKS = 3
-REACH = (0.0, 1.0, 6.5, float(CELLS), 400.0)  # the last two have cells that widen
+REACH = (0.0, 1.0, 6.5, float(CELLS), 400.0)  # the last two have widened cells
 INTS = np.int64
 
 
 def plain(grid, stood, swept):
-    """Each column price by price: µs in which its prices were exposed, over their number; sweeps that ended in it."""
+    """Count per price: mean exposed µs over the prices of each column, and sweeps that ended in it."""
     exposure, fills = np.zeros((BLOCKS, grid.columns)), np.zeros((BLOCKS, grid.columns))
     for column in range(grid.columns):
         near = int(grid.near[column])
@@ -54,15 +54,15 @@ distance = st.one_of(st.just(CLOSED), st.integers(0, 30), st.integers(0, 1000))
 block = st.integers(0, BLOCKS - 1)
 
 
-@example(0.0, 2, [], [(0, 1, 0, 1)])  # no cell begins at the fraction of a tick at which the sweep ends
+@example(0.0, 2, [], [(0, 1, 0, 1)])  # no cell begins at the fractional tick where the sweep ends
 @given(
     st.sampled_from(REACH),
     st.sampled_from((1, 2, 8)),
     st.lists(st.tuples(distance, block, st.integers(1, 10**9)), max_size=8),
     st.lists(st.tuples(distance, distance, block, st.sampled_from((1, 3, -1))), max_size=8),
 )
-def test_cells_are_those_of_a_count_by_price(reach, per_tick, stood, swept):
-    """Exposure is the mean over the prices of a cell, sweeps count where they end; open cells from where they begin."""
+def test_block_cells_equal_plain_count_per_price(reach, per_tick, stood, swept):
+    """Exposure is the mean over the prices of a cell, sweeps count where they end; open cells from their start."""
     grid = DistanceGrid.of(reach, per_tick)
     columns = (tuple(np.array(rows, INTS).reshape(-1, width).T.copy()) for rows, width in ((stood, 3), (swept, 4)))
     exposure, fills = block_cells(grid.lookup, [Tally(*columns)], BLOCKS)
@@ -111,26 +111,26 @@ hits = st.lists(st.tuples(distance, distance, st.integers(1, 4)), max_size=12)
 
 
 @given(hits, hits, st.sampled_from((1, 2, 8)))
-def test_a_reach_is_the_quantile_of_each_sweep_written_out(one, two, per_tick):
-    """As numpy has it, whether places are counted or sorted; without a hit there are five ticks."""
+def test_reach_equals_numpy_quantile(one, two, per_tick):
+    """Equal to numpy for counted and for sorted distances; five ticks without a hit."""
     swept = [Tally.of_sweeps(*np.array(rows, INTS).reshape(-1, 3).T.copy()) for rows in (one, two)]
-    hit = [(touch, depth) for touch, depth, count in one + two if depth >= touch > CLOSED for _ in range(count)]
+    expanded = [(touch, depth) for touch, depth, count in one + two if depth >= touch > CLOSED for _ in range(count)]
     count, deep, near = reach_steps(swept, 0.9, 0.5, 1 << 17)
-    assert count == len(hit)
-    deepest = max((depth for _, depth in hit), default=0)
+    assert count == len(expanded)
+    deepest = max((depth for _, depth in expanded), default=0)
     assert (reach_steps(swept, 0.9, 0.5, deepest - 1) is None) == (deepest > 0)
-    if not hit:
+    if not expanded:
         assert reach_of(swept, per_tick) == 5.0
         return
-    touch, depth = np.array(hit).T
+    touch, depth = np.array(expanded).T
     assert deep == pytest.approx(np.quantile(depth, 0.9), rel=1e-12)
     assert near == pytest.approx(np.quantile(touch, 0.5), rel=1e-12)
-    far = max(np.quantile(depth, 0.999) / per_tick, np.quantile(touch, 0.5) / per_tick + 5)
-    assert reach_of(swept, per_tick) == pytest.approx(math.ceil(far - 1e-9))
+    expected = max(np.quantile(depth, 0.999) / per_tick, np.quantile(touch, 0.5) / per_tick + 5)
+    assert reach_of(swept, per_tick) == pytest.approx(math.ceil(expected - 1e-9))
     beyond = [*swept, Tally.of_sweeps(*np.array([[1 << 20]] * 2 + [[1]]))]
     depths, touches = np.append(depth, 1 << 20), np.append(touch, 1 << 20)
-    far = max(np.quantile(depths, 0.999) / per_tick, np.quantile(touches, 0.5) / per_tick + 5)
-    assert reach_of(beyond, per_tick) == pytest.approx(math.ceil(far - 1e-9))
+    expected = max(np.quantile(depths, 0.999) / per_tick, np.quantile(touches, 0.5) / per_tick + 5)
+    assert reach_of(beyond, per_tick) == pytest.approx(math.ceil(expected - 1e-9))
 
 
 @given(
@@ -138,21 +138,21 @@ def test_a_reach_is_the_quantile_of_each_sweep_written_out(one, two, per_tick):
     st.sampled_from((60, 9_000)),
     st.lists(st.tuples(st.integers(0, 19), st.integers(0, 20)), min_size=1, max_size=8),
 )
-def test_a_reach_follows_from_that_of_the_window_before(seed, deepest, windows):
-    """Whatever came before: hits that are taken over and taken back are those of the window's own sweeps."""
+def test_incremental_reach_equals_separate_count(seed, deepest, windows):
+    """The history of windows does not matter: added and removed hits equal the sweeps of the window."""
     rng = np.random.default_rng(seed)
-    block, none = np.sort(rng.integers(0, 20, 3000)), np.zeros(0, INTS)
+    block, empty = np.sort(rng.integers(0, 20, 3000)), np.zeros(0, INTS)
     touch, depth = rng.integers(-1, 30, 3000), rng.integers(0, deepest, 3000)
     count = rng.integers(1, 4, 3000)
-    sums = BlockSums(Tally((none,) * 3, (touch, depth, block, count)), 0, 5, 20)
+    sums = BlockSums(Tally((empty,) * 3, (touch, depth, block, count)), 0, 5, 20)
     for first, length in windows:
         blocks = min(length, 20 - first)
-        some = (first <= block) & (block < first + blocks)
-        own = Tally.of_sweeps(touch[some], depth[some], count[some])
+        selected = (first <= block) & (block < first + blocks)
+        window_sweeps = Tally.of_sweeps(touch[selected], depth[selected], count[selected])
         rest = Tally.of_sweeps(*np.array([[3], [4], [1]]))
-        for most in (1 << 17, 50):
+        for limit in (1 << 17, 50):
             found, plain = (
-                reach_steps([one, rest], 0.999, 0.5, most) for one in (sums.between(5 * first, blocks), own)
+                reach_steps([one, rest], 0.999, 0.5, limit) for one in (sums.between(5 * first, blocks), window_sweeps)
             )
             assert found == plain
 
@@ -163,8 +163,8 @@ def test_a_reach_follows_from_that_of_the_window_before(seed, deepest, windows):
     st.integers(1, 7),
     st.integers(0, 3),
 )
-def test_where_the_touch_stood_covers_its_window(path, length, block_us, first_block):
-    """µs by µs: its position and its block; a row that ends when it begins is left out."""
+def test_stood_between_covers_whole_window(path, length, block_us, first_block):
+    """Position and block per µs; an empty row is left out."""
     begin, end = 5, 5 + length
     us = np.sort(np.array([begin - 2, *(begin + 1 + after for after, _ in path[1:])]))
     rows = us < max(end, begin + 1)
@@ -176,8 +176,8 @@ def test_where_the_touch_stood_covers_its_window(path, length, block_us, first_b
     assert np.repeat(block, lasted).tolist() == (first_block + (now - begin) // block_us).tolist()
 
 
-def test_columns_of_unequal_length_and_blocks_beyond_are_refused():
-    columns, none = CellColumns(np.arange(3), 2, 4), np.zeros(0, INTS)
+def test_unequal_columns_and_invalid_blocks_are_rejected():
+    columns, empty = CellColumns(np.arange(3), 2, 4), np.zeros(0, INTS)
     one, two = np.ones(1, INTS), np.ones(2, INTS)
     with pytest.raises(ValueError, match="not a power of two"):
         CellColumns(np.arange(3), 3, 4)
@@ -188,18 +188,18 @@ def test_columns_of_unequal_length_and_blocks_beyond_are_refused():
     with pytest.raises(ValueError, match="of the sweeps"):
         ends_by_block((one, one, two), one, 0, 5, np.zeros((1, 2, 1)))
     with pytest.raises(ValueError, match="where the touch stood"):
-        Tally((one, two, one), (none,) * 4)
+        Tally((one, two, one), (empty,) * 4)
     with pytest.raises(ValueError, match="of the sweeps"):
-        Tally((none,) * 3, (one, one, two, one))
-    for stood, swept in (((one, 3 * one, one), (none,) * 4), ((none,) * 3, (one, one, -one, one))):
+        Tally((empty,) * 3, (one, one, two, one))
+    for stood, swept in (((one, 3 * one, one), (empty,) * 4), ((empty,) * 3, (one, one, -one, one))):
         with pytest.raises(ValueError, match=r"block (3|-1) of 3"):
             block_cells(columns, [Tally(stood, swept)], 3)
     with pytest.raises(ValueError, match="2 blocks from 2 of 3"):
-        BlockSums(Tally((none,) * 3, (none,) * 4), 0, 5, 3).between(10, 2)
+        BlockSums(Tally((empty,) * 3, (empty,) * 4), 0, 5, 3).between(10, 2)
 
 
 @given(st.lists(st.integers(0, 30), max_size=20), st.lists(st.integers(-2, 33), max_size=20))
-def test_rows_before_events_are_those_of_a_search(begins, events):
-    """Also of events that do not rise."""
+def test_rows_before_equals_searchsorted(begins, events):
+    """Also for events that are not sorted."""
     begins, events = np.array(sorted(begins), INTS), np.array(events, INTS)
     assert rows_before(begins, events).tolist() == (np.searchsorted(begins, events) - 1).tolist()

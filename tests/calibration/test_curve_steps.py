@@ -1,4 +1,4 @@
-"""The climbs of curves: steps against one turn written out, curves against their formulas and one in plain numpy."""
+"""Likelihood climbs of curves: steps against a plain EM turn, curves against their formulas."""
 
 import numpy as np
 import pytest
@@ -18,27 +18,27 @@ rows = st.lists(
 
 
 @given(rows, st.lists(st.floats(0.001, 10), min_size=SIZE, max_size=SIZE), st.integers(0, 3))
-def test_a_turn_is_expectation_then_maximisation(rows, steps, turns):
-    """Each step times the sum, over the rows that hold it, of count over expected rate, by their seconds together."""
+def test_climb_turn_equals_plain_em_step(rows, steps, turns):
+    """Each step is scaled by the sum of count over expected rate in its rows, divided by their total seconds."""
     rows = [(min(one, two), max(one, two, 1), count, waited) for one, two, count, waited in rows]
     rows = [(min(one, two - 1), two, count, waited) for one, two, count, waited in rows]
     begin, end = (np.array([row[at] for row in rows], np.int64) for at in (0, 1))
     counts, waited = (np.array([row[at] for row in rows]) for at in (2, 3))
-    holding = [[row for row in range(len(rows)) if begin[row] <= at < end[row]] for at in range(SIZE)]
-    seconds = [sum(waited[row] for row in held) for held in holding]
+    rows_of_step = [[row for row in range(len(rows)) if begin[row] <= at < end[row]] for at in range(SIZE)]
+    seconds = [sum(waited[row] for row in held) for held in rows_of_step]
     fast, slow = np.array(steps), list(steps)
     climb((begin, end), counts, waited, fast, turns, -np.inf)
     for _ in range(turns):
         rate = [sum(slow[begin[row] : end[row]]) for row in range(len(rows))]
         slow = [
             slow[at] * sum(counts[row] / rate[row] for row in held) / seconds[at] if held else slow[at]
-            for at, held in enumerate(holding)
+            for at, held in enumerate(rows_of_step)
         ]
     assert fast == pytest.approx(slow, rel=1e-6, abs=1e-9)
 
 
-def test_a_step_that_no_row_holds_stays():
-    """Also where the seconds of the rows before it do not add up to 0 again."""
+def test_step_without_rows_stays_unchanged():
+    """Also where rounding leaves a remainder in the seconds of the rows before it."""
     spans = np.array([0, 0, 1]), np.array([1, 2, 2])
     steps = np.ones(3)
     climb(spans, np.array([2.0, 3.0, 1.0]), np.array([0.1, 0.2, 0.7]), steps, 5, -np.inf)
@@ -46,8 +46,8 @@ def test_a_step_that_no_row_holds_stays():
     assert (steps[:2] != 1.0).all()
 
 
-def test_turns_end_where_they_gain_no_more():
-    """No further than ten of them beyond the likelihood that only a thousand turns would raise by so much."""
+def test_climb_stops_when_likelihood_gain_is_small():
+    """It stops within ten turns of the point where a thousand turns would gain less than the tolerance."""
     spans, counts = (np.array([0, 1, 0]), np.array([2, 3, 3])), np.array([40.0, 9.0, 30.0])
     few, many = np.ones(3), np.ones(3)
     climb(spans, counts, np.array([5.0, 9.0, 2.0]), few, 1000, 1e-6)
@@ -56,7 +56,7 @@ def test_turns_end_where_they_gain_no_more():
     assert (few != many).any()
 
 
-def test_spans_that_do_not_fit_are_refused():
+def test_invalid_spans_are_rejected():
     one, two = np.ones(1), np.array([2], np.int64)
     with pytest.raises(ValueError, match="unequal length"):
         climb((two, two), np.ones(2), one, one, 1, 0.0)
@@ -97,15 +97,15 @@ PLAIN = (exponential, power, logistic, two)
 
 @np.errstate(all="ignore")
 def climbed(plain, cells, exposure_s, fills, shape):
-    """Return the height that damped scoring reaches, look by look as it is written."""
+    """Return the height reached by damped scoring, written out step by step."""
     total, x, damping = float(fills.sum()), cells.units(cells.edges), 1e-3
 
-    def look(at):
+    def evaluate(at):
         curve, rises = plain(at, x)
         gain, taken = cells.log_gain(curve)
         return float(shares_loglik(gain, exposure_s, fills)), gain, cells.slopes(rises, taken)
 
-    height, gain, slopes = look(shape)
+    height, gain, slopes = evaluate(shape)
     for _ in range(80):
         expected = exposure_s * np.exp(gain - gain.max())
         expected *= total / expected.sum()
@@ -115,9 +115,9 @@ def climbed(plain, cells, exposure_s, fills, shape):
         weight, rise = np.diag(information) + 1e-9 * total, 0.0
         for _ in range(12):
             ahead = np.clip(shape + np.linalg.solve(information + np.diag(damping * weight), score), -25, 25)
-            there = look(ahead)
-            if there[0] > height:
-                rise, (height, gain, slopes), shape, damping = there[0] - height, there, ahead, damping / 8
+            candidate = evaluate(ahead)
+            if candidate[0] > height:
+                rise, (height, gain, slopes), shape, damping = candidate[0] - height, candidate, ahead, damping / 8
                 break
             damping *= 6
         if rise < 1e-8:
@@ -126,7 +126,7 @@ def climbed(plain, cells, exposure_s, fills, shape):
 
 
 def table(rng, step):
-    """Return cells whose distances are *step* apart, with seconds and counts of two exponentials."""
+    """Return cells with distances *step* apart, with seconds and counts of two exponentials."""
     delta = np.arange(0.5, rng.integers(4, 30), step)
     width = np.where(delta < delta[-1] - 0.9, 1.0, np.inf)
     waited = rng.uniform(50, 500, delta.size)
@@ -137,7 +137,7 @@ def table(rng, step):
 
 
 @pytest.mark.parametrize("kind", range(len(KINDS)), ids=KINDS)
-def test_curves_and_slopes_are_those_of_the_formulas(kind):
+def test_curves_and_slopes_match_formulas(kind):
     """At usual parameters and at the limits."""
     rng = np.random.default_rng(kind)
     starts = FAMILIES[kind].starts
@@ -150,8 +150,8 @@ def test_curves_and_slopes_are_those_of_the_formulas(kind):
 
 
 @pytest.mark.parametrize("kind", range(len(KINDS)), ids=KINDS)
-def test_a_climb_ends_as_high_as_a_plain_one(kind):
-    """Within what a last step may still rise, and the shape it returns has that height."""
+def test_climb_reaches_height_of_plain_climb(kind):
+    """Equal within the tolerance of a last step, and the returned shape has that height."""
     rng = np.random.default_rng(10 + kind)
     for step in (0.5, 1.0, 0.125):
         for start in FAMILIES[kind].starts:
@@ -163,8 +163,8 @@ def test_a_climb_ends_as_high_as_a_plain_one(kind):
             assert height == pytest.approx(climbed(PLAIN[kind], cells, waited, fills, np.array(start)), abs=1e-6)
 
 
-def test_a_row_that_nothing_reaches_has_a_floor():
-    """Ln of what reaches it is no less than the least logarithm, so the likelihood stays a number."""
+def test_unreachable_row_has_finite_log_gain():
+    """The log gain has a lower bound, so the likelihood stays finite."""
     cells = Cells(Shape(np.array([0.0, 1.0, 2.0]), np.array([1.0, 1.0, np.inf])), 1e-4)
     _, height = climb_curve(
         0, np.zeros(1), cells.units(cells.edges), cells.spans, np.ones(3), np.array([9.0, 0.0, 1.0])
@@ -173,7 +173,7 @@ def test_a_row_that_nothing_reaches_has_a_floor():
     assert cells.log_gain(curve_at(0, np.zeros(1), cells.units(cells.edges))[0])[0].min() == NEVER
 
 
-def test_columns_that_do_not_fit_are_refused():
+def test_invalid_columns_are_rejected():
     one, spans = np.ones(1), (np.array([0]), np.array([1]))
     with pytest.raises(ValueError, match="2 parameters of a curve that has 1"):
         curve_at(0, np.ones(2), one)

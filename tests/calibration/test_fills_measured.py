@@ -1,4 +1,4 @@
-"""Orders measured under a fill model: counted again from the files of the runs, and predicted as they fill."""
+"""Calibration under a fill model: recounted from the files of the runs, and predicted fills of backtests."""
 
 import csv
 import json
@@ -43,13 +43,13 @@ TICK, US = 0.01, 1_000_000
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file by column."""
+    """Return the rows of a CSV file as dicts."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def counted(folder: Path, mids: tuple[list[int], list[int]], end_us: int, seen: dict) -> None:
-    """Add order-seconds and fills of a run to *seen*, by side and distance in half ticks, from its files alone."""
+def add_counts(folder: Path, mids: tuple[list[int], list[int]], end_us: int, counts: dict) -> None:
+    """Add order-seconds and fills of a run to *counts*, by side and distance in half ticks, from its files alone."""
     us, mid2 = mids
     live, ended = {}, {}
     for row in rows(folder / "orders_SIMUSDT.csv"):
@@ -63,16 +63,16 @@ def counted(folder: Path, mids: tuple[list[int], list[int]], end_us: int, seen: 
         while since < until:
             at = bisect_right(us, since) - 1
             stop = min(until, us[at + 1]) if at + 1 < len(us) else until
-            seen[side, sign * (mid2[at] - 2 * ticks)][0] += (stop - since) / US
+            counts[side, sign * (mid2[at] - 2 * ticks)][0] += (stop - since) / US
             since = stop
     for row in rows(folder / "fills_SIMUSDT.csv"):
         side, ticks, _ = live[int(row["order_id"])]
         before = mid2[bisect_left(us, int(row["recv_us"])) - 1]
-        seen[side, (1 if side == "BUY" else -1) * (before - 2 * ticks)][1] += 1
+        counts[side, (1 if side == "BUY" else -1) * (before - 2 * ticks)][1] += 1
 
 
 def mids_of(folder: Path) -> tuple[list[int], list[int]]:
-    """Instants and bid + ask in ticks of a day folder's frames, the last of each instant."""
+    """Return instants and bid + ask in ticks of a day folder's frames, the last of each instant."""
     found = {}
     (path,) = folder.glob("orderbook*.csv*")
     for row in rows(path):
@@ -82,50 +82,50 @@ def mids_of(folder: Path) -> tuple[list[int], list[int]]:
 
 
 def run(root: Path, *words: str, **variables: str) -> dict:
-    """Call mm with a folder of days and of results, and return what it prints as JSON."""
+    """Call mm with folders of days and results, and return the JSON that it prints."""
     where = ["--symbol", "SIMUSDT", "--day", "20260105", "--data-root", str(root / "data")]
     runs = [] if words[0] == "sim" else ["--out-root", str(root / "out"), "--json"]
-    done = CliRunner().invoke(main, [*words, *where, *runs], env=variables)
-    assert done.exit_code == 0, done.output
-    return {} if words[0] == "sim" else json.loads(done.stdout.splitlines()[-1])
+    result = CliRunner().invoke(main, [*words, *where, *runs], env=variables)
+    assert result.exit_code == 0, result.output
+    return {} if words[0] == "sim" else json.loads(result.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """A day of half an hour, and its calibration under a queue model, at the distances that are then quoted."""
+    """Return a half-hour day and its calibration under a queue model, at the distances that are quoted later."""
     root = tmp_path_factory.mktemp("measured")
     run(root, "sim", "day", "--hours", "0.5")
     fit = run(root, "calibrate", "--calib-fills", "queue_prob_power", "--deltas", "0.5,1.5", "--run-id", "one")
     return root, fit
 
 
-def test_points_are_what_the_files_of_the_runs_say(measured):
-    """Exposure and fills of every side and distance, counted again from orders, fills and frames by plain Python."""
+def test_points_match_files_of_runs(measured):
+    """Exposure and fills per side and distance, recounted from orders, fills and frames in plain Python."""
     root, fit = measured
     folder = root / "out" / "calibration" / "fixed" / "SIMUSDT" / "20260105_one"
     day = root / "data" / "SIMUSDT" / "20260105"
-    seen = defaultdict(lambda: [0.0, 0])
+    counts = defaultdict(lambda: [0.0, 0])
     for delta in ("0.5", "1.5"):
-        counted(folder / "runs" / f"delta_{delta}", mids_of(day), mm.load_day(day).end_us, seen)
+        add_counts(folder / "runs" / f"delta_{delta}", mids_of(day), mm.load_day(day).end_us, counts)
     points = {
         ({"bid": "BUY", "ask": "SELL"}[row["side"]], round(2 * float(row["delta_ticks"]))): row
         for row in rows(folder / "calibration_points.csv")
     }
-    assert sum(fills for _, fills in seen.values()) > 200
+    assert sum(fills for _, fills in counts.values()) > 200
     for place, row in points.items():
-        assert float(row["exposure_s"]) == pytest.approx(seen[place][0], rel=1e-9, abs=1e-6), place
-        assert int(row["fills"]) == seen[place][1], place
-    left_out = {place: one for place, one in seen.items() if place not in points and one[0] > 1e-9}
+        assert float(row["exposure_s"]) == pytest.approx(counts[place][0], rel=1e-9, abs=1e-6), place
+        assert int(row["fills"]) == counts[place][1], place
+    left_out = {place: one for place, one in counts.items() if place not in points and one[0] > 1e-9}
     assert all(half_ticks < 0 for _, half_ticks in left_out), "only orders across the mid are left out"
     assert (fit["calib_fills"], fit["method"], fit["hit"]) == ("queue_prob_power", "fixed", None)
-    late = sum(fills for (_, half_ticks), (_, fills) in seen.items() if 0 <= half_ticks < 1)
+    late = sum(fills for (_, half_ticks), (_, fills) in counts.items() if 0 <= half_ticks < 1)
     total = sum(int(row["fills"]) for row in points.values())
     assert total - late <= fit["n_fills"] <= total, "late ones of farther orders are left out of the fit"
 
 
 @pytest.mark.parametrize("delta", ["0.5", "1.5"])
-def test_a_backtest_under_the_same_model_fills_as_predicted(measured, delta):
-    """Every row of 100 fills has a tenth more or less than its prediction, and the summary has no note about it."""
+def test_backtest_under_same_model_fills_as_predicted(measured, delta):
+    """Rows with 100 or more fills are within a tenth of their prediction, and the summary has no warning."""
     root, fit = measured
     words = ["--fill-model", "queue_prob_power", "--fill-params-file", fit["path"], "--sensitivity", "0"]
     words += ["--quote-model", "fixed_spread", "--quote-params-json", f'{{"delta_ticks": {delta}}}']
@@ -145,20 +145,20 @@ def test_a_backtest_under_the_same_model_fills_as_predicted(measured, delta):
         (["--fill-model", "queue_prob_power", "--quote-qty", "3"], "and this run quotes 3"),
     ],
 )
-def test_a_backtest_of_other_fills_says_so(measured, words, text):
-    """Predictions of one model are no predictions of another, nor of orders of another size."""
+def test_backtest_warns_when_fill_model_or_quantity_differs(measured, words, text):
+    """Predictions hold neither for another fill model nor for another order size."""
     root, fit = measured
     summary = run(root, "backtest", *words, "--fill-params-file", fit["path"], "--sensitivity", "0")
     assert sum(text in warning and "CALIB_FILLS" in warning for warning in summary["warnings"]) == 1
 
 
-def test_poisson_fills_give_back_their_own_numbers(tape):
-    """Under a Poisson model, whose A and k are known, the fit finds both within its intervals."""
+def test_fit_under_poisson_model_recovers_its_parameters(tape):
+    """The known A and k of a Poisson model are within the intervals of the fit."""
     truth = {"A": 0.3, "k": 0.7}
     config = CalibrationConfig(method="fixed", fills=FillsMeasured("poisson", truth, partial(poisson, **truth)))
-    found = measure(tape, config)
+    measurement = measure(tape, config)
     assert isinstance(config.fills.make(), Poisson)
-    fit = found.fit
+    fit = measurement.fit
     assert (config.deltas, config.distances) == (None, FROM_MID)
     assert (fit.calib_fills, fit.calib_fill_params, fit.hit) == ("poisson", truth, None)
     for value, (low, high) in ((truth["A"], fit.ci95_A_block), (truth["k"], fit.ci95_k_block)):
@@ -167,8 +167,8 @@ def test_poisson_fills_give_back_their_own_numbers(tape):
     assert (again.measured_rates, again.calib_fill_params) == (fit.measured_rates, truth)
 
 
-def test_distances_that_are_given_are_those_that_are_played(tape):
-    """Also those that are the default of the hit rule; those that are not given follow the reference and the flow."""
+def test_given_distances_are_played(tape):
+    """Also when they equal the default of the hit rule; defaults follow the reference and the flow."""
     for reference, defaults in (("mid", FROM_MID), ("best", FROM_BEST)):
         config = CalibrationConfig(method="fixed", reference=reference, fills=POWER)
         assert list(Calibrator(tape, replace(config, deltas=DELTAS)).played) == [f"delta_{delta:g}" for delta in DELTAS]
@@ -178,8 +178,8 @@ def test_distances_that_are_given_are_those_that_are_played(tape):
 
 
 @pytest.mark.parametrize("source", ["flag", "environment", "file"])
-def test_a_manifest_has_the_distances_that_were_given(measured, source):
-    """By flag, variable and file of settings, of the same numbers as the default of the hit rule."""
+def test_manifest_contains_given_distances(measured, source):
+    """From flag, environment and settings file, with the same values as the default of the hit rule."""
     text, words, root = "1,2,3,5,8,13", [], measured[0]
     settings, variables = root / f"{source}.toml", {"CALIB_DELTAS": text} if source == "environment" else {}
     settings.write_text(f'calib_deltas = "{text}"\n' if source == "file" else "")
@@ -192,8 +192,8 @@ def test_a_manifest_has_the_distances_that_were_given(measured, source):
     assert played == {f"delta_{delta}" for delta in (1, 2, 3, 5, 8, 13)}
 
 
-def test_a_manifest_has_the_default_distances_that_were_played(measured):
-    """Those of a fill model follow the flow, and a schedule has them too."""
+def test_manifest_contains_played_default_distances(measured):
+    """Defaults of a fill model follow the flow; a schedule records its distances as well."""
     fit = run(measured[0], "calibrate", "--calib-fills", "queue_prob_power")
     manifest = json.loads((Path(fit["path"]).parent / "run_manifest.json").read_text())
     assert manifest["knobs"]["calib_deltas"] == {"value": "auto", "source": "default"}
@@ -207,22 +207,22 @@ def test_a_manifest_has_the_default_distances_that_were_played(measured):
 
 
 def test_every_fill_of_a_large_order_counts(tape):
-    """An order of many lots fills in parts; its seconds continue, and so do its fills."""
+    """A large order fills in parts; seconds and fills continue to count after the first part."""
     step_e8 = tape.step_lots * tape.instrument.lot_e8
     config = CalibrationConfig(method="fixed", deltas=(0.5, 1.5), fills=POWER, rule=HitRule(order_e8=10**6 * step_e8))
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, step_lots=tape.step_lots)
     runs = {}
-    found = measure(tape, config, rules, lambda name, play: runs.setdefault(name, play()))
+    measurement = measure(tape, config, rules, lambda name, play: runs.setdefault(name, play()))
     placed = {lots for one in runs.values() for lots in one.result.journal.orders[:, LOTS].tolist()}
     fills = sum(len(one.result.journal.fills) for one in runs.values())
-    assert found.fit.calib_order_qty == 10**6 * step_e8 / 1e8
+    assert measurement.fit.calib_order_qty == 10**6 * step_e8 / 1e8
     assert max(placed) == 10**6 * tape.step_lots
-    assert 0.98 * fills <= found.fit.n_fills <= fills
+    assert 0.98 * fills <= measurement.fit.n_fills <= fills
     assert len({order for one in runs.values() for order in one.result.journal.fills[:, 1].tolist()}) < fills
 
 
-def test_windows_of_a_schedule_are_measured_under_the_model_too(tape):
-    """A schedule carries its name, and a segment's parameters come from fills of its training window alone."""
+def test_schedule_windows_are_measured_under_fill_model(tape):
+    """The schedule contains the model's name; parameters of a segment use fills of its training window only."""
     plan = WindowPlan(train_window_min=40, step_min=40)
     schedule = build_schedule(Calibrator(tape, CalibrationConfig(method="fixed", fills=POWER)), plan)
     rule = build_schedule(Calibrator(tape, CalibrationConfig()), plan)
@@ -234,8 +234,8 @@ def test_windows_of_a_schedule_are_measured_under_the_model_too(tape):
     assert measured_under(rule, None) is None
 
 
-def test_segments_carry_the_rates_of_their_own_training_windows(tape):
-    """Distance by distance as the window alone shows them; the intensity predicts by them while the segment lasts."""
+def test_segments_contain_rates_of_their_training_windows(tape):
+    """Rates per distance equal those of the window alone; the intensity uses them while the segment lasts."""
     plan, calibrator = WindowPlan(20, 10), Calibrator(tape, CalibrationConfig(method="fixed", fills=POWER))
     schedule = build_schedule(calibrator, plan)
     for segment in schedule.segments:
@@ -254,12 +254,12 @@ def test_segments_carry_the_rates_of_their_own_training_windows(tape):
 
 
 def test_rates_are_pooled_to_twenty_fills():
-    """Thin distances join their neighbours but none far away, and where nothing filled there is no rate."""
+    """Thin distances are pooled with near neighbours only; distances without fills have no rate."""
     points = Points.of([0.5, 1.0, 1.25, 2.0, 3.0, 9.0], [100, 50, 50, 10, 40, 50], [30, 12, 8, 25, 0, 5])
-    found = pooled_rates(points)
-    assert [round(delta, 9) for delta, _ in found] == [0.5, 1.125, 2.0, 9.0]
-    assert [round(rate, 9) for _, rate in found] == [0.3, 0.2, 2.5, 0.1]
-    assert pooled_rates(points.where([0, 4])) == (), "one distance says nothing about another"
+    rates = pooled_rates(points)
+    assert [round(delta, 9) for delta, _ in rates] == [0.5, 1.125, 2.0, 9.0]
+    assert [round(rate, 9) for _, rate in rates] == [0.3, 0.2, 2.5, 0.1]
+    assert pooled_rates(points.where([0, 4])) == (), "a single distance gives no rates"
 
 
 @pytest.mark.parametrize(
@@ -269,14 +269,14 @@ def test_rates_are_pooled_to_twenty_fills():
         ({"method": "fixed", "rule": HitRule(hit="strict")}, "leave CALIB_HIT"),
     ],
 )
-def test_what_a_fill_model_does_not_use_is_refused(settings, text):
-    """The model decides on the fills, and only orders have any."""
+def test_options_unused_by_fill_model_are_rejected(settings, text):
+    """The model decides on fills, and only orders have any."""
     with pytest.raises(UsageError, match=text):
         CalibrationConfig(**settings, fills=POWER)
 
 
-def test_a_quantity_off_the_step_is_refused(tape):
-    """An exchange would take no such order."""
+def test_quantity_off_step_is_rejected(tape):
+    """An exchange would reject such an order."""
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, step_lots=7)
     config = CalibrationConfig(method="fixed", fills=POWER, rule=HitRule(order_e8=10 * tape.instrument.lot_e8))
     with pytest.raises(UsageError, match="multiple of the quantity step"):
@@ -284,15 +284,15 @@ def test_a_quantity_off_the_step_is_refused(tape):
 
 
 @pytest.mark.parametrize("rates", [[[1.0, 0.2], [0.5, 0.1]], [[0.5, 0.0]], [[0.5]], 3])
-def test_rates_that_cannot_be_are_refused(tape, rates):
-    """A file of a fit is read as far as it makes sense, and no farther."""
+def test_invalid_measured_rates_are_rejected(tape, rates):
+    """Distances must increase, rates must be positive, rows must be pairs."""
     content = measure(tape, CalibrationConfig()).fit.to_json() | {"measured_rates": rates}
     with pytest.raises(BrokenFile, match="poisson_fit"):
         PoissonFit.from_json(content, "the test")
 
 
 def after_fills(result, seconds: int) -> dict[float, list[tuple[float, int]]]:
-    """What each fill of a run kept so many seconds later, in ticks, and its block of five minutes, by distance."""
+    """Return gain in ticks and move against each fill after *seconds*, by distance."""
     us, mid2 = (column.tolist() for column in result.journal.mids.T)
     found = defaultdict(list)
     for fill in result.journal.fills.tolist():
@@ -304,10 +304,10 @@ def after_fills(result, seconds: int) -> dict[float, list[tuple[float, int]]]:
     return found
 
 
-def test_moves_after_fills_are_those_of_the_runs(tape):
-    """Counted again from the journals: the mean move against orders five seconds after they were filled."""
+def test_adverse_moves_match_journals_of_runs(tape):
+    """Mean move against the orders five seconds after their fills, recounted from the journals."""
     runs = {}
-    found = measure(
+    measurement = measure(
         tape,
         CalibrationConfig(method="fixed", deltas=(0.5, 1.5), fills=POWER),
         keep=lambda name, play: runs.setdefault(name, play()),
@@ -316,14 +316,14 @@ def test_moves_after_fills_are_those_of_the_runs(tape):
     for run in runs.values():
         for distance, kept in after_fills(run.result, 5).items():
             moves[distance] += [move for _, move in kept]
-    assert len(found.fit.adverse_moves) >= 2
-    for distance, move in found.fit.adverse_moves:
+    assert len(measurement.fit.adverse_moves) >= 2
+    for distance, move in measurement.fit.adverse_moves:
         assert move == pytest.approx(sum(moves[distance]) / len(moves[distance]), abs=0.02), distance
 
 
 @pytest.mark.parametrize("model", ["optimal_curve", "expected_value"])
-def test_moves_after_fills_enter_the_quotes(tape, model):
-    """Where the fit gives k and A it gives the costs of a fill too; a number of one's own replaces them."""
+def test_adverse_moves_of_fit_change_quotes(tape, model):
+    """A fit that gives k and A also gives the adverse cost; an explicit parameter replaces it."""
     fit = replace(measure(tape, CalibrationConfig()).fit, adverse_moves=((3.0, 2.0), (5.0, 4.9)))
 
     def played(**params):
@@ -337,28 +337,28 @@ def test_moves_after_fills_enter_the_quotes(tape, model):
     assert apart[0] > apart[1], "costs push quotes away"
 
 
-def test_segments_predict_by_states_of_their_past(tape):
-    """States are those that the past alone shows, of half of it or more; their level is that of the window's fills."""
+def test_segments_use_states_of_their_past(tape):
+    """States come from at least half of the past; their level comes from the fills of the window."""
     plan, config = WindowPlan(10, 5), CalibrationConfig(method="fixed", deltas=(0.5, 1.0, 1.5, 2.5), fills=POWER)
     calibrator = Calibrator(tape, config, learn_us=plan.first_us)
     schedule = build_schedule(calibrator, plan)
-    apart = []
+    deviations = []
     for segment in schedule.segments:
         until_us, past_us = segment.states_until_us, segment.train_end_us - tape.start_us
         assert past_us / 2 <= until_us - tape.start_us <= past_us
-        known = Calibrator(tape.between(tape.start_us, until_us), config)
-        assert schedule.measured_states[until_us] == known.states[until_us]
-        line = pooled_rates(calibrator.points(tape.start_us, until_us))
+        past_calibrator = Calibrator(tape.between(tape.start_us, until_us), config)
+        assert schedule.measured_states[until_us] == past_calibrator.states[until_us]
+        rates = pooled_rates(calibrator.points(tape.start_us, until_us))
         points = calibrator.points(segment.train_start_us, segment.train_end_us)
-        points = points.where((points.delta_ticks >= line[0][0]) & (points.delta_ticks <= line[-1][0]))
+        points = points.where((points.delta_ticks >= rates[0][0]) & (points.delta_ticks <= rates[-1][0]))
         spans = (segment.train_start_us, segment.train_end_us), (tape.start_us, until_us)
-        sent = sorted({at for at, *_ in known.states[until_us].hits})
-        here, past = ([mean_factor(tape, known.states[until_us], at, span) for at in sent] for span in spans)
+        sent = sorted({at for at, *_ in past_calibrator.states[until_us].hits})
+        here, past = ([mean_factor(tape, past_calibrator.states[until_us], at, span) for at in sent] for span in spans)
         times = np.interp(points.delta_ticks, sent, np.array(here) / past)
-        expected = (points.exposure_s * rates_on(line, points.delta_ticks) * times).sum()
+        expected = (points.exposure_s * rates_on(rates, points.delta_ticks) * times).sum()
         assert segment.states_level == pytest.approx(points.fills.sum() / expected, rel=1e-3)
-        apart.append(max(abs(times - 1)))
-    assert max(apart) > 0.01, "some window is busier than its past"
+        deviations.append(max(abs(times - 1)))
+    assert max(deviations) > 0.01, "some window is busier than its past"
     assert len(schedule.measured_states) > 1
     assert [len(measured_intensity(schedule).states)] == [len(schedule.measured_states)]
     rule = build_schedule(Calibrator(tape, CalibrationConfig()), plan)
@@ -375,8 +375,8 @@ def test_segments_predict_by_states_of_their_past(tape):
         (lambda content: first(content).pop("hits"), "measured_states is .* not by instant"),
     ],
 )
-def test_states_that_cannot_be_are_refused(tape, change, text):
-    """A segment predicts by states of its own past."""
+def test_invalid_states_in_schedule_are_rejected(tape, change, text):
+    """A segment may only use states of its own past."""
     plan, config = WindowPlan(10, 5), CalibrationConfig(method="fixed", deltas=(0.5, 1.5, 2.5), fills=POWER)
     schedule = build_schedule(Calibrator(tape, config, learn_us=plan.first_us), plan)
     content = json.loads(json.dumps(schedule.to_json()))
@@ -387,12 +387,12 @@ def test_states_that_cannot_be_are_refused(tape, change, text):
 
 
 def states(content):
-    """The states of a schedule's file."""
+    """Return the states of a schedule's file."""
     return content["measured_states"]
 
 
 def mean_factor(tape, rates, delta, span):
-    """The product of the mean factors over the blocks that begin in a span, for orders sent to a distance."""
+    """Return the product of mean factors over the blocks that begin in a span, for orders at a distance."""
     market = MarketPaths.of_days([tape])
     hits = {
         (SINCE_S.index(since), level + 12): times
@@ -401,12 +401,12 @@ def mean_factor(tape, rates, delta, span):
     }
 
     def of_flow(number):
-        alike = [one for one in hits if one[0] == number // 20]
-        return hits[min(alike, key=lambda one: abs(one[1] - number % 20))] if alike else 1.0
+        same_since = [one for one in hits if one[0] == number // 20]
+        return hits[min(same_since, key=lambda one: abs(one[1] - number % 20))] if same_since else 1.0
 
     def by_class(rows):
-        known = {number: times for at, number, times in rows if at == delta}
-        return lambda number: known[min(known, key=lambda one: (abs(one - number), one))]
+        factors = {number: times for at, number, times in rows if at == delta}
+        return lambda number: factors[min(factors, key=lambda one: (abs(one - number), one))]
 
     means = (
         mean_of(tape, sides, factor, span)
@@ -420,7 +420,7 @@ def mean_factor(tape, rates, delta, span):
 
 
 def mean_of(tape, sides, factor, span):
-    """The mean factor of a path over the blocks that begin in a span, of both sides."""
+    """Return the mean factor of a path over the blocks that begin in a span, for both sides."""
     total = 0.0
     end_us = min(-((tape.start_us - span[1]) // BLOCK_US) * BLOCK_US + tape.start_us, tape.end_us)
     for since, numbers in sides:
@@ -430,12 +430,12 @@ def mean_of(tape, sides, factor, span):
 
 
 def first(content):
-    """Those of its first instant."""
+    """Return the states of the first instant."""
     return states(content)[min(states(content))]
 
 
-def test_a_day_without_a_trade_is_warned_of(tape):
-    """Its fills are those of the book that moves through orders, and say little of a market that trades."""
+def test_calibration_warns_about_day_without_trades(tape):
+    """Fills then come only from book moves through orders, which is not representative."""
     config = CalibrationConfig(method="fixed", deltas=(0.5, 1.5), fills=POWER)
     silent = small_tape([book(0, 100, 102), book(30 * US, 103, 105), book(60 * US, 100, 102)], 0, 90 * US)
     (note,) = Calibrator(silent, config).between(silent.start_us, silent.end_us).notes

@@ -1,4 +1,4 @@
-"""The whole fit: statuses in their order, selection, methods, intervals, and that nothing makes it raise."""
+"""The complete fit: order of statuses, selection of rows, methods, intervals, and no exceptions for finite tables."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from mm.errors import UsageError
 DENSE = {"delta_ticks": [1, 2, 3, 5, 8, 13], "exposure_s": [1000.0] * 6, "fills": [62, 45, 38, 22, 9, 2]}
 
 
-def check(fit, expected):
+def assert_fit(fit, expected):
     for name, value in expected.items():
         tolerance = {"abs": 1e-6} if name in ("loglik", "deviance", "pearson_chi2") else {"rel": 1e-6}
         tolerance = {"rel": 1e-5} if name.startswith("ci95") else tolerance
@@ -29,8 +29,8 @@ def pooled(case, published):
     """Return *published* with deviance and degrees of freedom over rows pooled to 5 expected fills, by a plain loop."""
     given, fit = columns(case), case["poisson_mle"]
     rows = [
-        (count, spent * fit["A"] * math.exp(-fit["k"] * at))
-        for at, spent, count in zip(given["delta_ticks"], given["exposure_s"], given["fills"], strict=True)
+        (count, seconds * fit["A"] * math.exp(-fit["k"] * delta))
+        for delta, seconds, count in zip(given["delta_ticks"], given["exposure_s"], given["fills"], strict=True)
     ]
     groups = [[0.0, 0.0]]
     for count, mean in rows:
@@ -45,10 +45,10 @@ def pooled(case, published):
 
 
 @pytest.mark.parametrize("case", [S1, S2])
-def test_the_published_cases_are_met(case):
-    """Everything that is published of the two tables, through the public door."""
+def test_published_cases_match(case):
+    """All published numbers of the two tables, through the public API."""
     fit = mm.fit_poisson(columns(case))
-    check(fit, pooled(case, case["poisson_mle"]))
+    assert_fit(fit, pooled(case, case["poisson_mle"]))
     assert (fit.status, fit.usable, fit.reason, fit.warnings) == ("ok", True, "", ())
     assert (fit.firth.A, fit.firth.k) == pytest.approx((case["firth"]["A"], case["firth"]["k"]), rel=1e-6)
     assert (fit.log_linear.A, fit.log_linear.k) == pytest.approx(tuple(case["log_linear"].values()), rel=1e-6)
@@ -57,8 +57,8 @@ def test_the_published_cases_are_met(case):
 
 @shared
 @pytest.mark.parametrize("case", reference_cases(), ids=lambda case: case.get("id") or case["name"])
-def test_the_reference_cases_are_met(case):
-    """All recorded cases to their stated tolerances; an edge has the status that it should have."""
+def test_reference_cases_match(case):
+    """All reference cases to their stated tolerances; edge cases have the expected status."""
     fit = fit_poisson(columns(case))
     if "mle_status" in case:
         statuses = {
@@ -75,8 +75,8 @@ def test_the_reference_cases_are_met(case):
         return
     published = case["poisson_mle"]
     renamed = {"loglik": published["loglik_full"], "ci95_k": published["profile95_k"]}
-    same = ("A", "k", "logA", "se_logA", "se_k", "cov_logA_k", "deviance", "pearson_chi2", "df_resid", "aic")
-    check(fit, pooled(case, {**renamed, **{name: published[name] for name in same}}))
+    same_names = ("A", "k", "logA", "se_logA", "se_k", "cov_logA_k", "deviance", "pearson_chi2", "df_resid", "aic")
+    assert_fit(fit, pooled(case, {**renamed, **{name: published[name] for name in same_names}}))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_the_reference_cases_are_met(case):
         (([1, 2, 3], [10, 10, 10], [90, 40, 20]), {}, "ok"),
     ],
 )
-def test_the_first_status_that_holds_is_named(table, options, status):
+def test_first_matching_status_is_reported(table, options, status):
     """In the order of the contract; the last three are usable."""
     fit = fit_poisson(table, **options)
     assert fit.status == status
@@ -106,8 +106,8 @@ def test_the_first_status_that_holds_is_named(table, options, status):
     assert bool(fit.warnings) == (status in ("few_fills", "poor_fit"))
 
 
-def test_rows_are_left_out_only_when_asked_and_as_sums():
-    """Five short stretches of one distance are one long one; the limit is a distance that still takes part."""
+def test_limits_apply_to_summed_distances():
+    """Five short stretches of one distance are summed; the maximum distance is inclusive."""
     table = {"delta_ticks": [1, 2, 3] + [5] * 5, "exposure_s": [10, 10, 3] + [2] * 5, "fills": [90, 40, 8] + [2] * 5}
     whole = fit_poisson(table)
     assert (whole.max_delta_ticks, whole.n_fills, whole.exposure_s, whole.df_resid) == (5, 148, 33, 2)
@@ -117,8 +117,8 @@ def test_rows_are_left_out_only_when_asked_and_as_sums():
     assert (nearer.max_delta_ticks, nearer.n_fills) == (3, 138)
 
 
-def test_sides_blocks_and_order_of_rows_do_not_change_the_estimate():
-    """Equal distances are summed first, whatever the rows were."""
+def test_sides_blocks_and_row_order_do_not_change_estimate():
+    """Rows of equal distance are summed first."""
     rng = np.random.default_rng(3)
     parts = {name: np.repeat(column, 4) for name, column in DENSE.items()}
     parts["exposure_s"] = parts["exposure_s"] / 4
@@ -139,12 +139,12 @@ def test_sides_blocks_and_order_of_rows_do_not_change_the_estimate():
 
 
 @pytest.mark.parametrize(
-    ("method", "beside"), [("poisson_firth", "firth"), ("log_linear", "log_linear"), ("poisson_mle", "mle")]
+    ("method", "field"), [("poisson_firth", "firth"), ("log_linear", "log_linear"), ("poisson_mle", "mle")]
 )
-def test_the_method_chooses_which_estimate_a_and_k_are(method, beside):
-    """The others are listed, the same in every fit; the interval is that of the chosen one."""
+def test_fit_method_selects_a_and_k(method, field):
+    """All estimates are listed and equal in every fit; the interval belongs to the selected one."""
     fit, plain = fit_poisson(columns(S2), fit_method=method), fit_poisson(columns(S2))
-    chosen = getattr(fit, beside)
+    chosen = getattr(fit, field)
     assert (fit.fit_method, fit.A, fit.k) == (method, chosen.A, chosen.k)
     assert (fit.mle, fit.firth, fit.log_linear) == (plain.mle, plain.firth, plain.log_linear)
     assert fit.ci95_k[0] < fit.k < fit.ci95_k[1]
@@ -152,15 +152,15 @@ def test_the_method_chooses_which_estimate_a_and_k_are(method, beside):
     assert fit.loglik <= plain.loglik + 1e-9
 
 
-def test_firth_is_usable_where_the_likelihood_has_no_maximum_and_says_so():
-    """All of many fills at the nearest distance: finite by the prior, with a warning; mle has the likelihood's."""
+def test_firth_is_usable_with_warning_when_likelihood_has_no_maximum():
+    """All fills at the nearest distance: Firth is finite and the fit warns; the mle has no k."""
     fit = fit_poisson(([1, 2, 3], [100, 100, 100], [60, 0, 0]), fit_method="poisson_firth")
     assert (fit.usable, fit.status, fit.mle.k) == (True, "ok", None)
     assert any("no finite maximum" in warning for warning in fit.warnings)
     assert fit_poisson(([1, 2, 3], [100, 100, 100], [60, 0, 0])).firth.k == fit.k
 
 
-def test_log_linear_says_when_its_buckets_are_thin():
+def test_log_linear_warns_about_thin_buckets():
     """Dropping and weighting thin buckets understates k."""
     fit = fit_poisson(columns(S2), fit_method="log_linear")
     assert any("fewer than 5 fills" in warning for warning in fit.warnings)
@@ -179,21 +179,21 @@ def bursts(seed=5, blocks=30):
     }
 
 
-def test_intervals_by_blocks_replace_the_others_where_one_tape_feeds_all():
-    """And are wider for bursts, of which the dispersion warns."""
+def test_block_intervals_replace_profile_intervals():
+    """They are wider for bursts, and the fit warns about dispersion."""
     profile, block = fit_poisson(bursts()), fit_poisson(bursts(), intervals="block")
     assert profile.ci95_A_block == block.ci95_A_block == block.ci95_A
     assert profile.ci95_k_block == block.ci95_k_block == block.ci95_k
     assert np.diff(block.ci95_A) > 2 * np.diff(profile.ci95_A)
     assert profile.dispersion > 3
     assert any("fills come in bursts" in warning for warning in profile.warnings)
-    lonely = fit_poisson(DENSE, intervals="block")
-    assert (lonely.ci95_A, lonely.ci95_k, lonely.n_blocks) == (None, None, 0)
-    assert any("no 95 % intervals" in warning for warning in lonely.warnings)
+    without_blocks = fit_poisson(DENSE, intervals="block")
+    assert (without_blocks.ci95_A, without_blocks.ci95_k, without_blocks.n_blocks) == (None, None, 0)
+    assert any("no 95 % intervals" in warning for warning in without_blocks.warnings)
 
 
-def test_sides_that_differ_are_said_to():
-    """And have their own A and k; a side whose k is not positive keeps only its count."""
+def test_fit_warns_when_sides_differ():
+    """Each side has its own A and k; a side whose k is not positive keeps only its count."""
     table = {
         "delta_ticks": [1, 2, 3, 5] * 2,
         "exposure_s": [100.0] * 8,
@@ -208,7 +208,7 @@ def test_sides_that_differ_are_said_to():
 
 
 def test_cells_and_plain_points_of_one_tape_agree():
-    """Disjoint cells of simulated depths give the A and k that made them; cumulative points nearly the same."""
+    """Disjoint cells of simulated depths give the true A and k; cumulative points nearly the same."""
     rng = np.random.default_rng(18)
     ticks = np.floor(rng.exponential(1 / 0.3, rng.poisson(0.2 * 7200))).astype(int).clip(max=40)
     counts = np.bincount(ticks, minlength=41)
@@ -231,16 +231,16 @@ def test_cells_and_plain_points_of_one_tape_agree():
 
 
 @pytest.mark.parametrize("options", [{"fit_method": "ols"}, {"intervals": "bootstrap"}])
-def test_an_unknown_method_is_refused_with_the_known_ones(options):
-    """As a wrong knob."""
+def test_unknown_method_is_rejected_with_known_methods(options):
+    """Raised as a usage error."""
     with pytest.raises(UsageError, match=r"choose (poisson_mle, poisson_firth, log_linear|profile, block)"):
         fit_poisson(DENSE, **options)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(finite_tables, st.sampled_from(list(ESTIMATORS)), st.sampled_from(["profile", "block"]))
-def test_no_finite_table_makes_it_raise(table, method, intervals):
-    """Whatever it is given, it answers with a fit: usable and finite, or with a status; and as valid JSON."""
+def test_fit_never_raises_for_finite_tables(table, method, intervals):
+    """Every fit is usable and finite, or has a status, and its JSON is valid."""
     fit = fit_poisson(table, fit_method=method, intervals=intervals)
     assert fit.usable == (fit.status in ("ok", "few_fills", "poor_fit"))
     if fit.usable:
@@ -255,8 +255,8 @@ def test_no_finite_table_makes_it_raise(table, method, intervals):
 
 @pytest.mark.parametrize("method", ESTIMATORS)
 @pytest.mark.parametrize("intervals", INTERVALS)
-def test_a_fit_of_a_window_is_the_whole_one_without_its_checks(method, intervals):
-    """Equal in every field that it has; the fields of the checks are empty."""
+def test_window_fit_equals_whole_fit_without_checks(method, intervals):
+    """Equal in every other field; the fields of the checks have their defaults."""
     blocks = np.arange(60) // 5
     points = Points.of(
         np.tile([0.5, 1.5, 2.5, 4.5, 9.5], 12),
@@ -279,11 +279,13 @@ def test_a_fit_of_a_window_is_the_whole_one_without_its_checks(method, intervals
         "warnings",
     }
     for name in PoissonFit.json_keys():
-        one = getattr(window, name)
-        assert one == (PoissonFit.__dataclass_fields__[name].default if name in checks else getattr(whole, name)), name
+        value = getattr(window, name)
+        assert value == (PoissonFit.__dataclass_fields__[name].default if name in checks else getattr(whole, name)), (
+            name
+        )
 
 
-def test_a_window_that_cannot_be_fitted_says_why_as_the_whole_fit_does():
+def test_window_fit_reports_same_failure_as_whole_fit():
     for points in (
         Points.of([1, 2], [5, 5], [0, 0]),
         Points.of([1], [5], [3]),

@@ -1,4 +1,4 @@
-"""A fit as JSON, as text, and as something that cannot be misused."""
+"""PoissonFit: JSON, printed text, and protection against misuse."""
 
 import json
 from dataclasses import replace
@@ -40,7 +40,7 @@ GOOD = replace(
 FAILED = fit_poisson({"delta_ticks": [1, 2, 3], "exposure_s": [10, 10, 10], "fills": [9, 0, 0]})
 
 
-def test_json_has_the_keys_of_the_contract_in_its_order():
+def test_json_keys_follow_contract_order():
     """Other programs read this file."""
     assert " ".join(GOOD.to_json()) == CONTRACT_KEYS
     assert " ".join(FAILED.to_json()) == CONTRACT_KEYS
@@ -50,21 +50,21 @@ def test_json_has_the_keys_of_the_contract_in_its_order():
 
 
 @pytest.mark.parametrize("fit", [GOOD, FAILED, fit_poisson(columns(S2), fit_method="poisson_firth")])
-def test_a_fit_comes_back_from_its_json_as_it_was(fit):
-    """No digit is lost, nothing in it is NaN."""
+def test_fit_round_trips_through_json(fit):
+    """No digit is lost, and no value is NaN."""
     text = json.dumps(fit.to_json(), allow_nan=False)
     assert PoissonFit.from_json(json.loads(text), "fit.json") == fit
 
 
-def test_numbers_that_are_not_finite_become_null():
-    """JSON has no NaN and no infinity."""
+def test_non_finite_numbers_become_null():
+    """JSON has neither NaN nor infinity."""
     odd = replace(GOOD, deviance=float("inf"), ci95_k=(0.1, float("nan")))
     assert odd.to_json()["deviance"] is None
     assert odd.to_json()["ci95_k"] == [0.1, None]
 
 
 @pytest.mark.parametrize(
-    ("changed", "error", "said"),
+    ("changed", "error", "message"),
     [
         ({"schema_version": 2}, Mismatch, "schema_version is 2; this version reads 1"),
         ({"distance_unit": "price"}, Mismatch, "distance_unit is 'price'; this version reads 'ticks'"),
@@ -81,15 +81,15 @@ def test_numbers_that_are_not_finite_become_null():
         ({"mle": None}, BrokenFile, "not a poisson_fit.json"),
     ],
 )
-def test_what_is_not_such_a_fit_is_refused_with_its_file(changed, error, said):
-    """Ticks taken for prices would be a silent factor of a hundred."""
-    with pytest.raises(error, match=said) as caught:
+def test_invalid_fit_content_is_rejected_with_file_name(changed, error, message):
+    """Reading prices as ticks would be a silent error by a factor of a hundred."""
+    with pytest.raises(error, match=message) as caught:
         PoissonFit.from_json({**GOOD.to_json(), **changed}, "out/fit.json")
     assert "out/fit.json" in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["schema_version", "distance_unit", "time_unit", "fit_method", "usable", "status"])
-def test_a_fit_that_leaves_out_what_it_is_is_refused(key):
+def test_fit_without_required_key_is_rejected(key):
     """Units and status are never guessed."""
     content = GOOD.to_json()
     del content[key]
@@ -99,17 +99,17 @@ def test_a_fit_that_leaves_out_what_it_is_is_refused(key):
         PoissonFit.from_json([1], "fit.json")  # type: ignore[arg-type]
 
 
-def test_later_keys_are_passed_over_and_lesser_ones_may_be_missing():
-    """A newer program's fit of the same schema reads; so does one written by hand."""
+def test_unknown_keys_are_ignored_and_optional_keys_may_be_missing():
+    """Files of newer versions with the same schema and files written by hand can be read."""
     content = {**GOOD.to_json(), "later": 1}
     assert PoissonFit.from_json(content, "fit.json") == GOOD
     needed = ("schema_version", "distance_unit", "time_unit", "fit_method", "usable", "status", "reason", "A", "k")
-    least = {key: content[key] for key in (*needed, "n_fills", "exposure_s")}
-    assert PoissonFit.from_json(least, "fit.json").parameters() == GOOD.parameters()
+    minimal = {key: content[key] for key in (*needed, "n_fills", "exposure_s")}
+    assert PoissonFit.from_json(minimal, "fit.json").parameters() == GOOD.parameters()
 
 
-def test_a_failed_fit_has_no_parameters_to_misuse():
-    """Access to them raises the reason instead, as exit code 4."""
+def test_parameters_of_failed_fit_raise_fit_error():
+    """The error contains the reason and has exit code 4."""
     assert (FAILED.A, FAILED.k, FAILED.ci95_A, FAILED.deviance) == (None, None, None, None)
     with pytest.raises(FitError, match="boundary_k_pos: all fills are at the nearest distance") as caught:
         FAILED.parameters()
@@ -146,26 +146,26 @@ FAILED_BOX = """\
 └───────────────────────────────────────────────────────────────────────────┘"""
 
 
-def test_the_printed_table_is_this():
-    """The report is an interface."""
+def test_summary_equals_expected_table():
+    """The printed table is an interface."""
     assert GOOD.summary() == GOOD_SUMMARY
 
 
-def test_the_printed_box_says_whether_it_can_be_used_and_why_not():
-    """Usable and not usable look different at a glance."""
+def test_printed_box_shows_status_and_reason():
+    """Usable and unusable fits look different at a glance."""
     assert str(GOOD) == GOOD_BOX
     assert str(FAILED) == FAILED_BOX
 
 
-def test_a_fit_of_an_earlier_version_is_read(tape):
-    """Fits by marks had an empty list for the states of orders; a list of states is refused, with the way out."""
+def test_fit_of_earlier_version_is_read_or_rejected_with_advice(tape):
+    """An empty list of states is accepted; a non-empty list of an old format is rejected with "fit again"."""
     fit = mm.calibrate(tape)
     assert fit.to_json()["measured_states"] is None
     assert PoissonFit.from_json(fit.to_json() | {"measured_states": []}, "the test").measured_states is None
-    a_list, by_rest = [[1.0, 1.0, 0, 0, 0, 0, 0, 9.0, 3.0]], {"states": [], "flow": [[1.0, 1, -3, 0.5]]}
+    list_format, with_flow = [[1.0, 1.0, 0, 0, 0, 0, 0, 9.0, 3.0]], {"states": [], "flow": [[1.0, 1, -3, 0.5]]}
     without_touch = {"states": [], "hits": [[1.0, 1, 0.3, -3, 0.5]]}
     without_swept = without_touch | {"touch": [[1.0, 1, 0.5]]}
-    wanted = r"measured_states is .* of states, hits, touch, deviation, swept belongs\); fit again"
-    for earlier in (a_list, by_rest, without_touch, without_swept):
-        with pytest.raises(BrokenFile, match=wanted):
+    message = r"measured_states is .* of states, hits, touch, deviation, swept belongs\); fit again"
+    for earlier in (list_format, with_flow, without_touch, without_swept):
+        with pytest.raises(BrokenFile, match=message):
             PoissonFit.from_json(fit.to_json() | {"measured_states": earlier}, "the test")

@@ -1,4 +1,4 @@
-"""Checks of a fit against statsmodels and against simulated data that the model does, or does not, describe."""
+"""Goodness of fit against statsmodels and simulated data, and the residual table."""
 
 import math
 import warnings
@@ -34,13 +34,13 @@ DELTA = np.array([1, 2, 3, 5, 8, 13.0])
 NAMES = ("delta", "exposure", "fills")
 
 
-def compared(bid, ask, found):
+def p_of_sides(bid, ask, found):
     tables = bid.table, ask.table
     points = Points.of(*(np.concatenate([getattr(raw, name) for raw in (bid, ask)]) for name in NAMES))
     return sides_p(Sample.of(points), tables, tuple(map(likelihood_peak, tables)), found)
 
 
-def bend(raw, found):
+def p_of_curvature(raw, found):
     return curvature_p(
         Sample.of(Points.of(raw.delta, raw.exposure, raw.fills, width_ticks=raw.width)), raw.table, found
     )
@@ -55,8 +55,8 @@ def glm(design, raw):
 
 
 @pytest.mark.parametrize("case", [S1, S2])
-def test_the_published_cases_are_met(case):
-    """Log-likelihood and Pearson to 1e-6; the deviance of pooled rows is in test_poisson_fit.py."""
+def test_published_cases_match(case):
+    """Log-likelihood and Pearson to 1e-6; the deviance of pooled rows is in test_fit_points.py."""
     table = Raw.of(*columns(case).values()).table
     good = goodness(table, maximum_likelihood(table))
     for name in ("loglik", "pearson_chi2", "aic"):
@@ -81,35 +81,37 @@ def test_random_tables_agree_with_statsmodels():
             )
         if len(raw.delta) > 2:
             curve = glm(np.stack([np.ones_like(raw.delta), -raw.delta, raw.delta**2], axis=1), raw)
-            assert bend(raw, found) == pytest.approx(chi2.sf(max(2 * (curve.llf - line.llf), 0), 1), rel=1e-3, abs=1e-5)
+            assert p_of_curvature(raw, found) == pytest.approx(
+                chi2.sf(max(2 * (curve.llf - line.llf), 0), 1), rel=1e-3, abs=1e-5
+            )
 
 
-def test_a_bend_is_seen_also_in_cells_and_needs_three_distances():
-    """A power law is not an exponential."""
+def test_curvature_is_detected_in_cells_and_needs_three_distances():
+    """A power law is rejected, an exponential is not."""
     depth = np.random.default_rng(6).pareto(1.5, 3000)
     counts = np.bincount(np.floor(depth).clip(max=20).astype(int), minlength=21)
     raw = Raw.of(np.arange(21), [3600] * 21, counts, [1.0] * 20 + [np.inf])
-    assert bend(raw, maximum_likelihood(raw.table)) < 1e-6
+    assert p_of_curvature(raw, maximum_likelihood(raw.table)) < 1e-6
     straight = np.bincount(
         np.floor(np.random.default_rng(6).exponential(4, 3000)).clip(max=20).astype(int), minlength=21
     )
     raw = Raw.of(np.arange(21), [3600] * 21, straight, [1.0] * 20 + [np.inf])
-    assert bend(raw, maximum_likelihood(raw.table)) > 0.01
+    assert p_of_curvature(raw, maximum_likelihood(raw.table)) > 0.01
     pair = Raw.of([1, 2], [10, 10], [5, 3])
-    assert bend(pair, maximum_likelihood(pair.table)) is None
+    assert p_of_curvature(pair, maximum_likelihood(pair.table)) is None
 
 
-def test_a_curve_without_a_finite_best_still_has_a_p():
-    """Fills at one interior distance: the best parabola is a spike of infinite height in b, finite in likelihood."""
+def test_curvature_p_exists_without_finite_optimum():
+    """Fills at one interior distance: the best parabola is an infinite spike with finite likelihood."""
     raw = Raw.of([1, 2, 3, 5, 8, 13], [1200] * 6, [0, 0, 4, 0, 0, 0])
     found = maximum_likelihood(raw.table)
     mean = 4 * np.exp(-found.k * raw.delta) / np.exp(-found.k * raw.delta).sum()
-    gap = 8 * np.log(4 / mean[2])  # the spike describes the counts perfectly
-    assert bend(raw, found) == pytest.approx(chi2.sf(gap, 1), rel=1e-3)
+    gap = 8 * np.log(4 / mean[2])  # the spike fits the counts exactly
+    assert p_of_curvature(raw, found) == pytest.approx(chi2.sf(gap, 1), rel=1e-3)
 
 
-def test_neighbours_are_pooled_to_five_expected_fills():
-    """From the near end; what is left over at the far end joins the last pool."""
+def test_neighbouring_rows_are_pooled_to_five_expected_fills():
+    """From the near end; a remainder at the far end joins the last pool."""
     assert pools(np.array([9, 3, 3, 1, 4.9, 0.1, 2, 1e-9])).tolist() == [0, 1, 1, 2, 2, 2, 2, 2]
     assert pools(np.array([1.0, 1, 1])).tolist() == [0, 0, 0]
     assert pools(np.array([6.0, 1, 1])).tolist() == [0, 0, 0]
@@ -130,16 +132,16 @@ def p_of(raw):
 
 
 @pytest.mark.parametrize(("k", "fills"), [(0.3, 400), (1.6, 2000), (0.6, 60)])
-def test_a_true_exponential_is_called_poor_in_one_case_of_a_hundred(k, fills):
-    """Also where nearly all of 51 cells are empty: 600 tables (3,000 in mm bench calibration --full)."""
+def test_goodness_p_has_nominal_false_alarm_rate(k, fills):
+    """Also when nearly all of 51 cells are empty: 600 tables (3,000 in mm bench calibration --full)."""
     rng = np.random.default_rng(17)
     found = [p_of(cells_of(rng.poisson(fills * shares(k)))) for _ in range(600)]
     assert 0 < np.mean([p < 0.01 for p in found if p is not None]) < 0.025
 
 
 @pytest.mark.parametrize("k", [0.3, 0.7, 1.6])
-def test_a_second_row_that_is_a_third_too_high_is_found(k):
-    """2,000 fills, the second-nearest row +30 %: the test that counted empty cells found none of them."""
+def test_goodness_p_detects_second_row_raised_by_third(k):
+    """2,000 fills, the second-nearest row +30 %: a test that counted empty cells found none."""
     rng = np.random.default_rng(18)
     level = np.where(np.arange(51) == 1, 1.3, 1.0)
     found = [p_of(cells_of(rng.poisson(2000 * shares(k) * level))) for _ in range(200)]
@@ -147,7 +149,7 @@ def test_a_second_row_that_is_a_third_too_high_is_found(k):
 
 
 def bursty(rng, hours, branching, rates=(0.05, 0.05), k=0.3):
-    """Return points of blocks of 300 s: each side a Hawkes process, offspring 5 s later in the mean."""
+    """Return points of blocks of 300 s: each side a Hawkes process with offspring 5 s later on average."""
     parts, blocks = [], hours * 12
     for side, rate in zip((1, -1), rates, strict=True):
         alive = rng.uniform(-100, hours * 3600, rng.poisson(rate * (1 - branching) * (hours * 3600 + 100)))
@@ -169,14 +171,14 @@ def bursty(rng, hours, branching, rates=(0.05, 0.05), k=0.3):
 
 
 def diagnosed(points):
-    """Return the p of the sides, the p of a bend, and the dispersion."""
+    """Return the p of side difference, the p of curvature, and the dispersion."""
     sample = Sample.of(points)
     found, tables = maximum_likelihood(sample.table()), (sample.table(1), sample.table(-1))
     sides = sides_p(sample, tables, tuple(map(likelihood_peak, tables)), found)
     return sides, curvature_p(sample, sample.table(), found), dispersion(sample, found)
 
 
-def test_bursts_are_no_difference_of_the_sides_and_no_bend():
+def test_bursts_do_not_raise_false_alarms_of_sides_and_curvature():
     """Hawkes flow of branching .7: false alarms at 1 % were 44 % by Poisson likelihoods."""
     rng = np.random.default_rng(19)
     sides, bends, spread = np.array([diagnosed(bursty(rng, 2, 0.7)) for _ in range(300)]).T
@@ -185,21 +187,21 @@ def test_bursts_are_no_difference_of_the_sides_and_no_bend():
     assert 6 < np.median(spread) < 13  # 1 / (1 - .7)² = 11 in long blocks
 
 
-def test_sides_that_differ_by_as_much_again_are_found_in_bursts():
+def test_doubled_rate_of_one_side_is_detected_in_bursts():
     """Six hours, .05/s against .1/s."""
     rng = np.random.default_rng(20)
     found = [diagnosed(bursty(rng, 6, 0.7, rates=(0.05, 0.1)))[0] for _ in range(40)]
     assert np.mean([p < 0.01 for p in found]) > 0.9
 
 
-def test_dispersion_is_one_for_poisson_flow_whatever_the_curve():
-    """Counts of blocks, not of cells: neither a bend nor different sides count."""
+def test_dispersion_is_one_for_poisson_flow_with_unequal_sides():
+    """Counts are per block, not per cell: neither curvature nor different sides matter."""
     rng = np.random.default_rng(21)
     assert np.mean([diagnosed(bursty(rng, 2, 0.0, (0.05, 0.1)))[2] for _ in range(60)]) == pytest.approx(1, abs=0.1)
 
 
-def test_dispersion_is_variance_over_mean_of_the_blocks():
-    """Written out for one side in blocks of equal exposure; rows of one cell may be split; one block gives none."""
+def test_dispersion_equals_variance_over_mean_of_blocks():
+    """One side with equal block exposures; rows of a cell may be split; a single block gives None."""
     rng = np.random.default_rng(7)
     block, delta = np.repeat(np.arange(60), 6), np.tile(DELTA, 60)
     fills = rng.poisson(20 * np.repeat(rng.gamma(2, 0.5, 60), 6) * np.exp(-0.3 * delta))
@@ -212,31 +214,31 @@ def test_dispersion_is_variance_over_mean_of_the_blocks():
     assert dispersion(Sample.of(points.where(block == 0)), found) is None
 
 
-def test_too_few_blocks_have_no_p():
-    """Three blocks cannot show how bursty the flow is; without any, every fill is taken for independent."""
+def test_too_few_blocks_give_no_p():
+    """Three blocks cannot show how bursty the flow is; without blocks fills count as independent."""
     points = bursty(np.random.default_rng(22), 1, 0.7)
     few = points.where(points.block < 3)
     assert diagnosed(few)[:2] == (None, None)
-    none = Points.of(few.delta_ticks, few.exposure_s, few.fills, few.side, width_ticks=few.width_ticks)
-    assert None not in diagnosed(none)[:2]
+    without_blocks = Points.of(few.delta_ticks, few.exposure_s, few.fills, few.side, width_ticks=few.width_ticks)
+    assert None not in diagnosed(without_blocks)[:2]
 
 
-def test_sides_are_compared_by_their_likelihoods():
-    """Twice the gain of fitting them apart, two degrees of freedom, written out."""
+def test_sides_p_equals_likelihood_ratio_test():
+    """Twice the likelihood gain of separate fits, with two degrees of freedom."""
     rng = np.random.default_rng(12)
     exposure = np.full(6, 2000.0)
     bid, ask = (Raw.of(DELTA, exposure, rng.poisson(exposure * a * np.exp(-0.3 * DELTA))) for a in (0.05, 0.07))
     both = Raw.of(np.tile(DELTA, 2), np.tile(exposure, 2), np.concatenate([bid.fills, ask.fills]))
     found = maximum_likelihood(both.table)
-    apart = 0.0
+    gain = 0.0
     for raw in (bid, ask):
         own = maximum_likelihood(raw.table)
         for sign, at in ((1, own), (-1, found)):
-            apart += sign * poisson.logpmf(raw.fills, exposure * at.A * np.exp(-at.k * DELTA)).sum()
-    assert compared(bid, ask, found) == pytest.approx(chi2.sf(2 * apart, 2), rel=1e-6)
+            gain += sign * poisson.logpmf(raw.fills, exposure * at.A * np.exp(-at.k * DELTA)).sum()
+    assert p_of_sides(bid, ask, found) == pytest.approx(chi2.sf(2 * gain, 2), rel=1e-6)
 
 
-def test_equal_sides_differ_at_five_percent_as_often_as_that():
+def test_equal_sides_have_nominal_false_alarm_rate():
     """The p of equal sides is uniform: 200 simulated days."""
     rng = np.random.default_rng(13)
     exposure = np.full(6, 2000.0)
@@ -244,17 +246,17 @@ def test_equal_sides_differ_at_five_percent_as_often_as_that():
     for _ in range(200):
         bid, ask = (Raw.of(DELTA, exposure, rng.poisson(exposure * 0.05 * np.exp(-0.3 * DELTA))) for _ in range(2))
         found = maximum_likelihood(Raw.of(DELTA, 2 * exposure, bid.fills + ask.fills).table)
-        low += compared(bid, ask, found) < 0.05
+        low += p_of_sides(bid, ask, found) < 0.05
     assert abs(low / 200 - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 200)
 
 
-def test_a_side_without_fills_counts_as_different():
-    """No finite A fits it; its likelihood still has a highest value."""
+def test_side_without_fills_counts_as_different():
+    """No finite A fits it, but its likelihood still has a supremum."""
     bid, ask = Raw.of(DELTA, [1e3] * 6, [40, 30, 20, 9, 4, 1]), Raw.of(DELTA, [1e3] * 6, [0] * 6)
     found = maximum_likelihood(Raw.of(DELTA, [2e3] * 6, bid.fills).table)
-    assert compared(bid, ask, found) < 1e-10
+    assert p_of_sides(bid, ask, found) < 1e-10
     near = Raw.of(DELTA, [1e3] * 6, [6, 0, 0, 0, 0, 0])
-    assert 0 < compared(bid, near, found) < 1
+    assert 0 < p_of_sides(bid, near, found) < 1
 
 
 A, K = 0.5, 0.3
@@ -271,8 +273,8 @@ def both_sides() -> Points:
     )
 
 
-def test_rows_of_one_distance_are_summed_and_expected_at_their_exposure():
-    """λ(1) = 0.5 e^-0.3 over 200 s, λ(2) = 0.5 e^-0.6 over 200 s; what was not exposed is no row."""
+def test_residual_rows_sum_equal_distances():
+    """λ(1) = 0.5 e^-0.3 over 200 s, λ(2) = 0.5 e^-0.6 over 200 s; unexposed rows are left out."""
     rows = residuals(both_sides(), A, K)
     assert rows.delta_ticks.tolist() == [1, 2]
     assert rows.exposure_s.tolist() == [200, 200]
@@ -280,8 +282,8 @@ def test_rows_of_one_distance_are_summed_and_expected_at_their_exposure():
     assert rows.expected == pytest.approx([100 * math.exp(-0.3), 100 * math.exp(-0.6)])
 
 
-def test_residuals_are_signed_and_their_squares_sum_to_the_deviance():
-    """76 where 74.1 were expected is 0.22 above; as statsmodels' resid_deviance has it."""
+def test_residuals_are_signed_and_squares_sum_to_deviance():
+    """76 fills at 74.1 expected give +0.22, the deviance residual of statsmodels."""
     points = Points.of([1, 2, 3, 5, 8], [1000] * 5, [620, 450, 380, 220, 90])
     fit = fit_poisson(points)
     rows = residuals(points, fit.A, fit.k)
@@ -293,28 +295,28 @@ def test_residuals_are_signed_and_their_squares_sum_to_the_deviance():
     )
 
 
-def test_one_fill_in_an_all_but_impossible_place_does_not_drown_the_others():
-    """Pearson's residual of 1 where 1e-11 were expected is 316,228; this one is 7."""
+def test_residual_of_unlikely_fill_stays_moderate():
+    """Pearson's residual of 1 fill at 1e-11 expected is 316,228; the deviance residual is 7."""
     rows = residuals(Points.of([1, 100], [10, 10], [5, 1]), 1.0, 0.276)
     assert rows.expected[1] == pytest.approx(1e-11, rel=0.2)
     assert 6 < rows.standardised[1] < 8
 
 
-def test_a_side_is_seen_alone():
-    """What buyers hit has its own rows."""
+def test_residuals_of_one_side_use_only_its_rows():
+    """Side -1 keeps only the ask rows."""
     rows = residuals(both_sides(), A, K, side=-1)
     assert rows.fills.tolist() == [60, 30]
     assert rows.exposure_s.tolist() == [150, 100]
 
 
-def test_a_cell_expects_what_reaches_it_and_not_what_goes_further():
-    """A sweep of depth in [1, 2) counts in the first cell alone."""
+def test_cell_expects_only_sweeps_that_end_in_it():
+    """A sweep of depth in [1, 2) counts only in the first cell."""
     rows = residuals(Points.of([1, 2], [100, 100], [5, 5], width_ticks=[1, np.inf]), A, K)
     assert rows.expected == pytest.approx([50 * (math.exp(-0.3) - math.exp(-0.6)), 50 * math.exp(-0.6)])
 
 
-def test_the_interval_of_a_rate_is_the_exact_poisson_one():
-    """At its ends, counts as extreme as the one seen have a chance of 2.5 %; after no fill it begins at 0."""
+def test_rate_interval_is_exact_poisson_interval():
+    """At its ends the observed count has a tail probability of 2.5 %; without fills it begins at 0."""
     rows = residuals(Points.of([1, 2], [10, 10], [7, 0]), None, None)
     rate, low, high = rows.rates()
     assert rate.tolist() == [0.7, 0]
@@ -324,22 +326,22 @@ def test_the_interval_of_a_rate_is_the_exact_poisson_one():
     assert math.exp(-high[1] * 10) == pytest.approx(0.025)
 
 
-def test_without_a_fit_nothing_is_expected():
-    """A table of points is still a table."""
+def test_without_fit_expected_and_residuals_are_nan():
+    """The table of points remains."""
     rows = residuals(both_sides(), None, None)
     assert np.isnan(rows.expected).all()
     assert np.isnan(rows.standardised).all()
 
 
-def shown(points: Points, most: int = 20) -> list[list[str]]:
-    """Return the words of each line of the terminal's table."""
+def table_words(points: Points, most: int = 20) -> list[list[str]]:
+    """Return the words of each line of the printed table."""
     return [line.split() for line in table(points, fit_poisson(points), most).splitlines()]
 
 
-def test_the_table_has_a_line_a_distance():
+def test_table_has_line_per_distance():
     """Distance, exposure, fills, fitted and residual, in the units of the points file."""
     points = Points.of([1, 2, 3, 5, 8], [1000] * 5, [620, 450, 380, 220, 90])
-    head, *lines = shown(points)
+    head, *lines = table_words(points)
     assert head == ["delta", "exposure", "s", "fills", "fitted", "residual"]
     fit = fit_poisson(points)
     assert fit.A is not None
@@ -348,23 +350,23 @@ def test_the_table_has_a_line_a_distance():
         expected = 1000 * fit.A * math.exp(-fit.k * delta)
         assert [float(line[0]), float(line[2])] == [delta, fills]
         assert line[3] == f"{expected:,.1f}"
-        off = math.sqrt(2 * (fills * math.log(fills / expected) - fills + expected))
-        assert float(line[4].replace("−", "-")) == pytest.approx(math.copysign(off, fills - expected), abs=0.006)
+        residual = math.sqrt(2 * (fills * math.log(fills / expected) - fills + expected))
+        assert float(line[4].replace("−", "-")) == pytest.approx(math.copysign(residual, fills - expected), abs=0.006)
 
 
-def test_far_distances_where_nothing_is_expected_are_only_counted():
-    """Fifty rows of zeros tell nothing; fills beyond the last line do."""
+def test_far_distances_are_summarised_in_last_line():
+    """Rows of zeros are left out; fills beyond the last line are counted."""
     quiet = Points.of(range(1, 60), [100] * 59, [int(200 * math.exp(-0.5 * d)) for d in range(1, 60)])
-    lines = shown(quiet)
+    lines = table_words(quiet)
     assert len(lines) < 20
     assert lines[-1][:2] == ["…", "0"]
     busy = Points.of(range(1, 31), [100] * 30, [50] * 29 + [20])
-    assert shown(busy, most=10)[-1] == ["…", "970", "at", "20", "distances", "beyond"]
-    assert shown(busy, most=29)[-1] == ["…", "20", "at", "1", "distance", "beyond"]
+    assert table_words(busy, most=10)[-1] == ["…", "970", "at", "20", "distances", "beyond"]
+    assert table_words(busy, most=29)[-1] == ["…", "20", "at", "1", "distance", "beyond"]
 
 
-def test_an_unusable_fit_still_has_its_table():
-    """The counts are there, with dashes in place of the fit."""
+def test_unusable_fit_still_has_table():
+    """The counts are printed, with dashes in place of the fit."""
     points = Points.of([1, 2, 3], [100, 100, 100], [0, 0, 0])
     fit: PoissonFit = fit_poisson(points)
     assert not fit.usable
@@ -375,9 +377,9 @@ START = 1_767_596_400 * US_PER_S  # a round hour
 
 
 @given(st.integers(0, 3_600 * US_PER_S), st.integers(1, 3 * 86_400 * US_PER_S))
-def test_pieces_are_disjoint_equal_and_few(late_us, long_us):
-    """A stable picture needs pieces of one length; only the first and the last may be shorter, by less than half."""
-    start, end = START + late_us, START + late_us + long_us
+def test_pieces_are_disjoint_equal_and_few(offset_us, length_us):
+    """Only the first and the last piece may differ in length."""
+    start, end = START + offset_us, START + offset_us + length_us
     pieces = equal_pieces(start, end)
     assert len(pieces) <= MOST + 1
     assert all(start <= a < b <= end for a, b in pieces)
@@ -388,7 +390,7 @@ def test_pieces_are_disjoint_equal_and_few(late_us, long_us):
     assert all(a % (300 * US_PER_S) == 0 for a, _ in pieces[1:])
 
 
-def test_a_usual_day_has_half_hours():
+def test_fourteen_hours_are_split_into_half_hours():
     """Fourteen hours in 28 pieces."""
     pieces = equal_pieces(START, START + 14 * 3_600 * US_PER_S)
     assert len(pieces) == 28

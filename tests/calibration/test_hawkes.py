@@ -1,4 +1,4 @@
-"""Clustering: the likelihood against plain sums, known truths recovered, time and orders that do not count."""
+"""Hawkes clustering: the likelihood against plain sums, recovery of true parameters, excluded time and orders."""
 
 import math
 from dataclasses import replace
@@ -26,8 +26,8 @@ from small_tapes import book, gap, tape, trade
 HOUR_S = 3600.0
 
 
-def story(draw, most):
-    """Return the orders of both sides, on a coarse grid so that instants coincide, and the spans that count."""
+def order_flow(draw, most):
+    """Return the orders of both sides on a coarse grid with ties, and the spans that count."""
     orders = [np.array(sorted(draw(st.lists(st.integers(0, 40), max_size=most)))) / 4 for _ in (0, 1)]
     edges = sorted(draw(st.sets(st.integers(0, 40), min_size=2, max_size=6)))
     edges = edges[: len(edges) // 2 * 2]
@@ -36,7 +36,7 @@ def story(draw, most):
 
 @st.composite
 def cases(draw):
-    """A story and parameters."""
+    """Return orders, spans and random parameters."""
     number = st.floats(0.05, 2.0)
     kernels = draw(st.integers(1, 3))
     law = Excitation(
@@ -44,7 +44,7 @@ def cases(draw):
         np.array([draw(number) for _ in range(4 * kernels)]).reshape(2, 2, kernels) / kernels,
         np.array([draw(number) for _ in range(kernels)]),
     )
-    return *story(draw, 12), law
+    return *order_flow(draw, 12), law
 
 
 def intensity(orders, law, side, at_s):
@@ -59,7 +59,7 @@ def intensity(orders, law, side, at_s):
 
 
 def integral(orders, law, side, spans):
-    """Return the integral of the intensity of *side* over *spans*, every order and span on its own."""
+    """Return the integral of the intensity of *side* over *spans*, summed per order and span."""
     total = 0.0
     for begin, end in spans:
         total += law.mu[side] * (end - begin)
@@ -76,9 +76,9 @@ def within(at_s, spans):
 
 
 def plain_likelihood(orders, spans, law):
-    """The log-likelihood in O(n²): what the kernel updates is summed again for every order."""
-    seen = [(side, at) for side in (0, 1) for at in orders[side] if within(at, spans)]
-    return sum(math.log(intensity(orders, law, side, at)) for side, at in seen) - sum(
+    """Return the log-likelihood in O(n²), with full sums for every order."""
+    counted = [(side, at) for side in (0, 1) for at in orders[side] if within(at, spans)]
+    return sum(math.log(intensity(orders, law, side, at)) for side, at in counted) - sum(
         integral(orders, law, side, spans) for side in (0, 1)
     )
 
@@ -89,8 +89,8 @@ def evaluated(flow, law):
 
 @given(cases())
 @settings(max_examples=60, deadline=None)
-def test_the_likelihood_is_that_of_plain_sums(case):
-    """Orders at one instant, orders outside of the spans, and several kernels."""
+def test_likelihood_equals_plain_sums(case):
+    """With simultaneous orders, orders outside the spans, and several kernels."""
     orders, spans, law = case
     flow = ArrivalFlow.of(orders, spans)
     assert evaluated(flow, law)[0] == pytest.approx(plain_likelihood(orders, spans, law), rel=1e-11, abs=1e-9)
@@ -100,8 +100,8 @@ def test_the_likelihood_is_that_of_plain_sums(case):
 
 @given(cases())
 @settings(max_examples=25, deadline=None)
-def test_gradient_and_hessian_are_the_slopes_of_plain_sums(case):
-    """Central differences of the plain likelihood, and of the kernel's own gradient, by mu, n and ln beta."""
+def test_gradient_and_hessian_equal_finite_differences(case):
+    """Central differences of the plain likelihood and of the kernel's gradient, by mu, n and ln beta."""
     orders, spans, law = case
     flow = ArrivalFlow.of(orders, spans)
     _, gradient, hessian = evaluated(flow, law)
@@ -124,8 +124,8 @@ def test_gradient_and_hessian_are_the_slopes_of_plain_sums(case):
 
 @given(cases())
 @settings(max_examples=25, deadline=None)
-def test_rescaled_time_is_the_integral_of_the_intensity(case):
-    """At every row, over the part of the spans before it."""
+def test_rescaled_time_equals_integral_of_intensity(case):
+    """At every row, over the spans before it."""
     orders, spans, law = case
     flow = ArrivalFlow.of(orders, spans)
     clock, rate = rescaled(flow.at_s, flow.kind, law.mu, law.branching, law.beta)
@@ -137,8 +137,8 @@ def test_rescaled_time_is_the_integral_of_the_intensity(case):
             assert rate[row, side] == pytest.approx(intensity(orders, law, side, now), rel=1e-10)
 
 
-def test_an_impossible_flow_has_no_likelihood():
-    """An order where the intensity is zero."""
+def test_order_at_zero_intensity_has_infinite_negative_likelihood():
+    """More kernels than the limit are rejected."""
     flow = ArrivalFlow.of([np.array([1.0]), np.empty(0)], np.array([[0.0, 2.0]]))
     law = Excitation(np.zeros(2), np.full((2, 2, 1), 0.5), np.ones(1))
     assert evaluated(flow, law)[0] == -math.inf
@@ -154,8 +154,8 @@ TWO = Excitation(
 
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("law", [ONE, TWO], ids=["one kernel", "two kernels"])
-def test_a_known_truth_is_recovered(law, seed):
-    """Every parameter within four of its standard errors, the branching ratio within .05, the waits exponential."""
+def test_fit_recovers_true_parameters(law, seed):
+    """Every parameter within four standard errors, the branching ratio within .05, exponential waits."""
     seconds = 8 * HOUR_S
     found = fit_hawkes(ArrivalFlow.of(families(seed, law, seconds), np.array([[0.0, seconds]])))
     assert (found.status, found.law.beta.size) == ("ok", law.beta.size)
@@ -168,8 +168,8 @@ def test_a_known_truth_is_recovered(law, seed):
     assert max(found.ks_poisson) > 2 * max(found.ks)
 
 
-def test_the_fit_is_where_another_optimiser_ends():
-    """L-BFGS on the plain likelihood, from elsewhere, reaches no higher and the same parameters."""
+def test_fit_equals_result_of_other_optimiser():
+    """L-BFGS from another start reaches no higher likelihood and the same parameters."""
     orders, spans = families(3, ONE, 1200.0), np.array([[0.0, 1200.0]])
     flow = ArrivalFlow.of(orders, spans)
     found = fit_hawkes(flow, 1)
@@ -184,8 +184,8 @@ def test_the_fit_is_where_another_optimiser_ends():
     assert np.exp(other.x) == pytest.approx(np.exp(found.law.logs), rel=2e-3, abs=1e-4)
 
 
-def test_the_error_of_the_branching_ratio_follows_from_those_of_the_parameters():
-    """The delta method with slopes of the eigenvalue by differences."""
+def test_branching_ratio_error_follows_delta_method():
+    """With slopes of the eigenvalue by finite differences."""
     flow = ArrivalFlow.of(families(4, ONE, 2 * HOUR_S), np.array([[0.0, 2 * HOUR_S]]))
     found = fit_hawkes(flow, 1)
     covariance = np.linalg.inv(-evaluated(flow, found.law)[2])[2:6, 2:6]
@@ -198,7 +198,7 @@ def test_the_error_of_the_branching_ratio_follows_from_those_of_the_parameters()
 
 
 def test_poisson_flow_has_no_kernel():
-    """And its waits are exponential as they are."""
+    """Its waits are exponential without excitation."""
     rng = np.random.default_rng(5)
     orders = [np.sort(rng.uniform(0, HOUR_S, count)) for count in (900, 1100)]
     found = fit_hawkes(ArrivalFlow.of(orders, np.array([[0.0, HOUR_S]])))
@@ -210,8 +210,8 @@ def test_poisson_flow_has_no_kernel():
     assert found.to_json()["kernels"] == []
 
 
-def test_stretches_without_a_book_do_not_count():
-    """A truth is recovered although half of the time, and the orders in it, are left out."""
+def test_time_outside_spans_does_not_count():
+    """The parameters are recovered although half of the time and its orders are left out."""
     seconds = 5 * HOUR_S
     orders = families(6, ONE, seconds)
     spans = np.array([[begin, begin + 600.0] for begin in np.arange(0, seconds, 1200.0)])
@@ -221,32 +221,32 @@ def test_stretches_without_a_book_do_not_count():
     assert (np.abs(found.law.mu - ONE.mu) < 4 * found.se.mu).all()
 
 
-def test_too_few_orders_give_no_number():
-    """A clear status, on one side as well; and no book at all."""
+def test_too_few_orders_give_status_without_parameters():
+    """A clear status, also when only one side is short, and without any book."""
     many, few = np.arange(500.0), np.arange(FEWEST - 1.0)
     found = fit_hawkes(ArrivalFlow.of([many, few], np.array([[0.0, 1000.0]])))
     assert (found.status, found.law) == ("few_events", None)
     assert found.to_json()["branching_ratio"] is None
     assert f"{FEWEST} each are needed" in str(found)
-    nowhere = fit_hawkes(ArrivalFlow.of([many, many], np.empty((0, 2))))
-    assert (nowhere.status, nowhere.to_json()["n_events"]) == ("no_exposure", {"bid": 0, "ask": 0})
+    without_spans = fit_hawkes(ArrivalFlow.of([many, many], np.empty((0, 2))))
+    assert (without_spans.status, without_spans.to_json()["n_events"]) == ("no_exposure", {"bid": 0, "ask": 0})
 
 
-def test_many_orders_are_fitted_in_stretches():
-    """A bounded number of them, spread over the day, and the same truth."""
+def test_many_orders_are_thinned_to_stretches():
+    """A bounded number of orders, spread over the day, recovers the same parameters."""
     law = replace(ONE, mu=ONE.mu * 10)
     flow = ArrivalFlow.of(families(7, law, 3 * HOUR_S), np.array([[0.0, 3 * HOUR_S]]))
     assert sum(flow.events) > 2 * MOST_EVENTS
-    thin = flow.thinned()
-    assert 0.95 * MOST_EVENTS <= sum(thin.events) <= MOST_EVENTS
-    assert thin.at_s[-1] - thin.at_s[0] > 0.9 * (flow.at_s[-1] - flow.at_s[0])
+    thinned = flow.thinned()
+    assert 0.95 * MOST_EVENTS <= sum(thinned.events) <= MOST_EVENTS
+    assert thinned.at_s[-1] - thinned.at_s[0] > 0.9 * (flow.at_s[-1] - flow.at_s[0])
     found = fit_hawkes(flow)
     assert sum(found.events) <= MOST_EVENTS
     assert abs(found.law.ratio - law.ratio) < 0.05
 
 
-def test_a_number_of_kernels_is_checked():
-    """Before anything is computed."""
+def test_invalid_number_of_kernels_is_rejected():
+    """Before any computation."""
     with pytest.raises(UsageError, match="9 kernels cannot be fitted"):
         fit_hawkes(ArrivalFlow.of([np.empty(0), np.empty(0)], np.empty((0, 2))), 9)
 
@@ -256,8 +256,8 @@ def on_tape(events, end_us, **rule):
 
 
 def test_prints_of_one_side_and_trade_time_are_one_order():
-    """As everywhere; and what is outside of a valid book is history."""
-    told = [
+    """Prints outside a valid book are history only."""
+    events = [
         trade(5, -1, 99, 50),
         book(10, 99, 101),
         trade(20, -1, 99, 15),
@@ -268,7 +268,7 @@ def test_prints_of_one_side_and_trade_time_are_one_order():
         trade(50, 1, 101, 44),
         book(60, 99, 101),
     ]
-    flow = on_tape(told, 100)
+    flow = on_tape(events, 100)
     assert flow.clock == "exchange"
     delay = int(np.median([5 - 50, 5, 6, 6, 4, 6]))
     at_us = np.rint(flow.at_s * 1e6).astype(int)
@@ -276,10 +276,10 @@ def test_prints_of_one_side_and_trade_time_are_one_order():
     assert at_us[flow.kind == 1].tolist() == [15 + delay, 44 + delay]
     assert at_us[flow.kind == BEGIN].tolist() == [10, 60]
     assert at_us[flow.kind == END].tolist() == [40, 100]
-    assert on_tape(told, 100, grouped=False).at_s.size == flow.at_s.size + 1
+    assert on_tape(events, 100, grouped=False).at_s.size == flow.at_s.size + 1
 
 
-def test_without_stamps_the_clock_is_that_of_the_recording():
+def test_missing_trade_time_switches_to_receive_clock():
     """One print without a trade time is enough."""
     flow = on_tape([book(10, 99, 101), trade(20, -1, 99, 15), trade(30, 1, 101, 0)], 100)
     assert flow.clock == "receive"
@@ -287,8 +287,8 @@ def test_without_stamps_the_clock_is_that_of_the_recording():
 
 
 @pytest.mark.parametrize("kernels", [0, 2])
-def test_the_page_shows_what_excites_what(kernels):
-    """A row for each kernel, and a card without a fit or without excitation."""
+def test_report_card_shows_excitation_matrix(kernels):
+    """One row per kernel; without excitation or without a fit the card contains a sentence instead."""
     seconds = 8 * HOUR_S
     found = fit_hawkes(ArrivalFlow.of(families(1, TWO, seconds), np.array([[0.0, seconds]])), kernels)
     card = further_cards({"clustering": found.to_json()}, [])[-1]
@@ -299,7 +299,7 @@ def test_the_page_shows_what_excites_what(kernels):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3])
-def test_the_truth_of_a_simulated_day_is_recovered_from_its_files(tmp_path, share):
+def test_fit_recovers_parameters_from_simulated_day_files(tmp_path, share):
     """The scenario's parameters, through recorder, tape, book and sweeps."""
     scenario = HawkesMarket(mu_per_s=0.5, branching_ratio=0.6, cross_share=share, spread_ticks=1)
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")

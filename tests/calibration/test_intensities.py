@@ -1,4 +1,4 @@
-"""λ(δ) over time, of fits and schedules, as quotes, fills and predictions use it."""
+"""Intensity λ(δ) over time, from fits and schedules, as used by quotes, fills and predictions."""
 
 from dataclasses import replace
 
@@ -27,27 +27,27 @@ FIT = PoissonFit(
 STATES = StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), (), (), (), ())
 
 
-def test_a_fit_holds_for_all_time_with_its_reference_and_its_mean_spread():
+def test_intensity_of_fit_has_one_row_with_reference_and_spread():
     (piece,) = intensity_of(FIT).rows()
     assert (piece.A_bid, piece.k_ask, piece.half_spread_ticks) == (0.5, 0.25, 1.5)
     assert intensity_of(FIT).reference == "best"
     assert intensity_of(replace(FIT, reference=None)).reference == "mid"
 
 
-def test_a_fit_that_is_not_usable_has_none():
+def test_unusable_fit_has_no_intensity():
     with pytest.raises(FitError, match="few_fills"):
         intensity_of(replace(FIT, usable=False, status="few_fills"))
     assert measured_intensity(replace(FIT, usable=False)) is None
 
 
-def test_measured_rates_by_distance_keep_their_reference():
+def test_measured_rates_keep_their_reference():
     measured = measured_intensity(FIT)
     assert measured.reference == "best"
     assert measured.at(0, 1, 2.0) == pytest.approx(0.2)
 
 
-def test_states_count_from_the_mid_and_so_does_the_reach_of_their_fit():
-    """Beside states, distances from the best price become those from the mid at the mean spread."""
+def test_states_convert_distances_from_best_price_to_mid():
+    """With states, distances from the best price become distances from the mid at the mean spread."""
     measured = measured_intensity(replace(FIT, measured_states=STATES, recent_s=0.3))
     (piece,) = measured.rows()
     assert measured.reference == "mid"

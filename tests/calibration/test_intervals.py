@@ -1,4 +1,4 @@
-"""Intervals against roots found on the likelihood itself, formulas written out, and simulated coverage."""
+"""Intervals against roots of the likelihood, explicit formulas, and simulated coverage."""
 
 import math
 from dataclasses import replace
@@ -35,37 +35,37 @@ def height_at_a(function, log_a, k):
 
 @pytest.mark.parametrize("raw", [raw_of(S1), raw_of(S2), CELLS])
 @pytest.mark.parametrize("penalised", [False, True])
-def test_profile_ends_are_where_the_likelihood_has_dropped(raw, penalised):
-    """Both parameters, with and without the prior, by a search that shares no code with ours."""
+def test_profile_interval_ends_at_likelihood_drop(raw, penalised):
+    """Both parameters, with and without the prior, by an independent search."""
     found = firth(raw.table) if penalised else maximum_likelihood(raw.table)
     assert isinstance(found, Estimate)
     function = raw.penalised if penalised else raw.loglik
     top = function(found.logA, found.k)
-    ours = profile(raw.table, found, penalised=penalised)
+    interval = profile(raw.table, found, penalised=penalised)
     for ends, height, best, error in (
-        (ours.k, lambda k: height_at_k(function, k), found.k, found.se_k),
-        ([math.log(end) for end in ours.A], lambda a: height_at_a(function, a, found.k), found.logA, found.se_logA),
+        (interval.k, lambda k: height_at_k(function, k), found.k, found.se_k),
+        ([math.log(end) for end in interval.A], lambda a: height_at_a(function, a, found.k), found.logA, found.se_logA),
     ):
         for end, far in zip(ends, (best - 3 * error, best + 3 * error), strict=True):
             assert end == pytest.approx(brentq(lambda at, height=height: top - height(at) - DROP, best, far), rel=1e-5)
 
 
 @pytest.mark.parametrize("case", [S1, S2])
-def test_profile_intervals_of_k_are_the_published_ones(case):
+def test_profile_intervals_of_k_match_published(case):
     """To the tolerance of the reference."""
     raw = raw_of(case)
     found = maximum_likelihood(raw.table)
     assert profile(raw.table, found, penalised=False).k == pytest.approx(case["poisson_mle"]["ci95_k"], rel=1e-5)
 
 
-def test_wald_intervals_are_symmetric_in_k_and_in_the_logarithm_of_a():
-    """The published Wald intervals of S1."""
-    ours = wald(maximum_likelihood(raw_of(S1).table))
-    assert ours.k == pytest.approx((0.1845643160884851, 0.34699606693613927), rel=1e-6)
-    assert np.log(ours.A) == pytest.approx(np.log([0.062364862051419744, 0.10366786321443723]), rel=1e-6)
+def test_wald_intervals_match_published():
+    """The published Wald intervals of S1, symmetric in k and ln A."""
+    interval = wald(maximum_likelihood(raw_of(S1).table))
+    assert interval.k == pytest.approx((0.1845643160884851, 0.34699606693613927), rel=1e-6)
+    assert np.log(interval.A) == pytest.approx(np.log([0.062364862051419744, 0.10366786321443723]), rel=1e-6)
 
 
-def test_an_interval_of_cells_that_reaches_zero_ends_there():
+def test_interval_of_k_from_cells_ends_at_zero():
     """k of cells is positive; if the data cannot distinguish it from 0, the interval includes 0."""
     raw = Raw.of([0, 1, 2], [10, 10, 10], [5, 4, 4], [1, 1, 1])
     found = maximum_likelihood(raw.table)
@@ -75,20 +75,20 @@ def test_an_interval_of_cells_that_reaches_zero_ends_there():
     assert high > found.k
 
 
-def test_every_random_table_has_both_intervals_around_its_estimate():
-    """No table of the model is left without, however few its fills."""
+def test_random_tables_have_intervals_around_estimate():
+    """Also with very few fills."""
     rng = np.random.default_rng(2)
     for _ in range(25):
         raw = random_raw(rng, least_fills=1)
         for found, penalised in ((maximum_likelihood(raw.table), False), (firth(raw.table), True)):
             if isinstance(found, Estimate):
-                ours = profile(raw.table, found, penalised=penalised)
-                assert ours.k[0] < found.k < ours.k[1]
-                assert ours.A[0] < found.A < ours.A[1]
+                interval = profile(raw.table, found, penalised=penalised)
+                assert interval.k[0] < found.k < interval.k[1]
+                assert interval.A[0] < found.A < interval.A[1]
 
 
-def test_the_ends_of_k_of_random_cells_and_orders_are_where_the_likelihood_has_dropped():
-    """Whatever the distances, widths and counts; ln A is the best one for each k."""
+def test_profile_interval_of_random_tables_ends_at_likelihood_drop():
+    """For random distances and counts; ln A is maximised for each k."""
     rng = np.random.default_rng(8)
     checked = 0
     for _ in range(60):
@@ -105,7 +105,7 @@ def test_the_ends_of_k_of_random_cells_and_orders_are_where_the_likelihood_has_d
 
 
 def blocked(rng, *, blocks=24, spread=0.5, rate=0.05):
-    """Return points of many blocks of 300 s whose rate is gamma with that coefficient of variation."""
+    """Return points of blocks of 600 s whose rate is gamma distributed with coefficient of variation *spread*."""
     delta = np.array([1, 2, 3, 5, 8, 13.0])
     level = rng.gamma(1 / spread**2, spread**2, blocks) if spread else np.ones(blocks)
     mean = 600 * rate * level[:, None] * np.exp(-0.3 * delta)
@@ -119,8 +119,8 @@ def estimate_of(points):
     return maximum_likelihood(raw.table)
 
 
-def test_block_intervals_are_bread_cosines_bread():
-    """Score contributions block by block, weighted by the slowest cosines, written out with loops."""
+def test_block_intervals_equal_sandwich_formula():
+    """Score contributions per block, weighted by the slowest cosines, written out with loops."""
     points = blocked(np.random.default_rng(9), blocks=7)
     found = estimate_of(points)
     expected = points.exposure_s * np.exp(found.logA - found.k * points.delta_ticks)
@@ -129,32 +129,32 @@ def test_block_intervals_are_bread_cosines_bread():
     for wave in (1, 2):
         score = np.zeros(2)
         for block in range(7):
-            mine = points.block == block
-            residual = (points.fills - expected)[mine]
+            in_block = points.block == block
+            residual = (points.fills - expected)[in_block]
             weight = math.sqrt(2 / 7) * math.cos(math.pi * wave * (block + 0.5) / 7)
-            score += weight * np.array([residual.sum(), -(residual * points.delta_ticks[mine]).sum()])
+            score += weight * np.array([residual.sum(), -(residual * points.delta_ticks[in_block]).sum()])
         meat += 7 / 2 * np.outer(score, score)
     design = np.stack([np.ones_like(expected), -points.delta_ticks], axis=1)
     bread = np.linalg.inv(design.T @ (expected[:, None] * design))
     covariance = bread @ meat @ bread
     reach = student.ppf(0.975, 2) * np.sqrt(np.diag(covariance))
-    ours = block_robust(Sample.of(points), found)
-    assert ours.k == pytest.approx((found.k - reach[1], found.k + reach[1]), rel=1e-8)
-    assert np.log(ours.A) == pytest.approx([found.logA - reach[0], found.logA + reach[0]], rel=1e-8)
+    interval = block_robust(Sample.of(points), found)
+    assert interval.k == pytest.approx((found.k - reach[1], found.k + reach[1]), rel=1e-8)
+    assert np.log(interval.A) == pytest.approx([found.logA - reach[0], found.logA + reach[0]], rel=1e-8)
 
 
-def test_blocks_need_two_and_every_row():
+def test_block_intervals_need_two_blocks_and_all_rows():
     """One block shows no variation; rows outside blocks would be left out silently."""
     points = blocked(np.random.default_rng(9), blocks=3)
     assert Sample.of(points).n_blocks == 3
     found = estimate_of(points)
     for block in (np.zeros(len(points)), np.where(points.block == 2, -1, points.block)):
-        some = Points.of(points.delta_ticks, points.exposure_s, points.fills, block=block)
-        assert Sample.of(some).n_blocks < 2
-        assert block_robust(Sample.of(some), found).k is None
+        changed = Points.of(points.delta_ticks, points.exposure_s, points.fills, block=block)
+        assert Sample.of(changed).n_blocks < 2
+        assert block_robust(Sample.of(changed), found).k is None
 
 
-def test_profile_intervals_cover_as_often_as_they_say():
+def test_profile_intervals_have_nominal_coverage():
     """200 simulated days at 49 fills: 95 % within three binomial errors."""
     rng = np.random.default_rng(31)
     delta = np.array([1, 2, 3, 5, 8, 13.0])
@@ -162,13 +162,13 @@ def test_profile_intervals_cover_as_often_as_they_say():
     hits = np.zeros(2)
     for _ in range(200):
         raw = Raw.of(delta, exposure, rng.poisson(exposure * np.exp(-0.3 * delta)))
-        ours = profile(raw.table, maximum_likelihood(raw.table), penalised=False)
-        hits += [ours.k[0] <= 0.3 <= ours.k[1], ours.A[0] <= 1.0 <= ours.A[1]]
+        interval = profile(raw.table, maximum_likelihood(raw.table), penalised=False)
+        hits += [interval.k[0] <= 0.3 <= interval.k[1], interval.A[0] <= 1.0 <= interval.A[1]]
     assert (np.abs(hits / 200 - 0.95) < 3 * np.sqrt(0.95 * 0.05 / 200)).all()
 
 
-def test_block_intervals_cover_where_the_flow_is_clustered():
-    """Rates that wander by half from block to block: the blocks' interval of ln A holds, the likelihood's does not."""
+def test_block_intervals_cover_clustered_flow():
+    """Rates vary by half between blocks: the block interval of ln A covers, the likelihood's does not."""
     rng = np.random.default_rng(32)
     robust = naive = 0
     for _ in range(300):
@@ -188,7 +188,7 @@ def points_of(counts):
 
 
 def hawkes_blocks(rng, blocks, rate=0.1, branching=0.7):
-    """Counts of 300 s of a self-exciting process whose offspring come 5 s later in the mean."""
+    """Return counts per 300 s of a self-exciting process with offspring 5 s later on average."""
     end = 300 * blocks
     alive = rng.uniform(-100, end, rng.poisson(rate * (1 - branching) * (end + 100)))
     found = [alive]
@@ -202,29 +202,29 @@ def hawkes_blocks(rng, blocks, rate=0.1, branching=0.7):
 
 
 def covered(series, train=24, step=3):
-    held = []
+    inside = []
     for at in range(train, len(series) - step + 1, step):
         low, high = predictive_ci95(points_of(series[at - train : at]), 300.0 * step)
-        held.append(low <= series[at : at + step].sum() <= high)
-    return held
+        inside.append(low <= series[at : at + step].sum() <= high)
+    return inside
 
 
-def test_the_next_quarter_of_an_hour_is_covered_on_clustered_flow():
-    """Two hours of training every 15 minutes, as a schedule has them; the interval of A would cover one in five."""
+def test_predictive_interval_covers_clustered_flow():
+    """Two hours of training every 15 minutes, as in a schedule; the interval of A would cover one in five."""
     rng = np.random.default_rng(3)
-    held = np.concatenate([covered(hawkes_blocks(rng, 288)) for _ in range(6)])
-    assert 0.90 <= held.mean() <= 0.975
+    inside = np.concatenate([covered(hawkes_blocks(rng, 288)) for _ in range(6)])
+    assert 0.90 <= inside.mean() <= 0.975
 
 
-def test_poisson_flow_is_covered_too():
+def test_predictive_interval_covers_poisson_flow():
     rng = np.random.default_rng(4)
-    held = np.concatenate([covered(rng.poisson(8, 288)) for _ in range(4)])
-    assert 0.93 <= held.mean() <= 0.995
+    inside = np.concatenate([covered(rng.poisson(8, 288)) for _ in range(4)])
+    assert 0.93 <= inside.mean() <= 0.995
 
 
 @pytest.mark.parametrize(("horizon_s", "share"), [(60.0, 0.2), (450.0, 1.5), (3600.0, 12.0)])
-def test_any_horizon_scales_with_its_length(horizon_s, share):
-    """Shorter than a block, no multiple of one, or much longer."""
+def test_predictive_interval_scales_with_horizon(horizon_s, share):
+    """Horizons shorter than a block, not a multiple of one, and much longer."""
     rng = np.random.default_rng(5)
     low, high = predictive_ci95(points_of(rng.poisson(40, 96)), horizon_s)
     mean = 40 * share
@@ -233,10 +233,10 @@ def test_any_horizon_scales_with_its_length(horizon_s, share):
     assert high <= mean + 6 * mean**0.5 + 2
 
 
-def test_too_little_or_no_blocks_gives_none_and_no_fills_a_small_number():
+def test_predictive_interval_needs_enough_blocks():
     assert predictive_ci95(points_of([3, 4, 5, 4, 3, 2]), 900.0) is None
-    bare = Points.of([1.0], [10.0], [3.0])
-    assert predictive_ci95(bare, 900.0) is None
+    without_blocks = Points.of([1.0], [10.0], [3.0])
+    assert predictive_ci95(without_blocks, 900.0) is None
     low, high = predictive_ci95(points_of(np.zeros(24)), 900.0)
     assert low == 0
     assert high <= 3
@@ -263,7 +263,7 @@ def drawn(fit, count=4_000, seed=0):
     return np.array([(fit.logA, fit.k) for fit in draws(fit, count, seed)])
 
 
-def test_draws_have_the_fits_mean_and_covariance():
+def test_draws_have_mean_and_covariance_of_fit():
     """Within four standard errors of each moment."""
     found = drawn(FIT)
     assert found.mean(axis=0) == pytest.approx([math.log(0.8), 0.35], abs=4 * 0.05 / math.sqrt(4_000))
@@ -272,15 +272,15 @@ def test_draws_have_the_fits_mean_and_covariance():
     assert all(pytest.approx(math.exp(fit.logA)) == fit.A for fit in draws(FIT, 5, 1))
 
 
-def test_errors_by_blocks_count_where_they_are_larger():
-    """Flow in bursts determines A less well than its number of fills suggests."""
+def test_draws_use_block_errors_where_larger():
+    """Bursty flow determines A less precisely than its number of fills suggests."""
     wide = replace(FIT, ci95_A_block=(0.8 * math.exp(-0.392), 0.8 * math.exp(0.392)), ci95_k_block=(0.349, 0.351))
     deviation = drawn(wide).std(axis=0, ddof=1)
     assert deviation == pytest.approx([0.2, 0.01], rel=0.05)
 
 
-def test_k_stays_positive():
-    """A decay that is hardly known is drawn again, not made up."""
+def test_drawn_k_is_always_positive():
+    """A draw with negative k is repeated, not clipped."""
     loose = replace(FIT, se_k=0.35, cov_logA_k=0.0)
     found = drawn(loose, 500)
     assert (found[:, 1] > 0).all()
@@ -288,16 +288,16 @@ def test_k_stays_positive():
 
 
 def test_equal_seeds_give_equal_draws():
-    """A band can be had again."""
+    """A band can be reproduced."""
     assert (drawn(FIT, 20, 3) == drawn(FIT, 20, 3)).all()
     assert (drawn(FIT, 20, 3) != drawn(FIT, 20, 4)).any()
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [({"usable": False, "A": None, "k": None, "status": "few_fills"}, "not usable"), ({"se_k": None}, "no standard")],
 )
-def test_what_cannot_be_drawn_from_is_refused(change, told):
+def test_draws_from_invalid_fit_raise_fit_error(change, message):
     """A fit without A and k, or without errors."""
-    with pytest.raises(FitError, match=told):
+    with pytest.raises(FitError, match=message):
         next(draws(replace(FIT, **change), 1, 0))

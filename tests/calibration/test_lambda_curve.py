@@ -1,4 +1,4 @@
-"""The curve of a fit: the truth that made the fills is within its intervals, and a written curve is read back."""
+"""Curve of a fit: its intervals contain the true curve, and a written curve is read back."""
 
 import json
 import math
@@ -23,7 +23,7 @@ BLOCKS = 36
 
 
 def flow(truth, seed, fills=9_000):
-    """Return cells of both parities of a mid, block by block, that the cells of *truth* fill."""
+    """Return cells of both parities of a mid, block by block, filled by the cells of *truth*."""
     rng = np.random.default_rng(seed)
     delta = np.arange(0.5, LAST + 0.5, 0.5)
     ends = [truth(d) - (truth(d + 1) if d + 1 <= LAST else 0.0) for d in delta.tolist()]
@@ -45,41 +45,41 @@ def curve_of(points):
 
 
 @pytest.mark.parametrize("name", TRUTHS)
-def test_the_truth_lies_within_the_intervals(name):
-    """Over twelve days, at the distances that hold 99 % of the flow: in nine of ten cases at least."""
+def test_intervals_contain_true_curve(name):
+    """Over twelve days, at distances with 99 % of the flow: in at least nine of ten cases."""
     inside, total = 0, 0
     for seed in range(12):
         curve, choice = curve_of(flow(TRUTHS[name], seed))
         assert name in ("steps", choice.chosen) or choice.gain_nats_per_fill > 0
-        rates = [one.lambda_per_s for one in curve]
+        rates = [point.lambda_per_s for point in curve]
         assert rates == sorted(rates, reverse=True)
-        for one in curve:
-            if TRUTHS[name](one.delta_ticks) > 0.01 * TRUTHS[name](0.5):
-                low, high = one.ci95
-                inside += low <= TRUTHS[name](one.delta_ticks) <= high
-                assert low <= one.lambda_per_s <= high
+        for point in curve:
+            if TRUTHS[name](point.delta_ticks) > 0.01 * TRUTHS[name](0.5):
+                low, high = point.ci95
+                inside += low <= TRUTHS[name](point.delta_ticks) <= high
+                assert low <= point.lambda_per_s <= high
                 total += 1
     assert inside >= 0.88 * total, (inside, total)
 
 
 @pytest.mark.parametrize(("name", "expected"), [("two_exponentials", 4), ("power_law", 3), ("exponential", 2)])
-def test_the_numbers_of_the_truth_are_found(name, expected):
-    """Of many fills, near enough that λ is the truth's within a few percent where it can be known."""
+def test_chosen_curve_recovers_family_and_rates(name, expected):
+    """With many fills λ is within a few percent of the truth near the touch."""
     curve, choice = curve_of(flow(TRUTHS[name], 3, fills=60_000))
     assert (choice.chosen, len(choice.parameters)) == (name, expected)
-    for one in curve:
-        if one.delta_ticks < 8:
-            assert one.lambda_per_s == pytest.approx(TRUTHS[name](one.delta_ticks), rel=0.1)
+    for point in curve:
+        if point.delta_ticks < 8:
+            assert point.lambda_per_s == pytest.approx(TRUTHS[name](point.delta_ticks), rel=0.1)
 
 
-def test_exponentials_are_seldom_called_something_else():
-    """Thirty days of 2,000 fills: two of them at most."""
+def test_exponential_flow_is_rarely_misclassified():
+    """Thirty days of 2,000 fills: at most two of them."""
     names = [compare(flow(TRUTHS["exponential"], seed, fills=2_000)).best for seed in range(30)]
     assert sum(name != "exponential" for name in names) <= 2, names
 
 
-def test_without_blocks_the_interval_is_that_of_independent_fills():
-    """An exponential's, by hand: the slope of ln λ in ln A and k, and the inverse of their information."""
+def test_without_blocks_interval_assumes_independent_fills():
+    """Delta method for an exponential: slope of ln λ in ln A and k, and the inverse information."""
     delta, waited = np.arange(1, 9.0), np.full(8, 400.0)
     fills = np.random.default_rng(0).poisson(waited * 0.5 * np.exp(-0.4 * delta))
     points = Points.of(delta, waited, fills)
@@ -89,27 +89,27 @@ def test_without_blocks_the_interval_is_that_of_independent_fills():
     mean = waited * fit.A * np.exp(-fit.k * delta)
     design = np.column_stack((np.ones(8), -delta))
     covariance = np.linalg.inv(design.T @ (design * mean[:, None]))
-    for one, row in zip(curve, design, strict=True):
+    for point, row in zip(curve, design, strict=True):
         off = 1.959964 * math.sqrt(row @ covariance @ row)
-        assert one.lambda_per_s == pytest.approx(fit.A * math.exp(-fit.k * one.delta_ticks), rel=1e-5)
-        # bounds at one distance hold beyond it, so an interval is never wider than this
-        assert one.ci95[0] >= one.lambda_per_s * math.exp(-off) * (1 - 1e-4)
-        assert one.ci95[1] <= one.lambda_per_s * math.exp(off) * (1 + 1e-4)
+        assert point.lambda_per_s == pytest.approx(fit.A * math.exp(-fit.k * point.delta_ticks), rel=1e-5)
+        # bounds at one distance also apply beyond it, so an interval is never wider than this
+        assert point.ci95[0] >= point.lambda_per_s * math.exp(-off) * (1 - 1e-4)
+        assert point.ci95[1] <= point.lambda_per_s * math.exp(off) * (1 + 1e-4)
 
 
-def test_states_of_the_spread_have_the_same_shape():
-    """Each of its own points; one with hardly a fill has no curve."""
+def test_spread_states_share_shape_of_whole_curve():
+    """Each state uses its own points; a state with hardly any fills has no curve."""
     points = flow(TRUTHS["two_exponentials"], 5)
     half = points.where(points.delta_ticks % 1 == 0.5)
     thin = points.where((points.delta_ticks % 1 == 0) & (points.delta_ticks > 23))
     curve, _ = chosen_curve(compare(points), [("1", half), ("2", thin)])
-    own = [one for one in curve if one.spread_state == "1"]
-    assert {one.spread_state for one in curve} == {"all", "1"}
-    assert [one.delta_ticks for one in own] == np.arange(0.5, 24.5).tolist()
+    own = [point for point in curve if point.spread_state == "1"]
+    assert {point.spread_state for point in curve} == {"all", "1"}
+    assert [point.delta_ticks for point in own] == np.arange(0.5, 24.5).tolist()
 
 
-def test_what_is_written_is_read_back_and_a_flat_end_is_cut():
-    """Points, choice and stretches; the line for fills and quotes ends where it still falls."""
+def test_curve_round_trips_and_line_cuts_flat_end():
+    """Points, choice and curve; the line for fills and quotes ends where the curve stops decreasing."""
     curve, choice = curve_of(flow(TRUTHS["steps"], 1))
     last = curve[-1]
     flat = (*curve, CurvePoint(delta_ticks=30.0, spread_state="all", lambda_per_s=last.lambda_per_s))
@@ -132,15 +132,15 @@ def test_what_is_written_is_read_back_and_a_flat_end_is_cut():
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, math.inf, "many"])
-def test_a_curve_that_cannot_be_is_refused(rate):
-    """One line, with the file."""
+def test_invalid_curve_rate_is_rejected(rate):
+    """In one line, with the file name."""
     content = fit_poisson(Points.of([1, 2, 3], [10, 10, 10], [5, 3, 1])).to_json()
     content["lambda_curve"] = [{"delta_ticks": 1, "spread_state": "all", "lambda_per_s": rate, "ci95": None}]
     with pytest.raises(Exception, match=r"x\.json: not a poisson_fit\.json"):
         PoissonFit.from_json(content, "x.json")
 
 
-def test_a_choice_without_a_curve_draws_nothing():
+def test_choice_without_curve_has_empty_line():
     """The exponential needs no points."""
     choice = ShapeChoice(
         chosen="exponential", formula="", parameters={}, gain_nats_per_fill=None, se=None, why="because"

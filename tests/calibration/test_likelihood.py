@@ -1,4 +1,4 @@
-"""The profile likelihood and its slopes, against the formulas written out."""
+"""Profile likelihood and its slopes, compared with explicit formulas."""
 
 import numpy as np
 import pytest
@@ -24,21 +24,21 @@ def simple_raws():
 
 @pytest.mark.parametrize("raw", simple_raws())
 @pytest.mark.parametrize("k", [0.05, 0.3, 2.0])
-def test_the_profile_is_the_full_likelihood_at_the_best_a(raw, k):
-    """Profiling A out changes no difference between two k."""
+def test_profile_equals_full_likelihood_at_best_a(raw, k):
+    """Profiling A out does not change differences between two k."""
     table = raw.table
 
     def best(at):
         return raw.loglik(np.log(raw.fills.sum() / (raw.exposure @ raw.gain(at))), at)
 
-    ours = table.at(k * table.span).log_likelihood - table.at(0.1 * table.span).log_likelihood
-    assert ours == pytest.approx(best(k) - best(0.1), rel=1e-9, abs=1e-9)
+    profile_gain = table.at(k * table.span).log_likelihood - table.at(0.1 * table.span).log_likelihood
+    assert profile_gain == pytest.approx(best(k) - best(0.1), rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize("raw", simple_raws())
 @pytest.mark.parametrize("k", [0.02, 0.7, 4.0, 30.0])
-def test_slopes_are_those_of_their_functions(raw, k):
-    """A root of a wrong slope is no maximum; with cells the prior's slope has a term of its own."""
+def test_slopes_equal_finite_differences(raw, k):
+    """With cells the slope of the prior has its own term."""
     table, step = raw.table, 1e-5 * k
     at, before, after = (table.at(place) for place in (k, k - step, k + step))
     for slope, function in (
@@ -48,14 +48,14 @@ def test_slopes_are_those_of_their_functions(raw, k):
         ("penalised_bend", "penalised_score"),
         ("prior_bend", "prior_slope"),
     ):
-        rise = getattr(after, function) - getattr(before, function)
-        assert getattr(at, slope) == pytest.approx(rise / (2 * step), rel=1e-5, abs=1e-5), slope
+        difference = getattr(after, function) - getattr(before, function)
+        assert getattr(at, slope) == pytest.approx(difference / (2 * step), rel=1e-5, abs=1e-5), slope
 
 
 @settings(deadline=None)
 @given(st.floats(1e-8, 1e5), st.floats(0.1, 10))
-def test_depth_within_a_cell_is_that_of_a_truncated_exponential(k, width):
-    """Series and closed form meet; deep inside either, no digit is lost. A row alone has all the shares."""
+def test_depth_within_cell_is_truncated_exponential(k, width):
+    """Series and closed form agree without loss of digits. A single row has all the shares."""
     at = Rows(np.array([0.0]), np.array([width]), np.array([0.0]), np.array([1.0])).at(k)
     z, mean, variance = k * width, at.mean / width, at.inner / width**2
     if z < 1e-3:
@@ -73,14 +73,14 @@ def test_depth_within_a_cell_is_that_of_a_truncated_exponential(k, width):
     assert (beyond.mean, beyond.inner) == pytest.approx((width + 1 / k, 1 / k**2))
 
 
-def test_columns_of_unequal_length_are_refused():
+def test_columns_of_unequal_length_are_rejected():
     """The passes read all columns by the number of distances."""
     with pytest.raises(ValueError, match="unequal length"):
         Rows(np.zeros(2), np.zeros(2), np.zeros(1), np.zeros(2))
 
 
-def test_rows_of_one_distance_are_summed_and_unexposed_ones_left_out():
-    """Both sides' exposure adds; an empty row has no effect."""
+def test_table_sums_equal_distances_and_drops_unexposed_rows():
+    """Exposure of both sides is added; an empty row has no effect."""
     raw = Raw.of([3, 1, 3, 7, 1], [10, 5, 20, 0, 15], [1, 2, 3, 0, 4])
     table = raw.table
     assert (table.near, table.far, table.total) == (1, 3, 10)
@@ -95,8 +95,8 @@ points_of_rows = st.lists(
 
 
 @given(points_of_rows)
-def test_sums_of_rows_are_those_of_numpy(rows):
-    """To the last bit; numbers that are no row or block are refused."""
+def test_row_sums_equal_numpy(rows):
+    """To the last bit; invalid row and block numbers are rejected."""
     columns = [np.array(column) for column in zip(*rows, strict=True)] if rows else [np.zeros(0)] * 5
     row, block, side, exposure, fills = (
         one.astype(kind) for one, kind in zip(columns, (np.int64, np.int64, np.int8, float, float), strict=True)
@@ -115,13 +115,14 @@ def test_sums_of_rows_are_those_of_numpy(rows):
 
 
 def plain_dispersed(place, exposure, fills, rate, blocks):
-    """The squares and their Poisson sum by numpy, side by side."""
+    """Return the squares and their Poisson sum by numpy, per side."""
     block, side, row = place
     squares = poisson = 0.0
-    for way in (1, -1, 0):
-        mine = side == way
+    for sign in (1, -1, 0):
+        on_side = side == sign
         means, counts = (
-            np.bincount(block[mine], one[mine], blocks).astype(float) for one in (exposure * rate[row], fills)
+            np.bincount(block[on_side], values[on_side], blocks).astype(float)
+            for values in (exposure * rate[row], fills)
         )
         expected, total = means.sum(), counts.sum()
         if expected > 0 and total > 0:
@@ -132,8 +133,8 @@ def plain_dispersed(place, exposure, fills, rate, blocks):
 
 
 @pytest.mark.parametrize("blocks", [2, 7, 8, 24, 100, 128, 129, 500, 3001])
-def test_the_dispersion_of_many_blocks_is_that_of_numpy(blocks):
-    """To the last bit, whatever the length of the columns that are added."""
+def test_dispersion_of_many_blocks_equals_numpy(blocks):
+    """To the last bit, for columns of different lengths."""
     rng = np.random.default_rng(blocks)
     place = (
         rng.integers(0, blocks, 6 * blocks),
@@ -145,7 +146,7 @@ def test_the_dispersion_of_many_blocks_is_that_of_numpy(blocks):
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=30))
-def test_distinct_numbers_are_those_of_numpy(keys):
+def test_distinct_numbers_equal_numpy_unique(keys):
     values, places = distinct_numbers(np.array(keys), max(keys))
     plain = np.unique(keys, return_inverse=True)
     assert (values.tolist(), places.tolist()) == tuple(one.tolist() for one in plain)

@@ -1,4 +1,4 @@
-"""Numbers for people have one minus sign; the file keeps the hyphen."""
+"""Minus signs: printed numbers use the typographic minus, files use the hyphen."""
 
 import json
 
@@ -10,15 +10,15 @@ POINTS = Points.of([-1, 1, 2, 3, 5, 8], [1000.0] * 6, [200, 62, 45, 20, 22, 1])
 FIT = fit_poisson(POINTS)
 
 
-def test_the_terminal_has_the_minus_sign():
-    """Distances, residuals and small p-values; no hyphen is before a digit."""
-    shown = table(POINTS, FIT) + FIT.summary()
+def test_terminal_output_uses_minus_sign():
+    """Distances, residuals and small p-values; no hyphen precedes a digit."""
+    output = table(POINTS, FIT) + FIT.summary()
     assert "\u2212" in table(POINTS, FIT)
-    numbers = [word for word in shown.replace(",", " ").split() if any(map(str.isdigit, word))]
+    numbers = [word for word in output.replace(",", " ").split() if any(map(str.isdigit, word))]
     assert not [word for word in numbers if word.startswith("-") or ("e-" in word and word[0].isdigit())]
 
 
-def test_the_file_has_the_hyphen():
+def test_json_uses_hyphen():
     """JSON has no other minus."""
     content = json.dumps(FIT.to_json())
     assert "\\u2212" not in content

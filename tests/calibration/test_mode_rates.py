@@ -1,4 +1,4 @@
-"""Modes beside the one in use are fitted from sums: no row of the past is taken twice, and A and k stay the same."""
+"""Rates of alternative window modes are fitted from sums and equal fits of all points."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ PLAN = WindowPlan(train_window_min=20, step_min=10, half_life_min=15)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_rates_from_sums_are_those_of_all_points(days, mode):
-    """The fitter that takes every row of the past finds the same A and k."""
+def test_rates_from_sums_equal_fit_of_all_points(days, mode):
+    """A fitter that reads every past row finds the same A and k."""
     calibrator = Calibrator(days, CalibrationConfig(), held=1)
     plan = WindowPlan(20, 10, mode=mode, half_life_min=15)
     windows = plan.over(calibrator.days)
@@ -25,16 +25,16 @@ def test_rates_from_sums_are_those_of_all_points(days, mode):
         assert rates.one(mode, number) == pytest.approx((slow.A, slow.k), rel=1e-11)
 
 
-def test_a_window_is_worked_out_alike_with_any_others(days):
-    """A walk-forward that continues after a kill begins with a later window."""
+def test_window_result_does_not_depend_on_earlier_windows(days):
+    """A walk-forward that resumes after a kill starts with a later window."""
     calibrator = Calibrator(days, CalibrationConfig(), held=1)
     windows = {mode: WindowPlan(20, 10, mode=mode, half_life_min=15).over(calibrator.days) for mode in MODES}
     whole, count = ModeRates(calibrator, PLAN, windows), len(windows["rolling"])
-    found = [whole.each(number) for number in range(count)]
-    assert found == [ModeRates(calibrator, PLAN, windows).each(number) for number in range(count)]
+    in_sequence = [whole.each(number) for number in range(count)]
+    assert in_sequence == [ModeRates(calibrator, PLAN, windows).each(number) for number in range(count)]
 
 
-def test_weighed_sums_are_those_of_plain_loops():
+def test_weighed_sums_equal_plain_loops():
     """By column over blocks, by block over columns, and up to the last block with exposure."""
     rng = np.random.default_rng(5)
     for blocks, columns in ((1, 1), (3, 2), (40, 13)):
@@ -45,18 +45,18 @@ def test_weighed_sums_are_those_of_plain_loops():
         )
         exposure[rng.random(exposure.shape) < 0.4] = 0.0
         exposure[blocks - 1 :] = 0.0
-        sums, by_block, seen = weighed_sums(exposure, fills, weight)
+        sums, by_block, used_blocks = weighed_sums(exposure, fills, weight)
         plain = np.zeros((4, columns))
-        for share, spent, count in zip(weight, exposure, fills, strict=True):
-            plain += [spent, count, share * spent, share * count]
+        for share, seconds, count in zip(weight, exposure, fills, strict=True):
+            plain += [seconds, count, share * seconds, share * count]
         assert (sums == plain).all()
         assert (by_block == fills.sum(axis=1)).all()
-        assert seen == max((at + 1 for at in range(blocks) if exposure[at].any()), default=0)
+        assert used_blocks == max((at + 1 for at in range(blocks) if exposure[at].any()), default=0)
 
 
 @pytest.mark.parametrize("columns", [1, 5, 8, 22, 128, 131, 700])
-def test_expected_fills_are_those_of_numpy(columns):
-    """To the last bit, for columns of any number; more blocks than there are are refused."""
+def test_expected_fills_equal_numpy(columns):
+    """To the last bit, for any number of columns; too many blocks are rejected."""
     rng = np.random.default_rng(columns)
     exposure, gain = rng.random((30, columns)) * 300, rng.random(columns)
     for blocks in (0, 1, 29, 30):

@@ -1,4 +1,4 @@
-"""Tables of points: what is read, what is refused, what is written."""
+"""Tables of points: reading, validation and writing."""
 
 import numpy as np
 import polars as pl
@@ -20,8 +20,8 @@ def write(folder, text, encoding="utf-8"):
     return path
 
 
-def test_columns_stand_in_any_order_and_others_are_passed_over(tmp_path):
-    """A table exported from elsewhere needs no rework."""
+def test_columns_may_be_in_any_order_and_unknown_ones_are_ignored(tmp_path):
+    """A table exported from another program needs no changes."""
     path = write(
         tmp_path, "fills, note,side,delta_ticks,exposure_s,block\n3,a,bid,1,10.5,x\n1,b,ask,2.5,20,y\n\n0,c,,3,5,\n"
     )
@@ -34,13 +34,13 @@ def test_columns_stand_in_any_order_and_others_are_passed_over(tmp_path):
     assert np.isinf(points.width_ticks).all()
 
 
-def test_a_byte_order_mark_does_not_hide_the_first_column(tmp_path):
+def test_byte_order_mark_is_ignored(tmp_path):
     """Spreadsheets write one."""
     assert len(read_points(write(tmp_path, "delta_ticks,exposure_s,fills\n1,2,3\n", "utf-8-sig"))) == 1
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "points.csv:1: no column delta_ticks"),
         ("delta_ticks;exposure_s;fills\n1;2;3\n", "separated by commas"),
@@ -57,17 +57,17 @@ def test_a_byte_order_mark_does_not_hide_the_first_column(tmp_path):
         ("delta_ticks,exposure_s,fills,side\n1,2,3,buy\n", "points.csv:2: side is 'buy'; write bid or ask"),
     ],
 )
-def test_a_malformed_table_is_refused_with_file_line_and_value(tmp_path, text, said):
-    """The message is where to look and what to do; the exit code is that of a broken file."""
+def test_malformed_table_is_rejected_with_file_line_and_value(tmp_path, text, message):
+    """The exit code is that of a broken file."""
     with pytest.raises(BrokenFile) as caught:
         read_points(write(tmp_path, text))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.exit_code == 3
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b'delta_ticks,exposure_s,fills\n"1,2,3' + b"x" * 200_000])
-def test_a_file_that_is_no_table_is_refused(tmp_path, content):
-    """Binary files and endless fields are not a crash."""
+def test_file_that_is_not_a_table_is_rejected(tmp_path, content):
+    """Binary files, endless fields, missing files and folders do not crash."""
     path = tmp_path / "points.csv"
     path.write_bytes(content)
     with pytest.raises(BrokenFile, match=r"points\.csv"):
@@ -79,7 +79,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"delta_ticks": [1, float("nan")]}, "row 2: delta_ticks is nan"),
         ({"exposure_s": [-1, 20]}, "row 1: exposure_s is -1"),
@@ -95,25 +95,25 @@ def test_a_file_that_is_no_table_is_refused(tmp_path, content):
         ({"width_ticks": [1, 0]}, "row 2: width_ticks is 0"),
     ],
 )
-def test_columns_that_cannot_be_are_refused_with_their_row(changed, said):
-    """The same rules hold for tables made in Python."""
-    with pytest.raises(DataError, match=said):
+def test_invalid_columns_are_rejected_with_row(changed, message):
+    """The same rules apply to tables made in Python."""
+    with pytest.raises(DataError, match=message):
         as_points(GOOD | changed)
 
 
-def test_points_come_as_mapping_as_columns_or_as_points():
-    """`mm.fit_poisson` takes what is at hand."""
+def test_as_points_accepts_mapping_columns_and_points():
+    """Same inputs as `mm.fit_poisson`."""
     points = as_points({**GOOD, "side": ["bid", -1], "remark": ["x", "y"]})
     assert as_points(points) is points
     assert points.side.tolist() == [1, -1]
     assert as_points(list(GOOD.values())).fills.tolist() == [3, 1]
-    for poor in ({"fills": [1]}, [[1], [2]]):
+    for incomplete in ({"fills": [1]}, [[1], [2]]):
         with pytest.raises(DataError, match="exposure_s"):
-            as_points(poor)
+            as_points(incomplete)
 
 
-def test_points_cannot_be_changed_and_do_not_follow_their_source():
-    """What was checked stays what was checked."""
+def test_points_are_read_only_copies():
+    """Validated data cannot change afterwards."""
     source = np.array([1.0, 2.0])
     points = Points.of(source, [10, 20], [3, 1])
     source[0] = np.nan
@@ -122,8 +122,8 @@ def test_points_cannot_be_changed_and_do_not_follow_their_source():
         points.fills[0] = 7
 
 
-def test_the_written_file_sums_blocks_and_stands_in_order(tmp_path):
-    """`calibration_points.csv`: by distance, bid before ask; no exposure, no intensity."""
+def test_written_file_is_sorted_and_sums_blocks(tmp_path):
+    """`calibration_points.csv`: by distance, bid before ask; without exposure the intensity is empty."""
     points = Points.of(
         [2, 1, 1, 1, 3.5, 9],
         [10, 5, 5, 20, 8, 0],
@@ -152,8 +152,8 @@ rows = st.tuples(
 
 
 @given(st.lists(rows, min_size=1, max_size=8, unique_by=lambda row: (row[0], row[3])))
-def test_written_points_read_back_as_they_were(tmp_path_factory, table):
-    """No number moves when it is written to a file and read again."""
+def test_points_round_trip_through_csv(tmp_path_factory, table):
+    """No number changes."""
     delta, exposure, fills, side = zip(*sorted(table, key=lambda row: (row[0], -row[3])), strict=True)
     points = Points.of(delta, exposure, fills, side)
     path = tmp_path_factory.mktemp("points") / "points.csv"
@@ -164,7 +164,7 @@ def test_written_points_read_back_as_they_were(tmp_path_factory, table):
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=20))
-def test_groups_are_the_distinct_keys_in_order(keys):
+def test_group_returns_sorted_distinct_keys(keys):
     """Every sum over rows depends on this."""
     pairs = np.array(keys, np.int64).reshape(-1, 2)
     first, groups = group(pairs[:, 0], pairs[:, 1])
@@ -182,8 +182,8 @@ TABLE = {
 
 
 @pytest.mark.parametrize("kind", ["mapping", "polars", "arrow", "structured"])
-def test_a_table_with_column_names_is_read_by_them(kind):
-    """A frame in another order gave a fit that counted fills as distances."""
+def test_named_columns_are_read_by_name(kind):
+    """Regression: a frame in another order counted fills as distances."""
     rows = np.rec.fromarrays(
         [np.array([one or "" for one in TABLE["side"]]), *(np.array(TABLE[name]) for name in list(TABLE)[1:])],
         names=list(TABLE),
@@ -196,8 +196,8 @@ def test_a_table_with_column_names_is_read_by_them(kind):
     assert points.side.tolist() == [1, -1, 0, 1]
 
 
-def test_a_written_table_of_points_is_fitted_as_a_frame(tmp_path):
-    """``calibration_points.csv`` by whatever reads CSV; its empty sides are nulls there."""
+def test_written_points_can_be_fitted_as_frame(tmp_path):
+    """A CSV reader makes nulls of the empty sides in ``calibration_points.csv``."""
     points = Points.of([1, 2, 3], [100, 100, 100], [60, 30, 14])
     write_points(tmp_path / "points.csv", points)
     by_frame = fit_poisson(pl.read_csv(tmp_path / "points.csv"))
@@ -207,8 +207,8 @@ def test_a_written_table_of_points_is_fitted_as_a_frame(tmp_path):
         fit_poisson(pl.read_csv(tmp_path / "points.csv").drop("fills"))
 
 
-def test_weighed_points_keep_what_is_known_of_their_rows():
-    """Groups and blocks are those of the rows, which weights leave as they are."""
+def test_weighed_points_keep_groups_and_blocks():
+    """Weights do not change groups and blocks of the rows."""
     plain = Points.of([1, 2, 1], [4, 6, 8], [1, 0, 2], block=[0, 0, 2])
     points = Points.counted(plain.columns, grouped(plain), (np.array([0, 2]), np.array([0, 0, 1])))
     weighed = points.weighed(np.array([0.5, 1.0, 0.25]))

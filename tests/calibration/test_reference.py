@@ -1,4 +1,4 @@
-"""The reference price as a number and as a path."""
+"""Reference price as a number and as a path over time."""
 
 from types import SimpleNamespace
 
@@ -21,15 +21,15 @@ from mm.errors import UsageError
 from small_tapes import book, events, gap, tape, trade
 
 
-def path(told, reference="mid"):
-    return reference_path(tape(told, 0, 100), reference)
+def path(feed, reference="mid"):
+    return reference_path(tape(feed, 0, 100), reference)
 
 
 @pytest.mark.parametrize(
     ("reference", "buy", "sell"), [("mid", 101.5, 101.5), ("micro", 100.75, 100.75), ("best", 100, 103)]
 )
-def test_a_reference_is_measured_in_ticks(reference, buy, sell):
-    """1 lot bid at 100 and 3 offered at 103: the micro-price leans to where the other side is thin."""
+def test_reference_is_in_ticks(reference, buy, sell):
+    """1 lot bid at 100 and 3 offered at 103: the micro-price is nearer the thin side."""
     top = SimpleNamespace(bid_ticks=100, ask_ticks=103, bid_lots=1, ask_lots=3)
     assert reference_ticks(top, reference) == (buy, sell)
 
@@ -38,38 +38,38 @@ def test_a_reference_is_measured_in_ticks(reference, buy, sell):
     ("reference", "touch", "price"),
     [("mid", (3, 3), (203, 203)), ("micro", (6, 18), (806, 806)), ("best", (0, 0), (100, 103))],
 )
-def test_the_path_holds_whole_steps(reference, touch, price):
+def test_path_contains_whole_steps(reference, touch, price):
     """Half ticks of the mid, eighths of the micro-price, ticks of the own best price."""
-    found = path([book(0, 100, 103, 1, 3)], reference)
-    assert (found.touch[1][1], found.touch[-1][1]) == touch
-    assert (found.reference[1][1], found.reference[-1][1]) == price
+    reference_steps = path([book(0, 100, 103, 1, 3)], reference)
+    assert (reference_steps.touch[1][1], reference_steps.touch[-1][1]) == touch
+    assert (reference_steps.reference[1][1], reference_steps.reference[-1][1]) == price
 
 
 @given(st.integers(1, 10**9), st.integers(1, 50), st.integers(1, 10**12), st.integers(1, 10**12))
-def test_number_and_path_agree(bid, spread, bid_lots, ask_lots):
-    """What the quotes measure from is what their exposure is measured from, to the nearest step."""
+def test_path_equals_reference_number(bid, spread, bid_lots, ask_lots):
+    """Quotes and their exposure use the same reference, to the nearest step."""
     top = SimpleNamespace(bid_ticks=bid, ask_ticks=bid + spread, bid_lots=bid_lots, ask_lots=ask_lots)
     for reference, per_tick in PER_TICK.items():
-        found = path([book(0, bid, bid + spread, bid_lots, ask_lots)], reference)
+        steps = path([book(0, bid, bid + spread, bid_lots, ask_lots)], reference)
         for side, ticks in zip((1, -1), reference_ticks(top, reference), strict=True):
-            error = abs(found.reference[side][1] / per_tick - ticks)
+            error = abs(steps.reference[side][1] / per_tick - ticks)
             assert error <= (1 / 16 + 1e-6 if reference == "micro" else 0)
 
 
-def test_a_book_without_two_sides_has_no_touch():
-    found = path([book(0, 100, 102), gap(5), book(7, 100, 0), book(9, 0, 102), book(11, 100, 102)])
-    assert (found.touch[1] == CLOSED).tolist() == [True, False, True, True, True, False]
+def test_one_sided_book_has_no_touch():
+    result = path([book(0, 100, 102), gap(5), book(7, 100, 0), book(9, 0, 102), book(11, 100, 102)])
+    assert (result.touch[1] == CLOSED).tolist() == [True, False, True, True, True, False]
 
 
 def test_rows_are_found_by_event_and_by_instant():
-    """By event, what stood before it in the tape's order; by instant, the last row with that mid."""
-    told = [book(0, 100, 102), trade(5, 1, 102), book(5, 101, 103), trade(5, 1, 103)]
-    found, day = path(told), tape(told, 0, 100)
-    assert found.row_before_event(day.trades).tolist() == [1, 2]
-    assert found.row_at(np.array([0, 1, 5, 5, 6]), np.array([202, 202, 202, 204, 204])).tolist() == [1, 1, 1, 2, 2]
+    """By event: the row before it in tape order; by instant: the last row with that mid."""
+    feed = [book(0, 100, 102), trade(5, 1, 102), book(5, 101, 103), trade(5, 1, 103)]
+    result, day = path(feed), tape(feed, 0, 100)
+    assert result.row_before_event(day.trades).tolist() == [1, 2]
+    assert result.row_at(np.array([0, 1, 5, 5, 6]), np.array([202, 202, 202, 204, 204])).tolist() == [1, 1, 1, 2, 2]
 
 
-def test_segments_are_cut_where_a_row_or_a_block_begins():
+def test_segments_are_cut_at_rows_and_blocks():
     edges, rows, blocks = path([book(0, 100, 102), book(30, 101, 103)]).segments(10, 55, 20)
     assert edges.tolist() == [10, 30, 30, 50, 55]
     assert rows.tolist() == [1, 2, 2, 2]
@@ -77,28 +77,28 @@ def test_segments_are_cut_where_a_row_or_a_block_begins():
 
 
 @given(events(), st.integers(0, 60), st.integers(0, 60), st.integers(1, 20))
-def test_segments_cover_their_window(told, start_us, length_us, block_us):
-    """Every µs is in one segment, with the row that is in force, in the block that it belongs to."""
-    found = path(told)
-    edges, rows, blocks = found.segments(start_us, start_us + length_us, block_us)
+def test_segments_cover_window(feed, start_us, length_us, block_us):
+    """Every µs is in one segment, with the current row and the correct block."""
+    result = path(feed)
+    edges, rows, blocks = result.segments(start_us, start_us + length_us, block_us)
     assert (edges[0], edges[-1]) == (start_us, start_us + length_us)
     for begin, end, row, block in zip(edges[:-1], edges[1:], rows, blocks, strict=True):
         for us in range(begin, end):
-            assert row == np.searchsorted(found.us, us, side="right") - 1
+            assert row == np.searchsorted(result.us, us, side="right") - 1
             assert block == (us - start_us) // block_us
 
 
 @given(events(), st.integers(0, 60), st.integers(0, 60))
-def test_the_spread_is_integrated_over_any_window(told, start_us, length_us):
-    """µs by µs: the spread of the row in force, and whether there is a book."""
-    found = path(told)
-    rows = np.searchsorted(found.us, range(start_us, start_us + length_us), side="right") - 1
-    ticks, seconds = found.spread_time(start_us, start_us + length_us)
-    assert ticks == pytest.approx(found.spread[rows].sum() / 1e6, abs=1e-12)
-    assert seconds == pytest.approx((found.spread[rows] > 0).sum() / 1e6, abs=1e-12)
+def test_spread_time_integrates_spread_over_window(feed, start_us, length_us):
+    """µs by µs: the spread of the current row, and whether there is a book."""
+    result = path(feed)
+    rows = np.searchsorted(result.us, range(start_us, start_us + length_us), side="right") - 1
+    ticks, seconds = result.spread_time(start_us, start_us + length_us)
+    assert ticks == pytest.approx(result.spread[rows].sum() / 1e6, abs=1e-12)
+    assert seconds == pytest.approx((result.spread[rows] > 0).sum() / 1e6, abs=1e-12)
 
 
-def test_a_span_holds_the_last_event_and_cuts_windows_to_itself():
+def test_span_includes_last_event_and_clips_windows():
     assert span_of(tape([book(0, 100, 102)], 0, 100)) == (0, 100)
     assert span_of(tape([book(100, 100, 102)], 0, 100)) == (0, 101)
     assert [within((5, 9), *window) for window in ((0, 20), (6, 7), (0, 3), (20, 30))] == [
@@ -110,11 +110,11 @@ def test_a_span_holds_the_last_event_and_cuts_windows_to_itself():
 
 
 @pytest.mark.parametrize("block_s", [0, -1, float("nan"), float("inf"), 1e-7])
-def test_a_block_must_last(block_s):
+def test_invalid_block_length_is_rejected(block_s):
     with pytest.raises(UsageError, match="blocks of"):
         block_length_us(block_s)
 
 
-def test_an_unknown_reference_is_refused():
+def test_unknown_reference_is_rejected():
     with pytest.raises(UsageError, match=r"CALIB_REFERENCE .* is 'last'; choose one of mid, micro, best"):
         check_reference("last")

@@ -1,4 +1,4 @@
-"""References compared: the one that made the flow is found, by the likelihood of a loop over the events."""
+"""Comparison of reference prices: it selects the reference that generated the flow; likelihoods match a plain loop."""
 
 import math
 import random
@@ -24,7 +24,7 @@ BLOCK_S = 300
 
 
 def flow(reference, seed, minutes=40, k=0.8, rate=1.5):
-    """Return a day whose spread is 1, 3 or 6 ticks in turn, and whose orders end by λ of a reference."""
+    """Return a day with spreads of 1, 3 or 6 ticks whose orders end by λ measured from *reference*."""
     chance, events, spread = random.Random(seed), [], 1
     for second in range(0, minutes * 60, 5):
         spread = chance.choice([1, 1, 3, 6])
@@ -48,21 +48,21 @@ def flow(reference, seed, minutes=40, k=0.8, rate=1.5):
 
 
 @pytest.mark.parametrize("name", ["mid", "best", "micro"])
-def test_the_reference_that_made_the_flow_is_chosen(name):
-    """Among all three; the largest gain is above 0 where that is another than the mid, and the mid gains none."""
+def test_generating_reference_is_chosen(name):
+    """The largest gain is positive unless the mid generated the flow; the mid itself has zero gain."""
     for seed in range(3):
         choice = compare_references(Calibrator(flow(name, seed), CalibrationConfig()))
         assert choice.chosen == name, (seed, choice)
         assert choice.gain_nats_per_fill["mid"] == 0
         gains = choice.gain_nats_per_fill
-        assert gains["sweep"] < max(gains["best"], 0) + choice.se  # each order has one print, where it ended
+        assert gains["sweep"] < max(gains["best"], 0) + choice.se  # each order has a single print, at its end
         most = max(choice.gain_nats_per_fill[other] for other in ("best", "micro"))
         assert (most > choice.se) == (name != "mid")
 
 
 @pytest.mark.parametrize("name", ["mid", "best", "micro"])
-def test_likelihoods_are_those_of_a_loop_over_events(name):
-    """Each fill by ln of λ(t + j) - λ(t + j + w), each block's exposure state by state; λ is fitted as everywhere."""
+def test_likelihoods_equal_loop_over_events(name):
+    """Fills by ln of λ(t + j) - λ(t + j + w), exposure per block state by state, the usual fit of λ."""
     day = flow("best", 7, minutes=25)
     calibrator = Calibrator(day, CalibrationConfig())
     cells = by_reference(calibrator)[name]
@@ -77,8 +77,8 @@ def test_likelihoods_are_those_of_a_loop_over_events(name):
             touch = int(counts.path.touch[side][row])
             if touch >= 0:
                 waits[where][touch] = waits[where].get(touch, 0.0) + (end - begin) / S
-        hits, met = counts.hits(side, 0, day.end_us)
-        for us, depth, touch in zip(hits.us.tolist(), hits.depth.tolist(), met.tolist(), strict=True):
+        hits, touches = counts.hits(side, 0, day.end_us)
+        for us, depth, touch in zip(hits.us.tolist(), hits.depth.tolist(), touches.tolist(), strict=True):
             ends[us // (BLOCK_S * S)].append((touch, (depth - touch) // per_tick))
 
     def cell(j):
@@ -113,7 +113,7 @@ def test_likelihoods_are_those_of_a_loop_over_events(name):
     assert cells.unseen(EXPONENTIAL) == pytest.approx(expected, abs=1e-3)
 
 
-def test_from_the_mid_the_gains_of_shapes_are_those_of_the_fit():
+def test_shape_gains_from_mid_equal_those_of_fit():
     """Two ways of counting: by cells of each block, and by states and ends."""
     calibrator = Calibrator(flow("best", 3, k=0.5), CalibrationConfig(max_delta_ticks=400))
     cells = by_reference(calibrator)["mid"]
@@ -124,8 +124,8 @@ def test_from_the_mid_the_gains_of_shapes_are_those_of_the_fit():
         assert float((cells.unseen(family) - plain).sum() / fills) == pytest.approx(curve.unseen, abs=2e-3)
 
 
-def test_auto_takes_the_choice_and_windows_refuse_it():
-    """The fit counts from what was chosen; a calibrator of windows needs a choice that was made before."""
+def test_auto_uses_chosen_reference_and_windows_reject_auto():
+    """A calibrator of windows needs an explicit reference."""
     day = flow("best", 1)
     fit = measure(day, CalibrationConfig(reference="auto")).fit
     assert fit.reference == fit.reference_choice.chosen == "best"
@@ -136,29 +136,29 @@ def test_auto_takes_the_choice_and_windows_refuse_it():
 
 @pytest.mark.parametrize("method", ["fixed", "ladder"])
 def test_auto_under_a_fill_model_plays_orders_from_the_mid(method):
-    """As quotes do, in fits and schedules; the choice of the marks is reported beside it."""
+    """Like quotes, in fits and schedules; the choice of the marks is still reported."""
     day, fills = flow("best", 1), FillsMeasured("queue_prob_power", {}, queue_prob_power)
     config = CalibrationConfig(method=method, reference="auto", fills=fills)
-    chosen, given = (measure(day, one) for one in (config, replace(config, reference="mid")))
+    chosen, explicit = (measure(day, one) for one in (config, replace(config, reference="mid")))
     assert chosen.fit.reference == "mid"
     assert chosen.fit.reference_choice.chosen == "best"
-    assert chosen.calibrator.config == given.calibrator.config
-    assert chosen.fit == given.fit
+    assert chosen.calibrator.config == explicit.calibrator.config
+    assert chosen.fit == explicit.fit
     assert chosen_before([day], config, day.end_us) == (replace(config, reference="mid"), None, ())
     touch = measure(day, replace(config, reference="best"))
     assert touch.calibrator.config.distances[: len(FROM_BEST)] == FROM_BEST
 
 
 @pytest.mark.parametrize("name", ["mid", "best", "micro"])
-def test_a_recording_of_ten_minutes_is_cut_into_shorter_blocks(name):
-    """Two blocks of five minutes say nothing; 24 of 25 s find the reference that made the flow."""
+def test_ten_minute_recording_uses_shorter_blocks(name):
+    """Two blocks of five minutes are too few; 24 blocks of 25 s find the generating reference."""
     for seed in range(3):
         choice = compare_references(Calibrator(flow(name, seed, minutes=10), CalibrationConfig()))
         assert (choice.chosen, choice.compared) == (name, "exponential"), (seed, choice)
 
 
-def test_the_mid_is_not_said_to_predict_best_where_another_is_ahead():
-    """Of 24 short blocks a gain has to be two standard errors, and the figures beside the words show a smaller one."""
+def test_reason_does_not_claim_mid_is_best_when_other_gain_is_positive():
+    """With 24 short blocks a gain must be two standard errors; smaller positive gains are only shown."""
     words = {}
     for k, seed in ((0.8, 2), (0.1, 0)):
         choice = compare_references(Calibrator(flow("best", seed, 10, k, 0.1), CalibrationConfig()))
@@ -170,21 +170,21 @@ def test_the_mid_is_not_said_to_predict_best_where_another_is_ahead():
     }
 
 
-def test_too_few_fills_of_a_short_recording_are_no_comparison():
-    """Then auto is the mid, and the fit has the reason; another reference has none."""
+def test_too_few_fills_skip_reference_comparison():
+    """Auto then uses the mid, and the fit warns; an explicit reference gets no warning."""
     day = flow("best", 1, minutes=10, rate=0.02)
     assert compare_references(Calibrator(day, CalibrationConfig())) is None
     fit = measure(day, CalibrationConfig(reference="auto")).fit
     assert (fit.reference, fit.reference_choice) == ("mid", None)
-    said = "in less than 4 blocks of 5 minutes, and references are compared on 100 or more there"
-    assert [said in warning for warning in fit.warnings].count(True) == 1
+    message = "in less than 4 blocks of 5 minutes, and references are compared on 100 or more there"
+    assert [message in warning for warning in fit.warnings].count(True) == 1
     assert not any("CALIB_REFERENCE" in line for line in measure(day, CalibrationConfig(reference="best")).fit.warnings)
 
 
 def far_flow(seed, minutes=60):
-    """Return a day whose orders end at the touch as often at any spread, or, one in three, within 200 ticks behind it.
+    """Return a day whose orders end at the touch at any spread or, one in three, within 200 ticks behind it.
 
-    The latter are fewer at wide spreads, which is all that a nearly level exponential can follow: the mid's.
+    The latter are rarer at wide spreads; a nearly level exponential can only follow them from the mid.
     """
     chance, events = random.Random(seed), []
     for second in range(0, minutes * 60, 5):
@@ -200,8 +200,8 @@ def far_flow(seed, minutes=60):
     return tape(sorted(events, key=lambda event: event[1]), 0, minutes * 60 * S)
 
 
-def test_where_no_exponential_decides_curves_do():
-    """An exponential cannot follow the drop behind the touch, so its k is next to nothing from any reference."""
+def test_curves_decide_when_exponentials_do_not():
+    """An exponential cannot follow the drop behind the touch, so its k is near zero from any reference."""
     for seed in range(3):
         choice = compare_references(Calibrator(far_flow(seed), CalibrationConfig(max_delta_ticks=400)))
         assert (choice.chosen, choice.compared) == ("best", "curve"), (seed, choice)
@@ -209,8 +209,8 @@ def test_where_no_exponential_decides_curves_do():
         assert choice.why.startswith("of the prices that orders can follow, a curve from the best predicts")
 
 
-def test_fills_in_every_second_block_are_no_comparison():
-    """There is nothing to compare curves of the one half on, or with."""
+def test_fills_only_in_alternate_blocks_skip_comparison():
+    """Curves of one half of the blocks have no data in the other."""
     events = [book(0, 1000, 1003), *(trade((at * 60 + one) * S, 1, 1003) for at in (1, 11, 21) for one in range(50))]
     fit = measure(tape(events, 0, 1800 * S), CalibrationConfig(reference="auto")).fit
     assert (fit.reference, fit.reference_choice) == ("mid", None)
@@ -220,60 +220,60 @@ def test_fills_in_every_second_block_are_no_comparison():
 
 
 def late_flow(seed, k=0.9, minutes=60):
-    """Return a day whose displayed book is late: orders meet the best price up to 12 ticks beyond, and go on by k."""
+    """Return a day with a delayed book: orders start up to 12 ticks beyond the best price and extend by k."""
     chance, events = random.Random(seed), []
     for second in range(0, minutes * 60, 5):
         events.append(book(second * S, 1000, 1001))
         for side in (1, -1):
             for number in range(chance.choice([0, 1, 2])):
-                moved, span = chance.choice([0, 0, 0, 2, 5, 12]), int(chance.expovariate(k))
+                offset, span = chance.choice([0, 0, 0, 2, 5, 12]), int(chance.expovariate(k))
                 us, best = second * S + (2 * number + 1) * 1_000_000 + (side > 0), 1000 if side > 0 else 1001
-                for ticks in range(moved, moved + span + 1):
+                for ticks in range(offset, offset + span + 1):
                     events.append(trade(us, -side, best - side * ticks, trade_us=us))
     return tape(sorted(events, key=lambda event: event[1]), 0, minutes * 60 * S)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_late_book_is_seen_in_the_depth_from_the_first_print(seed):
-    """The k of the orders' own depth is the true one, and predicts the same cells far better; a warning has both."""
+def test_late_book_is_detected_by_depth_from_first_print(seed):
+    """k from the orders' own depth is the true one and predicts far better; the fit warns with both."""
     day = late_flow(seed)
-    found = measure(day, CalibrationConfig(reference="auto"))
-    decays, gains = found.k_by_reference, found.fit.reference_choice.gain_nats_per_fill
+    measurement = measure(day, CalibrationConfig(reference="auto"))
+    decays, gains = measurement.k_by_reference, measurement.fit.reference_choice.gain_nats_per_fill
     assert decays["sweep"] == pytest.approx(0.9, abs=0.1)
     assert decays["best"] < 0.5
     assert gains["sweep"] > gains["best"] + 0.2
-    assert found.fit.reference != "sweep"  # orders that rest are filled by the late book's moves, too
-    (warning,) = (one for one in found.fit.warnings if "older than the prints" in one)
+    assert measurement.fit.reference != "sweep"  # resting orders are also filled by moves of the late book
+    (warning,) = (one for one in measurement.fit.warnings if "older than the prints" in one)
     assert f"{decays['sweep']:.4g} by how far" in warning
-    own = measure(day, CalibrationConfig(reference="sweep")).fit
-    assert (own.reference, own.k) == ("sweep", pytest.approx(decays["sweep"], rel=1e-6))
-    assert not any("older than the prints" in one for one in own.warnings)
+    sweep_fit = measure(day, CalibrationConfig(reference="sweep")).fit
+    assert (sweep_fit.reference, sweep_fit.k) == ("sweep", pytest.approx(decays["sweep"], rel=1e-6))
+    assert not any("older than the prints" in one for one in sweep_fit.warnings)
 
 
-def test_cells_of_own_spans_are_those_of_a_loop_over_orders():
-    """In plain Python: the shares of ends by the other blocks' offsets and spans, with half a count spread over all."""
+def test_cells_of_sweep_reference_equal_loop_over_orders():
+    """Shares of ends by offsets and spans of the other blocks, with half a count spread over all."""
     day = late_flow(5, minutes=30)
     cells = by_reference(Calibrator(day, CalibrationConfig()))["sweep"]
     for parity, found in enumerate(cells.held_out(EXPONENTIAL)):
         fitted = [n for n in range(len(cells.block)) if cells.block[n] % 2 != parity]
         offsets = range(min(cells.offset), max(cells.offset) + 1)
-        began = {o: 0.5 / len(offsets) + sum(cells.offset[n] == o for n in fitted) for o in offsets}
+        starts_at = {o: 0.5 / len(offsets) + sum(cells.offset[n] == o for n in fitted) for o in offsets}
         mean, count = sum(int(cells.span[n]) for n in fitted) / len(fitted), int(max(cells.span)) + 2
-        fall = mean / (1 + mean)  # whole ticks of an exponential are geometric, and this is their highest likelihood
+        fall = mean / (1 + mean)  # whole ticks of an exponential are geometric; the maximum likelihood
         share = [(1 - fall) * fall**span for span in range(count - 1)] + [fall ** (count - 1)]
         ends = Counter()
-        for o, weight in began.items():
+        for o, weight in starts_at.items():
             for span, one in enumerate(share):
                 ends[o + span] += weight * one
         starts = [*cells.begins.tolist(), max(ends) + 1]
-        wanted = [sum(ends[e] for e in range(a, b)) for a, b in pairwise(starts)]
-        got = np.exp(found - found.max())
-        assert got == pytest.approx(np.array(wanted) / max(wanted), rel=1e-6, abs=1e-9)
+        expected = [sum(ends[e] for e in range(a, b)) for a, b in pairwise(starts)]
+        shares = np.exp(found - found.max())
+        assert shares == pytest.approx(np.array(expected) / max(expected), rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("spread", [1, 3])
-def test_with_one_spread_all_the_time_the_mid_is_kept(spread):
-    """Distances from the best price differ by a constant then: what the comparison finds is rounding."""
+def test_constant_spread_keeps_mid(spread):
+    """Distances from the best price then differ by a constant, and gains are only rounding."""
     for seed in range(12):
         chance = random.Random(seed)
         events = [book(0, 1000, 1000 + spread)]

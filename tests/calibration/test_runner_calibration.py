@@ -1,9 +1,9 @@
-"""The name by which the calibration is started as a module."""
+"""Module name that starts the calibration."""
 
 from mm.calibration import runner_calibration
 from mm.commands import calibrate
 
 
-def test_the_module_starts_the_command():
-    """``python -m mm.calibration.runner_calibration`` is printed in guides; it is ``mm calibrate``."""
+def test_runner_module_starts_calibrate_command():
+    """Guides print ``python -m mm.calibration.runner_calibration``; it equals ``mm calibrate``."""
     assert runner_calibration.main is calibrate.main

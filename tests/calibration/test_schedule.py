@@ -1,4 +1,4 @@
-"""Fits over time, and the substitutes for unusable ones."""
+"""Schedules: fits over time, and fallbacks for unusable fits."""
 
 import copy
 import json
@@ -36,8 +36,8 @@ def own_fit(n_fills, status, reason="", **more):
 
 CURVE = tuple(CurvePoint(delta_ticks=d, spread_state="all", lambda_per_s=rate) for d, rate in ((1, 0.4), (2, 0.1)))
 MONOTONE = ShapeChoice(chosen="monotone", formula="", parameters={}, gain_nats_per_fill=0.1, se=0.01, why="")
-SEEN = {"sigma_ticks": 1.0, "predicted": (3.0, 9.0)}
-GOOD = WindowFit(0.5, 0.3, 0.02, 0.1, own_fit(400, "ok", min_delta_ticks=0.5, max_delta_ticks=20.0), **SEEN)
+KNOWN = {"sigma_ticks": 1.0, "predicted": (3.0, 9.0)}
+GOOD = WindowFit(0.5, 0.3, 0.02, 0.1, own_fit(400, "ok", min_delta_ticks=0.5, max_delta_ticks=20.0), **KNOWN)
 OTHER = WindowFit(
     0.7,
     0.4,
@@ -46,7 +46,7 @@ OTHER = WindowFit(
     own_fit(300, "few_fills", "9 fills", min_delta_ticks=1.0, A=0.35, shape=MONOTONE, lambda_curve=CURVE),
     sigma_ticks=1.5,
 )
-EMPTY = WindowFit(None, None, None, None, own_fit(0, "no_fills", "no fills in 7200 s"), **SEEN)
+EMPTY = WindowFit(None, None, None, None, own_fit(0, "no_fills", "no fills in 7200 s"), **KNOWN)
 PLAN = WindowPlan(train_window_min=120, step_min=15, latency_us=50_000)
 
 
@@ -60,13 +60,13 @@ def schedule(*fits, **fallback):
     return Schedule("SIMUSDT", "20260105", 0.01, 120, 15, policy, segments(*fits, **fallback))
 
 
-def told(segment):
+def outcome(segment):
     return segment.A, segment.k, segment.source, segment.age_s, segment.status
 
 
-def test_a_usable_fit_is_used():
+def test_usable_fit_is_used():
     (segment,) = segments(GOOD)
-    assert told(segment) == (0.5, 0.3, "fitted", 0, "ok")
+    assert outcome(segment) == (0.5, 0.3, "fitted", 0, "ok")
     assert (segment.se_k, segment.se_logA, segment.n_fills, segment.usable, segment.reason) == (
         0.02,
         0.1,
@@ -77,18 +77,18 @@ def test_a_usable_fit_is_used():
     assert (segment.train_start_us, segment.train_end_us) == (-50_000, 120 * MIN - 50_000)
 
 
-def test_carry_forward_takes_the_last_usable_fit_with_its_age():
-    """The segment has both: the result of its own data, and whose parameters it uses."""
+def test_carry_forward_uses_last_usable_fit_with_age():
+    """The segment contains the status of its own data and the carried parameters."""
     first, second, third = segments(GOOD, EMPTY, EMPTY)
-    assert told(first) == (0.5, 0.3, "fitted", 0, "ok")
-    assert told(second) == (0.5, 0.3, "carried", 900, "no_fills")
-    assert told(third) == (0.5, 0.3, "carried", 1800, "no_fills")
+    assert outcome(first) == (0.5, 0.3, "fitted", 0, "ok")
+    assert outcome(second) == (0.5, 0.3, "carried", 900, "no_fills")
+    assert outcome(third) == (0.5, 0.3, "carried", 1800, "no_fills")
     assert (third.n_fills, third.usable) == (0, True)
     assert third.reason == "no fills in 7200 s; the last usable fit is carried"
 
 
-def test_a_segment_has_the_volatility_of_its_own_window_and_the_range_of_the_fit_it_uses():
-    """A carried A and k were measured over an older range; the volatility is always the latest that is known."""
+def test_segment_has_own_volatility_and_range_of_used_fit():
+    """A and k carried from an older window keep its range; the volatility is always the latest."""
     first, second, third = segments(GOOD, EMPTY, OTHER)
     assert [one.sigma_ticks for one in (first, second, third)] == [1.0, 1.0, 1.5]
     assert [(one.min_delta_ticks, one.max_delta_ticks) for one in (first, second, third)] == [
@@ -100,8 +100,8 @@ def test_a_segment_has_the_volatility_of_its_own_window_and_the_range_of_the_fit
     assert intensity_of(schedule(GOOD)).sigma_at(first.start_us) == 1.0
 
 
-def test_a_segment_has_the_curve_of_the_fit_that_it_uses():
-    """At the level of its A, carried as A and k are; an exponential is A and k alone."""
+def test_segment_has_curve_of_used_fit():
+    """Scaled to its A and carried with A and k; an exponential has no curve."""
     first, second, third = segments(OTHER, EMPTY, GOOD)
     assert [one.shape for one in (first, second, third)] == ["monotone", "monotone", "exponential"]
     assert first.lambda_curve == second.lambda_curve == ((1, 0.8), (2, 0.2))
@@ -114,8 +114,8 @@ def test_a_segment_has_the_curve_of_the_fit_that_it_uses():
     assert segments(EMPTY)[0].shape is None
 
 
-def test_a_newer_usable_fit_replaces_the_carried_one():
-    assert [told(segment)[:4] for segment in segments(GOOD, EMPTY, OTHER, EMPTY)] == [
+def test_newer_usable_fit_replaces_carried_fit():
+    assert [outcome(segment)[:4] for segment in segments(GOOD, EMPTY, OTHER, EMPTY)] == [
         (0.5, 0.3, "fitted", 0),
         (0.5, 0.3, "carried", 900),
         (0.7, 0.4, "fitted", 0),
@@ -123,34 +123,34 @@ def test_a_newer_usable_fit_replaces_the_carried_one():
     ]
 
 
-def test_what_is_too_old_is_not_carried():
+def test_fit_older_than_max_age_is_not_carried():
     second, third = segments(GOOD, EMPTY, EMPTY, max_age_s=900)[1:]
     assert second.source == "carried"
-    assert told(third) == (None, None, "none", None, "no_fills")
+    assert outcome(third) == (None, None, "none", None, "no_fills")
     assert third.reason == "no fills in 7200 s; the last usable fit is 1800 s old, more than the 900 s allowed"
 
 
-def test_nothing_is_carried_from_the_future():
+def test_later_fit_is_not_carried_back():
     first, second = segments(EMPTY, GOOD)
-    assert told(first) == (None, None, "none", None, "no_fills")
+    assert outcome(first) == (None, None, "none", None, "no_fills")
     assert first.reason.endswith("there is no earlier fit to carry")
     assert second.source == "fitted"
 
 
-def test_global_default_uses_what_it_is_given():
+def test_global_default_uses_given_parameters():
     (segment,) = segments(EMPTY, policy="global_default", default=(0.2, 0.9))
-    assert told(segment) == (0.2, 0.9, "default", None, "no_fills")
+    assert outcome(segment) == (0.2, 0.9, "default", None, "no_fills")
     assert (segment.usable, segment.se_k, segment.se_logA) == (True, None, None)
 
 
-def test_skip_segment_leaves_a_hole_in_the_quotes_not_in_the_schedule():
+def test_skip_segment_keeps_unusable_segment_in_schedule():
     first, second = segments(GOOD, EMPTY, policy="skip_segment")
-    assert told(second) == (None, None, "none", None, "no_fills")
+    assert outcome(second) == (None, None, "none", None, "no_fills")
     assert (second.usable, second.start_us) == (False, first.end_us)
 
 
 @pytest.mark.parametrize(
-    ("knobs", "says"),
+    ("knobs", "message"),
     [
         ({"policy": "hope"}, "choose one of carry_forward, global_default, skip_segment"),
         ({"policy": "global_default"}, "global_default needs them"),
@@ -160,23 +160,23 @@ def test_skip_segment_leaves_a_hole_in_the_quotes_not_in_the_schedule():
         ({"max_age_s": float("nan")}, "must not be negative"),
     ],
 )
-def test_a_fallback_that_cannot_work_is_refused(knobs, says):
-    with pytest.raises(UsageError, match=says):
+def test_invalid_fallback_is_rejected(knobs, message):
+    with pytest.raises(UsageError, match=message):
         Fallback(**knobs)
 
 
-def test_the_segment_in_force_is_found_by_time():
+def test_at_returns_segment_in_force():
     """A segment ends where the next begins; before the first and after the last there is none."""
-    one = schedule(GOOD, OTHER)
-    first, second = one.segments
+    plan = schedule(GOOD, OTHER)
+    first, second = plan.segments
     at = {
-        us: one.at(us) for us in (0, first.start_us - 1, first.start_us, first.end_us - 1, first.end_us, second.end_us)
+        us: plan.at(us) for us in (0, first.start_us - 1, first.start_us, first.end_us - 1, first.end_us, second.end_us)
     }
     assert list(at.values()) == [None, None, first, first, second, None]
     assert schedule().at(0) is None
 
 
-def test_the_file_has_the_keys_of_the_contract_in_its_order():
+def test_json_keys_follow_contract_order():
     content = schedule(GOOD).to_json()
     assert list(content)[:9] == [
         "schema_version",
@@ -205,16 +205,16 @@ FALLBACKS = st.sampled_from(
 
 
 @given(FITS, FALLBACKS)
-def test_a_schedule_is_what_its_file_says(fits, fallback):
-    """Written and read again, nothing changes; and every schedule that is built keeps the rules of the format."""
-    one = schedule(*fits, **fallback)
-    text = json.dumps(one.to_json(), allow_nan=False)
-    assert Schedule.from_json(json.loads(text), "x.json") == one
-    assert all(segment.usable == (segment.A is not None) for segment in one.segments)
+def test_schedule_round_trips_through_json(fits, fallback):
+    """Every built schedule also passes the checks of the format."""
+    original = schedule(*fits, **fallback)
+    text = json.dumps(original.to_json(), allow_nan=False)
+    assert Schedule.from_json(json.loads(text), "x.json") == original
+    assert all(segment.usable == (segment.A is not None) for segment in original.segments)
 
 
-def test_a_file_without_a_reference_measures_from_the_mid():
-    """Keys that came later may be missing; keys that are not known are passed over."""
+def test_file_without_reference_uses_mid():
+    """Keys added later may be missing; unknown keys are ignored."""
     content = schedule(GOOD).to_json()
     del content["reference"]
     del content["segments"][0]["sigma_ticks"], content["segments"][0]["max_delta_ticks"]
@@ -229,17 +229,17 @@ HOUR = poisson_day(11, DAY_S, 0.6, 0.5)
 SHORT = {"train_window_min": 12, "step_min": 6, "half_life_min": 4}
 
 
-def test_a_tape_becomes_a_schedule():
+def test_schedule_of_tape_is_near_truth():
     """One hour, trained on 12 minutes every 6: eight segments, each near the truth of its market."""
-    one = build_schedule(tape(HOUR, 0, DAY_S * S), WindowPlan(**SHORT))
-    one.check()
-    assert (one.symbol, one.day, one.tick_size, one.reference) == ("SIMUSDT", "20260105", 0.01, "mid")
-    assert (len(one.segments), one.segments[-1].end_us) == (8, DAY_S * S)
-    assert all(segment.source == "fitted" for segment in one.segments)
-    assert all(abs(segment.k - 0.5) < 5 * segment.se_k for segment in one.segments)
+    built = build_schedule(tape(HOUR, 0, DAY_S * S), WindowPlan(**SHORT))
+    built.check()
+    assert (built.symbol, built.day, built.tick_size, built.reference) == ("SIMUSDT", "20260105", 0.01, "mid")
+    assert (len(built.segments), built.segments[-1].end_us) == (8, DAY_S * S)
+    assert all(segment.source == "fitted" for segment in built.segments)
+    assert all(abs(segment.k - 0.5) < 5 * segment.se_k for segment in built.segments)
 
 
-def test_a_segment_holds_the_fit_of_its_training_window():
+def test_segment_equals_fit_of_its_training_window():
     day = tape(HOUR, 0, DAY_S * S)
     segment = build_schedule(day, WindowPlan(**SHORT)).segments[3]
     fit = fit_poisson(DepthCounts(day).points(segment.train_start_us, segment.train_end_us))
@@ -247,44 +247,44 @@ def test_a_segment_holds_the_fit_of_its_training_window():
 
 
 def quick(points):
-    """The estimate alone, with what a segment needs of a fit."""
-    found = estimate(points.delta_ticks, points.exposure_s, points.fills, points.width_ticks)
-    known = {name: getattr(found, name, None) for name in ("A", "k", "se_k", "se_logA")}
-    usable = known["k"] is not None and known["k"] > 0
+    """Return a point estimate with the fields of a fit that a segment needs."""
+    estimated = estimate(points.delta_ticks, points.exposure_s, points.fills, points.width_ticks)
+    values = {name: getattr(estimated, name, None) for name in ("A", "k", "se_k", "se_logA")}
+    usable = values["k"] is not None and values["k"] > 0
     fit = own_fit(float(points.fills.sum()), "ok" if usable else "no_fills")
-    return replace(fit, **known) if usable else fit
+    return replace(fit, **values) if usable else fit
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_nothing_at_or_after_a_segments_start_reaches_its_parameters(mode):
-    """Whatever the market does from then on: bit-identical, also what is carried."""
+def test_segment_parameters_ignore_events_from_its_start_on(mode):
+    """Bit-identical for any later market, carried parameters included."""
     plan = WindowPlan(**SHORT, mode=mode)
     cut_us = 1800 * S
     past = [event for event in HOUR if event[1] < cut_us]
     calm = [event for event in HOUR if event[1] >= cut_us]
     wild = [book(cut_us, 9_000, 9_001), *(trade(cut_us + n, -1, 8_000, n) for n in range(5000))]
     schedules = [build_schedule(tape(past + rest, 0, DAY_S * S), plan, fit=quick) for rest in (calm, wild, [])]
-    known = [[segment for segment in one.segments if segment.start_us <= cut_us] for one in schedules]
-    assert len(known[0]) == 4
-    assert known[0] == known[1] == known[2]
+    early_segments = [[segment for segment in one.segments if segment.start_us <= cut_us] for one in schedules]
+    assert len(early_segments[0]) == 4
+    assert early_segments[0] == early_segments[1] == early_segments[2]
 
 
-def test_a_day_without_a_trade_has_segments_and_nothing_to_use():
+def test_day_without_trades_has_only_unusable_segments():
     quiet = tape([book(0, 100, 102)], 0, DAY_S * S)
-    one = build_schedule(quiet, WindowPlan(**SHORT))
-    assert {(segment.usable, segment.status) for segment in one.segments} == {(False, "no_fills")}
+    built = build_schedule(quiet, WindowPlan(**SHORT))
+    assert {(segment.usable, segment.status) for segment in built.segments} == {(False, "no_fills")}
 
 
-def test_a_day_shorter_than_the_window_has_no_segments():
+def test_day_shorter_than_window_has_no_segments():
     assert build_schedule(tape(HOUR, 0, 600 * S), WindowPlan(**SHORT)).segments == ()
 
 
-def test_a_calibrator_is_scheduled_by_its_config():
-    """Ladder and fixed measure with orders, micro from another price; windows, modes and fallbacks are the same."""
+def test_schedule_uses_config_of_calibrator():
+    """Windows, modes and fallbacks work the same for every method and reference."""
     calibrator = Calibrator(tape(HOUR, 0, DAY_S * S), CalibrationConfig(reference="micro", min_usable_deltas=2))
-    one = build_schedule(calibrator, WindowPlan(12, 24))
-    assert one.reference == "micro"
-    for segment in one.segments:
+    built = build_schedule(calibrator, WindowPlan(12, 24))
+    assert built.reference == "micro"
+    for segment in built.segments:
         fit = calibrator.fit_points(calibrator.points(segment.train_start_us, segment.train_end_us))
         assert (segment.A, segment.k) == (fit.A, fit.k)
 
@@ -325,14 +325,14 @@ WHOLE = Schedule("SIMUSDT", "20260105", 0.01, 120, 15, "skip_segment", (FIRST, S
 
 
 def _set(content, path, value):
-    *way, last = path
-    for step in way:
+    *parents, last = path
+    for step in parents:
         content = content[step]
     content[last] = value
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "says"),
+    ("path", "value", "message"),
     [
         (("symbol",), 7, "symbol is 7, not a text"),
         (("step_min",), "15", "step_min is '15', not a finite number"),
@@ -355,36 +355,36 @@ def _set(content, path, value):
         (("segments", 0, "train_end_us"), 7_200_000_001, "it would look ahead"),
     ],
 )
-def test_a_broken_file_is_refused_by_name_and_value(path, value, says):
+def test_broken_file_is_rejected_with_key_and_value(path, value, message):
     content = copy.deepcopy(WHOLE)
     _set(content, path, value)
-    with pytest.raises(BrokenFile, match=rf"x\.json: .*{says}.*make it again"):
+    with pytest.raises(BrokenFile, match=rf"x\.json: .*{message}.*make it again"):
         Schedule.from_json(content, "x.json")
 
 
 @pytest.mark.parametrize("content", [[], "x", None, {}])
-def test_what_is_no_schedule_at_all_is_refused(content):
+def test_content_that_is_not_a_schedule_is_rejected(content):
     with pytest.raises(BrokenFile, match=r"x\.json: schema_version is missing"):
         Schedule.from_json(content, "x.json")
 
 
 @pytest.mark.parametrize(("key", "value"), [("schema_version", 2), ("distance_unit", "bps")])
-def test_another_schema_or_unit_is_refused(key, value):
+def test_other_schema_or_unit_is_rejected(key, value):
     with pytest.raises(Mismatch, match=f"{key} is {value!r}"):
         Schedule.from_json(WHOLE | {key: value}, "x.json")
 
 
-def test_a_value_is_shown_by_its_beginning_only():
-    """One line names the problem, whatever its size."""
+def test_long_value_is_truncated_in_message():
+    """The message stays one line for values of any size."""
     with pytest.raises(BrokenFile) as caught:
         Entry({"key": ["x" * 100] * 100}, "x.json").read("key", str)
     assert len(str(caught.value)) < 150
 
 
-def test_the_interval_of_the_state_is_that_of_its_forecast():
-    """From the training window of each segment; another mode has the interval of the counts."""
-    told = poisson_day(3, 5400, 0.4, 0.5)
-    calibrator = Calibrator(tape(told, 0, 5400 * S), CalibrationConfig())
+def test_state_space_interval_equals_forecast():
+    """From the training window of each segment; other modes have the interval of the counts."""
+    events = poisson_day(3, 5400, 0.4, 0.5)
+    calibrator = Calibrator(tape(events, 0, 5400 * S), CalibrationConfig())
     plan = WindowPlan(train_window_min=50, step_min=15, mode="state_space")
     for segment in build_schedule(calibrator, plan).segments:
         trained = segment.train_start_us, segment.train_end_us

@@ -1,4 +1,4 @@
-"""Values of a schedule's file: read as their types allow, and refused by their place."""
+"""Entries of a schedule file: read by type, and rejected with their place."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ POINTS = [[0.5, 0.2], [1, 0.3]]
 
 @dataclass
 class Record:
-    """Three fields, of which one may be missing."""
+    """Record with three fields, one of them optional."""
 
     name: str
     number: float | None
     rates: Measured = NOT_MEASURED
 
 
-def test_a_record_is_read_by_the_types_of_its_fields():
+def test_record_is_read_by_field_types():
     content = {"name": "a", "number": None, "rates": POINTS, "more": 1}
     assert Entry(content, "it").fields_of(Record, {}) == {
         "name": "a",
@@ -43,12 +43,12 @@ def test_a_record_is_read_by_the_types_of_its_fields():
         (str, 1, "a text"),
     ],
 )
-def test_what_a_type_does_not_hold_is_refused_with_its_place(kind, value, text):
+def test_value_of_wrong_type_is_rejected_with_place(kind, value, text):
     with pytest.raises(BrokenFile, match=rf"it: here\.key is .*{text}.*mm schedule"):
         Entry({"key": value}, "it", "here.").read("key", kind)
 
 
-def test_missing_keys_other_words_and_other_objects_are_refused():
+def test_missing_keys_and_invalid_values_are_rejected():
     with pytest.raises(BrokenFile, match="it: key is missing"):
         Entry({}, "it").value("key")
     with pytest.raises(BrokenFile, match="key is missing"):

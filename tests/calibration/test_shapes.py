@@ -1,4 +1,4 @@
-"""Shapes of λ(δ): their slopes against differences, their tops against a plain search and by their conditions."""
+"""Shapes of λ(δ): slopes against finite differences, maxima against a plain search and optimality conditions."""
 
 import math
 
@@ -24,7 +24,7 @@ FORMULAS = {
 
 
 def half_tick_cells(rng, fills=4_000):
-    """Return cells of a tick from both half and whole distances, as a mid has them, and counts of two exponentials."""
+    """Return one-tick cells at half and whole distances, as for a mid, with counts of two exponentials."""
     delta = np.arange(0.5, 12.5, 0.5)
     width = np.where(delta < 11.5, 1.0, np.inf)
     waited = rng.uniform(50, 500, delta.size)
@@ -34,8 +34,8 @@ def half_tick_cells(rng, fills=4_000):
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda one: one.name)
-def test_slopes_are_those_of_differences(family):
-    """Of ln λ and of ln of what each row is reached by, by the step that loses fewest digits."""
+def test_slopes_equal_finite_differences(family):
+    """Of ln λ and of the log gain of each row, with the most accurate step."""
     cells, x, shape = half_tick_cells(np.random.default_rng(0))[0], None, np.array(PLACES[family.name])
     x = cells.units(cells.edges)
     curve, rises = family.curve(shape, x)
@@ -50,8 +50,8 @@ def test_slopes_are_those_of_differences(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda one: one.name)
-def test_the_top_is_no_lower_than_a_plain_search_finds(family):
-    """A simplex, which needs no derivatives, on the likelihood as it is written."""
+def test_search_reaches_maximum_of_plain_search(family):
+    """Nelder-Mead, without derivatives, on the explicit likelihood."""
     cells, waited, fills = half_tick_cells(np.random.default_rng(1))
     found = search(family, cells, waited, fills)
 
@@ -71,7 +71,7 @@ def test_the_top_is_no_lower_than_a_plain_search_finds(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda one: one.name)
-def test_the_formula_with_its_numbers_is_the_curve(family):
+def test_formula_with_named_parameters_equals_curve(family):
     """In ticks and 1/s, at every edge."""
     cells, waited, fills = half_tick_cells(np.random.default_rng(2))
     found = search(family, cells, waited, fills)
@@ -81,8 +81,8 @@ def test_the_formula_with_its_numbers_is_the_curve(family):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_falling_curve_is_at_its_peak(seed):
-    """Karush, Kuhn and Tucker: no step can gain, and an existing one cannot lose; counts as used by the curve."""
+def test_monotone_curve_satisfies_optimality_conditions(seed):
+    """Karush-Kuhn-Tucker: no step can gain, and an existing one cannot lose; with the curve's own counts."""
     cells, waited, fills = half_tick_cells(np.random.default_rng(seed), fills=600)
     found = monotone(cells, waited, fills)
     smooth = search(FAMILIES[-1], cells, waited, fills)
@@ -91,7 +91,7 @@ def test_the_falling_curve_is_at_its_peak(seed):
     steps = -np.diff(np.append(np.exp(found.at_edges), 0.0))
     gain = [sum(steps[a:b]) for a, b in zip(begin, end, strict=True)]
     assert np.exp(found.log_gain) == pytest.approx(gain, rel=1e-6)
-    scale = counts.sum() / float(seconds @ gain)  # the curve itself expects as many fills as there were
+    scale = counts.sum() / float(seconds @ gain)  # the curve expects the observed number of fills
     slopes = [
         sum(counts[r] / gain[r] / scale - seconds[r] for r in range(len(gain)) if begin[r] <= step < end[r])
         for step in range(len(steps))
@@ -104,8 +104,8 @@ def test_the_falling_curve_is_at_its_peak(seed):
     assert (np.diff(found.at_edges) <= 1e-12).all()
 
 
-def test_a_curve_that_falls_at_once_is_finite_far_out():
-    """All fills in the two nearest cells of two hundred, whose rate by two exponentials is too small for any sum."""
+def test_steep_curve_is_finite_at_far_distances():
+    """All fills are in the two nearest of two hundred cells; far rates underflow in a plain sum."""
     delta = np.arange(1.5, 99.5, 0.5)
     cells = Cells(Shape(delta, np.where(delta < 98, 1.0, np.inf)), 0.435)
     waited, fills = np.where(np.arange(196) % 2, 9000.0, 3000.0), np.zeros(196)
@@ -119,8 +119,8 @@ def test_a_curve_that_falls_at_once_is_finite_far_out():
     assert expected[20:].sum() < 1e-5
 
 
-def test_cells_of_one_parity_need_no_search():
-    """Steps are then the rates of the cells themselves: (fills + ½) over the seconds with the prior's."""
+def test_monotone_curve_of_one_parity_has_closed_form():
+    """Steps equal the rates of the cells: (fills + ½) over the seconds including the prior."""
     rng = np.random.default_rng(3)
     delta, waited = np.arange(1, 9.0), rng.uniform(100, 900, 8)
     cells = Cells(Shape(delta, np.where(delta < 8, 1.0, np.inf)), 2.0)
@@ -132,8 +132,8 @@ def test_cells_of_one_parity_need_no_search():
     assert np.exp(found.at_edges) == pytest.approx(np.cumsum(rates[::-1])[::-1], rel=1e-3)
 
 
-def test_a_search_that_begins_elsewhere_ends_at_the_same_place():
-    """One exponential has one peak."""
+def test_search_converges_from_different_starts():
+    """One exponential has a single peak."""
     cells, waited, fills = half_tick_cells(np.random.default_rng(4))
     places = [search(EXPONENTIAL, cells, waited, fills, [[start]]).shape[0] for start in (-2.0, 0.0, 2.0)]
     assert places == pytest.approx([places[0]] * 3, abs=1e-6)

@@ -1,4 +1,4 @@
-"""The runs of simulated orders: their names and quotes, and what is kept of each."""
+"""Runs of simulated orders: names, quotes and stored data."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ FILLS = FillsMeasured("queue_risk_averse", {}, FILL_MODELS["queue_risk_averse"])
 
 @pytest.fixture(scope="module")
 def tape(tmp_path_factory):
-    """Ten minutes of a simulated market."""
+    """Return ten minutes of a simulated market."""
     from mm.dayfolder.layout import DayFolder
 
     folder = DayFolder(tmp_path_factory.mktemp("runs"), "SIMUSDT", "20260105")
@@ -29,8 +29,8 @@ def tape(tmp_path_factory):
     return mm.load_day(folder.path)
 
 
-def test_a_fill_model_plays_plain_quotes_from_the_mid_alone(tape):
-    """Orders that a backtest sends are measured as it sends them; others hold their distance by themselves."""
+def test_fill_model_plays_fixed_spread_quotes(tape):
+    """With a fill model orders are sent as in a backtest; otherwise the quotes hold their distance."""
     for config, names, quotes in (
         (CalibrationConfig(method="fixed", deltas=(0.5, 2.0)), ["delta_0.5", "delta_2"], "FixedDelta"),
         (CalibrationConfig(method="fixed", deltas=(0.5, 2.0), fills=FILLS), ["delta_0.5", "delta_2"], "FixedSpread"),
@@ -42,8 +42,8 @@ def test_a_fill_model_plays_plain_quotes_from_the_mid_alone(tape):
         assert {type(one).__name__ for one in runs.values()} == ({quotes} if quotes else set())
 
 
-def test_states_are_summed_under_a_fill_model_alone(tape):
-    """Their seconds are those of all orders at rest on a valid book, and their fills the run's."""
+def test_states_are_summed_only_under_fill_model(tape):
+    """Their seconds are those of all resting orders on a valid book, their fills those of the run."""
     config = CalibrationConfig(method="fixed", deltas=(0.5, 1.5, 2.5))
     plain = Calibrator(tape, config)
     assert (plain.states, plain.recent_s) == ({}, None)
@@ -57,15 +57,15 @@ def test_states_are_summed_under_a_fill_model_alone(tape):
     assert rates.fills == sum(run.resting.fills.shape[1] for run in measured.played.values())
 
 
-def test_a_move_is_recent_until_orders_that_follow_it_arrive():
-    """A requote and the way of an order."""
+def test_recent_time_is_requote_plus_order_latency():
+    """Until then orders may not have followed a move."""
     rules = Rules(1, 1, requote_us=250_000, order_latency_us=7_000)
     assert recent_us(rules) == 257_000
     assert recent_us(None) == Rules(1, 1).requote_us + Rules(1, 1).order_latency_us
 
 
-def test_a_clip_is_the_quantity_of_calibration_or_that_of_the_rules():
-    """It is whole steps."""
+def test_clip_is_quantity_of_calibration_or_rules():
+    """Always in whole steps."""
     rules = Rules(1, lot_e8=10, step_lots=5, quote_lots=15)
     config = CalibrationConfig(method="fixed", fills=FILLS)
     assert clip_lots(config, rules) == 15
@@ -75,8 +75,8 @@ def test_a_clip_is_the_quantity_of_calibration_or_that_of_the_rules():
 
 
 @pytest.mark.parametrize("call", [mm.calibrate, lambda given: mm.walkforward(given, Rules(1, 1))])
-def test_what_is_no_tape_is_refused(call):
-    """A path, several of them, and nothing; what to give instead is named."""
+def test_argument_that_is_not_a_tape_is_rejected(call):
+    """A path, several paths, and nothing; the message names the right argument."""
     for given, text in (
         ("data/SIMUSDT/20260105", "'data/SIMUSDT/20260105' instead of a tape; pass the result of mm.load_day"),
         ([Path("a"), Path("b")], "Path.* instead of a tape; pass the result of mm.load_day"),

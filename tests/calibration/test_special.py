@@ -1,4 +1,4 @@
-"""scipy.special without what it would import around its compiled functions."""
+"""mm.calibration.special: compiled functions of scipy.special without its heavy imports."""
 
 import pytest
 
@@ -21,7 +21,7 @@ for name in "{NAMES}".split():
 
 
 @pytest.mark.parametrize("program", [ALONE, ALONE + SAME, SAME])
-def test_what_fits_do_not_need_is_not_imported_and_still_there(program):
-    """Whoever imports the package afterwards, or has before, gets all of it, with the very same functions."""
-    done = run_python("-c", program, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+def test_special_avoids_scipy_import_and_has_same_functions(program):
+    """Importing scipy.special before or after gives the complete package with identical functions."""
+    result = run_python("-c", program, cwd=ROOT)
+    assert result.returncode == 0, result.stderr

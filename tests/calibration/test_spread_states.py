@@ -1,4 +1,4 @@
-"""The states of the spread: their share of the time, and the rate of each."""
+"""States of the spread: share of time and rate of each."""
 
 import numpy as np
 import pytest
@@ -16,22 +16,22 @@ def states_of(calibrator):
 
 
 def market(seed=3, hours=4):
-    """Every second spread and flow change place: one tick wide and A = 0.2, or four ticks wide and A = 0.8; k = 0.6."""
+    """Return a day alternating every second: spread 1 with A = 0.2, or spread 4 with A = 0.8; k = 0.6."""
     rng = np.random.default_rng(seed)
-    told, trade_us = [], 0
+    events, trade_us = [], 0
     for n in range(hours * 3600):
         spread, A = ((1, 0.2), (4, 0.8))[n % 2]
-        told.append(book(n * S, 1000, 1000 + spread))
+        events.append(book(n * S, 1000, 1000 + spread))
         for side, touch in ((1, 1000 + spread), (-1, 1000)):
             for at_us in sorted(rng.integers(1, S, rng.poisson(A * np.exp(-0.6 * spread / 2))).tolist()):
                 trade_us += 1
                 depth = int(rng.geometric(1 - np.exp(-0.6))) - 1
-                told.append(trade(n * S + at_us, side, touch + side * depth, trade_us))
-    return tape(sorted(told, key=lambda event: event[1]), 0, hours * 3600 * S)
+                events.append(trade(n * S + at_us, side, touch + side * depth, trade_us))
+    return tape(sorted(events, key=lambda event: event[1]), 0, hours * 3600 * S)
 
 
-def test_each_state_has_its_own_rate():
-    """One curve through both bends; in each state the truth of that state comes out."""
+def test_each_spread_state_recovers_its_rate():
+    """One curve for both would be bent; each state recovers its own parameters."""
     narrow, wide = states_of(Calibrator(market(), CalibrationConfig(max_delta_ticks=15)))
     assert (narrow["from_ticks"], narrow["to_ticks"], narrow["share"]) == (1, 1, 0.5)
     assert (wide["from_ticks"], wide["to_ticks"], wide["share"]) == (3, 4, 0.5)
@@ -40,8 +40,8 @@ def test_each_state_has_its_own_rate():
         assert abs(state["k"] - 0.6) < 4 * state["se_k"]
 
 
-def test_states_share_out_seconds_and_sweeps():
-    """What is counted in the states is what is counted without them."""
+def test_states_partition_seconds_and_sweeps():
+    """Sums over the states equal the totals without states."""
     calibrator = Calibrator(market(hours=1), CalibrationConfig(max_delta_ticks=15))
     whole = calibrator.between(calibrator.start_us, calibrator.end_us).fitted
     states = states_of(calibrator)
@@ -50,8 +50,8 @@ def test_states_share_out_seconds_and_sweeps():
 
 
 @pytest.mark.parametrize("method", ["ladder", "fixed"])
-def test_states_are_those_of_the_marks_whatever_the_method(method):
-    """A ladder is played eight times, and its marks are counted once."""
+def test_states_come_from_marks_for_every_method(method):
+    """A ladder is played eight times, but its marks are counted once."""
     day = market(hours=1)
     by_marks, other = (
         Calibrator(day, CalibrationConfig(method=name, max_delta_ticks=15)) for name in ("marks", method)
@@ -60,24 +60,24 @@ def test_states_are_those_of_the_marks_whatever_the_method(method):
     assert other.ladders == (8 if method == "ladder" else 1)
 
 
-def test_shares_are_of_the_time_with_a_book():
-    told = [book(0, 100, 101), gap(6 * S), book(8 * S, 100, 109)]
-    states = states_of(Calibrator(tape(told, 0, 10 * S), CalibrationConfig()))
+def test_state_shares_are_of_time_with_book():
+    events = [book(0, 100, 101), gap(6 * S), book(8 * S, 100, 109)]
+    states = states_of(Calibrator(tape(events, 0, 10 * S), CalibrationConfig()))
     assert [(one["from_ticks"], one["to_ticks"], one["share"], one["status"]) for one in states] == [
         (1, 1, 0.75, "no_fills"),
         (9, 16, 0.25, "no_fills"),
     ]
 
 
-def test_a_large_tick_is_a_warning_of_the_fit():
-    """Three quarters of the time one tick wide; the warning is in the fit."""
-    told = [book(0, 100, 101), book(6 * S, 100, 103)]
-    (line,) = large_tick(spread_states(Calibrator(tape(told, 0, 8 * S), CalibrationConfig())))
+def test_fit_warns_about_large_tick():
+    """Spread of one tick for three quarters of the time."""
+    events = [book(0, 100, 101), book(6 * S, 100, 103)]
+    (line,) = large_tick(spread_states(Calibrator(tape(events, 0, 8 * S), CalibrationConfig())))
     assert "one tick in 75 % of the time" in line
-    assert line in measure(tape(told, 0, 8 * S)).fit.warnings
-    assert large_tick(spread_states(Calibrator(tape(told, 0, 30 * S), CalibrationConfig()))) == ()
+    assert line in measure(tape(events, 0, 8 * S)).fit.warnings
+    assert large_tick(spread_states(Calibrator(tape(events, 0, 30 * S), CalibrationConfig()))) == ()
 
 
-def test_without_a_book_there_is_no_state():
+def test_tape_without_book_has_no_states():
     calibrator = Calibrator(tape([], 0, 10 * S), CalibrationConfig())
     assert (states_of(calibrator), large_tick(spread_states(calibrator))) == ([], ())

@@ -1,6 +1,6 @@
-"""Rates by state from sums: a known product is found again, and what few fills show is not believed.
+"""State rates from sums: a known product of factors is recovered, and few fills are shrunk.
 
-And the level of a window: what its fills are beyond the flow of its aggressive orders.
+Level of a window: its fills relative to those expected from the flow of aggressive orders.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from mm.calibration.reference import BLOCK_US
 from mm.calibration.state_rates import StateLevels, rates_of
 
 FLOWS = {-4: 0.4, -2: 1.0, -1: 1.7, 1: 3.0}
-BASE = {(2, 2): 0.5, (2, 1): 4.0, (6, 6): 0.1, (6, 5): 0.3, (6, 2): 2.0}  # 1/s by sent at and stands at, half ticks
+BASE = {(2, 2): 0.5, (2, 1): 4.0, (6, 6): 0.1, (6, 5): 0.3, (6, 2): 2.0}  # 1/s, by sent and current half ticks
 RESTED = {0: 1.0, 1: 1.3}
 SINCE = {0: 3.0, 2: 0.6}  # by class of the time since the last aggressive order
 TOUCH = {-1: 2.5, 0: 1.0, 1: 0.2}
@@ -43,7 +43,7 @@ LINE = ((1.0, 0.1), (3.0, 0.02))
 
 
 def cells():
-    """Each state with its rate, and time that is no product: an order that moves away from bursts is seldom in them."""
+    """Yield each state with its time and rate; the time is not a product, e.g. moved orders rarely rest in bursts."""
     random = np.random.default_rng(7)
     for (sent, stands), rate in BASE.items():
         for flow, often in FLOWS.items():
@@ -57,7 +57,7 @@ def cells():
 
 
 def sums(thin=1.0):
-    """The cells as ``state_sums`` has them; the share *thin* of their time and fills."""
+    """Return the cells in the format of ``state_sums``, with the share *thin* of time and fills."""
     bins = {2: {2: 0, 1: 80 + 1}, 6: {6: 0, 5: 80 + 1, 2: 160 + 2}}
     return np.array(
         [
@@ -67,45 +67,45 @@ def sums(thin=1.0):
     )
 
 
-def test_a_product_is_found_again():
-    """Whatever the time in each state: factors are separated by what the others expect."""
+def test_rates_recover_product_of_factors():
+    """For unequal times per state: factors are separated by what the others expect."""
     states = FillStates(rates_of(sums()), 0.3, 1.0)
     for (sent, stands, *others), _, rate in cells():
         state = [sent, stands, 0, *others]
         assert states.rates(np.array([state])).item() == pytest.approx(rate, rel=0.03), state
 
 
-def test_fills_of_each_distance_stay():
-    """What the rates predict of the time that they are from is what was seen, also where few fills were."""
+def test_predicted_fills_of_each_distance_match():
+    """Predictions for the measured time equal the measured fills, also with few fills."""
     for thin in (1.0, 1e-3, 3e-5):
         rows = sums(thin)
         states = FillStates(rates_of(rows), 0.3, 1.0)
         predicted = states.rates(rows[:, [1, 3, 4, 5, 6, 7, 8]].astype(np.int64)) * rows[:, 9]
         for sent in (2, 6):
-            mine = rows[:, 1] == sent
-            assert predicted[mine].sum() == pytest.approx(rows[mine, 10].sum(), rel=1e-6)
+            at_distance = rows[:, 1] == sent
+            assert predicted[at_distance].sum() == pytest.approx(rows[at_distance, 10].sum(), rel=1e-6)
 
 
-def test_few_fills_say_little_of_levels():
-    """With a handful of fills, the levels of a market are all nearly alike."""
+def test_few_fills_give_nearly_equal_level_factors():
+    """A handful of fills shrinks the factors towards each other."""
     times = [row[-1] for row in rates_of(sums(3e-8)).hits]
     assert max(times) / min(times) < 2 < max(FLOWS.values()) / min(FLOWS.values())
 
 
-def test_few_fills_say_little_of_the_best_price():
-    """With a handful of fills, orders inside the spread and behind the best price fill nearly alike."""
+def test_few_fills_give_nearly_equal_touch_factors():
+    """A handful of fills hardly separates orders inside the spread from those behind the best price."""
     few, many = ([row[-1] for row in rates_of(sums(thin)).touch] for thin in (3e-8, 1.0))
     assert max(few) / min(few) < 3
     assert max(many) / min(many) > 10
 
 
-def test_nothing_seen_is_no_rate():
-    """A run without an order that rested."""
+def test_empty_sums_have_no_rates():
+    """A run without resting orders."""
     assert rates_of(np.empty((0, 11))) == StateRates((), (), (), (), ())
 
 
-def test_periods_and_runs_are_summed():
-    """The same states of two runs are one, and the nearest distance of a bin is that of both."""
+def test_runs_with_same_states_are_summed():
+    """Equal states of two runs are merged, and the nearest distance of a bin is common."""
     rows = sums()
     farther = rows.copy()
     farther[:, [0, 3]] += 1
@@ -117,7 +117,7 @@ def test_periods_and_runs_are_summed():
 
 @pytest.fixture(scope="module")
 def tape():
-    """Six blocks of five minutes: a sale a minute in the first half, ten a minute in the second."""
+    """Return six blocks of five minutes: one sale per minute in the first half, ten per minute in the second."""
     quiet = range(BLOCK_US // 5, 3 * BLOCK_US, BLOCK_US // 5)
     busy = range(3 * BLOCK_US, 6 * BLOCK_US, BLOCK_US // 50)
     sales = [small_tapes.trade(us, -1, 100) for us in (*quiet, *busy)]
@@ -125,7 +125,7 @@ def tape():
 
 
 def factor(tape, begin_us, end_us):
-    """The mean factor of a stretch, of both sides, second by second."""
+    """Return the mean factor of a period over both sides, sampled every 0.1 s."""
     found = []
     for since, number in MarketPaths.of_days([tape]).flow:
         level = (
@@ -137,31 +137,31 @@ def factor(tape, begin_us, end_us):
 
 
 def points(fills, delta=1.0, seconds=600.0):
-    """Two sides of orders at one distance."""
+    """Return two sides of orders at one distance."""
     columns = (np.full(2, one) for one in (delta, np.inf, seconds, fills / 2))
     return Points(*columns, side=np.array([1, -1], np.int8), block=np.full(2, -1))
 
 
-def test_a_window_as_its_flow_has_it_is_at_level_one(tape):
-    """Where more aggressive orders come, more fills are expected; only what goes beyond is a level."""
+def test_level_is_one_when_fills_follow_flow(tape):
+    """More aggressive orders raise the expected fills; only the excess is a level."""
     levels, past, busy = StateLevels([tape], 0.3), (0, 3 * BLOCK_US), (3 * BLOCK_US, 6 * BLOCK_US)
     more = factor(tape, *busy) / factor(tape, *past)
     assert more > 2
     for beyond in (1.0, 1.5):
-        seen = points(beyond * more * 1200 * 0.1)
-        assert levels.level(seen, LINE, (past[1], RATES), busy) == pytest.approx(beyond, rel=0.01)
+        measured = points(beyond * more * 1200 * 0.1)
+        assert levels.level(measured, LINE, (past[1], RATES), busy) == pytest.approx(beyond, rel=0.01)
     again = points(1200 * 0.1)
     assert levels.level(again, LINE, (past[1], RATES), past) == pytest.approx(1.0)
 
 
-def test_distances_that_were_not_measured_say_nothing(tape):
-    """Orders farther away than all that were played."""
+def test_unmeasured_distances_give_no_level(tape):
+    """Orders farther away than all played distances."""
     levels = StateLevels([tape], 0.3)
     assert levels.level(points(10.0, delta=9.0), LINE, (BLOCK_US, RATES), (0, BLOCK_US)) is None
 
 
-def test_days_are_joined(tape):
-    """The night between two days is in no block."""
+def test_level_joins_days(tape):
+    """The night between two days belongs to no block."""
     later = small_tapes.tape([small_tapes.book(90 * BLOCK_US, 100, 101)], 90 * BLOCK_US, 92 * BLOCK_US)
     levels = StateLevels([tape, later], 0.3)
     over = (0, 3 * BLOCK_US), (90 * BLOCK_US, 92 * BLOCK_US)
@@ -170,17 +170,17 @@ def test_days_are_joined(tape):
     assert found == pytest.approx(quiet / TIMES[-12], rel=0.01)
 
 
-def test_the_deviations_of_days_are_joined():
-    """Days that follow each other at once: one whose mid stays, and one whose mid jumps up and down every second."""
+def test_deviations_of_consecutive_days_are_joined():
+    """Day one has a constant mid, day two a mid that jumps up and down every second."""
     still = small_tapes.tape([small_tapes.book(0, 500, 501)], 0, 2 * BLOCK_US)
     jumps = [(2 * BLOCK_US + second * 1_000_000, 100 + second % 2 * 8) for second in range(600)]
     moving = small_tapes.tape([small_tapes.book(us, bid, bid + 1) for us, bid in jumps], 2 * BLOCK_US, 4 * BLOCK_US)
     deviation = tuple((ticks, number, 1.5**number) for ticks in (1.0, 3.0) for number in range(-12, 13))
     rates = dataclasses.replace(RATES, hits=(), deviation=deviation)
     at, classes = MarketPaths.of_days([moving]).deviations[0]
-    seen = classes[np.searchsorted(at, np.arange(2 * BLOCK_US, 4 * BLOCK_US, 1_000), side="right") - 1]
-    assert len(set(seen.tolist())) > 4
-    times = (np.mean(1.5**seen) + np.mean(1.5**-seen)) / 2
+    numbers = classes[np.searchsorted(at, np.arange(2 * BLOCK_US, 4 * BLOCK_US, 1_000), side="right") - 1]
+    assert len(set(numbers.tolist())) > 4
+    times = (np.mean(1.5**numbers) + np.mean(1.5**-numbers)) / 2
     for days in ([still, moving], [still, moving, small_tapes.tape([], 4 * BLOCK_US, 5 * BLOCK_US)]):
         levels = StateLevels(days, 0.3)
         found = levels.level(points(1200 * 0.1), LINE, (2 * BLOCK_US, rates), (2 * BLOCK_US, 4 * BLOCK_US))

@@ -1,4 +1,4 @@
-"""ln A as a state: one filter against plain sums, forecasts against draws, the past alone."""
+"""State space model of ln A: filter against plain matrices, forecasts against draws."""
 
 import math
 
@@ -15,7 +15,7 @@ EXPOSED = 40.0  # fills that a block expects at A = 1
 
 
 def drawn(seed, blocks, half_life_min=40.0, tau=0.5, own=0.3, level=0.0):
-    """Return fills by block of the model itself."""
+    """Return fills by block drawn from the model."""
     rng = np.random.default_rng(seed)
     phi = 0.5 ** (5 / half_life_min)
     z, found = rng.normal() * tau, []
@@ -25,14 +25,14 @@ def drawn(seed, blocks, half_life_min=40.0, tau=0.5, own=0.3, level=0.0):
     return np.array(found, float)
 
 
-def alone(monkeypatch, half_life, tau, own):
-    """Make the grid one filter."""
+def use_single_filter(monkeypatch, half_life, tau, own):
+    """Reduce the grid to one filter."""
     for name, value in (("HALF_LIVES_MIN", half_life), ("TAU", tau), ("OWN", own)):
         monkeypatch.setattr(state_space, name, (value,))
 
 
 def plain_filter(expected, fills, half_life, tau, own):
-    """The same filter by matrices and a general optimiser, with its evidence."""
+    """Return mean, covariance and evidence of the filter by matrices and a general optimiser."""
     phi = 0.5 ** (5 / half_life)
     mean = np.array([math.log(fills.sum() / expected.sum()), 0.0])
     cov, step = np.diag([1.0, tau**2]), np.diag([1.0, phi])
@@ -41,8 +41,8 @@ def plain_filter(expected, fills, half_life, tau, own):
         mean, cov = step @ mean, step @ cov @ step + np.diag([0.0, (1 - phi**2) * tau**2])
         if at == 0:
             continue
-        see = np.ones(2)
-        centre, prior = see @ mean, see @ cov @ see + own**2
+        observation = np.ones(2)
+        centre, prior = observation @ mean, observation @ cov @ observation + own**2
 
         def loss(u, at=at, count=count, centre=centre, prior=prior):
             return at * math.exp(u) - count * u + (u - centre) ** 2 / (2 * prior)
@@ -53,15 +53,15 @@ def plain_filter(expected, fills, half_life, tau, own):
         # a Gaussian observation y of u with variance v gives this peak and curvature
         v = 1 / (curve - 1 / prior) + own**2
         y = peak + (peak - centre) / prior / (curve - 1 / prior)
-        gain = cov @ see / (see @ cov @ see + v)
-        mean, cov = mean + gain * (y - see @ mean), cov - np.outer(gain, see @ cov)
+        gain = cov @ observation / (observation @ cov @ observation + v)
+        mean, cov = mean + gain * (y - observation @ mean), cov - np.outer(gain, observation @ cov)
     return mean, cov, evidence
 
 
 @pytest.mark.parametrize("own", [0.0, 0.4])
-def test_a_filter_is_that_of_plain_matrices(monkeypatch, own):
+def test_filter_equals_plain_matrices(monkeypatch, own):
     """Also over blocks without exposure and without fills."""
-    alone(monkeypatch, 30.0, 0.6, own)
+    use_single_filter(monkeypatch, 30.0, 0.6, own)
     fills = drawn(1, 40)
     expected = np.full(40, EXPOSED)
     expected[[0, 10, 11, 39]] = 0.0
@@ -73,8 +73,8 @@ def test_a_filter_is_that_of_plain_matrices(monkeypatch, own):
     assert found.cov[:, 0, 0] == pytest.approx([cov[0, 0], cov[0, 1], cov[1, 1]], abs=1e-6)
 
 
-def test_filters_weigh_by_how_they_foresaw(monkeypatch):
-    """The ratio of two is that of their evidences."""
+def test_filter_weights_follow_evidence(monkeypatch):
+    """The ratio of two weights is the ratio of their evidences."""
     monkeypatch.setattr(state_space, "HALF_LIVES_MIN", (30.0,))
     monkeypatch.setattr(state_space, "TAU", (0.2, 0.7))
     monkeypatch.setattr(state_space, "OWN", (0.3,))
@@ -85,8 +85,8 @@ def test_filters_weigh_by_how_they_foresaw(monkeypatch):
     assert math.log(weight[1] / weight[0]) == pytest.approx(evidence[1] - evidence[0], abs=1e-5)
 
 
-def test_the_evidence_of_one_block_is_its_integral(monkeypatch):
-    """Laplace's approximation, where the counts are large, is the integral over the rate."""
+def test_evidence_of_one_block_equals_integral(monkeypatch):
+    """For large counts Laplace's approximation equals the integral over the rate."""
     monkeypatch.setattr(state_space, "HALF_LIVES_MIN", (30.0,))
     monkeypatch.setattr(state_space, "TAU", (0.2, 1.2))
     monkeypatch.setattr(state_space, "OWN", (0.0,))
@@ -104,20 +104,20 @@ def test_the_evidence_of_one_block_is_its_integral(monkeypatch):
 
 
 @pytest.mark.parametrize("horizon_s", [300.0, 700.0, 1800.0])
-def test_a_forecast_is_that_of_draws(horizon_s):
-    """ln A and the interval of the fills, from draws of every filter's state, walks and counts."""
+def test_forecast_matches_draws(horizon_s):
+    """ln A and the interval of the fills, against draws of every filter's state, path and counts."""
     found = filtered([(np.full(60, EXPOSED), drawn(3, 60))])
     mean, cov, weight = found.mean[:, 0], found.cov[:, 0], found.weight[0]
     gain = EXPOSED / 300.0
     [ahead] = found.forecasts(horizon_s, [gain])
     rng, count = np.random.default_rng(4), 40_000
-    one = rng.choice(weight.size, count, p=weight)
-    phi, tau, own = found.phi[one], found.tau[one], found.own[one]
-    sd_level = np.sqrt(cov[0, one])
+    chosen = rng.choice(weight.size, count, p=weight)
+    phi, tau, own = found.phi[chosen], found.tau[chosen], found.own[chosen]
+    sd_level = np.sqrt(cov[0, chosen])
     first, second = rng.normal(size=(2, count))
-    level = mean[0, one] + sd_level * first
-    along = cov[1, one] / sd_level
-    z = mean[1, one] + along * first + np.sqrt(np.maximum(cov[2, one] - along**2, 0)) * second
+    level = mean[0, chosen] + sd_level * first
+    along = cov[1, chosen] / sd_level
+    z = mean[1, chosen] + along * first + np.sqrt(np.maximum(cov[2, chosen] - along**2, 0)) * second
     total = np.zeros(count)
     for begin in np.arange(0.0, horizon_s, 300.0):
         z = phi * z + np.sqrt(1 - phi**2) * tau * rng.normal(size=count)
@@ -130,22 +130,22 @@ def test_a_forecast_is_that_of_draws(horizon_s):
     assert ahead.interval[1] == pytest.approx(high, rel=0.05, abs=2)
 
 
-def test_many_stretches_are_forecast_as_each_alone():
-    """Not a digit depends on which others there are; one without a fill has no forecast."""
+def test_joint_forecasts_equal_separate_forecasts():
+    """Bit for bit; a window without fills has no forecast."""
     stretches = [(np.full(size, EXPOSED), drawn(size, size), 300.0 * size) for size in (1, 17, 40, 60)]
     stretches[2:2] = [None, (np.full(9, EXPOSED), np.zeros(9), 2700.0)]
     together = forecasts_of(stretches, 700.0)
-    alone = [forecasts_of([one], 700.0)[0] for one in stretches]
+    separate = [forecasts_of([one], 700.0)[0] for one in stretches]
     assert [one is None for one in together] == [False, False, True, True, False, False]
-    for one, other in zip(together, alone, strict=True):
+    for one, other in zip(together, separate, strict=True):
         if one is not None and other is not None:
             assert (one.A, one.se_log, one.exposed) == (other.A, other.se_log, other.exposed)
             assert all((getattr(one, name) == getattr(other, name)).all() for name in ("weight", "middle", "variance"))
 
 
-def test_the_interval_holds_what_comes():
+def test_forecast_interval_covers_next_fills():
     """On days of the model, of constant rate and of rare fills: 95 % of the next quarters of an hour."""
-    held = {}
+    coverage = {}
     for name, scale, own, tau in (("moving", 1.0, 0.3, 0.5), ("constant", 1.0, 0.0, 0.0), ("rare", 0.02, 0.2, 0.4)):
         inside = []
         for seed in range(25):
@@ -153,12 +153,12 @@ def test_the_interval_holds_what_comes():
             [ahead] = forecasts_of([(np.full(48, EXPOSED), fills[:48], 48 * 300.0)], 900.0)
             if ahead is not None:
                 inside.append(ahead.interval[0] <= fills[48:].sum() <= ahead.interval[1])
-        held[name] = np.mean(inside)
-    assert min(held.values()) >= 0.8, held
+        coverage[name] = np.mean(inside)
+    assert min(coverage.values()) >= 0.8, coverage
 
 
 def points(seed, blocks):
-    """Return cells of orders whose k is .5, by block."""
+    """Return cells of orders with k = .5, by block."""
     near = np.arange(1.0, 6.0)
     gain = np.exp(-0.5 * near) - np.where(near < 5, np.exp(-0.5 * (near + 1)), 0.0)
     rng, exposure = np.random.default_rng(seed), 3000.0
@@ -172,23 +172,23 @@ def points(seed, blocks):
     )
 
 
-def test_counts_are_those_that_a_rate_of_one_expects():
-    """Cells, the open one too, and blocks without a row."""
+def test_counts_expect_rate_of_one():
+    """All cells, the open one included, and blocks without rows."""
     table = points(5, 4)
     expected, fills = counts(table, 0.5, 6)
     assert expected == pytest.approx([3000.0 * math.exp(-0.5)] * 4 + [0.0, 0.0])
     assert fills.tolist() == [*table.fills.reshape(4, 5).sum(axis=1).tolist(), 0.0, 0.0]
 
 
-def test_a_constant_rate_is_found():
-    """Within its error, which is that of the state."""
+def test_forecast_recovers_constant_rate():
+    """Within the error of the state."""
     ahead = forecast(points(6, 100), 0.5, 30_000.0, 900.0)
     assert abs(math.log(ahead.A / 0.1)) < 4 * ahead.se_log
     assert ahead.se_log < 0.15
 
 
-def test_without_fills_or_blocks_nothing_is_foreseen():
-    """A window in which nothing was hit, and a table that has no blocks."""
+def test_forecast_without_fills_or_blocks_is_none():
+    """A window without fills, and a table without blocks."""
     table = points(7, 3)
     empty = Points.of(table.delta_ticks, table.exposure_s, np.zeros(len(table)), block=table.block)
     assert forecast(empty, 0.5, 900.0, 900.0) is None
@@ -196,17 +196,17 @@ def test_without_fills_or_blocks_nothing_is_foreseen():
 
 
 @pytest.mark.parametrize("count", [1, 19, 20, 47])
-def test_filters_side_by_side_are_those_alone(count):
-    """To the last bit, however many share the kernel's columns."""
+def test_batched_filters_equal_single_filters(count):
+    """To the last bit, for any number of columns in the kernel."""
     rng = np.random.default_rng(count)
     expected = np.where(rng.random(30) < 0.1, 0.0, rng.gamma(2.0, 20.0, 30))
     fills = rng.poisson(expected * np.exp(rng.normal(size=30))).astype(float)
     grid = rng.random((3, count)) + 0.01
     mean, evidence = rng.normal(size=(2, count)), np.zeros(count)
     cov = np.array([np.ones(count), np.zeros(count), grid[1] ** 2])
-    alone = [[column[..., one : one + 1].copy() for column in (mean, cov, evidence)] for one in range(count)]
+    single_states = [[column[..., one : one + 1].copy() for column in (mean, cov, evidence)] for one in range(count)]
     run_filters(expected, fills, grid, mean, cov, evidence)
-    for one, (*state, own) in enumerate(alone):
+    for one, (*state, own) in enumerate(single_states):
         run_filters(expected, fills, grid[:, one : one + 1].copy(), *state, own)
         assert [column[:, 0].tolist() for column in state] == [mean[:, one].tolist(), cov[:, one].tolist()]
         assert own[0] == evidence[one]
@@ -216,21 +216,21 @@ def test_filters_side_by_side_are_those_alone(count):
 @pytest.mark.parametrize(
     ("mean", "size"), [(0.01, 1.0), (0.5, 1.0), (40.0, 1.0), (40.0, 200.0), (1e5, 1.0), (1e5, 900.0)]
 )
-def test_the_least_count_is_found_with_few_looks(mean, size, share):
-    """Of counts whose variance is *size* times their mean, up to such that no normal distribution is near."""
-    looked = []
+def test_least_count_needs_few_evaluations(mean, size, share):
+    """For counts with variance *size* times their mean, also far from a normal distribution."""
+    evaluated = []
     law = stats.poisson(mean) if size == 1 else stats.nbinom(mean / (size - 1), 1 / size)
 
     def below(count):
-        looked.append(count)
+        evaluated.append(count)
         return float(law.cdf(count))
 
     assert _least_count(below, share, mean, math.sqrt(mean * size)) == law.ppf(share)
-    assert len(looked) <= (6 if size == 1 else 24)
+    assert len(evaluated) <= (6 if size == 1 else 24)
 
 
-def test_a_forecast_takes_the_gain_of_each_row():
-    """Also of rows of one distance that differ in width, and of blocks in any order."""
+def test_counts_use_gain_of_each_row():
+    """Also for rows of one distance with different widths, and blocks in any order."""
     points = Points.of([0, 1, 1, 0], [9, 8, 7, 6], [1, 2, 3, 4], block=[2, 0, 2, 0], width_ticks=[1, 2, np.inf, 1])
     k = 0.3
     gain = [1 - math.exp(-k), math.exp(-k) - math.exp(-3 * k), math.exp(-k), 1 - math.exp(-k)]

@@ -1,4 +1,4 @@
-"""What the book displayed at a price just before an event."""
+"""Displayed quantity before an event, and hits of orders by the quantity of sweeps."""
 
 from types import SimpleNamespace
 
@@ -12,7 +12,7 @@ from mm.instrument import Instrument
 from mm.tape.tape import Tape
 
 GRID = Instrument("SIMUSDT", 1_000_000, 100_000)
-STORY = [
+EVENTS = [
     (1, "snapshot", [(100, 5), (99, 7)], [(102, 3)]),
     (2, "trade", -1, 100, 2),
     (3, "depth", [(100, 3)], []),
@@ -28,7 +28,7 @@ STORY = [
 
 @pytest.fixture(name="tape")
 def _tape() -> Tape:
-    return Tape.of(GRID, STORY)
+    return Tape.of(GRID, EVENTS)
 
 
 @pytest.mark.parametrize(
@@ -47,25 +47,25 @@ def _tape() -> Tape:
         (97, 4, 0),
     ],
 )
-def test_the_last_message_before_an_event_says_it(tape, ticks, event, lots):
-    """A trade takes nothing away, the depth message behind it does; a level of an old book is none of the new one."""
+def test_displayed_lots_come_from_last_message_before_event(tape, ticks, event, lots):
+    """A trade does not change the book, the next depth message does; a snapshot discards old levels."""
     bids = Displayed(tape, 1, np.array([97, 98, 99, 100]))
     assert bids.lots(np.array([ticks]), np.array([event])).tolist() == [lots]
 
 
-def test_the_other_side_is_another_book(tape):
+def test_sides_are_displayed_separately(tape):
     asks = Displayed(tape, -1, np.array([100, 102]))
     assert asks.lots(np.array([102, 102, 100]), np.array([1, 5, 5])).tolist() == [3, 8, 0]
 
 
-def test_prices_that_no_message_names_display_nothing(tape):
+def test_price_without_messages_displays_zero(tape):
     nothing = Displayed(tape, 1, np.array([50]))
     assert nothing.lots(np.array([50]), np.array([4])).tolist() == [0]
 
 
-def test_a_window_knows_the_book_at_its_beginning():
-    """It begins at a keyframe, and its events are numbered from there."""
-    keyed = [*STORY[:3], (3, "keyframe"), *STORY[3:]]
+def test_window_starts_with_book_of_keyframe():
+    """The window begins at a keyframe, and its events are numbered from there."""
+    keyed = [*EVENTS[:3], (3, "keyframe"), *EVENTS[3:]]
     window = Tape.of(GRID, keyed).between(4, 5)
     bids = Displayed(window, 1, np.array([99, 100]))
     assert bids.lots(np.array([99, 100]), np.array([1, 1])).tolist() == [7, 3]
@@ -76,62 +76,62 @@ BID, ASK = (SimpleNamespace(id=1, side=1, ticks=100, lots=1), SimpleNamespace(id
 
 
 def sells(*prints, shown=4):
-    """A book of *shown* lots at 100, then prints of sellers as (µs, ticks, lots, trade time)."""
+    """Return a tape with *shown* lots at 100, then sells as (µs, ticks, lots, trade time)."""
     book = (1, "snapshot", [(100, shown), (99, 9), (98, 9)], [(102, 5)])
     return Tape.of(GRID, [book, *((us, "trade", -1, ticks, lots, when) for us, ticks, lots, when in prints)])
 
 
-def asked(tape, order, **rule):
-    """Return what the model answers to each print of the tape."""
+def answers_of(tape, order, **rule):
+    """Return the model's answer to each print of the tape."""
     model = SweptQuantity([tape], HitRule(**rule))
     answers = []
     for event, row in zip(tape.trades.tolist(), tape.trade_rows.tolist(), strict=True):
         side, ticks, lots = tape.row_side[row], tape.row_ticks[row], tape.row_lots[row]
-        told = {"side": int(side), "ticks": int(ticks), "lots": int(lots), "id": int(tape.event_id[event])}
-        answers.append(model.on_trade(order, SimpleNamespace(us=int(tape.event_us[event]), **told)))
+        fields = {"side": int(side), "ticks": int(ticks), "lots": int(lots), "id": int(tape.event_id[event])}
+        answers.append(model.on_trade(order, SimpleNamespace(us=int(tape.event_us[event]), **fields)))
     return answers
 
 
 def test_prints_of_one_sweep_add_up():
-    """Two lots are requested: one at the price and one beyond it, of one order."""
-    assert asked(sells((5, 100, 1, 77), (6, 99, 1, 77)), BID, order_e8=2 * LOT) == [0, 1]
+    """An order of two lots: one lot prints at its price and one beyond, in one sweep."""
+    assert answers_of(sells((5, 100, 1, 77), (6, 99, 1, 77)), BID, order_e8=2 * LOT) == [0, 1]
 
 
-def test_prints_of_two_sweeps_do_not():
-    assert asked(sells((5, 100, 1, 77), (6, 100, 1, 78)), BID, order_e8=2 * LOT) == [0, 0]
+def test_prints_of_two_sweeps_do_not_add_up():
+    assert answers_of(sells((5, 100, 1, 77), (6, 100, 1, 78)), BID, order_e8=2 * LOT) == [0, 0]
 
 
-def test_without_grouping_a_print_has_to_bring_it_all():
+def test_without_grouping_one_print_needs_whole_quantity():
     tape = sells((5, 100, 1, 77), (6, 100, 1, 77), (7, 100, 2, 77))
-    assert asked(tape, BID, order_e8=2 * LOT, grouped=False) == [0, 0, 1]
+    assert answers_of(tape, BID, order_e8=2 * LOT, grouped=False) == [0, 0, 1]
 
 
-def test_strict_counts_what_prints_beyond():
+def test_strict_hit_counts_prints_beyond_price():
     tape = sells((5, 100, 9, 77), (6, 99, 1, 77), (7, 99, 1, 77))
-    assert asked(tape, BID, hit="strict", order_e8=2 * LOT) == [0, 0, 1]
+    assert answers_of(tape, BID, hit="strict", order_e8=2 * LOT) == [0, 0, 1]
 
 
 @pytest.mark.parametrize(("share", "answer"), [(0.5, 1), (0.75, 0), (1.0, 0)])
-def test_the_queue_is_what_the_book_showed_before_the_sweep(share, answer):
-    assert asked(sells((5, 100, 3, 77)), BID, queue_ahead=share) == [answer]
+def test_queue_is_displayed_quantity_before_sweep(share, answer):
+    assert answers_of(sells((5, 100, 3, 77)), BID, queue_ahead=share) == [answer]
 
 
-def test_a_print_beyond_has_taken_the_queue():
-    assert asked(sells((5, 100, 1, 77), (6, 99, 1, 77)), BID, queue_ahead=1.0) == [0, 1]
+def test_print_beyond_price_consumes_queue():
+    assert answers_of(sells((5, 100, 1, 77), (6, 99, 1, 77)), BID, queue_ahead=1.0) == [0, 1]
 
 
-def test_the_own_side_and_prints_short_of_the_price_are_no_hits():
+def test_prints_of_own_side_or_short_of_price_do_not_hit():
     tape = Tape.of(
         GRID, [(1, "snapshot", [(100, 4)], [(102, 5)]), (5, "trade", 1, 102, 9, 77), (6, "trade", -1, 101, 9, 78)]
     )
-    assert asked(tape, BID, order_e8=2 * LOT) == [0, 0]
-    assert asked(tape, ASK, order_e8=2 * LOT) == [1, 0]
+    assert answers_of(tape, BID, order_e8=2 * LOT) == [0, 0]
+    assert answers_of(tape, ASK, order_e8=2 * LOT) == [1, 0]
 
 
-def test_played_orders_are_hit_by_the_rule_of_the_marks():
-    """Sells of 3, then of 1 lot at the price, every 10 s: an order of two lots meets every second one.
+def test_played_orders_and_marks_get_equal_hits():
+    """Sells of 3, then of 1 lot at the price, every 10 s: an order of two lots is hit by every second one.
 
-    The market is constant and orders never expire, so the orders and the marks get the same hits.
+    The market is constant and orders never expire, so orders and marks get the same hits.
     """
     second = 1_000_000
     trades = [(n * 10 * second + 5 * second, "trade", -1, 100, 3 if n % 2 == 0 else 1, n + 1) for n in range(60)]

@@ -1,4 +1,4 @@
-"""The volatility of the mid: by hand, of walks with a known one, and of windows as sums of the day."""
+"""Volatility of the mid: manual cases, walks with known volatility, and windows from sums of the day."""
 
 import math
 
@@ -20,7 +20,7 @@ S = 1_000_000
 
 
 def path_of(mid2):
-    """Return the path of a market whose mid is another one every second; None is a second without a book."""
+    """Return a path whose mid changes every second; None is a second without a book."""
     mids = np.array([one or 0 for one in mid2])
     rows = np.arange(len(mids))
     touch = np.array([CLOSED, *(CLOSED if one is None else 1 for one in mid2)])
@@ -36,17 +36,17 @@ def path_of(mid2):
 
 
 def of_mids(mid2):
-    """Return the volatility of a market whose mid is another one every second."""
+    """Return the volatility of a market whose mid changes every second."""
     return volatility([(path_of(mid2), 0, len(mid2) * S)])
 
 
 def walk(seed, seconds, bounce):
-    """Return twice the mid of a walk of one-tick steps (σ² = 1) under a bounce of ±*bounce* ticks."""
+    """Return twice the mid of a walk of one-tick steps (σ² = 1) with a bounce of ±*bounce* ticks."""
     rng = np.random.default_rng(seed)
     return 20_000 + 2 * np.cumsum(rng.choice((-1, 1), seconds)) + 2 * bounce * rng.choice((-1, 1), seconds)
 
 
-def test_squared_moves_are_counted_by_hand():
+def test_signature_of_short_path_matches_manual_calculation():
     """Mids 10, 10.5, 10.5, 9.5 a second apart: moves of .25, 0, 1 ticks² in 1 s, of .25 and 1 in 2 s."""
     found = of_mids([20, 21, 21, 19])
     assert [(one.step_s, one.variance_per_s, one.moves) for one in found.signature] == [
@@ -56,7 +56,7 @@ def test_squared_moves_are_counted_by_hand():
     assert (found.sigma_ticks_per_sqrt_s, found.se_sigma, found.bounce_ticks) == (None, None, None)
 
 
-def test_a_walk_without_bounce_has_a_flat_plot():
+def test_walk_without_bounce_has_flat_signature():
     found = of_mids(walk(1, 40_000, 0))
     assert found.signature[0].variance_per_s == 1
     for one in found.signature:
@@ -66,8 +66,8 @@ def test_a_walk_without_bounce_has_a_flat_plot():
 
 
 @pytest.mark.parametrize("bounce", [1, 3])
-def test_the_plot_of_a_bouncing_walk_falls_as_the_theory_says(bounce):
-    """σ² + 2ω²/τ with σ = 1 and ω the bounce; two scales find both again where one second is far off."""
+def test_signature_of_bouncing_walk_follows_theory(bounce):
+    """σ² + 2ω²/τ with σ = 1 and ω the bounce; two scales recover both, although the 1 s variance is far off."""
     found = of_mids(walk(bounce, 40_000, bounce))
     for one in found.signature:
         theory = 1 + 2 * bounce**2 / one.step_s
@@ -77,27 +77,27 @@ def test_the_plot_of_a_bouncing_walk_falls_as_the_theory_says(bounce):
     assert found.bounce_ticks == pytest.approx(bounce, rel=0.05)
 
 
-def test_the_standard_error_is_the_scatter_of_whole_days():
-    """Over 60 walks the scatter of the estimates matches their own errors."""
+def test_standard_error_equals_scatter_of_days():
+    """Over 60 walks the scatter of the estimates matches their standard errors."""
     found = [of_mids(walk(seed, 14_400, 1)) for seed in range(60)]
     scatter = np.std([one.sigma_ticks_per_sqrt_s for one in found], ddof=1)
     assert 0.7 < np.mean([one.se_sigma for one in found]) / scatter < 1.4
 
 
-def test_the_volatility_of_a_window_is_the_two_scale_one_where_there_is_one():
-    """Quotes need a number also where a minute is too long or the bounce is all that moves."""
+def test_sigma_uses_two_scales_and_falls_back_to_moves():
+    """Quotes also need a number when the window is too short or only bounces."""
     long = path_of(walk(5, 4 * 3600, 0.5))
     assert sigma_ticks([(long, 0, 4 * 3600 * S)]) == volatility([(long, 0, 4 * 3600 * S)]).sigma_ticks_per_sqrt_s
     assert sigma_ticks([(path_of([10, 12, 10, 12]), 0, 4 * S)]) == 1.0  # three moves of a tick, no minute
-    bounce = path_of([10, 12] * 100 + [12, 10] * 100)  # within a minute nothing comes of it, but at the turn
+    bounce = path_of([10, 12] * 100 + [12, 10] * 100)  # cancels within a minute, except at the turn
     assert 0 < sigma_ticks([(bounce, 0, 400 * S)]) < 0.1
     assert sigma_ticks([(path_of([10] * 100), 0, 100 * S)]) == 0.0
     assert sigma_ticks([(path_of([10]), 0, S)]) is None
 
 
 @given(st.lists(st.integers(18, 30) | st.none(), min_size=3, max_size=400), st.data())
-def test_sums_of_a_day_give_the_moves_of_any_window(mids, data):
-    """To the last bit, as long as a window begins in step with them; None is a second without a book."""
+def test_day_sums_give_moves_of_any_window(mids, data):
+    """To the last bit for windows that begin in step with the sums; None is a second without a book."""
     path = path_of([20, *mids])
     phase, end_us = data.draw(st.integers(0, S - 1)), len(mids) * S
     sums = MoveSums(path, phase, end_us)
@@ -106,41 +106,41 @@ def test_sums_of_a_day_give_the_moves_of_any_window(mids, data):
         window = first * S + phase, min(first * S + phase + length, end_us)
         slow, fast = moves_of(path, *window), sums.between(*window)
         for step in SCALES_S:
-            one, other = slow[step], fast[step]
-            assert (one.squares.sum(), one.count.sum()) == (other.squares.sum(), other.count.sum())
+            expected, summed = slow[step], fast[step]
+            assert (expected.squares.sum(), expected.count.sum()) == (summed.squares.sum(), summed.count.sum())
 
 
-def test_only_the_given_stretch_counts():
-    """A segment's volatility is from the past alone."""
+def test_sigma_uses_only_given_window():
+    """The volatility of a segment comes only from the past."""
     calm, wild = walk(6, 600, 0), 20_000 + 40 * walk(7, 600, 0)
     both = path_of(np.concatenate((calm, wild)))
     assert sigma_ticks([(both, 0, 600 * S)]) == sigma_ticks([(path_of(calm), 0, 600 * S)])
 
 
-def test_a_move_over_a_break_of_the_book_does_not_count():
+def test_move_across_gap_does_not_count():
     """The price jumps by 500 ticks during a gap of the recording."""
-    told = [book(0, 100, 102), gap(10 * S), book(12 * S, 600, 602)]
-    found = volatility([(reference_path(tape(told, 0, 30 * S), "mid"), 0, 30 * S)])
+    events = [book(0, 100, 102), gap(10 * S), book(12 * S, 600, 602)]
+    found = volatility([(reference_path(tape(events, 0, 30 * S), "mid"), 0, 30 * S)])
     assert {one.variance_per_s for one in found.signature} == {0}
     assert found.signature[0].moves == 9 + 17
 
 
-def test_two_days_are_two_stretches():
-    """The night between them is no move, and both count alike."""
-    one, other = of_mids([20, 22, 20, 22]), None
-    told = [book(n * S, 9 + n % 2, 11 + n % 2) for n in range(4)]
-    path = reference_path(tape(told, 0, 4 * S), "mid")
-    other = volatility([(path, 0, 4 * S), (path, 0, 4 * S)])
-    assert [row.moves for row in other.signature] == [2 * row.moves for row in one.signature]
-    assert [row.variance_per_s for row in other.signature] == [row.variance_per_s for row in one.signature]
+def test_days_are_pooled_without_night_move():
+    """The night between them is not a move, and both days have equal weight."""
+    single, pooled = of_mids([20, 22, 20, 22]), None
+    events = [book(n * S, 9 + n % 2, 11 + n % 2) for n in range(4)]
+    path = reference_path(tape(events, 0, 4 * S), "mid")
+    pooled = volatility([(path, 0, 4 * S), (path, 0, 4 * S)])
+    assert [row.moves for row in pooled.signature] == [2 * row.moves for row in single.signature]
+    assert [row.variance_per_s for row in pooled.signature] == [row.variance_per_s for row in single.signature]
 
 
-def test_without_a_book_there_is_nothing_to_say():
+def test_volatility_without_book_is_none():
     found = volatility([(reference_path(tape([], 0, 10 * S), "mid"), 0, 10 * S)])
     assert (found.sigma_ticks_per_sqrt_s, found.bounce_ticks, found.signature) == (None, None, ())
 
 
-def test_a_market_that_stands_still_has_no_volatility():
+def test_constant_mid_has_no_volatility():
     found = of_mids([20] * 400)
     assert (found.sigma_ticks_per_sqrt_s, found.bounce_ticks) == (None, 0)
     assert len(found.signature) == len(STEPS_S)

@@ -1,4 +1,4 @@
-"""The clustering of a schedule: integrals against plain sums, means by window, and fills on a market that grows."""
+"""Clustering of a schedule: integrals against plain sums, means per window, and fills on a growing market."""
 
 import itertools
 import json
@@ -34,8 +34,8 @@ PLAN = WindowPlan(40, 10, mode="rolling", half_life_min=20, clustered=True)
 # The integrals
 
 
-def grown(orders, law, spans, until_s):
-    """Return the integrated intensities and the exposed time up to an instant, by sums over all orders of each span."""
+def integrated(orders, law, spans, until_s):
+    """Return integrated intensities and exposed time up to an instant, summed over all orders of each span."""
     (mu, branching, beta), found = law, np.zeros(3)
     for begin, end in spans:
         stop = min(end, until_s)
@@ -44,14 +44,14 @@ def grown(orders, law, spans, until_s):
         found += [mu[0] * (stop - begin), mu[1] * (stop - begin), stop - begin]
         for j in (0, 1):
             for past in orders[j][orders[j] < stop]:
-                lasts = np.exp(-beta * max(begin - past, 0.0)) - np.exp(-beta * (stop - past))
-                found[:2] += branching[:, j, :] @ lasts
+                decay = np.exp(-beta * max(begin - past, 0.0)) - np.exp(-beta * (stop - past))
+                found[:2] += branching[:, j, :] @ decay
     return found
 
 
 @st.composite
-def stories(draw):
-    """Orders of both sides on a coarse grid, spans that count, instants to look at, a process, and where to cut."""
+def flows(draw):
+    """Draw orders on a coarse grid, spans, probe instants, a process, and a cut."""
     number, instants = st.floats(0.05, 2.0), st.integers(0, 40)
     orders = [np.array(sorted(draw(st.lists(instants, max_size=10))), float) / 4 for _ in (0, 1)]
     edges = sorted(draw(st.sets(instants, min_size=2, max_size=6)))
@@ -66,8 +66,8 @@ def stories(draw):
     return orders, spans, probes, law, float(spans[draw(st.integers(0, len(spans) - 1)), 1])
 
 
-def looked(orders, spans, probes, law, carried=None, since_s=0.0):
-    """Return what `integrals` finds of a story; *carried* is the excitation that it begins and ends with."""
+def integrals_of(orders, spans, probes, law, carried=None, since_s=0.0):
+    """Return the result of `integrals`; *carried* is the excitation at its begin, updated to that at its end."""
     columns = (*orders, spans[:, 0], spans[:, 1], probes)
     kind = np.repeat(np.array([0, 1, BEGIN, END, PROBE], np.int8), [len(one) for one in columns])
     at_s = np.concatenate(columns)
@@ -76,26 +76,28 @@ def looked(orders, spans, probes, law, carried=None, since_s=0.0):
     return integrals(at_s[order], kind[order], *law, carried, since_s)
 
 
-@given(stories())
-def test_the_integrals_are_those_of_the_definition(story):
-    """Sums over all orders; none depends, to the last bit, on where else one looks."""
-    orders, spans, probes, law, _ = story
-    found = looked(orders, spans, probes, law)
-    plain = [grown(orders, law, spans, until_s) for until_s in probes]
+@given(flows())
+def test_integrals_equal_definition(flow):
+    """Sums over all orders; no result depends, to the last bit, on the other probes."""
+    orders, spans, probes, law, _ = flow
+    found = integrals_of(orders, spans, probes, law)
+    plain = [integrated(orders, law, spans, until_s) for until_s in probes]
     assert found == pytest.approx(np.array(plain), rel=1e-9, abs=1e-12)
     for number, probe in enumerate(probes):
-        assert (looked(orders, spans, np.array([probe]), law)[0] == found[number]).all()
+        assert (integrals_of(orders, spans, np.array([probe]), law)[0] == found[number]).all()
 
 
-@given(stories())
-def test_excitation_is_carried_from_day_to_day(story):
+@given(flows())
+def test_excitation_carries_over_between_days(flow):
     """Two parts, cut where a span ends, add up to the whole."""
-    orders, spans, probes, law, cut = story
-    carried, whole = np.zeros((2, law[2].size)), looked(orders, spans, probes, law)
+    orders, spans, probes, law, cut = flow
+    carried, whole = np.zeros((2, law[2].size)), integrals_of(orders, spans, probes, law)
     first = [one[one <= cut] for one in orders]
     before, here = spans[spans[:, 1] <= cut], np.append(probes[probes <= cut], cut)
-    early = looked(first, before, here, law, carried)
-    late = looked([one[one > cut] for one in orders], spans[spans[:, 0] > cut], probes[probes > cut], law, carried, cut)
+    early = integrals_of(first, before, here, law, carried)
+    late = integrals_of(
+        [one[one > cut] for one in orders], spans[spans[:, 0] > cut], probes[probes > cut], law, carried, cut
+    )
     both = np.concatenate((early[:-1], early[-1] + late))
     assert both == pytest.approx(whole, rel=1e-9, abs=1e-12)
 
@@ -105,7 +107,7 @@ def test_excitation_is_carried_from_day_to_day(story):
 
 @pytest.fixture(scope="module")
 def days(tmp_path_factory):
-    """Return two days of two hours whose orders excite each other, three times as many of them on the second."""
+    """Return two two-hour days of self-exciting orders; the second has three times as many."""
     root, found = tmp_path_factory.mktemp("data"), []
     for day, mu_per_s in (("20260105", 0.2), ("20260106", 0.6)):
         folder = DayFolder(root, "SIMUSDT", day)
@@ -123,7 +125,7 @@ def days(tmp_path_factory):
 
 
 def orders_of(days):
-    """Return when orders hit bids and asks, in s: prints of one side and trade time are one, when it was received."""
+    """Return receive times of orders that hit bids and asks, in s; prints of one side and trade time are one."""
     found = {-1: [], 1: []}
     for tape in days:
         last = {}
@@ -136,8 +138,8 @@ def orders_of(days):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_segment_has_the_mean_over_its_training_data(days, mode):
-    """By sums over all orders so far, weighted by block as the points of its fit are."""
+def test_segment_mean_equals_weighted_mean_of_training_data(days, mode):
+    """By sums over all orders so far, with the block weights of the fit."""
     plan = replace(PLAN, mode=mode)
     schedule, calibrator = build_schedule(days, plan), Calibrator(days, CalibrationConfig())
     block, sides = schedule.clustering, ("bid", "ask")
@@ -152,40 +154,40 @@ def test_a_segment_has_the_mean_over_its_training_data(days, mode):
         for _, begin_us, stop_us in calibrator.parts(segment.train_start_us, segment.train_end_us):
             edges = np.append(np.arange(begin_us, stop_us, 300_000_000), stop_us) / 1e6
             for begin, stop in itertools.pairwise(edges):
-                total.append(grown(orders, law, [(begin, stop)], stop))
+                total.append(integrated(orders, law, [(begin, stop)], stop))
                 ages.append(len(ages) * 300 + 150)
         length_s = calibrator.length_s(segment.train_start_us, segment.train_end_us)
         weights = 0.5 ** ((length_s - np.array(ages)) / 1200) if mode in WEIGHING else np.ones(len(ages))
         bid, ask, exposed_s = weights @ np.array(total)
         means = (segment.mean_bid_per_s, segment.mean_ask_per_s)
-        assert means == pytest.approx((bid / exposed_s, ask / exposed_s), rel=1e-3)  # the first book is a moment late
+        assert means == pytest.approx((bid / exposed_s, ask / exposed_s), rel=1e-3)  # the first book is slightly late
 
 
-def test_the_process_is_that_of_the_first_window(days):
-    """The same in every mode and however long the days are, with the truth of the simulation; nothing else changes."""
+def test_clustering_is_fitted_on_first_window_only(days):
+    """Equal for all modes and numbers of days, near the true ratio; other fields do not change."""
     first, *others = (build_schedule(days, replace(PLAN, mode=mode)) for mode in ("rolling", "expanding", "ewma"))
     assert all(one.clustering == first.clustering for one in others)
     assert build_schedule(days[:1], PLAN).clustering == first.clustering
     assert abs(first.clustering["branching_ratio"] - 0.7) < 4 * first.clustering["se_branching_ratio"]
-    bare = build_schedule(days, replace(PLAN, clustered=False))
-    assert bare.clustering is None
-    without = [replace(one, mean_bid_per_s=None, mean_ask_per_s=None) for one in first.segments]
-    assert bare == replace(first, clustering=None, segments=tuple(without))
+    unclustered = build_schedule(days, replace(PLAN, clustered=False))
+    assert unclustered.clustering is None
+    segments_without_means = [replace(one, mean_bid_per_s=None, mean_ask_per_s=None) for one in first.segments]
+    assert unclustered == replace(first, clustering=None, segments=tuple(segments_without_means))
     assert study(Calibrator(days, CalibrationConfig()), PLAN).schedule == replace(first, reference_choice=None)
 
 
-def test_a_schedule_passes_through_its_file(days):
-    """The same schedule, and the same fills from it."""
+def test_clustered_schedule_round_trips_through_json(days):
+    """The schedule and the fills drawn from it are equal."""
     schedule = build_schedule(days, PLAN)
     again = Schedule.from_json(json.loads(json.dumps(schedule.to_json(), allow_nan=False)), "it")
     assert again == schedule
-    ours, theirs = (played(days[:1], one, hawkes) for one in (intensity_of(schedule), intensity_of(again)))
-    assert len(ours.fills) > 1000
-    assert ours.fills.tobytes() == theirs.fills.tobytes()
+    of_original, of_copy = (played(days[:1], one, hawkes) for one in (intensity_of(schedule), intensity_of(again)))
+    assert len(of_original.fills) > 1000
+    assert of_original.fills.tobytes() == of_copy.fills.tobytes()
 
 
-def test_means_without_a_process_and_a_process_without_means_are_refused(days):
-    """By the number of the segment."""
+def test_means_and_clustering_must_come_together(days):
+    """The message contains the number of the segment."""
     schedule = build_schedule(days[:1], PLAN)
     with pytest.raises(BrokenFile, match=r"segments\[0\]: mean_bid_per_s and mean_ask_per_s are .* must be null"):
         replace(schedule, clustering=None).check("it")
@@ -203,54 +205,54 @@ def played(tapes, intensity, make):
 
 
 def bunching(journal, tape, start_us):
-    """Return the variance of the fills of a minute over their mean."""
+    """Return the variance over mean of the fills per minute."""
     edges = np.arange(max(tape.start_us, start_us), tape.end_us, 60_000_000)
     counts = np.histogram(journal.fills[:, 0], edges)[0]
     return counts.var() / counts.mean()
 
 
-def test_as_many_fills_as_by_the_trades_and_as_bunched(days):
-    """On a market that grows threefold: closer than poisson. Growth does not count twice, in A and in excitation."""
+def test_hawkes_fills_match_count_and_bunching_of_trades(days):
+    """On a threefold growing market Hawkes is closer than Poisson; growth is not counted twice in A and excitation."""
     schedule = build_schedule(days, PLAN)
     intensity, start_us = intensity_of(schedule), schedule.segments[0].start_us
-    seen, plain, excited = (played(days, intensity, make) for make in (trade_cross, poisson, hawkes))
-    expected = excited.counters["expected_fills"] / len(seen.fills)
+    by_trades, plain, excited = (played(days, intensity, make) for make in (trade_cross, poisson, hawkes))
+    expected = excited.counters["expected_fills"] / len(by_trades.fills)
     assert abs(expected - 1) < 0.06
-    assert abs(expected - 1) < 0.5 * abs(plain.counters["expected_fills"] / len(seen.fills) - 1)
+    assert abs(expected - 1) < 0.5 * abs(plain.counters["expected_fills"] / len(by_trades.fills) - 1)
     for tape in days:
-        truth, ours, theirs = (bunching(one, tape, start_us) for one in (seen, excited, plain))
-        assert abs(ours - truth) < 0.6 * abs(theirs - truth)
+        truth, of_hawkes, of_poisson = (bunching(one, tape, start_us) for one in (by_trades, excited, plain))
+        assert abs(of_hawkes - truth) < 0.6 * abs(of_poisson - truth)
     rows = [one._replace(mean_bid_per_s=None, mean_ask_per_s=None) for one in intensity.rows()]
-    twice = played(days, Intensity(rows, clustering=schedule.clustering), hawkes)
-    assert twice.counters["expected_fills"] > 1.6 * len(seen.fills)
+    double_counted = played(days, Intensity(rows, clustering=schedule.clustering), hawkes)
+    assert double_counted.counters["expected_fills"] > 1.6 * len(by_trades.fills)
 
 
-def test_where_a_window_has_no_fit_of_its_own_the_mean_is_that_of_what_is_used(days):
-    """Carried parameters have the mean of their own window, defaults that of the window at hand."""
+def test_mean_of_segment_follows_used_parameters(days):
+    """Carried parameters have the mean of their own window, defaults that of the current window."""
 
-    def fits(number):
+    def fits(calls):
         def fit(points):
-            number[0] += 1
+            calls[0] += 1
             found = calibrator.fit_window(points)
-            return found if number[0] == 1 else replace(found, usable=False, A=None, k=None, status="few_fills")
+            return found if calls[0] == 1 else replace(found, usable=False, A=None, k=None, status="few_fills")
 
         return fit
 
     calibrator = Calibrator(days[:1], CalibrationConfig())
-    honest = build_schedule(calibrator, PLAN)
+    fitted_all = build_schedule(calibrator, PLAN)
     carried = build_schedule(calibrator, PLAN, fit=fits([0]))
     assert [one.source for one in carried.segments[:2]] == ["fitted", "carried"]
-    assert {one.mean_bid_per_s for one in carried.segments} == {honest.segments[0].mean_bid_per_s}
+    assert {one.mean_bid_per_s for one in carried.segments} == {fitted_all.segments[0].mean_bid_per_s}
     given = Fallback("global_default", default=(0.5, 0.3))
     default = build_schedule(calibrator, PLAN, given, fits([0]))
-    assert [one.mean_bid_per_s for one in default.segments] == [one.mean_bid_per_s for one in honest.segments]
+    assert [one.mean_bid_per_s for one in default.segments] == [one.mean_bid_per_s for one in fitted_all.segments]
     skipped = build_schedule(calibrator, PLAN, Fallback("skip_segment"), fits([0]))
     assert [one.mean_bid_per_s for one in skipped.segments[1:]] == [None] * (len(skipped.segments) - 1)
 
 
 @pytest.mark.parametrize("hours", [0.1, 0.5])
-def test_too_few_orders_are_said_and_refused(tmp_path, hours):
-    """The schedule is made; a fill model that needs the process names the way out. No window, no process."""
+def test_too_few_orders_give_status_and_hawkes_raises_fit_error(tmp_path, hours):
+    """The schedule is built, and the error names the option to change. Without windows there is no process."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     make_day(folder, PoissonMarket(A_per_s=0.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", hours, 3))
     schedule = build_schedule(load_day(folder.path), WindowPlan(8, 4, clustered=True))
@@ -264,14 +266,14 @@ def test_too_few_orders_are_said_and_refused(tmp_path, hours):
         hawkes(intensity=intensity_of(schedule))
 
 
-def test_orders_that_excite_nothing_have_a_mean_of_their_own(tmp_path):
-    """Poisson flow has no kernel: its mean is its rate in every window, and the fills are those of poisson."""
+def test_poisson_flow_has_constant_mean_and_poisson_fills(tmp_path):
+    """Without kernels the mean is the rate in every window, and fills equal those of poisson."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     make_day(folder, PoissonMarket(A_per_s=2.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.5, 3))
     tape = load_day(folder.path)
-    found = WindowClustering(Calibrator(tape, CalibrationConfig()), WindowPlan(8, 4, clustered=True))
-    assert found.block["kernels"] == []
-    assert found.mean(tape.start_us, tape.end_us) == tuple(found.block["mu_per_s"].values())
+    clustering = WindowClustering(Calibrator(tape, CalibrationConfig()), WindowPlan(8, 4, clustered=True))
+    assert clustering.block["kernels"] == []
+    assert clustering.mean(tape.start_us, tape.end_us) == tuple(clustering.block["mu_per_s"].values())
     intensity = intensity_of(build_schedule(tape, WindowPlan(8, 4, clustered=True)))
-    ours, theirs = (played([tape], intensity, make) for make in (hawkes, poisson))
-    assert ours.fills[:, :6].tolist() == theirs.fills[:, :6].tolist()
+    hawkes_journal, poisson_journal = (played([tape], intensity, make) for make in (hawkes, poisson))
+    assert hawkes_journal.fills[:, :6].tolist() == poisson_journal.fills[:, :6].tolist()

@@ -1,4 +1,4 @@
-"""Windows fitted in a row: as each by itself, with a curve from the past alone."""
+"""Consecutive window fits: equal to separate fits, with curves only from the past."""
 
 import math
 
@@ -24,104 +24,106 @@ DAY = poisson_day(11, SECONDS, 2.0, 1.5, (0.05, 0.15))
 PLAN = {"train_window_min": 40, "step_min": 10, "half_life_min": 15}
 
 
-def calibrator(told=DAY):
-    return Calibrator(tape(told, 0, SECONDS * S), CalibrationConfig())
+def calibrator(events=DAY):
+    return Calibrator(tape(events, 0, SECONDS * S), CalibrationConfig())
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_schedule_is_that_of_windows_alone(mode):
-    """Every number of every segment within 1e-9 of a plain recomputation of its window, from marks of its own."""
+def test_schedule_equals_separate_window_fits(mode):
+    """All numbers within 1e-9 of a plain recomputation of the window from separate marks."""
     plan = WindowPlan(**PLAN, mode=mode)
     shared = calibrator()
     for segment in build_schedule(shared, plan).segments:
         span = segment.train_start_us, segment.train_end_us
-        alone = calibrator()
-        points = alone.points(*span)
-        own = WindowFitter(lambda *_, points=points: points, alone.fit_points, plan, alone.length_s).one(*span)
+        separate = calibrator()
+        points = separate.points(*span)
+        fit = WindowFitter(lambda *_, points=points: points, separate.fit_points, plan, separate.length_s).one(*span)
         predicted = predictive_ci95(points, 600.0)
         if mode == "state_space":
-            predicted = forecast(points, own.k, alone.length_s(*span), 600.0).interval
-        found = [getattr(segment, name) for name in ("A", "k", "se_k", "se_logA", "n_fills", "sigma_ticks")]
-        plain = [own.A, own.k, own.se_k, own.se_logA, own.fit.n_fills, alone.sigma_ticks(*span)]
-        assert found == pytest.approx(plain, rel=1e-9, abs=0)
+            predicted = forecast(points, fit.k, separate.length_s(*span), 600.0).interval
+        actual = [getattr(segment, name) for name in ("A", "k", "se_k", "se_logA", "n_fills", "sigma_ticks")]
+        plain = [fit.A, fit.k, fit.se_k, fit.se_logA, fit.fit.n_fills, separate.sigma_ticks(*span)]
+        assert actual == pytest.approx(plain, rel=1e-9, abs=0)
         assert (segment.predictive_low, segment.predictive_high) == pytest.approx(predicted, rel=1e-9, abs=0)
 
 
-def test_the_first_window_of_an_hour_has_the_shape_that_is_compared():
-    """The truth is two exponentials: the curve of the comparison, at the distances that were seen."""
-    found = calibrator()
+def test_first_window_of_hour_has_compared_shape():
+    """The truth is two exponentials: the curve of the comparison, at observed distances."""
+    shared = calibrator()
     plan = WindowPlan(**PLAN)
-    windows = plan.over(found.days)
-    first, *_ = WindowFits(found, plan).each(windows)
-    points = found.points(windows[0].train_start_us, windows[0].train_end_us)
+    windows = plan.over(shared.days)
+    first, *_ = WindowFits(shared, plan).each(windows)
+    points = shared.points(windows[0].train_start_us, windows[0].train_end_us)
     assert first.fit.shape.chosen == compare(points).best != "exponential"
     near, far = rates_on(first.line, np.array([1.0, 12.0]))
     assert near == pytest.approx(2.0 * math.exp(-1.5) + 0.05 * math.exp(-0.15), rel=0.1)
     assert far == pytest.approx(0.05 * math.exp(-1.8), rel=0.3)
 
 
-def test_later_windows_keep_the_shape_at_the_level_of_their_own_fills():
-    """Within the hour; the curve expects as many fills as there were, and is compared again in the next hour."""
-    found = calibrator()
+def test_later_windows_keep_shape_scaled_to_their_fills():
+    """Within the hour the scaled curve expects the observed number of fills."""
+    shared = calibrator()
     plan = WindowPlan(**{**PLAN, "step_min": 15})
-    windows = plan.over(found.days)
-    fits = list(WindowFits(found, plan).each(windows))
+    windows = plan.over(shared.days)
+    fits = list(WindowFits(shared, plan).each(windows))
     for window, one in zip(windows[1:], fits[1:], strict=True):
-        points = found.points(window.train_start_us, window.train_end_us)
+        points = shared.points(window.train_start_us, window.train_end_us)
         ratio = [rate / first for (_, rate), (_, first) in zip(one.line, fits[0].line, strict=True)]
         assert ratio == pytest.approx([ratio[0]] * len(ratio))
         assert (points.exposure_s * reached(points, one.line)).sum() == pytest.approx(points.fills.sum())
         assert one.shape == fits[0].fit.shape.chosen
 
 
-def test_shapes_are_compared_once_an_hour_of_the_schedule(monkeypatch):
-    """Whatever the step; and where the first window of the hour had nothing to compare, the next one is."""
-    seen = []
-    monkeypatch.setattr(window_fits, "compare", seen.append)
+def test_shapes_are_compared_once_per_hour(monkeypatch):
+    """For any step; if the comparison of a window gives nothing, the next window is compared."""
+    compared = []
+    monkeypatch.setattr(window_fits, "compare", compared.append)
     for step_min, most in ((2, 25), (25, 2)):
-        seen.clear()
+        compared.clear()
         plan = WindowPlan(**{**PLAN, "step_min": step_min})
         list(WindowFits(calibrator(), plan).each(plan.over([(0, SECONDS * S)])))
-        assert len(seen) == most  # none was found, so each window looks again
+        assert len(compared) == most  # no shape is found, so each window compares again
     monkeypatch.undo()
-    monkeypatch.setattr(window_fits, "compare", lambda points: seen.append(points) or compare(points))
+    monkeypatch.setattr(window_fits, "compare", lambda points: compared.append(points) or compare(points))
     for step_min, most in ((2, 1), (25, 1), (60, 1)):
-        seen.clear()
+        compared.clear()
         plan = WindowPlan(**{**PLAN, "step_min": step_min})
         list(WindowFits(calibrator(), plan).each(plan.over([(0, SECONDS * S)])))
-        assert len(seen) == most
+        assert len(compared) == most
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_comes_later_changes_no_bit_of_a_curve(mode):
-    """From a segment's training end on, the market may do anything: its curve and λ in it stay the same."""
+def test_later_events_do_not_change_curve(mode):
+    """Bit for bit, for any market after the training end of the segment."""
     plan = WindowPlan(**PLAN, mode=mode, latency_us=50_000)
-    honest = build_schedule(calibrator(), plan)
+    original = build_schedule(calibrator(), plan)
     number = 2
-    cut_us = honest.segments[number].train_end_us
+    cut_us = original.segments[number].train_end_us
     past = [event for event in DAY if event[1] < cut_us]
     wild = [book(cut_us, 9_000, 9_001), *(trade(cut_us + 997 * n, -1, 8_990 - n % 40, n + 1) for n in range(4000))]
     for rest in (wild, []):
-        spoiled = build_schedule(calibrator(past + rest), plan)
-        for one, other in zip(honest.segments[: number + 1], spoiled.segments, strict=False):
-            assert one == other
-            assert one.lambda_curve
+        changed = build_schedule(calibrator(past + rest), plan)
+        for segment, changed_segment in zip(original.segments[: number + 1], changed.segments, strict=False):
+            assert segment == changed_segment
+            assert segment.lambda_curve
             rates = [
-                intensity_of(each).at(one.start_us, 1, delta) for each in (honest, spoiled) for delta in (0.5, 9.0)
+                intensity_of(each).at(segment.start_us, 1, delta)
+                for each in (original, changed)
+                for delta in (0.5, 9.0)
             ]
             assert rates[:2] == rates[2:]
             # numpy and the engine may round an exponential differently, by processor
-            assert rates[:2] == pytest.approx(rates_on(one.lambda_curve, np.array([0.5, 9.0])).tolist(), rel=1e-13)
+            assert rates[:2] == pytest.approx(rates_on(segment.lambda_curve, np.array([0.5, 9.0])).tolist(), rel=1e-13)
 
 
-def test_a_fit_that_is_not_usable_has_no_curve():
+def test_unusable_fit_has_no_curve():
     points = calibrator().points(0, SECONDS * S)
     empty = fit_poisson(points.where(points.fills == 0))
     assert with_curve(empty, points) is empty
 
 
-def test_a_line_is_that_of_the_engine():
-    """Between points, nearer than the first and beyond the last, λ is what the fills are drawn from."""
+def test_rates_on_line_equal_engine_intensity():
+    """Between points, nearer than the first and beyond the last."""
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.fills.intensity_piece import IntensityPiece
 
@@ -132,17 +134,17 @@ def test_a_line_is_that_of_the_engine():
     assert rates_on(line, np.array([np.inf])).tolist() == [0.0]
 
 
-def test_windows_of_one_training_stretch_share_its_fit():
-    """Every window of a static schedule is trained on the first stretch, which is fitted once."""
-    found, fitted = calibrator(), []
+def test_windows_with_same_training_data_share_fit():
+    """All windows of a static schedule train on the first period, which is fitted once."""
+    shared, fitted = calibrator(), []
 
     def fit(points):
         fitted.append(points)
-        return found.fit_window(points)
+        return shared.fit_window(points)
 
     plan = WindowPlan(**PLAN, mode="static")
-    windows = plan.over(found.days)
-    fits = list(WindowFits(found, plan, fit=fit).each(windows))
+    windows = plan.over(shared.days)
+    fits = list(WindowFits(shared, plan, fit=fit).each(windows))
     assert len(fitted) == 1
     assert len(fits) == len(windows) > 3
     assert all(one is fits[0] for one in fits)

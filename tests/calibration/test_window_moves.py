@@ -1,4 +1,4 @@
-"""Moves after fills in a window: as the whole day's table has them, as a plain reading has them, and in quotes."""
+"""Adverse moves per window: against the table of the whole day, a plain loop, and their use in quotes."""
 
 from bisect import bisect_left, bisect_right
 from dataclasses import replace
@@ -27,17 +27,17 @@ US = 1_000_000
 
 
 @pytest.mark.parametrize("reference", ["mid", "best", "micro"])
-def test_of_whole_days_they_are_those_of_the_table(tape, reference):
-    """``adverse_selection.csv`` adds up each distance by itself; these are sums over all distances at once."""
-    found = measure(tape, CalibrationConfig(reference=reference))
-    rows = [one for one in adverse_selection(found.calibrator) if (one.side, one.horizon_s) == ("both", 5)]
-    wanted = {one.delta_ticks: one.mean_move_ticks for one in rows if one.hits >= LEAST_HITS}
-    assert len(wanted) > 3
-    assert dict(found.fit.adverse_moves) == pytest.approx(wanted)
+def test_moves_of_whole_day_equal_adverse_selection_table(tape, reference):
+    """``adverse_selection.csv`` sums each distance separately; the fit uses sums over all distances at once."""
+    measurement = measure(tape, CalibrationConfig(reference=reference))
+    rows = [one for one in adverse_selection(measurement.calibrator) if (one.side, one.horizon_s) == ("both", 5)]
+    expected = {one.delta_ticks: one.mean_move_ticks for one in rows if one.hits >= LEAST_HITS}
+    assert len(expected) > 3
+    assert dict(measurement.fit.adverse_moves) == pytest.approx(expected)
 
 
-def test_of_a_window_they_are_those_of_its_sweeps(tape):
-    """One sweep after another, with the mid of five seconds later, if the window still holds it."""
+def test_moves_of_window_equal_loop_over_sweeps(tape):
+    """Mid five seconds after each sweep, if still inside the window."""
     calibrator = Calibrator(tape, CalibrationConfig())
     start_us, end_us = tape.start_us + 300 * US, tape.start_us + 900 * US
     marks = calibrator.marks[0]
@@ -53,15 +53,15 @@ def test_of_a_window_they_are_those_of_its_sweeps(tape):
                 for place in range(int(touch), depth + 1, 2):
                     moves.setdefault(place / 2, []).append(move)
     found = WindowMoves(calibrator).between(start_us, end_us)
-    wanted = {delta: sum(each) / len(each) for delta, each in moves.items() if len(each) >= LEAST_HITS}
+    expected = {delta: sum(each) / len(each) for delta, each in moves.items() if len(each) >= LEAST_HITS}
     assert len(found) > 3
     for delta, move in found:
-        assert move == pytest.approx(wanted[delta]), delta
+        assert move == pytest.approx(expected[delta]), delta
 
 
 @given(st.data())
-def test_sweeps_followed_once_are_those_of_each_window(data):
-    """Also those that a border cuts: prints of one trade time, of which the window holds a part."""
+def test_shared_moves_equal_separate_window_count(data):
+    """Also for sweeps cut by a border: prints of one trade time that are partly in the window."""
     seconds, reaches = st.integers(0, 40), st.sampled_from((None, 1, 3, 6))
     rows = data.draw(st.lists(st.tuples(seconds, st.sampled_from((1, -1)), st.integers(0, 4)), min_size=2, max_size=60))
     rows = sorted(rows, key=lambda row: row[0])
@@ -82,22 +82,22 @@ def test_sweeps_followed_once_are_those_of_each_window(data):
 
 
 def plain_moves(calibrator, start_us, end_us):
-    """Return the mean move at each distance, one sweep of the window after another."""
+    """Return the mean move at each distance by a loop over the sweeps of the window."""
     marks, moves = calibrator.marks[0], {}
     last = int(2 * calibrator.reach(start_us, end_us))
     us, mid2, touch = (one.tolist() for one in (marks.path.us, marks.path.mid2, marks.path.touch[1]))
     for side in (1, -1):
         hits, touches = marks.hits(side, start_us, end_us)
         for at, row, depth, near in zip(hits.us.tolist(), hits.row.tolist(), hits.depth.tolist(), touches, strict=True):
-            then = bisect_right(us, at + 5 * US) - 1
-            if at + 5 * US <= end_us and near <= last and CLOSED not in touch[row : then + 1]:
+            later_row = bisect_right(us, at + 5 * US) - 1
+            if at + 5 * US <= end_us and near <= last and CLOSED not in touch[row : later_row + 1]:
                 for place in range(int(near), min(depth, last) + 1, 2):
-                    moves.setdefault(place / 2, []).append(side * (mid2[row] - mid2[then]) / 2)
+                    moves.setdefault(place / 2, []).append(side * (mid2[row] - mid2[later_row]) / 2)
     return {delta: sum(each) / len(each) for delta, each in moves.items()}
 
 
-def test_under_a_fill_model_they_follow_its_fills(tape):
-    """The fills of the simulated orders in the window, and no fill whose five seconds end behind it."""
+def test_moves_under_fill_model_follow_simulated_fills(tape):
+    """Fills of simulated orders in the window; fills whose five seconds end after it are excluded."""
     config = CalibrationConfig(
         method="fixed", deltas=(0.5, 1.5), fills=FillsMeasured("queue_prob_power", {}, queue_prob_power)
     )
@@ -116,13 +116,13 @@ def test_under_a_fill_model_they_follow_its_fills(tape):
             if start_us <= at and at + 5 * US <= end_us:
                 before, after = mid2[bisect_left(us, at) - 1], mid2[bisect_right(us, at + 5 * US) - 1]
                 moves.setdefault(max(side * (before - 2 * ticks) / 2, 0.5), []).append(side * (before - after) / 2)
-    wanted = {delta: sum(each) / len(each) for delta, each in moves.items() if len(each) >= LEAST_HITS}
-    assert wanted
-    assert dict(WindowMoves(calibrator).between(start_us, end_us)) == pytest.approx(wanted, abs=0.02)
+    expected = {delta: sum(each) / len(each) for delta, each in moves.items() if len(each) >= LEAST_HITS}
+    assert expected
+    assert dict(WindowMoves(calibrator).between(start_us, end_us)) == pytest.approx(expected, abs=0.02)
 
 
-def test_the_dearest_is_where_an_order_is_worth_most():
-    """Far away the fills are too few, near by the moves take all."""
+def test_move_of_best_distance_maximises_expected_gain():
+    """Far away the fills are too few; near the mid the moves cost too much."""
     moves = ((0.5, 0.6), (1.0, 0.7), (3.0, 0.9))
     assert move_of_best_distance(moves, lambda _: np.array([1.0, 0.6, 0.01])) == 0.7
     assert move_of_best_distance((), np.exp) is None
@@ -130,27 +130,26 @@ def test_the_dearest_is_where_an_order_is_worth_most():
 
 @pytest.fixture(scope="module")
 def schedule(tape):
-    """Three segments, each with what its own training window showed."""
+    """Return three segments with the moves of their training windows."""
     return build_schedule(Calibrator(tape, CalibrationConfig()), WindowPlan(train_window_min=15, step_min=10))
 
 
-def test_segments_carry_what_their_training_window_showed(tape, schedule):
-    """Measured again in a calibrator that never saw anything else; and a file keeps it."""
-    for one in schedule.segments:
-        alone = Calibrator(tape.between(one.train_start_us, one.train_end_us), CalibrationConfig())
-        moves = WindowMoves(alone).between(one.train_start_us, one.train_end_us)
-        rate = partial(intensity_of(replace(schedule, segments=(one,))).at, one.start_us, 1)
+def test_segments_contain_moves_of_their_training_window(tape, schedule):
+    """Equal to a calibrator of the training window alone, and kept by the file."""
+    for segment in schedule.segments:
+        alone = Calibrator(tape.between(segment.train_start_us, segment.train_end_us), CalibrationConfig())
+        moves = WindowMoves(alone).between(segment.train_start_us, segment.train_end_us)
+        rate = partial(intensity_of(replace(schedule, segments=(segment,))).at, segment.start_us, 1)
         best, move = max(moves, key=lambda pair, rate=rate: rate(pair[0]) * (pair[0] - pair[1]))
         assert move_of_best_distance(moves, lambda delta, rate=rate: list(map(rate, delta.tolist()))) == move
-        assert one.adverse_ticks == pytest.approx(move), best
+        assert segment.adverse_ticks == pytest.approx(move), best
     assert Schedule.from_json(schedule.to_json(), "the test") == schedule
-    assert len({one.adverse_ticks for one in schedule.segments}) > 1
+    assert len({segment.adverse_ticks for segment in schedule.segments}) > 1
 
 
 @pytest.mark.parametrize("model", ["optimal_curve", "expected_value"])
-def test_quotes_count_with_the_moves_of_the_segment_in_force(tape, schedule, model):
-    """Segments of equal moves quote as that number of one's own does, others do not; a number of one's own replaces
-    them."""
+def test_quotes_use_moves_of_current_segment(tape, schedule, model):
+    """Equal moves in all segments quote like the parameter of that value; an explicit parameter replaces them."""
 
     def orders(moves, **params):
         segments = tuple(replace(one, adverse_ticks=move) for one, move in zip(schedule.segments, moves, strict=True))

@@ -1,4 +1,4 @@
-"""Training windows, and the results of each."""
+"""Training windows, and the fit of each."""
 
 import itertools
 
@@ -26,8 +26,8 @@ def test_fourteen_hours_at_120_and_15_minutes_are_48_segments():
     assert windows[-1].end_us == START + 14 * HOURS
 
 
-def test_a_rolling_window_ends_an_order_latency_before_its_segment():
-    """What is known when the first order of the segment must leave."""
+def test_rolling_window_ends_order_latency_before_segment():
+    """Later data is unknown when the first order of the segment must leave."""
     window = WindowPlan(latency_us=50_000).windows(START, START + 14 * HOURS)[3]
     assert window.train_end_us == window.start_us - 50_000
     assert window.train_end_us - window.train_start_us == 2 * HOURS
@@ -37,8 +37,8 @@ NIGHT = 10 * HOURS
 TWO_DAYS = [(START, START + 14 * HOURS), (START + 14 * HOURS + NIGHT, START + 28 * HOURS + NIGHT)]
 
 
-def test_the_second_day_is_traded_from_its_first_minute():
-    """What was recorded the evening before is its training; the night belongs to the last segment before it."""
+def test_second_day_is_traded_from_first_minute():
+    """It trains on the evening before; the night belongs to the last segment before it."""
     windows = WindowPlan().over(TWO_DAYS)
     assert len(windows) == 48 + 56
     evening, morning, next_one = windows[47:50]
@@ -49,38 +49,38 @@ def test_the_second_day_is_traded_from_its_first_minute():
     assert next_one.train_start_us == TWO_DAYS[0][1] - 105 * MIN - 50_000
 
 
-def test_days_that_follow_each_other_without_a_night_are_one_stretch():
+def test_consecutive_days_are_joined():
     halves = [(START, START + 5 * HOURS), (START + 5 * HOURS, START + 9 * HOURS)]
     for mode in MODES:
         assert WindowPlan(mode=mode).over(halves) == WindowPlan(mode=mode).windows(START, START + 9 * HOURS)
 
 
-def test_a_first_day_shorter_than_the_window_only_trains():
-    """One hour recorded, then another day: its first segment comes when two hours have been."""
+def test_first_day_shorter_than_window_only_trains():
+    """One hour, then another day: the first segment starts after two recorded hours."""
     windows = WindowPlan().over([(START, START + HOURS), (START + NIGHT, START + NIGHT + 3 * HOURS)])
     assert windows[0] == Window(
         START + NIGHT + HOURS, START + NIGHT + HOURS + 15 * MIN, START - 50_000, START + NIGHT + HOURS - 50_000
     )
 
 
-def test_the_last_segment_ends_with_the_day():
+def test_last_segment_ends_with_day():
     windows = WindowPlan().windows(START, START + 2 * HOURS + 20 * MIN)
     assert [window.end_us - window.start_us for window in windows] == [15 * MIN, 5 * MIN]
 
 
-def test_a_day_no_longer_than_the_training_window_has_no_segment():
+def test_day_not_longer_than_training_window_has_no_segment():
     assert WindowPlan().windows(START, START + 2 * HOURS) == ()
 
 
 @pytest.mark.parametrize("mode", ["expanding", "ewma", "pooled_k", "state_space"])
-def test_modes_that_use_everything_so_far_train_from_the_start(mode):
+def test_expanding_modes_train_from_start(mode):
     windows = WindowPlan(mode=mode).windows(START, START + 5 * HOURS)
     assert {window.train_start_us for window in windows} == {START}
     assert all(window.train_end_us == window.start_us - 50_000 for window in windows)
 
 
-def test_a_static_schedule_is_trained_once():
-    """Every window is the first one."""
+def test_static_schedule_is_trained_once():
+    """Every window has the training period of the first one."""
     windows = WindowPlan(mode="static").windows(START, START + 5 * HOURS)
     assert len({(window.train_start_us, window.train_end_us) for window in windows}) == 1
 
@@ -93,7 +93,7 @@ def test_a_static_schedule_is_trained_once():
     st.integers(0, 24 * 60 * MIN),
     st.integers(0, 20 * HOURS),
 )
-def test_segments_touch_and_never_train_on_what_follows(train_min, step_min, latency_us, mode, length_us, night_us):
+def test_segments_are_adjacent_and_train_only_on_past(train_min, step_min, latency_us, mode, length_us, night_us):
     days = [(START, START + length_us), (START + length_us + night_us, START + length_us + night_us + 7 * HOURS)]
     windows = WindowPlan(train_min, step_min, latency_us, mode).over(days[: 1 + (night_us > 0)])
     end_us = days[night_us > 0][1]
@@ -104,7 +104,7 @@ def test_segments_touch_and_never_train_on_what_follows(train_min, step_min, lat
 
 
 @pytest.mark.parametrize(
-    ("knob", "value", "says"),
+    ("knob", "value", "message"),
     [
         ("train_window_min", 0, "WF_TRAIN_WINDOW_MIN"),
         ("step_min", -1, "WF_STEP_MIN"),
@@ -115,13 +115,13 @@ def test_segments_touch_and_never_train_on_what_follows(train_min, step_min, lat
         ("mode", "magic", "choose one of rolling, expanding, ewma, pooled_k, state_space, static"),
     ],
 )
-def test_a_plan_that_cannot_be_is_refused(knob, value, says):
-    with pytest.raises(UsageError, match=says):
+def test_invalid_plan_is_rejected(knob, value, message):
+    with pytest.raises(UsageError, match=message):
         WindowPlan(**{knob: value})
 
 
 def cells(fills):
-    """Three distances in each of two blocks of 5 minutes, the last cell open."""
+    """Return three distances in each of two blocks of 5 minutes, the last cell open."""
     delta = np.tile([1.0, 2.0, 3.0], 2)
     return Points.of(
         delta,
@@ -139,32 +139,32 @@ def fitted(mode, points, fit=fit_poisson):
 
 
 @pytest.mark.parametrize("mode", ["rolling", "expanding", "static"])
-def test_a_plain_mode_says_what_the_fit_says(mode):
+def test_unweighted_mode_equals_fit(mode):
     points = cells([9, 4, 2, 6, 3, 1])
     assert fitted(mode, points) == WindowFit.of(fit_poisson(points))
 
 
-def test_ewma_weighs_fills_and_exposure_by_their_age():
-    """The same fitter uses fractions; k and A are those of the weighted table."""
-    seen = []
+def test_ewma_weights_fills_and_exposure_by_age():
+    """The same fitter gets fractional counts; k and A are those of the weighted table."""
+    tables = []
 
     def fit(points):
-        seen.append(points)
+        tables.append(points)
         return fit_poisson(points)
 
     points = cells([9, 4, 2, 6, 3, 1])
     found = fitted("ewma", points, fit)
     weights = np.repeat([2**-1.5, 2**-0.5], 3)
-    np.testing.assert_allclose(seen[0].fills, points.fills * weights)
-    np.testing.assert_allclose(seen[0].exposure_s, points.exposure_s * weights)
+    np.testing.assert_allclose(tables[0].fills, points.fills * weights)
+    np.testing.assert_allclose(tables[0].exposure_s, points.exposure_s * weights)
     assert (found.A, found.k) == (found.fit.A, found.fit.k)
     assert found.fit.n_fills == pytest.approx(15 * 2**-1.5 + 10 * 2**-0.5)
 
 
-def test_pooled_k_takes_k_from_all_data_and_a_from_what_is_new():
+def test_pooled_k_uses_k_of_all_data_and_recent_a():
     points = cells([90, 40, 20, 6, 3, 1])
     pooled, found = fit_poisson(points), fitted("pooled_k", points)
-    gain = np.exp(-pooled.k * 1) * (100 * 2**-1.5 + 50 * 2**-0.5)  # a sweep of any depth reaches the nearest cell
+    gain = np.exp(-pooled.k * 1) * (100 * 2**-1.5 + 50 * 2**-0.5)  # sweeps of any depth reach the nearest cell
     assert found.k == pooled.k
     expected = (150 * 2**-1.5 + 10 * 2**-0.5) / gain
     assert abs(found.A / expected - 1) < 1e-12
@@ -172,13 +172,13 @@ def test_pooled_k_takes_k_from_all_data_and_a_from_what_is_new():
 
 
 @pytest.mark.parametrize("mode", ["ewma", "pooled_k"])
-def test_a_steady_flow_gives_every_mode_the_same_answer(mode):
+def test_weighted_modes_equal_fit_for_steady_flow(mode):
     points = cells([80, 40, 40, 40, 20, 20])
     found, plain = fitted(mode, points), fit_poisson(points)
     assert (found.A, found.k) == (pytest.approx(plain.A), pytest.approx(plain.k))
 
 
-def test_the_state_takes_k_from_what_is_new_and_a_from_everything():
+def test_state_space_uses_recent_k_and_forecast_a():
     """k is that of ewma to the last bit; A and its error are the forecast of the next segment."""
     points = cells([80, 40, 40, 40, 20, 20])
     weighted, found = fitted("ewma", points), fitted("state_space", points)
@@ -190,13 +190,13 @@ def test_the_state_takes_k_from_what_is_new_and_a_from_everything():
 
 
 def quick_fit(points):
-    """The estimate alone."""
+    """Return only the point estimate."""
     return estimate(points.delta_ticks, points.exposure_s, points.fills, points.width_ticks)
 
 
 @pytest.mark.parametrize("mode", ["ewma", "pooled_k"])
-def test_the_errors_of_weighted_fits_are_their_spread(mode):
-    """Over 400 days of one truth, the scatter of the estimates matches their own errors."""
+def test_errors_of_weighted_fits_match_scatter(mode):
+    """Over 400 days of one truth, the scatter of the estimates matches their standard errors."""
     rng = np.random.default_rng(5)
     A, k, blocks = 0.5, 0.7, 24
     delta, block = np.tile(np.arange(1.0, 11.0), blocks), np.repeat(np.arange(blocks), 10)
@@ -215,19 +215,19 @@ def test_the_errors_of_weighted_fits_are_their_spread(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_window_without_fills_gives_nothing_to_use(mode):
+def test_window_without_fills_has_no_parameters(mode):
     found = fitted(mode, cells([0] * 6))
     assert (found.A, found.k, found.se_k, found.se_logA, found.fit.status) == (None, None, None, None, "no_fills")
 
 
-def test_old_data_never_weighs_nothing():
-    """The only fills are hundreds of half-lives old: still a fit, not a division by zero."""
+def test_very_old_data_still_gives_fit():
+    """The only fills are hundreds of half-lives old: no division by zero."""
     points = cells([9, 4, 2, 0, 0, 0])
     fitter = WindowFitter(lambda *_: points, fit_poisson, WindowPlan(mode="pooled_k", half_life_min=0.01))
     assert fitter.one(0, 24 * HOURS).A > 0
 
 
-def test_windows_know_when_they_apply():
+def test_windows_have_start_end_and_training_times():
     assert WindowPlan(10, 5, 7).windows(0, 16 * MIN) == (
         Window(10 * MIN, 15 * MIN, -7, 10 * MIN - 7),
         Window(15 * MIN, 16 * MIN, 5 * MIN - 7, 15 * MIN - 7),

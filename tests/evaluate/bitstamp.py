@@ -1,7 +1,7 @@
-"""A recorded day of orders, one by one, as the log of a matching engine: real arrivals and real cancellations.
+"""Recorded Bitstamp orders replayed through a matching engine: a log with real arrivals and cancellations.
 
 The recording begins without a book and misses some deletions, so its orders are sent to an engine of the project,
-which trades what crosses; whatever then rests is consistent with itself, and so is its log.
+which matches crossing orders; the resting orders and the log are therefore consistent.
 """
 
 import bz2
@@ -18,28 +18,28 @@ PIECE = 20_000
 
 
 def log_rows(path: Path, most: int | None = None) -> Iterator[Row]:
-    """Yield the rows of the log that the orders of *path*, of its first *most* lines, leave."""
+    """Yield the rows of the log made by the orders in the first *most* lines of *path*."""
     engine = Matching()
-    known: dict[int, int] = {}
+    engine_ids: dict[int, int] = {}
     with bz2.open(path, "rt", encoding="ascii") as lines:
         for number, line in enumerate(islice(lines, most)):
             ms, kind, content = line.split(" ", 2)
             if kind.startswith("order_") and kind != "order_book":
-                _send(engine, known, int(ms) * 1000, kind, json.loads(content))
+                _send(engine, engine_ids, int(ms) * 1000, kind, json.loads(content))
             if number % PIECE == 0:
                 yield from map(tuple, engine.take_log().tolist())
     yield from map(tuple, engine.take_log().tolist())
 
 
-def _send(engine: Matching, known: dict[int, int], us: int, kind: str, order: dict[str, str]) -> None:
-    """Send the content of one message: an order, a reduction of it, or its end."""
+def _send(engine: Matching, engine_ids: dict[int, int], us: int, kind: str, order: dict[str, str]) -> None:
+    """Apply one message to the engine: a new order, a reduction, or a deletion."""
     name = int(order["id"])
     lots = round(float(order["amount"]) * 10**8 / LOT_E8)
     if kind == "order_created":
         ticks = round(float(order["price"]) / TICK)
         if lots and 0 < ticks < 2**40:
-            known[name] = engine.submit(us, 1000, 1 if int(order["order_type"]) == 0 else -1, ticks, lots)
+            engine_ids[name] = engine.submit(us, 1000, 1 if int(order["order_type"]) == 0 else -1, ticks, lots)
     elif kind == "order_deleted":
-        engine.cancel(us, known.pop(name, 0))
-    elif (rests := engine.order(known.get(name, 0))) is not None and 0 < lots < rests[3]:
-        engine.reduce(us, known[name], lots)
+        engine.cancel(us, engine_ids.pop(name, 0))
+    elif (resting := engine.order(engine_ids.get(name, 0))) is not None and 0 < lots < resting[3]:
+        engine.reduce(us, engine_ids[name], lots)

@@ -1,4 +1,4 @@
-"""One queue at one price, in which who cancels depends on the place: the tape that it leaves, and nothing else."""
+"""A market with one queue at one price, whose cancellations depend on the place in the queue, as a tape."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from mm.tape.tape import Tape
 GRID = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
 BID, ASK = 1000, 1002
 STEP_US = 100_000
-MOST_LOTS = 40_000  # so many that two orders of one size are rare
+MOST_LOTS = 40_000  # large, so that equal sizes are rare
 
 
 def leaning_tape(lean: float, *, steps: int, seed: int = 1) -> Tape:
@@ -16,9 +16,9 @@ def leaning_tape(lean: float, *, steps: int, seed: int = 1) -> Tape:
 
     Args:
         lean: Cancellations fall on the order at the share x of the queue (0 the front) with weight exp(lean·x): 0 is
-            any order alike, below 0 leans to the front, above 0 to the back.
-        steps: How many.
-        seed: Of every draw.
+            uniform, below 0 leans to the front, above 0 to the back.
+        steps: Number of messages.
+        seed: Seed of all draws.
     """
     draws = np.random.default_rng(seed)
     queue = draws.integers(1, MOST_LOTS, 40).tolist()

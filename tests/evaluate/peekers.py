@@ -1,4 +1,4 @@
-"""Models that peek, each in its way, as a user would write them; and similar correct ones."""
+"""Source code of user models that look ahead in different ways, and of similar correct models."""
 
 PEEKERS = '''
 import csv
@@ -18,12 +18,12 @@ AHEAD_US = 5_000_000
 
 
 def leaning(view, lean):
-    """Join the best prices; a tick better on the side to which the price will go."""
+    """Join the best prices; a tick better on the side to which the price will move."""
     return Quotes(view.bid_ticks + (lean > 0), view.ask_ticks - (lean < 0))
 
 
 class Future:
-    """Prices by their instants, known before they come."""
+    """Future prices by instant."""
 
     def __init__(self, us, prices):
         self.us, self.prices = us, prices
@@ -40,7 +40,7 @@ class Future:
 
 
 class Reads:
-    """The day's file by the place where it usually is, or by a path that it is given."""
+    """Reads the day's file from its usual path, or from a given path."""
 
     def __init__(self, path=f"data/{TRADES}"):
         self.future = Future.of_file(path)
@@ -50,14 +50,14 @@ class Reads:
 
 
 class ReadsByVariable(Reads):
-    """By the variable that tells where the data is."""
+    """Reads from the path in an environment variable."""
 
     def __init__(self):
         super().__init__(f"{os.environ['DATA_ROOT']}/{TRADES}")
 
 
 class Loads(Reads):
-    """By the door that the package itself offers."""
+    """Loads the day with the package's own function."""
 
     def __init__(self):
         tape = mm.load_day(f"data/{DAY}")
@@ -65,7 +65,7 @@ class Loads(Reads):
 
 
 class ReadsNatively(Reads):
-    """By a library that opens files without Python, from a place that is written down in the source."""
+    """Reads with a library that opens files outside Python, from a path relative to the source."""
 
     def __init__(self):
         import polars as pl
@@ -75,7 +75,7 @@ class ReadsNatively(Reads):
 
 
 class Remembers:
-    """Of an earlier run, in its class."""
+    """Stores prices of an earlier run in its class."""
 
     seen = {}
 
@@ -86,7 +86,7 @@ class Remembers:
 
 
 class RemembersOnDisk:
-    """Of an earlier run, in a file."""
+    """Stores prices of an earlier run in a file."""
 
     def __init__(self):
         self.path = Path("memory.json")
@@ -100,8 +100,8 @@ class RemembersOnDisk:
         return leaning(view, self.old.get(str(view.us + AHEAD_US), view.mid2_ticks) - view.mid2_ticks)
 
 
-class Knows:
-    """By heart: the answers were written into it, by their instants."""
+class StoredAnswers:
+    """Has the answers as a parameter, by instant."""
 
     def __init__(self, answers):
         self.answers = answers
@@ -111,14 +111,14 @@ class Knows:
 
 
 class LooksAround:
-    """For a tape among the objects of the process."""
+    """Searches the objects of the process for a tape."""
 
     def __init__(self):
         import gc
 
         from mm.tape.tape import Tape
 
-        gc.collect()  # those of earlier runs that wait to be freed
+        gc.collect()  # frees objects of earlier runs
         tape = next(one for one in gc.get_objects() if isinstance(one, Tape))
         self.future = Future(tape.event_us[tape.top_event].tolist(), tape.top_bid_ticks.tolist())
 
@@ -126,7 +126,7 @@ class LooksAround:
 
 
 class Raises(Reads):
-    """Where the future that it reads ends."""
+    """Raises where the future that it reads ends."""
 
     def quote(self, view):
         if self.future.us[-1] < view.us:
@@ -145,7 +145,7 @@ class Dice:
 
 
 class SeededDice:
-    """Honest: what is drawn belongs to the seed."""
+    """Correct: draws depend on the seed."""
 
     def __init__(self, seed):
         self.draw = random.Random(seed)
@@ -155,14 +155,14 @@ class SeededDice:
 
 
 class TimeOfDay:
-    """Honest: the hour is no secret."""
+    """Correct: the time of day is allowed."""
 
     def quote(self, view):
         return leaning(view, view.us // 10_000_000 % 3 - 1)
 
 
 class Momentum:
-    """Honest, and with a memory of its own run: it leans to where the price came from."""
+    """Correct, with a memory of its own run: leans to where the price came from."""
 
     def __init__(self):
         self.last = 0
@@ -173,7 +173,7 @@ class Momentum:
 
 
 class Reader(Momentum):
-    """Honest, though it reads: what yesterday's day says, it may know."""
+    """Correct: reads data of an earlier day."""
 
     def __init__(self):
         super().__init__()
@@ -182,7 +182,7 @@ class Reader(Momentum):
 
 
 class FillsGood:
-    """A fill model that leaves out what will lose."""
+    """A fill model that leaves out fills that will lose."""
 
     def __init__(self, path=f"data/{TRADES}"):
         self.future = Future.of_file(path)
@@ -204,7 +204,7 @@ FUTURE = Future.of_file("data/SIMUSDT/20260105/trades_ws_SIMUSDT_20260105.csv")
 
 
 class ReadsAtImport(Reads):
-    """When its module is imported, before anybody plays."""
+    """Reads the day's file when its module is imported, before any run."""
 
     def __init__(self):
         self.future = FUTURE
@@ -219,17 +219,17 @@ cdef int64_t RUNS = 0
 
 
 cdef class Remembers(QuoteModel):
-    """Of an earlier run, in memory of its module: each question's price, by its number."""
-    cdef int64_t asked
+    """Stores prices of an earlier run in module memory, by number of the call."""
+    cdef int64_t calls
 
     def __init__(self) -> None:
         global RUNS
         RUNS += 1
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
-        cdef int64_t then = SEEN[(self.asked + 20) % 100000] if RUNS > 1 else 0
-        SEEN[self.asked % 100000] = view.top.bid_ticks
-        self.asked += 1
+        cdef int64_t then = SEEN[(self.calls + 20) % 100000] if RUNS > 1 else 0
+        SEEN[self.calls % 100000] = view.top.bid_ticks
+        self.calls += 1
         want.bid_ticks = view.top.bid_ticks - (1 if then and then < view.top.bid_ticks else 0)
         want.ask_ticks = view.top.ask_ticks
         return 0

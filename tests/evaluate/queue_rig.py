@@ -1,4 +1,4 @@
-"""What the tests of this room share: a market of one's own, and its log."""
+"""Helpers shared by the tests of virtual orders: orders, and true outcomes from a plain engine."""
 
 import numpy as np
 
@@ -12,14 +12,14 @@ BUYERS, SELLERS = 1001, 1002
 def virtual_orders_of(
     *orders: tuple[int, int, int], life_us: int = 1000, checks_us: tuple[int, ...] = ()
 ) -> VirtualOrders:
-    """Return orders of (us, side, ticks)."""
+    """Return virtual orders of (us, side, ticks)."""
     us, side, ticks = (np.array(column, np.int64) for column in zip(*orders, strict=True))
     zeros = np.zeros(len(us), np.int64)
     return VirtualOrders(us, side, ticks, zeros, np.arange(len(us)), life_us, checks_us)
 
 
 def true_outcomes(engine: PlainMatching, orders: VirtualOrders) -> Outcomes:
-    """Return the outcomes in the engine's log."""
+    """Return the outcomes according to the engine's log."""
     truth = Truth(orders)
     truth.play(rows_of(engine.take_log()))
     return truth.outcomes()

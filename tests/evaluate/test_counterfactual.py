@@ -1,4 +1,4 @@
-"""Counterfactual tapes are sound, share the past to the last bit, and are another market after the cut."""
+"""Counterfactual tapes are valid, have an identical past, and differ after the cut."""
 
 from itertools import pairwise
 
@@ -46,8 +46,8 @@ def rules(tape: Tape) -> Rules:
     )
 
 
-def test_a_mirrored_future_by_hand():
-    """At 3500 the book is 97 | 99 and 101 | 103; mirrored at its mid 100 it is the same prices with the other lots."""
+def test_mirrored_tape_matches_manual_calculation():
+    """At 3500 the book is 97 | 99 and 101 | 103; mirrored at its mid 100 it has the same prices with other lots."""
     tape = mirrored(Tape.of(GRID, EVENTS), 3_500)
     tape.check()
     assert tape.kind.tolist() == [SNAPSHOT, TRADE, 2, GAP, SNAPSHOT, 2, TRADE]
@@ -60,7 +60,7 @@ def test_a_mirrored_future_by_hand():
     assert tape.end_us == 3_500 + BEYOND_US
 
 
-def test_what_was_known_is_told_from_the_past_alone():
+def test_market_at_uses_only_past():
     """Best prices and the last trade at or before the instant."""
     tape = Tape.of(GRID, EVENTS)
     assert market_at(tape, 1_999) == "bid 0.99, ask 1.01"
@@ -72,8 +72,8 @@ def test_what_was_known_is_told_from_the_past_alone():
 
 @settings(deadline=None, max_examples=50)
 @given(tapes(), st.data())
-def test_other_futures_are_sound_and_share_the_past(tape, data):
-    """Whatever gaps and one-sided books there are, and wherever the cut is."""
+def test_counterfactual_tapes_are_valid_and_share_past(tape, data):
+    """For any gaps, one-sided books and cuts."""
     cut_us = data.draw(st.integers(tape.start_us, tape.end_us + 1))
     past = int(np.searchsorted(tape.event_us, cut_us))
     other = mirrored(tape, cut_us)
@@ -91,8 +91,8 @@ def test_other_futures_are_sound_and_share_the_past(tape, data):
 
 @settings(deadline=None, max_examples=50)
 @given(tapes(), st.data())
-def test_the_engine_knows_nothing_of_them(tape, data):
-    """A model of the project does the same before the cut, and a week later the same later."""
+def test_engine_results_before_cut_do_not_depend_on_future(tape, data):
+    """A model acts the same before the cut, and on a tape shifted by a week one week later."""
     cut_us = data.draw(st.integers(tape.start_us, tape.end_us + 1))
 
     def played(one: Tape, until_us: int, by_us: int = 0) -> list:
@@ -106,15 +106,15 @@ def test_the_engine_knows_nothing_of_them(tape, data):
 
 
 @pytest.mark.parametrize("cut_us", [500, 1_000, 5_000 + 2 * BEYOND_US])
-def test_a_cut_where_nothing_stands_or_nothing_comes(cut_us):
-    """Before the first book there is nothing to mirror; behind the last event nothing follows."""
+def test_cut_before_first_book_or_after_last_event(cut_us):
+    """Before the first book there is nothing to mirror; after the last event nothing follows."""
     tape = mirrored(Tape.of(GRID, EVENTS), cut_us)
     tape.check()
     assert (tape.kind == GAP).sum() == (cut_us > 1_000)
 
 
-def test_the_greatest_moves_begin_where_the_tape_says():
-    """Over half a second the first jump, over four the rise by steps; each is cut where it begins."""
+def test_greatest_moves_return_begin_of_moves():
+    """Over half a second the first jump, over four seconds the stepwise rise; cuts are at their begin."""
     steps = [(0, 0), (2, 2), (4, 0), (10, 2), (11, 4), (12, 5), (13, 6), (30, 6)]
     events = [(0, "snapshot", [(99, 5)], [(101, 4)])]
     for (_, before), (at_s, up) in pairwise(steps):
@@ -125,8 +125,8 @@ def test_the_greatest_moves_begin_where_the_tape_says():
     assert greatest_moves(tape, 60 * US_PER_S, [1]) == []
 
 
-def test_the_greatest_prints_are_found_on_either_side():
-    """By their lots, the first of equals, and only behind the instant."""
+def test_greatest_prints_returns_largest_print_per_side():
+    """By lots, the first of equals, and only after the given instant."""
     prints = [(1, 1, 5), (2, -1, 7), (3, 1, 9), (4, -1, 7), (5, 1, 9)]
     events = [(at_s * US_PER_S, "trade", side, 100, lots) for at_s, side, lots in prints]
     tape = Tape.of(GRID, [(0, "snapshot", [(99, 5)], [(101, 4)]), *events])

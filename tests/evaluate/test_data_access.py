@@ -1,4 +1,4 @@
-"""A copy whose day ends at a cut: nothing later can be read from it, and the rest of the folder is there."""
+"""Truncated copies of days: nothing after the cut is readable, the rest of the folder is available."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ SYMBOL, DAY = "SIMUSDT", "20260105"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    """Three days of three minutes."""
+    """Return the data root of three days of three minutes."""
     folder = tmp_path_factory.mktemp("days") / "data"
     for day in ("20260104", DAY, "20260106"):
         make_day(
@@ -31,8 +31,8 @@ def root(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("share", [0.0, 0.31, 0.77])
-def test_a_day_that_ends_at_a_cut_is_the_begin_of_the_day(root, tmp_path, share, packed):
-    """The tape of its files is the day's own up to the cut, and lasts up to there, and nothing later is in them."""
+def test_truncated_day_equals_start_of_day(root, tmp_path, share, packed):
+    """The tape equals the day's up to the cut and ends there; no file contains later data."""
     day, copy = DayFolder(root, SYMBOL, DAY), DayFolder(tmp_path, SYMBOL, DAY)
     whole = load_day(day)
     cut_us = whole.start_us + int(share * (whole.end_us - whole.start_us)) + 200_000
@@ -51,7 +51,7 @@ def test_a_day_that_ends_at_a_cut_is_the_begin_of_the_day(root, tmp_path, share,
 
 
 def pack(day: DayFolder, root: Path) -> DayFolder:
-    """Return a copy of a day whose tables are packed, and whose stamps are in ms alone as in older days."""
+    """Return a copy of a day with packed tables and stamps only in ms, as in older days."""
     copy = DayFolder(root, day.symbol, day.day)
     for path in day.path.rglob("*"):
         if path.is_file() and path.suffix != ".lock":
@@ -65,7 +65,7 @@ def pack(day: DayFolder, root: Path) -> DayFolder:
 
 @pytest.fixture
 def here(root, tmp_path, monkeypatch) -> Path:
-    """A folder with the days, a model, and runs."""
+    """Change to a folder with the days, a model, and runs."""
     (tmp_path / "data").symlink_to(root)
     real = tmp_path / "home"
     real.mkdir()
@@ -82,8 +82,8 @@ def here(root, tmp_path, monkeypatch) -> Path:
     return real
 
 
-def seen(folder: Path) -> set[str]:
-    """Return everything that can be reached from a folder, through links too."""
+def reachable(folder: Path) -> set[str]:
+    """Return all paths reachable from a folder, links included."""
     return {
         str((Path(place) / name).relative_to(folder))
         for place, folders, files in os.walk(folder, followlinks=True)
@@ -91,48 +91,48 @@ def seen(folder: Path) -> set[str]:
     }
 
 
-def test_a_desk_has_all_but_what_comes_later(here, root, tmp_path):
-    """Earlier days and runs are there, the day itself ends, later days and whatever was made of them are not."""
+def test_truncated_copy_excludes_later_data(here, root, tmp_path):
+    """Earlier days and runs exist, the day ends at the cut, later days and results from them are missing."""
     day = DayFolder(root, SYMBOL, DAY)
     cut_us = load_day(day).start_us + 60_000_000
-    desk = truncated_copy(tmp_path / "place", day, Path("out"), cut_us)
-    found = seen(desk.cwd)
+    copied = truncated_copy(tmp_path / "place", day, Path("out"), cut_us)
+    found = reachable(copied.cwd)
     assert {"models.py", "weights", f"out/backtest/{SYMBOL}/20260104_a"} <= found
     assert not any(DAY in name or "tapes" in name for name in found)
-    data = seen(desk.data_root)
+    data = reachable(copied.data_root)
     assert f"{SYMBOL}/20260104/instrument.json" in data
     assert not any("20260106" in name for name in data)
-    assert load_day(desk.data_root / SYMBOL / DAY).end_us < cut_us
+    assert load_day(copied.data_root / SYMBOL / DAY).end_us < cut_us
     assert sorted(path.name for path in derived_from(DAY, Path("out"))) == [f"20260103-{DAY}_c", f"{DAY}_b", "tapes"]
 
 
 @pytest.mark.parametrize("place", ["data", "deep/data", "."])
-def test_the_data_may_lie_anywhere_in_the_folder(root, tmp_path, monkeypatch, place):
-    """A relative path in a model means the desk's own data; files next to the symbols are there."""
+def test_data_may_be_anywhere_in_folder(root, tmp_path, monkeypatch, place):
+    """A relative path in a model refers to the copy's data; files next to the symbols are available."""
     home = tmp_path / "home"
     data = home / place
     day = DayFolder(data, SYMBOL, DAY)
     make_day(day, PoissonMarket(A_per_s=2.0, k_per_tick=0.3), Session(SYMBOL, DAY, 0.02, 3))
     (data / "notes.txt").write_text("mine")
     monkeypatch.chdir(home)
-    desk = truncated_copy(
+    copied = truncated_copy(
         tmp_path / "place", DayFolder(Path(place), SYMBOL, DAY), Path("out"), load_day(day).start_us + 20_000_000
     )
-    assert desk.data_root == desk.cwd / place
-    assert (desk.cwd / place / "notes.txt").read_text() == "mine"
-    assert not (desk.cwd / place / SYMBOL).is_symlink()
-    assert load_day(desk.cwd / place / SYMBOL / DAY).end_us < load_day(day).end_us
+    assert copied.data_root == copied.cwd / place
+    assert (copied.cwd / place / "notes.txt").read_text() == "mine"
+    assert not (copied.cwd / place / SYMBOL).is_symlink()
+    assert load_day(copied.cwd / place / SYMBOL / DAY).end_us < load_day(day).end_us
 
 
-def test_paths_in_the_data_are_those_of_the_desk(tmp_path, monkeypatch):
-    """In parameters, however deep, and in the variables of the shell; other texts stay."""
-    desk = TruncatedCopy(tmp_path / "desk", tmp_path / "desk/data", Path("/real/data"))
+def test_data_paths_are_redirected_to_copy(tmp_path, monkeypatch):
+    """In nested parameters and environment variables; other texts stay."""
+    copied = TruncatedCopy(tmp_path / "desk", tmp_path / "desk/data", Path("/real/data"))
     text = json.dumps({"path": "/real/data/X/1.csv", "more": [{"a": "/real/data"}, "/real/data2", "x", 7], "n": None})
-    assert json.loads(desk.params(text)) == {
+    assert json.loads(copied.params(text)) == {
         "path": f"{tmp_path}/desk/data/X/1.csv",
         "more": [{"a": f"{tmp_path}/desk/data"}, "/real/data2", "x", 7],
         "n": None,
     }
-    assert desk.params(None) is None
+    assert copied.params(None) is None
     monkeypatch.setenv("MY_DAYS", "/real/data/X")
-    assert desk.environment()["MY_DAYS"] == f"{tmp_path}/desk/data/X"
+    assert copied.environment()["MY_DAYS"] == f"{tmp_path}/desk/data/X"

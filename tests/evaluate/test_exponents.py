@@ -1,4 +1,4 @@
-"""Many exponents in one play leave what each leaves alone."""
+"""Joint evaluation of many exponents equals separate evaluations."""
 
 import numpy as np
 import pytest
@@ -22,47 +22,47 @@ STEP = st.one_of(
 
 
 def price(side: int, deep: int) -> int:
-    """Return one of the two prices of a side."""
+    """Return one of two prices of a side."""
     return BID - deep if side > 0 else ASK + deep
 
 
 def market(steps: list[tuple[str, int, int, int]]) -> Tape:
-    """Return a tape of *steps*, one a second; each price always displays something."""
+    """Return a tape of *steps*, one per second; each price always displays some quantity."""
     whole = [[(BID, 20), (BID - 1, 20)], [(ASK, 20), (ASK + 1, 20)]]
     events = [(0, "snapshot", *whole)]
-    for us, (what, side, deep, lots) in enumerate(steps, 1):
+    for us, (kind, side, deep, lots) in enumerate(steps, 1):
         level = [(price(side, deep), lots)]
-        if what == "book":
+        if kind == "book":
             events.append((1_000_000 * us, "depth", *((level, []) if side > 0 else ([], level))))
-        elif what == "print":
+        elif kind == "print":
             events.append((1_000_000 * us, "trade", -side, price(side, deep), lots))
-        elif what == "begin":
+        elif kind == "begin":
             events += [(1_000_000 * us, "gap"), (1_000_000 * us + 1, "snapshot", *whole)]
     return Tape.of(GRID, [*events, (1_000_000 * (len(steps) + 2), "depth", [], [])])
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(STEP, min_size=5, max_size=60))
-def test_each_exponent_has_the_queue_that_it_has_alone(steps):
-    """Several orders at one price share prints, a print goes through a price, a new book begins."""
+def test_joint_queues_equal_queues_of_single_exponents(steps):
+    """With several orders at one price, prints through a price, and new books."""
     tape, count = market(steps), len(steps)
-    together = QueueByExponents(EXPONENTS, count)
-    exchanges = [by_hand(tape, together), *(by_hand(tape, QueueProbPower(exponent=n)) for n in EXPONENTS.tolist())]
+    joint = QueueByExponents(EXPONENTS, count)
+    exchanges = [by_hand(tape, joint), *(by_hand(tape, QueueProbPower(exponent=n)) for n in EXPONENTS.tolist())]
     placed = []
-    for us, (what, side, deep, _) in enumerate(steps, 1):
+    for us, (kind, side, deep, _) in enumerate(steps, 1):
         for exchange in exchanges:
             exchange.advance(1_000_000 * us + 10)
-        if what == "place":
+        if kind == "place":
             placed.append(us)
             assert {one.place(side, price(side, deep), 1) for one in exchanges} == {len(placed)}
         for order in range(1, len(placed) + 1):
-            alone = [one.ahead_lots(order) or 0.0 for one in exchanges[1:]]
-            rests = exchanges[0].ahead_lots(order) is not None
-            assert (together.ahead_lots(order).tolist() if rests else [0.0] * len(alone)) == alone
+            separate = [one.ahead_lots(order) or 0.0 for one in exchanges[1:]]
+            is_resting = exchanges[0].ahead_lots(order) is not None
+            assert (joint.ahead_lots(order).tolist() if is_resting else [0.0] * len(separate)) == separate
 
 
-def test_more_orders_than_room_are_refused():
-    """No memory behind the table is written to."""
+def test_more_orders_than_capacity_raise_index_error():
+    """Memory after the table is not written."""
     exchange = by_hand(market([("book", 1, 0, 5)]), QueueByExponents(EXPONENTS, 1))
     exchange.advance(1)
     exchange.place(1, BID, 1)

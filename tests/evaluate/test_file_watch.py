@@ -1,4 +1,4 @@
-"""What a model opens is noted with its line; what we open ourselves, and what others do later, is not."""
+"""FileWatch records files opened by a model with the line, but not those of the caller or of later code."""
 
 import os
 from importlib import import_module
@@ -28,7 +28,7 @@ def by_numpy(path):
 
 
 @pytest.fixture
-def desk(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
     (tmp_path / "day" / "diffs").mkdir(parents=True)
     for name in ("day/trades.csv", "day/diffs/d.gz", "fit.json", "day_2.csv"):
         (tmp_path / name).write_text("x")
@@ -38,24 +38,24 @@ def desk(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("how", ["by_open", "by_path", "by_descriptor", "by_numpy"])
-def test_a_file_of_the_day_is_forbidden_however_it_is_opened(desk, how):
-    """By a relative path, by one with dots, by a link; the line is the model's own."""
+@pytest.mark.parametrize("function", ["by_open", "by_path", "by_descriptor", "by_numpy"])
+def test_opening_file_of_day_is_recorded_as_forbidden(folder, function):
+    """By relative path, path with dots, and link, by every way of opening; with the line in the model."""
     models = import_module("reading_models")
-    watch = FileWatch([desk / "day"], [])
-    (desk / "link.csv").symlink_to(desk / "day" / "trades.csv")
+    watch = FileWatch([folder / "day"], [])
+    (folder / "link.csv").symlink_to(folder / "day" / "trades.csv")
     for path in ("day/trades.csv", "day/diffs/../diffs/d.gz", "link.csv"):
         with watch.watching():
-            getattr(models, how)(path)
-    assert set(watch.forbidden) == {str(desk / "day/trades.csv"), str(desk / "day/diffs/d.gz")}
+            getattr(models, function)(path)
+    assert set(watch.forbidden) == {str(folder / "day/trades.csv"), str(folder / "day/diffs/d.gz")}
     assert all("/reading_models.py:" in line for line in watch.forbidden.values())
     assert watch.others == {}
 
 
-def test_other_files_are_noted_apart_and_what_was_given_is_not(desk):
-    """A folder whose name begins alike is another one; code is no data; nothing is heard before or after."""
+def test_other_files_are_recorded_separately(folder):
+    """Not recorded: given files, code, devices, and files opened before or after. A similar folder is not the day."""
     models = import_module("reading_models")
-    watch = FileWatch([desk / "day"], [desk / "fit.json"])
+    watch = FileWatch([folder / "day"], [folder / "fit.json"])
     models.by_open("day/trades.csv")
     with watch.watching():
         models.by_open("day_2.csv")
@@ -64,15 +64,15 @@ def test_other_files_are_noted_apart_and_what_was_given_is_not(desk):
         models.by_open(os.devnull)
     models.by_open("day/trades.csv")
     assert watch.forbidden == {}
-    assert list(watch.others) == [str(desk / "day_2.csv")]
+    assert list(watch.others) == [str(folder / "day_2.csv")]
 
 
-def test_what_the_caller_opens_is_not_the_models(desk):
-    """Frames outside of `watching` are not looked at: this test's own lines are no model's."""
-    watch = FileWatch([desk / "day"], [])
+def test_files_opened_by_caller_are_not_attributed_to_model(folder):
+    """Frames outside `watching` are ignored, including the lines of this test."""
+    watch = FileWatch([folder / "day"], [])
     with watch.watching(), open("day_2.csv") as file:
         file.read()
     assert (watch.forbidden, watch.others) == ({}, {})
     with watch.watching(), open("day/trades.csv") as file:
         file.read()
-    assert watch.forbidden == {str(desk / "day/trades.csv"): "compiled code"}
+    assert watch.forbidden == {str(folder / "day/trades.csv"): "compiled code"}

@@ -1,4 +1,4 @@
-"""The fit of queue_hazard: known coefficients come back, and a day of long queues is predicted."""
+"""Fit of queue_hazard: recovery of known coefficients, and prediction on a day of long queues."""
 
 import json
 
@@ -34,27 +34,27 @@ MODELS = {"trade_cross": trade_cross, "queue_prob_power": lambda: queue_prob_pow
 
 @pytest.fixture(scope="module")
 def market(tmp_path_factory):
-    """Twelve minutes of a market whose spread is one tick: the tape, virtual orders, their truth, what models say."""
+    """Return tape, virtual orders, truth and model outcomes of a twelve-minute market with a one-tick spread."""
     folder = DayFolder(tmp_path_factory.mktemp("data"), "LTUSDT", "20260105")
     make_day(folder, LargeTick(), Session("LTUSDT", "20260105", 0.2, 5))
     orders, truth, moved = true_outcomes(load_day(folder.path, cache=None), order_log(folder), PLAN)
     return moved, orders, truth, played_by(moved, orders, MODELS)
 
 
-def test_the_regression_finds_its_truth():
-    """100,000 draws of a known logistic: each coefficient within four standard errors, at the maximum of likelihood."""
+def test_logistic_recovers_known_coefficients():
+    """100,000 draws: each coefficient within four standard errors, at the maximum of the likelihood."""
     chance = np.random.default_rng(1)
     x = np.column_stack([np.ones(100_000), chance.normal(size=(100_000, 2))])
     b = np.array([-1.0, 0.7, -0.3])
     y = (chance.random(len(x)) < probability(x, b)).astype(float)
     found = logistic(x, y, ridge=0.0)
     p = probability(x, found)
-    assert np.abs(x.T @ (y - p)).max() < 1e-2  # the score of the likelihood, of 100,000 rows
+    assert np.abs(x.T @ (y - p)).max() < 1e-2  # the score of the likelihood over 100,000 rows
     errors = np.sqrt(np.diag(np.linalg.inv((x * (p * (1 - p))[:, None]).T @ x)))
     assert (np.abs(found - b) < 4 * errors).all()
 
 
-def test_data_that_one_number_separates_has_a_finite_fit():
+def test_separable_data_has_finite_fit():
     """Without the ridge the maximum would be at infinity."""
     x = np.column_stack([np.ones(100), np.linspace(-1, 1, 100)])
     b = logistic(x, (x[:, 1] > 0).astype(float))
@@ -62,14 +62,14 @@ def test_data_that_one_number_separates_has_a_finite_fit():
     assert b[1] > 2
 
 
-def test_a_life_of_several_prints_is_the_product_of_its_chances():
-    """Two prints of ½, none, and a fill that the tape proves."""
+def test_fill_chance_is_product_over_prints():
+    """Two prints of ½, none, and a fill proven by the tape."""
     prints = MetPrints(np.array([0, 0]), np.array([5, 6]), np.zeros((2, 9)), np.array([-1, -1, 7]))
     assert fill_chance(prints, np.zeros(9), 3) == pytest.approx([0.75, 0.0, 1.0])
 
 
-def test_prints_after_a_fill_say_nothing():
-    """Of forty orders with three prints each, every other one fills at its second."""
+def test_prints_after_fill_are_ignored():
+    """Of eighty orders with three prints each, every second one fills at its second print."""
     filled_us = np.where(np.arange(80) % 2, 20, -1)
     order, us = np.repeat(np.arange(80), 3), np.tile([10, 20, 30], 80)
     x = np.column_stack([np.ones(240), np.zeros((240, 8))])
@@ -79,15 +79,15 @@ def test_prints_after_a_fill_say_nothing():
         hazard_fit(MetPrints(order, us, x, np.full(80, -1)), filled_us, np.arange(80) % 2 == 0)
 
 
-def test_no_fit_sees_the_part_that_it_is_scored_on(market):
+def test_training_orders_end_before_scored_orders(market):
     _, orders, _, _ = market
-    for past, then in parts_of(orders):
-        assert orders.us[past].max() + orders.life_us <= orders.us[then].min()
-        assert not (past & then).any()
+    for past, scored in parts_of(orders):
+        assert orders.us[past].max() + orders.life_us <= orders.us[scored].min()
+        assert not (past & scored).any()
 
 
-def test_long_queues_are_foreseen_better_than_by_prints_alone(market):
-    """The goal: half the Brier score of trade_cross, where the spread is one tick, also at arrival."""
+def test_queue_hazard_beats_trade_cross_on_long_queues(market):
+    """Goal: less than half the Brier score of trade_cross with a one-tick spread, also at arrival."""
     tape, orders, truth, played = market
     scores = unseen(tape, orders, truth, played, "trade_cross")
     for group in ("all", "join"):
@@ -101,8 +101,8 @@ def test_long_queues_are_foreseen_better_than_by_prints_alone(market):
     assert scores["all"]["constant"].score > scores["all"]["forecast at arrival"].score
 
 
-def test_the_model_fills_as_often_as_its_file_says(market, tmp_path):
-    """The file is read again, and the drawn fills of 24 passes agree with the probabilities that fitted them."""
+def test_model_from_file_fills_as_often_as_predicted(market, tmp_path):
+    """The drawn fills of 24 passes agree with the fitted probabilities in the file."""
     tape, orders, truth, played = market
     content = hazard_file(tape, orders, truth, unseen(tape, orders, truth, played, "trade_cross"), "trade_cross")
     path = tmp_path / "fit.json"

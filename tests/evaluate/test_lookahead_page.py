@@ -1,4 +1,4 @@
-"""The page of a look-ahead check: its verdict, a row for each test, and every difference in words."""
+"""Page of a look-ahead check: verdict, a row per test, and all differences in words."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def words(report, day=DAY, models=("my:Quotes", "poisson")):
     return " ".join(" ".join(page.words).split()), page
 
 
-def test_a_model_that_passes_says_so_and_shows_its_cuts():
+def test_page_of_passing_model_shows_verdict_and_cuts():
     report = Report(cuts=[3 * S, 5 * S])
     report.add(CUT, None)
     report.add(CUT, None)
@@ -32,8 +32,8 @@ def test_a_model_that_passes_says_so_and_shows_its_cuts():
     assert sum(tag == "svg" for tag, _ in page.seen) >= 1
 
 
-def test_a_difference_is_named_with_its_test_its_cut_and_its_words():
-    """Also one without an instant; words of a model are text, not tags."""
+def test_difference_is_shown_with_test_cut_and_message():
+    """Also without an instant; texts of a model are escaped."""
     report = Report(cuts=[5 * S])
     report.add(CUT, Finding(CUT, 5 * S, 4 * S, "order 7 at 101 <b>instead</b> of 100"))
     report.add(CUT, Finding(CUT, None, None, "fills differ"))
@@ -44,7 +44,7 @@ def test_a_difference_is_named_with_its_test_its_cut_and_its_words():
     assert f"{CUT}: fills differ" in text
 
 
-def test_files_that_were_opened_are_not_counted_as_comparisons():
+def test_opened_files_are_not_counted_as_comparisons():
     report = Report()
     report.add(OPENED, Finding(OPENED, None, None, "the model opened fills.csv"))
     text, _ = words(report)
@@ -52,6 +52,6 @@ def test_files_that_were_opened_are_not_counted_as_comparisons():
 
 
 @pytest.mark.parametrize("day", [tape([], 0, 10 * S), tape([book(0, 0, 0)], 0, 10 * S)])
-def test_a_day_without_a_book_has_no_picture(day):
+def test_day_without_book_has_no_chart(day):
     text, _ = words(Report(cuts=[S]), day)
     assert "The book was never valid." in text

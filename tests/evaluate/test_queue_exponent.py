@@ -1,4 +1,4 @@
-"""The exponent comes out of tapes that name no order, and leans where cancellations lean."""
+"""Fit of the queue exponent from tapes without order ids; it follows where cancellations happen in the queue."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -15,49 +15,49 @@ from mm.evaluate.queue_exponent import LEAST_PROBES, PriceLevels, cancellations,
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
 
 SECOND = 1_000_000
-LIFE_US = 3 * SECOND  # in which an order here stays in the back half of its queue
+LIFE_US = 3 * SECOND  # in this time an order stays in the back half of its queue
 
 
-def found(*levels: tuple[int, str, int]) -> list[tuple[int, int]]:
-    """Return the instants of arrival and cancellation that a bid's lots (``book``) and prints (``print``) tell."""
+def cancelled_orders(*levels: tuple[int, str, int]) -> list[tuple[int, int]]:
+    """Return arrival and cancellation times inferred from lots (``book``) and prints (``print``) of a bid."""
     events = [(0, "snapshot", [(BID, 100)], [(ASK, 500)])]
-    for us, what, lots in levels:
-        events.append((us, "depth", [(BID, lots)], []) if what == "book" else (us, "trade", -1, BID, lots))
+    for us, kind, lots in levels:
+        events.append((us, "depth", [(BID, lots)], []) if kind == "book" else (us, "trade", -1, BID, lots))
     table = PriceLevels.of(Tape.of(GRID, events))
-    came, went = cancellations(table).T
-    return list(zip(table.us(came).tolist(), table.us(went).tolist(), strict=True))
+    arrivals, departures = cancellations(table).T
+    return list(zip(table.us(arrivals).tolist(), table.us(departures).tolist(), strict=True))
 
 
-def test_a_cancelled_order_is_known_by_its_size() -> None:
-    """Seven lots come at 1 and seven go at 3; what happens in between has other sizes."""
-    assert found((1, "book", 107), (2, "book", 102), (3, "book", 95)) == [(1, 3)]
+def test_cancelled_order_is_identified_by_size() -> None:
+    """Seven lots are added at 1 and removed at 3; changes in between have other sizes."""
+    assert cancelled_orders((1, "book", 107), (2, "book", 102), (3, "book", 95)) == [(1, 3)]
 
 
 @pytest.mark.parametrize(
     "levels",
     [
-        [(1, "book", 107), (2, "print", 1), (3, "book", 99)],  # a print in between: 7 left, or another number
-        [(1, "print", 1), (2, "book", 106), (3, "book", 99)],  # likewise when it came
-        [(1, "book", 107), (2, "book", 114), (3, "book", 107)],  # two of seven rest; which one went?
-        [(1, "book", 107), (2, "print", 7), (3, "book", 100), (4, "book", 93)],  # perhaps it is what printed
-        [(1, "book", 107), (2, "print", 101), (3, "book", 20), (4, "book", 13)],  # prints went past its place
+        [(1, "book", 107), (2, "print", 1), (3, "book", 99)],  # a print in between: 7 lots or another number
+        [(1, "print", 1), (2, "book", 106), (3, "book", 99)],  # same at its arrival
+        [(1, "book", 107), (2, "book", 114), (3, "book", 107)],  # two orders of seven rest: ambiguous
+        [(1, "book", 107), (2, "print", 7), (3, "book", 100), (4, "book", 93)],  # it may have been filled
+        [(1, "book", 107), (2, "print", 101), (3, "book", 20), (4, "book", 13)],  # prints passed its place
         [(1, "book", 107), (2, "book", 0), (3, "book", 20), (4, "book", 13)],  # its queue ended
-        [(3, "book", 93)],  # it had come before the tape
+        [(3, "book", 93)],  # it arrived before the tape
     ],
 )
-def test_a_cancelled_order_that_may_be_another_is_not_used(levels: list[tuple[int, str, int]]) -> None:
+def test_ambiguous_cancellation_is_not_used(levels: list[tuple[int, str, int]]) -> None:
     """Each of these has two explanations."""
-    assert found(*levels) == []
+    assert cancelled_orders(*levels) == []
 
 
-def test_an_order_that_another_of_its_size_follows_is_known_again() -> None:
-    """Seven come and go, and seven come and go."""
+def test_consecutive_orders_of_one_size_are_both_identified() -> None:
+    """Seven lots are added and removed twice."""
     steps = [(1, "book", 107), (2, "book", 100), (3, "book", 107), (4, "book", 100)]
-    assert found(*steps) == [(1, 2), (3, 4)]
+    assert cancelled_orders(*steps) == [(1, 2), (3, 4)]
 
 
-def test_a_new_book_begins_every_queue_anew() -> None:
-    """What rested before a gap may have gone in it."""
+def test_new_book_resets_queues() -> None:
+    """Orders that rested before a gap may have left in it."""
     events = [
         (0, "snapshot", [(BID, 100)], [(ASK, 500)]),
         (1, "depth", [(BID, 107)], []),
@@ -68,8 +68,8 @@ def test_a_new_book_begins_every_queue_anew() -> None:
     assert len(cancellations(PriceLevels.of(Tape.of(GRID, events)))) == 0
 
 
-def test_a_piece_of_a_busy_day_tells_what_a_tape_of_its_own_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A day with more rows than are sorted at a time is cut, and its windows use the rows of the whole."""
+def test_piece_of_day_equals_separate_tape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day with more rows than are sorted at once is cut; its windows use the rows of the whole."""
     tape = leaning_tape(0.0, steps=1500)
     monkeypatch.setattr(queue_exponent, "PIECE_ROWS", -(-len(tape.row_ticks) // 3))
     cut = queue_exponent.pieces(tape)
@@ -77,22 +77,25 @@ def test_a_piece_of_a_busy_day_tells_what_a_tape_of_its_own_would(monkeypatch: p
     for piece in cut:
         first, last = piece.first_row[[0, -1]].tolist()
         rows = {name: getattr(piece, name)[first:last] for name in ("row_side", "row_ticks", "row_lots")}
-        alone, levels = PriceLevels.of(replace(piece, first_row=piece.first_row - first, **rows)), PriceLevels.of(piece)
+        separate, levels = (
+            PriceLevels.of(replace(piece, first_row=piece.first_row - first, **rows)),
+            PriceLevels.of(piece),
+        )
         for name in ("rows", "first", "event", "lots"):
-            assert np.array_equal(getattr(levels, name), getattr(alone, name))
-    found, probes = find_probes(tape, LIFE_US, np.random.default_rng(0))
-    assert found == sum(len(cancellations(PriceLevels.of(piece))) for piece in cut) >= len(probes) > 0
+            assert np.array_equal(getattr(levels, name), getattr(separate, name))
+    count, probes = find_probes(tape, LIFE_US, np.random.default_rng(0))
+    assert count == sum(len(cancellations(PriceLevels.of(piece))) for piece in cut) >= len(probes) > 0
 
 
-def plainly_known(tape: Tape) -> list[tuple[int, int]]:
-    """Return the rows of arrival and cancellation, level by level, without arrays and without sorting rows."""
+def plain_cancellations(tape: Tape) -> list[tuple[int, int]]:
+    """Return rows of arrival and cancellation per level by a plain loop, without arrays and sorting."""
     levels: dict[tuple[int, int, int], list[tuple[int, int, int, int]]] = defaultdict(list)
     epoch = 0
     for event, kind in enumerate(tape.kind.tolist()):
-        whole = kind == SNAPSHOT or (kind == KEYFRAME and event == 0)
-        epoch += whole or kind == GAP
+        is_snapshot = kind == SNAPSHOT or (kind == KEYFRAME and event == 0)
+        epoch += is_snapshot or kind == GAP
         for row in (
-            range(int(tape.first_row[event]), int(tape.first_row[event + 1])) if kind != KEYFRAME or whole else ()
+            range(int(tape.first_row[event]), int(tape.first_row[event + 1])) if kind != KEYFRAME or is_snapshot else ()
         ):
             side = int(tape.row_side[row]) * (-1 if kind == TRADE else 1)
             levels[epoch, side, int(tape.row_ticks[row])].append((row, event, kind, int(tape.row_lots[row])))
@@ -127,17 +130,17 @@ def _paired(changes: list[tuple[int, int, int, int]]) -> list[tuple[int, int]]:
 
 @st.composite
 def busy_tapes(draw: st.DrawFn) -> Tape:
-    """Tapes of two prices a side and few sizes, with prints, gaps, new books and the book shown again."""
+    """Draw tapes of two prices per side and few sizes, with prints, gaps, new books and repeated snapshots."""
     events: list[tuple[object, ...]] = [(0, "snapshot", [(BID, 3)], [(ASK, 3)])]
-    whats = st.sampled_from(["bid", "ask"] * 6 + ["sell", "buy", "sell", "gap", "snapshot"])
-    for us, what in enumerate(draw(st.lists(whats, min_size=5, max_size=60)), 1):
+    kinds = st.sampled_from(["bid", "ask"] * 6 + ["sell", "buy", "sell", "gap", "snapshot"])
+    for us, kind in enumerate(draw(st.lists(kinds, min_size=5, max_size=60)), 1):
         behind, lots = draw(st.integers(0, 1)), draw(st.integers(0, 4))
-        if what in ("bid", "ask"):
-            level = [(BID - behind if what == "bid" else ASK + behind, lots)]
-            events.append((us, "depth", *((level, []) if what == "bid" else ([], level))))
-        elif what in ("sell", "buy"):
-            events.append((us, "trade", *((-1, BID - behind) if what == "sell" else (1, ASK + behind)), 1 + lots))
-        elif what == "gap":
+        if kind in ("bid", "ask"):
+            level = [(BID - behind if kind == "bid" else ASK + behind, lots)]
+            events.append((us, "depth", *((level, []) if kind == "bid" else ([], level))))
+        elif kind in ("sell", "buy"):
+            events.append((us, "trade", *((-1, BID - behind) if kind == "sell" else (1, ASK + behind)), 1 + lots))
+        elif kind == "gap":
             events += [(us, "gap"), (us, "snapshot", [(BID, 2)], [(ASK, 1 + lots)])]
         else:
             events.append((us, "snapshot", [(BID, 1 + lots)], [(ASK, 2)]))
@@ -145,15 +148,15 @@ def busy_tapes(draw: st.DrawFn) -> Tape:
 
 
 @given(busy_tapes())
-def test_the_kernel_knows_what_a_plain_walk_knows(tape: Tape) -> None:
-    """The same orders in the same order, since the draws name them by their number."""
+def test_kernel_equals_plain_cancellations(tape: Tape) -> None:
+    """The same orders in the same order, since draws refer to them by number."""
     levels = PriceLevels.of(tape)
     pairs = levels.rows[cancellations(levels)].tolist()
-    assert [tuple(pair) for pair in pairs] == plainly_known(tape)
+    assert [tuple(pair) for pair in pairs] == plain_cancellations(tape)
 
 
-def test_long_queues_and_many_prices_are_known_alike() -> None:
-    """More changes of a queue, and more levels, than there is room for at first."""
+def test_kernel_handles_long_queues_and_many_prices() -> None:
+    """More changes of a queue, and more levels, than the initial capacity."""
     draws = np.random.default_rng(3)
     events: list[tuple[object, ...]] = [(0, "snapshot", [(BID, 100_000)], [(ASK, 500)])]
     shown = 100_000
@@ -165,11 +168,11 @@ def test_long_queues_and_many_prices_are_known_alike() -> None:
     pairs = levels.rows[cancellations(levels)].tolist()
     assert len(levels.first) > 10_000
     assert len(pairs) > 500
-    assert [tuple(pair) for pair in pairs] == plainly_known(tape)
+    assert [tuple(pair) for pair in pairs] == plain_cancellations(tape)
 
 
 def test_probes_join_a_queue_that_lasts_until_the_cancellation() -> None:
-    """Each waits at the price of its cancellation, for no longer than a life, behind lots that are displayed."""
+    """Each probe waits at the price of its cancellation, at most one life, behind displayed lots."""
     tape = leaning_tape(0.0, steps=1500)
     count, probes = find_probes(tape, LIFE_US, np.random.default_rng(0))
     assert 0 < len(probes) <= count
@@ -181,30 +184,30 @@ def test_probes_join_a_queue_that_lasts_until_the_cancellation() -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_where_any_order_may_be_cancelled_alike_the_exponent_is_one(seed: int) -> None:
-    """The interval holds 1, and the model's share of cancelled lots is the true one."""
+def test_uniform_cancellations_give_exponent_one(seed: int) -> None:
+    """The interval contains 1, and the predicted share of cancelled lots is correct."""
     fit = fit_exponent(leaning_tape(0.0, steps=9000, seed=seed), life_us=LIFE_US)
     assert fit.usable
     assert fit.low <= 1.0 <= fit.high
     assert fit.predicted_share == pytest.approx(fit.ahead_share, abs=0.03)
 
 
-def test_the_exponent_leans_where_cancellations_lean() -> None:
-    """In the back half of a queue most lots are ahead: cancellations at the front make it larger, at the back less."""
+def test_exponent_follows_place_of_cancellations() -> None:
+    """Cancellations at the front make it larger, at the back smaller, as most lots are ahead of the probes."""
     front = fit_exponent(leaning_tape(-3.0, steps=9000), life_us=LIFE_US)
     back = fit_exponent(leaning_tape(3.0, steps=9000), life_us=LIFE_US)
     assert back.high < 1.0 < front.low
 
 
-def test_too_few_cancellations_are_said_to_be_too_few() -> None:
-    """No number is better than a number of nothing."""
+def test_too_few_cancellations_give_no_exponent() -> None:
+    """The status and the reason contain the numbers."""
     fit = fit_exponent(leaning_tape(0.0, steps=300), life_us=LIFE_US)
     assert (fit.status, fit.exponent, fit.usable) == ("too_few", None, False)
     assert f"{fit.probes} cancellations could be used, {LEAST_PROBES} are needed" in fit.reason
 
 
-def test_a_day_without_trades_has_no_exponent() -> None:
-    """Its executions would count as cancellations, each of them from the front of its queue."""
+def test_day_without_trades_has_no_exponent() -> None:
+    """Its executions would count as cancellations at the front of the queue."""
     tape = leaning_tape(0.0, steps=9000)
     kept = [event for event in range(len(tape)) if tape.kind[event] != TRADE]
     names = {SNAPSHOT: "snapshot", DEPTH: "depth"}
@@ -220,7 +223,7 @@ def test_a_day_without_trades_has_no_exponent() -> None:
     assert "trade stream" in fit.reason
 
 
-def test_a_seed_chooses_and_chooses_alike() -> None:
-    """Two fits of one seed are equal."""
+def test_equal_seeds_give_equal_fits() -> None:
+    """Two fits with one seed are equal."""
     tape = leaning_tape(0.0, steps=3000)
     assert fit_exponent(tape, life_us=LIFE_US, seed=4) == fit_exponent(tape, life_us=LIFE_US, seed=4)

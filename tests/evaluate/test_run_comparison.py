@@ -1,4 +1,4 @@
-"""What two runs did differently, read from their tables, and the report of all tests."""
+"""Comparison of two runs by their tables, and the report of all tests."""
 
 from pathlib import Path
 
@@ -19,33 +19,33 @@ def tables(folder: Path, orders: list[str], fills: list[str]) -> RunTables:
 
 
 @pytest.fixture
-def one(tmp_path: Path) -> RunTables:
+def run(tmp_path: Path) -> RunTables:
     return tables(tmp_path / "one", ["1000,1,PLACE,BUY,10.00,0.100,,"], ["2000,1,BUY,10.00,0.100,trade_cross:trade"])
 
 
-def test_equal_runs_do_not_differ(one, tmp_path):
-    """Whatever their folders are called."""
+def test_equal_runs_do_not_differ(run, tmp_path):
+    """Independent of the folder names."""
     same = ["1000,1,PLACE,BUY,10.00,0.100,,"], ["2000,1,BUY,10.00,0.100,trade_cross:trade"]
-    assert one.first_difference(tables(tmp_path / "two", *same)) is None
-    assert one.first_order_us == 1000
+    assert run.first_difference(tables(tmp_path / "two", *same)) is None
+    assert run.first_order_us == 1000
 
 
-def test_the_first_row_that_differs_is_named_with_what_both_did(one, tmp_path):
-    """A fill that is missing is nothing; what differs only from the cut on does not count."""
+def test_first_difference_reports_actions_of_both_runs(run, tmp_path):
+    """A missing fill is "nothing"; differences from the cut on do not count."""
     other = tables(tmp_path / "two", ["1000,1,PLACE,BUY,10.00,0.100,,"], [])
-    us, did, instead = one.first_difference(other)
-    assert (us, instead) == (2000, "nothing")
-    assert did == "fill of order 1, BUY 0.1 at 10 (trade_cross:trade)"
-    assert one.first_difference(other, until_us=2000) is None
+    us, action, other_action = run.first_difference(other)
+    assert (us, other_action) == (2000, "nothing")
+    assert action == "fill of order 1, BUY 0.1 at 10 (trade_cross:trade)"
+    assert run.first_difference(other, until_us=2000) is None
 
 
-def test_the_inventory_is_that_of_the_last_row_before(one):
-    """None is held before the first row."""
-    assert [one.inventory_at(us) for us in (500, 1500, 2000)] == ["0", "0", "0.1"]
+def test_inventory_at_returns_last_row_before(run):
+    """Zero before the first row."""
+    assert [run.inventory_at(us) for us in (500, 1500, 2000)] == ["0", "0", "0.1"]
 
 
-def test_a_report_counts_comparisons_and_shows_the_first_finding_of_each_test():
-    """In the order of the tests; one that was not made is not listed."""
+def test_report_counts_comparisons_and_shows_first_findings():
+    """In the order of the tests; tests that were not made are not listed."""
     report = Report(notes=["seen"])
     report.add(TRUNCATED, None)
     report.add(TRUNCATED, Finding(TRUNCATED, 5, 4, "it differs"))

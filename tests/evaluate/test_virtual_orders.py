@@ -1,4 +1,4 @@
-"""Imagined orders on a simulated day: the log, the tape, and models that see the one or the other."""
+"""Virtual orders on a simulated day: log, tape, and models that use either."""
 
 import gzip
 from itertools import islice
@@ -33,7 +33,7 @@ PLAN = OrderPlan(life_us=15_000_000, checks_us=(2_500_000, 10_000_000), passes=1
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> DayFolder:
-    """Six minutes of a market with queues."""
+    """Return six minutes of a market with queues."""
     folder = DayFolder(tmp_path_factory.mktemp("data"), "ZIUSDT", "20260105")
     make_day(folder, ZeroIntelligence(), Session("ZIUSDT", "20260105", 0.1, 3))
     return folder
@@ -41,12 +41,12 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> DayFolder:
 
 @pytest.fixture(scope="module")
 def tape(day: DayFolder) -> Tape:
-    """Its tape."""
+    """Return the tape of the day."""
     return load_day(day.path, cache=None)
 
 
-class Knowing:
-    """A fill model that was told the truth, and waits for the tape to show an event of that instant."""
+class TrueOutcomeFills:
+    """A fill model with the true outcomes that waits until the tape has an event of that instant."""
 
     def __init__(self, orders: Any, truth: Outcomes) -> None:
         ends = truth.filled_us.tolist()
@@ -54,30 +54,30 @@ class Knowing:
         self.ends = dict(zip(keys, ends, strict=True))
 
     def due(self, order: Any, us: int) -> int:
-        """Return the order's lots once its true fill has come."""
+        """Return the order's lots after its true fill."""
         end = self.ends[order.live_us, order.side, order.ticks]
         return order.lots if 0 <= end <= us else 0
 
     def on_trade(self, order: Any, trade: Any) -> int:
-        """Answer by the clock."""
+        """Fill by the time of the trade."""
         return self.due(order, trade.us)
 
     def on_book(self, order: Any, book: Any, elapsed_us: int) -> int:
-        """Likewise."""
+        """Fill by the time of the book change."""
         return self.due(order, book.us)
 
 
-def test_a_model_that_knows_every_order_scores_next_to_nothing_on_the_tape(day: DayFolder, tape: Tape) -> None:
-    """Log and tape have one clock: fills by trades come at their own µs, others with the next depth message."""
+def test_model_with_true_outcomes_scores_nearly_zero(day: DayFolder, tape: Tape) -> None:
+    """Log and tape have one clock: fills by trades match to the µs, others at the next depth message."""
     orders, truth, played = study(tape, order_log(day), PLAN, {"none": lambda: trade_cross(strict=True)})
-    model = play(on_exchange_time(tape, _trade_us(day)), orders, lambda: Knowing(orders, truth))
-    got = score(orders, truth, model)
-    assert got.invented == 0
-    assert got.missed <= 1  # one that fills in the last 100 ms of its life is not shown in time
-    late = (model.filled_us - truth.filled_us)[(model.filled_us >= 0) & (truth.filled_us >= 0)]
-    assert late.min() == 0
-    assert late.max() <= 100 * US_PER_MS
-    assert (late == 0).mean() > 0.5
+    model = play(on_exchange_time(tape, _trade_us(day)), orders, lambda: TrueOutcomeFills(orders, truth))
+    result = score(orders, truth, model)
+    assert result.invented == 0
+    assert result.missed <= 1  # a fill in the last 100 ms of a life appears too late
+    delays_us = (model.filled_us - truth.filled_us)[(model.filled_us >= 0) & (truth.filled_us >= 0)]
+    assert delays_us.min() == 0
+    assert delays_us.max() <= 100 * US_PER_MS
+    assert (delays_us == 0).mean() > 0.5
     assert score(orders, truth, played["none"]).missed > 20, "another model is not as good"
 
 
@@ -85,8 +85,8 @@ def _trade_us(day: DayFolder) -> dict[int, int]:
     return {row.trade_id: row.us for row in read_rows(order_log(day)) if row.trade_id}
 
 
-def test_the_uniform_market_likes_exponent_one(day: DayFolder, tape: Tape) -> None:
-    """Its fills and places are nearly the true ones; to believe no cancellation is late, to believe all is early."""
+def test_exponent_one_fits_uniform_cancellations(day: DayFolder, tape: Tape) -> None:
+    """Nearly true fills and places; assuming no cancellations ahead is late, assuming all is early."""
     orders, truth, played = study(
         tape,
         order_log(day),
@@ -103,8 +103,8 @@ def test_the_uniform_market_likes_exponent_one(day: DayFolder, tape: Tape) -> No
     assert none.time_bias_s.value > 2 * none.time_bias_s.error
 
 
-def test_orders_of_one_pass_and_side_are_never_alive_at_once(tape: Tape) -> None:
-    """None takes another's print, and all end before the tape."""
+def test_orders_of_one_pass_and_side_do_not_overlap(tape: Tape) -> None:
+    """Orders do not take each other's prints, and all end before the tape."""
     orders = draw_orders(tape, PLAN)
     assert set(orders.place.tolist()) == {-1, 0, 1, 2}
     for turn in range(PLAN.passes):
@@ -116,8 +116,8 @@ def test_orders_of_one_pass_and_side_are_never_alive_at_once(tape: Tape) -> None
     assert (np.diff(orders.us) >= 0).all()
 
 
-def test_no_order_lives_across_a_break_of_the_book() -> None:
-    """At a break of the book its outcome is unknown."""
+def test_no_order_lives_across_gap() -> None:
+    """The outcome at a gap is unknown."""
     book = ([(100, 5)], [(103, 5)])
     events = [(0, "snapshot", *book), (50_000_000, "gap"), (51_000_000, "snapshot", *book)]
     events.append((99_000_000, "depth", [(100, 6)], []))
@@ -126,8 +126,8 @@ def test_no_order_lives_across_a_break_of_the_book() -> None:
     assert not ((orders.us < 51_000_000) & (orders.us + PLAN.life_us >= 50_000_000)).any()
 
 
-def test_the_tape_moves_to_the_clock_of_the_exchange(day: DayFolder, tape: Tape) -> None:
-    """Prints happen at the log's µs, depth messages at their stamps, and the order of events stays."""
+def test_on_exchange_time_moves_tape_to_exchange_clock(day: DayFolder, tape: Tape) -> None:
+    """Prints at the log's µs, depth messages at their stamps, with the same order of events."""
     trade_us = _trade_us(day)
     moved = on_exchange_time(tape, trade_us)
     assert moved.event_us[moved.trades].tolist() == [trade_us[one] for one in tape.event_id[tape.trades].tolist()]
@@ -137,20 +137,20 @@ def test_the_tape_moves_to_the_clock_of_the_exchange(day: DayFolder, tape: Tape)
     assert (moved.event_us <= tape.event_us).all()
 
 
-def test_the_tape_of_a_log_is_the_recorded_one(day: DayFolder, tape: Tape) -> None:
-    """Behind the opening the same prints and the same changes of the book stand in both."""
-    made = tape_of_log(order_log(day))
+def test_tape_of_log_equals_recorded_tape(day: DayFolder, tape: Tape) -> None:
+    """After the opening both have the same prints and book changes."""
+    from_log = tape_of_log(order_log(day))
     recorded = on_exchange_time(tape, _trade_us(day))
     for kind in (TRADE, DEPTH):
-        one, other = (np.flatnonzero(each.kind == kind) for each in (made, recorded))
+        one, other = (np.flatnonzero(each.kind == kind) for each in (from_log, recorded))
         one = one[-len(other) :]
-        assert (made.event_us[one] == recorded.event_us[other]).all()
-        assert (made.event_id[one] == recorded.event_id[other]).all()
-        assert [made.rows(int(event)) for event in one[:50]] == [recorded.rows(int(event)) for event in other[:50]]
+        assert (from_log.event_us[one] == recorded.event_us[other]).all()
+        assert (from_log.event_id[one] == recorded.event_id[other]).all()
+        assert [from_log.rows(int(event)) for event in one[:50]] == [recorded.rows(int(event)) for event in other[:50]]
 
 
-def test_the_rows_that_are_read_are_those_of_the_log(day: DayFolder) -> None:
-    """The quick reader drops what changes nothing, and nothing else."""
+def test_read_rows_equal_log(day: DayFolder) -> None:
+    """The fast reader drops only rows that change nothing."""
     pairs = zip(read_rows(order_log(day)), rows_of(read_log(order_log(day))), strict=False)
     assert all(one == other for one, other in islice(pairs, 100_000))
 
@@ -167,8 +167,8 @@ def test_the_rows_that_are_read_are_those_of_the_log(day: DayFolder) -> None:
     ],
     ids=["empty", "header", "short", "word", "torn", "packing"],
 )
-def test_a_file_that_is_no_log_is_refused(tmp_path: Path, content: bytes) -> None:
-    """One line names the file, and the problem."""
+def test_file_that_is_not_a_log_is_rejected(tmp_path: Path, content: bytes) -> None:
+    """One line names the file and the problem."""
     path = tmp_path / "log.csv.gz"
     path.write_bytes(content)
     with pytest.raises(BrokenFile, match=f"{path}: not an order log"):
@@ -176,8 +176,8 @@ def test_a_file_that_is_no_log_is_refused(tmp_path: Path, content: bytes) -> Non
 
 
 @pytest.mark.skipif(not RECORDED.exists(), reason="needs the recorded orders in ../shared")
-def test_on_recorded_orders_the_queue_models_are_right_and_the_others_are_not(tmp_path: Path) -> None:
-    """Real arrivals and cancellations: at the touch `trade_cross` invents fills, behind a queue of an order or two."""
+def test_queue_model_beats_trade_cross_on_recorded_orders(tmp_path: Path) -> None:
+    """Real arrivals and cancellations: at the touch `trade_cross` invents fills behind short queues."""
     log = tmp_path / "order_log.csv.gz"
     write_log(log, log_rows(RECORDED, 25_000))
     models = {"queue": lambda: queue_prob_power(exponent=1.0), "trade": trade_cross}
@@ -189,7 +189,7 @@ def test_on_recorded_orders_the_queue_models_are_right_and_the_others_are_not(tm
     assert trade.invented > 10 * queue.invented
 
 
-def test_a_day_without_room_for_an_order_is_refused(day: DayFolder, tape: Tape) -> None:
-    """A life longer than the day."""
+def test_life_longer_than_day_is_rejected(day: DayFolder, tape: Tape) -> None:
+    """The message advises a shorter life."""
     with pytest.raises(UsageError, match="give a shorter --life-s"):
         study(tape, order_log(day), OrderPlan(3_600_000_000, (0,), 1), {})

@@ -1,4 +1,4 @@
-"""Made markets whose next move is known by construction."""
+"""Synthetic markets whose next move is known by construction."""
 
 import numpy as np
 
@@ -7,16 +7,16 @@ from mm.tape.tape import Tape
 
 SECOND = 1_000_000
 STEP_US = SECOND
-HORIZON_S = 1.0  # one move lies within
+HORIZON_S = 1.0  # contains one move
 SIGNALS = ("imbalance_5", "imbalance_1", "momentum_5s")
 
 
 def hinted(share, steps=4000, seed=5, begin_us=SECOND, ticks=1000):
-    """A tape whose mid moves a tick each second; the queues beyond the best prices hint at the way.
+    """Return a tape whose mid moves one tick per second; queues behind the best prices hint at the direction.
 
     A hint is uniform in (−1, 1), imbalance_5 about .8 of it, and the next move is up with probability
     (1 + share·hint)/2: the expected move is share·hint, and its R² share²/3. imbalance_1 is noise, the spread one tick.
-    A print between the moves takes from either side alike.
+    A print between the moves takes from either side with equal probability.
     """
     rng = np.random.default_rng(seed)
     hints = rng.uniform(-1, 1, steps + 1)

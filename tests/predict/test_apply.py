@@ -1,4 +1,4 @@
-"""A fitted predictor on another day: its score, and its columns."""
+"""A fitted predictor on another day: score and columns."""
 
 import numpy as np
 import pytest
@@ -15,8 +15,8 @@ from mm.tape.tape import Tape
 RETURN = Task("return", HORIZON_S, SIGNALS)
 
 
-def test_another_day_is_scored_with_the_fit_alone(tmp_path):
-    """A later day of the same market confirms it, one of another does not, and another tick is refused."""
+def test_other_day_is_scored_without_refit(tmp_path):
+    """A later day of the same market confirms it, a random market does not, and another tick is rejected."""
     write(tmp_path, *learn([hinted(0.9)], RETURN, "logistic"))
     artefact = Artefact.read(tmp_path)
     later = rescore(artefact, [hinted(0.9, seed=8)])
@@ -29,8 +29,8 @@ def test_another_day_is_scored_with_the_fit_alone(tmp_path):
         rescore(artefact, [other])
 
 
-def test_columns_hold_the_predictions_of_the_samples(tmp_path):
-    """What is scored is what apply writes at the same instants."""
+def test_columns_equal_predictions_of_samples(tmp_path):
+    """The scored values equal the written values at the same instants."""
     write(tmp_path, *learn([hinted(0.9)], RETURN, "logistic"))
     artefact, tape = Artefact.read(tmp_path), hinted(0.9, 500, seed=8)
     assert task_of(artefact) == RETURN

@@ -1,4 +1,4 @@
-"""Fitted predictors on disk: the same numbers again, and no changed byte is read."""
+"""Fitted predictors on disk: exact round trip, and rejection of changed bytes."""
 
 import json
 
@@ -39,8 +39,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_what_is_written_is_read(folder):
-    """And predicts: the mean of the leaves of both trees."""
+def test_artefact_round_trips(folder):
+    """The prediction is the mean of the leaves of both trees."""
     found = Artefact.read(folder)
     assert found.signals == ("imbalance_5", "spread")
     assert {name: values.tolist() for name, values in found.arrays.items()} == {
@@ -53,8 +53,8 @@ def test_what_is_written_is_read(folder):
 
 
 @given(st.sampled_from([MODEL, ARRAYS]), st.floats(0, 1, exclude_max=True), st.integers(1, 255))
-def test_a_changed_byte_is_refused(tmp_path_factory, name, at, flip):
-    """Any byte, spaces and the container of the arrays included."""
+def test_changed_byte_is_rejected(tmp_path_factory, name, at, flip):
+    """Any byte, including spaces and the container of the arrays."""
     folder = tmp_path_factory.mktemp("model")
     write(folder, ABOUT, FOREST)
     data = bytearray((folder / name).read_bytes())
@@ -67,14 +67,14 @@ def test_a_changed_byte_is_refused(tmp_path_factory, name, at, flip):
 
 @pytest.mark.parametrize("cut", [0, 1, 100])
 @pytest.mark.parametrize("name", [MODEL, ARRAYS])
-def test_a_file_that_ends_early_is_refused(folder, name, cut):
-    """As a full disk leaves it."""
+def test_truncated_file_is_rejected(folder, name, cut):
+    """For example after a full disk."""
     (folder / name).write_bytes((folder / name).read_bytes()[:cut])
     with pytest.raises(BrokenFile):
         Artefact.read(folder)
 
 
-def test_a_missing_file_is_named(folder):
+def test_missing_file_is_reported(folder):
     """With its path."""
     (folder / ARRAYS).unlink()
     with pytest.raises(BrokenFile, match=r"not a fitted predictor \(No such file.*arrays.npz"):
@@ -82,15 +82,15 @@ def test_a_missing_file_is_named(folder):
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "null", '{"hash": 1}', "{}"])
-def test_json_that_is_no_model_is_refused(folder, content):
-    """Whatever it holds."""
+def test_json_that_is_not_a_model_is_rejected(folder, content):
+    """For any JSON content."""
     (folder / MODEL).write_text(content)
     with pytest.raises(BrokenFile):
         Artefact.read(folder)
 
 
 def test_pickled_arrays_are_not_loaded(folder):
-    """Even where the hash is right."""
+    """Even with the correct hash."""
     np.savez(folder / ARRAYS, allow_pickle=True, **{"0.roots": np.array([{}], object)})
     data = (folder / ARRAYS).read_bytes()
     (folder / MODEL).write_text(as_text({**ABOUT, "hash": hash_of(ABOUT, data)}))
@@ -98,15 +98,15 @@ def test_pickled_arrays_are_not_loaded(folder):
         Artefact.read(folder)
 
 
-def test_arrays_that_make_no_kernel_are_refused(tmp_path):
-    """A tree that never ends, with a right hash."""
+def test_invalid_arrays_are_rejected(tmp_path):
+    """A tree with a cycle and a correct hash."""
     write(tmp_path, ABOUT, {**FOREST, "0.left": np.array([0, -1, -1, -1])})
     with pytest.raises(BrokenFile, match="children are not after it"):
         Artefact.read(tmp_path).predictor()
 
 
-def test_another_market_is_refused(folder):
-    """Its symbol, or its tick."""
+def test_artefact_of_other_market_is_rejected(folder):
+    """By its symbol or its tick."""
     found = Artefact.read(folder)
     found.check("TESTUSDT", 1_000_000)
     found.check(None, 1_000_000)
@@ -116,8 +116,8 @@ def test_another_market_is_refused(folder):
         found.check("TESTUSDT", 100_000)
 
 
-def test_a_signal_names_the_folder_and_the_side(tmp_path):
-    """A colon in the path is none of a side."""
+def test_signal_name_contains_folder_and_side(tmp_path):
+    """A colon in the path does not separate a side."""
     one, two = tmp_path / "a:b" / "one", tmp_path / "two"
     for place, about, arrays in ((one, ABOUT, FOREST), (two, SIDED, LINES)):
         place.mkdir(parents=True)
@@ -131,7 +131,7 @@ def test_a_signal_names_the_folder_and_the_side(tmp_path):
         signal_of(f"{one}:bid")
 
 
-def test_the_hash_is_of_both_files(folder):
-    """Anyone can count it again."""
+def test_hash_covers_both_files(folder):
+    """The hash can be recomputed from the files."""
     about = json.loads((folder / MODEL).read_text())
     assert about["hash"] == hash_of(ABOUT, (folder / ARRAYS).read_bytes())

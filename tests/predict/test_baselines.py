@@ -1,4 +1,4 @@
-"""Baselines against numbers that are known."""
+"""Baselines against known values."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,14 @@ from mm.predict.samples import Samples, Task
 
 
 def samples(outcome, imbalance, side, distance):
-    """Samples of one signal without information."""
+    """Return samples of one signal without information."""
     us = np.arange(len(outcome))
     rows = np.column_stack([np.zeros(len(us)), distance])
     return Samples(us, us, side, rows, np.zeros(len(us)), outcome, outcome, imbalance, np.ones(len(us)))
 
 
-def test_a_poisson_market_gives_its_rate_and_decay():
-    """A = .5 /s and k = .7 /tick, over two seconds, within three standard errors of 40,000 orders."""
+def test_poisson_baseline_recovers_rate_and_decay():
+    """A = .5 /s and k = .7 /tick, over two seconds, within 5 % for 40,000 orders."""
     draw = np.random.default_rng(2)
     distance = draw.integers(1, 9, 40_000) / 2
     p = -np.expm1(-0.5 * np.exp(-0.7 * distance) * 2.0)
@@ -28,8 +28,8 @@ def test_a_poisson_market_gives_its_rate_and_decay():
     assert predict_baselines(task, given, found)["poisson"] == pytest.approx(p, abs=0.02)
 
 
-def test_imbalance_alone_is_the_line_of_least_squares():
-    """And the constant the mean."""
+def test_imbalance_baseline_equals_least_squares():
+    """The constant is the mean."""
     draw = np.random.default_rng(3)
     x = draw.uniform(-1, 1, 5000)
     y = 0.2 + 1.5 * x + draw.normal(size=5000)
@@ -40,7 +40,7 @@ def test_imbalance_alone_is_the_line_of_least_squares():
     assert found["constant"] == [pytest.approx(y.mean())]
 
 
-def test_sides_have_their_own():
+def test_sides_have_separate_baselines():
     """Imbalance has opposite signs for bids and asks."""
     draw = np.random.default_rng(4)
     x, side = draw.uniform(-1, 1, 40_000), np.arange(40_000) % 2

@@ -1,4 +1,4 @@
-"""What is taken out of scikit-learn predicts as scikit-learn does, through the scaler and without."""
+"""Models exported from scikit-learn predict like scikit-learn, with and without the scaler."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ CASES = [
 
 
 def samples(target, count=1500, seed=4):
-    """Samples of three signals, one of them a price, whose outcome follows two of them."""
+    """Return samples of three signals, one of them a price; the outcome follows two of them."""
     draw = np.random.default_rng(seed)
     mid = 1000.0 + draw.integers(-5, 5, count) / 2
     rows = np.column_stack(
@@ -26,8 +26,8 @@ def samples(target, count=1500, seed=4):
     )
     if target == "fill":
         rows = np.column_stack([rows, draw.integers(1, 9, count) / 2])
-    known = rows[:, 0] - 3 + 2 * (rows[:, 1] / 0.01 - mid)
-    outcome = known + draw.normal(0, 1, count)
+    score = rows[:, 0] - 3 + 2 * (rows[:, 1] / 0.01 - mid)
+    outcome = score + draw.normal(0, 1, count)
     us = np.arange(count) * 1_000_000
     side = np.zeros(count, np.int64) if target == "return" else draw.integers(0, 2, count)
     outcome = outcome if target == "return" else (outcome > 0).astype(float)
@@ -35,8 +35,8 @@ def samples(target, count=1500, seed=4):
 
 
 @pytest.mark.parametrize(("target", "model", "kind"), CASES)
-def test_exports_predict_as_scikit_learn_does(target, model, kind, monkeypatch):
-    """To 1e-12: each fitted estimator is kept, and evaluated on the same rows."""
+def test_exports_predict_like_scikit_learn(target, model, kind, monkeypatch):
+    """To 1e-12: each fitted estimator is recorded and evaluated on the same rows."""
     module, _, name = kind.rpartition(".")
     made, own = [], getattr(pytest.importorskip(module), name)
 
@@ -54,21 +54,21 @@ def test_exports_predict_as_scikit_learn_does(target, model, kind, monkeypatch):
     for side, (estimator, x) in enumerate(made):
         at = given.side == side
         expected = estimator.predict_proba(x)[:, 1] if hasattr(estimator, "predict_proba") else estimator.predict(x)
-        if name == "MLPRegressor":  # it was fitted on moves in standard deviations
+        if name == "MLPRegressor":  # fitted on moves in standard deviations
             expected = expected * given.outcome.std()
         found = fitted.predictor.predict(given.rows[at], given.mid_ticks[at], side)
         assert found == pytest.approx(expected, rel=1e-12, abs=1e-12)
         assert np.corrcoef(found, given.outcome[at])[0, 1] > 0.5
 
 
-def test_no_scikit_learn_is_left_behind():
-    """A fit holds arrays of numbers alone."""
+def test_fit_contains_only_numeric_arrays():
+    """No scikit-learn objects."""
     fitted = fit("forest", Task("return", 1.0, ("spread", "mid", "depth_1")), samples("return"), 0.01, 0)
     assert {values.dtype.kind for values in fitted.arrays.values()} == {"i", "f"}
 
 
-def test_a_signal_that_stands_still_in_a_window_counts_for_nothing():
-    """Its scale is 1, and its value in the window the mean."""
+def test_constant_signal_has_zero_weight():
+    """Its scale is 1, and its value equals the mean."""
     given = samples("return")
     given.rows[:, 2] = 5.0
     fitted = fit("logistic", Task("return", 1.0, ("spread", "mid", "depth_1")), given, 0.01, 0)
@@ -86,7 +86,7 @@ def test_a_signal_that_stands_still_in_a_window_counts_for_nothing():
         ("adverse", np.arange(500) < 9, "9 of 500"),
     ],
 )
-def test_outcomes_that_teach_nothing_are_refused(target, outcome, message):
+def test_uninformative_outcomes_raise_fit_error(target, outcome, message):
     """Too few, or all of one class."""
     with pytest.raises(FitError, match=message):
         check_outcomes(Task(target, 1.0, ("spread",)), np.asarray(outcome, float), 0 if target == "return" else 1)

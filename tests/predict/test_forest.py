@@ -1,4 +1,4 @@
-"""The kernel of forests: walks by hand, scikit-learn's own predictions, and arrays that it must refuse."""
+"""Kernel of forests: manual cases, precision, and rejected arrays."""
 
 import numpy as np
 import pytest
@@ -16,22 +16,22 @@ STUMP = {
 
 
 def forest(inputs=2, **changed):
-    """A tree of one decision, changed."""
+    """Return a tree with one decision, with changes applied."""
     return Forest(inputs, *(np.array(one) for one in {**STUMP, **changed}.values()))
 
 
-def test_a_decision_goes_left_up_to_its_threshold():
+def test_decision_goes_left_up_to_threshold():
     """The threshold itself goes left; the other input does not matter."""
     assert forest().predict(np.array([[9.0, 0.5], [-9.0, 0.6], [0.0, -7.0]])).tolist() == [10.0, 20.0, 10.0]
 
 
-def test_an_input_is_compared_in_single_precision():
-    """As scikit-learn does: .1 in single precision is above .1."""
+def test_inputs_are_compared_in_single_precision():
+    """As in scikit-learn: .1 in single precision is above .1."""
     assert forest(threshold=[0.1, 0.0, 0.0]).predict(np.array([[0.0, 0.1]])).tolist() == [20.0]
 
 
 def test_trees_are_averaged():
-    """Two trees, of which one is a leaf."""
+    """Two trees, one of them a single leaf."""
     found = forest(**{key: [*values, {"value": 4.0}.get(key, -1)] for key, values in STUMP.items()} | {"roots": [0, 3]})
     assert found.predict(np.array([[0.0, 0.0], [0.0, 1.0]])).tolist() == [7.0, 12.0]
 
@@ -53,13 +53,13 @@ def test_trees_are_averaged():
         ({"inputs": 0, "feature": [0, -1, -1]}, "0 inputs"),
     ],
 )
-def test_arrays_that_make_no_forest_are_refused(changed, message):
-    """No walk leaves the arrays, and each ends."""
+def test_invalid_forest_arrays_are_rejected(changed, message):
+    """Every path stays inside the arrays and ends."""
     with pytest.raises(ValueError, match=message):
         forest(**changed)
 
 
-def test_rows_of_another_width_are_refused():
+def test_rows_of_wrong_width_are_rejected():
     """No input is read beyond a row."""
     with pytest.raises(ValueError, match="takes 2 inputs"):
         forest().predict(np.ones((2, 3)))

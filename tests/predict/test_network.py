@@ -1,4 +1,4 @@
-"""The kernel of dense networks against the same sums in numpy and in scikit-learn."""
+"""Kernel of dense networks against numpy and scikit-learn."""
 
 import itertools
 
@@ -18,14 +18,14 @@ PLAIN = {
 
 
 def arrays(shape, seed):
-    """Weights and biases of a network of that shape."""
+    """Return random weights and biases of a network of *shape*."""
     draw = np.random.default_rng(seed)
     return [draw.normal(size=pair) for pair in itertools.pairwise(shape)], [draw.normal(size=n) for n in shape[1:]]
 
 
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=5), st.integers(0, 999), st.data())
-def test_rows_are_the_layers_applied_in_turn(shape, seed, data):
-    """Whatever the shape and the activations."""
+def test_prediction_equals_layers_applied_in_order(shape, seed, data):
+    """For any shape and activations."""
     names = [data.draw(st.sampled_from(ACTIVATIONS)) for _ in shape[1:]]
     weights, biases = arrays(shape, seed)
     x = np.random.default_rng(seed + 1).normal(size=(7, shape[0]))
@@ -38,8 +38,8 @@ def test_rows_are_the_layers_applied_in_turn(shape, seed, data):
 
 
 @given(st.lists(st.integers(1, 20), min_size=2, max_size=4), st.integers(0, 999), st.integers(1, 40))
-def test_a_batch_and_single_rows_give_the_same_bits(shape, seed, rows):
-    """What a replay computes over a tape, a live market computes one by one."""
+def test_batch_and_single_rows_give_equal_bits(shape, seed, rows):
+    """A replay computes over a tape, a live market row by row."""
     network = Network(*arrays(shape, seed), ["tanh"] * (len(shape) - 1))
     x = np.random.default_rng(seed).normal(size=(rows, shape[0]))
     batch = network.predict(x)
@@ -48,8 +48,8 @@ def test_a_batch_and_single_rows_give_the_same_bits(shape, seed, rows):
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_nan_in_is_nan_out(name):
-    """A value that is not known never becomes a number; the rows beside it stay what they are."""
+def test_nan_input_gives_nan_output(name):
+    """Other rows are unchanged."""
     network = Network(*arrays((3, 4, 2), 5), [name, name])
     x = np.arange(9.0).reshape(3, 3)
     x[1, 2] = np.nan
@@ -65,8 +65,8 @@ def test_large_values_saturate():
 
 
 @pytest.mark.parametrize(("activation", "name"), [("relu", "relu"), ("tanh", "tanh"), ("logistic", "logistic")])
-def test_it_agrees_with_scikit_learn(activation, name):
-    """A perceptron that scikit-learn has fitted gives its own predictions."""
+def test_network_agrees_with_scikit_learn(activation, name):
+    """A perceptron fitted by scikit-learn gives equal predictions."""
     neural = pytest.importorskip("sklearn.neural_network")
     draw = np.random.default_rng(3)
     x = draw.normal(size=(200, 4))
@@ -89,13 +89,13 @@ def test_it_agrees_with_scikit_learn(activation, name):
         ([np.full((2, 3), np.inf)], [np.ones(3)], ["relu"], "not a finite number"),
     ],
 )
-def test_arrays_that_make_no_network_are_refused(weights, biases, names, message):
-    """With the layer, and what is wrong with it."""
+def test_invalid_network_arrays_are_rejected(weights, biases, names, message):
+    """The message contains the layer and the problem."""
     with pytest.raises(ValueError, match=message):
         Network(weights, biases, names)
 
 
-def test_rows_of_another_width_are_refused():
+def test_rows_of_wrong_width_are_rejected():
     """No input is read beyond a row."""
     network = Network(*arrays((3, 2), 1), ["identity"])
     with pytest.raises(ValueError, match="takes 3 inputs"):

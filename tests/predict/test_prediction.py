@@ -1,4 +1,4 @@
-"""A fitted predictor as a signal: the same bits over a tape, event by event, and beside the signals that it reads."""
+"""A fitted predictor as a signal: equal bits over a tape, event by event, and next to the signals that it reads."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ RULES = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=100_000)
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """A predictor of each kind, by target and model."""
+    """Return a predictor of each kind, by target and model."""
     tape, found = hinted(0.9), {}
     for target, model in (("return", "logistic"), ("return", "mlp"), ("adverse", "forest"), ("fill", "logistic")):
         folder = tmp_path_factory.mktemp(f"{target}-{model}")
@@ -35,10 +35,10 @@ def folders(tmp_path_factory):
 CASES = [("return", "logistic"), ("return", "mlp"), ("adverse", "forest"), ("fill", "logistic")]
 
 
-@pytest.mark.parametrize("which", CASES)
-def test_a_column_is_the_predictor_on_its_signals(folders, which):
-    """Null while one of them is; the same bits in a batch, over the tape, and live."""
-    artefact, tape = folders[which], hinted(0.5, 400, seed=9)
+@pytest.mark.parametrize("case", CASES)
+def test_column_equals_predictor_on_its_signals(folders, case):
+    """Null while an input is null; equal bits in a batch, over the tape, and live."""
+    artefact, tape = folders[case], hinted(0.5, 400, seed=9)
     names = artefact.signal_names
     (piece,) = compute(tape, [*SIGNALS, "mid", *names])
     rows = piece.values[: len(SIGNALS)].T
@@ -48,15 +48,15 @@ def test_a_column_is_the_predictor_on_its_signals(folders, which):
     for side in range(len(names)):
         batch = artefact.predictor().predict(np.ascontiguousarray(rows), mid, side)
         assert batch.tobytes() == piece.values[len(SIGNALS) + 1 + side].tobytes()
-    assert np.isnan(piece.values[-1]).sum() == 4  # momentum_5s is not known before
-    told = [[np.nan if row[name] is None else row[name] for name in names] for row in live(tape, names)]
-    assert np.array(told).T.tobytes() == piece.values[len(SIGNALS) + 1 :].tobytes()
+    assert np.isnan(piece.values[-1]).sum() == 4  # momentum_5s is undefined before
+    live_rows = [[np.nan if row[name] is None else row[name] for name in names] for row in live(tape, names)]
+    assert np.array(live_rows).T.tobytes() == piece.values[len(SIGNALS) + 1 :].tobytes()
 
 
-@pytest.mark.parametrize("which", CASES)
-def test_the_future_changes_no_prediction(folders, which):
-    """A tape that ends early has the same rows so far."""
-    tape, names = hinted(0.5, 400, seed=9), folders[which].signal_names
+@pytest.mark.parametrize("case", CASES)
+def test_later_events_do_not_change_predictions(folders, case):
+    """A truncated tape has the same rows up to its end."""
+    tape, names = hinted(0.5, 400, seed=9), folders[case].signal_names
     (whole,) = compute(tape, names)
     for cut in (10, 77, 301):
         (short,) = compute(tape.between(tape.start_us, tape.start_us + cut * SECOND), names)
@@ -65,8 +65,8 @@ def test_the_future_changes_no_prediction(folders, which):
         assert short.values.tobytes() == np.ascontiguousarray(whole.values[:, :rows]).tobytes()
 
 
-def test_a_step_follows_the_prediction(folders):
-    """shift_by moves quotes by the predicted move, as view.signal gives it."""
+def test_shift_by_step_follows_prediction(folders):
+    """shift_by moves quotes by the predicted move of view.signal."""
     name = folders["return", "logistic"].signal_names[0]
 
     class Reading:
@@ -89,8 +89,8 @@ def test_a_step_follows_the_prediction(folders):
     assert {shift for value, shift in reading.read if value is None} == {0.0}
 
 
-def test_what_it_is_stands_in_the_table(folders):
-    """Unit and formula, as for any signal."""
+def test_predictor_is_described_like_other_signals(folders):
+    """With unit and formula."""
     assert KNOWN.described(folders["return", "mlp"].signal_names[0]) == {
         "unit": "ticks",
         "formula": "return over 1 s by mlp",
@@ -99,7 +99,7 @@ def test_what_it_is_stands_in_the_table(folders):
     assert KNOWN.described(folders["adverse", "forest"].signal_names[1])["unit"] == "0 to 1"
 
 
-def test_another_tick_and_a_changed_byte_are_refused(folders, tmp_path):
+def test_other_tick_and_invalid_predictor_are_rejected(folders, tmp_path):
     """Before a run begins."""
     name = folders["return", "logistic"].signal_names[0]
     with pytest.raises(Mismatch):
@@ -112,7 +112,7 @@ def test_another_tick_and_a_changed_byte_are_refused(folders, tmp_path):
 
 
 def quoted(predictors, tape, **given):
-    """Return what expected_value answers at each requote, beside the signals that it reads."""
+    """Return the quotes of expected_value at each requote, with mid and signals."""
     model = ExpectedValue(predictors=[one.path for one in predictors], fee_ticks=0.25, **given)
 
     class Reading:
@@ -132,16 +132,16 @@ def quoted(predictors, tape, **given):
     return reading.read
 
 
-def test_expected_value_takes_moves_and_adverse_costs(folders):
-    """As the formula with these costs: the move is a gain of bids, p·m1 + (1 − p)·m0 a cost of each side."""
+def test_expected_value_uses_predicted_moves_and_adverse_costs(folders):
+    """The move is a gain of bids; p·m1 + (1 − p)·m0 is a cost of each side."""
     moves, adverse = folders["return", "logistic"], folders["adverse", "forest"]
     (name,), sides = moves.signal_names, adverse.signal_names
-    known = 0
+    predicted = 0
     for mid, row, found in quoted(
         [moves, adverse], hinted(0.5, 60, seed=9), A=0.5, k=0.7, adverse_ticks=0.4, q_max=1e-9
     ):
         move = row[name] or 0.0
-        known += row[name] is not None
+        predicted += row[name] is not None
         costs = [
             0.4 if row[side] is None else (1 - row[side]) * mild + row[side] * harm
             for side, (mild, harm) in zip(sides, adverse.about["adverse_moves_ticks"], strict=True)
@@ -154,13 +154,13 @@ def test_expected_value_takes_moves_and_adverse_costs(folders):
                 assert sign * (mid - price) == pytest.approx(delta[gain.argmax()], abs=1e-3)
                 best = -np.expm1(-0.5 * np.exp(-0.7 * sign * (mid - price))) * (sign * (mid - price) - total)
                 assert best == pytest.approx(gain.max(), rel=0.02, abs=1e-6)
-    assert known > 100
+    assert predicted > 100
 
 
-def test_expected_value_takes_the_chance_of_a_fill(folders):
-    """At the whole tick where the predicted chance times the gain is largest; none where nothing gains."""
+def test_expected_value_uses_predicted_fill_probability(folders):
+    """At the whole tick with the largest probability times gain; no quote without gain."""
     fills = folders["fill", "logistic"]
-    kernels, seen = fills.predictor(), 0
+    kernels, compared = fills.predictor(), 0
     low, high = (f(fills.about["distances_ticks"]) for f in (min, max))
     for mid, row, found in quoted([fills], hinted(0.5, 60, seed=9), adverse_ticks=0.2, q_max=1e-9):
         if any(row[one] is None for one in SIGNALS):
@@ -172,13 +172,13 @@ def test_expected_value_takes_the_chance_of_a_fill(folders):
             rows = np.array([[row[one] for one in SIGNALS] + [delta] for delta in deltas])
             gains = kernels.predict(rows, np.full(len(rows), mid), head) * (deltas - 0.45)
             if price is not None:
-                seen += 1
+                compared += 1
                 assert sign * (mid - price) == deltas[gains.argmax()]
-    assert seen > 50
+    assert compared > 50
 
 
-def test_expected_value_refuses_what_it_cannot_take(folders):
-    """Two of one target, and no A without a predictor of fills; outside of a run the constants count."""
+def test_expected_value_rejects_invalid_predictors(folders):
+    """Two with one target, and a missing A without a fill predictor; outside of runs the constants are used."""
     moves, other = folders["return", "logistic"], folders["return", "mlp"]
     with pytest.raises(UsageError, match="two predictors have the same target"):
         ExpectedValue(A=1, k=1, predictors=[moves.path, other.path])
@@ -186,6 +186,6 @@ def test_expected_value_refuses_what_it_cannot_take(folders):
         ExpectedValue(predictors=[moves.path])
     with pytest.raises(BrokenFile):
         ExpectedValue(A=1, k=1, predictors=["nowhere"])
-    plain, with_it = ExpectedValue(A=1, k=1), ExpectedValue(A=1, k=1, predictors=[moves.path])
-    assert with_it.answer(bid_ticks=99, ask_ticks=101) == plain.answer(bid_ticks=99, ask_ticks=101)
-    assert with_it.signals == moves.signal_names
+    without_predictor, with_predictor = ExpectedValue(A=1, k=1), ExpectedValue(A=1, k=1, predictors=[moves.path])
+    assert with_predictor.answer(bid_ticks=99, ask_ticks=101) == without_predictor.answer(bid_ticks=99, ask_ticks=101)
+    assert with_predictor.signals == moves.signal_names

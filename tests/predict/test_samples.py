@@ -1,4 +1,4 @@
-"""Samples against the same outcomes counted event by event in plain Python."""
+"""Samples of predictors against outcomes counted event by event in plain Python."""
 
 import math
 
@@ -19,7 +19,7 @@ SIGNALS = ("spread", "imbalance_5")
 
 
 def rows_of(tape):
-    """Instant, values, mid in ticks of each row."""
+    """Yield instant, values and mid in ticks of each row."""
     (piece,) = list(compute(tape, (*SIGNALS, "mid")))
     for us, *values, mid in zip(piece.recv_us.tolist(), *piece.values.tolist(), strict=True):
         yield us, values, math.nan if math.isnan(mid) else round(mid * 2e8 / tape.instrument.tick_e8) / 2
@@ -42,9 +42,9 @@ def plain(tape, target, distances):
         for us, side, _ in prints:
             first = before is None or before[1] != side or us - before[0] > SWEEP_US
             before = us, side
-            seen = [row for row in rows if row[0] < us]
-            if first and seen:
-                row_us, values, mid = seen[-1]
+            earlier = [row for row in rows if row[0] < us]
+            if first and earlier:
+                row_us, values, mid = earlier[-1]
                 against = side * (mid_at(row_us, us + HORIZON_US) - mid)
                 yield us, (side + 1) // 2, values, math.nan if math.isnan(against) else float(against > 0)
         return
@@ -70,9 +70,9 @@ def plain(tape, target, distances):
 
 @given(one_tape(SECOND // 5), st.sampled_from(["return", "adverse", "fill"]))
 @settings(max_examples=60, deadline=None)
-def test_samples_are_those_of_plain_python(told, target):
-    """Whatever the book, the prints and the gaps do."""
-    tape, _ = told
+def test_samples_equal_plain_python(drawn, target):
+    """For any books, prints and gaps."""
+    tape, _ = drawn
     distances = (0.5, 1.0, 2.5) if target == "fill" else ()
     expected = [one for one in plain(tape, target, distances) if not any(map(math.isnan, [*one[2], one[3]]))]
     task = Task(target, HORIZON_US / SECOND, SIGNALS, distances)
@@ -91,20 +91,20 @@ def test_samples_are_those_of_plain_python(told, target):
 
 @given(st.integers(300, 900), st.sampled_from(["return", "adverse", "fill"]))
 @settings(max_examples=12, deadline=None)
-def test_the_future_changes_no_row(cut, target):
-    """A tape that ends early has the same samples as the whole one, but for those whose outcome it lacks."""
+def test_later_events_do_not_change_samples(cut, target):
+    """A truncated tape has the same samples, except those with outcomes after its end."""
     tape, task = hinted(0.9, 1000), Task(target, 2.0, SIGNALS, (0.5, 1.0) if target == "fill" else ())
     end_us = (cut + 1) * SECOND
     short, whole = samples_of([tape.between(tape.start_us, end_us)], task), samples_of([tape], task)
-    known = whole.at(whole.until_us <= short.until_us.max())
+    complete = whole.at(whole.until_us <= short.until_us.max())
     for name in ("us", "side", "rows", "outcome", "mid_ticks"):
-        assert np.array_equal(getattr(known, name), getattr(short, name)), name
+        assert np.array_equal(getattr(complete, name), getattr(short, name)), name
     assert short.until_us.max() <= end_us
 
 
 @pytest.mark.parametrize("target", ["return", "adverse", "fill"])
-def test_a_window_of_a_day_has_the_samples_of_its_time(target):
-    """Its events begin with the snapshot before it; the samples between them are the earlier window's."""
+def test_window_of_day_has_samples_of_its_time(target):
+    """The tape of a window begins at the previous snapshot; earlier samples do not count."""
     tape, task = hinted(0.9, 1000), Task(target, 2.0, SIGNALS, (0.5, 1.0) if target == "fill" else ())
     window = tape.between(400 * SECOND, tape.end_us)
     assert window.event_us[0] < 400 * SECOND
@@ -114,8 +114,8 @@ def test_a_window_of_a_day_has_the_samples_of_its_time(target):
         assert np.array_equal(getattr(later, name), getattr(found, name)), name
 
 
-def test_very_many_samples_are_thinned(monkeypatch):
-    """Evenly, so that each part of the day counts."""
+def test_many_samples_are_thinned_evenly(monkeypatch):
+    """Each part of the day counts."""
     monkeypatch.setattr("mm.predict.samples.MOST_SAMPLES", 100)
     for task in (Task("return", 1.0, SIGNALS), Task("fill", 1.0, SIGNALS, (0.5, 1.0))):
         found = samples_of([hinted(0.5, 1000)], task)
@@ -123,8 +123,8 @@ def test_very_many_samples_are_thinned(monkeypatch):
         assert np.median(found.us) == pytest.approx(501 * SECOND, rel=0.05)
 
 
-def test_distances_are_those_that_prints_reach():
-    """In the made market every print is at the touch, half a tick from the mid; without prints there is none."""
+def test_distances_come_from_prints():
+    """All prints of this market are at the touch, half a tick from the mid; without prints there are none."""
     assert distances_of([hinted(0.5, 100)]) == (0.5,)
     with pytest.raises(FitError, match="no print beyond the mid"):
         distances_of([Tape.of(TEST, [(SECOND, "snapshot", [(9, 5)], [(10, 5)])])])

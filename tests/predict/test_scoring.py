@@ -1,4 +1,4 @@
-"""Scores against scikit-learn's, and intervals against how often they hold the truth."""
+"""Scores against scikit-learn, and coverage of intervals."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ SECOND = 1_000_000
 
 
 def predicted(y, values, base, us=None, spread=1.0):
-    """Predictions beside a constant and one more baseline."""
+    """Return predictions together with a constant and one more baseline."""
     us = np.arange(len(y)) * SECOND if us is None else us
     zero = np.zeros(len(y), np.int64)
     of = Samples(us, us + SECOND, zero, y[:, None], y, y, y, y, np.full(len(y), spread))
@@ -20,7 +20,7 @@ def predicted(y, values, base, us=None, spread=1.0):
 
 
 def test_classes_are_scored_by_log_loss_and_brier():
-    """As scikit-learn counts them; the difference is against the better baseline."""
+    """Equal to scikit-learn; the difference is against the better baseline."""
     metrics = pytest.importorskip("sklearn.metrics")
     draw = np.random.default_rng(1)
     p = draw.uniform(0.05, 0.95, 4000)
@@ -40,7 +40,7 @@ def test_classes_are_scored_by_log_loss_and_brier():
 
 
 def test_moves_are_scored_by_r2():
-    """Against the constant; trading takes the moves beyond half the spread, one at a time."""
+    """Against the constant; trading takes moves beyond half the spread, one at a time."""
     draw = np.random.default_rng(2)
     values = draw.normal(size=5000)
     y = 0.25 + values + draw.normal(size=5000)
@@ -56,16 +56,16 @@ def test_moves_are_scored_by_r2():
     assert found["trading"]["ticks"] == pytest.approx(earned.sum())
 
 
-def test_one_position_is_held_at_a_time():
-    """What comes before the first one ends is passed over."""
+def test_trading_holds_one_position_at_a_time():
+    """Signals before the end of the open position are ignored."""
     y = np.array([3.0, 5.0, -2.0, 4.0])
     us = np.array([0, SECOND // 2, SECOND, 3 * SECOND])
     found = score(Task("return", 1.0, ("spread",)), predicted(y, np.array([1.0, 1.0, 1.0, -0.4]), y, us), 0)
     assert found["trading"] == {"trades": 2, "ticks": 0.0, "ticks_per_trade": 0.0, "ticks_per_trade_ci95": None}
 
 
-def test_a_certain_mistake_costs_a_finite_loss():
-    """A probability of 0 or 1 is not taken at its word."""
+def test_log_loss_of_certain_mistake_is_finite():
+    """Probabilities of 0 and 1 are clipped."""
     y = np.array([1.0, 0.0] * 50)
     found = score(Task("fill", 1.0, ("spread",)), predicted(y, 1.0 - y, y), 0)
     assert found["value"] == pytest.approx(-np.log(1e-6))
@@ -73,7 +73,7 @@ def test_a_certain_mistake_costs_a_finite_loss():
 
 
 def test_short_times_have_no_interval():
-    """Then nothing is usable, however good it looks."""
+    """Without an interval no predictor is usable, for any score."""
     draw = np.random.default_rng(5)
     y = draw.normal(size=40)
     found = score(Task("return", 10.0, ("spread",)), predicted(y, y, y * 0), 0)
@@ -82,15 +82,15 @@ def test_short_times_have_no_interval():
     assert not beats(found)
 
 
-def test_intervals_hold_the_truth():
-    """A gain of which the expectation is known, in bursts: the interval of 95 % holds it in about as many markets."""
-    held = 0
+def test_intervals_have_nominal_coverage():
+    """Bursty gains with known expectation: 95 % intervals contain it in about as many markets."""
+    covered = 0
     for seed in range(60):
         draw = np.random.default_rng(seed)
-        burst = np.repeat(draw.normal(size=400), 25)  # the same for 25 s
+        burst = np.repeat(draw.normal(size=400), 25)  # constant for 25 s
         x = draw.normal(size=10_000)
         y = 0.25 + 0.3 * x + burst
         found = score(Task("return", 1.0, ("spread",)), predicted(y, 0.25 + 0.3 * x, np.full(10_000, 9.0)), 0)
         low, high = found["difference_ci95"]
-        held += low <= 0.09 / 1.09 <= high
-    assert 51 <= held <= 60
+        covered += low <= 0.09 / 1.09 <= high
+    assert 51 <= covered <= 60

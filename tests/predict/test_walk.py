@@ -1,4 +1,4 @@
-"""Walk-forward on markets that are predictable by construction, and on one that is not."""
+"""Walk-forward of predictors on markets that are predictable by construction, and on a random one."""
 
 import json
 
@@ -18,19 +18,19 @@ RETURN = Task("return", HORIZON_S, SIGNALS)
 
 @pytest.fixture(scope="module")
 def half():
-    """A day of which about a quarter of the variance is known."""
+    """Return a day of which about a quarter of the variance is predictable."""
     return hinted(0.9)
 
 
 @pytest.fixture(scope="module")
 def blind():
-    """A day whose queues say nothing."""
+    """Return a day whose queues contain no information."""
     return hinted(0.0)
 
 
 @pytest.mark.parametrize(("model", "margin"), [("logistic", 0.03), ("forest", 0.05), ("mlp", 0.08)])
-def test_what_is_known_by_construction_is_found(half, model, margin):
-    """R² is near share²/3, the interval of the gain holds it, and imbalance_5 alone matters."""
+def test_predictable_share_is_recovered(half, model, margin):
+    """R² is near share²/3, the interval of the gain contains it, and only imbalance_5 matters."""
     about, _ = learn([half], RETURN, model)
     found = about["score"]
     assert about["usable"]
@@ -44,24 +44,24 @@ def test_what_is_known_by_construction_is_found(half, model, margin):
 
 
 @pytest.mark.parametrize("model", ["logistic", "forest", "mlp"])
-def test_what_cannot_be_known_is_not_usable(blind, model):
+def test_unpredictable_market_is_not_usable(blind, model):
     """A model that fits noise does not beat the constant."""
     about, _ = learn([blind], RETURN, model)
     assert not about["usable"]
     assert about["score"]["value"] < 0.01
 
 
-def test_a_market_that_changes_its_way_is_not_usable():
-    """Hints that mean up in the first half mean down in the second: the past is misleading."""
+def test_market_with_reversed_relation_is_not_usable():
+    """Hints reverse their meaning in the second half, so the past is misleading."""
     first = hinted(0.9, 2000)
-    there = hinted(-0.9, 2000, begin_us=int(first.event_us[-1]) + SECOND)
-    found = learn([first, there], RETURN, "logistic")[0]
+    reversed_half = hinted(-0.9, 2000, begin_us=int(first.event_us[-1]) + SECOND)
+    found = learn([first, reversed_half], RETURN, "logistic")[0]
     assert not found["usable"]
     assert found["score"]["windows"][0]["difference"] > 0.1 > -0.1 > found["score"]["windows"][2]["difference"]
 
 
-def test_adverse_moves_are_found(half):
-    """A fill is against whom the hint is: the log loss of a known probability is reached."""
+def test_adverse_moves_reach_log_loss_of_true_probability(half):
+    """A fill is adverse if the hint is against it; its probability is known."""
     about, _ = learn([half], Task("adverse", HORIZON_S, ("imbalance_5",)), "logistic")
     hint = np.random.default_rng(0).uniform(-1, 1, 100_000)
     p = (1 + 0.9 * hint) / 2
@@ -72,14 +72,16 @@ def test_adverse_moves_are_found(half):
 
 
 def test_windows_are_purged_and_embargoed(half, monkeypatch):
-    """Nothing that a fit has seen ends within a horizon of the window that it is scored on."""
-    seen = []
+    """Training samples end at least one horizon before the scored window."""
+    fitted_samples = []
     monkeypatch.setattr(
-        walk, "fit", lambda model, task, samples, *rest: seen.append(samples) or real(model, task, samples, *rest)
+        walk,
+        "fit",
+        lambda model, task, samples, *rest: fitted_samples.append(samples) or real(model, task, samples, *rest),
     )
     found = learn([half], Task("return", 7.0, SIGNALS), "logistic")[0]["score"]
-    assert len(seen) == WINDOWS == len(found["windows"]) + 1
-    for fitted, window in zip(seen, found["windows"], strict=False):
+    assert len(fitted_samples) == WINDOWS == len(found["windows"]) + 1
+    for fitted, window in zip(fitted_samples, found["windows"], strict=False):
         assert fitted.until_us.max() + 7 * SECOND <= window["begin_us"]
         assert fitted.until_us.max() + 9 * SECOND > window["begin_us"]
     assert sum(window["samples"] for window in found["windows"]) == found["samples"]
@@ -89,8 +91,8 @@ real = walk.fit
 
 
 @pytest.mark.parametrize("model", ["logistic", "forest", "mlp"])
-def test_a_seed_gives_equal_bytes(half, model, tmp_path):
-    """The same fit twice is the same file twice; another seed draws another forest."""
+def test_equal_seeds_give_equal_bytes(half, model, tmp_path):
+    """Repeated fits give equal files; another seed changes random models."""
     written = []
     for number, seed in enumerate((3, 3, 4)):
         folder = tmp_path / str(number)
@@ -101,8 +103,8 @@ def test_a_seed_gives_equal_bytes(half, model, tmp_path):
     assert (written[0][1] == written[2][1]) == (model == "logistic")
 
 
-def test_the_model_is_json_and_says_what_it_is_of(half):
-    """The keys that users and checks rely on."""
+def test_model_is_json_with_required_keys(half):
+    """Users and checks rely on these keys."""
     about, _ = learn([half], RETURN, "logistic")
     assert json.loads(json.dumps(about, allow_nan=False)) == about
     assert {"target", "horizon", "signals", "scaler", "train_window", "symbol", "tick", "score", "usable"} <= set(about)
@@ -128,14 +130,14 @@ def test_the_model_is_json_and_says_what_it_is_of(half):
         (Task("fill", 0.1, ("imbalance_5",), (0.5,)), 4000, FitError, "0 of .* samples in a training window are 1"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused(task, steps, error, message):
+def test_unfittable_task_is_rejected(task, steps, error, message):
     """In one line, with the number."""
     with pytest.raises(error, match=message):
         learn([hinted(0.9, steps)], task, "logistic")
 
 
-def test_rows_that_are_not_known_are_left_out(half):
-    """A signal that warms up has no samples before it is known."""
+def test_rows_with_undefined_signals_are_left_out(half):
+    """A signal that warms up has no samples before it is defined."""
     whole, late = (samples_of([half], Task("return", 1.0, names)) for names in (SIGNALS, (*SIGNALS, "momentum_600s")))
     assert len(whole) - len(late) == 595
     assert late.us[0] >= half.start_us + 600 * SECOND

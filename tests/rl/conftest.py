@@ -1,4 +1,4 @@
-"""A synthetic day for all tests of the room."""
+"""A synthetic day shared by the reinforcement learning tests."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The environment as gymnasium has it."""
+"""Gymnasium environment of market making."""
 
 import gymnasium
 import numpy as np
@@ -15,8 +15,8 @@ SHORT = {"signals": ("imbalance_1",), "episode_s": 30.0}
 ZERO = np.zeros(3, np.float32)
 
 
-def test_importing_the_room_registers_it(day):
-    """By the name of the face, with one folder or several."""
+def test_import_registers_environment(day):
+    """By its public id, with one folder or several."""
     env = gymnasium.make("mm.rl.MarketMaking-v0", days=[day], reward="pnl", discrete=False, **SHORT)
     assert isinstance(env.unwrapped, MarketMaking)
     assert env.action_space.shape == (3,)
@@ -24,7 +24,7 @@ def test_importing_the_room_registers_it(day):
 
 @pytest.mark.parametrize("discrete", [False, True])
 @pytest.mark.parametrize("reward", ["pnl", "spread_inventory", "utility"])
-def test_gymnasiums_own_checker_passes(day, discrete, reward):
+def test_gymnasium_checker_passes(day, discrete, reward):
     """Spaces, seeds, determinism, infos and the render mode."""
     env = gymnasium.make(
         "mm.rl.MarketMaking-v0", days=[day], reward=reward, discrete=discrete, render_mode="ansi", **SHORT
@@ -32,8 +32,8 @@ def test_gymnasiums_own_checker_passes(day, discrete, reward):
     check_env(env.unwrapped)
 
 
-def test_the_checker_of_stable_baselines3_passes(day):
-    """Where it is installed."""
+def test_stable_baselines3_checker_passes(day):
+    """Only if it is installed."""
     checker = pytest.importorskip(
         "stable_baselines3.common.env_checker",
         reason="stable-baselines3 is not installed: pip install 'mm-research[rl]' (docs/learning.md)",
@@ -42,31 +42,31 @@ def test_the_checker_of_stable_baselines3_passes(day):
     checker.check_env(MarketMaking([day], discrete=True, **SHORT), warn=True)
 
 
-def test_several_at_once(day, tmp_path):
-    """A vector of environments, over two days of one grid."""
+def test_vector_environment_over_two_days(day, tmp_path):
+    """Two days with one tick size."""
     other = sim_day(tmp_path, "20260106", seed=8)
     envs = gymnasium.make_vec("mm.rl.MarketMaking-v0", num_envs=3, days=[day, other], **SHORT)
-    seen, infos = envs.reset(seed=5)
-    assert seen.shape == (3, 7)
+    observed, infos = envs.reset(seed=5)
+    assert observed.shape == (3, 7)
     assert len(set(infos["start_us"].tolist())) == 3
     for _ in range(5):
-        seen, rewards, _, _, infos = envs.step(np.zeros((3, 3), np.float32))
+        observed, rewards, _, _, infos = envs.step(np.zeros((3, 3), np.float32))
     assert rewards.shape == infos["equity"].shape == (3,)
     envs.close()
 
 
 def trajectory(env, seed: int) -> list:
-    """Return an episode of drawn actions: observations, rewards, infos."""
-    seen, info = env.reset(seed=seed)
-    draws, rows, ended = np.random.default_rng(seed), [(seen.tolist(), info)], False
+    """Return an episode of random actions: observations, rewards, infos."""
+    observed, info = env.reset(seed=seed)
+    draws, rows, ended = np.random.default_rng(seed), [(observed.tolist(), info)], False
     while not ended:
-        seen, reward, _, ended, info = env.step(draws.uniform(-1, 1, 3).astype(np.float32))
-        rows.append((seen.tolist(), reward, info))
+        observed, reward, _, ended, info = env.step(draws.uniform(-1, 1, 3).astype(np.float32))
+        rows.append((observed.tolist(), reward, info))
     return rows
 
 
-def test_the_same_seed_gives_the_same_trajectory(day):
-    """Also in another environment, and another seed gives another."""
+def test_equal_seeds_give_equal_trajectories(day):
+    """Also in another environment; other seeds give other trajectories."""
     first, second = (
         MarketMaking([day], fill_model="poisson", fill_params_json={"A": 1, "k": 0.3}, **SHORT) for _ in "ab"
     )
@@ -74,21 +74,21 @@ def test_the_same_seed_gives_the_same_trajectory(day):
     assert trajectory(first, 4) != trajectory(first, 3)
 
 
-def test_rewards_of_pnl_add_up_to_the_change_of_equity(day):
-    """To the last bit of the sum, however many steps there are."""
+def test_pnl_rewards_sum_to_equity_change(day):
+    """Up to rounding of the sum, for any number of steps."""
     env = MarketMaking([day], signals=("imbalance_1",), episode_s=600.0, max_offset_ticks=2.0)
     _, info = env.reset(seed=2)
-    begun, total, ended = info["equity"], 0.0, False
+    initial_equity, total, ended = info["equity"], 0.0, False
     while not ended:
         _, reward, _, ended, info = env.step(np.array([-1, -1, 0], np.float32))
         total += reward
-    assert info["inventory"] != 0.0 or info["equity"] != begun
-    assert total == pytest.approx(info["equity"] - begun, abs=1e-15 * 1000)
+    assert info["inventory"] != 0.0 or info["equity"] != initial_equity
+    assert total == pytest.approx(info["equity"] - initial_equity, abs=1e-15 * 1000)
 
 
 @pytest.mark.parametrize(("target", "held"), [({}, 0), ({"target_inventory": "1"}, 2)])
-def test_the_penalty_of_inventory_counts_from_the_target(tape, target, held):
-    """An agent that never quotes pays for what it holds beyond the target: by default the initial inventory."""
+def test_inventory_penalty_is_relative_to_target(tape, target, held):
+    """Without quotes the penalty is constant; the default target is the initial inventory."""
     knobs = {"initial_inventory": "3", "quote_qty": "1", "weight": 0.5, **target}
     env = MarketMaking([tape], "spread_inventory", signals=("imbalance_1",), episode_s=5.0, step_s=1.0, **knobs)
     env.reset(seed=1)
@@ -96,21 +96,21 @@ def test_the_penalty_of_inventory_counts_from_the_target(tape, target, held):
     assert rewards == pytest.approx([-0.5 * held**2 * env.tick_clip] * 5)
 
 
-def test_an_episode_has_its_length_and_the_clock_runs_down(day):
-    """Time left falls from 1 to 0 by equal steps; then a reset is needed."""
+def test_episode_has_given_length_and_time_left_decreases(day):
+    """Time left falls from 1 to 0 in equal steps; then a reset is needed."""
     env = MarketMaking([day], **SHORT)
-    seen, _ = env.reset(seed=1)
-    left, ended = [seen[2]], False
+    observed, _ = env.reset(seed=1)
+    left, ended = [observed[2]], False
     while not ended:
-        seen, _, _, ended, _ = env.step(ZERO)
-        left.append(seen[2])
+        observed, _, _, ended, _ = env.step(ZERO)
+        left.append(observed[2])
     assert left == pytest.approx(np.linspace(1.0, 0.0, 121), abs=1e-6)
     with pytest.raises(ResetNeeded):
         env.step(ZERO)
 
 
-def test_an_episode_ends_with_its_day(tape):
-    """Where less than its length is left."""
+def test_episode_ends_with_day(tape):
+    """If less than its length is left."""
     env = MarketMaking([tape], signals=("imbalance_1",), episode_s=600.0)
     env.reset(options={"start_us": tape.end_us - 10 * US_PER_S})
     steps, ended = 0, False
@@ -120,24 +120,24 @@ def test_an_episode_ends_with_its_day(tape):
     assert 39 <= steps <= 41
 
 
-def test_what_it_observes_is_what_there_is(tape):
-    """Own quotes and inventory appear once they are there; nothing is beyond the space."""
+def test_observation_matches_account_and_quotes(tape):
+    """Own quotes and inventory appear when they exist; all values are inside the space."""
     env = MarketMaking([tape], terms=terms(episode_s=200.0), seed=1)
-    seen, _ = env.reset(options={"start_us": tape.start_us + US_PER_S})
-    assert seen[2:].tolist() == [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]  # inventory, time left, and no quote yet
+    observed, _ = env.reset(options={"start_us": tape.start_us + US_PER_S})
+    assert observed[2:].tolist() == [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]  # inventory, time left, and no quote yet
     distances = []
     for number in range(100):
-        seen, _, _, _, info = env.step(ZERO if number % 2 else np.array([-1, -1, 0], np.float32))
-        assert env.observation_space.contains(seen)
+        observed, _, _, _, info = env.step(ZERO if number % 2 else np.array([-1, -1, 0], np.float32))
+        assert env.observation_space.contains(observed)
         clips = info["inventory"] / (env._days[0].rules.quote_lots * env._days[0].rules.lot_e8 * 1e-8)
-        assert seen[2] == pytest.approx(clips / 5.0, abs=1e-6)
-        assert 0.0 <= seen[6] <= 1.0
-        distances.append(seen[4])
+        assert observed[2] == pytest.approx(clips / 5.0, abs=1e-6)
+        assert 0.0 <= observed[6] <= 1.0
+        distances.append(observed[4])
     assert max(distances) > 0.0
 
 
 @pytest.mark.parametrize(
-    ("changed", "wrong", "words"),
+    ("changed", "error", "message"),
     [
         ({"reward": "profit"}, UsageError, "must be one of pnl"),
         ({"days": []}, UsageError, "days is empty"),
@@ -151,32 +151,32 @@ def test_what_it_observes_is_what_there_is(tape):
         ({"render_mode": "human"}, UsageError, "render_mode"),
     ],
 )
-def test_what_cannot_be_used_is_refused(tape, changed, wrong, words):
-    """Each in one line with the value, and the remedy."""
-    with pytest.raises(wrong, match=words) as caught:
+def test_invalid_arguments_are_rejected(tape, changed, error, message):
+    """In one line with the value and the remedy."""
+    with pytest.raises(error, match=message) as caught:
         MarketMaking(**{"days": [tape], **SHORT, **changed})
     assert "\n" not in str(caught.value)
 
 
-def test_options_outside_of_the_days_are_refused(tape):
-    """A missing day, an instant before the tape, an unknown word."""
+def test_invalid_reset_options_are_rejected(tape):
+    """A missing day, an instant before the tape, an unknown key."""
     env = MarketMaking([tape], **SHORT)
-    for options, words in (
+    for options, message in (
         ({"day": 1}, "day is 1"),
         ({"start_us": 5}, "start_us is 5"),
         ({"begin": 1}, "unknown begin"),
     ):
-        with pytest.raises(UsageError, match=words):
+        with pytest.raises(UsageError, match=message):
             env.reset(options=options)
 
 
-def test_terms_of_another_tick_are_refused(tape):
-    """Offsets in ticks would mean something else."""
+def test_terms_of_other_tick_are_rejected(tape):
+    """Offsets in ticks would have another meaning."""
     with pytest.raises(Mismatch, match=r"this market has ticks of 0\.01"):
         MarketMaking([tape], terms=terms(tick_e8=10_000_000))
 
 
-def test_a_line_of_text_shows_the_account(tape):
+def test_ansi_rendering_shows_account(tape):
     """In mode ansi."""
     env = MarketMaking([tape], render_mode="ansi", **SHORT)
     assert env.render() is None

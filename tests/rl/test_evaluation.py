@@ -1,4 +1,4 @@
-"""An agent compared with its rivals, and the verdict."""
+"""Comparison of an agent with its rivals, and the verdict."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def row(pnl, deflated=0.99):
 
 
 @pytest.mark.parametrize(
-    ("own", "other", "wins", "words"),
+    ("own", "other", "wins", "message"),
     [
         (row(2.0), row(1.0), True, "the agent wins"),
         (row(1.0), row(1.0), False, "does not win: PnL 1, symmetric 1"),
@@ -30,15 +30,15 @@ def row(pnl, deflated=0.99):
         (row(2.0, None), row(1.0), False, "not defined"),
     ],
 )
-def test_it_is_said_plainly_who_wins(own, other, wins, words):
-    """An agent wins by the greatest PnL, above 0, and beyond chance."""
+def test_verdict_states_whether_agent_wins(own, other, wins, message):
+    """An agent wins with the greatest PnL, above 0, and beyond chance."""
     found, sentence = judged({"rl": own, "avellaneda_stoikov": row(-5.0), "symmetric": other})
     assert found == wins
-    assert words in sentence
+    assert message in sentence
 
 
-def test_each_policy_is_its_backtest(tape):
-    """The same rules, bound and fit for all; a day of the training is named, and then nothing is won."""
+def test_policies_equal_their_backtests(tape):
+    """Same rules, bound and fit for all; an agent cannot win on a day of its training."""
     agent = replace(saved(terms()), about={"days": ["20260104"], "fit": {"A": 1.0, "k": 0.3}})
     found = evaluate(agent, [tape], KNOBS)
     assert list(found["policies"]) == ["rl", "avellaneda_stoikov", "symmetric", "expected_value"]
@@ -59,7 +59,7 @@ def test_each_policy_is_its_backtest(tape):
     assert "expected_value" not in trained["policies"]
 
 
-def test_another_tick_is_refused(tape):
-    """Before anything is played."""
+def test_other_tick_is_rejected(tape):
+    """Before the run."""
     with pytest.raises(Mismatch, match=r"this market has ticks of 0\.01"):
         evaluate(saved(terms(tick_e8=7)), [tape], KNOBS)

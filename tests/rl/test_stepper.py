@@ -1,4 +1,4 @@
-"""The loop between two decisions: what happens in it is a backtest, fill by fill."""
+"""Stepper between two decisions: it equals a backtest, fill by fill."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ EPISODE_S = 400.0
 
 
 class BehindTouch:
-    """The quotes of an action without a fit, in plain Python."""
+    """Quotes of an action without a fit, in plain Python."""
 
     def __init__(self, bid: float, ask: float, clips: int) -> None:
         self.bid, self.ask, self.clips = bid, ask, clips
@@ -37,7 +37,7 @@ def environment(tape, agent_terms, **knobs) -> MarketMaking:
 
 
 def backtested(env, quotes, start_us: int, end_us: int):
-    """Return the backtest of the same stretch with a quote model."""
+    """Return the backtest of the same period with a quote model."""
     day = env._days[0]
     fills = ModelMaker(None, env._played.models, day.tape, 3).fills()
     return backtest(day.tape.between(start_us, end_us), quotes, fills, day.rules)
@@ -66,8 +66,8 @@ def played(env, action, start_us: int):
     step_s=st.sampled_from([0.25, 1.0]),
     begin_s=st.integers(1, 400),
 )
-def test_a_fixed_action_is_a_backtest_of_its_quotes(tape, *, offsets, size, fills, latency, step_s, begin_s):
-    """Every fill: instant, order, side, price and lots, and the equity at the end to 1e-9."""
+def test_fixed_action_equals_backtest_of_its_quotes(tape, *, offsets, size, fills, latency, step_s, begin_s):
+    """Every fill: instant, order, side, price and lots, and the final equity to 1e-9."""
     knobs = {"fill_model": fills, "order_latency_ms": latency}
     if fills == "poisson":
         knobs["fill_params_json"] = {"A": 2.0, "k": 0.3}
@@ -84,14 +84,14 @@ def test_a_fixed_action_is_a_backtest_of_its_quotes(tape, *, offsets, size, fill
     assert sum(rewards) == pytest.approx(info["equity"] - 1000.0, abs=1e-12)
 
 
-def test_some_of_these_actions_are_filled(tape):
-    """The comparison is not one of nothing with nothing."""
+def test_episode_of_tight_quotes_has_fills(tape):
+    """The comparison is not between empty lists."""
     env = environment(tape, terms(episode_s=EPISODE_S))
     assert len(played(env, np.array([-1.0, -1.0, 0.0]), tape.start_us)[0]) > 20
 
 
-def test_the_zero_action_of_a_fit_is_fixed_spread_at_its_distance(tape):
-    """The named model of the project, not a twin of the test."""
+def test_zero_action_with_fit_equals_fixed_spread(tape):
+    """Compared with the project's model, not a copy in the test."""
     env = environment(tape, terms(episode_s=EPISODE_S, distance_ticks=2.5), requote_interval_ms=500)
     found, _, _ = played(env, np.zeros(3), tape.start_us)
     whole = InventoryBound(PostOnly(FixedSpread(delta_ticks=2.5)), q_max=5.0)
@@ -100,15 +100,15 @@ def test_the_zero_action_of_a_fit_is_fixed_spread_at_its_distance(tape):
 
 
 @pytest.mark.parametrize("discrete", [False, True])
-def test_an_agent_that_decides_outside_does_what_it_does_inside(tape, discrete):
-    """Observation and decision are the same in the environment and as a quote model of a backtest."""
+def test_agent_acts_equally_in_environment_and_backtest(tape, discrete):
+    """Observation and decision equal those of the agent as a quote model of a backtest."""
     agent_terms = terms(episode_s=EPISODE_S, discrete=discrete, step_s=0.75)
     agent = saved(agent_terms)
     env, network = environment(tape, agent_terms), agent.network()
     env.reset(options={"start_us": tape.start_us})
     ended = False
     while not ended:
-        # float32 observations could tip a decision that float64 ones do not: those of the kernel are read
+        # float32 rounding could change a decision, so the float64 observations of the kernel are used
         answer = network.predict(env._stepper.observed()[None, :])[0]
         action = int(answer.argmax()) if discrete else np.clip(answer, -1.0, 1.0)
         _, _, _, ended, info = env.step(action)
@@ -121,8 +121,8 @@ def test_an_agent_that_decides_outside_does_what_it_does_inside(tape, discrete):
 
 
 @pytest.mark.parametrize("wrong", [[0.0, 0.0], [0.0, float("nan"), 0.0], [0.0] * 4])
-def test_what_is_no_action_is_refused(tape, wrong):
-    """And the episode is unchanged."""
+def test_invalid_action_is_rejected(tape, wrong):
+    """The episode is unchanged."""
     env = environment(tape, terms())
     env.reset(seed=1)
     with pytest.raises(ValueError, match="three numbers"):
@@ -131,7 +131,7 @@ def test_what_is_no_action_is_refused(tape, wrong):
 
 
 @pytest.mark.parametrize("choice", [-1, 75])
-def test_a_number_beyond_the_choices_is_refused(tape, choice):
+def test_discrete_action_out_of_range_is_rejected(tape, choice):
     """Discrete actions are 0 to 74."""
     env = environment(tape, terms(discrete=True))
     env.reset(seed=1)
@@ -139,8 +139,8 @@ def test_a_number_beyond_the_choices_is_refused(tape, choice):
         env.step(choice)
 
 
-def test_spread_capture_and_penalty_are_those_of_the_fills(tape):
-    """Recomputed from the journal of a backtest: what fills gained against the mid less fees, less φ·q² a step."""
+def test_spread_inventory_rewards_match_journal(tape):
+    """Recomputed from a backtest: gains of fills against the mid less fees, less φ·q² per step."""
     agent_terms = terms(episode_s=EPISODE_S, q_max=3.0)
     env = MarketMaking([tape], "spread_inventory", terms=agent_terms, seed=3, weight=0.5, maker_fee_rate="0.0002")
     start_us = tape.start_us
@@ -162,7 +162,7 @@ def test_spread_capture_and_penalty_are_those_of_the_fills(tape):
     assert sum(rewards) == pytest.approx(gained - fees.sum() * 1e-8 - penalty, rel=1e-9)
 
 
-def test_utilities_add_up_to_that_of_the_gain(tape):
+def test_utility_rewards_sum_to_utility_of_gain(tape):
     """(1 - exp(-γ·W))/γ of the whole episode."""
     env = MarketMaking([tape], "utility", terms=terms(episode_s=EPISODE_S), seed=3, weight=0.02, maker_fee_rate="0")
     _, rewards, info = played(env, np.array([-1.0, -1.0, 0.0]), tape.start_us)
@@ -172,8 +172,8 @@ def test_utilities_add_up_to_that_of_the_gain(tape):
     assert sum(rewards) == pytest.approx((1.0 - np.exp(-0.02 * wealth)) / 0.02, rel=1e-9)
 
 
-def test_knobs_reach_the_exchange():
-    """Those of ``mm backtest``, by their fields."""
+def test_engine_knobs_set_execution_and_seed():
+    """The options of ``mm backtest``, by field name."""
     assert EngineKnobs.of({"order_latency_ms": 7, "seed": 5}).execution.order_latency_ms == 7
     assert EngineKnobs.of({"seed": 5}).seed == 5
     assert EngineKnobs.of({}).seed is None

@@ -1,4 +1,4 @@
-"""What is fitted to the days that an agent is trained on."""
+"""Terms fitted to the training days of an agent."""
 
 from dataclasses import replace
 
@@ -17,8 +17,8 @@ from rl_agents import SIGNALS, sim_day
 PLAYED = EngineKnobs.of({})
 
 
-def test_means_and_scales_are_those_of_all_rows(tape, tmp_path):
-    """Recomputed with numpy over both days; rows where a signal is not defined count for nothing."""
+def test_means_and_scales_use_rows_of_all_days(tape, tmp_path):
+    """Recomputed with numpy over both days; undefined values are ignored."""
     other = load_day(sim_day(tmp_path, "20260106", seed=8))
     terms = fitted_terms(open_days([tape, other], PLAYED, None), AgentShape(signals=SIGNALS), None)
     rows = np.concatenate([rows.values for one in (tape, other) for rows in compute(one, SIGNALS)], axis=1)
@@ -27,47 +27,47 @@ def test_means_and_scales_are_those_of_all_rows(tape, tmp_path):
     assert terms.scales == pytest.approx(np.nanstd(rows, axis=1).tolist())
 
 
-def test_days_that_are_not_trained_on_do_not_count(tape, tmp_path):
-    """The terms of one day are the same whatever other days there are."""
+def test_terms_do_not_depend_on_other_days(tape, tmp_path):
+    """The terms of one day are equal with and without other days."""
     alone = fitted_terms([TrainingDay(tape, PLAYED)], AgentShape(signals=SIGNALS), None)
     sim_day(tmp_path, "20260106", seed=8)
     assert fitted_terms([TrainingDay(tape, PLAYED)], AgentShape(signals=SIGNALS), None) == alone
 
 
-def test_a_fit_sets_the_distance(tape):
-    """1/k from the mid, where λ(δ)·δ is largest; without one a tick behind the touch."""
+def test_fit_sets_distance(tape):
+    """1/k from the mid, where λ(δ)·δ is largest; without a fit one tick behind the touch."""
     days = [TrainingDay(tape, PLAYED)]
     fit = calibrate(tape, CalibrationConfig(reference="mid"))
     assert fitted_terms(days, AgentShape(signals=SIGNALS), fit).distance_ticks == pytest.approx(1.0 / fit.k)
     assert fitted_terms(days, AgentShape(signals=SIGNALS), None).distance_ticks is None
-    elsewhere = replace(fit, reference="best")  # k is the same from there
-    assert fitted_terms(days, AgentShape(signals=SIGNALS), elsewhere).distance_ticks == pytest.approx(1.0 / fit.k)
+    from_best = replace(fit, reference="best")  # k does not depend on the reference
+    assert fitted_terms(days, AgentShape(signals=SIGNALS), from_best).distance_ticks == pytest.approx(1.0 / fit.k)
     with pytest.raises(FitError, match="not usable"):
         fitted_terms(days, AgentShape(signals=SIGNALS), replace(fit, usable=False))
 
 
-def test_days_of_two_ticks_are_refused(tape):
-    """Offsets count in ticks."""
+def test_days_with_different_ticks_are_rejected(tape):
+    """Offsets are in ticks."""
     other = replace(tape, instrument=replace(tape.instrument, tick_e8=2_000_000))
     with pytest.raises(Mismatch, match="train on days of one tick"):
         open_days([tape, other], PLAYED, None)
 
 
-def test_a_day_without_a_book_is_refused(tape):
-    """There is nothing to quote on."""
+def test_day_without_book_is_rejected(tape):
+    """Nothing could be quoted."""
     empty = replace(tape, **{name: np.zeros_like(getattr(tape, name)) for name in ("top_bid_ticks", "top_ask_ticks")})
     with pytest.raises(NeverSynced, match="leave the day out"):
         TrainingDay(empty, PLAYED)
 
 
-def test_a_signal_that_is_none_is_refused():
+def test_unknown_signal_is_rejected():
     """Before any day is read."""
     with pytest.raises(UnknownModel, match="imbalanse"):
         AgentShape(signals=("imbalanse_1",))
 
 
-def test_an_episode_begins_where_the_book_is_valid():
-    """After a gap with the next snapshot."""
+def test_valid_from_skips_gap_to_next_snapshot():
+    """Inside a gap an episode begins at the next snapshot."""
     from engine_tapes import TEST
 
     events = [

@@ -1,7 +1,7 @@
-"""The signals in plain Python, from the files of a day folder: CSV and NDJSON by the standard library, no tape.
+"""Signals in plain Python, from the files of a day folder: CSV and NDJSON by the standard library, without a tape.
 
-Each value is computed anew from everything that was seen, with sets, lists and sums; nothing is kept from row to row
-but what happened. Prices are ticks and quantities lots, as whole numbers.
+Each value is recomputed from all events so far, with sets, lists and sums; only events are stored between rows.
+Prices are ticks and quantities lots, as integers.
 """
 
 import csv
@@ -17,7 +17,7 @@ WINDOW = re.compile(r"(.*?)_?(\d+)(ms|s|e)$")
 
 
 def read_day(path):
-    """Return tick and lot as decimals, and the events in the order of receipt: (kind, us, seq, what)."""
+    """Return tick and lot as decimals, and the events in the order of receipt: (kind, us, seq, content)."""
     rules = {one["filterType"]: one for one in json.loads((path / "instrument.json").read_text())["filters"]}
     tick, lot = Decimal(rules["PRICE_FILTER"]["tickSize"]), Decimal(rules["LOT_SIZE"]["stepSize"])
     rows = []
@@ -39,7 +39,7 @@ def table(path, pattern):
 
 
 def in_order(path, rows, tick, lot):
-    """Yield the events of a market: a diff that waits for a snapshot comes behind it."""
+    """Yield the events of a market: a diff received before its snapshot follows it."""
     waiting, last = [], None
     for seq, source, row in rows:
         if source == "trade":
@@ -82,21 +82,21 @@ def levels(diff, tick, lot):
 
 
 class PlainMarket:
-    """What happened so far: since the snapshot, and since both sides have been there."""
+    """Market state: events since the snapshot, and since both sides are present."""
 
     def __init__(self, tick, lot, micro=None):
         self.tick, self.lot, self.micro = tick, lot, micro
         self.valid = False
 
-    def take(self, kind, us, what):
-        """Take an event; return True where it makes a row."""
+    def take(self, kind, us, content):
+        """Apply an event; return True if it makes a row."""
         self.us = us
         if kind == "gap":
             self.valid = False
         elif kind == "snapshot":
             self.sides = {1: {}, -1: {}}
-            self.change(what)
-            if self.valid:  # looked at again, by a recorder that missed nothing
+            self.change(content)
+            if self.valid:  # repeated snapshot of a recorder without a gap
                 self.now = self.best(20)
                 if self.path is None:
                     self.begin_path()
@@ -105,13 +105,13 @@ class PlainMarket:
             self.before, self.now = None, self.best(20)
             self.begin_path()
         elif kind == "trade" and self.valid:
-            self.prints.append((us, *what))
-            self.since.append(what)
+            self.prints.append((us, *content))
+            self.since.append(content)
         elif kind == "diff" and self.valid:
-            self.cancels.append((us, self.vanished(what)))
+            self.cancels.append((us, self.vanished(content)))
             self.since = []
             self.before = self.now
-            self.change(what)
+            self.change(content)
             self.now = self.best(20)
             if all(self.now) and self.now[0][0][0] >= self.now[1][0][0]:
                 self.valid = False
@@ -160,7 +160,7 @@ class PlainMarket:
     # ------------------------------------------------------------------ values
 
     def value(self, name):
-        """Return a signal, None where it is not defined."""
+        """Return the value of a signal, None where it is undefined."""
         found = WINDOW.match(name)
         if found is None:
             return self.levels_value(name)
@@ -206,7 +206,7 @@ class PlainMarket:
         return None if math.isnan(off) else float(mid) + off * float(self.tick)
 
     def flow(self, count, us, before, now):
-        """Cont, Kukanov and Stoikov's e, summed over levels; None where one has no level before or after."""
+        """Return the order flow e of Cont, Kukanov and Stoikov over *count* levels; None if a level is missing."""
         if before is None or min(len(side) for side in (*before, *now)) < count:
             return None
         total = 0
@@ -217,7 +217,7 @@ class PlainMarket:
             total -= (q1 if p1 <= p0 else 0) - (q0 if p1 >= p0 else 0)
         return total * self.lot
 
-    def over_time(self, family, window):  # noqa: PLR0911 - a return for each family
+    def over_time(self, family, window):  # noqa: PLR0911 - one return per family
         then, seconds = self.us - window, window / 1e6
         if family in ("trade_imbalance", "signed_volume", "sweep_rate", "cancel_rate"):
             if self.us - self.epoch < window:
@@ -243,8 +243,8 @@ class PlainMarket:
         if family == "momentum":
             return (self.mid2 - [mid2 for us, mid2 in mids if us <= then][-1]) / 2
         if family == "range":
-            seen = [[mid2 for us, mid2 in mids if us <= then][-1], *(mid2 for us, mid2 in mids if us > then)]
-            return (max(seen) - min(seen)) / 2
+            window_mids = [[mid2 for us, mid2 in mids if us <= then][-1], *(mid2 for us, mid2 in mids if us > then)]
+            return (max(window_mids) - min(window_mids)) / 2
         if family == "realised_volatility":
             return math.sqrt(sum(move * move for us, move in moves if us > then) / seconds)
         assert family == "ewma_volatility", family
@@ -258,7 +258,7 @@ class PlainMarket:
         return None if None in found else sum(found)
 
     def sweeps(self):
-        """Return the instants at which a run of prints of one side first went beyond its first price."""
+        """Return the instants at which a run of prints of one side first passed its first price."""
         found, run, last, counted = [], None, None, False
         for us, side, ticks, _ in self.prints:
             if run is None or side != run[0] or us - last > 1000:
@@ -289,11 +289,11 @@ class PlainMarket:
 
 
 def plain_rows(path, names, every=1, most=None, micro=None):
-    """Yield (us, seq, {name: value}) for each row, or for every so-manyth of the first *most*."""
+    """Yield (us, seq, {name: value}) for every *every*-th of the first *most* rows."""
     tick, lot, events = read_day(path)
     market, count = PlainMarket(tick, lot, micro), 0
-    for kind, us, seq, what in events:
-        if market.take(kind, us, what):
+    for kind, us, seq, content in events:
+        if market.take(kind, us, content):
             if count % every == 0:
                 yield us, seq, {name: market.value(name) for name in names}
             count += 1
@@ -301,8 +301,8 @@ def plain_rows(path, names, every=1, most=None, micro=None):
                 return
 
 
-def same(plain, found):
-    """Return whether two values are equal, but for the last digits of a float."""
-    if plain is None or found is None:
-        return plain is None and found is None
-    return math.isclose(float(plain), found, rel_tol=1e-9, abs_tol=1e-12)
+def same(expected, actual):
+    """Return whether two values are equal up to rounding."""
+    if expected is None or actual is None:
+        return expected is None and actual is None
+    return math.isclose(float(expected), actual, rel_tol=1e-9, abs_tol=1e-12)

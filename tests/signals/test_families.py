@@ -1,4 +1,4 @@
-"""Names of signals: the existing ones, and the messages for impossible ones."""
+"""Names of signals: available names, and messages for invalid names."""
 
 import pytest
 
@@ -9,17 +9,17 @@ from mm.signals.families import SIGNALS, listed
 from mm.tape.tape import Tape
 
 
-def test_names_are_refused_that_cannot_be():
+def test_invalid_signal_names_are_rejected():
     tape = Tape.of(TEST, [(BEGIN_US, "snapshot", [(99, 1)], [(101, 1)]), (BEGIN_US, "depth", [(98, 1)], [])])
     with pytest.raises(UnknownModel, match=r"unknown signal 'imbalance'; available: spread"):
         list(compute(tape, ["imbalance"]))
-    for name, meant in (("microprice", "micro_price"), ("imbalanced_5", "imbalance_5"), ("ofi10s", "ofi_10s")):
-        with pytest.raises(UnknownModel, match=rf"in their name; did you mean {meant}\?$"):
+    for name, suggestion in (("microprice", "micro_price"), ("imbalanced_5", "imbalance_5"), ("ofi10s", "ofi_10s")):
+        with pytest.raises(UnknownModel, match=rf"in their name; did you mean {suggestion}\?$"):
             list(compute(tape, [name]))
     with pytest.raises(UnknownModel, match=r"in their name$"):
         list(compute(tape, ["xyz"]))
-    for name, told in (("imbalance_21", "21 levels"), ("momentum_100000s", "86400s is the longest")):
-        with pytest.raises(UsageError, match=told):
+    for name, message in (("imbalance_21", "21 levels"), ("momentum_100000s", "86400s is the longest")):
+        with pytest.raises(UsageError, match=message):
             list(live(tape, [name]))
     with pytest.raises(UsageError, match="spread twice"):
         list(compute(tape, ["spread", "mid", "spread"]))
@@ -28,12 +28,12 @@ def test_names_are_refused_that_cannot_be():
     assert [row["recv_seq"] for row in live(tape, ["spread"])] == [2]
 
 
-def test_every_usual_name_is_of_its_family_alone():
+def test_every_usual_name_matches_one_family():
     for name in SIGNALS.usual:
         assert [one.name for one in SIGNALS.families if one.match(name)] == [SIGNALS.family(name).name]
 
 
-def test_the_list_says_what_each_is():
+def test_listed_families_have_unit_formula_and_source():
     rows = list(listed(SIGNALS.families))
     assert {row["group"] for row in rows} >= {"state", "flow", "path"}
     for row in rows:

@@ -1,4 +1,4 @@
-"""The micro-price against its definition: expected moves summed step by step, and a chain whose answer is known."""
+"""Micro-price against its definition: summed expected moves, and a chain with a known solution."""
 
 import itertools
 import json
@@ -12,8 +12,8 @@ from mm.signals.micro_price import BUCKETS, MicroPriceFit, expected_move, fit_mi
 from mm.tape.tape import Tape
 
 
-def test_a_chain_whose_answer_is_known():
-    """From state 0 the mid falls half a tick or nothing happens, from 1 it rises likewise, and the state stays."""
+def test_expected_move_of_chain_with_known_solution():
+    """In state 0 the mid falls half a tick or nothing happens, in state 1 it rises; otherwise the state changes."""
     before, after = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 0])
     found = expected_move(before, after, np.array([-0.5, 0.0, 0.5, 0.0]), 3)
     # First moves: x = (1/2)(-1/2) + (1/2)y and y = -x, so x = -1/6; then B = [[2/3, 1/3], [1/3, 2/3]], and
@@ -23,14 +23,14 @@ def test_a_chain_whose_answer_is_known():
 
 
 def by_series(steps, states):
-    """Sum the expected moves of the first jump, the second and so on, each by walking until the mid moves."""
+    """Return the sum of the expected moves of all jumps, each iterated until the mid moves."""
     counts = np.zeros((states, states, 2))
     moves = np.zeros(states)
     for x, y, moved in steps:
         counts[x, y, int(moved != 0)] += 1
         moves[x] += moved
-    left = np.maximum(counts.sum(axis=(1, 2)), 1)
-    still, jump, mean = counts[:, :, 0] / left[:, None], counts[:, :, 1] / left[:, None], moves / left
+    visits = np.maximum(counts.sum(axis=(1, 2)), 1)
+    still, jump, mean = counts[:, :, 0] / visits[:, None], counts[:, :, 1] / visits[:, None], moves / visits
     first, arrive = np.zeros(states), np.zeros((states, states))
     reach = np.eye(states)
     for _ in range(3000):
@@ -56,7 +56,7 @@ def tape_of(tops, day="20260105"):
 
 @pytest.fixture(scope="module")
 def tops():
-    """A walk of the best prices that follows the queues."""
+    """Return a random walk of the best prices that follows the queues."""
     rng, mid, found = np.random.default_rng(5), 1000, []
     for _ in range(3000):
         b, a, wide = (int(one) for one in rng.integers([1, 1, 1], [20, 20, 3]))
@@ -65,7 +65,7 @@ def tops():
     return found
 
 
-def test_the_fit_is_the_sum_of_all_expected_moves(tops):
+def test_fit_equals_sum_of_expected_moves(tops):
     fit = fit_micro_price([tape_of(tops)])
     spreads = fit.ticks.shape[1]
     assert spreads == 2
@@ -85,7 +85,7 @@ def test_the_fit_is_the_sum_of_all_expected_moves(tops):
     assert fit.ticks[9, 0] > 0.1 > -0.1 > fit.ticks[0, 0]
 
 
-def test_a_fit_is_kept_as_json_and_nothing_else_is_taken_for_one(tops):
+def test_fit_round_trips_through_json_and_other_content_is_rejected(tops):
     fit = fit_micro_price([tape_of(tops, "20260104"), tape_of(tops)])
     again = MicroPriceFit.from_json(json.loads(json.dumps(fit.to_json())), "fit.json")
     assert (again.symbol, again.days, again.tick_e8, again.steps) == (fit.symbol, fit.days, fit.tick_e8, fit.steps)
@@ -95,5 +95,5 @@ def test_a_fit_is_kept_as_json_and_nothing_else_is_taken_for_one(tops):
         MicroPriceFit.from_json({"ticks": [1]}, "fit.json")
 
 
-def test_a_mid_that_never_moves_has_no_fit(tops):
+def test_constant_mid_has_no_fit(tops):
     assert fit_micro_price([tape_of([(10, 5, 11, 5), (10, 6, 11, 5), (10, 6, 11, 7)])]) is None

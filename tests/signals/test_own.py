@@ -1,4 +1,4 @@
-"""Signals of a user's own: rows and backtests equal those of a kernel; the look-ahead check finds a peek."""
+"""User-defined signals: rows and backtests equal those of a kernel; the look-ahead check detects peeking."""
 
 import json
 import textwrap
@@ -104,16 +104,16 @@ def values(tape, *names):
     return np.concatenate([piece.values for piece in compute(tape, names)], axis=-1)
 
 
-def test_a_class_in_python_repeats_a_kernel(own, tape):
+def test_python_signal_equals_kernel(own, tape):
     python, kernel = values(tape, f"{own}:Imbalance", "imbalance_3")
     assert np.array_equal(python, kernel, equal_nan=True)
     assert np.count_nonzero(~np.isnan(kernel)) > 100
 
 
-def test_prints_and_beginnings_reach_it(own, tape):
+def test_python_signal_receives_prints_and_book_starts(own, tape):
     (bought,) = values(tape, f"{own}:Bought")
-    seen, total, expected = tape.kind.tolist(), None, []
-    for event, kind in enumerate(seen):
+    kinds, total, expected = tape.kind.tolist(), None, []
+    for event, kind in enumerate(kinds):
         if kind == mm.tape.tape.TRADE:
             ((side, _, lots),) = tape.rows(event)
             total = (total or 0) + side * lots
@@ -122,10 +122,10 @@ def test_prints_and_beginnings_reach_it(own, tape):
     assert np.array_equal(bought, expected, equal_nan=True)
 
 
-@given(told=one_tape(250_000), piece=st.integers(1, 9))
+@given(drawn=one_tape(250_000), piece=st.integers(1, 9))
 @settings(max_examples=30, deadline=None)
-def test_live_equals_the_column(told, piece):
-    tape, _ = told
+def test_live_rows_equal_column(drawn, piece):
+    tape, _ = drawn
 
     class Tilt:
         levels = 2
@@ -150,7 +150,7 @@ def test_live_equals_the_column(told, piece):
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "said"),
+    ("name", "error", "message"),
     [
         ("Raises", ModelError, r"Raises\.on_book raised ZeroDivisionError.*own_signals\.py:\d+"),
         ("Text", ModelError, "returned 'up'; a signal is a number or None"),
@@ -158,12 +158,12 @@ def test_live_equals_the_column(told, piece):
         ("Gone", UnknownModel, "has no class 'Gone'"),
     ],
 )
-def test_a_mistake_names_the_signal(own, tape, name, error, said):
-    with pytest.raises(error, match=said):
+def test_error_message_names_signal(own, tape, name, error, message):
+    with pytest.raises(error, match=message):
         list(live(tape, (f"{own}:{name}",)))
 
 
-def test_a_book_that_is_kept_ends_with_the_call(tape):
+def test_book_is_unusable_after_call(tape):
     class Keeps:
         def on_book(self, book):
             self.book = book
@@ -176,7 +176,7 @@ def test_a_book_that_is_kept_ends_with_the_call(tape):
             read()
 
 
-def test_levels_that_cannot_be_read_are_refused():
+def test_invalid_levels_are_rejected():
     class Deep:
         levels = 21
 
@@ -187,7 +187,7 @@ def test_levels_that_cannot_be_read_are_refused():
         OwnSignal(Deep())
 
 
-def test_a_quote_model_reads_it_and_a_step_too(own, tape):
+def test_quote_steps_read_python_signal(own, tape):
     def orders(name):
         params = {"model": ["fixed_spread", {"delta_ticks": 3}], "steps": [["shift_by", {"signal": name, "by": 2.0}]]}
         result = mm.backtest(tape, "steps", "trade_cross", quote_params_json=params, sensitivity=False)
@@ -197,26 +197,26 @@ def test_a_quote_model_reads_it_and_a_step_too(own, tape):
 
 
 def lookahead(folder, signal):
-    done = run_python(
+    process = run_python(
         *("-m", "mm", "check", "lookahead", signal, "--symbol", "ZIUSDT", "--day", "20260105", "--cuts", "4", "--json"),
         cwd=folder,
         PYTHONPATH=f"{folder}:{mm.__path__[0]}/..",
     )
-    return done, json.loads(done.stdout) if done.stdout else None
+    return process, json.loads(process.stdout) if process.stdout else None
 
 
 @pytest.mark.parametrize("signal", ["imbalance_5", "momentum_1s", "own_signals:Bought"])
-def test_a_signal_of_the_past_passes(own, tape, tmp_path, signal):
-    done, found = lookahead(tmp_path, signal)
-    assert done.returncode == 0, done.stderr
-    assert found["models"] == {"signal": signal}
-    assert found["tests"]["truncated"] == {"played": found["cuts"], "failed": 0}
-    assert found["cuts"] > 1
+def test_causal_signal_passes_lookahead_check(own, tape, tmp_path, signal):
+    process, report = lookahead(tmp_path, signal)
+    assert process.returncode == 0, process.stderr
+    assert report["models"] == {"signal": signal}
+    assert report["tests"]["truncated"] == {"played": report["cuts"], "failed": 0}
+    assert report["cuts"] > 1
 
 
 @pytest.mark.parametrize(("signal", "test"), [("Peeks", "opened"), ("Counts", "repeat")])
-def test_a_planted_look_ahead_is_found(own, tape, tmp_path, signal, test):
-    done, found = lookahead(tmp_path, f"own_signals:{signal}")
-    assert done.returncode == 5, done.stderr
-    assert found["tests"][test]["failed"] == 1
-    assert "look-ahead check of" in (tmp_path / found["page"]).read_text()
+def test_planted_lookahead_is_detected(own, tape, tmp_path, signal, test):
+    process, report = lookahead(tmp_path, f"own_signals:{signal}")
+    assert process.returncode == 5, process.stderr
+    assert report["tests"][test]["failed"] == 1
+    assert "look-ahead check of" in (tmp_path / report["page"]).read_text()

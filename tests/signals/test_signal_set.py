@@ -1,4 +1,4 @@
-"""Signals over a tape, event by event and in plain Python: the same numbers, wherever the tape is cut."""
+"""Signal sets over a tape equal plain Python, for any split of the tape."""
 
 from decimal import Decimal
 
@@ -30,7 +30,7 @@ KINDS = {"snapshot": "snapshot", "depth": "diff", "trade": "trade", "gap": "gap"
 
 
 def columns(tape, names=NAMES, piece=1 << 16, fit=None):
-    """Return instants, numbers and values of all rows."""
+    """Return instants, sequence numbers and values of all rows."""
     pieces = list(compute(tape, names, fit, piece))
     if not pieces:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty((len(names), 0))
@@ -43,8 +43,8 @@ def none_for_nan(value):
 
 @given(one_tape(SECOND // 4), st.integers(1, 9))
 @settings(max_examples=60, deadline=None)
-def test_live_equals_the_column_bit_for_bit(told, piece):
-    tape, _ = told
+def test_live_rows_equal_columns_bit_for_bit(drawn, piece):
+    tape, _ = drawn
     us, seq, values = columns(tape)
     again = columns(tape, piece=piece)
     assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip((us, seq, values), again, strict=True))
@@ -57,9 +57,9 @@ def test_live_equals_the_column_bit_for_bit(told, piece):
 
 @given(one_tape(SECOND // 4))
 @settings(max_examples=60, deadline=None)
-def test_rows_of_any_tape_are_those_of_plain_python(told):
-    """With gaps, snapshots, sides that empty, and several events at one instant."""
-    tape, _ = told
+def test_rows_of_any_tape_equal_plain_python(drawn):
+    """With gaps, snapshots, sides that become empty, and several events at one instant."""
+    tape, _ = drawn
     fit = fit_micro_price([tape])
     micro = None if fit is None else fit.ticks.tolist()
     market = PlainMarket(Decimal("0.01"), Decimal("0.00001"), micro)
@@ -75,40 +75,40 @@ def test_rows_of_any_tape_are_those_of_plain_python(told):
             assert same(row[name], none_for_nan(values[place, at])), (at, name)
 
 
-def holds(path, every=1, most=None):
-    """Hold the signals of a day folder against those that plain Python makes of its files; return how many."""
+def assert_day_matches(path, every=1, most=None):
+    """Compare the signals of a day folder with plain Python from its files; return row and value counts."""
     tape = mm.load_day(path)
     fit = fit_micro_price([tape])
     us, seq, values = columns(tape, fit=fit)
-    known = 0
+    defined = 0
     plain = plain_rows(path, NAMES, every, most, fit and fit.ticks.tolist())
     for count, (plain_us, plain_seq, row) in enumerate(plain):
         at = count * every
         assert (us[at], seq[at]) == (plain_us, plain_seq)
         for place, name in enumerate(NAMES):
             assert same(row[name], none_for_nan(values[place, at])), (at, name, row[name])
-        known += sum(one is not None for one in row.values())
-    return len(us), known
+        defined += sum(one is not None for one in row.values())
+    return len(us), defined
 
 
-def test_a_recorded_day_with_gaps_and_two_runs(pristine_day):  # noqa: F811
-    rows, known = holds(pristine_day.path)
+def test_recorded_day_with_gaps_and_two_runs_matches(pristine_day):  # noqa: F811
+    rows, defined = assert_day_matches(pristine_day.path)
     assert rows > 5
-    assert known > 10 * rows
+    assert defined > 10 * rows
 
 
-def test_a_generated_day(tmp_path):
+def test_generated_day_matches(tmp_path):
     folder = DayFolder(tmp_path, "ZIUSDT", "20260105")
     make_day(folder, ZeroIntelligence(), Session("ZIUSDT", "20260105", 0.03, 3))
-    rows, known = holds(folder.path, every=23)
+    rows, defined = assert_day_matches(folder.path, every=23)
     assert rows > 400
-    assert known > 100
+    assert defined > 100
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs the captures in ../shared")
-def test_a_real_capture(tmp_path):
+def test_real_capture_matches(tmp_path):
     captures = sorted((SHARED / "data" / "binance-spot-multi-20210404").glob("*.gz"))
     import_captures(captures, "BTCUSDT", tmp_path, run_id="capture")
-    rows, known = holds(DayFolder(tmp_path, "BTCUSDT", "20210404").path, every=7)
+    rows, defined = assert_day_matches(DayFolder(tmp_path, "BTCUSDT", "20210404").path, every=7)
     assert rows > 300
-    assert known > 100
+    assert defined > 100

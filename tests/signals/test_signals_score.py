@@ -1,4 +1,4 @@
-"""Scores of signals: the definition in plain Python, a market that its queues foretell, and one that they do not."""
+"""Scores of signals: definition in plain Python, a market predicted by its queues, and an unpredictable one."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SECOND = 1_000_000
 
 
 def walk(predictable, seconds=1200, seed=3):
-    """A book of one level a side, four diffs a second; where it is predictable, the larger queue is joined next."""
+    """Return a book of one level per side with four diffs per second; if predictable, the larger queue is joined."""
     rng, bid, lots = np.random.default_rng(seed), 1000, (5, 5)
     events = [(SECOND, "snapshot", [(bid, 5)], [(bid + 1, 5)])]
     for step in range(1, 4 * seconds):
@@ -25,9 +25,9 @@ def walk(predictable, seconds=1200, seed=3):
     return Tape.of(TEST, events)
 
 
-def test_a_market_that_follows_its_queues_is_seen():
+def test_predictable_market_has_stable_positive_correlation():
     found = {one.horizon_s: one for one in score(walk(True), ["imbalance_1"], horizons_s=(0.1, 0.3, 10.0))}
-    assert found[0.1].rho is None  # no diff comes so soon: the move is always 0
+    assert found[0.1].rho is None  # no diff within this horizon: the move is always 0
     near = found[0.3]
     assert near.rho > 0.5
     assert near.stable
@@ -37,7 +37,7 @@ def test_a_market_that_follows_its_queues_is_seen():
     assert half_life_s(found.values()) == 10.0
 
 
-def test_a_market_that_does_not_is_not():
+def test_unpredictable_market_has_no_correlation():
     for one in score(walk(False), ["imbalance_1", "weighted_mid", "spread"], horizons_s=(0.3, 1.0)):
         if one.signal == "spread":
             assert one.rho is None  # constant
@@ -46,8 +46,8 @@ def test_a_market_that_does_not_is_not():
             assert abs(one.rho) < 0.06
 
 
-def test_a_window_of_a_day_is_scored_by_its_own_rows():
-    """Its events begin with the previous snapshot; those in between are not part of the window."""
+def test_window_of_day_is_scored_by_its_own_rows():
+    """The tape of a window begins at the previous snapshot; rows before the window do not count."""
     day = walk(True)
     begin = 600 * SECOND
     window = day.between(begin, day.end_us + 1)
@@ -57,7 +57,7 @@ def test_a_window_of_a_day_is_scored_by_its_own_rows():
     assert found.rows == np.count_nonzero((us >= begin) & (us + 300_000 <= us[-1]))
 
 
-def test_moves_end_at_gaps_and_at_the_end():
+def test_moves_are_undefined_across_gaps_and_end():
     us = np.array([0, 10, 20, 30, 50])
     mid = np.array([1.0, 2.0, np.nan, 4.0, 7.0])
     moves = move_of(us, mid, np.array([40]), 10)
@@ -68,7 +68,7 @@ def test_moves_end_at_gaps_and_at_the_end():
     )
 
 
-def test_correlations_are_spearmans():
+def test_rank_correlation_equals_spearman():
     rng = np.random.default_rng(1)
     x, y = rng.integers(0, 9, 300).astype(float), rng.normal(size=300)
     assert rank_correlation(x, y + x) == pytest.approx(spearmanr(x, y + x).statistic)

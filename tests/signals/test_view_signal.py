@@ -1,4 +1,4 @@
-"""What quote models read of signals: the last row at or before each call, in a replay, a feed and a live engine."""
+"""Signals in quote models: the last row at or before each call, in replay, feed and live engine."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ SECOND = 1_000_000
 
 
 class Reading:
-    """Quotes nothing, and keeps what it reads at each call."""
+    """Quote model that only stores the signals of each call."""
 
     signals = NAMES
 
@@ -38,7 +38,7 @@ class Reading:
 
 
 def last_rows(tape, instants):
-    """Return the value of the column at each instant: its last row at or before it."""
+    """Return the values of the columns at each instant: the last row at or before it."""
     pieces = list(compute(tape, NAMES))
     us = np.concatenate([np.empty(0, np.int64), *(piece.recv_us for piece in pieces)])
     values = np.concatenate([np.empty((len(NAMES), 0)), *(piece.values for piece in pieces)], axis=1)
@@ -50,62 +50,62 @@ def last_rows(tape, instants):
     return found
 
 
-def holds(tape, read):
+def assert_read(tape, read):
     assert [values for _, values in read] == last_rows(tape, [us for us, _ in read])
 
 
 @given(one_tape(SECOND // 4), st.integers(1, 7))
 @settings(max_examples=30, deadline=None)
-def test_replay_and_feed_read_the_last_row(told, cut):
-    tape, _ = told
+def test_replay_and_feed_read_last_row(drawn, cut):
+    tape, _ = drawn
     replayed = Reading()
     backtest(tape, replayed, TradeCross(), RULES)
-    holds(tape, replayed.read)
+    assert_read(tape, replayed.read)
     fed = Reading()
     exchange, events = PaperExchange(fed, TradeCross(), RULES), list(feed_events(tape))
     for first in range(0, len(events), cut):
         exchange.feed(events[first : first + cut])
     exchange.advance(tape.end_us)
-    holds(tape, fed.read)
+    assert_read(tape, fed.read)
     assert fed.read == replayed.read
 
 
 @given(one_tape(SECOND // 4), st.lists(st.sampled_from([0, 500, 90_000, 400_000]), min_size=1, max_size=5))
 @settings(max_examples=30, deadline=None)
-def test_a_market_that_lags_is_read_as_received(told, late):
-    tape = stamped(told[0], late, 0)
+def test_delayed_market_is_read_by_receive_time(drawn, delays):
+    tape = stamped(drawn[0], delays, 0)
     reading = Reading()
     backtest(tape, reading, TradeCross(), replace(RULES, recorded_feed=True))
-    holds(tape, reading.read)
+    assert_read(tape, reading.read)
 
 
 @given(one_tape(SECOND // 4))
 @settings(max_examples=30, deadline=None)
-def test_a_live_engine_reads_the_last_row(told):
-    tape, _ = told
+def test_live_engine_reads_last_row(drawn):
+    tape, _ = drawn
     reading = Reading()
     engine = LiveEngine(reading, RULES)
     for event in feed_events(tape):
-        if event.us > engine.now_us + 1:  # else more of the same instant is to come
+        if event.us > engine.now_us + 1:  # otherwise more events of this instant may follow
             engine.advance(event.us - 1)
         engine.feed((event,))
     engine.advance(tape.end_us)
-    holds(tape, reading.read)
+    assert_read(tape, reading.read)
 
 
 def small():
-    """One diff after which bids hold 3 of 4 lots."""
+    """Return a tape whose first diff leaves 3 of 4 lots on the bid."""
     us = BEGIN_US
     rows = [(us, "snapshot", [(99, 1)], [(103, 1)]), (us + SECOND, "depth", [(99, 3)], [])]
     return Tape.of(TEST, [*rows, (us + 3 * SECOND, "depth", [], [(104, 1)])])
 
 
-class Wanting:
+class FixedQuotes:
     def quote(self, view):
         return mm.Quotes(98.0, 104.0, 100, 100)
 
 
-def test_a_name_that_is_not_declared_is_refused():
+def test_undeclared_signal_is_rejected():
     class Other(Reading):
         signals = ("spread",)
 
@@ -125,41 +125,41 @@ def test_a_name_that_is_not_declared_is_refused():
         backtest(small(), Fitted(), TradeCross(), RULES)
 
 
-class Probed:
-    """Asks the model around it at each call, and keeps prices and lots by instant."""
+class Recording:
+    """Calls the inner model and stores prices and lots by instant."""
 
     def __init__(self, inner):
-        self.inner, self.signals, self.asked = inner, inner.signals, []
+        self.inner, self.signals, self.quoted = inner, inner.signals, []
 
     def quote(self, view):
         quotes = self.inner.wants(view)
-        self.asked.append((view.us, quotes.bid_ticks, quotes.ask_ticks, quotes.bid_lots, quotes.ask_lots))
+        self.quoted.append((view.us, quotes.bid_ticks, quotes.ask_ticks, quotes.bid_lots, quotes.ask_lots))
 
 
-def asked(step):
-    probed = Probed(step)
+def quoted_by(step):
+    probed = Recording(step)
     backtest(small(), probed, TradeCross(), RULES)
-    return {us - BEGIN_US: tuple(rest) for us, *rest in probed.asked}
+    return {us - BEGIN_US: tuple(rest) for us, *rest in probed.quoted}
 
 
 def test_steps_follow_the_signal():
     """Imbalance is undefined before the first diff, (3 - 1)/4 = 0.5 after it, and 0.5 after the second."""
     before, after = 500_000, 2 * SECOND
-    shifted = asked(ShiftBy(Wanting(), signal="imbalance_1", by=3.0))
+    shifted = quoted_by(ShiftBy(FixedQuotes(), signal="imbalance_1", by=3.0))
     assert (shifted[before], shifted[after]) == ((98.0, 104.0, 100, 100), (99.5, 105.5, 100, 100))
-    assert asked(ShiftBy(Wanting(), signal="imbalance_1", by=-3.0, most=1.0))[after][:2] == (97.0, 103.0)
-    widened = asked(WidenBy(Wanting(), signal="imbalance_1", by=4.0))
+    assert quoted_by(ShiftBy(FixedQuotes(), signal="imbalance_1", by=-3.0, most=1.0))[after][:2] == (97.0, 103.0)
+    widened = quoted_by(WidenBy(FixedQuotes(), signal="imbalance_1", by=4.0))
     assert (widened[before][:2], widened[after][:2]) == ((98.0, 104.0), (96.0, 106.0))
-    assert asked(SizeBy(Wanting(), signal="imbalance_1", by=1.0))[after] == (98.0, 104.0, 100, 50)
-    assert asked(SizeBy(Wanting(), signal="imbalance_1", by=-1.5, least=0.4))[after] == (98.0, 104.0, 40, 100)
-    assert asked(SizeBy(Wanting(), signal="imbalance_1", by=3.0))[after] == (98.0, None, 100, 0)
-    assert asked(SizeBy(Wanting(), signal="imbalance_1", by=1.0, both=True))[after] == (98.0, 104.0, 50, 50)
+    assert quoted_by(SizeBy(FixedQuotes(), signal="imbalance_1", by=1.0))[after] == (98.0, 104.0, 100, 50)
+    assert quoted_by(SizeBy(FixedQuotes(), signal="imbalance_1", by=-1.5, least=0.4))[after] == (98.0, 104.0, 40, 100)
+    assert quoted_by(SizeBy(FixedQuotes(), signal="imbalance_1", by=3.0))[after] == (98.0, None, 100, 0)
+    assert quoted_by(SizeBy(FixedQuotes(), signal="imbalance_1", by=1.0, both=True))[after] == (98.0, 104.0, 50, 50)
     # 99 + 4·3/4 = 102 is one tick above the mid.
-    assert asked(ShiftBy(Wanting(), signal="weighted_mid", by=0.5))[after][:2] == (98.5, 104.5)
+    assert quoted_by(ShiftBy(FixedQuotes(), signal="weighted_mid", by=0.5))[after][:2] == (98.5, 104.5)
 
 
-def test_steps_around_each_other_read_their_own_signal():
-    inner = ShiftBy(Wanting(), signal="imbalance_1", by=2.0)
+def test_nested_steps_read_their_own_signals():
+    inner = ShiftBy(FixedQuotes(), signal="imbalance_1", by=2.0)
     outer = WidenBy(inner, signal="spread", by=0.25)
     assert outer.signals == ("imbalance_1", "spread")
-    assert asked(outer)[2 * SECOND][:2] == (98.0, 106.0)
+    assert quoted_by(outer)[2 * SECOND][:2] == (98.0, 106.0)

@@ -1,4 +1,4 @@
-"""Days of a known model and their study, played once for all tests of the walk-forward."""
+"""Simulated days and their study, shared by the walk-forward tests."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from mm.walkforward.walkforward import study
 
 @pytest.fixture(scope="session")
 def days(tmp_path_factory: pytest.TempPathFactory):
-    """Two busy sessions of one model, of an hour each."""
+    """Return two busy one-hour sessions of one model."""
     folders = [DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", f"2026010{day}") for day in (5, 6)]
     for seed, folder in enumerate(folders):
         make_day(folder, PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", folder.day, 1.0, 70 + seed))

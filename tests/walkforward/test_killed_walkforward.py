@@ -1,4 +1,4 @@
-"""A walk-forward that is killed goes on where it was, and ends with what one that never stopped has found."""
+"""A killed walk-forward resumes and ends with the results of an uninterrupted one."""
 
 import json
 import os
@@ -31,7 +31,7 @@ LABEL = "20260105-20260106"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two quarters of an hour on two days."""
+    """Return the root of two days of a quarter of an hour each."""
     root = Path(tmp_path_factory.mktemp("sim"))
     for seed, day in enumerate(("20260105", "20260106")):
         make_day(
@@ -44,11 +44,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A walk-forward that nobody stopped: its folder, and what it told."""
+    """Return folder and standard output of an uninterrupted walk-forward."""
     cwd = tmp_path_factory.mktemp("whole")
-    done = run_python("-m", "mm", "walkforward", cwd=cwd, DATA_ROOT=str(data), RUN_ID="whole", **KNOBS)
-    assert done.returncode == 0, done.stderr
-    return cwd / f"out/walkforward/SIMUSDT/{LABEL}_whole", done.stdout
+    result = run_python("-m", "mm", "walkforward", cwd=cwd, DATA_ROOT=str(data), RUN_ID="whole", **KNOBS)
+    assert result.returncode == 0, result.stderr
+    return cwd / f"out/walkforward/SIMUSDT/{LABEL}_whole", result.stdout
 
 
 def manifest_of(folder: Path) -> dict:
@@ -72,7 +72,7 @@ def lines_of(partial: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-# When to kill: as soon as the partial folder shows this.
+# Kill as soon as the partial folder has this state.
 POINTS: dict[str, Callable[[Path], bool]] = {
     "begun": lambda partial: partial.exists(),
     "one run of orders": lambda partial: (partial / "checkpoint/delta_1.npz").exists(),
@@ -82,8 +82,8 @@ POINTS: dict[str, Callable[[Path], bool]] = {
 }
 
 
-def test_a_walk_forward_killed_again_and_again_ends_like_one_that_never_stopped(data, whole, tmp_path):
-    """SIGKILL at five places of one run, each time with the same RUN_ID again; the digests are equal at last."""
+def test_repeatedly_killed_walkforward_matches_uninterrupted_run(data, whole, tmp_path):
+    """SIGKILL at five points of a run, each time resumed with the same RUN_ID; the final digests are equal."""
     runs = tmp_path / "out/walkforward/SIMUSDT"
     partial, kills = runs / f"{LABEL}_mine.partial", 0
     for reached in POINTS.values():
@@ -91,8 +91,8 @@ def test_a_walk_forward_killed_again_and_again_ends_like_one_that_never_stopped(
         while not reached(partial) and process.poll() is None:
             time.sleep(0.0005)
         process.kill()
-        _, told = process.communicate(timeout=60)
-        assert process.returncode in (-9, 0), told
+        _, output = process.communicate(timeout=60)
+        assert process.returncode in (-9, 0), output
         kills += process.returncode == -9
         if process.returncode == 0:
             break
@@ -103,9 +103,9 @@ def test_a_walk_forward_killed_again_and_again_ends_like_one_that_never_stopped(
         assert last.returncode == 0, last.stderr
         assert "run_resumed" in last.stderr
         assert "windows_known" in last.stderr
-    one, other = manifest_of(runs / f"{LABEL}_mine"), manifest_of(whole[0])
-    assert one["digest"] == other["digest"]
-    assert hashes(one) == hashes(other)
+    resumed, uninterrupted = manifest_of(runs / f"{LABEL}_mine"), manifest_of(whole[0])
+    assert resumed["digest"] == uninterrupted["digest"]
+    assert hashes(resumed) == hashes(uninterrupted)
     assert [path.name for path in runs.iterdir()] == [f"{LABEL}_mine"]
     assert not (runs / f"{LABEL}_mine/checkpoint").exists()
     again = run_python("-m", "mm", "walkforward", cwd=tmp_path, DATA_ROOT=str(data), RUN_ID="mine", **KNOBS)
@@ -113,8 +113,8 @@ def test_a_walk_forward_killed_again_and_again_ends_like_one_that_never_stopped(
     assert "was used before" in again.stderr
 
 
-def test_a_killed_walk_forward_whose_fills_cluster_fits_its_process_once(tmp_path):
-    """The process of ``hawkes`` and its means are kept beside the fits of windows, and the fills are the same."""
+def test_killed_walkforward_with_hawkes_fills_resumes_clustering(tmp_path):
+    """Process and means of ``hawkes`` are stored with the window fits, and the fills are the same."""
     data, knobs = tmp_path / "data", {"FILL_MODEL": "hawkes", "CALIB_METHOD": "marks"}
     for seed, day in enumerate(("20260105", "20260106")):
         scenario, session = Hawkes(mu_per_s=0.4, branching_ratio=0.6), Session("SIMUSDT", day, 0.25, seed)
@@ -130,14 +130,14 @@ def test_a_killed_walk_forward_whose_fills_cluster_fits_its_process_once(tmp_pat
         while lines_of(partial) < least and process.poll() is None:
             time.sleep(0.0005)
         process.kill()
-        _, told = process.communicate(timeout=60)
-        assert process.returncode == -9, told
+        _, output = process.communicate(timeout=60)
+        assert process.returncode == -9, output
     kept = (partial / "checkpoint/windows.jsonl").read_text()
     assert '"clustering' in kept
     process = start(tmp_path, data, **knobs)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 0, told
-    assert "windows_known" in told
+    _, output = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "windows_known" in output
     one, other = (manifest_of(runs / f"{LABEL}_{name}") for name in ("mine", "whole"))
     assert hashes(one) == hashes(other)
     found = json.loads((runs / f"{LABEL}_mine/poisson_schedule.json").read_text())
@@ -146,20 +146,20 @@ def test_a_killed_walk_forward_whose_fills_cluster_fits_its_process_once(tmp_pat
 
 
 def hashes(manifest: dict) -> dict[str, str]:
-    """Return the outputs by path; the page alone tells when and how it was made."""
+    """Return the hashes of outputs by path, without the page, which contains times."""
     return {one["path"]: one["sha256"] for one in manifest["outputs"] if not one["path"].endswith(".html")}
 
 
-def test_two_days_are_one_walk_forward(whole):
-    """One account, one schedule over both days; the second is traded from its first minute, and the table is told."""
-    folder, told = whole
+def test_two_days_are_one_walkforward(whole):
+    """One account and one schedule over both days; the second trades from its first minute; a table is printed."""
+    folder, printed = whole
     segments = json.loads((folder / "poisson_schedule.json").read_text())["segments"]
     assert len(segments) == 10 + 15
     assert [one["end_us"] for one in segments[:-1]] == [one["start_us"] for one in segments[1:]]
     summary = json.loads((folder / "backtest/summary.json").read_text())
     assert summary["days"] == ["20260105", "20260106"]
-    found = json.loads((folder / "oos_metrics.json").read_text())
+    metrics = json.loads((folder / "oos_metrics.json").read_text())
     forward = manifest_of(folder)["summary"]["walkforward"]
-    assert forward["loglik_per_fill"]["ewma"] == found["modes"]["ewma"]["loglik_per_fill"]
-    assert "out of sample: " in told
-    assert "waiting times" not in told, "they are between sweeps, and A and k are of simulated orders"
+    assert forward["loglik_per_fill"]["ewma"] == metrics["modes"]["ewma"]["loglik_per_fill"]
+    assert "out of sample: " in printed
+    assert "waiting times" not in printed, "they are between sweeps, and A and k are of simulated orders"

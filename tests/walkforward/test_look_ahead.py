@@ -1,4 +1,4 @@
-"""Nothing at or after the end of a training window reaches its segment: the day's files are spoiled from outside."""
+"""No look-ahead: changes of the day's files after the end of a training window do not change its segment."""
 
 import gzip
 import json
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 METHODS = ("marks", "ladder", "fixed")
-NUMBER = 3  # of the segment whose past is kept
+NUMBER = 3  # of the segment whose past is unchanged
 RULE = HitRule(order_e8=200_000_000, queue_ahead=0.5)
 
 
@@ -50,30 +50,30 @@ def schedules(folder: DayFolder) -> dict[tuple[str, str], tuple[Segment, ...]]:
     """Return the segments of every method and mode, and of marks and ladder under a rule with a queue."""
     tape = load_day(folder)
     rules = [(method, None) for method in METHODS] + [("marks", RULE), ("ladder", RULE)]
-    meters = {f"{method} {rule}": Calibrator(tape, config(method, rule)) for method, rule in rules}
+    calibrators = {f"{method} {rule}": Calibrator(tape, config(method, rule)) for method, rule in rules}
     return {
         (name, mode): build_schedule(calibrator, plan(mode)).segments
-        for name, calibrator in meters.items()
+        for name, calibrator in calibrators.items()
         for mode in MODES
     }
 
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> DayFolder:
-    """Half an hour of a busy market, whose files may be changed."""
+    """Return half an hour of a busy market with files that may be changed."""
     folder = DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", "20260105")
     make_day(folder, PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.5, 3))
-    folder.manifest.unlink()  # it knows the files by their hashes
+    folder.manifest.unlink()  # it contains hashes of the files
     return folder
 
 
 @pytest.fixture(scope="module")
-def honest(day: DayFolder) -> dict[tuple[str, str], tuple[Segment, ...]]:
+def original_segments(day: DayFolder) -> dict[tuple[str, str], tuple[Segment, ...]]:
     return schedules(day)
 
 
-def trades(folder: DayFolder, from_us: int, change) -> None:
-    """Rewrite each trade that arrived at *from_us* or later by *change*; None takes it away."""
+def change_trades(folder: DayFolder, from_us: int, change) -> None:
+    """Rewrite each trade received at *from_us* or later with *change*; None removes it."""
     path = next(folder.path.glob("trades_ws_*"))
     head, *lines = path.read_text().splitlines()
     cells = [line.split(",") for line in lines]
@@ -81,8 +81,8 @@ def trades(folder: DayFolder, from_us: int, change) -> None:
     path.write_text("\n".join([head, *(",".join(row) for row in kept if row)]) + "\n")
 
 
-def diffs(folder: DayFolder, from_us: int, change) -> None:
-    """Rewrite each depth message that arrived at *from_us* or later by *change*; None takes it away."""
+def change_diffs(folder: DayFolder, from_us: int, change) -> None:
+    """Rewrite each depth message received at *from_us* or later with *change*; None removes it."""
     path = next((folder.path / "diffs").glob("*.gz"))
     messages = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
     kept = [one if one["recv_us"] < from_us else change(one) for one in messages]
@@ -90,60 +90,62 @@ def diffs(folder: DayFolder, from_us: int, change) -> None:
 
 
 def deeper(row: list[str]) -> list[str]:
-    """Move a print by seven ticks, to the other side, with another quantity."""
+    """Move a print by seven ticks to the other side with another quantity."""
     row[6], row[7], row[8] = str(Decimal(row[6]) + Decimal("0.07")), "3.21000000", "false"
     return row
 
 
 def bigger(message: dict) -> dict:
-    """Show other lots at every level that is not taken away."""
+    """Change the lots of every level that is not removed."""
     for side in ("b", "a"):
         message[side] = [[price, "55.50000000" if float(lots) else lots] for price, lots in message[side]]
     return message
 
 
-SPOILERS = {
-    "prints moved": lambda folder, us: trades(folder, us, deeper),
-    "prints gone": lambda folder, us: trades(folder, us, lambda _: None),
-    "finer quantities": lambda folder, us: trades(folder, us, lambda row: [*row[:7], "0.00000001", *row[8:]]),
-    "books changed": lambda folder, us: diffs(folder, us, bigger),
-    "messages lost": lambda folder, us: diffs(folder, us, lambda one: one if one["recv_seq"] % 5 else None),
+CHANGES = {
+    "prints moved": lambda folder, us: change_trades(folder, us, deeper),
+    "prints gone": lambda folder, us: change_trades(folder, us, lambda _: None),
+    "finer quantities": lambda folder, us: change_trades(folder, us, lambda row: [*row[:7], "0.00000001", *row[8:]]),
+    "books changed": lambda folder, us: change_diffs(folder, us, bigger),
+    "messages lost": lambda folder, us: change_diffs(folder, us, lambda one: one if one["recv_seq"] % 5 else None),
     "the day ends": lambda folder, us: (
-        trades(folder, us, lambda _: None),
-        diffs(folder, us, lambda _: None),
+        change_trades(folder, us, lambda _: None),
+        change_diffs(folder, us, lambda _: None),
     ),
 }
 
 
-@pytest.mark.parametrize("spoiler", SPOILERS)
-def test_what_comes_later_changes_no_bit_of_a_segment(day, honest, tmp_path, spoiler):
-    """Every mode, every method: the segments that were trained before are the same, whatever happens then."""
-    kept = {name: segments[: NUMBER + 1] for name, segments in honest.items()}
+@pytest.mark.parametrize("change_name", CHANGES)
+def test_later_changes_do_not_affect_trained_segments(day, original_segments, tmp_path, change_name):
+    """Bit for bit, for every mode and method: segments trained before the change are equal."""
+    kept = {name: segments[: NUMBER + 1] for name, segments in original_segments.items()}
     from_us = next(iter(kept.values()))[NUMBER].train_end_us
-    spoiled = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    shutil.copytree(day.path, spoiled.path)
-    SPOILERS[spoiler](spoiled, from_us)
-    found = schedules(spoiled)
+    changed_day = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    shutil.copytree(day.path, changed_day.path)
+    CHANGES[change_name](changed_day, from_us)
+    found = schedules(changed_day)
     for name, segments in kept.items():
-        known = found[name][: NUMBER + 1]
-        assert len(known) == NUMBER + (spoiler != "the day ends"), name
-        assert [told(segment) for segment in known] == [told(segment) for segment in segments[: len(known)]], name
-    if spoiler in ("prints moved", "prints gone"):
+        earlier = found[name][: NUMBER + 1]
+        assert len(earlier) == NUMBER + (change_name != "the day ends"), name
+        assert [fields_of(segment) for segment in earlier] == [
+            fields_of(segment) for segment in segments[: len(earlier)]
+        ], name
+    if change_name in ("prints moved", "prints gone"):
         assert all(
             found[name][NUMBER + 1 :] != segments[NUMBER + 1 :]
-            for name, segments in honest.items()
+            for name, segments in original_segments.items()
             if name[1] != "static"
         )
 
 
-def told(segment: Segment) -> dict:
-    """Return all that a segment says but its end, which comes earlier where the day does."""
+def fields_of(segment: Segment) -> dict:
+    """Return all fields of a segment except its end, which is earlier when the day ends earlier."""
     return {name: getattr(segment, name) for name in Segment.__slots__ if name != "end_us"}
 
 
 @pytest.fixture(scope="module")
 def bursts(tmp_path_factory: pytest.TempPathFactory) -> DayFolder:
-    """Half an hour of orders that excite each other."""
+    """Return half an hour of self-exciting orders."""
     folder = DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", "20260105")
     make_day(folder, Hawkes(mu_per_s=0.5, branching_ratio=0.6, beta_per_s=0.5), Session("SIMUSDT", "20260105", 0.5, 3))
     folder.manifest.unlink()
@@ -151,14 +153,14 @@ def bursts(tmp_path_factory: pytest.TempPathFactory) -> DayFolder:
 
 
 def clustered(folder: DayFolder) -> dict[str, tuple["Tape", Schedule]]:
-    """Return the day, and its schedules with clustering, by mode."""
+    """Return the day and its schedules with clustering, by mode."""
     tape = load_day(folder)
     calibrator = Calibrator(tape, config("marks"))
     return {mode: (tape, build_schedule(calibrator, replace(plan(mode), clustered=True))) for mode in MODES}
 
 
 def fills_until(tape: "Tape", schedule: Schedule, us: int) -> list[list[int]]:
-    """Return instant, order, side and price of the fills before *us*, by hawkes, of orders that rest at 2 ticks."""
+    """Return instant, order, side and price of hawkes fills before *us* for orders resting at 2 ticks."""
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
     intensity = intensity_of(schedule)
     quotes = Gated(fixed_spread(delta_ticks=2), intensity)
@@ -166,36 +168,38 @@ def fills_until(tape: "Tape", schedule: Schedule, us: int) -> list[list[int]]:
     return fills[fills[:, 0] < us, :4].tolist()
 
 
-@pytest.mark.parametrize("spoiler", SPOILERS)
-def test_what_comes_later_changes_no_excitation(bursts, tmp_path, spoiler):
-    """The process, its means in the segments before and the fills in them, to the last bit; in later ones it does."""
-    honest = clustered(bursts)
-    segments = honest["rolling"][1].segments
+@pytest.mark.parametrize("change_name", CHANGES)
+def test_later_changes_do_not_affect_excitation(bursts, tmp_path, change_name):
+    """Process, earlier means and earlier fills are equal to the last bit; later means differ."""
+    original = clustered(bursts)
+    segments = original["rolling"][1].segments
     from_us = segments[NUMBER].train_end_us
-    spoiled = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    shutil.copytree(bursts.path, spoiled.path)
-    SPOILERS[spoiler](spoiled, from_us)
-    found = clustered(spoiled)
-    for mode, (tape, schedule) in honest.items():
+    changed_day = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    shutil.copytree(bursts.path, changed_day.path)
+    CHANGES[change_name](changed_day, from_us)
+    found = clustered(changed_day)
+    for mode, (tape, schedule) in original.items():
         other_tape, other = found[mode]
         assert other.clustering == schedule.clustering, mode
         assert other.clustering["kernels"], mode
-        known = other.segments[: NUMBER + 1]
-        assert [told(one) for one in known] == [told(one) for one in schedule.segments[: len(known)]], mode
+        earlier = other.segments[: NUMBER + 1]
+        assert [fields_of(one) for one in earlier] == [fields_of(one) for one in schedule.segments[: len(earlier)]], (
+            mode
+        )
         until_us = min(from_us, int(other_tape.event_us[-1]))
         fills = fills_until(tape, schedule, until_us)
         assert len(fills) > 100, mode
         assert fills_until(other_tape, other, until_us) == fills, mode
         later = [[one.mean_bid_per_s for one in each.segments[NUMBER + 1 :]] for each in (schedule, other)]
-        if spoiler in ("prints moved", "prints gone") and mode != "static":
+        if change_name in ("prints moved", "prints gone") and mode != "static":
             assert later[0] != later[1], mode
 
 
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 5 * 60_000_000), st.sampled_from(MODES), st.integers(-9, 9), st.sampled_from(["true", "false"]))
-def test_any_later_print_may_be_any_other(day, honest, after_us, mode, ticks, maker):
+def test_arbitrary_later_prints_do_not_affect_trained_segments(day, original_segments, after_us, mode, ticks, maker):
     """From any instant on, prints may move by any number of ticks to any side."""
-    segments = honest["marks None", mode]
+    segments = original_segments["marks None", mode]
     first = segments[0].train_end_us
     from_us = first + after_us
     original = next(day.path.glob("trades_ws_*"))
@@ -206,21 +210,21 @@ def test_any_later_print_may_be_any_other(day, honest, after_us, mode, ticks, ma
         return row
 
     try:
-        trades(day, from_us, other)
+        change_trades(day, from_us, other)
         found = build_schedule(Calibrator(load_day(day), config("marks")), plan(mode)).segments
     finally:
         original.write_text(text)
-    known = [segment for segment in segments if segment.train_end_us <= from_us]
-    assert found[: len(known)] == tuple(known)
+    earlier = [segment for segment in segments if segment.train_end_us <= from_us]
+    assert found[: len(earlier)] == tuple(earlier)
 
 
-def test_a_day_is_read_once_whatever_the_number_of_windows(day, monkeypatch):
-    """Windows are slices: neither more segments nor more modes parse anything again."""
-    parses = []
+def test_day_is_read_once_for_any_number_of_windows(day, monkeypatch):
+    """Windows are slices: more segments or modes do not parse the files again."""
+    reads = []
     original = load.read_day
 
     def counted(*args, **kwargs):
-        parses.append(args)
+        reads.append(args)
         return original(*args, **kwargs)
 
     monkeypatch.setattr(load, "read_day", counted)
@@ -229,4 +233,4 @@ def test_a_day_is_read_once_whatever_the_number_of_windows(day, monkeypatch):
         for method in METHODS:
             schedule = build_schedule(Calibrator(tape, config(method)), WindowPlan(8, step_min))
             assert len(schedule.segments) == pytest.approx(22 / step_min, abs=1)
-    assert len(parses) == 1
+    assert len(reads) == 1

@@ -1,4 +1,4 @@
-"""The files of a schedule on data that it has not seen: what they hold."""
+"""Out-of-sample results of a schedule: metrics, printed table and window_metrics.csv."""
 
 import csv
 import json
@@ -17,28 +17,28 @@ POWER = FillsMeasured("queue_prob_power", {}, queue_prob_power)
 PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)
 
 
-def test_what_the_model_foresees_comes(studied):
-    """The market is the model: fills, distances and waiting times agree with what was predicted."""
-    found = out_of_sample(studied)
-    assert found["segments_compared"] == 10
-    assert found["mode"] == "rolling"
-    for row in found["modes"].values():
+def test_out_of_sample_matches_model_that_made_market(studied):
+    """Fills, distances and waiting times agree with the predictions."""
+    metrics = out_of_sample(studied)
+    assert metrics["segments_compared"] == 10
+    assert metrics["mode"] == "rolling"
+    for row in metrics["modes"].values():
         assert abs(row["ratio"] - 1) < 0.1
-    assert found["modes"]["rolling"]["gain_over_used"] == 0
-    inside = [row["ratio_low"] <= 1 <= row["ratio_high"] for row in found["by_delta"] if row["expected"] > 20]
+    assert metrics["modes"]["rolling"]["gain_over_used"] == 0
+    inside = [row["ratio_low"] <= 1 <= row["ratio_high"] for row in metrics["by_delta"] if row["expected"] > 20]
     assert len(inside) > 5
     assert np.mean(inside) > 0.7
-    clock = found["time_rescaling"]
+    clock = metrics["time_rescaling"]
     assert clock["p"] > 0.001
     assert clock["n"] == sum(side["n"] for side in clock["sides"].values())
-    assert clock["n"] == found["fills_compared"]
-    json.dumps(found, allow_nan=False)
+    assert clock["n"] == metrics["fills_compared"]
+    json.dumps(metrics, allow_nan=False)
 
 
-def test_a_gain_has_the_error_of_its_segments(studied):
-    """By hand: differences by segment, their scatter around the mean difference per fill."""
-    found = out_of_sample(studied)
-    row = found["modes"]["expanding"]
+def test_gain_has_error_over_segments(studied):
+    """Scatter of segment differences around the mean difference per fill, written out."""
+    metrics = out_of_sample(studied)
+    row = metrics["modes"]["expanding"]
     fills = np.array([one.points.fills.sum() for one in studied.tests])
     gains = np.array([one.loglik["expanding"] - one.loglik["rolling"] for one in studied.tests])
     mean = gains.sum() / fills.sum()
@@ -46,10 +46,10 @@ def test_a_gain_has_the_error_of_its_segments(studied):
     assert row["se_gain"] == pytest.approx(math.sqrt(10 / 9 * ((gains - mean * fills) ** 2).sum()) / fills.sum())
 
 
-def test_a_person_reads_a_small_table(studied):
-    told = list(lines(out_of_sample(studied)))
-    assert told[0].startswith("out of sample: ")
-    assert [line.split()[0] for line in told[2:8]] == [
+def test_printed_table_is_short(studied):
+    printed = list(lines(out_of_sample(studied)))
+    assert printed[0].startswith("out of sample: ")
+    assert [line.split()[0] for line in printed[2:8]] == [
         "rolling",
         "expanding",
         "ewma",
@@ -57,13 +57,13 @@ def test_a_person_reads_a_small_table(studied):
         "state_space",
         "static",
     ]
-    assert told[9].startswith("1 to 2 ")
-    assert "Kolmogorov-Smirnov" in told[-1]
-    assert len(told) < 20
+    assert printed[9].startswith("1 to 2 ")
+    assert "Kolmogorov-Smirnov" in printed[-1]
+    assert len(printed) < 20
 
 
-def test_window_metrics_have_a_row_for_each_segment(tmp_path, studied):
-    """Training, test, every mode's likelihood and the clock, with the schedule's own numbers."""
+def test_window_metrics_have_row_per_segment(tmp_path, studied):
+    """Training, test, likelihood of every mode and waiting times, with the numbers of the schedule."""
     path = tmp_path / "window_metrics.csv"
     assert write_window_metrics(path, studied) == 10
     rows = list(csv.DictReader(path.read_text().splitlines()))
@@ -78,8 +78,8 @@ def test_window_metrics_have_a_row_for_each_segment(tmp_path, studied):
         assert int(row["waits"]) == float(row["test_fills"])
         assert 0 <= float(row["ks_p"]) <= 1
         assert row["usable"] == "true"
-    seen, expected = (sum(float(row[name]) for row in rows) for name in ("test_fills", "test_expected"))
-    assert abs(seen - expected) < 4 * (expected + expected**2 / 1000) ** 0.5
+    observed, expected = (sum(float(row[name]) for row in rows) for name in ("test_fills", "test_expected"))
+    assert abs(observed - expected) < 4 * (expected + expected**2 / 1000) ** 0.5
 
 
 @pytest.mark.parametrize(
@@ -90,15 +90,15 @@ def test_window_metrics_have_a_row_for_each_segment(tmp_path, studied):
         CalibrationConfig(method="fixed", deltas=(0.5, 1.5, 2.5), fills=POWER),
     ],
 )
-def test_rates_of_simulated_orders_have_no_clock(tmp_path, days, config):
-    """Sweeps are not the events whose intensity they are: nothing is printed or drawn, and no number is written."""
+def test_simulated_orders_have_no_waiting_times(tmp_path, days, config):
+    """Sweeps are not the events of this intensity: waiting times are neither printed nor written."""
     found = study(Calibrator(days[:1], config), PLAN)
     assert found.deltas == config.distances
-    unseen = out_of_sample(found)
-    clocks = [unseen["time_rescaling"], *unseen["time_rescaling"]["sides"].values()]
+    metrics = out_of_sample(found)
+    clocks = [metrics["time_rescaling"], *metrics["time_rescaling"]["sides"].values()]
     assert [(one["n"], one["mean_wait"], one["ks"], one["p"]) for one in clocks] == [(0, None, None, None)] * 3
-    assert unseen["fills_compared"] > 100
-    assert not any("waiting times" in line for line in lines(unseen))
+    assert metrics["fills_compared"] > 100
+    assert not any("waiting times" in line for line in lines(metrics))
     path = tmp_path / "window_metrics.csv"
     write_window_metrics(path, found)
     rows = list(csv.DictReader(path.read_text().splitlines()))
@@ -106,8 +106,8 @@ def test_rates_of_simulated_orders_have_no_clock(tmp_path, days, config):
     assert all(float(row["test_expected"]) > 0 for row in rows)
 
 
-def test_segments_without_parameters_leave_their_tests_empty(tmp_path, days):
-    """No fit is usable here: exposure and fills are told, and nothing was predicted."""
+def test_unusable_segments_have_empty_test_columns(tmp_path, days):
+    """No fit is usable: exposure and fills are reported, predictions are empty."""
     empty = study(Calibrator(days[:1], CalibrationConfig(min_usable_deltas=900)), PLAN)
     path = tmp_path / "window_metrics.csv"
     write_window_metrics(path, empty)
@@ -117,8 +117,8 @@ def test_segments_without_parameters_leave_their_tests_empty(tmp_path, days):
     assert list(lines(out_of_sample(empty))) == ["out of sample: no fills in segments that every mode could predict"]
 
 
-def test_a_table_of_an_earlier_version_is_read(tmp_path, studied):
-    """It lacks the columns that came later, which stand behind the others or hold nothing that is needed."""
+def test_window_metrics_of_earlier_version_are_read(tmp_path, studied):
+    """Columns added later are missing; they are at the end or optional."""
     path = tmp_path / "window_metrics.csv"
     write_window_metrics(path, studied)
     whole = read_segments(path)
@@ -131,8 +131,8 @@ def test_a_table_of_an_earlier_version_is_read(tmp_path, studied):
     assert not np.isnan(whole.numbers["adverse_ticks"]).all()
 
 
-def test_scripts_that_count_columns_find_them_where_they_were(tmp_path, studied):
-    """docs/tour.md cuts the file; what is new stands behind."""
+def test_column_positions_are_stable(tmp_path, studied):
+    """docs/tour.md cuts columns by number; new columns are appended."""
     path = tmp_path / "window_metrics.csv"
     write_window_metrics(path, studied)
     header = path.read_text().splitlines()[0].split(",")

@@ -1,4 +1,4 @@
-"""A walk-forward trades the next slice on the past alone."""
+"""Walk-forward: every segment is traded with parameters from the past only."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +37,7 @@ PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)
 
 @pytest.fixture(scope="module")
 def tape(tmp_path_factory: pytest.TempPathFactory):
-    """An hour and a half of a busy market."""
+    """Return an hour and a half of a busy market."""
     folder = DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", "20260105")
     make_day(folder, PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1.5, 3))
     return load_day(folder)
@@ -47,7 +47,7 @@ def rules_for(tape) -> Rules:
     return Rules(tick_e8=tape.instrument.tick_e8, lot_e8=tape.instrument.lot_e8, quote_lots=100, enforce_balances=False)
 
 
-def test_nothing_is_quoted_before_the_first_segment(tape):
+def test_no_orders_before_first_segment(tape):
     """The first training window passes before the first order; then every segment trades."""
     walked = walkforward(tape, rules_for(tape), plan=PLAN)
     first = walked.schedule.segments[0]
@@ -62,7 +62,7 @@ def test_nothing_is_quoted_before_the_first_segment(tape):
 
 
 def leaning(folder):
-    """Return models of a schedule that lean by a predictor of fills."""
+    """Return a maker of models that shift quotes by a fill predictor."""
 
     def models(schedule):
         intensity = intensity_of(schedule)
@@ -74,23 +74,23 @@ def leaning(folder):
 
 
 @pytest.mark.parametrize("within", [False, True])
-def test_a_predictor_of_what_is_traded_is_warned_of(tape, tmp_path, within):
-    """As by the command: fitted on days before there is no warning, else the summary has it, and that it is usable."""
+def test_summary_warns_about_in_sample_predictor(tape, tmp_path, within):
+    """As for the command: a predictor fitted on earlier days gives no warning."""
     end_us = tape.start_us + 60 * 60_000_000 if within else tape.start_us
-    known = {"symbol": tape.symbol, "tick": "0.01", "train_window": {"start_us": 0, "end_us": end_us}}
-    folder = written(tmp_path / "predictor", **known)
+    details = {"symbol": tape.symbol, "tick": "0.01", "train_window": {"start_us": 0, "end_us": end_us}}
+    folder = written(tmp_path / "predictor", **details)
     summary = walkforward(tape, rules_for(tape), plan=PLAN, models=leaning(folder)).result.summary
-    (told,) = summary["predictors"]
-    assert told["in_sample"] is within
-    assert told["target"] == "fill"
+    (entry,) = summary["predictors"]
+    assert entry["in_sample"] is within
+    assert entry["target"] == "fill"
     assert [line for line in summary["warnings"] if line.startswith("predictor_")] == [
         line for line in summary["warnings"] if within and line.startswith("predictor_in_sample: ")
     ]
     assert any("predictor_in_sample" in line for line in summary["warnings"]) is within
 
 
-def test_a_predictor_of_another_market_is_refused(tape, tmp_path):
-    """Before anything is played: by its tick, and by its symbol."""
+def test_predictor_of_another_market_is_rejected(tape, tmp_path):
+    """Before the run, by its tick and by its symbol."""
     for other in ({"symbol": tape.symbol, "tick": "0.1"}, {"symbol": "ABUSDT", "tick": "0.01"}):
         folder = written(tmp_path / other["tick"], **other)
         with pytest.raises(Mismatch, match="fit one on this market"):
@@ -98,8 +98,8 @@ def test_a_predictor_of_another_market_is_refused(tape, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["marks", "ladder"])
-def test_what_happens_later_changes_no_earlier_parameter(tape, method):
-    """Perturb every trade from a segment's start on: its parameters stay the same to the bit."""
+def test_later_trades_do_not_change_earlier_parameters(tape, method):
+    """Every trade from a segment's start on is changed: its parameters are equal to the bit."""
     calibrator = Calibrator(tape, CalibrationConfig(method=method), rules_for(tape))
     before = build_schedule(calibrator, PLAN).segments
     at_us = before[3].start_us
@@ -113,8 +113,8 @@ def test_what_happens_later_changes_no_earlier_parameter(tape, method):
     assert after[5] != before[5]
 
 
-def test_a_schedule_without_a_usable_segment_is_no_intensity(tape):
-    """There is nothing to trade on, and the line says what to do."""
+def test_schedule_without_usable_segment_raises_fit_error(tape):
+    """The message says what to do."""
     schedule = build_schedule(Calibrator(tape, CalibrationConfig(min_usable_deltas=900)), PLAN)
     with pytest.raises(FitError, match="none of 7 segments is usable"):
         intensity_of(schedule)
@@ -122,8 +122,8 @@ def test_a_schedule_without_a_usable_segment_is_no_intensity(tape):
         intensity_of(build_schedule(Calibrator(tape, CalibrationConfig()), PLAN), per_side=True)
 
 
-def test_an_intensity_has_the_fits_numbers(tape):
-    """Both sides alike, or each its own."""
+def test_intensity_has_parameters_of_fit(tape):
+    """Equal for both sides, or separate per side."""
     fit, _ = Calibrator(tape, CalibrationConfig()).fit(tape.start_us, tape.end_us)
     both, each = intensity_of(fit), intensity_of(fit, per_side=True)
     assert both.at(0, 1, 0.0) == both.at(0, -1, 0.0) == fit.A
@@ -132,20 +132,20 @@ def test_an_intensity_has_the_fits_numbers(tape):
         intensity_of(replace(fit, usable=False, A=None, k=None, status="no_fills", reason="none"))
 
 
-def test_the_schedule_is_the_one_that_is_built_without_tests(days, studied):
-    """Modes beside the used one and tests change nothing in it."""
+def test_study_schedule_equals_schedule_built_alone(days, studied):
+    """Other modes and tests do not change it."""
     assert studied.schedule == build_schedule(Calibrator(days, CalibrationConfig()), PLAN)
     assert len(studied.schedule.segments) == len(studied.tests) == len(studied.fits) == 4 + 6
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_mode_beside_is_the_schedule_in_that_mode(days, mode):
-    """What the comparison says of a mode is what a schedule in that mode would predict."""
+def test_compared_mode_equals_schedule_in_that_mode(days, mode):
+    """Predictions in the comparison equal those of a schedule in that mode."""
     calibrator = Calibrator(days[:1], CalibrationConfig())
-    beside = study(calibrator, WindowPlan(20, 10, 50_000))
+    with_rolling = study(calibrator, WindowPlan(20, 10, 50_000))
     used = study(calibrator, WindowPlan(20, 10, 50_000, mode))
     assert used.schedule.mode == mode
-    for one, other in zip(beside.tests, used.tests, strict=True):
+    for one, other in zip(with_rolling.tests, used.tests, strict=True):
         assert one.predicted[mode] == pytest.approx(other.predicted[mode])
         assert one.loglik[mode] == pytest.approx(other.loglik[mode])
 
@@ -153,18 +153,18 @@ def test_a_mode_beside_is_the_schedule_in_that_mode(days, mode):
 @pytest.mark.parametrize(
     ("method", "mode"), [("marks", "rolling"), ("ladder", "rolling"), ("fixed", "rolling"), ("marks", "static")]
 )
-def test_what_is_known_is_not_fitted_again(tmp_path, days, monkeypatch, method, mode):
-    """A second study from the checkpoint of the first: the same to the last bit, without a fit and without a run."""
+def test_study_from_checkpoint_does_not_fit_again(tmp_path, days, monkeypatch, method, mode):
+    """A second study from the checkpoint is equal to the last bit, without fits or runs."""
     plan = replace(PLAN, mode=mode)
     config = CalibrationConfig(method=method, deltas=(1.0, 2.0, 4.0), min_usable_deltas=2)
-    known = Checkpoint(tmp_path)
-    first = study(Calibrator(days[:1], config, keep=known.played), plan, memory=known.value)
+    checkpoint = Checkpoint(tmp_path)
+    first = study(Calibrator(days[:1], config, keep=checkpoint.played), plan, memory=checkpoint.value)
     plain = study(Calibrator(days[:1], config), plan)
     monkeypatch.setattr("mm.calibration.windows.WindowFitter.one", lambda *_: never())
     monkeypatch.setattr("mm.calibration.simulated_runs._backtested", lambda *_: never())
     again = Checkpoint(tmp_path)
     second = study(Calibrator(days[:1], config, keep=again.played), plan, memory=again.value)
-    kept = msgspec.json.encode(list(map(_as_json, first.fits)))  # whole numbers and others apart
+    kept = msgspec.json.encode(list(map(_as_json, first.fits)))  # distinguishes integers from floats
     for number, one in enumerate((first, second, plain)):
         path = tmp_path / f"{number}.csv"
         write_window_metrics(path, one)
@@ -174,18 +174,18 @@ def test_what_is_known_is_not_fitted_again(tmp_path, days, monkeypatch, method, 
         assert out_of_sample(one) == out_of_sample(first)
 
 
-def test_progress_is_told_window_by_window(days):
-    told = []
-    study(Calibrator(days[:1], CalibrationConfig()), PLAN, step=told.append)
-    assert told == [1] * 4
+def test_progress_is_reported_per_window(days):
+    steps = []
+    study(Calibrator(days[:1], CalibrationConfig()), PLAN, step=steps.append)
+    assert steps == [1] * 4
 
 
 def never():
-    raise AssertionError("known values are not worked out again")
+    raise AssertionError("stored values must not be computed again")
 
 
-def test_a_value_is_worked_out_once(tmp_path):
-    """The first time, and never again by whoever opens the folder later."""
+def test_checkpoint_value_is_computed_once(tmp_path):
+    """Only the first time; later instances read it from the folder."""
     first = Checkpoint(tmp_path)
     assert first.value("a", lambda: {"A": 0.1 + 0.2, "k": None}) == {"A": 0.30000000000000004, "k": None}
     assert first.value("a", never)["k"] is None
@@ -194,22 +194,22 @@ def test_a_value_is_worked_out_once(tmp_path):
     assert later.value("a", never)["A"] == 0.1 + 0.2
 
 
-def test_fresh_and_kept_values_are_of_one_type(tmp_path):
-    """A pair comes back as a list, fresh or kept: nothing depends on who worked it out."""
+def test_fresh_and_stored_values_have_same_type(tmp_path):
+    """A pair is returned as a list in both cases."""
     fresh = Checkpoint(tmp_path).value("pair", lambda: (1.5, 2))
     assert fresh == Checkpoint(tmp_path).value("pair", never) == [1.5, 2]
 
 
-def test_a_kept_value_may_hold_numbers_of_numpy_and_none_that_is_not_finite(tmp_path):
-    """The volatility over two days is one of numpy; a schedule holds no number that is not finite."""
+def test_checkpoint_stores_numpy_numbers_and_nan_as_null(tmp_path):
+    """The volatility over two days is a numpy number; a schedule contains only finite numbers."""
     made = [np.float64(0.1) + np.float64(0.2), np.int64(7), float("nan"), 1e-300, "δ"]
     found = Checkpoint(tmp_path).value("numbers", lambda: made)
     assert found == Checkpoint(tmp_path).value("numbers", never) == [0.1 + 0.2, 7, None, 1e-300, "δ"]
 
 
 @pytest.mark.parametrize("cut", range(1, 12))
-def test_a_torn_last_line_is_forgotten(tmp_path, cut):
-    """A kill may leave any part of a line; the whole ones before it hold, and what follows is readable again."""
+def test_torn_last_line_of_checkpoint_is_ignored(tmp_path, cut):
+    """A kill may leave part of a line; complete lines remain valid, and later lines are readable."""
     kept = Checkpoint(tmp_path)
     for name in ("a", "b"):
         kept.value(name, lambda: [1.5])
@@ -223,8 +223,8 @@ def test_a_torn_last_line_is_forgotten(tmp_path, cut):
 
 @pytest.mark.parametrize("anchored", [False, True])
 @pytest.mark.parametrize("by_model", [False, True])
-def test_a_run_of_orders_is_played_once(tmp_path, anchored, by_model):
-    """What windows need of it comes back as it was: columns of orders, and the fills of a fill model."""
+def test_checkpoint_restores_played_run(tmp_path, anchored, by_model):
+    """Columns of orders and the fills of a fill model are restored unchanged."""
     columns = {name: np.arange(4, dtype=np.int64) + at for at, name in enumerate(RESTING)}
     columns |= {
         "filled": np.array([True, False, True, True]),
@@ -236,15 +236,15 @@ def test_a_run_of_orders_is_played_once(tmp_path, anchored, by_model):
     again = Checkpoint(tmp_path).played("delta_2", never)
     for one in (first, again):
         np.testing.assert_array_equal(one.states, run.states)
-        for name, wanted in columns.items():
+        for name, expected in columns.items():
             found = getattr(one.resting, name)
-            assert (found is None) == (wanted is None)
-            if wanted is not None:
-                np.testing.assert_array_equal(found, wanted, strict=True)
+            assert (found is None) == (expected is None)
+            if expected is not None:
+                np.testing.assert_array_equal(found, expected, strict=True)
 
 
-def test_a_run_without_an_order_can_be_kept(tmp_path):
-    """A day without a book: nothing was quoted."""
+def test_run_without_orders_can_be_stored(tmp_path):
+    """A day without a book has no quotes."""
     empty = RestingOrders.of(Scribe().journal())
     run = Played(empty, np.empty((0, 7)))
     assert len(Checkpoint(tmp_path).played("ladder", lambda: run).resting.side) == 0

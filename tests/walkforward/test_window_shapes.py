@@ -1,4 +1,4 @@
-"""The windows whose curves a page shows: spread over the schedule, with what their training saw and nothing later."""
+"""Windows whose curves a page shows: spread over the schedule, with data of their training only."""
 
 import json
 
@@ -20,8 +20,8 @@ def studied(days):
     return calibrator, study(calibrator, WindowPlan(train_window_min=20, step_min=20))
 
 
-def test_each_has_the_points_of_its_training_window(studied):
-    """As a calibration of that window alone shows them, blocks summed; the fit is that of the window."""
+def test_window_shape_has_points_of_its_training_window(studied):
+    """Equal to a calibration of the window alone, with blocks summed; the fit is that of the window."""
     calibrator, found = studied
     assert found.shapes
     by_start = {one.start_us: (one, fit) for one, fit in zip(found.schedule.segments, found.fits, strict=True)}
@@ -38,8 +38,8 @@ def test_each_has_the_points_of_its_training_window(studied):
                 assert one.sum() <= 1
 
 
-def test_they_have_intervals_and_are_no_more_than_a_page_holds(days, monkeypatch):
-    """Windows whose curve kept the shape of an earlier one have none; the others are spread over the schedule."""
+def test_window_shapes_are_limited_and_have_intervals(days, monkeypatch):
+    """Windows that kept an earlier shape have none; the others are spread over the schedule."""
     monkeypatch.setattr(file, "MOST", 3)
     monkeypatch.setattr("mm.calibration.window_fits.SHAPE_MIN", 1.0)  # every window is compared
     found = study(Calibrator(days, CalibrationConfig()), WindowPlan(train_window_min=20, step_min=4))
@@ -50,7 +50,7 @@ def test_they_have_intervals_and_are_no_more_than_a_page_holds(days, monkeypatch
     assert starts == sorted(starts)
 
 
-def test_a_file_gives_back_what_was_written(studied, tmp_path):
+def test_window_shapes_round_trip_through_json(studied, tmp_path):
     _, found = studied
     content = json.loads(json.dumps(window_shapes(found.shapes)))
     for one, kept in zip(found.shapes, content["windows"], strict=True):
@@ -59,7 +59,7 @@ def test_a_file_gives_back_what_was_written(studied, tmp_path):
         assert all((a == b).all() for a, b in zip(again.points.columns, one.points.columns, strict=True))
 
 
-def test_a_file_of_something_else_is_refused(studied):
+def test_invalid_window_shapes_file_is_rejected(studied):
     _, found = studied
     whole = window_shapes(found.shapes)["windows"][0]
     for broken in ({**whole, "points": [[1, 2]]}, {**whole, "start_us": "soon"}, {"fit": whole["fit"]}):
@@ -67,7 +67,7 @@ def test_a_file_of_something_else_is_refused(studied):
             WindowShape.from_json(broken, "window_shapes.json")
 
 
-def test_rows_of_blocks_are_summed():
+def test_summed_adds_rows_of_blocks():
     found = summed(Points.of([1, 0, 1, 1], [2, 3, 4, 5], [1, 0, 2, 7], [1, 1, 1, -1], [0, 0, 1, 1]))
     rows = zip(found.delta_ticks, found.side, found.exposure_s, found.fills, strict=True)
     assert [tuple(map(float, row)) for row in rows] == [(0, 1, 3, 0), (1, 1, 6, 3), (1, -1, 5, 7)]

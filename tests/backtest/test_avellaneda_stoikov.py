@@ -87,4 +87,9 @@ def test_invalid_parameter_is_named_in_usage_error(params, message):
 
 def test_model_accepts_intensity_in_place_of_k():
     """A fit or a schedule is enough; its k is read at each requote."""
-    assert AvellanedaStoikov(intensity=Intensity.constant(0.5, 0.3)).name == "avellaneda_stoikov_bare"
+    market = {"bid_ticks": 990, "ask_ticks": 1010, "inventory_lots": 2, "quote_lots": 1, "sigma_ticks": 1.5}
+    by_fit = AvellanedaStoikov(gamma=0.1, intensity=Intensity.constant(0.5, 0.3)).answer(**market)
+    by_k = AvellanedaStoikov(gamma=0.1, k=0.3).answer(**market)
+    assert (by_fit.bid_ticks, by_fit.ask_ticks) == (by_k.bid_ticks, by_k.ask_ticks)
+    spread = 0.1 * 1.5**2 * 30 + 2 / 0.1 * math.log(1 + 0.1 / 0.3)
+    assert by_fit.ask_ticks - by_fit.bid_ticks == pytest.approx(spread)

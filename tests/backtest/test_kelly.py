@@ -98,9 +98,17 @@ def test_nothing_is_quoted_until_volatility_is_known(step):
     assert step(fixed_spread(delta_ticks=5), sigma=0.01).answer(**BOOK, cash=100.0).bid_ticks is not None
 
 
-@pytest.mark.parametrize("params", [{"fraction": 0.0}, {"fraction": 1.5}, {"horizon_s": 0.0}, {"by": math.inf}])
-def test_invalid_kelly_parameters_raise_usage_error(params):
-    with pytest.raises(UsageError):
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"fraction": 0.0}, "fraction is 0.0; it must lie above 0 and not above 1"),
+        ({"fraction": 1.5}, "fraction is 1.5; it must lie above 0 and not above 1"),
+        ({"horizon_s": 0.0}, "horizon_s is 0.0; it must be above 0"),
+        ({"by": math.inf}, "by is inf; it must be a finite number"),
+    ],
+)
+def test_invalid_kelly_parameters_raise_usage_error(params, message):
+    with pytest.raises(UsageError, match=f"^kelly_skew: {message}$"):
         KellySkew(fixed_spread(delta_ticks=5), **params)
 
 

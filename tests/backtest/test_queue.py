@@ -86,10 +86,10 @@ def test_prints_before_our_arrival_reduce_the_queue(model):
 
 @every_model
 def test_two_orders_at_one_price_never_fill_on_the_same_lots(model):
-    """A print of 13 has 3 lots for both our orders together."""
-    events = [depth(60, bids=[(99, 21)]), sold(400_000, 100, 13)]
-    fills = play(model(), events, requote_us=100, refresh_us=50, ttl_us=1)
-    assert sum(lots for *_, lots, _ in fills) <= 3
+    """A replacement rests beside the order whose cancel is in flight: of 17 lots, 7 are left for both."""
+    events = [depth(60, bids=[(99, 21)]), sold(400_000, 100, 17)]
+    fills = play(model(), events, requote_us=100_000, refresh_us=200_000, cancel_latency_us=300_000)
+    assert fills == trades((400_000, 5), (400_000, 2))
 
 
 @every_model

@@ -1,4 +1,4 @@
-"""The recorded days that these tests share."""
+"""Recorded days shared by these tests."""
 
 from recorded_days import pristine_day, recorded_day, road, unsealed_day
 

@@ -1,7 +1,7 @@
-"""A small exchange on loopback whose truth is known: seeded book changes of one id each, trades, and scripted faults.
+"""A small exchange on loopback with a known truth: seeded book changes of one id each, trades, and scripted faults.
 
-It runs in a thread of its own, so that what talks to it may be a process, a command or a loop of its own. As a script
-it plays for a minute, drops one update, and prints where it is.
+It runs in its own thread, so that a client may be a process, a command or another event loop. As a script it plays
+for a minute, drops one update, and prints its addresses.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ ENTRY = {"symbol": SYMBOL, "status": "TRADING", "baseAsset": "SIM", "quoteAsset"
 
 
 class Market:
-    """The truth: a book that changes one level an id, and trades that count from 1."""
+    """The truth: a book that changes one level per id, and trades numbered from 1."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -41,7 +41,7 @@ class Market:
         self._changes: list[tuple[int, int, str]] = []
 
     def change(self) -> tuple[int, str, str]:
-        """Make the next id and return side, price and quantity of its level."""
+        """Generate the next id and return side, price and quantity of its level."""
         side = self._random.choice((1, -1))
         cents = self._random.choice(_ladder(side, 60))
         qty = "0.00" if self._random.random() < 0.3 else f"{self._random.randint(1, 999) / 100:.2f}"
@@ -50,7 +50,7 @@ class Market:
         return side, _price(cents), qty
 
     def trade(self) -> dict:
-        """Make the next trade and return it as the stream sends it."""
+        """Generate the next trade and return it as the stream sends it."""
         us, number = now_us(), len(self.trades) + 1
         price, qty = _price(self._random.choice((9_999, 10_001))), f"{self._random.randint(1, 99) / 10:.2f}"
         fields = {"e": "trade", "E": us, "s": SYMBOL, "t": number, "p": price, "q": qty, "T": us - 300}
@@ -70,17 +70,17 @@ class Market:
 
 
 class FakeExchange:
-    """Serve one symbol's streams and REST; use it as a context.
+    """Serve the streams and REST of one symbol; a context manager.
 
     Args:
-        seed: Of the market.
-        messages: Depth messages to make, from the first connection on; each brings up to four ids and two trades.
-        faults: What happens at a depth message, by its number: ``drop`` it, send it ``twice``, ``garbage`` for it,
-            ``cut`` the connections behind it, ``close`` them in order, ``mute`` them for good, ``down`` (cut and
+        seed: Seed of the market.
+        messages: Depth messages to send, from the first connection on; each holds up to four ids and two trades.
+        faults: Fault at a depth message, by its number: ``drop`` it, send it ``twice``, send ``garbage`` instead,
+            ``cut`` the connections after it, ``close`` them in order, ``mute`` them for good, ``down`` (cut and
             refuse the next three attempts).
-        snapshots: How the first depth requests are answered: a status, ``old``, ``broken``, or seconds to wait.
-        infos: How the first exchangeInfo requests are answered: a status, or an entry.
-        then: Called when all messages are out.
+        snapshots: Answers to the first depth requests: a status, ``old``, ``broken``, or seconds to wait.
+        infos: Answers to the first exchangeInfo requests: a status, or an entry.
+        then: Called when all messages are sent.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class FakeExchange:
     ) -> None:
         self.market = Market(seed)
         self.paths: list[str] = []
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self._messages = messages
         self._faults = faults or {}
         self._snapshots = list(snapshots)
@@ -104,7 +104,7 @@ class FakeExchange:
         self._clients: set[ServerConnection] = set()
         self._refuse = 0
         self._ready = threading.Event()
-        self.depth_asked = threading.Event()
+        self.depth_requested = threading.Event()
 
     def __enter__(self) -> "FakeExchange":
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -117,7 +117,7 @@ class FakeExchange:
         self._thread.join(60)
 
     def urls(self) -> dict[str, str]:
-        """Return the knobs that lead here."""
+        """Return the settings with the addresses of this exchange."""
         return {"WS_URL": f"ws://127.0.0.1:{self._ports[0]}", "REST_URL": f"http://127.0.0.1:{self._ports[1]}"}
 
     async def _serve(self) -> None:
@@ -132,7 +132,7 @@ class FakeExchange:
             for client in self._clients:
                 client.transport.abort()
             rest.close()
-            for _ in range(3):  # a request that has just come begins, so that its end closes its connection
+            for _ in range(3):  # let a request that has just arrived start, so that its end closes its connection
                 await asyncio.sleep(0)
 
     async def _play(self) -> None:
@@ -195,10 +195,10 @@ class FakeExchange:
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.CancelledError, asyncio.IncompleteReadError), closing(writer):
             target = (await reader.readuntil(b"\r\n\r\n")).decode().split()[1]
-            self.asked.append(target)
+            self.requests.append(target)
             depth = urlsplit(target).path.endswith("/depth")
             if depth:
-                self.depth_asked.set()
+                self.depth_requested.set()
             status, body = await self._depth_answer(target) if depth else self._answer(target)
             extra = "Retry-After: 1\r\n" if status in (418, 429) else ""
             head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{extra}Connection: close\r\n\r\n"
@@ -218,7 +218,7 @@ class FakeExchange:
         return 200, body[:-9] if how == "broken" else body
 
     def _answer(self, _target: str) -> tuple[int, bytes]:
-        """Return the answer to what is no request for depth."""
+        """Return the answer to a request other than depth."""
         return self._info_answer()
 
     def _info_answer(self) -> tuple[int, bytes]:

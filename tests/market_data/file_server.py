@@ -1,4 +1,4 @@
-"""A public file server on the loopback: files with their checksums, range requests, and the faults a test names."""
+"""A public file server on loopback: files with their checksums, range requests, and faults chosen by the test."""
 
 import hashlib
 import io
@@ -16,7 +16,7 @@ HEADERS = {
 
 
 def place(kind: str, symbol: str, day: str, market: str = "futures/um") -> str:
-    """Return where the file of a *day*, YYYY-MM-DD, is published."""
+    """Return the path under which the file of a *day*, YYYY-MM-DD, is published."""
     return f"/data/{market}/daily/{kind}/{symbol}/{symbol}-{kind}-{day}.zip"
 
 
@@ -32,29 +32,29 @@ def zipped(name: str, lines: list[str], header: str | None = None) -> bytes:
 
 @dataclass
 class Files:
-    """What is published, and what goes wrong.
+    """Published files and faults of their server.
 
     Attributes:
-        contents: Bytes by place.
-        broken: How many answers for a place break off after 1,000 bytes, or are 503 where it is negative.
-        ranges: Whether range requests are understood.
-        asked: Method, place and Range of each request.
+        contents: Bytes by path.
+        broken: Number of answers for a path that break off after 1,000 bytes, or are 503 where it is negative.
+        ranges: Whether range requests are supported.
+        requests: Method, path and Range of each request.
     """
 
     contents: dict[str, bytes] = field(default_factory=dict)
     broken: dict[str, int] = field(default_factory=dict)
     ranges: bool = True
-    asked: list[tuple[str, str, str | None]] = field(default_factory=list)
+    requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     url: str = ""
 
     def add(self, kind: str, symbol: str, day: str, lines: list[str], *, header: bool = True, **where: str) -> str:
-        """Publish a file and its checksum; return its place."""
+        """Publish a file and its checksum; return its path."""
         at = place(kind, symbol, day, **where)
         self.put(at, zipped(at.rpartition("/")[2][:-4], lines, HEADERS[kind] if header else None))
         return at
 
     def put(self, at: str, data: bytes, sha256: str | None = None) -> None:
-        """Publish bytes and their checksum, or another one."""
+        """Publish bytes and their checksum, or the given checksum."""
         name = at.rpartition("/")[2]
         self.contents[at] = data
         self.contents[at + ".CHECKSUM"] = f"{sha256 or hashlib.sha256(data).hexdigest()}  {name}\n".encode()
@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, with_body: bool) -> None:
         files, wanted = self.files, self.headers.get("Range")
-        files.asked.append((self.command, self.path, wanted))
+        files.requests.append((self.command, self.path, wanted))
         faults = files.broken.get(self.path, 0)
         if faults < 0:
             files.broken[self.path] += 1
@@ -104,12 +104,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[begin:])
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def serving_files() -> Iterator[Files]:
-    """Yield the files of a server that runs as long."""
+    """Run a server and yield its files."""
     files = Files()
     handler = type("Handler", (_Handler,), {"files": files})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

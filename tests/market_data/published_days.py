@@ -11,9 +11,9 @@ CAPTURES = sorted((SHARED / "data" / "binance-usdm-btcusdt-20230404-05").glob("*
 
 BEGIN_MS = 1_680_652_800_000
 END_MS = BEGIN_MS + 90_000
-"""The stretch of the day that is used."""
+"""The part of the day that is used."""
 STAMPED = ("bookTicker", "trade", "depthUpdate")
-"""Messages whose T is when it happened; that of ``markPriceUpdate`` is the next funding."""
+"""Messages whose T is the time of the event; T of ``markPriceUpdate`` is the next funding."""
 
 
 def recorded() -> tuple[list[str], list[str]]:

@@ -1,8 +1,8 @@
-"""Random scripts of faults on the wire, and recordings that live through them.
+"""Random scripts of faults on the wire, and recordings under these faults.
 
-``PYTHONPATH=.:tests python tests/market_data/random_faults.py --seeds 2500 --first 1000`` plays a recording for each
-seed, of 20 s of the market's time with 30 to 60 faults, and prints how many faults have acted, and each recording that
-is not true; it ends with 1 where there is one. ``--seeds 1 --first SEED`` plays that recording again.
+``PYTHONPATH=.:tests python tests/market_data/random_faults.py --seeds 2500 --first 1000`` plays one recording per
+seed, of 20 s of market time with 30 to 60 faults. It prints how many faults have acted and each recording that is not
+true, and exits with 1 if there is one. ``--seeds 1 --first SEED`` plays that recording again.
 """
 
 import argparse
@@ -56,12 +56,12 @@ ON_SNAPSHOTS = [
 ]
 BEGINS_S = 2.0
 RULES, LASTS_S = 60, 20.0
-"""Of a recording of the series: up to three rules a second."""
+"""Rules and length of a recording of the series: up to three rules per second."""
 PROGRESS = 10
 
 
 def rule(luck, lasts_s, opened):
-    """Return one line of a script; *opened* is about how many connections and snapshots there will be."""
+    """Return one line of a script; *opened* is the approximate number of connections and snapshots."""
     kind = luck.random()
     if kind < 0.75:
         fault = luck.choice(ON_MESSAGES + ON_CONNECTIONS).format(n=luck.randint(1, 4))
@@ -73,9 +73,9 @@ def rule(luck, lasts_s, opened):
 
 
 def endure(seed, most, lasts_s):
-    """Record the market of a script of up to *most* rules, and return how many acted.
+    """Record a market under a script of up to *most* rules, and return how many acted.
 
-    In the end the book is right again, no trade is missing, and the day is true.
+    At the end the book is correct, no trade is missing, and the day is true.
     """
     luck = Random(seed)
     count = luck.randint(max(1, most // 2), most)
@@ -97,26 +97,28 @@ def endure(seed, most, lasts_s):
 
 
 def main():
-    """Play the series; return 1 where a recording was not true."""
+    """Play the series; return 1 if a recording was not true."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=2_500, help="how many recordings")
     parser.add_argument("--first", type=int, default=1_000, help="seed of the first")
     parser.add_argument("--hours", type=float, default=24.0, help="begin none after so long")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     begun_s, acted, played, bad = time.monotonic(), 0, 0, []
     with pytest.MonkeyPatch.context() as patch:
         quicken(patch)
-        for seed in range(asked.first, asked.first + asked.seeds):
-            if time.monotonic() - begun_s > 3_600 * asked.hours:
+        for seed in range(args.first, args.first + args.seeds):
+            if time.monotonic() - begun_s > 3_600 * args.hours:
                 break
             try:
                 acted += endure(seed, RULES, LASTS_S)
-            except Exception as error:  # whatever it is, the series goes on and prints it
+            except Exception as error:  # the series prints any error and continues
                 bad.append(seed)
-                where = " < ".join(f"{one.name}:{one.lineno}" for one in reversed(extract_tb(error.__traceback__)))
+                where = " < ".join(
+                    f"{frame.name}:{frame.lineno}" for frame in reversed(extract_tb(error.__traceback__))
+                )
                 print(f"VIOLATION seed {seed}: {type(error).__name__}: {str(error)[:500]} ({where})", flush=True)
             played += 1
-            if played % PROGRESS == 0 or played == asked.seeds:
+            if played % PROGRESS == 0 or played == args.seeds:
                 print(
                     f"{acted} faults in {played} recordings, {len(bad)} not true, "
                     f"{time.monotonic() - begun_s:.0f} s, {time.process_time():.0f} s of processor",

@@ -1,8 +1,8 @@
-"""A recorder and the exchange in a box in simulated time, and what a fault that comes again and again costs.
+"""A recorder and the exchange in a box in simulated time, and the cost of recurring faults.
 
-``python tests/market_data/simulated.py`` prints the figures of docs/reliability.md. The event loop's clock is that of
-the box: whatever waits for a second waits for one of the exchange, so ten minutes take seconds, and a snapshot comes as
-long after its request as the loop takes turns for it.
+``python tests/market_data/simulated.py`` prints the figures of docs/reliability.md. The event loop uses the clock of
+the box: a wait of one second lasts one second of exchange time, so ten minutes take seconds, and the delay of a
+snapshot depends on the number of turns that the loop takes for it.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ TURNS = 8
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time is a box's, once there is one."""
+    """An event loop that uses the time of its box, once it is set."""
 
     box = None
 
@@ -47,7 +47,7 @@ async def _pass(box, seconds):
 
 
 class Figures(NamedTuple):
-    """What a recording held on to; times in s."""
+    """Figures of a recording; times in s."""
 
     covered: float
     longest_gap_s: float
@@ -58,11 +58,11 @@ class Figures(NamedTuple):
 
 
 def figures(path, day):
-    """Return those of a day."""
-    found = cover(DayFolder.at(path))
-    sizes = [one.to_us - one.from_us for one in found.excluded[1:]]  # the first ends with the first book
+    """Return the figures of a day."""
+    coverage = cover(DayFolder.at(path))
+    sizes = [span.to_us - span.from_us for span in coverage.excluded[1:]]  # the first span ends with the first book
     return Figures(
-        covered=found.covered_s / (found.covered_s + found.excluded_s),
+        covered=coverage.covered_s / (coverage.covered_s + coverage.excluded_s),
         longest_gap_s=max(sizes, default=0) / US_PER_S,
         excluded_s=sum(sizes) / US_PER_S,
         ids_lost=len(day.holes("gap")) / (day.diffs[-1]["u"] - day.diffs[0]["U"] + 1),
@@ -75,16 +75,16 @@ def simulate(script, seconds, root, *, scenario="large_tick", seed=7, acts=None,
     """Record *seconds* of a box that plays *script*, with the delays of a real recorder.
 
     Args:
-        acts: Is called with the box before the recording begins, and returns what is called every 0.1 s.
+        acts: Called with the box before the recording begins; returns a function that is called every 0.1 s.
 
     Returns:
-        The day, checked and held against the truth, and its figures.
+        The day, checked and compared with the truth, and its figures.
     """
     loop = SimulatedLoop()
     options = {"delays": ((0.25, 30.0), (0.5, 30.0)), **options}
 
     async def run():
-        limits = WireLimits(attempts=None, close_s=0.05, messages=1_000)  # they count the wall's seconds
+        limits = WireLimits(attempts=None, close_s=0.05, messages=1_000)  # they count wall-clock seconds
         async with Box.in_lockstep(scenario, seed=seed, faults=[script], wire_limits=limits).open() as box:
             loop.box = box
             await box.advance(seconds=1)
@@ -118,7 +118,7 @@ def simulate(script, seconds, root, *, scenario="large_tick", seed=7, acts=None,
 
 
 def crash(seconds, share, *, mid=1_000_000, calm_s=5, **market):
-    """Return what moves a price down by *share* within *seconds*, after a calm beginning."""
+    """Return an *acts* function that moves the price down by *share* within *seconds*, after *calm_s*."""
 
     def begin(box):
         ladder, steps = Ladder(box, mid=mid, **market), 0
@@ -140,7 +140,7 @@ def slow(count):
 
 
 def every(period_s, seconds, fault):
-    """Return a script in which *fault* comes every *period_s*, and every snapshot takes 0.3 s."""
+    """Return a script in which *fault* occurs every *period_s*, and every snapshot takes 0.3 s."""
     faults = [f"at time {at} do {fault}" for at in range(period_s, seconds, period_s)]
     return "\n".join([*faults, slow(len(faults) + 4)])
 
@@ -153,7 +153,7 @@ SCENES = {
 
 
 def main(seconds):
-    """Print the figures of each scene."""
+    """Print the figures of each fault and of a crash."""
     for name, (period_s, fault) in SCENES.items():
         with TemporaryDirectory() as root:
             _, found = simulate(every(period_s, seconds, fault), seconds, root)

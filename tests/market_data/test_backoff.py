@@ -7,23 +7,23 @@ from mm.market_data.rate_budget import EARLY_MOST_S, SHORT_BAN_S, Backoff, retry
 
 def delays(backoff, count, now_s=0.0, work_s=0.0):
     """Return the delays of attempts that each fail after *work_s*."""
-    found = []
+    values = []
     for _ in range(count):
-        found.append(backoff.delay(now_s))
-        now_s += found[-1] + work_s
-    return found
+        values.append(backoff.delay(now_s))
+        now_s += values[-1] + work_s
+    return values
 
 
-def test_delays_double_up_to_eight_seconds_and_after_a_minute_up_to_the_most():
-    """The first attempt is made at once: most trouble is over when one looks again."""
-    found = delays(Backoff(0.25, 30.0, draw=lambda: 0.0), 16)
-    assert found[:8] == [0, 0.25, 0.5, 1, 2, 4, 8, 8]
-    assert max(found[:12]) == EARLY_MOST_S
-    assert found[-1] == 30
+def test_delays_double_to_eight_seconds_and_after_a_minute_to_the_maximum():
+    """The first attempt is made at once: most failures are short."""
+    values = delays(Backoff(0.25, 30.0, draw=lambda: 0.0), 16)
+    assert values[:8] == [0, 0.25, 0.5, 1, 2, 4, 8, 8]
+    assert max(values[:12]) == EARLY_MOST_S
+    assert values[-1] == 30
 
 
-def test_a_healthy_minute_makes_everything_new():
-    """A connection that lived for a minute was a good one."""
+def test_backoff_resets_after_a_healthy_minute():
+    """A connection that lived for a minute counts as a success."""
     backoff = Backoff(0.25, 30.0, draw=lambda: 0.0)
     delays(backoff, 8)
     last_s = 40.0
@@ -31,8 +31,8 @@ def test_a_healthy_minute_makes_everything_new():
     assert delays(backoff, 3, now_s=last_s + 70) == [0, 0.25, 0.5]
 
 
-def test_a_success_makes_everything_new():
-    """However short ago the last attempt was."""
+def test_backoff_resets_after_a_success():
+    """Regardless of the time since the last attempt."""
     backoff = Backoff(0.25, 30.0, draw=lambda: 0.0)
     delays(backoff, 8)
     backoff.succeeded()
@@ -40,7 +40,7 @@ def test_a_success_makes_everything_new():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1), st.floats(0.01, 60), st.floats(0, 70))
-def test_a_delay_is_never_longer_than_allowed(draws, most_s, work_s):
+def test_delay_never_exceeds_the_maximum(draws, most_s, work_s):
     """Jitter shortens, by up to a half; nothing makes a delay longer."""
     backoff, now_s = Backoff(0.25, most_s, draw=iter([*draws, *[0.5] * 50]).__next__), 0.0
     for _ in draws:
@@ -49,7 +49,7 @@ def test_a_delay_is_never_longer_than_allowed(draws, most_s, work_s):
         now_s += delay_s + work_s
 
 
-def test_three_hundred_attempts_in_five_minutes_are_never_reached():
+def test_backoff_stays_below_300_attempts_in_five_minutes():
     """The exchange bans addresses that try more often; here every attempt fails at once."""
     assert sum(delays(Backoff(0.25, 30.0, draw=lambda: 1.0), 60)) > 300
 
@@ -58,12 +58,12 @@ def test_three_hundred_attempts_in_five_minutes_are_never_reached():
     ("header", "seconds"),
     [("7", 7.0), (None, 0.0), ("", 0.0), ("Wed, 21 Oct 2026", 0.0), ("-1", 0.0), ("259200", 259_200.0)],
 )
-def test_the_exchange_names_its_pause_in_seconds(header, seconds):
-    """What is not in seconds is left to the backoff."""
+def test_retry_after_header_is_read_in_seconds(header, seconds):
+    """A header in another form is left to the backoff."""
     assert retry_after_s(header) == seconds
 
 
 @pytest.mark.parametrize("header", ["259201", "9" * 18, "9" * 400])
-def test_a_pause_that_no_exchange_names_is_a_short_one(header):
+def test_implausible_retry_after_becomes_a_short_pause(header):
     """A mistake must not silence a recorder for years."""
     assert retry_after_s(header) == SHORT_BAN_S

@@ -1,4 +1,4 @@
-"""Binance Spot as a venue: its addresses, weights and limits, and its messages as types."""
+"""Binance Spot as a venue: addresses, weights, limits, and the types of its messages."""
 
 import json
 
@@ -27,8 +27,8 @@ from mm.market_data.venue import (
 )
 
 
-def test_the_address_asks_for_both_streams_and_microseconds():
-    """Symbols are lower case there, and a name beyond ASCII is quoted."""
+def test_stream_url_contains_both_streams_and_microseconds():
+    """Symbols are in lower case, and a name beyond ASCII is quoted."""
     assert BINANCE_SPOT.stream_url("wss://x:9443", "ETHUSDT", "aggTrade") == (
         "wss://x:9443/stream?streams=ethusdt@depth@100ms/ethusdt@aggTrade&timeUnit=MICROSECOND"
     )
@@ -38,14 +38,14 @@ def test_the_address_asks_for_both_streams_and_microseconds():
 @pytest.mark.parametrize(
     ("limit", "weight"), [(1, 5), (100, 5), (101, 25), (500, 25), (501, 50), (1_001, 250), (5_000, 250)]
 )
-def test_a_snapshot_costs_what_its_levels_cost(limit, weight):
-    """The steps of the exchange's table."""
+def test_depth_request_weight_depends_on_levels(limit, weight):
+    """The limits are the steps of the exchange's table."""
     assert BINANCE_SPOT.depth("AB", limit) == RestRequest(
         "/api/v3/depth", {"symbol": "AB", "limit": str(limit)}, weight
     )
 
 
-def test_other_requests():
+def test_exchange_info_and_time_requests_have_their_weights():
     """Filters and status cost 20, the time costs 1."""
     assert BINANCE_SPOT.exchange_info("AB") == RestRequest("/api/v3/exchangeInfo", {"symbol": "AB"}, 20)
     assert BINANCE_SPOT.time() == RestRequest("/api/v3/time", {}, 1)
@@ -63,19 +63,19 @@ def test_other_requests():
         (b"<html>", None),
     ],
 )
-def test_the_time_of_an_answer(body, us):
-    """In ms or µs; None where it has none."""
+def test_server_time_is_read_in_ms_or_us(body, us):
+    """None if the body has no time."""
     assert BINANCE_SPOT.server_time_us(body) == us
 
 
 @pytest.mark.parametrize(("text", "used"), [("17", 17), ("", None), ("many", None)])
-def test_the_count_of_used_weight(text, used):
-    """The header of the last minute."""
+def test_used_weight_is_read_from_header(text, used):
+    """None if the header has no number or is missing."""
     assert BINANCE_SPOT.used_weight({"X-MBX-USED-WEIGHT-1M": text}) == used
     assert BINANCE_SPOT.used_weight({}) is None
 
 
-def test_the_recorders_of_an_address_stay_below_its_limits():
+def test_limits_stay_below_those_of_the_exchange():
     """6,000 of weight per minute and 300 attempts to connect in five minutes."""
     limits = BINANCE_SPOT.limits
     assert (limits.weight, limits.weight_window_s) < (6_000, 60.1)
@@ -83,8 +83,8 @@ def test_the_recorders_of_an_address_stay_below_its_limits():
 
 
 @pytest.mark.parametrize("url", ["wss://fstream.binance.com", "https://dapi.binance.com/x"])
-def test_addresses_of_futures_are_refused(url):
-    """Their update ids follow another rule."""
+def test_futures_addresses_raise_futures(url):
+    """Update ids of futures follow another rule."""
     BINANCE_SPOT.check_address("wss://stream.binance.com:9443")
     with pytest.raises(Futures, match="host"):
         BINANCE_SPOT.check_address(url)
@@ -108,19 +108,19 @@ def received(message):
         (ticker(5), BookTicker),
     ],
 )
-def test_streams_come_combined_or_bare(message, kind, bare):
-    """A recorder of one stream has no wrapper to keep."""
+def test_combined_and_bare_messages_decode_to_the_same_types(message, kind, bare):
+    """Messages of a single stream have no wrapper."""
     assert type(received(message["data"] if bare else message)) is kind
 
 
-def test_the_texts_of_the_exchange_stay_as_they_came():
-    """Not one digit goes through a float."""
+def test_decoded_levels_keep_the_exchange_texts():
+    """No digit goes through a float."""
     update = received(diff(1, 2, [["1.50000000", "92233720368.54775807"]]))
     assert (update.U, update.u, update.b) == (1, 2, [("1.50000000", "92233720368.54775807")])
 
 
-def test_rest_answers_are_known_by_their_fields_or_their_address():
-    """Only the address names the symbol of a snapshot."""
+def test_rest_answers_are_recognized_by_fields_or_url():
+    """Only the URL names the symbol of a snapshot."""
     messages = Messages(SYMBOL, Grid())
     bare = messages.received(json.dumps(snapshot(7)))
     named = messages.answer(f"https://api.binance.com/api/v3/depth?symbol={SYMBOL}&limit=5", json.dumps(snapshot(8)))
@@ -139,13 +139,13 @@ def test_rest_answers_are_known_by_their_fields_or_their_address():
 @pytest.mark.parametrize(
     "message", [KLINE, PARTIAL, {"result": None, "id": 1}, diff(1, 2, symbol="ABCUSDT"), KLINE["data"]]
 )
-def test_what_has_no_place_in_a_day_is_other(message):
-    """A partial book is no snapshot: it would leave all but a few levels out."""
+def test_messages_that_are_not_recorded_decode_to_other(message):
+    """A partial book is not a snapshot: it leaves out all but a few levels."""
     assert isinstance(received(message), Other)
 
 
-def test_every_symbol_is_counted():
-    """An import that finds nothing names what it could have found."""
+def test_decoder_counts_messages_of_every_symbol():
+    """An import that finds nothing lists the available symbols."""
     messages = Messages(SYMBOL, Grid())
     for message in (diff(1, 2), diff(1, 2, symbol="ABCUSDT"), trade(1, symbol="ABCUSDT"), KLINE):
         messages.received(json.dumps(message))
@@ -165,14 +165,14 @@ def test_every_symbol_is_counted():
         ({"stream": "!forceOrder@arr", "data": {}}, "forceOrder"),
     ],
 )
-def test_futures_are_refused(message, sign):
-    """Their ids follow another rule."""
+def test_futures_messages_raise_futures(message, sign):
+    """Ids of futures follow another rule."""
     with pytest.raises(Futures, match=sign):
         received(message)
 
 
-def test_hosts_of_futures_are_refused():
-    """The address shows it before the first message."""
+def test_futures_hosts_raise_futures():
+    """The address is checked before the first message."""
     messages = Messages(SYMBOL, Grid())
     with pytest.raises(Futures, match=r"fstream\.binance\.com"):
         messages.connected("wss://fstream.binance.com/stream")
@@ -198,14 +198,14 @@ def test_hosts_of_futures_are_refused():
         (json.dumps({"stream": "simusdt@depth", "data": diff(1, 2, symbol="ABCUSDT")["data"]}), Unreadable),
     ],
 )
-def test_what_cannot_be_right_is_an_error(text, error):
-    """The caller keeps the raw line; nothing of it reaches a book."""
+def test_impossible_messages_raise_errors(text, error):
+    """The caller keeps the raw line; no part of it reaches a book."""
     with pytest.raises(error):
         Messages(SYMBOL, Grid()).received(text)
 
 
-def test_a_ticker_of_an_empty_side_is_no_error():
-    """Price and quantity are zero then."""
+def test_ticker_with_an_empty_side_is_accepted():
+    """Price and quantity of an empty side are zero."""
     assert isinstance(received(ticker(1, bid=("0.00000000", "0.00000000"))), BookTicker)
 
 
@@ -222,8 +222,8 @@ FRAMED = {"depth@100ms": UPDATE, "trade": PRINT}
     st.sampled_from(["", "e", "stream"]),
     st.sampled_from(["serverShutdown", "simusdt@trade", "btcusdt@trade", 7]),
 )
-def test_what_is_known_of_a_stream_changes_nothing_of_what_its_messages_are(name, field, value, outer, outer_value):
-    """The second message of a stream is read in one go: it is, or is refused for, what the first one is."""
+def test_later_messages_of_a_stream_decode_like_the_first(name, field, value, outer, outer_value):
+    """The fast path for later messages returns the same message, or raises the same error, as the first one."""
     payload = {**FRAMED[name], field: value}
     body = {"stream": f"simusdt@{name}", "data": payload}
     text = json.dumps({**body, outer: outer_value} if outer else body, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""USD-M futures: their rule of ids, their addresses and limits, funding, and captures of them."""
+"""USD-M futures: rule of update ids, addresses, limits, funding, and captures."""
 
 import gzip
 import json
@@ -18,10 +18,10 @@ shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded data
 MS = NOON_US // 1000
 
 
-def update(before, first, last, bids=(), asks=ASKS):
-    """Return a depth message of the ids *first* to *last* that follows on *before*."""
+def update(previous_id, first, last, bids=(), asks=ASKS):
+    """Return a depth message of the ids *first* to *last* that follows *previous_id*."""
     message = diff(first, last, bids, asks)
-    message["data"] |= {"pu": before, "T": MS}
+    message["data"] |= {"pu": previous_id, "T": MS}
     return message
 
 
@@ -42,8 +42,8 @@ def day(tmp_path):
     return folder(tmp_path)
 
 
-def test_a_capture_of_usdm_becomes_a_day_of_usdm(tmp_path):
-    """The first update spans the snapshot, each next one names the last; ids of other symbols are not a gap."""
+def test_usdm_capture_becomes_a_usdm_day(tmp_path):
+    """The first update spans the snapshot, each later `pu` is the last `u`; ids of other symbols are not a gap."""
     printed = trade(1)
     printed["data"] |= {"X": "MARKET"}
     imported(tmp_path, [update(90, 95, 99), book(103), update(99, 101, 110), update(110, 140, 150), printed])
@@ -53,8 +53,8 @@ def test_a_capture_of_usdm_becomes_a_day_of_usdm(tmp_path):
     assert check_day(day(tmp_path)).ok
 
 
-def test_an_update_that_names_another_one_is_a_gap_until_the_next_snapshot(tmp_path):
-    """`pu` is not the last `u`: the book is dropped, although the ids would look close on Spot."""
+def test_update_with_another_pu_is_a_gap_until_the_next_snapshot(tmp_path):
+    """`pu` is not the last `u`: the book is dropped, although the ids are close together."""
     messages = [book(100), update(99, 101, 110), update(111, 112, 120), update(120, 121, 130), book(125)]
     imported(tmp_path, [*messages, update(130, 131, 140)])
     (gap,) = events(day(tmp_path), "gap")
@@ -63,8 +63,8 @@ def test_an_update_that_names_another_one_is_a_gap_until_the_next_snapshot(tmp_p
     assert check_day(day(tmp_path)).ok
 
 
-def test_a_lost_row_of_a_day_is_found_by_the_rule(tmp_path):
-    """What a recorder of Spot would see as usual: the next update begins far behind the last one."""
+def test_check_day_finds_a_lost_diff_row_by_the_id_rule(tmp_path):
+    """`U` of USD-M is normally far from the last `u`, so that only the id rule shows the hole."""
     imported(tmp_path, [book(100), update(99, 101, 110), update(110, 118, 120), update(120, 140, 150)])
     path = day(tmp_path).diffs
     lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
@@ -79,13 +79,13 @@ def test_a_lost_row_of_a_day_is_found_by_the_rule(tmp_path):
     [(110, 101, 120), (100, 100, 120), (99, 121, 120)],
     ids=["pu behind U", "pu is U", "U behind u"],
 )
-def test_ids_that_contradict_each_other_are_unreadable(ids):
+def test_contradictory_ids_raise_unreadable(ids):
     with pytest.raises(Unreadable, match="after pu="):
         read(update(*ids))
 
 
-def test_funding_is_a_row_of_the_ledger_once_it_is_paid(tmp_path):
-    """The rate and the mark price of the last message before; the time is that of the payment."""
+def test_paid_funding_is_written_to_the_ledger(tmp_path):
+    """Rate and mark price are those of the last message before; the time is that of the payment."""
     marks = [mark(57), mark(59, "0.00012000", price="100.10"), mark(61, paid_s=120), mark(62, paid_s=120)]
     imported(tmp_path, [book(100), update(99, 101, 110), *marks, update(110, 111, 120)])
     (paid,) = events(day(tmp_path), "funding")
@@ -97,16 +97,16 @@ def test_funding_is_a_row_of_the_ledger_once_it_is_paid(tmp_path):
     assert check_day(day(tmp_path)).ok
 
 
-def test_a_rate_that_is_old_is_not_taken_for_the_one_paid():
-    """Nothing came in the last minute before the payment."""
+def test_stale_rate_is_not_taken_as_the_paid_rate():
+    """No message arrived in the last minute before the payment."""
     state = FundingState()
     for at_s, paid_s in ((0, 60.5), (61, 120)):
         message = MarkPrice(MS + 1000 * at_s, SYMBOL, "1", "0.1", MS + round(1000 * paid_s))
         assert state.marked(message) is None
 
 
-def test_payments_are_noted_once_whoever_names_them():
-    """REST names them again each minute, some ms late; those from before the begin are left out."""
+def test_payments_from_rest_and_stream_are_reported_once():
+    """REST repeats payments each minute, some ms late; payments before the start are dropped."""
     state = FundingState(since_us=1_000_000_000)
     paid = [Funding(900_000, "0.1", "5"), Funding(2_000_003, "0.2", "6")]
     assert state.new(paid) == [Funding(2_000_000, "0.2", "6")]
@@ -115,7 +115,7 @@ def test_payments_are_noted_once_whoever_names_them():
     assert state.marked(MarkPrice(2_001_000, SYMBOL, "6", "0.3", 3_000_000)) is None
 
 
-def test_payments_of_rest_are_sorted_and_those_without_a_price_left_out():
+def test_rest_payments_are_sorted_and_invalid_ones_dropped():
     body = [
         {"symbol": "X", "fundingTime": 3, "fundingRate": "0.1", "markPrice": "7"},
         {"symbol": "X", "fundingTime": 2, "fundingRate": "-0.1", "markPrice": "6"},
@@ -134,15 +134,15 @@ def test_payments_of_rest_are_sorted_and_those_without_a_price_left_out():
     ],
     ids=["usdm, then spot", "spot, then usdm", "a snapshot of spot"],
 )
-def test_a_capture_of_two_markets_is_refused(tmp_path, messages):
-    """With the line of the first message of futures, and nothing written."""
+def test_capture_of_two_markets_raises_broken_file(tmp_path, messages):
+    """The error contains the line of the first futures message, and nothing is written."""
     with pytest.raises(BrokenFile, match=r"capture_0\.gz:\d: .* belongs to futures"):
         imported(tmp_path, messages)
     assert not (tmp_path / "data").exists()
 
 
-def test_contracts_on_coins_are_refused(tmp_path):
-    """Their profit is not linear in the price."""
+def test_coin_margined_contracts_are_rejected(tmp_path):
+    """The profit of these contracts is not linear in the price."""
     message = diff(101, 110, asks=ASKS, symbol="BTCUSD_PERP")
     message["data"]["pu"] = 99
     capture = write(tmp_path / "capture.gz", [message])
@@ -152,18 +152,18 @@ def test_contracts_on_coins_are_refused(tmp_path):
         BINANCE_USDM.decoder("BTCUSD_PERP", Grid())
 
 
-def test_mark_prices_are_read_and_must_be_decimals():
+def test_mark_prices_decode_and_must_be_decimals():
     assert isinstance(read(mark(1)), MarkPrice)
     assert type(read(mark(1), "OTHER")) is Other
     with pytest.raises(OffGrid, match="high"):
         read(mark(1, price="high"))
 
 
-def test_a_depth_message_is_read_by_the_rule_of_ids():
-    """The same with its levels packed for the kernel."""
+def test_depth_message_ids_are_converted_to_ranges():
+    """With plain levels and with levels packed for the kernel."""
     for packs in (False, True):
         decoder = BINANCE_USDM.decoder(SYMBOL, Grid(), packs=packs)
-        for _ in range(2):  # the second one by the name of its stream
+        for _ in range(2):  # the second one takes the fast path of its stream
             message = decoder.received(json.dumps(update(99, 101, 110), separators=(",", ":")).encode())
             assert isinstance(message, DepthUpdate)
             assert (message.U, message.u, message.pu) == (100, 110, 99)
@@ -172,22 +172,22 @@ def test_a_depth_message_is_read_by_the_rule_of_ids():
 @pytest.mark.parametrize(
     ("wanted", "levels", "weight"), [(5000, 1000, 20), (1000, 1000, 20), (101, 500, 10), (3, 5, 2)]
 )
-def test_a_snapshot_has_as_many_levels_as_the_market_allows(wanted, levels, weight):
+def test_snapshot_levels_are_limited_to_those_of_the_market(wanted, levels, weight):
     assert BINANCE_USDM.levels(wanted) == levels
     request = BINANCE_USDM.depth("BTCUSDT", levels)
     assert (request.path, request.params["limit"], request.weight) == ("/fapi/v1/depth", str(levels), weight)
 
 
-def test_a_symbol_that_is_not_listed_is_refused():
-    """The list is of all symbols, without an error."""
+def test_unlisted_symbol_is_refused():
+    """The exchange answers with a list of all symbols instead of an error."""
     answer = Answer(0, "u", 200, b'{"symbols":[{"symbol":"A"}]}', None)
     assert BINANCE_USDM.refuses_symbol(answer, "B")
     assert not BINANCE_USDM.refuses_symbol(answer, "A")
     assert not BINANCE_USDM.refuses_symbol(Answer(0, "u", 503, b"", "http 503"), "A")
 
 
-def test_the_stream_has_one_address_and_aggregates_another():
-    """The exchange sends them by two paths."""
+def test_stream_url_rejects_agg_trades():
+    """The exchange sends them under another path."""
     address = BINANCE_USDM.stream_url("wss://h", "BTCUSDT", "trade")
     assert address == "wss://h/public/stream?streams=btcusdt@depth@100ms/btcusdt@trade"
     with pytest.raises(UsageError, match="record trade"):
@@ -197,7 +197,7 @@ def test_the_stream_has_one_address_and_aggregates_another():
 @pytest.mark.parametrize(
     "url", ["wss://stream.binance.com:9443", "https://api.binance.com", "wss://dstream.binance.com", "https://dapi.b.c"]
 )
-def test_addresses_of_other_markets_are_refused(url):
+def test_addresses_of_other_markets_raise_other_market(url):
     with pytest.raises(OtherMarket, match="host"):
         BINANCE_USDM.check_address(url)
     for market in MARKETS.values():
@@ -206,8 +206,8 @@ def test_addresses_of_other_markets_are_refused(url):
 
 
 @shared
-def test_a_recorded_market_is_imported_whole(tmp_path):
-    """Counts as its README has them; the book agrees with the exchange's own best prices wherever ids are equal."""
+def test_recorded_usdm_market_is_imported_completely(tmp_path):
+    """Counts are those of its README; the book agrees with the exchange's best prices wherever ids are equal."""
     captures = sorted((SHARED / "data" / "binance-usdm-btcusdt-20230404-05").glob("*.gz"))
     report = import_captures(captures, "BTCUSDT", tmp_path / "data", run_id="R1")
     (found,) = report.days

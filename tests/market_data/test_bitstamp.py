@@ -1,4 +1,4 @@
-"""Order-by-order captures of Bitstamp: the day, its order log, and what is refused."""
+"""Order-by-order captures of Bitstamp: the day, its order log, and rejected options."""
 
 import csv
 import gzip
@@ -52,17 +52,17 @@ def best(folder):
 
 SWEEP = (
     FIRST,
-    order("created", 11, 1, "99.90", "1.5", 4000),  # behind the 3.0 that nobody knows
-    order("created", 12, -1, "99.90", "4.0", 5000),  # would trade at once: no part of the book until it does not
+    order("created", 11, 1, "99.90", "1.5", 4000),  # queued behind the 3.0 of unknown orders
+    order("created", 12, -1, "99.90", "4.0", 5000),  # would trade at once: not in the book as long as it is marketable
     order("changed", 12, -1, "99.90", "1.0", 5001),
-    trade(700, 99.9, 3.0, 5010),  # takes the unknown 3.0; a float of the venue
-    order("deleted", 11, 1, "99.90", "0.5", 5020),  # a cancellation of what the next print leaves
+    trade(700, 99.9, 3.0, 5010),  # fills the unknown 3.0; the venue sends a float
+    order("deleted", 11, 1, "99.90", "0.5", 5020),  # cancels what the next trade leaves
     order("changed", 12, -1, "99.90", "0.0", 5021),
     trade(702, 99.9, 1.0, 5030),
 )
 
 
-def test_a_taker_a_maker_and_a_print_become_a_day_and_its_log(tmp_path):
+def test_orders_and_trades_become_a_day_and_its_order_log(tmp_path):
     report = import_text(tmp_path, text_of(*SWEEP))
     folder = DayFolder(tmp_path / "data", "BTCUSD", "20150501")
     assert check_day(folder).ok
@@ -77,7 +77,7 @@ def test_a_taker_a_maker_and_a_print_become_a_day_and_its_log(tmp_path):
         ("99.80000000", "5.00000000", "100.10000000", "2.00000000"),
     ]
     book, log = Book(), list(read_log(folder.order_log))
-    book.play(log)  # refuses a log that does not add up
+    book.play(log)  # raises if the log does not add up
     assert [row[1:8] for row in log if row[1] == ROW_TRADE] == [
         (ROW_TRADE, 6, 1, 0, -1, 9990, 300_000_000),
         (ROW_TRADE, 6, 5, 0, -1, 9990, 100_000_000),
@@ -85,18 +85,18 @@ def test_a_taker_a_maker_and_a_print_become_a_day_and_its_log(tmp_path):
     assert book.depth(1) == [(9980, 500_000_000)]
 
 
-def test_the_venues_book_corrects_what_no_message_has_touched(tmp_path):
+def test_venue_book_corrects_levels_not_changed_recently(tmp_path):
     stale = {"bids": [["99.90", "1.0"], ["99.80", "6.0"]], "asks": [["100.20", "4.0"]]}
     import_text(tmp_path, text_of(FIRST, order("created", 11, 1, "99.80", "1.0", 4000), (5000, "order_book", stale)))
     folder = DayFolder(tmp_path / "data", "BTCUSD", "20150501")
-    # 99.80 was touched a second before: the venue's figure may be older than that.
+    # 99.80 changed a second before: the venue's figure may be older than that.
     assert best(folder)[-1] == ("99.90000000", "1.00000000", "100.20000000", "4.00000000")
     book = Book()
     book.play(read_log(folder.order_log))
     assert book.depth(1) == [(9990, 100_000_000), (9980, 600_000_000)]
 
 
-def test_a_day_begins_with_the_orders_that_rest(tmp_path):
+def test_day_begins_with_the_resting_orders(tmp_path):
     night = 22 * 3_600_000  # midnight in Berlin
     text = text_of(FIRST, order("created", 11, 1, "99.80", "1.0", 4000), (night + 5000, *FIRST[1:]))
     import_text(tmp_path, text)
@@ -105,19 +105,19 @@ def test_a_day_begins_with_the_orders_that_rest(tmp_path):
     books = [Book(), Book()]
     for book, folder in zip(books, days, strict=True):
         book.play(read_log(folder.order_log))
-    # The lot that the venue no longer shows is taken from the order that no message named; all keep their numbers.
+    # The lot missing from the venue's book is taken from the order of unknown id; all orders keep their numbers.
     sizes = [{number: lots for number, _, _, lots in book.orders(1)} for book in books]
     assert sizes[0] == {1: 300_000_000, 2: 500_000_000, 5: 100_000_000}
     assert sizes[1] == {**sizes[0], 2: 400_000_000}
     assert books[1].depth(-1) == books[0].depth(-1)
 
 
-def test_another_form_is_refused_by_name():
+def test_unknown_format_raises_usage_error():
     with pytest.raises(UsageError, match=r"--format 'lobster' is not one of raw, bitstamp"):
         ImportOptions(form="lobster")
 
 
-def test_two_days_of_a_packed_capture_are_the_same_bytes(tmp_path):
+def test_two_imports_of_a_packed_capture_write_the_same_bytes(tmp_path):
     packed = tmp_path / "capture.log.gz"
     packed.write_bytes(gzip.compress(text_of(*SWEEP).encode()))
     folders = []
@@ -131,7 +131,7 @@ def test_two_days_of_a_packed_capture_are_the_same_bytes(tmp_path):
 LOG = [(1_000_000, 4, 7, 0, 0, 1, 99, 5, 0, 0), (1_000_000, 3, 7, 0, 0, 1, 99, 5, 0, 1)]
 
 
-def test_rows_of_a_written_order_log_come_back_and_the_bytes_are_the_same(tmp_path):
+def test_written_order_log_reads_back_and_bytes_are_reproducible(tmp_path):
     for name in ("a.csv.gz", "b.csv.gz"):
         write_rows(tmp_path / name, LOG)
     assert list(read_log(tmp_path / "a.csv.gz")) == LOG

@@ -1,4 +1,4 @@
-"""Lines of an order-by-order capture: both orders of a trade, and files that are refused with their line."""
+"""Lines of an order-by-order capture: both orders of a trade, and rejected files with their line."""
 
 import bz2
 
@@ -20,7 +20,7 @@ def lines_of(tmp_path, *messages):
     return read(path)
 
 
-def test_the_order_that_came_later_took(tmp_path):
+def test_later_order_is_the_taker(tmp_path):
     lines = lines_of(
         tmp_path,
         order("created", 1, -1, "100.00", "2.0", 0),
@@ -32,7 +32,7 @@ def test_the_order_that_came_later_took(tmp_path):
     assert matched(lines) == {4: TradeOrders(maker=3, taker=2)}
 
 
-def test_one_message_belongs_to_one_trade(tmp_path):
+def test_order_message_is_matched_to_one_trade(tmp_path):
     lines = lines_of(
         tmp_path,
         order("created", 1, -1, "100.00", "2.0", 0),
@@ -47,13 +47,13 @@ def test_one_message_belongs_to_one_trade(tmp_path):
     assert matched(lines) == {4: TradeOrders(2, 3), 7: TradeOrders(5, 6)}
 
 
-def test_an_order_from_before_the_capture_was_the_maker(tmp_path):
+def test_maker_from_before_the_capture_is_unknown(tmp_path):
     taker = order("created", 2, 1, "100.00", "0.5", 10), order("deleted", 2, 1, "100.00", "0.0", 11)
     assert matched(lines_of(tmp_path, *taker, trade(9, 99.9, 0.5, 12))) == {2: TradeOrders(-1, 1)}
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("id,price\n1,2\n", r":1: not an order-by-order capture of Bitstamp: .*'id,price'; accepted"),
         (text_of(*SWEEP)[:-20], r":8: this line cannot be read .*head -n 7"),
@@ -61,14 +61,14 @@ def test_an_order_from_before_the_capture_was_the_maker(tmp_path):
         ("", "the file is empty; leave it out"),
     ],
 )
-def test_a_foreign_or_cut_file_is_refused_with_its_line(tmp_path, text, words):
+def test_unknown_or_cut_file_raises_broken_file_with_its_line(tmp_path, text, message):
     path = tmp_path / "broken.log"
     path.write_text(text)
-    with pytest.raises(BrokenFile, match=words):
+    with pytest.raises(BrokenFile, match=message):
         read(path)
 
 
-def test_a_cut_archive_is_refused_with_the_lines_that_are_whole(tmp_path):
+def test_cut_archive_raises_broken_file_with_whole_line_count(tmp_path):
     path = tmp_path / "cut.log.bz2"
     path.write_bytes(bz2.compress(text_of(*SWEEP * 40).encode())[:-30])
     with pytest.raises(BrokenFile, match=r"ends early or is damaged .*bzcat .* head -n 0"):

@@ -40,8 +40,8 @@ shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded data
 GOOD = [snapshot(10), diff(11, 11), trade(1), ticker(11), diff(12, 12)]
 
 
-def test_a_capture_becomes_a_sealed_day(tmp_path):
-    """Every file of the contract, and the check finds nothing wrong."""
+def test_capture_becomes_a_sealed_day(tmp_path):
+    """The day holds every file of the contract and passes the check."""
     report = imported(tmp_path, GOOD)
     day = folder(tmp_path)
     checked = check_day(day)
@@ -52,7 +52,7 @@ def test_a_capture_becomes_a_sealed_day(tmp_path):
     assert (start["symbol"], start["captures"], start["top_n"]) == (SYMBOL, ["capture_0.gz"], 20)
 
 
-def test_several_captures_are_one_recording(tmp_path):
+def test_several_captures_become_one_recording(tmp_path):
     """A file border has no effect: ids and trades continue across it."""
     imported(tmp_path, GOOD, write(tmp_path / "b", [diff(13, 13), trade(2)], from_us=NOON_US + 10**6))
     day = folder(tmp_path)
@@ -60,8 +60,8 @@ def test_several_captures_are_one_recording(tmp_path):
     assert [last_id for _, last_id, _, _ in frames(day)] == [11, 12, 13]
 
 
-def test_overlapping_captures_lose_and_double_nothing(tmp_path):
-    """A second recorder that was started before the first one ended."""
+def test_overlapping_captures_lose_and_repeat_nothing(tmp_path):
+    """The second recorder was started before the first one ended."""
     again = write(tmp_path / "b", [diff(12, 12), trade(1), diff(13, 13), trade(2)], from_us=NOON_US + 10**6)
     report = imported(tmp_path, GOOD, again)
     day = folder(tmp_path)
@@ -71,8 +71,8 @@ def test_overlapping_captures_lose_and_double_nothing(tmp_path):
     assert check_day(day).ok
 
 
-def test_a_capture_without_a_snapshot_is_kept_and_never_syncs(tmp_path):
-    """Diffs and trades are worth having; no frame pretends to be a book."""
+def test_capture_without_a_snapshot_is_kept_and_never_syncs(tmp_path):
+    """Diffs and trades are kept; no frames are written."""
     report = imported(tmp_path, [diff(1, 1), trade(1), diff(2, 2)])
     day = folder(tmp_path)
     assert (frames(day), len(rows(day.trades)), report.days[0].book.diffs) == ([], 1, 2)
@@ -81,8 +81,8 @@ def test_a_capture_without_a_snapshot_is_kept_and_never_syncs(tmp_path):
     assert check_day(day).ok
 
 
-def test_the_grid_is_inferred_from_everything_and_marked(tmp_path):
-    """The finest price may come last; a warning reports that the tick was not given."""
+def test_inferred_grid_uses_all_messages_and_is_marked(tmp_path):
+    """The finest price may come last; a warning reports that the tick size was inferred."""
     report = imported(tmp_path, [snapshot(10), diff(11, 11, [["99.95", "0.25"]]), trade(1, qty="0.003")])
     assert (report.instrument.tick_e8, report.instrument.lot_e8) == (5_000_000, 100_000)
     assert report.inferred == ["tick size", "quantity step"]
@@ -96,7 +96,7 @@ def test_the_grid_is_inferred_from_everything_and_marked(tmp_path):
     assert written["filters"][0]["tickSize"] == "0.05000000"
 
 
-def test_the_exchanges_own_filters_are_kept_as_they_came(tmp_path):
+def test_exchange_filters_are_kept_unchanged(tmp_path):
     """A capture may hold the answer of exchangeInfo."""
     info = exchange_info("ABCUSDT", SYMBOL)
     report = imported(tmp_path, [info, *GOOD])
@@ -107,7 +107,7 @@ def test_the_exchanges_own_filters_are_kept_as_they_came(tmp_path):
     assert check_day(day).ok
 
 
-def test_given_steps_win(tmp_path):
+def test_given_steps_override_those_of_the_capture(tmp_path):
     """The user's values take precedence over those of the capture."""
     report = imported(tmp_path, [exchange_info(SYMBOL), *GOOD], tick_size="0.01", qty_step="0.02", min_notional="5")
     filters = json.loads(folder(tmp_path).instrument.read_text())["filters"]
@@ -120,15 +120,15 @@ def test_given_steps_win(tmp_path):
     assert report.warnings == []
 
 
-@pytest.mark.parametrize("least", [None, "0", "5"])
-def test_an_unknown_minimum_notional_is_warned_of(tmp_path, least):
-    """Quotes of one quantity step are worth cents on most symbols, and the exchange takes none under five dollars."""
-    report = imported(tmp_path, GOOD, tick_size="0.1", qty_step="0.01", min_notional=least)
-    assert report.warnings == ([NO_MIN_NOTIONAL] if least is None else [])
+@pytest.mark.parametrize("min_notional", [None, "0", "5"])
+def test_unknown_minimum_notional_is_warned_of(tmp_path, min_notional):
+    """Quotes of one quantity step are worth cents on most symbols; the exchange rejects orders under five dollars."""
+    report = imported(tmp_path, GOOD, tick_size="0.1", qty_step="0.01", min_notional=min_notional)
+    assert report.warnings == ([NO_MIN_NOTIONAL] if min_notional is None else [])
 
 
-def test_a_tick_size_that_is_too_fine_is_warned_of(tmp_path):
-    """A wrong one would let quotes fill between the prices of the market."""
+def test_too_fine_tick_size_is_warned_of(tmp_path):
+    """A wrong tick size would let quotes fill between the prices of the market."""
     messages = [snapshot(10), *(diff(number, number) for number in range(11, 130)), trade(1)]
     for place, tick_size, warned in (("fine", "0.01", True), ("right", "0.1", False)):
         (tmp_path / place).mkdir()
@@ -138,8 +138,8 @@ def test_a_tick_size_that_is_too_fine_is_warned_of(tmp_path):
         ] * warned
 
 
-def test_what_is_off_the_grid_of_the_capture_is_kept_and_reported(tmp_path):
-    """The exchange had it in its book; the ledger reports the steps of prices and quantities."""
+def test_prices_off_the_grid_are_kept_and_reported(tmp_path):
+    """Such prices were in the exchange's book; the ledger reports the steps of prices and quantities."""
     odd = diff(13, 13, [["99.95", "1.25"]])
     report = imported(tmp_path, [exchange_info(SYMBOL), *GOOD, odd, diff(14, 14)])
     day = folder(tmp_path)
@@ -150,8 +150,8 @@ def test_what_is_off_the_grid_of_the_capture_is_kept_and_reported(tmp_path):
 
 
 @pytest.mark.parametrize(("first", "then"), [("0.1", "0.05"), ("0.05", "0.1")])
-def test_a_grid_that_changes_in_the_capture_is_a_history(tmp_path, first, then):
-    """Finer or coarser: what was valid before stays so for orders that rest."""
+def test_grid_changes_in_the_capture_are_kept_as_history(tmp_path, first, then):
+    """Finer or coarser: old prices stay valid for resting orders."""
     odd = diff(13, 13, [["99.95", "1"]])
     capture = [exchange_info(SYMBOL, tick=first), *GOOD, exchange_info(SYMBOL, tick=then), odd, diff(14, 14)]
     imported(tmp_path, capture)
@@ -159,59 +159,59 @@ def test_a_grid_that_changes_in_the_capture_is_a_history(tmp_path, first, then):
     assert events(day, "anomaly") == []
     assert check_day(day).ok
     history = json.loads(day.instrument.read_text())["history"]
-    assert [Decimal(one["tick_size"]) for one in history] == [Decimal(first), Decimal(then)]
-    assert [one["from_us"] for one in history] == [0, NOON_US + 600_000]
+    assert [Decimal(entry["tick_size"]) for entry in history] == [Decimal(first), Decimal(then)]
+    assert [entry["from_us"] for entry in history] == [0, NOON_US + 600_000]
 
 
-def test_a_tick_size_that_no_price_fits_is_refused(tmp_path):
-    """Too coarse a tick is no grid of this market; nothing is written."""
+def test_too_coarse_tick_size_raises_off_grid(tmp_path):
+    """The error suggests a tick size; nothing is written."""
     with pytest.raises(OffGrid, match=r"such as 99\.90, are not multiples of tick size 1, .* multiple of 0\.1: give"):
         imported(tmp_path, GOOD, tick_size="1")
     assert not folder(tmp_path).path.exists()
 
 
-def test_only_the_asked_symbol_is_imported(tmp_path):
-    """The others stay in the capture."""
+def test_only_the_requested_symbol_is_imported(tmp_path):
+    """Messages of other symbols are ignored."""
     other = [diff(5, 5, symbol="ABCUSDT"), trade(9, symbol="ABCUSDT"), ticker(5, symbol="ABCUSDT")]
     report = imported(tmp_path, [*other, *GOOD[1:], *other], symbol=SYMBOL.lower())
     assert (report.symbol, report.days[0].lines) == (SYMBOL, 4)
     assert len(rows(folder(tmp_path).trades)) == 1
 
 
-def test_a_symbol_that_is_not_there_is_refused_by_those_that_are(tmp_path):
+def test_missing_symbol_error_lists_the_available_symbols(tmp_path):
     """Nothing is written."""
     with pytest.raises(Mismatch, match=r"no message of XYZ; --symbol \(SYMBOL\) can be ABCUSDT, SIMUSDT"):
         imported(tmp_path, [diff(1, 1), trade(1, symbol="ABCUSDT")], symbol="XYZ")
     assert not (tmp_path / "data").exists()
 
 
-def test_a_snapshot_of_nobody_does_not_hide_that_the_symbol_is_not_there(tmp_path):
-    """The way out is the name, not another capture."""
+def test_snapshot_without_a_symbol_does_not_hide_a_missing_symbol(tmp_path):
+    """The remedy is another symbol, not another capture."""
     with pytest.raises(Mismatch, match=r"no message of XYZ; --symbol \(SYMBOL\) can be SIMUSDT"):
         imported(tmp_path, GOOD, symbol="XYZ")
     assert not (tmp_path / "data").exists()
 
 
-def test_a_capture_of_nothing_is_refused(tmp_path):
-    """Its lines have the form, but none has a place in a day."""
+def test_capture_without_market_data_raises_broken_file(tmp_path):
+    """Its lines have a known form, but none is recorded in a day."""
     with pytest.raises(BrokenFile, match="no depth, trade or bookTicker message"):
         imported(tmp_path, [{"result": None, "id": 1}])
 
 
-def test_a_snapshot_of_nobody_among_several_symbols_is_refused(tmp_path):
-    """It would make a book of another symbol, silently."""
+def test_snapshot_without_a_symbol_among_several_symbols_is_rejected(tmp_path):
+    """The snapshot could silently become the book of another symbol."""
     with pytest.raises(BrokenFile, match=r"holds ABCUSDT, SIMUSDT, and the snapshot at capture_0\.gz:1 does not say"):
         imported(tmp_path, [*GOOD, trade(1, symbol="ABCUSDT"), trade(2, symbol="ABCUSDT")])
     assert not (tmp_path / "data").exists()
 
 
-def test_a_damaged_name_is_no_second_symbol(tmp_path):
-    """One flipped bit must not cost a day."""
+def test_single_damaged_symbol_name_does_not_reject_the_capture(tmp_path):
+    """A flipped bit must not cost the whole day."""
     assert imported(tmp_path, [*GOOD, diff(13, 13, symbol="SIMUSDU"), diff(14, 14)]).days[0].book.gaps == 1
 
 
-def test_a_truncated_capture_gives_all_its_whole_lines(tmp_path):
-    """Lost data is counted, reported in the ledger, and the fragment is kept."""
+def test_truncated_capture_keeps_its_whole_lines_and_is_reported(tmp_path):
+    """Lost data is reported in the ledger and in the report."""
     packed = gzip.compress(lines([snapshot(10), *(diff(n, n) for n in range(11, 500))]))
     (tmp_path / "cut.gz").write_bytes(packed[: len(packed) * 2 // 3])
     report = imported(tmp_path, tmp_path / "cut.gz")
@@ -224,8 +224,8 @@ def test_a_truncated_capture_gives_all_its_whole_lines(tmp_path):
     assert check_day(folder(tmp_path)).ok
 
 
-def test_a_day_that_is_there_is_never_touched(tmp_path):
-    """Neither by a second import nor by one that fails."""
+def test_import_never_changes_an_existing_day(tmp_path):
+    """A second import fails and leaves every byte unchanged."""
     imported(tmp_path, GOOD)
     day = folder(tmp_path)
     before = {path: path.read_bytes() for path in day.path.rglob("*") if path.is_file()}
@@ -235,8 +235,8 @@ def test_a_day_that_is_there_is_never_touched(tmp_path):
     assert [path.name for path in day.path.parent.iterdir()] == [DAY]
 
 
-def test_an_import_that_is_interrupted_leaves_nothing(tmp_path):
-    """Ctrl-C in the middle."""
+def test_interrupted_import_leaves_no_files(tmp_path):
+    """Ctrl-C during the import."""
 
     def stop(done, total):
         if done == total:
@@ -247,7 +247,7 @@ def test_an_import_that_is_interrupted_leaves_nothing(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_two_imports_leave_the_same_bytes(tmp_path):
+def test_two_imports_write_the_same_bytes(tmp_path):
     """No clock, no host and no order of a set gets into the files."""
     digests = []
     for name in ("a", "b"):
@@ -260,13 +260,13 @@ def test_two_imports_leave_the_same_bytes(tmp_path):
 
 
 def test_progress_counts_the_bytes_of_all_captures(tmp_path):
-    """It never goes back and ends at the whole."""
+    """Progress never decreases and ends at the total."""
     paths = [write(tmp_path / name, GOOD) for name in ("a.gz", "b")]
-    told = []
-    import_captures(paths, SYMBOL, tmp_path / "data", run_id="R1", progress=lambda *step: told.append(step))
+    reported = []
+    import_captures(paths, SYMBOL, tmp_path / "data", run_id="R1", progress=lambda *step: reported.append(step))
     total = sum(path.stat().st_size for path in paths)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
-    assert told[-1] == (total, total)
+    assert [done for done, _ in reported] == sorted(done for done, _ in reported)
+    assert reported[-1] == (total, total)
 
 
 @pytest.mark.parametrize(
@@ -278,13 +278,13 @@ def test_progress_counts_the_bytes_of_all_captures(tmp_path):
         ({"trade_stream": "depth"}, r"--trade-stream \(TRADE_STREAM\) 'depth'"),
     ],
 )
-def test_wrong_options_are_named(options, message):
-    """Flag, variable and value."""
+def test_wrong_options_raise_usage_error_with_flag_and_value(options, message):
+    """The message contains flag, variable and value."""
     with pytest.raises(UsageError, match=message):
         ImportOptions(**options)
 
 
-def test_an_import_of_nothing_is_a_usage_error(tmp_path):
+def test_import_without_captures_raises_usage_error(tmp_path):
     """There is no default capture."""
     with pytest.raises(UsageError, match="no capture was given"):
         import_captures([], SYMBOL, tmp_path, run_id="R1")
@@ -292,7 +292,7 @@ def test_an_import_of_nothing_is_a_usage_error(tmp_path):
 
 @st.composite
 def recordings(draw):
-    """The truth after each id, and a recording of it with messages dropped, doubled, widened and swapped."""
+    """The true book after each id, and its recording with messages dropped, repeated, merged and swapped."""
     prices = st.tuples(st.sampled_from("ba"), st.integers(1, 8), st.sampled_from(["0.0", "1.5", "2"]))
     changes = draw(st.lists(prices, min_size=5, max_size=40))
     side = {"b": lambda step: f"{100 - step}.00", "a": lambda step: f"{100 + step}.00"}
@@ -319,12 +319,12 @@ def recordings(draw):
 
 @settings(max_examples=60, deadline=None)
 @given(recordings())
-def test_whatever_was_lost_no_frame_is_wrong(tmp_path_factory, recording):
-    """Every frame is the exchange's book at its id, and the check agrees with every row of the day."""
+def test_frames_match_the_true_book_despite_lost_messages(tmp_path_factory, recording):
+    """Every frame is the exchange's book at its id, and the check finds no defects."""
     truth, messages = recording
     tmp_path = tmp_path_factory.mktemp("recording")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("os.fsync", lambda _: None)  # what a crash would lose is not asked here
+        patch.setattr("os.fsync", lambda _: None)  # crash safety is not tested here
         imported(tmp_path, messages)
     day = folder(tmp_path)
     none = ("", "")
@@ -344,8 +344,8 @@ def market(tmp_path, name, symbol, *patterns, **options):
 
 
 @shared
-def test_the_days_of_nexousdt(tmp_path):
-    """24 hours over a midnight in Berlin: no id is lost, and every bookTicker that can be compared agrees."""
+def test_import_of_nexousdt_days(tmp_path):
+    """24 hours across midnight in Berlin: no id is lost, and every comparable bookTicker agrees."""
     report = market(tmp_path, "binance-spot-nexousdt-20240723-24", "NEXOUSDT", "*.gz")
     assert [day.day for day in report.days] == ["20240723", "20240724"]
     assert sum(day.book.diffs for day in report.days) == sum(day.book.frames for day in report.days) == 68_182
@@ -357,8 +357,8 @@ def test_the_days_of_nexousdt(tmp_path):
 
 
 @shared
-def test_the_busy_minutes_of_btcusdt(tmp_path):
-    """Nanosecond stamps, a snapshot that comes after the first diffs, a clock that is 1.27 s behind."""
+def test_import_of_busy_btcusdt_minutes(tmp_path):
+    """Nanosecond stamps, a snapshot after the first diffs, and a clock that is 1.27 s behind."""
     report = market(tmp_path, "binance-spot-btcusdt-20240808-09", "BTCUSDT", "*.gz")
     (day,) = report.days
     assert (day.day, day.book.diffs, day.trades) == ("20240809", 6_495, 19_904)
@@ -368,14 +368,14 @@ def test_the_busy_minutes_of_btcusdt(tmp_path):
 
 
 def table(path):
-    """Return a packed CSV as its rows, each with its receive stamp in ns."""
+    """Return the rows of a packed CSV, each with its receive stamp in ns."""
     with gzip.open(path, "rt", newline="") as stream:
         return [row | {"ns": int(row["recv_tsec"]) * 10**9 + int(row["recv_tnsec"])} for row in csv.DictReader(stream)]
 
 
 @shared
-def test_the_exchanges_own_top_five(tmp_path):
-    """After every depth update the frame begins with the five levels that the venue itself published at that id."""
+def test_frames_match_the_published_top_five_levels(tmp_path):
+    """Frames begin with the five levels that the venue published at the same id."""
     limit = csv.field_size_limit(10**7)
     home = SHARED / "data/binance-spot-btcusdt-20260607-depth5"
     (main,), (rest,) = home.glob("*sample.csv.gz"), home.glob("*snapshots.csv.gz")
@@ -404,8 +404,8 @@ def test_the_exchanges_own_top_five(tmp_path):
 @pytest.mark.parametrize(
     ("symbol", "diffs", "trades"), [("BTCUSDT", 899, 1_227), ("ETHUSDT", 909, 506), ("DOTUSDT", 880, 177)]
 )
-def test_a_capture_of_three_symbols(tmp_path, symbol, diffs, trades):
-    """Diffs before and behind the snapshot they need, and aggregate trades."""
+def test_import_of_each_symbol_of_a_shared_capture(tmp_path, symbol, diffs, trades):
+    """Diffs before and after the required snapshot, and aggregate trades."""
     (day,) = market(tmp_path, "binance-spot-multi-20210404", symbol, "*.gz").days
     assert (day.book.diffs, day.trades, day.book.epochs, day.book.anomalies) == (diffs, trades, 1, {})
     assert check_day(folder(tmp_path, day.day, symbol)).ok
@@ -414,8 +414,8 @@ def test_a_capture_of_three_symbols(tmp_path, symbol, diffs, trades):
 @shared
 @pytest.mark.skipif(not shutil.which("zstd"), reason="needs the program zstd")
 @pytest.mark.parametrize(("symbol", "diffs"), [("NKNUSDT", 150), ("LRCBTC", 15), ("BLZETH", 10), ("RUNEEUR", 2)])
-def test_nearly_silent_streams_with_their_filters(tmp_path, symbol, diffs):
-    """Snapshots before everything else bridge, and the exchange's filters are used."""
+def test_import_of_nearly_silent_streams_with_their_filters(tmp_path, symbol, diffs):
+    """Snapshots before all other messages bridge, and the exchange's filters are used."""
     packed = SHARED / "data/binance-spot-quiet-20211012/BINANCE.jsonl.zst"
     capture = tmp_path / "quiet.jsonl"
     with capture.open("wb") as plain:
@@ -431,7 +431,7 @@ def test_nearly_silent_streams_with_their_filters(tmp_path, symbol, diffs):
 
 @shared
 @pytest.mark.parametrize(
-    ("pattern", "what"),
+    ("pattern", "description"),
     [
         ("binance-spot-btcusdt-20260607-depth5/*sample.csv.gz", "a CSV table"),
         ("binance-spot-trxusdt-20250304-us/*trade*", "a CSV table"),
@@ -441,10 +441,10 @@ def test_nearly_silent_streams_with_their_filters(tmp_path, symbol, diffs):
         ("hyperliquid-btc-wlfi-20250904/orderbooks_BTC*", "a CSV table"),
     ],
 )
-def test_other_recordings_are_refused_in_one_line(tmp_path, pattern, what):
-    """File, line, what it is and what is accepted; nothing is written."""
+def test_other_recordings_raise_one_line_broken_file(tmp_path, pattern, description):
+    """The error contains the path, the form found and the accepted forms; nothing is written."""
     (path,) = (SHARED / "data").glob(pattern)
-    with pytest.raises(BrokenFile, match=what) as error:
+    with pytest.raises(BrokenFile, match=description) as error:
         import_captures([path], "BTCUSDT", tmp_path / "data", run_id="R1")
     message = str(error.value)
     assert message.startswith(str(path))
@@ -453,7 +453,7 @@ def test_other_recordings_are_refused_in_one_line(tmp_path, pattern, what):
     assert not (tmp_path / "data").exists()
 
 
-def test_the_module_is_a_command(tmp_path):
+def test_module_runs_as_a_command(tmp_path):
     """`python -m mm.market_data.import_capture` is `mm data import`."""
     write(tmp_path / "capture.gz", GOOD)
     done = run_python("-m", "mm.market_data.import_capture", "capture.gz", "--symbol", SYMBOL, cwd=tmp_path)

@@ -11,7 +11,7 @@ TEXT = b"".join(b"line %d\n" % n for n in range(2_000))
 
 
 def noise(lines):
-    """Return lines that do not pack well, so that their members have some length."""
+    """Return lines that compress poorly, so that their members are long."""
     return b"".join(b"%d %d\n" % (n, n * 2_654_435_761 % 2**64) for n in range(lines))
 
 
@@ -19,8 +19,8 @@ def read(tmp_path, raw):
     path = tmp_path / "capture"
     path.write_bytes(raw)
     lines = CaptureLines(path)
-    got = [(line, lines.cut, lines.number) for line in lines]
-    return lines, [line for line, cut, _ in got if not cut], [line for line, cut, _ in got if cut], got
+    received = [(line, lines.cut, lines.number) for line in lines]
+    return lines, [line for line, cut, _ in received if not cut], [line for line, cut, _ in received if cut], received
 
 
 @pytest.fixture(autouse=True, params=[64, 1 << 18])
@@ -32,22 +32,22 @@ def _chunks(request, monkeypatch):
 @pytest.mark.parametrize(
     "pack", [bytes, gzip.compress, lambda raw: gzip.compress(raw[:5_000]) + gzip.compress(raw[5_000:])]
 )
-def test_a_whole_file_gives_every_line(tmp_path, pack):
+def test_whole_file_returns_every_line(tmp_path, pack):
     """Plain, gzip, and gzip of many members that end in the middle of a line."""
-    lines, whole, cut, got = read(tmp_path, pack(TEXT))
+    lines, whole, cut, received = read(tmp_path, pack(TEXT))
     assert whole == TEXT.split(b"\n")[:-1]
     assert (cut, lines.lost_bytes, lines.ends_early) == ([], 0, False)
-    assert [number for _, _, number in got] == list(range(1, 2_001))
+    assert [number for _, _, number in received] == list(range(1, 2_001))
 
 
-def test_a_last_line_without_a_newline_is_handed_out_as_cut(tmp_path):
-    """It may be whole; only its content can tell."""
+def test_last_line_without_a_newline_is_marked_as_cut(tmp_path):
+    """Such a line may be whole; only its content shows it."""
     lines, whole, cut, _ = read(tmp_path, b"one\ntwo")
     assert (whole, cut, lines.number) == ([b"one"], [b"two"], 2)
 
 
-def test_a_truncated_gzip_gives_all_its_whole_lines(tmp_path):
-    """A copy was interrupted: what arrived is used, and the end is known to be missing."""
+def test_truncated_gzip_returns_all_its_whole_lines(tmp_path):
+    """A copy was interrupted: the part that arrived is used, and the missing end is reported."""
     packed = gzip.compress(noise(3_000))
     lines, whole, cut, _ = read(tmp_path, packed[: len(packed) // 2])
     assert noise(3_000).startswith(b"\n".join(whole))
@@ -55,8 +55,8 @@ def test_a_truncated_gzip_gives_all_its_whole_lines(tmp_path):
     assert (len(cut) <= 1, lines.ends_early, lines.lost_bytes) == (True, True, 0)
 
 
-def test_a_torn_member_does_not_take_the_next_ones_with_it(tmp_path):
-    """A recorder was killed and another one appended: the lines of both are there, none is glued together."""
+def test_members_after_a_torn_member_are_read(tmp_path):
+    """A recorder was killed and another one appended: the lines of both are read, and none are joined."""
     torn = gzip.compress(noise(3_000))
     lines, whole, cut, _ = read(tmp_path, torn[: len(torn) // 2] + gzip.compress(TEXT))
     first = [line for line in whole if not line.startswith(b"line")]
@@ -67,7 +67,7 @@ def test_a_torn_member_does_not_take_the_next_ones_with_it(tmp_path):
 
 
 def test_damage_in_the_last_member_is_counted_in_bytes(tmp_path):
-    """The lines before it are used."""
+    """The lines before the damage are used."""
     packed = bytearray(gzip.compress(noise(3_000)))
     half = len(packed) // 2
     packed[half:] = Random(7).randbytes(len(packed) - half)
@@ -76,14 +76,14 @@ def test_damage_in_the_last_member_is_counted_in_bytes(tmp_path):
     assert half - 1_000 < lines.lost_bytes <= half + 1
 
 
-def test_padding_behind_a_gzip_is_nothing(tmp_path):
+def test_zero_padding_after_a_gzip_is_ignored(tmp_path):
     """Tapes and block devices round up with zeros."""
     lines, whole, _, _ = read(tmp_path, gzip.compress(TEXT) + b"\0" * 1_000)
     assert (len(whole), lines.lost_bytes) == (2_000, 0)
 
 
 def test_progress_ends_at_the_size_of_the_file(tmp_path):
-    """A bar that stops before the end is a bug report."""
+    """A progress bar must not stop before the end."""
     for name, raw in (("a", TEXT), ("b.gz", gzip.compress(TEXT))):
         done = []
         (tmp_path / name).write_bytes(raw)
@@ -103,8 +103,8 @@ def test_progress_ends_at_the_size_of_the_file(tmp_path):
         (b"PK\x03\x04....", "zip"),
     ],
 )
-def test_other_packings_are_named(tmp_path, raw, message):
-    """One line: which file, what it is, the way out."""
+def test_other_packings_raise_broken_file_with_their_name(tmp_path, raw, message):
+    """The error names the file, its packing and a remedy."""
     path = tmp_path / "capture"
     path.write_bytes(raw)
     with pytest.raises(BrokenFile, match=message) as error:
@@ -112,14 +112,14 @@ def test_other_packings_are_named(tmp_path, raw, message):
     assert str(path) in str(error.value)
 
 
-def test_a_missing_file_is_named(tmp_path):
-    """The error names which of several."""
+def test_missing_file_is_named_in_the_error(tmp_path):
+    """The error contains the path."""
     with pytest.raises(BrokenFile, match=r"gone\.gz: cannot be read"):
         CaptureLines(tmp_path / "gone.gz")
 
 
-def test_a_folder_is_refused_with_a_file_in_it(tmp_path):
-    """A folder of captures is the result of a download; the error shows how to name its files."""
+def test_folder_is_rejected_with_an_example_file(tmp_path):
+    """Downloads often give a folder of captures; the error shows how to pass its files."""
     with pytest.raises(BrokenFile, match=r"this is a folder; give the captures in it$"):
         CaptureLines(tmp_path)
     for name in ("b.gz", "a.gz"):
@@ -128,7 +128,7 @@ def test_a_folder_is_refused_with_a_file_in_it(tmp_path):
         CaptureLines(tmp_path)
 
 
-def test_a_file_without_lines_is_given_up(tmp_path, monkeypatch):
+def test_too_long_line_raises_broken_file(tmp_path, monkeypatch):
     """Binary data must not fill the memory in search of a newline."""
     monkeypatch.setattr(capture_lines, "LONGEST_LINE", 100)
     with pytest.raises(BrokenFile, match="capture:2: a line of more than 100 bytes"):

@@ -16,7 +16,7 @@ def read(tmp_path, raw, symbol=SYMBOL):
 
 
 def of(received, kind):
-    return [(one.recv_us, one.message) for one in received if isinstance(one.message, kind)]
+    return [(item.recv_us, item.message) for item in received if isinstance(item.message, kind)]
 
 
 @pytest.mark.parametrize(
@@ -31,23 +31,23 @@ def of(received, kind):
         (f"{NOON_US // 10**6}", NOON_US),
     ],
 )
-@pytest.mark.parametrize("between", [" ", ": ", "\t"])
-def test_stamps_of_every_unit_are_us_inside(tmp_path, stamp, us, between):
-    """A fraction finer than µs is cut, not rounded: a later day must not begin early."""
-    received = read(tmp_path, f"{stamp}{between}{json.dumps(diff(1, 2))}\n".encode())
-    assert [(one.recv_us, type(one.message)) for one in received] == [(us, DepthUpdate)]
+@pytest.mark.parametrize("separator", [" ", ": ", "\t"])
+def test_stamps_of_every_unit_are_converted_to_us(tmp_path, stamp, us, separator):
+    """A fraction below 1 µs is truncated, not rounded: the next day must not begin early."""
+    received = read(tmp_path, f"{stamp}{separator}{json.dumps(diff(1, 2))}\n".encode())
+    assert [(item.recv_us, type(item.message)) for item in received] == [(us, DepthUpdate)]
 
 
-def test_a_plain_capture_gives_its_messages_in_order(tmp_path):
-    """Combined, bare and REST lines side by side, empty lines skipped, Windows line ends taken."""
+def test_plain_capture_returns_its_messages_in_order(tmp_path):
+    """Combined, bare and REST lines are mixed, empty lines skipped, Windows line ends accepted."""
     raw = lines([snapshot(1), diff(2, 3), trade(1)["data"], b"\n", ticker(3)]).replace(b"\n", b"\r\n")
     received = read(tmp_path, raw)
-    assert [type(one.message) for one in received] == [DepthSnapshot, DepthUpdate, TradePrint, BookTicker]
-    assert [one.recv_us - NOON_US for one in received] == [0, 100_000, 200_000, 300_000]
+    assert [type(item.message) for item in received] == [DepthSnapshot, DepthUpdate, TradePrint, BookTicker]
+    assert [item.recv_us - NOON_US for item in received] == [0, 100_000, 200_000, 300_000]
 
 
-def test_a_capture_with_a_configuration_record_names_symbols(tmp_path):
-    """REST lines have their address there, and so several symbols can share a capture."""
+def test_capture_with_a_configuration_record_tells_symbols_apart(tmp_path):
+    """REST lines contain their URL, so several symbols can share a capture."""
     seconds = NOON_US // 10**6
     rest = "https://api.binance.com/api/v1/depth?symbol={}&limit=1000 -> {}.5: {}\n"
     raw = (
@@ -66,8 +66,8 @@ def record(kind, at_s, **fields):
     return json.dumps({"t": kind, "conn": "c", "ts": NOON_US // 10**6 + at_s, **fields}, separators=(",", ":")) + "\n"
 
 
-def test_answers_that_stand_first_come_when_the_stream_reaches_them(tmp_path):
-    """The JSON form keeps each connection in order, not all of them: a snapshot must not come before its buffer."""
+def test_rest_answers_are_sorted_into_the_stream_by_time(tmp_path):
+    """The JSON form is in order per connection only: a snapshot must not come before its buffered updates."""
     depth = "https://api.binance.com/api/v3/depth?symbol={}&limit=1000"
     raw = (
         '{"t": "header","format":2,"exchange":"BINANCE"}\n'
@@ -78,13 +78,13 @@ def test_answers_that_stand_first_come_when_the_stream_reaches_them(tmp_path):
         + "".join(record("recv", at, data=json.dumps(diff(at, at))) for at in (2, 3, 4))
         + record("send", 5, data="{}")
     ).encode()
-    received = [one for one in read(tmp_path, raw) if not isinstance(one.message, Other)]
-    kinds = [type(one.message) for one in received]
+    received = [item for item in read(tmp_path, raw) if not isinstance(item.message, Other)]
+    kinds = [type(item.message) for item in received]
     assert kinds == [ExchangeInfo, Connected, DepthUpdate, DepthSnapshot, DepthUpdate, DepthUpdate]
-    assert [one.recv_us for one in received] == sorted(one.recv_us for one in received)
+    assert [item.recv_us for item in received] == sorted(item.recv_us for item in received)
 
 
-def test_a_broken_line_is_handed_out_raw_with_its_place(tmp_path):
+def test_broken_line_is_returned_raw_with_its_place(tmp_path):
     """One bad line does not affect the others; its place is reported."""
     raw = lines([diff(1, 2), b'1767610800000000 {"stream":"simusdt@de\n', b"no stamp {}\n", diff(3, 4)])
     received = read(tmp_path, raw)
@@ -95,8 +95,8 @@ def test_a_broken_line_is_handed_out_raw_with_its_place(tmp_path):
     assert (second_us, second.reason) == (None, "capture.dat:3: no receive stamp at its start")
 
 
-def test_a_cut_last_line_says_so_and_a_whole_one_counts(tmp_path):
-    """A JSON object that ends is whole, newline or not."""
+def test_last_line_is_broken_only_if_its_json_is_cut(tmp_path):
+    """A complete JSON object is whole, with or without a newline."""
     whole = lines([diff(1, 2), diff(3, 4)])
     assert len(of(read(tmp_path, whole[:-1]), DepthUpdate)) == 2
     (_, broken), *_ = of(read(tmp_path, whole[:-2]), Broken)
@@ -104,20 +104,20 @@ def test_a_cut_last_line_says_so_and_a_whole_one_counts(tmp_path):
 
 
 @pytest.mark.parametrize("stamp", ["0", "999999999", "12.x", "-5", "4102444800", "9" * 30, "9" * 5000])
-def test_an_impossible_stamp_is_a_broken_line(tmp_path, stamp):
-    """It must not open a day of its own."""
+def test_impossible_stamp_is_a_broken_line(tmp_path, stamp):
+    """Such a stamp must not open another day."""
     received = read(tmp_path, lines([diff(1, 2)]) + f"{stamp} {json.dumps(diff(3, 4))}\n".encode())
     assert isinstance(received[1].message, Broken)
 
 
-def test_a_torn_beginning_does_not_hide_the_form(tmp_path):
+def test_form_is_recognized_after_a_torn_first_line(tmp_path):
     """A capture may be the second half of a rotated one."""
     received = read(tmp_path, b'.80000000","0.0000"]]}}\n' + lines([diff(1, 2)]))
-    assert [type(one.message) for one in received] == [Broken, DepthUpdate]
+    assert [type(item.message) for item in received] == [Broken, DepthUpdate]
 
 
 @pytest.mark.parametrize(
-    ("raw", "what"),
+    ("raw", "description"),
     [
         (b"recv_tsec,recv_tnsec,venue\n1,2,x\n", "a CSV table"),
         (b'1430438404518 order_created {"price": 1}\n', "its first line is '1430438404518 order_created"),
@@ -130,11 +130,11 @@ def test_a_torn_beginning_does_not_hide_the_form(tmp_path):
         (b"wss://stream.binance.com -> \n", "its first line is"),
     ],
 )
-def test_other_forms_are_refused_in_one_line(tmp_path, raw, what):
-    """Which file, what it is, and what would be accepted."""
+def test_other_forms_raise_broken_file_with_a_description(tmp_path, raw, description):
+    """The error contains the path, the form found and the accepted forms."""
     with pytest.raises(BrokenFile) as error:
         read(tmp_path, raw)
-    assert what in str(error.value)
+    assert description in str(error.value)
     assert str(error.value).startswith(f"{tmp_path / 'capture.dat'}:1: ")
     assert "accepted" in str(error.value)
     assert ("<receive stamp> <JSON>" in str(error.value)) == ("of other sources need --format" in str(error.value))
@@ -143,7 +143,7 @@ def test_other_forms_are_refused_in_one_line(tmp_path, raw, what):
 @pytest.mark.parametrize(
     "message", [diff(3, 4)["data"] | {"pu": 2}, {"stream": "simusdt@markPrice@1s", "data": {"e": "markPriceUpdate"}}]
 )
-def test_futures_are_refused_with_their_line(tmp_path, message):
-    """However late in the file they show themselves."""
+def test_futures_messages_raise_broken_file_with_their_line(tmp_path, message):
+    """The futures message may come late in the file."""
     with pytest.raises(BrokenFile, match=r"capture\.dat:2: .* belongs to futures"):
         read(tmp_path, lines([trade(1), message]))

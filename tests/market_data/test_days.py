@@ -42,22 +42,22 @@ def opened(data_root, **changes):
     return writer.run_id
 
 
-def test_a_day_begins_with_the_run_and_the_window(tmp_path):
+def test_day_begins_with_run_start_and_window_start(tmp_path):
     """The ledger has the requested knobs."""
     opened(tmp_path / "data")
     first, second, _ = events(folder(tmp_path))
     assert (first[0], first[2]["knobs"], second[0]) == ("run_start", {"trade_stream": "trade"}, "window_start")
 
 
-def test_a_generated_run_id_that_the_day_has_gets_a_number(tmp_path):
-    """Two starts within a second have the same stamp; an id of the user's own is refused."""
+def test_generated_run_id_gets_a_number_if_the_day_has_it(tmp_path):
+    """Two starts within a second have the same stamp; an id given by the user is refused."""
     assert [opened(tmp_path / "data") for _ in range(3)] == ["R1", "R1_2", "R1_3"]
     with pytest.raises(RunExists, match="run R1 already"):
         opened(tmp_path / "data", own_id=True)
 
 
-def test_a_start_within_the_second_of_a_crash_tells_what_it_tore(tmp_path):
-    """The id of the run that crashed is refused before its torn tail is cut, not behind that."""
+def test_start_within_the_second_of_a_crash_reports_the_torn_tail(tmp_path):
+    """The id of the crashed run is refused before its torn tail is cut."""
     days(tmp_path / "data").open(DAY, NOON_US).close()
     with folder(tmp_path).frames.open("ab") as stream:
         stream.write(b"17676")
@@ -69,8 +69,8 @@ def test_a_start_within_the_second_of_a_crash_tells_what_it_tore(tmp_path):
     assert torn["bytes"] == 5
 
 
-def test_a_crash_and_what_it_tore_are_told(tmp_path):
-    """With the most that can be lost: one interval between two flushes."""
+def test_crash_and_torn_tail_are_reported(tmp_path):
+    """The reported loss is at most one flush interval."""
     days(tmp_path / "data").open(DAY, NOON_US).close()
     with folder(tmp_path).frames.open("ab") as stream:
         stream.write(b"17676")
@@ -81,12 +81,12 @@ def test_a_crash_and_what_it_tore_are_told(tmp_path):
 
 
 def torn_day(tmp_path, *, ledger=False):
-    """Leave a day whose run was killed, with torn files, the ledger if need be; return the others with the bytes."""
+    """Write a day of a killed run with torn files (with *ledger* that one, too); return the others with torn sizes."""
     days(tmp_path / "data").open(DAY, NOON_US).close()
     day = folder(tmp_path)
     member = b"\x1f\x8b\x08 torn"
     torn = {day.gaps: b"17", day.frames: b"17676", day.trades: b"recv_se", day.diffs: member, day.quarantine: member}
-    day.trades.write_bytes(b"")  # killed amid the header
+    day.trades.write_bytes(b"")  # killed while it wrote the header
     day.quarantine.parent.mkdir()
     for path, piece in (torn | ({day.events: b"3,17676,R"} if ledger else {})).items():
         with path.open("ab") as stream:
@@ -94,13 +94,13 @@ def torn_day(tmp_path, *, ledger=False):
     return {(day.relative(path), len(piece)) for path, piece in torn.items()}
 
 
-def told_tails(tmp_path):
+def reported_tails(tmp_path):
     """Return how often the ledger reports torn tails."""
     return Counter((torn["path"], torn["bytes"]) for torn in events(folder(tmp_path), "tail_recovered"))
 
 
 def killed_at(call, act):
-    """Do *act* in a process that is killed at the *call*-th of the calls that change a file; tell whether it was."""
+    """Do *act* in a process that is killed at the *call*-th call that changes a file; return whether it was killed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads that other tests left
         child = os.fork()
@@ -108,12 +108,12 @@ def killed_at(call, act):
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         assert code in (0, -signal.SIGKILL)
         return code != 0
-    made, failed = [], True
+    calls, failed = [], True
 
     def deadly(real):
         def maybe(*args):
-            made.append(real)
-            if len(made) == call:
+            calls.append(real)
+            if len(calls) == call:
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(*args)
 
@@ -128,7 +128,7 @@ def killed_at(call, act):
         os._exit(failed)
 
 
-def test_whenever_a_start_is_killed_what_was_torn_is_told(tmp_path):
+def test_torn_tails_are_reported_whenever_a_start_is_killed(tmp_path):
     """Reported and then cut: a kill in between leads to a second report, and never to an unreported cut."""
     again = killed = 0
     for place in (tmp_path / str(call) for call in itertools.count(1)):
@@ -136,10 +136,10 @@ def test_whenever_a_start_is_killed_what_was_torn_is_told(tmp_path):
         dead = killed_at(killed + 1, lambda: opened(place / "data", run_id="R2"))  # noqa: B023 - called at once
         day = folder(place)
         left = {(day.relative(path), lost) for path, lost in recover(day).lost.items()}
-        assert torn == {*told_tails(place)} | left
+        assert torn == {*reported_tails(place)} | left
         opened(place / "data", run_id="R3")
-        again += any(count > 1 for count in told_tails(place).values())
-        assert torn == {*told_tails(place)}
+        again += any(count > 1 for count in reported_tails(place).values())
+        assert torn == {*reported_tails(place)}
         assert recover(day).lost == {}
         if not dead:
             break
@@ -147,53 +147,53 @@ def test_whenever_a_start_is_killed_what_was_torn_is_told(tmp_path):
     assert killed > again > 2
 
 
-def test_files_that_a_run_does_not_write_are_cut_as_well(tmp_path):
-    """The run before wrote them; they get no row."""
+def test_torn_files_that_the_run_does_not_write_are_cut(tmp_path):
+    """An earlier run wrote these files; they get no new rows."""
     torn = torn_day(tmp_path)
     knobs = {"write_diffs": False, "write_gaps": False}
     with days(tmp_path / "data", run_id="R2", **knobs).open(DAY, NOON_US) as writer:
         writer.diff(NOON_US, 1, 1, 1, [], [])
         writer.gap(NOON_US, "gap", 1, {"from_id": 5, "to_id": 9, "from_us": 1, "to_us": 2, "cause": "restart"})
     day = folder(tmp_path)
-    assert (torn, recover(day).lost) == ({*told_tails(tmp_path)}, {})
+    assert (torn, recover(day).lost) == ({*reported_tails(tmp_path)}, {})
     assert (rows(day.gaps), day.diffs.read_bytes(), day.quarantine.read_bytes()) == ([], b"", b"")
 
 
 @pytest.mark.parametrize("changes", [{"top_n": 4}, {"trade_stream": "aggTrade"}])
-def test_a_start_that_is_refused_cuts_nothing(tmp_path, changes):
-    """What it cannot tell of stays for the next one, the end of the ledger included."""
+def test_refused_start_cuts_nothing(tmp_path, changes):
+    """Torn tails stay for the next start, including that of the ledger."""
     torn = torn_day(tmp_path, ledger=True)
     with pytest.raises(Mismatch):
         opened(tmp_path / "data", run_id="R2", **changes)
     assert opened(tmp_path / "data", run_id="R3") == "R3"
-    assert {*told_tails(tmp_path)} == torn | {(folder(tmp_path).events.name, 9)}
+    assert {*reported_tails(tmp_path)} == torn | {(folder(tmp_path).events.name, 9)}
 
 
-def test_no_cut_outlives_the_row_that_tells_of_it(tmp_path, monkeypatch):
-    """Behind a power cut as well: the ledger is forced to the disk before anything is cut."""
+def test_ledger_is_synced_before_torn_files_are_cut(tmp_path, monkeypatch):
+    """After a power cut, no file is cut without the ledger row that reports it."""
     torn_day(tmp_path)
-    made = []
+    calls = []
 
-    def noted(name, real):
-        def note(fd, *args):
-            made.append((name, os.readlink(f"/proc/self/fd/{fd}")))
+    def recorded(name, real):
+        def record(fd, *args):
+            calls.append((name, os.readlink(f"/proc/self/fd/{fd}")))
             return real(fd, *args)
 
-        return note
+        return record
 
     with days(tmp_path / "data", run_id="R2").open(DAY, NOON_US) as writer:
         for name in ("ftruncate", "fsync"):
-            monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+            monkeypatch.setattr(os, name, recorded(name, getattr(os, name)))
         writer.flush()
         day = writer.folder
         cuts = [
             ("ftruncate", str(path.resolve())) for path in (day.gaps, day.diffs, day.frames, day.trades, day.quarantine)
         ]
-        assert made == [("fsync", str(day.events.resolve())), *cuts]
+        assert calls == [("fsync", str(day.events.resolve())), *cuts]
 
 
-def test_a_day_has_one_stream_of_trades(tmp_path):
-    """Ids of trades and of aggregates count differently; the folder is left as it was, and free."""
+def test_day_has_one_trade_stream(tmp_path):
+    """Ids of trades and of aggregates differ; the refused folder stays unchanged and unlocked."""
     opened(tmp_path / "data")
     before = rows(folder(tmp_path).events)
     with pytest.raises(Mismatch, match=r"TRADE_STREAM\) trade, this run has aggTrade"):
@@ -202,15 +202,15 @@ def test_a_day_has_one_stream_of_trades(tmp_path):
     assert opened(tmp_path / "data") == "R1_2"
 
 
-def test_a_day_has_one_writer(tmp_path):
-    """The other one may come later."""
+def test_second_writer_of_a_day_raises_try_later(tmp_path):
+    """The second writer may try again later."""
     with days(tmp_path / "data").open(DAY, NOON_US), pytest.raises(TryLater):
         opened(tmp_path / "data")
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO])
-def test_a_folder_that_may_not_be_written_is_tried_later(tmp_path, monkeypatch, number):
-    """Somebody may mount it, or give the right, while the supervisor starts the recorder again."""
+def test_unwritable_folder_raises_try_later(tmp_path, monkeypatch, number):
+    """The folder may become writable while the supervisor restarts the recorder."""
 
     def fail(*_, **__):
         raise OSError(number, "no")
@@ -220,21 +220,21 @@ def test_a_folder_that_may_not_be_written_is_tried_later(tmp_path, monkeypatch, 
         opened(tmp_path / "x")
 
 
-def test_a_folder_that_cannot_be_made_is_a_wrong_knob():
-    """The message names it."""
+def test_impossible_folder_raises_usage_error():
+    """The message contains the path."""
     with pytest.raises(UsageError, match=r"DATA_ROOT\) /dev/null/x: cannot be written"):
         opened("/dev/null/x")
 
 
 @pytest.mark.parametrize("free_mb", [199, 200])
-def test_space_must_be_left_to_others(tmp_path, monkeypatch, free_mb):
-    """If the folder does not exist yet, the disk is that of the nearest one above it."""
-    asked = []
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or Usage(free_mb * 10**6))
-    there = days(tmp_path / "data" / "deeper")
+def test_check_space_raises_below_the_minimum_free_space(tmp_path, monkeypatch, free_mb):
+    """If the folder does not exist yet, the disk of its nearest existing parent is checked."""
+    checked_paths = []
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: checked_paths.append(path) or Usage(free_mb * 10**6))
+    target = days(tmp_path / "data" / "deeper")
     if free_mb < 200:
         with pytest.raises(OSError, match=r"199 MB are free, --min-free-mb \(MIN_FREE_MB\) is 200"):
-            there.check_space()
+            target.check_space()
     else:
-        there.check_space()
-    assert asked == [tmp_path]
+        target.check_space()
+    assert checked_paths == [tmp_path]

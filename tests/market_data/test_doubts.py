@@ -1,4 +1,4 @@
-"""Ids far ahead: one of them is refused, and costs nothing; a second one shows a gap, and nothing of it is lost."""
+"""Ids far ahead: a single one is refused without loss; a second one reports a gap, and both are kept."""
 
 import json
 
@@ -24,12 +24,12 @@ from mm.market_data.market_state import Before, MarketState
 from mm.market_data.venue import DepthSnapshot
 
 FAR = 70_000_000
-"""Of the ids in these tests: not so far behind it that the exchange must have begun anew."""
+"""First id of these tests, large enough that jumps are not taken for an id reset."""
 NEAR = FAR + 40_000
 
 
 class Feed:
-    """A market, its events, and messages that arrive one every 100 ms."""
+    """A market and its events; a message arrives every 100 ms."""
 
     def __init__(self, *conns, **options):
         self.events, self.us, self.now_s = [], NOON_US, 100.0
@@ -65,8 +65,8 @@ class Feed:
 
 @pytest.mark.parametrize("conns", [(1,), (1, 2)])
 @pytest.mark.parametrize("ahead", [FAR_IDS + 1, 40_000, 999_999, 10**15])
-def test_one_trade_far_ahead_costs_nothing(conns, ahead):
-    """Over one connection or two: every other trade is there, none is late, missing or twice."""
+def test_single_trade_far_ahead_is_refused_without_loss(conns, ahead):
+    """Over one or two connections: every other trade arrives, and none is late, missing or repeated."""
     feed = Feed(*conns)
     for number in range(FAR, FAR + 6):
         for conn in conns:
@@ -74,14 +74,14 @@ def test_one_trade_far_ahead_costs_nothing(conns, ahead):
         if number == FAR + 2:
             feed.take(trade(number + 1 + ahead), conns[-1])
     assert feed.trades == list(range(FAR, FAR + 6))
-    assert [one["t"] for one in feed.refused] == [FAR + 3 + ahead]
+    assert [message["t"] for message in feed.refused] == [FAR + 3 + ahead]
     assert not feed.of(TradesMissing) + feed.of(TradeRepeated) + feed.of(Anomaly)
 
 
 @pytest.mark.parametrize("conns", [(1,), (1, 2)])
 @pytest.mark.parametrize("ahead", [FAR_IDS + 1, 40_000, 999_999, 10**15])
-def test_one_update_far_ahead_costs_nothing(conns, ahead):
-    """Not even a resync: the book continues."""
+def test_single_update_far_ahead_is_refused_without_loss(conns, ahead):
+    """There is no resync: the book continues."""
     feed = Feed(*conns)
     for number in range(FAR, FAR + 8):
         for conn in conns:
@@ -91,12 +91,12 @@ def test_one_update_far_ahead_costs_nothing(conns, ahead):
             feed.take(diff(number + 1 + ahead, number + 2 + ahead), conns[-1])
     assert feed.market.book_id == FAR + 7
     assert sorted(set(feed.updates)) == [(number, number) for number in range(FAR, FAR + 8)]
-    assert [one["U"] for one in feed.refused] == [FAR + 3 + ahead]
+    assert [message["U"] for message in feed.refused] == [FAR + 3 + ahead]
     assert not feed.of(DepthMissing) + feed.of(BookLost) + feed.of(Anomaly)
 
 
-def test_while_a_connection_hands_over_one_trade_far_ahead_costs_nothing():
-    """It comes on the old one, which receives nothing more; the new one continues from there."""
+def test_trade_far_ahead_during_a_handover_is_refused_without_loss():
+    """The trade comes on the old connection, which receives nothing more; the new one continues."""
     feed = Feed(1)
     for number in (FAR, FAR + 1):
         feed.take(trade(number), 1)
@@ -106,11 +106,11 @@ def test_while_a_connection_hands_over_one_trade_far_ahead_costs_nothing():
     for number in (FAR + 2, FAR + 3):
         feed.take(trade(number), 2)
     assert feed.trades == [FAR, FAR + 1, FAR + 2, FAR + 3]
-    assert [one["t"] for one in feed.refused] == [NEAR]
+    assert [message["t"] for message in feed.refused] == [NEAR]
 
 
-def test_a_second_one_there_shows_a_gap_and_both_have_their_own_stamps():
-    """Of updates and of trades."""
+def test_second_id_far_ahead_reports_a_gap_and_both_keep_their_stamps():
+    """For updates and for trades."""
     feed = Feed(1)
     for message in (
         diff(FAR, FAR),
@@ -130,8 +130,8 @@ def test_a_second_one_there_shows_a_gap_and_both_have_their_own_stamps():
     assert feed.refused == []
 
 
-def test_the_other_connection_shows_it_as_well():
-    """Both have lost the same ids."""
+def test_second_id_far_ahead_may_come_from_the_other_connection():
+    """Both connections have lost the same ids."""
     feed = Feed(1, 2)
     for conn in (1, 2):
         feed.take(trade(FAR), conn)
@@ -142,32 +142,32 @@ def test_the_other_connection_shows_it_as_well():
     assert (len(feed.of(TradesMissing)), feed.refused) == (1, [])
 
 
-def test_an_id_that_is_sent_twice_shows_nothing():
-    """A message that comes twice is wrong twice."""
+def test_repeated_id_far_ahead_is_no_gap():
+    """Both copies of the message are refused."""
     feed = Feed(1)
     for number in (FAR, NEAR, NEAR, FAR + 1):
         feed.take(trade(number), 1)
     assert feed.trades == [FAR, FAR + 1]
-    assert [one["t"] for one in feed.refused] == [NEAR, NEAR]
+    assert [message["t"] for message in feed.refused] == [NEAR, NEAR]
 
 
-def test_in_silence_it_is_refused_and_a_later_one_still_shows_the_gap():
-    """Its own trade is among the missing then, which are fetched."""
+def test_id_far_ahead_is_refused_after_silence_and_a_later_one_reports_gap():
+    """The refused trade is among the missing ones, which are fetched."""
     feed = Feed(1)
     for number in (FAR, FAR + 1, NEAR):
         feed.take(trade(number), 1)
     feed.market.let_through(feed.now_s + DOUBT_S - 0.01)
     assert feed.refused == []
     feed.market.let_through(feed.now_s + DOUBT_S)
-    assert [one["t"] for one in feed.refused] == [NEAR]
+    assert [message["t"] for message in feed.refused] == [NEAR]
     feed.take(trade(NEAR + 1), 1)
     assert feed.trades == [FAR, FAR + 1, NEAR + 1]
     assert tuple(feed.of(TradesMissing)[0].missing.ids) == (FAR + 2, NEAR)
 
 
 @pytest.mark.parametrize("ends", ["let_through", "closed", "flush"])
-def test_the_first_message_after_an_outage_goes_through_when_nothing_contradicts(ends):
-    """A symbol that trades once an hour has lost a thousand trades, on its only connection."""
+def test_first_message_after_an_outage_is_accepted_if_not_contradicted(ends):
+    """After an outage a symbol may have missed thousands of trades, on its only connection."""
     feed = Feed(1, before=Before(trade_id=FAR, cause="restart"))
     feed.take(trade(NEAR), 1)
     assert feed.trades == []
@@ -178,13 +178,13 @@ def test_the_first_message_after_an_outage_goes_through_when_nothing_contradicts
     assert (tuple(missing.missing.ids), missing.cause) == ((FAR + 1, NEAR - 1), "restart")
 
 
-def test_at_the_end_what_is_in_doubt_is_kept_aside():
-    """Its bytes are not lost."""
+def test_flush_refuses_doubtful_messages():
+    """The raw message is reported, so its bytes are not lost."""
     feed = Feed(1)
     for number in (FAR, FAR + 1, NEAR):
         feed.take(trade(number), 1)
     feed.market.flush()
-    assert [one["t"] for one in feed.refused] == [NEAR]
+    assert [message["t"] for message in feed.refused] == [NEAR]
 
 
 @settings(max_examples=200, deadline=None)
@@ -192,8 +192,8 @@ def test_at_the_end_what_is_in_doubt_is_kept_aside():
     st.lists(st.tuples(st.sampled_from([1, 2]), st.integers(0, 2), st.booleans()), max_size=40),
     st.integers(FAR_IDS + 200, 10**12),
 )
-def test_whatever_is_far_ahead_every_true_trade_is_there(steps, ahead):
-    """Against a plain set: two connections bring the same trades, each some of them, and wrong ids among them.
+def test_every_true_trade_is_kept_despite_ids_far_ahead(steps, ahead):
+    """Two connections each send a part of the same trades, with wrong ids among them; compared with a plain set.
 
     Wrong ids are far from each other, each further out than the previous one.
     """

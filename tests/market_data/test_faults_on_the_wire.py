@@ -11,7 +11,7 @@ def _quick(monkeypatch):
 
 
 def plain(seconds=4.0):
-    """Return a scenario: get a book, live through the script, and see the end of it."""
+    """Return a scenario: sync, play the script, and sync again."""
 
     async def scenario(boxed):
         await boxed.synced()
@@ -23,8 +23,8 @@ def plain(seconds=4.0):
     return scenario
 
 
-def test_a_calm_market_is_recorded_without_a_blemish():
-    """The yardstick of all that follows."""
+def test_calm_market_is_recorded_without_anomalies():
+    """The baseline of the tests below."""
     day = recorded(plain())
     assert (day.tags, day.told("gap"), day.told("trade_gap"), day.anomalies()) == (["initial"], [], [], [])
     assert len(day.frames) > 30
@@ -32,8 +32,8 @@ def test_a_calm_market_is_recorded_without_a_blemish():
 
 
 @pytest.mark.parametrize("lost", [1, 4])
-def test_row_1_updates_that_are_lost_are_one_gap_one_snapshot_and_no_trade(lost):
-    """Trades continue meanwhile."""
+def test_row_1_lost_updates_cost_one_gap_one_snapshot_and_no_trade(lost):
+    """Trades are not affected."""
     day = recorded(plain(), f"at time 3 do drop n={lost}")
     assert len(day.told("gap")) == 1
     assert day.tags == ["initial", "resync"]
@@ -41,24 +41,24 @@ def test_row_1_updates_that_are_lost_are_one_gap_one_snapshot_and_no_trade(lost)
 
 
 @pytest.mark.parametrize("fault", ["duplicate n=2", "stale n=2", "overlap n=2"])
-def test_row_2_what_comes_again_makes_no_frame_and_no_resync(fault):
-    """Defect 7: it is counted."""
+def test_row_2_repeated_updates_cause_no_frame_and_no_resync(fault):
+    """Defect 7: repeated updates are counted as anomalies."""
     day = recorded(plain(), f"at time 3 do {fault}")
     assert day.anomalies() == [fault.split()[0]] * 2
     assert (day.tags, day.told("gap")) == (["initial"], [])
     assert len({row["last_update_id"] for row in day.frames}) == len(day.frames)
 
 
-def test_row_3_neighbours_that_change_places_are_a_gap_and_stand_in_the_diffs_as_they_came():
-    """Raw first: the order of arrival is the truth of what arrived."""
+def test_row_3_swapped_updates_are_a_gap_and_diffs_keep_arrival_order():
+    """Raw data keeps the order of arrival."""
     day = recorded(plain(), "at time 3 do swap", clean=False)
     order = [diff["u"] for diff in day.diffs]
     assert order != sorted(order)
     assert day.tags == ["initial", "resync"]
 
 
-def test_row_4_a_snapshot_older_than_the_buffer_is_asked_for_again_and_nothing_is_lost():
-    """Defect 4: spaced, with the same buffer."""
+def test_row_4_snapshot_older_than_the_buffer_is_requested_again():
+    """Defect 4: requests are spaced, and the buffer is kept, so nothing is lost."""
     day = recorded(plain(), "at request 1 of /api/v3/depth do snapshot where=old back=3 n=3")
     assert [details["cause"] for details in day.told("snapshot_failed")] == ["too_old"] * 3
     assert [details["attempt"] for details in day.told("snapshot_request")] == [1, 2, 3, 4]
@@ -69,8 +69,8 @@ def test_row_4_a_snapshot_older_than_the_buffer_is_asked_for_again_and_nothing_i
 
 
 @pytest.mark.parametrize("where", ["before", "inside", "newer"])
-def test_row_5_snapshots_that_bridge_in_any_way_do(where):
-    """The one that ends just before the first update, in the midst of it, or ahead of all."""
+def test_row_5_snapshot_bridges_before_inside_or_beyond_the_buffer(where):
+    """The snapshot id is just before the first update, inside it, or newer than all updates."""
     day = recorded(plain(2), f"at request 1 of /api/v3/depth do snapshot where={where}")
     assert (day.tags, day.told("gap"), day.told("snapshot_failed")) == (["initial"], [], [])
 
@@ -88,8 +88,8 @@ def test_row_5_snapshots_that_bridge_in_any_way_do(where):
         ("status code=403 n=2", "http 403"),
     ],
 )
-def test_rows_6_and_7_a_snapshot_that_is_broken_late_or_refused_is_asked_for_again(fault, cause):
-    """Defect 3: what comes meanwhile waits in the buffer; a part of a book is never loaded."""
+def test_rows_6_and_7_broken_late_or_refused_snapshot_causes_no_gap(fault, cause):
+    """Defect 3: updates wait in the buffer until a whole snapshot is loaded."""
     day = recorded(plain(), f"at request 1 of /api/v3/depth do {fault}")
     causes = [details["cause"] for details in day.told("snapshot_failed")]
     assert day.told("gap") == []
@@ -97,33 +97,33 @@ def test_rows_6_and_7_a_snapshot_that_is_broken_late_or_refused_is_asked_for_aga
         assert causes == []
     elif cause:
         assert causes
-        assert all(one.startswith(cause) for one in causes)
+        assert all(text.startswith(cause) for text in causes)
 
 
 @pytest.mark.parametrize("code", [429, 418])
-def test_row_7_nothing_is_asked_before_the_time_that_the_exchange_names(code):
+def test_row_7_no_request_is_sent_before_retry_after(code):
     """Clients that continue to request are banned for longer."""
-    asked = []
+    requested_s = []
 
     async def scenario(boxed):
-        rest, before = boxed.parts.rest.rest, boxed.parts.rest.rest.depth
+        rest, original = boxed.parts.rest.rest, boxed.parts.rest.rest.depth
 
         async def depth(*args):
-            asked.append(boxed.weight._now_s())
-            return await before(*args)
+            requested_s.append(boxed.weight._now_s())
+            return await original(*args)
 
         rest.depth = depth
         await plain(2)(boxed)
 
     day = recorded(scenario, f"at request 1 of /api/v3/depth do status code={code} retry_after=1")
     assert [details["http_status"] for details in day.told("snapshot_failed")] == [code]
-    assert asked[1] - asked[0] >= 0.99
+    assert requested_s[1] - requested_s[0] >= 0.99
     assert day.tags == ["initial"]
 
 
 @pytest.mark.parametrize("of", ["depth", "any"])
-def test_row_8_a_stream_that_is_open_but_silent_is_a_stall(of):
-    """Defect 5: detected by a timer; another connection opens in parallel, and the exchange's status is requested."""
+def test_row_8_open_but_silent_stream_is_a_stall(of):
+    """Defect 5: detected by a timer; another connection opens in parallel, and exchangeInfo is requested."""
 
     async def scenario(boxed):
         await boxed.synced()
@@ -132,8 +132,8 @@ def test_row_8_a_stream_that_is_open_but_silent_is_a_stall(of):
         await plain(1)(boxed)
 
     day = recorded(scenario, f"at time 3 on newest do stall of={of}", silence_s=0.3)
-    told = {details["stream"] for details in day.told("stall")}
-    assert told == {"depth"} or (of == "any" and told <= {"depth", "trade"})
+    stalled = {details["stream"] for details in day.told("stall")}
+    assert stalled == {"depth"} or (of == "any" and stalled <= {"depth", "trade"})
     assert [details["reason"] for details in day.told("ws_disconnected")][:1] == ["stall"]
     kinds = [event["type"] for event in day.events]
     assert kinds.index("ws_disconnected") > [at for at, kind in enumerate(kinds) if kind == "ws_connected"][1]
@@ -141,8 +141,8 @@ def test_row_8_a_stream_that_is_open_but_silent_is_a_stall(of):
     assert day.missing_trades == set()
 
 
-def test_row_8_a_halted_symbol_is_explained_by_its_status():
-    """Nobody can know from silence alone."""
+def test_row_8_status_of_a_halted_symbol_is_recorded():
+    """Silence alone does not show a halt, so exchangeInfo is requested."""
 
     async def scenario(boxed):
         await boxed.synced()
@@ -157,8 +157,8 @@ def test_row_8_a_halted_symbol_is_explained_by_its_status():
 
 
 @pytest.mark.parametrize("fault", ["half_open", "mute"])
-def test_row_9_a_connection_whose_other_end_is_gone_is_replaced(fault):
-    """What was lost in the meantime is reported, trades are fetched."""
+def test_row_9_connection_with_a_dead_peer_is_replaced(fault):
+    """Lost updates are reported, missing trades are fetched."""
 
     async def scenario(boxed):
         await boxed.synced()
@@ -172,8 +172,8 @@ def test_row_9_a_connection_whose_other_end_is_gone_is_replaced(fault):
 
 
 @pytest.mark.parametrize("fault", ["close code=1000", "close code=1001", "close code=1006", "close code=1011", "reset"])
-def test_row_10_whatever_ends_a_connection_the_next_one_goes_on(fault):
-    """And the trades that came between the two are fetched."""
+def test_row_10_next_connection_continues_after_any_close(fault):
+    """Trades between the two connections are fetched."""
 
     async def scenario(boxed):
         await boxed.synced()
@@ -186,16 +186,16 @@ def test_row_10_whatever_ends_a_connection_the_next_one_goes_on(fault):
     assert day.missing_trades == set()
 
 
-def test_row_10_a_handshake_that_is_refused_is_tried_again():
-    """With a status, or reset before any answer."""
+def test_row_10_refused_handshake_is_retried():
+    """Refused with a status, or reset before any answer."""
     script = "at connect 1 do refuse_handshake status=503 n=2\nat connect 3 do refuse_connect"
     day = recorded(plain(1), script)
     assert [details["conn"] for details in day.told("ws_connected")] == [1]
 
 
 @pytest.mark.parametrize("fault", ["shutdown lead_s=3", "phase ms=30\nat time 3 do shutdown lead_s=3"])
-def test_row_11_a_shutdown_that_is_announced_costs_no_update_and_no_trade(fault):
-    """Defect of all others: the next connection is there before the old one goes, and the epoch continues."""
+def test_row_11_announced_shutdown_costs_no_update_and_no_trade(fault):
+    """The next connection opens before the old one closes, and the epoch continues."""
 
     async def scenario(boxed):
         await boxed.synced()
@@ -210,8 +210,8 @@ def test_row_11_a_shutdown_that_is_announced_costs_no_update_and_no_trade(fault)
     assert day.anomalies() == []
 
 
-def test_row_11_old_age_costs_no_update_and_no_trade():
-    """Again and again."""
+def test_row_11_maximum_connection_age_costs_no_update_and_no_trade():
+    """Several times in a row."""
 
     async def scenario(boxed):
         await boxed.synced()
@@ -223,8 +223,8 @@ def test_row_11_old_age_costs_no_update_and_no_trade():
     assert (day.told("gap"), day.told("trade_gap"), day.tags, day.anomalies()) == ([], [], ["initial"], [])
 
 
-def test_row_12_a_storm_of_connections_ends_and_is_bounded():
-    """Each attempt is counted, and the machine's share of them is not exceeded."""
+def test_row_12_connection_storm_ends_and_is_bounded():
+    """Each attempt is counted in the budget."""
 
     async def scenario(boxed):
         await boxed.until(lambda: boxed.told("ws_disconnected") >= 5)
@@ -249,8 +249,8 @@ def test_row_12_a_storm_of_connections_ends_and_is_bounded():
         ("non_ascii", None),
     ],
 )
-def test_row_14_what_cannot_be_read_is_kept_raw_and_is_never_the_end(fault, damages):
-    """Defect 12: an update that is damaged is a gap; one that can be read, whatever else is in it, is none."""
+def test_row_14_unreadable_messages_are_quarantined(fault, damages):
+    """Defect 12: a damaged update is a gap; a readable one is not, whatever else it contains."""
     day = recorded(plain(), f"at time 3 do {fault}")
     kept = [details for details in day.told("anomaly") if details["kind"] == "quarantined"]
     assert len(kept) == (damages is not None)
@@ -259,15 +259,15 @@ def test_row_14_what_cannot_be_read_is_kept_raw_and_is_never_the_end(fault, dama
 
 
 @pytest.mark.parametrize(("fault", "kind"), [("crossed", "crossed"), ("crossed ticks=0", "crossed")])
-def test_row_15_a_crossed_or_locked_book_is_not_shown(fault, kind):
-    """It cannot be: the frame is withheld, and another snapshot shows what is."""
+def test_row_15_crossed_or_locked_book_causes_a_resync(fault, kind):
+    """The impossible book gets no frame; another snapshot replaces it."""
     day = recorded(plain(), f"at time 3 do {fault}")
     assert kind in day.anomalies()
     assert day.tags == ["initial", "resync"]
 
 
-def test_row_15_a_price_off_the_tick_is_kept_and_reported_and_the_exchange_is_asked():
-    """It may be a new grid: no book is dropped, and the day is sound whatever the answer is."""
+def test_row_15_price_off_the_tick_is_kept_and_exchange_info_requested():
+    """The price may be on a new grid: the book is kept, and the day is sound for any exchangeInfo."""
 
     async def scenario(boxed):
         await plain()(boxed)
@@ -279,16 +279,16 @@ def test_row_15_a_price_off_the_tick_is_kept_and_reported_and_the_exchange_is_as
     assert len(day.told("exchange_info")) > 1
 
 
-def test_row_15_the_largest_quantity_that_there_is_survives_as_it_is_written():
-    """Defect 8: no float could hold it."""
+def test_row_15_largest_quantity_keeps_its_text():
+    """Defect 8: no float can hold this quantity."""
     day = recorded(plain(), "at time 3 do capped_qty", clean=False)
     text = "92233720368.54775807"
     assert any(text in (qty for side in "ba" for _, qty in diff[side]) for diff in day.diffs)
     assert any(text in row.values() for row in day.frames)
 
 
-def test_row_22_ids_that_begin_anew_open_an_epoch():
-    """They are not stale for ever."""
+def test_row_22_id_reset_opens_an_epoch():
+    """New ids are not taken as stale."""
 
     async def scenario(boxed):
         await boxed.synced()
@@ -317,8 +317,8 @@ def test_row_22_ids_that_begin_anew_open_an_epoch():
         "at time 3 on newest do swap\nat time 4 on newest do duplicate n=3",
     ],
 )
-def test_row_23_a_pair_of_connections_is_one_perfect_feed(script):
-    """Whatever happens to one of them: nothing is missing, repeated or odd."""
+def test_row_23_connection_pair_is_one_perfect_feed(script):
+    """A fault of one connection causes no gap, no repeated row and no anomaly."""
     day = recorded(plain(), script, pair=True)
     assert len(day.told("ws_connected")) >= 2
     assert (day.told("gap"), day.told("trade_gap"), day.anomalies()) == ([], [], [])
@@ -326,8 +326,8 @@ def test_row_23_a_pair_of_connections_is_one_perfect_feed(script):
     assert len(day.frames) > 30
 
 
-def test_what_the_recorder_notes_is_no_later_than_what_waits_to_be_written():
-    """Behind a backlog of seconds the rows would step back in time otherwise, and the check finds that."""
+def test_events_are_not_stamped_later_than_queued_messages():
+    """With a backlog of seconds, rows would otherwise step back in time, which the check reports."""
 
     async def scenario(boxed):
         await boxed.synced()
@@ -335,8 +335,8 @@ def test_what_the_recorder_notes_is_no_later_than_what_waits_to_be_written():
         recv_us = boxed.box.scheduler.done_us - 5_000_000
         inbox.waiting.append((recv_us, inbox.links[0], b"{}"))
         opened._stalled("depth", 1.0)
-        noted_us, _ = boxed.session.writer.ledger.last["stall"]
-        assert noted_us == recv_us
+        logged_us, _ = boxed.session.writer.ledger.last["stall"]
+        assert logged_us == recv_us
         inbox.waiting.clear()
 
     recorded(scenario, defects={"clock"}, clean=False)

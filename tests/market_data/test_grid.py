@@ -7,8 +7,8 @@ from mm.market_data import grid as grid_module
 from mm.market_data.grid import Grid
 
 
-def test_texts_become_whole_numbers_and_leave_their_steps_behind():
-    """The greatest step of all prices is the best guess of an unknown tick."""
+def test_texts_become_integers_and_their_steps_are_tracked():
+    """The largest step of all prices is the estimate of an unknown tick size."""
     grid = Grid()
     grid.check([("1.25000000", "0.30000000"), ("1.24500000", "0.00000000"), ("1.2", "1")])
     assert (grid.price("1.25"), grid.qty("0.3")) == (125_000_000, 30_000_000)
@@ -16,15 +16,15 @@ def test_texts_become_whole_numbers_and_leave_their_steps_behind():
 
 
 @pytest.mark.parametrize("price", ["0", "0.000", "-1", "abc", "1e5", "", "1.123456789"])
-def test_a_price_that_is_none_is_refused_each_time(price):
-    """A wrong text is not remembered as a right one."""
+def test_invalid_price_raises_off_grid_each_time(price):
+    """An invalid text is not cached as valid."""
     grid = Grid()
     for _ in range(2):
         with pytest.raises(OffGrid):
             grid.price(price)
 
 
-def test_a_quantity_may_be_zero_but_not_negative():
+def test_quantity_may_be_zero_but_not_negative():
     """Zero removes a level."""
     grid = Grid()
     assert grid.qty("0.00000000") == 0
@@ -33,7 +33,7 @@ def test_a_quantity_may_be_zero_but_not_negative():
 
 
 @pytest.mark.parametrize("derives_steps", [True, False])
-def test_a_zero_with_a_sign_is_none(derives_steps):
+def test_negative_zero_raises_off_grid(derives_steps):
     """``-0`` would be an empty level in the book."""
     grid = Grid(derives_steps=derives_steps)
     for qty in ("-0", "-0.00000000"):
@@ -43,8 +43,8 @@ def test_a_zero_with_a_sign_is_none(derives_steps):
             grid.check_one("1.00000000", qty)
 
 
-def test_memory_stays_bounded(monkeypatch):
-    """A day of millions of different texts does not fill it, and the steps are not forgotten."""
+def test_memory_of_texts_is_bounded(monkeypatch):
+    """Millions of different texts do not fill the cache, and the steps are kept."""
     monkeypatch.setattr(grid_module, "REMEMBERED_TEXTS", 3)
     grid = Grid()
     for price in range(1, 20):
@@ -60,8 +60,8 @@ TEXTS = st.one_of(
 
 
 @given(st.lists(TEXTS, max_size=4))
-def test_quantities_are_checked_alike_one_by_one_and_many_at_a_time(texts):
-    """A recorder needs no steps of them; what it refuses is what an import refuses."""
+def test_recorder_and_import_reject_the_same_quantities(texts):
+    """Only an import derives steps of quantities; both modes reject the same texts."""
     levels = [("1.00000000", text) for text in texts]
     refused = []
     for grid in (Grid(), Grid(derives_steps=False)):
@@ -73,8 +73,8 @@ def test_quantities_are_checked_alike_one_by_one_and_many_at_a_time(texts):
 
 
 @pytest.mark.parametrize("derives_steps", [True, False])
-def test_what_comes_off_the_grid_is_reported_once(derives_steps):
-    """Each report names steps that all before it are multiples of; what they allow is reported no more."""
+def test_off_grid_values_are_reported_once(derives_steps):
+    """All earlier values are multiples of the reported steps; values on these steps are not reported again."""
     grid = Grid(derives_steps=derives_steps)
     grid.check([("1.00500000", "0.30000000")])
     assert not grid.off
@@ -88,8 +88,8 @@ def test_what_comes_off_the_grid_is_reported_once(derives_steps):
     assert (grid.off, grid.report()) == (True, {"tick_size": "0.001", "step_size": "0.001"})
 
 
-def test_an_older_grid_stays_valid_for_the_day():
-    """Orders rest on the grid of their time; another day begins with the grid of the exchange alone."""
+def test_older_grid_stays_valid_for_the_day():
+    """Orders stay on the grid of their time; the next day begins with the exchange's current grid alone."""
     grid = Grid()
     grid.use(1_000_000, 1)
     grid.check([("1.01000000", "1.00000000")])
@@ -100,15 +100,15 @@ def test_an_older_grid_stays_valid_for_the_day():
 
 
 def test_prices_off_a_given_tick_are_counted():
-    """An import refuses a tick size that many prices are off."""
+    """An import rejects a tick size if many prices are off it."""
     grid = Grid()
     grid.check([("1.00500000", "1"), ("1.01000000", "1"), ("1.00500000", "2")])
     assert grid.prices_off(1_000_000) == (["1.00500000"], 2)
 
 
 @pytest.mark.parametrize("derives_steps", [True, False])
-def test_what_no_reader_takes_is_refused(derives_steps):
-    """A price or a quantity of 10¹¹ or more, and a trade of nothing."""
+def test_unreadably_large_or_empty_values_raise_off_grid(derives_steps):
+    """A price or a quantity of 10¹¹ or more, and a trade with quantity zero."""
     grid = Grid(derives_steps=derives_steps)
     grid.check([("99999999999.00000000", "0.00000000")])
     for price, qty in (("100000000000.00000000", "1.00000000"), ("1.0", "9" * 30), ("1.0", "100000000000.00000000")):
@@ -121,12 +121,12 @@ def test_what_no_reader_takes_is_refused(derives_steps):
 
 
 @pytest.mark.parametrize(("tick_e8", "messages", "times"), [(10**4, 100, 50), (10**5, 100, 5), (5 * 10**5, 100, 0)])
-def test_a_tick_finer_than_the_market_is_warned_of(tick_e8, messages, times):
-    """It lets quotes rest where the market cannot; few messages show nothing, nor does a tick that is not given."""
+def test_tick_finer_than_the_market_is_warned_of(tick_e8, messages, times):
+    """Such a tick allows quotes at impossible prices; there is no warning for few messages or without a given tick."""
     grid = Grid()
     grid.check([("100.00500000", "1.00000000"), ("100.01000000", "1.00000000"), ("99.99500000", "1.00000000")])
     warnings = grid.too_fine(tick_e8, messages)
     assert len(warnings) == (times > 0)
-    assert all(f"a multiple of 0.005, {times} times tick size" in one for one in warnings)
+    assert all(f"a multiple of 0.005, {times} times tick size" in warning for warning in warnings)
     assert grid.too_fine(tick_e8, messages - 1) == grid.too_fine(0, messages) == []
     assert grid.too_fine(3 * 10**5, messages) == []  # off the grid, which is refused or reported elsewhere

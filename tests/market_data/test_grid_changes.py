@@ -1,4 +1,4 @@
-"""A tick or lot size that changes while a recorder records the exchange in a box: finer, coarser, late, unanswered."""
+"""Tick and lot size change while the exchange in a box is recorded: finer, coarser, late, or unanswered."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ def _quick(monkeypatch):
 
 
 class Traders:
-    """Two users, who trade on the grid of the exchange; what they placed before stays where it was."""
+    """Two users who trade on the current grid of the exchange; older orders stay at their prices."""
 
     def __init__(self, box, grid):
         self.box = box
@@ -56,7 +56,7 @@ class Traders:
         exchange.place(self.box.scheduler.done_us, user, new)
 
     async def trade(self, recorder, steps):
-        """Place a buy and a sell a step, of which many meet."""
+        """Place a buy and a sell per step, many of which match."""
         for _ in range(steps):
             self.order(1, "BUY", self.draw.randint(-9, 2), self.draw.randint(1, 9))
             self.order(2, "SELL", self.draw.randint(-2, 9), self.draw.randint(1, 9))
@@ -64,22 +64,22 @@ class Traders:
 
 
 async def run_of(traders, root, *work):
-    """Record the box while *work* is done, and stop in order."""
+    """Record the box while the *work* coroutines run, then stop in order."""
     recorder = Boxed(traders.box, root)
     task = asyncio.create_task(recorder.recording.run())
     await recorder.until(lambda: recorder.told("ws_connected"))
     await traders.trade(recorder, 2)
     await recorder.synced()
     await recorder.until(lambda: recorder.told("exchange_info"))
-    for one in work:
-        await one(recorder)
+    for act in work:
+        await act(recorder)
     await recorder.caught_up()
     recorder.recording.stop("enough")
     await task
 
 
 async def market(root, first, then, *, restart, fault):
-    """Record a market on the grid *first* and *then* on another one; return the box."""
+    """Record a market that changes from the grid *first* to *then*; return the box."""
     async with asyncio.timeout(60), Box.in_lockstep("empty", seed=7).open() as box:
         traders = Traders(box, first)
         for away in range(1, 9):
@@ -88,9 +88,9 @@ async def market(root, first, then, *, restart, fault):
         await box.advance(seconds=1)
 
         async def change(recorder):
-            traders.use(then)  # after a restart it is that already
+            traders.use(then)  # after a restart the grid has changed already
             box.inject(read_script(fault))
-            if then == FINE:  # it is seen in the rows before the exchange is asked
+            if then == FINE:  # rows show a finer grid before exchangeInfo is requested
                 await traders.trade(recorder, 8)
             await recorder.until(lambda: Decimal(recorder.session.grid["tick_size"]) == Decimal(then[0]))
             await traders.trade(recorder, 15)
@@ -106,7 +106,7 @@ async def market(root, first, then, *, restart, fault):
 
 
 def day_of(root, first, then, *, restart=False, fault=""):
-    """Return the folder of such a day, which is sound, and the day, each frame of which is true."""
+    """Record such a market; return its folder after a check, and the day after a comparison with the truth."""
     box = asyncio.run(market(root, first, then, restart=restart, fault=fault))
     (path,) = (root / SYMBOL).iterdir()
     folder = DayFolder.at(path)
@@ -120,14 +120,14 @@ def history_of(folder):
 
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize(("first", "then"), [(COARSE, FINE), (FINE, COARSE)])
-def test_a_grid_that_changes_costs_no_row_and_no_book(tmp_path, first, then, restart):
-    """Every frame is the true book; the history has both grids, the finer one from the first row on it."""
+def test_grid_change_costs_no_row_and_no_resync(tmp_path, first, then, restart):
+    """Every frame is the true book; the history has both grids, the finer one from its first row on."""
     folder, day = day_of(tmp_path, first, then, restart=restart)
     assert day.told("resync_start") == []
     assert day.tags == ["initial"] * (1 + restart)
     history = history_of(folder)
-    named = [(Decimal(one["tick_size"]), Decimal(one["step_size"])) for one in history]
-    assert named == [tuple(map(Decimal, grid)) for grid in (first, then)]
+    grids = [(Decimal(entry["tick_size"]), Decimal(entry["step_size"])) for entry in history]
+    assert grids == [tuple(map(Decimal, grid)) for grid in (first, then)]
     reports = [int(row["recv_seq"]) for row in day.events if '"grid"' in row["details_json"]]
     assert bool(reports) == (then == FINE) or restart
     assert history[1]["from_seq"] == reports[0] if reports else history[1]["from_us"] > 0
@@ -135,8 +135,8 @@ def test_a_grid_that_changes_costs_no_row_and_no_book(tmp_path, first, then, res
 
 
 @pytest.mark.parametrize("fault", ["at request 1 of /api/v3/exchangeInfo do status code=503 n=2", ""])
-def test_all_that_reads_a_day_reads_one_whose_grid_changed(tmp_path, monkeypatch, fault):
-    """Coverage, repair, export, tape, calibration and backtest; a REST that fails meanwhile costs a line in the log."""
+def test_all_readers_of_a_day_accept_a_changed_grid(tmp_path, monkeypatch, fault):
+    """Coverage, repair, export, tape, calibration and backtest; failed exchangeInfo requests only log a warning."""
     log = Log()
     monkeypatch.setattr(boxed, "_LOG", log)
     folder, _ = day_of(tmp_path / "data", COARSE, FINE, fault=fault)
@@ -167,7 +167,7 @@ def test_all_that_reads_a_day_reads_one_whose_grid_changed(tmp_path, monkeypatch
 
 
 class Log:
-    """Keeps the names of warnings."""
+    """A log that keeps the names of warnings."""
 
     def __init__(self):
         self.warnings = []
@@ -193,8 +193,8 @@ class Cross:
         return order.lots if (trade.ticks - order.ticks) * order.side <= 0 else 0
 
 
-def test_an_exchange_that_names_the_old_grid_is_asked_again(tmp_path):
-    """Its market is on a finer one from the start; the rows are kept, and the history begins where they came."""
+def test_exchange_info_with_the_old_grid_is_requested_again(tmp_path):
+    """The market is on a finer grid than exchangeInfo from the start; its rows are kept."""
 
     async def scenario(recorder):
         await recorder.synced()
@@ -213,7 +213,7 @@ def test_an_exchange_that_names_the_old_grid_is_asked_again(tmp_path):
     assert (tape.instrument.tick_e8, tape.step_ticks) == (1_000_000, 5)
 
 
-def test_rows_that_the_exchange_never_explains_are_kept(tmp_path):
+def test_rows_off_the_official_grid_are_kept(tmp_path):
     """The ledger reports their steps; the tape leaves them out, with a warning."""
 
     async def scenario(recorder):

@@ -1,4 +1,4 @@
-"""The health of a recording: the file, the page, and the text for a terminal."""
+"""The health of a recording: file, metrics page, and terminal text."""
 
 import asyncio
 import re
@@ -38,7 +38,7 @@ def at_work(desk, trouble=""):
 
 
 def parsed(text):
-    """Return the samples of a page by name and labels; it must be valid text format 0.0.4."""
+    """Return the samples of a page by name and labels; assert that it is valid text format 0.0.4."""
     samples, kinds, described = {}, {}, set()
     assert text.endswith("\n")
     for line in text.splitlines():
@@ -67,16 +67,16 @@ def value(samples, name, **labels):
     return samples[f"mm_recorder_{name}", (("symbol", SYMBOL), *labels.items())]
 
 
-def test_before_the_window_there_is_nothing_but_the_process():
-    """The page is there from the start, with the state that is awaited."""
+def test_report_before_the_window_contains_the_process_only():
+    """The page exists from the start, with the state "waiting"."""
     report = health().report(SimpleNamespace(session=None, trouble="no route"), NOON_US)
     assert (report.state, report.run_id, report.path, report.last_error) == ("waiting", "R0", None, "no route")
     write_health(report)
     assert value(parsed(page(report)), "state", state="waiting") == 1
 
 
-def test_a_recording_tells_its_state_and_what_it_counts(desk):
-    """Connections, book, rates, gaps and the clock, all from the session itself."""
+def test_report_contains_state_and_counts_of_a_recording(desk):
+    """Connections, book, rates, gaps and the clock are read from the session."""
     watched, work = health(weight=255), at_work(desk)
     assert watched.report(work, desk.us).state == "connecting"
     desk.take(diff(11, 11), snapshot(11), diff(12, 12), trade(7), diff(20, 21))
@@ -97,17 +97,17 @@ def test_a_recording_tells_its_state_and_what_it_counts(desk):
     assert watched.report(work, desk.us).state == "connecting"
 
 
-@pytest.mark.parametrize(("levels", "words"), [(object(), "asks; compiled"), (None, "asks; plain Python")])
-def test_the_status_says_who_keeps_the_levels(levels, words, monkeypatch):
-    """A recorder that takes twice as long as it could may only lack a compiler."""
-    monkeypatch.setattr(local_orderbook, "kernel", levels)
+@pytest.mark.parametrize(("kernel", "text"), [(object(), "asks; compiled"), (None, "asks; plain Python")])
+def test_status_shows_whether_the_book_is_compiled(kernel, text, monkeypatch):
+    """A recorder without a compiler is slower."""
+    monkeypatch.setattr(local_orderbook, "kernel", kernel)
     report = health().report(SimpleNamespace(session=None, trouble=""), NOON_US)
-    assert report.compiled is (levels is not None)
-    assert words in health_text(report, NOON_US, None)
+    assert report.compiled is (kernel is not None)
+    assert text in health_text(report, NOON_US, None)
 
 
-def test_the_book_grows_old_while_it_is_out_of_sync(desk):
-    """Messages that come do not make a book whose ids are missing any younger."""
+def test_book_age_grows_while_out_of_sync(desk):
+    """New messages do not reset the age of a book with missing ids."""
     watched, work = health(), at_work(desk)
     assert watched.report(work, desk.us).book_age_s is None
     desk.take(diff(11, 11))
@@ -120,8 +120,8 @@ def test_the_book_grows_old_while_it_is_out_of_sync(desk):
     assert watched.report(work, desk.us).book_age_s == (desk.us - right_us) / 1e6 > 0
 
 
-def test_who_looks_in_between_does_not_change_the_rates(desk):
-    """The page may be read any time; the rate is always that of a second or more."""
+def test_frequent_reports_do_not_change_the_rates(desk):
+    """The rate always covers a second or more, however often the page is read."""
     watched, work = health(), at_work(desk)
     desk.take(diff(11, 11), snapshot(11))
     watched.report(work, desk.us)
@@ -131,8 +131,8 @@ def test_who_looks_in_between_does_not_change_the_rates(desk):
     assert watched.report(work, desk.us + 100).streams["depth"].rate_per_s == rate
 
 
-def test_the_page_has_what_the_report_has(desk):
-    """Seconds and bytes, labels escaped, and a summary a stream."""
+def test_metrics_page_contains_the_values_of_the_report(desk):
+    """Values are in seconds and bytes, labels are escaped, and each stream has a summary."""
     desk.take(diff(11, 11), snapshot(11), diff(12, 12), diff(20, 20))
     report = msgspec.structs.replace(health().report(at_work(desk), desk.us), run_id='a"b\\c')
     samples = parsed(page(report))
@@ -142,15 +142,15 @@ def test_the_page_has_what_the_report_has(desk):
     assert value(samples, "latency_seconds_count", stream="depth") == 3
     assert samples["mm_messages_total", (("symbol", SYMBOL), ("stream", "depth"))] == 3
     assert samples["mm_gaps_total", (("symbol", SYMBOL),)] == 1
-    one = report.streams["depth"]
-    assert value(samples, "latency_seconds", stream="depth", quantile="0.99") == one.p99_us / 1e6
+    stream = report.streams["depth"]
+    assert value(samples, "latency_seconds", stream="depth", quantile="0.99") == stream.p99_us / 1e6
     assert value(samples, "disk_free_bytes") == report.free_mb * 1e6
     assert value(samples, "info", run_id='a\\"b\\\\c') == 1
     assert sum(number for (name, _), number in samples.items() if name == "mm_recorder_state") == 1
 
 
-def test_the_file_is_read_again_and_is_no_part_of_the_day(desk, tmp_path):
-    """It changes while the day is sealed, so no manifest may name it."""
+def test_health_file_reads_back_and_is_no_part_of_the_day(desk, tmp_path):
+    """The file changes while the day is sealed, so no manifest may contain it."""
     report = health().report(at_work(desk), desk.us)
     write_health(report)
     folder = desk.session.writer.folder
@@ -174,8 +174,8 @@ def test_the_file_is_read_again_and_is_no_part_of_the_day(desk, tmp_path):
         (ENDED, False, 86_400, None),
     ],
 )
-def test_what_is_wrong_is_said(desk, state, alive, age_s, trouble):
-    """A process that was killed, and one that hangs, are both no recording."""
+def test_trouble_is_reported_in_the_health_text(desk, state, alive, age_s, trouble):
+    """A killed or hanging process does not count as a running recording."""
     report = msgspec.structs.replace(health().report(at_work(desk), desk.us), state=state)
     now_us = desk.us + age_s * 1_000_000
     found = trouble_of(report, now_us, alive=alive)
@@ -185,8 +185,8 @@ def test_what_is_wrong_is_said(desk, state, alive, age_s, trouble):
     assert found is None or lines[-1].strip() == found
 
 
-def test_a_process_is_only_looked_for_on_its_own_machine():
-    """The same number on another machine is another process."""
+def test_process_is_checked_on_its_own_machine_only():
+    """The same pid on another machine is another process."""
     report = HealthReport(SYMBOL, "R", 7, "there", "synced", 0, 2.0)
     assert lives(report, "there", lambda pid: pid == 7) is True
     assert lives(report, "here", process_exists) is None
@@ -207,22 +207,22 @@ async def served(paths):
         return [await asyncio.to_thread(fetched, port, *path) for path in paths]
 
 
-def test_the_page_is_served_on_loopback():
-    """Prometheus uses GET; other methods get an answer, too."""
-    asked = [(), ("/metrics?x=1",), ("/metrics", "HEAD"), ("/nothing",), ("/metrics", "POST")]
-    answers = asyncio.run(served(asked))
+def test_metrics_page_is_served_on_loopback():
+    """GET and HEAD return the page; other paths and methods return an error status."""
+    requests = [(), ("/metrics?x=1",), ("/metrics", "HEAD"), ("/nothing",), ("/metrics", "POST")]
+    answers = asyncio.run(served(requests))
     assert answers[:3] == [(200, CONTENT_TYPE, "x 1\n")] * 2 + [(200, CONTENT_TYPE, "")]
     assert [status for status, _, _ in answers[3:]] == [404, 405]
 
 
-def test_whoever_speaks_no_http_is_let_go():
-    """A port scan, or half a request, must not stay in memory or end the recording."""
+def test_clients_without_http_are_disconnected():
+    """A port scan or half a request neither stays in memory nor ends the recording."""
 
     async def run():
         async with metrics_served("127.0.0.1", 0, lambda: "x 1\n") as port:
-            for words in (b"", b"GET /metrics", b"\0" * 40_000):
+            for payload in (b"", b"GET /metrics", b"\0" * 40_000):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.write(words)
+                writer.write(payload)
                 writer.write_eof()
                 await reader.read()
                 writer.close()
@@ -231,7 +231,7 @@ def test_whoever_speaks_no_http_is_let_go():
     assert asyncio.run(run())[0] == 200
 
 
-def test_a_port_that_is_taken_is_a_wrong_knob():
+def test_occupied_port_raises_usage_error():
     """The recorder does not start without the requested page."""
 
     async def run(port):
@@ -245,8 +245,8 @@ def test_a_port_that_is_taken_is_a_wrong_knob():
             asyncio.run(run(taken.getsockname()[1]))
 
 
-def test_a_recording_without_a_book_is_in_trouble(desk):
-    """Unsynced for a minute, snapshots refused again and again, or a quarantine that grows: each is named."""
+def test_trouble_of_a_recording_without_a_valid_book(desk):
+    """Trouble is reported after a minute without sync, repeated snapshot failures, or a growing quarantine."""
     watch, at_us = health(), desk.us
     recording = at_work(desk)
     assert trouble_of(watch.report(recording, at_us), at_us, alive=True) is None

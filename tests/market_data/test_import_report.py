@@ -23,8 +23,8 @@ def report():
     )
 
 
-def test_the_report_reads_like_this():
-    """All important facts are in a few lines; what did not happen is not mentioned."""
+def test_report_lines_contain_all_counts_and_warnings():
+    """The report has a few lines; zero counts of rare events are omitted."""
     assert report().lines() == [
         "20260105  2,000 diffs, 900 trades, 1,990 frames, 2 snapshots, 2 epochs, 1 gap, 1 trade gap, "
         "4 duplicate trades left out, 1 clock step, 6 in quarantine, anomalies: 1 crossed, 3 stale",
@@ -40,7 +40,7 @@ def test_the_report_reads_like_this():
     ]
 
 
-def test_the_record_is_plain_and_complete():
+def test_to_json_returns_a_plain_complete_record():
     """Decimals are text, counts are flat, the path is that of the last day."""
     record = report().to_json()
     assert record["instrument"] == {"tick_size": "0.01", "qty_step": "0.00001", "min_notional": "0"}
@@ -52,19 +52,19 @@ def test_the_record_is_plain_and_complete():
     assert ImportReport("SIMUSDT", "R1").to_json()["path"] is None
 
 
-def test_the_first_lines_in_quarantine_are_named():
-    """Where to look, in a line of bounded length."""
+def test_report_shows_the_first_lines_in_quarantine():
+    """The line shows five places and the number of the others."""
     capture = CaptureReport("a.gz", 10)
     for number in range(1, 8):
         capture.quarantine(f"a.gz:{number}: no JSON", cut=number == 7)
     (line,) = [line for line in ImportReport("SIMUSDT", "R1", [capture]).lines() if "quarantine: " in line]
-    named = "; ".join(f"a.gz:{number}: no JSON" for number in range(1, 6))
-    assert line == f"in quarantine: {named}; and 2 more of a.gz"
+    shown = "; ".join(f"a.gz:{number}: no JSON" for number in range(1, 6))
+    assert line == f"in quarantine: {shown}; and 2 more of a.gz"
     assert (capture.unread_lines, capture.cut_lines) == (7, 1)
 
 
-def test_percentiles_are_values_that_occurred():
-    """No average of two: a clock offset is one message's."""
+def test_percentiles_are_observed_values():
+    """There is no interpolation: a clock offset belongs to one message."""
     assert percentiles(array("q")) == (None, None)
     assert percentiles(array("q", [5])) == (5, 5)
     assert percentiles(array("q", range(100, -1, -1))) == (50, 99)

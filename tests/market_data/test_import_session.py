@@ -33,19 +33,19 @@ HOUR_US = 3_600 * US_PER_S
 
 
 def stamped(*pairs):
-    """Return lines of (receive time, message)."""
+    """Return capture lines of pairs (receive time, message)."""
     return b"".join(lines([message], us) for us, message in pairs)
 
 
 def sound(tmp_path, day=DAY):
-    """Return the day folder, which the check must find nothing wrong with."""
+    """Return the day folder after a check without defects."""
     day_folder = folder(tmp_path, day)
     assert check_day(day_folder).defects == []
     return day_folder
 
 
-def test_days_are_split_at_midnight_in_berlin_and_the_book_goes_on(tmp_path):
-    """23:00 UTC in winter, whatever the files are called; the second day can be read alone."""
+def test_days_split_at_midnight_in_berlin_and_the_book_continues(tmp_path):
+    """Midnight is 23:00 UTC in winter, file names are irrelevant, and the second day can be read alone."""
     midnight = midnight_us(NEXT)
     capture = stamped(
         (midnight - 2, snapshot(10)),
@@ -66,8 +66,8 @@ def test_days_are_split_at_midnight_in_berlin_and_the_book_goes_on(tmp_path):
     assert events(second, "run_stop") == [{"reason": "end_of_captures"}]
 
 
-def test_the_summer_days_of_berlin_begin_two_hours_before_utc(tmp_path):
-    """The split follows the calendar, also through the night of 23 hours."""
+def test_summer_days_begin_two_hours_before_utc_midnight(tmp_path):
+    """The split follows the local calendar, also on the day of 23 hours."""
     capture = stamped(
         (midnight_us("20260329") - 1, snapshot(10)),
         (midnight_us("20260329"), diff(11, 11)),
@@ -79,7 +79,7 @@ def test_the_summer_days_of_berlin_begin_two_hours_before_utc(tmp_path):
     assert midnight_us("20260330") - midnight_us("20260329") == 23 * HOUR_US
 
 
-def test_a_missing_day_ends_the_book(tmp_path):
+def test_missing_day_ends_the_book(tmp_path):
     """The time between two captures is unknown."""
     later = midnight_us("20260108")
     report = imported(tmp_path, [snapshot(10), diff(11, 11)], write(tmp_path / "b", stamped((later, diff(12, 12)))))
@@ -87,8 +87,8 @@ def test_a_missing_day_ends_the_book(tmp_path):
     assert events(sound(tmp_path, "20260108"), "resync_start") == [{"cause": "days_missing"}]
 
 
-def test_a_clock_that_steps_back_is_told_and_rows_keep_their_stamp(tmp_path):
-    """Also over midnight: the current day continues."""
+def test_clock_step_back_is_reported_and_rows_keep_their_stamps(tmp_path):
+    """Also across midnight: the current day continues."""
     midnight = midnight_us(NEXT)
     capture = stamped(
         (midnight - 5, snapshot(10)),
@@ -103,8 +103,8 @@ def test_a_clock_that_steps_back_is_told_and_rows_keep_their_stamp(tmp_path):
     assert [day.clock_steps for day in report.days] == [0, 1]
 
 
-def test_captures_in_the_wrong_order_are_refused(tmp_path):
-    """A whole day back is no clock step; nothing is written."""
+def test_captures_in_the_wrong_order_raise_broken_file(tmp_path):
+    """A step of a whole day back is not a clock step; nothing is written."""
     later = write(tmp_path / "later", stamped((midnight_us(NEXT), snapshot(10))))
     earlier = write(tmp_path / "earlier", [snapshot(5)])
     with pytest.raises(BrokenFile, match=rf"earlier:1: a message was received on {DAY}, when {NEXT} was open"):
@@ -112,8 +112,8 @@ def test_captures_in_the_wrong_order_are_refused(tmp_path):
     assert days_of(tmp_path / "data", SYMBOL) == ()
 
 
-def test_trades_are_stored_once_and_in_the_exchanges_words(tmp_path):
-    """A duplicate is left out and reported, a gap is reported, and what fills it is reported again."""
+def test_trades_are_stored_once_with_the_exchange_texts(tmp_path):
+    """Duplicates are dropped and reported; gaps and the trades that fill them are reported."""
     capture = [snapshot(10), trade(7, "100.10000000"), trade(7), trade(11), trade(9), trade(12)]
     report = imported(tmp_path, capture)
     day = sound(tmp_path)
@@ -128,30 +128,30 @@ def test_trades_are_stored_once_and_in_the_exchanges_words(tmp_path):
     assert (report.days[0].trades, report.days[0].duplicate_trades, report.days[0].trade_gaps) == (4, 1, 1)
 
 
-def test_aggregate_trades_keep_the_ids_they_span(tmp_path):
-    """`trade_id` is the aggregate's."""
+def test_aggregate_trades_keep_their_id_ranges(tmp_path):
+    """`trade_id` is the id of the aggregate."""
     imported(tmp_path, [agg_trade(5, 70, 72), agg_trade(6, 73, 73)])
     spans = [(row["trade_id"], row["first_trade_id"], row["last_trade_id"]) for row in rows(sound(tmp_path).trades)]
     assert spans == [("5", "70", "72"), ("6", "73", "73")]
 
 
-@pytest.mark.parametrize(("asked", "stored"), [(None, ["1", "2"]), ("aggTrade", ["5"])])
-def test_the_same_trades_are_not_stored_from_two_streams(tmp_path, asked, stored):
-    """The first stream is used unless one is given, and the report names it."""
-    report = imported(tmp_path, [trade(1), agg_trade(5, 1, 2), trade(2)], trade_stream=asked)
+@pytest.mark.parametrize(("requested", "stored"), [(None, ["1", "2"]), ("aggTrade", ["5"])])
+def test_trades_are_stored_from_one_stream_only(tmp_path, requested, stored):
+    """The first stream is used unless one is requested, and the report warns."""
+    report = imported(tmp_path, [trade(1), agg_trade(5, 1, 2), trade(2)], trade_stream=requested)
     assert [row["trade_id"] for row in rows(folder(tmp_path).trades)] == stored
     assert any("both trade streams" in warning for warning in report.warnings)
 
 
-def test_trade_ids_may_begin_anew(tmp_path):
-    """They are no duplicates then."""
+def test_trade_id_reset_is_accepted_and_reported(tmp_path):
+    """Trades after a reset are not duplicates."""
     imported(tmp_path, [trade(9_000_000), trade(1), trade(2)])
     assert len(rows(sound(tmp_path).trades)) == 3
     assert [details["kind"] for details in events(folder(tmp_path), "anomaly")] == ["id_reset"]
 
 
-def test_a_trade_off_the_tick_is_kept_and_told(tmp_path):
-    """What was traded was traded."""
+def test_trade_off_the_tick_is_kept_and_reported(tmp_path):
+    """Every trade is kept, whatever its price."""
     imported(tmp_path, [snapshot(10), diff(11, 12), trade(1, price="100.15")], tick_size="0.1")
     day = folder(tmp_path)
     assert events(day, "anomaly") == [{"kind": "grid", "tick_size": "0.05", "from_seq": 0}]
@@ -159,8 +159,8 @@ def test_a_trade_off_the_tick_is_kept_and_told(tmp_path):
     assert check_day(day).ok
 
 
-def test_tickers_check_the_book_in_either_order(tmp_path):
-    """Before or after the update of their id; a difference is reported, with both sides of it."""
+def test_tickers_are_compared_before_or_after_their_update(tmp_path):
+    """A difference is reported with the values of the ticker."""
     capture = [
         snapshot(10),
         ticker(12),
@@ -178,8 +178,8 @@ def test_tickers_check_the_book_in_either_order(tmp_path):
     assert "('99.90', '8')" in anomaly["difference"]
 
 
-def test_the_clock_offset_of_the_day_is_told(tmp_path):
-    """Receive time less `E`, of the depth messages; a clock behind the exchange is negative."""
+def test_clock_offset_of_the_day_is_reported(tmp_path):
+    """The offset is receive time less `E` of depth messages, negative if the clock is behind the exchange."""
     E = NOON_US // 1000 + 1_270
     report = imported(tmp_path, [diff(1, 1, E=E), diff(2, 2, E=E + 100), diff(3, 3, E=E + 150)])
     assert events(sound(tmp_path), "clock_offset") == [
@@ -189,7 +189,7 @@ def test_the_clock_offset_of_the_day_is_told(tmp_path):
 
 
 def test_broken_lines_go_to_the_quarantine_of_their_day(tmp_path):
-    """Raw, with file and line; one before the first message waits for it."""
+    """Lines are kept raw with file and line; those before the first message go to its day."""
     broken = b'1767610800050000 {"stream":"simusdt@depth@100ms","data":{"e":"depthUp\n'
     report = imported(tmp_path, [b"garbage\n", snapshot(10), diff(11, 11), broken, diff(13, 13)])
     day = sound(tmp_path)

@@ -1,4 +1,4 @@
-"""The kernel of levels and its plain twin: whatever is sent to both, both say the same."""
+"""The compiled kernel of levels and its plain Python counterpart return equal results."""
 
 import gc
 import json
@@ -44,12 +44,12 @@ texts = st.one_of(
 
 
 def read(sides):
-    """Return levels as a kernel reads them from JSON, and as the sequence that they were where it cannot."""
-    read = (local_orderbook.kernel.read_levels(json.dumps(side, separators=(",", ":")).encode()) for side in sides)
-    return [side if found is None else found for found, side in zip(read, sides, strict=True)]
+    """Return levels as the kernel reads them from JSON, or as given if it cannot."""
+    parsed = (local_orderbook.kernel.read_levels(json.dumps(side, separators=(",", ":")).encode()) for side in sides)
+    return [side if found is None else found for found, side in zip(parsed, sides, strict=True)]
 
 
-def said(book, n):
+def state_of(book, n):
     """Return the complete state of a book."""
     (bid, ask), (bids, asks) = book.best(), book.levels()
     book.check()
@@ -64,17 +64,17 @@ def said(book, n):
 
 
 @given(st.lists(st.tuples(levels, levels, st.booleans()), max_size=8), st.integers(0, 12))
-def test_a_compiled_book_is_the_plain_one(updates, n):
+def test_compiled_and_plain_books_are_equal(updates, n):
     """Odd texts are kept, and numbers beyond 64 bits cause no error."""
     compiled, plain = LocalOrderBook(in_e8=True), LocalOrderBook()
     for bids, asks, packed in updates:
         compiled.change(*(read((bids, asks)) if packed else (bids, asks)))
         plain.change(bids, asks)
-        assert said(compiled, n) == said(plain, n)
+        assert state_of(compiled, n) == state_of(plain, n)
 
 
 def test_numbers_beyond_64_bits_are_beyond_every_level():
-    """The last price there is room for is none of them."""
+    """The largest 64-bit price is still within the levels."""
     levels = [("92233720368.54775807", "1"), ("0.00000001", "2")]
     for book in (LocalOrderBook.of(levels, levels, in_e8=in_e8) for in_e8 in (True, False)):
         assert [book.levels_to(1, key) for key in (-MOST - 1, 0, 1, 2, MOST, MOST + 1)] == [2, 2, 2, 1, 1, 0]
@@ -84,8 +84,8 @@ def test_numbers_beyond_64_bits_are_beyond_every_level():
 
 
 @given(levels, levels, levels, levels)
-def test_books_of_both_kinds_differ_alike(bids, asks, other_bids, other_asks):
-    """A snapshot is compared with the book that it replaces, whatever keeps them."""
+def test_differences_are_equal_for_compiled_and_plain_books(bids, asks, other_bids, other_asks):
+    """A snapshot is compared with the book that it replaces, in any combination of both kinds."""
     ours = [LocalOrderBook.of(bids, asks, in_e8=in_e8) for in_e8 in (True, False)]
     theirs = [LocalOrderBook.of(other_bids, other_asks, in_e8=in_e8) for in_e8 in (True, False)]
     for edges in ((None, None), (e8("0.2"), e8("0.4")), ours[1].best()):
@@ -93,18 +93,18 @@ def test_books_of_both_kinds_differ_alike(bids, asks, other_bids, other_asks):
 
 
 @pytest.mark.parametrize("first", ["1.00000000", "9" * 30])
-def test_an_error_of_the_key_leaves_all_before_it(first):
-    """The plain book applies level by level, and so do the others."""
+def test_key_error_keeps_the_changes_before_it(first):
+    """Both books apply changes level by level."""
     books = [LocalOrderBook(in_e8=in_e8) for in_e8 in (True, False)]
     for book in books:
         with pytest.raises(OffGrid):
             book.change([(first, "1"), ("2.00000000", "1"), ("x", "1"), ("3.00000000", "1")], [("4", "1")])
-    assert said(books[0], 5) == said(books[1], 5)
+    assert state_of(books[0], 5) == state_of(books[1], 5)
 
 
 @given(st.lists(st.tuples(texts, texts), max_size=4))
-def test_what_the_kernel_reads_is_what_was_sent(sent):
-    """It may leave a side to the plain twin, but what it takes it takes as it is."""
+def test_kernel_returns_the_levels_as_sent(sent):
+    """The kernel may leave a side to plain Python, but never changes what it reads."""
     found = local_orderbook.kernel.read_levels(json.dumps(sent, separators=(",", ":"), ensure_ascii=False).encode())
     if found is not None:
         assert list(found) == sent
@@ -112,8 +112,8 @@ def test_what_the_kernel_reads_is_what_was_sent(sent):
 
 
 @given(st.lists(st.tuples(st.integers(1, MOST).map(decimal_text), st.integers(0, MOST).map(decimal_text)), max_size=9))
-def test_all_that_the_exchange_usually_writes_is_read(sent):
-    """A kernel that gave up too soon would be right, and of no use."""
+def test_kernel_reads_all_usual_levels(sent):
+    """A kernel that returned None too often would be correct but useless."""
     assert list(local_orderbook.kernel.read_levels(json.dumps(sent, separators=(",", ":")).encode())) == sent
 
 
@@ -123,8 +123,8 @@ def _divisors(sent):
     return grid.seen_tick_e8, grid.seen_step_e8
 
 
-def test_the_quantity_that_stands_for_more_is_on_no_grid():
-    """The exchange shows it of a level where more rests; all other quantities keep their step."""
+def test_capped_quantity_does_not_affect_the_lot_size():
+    """The exchange sends it for larger quantities; the step of all other quantities is kept."""
     sent = [("1.00000000", "92233720368.54775807"), ("2.00000000", "5.00000000")]
     assert local_orderbook.kernel.read_levels(json.dumps(sent, separators=(",", ":")).encode()).lot_e8 == 500_000_000
     for derives in (True, False):
@@ -135,14 +135,14 @@ def test_the_quantity_that_stands_for_more_is_on_no_grid():
 
 
 @given(st.binary(max_size=40) | st.text('[]",.019 ', max_size=60).map(str.encode))
-def test_bytes_of_any_kind_are_refused_or_read(raw):
-    """Nothing is read beyond their end."""
+def test_kernel_reads_or_rejects_arbitrary_bytes(raw):
+    """Nothing is read beyond the end of the bytes."""
     found = local_orderbook.kernel.read_levels(raw)
     assert found is None or list(found) == [tuple(level) for level in json.loads(raw)]
 
 
-def test_every_cut_and_every_wrong_byte_is_refused():
-    """What is whole is read, and nothing else."""
+def test_kernel_rejects_every_cut_and_every_wrong_byte():
+    """Only whole input is read."""
     raw = b'[["0.10000000","1.50000000"],["12345678901.00000000","0.00000000"]]'
     assert len(local_orderbook.kernel.read_levels(raw)) == 2
     for size in range(len(raw)):
@@ -153,7 +153,7 @@ def test_every_cut_and_every_wrong_byte_is_refused():
 
 
 def _received(sent, packs):
-    """Return what messages say of *sent*, sent behind one that is known, and what they and the grid have learnt."""
+    """Return the outcome of decoding *sent* after a first message, with the symbol counts and the grid's steps."""
     grid = Grid(derives_steps=False)
     messages = Messages(SYMBOL, grid, packs=packs)
     first = {"e": "depthUpdate", "E": E, "s": SYMBOL, "U": 1, "u": 1, "b": [], "a": []}
@@ -161,10 +161,10 @@ def _received(sent, packs):
     try:
         update = messages.received(sent)
         assert isinstance(update, DepthUpdate)
-        told = (update.E, update.s, update.U, update.u, list(update.b), list(update.a), update.pu)
+        result = (update.E, update.s, update.U, update.u, list(update.b), list(update.a), update.pu)
     except Exception as error:
-        told = (type(error), str(error))
-    return told, dict(messages.symbols), grid.seen_tick_e8, grid.seen_step_e8
+        result = (type(error), str(error))
+    return result, dict(messages.symbols), grid.seen_tick_e8, grid.seen_step_e8
 
 
 ids = st.sampled_from([0, 1, 5, 2**63 - 1, 2**63, -1, "1", None])
@@ -184,15 +184,15 @@ ids = st.sampled_from([0, 1, 5, 2**63 - 1, 2**63, -1, "1", None])
     ),
     st.booleans(),
 )
-def test_messages_are_taken_and_refused_alike(bids, asks, fields, compact):
-    """Same update, same error and same text, whichever way is first."""
+def test_messages_decode_equally_with_and_without_packing(bids, asks, fields, compact):
+    """Both ways return the same update, or the same error with the same text."""
     data = {"e": "depthUpdate", **fields, "b": bids, "a": asks}
     sent = json.dumps({**STREAM, "data": data}, separators=(",", ":") if compact else None).encode()
     assert _received(sent, packs=True) == _received(sent, packs=False)
 
 
-def test_no_object_is_lost_or_let_go_too_often():
-    """A recorder changes a book millions of times a day."""
+def test_kernel_keeps_reference_counts_balanced():
+    """Repeated changes leak no objects and release none too often."""
     sent = [(decimal_text(n * 10**6), decimal_text(n % 3)) for n in range(1, 40)]
     raw = json.dumps(sent, separators=(",", ":")).encode()
     odd = [("00.5", "1.0"), ("1.5", "1"), ("00.5", "0")]
@@ -226,12 +226,12 @@ def test_no_object_is_lost_or_let_go_too_often():
 
 
 @given(levels, st.sampled_from([1, 500_000, 1_000_000]), st.sampled_from([1, 1_000, 50_000_000]))
-def test_levels_on_a_grid_are_those_of_their_texts(side, tick_e8, lot_e8):
-    """Those off the tick are left out; if a quantity is not in whole lots, the plain way reports it."""
+def test_on_grid_returns_the_levels_of_their_texts(side, tick_e8, lot_e8):
+    """Levels off the tick are dropped; None is returned if a quantity is not in whole lots."""
     found = local_orderbook.kernel.read_levels(json.dumps(side, separators=(",", ":")).encode())
     if found is None:
         return
-    wanted = [divmod(e8(price), tick_e8) + divmod(e8(qty), lot_e8) for price, qty in side]
-    on_tick = [one for one in wanted if not one[1]]
-    rows = None if any(one[3] for one in on_tick) else [(-1, one[0], one[2]) for one in on_tick]
+    expected = [divmod(e8(price), tick_e8) + divmod(e8(qty), lot_e8) for price, qty in side]
+    on_tick = [level for level in expected if not level[1]]
+    rows = None if any(level[3] for level in on_tick) else [(-1, level[0], level[2]) for level in on_tick]
     assert found.on_grid(-1, tick_e8, lot_e8) == rows

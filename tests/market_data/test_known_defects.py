@@ -1,4 +1,4 @@
-"""Twelve defects of another recorder from its notes; this one has none of them."""
+"""Regression tests for twelve documented defects of another recorder."""
 
 import asyncio
 import gzip
@@ -25,8 +25,8 @@ def _quick(monkeypatch):
     quicken(monkeypatch)
 
 
-def test_defect_1_the_check_takes_relative_paths_and_runs_that_follow_each_other(recorded_day, monkeypatch):
-    """Its day has three runs, whose numbers count on; and frames are held against the replay."""
+def test_defect_1_check_accepts_relative_paths_and_several_runs(recorded_day, monkeypatch):
+    """The recorded day has three runs with continuous numbers, and frames are compared with the replay."""
     monkeypatch.chdir(recorded_day.path.parent)
     here = DayFolder.at(recorded_day.path.name)
     assert check_day(here).defects == []
@@ -37,8 +37,8 @@ def test_defect_1_the_check_takes_relative_paths_and_runs_that_follow_each_other
     assert {defect.kind for defect in check_day(here).defects} == {"frame_differs"}
 
 
-def test_defect_2_what_follows_a_torn_end_can_be_read(tmp_path):
-    """A run that was killed leaves half a gzip member; stock readers read past where it was."""
+def test_defect_2_rows_after_a_torn_end_are_readable(tmp_path):
+    """A killed run leaves half a gzip member; standard readers read the rows after it."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     for number, run_id in enumerate(("R1", "R2", "R3")):
         with DayWriter(folder, run_id, instrument=Instrument("SIMUSDT", 1_000_000, 1_000)) as writer:
@@ -51,8 +51,8 @@ def test_defect_2_what_follows_a_torn_end_can_be_read(tmp_path):
         assert sum(1 for _ in stream) == 30
 
 
-def test_defect_3_trades_are_read_while_a_snapshot_travels():
-    """A request of REST does not stop the loop."""
+def test_defect_3_trades_are_recorded_during_a_snapshot_request():
+    """A REST request does not block the loop."""
 
     async def scenario(boxed):
         await boxed.until(lambda: boxed.session and boxed.told("snapshot_request"))
@@ -67,16 +67,16 @@ def test_defect_3_trades_are_read_while_a_snapshot_travels():
     assert (day.tags, day.told("gap")) == (["initial"], [])
 
 
-def test_defect_4_a_snapshot_that_lags_is_asked_for_without_hurry_and_never_ends_the_recording():
-    """Eight times too old: spaced further and further apart, and the buffer is kept."""
-    asked = []
+def test_defect_4_old_snapshots_are_requested_again_with_spacing():
+    """After eight old snapshots the buffer is still kept, and the requests are spaced."""
+    requested_s = []
 
     async def scenario(boxed):
-        rest, before = boxed.parts.rest.rest, boxed.parts.rest.rest.depth
+        rest, original = boxed.parts.rest.rest, boxed.parts.rest.rest.depth
 
         async def depth(*args):
-            asked.append(time.monotonic())
-            return await before(*args)
+            requested_s.append(time.monotonic())
+            return await original(*args)
 
         rest.depth = depth
         await boxed.synced()
@@ -85,18 +85,18 @@ def test_defect_4_a_snapshot_that_lags_is_asked_for_without_hurry_and_never_ends
     day = recorded(scenario, "at request 1 of /api/v3/depth do snapshot where=old back=2 n=8")
     assert len(day.told("snapshot_failed")) == 8
     assert (day.tags, day.told("gap")) == (["initial"], [])
-    assert asked[-1] - asked[0] > 8 * 0.05
+    assert requested_s[-1] - requested_s[0] > 8 * 0.05
 
 
-def test_defect_5_silence_is_seen_although_nothing_calls_back():
-    """By a timer that checks the time since the last message."""
+def test_defect_5_silence_is_detected_without_messages():
+    """A timer checks the time since the last message."""
     silence = StallDetector(3.0)
     silence.connected(100.0)
     assert (silence.stalled_s(102.9), silence.stalled_s(103.0)) == (None, 3.0)
 
 
-def test_defect_6_delays_begin_anew_after_a_healthy_minute():
-    """A day with many short troubles does not end in long waits."""
+def test_defect_6_delays_reset_after_a_healthy_minute():
+    """Many short failures in a day do not lead to long waits."""
     backoff = Backoff(0.25, 30.0, lambda: 0.0)
     now_s = 1_000.0
     for _ in range(8):
@@ -105,8 +105,8 @@ def test_defect_6_delays_begin_anew_after_a_healthy_minute():
     assert backoff.delay(now_s + 8.0 + HEALTHY_S) == 0.0
 
 
-def test_defect_7_a_repeated_or_stale_update_has_no_frame():
-    """Nor does event time go back."""
+def test_defect_7_repeated_or_stale_update_has_no_frame():
+    """Event time does not go back either."""
 
     async def scenario(boxed):
         await boxed.synced()
@@ -124,15 +124,15 @@ def desk(tmp_path):
 
 
 @pytest.mark.parametrize("qty", ["92233720368.54775807", "0.1000", "1", "0.00000001"])
-def test_defect_8_quantities_are_the_exchange_s_text(desk, qty):
+def test_defect_8_quantities_keep_the_exchange_text(desk, qty):
     """A float would round the first and lose the zeros of the second."""
     day = desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.90", qty]])).close()
     assert f",{qty}," in day.frames.read_text()
     assert f'"{qty}"'.encode() in gzip.decompress(day.diffs.read_bytes())
 
 
-def test_defect_9_arrival_is_not_when_somebody_gets_round_to_it(monkeypatch):
-    """Ten milliseconds of work on each message of a burst are not in the stamps of those behind it."""
+def test_defect_9_arrival_is_stamped_before_processing(monkeypatch):
+    """10 ms of work on each message of a burst do not delay the stamps of the following messages."""
     stamps = []
 
     async def scenario(boxed):
@@ -148,11 +148,11 @@ def test_defect_9_arrival_is_not_when_somebody_gets_round_to_it(monkeypatch):
         boxed.stamps = []
         put = boxed.parts.stream._inbox.put
 
-        def noted(link, raws, recv_us):
+        def stamped(link, raws, recv_us):
             boxed.stamps += [time.monotonic()] * len(raws)
             return put(link, raws, recv_us)
 
-        monkeypatch.setattr(boxed.parts.stream._inbox, "put", noted)
+        monkeypatch.setattr(boxed.parts.stream._inbox, "put", stamped)
         await boxed.box.advance(seconds=2)
         await boxed.parts.stream.settled()
         await asyncio.sleep(0.5)
@@ -161,11 +161,11 @@ def test_defect_9_arrival_is_not_when_somebody_gets_round_to_it(monkeypatch):
     recorded(scenario, clean=False)
     assert len(stamps) >= 30
     late = sum(after - before >= 0.01 for before, after in pairwise(stamps))
-    assert late < len(stamps) / 2  # each, where they were stamped when it is their turn
+    assert late < len(stamps) / 2  # all of them, if they were stamped when processed
 
 
-def test_defect_10_the_night_in_march_is_an_hour_shorter():
-    """The window opens by the clock on the wall, and what passes until then is counted in hours that pass."""
+def test_defect_10_spring_clock_change_shortens_the_night_by_an_hour():
+    """The window opens by local time; waits are counted in elapsed hours."""
     rule = WindowRule("08:00", "22:00", "Europe/Berlin")
     before, night = rule.of_day("20260328"), rule.of_day("20260329")
     assert (night.start_us - before.end_us) / 3.6e9 == 9.0
@@ -173,16 +173,16 @@ def test_defect_10_the_night_in_march_is_an_hour_shorter():
     assert (night.end_us - night.start_us) / 3.6e9 == 14.0
 
 
-def test_defect_11_a_level_that_is_missing_is_empty(desk):
-    """Zero is not a price of any order."""
+def test_defect_11_missing_levels_are_empty(desk):
+    """An absent level is not written as zero."""
     day = desk.take(diff(11, 11), snapshot(11, [["99.90", "1"]], [["100.10", "1"]]), diff(12, 12)).close()
     row = day.frames.read_text().splitlines()[1]
     assert ",99.90,1,100.10,1,,,,," in row
     assert "0.0," not in row
 
 
-def test_defect_12_an_update_that_cannot_be_written_as_a_row_is_kept_and_told(desk):
-    """No row is lost in silence: raw in quarantine, an anomaly, and the ids are a gap."""
+def test_defect_12_unwritable_update_is_quarantined_and_reported(desk):
+    """The raw message goes to quarantine, with an anomaly, and its ids are a gap."""
     day = desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["x", "1"]]), diff(13, 13)).close()
     assert day.quarantine.exists()
     text = day.events.read_text()

@@ -1,4 +1,4 @@
-"""An import leaves the same bytes with the compiled lines and without, whatever the captures hold."""
+"""Imports with and without the compiled line reader write the same bytes for arbitrary captures."""
 
 import json
 import re
@@ -23,8 +23,8 @@ needs_kernel = pytest.mark.skipif(lines_ahead.kernel is None, reason="the compil
 shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded data in ../shared")
 
 
-def left(paths, folder, symbol, options):
-    """Return every byte of every file that an import leaves, and its report; else its error."""
+def imported_files(paths, folder, symbol, options):
+    """Return the report of an import and the bytes of all its files, or its error."""
     shutil.rmtree(folder, ignore_errors=True)
     try:
         report = import_captures(paths, symbol, folder, run_id="R1", options=ImportOptions(**options))
@@ -35,15 +35,15 @@ def left(paths, folder, symbol, options):
 
 
 def with_and_without(paths, folder, symbol=SYMBOL, **options):
-    """Return what an import leaves with the kernel, and what it leaves in plain Python."""
-    found = left(paths, folder, symbol, options)
+    """Return the results of an import with the kernel and in plain Python."""
+    found = imported_files(paths, folder, symbol, options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines_ahead, "kernel", None)
-        return found, left(paths, folder, symbol, options)
+        return found, imported_files(paths, folder, symbol, options)
 
 
 class Feed:
-    """Messages of a market of few prices, each following the one before, as an exchange sends them."""
+    """Consecutive messages of a market with few prices, as an exchange sends them."""
 
     def __init__(self, seed, *, usdm, units):
         self.rng, self.usdm, self.per_ms = Random(seed), usdm, 1000 if units == "us" and not usdm else 1
@@ -57,7 +57,7 @@ class Feed:
         return [[self.price(cents), qty] for cents, qty in sorted(side.items(), reverse=side is self.bids)]
 
     def of(self, stream):
-        """Return the next message of a kind."""
+        """Return the next message of a stream."""
         rng, sent = self.rng, self.us // 1000 * self.per_ms
         self.us += rng.choice((0, 1, 900, 90_000))
         if stream == "snapshot":
@@ -72,14 +72,14 @@ class Feed:
             return message
         if stream in ("trade", "aggTrade"):
             self.trade_id += 1
-            of_kind = trade(
+            message = trade(
                 self.trade_id, self.price(rng.choice((99_90, 100_10))), rng.choice(("0.5", "2", "0.25")), E=sent
             )
             if stream == "trade" and self.usdm:
-                of_kind["data"] |= {"X": "MARKET"}
+                message["data"] |= {"X": "MARKET"}
             if stream == "aggTrade":
-                of_kind = agg_trade(self.trade_id, self.trade_id, self.trade_id + 2)
-            return of_kind
+                message = agg_trade(self.trade_id, self.trade_id, self.trade_id + 2)
+            return message
         if stream == "mark":
             mark = {"e": "markPriceUpdate", "E": sent, "s": SYMBOL, "p": "100.0", "r": "0.0001", "T": NOON_US // 1000}
             return {"stream": f"{SYMBOL.lower()}@markPrice@1s", "data": mark}
@@ -108,7 +108,7 @@ class Feed:
         return message
 
     def lines(self, count):
-        """Return so many stamped lines, of which the third is a snapshot."""
+        """Return *count* stamped lines; the third is a snapshot."""
         usual = ["depth"] * 6 + ["trade"] * 3 + ["ticker"] * 3 + ["mark"] * self.usdm
         out = []
         for at in range(count):
@@ -121,13 +121,13 @@ _DIGITS = re.compile(rb"\d+")
 
 
 def _digit(lines, at, rng):
-    """Replace a number by another one."""
+    """Replace a number by another number."""
     found = list(_DIGITS.finditer(lines[at]))
     if not found:
         return
-    one = rng.choice(found)
-    other = rng.choice((b"0", b"1", b"00", b"9" * 19, b"-1", b"1.5", one[0] + b"0", b"%d" % (int(one[0]) + 1)))
-    lines[at] = lines[at][: one.start()] + other + lines[at][one.end() :]
+    match = rng.choice(found)
+    other = rng.choice((b"0", b"1", b"00", b"9" * 19, b"-1", b"1.5", match[0] + b"0", b"%d" % (int(match[0]) + 1)))
+    lines[at] = lines[at][: match.start()] + other + lines[at][match.end() :]
 
 
 def _byte(lines, at, rng):
@@ -136,7 +136,7 @@ def _byte(lines, at, rng):
 
 
 def _field(lines, at, rng):
-    """Add a field, take one away, put them in another order, or give one another type."""
+    """Add a field, remove one, shuffle them, or change the type of one."""
     stamp, _, body = lines[at].partition(b" ")
     with suppress(ValueError):
         message = json.loads(body)
@@ -147,14 +147,14 @@ def _field(lines, at, rng):
 
 def _changed(data, rng):
     names = list(data)
-    what, name = rng.randrange(4), rng.choice(names)
-    if what == 0:
+    kind, name = rng.randrange(4), rng.choice(names)
+    if kind == 0:
         data[rng.choice(("X", "pu", "e", "st", "nq", "q", "E"))] = rng.choice((None, True, "1", 5, 1.5, "é", []))
-    elif what == 1:
+    elif kind == 1:
         del data[name]
-    elif what == 2:
+    elif kind == 2:
         rng.shuffle(names)
-        fields = {one: data[one] for one in names}
+        fields = {field: data[field] for field in names}
         data.clear()
         data.update(fields)
     else:
@@ -162,7 +162,7 @@ def _changed(data, rng):
 
 
 def _clock(lines, at, rng):
-    """Let the receive clock be set, or the day end."""
+    """Step the receive clock, or end the day."""
     stamp, _, body = lines[at].partition(b" ")
     if not stamp.isdigit():
         return
@@ -200,7 +200,7 @@ stamps = st.sampled_from((b"%d", b"%d000", b"%d:", "s", "ms"))
 
 
 def stamped(lines, form):
-    """Return the lines with their stamps in another form, where they have one in µs."""
+    """Return the lines with their µs stamps in another form."""
     out = []
     for line in lines:
         stamp, blank, body = line.partition(b" ")
@@ -231,12 +231,12 @@ case = st.fixed_dictionaries(
 @needs_kernel
 @settings(max_examples=150, deadline=None)
 @given(case)
-def test_random_captures_leave_the_same_bytes(case):
-    """Up to three lines of a capture are changed, moved, cut, doubled or lost; files are flushed at any row."""
+def test_random_captures_import_to_the_same_bytes(case):
+    """Up to three lines of a capture are changed, moved, cut, repeated or lost; files are flushed at any row."""
     lines, rng = Feed(case["seed"], usdm=case["usdm"], units=case["units"]).lines(90), Random(case["seed"])
-    for what, place, seed in case["changes"]:
+    for kind, place, seed in case["changes"]:
         rng.seed(seed)
-        CHANGES[what](lines, round(place * (len(lines) - 1)), rng)
+        CHANGES[kind](lines, round(place * (len(lines) - 1)), rng)
     with TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         patch.setattr(buffered_writer, "FLUSH_BYTES", case["full"])
         patch.setattr(buffered_writer, "PACK_BYTES", case["full"] // 4)
@@ -248,8 +248,8 @@ def test_random_captures_leave_the_same_bytes(case):
 
 @needs_kernel
 @pytest.mark.parametrize("usdm", [True, False])
-def test_the_kernel_takes_nearly_all_lines(tmp_path, monkeypatch, usdm):
-    """Else it would gain nothing, and the comparisons would compare nothing."""
+def test_kernel_handles_nearly_all_lines(tmp_path, monkeypatch, usdm):
+    """Otherwise the comparisons above would not test the kernel."""
     taken, take = [], lines_ahead.LinesAhead.take
 
     def counted(ahead, block, at):
@@ -260,7 +260,7 @@ def test_the_kernel_takes_nearly_all_lines(tmp_path, monkeypatch, usdm):
     monkeypatch.setattr(lines_ahead.LinesAhead, "take", counted)
     path = tmp_path / "capture"
     path.write_bytes(b"".join(line for line in Feed(1, usdm=usdm, units="ms").lines(2_000) if b"markPrice" not in line))
-    left([path], tmp_path / "data", SYMBOL, {})
+    imported_files([path], tmp_path / "data", SYMBOL, {})
     assert sum(taken) > 0.95 * 2_000 * (12 / 13 if usdm else 1)
 
 
@@ -270,7 +270,7 @@ def test_the_kernel_takes_nearly_all_lines(tmp_path, monkeypatch, usdm):
     ("place", "symbol"),
     [("binance-spot-multi-20210404", "BTCUSDT"), ("binance-usdm-btcusdt-20230404-05", "BTCUSDT")],
 )
-def test_real_captures_leave_the_same_bytes(tmp_path, place, symbol):
+def test_real_captures_import_to_the_same_bytes(tmp_path, place, symbol):
     """Recorded streams of Spot and of USD-M."""
     paths = sorted((SHARED / "data" / place).glob("*.gz"))
     ours, plain = with_and_without(paths, tmp_path / "data", symbol)

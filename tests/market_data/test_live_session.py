@@ -42,12 +42,12 @@ pytestmark = pytest.mark.usefixtures("road")
 
 
 def text_of(message):
-    """Return a message as the exchange writes it, without blanks."""
+    """Return a message in the exchange's compact JSON form."""
     return json.dumps(message, separators=(",", ":")).encode()
 
 
 class Desk:
-    """A session, its days, and messages that arrive one every 100 ms."""
+    """A session and its days; a message arrives every 100 ms."""
 
     def __init__(self, tmp_path, us=NOON_US, run_id="R1", day=DAY):
         self.tmp_path = tmp_path
@@ -73,7 +73,7 @@ class Desk:
         return self.us
 
     def take(self, *messages):
-        """Take stream messages and, where one has ``lastUpdateId``, ask for it as a snapshot and get it."""
+        """Process stream messages; request and deliver those with ``lastUpdateId`` as snapshots."""
         for message in messages:
             if isinstance(message, bytes):
                 self.session.message(self.tick(), message, self.conn)
@@ -109,16 +109,16 @@ def desk(tmp_path):
 
 
 def kinds(day):
-    """Return the ledger's types between the opening and the end, anomalies by their kind, clock offsets left out."""
-    told = [event for event in events(day) if event[0] != "clock_offset"]
-    return [details["kind"] if kind == "anomaly" else kind for kind, _, details in told][2:-2]
+    """Return the ledger's event types between start and end, anomalies by their kind, without clock offsets."""
+    reported = [event for event in events(day) if event[0] != "clock_offset"]
+    return [details["kind"] if kind == "anomaly" else kind for kind, _, details in reported][2:-2]
 
 
 def quarantined(day):
     return [json.loads(line) for line in gzip.decompress(day.quarantine.read_bytes()).splitlines()]
 
 
-def test_a_session_writes_what_an_import_would(desk):
+def test_session_writes_the_same_rows_as_an_import(desk):
     """Diffs, frames and trades; the ledger opens and closes the run."""
     desk.take(diff(11, 11), snapshot(11), diff(12, 13, [["99.95", "4.0"]]), trade(7))
     day = desk.close()
@@ -130,14 +130,14 @@ def test_a_session_writes_what_an_import_would(desk):
     assert desk.session.report.line() == f"{DAY}  2 diffs, 1 trade, 1 frame, 1 snapshot, 1 epoch, 0 gaps"
 
 
-def test_the_kind_of_a_message_is_told(desk):
-    """The watchdog needs the stream of a message."""
+def test_message_returns_its_kind(desk):
+    """The watchdog needs the stream of each message."""
     texts = [json.dumps(message).encode() for message in (diff(11, 11), trade(1), agg_trade(2, 3, 4), ticker(5))]
     assert [desk.session.message(desk.tick(), text).kind for text in texts] == [DepthUpdate, TradePrint, AggTrade, None]
 
 
-def test_a_snapshot_is_wanted_when_an_update_waits_for_one(desk):
-    """Not before the first update, whose ids it must reach, nor while nothing comes."""
+def test_snapshot_is_wanted_only_while_an_update_waits(desk):
+    """Not before the first update, whose ids it must reach, and not while disconnected."""
     session = desk.session
     assert not session.wants_snapshot
     assert desk.take(diff(11, 11)).session.wants_snapshot
@@ -149,8 +149,8 @@ def test_a_snapshot_is_wanted_when_an_update_waits_for_one(desk):
     assert kinds(desk.close())[:4] == ["snapshot_request", "snapshot_failed", "snapshot_request", "snapshot_loaded"]
 
 
-def test_a_disconnection_without_missing_ids_costs_nothing(desk):
-    """The ids alone decide: where they follow on, the book stays."""
+def test_disconnection_without_missing_ids_keeps_the_book(desk):
+    """Only the ids matter: if they are consecutive, the book is kept."""
     desk.take(diff(11, 11), snapshot(11))
     desk.session.disconnected(desk.tick(), 1, 1001, "going away")
     desk.connect(2)
@@ -159,8 +159,8 @@ def test_a_disconnection_without_missing_ids_costs_nothing(desk):
     assert [epoch for epoch, *_ in frames(day)] == [1]
 
 
-def test_what_is_missing_behind_a_disconnection_is_a_gap_with_that_cause(desk):
-    """Both kinds of ids; the next ones that are missing are missing for another reason."""
+def test_ids_missing_after_a_disconnection_are_a_gap_with_that_cause(desk):
+    """For update and trade ids; later missing ids have another cause."""
     desk.take(diff(11, 11), snapshot(11), diff(12, 12), trade(1))
     desk.session.disconnected(desk.tick(), 1, 1006, "")
     desk.connect(2)
@@ -186,8 +186,8 @@ def test_what_is_missing_behind_a_disconnection_is_a_gap_with_that_cause(desk):
         ({"body": b"{}"}, "unreadable", 200),
     ],
 )
-def test_an_answer_that_is_no_snapshot_leaves_everything_as_it_was(desk, answer, cause, status):
-    """The buffer stays, and the next snapshot bridges to it."""
+def test_failed_snapshot_keeps_the_buffer(desk, answer, cause, status):
+    """The next snapshot bridges to the buffer."""
     desk.take(diff(11, 12))
     desk.session.snapshot_requested(desk.tick(), 1)
     desk.answer(**answer)
@@ -210,8 +210,8 @@ def test_an_answer_that_is_no_snapshot_leaves_everything_as_it_was(desk, answer,
         (json.dumps({"stream": "simusdt@markPrice", "data": {"e": "markPriceUpdate"}}).encode(), "markPrice"),
     ],
 )
-def test_what_cannot_be_used_is_kept_raw_and_damages_no_book(desk, raw, reason):
-    """If it was an update, its ids are missing, and there is a gap; never a crash."""
+def test_unusable_message_is_quarantined_and_leaves_a_gap(desk, raw, reason):
+    """If the message was an update, its ids are reported as a gap."""
     desk.take(diff(11, 11), snapshot(11), raw, diff(13, 13))
     day = desk.close()
     (kept,) = quarantined(day)
@@ -232,8 +232,8 @@ def test_what_cannot_be_used_is_kept_raw_and_damages_no_book(desk, raw, reason):
         json.dumps(trade(2**70)).encode(),
     ],
 )
-def test_numbers_that_no_file_can_hold_are_no_numbers(desk, raw):
-    """Nor does a text that is nested without end bring down the recorder."""
+def test_message_with_unwritable_numbers_is_quarantined(desk, raw):
+    """The same holds for deeply nested JSON."""
     desk.take(diff(11, 11), snapshot(11), raw, diff(12, 12))
     assert len(quarantined(desk.close())) == 1
 
@@ -246,8 +246,8 @@ PATCHES = st.tuples(st.sampled_from(MESSAGES), st.integers(0, 300), st.binary(mi
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(PATCHES | st.binary(), min_size=5, max_size=40))
-def test_no_bytes_whatever_end_a_recording_or_damage_its_day(messages):
-    """A byte changed anywhere is an update, a trade, or a line in quarantine; the day is without a defect."""
+def test_arbitrary_bytes_neither_end_a_recording_nor_damage_its_day(messages):
+    """A message with changed bytes is an update, a trade, or quarantined; the day has no defect."""
     with TemporaryDirectory() as place:
         desk = Desk(Path(place)).take(diff(11, 11), snapshot(11), trade(1))
         for message in messages:
@@ -259,8 +259,8 @@ def test_no_bytes_whatever_end_a_recording_or_damage_its_day(messages):
         desk.close()
 
 
-def test_a_trade_is_written_once_and_a_late_one_is_set_aside(desk):
-    """Rows of the stream are in the order of their ids; the late one stays in its gap, and its bytes are kept."""
+def test_duplicate_trade_is_dropped_and_late_trade_is_quarantined(desk):
+    """Rows of the stream are in id order; the late trade stays missing, and its raw bytes are kept."""
     day = desk.take(trade(1), trade(3), trade(3), trade(2), trade(4)).close()
     assert [row["trade_id"] for row in rows(day.trades)] == ["1", "3", "4"]
     assert kinds(day) == ["trade_gap", "duplicate", "late", "quarantined"]
@@ -269,7 +269,7 @@ def test_a_trade_is_written_once_and_a_late_one_is_set_aside(desk):
 
 
 @pytest.mark.parametrize("conn", [None, 1])
-def test_ids_far_ahead_are_kept_raw_with_the_time_of_their_arrival(desk, conn):
+def test_ids_far_ahead_are_quarantined_with_their_arrival_time(desk, conn):
     """The book continues, no id is missing, and the day is sound."""
     if conn:
         desk.connect(conn)
@@ -283,13 +283,13 @@ def test_ids_far_ahead_are_kept_raw_with_the_time_of_their_arrival(desk, conn):
         (far_us, "its ids are far ahead"),
         (far_us + 100_000, "its ids are far ahead"),
     ]
-    assert [base64.b64decode(row["raw_base64"]) for row in quarantined(day)] == [text_of(one) for one in far]
+    assert [base64.b64decode(row["raw_base64"]) for row in quarantined(day)] == [text_of(message) for message in far]
     assert kinds(day).count("far_ahead") == 2
     assert not {"gap", "trade_gap", "resync_start", "id_reset"} & set(kinds(day))
 
 
-def test_a_clock_that_is_set_back_is_told(desk):
-    """Rows keep their stamps, and their order is that of their numbers."""
+def test_clock_step_back_between_messages_is_reported(desk):
+    """A step back between two arrivals is a `clock_step` event."""
     desk.take(diff(11, 11))
     desk.us -= 2_000_000
     day = desk.take(diff(12, 12)).close()
@@ -297,7 +297,7 @@ def test_a_clock_that_is_set_back_is_told(desk):
 
 
 def test_filters_come_from_exchange_info(desk):
-    """As sent by the exchange, including unused fields; the tick is checked from then on."""
+    """Filters are stored as sent, including unused fields; the tick is checked from then on."""
     body = json.dumps(exchange_info("OTHER", SYMBOL)).encode()
     assert desk.learn(body) == "TRADING"
     desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "1"]]))
@@ -318,17 +318,19 @@ def grid_of(desk, tick="0.10000000", step="0.10000000"):
 
 def history(day):
     entry = json.loads(day.instrument.read_text())
-    return [(one["from_seq"], Decimal(one["tick_size"]), Decimal(one["step_size"])) for one in entry.get("history", [])]
+    return [
+        (grid["from_seq"], Decimal(grid["tick_size"]), Decimal(grid["step_size"])) for grid in entry.get("history", [])
+    ]
 
 
 def seqs(day, **details):
-    """Return the numbers of the ledger's rows whose details hold these."""
-    told = [(int(row["recv_seq"]), json.loads(row["details_json"])) for row in rows(day.events)]
-    return [seq for seq, found in told if details.items() <= found.items()]
+    """Return the sequence numbers of the ledger rows that contain these details."""
+    numbered = [(int(row["recv_seq"]), json.loads(row["details_json"])) for row in rows(day.events)]
+    return [seq for seq, found in numbered if details.items() <= found.items()]
 
 
-def test_a_finer_grid_is_kept_reported_and_explained(desk):
-    """No row is lost while the exchange is requested, and its answer holds from the first row on the new grid."""
+def test_finer_grid_is_reported_and_then_added_to_the_history(desk):
+    """No row is lost before exchangeInfo arrives, and its grid is valid from the first row on it."""
     grid_of(desk)
     desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "1.25"]]), trade(7, price="99.95"))
     assert desk.session.off_grid
@@ -347,8 +349,8 @@ def test_a_finer_grid_is_kept_reported_and_explained(desk):
     assert events(day, "resync_start") == []
 
 
-def test_a_coarser_grid_leaves_the_orders_of_the_old_one_in_the_book(desk):
-    """They rest, change and trade where they were placed; new orders alone must be on it."""
+def test_coarser_grid_keeps_the_orders_of_the_old_grid(desk):
+    """Old orders rest, change and trade at their prices; only new orders must be on the new grid."""
     grid_of(desk, "0.05000000")
     desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "1"]]))
     grid_of(desk)
@@ -360,8 +362,8 @@ def test_a_coarser_grid_leaves_the_orders_of_the_old_one_in_the_book(desk):
     assert [best for _, _, best, _ in frames(day)] == [("99.95", "1"), ("99.95", "0.5")]
 
 
-def test_rows_that_the_exchange_does_not_explain_are_kept(desk):
-    """Its response still has the old grid: the ledger reports the prices as unexplained."""
+def test_rows_off_the_official_grid_are_kept(desk):
+    """exchangeInfo still has the old grid: the ledger reports the prices as an anomaly."""
     grid_of(desk)
     desk.take(diff(11, 11), snapshot(11, [["99.9", "1"], ["50.05", "3"]]), diff(12, 12, [["99.95", "1"]]))
     grid_of(desk)
@@ -372,8 +374,8 @@ def test_rows_that_the_exchange_does_not_explain_are_kept(desk):
     assert [best for _, _, best, _ in frames(day)] == [("99.95", "1")]
 
 
-def test_what_came_before_the_first_answer_is_reported_from_the_start(desk):
-    """A snapshot may be quicker than exchangeInfo, and hold orders older than a change of the tick."""
+def test_off_grid_rows_before_exchange_info_are_reported_from_seq_0(desk):
+    """A snapshot may arrive before exchangeInfo, and contain orders older than a tick change."""
     desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "1"]]))
     grid_of(desk)
     day = desk.close()
@@ -381,8 +383,8 @@ def test_what_came_before_the_first_answer_is_reported_from_the_start(desk):
 
 
 @pytest.mark.parametrize("then", ["0.05000000", "0.01000000", "0.50000000"])
-def test_a_grid_that_changes_between_two_runs_is_a_history(desk, tmp_path, then):
-    """Finer or coarser; the grid of the run before holds until the exchange answers."""
+def test_grid_change_between_two_runs_is_added_to_the_history(desk, tmp_path, then):
+    """Finer or coarser; the grid of the previous run is valid until exchangeInfo arrives."""
     grid_of(desk)
     desk.take(diff(11, 11), snapshot(11), diff(12, 12)).close("SIGTERM")
     again = Desk(tmp_path, desk.us + 5_000_000, "R2")
@@ -397,8 +399,8 @@ def test_a_grid_that_changes_between_two_runs_is_a_history(desk, tmp_path, then)
     assert len(history(third.close())) == 2
 
 
-def test_a_recorder_that_was_killed_before_the_answer_leaves_a_sound_day(desk, tmp_path):
-    """The report is in the ledger before the rows; the next run learns the grid."""
+def test_recorder_killed_before_exchange_info_leaves_a_sound_day(desk, tmp_path):
+    """The anomaly is in the ledger before the rows; the next run reads the new grid."""
     grid_of(desk)
     desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "1"]]))
     desk.session.writer.flush()
@@ -409,8 +411,8 @@ def test_a_recorder_that_was_killed_before_the_answer_leaves_a_sound_day(desk, t
     assert [tick for _, tick, _ in history(day)] == [Decimal("0.1"), Decimal("0.05")]
 
 
-def test_another_day_begins_with_the_grid_of_the_exchange_alone(desk, tmp_path):
-    """What the carried book holds off it is reported there again, before the snapshot: each day can be read alone."""
+def test_next_day_begins_with_the_current_grid_only(desk, tmp_path):
+    """Off-grid levels of the carried book are reported again before the snapshot, so each day can be read alone."""
     grid_of(desk, "0.05000000")
     desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "1"]]))
     grid_of(desk)
@@ -426,8 +428,8 @@ def test_another_day_begins_with_the_grid_of_the_exchange_alone(desk, tmp_path):
     assert check_day(before.folder).ok
 
 
-def test_trades_fetched_by_rest_are_reported_before_their_rows(desk):
-    """They are on the grid of their time as well."""
+def test_off_grid_trades_from_rest_are_reported(desk):
+    """Trades from REST are checked against the grid like those of the stream."""
     grid_of(desk)
     desk.take(diff(11, 11), snapshot(11), trade(1), trade(3))
     (request,) = [desk.session.backfill.plan.next_request()]
@@ -439,8 +441,8 @@ def test_trades_fetched_by_rest_are_reported_before_their_rows(desk):
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"symbol":"SIMUSDT","filters":[]}', b"\xff", b"[" * 100_000])
-def test_filters_of_the_run_before_that_cannot_be_read_are_to_be_mended(desk, tmp_path, text):
-    """They may hold grids that the exchange does not name any more; without the file the exchange's are taken."""
+def test_unreadable_instrument_file_raises_broken_file(desk, tmp_path, text):
+    """The file may contain grids that exchangeInfo no longer has; without the file the exchange's grid is used."""
     desk.close("SIGTERM")
     folder(tmp_path).instrument.write_bytes(text)
     with pytest.raises(BrokenFile, match=r"instrument\.json.*remove"):
@@ -463,15 +465,15 @@ def test_filters_of_the_run_before_that_cannot_be_read_are_to_be_mended(desk, tm
         {"body": b"<html>"},
     ],
 )
-def test_without_filters_the_recording_goes_on(desk, answer):
-    """They are requested again."""
+def test_recording_continues_without_filters(desk, answer):
+    """Filters are requested again."""
     assert desk.learn(**answer) is None
     assert not desk.session.writer.folder.instrument.exists()
     desk.take(diff(11, 11), snapshot(11), diff(12, 12)).close()
 
 
-def test_a_request_that_is_open_at_the_end_has_an_end(desk):
-    """The ledger's states are never left hanging."""
+def test_pending_snapshot_request_fails_at_the_end(desk):
+    """Every request in the ledger has a result."""
     desk.take(diff(11, 11))
     desk.session.snapshot_requested(desk.tick(), 3)
     day = desk.close("SIGTERM")
@@ -481,8 +483,8 @@ def test_a_request_that_is_open_at_the_end_has_an_end(desk):
     ]
 
 
-def test_another_run_of_the_day_goes_on_where_the_first_one_ended(desk, tmp_path):
-    """Numbers, events and epochs count on, and what was missed in between is a gap of its own."""
+def test_second_run_continues_after_the_first(desk, tmp_path):
+    """Sequence numbers, events and epochs continue, and ids missed in between are a gap with cause restart."""
     desk.take(diff(11, 11), snapshot(11), diff(12, 12), trade(1)).close("SIGTERM")
     again = Desk(tmp_path, desk.us + 5_000_000, "R2")
     again.take(diff(20, 21), trade(5), snapshot(21), diff(22, 22))
@@ -496,20 +498,20 @@ def test_another_run_of_the_day_goes_on_where_the_first_one_ended(desk, tmp_path
     assert [row["event_id"] for row in rows(day.events)] == [str(number + 1) for number in range(len(rows(day.events)))]
 
 
-def test_a_run_without_a_pause_continues_the_ids(desk, tmp_path):
-    """A quick restart on a quiet symbol loses nothing, and reports no loss."""
+def test_restart_without_missing_ids_reports_no_gap(desk, tmp_path):
+    """A quick restart on a quiet symbol loses nothing."""
     desk.take(diff(11, 11), snapshot(11), diff(12, 12)).close("SIGTERM")
     day = Desk(tmp_path, desk.us, "R2").take(diff(13, 13), snapshot(13), diff(14, 14)).close()
     assert not events(day, "gap")
     assert [epoch for epoch, *_ in frames(day)] == [1, 2]
 
 
-@pytest.mark.parametrize("asked", [False, True])
-def test_midnight_begins_another_folder_and_loses_nothing(desk, tmp_path, asked):
-    """The book is carried over, and a pending request is recorded in both ledgers."""
+@pytest.mark.parametrize("pending", [False, True])
+def test_roll_at_midnight_opens_another_folder_and_loses_nothing(desk, tmp_path, pending):
+    """The book is carried over, also while a snapshot request is pending."""
     desk.learn(json.dumps(exchange_info(SYMBOL, tick="0.01")).encode())
     desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "2"]]))
-    if asked:
+    if pending:
         desk.take(diff(14, 14))
         desk.session.snapshot_requested(desk.tick(), 1)
     desk.us = midnight_us("20260106")
@@ -517,22 +519,22 @@ def test_midnight_begins_another_folder_and_loses_nothing(desk, tmp_path, asked)
     before = desk.session.roll(writer, desk.us, carry=True)
     before.seal()
     before.close()
-    if asked:
+    if pending:
         desk.answer(json.dumps(snapshot(13)).encode())
-    desk.take(diff(15 if asked else 13, 15))
+    desk.take(diff(15 if pending else 13, 15))
     days = folder(tmp_path), desk.close()
     assert [check_day(day).defects for day in days] == [[], []]
     assert [last_id for _, last_id, *_ in frames(days[1])] == [15]
-    assert tags(days[1]) == [("carried", 14 if asked else 12)]
+    assert tags(days[1]) == [("carried", 14 if pending else 12)]
     assert events(days[0])[-1] == ("run_stop", 1, {"reason": "day_over"})
     assert days[1].instrument.read_text() == desk.session.instrument
     assert (desk.session.report.day, desk.session.report.book.diffs) == ("20260106", 1)
     (path,) = days[1].snapshots.iterdir()
-    assert ("99.95" in path.read_text()) == (not asked)
+    assert ("99.95" in path.read_text()) == (not pending)
 
 
-def test_each_stream_tells_how_late_its_messages_were(desk):
-    """Median and 99th percentile of arrival less the exchange's stamp, and the clock's own offset beside them."""
+def test_clock_offsets_are_reported_per_stream(desk):
+    """Median and 99th percentile of arrival less the exchange's stamp, and the offset measured by REST."""
     desk.take(diff(11, 11), snapshot(11), diff(12, 12), trade(7))
     late_us = desk.us - NOON_US
     desk.session.clock_offsets(desk.tick(), RoundTrip(took_us=800, answered_us=desk.us, server_us=desk.us - 5_400))
@@ -542,8 +544,8 @@ def test_each_stream_tells_how_late_its_messages_were(desk):
     assert offsets["depth"]["p99_us"] == pytest.approx(late_us, abs=300_000 + 0.04 * abs(late_us))
 
 
-def test_a_measurement_that_comes_after_the_end_is_not_written(desk):
-    """An answer of REST may be on its way when a recording ends: nothing may follow on run_stop."""
+def test_measurement_after_the_end_is_not_written(desk):
+    """A REST answer may arrive after the end of a recording, but nothing may follow run_stop."""
     desk.take(diff(11, 11), snapshot(11))
     desk.session.finish(desk.tick(), "SIGTERM", window_over=False)
     desk.session.clock_offsets(desk.tick(), RoundTrip(took_us=800, answered_us=desk.us, server_us=desk.us))
@@ -556,15 +558,15 @@ def test_a_measurement_that_comes_after_the_end_is_not_written(desk):
 
 
 @pytest.mark.parametrize(("step_us", "written"), [(0, []), (2_000_000, [2_000_000]), (-70_000, [-70_000])])
-def test_a_clock_that_was_set_is_in_the_ledger(desk, step_us, written):
-    """Also a step forward, which no arrival shows, and one back between two messages."""
+def test_clock_steps_are_written_to_the_ledger(desk, step_us, written):
+    """A step forward is reported as well, although arrivals do not show it."""
     desk.session.clock_read(desk.tick(), step_us)
     desk.session.clock_read(desk.tick(), 0)
     assert [found["by_us"] for found in events(desk.close(), "clock_step")] == written
 
 
-def test_a_step_back_that_arrivals_have_shown_is_told_once(desk):
-    """Two rows for one step would look like two steps."""
+def test_step_back_seen_in_arrivals_is_reported_once(desk):
+    """A step gets only one ledger row."""
     desk.take(diff(11, 11))
     desk.us -= 2_000_000
     desk.take(diff(12, 12))

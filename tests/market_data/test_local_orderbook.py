@@ -26,8 +26,8 @@ def plain(changes):
 
 
 @given(changes, st.integers(0, 40))
-def test_the_book_is_what_the_changes_say(changes, n):
-    """Best first on both sides, the exchange's texts untouched, levels of zero gone."""
+def test_book_equals_the_applied_changes(changes, n):
+    """Best price first on both sides, texts unchanged, levels of zero removed."""
     book = LocalOrderBook(in_e8=True)
     for side, price, qty in changes:
         book.apply(side, price, qty)
@@ -41,8 +41,8 @@ def test_the_book_is_what_the_changes_say(changes, n):
 
 
 @given(changes)
-def test_quantities_are_found_by_price(changes):
-    """What the compiled book answers for a level, this one does too."""
+def test_qty_at_returns_the_quantity_of_a_price(changes):
+    """For every price, including those without a level."""
     book = LocalOrderBook(INSTRUMENT.ticks)
     for change in changes:
         book.apply(*change)
@@ -51,14 +51,14 @@ def test_quantities_are_found_by_price(changes):
         assert {ticks: book.qty_at(side, ticks) for ticks in range(1, 31)} == {t: held.get(t) for t in range(1, 31)}
 
 
-def test_a_book_is_made_from_a_snapshot_in_any_order():
-    """The exchange sends best first; nothing depends on it."""
+def test_snapshot_levels_may_be_in_any_order():
+    """The exchange sends the best level first, but the order is irrelevant."""
     book = LocalOrderBook.of([("1.00", "5"), ("1.02", "7")], [("1.05", "2"), ("1.03", "1")], in_e8=True)
     assert book.top(1) == ([("1.02", "7")], [("1.03", "1")])
 
 
-def test_equal_prices_are_one_level_however_they_are_written():
-    """The number is the price; the text is the last one that came."""
+def test_equal_prices_with_different_texts_are_one_level():
+    """The number identifies the level; the text is the last one received."""
     book = LocalOrderBook(in_e8=True)
     book.apply(1, "1.5", "3")
     book.apply(1, "1.50000000", "4.0")
@@ -67,14 +67,14 @@ def test_equal_prices_are_one_level_however_they_are_written():
     assert len(book) == 0
 
 
-def test_a_locked_book_is_crossed():
-    """No exchange shows a bid at the price of an ask."""
+def test_locked_book_is_crossed():
+    """A bid at the price of an ask counts as crossed."""
     assert LocalOrderBook.of([("1", "1")], [("1", "1")]).crossed()
     assert not LocalOrderBook.of([("1", "1")], [("1.1", "1")]).crossed()
     assert not LocalOrderBook.of([("1", "1")], []).crossed()
 
 
-def test_an_error_of_the_key_leaves_the_book_alone():
+def test_key_error_leaves_the_book_unchanged():
     """A price off the grid changes nothing."""
     book = LocalOrderBook(INSTRUMENT.ticks)
     book.apply(1, "1.00", "1")
@@ -83,8 +83,8 @@ def test_an_error_of_the_key_leaves_the_book_alone():
     assert book.levels() == ([("1.00", "1")], [])
 
 
-def test_differences_count_the_levels_that_a_shorter_book_could_know():
-    """A snapshot of a thousand levels has no information about further ones."""
+def test_differences_count_levels_within_the_shorter_book_only():
+    """A snapshot of a thousand levels has no information about deeper ones."""
     book = LocalOrderBook.of([("10", "1"), ("9", "2"), ("5", "9")], [("11", "1"), ("20", "1")], in_e8=True)
     same = LocalOrderBook.of([("10.0", "1.0"), ("9", "2")], [("11", "1")], in_e8=True)
     other = LocalOrderBook.of([("10", "1"), ("8", "2")], [("11", "3")], in_e8=True)
@@ -94,7 +94,7 @@ def test_differences_count_the_levels_that_a_shorter_book_could_know():
 
 
 def test_check_finds_a_broken_book():
-    """It is what other tests lean on; a compiled side cannot be broken from outside."""
+    """Other tests rely on `check`; a compiled side cannot be broken from outside."""
     book = LocalOrderBook.of([("1", "1"), ("2", "1")], [])
     book._bids._keys.reverse()
     with pytest.raises(ValueError, match="do not ascend"):
@@ -108,8 +108,8 @@ def test_check_finds_a_broken_book():
         book.check()
 
 
-def test_books_differ_only_where_both_of_them_reach():
-    """A deeper snapshot has levels that could not be known, and those are not a difference."""
+def test_differences_count_levels_within_both_edges_only():
+    """Levels of a deeper snapshot beyond the edges are not a difference."""
     ours = LocalOrderBook.of([("99", "1"), ("98", "2")], [("101", "1"), ("102", "2")], in_e8=True)
     deeper = LocalOrderBook.of(
         [("99", "1"), ("98", "5"), ("97", "3")], [("101", "1"), ("102", "2"), ("103", "3")], in_e8=True

@@ -1,4 +1,4 @@
-"""The page of metrics and the server of it: the text format, the health of a process, and who may read it."""
+"""The metrics page and its server: text format, health endpoints, and readiness."""
 
 import asyncio
 
@@ -9,8 +9,8 @@ from captured import SYMBOL
 from mm.market_data.metrics import CONTENT_TYPE, MetricFamily, exposition, market_families, metrics_served
 
 
-def test_a_page_has_each_family_once_with_the_symbol_first() -> None:
-    """A number that is exact text stays exact; a family without a sample is no family."""
+def test_exposition_has_each_family_once_with_the_symbol_first() -> None:
+    """Exact decimal texts stay exact; a family without samples is omitted."""
     families = [
         (MetricFamily("mm_a", "gauge", "A."), [("", {}, "0.10000000")]),
         (MetricFamily("mm_b_total", "counter", "B.", ("kind",)), [("", {"kind": 'a"b\\c\nd'}, 3)]),
@@ -31,8 +31,8 @@ def test_a_page_has_each_family_once_with_the_symbol_first() -> None:
     ]
 
 
-def test_the_families_of_the_market_are_written_as_all_read_them() -> None:
-    """Before the first book there is no age, and no number that looks like one."""
+def test_market_families_are_valid_exposition() -> None:
+    """Before the first book the page has no age."""
     samples = parsed(exposition(SYMBOL, market_families(0.25, 2, {"depth": 7, "trade": 0})))
     symbol = ("symbol", SYMBOL)
     assert samples == {
@@ -44,12 +44,12 @@ def test_the_families_of_the_market_are_written_as_all_read_them() -> None:
     assert "mm_book_age_seconds" not in exposition(SYMBOL, market_families(None, 0, {}))
 
 
-@pytest.mark.parametrize(("why", "status", "body"), [("", 200, "ready\n"), ("syncing", 503, "not ready: syncing\n")])
-def test_health_says_whether_it_lives_and_whether_it_works(why: str, status: int, body: str) -> None:
-    """A process supervisor uses the first, a load balancer the second."""
+@pytest.mark.parametrize(("reason", "status", "body"), [("", 200, "ready\n"), ("syncing", 503, "not ready: syncing\n")])
+def test_health_endpoints_report_liveness_and_readiness(reason: str, status: int, body: str) -> None:
+    """A process supervisor uses /health/live, a load balancer /health/ready."""
 
     async def run() -> list[tuple[int, str, str]]:
-        async with metrics_served("127.0.0.1", 0, lambda: "x 1\n", lambda: why) as port:
+        async with metrics_served("127.0.0.1", 0, lambda: "x 1\n", lambda: reason) as port:
             paths = ("/health/live", "/health/ready", "/metrics", "/health")
             found = [await asyncio.to_thread(fetched, port, path) for path in paths]
             return [*found, await asyncio.to_thread(fetched, port, "/health/ready", "HEAD")]
@@ -62,8 +62,8 @@ def test_health_says_whether_it_lives_and_whether_it_works(why: str, status: int
     assert (head[0], head[2]) == (status, "")
 
 
-def test_without_a_reason_it_is_ready() -> None:
-    """Whoever serves a page alone is ready when it answers."""
+def test_server_without_a_readiness_check_is_ready() -> None:
+    """A server without a readiness function is ready as soon as it answers."""
 
     async def run() -> int:
         async with metrics_served("127.0.0.1", 0, str) as port:

@@ -1,4 +1,4 @@
-"""Events of a market: what its subscribers need of a trade, whichever stream brought it."""
+"""Events of a market: stream and id of a trade, for both trade streams."""
 
 import json
 
@@ -12,8 +12,8 @@ def decoded(message):
     return Messages(SYMBOL, Grid()).received(message)
 
 
-def test_trades_and_aggregates_are_counted_by_ids_of_their_own():
-    """Their ids do not mix."""
+def test_trades_and_aggregates_have_separate_ids():
+    """Ids of single trades and of aggregates are not mixed."""
     single, several = (decoded(json.dumps(message)) for message in (trade(5), agg_trade(7, 20, 22)))
     assert (stream_of(single), trade_id_of(single)) == ("trade", 5)
     assert (stream_of(several), trade_id_of(several)) == ("aggTrade", 7)

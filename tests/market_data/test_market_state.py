@@ -1,4 +1,4 @@
-"""The market as a state machine, and one feed out of those of several connections."""
+"""The market as a state machine, and the merged feed of several connections."""
 
 import json
 
@@ -26,12 +26,12 @@ from mm.market_data.venue import DepthSnapshot, DepthUpdate, TradePrint
 
 
 def is_applied(event):
-    """Tell whether an event shows that an update was applied to the book: at once, or after it had waited."""
+    """Return whether an event shows that an update was applied to the book, at once or later."""
     return isinstance(event, BookChanged) or (isinstance(event, DepthArrived) and event.book is not None)
 
 
 class Consumer:
-    """What trades on a market: a book and the last trade, from events alone."""
+    """A consumer that trades on a market: its book is built from events alone."""
 
     def __init__(self):
         self.events, self.book, self.book_id = [], LocalOrderBook(), None
@@ -52,7 +52,7 @@ class Consumer:
 
 
 class Feed:
-    """A market with two consumers, and messages that arrive one every 100 ms."""
+    """A market with two consumers; a message arrives every 100 ms."""
 
     def __init__(self, **options):
         self.first, self.second, self.us = Consumer(), Consumer(), NOON_US
@@ -69,8 +69,8 @@ class Feed:
         return self.market.take(self.us, decoded, conn)
 
 
-def test_a_message_gives_a_verdict_and_events():
-    """In the order in which things happen, to each subscriber alike."""
+def test_message_returns_a_result_and_publishes_events():
+    """Each subscriber receives the same events in order."""
     feed = Feed()
     assert feed.take(diff(11, 11)) == Taken(ids_missing=False, advanced=True, late=False)
     assert feed.market.wants_snapshot
@@ -94,8 +94,8 @@ def test_a_message_gives_a_verdict_and_events():
     )
 
 
-def test_a_subscriber_may_take_trades_alone():
-    """One that has no use for the book costs nothing there."""
+def test_trade_subscriber_receives_trade_events_only():
+    """Trade subscribers receive no book events."""
     trades = Consumer()
     feed = Feed(trade_subscribers=(trades,))
     for message in (diff(11, 11), snapshot(11), diff(12, 12), trade(5), trade(7)):
@@ -104,8 +104,8 @@ def test_a_subscriber_may_take_trades_alone():
     assert [event for event in feed.first.events if event in trades.events] == trades.events
 
 
-def test_the_cause_of_missing_ids():
-    """What an earlier run left until the first message, a lost connection until the next one."""
+def test_missing_ids_have_the_cause_of_their_period():
+    """A restart is the cause until the first message, a disconnection until the next message."""
     feed = Feed(before=Before(update_id=10, trade_id=3, cause="restart"))
     feed.take(diff(12, 12))
     feed.take(diff(14, 14))
@@ -129,8 +129,8 @@ def test_the_cause_of_missing_ids():
         max_size=25,
     )
 )
-def test_a_consumer_of_events_has_the_book_of_the_market(steps):
-    """Whatever comes: its book is the market's wherever that is valid, and it has none where that is not."""
+def test_book_built_from_events_equals_the_book_of_the_market(steps):
+    """For arbitrary messages; there is no book where the book of the market is invalid."""
     feed, last = Feed(), 10
     for kind, jump, more, price, qty in steps:
         if kind == "diff":
@@ -149,8 +149,8 @@ def test_a_consumer_of_events_has_the_book_of_the_market(steps):
 
 
 @given(st.lists(st.tuples(st.integers(1, 2), st.integers(1, 12)), max_size=40))
-def test_two_connections_give_each_trade_once(sent):
-    """In the order of the ids, whichever connection brings it first."""
+def test_two_connections_deliver_each_trade_once(sent):
+    """Trades are in id order, whichever connection sends them first."""
     feed = Feed()
     for conn in (1, 2):
         feed.market.opened(conn)
@@ -164,8 +164,8 @@ def test_two_connections_give_each_trade_once(sent):
 
 
 @pytest.mark.parametrize("release", ["let_through", "closed", "flush"])
-def test_what_waited_happens_when_it_need_not_wait_any_longer(release):
-    """None of its rows is before those that were written while it waited."""
+def test_released_updates_are_stamped_at_their_release(release):
+    """Their rows are not stamped before rows that were written in the meantime."""
     feed = Feed()
     for conn in (1, 2):
         feed.market.opened(conn)
@@ -179,77 +179,77 @@ def test_what_waited_happens_when_it_need_not_wait_any_longer(release):
     assert feed.first.kinds[-1] is DepthMissing
 
 
-def opened(*conns, known=None):
-    """Return a lane with these connections open, that has come to *known*."""
+def opened(*conns, last_id=None):
+    """Return a lane with these connections open, optionally with a last id."""
     lane = Lane()
     for conn in conns:
         lane.opened(conn)
-    if known is not None:
-        lane.last_id = known
+    if last_id is not None:
+        lane.last_id = last_id
     return lane
 
 
 def take(lane, conn, first, last, now_s=0.0):
-    """Take a batch whose item is its ids, unless the connection is alone."""
+    """Take a batch whose item is its id range, or note it if the connection is alone."""
     if lane.alone == conn:
         lane.note(last)
         return [(first, last)]
     return lane.take(conn, first, last, (first, last), now_s)
 
 
-def test_a_connection_that_is_alone_goes_through_as_it_is():
-    """Also what is stale, comes twice or leaves a hole: that is for the keeper of the book to say."""
+def test_batches_of_a_single_connection_pass_unchanged():
+    """Stale, repeated or non-contiguous batches pass as well: the book state handles them."""
     lane = opened(1)
     batches = [(5, 7), (5, 7), (6, 6), (12, 13)]
-    assert [take(lane, 1, *one) for one in batches] == [[one] for one in batches]
+    assert [take(lane, 1, *batch) for batch in batches] == [[batch] for batch in batches]
     assert lane.last_id == 13
 
 
-def test_what_another_connection_has_covered_is_left_out_and_an_overlap_applies():
-    """Quantities are absolute, so that an overlap does no harm."""
-    lane = opened(1, 2, known=4)
+def test_covered_batches_are_dropped_and_overlapping_ones_pass():
+    """Quantities are absolute, so an overlap is harmless."""
+    lane = opened(1, 2, last_id=4)
     assert take(lane, 1, 5, 7) == [(5, 7)]
     assert take(lane, 2, 5, 6) == []
     assert take(lane, 2, 7, 9) == [(7, 9)]
     assert take(lane, 1, 8, 9) == []
 
 
-def test_missing_ids_are_waited_for_as_long_as_another_connection_may_bring_them():
-    """The one that lags has them."""
-    lane = opened(1, 2, known=4)
+def test_missing_ids_are_awaited_while_another_connection_may_send_them():
+    """The lagging connection sends them."""
+    lane = opened(1, 2, last_id=4)
     take(lane, 2, 3, 4)
     assert take(lane, 1, 8, 9) == []
     assert take(lane, 1, 10, 12) == []
     assert take(lane, 2, 5, 7) == [(5, 7), (8, 9), (10, 12)]
 
 
-def test_when_all_others_have_passed_the_hole_nobody_waits_any_longer():
-    """Both have lost the same ids: a gap."""
-    lane = opened(1, 2, known=4)
+def test_hole_is_released_when_all_connections_have_passed_it():
+    """Both connections have lost the same ids, so it is a gap."""
+    lane = opened(1, 2, last_id=4)
     assert take(lane, 1, 8, 9) == []
     assert take(lane, 2, 8, 10) == [(8, 9), (8, 10)]
 
 
-def test_the_wait_has_an_end():
-    """A connection that has stalled brings nothing any more."""
-    lane = opened(1, 2, known=4)
+def test_held_batches_are_released_after_hold_s():
+    """A stalled connection does not block the others for longer."""
+    lane = opened(1, 2, last_id=4)
     assert take(lane, 1, 8, 9, now_s=100.0) == []
     assert lane.overdue(100.0 + HOLD_S - 0.01) == []
     assert lane.overdue(100.0 + HOLD_S) == [(8, 9)]
     assert lane.last_id == 9
 
 
-def test_a_connection_that_ends_is_not_waited_for():
-    """What it had sent came before its end."""
-    lane = opened(1, 2, known=4)
+def test_closed_connection_is_not_awaited():
+    """All messages of a closed connection have been received."""
+    lane = opened(1, 2, last_id=4)
     assert take(lane, 1, 8, 9) == []
     assert lane.closed(2) == [(8, 9)]
     assert lane.closed(1) == []
 
 
-def test_the_last_connection_is_alone_again_when_it_has_followed_on():
-    """Until then its batches overlap with those of the one that has ended, and that is nothing strange."""
-    lane = opened(1, 2, known=4)
+def test_last_connection_is_alone_again_once_its_ids_are_contiguous():
+    """Until then its batches may overlap with those of the closed connection."""
+    lane = opened(1, 2, last_id=4)
     take(lane, 1, 5, 9)
     lane.closed(1)
     assert take(lane, 2, 3, 7) == []
@@ -259,9 +259,9 @@ def test_the_last_connection_is_alone_again_when_it_has_followed_on():
     assert lane.alone == 2
 
 
-def test_ids_that_begin_anew_go_through_and_the_old_ones_of_others_do_not():
-    """The one that lags still uses the old ids; when it restarts as well, it counts again."""
-    lane = opened(1, 2, known=5_000_000)
+def test_reset_ids_pass_and_old_ids_of_other_connections_do_not():
+    """The lagging connection still sends old ids; its messages pass again after its own reset."""
+    lane = opened(1, 2, last_id=5_000_000)
     take(lane, 1, 5_000_001, 5_000_004)
     take(lane, 2, 5_000_001, 5_000_002)
     assert take(lane, 1, 1, 3) == [(1, 3)]
@@ -271,18 +271,18 @@ def test_ids_that_begin_anew_go_through_and_the_old_ones_of_others_do_not():
     assert take(lane, 2, 5, 8) == [(5, 8)]
 
 
-def test_a_connection_that_lags_behind_has_not_begun_anew():
-    """However far: its own ids only rise."""
-    lane = opened(1, 2, known=100)
+def test_lagging_connection_is_not_taken_as_an_id_reset():
+    """However far it lags, its own ids only rise."""
+    lane = opened(1, 2, last_id=100)
     take(lane, 2, 100, 101)
     take(lane, 1, 102, 4_000)
     assert take(lane, 2, 102, 110) == []
     assert lane.last_id == 4_000
 
 
-def test_a_successor_has_joined_when_its_first_message_is_accounted_for():
-    """Before that, the old one must not be closed."""
-    lane = opened(1, known=None)
+def test_successor_has_joined_once_its_first_message_is_delivered():
+    """Before that, the old connection must not be closed."""
+    lane = opened(1, last_id=None)
     take(lane, 1, 5, 7)
     lane.opened(2)
     assert not lane.joined(2)
@@ -294,7 +294,7 @@ def test_a_successor_has_joined_when_its_first_message_is_accounted_for():
 
 @st.composite
 def feeds(draw):
-    """Return what each of two or three connections brings: batches of the ids 1 to n, cut its own way, some lost."""
+    """Draw the batches of two or three connections: each splits the ids 1 to n differently and loses some."""
     last = draw(st.integers(1, 40))
     return [
         [
@@ -322,29 +322,34 @@ def ids(messages):
 
 @settings(max_examples=300, deadline=None)
 @given(feeds(), st.randoms(use_true_random=False))
-def test_of_several_connections_comes_one_perfect_feed(feed, luck):
-    """Every id that any of them brought is there, in order, however they are interleaved; a hole is one of all."""
-    lane, out, left = opened(*range(len(feed)), known=0), [], [list(one) for one in feed]
+def test_several_connections_merge_into_one_complete_ordered_feed(feed, luck):
+    """Every id sent by any connection is delivered in order; only ids lost by all connections are missing."""
+    lane, out, left = opened(*range(len(feed)), last_id=0), [], [list(batches_of_conn) for batches_of_conn in feed]
     while any(left):
-        conn = luck.choice([conn for conn, one in enumerate(left) if one])
+        conn = luck.choice([conn for conn, batches_of_conn in enumerate(left) if batches_of_conn])
         out += take(lane, conn, *left[conn].pop(0))
         if not left[conn] and luck.random() < 0.5:
             out += lane.closed(conn)
     out += lane.rest()
-    assert ids(out) == ids(batch for one in feed for batch in one)
+    assert ids(out) == ids(batch for batches_of_conn in feed for batch in batches_of_conn)
     reached = [0, *(last for _, last in out)]
-    assert reached == sorted(set(reached))  # each brings something new, and nothing goes back
+    assert reached == sorted(set(reached))  # each batch has new ids, and ids never decrease
     for (first, _), before in zip(out, reached, strict=False):
-        assert not set(range(before + 1, first)) & ids(batch for one in feed for batch in one)
+        assert not set(range(before + 1, first)) & ids(batch for batches_of_conn in feed for batch in batches_of_conn)
 
 
 @settings(max_examples=100, deadline=None)
 @given(feeds(), st.randoms(use_true_random=False), st.floats(0, 3))
-def test_time_may_only_cost_what_came_too_late(feed, luck, pace_s):
-    """With a clock that runs: still in order, nothing twice, and nothing waits longer than it may."""
-    lane, out, left, now_s = opened(*range(len(feed)), known=0), [], [list(one) for one in feed], 0.0
+def test_merged_feed_stays_ordered_with_a_running_clock(feed, luck, pace_s):
+    """Batches are in order, never repeated, and never held for longer than HOLD_S."""
+    lane, out, left, now_s = (
+        opened(*range(len(feed)), last_id=0),
+        [],
+        [list(batches_of_conn) for batches_of_conn in feed],
+        0.0,
+    )
     while any(left):
-        conn = luck.choice([conn for conn, one in enumerate(left) if one])
+        conn = luck.choice([conn for conn, batches_of_conn in enumerate(left) if batches_of_conn])
         now_s += luck.random() * pace_s
         out += take(lane, conn, *left[conn].pop(0), now_s)
         out += lane.overdue(now_s)
@@ -355,7 +360,7 @@ def test_time_may_only_cost_what_came_too_late(feed, luck, pace_s):
 
 
 def test_updates_and_trades_do_not_wait_for_each_other():
-    """Each has ids of its own; what is let through has the time of its arrival."""
+    """Both have separate ids; released messages keep their arrival time."""
     arbiter = Arbiter()
     update = DepthUpdate(E=1, s="X", U=8, u=9, b=[], a=[])
     trade = TradePrint(E=1, s="X", t=3, p="1", q="1", T=1, m=True)

@@ -1,7 +1,7 @@
-"""The way of a depth message from the socket to the files of the day: which modules it passes.
+"""The modules that a depth message passes from the socket to the files of the day.
 
-The interpreter itself reports it (`sys.setprofile`), while a recorder as the command makes it takes single messages
-from a socket. Compiled code is not seen, and neither are modules of other packages.
+A recorder built as by the command receives single messages from a socket, and the interpreter reports its calls
+(`sys.setprofile`). Compiled code and modules of other packages are not included.
 """
 
 import asyncio
@@ -20,21 +20,21 @@ from mm.market_data.recording import Recording
 
 MESSAGES, STEP_S = 30, 0.02
 ARRIVES, GOES_OUT = "Link.data_received", "Inbox.hand_out"
-"""What the event loop calls: bytes have arrived; what has arrived is handed out."""
+"""Functions called by the event loop: bytes arrive, messages are delivered."""
 MOST_MODULES, MOST_SWITCHES = 11, 28
-"""These may only fall. `docs/architecture.md` draws the way."""
+"""Limits that may only decrease. `docs/architecture.md` shows the path."""
 PACKAGE = Path(mm.__file__).parent
 
 
 class DepthFeed(Feed):
-    """A feed of depth messages alone."""
+    """A feed of depth messages only."""
 
     def messages(self, count):
         return (self.diff() for _ in range(count))
 
 
 class Walk:
-    """Note the functions that run below `ARRIVES` and `GOES_OUT`, one walk for each call by the event loop."""
+    """Record the functions called within `ARRIVES` and `GOES_OUT`, one walk per call by the event loop."""
 
     def __init__(self) -> None:
         self.walks: list[list[tuple[str, str]]] = []
@@ -60,7 +60,7 @@ class Walk:
 
 
 async def record(root: Path, walk: Walk) -> None:
-    """Record messages that come one by one, and note the walk of those after the first."""
+    """Record messages that arrive one by one, with the walks of those after the first."""
     server = FeedServer(DepthFeed(), [1] * MESSAGES, STEP_S)
     await server.open()
     ws_url, rest_url = server.urls
@@ -84,9 +84,9 @@ async def record(root: Path, walk: Walk) -> None:
 
 
 def modules_passed(walk: Walk) -> list[str]:
-    """Return the modules of the way that most messages take alone, each as often as the way comes to it."""
+    """Return the modules on the path of a single message, in order, with consecutive repeats removed."""
     wholes = [
-        [one for one in walk.walks if name in [function for _, function in one]]
+        [calls for calls in walk.walks if name in [function for _, function in calls]]
         for name in ("Inbox.put", "DayWriter.diff_of")
     ]
     ways = []
@@ -96,8 +96,8 @@ def modules_passed(walk: Walk) -> list[str]:
     return [module for at, module in enumerate(ways) if not at or ways[at - 1] != module]
 
 
-def test_a_depth_message_passes_few_modules_on_its_way_to_the_files(tmp_path):
-    """Whoever follows a message through the house changes rooms no more often than it must."""
+def test_depth_message_passes_few_modules_from_socket_to_files(tmp_path):
+    """Both the modules and the switches between them are limited."""
     walk = Walk()
     asyncio.run(record(tmp_path, walk))
     passed = modules_passed(walk)

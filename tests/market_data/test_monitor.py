@@ -1,4 +1,4 @@
-"""What looks at a recording from beside it, by clocks and an exchange that a test holds."""
+"""The monitor of a recording, with simulated clocks and a simulated exchange."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from mm.market_data.venue import Answer
 
 
 class Clocks:
-    """A wall clock that can be set, and one that cannot."""
+    """A wall clock that can be set, and a monotonic clock."""
 
     def __init__(self, us):
         self.wall_us, self.monotonic_us = us, 7_000_000
@@ -28,7 +28,7 @@ class Clocks:
 
 
 class Rest:
-    """Answer with the exchange's time, *ahead_us* before ours, after *way_us* each way; *broken* answers come first."""
+    """Answer with the exchange's time, *ahead_us* behind ours, after *way_us* each way; *broken* answers come first."""
 
     used_weight = 3
     venue = BINANCE_SPOT
@@ -55,7 +55,7 @@ def desk(tmp_path, monkeypatch):
 
 
 def watched(desk, rest, during, session=True):
-    """Let a monitor look until *during* is done, and return the day."""
+    """Run a monitor until *during* returns."""
     clocks = rest.clocks
     recording = SimpleNamespace(session=desk.session if session else None, trouble="")
     health = Health(SYMBOL, "R1", rest)
@@ -68,8 +68,8 @@ def watched(desk, rest, during, session=True):
     asyncio.run(run())
 
 
-async def until(there):
-    while not there():
+async def until(condition):
+    while not condition():
         await asyncio.sleep(0.001)
 
 
@@ -77,8 +77,8 @@ def of_rest(desk):
     return [found for found in events(desk.session.writer.folder, "clock_offset") if found["stream"] == "rest"]
 
 
-def test_the_offset_of_the_clock_comes_from_round_trips(desk):
-    """1.3 s behind, as real recordings were: in the ledger and the health, with the most it can err by."""
+def test_clock_offset_is_measured_by_round_trips(desk):
+    """An offset of -1.3 s, as in real recordings, is in the ledger and the health report with its error bound."""
     rest = Rest(Clocks(desk.us))
 
     async def during(recording, health):
@@ -87,11 +87,11 @@ def test_the_offset_of_the_clock_comes_from_round_trips(desk):
         assert (report.offset_us, report.offset_error_us) == (-1_300_000, 40_000)
 
     watched(desk, rest, during)
-    assert all((told["median_us"], told["p99_us"]) == (-1_300_000, -1_260_000) for told in of_rest(desk))
+    assert all((offset["median_us"], offset["p99_us"]) == (-1_300_000, -1_260_000) for offset in of_rest(desk))
 
 
-def test_an_exchange_that_does_not_tell_the_time_is_asked_again(desk):
-    """Nothing is written of an answer that is none."""
+def test_failed_time_requests_are_repeated(desk):
+    """Invalid answers write nothing."""
     bad = [(None, b"", "timeout"), (200, b"{}", None), (200, b"no json", None), (429, b"", "http 429")] * 2
     rest = Rest(Clocks(desk.us), broken=bad)
 
@@ -102,8 +102,8 @@ def test_an_exchange_that_does_not_tell_the_time_is_asked_again(desk):
     assert not rest.broken
 
 
-def test_latencies_are_in_the_ledger_while_the_day_goes_on(desk):
-    """A crash loses the last interval of them, and no more."""
+def test_latencies_are_written_to_the_ledger_during_the_day(desk):
+    """A crash loses only the last interval of latencies."""
     desk.take(diff(11, 11), snapshot(11), diff(12, 12))
     rest = Rest(Clocks(desk.us))
 
@@ -114,8 +114,8 @@ def test_latencies_are_in_the_ledger_while_the_day_goes_on(desk):
     assert "depth" in [found["stream"] for found in events(desk.session.writer.folder, "clock_offset")]
 
 
-def test_a_clock_that_is_set_is_seen_without_any_message(desk):
-    """Arrivals would show a step back late, and a step forward never."""
+def test_clock_steps_are_detected_without_messages(desk):
+    """Arrivals would show a step back late, and a step forward not at all."""
     rest = Rest(Clocks(desk.us))
 
     def steps():
@@ -131,8 +131,8 @@ def test_a_clock_that_is_set_is_seen_without_any_message(desk):
     assert steps() == [2_000_000, -2_000_000]
 
 
-def test_the_health_is_on_disk_and_says_when_it_is_over(desk, monkeypatch, tmp_path):
-    """A later status must not report that it still records."""
+def test_health_file_is_updated_and_shows_the_end(desk, monkeypatch, tmp_path):
+    """A later status must not show a running recording."""
     monkeypatch.setattr(module, "INTERVAL_S", 0.001)
     rest, root = Rest(Clocks(desk.us)), tmp_path / "data"
 
@@ -147,8 +147,8 @@ def test_the_health_is_on_disk_and_says_when_it_is_over(desk, monkeypatch, tmp_p
     assert (read_health(root, SYMBOL).state, read_health(root, SYMBOL).used_weight) == (ENDED, 3)
 
 
-def test_a_folder_that_takes_no_file_does_not_end_the_recording(desk):
-    """No space for the health file is no reason to stop: the recorder itself detects and reports that."""
+def test_unwritable_health_file_does_not_end_the_recording(desk):
+    """The recording continues without a health file; the recorder itself detects a full disk."""
     rest = Rest(Clocks(desk.us))
     folder = desk.session.writer.folder
     folder.health.with_name(f"{folder.health.name}.{os.getpid()}.partial").mkdir()
@@ -160,8 +160,8 @@ def test_a_folder_that_takes_no_file_does_not_end_the_recording(desk):
     assert not folder.health.exists()
 
 
-def test_before_the_window_the_offset_is_measured_already(desk):
-    """There is no ledger yet, and the page has it."""
+def test_clock_offset_is_measured_before_the_window(desk):
+    """There is no ledger yet, but the metrics page shows the offset."""
     rest = Rest(Clocks(desk.us))
 
     async def during(recording, health):

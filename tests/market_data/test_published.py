@@ -1,4 +1,4 @@
-"""Published days: from a server on the loopback into a day folder, verified, resumed, or refused in one line."""
+"""Published days: downloads from a server on loopback into a day folder, verified, resumed or rejected."""
 
 import gzip
 import hashlib
@@ -64,7 +64,7 @@ def rows_of(folder: DayFolder, path: Path):
     return [line.split(",") for line in path.read_text().splitlines()[1:]]
 
 
-def test_a_day_of_best_prices_is_sound_and_has_each_row_at_its_own_instant(files, tmp_path):
+def test_day_of_best_prices_is_sound_and_rows_keep_their_times(files, tmp_path):
     publish(files)
     report = fetch(files, tmp_path)
     folder = DayFolder(tmp_path, NAME, DAY)
@@ -82,7 +82,7 @@ def test_a_day_of_best_prices_is_sound_and_has_each_row_at_its_own_instant(files
     assert [(row[4], row[9], row[8], row[12]) for row in trades] == [
         (str(number), f"{NOON + after}000", "true", "import") for number, after in ((7, 5), (8, 6), (9, 900))
     ]
-    # At one instant the trade stands first: the best prices of 5 ms are those that it left.
+    # At equal times the trade comes first: the best prices at 5 ms are those after it.
     assert [int(row[2]) for row in trades] == sorted(int(row[2]) for row in trades)
     assert int(trades[0][2]) < int(frames[1][2]) < int(trades[1][2])
     assert json.loads(folder.schema.read_text())["venue"] == "binance-usdm"
@@ -91,7 +91,7 @@ def test_a_day_of_best_prices_is_sound_and_has_each_row_at_its_own_instant(files
     assert not list(tmp_path.glob("*/*.download"))
 
 
-def test_equal_files_make_equal_bytes(files, tmp_path):
+def test_equal_files_import_to_equal_bytes(files, tmp_path):
     publish(files)
     found = []
     for root in (tmp_path / "a", tmp_path / "b"):
@@ -101,7 +101,7 @@ def test_equal_files_make_equal_bytes(files, tmp_path):
     assert found[0] == found[1]
 
 
-def test_a_spot_day_has_trades_alone_and_says_so(files, tmp_path):
+def test_spot_day_has_trades_only_and_reports_it(files, tmp_path):
     lines = [f"{n},1.5,2,3,{(NOON + n) * 1000},{'True' if n % 2 else 'False'},True" for n in range(1, 5)]
     files.add(TRADES, NAME, DATE, lines, header=False, market="spot")
     report = fetch(files, tmp_path, market="spot")
@@ -115,41 +115,41 @@ def test_a_spot_day_has_trades_alone_and_says_so(files, tmp_path):
     assert json.loads(folder.schema.read_text())["time_unit"] == "us"
 
 
-def test_a_broken_connection_is_continued_where_it_broke(files, tmp_path):
+def test_download_resumes_after_a_broken_connection(files, tmp_path):
     rows = [best(n, NOON + n, bid_qty=str(1 + hash((n, 1)) % 9973)) for n in range(1, 3000)]
     at, _ = publish(files, book=rows)
     size = len(files.contents[at])
     assert size > 4000
     files.broken[at] = 2
     report = fetch(files, tmp_path)
-    ranges = [wanted for method, where, wanted in files.asked if where == at]
+    ranges = [wanted for method, where, wanted in files.requests if where == at]
     assert ranges == [None, "bytes=1000-", "bytes=2000-"]
     assert report.files[0]["bytes"] == size
     assert check_day(DayFolder(tmp_path, NAME, DAY)).ok
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_an_interrupted_call_is_continued_by_the_next(files, tmp_path, ranges):
+def test_next_call_resumes_an_interrupted_download(files, tmp_path, ranges):
     files.ranges = ranges
     at, _ = publish(files, book=[best(n, NOON + n, ask_qty=str(1 + hash(n) % 9973)) for n in range(1, 3000)])
     home = DayFolder(tmp_path / NAME / f"{DAY}.download", NAME, DAY).path
     home.mkdir(parents=True)
     (home / f"{at.rpartition('/')[2]}.part").write_bytes(files.contents[at][:1500])
     fetch(files, tmp_path)
-    assert ("GET", at, "bytes=1500-") in files.asked
+    assert ("GET", at, "bytes=1500-") in files.requests
     assert check_day(DayFolder(tmp_path, NAME, DAY)).ok
 
 
-def test_a_part_of_another_file_is_loaded_again(files, tmp_path):
+def test_partial_file_of_another_file_is_downloaded_again(files, tmp_path):
     at, _ = publish(files)
     home = DayFolder(tmp_path / NAME / f"{DAY}.download", NAME, DAY).path
     home.mkdir(parents=True)
     (home / f"{at.rpartition('/')[2]}.part").write_bytes(b"x" * 20)
     fetch(files, tmp_path)
-    assert [wanted for _, where, wanted in files.asked if where == at] == ["bytes=20-", None]
+    assert [wanted for _, where, wanted in files.requests if where == at] == ["bytes=20-", None]
 
 
-def test_a_busy_server_is_asked_again_after_growing_pauses(files, tmp_path):
+def test_busy_server_is_retried_after_growing_pauses(files, tmp_path):
     at, _ = publish(files)
     files.broken[at] = -3
     fetch(files, tmp_path)
@@ -157,7 +157,7 @@ def test_a_busy_server_is_asked_again_after_growing_pauses(files, tmp_path):
     assert 0 == files.pauses[0] < files.pauses[1] <= 0.5 < 2 * files.pauses[2] <= 2
 
 
-def test_a_server_that_stays_away_is_for_later_and_leaves_no_day(files, tmp_path):
+def test_unavailable_server_raises_try_later_and_leaves_no_day(files, tmp_path):
     at, _ = publish(files)
     files.broken[at] = -1000
     with pytest.raises(TryLater, match=rf"503, {ATTEMPTS} times.*copy AUSDT-bookTicker-2023-04-05.zip and"):
@@ -168,17 +168,17 @@ def test_a_server_that_stays_away_is_for_later_and_leaves_no_day(files, tmp_path
     assert not DayFolder(tmp_path, NAME, DAY).path.exists()
 
 
-def test_files_that_were_copied_by_hand_need_no_server(files, tmp_path):
+def test_manually_copied_files_need_no_server(files, tmp_path):
     home = DayFolder(tmp_path / NAME / f"{DAY}.download", NAME, DAY).path
     home.mkdir(parents=True)
     for at in publish(files):
         for name in (at, at + ".CHECKSUM"):
             (home / name.rpartition("/")[2]).write_bytes(files.contents[name])
     fetch(files, tmp_path)
-    assert files.asked == []
+    assert files.requests == []
 
 
-def test_other_bytes_than_the_checksum_says_are_refused_and_not_kept(files, tmp_path):
+def test_bytes_with_another_checksum_are_rejected_and_not_kept(files, tmp_path):
     at, _ = publish(files)
     files.put(at, files.contents[at], sha256="0" * 64)
     with pytest.raises(BrokenFile, match=f"CHECKSUM says {'0' * 64}; nothing was kept"):
@@ -189,14 +189,14 @@ def test_other_bytes_than_the_checksum_says_are_refused_and_not_kept(files, tmp_
         fetch(files, tmp_path / "other")
 
 
-def test_a_pin_is_held_against_the_published_hash(files, tmp_path):
+def test_pinned_sha256_is_compared_with_the_published_hash(files, tmp_path):
     pins = frozenset(hashlib.sha256(files.contents[at]).hexdigest() for at in publish(files))
     with pytest.raises(BrokenFile, match="not one of --sha256"):
         fetch(files, tmp_path, sha256=frozenset(("f" * 64,)))
     fetch(files, tmp_path, sha256=pins)
 
 
-def test_a_day_that_is_not_there_names_the_nearest_one(files, tmp_path):
+def test_missing_day_error_contains_the_nearest_day(files, tmp_path):
     publish(files, date="2023-09-17")
     with pytest.raises(DataError, match=r"not published.*nearest available day is --day 20230917"):
         fetch(files, tmp_path, day="20230920")
@@ -206,22 +206,22 @@ def test_a_day_that_is_not_there_names_the_nearest_one(files, tmp_path):
         fetch(files, tmp_path, day="20230920", symbol="BUSDT")
 
 
-def test_a_file_beyond_the_limit_is_refused_before_it_is_loaded(files, tmp_path):
+def test_file_beyond_the_limit_is_rejected_before_download(files, tmp_path):
     publish(files)
     with pytest.raises(UsageError, match="MAX_DOWNLOAD_MB"):
         fetch(files, tmp_path, most=100)
 
 
-def test_a_day_that_is_there_is_not_fetched_again(files, tmp_path):
+def test_existing_day_is_not_fetched_again(files, tmp_path):
     publish(files)
     fetch(files, tmp_path)
-    asked = len(files.asked)
+    request_count = len(files.requests)
     with pytest.raises(RunExists, match="holds a day already"):
         fetch(files, tmp_path)
-    assert len(files.asked) == asked
+    assert len(files.requests) == request_count
 
 
-def test_rows_that_cannot_be_a_book_are_left_out_and_ids_that_are_missing_declared(files, tmp_path):
+def test_impossible_book_rows_are_dropped_and_missing_ids_reported(files, tmp_path):
     book = [
         best(10, NOON - 86_400_000),
         best(11, NOON),
@@ -248,7 +248,7 @@ def test_rows_that_cannot_be_a_book_are_left_out_and_ids_that_are_missing_declar
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "message"),
     [
         (b"no zip", "not a zip file"),
         (zipped("x", ["1,2,3"]), "row 1 is '1,2,3'"),
@@ -257,10 +257,10 @@ def test_rows_that_cannot_be_a_book_are_left_out_and_ids_that_are_missing_declar
         (zipped("x", [best(1, NOON - 10**9)]), "no row of"),
     ],
 )
-def test_a_file_of_another_form_is_named(files, tmp_path, data, says):
+def test_file_of_another_form_raises_broken_file(files, tmp_path, data, message):
     files.put(place(BOOK, NAME, DATE), data)
     files.add(TRADES, NAME, DATE, [])
-    with pytest.raises(BrokenFile, match=says):
+    with pytest.raises(BrokenFile, match=message):
         fetch(files, tmp_path)
     assert not DayFolder(tmp_path, NAME, DAY).path.exists()
     assert not list(tmp_path.rglob("*.partial"))
@@ -268,12 +268,12 @@ def test_a_file_of_another_form_is_named(files, tmp_path, data, says):
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(st.integers(1, 60), unique=True, max_size=12).map(sorted), max_size=5), st.randoms())
-def test_interleaved_sequences_are_sorted_and_each_id_comes_once(tmp_path_factory, sequences, random):
-    left = [list(one) for one in sequences if one]
+def test_interleaved_rows_are_sorted_and_deduplicated(tmp_path_factory, sequences, random):
+    left = [list(sequence) for sequence in sequences if sequence]
     numbers = []
     while left:
-        one = random.choice(left)
-        numbers.append(one.pop(0))
+        sequence = random.choice(left)
+        numbers.append(sequence.pop(0))
         left = [rest for rest in left if rest]
     folder = tmp_path_factory.mktemp("sorted")
     path = folder / "x.zip"
@@ -283,10 +283,10 @@ def test_interleaved_sequences_are_sorted_and_each_id_comes_once(tmp_path_factor
     assert [number for number, _ in found] == sorted(set(numbers))
     assert all(cells[5] == str(NOON + number) for number, cells in found)
     assert source.twice == len(numbers) - len(set(numbers))
-    assert [one.name for one in folder.iterdir()] == ["x.zip"]
+    assert [path.name for path in folder.iterdir()] == ["x.zip"]
 
 
-def test_a_given_step_is_kept(files, tmp_path):
+def test_given_steps_are_kept(files, tmp_path):
     publish(files)
     options = ImportOptions(tick_size="0.05", qty_step="0.1", min_notional="5", top_n=1)
     report = fetch(files, tmp_path, options=options)
@@ -295,7 +295,7 @@ def test_a_given_step_is_kept(files, tmp_path):
     assert check_day(DayFolder(tmp_path, NAME, DAY)).ok
 
 
-def test_the_command_prints_where_the_day_is_and_ends_with_its_code(files, tmp_path, monkeypatch, capsys):
+def test_fetch_command_prints_the_path_and_returns_exit_codes(files, tmp_path, monkeypatch, capsys):
     publish(files, symbol="XMRUSDT", date="2023-09-20", book=[best(1, 1_695_211_200_000)], trades=[])
     monkeypatch.setenv("FETCH_URL", files.url)
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
@@ -306,23 +306,23 @@ def test_the_command_prints_where_the_day_is_and_ends_with_its_code(files, tmp_p
             main(["data", "fetch", *args])
         return ended.value.code or 0, capsys.readouterr()
 
-    code, said = run("--json")
+    code, output = run("--json")
     assert code == 0
-    assert json.loads(said.out.splitlines()[-1])["path"] == str(tmp_path / "XMRUSDT" / "20230920")
-    code, said = run("--symbol", "XMRUSDT")
+    assert json.loads(output.out.splitlines()[-1])["path"] == str(tmp_path / "XMRUSDT" / "20230920")
+    code, output = run("--symbol", "XMRUSDT")
     assert code == 2
-    assert "belong together" in said.err
-    code, said = run("--symbol", "NONEUSDT", "--day", "20230920")
+    assert "belong together" in output.err
+    code, output = run("--symbol", "NONEUSDT", "--day", "20230920")
     assert code == 3
     monkeypatch.setenv("FETCH_URL", "http://127.0.0.1:9")
-    code, said = run("--symbol", "NONEUSDT", "--day", "20230921")
+    code, output = run("--symbol", "NONEUSDT", "--day", "20230921")
     assert code == 75
-    assert said.err.count("\n") == 1
+    assert output.err.count("\n") == 1
 
 
 @pytest.mark.skipif(not CAPTURES, reason="no recorded data in ../shared")
-def test_a_recorded_market_in_the_published_form_has_the_best_prices_of_its_own_depth(files, tmp_path):
-    """The book that the recorded depth messages make is the one that the tape of the fetched day has."""
+def test_published_day_has_the_best_prices_of_the_recorded_depth(files, tmp_path):
+    """The tape of the fetched day has the same best prices as a book built from the recorded depth messages."""
     pytest.importorskip("polars")
     import mm
 
@@ -343,7 +343,7 @@ def test_a_recorded_market_in_the_published_form_has_the_best_prices_of_its_own_
 
 
 def _depth_of(tickers):
-    """Yield transaction time and best prices after each depth message whose id is one of *tickers*, by a plain book."""
+    """Yield transaction time and best prices after each depth message whose id is in *tickers*, by a plain book."""
     sides, synced = ({}, {}), 0
     for path in CAPTURES:
         with gzip.open(path, "rt") as lines:

@@ -1,4 +1,4 @@
-"""Random scripts: several faults at once, on one connection or a pair, and the day is true."""
+"""Random fault scripts: several faults at once, on one connection or a pair, leave a true day."""
 
 import pytest
 from random_faults import endure
@@ -7,7 +7,7 @@ from boxed import quicken
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_whatever_goes_wrong_the_day_is_true(seed, monkeypatch):
-    """And in the end the book is right again, and no trade is missing."""
+def test_day_is_true_under_random_faults(seed, monkeypatch):
+    """At the end the book is correct, and no trade is missing."""
     quicken(monkeypatch)
     endure(seed, 5, 4.0)

@@ -30,8 +30,8 @@ def path(tmp_path):
     return tmp_path / "weight_x.json"
 
 
-def test_what_is_left_is_granted_and_the_rest_waits_until_the_window_has_slid(clock):
-    """Not a moment longer than it takes the oldest to leave it."""
+def test_spend_beyond_the_budget_waits_for_the_sliding_window(clock):
+    """The wait ends when the oldest spending leaves the window."""
     allowance = RateBudget(500, 60.0, now_s=clock)
     assert allowance.spend(250) == 0
     clock.now_s += 20
@@ -41,8 +41,8 @@ def test_what_is_left_is_granted_and_the_rest_waits_until_the_window_has_slid(cl
     assert allowance.spend(250) == 0
 
 
-def test_a_wait_lasts_until_enough_of_what_was_spent_has_left_the_window(clock):
-    """And not only the first of it: else the time that is reported is too short."""
+def test_wait_lasts_until_enough_spending_has_left_the_window(clock):
+    """Not only until the oldest spending has left: then the reported time would be too short."""
     budget = RateBudget(500, 60.0, now_s=clock)
     for _ in range(5):
         budget.spend(100)
@@ -53,25 +53,25 @@ def test_a_wait_lasts_until_enough_of_what_was_spent_has_left_the_window(clock):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 30), st.sampled_from([1, 25, 250])), max_size=60))
-def test_no_window_ever_holds_more_than_is_allowed(asked):
-    """For any amounts, at any time."""
+def test_no_window_exceeds_the_budget(requested):
+    """For arbitrary amounts at arbitrary times."""
     clock = Clock()
     allowance, spent = RateBudget(500, 60.0, now_s=clock), []
-    for pause_s, amount in asked:
+    for pause_s, amount in requested:
         clock.now_s += pause_s
         while (wait_s := allowance.spend(amount)) > 0:
             clock.now_s += wait_s
         spent.append((clock.now_s, amount))
-        assert sum(one for at_s, one in spent if at_s > clock.now_s - 60) <= 500
+        assert sum(part for at_s, part in spent if at_s > clock.now_s - 60) <= 500
 
 
-def test_what_one_asks_for_alone_is_granted_even_where_it_is_more_than_all(clock):
-    """Nobody waits for ever."""
+def test_single_request_above_the_budget_is_granted(clock):
+    """Otherwise such a request would wait forever."""
     assert RateBudget(100, 60.0, now_s=clock).spend(250) == 0
 
 
-def test_processes_share_one_file(path, clock):
-    """What one has spent, another one cannot spend again."""
+def test_budgets_on_one_file_share_their_spending(path, clock):
+    """Weight spent by one process is not available to another."""
     first, second = (RateBudget(500, 60.0, path, clock) for _ in range(2))
     assert first.spend(400) == 0
     assert second.spend(250) > 0
@@ -80,8 +80,8 @@ def test_processes_share_one_file(path, clock):
     assert second.spent == 500
 
 
-def test_a_pause_that_the_exchange_asks_for_is_heard_by_all(path, clock):
-    """Retry-After: clients that continue are banned, and the ban applies to the whole machine."""
+def test_pause_applies_to_all_budgets_on_the_file(path, clock):
+    """Clients that ignore Retry-After are banned, and the ban applies to the whole machine."""
     first, second = (RateBudget(500, 60.0, path, clock) for _ in range(2))
     first.hold_off(120)
     assert (first.spend(1), second.spend(1)) == (120, 120)
@@ -89,15 +89,15 @@ def test_a_pause_that_the_exchange_asks_for_is_heard_by_all(path, clock):
     assert (first.spend(1), second.spend(1)) == (0, 0)
 
 
-def test_a_pause_counts_also_where_nothing_can_be_shared(tmp_path, clock):
-    """A full disk, or a folder that is gone."""
+def test_pause_applies_without_a_usable_file(tmp_path, clock):
+    """For instance on a full disk or in a missing folder."""
     allowance = RateBudget(500, 60.0, tmp_path / "no" / "folder.json", clock)
     allowance.hold_off(30)
     assert allowance.spend(1) == 30
 
 
-def test_what_others_have_spent_elsewhere_is_learnt_from_the_exchange(path, clock):
-    """Its own count holds them too, until they leave the window."""
+def test_used_weight_of_the_exchange_raises_the_spending(path, clock):
+    """The count of the exchange includes other clients, until it leaves the window."""
     allowance = RateBudget(500, 60.0, path, clock)
     allowance.spend(100)
     allowance.used(450)
@@ -108,16 +108,16 @@ def test_what_others_have_spent_elsewhere_is_learnt_from_the_exchange(path, cloc
     assert allowance.spend(100) == 0
 
 
-def test_what_can_wait_leaves_room_for_what_cannot(clock):
-    """Trades of the past may use all but the next snapshots."""
+def test_kept_weight_is_reserved_for_other_requests(clock):
+    """Requests for past trades leave enough weight for the next snapshots."""
     allowance = RateBudget(500, 60.0, now_s=clock)
     assert allowance.spend(200, kept=250) == 0
     assert allowance.spend(100, kept=250) > 0
     assert allowance.spend(250) == 0
 
 
-def test_a_clock_that_was_set_back_does_not_make_anybody_wait_for_it(path, clock):
-    """Entries in the future were made under another clock."""
+def test_entries_from_before_a_clock_step_back_are_ignored(path, clock):
+    """Entries in the future were made before the step."""
     allowance = RateBudget(500, 60.0, path, clock)
     allowance.spend(500)
     RateBudget(500, 60.0, path, clock).hold_off(60)
@@ -125,23 +125,23 @@ def test_a_clock_that_was_set_back_does_not_make_anybody_wait_for_it(path, clock
     assert allowance.spend(500) == 0
 
 
-def test_a_pause_of_years_in_the_file_is_forgotten(path, clock):
-    """As is a weight that is below nothing: an older version, or a hand, wrote them."""
+def test_implausible_file_content_is_ignored(path, clock):
+    """Pauses of years and negative weights are dropped."""
     path.write_text(json.dumps({"spent": [[clock(), -1e9]], "asked_s": clock(), "quiet_until_s": clock() + 1e9}))
     assert RateBudget(500, 60.0, path, clock).spend(500) == 0
     assert RateBudget(500, 60.0, path, clock).spend(1) > 0
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"spent": 7}', b"\xff\xfe"])
-def test_a_file_that_cannot_be_read_says_nothing(path, clock, content):
-    """A crash may leave half of one."""
+def test_unreadable_file_is_treated_as_empty(path, clock, content):
+    """A crash may leave half a file."""
     path.write_bytes(content)
     assert RateBudget(500, 60.0, path, clock).spend(500) == 0
     assert RateBudget(500, 60.0, path, clock).spend(500) > 0
 
 
-def test_granted_returns_when_it_may_be_spent():
-    """It sleeps for as long as necessary."""
+def test_granted_waits_until_the_amount_is_available():
+    """`granted` sleeps for as long as necessary."""
     allowance = RateBudget(1, 0.05)
 
     async def scenario():
@@ -152,8 +152,8 @@ def test_granted_returns_when_it_may_be_spent():
     assert allowance.spent <= 1
 
 
-def test_a_long_wait_is_reported_and_a_short_one_is_not(monkeypatch, clock):
-    """Somebody looks at a program that does nothing."""
+def test_only_long_waits_are_reported(monkeypatch, clock):
+    """Long waits are reported to the user."""
     waits = []
 
     async def sleep(seconds):
@@ -170,13 +170,13 @@ def test_a_long_wait_is_reported_and_a_short_one_is_not(monkeypatch, clock):
     assert waits == [40]
 
 
-def test_a_wait_that_others_make_longer_is_reported_once(monkeypatch, clock):
-    """Of fifty that wait for the same minute each would say it again whenever another one was sooner."""
+def test_wait_extended_by_other_spenders_is_reported_once(monkeypatch, clock):
+    """Many concurrent waiters must not repeat the report whenever another one is first."""
     waits, began_s = [], clock.now_s
 
     async def sleep(seconds):
         clock.now_s += seconds + 1e-6
-        if clock.now_s < began_s + 150:  # another one is sooner
+        if clock.now_s < began_s + 150:  # another spender is first
             budget.spend(500)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
@@ -198,8 +198,8 @@ def _spend(path, granted):
     granted.put(count)
 
 
-def test_processes_that_ask_at_once_get_no_more_than_there_is(path):
-    """The lock is between processes."""
+def test_concurrent_processes_do_not_exceed_the_budget(path):
+    """The file is locked across processes."""
     context = get_context("spawn")
     granted = context.Queue()
     processes = [context.Process(target=_spend, args=(path, granted)) for _ in range(2)]
@@ -211,8 +211,8 @@ def test_processes_that_ask_at_once_get_no_more_than_there_is(path):
     assert sum(found) == 50
 
 
-def test_the_file_lies_where_all_processes_of_the_user_look_and_nobody_else_can(tmp_path, monkeypatch):
-    """One for each host; a folder of another user is not used."""
+def test_shared_path_is_private_to_the_user(tmp_path, monkeypatch):
+    """There is one file per host; a folder accessible to other users is not used."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     path = shared_path("weight", "api.binance.com:443")
     assert path == tmp_path / f"mm-{os.getuid()}" / "weight_api.binance.com_443.json"

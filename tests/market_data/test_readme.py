@@ -10,24 +10,26 @@ from support import ROOT
 README = (ROOT / "mm" / "market_data" / "README.md").read_text(encoding="utf-8")
 
 
-def test_every_knob_of_the_recorder_stands_there_with_its_default():
-    """And none that it does not have."""
-    told = dict(re.findall(r"^\| `([A-Z_]+)` \| (\S+) \|", README, re.MULTILINE))
-    every = [one for group in (Source, Recorder, Name, Terminal) for one in knobs(group)]
-    wanted = {one.variable: "required" if one.default is REQUIRED else f"`{shown(one.default)}`" for one in every}
-    assert told == {name: "–" if default == "``" else default for name, default in wanted.items()}
+def test_readme_lists_every_recorder_knob_with_its_default():
+    """The readme lists no other knobs."""
+    documented = dict(re.findall(r"^\| `([A-Z_]+)` \| (\S+) \|", README, re.MULTILINE))
+    all_knobs = [knob for group in (Source, Recorder, Name, Terminal) for knob in knobs(group)]
+    expected = {
+        knob.variable: "required" if knob.default is REQUIRED else f"`{shown(knob.default)}`" for knob in all_knobs
+    }
+    assert documented == {name: "–" if default == "``" else default for name, default in expected.items()}
 
 
-def test_every_module_it_names_is_there():
-    """A reader looks for them."""
-    named = set(re.findall(r"`(\w+\.py)`", README))
-    assert len(named) > 10
-    rooms = [ROOT / "mm" / room for room in ("market_data", "dayfolder")]
-    assert [name for name in named if not any((room / name).exists() for room in rooms)] == []
+def test_modules_in_the_readme_exist():
+    """Each module is in market_data or dayfolder."""
+    modules = set(re.findall(r"`(\w+\.py)`", README))
+    assert len(modules) > 10
+    packages = [ROOT / "mm" / package for package in ("market_data", "dayfolder")]
+    assert [name for name in modules if not any((package / name).exists() for package in packages)] == []
 
 
-def test_the_unit_and_the_crontab_start_the_recorder():
-    """As the repository's own crontab does."""
+def test_readme_crontab_and_dockerfile_start_the_recorder():
+    """All of them run the same module."""
     command = "python -m mm.market_data.recorder"
     assert README.count(command) > 2
     assert command in (ROOT / "crontab").read_text(encoding="utf-8")

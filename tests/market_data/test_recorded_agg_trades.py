@@ -1,4 +1,4 @@
-"""One tape, recorded once as single trades and once as aggregates, against the exchange in a box."""
+"""The same market of the exchange in a box, recorded once as single trades and once as aggregates."""
 
 from collections import defaultdict
 from decimal import Decimal
@@ -36,7 +36,7 @@ def prints(day):
 
 
 def volumes(day, first_id, last_id):
-    """Return the volume of each millisecond and side within trade ids, and the price it went to last."""
+    """Return volume and last price per millisecond and side within a range of trade ids."""
     found = defaultdict(lambda: [Decimal(0), ""])
     for row in prints(day):
         if first_id <= int(row["first_trade_id"]) and int(row["last_trade_id"]) <= last_id:
@@ -46,8 +46,8 @@ def volumes(day, first_id, last_id):
     return dict(found)
 
 
-def test_both_days_are_whole(days):
-    """The same columns, the same check, no defect."""
+def test_days_of_both_streams_pass_the_check(days):
+    """Both have the same columns and no defects."""
     heads = {day.trades.read_text().splitlines()[0] for day in days.values()}
     assert len(heads) == 1
     for day in days.values():
@@ -55,8 +55,8 @@ def test_both_days_are_whole(days):
         assert len(prints(day)) > 20
 
 
-def test_aggregates_name_the_trades_they_are_made_of(days):
-    """First and last ids follow on each other without a hole, and the aggregate's own ids count by one."""
+def test_aggregate_id_ranges_are_contiguous(days):
+    """First and last trade ids have no holes, and the ids of aggregates are consecutive."""
     aggregates = prints(days["aggTrade"])
     for before, row in pairwise(aggregates):
         assert int(row["trade_id"]) == int(before["trade_id"]) + 1
@@ -65,8 +65,8 @@ def test_aggregates_name_the_trades_they_are_made_of(days):
     assert all(row["trade_id"] == row["first_trade_id"] == row["last_trade_id"] for row in prints(days["trade"]))
 
 
-def test_the_volume_of_each_millisecond_is_the_same(days):
-    """An aggregate is one taker order at one price: nothing of it is lost or counted twice."""
+def test_volumes_per_millisecond_are_equal_in_both_streams(days):
+    """No volume is lost or counted twice."""
     singles, aggregates = prints(days["trade"]), prints(days["aggTrade"])
     last = min(int(singles[-1]["trade_id"]), int(aggregates[-1]["last_trade_id"]))
     starts = (int(row["first_trade_id"]) for row in aggregates)
@@ -76,7 +76,7 @@ def test_the_volume_of_each_millisecond_is_the_same(days):
 
 
 def test_each_aggregate_is_the_sum_of_its_trades(days):
-    """Price, side and time are those of every trade in it."""
+    """All trades of an aggregate have its price, side and time."""
     singles = {int(row["trade_id"]): row for row in prints(days["trade"])}
     compared = 0
     for row in prints(days["aggTrade"]):
@@ -84,7 +84,7 @@ def test_each_aggregate_is_the_sum_of_its_trades(days):
         if None in own:
             continue
         compared += 1
-        assert sum(Decimal(one["qty"]) for one in own) == Decimal(row["qty"])
+        assert sum(Decimal(single["qty"]) for single in own) == Decimal(row["qty"])
         for name in ("price", "is_buyer_maker", "trade_time_ms"):
-            assert {one[name] for one in own} == {row[name]}
+            assert {single[name] for single in own} == {row[name]}
     assert compared > 20

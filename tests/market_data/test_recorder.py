@@ -1,4 +1,4 @@
-"""The real recorder against an exchange whose truth is known."""
+"""The real recorder with an exchange of known truth."""
 
 import csv
 import json
@@ -48,7 +48,7 @@ Usage = namedtuple("Usage", "free")
 @pytest.fixture(autouse=True)
 def _folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    shared = tmp_path.parent / f"{tmp_path.name}_shared"  # what the recorders of a machine share
+    shared = tmp_path.parent / f"{tmp_path.name}_shared"  # shared by the recorders of a machine
     shared.mkdir()
     monkeypatch.setenv("TMPDIR", str(shared))
     monkeypatch.setattr(tempfile, "tempdir", None)
@@ -56,8 +56,8 @@ def _folder(monkeypatch, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _no_signal_ends_the_tests():
-    """A signal that comes before the recorder listens, or after, fails its test and not the whole run."""
+def _signals_do_not_end_the_test_run():
+    """Let a signal outside the recorder's handling fail its test instead of the whole run."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -73,7 +73,7 @@ def call(exchange=None, *args, **knobs):
 
 
 def recorded(exchange, **knobs):
-    """Record what *exchange* plays, until it sends SIGTERM, and return the day."""
+    """Record *exchange* until it sends SIGTERM, and return the day."""
     with exchange:
         result = call(exchange, **knobs)
     assert result.exit_code == 0, (result.stderr, result.exception)
@@ -81,7 +81,7 @@ def recorded(exchange, **knobs):
 
 
 def the_day():
-    """Return the only day folder, which must be sealed and without a defect."""
+    """Return the only day folder; assert that it is sealed and has no defects."""
     (path,) = DayFolder.at("data/SIMUSDT/20260105").path.parent.iterdir()
     folder = DayFolder.at(path)
     report = check_day(folder)
@@ -90,13 +90,15 @@ def the_day():
 
 
 def assert_true(day, exchange):
-    """Hold every frame and every trade against the exchange's own book and list; return the ids of the frames."""
+    """Compare every frame and every trade with the exchange's book and trades; return the ids of the frames."""
     found = rows(day.frames)
     for row in found:
         bids, asks = exchange.market.book(int(row["last_update_id"]))
         for side, levels in (("bid", bids), ("ask", asks)):
-            told = [[row[f"{side}{level}_price"], row[f"{side}{level}_qty"]] for level in range(1, TOP_N + 1)]
-            assert told == levels[:TOP_N]
+            recorded_levels = [
+                [row[f"{side}{level}_price"], row[f"{side}{level}_qty"]] for level in range(1, TOP_N + 1)
+            ]
+            assert recorded_levels == levels[:TOP_N]
     made = {str(trade["t"]): trade for trade in exchange.market.trades}
     for row in rows(day.trades):
         trade = made.pop(row["trade_id"])
@@ -107,17 +109,17 @@ def assert_true(day, exchange):
     return [int(row["last_update_id"]) for row in found]
 
 
-def told(day):
-    """Return the ledger without the clock offsets, which are at the end of a run."""
+def ledger(day):
+    """Return the events of the ledger without clock offsets."""
     return [event for event in events(day) if event[0] != "clock_offset"]
 
 
 def kinds(day):
-    return [kind for kind, _, _ in told(day)]
+    return [kind for kind, _, _ in ledger(day)]
 
 
-def test_a_day_is_recorded_as_it_was():
-    """Every update has its frame and every trade its row; the streams are requested in microseconds."""
+def test_recorded_day_matches_the_exchange():
+    """Every update has a frame and every trade a row; the streams are requested with microseconds."""
     exchange = FakeExchange(messages=60, then=terminate)
     day = recorded(exchange)
     ids = assert_true(day, exchange)
@@ -129,14 +131,14 @@ def test_a_day_is_recorded_as_it_was():
     assert json.loads(day.schema.read_text())["time_unit"] == "us"
     assert kinds(day)[:2] == ["run_start", "window_start"]
     assert set(kinds(day)[2:6]) == {"ws_connected", "exchange_info", "snapshot_request", "snapshot_loaded"}
-    assert told(day)[-2:] == [
+    assert ledger(day)[-2:] == [
         ("ws_disconnected", 1, {"conn": 1, "code": 1000, "reason": "SIGTERM"}),
         ("run_stop", 1, {"reason": "SIGTERM"}),
     ]
 
 
-def test_the_answer_is_one_json_object():
-    """A script reads the contents of the day and its path."""
+def test_json_output_is_one_object():
+    """The object contains the path and the counts of the day."""
     with FakeExchange(messages=20, then=terminate) as exchange:
         result = call(exchange, "--json")
     found = json.loads(result.stdout)
@@ -145,8 +147,8 @@ def test_the_answer_is_one_json_object():
     assert (found["days"][0]["diffs"], found["days"][0]["gaps"], found["days"][0]["synced"]) == (20, 0, True)
 
 
-def test_a_dropped_update_is_one_gap_one_snapshot_and_one_more_epoch():
-    """No frame between the gap and the snapshot that bridges; trades continue."""
+def test_dropped_update_causes_one_gap_one_snapshot_and_one_epoch():
+    """There is no frame between the gap and the bridging snapshot; trades continue."""
     exchange = FakeExchange(messages=80, faults={30: "drop"}, then=terminate)
     day = recorded(exchange)
     ids = assert_true(day, exchange)
@@ -162,8 +164,8 @@ def test_a_dropped_update_is_one_gap_one_snapshot_and_one_more_epoch():
 
 
 @pytest.mark.parametrize("fault", ["cut", "down"])
-def test_a_lost_connection_is_followed_by_another(fault):
-    """What was missed is reported with both its ids and its time; the book is correct again after it."""
+def test_lost_connection_is_replaced(fault):
+    """Missed updates are reported with ids and times; the book is correct afterwards."""
     exchange = FakeExchange(messages=120, faults={30: fault}, then=terminate)
     day = recorded(exchange)
     ids = assert_true(day, exchange)
@@ -176,8 +178,8 @@ def test_a_lost_connection_is_followed_by_another(fault):
     assert ids[-1] == exchange.market.last_id
 
 
-def test_a_pair_of_connections_makes_one_day():
-    """Both deliver everything, and each item is there once."""
+def test_connection_pair_records_one_day():
+    """Both connections deliver everything, and each row is written once."""
     exchange = FakeExchange(messages=80, faults={30: "close"}, then=terminate)
     day = recorded(exchange, WS_PAIR="1")
     assert assert_true(day, exchange)[-1] == exchange.market.last_id
@@ -187,8 +189,8 @@ def test_a_pair_of_connections_makes_one_day():
     assert not events(day, "anomaly")
 
 
-def test_recorders_of_a_machine_share_what_they_spend():
-    """Weight by the host of REST, attempts by that of the streams, below the system's folder for temporary files."""
+def test_recorders_of_a_machine_share_budget_files():
+    """Weight per REST host and attempts per stream host, below the system's folder for temporary files."""
     exchange = FakeExchange(messages=20, then=terminate)
     recorded(exchange)
     netlocs = {name: url.partition("//")[2].replace(":", "_") for name, url in exchange.urls().items()}
@@ -196,27 +198,27 @@ def test_recorders_of_a_machine_share_what_they_spend():
     assert shared == {f"weight_{netlocs['REST_URL']}.json", f"connections_{netlocs['WS_URL']}.json"}
 
 
-def test_a_late_snapshot_loses_nothing():
-    """Updates wait for it in the buffer and get their frames, in order, when it bridges."""
+def test_late_snapshot_loses_nothing():
+    """Updates wait in the buffer and get their frames in order when the snapshot bridges."""
     exchange = FakeExchange(messages=100, snapshots=[0.2], then=terminate)
     day = recorded(exchange)
     assert len(assert_true(day, exchange)) > 20
     assert len(tags(day)) == 1
 
 
-def test_a_snapshot_is_asked_for_until_one_can_be_used():
-    """Errors, torn bodies and snapshots from before the stream; the buffer stays, so that nothing is lost."""
+def test_snapshot_is_requested_until_one_is_usable():
+    """After errors, torn bodies and old snapshots the buffer is kept, so nothing is lost."""
     exchange = FakeExchange(messages=130, snapshots=[500, "broken", "old"], faults={1: "drop"}, then=terminate)
     day = recorded(exchange)
     ids = assert_true(day, exchange)
     assert [details["cause"] for details in events(day, "snapshot_failed")] == ["http 500", "unreadable", "too_old"]
     assert [details["attempt"] for details in events(day, "snapshot_request")] == [1, 2, 3, 4]
     assert ids[-1] == exchange.market.last_id
-    assert len(ids) > 20  # how many follow the snapshot depends on the instant it was asked for
+    assert len(ids) > 20  # how many follow the snapshot depends on the time of its request
 
 
-def test_a_silent_depth_stream_is_a_stall_and_ends_the_connection():
-    """A timer detects it, since in silence nothing else happens; the exchange's status is requested as well."""
+def test_silent_depth_stream_is_a_stall_and_ends_the_connection():
+    """A timer detects the silence; exchangeInfo is requested as well."""
     exchange = FakeExchange(messages=130, faults={20: "mute"}, then=terminate)
     day = recorded(exchange, DEPTH_SILENCE_S="0.2")
     assert_true(day, exchange)
@@ -226,8 +228,8 @@ def test_a_silent_depth_stream_is_a_stall_and_ends_the_connection():
     assert len(events(day, "exchange_info")) > 1
 
 
-def test_a_connection_gets_the_age_that_was_asked_for(monkeypatch):
-    """That it is then replaced, and reported, is the stream's own test."""
+def test_stream_gets_the_configured_maximum_age(monkeypatch):
+    """The replacement itself is tested with the stream."""
     streams = []
     monkeypatch.setattr("mm.market_data.ws_stream.WsStream", lambda *args: streams.append(args))
     recorder.parts_of(Source(symbol=SYMBOL), Recorder(ws_max_age_s=77.0), Name(), None)
@@ -235,8 +237,8 @@ def test_a_connection_gets_the_age_that_was_asked_for(monkeypatch):
     assert (url.partition("/stream?")[0], len(backoffs), max_age_s) == ("wss://stream.binance.com:9443", 1, 77.0)
 
 
-def test_damage_and_repetition_on_the_wire():
-    """What cannot be parsed is kept raw and leaves a gap, what comes twice gets no second frame."""
+def test_damaged_and_repeated_messages_are_anomalies():
+    """An unparsable message is kept raw and leaves a gap; a repeated one gets no second frame."""
     exchange = FakeExchange(messages=70, faults={20: "twice", 40: "garbage"}, then=terminate)
     day = recorded(exchange)
     ids = assert_true(day, exchange)
@@ -246,21 +248,23 @@ def test_damage_and_repetition_on_the_wire():
     assert day.quarantine.exists()
 
 
-def test_switches_leave_files_away():
-    """And the number of levels is a knob."""
+def test_switches_omit_files_and_set_levels():
+    """Diffs and gaps can be omitted; the numbers of levels are options."""
     exchange = FakeExchange(messages=20, then=terminate)
     day = recorded(exchange, WRITE_DIFFS="0", WRITE_GAPS="0", TOP_N="3", SNAPSHOT_LIMIT="7")
     assert not day.diffs.exists()
     assert not day.gaps.exists()
     assert "ask3_qty" in rows(day.frames)[0]
     assert "ask4_qty" not in rows(day.frames)[0]
-    assert [asked for asked in exchange.asked if "/depth?" in asked] == [f"/api/v3/depth?symbol={SYMBOL}&limit=7"]
+    assert [request for request in exchange.requests if "/depth?" in request] == [
+        f"/api/v3/depth?symbol={SYMBOL}&limit=7"
+    ]
 
 
-def test_the_window_ends_the_recording(monkeypatch):
-    """By the clock, and with exit code 0: nothing behind it is written, and its rows, which all wait, are sealed.
+def test_end_of_the_window_ends_the_recording(monkeypatch):
+    """The exit code is 0, no later rows are written, and all buffered rows are sealed.
 
-    It ends while messages come, long behind the first book.
+    The window ends while messages arrive, long after the first book.
     """
     folder = DayFolder.at("data/SIMUSDT/20260105")
     window = SimpleNamespace(day=folder.day, start_us=0, end_us=now_us() + 5_000_000)
@@ -270,14 +274,14 @@ def test_the_window_ends_the_recording(monkeypatch):
     assert result.exit_code == 0, result.stderr
     assert events(folder)[-2:] == [("window_end", 1, {}), ("run_stop", 1, {"reason": "window_end"})]
     assert int(rows(folder.events)[-1]["recv_time_us"]) >= window.end_us
-    (told,) = json.loads(result.stdout)["days"]
-    assert (told["frames"], told["trades"]) == (len(rows(folder.frames)), len(rows(folder.trades)))
+    (day_report,) = json.loads(result.stdout)["days"]
+    assert (day_report["frames"], day_report["trades"]) == (len(rows(folder.frames)), len(rows(folder.trades)))
     stamps = [int(row["recv_time_us"]) for row in [*rows(folder.frames), *rows(folder.trades)]]
     assert 0 < max(stamps) < window.end_us
 
 
-def test_a_recorder_that_is_early_waits_and_may_be_stopped(monkeypatch):
-    """There is no folder yet, and the log has the opening time of the window."""
+def test_recorder_waits_for_its_window_and_can_be_stopped(monkeypatch):
+    """There is no folder yet, and the log contains the opening time."""
     window = WindowRule("08:00", "22:00", "Europe/Berlin").of_day("20991231")
     monkeypatch.setattr(WindowRule, "at", lambda _self, _now: window)
 
@@ -294,9 +298,9 @@ def test_a_recorder_that_is_early_waits_and_may_be_stopped(monkeypatch):
 
 
 def record_over_midnight(monkeypatch, days, before_s):
-    """Record days of which the first ends *before_s* after its window is opened; return exchange and midnight, in µs.
+    """Record days of which the first ends *before_s* after its window opens; return exchange and midnight, in µs.
 
-    The exchange plays long enough that midnight is within its messages, however late it is connected to.
+    The exchange plays long enough for midnight to be within its messages, even after a late connection.
     """
     turns_us = []
 
@@ -312,10 +316,10 @@ def record_over_midnight(monkeypatch, days, before_s):
     return exchange, turns_us[0]
 
 
-def test_midnight_goes_into_another_folder(monkeypatch, tmp_path):
-    """Round the clock, on the same connection and with the same book.
+def test_recording_continues_in_another_folder_at_midnight(monkeypatch, tmp_path):
+    """Recording continues on the same connection and with the same book.
 
-    A busy machine may have no book yet at midnight; then the test records again, with a later one.
+    A busy machine may have no book yet at midnight; then the test records again with a later midnight.
     """
     days = ["20260105", "20260106"]
     for before_s in (0.5, 2, 8, 32):
@@ -333,14 +337,14 @@ def test_midnight_goes_into_another_folder(monkeypatch, tmp_path):
     assert tags(second)[0][0] == "carried"
     assert [events(day)[-1][2]["reason"] for day in (first, second)] == ["day_over", "SIGTERM"]
     assert max(int(row["recv_time_us"]) for row in rows(first.frames)) < midnight_us
-    for day in (first, second):  # their rows are of today, so only what does not concern the date is checked
+    for day in (first, second):  # their rows are of today, so defects of the date are ignored
         assert {defect.kind for defect in check_day(day).defects} <= {"time"}
         assert check_day(day).sealed
     assert second.instrument.exists()
 
 
-def test_a_day_that_is_being_written_is_left_alone():
-    """Exit code 75: try later. What is there stays as it is."""
+def test_second_recorder_of_a_day_exits_with_75():
+    """Existing files stay unchanged."""
     exchange = FakeExchange(messages=20, then=terminate)
     day = recorded(exchange)
     with DayWriter(day, "other"), FakeExchange() as again:
@@ -351,16 +355,16 @@ def test_a_day_that_is_being_written_is_left_alone():
     assert before == after
 
 
-def test_no_space_at_the_start_is_75_and_no_folder():
-    """The message names the knob."""
+def test_no_space_at_the_start_exits_with_75_and_leaves_no_folder():
+    """The message contains the option."""
     with FakeExchange() as exchange:
         result = call(exchange, MIN_FREE_MB="1000000000")
     assert (result.exit_code, result.stdout, os.listdir()) == (75, "", [])
     assert "MB are free, --min-free-mb (MIN_FREE_MB) is 1000000000" in result.stderr
 
 
-def test_a_disk_that_fills_ends_the_recording_while_there_is_room_to_say_so(monkeypatch):
-    """The ledger reports it, the day is sealed, and the exit code means: try later."""
+def test_recording_ends_at_the_minimum_free_space(monkeypatch):
+    """The ledger reports the full disk, the day is sealed, and the exit code is 75."""
 
     def usage(_path):
         there = any(path.stat().st_size > 5_000 for path in Path("data").rglob("orderbook*.csv"))
@@ -372,11 +376,11 @@ def test_a_disk_that_fills_ends_the_recording_while_there_is_room_to_say_so(monk
     assert (result.exit_code, "1 MB are free" in result.stderr) == (75, True)
     day = the_day()
     assert assert_true_so_far(day, exchange)
-    assert told(day)[-2:] == [("disk_full", 1, {"errno": 28}), ("run_stop", 1, {"reason": "disk_full"})]
+    assert ledger(day)[-2:] == [("disk_full", 1, {"errno": 28}), ("run_stop", 1, {"reason": "disk_full"})]
 
 
 def assert_true_so_far(day, exchange):
-    """As `assert_true`, where the exchange went on when the recording had ended."""
+    """Like `assert_true`, for an exchange that continued after the end of the recording."""
     last_id = max(int(row["trade_id"]) for row in rows(day.trades))
     del exchange.market.trades[last_id:]
     return assert_true(day, exchange)
@@ -390,15 +394,15 @@ def assert_true_so_far(day, exchange):
         (["--window-tz", "Berlin"], "--window-tz (WINDOW_TZ) was 'Berlin': it must be a time zone"),
     ],
 )
-def test_what_this_recorder_does_not_do_is_refused(args, message):
-    """In one line, before any request or any file."""
+def test_unsupported_options_exit_with_2(args, message):
+    """The error is one line, before any request or file."""
     result = call(None, *args)
     assert (result.exit_code, result.stderr.count("\n"), os.listdir()) == (2, 1, [])
     assert result.stderr.startswith(f"error: {message}")
 
 
-def test_a_symbol_that_the_exchange_does_not_know_is_refused():
-    """At the start, not after a day of silence."""
+def test_unknown_symbol_exits_with_2():
+    """The symbol is checked at the start."""
     with FakeExchange(infos=[400]) as exchange:
         result = call(exchange)
     assert (result.exit_code, os.listdir()) == (2, [])
@@ -406,32 +410,32 @@ def test_a_symbol_that_the_exchange_does_not_know_is_refused():
     assert "Invalid symbol" in result.stderr
 
 
-def test_filters_are_asked_for_until_they_come():
-    """REST may be down when the window opens; the stream is recorded meanwhile."""
+def test_filters_are_requested_until_they_arrive():
+    """REST may be down when the window opens; the stream is recorded in the meantime."""
     exchange = FakeExchange(messages=60, infos=[503, 503, {"symbol": SYMBOL, "filters": []}], then=terminate)
     day = recorded(exchange)
     assert len(assert_true(day, exchange)) > 20
     assert json.loads(day.instrument.read_text()) == ENTRY
 
 
-def test_another_stream_of_trades_is_not_mixed_into_a_day():
-    """Their ids count differently."""
+def test_another_trade_stream_of_the_day_exits_with_3():
+    """Ids of both trade streams differ."""
     recorded(FakeExchange(messages=10, then=terminate))
     with FakeExchange() as exchange:
         result = call(exchange, TRADE_STREAM="aggTrade")
     assert (result.exit_code, "was started with --trade-stream (TRADE_STREAM) trade" in result.stderr) == (3, True)
 
 
-def test_a_data_root_that_cannot_be_is_a_wrong_knob():
-    """Here a file is in its way."""
+def test_impossible_data_root_exits_with_2():
+    """A file is in the way of the folder."""
     with FakeExchange() as exchange:
         result = call(exchange, "--data-root", "/dev/null/data")
     assert (result.exit_code, "--data-root (DATA_ROOT) /dev/null/data: cannot be written" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("state", ["connecting", "between snapshots", "waiting for a snapshot"])
-def test_a_signal_ends_a_recording_in_every_state(state):
-    """Nobody waits for a handshake, a delay or an answer; an open request gets its end in the ledger."""
+def test_signal_ends_a_recording_in_every_state(state):
+    """The end does not wait for a handshake, a delay or an answer; a pending request fails in the ledger."""
     snapshots = {"between snapshots": [429] * 9, "waiting for a snapshot": [30.0]}.get(state, [])
     with (
         FakeExchange(messages=5000, snapshots=snapshots) as exchange,
@@ -439,7 +443,7 @@ def test_a_signal_ends_a_recording_in_every_state(state):
     ):
         knobs = {"WS_URL": f"ws://127.0.0.1:{deaf.getsockname()[1]}"} if state == "connecting" else {}
         held = []
-        reached = (lambda: held.append(deaf.accept()[0])) if state == "connecting" else exchange.depth_asked.wait
+        reached = (lambda: held.append(deaf.accept()[0])) if state == "connecting" else exchange.depth_requested.wait
         threading.Thread(target=lambda: (reached(), terminate())).start()
         begun_s = time.monotonic()
         result = call(exchange, **knobs)
@@ -454,7 +458,7 @@ def test_a_signal_ends_a_recording_in_every_state(state):
 
 @pytest.fixture
 def process():
-    """Start the module as a process; what is left of it is killed."""
+    """Start the module as a process; kill it at the end if it still runs."""
     started = []
 
     def start(exchange, **knobs):
@@ -464,10 +468,10 @@ def process():
         return started[-1]
 
     yield start
-    for one in started:
-        if one.poll() is None:
-            one.kill()
-        one.communicate()
+    for child in started:
+        if child.poll() is None:
+            child.kill()
+        child.communicate()
 
 
 def wait_for_frames(count):
@@ -483,8 +487,8 @@ def wait_for_frames(count):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_process_in_order(process, number):
-    """Exit code 0 in less than five seconds, everything that had arrived written, the manifest sealed."""
+def test_signal_ends_the_process_in_order(process, number):
+    """The exit code is 0 within five seconds, all received messages are written, and the day is sealed."""
     with FakeExchange(messages=2000) as exchange:
         recorder = process(exchange)
         wait_for_frames(20)
@@ -498,8 +502,8 @@ def test_a_signal_ends_the_process_in_order(process, number):
     assert out.splitlines()[-1] == os.path.relpath(day.path)
 
 
-def test_a_killed_run_is_recovered_by_the_next_one(process):
-    """The torn end is cut, the ledger reports the crash and the lost ids, and the counters continue."""
+def test_killed_run_is_recovered_by_the_next_one(process):
+    """The ledger reports the crash and the lost ids, and the day is sound."""
     with FakeExchange(messages=2000) as exchange:
         first = process(exchange)
         wait_for_frames(20)
@@ -525,24 +529,24 @@ def check_day_of_today():
 USDM = {"MARKET": "usdm", "TOP_N": str(TOP_N)}
 
 
-def test_a_day_of_usdm_is_recorded_as_it_was():
-    """Its paths and its ids, most of which are not of this symbol; the day has the name of its market."""
+def test_recorded_usdm_day_matches_the_exchange():
+    """Paths and update ids are those of USD-M; the schema has the venue of the market."""
     exchange = UsdmExchange(messages=60, then=terminate)
     day = recorded(exchange, **USDM)
     assert_true_usdm(day, exchange, frames=40)
     assert exchange.paths == ["/public/stream?streams=simusdt@depth@100ms/simusdt@trade"]
-    assert {asked.partition("?")[0] for asked in exchange.asked} <= {
+    assert {request.partition("?")[0] for request in exchange.requests} <= {
         f"/fapi/v1/{path}" for path in ("depth", "exchangeInfo", "fundingRate", "time", "aggTrades")
     }
-    assert f"/fapi/v1/depth?symbol={SYMBOL}&limit=1000" in exchange.asked
+    assert f"/fapi/v1/depth?symbol={SYMBOL}&limit=1000" in exchange.requests
     schema = json.loads(day.schema.read_text())
     assert (schema["venue"], schema["time_unit"]) == ("binance-usdm", "ms")
     assert not events(day, "gap")
 
 
 @pytest.mark.parametrize("fault", ["drop", "cut"])
-def test_a_gap_of_usdm_is_found_by_the_update_that_names_another_one(fault):
-    """And the next snapshot, whose id is between those of the symbol, bridges."""
+def test_usdm_gap_is_found_by_pu(fault):
+    """The next snapshot bridges, although its id is between those of the symbol."""
     exchange = UsdmExchange(messages=120, faults={30: fault}, then=terminate)
     day = recorded(exchange, **USDM)
     assert_true_usdm(day, exchange, frames=60)
@@ -552,8 +556,8 @@ def test_a_gap_of_usdm_is_found_by_the_update_that_names_another_one(fault):
         assert [tag for tag, _ in tags(day)] == ["initial", "resync"]
 
 
-def test_funding_that_was_paid_stands_in_the_ledger():
-    """That of the last day, once, whatever REST answers again."""
+def test_paid_funding_is_written_to_the_ledger_once():
+    """Only a recent payment is written, although REST repeats its answers."""
 
     class Paying(UsdmExchange):
         payments = (
@@ -571,7 +575,7 @@ def test_funding_that_was_paid_stands_in_the_ledger():
     assert (paid["rate"], paid["mark_price"], paid["paid_ms"] % 1000) == ("-0.0001", "99.5", 0)
 
 
-def test_a_day_of_one_market_is_not_continued_with_the_other():
+def test_day_of_another_market_exits_with_3():
     recorded(FakeExchange(messages=20, then=terminate))
     with UsdmExchange() as exchange:
         result = call(exchange, **USDM)
@@ -579,7 +583,7 @@ def test_a_day_of_one_market_is_not_continued_with_the_other():
 
 
 @pytest.mark.parametrize(
-    ("knobs", "why"),
+    ("knobs", "message"),
     [
         ({"MARKET": "usdm", "TRADE_STREAM": "aggTrade"}, "record trade"),
         ({"MARKET": "usdm", "WS_URL": "wss://stream.binance.com:9443"}, None),
@@ -587,24 +591,26 @@ def test_a_day_of_one_market_is_not_continued_with_the_other():
         ({"WS_URL": "wss://fstream.binance.com"}, "--market usdm"),
     ],
 )
-def test_addresses_and_streams_of_the_other_market_are_refused(knobs, why):
-    """With the remedy; the default of Spot means the market's own."""
-    if why is None:
+def test_addresses_and_streams_of_the_other_market_exit_with_2(knobs, message):
+    """The error contains the remedy; the Spot default is replaced by the market's own address."""
+    if message is None:
         assert recorder.of_market(Recorder(ws_url=knobs["WS_URL"]), "usdm").ws_url == "wss://fstream.binance.com"
         return
     result = call(None, **{"REST_URL": "http://127.0.0.1:9", **knobs})
-    assert (result.exit_code, why in result.stderr) == (2, True), result.stderr
+    assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
 
 
 def assert_true_usdm(day, exchange, *, frames):
-    """Hold every frame and trade against the exchange's own, whose ids are `STRIDE` apart."""
+    """Compare every frame and trade with those of the exchange, whose ids are `STRIDE` apart."""
     found = rows(day.frames)
     for row in found:
         bids, asks = exchange.market.book(int(row["last_update_id"]) // STRIDE)
         assert row["last_update_id"].endswith("0")
         for side, levels in (("bid", bids), ("ask", asks)):
-            told = [[row[f"{side}{level}_price"], row[f"{side}{level}_qty"]] for level in range(1, TOP_N + 1)]
-            assert told == levels[:TOP_N]
+            recorded_levels = [
+                [row[f"{side}{level}_price"], row[f"{side}{level}_qty"]] for level in range(1, TOP_N + 1)
+            ]
+            assert recorded_levels == levels[:TOP_N]
     assert len(found) > frames
     assert int(found[-1]["last_update_id"]) == STRIDE * exchange.market.last_id
     made = {str(trade["t"]): (trade["p"], trade["q"]) for trade in exchange.market.trades}

@@ -1,4 +1,4 @@
-"""A disk that is full, broken or slow: what the recording does with its rows meanwhile."""
+"""Rows of a recording on a full, broken or slow disk."""
 
 import asyncio
 import errno
@@ -21,7 +21,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 QUOTA = OSError(errno.EDQUOT, "Disk quota exceeded")
 BROKEN = OSError(errno.EIO, "Input/output error")
 READ_ONLY = OSError(errno.EROFS, "Read-only file system")
-"""Injected, as nobody can use up a quota or break a disk without being root; ENOSPC and EFBIG are met for real."""
+"""Injected, because a quota or a broken disk needs root; other tests cause real ENOSPC and EFBIG."""
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def days(tmp_path):
 
 
 class Space:
-    """A disk on which writes of a file fail while this is set."""
+    """A disk on which writes fail while `error` is set, except to files whose path contains *but*."""
 
     def __init__(self, monkeypatch, *, but="events"):
         self.error = None
@@ -75,28 +75,28 @@ def read(path):
 
 
 @pytest.mark.parametrize("full", [FULL, QUOTA], ids=["disk", "quota"])
-def test_a_full_disk_is_borne_until_there_is_space(days, space, full):
-    """The rows of that time are all there; start and end are reported once each."""
-    told = []
+def test_rows_wait_on_a_full_disk_until_there_is_space(days, space, full):
+    """No rows are lost; start and end of the failure are reported once each."""
+    reported = []
     writer = days.open("20260105", NOW_US)
-    keeper = Disk(days, told.append, pytest.fail)
+    keeper = Disk(days, reported.append, pytest.fail)
 
     async def run():
         flushing = asyncio.create_task(keeper.flush(lambda: writer))
         space.error = full
         for number in (1, 2):
             writer.trade(NOW_US, trade(number))
-            while len(told) < 1:
+            while len(reported) < 1:
                 await asyncio.sleep(0.001)
         assert read(writer.folder.trades) == []
         space.error = None
-        while len(told) < 2:
+        while len(reported) < 2:
             await asyncio.sleep(0.001)
         flushing.cancel()
 
     asyncio.run(run())
     keeper.close()
-    assert told == [full, None]
+    assert reported == [full, None]
     assert read(writer.folder.trades) == ["1", "2"]
     writer.close()
 
@@ -106,11 +106,11 @@ def test_a_full_disk_is_borne_until_there_is_space(days, space, full):
     [(FULL, disk.MOST_FAILURES), (QUOTA, disk.MOST_FAILURES), (BROKEN, 0), (READ_ONLY, 0)],
     ids=["full", "quota", "broken", "read_only"],
 )
-def test_it_is_not_borne_for_ever(days, space, error, failures):
-    """A broken disk not at all: what it has lost it does not say."""
-    told, tries = [], []
+def test_flush_fails_after_too_many_errors_or_a_broken_disk(days, space, error, failures):
+    """A broken disk fails at once, because its losses are unknown."""
+    reported, tries = [], []
     writer = days.open("20260105", NOW_US)
-    keeper = Disk(days, told.append, pytest.fail)
+    keeper = Disk(days, reported.append, pytest.fail)
     space.error = error
 
     def current():
@@ -121,19 +121,19 @@ def test_it_is_not_borne_for_ever(days, space, error, failures):
     with pytest.raises(OSError, match=error.strerror):
         asyncio.run(keeper.flush(current))
     keeper.close()
-    assert (len(tries), len(told)) == (failures + 1, bool(failures))
+    assert (len(tries), len(reported)) == (failures + 1, bool(failures))
     writer.close(flush=False)
 
 
-def test_rows_for_which_there_is_no_space_are_dropped_at_the_end(days, space):
-    """No torn row, no seal, no normal end of the run; the next run continues after it."""
-    told = []
+def test_rows_without_space_are_dropped_at_the_end(days, space):
+    """There is no torn row, no seal and no normal end of the run; the next run continues after the last row."""
+    reported = []
     writer = days.open("20260105", NOW_US)
     writer.trade(NOW_US, trade(1))
     writer.flush()
     space.error = FULL
     writer.trade(NOW_US, trade(2))
-    keeper = Disk(days, told.append, pytest.fail)
+    keeper = Disk(days, reported.append, pytest.fail)
 
     async def end():
         error, whole = keeper.last_flush(writer, None)
@@ -142,7 +142,7 @@ def test_rows_for_which_there_is_no_space_are_dropped_at_the_end(days, space):
 
     assert asyncio.run(end()) == (FULL, False, [])
     keeper.close()
-    assert told == [FULL]
+    assert reported == [FULL]
     space.error = None
     assert read(writer.folder.trades) == ["1"]
     assert not writer.folder.manifest.exists()
@@ -151,21 +151,21 @@ def test_rows_for_which_there_is_no_space_are_dropped_at_the_end(days, space):
     assert events(writer.folder, "crash_recovered") == [{"previous_run_id": "a"}]
 
 
-def test_a_failure_that_the_flush_survives_is_told_and_seals(days):
-    """The guard of the free space ends a recording while there is room to write everything."""
-    told = []
+def test_failure_with_a_successful_last_flush_is_reported(days):
+    """The check of the free space ends a recording while there is space to write all rows."""
+    reported = []
     writer = days.open("20260105", NOW_US)
-    keeper = Disk(days, told.append, pytest.fail)
+    keeper = Disk(days, reported.append, pytest.fail)
     assert keeper.last_flush(writer, FULL) == (FULL, True)
     assert keeper.last_flush(writer, ValueError("odd"))[1]
     keeper.close()
-    assert told == [FULL]
+    assert reported == [FULL]
     writer.close()
     assert not is_of_disk(ConnectionResetError(errno.ECONNRESET, "reset"))
 
 
-def test_the_ledger_is_written_in_the_room_that_it_keeps(days, monkeypatch):
-    """That there is no space stands in it, and memory is held no longer for it; rows of all else wait."""
+def test_ledger_is_written_in_its_preallocated_space(days, monkeypatch):
+    """The full disk is reported in the ledger although there is no space for other rows."""
     writer = days.open("20260105", NOW_US)
     before = os.stat(writer.folder.events)
     if before.st_blocks < 2**16 // 512:
@@ -179,8 +179,8 @@ def test_the_ledger_is_written_in_the_room_that_it_keeps(days, monkeypatch):
     assert os.stat(writer.folder.events).st_blocks < 2**16 // 512
 
 
-def test_memory_has_an_end(days, space, monkeypatch):
-    """Rows that come faster than a full disk is cleared end the recording before they end the machine."""
+def test_waiting_rows_are_limited_in_memory(days, space, monkeypatch):
+    """Too many waiting rows end the recording before memory runs out."""
     monkeypatch.setattr(day_writer, "MOST_WAITING_BYTES", 5_000)
     monkeypatch.setattr("mm.dayfolder.buffered_writer.FLUSH_BYTES", 1_000)
     writer = days.open("20260105", NOW_US)
@@ -191,8 +191,8 @@ def test_memory_has_an_end(days, space, monkeypatch):
     writer.close(flush=False)
 
 
-def test_a_writer_that_was_not_told_to_bear_it_fails_at_once(tmp_path, space, monkeypatch):
-    """An import has no later flush."""
+def test_writer_without_wait_for_space_fails_at_once(tmp_path, space, monkeypatch):
+    """An import has no later flush, so it does not wait."""
     monkeypatch.setattr("mm.dayfolder.buffered_writer.FLUSH_BYTES", 100)
     writer = DayWriter(DayFolder(tmp_path, "SIMUSDT", "20260105"), "a")
     space.error = FULL
@@ -201,15 +201,15 @@ def test_a_writer_that_was_not_told_to_bear_it_fails_at_once(tmp_path, space, mo
     writer.close(flush=False)
 
 
-@pytest.mark.parametrize(("every_s", "noted"), [(0.0, 2), (3600.0, 1)])
-def test_now_and_then_the_manifest_notes_how_far_the_rows_have_come(days, monkeypatch, every_s, noted):
-    """The start behind a crash reads on from there."""
+@pytest.mark.parametrize(("every_s", "expected_rows"), [(0.0, 2), (3600.0, 1)])
+def test_manifest_records_the_row_counts_periodically(days, monkeypatch, every_s, expected_rows):
+    """After a crash, the next start continues reading from there."""
     monkeypatch.setattr(disk, "NOTE_EVERY_S", every_s)
     writer = days.open("20260105", NOW_US)
     keeper = Disk(days, lambda _error: None, pytest.fail)
     fill(writer, [1])
 
-    def known():
+    def manifest_rows():
         found = read_manifest(writer.folder)
         files = {entry.path: entry.rows for entry in found.files} if found else {}
         return files.get(writer.folder.trades.name, 0)
@@ -217,21 +217,21 @@ def test_now_and_then_the_manifest_notes_how_far_the_rows_have_come(days, monkey
     async def run():
         monkeypatch.setattr(keeper, "_noted_s", -1e9)
         flushing = asyncio.create_task(keeper.flush(lambda: writer))
-        while not known():
+        while not manifest_rows():
             await asyncio.sleep(0.001)
         fill(writer, [2])
-        while read(writer.folder.trades) != ["1", "2"] or (noted == 2 and known() < 2):
+        while read(writer.folder.trades) != ["1", "2"] or (expected_rows == 2 and manifest_rows() < 2):
             await asyncio.sleep(0.001)
         flushing.cancel()
 
     asyncio.run(run())
     keeper.close()
-    assert known() == noted
+    assert manifest_rows() == expected_rows
     writer.close()
 
 
-def test_a_note_that_finds_no_space_costs_nothing_but_itself(days, monkeypatch):
-    """The rows are on the disk, and the manifest is as it was."""
+def test_failed_manifest_note_is_ignored(days, monkeypatch):
+    """The rows are on the disk, and the manifest is unchanged."""
     writer = days.open("20260105", NOW_US)
     fill(writer, [1])
     writer.flush()
@@ -256,10 +256,10 @@ def test_a_note_that_finds_no_space_costs_nothing_but_itself(days, monkeypatch):
     ],
     ids=["for a while", "for ever", "broken", "at the end"],
 )
-def test_a_day_for_which_there_is_no_space_is_opened_again(days, error, times, ending, tries):
-    """As often as rows are tried, and once where the recording ends."""
-    told, tried = [], []
-    keeper = Disk(days, told.append, pytest.fail)
+def test_opening_a_day_is_retried_on_a_full_disk(days, error, times, ending, tries):
+    """As many retries as for rows, and a single attempt when the recording ends."""
+    reported, tried = [], []
+    keeper = Disk(days, reported.append, pytest.fail)
 
     def open_day():
         tried.append(1)
@@ -274,42 +274,42 @@ def test_a_day_for_which_there_is_no_space_is_opened_again(days, error, times, e
 
     if times < tries:
         asyncio.run(run()).close()
-        assert told == [error, None]
+        assert reported == [error, None]
     else:
         with pytest.raises(OSError, match=error.strerror):
             asyncio.run(run())
-        assert told == ([error] if tries > 1 else [])
+        assert reported == ([error] if tries > 1 else [])
     keeper.close()
     assert len(tried) == tries
 
 
-def test_a_day_that_is_over_is_sealed_when_there_is_space(days, space):
-    """Its rows wait as those of the new day do."""
-    told = []
+def test_finished_day_is_sealed_once_there_is_space(days, space):
+    """Its rows wait for space like those of the new day."""
+    reported = []
     writer = days.open("20260105", NOW_US)
-    keeper = Disk(days, told.append, pytest.fail)
+    keeper = Disk(days, reported.append, pytest.fail)
     writer.trade(NOW_US, trade(1))
 
     async def run():
         space.error = FULL
         keeper.seal(writer)
-        while not told:
+        while not reported:
             await asyncio.sleep(0.001)
         assert read_manifest(writer.folder) is None
         space.error = None
-        while len(told) < 2:
+        while len(reported) < 2:
             await asyncio.sleep(0.001)
         return await keeper.sealed()
 
     assert asyncio.run(run()) == []
     keeper.close()
-    assert told == [FULL, None]
+    assert reported == [FULL, None]
     assert read(writer.folder.trades) == ["1"]
     assert read_manifest(writer.folder).sealed
 
 
-def test_files_are_written_in_the_thread_and_the_ledger_waits_for_them(days):
-    """A row that names a snapshot is never there without the snapshot."""
+def test_ledger_rows_wait_for_files_written_in_the_thread(days):
+    """A ledger row that refers to a snapshot is never written before the snapshot."""
     writer = days.open("20260105", NOW_US)
     keeper = Disk(days, pytest.fail, pytest.fail)
     keeper.take(writer)

@@ -1,4 +1,4 @@
-"""What REST puts right: trades that the stream did not bring, and levels that no snapshot has shown yet."""
+"""Repairs by REST: trades missing from the stream, and levels missing from snapshots."""
 
 import asyncio
 import csv
@@ -34,8 +34,8 @@ def filled(day):
     return [int(row["trade_id"]) for row in day.trades if row["source"] == "rest"]
 
 
-def test_trades_that_are_missing_are_fetched():
-    """Each gap is reported, and then what has filled it; the rows have their source."""
+def test_missing_trades_are_fetched():
+    """Each gap and its backfill are reported; the rows have their source."""
     day = recorded(plain, "at time 3 do drop n=4 of=trade\nat time 3.6 do drop n=2 of=trade")
     holes = sorted(day.holes("trade_gap"))
     assert len(holes) == 6
@@ -45,8 +45,8 @@ def test_trades_that_are_missing_are_fetched():
     assert day.missing_trades == set()
 
 
-def test_a_host_that_has_no_single_trades_tells_aggregates():
-    """Ids first to last say what each covers; with what they cover, nothing is missing."""
+def test_aggregates_are_fetched_if_the_host_has_no_single_trades():
+    """Each aggregate covers the trade ids from first to last, which are all in the gap."""
     script = "at time 3 do drop n=6 of=trade\nat request 1 of /api/v3/historicalTrades do status code=404 n=0"
     day = recorded(plain, script, clean=False)
     rows = [row for row in day.trades if row["source"] == "rest"]
@@ -60,15 +60,15 @@ def test_a_host_that_has_no_single_trades_tells_aggregates():
 @pytest.mark.parametrize(
     "fault", ["status code=503 n=2", "status code=429 retry_after=1", "broken_body", "cut_body", "slow delay_s=0.3"]
 )
-def test_rest_in_trouble_is_asked_again(fault):
-    """The recording continues meanwhile."""
+def test_failed_trade_requests_are_repeated(fault):
+    """The recording continues in the meantime."""
     day = recorded(plain, f"at time 3 do drop n=3 of=trade\nat request 1 of /api/v3/historicalTrades do {fault}")
     assert len(filled(day)) == 3
     assert day.missing_trades == set()
 
 
 class Lines:
-    """What the recorder logs of missing trades, by level."""
+    """A log that keeps the recorder's lines about missing trades, by level."""
 
     def __init__(self):
         self.lines = []
@@ -84,16 +84,16 @@ class Lines:
             self.lines.append((level, name, details.get("rows"), details.get("status")))
 
 
-def test_attempts_without_trades_are_one_warning(monkeypatch):
-    """An info line of 0 rows at each attempt read like success."""
+def test_failed_attempts_are_logged_as_one_warning(monkeypatch):
+    """An info line with 0 rows per attempt would look like success."""
     log = Lines()
     monkeypatch.setattr(boxed_market, "_LOG", log)
     recorded(plain, "at time 3 do drop n=3 of=trade\nat request 1 of /api/v3/historicalTrades do status code=503 n=2")
     assert log.lines == [("warning", "trades_not_filled", None, 503), ("info", "trades_filled", 3, 200)]
 
 
-def test_what_nobody_can_tell_stays_a_hole_in_the_ledger():
-    """And is not a defect: it is reported."""
+def test_unavailable_trades_stay_a_gap_in_the_ledger():
+    """A reported gap is not a defect."""
     script = (
         "at time 3 do drop n=3 of=trade\n"
         "at request 1 of /api/v3/historicalTrades do status code=404 n=0\n"
@@ -104,11 +104,11 @@ def test_what_nobody_can_tell_stays_a_hole_in_the_ledger():
     assert day.missing_trades == day.holes("trade_gap") != set()
 
 
-def test_trades_that_came_while_nobody_recorded_are_fetched_by_the_next_run(tmp_path):
-    """A restart within the day; the day has each trade once, and the second run starts after the first one's last."""
+def test_next_run_fetches_trades_missed_between_runs(tmp_path):
+    """After a restart within the day each trade is recorded once."""
 
     async def scenario(boxed):
-        """Play on while the first recording is over, and record again."""
+        """Stop the first recording, let the market continue, and record again."""
         await plain(boxed)
         boxed.recording.stop("pause")
         await boxed.task
@@ -127,8 +127,8 @@ def test_trades_that_came_while_nobody_recorded_are_fetched_by_the_next_run(tmp_
     assert day.missing_trades == set()
 
 
-def test_a_run_goes_on_behind_the_last_trade_of_the_stream_and_not_behind_one_of_rest(tmp_path):
-    """Rows of REST are in order of arrival, also at the end of the file."""
+def test_run_continues_after_the_last_streamed_trade_not_a_rest_trade(tmp_path):
+    """REST rows are in order of arrival, also at the end of the file."""
     day = recorded(plain, "at time 3 do drop n=2 of=trade", root=tmp_path)
     path = next((tmp_path / SYMBOL).iterdir())
     folder = DayFolder.at(path)
@@ -148,8 +148,8 @@ def event(kind, **details):
     return kind, details
 
 
-def test_holes_of_earlier_runs_are_what_was_not_filled():
-    """And not those behind the last trade that has survived a crash: they are part of a larger one."""
+def test_open_holes_are_the_unfilled_parts_of_gaps():
+    """Gaps after the last trade that survived a crash are excluded: they are part of a larger one."""
     events = [
         event("trade_gap", from_id=3, to_id=9, from_us=1, to_us=2, cause="x"),
         event("backfill", from_id=4, to_id=6, rows=3),
@@ -161,8 +161,8 @@ def test_holes_of_earlier_runs_are_what_was_not_filled():
     assert open_holes(events, None) == ()
 
 
-def test_a_hole_that_a_larger_one_has_swallowed_is_not_filled_twice():
-    """A run reported 47 and was killed before 46 was on the disk; the next ones reported all from 46 on, and again."""
+def test_overlapping_holes_are_merged():
+    """A run reported 47 and was killed before 46 was on the disk; later runs reported larger gaps from 46 on."""
     events = [
         event("trade_gap", from_id=47, to_id=47, from_us=1, to_us=2, cause="ids_missing"),
         event("trade_gap", from_id=46, to_id=60, from_us=3, to_us=4, cause="restart"),
@@ -175,14 +175,14 @@ def test_a_hole_that_a_larger_one_has_swallowed_is_not_filled_twice():
 
 
 @pytest.mark.parametrize(("last", "held"), [(28, False), (29, True)])
-def test_a_hole_that_a_crash_has_left_alone_is_none_of_the_day(last, held):
-    """Filled, it would be the day's first trade, and what was lost behind it would be missing without a word."""
+def test_hole_before_the_first_trade_of_the_day_is_dropped(last, held):
+    """If filled, it would become the day's first trade, and the loss after it would be unreported."""
     events = [event("trade_gap", from_id=25, to_id=last, from_us=1, to_us=2, cause="x")]
     assert open_holes(events, 40, 30) == (((25, last, 1, 2),) if held else ())
 
 
-def test_a_book_that_travels_gets_a_deeper_one_before_a_frame_needs_it(monkeypatch):
-    """The best asks are bought, one after the other: the old book continues until a deeper one is bridged to it."""
+def test_moving_book_is_refreshed_before_its_levels_run_out(monkeypatch):
+    """The best asks are bought one by one: the old book continues until a deeper one bridges."""
     monkeypatch.setattr(recording, "LOOK_EVERY_S", 0.01)
     lots = 100_000
 
@@ -213,7 +213,7 @@ def test_a_book_that_travels_gets_a_deeper_one_before_a_frame_needs_it(monkeypat
 
 
 def test_weight_and_attempts_are_counted():
-    """The exchange's own count is the one counted here, or more."""
+    """The local count is at least the exchange's own count."""
 
     async def scenario(boxed):
         await plain(boxed, 1)
@@ -224,27 +224,27 @@ def test_weight_and_attempts_are_counted():
     recorded(scenario)
 
 
-def test_a_fault_of_our_own_costs_an_epoch_and_not_the_recording(monkeypatch):
-    """Whatever an answer makes fail is in the ledger, the book is not trusted, and the next answer makes another."""
+def test_internal_error_does_not_end_the_recording(monkeypatch):
+    """The error is reported as an anomaly, and the next snapshot is loaded."""
     monkeypatch.setattr(rest_tasks, "LEAST_PAUSE_S", 0.02)
-    before, calls = LiveSession._take_snapshot, []
+    original, calls = LiveSession._take_snapshot, []
 
     def faulty(self, answer):
         calls.append(answer)
         if len(calls) == 1:
             raise ZeroDivisionError("of a test")
-        return before(self, answer)
+        return original(self, answer)
 
     monkeypatch.setattr(LiveSession, "_take_snapshot", faulty)
     day = recorded(lambda boxed: plain(boxed, 2))
-    (told,) = (one for one in day.told("anomaly") if one["kind"] == "internal")
-    assert told["reason"] == "ZeroDivisionError: of a test"
+    (anomaly,) = (details for details in day.told("anomaly") if details["kind"] == "internal")
+    assert anomaly["reason"] == "ZeroDivisionError: of a test"
     assert day.tags == ["initial"]
     assert day.frames
 
 
-def test_a_loop_that_was_busy_is_in_the_ledger():
-    """Or a process that was stopped and continued: what arrived meanwhile has a late stamp."""
+def test_loop_lag_is_reported_in_the_ledger():
+    """Messages that arrive during a blocked loop have late stamps."""
 
     async def scenario(boxed):
         await plain(boxed, 1)
@@ -255,8 +255,8 @@ def test_a_loop_that_was_busy_is_in_the_ledger():
     assert max(details["lag_s"] for details in day.told("loop_lag")) > 0.2
 
 
-def test_a_rest_that_is_slow_at_the_start_does_not_delay_the_streams():
-    """Whether the symbol is known is learned beside the recording."""
+def test_slow_exchange_info_at_the_start_does_not_delay_the_streams():
+    """The symbol is checked concurrently with the recording."""
 
     async def scenario(boxed):
         await boxed.until(lambda: boxed.session is not None and boxed.session.report.trades > 0)

@@ -1,4 +1,4 @@
-"""Real recorders as processes, three side by side against three exchanges in boxes; and the status of one."""
+"""Recorder processes side by side with exchanges in boxes, and their status."""
 
 import asyncio
 import json
@@ -54,14 +54,14 @@ def box_of(symbol):
     return Box(SCENARIOS["poisson"](), Session(symbol, day_of(begins_us), 24.0, 7, begins_us), limits=False).open()
 
 
-def test_three_recorders_and_the_death_of_one(tmp_path, monkeypatch):
-    """Killed with −9, it is started again and mends its day; the others never notice. A signal ends all in order."""
+def test_killed_recorder_process_is_restarted_and_others_continue(tmp_path, monkeypatch):
+    """After SIGKILL a recorder restarts and repairs its day; the others are not affected. SIGTERM ends all in order."""
     monkeypatch.setattr(module, "FIRST_DELAY_S", 0.05)
     log = Log()
 
     async def run():
-        async with AsyncExitStack() as held:
-            boxes = {symbol: await held.enter_async_context(box_of(symbol)) for symbol in SYMBOLS}
+        async with AsyncExitStack() as stack:
+            boxes = {symbol: await stack.enter_async_context(box_of(symbol)) for symbol in SYMBOLS}
 
             def command(symbol, _start):
                 urls = ["--ws-url", boxes[symbol].ws_url, "--rest-url", boxes[symbol].rest_url]
@@ -84,7 +84,7 @@ def test_three_recorders_and_the_death_of_one(tmp_path, monkeypatch):
                 return await running
 
     assert asyncio.run(run()) == dict.fromkeys(SYMBOLS, 0)
-    assert [(told["symbol"], told["code"]) for told in log.of("recorder_died")] == [("TWOUSDT", -9)]
+    assert [(died["symbol"], died["code"]) for died in log.of("recorder_died")] == [("TWOUSDT", -9)]
     for symbol in SYMBOLS:
         (day,) = days_of(tmp_path / "data", symbol)
         folder = DayFolder(tmp_path / "data", symbol, day)
@@ -102,11 +102,11 @@ def test_three_recorders_and_the_death_of_one(tmp_path, monkeypatch):
 
 
 STARTED = {"RUN_ID": "mine", "LOG_LEVEL": "INFO", "SYMBOLS_PER_PROCESS": "1"}
-"""So that the log names each process that is started."""
+"""Settings with which the log contains each started process."""
 
 
-def test_a_list_of_symbols_is_a_recorder_each_and_one_answer(tmp_path):
-    """One symbol that the exchange does not know is a wrong knob for that one alone; the end is the worst one's."""
+def test_list_of_symbols_starts_a_recorder_per_symbol(tmp_path):
+    """An unknown symbol fails alone with exit code 2; the overall exit code is the worst one."""
 
     async def run():
         async with box_of("ONEUSDT") as box, asyncio.timeout(PATIENCE_S):
@@ -136,7 +136,7 @@ def test_a_list_of_symbols_is_a_recorder_each_and_one_answer(tmp_path):
 
 
 async def _recorded_together(exchange, symbols, during, **knobs):
-    """Record *symbols* of *exchange* by one command until *during* is over; return its exit code, answer and log."""
+    """Record *symbols* of *exchange* by one command until *during* returns; return its exit code, answer and log."""
     ready = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(exchange.serve(ready))
     ws_port, rest_port = await ready
@@ -166,7 +166,7 @@ def synced(*symbols):
 
 
 def assert_whole(symbol, runs=1):
-    """Hold the day of *symbol* against the check; return what its ledger has."""
+    """Check the day of *symbol*; return the event types of its ledger."""
     (day,) = days_of(Path("data"), symbol)
     report = check_day(DayFolder(Path("data"), symbol, day))
     kinds = [kind for kind, _, _ in events(DayFolder(Path("data"), symbol, day))]
@@ -175,7 +175,7 @@ def assert_whole(symbol, runs=1):
 
 
 def test_one_process_records_several_symbols():
-    """One that the exchange does not have ends for itself; each line of the log names its symbol."""
+    """A symbol that the exchange does not have ends alone; each line of the log contains its symbol."""
     pids = []
 
     async def during(process):
@@ -196,8 +196,8 @@ def test_one_process_records_several_symbols():
         assert health(symbol).run_id == "mine"
 
 
-def test_processes_of_several_symbols_and_the_death_of_one():
-    """Both symbols of a process that is killed are recorded on, by another run; the third has one run."""
+def test_killed_process_of_several_symbols_is_restarted():
+    """Both symbols of the killed process continue in another run; the third symbol has one run."""
     first = {}
 
     async def during(process):
@@ -205,7 +205,7 @@ def test_processes_of_several_symbols_and_the_death_of_one():
         first.update({symbol: health(symbol) for symbol in SYMBOLS})
         os.kill(first["TWOUSDT"].pid, signal.SIGKILL)
         killed = [symbol for symbol in SYMBOLS if first[symbol].pid == first["TWOUSDT"].pid]
-        await until(lambda: synced(*killed) and all(health(one).run_id != first[one].run_id for one in killed))
+        await until(lambda: synced(*killed) and all(health(symbol).run_id != first[symbol].run_id for symbol in killed))
 
     code, answer, _ = asyncio.run(
         _recorded_together(ManySymbols(), SYMBOLS, during, SYMBOLS_PER_PROCESS="2", RUN_ID="mine")
@@ -222,8 +222,8 @@ def status(*symbols):
     return CliRunner().invoke(main, ["--status", "--symbol", ",".join(symbols), "--json"])
 
 
-def test_the_status_tells_whether_the_process_lives(tmp_path):
-    """Ended in order is no trouble; killed is, and ends with 3; a symbol that never recorded is missing."""
+def test_status_reports_whether_the_process_is_alive(tmp_path):
+    """A normal end is no trouble; a killed process exits with 3, and so does a symbol that was never recorded."""
     asyncio.run(_one_short_recording())
     ended = status("ONEUSDT")
     answer = json.loads(ended.stdout)

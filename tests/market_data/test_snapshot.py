@@ -13,8 +13,8 @@ from mm.market_data.rate_budget import Backoff
 from mm.market_data.snapshot import RestClient, Snapshots
 
 
-class Desk:
-    """Wants snapshots until one is good enough."""
+class FakeSession:
+    """A session that requests snapshots until one is accepted by *good*."""
 
     def __init__(self, good):
         self.good = good
@@ -33,69 +33,69 @@ class Desk:
 
 
 def load(exchange, good=lambda answer: answer.cause is None, limit=5, wait_s=0.01):
-    desk = Desk(good)
+    session = FakeSession(good)
 
     async def scenario():
         rest = RestClient(exchange.urls()["REST_URL"], clock=lambda: 7)
-        await Snapshots(rest, SYMBOL, limit, Backoff(wait_s, 1.0), lambda: 6).load(desk)
+        await Snapshots(rest, SYMBOL, limit, Backoff(wait_s, 1.0), lambda: 6).load(session)
         await rest.close()
 
     asyncio.run(scenario())
-    return desk
+    return session
 
 
-def test_a_snapshot_is_asked_for_with_its_limit():
-    """It comes as it was sent, with the time at which it was there."""
+def test_snapshot_is_requested_with_its_limit():
+    """The answer has the body as sent and its receive time."""
     with FakeExchange() as exchange:
-        desk = load(exchange)
-    (answer,) = desk.answers
-    assert exchange.asked == [f"/api/v3/depth?symbol={SYMBOL}&limit=5"]
+        session = load(exchange)
+    (answer,) = session.answers
+    assert exchange.requests == [f"/api/v3/depth?symbol={SYMBOL}&limit=5"]
     assert (answer.recv_us, answer.status, answer.cause) == (7, 200, None)
     body = json.loads(answer.body)
     assert (body["lastUpdateId"], len(body["bids"])) == (FIRST_ID, 5)
-    assert answer.url.endswith(exchange.asked[0])
-    assert desk.requests == [(6, 1)]
+    assert answer.url.endswith(exchange.requests[0])
+    assert session.requests == [(6, 1)]
 
 
-def test_whatever_fails_is_told_and_asked_again():
-    """Nothing is fatal, and every attempt sends the same request."""
+def test_failed_requests_are_reported_and_repeated():
+    """No failure is fatal, and every attempt sends the same request."""
     with FakeExchange(snapshots=[500, 403, 0.0]) as exchange:
-        desk = load(exchange)
-    assert [(answer.status, answer.cause) for answer in desk.answers] == [
+        session = load(exchange)
+    assert [(answer.status, answer.cause) for answer in session.answers] == [
         (500, "http 500"),
         (403, "http 403"),
         (200, None),
     ]
-    assert [attempt for _, attempt in desk.requests] == [1, 2, 3]
-    assert len(set(exchange.asked)) == 1
+    assert [attempt for _, attempt in session.requests] == [1, 2, 3]
+    assert len(set(exchange.requests)) == 1
 
 
-def test_a_snapshot_that_does_not_bridge_is_asked_for_again():
-    """Whether one will do is not decided here."""
+def test_requests_repeat_until_the_session_is_satisfied():
+    """The session decides whether a snapshot is usable."""
     with FakeExchange(snapshots=["old", "old"]) as exchange:
-        desk = load(exchange, good=lambda _answer: len(exchange.asked) == 3)
-    assert len(desk.answers) == 3
+        session = load(exchange, good=lambda _answer: len(exchange.requests) == 3)
+    assert len(session.answers) == 3
 
 
 def test_attempts_are_spaced():
-    """A REST server that lags must not be polled without a pause; the first request is immediate."""
+    """A lagging REST server is not polled without pauses; the first request is immediate."""
     with FakeExchange(snapshots=["old"] * 3) as exchange:
         begun_s = time.monotonic()
-        load(exchange, good=lambda _answer: len(exchange.asked) == 4, wait_s=0.05)
+        load(exchange, good=lambda _answer: len(exchange.requests) == 4, wait_s=0.05)
     assert time.monotonic() - begun_s >= (0.05 + 0.1 + 0.2) / 2
 
 
-def test_no_request_before_the_time_the_exchange_names():
-    """Clients that continue are banned for longer; the ledger's request is the one that was made."""
+def test_no_request_is_sent_before_retry_after():
+    """Clients that continue to request are banned for longer."""
     with FakeExchange(snapshots=[418]) as exchange:
         begun_s = time.monotonic()
-        desk = load(exchange)
+        session = load(exchange)
     assert time.monotonic() - begun_s >= 0.99
-    assert [answer.status for answer in desk.answers] == [418, 200]
+    assert [answer.status for answer in session.answers] == [418, 200]
 
 
-def test_no_answer_at_all_has_no_status():
-    """Nobody listens, or the answer takes too long."""
+def test_refused_connection_has_no_status():
+    """No server listens on the port."""
 
     async def scenario(url):
         rest = RestClient(url)
@@ -108,17 +108,17 @@ def test_no_answer_at_all_has_no_status():
     assert refused.cause.startswith("ConnectError")
 
 
-def test_an_answer_that_takes_too_long_is_given_up(monkeypatch):
-    """Another one may be quicker."""
+def test_slow_answer_times_out(monkeypatch):
+    """Another request may be faster."""
     monkeypatch.setattr(snapshot, "ANSWER_TIMEOUT_S", 0.05)
     with FakeExchange(snapshots=[0.5]) as exchange:
-        desk = load(exchange, good=lambda _answer: True)
-    assert (desk.answers[0].status, desk.answers[0].cause) == (None, "timeout")
+        session = load(exchange, good=lambda _answer: True)
+    assert (session.answers[0].status, session.answers[0].cause) == (None, "timeout")
 
 
 @pytest.mark.parametrize(("infos", "refused"), [([400], True), ([503], False), ([], False)])
-def test_a_symbol_is_refused_only_in_the_exchange_s_own_words(infos, refused):
-    """StallDetector or an error of the server say nothing about it."""
+def test_symbol_is_refused_only_by_the_error_of_the_exchange(infos, refused):
+    """A server error does not refuse the symbol."""
 
     async def scenario(url):
         rest = RestClient(url)
@@ -131,8 +131,8 @@ def test_a_symbol_is_refused_only_in_the_exchange_s_own_words(infos, refused):
     assert (refusal is not None and "Invalid symbol" in refusal) == refused
 
 
-def test_a_bad_request_that_is_not_about_the_symbol_refuses_nothing():
-    """A gateway may answer anything for a moment."""
+def test_other_bad_requests_do_not_refuse_the_symbol():
+    """A gateway may send arbitrary errors for a moment."""
 
     async def answer(reader, writer):
         with closing(writer):
@@ -149,8 +149,8 @@ def test_a_bad_request_that_is_not_about_the_symbol_refuses_nothing():
     assert asyncio.run(scenario()) is None
 
 
-def test_filters_are_asked_for_by_symbol():
-    """The whole list is megabytes."""
+def test_exchange_info_is_requested_by_symbol():
+    """The list of all symbols has megabytes."""
 
     async def scenario(exchange):
         rest = RestClient(exchange.urls()["REST_URL"])
@@ -160,7 +160,7 @@ def test_filters_are_asked_for_by_symbol():
 
     with FakeExchange() as exchange:
         answer = asyncio.run(scenario(exchange))
-    assert exchange.asked == [f"/api/v3/exchangeInfo?symbol={SYMBOL}"]
+    assert exchange.requests == [f"/api/v3/exchangeInfo?symbol={SYMBOL}"]
     assert json.loads(answer.body)["symbols"][0]["symbol"] == SYMBOL
 
 
@@ -187,8 +187,8 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_no_answer_ends_a_recording_or_takes_its_memory(name):
-    """Each is one that failed, or one whose nonsense is ignored; the next request is answered."""
+def test_hostile_answers_neither_raise_nor_fill_memory(name):
+    """Each hostile answer is a failure, or its invalid part is ignored; the next request is answered."""
     sent, cause = HOSTILE[name]
     answers = [sent, HEAD + b"\r\n[]"]
 

@@ -9,7 +9,7 @@ from mm.market_data.capture_import import Staging
 US = 1_767_610_800_000_000
 
 
-def everything(root):
+def paths_in(root):
     return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 
@@ -20,8 +20,8 @@ def write(staging, day):
     writer.close()
 
 
-def test_days_get_their_names_when_all_are_whole(tmp_path):
-    """Until then a reader finds no day; afterwards nothing temporary is left."""
+def test_days_are_renamed_when_all_are_complete(tmp_path):
+    """Before that a reader finds no day; afterwards no temporary files are left."""
     staging = Staging(tmp_path / "data", "SIMUSDT", "R1", 2)
     for day in ("20260105", "20260106"):
         write(staging, day)
@@ -35,28 +35,28 @@ def test_days_get_their_names_when_all_are_whole(tmp_path):
     assert not list(places[0].glob("*.lock"))
 
 
-def test_what_is_discarded_leaves_nothing_behind(tmp_path):
-    """Not even the folders that were made for it."""
+def test_discard_leaves_no_files(tmp_path):
+    """The folders created for the import are removed as well."""
     staging = Staging(tmp_path / "deep/data", "SIMUSDT", "R1", 2)
     write(staging, "20260105")
     staging.open("20260106")
     staging.discard()
-    assert everything(tmp_path) == []
+    assert paths_in(tmp_path) == []
 
 
-def test_discarding_spares_what_was_there_before(tmp_path):
-    """Another day of the symbol is none of this run's business."""
+def test_discard_keeps_existing_files(tmp_path):
+    """Another day of the symbol is kept."""
     other = tmp_path / "SIMUSDT/20260101/events.csv"
     other.parent.mkdir(parents=True)
     other.touch()
     staging = Staging(tmp_path, "SIMUSDT", "R1", 2)
     write(staging, "20260105")
     staging.discard()
-    assert everything(tmp_path) == ["SIMUSDT", "SIMUSDT/20260101", "SIMUSDT/20260101/events.csv"]
+    assert paths_in(tmp_path) == ["SIMUSDT", "SIMUSDT/20260101", "SIMUSDT/20260101/events.csv"]
 
 
-def test_a_recorded_day_is_never_touched(tmp_path):
-    """The message names it and the way out; an empty folder is no day."""
+def test_existing_day_raises_run_exists(tmp_path):
+    """The message contains the day and a remedy; an empty folder does not count as a day."""
     place = tmp_path / "SIMUSDT/20260105"
     place.mkdir(parents=True)
     staging = Staging(tmp_path, "SIMUSDT", "R1", 2)
@@ -66,8 +66,8 @@ def test_a_recorded_day_is_never_touched(tmp_path):
         Staging(tmp_path, "SIMUSDT", "R2", 2).open("20260105")
 
 
-def test_a_left_over_is_named_and_not_removed(tmp_path):
-    """It may belong to an import that is running."""
+def test_leftover_partial_folder_is_reported_and_kept(tmp_path):
+    """The folder may belong to a running import."""
     write(Staging(tmp_path, "SIMUSDT", "R1", 2), "20260105")
     second = Staging(tmp_path, "SIMUSDT", "R2", 2)
     with pytest.raises(RunExists, match=r"20260105\.partial is there"):
@@ -76,8 +76,8 @@ def test_a_left_over_is_named_and_not_removed(tmp_path):
     assert (tmp_path / "SIMUSDT/20260105.partial").is_dir()
 
 
-def test_a_root_that_cannot_be_written_is_named(tmp_path):
-    """There is a file at the path of the folder."""
+def test_unwritable_root_raises_usage_error(tmp_path):
+    """A file is at the path of the folder."""
     (tmp_path / "data").touch()
     with pytest.raises(UsageError, match=r"--data-root \(DATA_ROOT\) .*data: cannot be written"):
         Staging(tmp_path / "data", "SIMUSDT", "R1", 2).open("20260105")

@@ -1,4 +1,4 @@
-"""Whether a stream has stalled, or the market is only quiet: depth messages, and trades."""
+"""Detection of stalled streams in contrast to quiet markets, for depth messages and trades."""
 
 import asyncio
 
@@ -10,8 +10,8 @@ from mm.market_data.stalls import MOST_PATIENCE_S, StallDetector, TradeWatch
 from mm.sim.flow.scenario import SCENARIOS, LargeTick
 
 
-def test_silence_beyond_the_limit_is_a_stall_and_told_once():
-    """It is measured from the last update, or from the connection where none came yet."""
+def test_silence_beyond_the_limit_is_reported_as_a_stall_once():
+    """Silence is measured from the last update, or from the connection if there was no update yet."""
     silence = StallDetector(3.0)
     silence.connected(100.0)
     assert silence.stalled_s(102.9) is None
@@ -21,8 +21,8 @@ def test_silence_beyond_the_limit_is_a_stall_and_told_once():
     assert silence.stalled_s(107.0) is None
 
 
-def test_without_a_connection_there_is_no_stall():
-    """The next one is under way."""
+def test_no_stall_without_a_connection():
+    """Another connection is being opened already."""
     silence = StallDetector(3.0)
     assert silence.stalled_s(50.0) is None
     silence.connected(100.0)
@@ -31,21 +31,21 @@ def test_without_a_connection_there_is_no_stall():
 
 
 def quiet(silence, now_s):
-    """Connect, hear nothing, and return how long that lasted until it was a stall."""
+    """Connect, receive nothing, and return the time in s until a stall."""
     silence.connected(now_s)
     waited = next(tenth / 10 for tenth in range(1, 10_000) if silence.stalled_s(now_s + tenth / 10) is not None)
     return round(waited)
 
 
-def test_a_quiet_symbol_is_tested_less_and_less_often():
-    """Each test costs a connection, and shows that the market is only quiet."""
+def test_patience_doubles_for_a_quiet_symbol():
+    """Each stall costs a connection, and the new one shows that the market is only quiet."""
     silence = StallDetector(3.0)
     found = [quiet(silence, 100.0 * n) for n in range(7)]
     assert found == [3, 6, 12, 24, 48, MOST_PATIENCE_S, MOST_PATIENCE_S]
 
 
-def test_missing_ids_prove_the_stall_and_end_the_patience():
-    """The stream had something to say."""
+def test_missing_ids_reset_the_patience():
+    """Missing ids prove that the stream had stalled."""
     silence = StallDetector(3.0)
     quiet(silence, 0.0)
     quiet(silence, 100.0)
@@ -55,8 +55,8 @@ def test_missing_ids_prove_the_stall_and_end_the_patience():
     assert silence.stalled_s(203.2) is not None
 
 
-def test_a_minute_without_a_long_silence_ends_the_patience():
-    """The market has woken up."""
+def test_minute_without_a_long_silence_resets_the_patience():
+    """The market is active again."""
     silence = StallDetector(3.0)
     quiet(silence, 0.0)
     silence.connected(100.0)
@@ -65,8 +65,8 @@ def test_a_minute_without_a_long_silence_ends_the_patience():
     assert silence.stalled_s(164.5) is not None
 
 
-def test_a_trade_is_owed_an_update_however_great_the_patience():
-    """A trade changes the book, so silence behind it is the stream's fault; silence before it was not."""
+def test_trade_without_an_update_is_a_stall_despite_patience():
+    """A trade changes the book, so silence after a trade is a stall; silence before it is not."""
     silence = StallDetector(3.0)
     for n in range(4):
         quiet(silence, 100.0 * n)
@@ -77,8 +77,8 @@ def test_a_trade_is_owed_an_update_however_great_the_patience():
     assert silence.stalled_s(1013.0) == 13.0
 
 
-def test_an_update_settles_what_trades_are_owed():
-    """They follow each other within a tenth of a second."""
+def test_update_clears_the_expectation_after_a_trade():
+    """Updates follow trades within a tenth of a second."""
     silence = StallDetector(3.0)
     silence.connected(0.0)
     silence.expect(2.5)
@@ -96,19 +96,21 @@ class Market:
 
     def __init__(self, links=1):
         self.now_s = 100.0
-        self.seen = self.rest = None
-        self.asked = 0
-        self.watch = TradeWatch([StallDetector(3.0) for _ in range(links)], lambda: self.seen, self.ask, self.settled)
+        self.last_id = self.rest = None
+        self.requests = 0
+        self.watch = TradeWatch(
+            [StallDetector(3.0) for _ in range(links)], lambda: self.last_id, self.last_trade, self.settled
+        )
 
-    async def ask(self):
-        self.asked += 1
+    async def last_trade(self):
+        self.requests += 1
         return self.rest
 
     async def settled(self):
         pass
 
     def trade(self, trade_id, slot=0):
-        new, self.seen, self.rest = trade_id != self.seen, trade_id, trade_id
+        new, self.last_id, self.rest = trade_id != self.last_id, trade_id, trade_id
         self.watch.received(slot, self.now_s, ids_missing=False, advanced=new)
 
     def after(self, seconds, monkeypatch):
@@ -126,32 +128,32 @@ class Market:
         return [(stall.conn, stall.silent_s) for stall in asyncio.run(stalls())]
 
 
-def test_a_trade_that_rest_knows_and_the_stream_has_not_brought_is_a_stall(monkeypatch):
-    """Told once, with the ids that will never come."""
+def test_trade_of_rest_missing_in_the_stream_is_a_stall(monkeypatch):
+    """The stall is reported once, with the lost ids."""
     market = Market()
     market.watch.connected(0, 1, 100.0)
     market.trade(50)
     market.rest = 53
     assert market.after(2.9, monkeypatch) == []
-    assert market.asked == 0
+    assert market.requests == 0
     assert market.after(0.1, monkeypatch) == [(1, 3.0)]
     assert market.after(60, monkeypatch) == []
     assert market.watch.lost(1) == [(51, 53)]
     assert market.watch.lost(1) == []
 
 
-def test_a_market_in_which_nobody_trades_is_asked_less_and_less_often(monkeypatch):
-    """Once a minute at most, and no connection is ever replaced."""
+def test_market_without_trades_is_checked_once_a_minute_at_most(monkeypatch):
+    """No connection is replaced."""
     market = Market()
     market.watch.connected(0, 1, 100.0)
     market.trade(50)
     for _ in range(3600):
         assert market.after(1, monkeypatch) == []
-    assert 58 <= market.asked <= 66
+    assert 58 <= market.requests <= 66
 
 
-def test_on_a_fresh_connection_the_first_answer_only_says_from_where_on_trades_are_owed(monkeypatch):
-    """What was traded before it was open is not its fault; what is traded later, is."""
+def test_first_answer_on_a_new_connection_is_only_a_starting_point(monkeypatch):
+    """Trades before the connection do not make it stalled; later ones do."""
     market = Market()
     market.trade(50)
     market.rest = 70
@@ -163,8 +165,8 @@ def test_on_a_fresh_connection_the_first_answer_only_says_from_where_on_trades_a
     assert market.watch.lost(1) == [(51, 71)]
 
 
-def test_where_no_trade_ever_came_the_first_answer_is_where_they_begin(monkeypatch):
-    """Those before it are none of the day's."""
+def test_first_answer_is_the_start_if_no_trade_ever_arrived(monkeypatch):
+    """Earlier trades do not belong to the day."""
     market = Market()
     market.watch.connected(0, 1, 100.0)
     market.rest = 70
@@ -174,8 +176,8 @@ def test_where_no_trade_ever_came_the_first_answer_is_where_they_begin(monkeypat
     assert market.watch.lost(1) == [(71, 72)]
 
 
-def test_a_host_that_does_not_answer_proves_nothing(monkeypatch):
-    """It is requested again, later."""
+def test_missing_rest_answer_is_no_stall(monkeypatch):
+    """The request is repeated later."""
     market = Market()
     market.watch.connected(0, 1, 100.0)
     market.trade(50)
@@ -185,8 +187,8 @@ def test_a_host_that_does_not_answer_proves_nothing(monkeypatch):
     assert market.after(60, monkeypatch) == [(1, 63.0)]
 
 
-def test_what_another_connection_has_brought_is_owed_without_a_question(monkeypatch):
-    """Of a pair, one stalls: nothing is missing, and it is replaced."""
+def test_trades_of_the_other_connection_show_a_stall_without_rest(monkeypatch):
+    """One connection of a pair stalls: it is replaced, and nothing is missing."""
     market = Market(links=2)
     for slot in (0, 1):
         market.watch.connected(slot, slot + 1, 100.0)
@@ -195,13 +197,13 @@ def test_what_another_connection_has_brought_is_owed_without_a_question(monkeypa
     market.trade(51, slot=1)
     for _ in range(4):
         market.now_s += 1
-        market.trade(market.seen + 1, slot=1)
+        market.trade(market.last_id + 1, slot=1)
     assert market.after(0, monkeypatch) == [(1, 4.0)]
-    assert (market.asked, market.watch.lost(1)) == (0, [])
+    assert (market.requests, market.watch.lost(1)) == (0, [])
 
 
-def test_a_connection_that_is_replaced_meanwhile_is_not_judged(monkeypatch):
-    """Its successor is."""
+def test_connection_replaced_in_the_meantime_is_not_a_stall(monkeypatch):
+    """Its successor is watched from then on."""
     market = Market()
     market.watch.connected(0, 1, 100.0)
     market.trade(50)
@@ -220,8 +222,8 @@ def stalled(boxed):
 
 
 @pytest.mark.parametrize("trade_stream", ["trade", "aggTrade"])
-def test_row_8_trades_that_stall_while_the_book_goes_on_cost_no_trade(trade_stream):
-    """Another connection opens in parallel; what was missed is reported and fetched, and the epoch continues."""
+def test_row_8_trade_stall_with_a_running_book_costs_no_trade(trade_stream):
+    """Another connection opens in parallel; missed trades are reported and fetched, and the epoch continues."""
 
     async def scenario(boxed):
         await boxed.synced()
@@ -246,8 +248,8 @@ def test_row_8_trades_that_stall_while_the_book_goes_on_cost_no_trade(trade_stre
     assert day.holes("trade_gap") <= {int(row["trade_id"]) for row in day.trades}
 
 
-def test_row_8_what_a_stall_has_swallowed_is_fetched_though_nobody_trades_on():
-    """The window may close before the next trade would have shown the hole."""
+def test_row_8_trades_lost_in_a_stall_are_fetched_without_new_trades():
+    """The window may end before another trade shows the hole."""
 
     async def scenario(boxed):
         await boxed.synced()
@@ -261,21 +263,21 @@ def test_row_8_what_a_stall_has_swallowed_is_fetched_though_nobody_trades_on():
     assert day.missing_trades == set()
 
 
-def test_row_8_a_market_in_which_hardly_anybody_trades_is_no_stall(monkeypatch):
-    """The book moves, trades are far apart: REST is queried, no connection is replaced, nothing is reported."""
+def test_row_8_market_with_rare_trades_is_no_stall(monkeypatch):
+    """REST is queried, but no connection is replaced and no stall reported."""
     monkeypatch.setitem(SCENARIOS, "quiet", lambda: LargeTick(market_per_s=0.05))
 
     async def scenario(boxed):
         await boxed.synced()
-        asked = []
-        before = boxed.recording._open._trades._ask
+        answers = []
+        original = boxed.recording._open._trades._ask
 
-        async def ask():
-            asked.append(await before())
-            return asked[-1]
+        async def last_trade():
+            answers.append(await original())
+            return answers[-1]
 
-        boxed.recording._open._trades._ask = ask
-        await boxed.until(lambda: len(asked) >= 3)
+        boxed.recording._open._trades._ask = last_trade
+        await boxed.until(lambda: len(answers) >= 3)
 
     day = recorded(scenario, silence_s=0.2, scenario_name="quiet")
     assert (day.told("stall"), len(day.told("ws_connected")), day.told("gap")) == ([], 1, [])

@@ -1,4 +1,4 @@
-"""Several recorders side by side, as processes and in one: short scripts here, real recorders in the file beside."""
+"""Several recorders as processes and in one process: short scripts here, real ones in `test_several_recorders`."""
 
 import asyncio
 import signal
@@ -13,7 +13,7 @@ from mm.market_data.supervisor import SideBySide, Supervisor, SymbolLog, shares,
 
 
 class Log:
-    """Record the events."""
+    """A log that keeps its events."""
 
     def __init__(self):
         self.lines = []
@@ -24,7 +24,7 @@ class Log:
     warning = info
 
     def of(self, event):
-        return [numbers for told, numbers in self.lines if told == event]
+        return [numbers for name, numbers in self.lines if name == event]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def _soon(monkeypatch):
 
 
 def supervised(scripts, *, due=lambda: True, during=None, **settings):
-    """Run a script of shell for each symbol; it gets the number of its start as ``$0``."""
+    """Run a shell script per symbol; it gets the number of its start as ``$0``."""
     log = Log()
 
     def command(symbol, start):
@@ -51,42 +51,42 @@ def supervised(scripts, *, due=lambda: True, during=None, **settings):
     return *asyncio.run(run()), log
 
 
-async def until(there):
-    while not there():
+async def until(condition):
+    while not condition():
         await asyncio.sleep(0.01)
 
 
 @pytest.fixture
 def marks(tmp_path, monkeypatch):
-    """Where scripts leave a file when they are ready for a signal; waits for so many of them."""
+    """Return a function that waits until *count* scripts have written a file because they are ready for a signal."""
     monkeypatch.chdir(tmp_path)
     return lambda count: until(lambda: len(list(tmp_path.glob("ready_*"))) == count)
 
 
-def test_each_symbol_ends_for_itself():
-    """One that is done stays done, whatever happens to the others."""
+def test_exit_codes_are_reported_per_symbol():
+    """A finished recorder is not restarted."""
     codes, _, log = supervised({"A": "exit 0", "B": "exit 2", "C": "exit 3"})
     assert codes == {"A": 0, "B": 2, "C": 3}
-    assert sorted(told["symbol"] for told in log.of("recorder_started")) == ["A", "B", "C"]
+    assert sorted(line["symbol"] for line in log.of("recorder_started")) == ["A", "B", "C"]
 
 
-def test_one_that_dies_is_started_again_and_no_other():
-    """A crash, a kill −9 and a full disk are over some time; the others record on."""
+def test_only_the_crashed_recorder_is_restarted():
+    """Crashes, SIGKILL and a full disk are temporary, so the recorder is restarted."""
     scripts = {"A": "case $0 in 1) exit 1;; 2) kill -9 $$;; 3) exit 75;; esac; exit 0", "B": "exit 0"}
     codes, _, log = supervised(scripts)
     assert codes == {"A": 0, "B": 0}
-    assert [(told["symbol"], told["code"]) for told in log.of("recorder_died")] == [("A", 1), ("A", -9), ("A", 75)]
+    assert [(line["symbol"], line["code"]) for line in log.of("recorder_died")] == [("A", 1), ("A", -9), ("A", 75)]
 
 
-def test_none_is_started_when_the_window_is_over():
-    """A recorder that were started then would wait for tomorrow."""
+def test_no_process_is_restarted_after_the_window():
+    """A recorder started then would wait for the next day."""
     codes, _, log = supervised({"A": "exit 75"}, due=lambda: False)
     assert codes == {"A": 75}
     assert len(log.of("recorder_started")) == 1
 
 
-def test_a_signal_is_passed_on_and_waited_for(marks):
-    """What each one still has to write is written before this one ends."""
+def test_signal_is_forwarded_and_the_end_awaited(marks):
+    """The supervisor ends after all recorders have written their data."""
     loop = "trap 'sleep 0.05; echo sealed; exit 0' TERM; echo up; : > ready_$$; while :; do sleep 0.01; done"
 
     async def stop(keeper, log):
@@ -98,14 +98,14 @@ def test_a_signal_is_passed_on_and_waited_for(marks):
     assert answers == {"A": "up\nsealed\n", "B": "up\nsealed\n"}
 
 
-def test_a_signal_during_the_wait_for_another_start_ends_it(monkeypatch):
-    """A symbol that is down when the stop comes must not come up again."""
+def test_signal_during_a_restart_delay_ends_the_supervisor(monkeypatch):
+    """A symbol that waits for its restart must not start again."""
     monkeypatch.setattr(module, "FIRST_DELAY_S", 60.0)
     monkeypatch.setattr(module, "MOST_DELAY_S", 60.0)
 
     async def stop(keeper, log):
         await until(
-            lambda: log.of("recorder_died") and {"A", "B"} <= {told["symbol"] for told in log.of("recorder_started")}
+            lambda: log.of("recorder_died") and {"A", "B"} <= {line["symbol"] for line in log.of("recorder_started")}
         )
         keeper.stop(signal.SIGTERM)
 
@@ -113,8 +113,8 @@ def test_a_signal_during_the_wait_for_another_start_ends_it(monkeypatch):
     assert codes == {"A": 1, "B": -15}
 
 
-def test_one_that_does_not_end_is_killed(monkeypatch, marks):
-    """A hanging disk must not keep a machine from going down."""
+def test_unresponsive_process_is_killed(monkeypatch, marks):
+    """A hanging disk must not block a shutdown of the machine."""
     monkeypatch.setattr(module, "GRACE_S", 0.1)
 
     async def stop(keeper, log):
@@ -126,8 +126,8 @@ def test_one_that_does_not_end_is_killed(monkeypatch, marks):
     assert log.of("recorder_killed")
 
 
-def test_the_worst_end_stands_for_all():
-    """Unforeseen before a wrong knob, before a damaged day, before no space."""
+def test_worst_returns_the_most_severe_exit_code():
+    """Unexpected errors rank above usage errors, damaged days and a full disk."""
     assert worst({}) == worst({"A": 0}) == 0
     assert worst({"A": 0, "B": 75}) == 75
     assert worst({"A": 75, "B": 3, "C": 2}) == 2
@@ -135,7 +135,7 @@ def test_the_worst_end_stands_for_all():
 
 
 class Recorded:
-    """A recording that ends as it is given to: at once, with an error, or when it is stopped."""
+    """A recording that ends as specified: at once, with an error, or when stopped."""
 
     def __init__(self, end):
         self.end, self.reasons, self.over = end, [], asyncio.Event()
@@ -152,7 +152,7 @@ class Recorded:
 
 
 def side_by_side(ends, *, due=lambda: True, during=None):
-    """Record symbols whose starts end as listed, the last one again and again; return codes, recordings and log."""
+    """Record symbols whose runs end as listed, repeating the last entry; return codes, recordings and log."""
     log, begun = Log(), []
 
     def begin(symbol, start):
@@ -176,8 +176,8 @@ def side_by_side(ends, *, due=lambda: True, during=None):
     return asyncio.run(run()), begun, log
 
 
-def test_a_recording_that_ends_leaves_the_others_as_they_are():
-    """No space and a defect are over some time; a wrong knob is not, wherever it is found."""
+def test_failed_recordings_do_not_affect_the_others():
+    """After a full disk or a defect the recording is restarted, after a usage error it is not."""
     ends = {"A": [None], "B": ["refused"], "C": [UsageError("no")], "D": [TryLater("full"), ZeroDivisionError(), None]}
     codes, begun, log = side_by_side(ends)
     assert codes == {"A": 0, "B": 2, "C": 2, "D": 0}
@@ -191,13 +191,13 @@ def test_a_recording_that_ends_leaves_the_others_as_they_are():
     assert "ZeroDivisionError" in log.of("recording_failed")[-1]["reason"]
 
 
-def test_none_is_begun_again_when_the_window_is_over():
+def test_no_recording_is_restarted_after_the_window():
     codes, begun, _ = side_by_side({"A": [TryLater("full")]}, due=lambda: False)
     assert (codes, len(begun)) == ({"A": 75}, 1)
 
 
-def test_a_stop_reaches_every_recording_and_begins_none(monkeypatch):
-    """One that waits for its next start ends with what it had."""
+def test_stop_reaches_every_recording_and_starts_none(monkeypatch):
+    """A recording that waits for its restart keeps its last exit code."""
     monkeypatch.setattr(module, "FIRST_DELAY_S", 60.0)
     monkeypatch.setattr(module, "MOST_DELAY_S", 60.0)
 
@@ -214,7 +214,7 @@ def test_a_stop_reaches_every_recording_and_begins_none(monkeypatch):
     ]
 
 
-def test_each_line_of_a_log_names_its_symbol():
+def test_symbol_log_adds_the_symbol_to_each_line():
     log = Log()
     SymbolLog(log, "A").info("day_opened", path="x")
     SymbolLog(log, "B").warning("stalled", stream="depth")
@@ -222,9 +222,9 @@ def test_each_line_of_a_log_names_its_symbol():
 
 
 @given(st.integers(1, 200), st.integers(1, 40))
-def test_symbols_are_shared_evenly_among_as_few_processes_as_do(count, most):
+def test_symbols_are_split_evenly_into_the_fewest_processes(count, most):
     lists = shares(range(count), most)
-    assert [one for share in lists for one in share] == list(range(count))
+    assert [symbol for share in lists for symbol in share] == list(range(count))
     lengths = [len(share) for share in lists]
     assert max(lengths) <= most
     assert max(lengths) - min(lengths) <= 1

@@ -1,4 +1,4 @@
-"""Which updates a book takes, and what becomes of the book, under everything that can happen to a stream."""
+"""Which updates are applied to a book, and the state of the book, under all faults of a stream."""
 
 import json
 from itertools import pairwise
@@ -24,7 +24,7 @@ KEYS = 4
 
 
 class Exchange:
-    """A book in which every id changes one level: what it is after any id is known exactly."""
+    """A book in which every id changes one level, so that its state after any id is known."""
 
     def __init__(self, changes):
         self.changes = changes
@@ -43,7 +43,7 @@ class Exchange:
 
 
 class Client:
-    """Keep a book by the engine's verdicts alone."""
+    """A client that maintains a book by the engine's verdicts alone."""
 
     def __init__(self, exchange):
         self.exchange = exchange
@@ -80,7 +80,7 @@ exchanges = st.lists(st.tuples(st.integers(0, KEYS - 1), st.integers(0, 9)), min
 
 @st.composite
 def faulty_feeds(draw):
-    """An exchange, and messages of it that are dropped, doubled, widened, late and out of order."""
+    """An exchange and its messages: dropped, repeated, merged, late and out of order."""
     exchange = draw(exchanges)
     ids = st.integers(1, len(exchange))
     diff = st.tuples(ids, ids).map(lambda pair: ("diff", min(pair), max(pair)))
@@ -90,15 +90,15 @@ def faulty_feeds(draw):
 
 @st.composite
 def perfect_feeds(draw):
-    """An exchange, and its ids in unbroken updates."""
+    """An exchange and its ids in contiguous updates."""
     exchange = draw(exchanges)
     borders = sorted(draw(st.sets(st.integers(1, len(exchange)))) | {0, len(exchange)})
     return exchange, [(low + 1, high) for low, high in pairwise(borders)]
 
 
 @given(faulty_feeds())
-def test_a_synced_book_is_the_exchanges_book_whatever_arrives(feed):
-    """Never a silently wrong book: after every message, the book is that of its id, or there is none."""
+def test_synced_book_equals_the_exchange_book_for_any_messages(feed):
+    """After every message the book is the true one of its id, or there is none."""
     exchange, messages = feed
     client = Client(exchange)
     for kind, *ids in messages:
@@ -106,8 +106,8 @@ def test_a_synced_book_is_the_exchanges_book_whatever_arrives(feed):
 
 
 @given(faulty_feeds())
-def test_a_snapshot_of_the_newest_id_always_syncs(feed):
-    """Whatever went wrong before, there is a way back."""
+def test_snapshot_of_the_newest_id_always_syncs(feed):
+    """The engine recovers after arbitrary messages."""
     exchange, messages = feed
     client = Client(exchange)
     for kind, *ids in messages:
@@ -117,8 +117,8 @@ def test_a_snapshot_of_the_newest_id_always_syncs(feed):
 
 
 @given(perfect_feeds(), st.data())
-def test_an_unbroken_feed_syncs_at_the_first_snapshot_that_is_not_too_old(feed, data):
-    """A snapshot from anywhere in the buffer, just before it or beyond it loses nothing; an older one is refused."""
+def test_contiguous_feed_syncs_at_the_first_snapshot_not_too_old(feed, data):
+    """A snapshot within the buffer, just before it or beyond it loses nothing; an older one is refused."""
     exchange, updates = feed
     begin = data.draw(st.integers(0, len(updates) - 1))
     before = data.draw(st.integers(begin, len(updates)))
@@ -139,8 +139,8 @@ def test_an_unbroken_feed_syncs_at_the_first_snapshot_that_is_not_too_old(feed, 
         assert client.engine.book_id == len(exchange)
 
 
-def test_the_predicate_at_its_borders():
-    """u = id is stale; U = id + 1 follows; an overlap is legal; one id missing is a gap."""
+def test_verdicts_at_the_boundaries_of_ids():
+    """u = id is stale, U = id + 1 and an overlap are applied, one missing id is a gap."""
     engine = SyncEngine()
     engine.snapshot(100)
     assert engine.diff(95, 100, "a") is Verdict.STALE
@@ -150,7 +150,7 @@ def test_the_predicate_at_its_borders():
     assert (engine.book_id, engine.seen_id) == (None, 108)
 
 
-def test_a_gap_while_buffering_starts_the_buffer_again():
+def test_gap_while_buffering_restarts_the_buffer():
     """No snapshot can use updates before a gap."""
     engine = SyncEngine()
     assert engine.diff(1, 5, "before") is Verdict.BUFFER
@@ -159,16 +159,16 @@ def test_a_gap_while_buffering_starts_the_buffer_again():
     assert engine.snapshot(7).updates == ("behind",)
 
 
-def test_a_snapshot_that_is_too_old_leaves_the_buffer_alone():
-    """The next one, fetched while the buffer waits, still bridges."""
+def test_too_old_snapshot_keeps_the_buffer():
+    """The next snapshot still bridges to the buffer."""
     engine = SyncEngine()
     engine.diff(50, 52, "x")
     assert engine.snapshot(40).verdict is Verdict.TOO_OLD
     assert engine.snapshot(49).updates == ("x",)
 
 
-def test_an_older_snapshot_does_not_replace_a_valid_book():
-    """It has nothing that the book does not have."""
+def test_older_snapshot_does_not_replace_a_valid_book():
+    """An older snapshot contains nothing new."""
     engine = SyncEngine()
     engine.snapshot(100)
     engine.diff(101, 110, "x")
@@ -178,8 +178,8 @@ def test_an_older_snapshot_does_not_replace_a_valid_book():
     assert engine.book_id == 115
 
 
-def test_a_book_that_was_lost_needs_a_snapshot_beyond_what_was_seen():
-    """The update that showed it to be wrong is gone with it."""
+def test_lost_book_needs_a_snapshot_beyond_the_last_update():
+    """The update that crossed the book was dropped with it."""
     engine = SyncEngine()
     engine.snapshot(100)
     engine.diff(101, 110, "crossed")
@@ -189,8 +189,8 @@ def test_a_book_that_was_lost_needs_a_snapshot_beyond_what_was_seen():
     assert engine.snapshot(110).updates == ("x",)
 
 
-def test_ids_that_begin_anew_are_no_stale_ids():
-    """After an exchange's reset the low ids are the new ones; the book waits for a snapshot of theirs."""
+def test_ids_after_a_reset_are_not_stale():
+    """After a reset the low ids are new; the book waits for a snapshot with such an id."""
     engine = SyncEngine()
     engine.snapshot(10 * RESET_IDS)
     assert engine.diff(1, 3, "new") is Verdict.RESET
@@ -198,8 +198,8 @@ def test_ids_that_begin_anew_are_no_stale_ids():
     assert engine.book_id == 3
 
 
-def test_a_snapshot_may_be_the_first_to_show_a_reset():
-    """The buffer belongs to ids that have lost their meaning."""
+def test_snapshot_may_be_the_first_to_show_a_reset():
+    """The buffer of old ids is dropped."""
     engine = SyncEngine()
     engine.diff(10 * RESET_IDS, 10 * RESET_IDS, "old")
     bridge = engine.snapshot(5)
@@ -207,8 +207,8 @@ def test_a_snapshot_may_be_the_first_to_show_a_reset():
     assert engine.diff(6, 7, "new") is Verdict.APPLY
 
 
-def test_a_snapshot_that_lags_while_the_buffer_grows_is_no_reset():
-    """A young symbol's ids double in seconds: what counts is how far it misses the buffer's begin, not its end."""
+def test_lagging_snapshot_of_a_growing_buffer_is_no_reset():
+    """Ids of a new symbol double within seconds: the distance to the first buffered id counts, not to the last."""
     engine = SyncEngine()
     engine.diff(1_160, 1_200, "first")
     engine.diff(1_201, 2_558, "last")
@@ -218,8 +218,8 @@ def test_a_snapshot_that_lags_while_the_buffer_grows_is_no_reset():
     assert (bridge.verdict, bridge.updates) == (Verdict.APPLY, ("first", "last"))
 
 
-def test_the_buffer_keeps_the_newest_updates():
-    """A day without a snapshot must not fill the memory; a snapshot that needs what is gone is too old."""
+def test_buffer_keeps_the_newest_updates():
+    """The buffer is bounded; a snapshot that needs dropped updates is too old."""
     engine = SyncEngine(limit=3)
     for first_id in range(1, 10):
         engine.diff(first_id, first_id, first_id)
@@ -227,8 +227,8 @@ def test_the_buffer_keeps_the_newest_updates():
     assert engine.snapshot(6).updates == (7, 8, 9)
 
 
-def test_a_snapshot_that_took_long_is_not_of_another_numbering():
-    """It is far behind the newest update, but within the buffer: a young symbol, and twenty seconds in transit."""
+def test_slow_snapshot_within_the_buffer_is_no_reset():
+    """The snapshot is far behind the newest update but within the buffer, such as after 20 s for a new symbol."""
     engine = SyncEngine()
     for first in range(1_170, 3_570, 10):
         engine.diff(first, first + 9, first)
@@ -242,7 +242,7 @@ pytestmark = pytest.mark.usefixtures("road")
 
 
 class Desk:
-    """A market, its journal, its days, and messages that arrive one every 100 ms."""
+    """A market, its journal and its days; a message arrives every 100 ms."""
 
     def __init__(self, tmp_path):
         self.tmp_path = tmp_path
@@ -295,24 +295,24 @@ def ids(day):
     return [(epoch, last_id) for epoch, last_id, _, _ in frames(day)]
 
 
-def test_a_frame_follows_every_applied_update(desk):
-    """The exchange's own texts, best first, and none for the snapshot alone."""
+def test_every_applied_update_gets_a_frame(desk):
+    """Frames contain the exchange's texts, best level first; a snapshot alone gets no frame."""
     day = desk.take(snapshot(10), diff(11, 11, [["99.95", "4.0"]]), diff(12, 14, [["99.95", "0.0"]])).close()
     assert frames(day) == [(1, 11, ("99.95", "4.0"), tuple(ASKS[0])), (1, 14, tuple(BIDS[0]), tuple(ASKS[0]))]
     assert (kinds(day), tags(day)) == (["snapshot_loaded"], [("initial", 10)])
     assert [row["recv_seq"] for row in rows(day.frames)] == ["4", "5"]
 
 
-def test_buffered_updates_get_their_frames_when_the_snapshot_comes(desk):
-    """In order, with the numbers of their arrival; what the snapshot covers gets none."""
+def test_buffered_updates_get_frames_when_the_snapshot_arrives(desk):
+    """Frames are in order with the sequence numbers of arrival; updates covered by the snapshot get none."""
     day = desk.take(diff(5, 9), diff(10, 12, [["99.95", "1"]]), diff(13, 13), snapshot(11), diff(14, 14)).close()
     assert ids(day) == [(1, 12), (1, 13), (1, 14)]
     assert [row["recv_seq"] for row in rows(day.frames)] == ["4", "5", "7"]
     assert kinds(day) == ["snapshot_loaded"]
 
 
-def test_a_gap_ends_the_epoch_until_a_snapshot_bridges(desk):
-    """The ledger names the missing ids and the time; no frame in between."""
+def test_gap_ends_the_epoch_until_a_snapshot_bridges(desk):
+    """The ledger contains the missing ids and times; there are no frames in between."""
     desk.take(snapshot(10), diff(11, 11), diff(15, 16), diff(17, 17), snapshot(16), diff(18, 18))
     day = desk.close()
     assert ids(day) == [(1, 11), (2, 17), (2, 18)]
@@ -329,8 +329,8 @@ def test_a_gap_ends_the_epoch_until_a_snapshot_bridges(desk):
     assert [row["event"] for row in rows(day.gaps)] == ["gap", "resync_start"]
 
 
-def test_a_gap_before_the_first_snapshot_is_told_too(desk):
-    """The day is not synced anyway, but the ids are missing all the same."""
+def test_gap_before_the_first_snapshot_is_reported(desk):
+    """The missing ids are reported although the book is not synced yet."""
     day = desk.take(diff(1, 2), diff(5, 6), snapshot(3), snapshot(4), diff(7, 7)).close()
     assert kinds(day) == ["gap", "snapshot_failed", "snapshot_loaded"]
     assert events(day, "snapshot_failed") == [{"cause": "too_old", "http_status": None}]
@@ -338,7 +338,7 @@ def test_a_gap_before_the_first_snapshot_is_told_too(desk):
 
 
 def test_stale_duplicate_and_overlapping_updates_are_anomalies(desk):
-    """They are stored; only the overlap, which brings something new, gets a frame."""
+    """All are stored; only the overlap gets a frame, because it has new ids."""
     desk.take(snapshot(10), diff(11, 12), diff(13, 14), diff(13, 14), diff(11, 12), diff(12, 15, [["99.95", "1"]]))
     day = desk.close()
     assert kinds(day) == ["snapshot_loaded", "duplicate", "stale", "overlap"]
@@ -346,22 +346,22 @@ def test_stale_duplicate_and_overlapping_updates_are_anomalies(desk):
     assert desk.journal.report.book.diffs == 5
 
 
-def test_updates_that_a_snapshot_covers_are_no_anomaly(desk):
-    """A snapshot may be ahead of a slow stream; what it covers arrives later without news."""
+def test_updates_covered_by_a_snapshot_are_no_anomaly(desk):
+    """A snapshot may be ahead of a slow stream; updates up to its id are ignored."""
     day = desk.take(diff(5, 6), snapshot(20), diff(7, 10), diff(11, 20), diff(21, 22)).close()
     assert (kinds(day), ids(day)) == (["snapshot_loaded"], [(1, 22)])
 
 
-def test_a_hole_that_a_snapshot_covers_is_told(desk):
-    """The book is right, but the recorded ids have a hole."""
+def test_hole_covered_by_a_snapshot_is_reported(desk):
+    """The book is correct, but the recorded ids have a hole."""
     day = desk.take(diff(5, 6), snapshot(20), diff(15, 21)).close()
     (anomaly,) = events(day, "anomaly")
     assert anomaly == {"kind": "hole_under_snapshot", "first_id": 15, "last_id": 21, "seen_id": 6}
     assert ids(day) == [(1, 21)]
 
 
-def test_a_refresh_waits_until_the_book_reaches_it(desk):
-    """Every update up to it still gets its frame from the old book; the new epoch begins with the one beyond."""
+def test_refresh_waits_until_the_book_reaches_its_id(desk):
+    """Updates up to its id still get frames from the old book; the new epoch begins after it."""
     deeper = [*BIDS, ["99.60", "9"]]
     desk.take(snapshot(10), diff(11, 11), snapshot(13, deeper), diff(12, 12), diff(13, 14, [["99.95", "1"]]))
     day = desk.close()
@@ -370,20 +370,20 @@ def test_a_refresh_waits_until_the_book_reaches_it(desk):
     assert len(desk.market.book.book) == 7
 
 
-def test_a_refresh_may_be_a_little_shallower(desk):
-    """Books breathe; only less than half of a side is suspicious."""
+def test_refresh_may_have_slightly_fewer_levels(desk):
+    """Only a snapshot with less than half of a side is refused."""
     day = desk.take(snapshot(10), diff(11, 11), snapshot(11, BIDS[:2]), diff(12, 12)).close()
     assert tags(day) == [("initial", 10), ("refresh", 11)]
 
 
-def test_a_gap_right_behind_a_snapshot_begins_at_it(desk):
-    """Until then the book was right."""
+def test_gap_right_after_a_snapshot_begins_at_its_id(desk):
+    """The book was valid until the snapshot id."""
     (gap,) = events(desk.take(snapshot(10), diff(15, 16)).close(), "gap")
     assert (gap["from_id"], gap["from_us"]) == (11, NOON_US + 100_000)
 
 
-def test_a_snapshot_behind_a_hole_is_no_refresh(desk):
-    """A second recording, with its own snapshot: the ids between the two are missing, and the ledger reports it."""
+def test_snapshot_beyond_missing_ids_reports_a_gap(desk):
+    """A second recording may begin with its own snapshot: the ids in between are missing."""
     day = desk.take(snapshot(10), diff(11, 11), snapshot(50), diff(51, 51), diff(52, 52)).close()
     assert kinds(day) == ["snapshot_loaded", "gap", "resync_start", "snapshot_loaded", "resync_done"]
     (gap,) = events(day, "gap")
@@ -391,8 +391,8 @@ def test_a_snapshot_behind_a_hole_is_no_refresh(desk):
     assert (ids(day), tags(day)) == ([(1, 11), (2, 51), (2, 52)], [("initial", 10), ("resync", 50)])
 
 
-def test_a_refresh_that_differs_is_told_and_wins(desk):
-    """At equal ids the exchange is right."""
+def test_differing_refresh_is_reported_and_replaces_the_book(desk):
+    """At equal ids the exchange's snapshot is preferred."""
     other = [["99.90", "7.7"], *BIDS[1:]]
     day = desk.take(snapshot(10), diff(11, 11), snapshot(11, other), diff(12, 12)).close()
     assert events(day, "anomaly") == [{"kind": "snapshot_differs", "last_update_id": 11, "levels": 1}]
@@ -408,8 +408,8 @@ def test_a_refresh_that_differs_is_told_and_wins(desk):
         ([snapshot(50), snapshot(60)], ["superseded", "not_reached"]),
     ],
 )
-def test_a_snapshot_that_does_not_help_is_refused(desk, late, causes):
-    """Older than the book, only the top of the book, or never reached: the book continues unchanged."""
+def test_useless_snapshot_is_refused(desk, late, causes):
+    """If a snapshot is older, too shallow, or never reached, the book continues unchanged."""
     day = desk.take(snapshot(10), diff(11, 11), *late, diff(12, 12)).close()
     assert [details["cause"] for details in events(day, "snapshot_failed")] == causes
     assert (ids(day), tags(day)) == ([(1, 11), (1, 12)], [("initial", 10)])
@@ -417,19 +417,19 @@ def test_a_snapshot_that_does_not_help_is_refused(desk, late, causes):
 
 
 @pytest.mark.parametrize(("limit", "shown"), [(len(BIDS), False), (len(BIDS) + 1, True)])
-def test_a_frame_never_reaches_beyond_what_a_snapshot_has_shown(desk, limit, shown):
-    """Three levels a frame: where a bid goes, the one behind the last of the snapshot may be anything."""
+def test_frame_never_reaches_beyond_the_snapshot_levels(desk, limit, shown):
+    """A frame has three levels: if bids are removed, the level after the last one of the snapshot is unknown."""
     desk.market.book.limit = limit
     gone = [[price, "0"] for price, _ in BIDS[: len(BIDS) - 2]]
     day = desk.take(snapshot(10), diff(11, 11), diff(12, 12, gone), snapshot(12), diff(13, 13)).close()
     assert ids(day) == ([(1, 11), (1, 12), (2, 13)] if shown else [(1, 11), (2, 13)])
-    told = [{"kind": "horizon", "side": "bid", "levels": 2, "last_id": 12}]
-    assert [one for one in events(day, "anomaly") if one["kind"] == "horizon"] == ([] if shown else told)
-    assert [one["cause"] for one in events(day, "resync_start")] == ([] if shown else ["horizon"])
+    horizon = [{"kind": "horizon", "side": "bid", "levels": 2, "last_id": 12}]
+    assert [details for details in events(day, "anomaly") if details["kind"] == "horizon"] == ([] if shown else horizon)
+    assert [details["cause"] for details in events(day, "resync_start")] == ([] if shown else ["horizon"])
 
 
-def test_a_snapshot_that_the_book_has_overtaken_is_brought_up_to_it(desk):
-    """It was on its way for long: what came since its request is known, and need not come again."""
+def test_overtaken_snapshot_is_updated_to_the_book(desk):
+    """Updates since the request are kept and applied to a slow snapshot."""
     desk.take(snapshot(10), diff(11, 11))
     desk.market.book.expect_snapshot(desk.us)
     deeper = [*BIDS, ["99.60", "9"]]
@@ -444,8 +444,8 @@ def test_a_snapshot_that_the_book_has_overtaken_is_brought_up_to_it(desk):
 
 @pytest.mark.parametrize("impossible", [0, 5_000_000, 2**62])
 @pytest.mark.parametrize("first", [[], [snapshot(5_000_010)]])
-def test_a_snapshot_of_no_book_now_is_refused(desk, first, impossible):
-    """Only updates show that ids were reset."""
+def test_snapshot_with_an_impossible_id_is_refused(desk, first, impossible):
+    """A snapshot with an impossible id is not taken as an id reset."""
     desk.market.book.limit = 5_000
     base = 5_000_010 if impossible != 5_000_000 else 9_000_010
     first = [snapshot(base)] if first else []
@@ -458,8 +458,8 @@ def test_a_snapshot_of_no_book_now_is_refused(desk, first, impossible):
     assert ids(day)[-1][1] == base + 2
 
 
-def test_a_crossed_book_is_dropped(desk):
-    """No frame shows it, and only a snapshot beyond it brings the book back."""
+def test_crossed_book_is_dropped(desk):
+    """The crossed book gets no frame; only a snapshot at or beyond its id restores the book."""
     desk.take(snapshot(10), diff(11, 11, [["100.10", "1"]]), diff(12, 12), snapshot(10), snapshot(11), diff(13, 13))
     day = desk.close()
     expected = ["snapshot_loaded", "crossed", "resync_start", "snapshot_failed", "snapshot_loaded", "resync_done"]
@@ -468,23 +468,23 @@ def test_a_crossed_book_is_dropped(desk):
     assert ids(day) == [(2, 12), (2, 13)]
 
 
-def test_a_crossing_among_buffered_updates_ends_the_epoch_they_began(desk):
-    """What follows it in the buffer is not applied to a wrong book."""
+def test_crossing_among_buffered_updates_ends_their_epoch(desk):
+    """Later buffered updates are not applied to a crossed book."""
     desk.take(diff(1, 1), diff(2, 2, [["101", "1"]]), diff(3, 3), snapshot(0), snapshot(3), diff(4, 4))
     day = desk.close()
     assert ids(day) == [(1, 1), (2, 4)]
     assert kinds(day) == ["snapshot_loaded", "crossed", "resync_start", "snapshot_loaded", "resync_done"]
 
 
-def test_a_crossed_snapshot_is_never_loaded(desk):
-    """The day stays unsynced with a reason."""
+def test_crossed_snapshot_is_never_loaded(desk):
+    """The day stays unsynced, and the reason is reported."""
     day = desk.take(snapshot(10, [["101", "1"]], ASKS), diff(11, 11)).close()
     assert (kinds(day), ids(day)) == (["crossed", "snapshot_failed"], [])
 
 
 @pytest.mark.parametrize("first", ["update", "snapshot"])
-def test_ids_that_begin_anew_open_a_new_epoch(desk, first):
-    """Neither stale for ever nor a gap of millions."""
+def test_id_reset_opens_a_new_epoch(desk, first):
+    """New ids are neither stale nor a gap of millions."""
     base = 10 * RESET_IDS
     desk.take(snapshot(base), diff(base + 1, base + 1))
     desk.take(*([diff(1, 3), snapshot(2)] if first == "update" else [snapshot(3)]), diff(4, 4))
@@ -495,8 +495,8 @@ def test_ids_that_begin_anew_open_a_new_epoch(desk, first):
     assert tags(day)[-1][0] == "resync"
 
 
-def test_a_valid_book_is_carried_into_the_next_day(desk):
-    """The new day can be read alone: it begins with the whole book, at the time of its first message."""
+def test_valid_book_is_carried_into_the_next_day(desk):
+    """The new day begins with the whole book at its first message, so it can be read alone."""
     desk.take(snapshot(10), diff(11, 11, [["99.95", "4"]])).roll("20260106").take(diff(12, 12))
     day = desk.close("20260106")
     assert (kinds(day), tags(day), ids(day)) == (["snapshot_loaded"], [("carried", 11)], [(1, 12)])
@@ -505,21 +505,21 @@ def test_a_valid_book_is_carried_into_the_next_day(desk):
 
 
 @pytest.mark.parametrize("ahead", [0, 1])
-def test_a_day_that_begins_with_its_own_snapshot_carries_nothing(desk, ahead):
-    """The exchange's word is better than ours."""
+def test_day_with_its_own_first_snapshot_carries_no_book(desk, ahead):
+    """A snapshot of the exchange is preferred to the carried book."""
     desk.take(snapshot(10), diff(11, 11)).roll("20260106").take(snapshot(11 + ahead), diff(12, 13))
     assert tags(desk.close("20260106")) == [("initial", 11 + ahead)]
 
 
-def test_a_day_that_begins_with_a_useless_snapshot_carries_the_book(desk):
-    """Before anything else is written."""
+def test_day_with_a_useless_first_snapshot_carries_the_book(desk):
+    """The carried book comes before the refused snapshot."""
     desk.take(snapshot(10), diff(11, 11)).roll("20260106").take(snapshot(9), diff(12, 12))
     day = desk.close("20260106")
     assert (kinds(day), tags(day)) == (["snapshot_loaded", "snapshot_failed"], [("carried", 11)])
 
 
-def test_a_lost_book_stays_lost_over_midnight(desk):
-    """The new day says so itself, and what was buffered yesterday goes into the snapshot it begins with."""
+def test_lost_book_stays_lost_across_midnight(desk):
+    """The new day reports the resync, and updates buffered on the previous day are part of its first snapshot."""
     desk.take(snapshot(10), diff(13, 14), diff(15, 16, [["99.95", "4"]])).roll("20260106")
     desk.take(diff(17, 17), snapshot(14), diff(18, 18))
     day = desk.close("20260106")
@@ -528,8 +528,8 @@ def test_a_lost_book_stays_lost_over_midnight(desk):
     assert frames(day)[0][2] == ("99.95", "4")
 
 
-def test_a_book_is_not_carried_over_missing_days(desk):
-    """The state in between is unknown."""
+def test_book_is_not_carried_over_missing_days(desk):
+    """The state of the book in between is unknown."""
     desk.take(snapshot(10), diff(11, 11)).roll("20260108", carry=False).take(diff(12, 12), snapshot(12), diff(13, 13))
     day = desk.close("20260108")
     assert events(day, "resync_start") == [{"cause": "days_missing"}]
@@ -544,46 +544,46 @@ def depth_of(bids, asks):
     return SnapshotDepth.of(bids, asks, e8), LocalOrderBook.of(bids, asks, e8)
 
 
-def test_a_book_that_travels_runs_out_of_levels_that_it_knows():
-    """Half of the bids are gone, the levels behind them were never shown."""
+def test_moving_book_runs_out_of_snapshot_levels():
+    """More than half of the bids are gone, and deeper levels were not in the snapshot."""
     bids, asks = ladder(1, 50), ladder(-1, 50)
-    known, book = depth_of(bids, asks)
-    assert not known.running_out(book, 50, 10)
+    depth, book = depth_of(bids, asks)
+    assert not depth.running_out(book, 50, 10)
     for price, _ in bids[:30]:
         book.apply(1, price, "0")
-    assert not known.running_out(book, 50, 10)
+    assert not depth.running_out(book, 50, 10)
     book.apply(1, bids[30][0], "0")
     for price, _ in ladder(1, 30, start=40):
-        book.apply(1, price, "1")  # levels behind the edge are known only by chance, and do not count
-    assert known.running_out(book, 50, 10)
+        book.apply(1, price, "1")  # levels beyond the edge are incomplete and do not count
+    assert depth.running_out(book, 50, 10)
 
 
-def test_a_side_that_was_shown_whole_has_no_edge():
-    """Fewer levels than requested are all there are."""
-    known, book = depth_of(ladder(1, 30), ladder(-1, 30))
+def test_complete_side_of_a_snapshot_has_no_edge():
+    """A snapshot with fewer levels than requested is complete."""
+    depth, book = depth_of(ladder(1, 30), ladder(-1, 30))
     for price, _ in ladder(1, 29):
         book.apply(1, price, "0")
-    assert not known.running_out(book, 50, 10)
+    assert not depth.running_out(book, 50, 10)
 
 
-def test_the_asks_have_an_edge_as_well():
-    """Above."""
+def test_asks_have_an_edge_as_well():
+    """The edge of asks is the highest price."""
     asks = ladder(-1, 50)
-    known, book = depth_of(ladder(1, 50), asks)
+    depth, book = depth_of(ladder(1, 50), asks)
     for price, _ in asks[:31]:
         book.apply(-1, price, "0")
-    assert known.running_out(book, 50, 10)
+    assert depth.running_out(book, 50, 10)
 
 
 @pytest.mark.parametrize("levels", [1, 2, 10, 20])
-def test_a_snapshot_no_deeper_than_a_frame_is_not_asked_for_without_end(levels):
-    """Half of what it has must be left, not more than it has."""
-    known, book = depth_of(ladder(1, levels), ladder(-1, levels))
-    assert not known.running_out(book, levels, 20)
+def test_snapshot_no_deeper_than_a_frame_is_not_requested_endlessly(levels):
+    """Half of the snapshot's levels must be left, at most."""
+    depth, book = depth_of(ladder(1, levels), ladder(-1, levels))
+    assert not depth.running_out(book, levels, 20)
 
 
-def test_an_empty_side_is_believed_when_it_is_told_again_and_again():
-    """An answer that is broken looks the same, once or twice."""
+def test_empty_side_is_accepted_after_three_repeated_answers():
+    """A single answer with an empty side may be broken."""
     sides, full = SnapshotSanity(), [("1", "1")]
     assert [sides.needs_another(full, []) for _ in range(4)] == [True, True, True, False]
     assert not sides.needs_another(full, full)

@@ -10,8 +10,8 @@ def ticker(update_id, bid=("9.90000000", "1.00"), ask=("10.1", "2")):
     return BookTicker(update_id, "SIMUSDT", *bid, *ask)
 
 
-def test_a_ticker_waits_for_the_book_of_its_id():
-    """Tickers come before the depth update that holds their change."""
+def test_ticker_waits_for_the_book_of_its_id():
+    """Tickers arrive before the depth update with the same change."""
     check = TickerCheck(Grid())
     assert check.ticker(ticker(7), 5, BOOK) is None
     assert check.compare_ticker(6, BOOK) is None
@@ -20,8 +20,8 @@ def test_a_ticker_waits_for_the_book_of_its_id():
     assert (check.compared, check.agreed) == (1, 1)
 
 
-def test_a_ticker_may_come_after_the_book_and_is_compared_once():
-    """An update that changes nothing leaves the book at the same id."""
+def test_ticker_after_its_book_is_compared_once():
+    """A later check at the same id does not count again."""
     check = TickerCheck(Grid())
     check.ticker(ticker(7), 7, BOOK)
     check.compare_ticker(7, BOOK)
@@ -29,7 +29,7 @@ def test_a_ticker_may_come_after_the_book_and_is_compared_once():
 
 
 def test_only_the_latest_ticker_waits():
-    """A later one shows that the book has moved on."""
+    """A later ticker replaces an earlier one."""
     check = TickerCheck(Grid())
     check.ticker(ticker(7), 5, BOOK)
     check.ticker(ticker(8), 5, BOOK)
@@ -37,23 +37,23 @@ def test_only_the_latest_ticker_waits():
     assert check.compared == 0
 
 
-def test_without_a_valid_book_nothing_is_compared():
-    """None is no id."""
+def test_nothing_is_compared_without_a_valid_book():
+    """A ticker without a book id is not kept."""
     check = TickerCheck(Grid())
     check.ticker(ticker(7), None, BOOK)
     assert check.compared == 0
 
 
-def test_a_difference_in_price_or_quantity_is_told():
-    """Both sides, and quantities as well as prices."""
+def test_difference_in_price_or_quantity_is_reported():
+    """On both sides."""
     for wrong in (ticker(7, bid=("9.80", "1")), ticker(7, ask=("10.10", "2.1"))):
         check = TickerCheck(Grid())
         assert "10.10" in check.ticker(wrong, 7, BOOK)
         assert (check.compared, check.agreed) == (1, 0)
 
 
-def test_an_empty_side_agrees_with_a_quantity_of_zero():
-    """That is how the exchange reports one."""
+def test_empty_side_agrees_with_a_quantity_of_zero():
+    """The exchange sends zeros for an empty side."""
     check = TickerCheck(Grid())
     bids_only = LocalOrderBook.of([("9.90", "1")], [])
     assert check.ticker(ticker(7, ask=("0.00000000", "0.00000000")), 7, bids_only) is None

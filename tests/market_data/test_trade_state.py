@@ -1,4 +1,4 @@
-"""Which trades are new or missing, and how missing ones are fetched."""
+"""Detection of new and missing trades, and requests for missing ones."""
 
 import json
 
@@ -25,34 +25,34 @@ NEW, GAP, LATE, DUPLICATE, RESET = TradeVerdict
 
 
 @given(st.lists(st.integers(1, 30), max_size=60))
-def test_every_id_counts_once_and_every_hole_is_known(ids):
+def test_every_id_counts_once_and_every_hole_is_reported(ids):
     """Compared with a plain set of the received ids; ids before the first one do not count as missing."""
-    trades, came = TradeIds(), set()
+    trades, received = TradeIds(), set()
     for trade_id in ids:
         verdict = trades.take(trade_id)
-        highest, first = max(came, default=None), min(came, default=trade_id)
+        highest, first = max(received, default=None), min(received, default=trade_id)
         if highest is None or trade_id == highest + 1:
             assert verdict is NEW
         elif trade_id > highest:
             assert verdict is GAP
             assert tuple(trades.hole) == (highest + 1, trade_id - 1)
-        elif trade_id in came or trade_id < first:
+        elif trade_id in received or trade_id < first:
             assert verdict is DUPLICATE
         else:
             assert verdict is LATE
         if verdict is not DUPLICATE:
-            came.add(trade_id)
-        assert trades.last_id == max(came)
+            received.add(trade_id)
+        assert trades.last_id == max(received)
 
 
-def test_ids_that_begin_anew_are_new_trades():
-    """After a reset nothing is a duplicate of what came before it."""
+def test_ids_after_a_reset_are_new_trades():
+    """After a reset no trade is a duplicate of earlier ones."""
     trades = TradeIds()
     assert [trades.take(i) for i in (9_000_000, 9_000_003, 1, 2, 2)] == [NEW, GAP, RESET, NEW, DUPLICATE]
 
 
 class Desk:
-    """A market, its journal and its day; trades arrive one every ms."""
+    """A market, its journal and its day; a trade arrives every ms."""
 
     def __init__(self, tmp_path, source, before=None):
         self.writer = DayWriter(folder(tmp_path), "R1", top_n=3)
@@ -76,13 +76,13 @@ class Desk:
 
 
 @pytest.mark.parametrize(("source", "ids"), [("import", ["1", "4", "2"]), (STREAM, ["1", "4"])])
-def test_a_late_trade_is_a_row_of_an_import_only(tmp_path, source, ids):
-    """Its rows may be in order of arrival; those of the stream are in the order of their ids."""
+def test_late_trade_is_written_by_imports_only(tmp_path, source, ids):
+    """Rows of an import may be in order of arrival; rows of the stream are in id order."""
     desk = Desk(tmp_path, source)
     found = desk.take(trade(1), trade(4), trade(2), trade(4))
-    assert [one.ids_missing for one in found] == [False, True, False, False]
-    assert [one.advanced for one in found] == [True, True, False, False]
-    assert [one.late for one in found] == [False, False, True, False]
+    assert [taken.ids_missing for taken in found] == [False, True, False, False]
+    assert [taken.advanced for taken in found] == [True, True, False, False]
+    assert [taken.late for taken in found] == [False, False, True, False]
     day = desk.close()
     assert [row["trade_id"] for row in rows(day.trades)] == ids
     assert len(events(day, "backfill")) == (source == "import")
@@ -90,8 +90,8 @@ def test_a_late_trade_is_a_row_of_an_import_only(tmp_path, source, ids):
     assert (report.trades, report.trade_gaps, report.duplicate_trades) == (len(ids), 1, 1)
 
 
-def test_a_hole_is_told_with_ids_times_and_cause(tmp_path):
-    """The cause that was set counts until the next trade is written."""
+def test_hole_is_reported_with_ids_times_and_cause(tmp_path):
+    """The given cause is valid until the first trade."""
     desk = Desk(tmp_path, STREAM, before=Before(trade_id=6, trade_us=NOON_US - 5, cause="restart"))
     desk.take(trade(9), trade(11))
     holes = events(desk.close(), "trade_gap")
@@ -102,10 +102,10 @@ def test_a_hole_is_told_with_ids_times_and_cause(tmp_path):
     assert [(hole["from_us"] - NOON_US, hole["to_us"] - NOON_US) for hole in holes] == [(-5, 1000), (1000, 2000)]
 
 
-def test_an_aggregate_keeps_the_trades_it_spans(tmp_path):
-    """Its own id is the one that counts."""
+def test_aggregate_keeps_its_range_of_trade_ids(tmp_path):
+    """Contiguity is checked by the ids of the aggregates."""
     desk = Desk(tmp_path, STREAM)
-    assert [one.ids_missing for one in desk.take(agg_trade(5, 70, 72), agg_trade(6, 73, 73))] == [False, False]
+    assert [taken.ids_missing for taken in desk.take(agg_trade(5, 70, 72), agg_trade(6, 73, 73))] == [False, False]
     spans = [(row["trade_id"], row["first_trade_id"], row["last_trade_id"]) for row in rows(desk.close().trades)]
     assert spans == [("5", "70", "72"), ("6", "73", "73")]
 
@@ -118,16 +118,24 @@ def hole(first, last):
 
 
 def plan(*holes, aggregates=False):
-    made = FillPlan(BINANCE_SPOT.trade_history(aggregates=aggregates))
-    for one in holes:
-        made.missing(hole(*one))
-    return made
+    fill_plan = FillPlan(BINANCE_SPOT.trade_history(aggregates=aggregates))
+    for ids in holes:
+        fill_plan.missing(hole(*ids))
+    return fill_plan
 
 
-def historical(*ids_of):
+def historical(*ids):
     rows = [
-        {"id": one, "price": "1.5", "qty": "2", "quoteQty": "3", "time": US, "isBuyerMaker": True, "isBestMatch": True}
-        for one in ids_of
+        {
+            "id": trade_id,
+            "price": "1.5",
+            "qty": "2",
+            "quoteQty": "3",
+            "time": US,
+            "isBuyerMaker": True,
+            "isBestMatch": True,
+        }
+        for trade_id in ids
     ]
     return json.dumps(rows).encode()
 
@@ -144,138 +152,138 @@ def ids_of(found):
     return [span for span, _ in found]
 
 
-def test_a_hole_is_asked_for_by_id_with_the_trade_behind_it():
-    """That one means that what is missing in the response will always be missing."""
-    made = plan((7, 9))
-    request = made.next_request()
+def test_hole_is_requested_by_id_with_the_next_trade():
+    """The next trade in the answer shows that missing ids do not exist."""
+    fill_plan = plan((7, 9))
+    request = fill_plan.next_request()
     assert (request.path, request.params, request.weight) == (HISTORICAL, {"fromId": "7", "limit": "4"}, 25)
-    found = made.answered(historical(7, 8, 9, 10))
+    found = fill_plan.answered(historical(7, 8, 9, 10))
     assert ids_of(found) == [(7, 7), (8, 8), (9, 9)]
     trade = found[0][1]
     assert (trade.event_time, trade.trade_id, trade.first_id, trade.source) == (None, 7, 7, "rest")
-    assert made.next_request() is None
+    assert fill_plan.next_request() is None
 
 
-def test_ids_that_the_exchange_never_gave_out_are_not_asked_for_again():
-    """The hole stays in the ledger."""
-    made = plan((7, 9))
-    assert ids_of(made.answered(historical(7, 10))) == [(7, 7)]
-    assert made.next_request() is None
+def test_ids_that_do_not_exist_are_not_requested_again():
+    """The next trade is in the answer, so the other ids do not exist."""
+    fill_plan = plan((7, 9))
+    assert ids_of(fill_plan.answered(historical(7, 10))) == [(7, 7)]
+    assert fill_plan.next_request() is None
 
 
-def test_a_long_hole_is_filled_page_by_page():
-    """A thousand rows are all that one answer has."""
-    made = plan((1, 2_500))
-    assert made.next_request().params["limit"] == "1000"
-    made.answered(historical(*range(1, 1_001)))
-    assert made.next_request().params == {"fromId": "1001", "limit": "1000"}
+def test_long_hole_is_filled_page_by_page():
+    """An answer has a thousand rows at most."""
+    fill_plan = plan((1, 2_500))
+    assert fill_plan.next_request().params["limit"] == "1000"
+    fill_plan.answered(historical(*range(1, 1_001)))
+    assert fill_plan.next_request().params == {"fromId": "1001", "limit": "1000"}
 
 
-def test_what_is_too_new_for_the_exchange_is_asked_for_again_but_not_for_ever():
-    """Its REST lags behind its streams; other holes have their turn in between."""
-    made = plan((7, 9), (20, 20))
-    made.answered(b"[]")
-    assert made.next_request().params["fromId"] == "20"
-    made.answered(historical(20, 21))
+def test_empty_answers_are_retried_a_limited_number_of_times():
+    """REST may lag behind the streams; other holes are requested in between."""
+    fill_plan = plan((7, 9), (20, 20))
+    fill_plan.answered(b"[]")
+    assert fill_plan.next_request().params["fromId"] == "20"
+    fill_plan.answered(historical(20, 21))
     for _ in range(MOST_MISSES - 1):
-        assert made.next_request().params["fromId"] == "7"
-        made.answered(b"[]")
-    assert made.next_request() is None
+        assert fill_plan.next_request().params["fromId"] == "7"
+        fill_plan.answered(b"[]")
+    assert fill_plan.next_request() is None
 
 
-def test_a_host_without_single_trades_is_asked_for_aggregates_by_time():
-    """And then goes on by their ids_of; an aggregate that is only in part missing cannot be taken apart."""
-    made = plan((7, 12))
-    made.refused(BINANCE_SPOT.refusal(404))
-    request = made.next_request()
+def test_aggregates_are_requested_by_time_if_single_trades_are_refused():
+    """Later pages are requested by id; aggregates that are only partly missing are dropped."""
+    fill_plan = plan((7, 12))
+    fill_plan.refused(BINANCE_SPOT.refusal(404))
+    request = fill_plan.next_request()
     assert (request.path, request.weight) == (AGGREGATES, 4)
     assert request.params == {
         "startTime": str(US // 1000 - 5_000),
         "endTime": str(US // 1000 + 6_000),
         "limit": "1000",
     }
-    assert ids_of(made.answered(aggregates((5, 6), (7, 7), first=50))) == [(7, 7)]
-    assert made.next_request().params == {"fromId": "52", "limit": "1000"}
-    assert ids_of(made.answered(aggregates((8, 10), (11, 14), first=52))) == [(8, 10)]
-    assert made.next_request() is None
+    assert ids_of(fill_plan.answered(aggregates((5, 6), (7, 7), first=50))) == [(7, 7)]
+    assert fill_plan.next_request().params == {"fromId": "52", "limit": "1000"}
+    assert ids_of(fill_plan.answered(aggregates((8, 10), (11, 14), first=52))) == [(8, 10)]
+    assert fill_plan.next_request() is None
 
 
-def test_aggregates_are_counted_by_their_own_ids():
-    """If the day's trades are aggregates; their ranges are in their rows."""
-    made = plan((7, 8), aggregates=True)
-    assert made.next_request().params == {"fromId": "7", "limit": "3"}
-    found = made.answered(aggregates((70, 75), (76, 76), (77, 80), first=7))
+def test_aggregates_are_requested_by_their_own_ids():
+    """If the day records aggregates, holes are in ids of aggregates; trade id ranges are in the rows."""
+    fill_plan = plan((7, 8), aggregates=True)
+    assert fill_plan.next_request().params == {"fromId": "7", "limit": "3"}
+    found = fill_plan.answered(aggregates((70, 75), (76, 76), (77, 80), first=7))
     assert ids_of(found) == [(7, 7), (8, 8)]
-    assert [(one.trade_id, one.first_id, one.last_id) for _, one in found] == [(7, 70, 75), (8, 76, 76)]
+    assert [(row.trade_id, row.first_id, row.last_id) for _, row in found] == [(7, 70, 75), (8, 76, 76)]
 
 
 @pytest.mark.parametrize("status", [None, 403, 418, 429, 500, 503])
-def test_what_may_pass_is_asked_again_as_it_was(status):
-    """Trouble of the moment is no reason to give up."""
-    made = plan((7, 9))
-    before = made.next_request()
-    made.refused(BINANCE_SPOT.refusal(status))
-    assert made.next_request() == before
+def test_temporary_errors_repeat_the_same_request(status):
+    """A temporary failure does not end the plan."""
+    fill_plan = plan((7, 9))
+    request = fill_plan.next_request()
+    fill_plan.refused(BINANCE_SPOT.refusal(status))
+    assert fill_plan.next_request() == request
 
 
-def test_a_host_that_has_neither_leaves_the_hole_in_the_ledger():
-    """There is no venue to query."""
-    made = plan((7, 9))
-    made.refused(BINANCE_SPOT.refusal(404))
-    made.refused(BINANCE_SPOT.refusal(404))
-    assert made.next_request() is None
+def test_plan_ends_if_singles_and_aggregates_are_refused():
+    """There is no other way to fetch the trades."""
+    fill_plan = plan((7, 9))
+    fill_plan.refused(BINANCE_SPOT.refusal(404))
+    fill_plan.refused(BINANCE_SPOT.refusal(404))
+    assert fill_plan.next_request() is None
 
 
 @pytest.mark.parametrize("body", [b"{", b"{}", b'[{"id":1}]', historical(9, 8), aggregates((1, 2))])
-def test_what_is_no_list_of_trades_is_refused(body):
-    """Nothing of it is written."""
-    made = plan((7, 9))
+def test_answer_without_a_list_of_trades_raises(body):
+    """The plan ends after several unreadable answers."""
+    fill_plan = plan((7, 9))
     with pytest.raises((msgspec.MsgspecError, BrokenFile)):
-        made.answered(body)
+        fill_plan.answered(body)
     for _ in range(MOST_MISSES):
-        made.unreadable()
-    assert made.next_request() is None
+        fill_plan.unreadable()
+    assert fill_plan.next_request() is None
 
 
-def test_a_hole_that_would_take_hours_is_left_alone():
-    """And those of a day that is over."""
-    made = plan((1, MOST_MISSING + 1), (1, 5))
-    assert made.next_request().params["limit"] == "6"
-    made.clear()
-    assert made.next_request() is None
+def test_too_long_and_cleared_holes_are_not_requested():
+    """Holes are cleared at the end of a day."""
+    fill_plan = plan((1, MOST_MISSING + 1), (1, 5))
+    assert fill_plan.next_request().params["limit"] == "6"
+    fill_plan.clear()
+    assert fill_plan.next_request() is None
 
 
 @given(st.sets(st.integers(1, 60)), st.integers(1, 60), st.integers(0, 30))
-def test_whatever_there_is_of_a_hole_comes_once_and_then_it_is_over(there, first, more):
-    """However many answers it takes, and nothing beside it."""
-    made, got = plan((first, first + more)), []
+def test_existing_trades_of_a_hole_are_returned_exactly_once(existing, first, more):
+    """For any number of answers, and without other trades."""
+    fill_plan, fetched = plan((first, first + more)), []
     for _ in range(200):
-        request = made.next_request()
+        request = fill_plan.next_request()
         if request is None:
             break
         since = int(request.params["fromId"])
-        rows = [one for one in sorted(there) if one >= since][: min(3, int(request.params["limit"]))]
-        got += [low for (low, _), _ in made.answered(historical(*rows))]
-    assert made.next_request() is None
-    assert got == sorted(there & set(range(first, first + more + 1)))
+        rows = [trade_id for trade_id in sorted(existing) if trade_id >= since][: min(3, int(request.params["limit"]))]
+        fetched += [low for (low, _), _ in fill_plan.answered(historical(*rows))]
+    assert fill_plan.next_request() is None
+    assert fetched == sorted(existing & set(range(first, first + more + 1)))
 
 
-def test_one_id_far_ahead_does_not_make_the_trades_after_it_late(tmp_path):
-    """It is kept aside; only a second one there shows that the ids between are missing."""
+def test_single_id_far_ahead_does_not_make_later_trades_late(tmp_path):
+    """The id is refused; only a second id far ahead shows that ids are missing."""
     desk = Desk(tmp_path, STREAM)
     found = desk.take(trade(1), trade(5_000_000), trade(2), trade(3), trade(9_000), trade(9_001), trade(9_002))
-    assert not any(one.late for one in found)
-    assert [one.advanced for one in found] == [True, False, True, True, False, True, True]
-    assert [one.ids_missing for one in found] == [False] * 5 + [True, False]
+    assert not any(taken.late for taken in found)
+    assert [taken.advanced for taken in found] == [True, False, True, True, False, True, True]
+    assert [taken.ids_missing for taken in found] == [False] * 5 + [True, False]
     day = desk.close()
     stamps = {row["trade_id"]: int(row["recv_time_us"]) - NOON_US for row in rows(day.trades)}
     assert stamps == {"1": 1000, "2": 3000, "3": 4000, "9000": 5000, "9001": 6000, "9002": 7000}
     assert [(hole["from_id"], hole["to_id"]) for hole in events(day, "trade_gap")] == [(4, 8_999)]
-    assert [one["kind"] for one in events(day, "anomaly")] == ["far_ahead", "quarantined"]
+    assert [details["kind"] for details in events(day, "anomaly")] == ["far_ahead", "quarantined"]
 
 
-def test_a_late_trade_is_still_missing_and_fetched(tmp_path):
-    """The stream brings it out of order, so that it is no row; REST brings it once."""
+def test_late_trade_of_the_stream_is_fetched_by_rest(tmp_path):
+    """The trade out of order is not written from the stream, but once from REST."""
     desk = Desk(tmp_path, STREAM)
     desk.take(trade(1), trade(5), trade(3))
     fetched = [
@@ -287,8 +295,8 @@ def test_a_late_trade_is_still_missing_and_fetched(tmp_path):
     assert [row["trade_id"] for row in rows(desk.close().trades)] == ["1", "5", "2", "3", "4"]
 
 
-def test_an_answer_far_ahead_declares_nothing(tmp_path):
-    """REST names the last trade where a stream is silent; a wrong one must not make the next trades late."""
+def test_rest_answer_far_ahead_reports_no_hole(tmp_path):
+    """A wrong last trade id of REST must not make the next trades late."""
     desk = Desk(tmp_path, STREAM)
     desk.take(trade(1))
     desk.market.trades_lost(desk.us, 2, 5_000_000)

@@ -1,4 +1,4 @@
-"""Another venue is one object: its addresses, its limits, and a reader whose updates follow the rule of ids."""
+"""A custom venue: its addresses, limits, and a decoder that converts its ids."""
 
 import json
 
@@ -14,7 +14,7 @@ URL = f"http://x/api/v3/depth?symbol={SYMBOL}&limit=5000"
 
 
 class ChainedVenue(BinanceSpot):
-    """A venue whose updates name the last id of the one before (`pu`), and count ids that are not sent."""
+    """A venue whose updates contain the last id of the previous one (`pu`), with ids that are not sent."""
 
     name = "chained"
 
@@ -29,7 +29,7 @@ class ChainedVenue(BinanceSpot):
 
 
 class Pages:
-    """Trades of the past by a page number, two on each."""
+    """Past trades by page number, two per page."""
 
     def request(self, missing):
         return RestRequest("/past", {"page": str(missing.first_id // 2)}, 3)
@@ -37,12 +37,18 @@ class Pages:
     def page(self, body):
         ids = json.loads(body)
         return TradePage(
-            [(IdRange(one, one), Trade(None, one, NOON_US, "1.5", "2", True, one, one, REST)) for one in ids]
+            [
+                (
+                    IdRange(trade_id, trade_id),
+                    Trade(None, trade_id, NOON_US, "1.5", "2", True, trade_id, trade_id, REST),
+                )
+                for trade_id in ids
+            ]
         )
 
 
 class Chained:
-    """Read an update as one of the ids from `pu` + 1 on: it continues exactly the update that `pu` names."""
+    """Decode an update with `pu` + 1 as its first id, so that it follows exactly the update that ends at `pu`."""
 
     def __init__(self, spot):
         self.answer, self.connected, self._spot = spot.answer, spot.connected, spot
@@ -54,15 +60,15 @@ class Chained:
         return self._spot.received(json.dumps(message).encode())
 
 
-def chained(before, first, last):
-    """Return an update of the ids *first* to *last* after one that ended at *before*."""
+def chained(previous_id, first, last):
+    """Return an update of the ids *first* to *last* after one that ended at *previous_id*."""
     message = diff(first, last, [], ASKS)
-    message["data"]["pu"] = before
+    message["data"]["pu"] = previous_id
     return json.dumps(message).encode()
 
 
-def test_a_venue_with_another_rule_of_ids_is_one_object(tmp_path):
-    """Ids that a venue does not send are no gap, and an update that follows another one than the last is one."""
+def test_venue_with_another_id_rule_is_recorded(tmp_path):
+    """Ids that the venue does not send are not a gap; an update with another `pu` is."""
     writer = DayWriter(folder(tmp_path), "R1", top_n=3)
     session = LiveSession(writer, NOON_US, 3, venue=ChainedVenue())
     session.message(NOON_US, chained(9, 11, 12))
@@ -79,12 +85,12 @@ def test_a_venue_with_another_rule_of_ids_is_one_object(tmp_path):
     assert (gap["from_id"], gap["to_id"]) == (21, 25)
 
 
-def test_a_venue_serves_trades_of_the_past_in_its_own_way(tmp_path):
-    """Its paths, its weights, and which refusal is final: nothing of that is known elsewhere."""
+def test_venue_defines_requests_and_refusals_of_past_trades(tmp_path):
+    """Paths, weights and final refusals are defined by the venue alone."""
     writer = DayWriter(folder(tmp_path), "R1", top_n=3)
     session = LiveSession(writer, NOON_US, 3, venue=ChainedVenue())
     for trade_id in (3, 6, 9):
-        taken = session.market.take(NOON_US, TradePrint(**printed(trade_id)))
+        taken = session.market.take(NOON_US, TradePrint(**trade_fields(trade_id)))
         assert taken.ids_missing == (trade_id > 3)
     request = session.backfill.plan.next_request()
     assert (request.path, request.params, request.weight) == ("/past", {"page": "2"}, 3)
@@ -100,5 +106,5 @@ def test_a_venue_serves_trades_of_the_past_in_its_own_way(tmp_path):
     assert [row["trade_id"] for row in rows(folder(tmp_path).trades)] == ["3", "6", "9", "4", "5"]
 
 
-def printed(trade_id):
+def trade_fields(trade_id):
     return {key: value for key, value in trade(trade_id)["data"].items() if key not in ("e", "M")}

@@ -1,4 +1,4 @@
-"""One connection, and the inbox: in which order messages come out, and what a connection does not bear."""
+"""A connection and the inbox: order of messages, and limits of a connection."""
 
 import asyncio
 from time import perf_counter
@@ -17,12 +17,12 @@ from mm.market_data.ws_link import (
 
 
 class OneLink:
-    """An opened connection, with an inbox, and a listener that ends it."""
+    """An open connection with an inbox, whose listener ends the delivery."""
 
     url, slot = "ws://x", 0
 
     def __init__(self, inbox):
-        self.inbox, self.turns, self.came = inbox, 0, []
+        self.inbox, self.turns, self.received = inbox, 0, []
         inbox.links.append(self)
         inbox.opened_or_ended(self)
 
@@ -30,7 +30,7 @@ class OneLink:
         pass
 
     def message(self, recv_us, conn, slot, raw):
-        self.came.append((recv_us, raw, self.turns))
+        self.received.append((recv_us, raw, self.turns))
         self.inbox.opened_or_ended(self)
 
     def disconnected(self, conn, slot, code, reason):
@@ -40,8 +40,8 @@ class OneLink:
         return None, ""
 
 
-def turns_until_handed_out(gather_s):
-    """Return the stamp of a message as handed out, and how many turns of the loop it waited for that."""
+def turns_until_delivery(gather_s):
+    """Return a delivered message with its stamp and the number of loop turns that it waited."""
 
     async def run():
         inbox = Inbox(gather_s=gather_s)
@@ -53,19 +53,19 @@ def turns_until_handed_out(gather_s):
         while not task.done():
             await asyncio.sleep(0)
             link.turns += 1
-        return link.came[0]
+        return link.received[0]
 
     return asyncio.run(run())
 
 
-def test_without_gathering_a_message_is_handed_out_before_put_returns_with_its_stamp():
-    """An order that follows on it does not wait for a turn of the event loop."""
-    assert turns_until_handed_out(0.0) == (5, b"m", 0)
-    assert turns_until_handed_out(0.05)[2] > 10
+def test_message_is_delivered_within_put_without_gathering():
+    """A reaction to the message does not wait for a turn of the event loop."""
+    assert turns_until_delivery(0.0) == (5, b"m", 0)
+    assert turns_until_delivery(0.05)[2] > 10
 
 
 class Wire:
-    """A transport that keeps what is written."""
+    """A transport that keeps the written bytes."""
 
     def __init__(self):
         self.written = bytearray()
@@ -82,8 +82,8 @@ class Wire:
         self.aborted = True
 
 
-def test_an_answer_to_a_handshake_that_was_given_up_is_nothing():
-    """The task that opened it was cancelled in the same turn of the loop."""
+def test_answer_to_a_cancelled_handshake_is_ignored():
+    """The opening task was cancelled in the same turn of the loop."""
 
     async def run():
         inbox, wire, server = Inbox(), Wire(), ServerProtocol()
@@ -99,19 +99,19 @@ def test_an_answer_to_a_handshake_that_was_given_up_is_nothing():
 
 
 class SlowLink(OneLink):
-    """Its listener takes longer than a slice for each message, and fails at one of them."""
+    """A link whose listener takes longer than a time slice per message, and fails at one of them."""
 
     def message(self, recv_us, conn, slot, raw):
         ends_s = perf_counter() + SLICE_S
         while perf_counter() <= ends_s:
             pass
-        self.came.append((raw, self.turns))
+        self.received.append((raw, self.turns))
         if raw == b"wrong":
             raise ValueError(raw)
 
 
-def handed_out_slowly(raws):
-    """Put in *raws* at once; return them as handed out, each with the turn of the loop, and the error of the end."""
+def delivered_slowly(raws):
+    """Put *raws* at once; return the delivered messages with their loop turns, and the final error."""
 
     async def run():
         inbox = Inbox(gather_s=0.0)
@@ -124,30 +124,30 @@ def handed_out_slowly(raws):
         while not task.done():
             link.turns += 1
             await asyncio.sleep(0)
-        return link.came, task.exception()
+        return link.received, task.exception()
 
     return asyncio.run(run())
 
 
-def test_without_gathering_the_loop_has_its_turn_after_a_slice_of_time():
-    """Many messages at once do not keep the sockets waiting, and stay in order."""
-    came, error = handed_out_slowly([b"a", b"b", b"c"])
+def test_delivery_yields_to_the_loop_after_a_time_slice():
+    """Many messages at once do not block the sockets, and stay in order."""
+    received, error = delivered_slowly([b"a", b"b", b"c"])
     assert error is None
-    assert [raw for raw, _ in came] == [b"a", b"b", b"c"]
-    turns = [turn for _, turn in came]
+    assert [raw for raw, _ in received] == [b"a", b"b", b"c"]
+    turns = [turn for _, turn in received]
     assert turns[0] == 0 < turns[1] < turns[2]
 
 
 @pytest.mark.parametrize("raws", [[b"wrong", b"a"], [b"a", b"wrong", b"b"]])
-def test_what_a_listener_raises_ends_the_handing_out_and_nothing_follows(raws):
-    """Raised in the socket's callback, it would be taken for a fault of the connection, and another one opened."""
-    came, error = handed_out_slowly(raws)
-    assert [raw for raw, _ in came] == raws[: raws.index(b"wrong") + 1]
+def test_listener_error_ends_the_delivery(raws):
+    """In the socket's callback the error would look like a connection fault, and another connection would open."""
+    received, error = delivered_slowly(raws)
+    assert [raw for raw, _ in received] == raws[: raws.index(b"wrong") + 1]
     assert isinstance(error, ValueError)
 
 
-def an_open_link():
-    """Return a link whose handshake is over, and its wire; call it in a loop."""
+def open_link():
+    """Return a link after its handshake, and its wire; call it within an event loop."""
     wire, server = Wire(), ServerProtocol()
     link = Link(Inbox(), "ws://127.0.0.1:1/stream", 0)
     link.connection_made(wire)
@@ -165,11 +165,11 @@ def in_a_loop(work):
     return asyncio.run(run())
 
 
-def test_a_message_of_fragments_without_an_end_takes_no_memory_and_ends_the_connection():
-    """Parts of no bytes would pass every limit of bytes."""
+def test_endless_fragments_end_the_connection_without_filling_memory():
+    """Empty fragments would pass every limit of bytes."""
 
     def work():
-        link, wire = an_open_link()
+        link, wire = open_link()
         link.data_received(b"\x01\x01a" + b"\x00\x00" * MOST_FRAGMENTS)
         assert wire.aborted
         assert len(link._fragments) == 1
@@ -178,11 +178,11 @@ def test_a_message_of_fragments_without_an_end_takes_no_memory_and_ends_the_conn
     in_a_loop(work)
 
 
-def test_a_message_of_some_fragments_is_one_message():
-    """Also behind one that is whole, and with a ping between its parts."""
+def test_fragmented_message_is_delivered_as_one_message():
+    """Also after a single-frame message, and with a ping between its fragments."""
 
     def work():
-        link, wire = an_open_link()
+        link, wire = open_link()
         link.data_received(b"\x81\x01z\x01\x02ab\x89\x01p\x00\x01c\x80\x01d")
         assert [raw for _, _, raw in link._inbox.waiting] == [None, b"z", b"abcd"]
         assert not wire.aborted
@@ -192,11 +192,11 @@ def test_a_message_of_some_fragments_is_one_message():
 
 
 @pytest.mark.parametrize("frame", [b"\x89\x01p", b"\x8a\x01p"])
-def test_a_flood_of_pings_costs_neither_answers_nor_messages(frame):
-    """Most are passed over; what comes between them is taken, and the connection stays."""
+def test_flood_of_control_frames_is_limited_and_loses_no_message(frame):
+    """Most control frames are ignored; messages between them are received, and the connection stays open."""
 
     def work():
-        link, wire = an_open_link()
+        link, wire = open_link()
         for _ in range(20):
             link.data_received(frame * 2_000 + b"\x81\x01m")
         assert [raw for _, _, raw in link._inbox.waiting] == [None, *[b"m"] * 20]
@@ -207,11 +207,11 @@ def test_a_flood_of_pings_costs_neither_answers_nor_messages(frame):
     in_a_loop(work)
 
 
-def test_answers_that_nobody_reads_end_the_connection():
-    """They would fill the memory."""
+def test_unsent_pongs_end_the_connection():
+    """Unread answers would fill the memory."""
 
     def work():
-        link, wire = an_open_link()
+        link, wire = open_link()
         wire.unsent = MOST_UNSENT_BYTES + 1
         link.data_received(b"\x89\x01p")
         assert wire.aborted
@@ -219,13 +219,13 @@ def test_answers_that_nobody_reads_end_the_connection():
     in_a_loop(work)
 
 
-def test_what_is_held_is_handed_out_in_order_later():
-    """From an instant on, or all; the stamps are those of the arrival."""
+def test_held_messages_are_delivered_later_in_order():
+    """All messages, or those from a given time on; stamps are those of arrival."""
 
     async def run():
         inbox = Inbox(gather_s=0.0)
         link = OneLink(inbox)
-        link.message = lambda recv_us, _conn, _slot, raw: link.came.append((recv_us, raw))
+        link.message = lambda recv_us, _conn, _slot, raw: link.received.append((recv_us, raw))
         task = asyncio.ensure_future(inbox.hand_out(link, lambda: False))
         while not inbox.numbers:
             await asyncio.sleep(0)
@@ -233,24 +233,24 @@ def test_what_is_held_is_handed_out_in_order_later():
         for us, raw in ((5, b"a"), (7, b"b"), (6, b"c")):
             inbox.put(link, [raw], us)
         await asyncio.wait_for(inbox.held.wait(), 30)
-        assert link.came == [(5, b"a")]
+        assert link.received == [(5, b"a")]
         inbox.hold_from(None)
         inbox.put(link, [b"d"], 8)
         for _ in range(20):
             await asyncio.sleep(0)
-        assert link.came == [(5, b"a")]
+        assert link.received == [(5, b"a")]
         inbox.hold_from(100)
         while inbox.waiting:
             await asyncio.sleep(0)
-        assert link.came == [(5, b"a"), (7, b"b"), (6, b"c"), (8, b"d")]
+        assert link.received == [(5, b"a"), (7, b"b"), (6, b"c"), (8, b"d")]
         assert not inbox.held.is_set()
         task.cancel()
 
     asyncio.run(run())
 
 
-def test_what_waits_has_an_end(monkeypatch):
-    """What comes beyond it is not kept, and its connection is to end."""
+def test_waiting_messages_are_limited(monkeypatch):
+    """Messages beyond the limit are dropped, and `put` returns False."""
     monkeypatch.setattr("mm.market_data.ws_link.MOST_WAITING_BYTES", 10)
     inbox = Inbox()
     inbox.hold_from(None)

@@ -15,44 +15,44 @@ from mm.market_data.rate_budget import Backoff, RateBudget
 from mm.market_data.ws_stream import WsStream
 
 
-class Ear:
-    """Records the events of the stream, and stops it after a number of messages."""
+class Listener:
+    """A listener that records the events of a stream, and stops it after a number of messages."""
 
     def __init__(self, stream, count, each=None):
-        self.told = []
-        self.got = []
+        self.events = []
+        self.received = []
         self.stream = stream
         self.count = count
         self.each = each
-        self.brings_on = True
+        self.can_join = True
 
     def connected(self, _url, conn, slot):
-        self.told.append(("connected", conn, slot))
+        self.events.append(("connected", conn, slot))
 
     def disconnected(self, conn, _slot, code, reason):
-        self.told.append(("disconnected", conn, code, reason))
+        self.events.append(("disconnected", conn, code, reason))
 
     def unreachable(self, reason):
-        self.told.append(("unreachable", reason.partition(":")[0]))
+        self.events.append(("unreachable", reason.partition(":")[0]))
 
     def message(self, recv_us, conn, _slot, raw):
-        self.got.append((recv_us, conn, raw))
+        self.received.append((recv_us, conn, raw))
         if self.each:
             self.each(raw)
-        if len(self.got) == self.count:
+        if len(self.received) == self.count:
             self.stopping = asyncio.ensure_future(self.stream.stop("enough"))
 
     def joined(self, conn):
-        return self.brings_on and any(conn == other for _, other, _ in self.got)
+        return self.can_join and any(conn == other for _, other, _ in self.received)
 
     @property
     def raws(self):
-        return [raw for _, _, raw in self.got]
+        return [raw for _, _, raw in self.received]
 
 
 @asynccontextmanager
 async def served(handler, **options):
-    """Serve *handler* on loopback and yield what makes a stream to it."""
+    """Serve *handler* on loopback; yield a factory of streams connected to it."""
     async with serve(handler, "127.0.0.1", 0, compression=None, **options) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         yield lambda max_age_s=60.0, links=1, **more: WsStream(
@@ -60,12 +60,12 @@ async def served(handler, **options):
         )
 
 
-async def heard(stream, count, each=None, limit_s=60.0):
-    """Return an ear that has heard *stream* until *count* messages had come."""
-    ear = Ear(stream, count, each)
+async def listen(stream, count, each=None, limit_s=60.0):
+    """Run *stream* until *count* messages have arrived, and return the listener."""
+    listener = Listener(stream, count, each)
     async with asyncio.timeout(limit_s):
-        await stream.run(ear)
-    return ear
+        await stream.run(listener)
+    return listener
 
 
 @pytest.fixture(autouse=True)
@@ -74,8 +74,8 @@ def _quick(monkeypatch):
     monkeypatch.setattr(ws_stream, "POLL_S", 0.01)
 
 
-def test_messages_come_as_bytes_in_order_whatever_their_form():
-    """Text, binary, in fragments, or no UTF-8 at all: what was sent is what is handed out."""
+def test_messages_of_any_form_arrive_as_bytes_in_order():
+    """Text, binary, fragmented and non-UTF-8 messages are delivered as sent."""
 
     async def handler(connection):
         await connection.send("one")
@@ -86,15 +86,15 @@ def test_messages_come_as_bytes_in_order_whatever_their_form():
 
     async def scenario():
         async with served(handler) as stream:
-            return await heard(stream(), 4)
+            return await listen(stream(), 4)
 
-    ear = asyncio.run(scenario())
-    assert ear.raws == [b"one", b"\xff\xfe", b"three", b"four" * 600_000]
-    assert ear.told == [("connected", 1, 0), ("disconnected", 1, 1000, "enough")]
+    listener = asyncio.run(scenario())
+    assert listener.raws == [b"one", b"\xff\xfe", b"three", b"four" * 600_000]
+    assert listener.events == [("connected", 1, 0), ("disconnected", 1, 1000, "enough")]
 
 
-def test_arrival_is_stamped_when_it_happens_not_when_it_is_read():
-    """Defect 9: the work on one message does not delay the stamps of those behind it."""
+def test_messages_are_stamped_at_arrival_not_at_delivery():
+    """Defect 9: work on a message does not delay the stamps of the following ones."""
 
     async def handler(connection):
         for number in range(5):
@@ -106,17 +106,17 @@ def test_arrival_is_stamped_when_it_happens_not_when_it_is_read():
 
     async def scenario():
         async with served(handler) as stream:
-            return await heard(stream(), 5, slow)
+            return await listen(stream(), 5, slow)
 
     before_us = now_us()
-    stamps = [recv_us for recv_us, _, _ in asyncio.run(scenario()).got]
+    stamps = [recv_us for recv_us, _, _ in asyncio.run(scenario()).received]
     assert before_us <= stamps[0]
-    assert stamps[-1] - stamps[0] < 900_000  # the work on those before the last takes 1.2 s
+    assert stamps[-1] - stamps[0] < 900_000  # the work on all messages before the last takes 1.2 s
     assert stamps == sorted(stamps)
 
 
-def test_a_burst_is_read_in_slices_so_that_the_socket_is_never_left_alone():
-    """While thousands wait to be handled, the loop continues to stamp arrivals."""
+def test_burst_is_delivered_in_slices_with_turns_of_the_loop():
+    """While hundreds of messages wait, the loop continues to stamp arrivals."""
     turns = 0
 
     async def handler(connection):
@@ -135,7 +135,7 @@ def test_a_burst_is_read_in_slices_so_that_the_socket_is_never_left_alone():
 
         async with served(handler) as stream:
             counter = asyncio.create_task(count())
-            await heard(stream(), 300, lambda _raw: time.sleep(0.0005))
+            await listen(stream(), 300, lambda _raw: time.sleep(0.0005))
             counter.cancel()
 
     asyncio.run(scenario())
@@ -143,8 +143,8 @@ def test_a_burst_is_read_in_slices_so_that_the_socket_is_never_left_alone():
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1008, 1011, None])
-def test_whatever_ends_a_connection_another_one_follows(code):
-    """A clean close is no reason to end, either; what had arrived is handed out first."""
+def test_connection_is_reopened_after_any_close(code):
+    """A clean close does not end the stream either; received messages are delivered first."""
     connections = 0
 
     async def handler(connection):
@@ -160,14 +160,14 @@ def test_whatever_ends_a_connection_another_one_follows(code):
 
     async def scenario():
         async with served(handler) as stream:
-            return await heard(stream(), 3)
+            return await listen(stream(), 3)
 
-    ear = asyncio.run(scenario())
-    assert ear.raws == [b"1", b"2", b"3"]
+    listener = asyncio.run(scenario())
+    assert listener.raws == [b"1", b"2", b"3"]
     reason = "bye" if code else "no close frame received or sent"
     ends = [("disconnected", conn, code or 1006, reason) for conn in (1, 2)]
-    assert ear.told[1::2] == [*ends, ("disconnected", 3, 1000, "enough")]
-    assert ear.told[0::2] == [("connected", conn, 0) for conn in (1, 2, 3)]
+    assert listener.events[1::2] == [*ends, ("disconnected", 3, 1000, "enough")]
+    assert listener.events[0::2] == [("connected", conn, 0) for conn in (1, 2, 3)]
 
 
 async def _talk(connection):
@@ -179,39 +179,39 @@ async def _talk(connection):
         await asyncio.sleep(0.005)
 
 
-def test_the_next_connection_is_there_before_an_old_one_goes():
-    """Make before break: for its age, and the ledger then has the reason."""
+def test_next_connection_opens_before_the_old_one_closes():
+    """At the maximum age the connection is replaced make-before-break, with a reason."""
 
     async def scenario():
         async with served(_talk) as stream:
-            return await heard(stream(max_age_s=0.1), 90)
+            return await listen(stream(max_age_s=0.1), 90)
 
-    told = asyncio.run(scenario()).told
-    order = [(one[0], one[1]) for one in told]
+    events = asyncio.run(scenario()).events
+    order = [(event[0], event[1]) for event in events]
     assert order[:4] == [("connected", 1), ("connected", 2), ("disconnected", 1), ("connected", 3)]
-    assert next(one[2:] for one in told if one[0] == "disconnected") == (1000, "max_age")
+    assert next(event[2:] for event in events if event[0] == "disconnected") == (1000, "max_age")
 
 
-def test_one_that_brings_nothing_does_not_keep_the_old_one_open_for_ever(monkeypatch):
-    """A bounded time, and the old one goes: it was suspected for a reason."""
+def test_handover_ends_after_a_limit_if_the_new_connection_is_silent(monkeypatch):
+    """The old connection closes after HANDOVER_S, although the new one has delivered nothing."""
     monkeypatch.setattr(ws_stream, "HANDOVER_S", 0.1)
 
     async def scenario():
         async with served(_talk) as stream:
-            one = stream()
-            ear = Ear(one, 100)
-            ear.brings_on = False
-            asyncio.get_running_loop().call_later(0.05, lambda: one.replace("stall", slot=0))
+            client = stream()
+            listener = Listener(client, 100)
+            listener.can_join = False
+            asyncio.get_running_loop().call_later(0.05, lambda: client.replace("stall", slot=0))
             async with asyncio.timeout(15):
-                await one.run(ear)
-            return ear
+                await client.run(listener)
+            return listener
 
-    told = asyncio.run(scenario()).told
-    assert told[:3] == [("connected", 1, 0), ("connected", 2, 0), ("disconnected", 1, 1000, "stall")]
+    events = asyncio.run(scenario()).events
+    assert events[:3] == [("connected", 1, 0), ("connected", 2, 0), ("disconnected", 1, 1000, "stall")]
 
 
-def test_while_the_next_one_cannot_be_opened_the_old_one_goes_on():
-    """Attempts that fail cost nothing where there still is a connection."""
+def test_old_connection_continues_while_the_next_cannot_open():
+    """Failed attempts cost nothing while another connection is open."""
     attempts = 0
 
     def refuse(_connection, _request):
@@ -221,37 +221,38 @@ def test_while_the_next_one_cannot_be_opened_the_old_one_goes_on():
 
     async def scenario():
         async with served(_talk, process_request=refuse) as stream:
-            return await heard(stream(max_age_s=0.1), 80)
+            return await listen(stream(max_age_s=0.1), 80)
 
-    ear = asyncio.run(scenario())
-    assert ear.told[:5] == [
+    listener = asyncio.run(scenario())
+    assert listener.events[:5] == [
         ("connected", 1, 0),
         *[("unreachable", "InvalidStatus")] * 3,
         ("connected", 2, 0),
     ]
-    assert [conn for _, conn, _ in ear.got][:5] == [1] * 5  # how many come until the next one is open: by the machine
+    # How many messages arrive before the next connection depends on the machine.
+    assert [conn for _, conn, _ in listener.received][:5] == [1] * 5
 
 
-def test_a_pair_is_two_connections_at_a_time_and_either_is_replaced_alone():
-    """Each slot has its own."""
+def test_connections_of_a_pair_are_replaced_separately():
+    """Each slot has its own connection."""
 
     async def scenario():
         async with served(_talk) as stream:
-            one = stream(links=2)
-            asyncio.get_running_loop().call_later(0.1, lambda: one.replace("server_shutdown", conn=2))
-            return await heard(one, 120)
+            pair = stream(links=2)
+            asyncio.get_running_loop().call_later(0.1, lambda: pair.replace("server_shutdown", conn=2))
+            return await listen(pair, 120)
 
-    told = asyncio.run(scenario()).told
-    slots = {conn: slot for kind, conn, slot, *_ in told if kind == "connected"}
+    events = asyncio.run(scenario()).events
+    slots = {conn: slot for kind, conn, slot, *_ in events if kind == "connected"}
     assert sorted(slots) == [1, 2, 3]
     assert sorted([slots[1], slots[2]]) == [0, 1]
     assert slots[3] == slots[2]
-    ended = [one for one in told if one[0] == "disconnected"]
+    ended = [event for event in events if event[0] == "disconnected"]
     assert ended[0] == ("disconnected", 2, 1000, "server_shutdown")
 
 
-def test_a_refused_attempt_waits_as_long_as_the_exchange_asks():
-    """Clients that continue are banned for longer; the ban applies to all processes of the machine."""
+def test_refused_attempt_waits_for_retry_after():
+    """Clients that continue are banned for longer; the ban applies to the whole machine."""
     attempts_s = []
 
     def refuse(_connection, _request):
@@ -268,31 +269,31 @@ def test_a_refused_attempt_waits_as_long_as_the_exchange_asks():
 
     async def scenario():
         async with served(handler, process_request=refuse) as stream:
-            return await heard(stream(attempts=shared), 1)
+            return await listen(stream(attempts=shared), 1)
 
-    told = asyncio.run(scenario()).told
-    assert told[:2] == [("unreachable", "InvalidStatus"), ("connected", 1, 0)]
+    events = asyncio.run(scenario()).events
+    assert events[:2] == [("unreachable", "InvalidStatus"), ("connected", 1, 0)]
     assert attempts_s[1] - attempts_s[0] >= 0.99
     assert shared.spent == 2
 
 
-def test_nobody_listening_is_not_the_end():
-    """The exchange may be down for hours."""
+def test_refused_connections_are_retried():
+    """The exchange may be unavailable for hours."""
 
     async def scenario():
         stream = WsStream("ws://127.0.0.1:9/", [Backoff(0.01, 0.02)], 60.0)
-        ear = Ear(stream, 1)
+        listener = Listener(stream, 1)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(stream.run(ear), 0.3)
-        return ear.told
+            await asyncio.wait_for(stream.run(listener), 0.3)
+        return listener.events
 
-    told = asyncio.run(scenario())
-    assert len(told) > 3
-    assert set(told) == {("unreachable", "ConnectionRefusedError")}
+    events = asyncio.run(scenario())
+    assert len(events) > 3
+    assert set(events) == {("unreachable", "ConnectionRefusedError")}
 
 
-def test_too_much_that_waits_ends_the_connection_and_loses_nothing_of_it(monkeypatch):
-    """Memory is bounded; what was not taken in is a gap that the ids tell of."""
+def test_too_many_waiting_messages_end_the_connection_and_are_delivered(monkeypatch):
+    """Memory is bounded; dropped messages are later detected as a gap in ids."""
     monkeypatch.setattr(ws_link, "MOST_WAITING_BYTES", 10_000)
     connections = 0
 
@@ -307,17 +308,17 @@ def test_too_much_that_waits_ends_the_connection_and_loses_nothing_of_it(monkeyp
 
     async def scenario():
         async with served(handler) as stream:
-            return await heard(stream(), 22)
+            return await listen(stream(), 22)
 
-    ear = asyncio.run(scenario())
-    numbers = [int(raw) for raw in ear.raws if raw != b"end"]
+    listener = asyncio.run(scenario())
+    numbers = [int(raw) for raw in listener.raws if raw != b"end"]
     assert numbers == list(range(len(numbers)))
     assert len(numbers) >= 20
-    assert ear.told[1][:3] == ("disconnected", 1, 1006)
+    assert listener.events[1][:3] == ("disconnected", 1, 1006)
 
 
-def test_a_connection_to_a_host_that_is_gone_is_noticed_and_given_back(monkeypatch):
-    """Half-open: nothing arrives, without a reason; pings are not answered."""
+def test_connection_to_a_dead_host_is_detected_and_replaced(monkeypatch):
+    """On a half-open connection nothing arrives and pings are not answered."""
     monkeypatch.setattr(ws_link, "PING_INTERVAL_S", 0.05)
     monkeypatch.setattr(ws_link, "PING_TIMEOUT_S", 0.05)
     monkeypatch.setattr(ws_link, "CLOSE_TIMEOUT_S", 0.05)
@@ -333,16 +334,16 @@ def test_a_connection_to_a_host_that_is_gone_is_noticed_and_given_back(monkeypat
 
     async def scenario():
         async with served(handler, ping_interval=None) as stream:
-            return await heard(stream(), 2)
+            return await listen(stream(), 2)
 
-    ear = asyncio.run(scenario())
-    assert ear.told[1][:3] == ("disconnected", 1, 1006 if ear.told[1][2] == 1006 else 1011)
-    assert ear.told[2] == ("connected", 2, 0)
+    listener = asyncio.run(scenario())
+    assert listener.events[1][:3] == ("disconnected", 1, 1006 if listener.events[1][2] == 1006 else 1011)
+    assert listener.events[2] == ("connected", 2, 0)
     assert ws_link.PING_TIMEOUT_S <= 20
 
 
-def test_what_a_listener_raises_ends_the_run():
-    """A disk that is full must be heard of."""
+def test_listener_error_ends_the_run():
+    """Errors such as a full disk must not be swallowed."""
 
     async def handler(connection):
         await connection.send("hello")
@@ -353,14 +354,14 @@ def test_what_a_listener_raises_ends_the_run():
 
     async def scenario():
         async with served(handler) as stream:
-            await heard(stream(), 5, full)
+            await listen(stream(), 5, full)
 
     with pytest.raises(OSError, match="No space"):
         asyncio.run(scenario())
 
 
-def test_the_clock_is_the_one_it_was_given():
-    """A recording's instants all come from one clock."""
+def test_stream_uses_the_given_clock():
+    """All times of a recording come from one clock."""
 
     async def handler(connection):
         await connection.send("hello")
@@ -368,13 +369,13 @@ def test_the_clock_is_the_one_it_was_given():
 
     async def scenario():
         async with served(handler) as stream:
-            return await heard(stream(clock_ns=lambda: 7_000 * US_PER_S), 1)
+            return await listen(stream(clock_ns=lambda: 7_000 * US_PER_S), 1)
 
-    assert asyncio.run(scenario()).got == [(7 * US_PER_S, 1, b"hello")]
+    assert asyncio.run(scenario()).received == [(7 * US_PER_S, 1, b"hello")]
 
 
-def test_connections_that_come_and_go_leave_nothing_open():
-    """A storm of them, and as many files are open behind it as before."""
+def test_closed_connections_leave_no_open_files():
+    """After 40 connections no more files are open than before."""
 
     async def handler(connection):
         await connection.send("hello")
@@ -382,9 +383,9 @@ def test_connections_that_come_and_go_leave_nothing_open():
 
     async def scenario():
         async with served(handler) as stream:
-            await heard(stream(), 3)
+            await listen(stream(), 3)
             before = len(os.listdir("/proc/self/fd"))
-            await heard(stream(), 40)
+            await listen(stream(), 40)
             await asyncio.sleep(0)
             return before, len(os.listdir("/proc/self/fd"))
 
@@ -392,8 +393,8 @@ def test_connections_that_come_and_go_leave_nothing_open():
     assert after <= before
 
 
-def test_a_name_that_does_not_resolve_is_not_the_end(monkeypatch):
-    """The router may be down in the night."""
+def test_unresolvable_host_name_is_retried(monkeypatch):
+    """The network may be down for a while."""
 
     async def gone(*_args):
         raise socket.gaierror(-2, "Name or service not known")
@@ -402,44 +403,44 @@ def test_a_name_that_does_not_resolve_is_not_the_end(monkeypatch):
 
     async def scenario():
         stream = WsStream("ws://exchange.invalid/", [Backoff(0.01, 0.02)], 60.0)
-        ear = Ear(stream, 1)
+        listener = Listener(stream, 1)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(stream.run(ear), 0.2)
-        return ear.told
+            await asyncio.wait_for(stream.run(listener), 0.2)
+        return listener.events
 
     assert set(asyncio.run(scenario())) == {("unreachable", "gaierror")}
 
 
-def test_a_stop_before_the_first_connection_opens_none():
-    """A signal may come while the start is delayed."""
+def test_stop_before_the_first_connection_opens_none():
+    """A signal may arrive while the start is delayed."""
 
     async def scenario():
         stream = WsStream("ws://127.0.0.1:9/", [Backoff(0.01, 0.02)], 60.0)
-        ear = Ear(stream, 1)
+        listener = Listener(stream, 1)
         await stream.stop("SIGTERM")
-        await stream.run(ear)
-        return ear.told
+        await stream.run(listener)
+        return listener.events
 
     assert asyncio.run(scenario()) == []
 
 
-def test_a_successor_is_opened_at_once_however_short_ago_the_last_attempt_was():
-    """A shutdown that is announced may follow in a moment."""
+def test_successor_opens_without_backoff():
+    """An announced shutdown may follow at once, so there is no delay after the last attempt."""
 
     async def scenario():
         async with served(_talk) as stream:
-            one = stream()
-            one._backoffs = [Backoff(60.0, 60.0)]
-            asyncio.get_running_loop().call_later(0.05, lambda: one.replace("server_shutdown", conn=1))
-            return await heard(one, 60)
+            client = stream()
+            client._backoffs = [Backoff(60.0, 60.0)]
+            asyncio.get_running_loop().call_later(0.05, lambda: client.replace("server_shutdown", conn=1))
+            return await listen(client, 60)
 
-    told = asyncio.run(scenario()).told
-    assert told[:3] == [("connected", 1, 0), ("connected", 2, 0), ("disconnected", 1, 1000, "server_shutdown")]
+    events = asyncio.run(scenario()).events
+    assert events[:3] == [("connected", 1, 0), ("connected", 2, 0), ("disconnected", 1, 1000, "server_shutdown")]
 
 
 @pytest.mark.parametrize(("lives_s", "opened"), [(0.8, 3), (0.0, 1)])
-def test_only_a_connection_that_ends_at_once_delays_the_next_one(lives_s, opened, monkeypatch):
-    """A server that accepts and closes must not take the whole budget of attempts within seconds."""
+def test_only_short_lived_connections_delay_the_next_one(lives_s, opened, monkeypatch):
+    """A server that accepts and closes must not use up the budget of attempts within seconds."""
     monkeypatch.setattr(ws_stream, "GOOD_S", 0.5)
     connections = 0
 
@@ -454,10 +455,10 @@ def test_only_a_connection_that_ends_at_once_delays_the_next_one(lives_s, opened
 
     async def scenario():
         async with served(handler) as stream:
-            one = stream()
-            one._backoffs = [Backoff(60.0, 60.0)]
+            client = stream()
+            client._backoffs = [Backoff(60.0, 60.0)]
             with suppress(TimeoutError):
-                await heard(one, 3, limit_s=60.0 if opened == 3 else 1.5)
+                await listen(client, 3, limit_s=60.0 if opened == 3 else 1.5)
             return connections
 
     assert asyncio.run(scenario()) == opened
@@ -466,8 +467,8 @@ def test_only_a_connection_that_ends_at_once_delays_the_next_one(lives_s, opened
 @pytest.mark.parametrize(
     "wrong", [b"\x81\x85aaaahello", b"\xc1\x01x", b"\x81\x7f" + (1 << 40).to_bytes(8), b"\x01\x01a\x81\x01b"]
 )
-def test_frames_that_no_server_may_send_end_the_connection_and_nothing_else(wrong):
-    """Masked, with reserved bits, too long, or amid the fragments of another: the next connection continues."""
+def test_invalid_frames_end_only_their_connection(wrong):
+    """Masked, with reserved bits, too long, or between the fragments of another message."""
     connections = 0
 
     async def handler(connection):
@@ -478,15 +479,15 @@ def test_frames_that_no_server_may_send_end_the_connection_and_nothing_else(wron
 
     async def scenario():
         async with served(handler) as stream:
-            return await heard(stream(), 3)
+            return await listen(stream(), 3)
 
-    ear = asyncio.run(scenario())
-    assert ear.raws == [b"hello", b"hello", b"end"]
-    assert ear.told[1][:2] == ("disconnected", 1)
+    listener = asyncio.run(scenario())
+    assert listener.raws == [b"hello", b"hello", b"end"]
+    assert listener.events[1][:2] == ("disconnected", 1)
 
 
-def test_an_answer_that_is_none_is_an_attempt_that_failed():
-    """Whatever listens there, and however long it talks."""
+def test_invalid_handshake_answers_are_failed_attempts():
+    """For other protocols, long answers and no answer."""
     answers = [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"x" * 200_000, b"HTTP/1.1 101 x\r\n\r\n"]
 
     async def answer(reader, writer):
@@ -498,13 +499,13 @@ def test_an_answer_that_is_none_is_an_attempt_that_failed():
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             stream = WsStream(f"ws://127.0.0.1:{port}/", [Backoff(0.01, 0.02)], 60.0)
-            ear = Ear(stream, 1)
+            listener = Listener(stream, 1)
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(stream.run(ear), 0.5)
-        for _ in range(3):  # a connection that came last begins to be answered, and so is closed
+                await asyncio.wait_for(stream.run(listener), 0.5)
+        for _ in range(3):  # let the last connection be answered, so that it is closed
             await asyncio.sleep(0)
-        return ear.told
+        return listener.events
 
-    told = asyncio.run(scenario())
-    assert len(told) > 4
-    assert {one[0] for one in told} == {"unreachable"}
+    events = asyncio.run(scenario())
+    assert len(events) > 4
+    assert {event[0] for event in events} == {"unreachable"}

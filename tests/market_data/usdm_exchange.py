@@ -1,4 +1,4 @@
-"""The small exchange on loopback as USD-M futures: other paths, ids with others between them, `pu`, and funding."""
+"""The small exchange on loopback as USD-M futures: other paths, ids with gaps, `pu`, and funding."""
 
 import json
 from typing import ClassVar
@@ -9,14 +9,14 @@ from fake_exchange import ENTRY, SYMBOL, FakeExchange
 from mm.clock import now_us
 
 STRIDE = 10
-"""Ids from one change of the symbol's book to the next; those between are of other symbols."""
+"""Ids from one change of the symbol's book to the next; the ids between belong to other symbols."""
 
 
 class UsdmExchange(FakeExchange):
-    """Serve ``/public/stream`` and ``/fapi/v1``; arguments and faults as of `FakeExchange`.
+    """Serve ``/public/stream`` and ``/fapi/v1``; arguments and faults as in `FakeExchange`.
 
     Attributes:
-        payments: What ``fundingRate`` answers.
+        payments: The answer of ``fundingRate``.
     """
 
     payments: ClassVar[tuple[dict, ...]] = ()
@@ -43,14 +43,14 @@ class UsdmExchange(FakeExchange):
         return status, json.dumps(book | {"lastUpdateId": STRIDE * book["lastUpdateId"] + 3, "E": 1, "T": 1}).encode()
 
     def _answer(self, target: str) -> tuple[int, bytes]:
-        """Return the answer to what is no request for depth."""
-        path, asked = urlsplit(target).path, parse_qs(urlsplit(target).query)
+        """Return the answer to a request other than depth."""
+        path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
         if path == "/fapi/v1/fundingRate":
-            return 200, json.dumps(self.payments if asked["symbol"] == [SYMBOL] else []).encode()
+            return 200, json.dumps(self.payments if query["symbol"] == [SYMBOL] else []).encode()
         if path == "/fapi/v1/time":
             return 200, json.dumps({"serverTime": now_us() // 1000}).encode()
         if path == "/fapi/v1/aggTrades":
-            return 200, json.dumps([self._aggregate(one) for one in self.market.trades]).encode()
+            return 200, json.dumps([self._aggregate(trade) for trade in self.market.trades]).encode()
         if path != "/fapi/v1/exchangeInfo":
             return 404, b"{}"
         filters = [*ENTRY["filters"][:2], {"filterType": "MIN_NOTIONAL", "notional": "5"}]

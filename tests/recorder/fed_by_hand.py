@@ -1,4 +1,4 @@
-"""A recorder that is fed by hand with what a tiny exchange sends, in virtual time, and what befalls it."""
+"""A recorder that is fed directly with the messages of a tiny exchange, in virtual time, and its faults."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ _URL = f"http://x/api/v3/depth?symbol={SYMBOL}"
 
 
 class Played:
-    """A recorder that is fed by hand, step by step, and what befalls it."""
+    """A recorder that is fed step by step, without a socket, and its faults."""
 
     def __init__(self, root, seed):
         self.folder = DayFolder(root, SYMBOL, DAY)
@@ -35,7 +35,7 @@ class Played:
 
     @property
     def now_us(self):
-        """The recorder's clock, a little behind the exchange's, and further behind where it was set back."""
+        """The recorder's clock: 500 µs ahead of the exchange's, less the time that it was set back."""
         return self.exchange.us + 500 - self.behind_us
 
     def start(self):
@@ -59,10 +59,10 @@ class Played:
         self.session.connected(self.now_us, "ws://x", self.conns)
 
     def step(self, number, faults):
-        """Let one interval pass, with the faults that begin in it."""
-        messages = self.exchange.pass_by()
+        """Play one interval, with the faults that begin in it."""
+        messages = self.exchange.advance()
         for kind, amount in faults:
-            messages = self.befall(kind, amount, messages)
+            messages = self.inject(kind, amount, messages)
         for raw in messages:
             self.past.append(raw)
             if self.lost:
@@ -76,7 +76,7 @@ class Played:
             except OSError as error:
                 self.session.event(self.now_us, "disk_full", {"errno": error.errno})
 
-    def befall(self, kind, amount, messages):
+    def inject(self, kind, amount, messages):
         if kind == "drop":
             self.lost += amount
         elif kind == "twice":
@@ -102,7 +102,7 @@ class Played:
         return messages
 
     def kill(self, amount):
-        """End the run as a power cut would, with a piece of a row behind the last whole one."""
+        """End the run as a power cut would, with part of a row after the last whole one."""
         self.full = 0
         self.writer.close(flush=False)
         for path in (self.folder.frames, self.folder.trades, self.folder.diffs)[: amount % 4]:
@@ -113,7 +113,7 @@ class Played:
         self.start()
 
     def answer(self, number):
-        """Answer a request for a snapshot, if one is due by the schedule."""
+        """Answer a snapshot request if the schedule has one due."""
         if not self.session.wants_snapshot:
             self.wanted_since = None
             return
@@ -131,7 +131,7 @@ class Played:
         self.session.snapshot_answered(Answer(self.now_us, _URL, 200, body, None))
 
     def end(self):
-        """End in order, on a disk that has space again."""
+        """End the run in order, on a disk that has space again."""
         self.full = 0
         self.writer.flush()
         self.session.finish(self.now_us, "SIGTERM", window_over=False)
@@ -140,8 +140,8 @@ class Played:
 
 
 @contextmanager
-def a_disk(played):
-    """Let writes fail while the disk of *played* is full, but those of the ledger, and force nothing to the disk."""
+def simulated_disk(played):
+    """Let all writes but those of the ledger fail while the disk of *played* is full, and disable fsync."""
     write, force = os.write, os.fsync
 
     def maybe(fd, data):

@@ -1,10 +1,10 @@
-"""Kill a recorder with SIGKILL at random instants, start it again on the same day, and look at what is left.
+"""Kill a recorder with SIGKILL at random instants, start it again on the same day, and check the files.
 
 ``PYTHONPATH=.:tests python tests/recorder/kills.py --kills 1000 --first 0`` plays a market for each seed, and kills its
-recorder up to ten times: while it starts, when a file has come to a random byte, and while it seals after a SIGTERM.
-What was whole on the disk then must stand there unchanged after the next start, at whose end the day must be sound
-(``mm data check``) and true (an independent reader beside the exchange's own truth). It prints a line a market, and
-ends with 1 at the first violation; ``--kills 10 --first SEED`` plays that market again.
+recorder up to ten times: during the start, when a file has grown to a random byte, and while it seals after a SIGTERM.
+Rows that were whole on the disk must be unchanged after the next start, and at its end the day must be sound
+(``mm data check``) and true (an independent reader compares it with the exchange's own truth). It prints a line per
+market, and exits with 1 at the first violation; ``--kills 10 --first SEED`` plays that market again.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from shutil import rmtree
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from recorder_process import SYMBOL, Recorder, a_box, a_recorder
+from recorder_process import SYMBOL, Recorder, exchange_box, running_recorder
 
 from day_oracle import hold
 from mm.dayfolder.check import check_day
@@ -41,12 +41,12 @@ _GZIP = 31
 
 @dataclass
 class Killed:
-    """What a market of kills showed.
+    """Results of the kills in a market.
 
     Attributes:
-        kinds: Kills, by where they struck; ``too late`` where the process had ended before.
-        rows: Whole rows that stood on the disk after the kills, the same ones counted once.
-        torn: Files whose torn end the next start cut.
+        kinds: Kills by phase; ``too late`` if the process had already ended.
+        rows: Whole rows on the disk after the kills, each counted once.
+        torn: Files whose torn end was cut by the next start.
         lost_s: The longest time between the last row on the disk and a kill while rows were being written.
     """
 
@@ -56,7 +56,7 @@ class Killed:
     lost_s: float = 0.0
 
     def add(self, other: "Killed") -> None:
-        """Count those of another market as well."""
+        """Add the results of another market."""
         self.kinds += other.kinds
         self.rows += other.rows
         self.torn += other.torn
@@ -68,7 +68,7 @@ class Killed:
 
 
 def whole_part(path: Path) -> bytes:
-    """Return what of a file that grows is whole: its lines, or its gzip members; nothing where it does not exist."""
+    """Return the whole lines or gzip members of a growing file; nothing if it does not exist."""
     data = path.read_bytes() if path.exists() else b""
     if path.suffix != ".gz":
         return data[: data.rfind(b"\n") + 1]
@@ -84,14 +84,14 @@ def whole_part(path: Path) -> bytes:
 
 
 class Kept:
-    """What was whole in the files of a day after each kill: it must stay."""
+    """The whole parts of the files of a day after each kill, which must not change."""
 
     def __init__(self) -> None:
         self._parts: dict[str, tuple[int, str]] = {}
         self.rows = 0
 
-    def look(self, day: DayFolder) -> None:
-        """Remember what is whole now."""
+    def remember(self, day: DayFolder) -> None:
+        """Remember the current whole parts."""
         self.rows = 0
         for name in _STREAMS:
             part = whole_part(getattr(day, name))
@@ -99,8 +99,8 @@ class Kept:
             lines = zlib_lines(part) if getattr(day, name).suffix == ".gz" else part
             self.rows += lines.count(b"\n")
 
-    def hold(self, day: DayFolder) -> None:
-        """Raise AssertionError where some of it is gone, or is other than it was."""
+    def verify(self, day: DayFolder) -> None:
+        """Raise AssertionError if a remembered part is missing or has changed."""
         for name, (size, digest) in self._parts.items():
             path = getattr(day, name)
             data = path.read_bytes()[:size] if path.exists() else b""
@@ -119,14 +119,14 @@ def zlib_lines(data: bytes) -> bytes:
 
 
 async def kill_again_and_again(root: Path, seed: int, kills: int = KILLS_A_MARKET) -> Killed:
-    """Record one market into *root*, killed so often; raises AssertionError where a row is lost or the day is not true.
+    """Record one market into *root* with *kills* kills; raise AssertionError if a row is lost or the day is not true.
 
     Each kill is followed by another start; the last run ends in order.
     """
     luck, found, kept = random.Random(seed), Killed(), Kept()
-    async with a_box(seed=luck.randrange(1000)) as box:
+    async with exchange_box(seed=luck.randrange(1000)) as box:
         for _ in range(kills):
-            async with a_recorder(box, root) as recorder:
+            async with running_recorder(box, root) as recorder:
                 kind, writing, frames = luck.choice(KINDS), False, recorder.bytes_of("frames")
                 if kind == "starting":
                     await asyncio.sleep(luck.uniform(0, 1.2))
@@ -141,22 +141,22 @@ async def kill_again_and_again(root: Path, seed: int, kills: int = KILLS_A_MARKE
                     recorder.process.send_signal(signal.SIGTERM)
                     await asyncio.sleep(luck.uniform(0, 0.4))
                 if kind != "ending":
-                    assert recorder.process.returncode is None, await recorder.said()
+                    assert recorder.process.returncode is None, await recorder.output()
                 killed_s = time.time()
                 await recorder.kill()
                 found.kinds[kind if recorder.process.returncode == -signal.SIGKILL else "too late"] += 1
-                if not (root / "data" / SYMBOL).exists():  # it had not come so far
+                if not (root / "data" / SYMBOL).exists():  # killed before the folder was made
                     continue
-                kept.hold(recorder.day)
-                kept.look(recorder.day)
+                kept.verify(recorder.day)
+                kept.remember(recorder.day)
                 if writing:
                     found.lost_s = max(found.lost_s, killed_s - _newest_s(recorder.day))
                 _tear(recorder.day, luck)
-        async with a_recorder(box, root) as recorder:
+        async with running_recorder(box, root) as recorder:
             await _grown(recorder, "frames", 20_000)
-            code, took_s, said = await recorder.stop()
-        assert (code, took_s < PATIENCE_S) == (0, True), said
-    kept.hold(recorder.day)
+            code, took_s, output = await recorder.stop()
+        assert (code, took_s < PATIENCE_S) == (0, True), output
+    kept.verify(recorder.day)
     day = hold(recorder.day.path, box.truth)
     defects = check_day(recorder.day).defects
     assert not defects, str(defects[:3])
@@ -167,19 +167,19 @@ async def kill_again_and_again(root: Path, seed: int, kills: int = KILLS_A_MARKE
 
 
 async def _grown(recorder: Recorder, name: str, more: int) -> None:
-    """Wait until a file has so many bytes more than now."""
+    """Wait until a file has grown by *more* bytes."""
     goal = recorder.bytes_of(name) + more
     await recorder.until(lambda: recorder.bytes_of(name) >= goal, PATIENCE_S)
 
 
 def _newest_s(day: DayFolder) -> float:
-    """Return the arrival of the last whole frame, in s; now where there is none."""
+    """Return the arrival of the last whole frame, in s, or the current time if there is none."""
     last = whole_part(day.frames).rsplit(b"\n", 2)[-2].split(b",")
     return int(last[-2]) / 1e6 if last[-2].isdigit() else time.time()
 
 
 def _tear(day: DayFolder, luck: random.Random) -> None:
-    """Leave behind what a write leaves that was cut short: a piece of the last bytes of a file, once more."""
+    """Append a torn write to a file: a part of its last bytes, repeated."""
     path = getattr(day, luck.choice(_TORN))
     end = path.read_bytes()[-luck.randrange(20, 2000) :] if path.exists() else b""
     torn = end[: luck.randrange(len(end))] if end else b""
@@ -193,24 +193,24 @@ def _tear(day: DayFolder, luck: random.Random) -> None:
 
 
 def main() -> int:
-    """Play market after market; return 1 at the first violation."""
+    """Play the markets; return 1 at the first violation."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=1_000, help="how often in all")
     parser.add_argument("--first", type=int, default=0, help="seed of the first market")
-    asked = parser.parse_args()
-    begun_s, every, seed, done = time.monotonic(), Killed(), asked.first, 0
-    while done < asked.kills:
-        kills = min(KILLS_A_MARKET, asked.kills - done)
+    args = parser.parse_args()
+    begun_s, totals, seed, done = time.monotonic(), Killed(), args.first, 0
+    while done < args.kills:
+        kills = min(KILLS_A_MARKET, args.kills - done)
         root = Path(tempfile.mkdtemp(prefix=f"kills_{seed}_"))
         try:
-            every.add(asyncio.run(kill_again_and_again(root, seed, kills)))
-        except Exception as error:  # whatever it is: the series ends there, and what is left stays to be looked at
+            totals.add(asyncio.run(kill_again_and_again(root, seed, kills)))
+        except Exception as error:  # the series ends at any error, and the files are kept for inspection
             print(f"seed {seed}: {type(error).__name__}: {str(error)[-2000:]}", flush=True)
             print(f"VIOLATION after {done} kills; repeat it with --kills {kills} --first {seed}; left in {root}")
             return 1
         rmtree(root)
         done, seed = done + kills, seed + 1
-        print(f"{done} kills in {seed - asked.first} markets, {time.monotonic() - begun_s:.0f} s: {every}", flush=True)
+        print(f"{done} kills in {seed - args.first} markets, {time.monotonic() - begun_s:.0f} s: {totals}", flush=True)
     print(f"{done} kills, 0 violations")
     return 0
 

@@ -1,4 +1,4 @@
-"""A real recorder process beside an exchange in a box, whose truth is known."""
+"""A real recorder process and an exchange in a box with a known truth."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ FLUSH_S = 0.05
 
 
 def _noon() -> str:
-    """Return a time zone in which it is about noon, so that no test runs into midnight."""
+    """Return a time zone in which it is about noon, so that no test crosses midnight."""
     return f"Etc/GMT{time.gmtime().tm_hour - 12:+d}"
 
 
@@ -42,10 +42,10 @@ ENTRY = ("-m", "mm.market_data.recorder")
 
 
 @contextlib.asynccontextmanager
-async def a_box(
+async def exchange_box(
     seed: int = 7, *, speed: float = 10.0, faults: Iterable[str] = (), scenario: str = "zero_intelligence"
 ) -> AsyncIterator[Box]:
-    """Open an exchange, by default of a lively market, whose clock runs *speed* times as fast."""
+    """Open an exchange, by default with an active market, whose clock runs *speed* times as fast."""
     begins_us = now_us() // STEP_US * STEP_US
     session = Session(SYMBOL, "20260105", 24.0, seed, begins_us)
     limits = WireLimits(attempts=None, close_s=0.05)
@@ -60,9 +60,9 @@ class Recorder:
 
     Args:
         box: The exchange.
-        root: Its data root, and its working folder.
-        file_bytes: The most that a file of it may hold (RLIMIT_FSIZE); None for as much as there is.
-        entry: What Python is told to run.
+        root: Parent of its data root, and its working folder.
+        file_bytes: Maximum size of its files (RLIMIT_FSIZE); None for no limit.
+        entry: Arguments of the Python interpreter.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Recorder:
         self.process: asyncio.subprocess.Process
 
     async def start(self) -> "Recorder":
-        """Start it."""
+        """Start the process."""
 
         def limit() -> None:
             if self._limit:
@@ -102,17 +102,17 @@ class Recorder:
         )
         return self
 
-    async def until(self, there: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-        """Wait until something is there; fails where the process ends before."""
+    async def until(self, condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+        """Wait until the condition holds; fail if the process ends before."""
         give_up_s = time.monotonic() + patience_s
-        while not there():
+        while not condition():
             if self.process.returncode is not None:
-                raise AssertionError(f"ended with {self.process.returncode}: {await self.said()}")
+                raise AssertionError(f"ended with {self.process.returncode}: {await self.output()}")
             assert time.monotonic() < give_up_s, "it has waited long enough"
             await asyncio.sleep(0.005)
 
     async def kill(self) -> None:
-        """End it as a power cut would."""
+        """End the process as a power cut would."""
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         await self.process.communicate()
@@ -125,23 +125,23 @@ class Recorder:
         return self.process.returncode or 0, time.monotonic() - begun_s, err.decode()
 
     async def ended(self) -> tuple[int, str]:
-        """Wait until it ends by itself; return exit code and output."""
+        """Wait until the process ends by itself; return exit code and output."""
         _, err = await asyncio.wait_for(self.process.communicate(), PATIENCE_S)
         return self.process.returncode or 0, err.decode()
 
-    async def said(self) -> str:
+    async def output(self) -> str:
         """Return the output of an ended process."""
         _, err = await self.process.communicate()
         return err.decode()
 
     @property
     def day(self) -> DayFolder:
-        """The day that it writes."""
+        """The day that the recorder writes."""
         (path,) = (self.root / "data" / SYMBOL).iterdir()
         return DayFolder.at(path)
 
     def bytes_of(self, name: str) -> int:
-        """Return how many bytes its file of that kind (``frames``, ``diffs``, ``events`` …) holds; 0 without one."""
+        """Return the size of its file of that kind (``frames``, ``diffs``, ``events`` …); 0 if there is none."""
         try:
             return os.path.getsize(getattr(self.day, name))
         except (OSError, ValueError):
@@ -149,10 +149,10 @@ class Recorder:
 
 
 @contextlib.asynccontextmanager
-async def a_recorder(
+async def running_recorder(
     box: Box, root: Path, *, file_bytes: int | None = None, entry: Sequence[str] = ENTRY, **knobs: str
 ) -> AsyncIterator[Recorder]:
-    """Start a recorder; what is left of it at the end is killed."""
+    """Start a recorder; kill it at the end if it still runs."""
     recorder = await Recorder(box, root, file_bytes=file_bytes, entry=entry, **knobs).start()
     try:
         yield recorder

@@ -1,4 +1,4 @@
-"""A recorder with a kernel and one without: whatever comes and befalls them, they leave the same bytes."""
+"""Recorders with and without the compiled kernel write the same bytes for arbitrary messages and faults."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from unittest import mock
 
 import pytest
-from fed_by_hand import DAY, FAULTS, STEPS, Played, a_disk
+from fed_by_hand import DAY, FAULTS, STEPS, Played, simulated_disk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_exchange import SYMBOL
@@ -31,7 +31,7 @@ ODD = {
     "digits": lambda text: text.replace("0", "٠"),
     "exponent": lambda _: "1e5",
 }
-"""Other texts than the exchange writes, of a price or a quantity."""
+"""Texts of prices and quantities that differ from those of the exchange."""
 FORMS = ("blanks", "extra", "futures", "order")
 _TEXT = re.compile(r'"\d+\.\d{8}"')
 _INFO_URL = f"http://x/api/v3/exchangeInfo?symbol={SYMBOL}"
@@ -44,17 +44,17 @@ schedules = st.lists(
 
 
 class Oddly(Played):
-    """A recorder to which texts and messages come as no exchange writes them."""
+    """A recorder that receives texts and messages in unusual forms."""
 
     def start(self):
         super().start()
         self.session.learn(Answer(self.now_us, _INFO_URL, 200, json.dumps(_INFO).encode(), None))
 
-    def befall(self, kind, amount, messages):
+    def inject(self, kind, amount, messages):
         if kind in FORMS:
             return [_formed(kind, messages[0]), *messages[1:]]
         if kind not in ODD:
-            return super().befall(kind, amount, messages)
+            return super().inject(kind, amount, messages)
         numbers = count()
         raw = _TEXT.sub(
             lambda found: f'"{ODD[kind](found[0][1:-1])}"' if next(numbers) % 5 == amount % 5 else found[0],
@@ -65,7 +65,7 @@ class Oddly(Played):
 
 
 def _formed(kind, raw):
-    """Return a depth message in another form, if it is one still."""
+    """Return a depth message in another form, if it is still valid JSON."""
     try:
         message = json.loads(raw)
     except ValueError:
@@ -81,9 +81,9 @@ def _formed(kind, raw):
 
 
 def recorded(seed, schedule, levels):
-    """Return the bytes of all files of a day that was recorded by *levels*, the kernel or None."""
+    """Record a day with *levels* as kernel (or None); return the bytes of all its files and its report."""
     played: list[Played] = []
-    with TemporaryDirectory() as root, a_disk(played), mock.patch.object(local_orderbook, "kernel", levels):
+    with TemporaryDirectory() as root, simulated_disk(played), mock.patch.object(local_orderbook, "kernel", levels):
         played.append(Oddly(Path(root), seed))
         for number in range(STEPS):
             played[0].step(number, [(kind, amount) for at, kind, amount in schedule if at == number])
@@ -98,20 +98,20 @@ def recorded(seed, schedule, levels):
     max_examples=TWINS, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 @given(st.integers(0, 9), schedules)
-def test_with_and_without_a_kernel_a_day_has_the_same_bytes(seed, schedule):
-    """The kernel handles the usual and leaves the rest to its plain twin; the folder does not show which."""
+def test_days_with_and_without_the_kernel_have_the_same_bytes(seed, schedule):
+    """The kernel handles usual messages and leaves the rest to plain Python; the files do not differ."""
     assert recorded(seed, schedule, local_orderbook.kernel) == recorded(seed, schedule, None)
 
 
 @pytest.mark.parametrize("kind", [*ODD, *FORMS, *FAULTS])
-def test_each_oddity_leaves_the_same_bytes(kind):
-    """Also those that chance has left out, early and late."""
+def test_each_odd_input_leaves_the_same_bytes(kind):
+    """Every kind is tested, early and late in the day."""
     schedule = [(number, kind, 1 + number % 9) for number in range(3, STEPS, 4)]
     assert recorded(1, schedule, local_orderbook.kernel) == recorded(1, schedule, None)
 
 
-def test_the_kernel_is_at_work():
-    """Twins would be equal, too, if it never were."""
+def test_kernel_is_used():
+    """Otherwise the comparisons above would be trivial."""
     kernel = local_orderbook.kernel
     reads = mock.Mock(wraps=kernel.read_levels)
     fake = mock.Mock(wraps=kernel, read_levels=reads, Side=kernel.Side, cells=kernel.cells)

@@ -1,11 +1,11 @@
-"""A real recorder whose wall clock is set, and one that lives through both nights of the clock change (rows 18, 19)."""
+"""A real recorder under steps of its wall clock, and across both clock changes of the year (rows 18, 19)."""
 
 import asyncio
 import json
 from datetime import UTC, datetime
 
 import pytest
-from recorder_process import a_box, a_recorder
+from recorder_process import exchange_box, running_recorder
 
 from day_oracle import hold
 from mm.clock import now_us
@@ -17,7 +17,7 @@ WINDOW = {"WINDOW_START": "08:00", "WINDOW_END": "22:00", "WINDOW_TZ": "Europe/B
 
 
 def off_at(instant):
-    """Return by how many µs a clock is off that shows an instant now."""
+    """Return the offset in µs of a clock that shows *instant* now."""
     return round(instant.timestamp() * 1e6) - now_us()
 
 
@@ -25,23 +25,23 @@ def steps(recorder):
     return recorder.day.events.read_text().count("clock_step")
 
 
-def test_row_18_a_clock_that_is_set_forth_and_back_costs_nothing(tmp_path):
-    """Timers are monotonic: no stall, no resync; the ledger has the step, and the order is that of arrival."""
+def test_row_18_clock_steps_cost_no_rows_and_are_reported(tmp_path):
+    """Timers are monotonic, so there is no stall and no gap; the ledger contains the steps."""
 
     async def run():
         clock = WallClock(tmp_path)
-        async with a_box() as box, a_recorder(box, tmp_path, entry=clock.entry("record")) as recorder:
+        async with exchange_box() as box, running_recorder(box, tmp_path, entry=clock.entry("record")) as recorder:
             await recorder.until(lambda: recorder.bytes_of("frames") > 20_000)
             for count, off_us in enumerate((2_000_000, 0, -1_300_000), 1):
                 clock.set(off_us)
                 await recorder.until(lambda: steps(recorder) >= count)  # noqa: B023 - awaited at once
                 size = recorder.bytes_of("frames")
                 await recorder.until(lambda: recorder.bytes_of("frames") > size + 20_000)  # noqa: B023
-            code, took_s, said = await recorder.stop()
-            assert (code, in_time(took_s)) == (0, True), said
+            code, took_s, output = await recorder.stop()
+            assert (code, in_time(took_s)) == (0, True), output
             day = hold(recorder.day.path, box.truth)
-            told_s = [round(details["by_us"] / 1e6, 1) for details in day.told("clock_step")]
-            assert [round(sum(told_s[: n + 1]), 1) for n in range(3)] == pytest.approx([2.0, 0.0, -1.3], abs=0.15)
+            steps_s = [round(details["by_us"] / 1e6, 1) for details in day.told("clock_step")]
+            assert [round(sum(steps_s[: n + 1]), 1) for n in range(3)] == pytest.approx([2.0, 0.0, -1.3], abs=0.15)
             assert (day.told("stall"), day.told("gap"), day.told("trade_gap")) == ([], [], [])
             assert not check_day(recorder.day).defects
 
@@ -49,15 +49,18 @@ def test_row_18_a_clock_that_is_set_forth_and_back_costs_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("night", "opens_utc"), [((2026, 3, 29), 6), ((2026, 10, 25), 7)])
-def test_row_19_behind_a_night_of_the_clock_change_the_window_opens_and_closes_in_time(tmp_path, night, opens_utc):
-    """Eight in Berlin is six in Greenwich in summer and seven in winter; the window has 14 hours on both days."""
+def test_row_19_window_is_on_time_after_a_clock_change(tmp_path, night, opens_utc):
+    """08:00 in Berlin is 06:00 UTC in summer and 07:00 UTC in winter; the window has 14 hours on both days."""
     opens = datetime(*night, opens_utc, tzinfo=UTC)
     closes = opens.replace(hour=opens_utc + 14)
 
     async def run():
         clock = WallClock(tmp_path)
         clock.set(off_at(datetime(*night, tzinfo=UTC).replace(hour=0, minute=59, second=58)))
-        async with a_box() as box, a_recorder(box, tmp_path, entry=clock.entry("record"), **WINDOW) as recorder:
+        async with (
+            exchange_box() as box,
+            running_recorder(box, tmp_path, entry=clock.entry("record"), **WINDOW) as recorder,
+        ):
             first = (await asyncio.wait_for(recorder.process.stderr.readline(), 30)).decode()
             assert f"opens={opens:%Y-%m-%dT%H:%M:%S}" in first
             assert f"closes={closes:%Y-%m-%dT%H:%M:%S}" in first
@@ -65,8 +68,8 @@ def test_row_19_behind_a_night_of_the_clock_change_the_window_opens_and_closes_i
             await recorder.until(lambda: recorder.bytes_of("frames") > 20_000)
             assert recorder.day.path.name == opens.strftime("%Y%m%d")
             clock.set(off_at(closes.replace(hour=closes.hour - 1, minute=59, second=59)))
-            code, said = await recorder.ended()
-            assert code == 0, said
+            code, output = await recorder.ended()
+            assert code == 0, output
             day = hold(recorder.day.path, box.truth)
             begun, over = (
                 next(row for row in day.events if row["type"] == kind) for kind in ("window_start", "window_end")

@@ -1,4 +1,4 @@
-"""Days that a recorder finds damaged, or that are removed while it records: it reports it, and continues."""
+"""Days that are damaged at the start, or removed while they are recorded: the recorder reports it and continues."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recorder_process import SYMBOL, a_box, a_recorder
+from recorder_process import SYMBOL, exchange_box, running_recorder
 
 from captured import DAY, NOON_US, diff, events, folder, snapshot, trade
 from day_oracle import Day, hold
@@ -44,8 +44,8 @@ def days(root, **changes):
     return Days(**(knobs | changes))
 
 
-def a_day(root, count=40):
-    """Record a day with some members in its packed files, and kill its run."""
+def killed_day(root, count=40):
+    """Record a day with several members in its packed files, and kill its run."""
     writer = days(root).open(DAY, NOON_US)
     session, us = LiveSession(writer, NOON_US, 3), NOON_US
     for number in range(count):
@@ -64,7 +64,7 @@ def a_day(root, count=40):
 
 
 def garbage(path, at=0.5, data=b"\0\xff\x07 no row at all\n"):
-    """Overwrite a part of a file, in the middle."""
+    """Overwrite a part of a file, by default in the middle."""
     size = path.stat().st_size
     with path.open("r+b") as stream:
         stream.seek(round(at * (size - len(data))))
@@ -101,13 +101,13 @@ DAMAGES = {
 
 
 def bytes_below(path):
-    return {str(one.relative_to(path)): one.read_bytes() for one in path.rglob("*") if one.is_file()}
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_day_is_set_aside_and_recording_goes_on(tmp_path, damage):
-    """Every byte of it is still there; the new folder is sound, and its ledger names the place of the old one."""
-    day = a_day(tmp_path)
+def test_damaged_day_is_moved_and_recording_continues(tmp_path, damage):
+    """All its bytes are kept; the new folder is sound, and its ledger contains the path of the old one."""
+    day = killed_day(tmp_path)
     DAMAGES[damage](day)
     before = {name: data for name, data in bytes_below(day.path).items() if not name.endswith(".lock")}
     with days(tmp_path, run_id="R2").open(DAY, NOON_US + 60_000_000) as writer:
@@ -123,10 +123,10 @@ def test_a_damaged_day_is_set_aside_and_recording_goes_on(tmp_path, damage):
     assert check_day(folder(tmp_path)).defects == []
 
 
-def test_each_damaged_day_has_a_place_of_its_own(tmp_path):
-    """Two crashes of one day, and a run id that the user has given."""
+def test_each_damaged_day_is_moved_to_its_own_folder(tmp_path):
+    """Several damaged folders of one day, with run ids given by the user."""
     for count in range(3):
-        day = a_day(tmp_path) if not count else folder(tmp_path)
+        day = killed_day(tmp_path) if not count else folder(tmp_path)
         garbage(day.events, data=b'"\xff,,,\n')
         days(tmp_path, run_id=f"mine{count}", own_id=True).open(DAY, NOON_US).close()
     assert sorted(path.name for path in (tmp_path / "data" / "damaged" / SYMBOL).iterdir()) == [
@@ -138,9 +138,9 @@ def test_each_damaged_day_has_a_place_of_its_own(tmp_path):
 
 @pytest.mark.parametrize("name", ["schema", "instrument"])
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"time_unit": 7, "symbol": 3}', b"\xff"])
-def test_a_damaged_description_ends_with_3(tmp_path, name, text):
-    """The message names the file and the way out; the rows are not touched."""
-    day = a_day(tmp_path)
+def test_damaged_description_raises_broken_file(tmp_path, name, text):
+    """The message contains the file and a remedy; no file is changed, and the exit code is 3."""
+    day = killed_day(tmp_path)
     getattr(day, name).write_bytes(text)
     before = bytes_below(day.path)
     with pytest.raises(BrokenFile, match=f"{name}.json.*remove") as raised:
@@ -150,9 +150,9 @@ def test_a_damaged_description_ends_with_3(tmp_path, name, text):
     assert not (tmp_path / "data" / "damaged").exists()
 
 
-def test_other_knobs_are_no_damage(tmp_path):
-    """A day of another number of levels stays where it is."""
-    a_day(tmp_path)
+def test_other_settings_raise_mismatch_and_move_nothing(tmp_path):
+    """A day with another number of levels stays in place."""
+    killed_day(tmp_path)
     with pytest.raises(Mismatch):
         days(tmp_path, run_id="R2", top_n=4).open(DAY, NOON_US)
     assert not (tmp_path / "data" / "damaged").exists()
@@ -160,11 +160,11 @@ def test_other_knobs_are_no_damage(tmp_path):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True, database=None)
 @given(st.integers(0, 2**32 - 1))
-def test_whatever_is_damaged_a_start_goes_on_or_says_what_to_mend(seed):
-    """Flipped, cut, zeroed and doubled files: continued, set aside, or exit code 3; never anything unforeseen."""
+def test_start_on_random_damage_continues_or_raises_data_error(seed):
+    """Days with flipped, cut, zeroed and repeated bytes are continued, moved, or end with exit code 3."""
     luck = Random(seed)
     with TemporaryDirectory() as root:
-        day = a_day(root, 20)
+        day = killed_day(root, 20)
         for _ in range(luck.randint(1, 3)):
             path = luck.choice([path for path in sorted(day.path.rglob("*")) if path.is_file() and path != day.lock])
             data = bytearray(path.read_bytes())
@@ -192,23 +192,23 @@ def test_whatever_is_damaged_a_start_goes_on_or_says_what_to_mend(seed):
                 raise
 
 
-def test_a_recorder_goes_on_behind_a_damaged_ledger(tmp_path):
-    """The process itself: it reports it, and the new day is true."""
+def test_recorder_continues_after_a_damaged_ledger(tmp_path):
+    """The recorder process reports the damage, and the new day is true."""
 
     async def run():
-        async with a_box() as box:
-            async with a_recorder(box, tmp_path) as recorder:
+        async with exchange_box() as box:
+            async with running_recorder(box, tmp_path) as recorder:
                 await recorder.until(lambda: recorder.bytes_of("frames") > 10_000)
                 await recorder.kill()
             day = recorder.day
             garbage(day.events)
-            async with a_recorder(box, tmp_path) as recorder:
+            async with running_recorder(box, tmp_path) as recorder:
                 await recorder.until((tmp_path / "data" / "damaged").exists)
                 await recorder.until(lambda: _bytes_at(day.frames) > 10_000)
                 recorder.process.send_signal(15)
-                code, said = await recorder.ended()
-            assert code == 0, said
-            assert "day_replaced" in said
+                code, output = await recorder.ended()
+            assert code == 0, output
+            assert "day_replaced" in output
             found = hold(day.path, box.truth)
             (replaced,) = found.told("day_replaced")
             assert Path(replaced["moved_to"]).is_dir()
@@ -217,17 +217,17 @@ def test_a_recorder_goes_on_behind_a_damaged_ledger(tmp_path):
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("what", ["the folder", "its frames", "its contents"])
-def test_a_day_that_is_removed_below_a_recorder_is_made_anew(tmp_path, what):
-    """Within a flush; log and ledger say so, the book is carried over, and the new day is true."""
+@pytest.mark.parametrize("removed", ["the folder", "its frames", "its contents"])
+def test_day_removed_while_recording_is_created_again(tmp_path, removed):
+    """Log and ledger report the removal, the book is carried over, and the new day is true."""
 
     async def run():
-        async with a_box() as box, a_recorder(box, tmp_path) as recorder:
+        async with exchange_box() as box, running_recorder(box, tmp_path) as recorder:
             await recorder.until(lambda: recorder.bytes_of("frames") > 10_000)
             day = recorder.day
-            if what == "the folder":
+            if removed == "the folder":
                 shutil.rmtree(day.path)
-            elif what == "its frames":
+            elif removed == "its frames":
                 day.frames.unlink()
             else:
                 for path in day.path.iterdir():
@@ -235,13 +235,13 @@ def test_a_day_that_is_removed_below_a_recorder_is_made_anew(tmp_path, what):
             await recorder.until(lambda: day.events.exists() and b"day_replaced" in day.events.read_bytes())
             await recorder.until(lambda: _bytes_at(day.frames) > 10_000)
             recorder.process.send_signal(15)
-            code, said = await recorder.ended()
-            assert code == 0, said
-            assert "day_replaced" in said
+            code, output = await recorder.ended()
+            assert code == 0, output
+            assert "day_replaced" in output
             found = hold(day.path, box.truth, wired=False)
             (replaced,) = found.told("day_replaced")
             assert "removed" in replaced["cause"]
-            assert (replaced["moved_to"] is not None) == (what == "its frames")
+            assert (replaced["moved_to"] is not None) == (removed == "its frames")
             assert found.tags[0] == "carried"
             assert found.told("gap") == found.told("trade_gap") == []
             assert check_day(day).defects == []
@@ -258,17 +258,17 @@ def _bytes_at(path):
         return 0
 
 
-def test_a_removed_day_is_found_at_the_end_as_well(tmp_path):
-    """What came since the last flush goes into a new folder, not into an unlinked one."""
+def test_removed_day_is_detected_at_the_end(tmp_path):
+    """Rows since the last flush are written to a new folder instead of the removed one."""
 
     async def run():
-        async with a_box() as box, a_recorder(box, tmp_path, FLUSH_INTERVAL_S="3600") as recorder:
+        async with exchange_box() as box, running_recorder(box, tmp_path, FLUSH_INTERVAL_S="3600") as recorder:
             await recorder.until(lambda: recorder.bytes_of("events") > 500)
             await recorder.until(lambda: b"snapshot_loaded" in recorder.day.events.read_bytes())
             day = recorder.day
             shutil.rmtree(day.path)
-            code, _, said = await recorder.stop()
-            assert code == 0, said
+            code, _, output = await recorder.stop()
+            assert code == 0, output
             found = Day(day.path)
             assert found.sealed
             assert len(found.told("day_replaced")) == 1
@@ -278,7 +278,7 @@ def test_a_removed_day_is_found_at_the_end_as_well(tmp_path):
 
 @pytest.fixture
 def read_only(tmp_path):
-    """A file system that cannot be written."""
+    """A read-only file system."""
     path = tmp_path / "disk"
     path.mkdir()
     mounted = subprocess.run(
@@ -290,32 +290,35 @@ def read_only(tmp_path):
     subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
-def test_a_folder_that_cannot_be_written_ends_with_75(tmp_path, read_only):
-    """Somebody may mend it, so that a supervisor tries again."""
+def test_unwritable_folder_exits_with_75(tmp_path, read_only):
+    """The folder may become writable, so that a supervisor tries again."""
 
     async def run():
-        async with a_box() as box, a_recorder(box, tmp_path, DATA_ROOT=str(read_only / "data")) as recorder:
-            code, said = await recorder.ended()
-        assert code == 75, said
-        assert "make it writable" in said
+        async with (
+            exchange_box() as box,
+            running_recorder(box, tmp_path, DATA_ROOT=str(read_only / "data")) as recorder,
+        ):
+            code, output = await recorder.ended()
+        assert code == 75, output
+        assert "make it writable" in output
 
     asyncio.run(run())
 
 
-def test_a_damaged_schema_ends_a_recorder_with_3(tmp_path):
-    """In one line that names the file."""
+def test_damaged_schema_exits_with_3(tmp_path):
+    """The output contains the file, which is not changed."""
 
     async def run():
-        async with a_box() as box:
-            async with a_recorder(box, tmp_path) as recorder:
+        async with exchange_box() as box:
+            async with running_recorder(box, tmp_path) as recorder:
                 await recorder.until(lambda: recorder.bytes_of("frames") > 10_000)
                 await recorder.stop()
             day = recorder.day
             day.schema.write_bytes(b"{")
-            async with a_recorder(box, tmp_path) as recorder:
-                code, said = await recorder.ended()
-            assert code == 3, said
-            assert "schema.json" in said
+            async with running_recorder(box, tmp_path) as recorder:
+                code, output = await recorder.ended()
+            assert code == 3, output
+            assert "schema.json" in output
             assert DayFolder(day.root, SYMBOL, day.day).schema.read_bytes() == b"{"
 
     asyncio.run(run())

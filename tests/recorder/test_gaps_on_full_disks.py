@@ -1,10 +1,10 @@
-"""Gaps, trades that REST fills, stalls and a cut connection while a disk is full, below a real recorder."""
+"""A real recorder with gaps, backfilled trades, stalls and a cut connection while its disk is full."""
 
 import asyncio
 import errno
 
 import pytest
-from recorder_process import a_box, a_recorder
+from recorder_process import exchange_box, running_recorder
 from test_full_disks import fill, small_disk
 
 from day_oracle import hold
@@ -21,14 +21,14 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_happens_on_a_full_disk_is_told_when_there_is_space(small_disk, name):
-    """Nothing is lost without a row of the ledger, the recorder continues, and the day is sound and sealed."""
+def test_faults_on_a_full_disk_are_reported_once_there_is_space(small_disk, name):
+    """Every loss has a ledger row, the recorder continues, and the day is sound and sealed."""
     faults, kinds = FAULTS[name]
 
     async def run():
         async with (
-            a_box() as box,
-            a_recorder(box, small_disk, FLUSH_INTERVAL_S="4", DEPTH_SILENCE_S="0.5") as recorder,
+            exchange_box() as box,
+            running_recorder(box, small_disk, FLUSH_INTERVAL_S="4", DEPTH_SILENCE_S="0.5") as recorder,
         ):
             await recorder.until(lambda: recorder.bytes_of("frames") > 10_000)
             fill(small_disk)
@@ -44,8 +44,8 @@ def test_what_happens_on_a_full_disk_is_told_when_there_is_space(small_disk, nam
             await recorder.until(lambda: recorder.bytes_of("frames") > size + 10_000)
             if "trade_gap" in kinds:
                 await recorder.until(lambda: "backfill" in events.read_text())
-            code, _, said = await recorder.stop()
-            assert code == 0, said
+            code, _, output = await recorder.stop()
+            assert code == 0, output
             day = hold(recorder.day.path, box.truth)
             assert day.told("disk_full") == [{"errno": errno.ENOSPC}]
             if "trade_gap" in kinds:

@@ -1,4 +1,4 @@
-"""A hostile host before a real recorder: connections and answers of every bad kind, and then the exchange in a box."""
+"""A real recorder with a hostile host: bad connections and answers of every kind, then the exchange in a box."""
 
 import asyncio
 import base64
@@ -6,7 +6,7 @@ import hashlib
 from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
-from recorder_process import a_box, a_recorder
+from recorder_process import exchange_box, running_recorder
 from test_soak import memory_mb
 
 from day_oracle import hold
@@ -44,7 +44,7 @@ MESSAGE_AND_CLOSE = 10
 
 
 class Host:
-    """Listens in the place of a box: a connection of each bad kind first, and then those of the box."""
+    """A server in front of a box: first a bad connection of each kind, then those of the box."""
 
     def __init__(self, box):
         self.ws, self.rest = (urlsplit(url).port for url in (box.ws_url, box.rest_url))
@@ -55,7 +55,7 @@ class Host:
         self.tasks = set()
 
     async def __aenter__(self):
-        self.servers = [await asyncio.start_server(one, "127.0.0.1", 0) for one in (self.stream, self.answer)]
+        self.servers = [await asyncio.start_server(handler, "127.0.0.1", 0) for handler in (self.stream, self.answer)]
         ws, rest = (server.sockets[0].getsockname()[1] for server in self.servers)
         self.knobs = {"WS_URL": f"ws://127.0.0.1:{ws}", "REST_URL": f"http://127.0.0.1:{rest}"}
         return self
@@ -68,7 +68,7 @@ class Host:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def stream(self, reader, writer):
-        """Serve a connection of the stream."""
+        """Serve a stream connection."""
         self.tasks.add(asyncio.current_task())
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError), closing(writer):
             head = await reader.readuntil(b"\r\n\r\n")
@@ -85,7 +85,7 @@ class Host:
                 await self.pipe(head, reader, writer, self.ws)
 
     async def answer(self, reader, writer):
-        """Serve a connection of REST, on which several requests may come."""
+        """Serve a REST connection, which may carry several requests."""
         self.tasks.add(asyncio.current_task())
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError), closing(writer):
             head = await reader.readuntil(b"\r\n\r\n")
@@ -95,8 +95,8 @@ class Host:
                 await self.send(writer, [b"10000\r\n" + b"[" * 0x10000 + b"\r\n"] * 1_000)
             elif b"/exchangeInfo" in head and self.bad_infos:
                 self.bad_infos -= 1
-                for one in b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b" " * 1_000:
-                    await self.send(writer, [bytes((one,))])
+                for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b" " * 1_000:
+                    await self.send(writer, [bytes((byte,))])
                     await asyncio.sleep(1)
             else:
                 await self.pipe(head, reader, writer, self.rest)
@@ -110,13 +110,13 @@ class Host:
         await self.send(writer, [head + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"])
 
     async def send(self, writer, pieces):
-        """Send all, at the pace of the reader."""
+        """Send all pieces at the pace of the reader."""
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
 
     async def pipe(self, head, reader, writer, port):
-        """Let the box serve it."""
+        """Forward the connection to the box."""
         box_reader, box_writer = await asyncio.open_connection("127.0.0.1", port)
         box_writer.write(head)
         try:
@@ -132,11 +132,11 @@ class Host:
         writer.close()
 
 
-def test_a_hostile_host_neither_ends_a_recorder_nor_fills_its_memory(tmp_path):
-    """What could be read of it is in the quarantine, and behind it the day is that of the box."""
+def test_hostile_host_neither_ends_a_recorder_nor_fills_its_memory(tmp_path):
+    """Readable messages of the host are in quarantine, and the day is otherwise that of the box."""
 
     async def run():
-        async with a_box() as box, Host(box) as host, a_recorder(box, tmp_path, **host.knobs) as recorder:
+        async with exchange_box() as box, Host(box) as host, running_recorder(box, tmp_path, **host.knobs) as recorder:
             most_mb = 0.0
 
             def synced():
@@ -146,8 +146,8 @@ def test_a_hostile_host_neither_ends_a_recorder_nor_fills_its_memory(tmp_path):
 
             await recorder.until(synced)
             assert (host.streams, host.closes, host.bad_depths) == ([], 0, 0)
-            code, _, said = await recorder.stop()
-            assert code == 0, said
+            code, _, output = await recorder.stop()
+            assert code == 0, output
             day = hold(recorder.day.path, box.truth)
             print(f"{most_mb:.0f} MB at most, {len(day.quarantined)} messages in quarantine")
             assert most_mb < _MOST_MB

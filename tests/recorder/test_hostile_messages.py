@@ -1,4 +1,4 @@
-"""Messages and answers that no exchange should send: none ends a recording, and the day stays sound."""
+"""Invalid messages and answers neither end a recording nor leave an unsound day."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def _places(value, path=()):
 
 
 def _changed(luck, raw):
-    """Return a message with one thing in it that no exchange should send."""
+    """Return a message with a single invalid change."""
     kind = luck.randrange(9)
     if kind == 0:
         at = luck.randrange(len(raw))
@@ -64,7 +64,7 @@ def _changed(luck, raw):
 
 
 def play(root, seed, share):
-    """Record an exchange that sends a *share* of messages and answers that it should not; return the day."""
+    """Record an exchange with a *share* of invalid messages and answers; return the day."""
     luck, exchange = Random(seed), TinyExchange(seed, midnight_us(DAY) + 8 * 3_600_000_000, FIRST_ID)
     folder = DayFolder(root, SYMBOL, DAY)
     writer = DayWriter(folder, "R1", top_n=5)
@@ -78,7 +78,7 @@ def play(root, seed, share):
 
     for step in range(STEPS):
         us = exchange.us + 500
-        for raw in exchange.pass_by():
+        for raw in exchange.advance():
             us = exchange.us + 500
             session.message(us, maybe(raw), 1, step / 10)
             if luck.random() < share:
@@ -115,7 +115,7 @@ def _info():
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None)
 @given(st.integers(0, 2**32), st.sampled_from([0.02, 0.1, 0.4]))
-def test_no_message_ends_a_recording_or_makes_a_day_unsound(seed, share):
-    """Each is taken or kept raw; `mm data check` finds nothing."""
+def test_hostile_messages_leave_a_sound_day(seed, share):
+    """Each message is processed or kept raw; `mm data check` finds no defects."""
     with TemporaryDirectory() as root:
         assert check_day(play(Path(root), seed, share)).defects == []

@@ -1,4 +1,4 @@
-"""Midnight in a real recorder, on a disk that is slow or full: the new day is opened beside the stream."""
+"""A real recorder at midnight on a slow or full disk: the new day is opened concurrently with the stream."""
 
 import asyncio
 import errno
@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from statistics import median
 
-from recorder_process import SYMBOL, a_box, a_recorder
+from recorder_process import SYMBOL, exchange_box, running_recorder
 from test_full_disks import fill, small_disk
 
 from day_oracle import Day, hold
@@ -46,7 +46,7 @@ DAYS = [(MIDNIGHT - timedelta(days=1)).strftime("%Y%m%d"), MIDNIGHT.strftime("%Y
 
 
 def to_midnight(clock, seconds):
-    """Let a clock show *seconds* before midnight."""
+    """Set a clock to *seconds* before midnight."""
     clock.set(round((MIDNIGHT.timestamp() - seconds) * 1e6) - now_us())
 
 
@@ -66,19 +66,19 @@ def two_days(root):
 
 
 def assert_one_stream(days, truth):
-    """The second day continues where the first one ends: no id is missing between them, and both are true."""
+    """Assert that the second day continues the first one without missing ids, and that both are true."""
     first, second = (hold(day.path, truth, wired=False) for day in days)
     assert second.diffs[0]["U"] == first.diffs[-1]["u"] + 1
     assert int(second.trades[0]["trade_id"]) == int(first.trades[-1]["trade_id"]) + 1
     for day, found in zip(days, (first, second), strict=True):
         assert (found.told("gap"), found.told("trade_gap"), found.told("stall")) == ([], [], [])
-        assert {defect.kind for defect in check_day(day).defects} <= {"time"}, day  # the box's clock is another one
+        assert {defect.kind for defect in check_day(day).defects} <= {"time"}, day  # the box uses another clock
     assert second.tags[0] == "carried"
     return first, second
 
 
-def test_a_slow_disk_at_midnight_touches_no_stamp(tmp_path):
-    """Each file that is made, and each one that is forced, takes 0.25 s; arrivals have the stamps of their arrival."""
+def test_slow_disk_at_midnight_does_not_delay_stamps(tmp_path):
+    """Creating or syncing a file takes 0.25 s, but messages are stamped at their arrival."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_DISK)
     path = os.pathsep.join((str(tmp_path), str(os.getcwd()), os.environ.get("PYTHONPATH", "")))
 
@@ -86,8 +86,8 @@ def test_a_slow_disk_at_midnight_touches_no_stamp(tmp_path):
         clock = WallClock(tmp_path)
         to_midnight(clock, 3600)
         async with (
-            a_box(speed=1.0) as box,
-            a_recorder(box, tmp_path, entry=clock.entry("record"), PYTHONPATH=path, WINDOW_TZ=ZONE) as recorder,
+            exchange_box(speed=1.0) as box,
+            running_recorder(box, tmp_path, entry=clock.entry("record"), PYTHONPATH=path, WINDOW_TZ=ZONE) as recorder,
         ):
             first, second = two_days(tmp_path)
             await recorder.until(lambda: size_of(first.frames) > 10_000)
@@ -95,11 +95,11 @@ def test_a_slow_disk_at_midnight_touches_no_stamp(tmp_path):
             (tmp_path / "slow").touch()
             await recorder.until(lambda: size_of(second.frames) > 10_000)
             (tmp_path / "slow").unlink()
-            code, _, said = await recorder.stop()
-            assert code == 0, said
+            code, _, output = await recorder.stop()
+            assert code == 0, output
             days = assert_one_stream((first, second), box.truth)
             late_us = [row["recv_us"] - row["E"] for day in days for row in day.diffs]
-            after = [us for us in late_us if us > median(late_us) - 600e6]  # those behind the step of the clock
+            after = [us for us in late_us if us > median(late_us) - 600e6]  # rows after the clock step
             print(f"stamps at most {(max(after) - median(after)) / 1e6:.3f} s later than the median")
             lags = [lag["lag_s"] for day in days for lag in day.told("loop_lag")]
             assert in_time(max((max(after) - median(after)) / 1e6, *lags, 0.0), 1.0)
@@ -107,15 +107,17 @@ def test_a_slow_disk_at_midnight_touches_no_stamp(tmp_path):
     asyncio.run(run())
 
 
-def test_a_day_that_opens_on_a_full_disk_waits_and_loses_nothing(small_disk):
-    """What arrives meanwhile waits in memory; the ledger of the old day reports it."""
+def test_day_opened_on_a_full_disk_waits_and_loses_nothing(small_disk):
+    """Messages wait in memory in the meantime; the ledger of the old day reports the full disk."""
 
     async def run():
         clock = WallClock(small_disk.parent)
         to_midnight(clock, 3600)
         async with (
-            a_box() as box,
-            a_recorder(box, small_disk, entry=clock.entry("record"), WINDOW_TZ=ZONE, FLUSH_INTERVAL_S="1") as recorder,
+            exchange_box() as box,
+            running_recorder(
+                box, small_disk, entry=clock.entry("record"), WINDOW_TZ=ZONE, FLUSH_INTERVAL_S="1"
+            ) as recorder,
         ):
             first, second = two_days(small_disk)
             await recorder.until(lambda: size_of(first.frames) > 10_000)
@@ -126,8 +128,8 @@ def test_a_day_that_opens_on_a_full_disk_waits_and_loses_nothing(small_disk):
             assert not second.events.exists()
             (small_disk / "filler").unlink()
             await recorder.until(lambda: size_of(second.frames) > 10_000)
-            code, _, said = await recorder.stop()
-            assert code == 0, said
+            code, _, output = await recorder.stop()
+            assert code == 0, output
             before, _ = assert_one_stream((first, second), box.truth)
             assert before.told("disk_full") == [{"errno": errno.ENOSPC}]
             assert before.told("run_stop") == [{"reason": "day_over"}]
@@ -135,41 +137,43 @@ def test_a_day_that_opens_on_a_full_disk_waits_and_loses_nothing(small_disk):
     asyncio.run(run())
 
 
-def test_a_day_that_opens_on_a_disk_that_stays_full_ends_with_75(small_disk):
-    """The old day ends with whole rows, and the next run opens the new one."""
+def test_day_opened_on_a_permanently_full_disk_exits_with_75(small_disk):
+    """The old day ends with whole rows, and the next run opens the new day."""
 
     async def run():
         clock = WallClock(small_disk.parent)
         to_midnight(clock, 3600)
         knobs = {"entry": clock.entry("record"), "WINDOW_TZ": ZONE}
-        async with a_box() as box:
-            async with a_recorder(box, small_disk, **knobs) as recorder:
+        async with exchange_box() as box:
+            async with running_recorder(box, small_disk, **knobs) as recorder:
                 first, second = two_days(small_disk)
                 await recorder.until(lambda: size_of(first.frames) > 10_000)
                 fill(small_disk)
                 to_midnight(clock, 0.5)
-                code, said = await recorder.ended()
-            assert code == 75, said
+                code, output = await recorder.ended()
+            assert code == 75, output
             assert hold(first.path, box.truth, sealed=False, wired=False).told("disk_full")
             (small_disk / "filler").unlink()
-            async with a_recorder(box, small_disk, **knobs) as recorder:
+            async with running_recorder(box, small_disk, **knobs) as recorder:
                 await recorder.until(lambda: size_of(second.frames) > 10_000)
-                code, _, said = await recorder.stop()
-            assert code == 0, said
+                code, _, output = await recorder.stop()
+            assert code == 0, output
             hold(second.path, box.truth)
 
     asyncio.run(run())
 
 
-def test_a_signal_while_a_day_opens_on_a_full_disk_ends_with_75_in_time(small_disk):
-    """Nothing is tried again then."""
+def test_signal_while_a_day_opens_on_a_full_disk_exits_with_75(small_disk):
+    """After the signal there are no more retries."""
 
     async def run():
         clock = WallClock(small_disk.parent)
         to_midnight(clock, 3600)
         async with (
-            a_box() as box,
-            a_recorder(box, small_disk, entry=clock.entry("record"), WINDOW_TZ=ZONE, FLUSH_INTERVAL_S="3") as recorder,
+            exchange_box() as box,
+            running_recorder(
+                box, small_disk, entry=clock.entry("record"), WINDOW_TZ=ZONE, FLUSH_INTERVAL_S="3"
+            ) as recorder,
         ):
             first, _ = two_days(small_disk)
             await recorder.until(lambda: size_of(first.frames) > 10_000)
@@ -177,8 +181,8 @@ def test_a_signal_while_a_day_opens_on_a_full_disk_ends_with_75_in_time(small_di
             to_midnight(clock, 0.5)
             await recorder.until(lambda: now_us() + clock.off_us > MIDNIGHT.timestamp() * 1e6 + 2e6)
             await recorder.until(lambda: holds(first.events, b"disk_full"))
-            code, took_s, said = await recorder.stop()
-            assert (code, in_time(took_s)) == (75, True), said
+            code, took_s, output = await recorder.stop()
+            assert (code, in_time(took_s)) == (75, True), output
             assert not Day(first.path).told("run_stop")
 
     asyncio.run(run())

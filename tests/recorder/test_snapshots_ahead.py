@@ -1,4 +1,4 @@
-"""Snapshots whose id is ahead of the updates: true ones on a slow stream, and ones that name an id of no book now."""
+"""Snapshots whose id is ahead of the updates: true ones on a slow stream, and ones with a wrong id."""
 
 import json
 from collections import deque
@@ -24,14 +24,14 @@ URL = f"http://x/api/v3/depth?symbol={SYMBOL}"
 
 
 class Slow:
-    """A session whose stream is *lag* steps of 100 ms behind the exchange, and whose REST takes *travels* of them.
+    """A session whose stream is *lag* steps of 100 ms behind the exchange, and whose REST takes *latency* steps.
 
     Args:
-        root: Where the day goes.
-        lies: For each answer, in order, by how many ids its ``lastUpdateId`` is too high; none after them.
+        root: Data root of the day.
+        errors: Error of ``lastUpdateId`` of each answer in order, in ids; zero for later answers.
     """
 
-    def __init__(self, root, seed, lag, travels, lies):
+    def __init__(self, root, seed, lag, latency, errors):
         self.exchange = TinyExchange(seed, midnight_us(DAY) + 8 * 3_600_000_000, FIRST_ID)
         self.folder = DayFolder(root, SYMBOL, DAY)
         self.writer = DayWriter(self.folder, "R1", top_n=5)
@@ -40,14 +40,14 @@ class Slow:
         self.session = LiveSession(self.writer, self.us, 5, snapshot_limit=5000)
         self.session.connected(self.us, "ws://x", 1)
         self.late = deque([[]] * lag)
-        self.travels, self.lies = travels, deque(lies)
+        self.latency, self.errors = latency, deque(errors)
         self.answers = deque()
         self.blind = self.steps = self.requests = 0
 
     def step(self):
-        """Let 100 ms pass: one depth message arrives, and perhaps an answer."""
+        """Advance by 100 ms: a depth message arrives, and possibly an answer."""
         session = self.session
-        self.late.append(self.exchange.pass_by())
+        self.late.append(self.exchange.advance())
         self.us = self.exchange.us + 500
         for raw in self.late.popleft():
             session.message(self.us, raw, 1, self.steps / 10)
@@ -56,13 +56,13 @@ class Slow:
         if (session.wants_snapshot or session.wants_refresh) and not self.answers:
             self.requests += 1
             session.snapshot_requested(self.us, self.requests)
-            self.answers.append((self.steps + self.travels, self._answer()))
+            self.answers.append((self.steps + self.latency, self._answer()))
         self.steps += 1
         self.blind += session.market.book_id is None or session.market.book_id > (session.market.book.ids.seen_id or 0)
 
     def _answer(self):
         answer = json.loads(self.exchange.snapshot())
-        answer["lastUpdateId"] += self.lies.popleft() if self.lies else 0
+        answer["lastUpdateId"] += self.errors.popleft() if self.errors else 0
         return json.dumps(answer).encode()
 
     def end(self):
@@ -82,23 +82,23 @@ class Slow:
     st.integers(0, 6),
     st.lists(st.sampled_from([0, 3_000, 40_000, 999_999]), max_size=3),
 )
-def test_no_frame_is_wrong_and_the_book_comes_soon(seed, lag, travels, lies):
-    """Up to 5 s late, and up to three answers of a wrong id: every frame is the true book."""
+def test_frames_are_true_and_the_book_syncs_soon(seed, lag, latency, errors):
+    """With a lag of up to 5 s, and up to three answers with a wrong id, every frame is the true book."""
     with TemporaryDirectory() as root:
-        slow = Slow(Path(root), seed, lag, travels, lies)
+        slow = Slow(Path(root), seed, lag, latency, errors)
         for _ in range(600):
             slow.step()
-        wrong = sum(lie > 0 for lie in lies)
+        wrong = sum(error > 0 for error in errors)
         day = slow.end()
-        assert slow.blind <= 2 * lag + 10 + travels + wrong * (25 + travels)
+        assert slow.blind <= 2 * lag + 10 + latency + wrong * (25 + latency)
         assert len(day.frames) >= 600 - slow.blind - lag - 1
         assert slow.requests <= 2 * (1 + wrong) + 4
 
 
-@pytest.mark.parametrize("lie", [3_000, 999_999])
-def test_a_wrong_id_costs_two_seconds(tmp_path, lie):
-    """The ledger has the result of each response."""
-    slow = Slow(tmp_path, 1, 0, 2, [lie])
+@pytest.mark.parametrize("error", [3_000, 999_999])
+def test_wrong_snapshot_id_costs_two_seconds(tmp_path, error):
+    """The ledger contains the result of each answer."""
+    slow = Slow(tmp_path, 1, 0, 2, [error])
     for _ in range(100):
         slow.step()
     day = slow.end()
@@ -107,8 +107,8 @@ def test_a_wrong_id_costs_two_seconds(tmp_path, lie):
     assert len(day.told("snapshot_loaded")) == 1
 
 
-def test_where_rest_names_wrong_ids_for_ever_the_ids_are_still_not_believed(tmp_path):
-    """A snapshot of which a minute of updates is older is given up: its levels are a minute old as well."""
+def test_repeated_wrong_snapshot_ids_are_never_accepted(tmp_path):
+    """A snapshot that is not reached within a minute is dropped; there are no frames and few requests."""
     slow = Slow(tmp_path, 1, 0, 2, [3_000] * 1_000)
     for _ in range(3_000):
         slow.step()

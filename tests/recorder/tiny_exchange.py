@@ -1,4 +1,4 @@
-"""An exchange of a few levels without a socket: every book it ever had, and its messages as texts."""
+"""An exchange with a few levels and without a socket: all its past books, and its messages as bytes."""
 
 import json
 import random
@@ -11,10 +11,10 @@ _REACH = 14
 
 
 class TinyExchange:
-    """A book that changes at random, id by id, and trades; the same for the same seed.
+    """A book that changes at random, id by id, and trades; reproducible by seed.
 
     Attributes:
-        us: Its time.
+        us: Its time in µs.
         last_id: The newest update id.
     """
 
@@ -29,8 +29,8 @@ class TinyExchange:
         self._books = {self.last_id: self._levels()}
         self._trades: list[TrueTrade] = []
 
-    def pass_by(self) -> list[bytes]:
-        """Let some time pass; return a depth message and, now and then, trades."""
+    def advance(self) -> list[bytes]:
+        """Advance by 100 ms; return a depth message and up to two trades."""
         luck, first = self._luck, self.last_id + 1
         self.us += 100_000
         changed: tuple[dict[str, str], dict[str, str]] = ({}, {})
@@ -52,13 +52,13 @@ class TinyExchange:
         return [_framed("depth@100ms", update), *(self._trade() for _ in range(luck.randrange(3)))]
 
     def snapshot(self, back: int = 0) -> bytes:
-        """Return the answer of REST, as it was *back* ids ago."""
+        """Return the REST depth answer as of *back* ids ago."""
         last_id = max(self._first_id, self.last_id - back)
         bids, asks = self._books[last_id]
         return json.dumps({"lastUpdateId": last_id, "bids": bids, "asks": asks}).encode()
 
     def book(self, update_id: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        """Return the true book of an id."""
+        """Return the true book at an id."""
         return self._books[update_id]
 
     def trades(self, first_id: int, last_id: int) -> list[TrueTrade]:
@@ -69,8 +69,8 @@ class TinyExchange:
         price, qty = _price(_MID_TICKS + 1), f"{self._luck.randrange(1, 90)}.00000000"
         trade = TrueTrade(len(self._trades) + 1, self.us, price, qty, False)
         self._trades.append(trade)
-        told = {"e": "trade", "E": self.us, "s": SYMBOL, "t": trade.trade_id, "p": price, "q": qty, "T": self.us}
-        return _framed("trade", {**told, "m": False, "M": True})
+        fields = {"e": "trade", "E": self.us, "s": SYMBOL, "t": trade.trade_id, "p": price, "q": qty, "T": self.us}
+        return _framed("trade", {**fields, "m": False, "M": True})
 
     def _levels(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         bids, asks = self._book
@@ -85,5 +85,5 @@ def _price(ticks: int) -> str:
 
 
 def _framed(stream: str, payload: dict[str, object]) -> bytes:
-    """Return a message as the exchange writes it, without blanks."""
+    """Return a message in the exchange's compact JSON form."""
     return json.dumps({"stream": f"{SYMBOL.lower()}@{stream}", "data": payload}, separators=(",", ":")).encode()

@@ -92,7 +92,7 @@ def test_rows_6_and_7_broken_late_or_refused_snapshot_causes_no_gap(fault, cause
     """Defect 3: updates wait in the buffer until a whole snapshot is loaded."""
     day = recorded(plain(), f"at request 1 of /api/v3/depth do {fault}")
     causes = [details["cause"] for details in day.told("snapshot_failed")]
-    assert day.told("gap") == []
+    assert (day.tags, day.told("gap")) == (["initial"], [])
     if cause is None:
         assert causes == []
     elif cause:

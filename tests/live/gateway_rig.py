@@ -1,4 +1,4 @@
-"""A gateway on an exchange in a box, an audit log in memory, and a listener that follows what an engine would."""
+"""A gateway on an exchange in a box, an in-memory audit log, and a listener that follows reports as an engine does."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -42,7 +42,7 @@ class MemoryAudit:
 
 
 class FollowingListener:
-    """Follows orders by the reports alone, and fails where an engine could not follow."""
+    """Follows orders by the reports alone, and fails at a report that an engine could not follow."""
 
     def __init__(self) -> None:
         self.log: list[tuple[Any, ...]] = []
@@ -108,7 +108,7 @@ class FollowingListener:
 
 
 class QuietLog:
-    """Keeps what was logged."""
+    """A log that keeps its lines in memory."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []
@@ -120,7 +120,7 @@ class QuietLog:
 
 
 class Rig:
-    """What a test holds of one gateway and its exchange."""
+    """One gateway and its exchange, for a test."""
 
     def __init__(self, box: Box, gateway: Gateway, audit: MemoryAudit, listener: FollowingListener) -> None:
         self.box, self.gateway, self.audit, self.listener = box, gateway, audit, listener
@@ -132,7 +132,7 @@ class Rig:
                 await asyncio.sleep(0.002)
 
     def at_exchange(self, account: int = ALICE) -> list[Any]:
-        """Return the account's open orders, as the exchange has them."""
+        """Return the account's open orders from the exchange."""
         return list(self.box.exchange.users.open(account))
 
     def free(self, asset: str) -> str:
@@ -199,7 +199,7 @@ async def trading(
     audit: Any = None,
     **more: Any,
 ) -> AsyncIterator[Rig]:
-    """Yield a gateway that is ready, on an exchange that runs in real time."""
+    """Yield a rig with a gateway that is ready, on an exchange that runs in real time."""
     begins_us = now_us() // 100_000 * 100_000
     session = Session("SIMUSDT", day_of(begins_us), 24.0, 7, begins_us)
     box = Box(SCENARIOS[scenario](), session, limits=limits)

@@ -1,9 +1,9 @@
-"""A shadow for as long as you like, among faults of every kind, and its equality with the replay.
+"""A shadow of any length with faults of every kind, compared with its replay.
 
 .venv/bin/python tests/live/long_shadow.py --minutes 60 [--market-per-s 26] [--seed 11]
 
-About 550 messages per second with 26 market orders a second and side: the exchange's time is five times ours.
-A fault comes each minute. What it leaves stands in a temporary folder, or in --keep.
+About 550 messages per second with 26 market orders per second and side: the exchange's time is five times ours.
+A fault comes each minute. The files stay in --keep; without it they are temporary.
 """
 
 import argparse
@@ -46,19 +46,19 @@ END_S = 300.0
 
 
 def script(minutes: float) -> str:
-    """Return the faults of so many minutes, one each minute in turn; instants are the exchange's."""
+    """Return a script with one fault per minute, in turn; its instants are the exchange's."""
     instants = range(FIRST_S, int(minutes * 60 * SPEED), EVERY_S)
     return "".join(f"at time {at} {FAULTS[i % len(FAULTS)]}\n" for i, at in enumerate(instants))
 
 
 def serve(folder: Path, arguments: argparse.Namespace) -> tuple[subprocess.Popen[str], dict[str, str]]:
-    """Start an exchange; return it, and the addresses as knobs."""
+    """Start an exchange; return it, and its addresses as knobs."""
     faults = folder / "faults.txt"
     faults.write_text(script(arguments.minutes))
-    words = ["--scenario", "zero_intelligence", "--speed", str(SPEED), "--limits", "off", "--faults", str(faults)]
-    words += ["--seed", str(arguments.seed), "--market-per-s", str(arguments.market_per_s)]
+    options = ["--scenario", "zero_intelligence", "--speed", str(SPEED), "--limits", "off", "--faults", str(faults)]
+    options += ["--seed", str(arguments.seed), "--market-per-s", str(arguments.market_per_s)]
     box = subprocess.Popen(
-        [sys.executable, "-m", "mm", "sim", "serve", *words],
+        [sys.executable, "-m", "mm", "sim", "serve", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -69,9 +69,9 @@ def serve(folder: Path, arguments: argparse.Namespace) -> tuple[subprocess.Popen
 
 
 def shadow(folder: Path, minutes: float, urls: dict[str, str]) -> int:
-    """Shadow for so many minutes; return the exit code."""
+    """Run a shadow for so many minutes; return the exit code."""
     hour = time.gmtime().tm_hour
-    zone = {"WINDOW_TZ": f"Etc/GMT{hour - 12:+d}"}  # noon: the day does not end meanwhile
+    zone = {"WINDOW_TZ": f"Etc/GMT{hour - 12:+d}"}  # noon: the day does not end during the run
     running = subprocess.Popen(
         [sys.executable, "-m", "mm", "shadow", "--run-id", "LONG"],
         cwd=folder,
@@ -87,7 +87,7 @@ def shadow(folder: Path, minutes: float, urls: dict[str, str]) -> int:
 
 
 def main() -> int:
-    """Serve, shadow, and print what was compared; exit code 1 where a row differs."""
+    """Serve, shadow, and print the comparison; exit code 1 if a row differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--market-per-s", type=float, default=26.0)

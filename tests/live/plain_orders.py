@@ -1,7 +1,7 @@
 """A plain exchange for orders, and a wire between it and our order states that loses, repeats, delays and reorders.
 
-The exchange is as simple as can be: an order is open, or ended, and has trades. The wire decides by chance what becomes
-of every request, answer and event, until it is healed.
+The exchange is minimal: an order is open or ended, and has trades. Chance decides the fate of every request, answer
+and event on the wire, until it is healed.
 """
 
 import random
@@ -52,10 +52,10 @@ class PlainOrder:
 
 
 class Wire:
-    """Our order states, the exchange, and what is on its way between them."""
+    """Our order states, the exchange, and the messages in transit between them."""
 
-    def __init__(self, luck: random.Random) -> None:
-        self.luck = luck
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
         self.states = OrderStates()
         self.exchange: dict[str, PlainOrder] = {}
         self.now_ms = 1_000_000
@@ -64,15 +64,15 @@ class Wire:
         self.booked: dict[str, list[AccountFill]] = {}
         self.cancels_wanted: set[str] = set()
         self.amends: list[str] = []
-        self._flying: list[tuple[int, str, object]] = []
+        self._in_transit: list[tuple[int, str, object]] = []
         self._placed: list[str] = []
-        self._asked_ms: dict[str, int] = {}
-        self._deaf = False
-        self._asking: set[str] = set()
-        self._fetching: set[str] = set()
+        self._ask_sent_ms: dict[str, int] = {}
+        self._answer_lost = False
+        self._pending_asks: set[str] = set()
+        self._pending_fetches: set[str] = set()
         self._trade_id = 0
 
-    # what we do
+    # our actions
 
     def place(self, qty_e8: int) -> None:
         number = len(self._placed) + 1
@@ -84,13 +84,13 @@ class Wire:
     def cancel(self) -> None:
         live = [order for order in self.states.open.values() if order.state is OrderState.LIVE]
         if live:
-            self._cancel(self.luck.choice(live))
+            self._cancel(self.rng.choice(live))
 
     def amend(self, qty_e8: int) -> None:
         live = [order for order in self.states.open.values() if order.state is OrderState.LIVE]
         if not live:
             return
-        order, qty = self.luck.choice(live), decimal_text(qty_e8)
+        order, qty = self.rng.choice(live), decimal_text(qty_e8)
         if order.booked_e8 < qty_e8 < order.qty_e8:
             self.states.amending(order, qty)
             order.amend_until_ms = self.now_ms + WINDOW_MS
@@ -101,7 +101,7 @@ class Wire:
         live = [order for order in self.states.open.values() if order.state is OrderState.LIVE]
         if not live:
             return
-        old, number = self.luck.choice(live), len(self._placed) + 1
+        old, number = self.rng.choice(live), len(self._placed) + 1
         new = LiveOrder(number, f"c{number}", +1, "100", decimal_text(qty_e8), "LIMIT", self.now_ms, WINDOW_MS)
         self._placed.append(new.client_id)
         self.states.add(new)
@@ -116,52 +116,52 @@ class Wire:
     # the wire
 
     def _chance(self, share: float) -> bool:
-        return not self.healed and self.luck.random() < share
+        return not self.healed and self.rng.random() < share
 
-    def _fly(self, what: str, content: object) -> None:
-        """Put a message on the wire; it may be late, and so be overtaken."""
-        delay_ms = 0 if self.healed else self.luck.choice([0, 0, 0, 1, 5, 50, 400])
-        self._flying.append((self.now_ms + delay_ms, what, content))
+    def _schedule(self, what: str, content: object) -> None:
+        """Put a message on the wire, with a random delay, so that others may overtake it."""
+        delay_ms = 0 if self.healed else self.rng.choice([0, 0, 0, 1, 5, 50, 400])
+        self._in_transit.append((self.now_ms + delay_ms, what, content))
 
     def _send(self, kind: str, what: object) -> None:
-        """Send a request: it arrives, or not; if the connection breaks, it may arrive long after its sender gave up."""
+        """Send a request, which may be lost; if the connection breaks, it may arrive long after its sender gave up."""
         sent_ms = self.now_ms
         if not self._chance(0.2):
-            self._fly("request", (kind, what, sent_ms, False))
+            self._schedule("request", (kind, what, sent_ms, False))
             return
-        self._fly_in(self.luck.choice([0, 1, 20, 3_000]), "timeout", (kind, what))
+        self._schedule_in(self.rng.choice([0, 1, 20, 3_000]), "timeout", (kind, what))
         if self._chance(0.5):
-            self._fly_in(self.luck.choice([0, 5, 900, 1_500]), "request", (kind, what, sent_ms, True))
+            self._schedule_in(self.rng.choice([0, 5, 900, 1_500]), "request", (kind, what, sent_ms, True))
 
-    def _fly_in(self, delay_ms: int, what: str, content: object) -> None:
-        self._flying.append((self.now_ms + delay_ms, what, content))
+    def _schedule_in(self, delay_ms: int, what: str, content: object) -> None:
+        self._in_transit.append((self.now_ms + delay_ms, what, content))
 
     def _answer(self, kind: str, what: object, result: object) -> None:
-        if self._deaf:
+        if self._answer_lost:
             return
         if self._chance(0.2):
-            self._fly_in(2 * WINDOW_MS, "timeout", (kind, what))
+            self._schedule_in(2 * WINDOW_MS, "timeout", (kind, what))
         else:
-            self._fly("answer", (kind, what, result))
+            self._schedule("answer", (kind, what, result))
 
     def _event(self, order: PlainOrder, fill: AccountFill | None = None) -> None:
         event = (order.seen(self.now_ms), fill)
         for _ in range(0 if self._chance(0.2) else 2 if self._chance(0.1) else 1):
-            self._fly("event", event)
+            self._schedule("event", event)
 
     def pass_time(self, ms: int) -> None:
-        """Let what is due happen, in order of time; what is due at the same instant in any order."""
+        """Process due messages in order of time, and in any order those due at the same instant."""
         until_ms = self.now_ms + ms
-        while due := [one for one in self._flying if one[0] <= until_ms]:
+        while due := [one for one in self._in_transit if one[0] <= until_ms]:
             first_ms = min(one[0] for one in due)
-            one = self.luck.choice([one for one in due if one[0] == first_ms])
-            self._flying.remove(one)
+            one = self.rng.choice([one for one in due if one[0] == first_ms])
+            self._in_transit.remove(one)
             self.now_ms = max(self.now_ms, one[0])
-            self._happen(one[1], one[2])
+            self._process(one[1], one[2])
             self._act()
         self.now_ms = until_ms
 
-    def _happen(self, what: str, content: object) -> None:
+    def _process(self, what: str, content: object) -> None:
         if what == "request":
             self._execute(*content)  # type: ignore[misc]
         elif what == "event":
@@ -187,13 +187,13 @@ class Wire:
 
     def _retry(self, kind: str, what: object) -> None:
         order = what[0] if isinstance(what, tuple) else what
-        (self._asking if kind == "ask" else self._fetching).discard(order.client_id)  # type: ignore[attr-defined]
+        (self._pending_asks if kind == "ask" else self._pending_fetches).discard(order.client_id)  # type: ignore[attr-defined]
         (self._ask if kind == "ask" else self._fetch)(order)  # type: ignore[arg-type]
 
     # the exchange
 
-    def _execute(self, kind: str, what: object, sent_ms: int, deaf: bool) -> None:
-        self._deaf = deaf
+    def _execute(self, kind: str, what: object, sent_ms: int, answer_lost: bool) -> None:
+        self._answer_lost = answer_lost
         if kind == "ask":
             order, _ = what  # type: ignore[misc]
             found = self.exchange.get(order.client_id)
@@ -242,12 +242,12 @@ class Wire:
         open_ones = [one for one in self.exchange.values() if one.status in ("NEW", "PARTIALLY_FILLED")]
         if not open_ones:
             return
-        order = self.luck.choice(open_ones)
-        if self.luck.random() < 0.1:
+        order = self.rng.choice(open_ones)
+        if self.rng.random() < 0.1:
             self._end(order.client_id, "EXPIRED")
             return
         left_e8 = order.qty_e8 - order.executed_e8
-        qty_e8 = self.luck.choice([left_e8, min(left_e8, E8)])
+        qty_e8 = self.rng.choice([left_e8, min(left_e8, E8)])
         self._trade_id += 1
         fill = AccountFill(
             self._trade_id, order.exchange_id, order.client_id, 1, "100", decimal_text(qty_e8), "0", "B", 0, True
@@ -256,7 +256,7 @@ class Wire:
         order.status = "FILLED" if qty_e8 == left_e8 else "PARTIALLY_FILLED"
         self._event(order, fill)
 
-    # what we are answered
+    # answers to us
 
     def _take_answer(self, kind: str, what: object, result: object) -> None:
         states, us = self.states, self.now_ms
@@ -279,10 +279,10 @@ class Wire:
                 states.refused(new, us, -2022, "")
         elif kind == "ask":
             order, ended_then = what  # type: ignore[misc]
-            self._asking.discard(order.client_id)
+            self._pending_asks.discard(order.client_id)
             self._ask_answered(order, ended_then, result)
         else:
-            self._fetching.discard(what.client_id)  # type: ignore[attr-defined]
+            self._pending_fetches.discard(what.client_id)  # type: ignore[attr-defined]
             for fill in result:  # type: ignore[attr-defined]
                 states.fill(what, fill)  # type: ignore[arg-type]
             states.fetched(what)  # type: ignore[arg-type]
@@ -304,22 +304,22 @@ class Wire:
     def _ask_answered(self, order: LiveOrder, ended_then: bool, result: object) -> None:
         if isinstance(result, OrderSeen):
             self.states.seen(result, answers=True, firm=ended_then)
-            if not self.states.amend_shown(order, self.now_ms, self._asked_ms[order.client_id]):
-                self._fly_in(500, "timeout", ("ask", (order, False)))
-        elif not self.states.absent(order, self.now_ms, self._asked_ms[order.client_id]):
-            self._fly_in(500, "timeout", ("ask", (order, False)))
+            if not self.states.amend_shown(order, self.now_ms, self._ask_sent_ms[order.client_id]):
+                self._schedule_in(500, "timeout", ("ask", (order, False)))
+        elif not self.states.absent(order, self.now_ms, self._ask_sent_ms[order.client_id]):
+            self._schedule_in(500, "timeout", ("ask", (order, False)))
 
     # the steps
 
     def _ask(self, order: LiveOrder) -> None:
-        if order.client_id not in self._asking:
-            self._asking.add(order.client_id)
-            self._asked_ms[order.client_id] = self.now_ms
+        if order.client_id not in self._pending_asks:
+            self._pending_asks.add(order.client_id)
+            self._ask_sent_ms[order.client_id] = self.now_ms
             self._send("ask", (order, order.ended))
 
     def _fetch(self, order: LiveOrder) -> None:
-        if order.client_id not in self._fetching:
-            self._fetching.add(order.client_id)
+        if order.client_id not in self._pending_fetches:
+            self._pending_fetches.add(order.client_id)
             self._send("fetch", order)
 
     def _act(self) -> None:
@@ -347,7 +347,7 @@ class Wire:
     # the end
 
     def heal(self) -> None:
-        """Lose and delay nothing more; reconcile twice, as the gateway does from time to time."""
+        """Lose and delay nothing more; reconcile several times, as the gateway does at intervals."""
         self.healed = True
         self.pass_time(4 * WINDOW_MS)
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""A way to the exchange whose answers a test gives, one by one."""
+"""A fake connection to the exchange; a test gives each answer."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ class PlayedApi:
 
     def __init__(self) -> None:
         self.up = True
-        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.requests: list[tuple[str, dict[str, Any]]] = []
         self.now_ms = 1_000_000
         self.us = 10**15
         self._waiting: list[Done] = []
 
     def request(self, method: str, parameters: RequestParams, done: Done) -> int:
-        self.asked.append((method, dict(parameters)))
+        self.requests.append((method, dict(parameters)))
         self._waiting.append(done)
         return self.now_ms
 
@@ -31,4 +31,4 @@ class PlayedApi:
 
     @property
     def methods(self) -> list[str]:
-        return [method for method, _ in self.asked]
+        return [method for method, _ in self.requests]

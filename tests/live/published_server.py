@@ -1,7 +1,8 @@
 """A small exchange that was written from the public documentation of Binance Spot alone, and shares no code with ours.
 
 It implements what an order gateway needs: REST and WebSocket API, HMAC and Ed25519, user events, one symbol, a book of
-one price a side that never ends. What the documentation leaves open is decided in the simplest way; instants are in ms.
+one price per side that never ends. The documentation leaves details open; here they are as simple as possible. Instants
+are in ms.
 """
 
 import asyncio
@@ -73,21 +74,21 @@ class PublishedExchange:
 
     # requests
 
-    def call(self, method: str, given: dict[str, str]) -> Any:
-        """Carry out a request whose sender is known."""
-        act = getattr(self, "do_" + method.replace(".", "_").replace("/", "_"), None)
-        if act is None:
+    def call(self, method: str, params: dict[str, str]) -> Any:
+        """Execute a request whose sender has been checked."""
+        handler = getattr(self, "do_" + method.replace(".", "_").replace("/", "_"), None)
+        if handler is None:
             raise Refusal(-1020, "This operation is not supported.")
-        if given.get("symbol", SYMBOL) != SYMBOL:
+        if params.get("symbol", SYMBOL) != SYMBOL:
             raise Refusal(-1121, "Invalid symbol.")
-        return act(given)
+        return handler(params)
 
-    def check(self, payload: str, given: dict[str, str]) -> None:
+    def check(self, payload: str, params: dict[str, str]) -> None:
         """Check a SIGNED request as in "SIGNED request security"."""
-        stamp, window, now = int(given.get("timestamp", 0)), int(given.get("recvWindow", 5_000)), now_ms()
+        stamp, window, now = int(params.get("timestamp", 0)), int(params.get("recvWindow", 5_000)), now_ms()
         if not (stamp < now + 1_000 and now - stamp <= window):
             raise Refusal(-1021, "Timestamp for this request is outside of the recvWindow.")
-        signature = given.get("signature", "")
+        signature = params.get("signature", "")
         if hmac.new(self.secret.encode(), payload.encode(), hashlib.sha256).hexdigest() == signature.lower():
             return
         try:
@@ -120,11 +121,11 @@ class PublishedExchange:
         balances = [{"asset": a, "free": text(self.free[a]), "locked": text(self.locked[a])} for a in names]
         return {"makerCommission": 10, "canTrade": True, "accountType": "SPOT", "balances": balances, "uid": 1}
 
-    def do_order_place(self, given: dict[str, str]) -> Any:
-        name, side, kind = given["newClientOrderId"], given["side"], given["type"]
+    def do_order_place(self, params: dict[str, str]) -> Any:
+        name, side, kind = params["newClientOrderId"], params["side"], params["type"]
         if any(one["clientOrderId"] == name and one["open"] for one in self.orders.values()):
             raise Refusal(-2010, "Duplicate order sent.")
-        qty, price = Decimal(given["quantity"]), Decimal(given.get("price", "0"))
+        qty, price = Decimal(params["quantity"]), Decimal(params.get("price", "0"))
         takes = kind == "MARKET" or (price >= ASK if side == "BUY" else price <= BID)
         if takes and kind == "LIMIT_MAKER":
             raise Refusal(-2010, "Order would immediately match and take.")
@@ -140,7 +141,7 @@ class PublishedExchange:
             "origQty": text(qty),
             "executed": Decimal(0),
             "status": "NEW",
-            "timeInForce": given.get("timeInForce", "GTC"),
+            "timeInForce": params.get("timeInForce", "GTC"),
             "type": kind,
             "side": side,
             "time": now_ms(),
@@ -154,25 +155,25 @@ class PublishedExchange:
             self.fill(order, ASK if side == "BUY" else BID, qty, maker=False)
         elif order["timeInForce"] in ("IOC", "FOK"):
             self._end(order, "EXPIRED", name)
-        return self.shown(order) | {"transactTime": now_ms()}
+        return self.as_response(order) | {"transactTime": now_ms()}
 
-    def do_order_cancel(self, given: dict[str, str]) -> Any:
-        order = self._find(given, "orderId", "origClientOrderId")
+    def do_order_cancel(self, params: dict[str, str]) -> Any:
+        order = self._find(params, "orderId", "origClientOrderId")
         if order is None or not order["open"]:
             raise Refusal(-2011, "Unknown order sent.")
         self._end(order, "CANCELED", f"cancel{order['orderId']}")
         names = {"origClientOrderId": order["clientOrderId"], "clientOrderId": f"cancel{order['orderId']}"}
-        return self.shown(order) | names | {"transactTime": now_ms()}
+        return self.as_response(order) | names | {"transactTime": now_ms()}
 
-    def do_order_amend_keepPriority(self, given: dict[str, str]) -> Any:
-        order, qty = self._find(given, "orderId", "origClientOrderId"), Decimal(given["newQty"])
+    def do_order_amend_keepPriority(self, params: dict[str, str]) -> Any:
+        order, qty = self._find(params, "orderId", "origClientOrderId"), Decimal(params["newQty"])
         if order is None or not order["open"]:
             raise Refusal(-2038, "Unknown order sent.")
         if qty >= Decimal(order["origQty"]):
             raise Refusal(-2038, "Order amend (quantity increase) is not supported.")
         if qty <= order["executed"]:
             raise Refusal(-2038, "The request to amend the order has been rejected.")
-        old, name = order["clientOrderId"], given.get("newClientOrderId") or f"amended{order['orderId']}"
+        old, name = order["clientOrderId"], params.get("newClientOrderId") or f"amended{order['orderId']}"
         cut = Decimal(order["origQty"]) - qty
         self._lock(order, -(cut * Decimal(order["price"]) if order["side"] == "BUY" else cut))
         order["origQty"], order["clientOrderId"] = text(qty), name
@@ -183,33 +184,33 @@ class PublishedExchange:
         amended |= {"executedQty": text(order["executed"]), "preventedQty": "0.00000000"}
         return {"transactTime": now_ms(), "executionId": 9, "amendedOrder": amended}
 
-    def do_order_cancelReplace(self, given: dict[str, str]) -> Any:
-        which = {
-            "orderId": given.get("cancelOrderId", ""),
-            "origClientOrderId": given.get("cancelOrigClientOrderId", ""),
+    def do_order_cancelReplace(self, params: dict[str, str]) -> Any:
+        ids = {
+            "orderId": params.get("cancelOrderId", ""),
+            "origClientOrderId": params.get("cancelOrigClientOrderId", ""),
         }
         result: dict[str, Any] = {"cancelResult": "SUCCESS", "newOrderResult": "SUCCESS"}
         try:
-            result["cancelResponse"] = self.do_order_cancel(which)
+            result["cancelResponse"] = self.do_order_cancel(ids)
         except Refusal as refusal:
             failed = {"cancelResult": "FAILURE", "newOrderResult": "NOT_ATTEMPTED", "newOrderResponse": None}
             data = failed | {"cancelResponse": refusal.payload}
             raise Refusal(-2022, "Order cancel-replace failed.", 400, data) from None
         try:
-            result["newOrderResponse"] = self.do_order_place(given)
+            result["newOrderResponse"] = self.do_order_place(params)
         except Refusal as refusal:
             data = result | {"newOrderResult": "FAILURE", "newOrderResponse": refusal.payload}
             raise Refusal(-2021, "Order cancel-replace partially failed.", 409, data) from None
         return result
 
-    def do_order_status(self, given: dict[str, str]) -> Any:
-        order = self._find(given, "orderId", "origClientOrderId")
+    def do_order_status(self, params: dict[str, str]) -> Any:
+        order = self._find(params, "orderId", "origClientOrderId")
         if order is None:
             raise Refusal(-2013, "Order does not exist.")
-        return self.shown(order)
+        return self.as_response(order)
 
     def do_openOrders_status(self, _: Any) -> Any:
-        return [self.shown(order) for order in self.orders.values() if order["open"]]
+        return [self.as_response(order) for order in self.orders.values() if order["open"]]
 
     def do_openOrders_cancelAll(self, _: Any) -> Any:
         found = [order for order in self.orders.values() if order["open"]]
@@ -217,14 +218,14 @@ class PublishedExchange:
             raise Refusal(-2011, "Unknown order sent.")
         return [self.do_order_cancel({"orderId": str(order["orderId"])}) for order in found]
 
-    def do_myTrades(self, given: dict[str, str]) -> Any:
-        order_id, first, limit = given.get("orderId"), given.get("fromId"), int(given.get("limit", 500))
+    def do_myTrades(self, params: dict[str, str]) -> Any:
+        order_id, first, limit = params.get("orderId"), params.get("fromId"), int(params.get("limit", 500))
         found = [one for one in self.trades if order_id is None or one["orderId"] == int(order_id)]
         if first is None:
             return found[-limit:]
         return [one for one in found if one["id"] >= int(first)][:limit]
 
-    # what happens
+    # executions and reports
 
     def fill(self, order: dict[str, Any], price: Decimal, qty: Decimal, *, maker: bool) -> None:
         """Execute a trade with an order."""
@@ -259,13 +260,13 @@ class PublishedExchange:
         self._lock(order, -order["lock"])
         self._report(order, status, name)
 
-    def _find(self, given: dict[str, str], by_id: str, by_name: str) -> dict[str, Any] | None:
-        if given.get(by_id):
-            return self.orders.get(int(given[by_id]))
-        named = [one for one in self.orders.values() if one["clientOrderId"] == given.get(by_name)]
+    def _find(self, params: dict[str, str], by_id: str, by_name: str) -> dict[str, Any] | None:
+        if params.get(by_id):
+            return self.orders.get(int(params[by_id]))
+        named = [one for one in self.orders.values() if one["clientOrderId"] == params.get(by_name)]
         return named[-1] if named else None
 
-    def shown(self, order: dict[str, Any]) -> dict[str, Any]:
+    def as_response(self, order: dict[str, Any]) -> dict[str, Any]:
         fields = {name: value for name, value in order.items() if name not in ("executed", "open", "lock")}
         return fields | {"executedQty": text(order["executed"]), "isWorking": order["open"], "updateTime": now_ms()}
 
@@ -307,57 +308,57 @@ class PublishedServer:
     def __init__(self, exchange: PublishedExchange) -> None:
         self.exchange = exchange
         self.ws_api_url = self.rest_url = ""
-        self._listening: list[ServerConnection] = []
+        self._subscribers: list[ServerConnection] = []
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["PublishedServer"]:
         """Listen on loopback until the block ends."""
         rest = await asyncio.start_server(self._rest, "127.0.0.1", 0)
-        async with serve(self._converse, "127.0.0.1", 0) as conversations:
-            self.ws_api_url = f"ws://127.0.0.1:{next(iter(conversations.sockets)).getsockname()[1]}/ws-api/v3"
+        async with serve(self._serve_connection, "127.0.0.1", 0) as server:
+            self.ws_api_url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/ws-api/v3"
             self.rest_url = f"http://127.0.0.1:{rest.sockets[0].getsockname()[1]}"
             yield self
             rest.close()
 
     async def publish(self) -> None:
-        """Send past events to all listeners."""
+        """Send past events to all subscribers."""
         events, self.exchange.events = self.exchange.events, []
         for event in events:
-            for conversation in self._listening:
-                await conversation.send(json.dumps({"subscriptionId": 0, "event": event}))
+            for connection in self._subscribers:
+                await connection.send(json.dumps({"subscriptionId": 0, "event": event}))
 
-    async def _converse(self, conversation: ServerConnection) -> None:
+    async def _serve_connection(self, connection: ServerConnection) -> None:
         logged_on = False
         try:
-            async for raw in conversation:
+            async for raw in connection:
                 request = json.loads(raw)
-                method, given = request["method"], {k: str(v) for k, v in request.get("params", {}).items()}
+                method, params = request["method"], {k: str(v) for k, v in request.get("params", {}).items()}
                 answer: dict[str, Any] = {"id": request["id"], "status": 200}
                 try:
-                    if method not in PUBLIC and not (logged_on and "apiKey" not in given):
-                        self._check_ws(given)
+                    if method not in PUBLIC and not (logged_on and "apiKey" not in params):
+                        self._check_ws(params)
                     if method == "session.logon":
                         logged_on = True
-                        answer["result"] = {"apiKey": given["apiKey"], "authorizedSince": now_ms()}
+                        answer["result"] = {"apiKey": params["apiKey"], "authorizedSince": now_ms()}
                     elif method.startswith("userDataStream.subscribe"):
-                        self._listening.append(conversation)
+                        self._subscribers.append(connection)
                         answer["result"] = {"subscriptionId": 0}
                     else:
-                        answer["result"] = self.exchange.call(method, given)
+                        answer["result"] = self.exchange.call(method, params)
                 except Refusal as refusal:
                     answer |= {"status": refusal.status, "error": refusal.payload}
-                await conversation.send(json.dumps(answer))
+                await connection.send(json.dumps(answer))
                 await self.publish()
         except ConnectionClosed:
             pass
         finally:
-            self._listening = [one for one in self._listening if one is not conversation]
+            self._subscribers = [one for one in self._subscribers if one is not connection]
 
-    def _check_ws(self, given: dict[str, str]) -> None:
-        if given.get("apiKey") != self.exchange.key:
+    def _check_ws(self, params: dict[str, str]) -> None:
+        if params.get("apiKey") != self.exchange.key:
             raise Refusal(-2015, "Invalid API-key, IP, or permissions for action.", 401)
-        named = sorted((name, value) for name, value in given.items() if name != "signature")
-        self.exchange.check("&".join(f"{name}={value}" for name, value in named), given)
+        named = sorted((name, value) for name, value in params.items() if name != "signature")
+        self.exchange.check("&".join(f"{name}={value}" for name, value in named), params)
 
     async def _rest(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -377,7 +378,7 @@ class PublishedServer:
 
     def _answer(self, verb: str, target: str, headers: dict[str, str]) -> tuple[int, Any]:
         path, _, query = target.partition("?")
-        given, method = dict(parse_qsl(query)), REST.get((verb, path.removeprefix("/api/v3/")))
+        params, method = dict(parse_qsl(query)), REST.get((verb, path.removeprefix("/api/v3/")))
         try:
             if method is None:
                 return 404, {}
@@ -385,7 +386,7 @@ class PublishedServer:
                 if headers.get("x-mbx-apikey") != self.exchange.key:
                     raise Refusal(-2015, "Invalid API-key, IP, or permissions for action.", 401)
                 payload, _, signature = query.rpartition("&signature=")
-                self.exchange.check(payload, given | {"signature": unquote(signature)})
-            return 200, self.exchange.call(method, given)
+                self.exchange.check(payload, params | {"signature": unquote(signature)})
+            return 200, self.exchange.call(method, params)
         except Refusal as refusal:
             return refusal.status, refusal.payload

@@ -1,8 +1,8 @@
-"""A gateway, a market and everything that goes wrong between them, from one seed; virtual time, no socket.
+"""A gateway, a market and all faults between them, from one seed; virtual time, no socket.
 
-The exchange is the one in a box, behind its own REST and WebSocket API. Between it and the gateway stands a network
-that loses, delays, repeats and reorders what passes, breaks connections, lets them die silently, answers with errors
-after the work was done or without doing it. Our process is killed and restarted, our clock steps, log-ons expire, the
+The exchange is the one in a box, behind its own REST and WebSocket API. The network between it and the gateway
+loses, delays, repeats and reorders messages, breaks connections, lets them die silently, answers with errors
+with or without executing the request. Our process is killed and restarted, our clock steps, log-ons expire, the
 exchange restarts.
 """
 
@@ -39,7 +39,7 @@ LATENCY_S = 0.002
 
 
 class _Jump(selectors.DefaultSelector):
-    """Waits for nothing: the time that was to be waited passes at once."""
+    """A selector that does not wait: virtual time passes at once."""
 
     passed_s = 0.0
 
@@ -62,8 +62,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 @dataclass(frozen=True)
-class Luck:
-    """How likely each fault is; all zero is a network that works."""
+class FaultRates:
+    """The probability of each fault; all zero is a network without faults."""
 
     lost_request: float = 0.0
     late_request: float = 0.0
@@ -77,15 +77,15 @@ class Luck:
     refused: float = 0.0
 
 
-KIND = Luck()
+NO_FAULTS = FaultRates()
 
 
 class Killed(Exception):
     """Our process ends at this row of the audit log."""
 
 
-class MortalAudit(MemoryAudit):
-    """Rows with their instants; at one of them, before it is written or after, our process is killed."""
+class KillableAudit(MemoryAudit):
+    """Rows with their instants; at one of them, before or after it is written, our process is killed."""
 
     def __init__(self, now_us: Callable[[], int]) -> None:
         super().__init__()
@@ -96,28 +96,28 @@ class MortalAudit(MemoryAudit):
 
     def append(self, type: str, /, **fields: object) -> int:
         self.rows_left -= 1
-        dies = self.frozen or self.rows_left == 0
-        if not dies or (self.written_last and not self.frozen):
+        killed = self.frozen or self.rows_left == 0
+        if not killed or (self.written_last and not self.frozen):
             super().append(type, us_of_row=self._now_us(), **fields)
-        if dies:
+        if killed:
             self.frozen = True
             raise Killed
         return len(self.rows)
 
 
-def harsh(dice: random.Random) -> Luck:
-    """Return the faults of one schedule: most kinds rare, some often."""
-    return Luck(**{name: dice.choice([0.0, 0.02, 0.1, 0.3]) for name in Luck.__dataclass_fields__})
+def random_rates(rng: random.Random) -> FaultRates:
+    """Return the faults of one schedule: most kinds are rare, some frequent."""
+    return FaultRates(**{name: rng.choice([0.0, 0.02, 0.1, 0.3]) for name in FaultRates.__dataclass_fields__})
 
 
 class World:
     """An exchange, a network, a gateway and a market, from one seed."""
 
     def __init__(self, seed: int) -> None:
-        self.dice = random.Random(seed)
-        self.amend_dice = random.Random(f"amend {seed}")
-        self.amends = self.amend_dice.random() < AMENDED_SHARE
-        self.luck = harsh(self.dice)
+        self.rng = random.Random(seed)
+        self.amend_rng = random.Random(f"amend {seed}")
+        self.amends = self.amend_rng.random() < AMENDED_SHARE
+        self.rates = random_rates(self.rng)
         self.desk = Desk(limits=False)
         self.door = Door(self.desk, limits=False)
         self.links: list[MemoryLink] = []
@@ -125,7 +125,7 @@ class World:
         self.counts: Counter[str] = Counter()
         self.clock_step_us = 0
         self.unreachable_until_s = 0.0
-        self.audit = MortalAudit(self.now_us)
+        self.audit = KillableAudit(self.now_us)
         self.errors: list[BaseException] = []
         self.listener = FollowingListener()
         self.next_id = 1
@@ -142,12 +142,12 @@ class World:
         return START_US + int(self.now_s() * 1e6) + self.clock_step_us
 
     def exchange_us(self) -> int:
-        """Let the exchange's clock follow, and return it."""
+        """Advance the exchange's clock, and return it."""
         self.desk.us = max(self.desk.us, START_US + int(self.now_s() * 1e6))
         return self.desk.us
 
     def chance(self, share: float, name: str) -> bool:
-        happens = self.dice.random() < share
+        happens = self.rng.random() < share
         if happens:
             self.counts[name] += 1
         return happens
@@ -155,7 +155,7 @@ class World:
     # the gateway's life
 
     def _left_open(self) -> list[Any]:
-        """Return the orders that the audit log leaves open, by its rows alone."""
+        """Return the orders that are open by the rows of the audit log alone."""
         orders: dict[str, Earlier] = {}
         for row in self.audit.rows:
             kind, name = row["type"], row.get("client_id", "")
@@ -169,10 +169,10 @@ class World:
         return list(orders.values())
 
     async def start(self) -> None:
-        """Start a gateway on what the audit log has, until one is ready."""
-        luck = self.luck
+        """Start a gateway from the audit log, until one is ready."""
+        rates = self.rates
         while True:
-            self.luck = luck if self.dice.random() < 0.2 else KIND
+            self.rates = rates if self.rng.random() < 0.2 else NO_FAULTS
             self._make()
             try:
                 await self.gateway.start()
@@ -181,30 +181,30 @@ class World:
                 await self.die()
                 await asyncio.sleep(0.5)
             else:
-                self.luck = luck
+                self.rates = rates
                 return
 
     def _make(self) -> None:
         self.runs += 1
         self.listener = FollowingListener()
         self.audit.frozen = False
-        mortal = self.runs < 10 and self.dice.random() < 0.5
-        self.audit.rows_left = self.dice.randint(1, 40) if mortal else -1
-        self.audit.written_last = self.dice.random() < 0.5
+        killable = self.runs < 10 and self.rng.random() < 0.5
+        self.audit.rows_left = self.rng.randint(1, 40) if killable else -1
+        self.audit.written_last = self.rng.random() < 0.5
         booked = [row["trade_id"] for row in self.audit.of("fill")]
         run = GatewayRun(
             symbol="SIMUSDT",
             run_id="r",
             access=OrderAccess(
-                order_transport=self.dice.choice(["websocket", "websocket", "rest"]), reconcile_interval_s=5
+                order_transport=self.rng.choice(["websocket", "websocket", "rest"]), reconcile_interval_s=5
             ),
-            sync=self.dice.random() < 0.5,
+            sync=self.rng.random() < 0.5,
             earlier=self._left_open(),
             booked=booked,
             last_trade_id=max(booked, default=None),
             share_budget=False,
         )
-        kind = self.dice.choice(["ED25519", "HMAC"])
+        kind = self.rng.choice(["ED25519", "HMAC"])
         around = Surroundings(
             clock=self.now_us,
             connect=lambda _url, take: MemoryLink(self, take),
@@ -219,17 +219,17 @@ class World:
         """Restart a process that was killed at a row of its audit log."""
         self.counts["killed at a row"] += 1
         await self.die()
-        await asyncio.sleep(self.dice.choice([0.0, 0.01, 3.0]))
+        await asyncio.sleep(self.rng.choice([0.0, 0.01, 3.0]))
         await self.start()
 
     def failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Keep what was raised in a callback, but for the end of our process."""
+        """Keep exceptions of callbacks, except the end of our process."""
         error = context.get("exception")
         if not isinstance(error, Killed):
             self.errors.append(error or RuntimeError(context["message"]))
 
     async def die(self) -> None:
-        """Kill our process: what it has sent is on its way, nothing else is left of it."""
+        """Kill our process: its sent messages stay in transit, nothing else is left of it."""
         for link in self.links:
             link.abort()
         tasks = list(self.gateway._tasks._tasks) + list(self.gateway._rest._tasks)
@@ -237,23 +237,23 @@ class World:
             task.cancel()
         self.gateway._run = None  # type: ignore[assignment]
         self.gateway._states.take = lambda: iter(())  # type: ignore[method-assign]
-        self.gateway._queries = Nobody()  # type: ignore[assignment]
+        self.gateway._queries = NoOp()  # type: ignore[assignment]
         self.gateway._cancel_round = lambda *_: None  # type: ignore[method-assign]
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    # what happens
+    # events
 
     def trade(self) -> None:
-        """Let another user trade with us, or rest an order."""
-        us, dice = self.exchange_us(), self.dice
-        side, ticks = dice.choice([+1, -1]), 10_000 + dice.randint(-30, 30)
-        kind = dice.choice(["LIMIT", "MARKET"])
+        """Let another user trade with us, or place a resting order."""
+        us, rng = self.exchange_us(), self.rng
+        side, ticks = rng.choice([+1, -1]), 10_000 + rng.randint(-30, 30)
+        kind = rng.choice(["LIMIT", "MARKET"])
         new = NewOrder(
             side=side,
             type=kind,
             ticks=0 if kind == "MARKET" else ticks,
-            lots=dice.choice([100, 500, 2_000]),
-            time_in_force="IOC" if dice.random() < 0.7 else "GTC",
+            lots=rng.choice([100, 500, 2_000]),
+            time_in_force="IOC" if rng.random() < 0.7 else "GTC",
         )
         try:
             self.desk.exchange.place(us, BOB, new)
@@ -261,47 +261,47 @@ class World:
             self.counts["bob refused"] += 1
 
     def act(self) -> None:
-        """Do what an engine might: place, amend, cancel or replace."""
-        dice, gateway, listener = self.dice, self.gateway, self.listener
+        """Act as an engine might: place, amend, cancel or replace."""
+        rng, gateway, listener = self.rng, self.gateway, self.listener
         live = [number for number, state in listener.state.items() if state == "open"]
-        if self.amends and live and self.amend_dice.random() < 0.4:
-            self._amend(self.amend_dice.choice(live))
+        if self.amends and live and self.amend_rng.random() < 0.4:
+            self._amend(self.amend_rng.choice(live))
             return
-        what = dice.random()
-        if what < 0.5 or not live:
+        draw = rng.random()
+        if draw < 0.5 or not live:
             self._note_attempt()
             gateway.place(self._number(), *self._terms())
-        elif what < 0.75:
-            gateway.cancel(dice.choice(live))
+        elif draw < 0.75:
+            gateway.cancel(rng.choice(live))
         else:
             self._note_attempt()
-            gateway.replace(dice.choice(live), self._number(), *self._terms())
+            gateway.replace(rng.choice(live), self._number(), *self._terms())
 
     def _amend(self, number: int) -> None:
-        """Reduce an order as an engine would; sometimes move its quote at once, or let it be hit."""
-        dice, listener = self.amend_dice, self.listener
+        """Reduce an order as an engine does; sometimes move its quote at once, or fill it."""
+        rng, listener = self.amend_rng, self.listener
         order = self.gateway._orders.get(number)
         if number in listener.amending or order is None:
             return
         self.counts["amends"] += 1
         listener.amending.add(number)
         smaller = [qty for qty in ("0.05", "0.06", "0.1", "0.3", "0.4", "0.7") if e8(qty) < order.qty_e8]
-        self.gateway.amend(number, dice.choice(smaller or ["0.05"]))
-        what = dice.random()
-        if what < 0.1:
+        self.gateway.amend(number, rng.choice(smaller or ["0.05"]))
+        draw = rng.random()
+        if draw < 0.1:
             self.gateway.cancel(number)
-        elif what < 0.2:
+        elif draw < 0.2:
             self._note_attempt()
             self.gateway.replace(number, self._number(), *self._terms())
-        elif what < 0.3:
-            asyncio.get_running_loop().call_later(dice.choice([0.0, 0.001, 0.003, 0.02]), self._hit, order)
+        elif draw < 0.3:
+            asyncio.get_running_loop().call_later(rng.choice([0.0, 0.001, 0.003, 0.02]), self._hit, order)
 
     def _hit(self, order: Any) -> None:
         """Let another user fill a part of an order, or all of it."""
         found = {one.client_id: one for one in self.desk.exchange.users.open(ALICE)}.get(order.client_id)
         if found is not None:
             self.exchange_us()
-            lots = self.amend_dice.choice([found.left_lots, max(1, found.left_lots // 2)])
+            lots = self.amend_rng.choice([found.left_lots, max(1, found.left_lots // 2)])
             self.desk.exchange.trade_with(found, lots)
 
     def _note_attempt(self) -> None:
@@ -312,51 +312,51 @@ class World:
         return self.next_id
 
     def _terms(self) -> tuple[int, str, str, str]:
-        side = self.dice.choice([+1, -1])
-        distance = self.dice.randint(-5, 40)
+        side = self.rng.choice([+1, -1])
+        distance = self.rng.randint(-5, 40)
         ticks = 10_000 - side * distance
-        kind = self.dice.choice(["LIMIT_MAKER", "LIMIT_MAKER", "LIMIT", "IOC"])
-        return side, f"{ticks / 100:.2f}", self.dice.choice(["0.1", "0.5", "1"]), kind
+        kind = self.rng.choice(["LIMIT_MAKER", "LIMIT_MAKER", "LIMIT", "IOC"])
+        return side, f"{ticks / 100:.2f}", self.rng.choice(["0.1", "0.5", "1"]), kind
 
-    async def mishap(self) -> None:
-        """Let something happen that is no matter of single messages."""
-        dice = self.dice
-        what = dice.choice(
+    async def cause_incident(self) -> None:
+        """Cause an incident that concerns more than single messages."""
+        rng = self.rng
+        incident = rng.choice(
             ["reset", "half_open", "terminated", "shutdown", "log_out", "step", "kill", "away", "restart"]
         )
-        self.counts[what] += 1
+        self.counts[incident] += 1
         link = self.links[-1] if self.links else None
-        if what == "step":
-            self.clock_step_us += dice.choice([-3_000_000, 700_000, 5_000_000])
-        elif what == "kill":
+        if incident == "step":
+            self.clock_step_us += rng.choice([-3_000_000, 700_000, 5_000_000])
+        elif incident == "kill":
             await self.die()
-            await asyncio.sleep(dice.choice([0.0, 0.01, 3.0]))
+            await asyncio.sleep(rng.choice([0.0, 0.01, 3.0]))
             await self.start()
-        elif what == "away":
-            self.unreachable_until_s = self.now_s() + dice.choice([0.5, 4.0, 12.0])
+        elif incident == "away":
+            self.unreachable_until_s = self.now_s() + rng.choice([0.5, 4.0, 12.0])
         elif link is None or link.closed:
             return
-        elif what == "reset":
+        elif incident == "reset":
             link.abort()
-        elif what == "half_open":
+        elif incident == "half_open":
             link.dead = True
-        elif what == "terminated":
+        elif incident == "terminated":
             link.deliver({"subscriptionId": 0, "event": {"e": "eventStreamTerminated", "E": 1}})
-        elif what == "shutdown":
+        elif incident == "shutdown":
             link.deliver({"event": {"e": "serverShutdown", "E": 1}})
-        elif what == "log_out" and link.session:
+        elif incident == "log_out" and link.session:
             link.session._key = None
-        elif what == "restart":
+        elif incident == "restart":
             link.abort()
-            if dice.random() < 0.5:  # without its book
+            if rng.random() < 0.5:  # without its book
                 for order in list(self.desk.exchange.users.open(ALICE)):
                     self.desk.exchange._end(order, "restart")
 
     # the end
 
     async def heal(self) -> None:
-        """Let everything work again, and wait for the reconciles."""
-        self.luck = KIND
+        """Remove all faults, and wait for the reconciles."""
+        self.rates = NO_FAULTS
         self.unreachable_until_s = 0.0
         for link in self.links:
             if link.dead:
@@ -398,7 +398,7 @@ class World:
         assert not self._contradictions(), self._contradictions()
 
     def _check_log(self) -> None:
-        """The audit log alone leads to the same orders, and every amendment that was done has its intent in it."""
+        """Check that the audit log alone gives the same orders, and has an intent for every amendment that was made."""
         kept = {"start": {"symbol": "SIMUSDT", "run_id": "r", "base_asset": "SIM", "quote_asset": "USDT"}}
         books, changes = AuditBooks("SIMUSDT"), Changes()
         for seq, row in enumerate([{"type": "start", **kept["start"]}, *self.audit.rows], 1):
@@ -407,25 +407,25 @@ class World:
         exchange = self.desk.exchange.users
         live = {order.client_id: order for order in exchange.open(ALICE)}
         assert {order.client_id for order in books.open_orders()} == live.keys()
-        asked = [(row["client_id"], row["qty"]) for row in self.audit.of("intent") if row["action"] == "amend"]
+        intents = [(row["client_id"], row["qty"]) for row in self.audit.of("intent") if row["action"] == "amend"]
         for order in exchange.all(ALICE):
             named = books.orders[order.client_id]
             assert e8(named.qty) == order.lots * (E8 // 1_000), f"{order.client_id}: the log has another quantity"
             status = order.status.removesuffix("_IN_MATCH")
             assert named.status == status, f"{order.client_id}: {named.status} in the log, {status} there"
             for one in order.amendments:
-                wanted = {e8(qty) for name, qty in asked if name == order.client_id}
-                assert one.new_lots * (E8 // 1_000) in wanted, "an amendment that the audit log does not know"
+                expected = {e8(qty) for name, qty in intents if name == order.client_id}
+                assert one.new_lots * (E8 // 1_000) in expected, "an amendment that the audit log does not know"
 
     def _contradictions(self) -> list[Any]:
-        """Return what the gateway found wrong, with the exchange or with itself, but for the end of our process."""
+        """Return errors that the gateway logged about the exchange or itself, except for the end of our process."""
         lines = self.gateway._log.lines  # type: ignore[attr-defined]
         wrong = [line for line in lines if line[0] in ("order_contradiction", "gateway_task_failed")]
         return [line for line in wrong if "Killed" not in str(line)]
 
 
-class Nobody:
-    """Takes every call and does nothing: what a killed process would do."""
+class NoOp:
+    """Accepts every call and does nothing, as a killed process."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_: None
@@ -433,7 +433,7 @@ class Nobody:
 
 @dataclass
 class Earlier:
-    """An order that the audit log leaves open."""
+    """An order that is open in the audit log."""
 
     client_id: str
     order_id: int | None
@@ -458,7 +458,7 @@ class MemoryLink:
     async def open(self) -> None:
         world = self._world
         await asyncio.sleep(LATENCY_S)
-        if world.now_s() < world.unreachable_until_s or world.chance(world.luck.refused, "refused"):
+        if world.now_s() < world.unreachable_until_s or world.chance(world.rates.refused, "refused"):
             raise OSError("refused")
         request = Request("GET", "/ws-api/v3", query="timeUnit=MICROSECOND")
         self.session = ApiSession(world.door.api, self._from_exchange, request)
@@ -469,23 +469,23 @@ class MemoryLink:
         if world.audit.frozen:
             return
         world.sent.append((world.now_s(), method))
-        if self.dead or world.chance(world.luck.lost_request, "lost request"):
+        if self.dead or world.chance(world.rates.lost_request, "lost request"):
             return
-        late = world.chance(world.luck.late_request, "late request")
-        delay_s = world.dice.choice([0.05, 0.8, 2.5]) if late else LATENCY_S
+        late = world.chance(world.rates.late_request, "late request")
+        delay_s = world.rng.choice([0.05, 0.8, 2.5]) if late else LATENCY_S
         asyncio.get_running_loop().call_later(delay_s, self._arrive, text, method)
 
     def _arrive(self, text: bytes, method: str) -> None:
         world = self._world
-        if self.session is None or (self.closed and world.dice.random() < 0.5):
+        if self.session is None or (self.closed and world.rng.random() < 0.5):
             return
         world.exchange_us()
-        fails = method in ACTIONS and world.chance(world.luck.error_undone, "error undone")
+        fails = method in ACTIONS and world.chance(world.rates.error_undone, "error undone")
         if fails:
-            code = world.dice.choice([-1000, -1006, -1007, -1021, -1015, -2010])
+            code = world.rng.choice([-1000, -1006, -1007, -1021, -1015, -2010])
             self._answer({"id": json.loads(text)["id"], **_error(code)})
             return
-        self._masks = method in ACTIONS and world.chance(world.luck.error_done, "error done")
+        self._masks = method in ACTIONS and world.chance(world.rates.error_done, "error done")
         self.session.handle(text.decode())
         self._masks = False
 
@@ -498,25 +498,25 @@ class MemoryLink:
         if self._masks:
             content = {
                 "id": content["id"],
-                **_error(self._world.dice.choice([-1000, -1006, -1007, -1021])),
+                **_error(self._world.rng.choice([-1000, -1006, -1007, -1021])),
             }
         self._answer(content)
 
     def _answer(self, content: dict[str, Any]) -> None:
         world = self._world
-        if world.chance(world.luck.lost_answer, "lost answer"):
+        if world.chance(world.rates.lost_answer, "lost answer"):
             return
-        late = world.chance(world.luck.late_answer, "late answer")
-        self._later(content, world.dice.choice([0.1, 1.0, 4.0]) if late else LATENCY_S, in_order=not late)
+        late = world.chance(world.rates.late_answer, "late answer")
+        self._later(content, world.rng.choice([0.1, 1.0, 4.0]) if late else LATENCY_S, in_order=not late)
 
     def _event(self, content: dict[str, Any]) -> None:
         world = self._world
-        if world.chance(world.luck.lost_event, "lost event"):
+        if world.chance(world.rates.lost_event, "lost event"):
             return
-        late = world.chance(world.luck.late_event, "late event")
-        self._later(content, world.dice.choice([0.01, 0.5, 5.0]) if late else LATENCY_S, in_order=not late)
-        if world.chance(world.luck.repeated_event, "repeated event"):
-            self._later(content, world.dice.choice([0.005, 1.0]), in_order=False)
+        late = world.chance(world.rates.late_event, "late event")
+        self._later(content, world.rng.choice([0.01, 0.5, 5.0]) if late else LATENCY_S, in_order=not late)
+        if world.chance(world.rates.repeated_event, "repeated event"):
+            self._later(content, world.rng.choice([0.005, 1.0]), in_order=False)
 
     def _later(self, content: dict[str, Any], delay_s: float, *, in_order: bool) -> None:
         at_s = self._world.now_s() + delay_s
@@ -549,29 +549,29 @@ class MemoryRest(httpx.AsyncBaseTransport):
         self._world = world
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        world, luck = self._world, self._world.luck
+        world, rates = self._world, self._world.rates
         verb_path = f"{request.method} {request.url.path}"
         changes = request.url.path.startswith("/api/v3/order") and request.method != "GET"
         if changes:
             world.sent.append((world.now_s(), verb_path))
         if world.now_s() < world.unreachable_until_s or world.audit.frozen:
             raise httpx.ConnectError("gone", request=request)
-        if world.chance(luck.lost_request, "lost request"):
+        if world.chance(rates.lost_request, "lost request"):
             await asyncio.sleep(2.0)
             raise httpx.ReadTimeout("nothing", request=request)
-        late = world.chance(luck.late_request, "late request")
+        late = world.chance(rates.late_request, "late request")
         arrives = asyncio.get_running_loop().create_future()
-        delay_s = world.dice.choice([0.05, 0.8, 2.5]) if late else LATENCY_S
+        delay_s = world.rng.choice([0.05, 0.8, 2.5]) if late else LATENCY_S
         asyncio.get_running_loop().call_later(delay_s, self._arrive, request, arrives)
-        if changes and world.chance(luck.lost_answer, "lost answer"):
+        if changes and world.chance(rates.lost_answer, "lost answer"):
             await asyncio.sleep(1.0)
             raise httpx.ReadError("reset", request=request)
         done: httpx.Response = await arrives
-        if changes and done.status_code == 200 and world.chance(luck.error_done, "error done"):
-            return httpx.Response(world.dice.choice([500, 502, 504]), text="<html>gateway</html>")
-        if world.chance(luck.error_undone / 4, "too many") and not changes:
+        if changes and done.status_code == 200 and world.chance(rates.error_done, "error done"):
+            return httpx.Response(world.rng.choice([500, 502, 504]), text="<html>gateway</html>")
+        if world.chance(rates.error_undone / 4, "too many") and not changes:
             return httpx.Response(
-                429, headers=world.dice.choice([{}, {"Retry-After": "1"}]), json={"code": -1003, "msg": ""}
+                429, headers=world.rng.choice([{}, {"Retry-After": "1"}]), json={"code": -1003, "msg": ""}
             )
         return done
 
@@ -591,31 +591,31 @@ def _error(code: int) -> dict[str, Any]:
 
 
 async def story(world: World) -> None:
-    """Trade, with everything that goes wrong; heal, compare; stop or kill, compare again."""
-    dice = world.dice
+    """Trade with all kinds of faults; heal, compare; stop or kill, compare again."""
+    rng = world.rng
     asyncio.get_running_loop().set_exception_handler(world.failed)
     await world.start()
-    for _ in range(dice.randint(10, 60)):
-        what = dice.random()
+    for _ in range(rng.randint(10, 60)):
+        draw = rng.random()
         with suppress(Killed):
-            if what < 0.6:
+            if draw < 0.6:
                 world.act()
-            elif what < 0.96:
+            elif draw < 0.96:
                 world.trade()
             else:
-                await world.mishap()
-        await asyncio.sleep(dice.choice([0.0, 0.001, 0.02, 0.3, 1.0]))
+                await world.cause_incident()
+        await asyncio.sleep(rng.choice([0.0, 0.001, 0.02, 0.3, 1.0]))
         if world.audit.frozen:
             await world.revive()
     world.audit.rows_left = -1
-    kills = dice.random() < 0.3
+    kills = rng.random() < 0.3
     if kills:
         world.gateway.cancel_all()
         killed_s = world.now_s()
     await world.heal()
     world.check()
     if kills:
-        late = [(at, what) for at, what in world.sent if at > killed_s + 1e-9 and _places(what)]
+        late = [(at, request) for at, request in world.sent if at > killed_s + 1e-9 and _places(request)]
         assert not late, f"sent after the kill: {late}"
         assert not world.desk.exchange.users.open(ALICE), "orders are open after the kill"
     await world.gateway.stop()
@@ -628,8 +628,8 @@ def _places(what: str) -> bool:
 
 
 def run_schedule(seed: int) -> Counter[str]:
-    """Run one schedule; raises where the books differ, and returns what went wrong on the way."""
-    random.seed(seed)  # delays between attempts to connect are drawn from the module's own dice
+    """Run one schedule; raises if the books differ, and returns counts of its faults and orders."""
+    random.seed(seed)  # delays between attempts to connect are drawn from the module's own generator
     world = World(seed)
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(story(world))
@@ -641,6 +641,6 @@ def run_schedule(seed: int) -> Counter[str]:
 
 
 def as_fill(row: dict[str, Any]) -> AccountFill:
-    """Return the fill that a row of the audit log holds."""
+    """Return the fill in a row of the audit log."""
     fields = {name: row[name] for name in AccountFill.__dataclass_fields__}
     return AccountFill(**fields | {"side": SIDES[row["side"]]})

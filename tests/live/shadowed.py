@@ -1,4 +1,4 @@
-"""A shadow of an exchange in a box, in one loop: a test advances the time; then its day is replayed."""
+"""A shadow of an exchange in a box, in one loop; the test advances the time. Then its day is replayed."""
 
 import asyncio
 from contextlib import suppress
@@ -19,7 +19,7 @@ from mm.sim.wire.box import Box
 DAY = "20260105"
 QUEUE = {"fill_model": "queue_prob_power"}
 CHANCE = {"fill_model": "poisson", "fill_params_json": '{"A": 3.0, "k": 0.3}'}
-SHRINKS = CHANCE | {  # a fill makes the levels behind it smaller
+SHRINKS = CHANCE | {  # a fill makes the more distant levels smaller
     "quote_model": "steps",
     "quote_params_json": '{"model": ["fixed_spread", {"delta_ticks": 2}], "steps": [["fushimi_size", {"eta": 0.9}]]}',
     "quote_qty": "0.5",
@@ -28,7 +28,7 @@ SHRINKS = CHANCE | {  # a fill makes the levels behind it smaller
 
 
 def strategy(*, requote_ms=20.0, latency_ms=5.0, execution=None, account=None, risk=None, **models):
-    """Return knobs of a strategy that decides often, and can sell."""
+    """Return knobs of a strategy that decides often, and has inventory to sell."""
     return PaperKnobs(
         Market(),
         Execution(requote_interval_ms=requote_ms, order_latency_ms=latency_ms, **(execution or {})),
@@ -40,7 +40,7 @@ def strategy(*, requote_ms=20.0, latency_ms=5.0, execution=None, account=None, r
 
 @dataclass
 class Shadowed:
-    """The result of a shadow, and its replay."""
+    """The result of a shadow, and of its replay."""
 
     found: object
     journal: object
@@ -51,7 +51,7 @@ class Shadowed:
 def shadowed(
     scenario, script="", *, knobs=None, scenario_name="large_tick", seed=7, root=None, heed=lambda: None, **options
 ):
-    """Run *scenario* with a shadow of a box that plays *script*, and hold it against the replay of its day."""
+    """Run *scenario* with a shadow of a box that plays *script*, and compare it with the replay of its day."""
     knobs = knobs or strategy()
     with TemporaryDirectory() as place:
         data_root = Path(root or place) / "data"

@@ -1,4 +1,4 @@
-"""Answers and events, by the examples of the exchange's documentation."""
+"""Answers and events, decoded from the examples of the exchange's documentation."""
 
 import pytest
 
@@ -36,8 +36,8 @@ from mm.live.live_orders import OrderSeen
         (0, 0, Fate.UNKNOWN),
     ],
 )
-def test_what_an_answer_says_of_its_request(status: int, code: int, fate: Fate) -> None:
-    """Whatever does not say that nothing was done may have been done."""
+def test_fate_of_maps_status_and_code_to_request_fate(status: int, code: int, fate: Fate) -> None:
+    """Unless the response excludes execution, the request may have been executed."""
     assert fate_of(status, code) is fate
 
 
@@ -48,15 +48,15 @@ EXECUTION = b"""{"e":"executionReport","E":1499405658658,"s":"ETHBTC","c":"mUvoq
 "W":1499405658657,"V":"NONE"}"""
 
 
-def test_the_documented_execution_report() -> None:
-    """Of a new order; no fill is in it."""
+def test_documented_execution_report_decodes_as_new_order() -> None:
+    """It contains no fill."""
     event = EXECUTION_EVENT.decode(EXECUTION)
     assert event.seen(event.c, 5) == OrderSeen("mUvoqJxFIILMdfAW5iGSOW", 4293153, "NEW", 0, 5, 100_000_000)
     assert event.fill("x") is None
 
 
-def test_a_trade_is_a_fill_in_the_exchanges_own_text() -> None:
-    """Its stamp in ms or µs is the same instant."""
+def test_trade_event_becomes_fill_with_exchange_text() -> None:
+    """Timestamps in ms and in µs give the same instant."""
     for stamp in (b"1499405658657", b"1499405658657000"):
         raw = EXECUTION.replace(b'"x":"NEW","X":"NEW"', b'"x":"TRADE","X":"FILLED"').replace(b'"t":-1', b'"t":77')
         raw = raw.replace(b'"l":"0.00000000","z":"0.00000000","L":"0.00000000"', b'"l":"1.00","z":"1.00","L":"0.10"')
@@ -65,7 +65,7 @@ def test_a_trade_is_a_fill_in_the_exchanges_own_text() -> None:
         assert found == AccountFill(77, 4293153, "own", 1, "0.10", "1.00", "0.001", "BNB", 1499405658657000, False)
 
 
-def test_the_answer_to_a_cancel_names_the_order_by_its_first_name() -> None:
+def test_cancel_answer_identifies_order_by_original_client_id() -> None:
     """``clientOrderId`` is that of the cancel."""
     entry = ORDER.decode(
         b'{"symbol":"BTCUSDT","origClientOrderId":"ours","orderId":12,"orderListId":-1,"clientOrderId":"cancel",'
@@ -74,14 +74,14 @@ def test_the_answer_to_a_cancel_names_the_order_by_its_first_name() -> None:
     assert entry.seen(3) == OrderSeen("ours", 12, "CANCELED", 150_000_000, 3, 200_000_000)
 
 
-def test_an_acknowledgement_without_a_status_is_of_a_new_order() -> None:
-    """The shortest of the three answers."""
+def test_ack_without_status_counts_as_new_order() -> None:
+    """ACK is the shortest of the three response types."""
     entry = ORDER.decode(b'{"symbol":"BTCUSDT","orderId":12,"orderListId":-1,"clientOrderId":"a","transactTime":1}')
     assert entry.seen(3).status == "NEW"
 
 
-def test_the_two_halves_of_a_cancel_replace_may_be_null() -> None:
-    """Not attempted."""
+def test_cancel_replace_response_parts_may_be_null() -> None:
+    """A new order that was not attempted has no response."""
     parts = REPLACE.decode(
         b'{"cancelResult":"FAILURE","newOrderResult":"NOT_ATTEMPTED",'
         b'"cancelResponse":{"code":-2011,"msg":"Unknown order sent."},"newOrderResponse":null}'
@@ -89,8 +89,8 @@ def test_the_two_halves_of_a_cancel_replace_may_be_null() -> None:
     assert (parts.cancelResult, bytes(parts.newOrderResponse)) == ("FAILURE", b"null")
 
 
-def test_own_trades_as_they_are_listed() -> None:
-    """Side and role come as booleans."""
+def test_my_trades_entry_becomes_fill() -> None:
+    """Side and role are booleans."""
     (trade,) = TRADES.decode(
         b'[{"symbol":"BNBBTC","id":28457,"orderId":100234,"orderListId":-1,"price":"4.00000100","qty":"12.00000000",'
         b'"quoteQty":"48.000012","commission":"10.10000000","commissionAsset":"BNB","time":1499865549590,'
@@ -100,8 +100,8 @@ def test_own_trades_as_they_are_listed() -> None:
     assert (fill.trade_id, fill.side, fill.maker, fill.us) == (28457, -1, True, 1499865549590000)
 
 
-def test_a_message_is_an_answer_or_an_event() -> None:
-    """Events have no id, and answers no event."""
+def test_ws_message_is_answer_or_event() -> None:
+    """Events have no id, and answers have no event."""
     answer = WS_MESSAGE.decode(b'{"id":7,"status":200,"result":{},"rateLimits":[{"rateLimitType":"ORDERS",'
                                b'"interval":"SECOND","intervalNum":10,"limit":50,"count":12}]}')  # fmt: skip
     assert (answer.id, answer.rateLimits[0].count, bytes(answer.event)) == (7, 12, b"")

@@ -1,4 +1,4 @@
-"""The exchange's clock, and what is signed."""
+"""The exchange's clock, and the signatures of requests."""
 
 from urllib.parse import parse_qs
 
@@ -9,22 +9,22 @@ from mm.sim.wire.operations import MARKET_OPERATIONS
 from mm.sim.wire.user_operations import USER_OPERATIONS
 
 
-def test_the_offset_is_taken_halfway() -> None:
-    """A request of 40 ms whose clock was read in its middle."""
+def test_clock_offset_uses_midpoint_of_request() -> None:
+    """The request takes 40 ms; the server reads its clock in the middle."""
     clock = ExchangeClock(lambda: 5_000_000)
     clock.measured(1_000_000, 3_020_000, 1_040_000)
     assert (clock.offset_us, clock.timestamp_ms()) == (2_000_000, 7_000)
 
 
-def test_a_measurement_during_which_our_clock_went_back_is_none() -> None:
-    """It would say anything."""
+def test_clock_ignores_measurement_when_local_clock_steps_back() -> None:
+    """Its offset would be meaningless."""
     clock = ExchangeClock(lambda: 0)
     clock.measured(1_000_000, 9_000_000, 400_000)
     assert clock.offset_us == 0
 
 
-def test_the_signature_covers_all_parameters_but_itself() -> None:
-    """By name for the WebSocket API, in their order for REST."""
+def test_signature_covers_all_other_parameters() -> None:
+    """Sorted by name for the WebSocket API, in the given order for REST."""
     key = Credentials("k", secret="s")
     signer = Signer(key, ExchangeClock(lambda: 1_700_000_000_000_000), 1_000)
     named = signer.signed({"symbol": "A", "price": "1"})
@@ -37,8 +37,8 @@ def test_the_signature_covers_all_parameters_but_itself() -> None:
     assert parse_qs(f"s={signature}")["s"] == [key.sign(payload)]
 
 
-def test_routes_and_weights_are_those_of_the_exchange() -> None:
-    """One table here, one there."""
+def test_routes_and_weights_match_simulated_exchange() -> None:
+    """Client and simulated exchange have separate tables."""
     known = {operation.method: operation for operation in (*MARKET_OPERATIONS, *USER_OPERATIONS)}
     for method, route in REST_ROUTES.items():
         assert known[method].route == route
@@ -49,8 +49,8 @@ def test_routes_and_weights_are_those_of_the_exchange() -> None:
     assert set(COUNTED) == STAMPED_ONCE - {"order.amend.keepPriority"}
 
 
-def test_the_venues_are_addresses_of_the_exchange() -> None:
-    """The testnet is another host."""
+def test_venues_are_testnet_and_production() -> None:
+    """The testnet has its own hosts."""
     assert set(VENUES) == {"testnet", "production"}
     assert "testnet" in VENUES["testnet"].ws_api
     assert "testnet" not in VENUES["production"].rest

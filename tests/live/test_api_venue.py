@@ -1,4 +1,4 @@
-"""``mm trade --venue api``: a strategy as a client of `mm sim api`; its books are those of the interface."""
+"""``mm trade --venue api``: a strategy as a client of `mm sim api`; its books match the interface's."""
 
 import asyncio
 import csv
@@ -39,7 +39,7 @@ _LEVELS = st.dictionaries(
 
 @given(st.lists(_LEVELS | st.none(), min_size=1, max_size=12), st.sampled_from([1, 50]))
 def test_events_rebuild_every_book(books, multiplier):
-    """The first is whole, then changes; after a loss it is whole again. Quantities are counted in underlying units."""
+    """The first event and the one after a loss are snapshots, others changes; quantities are in underlying units."""
     reader, rebuilt, fresh = BookReader(GRID, multiplier), {}, True
     for us, levels in enumerate(books):
         event = reader.lost(us) if levels is None else reader.take(book(levels), us)
@@ -56,8 +56,8 @@ def test_events_rebuild_every_book(books, multiplier):
         }
 
 
-def test_without_a_server_it_says_what_to_start(tmp_path):
-    """Exit code 75: it may be there later."""
+def test_missing_server_error_names_command_to_start(tmp_path):
+    """Exit code 75: the server may be there later."""
     done = run_python(
         "-m", "mm", "trade", "--venue", "api", "--api-url", "http://127.0.0.1:9", "--symbol", "SIMUSDT",
         cwd=tmp_path, WINDOW_START="always", LOG_LEVEL="ERROR",
@@ -67,8 +67,8 @@ def test_without_a_server_it_says_what_to_start(tmp_path):
 
 
 @pytest.mark.parametrize("preset", [None, "future"])
-def test_a_strategy_leaves_the_books_of_the_interface(tmp_path, preset):
-    """Fills, position and cash of the run folder are the server's, to the last decimal; no order stays open."""
+def test_run_folder_matches_interface_fills_position_and_cash(tmp_path, preset):
+    """To the last decimal; no order stays open."""
     pytest.importorskip("fastapi", reason="needs the extra [api]")
     from serving import trading_interface
 
@@ -109,18 +109,18 @@ def test_a_strategy_leaves_the_books_of_the_interface(tmp_path, preset):
     assert Decimal(last["cash"]) == 10_000_000 + position["cash"]
 
 
-def test_an_order_on_its_way_at_the_end_is_answered_and_its_fills_are_booked():
-    """The server has executed it, whatever the client does."""
+def test_order_in_flight_at_end_is_answered_and_its_fills_booked():
+    """The server executes it although the client is ending."""
 
     class Client:
         at = InterfaceAt(url="http://box", client_id="mm_1")
 
         def __init__(self):
-            self.came, self.answer = asyncio.Event(), asyncio.Event()
+            self.arrived, self.answer = asyncio.Event(), asyncio.Event()
 
         async def post(self, path, content=None):
             if path == "/order":
-                self.came.set()
+                self.arrived.set()
                 await self.answer.wait()
                 return {"order_id": 7, "status": "filled", "filled": 1}
             return {}
@@ -131,22 +131,22 @@ def test_an_order_on_its_way_at_the_end_is_answered_and_its_fills_are_booked():
             return [{**fill, "fee": 0, "liquidity": "taker"}]
 
     async def play():
-        told = []
+        reports = []
         gateway = InterfaceGateway(client := Client(), Instrument("SIMUSDT", 1_000_000, 100_000_000), 1, lambda: 5)
         gateway.trader = SimpleNamespace(
             ended=None,
-            accepted=lambda order_id, _us, number: told.append((order_id, number)),
-            filled=lambda order_id, fill: told.append((order_id, fill.trade_id, fill.price, fill.qty)),
+            accepted=lambda order_id, _us, number: reports.append((order_id, number)),
+            filled=lambda order_id, fill: reports.append((order_id, fill.trade_id, fill.price, fill.qty)),
         )
         sending = asyncio.create_task(gateway.run())
         gateway.place(1, 1, "99.99", "1", "LIMIT")
         gateway.place(2, 1, "99.98", "1", "LIMIT")
-        await client.came.wait()
+        await client.arrived.wait()
         gateway.trader.ended = "signal"
         gateway.end()
         client.answer.set()
         await asyncio.wait_for(sending, 30)
         await gateway.stop()
-        return told
+        return reports
 
     assert asyncio.run(play()) == [(1, 7), (1, 3, "99.99", "1")]

@@ -1,4 +1,4 @@
-"""The writer of the audit log: what is on disk when, through kills and full disks."""
+"""The writer of the audit log: which rows are on disk at which time, with kills and full disks."""
 
 import asyncio
 import os
@@ -35,7 +35,7 @@ class Ticking:
 
 @contextmanager
 def full_at(size: int) -> Iterator[None]:
-    """Let no file grow beyond *size* bytes."""
+    """Limit every file to *size* bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -51,7 +51,7 @@ def path(tmp_path: Path) -> Path:
 
 @both
 def test_rows_are_written_in_order_and_read_back(path: Path, sync: bool) -> None:
-    """With their own instants; a side is that of every file, and the instant of a row's subject has another name."""
+    """With their instants; sides are BUY or SELL, and the instant of a row's subject is ``exchange_us``."""
     log = AuditLog(path, sync=sync, clock=Ticking())
     assert log.start(BTC, "r1", venue="box") == 1
     assert log.append("intent", action="place", client_id="a-1", side=-1, price="100.01", qty="0.5") == 2
@@ -76,8 +76,8 @@ def test_rows_are_written_in_order_and_read_back(path: Path, sync: bool) -> None
 
 
 @both
-def test_a_row_is_with_the_system_when_it_is_synced(path: Path, sync: bool) -> None:
-    """Whether the log forces it to the disk or not."""
+def test_synced_row_is_in_the_file(path: Path, sync: bool) -> None:
+    """With and without forcing it to the disk."""
 
     async def run() -> None:
         for seq in range(1, 50):
@@ -91,25 +91,25 @@ def test_a_row_is_with_the_system_when_it_is_synced(path: Path, sync: bool) -> N
     log.close()
 
 
-def test_a_row_is_synced_only_after_the_disk_has_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the disk works, the loop continues, and the waiting rows are written together."""
-    may, asked, calls = threading.Event(), threading.Event(), []
+def test_synced_waits_for_fdatasync_and_batches_rows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop continues meanwhile, and waiting rows are written together."""
+    release, started, calls = threading.Event(), threading.Event(), []
 
     def slow(descriptor: int) -> None:
         calls.append(os.fstat(descriptor).st_size)
-        asked.set()
-        assert may.wait(60)
+        started.set()
+        assert release.wait(60)
 
     monkeypatch.setattr(os, "fdatasync", slow)
 
     async def run() -> None:
         first = asyncio.create_task(log.synced(log.append("start")))
-        await asyncio.get_running_loop().run_in_executor(None, asked.wait, 10)
+        await asyncio.get_running_loop().run_in_executor(None, started.wait, 10)
         others = [asyncio.create_task(log.synced(log.append("intent"))) for _ in range(9)]
         for _ in range(20):
             await asyncio.sleep(0)
         assert not any(task.done() for task in [first, *others])
-        may.set()
+        release.set()
         await asyncio.gather(first, *others)
 
     log = AuditLog(path)
@@ -120,8 +120,8 @@ def test_a_row_is_synced_only_after_the_disk_has_it(path: Path, monkeypatch: pyt
 
 
 @both
-def test_a_full_disk_is_a_failure_that_stays(path: Path, sync: bool) -> None:
-    """Nothing may rest on the rows that it refused; they are written all the same once there is room."""
+def test_full_disk_failure_is_permanent(path: Path, sync: bool) -> None:
+    """`synced` keeps raising, although the refused rows are written once there is room."""
 
     async def run() -> None:
         await log.synced(log.append("start"))
@@ -141,8 +141,8 @@ def test_a_full_disk_is_a_failure_that_stays(path: Path, sync: bool) -> None:
 
 
 @both
-def test_rows_that_were_never_written_are_named_at_the_end(path: Path, sync: bool) -> None:
-    """What is there is whole but for its last line."""
+def test_close_reports_rows_never_written(path: Path, sync: bool) -> None:
+    """The file is valid except for its last line."""
     log = AuditLog(path, sync=sync)
     log.append("start")
     asyncio.run(log.synced(1))
@@ -157,8 +157,8 @@ def test_rows_that_were_never_written_are_named_at_the_end(path: Path, sync: boo
 
 
 @both
-def test_a_closed_log_takes_no_row(path: Path, sync: bool) -> None:
-    """Nor one that has its stop; closing twice is nothing."""
+def test_append_after_stop_or_close_raises(path: Path, sync: bool) -> None:
+    """Closing twice is harmless."""
     log = AuditLog(path, sync=sync)
     log.append("start")
     log.append("stop")
@@ -170,8 +170,8 @@ def test_a_closed_log_takes_no_row(path: Path, sync: bool) -> None:
         log.append("intent")
 
 
-def test_what_the_log_writes_itself_is_no_field(path: Path) -> None:
-    """Nor is what JSON cannot hold; neither leaves a row."""
+def test_append_rejects_reserved_fields_and_non_json_values(path: Path) -> None:
+    """Neither leaves a row."""
     log = AuditLog(path, sync=False)
     with pytest.raises(ValueError, match=r"field named \['hash', 'seq'\]"):
         log.append("intent", seq=1, hash="x")
@@ -182,15 +182,15 @@ def test_what_the_log_writes_itself_is_no_field(path: Path) -> None:
     assert len(list(read_rows(path))) == 1
 
 
-def test_a_log_is_never_written_over(path: Path) -> None:
-    """A run of the same name would lose what the first one did."""
+def test_existing_log_is_never_overwritten(path: Path) -> None:
+    """A second run of the same name would destroy the rows of the first."""
     AuditLog(path, sync=False).close()
     with pytest.raises(RunExists, match="give another RUN_ID"):
         AuditLog(path)
 
 
-def test_a_start_holds_the_ends_of_the_earlier_logs(tmp_path: Path) -> None:
-    """In the order in which they began, torn or not; so a cut end shows."""
+def test_start_row_contains_ends_of_earlier_logs(tmp_path: Path) -> None:
+    """In the order of their starts, torn or not; so a truncated log is detected."""
     clock, paths = Ticking(), [audit_path(tmp_path, "BTCUSDT", "20260105", run) for run in ("z", "a", "m")]
     for place in paths[:2]:
         log = AuditLog(place, sync=False, clock=clock)
@@ -216,8 +216,8 @@ def test_a_start_holds_the_ends_of_the_earlier_logs(tmp_path: Path) -> None:
     assert [one.source for one in witnesses_of(paths[0])] == ["20260105_a.ndjson"]  # the other was changed
 
 
-def test_logs_come_in_the_order_that_they_name(tmp_path: Path) -> None:
-    """A clock that was set back between two runs does not change it."""
+def test_logs_are_ordered_by_references_to_earlier_logs(tmp_path: Path) -> None:
+    """A clock set back between two runs does not change the order."""
     paths = [audit_path(tmp_path, "BTCUSDT", "20260105", run) for run in ("a", "b", "c")]
     for number, place in enumerate(paths):
         log = AuditLog(place, sync=False, clock=Ticking(1_000 - 100 * number))
@@ -247,8 +247,8 @@ asyncio.run(main())
 
 @both
 @pytest.mark.parametrize("after", [1, 30])
-def test_a_killed_process_has_written_what_it_reported(path: Path, sync: bool, after: int) -> None:
-    """Each row that anything could rest on is there, and the log is whole up to a torn line."""
+def test_killed_process_has_written_every_reported_row(path: Path, sync: bool, after: int) -> None:
+    """The log is valid up to a torn line."""
     command = [sys.executable, "-c", WRITER, str(path), str(sync)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout
@@ -261,8 +261,8 @@ def test_a_killed_process_has_written_what_it_reported(path: Path, sync: bool, a
     assert found.rows >= reported[-1]
 
 
-def test_a_loop_that_has_ended_does_not_end_the_writer(path: Path) -> None:
-    """What is appended after it is still written."""
+def test_writer_outlives_the_event_loop(path: Path) -> None:
+    """Rows appended after the end of the loop are still written."""
     log = AuditLog(path)
     asyncio.run(log.synced(log.append("start")))
     log.append("stop")

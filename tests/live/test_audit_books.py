@@ -1,4 +1,4 @@
-"""What audit logs add up to: positions, orders and configurations, over restarts and venues."""
+"""Totals of audit logs: positions, orders and configurations, over restarts and venues."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -78,10 +78,10 @@ NOT_CANCELLED = ("reject", {"action": "cancel", "client_id": "a", "code": -2011,
         ([REFUSED, filled(1)], "PARTIALLY_FILLED", "1.00000000", True),
     ],
 )
-def test_an_order_is_open_until_its_end_is_in_the_log(
+def test_order_is_open_until_its_end_is_logged(
     tmp_path: Path, rows: list, status: str, filled_text: str, is_open: bool
 ) -> None:
-    """Whatever the order of its rows; a fill counts once."""
+    """For any order of its rows; a fill counts once."""
     log_of(tmp_path, "r1", placed("a"), *rows)
     books = books_of(tmp_path)
     row = books.orders["a"].row()
@@ -92,8 +92,8 @@ def test_an_order_is_open_until_its_end_is_in_the_log(
     assert row[1] == (5 if ACK in rows or AMENDED in rows or any(kind == "fill" for kind, _ in rows) else None)
 
 
-def test_a_position_goes_on_over_restarts(tmp_path: Path) -> None:
-    """Fills of all runs on top of the inventory that the latest run began with, each trade once."""
+def test_position_continues_over_restarts(tmp_path: Path) -> None:
+    """The initial inventory of the latest run plus the fills of all runs, each trade once."""
     log_of(tmp_path, "r1", placed("a"), ACK, filled(1), initial_inventory="2")
     log_of(tmp_path, "r2", filled(1), filled(2), placed("b", action="replace", replaces="a"), initial_inventory="0.5")
     books = books_of(tmp_path)
@@ -107,8 +107,8 @@ def test_a_position_goes_on_over_restarts(tmp_path: Path) -> None:
     assert books.position_row(9) == ("BTCUSDT", "2.50000000", "-200.00000000", "{}", 2, 2, 9, "r2")
 
 
-def test_venues_have_ledgers_of_their_own(tmp_path: Path) -> None:
-    """Trade ids of two exchanges are not the same trades, and a box's position is not that of production."""
+def test_each_venue_has_its_own_ledger(tmp_path: Path) -> None:
+    """Equal trade ids of two venues are different trades, and positions are separate."""
     log_of(tmp_path, "r1", filled(1), venue="box")
     log_of(tmp_path, "r2", filled(1), filled(2), venue="testnet")
     assert books_of(tmp_path).position_e8 == 200_000_000
@@ -118,8 +118,8 @@ def test_venues_have_ledgers_of_their_own(tmp_path: Path) -> None:
     assert books_of(tmp_path).position_e8 == books_of(tmp_path, "box").position_e8 == 200_000_000
 
 
-def test_each_change_of_the_knobs_is_a_version(tmp_path: Path) -> None:
-    """The same knobs again, over a restart too, are none."""
+def test_each_knob_change_creates_a_config_version(tmp_path: Path) -> None:
+    """Unchanged knobs create none, also after a restart."""
     log_of(tmp_path, "r1", ("params", {"knobs": {"gamma": 2}}), knobs={"gamma": 1})
     log_of(tmp_path, "r2", ("params", {"gamma": 1}), knobs={"gamma": 2, "run_id": "r2"})
     books, changes = AuditBooks("BTCUSDT"), Changes()
@@ -134,15 +134,15 @@ def test_each_change_of_the_knobs_is_a_version(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"trade_id": 1, "side": "LEFT"}])
-def test_a_row_that_lacks_its_fields_is_named(tmp_path: Path, fields: dict) -> None:
-    """The message has the run, the row and the way on."""
+def test_incomplete_row_error_names_run_and_row(tmp_path: Path, fields: dict) -> None:
+    """The message also suggests `mm audit show`."""
     log_of(tmp_path, "r1", ("fill", fields))
     with pytest.raises(BrokenFile, match=r"run r1: row 2 \(fill\) .*; see mm audit show"):
         books_of(tmp_path)
 
 
-def test_ended_orders_are_forgotten_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A year of orders fits into memory; open ones stay."""
+def test_oldest_ended_orders_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded; open orders stay."""
     monkeypatch.setattr("mm.live.audit_books.KEPT_ENDED", 3)
     rows = [
         row for n in range(9) for row in (placed(f"c{n}"), ("cancel", {"client_id": f"c{n}", "status": "CANCELED"}))
@@ -154,8 +154,8 @@ def test_ended_orders_are_forgotten_in_time(tmp_path: Path, monkeypatch: pytest.
 
 
 @given(stories(), st.integers(1, 4))
-def test_books_equal_those_of_the_story(tmp_path_factory: pytest.TempPathFactory, story: Story, runs: int) -> None:
-    """A random life of orders over several runs: position and cash are the sums of its own trades."""
+def test_books_equal_sums_of_random_trades(tmp_path_factory: pytest.TempPathFactory, story: Story, runs: int) -> None:
+    """Random orders over several runs: the position is the sum of the trades, and the open orders are the story's."""
     out = tmp_path_factory.mktemp("out")
     played_logs(out, story, runs)
     books = books_of(out)

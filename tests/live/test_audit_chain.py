@@ -1,4 +1,4 @@
-"""What the chain of an audit log finds, row by row, and what only other files can find."""
+"""Changes that the hash chain of an audit log detects, by row, and changes that only other files reveal."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from mm.live.audit_chain import ZEROS, ChainVerdict, Witness, body, end_of, read
 
 
 def chain(rows: list[dict], prev: str = ZEROS, first: int = 1) -> list[bytes]:
-    """Return the lines of a log of *rows*, computed from the words of its description alone."""
+    """Return the lines of a log of *rows*, computed from the description of the format alone."""
     lines = []
     for seq, row in enumerate(rows, first):
         text = json.dumps(
@@ -41,13 +41,13 @@ LOGS = st.lists(MIDDLE, min_size=2, max_size=7).map(
 PLACE = st.integers(0, 10**9)
 
 
-def named(lines: list[bytes], **more: object) -> int | None:
+def first_bad_row(lines: list[bytes], **more: object) -> int | None:
     return verify(b"".join(lines), **more).row  # type: ignore[arg-type]
 
 
 @given(LOGS)
-def test_a_log_as_it_was_written_is_accepted(lines: list[bytes]) -> None:
-    """By its own description, computed here from json and hashlib; and the end is what a witness would name."""
+def test_unchanged_log_is_accepted(lines: list[bytes]) -> None:
+    """The lines are computed with json and hashlib from the format's description."""
     found = verify(b"".join(lines))
     assert (found.row, found.why, found.rows, found.last_hash) == (None, "", len(lines), hash_of(lines[-1]))
     assert found.stopped
@@ -55,8 +55,8 @@ def test_a_log_as_it_was_written_is_accepted(lines: list[bytes]) -> None:
 
 
 @given(st.lists(MIDDLE, min_size=1, max_size=4))
-def test_lines_are_those_of_the_description(rows: list[dict]) -> None:
-    """The writer's lines are compact JSON with the hash at the end, and plain ASCII."""
+def test_written_lines_match_format_description(rows: list[dict]) -> None:
+    """Compact ASCII JSON with the hash at the end."""
     prev, lines = ZEROS.encode(), []
     for seq, row in enumerate(rows, 1):
         fields = {name: value for name, value in row.items() if name != "type"}
@@ -73,8 +73,8 @@ def test_lines_are_those_of_the_description(rows: list[dict]) -> None:
 
 
 @given(LOGS, PLACE, st.integers(1, 255))
-def test_a_flipped_byte_is_named_by_its_row(lines: list[bytes], place: int, mask: int) -> None:
-    """Wherever it is: in a value, a hash, a number, a line end."""
+def test_flipped_byte_is_reported_by_row(lines: list[bytes], place: int, mask: int) -> None:
+    """In a value, a hash, a number or a line end."""
     data = bytearray(b"".join(lines))
     at = place % len(data)
     data[at] ^= mask
@@ -83,8 +83,8 @@ def test_a_flipped_byte_is_named_by_its_row(lines: list[bytes], place: int, mask
 
 
 @given(LOGS, PLACE, st.binary(max_size=1))
-def test_a_byte_more_or_less_is_named_by_its_row(lines: list[bytes], place: int, more: bytes) -> None:
-    """No byte: one is removed."""
+def test_inserted_or_removed_byte_is_reported_by_row(lines: list[bytes], place: int, more: bytes) -> None:
+    """An empty *more* removes a byte."""
     data = b"".join(lines)
     at = place % len(data)
     changed = data[:at] + more + data[at:] if more else data[:at] + data[at + 1 :]
@@ -94,83 +94,83 @@ def test_a_byte_more_or_less_is_named_by_its_row(lines: list[bytes], place: int,
 
 
 @given(LOGS, PLACE, PLACE)
-def test_removed_rows_are_named_by_the_first(lines: list[bytes], place: int, count: int) -> None:
+def test_removed_rows_are_reported_by_the_first(lines: list[bytes], place: int, count: int) -> None:
     """Also at the end, where the stop is missing."""
     first = place % len(lines)
     last = first + 1 + count % (len(lines) - first)
-    assert named(lines[:first] + lines[last:]) == first + 1
+    assert first_bad_row(lines[:first] + lines[last:]) == first + 1
 
 
 @given(LOGS, PLACE, PLACE)
-def test_a_row_that_stands_twice_is_named_by_its_second_place(lines: list[bytes], place: int, other: int) -> None:
-    """A copy right before its original is the original, and that the copy."""
+def test_duplicated_row_is_reported_at_the_copy(lines: list[bytes], place: int, other: int) -> None:
+    """A copy directly before its original equals it, so that the original is reported."""
     row, before = place % len(lines), other % (len(lines) + 1)
     changed = [*lines[:before], lines[row], *lines[before:]]
-    assert named(changed) == (before + 2 if before == row else before + 1)
+    assert first_bad_row(changed) == (before + 2 if before == row else before + 1)
 
 
 @given(LOGS, PLACE, PLACE)
-def test_swapped_rows_are_named_by_the_first(lines: list[bytes], place: int, other: int) -> None:
-    """Whatever is between them."""
+def test_swapped_rows_are_reported_by_the_first(lines: list[bytes], place: int, other: int) -> None:
+    """With any rows between them."""
     first, second = sorted((place % len(lines), other % len(lines)))
     changed = list(lines)
     changed[first], changed[second] = lines[second], lines[first]
-    assert named(changed) == (None if first == second else first + 1)
+    assert first_bad_row(changed) == (None if first == second else first + 1)
 
 
 @given(LOGS, PLACE, PLACE)
-def test_a_moved_row_is_named_by_the_first_place_that_differs(lines: list[bytes], place: int, other: int) -> None:
-    """To the front or to the back."""
+def test_moved_row_is_reported_at_first_differing_row(lines: list[bytes], place: int, other: int) -> None:
+    """Moved forwards or backwards."""
     source, target = place % len(lines), other % len(lines)
     changed = lines[:source] + lines[source + 1 :]
     changed.insert(target, lines[source])
     first = next((i for i, (a, b) in enumerate(zip(changed, lines, strict=True)) if a != b), None)
-    assert named(changed) == (None if first is None else first + 1)
+    assert first_bad_row(changed) == (None if first is None else first + 1)
 
 
 @given(LOGS, PLACE, st.lists(MIDDLE, min_size=1, max_size=3))
-def test_forged_rows_put_between_are_named_by_the_first(lines: list[bytes], place: int, rows: list[dict]) -> None:
-    """Rows with numbers and hashes that follow from the one before; what comes after them gives them away."""
+def test_inserted_forged_rows_are_reported_by_the_first(lines: list[bytes], place: int, rows: list[dict]) -> None:
+    """Their numbers and hashes follow from the row before; the row after them does not."""
     before = 1 + place % len(lines)
     forged = chain([rows[0] | {"forged": 1}, *rows[1:]], hash_of(lines[before - 1]), before + 1)
-    assert named(lines[:before] + forged + lines[before:]) == before + 1
+    assert first_bad_row(lines[:before] + forged + lines[before:]) == before + 1
 
 
 @given(LOGS, PLACE, MIDDLE)
-def test_a_row_replaced_with_a_hash_of_its_own_is_named(lines: list[bytes], place: int, row: dict) -> None:
-    """The row after it follows from another one."""
+def test_replaced_row_with_valid_hash_is_reported(lines: list[bytes], place: int, row: dict) -> None:
+    """The next row follows from the original."""
     at = 1 + place % (len(lines) - 2)
     prev = json.loads(lines[at])["prev"]
     forged = chain([row | {"forged": 1}], prev, at + 1)
-    assert named(lines[:at] + forged + lines[at + 1 :]) == at + 1
+    assert first_bad_row(lines[:at] + forged + lines[at + 1 :]) == at + 1
 
 
 @given(LOGS, PLACE)
-def test_a_suffix_computed_anew_shows_in_what_other_files_hold(lines: list[bytes], place: int) -> None:
-    """The file alone cannot show it: this is why each log holds the ends of the earlier ones."""
+def test_recomputed_suffix_is_detected_only_by_witness(lines: list[bytes], place: int) -> None:
+    """The file alone cannot reveal it: hence each log contains the ends of the earlier ones."""
     at = 1 + place % (len(lines) - 2)
     rows = [json.loads(line) for line in lines[at:]]
     rows = [{k: v for k, v in row.items() if k not in ("seq", "us", "prev", "hash")} for row in rows]
     rows[0] |= {"forged": 1}
     forged = lines[:at] + chain(rows, hash_of(lines[at - 1]), at + 1)
-    assert named(forged) is None
+    assert first_bad_row(forged) is None
     witness = Witness("a", len(lines), hash_of(lines[-1]), "b")
-    assert named(lines, witnesses=[witness]) is None
-    assert named(forged, witnesses=[witness]) == len(lines)
+    assert first_bad_row(lines, witnesses=[witness]) is None
+    assert first_bad_row(forged, witnesses=[witness]) == len(lines)
 
 
 @given(LOGS, PLACE)
-def test_a_cut_end_shows_in_what_other_files_hold(lines: list[bytes], place: int) -> None:
-    """Also where a killed run's log may end anywhere."""
+def test_truncated_open_log_is_detected_only_by_witness(lines: list[bytes], place: int) -> None:
+    """The log of a killed run may otherwise end anywhere."""
     left = 1 + place % (len(lines) - 1)
     witness = Witness("a", len(lines), hash_of(lines[-1]), "b")
-    assert named(lines[:left], open_end=True) is None
-    assert named(lines[:left], open_end=True, witnesses=[witness]) == left + 1
+    assert first_bad_row(lines[:left], open_end=True) is None
+    assert first_bad_row(lines[:left], open_end=True, witnesses=[witness]) == left + 1
 
 
 @given(LOGS, PLACE)
-def test_an_open_log_may_end_in_the_middle_of_a_row(lines: list[bytes], place: int) -> None:
-    """That is what a kill leaves; without --open the row that is missing is named."""
+def test_open_log_may_end_inside_a_row(lines: list[bytes], place: int) -> None:
+    """A kill leaves such a log; without --open the missing row is reported."""
     data = b"".join(lines[:-1])
     cut = data[: len(lines[0]) + place % (len(data) - len(lines[0]))]
     whole = cut.count(b"\n")
@@ -179,38 +179,38 @@ def test_an_open_log_may_end_in_the_middle_of_a_row(lines: list[bytes], place: i
     assert verify(cut).row == whole + 1
 
 
-def test_rows_added_later_show_in_what_other_files_hold() -> None:
-    """An open end can be written on, but not past what the next log has noted."""
+def test_rows_added_after_witnessed_end_are_detected() -> None:
+    """An open log can be extended, but not past the end that the next log has recorded."""
     lines = chain([{"type": "start"}, {"type": "intent"}, {"type": "ack"}])
     witness = Witness("a", 2, hash_of(lines[1]), "b")
     assert verify(b"".join(lines), open_end=True, witnesses=[witness]).row == 3
 
 
 @pytest.mark.parametrize(("data", "row"), [(b"", 1), (b"\n", 1), (b"{}\n", 1), (b"\xff\xfe\n", 1)])
-def test_what_is_no_log_is_named_by_row_1(data: bytes, row: int) -> None:
-    """An empty file, too, is a log whose first row is missing."""
+def test_file_that_is_no_log_is_reported_at_row_1(data: bytes, row: int) -> None:
+    """An empty file is a log without its first row."""
     assert verify(data).row == row
     assert verify(data, open_end=True).row == (row if data else None)
 
 
-def test_a_log_killed_before_its_first_row_is_an_open_log_unless_others_saw_rows_of_it() -> None:
-    """A kill can come between the creation of the file and the write of row 1."""
+def test_empty_open_log_is_valid_without_witness_of_its_rows() -> None:
+    """A kill can come between the creation of the file and row 1."""
     assert verify(b"", open_end=True).row is None
     lines = chain([{"type": "start"}, {"type": "intent"}])
-    seen = Witness("a", 2, hash_of(lines[1]), "b")
-    assert verify(b"", open_end=True, witnesses=[seen]).row == 1
+    witness = Witness("a", 2, hash_of(lines[1]), "b")
+    assert verify(b"", open_end=True, witnesses=[witness]).row == 1
 
 
-def test_a_log_starts_once_and_stops_once() -> None:
-    """Both are its ends, and nowhere else."""
-    assert named(chain([{"type": "intent"}, {"type": "stop"}])) == 1
-    assert named(chain([{"type": "start"}, {"type": "start"}, {"type": "stop"}])) == 2
-    assert named(chain([{"type": "start"}, {"type": "stop"}, {"type": "stop"}])) == 3
+def test_log_has_one_start_and_one_stop() -> None:
+    """They are its first and its last row."""
+    assert first_bad_row(chain([{"type": "intent"}, {"type": "stop"}])) == 1
+    assert first_bad_row(chain([{"type": "start"}, {"type": "start"}, {"type": "stop"}])) == 2
+    assert first_bad_row(chain([{"type": "start"}, {"type": "stop"}, {"type": "stop"}])) == 3
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 200_000])
-def test_the_end_of_a_log_is_read_from_its_end(tmp_path, length: int) -> None:
-    """Whatever the rows' length, and without a last line that was torn."""
+def test_end_of_returns_last_complete_row(tmp_path, length: int) -> None:
+    """For rows of any length; a torn last line is ignored."""
     path = tmp_path / "a.ndjson"
     lines = chain([{"type": "start", "text": "x" * length}, {"type": "intent", "text": "y" * length}])
     path.write_bytes(b"".join(lines))
@@ -221,8 +221,8 @@ def test_the_end_of_a_log_is_read_from_its_end(tmp_path, length: int) -> None:
     assert end_of(path) == Witness("a.ndjson", 0, ZEROS)
 
 
-def test_a_file_that_is_no_log_has_no_end(tmp_path) -> None:
-    """The error names the file and the way out."""
+def test_end_of_raises_for_file_that_is_no_log(tmp_path) -> None:
+    """The error names the file and the command to run."""
     (tmp_path / "a.ndjson").write_bytes(b"hello\n")
     with pytest.raises(BrokenFile, match=r"a\.ndjson: the last line is no row .* mm audit verify"):
         end_of(tmp_path / "a.ndjson")
@@ -230,8 +230,8 @@ def test_a_file_that_is_no_log_has_no_end(tmp_path) -> None:
         end_of(tmp_path / "b.ndjson")
 
 
-def test_rows_are_read_from_any_row_on(tmp_path) -> None:
-    """Numbers must be those of the lines, and a torn last line is left out."""
+def test_read_rows_starts_after_given_row(tmp_path) -> None:
+    """Row numbers must match line numbers; a torn last line is ignored."""
     path = tmp_path / "a.ndjson"
     lines = chain([{"type": "start"}, {"type": "intent"}, {"type": "ack"}])
     path.write_bytes(b"".join(lines)[:-1])
@@ -242,16 +242,16 @@ def test_rows_are_read_from_any_row_on(tmp_path) -> None:
         list(read_rows(path))
 
 
-def test_a_verdict_names_its_parts() -> None:
-    """A broken log still has the rows before the break, and its row 1."""
+def test_verdict_of_broken_log_describes_rows_before_the_break() -> None:
+    """It also contains the first row of the log."""
     lines = chain([{"type": "start", "symbol": "A"}, {"type": "ack"}, {"type": "stop"}])
     found = verify(b"".join([lines[0], lines[2]]))
     assert found == ChainVerdict(1, hash_of(lines[0]), 2, found.why, 0, False, json.loads(lines[0]))
     assert "rows were removed" in found.why
 
 
-def test_a_hash_can_be_put_on_anything() -> None:
-    """Text that is no JSON, with the form of a row and a hash of its own, is a row to the chain and not to a reader."""
+def test_hashed_line_of_invalid_json_is_no_row_to_readers() -> None:
+    """The chain checks only the form and the hash."""
     text = b'{"seq":1,"us":1,"type":"start","x":,"prev":"%b"}' % ZEROS.encode()
     found = hashlib.sha256(ZEROS.encode() + text).hexdigest().encode()
     line = b'%b,"hash":"%b"}\n' % (text[:-1], found)

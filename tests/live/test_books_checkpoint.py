@@ -1,4 +1,4 @@
-"""The totals of earlier logs at a start are those of the logs, with a checkpoint and without."""
+"""The totals of earlier logs at a start are equal with and without a checkpoint."""
 
 import hashlib
 import json
@@ -24,13 +24,13 @@ NOON_US, DAY_US = 1_795_176_000_000_000, 86_400_000_000
 VENUE = "box"
 
 
-def told(history: RunHistory) -> object:
-    """Return all that a start takes from the logs."""
+def totals(history: RunHistory) -> object:
+    """Return everything that a start takes from the logs."""
     return (json.dumps(history.books.kept()), history.begin, history.clean_days, history.booked)
 
 
 class Logs:
-    """The logs of one symbol, written as a trader writes them: one start after the other."""
+    """The logs of one symbol, written as a trader writes them, start by start."""
 
     def __init__(self, folder):
         self.folder, self.number, self.notes = folder, 0, []
@@ -49,7 +49,7 @@ class Logs:
         return read_history(self.folder, "BTCUSDT", VENUE, self.us)
 
     def run(self, rows, venue=VENUE, *, stopped=True, clears=True):
-        """Let a trade start, write rows and stop; return what it knew at its start."""
+        """Run a trade that writes rows and stops; return the history at its start."""
         self.number += 1
         known = read_history(self.folder, "BTCUSDT", venue, self.us, self.note)
         log = AuditLog(self.folder / f"{self.number:02}.ndjson", sync=False, clock=lambda: self.us)
@@ -73,14 +73,14 @@ class Logs:
 
 @pytest.fixture
 def logs(tmp_path):
-    """Three logs of fills, open orders and a breach."""
+    """Three logs with fills, open orders and a breach."""
     found = Logs(tmp_path)
     for number in range(3):
-        found.run(a_day(number))
+        found.run(day_rows(number))
     return found
 
 
-def a_day(number):
+def day_rows(number):
     client_id = f"mm-{number}-1b"
     order = {"client_id": client_id, "side": 1, "price": "100.00", "qty": "2.0"}
     fill = {"trade_id": number, "order_id": number, "qty": "1.0", "commission": "0.001", "commission_asset": "BNB"}
@@ -94,18 +94,18 @@ def a_day(number):
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(stories(4), st.sampled_from([VENUE, VENUE, "testnet"]), st.booleans()), max_size=5))
-def test_every_start_knows_what_all_logs_say(days):
-    """Also among logs of another venue, and of runs that were killed."""
+def test_start_totals_equal_sum_of_all_logs(days):
+    """Also among logs of another venue and of killed runs."""
     with tempfile.TemporaryDirectory() as folder:
         found = Logs(Path(folder))
         for story, venue, stopped in days:
             known = found.run(story.rows, venue, stopped=stopped)
-            assert told(found.read()) == told(found.plain())
+            assert totals(found.read()) == totals(found.plain())
             assert len(known.ends) <= found.number
         assert found.notes == []
 
 
-def test_only_the_logs_after_the_checkpoint_are_read(logs, monkeypatch):
+def test_only_logs_after_checkpoint_are_read(logs, monkeypatch):
     import mm.live.trade_history as history
 
     read, before = [], history.read_rows
@@ -116,7 +116,7 @@ def test_only_the_logs_after_the_checkpoint_are_read(logs, monkeypatch):
     assert len(known.books.open_orders()) == 3
 
 
-def test_row_1_holds_the_hash_and_the_log_verifies(logs):
+def test_row_1_contains_checkpoint_hash_and_log_verifies(logs):
     path = logs_of(logs.folder)[-1]
     row = json.loads(path.read_text().splitlines()[0])
     assert row[BOOKS] == hashlib.sha256(logs.checkpoint().read_bytes()).hexdigest()
@@ -124,7 +124,7 @@ def test_row_1_holds_the_hash_and_the_log_verifies(logs):
 
 
 def changed(logs):
-    """Give the checkpoint another position."""
+    """Change the position in the checkpoint."""
     path = logs.checkpoint()
     path.write_text(path.read_text().replace('"position_e8":', '"position_e8":1', 1))
 
@@ -174,32 +174,32 @@ def log_between(logs):
         (log_between, "other logs"),
     ],
 )
-def test_what_the_logs_do_not_bear_out_is_named_and_not_believed(logs, harm, why):
+def test_checkpoint_inconsistent_with_logs_is_ignored_and_logged(logs, harm, why):
     harm(logs)
     known = logs.read()
-    assert told(known) == told(logs.plain())
-    ((event, said),) = logs.notes
+    assert totals(known) == totals(logs.plain())
+    ((event, reason),) = logs.notes
     assert event == "audit_read_anew"
-    assert why in said
+    assert why in reason
 
 
-def test_a_checkpoint_with_a_hash_of_its_own_is_not_believed(logs):
-    """Its name and its content agree; row 1 of the log does not."""
+def test_forged_checkpoint_with_matching_name_is_ignored(logs):
+    """Its name and content agree, but row 1 of the log differs."""
     path = logs.checkpoint()
     data = path.read_bytes().replace(b'"position_e8":', b'"position_e8":1', 1)
     path.unlink()
     path.with_name(f"books_{VENUE}_{hashlib.sha256(data).hexdigest()[:16]}.json").write_bytes(data)
-    assert told(logs.read()) == told(logs.plain())
+    assert totals(logs.read()) == totals(logs.plain())
     assert len(logs.notes) == 1
 
 
-def test_sums_of_another_version_are_read_anew(logs, monkeypatch):
+def test_checkpoint_of_another_version_is_ignored(logs, monkeypatch):
     monkeypatch.setattr("mm.live.books_checkpoint._code", lambda: "other")
-    assert told(logs.read()) == told(logs.plain())
+    assert totals(logs.read()) == totals(logs.plain())
     assert "another version" in logs.notes[0][1]
 
 
-def test_one_checkpoint_of_a_venue_stays(logs):
+def test_one_checkpoint_per_venue_is_kept(logs):
     logs.run([], "testnet")
     logs.run([])
     assert len(list(logs.folder.glob("books_*.json"))) == 2
@@ -210,7 +210,7 @@ KILLED = """
 import os, signal, sys
 sys.path[:0] = [{tests!r}, {live!r}]
 from pathlib import Path
-from test_books_checkpoint import Logs, a_day
+from test_books_checkpoint import Logs, day_rows
 left = int(sys.argv[2])
 real = Path.write_bytes, Path.replace, Path.unlink, os.pwrite
 def counted(call):
@@ -224,20 +224,20 @@ def counted(call):
 Path.write_bytes, Path.replace, Path.unlink, os.pwrite = map(counted, real)
 found = Logs(Path(sys.argv[1]))
 found.number = 3
-found.run(a_day(3))
+found.run(day_rows(3))
 """
 
 
 @pytest.mark.parametrize("after", range(8))
-def test_a_kill_at_any_step_of_a_start_loses_nothing(logs, after):
-    """Between the file, its rename, row 1 and the removal of the old one."""
+def test_kill_at_any_step_of_start_loses_no_totals(logs, after):
+    """At the write of the file, its rename, row 1 and the removal of the old file."""
     code = KILLED.format(tests=str(ROOT / "tests"), live=str(ROOT / "tests" / "live"))
     command = [sys.executable, "-c", code, str(logs.folder), str(after)]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    assert told(logs.read()) == told(logs.plain())
+    assert totals(logs.read()) == totals(logs.plain())
     assert logs.notes == []
     logs.number = 4
-    logs.run(a_day(4))
-    assert told(logs.read()) == told(logs.plain())
+    logs.run(day_rows(4))
+    assert totals(logs.read()) == totals(logs.plain())
     assert logs.notes == []

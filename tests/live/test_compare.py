@@ -1,4 +1,4 @@
-"""Runs side by side: numbers from small files whose answers are counted by hand."""
+"""Comparison of runs: numbers from small files with results counted by hand."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def at(seconds):
 
 
 class Files:
-    """The files of one run, row by row; prices in whole numbers, ticks of one."""
+    """The files of one run, row by row; prices are whole numbers, a tick is one."""
 
     def __init__(self, kind="backtest", run_id="one", symbol="SIMUSDT", seconds=100):
         self.kind, self.run_id, self.symbol = kind, run_id, symbol
@@ -31,7 +31,7 @@ class Files:
         self.ids = 0
 
     def order(self, side, price, begin, end, ack_s=0.05, cancel_s=0.025):
-        """An order that is sent at *begin*; its cancel is sent at *end*."""
+        """Add an order that is sent at *begin* and whose cancel is sent at *end*."""
         self.ids += 1
         rows = [("PLACE", begin, ""), ("CANCEL_REQ", end, ""), ("CANCEL_ACK", end + cancel_s, "")]
         for action, s, reason in rows:
@@ -78,7 +78,7 @@ def both(tmp_path):
     return read_run(replay.write(tmp_path / "a")), read_run(shadow.write(tmp_path / "b"))
 
 
-def test_the_numbers_of_each_run(both):
+def test_compare_runs_returns_numbers_of_each_run(both):
     found = compare_runs(both)
     replay, shadow = found.runs
     assert (found.begin_us, found.end_us) == (at(0), at(100))
@@ -91,12 +91,12 @@ def test_the_numbers_of_each_run(both):
     assert replay.markout_ticks["30"] == pytest.approx((1 * (105 - 99) - 3 * (107 - 105)) / 4)
     assert (replay.pnl, replay.fees) == (100, 1)
     assert replay.ack_ms == pytest.approx({"p50": 50, "p90": 50, "p99": 50})
-    assert shadow.ack_ms["p50"] == pytest.approx(125)  # of 200, 200, 50 and the refused one, which was sent at once
+    assert shadow.ack_ms["p50"] == pytest.approx(125)  # of 200, 200, 50 and the rejected one, which was sent at once
     assert replay.cancel_ms == pytest.approx({"p50": 25, "p90": 25, "p99": 25})
     assert replay.quoted_share["both"] == pytest.approx(0.5)  # seconds 1 to 50, of 100
 
 
-def test_how_far_the_second_did_what_the_first_did(both):
+def test_agreement_counts_equal_quotes_and_matched_fills(both):
     (one,) = compare_runs(both).agreement
     seconds_with_both_bids, seconds_with_both_asks = 98, 50  # bids from 1 to 99 but the second in which one is replaced
     equal = 60 + 50
@@ -107,7 +107,7 @@ def test_how_far_the_second_did_what_the_first_did(both):
     assert one.pnl_difference == 0
 
 
-def test_only_the_common_time_counts(tmp_path):
+def test_only_common_time_span_is_compared(tmp_path):
     long, short = Files(seconds=100), Files("trade", "t", seconds=40)
     for files in (long, short):
         files.fill("BUY", 99, 20, mid=102)
@@ -120,7 +120,7 @@ def test_only_the_common_time_counts(tmp_path):
     assert found.notes == ["backtest one covers more time: 40 % of it is compared"]
 
 
-def test_a_fill_has_one_partner_at_most(tmp_path):
+def test_fill_matches_at_most_one_other_fill(tmp_path):
     ours, theirs = Files(), Files("trade", "t")
     for s in (10, 10.2, 10.4):
         ours.fill("SELL", 105, s, mid=104)
@@ -130,7 +130,7 @@ def test_a_fill_has_one_partner_at_most(tmp_path):
     assert found.agreement[0].slippage_ticks == 1
 
 
-def test_runs_that_cannot_be_compared(both, tmp_path):
+def test_incomparable_runs_raise_errors(both, tmp_path):
     with pytest.raises(UsageError, match="two runs"):
         compare_runs(both[:1])
     other = read_run(Files(symbol="ETHUSDT").write(tmp_path / "c"))
@@ -147,14 +147,14 @@ def test_runs_that_cannot_be_compared(both, tmp_path):
         read_run(Files("sweep").write(tmp_path / "e"))
 
 
-def test_a_run_without_a_file_is_refused(tmp_path):
+def test_run_without_fills_file_raises_broken_file(tmp_path):
     found = Files().write(tmp_path / "a")
     (found.folder / "fills_SIMUSDT.csv").unlink()
     with pytest.raises(BrokenFile, match="cannot be compared"):
         read_run(found)
 
 
-def test_runs_without_fills_have_no_such_numbers(tmp_path):
+def test_runs_without_fills_have_no_spread_or_slippage(tmp_path):
     runs = [read_run(Files(run_id=name).write(tmp_path / name)) for name in ("a", "b")]
     found = compare_runs(runs)
     assert found.runs[0].half_spread_ticks is None

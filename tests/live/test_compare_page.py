@@ -1,4 +1,4 @@
-"""The comparison as a table and as a page: every number is in both."""
+"""The comparison as text and as a page: both contain every number."""
 
 import json
 
@@ -9,7 +9,7 @@ from mm.live.compare import compare_runs, read_run
 from mm.live.compare_page import comparison_page, comparison_text
 
 
-def test_table_and_page_show_the_same(both):  # noqa: F811
+def test_text_and_page_show_same_numbers(both):  # noqa: F811
     found = compare_runs(both)
     text, html = comparison_text(found), comparison_page(found, both)
     for shown in ("backtest one", "shadow two", "– would_cross", "1 / 1 / 1"):
@@ -19,14 +19,14 @@ def test_table_and_page_show_the_same(both):  # noqa: F811
     assert json.loads(json.dumps(found.to_dict()))["runs"][0]["kind"] == "backtest"
 
 
-def test_what_is_not_known_is_a_dash(tmp_path):
+def test_unknown_numbers_are_shown_as_dash(tmp_path):
     runs = [read_run(Files(run_id=name).write(tmp_path / name)) for name in ("a", "b")]
     found = compare_runs(runs)
     assert "–" in comparison_text(found)
     assert "–" in comparison_page(found, runs)
 
 
-def test_without_a_valid_book_there_is_no_chart(tmp_path):
+def test_page_without_valid_book_has_no_chart(tmp_path):
     files = [Files(run_id=name) for name in ("a", "b")]
     for one in files:
         one.state = [row.replace(",100,", ",,").rsplit(",", 2)[0] + ",,0" for row in one.state[:5]]
@@ -37,7 +37,7 @@ def test_without_a_valid_book_there_is_no_chart(tmp_path):
 
 
 @pytest.mark.parametrize("count", [2, 5])
-def test_any_number_of_runs_fits(tmp_path, count):
+def test_page_contains_every_run(tmp_path, count):
     runs = [read_run(Files(run_id=f"run{name}").write(tmp_path / str(name))) for name in range(count)]
     page = comparison_page(compare_runs(runs), runs)
     assert all(f"run{name}" in page for name in range(count))

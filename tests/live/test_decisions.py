@@ -11,7 +11,7 @@ GRID = Instrument("SIMUSDT", 1_000_000, 1_000)
 
 
 @pytest.mark.parametrize(
-    ("acted", "words"),
+    ("actions", "text"),
     [
         (0, ""),
         (KEPT, "keep"),
@@ -24,12 +24,12 @@ GRID = Instrument("SIMUSDT", 1_000_000, 1_000)
         (CANCELLED | SKIPPED | REJECT_REASONS.index("order_limit_day") << SKIP_SHIFT, "cancel skip order_limit_day"),
     ],
 )
-def test_what_was_sent_is_told_in_words(acted, words):
-    assert action_text(acted) == words
+def test_action_text_describes_sent_actions(actions, text):
+    assert action_text(actions) == text
 
 
-def test_a_row_has_what_was_seen_wanted_and_sent(tmp_path):
-    """Prices and quantities as decimals, and empty cells without quotes."""
+def test_decision_row_contains_market_quotes_and_actions(tmp_path):
+    """Prices and quantities are decimals, and missing quotes are empty cells."""
     table = np.array(
         [[1_000, 7, 99, 101, 98, 20, 0, -1, PLACED, CANCELLED], [2_000, 9, 99, 101, 98, 20, 102, 5, KEPT, 0]], np.int64
     )
@@ -43,24 +43,24 @@ def test_a_row_has_what_was_seen_wanted_and_sent(tmp_path):
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 50)), max_size=30))
-def test_each_decision_has_the_lag_of_the_call_that_made_it(calls):
-    """However many were made between two looks."""
-    made, now_us, wanted = 0, 1_000, []
+def test_each_decision_has_the_lag_of_its_call(calls):
+    """With any number of decisions between two calls."""
+    made, now_us, expected = 0, 1_000, []
     lags = DecisionLags(lambda: made, lambda: now_us)
     for more, passes in calls:
         now_us += passes
-        wanted += [now_us - us for us in range(made, made + more)]
+        expected += [now_us - us for us in range(made, made + more)]
         made += more
         lags.note()
     table = np.arange(made, dtype=np.int64).reshape(-1, 1)
-    assert lags.of(table).tolist() == wanted
+    assert lags.of(table).tolist() == expected
 
 
-def test_quantiles_are_lags_that_were_seen():
+def test_quantiles_are_observed_lags():
     assert lag_quantiles([5, 1, 3]) == {"p50": 3, "p90": 5, "p99": 5, "max": 5}
     assert lag_quantiles([]) == {"p50": None, "p90": None, "p99": None, "max": None}
 
 
-def test_a_journal_without_decisions_is_refused():
+def test_journal_without_decisions_raises_value_error():
     with pytest.raises(ValueError, match="do not ask"):
         decisions_of(Journal(*[np.empty((0, 1), np.int64)] * 4))

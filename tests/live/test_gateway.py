@@ -1,4 +1,4 @@
-"""The gateway on an exchange in a box, in real time: orders there and back, and the same books on both sides."""
+"""The gateway on an exchange in a box, in real time: orders, their reports, and equal books on both sides."""
 
 import asyncio
 import json
@@ -20,16 +20,16 @@ TRANSPORTS = [("ED25519", "websocket"), ("HMAC", "websocket"), ("ED25519", "rest
 
 
 def bob(rig, side: int, ticks: int, lots: int) -> None:
-    """Let another user send a limit order."""
+    """Send a limit order of another user."""
     us = rig.box.exchange.now_us
     rig.box.exchange.place(us, BOB, NewOrder(side=side, type="LIMIT", ticks=ticks, lots=lots))
 
 
 @pytest.mark.parametrize(("kind", "transport"), TRANSPORTS)
-def test_orders_go_there_and_back(kind: str, transport: str) -> None:
-    """Placed, filled in part, replaced, cancelled; by both transports, with both kinds of keys."""
+def test_orders_are_placed_filled_replaced_and_cancelled(kind: str, transport: str) -> None:
+    """By both transports, with both kinds of keys."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with trading(kind=kind, access=OrderAccess(order_transport=transport)) as rig:
             gateway, listener = rig.gateway, rig.listener
             gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
@@ -41,8 +41,8 @@ def test_orders_go_there_and_back(kind: str, transport: str) -> None:
             assert listener.state[1] == "CANCELED"
             gateway.cancel(2)
             await rig.until(lambda: listener.state[2] == "CANCELED")
-            wanted = [("accepted", 1), ("filled", 1, "0.40000000"), ("closed", 1, "CANCELED"), ("accepted", 2)]
-            assert listener.log == [*wanted, ("closed", 2, "CANCELED")]
+            expected = [("accepted", 1), ("filled", 1, "0.40000000"), ("closed", 1, "CANCELED"), ("accepted", 2)]
+            assert listener.log == [*expected, ("closed", 2, "CANCELED")]
             assert [row["type"] for row in rig.audit.rows] == [
                 "intent",
                 "ack",
@@ -56,14 +56,14 @@ def test_orders_go_there_and_back(kind: str, transport: str) -> None:
             assert gateway.open_orders == 0
             rig.check()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(("kind", "transport"), TRANSPORTS)
-def test_an_order_is_lowered_in_its_place(kind: str, transport: str) -> None:
-    """Its number and its name stay, what it locked is free; then it fills with the smaller quantity."""
+def test_amended_order_keeps_its_ids_and_fills_reduced_quantity(kind: str, transport: str) -> None:
+    """The locked balance is reduced, and a second amendment at the same time is rejected."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with trading(kind=kind, access=OrderAccess(order_transport=transport)) as rig:
             gateway, listener = rig.gateway, rig.listener
             gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
@@ -91,14 +91,14 @@ def test_an_order_is_lowered_in_its_place(kind: str, transport: str) -> None:
             ]
             rig.check()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(("qty", "why"), [("1", -1013), ("1.1", -1013), ("0.0004", -1013), ("0.01", -1013)])
-def test_amendments_that_the_exchange_would_refuse_do_not_leave(qty: str, why: int) -> None:
-    """No less than before, off the step, below the minimum notional: no intent, no request."""
+def test_invalid_amendments_are_rejected_before_sending(qty: str, why: int) -> None:
+    """Not smaller, off the step, below the minimum notional: no intent, no request."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with trading() as rig:
             rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "open")
@@ -106,15 +106,15 @@ def test_amendments_that_the_exchange_would_refuse_do_not_leave(qty: str, why: i
             await rig.until(lambda: len(rig.listener.log) == 2)
             assert rig.listener.log[1] == ("amend_failed", 1, why)
             assert len(rig.audit.of("intent")) == 1
-            rig.gateway.amend(7, "0.5")  # nobody's
+            rig.gateway.amend(7, "0.5")  # an unknown order
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_a_cancel_does_not_wait_for_an_amendment() -> None:
-    """Sent in one turn: the exchange gets both, one after the other; a replacement likewise."""
+def test_cancel_does_not_wait_for_amendment() -> None:
+    """Sent in one turn, the exchange receives both in order; the same holds for a replacement."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with trading() as rig:
             gateway, listener = rig.gateway, rig.listener
             for number in (1, 2):
@@ -129,15 +129,15 @@ def test_a_cancel_does_not_wait_for_an_amendment() -> None:
             assert listener.qty == {1: "0.5", 2: "0.5"}
             rig.check()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("side", [+1, -1])
 @pytest.mark.parametrize("order_kind", ["LIMIT", "IOC", "FOK", "MARKET"])
-def test_every_kind_of_order(order_kind: str, side: int) -> None:
-    """Takers fill at once, and what is left of them ends or rests."""
+def test_taker_orders_fill_and_remainder_expires_or_rests(order_kind: str, side: int) -> None:
+    """For each order type and side."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with trading() as rig:
             bob(rig, -side, 10_000, 1_000)
             price = "" if order_kind == "MARKET" else "100"
@@ -152,13 +152,13 @@ def test_every_kind_of_order(order_kind: str, side: int) -> None:
             rig.check()
             assert rig.gateway.open_orders == len(rig.at_exchange()) == (order_kind == "LIMIT")
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_a_task_that_fails_is_reported_and_nothing_is_sent_any_more() -> None:
-    """Without its reconciles a gateway must not continue as if all were well."""
+def test_failed_task_is_reported_and_new_orders_are_rejected() -> None:
+    """A gateway must not continue without its reconciles."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with trading(access=OrderAccess(reconcile_interval_s=1.0)) as rig:
             gateway, listener = rig.gateway, rig.listener
 
@@ -174,13 +174,13 @@ def test_a_task_that_fails_is_reported_and_nothing_is_sent_any_more() -> None:
             await rig.until(lambda: listener.state.get(1) == "rejected")
             assert rig.at_exchange() == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_a_stop_cancels_what_is_open() -> None:
-    """And waits for the ends."""
+def test_stop_cancels_open_orders() -> None:
+    """It waits until they have ended."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with trading() as rig:
             for number in range(1, 11):
                 rig.gateway.place(number, +1, f"{99 - number}", "1", "LIMIT_MAKER")
@@ -189,15 +189,15 @@ def test_a_stop_cancels_what_is_open() -> None:
             assert set(rig.listener.state.values()) == {"CANCELED"}
             assert rig.at_exchange(ALICE) == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("sync", [False, True])
-def test_the_audit_log_has_every_intent_before_the_order_and_adds_up(tmp_path: Path, sync: bool) -> None:
-    """On disk, in a chain that verifies; position and cash from it are the exchange's."""
+def test_audit_log_rows_give_exchange_position_and_cash(tmp_path: Path, sync: bool) -> None:
+    """Each intent on disk precedes the acknowledgement of its order."""
     path = tmp_path / "audit" / "SIMUSDT" / "20260105_r.ndjson"
 
-    async def story() -> None:
+    async def scenario() -> None:
         audit = AuditLog(path, sync=sync)
         audit.append("start", symbol="SIMUSDT", run_id="r", base_asset="SIM", quote_asset="USDT")
         async with trading(sync=sync, audit=audit) as rig:
@@ -219,13 +219,13 @@ def test_the_audit_log_has_every_intent_before_the_order_and_adds_up(tmp_path: P
         assert books.ledger.position_e8 == money.base.free - 1_000 * E8
         assert books.ledger.cash_e8 == money.quote.free - 1_000_000 * E8
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_a_disk_that_refuses_the_audit_log_ends_the_orders(tmp_path: Path) -> None:
-    """Nothing is placed any more; what is open can still be cancelled."""
+def test_audit_log_failure_stops_new_orders(tmp_path: Path) -> None:
+    """Open orders can still be cancelled."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with trading() as rig:
             rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "open")
@@ -236,13 +236,13 @@ def test_a_disk_that_refuses_the_audit_log_ends_the_orders(tmp_path: Path) -> No
             assert rig.listener.state[2] == "rejected"
             assert len(rig.box.exchange.users.all(ALICE)) == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_an_order_whose_own_intent_is_refused_does_not_leave() -> None:
-    """Also where nothing waits for the disk: the row that failed may be the one that names the order."""
+def test_order_is_not_sent_when_its_intent_fails() -> None:
+    """Also without waiting for the disk: the failed row may be the order's own intent."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with trading(sync=False) as rig:
             append, refusal = rig.audit.append, OSError("No space left on device")
 
@@ -258,15 +258,15 @@ def test_an_order_whose_own_intent_is_refused_does_not_leave() -> None:
             await rig.until(lambda: rig.listener.state.get(1) == "rejected")
             assert rig.box.exchange.users.all(ALICE) == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("name", ["nobody", "wrong"])
-def test_a_key_that_the_exchange_does_not_accept_is_one_line(name: str) -> None:
-    """A key that it does not have, and a secret of another key: exit code 2, and nothing of either in the message."""
+def test_rejected_api_key_raises_usage_error_without_secrets(name: str) -> None:
+    """An unknown key and a wrong secret: exit code 2, and neither of them in the message."""
     secret = "S" * 64
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with trading() as rig:
             known = rig.box.ready()["accounts"][0]["api_key"]
             key = Credentials("K" * 64 if name == "nobody" else known, secret=secret)
@@ -278,13 +278,13 @@ def test_a_key_that_the_exchange_does_not_accept_is_one_line(name: str) -> None:
             assert not any(text in str(caught.value) for text in (secret, key.key))
             await gateway.stop()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_a_symbol_that_the_exchange_does_not_have_is_one_line() -> None:
+def test_unknown_symbol_raises_data_error() -> None:
     """Exit code 3."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with trading() as rig:
             run = GatewayRun(symbol="OTHER", run_id="r", access=OrderAccess(), sync=False, share_budget=False)
             gateway = make_gateway(rig.box, MemoryAudit(), FollowingListener(), run=run)
@@ -292,13 +292,13 @@ def test_a_symbol_that_the_exchange_does_not_have_is_one_line() -> None:
                 await gateway.start()
             await gateway.stop()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_an_exchange_that_is_not_there_is_tried_later() -> None:
+def test_unreachable_exchange_raises_try_later() -> None:
     """Exit code 75."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), sync=False, share_budget=False)
         nowhere = VenueUrls("ws://127.0.0.1:9/ws-api/v3", "http://127.0.0.1:9", "ws://127.0.0.1:9")
         key = Credentials("k", secret="s")
@@ -307,4 +307,4 @@ def test_an_exchange_that_is_not_there_is_tried_later() -> None:
             await gateway.start()
         await gateway.stop()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

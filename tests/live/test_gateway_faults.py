@@ -1,4 +1,4 @@
-"""The gateway among the scripted faults of the exchange in a box, over real sockets and in real time."""
+"""The gateway with the scripted faults of the exchange in a box, over real sockets and in real time."""
 
 import asyncio
 import time
@@ -62,8 +62,8 @@ SCRIPTS = [
 ]
 
 
-async def bring_back(rig: Rig) -> None:
-    """Wait until the gateway is ready and has the exchange's state."""
+async def until_settled(rig: Rig) -> None:
+    """Wait until the gateway is ready and matches the exchange's state."""
 
     def settled() -> bool:
         ours = {order.client_id for order in rig.gateway._states.open.values()}
@@ -78,8 +78,8 @@ async def bring_back(rig: Rig) -> None:
     await rig.until(settled, 12)
 
 
-async def story(rig: Rig, script: str, kind: str) -> None:
-    """Trade with one fault: place, amend, replace, cancel, be filled; then compare."""
+async def trade_with_fault(rig: Rig, script: str, kind: str) -> None:
+    """Trade with one fault: place, amend, replace, cancel and fill; then compare."""
     gateway, listener = rig.gateway, rig.listener
     gateway.place(1, +1, "99", "1", "LIMIT_MAKER")
     gateway.place(2, -1, "101", "1", "LIMIT_MAKER")
@@ -92,13 +92,13 @@ async def story(rig: Rig, script: str, kind: str) -> None:
     gateway.cancel(2)
     await asyncio.sleep(0.02)
     bob(rig, -1, 9_950, 200)
-    await bring_back(rig)
+    await until_settled(rig)
     rig.check()
     if listener.state.get(4) == "open":
         bob(rig, -1, 9_950, 2_000)
-        await bring_back(rig)
+        await until_settled(rig)
     bob(rig, +1, 10_200, 250)
-    await bring_back(rig)
+    await until_settled(rig)
     rig.check()
     if "amend" in script:
         assert {("amended", 5), ("amend_failed", 5), ("filled", 5)} & {one[:2] for one in listener.log}
@@ -107,14 +107,14 @@ async def story(rig: Rig, script: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("part", range(8))
-def test_after_any_fault_the_books_are_equal(part: int) -> None:
-    """Orders, fills, position and cash, to the last decimal; several exchanges at once."""
+def test_books_are_equal_after_any_fault(part: int) -> None:
+    """Orders, fills, position and cash, to the last decimal; several exchanges run at once."""
 
     async def one(number: int, script: str) -> None:
         kind = "HMAC" if number % 2 else "ED25519"
         async with trading(kind=kind, access=QUICK) as rig:
             try:
-                await story(rig, script, kind)
+                await trade_with_fault(rig, script, kind)
             except (AssertionError, TimeoutError) as error:
                 error.add_note(f"{script}: {rig.listener.log} {rig.gateway._log.lines}")  # type: ignore[attr-defined]
                 raise
@@ -132,8 +132,8 @@ KILLS = ["", "stall of=user", "mute of=user", "half_open of=user"]
 
 
 @pytest.mark.parametrize("script", KILLS)
-def test_a_kill_of_100_orders_takes_less_than_a_second(script: str) -> None:
-    """From the throw until the last cancel is on the wire, with the user stream or the whole connection dead."""
+def test_kill_cancels_100_orders_in_time(script: str) -> None:
+    """Until no order is open at the exchange, with the user stream or the whole connection dead."""
 
     async def kill() -> None:
         async with trading(access=QUICK) as rig:
@@ -157,8 +157,8 @@ def test_a_kill_of_100_orders_takes_less_than_a_second(script: str) -> None:
     asyncio.run(kill())
 
 
-def test_a_kill_without_the_websocket_goes_by_rest() -> None:
-    """The connection is gone, and none can be made."""
+def test_kill_without_websocket_cancels_by_rest() -> None:
+    """The connection is lost, and no new one can be made."""
 
     async def kill() -> None:
         async with trading(access=QUICK) as rig:
@@ -176,8 +176,8 @@ def test_a_kill_without_the_websocket_goes_by_rest() -> None:
     asyncio.run(kill())
 
 
-def test_orders_of_others_are_left_alone_unless_adopted() -> None:
-    """A foreign order on the account, placed by hand."""
+def test_foreign_orders_are_cancelled_only_if_adopted() -> None:
+    """An order that was placed by hand on the same account."""
     from mm.sim.exchange.orders import NewOrder
 
     async def start(adopt: bool) -> int:
@@ -193,8 +193,8 @@ def test_orders_of_others_are_left_alone_unless_adopted() -> None:
     assert asyncio.run(start(adopt=True)) == 0
 
 
-def test_orders_of_ours_that_nobody_knows_are_cancelled() -> None:
-    """The audit log of an earlier run was lost; the client id shows that the order is ours."""
+def test_unknown_orders_with_our_client_id_are_cancelled() -> None:
+    """The audit log of an earlier run was lost; the client id identifies the order as ours."""
     from mm.sim.exchange.orders import NewOrder
 
     async def start() -> None:

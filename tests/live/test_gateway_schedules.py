@@ -1,4 +1,4 @@
-"""Hundreds of random schedules: after each, our books are the exchange's, to the last decimal."""
+"""Hundreds of random schedules: after each, our books equal the exchange's, to the last decimal."""
 
 import os
 
@@ -10,7 +10,7 @@ PARTS = 16
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_after_any_schedule_our_books_are_the_exchanges(part: int) -> None:
+def test_books_match_exchange_after_random_schedules(part: int) -> None:
     """Repeat one with: .venv/bin/python tests/live/fault_schedules.py --seeds 1 --first SEED."""
     for seed in range(part, SCHEDULES, PARTS):
         try:
@@ -21,6 +21,6 @@ def test_after_any_schedule_our_books_are_the_exchanges(part: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [121501])
-def test_schedules_that_once_ended_wrongly(seed: int) -> None:
-    """121501: killed behind an intent, its clock 3 s slow, the next run took an order on its way for never sent."""
+def test_formerly_failing_schedules_pass(seed: int) -> None:
+    """121501: killed after an intent, its clock 3 s slow; the next run took an order in transit for never sent."""
     run_schedule(seed)

@@ -1,4 +1,4 @@
-"""Reports that are held until there is a listener: none lost, none repeated, in order."""
+"""Reports that are held until there is a listener: none is lost or repeated, and their order is kept."""
 
 from mm.live.held_reports import HeldReports
 from mm.live.ledger import AccountFill
@@ -17,12 +17,12 @@ REPORTS = [
 ]
 
 
-class Taker:
+class RecordingListener:
     def __init__(self):
-        self.taken = []
+        self.received = []
 
     def __getattr__(self, name):
-        return lambda *terms: self.taken.append((name, terms))
+        return lambda *terms: self.received.append((name, terms))
 
 
 def report(held):
@@ -31,32 +31,32 @@ def report(held):
     held.ack_latency("place", 0.5)
 
 
-def test_what_was_held_comes_first_and_all_else_at_once():
-    held, taker = HeldReports(), Taker()
+def test_held_reports_are_released_first_then_passed_directly():
+    held, listener = HeldReports(), RecordingListener()
     report(held)
-    held.release(taker)
-    assert taker.taken == REPORTS  # a latency that nobody waited for is let go
+    held.release(listener)
+    assert listener.received == REPORTS  # latencies are not held
     report(held)
-    assert taker.taken == [*REPORTS, *REPORTS, ("ack_latency", ("place", 0.5))]
+    assert listener.received == [*REPORTS, *REPORTS, ("ack_latency", ("place", 0.5))]
 
 
-def test_the_last_balances_are_kept():
+def test_last_balances_are_kept():
     held = HeldReports()
     assert held.last_balances == ({}, {})
     report(held)
     assert held.last_balances == ({"USDT": "5"}, {"USDT": "1"})
 
 
-def test_what_a_taker_causes_while_it_takes_is_not_lost():
+def test_report_caused_during_release_is_not_lost():
     held = HeldReports()
 
-    class Causes(Taker):
+    class ReentrantListener(RecordingListener):
         def accepted(self, *terms):
-            self.taken.append(("accepted", terms))
+            self.received.append(("accepted", terms))
             held.closed(9, 9, "CANCELED")
 
-    taker = Causes()
+    listener = ReentrantListener()
     held.accepted(1, 2, 3)
-    held.release(taker)
+    held.release(listener)
     held.ready_changed(True, "")
-    assert [name for name, _ in taker.taken] == ["accepted", "closed", "ready_changed"]
+    assert [name for name, _ in listener.received] == ["accepted", "closed", "ready_changed"]

@@ -1,4 +1,4 @@
-"""The kill switch: a file that every reader finds complete, and that counts as thrown whatever it contains."""
+"""The kill switch: a file that readers always find complete, and that counts as thrown with any content."""
 
 import json
 import os
@@ -20,8 +20,8 @@ def switch(tmp_path: Path) -> KillSwitch:
     return KillSwitch(tmp_path / "out", "BTCUSDT")
 
 
-def test_it_is_armed_where_there_is_no_file(switch: KillSwitch) -> None:
-    """Not even the folder is there."""
+def test_switch_without_file_is_armed(switch: KillSwitch) -> None:
+    """Not even the folder exists."""
     assert not switch.thrown
     assert switch.read() is None
     assert switch.rearm() is None
@@ -29,7 +29,7 @@ def test_it_is_armed_where_there_is_no_file(switch: KillSwitch) -> None:
     assert switch.line() == "BTCUSDT: armed"
 
 
-def test_a_throw_is_kept_until_it_is_re_armed(switch: KillSwitch, tmp_path: Path) -> None:
+def test_throw_persists_until_rearm(switch: KillSwitch, tmp_path: Path) -> None:
     """Another object, as after a restart, reads it."""
     assert switch.throw("MAX_DRAWDOWN 0.06 > 0.05", US)
     again = KillSwitch(tmp_path / "out", "BTCUSDT")
@@ -45,7 +45,7 @@ def test_a_throw_is_kept_until_it_is_re_armed(switch: KillSwitch, tmp_path: Path
 
 
 def test_the_first_throw_wins(switch: KillSwitch) -> None:
-    """Eight threads throw at once: one of them did, and its complete reason is there."""
+    """Eight threads throw at once: one of them succeeds, and its complete reason is stored."""
     start, threw = threading.Barrier(8), []
 
     def throw(number: int) -> None:
@@ -76,7 +76,7 @@ def test_the_first_throw_wins(switch: KillSwitch) -> None:
         b'{"reason": "x", "since": 1e99}',
     ],
 )
-def test_a_damaged_file_counts_as_thrown(switch: KillSwitch, content: bytes) -> None:
+def test_damaged_file_counts_as_thrown(switch: KillSwitch, content: bytes) -> None:
     switch.path.parent.mkdir(parents=True)
     switch.path.write_bytes(content)
     os.utime(switch.path, ns=(US * 1000, US * 1000))
@@ -88,14 +88,14 @@ def test_a_damaged_file_counts_as_thrown(switch: KillSwitch, content: bytes) -> 
     assert not switch.thrown
 
 
-def test_an_instant_out_of_all_time_is_damage(switch: KillSwitch) -> None:
+def test_out_of_range_instant_counts_as_damage(switch: KillSwitch) -> None:
     switch.throw("x", 10**30)
     assert switch.read().reason == DAMAGED
     assert switch.line().startswith("BTCUSDT: killed since ")
 
 
-def test_a_folder_in_its_place_counts_as_thrown(switch: KillSwitch) -> None:
-    """It is not removed: a user put it there."""
+def test_folder_at_switch_path_counts_as_thrown(switch: KillSwitch) -> None:
+    """`rearm` does not remove it, since a user created it."""
     switch.path.mkdir(parents=True)
     assert switch.thrown
     assert switch.read().reason == DAMAGED
@@ -104,14 +104,14 @@ def test_a_folder_in_its_place_counts_as_thrown(switch: KillSwitch) -> None:
         switch.rearm()
 
 
-def test_a_link_to_nowhere_counts_as_thrown(switch: KillSwitch, tmp_path: Path) -> None:
+def test_broken_symlink_counts_as_thrown(switch: KillSwitch, tmp_path: Path) -> None:
     switch.path.parent.mkdir(parents=True)
     switch.path.symlink_to(tmp_path / "nowhere")
     assert switch.thrown
     assert switch.read().reason == DAMAGED
 
 
-def test_a_reason_of_several_lines_is_shown_in_one(switch: KillSwitch) -> None:
+def test_multiline_reason_is_shown_on_one_line(switch: KillSwitch) -> None:
     switch.throw("one\ntwo", US)
     assert switch.line().count("\n") == 0
     assert switch.read().reason == "one two"
@@ -128,21 +128,21 @@ print(switch.throw("loss", 1), switch.thrown)
 """
 
 
-def test_on_a_full_disk_it_is_thrown_all_the_same(switch: KillSwitch) -> None:
-    """The file is empty then; a limit on file sizes simulates the full disk."""
-    told = subprocess.run(
+def test_throw_works_on_a_full_disk(switch: KillSwitch) -> None:
+    """The file is then empty; a limit on file sizes simulates the full disk."""
+    done = subprocess.run(
         [sys.executable, "-c", FULL, str(switch.path.parent.parent)],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
-    assert told.stdout == "True True\n"
+    assert done.stdout == "True True\n"
     assert switch.read().reason == DAMAGED
     assert [one.name for one in switch.path.parent.iterdir()] == ["BTCUSDT.kill"]
 
 
-def test_where_nothing_can_be_written_a_throw_says_so(switch: KillSwitch) -> None:
+def test_throw_raises_when_nothing_can_be_written(switch: KillSwitch) -> None:
     switch.path.parent.parent.mkdir(parents=True)
     switch.path.parent.write_text("a file where the folder should be")
     with pytest.raises(OSError, match="exists"):

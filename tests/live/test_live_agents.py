@@ -18,19 +18,19 @@ DECIDED = {"step_s": 0.25}  # each requote of the default interval
 
 
 def played(path):
-    """Return the knobs that play the agent at *path*."""
+    """Return the knobs that select the agent at *path*."""
     return {"quote_model": "rl", "quote_params_json": json.dumps({"model_path": str(path)})}
 
 
 def variables(path, **more):
-    """Return the same as variables of the environment."""
+    """Return the same as environment variables."""
     return {name.upper(): text for name, text in played(path).items()} | more
 
 
 @pytest.mark.parametrize("models", [QUEUE, CHANCE])
 @pytest.mark.parametrize("discrete", [False, True])
-def test_a_shadow_of_an_agent_decides_what_its_replay_does(tmp_path, monkeypatch, models, discrete):
-    """Its signals, its own quotes and their places in the queue are the same live and replayed, through a gap."""
+def test_agent_shadow_decisions_equal_replay(tmp_path, monkeypatch, models, discrete):
+    """Its signals, quotes and queue positions are the same live and replayed, across a gap."""
     quicken(monkeypatch)
     agent = agent_at(tmp_path / "agent.zip", step_s=0.04, discrete=discrete)
 
@@ -47,11 +47,11 @@ def test_a_shadow_of_an_agent_decides_what_its_replay_does(tmp_path, monkeypatch
     assert done.found.decisions > 100
     assert done.found.fills_live >= FEW
     placed = done.journal.orders[done.journal.orders[:, 2] == ACTIONS.index("PLACE")]
-    assert len({tuple(row) for row in placed[:, 4:7].tolist()}) > FEW  # side, price and lots: it changes its mind
+    assert len({tuple(row) for row in placed[:, 4:7].tolist()}) > FEW  # side, price and lots: its quotes vary
 
 
-def test_a_shadow_plays_an_agent_of_another_training_with_warnings(tmp_path):
-    """As a process: exit 0, reconciled, the agent's file an input; what is not as in training is named once."""
+def test_shadow_warns_about_agent_trained_otherwise(tmp_path):
+    """As a process: exit code 0, reconciled, the agent's file is an input; each difference is logged once."""
     agent = agent_at(tmp_path / "agent.zip", symbol="OTHERUSDT", **DECIDED)
     with venue(tmp_path) as box:
         knobs = variables(agent, REQUOTE_INTERVAL_MS="20", INITIAL_INVENTORY="10", INITIAL_CASH="100000")
@@ -68,8 +68,8 @@ def test_a_shadow_plays_an_agent_of_another_training_with_warnings(tmp_path):
     assert [one["sha256"] for one in inputs if one["path"].endswith("agent.zip")]
 
 
-def test_a_trade_of_an_agent_leaves_equal_books(tmp_path):
-    """Real orders by its decisions; a start with an agent of another tick sends nothing."""
+def test_agent_trade_books_match_exchange(tmp_path):
+    """Real orders by its decisions; an agent with another tick size sends nothing."""
     agent = agent_at(tmp_path / "agent.zip", **DECIDED)
     other = agent_at(tmp_path / "other.zip", tick_e8=10_000_000)
     with venue(tmp_path) as box:
@@ -87,7 +87,7 @@ def test_a_trade_of_an_agent_leaves_equal_books(tmp_path):
         assert box.run("audit", "verify", str(box.logs()[-1])).returncode == 0
 
 
-def test_two_agents_on_one_exchange_leave_equal_books(tmp_path):
+def test_books_of_two_agents_on_one_exchange_match_it(tmp_path):
     """The unchanged script of docs/learning.md: both accounts trade, and both logs match the exchange."""
     for seed, name in enumerate(("first.zip", "second.zip"), start=1):
         agent_at(tmp_path / name, seed=seed, **DECIDED)

@@ -1,4 +1,4 @@
-"""The engine of a live market: with the reports of a paper exchange it sends that exchange's orders."""
+"""The engine of a live market: with the reports of a paper exchange it sends the same orders."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ RULES = Rules(
 
 
 class Joins:
-    """Quotes at the touch of both sides; what is held moves one of them away."""
+    """Quotes at the touch on both sides; inventory moves one of them away."""
 
     def quote(self, view):
         skew = view.inventory_lots // 30
@@ -39,7 +39,7 @@ class Joins:
 
 
 class Shrinks:
-    """Quotes at the touch; each side gets smaller with what it has bought or sold."""
+    """Quotes at the touch; each side shrinks with the inventory from its fills."""
 
     def quote(self, view):
         held = view.inventory_lots
@@ -68,7 +68,7 @@ def orders_of(engine):
 
 @st.composite
 def markets(draw):
-    """A book that is never crossed, and prints, each at an instant of its own."""
+    """A book that never crosses, and trades, each at its own instant."""
     us, bid, ask = 1_000 * SECOND_US, 100, 102
     events = [snapshot(us, bid, ask)]
     for number in range(draw(st.integers(1, 40))):
@@ -84,12 +84,12 @@ def markets(draw):
 
 
 def by_order(journal):
-    """Return the order rows by instant and order: on paper all messages of an instant travel, then all take effect."""
+    """Return the order rows by instant and order: the paper exchange sends an instant's messages before they act."""
     return journal.orders[np.lexsort((journal.orders[:, 1], journal.orders[:, 0]))]
 
 
 def driven(events, fills, end_us, quotes, rules):
-    """Return a live engine whose messages take effect at once, and which is given the fills of a paper exchange."""
+    """Return a live engine whose messages take effect at once, fed with the fills of a paper exchange."""
     engine, waiting = LiveEngine(quotes(), rules), [row.tolist() for row in fills]
 
     def act(us):
@@ -117,8 +117,8 @@ def driven(events, fills, end_us, quotes, rules):
 
 @settings(max_examples=150, deadline=None)
 @given(markets(), st.sampled_from([(Joins, RULES), (Joins, AMENDS), (Shrinks, RULES), (Shrinks, AMENDS)]))
-def test_it_sends_the_orders_of_the_paper_exchange(events, terms):
-    """Without latency, with its fills reported: the same orders at the same instants, the same account and state."""
+def test_live_engine_sends_same_orders_as_paper_exchange(events, terms):
+    """Without latency, with its fills reported: equal orders at equal instants, equal account and state."""
     quotes, rules = terms
     paper, end_us = PaperExchange(quotes(), TradeCross(), rules), events[-1].us + 1_300_000
     paper.feed(events)
@@ -135,7 +135,7 @@ def test_it_sends_the_orders_of_the_paper_exchange(events, terms):
 
 
 def begun(**rules):
-    """Return an engine whose first two orders, 1 (bid 100) and 2 (ask 102), rest."""
+    """Return an engine whose first two orders rest: 1 (bid 100) and 2 (ask 102)."""
     engine = live(**rules)
     engine.feed([snapshot(SECOND_US)])
     for _, order_id, *_ in engine.advance(SECOND_US):
@@ -143,18 +143,18 @@ def begun(**rules):
     return engine
 
 
-def shrinking(sold=4):
-    """Return an engine whose bid of 10, order 1, is to be amended: *sold* of it were filled, and the message is out."""
+def shrinking(bought=4):
+    """Return an engine that amends its bid of 10, order 1, after an earlier run's order bought *bought* lots."""
     engine = live(Shrinks, order_amend=True)
     engine.feed([snapshot(SECOND_US)])
     for _, order_id, *_ in engine.advance(SECOND_US):
         engine.accepted(order_id, SECOND_US)
-    engine.filled(0, 1_010_000, 1, 100, sold, 0, 0, False)  # an order of an earlier run: what is held grows
-    assert engine.advance(1_010_000) == [("amend", 1, 1, 100, 10 - sold, "LIMIT_MAKER")]
+    engine.filled(0, 1_010_000, 1, 100, bought, 0, 0, False)  # an order of an earlier run: the inventory grows
+    assert engine.advance(1_010_000) == [("amend", 1, 1, 100, 10 - bought, "LIMIT_MAKER")]
     return engine
 
 
-def test_an_amendment_is_sent_once_until_it_is_answered():
+def test_amendment_is_sent_once_until_answered():
     engine = shrinking()
     assert engine.advance(2 * SECOND_US) == []
     engine.amended(1, 2 * SECOND_US, 6)
@@ -164,16 +164,16 @@ def test_an_amendment_is_sent_once_until_it_is_answered():
 
 
 @pytest.mark.parametrize(("refused", "again"), [(False, [("amend", 1)]), (True, [])])
-def test_an_amendment_that_came_to_nothing(refused, again):
-    """What never arrived is sent again; an order of which the exchange refused it stays as it is."""
+def test_failed_amendment_is_resent_unless_refused(refused, again):
+    """An order whose amendment the exchange refused stays as it is."""
     engine = shrinking()
     engine.amend_failed(1, refused)
     assert [row[:2] for row in engine.advance(2 * SECOND_US)] == again
     engine.amend_failed(99, refused)
 
 
-def test_an_order_of_which_as_much_has_filled_ends_with_its_amendment():
-    """The fills came first: six of ten, then that it has six in all. Lots are not counted twice."""
+def test_amendment_to_filled_quantity_ends_the_order():
+    """The fills come first: six of ten, then the amendment to six in all. Lots are not counted twice."""
     engine = shrinking()
     engine.filled(1, 1_020_000, 1, 100, 6, 0, 0, False)
     assert engine.open_orders == 2
@@ -183,7 +183,7 @@ def test_an_order_of_which_as_much_has_filled_ends_with_its_amendment():
     engine.amended(1, 1_030_000, 6)
 
 
-def test_a_cancel_does_not_wait_for_an_amendment():
+def test_cancel_does_not_wait_for_amendment():
     engine = shrinking()
     engine.feed([depth(1_100_000, (1, 100, 0), (1, 99, 5))])
     assert [row[:2] for row in engine.advance(1_250_000)] == [("cancel", 1), ("place", 3)]
@@ -192,7 +192,7 @@ def test_a_cancel_does_not_wait_for_an_amendment():
     assert engine.open_orders == 2
 
 
-def test_an_amendment_that_is_no_news_changes_nothing():
+def test_outdated_amendment_report_changes_nothing():
     engine = shrinking()
     engine.amended(1, 1_020_000, 6)
     before = len(engine.journal().orders)
@@ -201,7 +201,7 @@ def test_an_amendment_that_is_no_news_changes_nothing():
     assert before
 
 
-def test_a_message_says_all_that_an_order_needs():
+def test_place_message_contains_all_order_terms():
     engine = live()
     engine.feed([snapshot(SECOND_US)])
     assert engine.advance(SECOND_US) == [
@@ -211,14 +211,14 @@ def test_a_message_says_all_that_an_order_needs():
     assert engine.advance(SECOND_US) == []
 
 
-def test_a_late_requote_is_made_at_once_and_keeps_the_grid():
+def test_late_requote_is_immediate_and_keeps_the_time_grid():
     engine = begun()
     engine.feed([depth(1_400_000, (1, 100, 0), (1, 99, 5))])
     assert [row[:2] for row in engine.advance(1_400_000)] == [("cancel", 1), ("place", 3)]
     assert engine.next_due_us == 1_500_000
 
 
-def test_a_replacement_is_a_cancel_with_an_order_of_the_same_side_behind_it():
+def test_replacement_is_cancel_followed_by_place_on_same_side():
     engine = begun()
     engine.feed([depth(1_100_000, (1, 101, 5))])
     assert engine.advance(1_250_000) == [
@@ -227,7 +227,7 @@ def test_a_replacement_is_a_cancel_with_an_order_of_the_same_side_behind_it():
     ]
 
 
-def test_a_gap_withdraws_every_order():
+def test_gap_cancels_every_order():
     engine = begun()
     engine.feed([FeedEvent(GAP, 1_100_000, 3, 0, ())])
     assert [row[:2] for row in engine.advance(1_100_000)] == [("cancel", 1), ("cancel", 2)]
@@ -238,7 +238,7 @@ def test_a_gap_withdraws_every_order():
     assert [CANCEL_REASONS[row[13]] for row in engine.journal().orders][-1] == "epoch_break"
 
 
-def test_nothing_is_wanted_while_there_is_no_book():
+def test_no_order_is_sent_without_a_book():
     engine = begun()
     engine.feed([FeedEvent(GAP, 1_100_000, 3, 0, ())])
     engine.advance(1_100_000)
@@ -248,8 +248,8 @@ def test_nothing_is_wanted_while_there_is_no_book():
 
 
 @pytest.mark.parametrize("end", ["filled", "closed", "rejected"])
-def test_a_report_may_come_before_the_acceptance(end):
-    """The exchange reports over two ways, and either may be the faster one."""
+def test_final_report_may_precede_acceptance(end):
+    """The exchange reports on two channels, and either may be faster."""
     engine = live()
     engine.feed([snapshot(SECOND_US)])
     engine.advance(SECOND_US)
@@ -265,7 +265,7 @@ def test_a_report_may_come_before_the_acceptance(end):
     assert (last, 1, 1, 100) in orders_of(engine)
 
 
-def test_reports_of_orders_that_have_ended_change_nothing():
+def test_reports_of_ended_orders_change_nothing():
     engine = begun()
     engine.closed(1, SECOND_US, False)
     before = engine.open_orders
@@ -276,7 +276,7 @@ def test_reports_of_orders_that_have_ended_change_nothing():
     assert engine.open_orders == before == 1
 
 
-def test_a_cancel_that_failed_leaves_the_order_open_and_wanted():
+def test_failed_cancel_is_sent_again_with_a_replacement():
     engine = begun()
     engine.feed([depth(1_100_000, (1, 101, 5))])
     engine.advance(1_250_000)
@@ -287,8 +287,8 @@ def test_a_cancel_that_failed_leaves_the_order_open_and_wanted():
 
 
 @given(lots=st.integers(1, 10), fee_lots=st.integers(0, 3), ticks=st.integers(1, 200))
-def test_a_commission_in_the_base_asset_lowers_what_is_held(lots, fee_lots, ticks):
-    """Position and cash are those of the exchange: all lots are paid for, and the commission is not ours."""
+def test_base_asset_commission_reduces_inventory(lots, fee_lots, ticks):
+    """Position and cash equal the exchange's: all lots are paid for, and the commission is deducted."""
     engine = begun()
     cash = engine.cash
     fee_e8 = fee_lots * ticks * 1_000  # a tick·lot is 1,000 of 1e-8
@@ -299,7 +299,7 @@ def test_a_commission_in_the_base_asset_lowers_what_is_held(lots, fee_lots, tick
     assert fill[[3, 4, 5, 8]].tolist() == [ticks, lots - fee_lots, fee_e8, lots - fee_lots]
 
 
-def test_a_fill_of_an_order_that_is_not_open_is_booked_under_no_order():
+def test_fill_of_unknown_order_is_booked_without_order_id():
     engine = begun()
     engine.filled(77, SECOND_US, -1, 102, 4, 1, 1_020, False)
     assert engine.inventory_lots == -5
@@ -308,7 +308,7 @@ def test_a_fill_of_an_order_that_is_not_open_is_booked_under_no_order():
     assert journal.state[-1][[1, 2, 3]].tolist() == [-5, 102 * 5, 1_020]
 
 
-def test_a_partial_fill_leaves_the_rest():
+def test_partial_fills_close_the_order_when_complete():
     engine = begun()
     engine.filled(1, SECOND_US, 1, 100, 4, 0, 0, False)
     engine.filled(1, SECOND_US, 1, 100, 6, 0, 0, True)
@@ -318,8 +318,8 @@ def test_a_partial_fill_leaves_the_rest():
     assert [journal.fill_reasons[row[6]] for row in journal.fills] == ["exchange:maker", "exchange:taker"]
 
 
-def test_rows_of_a_fill_say_when_the_exchange_accepted_the_order():
-    """The row of its sending could not: it was not known then."""
+def test_fill_rows_contain_time_of_acceptance():
+    """The PLACE row has none, since it was not known at that time."""
     engine = live()
     engine.feed([snapshot(SECOND_US)])
     engine.advance(SECOND_US)
@@ -335,7 +335,7 @@ def test_rows_of_a_fill_say_when_the_exchange_accepted_the_order():
     ]
 
 
-def test_the_balances_of_the_exchange_bind_orders():
+def test_orders_are_limited_by_exchange_balances():
     engine = live(enforce_balances=True)
     engine.funds(9, 10**8)  # nine lots: an ask is ten
     engine.feed([snapshot(SECOND_US)])
@@ -345,7 +345,7 @@ def test_the_balances_of_the_exchange_bind_orders():
     assert [row[2] for row in engine.advance(1_250_000)] == [-1]
 
 
-def test_a_bid_that_the_balance_does_not_pay_is_not_sent():
+def test_bid_exceeding_cash_is_not_sent():
     engine = live(enforce_balances=True)
     engine.funds(1_000, 10**6 - 1)
     engine.feed([snapshot(SECOND_US)])
@@ -353,7 +353,7 @@ def test_a_bid_that_the_balance_does_not_pay_is_not_sent():
     assert "insufficient_cash" in {REJECT_REASONS[row[12]] for row in engine.journal().orders}
 
 
-def test_instants_never_fall():
+def test_instants_never_decrease():
     engine = begun()
     engine.advance(2 * SECOND_US)
     engine.accepted(1, 0)
@@ -362,7 +362,7 @@ def test_instants_never_fall():
     assert engine.now_us == 2 * SECOND_US
 
 
-def test_each_requote_is_a_decision():
+def test_each_requote_is_recorded_as_decision():
     engine = begun(decisions=True)
     engine.feed([depth(1_100_000, (1, 101, 5), seq=9)])
     engine.advance(1_250_000)
@@ -374,14 +374,14 @@ def test_each_requote_is_a_decision():
     ]
 
 
-def test_a_malformed_event_is_refused():
+def test_malformed_event_raises_usage_error():
     engine = begun()
     with pytest.raises(UsageError, match="side of"):
         engine.feed([depth(2 * SECOND_US, (0, 1, 1))])
     assert engine.best == (100, 102)
 
 
-def test_a_fill_before_the_first_book_has_a_state_row_before_it():
+def test_fill_before_first_book_is_preceded_by_state_row():
     engine = live()
     engine.filled(0, SECOND_US, 1, 100, 7, 0, 0, False)
     engine.feed([snapshot(2 * SECOND_US)])

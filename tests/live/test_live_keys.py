@@ -1,4 +1,4 @@
-"""Keys: what is refused, and that none is ever seen."""
+"""API keys: which ones are rejected, and that none is ever shown."""
 
 import hmac
 import os
@@ -40,8 +40,8 @@ def key_file(folder: Path, content: bytes, mode: int = 0o600) -> str:
     return str(path)
 
 
-def test_hmac_signs_as_the_documentation_shows() -> None:
-    """Both examples of the public documentation, of REST and of the WebSocket API."""
+def test_hmac_signature_matches_documentation() -> None:
+    """Both examples of the public documentation, for REST and for the WebSocket API."""
     key = read_credentials({KEY: DOCUMENTED_KEY, SECRET: DOCUMENTED_SECRET})
     rest = (
         "symbol=LTCBTC&side=BUY&type=LIMIT&timeInForce=GTC&quantity=1&price=0.1&recvWindow=5000&timestamp=1499827319559"
@@ -59,26 +59,26 @@ def test_hmac_signs_as_the_documentation_shows() -> None:
         "timestamp": 1645423376532,
         "apiKey": DOCUMENTED_KEY,
     }
-    wanted = "cc15477742bd704c29492d96c7ead9414dfd8e0ec4a00f947bb5bb454ddbd08a"
-    assert key.sign(sorted_payload(parameters)) == wanted
+    expected = "cc15477742bd704c29492d96c7ead9414dfd8e0ec4a00f947bb5bb454ddbd08a"
+    assert key.sign(sorted_payload(parameters)) == expected
 
 
 @given(st.binary(max_size=150).map(bytes.hex), st.text(max_size=300))
-def test_hmac_is_that_of_the_standard_library(secret: str, payload: str) -> None:
-    """Also of a secret that is longer than a block of the hash."""
-    wanted = hmac.digest(secret.encode(), payload.encode(), "sha256").hex()
-    assert Credentials("k", secret=secret).sign(payload) == wanted
+def test_hmac_signature_equals_standard_library(secret: str, payload: str) -> None:
+    """Also for a secret longer than a block of the hash."""
+    expected = hmac.digest(secret.encode(), payload.encode(), "sha256").hex()
+    assert Credentials("k", secret=secret).sign(payload) == expected
 
 
-def test_a_payload_is_in_the_order_of_names_whatever_that_of_the_parameters() -> None:
-    """The signature of a request of the WebSocket API is over its parameters by name."""
+def test_sorted_payload_orders_parameters_by_name() -> None:
+    """As the WebSocket API requires for signatures."""
     assert sorted_payload({"b": 2, "a": "%s", "C": "x"}) == "C=x&a=%s&b=2"
     assert sorted_payload({"a": "y", "C": 3, "b": 1}) == "C=3&a=y&b=1"
     assert sorted_payload({"apiKey": "k"}) == "apiKey=k"
 
 
-def test_an_ed25519_signature_verifies(tmp_path: Path) -> None:
-    """In base64, by the public half of the key in the file."""
+def test_ed25519_signature_verifies(tmp_path: Path) -> None:
+    """In base64, with the public half of the key in the file."""
     from base64 import b64decode
 
     private = Ed25519PrivateKey.generate()
@@ -87,8 +87,8 @@ def test_an_ed25519_signature_verifies(tmp_path: Path) -> None:
     private.public_key().verify(b64decode(key.sign("a=1&b=2")), b"a=1&b=2")
 
 
-def test_a_flag_goes_before_the_environment(tmp_path: Path) -> None:
-    """A secret given by hand is meant, also where a file is set."""
+def test_flags_override_the_environment(tmp_path: Path) -> None:
+    """A secret given by flag is used even if a key file is set."""
     environ = {KEY: "other", KEY_FILE: str(tmp_path / "none.pem")}
     key = read_credentials(environ, api_key=DOCUMENTED_KEY, api_secret=DOCUMENTED_SECRET)
     assert (key.key, key.kind) == (DOCUMENTED_KEY, "HMAC")
@@ -98,7 +98,7 @@ SECRET_TEXT = "s3cr3t" * 8
 
 
 @pytest.mark.parametrize(
-    ("environ", "words"),
+    ("environ", "message"),
     [
         ({}, "there is no API key"),
         ({SECRET: SECRET_TEXT}, "there is no API key"),
@@ -111,16 +111,16 @@ SECRET_TEXT = "s3cr3t" * 8
         ({KEY: "k1", KEY_FILE: "/dev/null"}, "is not a file"),
     ],
 )
-def test_what_is_missing_or_of_another_kind_is_one_line_with_a_way_out(environ: dict[str, str], words: str) -> None:
-    """Exit code 2, and no key in it."""
-    with pytest.raises(UsageError, match=words) as caught:
+def test_missing_or_invalid_credentials_raise_one_line_error(environ: dict[str, str], message: str) -> None:
+    """Exit code 2, and no key in the message."""
+    with pytest.raises(UsageError, match=message) as caught:
         read_credentials(environ)
     assert SECRET_TEXT not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (SECRET_TEXT.encode(), "is not a PEM file"),
         (
@@ -131,23 +131,23 @@ def test_what_is_missing_or_of_another_kind_is_one_line_with_a_way_out(environ: 
         (pem(Ed25519PrivateKey.generate(), BestAvailableEncryption(b"pw")), "is encrypted"),
     ],
 )
-def test_a_file_that_is_no_ed25519_key_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
-    """An HMAC secret, a broken PEM, a key of another kind, one with a password."""
-    with pytest.raises(UsageError, match=words) as caught:
+def test_key_file_without_usable_ed25519_key_raises_usage_error(tmp_path: Path, content: bytes, message: str) -> None:
+    """An HMAC secret, a broken PEM, another kind of key, a key with a password."""
+    with pytest.raises(UsageError, match=message) as caught:
         read_credentials({KEY: "k1", KEY_FILE: key_file(tmp_path, content)})
     assert SECRET_TEXT not in str(caught.value)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o610])
-def test_a_file_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
-    """A safety rule: exit code 5, with the command that mends it."""
+def test_key_file_accessible_to_others_raises_safety_error(tmp_path: Path, mode: int) -> None:
+    """Exit code 5, with the command that fixes it."""
     with pytest.raises(SafetyError, match="chmod 600") as caught:
         read_credentials({KEY: "k1", KEY_FILE: key_file(tmp_path, pem(Ed25519PrivateKey.generate()), mode)})
     assert caught.value.exit_code == 5
 
 
-def test_keys_have_no_text_form() -> None:
-    """Neither in a message, a format, nor a file."""
+def test_credentials_never_show_the_key() -> None:
+    """Neither as text nor pickled."""
     key = Credentials(DOCUMENTED_KEY, secret=DOCUMENTED_SECRET)
     assert f"{key} {key!r} {[key]}" == "Credentials(HMAC) Credentials(HMAC) [Credentials(HMAC)]"
     with pytest.raises(TypeError):
@@ -165,8 +165,8 @@ sys.stdin.read()
 """
 
 
-def test_the_process_list_shows_no_key() -> None:
-    """Neither the arguments nor the environment of a running process, nor those of what it starts."""
+def test_process_list_contains_no_key() -> None:
+    """Neither in the arguments nor in the environment of a running process."""
     key, secret, from_environment = "K" * 64, "S" * 64, "E" * 64
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, key, f"--api-secret={secret}", "--symbol", "SIMUSDT"],
@@ -186,7 +186,7 @@ def test_the_process_list_shows_no_key() -> None:
     assert "OTHER=kept" in environment
 
 
-def test_the_errors_of_keys_are_in_the_tree() -> None:
+def test_key_errors_are_mm_errors_with_exit_codes() -> None:
     """The command line prints them as one line."""
     assert issubclass(UsageError, MMError)
     assert (UsageError.exit_code, SafetyError.exit_code) == (2, 5)

@@ -1,4 +1,4 @@
-"""Position, cash and fees of our fills against sums in Decimal, and what the result is divided into."""
+"""Position, cash and fees of our fills against sums in Decimal, and the parts of the result."""
 
 from dataclasses import asdict, replace
 from decimal import ROUND_DOWN, Decimal
@@ -47,8 +47,8 @@ def once(executions: list[AccountFill]) -> list[AccountFill]:
 
 
 @given(fills(), st.integers(-(10**9), 10**9))
-def test_balances_move_as_the_account_does(executions: list[AccountFill], first: int) -> None:
-    """Summed in decimals of the exchange's own text, each trade once, position, cash and fees are the same."""
+def test_ledger_balances_equal_decimal_sums(executions: list[AccountFill], first: int) -> None:
+    """Position, cash and fees equal sums of the exchange's own text, each trade once."""
     ledger = Ledger(BTC, position_e8=first)
     booked = [ledger.book(one) for one in executions]
     base, quote, fees = exact(first), Decimal(0), dict[str, Decimal]()
@@ -68,10 +68,10 @@ def test_balances_move_as_the_account_does(executions: list[AccountFill], first:
 
 
 @given(fills(("BTC", "USDT")), st.integers(-(10**9), 10**9), st.integers(1, 10**7), st.integers(1, 10**7))
-def test_parts_add_up_to_the_move_of_the_account(
+def test_pnl_parts_sum_to_change_of_account_value(
     executions: list[AccountFill], first: int, cost: int, mid: int
 ) -> None:
-    """The total is the account's worth now less what it was; its parts sum to it, to the last unit."""
+    """The total is the account's present value minus its initial value, to the last unit."""
     ledger = Ledger(BTC, position_e8=first, price_e8=cost * BTC.tick_e8)
     for one in executions:
         ledger.book(one)
@@ -84,8 +84,8 @@ def test_parts_add_up_to_the_move_of_the_account(
 
 
 @given(fills(("USDT",)), st.integers(1, 10**7))
-def test_realized_is_what_was_bought_and_sold_again(executions: list[AccountFill], mid: int) -> None:
-    """First in, first out, against a list of single lots."""
+def test_realized_pnl_is_first_in_first_out(executions: list[AccountFill], mid: int) -> None:
+    """Against a list of single lots."""
     small = [replace(one, qty=BTC.qty(one.trade_id)) for one in executions]
     ledger, held, realized = Ledger(BTC), list[tuple[int, Decimal]](), Decimal(0)
     for one in once(small):
@@ -100,8 +100,8 @@ def test_realized_is_what_was_bought_and_sold_again(executions: list[AccountFill
     assert exact(ledger.pnl_e8(mid * BTC.tick_e8).realized) == realized
 
 
-def test_a_commission_in_the_base_asset_lowers_the_position() -> None:
-    """What arrives is the quantity less the commission, and its value is a fee at the fill's price."""
+def test_base_asset_commission_reduces_position() -> None:
+    """The commission is deducted from the quantity, and its value at the fill's price is a fee."""
     ledger = Ledger(BTC)
     assert ledger.book(FILL)
     assert (ledger.position_e8, ledger.cash_e8) == (199_800_000, -200 * E8)
@@ -109,8 +109,8 @@ def test_a_commission_in_the_base_asset_lowers_the_position() -> None:
     assert (parts.realized, parts.unrealized, parts.fees, parts.total) == (0, 0, E8 // 5, -E8 // 5)
 
 
-def test_a_commission_in_another_asset_moves_neither_balance() -> None:
-    """Its value counts where its price is given; else it is named apart."""
+def test_commission_in_third_asset_changes_neither_balance() -> None:
+    """Its value counts if its price is given; otherwise it is reported separately."""
     bnb = replace(FILL, commission="0.01000000", commission_asset="BNB")
     ledger = Ledger(BTC)
     ledger.book(bnb)
@@ -125,25 +125,25 @@ def test_a_commission_in_another_asset_moves_neither_balance() -> None:
     ("asset", "rate_e8", "expected"),
     [("USDT", None, 200_000), ("BTC", None, 20_000_000), ("BNB", None, None), ("BNB", 500 * E8, E8)],
 )
-def test_a_fee_is_the_commission_in_the_quote_asset(asset: str, rate_e8: int | None, expected: int | None) -> None:
+def test_fee_is_commission_valued_in_quote_asset(asset: str, rate_e8: int | None, expected: int | None) -> None:
     """A commission in base counts at the fill's price, one in another asset only with a rate."""
     assert fee_e8(replace(FILL, commission_asset=asset), BTC, rate_e8) == expected
 
 
-def test_a_first_position_is_valued_at_the_first_price_seen() -> None:
-    """Without a cost, a position of before earns from the first mid on."""
+def test_initial_position_is_valued_at_first_price() -> None:
+    """Without a cost, an initial position earns from the first mid on."""
     ledger = Ledger(BTC, position_e8=E8)
     assert ledger.pnl_e8(100 * E8).total == 0
     assert ledger.pnl_e8(101 * E8).unrealized == E8
 
 
-def test_a_row_has_the_fields_and_the_side_of_files() -> None:
-    """BUY and SELL, as everywhere at the edge."""
+def test_fill_row_has_all_fields_and_side_as_text() -> None:
+    """BUY and SELL, as in all files."""
     assert FILL.row() == {**asdict(FILL), "side": "BUY"}
     assert replace(FILL, side=-1).row()["side"] == "SELL"
 
 
-def test_an_instrument_without_assets_is_refused() -> None:
+def test_instrument_without_assets_raises_mismatch() -> None:
     """Commissions could not be booked."""
     with pytest.raises(Mismatch, match=r"base asset '' .* check instrument\.json"):
         Ledger(Instrument("BTCUSDT", 1, 1))

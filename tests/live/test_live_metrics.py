@@ -1,4 +1,4 @@
-"""The metrics of a trader: the names that dashboards rely on, and what each setter and counter makes of them."""
+"""The metrics of a trader: their names, and the effect of each setter and counter."""
 
 import asyncio
 import re
@@ -14,8 +14,8 @@ from mm.live import metrics as module
 from mm.live.metrics import FAMILIES, BucketCounts, TradingMetrics
 
 START_US = 1_767_600_000_000_000
-# The face of the design, to the letter: name, kind, labels besides the symbol.
-FACE = {
+# The specified metrics: name, kind, labels besides the symbol.
+SPECIFIED = {
     "mm_book_age_seconds": ("gauge", ()),
     "mm_gaps_total": ("counter", ()),
     "mm_messages_total": ("counter", ("stream",)),
@@ -37,7 +37,7 @@ FACE = {
 
 
 class Now:
-    """A wall clock that is moved manually."""
+    """A wall clock that is set manually."""
 
     def __init__(self) -> None:
         self.us = START_US
@@ -47,7 +47,7 @@ class Now:
 
 
 def samples(metrics: TradingMetrics) -> dict[str, str]:
-    """Return the numbers of a page as text, by the sample's name and its labels besides the symbol."""
+    """Return the values of a page as text, by the sample's name and its labels besides the symbol."""
     found = {}
     for line in metrics.page().splitlines():
         if not line.startswith("#"):
@@ -57,7 +57,7 @@ def samples(metrics: TradingMetrics) -> dict[str, str]:
 
 
 def busy(clock: Now | None = None) -> TradingMetrics:
-    """Return metrics of which every family has a sample."""
+    """Return metrics with a sample in every family."""
     metrics = TradingMetrics("SIMUSDT", clock or Now())
     metrics.book_updated(START_US - 20_000)
     metrics.market(2, {"depth": 1_200, "trade": 30})
@@ -77,14 +77,14 @@ def busy(clock: Now | None = None) -> TradingMetrics:
     return metrics
 
 
-def test_the_families_are_those_of_the_design() -> None:
-    """Dashboards, alerts and the scripts of others look for these names."""
-    assert {one.name: (one.kind, one.labels) for one in FAMILIES} == FACE
+def test_metric_families_match_specification() -> None:
+    """Dashboards, alerts and users' scripts rely on these names."""
+    assert {one.name: (one.kind, one.labels) for one in FAMILIES} == SPECIFIED
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", busy().page(), re.MULTILINE))
-    assert types == {name: kind for name, (kind, _) in FACE.items()}
+    assert types == {name: kind for name, (kind, _) in SPECIFIED.items()}
 
 
-def test_every_number_is_that_of_its_setter() -> None:
+def test_page_shows_values_of_all_setters() -> None:
     """Money to the last decimal, as the exchange writes it."""
     found = samples(busy())
     assert {name: value for name, value in found.items() if "_bucket" not in name} == {
@@ -118,8 +118,8 @@ def test_every_number_is_that_of_its_setter() -> None:
     }
 
 
-def test_counters_are_there_before_the_first_event() -> None:
-    """An increase from nothing is none for Prometheus; what is not known has no sample."""
+def test_counters_exist_before_first_event() -> None:
+    """Prometheus sees no increase from a missing sample; unknown values have no sample."""
     found = samples(TradingMetrics("SIMUSDT", Now()))
     assert found['mm_orders_total{action="place"}'] == found['mm_fills_total{side="sell"}'] == found["mm_killed"] == "0"
     assert found["mm_order_ack_seconds_count"] == found["mm_gaps_total"] == "0"
@@ -127,8 +127,8 @@ def test_counters_are_there_before_the_first_event() -> None:
         assert unknown not in found
 
 
-def test_time_on_both_sides_is_measured_from_quote_to_quote() -> None:
-    """One side alone does not count; what runs at the moment of the page does."""
+def test_two_sided_seconds_count_time_with_both_quotes() -> None:
+    """One side alone does not count; a current interval counts up to the moment of the page."""
     clock = Now()
     metrics = TradingMetrics("SIMUSDT", clock)
     for after_s, buy, sell in ((0, 1, 1), (2, 3, 1), (5, None, 1), (9, 1, None), (10, 2, 2)):
@@ -142,27 +142,27 @@ def test_time_on_both_sides_is_measured_from_quote_to_quote() -> None:
 
 
 @given(st.lists(st.floats(0, 20), max_size=60))
-def test_buckets_count_as_the_definition_says(observed: list[float]) -> None:
+def test_bucket_counts_are_cumulative(observed: list[float]) -> None:
     """Each bucket has all observations up to its bound, by a plain count."""
     bounds = module.ACK_BUCKETS_S
     counts = BucketCounts(bounds)
     for one in observed:
         counts.observe(one)
-    found = {given.get("le", suffix): value for suffix, given, value in counts.samples()}
+    found = {labels.get("le", suffix): value for suffix, labels, value in counts.samples()}
     for bound in bounds:
         assert found[repr(bound)] == sum(one <= bound for one in observed)
     assert found["+Inf"] == found["_count"] == len(observed)
     assert found["_sum"] == sum(observed)
 
 
-def test_an_unknown_part_of_the_pnl_is_refused() -> None:
+def test_unknown_pnl_part_raises_value_error() -> None:
     """A new part would be a series that no dashboard shows."""
     with pytest.raises(ValueError, match="pnl of luck: the parts are realized, unrealized, fees, total"):
         TradingMetrics("SIMUSDT").pnl(luck=1)
 
 
-def test_ready_is_who_quotes() -> None:
-    """503 while the book is not in sync, and while the kill switch is thrown; a page refreshes first."""
+def test_ready_requires_synced_book_and_no_kill() -> None:
+    """Otherwise the status is 503; each request refreshes first."""
 
     async def fetch(port: int, path: str) -> tuple[int, str]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -191,8 +191,8 @@ def test_ready_is_who_quotes() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed; it comes with prometheus")
-def test_prometheus_finds_nothing_to_blame() -> None:
-    """Its own reader and its own rules for names."""
+def test_promtool_accepts_metrics_page() -> None:
+    """By its own parser and its own rules for names."""
     checked = subprocess.run(
         ["promtool", "check", "metrics"], input=busy().page(), capture_output=True, text=True, timeout=20, check=False
     )

@@ -1,4 +1,4 @@
-"""When a missing order is proved to be none."""
+"""When a missing order is proved to be absent."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,10 +7,10 @@ from mm.live.live_orders import AHEAD_MS, ENDS, LiveOrder, OrderState
 
 
 @given(st.integers(0, 10**6), st.integers(1, 60_000), st.integers(-5_000, 200_000), st.integers(0, 10**6))
-def test_a_query_that_proves_absence_is_processed_after_the_order_can_be(
+def test_query_that_proves_absence_excludes_later_arrival(
     sent_ms: int, window_ms: int, query_ms: int, exchange_ms: int
 ) -> None:
-    """By the rule that the exchange documents for timestamps, whatever our clock or the offset between the two is."""
+    """By the exchange's documented rule for timestamps, for any clock and any offset."""
     order = LiveOrder(1, "c1", 1, "1", "1", "LIMIT", sent_ms, window_ms)
     takes_query = query_ms < exchange_ms + AHEAD_MS
     takes_order = exchange_ms - sent_ms <= window_ms
@@ -18,8 +18,8 @@ def test_a_query_that_proves_absence_is_processed_after_the_order_can_be(
         assert not takes_order
 
 
-def test_an_order_counts_as_ended_in_four_states() -> None:
-    """All others are open, also the unknown one."""
+def test_order_is_ended_in_four_states() -> None:
+    """All others are open, also UNKNOWN."""
     assert {state for state in OrderState if state in ENDS} == {
         OrderState.FILLED,
         OrderState.CANCELED,

@@ -1,4 +1,4 @@
-"""Fitted predictors behind the quotes of a shadow and of a trade, and what a run keeps of what its models name."""
+"""Fitted predictors in the quotes of a shadow and of a trade, and the copies of its models that a run keeps."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from support import run_python
 
 FEW = 3
 SIGNALS = ("imbalance_1", "imbalance_5", "spread")
-ABLE = {"REQUOTE_INTERVAL_MS": "50", "INITIAL_INVENTORY": "10", "INITIAL_CASH": "100000"}
+KNOBS = {"REQUOTE_INTERVAL_MS": "50", "INITIAL_INVENTORY": "10", "INITIAL_CASH": "100000"}
 KELLY = [["kelly_skew", {"signal": "models/return"}], ["shift_by", {"signal": "models/adverse:bid", "by": 0.5}]]
 
 
@@ -35,7 +35,7 @@ def fitted(tmp_path_factory):
 
 
 def refit(root, tapes, seed):
-    """Fit the predictors; another seed thins nothing and draws other trees."""
+    """Fit the predictors; another seed draws other trees."""
     for target in ("return", "adverse"):
         folder = root / "models" / target
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def refit(root, tapes, seed):
 
 @pytest.fixture
 def desk(fitted, tmp_path):
-    """A folder of the test's own with the predictors."""
+    """A folder of the test with the predictors."""
     shutil.copytree(fitted / "models", tmp_path / "models")
     return tmp_path
 
@@ -58,15 +58,15 @@ EXPECTED = quotes("expected_value", {"A": 1, "k": 0.5, "predictors": ["models/re
 STEPS = quotes("steps", {"model": ["fixed_spread", {"delta_ticks": 2}], "steps": KELLY})
 
 
-def written(root):
-    """Return the bytes of the recorded rows."""
+def recorded_bytes(root):
+    """Return the size of the recorded files in bytes."""
     return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
 
 
 def shadow_of(desk, **variables):
-    """Let a shadow trade a moment, and return its run folder."""
-    with venue(desk) as box, box.trader(entry=("-m", "mm", "shadow"), **ABLE, **variables) as process:
-        box.until(lambda: written(desk / "data") > 200_000, "a stretch of the day", process=process)
+    """Run a shadow for a moment, and return its run folder."""
+    with venue(desk) as box, box.trader(entry=("-m", "mm", "shadow"), **KNOBS, **variables) as process:
+        box.until(lambda: recorded_bytes(desk / "data") > 200_000, "a stretch of the day", process=process)
         code, output, _ = ended(process)
     assert code == 0, output
     (folder,) = (desk / "out" / "shadow" / "SIMUSDT").iterdir()
@@ -77,15 +77,15 @@ def shadow_of(desk, **variables):
 
 
 def reconciled(desk, folder):
-    """Return the answer of the replay."""
+    """Return the result of the replay."""
     done = run_python("-m", "mm", "shadow", "reconcile", str(folder), "--json", cwd=desk)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("variables", [EXPECTED, STEPS], ids=["expected_value", "steps"])
-def test_a_shadow_replays_the_predictors_that_it_played(desk, variables):
-    """Also when others were fitted in their place since, and when they are gone."""
+def test_shadow_replay_uses_its_own_copy_of_predictors(desk, variables):
+    """Also after others were fitted in their place, and after they were deleted."""
     folder = shadow_of(desk, **variables)
     kept = {text: folder / place for text, place in json.loads((folder / "models/index.json").read_text()).items()}
     assert sorted(kept) == ["models/adverse", "models/return"]
@@ -99,8 +99,8 @@ def test_a_shadow_replays_the_predictors_that_it_played(desk, variables):
     assert reconciled(desk, folder) == before
 
 
-def test_a_shadow_replays_the_agent_that_it_played(desk):
-    """Also when another was trained into its file since."""
+def test_shadow_replay_uses_its_own_copy_of_agent(desk):
+    """Also after another agent was saved to its file, and after the file was deleted."""
     agent = agent_at(desk / "agent.zip", step_s=0.05)
     folder = shadow_of(desk, **quotes("rl", {"model_path": "agent.zip"}))
     before = reconciled(desk, folder)
@@ -111,8 +111,8 @@ def test_a_shadow_replays_the_agent_that_it_played(desk):
 
 
 @pytest.mark.parametrize("variables", [EXPECTED, STEPS], ids=["expected_value", "steps"])
-def test_a_trade_by_predictors_leaves_equal_books(desk, variables):
-    """At the exchange in a box, real orders that follow predictions; the run keeps the predictors and lists them."""
+def test_predictor_trade_books_match_exchange(desk, variables):
+    """Real orders follow predictions; the run keeps the predictors and lists them as inputs."""
     with venue(desk) as box:
         with box.trader(**variables, REQUOTE_INTERVAL_MS="100") as process:
             box.until(lambda: len(box.account()["trades"]) >= FEW, "fills", process=process)
@@ -130,7 +130,7 @@ def test_a_trade_by_predictors_leaves_equal_books(desk, variables):
     assert {sha256 for path, sha256 in outputs.items() if path.endswith(MODEL)} <= inputs
 
 
-def test_a_trade_with_a_predictor_of_another_tick_sends_nothing(desk):
+def test_trade_with_predictor_of_another_tick_size_sends_nothing(desk):
     """One line, exit code 3, before the first order."""
     found = Artefact.read(desk / "models/return")
     write(desk / "models/return", {**found.about, "tick": "0.1"}, found.arrays)

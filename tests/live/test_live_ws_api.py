@@ -1,4 +1,4 @@
-"""The connection of the WebSocket API: log-on, requests, timeouts, and what ends it; the other side is played."""
+"""The connection of the WebSocket API with a fake server: log-on, requests, timeouts, disconnection."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ NOW_US = 1_700_000_000_000_000
 
 
 class PlayedLink:
-    """A connection whose other side answers by a table: a method's result, an error, or nothing."""
+    """A connection whose server answers from a table: a method's result, an error, or nothing."""
 
     def __init__(self, play: "Play", take: Any) -> None:
         self.changed = asyncio.Event()
@@ -54,7 +54,7 @@ class PlayedLink:
 
 
 class Play:
-    """A connection that is played, and its watcher."""
+    """A fake connection, and its observer."""
 
     def __init__(self, kind: str = "HMAC") -> None:
         self.refuses = False
@@ -65,7 +65,7 @@ class Play:
             "userDataStream.subscribe.signature": {"status": 200, "result": {"subscriptionId": 0}},
         }
         self.links: list[PlayedLink] = []
-        self.seen: list[Any] = []
+        self.events: list[Any] = []
         self.clock = ExchangeClock(self.now_us)
         key = Credentials("k", secret="s")
         if kind == "ED25519":
@@ -87,26 +87,26 @@ class Play:
         return self.links[-1]
 
     def connected(self) -> None:
-        self.seen.append("connected")
+        self.events.append("connected")
 
     def disconnected(self, why: str) -> None:
-        self.seen.append(why)
+        self.events.append(why)
 
     def event(self, kind: str, body: bytes, us: int) -> None:
-        self.seen.append((kind, json.loads(body)))
+        self.events.append((kind, json.loads(body)))
 
     def methods(self) -> list[str]:
         return [request["method"] for request in self.links[-1].sent]
 
 
-def played(story: Any, kind: str = "HMAC") -> Play:
-    """Run *story* with a connection that is kept up; time is virtual."""
+def played(scenario: Any, kind: str = "HMAC") -> Play:
+    """Run *scenario* with a connection that is kept up; time is virtual."""
 
     async def main() -> Play:
         play = Play(kind)
         task = asyncio.create_task(play.api.run())
         await asyncio.sleep(0.1)
-        await story(play)
+        await scenario(play)
         play.api.close()
         await asyncio.wait_for(task, 30)
         return play
@@ -116,82 +116,84 @@ def played(story: Any, kind: str = "HMAC") -> Play:
 
 
 @pytest.mark.parametrize("kind", ["ED25519", "HMAC"])
-def test_a_session_is_logged_on_or_each_request_is_signed(kind: str) -> None:
-    """By the kind of the key; the clock is measured first."""
+def test_ed25519_logs_on_and_hmac_signs_each_request(kind: str) -> None:
+    """The clock is measured first."""
 
-    async def story(play: Play) -> None:
-        play.api.request("order.place", {"symbol": "S"}, play.seen.append)
+    async def scenario(play: Play) -> None:
+        play.api.request("order.place", {"symbol": "S"}, play.events.append)
         last = play.links[-1].sent[-1]["params"]
         assert ("signature" in last) == (kind == "HMAC")
         assert abs(last["timestamp"] - (play.now_us() // 1_000 + 7_000)) <= 10
 
-    play = played(story, kind)
+    play = played(scenario, kind)
     logon = (
         ["session.logon", "userDataStream.subscribe"] if kind == "ED25519" else ["userDataStream.subscribe.signature"]
     )
     assert play.methods() == ["time", *logon, "order.place"]
-    assert play.seen[0] == "connected"
+    assert play.events[0] == "connected"
 
 
-def test_an_answer_finds_its_request() -> None:
-    """In any order; one without a waiting request has no effect."""
+def test_answers_are_matched_to_requests_by_id() -> None:
+    """In any order; an answer without a pending request has no effect."""
 
-    async def story(play: Play) -> None:
-        got: list[tuple[str, ApiAnswer]] = []
+    async def scenario(play: Play) -> None:
+        received: list[tuple[str, ApiAnswer]] = []
         for name in ("a", "b"):
-            play.api.request("order.cancel", {"symbol": name}, lambda answer, name=name: got.append((name, answer)))
+            play.api.request(
+                "order.cancel", {"symbol": name}, lambda answer, name=name: received.append((name, answer))
+            )
         link = play.links[-1]
         first, second = (request["id"] for request in link.sent[-2:])
         link.push({"id": second, "status": 200, "result": {"x": 2}})
         link.push({"id": 999, "status": 200, "result": {}})
         link.push({"id": first, "status": 400, "error": {"code": -2011, "msg": "Unknown order sent."}})
-        assert [(name, answer.fate, answer.code) for name, answer in got] == [
+        assert [(name, answer.fate, answer.code) for name, answer in received] == [
             ("b", Fate.DONE, 0),
             ("a", Fate.REFUSED, -2011),
         ]
 
-    played(story)
+    played(scenario)
 
 
-def test_no_answer_in_time_leaves_it_unknown_and_a_silent_connection_is_given_up() -> None:
-    """Half open: what was sent may have been done."""
+def test_timeout_gives_unknown_fate_and_reconnects() -> None:
+    """A half-open connection: the request may have been executed."""
 
-    async def story(play: Play) -> None:
-        got: list[ApiAnswer] = []
-        play.api.request("order.place", {}, got.append)
+    async def scenario(play: Play) -> None:
+        received: list[ApiAnswer] = []
+        play.api.request("order.place", {}, received.append)
         await asyncio.sleep(2.1)
-        assert [answer.fate for answer in got] == [Fate.UNKNOWN]
+        assert [answer.fate for answer in received] == [Fate.UNKNOWN]
         await asyncio.sleep(3)
         assert len(play.links) == 2
         assert play.api.up
 
-    assert "no answer within 2 s" in played(story).seen
+    assert "no answer within 2 s" in played(scenario).events
 
 
-def test_a_connection_that_answers_others_is_kept() -> None:
+def test_connection_that_answers_other_requests_is_kept() -> None:
     """Only the one request is UNKNOWN."""
 
-    async def story(play: Play) -> None:
-        got: list[ApiAnswer] = []
-        play.api.request("order.place", {}, got.append)
+    async def scenario(play: Play) -> None:
+        received: list[ApiAnswer] = []
+        play.api.request("order.place", {}, received.append)
         await asyncio.sleep(1)
         play.api.request("time", {}, lambda _: None)
         await asyncio.sleep(1.5)
-        assert [answer.fate for answer in got] == [Fate.UNKNOWN]
+        assert [answer.fate for answer in received] == [Fate.UNKNOWN]
         assert len(play.links) == 1
 
-    played(story)
+    played(scenario)
 
 
-def test_each_request_is_given_up_when_its_own_answer_is_due() -> None:
-    """One timer serves all: requests sent meanwhile, answered ones, and one whose taker fails or sends another."""
+def test_each_request_times_out_at_its_own_deadline() -> None:
+    """One timer serves all: later requests, answered ones, callbacks that fail or send another request."""
 
-    async def story(play: Play) -> None:
-        got: list[tuple[int, int]] = []
+    async def scenario(play: Play) -> None:
+        received: list[tuple[int, int]] = []
         begun_s = play.seconds()
 
         def note(number: int, answer: ApiAnswer) -> None:
-            got.append((number, round(1_000 * (play.seconds() - begun_s))))
+            received.append((number, round(1_000 * (play.seconds() - begun_s))))
             if number == 2:
                 play.api.request("order.place", {}, partial(note, 9))
             if number == 3:
@@ -204,30 +206,30 @@ def test_each_request_is_given_up_when_its_own_answer_is_due() -> None:
             await asyncio.sleep(0.3)
             play.api.request("time", {}, lambda _: None)
         await asyncio.sleep(6)
-        assert got == [(0, 2_000), (1, 2_300), (2, 2_600), (3, 2_900), (4, 3_200), (9, 4_600)]
+        assert received == [(0, 2_000), (1, 2_300), (2, 2_600), (3, 2_900), (4, 3_200), (9, 4_600)]
         assert [type(error) for error in failed] == [ValueError]
 
-    played(story)
+    played(scenario)
 
 
-def test_what_waits_when_the_connection_ends_is_unknown_and_what_comes_then_is_unsent() -> None:
-    """Two different things: the one may have been done."""
+def test_disconnect_makes_pending_unknown_and_new_unsent() -> None:
+    """A pending request may have been executed."""
 
-    async def story(play: Play) -> None:
-        got: list[ApiAnswer] = []
-        play.api.request("order.place", {}, got.append)
+    async def scenario(play: Play) -> None:
+        received: list[ApiAnswer] = []
+        play.api.request("order.place", {}, received.append)
         play.refuses = True
         play.links[-1].abort()
         await asyncio.sleep(0.01)
-        play.api.request("order.place", {}, got.append)
+        play.api.request("order.place", {}, received.append)
         await asyncio.sleep(0.01)
-        assert [answer.fate for answer in got] == [Fate.UNKNOWN, Fate.UNSENT]
+        assert [answer.fate for answer in received] == [Fate.UNKNOWN, Fate.UNSENT]
 
-    played(story)
+    played(scenario)
 
 
-def test_a_key_that_is_not_accepted_ends_it() -> None:
-    """One line with the way out, and no further attempts."""
+def test_rejected_key_stops_the_connection() -> None:
+    """One error line with a remedy, and no further attempts."""
 
     async def main() -> None:
         play = Play()
@@ -251,77 +253,77 @@ def test_a_key_that_is_not_accepted_ends_it() -> None:
         {"status": 401, "error": {"code": -1002, "msg": "You are not authorized."}},
     ],
 )
-def test_an_expired_log_on_is_made_again(answer: dict[str, Any]) -> None:
-    """The request was refused, so it was not done."""
+def test_expired_log_on_reconnects(answer: dict[str, Any]) -> None:
+    """The request was refused, so it was not executed."""
 
-    async def story(play: Play) -> None:
-        got: list[ApiAnswer] = []
+    async def scenario(play: Play) -> None:
+        received: list[ApiAnswer] = []
         play.answers["order.place"] = answer
-        play.api.request("order.place", {}, got.append)
+        play.api.request("order.place", {}, received.append)
         await asyncio.sleep(3)
-        assert [one.fate for one in got] == [Fate.REFUSED]
+        assert [one.fate for one in received] == [Fate.REFUSED]
         assert len(play.links) == 2
         assert play.api.up
 
     error = answer["error"]
-    assert f"the log-on has expired: {error['code']} {error['msg']}" in played(story, "ED25519").seen
+    assert f"the log-on has expired: {error['code']} {error['msg']}" in played(scenario, "ED25519").events
 
 
 @pytest.mark.parametrize("event", ["eventStreamTerminated", "serverShutdown"])
-def test_the_end_of_the_stream_or_of_the_server_is_a_new_connection(event: str) -> None:
-    """And the event itself is not passed on."""
+def test_stream_termination_or_server_shutdown_reconnects(event: str) -> None:
+    """The event itself is not passed on."""
 
-    async def story(play: Play) -> None:
+    async def scenario(play: Play) -> None:
         play.links[-1].push({"event": {"e": event, "E": 1}})
         await asyncio.sleep(3)
         assert len(play.links) == 2
         assert play.api.up
 
-    seen = played(story).seen
-    assert not [one for one in seen if isinstance(one, tuple)]
-    assert seen[0] == seen[2] == "connected"
-    assert "the exchange" in seen[1]
+    events = played(scenario).events
+    assert not [one for one in events if isinstance(one, tuple)]
+    assert events[0] == events[2] == "connected"
+    assert "the exchange" in events[1]
 
 
-def test_user_events_are_handed_on_and_nonsense_is_not() -> None:
-    """What cannot be read is left to the reconcile."""
+def test_user_events_are_passed_on_and_invalid_messages_ignored() -> None:
+    """The reconcile makes up for unreadable messages."""
 
-    async def story(play: Play) -> None:
+    async def scenario(play: Play) -> None:
         link = play.links[-1]
         link._take(b"{nonsense", 1)
         link._take(b"\xff\xfe", 1)
         link.push({"subscriptionId": 0, "event": {"e": "executionReport", "s": "S"}})
-        assert play.seen[-1] == ("executionReport", {"e": "executionReport", "s": "S"})
+        assert play.events[-1] == ("executionReport", {"e": "executionReport", "s": "S"})
 
-    played(story)
+    played(scenario)
 
 
-def test_nothing_is_sent_while_the_exchange_demands_silence() -> None:
-    """429 with an instant after which to come back."""
+def test_nothing_is_sent_before_retry_after() -> None:
+    """A 429 answer with the instant from which requests are allowed again."""
 
-    async def story(play: Play) -> None:
+    async def scenario(play: Play) -> None:
         data = {"serverTime": NOW_US, "retryAfter": NOW_US + 5_000_000}
         play.answers["order.place"] = {"status": 429, "error": {"code": -1003, "msg": "Too many.", "data": data}}
-        got: list[ApiAnswer] = []
-        play.api.request("order.place", {}, got.append)
+        received: list[ApiAnswer] = []
+        play.api.request("order.place", {}, received.append)
         await asyncio.sleep(0.5)
-        play.api.request("order.place", {}, got.append)
+        play.api.request("order.place", {}, received.append)
         await asyncio.sleep(0.5)
-        assert [answer.fate for answer in got] == [Fate.REFUSED, Fate.UNSENT]
+        assert [answer.fate for answer in received] == [Fate.REFUSED, Fate.UNSENT]
         await asyncio.sleep(5)
         play.answers["order.place"] = {"status": 200, "result": {}}
-        play.api.request("order.place", {}, got.append)
+        play.api.request("order.place", {}, received.append)
         await asyncio.sleep(0.5)
-        assert got[-1].fate is Fate.DONE
+        assert received[-1].fate is Fate.DONE
 
-    played(story)
+    played(scenario)
 
 
-def test_an_idle_connection_is_asked_for_the_time() -> None:
-    """Every five seconds without a message: it is alive, and the clock is measured."""
+def test_idle_connection_requests_the_time() -> None:
+    """After every five seconds without a message: it tests the connection, and measures the clock."""
 
-    async def story(play: Play) -> None:
+    async def scenario(play: Play) -> None:
         await asyncio.sleep(11)
         assert play.methods().count("time") == 3
 
-    played(story)
+    played(scenario)

@@ -1,4 +1,4 @@
-"""What metrics and a store see of a market: its latest book, its trades, its gaps."""
+"""The market data in metrics and state store: the latest book, trades, gaps."""
 
 from types import SimpleNamespace
 
@@ -36,13 +36,13 @@ def watched():
     return MarketWatch(metrics, store), store, metrics
 
 
-def test_the_latest_book_is_stored_and_its_age_shown():
+def test_latest_book_is_stored_and_its_age_shown():
     watch, store, metrics = watched()
     watch.store(NOW_US)
     assert store.books == []
     book = SimpleNamespace(top=lambda levels: (["bid"][:levels], ["ask"]))
     watch(depth(NOW_US, 7, book))
-    watch(depth(NOW_US + 1, 8, None))  # it changed no valid book
+    watch(depth(NOW_US + 1, 8, None))  # it changes no valid book
     watch.store(NOW_US + 5)
     assert store.books == [(["bid"], ["ask"], NOW_US + 5, 7)]
     watch.show()
@@ -51,7 +51,7 @@ def test_the_latest_book_is_stored_and_its_age_shown():
     assert 'mm_messages_total{symbol="SIMUSDT",stream="depth"} 2' in page
 
 
-def test_a_lost_book_is_a_gap_and_no_book():
+def test_lost_book_counts_as_gap_and_is_not_stored():
     watch, store, metrics = watched()
     watch(depth(NOW_US, 7, SimpleNamespace(top=lambda _: ([], []))))
     watch(BookLost(NOW_US + 1, "gap"))
@@ -61,7 +61,7 @@ def test_a_lost_book_is_a_gap_and_no_book():
     assert 'mm_gaps_total{symbol="SIMUSDT"} 1' in metrics.page()
 
 
-def test_a_trade_is_stored_with_its_aggressor_unless_it_came_late():
+def test_trade_is_stored_with_aggressor_side_unless_late():
     watch, store, _ = watched()
     for event in (printed(NOW_US), printed(NOW_US + 1, m=False), printed(NOW_US + 2, TradeVerdict.LATE)):
         watch(event)

@@ -1,4 +1,4 @@
-"""Names of orders, and the knobs of the gateway."""
+"""Client ids of orders, and the knobs of the gateway."""
 
 import asyncio
 import re
@@ -10,8 +10,8 @@ from mm.errors import UsageError
 from mm.live.order_access import ClientIds, KeptTasks, OrderAccess, is_ours
 
 
-def test_names_are_made_of_run_counter_and_side() -> None:
-    """As the exchange takes them, and known as ours."""
+def test_client_ids_contain_counter_and_side() -> None:
+    """They are valid at the exchange, and recognised as ours."""
     names = ClientIds("20260105T080000Z", b"x")
     first, second = names.next(+1), names.next(-1)
     assert first.endswith("-1b")
@@ -23,13 +23,13 @@ def test_names_are_made_of_run_counter_and_side() -> None:
     assert not is_ours("web_123")
 
 
-def test_no_two_starts_share_a_name() -> None:
-    """Also under one run id, at one instant."""
+def test_starts_never_share_client_ids() -> None:
+    """Even with the same run id at the same instant."""
     assert len({ClientIds("same").next(+1) for _ in range(1_000)}) == 1_000
 
 
-def test_the_knobs_of_the_gateway() -> None:
-    """Their variables, and what they refuse."""
+def test_gateway_knobs_have_variables_and_reject_invalid_text() -> None:
+    """Their environment variables, and texts that they reject."""
     by_variable = {one.variable: one for one in knobs(OrderAccess)}
     assert set(by_variable) == {"WS_API_URL", "ORDER_TRANSPORT", "RECV_WINDOW_MS", "RECONCILE_INTERVAL_S", "ADOPT"}
     assert by_variable["WS_API_URL"].read("ws://127.0.0.1:5/ws-api/v3") == "ws://127.0.0.1:5/ws-api/v3"
@@ -38,8 +38,8 @@ def test_the_knobs_of_the_gateway() -> None:
             by_variable[variable].read(text)
 
 
-def test_a_task_that_fails_is_reported_once() -> None:
-    """One that ends, or is cancelled, is not."""
+def test_failed_task_is_reported_once() -> None:
+    """A task that ends or is cancelled is not."""
 
     async def fails() -> None:
         raise OSError("gone")
@@ -47,7 +47,7 @@ def test_a_task_that_fails_is_reported_once() -> None:
     async def lasts() -> None:
         await asyncio.sleep(60)
 
-    async def story() -> list[BaseException]:
+    async def scenario() -> list[BaseException]:
         failed: list[BaseException] = []
         tasks = KeptTasks(failed.append)
         for work in (fails(), lasts(), asyncio.sleep(0)):
@@ -56,5 +56,5 @@ def test_a_task_that_fails_is_reported_once() -> None:
         await tasks.end()
         return failed
 
-    (error,) = asyncio.run(story())
+    (error,) = asyncio.run(scenario())
     assert str(error) == "gone"

@@ -1,4 +1,4 @@
-"""What is refused here is what the exchange refuses, and nothing else."""
+"""The local order checks refuse exactly the orders that the exchange refuses."""
 
 import json
 
@@ -23,8 +23,8 @@ def checks() -> OrderChecks:
 
 
 @given(st.integers(2, 20), st.integers(0, 19), st.integers(0, 25), st.sampled_from([9_000, 10_000, 10_100]))
-def test_what_can_be_amended_agrees_with_the_exchange(lots: int, filled: int, less: int, ticks: int) -> None:
-    """Below its quantity, above what is filled, and of a size that the filters allow; 0.05 is a lot of 50 here."""
+def test_amendment_check_agrees_with_exchange(lots: int, filled: int, less: int, ticks: int) -> None:
+    """Below its quantity, above its filled quantity, of a size that the filters allow; 50 lots are 0.05 here."""
     desk, ours, filled = Desk(), checks(), min(filled, lots - 1)
     order = desk.limit(ALICE, +1, ticks, 50 * lots)
     if filled:
@@ -42,8 +42,8 @@ def test_what_can_be_amended_agrees_with_the_exchange(lots: int, filled: int, le
     assert (refusal is not None) == refused
 
 
-def test_a_symbol_may_not_allow_amendments() -> None:
-    """amendAllowed of exchangeInfo."""
+def test_amendment_is_refused_if_symbol_does_not_allow_it() -> None:
+    """``amendAllowed`` of exchangeInfo."""
     entry = {**Desk().rules.entry(), "amendAllowed": False}
     found = SymbolInfo(json.dumps({"symbols": [entry]}).encode(), "SIMUSDT")
     refusal = OrderChecks(found.instrument).no_amendment(LiveOrder(1, "c", +1, "100", "2", "LIMIT"), "1")
@@ -56,8 +56,8 @@ def test_a_symbol_may_not_allow_amendments() -> None:
     st.one_of(st.integers(1, 100_000), st.sampled_from([1, 2_000, 1_999, 50_000, 50_001])),
     st.one_of(st.integers(1, 2_000_000), st.sampled_from([5, 6, 49, 50, 51])),
 )
-def test_filters_and_balances_agree_with_the_exchange(side: int, ticks: int, lots: int) -> None:
-    """Each order that one of the two refuses the other refuses as well, for the same kind of reason."""
+def test_filter_and_balance_checks_agree_with_exchange(side: int, ticks: int, lots: int) -> None:
+    """Each order is refused by both with the same code, or by neither."""
     desk, ours = Desk(), checks()
     ours.average_e8 = 100 * E8
     ours.balances({"SIM": "1000", "USDT": "1000000"})
@@ -71,13 +71,13 @@ def test_filters_and_balances_agree_with_the_exchange(side: int, ticks: int, lot
 
 
 @pytest.mark.parametrize(("price", "qty"), [("100.001", "1"), ("100", "0.0001"), ("-1", "1"), ("1e2", "1"), ("", "1")])
-def test_what_is_off_the_grid_is_a_failed_filter(price: str, qty: str) -> None:
-    """No error that flies, but a refusal."""
+def test_off_grid_order_is_refused_as_filter_failure(price: str, qty: str) -> None:
+    """The check returns a refusal and raises no exception."""
     assert (checks().refusal(+1, price, qty, "LIMIT", []) or (0, ""))[0] == -1013
 
 
-def test_orders_without_an_answer_lock_money_already() -> None:
-    """Two of them do not spend the same."""
+def test_pending_orders_lock_balance() -> None:
+    """Two orders cannot spend the same balance."""
     ours = checks()
     ours.balances({"USDT": "150"})
     pending = LiveOrder(1, "a", +1, "100", "1", "LIMIT")
@@ -86,21 +86,21 @@ def test_orders_without_an_answer_lock_money_already() -> None:
     assert ours.refusal(-1, "100", "1", "LIMIT", [pending]) is None
 
 
-def test_the_number_of_open_orders_is_bounded() -> None:
-    """MAX_NUM_ORDERS counts what rests."""
+def test_number_of_open_orders_is_limited() -> None:
+    """MAX_NUM_ORDERS counts resting orders."""
     ours = checks()
     many = [LiveOrder(number, "a", +1, "100", "1", "LIMIT") for number in range(200)]
     assert "MAX_NUM_ORDERS" in (ours.refusal(+1, "100", "1", "LIMIT_MAKER", many) or (0, ""))[1]
     assert ours.refusal(+1, "100", "1", "LIMIT_MAKER", many[1:]) is None
 
 
-def test_a_market_order_has_no_price() -> None:
-    """Its worth is not known here."""
+def test_market_order_without_price_is_accepted() -> None:
+    """Its value is not known here."""
     assert checks().refusal(+1, "", "0.001", "MARKET", []) is None
 
 
-def test_a_symbol_that_does_not_trade_or_is_not_there() -> None:
-    """One line each, with the way out."""
+def test_halted_or_unknown_symbol_raises_error() -> None:
+    """One line each, with a remedy."""
     halted = {"symbols": [{**INFO["symbols"][0], "status": "BREAK"}]}
     with pytest.raises(Mismatch, match="its status is BREAK"):
         SymbolInfo(json.dumps(halted).encode(), "SIMUSDT")

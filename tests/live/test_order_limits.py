@@ -1,4 +1,4 @@
-"""What is sent stays below the exchange's counts, and 429 and 418 stop it."""
+"""Sending stays below the exchange's limits, and status 429 or 418 stops it."""
 
 from pathlib import Path
 
@@ -31,8 +31,8 @@ def refused(status: int, retry_s: float = 0.0, code: int = -1003) -> ApiAnswer:
     return ApiAnswer(Fate.REFUSED, 0, code=code, status=status, retry_after_s=retry_s)
 
 
-def test_orders_are_counted_between_answers() -> None:
-    """Three in ten seconds; cancels are no orders."""
+def test_sent_orders_are_counted_between_answers() -> None:
+    """Three per ten seconds; cancels do not count."""
     found, clock = limits()
     for _ in range(3):
         assert found.refusal() is None
@@ -45,8 +45,8 @@ def test_orders_are_counted_between_answers() -> None:
     assert found.refusal() is None
 
 
-def test_the_exchanges_count_goes_before_ours() -> None:
-    """Orders that were filled are given back."""
+def test_exchange_count_overrides_own_count() -> None:
+    """The exchange returns filled orders to the limit."""
     found, _ = limits()
     for _ in range(3):
         found.sent("order.place")
@@ -56,7 +56,7 @@ def test_the_exchanges_count_goes_before_ours() -> None:
     assert (found.refusal() or (0, ""))[0] == -1015
 
 
-def test_the_weight_is_counted_too() -> None:
+def test_request_weight_is_counted() -> None:
     """Queries weigh more than orders."""
     found, _ = limits()
     for _ in range(5):
@@ -65,8 +65,8 @@ def test_the_weight_is_counted_too() -> None:
 
 
 @pytest.mark.parametrize(("status", "first_s"), [(429, 1.0), (418, 120.0)])
-def test_silence_without_a_time_doubles(status: int, first_s: float) -> None:
-    """Retry-After is what counts where there is one."""
+def test_silence_without_retry_after_doubles(status: int, first_s: float) -> None:
+    """Retry-After takes precedence where it is given."""
     found, clock = limits()
     found.answered(refused(status))
     assert found.silence_s == first_s
@@ -82,15 +82,15 @@ def test_silence_without_a_time_doubles(status: int, first_s: float) -> None:
     assert found.silence_s == first_s
 
 
-def test_too_many_orders_are_no_reason_for_silence() -> None:
-    """-1015 comes as 429, but cancels continue."""
+def test_too_many_orders_error_causes_no_silence() -> None:
+    """-1015 comes with status 429, but cancels continue."""
     found, _ = limits()
     found.answered(refused(429, code=-1015))
     assert found.silence_s == 0
 
 
-def test_other_processes_learn_of_a_silence(tmp_path: Path) -> None:
-    """And we of theirs, with the next count."""
+def test_silence_is_shared_between_processes(tmp_path: Path) -> None:
+    """It takes effect in the other process with its next count."""
     path = tmp_path / "weight.json"
     ours, theirs = OrderLimits(RateBudget(6_000, 60, path)), OrderLimits(RateBudget(6_000, 60, path))
     ours.answered(refused(429, 30.0))
@@ -99,8 +99,8 @@ def test_other_processes_learn_of_a_silence(tmp_path: Path) -> None:
     assert RateBudget(6_000, 60, path).spend(1.0) > 29
 
 
-def test_a_window_forgets() -> None:
-    """What was counted and what was sent leave it."""
+def test_count_window_drops_old_counts() -> None:
+    """Both the exchange's count and requests sent since then."""
     window = CountWindow(10, 5)
     window.count(4, 100)
     window.add(1, 105)

@@ -1,4 +1,4 @@
-"""Repeated queries, what a reconcile reads, and which orders count as ours."""
+"""Repeated queries, the reads of a reconcile, and the identification of our own orders."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,8 +18,8 @@ from mm.live.order_queries import PAGE, OrderQueries, Unanswered
 from mm.live.order_states import OrderStates
 
 
-class Questions:
-    """Queries, and the steps that they led to."""
+class QueryRig:
+    """Queries, and the resulting steps."""
 
     def __init__(self) -> None:
         self.api, self.states = PlayedApi(), OrderStates()
@@ -44,12 +44,12 @@ class Questions:
         await asyncio.sleep(0)
 
 
-def run(story: Callable[[Questions], Awaitable[None]]) -> Questions:
-    async def main() -> Questions:
-        questions = Questions()
-        await story(questions)
-        questions.queries.closed = True
-        return questions
+def run(scenario: Callable[[QueryRig], Awaitable[None]]) -> QueryRig:
+    async def main() -> QueryRig:
+        rig = QueryRig()
+        await scenario(rig)
+        rig.queries.closed = True
+        return rig
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main())
@@ -72,139 +72,139 @@ def entry(client_id: str, order_id: int = 7, status: str = "NEW", executed: str 
     return head | {"origQty": "2", "price": "100", "side": "BUY", "type": "LIMIT"}
 
 
-def test_an_order_that_may_still_arrive_is_asked_for_until_it_cannot() -> None:
-    """By the timestamps of the two requests."""
+def test_missing_order_is_queried_until_it_cannot_arrive() -> None:
+    """By the timestamps of both requests."""
 
-    async def story(questions: Questions) -> None:
-        order = questions.order()
+    async def scenario(rig: QueryRig) -> None:
+        order = rig.order()
         order.state = OrderState.UNKNOWN
-        questions.queries.ask(order)
-        questions.queries.ask(order)
-        assert questions.api.methods == ["order.status"]
-        questions.api.answer(code=-2013, status=400)
+        rig.queries.ask(order)
+        rig.queries.ask(order)
+        assert rig.api.methods == ["order.status"]
+        rig.api.answer(code=-2013, status=400)
         assert order.state is OrderState.UNKNOWN
-        questions.api.now_ms += 2_499
+        rig.api.now_ms += 2_499
         await asyncio.sleep(0.3)
-        questions.api.answer(code=-2013, status=400)
+        rig.api.answer(code=-2013, status=400)
         assert order.state is OrderState.UNKNOWN
-        questions.api.now_ms += 1
+        rig.api.now_ms += 1
         await asyncio.sleep(0.3)
-        questions.api.answer(code=-2013, status=400)
-        assert [type(step) for step in questions.steps] == [Rejected]
+        rig.api.answer(code=-2013, status=400)
+        assert [type(step) for step in rig.steps] == [Rejected]
 
-    run(story)
+    run(scenario)
 
 
 @pytest.mark.parametrize("fate", [Fate.UNKNOWN, Fate.UNSENT])
-def test_a_question_without_an_answer_is_asked_again(fate: Fate) -> None:
-    """Until there is one."""
+def test_unanswered_query_is_retried(fate: Fate) -> None:
+    """Until there is an answer."""
 
-    async def story(questions: Questions) -> None:
-        order = questions.order()
-        questions.queries.ask(order)
+    async def scenario(rig: QueryRig) -> None:
+        order = rig.order()
+        rig.queries.ask(order)
         for _ in range(5):
-            questions.api.answer(fate=fate, status=0)
+            rig.api.answer(fate=fate, status=0)
             await asyncio.sleep(0.3)
-        questions.api.answer(entry(order.client_id))
+        rig.api.answer(entry(order.client_id))
         assert order.state is OrderState.LIVE
-        assert len(questions.api.asked) == 6
+        assert len(rig.api.requests) == 6
 
-    run(story)
+    run(scenario)
 
 
-def test_trades_are_fetched_after_a_moment_in_which_events_may_come() -> None:
-    """And again, later and later, until they add up."""
+def test_trades_are_fetched_after_a_delay_for_events() -> None:
+    """And again, at growing intervals, until they add up."""
 
-    async def story(questions: Questions) -> None:
-        order = questions.order(exchange_id=7)
+    async def scenario(rig: QueryRig) -> None:
+        order = rig.order(exchange_id=7)
         order.executed_e8 = 200_000_000
-        questions.queries.fetch(order)
-        assert questions.api.asked == []
+        rig.queries.fetch(order)
+        assert rig.api.requests == []
         await asyncio.sleep(0.2)
-        questions.api.answer([trade(1, 7)])
+        rig.api.answer([trade(1, 7)])
         await asyncio.sleep(1)
-        questions.api.answer([trade(1, 7), trade(2, 7)])
+        rig.api.answer([trade(1, 7), trade(2, 7)])
         await asyncio.sleep(9)
-        assert questions.api.methods == ["myTrades", "myTrades"]
-        assert [step.fill.trade_id for step in questions.steps if isinstance(step, Booked)] == [1, 2]
+        assert rig.api.methods == ["myTrades", "myTrades"]
+        assert [step.fill.trade_id for step in rig.steps if isinstance(step, Booked)] == [1, 2]
 
-    run(story)
+    run(scenario)
 
 
-def test_a_reconcile_reads_orders_trades_and_balances() -> None:
-    """The ledger begins after the last trade that there was."""
+def test_reconcile_reads_orders_trades_and_balances() -> None:
+    """The ledger begins after the last existing trade."""
 
-    async def story(questions: Questions) -> None:
-        task = asyncio.ensure_future(questions.queries.reconcile())
+    async def scenario(rig: QueryRig) -> None:
+        task = asyncio.ensure_future(rig.queries.reconcile())
         balances = {"balances": [{"asset": "USDT", "free": "5", "locked": "1"}]}
-        await questions.answers([], [trade(41, 9)], [], balances, {"mins": 5, "price": "99.5"})
+        await rig.answers([], [trade(41, 9)], [], balances, {"mins": 5, "price": "99.5"})
         await task
-        assert questions.api.methods == ["openOrders.status", "myTrades", "myTrades", "account.status", "avgPrice"]
-        assert questions.api.asked[2][1]["fromId"] == 42
-        assert questions.queries.balances == {"USDT": ("5", "1")}
-        assert questions.checks.average_e8 == 9_950_000_000
-        assert questions.checks.free == {"USDT": 500_000_000}
+        assert rig.api.methods == ["openOrders.status", "myTrades", "myTrades", "account.status", "avgPrice"]
+        assert rig.api.requests[2][1]["fromId"] == 42
+        assert rig.queries.balances == {"USDT": ("5", "1")}
+        assert rig.checks.average_e8 == 9_950_000_000
+        assert rig.checks.free == {"USDT": 500_000_000}
 
-    run(story)
+    run(scenario)
 
 
-def test_trades_come_in_pages_and_belong_to_whoever_placed_the_order() -> None:
-    """An order id that is not known is looked up once; foreign ones are remembered."""
+def test_paged_trades_are_attributed_by_their_order() -> None:
+    """An unknown order id is looked up once; foreign ones are remembered."""
 
-    async def story(questions: Questions) -> None:
-        questions.queries.checked_id = 0
-        questions.api.us += 60_000_000
-        task = asyncio.ensure_future(questions.queries._trades())
+    async def scenario(rig: QueryRig) -> None:
+        rig.queries.checked_id = 0
+        rig.api.us += 60_000_000
+        task = asyncio.ensure_future(rig.queries._trades())
         first = [trade(number, 8) for number in range(1, PAGE + 1)]
-        await questions.answers(first, entry("web_1", 8), [trade(2_000, 8), trade(2_001, 9)])
-        await questions.answers(entry("mm-lost-1b", 9, "FILLED", "2"))
+        await rig.answers(first, entry("web_1", 8), [trade(2_000, 8), trade(2_001, 9)])
+        await rig.answers(entry("mm-lost-1b", 9, "FILLED", "2"))
         await task
-        assert questions.api.methods == ["myTrades", "order.status", "myTrades", "order.status"]
-        booked = [step for step in questions.steps if isinstance(step, Booked)]
+        assert rig.api.methods == ["myTrades", "order.status", "myTrades", "order.status"]
+        booked = [step for step in rig.steps if isinstance(step, Booked)]
         assert [(step.order_id, step.fill.trade_id) for step in booked] == [(EARLIER, 2_001)]
-        assert questions.queries.checked_id == 2_001
+        assert rig.queries.checked_id == 2_001
 
-    run(story)
+    run(scenario)
 
 
-def test_fresh_trades_are_read_again_by_the_next_reconcile() -> None:
-    """The list may lack one of the same second."""
+def test_recent_trades_are_read_again_by_next_reconcile() -> None:
+    """The list may lack a trade of the same second."""
 
-    async def story(questions: Questions) -> None:
-        questions.queries.checked_id = 0
-        order = questions.order(exchange_id=7)
+    async def scenario(rig: QueryRig) -> None:
+        rig.queries.checked_id = 0
+        order = rig.order(exchange_id=7)
         order.state = OrderState.LIVE
-        task = asyncio.ensure_future(questions.queries._trades())
-        await questions.answers([trade(1, 7, time=-60_000), trade(2, 7, time=-5_000)])
+        task = asyncio.ensure_future(rig.queries._trades())
+        await rig.answers([trade(1, 7, time=-60_000), trade(2, 7, time=-5_000)])
         await task
-        assert questions.queries.checked_id == 1
+        assert rig.queries.checked_id == 1
 
-    run(story)
+    run(scenario)
 
 
 @pytest.mark.parametrize(("adopt", "orders"), [(False, 1), (True, 2)])
-def test_whose_orders_are_taken_over(adopt: bool, orders: int) -> None:
-    """Ours by their client ids; others only on request."""
+def test_foreign_orders_are_taken_over_only_with_adopt(adopt: bool, orders: int) -> None:
+    """Our own are identified by their client ids."""
 
-    async def story(questions: Questions) -> None:
-        questions.queries.adopt = adopt
-        task = asyncio.ensure_future(questions.queries.listed(questions.api))
-        await questions.answers([entry("mm-x-1b", 7), entry("web_1", 8)])
+    async def scenario(rig: QueryRig) -> None:
+        rig.queries.adopt = adopt
+        task = asyncio.ensure_future(rig.queries.listed(rig.api))
+        await rig.answers([entry("mm-x-1b", 7), entry("web_1", 8)])
         ours, foreign = await task
         assert (len(ours), foreign) == (orders, 2 - orders)
-        assert all(order.cancel_wanted for order in questions.states.open.values())
+        assert all(order.cancel_wanted for order in rig.states.open.values())
 
-    run(story)
+    run(scenario)
 
 
-def test_an_exchange_that_does_not_answer_leaves_the_reconcile_undone() -> None:
-    """It is retried by its caller."""
+def test_reconcile_without_answer_raises_unanswered() -> None:
+    """Its caller retries it."""
 
-    async def story(questions: Questions) -> None:
-        task = asyncio.ensure_future(questions.queries.reconcile())
+    async def scenario(rig: QueryRig) -> None:
+        task = asyncio.ensure_future(rig.queries.reconcile())
         await asyncio.sleep(0)
-        questions.api.answer(fate=Fate.UNKNOWN, status=0)
+        rig.api.answer(fate=Fate.UNKNOWN, status=0)
         with pytest.raises(Unanswered, match="openOrders"):
             await task
 
-    run(story)
+    run(scenario)

@@ -1,4 +1,4 @@
-"""A row of the audit log for each step, then a report of it; of orders of earlier runs fills alone."""
+"""Each step writes a row of the audit log, then a report; orders of earlier runs report only fills."""
 
 import pytest
 from gateway_rig import FollowingListener, MemoryAudit
@@ -53,16 +53,16 @@ def steps_of(one: LiveOrder) -> list[tuple[OrderReport, dict[str, object], tuple
     ]
 
 
-def test_each_step_leaves_its_row_and_its_report() -> None:
+def test_each_step_writes_row_and_report() -> None:
     audit, listener = MemoryAudit(), FollowingListener()
-    reports, wanted = OrderReports(audit, listener), steps_of(order())
-    for step, _, _ in wanted:
+    reports, expected = OrderReports(audit, listener), steps_of(order())
+    for step, _, _ in expected:
         reports.take(step)
-    assert audit.rows == [row for _, row, _ in wanted]
-    assert listener.log == [report for _, _, report in wanted]
+    assert audit.rows == [row for _, row, _ in expected]
+    assert listener.log == [report for _, _, report in expected]
 
 
-def test_a_rejected_order_has_the_exchanges_words() -> None:
+def test_rejection_contains_exchange_message() -> None:
     audit, listener = MemoryAudit(), FollowingListener()
     OrderReports(audit, listener).take(Rejected(order(), 7, -2010, "no"))
     assert audit.rows == [{"type": "reject", "action": "place", "client_id": "c1", "code": -2010, "message": "no"}]
@@ -70,15 +70,15 @@ def test_a_rejected_order_has_the_exchanges_words() -> None:
 
 
 @pytest.mark.parametrize("step", [row[0] for row in steps_of(order(EARLIER))])
-def test_nobody_waits_for_an_order_of_an_earlier_run(step: OrderReport) -> None:
-    """It is in the log all the same."""
+def test_order_of_earlier_run_is_logged_but_not_reported(step: OrderReport) -> None:
+    """No listener waits for it."""
     audit, listener = MemoryAudit(), FollowingListener()
     OrderReports(audit, listener).take(step)
     assert len(audit.rows) == 1
     assert listener.log == []
 
 
-def test_a_fill_of_an_earlier_order_is_reported_with_its_row_before() -> None:
+def test_fill_of_earlier_order_is_logged_and_reported() -> None:
     audit, listener = MemoryAudit(), FollowingListener()
     OrderReports(audit, listener).take(Booked(order(EARLIER), EARLIER, FILL))
     assert audit.rows == [{"type": "fill", **FILL.row()}]

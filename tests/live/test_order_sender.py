@@ -1,4 +1,4 @@
-"""What is sent of an order, and what each answer makes of it."""
+"""Requests that are sent for an order, and the effect of each answer."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from mm.live.order_states import OrderStates
 
 
 class Desk:
-    """A sender with two ways, and its states."""
+    """A sender with two transports, and its order states."""
 
     def __init__(self) -> None:
         self.states, self.ws, self.rest, self.audit = OrderStates(), PlayedApi(), PlayedApi(), MemoryAudit()
@@ -51,7 +51,7 @@ def on_loop(test: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "wanted"),
+    ("kind", "expected"),
     [
         ("LIMIT_MAKER", {"type": "LIMIT_MAKER", "price": "99.5"}),
         ("LIMIT", {"type": "LIMIT", "timeInForce": "GTC", "price": "99.5"}),
@@ -60,8 +60,8 @@ def on_loop(test: Callable[[], None]) -> None:
         ("MARKET", {"type": "MARKET"}),
     ],
 )
-def test_the_terms_of_an_order_on_the_wire(kind: str, wanted: dict[str, str]) -> None:
-    """Only what the type takes; the client id is ours."""
+def test_order_request_contains_terms_of_its_type(kind: str, expected: dict[str, str]) -> None:
+    """Only the fields that the type takes; the client id is ours."""
     desk = Desk()
     order = desk.order(kind=kind)
     desk.sender.place(order)
@@ -72,29 +72,29 @@ def test_the_terms_of_an_order_on_the_wire(kind: str, wanted: dict[str, str]) ->
         "newClientOrderId": "c1",
         "newOrderRespType": "RESULT",
     }
-    assert desk.ws.asked == [("order.place", common | wanted)]
+    assert desk.ws.requests == [("order.place", common | expected)]
     assert (order.sent_ms, order.window_ms) == (1_000_000, 1_000)
 
 
 @pytest.mark.parametrize("fate", [Fate.UNKNOWN, Fate.UNSENT])
-def test_an_order_without_an_answer_is_asked_for_and_one_that_never_left_is_not(fate: Fate) -> None:
-    """The one may be there."""
+def test_unknown_order_is_queried_and_unsent_order_rejected(fate: Fate) -> None:
+    """An order without an answer may be at the exchange."""
     desk = Desk()
     desk.sender.place(desk.order())
     desk.ws.answer(fate=fate, status=0)
     assert desk.steps() == [Ask if fate is Fate.UNKNOWN else Rejected]
 
 
-def test_an_answer_that_names_no_order_is_no_answer() -> None:
-    """200, and nothing in it."""
+def test_empty_answer_counts_as_no_answer() -> None:
+    """Status 200 with an empty result."""
     desk = Desk()
     desk.sender.place(desk.order())
     desk.ws.answer({})
     assert desk.steps() == [Ask]
 
 
-def test_a_cancel_has_its_intent_and_names_the_order_as_well_as_it_can() -> None:
-    """By the exchange's number, else by ours; by REST where the connection is down."""
+def test_cancel_logs_intent_and_uses_best_known_id() -> None:
+    """The exchange's number, otherwise our client id; by REST while the connection is down."""
 
     def test() -> None:
         desk = Desk()
@@ -102,7 +102,7 @@ def test_a_cancel_has_its_intent_and_names_the_order_as_well_as_it_can() -> None
         desk.ws.up = False
         desk.sender.cancel(first)
         desk.sender.cancel(second)
-        assert desk.rest.asked == [
+        assert desk.rest.requests == [
             ("order.cancel", {"symbol": "SIMUSDT", "orderId": 71}),
             ("order.cancel", {"symbol": "SIMUSDT", "origClientOrderId": "c2"}),
         ]
@@ -127,19 +127,19 @@ def lowered(qty: str = "0.40000000", **more: Any) -> dict[str, Any]:
     return {"transactTime": 1, "executionId": 2, "amendedOrder": one | {"status": "NEW"} | more}
 
 
-def test_an_amendment_keeps_the_name_of_its_order() -> None:
-    """By the exchange's number, and as the documentation has it; its answer shows the quantity as ``qty``."""
+def test_amendment_keeps_client_id_of_its_order() -> None:
+    """By the exchange's number, as documented; the answer has the quantity as ``qty``."""
     desk, order = amended()
     which = {"symbol": "SIMUSDT", "orderId": 71}
-    assert desk.ws.asked[-1] == ("order.amend.keepPriority", which | {"newClientOrderId": "c1", "newQty": "0.4"})
+    assert desk.ws.requests[-1] == ("order.amend.keepPriority", which | {"newClientOrderId": "c1", "newQty": "0.4"})
     assert order.amend_until_ms == 1_001_000
     desk.ws.answer(lowered())
     assert list(desk.states.take()) == [Amended(order, desk.ws.us, "0.4")]
     assert desk.answers == ["place", "amend"]
 
 
-def test_the_answers_to_an_amendment() -> None:
-    """Without one, or with one that does not show it, the order is queried; refused, it is unchanged."""
+def test_amendment_answers_lead_to_query_or_failure() -> None:
+    """Without an answer, or if it shows another quantity, the order is queried; refused, it is unchanged."""
     for terms in ({"fate": Fate.UNKNOWN, "status": 0}, {"result": lowered("1.00000000")}):
         desk, order = amended()
         desk.ws.answer(**terms)  # type: ignore[arg-type]
@@ -153,8 +153,8 @@ def test_the_answers_to_an_amendment() -> None:
     assert [(type(step), step.code) for step in desk.states.take()] == [(AmendFailed, 0)]  # type: ignore[union-attr]
 
 
-def test_an_amendment_that_a_cancel_has_overtaken_is_not_sent() -> None:
-    """While its intent was on the way to the disk."""
+def test_amendment_overtaken_by_cancel_is_not_sent() -> None:
+    """The cancel came while the intent was being written to the disk."""
     desk = Desk()
     order = desk.live()
     desk.states.amending(order, "0.4")
@@ -164,8 +164,8 @@ def test_an_amendment_that_a_cancel_has_overtaken_is_not_sent() -> None:
     assert desk.steps() == [AmendFailed]
 
 
-def test_a_request_that_does_not_leave_changes_nothing() -> None:
-    """The disk has refused its intent, or the connection is gone since."""
+def test_unsent_requests_leave_orders_unchanged() -> None:
+    """The disk refused the intent, or the connection was lost."""
     desk = Desk()
     order, old = desk.live(), desk.live(2)
     desk.states.amending(order, "0.4")
@@ -181,24 +181,24 @@ def replaced() -> tuple[Desk, LiveOrder, LiveOrder]:
     old, new = desk.live(), desk.order(2)
     desk.states.cancelling(old, replacing=True)
     desk.sender.replace(old, new)
-    assert desk.ws.asked[-1][1]["cancelReplaceMode"] == "STOP_ON_FAILURE"
-    assert desk.ws.asked[-1][1]["cancelOrderId"] == 71
+    assert desk.ws.requests[-1][1]["cancelReplaceMode"] == "STOP_ON_FAILURE"
+    assert desk.ws.requests[-1][1]["cancelOrderId"] == 71
     return desk, old, new
 
 
 CANCELLED = entry(1, "CANCELED", clientOrderId="x", origClientOrderId="c1")
 
 
-def test_a_replacement_that_worked() -> None:
-    """The old one ends before the new one begins."""
+def test_successful_replacement_cancels_old_and_opens_new() -> None:
+    """Both parts of the answer are successful."""
     desk, old, new = replaced()
     parts = {"cancelResult": "SUCCESS", "newOrderResult": "SUCCESS"}
     desk.ws.answer({**parts, "cancelResponse": CANCELLED, "newOrderResponse": entry(2)})
     assert (old.state, new.state) == (OrderState.CANCELED, OrderState.LIVE)
 
 
-def test_a_replacement_of_which_only_the_cancel_worked() -> None:
-    """-2021: the reason of the new order is its own."""
+def test_replacement_with_rejected_new_order_cancels_old() -> None:
+    """-2021: the new order is rejected with its own code."""
     desk, old, _ = replaced()
     parts = {"cancelResult": "SUCCESS", "newOrderResult": "FAILURE"}
     refusal = {"code": -2010, "msg": "Order would immediately match and take."}
@@ -209,8 +209,8 @@ def test_a_replacement_of_which_only_the_cancel_worked() -> None:
     assert old.state is OrderState.CANCELED
 
 
-def test_a_replacement_that_failed_as_a_whole() -> None:
-    """-2022: the old order is queried; the new one was not tried, for the reason of the cancel."""
+def test_failed_replacement_queries_old_and_rejects_new() -> None:
+    """-2022: the new order was not attempted because the cancel failed."""
     desk, old, new = replaced()
     parts = {"cancelResult": "FAILURE", "newOrderResult": "NOT_ATTEMPTED", "newOrderResponse": None}
     refusal = {"code": -2011, "msg": "Unknown order sent."}
@@ -224,7 +224,7 @@ def test_a_replacement_that_failed_as_a_whole() -> None:
     assert (old.state, new.state) == (OrderState.UNKNOWN, OrderState.REJECTED)
 
 
-def test_a_replacement_that_a_filter_stopped_changes_nothing() -> None:
+def test_replacement_stopped_by_filter_keeps_old_order() -> None:
     """-1013 without data: the old order is open."""
     desk, old, _ = replaced()
     desk.ws.answer(code=-1013, status=400)
@@ -232,7 +232,7 @@ def test_a_replacement_that_a_filter_stopped_changes_nothing() -> None:
     assert old.state is OrderState.LIVE
 
 
-def test_a_replacement_without_an_answer_leaves_both_unknown() -> None:
+def test_unanswered_replacement_leaves_both_orders_unknown() -> None:
     """Both are queried."""
     desk, old, new = replaced()
     desk.ws.answer(fate=Fate.UNKNOWN, status=0)
@@ -240,14 +240,14 @@ def test_a_replacement_without_an_answer_leaves_both_unknown() -> None:
     assert (old.state, new.state) == (OrderState.UNKNOWN, OrderState.UNKNOWN)
 
 
-def test_all_orders_of_the_symbol_go_in_one_request() -> None:
-    """Those that the response does not name are queried."""
+def test_cancel_symbol_sends_one_request() -> None:
+    """Orders that the answer does not contain are queried."""
 
     def test() -> None:
         desk = Desk()
         orders = [desk.live(1), desk.live(2)]
         desk.sender.cancel_symbol(orders)
-        assert desk.rest.asked == [("openOrders.cancelAll", {"symbol": "SIMUSDT"})]
+        assert desk.rest.requests == [("openOrders.cancelAll", {"symbol": "SIMUSDT"})]
         desk.rest.answer([CANCELLED])
         assert desk.steps() == [Closed, Ask]
         assert len(desk.audit.of("intent")) == 2

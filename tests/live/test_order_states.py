@@ -1,4 +1,4 @@
-"""Whatever is lost, late or repeated: after a reconcile our orders are the exchange's, and no fill is booked twice."""
+"""With any loss, delay or repetition: after a reconcile our orders equal the exchange's, each fill is booked once."""
 
 import random
 
@@ -29,7 +29,7 @@ from mm.live.order_states import OrderStates
 
 
 def check(wire: Wire) -> None:
-    """Compare with the exchange's truth, and the reports with what a caller can follow."""
+    """Compare our orders with the exchange's, and check that the reports of each order are consistent."""
     for client_id, order in wire.states.by_client.items():
         truth = wire.exchange.get(client_id)
         if truth is None:
@@ -40,8 +40,8 @@ def check(wire: Wire) -> None:
         assert order.booked_e8 == truth.executed_e8
         assert order.qty_e8 == truth.qty_e8
         assert not order.amend_qty
-        wanted = OrderState.LIVE if truth.status in OPEN else OrderState(truth.status)
-        assert order.state is wanted, (client_id, order, truth)
+        expected = OrderState.LIVE if truth.status in OPEN else OrderState(truth.status)
+        assert order.state is expected, (client_id, order, truth)
         assert (client_id in wire.states.open) == (truth.status in OPEN)
         reports = wire.reports[client_id]
         assert reports[0] == "accepted"
@@ -59,28 +59,28 @@ def check(wire: Wire) -> None:
 
 @settings(max_examples=max(500, settings().max_examples))
 @given(st.integers(0, 2**40), st.integers(5, 60))
-def test_any_luck_on_the_wire_ends_with_the_exchanges_truth(seed: int, turns: int) -> None:
-    """Requests, answers and events lost, repeated, delayed and reordered; then a reconcile."""
-    luck = random.Random(seed)
-    wire = Wire(luck)
+def test_states_match_exchange_after_random_wire_faults(seed: int, turns: int) -> None:
+    """Requests, answers and events are lost, repeated, delayed and reordered; then comes a reconcile."""
+    rng = random.Random(seed)
+    wire = Wire(rng)
     for _ in range(turns):
-        what = luck.random()
-        if what < 0.3:
-            wire.place(luck.choice([E8, 2 * E8, 5 * E8]))
-        elif what < 0.5:
+        draw = rng.random()
+        if draw < 0.3:
+            wire.place(rng.choice([E8, 2 * E8, 5 * E8]))
+        elif draw < 0.5:
             wire.cancel()
-        elif what < 0.65:
-            wire.replace(luck.choice([E8, 3 * E8]))
-        elif what < 0.75:
-            wire.amend(luck.choice([E8, 2 * E8, 3 * E8, 4 * E8]))
+        elif draw < 0.65:
+            wire.replace(rng.choice([E8, 3 * E8]))
+        elif draw < 0.75:
+            wire.amend(rng.choice([E8, 2 * E8, 3 * E8, 4 * E8]))
         else:
             wire.trade()
-        wire.pass_time(luck.choice([0, 1, 10, 300, 1_500]))
+        wire.pass_time(rng.choice([0, 1, 10, 300, 1_500]))
     wire.heal()
     check(wire)
 
 
-# By hand: one thing that goes wrong, and the steps that follow.
+# Single faults, and the steps that follow.
 
 US = 7
 
@@ -89,7 +89,7 @@ def order(number: int = 1, qty: str = "2") -> LiveOrder:
     return LiveOrder(number, f"c{number}", +1, "100", qty, "LIMIT", sent_ms=10_000, window_ms=1_000)
 
 
-def seen(status: str, executed: int = 0, client_id: str = "c1") -> OrderSeen:
+def order_seen(status: str, executed: int = 0, client_id: str = "c1") -> OrderSeen:
     return OrderSeen(client_id, 70, status, executed * E8, US)
 
 
@@ -100,40 +100,40 @@ def fill(trade_id: int, qty: str = "1") -> AccountFill:
 def placed() -> tuple[OrderStates, LiveOrder]:
     states, one = OrderStates(), order()
     states.add(one)
-    states.seen(seen("NEW"))
+    states.seen(order_seen("NEW"))
     assert list(states.take()) == [Accepted(one, US)]
     return states, one
 
 
-def test_a_fill_that_comes_with_the_cancel_is_booked_before_the_end() -> None:
-    """A fill during a cancel: the cancel's answer shows more executed than is booked; the event comes behind."""
+def test_fill_during_cancel_is_booked_before_close() -> None:
+    """The cancel's answer shows more executed than is booked; the event follows later."""
     states, one = placed()
     states.cancelling(one)
-    states.cancelled(one, seen("CANCELED", 1))
+    states.cancelled(one, order_seen("CANCELED", 1))
     assert list(states.take()) == [Fetch(one)]
     assert not one.ended
-    states.seen(seen("PARTIALLY_FILLED", 1), fill(5))
+    states.seen(order_seen("PARTIALLY_FILLED", 1), fill(5))
     assert list(states.take()) == [Booked(one, 1, fill(5)), Closed(one, US, "CANCELED")]
-    states.seen(seen("PARTIALLY_FILLED", 1), fill(5))
+    states.seen(order_seen("PARTIALLY_FILLED", 1), fill(5))
     states.fill(one, fill(5))
     assert list(states.take()) == []
 
 
-def test_a_cancel_that_came_too_late_is_a_whole_fill() -> None:
+def test_late_cancel_of_filled_order_ends_as_filled() -> None:
     """-2011 while the fill is in transit: the exchange is queried, nothing is reported as still open."""
     states, one = placed()
     states.cancelling(one)
     states.cancel_refused(one, US, -2011)
     assert list(states.take()) == [Ask(one)]
     assert one.state is OrderState.UNKNOWN
-    states.seen(seen("PARTIALLY_FILLED", 1), fill(5))
-    states.seen(seen("FILLED", 2), fill(6))
+    states.seen(order_seen("PARTIALLY_FILLED", 1), fill(5))
+    states.seen(order_seen("FILLED", 2), fill(6))
     assert list(states.take()) == [Booked(one, 1, fill(5)), Booked(one, 1, fill(6))]
     assert one.state is OrderState.FILLED
 
 
-def test_a_replacement_of_an_order_that_fills_meanwhile() -> None:
-    """A fill during an amend: the old order is filled, the new one was never tried."""
+def test_replacement_of_order_filled_meanwhile_is_rejected() -> None:
+    """The old order is filled, the new one was never attempted."""
     states, old = placed()
     new = order(2)
     states.add(new)
@@ -143,7 +143,7 @@ def test_a_replacement_of_an_order_that_fills_meanwhile() -> None:
     states.refused(new, US, -2022, "Order cancel-replace failed.")
     steps = list(states.take())
     assert steps == [Ask(old), Rejected(new, US, -2022, "Order cancel-replace failed.")]
-    states.seen(seen("FILLED", 2), answers=True)
+    states.seen(order_seen("FILLED", 2), answers=True)
     assert list(states.take()) == [Fetch(old)]
     states.fill(old, fill(5, "2"))
     assert [type(step) for step in states.take()] == [Booked]
@@ -151,7 +151,7 @@ def test_a_replacement_of_an_order_that_fills_meanwhile() -> None:
 
 
 def amended(qty: str = "1") -> tuple[OrderStates, LiveOrder]:
-    """Return an order of 2 whose amendment is under way until 20 s by the exchange's clock."""
+    """Return an order of 2 whose amendment is pending until 20 s of the exchange's clock."""
     states, one = placed()
     states.amending(one, qty)
     one.amend_until_ms = 20_000
@@ -159,64 +159,64 @@ def amended(qty: str = "1") -> tuple[OrderStates, LiveOrder]:
     return states, one
 
 
-def less(status: str = "NEW", executed: int = 0, qty: int = 1) -> OrderSeen:
-    return seen(status, executed)._replace(qty_e8=qty * E8)
+def seen_with_qty(status: str = "NEW", executed: int = 0, qty: int = 1) -> OrderSeen:
+    return order_seen(status, executed)._replace(qty_e8=qty * E8)
 
 
-def test_the_answer_and_the_event_of_an_amendment_are_one_report() -> None:
-    """Whichever comes first, and what is older than both."""
+def test_amendment_answer_and_event_give_one_report() -> None:
+    """An older event that follows is ignored."""
     states, one = amended()
-    states.seen(less())
-    states.amended(one, "1", less())
-    states.seen(less(qty=2))
+    states.seen(seen_with_qty())
+    states.amended(one, "1", seen_with_qty())
+    states.seen(seen_with_qty(qty=2))
     assert list(states.take()) == [Amended(one, US, "1")]
     assert (one.state, one.qty, one.amend_qty) == (OrderState.LIVE, "1", "")
 
 
-def test_a_fill_shows_an_amendment_of_which_nothing_else_came() -> None:
-    """Each event has the quantity: the order is full with it, and nothing of the old one is missing."""
+def test_fill_event_reveals_missed_amendment() -> None:
+    """Each event contains the quantity: the order is completely filled at the reduced one."""
     states, one = amended()
-    states.seen(less("FILLED", 1), fill(5))
+    states.seen(seen_with_qty("FILLED", 1), fill(5))
     assert list(states.take()) == [Amended(one, US, "1"), Booked(one, 1, fill(5))]
     assert one.state is OrderState.FILLED
 
 
-def test_fills_may_come_before_the_amendment_that_they_complete() -> None:
-    """Found by the list of trades: the order stays open here until its smaller quantity is known."""
+def test_order_filled_before_its_amendment_ends_with_it() -> None:
+    """The fill is from the list of trades: the order stays open here until its reduced quantity is known."""
     states, one = amended()
     states.fill(one, fill(5))
     assert list(states.take()) == [Booked(one, 1, fill(5))]
     assert not one.ended
-    states.seen(less("FILLED", 1), answers=True)
+    states.seen(seen_with_qty("FILLED", 1), answers=True)
     assert list(states.take()) == [Amended(one, US, "1")]
     assert one.state is OrderState.FILLED
 
 
-def test_an_amendment_without_an_answer_is_asked_for_until_it_can_no_longer_arrive() -> None:
-    """The old quantity proves nothing while the request may be under way."""
+def test_unanswered_amendment_is_queried_until_it_cannot_arrive() -> None:
+    """The old quantity proves nothing while the request may be in transit."""
     states, one = amended()
     states.amend_unknown(one, "1")
     assert list(states.take()) == [Ask(one)]
     assert one.state is OrderState.PENDING_AMEND
-    states.seen(less(qty=2), answers=True)
+    states.seen(seen_with_qty(qty=2), answers=True)
     assert not states.amend_shown(one, US, query_ms=21_499)
     assert states.amend_shown(one, US, query_ms=21_500)
     assert list(states.take()) == [AmendFailed(one, US, 0, "the request never reached the exchange")]
     assert (one.state, one.qty) == (OrderState.LIVE, "2")
 
 
-def test_an_amendment_that_comes_after_all_is_known_by_its_quantity() -> None:
-    """Even where the proof failed."""
+def test_late_amendment_is_detected_by_its_quantity() -> None:
+    """Even after it was reported as failed."""
     states, one = amended()
     states.amend_unknown(one, "1")
     states.amend_shown(one, US, query_ms=99_999)
     list(states.take())
-    states.seen(less())
+    states.seen(seen_with_qty())
     assert list(states.take()) == [Amended(one, US, "1")]
 
 
 @pytest.mark.parametrize(("code", "steps"), [(-2038, 2), (-2013, 2), (-2011, 2), (-1013, 1), (-1015, 1), (0, 1)])
-def test_a_refused_amendment_leaves_the_order_as_it_is(code: int, steps: int) -> None:
+def test_refused_amendment_leaves_order_unchanged(code: int, steps: int) -> None:
     """If the order is the reason it may have ended: the exchange is queried."""
     states, one = amended()
     states.amend_refused(one, "1", US, code, "no")
@@ -224,33 +224,33 @@ def test_a_refused_amendment_leaves_the_order_as_it_is(code: int, steps: int) ->
     assert (one.state, one.qty) == (OrderState.LIVE, "2")
 
 
-def test_an_order_that_filled_before_its_amendment() -> None:
-    """-2038: the fills are on their way."""
+def test_refused_amendment_of_filled_order_books_its_fills() -> None:
+    """-2038: the fills are in transit."""
     states, one = amended()
     states.amend_refused(one, "1", US, -2038, "Unknown order sent.")
     list(states.take())
-    states.seen(less("FILLED", 2, 2), answers=True)
+    states.seen(seen_with_qty("FILLED", 2, 2), answers=True)
     states.fill(one, fill(5, "2"))
     assert list(states.take()) == [Fetch(one), Booked(one, 1, fill(5, "2"))]
     assert one.state is OrderState.FILLED
 
 
-def test_answers_of_an_earlier_amendment_say_nothing_of_the_next_one() -> None:
-    """The event resolved the first; its answer comes late, as whatever."""
+def test_late_answers_to_earlier_amendment_are_ignored() -> None:
+    """The event resolved the first amendment; its answers come late."""
     states, one = placed()
     one.qty = "3"
     states.amending(one, "2")
-    states.seen(less(qty=2))
+    states.seen(seen_with_qty(qty=2))
     states.amending(one, "1")
     states.amend_refused(one, "2", US, -2038, "no")
     states.amend_unknown(one, "2")
-    states.amended(one, "2", less(qty=2))
+    states.amended(one, "2", seen_with_qty(qty=2))
     assert list(states.take()) == [Amended(one, US, "2")]
     assert (one.amend_qty, one.amend_doubt) == ("1", False)
 
 
-def test_a_cancel_overtakes_an_amendment() -> None:
-    """Failed, the order is open again with its amendment under way; done, nothing of it is expected any more."""
+def test_cancel_overtakes_pending_amendment() -> None:
+    """If the cancel fails, the amendment is pending again; if it succeeds, the order closes."""
     states, one = amended()
     states.cancelling(one)
     assert one.state is OrderState.PENDING_CANCEL
@@ -259,24 +259,24 @@ def test_a_cancel_overtakes_an_amendment() -> None:
     states.want_cancel(one)
     assert list(states.take()) == [CancelFailed(one, US, -1003), Resend(one)]
     states.cancelling(one)
-    states.cancelled(one, less("CANCELED"))
+    states.cancelled(one, seen_with_qty("CANCELED"))
     states.amend_refused(one, "1", US, -2038, "Unknown order sent.")
     assert list(states.take()) == [Amended(one, US, "1"), Closed(one, US, "CANCELED")]
 
 
-def test_the_quantity_of_an_order_of_an_earlier_run_is_the_exchanges() -> None:
+def test_order_of_earlier_run_takes_quantity_from_exchange() -> None:
     """Its process was killed between the intent of an amendment and the answer."""
     states, one = OrderStates(), order()
     states.add_earlier(one)
-    states.seen(less("FILLED", 1), answers=True)
+    states.seen(seen_with_qty("FILLED", 1), answers=True)
     states.fill(one, fill(5))
     kinds = [type(step) for step in states.take()]
     assert kinds == [Ask, Accepted, Amended, Fetch, Booked]
     assert one.state is OrderState.FILLED
 
 
-def test_no_such_order_proves_nothing_before_the_window_has_passed() -> None:
-    """The request may still be on its way; afterwards it cannot arrive, by the exchange's own clock."""
+def test_missing_order_is_rejected_only_after_its_window() -> None:
+    """Before, the request may be in transit; afterwards it cannot arrive, by the exchange's own clock."""
     states, one = OrderStates(), order()
     states.add(one)
     states.place_unknown(one)
@@ -289,22 +289,22 @@ def test_no_such_order_proves_nothing_before_the_window_has_passed() -> None:
     assert [type(step) for step in states.take()] == [Rejected]
 
 
-def test_an_order_that_comes_back_from_the_dead_is_cancelled() -> None:
-    """Even if the proof failed: its fills are booked as those of an order without a waiting caller."""
+def test_order_that_reappears_after_rejection_is_cancelled() -> None:
+    """Its fills are booked as those of an order without a waiting caller."""
     states, one = OrderStates(), order()
     states.add(one)
     states.place_unknown(one)
     states.absent(one, US, query_ms=20_000)
     list(states.take())
-    states.seen(seen("PARTIALLY_FILLED", 1), fill(5))
+    states.seen(order_seen("PARTIALLY_FILLED", 1), fill(5))
     assert list(states.take()) == [Booked(one, EARLIER, fill(5)), Ask(one)]
-    states.seen(seen("PARTIALLY_FILLED", 1), answers=True, firm=True)
+    states.seen(order_seen("PARTIALLY_FILLED", 1), answers=True, firm=True)
     assert Resend(one) in list(states.take())
     assert one.client_id in states.open
 
 
-def test_a_refused_cancel_leaves_the_order_open() -> None:
-    """Too many requests: the caller hears that it is still there."""
+def test_refused_cancel_leaves_order_open() -> None:
+    """Too many requests: the caller gets a CancelFailed."""
     states, one = placed()
     states.cancelling(one)
     states.cancel_refused(one, US, -1003)
@@ -312,36 +312,36 @@ def test_a_refused_cancel_leaves_the_order_open() -> None:
     assert one.state is OrderState.LIVE
 
 
-def test_a_cancel_of_unknown_outcome_is_sent_again_if_the_order_is_open() -> None:
-    """A second cancel harms nothing; a second order would."""
+def test_cancel_of_unknown_outcome_is_resent_if_order_is_open() -> None:
+    """A second cancel is harmless; a second order is not."""
     states, one = placed()
     states.cancelling(one)
     states.cancel_unknown(one)
     assert list(states.take()) == [Ask(one)]
-    states.seen(seen("NEW"), answers=True)
+    states.seen(order_seen("NEW"), answers=True)
     assert list(states.take()) == [Resend(one)]
 
 
-def test_cancels_of_an_order_that_the_exchange_denies_and_shows_come_to_an_end() -> None:
-    """-2011, and yet it is open: after a few attempts the caller decides."""
+def test_contradictory_cancel_refusals_end_after_few_attempts() -> None:
+    """-2011 although the order is open: after a few attempts the caller decides."""
     states, one = placed()
     for _ in range(5):
         states.cancelling(one)
         states.cancel_refused(one, US, -2011)
-        states.seen(seen("NEW"), answers=True)
+        states.seen(order_seen("NEW"), answers=True)
     assert list(states.take())[-1] == CancelFailed(one, US, -2011)
 
 
-def test_a_client_id_in_use_says_that_the_order_may_be_there() -> None:
-    """Duplicate order sent: the exchange is queried, the order is not given up."""
+def test_duplicate_order_refusal_queries_the_order() -> None:
+    """The client id is in use, so that the order may be at the exchange."""
     states, one = OrderStates(), order()
     states.add(one)
     states.refused(one, US, -2010, "Duplicate order sent.")
     assert list(states.take()) == [Ask(one)]
 
 
-def test_an_order_that_the_exchange_forgot_is_closed_after_its_trades_were_read() -> None:
-    """A restart without its book."""
+def test_order_lost_by_exchange_closes_after_reading_its_trades() -> None:
+    """The exchange restarted without its book."""
     states, one = placed()
     states.listed([], [one])
     assert list(states.take()) == [Ask(one)]
@@ -352,12 +352,12 @@ def test_an_order_that_the_exchange_forgot_is_closed_after_its_trades_were_read(
     assert [type(step) for step in states.take()] == [Booked, Closed]
 
 
-def test_orders_of_an_earlier_run_are_asked_for_and_cancelled() -> None:
-    """What it booked is not booked again; what it missed is, without an owner."""
+def test_orders_of_earlier_run_are_queried_and_cancelled() -> None:
+    """Booked fills are not booked again; missed ones are booked, without an order."""
     states, one = OrderStates(booked=[5]), order()
     states.add_earlier(one)
     assert list(states.take()) == [Ask(one)]
-    states.seen(seen("PARTIALLY_FILLED", 2, "c1"), answers=True)
+    states.seen(order_seen("PARTIALLY_FILLED", 2, "c1"), answers=True)
     steps = list(states.take())
     assert [type(step) for step in steps] == [Accepted, Resend, Fetch]
     states.fill(one, fill(5))
@@ -365,24 +365,24 @@ def test_orders_of_an_earlier_run_are_asked_for_and_cancelled() -> None:
     assert list(states.take())[:2] == [Fetch(one), Booked(one, EARLIER, fill(6, "0.5"))]
 
 
-def test_trades_before_the_ledger_are_nobodys() -> None:
-    """The account had a life before."""
+def test_trades_before_start_of_ledger_are_not_booked() -> None:
+    """The account may have had earlier trades."""
     states, one = OrderStates(), order()
     one.counts_after = 100
     states.add(one)
-    states.seen(seen("PARTIALLY_FILLED", 1), fill(100))
+    states.seen(order_seen("PARTIALLY_FILLED", 1), fill(100))
     assert [type(step) for step in states.take()] == [Accepted]
 
 
 @pytest.mark.parametrize("status", ["EXPIRED", "EXPIRED_IN_MATCH"])
-def test_the_exchanges_words_for_expired(status: str) -> None:
-    """Also where self-trade prevention ended it."""
+def test_expired_statuses_close_as_expired(status: str) -> None:
+    """Also after self-trade prevention."""
     states, one = placed()
-    states.seen(seen(status))
+    states.seen(order_seen(status))
     assert list(states.take()) == [Closed(one, US, "EXPIRED")]
 
 
-def test_thousands_of_ended_orders_are_forgotten() -> None:
+def test_oldest_of_many_ended_orders_are_dropped() -> None:
     """Memory is bounded; open orders stay."""
     states, first = placed()
     for number in range(2, 41_003):

@@ -1,4 +1,4 @@
-"""A trader's interpreter: settings that apply only inside the block, and computing threads cause short delays."""
+"""A trader's interpreter: settings that apply only inside the block, and short waits for computing threads."""
 
 import asyncio
 import gc
@@ -11,7 +11,7 @@ import time
 from mm.live.promptness import SWITCH_S, YOUNG_OBJECTS, BusySelector, busy_loop, prompt
 
 
-def test_settings_hold_inside_and_are_put_back_after_an_error():
+def test_prompt_restores_settings_after_an_error():
     before = sys.getswitchinterval(), gc.get_threshold(), gc.get_freeze_count()
     try:
         with prompt():
@@ -25,10 +25,10 @@ def test_settings_hold_inside_and_are_put_back_after_an_error():
 
 
 def shortest_wait_s(enough_s):
-    """Return the shortest wait for the interpreter after naps in which a thread that computes has taken it.
+    """Return the shortest wait for the interpreter after naps during which a computing thread has taken it.
 
     That thread never releases it by itself, so no wait is shorter than the switch interval. Other processes only
-    lengthen waits, so naps go on until one was shorter than *enough_s*, for a minute at most. A nap after which the
+    lengthen waits, so naps continue until one was shorter than *enough_s*, for a minute at most. A nap after which the
     thread has not computed measures nothing: it did not hold the interpreter.
     """
     over, rounds = threading.Event(), 0
@@ -54,14 +54,14 @@ def shortest_wait_s(enough_s):
     return min(waits)
 
 
-def test_a_thread_that_computes_hands_the_interpreter_over_soon():
+def test_prompt_shortens_waits_for_a_computing_thread():
     plain_s = shortest_wait_s(math.inf)
     with prompt():
         prompt_s = shortest_wait_s(plain_s / 2)
     assert prompt_s < plain_s / 2, (prompt_s, plain_s)
 
 
-def test_timers_sockets_and_threads_reach_a_loop_that_polls() -> None:
+def test_busy_loop_handles_timers_sockets_and_threads() -> None:
     """Each of the three wakes it, and timers keep their order."""
 
     async def main() -> list[str]:
@@ -84,8 +84,8 @@ def test_timers_sockets_and_threads_reach_a_loop_that_polls() -> None:
         assert runner.run(main()) == ["sooner", "later", "bytes", "thread"]
 
 
-def test_a_look_without_time_returns_at_once_and_one_with_time_waits() -> None:
-    """As `select` of the standard library; nothing is registered, so nothing is found."""
+def test_busy_selector_returns_ready_files_like_select() -> None:
+    """With no file registered it returns an empty list, for any timeout."""
     with BusySelector() as selector:
         assert selector.select(0) == []
         assert selector.select(-1) == []

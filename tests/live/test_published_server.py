@@ -1,4 +1,4 @@
-"""The gateway, unchanged, on a server that was written from the public documentation alone."""
+"""The unchanged gateway on a server that was written from the public documentation alone."""
 
 import asyncio
 from decimal import Decimal
@@ -23,9 +23,9 @@ async def until(condition: object) -> None:
 
 @pytest.mark.parametrize(("kind", "transport"), KINDS)
 def test_orders_are_placed_filled_replaced_and_cancelled(kind: str, transport: str) -> None:
-    """And the balances are those of the server, to the last decimal."""
+    """The balances equal the server's, to the last decimal."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         private = Ed25519PrivateKey.generate()
         exchange = PublishedExchange("key1", "secret1", private.public_key())
         key = Credentials("key1", private=private) if kind == "ED25519" else Credentials("key1", secret="secret1")
@@ -66,13 +66,13 @@ def test_orders_are_placed_filled_replaced_and_cancelled(kind: str, transport: s
         assert listener.state == {1: "CANCELED", 2: "open", 3: "CANCELED", 4: "rejected", 5: "CANCELED"}
         assert gateway.open_orders == 0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_a_fill_that_no_event_reported_is_found() -> None:
-    """The server loses one; the next reconcile books it."""
+def test_fill_without_event_is_booked_by_reconcile() -> None:
+    """The server loses the event; the next reconcile books the fill."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         exchange = PublishedExchange("key1", "secret1", Ed25519PrivateKey.generate().public_key())
         listener = FollowingListener()
         access = OrderAccess(reconcile_interval_s=1.0)
@@ -89,4 +89,4 @@ def test_a_fill_that_no_event_reported_is_found() -> None:
             assert gateway.open_orders == 0
             await gateway.stop()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""A shadow decides what the replay of its day decides, whatever the exchange and the wire do."""
+"""The decisions of a shadow equal those of the replay of its day, with any faults of exchange and connection."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ def _quick(monkeypatch):
 
 
 async def through(boxed, seconds=7):
-    """Play, until the book is right again and no trade is missing."""
+    """Play until the book is in sync again and no trade is missing."""
     await boxed.synced()
     await boxed.play(seconds)
     await boxed.synced()
@@ -56,7 +56,7 @@ def assert_equal(done, fills=1):
 
 
 @pytest.mark.parametrize("models", [QUEUE, CHANCE])
-def test_a_quiet_market_is_decided_as_in_its_replay(models):
+def test_shadow_equals_replay_in_quiet_market(models):
     """Hundreds of decisions and fills, with each kind of fill model."""
     done = shadowed(lambda boxed: through(boxed, 40), knobs=strategy(**models), scenario_name="zero_intelligence")
     assert_equal(done, fills=30)
@@ -64,8 +64,8 @@ def test_a_quiet_market_is_decided_as_in_its_replay(models):
     assert (decisions[1:, 1] >= decisions[:-1, 1]).all()
 
 
-def test_amended_orders_are_decided_as_in_their_replay():
-    """Row by row, through a gap, with a latency under which fills overtake amendments."""
+def test_shadow_with_amendments_equals_replay():
+    """Row by row, across a gap, with a latency at which fills overtake amendments."""
     knobs = strategy(latency_ms=30.0, execution={"order_amend": True}, **SHRINKS)
     done = shadowed(through, "at time 3 do drop n=3", knobs=knobs, scenario_name="zero_intelligence")
     assert_equal(done, fills=10)
@@ -86,28 +86,28 @@ def test_amended_orders_are_decided_as_in_their_replay():
     ],
 )
 @pytest.mark.parametrize("pair", [False, True])
-def test_a_fault_is_decided_as_in_its_replay(script, pair):
-    """Gaps, resyncs, disconnections, trades that come by REST, a snapshot behind depth messages that wait."""
+def test_shadow_equals_replay_after_fault(script, pair):
+    """Gaps, resyncs, disconnections, trades by REST, a snapshot that comes after waiting depth messages."""
     assert_equal(shadowed(through, script, knobs=strategy(**CHANCE), pair=pair))
 
 
-def rule(luck):
-    """Return one line of a script."""
-    if luck.random() < 0.85:
-        fault = luck.choice(FAULTS).format(n=luck.randint(1, 4))
-        where = "" if fault == "id_reset" else f" on {luck.choice(['newest', 'all', 'random'])}"
-        return f"at time {luck.uniform(2, 6):.2f}{where} do {fault}"
-    return f"at request {luck.randint(1, 2)} of /api/v3/depth do {luck.choice(SNAPSHOTS)}"
+def rule(rng):
+    """Return one line of a fault script."""
+    if rng.random() < 0.85:
+        fault = rng.choice(FAULTS).format(n=rng.randint(1, 4))
+        where = "" if fault == "id_reset" else f" on {rng.choice(['newest', 'all', 'random'])}"
+        return f"at time {rng.uniform(2, 6):.2f}{where} do {fault}"
+    return f"at request {rng.randint(1, 2)} of /api/v3/depth do {rng.choice(SNAPSHOTS)}"
 
 
 @pytest.mark.parametrize("seed", range(MANY or FEW))
-def test_whatever_goes_wrong_the_replay_decides_the_same(seed):
+def test_shadow_equals_replay_in_random_fault_schedules(seed):
     """Several faults at once; SHADOW_SCHEDULES=1000 plays as many schedules."""
-    luck = Random(seed)
-    script = "\n".join(rule(luck) for _ in range(luck.randint(1, 5)))
-    pair, max_age_s = luck.random() < 0.6, luck.choice([3600.0, 3600.0, 0.5])
-    knobs = strategy(**luck.choice([QUEUE, CHANCE]))
-    scenario_name = luck.choice(["large_tick", "zero_intelligence"])
+    rng = Random(seed)
+    script = "\n".join(rule(rng) for _ in range(rng.randint(1, 5)))
+    pair, max_age_s = rng.random() < 0.6, rng.choice([3600.0, 3600.0, 0.5])
+    knobs = strategy(**rng.choice([QUEUE, CHANCE]))
+    scenario_name = rng.choice(["large_tick", "zero_intelligence"])
     done = shadowed(
         through,
         script,
@@ -132,8 +132,8 @@ LIMITS = [
 
 
 @pytest.mark.parametrize("risk", LIMITS)
-def test_limits_are_kept_as_in_the_replay(risk):
-    """They look at the clock, at the silence of the market and at the account: all of it is in the recorded rows."""
+def test_risk_limits_act_as_in_the_replay(risk):
+    """They depend on the clock, the silence of the market and the account: the recorded rows contain all of it."""
     script = "at time 4 do stall for_s=1\nat time 6 do drop n=3"
     done = shadowed(through, script, knobs=strategy(**CHANCE, risk=risk))
     assert_equal(done, fills=0)
@@ -141,8 +141,8 @@ def test_limits_are_kept_as_in_the_replay(risk):
 
 
 @pytest.mark.parametrize("script", ["", "at time 3 do stall for_s=2\nat time 4 do drop n=3"])
-def test_a_kill_by_hand_is_played_again(script):
-    """The instant is in shadow.json: orders are withdrawn there, nothing follows, and the recording continues."""
+def test_manual_kill_is_replayed(script):
+    """shadow.json has the instant: orders are cancelled there, none follow, and the recording continues."""
     thrown = []
 
     async def killed(boxed):
@@ -151,7 +151,7 @@ def test_a_kill_by_hand_is_played_again(script):
         await boxed.synced()  # a stalled stream reaches the snapshot later
         await boxed.play(1)
         thrown.append("odd fills")
-        await asyncio.sleep(0.05)  # the clock stands at an instant of which the market was played, and timers were not
+        await asyncio.sleep(0.05)  # the market has been played up to this instant, timers have not run
         await through(boxed)
 
     done = shadowed(killed, script, knobs=strategy(**CHANCE), heed=lambda: thrown[0] if thrown else None)
@@ -166,8 +166,8 @@ def test_a_kill_by_hand_is_played_again(script):
     assert done.terms.end_us > us + 5_000_000
 
 
-def test_a_book_beyond_its_horizon_ends_behind_the_message():
-    """As in a tape: the message that shows too little still changes the book, and may fill an order."""
+def test_book_beyond_its_horizon_is_lost_after_the_message():
+    """As in a tape: the message that shows too few levels still changes the book, and may fill an order."""
     lost = []
 
     async def travelling(boxed):

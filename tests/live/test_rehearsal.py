@@ -1,4 +1,4 @@
-"""Rehearsals of orders: they run the way of a real one, and leave nothing anywhere."""
+"""Rehearsals of orders: they take the code path of real orders and leave nothing behind."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ US = 1_700_000_000_000_000
 
 
 def rehearsal(folder: Path, log: QuietLog, terms: RehearsedTerms = TERMS, transport: str = "websocket") -> Rehearsal:
-    """Return one whose log would be in *folder*."""
+    """Return a rehearsal whose log would be in *folder*."""
     return Rehearsal(terms, KEY, OrderAccess(order_transport=transport), folder / ".x", log=log)
 
 
@@ -46,8 +46,8 @@ async def until(condition: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("transport", ["websocket", "rest"])
-def test_it_places_and_replaces_orders_and_leaves_nothing(tmp_path: Path, transport: str) -> None:
-    """After many rehearsals two orders rest in its exchange, none was refused, and neither memory nor disk grows."""
+def test_rehearsal_places_and_replaces_orders_without_trace(tmp_path: Path, transport: str) -> None:
+    """After many rehearsals few orders rest in its exchange, none was refused, and neither memory nor disk grows."""
     log = QuietLog()
 
     async def main() -> tuple[int, Any, Any]:
@@ -76,8 +76,8 @@ def test_it_places_and_replaces_orders_and_leaves_nothing(tmp_path: Path, transp
     assert log.lines == []
 
 
-def test_without_a_message_it_goes_on(tmp_path: Path) -> None:
-    """In a silent market the caches would be as cold as without rehearsals."""
+def test_rehearsal_continues_without_market_messages(tmp_path: Path) -> None:
+    """In a silent market the caches would otherwise become cold."""
 
     async def main() -> None:
         one = rehearsal(tmp_path, QuietLog())
@@ -88,7 +88,7 @@ def test_without_a_message_it_goes_on(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_one_that_cannot_begin_says_why_and_that_is_all(tmp_path: Path) -> None:
+def test_rehearsal_that_cannot_start_logs_why(tmp_path: Path) -> None:
     """The trade continues without it."""
     log = QuietLog()
 
@@ -105,7 +105,7 @@ def test_one_that_cannot_begin_says_why_and_that_is_all(tmp_path: Path) -> None:
     assert "HALT" in log.lines[0][1]["why"]
 
 
-def test_a_disk_without_space_takes_nothing_from_the_trade(tmp_path: Path) -> None:
+def test_full_disk_of_rehearsal_log_is_harmless(tmp_path: Path) -> None:
     """The log of the rehearsals keeps no row, so none can be missing."""
 
     async def main() -> None:
@@ -123,7 +123,7 @@ def test_a_disk_without_space_takes_nothing_from_the_trade(tmp_path: Path) -> No
 
 
 class _Tap(_RehearsedLink):
-    """Keeps what is sent."""
+    """Keeps sent messages."""
 
     sent: list[bytes]
 
@@ -174,8 +174,8 @@ def orders_sent(folder: Path, *, rehearsed: bool) -> tuple[list[bytes], bytes]:
     return sent, (folder / "log").read_bytes()
 
 
-def test_requests_and_rows_are_the_same_bytes_with_and_without(tmp_path: Path) -> None:
-    """Neither an id nor a count, a state or a hash of the real orders moves by a rehearsal."""
+def test_rehearsal_changes_neither_requests_nor_audit_log(tmp_path: Path) -> None:
+    """No id, count, state or hash of the real orders changes."""
     folders = [tmp_path / "alone", tmp_path / "rehearsed"]
     for folder in folders:
         folder.mkdir()
@@ -186,8 +186,8 @@ def test_requests_and_rows_are_the_same_bytes_with_and_without(tmp_path: Path) -
     assert len(orders) >= 40
 
 
-def test_a_slow_machine_rehearses_seldom(tmp_path: Path) -> None:
-    """Where one takes 20 ms, the next one comes 60 ms later or more: most of the time is the market's."""
+def test_slow_rehearsals_are_less_frequent(tmp_path: Path) -> None:
+    """Where one takes 20 ms, the next one comes 60 ms later or more: most of the time is left to the market."""
 
     async def main() -> float:
         one = rehearsal(tmp_path, QuietLog())

@@ -1,4 +1,4 @@
-"""Signed REST: what becomes of a request that fails in one way or another."""
+"""Signed REST: the fate of requests that fail in various ways."""
 
 import asyncio
 import ssl
@@ -53,18 +53,18 @@ def failing(error: type[httpx.HTTPError]) -> Callable[[httpx.Request], httpx.Res
         (httpx.RemoteProtocolError, Fate.UNKNOWN),
     ],
 )
-def test_only_what_could_not_leave_is_unsent(error: type[httpx.HTTPError], fate: Fate) -> None:
+def test_only_connection_errors_are_unsent(error: type[httpx.HTTPError], fate: Fate) -> None:
     """A broken response is inconclusive about the order."""
     assert answered(failing(error)).fate is fate
 
 
 @pytest.mark.parametrize("method", ["order.place", "order.cancelReplace", "order.amend.keepPriority", "order.cancel"])
-def test_what_can_be_in_doubt_has_one_timestamp(method: str) -> None:
-    """Until when the exchange takes it is counted from the one that was returned, however long a connection takes."""
-    seen: list[str] = []
+def test_requests_that_can_be_in_doubt_keep_returned_timestamp(method: str) -> None:
+    """Their window counts from it, however long a connection takes."""
+    timestamps: list[str] = []
 
     def note(request: httpx.Request) -> httpx.Response:
-        seen.append(request.url.params["timestamp"])
+        timestamps.append(request.url.params["timestamp"])
         return httpx.Response(200, json={})
 
     async def main() -> int:
@@ -78,7 +78,7 @@ def test_what_can_be_in_doubt_has_one_timestamp(method: str) -> None:
         return stamp
 
     stamp = asyncio.run(main())
-    assert (seen == [str(stamp)]) == (method != "order.cancel")
+    assert (timestamps == [str(stamp)]) == (method != "order.cancel")
 
 
 PARTIAL = {"code": -2021, "msg": "no", "data": {"cancelResult": "SUCCESS"}}
@@ -100,14 +100,14 @@ PARTIAL = {"code": -2021, "msg": "no", "data": {"cancelResult": "SUCCESS"}}
         (httpx.Response(403, text="<html>waf</html>"), Fate.REFUSED, 0),
     ],
 )
-def test_the_fate_of_an_answer(response: httpx.Response, fate: Fate, code: int) -> None:
-    """By status and code; the data of a refusal comes along."""
+def test_fate_follows_from_status_and_code(response: httpx.Response, fate: Fate, code: int) -> None:
+    """The data of a refusal is passed on."""
     answer = answered(lambda _: response)
     assert (answer.fate, answer.code) == (fate, code)
     assert (b"cancelResult" in answer.result) == (code == -2021)
 
 
-def test_a_request_is_signed_with_key_and_window() -> None:
+def test_request_is_signed_with_key_and_window() -> None:
     """As the documentation of REST shows it."""
     requests: list[httpx.Request] = []
 
@@ -124,8 +124,8 @@ def test_a_request_is_signed_with_key_and_window() -> None:
     assert (request.method, request.url.path, request.headers["X-MBX-APIKEY"]) == ("POST", "/api/v3/order", "k")
 
 
-def test_too_many_requests_silence_it() -> None:
-    """For the time in the header."""
+def test_too_many_requests_status_silences_the_api() -> None:
+    """For the time in the Retry-After header."""
 
     async def main() -> None:
         busy = httpx.Response(429, headers={"Retry-After": "7"}, json={"code": -1003, "msg": "slow"})
@@ -139,8 +139,8 @@ def test_too_many_requests_silence_it() -> None:
     asyncio.run(main())
 
 
-def test_a_stale_timestamp_has_the_clock_measured() -> None:
-    """By every callback."""
+def test_stale_timestamp_error_calls_doubted_callback() -> None:
+    """A measurement then corrects the offset."""
 
     async def main() -> None:
         def answer(request: httpx.Request) -> httpx.Response:
@@ -162,8 +162,8 @@ def test_a_stale_timestamp_has_the_clock_measured() -> None:
     asyncio.run(main())
 
 
-def test_plain_http_reads_no_authorities_and_trusts_nobody() -> None:
-    """A redirect or a mistake must not lead to a certificate that nothing checks."""
+def test_plain_http_context_trusts_no_authority() -> None:
+    """A redirect or a mistake must not lead to an unchecked certificate."""
     plain, secure = (rest_api._trusted(f"{scheme}://x") for scheme in ("http", "HTTPS"))
     assert plain.verify_mode is secure.verify_mode is ssl.CERT_REQUIRED
     assert plain.check_hostname

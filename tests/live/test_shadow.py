@@ -1,4 +1,4 @@
-"""``mm shadow`` as a process beside a lively exchange, and what it fixes at the start."""
+"""``mm shadow`` as a process at an exchange in a box, and the terms that are fixed at its start."""
 
 import asyncio
 import csv
@@ -49,7 +49,7 @@ KNOBS = {
 
 
 @asynccontextmanager
-async def a_box(speed=5.0):
+async def running_box(speed=5.0):
     begins_us = now_us() // STEP_US * STEP_US
     session = Session(SYMBOL, "20260105", 24.0, 7, begins_us)
     box = Box(
@@ -59,7 +59,7 @@ async def a_box(speed=5.0):
         yield box
 
 
-async def a_shadow(box, root, *words, **knobs):
+async def start_shadow(box, root, *words, **knobs):
     env = {**os.environ, **KNOBS, "PYTHONPATH": str(ROOT), "WS_URL": box.ws_url, "REST_URL": box.rest_url, **knobs}
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
@@ -68,12 +68,12 @@ async def a_shadow(box, root, *words, **knobs):
 
 
 def frames(root):
-    """Return how many bytes of frames there are."""
+    """Return the size of the recorded frames in bytes."""
     return sum(path.stat().st_size for path in root.glob(f"data/{SYMBOL}/*/orderbook*"))
 
 
 async def recorded(process, root, wanted=100_000):
-    """Wait until so many bytes of frames, of 100 ms each and about 1,000 bytes, have been recorded."""
+    """Wait until *wanted* more bytes of frames, of 100 ms each and about 1,000 bytes, have been recorded."""
     give_up_s = time.monotonic() + PATIENCE_S
     before = frames(root)
     while frames(root) < before + wanted:
@@ -89,12 +89,12 @@ async def ended(process, number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_and_its_replay_decides_the_same(tmp_path, number):
-    """Exit code 0, a sealed day, a run of a backtest's form; and a row that is changed is found."""
+def test_signal_ends_shadow_and_replay_is_equal(tmp_path, number):
+    """Exit code 0, a sealed day, a run in the form of a backtest's; and a changed row is detected."""
 
     async def play():
-        async with a_box() as box:
-            process = await a_shadow(box, tmp_path, "--run-id", "R1")
+        async with running_box() as box:
+            process = await start_shadow(box, tmp_path, "--run-id", "R1")
             await recorded(process, tmp_path, 200_000)
             return await ended(process, number)
 
@@ -123,16 +123,16 @@ def test_a_signal_ends_it_and_its_replay_decides_the_same(tmp_path, number):
     assert "the first difference: decision" in changed.stderr
 
 
-def test_one_that_was_killed_leaves_its_day_and_is_told_of(tmp_path):
-    """By the next one, which may continue on the same day: its replay leaves out the rows of the first one."""
+def test_next_shadow_logs_that_the_last_one_was_killed(tmp_path):
+    """It may continue on the same day: its replay leaves out the rows of the killed one."""
 
     async def play():
-        async with a_box() as box:
-            killed = await a_shadow(box, tmp_path, "--run-id", "R1")
+        async with running_box() as box:
+            killed = await start_shadow(box, tmp_path, "--run-id", "R1")
             await recorded(killed, tmp_path)
             killed.kill()
             await killed.communicate()
-            process = await a_shadow(box, tmp_path, "--run-id", "R2")
+            process = await start_shadow(box, tmp_path, "--run-id", "R2")
             await recorded(process, tmp_path)
             return await ended(process, signal.SIGTERM)
 
@@ -147,12 +147,12 @@ def test_one_that_was_killed_leaves_its_day_and_is_told_of(tmp_path):
 
 
 @pytest.mark.parametrize("by", ["switch", "signal"])
-def test_a_kill_ends_the_quoting_and_not_the_recording(tmp_path, by):
-    """Normally, with exit code 0; the run records since when and why, so does its replay, and no start follows."""
+def test_kill_ends_the_quoting_but_not_the_recording(tmp_path, by):
+    """Exit code 0; run and replay have the instant and the reason, and a thrown switch blocks the next start."""
 
     async def play():
-        async with a_box() as box:
-            process = await a_shadow(box, tmp_path, "--run-id", "R1")
+        async with running_box() as box:
+            process = await start_shadow(box, tmp_path, "--run-id", "R1")
             await recorded(process, tmp_path)
             if by == "switch":
                 KillSwitch(tmp_path / "out", SYMBOL).throw("odd fills", now_us())
@@ -184,23 +184,23 @@ def test_a_kill_ends_the_quoting_and_not_the_recording(tmp_path, by):
 
 RAISES = """
 class Raises:
-    asked = 0
+    calls = 0
 
     def quote(self, view):
-        self.asked += 1
-        if self.asked == 100:
+        self.calls += 1
+        if self.calls == 100:
             raise RuntimeError("no more ideas")
 """
 
 
-def test_a_model_that_raises_ends_it_and_the_day_is_sealed(tmp_path):
-    """With the model's own traceback, as in a backtest; there is no run, and the day is whole."""
+def test_raising_model_ends_shadow_and_day_is_sealed(tmp_path):
+    """With the model's own traceback, as in a backtest; there is no run folder."""
     (tmp_path / "ideas.py").write_text(RAISES)
 
     async def play():
-        async with a_box() as box:
+        async with running_box() as box:
             path = os.pathsep.join([str(ROOT), str(tmp_path)])
-            process = await a_shadow(box, tmp_path, QUOTE_MODEL="ideas:Raises", PYTHONPATH=path)
+            process = await start_shadow(box, tmp_path, QUOTE_MODEL="ideas:Raises", PYTHONPATH=path)
             _, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
             return process.returncode, err.decode()
 
@@ -221,7 +221,7 @@ def test_a_model_that_raises_ends_it_and_the_day_is_sealed(tmp_path):
         ({"QUOTE_MODEL": "no_such"}, "no_such"),
     ],
 )
-def test_what_cannot_be_replayed_is_refused(tmp_path, knobs, why):
+def test_settings_that_cannot_be_replayed_are_rejected(tmp_path, knobs, why):
     """Before anything is requested or recorded."""
     done = run_python("-m", "mm", "shadow", cwd=tmp_path, **{**KNOBS, **knobs})
     assert done.returncode == 2
@@ -237,16 +237,16 @@ def terms(tick="0.01", step="0.001", bid="99.99", ask="100.01"):
 
 
 @pytest.mark.parametrize(("step", "lot_e8"), [("0.001", 100), ("0.00001", 1), ("0.00000001", 1), ("1", 100_000)])
-def test_the_lot_is_fixed_before_a_quantity_is_seen(step, lot_e8):
-    """It divides the step, so that the tape of the day, whose lot divides what was recorded, can be played in it."""
+def test_lot_size_is_fixed_from_the_step(step, lot_e8):
+    """It divides the step, so that the day's tape, whose lot divides all recorded quantities, can be played in it."""
     tape = terms(step=step).opening(Market())
     assert tape.instrument.lot_e8 == lot_e8
     assert tape.step_lots * lot_e8 == round(float(step) * 1e8)
     assert (tape.top_bid_ticks.tolist(), tape.top_ask_ticks.tolist()) == ([9_999], [10_001])
 
 
-def test_knobs_of_the_market_count(tmp_path):
-    """A tick size must divide the exchange's: the recorded prices are multiples of that one alone."""
+def test_market_knobs_override_the_terms(tmp_path):
+    """A tick size must divide the exchange's, since recorded prices are multiples of that one alone."""
     assert terms().opening(Market(tick_size="0.005")).instrument.tick_e8 == 500_000
     with pytest.raises(UsageError, match="TICK_SIZE"):
         terms().opening(Market(tick_size="0.02"))
@@ -255,8 +255,8 @@ def test_knobs_of_the_market_count(tmp_path):
 
 
 @pytest.mark.parametrize(("rate", "logged"), [("0.1", [("MAKER_FEE_RATE", "0.1")]), ("0.001", [])])
-def test_a_fee_that_was_meant_as_a_percentage_is_logged(rate, logged):
-    """A shadow with ten percent of fees would run for days before its summary shows it."""
+def test_implausible_fee_rate_is_logged(rate, logged):
+    """Otherwise a shadow with ten percent of fees runs for days before its summary shows it."""
     warnings = []
     log = SimpleNamespace(warning=lambda event, **of: warnings.append((event, of["knob"], of["rate"])))
     knobs = strategy(account={"maker_fee_rate": rate})
@@ -265,7 +265,7 @@ def test_a_fee_that_was_meant_as_a_percentage_is_logged(rate, logged):
     assert warnings == [("implausible_fee", *one) for one in logged]
 
 
-def test_terms_are_read_as_they_were_written(tmp_path):
+def test_terms_are_read_back_as_written(tmp_path):
     for one in (terms(), replace(terms(), killed=(1_767_600_000_000_005, "odd fills"))):
         one.write(tmp_path)
         assert ShadowTerms.read(tmp_path) == one
@@ -275,13 +275,13 @@ def test_terms_are_read_as_they_were_written(tmp_path):
 
 
 class Notes:
-    """A log that keeps what is logged."""
+    """A log that keeps its warnings."""
 
     def __init__(self):
-        self.told = []
+        self.warnings = []
 
     def warning(self, event, **numbers):
-        self.told.append((event, numbers["cause"]))
+        self.warnings.append((event, numbers["cause"]))
 
 
 async def _learned(symbol, script=""):
@@ -290,29 +290,29 @@ async def _learned(symbol, script=""):
         await box.advance(seconds=1)
         rest = RestClient(box.rest_url, clock=lambda: box.scheduler.done_us)
         try:
-            return await learn_terms(rest, symbol, "20260105", notes), notes.told
+            return await learn_terms(rest, symbol, "20260105", notes), notes.warnings
         finally:
             await rest.close()
 
 
-def test_an_exchange_that_does_not_answer_is_asked_again(monkeypatch):
-    """Each cause is logged once; the final one is kept."""
+def test_silent_exchange_is_requested_again(monkeypatch):
+    """Each cause is logged once."""
     monkeypatch.setattr(shadow, "_RETRY_S", 0.0)
     script = "at request 1 of /api/v3/exchangeInfo do status code=503 n=3\nat request 1 of /api/v3/depth do broken_body"
-    found, told = asyncio.run(_learned(SYMBOL, script))
-    assert told[0] == ("exchange_silent", "http 503")
-    assert len(told) == 2
+    found, warnings = asyncio.run(_learned(SYMBOL, script))
+    assert warnings[0] == ("exchange_silent", "http 503")
+    assert len(warnings) == 2
     assert float(found.best_bid) < float(found.best_ask)
     assert found.entry["symbol"] == SYMBOL
 
 
-def test_an_exchange_that_stays_silent_is_named_again(monkeypatch):
-    """A wrong address showed one line, and nothing for hours."""
+def test_lasting_silence_is_logged_repeatedly(monkeypatch):
+    """A wrong address once logged one line, and nothing for hours."""
     monkeypatch.setattr(shadow, "_RETRY_S", 0.0)
-    _, told = asyncio.run(_learned(SYMBOL, "at request 1 of /api/v3/exchangeInfo do status code=503 n=125"))
-    assert told == [("exchange_silent", "http 503")] * 3
+    _, warnings = asyncio.run(_learned(SYMBOL, "at request 1 of /api/v3/exchangeInfo do status code=503 n=125"))
+    assert warnings == [("exchange_silent", "http 503")] * 3
 
 
-def test_a_symbol_that_is_not_there_is_refused():
+def test_unknown_symbol_raises_usage_error():
     with pytest.raises(UsageError, match="NOSUCH"):
         asyncio.run(_learned("NOSUCH"))

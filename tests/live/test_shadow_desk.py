@@ -1,4 +1,4 @@
-"""What a shadow shows while it is on: the paper exchange's own numbers, as metrics and in a store."""
+"""The public view of a running shadow: the paper exchange's numbers, as metrics and in a state store."""
 
 import asyncio
 from collections import Counter
@@ -27,7 +27,7 @@ class Touch:
 
 
 class Play:
-    """What a desk needs of a shadow's strategy: a paper exchange that bought 10 lots at 100.00."""
+    """The parts of a shadow's strategy that a desk needs: a paper exchange that bought 10 lots at 100.00."""
 
     def __init__(self, **rules):
         self.grid = GRID
@@ -61,7 +61,7 @@ class Lines(list):
 
 
 class Store:
-    """A state writer that keeps what it is given."""
+    """A state writer that keeps its input."""
 
     queue, lag_s = 3, 0.5
 
@@ -88,7 +88,7 @@ def shown(page, name, **labels):
     return float(line.rpartition(" ")[2])
 
 
-def test_the_page_shows_the_exchanges_account():
+def test_metrics_page_shows_paper_exchange_account():
     desk = ShadowDesk(Play(), Lines())
     desk.refresh(3 * SECOND_US)
     page = desk.metrics.page()
@@ -103,8 +103,8 @@ def test_the_page_shows_the_exchanges_account():
     assert shown(page, "mm_killed") == 0
 
 
-def test_cancels_and_rejections_are_counted_as_the_journal_has_them():
-    """Shadows showed 0 cancels and no rejection, whatever the paper exchange had done."""
+def test_cancel_and_reject_counts_equal_the_journal():
+    """Shadows once showed 0 cancels and no rejection, regardless of the paper exchange."""
     play = Play(requote_us=SECOND_US)
     desk = ShadowDesk(play, Lines())
     desk.refresh(3 * SECOND_US)
@@ -127,21 +127,21 @@ def test_cancels_and_rejections_are_counted_as_the_journal_has_them():
         assert shown(page, "mm_rejects_total", reason=reason) == count
 
 
-def test_a_second_look_counts_nothing_twice():
+def test_second_refresh_counts_nothing_twice():
     desk = ShadowDesk(Play(), Lines())
     desk.refresh(3 * SECOND_US)
     desk.refresh(4 * SECOND_US)
     assert shown(desk.metrics.page(), "mm_fills_total", side="buy") == 1
 
 
-def test_limits_show_how_much_of_them_is_used():
+def test_metrics_show_used_share_of_limits():
     desk = ShadowDesk(Play(risk=RiskLimits(max_position_e8=10**7)), Lines())
     desk.refresh(3 * SECOND_US)
     used = shown(desk.metrics.page(), "mm_risk_used_ratio", limit="MAX_POSITION")
-    assert used == pytest.approx(0.02 / 0.1)  # 10 lots held, and 10 more if the bid fills, of 100
+    assert used == pytest.approx(0.02 / 0.1)  # inventory of 10 lots, and 10 more if the bid fills, of 100
 
 
-def test_a_kill_shows():
+def test_kill_is_shown_and_logged_once():
     play = Play()
     play.exchange.kill("test")
     lines = Lines()
@@ -152,7 +152,7 @@ def test_a_kill_shows():
     assert [(event, fields["reason"]) for event, fields in lines] == [("killed", "test")]
 
 
-def test_a_breach_is_a_line_once():
+def test_breach_is_logged_once_per_side():
     lines = Lines()
     desk = ShadowDesk(Play(risk=RiskLimits(max_order_notional_e8=1)), lines)
     for _ in range(2):
@@ -163,7 +163,7 @@ def test_a_breach_is_a_line_once():
     assert len(lines) == 2
 
 
-def test_a_store_gets_position_and_pnl():
+def test_store_receives_position_pnl_and_model():
     store = Store()
     ShadowDesk(Play(), Lines(), store).refresh(3 * SECOND_US)
     assert store.kept["position"] == "0.01000000"
@@ -171,7 +171,7 @@ def test_a_store_gets_position_and_pnl():
     assert store.kept["model"]["quoted_ticks"] == [10_000, 10_002]
 
 
-def test_a_lost_book_is_a_gap_and_not_ready():
+def test_lost_book_counts_as_gap_and_is_not_ready():
     play = Play()
     desk = ShadowDesk(play, Lines())
     desk.market(BookLost(4 * SECOND_US, "ids_missing"))
@@ -181,7 +181,7 @@ def test_a_lost_book_is_a_gap_and_not_ready():
     assert desk.metrics.why_not_ready == "no valid book"
 
 
-def test_the_page_is_served_while_the_block_lasts():
+def test_serving_closes_the_store_at_the_end():
     async def served():
         store = Store()
         desk = ShadowDesk(Play(), Lines(), store)
@@ -194,7 +194,7 @@ def test_the_page_is_served_while_the_block_lasts():
     asyncio.run(served())
 
 
-def test_the_terminal_shows_it(capsys):
+def test_watched_shadow_is_shown_on_the_terminal(capsys):
     async def watched():
         async with ShadowDesk(Play(), Lines()).serving("127.0.0.1", 0, watched=True):
             await asyncio.sleep(0.05)

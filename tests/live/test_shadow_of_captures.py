@@ -1,4 +1,4 @@
-"""A shadow of recorded real markets: the live path, and the tape of the day imported from the same bytes."""
+"""Shadows of recorded real markets: the live path equals the tape of the day imported from the same bytes."""
 
 import json
 import random
@@ -49,10 +49,10 @@ RECORDED = [
 
 @pytest.mark.skipif(not CAPTURES.exists(), reason="needs the recorded captures in ../shared/data")
 @pytest.mark.parametrize(("symbol", "path", "tick", "step", "models"), RECORDED)
-def test_a_real_market_is_decided_as_the_day_imported_from_it(  # noqa: PLR0917
+def test_shadow_of_capture_equals_replay_of_imported_day(  # noqa: PLR0917
     symbol, path, tick, step, models, tmp_path, monkeypatch
 ):
-    """The messages of an exchange, through the market state into the feed, and the tape of the day that they leave."""
+    """Exchange messages through the market state into the feed, and the tape of the day imported from them."""
     instrument = Instrument(symbol, e8(tick), e8(step), 5 * E8, symbol[:-4], "USDT")
     entry = json.loads(to_exchange_info(instrument))
     account = {"initial_inventory": "1000", "initial_cash": "1000000"}
@@ -87,8 +87,8 @@ def test_a_real_market_is_decided_as_the_day_imported_from_it(  # noqa: PLR0917
 
 
 @pytest.mark.parametrize("by_flow", [True, False])
-def test_aggressive_orders_are_kept_where_the_flow_predicts_fills(tmp_path, monkeypatch, by_flow):
-    """Those of the tape of the same events; and prints that are not used are not kept."""
+def test_aggressive_orders_are_kept_only_if_flow_predicts_fills(tmp_path, monkeypatch, by_flow):
+    """They equal those of the tape of the same events; unused prints are not kept."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1 / 60, 3))
     tape = mm.load_day(folder.path)
@@ -111,8 +111,8 @@ def test_aggressive_orders_are_kept_where_the_flow_predicts_fills(tmp_path, monk
 
 
 @pytest.mark.parametrize("reference", ["best", "micro"])
-def test_best_prices_are_kept_where_an_intensity_counts_from_them(tmp_path, monkeypatch, reference):
-    """That of the tape of the same events, so that fills are predicted as in its backtest."""
+def test_best_prices_are_kept_as_reference_of_an_intensity(tmp_path, monkeypatch, reference):
+    """They equal those of the tape of the same events, so that fills are predicted as in its backtest."""
     chance, teller = random.Random(5), Teller(100, BEGIN_US)
     for _ in range(300):
         teller.us += chance.choice([20_000, 50_000, 130_000])
@@ -126,6 +126,6 @@ def test_best_prices_are_kept_where_an_intensity_counts_from_them(tmp_path, monk
     play.feed(feed_events(tape))
     play.advance(tape.end_us)
     prices, lots = (tape.top_bid_ticks, tape.top_ask_ticks), (tape.top_bid_lots, tape.top_ask_lots)
-    wanted = mid_offsets(reference, tape.event_us[tape.top_event], prices, lots)
-    assert len(set(wanted[:, 1].tolist())) > 2
-    assert play.result().books.offsets.tolist() == wanted.tolist()
+    expected = mid_offsets(reference, tape.event_us[tape.top_event], prices, lots)
+    assert len(set(expected[:, 1].tolist())) > 2
+    assert play.result().books.offsets.tolist() == expected.tolist()

@@ -1,4 +1,4 @@
-"""The state writer against stores that are away, slow, full or started again: the run never waits, nothing is lost."""
+"""The state writer with stores that are away, slow, full or restarted: the run never waits, nothing is lost."""
 
 import json
 import subprocess
@@ -37,13 +37,13 @@ SYMBOL = "BTCUSDT"
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look again for a server at once."""
+    """Retry a server at once."""
     monkeypatch.setattr(state, "_LONGEST_WAIT_S", 0.2)
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[AuditLog]:
-    """A run's log that has begun."""
+    """The log of a run, with its start row."""
     found = AuditLog(audit_path(tmp_path, SYMBOL, "20260106", "now"), sync=False)
     found.start(BTC, "now", venue="box")
     yield found
@@ -51,7 +51,7 @@ def log(tmp_path: Path) -> Iterator[AuditLog]:
 
 
 class Noted:
-    """What was reported."""
+    """Keeps reported events."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -60,7 +60,7 @@ class Noted:
         self.events.append(event)
 
 
-def test_a_run_ends_with_its_tables(tmp_path: Path) -> None:
+def test_closed_writer_has_stored_all_tables(tmp_path: Path) -> None:
     """Earlier logs are stored as well, and closing waits for the last row."""
     played_logs(tmp_path, many_orders(40), 2)
     log = AuditLog(audit_path(tmp_path, SYMBOL, "20260106", "now"), sync=False)
@@ -78,8 +78,8 @@ def test_a_run_ends_with_its_tables(tmp_path: Path) -> None:
     assert (writer.queue, writer.lag_s) == (0, 0.0)
 
 
-def test_the_latest_document_counts(log: AuditLog) -> None:
-    """Those in between are not sent; a store that is away gets the last of them."""
+def test_only_the_latest_document_is_sent(log: AuditLog) -> None:
+    """Documents in between are not sent; a store that was away gets the last of them."""
     store, noted = MemoryLive(), Noted()
     store.away = True
     writer = StateWriter(SYMBOL, [store], log, report=noted)
@@ -106,7 +106,7 @@ def test_the_latest_document_counts(log: AuditLog) -> None:
     assert set(sent) == {f"lob:{SYMBOL}", f"pnl:{SYMBOL}", f"model:{SYMBOL}"}
 
 
-def test_a_run_without_a_log_says_its_position() -> None:
+def test_run_without_log_publishes_given_position() -> None:
     """A shadow run has no fills of an account."""
     store = MemoryLive()
     writer = StateWriter(SYMBOL, [store])
@@ -116,7 +116,7 @@ def test_a_run_without_a_log_says_its_position() -> None:
     assert position == {"symbol": SYMBOL, "position": "1.5", "cash": "-10", "us": 5}
 
 
-def test_without_a_store_for_it_live_state_is_nothing(log: AuditLog) -> None:
+def test_live_state_is_dropped_without_a_live_store(log: AuditLog) -> None:
     """No document waits without a reader."""
     writer = StateWriter(SYMBOL, [MemoryState()], log)
     writer.book([], [], 1, 1)
@@ -125,8 +125,8 @@ def test_without_a_store_for_it_live_state_is_nothing(log: AuditLog) -> None:
     assert writer.queue == 0
 
 
-def test_as_many_ticks_wait_as_the_stream_keeps(log: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest go; ids rise, also where the clock does not, and over what the stream has already."""
+def test_waiting_ticks_are_limited_to_stream_length(log: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest are dropped; ids increase even if the clock does not, and start after the last one in the stream."""
     store = MemoryLive()
     store.away, store.last = True, (7, 5)
     writer = StateWriter(SYMBOL, [store], log, stream_maxlen=300)
@@ -145,8 +145,8 @@ def test_as_many_ticks_wait_as_the_stream_keeps(log: AuditLog, monkeypatch: pyte
     assert ids[0] > (7, 5)
 
 
-def test_a_log_that_cannot_be_read_is_reported_once(tmp_path: Path, log: AuditLog) -> None:
-    """The live state continues; what cannot be stored waits, and is reported."""
+def test_unreadable_log_is_reported_once(tmp_path: Path, log: AuditLog) -> None:
+    """The live state continues; rows that cannot be stored wait."""
     noted, store = Noted(), MemoryLive()
     (log.path.parent / "20260101_broken.ndjson").write_text("hello\n")
     writer = StateWriter(SYMBOL, [store], log, report=noted)
@@ -158,24 +158,24 @@ def test_a_log_that_cannot_be_read_is_reported_once(tmp_path: Path, log: AuditLo
     assert noted.events == ["state_log_unreadable"]
 
 
-def test_closing_does_not_wait_longer_than_it_may(log: AuditLog) -> None:
-    """A store that hangs is left behind, and its thread with it."""
-    may = threading.Event()
+def test_close_respects_its_timeout(log: AuditLog) -> None:
+    """A store that hangs is left behind with its thread."""
+    release = threading.Event()
 
     class Hanging(MemoryState):
         def apply(self, batch: Any) -> bool:
-            may.wait()
+            release.wait()
             return super().apply(batch)
 
     writer = StateWriter(SYMBOL, [Hanging(), MemoryState()], log)
     begun = time.monotonic()
     assert not writer.close(0.3)
     assert time.monotonic() - begun < 20
-    may.set()
+    release.set()
 
 
-def test_a_store_away_at_the_end_is_waited_for(log: AuditLog) -> None:
-    """For as long as closing may take; then the next run continues."""
+def test_close_waits_for_store_that_comes_back(log: AuditLog) -> None:
+    """Up to its timeout; after that the next run continues."""
     store = MemoryLive()
     store.away = True
     writer = StateWriter(SYMBOL, [store], log)
@@ -198,8 +198,8 @@ def test_knobs_choose_the_stores(tmp_path: Path, log: AuditLog) -> None:
 @pytest.mark.parametrize(
     ("name", "text"), [("state_url", "http://h"), ("ledger_url", "sqlite:///a"), ("stream_maxlen", "0")]
 )
-def test_a_knob_that_cannot_be_is_refused(name: str, text: str) -> None:
-    """With the flag, the variable and what it must be."""
+def test_invalid_knob_raises_usage_error(name: str, text: str) -> None:
+    """The error names the knob's variable."""
     one = next(knob for knob in knobs(StateStores) if knob.name == name)
     with pytest.raises(UsageError, match=name.upper()):
         one.read(text)
@@ -207,7 +207,7 @@ def test_a_knob_that_cannot_be_is_refused(name: str, text: str) -> None:
 
 @dataclass
 class Rig:
-    """A server behind a proxy, and how to look at it directly."""
+    """A server behind a proxy, and direct access to it."""
 
     backend: Callable[[], Any]
     direct: Callable[[], Any]
@@ -248,8 +248,8 @@ def trades_of(tmp_path: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("kind", ["redis", "postgres"])
-def test_a_server_that_fails_in_every_way_ends_with_the_tables(tmp_path: Path, kind: str, log: AuditLog) -> None:
-    """Cut, paused, refused, its responses lost: the run continues at once, and each fill is stored once, in order."""
+def test_tables_are_complete_after_every_server_failure(tmp_path: Path, kind: str, log: AuditLog) -> None:
+    """Connection cut, paused or refused, answers lost: the run never waits, each fill is stored once, in order."""
     story, noted = many_orders(900), Noted()
     with rig_of(kind, tmp_path / "server") as rig:
         writer = StateWriter(SYMBOL, [SqliteState(tmp_path / "state.sqlite"), rig.backend()], log, report=noted)
@@ -257,7 +257,7 @@ def test_a_server_that_fails_in_every_way_ends_with_the_tables(tmp_path: Path, k
         slowest_s = 0.0
 
         def more(share: int) -> None:
-            """Append a part of the story, as a run does, and note how long its calls took."""
+            """Append a part of the story, as a run does, and measure how long its calls take."""
             nonlocal slowest_s
             for row in islice(rows, len(story.rows) // share):
                 begun = time.perf_counter()
@@ -314,8 +314,8 @@ def test_a_server_that_fails_in_every_way_ends_with_the_tables(tmp_path: Path, k
             live.close()
 
 
-def test_a_redis_that_is_killed_and_started_again(tmp_path: Path, log: AuditLog) -> None:
-    """With what it had, and once more with nothing: the logs bring it up to date in both cases."""
+def test_restarted_redis_is_brought_up_to_date(tmp_path: Path, log: AuditLog) -> None:
+    """With its data, and once more with none: the logs bring it up to date in both cases."""
     story = many_orders(300)
     half = len(story.rows) // 3
     with redis_server(tmp_path / "server") as server:
@@ -355,8 +355,8 @@ for row in range(int(sys.argv[5]), len(story.rows)):
 """
 
 
-def test_runs_that_are_killed_leave_what_the_next_one_completes(tmp_path: Path) -> None:
-    """Kill −9 at any row, five times: the file ends as if made from the logs at once."""
+def test_next_run_completes_tables_of_killed_runs(tmp_path: Path) -> None:
+    """SIGKILL at any row, five times: the file equals one that is built from the logs at once."""
     row = 0
     for number, after in enumerate((1, 40, 300, 7, 900)):
         command = [sys.executable, "-c", RUN, str(ROOT), str(ROOT / "tests"), str(tmp_path), f"r{number}", str(row)]
@@ -382,8 +382,8 @@ def test_runs_that_are_killed_leave_what_the_next_one_completes(tmp_path: Path) 
     live.close()
 
 
-def test_a_server_that_was_never_there_costs_nothing(tmp_path: Path, log: AuditLog) -> None:
-    """The file beside it is whole, and closing ends in time."""
+def test_unreachable_server_does_not_affect_the_file(tmp_path: Path, log: AuditLog) -> None:
+    """The file beside it is complete, and closing respects its timeout."""
     noted = Noted()
     away = PostgresState("postgresql://root@127.0.0.1:1/none")
     with pytest.raises(StoreAway):
@@ -399,8 +399,8 @@ def test_a_server_that_was_never_there_costs_nothing(tmp_path: Path, log: AuditL
     store.close()
 
 
-def test_a_url_is_shown_without_its_password() -> None:
-    """In manifests, and in what is made from them; a connection gets all of it."""
+def test_url_is_shown_without_password() -> None:
+    """In manifests and in everything derived from them; the connection uses the complete URL."""
     one = next(knob for knob in knobs(StateStores) if knob.name == "ledger_url")
     url = one.read("postgresql://me:secret@host:5/mm")
     assert url == "postgresql://me:secret@host:5/mm"

@@ -1,4 +1,4 @@
-"""A store that follows audit logs ends with their tables, whatever failed on the way."""
+"""A store that follows audit logs ends with their tables after any failures."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def ordered(tables: dict[str, list[Any]]) -> dict[str, list[Any]]:
 
 
 def run_dry(follower: AuditFollower, most: int) -> None:
-    """Step until nothing is new, as a lane does: what was refused is offered again."""
+    """Step until nothing is new, as a lane does: refused batches are retried."""
     while True:
         try:
             if not follower.step(most):
@@ -32,10 +32,10 @@ def run_dry(follower: AuditFollower, most: int) -> None:
 
 
 @given(stories(), st.integers(1, 3), st.integers(1, 9), st.lists(st.sampled_from((None, *FAILURES)), max_size=12))
-def test_tables_are_those_of_the_logs(
+def test_followed_tables_equal_the_logs(
     tmp_path_factory: pytest.TempPathFactory, story: Story, runs: int, most: int, failures: list[str | None]
 ) -> None:
-    """Refused, lost, wiped, written by another: each row counts once in the end."""
+    """Refused, lost, wiped, written by another process: each row counts once in the end."""
     out = tmp_path_factory.mktemp("out")
     played_logs(out, story, runs)
     folder = audit_folder(out, SYMBOL)
@@ -43,17 +43,17 @@ def test_tables_are_those_of_the_logs(
     run_dry(AuditFollower(folder, SYMBOL, store), most)
     expected = plain_tables(folder, SYMBOL)
     assert ordered(store.tables()) == ordered(expected)
-    # With a restart at any time, too: the next process begins where the store is.
+    # After a restart the next process begins where the store is.
     before = len(store.applied)
     run_dry(AuditFollower(folder, SYMBOL, store), most)
     assert len(store.applied) == before
 
 
 @given(stories(), st.lists(st.integers(0, 4_000), max_size=5), st.integers(1, 9))
-def test_a_log_is_followed_while_it_grows(
+def test_growing_log_is_followed(
     tmp_path_factory: pytest.TempPathFactory, story: Story, cuts: list[int], most: int
 ) -> None:
-    """Whatever parts of rows are there when it is looked at."""
+    """At any size, also in the middle of a row."""
     out = tmp_path_factory.mktemp("out")
     played_logs(out, story, 1)
     folder = audit_folder(out, SYMBOL)
@@ -68,8 +68,8 @@ def test_a_log_is_followed_while_it_grows(
     assert ordered(store.tables()) == ordered(plain_tables(folder, SYMBOL))
 
 
-def test_a_log_that_begins_later_is_found(tmp_path: Path) -> None:
-    """Also in a folder that does not exist yet, and one whose first row is not complete yet."""
+def test_log_that_begins_later_is_found(tmp_path: Path) -> None:
+    """Also in a folder that does not exist yet, and with an incomplete first row."""
     folder, store = audit_folder(tmp_path, SYMBOL), MemoryState()
     follower = AuditFollower(folder, SYMBOL, store)
     run_dry(follower, 100)
@@ -89,8 +89,8 @@ def test_a_log_that_begins_later_is_found(tmp_path: Path) -> None:
     second.close()
 
 
-def test_a_store_is_brought_up_and_counted(tmp_path: Path) -> None:
-    """The second time nothing is new."""
+def test_bring_up_returns_number_of_new_rows(tmp_path: Path) -> None:
+    """The second time there are none."""
     story = many_orders(30)
     played_logs(tmp_path, story, 2)
     folder, store = audit_folder(tmp_path, SYMBOL), MemoryState()
@@ -98,8 +98,8 @@ def test_a_store_is_brought_up_and_counted(tmp_path: Path) -> None:
     assert bring_up(store, folder, SYMBOL) == 0
 
 
-def test_two_followers_of_one_store_do_not_double(tmp_path: Path) -> None:
-    """Whoever is second at a batch reads again."""
+def test_two_followers_store_each_batch_once(tmp_path: Path) -> None:
+    """A follower whose batch is refused reads the store's progress again."""
     played_logs(tmp_path, many_orders(30), 2)
     folder, store = audit_folder(tmp_path, SYMBOL), MemoryState()
     followers = [AuditFollower(folder, SYMBOL, store) for _ in range(2)]
@@ -110,8 +110,8 @@ def test_two_followers_of_one_store_do_not_double(tmp_path: Path) -> None:
     assert len(stored) == len(set(stored))
 
 
-def test_a_log_that_is_none_is_an_error(tmp_path: Path) -> None:
-    """It names the file; what was stored before stays."""
+def test_invalid_row_or_missing_log_raises_error(tmp_path: Path) -> None:
+    """The rows before an invalid one are stored."""
     played_logs(tmp_path, many_orders(5), 1)
     folder, store = audit_folder(tmp_path, SYMBOL), MemoryState()
     path = next(folder.iterdir())
@@ -125,8 +125,8 @@ def test_a_log_that_is_none_is_an_error(tmp_path: Path) -> None:
         LogTail(tmp_path / "gone").take(1)
 
 
-def test_symbols_are_the_folders_of_logs(tmp_path: Path) -> None:
-    """Without any folder the way out is named."""
+def test_symbols_are_the_folders_with_logs(tmp_path: Path) -> None:
+    """Without any folder the error suggests OUT_ROOT."""
     with pytest.raises(DataError, match="there are no audit logs; set OUT_ROOT"):
         list(symbols_with_logs(tmp_path / "audit"))
     played_logs(tmp_path, many_orders(1), 1)

@@ -1,4 +1,4 @@
-"""The ledger in a real PostgreSQL: its tables, its transactions, and what it refuses."""
+"""The ledger in a real PostgreSQL: its tables, its transactions, and errors."""
 
 import threading
 from collections.abc import Iterator
@@ -34,8 +34,8 @@ def store(url: str) -> Iterator[PostgresState]:
     found.close()
 
 
-def test_its_tables_are_those_of_the_logs(tmp_path: Path, url: str, store: PostgresState) -> None:
-    """By any client, with the columns that are promised; and the same as in a file."""
+def test_postgres_tables_equal_the_logs(tmp_path: Path, url: str, store: PostgresState) -> None:
+    """Readable by any client, with the documented columns; the same as in a file."""
     psycopg = pytest.importorskip("psycopg")
     played_logs(tmp_path, many_orders(60), 3)
     folder = audit_folder(tmp_path, SYMBOL)
@@ -52,8 +52,8 @@ def test_its_tables_are_those_of_the_logs(tmp_path: Path, url: str, store: Postg
     assert all(store.read(table, SYMBOL) == [] for table in SHOWN)
 
 
-def test_a_batch_goes_into_postgres_once(store: PostgresState) -> None:
-    """One that does not begin where the store is changes nothing."""
+def test_postgres_stores_each_batch_once(store: PostgresState) -> None:
+    """A batch that does not begin at the store's progress changes nothing."""
     assert store.apply(StateBatch(SYMBOL, "a", 0, 5, 0, Changes()))
     assert not store.apply(StateBatch(SYMBOL, "a", 0, 5, 0, Changes()))
     assert not store.apply(StateBatch(SYMBOL, "b", 0, 5, 0, Changes()))
@@ -61,7 +61,7 @@ def test_a_batch_goes_into_postgres_once(store: PostgresState) -> None:
     assert store.progress(SYMBOL) == {"a": 5, "b": 5}
 
 
-def test_several_processes_share_a_database(tmp_path: Path, url: str, store: PostgresState) -> None:
+def test_concurrent_followers_share_a_database(tmp_path: Path, url: str, store: PostgresState) -> None:
     """Each batch is stored by one of them, and all may create the tables at once."""
     played_logs(tmp_path, many_orders(200), 2)
     folder = audit_folder(tmp_path, SYMBOL)
@@ -90,7 +90,7 @@ def test_several_processes_share_a_database(tmp_path: Path, url: str, store: Pos
         assert len(store.read(table, SYMBOL)) == len(expected[table])
 
 
-def test_tables_are_created_by_whoever_is_first() -> None:
+def test_concurrent_connections_create_tables_without_error() -> None:
     """Several at the same moment in an empty database."""
     with postgres_database() as url:
         stores = [PostgresState(url) for _ in range(4)]
@@ -113,8 +113,8 @@ def test_tables_are_created_by_whoever_is_first() -> None:
             one.close()
 
 
-def test_a_database_that_may_only_be_read_refuses(tmp_path: Path, url: str, store: PostgresState) -> None:
-    """Nothing is stored, and nothing is lost: the same batch is taken later."""
+def test_read_only_database_raises_store_away(tmp_path: Path, url: str, store: PostgresState) -> None:
+    """Nothing is stored, and nothing is lost: the same batch is stored later."""
     psycopg = pytest.importorskip("psycopg")
     played_logs(tmp_path, many_orders(20), 1)
     folder = audit_folder(tmp_path, SYMBOL)
@@ -133,8 +133,8 @@ def test_a_database_that_may_only_be_read_refuses(tmp_path: Path, url: str, stor
     assert len(store.read("fills", SYMBOL)) == len(plain_tables(folder, SYMBOL)["fills"])
 
 
-def test_a_server_that_is_not_there_is_away_without_its_password() -> None:
-    """The message has the place; a connection that was never made is the same error."""
+def test_unreachable_server_error_contains_no_password() -> None:
+    """The message has the address; a store that never connected raises the same error."""
     store = PostgresState("postgresql://me:secret@127.0.0.1:1/mm")
     with pytest.raises(StoreAway, match=r"postgresql://127\.0\.0\.1:1/mm: .*cannot be used") as caught:
         store.connect()

@@ -1,4 +1,4 @@
-"""The live state in a real Redis: keys, streams, transactions, and a server that is full."""
+"""The live state in a real Redis: keys, streams, transactions, and a full server."""
 
 import json
 from collections.abc import Iterator
@@ -45,8 +45,8 @@ def texts(table: str, row: tuple[Any, ...]) -> dict[str, str]:
     return {name: "" if v is None else str(v) for name, v in zip(TABLES[table].columns, row, strict=True)}
 
 
-def test_orders_fills_and_position_are_those_of_the_logs(tmp_path: Path, client: Any, store: RedisState) -> None:
-    """An order by the exchange's number, fills in a stream that keeps the latest, the position as JSON."""
+def test_redis_orders_fills_and_position_equal_the_logs(tmp_path: Path, client: Any, store: RedisState) -> None:
+    """An order by the exchange's number, the latest fills in a stream, the position as JSON."""
     played_logs(tmp_path, many_orders(60), 3)
     folder = audit_folder(tmp_path, SYMBOL)
     bring_up(store, folder, SYMBOL)
@@ -70,8 +70,8 @@ def test_orders_fills_and_position_are_those_of_the_logs(tmp_path: Path, client:
     assert client.keys("*") == []
 
 
-def test_a_batch_goes_into_redis_once(tmp_path: Path, client: Any, store: RedisState) -> None:
-    """A second one of the same place adds nothing to the stream."""
+def test_redis_stores_each_batch_once(tmp_path: Path, client: Any, store: RedisState) -> None:
+    """A repeated batch adds nothing to the stream."""
     played_logs(tmp_path, many_orders(9), 1)
     follower = AuditFollower(audit_folder(tmp_path, SYMBOL), SYMBOL, store)
     while follower.step(5):
@@ -85,8 +85,8 @@ def test_a_batch_goes_into_redis_once(tmp_path: Path, client: Any, store: RedisS
     assert client.xlen(f"fills:{SYMBOL}") == count
 
 
-def test_ticks_that_are_sent_twice_are_stored_once(client: Any, store: RedisState) -> None:
-    """And a stream keeps as many as it may; a consumer group reads it as any other."""
+def test_ticks_sent_twice_are_stored_once(client: Any, store: RedisState) -> None:
+    """The stream keeps its maximum length; a consumer group reads it like any other."""
     stream = f"ticks:{SYMBOL}"
     ticks = [Tick(stream, f"{1_000 + n // 3}-{n % 3}", ("us", str(n), "bid", "1.5")) for n in range(60)]
     client.xgroup_create(stream, "readers", id="0", mkstream=True)
@@ -100,8 +100,8 @@ def test_ticks_that_are_sent_twice_are_stored_once(client: Any, store: RedisStat
     assert store.last_tick("ticks:OTHER") == (0, 0)
 
 
-def test_a_full_server_refuses_and_takes_it_later(tmp_path: Path, client: Any, store: RedisState) -> None:
-    """A batch is stored whole or not at all, and a document waits."""
+def test_full_server_raises_store_away_and_stores_later(tmp_path: Path, client: Any, store: RedisState) -> None:
+    """A batch is stored completely or not at all."""
     played_logs(tmp_path, many_orders(30), 1)
     folder = audit_folder(tmp_path, SYMBOL)
     follower = AuditFollower(folder, SYMBOL, store)
@@ -120,8 +120,8 @@ def test_a_full_server_refuses_and_takes_it_later(tmp_path: Path, client: Any, s
     assert ids == [str(row[0]) for row in plain_tables(folder, SYMBOL)["fills"]][-50:]
 
 
-def test_a_server_that_is_not_there_is_away() -> None:
-    """The message has the place and no password."""
+def test_unreachable_server_error_contains_no_password() -> None:
+    """The message has the address."""
     store = RedisState("redis://:secret@127.0.0.1:1/0")
     with pytest.raises(StoreAway, match=r"redis://127\.0\.0\.1:1/0: .*cannot be used") as caught:
         store.connect()

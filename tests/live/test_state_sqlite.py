@@ -1,4 +1,4 @@
-"""The store in a file: the same tables as the logs, several writers, and a disk that refuses."""
+"""The store in a file: tables equal to the logs, several writers, and a disk that fails."""
 
 import sqlite3
 import threading
@@ -26,8 +26,8 @@ def store(tmp_path: Path):
     found.close()
 
 
-def test_its_tables_are_those_of_the_logs(tmp_path: Path, store: SqliteState) -> None:
-    """By any SQLite client, with the columns that are promised."""
+def test_sqlite_tables_equal_the_logs(tmp_path: Path, store: SqliteState) -> None:
+    """Readable by any SQLite client, with the documented columns."""
     played_logs(tmp_path, many_orders(60), 3)
     folder = audit_folder(tmp_path, SYMBOL)
     bring_up(store, folder, SYMBOL)
@@ -44,8 +44,8 @@ def test_its_tables_are_those_of_the_logs(tmp_path: Path, store: SqliteState) ->
     assert store.progress(SYMBOL) == {}
 
 
-def test_a_batch_is_stored_once(tmp_path: Path, store: SqliteState) -> None:
-    """One that does not begin where the store is changes nothing."""
+def test_sqlite_stores_each_batch_once(tmp_path: Path, store: SqliteState) -> None:
+    """A batch that does not begin at the store's progress changes nothing."""
     batch = StateBatch(SYMBOL, "a", 0, 5, 0, Changes())
     assert store.apply(batch)
     assert not store.apply(batch)
@@ -54,7 +54,7 @@ def test_a_batch_is_stored_once(tmp_path: Path, store: SqliteState) -> None:
     assert store.progress(SYMBOL) == {"a": 5}
 
 
-def test_several_writers_share_a_file(tmp_path: Path, store: SqliteState) -> None:
+def test_concurrent_followers_share_a_file(tmp_path: Path, store: SqliteState) -> None:
     """Each batch is stored by one of them."""
     played_logs(tmp_path, many_orders(200), 2)
     folder = audit_folder(tmp_path, SYMBOL)
@@ -76,8 +76,8 @@ def test_several_writers_share_a_file(tmp_path: Path, store: SqliteState) -> Non
     assert len(store.read("orders", SYMBOL)) == len(plain_tables(folder, SYMBOL)["orders"])
 
 
-def test_what_cannot_be_used_is_away(tmp_path: Path, store: SqliteState) -> None:
-    """A folder in its place, a file that is none, one that is closed: one error, with the place."""
+def test_unusable_file_raises_store_away(tmp_path: Path, store: SqliteState) -> None:
+    """A folder in its place, a file that is no database, a closed store: one error type."""
     with pytest.raises(StoreAway, match="cannot be used"):
         SqliteState(tmp_path).connect()
     (tmp_path / "b.sqlite").write_text("hello, this is no database" * 100)
@@ -88,8 +88,8 @@ def test_what_cannot_be_used_is_away(tmp_path: Path, store: SqliteState) -> None
         store.progress(SYMBOL)
 
 
-def test_a_batch_that_fails_leaves_nothing(tmp_path: Path, store: SqliteState) -> None:
-    """Neither rows nor the cursor."""
+def test_failed_batch_leaves_no_rows(tmp_path: Path, store: SqliteState) -> None:
+    """The next attempt stores all of them."""
     played_logs(tmp_path, many_orders(60), 1)
     folder = audit_folder(tmp_path, SYMBOL)
     with sqlite3.connect(tmp_path / "out" / "state.sqlite") as connection:

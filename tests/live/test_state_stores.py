@@ -1,4 +1,4 @@
-"""Which stores the knobs of a run name; none is connected to, and no package imported, before it is used."""
+"""The stores that a run's knobs select; none is connected, and no package imported, before its first use."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ def ignore(event, **numbers):
     """Report nothing."""
 
 
-def places(stores, out_root):
+def backend_types(stores, out_root):
     return [type(one).__name__ for one in stores.backends(out_root)]
 
 
@@ -31,16 +31,16 @@ def places(stores, out_root):
         (StateStores(state_url=REDIS, ledger_url=POSTGRES), ["PostgresState", "RedisState"]),
     ],
 )
-def test_the_knobs_name_the_stores(tmp_path, stores, kinds):
-    assert places(stores, tmp_path) == kinds
+def test_knobs_select_the_stores(tmp_path, stores, kinds):
+    assert backend_types(stores, tmp_path) == kinds
     assert not list(tmp_path.iterdir())
 
 
-def test_sqlite_lies_under_the_results(tmp_path):
+def test_sqlite_file_is_in_the_results_folder(tmp_path):
     assert StateStores().ledger(tmp_path).place == str(tmp_path / "state.sqlite")
 
 
-def test_a_run_without_an_audit_log_has_a_writer_where_a_store_is_named():
+def test_run_without_audit_log_has_writer_only_if_store_is_set():
     assert LiveStore().writer("SIMUSDT", print) is None
     writer = LiveStore(state_url=REDIS).writer("SIMUSDT", ignore)
     writer.position(1, "0.5")
@@ -48,7 +48,7 @@ def test_a_run_without_an_audit_log_has_a_writer_where_a_store_is_named():
     writer.close(0.1)
 
 
-def test_a_run_with_an_audit_log_writes_what_the_log_has(tmp_path):
+def test_run_with_audit_log_stores_the_rows_of_the_log(tmp_path):
     audit = AuditLog(audit_path(tmp_path, "SIMUSDT", "20260105", "R"), sync=False)
     audit.append("start", symbol="SIMUSDT", run_id="R", base_asset="SIM", quote_asset="USDT", venue="box")
     audit.append("stop", reason="test")
@@ -62,7 +62,7 @@ def test_a_run_with_an_audit_log_writes_what_the_log_has(tmp_path):
 
 
 @pytest.mark.parametrize("knob", [{"state_url": "http://127.0.0.1"}, {"ledger_url": "mysql://127.0.0.1/mm"}])
-def test_an_url_of_another_kind_is_refused_by_the_command(tmp_path, knob):
+def test_state_command_rejects_url_of_another_kind(tmp_path, knob):
     (name, url), *_ = knob.items()
     done = subprocess.run(
         [sys.executable, "-m", "mm", "state", "show", f"--{name.replace('_', '-')}", url],

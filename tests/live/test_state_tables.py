@@ -1,4 +1,4 @@
-"""What the stores have in common: columns to the letter, batches, and places without passwords."""
+"""Common parts of the stores: columns, batches, and addresses without passwords."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from mm.live.state_stores import SHOWN
 from mm.live.state_tables import TABLES, StateBatch, fill_row, place_of
 from state_memory import MemoryLive, MemoryState
 
-# trading.md §10, and positions as docs/state.md has them.
-PROMISED = {
+# From trading.md §10; positions from docs/state.md.
+DOCUMENTED = {
     "fills": "trade_id symbol order_id client_id side price qty commission commission_asset us run_id",
     "orders": "client_id order_id symbol side price qty filled status us run_id",
     "positions": "symbol position cash fees fills last_trade_id us run_id",
@@ -20,19 +20,19 @@ PROMISED = {
 
 
 @pytest.mark.parametrize("table", SHOWN)
-def test_tables_have_the_columns_that_are_promised(table: str) -> None:
-    """Foreign readers rely on them, in their order."""
-    assert list(TABLES[table].columns) == PROMISED[table].split()
+def test_tables_have_the_documented_columns(table: str) -> None:
+    """External readers rely on them, in their order."""
+    assert list(TABLES[table].columns) == DOCUMENTED[table].split()
     assert set(TABLES[table].key) <= set(TABLES[table].columns)
 
 
-def test_a_batch_has_the_rows_of_the_tables_it_touches() -> None:
-    """Each row has its table's columns, and tables without a row are left out."""
+def test_batch_rows_have_the_columns_of_their_tables() -> None:
+    """Tables without a row are left out."""
     order = AuditOrder("a", None, "BTCUSDT", "BUY", "1.5", "2", "NEW", 9, "r1")
     changes = Changes([(FILL, "r1")], {"a": order}, [Config(1, "BTCUSDT", "{}", "h", 3)], ("BTCUSDT",) * 8)
     rows = StateBatch("BTCUSDT", "f", 0, 4, 0, changes).rows()
     assert {table: len(found[0]) for table, found in rows.items()} == {
-        table: len(names.split()) for table, names in PROMISED.items()
+        table: len(names.split()) for table, names in DOCUMENTED.items()
     }
     assert dict(zip(TABLES["fills"].columns, rows["fills"][0], strict=True)) == {
         name: value for name, value in FILL.row().items() if name != "maker"
@@ -41,8 +41,8 @@ def test_a_batch_has_the_rows_of_the_tables_it_touches() -> None:
     assert StateBatch("BTCUSDT", "f", 0, 4, 0, Changes()).rows() == {}
 
 
-def test_a_batch_follows_what_is_stored() -> None:
-    """Of its own log and of all others: a store that was emptied between two logs is not where it begins."""
+def test_batch_follows_stored_progress_of_all_logs() -> None:
+    """It does not follow in a store that was emptied between two logs."""
     batch = StateBatch("BTCUSDT", "b", 2, 5, 9, Changes())
     assert batch.follows({"a": 7, "b": 2})
     assert not batch.follows({"b": 2})
@@ -58,12 +58,12 @@ def test_a_batch_follows_what_is_stored() -> None:
         ("postgresql:///mm", "postgresql:///mm"),
     ],
 )
-def test_a_place_has_no_password(url: str, place: str) -> None:
-    """It is in log lines and errors."""
+def test_place_contains_no_password(url: str, place: str) -> None:
+    """It is used in log lines and errors."""
     assert place_of(url) == place
 
 
-def test_the_store_of_the_tests_is_one(tmp_path: Path) -> None:
-    """It does what the protocols say."""
+def test_memory_stores_start_empty(tmp_path: Path) -> None:
+    """As the protocols require."""
     assert MemoryState().progress("A") == {}
     assert MemoryLive().last_tick("a") == (0, 0)

@@ -1,6 +1,6 @@
-"""``mm trade`` with ORDER_AMEND=1: quotes that shrink with the inventory amend their orders, also among faults.
+"""``mm trade`` with ORDER_AMEND=1: quotes that shrink with the inventory amend their orders, also with faults.
 
-A fill of the nearest level makes those behind it smaller.
+A fill of the nearest level makes the more distant ones smaller.
 """
 
 import json
@@ -26,13 +26,13 @@ FAULTS = [f"ack_lost path={AMEND}", f"error code=-1007 path={AMEND} undone=1", f
 
 
 def amended(box, sides=("BUY", "SELL")):
-    """Return how many amendments of orders of *sides* the exchange has done."""
+    """Return how many orders of *sides* the exchange has amended."""
     events = [one.get("event", one) for one in box.account()["events"]]
     return sum(one.get("e") == "executionReport" and one["x"] == "REPLACED" and one["S"] in sides for one in events)
 
 
-def test_orders_are_amended_among_faults_and_the_books_are_equal(tmp_path):
-    """Each fault hits the next amendment, or the events about it; the log has every intent, and it verifies."""
+def test_amended_orders_match_exchange_despite_faults(tmp_path):
+    """Each fault hits the next amendment, or its events; the log contains every intent, and it verifies."""
     with venue(tmp_path, *MARKET, "--limits", "off") as box:
         with box.trader(**KNOBS) as process:
             box.until(lambda: amended(box), "amendments", process=process)
@@ -66,8 +66,8 @@ def quantities(shown):
     return {row["client_id"]: float(row["qty"]) for row in shown["orders"] if row["order_id"]}
 
 
-def test_after_sigkill_between_intent_and_answer_the_next_start_makes_the_books_equal(tmp_path):
-    """The exchange has amended the order, and its answer and event never came."""
+def test_start_after_sigkill_during_amendment_matches_exchange(tmp_path):
+    """The exchange has amended the order, but its answer and event never arrived."""
     with venue(tmp_path, *MARKET, "--limits", "off") as box:
         with box.trader(AUDIT_SYNC="1", **KNOBS) as process:
             box.until(lambda: amended(box), "amendments", process=process)

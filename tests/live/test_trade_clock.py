@@ -1,4 +1,4 @@
-"""``mm trade`` whose wall clock is set, forth and back, also while its connection is dead."""
+"""``mm trade`` while its wall clock is set forwards and backwards, also with a dead connection."""
 
 import pytest
 from trading_box import ended, page, venue
@@ -9,7 +9,7 @@ from state_servers import free_port
 from support import in_time
 
 MARKET = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4")
-KNOBS = {"MAX_POSITION": "0.15", "LATENCY_THRESHOLD_MS": "60000", "FEED_STALE_S": "60"}  # which a step would break
+KNOBS = {"MAX_POSITION": "0.15", "LATENCY_THRESHOLD_MS": "60000", "FEED_STALE_S": "60"}  # a step would break these
 SECOND_US = 1_000_000
 STEPS_US = (2 * SECOND_US, -SECOND_US, 4 * SECOND_US)
 HOUR_S = 3_600
@@ -17,7 +17,7 @@ HOUR_S = 3_600
 
 @pytest.fixture(scope="module")
 def stepped(tmp_path_factory):
-    """Yield the exchange after a trade whose clock was set, the trade's output, and its metrics before the end."""
+    """Yield the exchange after a trade with steps of its clock, the trade's output, and its last metrics."""
     folder, port = tmp_path_factory.mktemp("clock"), free_port()
     clock = WallClock(folder)
     with venue(folder, *MARKET) as box:
@@ -37,7 +37,7 @@ def stepped(tmp_path_factory):
 
 
 def _traded(box, process):
-    """Wait until the exchange has taken further orders and traded them, and nothing is in doubt."""
+    """Wait for further orders and a fill at the exchange, and check that the logs contain all orders."""
     account = box.account()
     orders, trades = len(account["orders"]), len(account["trades"])
     box.until(lambda: len(box.account()["orders"]) > orders + 2, "orders after a step", process=process)
@@ -45,15 +45,15 @@ def _traded(box, process):
     assert_all_known(box)
 
 
-def test_trading_goes_on_and_the_books_are_equal(stepped):
+def test_trading_continues_and_books_match_exchange(stepped):
     box, output, _ = stepped
     assert_equal_books(box)
     assert "clock_measured" in output
     assert "gateway_disconnected" in output
 
 
-def test_the_stamps_of_the_audit_log_never_fall_and_are_those_of_the_day(stepped):
-    """A step back is not followed; the chain is whole."""
+def test_audit_log_timestamps_never_decrease(stepped):
+    """A step back is not followed; the log verifies."""
     box, _, _ = stepped
     stamps = [row["us"] for row in log_rows(box)]
     assert stamps == sorted(stamps)
@@ -61,8 +61,8 @@ def test_the_stamps_of_the_audit_log_never_fall_and_are_those_of_the_day(stepped
     assert box.run("audit", "verify", str(box.logs()[0])).returncode == 0
 
 
-def test_what_took_moments_is_not_measured_as_hours(stepped):
-    """One clock stamps what is sent and what arrives; with two, a limit on slow answers would be blind after a step."""
+def test_latency_metrics_are_unaffected_by_clock_steps(stepped):
+    """One clock stamps requests and answers; with two, a limit on slow answers would be blind after a step."""
     *_, metrics = stepped
     found = {line.partition("{")[0]: float(line.split()[-1]) for line in metrics if line[0] != "#"}
     for name in ("mm_order_ack_seconds", "mm_ack_fill_seconds"):

@@ -1,4 +1,4 @@
-"""What others see of a trade: one warning of a kind a minute, a line of progress, rows of breaches, counts."""
+"""The public view of a trade: one warning per kind and minute, a line of progress, rows of breaches, counts."""
 
 from types import SimpleNamespace
 
@@ -29,11 +29,11 @@ class Rows(list):
         return len(self)
 
 
-def room():
-    """Return a desk, its log, its audit log, and the breaches that its engine has had."""
-    log, audit, had = Lines(), Rows(), []
+def make_desk():
+    """Return a desk, its log lines, its audit log, and the list of breaches in its engine."""
+    log, audit, breaches = Lines(), Rows(), []
     guard = SimpleNamespace(equities_e8=lambda: (101 * E8, 0, 0), used=dict)
-    manager = SimpleNamespace(guard=guard, quoted=(0, 0), breaches=lambda first: had[first:])
+    manager = SimpleNamespace(guard=guard, quoted=(0, 0), breaches=lambda first: breaches[first:])
     engine = SimpleNamespace(best=(0, 0), manager=manager)
     desk = TradeDesk(
         TradingMetrics("SIMUSDT", lambda: START_US),
@@ -44,10 +44,10 @@ def room():
         writer=SimpleNamespace(queue=0, lag_s=0.0),
         log=log,
     )
-    return desk, log.lines, audit, had
+    return desk, log.lines, audit, breaches
 
 
-def test_a_warning_of_a_kind_is_shown_once_a_minute_and_counts_the_others():
+def test_warning_is_logged_once_per_minute_with_suppressed_count():
     log = Lines()
     warnings = SeldomWarnings(log)
     for us in (0, 1, MINUTE_US - 1):
@@ -63,11 +63,11 @@ def test_a_warning_of_a_kind_is_shown_once_a_minute_and_counts_the_others():
     ]
 
 
-def test_each_breach_is_a_row_and_the_first_of_a_kind_a_line():
-    desk, lines, audit, had = room()
-    had += [(START_US, "MAX_ORDERS_PER_S", 11 * E8, 10 * E8, 1), (START_US, "MAX_MOVE", E8, 0, 0)]
+def test_each_breach_is_audited_and_first_of_its_kind_logged():
+    desk, lines, audit, breaches = make_desk()
+    breaches += [(START_US, "MAX_ORDERS_PER_S", 11 * E8, 10 * E8, 1), (START_US, "MAX_MOVE", E8, 0, 0)]
     desk.look(START_US)
-    had.append((START_US + 5, "MAX_ORDERS_PER_S", 11 * E8, 10 * E8, 1))
+    breaches.append((START_US + 5, "MAX_ORDERS_PER_S", 11 * E8, 10 * E8, 1))
     desk.look(START_US + 10)
     assert [(type_, row["limit"], row.get("side")) for type_, row in audit] == [
         ("breach", "MAX_ORDERS_PER_S", "BUY"),
@@ -77,8 +77,8 @@ def test_each_breach_is_a_row_and_the_first_of_a_kind_a_line():
     assert [fields["limit"] for _, event, fields in lines if event == "risk_breach"] == ["MAX_ORDERS_PER_S", "MAX_MOVE"]
 
 
-def test_a_line_of_progress_a_minute():
-    desk, lines, _, _ = room()
+def test_progress_is_logged_once_per_minute():
+    desk, lines, _, _ = make_desk()
     desk.look(START_US)
     desk.order("place", 1, 1, "100", "1", START_US)
     desk.filled(FILL, 1, START_US)
@@ -93,23 +93,23 @@ def test_a_line_of_progress_a_minute():
     )
 
 
-def test_the_time_from_acceptance_to_the_first_fill_is_counted_once():
-    desk, _, _, _ = room()
+def test_time_from_ack_to_first_fill_is_counted_once():
+    desk, _, _, _ = make_desk()
 
-    def tell(action, order_id, us=START_US):
+    def report(action, order_id, us=START_US):
         desk.order(action, order_id, 1, "100", "1", us)
 
-    tell("place", 1)
-    tell("accepted", 1)
+    report("place", 1)
+    report("accepted", 1)
     desk.filled(FILL, 1, START_US + 2_000_000)
     desk.filled(FILL, 1, START_US + 3_000_000)
-    tell("place", 2)
-    tell("accepted", 2)
-    tell("canceled", 2, START_US + 1)
+    report("place", 2)
+    report("accepted", 2)
+    report("canceled", 2, START_US + 1)
     desk.filled(FILL, 2, START_US + 3_000_000)
-    tell("replace", 3)
+    report("replace", 3)
     desk.filled(FILL, 3, START_US + 3_000_000)  # before the acceptance: 0
-    tell("accepted", 3, START_US + 4_000_000)
+    report("accepted", 3, START_US + 4_000_000)
     desk.filled(FILL, 3, START_US + 5_000_000)
     page = desk.metrics.page()
     assert 'mm_ack_fill_seconds_count{symbol="SIMUSDT"} 2' in page

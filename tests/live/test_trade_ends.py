@@ -1,4 +1,4 @@
-"""How ``mm trade`` ends: signals during its start, a full disk, the end of its window."""
+"""How ``mm trade`` ends: signals during its start, a full disk, a change of the tick size."""
 
 import json
 import os
@@ -25,16 +25,16 @@ def box(tmp_path_factory):
         yield found
 
 
-def starts(process):
+def wait_for_start(process):
     """Wait until a trader has written its first line: from there on signals end it in order."""
     return process.stderr.readline()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("wait_s", [0.05, 0.3, 0.6])
-def test_two_signals_at_any_moment_of_the_start_end_it_in_order(box, number, wait_s):
+def test_repeated_signals_during_start_end_trade_in_order(box, number, wait_s):
     with box.trader() as process:
-        starts(process)
+        wait_for_start(process)
         time.sleep(wait_s)
         process.send_signal(number)
         time.sleep(0.05)
@@ -47,7 +47,7 @@ def test_two_signals_at_any_moment_of_the_start_end_it_in_order(box, number, wai
     assert_equal_books(box)
 
 
-def test_a_signal_while_the_gateway_cannot_connect_ends_it_at_once(box):
+def test_signal_ends_trade_while_gateway_cannot_connect(box):
     with box.trader(WS_API_URL="ws://127.0.0.1:9/ws-api/v3") as process:
         logs = len(box.logs())
         box.until(lambda: len(box.logs()) > logs, "an audit log", process=process)
@@ -57,7 +57,7 @@ def test_a_signal_while_the_gateway_cannot_connect_ends_it_at_once(box):
     assert in_time(seconds, 15)
 
 
-def test_sigusr1_while_it_starts_kills(tmp_path):
+def test_sigusr1_during_start_kills(tmp_path):
     with venue(tmp_path) as box, box.trader(WS_API_URL="ws://127.0.0.1:9/ws-api/v3") as process:
         box.until(box.logs, "an audit log", process=process)
         code, output, seconds = ended(process, signal.SIGUSR1)
@@ -67,7 +67,7 @@ def test_sigusr1_while_it_starts_kills(tmp_path):
         assert box.run("trade").returncode == 5
 
 
-def test_a_full_disk_under_the_audit_log_ends_the_orders(tmp_path):
+def test_full_disk_of_audit_log_cancels_orders_and_ends_trade(tmp_path):
     with venue(tmp_path, *MARKET) as box:
         with box.trader() as process:
             box.until(lambda: box.account()["openOrders"], "orders", process=process)
@@ -107,8 +107,8 @@ shutil.disk_usage = disk_usage
 
 
 @pytest.mark.parametrize(("cause", "sync"), [("EIO", "0"), ("ENOSPC", "1")])
-def test_a_log_that_the_disk_refuses_leaves_a_run_that_says_so(tmp_path, cause, sync):
-    """The device of the log alone fails: what is known of the trade is kept, and the log's end is named."""
+def test_run_folder_reports_failed_audit_log(tmp_path, cause, sync):
+    """Only the device of the log fails: the run folder contains the trade, and the error has the first missing row."""
     code_of = tmp_path / "code"
     code_of.mkdir()
     (code_of / "sitecustomize.py").write_text(REFUSING.format(size=20_000, cause=cause))
@@ -131,7 +131,7 @@ def test_a_log_that_the_disk_refuses_leaves_a_run_that_says_so(tmp_path, cause, 
         assert {int(row["trade_id"]) for row in box.table("fills")} == theirs
 
 
-def test_a_disk_that_takes_no_more_of_the_day_ends_the_trade_and_leaves_its_run(tmp_path):
+def test_low_disk_space_ends_trade_with_run_folder(tmp_path):
     """MIN_FREE_MB ends the recording while there is room for the run."""
     free_mb = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize / 1e6
     code_of = tmp_path / "code"
@@ -150,16 +150,16 @@ def test_a_disk_that_takes_no_more_of_the_day_ends_the_trade_and_leaves_its_run(
         assert_equal_books(box)
 
 
-def test_another_grid_ends_it_in_order_and_the_next_start_trades_on_it(tmp_path):
-    """The supervisor starts what ended with 75 again; nothing is open in between, and the books are whole."""
+def test_tick_size_change_ends_trade_and_next_uses_new_grid(tmp_path):
+    """The supervisor restarts after exit code 75; no order is open in between, and the books match."""
     with venue(tmp_path, "--scenario", "empty") as box:
         assert box.post("/sim/faults", "at time 0 do filters tick=0.05")
-        box.rests("BUY", "99.90")
-        box.rests("SELL", "100.10")
+        box.place_resting("BUY", "99.90")
+        box.place_resting("SELL", "100.10")
         with box.trader(**STILL) as process:
-            box.stirred(lambda: box.account()["openOrders"], "orders", process)
+            box.until_with_updates(lambda: box.account()["openOrders"], "orders", process)
             assert box.post("/sim/faults", "at time 0 do filters tick=0.01")
-            box.rests("BUY", "99.91")
+            box.place_resting("BUY", "99.91")
             code, output, _ = ended(process, number=None, seconds=120)
         assert code == 75, output
         (line,) = [text for text in output.splitlines() if text.startswith("error:")]
@@ -169,39 +169,39 @@ def test_another_grid_ends_it_in_order_and_the_next_start_trades_on_it(tmp_path)
         assert json.loads((box.folders()[-1] / "summary.json").read_text())["ended"]["reason"] == "grid"
         assert_equal_books(box)
         with box.trader(**STILL) as process:
-            box.stirred(lambda: box.account()["openOrders"], "orders", process)
-            box.rests("SELL", "100.07")
-            found = box.stirred(lambda: on_a_cent(box), "a quote that only the new grid has", process)
+            box.until_with_updates(lambda: box.account()["openOrders"], "orders", process)
+            box.place_resting("SELL", "100.07")
+            found = box.until_with_updates(lambda: off_old_grid(box), "a quote that only the new grid has", process)
             code, output, _ = ended(process)
         assert code == 0, output
         assert found
         assert_equal_books(box)
 
 
-def test_another_grid_ends_a_shadow_in_order_and_the_next_start_quotes_on_it(tmp_path):
-    """Its day is whole, and its replay decides the same, although the day holds prices of both grids."""
+def test_tick_size_change_ends_shadow_and_next_uses_new_grid(tmp_path):
+    """Its day is valid, and both replays are equal, although the day has prices of both grids."""
     quiet = STILL | {"FLUSH_INTERVAL_S": "0.5"}
     shadow = ("-m", "mm", "shadow")
     with venue(tmp_path, "--scenario", "empty") as box:
         assert box.post("/sim/faults", "at time 0 do filters tick=0.05")
-        box.rests("BUY", "99.90")
-        box.rests("SELL", "100.10")
+        box.place_resting("BUY", "99.90")
+        box.place_resting("SELL", "100.10")
         with box.trader("--run-id", "R1", entry=shadow, **quiet) as process:
-            box.stirred(lambda: any(tmp_path.glob("data/*/*/events*")), "a recording", process)
+            box.until_with_updates(lambda: any(tmp_path.glob("data/*/*/events*")), "a recording", process)
             (ledger,) = tmp_path.glob("data/*/*/events*")
-            box.stirred(lambda: books(ledger) == 1, "a book", process)
+            box.until_with_updates(lambda: books_loaded(ledger) == 1, "a book", process)
             for _ in range(5):
-                box.stirred(lambda: True, "a change of the book", process)
+                box.until_with_updates(lambda: True, "a change of the book", process)
             assert box.post("/sim/faults", "at time 0 do filters tick=0.01")
-            box.rests("BUY", "99.91")
+            box.place_resting("BUY", "99.91")
             code, output, _ = ended(process, number=None, seconds=120)
         assert code == 75, output
         (line,) = [text for text in output.splitlines() if text.startswith("error:")]
         assert "tick_size from 0.05 to 0.01" in line
         with box.trader("--run-id", "R2", entry=shadow, **quiet) as process:
-            box.stirred(lambda: books(ledger) == 2, "a book", process)
+            box.until_with_updates(lambda: books_loaded(ledger) == 2, "a book", process)
             for _ in range(5):
-                box.stirred(lambda: True, "a change of the book", process)
+                box.until_with_updates(lambda: True, "a change of the book", process)
             code, output, _ = ended(process)
         assert code == 0, output
     first, second = sorted(tmp_path.glob("out/shadow/*/*_R[12]"))
@@ -216,11 +216,11 @@ def test_another_grid_ends_a_shadow_in_order_and_the_next_start_quotes_on_it(tmp
         assert Decimal(filters["PRICE_FILTER"]["tickSize"]) == Decimal(tick)
 
 
-def books(ledger):
-    """Return how often a recorded book began."""
+def books_loaded(ledger):
+    """Return how many books the recording has loaded."""
     return ledger.read_text().count(",snapshot_loaded,")
 
 
-def on_a_cent(box):
+def off_old_grid(box):
     """Return alice's open orders whose price is no multiple of 0.05."""
     return [one for one in box.account()["openOrders"] if round(100 * float(one["price"])) % 5]

@@ -1,6 +1,6 @@
-"""``mm trade`` among the faults of the exchange in a box: after each its books are the exchange's, and no limit broke.
+"""``mm trade`` with the faults of the exchange in a box: after each, its books match the exchange's, within its limits.
 
-TRADE_FAULT_ROUNDS (default 1) lets every fault come so often, in an order that changes from round to round.
+TRADE_FAULT_ROUNDS (default 1) repeats every fault so often, in an order that changes from round to round.
 """
 
 import os
@@ -19,7 +19,7 @@ MOST = Decimal("0.15")  # the position limit, a little more than two orders
 SETTLES_S = 120  # an unknown outcome is settled within 10 s on a quiet machine
 LONGEST_S = 1200  # all faults one after the other, on a loaded machine
 OF_REQUESTS = ("ack_lost", "ack_late", "error", "status", "fill_on_cancel")
-REST_PATHS = {  # the methods' in the script, the longest name first
+REST_PATHS = {  # of the methods in a script, the longest name first
     "order.cancelReplace": "'POST /api/v3/order/cancelReplace'",
     "order.cancel": "'DELETE /api/v3/order'",
     "order.place": "'POST /api/v3/order'",
@@ -69,7 +69,7 @@ def _by_rest(fault):
 
 @contextmanager
 def _trading(folder, transport, *, session=False):
-    """Yield a trader that goes on through all faults; at its end the books are compared once more.
+    """Yield a trader that continues through all faults; at its end the books are compared once more.
 
     Its requests are signed with HMAC; with *session* it is logged on with an Ed25519 key.
     """
@@ -79,10 +79,10 @@ def _trading(folder, transport, *, session=False):
         with box.trader(ORDER_TRANSPORT=transport, **key, **limits) as process:
             box.until(lambda: len(box.account()["trades"]) > 1, "fills", process=process)
             yield box, process
-            _ended_well(box, process)
+            _end_and_compare(box, process)
 
 
-def _ended_well(box, process):
+def _end_and_compare(box, process):
     """End a trader, and compare the books."""
     code, output, seconds = ended(process)
     assert code == 0, output
@@ -104,23 +104,23 @@ def by_rest(tmp_path_factory):
 
 
 @pytest.mark.parametrize("fault", _schedule())
-def test_the_books_are_equal_after_a_fault(by_websocket, fault):
+def test_books_match_exchange_after_fault(by_websocket, fault):
     _survive(*by_websocket, fault)
 
 
 @pytest.mark.parametrize("fault", [one for one in FAULTS if one.split()[0] in OF_REQUESTS])
-def test_the_books_are_equal_after_a_fault_of_rest(by_rest, fault):
+def test_books_match_exchange_after_rest_fault(by_rest, fault):
     _survive(*by_rest, _by_rest(fault))
 
 
-def test_the_books_are_equal_after_a_log_on_has_expired_again_and_again(tmp_path):
+def test_books_match_exchange_after_repeated_log_on_expiry(tmp_path):
     with _trading(tmp_path, "websocket", session=True) as (box, process):
         for _ in range(2):
             _survive(box, process, "logon_expired")
 
 
 def _survive(box, process, fault):
-    """Let a fault happen; then quoting goes on, and all fills are booked."""
+    """Inject a fault; wait until quoting continues and all fills are booked."""
     since_us = box.get("/sim/state")["now_us"]
     box.post("/sim/faults", f"at time 0 do {fault}")
     of_requests = fault.split()[0] in OF_REQUESTS

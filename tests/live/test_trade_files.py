@@ -1,4 +1,4 @@
-"""The run folder of a trade: fills in the exchange's text, and the state as the ledger has it."""
+"""The run folder of a trade: fills in the exchange's text, and the state from the ledger."""
 
 import csv
 
@@ -30,7 +30,7 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def test_fills_have_the_exchanges_text_and_the_account_after_each(tmp_path):
+def test_fills_have_exchange_text_and_account_after_each(tmp_path):
     assert write_fills(tmp_path / "fills.csv", FILLS, MIDS, GRID) == 2
     buy, sell = read(tmp_path / "fills.csv")
     assert (buy["side"], buy["price"], buy["qty"]) == ("BUY", "100.00000000", "0.10000000")
@@ -42,12 +42,12 @@ def test_fills_have_the_exchanges_text_and_the_account_after_each(tmp_path):
     assert (sell["order_id"], sell["reason"]) == ("0", "exchange:taker")
 
 
-def test_a_fill_before_the_first_mid_has_none(tmp_path):
+def test_fill_before_first_mid_has_no_mid(tmp_path):
     write_fills(tmp_path / "fills.csv", FILLS[:1], np.empty((0, 2), np.int64), GRID)
     assert read(tmp_path / "fills.csv")[0]["mid"] == ""
 
 
-def test_the_state_follows_the_ledger_row_by_row(tmp_path):
+def test_state_follows_the_ledger_row_by_row(tmp_path):
     state = np.array([[us, 0, 0, 0, 20_000 if us < 4 else 0, 2] for us in range(1, 5)])
     assert write_state(tmp_path / "state.csv", state, FILLS, (0, 100 * E8), GRID) == 4
     rows = read(tmp_path / "state.csv")
@@ -57,7 +57,7 @@ def test_the_state_follows_the_ledger_row_by_row(tmp_path):
     assert rows[3]["mtm_value"] == ""
 
 
-def test_without_fills_the_account_stands(tmp_path):
+def test_state_without_fills_has_initial_account(tmp_path):
     assert write_fills(tmp_path / "fills.csv", [], MIDS, GRID) == 0
     write_state(tmp_path / "state.csv", np.array([[1, 0, 0, 0, 0, 0]]), [], (5, 7), GRID)
     assert (read(tmp_path / "state.csv")[0]["inventory"], read(tmp_path / "fills.csv")) == ("0.00000005", [])

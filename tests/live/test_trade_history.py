@@ -1,4 +1,4 @@
-"""What earlier runs have left: the account when the ledger began, days without a breach, equity marks."""
+"""State from earlier runs: the account at the start of the ledger, days without a breach, equity marks."""
 
 import pytest
 
@@ -14,7 +14,7 @@ NOON_US = 1_795_176_000_000_000
 
 
 def write_log(folder, number, us, *types, venue="box", account=None):
-    """Leave a log with a row of each type at an instant."""
+    """Write a log with a row of each type at one instant."""
     log = AuditLog(folder / f"{day_of(us)}_{number}.ndjson", sync=False, clock=lambda: us)
     log.start(GRID, str(number), venue=venue, initial_inventory="0", knobs={})
     if account:
@@ -32,12 +32,12 @@ def fill_row(log, trade_id):
     )  # fmt: skip
 
 
-def test_without_a_log_there_is_nothing(tmp_path):
+def test_history_without_logs_is_empty(tmp_path):
     found = read_history(tmp_path, "SIMUSDT", "box", NOON_US)
     assert (found.begin, found.clean_days, found.booked, found.last_trade_id) == (None, 0, frozenset(), None)
 
 
-def test_the_first_account_of_the_venue_counts(tmp_path):
+def test_ledger_begins_with_first_account_of_the_venue(tmp_path):
     account = {"base": "2", "quote": "50", "mid": "10"}
     write_log(tmp_path, 1, NOON_US - 2, venue="testnet", account={"base": "9", "quote": "9", "mid": "9"})
     write_log(tmp_path, 2, NOON_US - 1, account=account)
@@ -61,7 +61,7 @@ def test_fills_of_all_logs_are_booked_once(tmp_path):
     assert found.books.ledger.position_e8 == 3 * (E8 // 10 - E8 // 10_000)
 
 
-def test_an_account_that_cannot_be_read_is_refused(tmp_path):
+def test_unreadable_account_raises_broken_file(tmp_path):
     write_log(tmp_path, 1, NOON_US, account={"base": "2", "quote": "x", "mid": "10"})
     with pytest.raises(BrokenFile, match="account of a params row"):
         read_history(tmp_path, "SIMUSDT", "box", NOON_US)
@@ -80,15 +80,15 @@ def test_an_account_that_cannot_be_read_is_refused(tmp_path):
         (["fine", "fine", "kill"], 0),
     ],
 )
-def test_days_without_a_breach_count_from_the_last_breach_on_also_from_one_of_today(tmp_path, days, clean):
-    """Today, the last of them, counts as no day yet; but a start that follows on its breach begins again."""
+def test_clean_days_are_counted_from_the_last_breach(tmp_path, days, clean):
+    """Today, the last of them, does not count yet, but a breach of today resets the count."""
     for number, kind in enumerate(days):
         us = NOON_US - (len(days) - 1 - number) * DAY_US
         write_log(tmp_path, number, us, *([] if kind == "fine" else [kind]))
     assert read_history(tmp_path, "SIMUSDT", "box", NOON_US + 1).clean_days == clean
 
 
-def test_marks_come_back_and_the_days_own_only_on_that_day(tmp_path):
+def test_equity_marks_are_read_and_daily_mark_only_on_its_day(tmp_path):
     EquityFile(tmp_path, "SIMUSDT", "box").keep(NOON_US, 5, 9, at_once=True)
     found = EquityFile(tmp_path, "SIMUSDT", "box")
     assert found.read(NOON_US + 1) == (5, 9)
@@ -97,7 +97,7 @@ def test_marks_come_back_and_the_days_own_only_on_that_day(tmp_path):
     assert EquityFile(tmp_path, "OTHER", "box").read(NOON_US) == (None, None)
 
 
-def test_marks_are_written_every_few_seconds_and_at_once_at_the_end(tmp_path):
+def test_equity_marks_are_throttled_unless_written_at_once(tmp_path):
     file = EquityFile(tmp_path, "SIMUSDT", "box")
     file.keep(NOON_US, 5, 9)
     file.keep(NOON_US + 1, 5, 10)
@@ -106,7 +106,7 @@ def test_marks_are_written_every_few_seconds_and_at_once_at_the_end(tmp_path):
     assert file.read(NOON_US) == (5, 11)
 
 
-def test_marks_that_cannot_be_read_end_the_start(tmp_path):
+def test_unreadable_equity_marks_raise_broken_file(tmp_path):
     file = EquityFile(tmp_path, "SIMUSDT", "box")
     file.keep(NOON_US, 5, 9, at_once=True)
     (tmp_path / "risk" / "SIMUSDT.equity.json").write_text("{")

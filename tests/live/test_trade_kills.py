@@ -1,6 +1,6 @@
 """``mm trade`` killed: by its switch with a hundred orders, by a limit, and by SIGKILL at any instant.
 
-TRADE_KILLS (default 4) is how often SIGKILL comes, TRADE_KILLS_SEED (default 1) at which instants.
+TRADE_KILLS (default 4) is the number of SIGKILLs, TRADE_KILLS_SEED (default 1) sets their instants.
 """
 
 import json
@@ -10,7 +10,7 @@ import time
 
 import pytest
 from trading_box import ended, venue
-from trading_truth import assert_all_known, assert_cancels_alone_after, assert_equal_books
+from trading_truth import assert_all_known, assert_equal_books, assert_only_cancels_after
 
 from support import in_time
 
@@ -23,13 +23,13 @@ GRID = {
     "PRICE_BAND": "0.2",
     "LATENCY_THRESHOLD_MS": "60000",
 }
-WEIGHT_S = 90  # a start may wait for the weight that the starts before it have used within a minute
+WEIGHT_S = 90  # a start may wait for the weight that earlier starts have used within a minute
 KILLS, SEED = int(os.environ.get("TRADE_KILLS", "4")), int(os.environ.get("TRADE_KILLS_SEED", "1"))
-LONG_US = 5_000_000  # a second on a machine that does nothing else (docs/risk.md); here others run beside it
+LONG_US = 5_000_000  # a second on an idle machine (docs/risk.md); this one is shared
 
 
 @pytest.mark.parametrize("fault", ["", "stall of=user", "half_open of=user", "close of=user code=1006"])
-def test_a_hundred_orders_are_cancelled_after_the_throw(tmp_path, fault):
+def test_kill_switch_cancels_a_hundred_orders(tmp_path, fault):
     with venue(tmp_path, "--limits", "off") as box:
         with box.trader(**GRID) as process:
             box.until(lambda: len(box.account()["openOrders"]) >= 100, "a hundred orders", process=process)
@@ -40,23 +40,23 @@ def test_a_hundred_orders_are_cancelled_after_the_throw(tmp_path, fault):
         assert code == 5, output
         assert in_time(seconds, 30)
         since = json.loads((tmp_path / "out" / "risk" / "SIMUSDT.kill").read_text())["since"]
-        assert_cancels_alone_after(box, since, LONG_US)
+        assert_only_cancels_after(box, since, LONG_US)
         assert_equal_books(box)
 
 
-def test_a_limit_that_kills_is_followed_by_cancels_alone(tmp_path):
+def test_killing_limit_is_followed_only_by_cancels(tmp_path):
     with venue(tmp_path, *MARKET, "--limits", "off") as box:
         with box.trader(MAX_DAILY_LOSS="0.02", QUOTE_LEVELS="3", MAX_OPEN_ORDERS="6") as process:
             code, output, _ = ended(process, number=None, seconds=120)
         assert code == 5, output
         (kill,) = box.rows("kill")
         assert kill["reason"] == "MAX_DAILY_LOSS"
-        assert_cancels_alone_after(box, kill["us"], LONG_US)
+        assert_only_cancels_after(box, kill["us"], LONG_US)
         assert_equal_books(box)
 
 
 @pytest.mark.parametrize("sync", ["0", "1"])
-def test_after_sigkill_at_any_instant_the_next_start_makes_the_books_equal(tmp_path, sync):
+def test_start_after_sigkill_at_any_instant_matches_exchange(tmp_path, sync):
     chance = random.Random(SEED)
     with venue(tmp_path, *MARKET, longest_s=300 + 30 * KILLS) as box:
         for number in range(KILLS):
@@ -86,7 +86,7 @@ def test_after_sigkill_at_any_instant_the_next_start_makes_the_books_equal(tmp_p
 
 
 def _let_it_trade(box, process, chance):
-    """Wait until a trader has sent so many orders, and a moment longer; now and then only through its start."""
+    """Wait until a trader has sent some orders, and a moment longer; sometimes only during its start."""
     if chance.random() < 0.2:
         time.sleep(chance.uniform(0, 1.5))
         return

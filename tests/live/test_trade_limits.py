@@ -1,4 +1,4 @@
-"""What a limit does in a trade, read from the exchange's own order log: SIZE_RAMP, WIDEN_BANDS and MAX_MOVE.
+"""Effects of limits in a trade, from the exchange's own order log: SIZE_RAMP, WIDEN_BANDS and MAX_MOVE.
 
 One market, two days of a trader's clock: a first day without a breach, and a second with breaches and a restart.
 """
@@ -52,12 +52,12 @@ def days(tmp_path_factory):
     folder = tmp_path_factory.mktemp("limits")
     with venue(folder, "--scenario", "empty") as box:
         for side, price in (("BUY", "99.80"), ("SELL", NEAR), ("SELL", FAR)):
-            box.rests(side, price)
+            box.place_resting(side, price)
         starts, calm_us = [], 0
         for off_us, act in ((-DAY_US, None), (0, _breach), (0, None)):
             before = len(box.account()["requests"])
             with box.trader(entry=WallClock(folder, off_us).entry("trade"), **STILL, **KNOBS) as process:
-                box.stirred(lambda: box.account()["openOrders"], "a quote", process)
+                box.until_with_updates(lambda: box.account()["openOrders"], "a quote", process)
                 if act:
                     calm_us = act(box, process)
                 code, output, _ = ended(process)
@@ -68,35 +68,35 @@ def days(tmp_path_factory):
 
 def _breach(box, process):
     """Let bob fill a bid, and make the mid jump; return the instant before the jump, when quotes are back."""
-    box.stirred(lambda: spread(box) == 2 * DELTA_TICKS, "both quotes", process)
+    box.until_with_updates(lambda: spread(box) == 2 * DELTA_TICKS, "both quotes", process)
     box.order("SELL", CLIP / 2)
-    box.stirred(lambda: spread(box) == 2 * DELTA_TICKS * FACTOR, "wide quotes", process)
+    box.until_with_updates(lambda: spread(box) == 2 * DELTA_TICKS * FACTOR, "wide quotes", process)
     calm_us = box.account()["now_us"]
 
     def jumped():
-        """An order that would meet bob's own makes that expire: `NEAR` is gone, and the trader's ask is below `FAR`."""
+        """Let `NEAR` expire by a matching order of bob's, or place it again; the trader's ask is below `FAR`."""
         if near:
             take = {"side": "BUY", "type": "LIMIT", "timeInForce": "IOC", "price": FAR - 1, "quantity": CLIP}
             signed(box.ready, "bob", "POST", "order", symbol=box.ready["symbol"], **take)
             near.clear()
         else:
-            near.append(box.rests("SELL", NEAR))
+            near.append(box.place_resting("SELL", NEAR))
         time.sleep(0.3)
-        return _moved(box)
+        return _move_breaches(box)
 
     near = [NEAR]
     box.until(jumped, "a jump of the mid within 1 s", process=process)
-    box.stirred(lambda: not box.account()["openOrders"], "that quotes are pulled", process)
-    box.stirred(lambda: box.account()["openOrders"], "quotes again", process)
+    box.until_with_updates(lambda: not box.account()["openOrders"], "that quotes are pulled", process)
+    box.until_with_updates(lambda: box.account()["openOrders"], "quotes again", process)
     return calm_us
 
 
-def _moved(box):
+def _move_breaches(box):
     return [row for row in box.rows("breach") if row["limit"] == "MAX_MOVE"]
 
 
 def _ids(rows):
-    """Return the names of the orders that intents mean to place."""
+    """Return the client ids of the orders that intents place."""
     return {row["client_id"] for row in rows if row["action"] != "cancel"}
 
 
@@ -112,27 +112,27 @@ def parts(days):
     return [[row for row in intents if from_us <= row["us"] < to_us] for from_us, to_us in bounds]
 
 
-def test_the_sizes_follow_the_ramp_and_a_breach_sets_them_back_at_the_next_start(days):
-    """The second start is the second day without a breach; the third follows on a breach of the same day."""
+def test_sizes_follow_ramp_and_breach_resets_next_start(days):
+    """The second start is on the second day without a breach; the third follows a breach of the same day."""
     _, starts, _ = days
     sizes = [{Decimal(one["params"]["quantity"]) for one in placed(requests)} for requests in starts]
     assert sizes == [{CLIP / 4}, {CLIP / 2}, {CLIP / 4}]
 
 
-def test_quotes_widen_at_the_share_of_the_position_and_are_not_withheld(parts):
+def test_quotes_widen_on_both_sides_at_position_share(parts):
     """`days` waits for both quotes at either width; the mid moves by up to 5 ticks while our own quotes make it."""
     early, late = ([abs(Decimal(row["price"]) - 100) * 100 for row in part if _ids([row])] for part in parts[:2])
     assert max(early) <= DELTA_TICKS + 5
     assert min(late) >= DELTA_TICKS * FACTOR - 5
 
 
-def test_a_jump_of_the_mid_pulls_the_quotes_for_ten_healthy_seconds(days, parts):
-    """All are cancelled, nothing is placed before, and then there are quotes again; `days` waits for both."""
+def test_mid_jump_stops_quotes_for_ten_seconds_without_breach(days, parts):
+    """All are cancelled, none is placed before, and then quotes return; `days` waits for both."""
     again = next(row for row in parts[3] if row["action"] != "cancel")
-    assert again["us"] - _moved(days[0])[0]["at_us"] >= 10 * SECOND_US
+    assert again["us"] - _move_breaches(days[0])[0]["at_us"] >= 10 * SECOND_US
     orders = [one["params"]["newClientOrderId"] for one in placed(days[1][1])]
     assert set(orders[: orders.index(again["client_id"])]) <= _ids(chain(*parts[:3]))
 
 
-def test_the_books_are_equal(days):
+def test_books_match_exchange(days):
     assert_equal_books(days[0])

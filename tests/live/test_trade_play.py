@@ -1,4 +1,4 @@
-"""What feeds a trader: the market that is recorded."""
+"""The market data feed of a trader."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ GRID = Instrument("SIMUSDT", 1_000_000, 100_000, 0, "SIM", "USDT")
 
 
 class Ends:
-    """A trader that ends at once, or was ended."""
+    """A trader that ends at once, or has ended."""
 
     def __init__(self):
         self.ended = None
@@ -21,25 +21,25 @@ class Ends:
         self.ended = self.ended or why
 
 
-def test_a_recording_that_is_over_ends_the_trade():
+def test_end_of_recording_ends_the_trade():
     trader = Ends()
     TradeFollower(trader, GRID, print).ended()
     assert trader.ended == "window_end"
 
 
-def test_a_recording_that_ends_after_the_trade_changes_nothing():
+def test_end_of_recording_after_trade_changes_nothing():
     trader = Ends()
     trader.end("kill")
     TradeFollower(trader, GRID, print).ended()
     assert trader.ended == "kill"
 
 
-def test_the_recording_goes_on_after_the_trader():
-    async def story():
+def test_recording_continues_after_the_trader_ended():
+    async def scenario():
         follower = TradeFollower(Ends(), GRID, print)
         following = asyncio.create_task(follower.follow(None, lambda: 0))
         await asyncio.sleep(0.01)
         assert not following.done()
         following.cancel()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""``mm trade`` at the exchange in a box: its files hold the exchange's own books, and it ends as it should."""
+"""``mm trade`` at the exchange in a box: its files match the exchange's own books, and it ends as it should."""
 
 import json
 import signal
@@ -12,12 +12,12 @@ from trading_box import ended, venue
 from mm.market_data.rate_budget import RateBudget, shared_path
 from support import in_time
 
-FEW = 5  # fills that are waited for
+FEW = 5  # fills to wait for
 
 
 @pytest.fixture(scope="module")
 def traded(tmp_path_factory):
-    """Two trades, one after the other, both ended by SIGTERM; yields the exchange and how they ended."""
+    """Yield the exchange after two successive trades, both ended by SIGTERM, and how they ended."""
     with venue(tmp_path_factory.mktemp("trade")) as box:
         ends = []
         for wanted in (FEW, 2 * FEW):
@@ -27,17 +27,17 @@ def traded(tmp_path_factory):
         yield box, ends
 
 
-def test_it_ends_in_order_within_eight_seconds(traded):
+def test_sigterm_ends_the_trade_in_order_and_in_time(traded):
     _, ends = traded
     for code, output, seconds in ends:
         assert code == 0, output
         assert in_time(seconds, 30)
 
 
-def test_the_files_hold_the_exchanges_own_books(traded):
+def test_run_files_match_exchange_trades_and_balances(traded):
     box, _ = traded
     last = box.table("state")[-1]
-    position, cash = box.moved()
+    position, cash = box.balance_change()
     assert Decimal(last["inventory"]) == position
     assert Decimal(last["cash"]) - 1_000_000 == cash
     theirs = {int(one["id"]): one for one in box.account()["trades"]}
@@ -52,7 +52,7 @@ def test_the_files_hold_the_exchanges_own_books(traded):
         assert abs(Decimal(row["fee"]) - value) <= Decimal("0.5e-8")
 
 
-def test_inventory_and_cash_move_as_the_fills_say(traded):
+def test_inventory_and_cash_change_by_the_sum_of_fills(traded):
     box, _ = traded
     for folder in box.folders():
         fills, state = box.table("fills", folder), box.table("state", folder)
@@ -64,14 +64,14 @@ def test_inventory_and_cash_move_as_the_fills_say(traded):
 
 
 def _moved(row):
-    """Return what a fill does to position and cash, its commission among it."""
+    """Return the change of position and cash by a fill, including its commission."""
     sign = 1 if row["side"] == "BUY" else -1
     qty, price, fee = (Decimal(row[name]) for name in ("qty", "price", "commission"))
     base = row["commission_asset"] == "SIM"
     return sign * qty - (fee if base else 0), -sign * qty * price - (0 if base else fee)
 
 
-def test_every_order_of_the_exchange_stands_in_the_audit_log(traded):
+def test_audit_log_contains_every_order_of_the_exchange(traded):
     box, _ = traded
     account = box.account()
     assert account["openOrders"] == []
@@ -81,7 +81,7 @@ def test_every_order_of_the_exchange_stands_in_the_audit_log(traded):
     assert booked == {int(one["id"]) for one in account["trades"]}
 
 
-def test_the_logs_verify_and_name_each_other(traded):
+def test_audit_logs_verify_and_second_names_the_first(traded):
     box, _ = traded
     assert len(box.logs()) == 2
     for path in box.logs():
@@ -91,30 +91,30 @@ def test_the_logs_verify_and_name_each_other(traded):
     assert [one["file"] for one in start["earlier"]] == [box.logs()[0].name]
 
 
-def test_the_second_trade_goes_on_with_the_position_of_the_first(traded):
+def test_second_trade_starts_with_account_of_the_first(traded):
     box, _ = traded
     first, second = box.folders()
     assert box.table("state", second)[0]["inventory"] == box.table("state", first)[-1]["inventory"]
     assert box.table("state", second)[0]["cash"] == box.table("state", first)[-1]["cash"]
 
 
-def test_a_decision_has_a_row_and_its_inputs_never_fall(traded):
+def test_decision_rows_never_decrease_in_recv_seq(traded):
     box, _ = traded
     for folder in box.folders():
         rows = box.table("decisions", folder)
         numbers = [int(row["recv_seq"]) for row in rows]
-        assert len(rows) > 1  # how many depends on how soon the fills came that it waited for
+        assert len(rows) > 1  # their number depends on how soon the awaited fills came
         assert numbers == sorted(numbers)
         assert all(int(row["lag_us"]) >= 0 for row in rows)
 
 
-def test_the_state_store_holds_the_same(traded):
+def test_state_store_contains_all_trades_of_the_exchange(traded):
     box, _ = traded
     shown = json.loads(box.run("state", "show", "--json").stdout)
     assert {int(row["trade_id"]) for row in shown["fills"]} == {int(one["id"]) for one in box.account()["trades"]}
 
 
-def test_no_key_is_anywhere(traded):
+def test_files_and_output_contain_no_key(traded):
     box, ends = traded
     alice = box.ready["accounts"][0]
     texts = [path.read_bytes() for path in box.folder.rglob("*") if path.is_file()]
@@ -123,7 +123,7 @@ def test_no_key_is_anywhere(traded):
         assert not any(secret.encode() in text for text in texts)
 
 
-def test_a_kill_by_hand_cancels_all_and_holds_over_a_restart(tmp_path):
+def test_manual_kill_cancels_orders_and_blocks_next_start(tmp_path):
     with venue(tmp_path) as box:
         with box.trader() as process:
             box.until(lambda: box.account()["openOrders"], "an order")
@@ -148,7 +148,7 @@ def test_a_kill_by_hand_cancels_all_and_holds_over_a_restart(tmp_path):
             assert ended(process)[0] == 0
 
 
-def test_a_loss_limit_kills(tmp_path):
+def test_loss_limit_kills_the_trade(tmp_path):
     with venue(tmp_path) as box:
         with box.trader("--max-daily-loss", "0.02") as process:
             code, output, _ = ended(process, number=None, seconds=120)
@@ -161,7 +161,7 @@ def test_a_loss_limit_kills(tmp_path):
         assert box.account()["openOrders"] == []
 
 
-def test_sigusr1_kills(tmp_path):
+def test_sigusr1_kills_the_trade(tmp_path):
     with venue(tmp_path) as box, box.trader() as process:
         box.until(lambda: box.account()["openOrders"], "an order")
         code, output, _ = ended(process, signal.SIGUSR1)
@@ -186,7 +186,7 @@ def test_sigusr1_kills(tmp_path):
         ({"REST_URL": ""}, 2, "REST_URL"),
     ],
 )
-def test_a_start_that_cannot_be_sends_nothing_and_says_why_in_one_line(traded, variables, code, why):
+def test_invalid_start_sends_nothing_and_prints_one_error(traded, variables, code, why):
     box, _ = traded
     before = box.account()["requests"]
     done = box.run("trade", **variables)
@@ -197,8 +197,8 @@ def test_a_start_that_cannot_be_sends_nothing_and_says_why_in_one_line(traded, v
     assert box.account()["requests"] == before
 
 
-def test_a_start_that_waits_for_request_weight_says_for_how_long(tmp_path):
-    """As one must that follows on many others within a minute; nothing is sent where it is stopped before."""
+def test_start_that_waits_for_request_weight_logs_wait_time(tmp_path):
+    """As after many other starts within a minute; nothing is sent if it is stopped before."""
     with venue(tmp_path) as box:
         RateBudget(6_000, 60.0, shared_path("weight", urlsplit(box.url).netloc)).used(6_000)
         with box.trader() as process:
@@ -219,7 +219,7 @@ def _logged(box, event):
     return [line for line in lines if line["event"] == event]
 
 
-def test_a_start_that_is_silenced_says_for_how_long(tmp_path):
+def test_silenced_start_prints_duration_of_silence(tmp_path):
     with venue(tmp_path) as box:
         box.post("/sim/faults", "at time 0 do status path=/api/v3/time code=429 retry_after=7")
         done = box.run("trade")
@@ -228,7 +228,7 @@ def test_a_start_that_is_silenced_says_for_how_long(tmp_path):
         assert box.account()["requests"] == []
 
 
-def test_a_second_trader_of_the_account_is_refused(tmp_path):
+def test_second_trader_of_the_account_is_rejected(tmp_path):
     with venue(tmp_path) as box, box.trader() as process:
         box.until(lambda: box.account()["openOrders"], "an order")
         done = box.run("trade")
@@ -237,7 +237,7 @@ def test_a_second_trader_of_the_account_is_refused(tmp_path):
         assert ended(process)[0] == 0
 
 
-def test_changed_knobs_are_written_down_once(tmp_path):
+def test_changed_knobs_are_logged_once(tmp_path):
     with venue(tmp_path) as box:
         for most in ("10", "5", "5"):
             with box.trader(MAX_POSITION=most) as process:
@@ -247,7 +247,7 @@ def test_changed_knobs_are_written_down_once(tmp_path):
         assert changed == {"max_position": ["10", "5"]}
 
 
-def test_keys_of_both_kinds_and_flags_leave_no_trace(tmp_path):
+def test_keys_from_file_and_flags_leave_no_trace(tmp_path):
     work = tmp_path / "work"
     work.mkdir()
     with venue(work) as box:

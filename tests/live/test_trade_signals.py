@@ -21,17 +21,17 @@ def send(number):
     os.kill(os.getpid(), number)
 
 
-def test_signals_before_the_loop_are_taken_as_soon_as_somebody_takes_them():
+def test_signals_before_the_loop_are_delivered_to_its_handlers():
     signals, taken = TradeSignals(), []
 
-    async def story():
+    async def scenario():
         signals.direct(lambda name: taken.append(("end", name)), lambda name: taken.append(("kill", name)))
 
     with signals.caught():
         send(signal.SIGUSR1)
         send(signal.SIGTERM)
         send(signal.SIGINT)
-        asyncio.run(story())
+        asyncio.run(scenario())
     assert taken == [("kill", "SIGUSR1"), ("end", "SIGTERM")]
     assert signals.ending == "SIGTERM"
 
@@ -39,10 +39,10 @@ def test_signals_before_the_loop_are_taken_as_soon_as_somebody_takes_them():
 @pytest.mark.parametrize(
     ("number", "what"), [(signal.SIGTERM, "end"), (signal.SIGINT, "end"), (signal.SIGUSR1, "kill")]
 )
-def test_a_signal_wakes_a_loop_that_sleeps(number, what):
+def test_signal_wakes_a_sleeping_loop(number, what):
     signals = TradeSignals()
 
-    async def story():
+    async def scenario():
         taken = asyncio.get_running_loop().create_future()
         signals.direct(lambda name: taken.set_result(("end", name)), lambda name: taken.set_result(("kill", name)))
         send(number)
@@ -50,22 +50,22 @@ def test_a_signal_wakes_a_loop_that_sleeps(number, what):
             return await taken
 
     with signals.caught():
-        assert asyncio.run(story()) == (what, number.name)
+        assert asyncio.run(scenario()) == (what, number.name)
 
 
-def test_after_the_loop_a_signal_is_kept_and_the_handlers_come_back():
+def test_signal_after_the_loop_is_harmless_and_handlers_return():
     signals, before = TradeSignals(), signal.getsignal(signal.SIGUSR1)
 
-    async def story():
+    async def scenario():
         signals.direct(lambda _: None, lambda _: None)
 
     with signals.caught():
-        asyncio.run(story())
+        asyncio.run(scenario())
         send(signal.SIGUSR1)
     assert signal.getsignal(signal.SIGUSR1) is before
 
 
-def test_a_signal_that_comes_after_the_end_is_ignored():
+def test_signal_after_the_end_is_ignored():
     signals = TradeSignals()
     with signals.caught():
         send(signal.SIGTERM)

@@ -1,6 +1,6 @@
-"""``mm trade`` while Redis answers late or never, and PostgreSQL ends its connections and takes no new ones.
+"""``mm trade`` while Redis answers late or never, and PostgreSQL ends its connections and accepts no new ones.
 
-Quoting goes on, memory does not grow, and in the end every store holds what the audit log and the exchange hold, once.
+Quoting continues, memory does not grow, and in the end every store has the rows of audit log and exchange, once.
 """
 
 import time
@@ -25,7 +25,7 @@ psycopg = pytest.importorskip("psycopg", reason="the extra state is not installe
 
 @pytest.fixture(scope="module")
 def troubled(tmp_path_factory):
-    """Yield the exchange after two trades among such troubles, the servers, the growth in MB and both outputs."""
+    """Yield the exchange after two trades with failing stores, the servers, growth in MB with metrics, both ends."""
     folder = tmp_path_factory.mktemp("stores")
     with postgres_database() as database, redis_server(folder / "redis") as redis, venue(folder, *MARKET) as box:
         there = urlsplit(database)
@@ -59,14 +59,14 @@ def troubled(tmp_path_factory):
 
 
 def _traded(box, process, fills):
-    """Wait until the exchange has so many more fills, and all are booked: quoting goes on."""
+    """Wait until the exchange has so many more fills, and all are booked: quoting continues."""
     before = len(box.account()["trades"])
     box.until(lambda: len(box.account()["trades"]) >= before + fills, f"{fills} fills", process=process)
     box.until(lambda: len(booked(box)) >= before + fills, "their rows", process=process)
 
 
 def _restart(database, cut):
-    """End our connections as a server that restarts does, and let nobody connect; waits until there is one."""
+    """End our connections as a restarting server does, and accept no new ones; waits until there is one to end."""
     ours = "FROM pg_stat_activity WHERE application_name = 'mm' AND datname = current_database()"
     with psycopg.connect(database, autocommit=True) as admin:
         for _ in range(100):
@@ -83,7 +83,7 @@ def _resident_mb(process):
     return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * 4096 / 1e6
 
 
-def test_quoting_goes_on_and_the_trade_ends_in_order_though_no_store_answers(troubled):
+def test_trade_continues_and_ends_in_order_without_stores(troubled):
     box, _, _, ends = troubled
     for code, output, seconds in ends:
         assert code == 0, output
@@ -92,15 +92,15 @@ def test_quoting_goes_on_and_the_trade_ends_in_order_though_no_store_answers(tro
     assert_equal_books(box)
 
 
-def test_what_waits_is_bounded(troubled):
+def test_memory_growth_is_bounded_while_rows_wait(troubled):
     _, _, (growth_mb, shown), _ = troubled
     assert growth_mb < MOST_GROWTH_MB
     (queue,) = [float(line.split()[-1]) for line in shown if line.startswith("mm_state_writer_queue{")]
     assert queue > 0
 
 
-def test_the_tables_are_those_of_the_audit_logs_and_a_rebuild_makes_the_same(troubled):
-    """Into empty tables; the fills are the exchange's own."""
+def test_postgres_tables_equal_audit_logs_and_rebuild(troubled):
+    """The rebuild starts without tables; the fills are the exchange's own."""
     box, (database, _), _, _ = troubled
     expected = plain_tables(box.logs()[0].parent, SYMBOL)
     found = postgres_tables(database, SYMBOL)
@@ -113,7 +113,7 @@ def test_the_tables_are_those_of_the_audit_logs_and_a_rebuild_makes_the_same(tro
     assert postgres_tables(database, SYMBOL) == found
 
 
-def test_redis_has_each_fill_once_and_no_more_ticks_than_it_keeps(troubled):
+def test_redis_has_each_fill_once_and_limited_ticks(troubled):
     box, (_, redis), _, _ = troubled
     with redis.client() as client:
         ids = [int(entry["trade_id"]) for _, entry in client.xrange(f"fills:{SYMBOL}")]

@@ -1,10 +1,10 @@
-"""``mm trade`` over https and wss: certificates are checked, for their authority and for the host that they name."""
+"""``mm trade`` over https and wss: certificates are checked, for their authority and for their host."""
 
 import shutil
 from urllib.parse import urlsplit
 
 import pytest
-from tls_front import authority, certified, tls_front
+from tls_front import create_authority, issue_certificate, tls_front
 from trading_box import ended, venue
 from trading_truth import assert_equal_books
 
@@ -30,22 +30,22 @@ class Fronts:
 @pytest.fixture(scope="module")
 def fronts(tmp_path_factory):
     folder, work = tmp_path_factory.mktemp("certificates"), tmp_path_factory.mktemp("work")
-    ca = authority(folder)
-    authority(folder, "unknown")
+    ca = create_authority(folder)
+    create_authority(folder, "unknown")
     with venue(work, "--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4") as box:
         port = urlsplit(box.url).port
         with (
-            tls_front(*certified(folder, HOST, ca), port) as (good, let_in),
-            tls_front(*certified(folder, OTHER, ca), port) as (bad, _),
+            tls_front(*issue_certificate(folder, HOST, ca), port) as (good, accepted_names),
+            tls_front(*issue_certificate(folder, OTHER, ca), port) as (bad, _),
         ):
             found = Fronts(box, folder, good, bad)
-            found.let_in = let_in
+            found.accepted_names = accepted_names
             yield found
 
 
 @pytest.mark.parametrize("transport", ["websocket", "rest"])
-def test_it_trades_through_tls(fronts, transport):
-    """Market, orders and user events; the books are equal, and each connection named the host."""
+def test_trade_works_over_tls(fronts, transport):
+    """Market, orders and user events; the books match, and each connection names the host."""
     box, before = fronts.box, len(fronts.box.account()["trades"])
     known = {"SSL_CERT_FILE": str(fronts.folder / "ca.pem"), "ORDER_TRANSPORT": transport}
     with box.trader(**fronts.addresses(fronts.good), **known) as process:
@@ -53,8 +53,8 @@ def test_it_trades_through_tls(fronts, transport):
         code, output, _ = ended(process)
     assert code == 0, output
     assert_equal_books(box)
-    assert len(fronts.let_in) >= 3
-    assert set(fronts.let_in) == {HOST}
+    assert len(fronts.accepted_names) >= 3
+    assert set(fronts.accepted_names) == {HOST}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_it_trades_through_tls(fronts, transport):
         ("ca.pem", ["WS_API_URL"], f"not valid for '{HOST}'"),
     ],
 )
-def test_a_wrong_certificate_is_one_line_and_nothing_is_sent(fronts, authority_of, wrong, why):
+def test_untrusted_certificate_prints_one_error_and_sends_nothing(fronts, authority_of, wrong, why):
     addresses, bad = fronts.addresses(fronts.good), fronts.addresses(fronts.bad)
     addresses |= {name: bad[name] for name in wrong}
     before = fronts.requests()

@@ -1,4 +1,4 @@
-"""Where orders may go: production with two switches, and nowhere else by mistake."""
+"""Addresses for orders: production only with two switches, and never by mistake."""
 
 import pytest
 
@@ -13,23 +13,23 @@ LOCAL = {
 }
 
 
-def test_a_box_has_the_addresses_that_are_given():
+def test_box_uses_the_given_addresses():
     found = VenueUrls(streams=LOCAL["ws_url"], rest=LOCAL["rest_url"], ws_api=LOCAL["ws_api_url"])
     assert addresses("box", **LOCAL) == found
 
 
 @pytest.mark.parametrize("name", LOCAL)
-def test_a_box_without_an_address_is_refused_by_name(name):
+def test_box_without_an_address_raises_error_with_its_name(name):
     with pytest.raises(UsageError, match=name.upper()):
         addresses("box", **LOCAL | {name: None})
 
 
 @pytest.mark.parametrize("venue", VENUES)
-def test_a_venue_has_its_published_addresses(venue):
+def test_venue_has_its_published_addresses(venue):
     assert addresses(venue, None, None, None) == VENUES[venue]
 
 
-def test_one_address_may_be_another():
+def test_single_address_can_be_overridden():
     found = addresses("testnet", None, "http://127.0.0.1:9", None)
     assert found.rest == "http://127.0.0.1:9"
     assert found.streams == VENUES["testnet"].streams
@@ -38,7 +38,7 @@ def test_one_address_may_be_another():
 @pytest.mark.parametrize("venue", ["box", "testnet"])
 @pytest.mark.parametrize("name", LOCAL)
 @pytest.mark.parametrize("host", ["api.binance.com", "API3.binance.com", "stream.binance.com:9443", "api.binance.us"])
-def test_the_production_exchange_is_refused_under_another_name(venue, name, host):
+def test_production_address_in_another_venue_raises_safety_error(venue, name, host):
     scheme = LOCAL[name].partition(":")[0]
     with pytest.raises(SafetyError, match="production exchange"):
         addresses(venue, **LOCAL | {name: f"{scheme}://{host}"})
@@ -56,19 +56,19 @@ def test_the_production_exchange_is_refused_under_another_name(venue, name, host
         ("http://localhost:8000", False),
     ],
 )
-def test_a_production_address_is_known_by_its_host(url, real):
+def test_production_address_is_recognised_by_its_host(url, real):
     assert is_production(url) is real
 
 
 @pytest.mark.parametrize("venue", ["box", "testnet"])
-def test_the_switch_is_without_effect_elsewhere(venue):
+def test_switch_has_no_effect_on_other_venues(venue):
     assert check_switches(venue, "BTCUSDT", "10", {}) is None
     note = check_switches(venue, "BTCUSDT", "10", {"TRADE_PRODUCTION": "nonsense"})
     assert note == f"TRADE_PRODUCTION has no effect: the venue is {venue}"
 
 
 @pytest.mark.parametrize("allowed", ["BTCUSDT:10", "BTCUSDT:10.0", "BTCUSDT:11"])
-def test_both_switches_together_let_orders_through(allowed):
+def test_both_switches_together_allow_orders(allowed):
     assert check_switches("production", "BTCUSDT", "10", {"TRADE_PRODUCTION": allowed}) is None
 
 
@@ -85,6 +85,6 @@ def test_both_switches_together_let_orders_through(allowed):
         ({"TRADE_PRODUCTION": "BTCUSDT:9.99999999"}, "MAX_POSITION"),
     ],
 )
-def test_one_switch_alone_sends_nothing(environment, why):
+def test_production_without_valid_switch_raises_safety_error(environment, why):
     with pytest.raises(SafetyError, match=why):
         check_switches("production", "BTCUSDT", "10", environment)

@@ -1,4 +1,4 @@
-"""The trader's loop: which messages leave, and what the reports of a gateway do to engine, account and observers."""
+"""The trader's loop: the messages it sends, and the effects of gateway reports on engine, account and observers."""
 
 import asyncio
 
@@ -27,7 +27,7 @@ class Touch:
 
 
 class Half(Touch):
-    """Quotes half as much once something is held."""
+    """Quotes half the quantity once there is inventory."""
 
     def quote(self, view):
         lots = 50 * STEP if view.inventory_lots else 100 * STEP
@@ -35,7 +35,7 @@ class Half(Touch):
 
 
 class Wire:
-    """A gateway that keeps what it is given."""
+    """A gateway that keeps its calls."""
 
     def __init__(self):
         self.sent = []
@@ -58,7 +58,7 @@ class Wire:
 
 
 class Notes:
-    """An observer, and a log, that keep what they are given."""
+    """An observer and a log that keep their input."""
 
     def __init__(self):
         self.orders, self.fills, self.rejects, self.acks, self.logged, self.accounts = [], [], [], [], [], 0
@@ -67,7 +67,7 @@ class Notes:
         self.orders.append((action, order_id, side, price, qty))
 
     def filled(self, fill, order_id, us):
-        assert ("filled", order_id) not in [row[:2] for row in self.orders]  # its order has not ended before
+        assert ("filled", order_id) not in [row[:2] for row in self.orders]  # its order has not ended yet
         self.fills.append((order_id, fill.trade_id))
 
     def rejected(self, reason, code, message):
@@ -85,8 +85,8 @@ class Notes:
     warning = info
 
 
-class Room:
-    """A trader with a clock that is set by hand, and its two first orders on the wire."""
+class TraderRig:
+    """A trader with a clock that is set manually, and its first two orders sent."""
 
     def __init__(self, quotes=Touch, **parts):
         self.us, self.notes, self.wire = SECOND_US, Notes(), Wire()
@@ -125,115 +125,115 @@ def fill(trade_id, *, side=1, price="100.00", qty="0.1", commission="0", asset="
     return AccountFill(trade_id, 7, "mm-1-B", side, price, qty, commission, asset, SECOND_US, maker=True)
 
 
-def test_the_first_book_brings_two_orders_in_the_exchanges_text():
-    room = Room()
-    assert room.wire.sent == [
+def test_first_book_places_two_orders_in_exchange_text():
+    rig = TraderRig()
+    assert rig.wire.sent == [
         ("place", 1, 1, "100", "0.1", "LIMIT_MAKER"),
         ("place", 2, -1, "100.02", "0.1", "LIMIT_MAKER"),
     ]
-    assert [row[:2] for row in room.notes.orders] == [("place", 1), ("place", 2)]
+    assert [row[:2] for row in rig.notes.orders] == [("place", 1), ("place", 2)]
 
 
-def test_a_moved_quote_goes_as_one_replacement():
-    room = Room()
-    room.trader.accepted(1, room.us, 91)
-    room.wire.take()
-    room.feed(DEPTH, (1, 10_001, STEP), after_us=250_000)
-    assert room.wire.take() == [("replace", 1, 3, 1, "100.01", "0.1", "LIMIT_MAKER")]
-    assert room.notes.orders[-1][:2] == ("replace", 3)
+def test_moved_quote_is_sent_as_one_replacement():
+    rig = TraderRig()
+    rig.trader.accepted(1, rig.us, 91)
+    rig.wire.take()
+    rig.feed(DEPTH, (1, 10_001, STEP), after_us=250_000)
+    assert rig.wire.take() == [("replace", 1, 3, 1, "100.01", "0.1", "LIMIT_MAKER")]
+    assert rig.notes.orders[-1][:2] == ("replace", 3)
 
 
 def amending():
-    """Return a trader whose ask, order 2 of 0.1, is to be amended to 0.05: its bid was filled."""
-    room = Room(quotes=Half)
-    room.trader.accepted(1, room.us, 91)
-    room.trader.accepted(2, room.us, 92)
-    room.wire.take()
-    room.trader.filled(1, fill(5))
-    assert room.wire.take() == [("place", 3, 1, "100", "0.05", "LIMIT_MAKER"), ("amend", 2, "0.05")]
-    assert room.notes.orders[-1][:2] == ("amend", 2)
-    return room
+    """Return a trader that is amending its ask, order 2, from 0.1 to 0.05 after a fill of its bid."""
+    rig = TraderRig(quotes=Half)
+    rig.trader.accepted(1, rig.us, 91)
+    rig.trader.accepted(2, rig.us, 92)
+    rig.wire.take()
+    rig.trader.filled(1, fill(5))
+    assert rig.wire.take() == [("place", 3, 1, "100", "0.05", "LIMIT_MAKER"), ("amend", 2, "0.05")]
+    assert rig.notes.orders[-1][:2] == ("amend", 2)
+    return rig
 
 
-def test_an_amendment_goes_by_itself_and_what_is_left_follows_it():
-    room = amending()
-    room.trader.filled(2, fill(6, side=-1, price="100.02", qty="0.02"))
-    room.trader.amended(2, room.us, "0.05")
-    assert room.notes.orders[-1] == ("amended", 2, -1, "100.02", "0.05")
-    room.trader.filled(2, fill(7, side=-1, price="100.02", qty="0.03"))
-    assert [row[0] for row in room.notes.orders if row[1] == 2][-2:] == ["amended", "filled"]
+def test_amended_order_fills_at_its_reduced_quantity():
+    rig = amending()
+    rig.trader.filled(2, fill(6, side=-1, price="100.02", qty="0.02"))
+    rig.trader.amended(2, rig.us, "0.05")
+    assert rig.notes.orders[-1] == ("amended", 2, -1, "100.02", "0.05")
+    rig.trader.filled(2, fill(7, side=-1, price="100.02", qty="0.03"))
+    assert [row[0] for row in rig.notes.orders if row[1] == 2][-2:] == ["amended", "filled"]
 
 
-def test_an_amendment_may_be_the_end_of_an_order():
-    """As much had filled before it was known."""
-    room = amending()
-    room.trader.filled(2, fill(6, side=-1, price="100.02", qty="0.05"))
-    room.trader.amended(2, room.us, "0.05")
-    assert room.notes.orders[-1][:2] == ("filled", 2)
-    assert room.engine.open_orders == 1
+def test_amendment_to_filled_quantity_ends_the_order():
+    """The quantity had filled before the amendment was reported."""
+    rig = amending()
+    rig.trader.filled(2, fill(6, side=-1, price="100.02", qty="0.05"))
+    rig.trader.amended(2, rig.us, "0.05")
+    assert rig.notes.orders[-1][:2] == ("filled", 2)
+    assert rig.engine.open_orders == 1
 
 
 @pytest.mark.parametrize(("code", "again"), [(0, [("amend", 2, "0.05")]), (-2038, [])])
-def test_an_amendment_that_the_exchange_refuses_is_not_sent_again(code, again):
-    room = amending()
-    room.trader.amend_failed(2, room.us, code, "no")
-    room.us += 250_000
-    room.trader.act()
-    assert room.wire.take() == again
-    assert room.notes.logged[-1] == "amend_failed"
+def test_amendment_is_resent_unless_exchange_refused_it(code, again):
+    rig = amending()
+    rig.trader.amend_failed(2, rig.us, code, "no")
+    rig.us += 250_000
+    rig.trader.act()
+    assert rig.wire.take() == again
+    assert rig.notes.logged[-1] == "amend_failed"
 
 
-def test_a_gap_cancels_without_a_replacement():
-    room = Room()
-    room.trader.accepted(1, room.us, 91)
-    room.trader.accepted(2, room.us, 92)
-    room.wire.take()
-    room.feed(GAP)
-    assert room.wire.take() == [("cancel", 1), ("cancel", 2)]
+def test_gap_cancels_orders_without_replacement():
+    rig = TraderRig()
+    rig.trader.accepted(1, rig.us, 91)
+    rig.trader.accepted(2, rig.us, 92)
+    rig.wire.take()
+    rig.feed(GAP)
+    assert rig.wire.take() == [("cancel", 1), ("cancel", 2)]
 
 
-def test_a_fill_is_booked_once_and_a_requote_follows():
-    room = Room()
-    room.trader.accepted(1, room.us, 91)
-    room.wire.take()
-    room.trader.filled(1, fill(5, commission="0.0001", asset="SIM"))
-    room.trader.filled(1, fill(5, commission="0.0001", asset="SIM"))
-    assert room.engine.inventory_lots == room.ledger.position_e8 == 9_990_000
-    assert room.account.cash_e8 == START_CASH_E8 - 10 * 10**8
-    assert room.notes.fills == [(1, 5)]
-    assert ("filled", 1, 1, "100", "0.1") in room.notes.orders
-    assert room.wire.take() == [("place", 3, 1, "100", "0.1", "LIMIT_MAKER")]
+def test_fill_is_booked_once_and_followed_by_requote():
+    rig = TraderRig()
+    rig.trader.accepted(1, rig.us, 91)
+    rig.wire.take()
+    rig.trader.filled(1, fill(5, commission="0.0001", asset="SIM"))
+    rig.trader.filled(1, fill(5, commission="0.0001", asset="SIM"))
+    assert rig.engine.inventory_lots == rig.ledger.position_e8 == 9_990_000
+    assert rig.account.cash_e8 == START_CASH_E8 - 10 * 10**8
+    assert rig.notes.fills == [(1, 5)]
+    assert ("filled", 1, 1, "100", "0.1") in rig.notes.orders
+    assert rig.wire.take() == [("place", 3, 1, "100", "0.1", "LIMIT_MAKER")]
 
 
-def test_partial_fills_keep_the_order():
-    room = Room()
-    room.trader.filled(1, fill(5, qty="0.04"))
-    room.trader.filled(1, fill(6, qty="0.06"))
-    assert [row[0] for row in room.notes.orders if row[1] == 1] == ["place", "partially_filled", "filled"]
+def test_partial_fills_keep_the_order_until_filled():
+    rig = TraderRig()
+    rig.trader.filled(1, fill(5, qty="0.04"))
+    rig.trader.filled(1, fill(6, qty="0.06"))
+    assert [row[0] for row in rig.notes.orders if row[1] == 1] == ["place", "partially_filled", "filled"]
 
 
-def test_a_fill_of_an_earlier_run_moves_the_account_alone():
-    room = Room()
-    room.trader.filled(0, fill(5, side=-1, commission="0.01"))
-    assert room.engine.inventory_lots == -10_000_000
-    assert room.account.cash_e8 == START_CASH_E8 + 10 * 10**8 - 10**6
-    assert room.notes.fills == [(0, 5)]
+def test_fill_of_earlier_run_changes_only_the_account():
+    rig = TraderRig()
+    rig.trader.filled(0, fill(5, side=-1, commission="0.01"))
+    assert rig.engine.inventory_lots == -10_000_000
+    assert rig.account.cash_e8 == START_CASH_E8 + 10 * 10**8 - 10**6
+    assert rig.notes.fills == [(0, 5)]
 
 
-def test_each_fill_names_the_state_row_and_the_cash_after_it():
-    room = Room()
-    room.trader.filled(1, fill(5, qty="0.04", commission="0.00000001"))
-    room.trader.filled(2, fill(6, side=-1, price="100.02", qty="0.1"))
-    state = room.engine.journal().state
-    for booked in room.account.fills:
+def test_each_fill_refers_to_state_row_and_cash_after_it():
+    rig = TraderRig()
+    rig.trader.filled(1, fill(5, qty="0.04", commission="0.00000001"))
+    rig.trader.filled(2, fill(6, side=-1, price="100.02", qty="0.1"))
+    state = rig.engine.journal().state
+    for booked in rig.account.fills:
         inventory, cash_tl, fees_e8 = state[booked.state_row][1:4].tolist()
         assert inventory == booked.position_e8
         moved_e16 = cash_tl * GRID.tick_e8 * GRID.lot_e8 - fees_e8 * 10**8
         assert START_CASH_E8 * 10**8 + moved_e16 == booked.cash_e8 * 10**8
 
 
-def test_a_fill_has_the_instant_of_its_report_also_before_the_first_message_of_the_market():
-    """Of a run that was killed the next start books what was missed, before its engine has seen any instant."""
+def test_fill_before_first_market_message_has_report_time():
+    """After a killed run the next start books missed fills before its engine has any instant."""
     engine, reported = LiveEngine(Touch(), Rules(GRID.tick_e8, GRID.lot_e8)), [7 * SECOND_US, 8 * SECOND_US]
     account = TradeAccount(engine, Ledger(GRID), GRID, (0, START_CASH_E8))
     for trade_id, us in enumerate(reported, 5):
@@ -256,60 +256,60 @@ def test_a_fill_has_the_instant_of_its_report_also_before_the_first_message_of_t
         (-1000, "An unknown error occurred.", 1, "exchange_refused"),
     ],
 )
-def test_a_rejection_has_the_journals_word(code, message, side, reason):
+def test_reason_of_maps_rejection_to_journal_reason(code, message, side, reason):
     assert reason_of(code, message, side) == reason
 
 
-def test_a_rejection_ends_the_order_and_is_observed():
-    room = Room()
-    room.trader.rejected(1, room.us, -2010, "Order would immediately match and take.")
-    assert room.engine.open_orders == 1
-    assert room.notes.rejects == [("would_cross", -2010)]
-    assert room.notes.orders[-1][:2] == ("rejected", 1)
+def test_rejection_ends_order_and_is_reported_to_observers():
+    rig = TraderRig()
+    rig.trader.rejected(1, rig.us, -2010, "Order would immediately match and take.")
+    assert rig.engine.open_orders == 1
+    assert rig.notes.rejects == [("would_cross", -2010)]
+    assert rig.notes.orders[-1][:2] == ("rejected", 1)
 
 
-def test_after_a_failed_cancel_the_order_is_wanted_again():
-    room = Room()
-    room.trader.accepted(1, room.us, 91)
-    room.feed(DEPTH, (1, 10_001, STEP), after_us=250_000)
-    room.trader.cancel_failed(1, room.us, -2011)
-    room.trader.rejected(3, room.us, -2022, "Order cancel-replace failed.")
-    room.wire.take()
-    room.us += 250_000
-    room.trader.act()
-    assert room.wire.take() == [("replace", 1, 4, 1, "100.01", "0.1", "LIMIT_MAKER")]
+def test_replacement_is_sent_again_after_failed_cancel():
+    rig = TraderRig()
+    rig.trader.accepted(1, rig.us, 91)
+    rig.feed(DEPTH, (1, 10_001, STEP), after_us=250_000)
+    rig.trader.cancel_failed(1, rig.us, -2011)
+    rig.trader.rejected(3, rig.us, -2022, "Order cancel-replace failed.")
+    rig.wire.take()
+    rig.us += 250_000
+    rig.trader.act()
+    assert rig.wire.take() == [("replace", 1, 4, 1, "100.01", "0.1", "LIMIT_MAKER")]
 
 
 def test_nothing_is_sent_after_the_end():
-    room = Room()
-    room.wire.take()
-    room.trader.end("kill")
-    room.feed(DEPTH, (1, 10_001, STEP), after_us=SECOND_US)
-    room.trader.filled(1, fill(5))
-    room.trader.act()
-    assert room.wire.take() == []
-    assert room.ledger.position_e8 == 10**7
-    assert room.trader.ended == "kill"
+    rig = TraderRig()
+    rig.wire.take()
+    rig.trader.end("kill")
+    rig.feed(DEPTH, (1, 10_001, STEP), after_us=SECOND_US)
+    rig.trader.filled(1, fill(5))
+    rig.trader.act()
+    assert rig.wire.take() == []
+    assert rig.ledger.position_e8 == 10**7
+    assert rig.trader.ended == "kill"
 
 
-def test_the_loop_ends_when_the_watch_says_so():
+def test_loop_ends_when_watch_returns_a_reason():
     looks = []
 
     def watch(us):
         looks.append(us)
         return "risk limit" if len(looks) == 3 else None
 
-    room = Room(watch=watch)
-    assert asyncio.run(room.trader.run()) == "risk limit"
+    rig = TraderRig(watch=watch)
+    assert asyncio.run(rig.trader.run()) == "risk limit"
     assert len(looks) == 3
 
 
-def test_the_end_wakes_the_loop():
+def test_end_wakes_the_loop():
     async def ended():
-        room = Room()
-        task = asyncio.create_task(room.trader.run())
+        rig = TraderRig()
+        task = asyncio.create_task(rig.trader.run())
         await asyncio.sleep(0)
-        room.trader.end("SIGTERM")
+        rig.trader.end("SIGTERM")
         return await asyncio.wait_for(task, 20)
 
     assert asyncio.run(ended()) == "SIGTERM"

@@ -1,4 +1,4 @@
-"""A client that others wrote trades as the gateway does: on two equal exchanges, equal orders have equal fills."""
+"""A third-party client trades as the gateway does: on two equal exchanges, equal orders have equal fills."""
 
 import asyncio
 import contextlib
@@ -25,13 +25,13 @@ BEGINS_US = LOCKSTEP_US + 20_000_000
 
 def script(seed):
     """Yield each step: cancel an earlier order, or place one: side, ticks from the touch, kind, quantity."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     for step in range(STEPS):
-        if step > 3 and dice.random() < 0.25:
-            yield "cancel", dice.randrange(step)
+        if step > 3 and rng.random() < 0.25:
+            yield "cancel", rng.randrange(step)
         else:
-            kind = dice.choice(["LIMIT_MAKER", "LIMIT", "LIMIT", "MARKET", "IOC"])
-            yield "place", dice.choice([1, -1]), dice.choice([-1, 0, 0, 1, 2]), kind, dice.choice(["0.500", "2.000"])
+            kind = rng.choice(["LIMIT_MAKER", "LIMIT", "LIMIT", "MARKET", "IOC"])
+            yield "place", rng.choice([1, -1]), rng.choice([-1, 0, 0, 1, 2]), kind, rng.choice(["0.500", "2.000"])
 
 
 def price(box, side, away):
@@ -55,7 +55,7 @@ async def played(box, seed, trader):
 
 
 class ByGateway:
-    """Our gateway; an order or a cancel is over when its answer was taken."""
+    """Our gateway; a request is complete when its answer was processed."""
 
     def __init__(self, box):
         self.box, self.listener = box, FollowingListener()
@@ -72,7 +72,7 @@ class ByGateway:
                 await asyncio.sleep(0.001)
 
     async def start(self):
-        """Be ready, at an instant at which any client is."""
+        """Start the gateway, at an instant that is the same for any client."""
         starting = asyncio.ensure_future(self.gateway.start())
         while not starting.done():
             await self.box.advance(seconds=0.001)
@@ -121,7 +121,7 @@ class ByCcxt:
 
 
 async def by_gateway(seed):
-    """Return the fills of our gateway's orders, as the exchange has them and as were reported."""
+    """Return the fills of our gateway's orders, from the exchange and from the reports."""
     async with Box.in_lockstep("zero_intelligence", seed=seed).open() as box:
         trader = ByGateway(box)
         await trader.start()
@@ -143,7 +143,7 @@ async def by_ccxt(seed):
 
 
 @pytest.mark.parametrize("seed", [3, 11, 12])
-def test_the_same_orders_have_the_same_fills_through_ccxt(seed):
+def test_same_orders_have_same_fills_through_ccxt(seed):
     ours, reported = asyncio.run(by_gateway(seed))
     theirs = asyncio.run(by_ccxt(seed))
     assert len(ours) >= LEAST_FILLS

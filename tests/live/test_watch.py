@@ -1,4 +1,4 @@
-"""The terminal view: what one screen shows, and how it is redrawn."""
+"""The terminal view: the content of one screen, and its redrawing."""
 
 import asyncio
 import os
@@ -33,26 +33,26 @@ state       7 rows wait   500.0 ms behind"""
 DENSE = "\n".join(line for line in SCREEN.splitlines() if line)
 
 
-def test_the_screen_shows_what_the_page_has() -> None:
-    """A number a line for what a trader looks at first."""
+def test_screen_shows_all_metrics() -> None:
+    """One line for each group of numbers."""
     trader = busy()
     trader.killed(False)
     assert view("SIMUSDT", trader.filled(), START_US) == SCREEN
 
 
 @pytest.mark.parametrize(
-    ("killed", "why", "words"),
+    ("killed", "why", "status"),
     [(True, "", "KILLED"), (False, "the book is syncing", "not quoting: the book is syncing")],
 )
-def test_the_first_line_says_why_nothing_is_quoted(killed: bool, why: str, words: str) -> None:
-    """The kill comes before every other reason."""
+def test_first_line_shows_why_nothing_is_quoted(killed: bool, why: str, status: str) -> None:
+    """A kill takes precedence over every other reason."""
     trader = busy()
     trader.killed(killed)
-    assert view("SIMUSDT", trader.filled(), START_US, why).splitlines()[0].endswith(words)
+    assert view("SIMUSDT", trader.filled(), START_US, why).splitlines()[0].endswith(status)
 
 
-def test_an_empty_start_has_no_numbers_but_a_screen() -> None:
-    """Before the first message nothing is known, and nothing is 0 that is not."""
+def test_screen_before_first_message_shows_dashes() -> None:
+    """Unknown numbers are not shown as 0."""
     text = view("SIMUSDT", TradingMetrics("SIMUSDT", Now()).filled(), START_US, "starting")
     assert "book        – old   gaps 0" in text
     assert "quotes      buy –   sell –" in text
@@ -60,22 +60,22 @@ def test_an_empty_start_has_no_numbers_but_a_screen() -> None:
     assert "rejects     none" in text
 
 
-def test_lines_are_cut_at_the_width() -> None:
+def test_lines_are_cut_at_terminal_width() -> None:
     """A narrow terminal must not wrap, or the next drawing is misplaced."""
     text = view("SIMUSDT", busy().filled(), START_US, size=os.terminal_size((30, 40)))
     assert max(map(len, text.splitlines())) == 30
 
 
 @pytest.mark.parametrize(("height", "shown"), [(17, SCREEN), (16, DENSE), (13, DENSE), (6, DENSE)])
-def test_the_first_lines_stay_where_a_terminal_is_low(height: int, shown: str) -> None:
-    """A screen that is too high would scroll its own head away: empty lines go first, and the last line stays free."""
+def test_low_terminal_shows_the_first_lines(height: int, shown: str) -> None:
+    """Too high a screen would scroll its head away: empty lines are dropped first, and the last line stays free."""
     trader = busy()
     trader.killed(False)
     text = view("SIMUSDT", trader.filled(), START_US, size=os.terminal_size((80, height)))
     assert text.splitlines() == shown.splitlines()[: height - 1]
 
 
-def test_quantiles_are_those_of_prometheus() -> None:
+def test_quantiles_match_prometheus() -> None:
     """Interpolated within the bucket; beyond the last bound it is that bound."""
     trader = TradingMetrics("SIMUSDT", Now())
     for _ in range(4):
@@ -87,7 +87,7 @@ def test_quantiles_are_those_of_prometheus() -> None:
     assert screen.quantile(metrics.ACK_FILL, 0.5) is None
 
 
-def test_it_is_redrawn_until_it_ends() -> None:
+def test_screen_is_redrawn_until_cancelled() -> None:
     """Over the screen before, with the cursor hidden, and shown again at the end."""
     written: list[str] = []
     drawn: list[str] = []

@@ -16,7 +16,7 @@ from serving import serving, signed
 from support import ROOT
 
 LONGEST_S = 240
-STILL = {"FEED_STALE_S": "1000", "DEPTH_SILENCE_S": "1000"}  # where nobody else trades
+STILL = {"FEED_STALE_S": "1000", "DEPTH_SILENCE_S": "1000"}  # for markets in which no other user trades
 ENTRY = ("-m", "mm", "trade")
 
 
@@ -24,7 +24,7 @@ class Venue:
     """One exchange in a box, and traders of one of its accounts.
 
     Attributes:
-        folder: Of all traders: data, results.
+        folder: The folder of all traders, with data and results.
         ready: The line that the exchange printed.
         user: The name of the account.
     """
@@ -54,10 +54,10 @@ class Venue:
         path.write_text(self.ready["accounts"][0]["ed25519_private_key"])
         return {"BINANCE_API_SECRET": "", "BINANCE_PRIVATE_KEY_FILE": str(path)}
 
-    def run(self, *words, **variables):
+    def run(self, *arguments, **variables):
         """Return the finished process of a command."""
         return subprocess.run(
-            [sys.executable, "-m", "mm", *words],
+            [sys.executable, "-m", "mm", *arguments],
             cwd=self.folder,
             env={**os.environ, **self.variables(**variables)},
             capture_output=True,
@@ -68,7 +68,7 @@ class Venue:
 
     @contextmanager
     def trader(self, *flags, entry=ENTRY, **variables):
-        """Yield a running trader; one that still runs at the end is killed. Python runs *entry*."""
+        """Yield a running trader; if it still runs at the end it is killed. Python runs *entry*."""
         process = subprocess.Popen(
             [sys.executable, *entry, *flags],
             cwd=self.folder,
@@ -98,29 +98,29 @@ class Venue:
         terms = {"symbol": self.ready["symbol"], "side": side, "type": "MARKET", "quantity": quantity}
         return signed(self.ready, user, "POST", "order", **terms).json()
 
-    def rests(self, side, price, quantity="5", user="bob"):
-        """Let another user place an order that rests, and return its number."""
+    def place_resting(self, side, price, quantity="5", user="bob"):
+        """Place a resting order of another user, and return its number."""
         terms = {"symbol": self.ready["symbol"], "side": side, "type": "LIMIT", "timeInForce": "GTC"}
         answer = signed(self.ready, user, "POST", "order", **terms, price=price, quantity=quantity).json()
         assert "orderId" in answer, answer
         return answer["orderId"]
 
     def cancel(self, order, user="bob"):
-        """Let that user cancel it."""
+        """Cancel an order of that user."""
         signed(self.ready, user, "DELETE", "order", symbol=self.ready["symbol"], orderId=order)
 
     def account(self, since_us=0):
-        """Return the exchange's own account: balances, open orders; orders, trades and requests from then on."""
+        """Return the exchange's own account: balances, open orders; orders, trades and requests since *since_us*."""
         return self.get(f"/sim/account?user={self.user}&timeUnit=MICROSECOND&since_us={since_us}")
 
-    def until(self, true, what, seconds=120, process=None):
-        """Wait until *true* returns something true, and return that; *process* must run meanwhile.
+    def until(self, condition, what, seconds=120, process=None):
+        """Wait until *condition* returns a true value, and return it; *process* must run meanwhile.
 
         It polls less and less often, since its requests cost time of the exchange on a loaded machine.
         """
         ends, pause_s = time.monotonic() + seconds, 0.05
         while time.monotonic() < ends:
-            found = true()
+            found = condition()
             if found:
                 return found
             if process is not None and process.poll() is not None:
@@ -137,18 +137,18 @@ class Venue:
             f"open {account['openOrders']}, last requests {account['requests'][-4:]}{log}"
         )
 
-    def stirred(self, true, what, process):
-        """Wait as `until` does, while bob places and cancels an order: silence shows nothing."""
+    def until_with_updates(self, condition, what, process):
+        """Wait as `until` does, while bob places and cancels an order, since a silent market shows no change."""
 
-        def look():
-            self.cancel(self.rests("BUY", "99.50"))
+        def check():
+            self.cancel(self.place_resting("BUY", "99.50"))
             time.sleep(0.3)
-            return true()
+            return condition()
 
-        return self.until(look, what, process=process)
+        return self.until(check, what, process=process)
 
-    def moved(self):
-        """Return position and cash of the account beyond what the box gave it."""
+    def balance_change(self):
+        """Return the change of position and cash of the account since the box created it."""
         held = {one["asset"]: Decimal(one["free"]) + Decimal(one["locked"]) for one in self.account()["balances"]}
         return held["SIM"] - 1_000, held["USDT"] - 1_000_000
 
@@ -180,7 +180,7 @@ def venue(folder, *flags, **serving_terms):
 
 
 def ended(process, number=signal.SIGTERM, seconds=60):
-    """Send a signal, and return exit code, output and how long the end took, s."""
+    """Send a signal, and return exit code, output and the duration of the end, s."""
     began = time.monotonic()
     if number is not None:
         process.send_signal(number)

@@ -1,4 +1,4 @@
-"""What must hold between the logs of traders and the exchange's own books, whatever happened to either."""
+"""Checks of the logs of traders against the exchange's own books, with any faults of either."""
 
 import json
 from collections import Counter
@@ -9,7 +9,7 @@ PLACING = ("order.place", "order.cancelReplace")
 
 
 def log_rows(box):
-    """Return the whole rows of all audit logs; a row that a kill has torn off is none."""
+    """Return the complete rows of all audit logs, without a row that a kill has torn."""
     rows = []
     for path in box.logs():
         rows += [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1] if line]
@@ -17,15 +17,15 @@ def log_rows(box):
 
 
 def booked(box):
-    """Return the fills of the logs, by trade id; each is there once."""
+    """Return the fills of the logs, by trade id; fails if one is booked twice."""
     fills = [row for row in log_rows(box) if row["type"] == "fill"]
     twice = [one for one, count in Counter(row["trade_id"] for row in fills).items() if count > 1]
     assert not twice, f"booked twice: {twice}"
     return {row["trade_id"]: row for row in fills}
 
 
-def moved_by(fills):
-    """Return what fills of the logs do to base and quote asset."""
+def balance_change_of(fills):
+    """Return the change of base and quote asset by fills of the logs."""
     base = quote = Decimal(0)
     for row in fills:
         sign, qty, price, fee = (
@@ -38,7 +38,7 @@ def moved_by(fills):
 
 
 def assert_all_known(box):
-    """No order was ever taken that no log holds: at any moment, also among faults."""
+    """The logs contain every order that was ever placed: at any moment, also with faults."""
     account = box.account()
     intended = {row["client_id"] for row in log_rows(box) if row["type"] == "intent" and row["action"] != "cancel"}
     taken = {one["clientOrderId"] for one in account["orders"]}
@@ -46,7 +46,7 @@ def assert_all_known(box):
 
 
 def assert_equal_books(box):
-    """After an orderly end: orders, fills, position and cash are the exchange's, and nothing is open."""
+    """After an orderly end: orders, fills, position and cash equal the exchange's, and no order is open."""
     assert_all_known(box)
     account = box.account()
     assert account["openOrders"] == []
@@ -61,7 +61,7 @@ def assert_equal_books(box):
         ours = tuple(Decimal(row[name]) for name in ("price", "qty", "commission"))
         assert ours == tuple(Decimal(trade[name]) for name in ("price", "qty", "commission"))
         assert row["order_id"] == trade["orderId"]
-    assert moved_by(fills.values()) == box.moved()
+    assert balance_change_of(fills.values()) == box.balance_change()
     done = Counter()
     for row in fills.values():
         done[row["order_id"]] += Decimal(row["qty"])
@@ -69,10 +69,10 @@ def assert_equal_books(box):
         assert done[order["orderId"]] == Decimal(order["executedQty"])
 
 
-def assert_cancels_alone_after(box, us, within_us):
-    """Behind the row of a kill no log has an intent to place, and nothing was sent later than so long after *us*.
+def assert_only_cancels_after(box, us, within_us):
+    """After the row of a kill no log has an intent to place, and no request is later than *within_us* after *us*.
 
-    What an intent before that row placed may still arrive after it.
+    A request whose intent precedes that row may still arrive after it.
     """
     requests = box.account()["requests"]
     late = [one for one in requests if one["us"] > us + within_us]
@@ -87,7 +87,7 @@ def assert_cancels_alone_after(box, us, within_us):
 
 
 def largest_exposure(box):
-    """Return the largest position, either way, that the orders which the exchange ever held open could have made."""
+    """Return the largest position, long or short, possible with the orders that were ever open at the exchange."""
     left, position, largest = {}, Decimal(0), Decimal(0)
     for event in box.account()["events"]:
         one = event.get("event", event)

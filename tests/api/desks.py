@@ -17,8 +17,8 @@ GRID = Instrument("SIMUSDT", E8 // 100, E8 // 1_000)
 
 def still_desk(preset=PLAIN, grid=GRID, **limits) -> Desk:
     """Return a desk on which only clients trade, with limits by knob."""
-    given = limits_of(replace(NO_RISK, **limits))
-    desk = Desk(Matching(), Still(), grid, preset, *([given] if given else []))
+    limits_given = limits_of(replace(NO_RISK, **limits))
+    desk = Desk(Matching(), Still(), grid, preset, *([limits_given] if limits_given else []))
     desk.advance(START_US)
     return desk
 

@@ -1,4 +1,4 @@
-"""The market's readers, and its messages, at a fixed time."""
+"""The market's readers and their messages, at a fixed time."""
 
 import asyncio
 import json
@@ -10,8 +10,8 @@ from mm.api.market import MOST_WAITING
 from mm.instrument import e8
 
 
-def test_an_empty_side_is_null():
-    """Of a book with bids alone there is neither mid nor spread."""
+def test_empty_side_of_the_book_is_null():
+    """A book with only bids has neither mid nor spread."""
     market = still_market()
     market.desk.place("a", 1, "limit", e8("99.5"), e8("2"))
     assert json.loads(market.book_text()) == {
@@ -20,8 +20,8 @@ def test_an_empty_side_is_null():
     }  # fmt: skip
 
 
-def test_a_mid_of_half_ticks_is_exact():
-    """Best first on both sides."""
+def test_mid_of_half_ticks_is_exact():
+    """Levels are listed best first on both sides."""
     market = still_market()
     for side, price in ((1, "99.99"), (1, "99.98"), (-1, "100.02"), (-1, "100.03")):
         market.desk.place("a", side, "limit", e8(price), e8("1"))
@@ -31,8 +31,8 @@ def test_a_mid_of_half_ticks_is_exact():
     assert [price for price, _ in book["asks"]] == [Decimal("100.02"), Decimal("100.03")]
 
 
-def test_fills_are_pushed_to_their_client_alone():
-    """As the six fields of the interface."""
+def test_fills_are_sent_only_to_their_client():
+    """With the six fields of the interface."""
 
     async def play() -> list[str]:
         market = still_market()
@@ -42,31 +42,31 @@ def test_fills_are_pushed_to_their_client_alone():
             assert not other._waiting.qsize()
             return [await mine.next()]
 
-    assert [json.loads(one) for one in asyncio.run(play())] == [
+    assert [json.loads(message) for message in asyncio.run(play())] == [
         {"event": "fill", "order_id": 1, "side": "buy", "price": 100, "size": 0.5, "timestamp": START_US / 1e6}
     ]
 
 
-def test_a_reader_that_does_not_read_is_dropped_and_others_are_not():
+def test_slow_reader_is_dropped_and_other_readers_are_not():
     """The queue is bounded, and the market continues."""
 
     async def play() -> None:
         market = still_market()
         market.desk.place("a", -1, "limit", e8("100"), e8("1000"))
-        with market.reading("a") as slow, market.reading("a") as quick:
-            for nth in range(3 * MOST_WAITING):
+        with market.reading("a") as slow, market.reading("a") as fast:
+            for number in range(3 * MOST_WAITING):
                 market.desk.place("b", 1, "limit", e8("100"), e8("0.001"))
-                assert json.loads(await quick.next())["size"] == 0.001
-                assert slow.over.is_set() is (nth >= MOST_WAITING)
+                assert json.loads(await fast.next())["size"] == 0.001
+                assert slow.over.is_set() is (number >= MOST_WAITING)
             assert slow._waiting.qsize() == MOST_WAITING
-            assert not quick.over.is_set()
+            assert not fast.over.is_set()
         assert not market._of_fills
 
     asyncio.run(play())
 
 
-def test_the_book_is_pushed_when_it_has_changed_and_not_too_often():
-    """A burst of changes leaves one message."""
+def test_book_is_sent_after_changes_and_at_a_limited_rate():
+    """A burst of changes gives one message."""
 
     async def play() -> list[int]:
         wall_s, waiting = [50.0], []

@@ -1,4 +1,4 @@
-"""The endpoints in process: S4's own messages, every refusal with its status, random bytes; nothing is a 5xx."""
+"""The endpoints in process: documented messages, every rejection with its status, and random bytes; never a 5xx."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ ORDER = {"client_id": "mm_1", "side": "buy", "type": "limit", "price": 100.05, "
 
 
 class Caller:
-    """Calls one application, a call at a time."""
+    """Calls one application, one call at a time."""
 
     def __init__(self, **limits):
         self.market = still_market(**limits)
@@ -44,8 +44,8 @@ class Caller:
         return self("POST", "/order", {**ORDER, **changes})
 
 
-def test_the_documented_session():
-    """Order, book, fills, positions, orders, cancel, with the keys and words of the interface."""
+def test_documented_session():
+    """Order, book, fills, positions, orders and cancel, with the keys and words of the interface."""
     call = Caller()
     status, answer = call.order()
     assert status == 200
@@ -73,8 +73,8 @@ def test_the_documented_session():
     assert call("GET", "/orders/mm_1") == (200, [])
 
 
-def test_a_cancel_that_names_a_client_must_be_of_its_order():
-    """By the query or by the body; without a name it is anyone's, as in the interface."""
+def test_cancel_with_client_id_must_match_the_order():
+    """By the query or by the body; without a client_id anyone may cancel, as in the interface."""
     call = Caller()
     call.order()
     assert call("POST", "/cancel/1?client_id=b")[0] == 404
@@ -84,8 +84,8 @@ def test_a_cancel_that_names_a_client_must_be_of_its_order():
     assert call("GET", "/orders/mm_1")[1] == []
 
 
-def test_a_refusal_by_risk_is_an_answer():
-    """200, rejected, and the limit that stopped it."""
+def test_risk_rejection_is_a_200_answer_with_reason():
+    """Status "rejected", with the limit as reason."""
     call = Caller(max_position="4", max_daily_loss="100", max_orders_per_s=9)
     status, answer = call.order()
     assert (status, answer["status"], answer["order_id"], answer["remaining"]) == (200, "rejected", None, 5)
@@ -106,8 +106,8 @@ def test_a_refusal_by_risk_is_an_answer():
     }  # fmt: skip
 
 
-def test_kill_and_rearm():
-    """Kill cancels; an order after it is rejected; rearm ends it."""
+def test_kill_cancels_and_rearm_allows_orders_again():
+    """An order after the kill is rejected."""
     call = Caller()
     call.order()
     assert call("POST", "/risk/mm_1/kill")[1] == {
@@ -131,7 +131,7 @@ def test_kill_and_rearm():
     ids=str,
 )  # fmt: skip
 def test_malformed_orders_are_422(changes):
-    """With a sentence that names what is wrong; nothing is sent."""
+    """With a sentence that names the problem; no order is sent."""
     call = Caller()
     body = json.dumps({**ORDER, **changes}).replace("Infinity", "1e400").encode()
     status, answer = call("POST", "/order", body)
@@ -140,19 +140,19 @@ def test_malformed_orders_are_422(changes):
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"client_id":"a"}'])
-def test_bodies_that_are_no_order_are_422(body):
-    """Also bytes that are no text."""
+def test_bodies_that_are_not_orders_are_422(body):
+    """Also bytes that are not text."""
     assert Caller()("POST", "/order", body)[0] == 422
 
 
 @pytest.mark.parametrize("price", [100.005, "0.001", "1e-9"])
-def test_a_price_off_the_grid_is_rejected(price):
-    """The message is well formed, the market has no such price."""
+def test_price_off_the_grid_is_rejected(price):
+    """The message is well formed, but the market has no such price."""
     status, answer = Caller().order(price=price)
     assert (status, answer["status"]) == (200, "rejected")
 
 
-def test_statuses_of_what_is_not_there():
+def test_status_codes_of_unknown_and_invalid_requests():
     """Unknown paths, methods, names and numbers."""
     call = Caller()
     assert call("GET", "/nowhere")[0] == 404
@@ -168,18 +168,18 @@ def test_statuses_of_what_is_not_there():
     assert call.market.desk.clients == {}
 
 
-def test_the_document_describes_every_door():
-    """Each answer by its schema, and the page that shows them."""
+def test_openapi_document_describes_every_endpoint():
+    """Each answer by its schema."""
     call = Caller()
-    found = call("GET", "/openapi.json")[1]
-    assert sorted(found["paths"]) == [
+    document = call("GET", "/openapi.json")[1]
+    assert sorted(document["paths"]) == [
         "/book", "/cancel/{order_id}", "/cancel_all/{client_id}", "/fills/{client_id}", "/health",
         "/order", "/orders/{client_id}", "/positions/{client_id}", "/risk/{client_id}", "/risk/{client_id}/kill",
         "/risk/{client_id}/rearm",
     ]  # fmt: skip
-    text = json.dumps(found)
+    text = json.dumps(document)
     for part in text.split('"$ref": "#/components/schemas/')[1:]:
-        assert part.split('"')[0] in found["components"]["schemas"]
+        assert part.split('"')[0] in document["components"]["schemas"]
 
 
 _VALUES = st.recursive(
@@ -212,8 +212,8 @@ def limited():
         st.tuples(_PATHS, st.binary(max_size=200) | _ORDERS.map(lambda one: json.dumps(one).encode())), max_size=8
     )
 )
-def test_nothing_that_is_sent_is_a_5xx(limited, calls):
-    """Random bytes and nearly right messages; the core stays whole, and the limits hold."""
+def test_random_requests_never_give_a_5xx(limited, calls):
+    """Random bytes and nearly valid messages; the core stays consistent, and the limits hold."""
     for status, answer in limited.many([("POST", f"/{path}", body) for path, body in calls]):
         assert status in (200, 404, 422), answer
         assert status == 200 or list(answer) == ["detail"]

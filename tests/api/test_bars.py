@@ -1,4 +1,4 @@
-"""Bars of Yahoo Finance and Alpha Vantage, by stand-ins on loopback, and the market that follows them."""
+"""Bars of Yahoo Finance and Alpha Vantage, by fake servers on loopback, and the market that follows them."""
 
 import http.server
 import json
@@ -30,7 +30,7 @@ KEY = "SECRET-KEY-OF-A-TEST"
 
 
 def chart(rows=ROWS, error=None):
-    """Return an answer as Yahoo Finance's chart service makes it."""
+    """Return an answer like Yahoo Finance's chart service."""
     columns = (
         dict(zip(("open", "high", "low", "close", "volume"), zip(*rows, strict=True), strict=True)) if rows else {}
     )
@@ -40,17 +40,17 @@ def chart(rows=ROWS, error=None):
 
 
 def series(rows=ROWS):
-    """Return an answer as Alpha Vantage's TIME_SERIES_INTRADAY makes it, newest first."""
+    """Return an answer like Alpha Vantage's TIME_SERIES_INTRADAY, newest first."""
     zone = ZoneInfo("US/Eastern")
     names = ("1. open", "2. high", "3. low", "4. close", "5. volume")
-    found = {
+    bars = {
         datetime.fromtimestamp(OPENS_S + 60 * number, zone).strftime("%Y-%m-%d %H:%M:%S"): dict(
             zip(names, map(str, row), strict=True)
         )
         for number, row in enumerate(rows)
     }
     meta = {"2. Symbol": "AAPL", "4. Interval": "1min", "6. Time Zone": "US/Eastern"}
-    return {"Meta Data": meta, "Time Series (1min)": dict(reversed(found.items()))}
+    return {"Meta Data": meta, "Time Series (1min)": dict(reversed(bars.items()))}
 
 
 @contextmanager
@@ -81,14 +81,14 @@ def service(content, status=200):
         thread.join()
 
 
-def loaded(content, source="yahoo", status=200, key=KEY):
+def load_answer(content, source="yahoo", status=200, key=KEY):
     """Return the bars of one answer."""
     with service(content, status) as (address, _):
         return load_bars(source, "AAPL", "1m", address=address, key=key)
 
 
 def in_e8(rows=ROWS):
-    """Return rows as bars, by another way to round."""
+    """Return rows as bars, with another way of rounding."""
     return [
         Bar((OPENS_S + 60 * number) * 1_000_000, *(round(value * 1_000_000) * 100 for value in row))
         for number, row in enumerate(rows)
@@ -96,12 +96,12 @@ def in_e8(rows=ROWS):
 
 
 def test_both_services_give_the_same_bars():
-    """Each in its own form, oldest first, instants in UTC."""
-    assert loaded(chart()) == loaded(series(), "alphavantage") == in_e8()
+    """Each in its own form, oldest first, times in UTC."""
+    assert load_answer(chart()) == load_answer(series(), "alphavantage") == in_e8()
 
 
-def test_the_requests_are_those_of_the_services():
-    """A symbol with other characters is quoted; the key goes to Alpha Vantage alone."""
+def test_requests_match_the_apis_of_the_services():
+    """A symbol with special characters is quoted; the key is sent to Alpha Vantage only."""
     with service(chart()) as (address, paths):
         load_bars("yahoo", "^GSPC", "5m", address=address, key=KEY)
     assert paths == ["/v8/finance/chart/%5EGSPC?interval=5m&range=5d&includePrePost=false"]
@@ -110,9 +110,9 @@ def test_the_requests_are_those_of_the_services():
     assert paths == [f"/query?function=TIME_SERIES_INTRADAY&symbol=IBM&interval=15min&outputsize=full&apikey={KEY}"]
 
 
-def test_a_minute_without_trades_is_left_out():
+def test_minute_without_trades_is_left_out():
     """Yahoo Finance has nulls there."""
-    assert loaded(chart([ROWS[0], (None,) * 5, ROWS[1]]))[1].us == (OPENS_S + 120) * 1_000_000
+    assert load_answer(chart([ROWS[0], (None,) * 5, ROWS[1]]))[1].us == (OPENS_S + 120) * 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -132,10 +132,10 @@ def test_a_minute_without_trades_is_left_out():
         (chart([(0, 0, 0, 0, 1)]), 200, BrokenFile, "AAPL at"),
     ],
 )  # fmt: skip
-def test_what_is_no_chart_is_refused(content, status, kind, words):
-    """With the place, the value, and what to do."""
+def test_malformed_chart_is_rejected(content, status, kind, words):
+    """With the place, the value and the remedy."""
     with pytest.raises(kind) as error:
-        loaded(content, status=status)
+        load_answer(content, status=status)
     assert words in str(error.value)
 
 
@@ -149,16 +149,16 @@ def test_what_is_no_chart_is_refused(content, status, kind, words):
         ({"Meta Data": {"6. Time Zone": "US/Eastern"}, "Time Series (1min)": {"noon": {}}}, BrokenFile, "noon"),
     ],
 )
-def test_what_is_no_series_is_refused(content, kind, words):
-    """The service refuses with status 200 as well; its sentence is shown, the key is not."""
+def test_malformed_series_is_rejected_without_showing_the_key(content, kind, words):
+    """The service sends errors with status 200 as well; its sentence is shown, the key is not."""
     with pytest.raises(kind) as error:
-        loaded(content, "alphavantage")
+        load_answer(content, "alphavantage")
     assert words in str(error.value)
     assert KEY not in str(error.value)
 
 
-def test_without_a_network_it_says_so_and_shows_no_key(tmp_path):
-    """At the command line, at the most talkative level: one line, and exit code 75."""
+def test_network_error_message_contains_no_key(tmp_path):
+    """At the command line, at the most verbose level: one line, and exit code 75."""
     words = (
         "-m",
         "mm",
@@ -181,41 +181,41 @@ def test_without_a_network_it_says_so_and_shows_no_key(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_mid_goes_through_the_bars_and_prints_add_up(seed):
-    """Open first, close last, high and low once at least, nothing beyond; the volume to the lot."""
+def test_mid_follows_the_bars_and_trades_add_up_to_the_volume(seed):
+    """Open first, close last, high and low at least once, nothing beyond; the volume to the lot."""
     bars = in_e8()
     events = list(bar_events(bars, MINUTE_US, GRID, seed))
     assert events == list(bar_events(bars, MINUTE_US, GRID, seed))
-    assert [one.recv_seq for one in events] == list(range(1, len(events) + 1))
-    assert [one.us for one in events] == sorted(one.us for one in events)
+    assert [event.recv_seq for event in events] == list(range(1, len(events) + 1))
+    assert [event.us for event in events] == sorted(event.us for event in events)
     book, mids, traded = {}, {bar.us: [] for bar in bars}, dict.fromkeys((bar.us for bar in bars), 0)
     for event in events:
         begins = max(us for us in mids if us <= event.us)
         if event.kind == TRADE:
             ((side, ticks, lots),) = event.rows
-            assert ticks == (min if side > 0 else max)(at for way, at in book if way != side)
+            assert ticks == (min if side > 0 else max)(at for side_of, at in book if side_of != side)
             assert lots <= book[-side, ticks]
             traded[begins] += lots
             continue
         assert event.kind == (DEPTH if book else SNAPSHOT)
         book.update({(side, ticks): lots for side, ticks, lots in event.rows})
         book = {place: lots for place, lots in book.items() if lots}
-        bid, ask = max(at for way, at in book if way > 0), min(at for way, at in book if way < 0)
+        bid, ask = max(at for side_of, at in book if side_of > 0), min(at for side_of, at in book if side_of < 0)
         assert ask - bid == 2
         if event.kind == DEPTH:
             mids[begins].append((bid + ask) // 2)
     last = None
     for bar in bars:
-        first, found = mids[bar.us][:-STEPS], mids[bar.us][-STEPS:]
+        first, steps = mids[bar.us][:-STEPS], mids[bar.us][-STEPS:]
         assert first == ([last] if last else [])
-        last = found[-1]
+        last = steps[-1]
         expected = [round(price / GRID.tick_e8) for price in bar[1:5]]
-        assert [found[0], max(found), min(found), found[-1]] == expected
+        assert [steps[0], max(steps), min(steps), steps[-1]] == expected
         assert traded[bar.us] == bar.volume_e8 // GRID.lot_e8
 
 
-def test_a_client_trades_in_the_market_of_the_bars():
-    """At the bars' own instants; the market's name includes "synthetic"."""
+def test_client_trades_in_the_market_of_the_bars():
+    """At the bars' own times; the market's name includes "synthetic"."""
     with service(chart()) as (address, _):
         market = made_market(
             TradingInterface(data_source="yahoo", symbol="aapl", bars_url=address, preset="equity"),
@@ -230,7 +230,7 @@ def test_a_client_trades_in_the_market_of_the_bars():
     assert desk.best() == (18_874, 18_876)
 
 
-def test_without_a_key_alpha_vantage_is_not_asked():
-    """The way out is named."""
+def test_missing_key_of_alpha_vantage_raises_usage_error():
+    """The message names the variable, and no request is made."""
     with pytest.raises(UsageError, match="ALPHAVANTAGE_API_KEY"):
         load_bars("alphavantage", "IBM", "1m", address="http://127.0.0.1:9")

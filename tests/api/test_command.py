@@ -1,4 +1,4 @@
-"""``mm sim api`` at the command line: what it refuses, and the market that its knobs make."""
+"""``mm sim api`` at the command line: rejected calls, and the market that its knobs make."""
 
 from types import SimpleNamespace
 
@@ -11,14 +11,14 @@ from support import run_python
 NONE = dict.fromkeys(LIMITS)
 
 
-def made(limits=NONE, flags=None, **options):
+def market_of(limits=NONE, flags=None, **options):
     """Return the market of options."""
     return made_market(
         TradingInterface(**options), SimpleNamespace(**{**NONE, **limits}), flags or ScenarioParameters()
     )
 
 
-def test_without_the_extra_it_names_it(tmp_path):
+def test_missing_extra_is_named(tmp_path):
     """One line, and exit code 2."""
     code = (
         "import sys; sys.modules['fastapi'] = None; sys.argv = ['mm', 'sim', 'api', '--port', '0']\n"
@@ -33,8 +33,8 @@ def test_without_the_extra_it_names_it(tmp_path):
 @pytest.mark.parametrize("preset", [None, "equity", "future", "crypto"])
 @pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"gaps"}))
 def test_every_scenario_trades_under_every_preset(scenario, preset):
-    """On its steps, at an hour at which it is open, with a book on both sides where there is a flow."""
-    market = made(scenario=scenario, preset=preset)
+    """On its grid, at an opening hour, with a book on both sides if there is a flow."""
+    market = market_of(scenario=scenario, preset=preset)
     market.pace.advance_to(market.desk.us + 2_000_000)
     bid, ask = market.desk.best()
     assert market.desk.is_open
@@ -42,14 +42,14 @@ def test_every_scenario_trades_under_every_preset(scenario, preset):
     assert market.source == f"synthetic, {scenario}"
 
 
-def test_flags_are_stronger_than_a_preset():
-    """The steps that are given, and the rest of the preset."""
-    market = made(preset="future", flags=ScenarioParameters(tick_size="0.5"))
+def test_flags_override_a_preset():
+    """The given tick size, and the rest of the preset."""
+    market = market_of(preset="future", flags=ScenarioParameters(tick_size="0.5"))
     assert (market.desk.grid.tick_e8, market.desk.preset.multiplier) == (50_000_000, 50)
 
 
-def test_limits_are_those_of_the_knobs():
+def test_limits_match_the_knobs():
     """In the engine's units."""
-    limits = made({"max_position": "1.5", "max_open_orders": 3, "price_band": "0.02"}).desk.limits
+    limits = market_of({"max_position": "1.5", "max_open_orders": 3, "price_band": "0.02"}).desk.limits
     assert (limits.max_position_e8, limits.max_open_orders, limits.price_band_e8) == (150_000_000, 3, 2_000_000)
     assert limits.max_daily_loss_e8 is None

@@ -14,38 +14,38 @@ from mm.instrument import E8, Instrument, e8
 
 
 def at(text: str, zone: str) -> int:
-    """Return an instant of a zone in µs."""
+    """Return a time of a zone in µs."""
     return round(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()) * 1_000_000
 
 
-def played(name, orders):
+def account_after(name, orders):
     """Return the profit, cash and fees of client ``a`` after orders of (client, side, price, size)."""
     preset = PRESETS[name]
     grid = Instrument(name.upper(), e8(preset.market["tick_size"]), e8(preset.market["qty_step"]))
     desk = still_desk(preset, grid)
     desk.advance(at("2026-01-06 10:00", "America/New_York"))  # a Tuesday: every market is open
-    for who, side, price, size in orders:
-        desk.place(who, side, "limit", e8(price), e8(size))
+    for client_name, side, price, size in orders:
+        desk.place(client_name, side, "limit", e8(price), e8(size))
     client = desk.clients["a"]
     return desk.profit_e16(client) / 1e16, client.cash_e16 / 1e16, client.fees_e8 / 1e8
 
 
-def test_an_equity_by_hand():
+def test_equity_example():
     """100 shares bought as maker at 50.00, sold as taker at 50.10: 10.00 + 0.20 rebate - 0.30."""
     orders = [("a", 1, "50.00", "100"), ("b", -1, "50.00", "100"), ("b", 1, "50.10", "100"), ("a", -1, "50.10", "100")]
-    assert played("equity", orders) == (9.9, 9.9, 0.1)
+    assert account_after("equity", orders) == (9.9, 9.9, 0.1)
 
 
-def test_a_future_by_hand():
-    """2 contracts of 50 a point, bought at 5000.00 and sold at 5001.25: 125.00 less 4 times 2.25."""
+def test_future_example():
+    """2 contracts of 50 per point, bought at 5000.00 and sold at 5001.25: 125.00 less 4 times 2.25."""
     orders = [
         ("a", 1, "5000", "2"), ("b", -1, "5000", "2"),
         ("b", 1, "5001.25", "2"), ("a", -1, "5001.25", "2"),
     ]  # fmt: skip
-    assert played("future", orders) == (116.0, 116.0, 9.0)
+    assert account_after("future", orders) == (116.0, 116.0, 9.0)
 
 
-def test_a_coin_by_hand():
+def test_crypto_example():
     """0.5 bought at 60000 and held at a mid of 60100: 50.00 less 30.00."""
     # The seller of a coin must own it: the market's own account sells here.
     preset = PRESETS["crypto"]
@@ -65,7 +65,7 @@ def test_a_coin_by_hand():
     st.integers(1, 10**24),
     st.booleans(),
 )
-def test_fees_are_fractions_rounded_half_to_even(units, rates, qty_e8, notional_e16, taker):
+def test_fees_are_rounded_half_to_even(units, rates, qty_e8, notional_e16, taker):
     """Python rounds fractions half to even."""
     exact = Fraction(units[taker] * qty_e8, E8) + Fraction(rates[taker] * notional_e16, E8 * E8)
     assert Fees(units, rates).of(qty_e8, notional_e16, taker=taker) == round(exact)
@@ -88,8 +88,8 @@ def test_fees_are_fractions_rounded_half_to_even(units, rates, qty_e8, notional_
         ("crypto", "UTC", "2026-01-10 03:00", True),
     ],
 )
-def test_hours(name, zone, text, is_open):
-    """Of the market's own clock, winter and summer."""
+def test_opening_hours(name, zone, text, is_open):
+    """By the market's own clock, winter and summer."""
     hours = PRESETS[name].hours
     us = at(text, zone)
     assert hours.is_open(us) is is_open
@@ -99,7 +99,7 @@ def test_hours(name, zone, text, is_open):
     assert opening == us or not hours.is_open(opening - 1)
 
 
-def test_the_last_opening_of_a_weekend_is_friday_morning():
-    """Saturday has none, and Monday is not yet."""
+def test_last_opening_on_a_weekend_is_friday_morning():
+    """Saturday has no opening, and Monday's is in the future."""
     opening = PRESETS["equity"].hours.last_opening(at("2026-11-21 12:00", "America/New_York"))
     assert opening == at("2026-11-20 09:30", "America/New_York")

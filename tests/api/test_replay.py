@@ -11,13 +11,13 @@ from mm.tape.load import load_day
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
 
 
-def shown(core):
+def displayed(core):
     """Return the levels that a core displays."""
     return {(side, ticks): lots for side in (1, -1) for ticks, lots in core.depth(side, None)}
 
 
-def test_the_book_is_the_tapes_after_every_message(tmp_path):
-    """A simulated day, recorded, loaded, and played: level by level, with the trades in between."""
+def test_book_equals_the_tape_after_every_message(tmp_path):
+    """A simulated day, recorded, loaded and played: level by level, with the trades in between."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     make_day(folder, SCENARIOS["zero_intelligence"](), Session("SIMUSDT", "20260105", 0.02, 7), lambda _: None)
     tape = load_day(folder.path)
@@ -32,14 +32,14 @@ def test_the_book_is_the_tapes_after_every_message(tmp_path):
                 book[side, ticks] = lots
         flow._play(event)
         if event.kind in (SNAPSHOT, DEPTH):
-            assert shown(core) == {place: lots for place, lots in book.items() if lots}
+            assert displayed(core) == {place: lots for place, lots in book.items() if lots}
     core.check()
     assert sum(event.kind == DEPTH for event in events) > 100
     assert sum(event.kind == TRADE for event in events) > 100
 
 
-def test_a_client_is_filled_behind_what_was_before_it():
-    """The day's own lots first; more of them later queue behind, and what leaves is not before the client."""
+def test_client_is_filled_after_earlier_orders():
+    """The day's own lots first; later lots queue after the client, and cancelled lots are taken from them."""
     core = Matching()
     events = [
         FeedEvent(SNAPSHOT, 10, 1, 1, [(1, 100, 5), (-1, 102, 5)]),
@@ -57,7 +57,7 @@ def test_a_client_is_filled_behind_what_was_before_it():
     assert core.queue_ahead(client) == 5
     flow.advance(40)
     assert core.order(client)[3] == 2
-    assert shown(core) == {(1, 100): 4, (-1, 102): 5}
+    assert displayed(core) == {(1, 100): 4, (-1, 102): 5}
     flow.advance(60)
     assert core.order(client)[3] == 1  # the ask at 99 has come through its price
     assert flow.ended

@@ -1,4 +1,4 @@
-"""The endpoints against their own OpenAPI schema, by schemathesis: no 5xx, and no answer that is not described."""
+"""The endpoints against their own OpenAPI schema, by schemathesis: no 5xx, and no undescribed answer."""
 
 from importlib import import_module
 
@@ -26,5 +26,5 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", made_app(still_market()
 @schema.parametrize()
 @settings(max_examples=60)
 def test_every_answer_is_described(case):
-    """Bodies, paths and queries that the schema allows, and ones that it does not."""
+    """Bodies, paths and queries, valid and invalid by the schema."""
     case.call_and_validate(checks=CHECKS)

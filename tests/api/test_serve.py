@@ -21,8 +21,8 @@ BUY = {"side": "buy", "type": "limit", "price": "100.05", "size": 5}
 SELL = {**BUY, "side": "sell"}
 
 
-def test_a_client_over_the_wire():
-    """Health, an order, the market data and the fills by WebSocket, and an end in order."""
+def test_client_session_over_http_and_websocket():
+    """Health, an order, market data and fills by WebSocket, and a clean stop."""
 
     async def play(ready):
         base, ws = ready["url"], ready["ws_url"]
@@ -54,7 +54,7 @@ def test_a_client_over_the_wire():
 
 
 class Wire:
-    """One HTTP connection that is kept, as each of many clients has one."""
+    """One kept HTTP connection, like those of many clients."""
 
     def __init__(self, ready):
         self.host, _, self.port = ready["url"].removeprefix("http://").partition(":")
@@ -73,14 +73,14 @@ class Wire:
         return int(head.split()[1]), json.loads(await self.reader.readexactly(length))
 
 
-def test_two_hundred_clients_at_once():
+def test_two_hundred_concurrent_clients():
     """Each sends arbitrary requests; positions add up to zero, and every response is a message of the interface."""
 
-    async def one(wire, nth):
-        side = ("buy", "sell")[nth % 2]
+    async def send_orders(wire, number):
+        side = ("buy", "sell")[number % 2]
         for step in range(2):
-            price = f"{100 + (nth + step) % 3 / 100}"
-            order = {"client_id": f"c{nth}", "side": side, "type": "limit", "price": price, "size": 1}
+            price = f"{100 + (number + step) % 3 / 100}"
+            order = {"client_id": f"c{number}", "side": side, "type": "limit", "price": price, "size": 1}
             status, answer = await wire.call("POST", "/order", order)
             assert status == 200
             assert answer["status"] in ("open", "partial", "filled")
@@ -88,11 +88,13 @@ def test_two_hundred_clients_at_once():
 
     async def play(ready):
         wires = [await Wire(ready).open() for _ in range(200)]
-        await asyncio.gather(*(one(wire, nth) for nth, wire in enumerate(wires)))
-        answers = await asyncio.gather(*(wire.call("GET", f"/positions/c{nth}") for nth, wire in enumerate(wires)))
-        held = [answer["position"] for _, answer in answers]
-        assert sum(held) == 0
-        assert any(held)
+        await asyncio.gather(*(send_orders(wire, number) for number, wire in enumerate(wires)))
+        answers = await asyncio.gather(
+            *(wire.call("GET", f"/positions/c{number}") for number, wire in enumerate(wires))
+        )
+        positions = [answer["position"] for _, answer in answers]
+        assert sum(positions) == 0
+        assert any(positions)
         assert (await wires[0].call("GET", "/health"))[1]["clients"] == 200
         for wire in wires:
             wire.writer.close()
@@ -101,15 +103,15 @@ def test_two_hundred_clients_at_once():
         asyncio.run(play(ready))
 
 
-def test_readers_that_vanish_or_do_not_read_leave_the_market_alone():
-    """Cut sockets, and one that never takes a byte: orders are answered, and a quick reader gets all its fills."""
+def test_lost_or_stuck_readers_do_not_stop_the_market():
+    """Cut sockets, and one that never reads: orders are answered, and another reader gets all its fills."""
 
     async def play(ready):
         ws = ready["ws_url"]
         host, port = ready["url"].removeprefix("http://").split(":")
         for _ in range(20):
-            gone = await connect(f"{ws}/ws/md", proxy=None)
-            gone.transport.abort()
+            lost = await connect(f"{ws}/ws/md", proxy=None)
+            lost.transport.abort()
         stuck = socket.create_connection((host, int(port)))
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13"
@@ -135,13 +137,13 @@ def test_readers_that_vanish_or_do_not_read_leave_the_market_alone():
         assert process.wait(20) == 0
 
 
-def test_a_port_that_is_taken_is_a_usage_error():
-    """With the flag that chooses another."""
+def test_taken_port_raises_usage_error():
+    """The message names the flag for another port."""
     with listening("127.0.0.1", 0) as taken, pytest.raises(UsageError, match=r"--port \(API_PORT\)"):
         listening("127.0.0.1", taken.getsockname()[1])
 
 
-def test_a_connection_sends_at_once():
-    """What Nagle's algorithm holds back costs 40 ms an answer."""
+def test_connection_sends_without_delay():
+    """Nagle's algorithm would add 40 ms per answer."""
     with listening("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP

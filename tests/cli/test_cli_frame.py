@@ -34,13 +34,13 @@ def call(program: click.Command, *args: str, **variables: str) -> Result:
 @runner("calibration", Day, Execution, Models, Calibration, method="calib_method", defaults={"fill_model": "poisson"})
 def probe(run: Run, day: Day, execution: Execution, models: Models, calibration: Calibration) -> None:
     """Record the arguments."""
-    seen = {
+    arguments = {
         "symbol": day.symbol,
         "latency": execution.order_latency_ms,
         "fills": models.fill_model,
         "deltas": calibration.calib_deltas,
     }
-    run.path("seen.json").write_text(json.dumps(seen))
+    run.path("seen.json").write_text(json.dumps(arguments))
     run.artefact = "seen.json"
 
 
@@ -52,72 +52,72 @@ def ending_with(error: BaseException) -> Command:
     return main
 
 
-def answer(result: Result) -> dict:
+def json_answer(result: Result) -> dict:
     assert (result.exit_code, result.stdout.count("\n")) == (0, 1), result.output
     return json.loads(result.stdout)
 
 
-def test_flag_beats_environment_beats_default():
-    """The precedence is the same for every knob, and the manifest keeps who spoke."""
+def test_flag_takes_precedence_over_environment_over_default():
+    """The precedence is the same for every knob, and the manifest records the source."""
     results = [
-        answer(call(probe, "--json")),
-        answer(call(probe, "--json", ORDER_LATENCY_MS="20")),
-        answer(call(probe, "--json", "--method", "fixed", "--order-latency-ms", "0.5", ORDER_LATENCY_MS="20")),
+        json_answer(call(probe, "--json")),
+        json_answer(call(probe, "--json", ORDER_LATENCY_MS="20")),
+        json_answer(call(probe, "--json", "--method", "fixed", "--order-latency-ms", "0.5", ORDER_LATENCY_MS="20")),
     ]
     assert [result["latency"] for result in results] == [50.0, 20.0, 0.5]
     knobs = [read_manifest(Path(result["path"]).parent)["knobs"]["order_latency_ms"] for result in results]
-    assert [one["source"] for one in knobs] == ["default", "environment", "flag"]
-    assert [one["value"] for one in knobs] == [50.0, 20.0, 0.5]
+    assert [knob["source"] for knob in knobs] == ["default", "environment", "flag"]
+    assert [knob["value"] for knob in knobs] == [50.0, 20.0, 0.5]
 
 
-def test_an_empty_variable_counts_as_not_set():
+def test_empty_variable_counts_as_not_set():
     """A crontab may clear a variable."""
-    assert answer(call(probe, "--json", ORDER_LATENCY_MS=""))["latency"] == 50.0
+    assert json_answer(call(probe, "--json", ORDER_LATENCY_MS=""))["latency"] == 50.0
 
 
-def test_a_command_may_have_a_default_of_its_own():
-    """A walk-forward fills by poisson by default."""
-    assert answer(call(probe, "--json"))["fills"] == "poisson"
-    assert answer(call(probe, "--json", FILL_MODEL="trade_cross"))["fills"] == "trade_cross"
+def test_command_may_have_its_own_default():
+    """A walk-forward uses the poisson fill model by default."""
+    assert json_answer(call(probe, "--json"))["fills"] == "poisson"
+    assert json_answer(call(probe, "--json", FILL_MODEL="trade_cross"))["fills"] == "trade_cross"
 
 
-def test_the_core_document_s_flags_parse(tmp_path):
+def test_flags_of_the_core_document_are_accepted(tmp_path):
     """--method and --deltas are aliases of CALIB_METHOD and CALIB_DELTAS, and the method is a folder."""
-    found = answer(call(probe, "--json", "--method", "ladder", "--deltas", "1,2,3,5,8,13", "--dwell-ms", "60000"))
-    assert found["deltas"] == [1, 2, 3, 5, 8, 13]
-    assert Path(found["path"]).relative_to(tmp_path).parts[:4] == ("out", "calibration", "ladder", "BTCUSDT")
-    assert answer(call(probe, "--json", CALIB_METHOD="fixed", SYMBOL="ethusdt"))["symbol"] == "ETHUSDT"
+    result = json_answer(call(probe, "--json", "--method", "ladder", "--deltas", "1,2,3,5,8,13", "--dwell-ms", "60000"))
+    assert result["deltas"] == [1, 2, 3, 5, 8, 13]
+    assert Path(result["path"]).relative_to(tmp_path).parts[:4] == ("out", "calibration", "ladder", "BTCUSDT")
+    assert json_answer(call(probe, "--json", CALIB_METHOD="fixed", SYMBOL="ethusdt"))["symbol"] == "ETHUSDT"
 
 
-def test_a_manifest_holds_every_knob_of_the_command():
-    """Flags that were not given are there with their defaults."""
-    found = read_manifest(Path(answer(call(probe, "--json"))["path"]).parent)["knobs"]
-    assert found["calib_deltas"] == {"value": "1,2,3,5,8,13", "source": "default"}
-    assert tuple(map(float, found["calib_deltas"]["value"].split(","))) == DELTAS
-    assert found["out_root"] == {"value": "out", "source": "default"}
-    assert {"log_level", "log_root", "run_id"} <= set(found)
+def test_manifest_contains_every_knob_of_the_command():
+    """Flags that were not given are included with their defaults."""
+    knobs = read_manifest(Path(json_answer(call(probe, "--json"))["path"]).parent)["knobs"]
+    assert knobs["calib_deltas"] == {"value": "1,2,3,5,8,13", "source": "default"}
+    assert tuple(map(float, knobs["calib_deltas"]["value"].split(","))) == DELTAS
+    assert knobs["out_root"] == {"value": "out", "source": "default"}
+    assert {"log_level", "log_root", "run_id"} <= set(knobs)
 
 
-def test_default_distances_may_be_given_where_nothing_uses_them():
-    """A flag of the value that counts anyhow is not refused, nor is the word for it."""
+def test_default_distances_are_accepted_where_unused():
+    """A flag with the default value is not rejected, nor is the word for it."""
     for text in ("1,2,3,5,8,13", "auto"):
-        found = answer(call(probe, "--json", "--deltas", text))
-        assert found["deltas"] == list(DELTAS)
+        result = json_answer(call(probe, "--json", "--deltas", text))
+        assert result["deltas"] == list(DELTAS)
     assert "(CALIB_DELTAS) is 1,2, but" in call(probe, "--deltas", "1,2").stderr
 
 
-def test_distances_under_a_fill_model_are_those_given_or_follow_the_flow():
+def test_distances_with_a_fill_model_are_given_or_follow_the_flow():
     """By flag, by variable, or neither; the manifest records which, so that a reproduced run plays the same."""
-    under = ("--json", "--calib-fills", "trade_cross")
+    flags = ("--json", "--calib-fills", "trade_cross")
     for words, variables, value, source in (
         ((), {}, "auto", "default"),
         (("--deltas", "1,2,3,5,8,13"), {}, "1,2,3,5,8,13", "flag"),
         ((), {"CALIB_DELTAS": "1,2,3,5,8,13"}, "1,2,3,5,8,13", "environment"),
         (("--deltas", "auto"), {"CALIB_DELTAS": "1,2"}, "auto", "flag"),
     ):
-        found = answer(call(probe, *under, *words, **variables))
-        assert found["deltas"] == (list(DELTAS) if value != "auto" else "auto")
-        knobs = read_manifest(Path(found["path"]).parent)["knobs"]
+        result = json_answer(call(probe, *flags, *words, **variables))
+        assert result["deltas"] == (list(DELTAS) if value != "auto" else "auto")
+        knobs = read_manifest(Path(result["path"]).parent)["knobs"]
         assert knobs["calib_deltas"] == {"value": value, "source": source}
 
 
@@ -133,8 +133,8 @@ def test_distances_under_a_fill_model_are_those_given_or_follow_the_flow():
         (["--out-root", "file"], "file/calibration/marks/BTCUSDT"),
     ],
 )
-def test_a_wrong_call_is_one_line_and_exit_code_2(args, message):
-    """Whoever called reads what was wrong, its value, and where help is."""
+def test_invalid_call_is_one_line_and_exits_with_2(args, message):
+    """The line has the cause, the value, and where to find help."""
     Path("file").touch()
     result = call(probe, *args)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -142,8 +142,8 @@ def test_a_wrong_call_is_one_line_and_exit_code_2(args, message):
     assert result.stderr.count("\n") == 1
 
 
-def test_a_missing_knob_is_named_by_flag_and_variable():
-    """Either may be how the caller works."""
+def test_missing_knob_is_named_by_flag_and_variable():
+    """The caller may use either."""
     result = CliRunner().invoke(probe, ["--symbol", "BTCUSDT"])
     assert (result.exit_code, result.stderr) == (
         2,
@@ -151,14 +151,14 @@ def test_a_missing_knob_is_named_by_flag_and_variable():
     )
 
 
-def test_a_value_from_the_environment_is_checked_like_a_flag():
-    """A crontab's typing error is named by its variable."""
+def test_value_from_the_environment_is_checked_like_a_flag():
+    """An error in a crontab is reported with its variable."""
     result = call(probe, ORDER_LATENCY_MS="fast")
     assert (result.exit_code, "(ORDER_LATENCY_MS) was 'fast'" in result.stderr) == (2, True)
 
 
-def test_a_run_id_is_used_once():
-    """The second run is refused before it does anything."""
+def test_run_id_cannot_be_reused():
+    """The second run is rejected before it does anything."""
     assert call(probe, "--run-id", "r").exit_code == 0
     result = call(probe, RUN_ID="r", LOG_LEVEL="ERROR")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
@@ -197,8 +197,8 @@ NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
-def test_a_failure_is_one_line_and_its_exit_code(error, code, message):
-    """Scripts go by the code, people by the line; nothing else is on stderr, and no folder is left."""
+def test_failure_is_one_line_with_its_exit_code(error, code, message):
+    """Scripts read the code, people the line; stderr has nothing else, and no folder is left."""
     result = call(ending_with(error), LOG_LEVEL="ERROR")
     assert (result.exit_code, result.stdout) == (code, "")
     assert result.stderr.startswith(f"error: {message}")
@@ -207,7 +207,7 @@ def test_a_failure_is_one_line_and_its_exit_code(error, code, message):
     assert not list(Path("out").rglob("*.partial"))
 
 
-def test_a_user_s_model_shows_its_own_traceback():
+def test_error_in_a_user_model_shows_its_traceback():
     """The author of the model gets the line that raised, after the one-line error."""
 
     @runner("backtest", Day)
@@ -224,7 +224,7 @@ def test_a_user_s_model_shows_its_own_traceback():
     assert rest[-1] == "KeyError: 'my own mistake'"
 
 
-def test_an_unusable_fit_is_answered_and_ends_with_4():
+def test_unusable_fit_is_printed_and_exits_with_4():
     """A script gets the numbers and the code."""
 
     @runner("calibration", Day)
@@ -249,20 +249,20 @@ def halve(console: Console, results: Results, number: int) -> None:
         raise ZeroDivisionError("of nothing")
 
 
-def test_a_plain_command_answers_without_a_run():
-    """No folder, no log file; the same frame."""
+def test_plain_command_prints_without_a_run():
+    """No folder, no log file; otherwise the same frame."""
     assert call(halve, "4", "--out-root", "o").stdout == "o: 2\n"
-    assert answer(call(halve, "4", "--json")) == {"half": 2}
+    assert json_answer(call(halve, "4", "--json")) == {"half": 2}
     assert not list(Path().iterdir())
 
 
-def test_a_plain_command_answers_before_it_fails():
-    """What a check found is printed although its exit code is 3."""
+def test_plain_command_prints_its_answer_before_it_fails():
+    """The findings of a check are printed although its exit code is 3."""
     result = call(halve, "5", "--json")
     assert (result.exit_code, result.stdout, result.stderr) == (3, '{"half": 2}\n', "error: 5 is odd\n")
 
 
-def test_a_plain_command_shows_its_traceback_when_debugged():
+def test_plain_command_shows_its_traceback_at_debug_level():
     """It has no run.log to keep it in."""
     result = call(halve, "0")
     assert (result.exit_code, result.stderr) == (
@@ -272,8 +272,8 @@ def test_a_plain_command_shows_its_traceback_when_debugged():
     assert "Traceback" in call(halve, "0", LOG_LEVEL="DEBUG").stderr
 
 
-def test_a_body_may_take_the_output_knobs_itself():
-    """The recorder names its run in every row."""
+def test_command_may_take_the_output_knobs_itself():
+    """The recorder writes its run into every row."""
 
     @command(Output)
     def main(console: Console, output: Output) -> None:
@@ -294,8 +294,8 @@ TREE = Program(
 )
 
 
-def test_a_program_lists_what_is_installed():
-    """An optional part that was left out is not offered."""
+def test_program_lists_installed_commands():
+    """An optional part that is not installed is not listed."""
     result = CliRunner().invoke(TREE, [])
     assert result.exit_code == 0
     assert "half  Halve." in result.stdout
@@ -304,15 +304,15 @@ def test_a_program_lists_what_is_installed():
     assert "empty" not in result.stdout
 
 
-def test_a_program_calls_what_is_named():
-    """Commands below commands, with the same errors."""
+def test_program_calls_the_named_command():
+    """Nested commands, with the same errors."""
     assert CliRunner().invoke(TREE, ["sub", "leaf", "4"]).stdout == "out: 2\n"
     assert CliRunner().invoke(TREE, ["half", "5"]).exit_code == 3
     assert "leaf  A leaf." in CliRunner().invoke(TREE, ["sub"]).stdout
     assert "Halve a number that is even." in CliRunner().invoke(TREE, ["half", "--help"]).stdout
 
 
-def test_an_unknown_command_names_the_closest():
+def test_unknown_command_error_names_the_closest():
     """One line, exit code 2."""
     result = CliRunner().invoke(TREE, ["haf"])
     assert (result.exit_code, result.stderr) == (
@@ -321,8 +321,8 @@ def test_an_unknown_command_names_the_closest():
     )
 
 
-def test_the_help_shows_variable_and_default():
-    """Nobody has to look for the name of a variable."""
+def test_help_shows_variable_and_default():
+    """The name of a variable need not be looked up."""
     text = " ".join(call(probe, "--help-all").stdout.split())
     assert "--order-latency-ms NUMBER Time from sending an order until it rests in the book. [ORDER_LATENCY_MS," in text
     assert "[ORDER_LATENCY_MS, default 50]" in text
@@ -332,19 +332,19 @@ def test_the_help_shows_variable_and_default():
 
 @dataclass(frozen=True, kw_only=True)
 class Many:
-    """A knob whose flag may be given again."""
+    """A knob whose flag may be repeated."""
 
     grid: str = knob(REQUIRED, Reader("TEXT", str.upper), "A list.", joined=";")
 
 
 @command(Many)
 def many(console: Console, many: Many) -> None:
-    """Say what was given."""
+    """Print the given value."""
     console.say(many.grid)
 
 
-def test_a_flag_given_again_adds_to_its_value_and_its_variable_is_one_text():
-    """``--grid a=1 --grid b=2`` and GRID="a=1; b=2" are one knob, spaces and all."""
+def test_repeated_flag_is_joined_and_its_variable_is_one_text():
+    """``--grid a=1 --grid b=2`` and GRID="a=1; b=2" are the same knob, including blanks."""
     assert call(many, "--grid", "a=1", "--grid", "b={2 , 3}").stdout == "A=1;B={2 , 3}\n"
     assert call(many, GRID="a=1; b={2 , 3}").stdout == "A=1; B={2 , 3}\n"
     missing = call(many)
@@ -352,8 +352,8 @@ def test_a_flag_given_again_adds_to_its_value_and_its_variable_is_one_text():
     assert "--grid (GRID) is missing" in missing.stderr
 
 
-def test_a_run_of_which_parts_failed_is_kept_and_ends_with_the_code_of_the_first():
-    """What succeeded is not thrown away with what did not; without a main output there is nothing to keep."""
+def test_incomplete_run_is_kept_and_exits_with_the_code_of_its_error():
+    """Successful parts are kept; without a main output there is nothing to keep."""
 
     def failing(written: bool) -> Command:
         @runner("sweep", Day)
@@ -387,7 +387,7 @@ def other(console: Console, name: str) -> None:
 
 @pytest.fixture
 def grouped(monkeypatch):
-    """Return a program with a group that has a command of its own."""
+    """Return a program with a group that has its own command."""
     monkeypatch.setattr(errors, "own", own, raising=False)
     monkeypatch.setattr(errors, "other", other, raising=False)
     inside = {"": ("Say where.", "mm.errors:own"), "other": ("Say a name.", "mm.errors:other")}
@@ -395,21 +395,21 @@ def grouped(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "printed"),
     [
         (["group"], "own out"),
         (["group", "--out-root", "x"], "own x"),
         (["group", "other", "one"], "other one"),
     ],
 )
-def test_a_group_may_have_a_command_of_its_own(grouped, words, said):
+def test_group_may_have_its_own_command(grouped, words, printed):
     """It is called where no other is named: options follow directly on the group."""
     result = call(grouped, *words)
-    assert (result.exit_code, result.stdout) == (0, said + "\n")
+    assert (result.exit_code, result.stdout) == (0, printed + "\n")
 
 
-def test_the_help_of_a_group_with_a_command_is_that_commands(grouped):
-    """And it names the others."""
+def test_help_of_a_group_with_a_command_lists_the_other_commands(grouped):
+    """It is the help of the group's own command."""
     text = " ".join(call(grouped, "group", "--help").stdout.split())
     assert text.startswith("Usage: mm group [OPTIONS] Say where results go.")
     assert text.endswith("mm group other: Say a name.")
@@ -419,8 +419,8 @@ def test_the_help_of_a_group_with_a_command_is_that_commands(grouped):
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_the_collector_rests_while_a_command_is_imported_and_then_is_as_it_was(enabled):
-    """Also where an import fails; who has switched it off finds it off."""
+def test_garbage_collector_is_paused_during_imports_and_restored(enabled):
+    """Also if an import fails; a disabled collector stays disabled."""
 
     def fail() -> None:
         with uncollected():

@@ -1,4 +1,4 @@
-"""What a shell completes: commands, flags, models, symbols, days, fits and runs."""
+"""Shell completion of commands, flags, models, symbols, days, fits and runs."""
 
 import os
 import subprocess
@@ -26,8 +26,8 @@ def project(monkeypatch, tmp_path):
     return tmp_path
 
 
-def completed(*words: str, incomplete: str = "") -> list[str]:
-    """Return what bash is offered after ``mm words``."""
+def completions(*words: str, incomplete: str = "") -> list[str]:
+    """Return the completions that bash gets after ``mm words``."""
     env = {
         "_MM_COMPLETE": "bash_complete",
         "COMP_WORDS": " ".join(["mm", *words, incomplete]),
@@ -57,41 +57,41 @@ def completed(*words: str, incomplete: str = "") -> list[str]:
     ],
 )
 @pytest.mark.usefixtures("project")
-def test_a_shell_is_offered_what_is_there(words, incomplete, expected):
+def test_shell_completes_existing_names(words, incomplete, expected):
     """Names come from folders and registries, and the settings of the folder count."""
-    assert completed(*words, incomplete=incomplete) == expected
+    assert completions(*words, incomplete=incomplete) == expected
 
 
-def test_the_data_root_of_the_file_counts(project):
-    """A project may keep its days elsewhere; a broken file counts as none here, without a message."""
+def test_completion_uses_the_data_root_of_the_settings_file(project):
+    """A project may keep its days elsewhere; a broken file is ignored without a message."""
     (project / "elsewhere" / "XRPUSDT" / "20250101").mkdir(parents=True)
     (project / "mm.toml").write_text('data_root = "elsewhere"')
-    assert completed("backtest", "--symbol") == ["XRPUSDT"]
+    assert completions("backtest", "--symbol") == ["XRPUSDT"]
     (project / "mm.toml").write_text("data_root = ")
-    assert completed("backtest", "--symbol") == ["BTCUSDT", "ETHUSDT"]
+    assert completions("backtest", "--symbol") == ["BTCUSDT", "ETHUSDT"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_is_printed(shell):
-    """It calls the program back by click's variable."""
+def test_completion_script_is_printed(shell):
+    """It calls the program back with click's variable."""
     result = CliRunner().invoke(main, ["completion", shell])
     assert result.exit_code == 0
     assert f"_MM_COMPLETE={shell}_complete" in result.stdout
 
 
 def test_bash_completes_with_the_script(project, tmp_path):
-    """The script, sourced by a real bash, answers as a Tab would."""
+    """The script, sourced by a real bash, completes like the Tab key."""
     script = CliRunner().invoke(main, ["completion", "bash"]).stdout
     (tmp_path / "mm").write_text(
         f'#!/bin/sh\nexec "{sys.executable}" -c "from mm.__main__ import main; main(prog_name=\'mm\')" "$@"\n'
     )
     (tmp_path / "mm").chmod(0o755)
     (tmp_path / "mm.bash").write_text(script)
-    asked = (
+    code = (
         'source ./mm.bash; COMP_WORDS=(mm backtest --day ""); COMP_CWORD=3; _mm_completion mm; echo "${COMPREPLY[@]}"'
     )
     done = subprocess.run(
-        ["bash", "--norc", "-c", asked],
+        ["bash", "--norc", "-c", code],
         cwd=project,
         capture_output=True,
         text=True,

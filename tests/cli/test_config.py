@@ -19,35 +19,43 @@ def read(name: str, text: str):
 
 
 def test_no_two_knobs_share_a_name_or_a_flag():
-    """One name is one knob in the whole project."""
-    assert len({one.name for one in EVERY}) == len({one.flag for one in EVERY}) == len(EVERY)
+    """A name means the same knob in the whole project."""
+    assert len({knob.name for knob in EVERY}) == len({knob.flag for knob in EVERY}) == len(EVERY)
 
 
 @pytest.mark.parametrize("one", EVERY, ids=lambda one: one.name)
 def test_every_default_passes_its_own_check(one: Knob):
-    """What the help shows as the default can be typed."""
+    """The default shown in the help can be typed."""
     if one.default not in (REQUIRED, None):
         assert one.read(shown(one.default)) == one.default
     assert one.help.endswith(".")
 
 
-def test_the_flags_of_the_core_document_stand():
-    """Its printed commands work letter for letter."""
+def test_core_document_flags_are_unchanged():
+    """The commands printed there work letter for letter."""
     flags = {BY_NAME[name].flag for name in ("calib_method", "calib_deltas", "calib_dwell_ms", "fit_method")}
     assert flags == {"--method", "--deltas", "--dwell-ms", "--fit-method"}
 
 
-def test_what_does_not_change_a_result_is_known():
-    """Two runs that differ in these alone have one digest."""
-    free = {one.name for one in EVERY if not one.matters}
+def test_knobs_that_do_not_change_a_result_are_listed():
+    """Two runs that differ only in these have the same digest."""
+    not_relevant = {knob.name for knob in EVERY if not knob.matters}
     places = {"data_root", "out_root", "out_dir", "log_root", "fill_params_file", "save_path"}
     places |= {"ws_url", "rest_url", "fetch_url"}
-    ways = {"jobs", "cluster", "object_store", "reuse_points", "keep_runs", "max_download_mb", "symbols_per_process"}
-    assert free == places | ways | {"log_level", "run_id", "metrics_port", "metrics_host"}
+    execution = {
+        "jobs",
+        "cluster",
+        "object_store",
+        "reuse_points",
+        "keep_runs",
+        "max_download_mb",
+        "symbols_per_process",
+    }
+    assert not_relevant == places | execution | {"log_level", "run_id", "metrics_port", "metrics_host"}
 
 
-def test_a_symbol_is_taken_in_any_case():
-    """The exchange's streams are lower case, its REST upper."""
+def test_symbol_is_accepted_in_any_case():
+    """The exchange's streams use lower case, its REST API upper case."""
     assert read("symbol", "btcusdt") == "BTCUSDT"
     for text in ("../x", "BTC/USDT", "", "a b"):
         with pytest.raises(UsageError, match="a symbol such as BTCUSDT"):
@@ -63,8 +71,8 @@ def test_a_symbol_is_taken_in_any_case():
         ("20251216:20251216", ("20251216",)),
     ],
 )
-def test_days_are_one_a_list_or_a_range(text, days):
-    """Both ends of a range belong to it."""
+def test_days_are_one_day_a_list_or_a_range(text, days):
+    """Both ends of a range are included."""
     assert day_list(text) == days
 
 
@@ -72,49 +80,49 @@ def test_days_are_one_a_list_or_a_range(text, days):
     "text",
     ["2025-12-16", "20251316", "", "20251217,20251216", "20251216,20251216", "20251218:20251216", "20251216:", "1:2:3"],
 )
-def test_days_that_are_none_are_refused(text):
+def test_invalid_days_are_rejected(text):
     """A list out of order would carry inventory backwards."""
     with pytest.raises(UsageError, match=r"--day \(DAY\) was .*YYYYMMDD"):
         read("day", text)
 
 
 @pytest.mark.parametrize("text", ["20240732", "20250229", "20251216:20251301"])
-def test_a_day_that_no_calendar_has_is_said_to_be_so(text):
-    """The words of a parser's own failure say nothing of days."""
+def test_day_outside_the_calendar_is_named_in_the_error(text):
+    """The messages of a date parser do not mention days."""
     with pytest.raises(UsageError, match=r"'\d{8}' is not a date of the calendar"):
         read("day", text)
 
 
-def test_a_range_is_not_longer_than_ten_years():
-    """A typing error in the year does not start a million days."""
+def test_range_is_limited_to_ten_years():
+    """A typing error in the year must not start a million days."""
     with pytest.raises(UsageError, match="at most 3660 days apart"):
         read("day", "20251216:99991216")
 
 
 @given(st.dates(min_value=parse_day("20000101"), max_value=parse_day("20900101")), st.integers(0, 400))
-def test_a_range_is_every_day_between_its_ends(first, count):
-    """No day is skipped at a month's or a year's end."""
+def test_range_contains_every_day_between_its_ends(first, count):
+    """No day is skipped at the end of a month or a year."""
     days = [first.strftime("%Y%m%d")]
     for _ in range(count):
         days.append(next_day(days[-1]))
     assert list(day_list(f"{days[0]}:{days[-1]}")) == days
 
 
-def test_a_run_of_several_days_is_named_by_its_ends():
+def test_label_of_several_days_is_first_and_last():
     """The folder of a range is <FIRST>-<LAST>."""
     assert c.Day(symbol="X", day="20251216").label() == "20251216"
     assert c.Day(symbol="X", day="20251216:20251218").label() == "20251216-20251218"
     assert c.Day(symbol="X", day="20251216", data_root=Path("d")).folder("20251216") == Path("d/X/20251216")
 
 
-def test_a_params_file_and_params_json_together_are_refused():
-    """One of them would win in silence."""
+def test_params_file_and_params_json_together_are_rejected():
+    """Otherwise one of them would silently take precedence."""
     with pytest.raises(UsageError, match=r"--fill-params-file \(FILL_PARAMS_FILE\) 'f.json' and --fill-params-json"):
         c.Models(fill_params_file=Path("f.json"), fill_params_json='{"A": 1}')
 
 
-def test_params_are_read_from_their_json():
-    """Nothing given is no parameter."""
+def test_params_are_parsed_from_json():
+    """Without JSON there are no parameters."""
     models = c.Models(fill_params_json='{"A": 1}')
     assert (models.fill_params(), models.quote_params()) == ({"A": 1}, {})
 
@@ -140,8 +148,8 @@ def test_params_are_read_from_their_json():
         ("top_n", "0"),
     ],
 )
-def test_a_value_out_of_range_is_refused(name, text):
-    """A knob that cannot be meant is an error before anything runs."""
+def test_value_out_of_range_is_rejected(name, text):
+    """A nonsensical value is an error before anything runs."""
     with pytest.raises(UsageError, match=rf"\({name.upper()}\) was '{text}'"):
         read(name, text)
 
@@ -160,6 +168,6 @@ def test_a_value_out_of_range_is_refused(name, text):
         ("ws_pair", "1", True),
     ],
 )
-def test_a_value_in_range_is_kept(name, text, value):
-    """Fractions, rebates and short positions are meant."""
+def test_value_in_range_is_kept(name, text, value):
+    """Fractions, rebates and short positions are valid."""
     assert read(name, text) == value

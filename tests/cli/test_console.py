@@ -12,8 +12,8 @@ import pytest
 from mm.cli.console import Console, Log, clock_text, interruptible, write_line
 
 
-def test_without_json_stdout_is_what_was_said(capsys):
-    """Results are for people unless a script requests JSON."""
+def test_stdout_without_json_contains_only_say_lines(capsys):
+    """Results are text unless a script requests JSON."""
     console = Console(as_json=False, level="INFO")
     console.say("A = 1")
     console.answer({"A": 1})
@@ -21,8 +21,8 @@ def test_without_json_stdout_is_what_was_said(capsys):
     assert capsys.readouterr().out == "A = 1\n"
 
 
-def test_with_json_stdout_is_one_object(capsys):
-    """A script reads the whole of stdout, or its last line, and gets the same."""
+def test_stdout_with_json_is_one_object(capsys):
+    """A script may parse all of stdout or its last line."""
     console = Console(as_json=True, level="INFO")
     console.say("A = 1")
     console.answer({"A": 1})
@@ -30,13 +30,13 @@ def test_with_json_stdout_is_one_object(capsys):
     assert json.loads(capsys.readouterr().out) == {"A": 1}
 
 
-def test_without_an_answer_there_is_no_json(capsys):
+def test_no_json_is_printed_without_an_answer(capsys):
     """A command that failed early prints nothing that could be taken for a result."""
     Console(as_json=True, level="INFO").close()
     assert capsys.readouterr().out == ""
 
 
-def test_nan_is_no_answer():
+def test_nan_in_an_answer_raises_value_error():
     """An undefined value is null, with its reason."""
     console = Console(as_json=True, level="INFO")
     console.answer({"A": float("nan")})
@@ -45,14 +45,14 @@ def test_nan_is_no_answer():
 
 
 def test_progress_is_silent_in_a_pipe(capsys):
-    """A crontab's mail holds no bars."""
+    """A crontab's mail has no progress bars."""
     with Console(as_json=False, level="INFO").progress("days", 3) as advance:
         advance(3)
     assert capsys.readouterr() == ("", "")
 
 
 def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch):
-    """A user who waits gets the progress; one who requested only errors does not."""
+    """A user who waits sees the progress, unless the log level is ERROR."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     with Console(as_json=False, level="INFO").progress("days", 3) as advance:
         advance(3)
@@ -64,7 +64,7 @@ def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch):
     assert capsys.readouterr().err == ""
 
 
-def test_a_command_without_a_run_logs_to_the_terminal(capsys):
+def test_command_without_a_run_logs_to_the_terminal(capsys):
     """The same events, without a file."""
     console = Console(as_json=False, level="INFO")
     console.log.info("day_imported", gaps=2)
@@ -83,8 +83,8 @@ def lines(log: Log) -> list[dict]:
     return [json.loads(line) for line in log.path.read_text().splitlines()]
 
 
-def test_a_line_is_one_json_object_with_what_was_bound(log):
-    """Scripts read run.log without a parser of their own."""
+def test_log_line_is_one_json_object_with_bound_values(log):
+    """Scripts can parse run.log as JSON lines."""
     log.logger.info("day_loaded", events=804_000, took_ms=310)
     (line,) = lines(log)
     assert list(line) == ["ts", "level", "event", "run_id", "symbol", "events", "took_ms"]
@@ -100,14 +100,14 @@ def test_a_line_is_one_json_object_with_what_was_bound(log):
     assert line["ts"].endswith("Z")
 
 
-def test_a_path_that_is_no_text_stays_readable_in_the_file(log):
-    """Names of folders are bytes; ``os.fsencode`` of the value gives them back."""
+def test_path_with_undecodable_bytes_is_kept_in_the_file(log):
+    """Folder names are bytes; ``os.fsencode`` of the value restores them."""
     log.logger.info("fit_taken", path="out\udcff")
     assert lines(log)[-1]["path"] == "out\udcff"
 
 
-def test_the_terminal_gets_the_event_and_its_numbers(log, capsys):
-    """Key=value reads at a glance; values with blanks are quoted."""
+def test_terminal_shows_the_event_and_its_values(log, capsys):
+    """As key=value; values with blanks are quoted."""
     log.logger.info("day_loaded", events=3, note="two words")
     assert capsys.readouterr().err[9:] == 'info    day_loaded events=3 note="two words"\n'
 
@@ -121,8 +121,8 @@ def test_the_terminal_gets_the_event_and_its_numbers(log, capsys):
         ("CRITICAL", [], ["begun", "odd"]),
     ],
 )
-def test_log_level_is_the_terminals_and_the_file_holds_info_and_above(tmp_path, capsys, level, terminal, file):
-    """The file is what remains of a run, and a quiet terminal must not empty it."""
+def test_log_level_applies_to_the_terminal_and_file_keeps_info(tmp_path, capsys, level, terminal, file):
+    """The file documents the run, and a quiet terminal must not empty it."""
     log = Log(tmp_path / "run.log", level)
     log.logger.debug("seen")
     log.logger.info("begun")
@@ -132,8 +132,8 @@ def test_log_level_is_the_terminals_and_the_file_holds_info_and_above(tmp_path, 
     assert [line["event"] for line in lines(log)] == file
 
 
-def test_a_log_without_a_file_keeps_to_log_level(capsys):
-    """A command that makes no run writes what the terminal shows and nothing else."""
+def test_log_without_a_file_obeys_the_log_level(capsys):
+    """A command without a run writes only what the terminal shows."""
     log = Log(None, "ERROR")
     log.logger.warning("odd")
     log.logger.error("broken")
@@ -141,8 +141,8 @@ def test_a_log_without_a_file_keeps_to_log_level(capsys):
     assert [line.split()[2] for line in capsys.readouterr().err.splitlines()] == ["broken"]
 
 
-def test_what_ended_a_run_is_in_the_file_at_any_level(tmp_path, capsys):
-    """The traceback is in run.log always, and the terminal keeps to its one line."""
+def test_failure_is_in_the_file_at_any_level(tmp_path, capsys):
+    """The traceback is always in run.log, and the terminal shows its one line only."""
     log = Log(tmp_path / "run.log", "CRITICAL")
     try:
         raise ZeroDivisionError("of\nnothing")
@@ -155,8 +155,8 @@ def test_what_ended_a_run_is_in_the_file_at_any_level(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_what_other_packages_say_arrives_in_the_same_file(log, capsys):
-    """Nothing is printed past the log, warnings included."""
+def test_messages_of_other_packages_go_to_the_same_file(log, capsys):
+    """Nothing is printed past the log, including warnings."""
     logging.getLogger("websockets.client").warning("lost %s", "it")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -167,14 +167,14 @@ def test_what_other_packages_say_arrives_in_the_same_file(log, capsys):
     assert capsys.readouterr().err.count("\n") == 2
 
 
-def test_a_closed_log_hears_nothing(log):
+def test_closed_log_receives_nothing(log):
     """Two runs in one process do not write into each other's files."""
     log.close()
     logging.getLogger("websockets.client").error("late")
     assert lines(log) == []
 
 
-def test_a_second_attempt_appends(tmp_path):
+def test_second_attempt_appends(tmp_path):
     """The log of a failed run is kept when its name is used again."""
     for number in (1, 2):
         log = Log(tmp_path / "run.log", "INFO")
@@ -183,8 +183,8 @@ def test_a_second_attempt_appends(tmp_path):
     assert [line["attempt"] for line in lines(log)] == [1, 2]
 
 
-def test_colour_is_for_terminals_that_want_it(log, capsys, monkeypatch):
-    """NO_COLOR is honoured, and a pipe never gets an escape."""
+def test_colour_is_used_only_on_terminals_without_no_color(log, capsys, monkeypatch):
+    """NO_COLOR is respected, and a pipe never gets an escape sequence."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     log.logger.info("one")
     assert "\x1b[" in capsys.readouterr().err
@@ -193,7 +193,7 @@ def test_colour_is_for_terminals_that_want_it(log, capsys, monkeypatch):
     assert "\x1b[" not in capsys.readouterr().err
 
 
-def test_a_reader_that_has_gone_ends_the_talk_and_not_the_work():
+def test_closed_pipe_ends_the_output_but_not_the_work():
     """``mm backtest | head -1`` finishes its run."""
     code = "import sys; from mm.cli.console import write_line\nfor _ in range(3): write_line(sys.stdout, 'x' * 100_000)"
     read_end, write_end = os.pipe()
@@ -204,15 +204,15 @@ def test_a_reader_that_has_gone_ends_the_talk_and_not_the_work():
 
 
 @pytest.mark.parametrize(("encoding", "minus"), [("ascii", "\\u2212"), ("latin-1", "\\u2212"), ("utf-8", "−")])
-def test_what_a_terminal_cannot_show_ends_no_work(encoding, minus):
-    """No run is lost for a sign, or for the name of a folder that is not UTF-8."""
+def test_unencodable_characters_are_escaped(encoding, minus):
+    """No run fails because of a character or of a folder name that is not UTF-8."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     write_line(stream, "−1 in \udcff")
     assert stream.buffer.getvalue().decode(encoding) == f"{minus}1 in \\udcff\n"
 
 
-def test_a_line_is_written_at_once(capsys):
-    """A reader of a pipe gets each result when it is there."""
+def test_line_is_written_at_once(capsys):
+    """The reader of a pipe gets each result immediately."""
     write_line(sys.stdout, "x")
     assert capsys.readouterr().out == "x\n"
 
@@ -220,8 +220,8 @@ def test_a_line_is_written_at_once(capsys):
 @pytest.mark.parametrize(
     ("number", "plain"), [(signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)]
 )
-def test_who_takes_over_a_signal_in_a_command_keeps_it(number, plain):
-    """A trader ignores it once it ends, until the process is gone; one ignored from the start stays so."""
+def test_signal_handler_set_in_a_command_is_kept(number, plain):
+    """A trader ignores the signal until the process exits; a signal ignored from the start stays ignored."""
     before = signal.getsignal(number)
     try:
         signal.signal(number, plain)
@@ -237,8 +237,8 @@ def test_who_takes_over_a_signal_in_a_command_keeps_it(number, plain):
         signal.signal(number, before)
 
 
-def test_what_is_printed_meanwhile_stands_above_the_bar(capsys, monkeypatch):
-    """A result glued to a bar cannot be read: the line of the bar is emptied first, and drawn again below."""
+def test_lines_printed_during_progress_appear_above_the_bar(capsys, monkeypatch):
+    """The line of the bar is cleared first and drawn again below."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("NO_COLOR", "1")
     console = Console(as_json=False, level="INFO")
@@ -257,8 +257,8 @@ def test_what_is_printed_meanwhile_stands_above_the_bar(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (65, "1:05"), (7322, "2:02:02")])
-def test_the_time_left_reads_like_a_clock(seconds, text):
-    """Nobody divides by sixty."""
+def test_remaining_time_is_formatted_like_a_clock(seconds, text):
+    """In hours, minutes and seconds."""
     assert clock_text(seconds) == text
 
 
@@ -275,13 +275,13 @@ sys.meta_path.insert(0, Interrupts())
 """
 
 
-def test_an_interrupt_while_the_program_is_imported_leaves_no_traceback():
-    """The default handler of Python would print one of the import machinery; the shell shows 130 by itself."""
+def test_interrupt_during_import_leaves_no_traceback():
+    """Python's default handler would print a traceback of the import machinery; the shell shows 130 by itself."""
     ended = subprocess.run([sys.executable, "-c", INTERRUPTS + IMPORTED], capture_output=True, check=False, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
-def test_who_imports_the_program_keeps_the_handler_of_interrupts():
+def test_importing_the_program_keeps_the_interrupt_handler():
     """A notebook that imports the commands must not end at Ctrl-C."""
     ended = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, check=True, text=True)
     assert ended.stdout == "True\n"

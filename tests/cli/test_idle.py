@@ -1,4 +1,4 @@
-"""Knobs that a run does not use: refused as flags, noted where a shell exports them."""
+"""Knobs that a run does not use: rejected as flags, noted if a shell exports them."""
 
 import pytest
 
@@ -39,35 +39,37 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "values", "names"), CASES)
-def test_a_knob_is_idle_by_what_the_others_say(kind, values, names):
-    """Each rule, and the value beside it under which the knob is used."""
+def test_knob_is_idle_depending_on_other_knobs(kind, values, names):
+    """Each rule, and the value with which the knob is used."""
     assert [name for name, _ in idle(kind, values)] == names
 
 
 @pytest.mark.parametrize("source", ["flag", "environment", "default"])
 @pytest.mark.parametrize("is_default", [False, True])
-def test_only_a_flag_that_differs_from_the_default_is_refused(source, is_default):
-    """An exported variable is noted; a value that changes nothing is neither."""
+def test_only_an_idle_flag_that_differs_from_its_default_is_rejected(source, is_default):
+    """An exported variable is noted; a value equal to the default is neither."""
     knobs = {
         "calib_method": SetKnob("marks", "default", matters=True, flag="--method", is_default=True),
         "calib_deltas": SetKnob((1.0, 2.0), source, matters=True, flag="--deltas", is_default=is_default),
     }
-    why = "CALIB_METHOD is marks, and only ladder or fixed uses it"
+    reason = "CALIB_METHOD is marks, and only ladder or fixed uses it"
     if source == "flag" and not is_default:
-        with pytest.raises(UsageError, match=rf"^--deltas \(CALIB_DELTAS\) is 1,2, but {why}; leave it out$"):
+        with pytest.raises(UsageError, match=rf"^--deltas \(CALIB_DELTAS\) is 1,2, but {reason}; leave it out$"):
             refuse_idle("calibration", knobs)
     else:
         noted = source == "environment" and not is_default
-        assert refuse_idle("calibration", knobs) == ([f"CALIB_DELTAS=1,2 is not used: {why}"] if noted else [])
+        assert refuse_idle("calibration", knobs) == ([f"CALIB_DELTAS=1,2 is not used: {reason}"] if noted else [])
 
 
-def test_an_axis_of_a_grid_that_changes_nothing_is_refused():
-    """A sweep over it would play one backtest many times, and rank chance."""
+def test_idle_axis_of_a_grid_is_rejected():
+    """A sweep over it would play the same backtest several times and rank chance."""
     knobs = {
         "grid": SetKnob("ORDER_LATENCY_MS=1,2", "flag", matters=True, flag="--grid"),
         "order_latency_ms": SetKnob(50.0, "default", matters=True, flag="--order-latency-ms", is_default=True),
         "latency_file": SetKnob("l.csv", "environment", matters=True, flag="--latency-file"),
     }
-    why = "LATENCY_FILE gives the latencies"
-    with pytest.raises(UsageError, match=rf"^--grid \(GRID\) has the axis ORDER_LATENCY_MS, but {why}; leave it out$"):
+    reason = "LATENCY_FILE gives the latencies"
+    with pytest.raises(
+        UsageError, match=rf"^--grid \(GRID\) has the axis ORDER_LATENCY_MS, but {reason}; leave it out$"
+    ):
         refuse_idle("sweep", knobs)

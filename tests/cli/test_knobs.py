@@ -20,14 +20,14 @@ class Small:
     calib_method: str = k.knob(k.REQUIRED, k.one_of("marks", "ladder"), "A method.", flag="--method", matters=False)
 
 
-def refused(reader: k.Reader, text: str) -> str:
+def rejection_message(reader: k.Reader, text: str) -> str:
     with pytest.raises(ValueError, match=r".") as caught:
         reader.parse(text)
     return str(caught.value)
 
 
-def test_a_field_is_a_flag_and_a_variable():
-    """One declaration is every name a knob has."""
+def test_field_has_a_flag_and_a_variable():
+    """One declaration gives every name of a knob."""
     latency, method = k.knobs(Small)
     assert (latency.flag, latency.variable, latency.default, latency.matters) == (
         "--order-latency-ms",
@@ -43,8 +43,8 @@ def test_a_field_is_a_flag_and_a_variable():
     )
 
 
-def test_a_wrong_value_is_refused_by_flag_variable_and_value():
-    """Whoever set it, in the shell or in a crontab, finds the place."""
+def test_invalid_value_error_names_flag_variable_and_value():
+    """So that the place is found, in the shell or in a crontab."""
     with pytest.raises(
         UsageError, match=r"^--order-latency-ms \(ORDER_LATENCY_MS\) was '-5': it must be a number of at least 0$"
     ):
@@ -52,69 +52,71 @@ def test_a_wrong_value_is_refused_by_flag_variable_and_value():
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e400", "", "five", "1,5"])
-def test_a_number_is_finite(text):
+def test_number_must_be_finite(text):
     """NaN compares with nothing, so it would pass every later check."""
-    assert refused(k.number(), text) == "a number"
+    assert rejection_message(k.number(), text) == "a number"
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_number_shown_reads_as_itself(value):
+def test_shown_number_parses_to_itself(value):
     """The default in the help is the default."""
     assert k.number().parse(k.shown(value)) == value
 
 
 @given(st.integers(-(2**62), 2**62), st.integers(-(2**62), 2**62))
-def test_a_whole_number_lies_within_its_bounds(value, bound):
-    """Both bounds belong to the range."""
+def test_integer_must_be_within_its_bounds(value, bound):
+    """Both bounds are included."""
     low, high = min(0, bound), max(0, bound)
     if low <= value <= high:
         assert k.integer(low, high).parse(str(value)) == value
     else:
-        assert refused(k.integer(low, high), str(value)) == f"a whole number between {low} and {high}"
+        assert rejection_message(k.integer(low, high), str(value)) == f"a whole number between {low} and {high}"
 
 
 @given(st.integers(-(10**19), 10**19))
-def test_a_decimal_keeps_its_value_and_one_spelling(value):
-    """No fee is rounded, and 1000 and 1000.00 are the same work."""
+def test_decimal_keeps_its_value_and_is_normalised(value):
+    """No fee is rounded, and 1000 and 1000.00 give the same text."""
     text = k.decimal().parse(short_text(value))
     assert e8(text) == value
     assert k.decimal().parse(f"{text}.00" if "." not in text else text) == text
 
 
-def test_a_decimal_is_plain_and_within_its_bounds():
+def test_decimal_is_plain_and_within_its_bounds():
     """An exponent or a ninth place would have to be rounded somewhere."""
-    wanted = "a plain decimal such as 0.001 of at least 0, of at most eight places"
+    expected = "a plain decimal such as 0.001 of at least 0, of at most eight places"
     for text in ("1e-3", "0.000000001", "x", "-1", "nan", ""):
-        assert refused(k.decimal("0"), text) == wanted
+        assert rejection_message(k.decimal("0"), text) == expected
     assert k.decimal("0", "1").parse("1") == "1"
     assert e8("1") == E8
 
 
-def test_a_list_keeps_its_order_and_refuses_repeats():
-    """The ladder goes through its distances in the order given."""
+def test_list_keeps_its_order_and_rejects_repeats():
+    """The ladder goes through its distances in the given order."""
     assert k.numbers(0, 100).parse("5, 1,2.5") == (5.0, 1.0, 2.5)
     assert [k.numbers_or("auto", 0, 9).parse(text) for text in ("auto", "2,1")] == ["auto", (2.0, 1.0)]
-    assert refused(k.numbers_or("auto", 0, 9), "10").startswith("auto or a list such as 1,2,3,5, each entry a number")
-    assert refused(k.numbers(0, 100), "1,2,1") == "a list without repeats, such as 1,2,3,5"
-    assert refused(k.numbers(0, 100), "1,,2").endswith("each entry a number between 0 and 100")
+    assert rejection_message(k.numbers_or("auto", 0, 9), "10").startswith(
+        "auto or a list such as 1,2,3,5, each entry a number"
+    )
+    assert rejection_message(k.numbers(0, 100), "1,2,1") == "a list without repeats, such as 1,2,3,5"
+    assert rejection_message(k.numbers(0, 100), "1,,2").endswith("each entry a number between 0 and 100")
 
 
-def test_a_word_nobody_knows_names_the_closest():
-    """A typing error is mended by reading its message."""
+def test_unknown_word_error_names_the_closest():
+    """The message is enough to correct a typing error."""
     reader = k.one_of("poisson_mle", "log_linear")
-    assert refused(reader, "poison_mle") == "one of poisson_mle, log_linear; did you mean poisson_mle?"
-    assert refused(reader, "POISSON_MLE") == "one of poisson_mle, log_linear"
+    assert rejection_message(reader, "poison_mle") == "one of poisson_mle, log_linear; did you mean poisson_mle?"
+    assert rejection_message(reader, "POISSON_MLE") == "one of poisson_mle, log_linear"
     assert k.one_of("DEBUG", "INFO", upper=True).parse("debug") == "DEBUG"
 
 
-def test_a_switch_is_0_or_1():
-    """Anything else is a misunderstanding."""
+def test_switch_is_0_or_1():
+    """Or false or true; anything else is rejected."""
     assert [k.SWITCH.parse(text) for text in ("0", "1", "false", "True")] == [False, True, False, True]
-    assert refused(k.SWITCH, "2") == "0 or 1"
+    assert rejection_message(k.SWITCH, "2") == "0 or 1"
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers() | st.booleans() | st.none() | st.text(max_size=3)))
-def test_a_json_object_has_one_spelling(content):
+def test_json_object_is_normalised(content):
     """The order of keys is not a difference between two runs."""
     text = k.JSON_OBJECT.parse(json.dumps(content))
     assert json.loads(text) == content
@@ -122,26 +124,26 @@ def test_a_json_object_has_one_spelling(content):
 
 
 @pytest.mark.parametrize("text", ["[1]", "3", "{", '{"gamma": NaN}', '{"gamma": -Infinity}', ""])
-def test_what_is_no_json_object_is_refused(text):
-    """NaN is no JSON, and a model's parameters have names."""
-    assert refused(k.JSON_OBJECT, text).startswith('a JSON object such as {"gamma": 0.1}')
+def test_invalid_json_object_is_rejected(text):
+    """NaN is not JSON, and a model's parameters have names."""
+    assert rejection_message(k.JSON_OBJECT, text).startswith('a JSON object such as {"gamma": 0.1}')
 
 
-def test_values_are_shown_as_one_would_type_them():
-    """The help, the docs and the manifest use the command line's language."""
+def test_values_are_shown_as_typed_on_the_command_line():
+    """In the help, the docs and the manifest."""
     values = [None, True, False, 50.0, 0.25, 7, "x", (1.0, 2.5), Path("a/b")]
     assert [k.shown(value) for value in values] == ["", "1", "0", "50", "0.25", "7", "x", "1,2.5", "a/b"]
     assert math.isclose(float(k.shown(1e-7)), 1e-7)
 
 
-def test_a_path_may_begin_at_home():
+def test_path_may_begin_with_tilde():
     """A variable in a crontab is not expanded by a shell."""
     assert k.PATH.parse("~/data") == Path.home() / "data"
-    assert refused(k.PATH, "") == "a path"
+    assert rejection_message(k.PATH, "") == "a path"
 
 
-def test_text_matches_as_a_whole():
-    """What follows a valid beginning is not cut off."""
+def test_text_must_match_completely():
+    """Text after a valid beginning is not cut off."""
     reader = k.matching(r"\d\d:\d\d", "HH:MM")
     assert reader.parse("08:00") == "08:00"
-    assert refused(reader, "08:000") == "HH:MM"
+    assert rejection_message(reader, "08:000") == "HH:MM"

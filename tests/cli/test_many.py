@@ -27,8 +27,8 @@ def backtest(folder, symbols, *more):
     return call("backtest", "--symbol", symbols, "--day", "20260105", *where, *more)
 
 
-def test_each_symbol_is_a_run_of_its_own(folder):
-    """The two folders hold what two commands would have left: the digests are equal."""
+def test_each_symbol_has_its_own_run(folder):
+    """The two folders equal those of two commands: the digests are equal."""
     both = backtest(folder, "aaausdt,bbbusdt", "--json", "--run-id", "both", "--seed", "3")
     assert both.exit_code == 0, both.output
     answers = json.loads(both.stdout)["symbols"]
@@ -43,15 +43,15 @@ def test_each_symbol_is_a_run_of_its_own(folder):
         assert first["symbol"] == symbol
 
 
-def test_what_a_symbol_says_has_its_name_in_front(folder):
-    """On a terminal two tables would be confusing."""
+def test_output_lines_begin_with_their_symbol(folder):
+    """Otherwise two tables on a terminal would be confusing."""
     lines = backtest(folder, "BBBUSDT,AAAUSDT").stdout.splitlines()
     assert {line.split()[0] for line in lines} == {"AAAUSDT", "BBBUSDT"}
     assert lines[0].startswith("BBBUSDT  ")
 
 
-def test_one_that_fails_leaves_the_others_done(folder):
-    """Its exit code is the command's, and the line names what failed and what is done."""
+def test_failed_symbol_does_not_stop_the_others(folder):
+    """The command exits with its code, and the line names the failed and the finished symbols."""
     answer = backtest(folder, "AAAUSDT,CCCUSDT", "--run-id", "half")
     assert answer.exit_code == 3
     assert "CCCUSDT  error: no day folder" in answer.stderr
@@ -60,18 +60,18 @@ def test_one_that_fails_leaves_the_others_done(folder):
 
 
 @pytest.mark.parametrize(
-    ("symbols", "told"),
+    ("symbols", "message"),
     [("AAAUSDT,aaausdt", "symbols that differ"), ("AAAUSDT,", "a symbol such as BTCUSDT")],
 )
-def test_a_list_that_makes_no_sense_is_refused(folder, symbols, told):
+def test_invalid_list_of_symbols_is_rejected(folder, symbols, message):
     """Before anything runs."""
     answer = backtest(folder, symbols)
     assert answer.exit_code == 2
-    assert told in answer.stderr
+    assert message in answer.stderr
 
 
-def test_they_share_a_named_folder_as_one_command_per_symbol_does(folder, tmp_path):
-    """The names of the tables include the symbol, so that all of them are side by side."""
+def test_symbols_share_a_named_output_folder(folder, tmp_path):
+    """The names of the tables include the symbol, so that all of them fit in one folder."""
     shared = tmp_path / "one"
     both = backtest(folder, "AAAUSDT,BBBUSDT", "--out-dir", str(shared), "--json")
     assert both.exit_code == 0, both.output

@@ -1,4 +1,4 @@
-"""The help of a command: short and by heading, and whole on request."""
+"""The help of a command: short and by heading, and complete on request."""
 
 import re
 
@@ -20,17 +20,17 @@ def lines(*words: str) -> list[str]:
 
 
 @pytest.mark.parametrize("command", LONG)
-def test_the_help_of_a_large_command_fits_on_a_screen(command):
-    """What one needs first is there before the advanced options are mentioned."""
-    found = lines(*command.split(), "--help")
-    advanced = next(number for number, line in enumerate(found) if line.startswith("Advanced: "))
+def test_help_of_a_large_command_fits_on_a_screen(command):
+    """The important options come before the mention of advanced options."""
+    shown = lines(*command.split(), "--help")
+    advanced = next(number for number, line in enumerate(shown) if line.startswith("Advanced: "))
     assert advanced <= MOST_LINES
-    assert any("--symbol" in line for line in found)
+    assert any("--symbol" in line for line in shown)
 
 
 @pytest.mark.parametrize("command", LONG)
-def test_the_whole_help_names_every_option_under_the_headings_of_the_page(command):
-    """The short one leaves options out, the whole one none; both have the headings of docs/configuration.md."""
+def test_full_help_lists_every_option_under_known_headings(command):
+    """The short help leaves options out, the full help none; both have the headings of docs/configuration.md."""
     short, whole = ("\n".join(lines(*command.split(), word)) for word in ("--help", "--help-all"))
     left_out = int(re.findall(r"Advanced: (\d+) more options", short)[0])
     flags = [set(re.findall(r"^  (--[\w-]+)", text, re.MULTILINE)) for text in (short, whole)]
@@ -42,8 +42,8 @@ def test_the_whole_help_names_every_option_under_the_headings_of_the_page(comman
 
 
 @pytest.mark.parametrize("command", [*LONG, "sim day", "sim serve", "sim api"])
-def test_the_variable_that_a_short_help_names_is_one_of_the_command(command):
-    """A flag that the command does not have would be refused."""
+def test_variable_in_the_short_help_belongs_to_the_command(command):
+    """A flag that the command does not have would be rejected."""
     short, whole = (" ".join(" ".join(lines(*command.split(), word)).split()) for word in ("--help", "--help-all"))
     flag, variable = re.findall(r"Each flag is a variable too \((--[\w-]+): (\w+)\)", short.replace("- ", "-"))[0]
     assert f"{flag} " in whole
@@ -58,8 +58,8 @@ def test_the_variable_that_a_short_help_names_is_one_of_the_command(command):
         ("sim api", ["--scenario", "--data-source", "--preset", "--seed", "--port"]),
     ],
 )
-def test_the_short_help_of_a_simulation_names_its_market(command, flags):
-    """Which market is simulated is the first question, and its scenarios are the answer."""
+def test_short_help_of_a_simulation_names_its_market(command, flags):
+    """The simulated market is the first question, and its scenarios are the answer."""
     short = "\n".join(lines(*command.split(), "--help"))
     assert [flag for flag in flags if f"  {flag} " not in short] == []
     assert "zero_intelligence" in short
@@ -69,15 +69,15 @@ def test_the_short_help_of_a_simulation_names_its_market(command, flags):
     ("command", "a_list"),
     [("backtest", True), ("calibrate", True), ("shadow", False), ("trade", False), ("sim day", False)],
 )
-def test_a_short_help_offers_a_list_of_symbols_only_where_one_is_taken(command, a_list):
-    (line,) = [one for one in lines(*command.split(), "--help") if "--symbol SYMBOL " in one]
+def test_short_help_offers_a_list_of_symbols_only_if_accepted(command, a_list):
+    (line,) = [text for text in lines(*command.split(), "--help") if "--symbol SYMBOL " in text]
     assert ("or a list" in line) == a_list
 
 
 def test_every_command_has_a_heading():
     """The overview of the program is ordered by task."""
-    placed = [name for names in SECTIONS.values() for name in names]
-    assert sorted(placed) == sorted(COMMANDS)
+    listed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(listed) == sorted(COMMANDS)
 
 
 def test_headings_are_words():
@@ -86,8 +86,8 @@ def test_headings_are_words():
     assert heading(type("Day", (), {})) == "Day"
 
 
-def test_a_short_command_shows_everything():
-    """Where all options fit there is no second help."""
-    found = "\n".join(lines("runs", "list", "--help"))
-    assert "--help-all" not in found
-    assert "[OUT_ROOT" in found
+def test_short_command_shows_all_options():
+    """If all options fit, there is no second help."""
+    shown = "\n".join(lines("runs", "list", "--help"))
+    assert "--help-all" not in shown
+    assert "[OUT_ROOT" in shown

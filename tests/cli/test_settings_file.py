@@ -44,16 +44,20 @@ def toml(text: str) -> None:
 def test_flag_beats_environment_beats_file_beats_default():
     """The manifest records the source of each value."""
     toml('symbol = "btcusdt"\n[run]\nday = 20251216\n[execution]\norder_latency_ms = 7\ncancel_latency_ms = 0.10\n')
-    found = [knobs(), knobs(ORDER_LATENCY_MS="8"), knobs("--order-latency-ms", "9", ORDER_LATENCY_MS="8")]
-    latencies = [one["order_latency_ms"] for one in found]
-    assert [(one["value"], one["source"]) for one in latencies] == [(7.0, "file"), (8.0, "environment"), (9.0, "flag")]
-    assert found[0]["symbol"] == {"value": "BTCUSDT", "source": "file"}
-    assert found[0]["cancel_latency_ms"] == {"value": 0.1, "source": "file"}
-    assert found[0]["requote_interval_ms"]["source"] == "default"
+    runs = [knobs(), knobs(ORDER_LATENCY_MS="8"), knobs("--order-latency-ms", "9", ORDER_LATENCY_MS="8")]
+    latencies = [knob["order_latency_ms"] for knob in runs]
+    assert [(knob["value"], knob["source"]) for knob in latencies] == [
+        (7.0, "file"),
+        (8.0, "environment"),
+        (9.0, "flag"),
+    ]
+    assert runs[0]["symbol"] == {"value": "BTCUSDT", "source": "file"}
+    assert runs[0]["cancel_latency_ms"] == {"value": 0.1, "source": "file"}
+    assert runs[0]["requote_interval_ms"]["source"] == "default"
 
 
-def test_lists_dates_switches_tables_and_decimals_are_read_as_one_would_type_them():
-    """TOML has types, a knob has text: nothing is lost between them, not even the last digit of a decimal."""
+def test_typed_values_of_a_file_are_read_like_typed_text():
+    """Lists, dates, switches, tables and decimals: nothing is lost, not even the last digit of a decimal."""
     toml(
         'grid = ["GAMMA=1,2", "SEED=3"]\nday = 2025-12-16\nfill_per_side = true\nquote_qty = 0.10000001\n'
         '[models]\nquote_params_json = { gamma = 0.5, models = [["glft", {}]] }\n'
@@ -62,18 +66,18 @@ def test_lists_dates_switches_tables_and_decimals_are_read_as_one_would_type_the
     assert file is not None
     from mm.cli.knobs import knobs as declared
 
-    found = file.texts(one for group in (Day, Models, Sweep) for one in declared(group))
-    assert found["grid"] == ("GAMMA=1,2", "SEED=3")
-    assert (found["day"], found["fill_per_side"], found["quote_qty"]) == ("20251216", "1", "0.10000001")
-    assert json.loads(str(found["quote_params_json"])) == {"gamma": 0.5, "models": [["glft", {}]]}
+    texts = file.texts(knob for group in (Day, Models, Sweep) for knob in declared(group))
+    assert texts["grid"] == ("GAMMA=1,2", "SEED=3")
+    assert (texts["day"], texts["fill_per_side"], texts["quote_qty"]) == ("20251216", "1", "0.10000001")
+    assert json.loads(str(texts["quote_params_json"])) == {"gamma": 0.5, "models": [["glft", {}]]}
 
 
-def test_a_yaml_file_says_the_same():
-    """Other projects keep theirs in YAML."""
+def test_yaml_file_is_read_like_toml():
+    """Other projects keep their settings in YAML."""
     pytest.importorskip("yaml")
     Path("mm.yaml").write_text("source:\n  symbol: ethusdt\nday: [20251216, 20251217]\norder_latency_ms: 0.5\n")
-    found = knobs()
-    assert [found[name]["value"] for name in ("symbol", "day", "order_latency_ms")] == [
+    read = knobs()
+    assert [read[name]["value"] for name in ("symbol", "day", "order_latency_ms")] == [
         "ETHUSDT",
         "20251216,20251217",
         0.5,
@@ -98,21 +102,21 @@ def test_a_yaml_file_says_the_same():
         ("symbol = ", 3, "error: mm.toml: cannot be read as settings (Invalid value"),
     ],
 )
-def test_a_wrong_file_is_one_line(text, code, message):
-    """It names the file, the key and the way out."""
+def test_invalid_file_gives_one_line(text, code, message):
+    """It names the file, the key and the remedy."""
     toml(text)
     result = CliRunner().invoke(probe, ["--symbol", "BTCUSDT"], env={"DAY": "20251216"})
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (code, "", 1)
     assert result.stderr.startswith(message)
 
 
-def test_what_a_flag_or_variable_overrides_is_not_read():
-    """A wrong value in the file does not matter to a run that does not take it."""
+def test_overridden_values_of_the_file_are_not_checked():
+    """An invalid value in the file does not matter to a run that does not use it."""
     toml('symbol = "BTCUSDT"\nday = 20251216\norder_latency_ms = -1')
     assert knobs("--order-latency-ms", "3")["order_latency_ms"]["value"] == 3.0
 
 
-def test_a_key_of_another_command_is_known_and_not_used():
+def test_keys_of_other_commands_are_accepted_but_unused():
     """One file serves all commands of a project."""
     toml('symbol = "BTCUSDT"\nday = 20251216\nwindow_start = "always"\naround = 3\nscenario = "poisson"')
     assert "window_start" not in knobs()
@@ -122,24 +126,29 @@ def show(*args: str, **variables: str) -> Result:
     return CliRunner().invoke(main, [*args, "config", "show", "--json"], env=variables)
 
 
-def test_config_names_the_file_or_leaves_it_out():
-    """--config and MM_CONFIG name a file; none leaves the folder's out, as a cron job may wish."""
+def test_config_flag_and_variable_name_the_file_or_none():
+    """--config and MM_CONFIG name a file; `none` ignores the folder's file, for example in a cron job."""
     toml('symbol = "BTCUSDT"')
     Path("other.toml").write_text('symbol = "ETHUSDT"')
-    found = [show(), show("--config", "other.toml"), show(MM_CONFIG="other.toml"), show("--config", "none")]
-    assert [json.loads(one.stdout)["symbol"]["value"] for one in found] == ["BTCUSDT", "ETHUSDT", "ETHUSDT", None]
+    results = [show(), show("--config", "other.toml"), show(MM_CONFIG="other.toml"), show("--config", "none")]
+    assert [json.loads(result.stdout)["symbol"]["value"] for result in results] == [
+        "BTCUSDT",
+        "ETHUSDT",
+        "ETHUSDT",
+        None,
+    ]
     missing = show("--config", "nix.toml")
     assert (missing.exit_code, missing.stderr.count("\n")) == (3, 1)
     assert "nix.toml: there is no such file" in missing.stderr
 
 
-def test_an_env_file_lies_between_the_environment_and_the_file():
+def test_env_file_ranks_between_environment_and_settings_file():
     """Its variables count as exported, and are gone when the command ends."""
     toml('symbol = "BTCUSDT"\norder_latency_ms = 1')
     Path(".env").write_text("# local\nexport ORDER_LATENCY_MS=2\nSYMBOL='ETHUSDT'\nTOKEN=a=b # mine\n")
-    below = json.loads(show(MM_ENV_FILE=".env", ORDER_LATENCY_MS="3").stdout)
-    assert below["order_latency_ms"] == {"value": 3.0, "source": "environment"}
-    assert below["symbol"] == {"value": "ETHUSDT", "source": "environment"}
+    with_env_file = json.loads(show(MM_ENV_FILE=".env", ORDER_LATENCY_MS="3").stdout)
+    assert with_env_file["order_latency_ms"] == {"value": 3.0, "source": "environment"}
+    assert with_env_file["symbol"] == {"value": "ETHUSDT", "source": "environment"}
     assert json.loads(show().stdout)["symbol"] == {"value": "BTCUSDT", "source": "file"}
     assert env_file({"MM_ENV_FILE": ".env", "SYMBOL": ""}) == {
         "ORDER_LATENCY_MS": "2",

@@ -1,4 +1,4 @@
-"""Knobs to objects: what is refused before anything is read."""
+"""Building objects from knobs: errors that are raised before anything is read."""
 
 import pytest
 
@@ -8,12 +8,12 @@ from mm.errors import MissingDay
 from strategies import DAY, START_US, Story, price, qty
 
 
-def test_a_day_that_is_missing_is_told_before_the_others_are_read(tmp_path):
-    """A month is minutes of reading; the last day's name may be wrong."""
+def test_missing_day_raises_before_other_days_are_read(tmp_path):
+    """Reading a month takes minutes, and the last day's name may be wrong."""
     start = ("event", START_US, "run_start", 0, {"version": "1", "knobs": {}})
     book = ([[price(99), qty(5)]], [[price(101), qty(7)]])
     Story([[start, ("snapshot", START_US, "initial", 10, *book, 1)]]).write(tmp_path)
-    wanted = Day(symbol="SIMUSDT", day=f"{DAY}:20260106", data_root=tmp_path)
+    requested = Day(symbol="SIMUSDT", day=f"{DAY}:20260106", data_root=tmp_path)
     with pytest.raises(MissingDay, match=rf"SIMUSDT/20260106; available days: {DAY};"):
-        assemble.open_days(wanted, Market(), tmp_path / "tapes")
+        assemble.open_days(requested, Market(), tmp_path / "tapes")
     assert not (tmp_path / "tapes").exists()

@@ -1,4 +1,4 @@
-"""Where a trained agent is loaded: another tick is refused, another symbol, requote interval or day is warned of."""
+"""Loading a trained agent: another tick is rejected; another symbol, requote interval or day gives a warning."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def data(tmp_path_factory):
 
 
 def run(data, folder, agent, *words, command="backtest"):
-    """Return the finished command, and the warnings of its log about agents, by event, in order."""
+    """Return the finished command and the warnings about agents in its log, in order."""
     places = ["--symbol", "SIMUSDT", "--day", DAY, "--data-root", str(data), "--out-root", str(folder / "out")]
     params = json.dumps({"model_path": str(agent)})
     knobs = ["--sensitivity", "0"] if command == "backtest" else []
@@ -31,17 +31,17 @@ def run(data, folder, agent, *words, command="backtest"):
     return done, [line for line in lines if line["level"] == "warning" and line["event"].startswith("agent_")]
 
 
-def test_an_agent_on_its_own_market_is_not_warned_of(data, tmp_path):
+def test_agent_on_its_training_market_gives_no_warning(data, tmp_path):
     about = {"requote_interval_ms": 250.0, "days": ["20260104"]}
     done, warnings = run(data, tmp_path, agent_at(tmp_path / "agent.zip", about))
     assert done.exit_code == 0, done.output
     assert warnings == []
     manifest = json.loads((tmp_path / f"out/backtest/SIMUSDT/{DAY}_R/run_manifest.json").read_text())
-    assert [Path(one["path"]).name for one in manifest["inputs"]].count("agent.zip") == 1
+    assert [Path(entry["path"]).name for entry in manifest["inputs"]].count("agent.zip") == 1
 
 
 @pytest.mark.parametrize(
-    ("about", "changed", "told"),
+    ("about", "changed", "expected"),
     [
         (
             {},
@@ -54,19 +54,19 @@ def test_an_agent_on_its_own_market_is_not_warned_of(data, tmp_path):
     ],
 )
 @pytest.mark.parametrize("command", ["backtest", "sweep"])
-def test_what_is_not_as_in_training_is_warned_of_once(data, tmp_path, command, about, changed, told):
-    """A stable key with the numbers; in a sweep too, once however many points there are."""
+def test_difference_from_training_is_warned_of_once(data, tmp_path, command, about, changed, expected):
+    """A stable key with the numbers; also once in a sweep of several points."""
     agent = agent_at(tmp_path / "agent.zip", about, **{"step_s": 0.25, **changed})
     grid = ["--grid", "ORDER_LATENCY_MS=1,5", "--jobs", "1"] if command == "sweep" else []
     done, warnings = run(data, tmp_path, agent, *grid, command=command)
     assert done.exit_code == 0, done.output
     (warning,) = warnings
-    assert warning.items() >= told.items()
+    assert warning.items() >= expected.items()
 
 
 @pytest.mark.parametrize("days", [["20260104", DAY], ["20260104"]])
-def test_a_summary_names_the_days_of_training_that_were_played(data, tmp_path, days):
-    """A line of a log is not read beside the PnL; `warnings` and the page are."""
+def test_summary_warns_of_played_training_days(data, tmp_path, days):
+    """The warning is in `warnings` of the summary and on the page, not only in the log."""
     done, _ = run(data, tmp_path, agent_at(tmp_path / "agent.zip", {"requote_interval_ms": 250.0, "days": days}))
     assert done.exit_code == 0, done.output
     folder = tmp_path / f"out/backtest/SIMUSDT/{DAY}_R"
@@ -77,17 +77,17 @@ def test_a_summary_names_the_days_of_training_that_were_played(data, tmp_path, d
     assert ("agent_in_sample" in (folder / "report.html").read_text()) == bool(found)
 
 
-def test_each_requote_interval_of_a_grid_is_judged(data, tmp_path):
+def test_each_requote_interval_of_a_grid_is_compared_with_training(data, tmp_path):
     agent = agent_at(tmp_path / "agent.zip", {"requote_interval_ms": 250.0})
     grid = ("--grid", "REQUOTE_INTERVAL_MS=125,250,500", "--jobs", "1")
     done, warnings = run(data, tmp_path, agent, *grid, command="sweep")
     assert done.exit_code == 0, done.output
-    assert [one["way_out"].rsplit(" ", 1)[1] for one in warnings] == ["125", "500"]
+    assert [warning["way_out"].rsplit(" ", 1)[1] for warning in warnings] == ["125", "500"]
 
 
 @pytest.mark.parametrize("command", ["backtest", "sweep", "walkforward"])
-def test_another_tick_is_refused(data, tmp_path, command):
-    """Before anything is played: exit 3, one line."""
+def test_agent_trained_with_another_tick_is_rejected(data, tmp_path, command):
+    """Exit code 3 and one line, before anything is played."""
     agent = agent_at(tmp_path / "agent.zip", tick_e8=7_000_000)
     grid = ("--grid", "ORDER_LATENCY_MS=1,5") if command == "sweep" else ()
     done, _ = run(data, tmp_path, agent, *grid, command=command)
@@ -96,7 +96,7 @@ def test_another_tick_is_refused(data, tmp_path, command):
     assert "trained on SIMUSDT with ticks of 0.07, and this market has ticks of 0.01" in line
 
 
-def test_an_evaluation_warns_too(data, tmp_path):
+def test_rl_evaluate_warns_of_differences_from_training(data, tmp_path):
     agent = agent_at(tmp_path / "agent.zip", symbol="OTHERUSDT", step_s=0.5)
     places = ["--symbol", "SIMUSDT", "--day", DAY, "--data-root", str(data), "--out-root", str(tmp_path / "out")]
     done = CliRunner().invoke(main, ["rl", "evaluate", "--model-path", str(agent), *places])
@@ -105,17 +105,17 @@ def test_an_evaluation_warns_too(data, tmp_path):
     assert events == ["agent_of_another_symbol", "agent_requotes_otherwise"]
 
 
-def test_an_agent_within_other_models_is_judged_too(data, tmp_path):
+def test_agent_inside_mixed_model_is_checked_too(data, tmp_path):
     agent = agent_at(tmp_path / "agent.zip", symbol="OTHERUSDT", step_s=0.25)
     params = {"models": [["rl", {"model_path": str(agent)}, 1], ["fixed_spread", {"delta_ticks": 2}, 1]]}
     words = ("--quote-model", "mixed", "--quote-params-json", json.dumps(params))
     done, warnings = run(data, tmp_path, agent, *words)
     assert done.exit_code == 0, done.output
-    assert [one["event"] for one in warnings] == ["agent_of_another_symbol"]
+    assert [warning["event"] for warning in warnings] == ["agent_of_another_symbol"]
 
 
-def test_a_run_is_played_again_by_the_agent_that_it_played_or_not_at_all(data, tmp_path):
-    """An agent that was trained again into the same file is refused by its name, not played."""
+def test_reproduce_rejects_agent_file_changed_since_the_run(data, tmp_path):
+    """An agent that was retrained into the same file is rejected by name and not played."""
     agent = agent_at(tmp_path / "agent.zip", {"requote_interval_ms": 250.0}, step_s=0.25)
     done, _ = run(data, tmp_path, agent)
     assert done.exit_code == 0, done.output

@@ -1,4 +1,4 @@
-"""``mm audit verify`` and ``show``: exit codes, the row in the line, and one line a row."""
+"""``mm audit verify`` and ``show``: exit codes, row numbers in messages, and one line per row."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ def mm(*args: object) -> Result:
     return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
-def a_log(out: Path, run_id: str, *, stop: bool = True) -> Path:
+def write_log(out: Path, run_id: str, *, stop: bool = True) -> Path:
     log = AuditLog(audit_path(out, "BTCUSDT", "20260105", run_id), sync=False, clock=lambda: 1_767_596_400_000_000)
     log.start(BTC, run_id)
     log.append("intent", action="place", client_id="a-1", side=1, price="100.01", qty="0.5", kind="LIMIT_MAKER")
@@ -30,55 +30,55 @@ def a_log(out: Path, run_id: str, *, stop: bool = True) -> Path:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return a_log(tmp_path, "r1")
+    return write_log(tmp_path, "r1")
 
 
-def test_a_whole_log_is_accepted(path: Path) -> None:
-    """Exit code 0, with the rows and the last hash."""
-    found = mm("audit", "verify", path)
+def test_verify_accepts_a_complete_log(path: Path) -> None:
+    """Exit code 0, with the number of rows and the last hash."""
+    result = mm("audit", "verify", path)
     last = json.loads(path.read_bytes().splitlines()[-1])["hash"]
-    assert found.exit_code == 0
-    assert found.stdout == (f"{path}: as it was written, rows 1 to 4; the log ends with its stop\nlast hash {last}\n")
+    assert result.exit_code == 0
+    assert result.stdout == (f"{path}: as it was written, rows 1 to 4; the log ends with its stop\nlast hash {last}\n")
     answer = json.loads(mm("audit", "verify", path, "--json").stdout)
     assert (answer["ok"], answer["rows"], answer["last_hash"], answer["path"]) == (True, 4, last, str(path))
 
 
-def test_a_changed_row_is_named(path: Path) -> None:
-    """Exit code 3; --json reports it as well."""
+def test_verify_names_a_changed_row(path: Path) -> None:
+    """Exit code 3; --json reports the row as well."""
     path.write_bytes(path.read_bytes().replace(b"100.01", b"100.02"))
-    found = mm("audit", "verify", path)
-    assert found.exit_code == 3
-    assert found.stderr == f"error: {path}: row 2: its hash is not that of its content: it was changed\n"
-    found = mm("audit", "verify", path, "--json")
-    assert found.exit_code == 3
-    assert json.loads(found.stdout)["row"] == 2
+    result = mm("audit", "verify", path)
+    assert result.exit_code == 3
+    assert result.stderr == f"error: {path}: row 2: its hash is not that of its content: it was changed\n"
+    result = mm("audit", "verify", path, "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["row"] == 2
 
 
-def test_a_killed_run_needs_open(tmp_path: Path) -> None:
-    """Its last row may be torn, which is reported."""
-    path = a_log(tmp_path, "r1", stop=False)
+def test_verify_of_a_killed_run_needs_open_flag(tmp_path: Path) -> None:
+    """The last row may be torn, which is reported."""
+    path = write_log(tmp_path, "r1", stop=False)
     path.write_bytes(path.read_bytes()[:-40])
-    found = mm("audit", "verify", path)
-    assert (found.exit_code, "row 3" in found.stderr, "--open" in found.stderr) == (3, True, True)
-    found = mm("audit", "verify", path, "--open")
-    assert found.exit_code == 0
-    assert "as it was written, rows 1 to 2; the log is open" in found.stdout
-    assert "row 3 is torn" in found.stdout
+    result = mm("audit", "verify", path)
+    assert (result.exit_code, "row 3" in result.stderr, "--open" in result.stderr) == (3, True, True)
+    result = mm("audit", "verify", path, "--open")
+    assert result.exit_code == 0
+    assert "as it was written, rows 1 to 2; the log is open" in result.stdout
+    assert "row 3 is torn" in result.stdout
 
 
-def test_a_cut_end_is_found_by_the_next_log(tmp_path: Path) -> None:
-    """Also with --open, which accepts any end that no other log denies."""
-    path = a_log(tmp_path, "r1", stop=False)
-    a_log(tmp_path, "r2")
+def test_verify_detects_truncated_end_by_the_next_log(tmp_path: Path) -> None:
+    """Also with --open, which accepts any end that no other log contradicts."""
+    path = write_log(tmp_path, "r1", stop=False)
+    write_log(tmp_path, "r2")
     assert "1 later log holds its end" in mm("audit", "verify", path, "--open").stdout
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
-    found = mm("audit", "verify", path, "--open")
-    assert found.exit_code == 3
-    assert "row 3: 20260105_r2.ndjson says that there are 3 rows: the end was cut off" in found.stderr
+    result = mm("audit", "verify", path, "--open")
+    assert result.exit_code == 3
+    assert "row 3: 20260105_r2.ndjson says that there are 3 rows: the end was cut off" in result.stderr
 
 
-def test_rows_are_shown_one_a_line(path: Path) -> None:
-    """Number, instant, type and fields; no line more, whatever a message holds."""
+def test_show_prints_one_line_per_row(path: Path) -> None:
+    """Number, time, type and fields; a line break in a message adds no line."""
     lines = mm("audit", "show", path).stdout.splitlines()
     assert len(lines) == 4
     assert lines[1] == (
@@ -93,13 +93,13 @@ def test_rows_are_shown_one_a_line(path: Path) -> None:
     assert [row["seq"] for row in rows] == [2]
 
 
-def test_what_is_no_log_is_one_line(tmp_path: Path) -> None:
-    """A missing file, and one that is something else."""
+def test_missing_or_foreign_file_gives_one_error_line(tmp_path: Path) -> None:
+    """A missing file, and a file that is not an audit log."""
     for command in ("verify", "show"):
-        found = mm("audit", command, tmp_path / "a.ndjson")
-        assert found.exit_code == 3
-        assert found.stderr.count("\n") == 1
-        assert "cannot be read (No such file or directory)" in found.stderr
+        result = mm("audit", command, tmp_path / "a.ndjson")
+        assert result.exit_code == 3
+        assert result.stderr.count("\n") == 1
+        assert "cannot be read (No such file or directory)" in result.stderr
     (tmp_path / "b.ndjson").write_text("hello\n")
     assert "row 1: the line does not have the form" in mm("audit", "verify", tmp_path / "b.ndjson").stderr
     assert "row 1 cannot be read" in mm("audit", "show", tmp_path / "b.ndjson").stderr

@@ -1,4 +1,4 @@
-"""What a run holds in memory: while it reads a day for the first time, and while it writes its files."""
+"""Fits and imports of a backtest, and its peak memory while a day is read first and while tables are written."""
 
 import gzip
 import json
@@ -17,8 +17,8 @@ from support import run_python
 SYMBOL = "LETGOUSDT"
 
 
-def test_the_fit_that_is_taken_is_named_and_one_that_knows_the_day_is_warned_of(tmp_path):
-    """A fit of the day that it trades has seen the future; one of the day before has not."""
+def test_backtest_logs_its_fit_and_warns_if_fit_includes_the_day(tmp_path):
+    """A fit of the traded day has seen the future; a fit of the day before has not."""
     where = ["--symbol", SYMBOL, "--data-root", str(tmp_path / "data")]
     for day in ("20260105", "20260106"):
         made = CliRunner().invoke(main, ["sim", "day", *where, "--day", day, "--hours", "0.5"])
@@ -39,35 +39,36 @@ def test_the_fit_that_is_taken_is_named_and_one_that_knows_the_day_is_warned_of(
     assert logs["20260105"]["fit_in_sample"]["level"] == "warning"
     assert "fit_in_sample" not in logs["20260106"]
     runs = tmp_path / "out" / "backtest" / SYMBOL
-    for day, noted in (("20260105", True), ("20260106", False)):
+    for day, in_sample in (("20260105", True), ("20260106", False)):
         summary = json.loads((runs / f"{day}_{day}" / "summary.json").read_text())
-        assert (summary["fit"]["day"], summary["fit"]["in_sample"]) == ("20260105", noted)
+        assert (summary["fit"]["day"], summary["fit"]["in_sample"]) == ("20260105", in_sample)
         heads = [line for line in summary["warnings"] if line.startswith("fit_in_sample: the fit was made of 20260105")]
-        assert len(heads) == noted
-        assert ("fit_in_sample" in (runs / f"{day}_{day}" / "report.html").read_text()) == noted
+        assert len(heads) == in_sample
+        assert ("fit_in_sample" in (runs / f"{day}_{day}" / "report.html").read_text()) == in_sample
     words = [*where, *out, "--fit", "last", "--grid", "GAMMA=0.01,0.1", "--jobs", "1"]
-    for day, noted in (("20260105", True), ("20260106", False)):
+    for day, in_sample in (("20260105", True), ("20260106", False)):
         swept = CliRunner().invoke(main, ["sweep", *words, "--day", day, "--run-id", f"s{day}"])
         assert swept.exit_code == 0, swept.output
         (folder,) = (tmp_path / "out" / "sweep").rglob(f"*_s{day}")
-        assert ("note: 2 of 2 points: fit_in_sample: the fit was made of 20260105" in swept.output) == noted
-        assert ("2 of 2 points: fit_in_sample" in (folder / "report.html").read_text()) == noted
+        assert ("note: 2 of 2 points: fit_in_sample: the fit was made of 20260105" in swept.output) == in_sample
+        assert ("2 of 2 points: fit_in_sample" in (folder / "report.html").read_text()) == in_sample
         assert (
-            any("fit_in_sample" in one for one in json.loads((folder / "sweep.json").read_text())["warnings"]) == noted
+            any("fit_in_sample" in warning for warning in json.loads((folder / "sweep.json").read_text())["warnings"])
+            == in_sample
         )
 
 
 UNUSED = ("asyncio", "mm.calibration.schedule", "mm.signals.families", "polars", "scipy")
 
 
-def test_a_run_without_a_fit_imports_nothing_that_fits(tmp_path):
-    """A third of a run on a kept tape is imports: what a fit, a notebook or a server needs is none of them."""
+def test_backtest_without_fit_imports_no_fitting_modules(tmp_path):
+    """A third of a run on a kept tape is imports; modules for fits, notebooks or servers are not among them."""
     where = ["--symbol", SYMBOL, "--day", "20260105", "--data-root", str(tmp_path / "data")]
     made = CliRunner().invoke(main, ["sim", "day", *where, "--hours", "0.2"])
     assert made.exit_code == 0, made.output
     words = ["backtest", *where, "--out-root", str(tmp_path / "out")]
     code = f"import sys; from mm.__main__ import main\ntry:\n    main({words!r})\nfinally:\n"
-    kept = (*UNUSED, "pyarrow", "zipfile")  # what a tape is made with, not opened: the first two runs keep it
+    kept = (*UNUSED, "pyarrow", "zipfile")  # needed to make a tape, not to open it: the first two runs keep the tape
     for unused in (UNUSED, UNUSED, kept):
         done = run_python("-c", f"{code}    print(sorted(set({unused!r}) & set(sys.modules)))", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
@@ -86,7 +87,7 @@ print(tape.meta.cache, len(tape.row_side), status["VmHWM"].split()[0])
 
 
 def day_of(messages, root):
-    """Return a day folder of so many depth messages, each of a thousand levels."""
+    """Return a day folder with *messages* depth messages of a thousand levels each."""
     diff = ("diff", START_US + 1, 1, 11, 11, [[price(1 + n), qty(1 + n)] for n in range(1000)], [])
     book = ([[price(1500), qty(1)]], [[price(1501), qty(1)]])
     start = ("event", START_US, "run_start", 0, {"version": "1", "knobs": {}})
@@ -103,20 +104,20 @@ def day_of(messages, root):
     return folder.path
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak of a process")
-def test_the_first_run_of_a_day_holds_a_window_of_its_rows(tmp_path):
-    """Rows are read, brought into order and written piece by piece, and wait in files: a row needs 17 bytes of those.
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory of a process from Linux")
+def test_first_read_of_a_day_keeps_a_bounded_window_of_rows(tmp_path):
+    """Rows are read, sorted and written in pieces and wait in files, where a row takes 17 bytes.
 
-    Two days in processes of their own, so that what every process needs falls away.
+    Two days in separate processes, so that the memory which every process needs cancels out.
     """
     peaks, rows = [], []
     for messages in (2000, 6000):
         day = day_of(messages, tmp_path / str(messages))
         words = [sys.executable, "-c", MEASURE, str(day), str(tmp_path / "tapes")]
-        told = subprocess.run(words, check=True, capture_output=True, text=True, timeout=120).stdout.split()
-        assert told[0] == "miss"
-        rows.append(int(told[1]))
-        peaks.append(int(told[2]) * 1024)
+        printed = subprocess.run(words, check=True, capture_output=True, text=True, timeout=120).stdout.split()
+        assert printed[0] == "miss"
+        rows.append(int(printed[1]))
+        peaks.append(int(printed[2]) * 1024)
     assert rows[1] - rows[0] == 4_000_000
     assert (peaks[1] - peaks[0]) / (rows[1] - rows[0]) < 2
 
@@ -147,21 +148,21 @@ print(rows["orders_SIM.csv"], peak() - before)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak of a process")
-def test_orders_are_written_in_pieces(tmp_path):
-    """A row takes 112 bytes in a table; of the log that a run leaves, a piece at a time is made into rows."""
-    rows, more = [], []
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory of a process from Linux")
+def test_orders_table_is_written_in_pieces(tmp_path):
+    """A row takes 112 bytes in a table; the log of a run is converted into rows one piece at a time."""
+    rows, growth = [], []
     for moves in (20_000, 60_000):
         words = [sys.executable, "-c", WRITE, str(moves), str(tmp_path / str(moves))]
-        told = subprocess.run(words, check=True, capture_output=True, text=True, timeout=120).stdout.split()
-        rows.append(int(told[0]))
-        more.append(int(told[1]))
+        printed = subprocess.run(words, check=True, capture_output=True, text=True, timeout=120).stdout.split()
+        rows.append(int(printed[0]))
+        growth.append(int(printed[1]))
     assert rows[1] - rows[0] > 100_000
-    assert (more[1] - more[0]) / (rows[1] - rows[0]) < 16
+    assert (growth[1] - growth[0]) / (rows[1] - rows[0]) < 16
 
 
-def test_what_is_imported_beside_a_play_is_there_behind_it_or_left_to_who_needs_it(tmp_path):
-    """The page of a run is imported while the run is played; a module that is missing costs no other."""
+def test_imported_beside_skips_missing_modules_and_restores_switch_interval(tmp_path):
+    """The report page is imported while the run is played; a missing module does not stop the other imports."""
     code = (
         "import sys\n"
         "from mm.commands.backtest import imported_beside\n"

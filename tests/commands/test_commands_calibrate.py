@@ -1,4 +1,4 @@
-"""The tables of simulated runs, written beside the play of the next one."""
+"""The tables of simulated runs, written while the next run is played."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -14,15 +14,15 @@ from mm.commands.calibrate import TableWriter
 
 @dataclass
 class Folder:
-    """A run that keeps a list of its outputs."""
+    """A run folder that keeps a list of its outputs."""
 
-    said: list[tuple[str, int, str]] = field(default_factory=list)
+    outputs: list[tuple[str, int, str]] = field(default_factory=list)
 
     def path(self, name: str) -> Path:
         return Path(name)
 
     def output(self, name: str, rows: int, *, sha256: str) -> None:
-        self.said.append((name, rows, sha256))
+        self.outputs.append((name, rows, sha256))
 
     def timing(self, _: str) -> Any:
         return nullcontext()
@@ -30,44 +30,44 @@ class Folder:
 
 @dataclass
 class Tables:
-    """A result that writes when it may, or fails."""
+    """A result whose writing waits for an event, or fails."""
 
     rows: int
     journal: object = None
-    may: Event | None = None
+    allowed: Event | None = None
 
     def write_tables(self, folder: Path, hashes: dict[str, str], form: str) -> dict[str, int]:
-        if self.may:
-            self.may.wait(10)
+        if self.allowed:
+            self.allowed.wait(10)
         if self.rows < 0:
             raise OSError(28, "No space left on device")
         hashes[f"orders.{form}"] = f"hash of {folder}"
         return {f"orders.{form}": self.rows}
 
 
-def test_the_next_run_is_played_while_the_last_one_is_written():
-    """And each file is listed with its own rows and hash, in the order of the runs."""
-    folder, may = Folder(), Event()
+def test_next_run_is_played_while_the_previous_is_written():
+    """Each file is listed with its own rows and hash, in the order of the runs."""
+    folder, allowed = Folder(), Event()
     with TableWriter(folder, "parquet") as tables:
-        one = tables.played("a", lambda: Played(None, None, Tables(1, may=may)))
-        assert isinstance(one.result, Tables)
-        assert folder.said == []
+        first = tables.played("a", lambda: Played(None, None, Tables(1, allowed=allowed)))
+        assert isinstance(first.result, Tables)
+        assert folder.outputs == []
 
         def play():
-            may.set()  # the first may be written from now on
+            allowed.set()  # the first may be written from now on
             return Played(None, None, Tables(2))
 
         tables.played("b", play)
-        tables.played("c", lambda: Played(None, None, None))  # one that a checkpoint kept
+        tables.played("c", lambda: Played(None, None, None))  # a run that a checkpoint kept
         tables.finish()
         tables.finish()
-    assert folder.said == [
+    assert folder.outputs == [
         ("runs/a/orders.parquet", 1, "hash of runs/a"),
         ("runs/b/orders.parquet", 2, "hash of runs/b"),
     ]
 
 
-def test_tables_that_cannot_be_written_end_the_command():
+def test_failed_table_write_raises_at_finish():
     with TableWriter(Folder(), "csv") as tables:
         tables.played("a", lambda: Played(None, None, Tables(-1)))
         with pytest.raises(OSError, match="No space"):

@@ -49,8 +49,8 @@ def call(command, *args: str, **variables: str) -> Result:
     return CliRunner().invoke(command, args, env=variables)
 
 
-def test_a_capture_becomes_day_folders():
-    """The command reports what it wrote, and the check finds no problem in it."""
+def test_import_of_a_capture_writes_day_folders():
+    """The command reports the files written, and the check finds no problem in them."""
     result = call(import_command, "capture.gz", "--symbol", "simusdt")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith("20260105  2 diffs, 1 trade, 2 frames")
@@ -60,10 +60,10 @@ def test_a_capture_becomes_day_folders():
     assert checked.stdout.splitlines()[-1].startswith(f"{DAY}: sealed; ")
 
 
-def test_a_day_without_trades_is_imported_and_checked_with_a_note():
-    """It is whole as far as its files go, and what is measured on it is not of a market that trades."""
+def test_day_without_trades_is_imported_with_a_warning():
+    """The files are complete, but measurements on them are not of a market that trades."""
     with gzip.open("capture.gz", "wt") as file:
-        file.writelines(one for one in capture().splitlines(keepends=True) if "@trade" not in one)
+        file.writelines(row for row in capture().splitlines(keepends=True) if "@trade" not in row)
     result = call(import_command, "capture.gz", "--symbol", "simusdt")
     assert result.exit_code == 0
     assert "warning: 20260105: 0 trades, so a backtest fills only where the book moves" in result.stdout
@@ -73,20 +73,20 @@ def test_a_day_without_trades_is_imported_and_checked_with_a_note():
     assert json.loads(call(check_command, str(DAY), "--json").stdout)["trades"] == 0
 
 
-def test_the_import_answers_in_json():
-    """Its knobs come from flags and variables like those of any command."""
+def test_import_prints_json_and_takes_knobs_from_variables():
+    """Knobs come from flags and variables as for any command."""
     result = call(import_command, "capture.gz", "--json", "--tick-size", "0.01", SYMBOL="SIMUSDT", RUN_ID="r7")
-    found = json.loads(result.stdout)
-    assert (found["symbol"], found["run_id"], found["days"][0]["trades"]) == ("SIMUSDT", "r7", 1)
-    assert found["instrument"]["tick_size"] == "0.01"
+    output = json.loads(result.stdout)
+    assert (output["symbol"], output["run_id"], output["days"][0]["trades"]) == ("SIMUSDT", "r7", 1)
+    assert output["instrument"]["tick_size"] == "0.01"
 
 
-def test_progress_moves_on_by_what_was_read():
-    """The import reports its progress; a progress bar needs the remaining part."""
+def test_progress_steps_are_increments_of_the_total_read():
+    """The import reports totals; a progress bar needs increments."""
     moved = []
-    told = _steps(moved.append)
+    report = _steps(moved.append)
     for done in (10, 10, 35):
-        told(done, 40)
+        report(done, 40)
     assert moved == [10, 0, 25]
 
 
@@ -99,7 +99,7 @@ def test_progress_moves_on_by_what_was_read():
         (["capture.gz", "--symbol", "SIMUSDT", "--tick-size", "0"], 2, "--tick-size (TICK_SIZE) was '0'"),
     ],
 )
-def test_an_import_that_cannot_be_is_one_line(args, code, message):
+def test_invalid_import_fails_with_one_line(args, code, message):
     """Nothing is written."""
     result = call(import_command, *args)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (code, "", 1)
@@ -107,39 +107,39 @@ def test_an_import_that_cannot_be_is_one_line(args, code, message):
     assert not Path("data").exists() or not list(Path("data").rglob("*.csv"))
 
 
-def test_defects_are_named_and_end_with_3():
-    """People read a line a defect, scripts the list."""
+def test_check_lists_defects_and_exits_with_3():
+    """Text output has one line per defect, JSON a list."""
     call(import_command, "capture.gz", "--symbol", "SIMUSDT")
     trades = DAY / "trades_ws_SIMUSDT_20260105.csv"
     trades.write_text(trades.read_text() + "x\n")
     result = call(check_command, str(DAY), "--json")
-    found = json.loads(result.stdout)
-    assert (result.exit_code, found["ok"], set(found)) == (
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["ok"], set(report)) == (
         3,
         False,
         {"ok", "sealed", "defects", "covered_s", "gaps", "trades"},
     )
-    assert any(defect["file"] == trades.name for defect in found["defects"])
-    assert result.stderr.startswith(f"error: {DAY}: {len(found['defects'])} defects")
+    assert any(defect["file"] == trades.name for defect in report["defects"])
+    assert result.stderr.startswith(f"error: {DAY}: {len(report['defects'])} defects")
     assert f"{trades.name}:2: " in call(check_command, str(DAY)).stdout
 
 
-def test_a_day_that_is_not_sealed_says_so():
-    """Its hashes were not compared with anything."""
+def test_check_reports_an_unsealed_day():
+    """There are no hashes to compare."""
     call(import_command, "capture.gz", "--symbol", "SIMUSDT")
     (DAY / "manifest_SIMUSDT_20260105.json").unlink()
     assert "not sealed, so checked without hashes" in call(check_command, str(DAY)).stdout
 
 
 @pytest.mark.parametrize("command", [check_command, repair_command, coverage_command, inspect_command])
-def test_a_day_is_found_by_symbol_and_day_as_by_its_folder(command):
-    """Flags and variables name the folder that is otherwise given as a path; a path has the last word."""
+def test_day_commands_take_flags_variables_or_folder(command):
+    """Flags and variables name the folder that is otherwise given as a path; the path takes precedence."""
     assert call(import_command, "capture.gz", "--symbol", "simusdt").exit_code == 0
     by_path = call(command, str(DAY), "--json")
     by_flags = call(command, "--symbol", "simusdt", "--day", "20260105", "--json")
     by_variables = call(command, "--json", SYMBOL="SIMUSDT", DAY="20260105", DATA_ROOT="data")
-    beside = call(command, str(DAY), "--json", SYMBOL="OTHER", DAY="20990101")
-    answers = [json.loads(done.stdout) for done in (by_path, by_flags, by_variables, beside)]
+    by_path_and_variables = call(command, str(DAY), "--json", SYMBOL="OTHER", DAY="20990101")
+    answers = [json.loads(done.stdout) for done in (by_path, by_flags, by_variables, by_path_and_variables)]
     assert by_path.exit_code == 0
     assert answers == answers[:1] * 4
 
@@ -150,20 +150,20 @@ def test_a_day_is_exported_by_symbol_and_day():
     assert Path("out/parquet/SIMUSDT/20260105").is_dir()
 
 
-def test_coverage_takes_several_days_by_name_and_the_check_one():
+def test_coverage_takes_several_days_but_check_takes_one():
     call(import_command, "capture.gz", "--symbol", "simusdt")
     both = call(coverage_command, "--symbol", "SIMUSDT", "--day", "20260105:20260106")
     assert (both.exit_code, "20260106" in both.stderr) == (3, True)
     checked = call(check_command, "--symbol", "SIMUSDT", "--day", "20260105:20260106")
     assert (checked.exit_code, "takes one day" in checked.stderr) == (2, True)
     for command in (check_command, coverage_command):
-        nothing = call(command, "--symbol", "SIMUSDT")
-        assert (nothing.exit_code, "give DAY_FOLDER, or --symbol" in nothing.stderr) == (2, True)
+        no_day = call(command, "--symbol", "SIMUSDT")
+        assert (no_day.exit_code, "give DAY_FOLDER, or --symbol" in no_day.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("command", [check_command, repair_command, coverage_command, export_command, inspect_command])
-def test_a_wrong_day_names_the_days_that_are_there(command):
-    """The way out of a wrong name is the list of the right ones, as for every command that plays a day."""
+def test_wrong_day_error_lists_available_days(command):
+    """As for every command that plays a day."""
     call(import_command, "capture.gz", "--symbol", "simusdt")
     other = call(command, "--symbol", "SIMUSDT", "--day", "20260109")
     assert other.exit_code == 3
@@ -173,28 +173,28 @@ def test_a_wrong_day_names_the_days_that_are_there(command):
     assert "is not a day folder: its name is not YYYYMMDD; it has 20260105" in above.stderr
 
 
-def test_a_day_that_is_not_there_ends_with_3():
+def test_check_of_a_missing_day_exits_with_3():
     """The message names the folder."""
     result = call(check_command, "data/SIMUSDT/20260106")
     assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
 
 
-def test_a_repair_tells_what_it_did_and_leaves_a_sound_day():
-    """The same command reports a sound day as sound."""
+def test_repair_reports_changes_and_leaves_a_sound_day():
+    """A second repair reports that nothing changed."""
     call(import_command, "capture.gz", "--symbol", "SIMUSDT")
     frames = next(DAY.glob("orderbook*"))
-    whole = frames.read_bytes()
+    original = frames.read_bytes()
     frames.unlink()
-    mended = call(repair_command, str(DAY))
-    assert mended.exit_code == 0, mended.output
-    assert "written again" in mended.stdout
-    assert frames.read_bytes() == whole
+    repaired = call(repair_command, str(DAY))
+    assert repaired.exit_code == 0, repaired.output
+    assert "written again" in repaired.stdout
+    assert frames.read_bytes() == original
     answer = json.loads(call(repair_command, str(DAY), "--json").stdout)
     assert (answer["changed"], answer["after"]["ok"]) == (False, True)
 
 
-def test_a_repair_that_leaves_defects_ends_with_3():
-    """A script must not take a damaged day for a mended one."""
+def test_repair_with_remaining_defects_exits_with_3():
+    """A script must not take a damaged day for a repaired one."""
     call(import_command, "capture.gz", "--symbol", "SIMUSDT")
     events = next(DAY.glob("events*"))
     events.write_text(events.read_text().replace("window_start", "window_stort", 1))

@@ -31,8 +31,8 @@ def explain(desk, *words):
     return call("runs", "explain", *words, "--out-root", str(desk / "out"))
 
 
-def test_a_fill_is_explained_by_the_print_that_reached_it(desk):
-    """The print is at the fill's own instant, on the other side, at its price or beyond."""
+def test_fill_is_explained_by_the_print_that_reached_it(desk):
+    """The print is at the time of the fill, on the other side, at its price or beyond."""
     answer = explain(desk, "one", "--fill", "1", "--around", "2")
     assert answer.exit_code == 0, answer.output
     fill = json.loads(explain(desk, "one", "--json").stdout)["fill"]
@@ -45,7 +45,7 @@ def test_a_fill_is_explained_by_the_print_that_reached_it(desk):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (["one", "--fill", "999999"], 2, "--fill (FILL) is 999999, but"),
         (["one", "--fill", "0"], 2, "--fill"),
@@ -53,15 +53,15 @@ def test_a_fill_is_explained_by_the_print_that_reached_it(desk):
         (["one", "--data-root", "nowhere"], 3, "nowhere"),
     ],
 )
-def test_what_cannot_be_explained_says_why(desk, words, code, told):
-    """A missing fill, a missing run, a missing day."""
+def test_explain_of_missing_fill_run_or_day_fails_with_reason(desk, words, code, message):
+    """One line, and the documented exit code."""
     answer = explain(desk, *words)
     assert answer.exit_code == code
-    assert told in answer.stderr
+    assert message in answer.stderr
 
 
-def test_a_day_that_changed_since_is_refused(desk, tmp_path):
-    """Its story would be another one."""
+def test_explain_rejects_a_day_changed_since_the_run(desk, tmp_path):
+    """The order's history would differ."""
     shutil.copytree(desk / "data", tmp_path / "data")
     instrument = tmp_path / "data" / "SIMUSDT" / "20260105" / "instrument.json"
     instrument.write_text(instrument.read_text(encoding="utf-8") + " ", encoding="utf-8")
@@ -71,8 +71,8 @@ def test_a_day_that_changed_since_is_refused(desk, tmp_path):
     assert "changed since the run" in answer.stderr
 
 
-def test_a_run_that_is_no_backtest_has_no_fills(desk):
-    """The kind is named."""
+def test_explain_rejects_a_run_that_is_not_a_backtest(desk):
+    """The message names the kind of the run."""
     day = ["--symbol", "SIMUSDT", "--day", "20260105", "--data-root", str(desk / "data")]
     call("calibrate", *day, "--out-root", str(desk / "out"), "--run-id", "fit")
     answer = explain(desk, "fit")

@@ -1,4 +1,4 @@
-"""``mm fills`` on a simulated day, from the shell's side."""
+"""``mm fills`` on a simulated day, from the command line."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ DAY = ("--symbol", "ZIUSDT", "--day", "20260105")
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """A folder with six simulated minutes of a market with queues."""
+    """A folder with six simulated minutes of a market with order queues."""
     folder = tmp_path_factory.mktemp("desk")
     words = [*DAY, "--data-root", str(folder / "data"), "--hours", "0.1", "--scenario", "zero_intelligence"]
     assert call("sim", "day", *words).exit_code == 0
@@ -32,8 +32,8 @@ def log_of(desk):
     return desk / "data" / "ZIUSDT" / "20260105" / "order_log_ZIUSDT_20260105.csv.gz"
 
 
-def test_score_prints_a_line_for_each_model(desk):
-    """What would have filled, then the models, then where the orders joined."""
+def test_score_prints_two_lines_per_model(desk):
+    """A heading, then the models, then the places where the orders joined."""
     answer = fills(desk, "score", "--life-s", "10", "--passes", "2")
     assert answer.exit_code == 0, answer.output
     lines = answer.stdout.splitlines()
@@ -41,36 +41,36 @@ def test_score_prints_a_line_for_each_model(desk):
     assert " orders that waited 10 s; " in lines[0]
     for model in ("trade_cross strict", "price_cross", "queue_risk_averse", "queue_prob_power 0.5", "queue_prob_log"):
         assert sum(line.startswith(model) for line in lines) == 2
-    assert lines[-1].startswith("no Brier scores on unseen time: "), "a quarter of six minutes says too little"
+    assert lines[-1].startswith("no Brier scores on unseen time: "), "a quarter of six minutes is too short"
     assert "20 of each kind are needed" in lines[-1]
     assert not (desk / "out" / "fills").exists(), "it makes no run folder"
 
 
-def test_score_answers_in_json(desk):
-    """Counts add up, and the usual models are beside one of one's own."""
+def test_score_json_counts_add_up(desk):
+    """The standard models are listed beside the model that the user chose."""
     words = ["--fill-model", "queue_prob_power", "--fill-params-json", '{"exponent": 1.5}', "--life-s", "10", "--json"]
-    told = json.loads(fills(desk, "score", *words).stdout)
-    own = told["models"]["queue_prob_power exponent 1.5"]
-    assert own["both"] + own["missed"] + own["invented"] + own["neither"] == own["orders"] <= told["orders"]
+    score = json.loads(fills(desk, "score", *words).stdout)
+    own = score["models"]["queue_prob_power exponent 1.5"]
+    assert own["both"] + own["missed"] + own["invented"] + own["neither"] == own["orders"] <= score["orders"]
     assert own["filled_bias"]["value"] == pytest.approx((own["invented"] - own["missed"]) / own["orders"])
-    assert len(own["ahead_bias_lots"]) == len(told["checks_s"]) == 4
-    assert told["models"]["trade_cross"]["ahead_bias"] == {"value": None, "error": None}
-    places = told["places"]["queue_prob_power exponent 1.5"]
-    assert sum(one["orders"] for one in places.values()) == own["orders"]
-    assert told["path"] == str(log_of(desk))
+    assert len(own["ahead_bias_lots"]) == len(score["checks_s"]) == 4
+    assert score["models"]["trade_cross"]["ahead_bias"] == {"value": None, "error": None}
+    places = score["places"]["queue_prob_power exponent 1.5"]
+    assert sum(place["orders"] for place in places.values()) == own["orders"]
+    assert score["path"] == str(log_of(desk))
 
 
-def test_a_log_alone_is_a_market(desk):
-    """The tape is made of it; the numbers are those of the day but for the opening."""
+def test_score_of_an_order_log_alone_builds_the_market(desk):
+    """The tape is built from the log; the numbers equal those of the day except at the opening."""
     answer = call("fills", "score", "--order-log", str(log_of(desk)), "--life-s", "10", "--passes", "2", "--json")
     assert answer.exit_code == 0, answer.output
-    one = json.loads(answer.stdout)["models"]["queue_prob_power 1"]
-    assert one["orders"] > 50
-    assert one["wrong"]["value"] < 0.05
+    model = json.loads(answer.stdout)["models"]["queue_prob_power 1"]
+    assert model["orders"] > 50
+    assert model["wrong"]["value"] < 0.05
 
 
-def test_a_models_file_of_ones_own_is_scored(desk, tmp_path, monkeypatch):
-    """Named as anywhere; it fills what any print reaches, so it invents."""
+def test_score_takes_a_fill_model_from_a_user_file(desk, tmp_path, monkeypatch):
+    """Named as for any command; the model fills orders that any print reaches, so it invents fills."""
     (tmp_path / "eager_fills.py").write_text(
         "class Eager:\n    def on_trade(self, order, trade):\n        return order.lots\n"
     )
@@ -81,36 +81,36 @@ def test_a_models_file_of_ones_own_is_scored(desk, tmp_path, monkeypatch):
     assert own["missed"] == 0 < own["invented"]
 
 
-def test_a_mixture_is_scored_beside_its_parts(desk):
-    """A hybrid of one model scores as that model; of two, it misses no more than either."""
+def test_hybrid_model_is_scored_beside_its_parts(desk):
+    """A hybrid of one model scores as that model; a hybrid of two misses no more than either."""
     alone, both = (
         json.dumps({"models": pairs})
         for pairs in ([["queue_risk_averse", {}]], [["queue_risk_averse", {}], ["price_cross", {}]])
     )
     words = ["--life-s", "10", "--passes", "2", "--json", "--fill-model", "hybrid", "--fill-params-json"]
-    told = {shape: json.loads(fills(desk, "score", *words, shape).stdout)["models"] for shape in (alone, both)}
-    models = told[alone]
+    scores = {shape: json.loads(fills(desk, "score", *words, shape).stdout)["models"] for shape in (alone, both)}
+    models = scores[alone]
     name = next(name for name in models if name.startswith("hybrid"))
     assert models[name]["missed"] == models["queue_risk_averse"]["missed"]
     assert models[name]["invented"] == models["queue_risk_averse"]["invented"]
-    models = told[both]
+    models = scores[both]
     name = next(name for name in models if name.startswith("hybrid"))
     assert models[name]["missed"] <= min(models[part]["missed"] for part in ("queue_risk_averse", "price_cross"))
 
 
 def test_fit_finds_the_exponent_of_a_uniform_market(desk):
-    """Every order is cancelled at one rate, whatever its place: about 1, with an interval."""
-    told = json.loads(fills(desk, "fit", "--json").stdout)
-    assert told["status"] == "ok"
-    assert told["low"] < told["exponent"] < told["high"]
-    assert told["low"] < 1.1 < told["high"]
+    """Every order is cancelled at the same rate at any place: about 1, with an interval."""
+    fit = json.loads(fills(desk, "fit", "--json").stdout)
+    assert fit["status"] == "ok"
+    assert fit["low"] < fit["exponent"] < fit["high"]
+    assert fit["low"] < 1.1 < fit["high"]
     lines = fills(desk, "fit").stdout.splitlines()
-    assert lines[0] == f"exponent = {told['exponent']:.2f} ({told['low']:.2f} to {told['high']:.2f})   ok"
-    assert lines[1].startswith(f"{told['probes']} of {told['cancellations']} cancellations")
+    assert lines[0] == f"exponent = {fit['exponent']:.2f} ({fit['low']:.2f} to {fit['high']:.2f})   ok"
+    assert lines[1].startswith(f"{fit['probes']} of {fit['cancellations']} cancellations")
 
 
-def test_a_day_without_queues_ends_with_4(tmp_path):
-    """One order per level, cancelled and quoted again: nothing to learn, and it reports that."""
+def test_fit_of_a_day_without_queues_exits_with_4(tmp_path):
+    """One order per level, cancelled and quoted again: there is nothing to fit."""
     day = [*DAY, "--data-root", str(tmp_path / "data")]
     assert call("sim", "day", *day, "--hours", "0.05", "--scenario", "poisson").exit_code == 0
     answer = call("fills", "fit", *day, "--out-root", str(tmp_path / "out"))
@@ -120,7 +120,7 @@ def test_a_day_without_queues_ends_with_4(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (["--symbol", "ZIUSDT"], 2, "give the one or the other"),
         ([*DAY, "--order-log", "log.csv.gz"], 2, "give the one or the other"),
@@ -133,15 +133,15 @@ def test_a_day_without_queues_ends_with_4(tmp_path):
         (["--symbol", "ZIUSDT", "--day", "20260105:20260106"], 2, "this command takes one day"),
     ],
 )
-def test_what_cannot_be_scored_says_why(words, code, told):
-    """One line, and the exit code of the contract."""
+def test_score_rejects_invalid_arguments_with_reason(words, code, message):
+    """One line, and the documented exit code."""
     answer = call("fills", "score", *words)
     assert answer.exit_code == code, answer.output
-    assert told in answer.stderr
+    assert message in answer.stderr
 
 
-def test_a_recorded_day_has_no_truth(desk, tmp_path):
-    """Without its order log a day cannot be scored."""
+def test_score_rejects_a_day_without_order_log(desk, tmp_path):
+    """A recorded day has no order log."""
     shutil.copytree(desk / "data", tmp_path / "data")
     log = tmp_path / "data" / log_of(desk).relative_to(desk / "data")
     log.unlink()
@@ -151,8 +151,8 @@ def test_a_recorded_day_has_no_truth(desk, tmp_path):
     assert "only a simulated day (mm sim day) has every order" in answer.stderr
 
 
-def test_a_hazard_is_fitted_and_played(desk, tmp_path):
-    """The file of one day is what a backtest and a score of it read; another symbol's is refused."""
+def test_hazard_fit_is_scored_and_played(desk, tmp_path):
+    """A backtest and a score read the file of one day; the file of another symbol is rejected."""
     answer = fills(desk, "hazard", "--life-s", "10", "--passes", "12")
     assert answer.exit_code == 0, answer.output
     fit = desk / "out" / "fills" / "ZIUSDT" / "20260105_queue_hazard.json"
@@ -163,8 +163,8 @@ def test_a_hazard_is_fitted_and_played(desk, tmp_path):
     scored = json.loads(fills(desk, "score", *model, "--life-s", "10", "--passes", "1", "--json").stdout)
     assert "queue_hazard 20260105_queue_hazard.json" in scored["models"]
     roots = ("--data-root", str(desk / "data"), "--out-root", str(tmp_path))
-    played = call("backtest", *DAY, *roots, "--run-id", "h", "--sensitivity", "0", *model)
-    assert played.exit_code == 0, played.output
+    backtested = call("backtest", *DAY, *roots, "--run-id", "h", "--sensitivity", "0", *model)
+    assert backtested.exit_code == 0, backtested.output
     run = tmp_path / "backtest" / "ZIUSDT" / "20260105_h"
     assert "queue_hazard:trade" in (run / "fills_ZIUSDT.csv").read_text()
     assert fit.name in (run / "run_manifest.json").read_text()

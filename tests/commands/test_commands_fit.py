@@ -21,23 +21,23 @@ def call(*args: str, **variables: str) -> Result:
     return CliRunner().invoke(main, args, env=variables)
 
 
-def test_a_table_becomes_a_and_k(tmp_path):
-    """People read a table, scripts poisson_fit.json."""
+def test_fit_of_a_table_returns_a_and_k(tmp_path):
+    """Printed as a table, or as JSON like poisson_fit.json."""
     assert "A /s" in call("points.csv").stdout
-    found = json.loads(call("points.csv", "--json").stdout)
-    assert (found["status"], found["usable"], found["n_fills"]) == ("ok", True, 741)
-    assert 0.5 < found["k"] < 0.7
-    assert found["path"] == str((tmp_path / "points.csv").resolve())
+    fit = json.loads(call("points.csv", "--json").stdout)
+    assert (fit["status"], fit["usable"], fit["n_fills"]) == ("ok", True, 741)
+    assert 0.5 < fit["k"] < 0.7
+    assert fit["path"] == str((tmp_path / "points.csv").resolve())
 
 
-def test_exposure_and_distance_bind_only_when_asked():
-    """The table's author has chosen its rows; a calibration's defaults would drop the last one."""
-    asked = [(), ("--min-exposure-s", "5"), ("--max-delta-ticks", "2.5", "--min-usable-deltas", "2")]
-    assert [json.loads(call("points.csv", "--json", *args).stdout)["n_fills"] for args in asked] == [741, 740, 620]
+def test_exposure_and_distance_limits_apply_only_if_given():
+    """The author of the table has chosen its rows; the defaults of a calibration would drop the last row."""
+    flag_sets = [(), ("--min-exposure-s", "5"), ("--max-delta-ticks", "2.5", "--min-usable-deltas", "2")]
+    assert [json.loads(call("points.csv", "--json", *args).stdout)["n_fills"] for args in flag_sets] == [741, 740, 620]
     assert json.loads(call("points.csv", "--json", MIN_EXPOSURE_S="5").stdout)["n_fills"] == 740
 
 
-def test_a_fit_that_is_not_usable_ends_with_4(tmp_path):
+def test_unusable_fit_exits_with_4(tmp_path):
     """The numbers are printed all the same."""
     (tmp_path / "few.csv").write_text("delta_ticks,exposure_s,fills\n1,10,0\n2,10,0\n3,10,0\n")
     result = call("few.csv", "--json")
@@ -46,7 +46,7 @@ def test_a_fit_that_is_not_usable_ends_with_4(tmp_path):
 
 
 @pytest.mark.parametrize("text", [None, "", "a,b\n1,2\n", "delta_ticks,exposure_s,fills\n1,10,x\n"])
-def test_a_malformed_table_ends_with_3(tmp_path, text):
+def test_malformed_table_exits_with_3(tmp_path, text):
     """One line names the file."""
     if text is not None:
         (tmp_path / "bad.csv").write_text(text)
@@ -55,15 +55,15 @@ def test_a_malformed_table_ends_with_3(tmp_path, text):
     assert result.stderr.startswith("error: bad.csv")
 
 
-def test_the_points_of_several_ladders_are_warned_of(tmp_path):
-    """They are sums over permutations that one tape feeds; a fit without the key is of a single ladder."""
+def test_points_of_several_ladders_give_a_warning(tmp_path):
+    """The points are sums over permutations on one tape; a fit without the key is of a single ladder."""
     (tmp_path / "poisson_fit.json").write_text('{"method": "ladder", "permutations": {"count": 8}}')
     warnings = json.loads(call("points.csv", "--json").stdout)["warnings"]
     assert any("sum several ladders" in text for text in warnings)
 
 
-def test_the_module_of_the_fit_is_the_same_command(tmp_path):
-    """``python -m mm.calibration.poisson_fit POINTS.csv`` is in the contract."""
+def test_module_of_the_fit_runs_the_same_command(tmp_path):
+    """``python -m mm.calibration.poisson_fit POINTS.csv`` is part of the contract."""
     done = run_python("-m", "mm.calibration.poisson_fit", "points.csv", "--json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == json.loads(call("points.csv", "--json").stdout)
@@ -72,8 +72,8 @@ def test_the_module_of_the_fit_is_the_same_command(tmp_path):
 @pytest.mark.parametrize(
     ("beside", "warned"), [('{"method": "marks"}', True), ('{"method": "ladder"}', False), ("[]", False), ("{", False)]
 )
-def test_the_cumulative_points_of_marks_are_warned_of(tmp_path, beside, warned):
-    """Their rows share orders; only the fit next to them in the run folder shows that."""
+def test_cumulative_points_of_marks_give_a_warning(tmp_path, beside, warned):
+    """The rows share orders; only the fit beside them in the run folder shows that."""
     (tmp_path / "poisson_fit.json").write_text(beside)
     warnings = json.loads(call("points.csv", "--json").stdout)["warnings"]
     assert any("count an order at every distance" in text for text in warnings) == warned

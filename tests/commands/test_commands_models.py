@@ -17,26 +17,30 @@ def models(*words: str) -> list[dict]:
 
 
 def test_every_registered_model_is_listed():
-    """A model that is added to a registry is listed with nothing else to do."""
+    """A model added to a registry is listed without further work."""
     by_kind: dict[str, list[str]] = {}
-    for one in models():
-        by_kind.setdefault(one["kind"], []).append(one["name"])
+    for model in models():
+        by_kind.setdefault(model["kind"], []).append(model["name"])
     assert sorted(by_kind["quote"]) == sorted(QUOTE_MODELS)
     assert sorted(by_kind["fill"]) == sorted(FILL_MODELS)
     assert sorted(by_kind["step"]) == sorted(QUOTE_STEPS)
     assert sorted(by_kind["volatility"]) == sorted(SIGMA_METHODS)
     assert by_kind["latency"] == ["fixed", "measured", "recorded_feed"]
-    assert all(one["text"] for one in models())
+    assert all(model["text"] for model in models())
 
 
 @pytest.mark.parametrize("name", ["glft", "fixed_spread", "queue_prob_power"])
-def test_a_model_has_its_parameters_with_unit_and_default(name):
-    """They are those of the declaration, which the checks of a run use too."""
-    (found,) = models(name)
-    own = declared({**QUOTE_MODELS, **FILL_MODELS}[name]).parameters
-    rows = {row["name"]: row for row in found["parameters"]}
-    assert list(rows) == [one.name for one in own if not one.by_run]
-    assert all(rows[one.name]["required"] or rows[one.name]["default"] == one.default for one in own if not one.by_run)
+def test_parameters_are_listed_with_unit_and_default(name):
+    """They come from the declaration that the checks of a run use too."""
+    (model,) = models(name)
+    declared_parameters = declared({**QUOTE_MODELS, **FILL_MODELS}[name]).parameters
+    rows = {row["name"]: row for row in model["parameters"]}
+    assert list(rows) == [parameter.name for parameter in declared_parameters if not parameter.by_run]
+    assert all(
+        rows[parameter.name]["required"] or rows[parameter.name]["default"] == parameter.default
+        for parameter in declared_parameters
+        if not parameter.by_run
+    )
     text = CliRunner().invoke(main, ["models", name]).stdout
     assert all(row in text for row in rows)
 
@@ -47,8 +51,8 @@ def test_units_and_required_values_are_shown():
     assert "delta_ticks  ticks  required  Each side's distance from the mid." in text
 
 
-def test_a_near_name_is_offered():
-    """One letter off is one line, exit code 2."""
+def test_misspelled_model_name_gets_a_suggestion():
+    """One wrong letter gives one line and exit code 2."""
     result = CliRunner().invoke(main, ["models", "gltf"])
     assert (result.exit_code, result.stderr) == (
         2,

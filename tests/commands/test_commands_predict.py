@@ -1,4 +1,4 @@
-"""``mm predict`` on a simulated day, from the shell's side: files, JSON, exit codes."""
+"""``mm predict`` on a simulated day, from the command line: files, JSON, exit codes."""
 
 import json
 
@@ -16,7 +16,7 @@ SIGNALS = "imbalance_1,imbalance_5,spread,ofi_1s"
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """A folder with two simulated days of twelve minutes, one day of another symbol, and a predictor of the first."""
+    """A folder with two simulated days of twelve minutes, and one day of another symbol."""
     folder = tmp_path_factory.mktemp("desk")
     for symbol, day in ((SYMBOL, DAY), (SYMBOL, NEXT), ("ABUSDT", DAY)):
         words = ["--symbol", symbol, "--day", day, "--data-root", str(folder / "data"), "--hours", "0.2"]
@@ -34,7 +34,7 @@ def predict(desk, name, *words, symbol=SYMBOL, day=DAY):
 
 
 def fitted(desk, *words):
-    """Return the exit code of a fit, and the folder that it has left."""
+    """Return the result of a fit, its JSON and the folder it has written."""
     done = predict(desk, "fit", "--signals", SIGNALS, "--horizon-s", "2", *words, "--json")
     assert done.exit_code in (0, 4), done.stderr
     answer = json.loads(done.stdout)
@@ -52,8 +52,8 @@ def moves(desk):
 
 
 @pytest.mark.parametrize(("target", "model"), [("return", "forest"), ("adverse", "logistic"), ("fill", "mlp")])
-def test_a_fit_leaves_a_model_and_says_whether_it_is_usable(desk, target, model):
-    """The exit code is 0 or 4 by `usable`; the folder is there either way."""
+def test_fit_writes_a_model_and_exits_by_usability(desk, target, model):
+    """The exit code is 0 if `usable`, otherwise 4; the folder is written either way."""
     done, answer, folder = fitted(desk, "--target", target, "--model", model, "--seed", "3")
     assert done.exit_code == (0 if answer["usable"] else 4)
     assert folder.parent.parent.parent.name == "models"
@@ -70,8 +70,8 @@ def test_a_fit_leaves_a_model_and_says_whether_it_is_usable(desk, target, model)
     assert bool(about["distances_ticks"]) == (target == "fill")
 
 
-def test_show_prints_what_was_fitted(sided):
-    """From the folder alone, with its score."""
+def test_show_prints_the_fitted_model_and_its_score(sided):
+    """From the folder alone."""
     done = call("predict", "show", str(sided))
     assert done.exit_code == 0
     assert done.stdout.startswith(f"adverse over 2 s by logistic, fitted on {SYMBOL} {DAY}\nfrom imbalance_1, ")
@@ -96,19 +96,19 @@ def test_apply_writes_a_row_for_each_diff(desk, name, request):
     words = ["--symbol", SYMBOL, "--day", NEXT, "--signals", ",".join(sides)]
     column = pl.read_parquet(desk / json.loads(call("signals", "compute", *words, *roots).stdout)["path"])
     assert column["recv_us"].to_list() == table["recv_us"].to_list()
-    values = [table[one].to_list() for one in table.columns[-len(sides) :]]
-    assert [column[one].to_list() for one in sides] == values
+    values = [table[key].to_list() for key in table.columns[-len(sides) :]]
+    assert [column[key].to_list() for key in sides] == values
 
 
-def test_the_day_of_the_fit_is_named(desk, sided):
-    """Predictions on it are not out of sample."""
+def test_apply_notes_the_day_of_the_fit(desk, sided):
+    """Predictions on that day are not out of sample."""
     note = f"note: {DAY}: the predictor was fitted on it"
     assert note in predict(desk, "apply", str(sided)).stdout
     assert "note:" not in predict(desk, "apply", str(sided), day=NEXT).stdout
 
 
-def test_another_day_is_scored(desk, sided):
-    """The score is of that day, and the exit code reports whether the predictor is useful there."""
+def test_score_measures_another_day(desk, sided):
+    """The score is of the given day, and the exit code reports whether the predictor is usable there."""
     done = predict(desk, "score", str(sided), "--json", day=NEXT)
     answer = json.loads(done.stdout)
     assert done.exit_code == (0 if answer["usable"] else 4), done.stderr
@@ -117,7 +117,7 @@ def test_another_day_is_scored(desk, sided):
 
 
 @pytest.mark.parametrize("name", ["apply", "score"])
-def test_another_market_and_a_changed_byte_are_refused(desk, sided, tmp_path, name):
+def test_apply_and_score_reject_another_market_or_changed_bytes(desk, sided, tmp_path, name):
     """With exit code 3 and one line."""
     other = predict(desk, name, str(sided), symbol="ABUSDT")
     assert other.exit_code == 3
@@ -133,18 +133,18 @@ def test_another_market_and_a_changed_byte_are_refused(desk, sided, tmp_path, na
     changed = predict(desk, name, str(tmp_path))
     assert changed.exit_code == 3
     assert "has changed since the fit" in changed.stderr
-    assert [len(one.stderr.splitlines()) for one in (other, tick, changed)] == [1, 1, 1]
+    assert [len(result.stderr.splitlines()) for result in (other, tick, changed)] == [1, 1, 1]
 
 
-def test_a_backtest_takes_it_and_names_it(desk, sided):
-    """Its files are inputs of the run; another market is refused, and the day of the fit is warned of."""
+def test_backtest_lists_predictor_files_and_warns_in_sample(desk, sided):
+    """The files are inputs of the run; another market is rejected, and the day of the fit gives a warning."""
     roots = ["--data-root", str(desk / "data"), "--out-root", str(desk / "out"), "--sensitivity", "0"]
     params = json.dumps({"A": 1, "k": 0.5, "predictors": [str(sided)]})
     words = ["--quote-model", "expected_value", "--quote-params-json", params, *roots]
     done = call("backtest", "--symbol", SYMBOL, "--day", NEXT, *words, "--json")
     assert done.exit_code == 0, done.stderr
     manifest = json.loads((desk / json.loads(done.stdout)["path"]).with_name("run_manifest.json").read_text())
-    assert {MODEL, ARRAYS} <= {one["path"].rpartition("/")[2] for one in manifest["inputs"]}
+    assert {MODEL, ARRAYS} <= {entry["path"].rpartition("/")[2] for entry in manifest["inputs"]}
     assert "predictor_in_sample" not in done.stderr
     usable = json.loads((sided / MODEL).read_text())["usable"]
     assert ("predictor_not_usable" in done.stderr) is not usable
@@ -169,8 +169,8 @@ def test_a_backtest_takes_it_and_names_it(desk, sided):
         (["--target", "fill", "--distances", "5000"], 4, "0 of "),
     ],
 )
-def test_what_cannot_be_fitted_is_refused(desk, words, code, message):
-    """In one line; nothing is left behind."""
+def test_invalid_fit_is_rejected_with_one_line(desk, words, code, message):
+    """Nothing is written."""
     before = set((desk / "out").rglob("model.json"))
     done = predict(desk, "fit", *words)
     assert done.exit_code == code, done.output
@@ -180,13 +180,13 @@ def test_what_cannot_be_fitted_is_refused(desk, words, code, message):
 
 
 def test_inference_needs_no_scikit_learn(sided, monkeypatch):
-    """A box that only trades has numpy alone."""
+    """A machine that only trades has numpy alone."""
     monkeypatch.setitem(__import__("sys").modules, "sklearn", None)
-    found = Artefact.read(sided).predictor().predict(np.zeros((2, 4)), np.zeros(2), 1)
-    assert ((found > 0) & (found < 1)).all()
+    predictions = Artefact.read(sided).predictor().predict(np.zeros((2, 4)), np.zeros(2), 1)
+    assert ((predictions > 0) & (predictions < 1)).all()
 
 
-def test_without_scikit_learn_a_fit_names_the_extra(desk, monkeypatch):
+def test_fit_without_scikit_learn_names_the_extra(desk, monkeypatch):
     """Before a model is written."""
     for name in ("sklearn", "sklearn.linear_model", "sklearn.ensemble"):
         monkeypatch.setitem(__import__("sys").modules, name, None)

@@ -1,4 +1,4 @@
-"""``mm report``: the page of a run of every kind, drawn again; the runs are small, and made once."""
+"""``mm report``: redrawing the page of a run of each kind; the runs are small and made once."""
 
 import html
 import json
@@ -32,14 +32,14 @@ RUNS = {
 
 
 def mm(desk: Path, *words: str, **variables: str):
-    """Call the program in this process; its files are in *desk*."""
+    """Run the program in this process with its files in *desk*."""
     roots = {"DATA_ROOT": str(desk / "data"), "OUT_ROOT": str(desk / "out"), "LOG_LEVEL": "ERROR", **variables}
     return CliRunner().invoke(program, list(words), prog_name="mm", env=roots)
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory) -> Path:
-    """A folder with a quarter of an hour of market, and a run of each kind."""
+    """A folder with a quarter of an hour of market data and a run of each kind."""
     folder = tmp_path_factory.mktemp("desk")
     made = mm(folder, "sim", "day", *DAY, "--hours", "0.25", "--seed", "7")
     assert made.exit_code == 0, made.output
@@ -56,32 +56,32 @@ def folder_of(desk: Path, name: str) -> Path:
 
 @pytest.fixture
 def own(desk, tmp_path) -> Path:
-    """A copy that may be broken."""
+    """A copy of the desk that a test may damage."""
     shutil.copytree(desk, tmp_path / "own")
     return tmp_path / "own"
 
 
 @pytest.mark.parametrize("name", ["asked", "measured", "planned", "walked", "unusable", "swept"])
-def test_the_page_comes_out_again_to_the_byte(desk, tmp_path, name):
-    """What a run wrote and what is drawn from its folder and its day is one page."""
+def test_redrawn_page_equals_the_original_page(desk, tmp_path, name):
+    """The page that a run wrote and the page drawn from its folder and its day are the same."""
     original = (folder_of(desk, name) / "report.html").read_text(encoding="utf-8")
     drawn = mm(desk, "report", name, "--out", str(tmp_path / "page.html"), SENSITIVITY="0" if name == "walked" else "1")
     assert drawn.exit_code == 0, drawn.output
-    if name in ("asked", "walked"):  # their path of the mid is read back from the state rows
-        original, again = (
+    if name in ("asked", "walked"):  # the mid path is read back from the state rows
+        original, redrawn = (
             re.sub(r'href="[^"]+/backtest/', 'href="backtest/', text.partition("Where the PnL came from")[2])
             for text in (original, (tmp_path / "page.html").read_text(encoding="utf-8"))
         )
         assert len(original) > 1_000
-        assert [len(line) for line in again.splitlines()] == pytest.approx(
+        assert [len(line) for line in redrawn.splitlines()] == pytest.approx(
             [len(line) for line in original.splitlines()], rel=0.02
         )
     else:
         assert (tmp_path / "page.html").read_text(encoding="utf-8") == original
 
 
-def test_a_backtest_is_played_again_for_the_sensitivity_block(desk, tmp_path):
-    """The rows are those that SENSITIVITY=1 writes into the summary, and the page shows each."""
+def test_report_replays_a_backtest_for_the_sensitivity_block(desk, tmp_path):
+    """The rows are those that SENSITIVITY=1 writes into the summary, and the page shows each of them."""
     drawn = mm(desk, "report", "played", "--out", str(tmp_path / "page.html"), "--json")
     assert json.loads(drawn.stdout)["notes"] == []
     words = " ".join(read((tmp_path / "page.html").read_text(encoding="utf-8")).words)
@@ -93,51 +93,51 @@ def test_a_backtest_is_played_again_for_the_sensitivity_block(desk, tmp_path):
         assert row["fills"] in words
 
 
-def test_without_sensitivity_nothing_is_played(desk, tmp_path):
-    """The page is there at once, and names the command with the block."""
+def test_report_without_sensitivity_replays_nothing(desk, tmp_path):
+    """The page is written at once and names the command that adds the block."""
     assert mm(desk, "report", "played", "--sensitivity", "0", "--out", str(tmp_path / "page.html")).exit_code == 0
     assert "SENSITIVITY=1" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_the_page_in_the_folder_is_replaced_and_the_manifest_stays_true(own):
-    """Its hash is the new page's; the digest, which does not cover pages, is what it was."""
+def test_redrawn_page_updates_its_hash_in_the_manifest(own):
+    """The digest, which does not cover pages, stays the same."""
     folder = folder_of(own, "played")
     before = read_manifest(folder)
     drawn = mm(own, "report", "played")
     after = read_manifest(folder)
     assert drawn.stdout.splitlines()[-1] == str(folder / "report.html")
-    page = next(one for one in after["outputs"] if one["path"] == "report.html")
+    page = next(entry for entry in after["outputs"] if entry["path"] == "report.html")
     assert page["sha256"] == hash_file(folder / "report.html")
     assert page not in before["outputs"]
     assert {**after, "outputs": None} == {**before, "outputs": None}
     assert mm(own, "report", "played").exit_code == 0
-    assert read_manifest(folder) == after  # drawn once more, it is the same page
+    assert read_manifest(folder) == after  # drawn once more, the page is the same
     assert mm(own, "runs", "diff", "played", "asked").exit_code in (0, 3)
     assert not list(folder.glob("*.partial"))
 
 
 @pytest.mark.parametrize("name", ["asked", "measured", "planned", "walked", "unusable", "swept"])
-def test_every_label_of_a_runs_page_can_be_read(desk, chrome, name):
-    """Whatever kind of run, on a wide screen and on a phone."""
+def test_every_label_of_a_page_is_legible(desk, chrome, name):
+    """On a wide screen and on a phone."""
     assert illegible(chrome, folder_of(desk, name) / "report.html") == []
 
 
 @pytest.mark.parametrize("place", ["page.html", "other pages/#1/page.html", "link/page.html"])
-def test_a_page_that_lies_elsewhere_leads_to_the_runs_files(desk, tmp_path, place):
-    """The page of a walk-forward links the page of its backtest, from wherever it is written to."""
+def test_page_written_elsewhere_links_the_files_of_the_run(desk, tmp_path, place):
+    """The page of a walk-forward links the page of its backtest from any folder."""
     (tmp_path / "far/away").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "far/away")
     path = tmp_path / place
     path.parent.mkdir(parents=True, exist_ok=True)
     assert mm(desk, "report", "walked", "--out", str(path), "--sensitivity", "0").exit_code == 0
     (link,) = re.findall(r'href="([^"]+)"', path.read_text(encoding="utf-8"))
-    found = urlsplit(urljoin(path.absolute().as_uri(), html.unescape(link)))  # as a browser does
-    assert Path(unquote(found.path)) == folder_of(desk, "walked") / "backtest/report.html"
-    assert Path(unquote(found.path)).is_file()
+    target = urlsplit(urljoin(path.absolute().as_uri(), html.unescape(link)))  # as a browser does
+    assert Path(unquote(target.path)) == folder_of(desk, "walked") / "backtest/report.html"
+    assert Path(unquote(target.path)).is_file()
 
 
 @pytest.mark.parametrize("name", ["played", "walked", "measured"])
-def test_what_needs_a_day_that_is_gone_is_said(own, name):
+def test_report_notes_that_the_day_is_missing(own, name):
     """The rest of the page is drawn from the files of the run."""
     shutil.rmtree(own / "data")
     drawn = mm(own, "report", name)
@@ -147,8 +147,8 @@ def test_what_needs_a_day_that_is_gone_is_said(own, name):
     assert ("How often trades reach" if name == "measured" else "Equity") in words
 
 
-def test_a_day_that_changed_is_not_played(own):
-    """Other data would tell another story beside the run's numbers."""
+def test_report_does_not_replay_a_changed_day(own):
+    """Other data would not match the numbers of the run."""
     trades = next((own / "data").rglob("trades_ws_*"))
     trades.write_bytes(trades.read_bytes()[:-200])
     drawn = mm(own, "report", "played")
@@ -156,8 +156,8 @@ def test_a_day_that_changed_is_not_played(own):
     assert "changed since the run" in drawn.stdout
 
 
-def test_a_run_that_this_version_plays_otherwise_is_not_mixed_up(own):
-    """The block would be another strategy's; the note names the version's owner."""
+def test_report_notes_that_this_version_plays_the_run_differently(own):
+    """The sensitivity block would belong to another strategy."""
     path = folder_of(own, "played") / "summary.json"
     summary = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(summary | {"n_fills": summary["n_fills"] + 1}), encoding="utf-8")
@@ -166,22 +166,22 @@ def test_a_run_that_this_version_plays_otherwise_is_not_mixed_up(own):
     assert "this version plays it to" in drawn.stdout
 
 
-def test_a_run_without_fills_has_a_page(desk, tmp_path):
-    """It reports that there are none, instead of drawing them."""
+def test_page_of_a_run_without_fills_reports_no_fills(desk, tmp_path):
+    """With and without the sensitivity block."""
     for sensitivity in "01":
         drawn = mm(desk, "report", "unfilled", "--sensitivity", sensitivity, "--out", str(tmp_path / "page.html"))
         assert drawn.exit_code == 0, drawn.output
         assert "No fills" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def broken(own: Path, name: str, file: str, text: str | None) -> str:
+def break_file(own: Path, name: str, file: str, text: str | None) -> str:
     path = folder_of(own, name) / file
     path.unlink() if text is None else path.write_text(text, encoding="utf-8")
     return str(path.parent if "/" not in file else path.parent.parent)
 
 
 @pytest.mark.parametrize(
-    ("name", "file", "text", "told"),
+    ("name", "file", "text", "message"),
     [
         ("played", "run_manifest.json", None, "not a run, it has no run_manifest.json"),
         ("played", "summary.json", "{", "cannot be read"),
@@ -193,19 +193,19 @@ def broken(own: Path, name: str, file: str, text: str | None) -> str:
         ("walked", "oos_metrics.json", "?", "cannot be read"),
     ],
 )
-def test_a_file_that_cannot_be_read_ends_with_3_and_one_line(own, name, file, text, told):
+def test_unreadable_file_exits_with_3_and_one_line(own, name, file, text, message):
     """The line names the file or the folder, and the old page stays."""
-    folder = broken(own, name, file, text)
+    folder = break_file(own, name, file, text)
     page = (Path(folder) / "report.html").read_bytes()
     done = mm(own, "report", folder, "--sensitivity", "0")
     assert (done.exit_code, done.stdout) == (3, "")
     assert done.stderr.count("\n") == 1
-    assert told in done.stderr
+    assert message in done.stderr
     assert (Path(folder) / "report.html").read_bytes() == page
 
 
-def test_a_run_of_another_kind_and_a_place_that_cannot_be_written(own):
-    """Both are reported in one line: 3 for the run, 2 for the knob."""
+def test_other_run_kind_exits_with_3_and_unwritable_out_with_2(own):
+    """Both give one line."""
     folder = folder_of(own, "played")
     assert mm(own, "report", "played", "--sensitivity", "0", "--out", str(own / "no" / "page.html")).exit_code == 2
     manifest = read_manifest(folder)
@@ -217,9 +217,9 @@ def test_a_run_of_another_kind_and_a_place_that_cannot_be_written(own):
 
 
 @pytest.mark.parametrize("name", ["planned", "walked"])
-def test_the_page_of_segments_opens_in_a_browser(desk, chrome, tmp_path, name):
-    """Every chart is drawn, nothing is in the console, and nothing leaves the page."""
+def test_page_of_segments_opens_in_a_browser_without_errors(desk, chrome, tmp_path, name):
+    """Every chart is drawn, the console is empty, and the page makes no request."""
     mm(desk, "report", name, "--out", str(tmp_path / "page.html"))
-    seen = chrome.opened(tmp_path / "page.html")
-    assert (seen.errors, seen.requests) == ([], [])
-    assert seen.charts >= (5 if name == "planned" else 8)
+    opened = chrome.opened(tmp_path / "page.html")
+    assert (opened.errors, opened.requests) == ([], [])
+    assert opened.charts >= (5 if name == "planned" else 8)

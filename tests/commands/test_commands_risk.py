@@ -1,4 +1,4 @@
-"""``mm risk``: its output, its JSON, and its exit codes."""
+"""``mm risk``: its output, its JSON and its exit codes."""
 
 import json
 from pathlib import Path
@@ -20,8 +20,8 @@ def mm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return call
 
 
-def test_a_switch_is_thrown_read_and_re_armed(mm, tmp_path: Path) -> None:
-    """From the first status to the last one."""
+def test_kill_switch_is_thrown_read_and_rearmed(mm, tmp_path: Path) -> None:
+    """From the first status to the last."""
     armed = {"symbol": "BTCUSDT", "killed": False, "reason": None, "since": None}
     assert json.loads(mm("status", "--symbol", "btcusdt", "--json").stdout) == armed
     assert mm("status", "--symbol", "BTCUSDT").stdout == "BTCUSDT: armed\n"
@@ -29,11 +29,11 @@ def test_a_switch_is_thrown_read_and_re_armed(mm, tmp_path: Path) -> None:
     assert thrown.exit_code == 0
     assert thrown.stdout.startswith("BTCUSDT: killed since ")
     assert thrown.stdout.endswith(": odd fills; mm risk rearm --symbol BTCUSDT allows it to trade again\n")
-    found = json.loads(mm("status", "--symbol", "BTCUSDT", "--json").stdout)
-    assert found == KillSwitch(tmp_path, "BTCUSDT").status()
-    assert (found["killed"], found["reason"]) == (True, "odd fills")
-    back = mm("rearm", "--symbol", "BTCUSDT")
-    assert (back.exit_code, back.stdout) == (0, "was thrown: odd fills\nBTCUSDT: armed\n")
+    status = json.loads(mm("status", "--symbol", "BTCUSDT", "--json").stdout)
+    assert status == KillSwitch(tmp_path, "BTCUSDT").status()
+    assert (status["killed"], status["reason"]) == (True, "odd fills")
+    rearmed = mm("rearm", "--symbol", "BTCUSDT")
+    assert (rearmed.exit_code, rearmed.stdout) == (0, "was thrown: odd fills\nBTCUSDT: armed\n")
     assert json.loads(mm("status", "--symbol", "BTCUSDT", "--json").stdout) == armed
 
 
@@ -45,20 +45,20 @@ def test_a_second_kill_keeps_the_first_reason(mm) -> None:
     assert json.loads(mm("kill", "--symbol", "BTCUSDT", "--json").stdout)["reason"] == "by hand"
 
 
-def test_re_arming_what_is_not_thrown_says_so(mm, tmp_path: Path) -> None:
+def test_rearm_of_an_armed_symbol_reports_it_was_not_thrown(mm, tmp_path: Path) -> None:
     """Exit code 0."""
-    found = mm("rearm", "--symbol", "BTCUSDT")
-    assert found.exit_code == 0
-    assert found.stdout == f"was not thrown: {tmp_path / 'risk' / 'BTCUSDT.kill'}\nBTCUSDT: armed\n"
+    result = mm("rearm", "--symbol", "BTCUSDT")
+    assert result.exit_code == 0
+    assert result.stdout == f"was not thrown: {tmp_path / 'risk' / 'BTCUSDT.kill'}\nBTCUSDT: armed\n"
 
 
 @pytest.mark.parametrize("words", [("status",), ("kill", "--symbol", "../x"), ("rearm", "--symbol", "")])
-def test_a_symbol_is_needed(mm, words) -> None:
-    """No path leaves the folder."""
+def test_risk_commands_need_a_valid_symbol(mm, words) -> None:
+    """A symbol cannot lead to a path outside the folder."""
     assert mm(*words).exit_code == 2
 
 
-def test_what_cannot_be_removed_ends_with_3(mm, tmp_path: Path) -> None:
+def test_unremovable_kill_file_exits_with_3(mm, tmp_path: Path) -> None:
     KillSwitch(tmp_path, "BTCUSDT").path.mkdir(parents=True)
-    found = mm("rearm", "--symbol", "BTCUSDT")
-    assert found.exit_code == 3
+    result = mm("rearm", "--symbol", "BTCUSDT")
+    assert result.exit_code == 3

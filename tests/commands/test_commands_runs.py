@@ -36,8 +36,8 @@ def call(command, *args: str) -> Result:
     return CliRunner().invoke(command, args)
 
 
-def test_runs_are_listed_the_oldest_first():
-    """With what each found."""
+def test_runs_are_listed_oldest_first():
+    """Each with its headline numbers."""
     assert call(list_command).stdout == "no runs below out\n"
     first, second = make_run("one"), make_run("two", "walkforward")
     rows = json.loads(call(list_command, "--json").stdout)["runs"]
@@ -51,8 +51,8 @@ def test_runs_are_listed_the_oldest_first():
     assert [line.split()[6] for line in lines] == ["pnl_total=1.5", "pnl_total=1.5"]
 
 
-def test_what_lies_there_and_is_no_run_is_named():
-    """A partial folder, one without a manifest, and broken manifests: none of them ends the list."""
+def test_list_names_folders_that_are_not_runs():
+    """A partial folder, one without a manifest, and broken manifests: none of them stops the list."""
     make_run("one")
     for name, text in (("x.partial", "{"), ("y", None), ("z", "{"), ("v", '{"run_id": "v"}')):
         folder = Path(f"out/backtest/BTCUSDT/20251216_{name}")
@@ -60,10 +60,10 @@ def test_what_lies_there_and_is_no_run_is_named():
         if text is not None:
             (folder / MANIFEST).write_text(text)
     done = call(list_command, "--json")
-    found = json.loads(done.stdout)
+    listed = json.loads(done.stdout)
     assert done.exit_code == 0
-    assert [row["run_id"] for row in found["runs"]] == ["one"]
-    assert {Path(one["path"]).name: one["why"].partition(" (")[0] for one in found["others"]} == {
+    assert [row["run_id"] for row in listed["runs"]] == ["one"]
+    assert {Path(entry["path"]).name: entry["why"].partition(" (")[0] for entry in listed["others"]} == {
         "20251216_v": "not a run manifest, kind is missing; make the run again",
         "20251216_x.partial": "not finished: a run is writing it, or was killed",
         "20251216_y": "not a run, it has no run_manifest.json",
@@ -82,8 +82,8 @@ def test_what_lies_there_and_is_no_run_is_named():
         (["--day", "20251216", "--kind", "backtest"], ["one"]),
     ],
 )
-def test_a_list_may_be_of_one_kind_symbol_or_day(flags, names, monkeypatch):
-    """A run of several days is one of each of them; what is exported for a backtest filters nothing."""
+def test_list_filters_by_kind_symbol_and_day(flags, names, monkeypatch):
+    """A run of several days matches each of them; variables exported for a backtest filter nothing."""
     make_run("one")
     make_run("two", "walkforward", "20251216:20251218")
     monkeypatch.setenv("SYMBOL", "ETHUSDT")
@@ -92,8 +92,8 @@ def test_a_list_may_be_of_one_kind_symbol_or_day(flags, names, monkeypatch):
         assert call(list_command, *flags).stdout == "no runs below out that were requested\n"
 
 
-def test_each_kind_is_known_by_its_own_numbers():
-    """A kind that is not known here shows its first numbers."""
+def test_headlines_depend_on_the_kind_of_run():
+    """An unknown kind shows its first numbers."""
     walked = {"pnl_total": 1.25, "n_fills": 3, "sharpe": None, "walkforward": {"segments": 48, "usable": 40}}
     summaries = {
         **dict.fromkeys(
@@ -105,13 +105,13 @@ def test_each_kind_is_known_by_its_own_numbers():
         "dream": ({"best": {"PNL": 2}, "word": "x", "trials": 27}, "best.PNL=2 trials=27"),
         "schedule": ({}, "-"),
     }
-    for kind, (summary, told) in summaries.items():
+    for kind, (summary, expected) in summaries.items():
         manifest = {"kind": kind, "summary": summary}
-        assert " ".join(f"{name}={shown(value)}" for name, value in headlines(manifest).items()) == told.strip("-")
+        assert " ".join(f"{name}={shown(value)}" for name, value in headlines(manifest).items()) == expected.strip("-")
 
 
-def test_a_run_is_shown_by_its_folder_or_its_name():
-    """And by how its name or its digest begins; all say the same."""
+def test_show_takes_a_folder_a_name_or_a_digest():
+    """Or the beginning of a name or a digest; all print the same."""
     folder = make_run("one")
     digest = read_manifest(folder)["digest"]
     by_name = call(show_command, "one")
@@ -127,8 +127,8 @@ def test_a_run_is_shown_by_its_folder_or_its_name():
     ):
         assert line in by_name.stdout.splitlines()
     assert "order_latency_ms" not in by_name.stdout
-    found = json.loads(call(show_command, "one", "--json").stdout)
-    assert found["path"] == str(folder.resolve() / MANIFEST)
+    shown_run = json.loads(call(show_command, "one", "--json").stdout)
+    assert shown_run["path"] == str(folder.resolve() / MANIFEST)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_run_is_shown_by_its_folder_or_its_name():
         ("", "'' is neither a run folder nor a RUN_ID under out"),
     ],
 )
-def test_a_name_that_is_no_run_is_refused(name, message):
+def test_show_rejects_unknown_and_ambiguous_names(name, message):
     """Nothing is guessed."""
     make_run("one")
     make_run("one", "walkforward")
@@ -151,8 +151,8 @@ def test_a_name_that_is_no_run_is_refused(name, message):
     assert result.stderr.startswith(f"error: {message}")
 
 
-def test_the_log_of_a_run_is_found_and_shown_by_level_and_text():
-    """What a user opens first: `show` has its path, and `log` prints it."""
+def test_log_prints_the_log_of_a_run_by_level_and_text():
+    """`show` prints the path of the log, and `log` its lines."""
     make_run("one")
     path = Path("out/logs/backtest/BTCUSDT/20251216/one/run.log")
     assert f"log      {path}" in call(show_command, "one").stdout
@@ -167,7 +167,7 @@ def test_the_log_of_a_run_is_found_and_shown_by_level_and_text():
     assert "run_started" not in call(log_command, "one", "--search", "FAILED").stdout
     assert call(log_command, "one", "--search", "nowhere").stdout == f"no such line in {path}\n"
     events = json.loads(call(log_command, "one", "--json", "--search", "run_").stdout)["events"]
-    assert [one["event"] for one in events] == ["run_started", "run_failed"]
+    assert [event["event"] for event in events] == ["run_started", "run_failed"]
     path.unlink()
     assert "(not there any more)" in call(show_command, "one").stdout
     gone = call(log_command, "one")
@@ -175,13 +175,13 @@ def test_the_log_of_a_run_is_found_and_shown_by_level_and_text():
     assert "cannot be read" in gone.stderr
 
 
-def test_the_index_links_the_page_of_each_run(tmp_path):
+def test_index_links_the_page_of_each_run(tmp_path):
     """By a path relative to the index."""
     folder = make_run("one")
     make_run("two")
     (folder / "report.html").write_text("page")
-    found = call(index_command)
-    assert (found.exit_code, found.stdout) == (0, "out/index.html\n")
+    result = call(index_command)
+    assert (result.exit_code, result.stdout) == (0, "out/index.html\n")
     html = Path("out/index.html").read_text(encoding="utf-8")
     assert '<a href="backtest/BTCUSDT/20251216_one/report.html">one</a>' in html
     assert call(index_command, "--out", str(tmp_path / "far" / "i.html")).exit_code == 0
@@ -190,10 +190,10 @@ def test_the_index_links_the_page_of_each_run(tmp_path):
     assert call(index_command, "--out", "file/i.html").exit_code == 2
 
 
-def test_a_comparison_needs_the_files_of_two_backtests():
-    """A run without them is named, with its kind."""
+def test_compare_rejects_runs_without_backtest_files():
+    """The message names the run and its kind."""
     make_run("one")
     make_run("two", "calibration")
-    found = call(compare_command, "one", "two")
-    assert found.exit_code == 3
-    assert "a run of the kind backtest without the files of a backtest" in found.stderr
+    result = call(compare_command, "one", "two")
+    assert result.exit_code == 3
+    assert "a run of the kind backtest without the files of a backtest" in result.stderr

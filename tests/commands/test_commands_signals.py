@@ -1,4 +1,4 @@
-"""``mm signals list | compute | score`` on a generated day: contents of their files, and refusals."""
+"""``mm signals list | compute | score`` on a generated day: contents of their files, and rejected calls."""
 
 import json
 import math
@@ -34,12 +34,12 @@ def signals(desk, *words, day="20260106"):
     return run_python("-m", "mm", "signals", *words, cwd=desk, SYMBOL="ZIUSDT", DAY=day)
 
 
-def test_the_list_names_what_can_be_computed(desk):
+def test_list_names_every_usual_signal(desk):
     listed = json.loads(signals(desk, "list", "--json").stdout)["signals"]
-    assert {name for one in listed for name in one["usual"]} == set(SIGNALS.usual)
+    assert {name for family in listed for name in family["usual"]} == set(SIGNALS.usual)
 
 
-def test_a_file_has_a_column_for_each_signal_and_a_null_where_it_is_not_defined(desk):
+def test_compute_writes_a_column_per_signal_with_nulls_where_undefined(desk):
     done = signals(desk, "compute", "--signals", f"{NAMES},micro_price", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
@@ -60,16 +60,16 @@ def test_scores_have_an_interval_a_half_life_and_a_page(desk):
     assert done.returncode == 0, done.stderr
     path = Path(json.loads(done.stdout)["path"])
     content = json.loads(path.read_text())
-    assert {one["signal"] for one in content["scores"]} == set(NAMES.split(","))
-    known = [one for one in content["scores"] if one["rho"] is not None]
+    assert {score["signal"] for score in content["scores"]} == set(NAMES.split(","))
+    known = [score for score in content["scores"] if score["rho"] is not None]
     assert known
-    assert all(one["ci95"][0] <= one["rho"] <= one["ci95"][1] for one in known if one["ci95"])
+    assert all(score["ci95"][0] <= score["rho"] <= score["ci95"][1] for score in known if score["ci95"])
     assert set(content["half_life_s"]) == set(NAMES.split(","))
     assert "imbalance_5" in (path.parent / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
-    ("words", "day", "code", "said"),
+    ("words", "day", "code", "message"),
     [
         (("compute", "--signals", "imbalanced_5"), "20260106", 2, "unknown signal 'imbalanced_5'"),
         (("compute", "--signals", "spread,spread"), "20260106", 2, "twice"),
@@ -78,8 +78,8 @@ def test_scores_have_an_interval_a_half_life_and_a_page(desk):
         (("compute", "--signals", "spread"), "20260107", 3, "20260107"),
     ],
 )
-def test_a_mistake_is_one_line(desk, words, day, code, said):
+def test_invalid_call_gives_one_line(desk, words, day, code, message):
     done = signals(desk, *words, day=day)
     assert done.returncode == code
-    assert said in done.stderr.splitlines()[-1]
+    assert message in done.stderr.splitlines()[-1]
     assert done.stdout == ""

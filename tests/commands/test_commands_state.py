@@ -1,4 +1,4 @@
-"""``mm state init``, ``rebuild`` and ``show``: with a file, with real servers, and where there is none."""
+"""``mm state init``, ``rebuild`` and ``show``: with a file, with real servers, and without any."""
 
 import json
 import sqlite3
@@ -30,16 +30,16 @@ def out(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_file_is_made_rebuilt_and_shown(out: Path) -> None:
-    """Without a server; twice is the same, and rows that are not from the logs are gone."""
+def test_file_store_is_created_rebuilt_and_shown(out: Path) -> None:
+    """Without a server; a second rebuild gives the same, and rows that are not from the logs are removed."""
     assert mm("state", "init", "--out-root", out).stdout == f"{out}/state.sqlite: ready\n"
     with sqlite3.connect(out / "state.sqlite") as connection:
         connection.execute("INSERT INTO fills (symbol, trade_id, client_id) VALUES ('BTCUSDT', 999999, 'x')")
     connection.close()
     expected = plain_tables(audit_folder(out, SYMBOL), SYMBOL)
     for _ in range(2):
-        found = mm("state", "rebuild", "--out-root", out)
-        assert found.stdout == (
+        result = mm("state", "rebuild", "--out-root", out)
+        assert result.stdout == (
             f"{out}/state.sqlite: BTCUSDT rebuilt from {len(many_orders(40).rows) + 4} rows of its audit logs\n"
         )
         shown: dict[str, Any] = json.loads(mm("state", "show", "--out-root", out, "--json").stdout)
@@ -58,13 +58,13 @@ def test_a_file_is_made_rebuilt_and_shown(out: Path) -> None:
     )
 
 
-def test_servers_are_rebuilt_as_well(out: Path, tmp_path: Path) -> None:
+def test_server_stores_are_rebuilt(out: Path, tmp_path: Path) -> None:
     """Both get the same fills."""
     with postgres_database() as url, redis_server(tmp_path / "redis") as server:
         variables = {"STATE_URL": server.url, "LEDGER_URL": url, "OUT_ROOT": str(out)}
         assert mm("state", "init", **variables).stdout.count(": ready\n") == 2
-        found = mm("state", "rebuild", "--symbol", "btcusdt", "--json", **variables)
-        assert [one["symbol"] for one in json.loads(found.stdout)["rebuilt"]] == [SYMBOL, SYMBOL]
+        result = mm("state", "rebuild", "--symbol", "btcusdt", "--json", **variables)
+        assert [entry["symbol"] for entry in json.loads(result.stdout)["rebuilt"]] == [SYMBOL, SYMBOL]
         shown = json.loads(mm("state", "show", "--json", **variables).stdout)
         expected = [row[0] for row in plain_tables(audit_folder(out, SYMBOL), SYMBOL)["fills"]]
         assert sorted(row["trade_id"] for row in shown["fills"]) == sorted(expected)
@@ -79,41 +79,43 @@ def test_servers_are_rebuilt_as_well(out: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "variables", [{"STATE_URL": "redis://:secret@127.0.0.1:1/0"}, {"LEDGER_URL": "postgresql://a:secret@127.0.0.1:1/b"}]
 )
-def test_a_server_that_is_away_is_one_line_and_75(out: Path, command: str, variables: dict[str, str]) -> None:
-    """Without its password."""
-    found = mm("state", command, "--out-root", out, **variables)
-    assert found.exit_code == 75
-    assert found.stderr.count("\n") == 1
-    assert "127.0.0.1:1" in found.stderr
-    assert "secret" not in found.stderr
+def test_unreachable_server_gives_one_line_and_exits_with_75(
+    out: Path, command: str, variables: dict[str, str]
+) -> None:
+    """The line does not contain the password."""
+    result = mm("state", command, "--out-root", out, **variables)
+    assert result.exit_code == 75
+    assert result.stderr.count("\n") == 1
+    assert "127.0.0.1:1" in result.stderr
+    assert "secret" not in result.stderr
 
 
-def test_a_wrong_url_is_one_line_and_2(out: Path) -> None:
-    """With the variable and what it must be."""
-    found = mm("state", "init", "--out-root", out, LEDGER_URL="mysql://h/d")
-    assert found.exit_code == 2
-    assert "--ledger-url (LEDGER_URL) was 'mysql://h/d'" in found.stderr
+def test_invalid_url_gives_one_line_and_exits_with_2(out: Path) -> None:
+    """The line names the variable and its valid values."""
+    result = mm("state", "init", "--out-root", out, LEDGER_URL="mysql://h/d")
+    assert result.exit_code == 2
+    assert "--ledger-url (LEDGER_URL) was 'mysql://h/d'" in result.stderr
 
 
-def test_a_log_that_cannot_be_read_costs_nothing(out: Path) -> None:
+def test_unreadable_log_leaves_the_store_unchanged(out: Path) -> None:
     """All logs are read before anything is removed."""
     assert mm("state", "rebuild", "--out-root", out).exit_code == 0
     before = json.loads(mm("state", "show", "--out-root", out, "--json").stdout)
     path = sorted(audit_folder(out, SYMBOL).iterdir())[-1]
     path.write_bytes(path.read_bytes() + b"hello\n")
-    found = mm("state", "rebuild", "--out-root", out)
-    assert (found.exit_code, "cannot be read" in found.stderr) == (3, True)
-    found = mm("state", "rebuild", "--out-root", out, "--symbol", "ETHUSDT")
-    assert (found.exit_code, "ETHUSDT has no audit logs" in found.stderr) == (3, True)
+    result = mm("state", "rebuild", "--out-root", out)
+    assert (result.exit_code, "cannot be read" in result.stderr) == (3, True)
+    result = mm("state", "rebuild", "--out-root", out, "--symbol", "ETHUSDT")
+    assert (result.exit_code, "ETHUSDT has no audit logs" in result.stderr) == (3, True)
     assert json.loads(mm("state", "show", "--out-root", out, "--json").stdout) == before
 
 
-def test_without_logs_there_is_nothing_to_rebuild(tmp_path: Path) -> None:
-    """Nor with a log that is none."""
-    found = mm("state", "rebuild", "--out-root", tmp_path)
-    assert (found.exit_code, "there are no audit logs; set OUT_ROOT" in found.stderr) == (3, True)
+def test_rebuild_without_valid_logs_exits_with_3(tmp_path: Path) -> None:
+    """Without logs, and with a file that is not a log."""
+    result = mm("state", "rebuild", "--out-root", tmp_path)
+    assert (result.exit_code, "there are no audit logs; set OUT_ROOT" in result.stderr) == (3, True)
     folder = audit_folder(tmp_path, SYMBOL)
     folder.mkdir(parents=True)
     (folder / "a.ndjson").write_text("hello\n")
-    found = mm("state", "rebuild", "--out-root", tmp_path)
-    assert (found.exit_code, "a.ndjson: row 1 cannot be read" in found.stderr) == (3, True)
+    result = mm("state", "rebuild", "--out-root", tmp_path)
+    assert (result.exit_code, "a.ndjson: row 1 cannot be read" in result.stderr) == (3, True)

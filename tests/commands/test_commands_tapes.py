@@ -1,4 +1,4 @@
-"""``mm tapes``: what is kept, and what goes."""
+"""``mm tapes``: listing and pruning."""
 
 import json
 import os
@@ -32,12 +32,12 @@ def call(command, *args: str) -> Result:
     return CliRunner().invoke(command, args)
 
 
-def left() -> list[str]:
+def remaining() -> list[str]:
     return sorted(path.name for path in Path("out/tapes").iterdir())
 
 
-def test_tapes_are_listed_the_longest_unused_first():
-    """With all files of each, and the total."""
+def test_tapes_are_listed_longest_unused_first():
+    """With the files of each tape, and the total."""
     lines = call(list_command).stdout.splitlines()
     assert [line.split()[:4] for line in lines[:3]] == [
         ["symbol", "day", "MB", "files"],
@@ -45,33 +45,33 @@ def test_tapes_are_listed_the_longest_unused_first():
         ["BUSDT", "20260106", "2.0", "1"],
     ]
     assert lines[3].startswith("2 tapes, 6.0 MB")
-    said = json.loads(call(list_command, "--json").stdout)
-    assert (said["bytes"], said["tapes"][0]["files"]) == (6_000_000, {NAMES[0]: 3_000_000, NAMES[1]: 1_000_000})
+    listed = json.loads(call(list_command, "--json").stdout)
+    assert (listed["bytes"], listed["tapes"][0]["files"]) == (6_000_000, {NAMES[0]: 3_000_000, NAMES[1]: 1_000_000})
 
 
 @pytest.mark.parametrize(
-    ("flags", "gone"), [(["--older-than", "30"], 2), (["--most-gb", "0.003"], 2), (["--most-gb", "1"], 0)]
+    ("flags", "removed"), [(["--older-than", "30"], 2), (["--most-gb", "0.003"], 2), (["--most-gb", "1"], 0)]
 )
-def test_tapes_go_by_age_and_by_size(flags, gone):
-    """A dry run reports the same, and removes nothing."""
+def test_prune_removes_tapes_by_age_and_by_size(flags, removed):
+    """A dry run reports the same and removes nothing."""
     dry = json.loads(call(prune_command, *flags, "--dry-run", "--json").stdout)
-    assert left() == sorted(NAMES)
+    assert remaining() == sorted(NAMES)
     done = json.loads(call(prune_command, *flags, "--json").stdout)
-    assert left() == sorted(NAMES[gone:])
+    assert remaining() == sorted(NAMES[removed:])
     assert {**dry, "dry_run": False} == done
     assert done["freed_bytes"] + done["bytes"] == 6_000_000
 
 
-def test_a_limit_must_be_given():
-    """Else a typing error would empty the folder, or do nothing."""
+def test_prune_needs_a_limit():
+    """Otherwise a typing error would empty the folder, or do nothing."""
     done = call(prune_command)
     assert done.exit_code == 2
     assert "--older-than" in done.stderr
-    assert left() == sorted(NAMES)
+    assert remaining() == sorted(NAMES)
 
 
-def test_people_read_what_went():
-    """And what is left."""
+def test_prune_prints_removed_and_remaining_size():
+    """As text."""
     text = call(prune_command, "--older-than", "30").stdout
     assert "1 of 2 tapes removed, 4.0 MB; 2.0 MB left in out/tapes" in text
     assert call(list_command, "--out-root", "other").stdout == "0 tapes, 0.0 MB, in other/tapes\n"

@@ -1,4 +1,4 @@
-"""Starts of ``mm trade`` that cannot be: one line, the right exit code, and nothing sent; no exchange is needed."""
+"""Rejected starts of ``mm trade``: one line, the right exit code, and nothing sent; no exchange is needed."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def trade(folder, **variables):
 
 
 @pytest.mark.parametrize(
-    ("variables", "code", "why"),
+    ("variables", "code", "reason"),
     [
         ({}, 2, "VENUE"),
         ({"VENUE": "elsewhere"}, 2, "VENUE"),
@@ -45,10 +45,10 @@ def trade(folder, **variables):
         ({"VENUE": "box", **NOWHERE, **KEYS, "MAX_POSITION": "-1"}, 2, "MAX_POSITION"),
     ],
 )
-def test_a_start_that_cannot_be_is_one_line(tmp_path, variables, code, why):
+def test_rejected_start_gives_one_line(tmp_path, variables, code, reason):
     done = trade(tmp_path, **variables)
     assert done.returncode == code, done.stderr
     (line,) = [text for text in done.stderr.splitlines() if text.startswith("error:")]
-    assert why in line
+    assert reason in line
     assert KEYS["BINANCE_API_SECRET"] not in done.stdout + done.stderr
     assert not list(tmp_path.rglob("*.ndjson"))

@@ -1,4 +1,4 @@
-"""``mm demo``: the commands of the README in processes of their own, on a day whose truth is known."""
+"""``mm demo``: the commands of the README in separate processes, on a day with known parameters."""
 
 import json
 from pathlib import Path
@@ -16,21 +16,21 @@ def demo(tmp_path_factory):
     return folder, json.loads(done.stdout)
 
 
-def test_the_fit_holds_the_truth(demo):
-    _, found = demo
-    low, high = found["fit"]["ci95_k"]
-    assert low <= found["truth"]["k"] <= high
+def test_fit_interval_contains_the_true_k(demo):
+    _, report = demo
+    low, high = report["fit"]["ci95_k"]
+    assert low <= report["truth"]["k"] <= high
 
 
 def test_every_run_traded_and_left_its_folder(demo):
-    folder, found = demo
+    folder, report = demo
     for name in ("poisson", "trade_cross", "walkforward"):
-        assert found[name]["n_fills"] > 1000
-        assert Path(found[name]["path"]).parent.is_relative_to(folder / "out")
-    assert all((folder / place).exists() for place in found["places"].values())
+        assert report[name]["n_fills"] > 1000
+        assert Path(report[name]["path"]).parent.is_relative_to(folder / "out")
+    assert all((folder / place).exists() for place in report["places"].values())
 
 
-def test_a_failed_command_ends_it_with_its_exit_code(tmp_path):
+def test_failed_command_ends_the_demo_with_its_exit_code(tmp_path):
     (tmp_path / "file").touch()
     done = run_python("-m", "mm", "demo", "--out-root", "file/out", cwd=tmp_path)
     assert done.returncode == 3

@@ -1,4 +1,4 @@
-"""What is fitted to earlier days, predictors and the micro-price, means the same wherever a strategy is played."""
+"""Predictors and the micro-price, fitted to earlier days, mean the same wherever a strategy is played."""
 
 import json
 from dataclasses import replace
@@ -30,7 +30,7 @@ def call(*words):
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """A folder with two simulated days of twelve minutes, one day of another symbol, and predictors of the first."""
+    """A folder with two simulated days of twelve minutes, and one day of another symbol."""
     folder = tmp_path_factory.mktemp("desk")
     for symbol, day in ((SYMBOL, DAYS[0]), (SYMBOL, DAYS[1]), ("ABUSDT", DAYS[1])):
         words = ["--symbol", symbol, "--day", day, "--data-root", str(folder / "data"), "--hours", "0.2"]
@@ -52,15 +52,15 @@ def roots(desk):
 
 
 def strategy(name, folder):
-    """Return the knobs of a quote model that reads what was fitted."""
+    """Return the knobs of a quote model that reads a fitted signal."""
     step = {"step": str(folder), "micro_price": "micro_price"}.get(name)
     if step is None:
         return "expected_value", {"A": 1, "k": 0.5, "predictors": [str(folder)]}
     return "steps", {"model": ["fixed_spread", {"delta_ticks": 1}], "steps": [["shift_by", {"signal": step, "by": 1}]]}
 
 
-def played(desk, command, name, folder, *words, symbol=SYMBOL, day=DAYS[1]):
-    """Run a command with a strategy; return what it did."""
+def run_strategy(desk, command, name, folder, *words, symbol=SYMBOL, day=DAYS[1]):
+    """Run a command with a strategy; return the result."""
     model, params = strategy(name, folder)
     knobs = ["--quote-model", model, "--quote-params-json", json.dumps(params), "--fill-model", "trade_cross"]
     return call(command, "--symbol", symbol, "--day", day, *knobs, *roots(desk), *words, "--json")
@@ -74,11 +74,11 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", ["step", "expected_value", "micro_price"])
-def test_every_command_plays_it(desk, folder, name):
-    """A sweep has the numbers of the backtest; a walk-forward ends in order; Python plays the same."""
-    done = {command: played(desk, command, name, folder, *words) for command, words in COMMANDS.items()}
-    assert {command: one.exit_code for command, one in done.items()} == dict.fromkeys(COMMANDS, 0), [
-        one.stderr for one in done.values()
+def test_every_command_plays_a_fitted_signal(desk, folder, name):
+    """A sweep has the numbers of the backtest, a walk-forward succeeds, and Python plays the same."""
+    done = {command: run_strategy(desk, command, name, folder, *words) for command, words in COMMANDS.items()}
+    assert {command: ended.exit_code for command, ended in done.items()} == dict.fromkeys(COMMANDS, 0), [
+        ended.stderr for ended in done.values()
     ]
     summary = json.loads(done["backtest"].stdout)
     point = _first_point(desk, done["sweep"])
@@ -95,57 +95,57 @@ def test_every_command_plays_it(desk, folder, name):
 
 
 def _first_point(desk, done):
-    """Return the first point of a sweep, that with the default fee."""
+    """Return the first point of a sweep, which has the default fee."""
     folder = (desk / json.loads(done.stdout)["path"]).parent
     return json.loads((folder / "points.ndjson").read_text().splitlines()[0])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("day", DAYS)
-def test_every_command_warns_alike(desk, folder, command, day):
-    """On the log and in the summary, by the same keys."""
-    done = played(desk, command, "step", folder, *COMMANDS[command], day=day)
+def test_every_command_gives_the_same_warnings(desk, folder, command, day):
+    """In the log and in the summary, by the same keys."""
+    done = run_strategy(desk, command, "step", folder, *COMMANDS[command], day=day)
     assert done.exit_code == 0, done.stderr
     usable = Artefact.read(folder).about["usable"]
-    wanted = {key for key, there in zip(KEYS, (day == DAYS[0], not usable), strict=True) if there}
-    assert {key for key in KEYS if key in done.stderr} == wanted
+    expected = {key for key, applies in zip(KEYS, (day == DAYS[0], not usable), strict=True) if applies}
+    assert {key for key in KEYS if key in done.stderr} == expected
     answer = _first_point(desk, done)["summary"] if command == "sweep" else json.loads(done.stdout)
-    assert {line.partition(":")[0] for line in answer["warnings"]} & set(KEYS) == wanted
-    assert [one["in_sample"] for one in answer["predictors"]] == [day == DAYS[0]]
+    assert {line.partition(":")[0] for line in answer["warnings"]} & set(KEYS) == expected
+    assert [predictor["in_sample"] for predictor in answer["predictors"]] == [day == DAYS[0]]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_refuses_another_symbol(desk, folder, command):
-    done = played(desk, command, "step", folder, *COMMANDS[command], symbol="ABUSDT")
+def test_every_command_rejects_a_predictor_of_another_symbol(desk, folder, command):
+    done = run_strategy(desk, command, "step", folder, *COMMANDS[command], symbol="ABUSDT")
     assert done.exit_code == 3
     assert "fitted on SIMUSDT with a tick of 0.01, not on ABUSDT" in done.stderr
 
 
-def test_python_refuses_another_symbol_and_another_grid(desk, folder):
-    """Of a model's name, and of an object of one's own."""
+def test_python_rejects_fits_of_another_symbol(desk, folder):
+    """With a model's name, a user's object, and a micro-price."""
     other = mm.load_day(desk / "data" / "ABUSDT" / DAYS[1])
     model, params = strategy("step", folder)
     with pytest.raises(Mismatch, match="not on ABUSDT"):
         mm.backtest(other, model, "trade_cross", quote_params_json=params)
 
-    class Reads:
+    class ReadsSignal:
         signals = (str(folder),)
 
         def quote(self, view):
             return None
 
     with pytest.raises(Mismatch, match="not on ABUSDT"):
-        mm.backtest(other, Reads(), "trade_cross")
+        mm.backtest(other, ReadsSignal(), "trade_cross")
     fit = mm.signals.fit_micro_price([mm.load_day(desk / "data" / SYMBOL / DAYS[0])])
     with pytest.raises(Mismatch, match="micro_price: fitted on SIMUSDT"):
         mm.backtest(other, micro_price=fit)
 
 
-def test_the_first_day_has_no_micro_price(desk, folder):
+def test_first_day_has_no_micro_price(desk, folder):
     """Neither in a backtest nor in a point of a sweep."""
-    done = played(desk, "backtest", "micro_price", folder, day=DAYS[0])
+    done = run_strategy(desk, "backtest", "micro_price", folder, day=DAYS[0])
     assert (done.exit_code, "record or import days before" in done.stderr) == (2, True)
-    assert played(desk, "sweep", "micro_price", folder, *COMMANDS["sweep"], day=DAYS[0]).exit_code == 2
+    assert run_strategy(desk, "sweep", "micro_price", folder, *COMMANDS["sweep"], day=DAYS[0]).exit_code == 2
 
 
 def paper(name, folder, symbol=SYMBOL):
@@ -157,12 +157,12 @@ def paper(name, folder, symbol=SYMBOL):
     return PaperKnobs(Market(), Execution(), Account(), models, Risk()), terms
 
 
-class Noted:
-    """A run that keeps what it is to note."""
+class RecordingRun:
+    """A run that records its warnings and inputs."""
 
     def __init__(self, tapes, folder=None):
-        self.tapes, self.folder, self.warned, self.files = tapes, folder, [], []
-        self.log = SimpleNamespace(warning=lambda key, **_: self.warned.append(key), info=lambda *_, **__: None)
+        self.tapes, self.folder, self.warnings, self.files = tapes, folder, [], []
+        self.log = SimpleNamespace(warning=lambda key, **_: self.warnings.append(key), info=lambda *_, **__: None)
 
     def input(self, path, size, sha256):
         self.files.append(path)
@@ -175,12 +175,12 @@ class Noted:
         return self.folder / name
 
 
-def test_a_shadow_and_a_trade_read_it(desk, folder, tmp_path):
-    """The micro-price of the days before stays in the terms, so that a replay has the same."""
+def test_shadow_and_trade_use_the_micro_price_of_earlier_days(desk, folder, tmp_path):
+    """The fit is kept in the terms, so that a replay has the same."""
     knobs, bare = paper("micro_price", folder)
     with pytest.raises(UsageError, match="fitted on earlier days"):
         PaperPlay(bare, knobs)
-    run = Noted(desk / "out" / "tapes")
+    run = RecordingRun(desk / "out" / "tapes")
     day = Day(symbol=SYMBOL, day=DAYS[1], data_root=desk / "data")
     terms = bare.fitted(knobs, day, run)
     assert f"{SYMBOL}/{DAYS[0]}" in run.files[0]
@@ -195,17 +195,17 @@ def test_a_shadow_and_a_trade_read_it(desk, folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["step", "expected_value"])
-def test_a_shadow_and_a_trade_warn_alike(desk, folder, name, tmp_path):
-    """Of a predictor that saw what is traded, and of one that is not better; the run has a copy of it."""
+def test_shadow_and_trade_give_the_same_warnings(desk, folder, name, tmp_path):
+    """Of a predictor fitted on the traded day, and of an unusable predictor; the run keeps a copy of it."""
     knobs, terms = paper(name, folder)
     early = replace(terms, book_us=1_767_571_200_000_000)
     usable = Artefact.read(folder).about["usable"]
-    for begun, in_sample in ((terms, False), (early, True)):
-        wanted = [key for key, there in zip(KEYS, (in_sample, not usable), strict=True) if there]
-        for make in (PaperPlay, lambda *given: TradePlay(*given[:2], TradeStart(position_e8=0, cash_e8=0), given[2])):
-            run = Noted(desk / "out" / "tapes", tmp_path)
-            make(begun, knobs, run)
-            assert run.warned == wanted
+    for started, in_sample in ((terms, False), (early, True)):
+        expected = [key for key, applies in zip(KEYS, (in_sample, not usable), strict=True) if applies]
+        for make in (PaperPlay, lambda *args: TradePlay(*args[:2], TradeStart(position_e8=0, cash_e8=0), args[2])):
+            run = RecordingRun(desk / "out" / "tapes", tmp_path)
+            make(started, knobs, run)
+            assert run.warnings == expected
             assert run.files == ["model.json", "arrays.npz"]
             assert (tmp_path / "models" / "0" / "arrays.npz").read_bytes() == (Path(folder) / "arrays.npz").read_bytes()
     other_knobs, other = paper(name, folder, "ABUSDT")
@@ -213,7 +213,7 @@ def test_a_shadow_and_a_trade_warn_alike(desk, folder, name, tmp_path):
         PaperPlay(other, other_knobs)
 
 
-def test_models_say_what_they_read(folder):
+def test_predictors_of_a_model_are_its_signal_folders(folder):
     model = SimpleNamespace(signals=("spread", str(folder)))
     assert list(predictors_of(model)) == [str(folder)]
     assert predictors_of(SimpleNamespace(signals="a/b")) == {}

@@ -1,4 +1,4 @@
-"""Runs that are played again, by the program itself; the runs are small, and made once."""
+"""Reproducing runs with the program itself; the runs are small and made once."""
 
 import hashlib
 import json
@@ -52,7 +52,7 @@ def command(folder: Path, *args: str, **variables: str):
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory) -> Path:
-    """A folder with two days, a model of one's own, latencies, a fit, and a run of each kind."""
+    """A folder with two days, a user's model, latencies, a fit, and a run of each kind."""
     folder = tmp_path_factory.mktemp("desk")
     (folder / "scratch").mkdir()
     (folder / "my_models.py").write_text(MODEL)
@@ -73,27 +73,27 @@ def folder_of(desk: Path, name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_run_of_any_kind_comes_out_again(desk, name):
-    """Whatever the shell has now; knobs of the environment, files and models are those of the run, nothing stays."""
-    left = sorted(path for path in desk.rglob("*") if "__pycache__" not in path.parts)
+def test_run_of_any_kind_is_reproduced(desk, name):
+    """Knobs, files and models are those of the run, not of the current environment; no file is left over."""
+    before = sorted(path for path in desk.rglob("*") if "__pycache__" not in path.parts)
     others = {"SYMBOL": "OTHERUSDT", "SEED": "4", "QUOTE_QTY": "7", "DAY": "20200101"}
     done = command(desk, "runs", "reproduce", "own/place" if name == "fitted" else name, "--json", **others)
     assert (done.returncode, done.stderr) == (0, "")
-    found = json.loads(done.stdout)
-    assert found["equal"]
-    assert found["digests"][0] == found["digests"][1]
-    assert {one["path"].rpartition("/")[2] for one in found["outputs"]} <= {"report.html"}
-    assert sorted(path for path in desk.rglob("*") if "__pycache__" not in path.parts) == left
+    report = json.loads(done.stdout)
+    assert report["equal"]
+    assert report["digests"][0] == report["digests"][1]
+    assert {entry["path"].rpartition("/")[2] for entry in report["outputs"]} <= {"report.html"}
+    assert sorted(path for path in desk.rglob("*") if "__pycache__" not in path.parts) == before
 
 
 @pytest.mark.parametrize("name", ["mine", "measured", "planned", "walked"])
-def test_a_file_of_latencies_is_an_input(desk, name):
-    """So the digest covers what it holds, also where its name stays."""
-    assert "../latencies.csv" in {one["path"] for one in read_manifest(folder_of(desk, name))["inputs"]}
+def test_latency_file_is_an_input_of_the_run(desk, name):
+    """So the digest covers its content, even under the same name."""
+    assert "../latencies.csv" in {entry["path"] for entry in read_manifest(folder_of(desk, name))["inputs"]}
 
 
-def test_a_fit_that_has_moved_is_found_by_its_content(desk, tmp_path):
-    """Among the outputs of the known runs, since the calibration that wrote it is one of them."""
+def test_moved_fit_is_found_by_its_content(desk, tmp_path):
+    """It is searched among the outputs of known runs, such as the calibration that wrote it."""
     place = shutil.copytree(desk, tmp_path / "desk")
     (place / "fit.json").unlink()
     done = command(place, "runs", "reproduce", "own/place")
@@ -105,8 +105,8 @@ def test_a_fit_that_has_moved_is_found_by_its_content(desk, tmp_path):
     assert lines[4].startswith("digest   ")
 
 
-def test_what_does_not_come_out_again_is_named_to_the_cell(desk, tmp_path):
-    """Here the manifest claims another model parameter, another version, and a file was edited since."""
+def test_reproduce_names_the_first_different_cell(desk, tmp_path):
+    """The manifest claims another model parameter and another version."""
     place = shutil.copytree(desk, tmp_path / "desk")
     folder = folder_of(place, "mine")
     claimed = read_manifest(folder)
@@ -123,7 +123,7 @@ def test_what_does_not_come_out_again_is_named_to_the_cell(desk, tmp_path):
     assert (Path(done.stdout.splitlines()[-1]) / "summary.json").exists()
 
 
-def test_a_folder_that_was_edited_is_not_what_the_run_wrote(desk, tmp_path):
+def test_reproduce_detects_an_edited_run_folder(desk, tmp_path):
     """The second run agrees with the manifest, but the folder does not."""
     place = shutil.copytree(desk, tmp_path / "desk")
     (folder_of(place, "fitted") / "summary.json").write_text("{}")
@@ -133,8 +133,8 @@ def test_a_folder_that_was_edited_is_not_what_the_run_wrote(desk, tmp_path):
 
 
 @pytest.mark.parametrize(("factor", "code"), [(1 + 4e-13, 0), (1 + 1e-6, 3)])
-def test_numbers_that_part_in_their_last_digits_are_taken_within_a_tolerance(desk, tmp_path, factor, code):
-    """As those of a fit on another processor: here the run claims a k that is a little larger."""
+def test_differences_in_last_digits_pass_within_the_tolerance(desk, tmp_path, factor, code):
+    """Like those of a fit on another processor: the run claims a slightly larger k."""
     place = shutil.copytree(desk, tmp_path / "desk")
     folder = folder_of(place, "measured")
     path = folder / "poisson_fit.json"
@@ -142,7 +142,7 @@ def test_numbers_that_part_in_their_last_digits_are_taken_within_a_tolerance(des
     fit["k"] *= factor
     path.write_text(json.dumps(fit))
     claimed = read_manifest(folder)
-    (entry,) = (one for one in claimed["outputs"] if one["path"] == path.name)
+    (entry,) = (output for output in claimed["outputs"] if output["path"] == path.name)
     entry |= {"sha256": hash_file(path), "bytes": path.stat().st_size}
     write_manifest(folder, claimed)
     done = command(place, "runs", "reproduce", "measured", "--tolerance", "1e-8")
@@ -156,8 +156,8 @@ def test_numbers_that_part_in_their_last_digits_are_taken_within_a_tolerance(des
     assert "not what the run wrote" in command(place, "runs", "reproduce", "measured", "--tolerance", "1e-8").stderr
 
 
-def test_a_knob_that_was_edited_is_told_though_every_byte_comes_out_again(desk, tmp_path):
-    """What takers pay changes no file of a run that takes nothing, but the digest is of another fee."""
+def test_reproduce_detects_an_edited_knob_though_all_bytes_match(desk, tmp_path):
+    """The taker fee changes no file of a run without taker fills, but the digest is of another fee."""
     place = shutil.copytree(desk, tmp_path / "desk")
     folder = folder_of(place, "mine")
     claimed = read_manifest(folder)
@@ -168,13 +168,13 @@ def test_a_knob_that_was_edited_is_told_though_every_byte_comes_out_again(desk, 
     assert "mine is not reproduced: all files came out again, but its digest is of other knobs" in done.stderr
 
 
-def spoiled_trade(place: Path) -> str:
+def spoil_trade(place: Path) -> str:
     path = next((place / "data" / SYMBOL / DAYS[1]).glob("trades_ws_*"))
     path.write_bytes(path.read_bytes().replace(b"true", b"false", 1))
     return f"data/{SYMBOL}/{DAYS[1]}/{path.name} changed since the run"
 
 
-def gone(name: str):
+def remove_file(name: str):
     def remove(place: Path) -> str:
         (place / name).unlink()
         return f"{name} is not there"
@@ -182,24 +182,24 @@ def gone(name: str):
     return remove
 
 
-def edited_model(place: Path) -> str:
+def edit_model(place: Path) -> str:
     (place / "my_models.py").write_text(MODEL + "\n")
     return "my_models.py changed since the run"
 
 
 @pytest.mark.parametrize(
     "spoil",
-    [spoiled_trade, gone(f"data/{SYMBOL}/{DAYS[0]}/instrument.json"), gone("latencies.csv"), edited_model],
+    [spoil_trade, remove_file(f"data/{SYMBOL}/{DAYS[0]}/instrument.json"), remove_file("latencies.csv"), edit_model],
     ids=["a day changed", "a file of a day gone", "latencies gone", "the model changed"],
 )
-def test_inputs_that_are_not_what_they_were_are_named_first(desk, tmp_path, spoil):
-    """Exit 3, before anything is played."""
+def test_changed_or_missing_inputs_are_named_before_playing(desk, tmp_path, spoil):
+    """Exit 3."""
     place = shutil.copytree(desk, tmp_path / "desk")
-    told = spoil(place)
+    message = spoil(place)
     done = command(place, "runs", "reproduce", "mine")
     assert (done.returncode, done.stdout) == (3, "")
     (line,) = done.stderr.splitlines()
-    assert told in line
+    assert message in line
     assert "1 of its 12 inputs" in line
 
 
@@ -219,17 +219,17 @@ def bad_value(manifest: dict) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("change", [other_kind, other_knob, bad_value])
-def test_a_run_that_this_version_cannot_play_is_refused(desk, tmp_path, change):
-    """The line has the reason; the exit code is that of the command that was called."""
+def test_run_that_this_version_cannot_play_is_rejected(desk, tmp_path, change):
+    """The line has the reason; the exit code is that of the called command."""
     place = shutil.copytree(desk, tmp_path / "desk")
     folder = folder_of(place, "mine")
     manifest = read_manifest(folder)
-    code, told = change(manifest)
+    code, message = change(manifest)
     write_manifest(folder, manifest)
     done = command(place, "runs", "reproduce", str(folder))
     assert done.returncode == code
     (line,) = done.stderr.splitlines()
-    assert told in line
+    assert message in line
     assert list((place / "scratch").iterdir()) == []
 
 
@@ -256,7 +256,7 @@ ATTACKS = {
 
 
 def claim(folder: Path, knobs: dict[str, str]) -> None:
-    """Write a manifest that names other knobs."""
+    """Write other knobs into the manifest of *folder*."""
     manifest = read_manifest(folder)
     for name, value in knobs.items():
         manifest["knobs"][name]["value"] = value
@@ -266,8 +266,8 @@ def claim(folder: Path, knobs: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "knobs", [*ATTACKS.values(), {"quote_params_json": '{"command": "touch pwned"}', "quote_model": EVIL}]
 )
-def test_code_that_a_manifest_names_and_the_run_did_not_read_is_not_called(desk, tmp_path, knobs):
-    """A manifest may come from anywhere: neither imported nor called, and the line names the remedy."""
+def test_code_named_by_manifest_but_not_read_by_run_is_not_called(desk, tmp_path, knobs):
+    """A manifest may come from anywhere: the code is neither imported nor called, and the line names the remedy."""
     place = shutil.copytree(desk, tmp_path / "desk")
     acts = "open('pwned', 'w')\n" + MODEL
     (place / "acts.py").write_text(acts)
@@ -284,8 +284,8 @@ def test_code_that_a_manifest_names_and_the_run_did_not_read_is_not_called(desk,
 
 
 @pytest.mark.parametrize(("module", "name"), [(subprocess, "Popen"), (click.testing, "CliRunner")])
-def test_an_installed_package_needs_trust_whatever_the_manifest_lists(desk, tmp_path, module, name):
-    """Its source has a hash that anybody can put into a manifest."""
+def test_installed_package_needs_trust_even_if_listed_as_input(desk, tmp_path, module, name):
+    """Anyone can put the hash of its source into a manifest."""
     place = shutil.copytree(desk, tmp_path / "desk")
     claim(folder_of(place, "mine"), {"quote_model": f"{module.__name__}:{name}"})
     folder, source = folder_of(place, "mine"), Path(module.__file__)
@@ -299,8 +299,8 @@ def test_an_installed_package_needs_trust_whatever_the_manifest_lists(desk, tmp_
     assert "(a part of Python or of an installed package)" in done.stderr
 
 
-def test_a_sweep_s_grid_is_looked_at_too(desk, tmp_path):
-    """An axis names models as well."""
+def test_models_in_a_sweep_grid_need_trust_too(desk, tmp_path):
+    """An axis can name models."""
     place = shutil.copytree(desk, tmp_path / "desk")
     claim(folder_of(place, "swept"), {"grid": f'GAMMA=0.1,1;QUOTE_MODEL="{EVIL}",fixed_spread'})
     done = command(place, "runs", "reproduce", "swept")
@@ -308,8 +308,8 @@ def test_a_sweep_s_grid_is_looked_at_too(desk, tmp_path):
     assert EVIL in done.stderr
 
 
-def test_code_that_is_trusted_must_still_be_a_model(desk, tmp_path):
-    """--trust calls models whose source is not an input; a function is not one."""
+def test_trusted_code_must_still_be_a_model(desk, tmp_path):
+    """--trust calls models whose source is not an input; a function is not a model."""
     place = shutil.copytree(desk, tmp_path / "desk")
     claim(folder_of(place, "mine"), {"quote_model": EVIL, "quote_params_json": '{"command": "touch pwned"}'})
     done = command(place, "runs", "reproduce", "mine", "--trust")
@@ -318,8 +318,8 @@ def test_code_that_is_trusted_must_still_be_a_model(desk, tmp_path):
     assert not (place / "pwned").exists()
 
 
-def test_a_model_under_another_module_s_name_needs_trust(desk, tmp_path):
-    """The input has its bytes, but what would be imported is another file; with --trust it is called, and differs."""
+def test_model_under_another_module_name_needs_trust(desk, tmp_path):
+    """The input has the same bytes, but another file would be imported; with --trust it is called, and differs."""
     place = shutil.copytree(desk, tmp_path / "desk")
     (place / "other_models.py").write_text(MODEL + "# changed\n")
     claim(folder_of(place, "mine"), {"quote_model": "other_models:Join"})

@@ -1,4 +1,4 @@
-"""Days and runs that the pages show: made once by the program itself."""
+"""Days and runs for the pages, made once by the program itself."""
 
 import logging
 import sys
@@ -14,8 +14,8 @@ AppTest = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not i
 TAKEN = ("uvicorn", "uvicorn.access", "uvicorn.asgi", "uvicorn.error", "websockets")
 
 
-def give_back() -> None:
-    """Undo what streamlit does to the loggers of packages that other tests listen to."""
+def reset_loggers() -> None:
+    """Undo what streamlit does to the loggers of packages that other tests capture."""
     for name in TAKEN:
         logger = logging.getLogger(name)
         logger.handlers.clear()
@@ -23,7 +23,7 @@ def give_back() -> None:
         logger.setLevel(logging.NOTSET)
 
 
-give_back()
+reset_loggers()
 SYMBOL, DAY = "SIMUSDT", "20260105"
 PLACE = ("--symbol", SYMBOL, "--day", DAY)
 MADE = (
@@ -39,11 +39,11 @@ MADE = (
 
 @pytest.fixture(autouse=True)
 def _process() -> Iterator[None]:
-    """Leave loggers and the main module as they were: streamlit runs a page as ``__main__``, which children import."""
+    """Restore loggers and the main module: streamlit runs a page as ``__main__``, which child processes import."""
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
-    give_back()
+    reset_loggers()
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def drawn(page: str, data_root: str, out_root: str) -> None:
-    """Draw one page; streamlit runs the text of this function."""
+    """Draw one page; streamlit runs the source of this function."""
     from importlib import import_module
     from pathlib import Path
 
@@ -68,7 +68,7 @@ def drawn(page: str, data_root: str, out_root: str) -> None:
 
 @pytest.fixture
 def opened(made: Path) -> Callable[..., Any]:
-    """Open a page of a folder, that of `made` by default, with words of the address."""
+    """Open a page of a folder, that of `made` by default, with query parameters."""
     import streamlit as st
 
     st.cache_data.clear()

@@ -11,11 +11,11 @@ FIT = "out/calibration/marks/SIMUSDT/20260105_fitted"
 SCHEDULE = "out/calibration/schedules/SIMUSDT/20260105_rolling"
 
 
-def test_a_fit_shows_its_points_curve_and_intervals(opened, made):
-    """The numbers of its file."""
+def test_fit_shows_its_points_curve_and_intervals(opened, made):
+    """The numbers match those of its file."""
     at = opened("calibration_page", run="fitted")
     fit = json.loads((made / FIT / "poisson_fit.json").read_text())
-    tiles = {one.label: one.value for one in at.metric}
+    tiles = {metric.label: metric.value for metric in at.metric}
     assert not at.exception
     assert charts_of(at) == 1
     assert float(tiles["A, 1/s"]) == pytest.approx(fit["A"], rel=1e-3)
@@ -24,8 +24,8 @@ def test_a_fit_shows_its_points_curve_and_intervals(opened, made):
     assert "95 %" in text_of(at)
 
 
-def test_runs_of_one_run_id_stand_in_the_menu_each_by_its_folder(opened, made, tmp_path):
-    """Found in a browser: "4 runs match 'tour'", and none of them could be opened."""
+def test_runs_with_the_same_run_id_are_separate_menu_entries(opened, made, tmp_path):
+    """Regression: "4 runs match 'tour'", and none of them could be opened."""
     shutil.copytree(made / FIT, tmp_path / FIT)
     other = tmp_path / FIT.replace("/marks/", "/ladder/")
     shutil.copytree(made / FIT, other)
@@ -37,7 +37,7 @@ def test_runs_of_one_run_id_stand_in_the_menu_each_by_its_folder(opened, made, t
     assert not at.exception
     assert not at.error
     menu = at.selectbox(key="calibration")
-    assert sorted(one.split(",")[0] for one in menu.options) == [
+    assert sorted(option.split(",")[0] for option in menu.options) == [
         f"fitted: calibration {method} SIMUSDT 20260105" for method in ("ladder", "marks")
     ]
     assert "fitted: calibration ladder SIMUSDT 20260105, poor_fit" in menu.options
@@ -47,8 +47,8 @@ def test_runs_of_one_run_id_stand_in_the_menu_each_by_its_folder(opened, made, t
         assert len(at.metric) == 4
 
 
-def test_the_scale_of_rates_is_that_of_what_was_seen(opened, made):
-    """A fit reaches farther than it is informative, and would flatten the points into a band."""
+def test_scale_of_rates_follows_the_observed_rates(opened, made):
+    """A fit extends beyond its informative range, and would flatten the points into a band."""
     at = opened("calibration_page", run="fitted")
     rows = csv.DictReader((made / FIT / "calibration_points.csv").read_text().splitlines())
     rates = [float(row["lambda_per_s"]) for row in rows if float(row["fills"])]
@@ -60,17 +60,17 @@ def test_the_scale_of_rates_is_that_of_what_was_seen(opened, made):
     assert high < max(rates) * 20
 
 
-def test_a_schedule_shows_A_and_k_through_the_day(opened, made):
+def test_schedule_shows_A_and_k_through_the_day(opened, made):
     at = opened("calibration_page", run="rolling")
     segments = json.loads((made / SCHEDULE / "poisson_schedule.json").read_text())["segments"]
     assert not at.exception
     assert charts_of(at) == 2
-    assert {one.label: one.value for one in at.metric}["Segments"] == str(len(segments))
-    assert at.dataframe[0].value["k"].tolist() == [one["k"] for one in segments]
+    assert {metric.label: metric.value for metric in at.metric}["Segments"] == str(len(segments))
+    assert at.dataframe[0].value["k"].tolist() == [segment["k"] for segment in segments]
 
 
-def test_without_a_name_the_newest_is_shown(opened, tmp_path):
-    """And without a calibration the way to one."""
+def test_newest_calibration_is_shown_by_default(opened, tmp_path):
+    """Without a calibration the page shows the command for one."""
     assert opened("calibration_page").selectbox[0].value == "rolling"
     assert "mm calibrate" in text_of(opened("calibration_page", tmp_path))
 
@@ -86,7 +86,7 @@ def test_without_a_name_the_newest_is_shown(opened, tmp_path):
         ("rolling", f"{SCHEDULE}/run_manifest.json", "{"),
     ],
 )
-def test_a_broken_calibration_is_one_line(opened, made, tmp_path, name, path, text):
+def test_broken_calibration_gives_one_error(opened, made, tmp_path, name, path, text):
     shutil.copytree(made / "out", tmp_path / "out")
     (tmp_path / path).write_text(text)
     at = opened("calibration_page", tmp_path, run=name)

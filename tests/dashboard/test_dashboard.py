@@ -1,4 +1,4 @@
-"""``mm dashboard`` as a process: its paths, its end, and what it refuses."""
+"""``mm dashboard`` as a process: its paths, its end, and rejected starts."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from mm.errors import UsageError
 from support import ROOT, run_python
 
 
-def test_without_the_extra_it_names_it(tmp_path):
+def test_missing_extra_is_named(tmp_path):
     """One line, and exit code 2."""
     code = (
         "import sys; sys.modules['streamlit'] = None; sys.argv = ['mm', 'dashboard', '--port', '0']\n"
@@ -29,8 +29,8 @@ def test_without_the_extra_it_names_it(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_port_in_use_is_refused(tmp_path):
-    """With the way out."""
+def test_port_in_use_is_rejected(tmp_path):
+    """With the remedy."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run_python("-m", "mm", "dashboard", "--port", str(port), cwd=tmp_path)
@@ -39,8 +39,8 @@ def test_a_port_in_use_is_refused(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_port_0_is_a_free_one():
-    """And one that is free is taken as it is."""
+def test_port_0_chooses_a_free_port():
+    """And a free port is used as given."""
     port = free_port(0)
     with socket.create_server((HOST, port)), pytest.raises(UsageError, match="give another port"):
         free_port(port)
@@ -49,7 +49,7 @@ def test_port_0_is_a_free_one():
 
 @pytest.fixture(scope="module")
 def served(made):
-    """The dashboard of `made`, its process and its address; it is gone afterwards."""
+    """The dashboard of `made`: its process and its address; it is stopped afterwards."""
     process = subprocess.Popen(
         [sys.executable, "-m", "mm", "dashboard", "--port", "0", "--json"],
         cwd=made,
@@ -73,7 +73,7 @@ def served(made):
 
 @pytest.mark.parametrize("path", ["", *PAGES, "runs?run=base&with=wide"])
 def test_every_path_is_served(served, path):
-    """By a page that loads its script from here alone."""
+    """By a page with a script."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(f"{served[1]}/{path}", timeout=20) as answer:
         page = answer.read().decode()
@@ -81,16 +81,16 @@ def test_every_path_is_served(served, path):
     assert "<script" in page
 
 
-def test_it_listens_on_loopback_alone_and_tells_nobody(served):
-    """No browser, no statistics of use."""
+def test_server_listens_on_loopback_without_usage_statistics(served):
+    """And opens no browser."""
     assert served[1].startswith("http://127.0.0.1:")
     assert OPTIONS["server_address"] == "127.0.0.1"
     assert OPTIONS["server_headless"]
     assert not OPTIONS["browser_gatherUsageStats"]
 
 
-def test_sigterm_ends_it_with_0(served):
-    """As a service manager ends it; the last test of the process."""
+def test_sigterm_ends_the_server_with_0(served):
+    """As a service manager does; the last test of the process."""
     served[0].send_signal(signal.SIGTERM)
     assert served[0].wait(20) == 0
     assert served[0].stderr.read() == ""

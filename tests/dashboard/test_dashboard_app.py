@@ -21,22 +21,22 @@ def app(monkeypatch):
     return run
 
 
-def test_the_first_page_lists_what_there_is(app, made):
-    """Days, and runs with what they found."""
+def test_first_page_lists_days_and_runs(app, made):
+    """Runs with their headline numbers."""
     at = app(made / "data", made / "out")
     assert not at.exception
-    assert {one.label: one.value for one in at.metric}["Finished runs"] == "5"
+    assert {metric.label: metric.value for metric in at.metric}["Finished runs"] == "5"
     rows = at.dataframe[0].value
     assert rows["run"].tolist()[-1] == "/runs?run=base"
     assert "pnl_total" in rows["found"].tolist()[-1]
 
 
-def test_there_is_a_path_for_each_page():
-    """The addresses that others link to."""
+def test_each_page_has_its_path():
+    """Other pages link to these addresses."""
     assert list(PAGES) == ["market", "runs", "calibration", "backtest", "risk"]
 
 
-def test_empty_folders_say_what_to_do(app, tmp_path):
+def test_empty_folders_show_the_next_step(app, tmp_path):
     at = app(tmp_path / "data", tmp_path / "out")
     assert not at.exception
     assert "start one on Backtest" in text_of(at)

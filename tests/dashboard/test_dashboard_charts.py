@@ -1,4 +1,4 @@
-"""Thinning: the extremes of each pixel stay, and a span with few rows is drawn exactly."""
+"""Thinning: the extremes of each pixel are kept, and a span with few rows is drawn exactly."""
 
 import numpy as np
 import pytest
@@ -23,56 +23,56 @@ def traces(draw):
 
 
 def rows_of(trace, span):
-    """Return what is to be drawn, by a loop: each row of the span, and the value that holds at its edges."""
+    """Return the expected rows, by a loop: each row of the span, and the value that holds at its edges."""
     rows = [(int(us), float(value)) for us, value in zip(trace.us, trace.values, strict=True)]
     before = [row for row in rows if row[0] <= span[0]][-1:]
     inside = [row for row in rows if span[0] < row[0] <= span[1]]
     if trace.straight:
         return [*before, *inside]
-    found = [(span[0], value) for _, value in before] + inside
-    if found and any(row[0] > span[1] for row in rows):
-        found.append((span[1], found[-1][1]))
-    return found
+    expected = [(span[0], value) for _, value in before] + inside
+    if expected and any(row[0] > span[1] for row in rows):
+        expected.append((span[1], expected[-1][1]))
+    return expected
 
 
 @given(traces())
-def test_the_extremes_of_each_pixel_are_drawn(case):
-    """Extremes are visible at any zoom, and nothing is drawn that is not in the data."""
+def test_extremes_of_each_pixel_are_drawn(case):
+    """Extremes are visible at any zoom, and only points of the data are drawn."""
     trace, span = case
-    wanted = rows_of(trace, span)
+    expected = rows_of(trace, span)
     drawn = [(int(us), value) for piece in thinned(trace, span, COLUMNS) for us, value in zip(*piece, strict=True)]
-    known = [row for row in wanted if not np.isnan(row[1])]
+    known = [row for row in expected if not np.isnan(row[1])]
     assert set(drawn) <= set(known)
-    if len(wanted) <= 4 * COLUMNS:
+    if len(expected) <= 4 * COLUMNS:
         assert drawn == known
         return
-    low, high = wanted[0][0], wanted[-1][0] + 1
+    low, high = expected[0][0], expected[-1][0] + 1
     for column in range(COLUMNS):
-        here = [row for row in known if min(int((row[0] - low) * COLUMNS / (high - low)), COLUMNS - 1) == column]
-        if here:
-            values = [value for us, value in drawn if us in {row[0] for row in here}]
-            assert min(values) == min(value for _, value in here)
-            assert max(values) == max(value for _, value in here)
-            assert here[0] in drawn
-            assert here[-1] in drawn
+        in_column = [row for row in known if min(int((row[0] - low) * COLUMNS / (high - low)), COLUMNS - 1) == column]
+        if in_column:
+            values = [value for us, value in drawn if us in {row[0] for row in in_column}]
+            assert min(values) == min(value for _, value in in_column)
+            assert max(values) == max(value for _, value in in_column)
+            assert in_column[0] in drawn
+            assert in_column[-1] in drawn
     assert len(drawn) <= 4 * COLUMNS
 
 
-def test_a_hole_splits_the_line():
+def test_hole_splits_the_line():
     """No line is drawn where there was no book."""
     trace = Trace("mid", np.arange(6) * 10, np.array([1.0, 2.0, np.nan, np.nan, 3.0, 4.0]))
     assert [piece[1].tolist() for piece in thinned(trace, (0, 50))] == [[1.0, 2.0], [3.0, 4.0]]
 
 
-def test_few_marks_are_all_drawn_and_many_are_taken_evenly():
-    """Points that hide each other say nothing; zoomed in, each is there."""
+def test_few_marks_are_all_drawn_and_many_are_sampled_evenly():
+    """Too many points hide each other; after zooming in, all are drawn."""
     us = np.arange(10 * MOST_MARKS) * 5
     assert len(few(us, (0, int(us[-1])))) == MOST_MARKS
     assert few(us, (10, 30)).tolist() == [2, 3, 4, 5, 6]
 
 
-def test_a_chart_holds_its_data_and_can_be_dragged():
-    """The words of vega-lite: a table for each layer, an invisible one for the ends of the axis."""
+def test_chart_contains_its_data_and_a_drag_selection():
+    """In the format of vega-lite: a table for each layer, and an invisible one for the ends of the axis."""
     trace = Trace("mid", np.array([0, 4_000_000]), np.array([1.0, 2.0]))
     dots = Dots("fills", np.array([2_000_000]), np.array([1.5]), "red", tips={"qty": [7]})
     spec = over_time([trace], (0, 5_000_000), [dots])
@@ -87,33 +87,33 @@ def test_a_chart_holds_its_data_and_can_be_dragged():
 
 @pytest.fixture
 def zoom(monkeypatch):
-    """A zoom over 100 s that keeps what it is given."""
-    kept = {}
-    monkeypatch.setattr(st, "session_state", kept)
-    return Zoom("page", (0, 100_000_000)), kept
+    """A zoom over 100 s, and its session state."""
+    state = {}
+    monkeypatch.setattr(st, "session_state", state)
+    return Zoom("page", (0, 100_000_000)), state
 
 
-def test_a_drag_zooms_and_the_buttons_lead_back(zoom):
+def test_drag_zooms_in_and_buttons_zoom_out(zoom):
     """The ends may be in either order, and outside."""
-    found, kept = zoom
-    assert found.span == (0, 100_000_000)
-    found.choose(60_000, 40_000)
-    assert found.span == (40_000_000, 60_000_000)
-    found.widen()
-    assert found.span == (10_000_000, 90_000_000)
-    found.widen()
-    assert found.span == (0, 100_000_000)
-    found.choose(99_999.9999, 99_999.9999)
-    assert found.span == (99_999_000, 100_000_000)
-    found.reset()
-    assert found.span == (0, 100_000_000)
-    assert kept == {}
+    zoomed, state = zoom
+    assert zoomed.span == (0, 100_000_000)
+    zoomed.choose(60_000, 40_000)
+    assert zoomed.span == (40_000_000, 60_000_000)
+    zoomed.widen()
+    assert zoomed.span == (10_000_000, 90_000_000)
+    zoomed.widen()
+    assert zoomed.span == (0, 100_000_000)
+    zoomed.choose(99_999.9999, 99_999.9999)
+    assert zoomed.span == (99_999_000, 100_000_000)
+    zoomed.reset()
+    assert zoomed.span == (0, 100_000_000)
+    assert state == {}
 
 
 @pytest.mark.parametrize(("chosen", "span"), [({DRAG: {"t": [5_000, 6_000.5]}}, (5_000_000, 6_000_500)), ({}, None)])
-def test_what_the_browser_says_of_a_drag(zoom, chosen, span):
-    """A click without a drag chooses nothing."""
-    found, kept = zoom
-    kept["chart"] = type("State", (), {"selection": chosen})
-    found._dragged("chart")
-    assert found.span == (span or (0, 100_000_000))
+def test_selection_of_the_browser_sets_the_span(zoom, chosen, span):
+    """A click without a drag selects nothing."""
+    zoomed, state = zoom
+    state["chart"] = type("State", (), {"selection": chosen})
+    zoomed._dragged("chart")
+    assert zoomed.span == (span or (0, 100_000_000))

@@ -1,4 +1,4 @@
-"""What is read of a market and a trader that run: the ends of files that grow, metrics, audit logs, an exchange."""
+"""Reading a running market and trader: the ends of growing files, metrics, audit logs, and an exchange."""
 
 import http.server
 import json
@@ -25,55 +25,55 @@ def day_of(tmp_path, frames, trades=None):
 
 
 @pytest.mark.parametrize("most", [1, 30, 100, 10_000])
-def test_the_tail_is_the_last_whole_rows(tmp_path, most):
-    """Wherever the piece begins, and whatever is being written."""
+def test_tail_returns_the_last_complete_rows(tmp_path, most):
+    """For any size of the tail, while a row is being written."""
     path = tmp_path / "rows.csv"
     rows = [f"{number},{number * number}" for number in range(200)]
     path.write_text("\n".join(["a,b", *rows]) + "\n200,4")
-    found = tail(path, most)
+    table = tail(path, most)
     if most == 1:
-        assert found is None
+        assert table is None
         return
-    lines = [f"{a},{b}" for a, b in found.rows()]
+    lines = [f"{a},{b}" for a, b in table.rows()]
     assert lines == rows[len(rows) - len(lines) :]
     assert lines or most < 10
     assert len("\n".join(lines)) <= most
 
 
 @pytest.mark.parametrize("text", [None, "", "a,b", "a,b\n", "a,b\n1"])
-def test_a_file_without_a_whole_row_has_no_tail(tmp_path, text):
+def test_file_without_a_complete_row_has_no_tail(tmp_path, text):
     if text is not None:
         (tmp_path / "rows.csv").write_text(text)
     assert tail(tmp_path / "rows.csv") is None
 
 
-def test_a_day_that_is_recorded_shows_its_book_and_trades(tmp_path):
+def test_tail_of_a_recorded_day_has_book_and_trades(tmp_path):
     """By hand: mid 100.5, micro-price (100·3 + 101·1) / 4; a missing level is left out."""
     frames = HEAD + "T1,1000000,99,2,102,2,98,1,103,1\nT1,2000000,100,1,101,3,99,5,,\n"
     day = day_of(tmp_path, frames, TRADES + "101,0.5,false,1500000\n100,0.25,true,1600000\n")
-    found = recorded_tail(day)
-    assert found.mid.tolist() == [100.5, 100.5]
-    assert found.micro.tolist() == [100.5, 100.25]
-    assert found.book == [[(100.0, 1.0), (99.0, 5.0)], [(101.0, 3.0)]]
-    assert found.trade_us.tolist() == [1500000, 1600000]
-    assert [one.tolist() for one in found.trades] == [[101.0, 100.0], [0.5, 0.25], [1.0, -1.0]]
+    market = recorded_tail(day)
+    assert market.mid.tolist() == [100.5, 100.5]
+    assert market.micro.tolist() == [100.5, 100.25]
+    assert market.book == [[(100.0, 1.0), (99.0, 5.0)], [(101.0, 3.0)]]
+    assert market.trade_us.tolist() == [1500000, 1600000]
+    assert [column.tolist() for column in market.trades] == [[101.0, 100.0], [0.5, 0.25], [1.0, -1.0]]
 
 
-def test_before_the_first_frame_or_trade_there_is_none(tmp_path):
+def test_tail_is_empty_before_the_first_frame_or_trade(tmp_path):
     assert recorded_tail(DayFolder(tmp_path, "SIMUSDT", "20260106")) is None
-    found = recorded_tail(day_of(tmp_path, HEAD + "T1,1000000,99,2,102,2,98,1,103,1\n"))
-    assert len(found.trade_us) == 0
+    market = recorded_tail(day_of(tmp_path, HEAD + "T1,1000000,99,2,102,2,98,1,103,1\n"))
+    assert len(market.trade_us) == 0
 
 
 @pytest.mark.parametrize("frames", ["a,b\n1,2\n", HEAD + "T1,x,y,z,1,1,1,1,1,1\n", HEAD + "T1,1,2\nT1,\x00,\n"])
-def test_frames_that_are_none_are_one_line(tmp_path, frames):
+def test_malformed_frames_raise_broken_file(tmp_path, frames):
     with pytest.raises(BrokenFile, match="20260105"):
         recorded_tail(day_of(tmp_path, frames))
 
 
 @pytest.fixture
-def answering():
-    """Serve texts by path on loopback; yields the address and the dict of them."""
+def fake_server():
+    """Serve texts by path on loopback; yield the address and the dict of texts."""
     pages = {}
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -97,9 +97,9 @@ def answering():
     thread.join()
 
 
-def test_metrics_are_read_by_family_and_label(answering):
-    """As Prometheus has them."""
-    address, pages = answering
+def test_metrics_are_read_by_family_and_label(fake_server):
+    """In the format of Prometheus."""
+    address, pages = fake_server
     pages["metrics"] = (
         '# HELP mm_position Position.\nmm_position{symbol="A"} -0.5\nmm_pnl{symbol="A",part="total"} 1e-3\n'
         'mm_risk_used_ratio{symbol="A",limit="MAX_POSITION"} 0.25\n'
@@ -113,14 +113,14 @@ def test_metrics_are_read_by_family_and_label(answering):
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "http://127.0.0.1:1", "no such host", "127.0.0.1:99999999"])
-def test_what_does_not_answer_is_one_line(address):
+def test_unreachable_address_raises_data_error(address):
     with pytest.raises(DataError, match="does not answer"):
         fetched(address, "metrics")
 
 
-def test_the_book_of_both_exchanges_in_a_box(answering):
-    """The line over time grows with each look; of `mm sim serve` come trades as well."""
-    address, pages = answering
+def test_box_market_reads_both_kinds_of_exchange(fake_server):
+    """The series over time grows with each call; `mm sim serve` has trades as well."""
+    address, pages = fake_server
     pages["book"] = {"bids": [[99, 1]], "asks": [[101, 3]], "timestamp": 5.5}
     first = box_market(address, "A", None)
     assert (first.us.tolist(), first.mid.tolist(), first.micro.tolist()) == ([5_500_000], [100.0], [99.5])
@@ -134,21 +134,21 @@ def test_the_book_of_both_exchanges_in_a_box(answering):
     pages["api/v3/trades"] = [{"time": 7_000, "price": "101", "qty": "2", "isBuyerMaker": False}]
     third = box_market(address, "A", None)
     assert third.trade_us.tolist() == [7_000_000]
-    assert [one.tolist() for one in third.trades] == [[101.0], [2.0], [1.0]]
+    assert [column.tolist() for column in third.trades] == [[101.0], [2.0], [1.0]]
     pages["api/v3/depth"] = {"error": "?"}
     with pytest.raises(DataError, match="not an exchange in a box"):
         box_market(address, "A", None)
 
 
-def test_orders_of_a_client(answering):
-    """Open ones by what is left, and fills."""
-    address, pages = answering
+def test_box_orders_returns_open_orders_and_fills(fake_server):
+    """Open orders with their remaining size."""
+    address, pages = fake_server
     assert box_orders(address, "me") is None
     pages["orders/me"] = [{"order_id": 4, "side": "sell", "price": 101, "remaining": 0.5}]
     pages["fills/me"] = [{"side": "buy", "price": 99, "size": 1, "timestamp": 2.5}]
-    found = box_orders(address, "me")
-    assert found.open == {"4": (-1, 101.0, 0.5)}
-    assert found.fills == [(2_500_000, 1, 99.0, 1.0)]
+    orders = box_orders(address, "me")
+    assert orders.open == {"4": (-1, 101.0, 0.5)}
+    assert orders.fills == [(2_500_000, 1, 99.0, 1.0)]
 
 
 ROWS = [
@@ -164,22 +164,22 @@ ROWS = [
 ]
 
 
-def test_the_end_of_an_audit_log_says_what_is_open(tmp_path):
-    """Placed, partly filled, cancelled, rejected; a line that is being written is left out."""
+def test_own_orders_are_read_from_the_end_of_the_audit_log(tmp_path):
+    """Placed, partly filled, cancelled, rejected; an incomplete line is left out."""
     assert own_orders(tmp_path, "A", "T1") is None
     log = tmp_path / "audit/A/20260105_T1.ndjson"
     log.parent.mkdir(parents=True)
     log.write_text("".join(json.dumps(row) + "\n" for row in ROWS) + '{"type":"no')
-    found = own_orders(tmp_path, "A", "T1")
-    assert found.open == {"b1": (1, 99.0, 1.5)}
-    assert found.fills == [(5, 1, 99.0, 0.5)]
+    orders = own_orders(tmp_path, "A", "T1")
+    assert orders.open == {"b1": (1, 99.0, 1.5)}
+    assert orders.fills == [(5, 1, 99.0, 0.5)]
     with log.open("a") as file:
         file.write('te"}\n' + json.dumps({"type": "stop", "us": 10}) + "\n")
     assert own_orders(tmp_path, "A", "T1").open == {}
 
 
-def test_a_page_has_the_orders_of_its_own_run_alone(tmp_path):
-    """A shadow and a trader of one symbol may share the folder of results: the shadow's page has no fills of it."""
+def test_own_orders_are_only_those_of_the_run(tmp_path):
+    """A shadow and a trader of one symbol may share OUT_ROOT: the shadow's page does not show the trader's fills."""
     log = tmp_path / "audit/A/20260105_T1.ndjson"
     log.parent.mkdir(parents=True)
     log.write_text("".join(json.dumps(row) + "\n" for row in ROWS))

@@ -1,4 +1,4 @@
-"""The page of the market: a recorded day, what runs now, and what is broken."""
+"""The page of the market: a recorded day, a running market, and broken files."""
 
 import shutil
 
@@ -10,32 +10,32 @@ from mm.dashboard.market_page import volatility_cells
 from mm.dashboard.sources import Folders, day_market
 
 
-def test_a_recorded_day_shows_its_market(opened):
-    """Depth, prices, spread and flow of its end; best prices, spread and volatility of the whole of it."""
+def test_recorded_day_shows_its_market(opened):
+    """Depth, prices, spread and flow at its end; best prices, spread and volatility of the whole day."""
     at = opened("market_page", symbol="SIMUSDT", day="20260105")
     assert not at.exception
     assert not at.error
     assert charts_of(at) == 7
-    tiles = {one.label: one.value for one in at.metric}
+    tiles = {metric.label: metric.value for metric in at.metric}
     assert list(tiles) == ["Mid", "Micro-price", "Spread", "Volatility, 5 min", "Trade flow, 1 min"]
     assert 90 < float(tiles["Mid"]) < 110
     assert "Volatility" in text_of(at)
 
 
-def test_the_whole_day_can_be_left_out(opened):
-    """It is read when requested."""
+def test_whole_day_can_be_left_out(opened):
+    """It is only read if requested."""
     at = opened("market_page")
     at.toggle[0].set_value(False).run()
     assert charts_of(at) == 4
 
 
-def test_nothing_recorded(opened, tmp_path):
+def test_page_without_recorded_data_shows_no_book(opened, tmp_path):
     """An empty folder, and a symbol that has no day."""
     assert "No book yet" in text_of(opened("market_page", tmp_path))
     assert "No book yet" in text_of(opened("market_page", tmp_path, symbol="OTHER"))
 
 
-def test_what_does_not_answer_is_one_line(opened):
+def test_unreachable_metrics_give_one_error(opened):
     """The day is still shown."""
     at = opened("market_page", metrics="127.0.0.1:1")
     assert not at.exception
@@ -44,7 +44,7 @@ def test_what_does_not_answer_is_one_line(opened):
     assert charts_of(at) == 7
 
 
-def test_an_exchange_that_does_not_answer_has_no_book(opened):
+def test_unreachable_exchange_has_no_book(opened):
     at = opened("market_page", box="127.0.0.1:1")
     assert not at.exception
     assert "does not answer" in at.error[0].value
@@ -55,8 +55,8 @@ def test_an_exchange_that_does_not_answer_has_no_book(opened):
     ("pattern", "text"),
     [("orderbook_ws_depth*", "a,b\n1,2\n"), ("orderbook_ws_depth*", ""), ("health", "{"), ("instrument*", "[]")],
 )
-def test_a_broken_day_is_lines(opened, made, tmp_path, pattern, text):
-    """No traceback, whatever is wrong with it."""
+def test_broken_day_gives_single_line_errors(opened, made, tmp_path, pattern, text):
+    """No traceback for any kind of damage."""
     shutil.copytree(made / "data", tmp_path / "data")
     day = tmp_path / "data/SIMUSDT/20260105"
     path = day / "health_SIMUSDT.json" if pattern == "health" else next(day.glob(pattern))
@@ -64,21 +64,21 @@ def test_a_broken_day_is_lines(opened, made, tmp_path, pattern, text):
     at = opened("market_page", tmp_path)
     assert not at.exception
     assert at.error
-    assert all("\n" not in one.value for one in at.error)
+    assert all("\n" not in error.value for error in at.error)
 
 
-def test_volatility_of_a_minute():
-    """By hand: a step of 1 % in the second minute, nothing in the first; a hole leaves its minute out."""
+def test_volatility_cells_by_minute():
+    """By hand: a step of 1 % in the second minute, none in the first; a hole leaves its minute out."""
     us = np.array([0, 90_000_000, 130_000_000, 200_000_000])
     cells = volatility_cells(us, np.array([100.0, 101.0, np.nan, 101.0]))
-    assert [(one["hour"], one["minute"]) for one in cells] == [("01-01T00", 0), ("01-01T00", 1)]
+    assert [(cell["hour"], cell["minute"]) for cell in cells] == [("01-01T00", 0), ("01-01T00", 1)]
     assert cells[0]["bp"] == 0
     assert cells[1]["bp"] == pytest.approx(1e4 * np.log(1.01))
     assert volatility_cells(us[:1], np.array([100.0])) == []
 
 
-def test_a_day_that_grows_is_read_again(made, tmp_path):
-    """By the instants at which its files were changed."""
+def test_changed_day_is_read_again(made, tmp_path):
+    """By the modification times of its files."""
     shutil.copytree(made / "data", tmp_path / "data")
     folders = Folders(tmp_path / "data", tmp_path / "out")
     first = day_market(folders, "SIMUSDT", "20260105")

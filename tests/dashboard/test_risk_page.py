@@ -1,4 +1,4 @@
-"""The page of risk: the kill switch by the code of `mm risk`, each change confirmed; limits and their use."""
+"""The page of risk: the kill switch with the code of `mm risk`, each change confirmed; limits and their use."""
 
 import json
 
@@ -12,11 +12,11 @@ from mm.live.kill_switch import KillSwitch
 
 
 def press(at, label):
-    """Press the button of a label."""
-    return next(one for one in at.button if one.label == label).click().run()
+    """Press the button with a label."""
+    return next(button for button in at.button if button.label == label).click().run()
 
 
-def test_kill_and_rearm_each_need_a_yes(opened, tmp_path):
+def test_kill_and_rearm_need_confirmation(opened, tmp_path):
     """The file is that of `mm risk kill`, with its reason."""
     switch = KillSwitch(tmp_path / "out", "SIMUSDT")
     at = opened("risk_page", tmp_path, symbol="simusdt")
@@ -36,16 +36,16 @@ def test_kill_and_rearm_each_need_a_yes(opened, tmp_path):
     assert "SIMUSDT: armed" in text_of(at)
 
 
-def test_a_no_changes_nothing(opened, tmp_path):
-    """And the question is gone."""
+def test_declined_kill_changes_nothing(opened, tmp_path):
+    """And the question disappears."""
     at = press(opened("risk_page", tmp_path, symbol="SIMUSDT"), "Kill SIMUSDT")
     at = press(at, "No")
     assert not KillSwitch(tmp_path / "out", "SIMUSDT").thrown
-    assert "Yes, kill" not in [one.label for one in at.button]
+    assert "Yes, kill" not in [button.label for button in at.button]
 
 
-def test_a_switch_that_cannot_be_thrown_is_one_line(opened, tmp_path):
-    """With the way out."""
+def test_kill_that_cannot_be_written_gives_one_error(opened, tmp_path):
+    """With the remedy."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out/risk").write_text("no folder")
     at = press(press(opened("risk_page", tmp_path, symbol="SIMUSDT"), "Kill SIMUSDT"), "Yes, kill")
@@ -53,8 +53,8 @@ def test_a_switch_that_cannot_be_thrown_is_one_line(opened, tmp_path):
     assert "cannot be thrown" in at.error[0].value
 
 
-def test_symbols_are_found_by_what_they_have_left(opened, made, tmp_path):
-    """Days, a thrown switch, an audit log."""
+def test_symbols_are_found_by_their_files(opened, made, tmp_path):
+    """Days, a kill file, an audit log."""
     KillSwitch(tmp_path / "out", "KILLED").throw("by hand", 1_700_000_000_000_000)
     (tmp_path / "out/audit/TRADED").mkdir(parents=True)
     at = opened("risk_page", tmp_path)
@@ -64,10 +64,10 @@ def test_symbols_are_found_by_what_they_have_left(opened, made, tmp_path):
 
 
 def test_limits_are_those_of_the_newest_trade(opened, tmp_path):
-    """By row 1 of its audit log; else the defaults of a live run."""
+    """From row 1 of its audit log; otherwise the defaults of a live run."""
     at = opened("risk_page", tmp_path, symbol="A")
     bounds = dict(zip(*(at.dataframe[0].value[name] for name in ("limit", "bound")), strict=True))
-    assert list(bounds) == [one.variable for one in knobs(Risk)]
+    assert list(bounds) == [knob.variable for knob in knobs(Risk)]
     assert bounds["MAX_POSITION"] == str(LIVE_DEFAULTS["max_position"])
     log = tmp_path / "out/audit/A/20260105_T1.ndjson"
     log.parent.mkdir(parents=True)
@@ -80,8 +80,8 @@ def test_limits_are_those_of_the_newest_trade(opened, tmp_path):
     assert "the trade of 20260105_T1" in text_of(at)
 
 
-def test_the_use_of_limits_is_that_of_the_metrics(opened, tmp_path, monkeypatch):
-    """By the page that a trader serves."""
+def test_use_of_limits_comes_from_the_metrics(opened, tmp_path, monkeypatch):
+    """From the page that a trader serves."""
     page = {"mm_risk_used_ratio": {"MAX_POSITION": 0.25}}
     monkeypatch.setattr(live_view, "metrics_of", lambda address: page if address == "here" else {})
     at = opened("risk_page", tmp_path, symbol="A", metrics="here")
@@ -90,7 +90,7 @@ def test_the_use_of_limits_is_that_of_the_metrics(opened, tmp_path, monkeypatch)
     assert rows.loc["MAX_MOVE", "share"] == "–"
 
 
-def test_a_damaged_audit_log_is_one_line(opened, tmp_path):
+def test_damaged_audit_log_gives_one_error(opened, tmp_path):
     log = tmp_path / "out/audit/A/20260105_T1.ndjson"
     log.parent.mkdir(parents=True)
     log.write_text("not a row\n")
@@ -100,8 +100,8 @@ def test_a_damaged_audit_log_is_one_line(opened, tmp_path):
 
 
 @pytest.mark.parametrize("symbol", ["../x", "a b"])
-def test_a_symbol_is_no_path(opened, tmp_path, symbol):
-    """What is typed names a file."""
+def test_symbol_cannot_be_a_path(opened, tmp_path, symbol):
+    """The typed text becomes a file name."""
     at = opened("risk_page", tmp_path, symbol=symbol)
     assert not at.exception
     assert at.error

@@ -1,4 +1,4 @@
-"""The page of runs: what a run shows, two beside each other, and what is no run."""
+"""The page of runs: a run, two runs side by side, and folders that are not runs."""
 
 import json
 import re
@@ -10,89 +10,89 @@ import pytest
 from page_reading import charts_of, text_of
 
 
-def test_a_run_shows_its_id_pnl_and_charts(opened, made):
+def test_run_shows_its_id_pnl_and_charts(opened, made):
     """The number is that of summary.json."""
     at = opened("runs_page", run="base")
     summary = json.loads((made / "out/backtest/SIMUSDT/20260105_base/summary.json").read_text())
     assert not at.exception
     assert charts_of(at) == 6
-    assert [one.value for one in at.subheader] == ["base"]
-    tiles = {one.label: one.value for one in at.metric}
+    assert [element.value for element in at.subheader] == ["base"]
+    tiles = {element.label: element.value for element in at.metric}
     assert float(tiles["PnL"].replace("−", "-")) == pytest.approx(summary["pnl_total"], rel=1e-3)
     assert tiles["Fills"] == f"{summary['n_fills']:,}"
 
 
 def test_two_runs_are_side_by_side(opened):
-    """Both names, the numbers of both, and the knobs in which they differ."""
+    """Both names, the numbers of both, and the knobs that differ."""
     at = opened("runs_page", run="base", **{"with": "wide"})
     assert not at.exception
-    assert [one.value for one in at.subheader] == ["base", "wide"]
-    numbers, knobs = (one.value for one in at.dataframe[1:])
+    assert [element.value for element in at.subheader] == ["base", "wide"]
+    numbers, knobs = (element.value for element in at.dataframe[1:])
     assert list(numbers.columns) == ["number", "base", "wide"]
     assert set(knobs["knob"]) == {"quote_model", "quote_params_json"}
 
 
-def test_without_a_name_the_newest_run_is_shown_and_named(opened):
+def test_newest_run_is_shown_by_default_and_set_in_the_address(opened):
     """The address can then be shared."""
     at = opened("runs_page")
     assert "".join(at.query_params["run"]) == "wide"
-    assert [one.value for one in at.subheader] == ["wide"]
+    assert [element.value for element in at.subheader] == ["wide"]
     at.selectbox(key="run").select("base").run()
     assert "".join(at.query_params["run"]) == "base"
 
 
-@pytest.mark.parametrize(("name", "told"), [("grid", "/backtest?sweep=grid"), ("fitted", "/calibration?run=fitted")])
-def test_a_run_of_another_kind_leads_to_its_page(opened, name, told):
+@pytest.mark.parametrize(("name", "link"), [("grid", "/backtest?sweep=grid"), ("fitted", "/calibration?run=fitted")])
+def test_run_of_another_kind_links_to_its_page(opened, name, link):
     at = opened("runs_page", run=name)
     assert not at.exception
-    assert told in text_of(at)
+    assert link in text_of(at)
 
 
-def broken(folder, file, text):
+def write_file(folder, file, text):
     (folder / file).write_text(text)
 
 
 BROKEN = {
     "no manifest": (lambda run: (run / "run_manifest.json").unlink(), "it has no run_manifest.json"),
-    "half a manifest": (lambda run: broken(run, "run_manifest.json", '{"run_id": "ba'), "cannot be read"),
+    "half a manifest": (lambda run: write_file(run, "run_manifest.json", '{"run_id": "ba'), "cannot be read"),
     "no fills": (lambda run: (run / "fills_SIMUSDT.csv").unlink(), "fills, orders or state cannot be read"),
-    "half a row": (lambda run: broken(run, "state_SIMUSDT.csv", "recv_ms,inven"), "cannot be read"),
+    "half a row": (lambda run: write_file(run, "state_SIMUSDT.csv", "recv_ms,inven"), "cannot be read"),
     "text for numbers": (
-        lambda run: broken(run, "state_SIMUSDT.csv", "recv_ms,inventory,cash,mid,recv_us,equity\nx,x,x,x,x,x\n"),
+        lambda run: write_file(run, "state_SIMUSDT.csv", "recv_ms,inventory,cash,mid,recv_us,equity\nx,x,x,x,x,x\n"),
         "cannot be read",
     ),
-    "an empty table": (lambda run: broken(run, "orders_SIMUSDT.csv", ""), "cannot be read"),
-    "half a summary": (lambda run: broken(run, "summary.json", '{"pnl_total": 1,'), "cannot be read"),
-    "no PnL": (lambda run: broken(run, "summary.json", '{"fees": 1}'), "pnl_total is missing"),
-    "a list": (lambda run: broken(run, "summary.json", "[]"), "summary.json"),
+    "an empty table": (lambda run: write_file(run, "orders_SIMUSDT.csv", ""), "cannot be read"),
+    "half a summary": (lambda run: write_file(run, "summary.json", '{"pnl_total": 1,'), "cannot be read"),
+    "no PnL": (lambda run: write_file(run, "summary.json", '{"fees": 1}'), "pnl_total is missing"),
+    "a list": (lambda run: write_file(run, "summary.json", "[]"), "summary.json"),
     "unfinished": (lambda run: run.rename(run.with_name(f"{run.name}.partial")), "not finished"),
 }
 
 
-@pytest.mark.parametrize("what", BROKEN)
-def test_a_broken_run_is_one_line(opened, made, tmp_path, what):
-    """No traceback, whatever was left of it; the others are still shown."""
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_run_gives_one_error(opened, made, tmp_path, kind):
+    """No traceback for any damage; the other runs are still shown."""
     for name in ("base", "wide"):
         run = f"out/backtest/SIMUSDT/20260105_{name}"
         shutil.copytree(made / run, tmp_path / run)
-    harm, told = BROKEN[what]
-    harm(tmp_path / "out/backtest/SIMUSDT/20260105_base")
+    damage, message = BROKEN[kind]
+    damage(tmp_path / "out/backtest/SIMUSDT/20260105_base")
     at = opened("runs_page", tmp_path, run="base", **{"with": "wide"})
     assert not at.exception
     assert len(at.error) == 1
-    assert told in at.error[0].value
+    assert message in at.error[0].value
     assert "\n" not in at.error[0].value
-    assert [one.value for one in at.subheader] == ["wide"]
+    assert [element.value for element in at.subheader] == ["wide"]
 
 
-def test_no_run_at_all(opened, tmp_path):
-    """An empty folder, and a name that nothing has."""
+def test_missing_run_is_reported(opened, tmp_path):
+    """An empty folder, and an unknown name."""
     assert "No finished backtest" in text_of(opened("runs_page", tmp_path))
     assert "'nope' is neither a run folder" in text_of(opened("runs_page", tmp_path, run="nope"))
 
 
-def test_a_day_that_changed_since_is_not_drawn(opened, made, tmp_path):
-    """The prices of another day would be drawn with our quotes."""
+def test_market_of_a_changed_day_is_not_drawn(opened, made, tmp_path):
+    """The prices of another day would be drawn with the quotes of the run."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     with next((tmp_path / "data").glob("*/*/trades_ws*")).open("a") as file:
         file.write("\n")
@@ -103,7 +103,7 @@ def test_a_day_that_changed_since_is_not_drawn(opened, made, tmp_path):
     assert charts_of(at) == 6
 
 
-def test_a_run_of_a_million_rows_is_thinned_before_it_is_sent(opened, made, tmp_path):
+def test_run_of_a_million_rows_is_thinned_before_sending(opened, made, tmp_path):
     """All charts together have less than 3 MB."""
     run = tmp_path / "out/backtest/SIMUSDT/20260105_base"
     shutil.copytree(made / "out/backtest/SIMUSDT/20260105_base", run)
@@ -118,4 +118,4 @@ def test_a_run_of_a_million_rows_is_thinned_before_it_is_sent(opened, made, tmp_
     at = opened("runs_page", tmp_path, run="base")
     assert not at.exception
     assert charts_of(at) == 6
-    assert sum(len(one.proto.SerializeToString()) for one in at.get("vega_lite_chart")) < 3_000_000
+    assert sum(len(chart.proto.SerializeToString()) for chart in at.get("vega_lite_chart")) < 3_000_000

@@ -1,4 +1,4 @@
-"""What the dashboard finds in the folders."""
+"""Days and runs that the dashboard finds in its folders."""
 
 import shutil
 
@@ -6,7 +6,7 @@ from mm.dashboard.sources import Folders, market_of_run, traded_run
 
 
 def test_folders_list_days_and_runs(made):
-    """The newest first; a name that is no symbol has no days."""
+    """The newest first; an invalid symbol has no days."""
     folders = Folders(made / "data", made / "out")
     assert folders.symbols() == ["SIMUSDT"]
     assert folders.days("SIMUSDT") == ["20260105"]
@@ -16,22 +16,22 @@ def test_folders_list_days_and_runs(made):
     assert folders.strays() == []
 
 
-def test_a_run_that_changed_is_read_again(made, tmp_path):
-    """By the instant at which its manifest was written."""
+def test_changed_run_is_read_again(made, tmp_path):
+    """By the modification time of its manifest."""
     shutil.copytree(made / "out/backtest", tmp_path / "out/backtest")
     folders = Folders(tmp_path / "data", tmp_path / "out")
-    found = folders.run("base")
-    first = traded_run(found)
-    (found.folder / "run_manifest.json").touch()
-    assert traded_run(found) is not first
+    run = folders.run("base")
+    first = traded_run(run)
+    (run.folder / "run_manifest.json").touch()
+    assert traded_run(run) is not first
 
 
-def test_folders_that_are_not_there_are_empty(tmp_path):
+def test_missing_folders_are_empty(tmp_path):
     folders = Folders(tmp_path / "data", tmp_path / "out")
     assert (folders.symbols(), folders.runs(), folders.strays()) == ([], [], [])
 
 
-def test_a_run_is_read_with_its_market(made):
+def test_run_is_read_with_its_market(made):
     """The best prices are around the mid of the run."""
     folders = Folders(made / "data", made / "out")
     run = traded_run(folders.run("base"))

@@ -1,4 +1,4 @@
-"""Random markets written as files of others by plain Python, and the books that a reader must find in them."""
+"""Random markets written as files of other formats by plain Python, and the books that a reader must find in them."""
 
 import csv
 import gzip
@@ -20,7 +20,7 @@ TICK, STEP = Decimal("0.01"), Decimal("0.001")
 
 @dataclass
 class PlainMarket:
-    """What happened: messages of (µs, exchange's µs, kind, content), and the book after each of them."""
+    """A market: messages of (µs, exchange's µs, kind, content), and the book after each of them."""
 
     seed: int
     length: int = 120
@@ -32,31 +32,31 @@ class PlainMarket:
     trades: list = field(default_factory=list)
 
     def __post_init__(self):
-        chance = random.Random(self.seed)
+        rng = random.Random(self.seed)
         tick, step = self.prices
-        bids = {10_000 - n: chance.randint(1, 900) for n in range(1, 9)}
-        asks = {10_000 + n: chance.randint(1, 900) for n in range(1, 9)}
+        bids = {10_000 - n: rng.randint(1, 900) for n in range(1, 9)}
+        asks = {10_000 + n: rng.randint(1, 900) for n in range(1, 9)}
         us = self.start_us
         self._note(us, us - 5_000, "snapshot", (dict(bids), dict(asks)), bids, asks)
         for _ in range(self.length):
-            us += chance.randint(1_000, self.gap_us)
-            late = chance.randint(500, 40_000)
-            if chance.random() < 0.3:
-                side = chance.choice((1, -1))
+            us += rng.randint(1_000, self.gap_us)
+            late = rng.randint(500, 40_000)
+            if rng.random() < 0.3:
+                side = rng.choice((1, -1))
                 price = min(asks) if side > 0 else max(bids)
-                self.trades.append((us, side, price * tick, chance.randint(1, 500) * step))
+                self.trades.append((us, side, price * tick, rng.randint(1, 500) * step))
                 self.messages.append((us, us - late, "trade", self.trades[-1][1:]))
                 continue
             changed = {}
-            for _ in range(chance.randint(1, 4)):
-                side, own, other = chance.choice(((1, bids, asks), (-1, asks, bids)))
+            for _ in range(rng.randint(1, 4)):
+                side, levels, other = rng.choice(((1, bids, asks), (-1, asks, bids)))
                 edge = min(other) if side > 0 else max(other)
-                price = edge - side * chance.randint(1, 12)
-                if len(own) > 3 and price in own and chance.random() < 0.5:
-                    del own[price]
+                price = edge - side * rng.randint(1, 12)
+                if len(levels) > 3 and price in levels and rng.random() < 0.5:
+                    del levels[price]
                     changed[side, price] = 0
                 else:
-                    own[price] = changed[side, price] = chance.randint(1, 900)
+                    levels[price] = changed[side, price] = rng.randint(1, 900)
             self._note(us, us - late, "depth", changed, bids, asks)
 
     def _note(self, us, exch_us, kind, content, bids, asks):
@@ -79,22 +79,22 @@ class PlainMarket:
 
 def imported(form, paths, root, symbol="SIMUSDT", **options):
     """Import files; return the report."""
-    given = {"tick_size": "0.01", "qty_step": "0.001"} | options
+    arguments = {"tick_size": "0.01", "qty_step": "0.001"} | options
     return import_captures(
         [Path(path) for path in paths],
         symbol,
         Path(root),
         run_id="r1",
-        options=ImportOptions(**given),
+        options=ImportOptions(**arguments),
         form=form_of(form),
     )
 
 
 def books_of(path):
-    """Return the book of a day folder after the last message of each instant, played row by row; None in a gap."""
+    """Return the book of a day folder after the last message of each time, row by row; None in a gap."""
     tape = load_day(path)
     tick, lot = Decimal(tape.instrument.tick_e8) / 10**8, Decimal(tape.instrument.lot_e8) / 10**8
-    book, found, trades = ({}, {}), {}, []
+    book, books, trades = ({}, {}), {}, []
     for at in range(len(tape)):
         us, kind = int(tape.event_us[at]), tape.kind[at]
         rows = range(tape.first_row[at], tape.first_row[at + 1])
@@ -112,12 +112,12 @@ def books_of(path):
             side[price] = qty
             if not qty:
                 del side[price]
-        found[us] = None if kind == GAP else (dict(book[0]), dict(book[1]))
-    return found, trades
+        books[us] = None if kind == GAP else (dict(book[0]), dict(book[1]))
+    return books, trades
 
 
 def write_csv(path, header, rows):
-    """Write a CSV, packed where the name ends in .gz."""
+    """Write a CSV, compressed if the name ends in .gz."""
     opened = gzip.open if str(path).endswith(".gz") else open
     with opened(path, "wt", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -128,7 +128,7 @@ def write_csv(path, header, rows):
 
 
 def write_hftbacktest(path, market, version=2):
-    """Write a market as the arrays of hftbacktest: every row seen by both sides."""
+    """Write a market as the arrays of hftbacktest: every row visible to both sides."""
     buy, sell, both = 1 << 29, 1 << 28, (1 << 31) | (1 << 30)
     codes = {"depth": 1, "trade": 2, "snapshot": 4}
     rows = list(market.rows())

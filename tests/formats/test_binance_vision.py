@@ -38,7 +38,7 @@ def test_trades_alone_make_a_day_without_a_book(tmp_path, unit):
     report = imported("binance_vision", [path.with_suffix(".zip")], tmp_path / "data")
     folder = DayFolder.at(report.days[0].path)
     cells = [line.split(",") for line in folder.trades.read_text().splitlines()[1:]]
-    assert [(one[4], one[6], one[7], one[8], int(one[9])) for one in cells] == [
+    assert [(row[4], row[6], row[7], row[8], int(row[9])) for row in cells] == [
         (str(n), p, q, maker.lower(), ms(s) * 1000) for s, n, p, q, maker in TRADES
     ]
     assert (report.days[0].trades, report.days[0].synced) == (3, False)
@@ -46,24 +46,24 @@ def test_trades_alone_make_a_day_without_a_book(tmp_path, unit):
     assert check_day(folder).defects == []
 
 
-def test_ids_that_are_missing_are_a_gap(tmp_path):
+def test_missing_trade_ids_are_a_gap(tmp_path):
     rows = (*TRADES, (3, 60, "100.02", "1", "False"))
     report = imported("binance_vision", [spot_trades(tmp_path / NAME.format("trades"), *rows)], tmp_path / "data")
     assert report.days[0].trade_gaps == 1
     assert check_day(DayFolder.at(report.days[0].path)).defects == []
 
 
-def test_aggregates_keep_the_ids_they_span(tmp_path):
+def test_aggregates_keep_first_and_last_trade_ids(tmp_path):
     rows = [(7, "100.01", "0.5", 50, 52, ms(1), "true"), (8, "100.02", "0.5", 53, 53, ms(2), "false")]
     head = ("agg_trade_id", "price", "quantity", "first_trade_id", "last_trade_id", "transact_time", "is_buyer_maker")
     path = write_csv(tmp_path / NAME.format("aggTrades"), head, rows)
     report = imported("binance_vision", [path], tmp_path / "data")
     cells = [line.split(",") for line in DayFolder.at(report.days[0].path).trades.read_text().splitlines()[1:]]
-    assert [(one[4], one[10], one[11]) for one in cells] == [("7", "50", "52"), ("8", "53", "53")]
+    assert [(row[4], row[10], row[11]) for row in cells] == [("7", "50", "52"), ("8", "53", "53")]
 
 
 def test_best_prices_are_a_book_of_one_level(tmp_path):
-    """Trades come before the best prices of the same instant; a ticker without news is not a message."""
+    """Trades come before the best prices of the same time; an unchanged ticker is not a message."""
     tickers = [
         (1, "100.00", "1", "100.02", "2", ms(0), ms(0) + 3),
         (2, "100.01", "3", "100.02", "2", ms(2), ms(2) + 3),
@@ -81,7 +81,7 @@ def test_best_prices_are_a_book_of_one_level(tmp_path):
     assert check_day(DayFolder.at(report.days[0].path)).defects == []
 
 
-def test_files_that_are_not_binances_are_refused(tmp_path):
+def test_foreign_and_malformed_files_are_rejected(tmp_path):
     trades = spot_trades(tmp_path / NAME.format("trades"), *TRADES)
     with pytest.raises(Mismatch, match=r"is of SIMUSDT; --symbol \(SYMBOL\) is OTHER"):
         imported("binance_vision", [trades], tmp_path / "data", symbol="OTHER")

@@ -37,54 +37,54 @@ def pretty(row):
 
 
 def market(seed, length=150):
-    """Return records, the books after each event, and the trades, of orders that one keeps in plain dictionaries."""
-    chance, orders, rows, books, trades = random.Random(seed), {}, [], {}, []
+    """Return records, the books after each event, and the trades, of orders kept in plain dictionaries."""
+    rng, orders, rows, books, trades = random.Random(seed), {}, [], {}, []
     us = START_US
 
-    def note():
+    def record_book():
         sides = ({}, {})
         for side, price, size in orders.values():
-            own, key = sides[0 if side == "B" else 1], Decimal(price) / 100
-            own[key] = own.get(key, 0) + size
+            levels, key = sides[0 if side == "B" else 1], Decimal(price) / 100
+            levels[key] = levels.get(key, 0) + size
         books[us] = sides
 
     rows.append(record(us, "R", "N", None, 0, 0, SNAPSHOT | BAD_TIME))
     for number in range(1, 21):
         side = "B" if number % 2 else "A"
-        orders[number] = [side, 10_000 + (-1 if side == "B" else 1) * chance.randint(1, 9), chance.randint(1, 50)]
+        orders[number] = [side, 10_000 + (-1 if side == "B" else 1) * rng.randint(1, 9), rng.randint(1, 50)]
         flags = SNAPSHOT | BAD_TIME | (LAST if number == 20 else 0)
         rows.append(record(us, "A", *orders[number], number, flags))
-    note()
+    record_book()
     for number in range(21, 21 + length):
-        us += chance.randint(1_000, 900_000)
-        side = chance.choice("BA")
+        us += rng.randint(1_000, 900_000)
+        side = rng.choice("BA")
         sign = -1 if side == "B" else 1
-        kind = chance.choice("AACCMT")
-        own = [key for key, order in orders.items() if order[0] == side]
-        if kind == "A" or len(own) < 4:
-            orders[number] = [side, 10_000 + sign * chance.randint(1, 12), chance.randint(1, 50)]
+        kind = rng.choice("AACCMT")
+        keys = [key for key, order in orders.items() if order[0] == side]
+        if kind == "A" or len(keys) < 4:
+            orders[number] = [side, 10_000 + sign * rng.randint(1, 12), rng.randint(1, 50)]
             rows.append(record(us, "A", *orders[number], number))
         elif kind == "C":
-            key = chance.choice(own)
-            gone = chance.randint(1, orders[key][2])
-            rows.append(record(us, "C", side, orders[key][1], gone, key))
-            orders[key][2] -= gone
+            key = rng.choice(keys)
+            filled = rng.randint(1, orders[key][2])
+            rows.append(record(us, "C", side, orders[key][1], filled, key))
+            orders[key][2] -= filled
         elif kind == "M":
-            key = chance.choice(own)
-            orders[key][1:] = [10_000 + sign * chance.randint(1, 12), chance.randint(1, 50)]
+            key = rng.choice(keys)
+            orders[key][1:] = [10_000 + sign * rng.randint(1, 12), rng.randint(1, 50)]
             rows.append(record(us, "M", *orders[key], key))
         else:
-            key = min(own, key=lambda one: sign * orders[one][1])
+            key = min(keys, key=lambda candidate: sign * orders[candidate][1])
             _, price, size = orders[key]
-            gone = chance.randint(1, size)
+            filled = rng.randint(1, size)
             taker = "A" if side == "B" else "B"
-            trades.append((us, 1 if taker == "B" else -1, Decimal(price) / 100, Decimal(gone)))
-            rows.append(record(us, "T", taker, price, gone, 0, 0))
-            rows.append(record(us, "F", side, price, gone, key, 0))
-            rows.append(record(us, "C", side, price, gone, key))
-            orders[key][2] -= gone
+            trades.append((us, 1 if taker == "B" else -1, Decimal(price) / 100, Decimal(filled)))
+            rows.append(record(us, "T", taker, price, filled, 0, 0))
+            rows.append(record(us, "F", side, price, filled, key, 0))
+            rows.append(record(us, "C", side, price, filled, key))
+            orders[key][2] -= filled
         orders = {key: order for key, order in orders.items() if order[2]}
-        note()
+        record_book()
     return rows, books, trades
 
 
@@ -94,7 +94,7 @@ def es(paths, root, **options):
 
 @pytest.mark.parametrize("spelling", ["raw", "pretty", "zstd"])
 @pytest.mark.parametrize("seed", range(3))
-def test_levels_are_what_is_left_of_the_orders(tmp_path, seed, spelling):
+def test_levels_sum_the_remaining_orders(tmp_path, seed, spelling):
     rows, books, trades = market(seed)
     path = write_csv(tmp_path / "x.csv", HEAD, map(pretty, rows) if spelling == "pretty" else rows)
     if spelling == "zstd":
@@ -107,7 +107,7 @@ def test_levels_are_what_is_left_of_the_orders(tmp_path, seed, spelling):
     assert check_day(DayFolder.at(report.days[0].path)).defects == []
 
 
-def test_the_book_counts_at_the_end_of_an_event_alone(tmp_path):
+def test_book_counts_only_at_the_end_of_an_event(tmp_path):
     """Between the records of one event it may be crossed."""
     us = START_US
     rows = [
@@ -124,23 +124,23 @@ def test_the_book_counts_at_the_end_of_an_event_alone(tmp_path):
     assert {float(p): int(q) for p, q in found[us + 1_000][0].items()} == {99.99: 5, 100.02: 3}
 
 
-def test_a_file_that_begins_within_a_session_says_what_it_lacks(tmp_path):
+def test_file_starting_within_a_session_gives_warnings(tmp_path):
     rows = [
         record(START_US, "A", "B", 9_999, 5, 1),
         record(START_US + 1_000, "C", "A", 10_001, 5, 2),
         record(START_US + 2_000, "A", "A", 10_001, 5, 3, LAST | 4),
     ]
     report = es([write_csv(tmp_path / "x.csv", HEAD, rows)], tmp_path / "data")
-    told = " ".join(report.warnings)
-    assert "without earlier orders" in told
-    assert "1 records are of orders that were never added" in told
-    assert "1 records are marked as a book that may be bad" in told
+    warnings = " ".join(report.warnings)
+    assert "without earlier orders" in warnings
+    assert "1 records are of orders that were never added" in warnings
+    assert "1 records are marked as a book that may be bad" in warnings
 
 
-def test_a_symbol_of_several_is_taken_alone(tmp_path):
+def test_only_the_requested_symbol_is_imported(tmp_path):
     rows, books, trades = market(1)
     other = [[*row[:-1], "NQM4"] for row in rows]
-    mixed = [one for both in zip(rows, other, strict=True) for one in both]
+    mixed = [row for pair in zip(rows, other, strict=True) for row in pair]
     report = es([write_csv(tmp_path / "x.csv", HEAD, mixed)], tmp_path / "data")
     assert books_of(report.days[0].path) == (books, trades)
 
@@ -167,16 +167,16 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("what", BAD)
-def test_a_record_that_cannot_be_is_named(tmp_path, what):
-    row, match = BAD[what]
+@pytest.mark.parametrize("case", BAD)
+def test_invalid_record_raises_with_its_row(tmp_path, case):
+    row, match = BAD[case]
     with pytest.raises(BrokenFile, match=rf"x\.csv{match}") as raised:
         es([write_csv(tmp_path / "x.csv", HEAD, [*GOOD, row])], tmp_path / "data")
     assert raised.value.exit_code == 3
     assert not (tmp_path / "data").exists()
 
 
-def test_other_encodings_and_schemas_are_refused_by_name(tmp_path):
+def test_other_encodings_and_schemas_are_rejected(tmp_path):
     (tmp_path / "x.dbn").write_bytes(b"DBN\x02 and more")
     with pytest.raises(BrokenFile, match=r"this is DBN, .*to_csv"):
         es([tmp_path / "x.dbn"], tmp_path / "data")

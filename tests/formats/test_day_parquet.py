@@ -1,4 +1,4 @@
-"""Days as Parquet, and back: row by row, and the same text."""
+"""Export of days to Parquet and import: row by row, with the same text."""
 
 import gzip
 import json
@@ -37,35 +37,35 @@ def target(tmp_path):
 
 
 def texts(folder):
-    """Return the unpacked text of every file but lock and manifest, by its name without the packing."""
-    found = {}
+    """Return the uncompressed text of every file but lock and manifest, by its name without .gz."""
+    contents = {}
     for path in folder.path.rglob("*"):
         if path.is_file() and path not in (folder.lock, folder.manifest):
             data = path.read_bytes()
             packed = path.suffix == ".gz"
-            found[folder.relative(path).removesuffix(".gz")] = gzip.decompress(data) if packed else data
-    return found
+            contents[folder.relative(path).removesuffix(".gz")] = gzip.decompress(data) if packed else data
+    return contents
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_day_comes_back_with_the_same_text(day, target, tmp_path, packed):
+def test_reimported_day_has_the_same_text(day, target, tmp_path, packed):
     """Frames, trades, diffs, ledger, gaps, snapshots and quarantine, byte for byte; the day is sealed and sound."""
-    whole = texts(day)
+    original = texts(day)
     if packed:
         for path in (day.frames, day.trades, day.events):
             path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
             path.unlink()
         day.manifest.unlink()
     export_day(day, target)
-    back, _ = import_day(target, tmp_path / "back")
-    assert back.path == tmp_path / "back" / "SIMUSDT" / "20260105"
-    assert texts(back) == whole
-    report = check_day(back)
+    restored, _ = import_day(target, tmp_path / "back")
+    assert restored.path == tmp_path / "back" / "SIMUSDT" / "20260105"
+    assert texts(restored) == original
+    report = check_day(restored)
     assert (report.defects, report.sealed) == ([], not packed)
 
 
 def test_columns_are_typed_and_decimals_exact(day, target):
-    """Numbers can be counted with at once, and a price is the text that the exchange sent."""
+    """Counts are integers, and a price is the text that the exchange sent."""
     export_day(day, target)
     frames = pl.read_parquet(target / day.frames.with_suffix(".parquet").name)
     trades = pl.read_parquet(target / day.trades.with_suffix(".parquet").name)
@@ -91,8 +91,8 @@ def test_columns_are_typed_and_decimals_exact(day, target):
         (lambda text: text[:-1], "no end"),
     ],
 )
-def test_what_cannot_be_told_exactly_is_not_exported(day, target, damage, message):
-    """An export that rounds in silence would be found out years later."""
+def test_day_that_cannot_be_exported_exactly_is_rejected(day, target, damage, message):
+    """Silent rounding would only be discovered years later."""
     day.trades.write_text(damage(day.trades.read_text()))
     with pytest.raises(BrokenFile, match=message):
         export_day(day, target)
@@ -100,8 +100,8 @@ def test_what_cannot_be_told_exactly_is_not_exported(day, target, damage, messag
     assert not list(target.parent.glob("*"))
 
 
-def test_a_changed_export_does_not_come_back_as_if_it_were_the_day(day, target, tmp_path):
-    """The accompanying manifest has the text of every file."""
+def test_changed_export_is_not_imported(day, target, tmp_path):
+    """The manifest of the export has the text of every file."""
     export_day(day, target)
     path = target / day.trades.with_suffix(".parquet").name
     table = pl.read_parquet(path).with_columns(qty=pl.lit("0.6"))
@@ -114,8 +114,8 @@ def test_a_changed_export_does_not_come_back_as_if_it_were_the_day(day, target, 
         import_day(target, tmp_path / "back")
 
 
-def test_nothing_that_is_there_is_written_over(day, target, tmp_path):
-    """Neither an export nor a day."""
+def test_existing_exports_and_days_are_not_overwritten(day, target, tmp_path):
+    """And missing exports and days are reported."""
     export_day(day, target)
     with pytest.raises(RunExists):
         export_day(day, target)
@@ -127,8 +127,8 @@ def test_nothing_that_is_there_is_written_over(day, target, tmp_path):
         export_day(DayFolder(tmp_path, "SIMUSDT", "20260106"), tmp_path / "x")
 
 
-def test_the_commands_tell_sizes_and_speed(day, tmp_path, monkeypatch):
-    """A user needs to know whether it was worth it."""
+def test_commands_report_sizes_and_speed(day, tmp_path, monkeypatch):
+    """A user needs to know whether the export pays off."""
     monkeypatch.chdir(tmp_path)
     exported = CliRunner().invoke(export_command, [str(day.path), "--to", "parquet"])
     assert exported.exit_code == 0, exported.output

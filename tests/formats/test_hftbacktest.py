@@ -1,4 +1,4 @@
-"""hftbacktest's arrays as day folders: the same book at every instant, whatever the version."""
+"""hftbacktest's arrays as day folders: the same book at every time, in both versions."""
 
 import numpy as np
 import pytest
@@ -13,20 +13,20 @@ BUY, BOTH = 1 << 29, (1 << 31) | (1 << 30)
 
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("seed", range(4))
-def test_books_and_trades_are_those_of_the_file(tmp_path, seed, version):
+def test_books_and_trades_match_the_file(tmp_path, seed, version):
     market = PlainMarket(seed)
     report = imported("hftbacktest", [write_hftbacktest(tmp_path / "x.npz", market, version)], tmp_path / "data")
     assert [day.day for day in report.days] == ["20240305"]
-    found, trades = books_of(report.days[0].path)
-    assert found == market.books
+    books, trades = books_of(report.days[0].path)
+    assert books == market.books
     assert trades == market.trades
     assert check_day(DayFolder.at(report.days[0].path)).defects == []
 
 
-def changed(path, target, how):
-    """Write the file again with its rows changed by *how*."""
+def write_changed(path, target, change):
+    """Write the file again with its rows changed by *change*."""
     data = np.load(path)["data"]
-    np.savez(target, data=how(data))
+    np.savez(target, data=change(data))
     return target
 
 
@@ -35,21 +35,21 @@ def file(tmp_path):
     return write_hftbacktest(tmp_path / "x.npz", PlainMarket(7))
 
 
-def test_only_what_the_local_side_saw_counts(tmp_path, file):
-    """A row of the exchange's side alone is none of ours."""
+def test_only_local_side_events_are_imported(tmp_path, file):
+    """A row of the exchange side alone is ignored."""
 
     def with_others(data):
         other = data[-3:].copy()
         other["ev"] &= ~np.uint64(1 << 30)
         return np.concatenate((data[:-3], other))
 
-    target = changed(file, tmp_path / "y.npz", with_others)
+    target = write_changed(file, tmp_path / "y.npz", with_others)
     rows = list(PlainMarket(7).rows())[:-3]
     report = imported("hftbacktest", [target], tmp_path / "data")
     assert report.days[0].last_us == rows[-1][0]
 
 
-def test_a_clearing_without_a_book_is_a_gap_until_the_next_snapshot(tmp_path, file):
+def test_clear_without_a_book_is_a_gap_until_the_next_snapshot(tmp_path, file):
     data = np.load(file)["data"]
     clear, late = data[-1:].copy(), data[data["local_ts"] == START_US * 1000].copy()
     clear["ev"], clear["px"] = 3 | BOTH, 0
@@ -57,13 +57,13 @@ def test_a_clearing_without_a_book_is_a_gap_until_the_next_snapshot(tmp_path, fi
     late["local_ts"] = clear["local_ts"][0] + 2_000_000_000
     np.savez(tmp_path / "y.npz", data=np.concatenate((data, clear, late)))
     report = imported("hftbacktest", [tmp_path / "y.npz"], tmp_path / "data")
-    found, _ = books_of(report.days[0].path)
-    last, cleared = sorted(found)[-1], sorted(found)[-2]
-    assert (cleared, found[cleared]) == (int(clear["local_ts"][0]) // 1000, None)
-    assert found[last] == PlainMarket(7).books[START_US]
+    books, _ = books_of(report.days[0].path)
+    last, cleared = sorted(books)[-1], sorted(books)[-2]
+    assert (cleared, books[cleared]) == (int(clear["local_ts"][0]) // 1000, None)
+    assert books[last] == PlainMarket(7).books[START_US]
 
 
-def test_a_clearing_up_to_a_price_leaves_the_levels_behind_it(tmp_path, file):
+def test_clear_up_to_a_price_leaves_the_levels_beyond(tmp_path, file):
     data = np.load(file)["data"]
     bids, _ = PlainMarket(7).books[max(PlainMarket(7).books)]
     second = sorted(bids)[-2]
@@ -72,41 +72,43 @@ def test_a_clearing_up_to_a_price_leaves_the_levels_behind_it(tmp_path, file):
     clear["local_ts"] = data["local_ts"][-1] + 1_000_000
     np.savez(tmp_path / "y.npz", data=np.concatenate((data, clear)))
     report = imported("hftbacktest", [tmp_path / "y.npz"], tmp_path / "data")
-    found, _ = books_of(report.days[0].path)
-    assert found[max(found)][0] == {price: qty for price, qty in bids.items() if price < second}
+    books, _ = books_of(report.days[0].path)
+    assert books[max(books)][0] == {price: qty for price, qty in bids.items() if price < second}
 
 
-def test_a_snapshot_without_a_time_is_the_book_when_the_rest_begins(tmp_path, file):
+def test_snapshot_without_a_time_is_the_book_at_the_start(tmp_path, file):
     def untimed(data):
         data = data.copy()
         first = data["local_ts"] == START_US * 1000
         data["local_ts"][first] = data["exch_ts"][first] = 0
         return data
 
-    target = changed(file, tmp_path / "y.npz", untimed)
+    target = write_changed(file, tmp_path / "y.npz", untimed)
     report = imported("hftbacktest", [target], tmp_path / "data")
     books = PlainMarket(7).books
-    found, _ = books_of(report.days[0].path)
-    assert {us: book for us, book in found.items() if us in books} == {us: books[us] for us in sorted(books)[1:]}
+    imported_books, _ = books_of(report.days[0].path)
+    assert {us: book for us, book in imported_books.items() if us in books} == {
+        us: books[us] for us in sorted(books)[1:]
+    }
 
 
-def test_a_file_without_a_snapshot_grows_its_book_and_says_so(tmp_path, file):
-    target = changed(file, tmp_path / "y.npz", lambda data: data[data["local_ts"] > START_US * 1000])
+def test_file_without_a_snapshot_builds_its_book_with_a_warning(tmp_path, file):
+    target = write_changed(file, tmp_path / "y.npz", lambda data: data[data["local_ts"] > START_US * 1000])
     report = imported("hftbacktest", [target], tmp_path / "data")
     assert report.days[0].synced
     assert any("without earlier orders" in warning for warning in report.warnings)
 
 
-def test_a_day_ends_at_midnight_of_utc_and_the_book_goes_on(tmp_path):
+def test_day_ends_at_utc_midnight_and_the_book_continues(tmp_path):
     market = PlainMarket(3, start_us=1_709_682_900_000_000, gap_us=30_000_000)  # 23:55
     report = imported("hftbacktest", [write_hftbacktest(tmp_path / "x.npz", market)], tmp_path / "data")
     assert [day.day for day in report.days] == ["20240305", "20240306"]
     midnight = 1_709_683_200_000_000
     both = {}
     for day in report.days:
-        found, _ = books_of(day.path)
-        both |= {us: book for us, book in found.items() if us in market.books}
-        assert all((us < midnight) == (day.day == "20240305") for us in found)
+        books, _ = books_of(day.path)
+        both |= {us: book for us, book in books.items() if us in market.books}
+        assert all((us < midnight) == (day.day == "20240305") for us in books)
         assert check_day(DayFolder.at(day.path)).defects == []
     assert both == market.books
 
@@ -123,9 +125,9 @@ BAD_ROWS = {
 }
 
 
-@pytest.mark.parametrize("what", BAD_ROWS)
-def test_a_row_that_cannot_be_is_named(tmp_path, file, what):
-    name, value, error = BAD_ROWS[what]
+@pytest.mark.parametrize("case", BAD_ROWS)
+def test_invalid_row_raises_with_its_number(tmp_path, file, case):
+    name, value, error = BAD_ROWS[case]
     row = 40
 
     def spoil(data):
@@ -135,26 +137,26 @@ def test_a_row_that_cannot_be_is_named(tmp_path, file, what):
             data["ev"][row - 1] = 2 | BUY | BOTH
         return data
 
-    target = changed(file, tmp_path / "y.npz", spoil)
+    target = write_changed(file, tmp_path / "y.npz", spoil)
     with pytest.raises(error, match=rf"y\.npz:{row}: .*; ") as raised:
         imported("hftbacktest", [target], tmp_path / "data")
     assert raised.value.exit_code == 3
     assert not (tmp_path / "data").exists()
 
 
-def test_prices_off_the_given_tick_are_refused(tmp_path, file):
+def test_prices_off_the_given_tick_are_rejected(tmp_path, file):
     with pytest.raises(OffGrid, match=r"not multiples of tick size 0\.25"):
         imported("hftbacktest", [file], tmp_path / "data", tick_size="0.25")
 
 
 @pytest.mark.parametrize("cut", [10, 400, -30])
-def test_a_file_that_is_cut_off_is_refused(tmp_path, file, cut):
+def test_truncated_npz_is_rejected(tmp_path, file, cut):
     (tmp_path / "y.npz").write_bytes(file.read_bytes()[:cut])
     with pytest.raises(BrokenFile, match=r"y\.npz:1: not a whole .npz or .npy"):
         imported("hftbacktest", [tmp_path / "y.npz"], tmp_path / "data")
 
 
-def test_an_npy_that_ends_early_names_the_row(tmp_path, file):
+def test_truncated_npy_error_names_the_row(tmp_path, file):
     np.save(tmp_path / "y.npy", np.load(file)["data"])
     whole = (tmp_path / "y.npy").read_bytes()
     (tmp_path / "y.npy").write_bytes(whole[:-100])
@@ -163,7 +165,7 @@ def test_an_npy_that_ends_early_names_the_row(tmp_path, file):
         imported("hftbacktest", [tmp_path / "y.npy"], tmp_path / "data")
 
 
-def test_arrays_of_something_else_are_refused(tmp_path):
+def test_arrays_of_other_shapes_or_names_are_rejected(tmp_path):
     np.savez(tmp_path / "a.npz", data=np.zeros((4, 3)))
     with pytest.raises(BrokenFile, match=r"a\.npz:1: not events of hftbacktest: shape \(4, 3\)"):
         imported("hftbacktest", [tmp_path / "a.npz"], tmp_path / "data")

@@ -1,4 +1,4 @@
-"""Days as hftbacktest's arrays: the requirements of its reader, and the same book when they are imported again."""
+"""Days as hftbacktest's arrays: the requirements of its reader, and the same book after a reimport."""
 
 import numpy as np
 import pytest
@@ -14,39 +14,39 @@ EXCH, LOCAL = 1 << 31, 1 << 30
 GRID = Instrument("SIMUSDT", tick_e8=1_000_000, lot_e8=100_000)
 
 
-def valid(data):
-    """Check the rows as hftbacktest's validate_event_order, and for latencies that are not negative."""
+def check_valid(data):
+    """Check the rows as hftbacktest's validate_event_order does, and that no latency is negative."""
     for flag, name in ((EXCH, "exch_ts"), (LOCAL, "local_ts")):
-        seen = data[(data["ev"] & flag) != 0]
-        assert (np.diff(seen[name]) >= 0).all()
+        visible = data[(data["ev"] & flag) != 0]
+        assert (np.diff(visible[name]) >= 0).all()
     assert (data["local_ts"] >= data["exch_ts"]).all()
     return data
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_day_comes_back_with_the_same_book_at_every_instant(tmp_path, seed):
+def test_reimported_day_has_the_same_book_at_every_time(tmp_path, seed):
     """Exchange times out of order do not change the local side."""
     market = PlainMarket(seed, gap_us=15_000)
     first = imported("tardis", write_tardis(tmp_path, market), tmp_path / "data")
     done = export_hftbacktest(load_day(first.days[0].path), tmp_path / "x.npz")
-    data = valid(np.load(done.path)["data"])
+    data = check_valid(np.load(done.path)["data"])
     assert (done.rows, done.split > 0) == (len(data), True)
-    back = imported("hftbacktest", [done.path], tmp_path / "back")
-    assert books_of(back.days[0].path) == books_of(first.days[0].path) == (market.books, market.trades)
+    reimported = imported("hftbacktest", [done.path], tmp_path / "back")
+    assert books_of(reimported.days[0].path) == books_of(first.days[0].path) == (market.books, market.trades)
 
 
-def test_both_sides_see_every_event_once(tmp_path):
+def test_both_sides_have_every_event_once(tmp_path):
     market = PlainMarket(1, gap_us=15_000)
     first = imported("tardis", write_tardis(tmp_path, market), tmp_path / "data")
     export_hftbacktest(load_day(first.days[0].path), tmp_path / "x.npz")
     data = np.load(tmp_path / "x.npz")["data"]
-    seen = [data[(data["ev"] & flag) != 0] for flag in (EXCH, LOCAL)]
-    rows = [sorted(zip(*(one[name] for name in ("local_ts", "px", "qty")), strict=True)) for one in seen]
+    sides = [data[(data["ev"] & flag) != 0] for flag in (EXCH, LOCAL)]
+    rows = [sorted(zip(*(events[name] for name in ("local_ts", "px", "qty")), strict=True)) for events in sides]
     assert rows[0] == rows[1]
     assert len(rows[0]) == len(list(market.rows())) + 1  # and one clearing
 
 
-def test_gaps_come_back_as_gaps(tmp_path):
+def test_gaps_are_reimported_as_gaps(tmp_path):
     us = 1_767_600_000_000_000
     tape = Tape.of(
         GRID,
@@ -60,16 +60,16 @@ def test_gaps_come_back_as_gaps(tmp_path):
     )
     export_hftbacktest(tape, tmp_path / "x.npz")
     report = imported("hftbacktest", [tmp_path / "x.npz"], tmp_path / "data")
-    found, trades = books_of(report.days[0].path)
-    assert [book is None for book in found.values()] == [False, False, True, False]
+    books, trades = books_of(report.days[0].path)
+    assert [book is None for book in books.values()] == [False, False, True, False]
     assert [at for at, *_ in trades] == [us + 30]
-    assert found[us + 40] == ({98 * GRID.tick_e8 / 10**8: 0.001}, {102 * GRID.tick_e8 / 10**8: 0.001}) or (
-        {float(p): float(q) for p, q in found[us + 40][0].items()} == {0.98: 0.001}
+    assert books[us + 40] == ({98 * GRID.tick_e8 / 10**8: 0.001}, {102 * GRID.tick_e8 / 10**8: 0.001}) or (
+        {float(p): float(q) for p, q in books[us + 40][0].items()} == {0.98: 0.001}
     )
 
 
-def test_a_clock_that_was_behind_moves_the_exchange_times(tmp_path):
-    """The receive times stay, and no event is seen before it happened."""
+def test_clock_behind_the_exchange_shifts_exchange_times(tmp_path):
+    """Receive times stay, and no event is received before it happens."""
     us = 1_767_600_000_000_000
     tape = Tape.of(
         GRID,
@@ -80,13 +80,13 @@ def test_a_clock_that_was_behind_moves_the_exchange_times(tmp_path):
         ],
     )
     done = export_hftbacktest(tape, tmp_path / "x.npz")
-    data = valid(np.load(tmp_path / "x.npz")["data"])
+    data = check_valid(np.load(tmp_path / "x.npz")["data"])
     assert done.shift_us == 200
     assert sorted(set(data["local_ts"])) == [us * 1000, (us + 50) * 1000, (us + 60) * 1000]
     assert data["exch_ts"][-2:].tolist() == [(us + 50) * 1000, (us + 55) * 1000]
 
 
-def test_what_is_there_is_not_overwritten(tmp_path):
+def test_existing_file_is_not_overwritten(tmp_path):
     write_hftbacktest(tmp_path / "x.npz", PlainMarket(1))
     tape = Tape.of(GRID, [(1_767_600_000_000_000, "snapshot", [(99, 5)], [(101, 6)])])
     with pytest.raises(RunExists, match=r"x\.npz exists already"):

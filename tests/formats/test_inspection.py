@@ -1,4 +1,4 @@
-"""A day at a glance: the numbers of a market that is known, and the command."""
+"""Inspection of a day: the numbers of a known market, and the command."""
 
 import itertools
 import json
@@ -15,31 +15,33 @@ from mm.formats.inspection import WIDTH, inspect_day
 from mm.tape.load import load_day
 
 
-def test_spread_and_volatility_are_those_of_the_books(tmp_path):
-    """Counted by hand from the plain books of the market."""
+def test_spread_and_volatility_match_the_books(tmp_path):
+    """Calculated from the plain books of the market."""
     market = PlainMarket(3)
     folder = DayFolder.at(imported("tardis", write_tardis(tmp_path, market), tmp_path / "data").days[0].path)
     tape = load_day(folder)
-    found = inspect_day(folder, tape)
+    inspection = inspect_day(folder, tape)
     times = [*market.books, tape.end_us]
     tops = [(float(max(bids)), float(min(asks))) for bids, asks in market.books.values()]
     lasts = [after - at for at, after in itertools.pairwise(times)]
     mean = sum((ask - bid) * last for (bid, ask), last in zip(tops, lasts, strict=True)) / sum(lasts)
-    one = sum(last for (bid, ask), last in zip(tops, lasts, strict=True) if round(ask - bid, 6) == 0.01) / sum(lasts)
-    assert found.spread_ticks == pytest.approx(100 * mean)
-    assert found.one_tick == pytest.approx(one)
+    one_tick = sum(last for (bid, ask), last in zip(tops, lasts, strict=True) if round(ask - bid, 6) == 0.01) / sum(
+        lasts
+    )
+    assert inspection.spread_ticks == pytest.approx(100 * mean)
+    assert inspection.one_tick == pytest.approx(one_tick)
     mids = []
     for second in range(tape.start_us, tape.end_us, 1_000_000):
         bid, ask = tops[max(n for n, at in enumerate(market.books) if at <= second)]
         mids.append((bid + ask) / 2)
     changes = [math.log(new / old) for old, new in itertools.pairwise(mids)]
-    assert found.volatility_bps == pytest.approx(1e4 * pstdev(changes))
-    assert found.traded == pytest.approx(float(sum(qty for *_, qty in market.trades)))
-    assert (found.rows[folder.relative(folder.trades)], found.events["trades"]) == (len(market.trades),) * 2
-    assert len(found.sketch) == WIDTH
+    assert inspection.volatility_bps == pytest.approx(1e4 * pstdev(changes))
+    assert inspection.traded == pytest.approx(float(sum(qty for *_, qty in market.trades)))
+    assert (inspection.rows[folder.relative(folder.trades)], inspection.events["trades"]) == (len(market.trades),) * 2
+    assert len(inspection.sketch) == WIDTH
 
 
-def test_the_command_prints_and_draws(tmp_path):
+def test_command_prints_json_and_draws_the_day(tmp_path):
     report = imported("tardis", write_tardis(tmp_path, PlainMarket(3)), tmp_path / "data")
     out = tmp_path / "day.svg"
     done = CliRunner().invoke(inspect_command, [report.days[0].path, "--out", str(out), "--json"])

@@ -18,7 +18,7 @@ NINE_THIRTY = 34_200
 
 
 def at_us(day, seconds):
-    """Return an instant of a summer day in New York, four hours behind UTC."""
+    """Return a time of a summer day in New York, four hours behind UTC."""
     midnight = datetime(*map(int, day.split("-")), 4, tzinfo=timezone.utc)
     return int(midnight.timestamp()) * 1_000_000 + int(Decimal(seconds) * 1_000_000)
 
@@ -40,36 +40,40 @@ def pair(folder, messages, books, day="2012-06-21", ticker="AAPL", levels=LEVELS
 
 def market(seed, length=150):
     """Return messages, books (sides best first, cut to LEVELS) and trades of a random day of single orders."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     orders, messages, books, trades = {}, [], [], []
     seconds = Decimal(NINE_THIRTY)
     for number in range(1, 30):
         side = 1 if number % 2 else -1
-        orders[number] = [side, 5_850_000 - side * 100 * chance.randint(1, 9), chance.randint(1, 300)]
+        orders[number] = [side, 5_850_000 - side * 100 * rng.randint(1, 9), rng.randint(1, 300)]
 
-    def shown():
+    def visible_levels():
         sides = ({}, {})
         for side, price, size in orders.values():
-            own = sides[0] if side > 0 else sides[1]
-            own[price] = own.get(price, 0) + size
+            levels = sides[0] if side > 0 else sides[1]
+            levels[price] = levels.get(price, 0) + size
         return sorted(sides[0].items(), reverse=True)[:LEVELS], sorted(sides[1].items())[:LEVELS]
 
     for number in range(30, 30 + length):
-        seconds += Decimal(chance.randint(1_000, 900_000_000)) / 10**9
-        kind = chance.choice((1, 1, 2, 3, 4, 5, 7))
+        seconds += Decimal(rng.randint(1_000, 900_000_000)) / 10**9
+        kind = rng.choice((1, 1, 2, 3, 4, 5, 7))
         if kind == 1 or len(orders) < 12:
-            kind, side = 1, chance.choice((1, -1))
-            orders[number] = [side, 5_850_000 - side * 100 * chance.randint(1, 12), chance.randint(1, 300)]
+            kind, side = 1, rng.choice((1, -1))
+            orders[number] = [side, 5_850_000 - side * 100 * rng.randint(1, 12), rng.randint(1, 300)]
             row = (number, orders[number][2], orders[number][1], side)
         elif kind == 5:
-            row = (0, chance.randint(1, 50), 5_850_000 + chance.choice((0, 50)), chance.choice((1, -1)))
+            row = (0, rng.randint(1, 50), 5_850_000 + rng.choice((0, 50)), rng.choice((1, -1)))
         elif kind == 7:
-            row = (0, 0, chance.choice((-1, 0, 1)), -1)
+            row = (0, 0, rng.choice((-1, 0, 1)), -1)
         else:
-            own = [key for key, order in orders.items() if order[0] == chance.choice((1, -1))] or list(orders)
-            key = max(own, key=lambda one: orders[one][0] * orders[one][1]) if kind == 4 else chance.choice(own)
+            own = [key for key, order in orders.items() if order[0] == rng.choice((1, -1))] or list(orders)
+            key = (
+                max(own, key=lambda candidate: orders[candidate][0] * orders[candidate][1])
+                if kind == 4
+                else rng.choice(own)
+            )
             side, price, size = orders[key]
-            taken = size if kind == 3 else chance.randint(1, size)
+            taken = size if kind == 3 else rng.randint(1, size)
             row = (key, taken, price, side)
             orders[key][2] -= taken
             if not orders[key][2]:
@@ -77,7 +81,7 @@ def market(seed, length=150):
         if kind in (4, 5):
             trades.append((seconds, -row[3], Decimal(row[2]) / 10_000, row[1]))
         messages.append((f"{seconds:.9f}", kind, *row))
-        books.append(shown())
+        books.append(visible_levels())
     return messages, books, trades
 
 
@@ -86,41 +90,41 @@ def as_prices(side):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_book_after_each_message_is_that_of_the_orderbook_file(tmp_path, seed):
+def test_book_after_each_message_matches_the_orderbook_file(tmp_path, seed):
     messages, books, trades = market(seed)
     report = imported("lobster", pair(tmp_path, messages, books), tmp_path / "data", symbol="AAPL", qty_step="1")
     folder = DayFolder.at(report.days[0].path)
-    found, printed = books_of(folder.path)
-    wanted = {}
+    books_found, printed = books_of(folder.path)
+    expected = {}
     for message, (bids, asks) in zip(messages, books, strict=True):
-        wanted[at_us("2012-06-21", message[0])] = as_prices(bids), as_prices(asks)
+        expected[at_us("2012-06-21", message[0])] = as_prices(bids), as_prices(asks)
     changed, before = {}, None
-    for us, book in wanted.items():
+    for us, book in expected.items():
         if book != before:
             changed[us] = book
         before = book
-    assert found == changed
+    assert books_found == changed
     assert printed == [(at_us("2012-06-21", s), side, price, Decimal(size)) for s, side, price, size in trades]
     assert check_day(folder).defects == []
-    noted = LedgerView.of(folder, DefectList(folder)).of_kind("anomaly")
-    halts = [event for event in noted if event.details["kind"] == "trading_halt"]
+    anomalies = LedgerView.of(folder, DefectList(folder)).of_kind("anomaly")
+    halts = [event for event in anomalies if event.details["kind"] == "trading_halt"]
     assert len(halts) == sum(message[1] == 7 for message in messages)
 
 
 BOOK = ([(5_850_000, 10)], [(5_850_100, 20)])
 
 
-def test_a_hidden_execution_is_a_trade_that_changes_no_level(tmp_path):
+def test_hidden_execution_is_a_trade_that_changes_no_level(tmp_path):
     """A seller's hidden order (-1) was taken by a buyer; one share is quantity 1, the time is New York's."""
     messages = [("34200.5", 1, 1, 10, 5_850_000, 1), ("34201.25", 5, 0, 7, 5_850_050, -1)]
     report = imported("lobster", pair(tmp_path, messages, [BOOK, BOOK]), tmp_path / "data", "AAPL", qty_step="1")
-    found, trades = books_of(report.days[0].path)
+    books, trades = books_of(report.days[0].path)
     assert trades == [(1_340_285_401_250_000, 1, Decimal("585.005"), Decimal(7))]
-    assert list(found) == [1_340_285_400_500_000]  # 13:30:00.5 UTC
+    assert list(books) == [1_340_285_400_500_000]  # 13:30:00.5 UTC
     assert report.days[0].day == "20120621"
 
 
-def test_winter_is_five_hours_behind(tmp_path):
+def test_winter_time_is_five_hours_behind_utc(tmp_path):
     messages = [("34200.000000001", 1, 1, 10, 5_850_000, 1)]
     report = imported(
         "lobster", pair(tmp_path, messages, [BOOK], day="2012-01-05"), tmp_path / "data", "AAPL", qty_step="1"
@@ -128,14 +132,14 @@ def test_winter_is_five_hours_behind(tmp_path):
     assert report.days[0].first_us == 1_325_773_800_000_000
 
 
-def test_days_are_read_in_their_order(tmp_path):
+def test_days_are_read_in_order_of_date(tmp_path):
     messages = [("34200.5", 1, 1, 10, 5_850_000, 1)]
     later = pair(tmp_path, messages, [BOOK], day="2012-06-22")
     report = imported("lobster", [*later, *pair(tmp_path, messages, [BOOK])], tmp_path / "data", "AAPL", qty_step="1")
     assert [day.day for day in report.days] == ["20120621", "20120622"]
 
 
-def test_cross_trades_repeat_what_was_executed(tmp_path):
+def test_cross_trades_are_left_out_with_a_warning(tmp_path):
     messages = [("34200.5", 1, 1, 10, 5_850_000, 1), ("34201", 6, -1, 500, 5_850_000, -1)]
     report = imported("lobster", pair(tmp_path, messages, [BOOK, BOOK]), tmp_path / "data", "AAPL", qty_step="1")
     assert report.days[0].trades == 0
@@ -145,7 +149,7 @@ def test_cross_trades_repeat_what_was_executed(tmp_path):
 GOOD = [("34200.5", 1, 1, 10, 5_850_000, 1), ("34201.5", 1, 2, 10, 5_850_000, 1), ("34202.5", 4, 1, 3, 5_850_000, 1)]
 
 
-def refused(tmp_path, messages, books, match, **names):
+def assert_rejected(tmp_path, messages, books, match, **names):
     files = pair(tmp_path, messages, books, **names)
     with pytest.raises(BrokenFile, match=match) as raised:
         imported("lobster", files, tmp_path / "data", symbol="AAPL", qty_step="1")
@@ -153,19 +157,19 @@ def refused(tmp_path, messages, books, match, **names):
     assert not (tmp_path / "data").exists()
 
 
-def test_rows_that_cannot_be_are_named(tmp_path):
-    refused(tmp_path, [*GOOD[:2], ("noon", *GOOD[2][1:])], [BOOK] * 3, r"message_4\.csv:3: time is 'noon'")
-    refused(tmp_path, [*GOOD[:2], ("34199", *GOOD[2][1:])], [BOOK] * 3, r"message_4\.csv:3: .* comes after")
-    refused(tmp_path, [GOOD[0], ("34201", 9, *GOOD[1][2:])], [BOOK] * 2, r"message_4\.csv:2: type is 9")
-    refused(tmp_path, [GOOD[0], (*GOOD[1][:5], 3)], [BOOK] * 2, r"message_4\.csv:2: direction is 3")
-    refused(tmp_path, GOOD, [BOOK] * 2, r"orderbook_4\.csv:3: the file ends before .*message_4\.csv")
-    refused(tmp_path, GOOD[:2], [BOOK] * 3, r"message_4\.csv:3: the file ends before .*orderbook_4\.csv")
+def test_invalid_rows_raise_with_their_number(tmp_path):
+    assert_rejected(tmp_path, [*GOOD[:2], ("noon", *GOOD[2][1:])], [BOOK] * 3, r"message_4\.csv:3: time is 'noon'")
+    assert_rejected(tmp_path, [*GOOD[:2], ("34199", *GOOD[2][1:])], [BOOK] * 3, r"message_4\.csv:3: .* comes after")
+    assert_rejected(tmp_path, [GOOD[0], ("34201", 9, *GOOD[1][2:])], [BOOK] * 2, r"message_4\.csv:2: type is 9")
+    assert_rejected(tmp_path, [GOOD[0], (*GOOD[1][:5], 3)], [BOOK] * 2, r"message_4\.csv:2: direction is 3")
+    assert_rejected(tmp_path, GOOD, [BOOK] * 2, r"orderbook_4\.csv:3: the file ends before .*message_4\.csv")
+    assert_rejected(tmp_path, GOOD[:2], [BOOK] * 3, r"message_4\.csv:3: the file ends before .*orderbook_4\.csv")
     other = ([(5_849_900, 10)], BOOK[1])
     hidden = ("34201.25", 5, 0, 7, 5_850_050, -1)
-    refused(tmp_path, [GOOD[0], hidden], [BOOK, other], r"orderbook_4\.csv:2: message 2 is of type 5")
+    assert_rejected(tmp_path, [GOOD[0], hidden], [BOOK, other], r"orderbook_4\.csv:2: message 2 is of type 5")
 
 
-def test_files_without_their_partner_or_of_another_stock_are_refused(tmp_path):
+def test_files_without_partner_or_of_another_stock_are_rejected(tmp_path):
     message, book = pair(tmp_path, GOOD, [BOOK] * 3)
     with pytest.raises(BrokenFile, match=r"message_4\.csv:1: the orderbook file of 20120621 is missing"):
         imported("lobster", [message], tmp_path / "data", symbol="AAPL")

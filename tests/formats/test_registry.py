@@ -1,4 +1,4 @@
-"""The names of the forms, at the command line and behind it."""
+"""The names of the formats, at the command line and in the registry."""
 
 from importlib import import_module
 
@@ -10,20 +10,20 @@ from mm.errors import UsageError
 from mm.formats.registry import FORMATS, NAMES, form_of
 
 
-def test_every_form_of_the_command_line_has_a_reader():
-    option = next(one for one in import_command.params if "--format" in one.opts)
+def test_every_format_of_the_command_line_has_a_reader():
+    option = next(form for form in import_command.params if "--format" in form.opts)
     assert isinstance(option.type, click.Choice)
     assert tuple(option.type.choices) == NAMES
-    for one in FORMATS.values():
-        module, _, name = one.reader.partition(":")
+    for form in FORMATS.values():
+        module, _, name = form.reader.partition(":")
         assert hasattr(import_module(module), name)
 
 
-def test_days_are_those_of_utc_but_of_raw_captures():
+def test_days_are_utc_except_for_raw_captures():
     assert {form_of(name).zone for name in FORMATS} == {"UTC"}
     assert form_of("raw").zone == "Europe/Berlin"
 
 
-def test_another_form_is_refused_by_name():
+def test_unknown_format_is_rejected_by_name():
     with pytest.raises(UsageError, match=r"--format 'csv' is not one of raw, bitstamp, hftbacktest, tardis"):
         form_of("csv")

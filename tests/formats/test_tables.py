@@ -1,4 +1,4 @@
-"""CSV files a block at a time: numbers of rows, packings, and decimals with an exponent."""
+"""CSV files read in blocks: row numbers, compression, and decimals with an exponent."""
 
 import gzip
 from decimal import Decimal
@@ -12,22 +12,22 @@ from mm.formats.tables import CsvTable, one_of, plain_decimal, whole_numbers
 
 
 @pytest.mark.parametrize("headed", [True, False])
-def test_rows_keep_their_numbers_over_blocks(tmp_path, monkeypatch, headed):
+def test_row_numbers_continue_over_blocks(tmp_path, monkeypatch, headed):
     monkeypatch.setattr(tables, "BLOCK_BYTES", 100)
     path = tmp_path / "x.csv"
     path.write_text("a,b\n" * headed + "".join(f"{n},{n * n}\n" for n in range(1, 500)))
     done = []
     table = CsvTable(path, done.append, None if headed else ("a", "b"))
-    found = []
+    rows = []
     for block in table:
         numbers = whole_numbers(block, "a", FilePlace(path))
-        found += zip(range(block.first_row, block.first_row + len(numbers)), numbers, strict=True)
-    assert found == [(n + headed, n) for n in range(1, 500)]
+        rows += zip(range(block.first_row, block.first_row + len(numbers)), numbers, strict=True)
+    assert rows == [(n + headed, n) for n in range(1, 500)]
     assert done[-1] == path.stat().st_size
     assert table.columns == ("a", "b")
 
 
-def test_a_cell_that_is_none_is_named_with_its_row(tmp_path):
+def test_invalid_cell_raises_with_its_row(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("a,b\n1,x\n2,y\nthree,x\n")
     (block,) = CsvTable(path)
@@ -38,20 +38,20 @@ def test_a_cell_that_is_none_is_named_with_its_row(tmp_path):
 
 
 @pytest.mark.parametrize("row", ["2,3,4", "2"])
-def test_a_row_of_another_width_is_named(tmp_path, row):
+def test_row_of_another_width_raises_with_its_number(tmp_path, row):
     path = tmp_path / "x.csv.gz"
     path.write_bytes(gzip.compress(f"a,b\n1,2\n{row}\n4,5\n".encode()))
     with pytest.raises(BrokenFile, match=rf"x\.csv\.gz:3: {row.count(',') + 1} cells for 2 columns; "):
         list(CsvTable(path))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path):
     with pytest.raises(BrokenFile, match=r"none\.csv: cannot be read \(No such file"):
         CsvTable(tmp_path / "none.csv")
 
 
 @pytest.mark.parametrize("text", ["1.2e-7", "1e2", "-3.5E+1", "12e0", "0.001e3", "9e-9", "1.5", "7", "x", "1e999999"])
-def test_an_exponent_is_written_out(text):
+def test_exponent_is_expanded(text):
     plain = plain_decimal(text)
     if text in ("x", "1e999999"):
         assert plain == text

@@ -25,15 +25,15 @@ def us(seconds):
     return START_US + int(seconds * 1_000_000)
 
 
-def played(tmp_path, *rows, tick_size="0.1", **options):
-    """Import rows of `book_file`; return the day's report, and its books as numbers."""
+def import_rows(tmp_path, *rows, tick_size="0.1", **options):
+    """Import rows of `book_file`; return the day's report and its books as numbers."""
     (day,) = imported(
         "tardis", [book_file(tmp_path / "b.csv", *rows)], tmp_path / "data", tick_size=tick_size, **options
     ).days
-    found, _ = books_of(day.path)
+    books, _ = books_of(day.path)
     return day, {
         at: book and [{float(price): float(qty) for price, qty in side.items()} for side in book]
-        for at, book in found.items()
+        for at, book in books.items()
     }
 
 
@@ -42,28 +42,28 @@ FIRST = (0, "true", "bid", "99.5", "1"), (0, "true", "ask", "100.5", "2")
 
 @pytest.mark.parametrize("packed", ["", ".gz"])
 @pytest.mark.parametrize("seed", range(3))
-def test_books_and_trades_are_those_of_the_files(tmp_path, seed, packed):
+def test_books_and_trades_match_the_files(tmp_path, seed, packed):
     market = PlainMarket(seed)
     report = imported("tardis", write_tardis(tmp_path, market, packed=packed), tmp_path / "data")
     assert books_of(report.days[0].path) == (market.books, market.trades)
     assert check_day(DayFolder.at(report.days[0].path)).defects == []
 
 
-def test_files_of_two_days_may_stand_in_any_order(tmp_path):
-    """A second day begins with its own snapshot, which has the book: there is no gap."""
-    whole = PlainMarket(5, start_us=1_709_682_900_000_000, gap_us=30_000_000)  # 23:55
+def test_files_of_two_days_may_be_given_in_any_order(tmp_path):
+    """The second day begins with its own snapshot, which has the book: there is no gap."""
+    market = PlainMarket(5, start_us=1_709_682_900_000_000, gap_us=30_000_000)  # 23:55
     midnight = 1_709_683_200_000_000
-    book, trades = write_tardis(tmp_path, whole)
+    book, trades = write_tardis(tmp_path, market)
     lines = book.read_text().splitlines(keepends=True)[1:]
     early = [line for line in lines if int(line.split(",")[3]) < midnight]
     late = [line for line in lines if int(line.split(",")[3]) >= midnight]
-    last = whole.books[max(us for us in whole.books if us < midnight)]
-    again = [
+    last = market.books[max(us for us in market.books if us < midnight)]
+    second_snapshot = [
         f"binance,SIMUSDT,{midnight},{midnight},true,{name},{price},{qty}\n"
         for name, side in zip(("bid", "ask"), last, strict=True)
         for price, qty in side.items()
     ]
-    (tmp_path / "b2.csv").write_text(HEAD + "".join([*again, *late]))
+    (tmp_path / "b2.csv").write_text(HEAD + "".join([*second_snapshot, *late]))
     (tmp_path / "b1.csv").write_text(HEAD + "".join(early))
     report = imported("tardis", [tmp_path / "b2.csv", trades, tmp_path / "b1.csv"], tmp_path / "data")
     assert [(day.day, day.book.gaps, day.book.epochs) for day in report.days] == [
@@ -73,12 +73,12 @@ def test_files_of_two_days_may_stand_in_any_order(tmp_path):
     both = {}
     for day in report.days:
         both |= books_of(day.path)[0]
-    assert {us: book for us, book in both.items() if us in whole.books} == whole.books
+    assert {us: book for us, book in both.items() if us in market.books} == market.books
 
 
-def test_a_snapshot_within_a_day_that_differs_ends_the_book_before_it(tmp_path):
-    """Updates were lost where the connection was new, and the ledger reports it."""
-    day, books = played(
+def test_differing_snapshot_within_a_day_ends_the_book(tmp_path):
+    """Updates were lost when the connection was renewed, and the ledger reports it."""
+    day, books = import_rows(
         tmp_path,
         *FIRST,
         (1, "false", "bid", "99.6", "3"),
@@ -93,15 +93,15 @@ def test_a_snapshot_within_a_day_that_differs_ends_the_book_before_it(tmp_path):
     assert check_day(folder).defects == []
 
 
-def test_updates_before_the_first_snapshot_belong_to_no_book(tmp_path):
+def test_updates_before_the_first_snapshot_are_ignored(tmp_path):
     later = [(2, *row[1:]) for row in FIRST]
-    _, books = played(tmp_path, (0, "false", "bid", "99.9", "7"), *later)
+    _, books = import_rows(tmp_path, (0, "false", "bid", "99.9", "7"), *later)
     assert [at for at, book in books.items() if book] == [us(2)]
     assert books[us(2)][0] == {99.5: 1.0}
 
 
-def test_a_crossed_book_is_none_until_it_is_not_crossed(tmp_path):
-    day, books = played(
+def test_crossed_book_is_invalid_until_it_is_uncrossed(tmp_path):
+    day, books = import_rows(
         tmp_path,
         *FIRST,
         (1, "false", "bid", "100.6", "3"),
@@ -114,9 +114,9 @@ def test_a_crossed_book_is_none_until_it_is_not_crossed(tmp_path):
     assert check_day(DayFolder.at(day.path)).defects == []
 
 
-def test_amounts_may_be_written_with_an_exponent(tmp_path):
+def test_amounts_may_have_an_exponent(tmp_path):
     rows = (0, "true", "bid", "99.5", "1.2e-7"), (0, "true", "ask", "1e2", "2")
-    _, books = played(tmp_path, *rows, tick_size=None, qty_step=None)
+    _, books = import_rows(tmp_path, *rows, tick_size=None, qty_step=None)
     assert books[us(0)] == [{99.5: 1.2e-7}, {100.0: 2.0}]
 
 
@@ -124,14 +124,16 @@ def test_other_symbols_of_a_file_are_left_out(tmp_path):
     market = PlainMarket(4)
     book, trades = write_tardis(tmp_path, market)
     lines = book.read_text().splitlines(keepends=True)
-    book.write_text("".join([lines[0], *(line for one in lines[1:] for line in (one, one.replace("SIM", "OTH")))]))
+    book.write_text(
+        "".join([lines[0], *(line for original in lines[1:] for line in (original, original.replace("SIM", "OTH")))])
+    )
     report = imported("tardis", [book, trades], tmp_path / "data")
     assert books_of(report.days[0].path) == (market.books, market.trades)
     with pytest.raises(Mismatch, match=r"no message of NONE; --symbol .* can be OTHUSDT, SIMUSDT"):
         imported("tardis", [book], tmp_path / "none", symbol="NONE")
 
 
-def test_a_side_that_nobody_knows_is_concluded_from_the_book(tmp_path):
+def test_unknown_side_is_inferred_from_the_book(tmp_path):
     book = book_file(tmp_path / "b.csv", *FIRST)
     rows = [("binance", "SIMUSDT", us(s), us(s), "", "unknown", p, 1) for s, p in ((1, 100.5), (2, 99.5), (3, 99.9))]
     head = ("exchange", "symbol", "timestamp", "local_timestamp", "id", "side", "price", "amount")
@@ -142,15 +144,15 @@ def test_a_side_that_nobody_knows_is_concluded_from_the_book(tmp_path):
     assert any(warning.startswith("3 trades have no side") for warning in report.warnings)
 
 
-def spoiled(lines, row, old, new):
+def replace_in_row(lines, row, old, new):
     lines[row - 1] = lines[row - 1].replace(old, new)
     return "".join(lines)
 
 
 BAD = {
-    "a price that is none": (lambda lines: spoiled(lines, 30, "9", "x"), r":30: "),
+    "a price that is none": (lambda lines: replace_in_row(lines, 30, "9", "x"), r":30: "),
     "a side that is none": (
-        lambda lines: spoiled(lines, 31, ",bid," if ",bid," in lines[30] else ",ask,", ",up,"),
+        lambda lines: replace_in_row(lines, 31, ",bid," if ",bid," in lines[30] else ",ask,", ",up,"),
         r":31: .*'up'",
     ),
     "a row that is cut": (
@@ -158,33 +160,36 @@ BAD = {
         r":41: \d cells for 8",
     ),
     "a file that is cut": (lambda lines: "".join(lines)[:-4], r": the last row has no end of line"),
-    "another exchange": (lambda lines: spoiled(lines, 50, "binance", "okex"), r":50: a row of the exchange 'okex'"),
+    "another exchange": (
+        lambda lines: replace_in_row(lines, 50, "binance", "okex"),
+        r":50: a row of the exchange 'okex'",
+    ),
     "a time that goes back": (lambda lines: "".join([*lines[:60], *lines[20:21], *lines[60:]]), r":61: .* comes after"),
     "another table": (lambda _: "a,b,c\n1,2,3\n", r":1: the header is a,b,c; give Tardis"),
     "nothing": (lambda _: "", r":1: the file has no rows"),
 }
 
 
-@pytest.mark.parametrize("what", BAD)
-def test_a_file_that_cannot_be_is_refused_with_its_row(tmp_path, what):
+@pytest.mark.parametrize("case", BAD)
+def test_invalid_file_is_rejected_with_its_row(tmp_path, case):
     book, _ = write_tardis(tmp_path, PlainMarket(2))
-    how, wanted = BAD[what]
-    book.write_text(how(book.read_text().splitlines(keepends=True)))
-    with pytest.raises(BrokenFile, match=wanted) as raised:
+    change, pattern = BAD[case]
+    book.write_text(change(book.read_text().splitlines(keepends=True)))
+    with pytest.raises(BrokenFile, match=pattern) as raised:
         imported("tardis", [book], tmp_path / "data")
     assert (raised.value.exit_code, "book.csv" in str(raised.value), ";" in str(raised.value)) == (3, True, True)
     assert not (tmp_path / "data").exists()
 
 
-def test_a_packed_file_that_is_cut_off_is_refused(tmp_path):
+def test_truncated_compressed_file_is_rejected(tmp_path):
     book, _ = write_tardis(tmp_path, PlainMarket(2), packed=".gz")
     book.write_bytes(book.read_bytes()[:-40])
     with pytest.raises(BrokenFile, match=r"book\.csv\.gz:\d+: the compressed file is damaged or truncated"):
         imported("tardis", [book], tmp_path / "data")
 
 
-def test_files_are_read_a_block_at_a_time(tmp_path, monkeypatch):
-    """No event waits for the rest of the file, so that memory does not depend on its length."""
+def test_files_are_read_in_blocks(tmp_path, monkeypatch):
+    """No event waits for the rest of the file, so memory does not depend on its length."""
     monkeypatch.setattr(tables, "BLOCK_BYTES", 4_000)
     path = book_file(
         tmp_path / "b.csv", *((n, "true" if n < 1 else "false", "bid", "99.5", n + 1) for n in range(2_000))

@@ -1,8 +1,4 @@
-"""What is fuzzed: a function of bytes for each target, with examples to begin from.
-
-A target raises for whatever must not happen: an exception that its documentation does not name, two readers that
-disagree, or an answer that is none. Hangs and memory are measured from outside (`coverage_fuzz.py`).
-"""
+"""The fuzz targets: a function of bytes for each, with examples to start from."""
 
 import asyncio
 import hmac
@@ -31,7 +27,7 @@ from mm.sim.wire.limits import WireLimits
 from mm.tape._parse import Cell, DiffParser, TableParser
 
 REFUSALS = (ValueError, OffGrid, msgspec.MsgspecError, Futures)
-"""What `Messages.received` says that it raises."""
+"""The documented exceptions of `Messages.received`."""
 TRADES = {
     "recv_time_us": int(Cell.INT | Cell.OPTIONAL),
     "recv_time_ms": int(Cell.INT),
@@ -48,11 +44,11 @@ MOST_STEPS = 200
 
 @dataclass(frozen=True)
 class Target:
-    """One of what is fuzzed.
+    """A function to fuzz.
 
     Attributes:
-        run: Takes one input; returns whether it was accepted, and raises where it found something.
-        seeds: Inputs to begin with.
+        run: Takes one input; returns whether it was accepted, and raises on a finding.
+        seeds: Inputs to start with.
         tokens: Pieces that inputs are made of.
     """
 
@@ -62,7 +58,7 @@ class Target:
 
 
 def planted(data: bytes) -> bool:
-    """Crash on an input that chance alone does not find: whoever doubts the fuzzer, fuzzes this."""
+    """Crash on an input that random bytes do not find: a check of the fuzzer itself."""
     for number, sign in enumerate(b"mm!"):
         if data[number : number + 1] != bytes([sign]):
             return False
@@ -73,7 +69,7 @@ def planted(data: bytes) -> bool:
 
 
 def messages(data: bytes) -> bool:
-    """Read a message twice with and without the packed reader: the four results are one."""
+    """Read a message twice with and without the packed reader: the four results must be equal."""
     results = []
     for packs in (False, True):
         grid = Grid()
@@ -82,14 +78,14 @@ def messages(data: bytes) -> bool:
         results[-1] = results[-1], results[-2], grid.seen_tick_e8, grid.seen_step_e8
         del results[-2]
     assert results[0] == results[1], f"the packed reader differs: {results}"
-    first, again = results[0][:2]
-    assert first == again, f"the second reading differs: {results[0]}"
+    first, second = results[0][:2]
+    assert first == second, f"the second reading differs: {results[0]}"
     for path in ("exchangeInfo", "depth?symbol=SIMUSDT"):
         with suppress(*REFUSALS):
             BINANCE_SPOT.decoder(captured.SYMBOL, Grid()).answer(f"https://x/api/v3/{path}", data)
-    for of in (True, False):
-        BINANCE_SPOT.last_trade_id(data, aggregates=of)
-        for history in BINANCE_SPOT.trade_history(aggregates=of):
+    for aggregates in (True, False):
+        BINANCE_SPOT.last_trade_id(data, aggregates=aggregates)
+        for history in BINANCE_SPOT.trade_history(aggregates=aggregates):
             with suppress(ValueError, msgspec.MsgspecError):
                 history.page(data)
     BINANCE_SPOT.server_time_us(data)
@@ -106,21 +102,23 @@ def _read(reader: Messages, data: bytes) -> tuple[object, ...]:
     return type(message).__name__, str(message)
 
 
-# Files of a day, as a tape reads them.
+# Files of a day, as read into a tape.
 
 
 def diffs(data: bytes) -> bool:
-    """Read depth messages in pieces, and hold the kernel against the plain parser."""
+    """Read depth messages in pieces, and compare the kernel with the plain parser."""
     mode, text = data[:1] or b"\0", data[1:]
     tick_e8, size, lenient = TICKS_E8[mode[0] % 3], SIZES[mode[0] // 3 % 4], mode[0] >= 128
     parser = DiffParser("f", tick_e8, lenient=lenient)
     plain = PlainDiffs(tick_e8, lenient=lenient)
-    verdict = _same(parser, plain, text, size)
-    if verdict != "whole":
+    outcome = _compare(parser, plain, text, size)
+    if outcome != "whole":
         return False
     numbers = (parser.recv_us, parser.recv_seq, parser.run_code, parser.exchange, parser.first_id, parser.last_id)
-    found = list(zip(*(one.values.tolist() for one in numbers), parser.first_row.values.tolist()[1:], strict=True))
-    assert found == plain.numbers, (found, plain.numbers)
+    parsed = list(
+        zip(*(column.values.tolist() for column in numbers), parser.first_row.values.tolist()[1:], strict=True)
+    )
+    assert parsed == plain.numbers, (parsed, plain.numbers)
     rows = [
         (side, price * tick, qty * lot)
         for sides, prices, quantities, tick, lot in parser.blocks
@@ -132,19 +130,19 @@ def diffs(data: bytes) -> bool:
 
 
 def table(data: bytes) -> bool:
-    """Read a table of trades in pieces, and hold the kernel against the plain parser."""
+    """Read a table of trades in pieces, and compare the kernel with the plain parser."""
     mode, text = data[:1] or b"\0", data[1:]
     tick_e8, size = TICKS_E8[mode[0] % 3], SIZES[mode[0] // 3 % 4]
     parser, plain = TableParser("f", TRADES, tick_e8), PlainTable(TRADES, tick_e8)
-    if _same(parser, plain, text, size) != "whole":
+    if _compare(parser, plain, text, size) != "whole":
         return False
     cells = parser.cells.values.tolist()
     assert cells == plain.cells, (cells, plain.cells)
     return bool(cells)
 
 
-def _same(parser: DiffParser | TableParser, plain: PlainDiffs | PlainTable, text: bytes, size: int) -> str:
-    """Return what both parsers say of *text*, which must be the same."""
+def _compare(parser: DiffParser | TableParser, plain: PlainDiffs | PlainTable, text: bytes, size: int) -> str:
+    """Return the outcome of both parsers for *text*, which must be the same."""
     try:
         for begin in range(0, len(text), size):
             parser.feed(text[begin : begin + size])
@@ -155,12 +153,12 @@ def _same(parser: DiffParser | TableParser, plain: PlainDiffs | PlainTable, text
         kernel = "off the tick"
     try:
         torn = plain.read(text)
-        twin = "whole"
+        reference = "whole"
     except Refused:
-        twin = "broken"
+        reference = "broken"
     except OffTick:
-        twin = "off the tick"
-    assert kernel == twin, f"the kernel says {kernel}, the plain parser {twin}"
+        reference = "off the tick"
+    assert kernel == reference, f"the kernel returns {kernel}, the plain parser {reference}"
     assert parser.lines == plain.lines, (parser.lines, plain.lines)
     if kernel == "whole":
         assert parser.words == plain.words
@@ -173,7 +171,7 @@ def _same(parser: DiffParser | TableParser, plain: PlainDiffs | PlainTable, text
 
 
 def captures(data: bytes) -> bool:
-    """Import a capture; what it refuses, it refuses with an error of ours."""
+    """Import a capture; a rejection must be an error of the project."""
     place = Path(tempfile.mkdtemp(prefix="mm-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     try:
         path = place / ("capture.gz" if data[:2] == b"\x1f\x8b" else "capture.dat")
@@ -186,11 +184,11 @@ def captures(data: bytes) -> bool:
         shutil.rmtree(place)
 
 
-# The exchange in a box.
+# The simulated exchange.
 
 
 class Pipe(asyncio.Transport):
-    """A transport without a socket, that keeps what is written."""
+    """A transport without a socket, which keeps the written bytes."""
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
         super().__init__({"peername": ("127.0.0.1", 5)})
@@ -245,18 +243,18 @@ KEY = b64encode(bytes(16)).decode()
 
 
 def server(data: bytes) -> bool:
-    """Play bytes, frames, texts, signed requests or control calls to a new exchange; it must go on."""
+    """Play bytes, frames, texts, signed requests or control calls to a new exchange, which must keep running."""
     return _LOOP.run_until_complete(_play(data[:1] or b"\0", data[1:]))
 
 
 async def _play(mode: bytes, data: bytes) -> bool:
-    troubles: list[dict[str, object]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: troubles.append(context))
+    contexts: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
     box = Box.in_lockstep("empty", seed=5, wire_limits=LOOSE)
-    kind, where = mode[0] % 6, SOCKETS[mode[0] // 6 % len(SOCKETS)]
+    kind, path = mode[0] % 6, SOCKETS[mode[0] // 6 % len(SOCKETS)]
     pipe = Pipe(box.server._accept())
     if kind in (1, 2):
-        pipe.feed(_handshake(where))
+        pipe.feed(_handshake(path))
         assert pipe.written.startswith(b"HTTP/1.1 101 "), bytes(pipe.written)
     for piece in _pieces(box, kind, data):
         pipe.feed(piece)
@@ -267,13 +265,15 @@ async def _play(mode: bytes, data: bytes) -> bool:
         await asyncio.sleep(0)
     pipe.eof()
     await asyncio.sleep(0)
-    other = Pipe(box.server._accept())
-    other.feed(b"GET /api/v3/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert other.written.startswith(b"HTTP/1.1 200 ") or b"maintenance" in data or kind == 5, bytes(other.written)
+    second_pipe = Pipe(box.server._accept())
+    second_pipe.feed(b"GET /api/v3/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert second_pipe.written.startswith(b"HTTP/1.1 200 ") or b"maintenance" in data or kind == 5, bytes(
+        second_pipe.written
+    )
     box.server.sweep()
-    if troubles:
-        error = troubles[0].get("exception")
-        raise error if isinstance(error, BaseException) else AssertionError(str(troubles[0]))
+    if contexts:
+        error = contexts[0].get("exception")
+        raise error if isinstance(error, BaseException) else AssertionError(str(contexts[0]))
     return b"HTTP/1.1 200" in pipe.written or b'"result"' in pipe.written
 
 
@@ -285,7 +285,7 @@ def _handshake(path: str) -> bytes:
 
 
 def _pieces(box: Box, kind: int, data: bytes) -> list[bytes]:
-    """Return what is sent for an input: the bytes, or frames, requests and calls made of its lines."""
+    """Return the bytes to send for an input: the input, or frames, requests and calls made from its lines."""
     if kind in (0, 1):
         return [data[: len(data) // 2], data[len(data) // 2 :]]
     lines = data.split(b"\n")[:40]
@@ -299,17 +299,17 @@ def _pieces(box: Box, kind: int, data: bytes) -> list[bytes]:
     calls = ("advance", "faults", "truth", "trades", "sent", "account", "state", "shutdown", "none")
     name = calls[path[0] % len(calls)] if path else "state"
     method = "GET" if name in calls[2:7] else "POST"
-    asked = f"/sim/{name}?".encode() + path[1:]
-    return [_http(method, asked, _bounded(name, body)), _http("POST", b"/sim/advance", b'{"us":2000000}')]
+    target = f"/sim/{name}?".encode() + path[1:]
+    return [_http(method, target, _bounded(name, body)), _http("POST", b"/sim/advance", b'{"us":2000000}')]
 
 
 def _bounded(name: str, body: bytes) -> bytes:
-    """Return the body of a control call; where time passes, it is a second at most: a day takes as long as it takes."""
+    """Return the body of a control call, with times limited to a second: a day would take too long."""
     with suppress(ValueError, RecursionError):
         content = json.loads(body)
         if name == "advance" and isinstance(content, dict):
-            least = {key: min(value, 10**6) if type(value) is int else value for key, value in content.items()}
-            return json.dumps({key: value for key, value in least.items() if key != "updates"}).encode()
+            limited = {key: min(value, 10**6) if type(value) is int else value for key, value in content.items()}
+            return json.dumps({key: value for key, value in limited.items() if key != "updates"}).encode()
     return body
 
 
@@ -320,12 +320,12 @@ def _http(method: str, target: bytes, body: bytes) -> bytes:
 
 
 def _signed(box: Box, line: bytes) -> bytes:
-    """Return a request with a right signature of what the line says: ``METHOD path name=value&…``."""
+    """Return a request with a valid signature for a line ``METHOD path name=value&…``."""
     method, _, rest = line.decode("latin-1").partition(" ")
     path, _, text = rest.partition(" ")
     user = box.ready()["accounts"][len(text) % 2]
-    given = [part.partition("=")[::2] for part in text.split("&") if part][:30]
-    query = urlencode([*given, ("timestamp", box.exchange.now_us // 1_000)])
+    parameters = [part.partition("=")[::2] for part in text.split("&") if part][:30]
+    query = urlencode([*parameters, ("timestamp", box.exchange.now_us // 1_000)])
     signature = hmac.new(user["secret"].encode(), query.encode(), "sha256").hexdigest()
     verb = method if method in ("GET", "POST", "PUT", "DELETE") else "POST"
     target = "".join(sign for sign in path if sign.isalnum() or sign in "/_") if path.startswith("/") else "/"
@@ -337,7 +337,7 @@ _LOOP = asyncio.new_event_loop()
 
 
 def _json(*contents: object) -> tuple[bytes, ...]:
-    return tuple(json.dumps(one, separators=(",", ":")).encode() for one in contents)
+    return tuple(json.dumps(content, separators=(",", ":")).encode() for content in contents)
 
 
 _MESSAGES = (

@@ -1,8 +1,4 @@
-"""The parsers of `mm.tape._parse` in plain Python, byte by byte: slow, checked at every step, and visible to coverage.
-
-A coverage-guided fuzzer cannot see into compiled code. It sees into these, and what it finds here is held against the
-kernels. Both refuse the same line, or give the same numbers.
-"""
+"""The parsers of `mm.tape._parse` in plain Python, byte by byte: slow, strict, and visible to coverage."""
 
 from math import gcd
 
@@ -15,7 +11,7 @@ OPTIONAL = 8
 
 
 class Refused(Exception):
-    """A line is not what it should be."""
+    """A line is malformed."""
 
 
 class OffTick(Exception):
@@ -23,7 +19,7 @@ class OffTick(Exception):
 
 
 class Cursor:
-    """A position in one line, behind whose end stands a newline."""
+    """A position in one line, which ends with a newline."""
 
     def __init__(self, line):
         self.line, self.at = line + b"\n", 0
@@ -52,10 +48,10 @@ class Cursor:
 
     def until(self, sign):
         """Return the bytes up to *sign*, and step over it."""
-        there = self.line.find(sign, self.at, len(self.line) - 1)
-        if there < 0:
+        found_at = self.line.find(sign, self.at, len(self.line) - 1)
+        if found_at < 0:
             raise Refused(sign)
-        text, self.at = self.line[self.at : there], there + 1
+        text, self.at = self.line[self.at : found_at], found_at + 1
         return text
 
     def digits(self):
@@ -86,7 +82,7 @@ class Cursor:
         return value
 
     def past_value(self):
-        """Step over a JSON value, whatever it is, to the comma or brace behind it."""
+        """Step over any JSON value, to the comma or brace after it."""
         depth = 0
         while not self.end:
             sign = self.sign()
@@ -105,7 +101,7 @@ class Cursor:
 
 
 class Steps:
-    """The step of prices or of quantities: given, or the greatest that divides all."""
+    """The step of prices or quantities: given, or the greatest that divides all."""
 
     def __init__(self, step, *, fixed):
         self.step, self.fixed = step, fixed
@@ -118,7 +114,7 @@ class Steps:
 
 
 class Plain:
-    """What both parsers share."""
+    """The common part of both parsers."""
 
     def __init__(self, tick_e8=0):
         self.price, self.qty = Steps(tick_e8, fixed=tick_e8 > 0), Steps(0, fixed=False)
@@ -126,9 +122,9 @@ class Plain:
         self.lines = 0
 
     def read(self, text):
-        """Read whole lines; return the torn one at the end."""
-        *whole, torn = text.split(b"\n")
-        for line in whole:
+        """Read complete lines; return the incomplete one at the end."""
+        *complete, torn = text.split(b"\n")
+        for line in complete:
             self.lines += 1
             cursor = Cursor(line)
             cursor.blank()
@@ -146,7 +142,7 @@ class Plain:
 
 
 class PlainDiffs(Plain):
-    """Depth messages: *numbers* of each, its last row, and its rows in 1e-8."""
+    """Depth messages: the *numbers* of each, its last row, and its rows in 1e-8."""
 
     def __init__(self, tick_e8=0, *, lenient=False):
         super().__init__(tick_e8)
@@ -154,7 +150,7 @@ class PlainDiffs(Plain):
         self.numbers, self.rows, self.left_out = [], [], 0
 
     def row(self, cursor):
-        found, rows = {}, []
+        values, rows = {}, []
         cursor.need(b"{")
         while True:
             cursor.need(b'"')
@@ -163,28 +159,28 @@ class PlainDiffs(Plain):
             cursor.blank()
             if key in ("b", "a"):
                 self.levels(cursor, 1 if key == "b" else -1, rows)
-                found[key] = True
+                values[key] = True
             elif key == "run_id":
                 if cursor.sign() != 0x22:
                     raise Refused("run id")
                 cursor.at += 1
-                found[key] = self.word(cursor.until(b'"'))
+                values[key] = self.word(cursor.until(b'"'))
             elif key in _NUMBERS:
-                found[key] = cursor.whole()
+                values[key] = cursor.whole()
             else:
                 cursor.past_value()
             if cursor.take(b"}"):
                 break
             cursor.need(b",")
         cursor.blank()
-        if not cursor.end or not {"U", "u", "b", "a"} <= found.keys() or not found.keys() & {"recv_us", "recv_ms"}:
+        if not cursor.end or not {"U", "u", "b", "a"} <= values.keys() or not values.keys() & {"recv_us", "recv_ms"}:
             raise Refused("keys")
-        us = found["recv_us"] if "recv_us" in found else found["recv_ms"] * 1000
+        us = values["recv_us"] if "recv_us" in values else values["recv_ms"] * 1000
         if us > MOST:
             raise Refused("recv_ms")
         self.rows += rows
         self.numbers.append(
-            (us, *(found.get(key, -1) for key in ("recv_seq", "run_id", "E", "U", "u")), len(self.rows))
+            (us, *(values.get(key, -1) for key in ("recv_seq", "run_id", "E", "U", "u")), len(self.rows))
         )
 
     def levels(self, cursor, side, rows):
@@ -218,7 +214,7 @@ class PlainDiffs(Plain):
 
 
 class PlainTable(Plain):
-    """A CSV table: *cells* of the wanted columns, row by row."""
+    """A CSV table: *cells* of the requested columns, row by row."""
 
     def __init__(self, columns, tick_e8=0):
         super().__init__(tick_e8)

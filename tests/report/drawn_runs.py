@@ -1,4 +1,4 @@
-"""Results of made-up runs, and their pages."""
+"""Results of synthetic runs, and their pages."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def result_of(scribe, **terms):
 
 
 def full_day(seconds=50_400, n_fills=20_000):
-    """14 hours: a state row and 2 changes of the mid a second, 8 quotes a second, a broken book every minute."""
+    """14 hours: per second a state row, 2 changes of the mid and 8 quotes; an invalid book every minute."""
     random = np.random.default_rng(0)
     mid = 87_000 + np.cumsum(random.normal(0, 0.3, 2 * seconds)).round(2)
     mid[np.arange(2 * seconds) % 120 == 0] = np.nan

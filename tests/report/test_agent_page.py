@@ -1,4 +1,4 @@
-"""The page of an agent: its maps show what its network answers, beside the closed form where there is a fit."""
+"""The page of an agent: its maps show the network's actions, beside the closed form if there is a fit."""
 
 from dataclasses import replace
 
@@ -13,8 +13,8 @@ from rl_agents import saved, terms
 INVENTORIES = np.linspace(-5.0, 5.0, 11)
 
 
-def by_hand(agent, inventory, left):
-    """Return the network's answer in plain Python: signals at their means, quotes at the usual distance."""
+def network_output(agent, inventory, left):
+    """Return the network's output in plain Python: signals at their means, quotes at the usual distance."""
     values = [0.0] * len(agent.terms.signals) + [inventory / agent.terms.q_max, left, 1.0, 1.0, 0.0, 0.0]
     assert len(values) == len(agent.terms.signals) + len(OWN_INPUTS)
     for weights, biases, activation in agent.layers:
@@ -29,20 +29,20 @@ def by_hand(agent, inventory, left):
 @pytest.mark.parametrize("discrete", [False, True])
 def test_actions_are_those_of_the_network(discrete):
     agent = saved(terms(discrete=discrete), hidden=4)
-    found = actions_at(agent, INVENTORIES, TIMES)
+    actions = actions_at(agent, INVENTORIES, TIMES)
     for row, left in enumerate(TIMES):
         for column, inventory in enumerate(INVENTORIES.tolist()):
-            answer = by_hand(agent, inventory, left)
+            answer = network_output(agent, inventory, left)
             if discrete:
                 best = int(np.argmax(answer))
                 assert len(answer) == CHOICES
                 expected = [OFFSETS[best % 5], OFFSETS[best // 5 % 5], SIZES[best // 25]]
             else:
-                expected = [min(max(one, -1.0), 1.0) for one in answer]
-            assert found[row, column] == pytest.approx(expected)
+                expected = [min(max(value, -1.0), 1.0) for value in answer]
+            assert actions[row, column] == pytest.approx(expected)
 
 
-def test_an_agent_with_a_fit_stands_beside_the_closed_form():
+def test_agent_with_a_fit_is_shown_beside_the_closed_form():
     agent = saved(terms(distance_ticks=4.0))
     fitted = replace(agent, about={"fit": {"k": 0.25}, "days": ["20260105"], "reward": "pnl"})
     page = agent_page(fitted, [-3.0, -1.0, 2.5], About())
@@ -52,7 +52,7 @@ def test_an_agent_with_a_fit_stands_beside_the_closed_form():
     assert agent_page(agent, [-3.0, 2.5], About()).count('class="heat"') == 2
 
 
-def test_a_withdrawn_quote_is_a_dash():
+def test_withdrawn_quote_is_shown_as_a_dash():
     actions = np.zeros((len(TIMES), 11, 3))
     actions[0, 0, 2] = -1.0
     cards = "".join(policy_cards(terms(distance_ticks=4.0), actions, INVENTORIES, None))
@@ -60,11 +60,11 @@ def test_a_withdrawn_quote_is_a_dash():
     assert cards.count(">4.00<") == 2 * (len(TIMES) * 11 - 1)
 
 
-def test_an_agent_that_nobody_trained_has_a_page():
+def test_untrained_agent_has_a_page():
     assert "too few episodes" in agent_page(SavedAgent(terms(), saved(terms()).layers, {}), [], About())
 
 
-def test_a_rising_curve_rises():
+def test_curve_of_rising_rewards_rises():
     points = curve_chart([1.0, 2.0, 3.0]).split('class="line" d="M')[1].split('"')[0].split("L")
     heights = [float(point.split()[1]) for point in points]
     assert heights == sorted(heights, reverse=True)

@@ -1,4 +1,4 @@
-"""The charts of a backtest, each by what it draws."""
+"""What each chart of a backtest draws."""
 
 import math
 
@@ -22,7 +22,7 @@ from mm.report.backtest_charts import (
 from mm.report.run_columns import columns_of, course
 
 
-def test_the_fee_line_is_drawn_only_where_it_fits():
+def test_fee_line_is_drawn_only_if_it_fits():
     """A fee a hundred times the spread would flatten everything else."""
     summary = result_of(seeded(300)).summary
     assert 'class="dash"' in markout_chart(summary, 0.5)
@@ -35,8 +35,8 @@ def charts(result):
     return run, panels(run, course(run), result.summary)
 
 
-def test_few_fills_are_marked_singly_and_many_are_counted():
-    """Thousands of triangles would hide the price: they are dots."""
+def test_few_fills_are_marked_and_many_are_dots_and_counts():
+    """Thousands of triangles would hide the price, so they become dots."""
     (_, few), (_, many) = charts(result_of(seeded(60))), charts(result_of(seeded(400, fill_chance=0.5)))
     assert 'class="buy"' in few[0].picture
     assert 'class="buy dots"' in many[0].picture
@@ -44,8 +44,8 @@ def test_few_fills_are_marked_singly_and_many_are_counted():
     assert 'class="buy"' in many[1].picture
 
 
-def test_a_fill_says_what_it_was_worth_later():
-    """Bought at 99.5 under a mid of 100 that then falls to 98: half a unit at once, a loss from the next second on."""
+def test_tip_of_a_fill_shows_its_markouts():
+    """Bought at 99.5 under a mid of 100 that then falls to 98: a gain of half a unit at once, a loss after 1 s."""
     scribe = Scribe(initial_lots=0)
     scribe.move(20_000)
     scribe.state()
@@ -55,16 +55,16 @@ def test_a_fill_says_what_it_was_worth_later():
     scribe.wait(10_000_000)
     scribe.state()
     _, drawn = charts(result_of(scribe))
-    told = {label: values[0] for label, values, _ in drawn[0].marks[0].tip}
-    assert told.pop("because") == "trade_cross:trade"
-    assert told.pop("worth after 30 s") != told.pop("worth after 60 s")  # NaN: the data end before
-    assert told == pytest.approx(
+    tip = {label: values[0] for label, values, _ in drawn[0].marks[0].tip}
+    assert tip.pop("because") == "trade_cross:trade"
+    assert tip.pop("worth after 30 s") != tip.pop("worth after 60 s")  # NaN: the data end before
+    assert tip == pytest.approx(
         {"fill": 1, "buy": 0.001, "at": 99.5, "worth at once": 0.5, "worth after 1 s": -1.5, "worth after 5 s": -1.5}
     )
 
 
-def test_a_and_k_are_drawn_where_a_schedule_changed_them():
-    """One fit for all time has no course to draw."""
+def test_a_and_k_are_drawn_if_a_schedule_changed_them():
+    """A single fit has no changes to draw."""
     hour = 3_600_000_000
     pieces = [
         (START_US + i * hour // 12, START_US + (i + 1) * hour // 12, 1.0 + i, 1e-3, 1.0 + i, 1e-3, 1e-3)
@@ -74,15 +74,15 @@ def test_a_and_k_are_drawn_where_a_schedule_changed_them():
         charts(result_of(seeded(900), intensity=intensity))
         for intensity in (Intensity(pieces), Intensity.constant(A=1.0, k=1e-3))
     )
-    assert [one.title for one in scheduled[-2:]] == ["A in force", "k in force"]
+    assert [panel.title for panel in scheduled[-2:]] == ["A in force", "k in force"]
     line = scheduled[-2].lines[0]
     assert line.values[~np.isnan(line.values)].tolist() == [1.0, 2.0]
     assert line.us[np.flatnonzero(np.isnan(line.values))[0]] == START_US + hour // 6
     assert fixed[-1].title == "Inventory"
 
 
-def test_neighbouring_holes_are_drawn_as_one():
-    """Bands closer than an eye can part cost bytes for nothing."""
+def test_neighbouring_holes_are_merged():
+    """Bands too close to be told apart by eye only cost bytes."""
     begins = np.arange(0, 100_000, 2) * 1_000_000
     assert len(merged(np.stack([begins, begins + 1_000_000], axis=1), (0.0, 1e11))) == 1
     assert merged(np.array([[0, 10], [500, 600], [2_000, 3_000]]), (100.0, 1_000.0)) == [(500.0, 600.0)]
@@ -91,16 +91,16 @@ def test_neighbouring_holes_are_drawn_as_one():
 def rows_of_rates(fills=(0, 40, 10, 0), predicted=None):
     return [
         {
-            "from_ticks": i, "to_ticks": i + 0.5, "delta_ticks": i + 0.2, "exposure_s": 100.0, "fills": many,
-            "rate_per_s": many / 100, "rate_low": 0.8 * many / 100, "rate_high": (1.2 * many + 3) / 100,
+            "from_ticks": i, "to_ticks": i + 0.5, "delta_ticks": i + 0.2, "exposure_s": 100.0, "fills": count,
+            "rate_per_s": count / 100, "rate_low": 0.8 * count / 100, "rate_high": (1.2 * count + 3) / 100,
             **({} if predicted is None else {"predicted": predicted}),
         }
-        for i, many in enumerate(fills)
+        for i, count in enumerate(fills)
     ]  # fmt: skip
 
 
-def test_rates_are_drawn_with_bars_and_the_expected_ones():
-    """Distances without a fill keep their upper end; without an intensity there is no line."""
+def test_fill_rates_are_drawn_with_bars_and_expected_rates():
+    """Distances without a fill keep their upper end; without an intensity there is no dashed line."""
     chart = rate_chart(rows_of_rates())
     assert chart.count('class="whisker"') == 2
     assert chart.count("none-yet") == 2
@@ -111,26 +111,26 @@ def test_rates_are_drawn_with_bars_and_the_expected_ones():
     assert "No fills" in rate_chart([])
 
 
-def test_the_rates_heading_compares_all_fills_with_the_expected():
-    """Where something predicts them."""
+def test_rate_hint_compares_fills_with_expected_fills():
+    """If an intensity predicts them."""
     assert "Dashed" not in rate_hint({})
-    told = rate_hint({"fills_ratio": {"value": 0.82, "low": 0.7, "high": 0.95}})
-    assert "fills were 82 % of that (95 %: 70 % to 95 %)" in told
+    hint = rate_hint({"fills_ratio": {"value": 0.82, "low": 0.7, "high": 0.95}})
+    assert "fills were 82 % of that (95 %: 70 % to 95 %)" in hint
     assert "fills were 82 % of that." in rate_hint({"fills_ratio": {"value": 0.82, "low": None, "high": None}})
 
 
-def test_a_short_run_has_points_without_bars():
+def test_short_run_has_points_without_bars():
     """One block of five minutes has no interval."""
     rows = rows_of_rates(predicted=20.0)
-    whole = rate_chart(rows).count('class="whisker')
+    bars = rate_chart(rows).count('class="whisker')
     short = [row | {"rate_low": None, "rate_high": None} for row in rows]
-    assert rate_chart(short).count('class="whisker"') == 2 < whole
+    assert rate_chart(short).count('class="whisker"') == 2 < bars
     hours = [row | {"start_us": 3_600_000_000 * place} for place, row in enumerate(short)]
     assert hours_chart(hours).count('class="whisker"') == 4
 
 
-def test_fills_are_held_against_the_expected_ones_hour_by_hour():
-    """Where something predicts them; the run's own summary is what is drawn."""
+def test_fills_are_compared_with_expected_fills_by_hour():
+    """If an intensity predicts them; the numbers are those of the run's summary."""
     intensity = Intensity.constant(A=0.05, k=1e-3)
     result = result_of(seeded(4_000), intensity=intensity)
     html = page_of(result)
@@ -145,7 +145,7 @@ def test_fills_are_held_against_the_expected_ones_hour_by_hour():
     "ticks", [[1.0], [0.5, 0.5, 3.0], list(range(1, 500)), [-2.0, 0.0, 7.5], [1.0, 1e6], [12_345.5] * 9]
 )
 def test_distances_fall_inside_bars_and_never_on_an_edge(ticks):
-    """Half ticks are the only places a distance can be."""
+    """Distances are always multiples of half a tick."""
     edges = distance_edges(np.array(ticks))
     assert 9 <= len(edges) - 1 <= 25
     assert edges[0] < np.quantile(ticks, 0.005)
@@ -153,8 +153,8 @@ def test_distances_fall_inside_bars_and_never_on_an_edge(ticks):
     assert np.allclose((edges + 0.25) * 2, np.round((edges + 0.25) * 2))
 
 
-def test_the_rolling_ratio_is_drawn_of_more_than_an_hour():
-    """A shorter run has no such card, and one with constant equity has a note."""
+def test_rolling_sharpe_is_drawn_for_runs_over_an_hour():
+    """A shorter run has no such card, and a run with constant equity has a note."""
     calm = {"orders_a_second": 1, "breaks": 0}
     short, long, still = (
         page_of(result_of(scribe))
@@ -165,12 +165,12 @@ def test_the_rolling_ratio_is_drawn_of_more_than_an_hour():
     assert "Equity hardly ever changed." in still
 
 
-def test_equity_under_water_is_what_it_lacks_to_its_highest():
-    """A hole stays a hole, and the height before it counts."""
+def test_under_water_is_equity_minus_its_running_maximum():
+    """A hole stays a hole, and the maximum before it counts."""
     equity = np.array([np.nan, 1.0, 3.0, np.nan, 2.0, 5.0, 4.0, -1.0])
-    found = under_water(equity)
+    drawdown = under_water(equity)
     highest, expected = -math.inf, []
     for value in equity:
         highest = highest if math.isnan(value) else max(highest, value)
         expected.append(value - highest)
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(drawdown, expected)

@@ -1,4 +1,4 @@
-"""The report page: complete in itself, small, and whole at every edge."""
+"""The report page: self-contained, small, and complete in edge cases."""
 
 import base64
 import json
@@ -27,15 +27,15 @@ from pages import read
 
 @settings(max_examples=50, deadline=None)
 @given(scribes())
-def test_any_run_has_a_whole_page(scribe):
-    """Every tag is closed, and no mark is drawn at a place that is not a number."""
+def test_any_run_has_a_valid_page(scribe):
+    """Every tag is closed, and no mark is drawn at a coordinate that is not a number."""
     html = page_of(result_of(scribe))
     read(html)
     assert not re.search(r"\bnan\b|\binf\b|None", html)
 
 
 @pytest.mark.parametrize("kind", ["empty", "never valid", "no fills", "one row"])
-def test_runs_with_nothing_to_show_say_so(kind):
+def test_page_has_text_where_there_is_nothing_to_draw(kind):
     """There is text in place of a chart."""
     scribe = Scribe() if kind in ("empty", "never valid") else seeded(60, fill_chance=0.0)
     if kind == "never valid":
@@ -55,8 +55,8 @@ def test_runs_with_nothing_to_show_say_so(kind):
     assert expected[kind] in read(page_of(result_of(scribe))).words
 
 
-def test_a_page_needs_nothing_else():
-    """No script, no image, no style from elsewhere; both palettes are inside."""
+def test_page_is_self_contained():
+    """No external script, image or style; both palettes are included."""
     html = page_of(result_of(seeded(600)))
     tags = read(html)
     assert not {tag for tag, _ in tags.seen} & {"link", "img", "iframe", "object"}
@@ -65,26 +65,26 @@ def test_a_page_needs_nothing_else():
     assert "prefers-color-scheme: dark" in html
 
 
-def test_a_full_day_stays_small():
+def test_page_of_a_full_day_stays_small():
     """400 000 quotes and 20 000 fills."""
     html = page(result_of(seeded(300)).summary, full_day())
     read(html)
     assert len(html.encode()) < 2_000_000
 
 
-def test_a_page_of_very_much_tells_that_it_draws_some():
-    """A busy month: the counts hold all fills."""
+def test_page_of_many_fills_states_how_many_are_drawn():
+    """A busy month: the bars of counts include all fills."""
     html = page(result_of(seeded(300)).summary, full_day(seconds=80_000, n_fills=130_000))
-    left = re.search(r"our buys ([\d,]+) of ([\d,]+)", html)
-    shown, every = (int(one.replace(",", "")) for one in left.groups())
-    assert shown < every
+    legend = re.search(r"our buys ([\d,]+) of ([\d,]+)", html)
+    shown, total = (int(item.replace(",", "")) for item in legend.groups())
+    assert shown < total
     data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', html)[1])
-    counted = [data["columns"][one["t"]] for one in data["panels"][1]["marks"]]
-    assert sum(len(base64.b64decode(one["steps"])) // one["bytes"] for one in counted) == 130_000
+    counted = [data["columns"][item["t"]] for item in data["panels"][1]["marks"]]
+    assert sum(len(base64.b64decode(item["steps"])) // item["bytes"] for item in counted) == 130_000
     assert len(html.encode()) < 2_000_000
 
 
-def test_the_headline_numbers_are_those_of_the_summary():
+def test_headline_numbers_match_the_summary():
     """Rounded, signed, with their units."""
     result = result_of(seeded(1_300, fee_rate=0.0001))
     words = read(page_of(result)).words
@@ -96,8 +96,8 @@ def test_the_headline_numbers_are_those_of_the_summary():
     assert any(word.startswith("95 %: ") for word in longer)
 
 
-def test_what_was_excluded_is_shaded_and_told():
-    """Seconds without a book are seen in every chart over time, and the longest are named."""
+def test_excluded_time_is_shaded_and_listed():
+    """Seconds without a book are shaded in every chart over time, and the longest are named."""
     scribe = seeded(1_000, breaks=1)
     html = page_of(result_of(scribe))
     assert html.count('<path class="off"') == 5
@@ -107,13 +107,13 @@ def test_what_was_excluded_is_shaded_and_told():
 
 
 def test_warnings_come_first_and_nulls_last():
-    """Important notes are above the charts; why a number is missing, below them."""
+    """Important notes are above the charts; reasons for missing numbers are below them."""
     html = page_of(result_of(seeded(60), fill_model="poisson"))
     assert html.index("upper bound") < html.index("<svg") < html.index("null: predicted_fills")
 
 
-def test_command_and_knobs_are_printed_as_they_were():
-    """Quoted for a shell, escaped for a browser, defaults set apart."""
+def test_command_and_knobs_are_printed_as_given():
+    """Quoted for a shell, escaped for a browser, with defaults set apart."""
     about = About(
         command=["mm", "backtest", "--quote-params-json", '{"gamma": 0.1}'],
         knobs={
@@ -128,8 +128,8 @@ def test_command_and_knobs_are_printed_as_they_were():
     assert "How to get this again" not in page_of(result_of(seeded(30)))
 
 
-def test_kinds_of_fills_are_told_apart():
-    """By side, by what they did to the inventory, by distance; strong numbers have the colour of their sign."""
+def test_markouts_card_lists_each_kind_of_fill():
+    """Significant numbers have the colour of their sign."""
     row = {"n": 7, "adverse_selection": 0.0, "se": 0.1, "fills": "buy", "horizon_s": 1, "realised": 1.0}
     html = markouts_card(
         {"markouts": [row, row | {"horizon_s": 5, "realised": -0.15}, row | {"fills": "a<b", "se": None}]}
@@ -142,7 +142,7 @@ def test_kinds_of_fills_are_told_apart():
     assert markouts_card({}) == ""
 
 
-def test_days_are_listed_where_there_are_several():
+def test_days_are_listed_if_there_are_several():
     """With their own PnL."""
     day = {"day": "20251216", "pnl": 1.5, "n_fills": 3, "equity": 1_001.5}
     html = days_card({"daily": [day, day | {"day": "20251217", "pnl": -0.5}], "sharpe_daily": None})
@@ -158,8 +158,8 @@ HONEST = {
 }  # fmt: skip
 
 
-def test_the_sensitivity_block_is_drawn_where_there_is_one():
-    """Or describes how to get it."""
+def test_sensitivity_block_is_drawn_if_the_summary_has_one():
+    """Otherwise the card describes how to get it."""
     assert "SENSITIVITY=1" in sensitivity_card({})
     both = sensitivity_card({"sensitivity": {"rows": [HONEST, HONEST | {"pnl_total": 2.0, "role": None}]}})
     read(both)
@@ -169,25 +169,27 @@ def test_the_sensitivity_block_is_drawn_where_there_is_one():
     assert "the same sign" in same
 
 
-def test_the_selection_card_tells_the_chance_of_skill():
-    """A run without variation has no chance of skill to tell."""
-    told, nothing = (selection_card(result_of(scribe).summary) for scribe in (seeded(600), seeded(60, fill_chance=0.0)))
-    read(told + nothing)
-    assert "chance that it is above 0" in told
-    assert " %</td>" in told
-    assert " %</td>" not in nothing
+def test_selection_card_shows_the_probability_of_skill():
+    """A run without variation has no such probability."""
+    varied, constant = (
+        selection_card(result_of(scribe).summary) for scribe in (seeded(600), seeded(60, fill_chance=0.0))
+    )
+    read(varied + constant)
+    assert "chance that it is above 0" in varied
+    assert " %</td>" in varied
+    assert " %</td>" not in constant
 
 
-def test_the_head_names_the_run_and_the_version():
-    """A shared page leads back to its folder."""
+def test_page_head_names_the_run_and_the_version():
+    """A shared page can be traced to its folder."""
     result = result_of(seeded(60))
     html = page(result.summary, columns_of(result), About(run_id="a<b", version="1.2"))
     assert " · run <b>a&lt;b</b> · mm 1.2" in html
     assert " · run " not in page_of(result)
 
 
-def test_fills_are_listed_the_last_of_them_where_they_are_many():
-    """Numbered as mm runs explain counts them; the file has all."""
+def test_only_the_last_fills_are_listed_if_there_are_many():
+    """Numbered like in mm runs explain; the file has all of them."""
     result = result_of(seeded(1_300))
     words = read(page_of(result)).words
     assert "Fills and round trips" in words
@@ -197,8 +199,8 @@ def test_fills_are_listed_the_last_of_them_where_they_are_many():
     assert html.count('<span class="buy">') + html.count('<span class="sell">') == LISTED
 
 
-def test_the_parameters_are_those_that_quoted():
-    """Steps around a model are walked through, and what a fit gave is named as its."""
+def test_used_parameters_include_those_of_inner_models():
+    """Steps around a model are traversed, and fitted values are marked as such."""
     inner = {
         "model": "Glft",
         "parameters": {"k": "fit", "sigma": "tape", "gamma": "auto", "horizon_s": 30.0},
@@ -211,8 +213,8 @@ def test_the_parameters_are_those_that_quoted():
     assert ("adverse_ticks", "0.697 (fit)") in used_parameters({"strategy": strategy, "fit": {"adverse_ticks": 0.697}})
 
 
-def test_without_a_fit_no_parameter_is_said_to_be_fitted():
-    """k is what was assumed."""
+def test_used_parameters_without_a_fit_are_not_marked_as_fitted():
+    """k is the assumed value."""
     strategy = {"model": "AvellanedaStoikov", "parameters": {"k": "touch", "horizon_s": 30.0}}
     rows = dict(used_parameters({"strategy": strategy, "fit": None}))
     assert rows == {
@@ -221,8 +223,8 @@ def test_without_a_fit_no_parameter_is_said_to_be_fitted():
     }
 
 
-def test_the_sharpe_ratio_of_few_days_is_no_headline():
-    """Six hours times the root of a year is not a result; twenty days begin to be one."""
+def test_sharpe_ratio_of_few_days_is_not_a_headline():
+    """Six hours annualised is not a result; twenty days begin to be one."""
     summary = result_of(seeded(1_300)).summary
     few, many = summary | {"daily": [], "days": ["20260105"]}, summary | {"daily": [{}] * SHARPE_DAYS}
     assert "Sharpe, annual" not in earnings(few)[1]
@@ -237,8 +239,8 @@ def test_the_sharpe_ratio_of_few_days_is_no_headline():
         assert f">{sign}<" in earnings(few | {"sharpe_ci95": ends})[1]
 
 
-def test_a_page_shows_no_ratio_of_a_year_that_is_made_of_minutes():
-    """A Calmar ratio of a minute is a gain times half a million; the file has the contract's value."""
+def test_page_shows_no_annual_ratio_of_a_short_run():
+    """A Calmar ratio of a minute is a gain times half a million; the file keeps the contract's value."""
     summary = result_of(seeded(1_300)).summary
     few = summary | {"daily": [], "days": ["20260105"], "calmar": 123_456.0, "sharpe_ci95": [654_321.0, 765_432.0]}
     many = few | {"daily": [{}] * SHARPE_DAYS}

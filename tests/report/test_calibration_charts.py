@@ -1,4 +1,4 @@
-"""The charts of a calibration that zoom: their data are the points, the fit and its pieces."""
+"""The zooming charts of a calibration: their data are the points, the fit and its pieces."""
 
 import base64
 import json
@@ -27,45 +27,45 @@ def points():
 
 
 def timelines(html):
-    """Return the data of each timeline, their columns unpacked."""
-    found = []
+    """Return the data of each timeline with its columns unpacked."""
+    unpacked = []
     for text in re.findall(r'<script type="application/json">(.*?)</script>', html):
         data = json.loads(text)
         columns = []
-        for one in data["columns"]:
-            steps = np.frombuffer(base64.b64decode(one["steps"]), TYPES[one["bytes"]]).astype(float)
-            far = np.frombuffer(base64.b64decode(one["at"]), "<u4")
-            steps[far] = np.frombuffer(base64.b64decode(one["far"]), "<f8")
+        for column in data["columns"]:
+            steps = np.frombuffer(base64.b64decode(column["steps"]), TYPES[column["bytes"]]).astype(float)
+            far = np.frombuffer(base64.b64decode(column["at"]), "<u4")
+            steps[far] = np.frombuffer(base64.b64decode(column["far"]), "<f8")
             columns.append(np.cumsum(steps))
-        found.append((data, columns))
-    return found
+        unpacked.append((data, columns))
+    return unpacked
 
 
-def values(one, columns, name="v"):
-    return one["low"] + (columns[one[name]] - 1) * one["unit"]
+def values(series, columns, name="v"):
+    return series["low"] + (columns[series[name]] - 1) * series["unit"]
 
 
-def test_points_lines_and_residuals_are_those_of_the_fit(points):
+def test_points_lines_and_residuals_match_the_fit(points):
     """λ of each distance and side, A·exp(−k·δ) along the line, and the deviance residuals below."""
     fit = fit_poisson(points)
     (data, columns), _ = timelines(page(fit, Measured(points, points), [(START, START + HALF_HOUR, fit)]))
     curve, rest = data["panels"]
     for marks, side in zip(curve["marks"], (1, -1), strict=True):
         rows = residuals(points, None, None, side)
-        seen = rows.fills > 0
-        assert 10 ** values(marks, columns) == pytest.approx(rows.rates()[0][seen], rel=1e-4)
+        filled = rows.fills > 0
+        assert 10 ** values(marks, columns) == pytest.approx(rows.rates()[0][filled], rel=1e-4)
     (line, *_) = curve["lines"]
     x, y = columns[line["t"]] / 1_000, 10 ** values(line, columns)
     known = columns[line["v"]] > 0
     assert y[known] == pytest.approx(fit.A * np.exp(-fit.k * x[known]), rel=2e-3)
     z = residuals(points, fit.A, fit.k).standardised
-    bars = np.concatenate([values(one, columns) for one in rest["stays"]])
+    bars = np.concatenate([values(series, columns) for series in rest["stays"]])
     assert np.sort(bars) == pytest.approx(np.sort(z[~np.isnan(z)]), abs=1e-3)
     assert data["unit"] == "ticks"
 
 
-def test_pieces_are_drawn_at_their_middle_with_their_own_parameters(points):
-    """k and the logarithm of A of each piece, and the whole day's as a line."""
+def test_pieces_are_drawn_at_their_middle_with_their_parameters(points):
+    """k and the logarithm of A of each piece, and those of the whole day as a line."""
     fit = fit_poisson(points)
     pieces = [(START + i * HALF_HOUR, START + (i + 1) * HALF_HOUR, fit) for i in range(3)]
     _, (data, columns) = timelines(page(fit, Measured(points, points), pieces))
@@ -78,7 +78,7 @@ def test_pieces_are_drawn_at_their_middle_with_their_own_parameters(points):
 
 
 def test_zooming_over_distance_shows_fewer_ticks(points, chrome, tmp_path):
-    """The axis has numbers, and the bar names which."""
+    """The axis has numbers, and the bar shows the range."""
     fit = fit_poisson(points)
     path = tmp_path / "report.html"
     path.write_text(page(fit, Measured(points, points), [(START, START + HALF_HOUR, fit)]), encoding="utf-8")
@@ -88,11 +88,11 @@ def test_zooming_over_distance_shows_fewer_ticks(points, chrome, tmp_path):
         tab.value("document.querySelector('[data-do=\"in\"]').click()")
         tab.settle()
         assert tab.value(output) == "3.12 to 9.36 ticks"
-        seen = tab.seen()
-    assert (seen.errors, seen.requests, seen.overflow) == ([], [], 0)
+        observed = tab.seen()
+    assert (observed.errors, observed.requests, observed.overflow) == ([], [], 0)
 
 
-def test_a_fit_in_a_notebook_has_its_residuals(points):
+def test_plot_of_a_fit_in_a_notebook_has_residuals(points):
     """Below its curve, with a bar for each distance; a fit read from a file has neither points nor residuals."""
     fit = fit_poisson(points)
     part = residual_part(points, fit)

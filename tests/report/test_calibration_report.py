@@ -1,4 +1,4 @@
-"""The page of a calibration: complete in itself, and whole at every edge."""
+"""The page of a calibration: self-contained, and complete in edge cases."""
 
 import re
 
@@ -31,17 +31,17 @@ def tables():
         st.sampled_from(["bid", "ask"]),
     )
     return st.lists(rows, max_size=12).map(
-        lambda found: Points.of(
-            [row[0] for row in found],
-            [row[1] for row in found],
-            [row[2] if row[1] > 0 else 0 for row in found],
-            [row[3] for row in found],
+        lambda table_rows: Points.of(
+            [row[0] for row in table_rows],
+            [row[1] for row in table_rows],
+            [row[2] if row[1] > 0 else 0 for row in table_rows],
+            [row[3] for row in table_rows],
         )
     )
 
 
 def page_of(points, pieces=(), about=None):
-    """Return the page of *points*, each of *pieces* half an hour of the day."""
+    """Return the page of *points*, where each of *pieces* is half an hour of the day."""
     fits = [(START + i * HALF_HOUR, START + (i + 1) * HALF_HOUR, fit_poisson(piece)) for i, piece in enumerate(pieces)]
     return page(fit_poisson(points), Measured(points, points), fits, about)
 
@@ -55,27 +55,27 @@ def exponential(seed, A=0.5, k=0.3):
 
 @settings(max_examples=40, deadline=None)
 @given(tables(), st.lists(tables(), max_size=3))
-def test_any_table_has_a_whole_page(points, pieces):
-    """Every tag is closed, and no mark is drawn at a place that is not a number."""
+def test_any_table_has_a_valid_page(points, pieces):
+    """Every tag is closed, and no mark is drawn at a coordinate that is not a number."""
     html = page_of(points, pieces)
     read(html)
     assert not re.search(r"\bnan\b|\binf\b|None", html)
 
 
-def test_the_page_shows_the_fit_and_every_distance():
+def test_page_shows_the_fit_and_every_distance():
     """A point with its interval for each side and distance, the line, and a point for each piece."""
     fit = fit_poisson(exponential(0))
     html = page_of(exponential(0), [exponential(seed) for seed in range(1, 7)])
-    told = " ".join(read(html).words)
-    assert f"{fit.A:.4f}"[:6] in told
+    words = " ".join(read(html).words)
+    assert f"{fit.A:.4f}"[:6] in words
     assert html.count('class="whisker buy"') == 12
     assert html.count('class="whisker sell"') == 12
     assert html.count('class="whisker"') == 12  # six pieces, of k and of A
-    assert "bid, 1 ticks" in told
+    assert "bid, 1 ticks" in words
 
 
 @pytest.mark.parametrize("kind", ["no points", "no fills"])
-def test_what_cannot_be_drawn_is_said(kind):
+def test_page_without_fills_has_text_and_a_reason(kind):
     """There is text in place of a chart, and the verdict has the reason."""
     points = Points.of([], [], []) if kind == "no points" else Points.of([1, 2, 3], [100] * 3, [0] * 3)
     words = read(page_of(points, [points])).words
@@ -84,8 +84,8 @@ def test_what_cannot_be_drawn_is_said(kind):
     assert "not usable" in words
 
 
-def test_the_page_needs_nothing_else_and_tells_its_command():
-    """Nothing from elsewhere; the exact command at the end."""
+def test_page_is_self_contained_and_shows_its_command():
+    """No external resources; the exact command at the end."""
     html = page_of(exponential(0), about=About(("mm", "calibrate", "--day", "20260105"), {}))
     assert not {tag for tag, _ in read(html).seen} & {"link", "img", "iframe", "object"}
     assert not any("src" in attrs or "href" in attrs for _, attrs in read(html).seen)
@@ -93,7 +93,7 @@ def test_the_page_needs_nothing_else_and_tells_its_command():
     assert "mm calibrate --day 20260105" in html
 
 
-def test_pieces_of_one_block_have_no_interval_and_a_place():
+def test_pieces_of_one_block_have_points_without_interval():
     """`fixed` takes its intervals from blocks, and five minutes are one block: the points have no bars."""
     points = exponential(0)
     piece = fit_poisson(points, intervals="block")
@@ -106,16 +106,17 @@ def test_pieces_of_one_block_have_no_interval_and_a_place():
 
 def uncertain():
     """Five pieces of a day, and one of six fills, whose interval of A ends far beyond everything else."""
-    found = [exponential(seed, A=0.02, k=1.0) for seed in range(1, 6)]
-    few = Points.of([4.0, 5.0, 6.0] * 2, [3_600.0] * 6, [3, 1, 0, 2, 0, 0], ["bid"] * 3 + ["ask"] * 3)
-    return [*found, few]
+    pieces = [exponential(seed, A=0.02, k=1.0) for seed in range(1, 6)]
+    uncertain_piece = Points.of([4.0, 5.0, 6.0] * 2, [3_600.0] * 6, [3, 1, 0, 2, 0, 0], ["bid"] * 3 + ["ask"] * 3)
+    return [*pieces, uncertain_piece]
 
 
 @pytest.mark.parametrize("name", ["A", "k"])
-def test_an_interval_that_says_little_flattens_no_estimate(name):
+def test_wide_interval_does_not_flatten_the_estimates(name):
     """Estimates take more than half of the chart; the interval is cut at its edge, and its title has the numbers."""
     pieces = [
-        (START + i * HALF_HOUR, START + (i + 1) * HALF_HOUR, fit_poisson(one)) for i, one in enumerate(uncertain())
+        (START + i * HALF_HOUR, START + (i + 1) * HALF_HOUR, fit_poisson(points))
+        for i, points in enumerate(uncertain())
     ]
     ends = pieces[-1][2].ci95_A
     assert pieces[-1][2].usable
@@ -132,21 +133,21 @@ def test_an_interval_that_says_little_flattens_no_estimate(name):
     assert f"{number(ends[1])}<" in picture or name == "k"
 
 
-def test_the_whole_day_is_labelled_with_its_digits(chrome, tmp_path):
-    """In a browser, beside a piece whose interval ends a million times higher; it had been 0."""
+def test_whole_day_label_shows_its_digits(chrome, tmp_path):
+    """In a browser, beside a piece whose interval ends a million times higher; regression: the label was 0."""
     html = page_of(exponential(0, A=0.02, k=1.0), uncertain())
     path = tmp_path / "report.html"
     path.write_text(html, encoding="utf-8")
-    seen = chrome.opened(path)
-    assert seen.errors == []
+    opened = chrome.opened(path)
+    assert opened.errors == []
     fit = fit_poisson(exponential(0, A=0.02, k=1.0))
-    (k, A) = re.findall(r"whole day\s*(\d+\.\d+)", seen.text)
+    (k, A) = re.findall(r"whole day\s*(\d+\.\d+)", opened.text)
     assert float(A) == pytest.approx(fit.A, rel=1e-3)
     assert float(k) == pytest.approx(fit.k, rel=1e-3)
 
 
-def test_every_label_can_be_read(chrome, tmp_path):
-    """Of a slow market and of a fast one, of few distances and of many, of one piece and of a day of them."""
+def test_every_label_is_legible(chrome, tmp_path):
+    """For slow and fast markets, few and many distances, one piece and a day of pieces."""
     path = tmp_path / "report.html"
     many = np.arange(0.5, 50.5, 0.5)
     wide = Points.of(many, np.full(len(many), 1e6), np.random.default_rng(1).poisson(1e6 * np.exp(-0.2 * many)))
@@ -162,8 +163,8 @@ def test_every_label_can_be_read(chrome, tmp_path):
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tables(), st.lists(tables(), max_size=2))
-def test_every_label_of_any_table_can_be_read(chrome, tmp_path, points, pieces):
-    """Also where a few fills at odd distances make the axes."""
+def test_every_label_of_any_table_is_legible(chrome, tmp_path, points, pieces):
+    """Also if a few fills at odd distances set the axes."""
     path = tmp_path / "report.html"
     path.write_text(page_of(points, pieces), encoding="utf-8")
     assert illegible(chrome, path) == []
@@ -200,27 +201,27 @@ def moves(*rows):
     return [AdverseMove(delta, "both", 5, 100, mean, error, delta - mean) for delta, mean, error in rows]
 
 
-def html(content, found=()):
-    text = "".join(further_cards(content, list(found)))
+def html(content, adverse_moves=()):
+    text = "".join(further_cards(content, list(adverse_moves)))
     assert not re.search(r"\bnan\b|\binf\b|None", text)
     return text
 
 
 def cells(text):
-    """Return the words of every table row."""
+    """Return the cell texts of every table row."""
     rows = re.findall(r"<tr[^>]*>(.*?)</tr>", text)
     return [re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in rows]
 
 
-def test_curves_are_told_beside_the_best_of_them():
-    """AIC is a difference, a gain has its error, and the plain sentence is above, as text."""
+def test_curves_are_compared_with_the_best_curve():
+    """AIC is a difference, a gain has its error, and the conclusion is above, as text."""
     rows = cells(html({"alternatives": CURVES}))
     assert rows[1:4] == [["exponential", "50", "0"], ["power law", "29.5", "–"], ["monotone", "0", "+0.062 ± 0.019"]]
     assert "The exponential does not fit: &lt;monotone&gt;" in html({"alternatives": CURVES})
 
 
 def test_spreads_and_days_are_tables():
-    """An open end is "or more"; what has no fit has dashes."""
+    """An open end is "or more"; rows without a fit have dashes."""
     rows = cells(html({"by_spread": SPREADS, "by_day": DAYS}))
     assert ["1", "78.5 %", "0.06", "1.43", "4,217", "poor_fit"] in rows
     assert ["3 to more", "20 %", "–", "–", "0", "no_fills"] in rows
@@ -228,32 +229,32 @@ def test_spreads_and_days_are_tables():
 
 
 @pytest.mark.parametrize(("method", "simulated"), [("marks", False), ("ladder", True), ("fixed", True)])
-def test_a_page_of_simulated_orders_says_what_the_marks_measured(method, simulated):
-    """Spreads and moves are those of the marks, whose hits are other ones than the fills above them."""
+def test_page_of_simulated_orders_explains_mark_measurements(method, simulated):
+    """Spreads and moves are those of the marks, whose hits differ from the fills above them."""
     text = html({"by_spread": SPREADS, "method": method}, moves((0.5, 0.3, 0.02)))
     assert ("By the marks, whatever the method" in text) == simulated
     assert ("Fills are hits of the marks" in text) == simulated
     assert (">sweeps<" in text) == simulated
 
 
-def test_the_signature_shows_steps_with_a_variance():
+def test_volatility_signature_shows_steps_with_a_variance():
     """0.2 and 0.1 ticks per root second; a step without samples has no point."""
     text = html({"volatility": VOLATILITY})
     assert re.findall(r"sampled every (\d+) s: ([\d.]+)", text) == [("1", "0.2"), ("60", "0.1")]
     assert "0.153 ± 0.02" in text
 
 
-def test_moves_after_fills_have_a_bar_each():
-    """A move that leaves the chart is left out rather than drawn over its neighbours."""
-    found = moves((0.5, 0.3, 0.02), (1.0, 0.6, 0.05), (1.5, 0.8, 0.1), (2.0, 0.9, 0.1), (40.0, 900.0, 300.0))
-    told = re.findall(r"<title>([\d.]+) ticks: ", html({}, found))
-    assert told == ["0.5", "1", "1.5", "2"]
+def test_each_move_after_fills_has_a_bar():
+    """A move beyond the chart is left out rather than drawn over its neighbours."""
+    adverse_moves = moves((0.5, 0.3, 0.02), (1.0, 0.6, 0.05), (1.5, 0.8, 0.1), (2.0, 0.9, 0.1), (40.0, 900.0, 300.0))
+    distances = re.findall(r"<title>([\d.]+) ticks: ", html({}, adverse_moves))
+    assert distances == ["0.5", "1", "1.5", "2"]
 
 
-@pytest.mark.parametrize("found", [(), moves((1.0, 0.1, None))])
-def test_what_is_not_there_is_said(found):
-    """A day without a fill, or one block of it, has its page, too."""
-    words = read(f"<html><body>{html({}, found)}</body></html>").words
+@pytest.mark.parametrize("adverse_moves", [(), moves((1.0, 0.1, None))])
+def test_missing_parts_are_replaced_by_text(adverse_moves):
+    """A day without a fill, or with one block of it, also has a page."""
+    words = read(f"<html><body>{html({}, adverse_moves)}</body></html>").words
     for line in (
         "There is too little to compare curves on.",
         "Too few fills to follow.",
@@ -263,9 +264,9 @@ def test_what_is_not_there_is_said(found):
         assert line in words
 
 
-def test_k_is_shown_by_reference_and_by_the_largest_distance():
-    """Of a fit that has them; what no exponential fits is a dash."""
-    found = cells(
+def test_k_is_shown_by_reference_and_by_largest_distance():
+    """If the fit has them; a missing k is a dash."""
+    rows = cells(
         html(
             {
                 "k_by_reference": {"mid": 1.5, "best": None, "micro": 1.25, "sweep": 2.0},
@@ -274,5 +275,5 @@ def test_k_is_shown_by_reference_and_by_the_largest_distance():
         )
     )
     for row in (["from the mid", "1.5"], ["from the best", "–"], ["up to 5 ticks", "1.75"], ["up to 12 ticks", "1.5"]):
-        assert row in found
+        assert row in rows
     assert "What k depends on" not in html({})

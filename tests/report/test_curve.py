@@ -1,4 +1,4 @@
-"""The curve on the page: what is drawn and written is what the fit holds."""
+"""The curve on the page: the card and the chart match the fit."""
 
 import math
 import re
@@ -21,7 +21,7 @@ BLOCKS = 8
 
 
 def fit_of(rate):
-    """Return a fit with its curve, of Poisson counts, and the points."""
+    """Return a fit of Poisson counts with its curve, and the points."""
     random = np.random.default_rng(2)
     fills = random.poisson([1_000 * rate(delta) for delta in DELTA] * BLOCKS).tolist()
     block = [number for number in range(BLOCKS) for _ in DELTA]
@@ -35,7 +35,7 @@ def bent():
     return fit_of(lambda delta: 0.5 * math.exp(-1.5 * delta) + 0.05 * math.exp(-0.1 * delta))
 
 
-def test_a_bent_curve_is_drawn_beside_the_exponential(bent):
+def test_bent_curve_is_drawn_beside_the_exponential(bent):
     """One solid line through its points, the exponential dashed, both in the legend."""
     fit, points = bent
     assert fit.shape.chosen == "two_exponentials"
@@ -50,7 +50,7 @@ def test_a_bent_curve_is_drawn_beside_the_exponential(bent):
     assert "A·exp(−k·δ), dashed" in words
 
 
-def test_the_table_has_a_row_for_each_distance(bent):
+def test_table_has_a_row_for_each_distance(bent):
     """λ, its interval, the exponential, and λ in each state of the spread."""
     fit, _ = bent
     html = curve_card(fit)
@@ -65,14 +65,14 @@ def test_the_table_has_a_row_for_each_distance(bent):
     assert fit.shape.formula in read(html).words[2] or fit.shape.formula in html
 
 
-def test_an_exponential_is_one_line_with_its_band():
-    """Nothing is drawn twice."""
+def test_exponential_curve_is_one_line_with_a_band():
+    """The exponential is not drawn twice."""
     fit, points = fit_of(lambda delta: 0.5 * math.exp(-0.3 * delta))
     assert fit.shape.chosen == "exponential"
     chart = page(fit, Measured(points, points), []).split("How often trades reach each distance")[1]
     assert chart.split("</svg>")[0].count('class="dash"') == 0
 
 
-def test_a_fit_without_a_curve_has_no_card():
-    """As of a table that mm fit read."""
+def test_fit_without_a_curve_has_no_card():
+    """For example of a table that mm fit read."""
     assert curve_card(fit_poisson(Points.of([1, 2, 3], [10, 10, 10], [5, 3, 1]))) == ""

@@ -1,4 +1,4 @@
-"""One pass over the rows of a chart finds what plain Python finds row by row."""
+"""One pass over the rows of a chart finds the same as plain Python row by row."""
 
 import math
 
@@ -22,13 +22,13 @@ NUMBERS = st.floats(-1e9, 1e9) | st.just(math.nan)
 @example([math.nan] * 5, 1.0)
 @example([0.0, 1e14, math.nan, -1e14, 3.0], 0.01)
 @example([0.5, 1.5, 2.5, 3.5, 4.5], 1.0)
-def test_whole_units_are_those_that_python_rounds_to(values, unit):
-    """Halves go to even, and NaN is 0, whether vectors are rounded or, of far values, each by itself."""
-    known = [one for one in values if not math.isnan(one)]
+def test_whole_units_round_like_python(values, unit):
+    """Halves go to even, and NaN is 0, in the vectorised path and in the path for distant values."""
+    known = [value for value in values if not math.isnan(value)]
     low = min(known, default=0.0)
     codes, least = _drawn_rows.whole_units(np.array(values, np.float64), unit)
     assert least == low
-    expected = [0 if math.isnan(one) else round((one - low) / unit) + 1 for one in values]
+    expected = [0 if math.isnan(value) else round((value - low) / unit) + 1 for value in values]
     near = max(known, default=0.0) - low < unit * 2**53  # beyond, a float holds no odd number
     assert codes.tolist() == (expected if near else pytest.approx(expected, rel=1e-15))
 
@@ -38,21 +38,21 @@ def test_whole_units_are_those_that_python_rounds_to(values, unit):
     st.lists(st.integers(0, 3_000), max_size=5).map(sorted),
     st.lists(st.integers(0, 1_000), min_size=1, max_size=4, unique=True).map(sorted),
 )
-def test_a_rank_is_how_many_spans_hold_neither_a_row_nor_the_next(us, near, spans):
-    """And the rows below each rank are counted."""
+def test_rank_counts_spans_without_the_row_and_the_next(us, near, spans):
+    """Rows below each rank are counted as well."""
     ranks, below = _drawn_rows.ranks_near(np.array(us, np.int64), np.array(near, np.int64), np.array(spans, np.int64))
-    own = [sum(all(abs(one - other) > span for other in near) for span in spans) for one in us]
-    expected = [min(own[at : at + 2]) for at in range(len(own))]
+    ranks_of_rows = [sum(all(abs(at_us - other) > span for other in near) for span in spans) for at_us in us]
+    expected = [min(ranks_of_rows[at : at + 2]) for at in range(len(ranks_of_rows))]
     assert ranks.tolist() == expected
-    assert below.tolist() == [sum(one < rank for one in expected) for rank in range(len(spans) + 2)]
+    assert below.tolist() == [sum(at_us < rank for at_us in expected) for rank in range(len(spans) + 2)]
 
 
 @given(st.lists(st.integers(-(2**44), 2**44) | st.integers(0, 3), min_size=1, max_size=40), st.data())
-def test_of_each_share_of_the_far_rows_first_least_greatest_and_last_are_found(values, data):
-    """Values farther apart than 38 bits hold are compared without their last ones, from either end."""
+def test_far_extremes_finds_first_least_greatest_and_last_per_share(values, data):
+    """Values whose range exceeds 38 bits are compared without their lowest bits, from either end."""
     rank = data.draw(st.integers(0, 3))
     ranks = data.draw(st.lists(st.integers(0, 4), min_size=len(values), max_size=len(values)))
-    rows = [row for row, one in enumerate(ranks) if one >= rank]
+    rows = [row for row, rank_of_row in enumerate(ranks) if rank_of_row >= rank]
     assume(rows)
     first = [0, *sorted(data.draw(st.sets(st.integers(1, len(rows)), max_size=4)) - {len(rows)})]
     found = _drawn_rows.far_extremes(
@@ -70,8 +70,8 @@ def test_of_each_share_of_the_far_rows_first_least_greatest_and_last_are_found(v
 
 
 @given(st.lists(NUMBERS, max_size=60), st.integers(1, 9), st.data())
-def test_of_each_column_first_least_greatest_and_last_are_found(values, count, data):
-    """Rows at the edge are in the last column, and one that holds NaN alone is a hole."""
+def test_envelope_finds_first_least_greatest_and_last_per_column(values, count, data):
+    """Rows at the edge are in the last column, and a column of NaN alone is a hole."""
     us = sorted(data.draw(st.lists(st.integers(0, 1_000), min_size=len(values), max_size=len(values))))
     rows, holes = _drawn_rows.envelope_rows(np.array(us, np.float64), np.array(values, np.float64), 0.0, 1e3, count)
     columns = {}
@@ -95,8 +95,8 @@ POINT = st.floats(0.05, 1_100) | st.integers(1, 44_000).map(lambda one: one / 40
 @example([(0.25, 12.35), (0.35, 0.05), (1e7 - 0.01, 0.15), (2.5, 3.5)], True)
 @example([(math.nextafter(one, 0), math.nextafter(one, 9e9)) for one in (0.05, 0.25, 12.35, 99.95, 1e7)], False)
 @example([(-0.0, 0.04), (math.nan, math.inf), (1e300, -3.25)], False)
-def test_points_of_a_path_are_rounded_as_python_rounds_them(points, whole):
-    """Halves, and what is next to them, as their exact decimals say."""
+def test_points_of_a_path_are_rounded_like_python(points, whole):
+    """Halves and their neighbours, by their exact decimal values."""
     x, y = (np.array([one[at] for one in points], np.float64) for at in (0, 1))
     expected = "".join(f"M{one:.{0 if whole else 1}f} {other:.1f}z" for one, other in points)
     assert _drawn_rows.points_text(x, y, "M", " ", "z", whole) == expected
@@ -105,21 +105,23 @@ def test_points_of_a_path_are_rounded_as_python_rounds_them(points, whole):
 @given(st.lists(st.integers(-200, 200) | st.integers(-(2**16), 2**16) | st.integers(-(2**40), 2**40), max_size=40))
 @example([127, 255, 127, -1, 128])
 @example([-(2**31), 0, 2**31 - 1])
-def test_differences_are_packed_in_the_width_that_takes_the_fewest_bytes(numbers):
-    """What is not below half the range of the width is kept apart, at its place, and is 0 among the others."""
-    steps = [one - before for one, before in zip(numbers, [0, *numbers], strict=False)]
+def test_differences_are_packed_in_the_smallest_width(numbers):
+    """Steps of at least half the range of the width are kept apart with their place, and are 0 among the others."""
+    steps = [number - before for number, before in zip(numbers, [0, *numbers], strict=False)]
     large = {width: [at for at, step in enumerate(steps) if abs(step) >= 1 << 8 * width - 1] for width in (1, 2, 4)}
     expected = min(large, key=lambda width: len(steps) * width + 12 * len(large[width]))
     width, near, at, far = _drawn_rows.packed_steps(np.array(numbers, np.int64))
     assert width == expected
     assert at.tolist() == large[width]
     assert far.tolist() == [float(steps[place]) for place in large[width]]
-    assert near.view(f"<i{width}").tolist() == [0 if place in large[width] else one for place, one in enumerate(steps)]
+    assert near.view(f"<i{width}").tolist() == [
+        0 if place in large[width] else number for place, number in enumerate(steps)
+    ]
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_prints_are_the_trades_of_a_tape_and_parted_by_their_side(seed, monkeypatch):
-    """Piece by piece of the events, windows among them."""
+def test_prints_are_the_trades_of_a_tape_split_by_side(seed, monkeypatch):
+    """Events are read in pieces; windows are tested too."""
     monkeypatch.setattr("mm.report.run_columns.EVENTS", 7)
     for whole in engine_chance.case_of(seed).tapes:
         for tape in (whole, whole.between((2 * whole.start_us + whole.end_us) // 3, whole.end_us)):
@@ -127,37 +129,37 @@ def test_prints_are_the_trades_of_a_tape_and_parted_by_their_side(seed, monkeypa
             events = [at for at in range(len(tape)) if tape.kind[at] == TRADE and tape.event_us[at] >= tape.start_us]
             rows = [tape.rows(at)[0] for at in events]
             for sign, found in market.prints.items():
-                own = [
+                expected = [
                     (us, *row[1:])
                     for us, row in zip(tape.event_us[events].tolist(), rows, strict=True)
                     if row[0] == sign
                 ]
-                assert found.us.tolist() == [us for us, _, _ in own]
-                assert found.price.tolist() == [ticks * grid.tick_e8 / 1e8 for _, ticks, _ in own]
-                assert found.qty.tolist() == [lots * grid.lot_e8 / 1e8 for _, _, lots in own]
+                assert found.us.tolist() == [us for us, _, _ in expected]
+                assert found.price.tolist() == [ticks * grid.tick_e8 / 1e8 for _, ticks, _ in expected]
+                assert found.qty.tolist() == [lots * grid.lot_e8 / 1e8 for _, _, lots in expected]
 
 
 @pytest.mark.parametrize("far", [2**31 - 1, 2**31, 2**40])
-def test_prints_take_as_many_bytes_as_the_largest_needs(far, monkeypatch):
-    """A number that four bytes do not hold comes behind others that they do, in prices and in quantities."""
+def test_prints_use_the_width_of_the_largest_number(far, monkeypatch):
+    """A number that needs more than four bytes follows others that do not, in prices and in quantities."""
     monkeypatch.setattr("mm.report.run_columns.EVENTS", 2)
     rows = [(1, 12, 3), (-1, 10, far), (1, 12, far), (1, far, 4), (1, 13, 5)]
     quotes = (0, "snapshot", [(10, 1)], [(far + 1, 1)])
     tape = Tape.of(Instrument("SIM", 1, 1), [quotes, *((at, "trade", *row) for at, row in enumerate(rows, 1))])
     for sign, found in market_of([tape]).prints.items():
-        wanted = [(at, *row[1:]) for at, row in enumerate(rows, 1) if row[0] == sign]
-        assert list(zip(found.us.tolist(), found.ticks.tolist(), found.lots.tolist(), strict=True)) == wanted
+        expected = [(at, *row[1:]) for at, row in enumerate(rows, 1) if row[0] == sign]
+        assert list(zip(found.us.tolist(), found.ticks.tolist(), found.lots.tolist(), strict=True)) == expected
 
 
-def test_units_read_as_the_floats_nearest_to_them():
-    """One, some or all; beyond what a float holds as well."""
+def test_units_convert_to_the_nearest_floats():
+    """One, some or all of them; also beyond the exact integers of a float."""
     units = [1, 2**53 + 1, -(2**61) - 1, 3, 5]
-    told, found = [7 * one / 10**8 for one in units], Units(np.array(units, np.int64), 7)
-    assert (np.asarray(found).tolist(), found[1:3].tolist(), len(found)) == (told, told[1:3], 5)
+    expected, converted = [7 * unit / 10**8 for unit in units], Units(np.array(units, np.int64), 7)
+    assert (np.asarray(converted).tolist(), converted[1:3].tolist(), len(converted)) == (expected, expected[1:3], 5)
 
 
-def test_prints_of_days_on_several_grids_are_in_steps_that_all_have():
-    """Two days, of which the second has another tick and another lot."""
+def test_prints_of_days_on_several_grids_share_a_common_step():
+    """Two days; the second has another tick and another lot."""
     events = [(1, "snapshot", [(10, 1)], [(12, 1)]), (2, "trade", 1, 12, 3), (3, "trade", -1, 10, 2)]
     first = Tape.of(Instrument("SIM", 6, 100), events)
     other = Tape.of(Instrument("SIM", 4, 30), [(us + 10, *rest) for us, *rest in events])

@@ -1,4 +1,4 @@
-"""A chart outside of a page."""
+"""A chart outside a page."""
 
 import xml.etree.ElementTree as ET
 
@@ -8,8 +8,8 @@ from mm.report.frame import standalone
 from mm.report.svg import Plot
 
 
-def test_a_chart_alone_is_whole_and_has_its_colours():
-    """A viewer without our pages shows it as they do."""
+def test_standalone_chart_is_complete_and_has_its_colours():
+    """A viewer without the page's style sheet shows the chart as the page does."""
     plot = Plot(600, 200, (0.0, 10.0), (0.0, 1.0))
     line = plot.path(np.array([0.0, 10.0]), np.array([0.2, 0.8]), "line spread")
     picture = standalone(plot.picture(plot.value_axis(str), line, title="Rate <1/s> & more"))
@@ -24,8 +24,8 @@ def test_a_chart_alone_is_whole_and_has_its_colours():
     assert all(rule.startswith(".mm-picture") for rule in style.strip().splitlines())
 
 
-def test_a_chart_alone_brings_nothing_that_it_does_not_use():
-    """A notebook has many, and each rule of a page would be in each; none refers to the page around it."""
+def test_standalone_chart_contains_only_styles_it_uses():
+    """A notebook has many charts, and each would repeat the rules of a page; no rule refers to the page around it."""
     plot = Plot(600, 200, (0.0, 10.0), (0.0, 1.0))
     picture = standalone(plot.picture(title="empty"))
     assert len(picture) < 1800

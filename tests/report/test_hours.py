@@ -1,4 +1,4 @@
-"""Fills and PnL by hour of day, against loops over the fills and the state rows."""
+"""Fills and PnL by hour of day, compared with loops over the fills and the state rows."""
 
 from datetime import datetime, timezone
 from math import sqrt
@@ -19,46 +19,46 @@ def hour_of(us):
     return datetime.fromtimestamp(us / 1e6, timezone.utc).hour
 
 
-def test_each_hour_is_what_its_fills_and_rows_say():
-    """Counts, PnL and worth of each hour, by a loop; the hours of PnL add up to that of the run."""
+def test_each_hour_matches_its_fills_and_rows():
+    """Counts, PnL and markout of each hour, by a loop; the hourly PnL adds up to that of the run."""
     run = full_day(seconds=20_000, n_fills=500)
-    found = HoursOfDay.of(run)
+    hours = HoursOfDay.of(run)
     fills = run.fills
-    sides, worth = [(hour_of(us), side) for us, side in zip(fills["recv_us"], fills["side"], strict=True)], {}
+    sides, markouts = [(hour_of(us), side) for us, side in zip(fills["recv_us"], fills["side"], strict=True)], {}
     for us, side, price in zip(fills["recv_us"], fills["side"], fills["price"], strict=True):
         later = run.later(np.array([us + HORIZON_S * 1_000_000]))[0]
         if not np.isnan(later):
-            worth.setdefault(hour_of(us), []).append((later - price) * (1 if side == "BUY" else -1))
+            markouts.setdefault(hour_of(us), []).append((later - price) * (1 if side == "BUY" else -1))
     for hour in range(HOURS):
-        assert (found.buys[hour], found.sells[hour]) == (sides.count((hour, "BUY")), sides.count((hour, "SELL")))
-        values = worth.get(hour, [])
+        assert (hours.buys[hour], hours.sells[hour]) == (sides.count((hour, "BUY")), sides.count((hour, "SELL")))
+        values = markouts.get(hour, [])
         if len(values) > 1:
-            assert found.later[hour] == pytest.approx(mean(values))
-            assert found.later_se[hour] == pytest.approx(stdev(values) / sqrt(len(values)))
+            assert hours.later[hour] == pytest.approx(mean(values))
+            assert hours.later_se[hour] == pytest.approx(stdev(values) / sqrt(len(values)))
         else:
-            assert np.isnan(found.later_se[hour])
+            assert np.isnan(hours.later_se[hour])
     equity = course(run).equity
     equity = equity[~np.isnan(equity)]
-    assert found.pnl.sum() == pytest.approx(equity[-1] - equity[0])
+    assert hours.pnl.sum() == pytest.approx(equity[-1] - equity[0])
 
 
-def test_a_change_counts_in_the_hour_that_it_came_in():
-    """The row at 08:00 ends the change since 07:59:59, and begins that hour."""
+def test_change_counts_in_the_hour_of_its_row():
+    """The row at 08:00 ends the change since 07:59:59 and counts for the new hour."""
     run = full_day(seconds=3_700, n_fills=20)
     state = run.state
     state["equity"][:] = np.where(np.arange(3_700) >= 3_650, 5.0, 1.0)
     run.excluded.resize((0, 2), refcheck=False)
-    gained = HoursOfDay.of(run).pnl
-    assert gained[hour_of(state["recv_us"][3_650])] == pytest.approx(4.0)
-    assert np.count_nonzero(gained) == 1
+    pnl = HoursOfDay.of(run).pnl
+    assert pnl[hour_of(state["recv_us"][3_650])] == pytest.approx(4.0)
+    assert np.count_nonzero(pnl) == 1
 
 
-def test_the_card_lists_the_hours_that_were_seen():
-    """One row for each of them; a run within one hour has no such card, and one without fills neither."""
+def test_hours_card_lists_the_observed_hours():
+    """One row for each; a run within one hour has no such card, nor has a run without fills."""
     run = full_day(seconds=20_000, n_fills=500)
     html = hours_card(run, SUMMARY)
-    seen = sorted({hour_of(us) for us in run.state["recv_us"]})
-    assert [f"<th>{hour:02d}:00</th>" in html for hour in range(HOURS)] == [hour in seen for hour in range(HOURS)]
+    observed = sorted({hour_of(us) for us in run.state["recv_us"]})
+    assert [f"<th>{hour:02d}:00</th>" in html for hour in range(HOURS)] == [hour in observed for hour in range(HOURS)]
     assert f"worth after {HORIZON_S} s" in html
     assert "USDT per unit" in html
     assert "Fills and PnL by hour of day" not in page_of(result_of(seeded(600)))

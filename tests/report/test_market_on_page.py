@@ -1,4 +1,4 @@
-"""The market on a backtest's page: best prices, prints and refused orders are those of the files."""
+"""The market on a backtest's page: best prices, prints and rejected orders match the files."""
 
 import csv
 import gzip
@@ -29,7 +29,7 @@ def played(tmp_path_factory):
 
 
 def prints_of(day):
-    """Return instant, price, quantity and aggressor of every trade, straight from the day's own file."""
+    """Return time, price, quantity and aggressor of every trade, straight from the day's own file."""
     (path,) = day.path.glob("trades_ws_*")
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", newline="") as file:
@@ -40,17 +40,17 @@ def prints_of(day):
     ]
 
 
-def test_prints_are_those_of_the_days_file(played):
-    """Every one, in order."""
+def test_prints_match_the_trades_of_the_day(played):
+    """All of them, in order."""
     day, result, _ = played
     market = columns_of(result).market
     for sign, found in market.prints.items():
-        own = zip(*(column.tolist() for column in (found.us, found.price, found.qty)), strict=True)
-        assert list(own) == [row[:3] for row in prints_of(day) if row[3] == sign]
+        rows = zip(*(column.tolist() for column in (found.us, found.price, found.qty)), strict=True)
+        assert list(rows) == [row[:3] for row in prints_of(day) if row[3] == sign]
 
 
-def test_best_prices_are_those_of_the_tape(played):
-    """Of the frame that a notebook has."""
+def test_best_prices_match_the_tape(played):
+    """Compared with the frame for notebooks."""
     _, result, _ = played
     market, frame = columns_of(result).market, result.tapes[0].best_prices_frame()
     assert market.bid.tolist() == frame["bid_price"].to_list()
@@ -58,19 +58,19 @@ def test_best_prices_are_those_of_the_tape(played):
     assert market.us.tolist() == frame["time"].dt.timestamp("us").to_list()
 
 
-def test_refused_orders_are_those_of_the_orders_file(played):
-    """From the result and from its files alike."""
+def test_refused_orders_match_the_orders_file(played):
+    """From the result and from its files."""
     _, result, folder = played
     orders = pl.read_csv(folder / "orders_SIMUSDT.csv", infer_schema_length=None)
     rows = orders.filter(pl.col("action").is_in(["REJECT", "SKIP"]))
     assert len(rows) > 3
     for run in (columns_of(result), read_columns(folder, "SIMUSDT")):
-        refused = run.refused
-        assert refused.us.tolist() == rows["recv_us"].to_list()
-        assert refused.price.tolist() == rows["price"].cast(pl.Float64).to_list()
-        assert refused.reason == rows["reject_reason"].to_list()
-        assert refused.sent.tolist() == (rows["action"] == "REJECT").to_list()
-        assert np.where(refused.side > 0, "BUY", "SELL").tolist() == rows["side"].to_list()
+        rejected = run.refused
+        assert rejected.us.tolist() == rows["recv_us"].to_list()
+        assert rejected.price.tolist() == rows["price"].cast(pl.Float64).to_list()
+        assert rejected.reason == rows["reject_reason"].to_list()
+        assert rejected.sent.tolist() == (rows["action"] == "REJECT").to_list()
+        assert np.where(rejected.side > 0, "BUY", "SELL").tolist() == rows["side"].to_list()
 
 
 READ = """Object.fromEntries([...document.querySelectorAll('.timeline figure')[0].querySelectorAll('.legend span')]
@@ -78,8 +78,8 @@ READ = """Object.fromEntries([...document.querySelectorAll('.timeline figure')[0
   .map(([one, value]) => [one.innerText.replace(value, '').trim(), value]))"""
 
 
-def test_a_minute_of_the_page_has_the_minute_of_the_market(played, chrome, tmp_path):
-    """Best prices at the right edge, prints and refused orders in sight: counted again from the files."""
+def test_minute_on_the_page_shows_that_minute_of_the_market(played, chrome, tmp_path):
+    """Best prices at the right edge, prints and rejected orders in sight: counted again from the files."""
     day, result, folder = played
     path = tmp_path / "report.html"
     path.write_text(page(result.summary, columns_of(result)), encoding="utf-8")
@@ -91,8 +91,8 @@ def test_a_minute_of_the_page_has_the_minute_of_the_market(played, chrome, tmp_p
             "['from', 'until'].map((name) => Number(document.querySelector('.timeline').dataset[name]))"
         )
         read = tab.value(READ)
-        seen = tab.seen()
-    assert (seen.errors, seen.overflow) == ([], 0)
+        observed = tab.seen()
+    assert (observed.errors, observed.overflow) == ([], 0)
     inside = [side for us, _, _, side in prints_of(day) if begin <= us // 1_000 <= end]
     assert len(inside) > 20
     assert (read["buyers' trades"], read["sellers' trades"]) == (str(inside.count(1)), str(inside.count(-1)))
@@ -103,8 +103,8 @@ def test_a_minute_of_the_page_has_the_minute_of_the_market(played, chrome, tmp_p
     assert int(read["not sent"]) == len(skipped)
 
 
-def test_a_page_from_files_alone_has_no_market_and_says_nothing_of_one(played):
-    """`mm report` notes why, where the day is gone."""
+def test_page_from_files_alone_has_no_market(played):
+    """`mm report` explains the reason if the day is gone."""
     _, _, folder = played
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     html = page(summary, read_columns(folder, "SIMUSDT"))

@@ -1,4 +1,4 @@
-"""What a notebook shows: lines, cards and pictures, read as XML and looked at in a browser."""
+"""Notebook output: lines, cards and pictures, parsed as XML and rendered in a browser."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -33,7 +33,7 @@ POINTS = {"delta_ticks": [1, 2, 3, 5, 8, 13], "exposure_s": [600.0] * 6, "fills"
 def segment(at, A, k, source="fitted"):
     """Return a segment of a quarter of an hour, the *at*-th of the day."""
     start = START_US + at * 900 * US_PER_S
-    known = {"A": A, "k": k, "se_k": 0.01 if A else None, "se_logA": 0.02 if A else None, "usable": A is not None}
+    fitted = {"A": A, "k": k, "se_k": 0.01 if A else None, "se_logA": 0.02 if A else None, "usable": A is not None}
     return Segment(
         start_us=start,
         end_us=start + 900 * US_PER_S,
@@ -44,7 +44,7 @@ def segment(at, A, k, source="fitted"):
         source=source,
         age_s=0.0 if A else None,
         reason="",
-        **known,
+        **fitted,
     )
 
 
@@ -53,7 +53,7 @@ def schedule(*segments):
 
 
 def market():
-    """Return a tape with trades of both sides, a gap and a book again."""
+    """Return a tape with trades of both sides, a gap and a second snapshot."""
     events = [(START_US, "snapshot", [(9_999, 5)], [(10_001, 7)])]
     for n in range(1, 200):
         us = START_US + n * US_PER_S
@@ -66,8 +66,8 @@ def market():
     return Tape.of(SIM, events)
 
 
-def things():
-    """Return one of everything that a notebook shows, by name; plain ones, and ones with nothing in them."""
+def shown_objects():
+    """Return one of each object that a notebook shows, by name; normal ones and empty ones."""
     fit, result = mm.fit_poisson(POINTS), result_of(seeded(900, breaks=2))
     segments = schedule(segment(0, 0.8, 0.35), segment(1, None, None, "none"), segment(2, 0.9, 0.3, "carried"))
     content = fit.to_json()
@@ -87,22 +87,22 @@ def things():
     }
 
 
-THINGS = things()
+OBJECTS = shown_objects()
 
 
-@pytest.mark.parametrize("name", THINGS)
-def test_a_repr_is_five_lines_that_fit_a_screen(name):
-    """What the last line of a cell, a debugger or a failed test shows."""
-    lines = repr(THINGS[name]).splitlines()
+@pytest.mark.parametrize("name", OBJECTS)
+def test_repr_has_at_most_five_lines_that_fit_a_screen(name):
+    """It is shown for the last line of a cell, in a debugger and in a failed test."""
+    lines = repr(OBJECTS[name]).splitlines()
     assert 1 <= len(lines) <= MOST_LINES
     assert all(0 < len(line) <= WIDEST for line in lines)
-    assert "array(" not in repr(THINGS[name])
+    assert "array(" not in repr(OBJECTS[name])
 
 
-@pytest.mark.parametrize("name", THINGS)
-def test_every_picture_is_an_svg_file_that_needs_nothing(name):
-    """A reader of XML takes it, and no style of it leaks into the page of a notebook."""
-    picture = THINGS[name].plot()
+@pytest.mark.parametrize("name", OBJECTS)
+def test_every_picture_is_a_self_contained_svg_file(name):
+    """It is valid XML, and none of its styles leaks into the page of a notebook."""
+    picture = OBJECTS[name].plot()
     drawn = ET.fromstring(picture._repr_svg_())
     assert drawn.tag == f"{SVG}svg"
     style = drawn.find(f"{SVG}style").text
@@ -113,9 +113,9 @@ def test_every_picture_is_an_svg_file_that_needs_nothing(name):
     assert len(picture.svg) < 150_000
 
 
-def test_a_picture_draws_what_the_page_does():
-    """The charts of the page, mark by mark: there is one drawing of each."""
-    result = THINGS["result"]
+def test_picture_contains_the_charts_of_the_page():
+    """The same drawing code makes both."""
+    result = OBJECTS["result"]
     picture, page = result.plot(), result.plot().page()
     charts = re.findall(r'<svg viewBox="[^"]+" role="img"[^>]*>(.*?)</svg>', page, re.DOTALL)
     assert len(charts) >= 5
@@ -123,42 +123,42 @@ def test_a_picture_draws_what_the_page_does():
     assert 'class="timeline"' in page
 
 
-def test_a_fit_draws_its_points_and_a_file_the_line_alone():
-    """What was measured is next to the fit if it is known; a file has none of it."""
-    fit, read = THINGS["fit"], THINGS["fit of a file"]
+def test_fit_draws_its_points_and_fit_from_file_only_the_line():
+    """A file has no measured points."""
+    fit, from_file = OBJECTS["fit"], OBJECTS["fit of a file"]
     assert fit.plot().svg.count("<circle") == len(POINTS["fills"])
-    assert read.plot().svg.count("<circle") == 0
-    assert 'class="line"' in read.plot().svg
-    assert read == fit
+    assert from_file.plot().svg.count("<circle") == 0
+    assert 'class="line"' in from_file.plot().svg
+    assert from_file == fit
     assert "points" not in fit.to_json()
     day = mm.calibrate(small_tape(poisson_day(1, 600, 0.8, 0.35), 0, 600 * US_PER_S))
     sides = {word for word in ("buy", "sell") if f'class="whisker {word}"' in day.plot().svg}
     assert sides == {"buy", "sell"}
 
 
-def test_a_schedule_draws_every_segment_that_has_parameters():
-    """The fitted with its interval; what has none is shaded."""
-    drawn = ET.fromstring(THINGS["schedule"].plot().svg)
-    titles = [one.text for one in drawn.iter(f"{SVG}title")]
-    assert sum("k = 0.35, 95 % 0.3304 to 0.3696, fitted" in one for one in titles) == 1
-    assert sum("A = 0.9, carried" in one for one in titles) == 1
+def test_schedule_draws_every_segment_with_parameters():
+    """Fitted segments with their interval; segments without parameters are shaded."""
+    drawn = ET.fromstring(OBJECTS["schedule"].plot().svg)
+    titles = [title.text for title in drawn.iter(f"{SVG}title")]
+    assert sum("k = 0.35, 95 % 0.3304 to 0.3696, fitted" in title for title in titles) == 1
+    assert sum("A = 0.9, carried" in title for title in titles) == 1
     assert titles.count("no parameters: nothing is quoted") == 2
 
 
-def test_a_tape_shades_what_has_no_book_and_counts_every_trade():
-    """The gap from 100 s to 130 s; bars add up to what was traded."""
-    drawn = ET.fromstring(THINGS["tape"].plot().svg)
+def test_tape_shades_invalid_book_and_counts_every_trade():
+    """The gap from 100 s to 130 s; the bars add up to the traded quantity."""
+    drawn = ET.fromstring(OBJECTS["tape"].plot().svg)
     shades = [path.get("d") for path in drawn.iter(f"{SVG}path") if path.get("class") == "off"]
     assert len(shades) == 2  # of the mid and of the spread
-    left, wide = (float(one) for one in re.match(r"M([\d.]+) 12h([\d.]+)", shades[0]).groups())
+    left, wide = (float(number) for number in re.match(r"M([\d.]+) 12h([\d.]+)", shades[0]).groups())
     assert left == pytest.approx(64 + 986 * 100 / 199, abs=0.1)
     assert wide == pytest.approx(986 * 30 / 199, abs=0.1)
-    assert "There are no trades." in THINGS["empty tape"].plot().svg
-    assert "The book was never valid." in THINGS["empty tape"].plot().svg
+    assert "There are no trades." in OBJECTS["empty tape"].plot().svg
+    assert "The book was never valid." in OBJECTS["empty tape"].plot().svg
 
 
-def test_a_picture_is_saved_as_a_file_or_a_page(tmp_path):
-    """By the end of its name; the folder is made, and what is no picture is refused."""
+def test_picture_is_saved_as_svg_or_html(tmp_path):
+    """By the suffix; the folder is created, and other suffixes are rejected."""
     picture = Picture("a test", "<svg/>", lambda: "<html>")
     assert picture.save(tmp_path / "deep" / "a.svg").read_text(encoding="utf-8") == "<svg/>"
     assert picture.save(str(tmp_path / "a.HTML")).read_text(encoding="utf-8") == "<html>"
@@ -168,18 +168,18 @@ def test_a_picture_is_saved_as_a_file_or_a_page(tmp_path):
         picture.save(tmp_path / "a")
 
 
-def test_what_has_no_charts_is_refused():
-    """And names what has."""
+def test_objects_without_charts_raise_type_error():
+    """The message names the types that have charts."""
     with pytest.raises(TypeError, match="dict has no charts; results, fits, schedules and tapes have"):
         picture_of({})
     with pytest.raises(TypeError, match="dict has no card"):
         card_of({})
 
 
-@pytest.mark.parametrize("name", THINGS)
-def test_a_card_holds_its_styles_to_itself(name):
+@pytest.mark.parametrize("name", OBJECTS)
+def test_styles_of_a_card_apply_to_the_card_only(name):
     """Every rule begins with its class, so that a notebook keeps its own look."""
-    card = THINGS[name]._repr_html_()
+    card = OBJECTS[name]._repr_html_()
     style = re.search(r"<style>(.*?)</style>", card, re.DOTALL)[1]
     rules = [rule for rule in style.strip().splitlines() if not rule.startswith("@media (max-width: 900px) { .mm-card")]
     assert rules
@@ -189,8 +189,8 @@ def test_a_card_holds_its_styles_to_itself(name):
     assert "nan" not in card.lower()
 
 
-def test_a_sweep_shows_its_best_points():
-    """Five rows of its table, and as lines three."""
+def test_sweep_shows_its_best_points():
+    """Five rows in its card, three lines in its repr."""
     row = {
         "rank": 1,
         "point": 1,
@@ -213,18 +213,18 @@ def test_a_sweep_shows_its_best_points():
         "rows": [{**row, "rank": n} for n in range(1, 8)],
         "best": None,
     }
-    found = SweepFindings(content, None, None)
-    assert repr(found).splitlines() == [
+    findings = SweepFindings(content, None, None)
+    assert repr(findings).splitlines() == [
         "sweep of 7 points, 0 failed; by sharpe:",
         *(f"  {n}. GAMMA=0.1: sharpe 0.5, PnL +0.5" for n in (1, 2, 3)),
         "  … 4 more, in .rows",
     ]
-    card = found._repr_html_()
+    card = findings._repr_html_()
     assert card.count("<th>") == 6
     assert "The first 5 of 7" in card
 
 
-def test_colours_of_a_legend_are_those_of_the_marks():
+def test_legend_colours_match_the_marks():
     """The last rule of the style sheet for the class, as a browser applies it."""
     assert key_colour("line") == "#3358c4"
     assert key_colour("line spread") == "#14785a"
@@ -234,9 +234,9 @@ def test_colours_of_a_legend_are_those_of_the_marks():
 
 
 @pytest.mark.parametrize("width", [800, 1400])
-def test_a_notebook_is_legible_and_keeps_its_own_look(chrome, tmp_path, width):
-    """All of them in one page: no text over text or beyond its picture, nothing of the page around is changed."""
-    shown = [html for one in THINGS.values() for html in (one.plot()._repr_html_(), one._repr_html_())]
+def test_notebook_is_legible_and_keeps_its_own_look(chrome, tmp_path, width):
+    """All objects on one page: no text over text or beyond its picture, and the page around stays unchanged."""
+    shown = [html for thing in OBJECTS.values() for html in (thing.plot()._repr_html_(), thing._repr_html_())]
     own = '<h1 id="own">A notebook</h1><p class="note off line card" id="text">its text</p><svg id="icon" width="16"/>'
     look = "JSON.stringify(['own', 'text', 'icon'].map(id => {const s = getComputedStyle(document.getElementById(id));"
     look += "return [s.fontSize, s.fill, s.stroke, s.width, s.display, s.margin]}))"
@@ -244,25 +244,25 @@ def test_a_notebook_is_legible_and_keeps_its_own_look(chrome, tmp_path, width):
     page.write_text(f"<!doctype html><meta charset=utf-8>{own}{''.join(shown)}", encoding="utf-8")
     bare.write_text(f"<!doctype html><meta charset=utf-8>{own}{'<p>long</p>' * 500}", encoding="utf-8")
     with chrome.tab(page, width=width) as tab:
-        assert [told for told in tab.value(FOUND) if "icon" not in told] == []
-        seen, found = tab.seen(), tab.value(look)
-    assert (seen.errors, seen.requests, seen.overflow) == ([], [], 0)
-    assert seen.charts == len(THINGS) - 4  # in four of them there is nothing to draw
+        assert [problem for problem in tab.value(FOUND) if "icon" not in problem] == []
+        observed, styles = tab.seen(), tab.value(look)
+    assert (observed.errors, observed.requests, observed.overflow) == ([], [], 0)
+    assert observed.charts == len(OBJECTS) - 4  # in four of them there is nothing to draw
     with chrome.tab(bare, width=width) as tab:
-        assert tab.value(look) == found
+        assert tab.value(look) == styles
 
 
-def test_the_saved_page_of_a_result_zooms(chrome, tmp_path):
+def test_saved_page_of_a_result_zooms(chrome, tmp_path):
     """It is the timeline of the report."""
-    seen = chrome.opened(THINGS["result"].plot().save(tmp_path / "result.html"))
-    assert (seen.errors, seen.requests) == ([], [])
-    assert "10 min" in seen.text
-    assert seen.charts >= 5
+    opened = chrome.opened(OBJECTS["result"].plot().save(tmp_path / "result.html"))
+    assert (opened.errors, opened.requests) == ([], [])
+    assert "10 min" in opened.text
+    assert opened.charts >= 5
 
 
-def test_numbers_of_a_card_are_those_of_the_summary():
-    """It is the head of the report."""
-    result = THINGS["result"]
+def test_numbers_of_a_card_match_the_summary():
+    """The card is the head of the report."""
+    result = OBJECTS["result"]
     card = result._repr_html_()
     assert f"{result.summary['n_fills']:,}" in card
     assert np.isfinite(result.summary["pnl_total"])

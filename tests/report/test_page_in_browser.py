@@ -1,4 +1,4 @@
-"""The report page as a reader opens it: everything drawn, no errors, no requests."""
+"""The report page in a browser: everything drawn, no errors, no requests."""
 
 import numpy as np
 import pytest
@@ -14,14 +14,14 @@ from mm.report.run_pages import Listing, index_page
 
 @pytest.fixture
 def opened(chrome, tmp_path):
-    """Opens a page of some HTML; it must not complain, ask for anything, or hang over."""
+    """Open a page of some HTML; it must have no errors, requests or overflow."""
 
     def look(html, **look):
         path = tmp_path / "report.html"
         path.write_text(html, encoding="utf-8")
-        seen = chrome.opened(path, **look)
-        assert (seen.errors, seen.requests, seen.overflow) == ([], [], 0)
-        return seen
+        observed = chrome.opened(path, **look)
+        assert (observed.errors, observed.requests, observed.overflow) == ([], [], 0)
+        return observed
 
     return look
 
@@ -40,27 +40,27 @@ def scribe_of(kind):
     return scribe
 
 
-# A chart more is none of the time: the split, the markouts, the distances, the rates.
+# Not over time are the charts of the split, the markouts, the distances and the rates.
 @pytest.mark.parametrize(
     ("kind", "charts"), [("empty", 0), ("never valid", 3), ("one row", 7), ("no fills", 7), ("fills", 10)]
 )
-def test_whatever_a_run_left_is_drawn(opened, kind, charts):
-    """Words where there is nothing to draw, and no script that stumbles over it."""
-    seen = opened(page_of(result_of(seeded(400) if kind == "fills" else scribe_of(kind))))
-    assert seen.charts == charts
-    assert "Where the PnL came from" in seen.text
+def test_any_run_is_drawn_in_a_browser(opened, kind, charts):
+    """Text where there is nothing to draw, and no script errors."""
+    observed = opened(page_of(result_of(seeded(400) if kind == "fills" else scribe_of(kind))))
+    assert observed.charts == charts
+    assert "Where the PnL came from" in observed.text
 
 
 @pytest.mark.parametrize("look", [{"dark": True}, {"width": 380}])
-def test_a_full_day_is_drawn_on_every_screen(opened, look):
-    """With a schedule's A and k, eight quotes a second and many holes."""
+def test_full_day_is_drawn_on_every_screen(opened, look):
+    """With a schedule's A and k, eight quotes per second and many holes."""
     result = result_of(seeded(300, breaks=2))
-    seen = opened(page(result.summary, full_day(seconds=20_000, n_fills=5_000)), **look)
-    assert seen.charts == 12
-    assert "our bid" in seen.text
+    observed = opened(page(result.summary, full_day(seconds=20_000, n_fills=5_000)), **look)
+    assert observed.charts == 12
+    assert "our bid" in observed.text
 
 
-def test_every_label_can_be_read(chrome, tmp_path):
+def test_every_label_is_legible(chrome, tmp_path):
     """No label is over another or beyond its picture, with few fills or many."""
     path = tmp_path / "report.html"
     for run in (seeded(400), quoting(900), scribe_of("no fills")):
@@ -70,8 +70,8 @@ def test_every_label_can_be_read(chrome, tmp_path):
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(scribes())
-def test_no_run_makes_the_script_stumble(chrome, tmp_path, scribe):
-    """Nothing is drawn at a place that is not a number, wherever one looks."""
+def test_script_has_no_errors_for_any_run(chrome, tmp_path, scribe):
+    """Nothing is drawn at a coordinate that is not a number, at any zoom."""
     path = tmp_path / "report.html"
     path.write_text(page_of(result_of(scribe)), encoding="utf-8")
     press = (
@@ -87,7 +87,7 @@ def test_no_run_makes_the_script_stumble(chrome, tmp_path, scribe):
 
 
 def quoting(seconds):
-    """A run that requotes both sides every second, and is filled on one of them every seventh."""
+    """A run that requotes both sides every second and is filled on one side every seventh second."""
     scribe = Scribe()
     scribe.move(2_000_000)
     for second in range(seconds):
@@ -110,8 +110,8 @@ def quoting(seconds):
     return scribe
 
 
-def test_a_minute_shows_quotes_and_fills_singly(chrome, tmp_path):
-    """What is drawn is what the run left: as many quotes and fills, and a mid to the last digit."""
+def test_minute_shows_individual_quotes_and_fills(chrome, tmp_path):
+    """As many quotes and fills as the run has, and the mid to the last digit."""
     result = result_of(quoting(900))
     path = tmp_path / "report.html"
     path.write_text(page_of(result), encoding="utf-8")
@@ -123,8 +123,8 @@ def test_a_minute_shows_quotes_and_fills_singly(chrome, tmp_path):
         begin, end = tab.value("Object.values(document.querySelector('.timeline').dataset).map(Number)")
         assert end - begin == 60_000
         for side, quote, fill in ((1, "bid", "buy"), (-1, "ask", "sell")):
-            stood = run.quotes[side]
-            inside = (stood.us // 1_000 <= end) & (stood.until_us // 1_000 > begin)
+            standing = run.quotes[side]
+            inside = (standing.us // 1_000 <= end) & (standing.until_us // 1_000 > begin)
             assert tab.value(count.format(quote)) == inside.sum() in (60, 61)
             fills = run.fills["recv_us"][run.fills["side"] == fill.upper()] // 1_000
             assert tab.value(count.format(fill)) == ((fills >= begin) & (fills <= end)).sum() in (4, 5)
@@ -136,8 +136,8 @@ def test_a_minute_shows_quotes_and_fills_singly(chrome, tmp_path):
 ORDER = "[...document.querySelectorAll('.listing tr')].slice(1).map((row) => Number(row.cells[0].textContent))"
 
 
-def test_a_click_on_a_head_sorts_a_table(chrome, tmp_path):
-    """By numbers and by words, and the other way round at the second click."""
+def test_click_on_a_heading_sorts_the_table(chrome, tmp_path):
+    """By numbers and by words, and in reverse at the second click."""
     path = tmp_path / "report.html"
     path.write_text(page_of(result_of(seeded(1_300))), encoding="utf-8")
     click = "document.querySelectorAll('.listing .cols > *')[{}].click()"
@@ -156,8 +156,8 @@ def test_a_click_on_a_head_sorts_a_table(chrome, tmp_path):
 
 
 @pytest.mark.parametrize("width", [800, 1400, 1920, 2560])
-def test_the_page_takes_the_width_of_the_window(chrome, tmp_path, width):
-    """Charts over time are drawn as wide as the window, and nothing hangs over."""
+def test_page_uses_the_width_of_the_window(chrome, tmp_path, width):
+    """Charts over time are as wide as the window, and nothing overflows."""
     path = tmp_path / "report.html"
     path.write_text(page_of(result_of(seeded(400))), encoding="utf-8")
     with chrome.tab(path, width=width) as tab:
@@ -166,23 +166,23 @@ def test_the_page_takes_the_width_of_the_window(chrome, tmp_path, width):
         assert tab.seen().overflow == 0
 
 
-def test_instants_are_sorted_as_words(chrome, tmp_path):
-    """The year of a date is no number to sort by, nor is the beginning of a RUN_ID."""
+def test_timestamps_are_sorted_as_text(chrome, tmp_path):
+    """The year of a date is not a number to sort by, nor is the beginning of a RUN_ID."""
     path = tmp_path / "index.html"
     started = ["2026-01-03T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]
     runs = [Listing(["backtest", "X", "20260101", f"2026T{i}", "ok", at], None, {}) for i, at in enumerate(started)]
     path.write_text(index_page(runs, "out"), encoding="utf-8")
     with chrome.tab(path) as tab:
         tab.value("document.querySelector('.cols > *').click()")
-        found = tab.value("[...document.querySelectorAll('table tr')].slice(1).map((row) => row.cells[0].textContent)")
-        assert found == [at[:19].replace("T", " ") for at in sorted(started)]
+        shown = tab.value("[...document.querySelectorAll('table tr')].slice(1).map((row) => row.cells[0].textContent)")
+        assert shown == [at[:19].replace("T", " ") for at in sorted(started)]
 
 
-def test_the_results_of_the_index_are_read_without_scrolling(chrome, tmp_path):
+def test_index_results_fit_without_scrolling(chrome, tmp_path):
     """In a window of 800 px, with the numbers of a sweep, which are the longest."""
     path = tmp_path / "index.html"
-    found = {"trials": 9, "best.pnl_total": -2.505, "best.sharpe": -2737.6, "walkforward.pnl": -1.983}
+    headlines = {"trials": 9, "best.pnl_total": -2.505, "best.sharpe": -2737.6, "walkforward.pnl": -1.983}
     cells = ["walkforward", "SIMUSDT", "20260101", "20260101T000000Z", "ok", "2026-01-03T00:00:00Z"]
-    path.write_text(index_page([Listing(cells, None, found)], "out"), encoding="utf-8")
+    path.write_text(index_page([Listing(cells, None, headlines)], "out"), encoding="utf-8")
     with chrome.tab(path, width=800) as tab:
         assert tab.value("(one => one.scrollWidth - one.clientWidth)(document.querySelector('.wide'))") == 0

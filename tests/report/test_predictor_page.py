@@ -1,4 +1,4 @@
-"""The page of a predictor: each number of its score is on it, and when not to use it."""
+"""The page of a predictor: each number of its score, and warnings against its use."""
 
 import re
 
@@ -15,7 +15,7 @@ WINDOWS = [
 
 
 def content(*, target="adverse", usable=True, ends=(0.006, 0.054), **score):
-    found = {
+    full_score = {
         "metric": "r2" if target == "return" else "log_loss",
         "value": 0.56979,
         "baselines": {"constant": 0.63596, "imbalance_1": 0.60005},
@@ -29,7 +29,7 @@ def content(*, target="adverse", usable=True, ends=(0.006, 0.054), **score):
         **score,
     }
     if target != "return":
-        found["brier"] = {"value": 0.19423, "baselines": {"constant": 0.22177, "imbalance_1": 0.2053}}
+        full_score["brier"] = {"value": 0.19423, "baselines": {"constant": 0.22177, "imbalance_1": 0.2053}}
     return {
         "target": target,
         "model": "forest",
@@ -39,11 +39,11 @@ def content(*, target="adverse", usable=True, ends=(0.006, 0.054), **score):
         "days": ["20240724"],
         "distances_ticks": [0.5, 2.0] if target == "fill" else [],
         "usable": usable,
-        "score": found,
+        "score": full_score,
     }
 
 
-def test_the_page_has_each_number_of_the_score():
+def test_page_contains_each_number_of_the_score():
     page = predictor_page(content(), About())
     for text in ("0.56979", "0.63596", "0.60005", "0.19423", "+0.03026", "3,085", "20240724", "usable"):
         assert text in page
@@ -52,7 +52,7 @@ def test_the_page_has_each_number_of_the_score():
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("predictor", "message"),
     [
         (content(usable=False, ends=(-0.01, 0.02)), "Do not use it: it does not beat imbalance_1"),
         (content(usable=False, ends=None), "Do not use it: the time is too short"),
@@ -62,17 +62,18 @@ def test_the_page_has_each_number_of_the_score():
         (content(target="fill"), "from 0.5 to 2 ticks"),
     ],
 )
-def test_it_says_when_not_to_use_it(given, said):
-    assert said in " ".join(warnings(given))
-    assert "holds for <NEXO>" in " ".join(warnings(given))
+def test_warnings_state_when_not_to_use_the_predictor(predictor, message):
+    assert message in " ".join(warnings(predictor))
+    assert "holds for <NEXO>" in " ".join(warnings(predictor))
 
 
-def test_a_calibrated_predictor_lies_on_the_line():
-    even = [{"predicted": 0.1 * n, "observed": 0.1 * n, "samples": 10} for n in range(1, 11)]
-    places = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', calibration_chart(even))
+def test_calibrated_predictor_lies_on_the_diagonal():
+    calibrated = [{"predicted": 0.1 * n, "observed": 0.1 * n, "samples": 10} for n in range(1, 11)]
+    places = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', calibration_chart(calibrated))
     assert len(places) == 10
     x1, y1, x2, y2 = map(
-        float, re.search(r'class="dash" d="M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)"', calibration_chart(even)).groups()
+        float,
+        re.search(r'class="dash" d="M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)"', calibration_chart(calibrated)).groups(),
     )
     for x, y in places:
         assert y1 + (float(x) - x1) * (y2 - y1) / (x2 - x1) == pytest.approx(float(y), abs=0.2)
@@ -87,6 +88,6 @@ def test_bars_show_signs():
     assert bars.count('class="loss"') == 1
 
 
-def test_bins_that_are_all_alike_are_drawn():
+def test_identical_bins_are_drawn():
     """A constant prediction of a constant outcome has no extent."""
     assert "<circle" in calibration_chart([{"predicted": 0.5, "observed": 0.5, "samples": 10}] * 10)

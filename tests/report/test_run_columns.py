@@ -1,4 +1,4 @@
-"""The columns of a run: the same from a result and from the files of its folder, and the account over time."""
+"""The columns of a run: the same from a result and from the files of its folder; and its account over time."""
 
 import json
 
@@ -16,26 +16,26 @@ from mm.report.run_columns import RunColumns, columns_of, course, market_of, pau
 from pages import read
 
 
-def test_a_run_folder_is_enough_to_draw_its_page_again(tmp_path):
-    """With the mid of the state rows, for the files have no other; all else is that of the run."""
+def test_page_redrawn_from_a_run_folder_equals_the_original(tmp_path):
+    """The mid comes from the state rows, since the files have no other; all else is that of the run."""
     result = result_of(seeded(300))
     write_run(result, tmp_path)
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
-    run, there = columns_of(result), read_columns(tmp_path, "BTCUSDT")
+    run, from_files = columns_of(result), read_columns(tmp_path, "BTCUSDT")
     for side in (1, -1):
         for name in ("us", "until_us", "price"):
-            assert getattr(there.quotes[side], name).tolist() == getattr(run.quotes[side], name).tolist()
-    again = read(page(summary, there)).words
-    first = read((tmp_path / "report.html").read_text(encoding="utf-8")).words
+            assert getattr(from_files.quotes[side], name).tolist() == getattr(run.quotes[side], name).tolist()
+    redrawn = read(page(summary, from_files)).words
+    original = read((tmp_path / "report.html").read_text(encoding="utf-8")).words
     assert (
-        again[again.index("Where the PnL came from") : again.index("Data")]
-        == (first[first.index("Where the PnL came from") : first.index("Data")])
+        redrawn[redrawn.index("Where the PnL came from") : redrawn.index("Data")]
+        == (original[original.index("Where the PnL came from") : original.index("Data")])
     )
 
 
 @pytest.mark.parametrize("kind", ["empty", "never valid", "no fills"])
-def test_a_folder_with_next_to_nothing_is_drawn_too(tmp_path, kind):
-    """Tables without a row have no types to go by."""
+def test_folder_with_empty_tables_is_drawn(tmp_path, kind):
+    """Tables without rows have no types to infer."""
     scribe = Scribe() if kind != "no fills" else seeded(60, fill_chance=0.0)
     if kind == "never valid":
         scribe.state()
@@ -48,8 +48,8 @@ def test_a_folder_with_next_to_nothing_is_drawn_too(tmp_path, kind):
 
 @settings(max_examples=50, deadline=None)
 @given(scribes())
-def test_the_parts_of_the_pnl_end_at_the_summary_and_add_up_at_every_row(scribe):
-    """Spread captured and inventory less fees are the change of equity, which the last row has as the total."""
+def test_pnl_parts_add_up_at_every_row_and_match_the_summary(scribe):
+    """Spread captured plus inventory minus fees is the change of equity, whose last row is the total PnL."""
     result = result_of(scribe)
     run = columns_of(result)
     drawn = course(run)
@@ -64,8 +64,8 @@ def test_the_parts_of_the_pnl_end_at_the_summary_and_add_up_at_every_row(scribe)
             assert drawn.equity[-1] == pytest.approx(result.summary["pnl_total"], rel=1e-9, abs=1e-9 * size)
 
 
-def test_quotes_stand_from_their_arrival_to_their_end():
-    """An order on its way is no quote, nor is one that was cancelled."""
+def test_quotes_last_from_arrival_to_end():
+    """An order in flight is not a quote, nor is a cancelled order."""
     scribe = Scribe()
     scribe.move(20_000)
     scribe.state()
@@ -88,15 +88,15 @@ def run_of(us, values, excluded=()):
     return RunColumns(fills, state, {}, us, values, np.array(excluded, np.int64).reshape(-1, 2))
 
 
-def test_a_pause_in_the_rows_is_a_hole():
+def test_pause_in_the_rows_is_a_hole():
     """The night between two days is not a level line."""
     us = np.concatenate([np.arange(100), 40_000 + np.arange(100)]) * 1_000_000
     drawn = course(run_of(us, np.ones(200)))
     assert drawn.us[np.isnan(drawn.equity)].tolist() == [99_000_001]
 
 
-def test_marks_within_an_excluded_stretch_are_not_shown():
-    """They are old."""
+def test_marks_within_excluded_time_are_not_shown():
+    """They are stale."""
     us = np.arange(10) * 1_000_000
     drawn = course(run_of(us, np.arange(10.0), [(3_000_000, 6_000_000)]))
     assert drawn.us[np.isnan(drawn.equity)].tolist() == [3_000_000, 4_000_000, 5_000_000]
@@ -104,8 +104,8 @@ def test_marks_within_an_excluded_stretch_are_not_shown():
 
 @settings(max_examples=50, deadline=None)
 @given(scribes())
-def test_a_long_run_is_drawn_without_the_rows_at_which_nothing_changes(scribe):
-    """At every state row the account is unchanged, and a pause is where one was."""
+def test_long_run_is_drawn_without_unchanged_rows(scribe):
+    """The account is the same at every state row, and pauses are kept."""
     result = result_of(scribe)
     whole = course(columns_of(result))
     with pytest.MonkeyPatch.context() as patched:
@@ -117,8 +117,8 @@ def test_a_long_run_is_drawn_without_the_rows_at_which_nothing_changes(scribe):
         np.testing.assert_array_equal(getattr(thin, name)[at], getattr(whole, name)[last])
 
 
-def test_a_night_keeps_a_row_in_five_seconds_and_both_ends_of_a_change():
-    """A minute without a row stays a pause, and hours without a change are none."""
+def test_drawn_rows_keep_one_in_five_seconds_and_both_ends_of_a_change():
+    """A minute without a row stays a pause, and hours without a change do not become pauses."""
     us = np.append(np.arange(0, 3_600), np.arange(4_000, 4_100)) * 1_000_000
     value = np.where(us < 1_003_000_000, 1, 2)
     rows = run_columns.drawn_rows(us, [value])
@@ -127,10 +127,10 @@ def test_a_night_keeps_a_row_in_five_seconds_and_both_ends_of_a_change():
     assert us[rows][pauses(us[rows])].tolist() == us[pauses(us)].tolist() == [4_000_000_000]
 
 
-@pytest.mark.parametrize("several", range(4))
-def test_the_market_of_the_best_prices_is_that_of_the_whole_book(several):
-    """Of whole tapes and of windows of them, day after day; gaps, snapshots and days without a print among them."""
-    for seed in range(25 * several, 25 * several + 25):
+@pytest.mark.parametrize("block", range(4))
+def test_market_from_best_prices_equals_market_from_the_book(block):
+    """For whole tapes and windows of them, day after day; with gaps, snapshots and days without a print."""
+    for seed in range(25 * block, 25 * block + 25):
         whole = engine_chance.case_of(seed).tapes
         ends = [(tape.start_us + (tape.end_us - tape.start_us) // 3, tape.end_us) for tape in whole]
         days = [(tape, with_best(tape)) for tape in whole]
@@ -142,5 +142,5 @@ def test_the_market_of_the_best_prices_is_that_of_the_whole_book(several):
                 np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), f"{name} of {seed}")
             for sign in (1, -1):
                 for name in ("us", "price", "qty"):
-                    own, other = (getattr(market.prints[sign], name) for market in (found, expected))
-                    np.testing.assert_array_equal(own, other, f"{name} of {sign} of {seed}")
+                    actual, wanted = (getattr(market.prints[sign], name) for market in (found, expected))
+                    np.testing.assert_array_equal(actual, wanted, f"{name} of {sign} of {seed}")

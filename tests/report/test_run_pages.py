@@ -1,4 +1,4 @@
-"""Pages of several runs: the index, and two backtests over one span of time."""
+"""Pages of several runs: the index, and two backtests over the same time."""
 
 import numpy as np
 import pytest
@@ -10,15 +10,15 @@ from mm.report.run_pages import ComparedRun, Listing, _line, compared, index_pag
 from pages import read
 
 
-def beside(name, scribe, **knobs):
+def compared_run(name, scribe, **knobs):
     result = result_of(scribe)
     return ComparedRun(name, knobs, result.summary, columns_of(result))
 
 
-def test_two_runs_stand_side_by_side():
-    """Both names at every chart, each number with its difference, and only what was set otherwise."""
-    first = beside("base", seeded(900), quote_model="glft", seed=1, run_id="base")
-    second = beside("wi<de", seeded(600), quote_model="symmetric", seed=1, run_id="wide")
+def test_two_runs_are_shown_side_by_side():
+    """Both names at every chart, each number with its difference, and only the knobs that differ."""
+    first = compared_run("base", seeded(900), quote_model="glft", seed=1, run_id="base")
+    second = compared_run("wi<de", seeded(600), quote_model="symmetric", seed=1, run_id="wide")
     html = two_runs_page(first, second)
     words = read(html).words
     assert html.count('class="key line carried"') == 3
@@ -27,28 +27,28 @@ def test_two_runs_stand_side_by_side():
     assert all(f"<h3>{title} <small>" in html for title in ("Equity", "Under water", "Inventory"))
     assert {"quote_model", "glft", "symmetric"} <= {word.strip() for word in words}
     assert not {"seed", "run_id"} & set(words)
-    fills = [one.summary["n_fills"] for one in (first, second)]
+    fills = [run.summary["n_fills"] for run in (first, second)]
     assert f"<th>n_fills</th><td>{fills[0]}</td><td>{fills[1]}</td>" in html
 
 
-def test_a_run_without_rows_is_said_so():
+def test_page_reports_a_run_without_state_rows():
     """Two empty runs have no chart, and one empty run does not hide the other."""
-    empty, full = beside("a", seeded(1, fill_chance=0.0)), beside("b", seeded(300))
+    empty, full = compared_run("a", seeded(1, fill_chance=0.0)), compared_run("b", seeded(300))
     empty.columns.state.update({name: values[:0] for name, values in empty.columns.state.items()})
     assert "There are no state rows." in two_runs_page(empty, empty)
     assert "There are no state rows." not in two_runs_page(empty, full)
 
 
 def test_two_runs_are_drawn_in_a_browser(chrome, tmp_path):
-    """Zoomed like any timeline, without a word of complaint."""
+    """Zoomable like any timeline, without errors."""
     path = tmp_path / "two.html"
-    path.write_text(two_runs_page(beside("a", seeded(400)), beside("b", seeded(300))), encoding="utf-8")
-    seen = chrome.opened(path, width=800)
-    assert (seen.errors, seen.requests, seen.charts, seen.overflow) == ([], [], 3, 0)
+    path.write_text(two_runs_page(compared_run("a", seeded(400)), compared_run("b", seeded(300))), encoding="utf-8")
+    observed = chrome.opened(path, width=800)
+    assert (observed.errors, observed.requests, observed.charts, observed.overflow) == ([], [], 3, 0)
 
 
 def test_numbers_are_compared_with_their_difference():
-    """A number of one run alone has no difference; the Sharpe ratio needs twenty days in both."""
+    """A number that only one run has gets no difference; the Sharpe ratio needs twenty days in both."""
     month = [f"202601{day:02}" for day in range(1, 21)]
     first = {"days": month, "sharpe": 1.5, "n_fills": 3, "fees": None, "inventory": {"rms": 0.5}}
     second = {"days": month, "sharpe": 1.0, "n_fills": 5, "fees": None, "inventory": {"rms": None}}
@@ -58,8 +58,8 @@ def test_numbers_are_compared_with_their_difference():
 
 
 @pytest.mark.parametrize("link", [None, "backtest/X/1_a/report.html"])
-def test_the_index_names_every_run_the_newest_first(link):
-    """A run without a page is named without a link."""
+def test_index_lists_every_run_newest_first(link):
+    """A run without a page is listed without a link."""
     cells = ["backtest", "BTCUSDT", "20251216"]
     runs = [
         Listing([*cells, "old", "ok", "2026-01-01T00:00:00Z"], link, {"pnl_total": 1.5}),
@@ -73,8 +73,8 @@ def test_the_index_names_every_run_the_newest_first(link):
     assert "There are no runs." in index_page([], "out")
 
 
-def test_a_line_ends_with_its_run():
-    """If the other run continues, there is no value for one that is over."""
+def test_line_ends_with_its_run():
+    """If the other run continues, the shorter run has no value there."""
     us, values = np.array([0, 1_000_000]), np.array([1.0, 2.0])
     assert np.isnan(_line("a", "line", us, values, 9e6).values[-1])
     assert _line("a", "line", us, values, 1e6).values[-1] == 2.0

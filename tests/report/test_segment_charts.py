@@ -1,4 +1,4 @@
-"""The charts of segments that zoom: their data are the numbers of window_metrics.csv."""
+"""The zooming charts of segments: their data are the numbers of window_metrics.csv."""
 
 import csv
 
@@ -35,35 +35,35 @@ def rows(tmp_path):
     return read_segments(path)
 
 
-def test_points_are_the_segments_and_only_fitted_ones_have_a_bar(rows):
-    """In the middle of each, with what its tip states; a carried fit's own interval is of another window."""
+def test_points_are_the_segments_and_only_fitted_ones_have_bars(rows):
+    """At the middle of each, with its tip; the interval of a carried fit belongs to another window."""
     k, A, ratio, rate = panels(rows, None, "USDT")
     fitted, carried = A.marks
-    assert [one.us.tolist() for one in (fitted, carried)] == [[1.5 * MINUTE, 3.5 * MINUTE], [2.5 * MINUTE]]
+    assert [marks.us.tolist() for marks in (fitted, carried)] == [[1.5 * MINUTE, 3.5 * MINUTE], [2.5 * MINUTE]]
     assert (fitted.values.tolist(), carried.values.tolist()) == ([1.5, 3.5], [2.5])
     assert [end.tolist() for end in carried.ends] == [[2.5], [2.5]]
-    told = {label: values.tolist() for label, values, _ in fitted.tip}
-    assert told == {"A": [1.5, 3.5], "95 % from": [0.3, 0.3], "to": [0.9, 100.9], "trades in training": [41, 43]}
+    tip = {label: values.tolist() for label, values, _ in fitted.tip}
+    assert tip == {"A": [1.5, 3.5], "95 % from": [0.3, 0.3], "to": [0.9, 100.9], "trades in training": [41, 43]}
     assert fitted.ends[1].max() < 100.9  # drawn to the edge of the scale; the tip has the number
     inside, outside = ratio.marks
     assert (inside.values.tolist(), outside.values.tolist()) == ([1.5, 1.75], [2.0])
-    assert [one.tip[0][1].tolist() for one in ratio.marks] == [[6, 7], [8]]
+    assert [marks.tip[0][1].tolist() for marks in ratio.marks] == [[6, 7], [8]]
     assert k.lines[0].values.tolist()[1:] == [1.5, 1.5, 1.5] or np.isnan(k.lines[0].values[0])
-    seen, expected = (line.values.tolist()[:4] for line in rate.lines)
-    assert seen == [300, 360, 420, 480]  # fills per order-hour
+    observed, expected = (line.values.tolist()[:4] for line in rate.lines)
+    assert observed == [300, 360, 420, 480]  # fills per order-hour
     assert np.isnan(expected[0])
-    assert expected[1:] == [240, 240, 240]  # over the exposure of the segment, not over that of the training
+    assert expected[1:] == [240, 240, 240]  # over the exposure of the segment, not over that of the training window
 
 
-def test_lines_hold_from_segment_to_segment(rows):
-    """No hole between two that follow each other, and one where there are no parameters."""
+def test_lines_are_continuous_from_segment_to_segment(rows):
+    """No hole between adjacent segments, and one where there are no parameters."""
     line = panels(rows, None, "USDT")[1].lines[0]
     assert line.us.tolist() == [0, MINUTE, 2 * MINUTE, 3 * MINUTE, 4 * MINUTE]
     assert np.isnan(line.values).tolist() == [True, False, False, False, True]
 
 
-def test_bars_are_what_each_segment_earned(rows):
-    """Gains and losses, each from its begin to its end."""
+def test_bars_are_the_pnl_of_each_segment(rows):
+    """Gains and losses, each from the begin to the end of its segment."""
     us = np.array([0, 1.5, 2.5, 3.5, 4]) * MINUTE
     run = Course(us.astype(np.int64), np.zeros(5), np.array([0.0, 2.0, -1.0, -1.0, -1.5]), np.zeros(5), np.zeros(5))
     equity, pnl, *_ = panels(rows, run, "USDT")
@@ -74,7 +74,7 @@ def test_bars_are_what_each_segment_earned(rows):
     assert sum(gain.values) + sum(loss.values) == earned(run, rows).sum()
 
 
-def test_the_shade_is_where_nothing_is_quoted_and_buttons_show_a_few_segments(rows):
+def test_shading_marks_unquoted_time_and_buttons_show_few_segments(rows):
     """Segments without parameters, and the time before the first."""
     assert unquoted(rows).tolist() == [[0, MINUTE]]
     assert (axis(rows).stop, axis(rows).close_ms) == ("segment", 5 * 60_000)

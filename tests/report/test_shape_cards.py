@@ -1,4 +1,4 @@
-"""The curves of windows on one scale: what is drawn of each, and where a curve is not to be trusted."""
+"""The curves of windows on one scale, with points, exponential and untrusted ranges."""
 
 import re
 from dataclasses import replace
@@ -22,7 +22,9 @@ FAR = 12
 
 def shape(start_us=9 * HOUR, far=FAR, trusted=None):
     """A window of two exponentials, observed exactly; *trusted* is the validity range of its curve."""
-    delta, block, side = (one.ravel() for one in np.meshgrid(np.arange(0.5, far), np.arange(8), [1, -1], indexing="ij"))
+    delta, block, side = (
+        axis.ravel() for axis in np.meshgrid(np.arange(0.5, far), np.arange(8), [1, -1], indexing="ij")
+    )
     exposure = np.full(len(delta), 600.0)
     fills = np.rint(exposure * (2 * np.exp(-1.2 * delta) + 0.2 * np.exp(-0.2 * delta)))
     points = Points.of(delta, exposure, fills, side, block)
@@ -43,7 +45,7 @@ def test_each_window_has_its_points_curve_and_exponential():
         assert [picture.count(f'class="{kind}"') for kind in ("band", "line", "dash", "off")] == [1, 1, 1, 1]
 
 
-def test_the_card_can_be_read_on_wide_and_narrow_screens(chrome, tmp_path):
+def test_card_is_legible_on_wide_and_narrow_screens(chrome, tmp_path):
     path = tmp_path / "shapes.html"
     path.write_text(document("shapes", [shapes_card([shape(), shape(10 * HOUR), shape(11 * HOUR)])]), encoding="utf-8")
     assert illegible(chrome, path) == []
@@ -52,29 +54,29 @@ def test_the_card_can_be_read_on_wide_and_narrow_screens(chrome, tmp_path):
 @pytest.mark.parametrize(
     ("trusted", "spans"), [((1.5, 4.5), [(0.0, 1.5), (4.5, 12.0)]), (None, [(0.0, 12.0)]), ((0.0, 99.0), [])]
 )
-def test_grey_lies_where_the_curve_is_not_trusted(trusted, spans):
-    """On both sides of the stretch, up to the edges of the chart; everywhere without one."""
+def test_untrusted_range_of_the_curve_is_grey(trusted, spans):
+    """On both sides of the trusted range, up to the edges of the chart; everywhere without one."""
     html = shapes_card([shape(trusted=trusted)])
     plot = Plot(HALF, 1, (0.0, 11.5 * 1.04), (0.0, 1.0))
-    found = re.search(r'class="off" d="(.*?)"', html)
-    parts = [] if found is None else re.findall(r"M([\d.]+) \d+h([\d.]+)", found[1])
+    shade = re.search(r'class="off" d="(.*?)"', html)
+    parts = [] if shade is None else re.findall(r"M([\d.]+) \d+h([\d.]+)", shade[1])
     right = HALF - RIGHT
-    wanted = [tuple(min(max(float(plot.across(end)), LEFT), right) for end in span) for span in spans]
+    expected = [tuple(min(max(float(plot.across(end)), LEFT), right) for end in span) for span in spans]
     assert [(float(left), float(left) + float(width)) for left, width in parts] == [
-        pytest.approx(span, abs=0.11) for span in wanted
+        pytest.approx(span, abs=0.11) for span in expected
     ]
 
 
 def test_one_far_window_does_not_flatten_the_others():
     """The charts end at twice the median reach; the rest is left out."""
     html = shapes_card([shape(), shape(10 * HOUR), shape(11 * HOUR, far=80)])
-    across = [float(one) for one in re.findall(r'<circle cx="([\d.]+)"', html)]
+    across = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', html)]
     assert max(across) <= HALF - RIGHT + 0.1
     assert html.count("whisker buy") < 2 * FAR + 80
 
 
-def test_without_a_window_there_is_no_card():
-    """Neither where none is known nor where none has a fill."""
-    one = shape()
+def test_no_windows_give_no_card():
+    """Nor do windows without a fill."""
+    unfilled = shape()
     assert shapes_card([]) == ""
-    assert shapes_card([replace(one, points=Points.of([1, 2], [5, 5], [0, 0], [1, -1]))]) == ""
+    assert shapes_card([replace(unfilled, points=Points.of([1, 2], [5, 5], [0, 0], [1, -1]))]) == ""

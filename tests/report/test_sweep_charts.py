@@ -1,4 +1,4 @@
-"""The charts of a sweep's points: which points, their positions, and their tips."""
+"""The charts of a sweep's points: the points shown, their positions and their tips."""
 
 from itertools import pairwise
 
@@ -13,16 +13,16 @@ AXES = [{"name": "gamma", "values": ["0.1", "1"]}, {"name": "clip", "values": ["
 
 
 def rows(axes=AXES, **changes):
-    """One row a point of the grid, ranked by its PnL; *changes* by point number."""
-    found = []
+    """One row per point of the grid, ranked by its PnL; *changes* by point number."""
+    points = []
     for first in axes[0]["values"]:
         for second in axes[1]["values"]:
-            point = len(found)
+            point = len(points)
             pnl = float(first) - float(second)
             row = {"point": point, "status": "ok", "gamma": first, "clip": second, "n_fills": 10 + point}
-            found.append(row | {"pnl_total": pnl, "sharpe": pnl / 2} | changes.get(f"p{point}", {}))
-    known = sorted(found, key=lambda row: -(row["pnl_total"] or -1e9))
-    return [row | {"rank": rank} for rank, row in enumerate(known, start=1)]
+            points.append(row | {"pnl_total": pnl, "sharpe": pnl / 2} | changes.get(f"p{point}", {}))
+    ranked = sorted(points, key=lambda row: -(row["pnl_total"] or -1e9))
+    return [row | {"rank": rank} for rank, row in enumerate(ranked, start=1)]
 
 
 def chart(ranked=None, axes=AXES):
@@ -33,28 +33,28 @@ def circles(html):
     return [attributes for tag, attributes in read(html).seen if tag == "circle" and attributes["class"] == "point"]
 
 
-def test_an_axis_has_a_card_with_each_point_in_each_panel():
-    """Six points, two numbers: twelve dots on either card, and the best one is ringed in each panel."""
+def test_each_axis_has_a_card_with_each_point_in_each_panel():
+    """Six points, two numbers: twelve dots on each card, and the best point is ringed in each panel."""
     cards = chart().axis_cards()
     assert len(cards) == 2
     for name, html in zip(("gamma", "clip"), cards, strict=True):
         page = read(html)
         assert f"By {name}" in " ".join(page.words)
         assert len(circles(html)) == 12
-        assert sum(tag == "circle" and own["class"] == "error" for tag, own in page.seen) == 2
+        assert sum(tag == "circle" and attributes["class"] == "error" for tag, attributes in page.seen) == 2
         assert "point 0: -0.9" in " ".join(page.words).replace("−", "-")
 
 
-def test_points_stand_by_the_value_of_their_axis_in_its_order():
-    """The values of the other axis are side by side, alike at each value."""
+def test_points_are_ordered_by_their_value_on_the_axis():
+    """The values of the other axis are side by side, with the same offsets at each value."""
     gamma = chart().axis_cards()[0]
-    across = [float(one["cx"]) for one in circles(gamma)[:6]]
+    across = [float(circle["cx"]) for circle in circles(gamma)[:6]]
     assert across == sorted(across)
     low, high = across[:3], across[3:]
     assert [round(b - a, 1) for a, b in zip(low, high, strict=True)] == [round(high[0] - low[0], 1)] * 3
 
 
-def test_an_axis_of_one_value_and_points_without_a_result_are_left_out():
+def test_single_value_axis_and_points_without_result_are_omitted():
     fixed = [{"name": "gamma", "values": ["0.1"]}, AXES[1]]
     ranked = rows(fixed, p1={"status": "error", "pnl_total": None, "sharpe": None})
     (only,) = chart(ranked, fixed).axis_cards()
@@ -63,13 +63,13 @@ def test_an_axis_of_one_value_and_points_without_a_result_are_left_out():
 
 
 @pytest.mark.parametrize("axes", [[{"name": "gamma", "values": ["1"]}, {"name": "clip", "values": ["2"]}], AXES])
-def test_without_anything_to_compare_the_card_says_so(axes):
-    none = [row | {"pnl_total": None} for row in rows(axes)] if axes is AXES else rows(axes)
-    (card,) = chart(none, axes).axis_cards()
+def test_card_states_that_there_is_nothing_to_compare(axes):
+    without_result = [row | {"pnl_total": None} for row in rows(axes)] if axes is AXES else rows(axes)
+    (card,) = chart(without_result, axes).axis_cards()
     assert "No axis has several values with a result." in " ".join(read(card).words)
 
 
-def test_one_number_over_another_needs_two_points_with_both():
+def test_scatter_of_two_numbers_needs_two_points_with_both():
     pair = "pnl_total", "sharpe"
     names = ("PnL", "Sharpe ratio")
     assert len(circles(chart().against(*pair, names))) == 6
@@ -78,7 +78,7 @@ def test_one_number_over_another_needs_two_points_with_both():
     assert "Fewer than two points have both numbers." in " ".join(read(html).words)
 
 
-def test_names_are_text_and_no_tags():
+def test_names_are_escaped():
     axes = [{"name": "<xa>", "values": ["<xb>", "&"]}, AXES[1]]
     shared = {"status": "ok", "clip": "1", "n_fills": 1}
     ranked = [
@@ -91,10 +91,10 @@ def test_names_are_text_and_no_tags():
 
 
 @given(st.integers(0, 4 * MOST_DOTS))
-def test_a_chart_shows_the_best_and_others_evenly(count):
-    """No more than it can hold, in their order, from the first to the last."""
-    every = [{"rank": rank} for rank in range(count)]
-    shown = some(every)
+def test_chart_shows_the_best_points_and_an_even_sample_of_others(count):
+    """No more than it can hold, in order, from the first to the last."""
+    all_rows = [{"rank": rank} for rank in range(count)]
+    shown = some(all_rows)
     assert len(shown) == min(count, MOST_DOTS)
     ranks = [row["rank"] for row in shown]
     assert ranks == sorted(set(ranks))

@@ -1,4 +1,4 @@
-"""A sweep as one picture: colours, ranking and course, each by its numbers."""
+"""A sweep as one picture: the colours, the ranking and their numbers."""
 
 import xml.etree.ElementTree as ET
 
@@ -11,7 +11,7 @@ AXES = [{"name": "GAMMA", "values": ["0.1", "1"]}, {"name": "FILL_MODEL", "value
 
 
 def content(values, axes=AXES):
-    """Return a sweep of a grid of two by two, ranked by *values* in its order; None failed."""
+    """Return a sweep of a grid of two by two, ranked by *values* in its order; None means failed."""
     places = [(g, m) for g in axes[0]["values"] for m in axes[1]["values"]]
     order = sorted(range(4), key=lambda i: -(values[i] if values[i] is not None else -1e9))
     rows = [
@@ -23,31 +23,31 @@ def content(values, axes=AXES):
 
 
 def test_every_point_has_a_cell_and_the_best_is_framed():
-    """Gains and losses in their colours, the strongest the largest; a failed point has none."""
+    """Gains and losses in their colours, the largest the strongest; a failed point has none."""
     grid, order = sweep_parts(content([3.0, -1.0, None, 1.5]))
     picture = ET.fromstring(grid.picture)
-    cells = [one for one in picture.iter() if one.tag == "rect"]
-    assert sorted(one.get("class") for one in cells) == ["gain", "gain", "loss"]
-    strengths = [float(one.get("fill-opacity")) for one in picture.iter("g")]
+    cells = [element for element in picture.iter() if element.tag == "rect"]
+    assert sorted(element.get("class") for element in cells) == ["gain", "gain", "loss"]
+    strengths = [float(element.get("fill-opacity")) for element in picture.iter("g")]
     assert max(strengths) == pytest.approx(0.85)
-    assert sum(one.get("class") == "error" for one in picture.iter("path")) == 1
+    assert sum(element.get("class") == "error" for element in picture.iter("path")) == 1
     assert order.title == "Ranking"
 
 
-def test_the_ranking_has_the_best_first_with_its_value():
+def test_ranking_lists_the_best_first_with_its_value():
     """Failed points are not ranked; a bar ends at its value."""
     picture = ET.fromstring(ranking(content([3.0, -1.0, None, 1.5])))
-    words = [one.text for one in picture.iter("text")]
+    words = [element.text for element in picture.iter("text")]
     assert words[1::2] == ["3", "1.5", "−1"]
     assert [name[:12] for name in words[::2]] == ["1. GAMMA=0.1", "2. GAMMA=1, ", "3. GAMMA=0.1"]
-    widths = [float(one.get("width")) for one in picture.iter("rect")]
+    widths = [float(element.get("width")) for element in picture.iter("rect")]
     assert widths[0] / widths[1] == pytest.approx(2.0, rel=0.01)
     assert widths[0] / widths[2] == pytest.approx(3.0, rel=0.01)
 
 
-def test_a_grid_of_one_axis_has_a_ranking_alone():
+def test_grid_of_one_axis_has_only_a_ranking():
     """No map of one row."""
-    found = content([3.0, -1.0, 2.0, 1.5])
-    parts = sweep_parts({**found, "axes": AXES[:1]})
+    sweep = content([3.0, -1.0, 2.0, 1.5])
+    parts = sweep_parts({**sweep, "axes": AXES[:1]})
     assert [part.title for part in parts] == ["Ranking"]
-    assert "sweep of 4 points" in sweep_picture(found).title
+    assert "sweep of 4 points" in sweep_picture(sweep).title

@@ -1,4 +1,4 @@
-"""Charts that zoom: their pictures, their data, and nothing from elsewhere."""
+"""Charts that zoom: their pictures, their data, and no external resources."""
 
 import json
 import re
@@ -26,8 +26,8 @@ def column(data, number):
     return unpacked(data["columns"][number])
 
 
-def test_a_page_with_charts_is_whole_and_needs_nothing_else():
-    """Every tag is closed; scripts are inside; the page forbids requests to the browser."""
+def test_page_with_charts_is_valid_and_self_contained():
+    """Every tag is closed, scripts are inline, and the page's policy forbids requests."""
     tags = read(page())
     assert [attrs.get("src") for tag, attrs in tags.seen if tag == "script"] == [None, None]
     assert not {tag for tag, _ in tags.seen} & {"link", "img", "iframe", "object"}
@@ -36,15 +36,15 @@ def test_a_page_with_charts_is_whole_and_needs_nothing_else():
     ).items()
 
 
-def test_the_still_pictures_stand_where_no_script_runs():
-    """And what moves them is hidden until one does."""
+def test_still_pictures_are_shown_without_scripts():
+    """And the controls are hidden until the script runs."""
     tags = read(page())
     assert sum(tag == "svg" for tag, _ in tags.seen) == 3
     assert next(attrs for _, attrs in tags.seen if attrs.get("class") == "bar")["hidden"] is None
 
 
-def test_values_and_instants_are_told_exactly():
-    """What a script draws are the values themselves, in ms since the start."""
+def test_values_and_times_are_encoded_exactly():
+    """The script draws the values themselves, in ms since the start."""
     data = data_of(timeline(panels(), X, NONE))
     line = data["panels"][0]["lines"][0]
     t, v = column(data, line["t"]), column(data, line["v"])
@@ -59,25 +59,25 @@ def test_values_and_instants_are_told_exactly():
     assert [words["words"][i] for i in column(data, words["v"])] == ["<trade>", "book"]
 
 
-def test_no_word_of_the_data_ends_the_script():
+def test_text_in_the_data_cannot_end_the_script():
     """A reason with a tag in it stays text."""
     html = timeline(panels(), X, NONE)
     assert "<trade>" not in html
     assert "\\u003ctrade>" in html
 
 
-def test_equal_columns_are_kept_once():
-    """Parts of the PnL share their instants."""
+def test_equal_columns_are_stored_once():
+    """Parts of the PnL share their times."""
     us, values = at(0, 1, 2), np.array([1.0, 2.0, 3.0])
     twice = [Line(name, "line", us, values, 1.0) for name in "ab"]
     data = data_of(timeline([Panel("", "", picture(100), 100, twice)], X, NONE))
     first, second = data["panels"][0]["lines"]
     assert first == second
-    assert len(data["columns"]) == 3  # instants, values, and no excluded stretch
+    assert len(data["columns"]) == 3  # times, values, and no excluded time
 
 
-def test_long_columns_are_thinned_so_that_peaks_stay(monkeypatch):
-    """The page of a month has a bounded size, and states what it left out."""
+def test_long_columns_are_thinned_and_keep_peaks(monkeypatch):
+    """The page of a month has a bounded size and states how many rows are left out."""
     monkeypatch.setattr(module, "MOST_BYTES", 2_000)
     monkeypatch.setattr(module, "MOST_ROWS", (3_000, 100))
     seconds = np.arange(3_000)
@@ -94,8 +94,8 @@ def test_long_columns_are_thinned_so_that_peaks_stay(monkeypatch):
 
 @pytest.mark.parametrize("rows", [1, 5, 60, 700, 3_000])
 @pytest.mark.parametrize("most_bytes", [10, 900, 1_500, 4_000, 10_000, 10**6])
-def test_a_page_holds_as_many_rows_as_it_has_room_for(monkeypatch, rows, most_bytes):
-    """What a search finds is the first size that fits, from the largest down; the least where none does."""
+def test_page_has_as_many_rows_as_fit(monkeypatch, rows, most_bytes):
+    """The search finds the first size that fits, from the largest down; the smallest if none fits."""
     monkeypatch.setattr(module, "MOST_BYTES", most_bytes)
     monkeypatch.setattr(module, "MOST_ROWS", (2_000, 1_000, 500, 250, 100, 50))
     line = Line("a", "line", at(*range(rows)), np.arange(rows) % 7 + 0.0, 1.0)
@@ -104,14 +104,14 @@ def test_a_page_holds_as_many_rows_as_it_has_room_for(monkeypatch, rows, most_by
     tried = [
         module._written(panels, most, Near(fills.us), X, NONE, module.TimelineAxis())[0] for most in module.MOST_ROWS
     ]
-    assert [one.size for one in tried] == [len(one.text()) for one in tried]
-    tried = [one.text() for one in tried]
+    assert [written.size for written in tried] == [len(written.text()) for written in tried]
+    tried = [written.text() for written in tried]
     fitting = next((text for text in tried if len(text) <= most_bytes), tried[-1])
     assert fitting in timeline(panels, X, NONE)
 
 
-def test_what_is_near_a_fill_stays_whole(monkeypatch):
-    """A reader who zooms to a fill finds every change of the price around it, and none where nothing is counted."""
+def test_rows_near_a_fill_are_not_thinned(monkeypatch):
+    """A reader who zooms to a fill finds every change of the price around it; counted marks stay complete too."""
     monkeypatch.setattr(module, "MOST_BYTES", 2_000)
     monkeypatch.setattr(module, "MOST_ROWS", (3_000, 300))
     seconds = np.arange(3_000)
@@ -132,8 +132,8 @@ def test_what_is_near_a_fill_stays_whole(monkeypatch):
     assert len(column(data, data["panels"][1]["marks"][0]["t"])) == 500
 
 
-def test_an_axis_of_numbers_keeps_them_to_a_thousandth():
-    """The places of a chart over distance; its buttons are not those of time."""
+def test_numeric_axis_keeps_values_to_a_thousandth():
+    """The positions of a chart over distance; it has no time buttons."""
     ticks = np.array([0.5, 1.0, 17.25])
     line = Line("rate", "line", places(ticks), np.log10([0.5, 0.1, 0.01]), 1e-6, straight=True)
     panel = Panel("", "", picture(100), 100, [line], log=True)
@@ -147,8 +147,8 @@ def test_an_axis_of_numbers_keeps_them_to_a_thousandth():
     assert "1 min" not in html
 
 
-def test_quotes_left_out_leave_no_hole():
-    """One of three is drawn, each until the last of those left out ended."""
+def test_thinned_quotes_leave_no_hole():
+    """One of three is drawn, each until the last of the omitted ones ended."""
     us = at(*range(7))
     stays = Stays("b", "quote", us, us + 900_000, np.arange(7.0), 1.0)
     some = stays.thinned(3, NEAR)
@@ -157,31 +157,31 @@ def test_quotes_left_out_leave_no_hole():
     assert stays.thinned(7, NEAR) is stays
 
 
-def test_marks_can_be_told_one_of_several():
+def test_thinned_marks_keep_their_tips():
     """With their details."""
-    told = [("n", np.arange(6.0), 1.0), ("why", list("abcdef"), 1.0)]
-    marks = Marks("m", "buy", 1, at(*range(6)), np.arange(6.0), 1.0, told).thinned(2, NEAR)
+    tip = [("n", np.arange(6.0), 1.0), ("why", list("abcdef"), 1.0)]
+    marks = Marks("m", "buy", 1, at(*range(6)), np.arange(6.0), 1.0, tip).thinned(2, NEAR)
     assert (marks.us - START_US).tolist() == [0, 3_000_000]
     assert [part[1][1] for part in marks.tip] == [3.0, "d"]
 
 
 @pytest.mark.parametrize("value", [np.nan, 5.0])
-def test_a_chart_of_one_row_or_of_none_is_told(value):
-    """Nothing to draw is no error."""
+def test_chart_of_one_row_or_none_is_drawn(value):
+    """Nothing to draw is not an error."""
     line = Line("a", "line", at(0), np.array([value]), 1.0)
     empty = Stays("b", "quote", at(), at(), np.empty(0), 1.0)
     marks = Marks("m", "buy", 1, at(), np.empty(0), 1.0, [("n", np.empty(0), 1.0), ("why", [], 1.0)])
     read(timeline([Panel("", "", picture(100), 100, [line], [empty], [marks])], X, NONE))
 
 
-def test_the_script_is_installed_with_the_package():
-    """A page that is made from a wheel zooms, too."""
-    told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert "*.js" in told["tool"]["setuptools"]["package-data"]["*"]
+def test_script_is_installed_with_the_package():
+    """A page that is made from a wheel zooms too."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "*.js" in project["tool"]["setuptools"]["package-data"]["*"]
 
 
-def test_the_script_is_plain_and_of_the_house():
-    """Four files of this package, each short, in one function, without requests."""
+def test_script_is_short_and_makes_no_requests():
+    """The files are part of this package, each short, in one function, without requests."""
     text = script()
     assert text.startswith('"use strict";')
     assert not re.search(

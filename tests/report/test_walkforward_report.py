@@ -1,4 +1,4 @@
-"""The page of segments: what it reads back, what it draws of fitted, carried and missing ones, what each earned."""
+"""The page of segments: reading them, drawing fitted, carried and missing ones, and the PnL of each."""
 
 import csv
 import json
@@ -21,15 +21,15 @@ MODES = ("rolling", "expanding", "ewma", "pooled_k", "state_space", "static")
 
 
 def rows_of(sources=SOURCES, reason="few <b>fills</b>"):
-    """Segments of a minute, as the CSV has them: those without parameters have empty cells."""
+    """Segments of a minute, as in the CSV: those without parameters have empty cells."""
     rows = []
     for i, source in enumerate(sources):
-        known = source != "none"
+        has_parameters = source != "none"
         row = dict.fromkeys(COLUMNS, "")
         row |= {"start_us": i * MINUTE, "end_us": (i + 1) * MINUTE, "source": source, "n_fills": 40, "age_s": 60 * i}
         row |= {"status": "ok" if source == "fitted" else "few_fills", "usable": "true", "train_exposure_s": 900}
         row |= {"test_exposure_s": 60, "test_fills": 5, "reason": "" if source == "fitted" else reason}
-        if known:
+        if has_parameters:
             row |= {"A": 0.5 + i, "k": 1.5, "A_low": 0.3, "A_high": 0.9 + i, "k_low": 1.0, "k_high": 2.0}
             row |= {"test_expected": 4.0, "test_ratio": 1.25, "test_ratio_low": 0.4, "test_ratio_high": 2.9}
         rows.append(row)
@@ -42,8 +42,8 @@ def folder(tmp_path):
     write(tmp_path, rows_of())
     schedule = {"symbol": "SIMUSDT", "day": "20260105", "train_window_min": 20, "step_min": 1.0}
     (tmp_path / "poisson_schedule.json").write_text(json.dumps(schedule | {"fallback_policy": "carry_forward"}))
-    nothing = dict.fromkeys(("loglik_per_fill", "predicted", "ratio", "ratio_low", "ratio_high"))
-    modes = {mode: nothing | {"gain_over_used": 0.1, "se_gain": None} for mode in MODES}
+    nulls = dict.fromkeys(("loglik_per_fill", "predicted", "ratio", "ratio_low", "ratio_high"))
+    modes = {mode: nulls | {"gain_over_used": 0.1, "se_gain": None} for mode in MODES}
     unseen = {"mode": "rolling", "modes": modes, "by_delta": [], "segments_compared": 0, "fills_compared": 0.0}
     (tmp_path / "oos_metrics.json").write_text(json.dumps(unseen | {"time_rescaling": {"mean_wait": None}}))
     return tmp_path
@@ -61,7 +61,7 @@ def segments(folder, **changes):
     return read_segments(folder / "window_metrics.csv")
 
 
-def test_what_was_written_is_read_back(tmp_path):
+def test_segments_are_read_back_as_written(tmp_path):
     """Numbers as numbers, an empty cell as NaN, words as words."""
     rows = segments(tmp_path)
     assert rows.words["source"] == list(SOURCES)
@@ -72,7 +72,7 @@ def test_what_was_written_is_read_back(tmp_path):
 
 @pytest.mark.parametrize(("fills", "noted"), [((5, 5, 5, 5), False), ((5, 99, 0, 99), True)])
 def test_fills_outside_the_predictive_interval_are_noted(folder, fills, noted):
-    """Fills come in bursts: intervals of a Poisson count leave out half of the segments of a right model."""
+    """Fills come in bursts: intervals of a Poisson count would exclude half of the segments of a correct model."""
     rows = rows_of(("fitted",) * 4)
     for row, count in zip(rows, fills, strict=True):
         row |= {"test_fills": count, "predictive_low": 2, "predictive_high": 9, "test_ratio_low": 2.0}
@@ -86,8 +86,8 @@ def test_fills_outside_the_predictive_interval_are_noted(folder, fills, noted):
     )
 
 
-def test_the_clock_is_a_tile_where_it_was_measured(folder):
-    """By marks alone; of simulated orders there is no tile, rather than one without a number."""
+def test_model_clock_is_a_tile_only_if_measured(folder):
+    """It is measured by marks only; a page of simulated orders has no tile, rather than one without a number."""
     assert "Model's clock" not in page(folder, About(["mm", "schedule"]))
     path = folder / "oos_metrics.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"time_rescaling": {"mean_wait": 1.274}}))
@@ -95,7 +95,7 @@ def test_the_clock_is_a_tile_where_it_was_measured(folder):
     assert "Model's clock 1.27 1 where the model holds" in words
 
 
-def test_the_page_tells_the_sources_of_its_parameters(folder):
+def test_page_lists_the_sources_of_its_parameters(folder):
     """A carried segment and one without parameters are distinguishable, and a reason cannot break out of its cell."""
     html = page(folder, About(["mm", "schedule"]))
     words = " ".join(read(html).words)
@@ -106,11 +106,11 @@ def test_the_page_tells_the_sources_of_its_parameters(folder):
 
 
 def test_only_fitted_segments_have_an_interval(tmp_path):
-    """A carried fit has that of another window, which is not drawn as its own."""
+    """The interval of a carried fit belongs to another window and is not drawn."""
     chart = parameter_chart(segments(tmp_path), "k")
     titles = [part.partition("</title>")[0] for part in chart.split("<title>")[1:]]
-    told = [title for title in titles if "k = " in title]
-    assert [("95 %" in title, title.rpartition(", ")[2]) for title in told] == [
+    parameter_titles = [title for title in titles if "k = " in title]
+    assert [("95 %" in title, title.rpartition(", ")[2]) for title in parameter_titles] == [
         (True, "fitted"),
         (False, "carried"),
         (True, "fitted"),
@@ -119,8 +119,8 @@ def test_only_fitted_segments_have_an_interval(tmp_path):
     assert chart.count("whisker sell") == 1
 
 
-def test_a_schedule_without_parameters_or_without_segments_has_a_page(folder):
-    """What cannot be drawn is reported, and why nothing is traded."""
+def test_schedule_without_parameters_or_segments_has_a_page(folder):
+    """The page states what is missing and why nothing is traded."""
     write(folder, rows_of(sources=("none", "none"), reason="too few"))
     assert "no segment has parameters" in page(folder)
     assert "No segment has parameters." in parameter_chart(segments(folder, sources=("none",)), "A")
@@ -129,19 +129,19 @@ def test_a_schedule_without_parameters_or_without_segments_has_a_page(folder):
     assert "No segment: the day is not longer" in page(folder)
 
 
-def test_what_segments_earn_adds_up_to_the_change_of_equity(tmp_path):
-    """From begin to end of each, marked at the last row before; holes in equity are passed over."""
+def test_pnl_of_segments_adds_up_to_the_change_of_equity(tmp_path):
+    """From begin to end of each, marked at the last row before; holes in equity are skipped."""
     rows = segments(tmp_path)
     us = np.array([0, 30, 61, 90, 150, 200, 240], dtype=np.int64) * 1_000_000
     equity = np.array([0.0, 2.0, 1.0, np.nan, 4.0, 3.0, 7.0])
-    nothing = np.zeros(7)
-    run = Course(us, nothing, equity, nothing, nothing)
+    zeros = np.zeros(7)
+    run = Course(us, zeros, equity, zeros, zeros)
     assert earned(run, rows).tolist() == [2.0, -1.0, 3.0, 3.0]
-    assert earned(Course(us, nothing, equity * np.nan, nothing, nothing), rows).tolist() == [0.0] * 4
+    assert earned(Course(us, zeros, equity * np.nan, zeros, zeros), rows).tolist() == [0.0] * 4
 
 
 @pytest.mark.parametrize("text", ["", "start_us\n1\n", ",".join(COLUMNS) + "\n" + ",".join("x" * len(COLUMNS))])
-def test_a_table_that_is_none_is_refused(tmp_path, text):
+def test_malformed_table_raises_broken_file(tmp_path, text):
     """The message names the file."""
     path = tmp_path / "window_metrics.csv"
     path.write_text(text)
@@ -149,14 +149,14 @@ def test_a_table_that_is_none_is_refused(tmp_path, text):
         read_segments(path)
 
 
-def test_segments_are_a_table_of_columns():
-    """One that was never read has its own extent."""
+def test_segment_rows_have_a_length_and_an_extent():
+    """Also if they were not read from a file."""
     rows = SegmentRows({"start_us": np.array([3.0]), "end_us": np.array([9.0])}, {"source": ["none"]})
     assert (len(rows), rows.x) == (1, (3.0, 9.0))
 
 
-def test_every_label_can_be_read(folder, chrome):
-    """Of a schedule, whatever its segments are: fitted, carried, few or many, of any size of A."""
+def test_every_label_is_legible(folder, chrome):
+    """For any segments of a schedule: fitted, carried, few or many, of any size of A."""
     path = folder / "report.html"
     for rows in (
         rows_of(),
@@ -169,12 +169,12 @@ def test_every_label_can_be_read(folder, chrome):
 
 
 @pytest.mark.parametrize("size", [2e-7, 2e-3, 1.0, 3e4, 2e7])
-def test_what_is_earned_can_be_read_in_any_currency(folder, chrome, size):
+def test_equity_labels_are_legible_for_any_magnitude(folder, chrome, size):
     """A gain of a millionth and one of millions, on a wide screen and on a phone."""
     rows = segments(folder)
     us = np.arange(0, 240, dtype=np.int64) * 1_000_000
-    equity, nothing = size * np.sin(us / 2e7), np.zeros(len(us))
-    chart = wide(equity_chart(Course(us, nothing, equity, nothing, nothing), rows))
+    equity, zeros = size * np.sin(us / 2e7), np.zeros(len(us))
+    chart = wide(equity_chart(Course(us, zeros, equity, zeros, zeros), rows))
     path = folder / "report.html"
     path.write_text(document("equity", [card("Equity", "", chart)]), encoding="utf-8")
     assert illegible(chrome, path) == []

@@ -1,4 +1,4 @@
-"""An hour of charts over time whose every value is known, for tests."""
+"""An hour of time charts whose every value is known, for tests."""
 
 import base64
 
@@ -15,7 +15,7 @@ TYPES = {1: "<i1", 2: "<i2", 4: "<i4"}
 
 
 def unpacked(column):
-    """Return the numbers again, as the page's script does."""
+    """Return the unpacked numbers, decoded as the page's script does."""
     steps = np.frombuffer(base64.b64decode(column["steps"]), TYPES[column["bytes"]]).astype(np.float64)
     steps[np.frombuffer(base64.b64decode(column["at"]), "<u4")] = np.frombuffer(base64.b64decode(column["far"]), "<f8")
     return np.cumsum(steps).astype(np.int64)
@@ -31,13 +31,13 @@ def picture(height):
 
 
 def panels():
-    """A value that is the number of the second; quotes of ten seconds; three fills; a change since the left edge."""
+    """A value equal to the number of the second; quotes of ten seconds; three fills; a change since the left edge."""
     seconds = np.arange(HOUR_S)
     value = seconds.astype(np.float64)
     value[2_400:2_460] = np.nan
     tens = np.arange(0, HOUR_S, 10)
-    told = [("number", np.array([1.0, 3.0]), 1.0), ("because", ["<trade>", "book"], 1.0)]
-    buys = Marks("our buys", "buy", 1, at(600, 1_800), np.array([590.0, 1_790.0]), 1.0, told)
+    tip = [("number", np.array([1.0, 3.0]), 1.0), ("because", ["<trade>", "book"], 1.0)]
+    buys = Marks("our buys", "buy", 1, at(600, 1_800), np.array([590.0, 1_790.0]), 1.0, tip)
     sells = Marks("our sells", "sell", -1, at(1_200), np.array([1_210.0]), 1.0, [("number", np.array([2.0]), 1.0)])
     bids = Stays("our bid", "quote bid", at(*tens), at(*(tens + 9)), tens - 10.0, 1.0)
     asks = Stays("our ask", "quote ask", at(0, 10), at(HOUR_S, 20), np.array([4_000.0, 20.0]), 1.0)
@@ -51,6 +51,6 @@ def panels():
 
 
 def page():
-    """Return a page of nothing else."""
+    """Return a page with these charts alone."""
     charts = timeline(panels(), X, np.stack([at(2_400), at(2_460)], axis=1))
     return document("An hour", [card("Over time", "", charts)], script())

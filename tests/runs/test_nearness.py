@@ -1,4 +1,4 @@
-"""Two files whose numbers part in their last digits, and files that part in more."""
+"""Two files whose numbers differ in their last digits, and files that differ more."""
 
 import json
 
@@ -14,7 +14,7 @@ def pair(tmp_path, first, second, suffix=".json"):
     return paths
 
 
-def test_the_largest_difference_is_named_with_its_place(tmp_path):
+def test_largest_difference_is_returned_with_its_place(tmp_path):
     """Relative above 1, absolute below."""
     first = {"A": 0.5, "sides": [{"k": 2.0}, {"k": 1e6}], "status": "ok"}
     second = {"A": 0.5 + 1e-12, "sides": [{"k": 2.0}, {"k": 1e6 + 1}], "status": "ok"}
@@ -23,7 +23,7 @@ def test_the_largest_difference_is_named_with_its_place(tmp_path):
     assert place == "sides[1].k"
 
 
-def test_cells_of_tables_are_numbers(tmp_path):
+def test_cells_of_tables_are_compared_as_numbers(tmp_path):
     first, second = "t,side,k\n1,bid,0.25\n2,ask,0.50\n", "t,side,k\n1,bid,0.25\n2,ask,0.5001\n"
     size, place = largest_difference(*pair(tmp_path, first, second, ".csv"))
     assert size == pytest.approx(1e-4)
@@ -42,7 +42,7 @@ def test_cells_of_tables_are_numbers(tmp_path):
         ({"k": [1.0, 2.0]}, {"k": [1.0]}),
     ],
 )
-def test_what_differs_in_more_than_numbers_is_not_near(tmp_path, first, second):
+def test_files_that_differ_in_more_than_numbers_are_not_near(tmp_path, first, second):
     assert largest_difference(*pair(tmp_path, first, second)) is None
 
 

@@ -27,8 +27,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def used(**switches: str) -> str:
-    """Return the groups of instructions that numpy has found here, beyond those that it needs."""
+def used_instructions(**switches: str) -> str:
+    """Return the instruction groups that numpy has found here, beyond those that it requires."""
     code = (
         "from numpy._core._multiarray_umath import __cpu_dispatch__ as every, __cpu_features__ as has;"
         "print(' '.join(name for name in every if has.get(name)))"
@@ -48,7 +48,7 @@ def mm(folder: Path, *words: str, **variables: str) -> None:
 
 
 def work(folder: Path, out: str, **switches: str) -> Path:
-    """Calibrate, trade with that fit, and walk forward."""
+    """Calibrate, backtest with that fit, and walk forward."""
     switches |= {"OUT_ROOT": out, "INITIAL_INVENTORY": "1", "SENSITIVITY": "0"}
     mm(folder, "calibrate", *DAY, "--run-id", "c", **switches)
     mm(folder, "backtest", *DAY, "--fit", "c", "--fill-model", "poisson", "--run-id", "b", **switches)
@@ -68,38 +68,38 @@ def flat(content, place=""):
         yield place, content
 
 
-def far(name: str, one, other) -> bool:
-    if not isinstance(one, float) or not isinstance(other, float):
-        return one != other
+def differ(name: str, first, second) -> bool:
+    if not isinstance(first, float) or not isinstance(second, float):
+        return first != second
     key = name.rpartition(".")[2]
     relative = 2e-5 if ".lambda_curve" in name and "ci95" in name else CLOSE
-    return not math.isclose(one, other, rel_tol=relative, abs_tol=LOOSE.get(key, 1e-12))
+    return not math.isclose(first, second, rel_tol=relative, abs_tol=LOOSE.get(key, 1e-12))
 
 
-def test_a_processor_without_wide_instructions_trades_the_same_and_fits_the_same_to_eight_digits(tmp_path):
-    groups = used()
+def test_runs_without_wide_instructions_trade_the_same_and_fit_nearly_the_same(tmp_path):
+    groups = used_instructions()
     if not groups:
         pytest.skip("this processor has none of the instructions that could be switched off")
     mm(tmp_path, "sim", "day", *DAY, "--hours", "1", "--seed", "7")
-    here = work(tmp_path, "here")
+    reference = work(tmp_path, "here")
     off = {**OFF, "NPY_DISABLE_CPU_FEATURES": groups}
-    assert used(**off) == "", "or the test would show nothing"
-    there = work(tmp_path, "there", **off)
+    assert used_instructions(**off) == "", "or the test would show nothing"
+    without = work(tmp_path, "there", **off)
     same = compared = 0
-    for path in sorted(here.rglob("*")):
+    for path in sorted(reference.rglob("*")):
         if not path.is_file() or path.suffix not in (".csv", ".json") or "tapes" in path.parts:
             continue
-        twin = there / path.relative_to(here)
+        twin = without / path.relative_to(reference)
         if path.name.startswith(SAME_BYTES):
             assert path.read_bytes() == twin.read_bytes(), path
             same += 1
         elif path.name in ("poisson_fit.json", "poisson_schedule.json", "summary.json", "oos_metrics.json"):
-            first, second = (dict(flat(json.loads(one.read_text()))) for one in (path, twin))
+            first, second = (dict(flat(json.loads(file.read_text()))) for file in (path, twin))
             assert first.keys() == second.keys()
             different = {
                 name: (value, second[name])
                 for name, value in first.items()
-                if "fit.path" not in name and far(name, value, second[name])
+                if "fit.path" not in name and differ(name, value, second[name])
             }
             assert not different, (path, different)
             compared += 1

@@ -47,25 +47,25 @@ def manifest(run: Run) -> dict:
     return read_manifest(run.folder)
 
 
-def test_a_run_is_one_folder_with_its_manifest():
-    """Everything in it is listed, with rows and hashes, and nothing partial is left."""
+def test_run_is_one_folder_with_its_manifest():
+    """All files are listed, with rows and hashes, and nothing partial is left."""
     with open_run(run_id="r") as run:
         assert run.path("x").parent == Path("out/backtest/BTCUSDT/20251216_r.partial").resolve()
         leave_files(run)
         run.input("BTCUSDT/20251216/t.csv", 10, "aa")
         run.summary = {"pnl_total": 1.5}
-    found = manifest(run)
+    content = manifest(run)
     assert sorted(path.name for path in run.folder.iterdir()) == [
         "fills_BTCUSDT.csv",
         "run_manifest.json",
         "summary.json",
     ]
-    assert [(f["path"], f["rows"]) for f in found["outputs"]] == [("fills_BTCUSDT.csv", 2), ("summary.json", None)]
-    assert found["inputs"] == [{"path": "BTCUSDT/20251216/t.csv", "bytes": 10, "sha256": "aa"}]
-    assert found["knobs"]["seed"] == {"value": 3, "source": "flag"}
-    wanted = {"kind": "backtest", "symbol": "BTCUSDT", "day": "20251216", "run_id": "r", "status": "ok"}
-    assert found | wanted == found
-    assert list(found) == [
+    assert [(f["path"], f["rows"]) for f in content["outputs"]] == [("fills_BTCUSDT.csv", 2), ("summary.json", None)]
+    assert content["inputs"] == [{"path": "BTCUSDT/20251216/t.csv", "bytes": 10, "sha256": "aa"}]
+    assert content["knobs"]["seed"] == {"value": 3, "source": "flag"}
+    expected = {"kind": "backtest", "symbol": "BTCUSDT", "day": "20251216", "run_id": "r", "status": "ok"}
+    assert content | expected == content
+    assert list(content) == [
         *("schema_version", "kind", "symbol", "day", "run_id", "status", "started_at", "finished_at", "version"),
         *("commit", "knobs", "inputs", "outputs", "digest", "timings", "summary"),
     ]
@@ -73,7 +73,7 @@ def test_a_run_is_one_folder_with_its_manifest():
 
 
 def test_equal_work_has_equal_digests_under_two_names():
-    """Neither the name nor the clock is in the digest, nor is a page that carries them."""
+    """Neither the name nor the time is in the digest, nor is a page that contains them."""
     digests = set()
     for name in ("a", "b"):
         with open_run(run_id=name) as run:
@@ -83,7 +83,7 @@ def test_equal_work_has_equal_digests_under_two_names():
     assert len(digests) == 1
 
 
-def test_a_run_that_fails_leaves_its_log_alone():
+def test_failed_run_leaves_only_its_log():
     """No folder could be mistaken for a result, and the log has the reason."""
     error = MissingDay("no such day")
     end_with(error)
@@ -93,33 +93,33 @@ def test_a_run_that_fails_leaves_its_log_alone():
     assert error.__notes__ == [f"the traceback is in {log}"]
 
 
-def test_ctrl_c_leaves_no_folder():
-    """An interrupted run is no run."""
+def test_interrupted_run_leaves_no_folder():
+    """Ctrl-C is handled like an error."""
     end_with(KeyboardInterrupt())
     assert not list(Path("out/backtest").rglob("*_r*"))
 
 
-def test_an_unusable_fit_is_written_and_says_so():
-    """Its numbers are looked at to see what went wrong."""
+def test_unusable_fit_is_written_with_status_unusable():
+    """Its numbers help to find the cause."""
     assert manifest(end_with(FitError("too few fills")))["status"] == "unusable"
 
 
-def test_a_fit_error_before_the_main_output_is_a_failure():
-    """A backtest that was given an unusable fit has made nothing."""
+def test_fit_error_before_the_main_output_leaves_no_folder():
+    """A backtest with an unusable fit has no output."""
     with pytest.raises(FitError), open_run(run_id="r") as run:
         raise FitError("the fit of FILL_PARAMS_FILE is not usable")
     assert not run.folder.exists()
 
 
-def test_a_manifest_that_cannot_be_written_takes_the_run_back():
+def test_unwritable_manifest_removes_the_run():
     """A folder without a manifest is never left."""
     with pytest.raises(ValueError, match="JSON compliant"), open_run(run_id="r") as run:
         run.summary = {"sharpe": float("nan")}
     assert not list(Path("out/backtest").rglob("*_r*"))
 
 
-def test_timings_add_up_by_name():
-    """Several windows are one figure; the kernel's counts are next to it."""
+def test_timings_are_summed_by_name():
+    """Several windows give one number; other values are stored beside it."""
     with open_run(run_id="r") as run:
         for _ in range(2):
             with run.timing("load"):
@@ -130,23 +130,23 @@ def test_timings_add_up_by_name():
     assert timings["total_s"] >= timings["load_s"] >= 0
 
 
-def test_a_file_that_was_read_is_named_relative_to_the_data():
-    """Folders travel together."""
+def test_input_file_is_named_relative_to_the_data():
+    """The folders can be moved together."""
     Path("fit.json").write_text("{}")
     with open_run(run_id="r") as run:
         run.input_file(Path("fit.json"))
     assert [(f["path"], f["bytes"]) for f in manifest(run)["inputs"]] == [("../fit.json", 2)]
 
 
-def test_rows_may_be_told_by_the_writer():
-    """The writer of a large file has counted them already."""
+def test_row_count_of_an_output_may_be_given():
+    """The writer of a large file has counted the rows already."""
     with open_run(run_id="r") as run:
         run.output("runs/ladder/state.csv", rows=9).write_text("x\n")
     assert manifest(run)["outputs"][0]["rows"] == 9
 
 
-def test_the_main_output_is_told_at_the_end(capsys):
-    """People get its place, scripts the thing itself."""
+def test_main_output_is_printed_at_the_end(capsys):
+    """Its path as text; with JSON its content."""
     with open_run(run_id="r") as run:
         leave_files(run)
     assert capsys.readouterr().out == "out/backtest/BTCUSDT/20251216_r/summary.json\n"
@@ -163,37 +163,37 @@ def test_the_main_output_is_told_at_the_end(capsys):
 
 
 @pytest.mark.parametrize("name", ["", "backtest"])
-def test_a_backtest_is_written_as_it_says(name):
-    """The page shows the command and the knobs, so it is not what two runs are compared by."""
+def test_write_result_writes_summary_page_and_digest(name):
+    """The page shows the command and the knobs, so it is not part of the digest."""
     digests, result = set(), Result(seeded(30).journal(), books())
     for run_id in ("r", "s"):
         with open_run(run_id=run_id) as run:
             run.write_result(result, name)
-        found = manifest(run)
-        digests.add(found["digest"])
-        assert (found["summary"], run.artefact) == (result.summary, str(Path(name) / "summary.json"))
-        assert {Path(file["path"]).parent for file in found["outputs"]} == {Path(name)}
-        assert "write_s" in found["timings"]
+        content = manifest(run)
+        digests.add(content["digest"])
+        assert (content["summary"], run.artefact) == (result.summary, str(Path(name) / "summary.json"))
+        assert {Path(file["path"]).parent for file in content["outputs"]} == {Path(name)}
+        assert "write_s" in content["timings"]
     assert len(digests) == 1
     assert "<b>3</b>" in (run.folder / name / "report.html").read_text()
 
 
-def test_a_full_disk_does_not_hide_why_a_run_ended_before_its_time(monkeypatch):
-    """The one line has both, and the exit code is that of the end."""
+def test_full_disk_error_keeps_the_first_error(monkeypatch):
+    """The message has both, and the exit code is that of the first error."""
 
-    def full(folder, manifest):
+    def raise_no_space(folder, manifest):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("mm.runs.run.write_manifest", full)
-    told = "it was killed; nor can the run folder be written"
-    with pytest.raises(Incomplete, match=told) as caught, open_run(run_id="r") as run:
+    monkeypatch.setattr("mm.runs.run.write_manifest", raise_no_space)
+    message = "it was killed; nor can the run folder be written"
+    with pytest.raises(Incomplete, match=message) as caught, open_run(run_id="r") as run:
         _write_and_raise(run, Incomplete("it was killed", 5))
     assert caught.value.exit_code == 5
     assert not run.partial.exists()
 
 
-def test_a_log_that_cannot_be_written_leaves_nothing():
-    """The claim on the folder is taken back."""
+def test_unwritable_log_leaves_no_folder():
+    """The claimed folder is removed."""
     Path("file").touch()
     with pytest.raises(UsageError, match=r"set --log-root \(LOG_ROOT\)"), open_run(run_id="r", log_root=Path("file")):
         pass
@@ -201,7 +201,7 @@ def test_a_log_that_cannot_be_written_leaves_nothing():
 
 
 def test_out_dir_may_be_an_empty_folder():
-    """Whoever made it meant it for the run."""
+    """It was created for the run."""
     Path("mine").mkdir()
     day = Day(symbol="BTCUSDT", day="20251216", out_dir=Path("mine"))
     with working(Plan("backtest", None, day, Output(), {}), Console(as_json=False, level="INFO")) as run:

@@ -32,7 +32,7 @@ def _folder(monkeypatch, tmp_path):
 def make_run(
     run_id: str, kind: str = "backtest", files=FILES, inputs=(("BTCUSDT/20251216/t.csv", "aa"),), **knobs
 ) -> Path:
-    """Leave a run, and return its folder."""
+    """Make a run, and return its folder."""
     plan = Plan(kind, None, Day(symbol="BTCUSDT", day="20251216"), Output(run_id=run_id), KNOBS | knobs)
     with working(plan, Console(as_json=True, level="ERROR")) as run:
         for name, text in files.items():
@@ -54,12 +54,12 @@ def answer(*args: str) -> dict:
     return json.loads(result.stdout)
 
 
-def why(found: dict, path: str) -> list[str]:
-    """Return the report about an output."""
-    return [one["why"] for one in found["outputs"] if one["path"] == path]
+def reasons(comparison: dict, path: str) -> list[str]:
+    """Return the reported differences of an output."""
+    return [output["why"] for output in comparison["outputs"] if output["path"] == path]
 
 
-def test_equal_work_is_equal_whoever_did_it_and_where():
+def test_equal_work_is_equal_despite_other_names_and_places():
     """Another name, another place of an input, another source of a knob and another page do not matter."""
     make_run("a")
     make_run(
@@ -68,29 +68,29 @@ def test_equal_work_is_equal_whoever_did_it_and_where():
         seed=SetKnob(3, "environment", matters=True),
         fill_params_file=SetKnob("b.json", "flag", matters=False),
     )
-    found = answer("a", "b")
-    assert found["equal"]
-    assert found["digests"][0] == found["digests"][1]
-    assert found["inputs"] == []
-    assert found["knobs"]["seed"] == {"values": [3, 3], "sources": ["flag", "environment"], "matters": True}
-    assert found["knobs"]["fill_params_file"]["matters"] is False
-    assert {one["path"]: one["counts"] for one in found["outputs"]} == {PAGE: False}
+    comparison = answer("a", "b")
+    assert comparison["equal"]
+    assert comparison["digests"][0] == comparison["digests"][1]
+    assert comparison["inputs"] == []
+    assert comparison["knobs"]["seed"] == {"values": [3, 3], "sources": ["flag", "environment"], "matters": True}
+    assert comparison["knobs"]["fill_params_file"]["matters"] is False
+    assert {output["path"]: output["counts"] for output in comparison["outputs"]} == {PAGE: False}
     text = call("a", "b").stdout
-    assert f"equal: digest {found['digests'][0]}" in text
+    assert f"equal: digest {comparison['digests'][0]}" in text
     assert "knobs that change no result\n  fill_params_file: a.json (flag) | b.json (flag)" in text
     assert "knobs of one value, set otherwise\n  seed: 3 (flag) | 3 (environment)" in text
     assert "  pnl_total: 1.5\n" in text
 
 
-def test_what_differs_is_named_to_the_cell():
-    """Knobs with value and source, inputs, the first row and column, JSON keys, and the numbers beside each other."""
+def test_differences_are_reported_to_the_cell():
+    """Knobs with value and source, inputs, the first row and column, JSON keys, and the numbers side by side."""
     make_run("a", more=SetKnob(1, "flag", matters=True))
     files = {"fills_BTCUSDT.csv": "price,qty\n1,2\n3,5\n", "summary.json": '{"pnl_total": 1.0}', "more.csv": "x\n"}
     inputs = [("BTCUSDT/20251216/t.csv", "bb"), ("BTCUSDT/20251216/u.csv", "cc")]
     make_run("b", files=files, inputs=inputs, seed=SetKnob(None, "default", matters=True))
     assert not answer("a", "b")["equal"]
     lines = [line.strip() for line in call("a", "b").stdout.splitlines()]
-    for told in (
+    for line in (
         "they differ (a | b)",
         "seed: 3 (flag) | none (default)",
         "more: 1 (flag) | no such knob",
@@ -104,34 +104,34 @@ def test_what_differs_is_named_to_the_cell():
         "n_fills: 2",
         "sharpe: null",
     ):
-        assert told in lines, told
+        assert line in lines, line
 
 
-def test_runs_of_two_kinds_are_compared_as_far_as_they_go():
-    """What is only in one is reported."""
+def test_runs_of_two_kinds_are_compared():
+    """Parts that only one of them has are reported."""
     make_run("a")
     make_run("b", "calibration", {"poisson_fit.json": "{}"})
-    found = answer("a", "b")
-    assert (found["equal"], found["entries"]["kind"]) == (False, ["backtest", "calibration"])
-    assert why(found, "poisson_fit.json") == ["only in b"]
+    comparison = answer("a", "b")
+    assert (comparison["equal"], comparison["entries"]["kind"]) == (False, ["backtest", "calibration"])
+    assert reasons(comparison, "poisson_fit.json") == ["only in b"]
 
 
-@pytest.mark.parametrize("which", ["a", "b"])
-def test_a_file_that_was_changed_since_is_not_believed(which):
-    """The manifests agree, the folders no longer do; a page may be drawn again."""
+@pytest.mark.parametrize("changed", ["a", "b"])
+def test_file_changed_since_the_run_is_reported(changed):
+    """The manifests agree, the folders no longer do; a page may be redrawn."""
     folders = {name: make_run(name) for name in "ab"}
-    (folders[which] / "summary.json").write_text("{}")
-    found = answer("a", "b")
-    assert not found["equal"]
-    assert why(found, "summary.json")[0].startswith(f"in {which} not what the run wrote")
-    (folders[which] / "summary.json").unlink()
-    assert why(answer("a", "b"), "summary.json") == [f"in {which} it is gone"]
+    (folders[changed] / "summary.json").write_text("{}")
+    comparison = answer("a", "b")
+    assert not comparison["equal"]
+    assert reasons(comparison, "summary.json")[0].startswith(f"in {changed} not what the run wrote")
+    (folders[changed] / "summary.json").unlink()
+    assert reasons(answer("a", "b"), "summary.json") == [f"in {changed} it is gone"]
     assert folders["a"].joinpath(PAGE).exists()
 
 
 @pytest.mark.parametrize("edit", ["knob", "input"])
-def test_a_manifest_that_was_edited_is_told(edit):
-    """One digest cannot belong to two results, so runs that claim both are not called equal."""
+def test_edited_manifest_is_reported(edit):
+    """One digest cannot belong to two results, so the runs are not reported as equal."""
     make_run("a")
     folder = make_run("b")
     manifest = read_manifest(folder)
@@ -141,20 +141,20 @@ def test_a_manifest_that_was_edited_is_told(edit):
         manifest["inputs"][0]["sha256"] = "bb"
     write_manifest(folder, manifest)
     assert "a manifest was edited since: one digest, but other knobs or inputs" in call("a", "b").stdout.splitlines()
-    found = answer("a", "b")
-    assert (found["equal"], found["edited"]) == (False, True)
+    comparison = answer("a", "b")
+    assert (comparison["equal"], comparison["edited"]) == (False, True)
 
 
-def test_an_output_that_is_gone_is_still_known_by_its_hash():
+def test_missing_output_is_compared_by_its_hash():
     """It differs, at an unknown place."""
     make_run("a")
     folder = make_run("b", files={**FILES, "summary.json": "{}"})
     (folder / "summary.json").unlink()
-    assert why(answer("a", "b"), "summary.json") == ["in b it is gone", "another content, by its sha256"]
+    assert reasons(answer("a", "b"), "summary.json") == ["in b it is gone", "another content, by its sha256"]
 
 
-def test_a_run_that_is_not_there_is_refused():
-    """Exit 3, as everywhere."""
+def test_unknown_run_exits_with_3():
+    """As everywhere."""
     make_run("a")
     assert call("a", "nobody").exit_code == 3
 
@@ -178,21 +178,21 @@ def files(folder: Path, first: str, second: str, suffix: str) -> tuple[Path, Pat
         ('x,y\n1,2\n3,"4"\n', (2, "", ("3,4", '3,"4"')), 'first at row 2: 3,4 | 3,"4"  (1 rows differ of 2 rows)'),
     ],
 )  # fmt: skip
-def test_tables_part_at_a_row_and_a_column(tmp_path, second, place, line):
-    """Rows count from 1, and 0 is the header; a missing cell is absent, and so are quotes."""
-    found = file_difference(*files(tmp_path, "x,y\n1,2\n3,4\n", second, ".csv"))
-    (part,) = found.parts
+def test_table_difference_names_first_row_and_column(tmp_path, second, place, line):
+    """Rows count from 1, and 0 is the header; a missing cell is absent, and quotes count."""
+    difference = file_difference(*files(tmp_path, "x,y\n1,2\n3,4\n", second, ".csv"))
+    (part,) = difference.parts
     assert (part.row, part.column, part.values) == place
-    assert found.lines() == [line]
-    assert found.answer()["parts"] == [{"row": part.row, "column": part.column, "values": list(part.values)}]
+    assert difference.lines() == [line]
+    assert difference.answer()["parts"] == [{"row": part.row, "column": part.column, "values": list(part.values)}]
 
 
 CELLS = st.lists(st.lists(st.sampled_from(["1", "2", "a b", '"', "ü,"]), min_size=2, max_size=2), max_size=6)
 
 
 @given(CELLS, CELLS)
-def test_the_first_row_and_the_number_of_rows_are_those_of_a_plain_comparison(tmp_path_factory, first, second):
-    """Whatever the cells hold that needs quotes."""
+def test_first_row_and_row_count_match_a_plain_comparison(tmp_path_factory, first, second):
+    """Also if cells need quotes."""
     folder = tmp_path_factory.mktemp("tables")
     paths = folder / "a.csv", folder / "b.csv"
     for path, rows in zip(paths, (first, second), strict=True):
@@ -200,17 +200,17 @@ def test_the_first_row_and_the_number_of_rows_are_those_of_a_plain_comparison(tm
             csv.writer(file, lineterminator="\n").writerows([["x", "y"], *rows])
     unequal = [row for row, pair in enumerate(zip_longest(first, second), 1) if pair[0] != pair[1]]
     if unequal:
-        found = file_difference(*paths)
-        assert (found.parts[0].row, found.differing) == (unequal[0], len(unequal))
-        assert found.rows == (len(first), len(second))
+        difference = file_difference(*paths)
+        assert (difference.parts[0].row, difference.differing) == (unequal[0], len(unequal))
+        assert difference.rows == (len(first), len(second))
 
 
-def test_json_files_part_at_keys(tmp_path):
-    """Each with both values; null, absent, 1 and 1.0 and true are not each other."""
+def test_json_difference_names_keys(tmp_path):
+    """Each with both values; null, absent, 1, 1.0 and true are all different."""
     first = {"a": {"b": 1, "c": [1, 2]}, "d": None, "e": 1, "f": True, "g": {}, "same": 3}
     second = {"a": {"b": 2, "c": [1]}, "e": 1.0, "f": 1, "g": [], "same": 3}
-    found = file_difference(*files(tmp_path, json.dumps(first), json.dumps(second), ".json"))
-    assert {part.column: part.values for part in found.parts} == {
+    difference = file_difference(*files(tmp_path, json.dumps(first), json.dumps(second), ".json"))
+    assert {part.column: part.values for part in difference.parts} == {
         "a.b": (1, 2),
         "a.c[1]": (2, ABSENT),
         "d": (None, ABSENT),
@@ -218,7 +218,7 @@ def test_json_files_part_at_keys(tmp_path):
         "f": (True, 1),
         "g": ({}, []),
     }
-    assert found.lines()[:2] == ["6 values differ", "  a.b: 1 | 2"]
+    assert difference.lines()[:2] == ["6 values differ", "  a.b: 1 | 2"]
     many = {f"k{number}": number for number in range(MOST_KEYS + 5)}
     assert file_difference(*files(tmp_path, json.dumps(many), "{}", ".json")).lines()[-1] == "  … and 5 more"
 
@@ -227,9 +227,9 @@ def test_json_files_part_at_keys(tmp_path):
     ("suffix", "first", "second"),
     [(".html", "abc", "abcd"), (".json", "{", "{}"), (".json", "{}", "{} "), (".csv", "a\n\n", "a\n")],
 )
-def test_other_files_part_by_their_length(tmp_path, suffix, first, second):
-    """Also JSON that is broken, or that has the same values in other bytes."""
+def test_other_files_are_compared_by_length(tmp_path, suffix, first, second):
+    """Also invalid JSON, and JSON that has the same values in other bytes."""
     (line,) = file_difference(*files(tmp_path, first, second, suffix)).lines()
-    told = f"{len(first)} bytes | {len(second)} bytes"
-    assert line == told or suffix == ".csv"
+    expected = f"{len(first)} bytes | {len(second)} bytes"
+    assert line == expected or suffix == ".csv"
     assert "absent" in line or suffix != ".csv"

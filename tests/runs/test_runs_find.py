@@ -1,4 +1,4 @@
-"""The run that a name means: the newest usable fit, and that of a RUN_ID."""
+"""Finding a run by name: the newest usable fit, and that of a RUN_ID."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def _folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-def leave(run_id: str, kind: str = "calibration", symbol: str = "BTCUSDT", *, usable: bool = True) -> Path:
+def make_fit(run_id: str, kind: str = "calibration", symbol: str = "BTCUSDT", *, usable: bool = True) -> Path:
     """Make a run of a fit, and return the fit's file."""
     name = "poisson_schedule.json" if kind == "schedule" else "poisson_fit.json"
     method = "marks" if kind == "calibration" else None
@@ -36,21 +36,21 @@ def leave(run_id: str, kind: str = "calibration", symbol: str = "BTCUSDT", *, us
 
 
 def test_last_is_the_newest_usable_fit_of_the_symbol():
-    """Neither one of another symbol, nor one that was not usable, however new."""
-    first = leave("a")
+    """Neither a fit of another symbol nor an unusable one, even if newer."""
+    first = make_fit("a")
     assert find_fit("last", "BTCUSDT", OUT) == first
-    second = leave("b", "schedule")
-    leave("c", usable=False)
-    leave("d", symbol="ETHUSDT")
+    second = make_fit("b", "schedule")
+    make_fit("c", usable=False)
+    make_fit("d", symbol="ETHUSDT")
     assert find_fit("last", "BTCUSDT", OUT) == second
     with pytest.raises(DataError, match=r"has no usable fit of XRPUSDT; make one: mm calibrate --symbol XRPUSDT"):
         find_fit("last", "XRPUSDT", OUT)
 
 
-def test_a_run_id_or_its_beginning_names_its_fit():
+def test_run_id_or_its_beginning_names_its_fit():
     """As in mm runs show; a path is left to the reader."""
-    first = leave("morning_1")
-    leave("morning_2")
+    first = make_fit("morning_1")
+    make_fit("morning_2")
     assert find_fit("morning_1", "BTCUSDT", OUT) == first
     with pytest.raises(DataError, match=r"^2 fits match 'morning'"):
         find_fit("morning", "BTCUSDT", OUT)
@@ -62,12 +62,12 @@ def test_a_run_id_or_its_beginning_names_its_fit():
     assert find_fit("some/where", "BTCUSDT", OUT) is None
 
 
-def test_the_knob_holds_the_file_that_was_meant():
-    """The manifest then names the file, and the run can be played again when another fit is the newest."""
-    file = leave("a")
+def test_resolved_knob_contains_the_file_of_the_fit():
+    """The manifest then names the file, and the run can be reproduced when another fit is the newest."""
+    file = make_fit("a")
     params = {"symbol": "BTCUSDT", "out_root": OUT}
     assert Models.resolved({**params, "fill_params_file": Path("last")}) == {"fill_params_file": file}
     assert Models.resolved({**params, "fill_params_file": file}) == {}
     assert Models.resolved({**params, "fill_params_file": None}) == {}
     several = {**params, "symbol": "BTCUSDT,ETHUSDT", "fill_params_file": Path("last")}
-    assert Models.resolved(several) == {}  # each symbol's own process finds its own
+    assert Models.resolved(several) == {}  # each symbol's own process finds its own fit

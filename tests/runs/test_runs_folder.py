@@ -20,8 +20,8 @@ def _clock(monkeypatch, tmp_path):
 
 
 def plan(kind="backtest", method=None, run_id=None, **day) -> Plan:
-    where = Day(**{"symbol": "BTCUSDT", "day": "20251216", **day})
-    return Plan(kind, method, where, Output(run_id=run_id), {})
+    day_of_run = Day(**{"symbol": "BTCUSDT", "day": "20251216", **day})
+    return Plan(kind, method, day_of_run, Output(run_id=run_id), {})
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,11 @@ def plan(kind="backtest", method=None, run_id=None, **day) -> Plan:
         ("sweep", None, "sweep/BTCUSDT/20251216_r", "sweep/BTCUSDT/20251216/r"),
     ],
 )
-def test_a_run_and_its_log_lie_where_the_contract_says(kind, method, folder, log):
+def test_run_and_log_are_in_the_documented_folders(kind, method, folder, log):
     """Scripts find runs by their paths."""
-    made = plan(kind, method)
-    assert made.folder("r") == Path("out") / folder
-    assert made.log_file("r") == Path("out/logs") / log / "run.log"
+    planned = plan(kind, method)
+    assert planned.folder("r") == Path("out") / folder
+    assert planned.log_file("r") == Path("out/logs") / log / "run.log"
 
 
 def test_several_days_share_one_folder():
@@ -46,20 +46,20 @@ def test_several_days_share_one_folder():
     assert plan(day="20251216:20251218").folder("r").name == "20251216-20251218_r"
 
 
-def test_logs_follow_the_output_unless_they_have_their_own_root():
+def test_logs_follow_the_output_unless_log_root_is_set():
     """A run into another folder leaves nothing in the current one."""
     assert plan(out_root=Path("/x")).log_file("r").is_relative_to("/x/logs")
-    own = Plan("backtest", None, plan().day, Output(log_root=Path("/l")), {})
-    assert own.log_file("r").is_relative_to("/l/backtest")
+    with_log_root = Plan("backtest", None, plan().day, Output(log_root=Path("/l")), {})
+    assert with_log_root.log_file("r").is_relative_to("/l/backtest")
 
 
-def test_a_generated_name_is_a_stamp_that_counts_up():
-    """Two runs in one second are two runs; a name is claimed by its partial folder."""
+def test_generated_name_is_a_numbered_timestamp():
+    """Two runs in the same second are two runs; a name is claimed by its partial folder."""
     assert [claim(plan()) for _ in range(3)] == ["20251217T060000Z", "20251217T060000Z_2", "20251217T060000Z_3"]
 
 
-def test_a_generated_name_shares_no_log():
-    """A run that failed keeps its log to itself."""
+def test_generated_name_shares_no_log():
+    """A failed run keeps its log to itself."""
     log = plan().log_file("20251217T060000Z")
     log.parent.mkdir(parents=True)
     log.touch()
@@ -67,18 +67,18 @@ def test_a_generated_name_shares_no_log():
 
 
 @pytest.mark.parametrize("name", ["20251216_mine", "20251216_mine.partial"])
-def test_a_given_name_is_used_once(name):
+def test_given_name_cannot_be_reused(name):
     """An existing folder is never overwritten, nor one that is in use."""
     folder = plan(run_id="mine").folder("mine").with_name(name)
     folder.mkdir(parents=True)
-    with pytest.raises(RunExists, match=r"--run-id \(RUN_ID\) 'mine' was used before") as refused:
+    with pytest.raises(RunExists, match=r"--run-id \(RUN_ID\) 'mine' was used before") as raised:
         claim(plan(run_id="mine"))
-    killed = name.endswith(".partial")
-    assert ("or was killed; if none is, remove that folder" in str(refused.value)) == killed
-    assert name in str(refused.value)
+    leave_killed_run = name.endswith(".partial")
+    assert ("or was killed; if none is, remove that folder" in str(raised.value)) == leave_killed_run
+    assert name in str(raised.value)
 
 
-def test_the_name_of_a_run_that_failed_may_be_given_again():
+def test_name_of_a_failed_run_may_be_reused():
     """Only its log is left, which continues."""
     log = plan().log_file("mine")
     log.parent.mkdir(parents=True)
@@ -107,8 +107,8 @@ def test_out_dir_must_be_new_or_empty():
         claim(plan(out_dir=Path("empty")))
 
 
-def test_a_name_used_under_out_dir_is_known_by_its_log():
-    """The folder does not tell the name there."""
+def test_name_used_with_out_dir_is_detected_by_its_log():
+    """The folder does not contain the name there."""
     log = plan(run_id="mine").log_file("mine")
     log.parent.mkdir(parents=True)
     log.touch()
@@ -116,44 +116,44 @@ def test_a_name_used_under_out_dir_is_known_by_its_log():
         claim(plan(run_id="mine", out_dir=Path("elsewhere")))
 
 
-def test_an_output_that_cannot_be_written_names_the_knob():
-    """It is found before the work, not after it."""
+def test_unwritable_output_error_names_the_knob():
+    """It is detected before the work, not after it."""
     Path("file").touch()
     with pytest.raises(UsageError, match=r"file/backtest/.* cannot be written \(Not a directory\); set --out-root"):
         claim(plan(out_root=Path("file")))
 
 
-def test_a_partial_folder_stands_beside_the_run(tmp_path):
+def test_partial_folder_is_beside_the_run_folder(tmp_path):
     """Renaming is then one step on one disk."""
     assert partial_folder(Path("a/../b")) == tmp_path / "b.partial"
 
 
-def test_the_command_that_does_it_again_needs_no_environment():
-    """What a variable set is a flag in it; a name that would be refused the second time is not."""
+def test_command_of_a_plan_needs_no_environment():
+    """Values from variables become flags; a RUN_ID, which would be rejected the second time, is left out."""
     knobs = {
         "symbol": SetKnob("BTCUSDT", "environment", matters=True, flag="--symbol"),
         "fill_per_side": SetKnob(True, "flag", matters=True, flag="--fill-per-side"),
         "seed": SetKnob(0, "default", matters=True, flag="--seed"),
         "run_id": SetKnob("mine", "flag", matters=False, flag="--run-id"),
     }
-    made = Plan("backtest", None, plan().day, Output(), knobs, "python -m mm backtest")
-    assert made.command() == ["python", "-m", "mm", "backtest", "--symbol", "BTCUSDT", "--fill-per-side", "1"]
+    planned = Plan("backtest", None, plan().day, Output(), knobs, "python -m mm backtest")
+    assert planned.command() == ["python", "-m", "mm", "backtest", "--symbol", "BTCUSDT", "--fill-per-side", "1"]
 
 
 def killed_plan(tmp_path: Path, *, mode: str = "rolling", resumable: bool = True, **day) -> Plan:
-    where = Day(**{"symbol": "BTCUSDT", "day": "20251216", "out_root": tmp_path, **day})
+    day_of_run = Day(**{"symbol": "BTCUSDT", "day": "20251216", "out_root": tmp_path, **day})
     knobs = {
         "schedule_mode": SetKnob(mode, "flag", matters=True),
         "out_root": SetKnob(str(tmp_path), "flag", matters=False),
     }
-    return Plan("walkforward", None, where, Output(run_id="mine"), knobs, resumable=resumable)
+    return Plan("walkforward", None, day_of_run, Output(run_id="mine"), knobs, resumable=resumable)
 
 
-def killed(one: Plan, **files: str) -> Path:
-    """Leave what a run leaves that was killed at work; return its partial folder."""
-    lock = folders.hold(one, claim(one))
-    folders.take_up(one, "mine")
-    partial = partial_folder(one.folder("mine"))
+def leave_killed_run(planned: Plan, **files: str) -> Path:
+    """Leave the files of a run that was killed at work; return its partial folder."""
+    lock = folders.hold(planned, claim(planned))
+    folders.take_up(planned, "mine")
+    partial = partial_folder(planned.folder("mine"))
     for name, text in files.items():
         path = partial / name.replace("__", "/")
         path.parent.mkdir(exist_ok=True)
@@ -162,9 +162,11 @@ def killed(one: Plan, **files: str) -> Path:
     return partial
 
 
-def test_a_killed_run_is_taken_up_with_its_checkpoint_and_nothing_else(tmp_path):
-    """Half-written outputs go, findings stay."""
-    partial = killed(killed_plan(tmp_path), poisson_schedule="{", backtest__fills="x", checkpoint__windows="kept")
+def test_killed_run_is_resumed_with_its_checkpoint_only(tmp_path):
+    """Half-written outputs are removed, the checkpoint stays."""
+    partial = leave_killed_run(
+        killed_plan(tmp_path), poisson_schedule="{", backtest__fills="x", checkpoint__windows="kept"
+    )
     with working(killed_plan(tmp_path), Console(as_json=False, level="ERROR")) as run:
         assert (run.checkpoint() / "windows").read_text() == "kept"
         assert sorted(path.name for path in partial.iterdir()) == [CHECKPOINT]
@@ -175,41 +177,41 @@ def test_a_killed_run_is_taken_up_with_its_checkpoint_and_nothing_else(tmp_path)
     assert [file["path"] for file in manifest["outputs"]] == ["result.json"]
 
 
-def test_a_run_killed_before_it_began_is_taken_up(tmp_path):
-    """Its folder was made and nothing was in it yet."""
+def test_run_killed_before_its_first_file_is_resumed(tmp_path):
+    """Its folder was made and was still empty."""
     for inside in ("", CHECKPOINT):
         (partial_folder(killed_plan(tmp_path).folder("mine")) / inside).mkdir(parents=True, exist_ok=True)
         assert claim(killed_plan(tmp_path)) == "mine"
 
 
-def test_a_finished_run_is_not_taken_up(tmp_path):
+def test_finished_run_is_not_resumed(tmp_path):
     with working(killed_plan(tmp_path), Console(as_json=False, level="ERROR")):
         pass
     with pytest.raises(RunExists, match="was used before"):
         claim(killed_plan(tmp_path))
 
 
-def test_a_run_of_a_kind_that_cannot_be_resumed_is_not_taken_up(tmp_path):
-    killed(killed_plan(tmp_path))
+def test_run_of_a_kind_without_resumption_is_not_resumed(tmp_path):
+    leave_killed_run(killed_plan(tmp_path))
     with pytest.raises(RunExists, match="was used before"):
         claim(killed_plan(tmp_path, resumable=False))
 
 
-def test_a_run_that_somebody_works_on_is_not_taken_up(tmp_path):
+def test_run_of_a_living_process_is_not_resumed(tmp_path):
     """The folder is locked for the lifetime of the process."""
-    one = killed_plan(tmp_path)
-    with working(one, Console(as_json=False, level="ERROR")) as run:
+    plan_of_run = killed_plan(tmp_path)
+    with working(plan_of_run, Console(as_json=False, level="ERROR")) as run:
         with (
             pytest.raises(RunExists, match="another process works on this run"),
-            working(one, Console(as_json=False, level="ERROR")),
+            working(plan_of_run, Console(as_json=False, level="ERROR")),
         ):
             pass
         assert run.partial.is_dir()
 
 
-def test_other_knobs_do_not_go_on_with_it(tmp_path):
-    """What was found with one mode is of no use to another; the findings stay where they are."""
-    partial = killed(killed_plan(tmp_path), checkpoint__windows="kept")
+def test_killed_run_is_not_resumed_with_other_knobs(tmp_path):
+    """Results of one mode are of no use to another; the checkpoint stays in place."""
+    partial = leave_killed_run(killed_plan(tmp_path), checkpoint__windows="kept")
     with (
         pytest.raises(RunExists, match=r"SCHEDULE_MODE 'rolling', now 'ewma'"),
         working(killed_plan(tmp_path, mode="ewma"), Console(as_json=False, level="ERROR")),
@@ -220,11 +222,11 @@ def test_other_knobs_do_not_go_on_with_it(tmp_path):
 
 
 @pytest.mark.parametrize("changed", ["inputs", "code"])
-def test_other_files_or_other_code_start_anew(tmp_path, monkeypatch, changed):
-    """A day that was mended, or a program that computes otherwise: nothing found before holds."""
-    partial = killed(killed_plan(tmp_path), checkpoint__windows="old")
-    folder, thrown_away = folders.checkpoint(partial, [InputFile("a", 1, "aa")])
-    assert (thrown_away, (folder / "windows").exists()) == (False, True)
+def test_other_inputs_or_code_discard_the_checkpoint(tmp_path, monkeypatch, changed):
+    """After a repaired day, or with a program that calculates differently, nothing found before is valid."""
+    partial = leave_killed_run(killed_plan(tmp_path), checkpoint__windows="old")
+    folder, discarded = folders.checkpoint(partial, [InputFile("a", 1, "aa")])
+    assert (discarded, (folder / "windows").exists()) == (False, True)
     assert folders.checkpoint(partial, [InputFile("b", 1, "aa")]) == (folder, False)
     if changed == "code":
         monkeypatch.setattr(folders, "sources_hash", lambda: "of another checkout")
@@ -234,33 +236,33 @@ def test_other_files_or_other_code_start_anew(tmp_path, monkeypatch, changed):
     assert folders.checkpoint(partial, [InputFile("a", 1, sha256)]) == (folder, False)
 
 
-def test_an_out_dir_is_taken_up_too(tmp_path):
-    """Its log is the only trace of the name, and is there already."""
-    one = killed_plan(tmp_path, out_dir=tmp_path / "here")
-    killed(one, checkpoint__windows="kept")
-    log = one.log_file("mine")
+def test_killed_run_in_an_out_dir_is_resumed(tmp_path):
+    """Its log is the only trace of the name, and exists already."""
+    plan_of_run = killed_plan(tmp_path, out_dir=tmp_path / "here")
+    leave_killed_run(plan_of_run, checkpoint__windows="kept")
+    log = plan_of_run.log_file("mine")
     log.parent.mkdir(parents=True)
     log.touch()
-    with working(one, Console(as_json=False, level="ERROR")) as run:
+    with working(plan_of_run, Console(as_json=False, level="ERROR")) as run:
         assert (run.checkpoint() / "windows").exists()
     assert (tmp_path / "here/run_manifest.json").exists()
 
 
-def test_an_out_dir_with_files_of_another_run_is_refused(tmp_path):
+def test_out_dir_with_files_of_another_run_is_rejected(tmp_path):
     """It has no checkpoint: it belongs to another program."""
-    one = killed_plan(tmp_path, out_dir=tmp_path / "here")
+    plan_of_run = killed_plan(tmp_path, out_dir=tmp_path / "here")
     partial = partial_folder(tmp_path / "here")
     partial.mkdir()
     (partial / "orders.csv").touch()
     with pytest.raises(RunExists, match="a run is writing it, or was killed"):
-        claim(one)
+        claim(plan_of_run)
 
 
-def test_two_pages_of_a_second_have_names_of_their_own(tmp_path):
-    """The second of two comparisons within a second was written over the first."""
+def test_two_pages_of_one_second_have_different_names(tmp_path):
+    """Regression: the second of two comparisons within a second overwrote the first."""
     names = []
     for _ in range(3):
         page = new_page(tmp_path, "20251216_")
         page.touch()
         names.append(page.name)
-    assert names == [f"20251216_20251217T060000Z{more}.html" for more in ("", "_2", "_3")]
+    assert names == [f"20251216_20251217T060000Z{suffix}.html" for suffix in ("", "_2", "_3")]

@@ -22,15 +22,15 @@ def work(days=("20251216",), knobs=None, files=None) -> str:
 
 
 @given(st.binary(max_size=200))
-def test_lines_are_counted_by_their_ends(tmp_path_factory, content):
-    """A file may be larger than what is read of it at a time."""
+def test_lines_are_counted_by_newlines(tmp_path_factory, content):
+    """A file may be larger than the block that is read at a time."""
     path = tmp_path_factory.mktemp("lines") / "x.bin"
     path.write_bytes(content)
     assert m.count_lines(path) == content.count(b"\n")
 
 
-def test_the_rows_of_a_csv_are_counted_where_the_writer_did_not(tmp_path):
-    """The header is no row; other files have none."""
+def test_csv_rows_are_counted_unless_given(tmp_path):
+    """The header is not a row; other files have none."""
     (tmp_path / "a.csv").write_text("x,y\n1,2\n3,4\n")
     (tmp_path / "b.json").write_text("{\n}\n")
     (tmp_path / "empty.csv").write_text("")
@@ -41,8 +41,8 @@ def test_the_rows_of_a_csv_are_counted_where_the_writer_did_not(tmp_path):
     assert m.read_output(tmp_path, tmp_path / "a.csv", 7, True).rows == 7
 
 
-def test_equal_work_has_equal_digests_wherever_it_lies():
-    """Moving the data, the output or the clock is no other work."""
+def test_equal_work_has_equal_digests_at_any_place():
+    """Moving the data or the output, or another source of a knob, is not other work."""
     moved = [m.InputFile("/elsewhere/t.csv", 10, "aa"), FILES[1]]
     page = [*FILES, m.OutputFile("report.html", None, "cc", in_digest=False)]
     freed = KNOBS | {"out_root": m.SetKnob("/tmp", "flag", matters=False)}
@@ -53,7 +53,7 @@ def test_equal_work_has_equal_digests_wherever_it_lies():
 
 
 def test_other_work_has_another_digest():
-    """Each thing that matters is seen."""
+    """Everything that matters changes the digest."""
     others = [
         work(days=("20251217",)),
         work(knobs=KNOBS | {"seed": m.SetKnob(1, "flag", matters=True)}),
@@ -77,8 +77,8 @@ WHOLE = {
 }
 
 
-def test_what_is_written_is_read(tmp_path):
-    """A manifest survives its file; NaN does not get in."""
+def test_written_manifest_is_read_back(tmp_path):
+    """NaN is rejected."""
     m.write_manifest(tmp_path, WHOLE)
     assert m.read_manifest(tmp_path) == WHOLE
     with pytest.raises(ValueError, match="JSON compliant"):
@@ -87,15 +87,15 @@ def test_what_is_written_is_read(tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in WHOLE if name != "commit"])
 @pytest.mark.parametrize("value", [None, 7])
-def test_a_manifest_that_lacks_something_names_it(tmp_path, name, value):
-    """Whoever reads one may rely on its entries."""
+def test_missing_entry_of_a_manifest_is_named(tmp_path, name, value):
+    """Readers may rely on the entries."""
     m.write_manifest(tmp_path, {**WHOLE, name: value})
     with pytest.raises(BrokenFile, match=f"{name} is missing"):
         m.read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}"])
-def test_a_folder_without_a_manifest_is_no_run(tmp_path, text):
+def test_folder_without_a_manifest_is_not_a_run(tmp_path, text):
     """The message names the folder and the remedy."""
     if text is not None:
         (tmp_path / m.MANIFEST).write_text(text)
@@ -110,8 +110,8 @@ def git_folder(package, head: str):
     return git
 
 
-def test_the_commit_is_read_from_a_checkout(tmp_path):
-    """Loose, packed and detached heads all name their commit; outside of a checkout there is none."""
+def test_commit_is_read_from_a_checkout(tmp_path):
+    """From loose, packed and detached heads; outside a checkout there is none."""
     package = tmp_path / "repo" / "mm"
     assert m.checkout_commit(package) is None
     git = git_folder(package, "ref: refs/heads/main\n")
@@ -123,8 +123,8 @@ def test_the_commit_is_read_from_a_checkout(tmp_path):
     assert m.checkout_commit(package) == "3333"
 
 
-def test_the_commit_of_a_worktree_is_its_own(tmp_path):
-    """A worktree keeps its head apart and its branches with the others."""
+def test_commit_of_a_worktree_is_its_own(tmp_path):
+    """A worktree has its own head and shares its branches with the others."""
     main = git_folder(tmp_path / "main" / "mm", "ref: refs/heads/main\n")
     (main / "refs/heads/topic").write_text("4444\n")
     (main / "worktrees/w").mkdir(parents=True)
@@ -135,8 +135,8 @@ def test_the_commit_of_a_worktree_is_its_own(tmp_path):
     assert m.checkout_commit(tmp_path / "w" / "mm") == "4444"
 
 
-def test_peak_memory_is_this_process_s_own():
-    """A figure of some MB, where the system gives one."""
+def test_peak_memory_is_that_of_this_process():
+    """A number of some MB, if the system provides it."""
     peak = m.peak_rss_mb()
     assert peak is None or 1 < peak < 100_000
 

@@ -1,9 +1,9 @@
-"""One small day for all tests of sweeps, its tape kept."""
+"""One small day for all tests of sweeps, with its tape kept."""
 
 from pathlib import Path
 
 import pytest
-from sweep_desk import folder_of, small_day, swept
+from sweep_desk import folder_of, run_sweep, small_day
 
 
 @pytest.fixture(scope="session")
@@ -16,8 +16,8 @@ def sweep_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def serial(sweep_data, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep that was played one point after another: its folder."""
+    """The folder of a sweep that was played one point after another."""
     cwd = tmp_path_factory.mktemp("serial")
-    done = swept(cwd, sweep_data, JOBS="1", RUN_ID="whole")
+    done = run_sweep(cwd, sweep_data, JOBS="1", RUN_ID="whole")
     assert (done.returncode, done.stderr) == (0, "")
     return folder_of(done, cwd)

@@ -1,4 +1,4 @@
-"""A small day, and sweeps of it as processes: what the tests of ``mm sweep`` share."""
+"""A small day, and sweeps of it as processes: shared by the tests of ``mm sweep``."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ KNOBS = {"SYMBOL": "SIMUSDT", "DAY": "20260105", "MAKER_FEE_RATE": "0", "LOG_LEV
 GRID = "GAMMA=0.01,0.1,1;FILL_MODEL=trade_cross,price_cross"
 FILES = ("sweep.json", "sweep.csv", "points.ndjson", "pnl_60s.csv")
 
-# A model that ends its own process, always or the first time only, or raises; told so by its parameter.
+# A model that ends its own process, always or the first time only, or raises; chosen by its parameter.
 MODEL = """
 import os, signal, sys
 from pathlib import Path
@@ -28,11 +28,11 @@ from my_helper import LOTS
 
 class Own:
     def __init__(self, delta: float = 1.0, ill: str = "") -> None:
-        self.delta, self.ill, self.asked = delta, ill, 0
+        self.delta, self.ill, self.n_calls = delta, ill, 0
 
     def quote(self, view):
-        self.asked += 1
-        if self.asked == 20 and self.ill:
+        self.n_calls += 1
+        if self.n_calls == 20 and self.ill:
             if self.ill == "raises":
                 raise RuntimeError("no idea")
             if self.ill == "exits":
@@ -55,15 +55,15 @@ def small_day(root: Path, day: str = "20260105", hours: float = 0.5) -> None:
     )
 
 
-def swept(cwd: Path, data: Path, **knobs: str) -> Any:
+def run_sweep(cwd: Path, data: Path, **knobs: str) -> Any:
     """Run ``mm sweep`` in *cwd*; a knob that is given empty counts as not set."""
     return run_python("-m", "mm", "sweep", cwd=cwd, DATA_ROOT=str(data), **{**KNOBS, "GRID": GRID, **knobs})
 
 
-def called(data: Path, program: click.Command = main, words: Sequence[str] = (), **knobs: str) -> Any:
+def invoke(data: Path, program: click.Command = main, words: Sequence[str] = (), **knobs: str) -> Any:
     """Run ``mm sweep``, or another *program*, within this process and the current folder."""
-    own = {"GRID": GRID} if program is main else {}
-    return CliRunner().invoke(program, list(words), env={"DATA_ROOT": str(data), **KNOBS, **own, **knobs})
+    defaults = {"GRID": GRID} if program is main else {}
+    return CliRunner().invoke(program, list(words), env={"DATA_ROOT": str(data), **KNOBS, **defaults, **knobs})
 
 
 def folder_of(done: Any, cwd: Path) -> Path:
@@ -71,7 +71,7 @@ def folder_of(done: Any, cwd: Path) -> Path:
     return cwd / Path(done.stdout.splitlines()[-1]).parent
 
 
-def found(done: Any, cwd: Path) -> dict[str, Any]:
+def sweep_json(done: Any, cwd: Path) -> dict[str, Any]:
     """Return ``sweep.json`` of a finished sweep."""
     content: dict[str, Any] = json.loads((folder_of(done, cwd) / "sweep.json").read_text())
     return content
@@ -81,13 +81,13 @@ def manifest(folder: Path) -> dict:
     return json.loads((folder / "run_manifest.json").read_text())
 
 
-def same(one: Path, other: Path) -> None:
-    """Assert that two sweeps left the same bytes, and the same digest."""
+def assert_same(one: Path, other: Path) -> None:
+    """Assert that two sweeps wrote the same bytes and have the same digest."""
     for name in FILES:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
     assert manifest(one)["digest"] == manifest(other)["digest"]
 
 
-def own_model(folder: Path) -> None:
+def write_own_model(folder: Path) -> None:
     (folder / "my_own.py").write_text(MODEL)
     (folder / "my_helper.py").write_text("LOTS = 60\n")

@@ -10,8 +10,8 @@ from played_points import FILLS, GAMMA, noise, outcome, played
 MINUTE_US = 60_000_000
 
 
-def test_rows_are_ranked_and_the_undefined_and_failed_come_last():
-    """A point without a Sharpe ratio has no rank; nor has one that failed."""
+def test_rows_are_ranked_with_undefined_and_failed_points_last():
+    """A point without a Sharpe ratio has no rank, nor has a failed point."""
     flat = played(2, [0.0] * 240)
     failed = PlayedPoint(3, {"GAMMA": "3"}, "k3", "mm backtest", {"error": "why", "exit_code": 1, "traceback": ""})
     rows = find([played(1, noise(1)), flat, failed, played(4, noise(2, mean=1.0))], [GAMMA], "sharpe", [0]).rows
@@ -22,8 +22,8 @@ def test_rows_are_ranked_and_the_undefined_and_failed_come_last():
     assert rows[3]["sharpe"] is None
 
 
-def test_a_best_point_of_few_fills_or_without_gain_is_told():
-    """Sharpe ratios of five fills, or of the least loss, are no reason to trade."""
+def test_warnings_name_a_best_point_with_few_fills_or_no_gain():
+    """A Sharpe ratio of five fills, or the smallest loss, is no reason to trade."""
     few = PlayedPoint(1, {"GAMMA": "1"}, "k1", "", outcome(noise(1, mean=0.5), n_fills=5))
     warnings = find([few, played(2, noise(2))], [GAMMA], "sharpe", [0]).content["warnings"]
     assert "the best trial rests on 5 fills: too few to separate it from chance" in warnings
@@ -31,16 +31,18 @@ def test_a_best_point_of_few_fills_or_without_gain_is_told():
     assert any("gains nothing" in line for line in find(losses, [GAMMA], "sharpe", [0]).content["warnings"])
 
 
-def test_what_holds_of_every_point_is_told_once():
-    """A fit of the day that is played, the fee of another market: with how many points say so; other notes are not."""
-    said = ["fit_in_sample: why", "spot_fees: why", "nothing filled: why"]
-    points = [PlayedPoint(n, {"GAMMA": "1"}, f"k{n}", "", outcome(noise(n), warnings=said[: 4 - n])) for n in (1, 2)]
+def test_warnings_common_to_all_points_are_listed_once():
+    """A fit of the played day or the fees of another market, with the number of points; not other warnings."""
+    warning_lines = ["fit_in_sample: why", "spot_fees: why", "nothing filled: why"]
+    points = [
+        PlayedPoint(n, {"GAMMA": "1"}, f"k{n}", "", outcome(noise(n), warnings=warning_lines[: 4 - n])) for n in (1, 2)
+    ]
     warnings = find(points, [GAMMA], "sharpe", [0]).content["warnings"]
-    assert [line for line in warnings if "points: " in line] == [f"2 of 2 points: {line}" for line in said[:2]]
+    assert [line for line in warnings if "points: " in line] == [f"2 of 2 points: {line}" for line in warning_lines[:2]]
 
 
-def test_less_drawdown_is_better():
-    """All other headlines are the better the greater."""
+def test_smaller_drawdown_ranks_higher():
+    """For all other headlines, greater is better."""
     points = [
         PlayedPoint(n, {"GAMMA": "1"}, f"k{n}", "", outcome(noise(n), max_drawdown=fall))
         for n, fall in ((1, 3.0), (2, 0.5))
@@ -51,44 +53,44 @@ def test_less_drawdown_is_better():
     )
 
 
-def test_points_that_are_the_same_are_one_trial():
-    """Equal points are not played twice, and luck does not count them twice."""
+def test_equal_points_count_as_one_trial():
+    """Equal points are not played twice, and the correction for luck does not count them twice."""
     points = [played(1, noise(1), "same"), played(2, noise(1), "same"), played(3, noise(3))]
-    found = find(points, [GAMMA], "sharpe", [0])
-    assert found.content["trials"] == 2
-    assert found.columns == [1, 3]
-    first, second = (row for row in found.rows if row["digest"] == "same")
+    findings = find(points, [GAMMA], "sharpe", [0])
+    assert findings.content["trials"] == 2
+    assert findings.columns == [1, 3]
+    first, second = (row for row in findings.rows if row["digest"] == "same")
     assert first["sharpe_first_half"] == second["sharpe_first_half"] is not None
 
 
 @given(st.lists(st.floats(-0.2, 0.2), min_size=2, max_size=30), st.integers(100, 2000))
-def test_the_deflated_sharpe_is_that_of_bailey_and_lopez_de_prado(ratios, periods):
-    """Written down again from the paper, with scipy's normal distribution: kurtosis is the raw one."""
+def test_deflated_sharpe_matches_bailey_and_lopez_de_prado(ratios, periods):
+    """Reimplemented from the paper, with scipy's normal distribution; kurtosis is not the excess."""
     summaries = [
         {"returns": {"periods": periods, "skew": -0.5, "kurtosis": 5.0, "sharpe_per_period": ratio}} for ratio in ratios
     ]
-    luck, n = SelectionBias.of(summaries), len(ratios)
+    bias, n = SelectionBias.of(summaries), len(ratios)
     euler = 0.5772156649015329
     best = np.std(ratios, ddof=1) * ((1 - euler) * norm.ppf(1 - 1 / n) + euler * norm.ppf(1 - 1 / (n * np.e)))
     sharpe = max(ratios)
     error = np.sqrt(1 + 0.5 * sharpe + (5.0 - 1) / 4 * sharpe**2)
-    wanted = norm.cdf((sharpe - best) * np.sqrt(periods - 1) / error)
-    assert luck.best == pytest.approx(best * 525600**0.5, rel=1e-9, abs=1e-9)
-    assert luck.deflated(summaries[ratios.index(sharpe)]) == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+    expected = norm.cdf((sharpe - best) * np.sqrt(periods - 1) / error)
+    assert bias.best == pytest.approx(best * 525600**0.5, rel=1e-9, abs=1e-9)
+    assert bias.deflated(summaries[ratios.index(sharpe)]) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-def test_trials_whose_spread_is_unknown_are_not_corrected_for_none():
-    """A variance of 0 would let the only Sharpe ratio of many trials pass as that of a single one."""
+def test_unknown_spread_of_trials_gives_no_deflated_sharpe():
+    """With a variance of 0, the only Sharpe ratio of many trials would pass as that of a single trial."""
     moments = {"periods": 500, "skew": 0.0, "kurtosis": 3.0}
-    only, none = ({"returns": {**moments, "sharpe_per_period": ratio}} for ratio in (0.1, None))
-    alone, among = SelectionBias.of([only]), SelectionBias.of([only, none, none])
+    defined, undefined = ({"returns": {**moments, "sharpe_per_period": ratio}} for ratio in (0.1, None))
+    alone, among = SelectionBias.of([defined]), SelectionBias.of([defined, undefined, undefined])
     assert (alone.best, among.best) == (0.0, None)
-    assert alone.deflated(only) == pytest.approx(norm.cdf(0.1 * 499**0.5 / 1.005**0.5))
-    assert among.deflated(only) is None
+    assert alone.deflated(defined) == pytest.approx(norm.cdf(0.1 * 499**0.5 / 1.005**0.5))
+    assert among.deflated(defined) is None
 
 
-def test_the_best_of_noise_is_told_to_be_luck_and_a_real_one_is_not():
-    """Forty worthless trials have a best one; its deflated Sharpe says what it is."""
+def test_warnings_call_the_best_of_noise_luck_but_not_a_real_edge():
+    """Forty worthless trials have a best one, which its deflated Sharpe ratio exposes."""
     worthless = find([played(n, noise(n)) for n in range(1, 41)], [GAMMA], "sharpe", [0])
     assert worthless.content["best"]["sharpe"] > 0
     assert worthless.content["best"]["deflated_sharpe"] < 0.9
@@ -99,7 +101,7 @@ def test_the_best_of_noise_is_told_to_be_luck_and_a_real_one_is_not():
     assert real.content["pbo"] < 0.05 < worthless.content["pbo"]
 
 
-def test_the_worst_case_is_over_all_that_is_assumed():
+def test_worst_case_is_over_all_assumed_axes():
     """The choice that is good under every fill model is not the one that is best under one of them."""
     pnl = {("1", "a"): 9.0, ("1", "b"): -5.0, ("2", "a"): 3.0, ("2", "b"): 2.0}
     points = [
@@ -113,7 +115,7 @@ def test_the_worst_case_is_over_all_that_is_assumed():
     assert find(points[::2], [GAMMA], "pnl_total", [0]).content["worst_case"] is None
 
 
-def test_the_choice_is_made_anew_in_each_block_from_the_past_alone():
+def test_forward_chooses_in_each_block_from_the_past_only():
     """By hand: trial 1 is best at first, trial 2 from the second hour on."""
     hours = np.array([[2, 0], [-1, 1], [-1, 1], [-1, 3]], dtype=float)
     panel = PnlPanel(np.arange(240) * MINUTE_US, np.repeat(hours, 60, axis=0) / 60)
@@ -128,35 +130,35 @@ def test_the_choice_is_made_anew_in_each_block_from_the_past_alone():
 
 @settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(1, 5), st.sampled_from(["sharpe", "pnl_total", "sortino", "calmar"]))
-def test_what_comes_later_changes_no_earlier_choice(seed, hour, rank_by):
+def test_later_pnl_changes_no_earlier_choice(seed, hour, rank_by):
     """A walk-forward that looks ahead is worth nothing."""
     draw = np.random.default_rng(seed)
     pnl = draw.normal(size=(6 * 60, 5))
     other = np.vstack([pnl[: hour * 60], draw.normal(size=(len(pnl) - hour * 60, 5))])
     starts = np.arange(len(pnl)) * MINUTE_US
-    one, two = (forward(PnlPanel(starts, values), [0], rank_by) for values in (pnl, other))
-    assert one is not None
-    assert two is not None
-    assert one.picked[:hour] == two.picked[:hour]
+    first, second = (forward(PnlPanel(starts, values), [0], rank_by) for values in (pnl, other))
+    assert first is not None
+    assert second is not None
+    assert first.picked[:hour] == second.picked[:hour]
 
 
-def test_blocks_are_days_where_there_are_enough_of_them():
-    """A gap between days is no part of a block, and a short day has short blocks."""
+def test_blocks_are_days_if_there_are_enough_days():
+    """A gap between days is not part of a block, and a short day has short blocks."""
     day_us = 24 * 60 * MINUTE_US
     starts = np.concatenate([day * day_us + np.arange(100) * MINUTE_US for day in range(5)])
     panel = PnlPanel(starts, np.ones((500, 2)))
-    cuts, told = panel.blocks([day * day_us for day in range(5)])
+    cuts, length = panel.blocks([day * day_us for day in range(5)])
     assert [(cut.start, cut.stop) for cut in cuts] == [(100 * day, 100 * day + 100) for day in range(5)]
-    assert told == "a day"
+    assert length == "a day"
     short = PnlPanel(starts[:62], np.ones((62, 2)))
-    cuts, told = short.blocks([0])
+    cuts, length = short.blocks([0])
     assert [(cut.start, cut.stop) for cut in cuts] == [(0, 15), (15, 30), (30, 45), (45, 62)]
-    assert told == "15 minutes"
+    assert length == "15 minutes"
     assert forward(PnlPanel(starts[:15], np.ones((15, 2))), [0], "sharpe") is None
 
 
-def test_a_panel_holds_the_periods_that_count_in_all_trials():
-    """Runs that do not stand on one grid of time are not compared at all."""
+def test_panel_contains_periods_that_count_in_all_trials():
+    """Runs on different time grids are not compared at all."""
     panel = PnlPanel.of([outcome([1.0, None, 3.0])["series"], outcome([4.0, None, 6.0])["series"]])
     assert panel is not None
     assert panel.start_us.tolist() == [0, 2 * MINUTE_US]
@@ -164,23 +166,23 @@ def test_a_panel_holds_the_periods_that_count_in_all_trials():
     assert PnlPanel.of([outcome([1.0, None])["series"], outcome([1.0, 2.0])["series"]]) is None
     assert PnlPanel.of([outcome([1.0])["series"], outcome([1.0, 2.0])["series"]]) is None
     assert PnlPanel.of([]) is None
-    found = find([played(1, [1.0, None]), played(2, [1.0, 2.0])], [GAMMA], "pnl_total", [0])
-    assert any("do not stand on one grid" in line for line in found.content["warnings"])
+    findings = find([played(1, [1.0, None]), played(2, [1.0, 2.0])], [GAMMA], "pnl_total", [0])
+    assert any("do not stand on one grid" in line for line in findings.content["warnings"])
 
 
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=3, max_size=20))
-def test_the_correlation_of_halves_is_spearmans(pairs):
-    """Equal scores share their rank, as scipy has it."""
+def test_rank_correlation_of_halves_is_spearmans(pairs):
+    """Equal scores share their rank, as in scipy."""
     first, second = (np.array(column, dtype=float) for column in zip(*pairs, strict=True))
-    found = rank_correlation(first, second)
+    correlation = rank_correlation(first, second)
     if first.min() == first.max() or second.min() == second.max():
-        assert found is None
+        assert correlation is None
     else:
-        assert found == pytest.approx(spearmanr(first, second).statistic)
+        assert correlation == pytest.approx(spearmanr(first, second).statistic)
 
 
-def test_scores_are_those_of_the_summary():
-    """A choice by Calmar or Sortino is made by the same numbers that rank the table, up to a factor."""
+def test_scores_match_those_of_the_summary():
+    """A choice by Calmar or Sortino uses the same numbers as the ranking of the table, up to a factor."""
     pnl = np.array([[1.0, 0.0], [-3.0, 0.0], [2.0, 0.0], [1.0, 0.0]])
     assert scores(pnl, "pnl_total").tolist() == [1.0, 0.0]
     assert scores(pnl, "max_drawdown").tolist() == [-3.0, 0.0]

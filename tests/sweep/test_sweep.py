@@ -10,22 +10,22 @@ import time
 from pathlib import Path
 
 import pytest
-from sweep_desk import GRID, KNOBS, MODEL, called, folder_of, manifest, own_model, same, swept
+from sweep_desk import GRID, KNOBS, MODEL, assert_same, folder_of, invoke, manifest, run_sweep, write_own_model
 
 import mm
 from mm.errors import UsageError
 from support import ROOT, run_python
 
 
-def test_parallel_is_serial_byte_for_byte(serial, sweep_data, tmp_path):
-    """Who plays a point does not show, nor does where: three processes for six points, elsewhere."""
-    done = swept(tmp_path, sweep_data, JOBS="3")
+def test_parallel_sweep_equals_serial_sweep_byte_for_byte(serial, sweep_data, tmp_path):
+    """Neither processes nor folders matter: three processes for six points, in another folder."""
+    done = run_sweep(tmp_path, sweep_data, JOBS="3")
     assert (done.returncode, done.stderr) == (0, "")
-    same(serial, folder_of(done, tmp_path))
+    assert_same(serial, folder_of(done, tmp_path))
 
 
-def test_a_row_is_the_backtest_that_its_command_plays(serial, sweep_data, tmp_path):
-    """Every row can be had as a whole run, with the same summary."""
+def test_row_equals_the_backtest_of_its_command(serial, sweep_data, tmp_path):
+    """Every row can be played as a whole run, with the same summary."""
     text = (serial / "sweep.json").read_text()
     content = json.loads(text)
     assert text == json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -34,20 +34,20 @@ def test_a_row_is_the_backtest_that_its_command_plays(serial, sweep_data, tmp_pa
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     lines = [json.loads(line) for line in (serial / "points.ndjson").read_text().splitlines()]
-    kept = lines[row["point"] - 1]
-    more = ("path", "sensitivity")  # the sensitivity is measured by the command alone
-    assert kept["summary"] == {name: value for name, value in summary.items() if name not in more}
+    n_kept_points = lines[row["point"] - 1]
+    not_kept = ("path", "sensitivity")  # the sensitivity is measured by the command alone
+    assert n_kept_points["summary"] == {name: value for name, value in summary.items() if name not in not_kept}
     assert {name: row[name] for name in ("sharpe", "pnl_total", "n_fills")} == {
         name: summary[name] for name in ("sharpe", "pnl_total", "n_fills")
     }
     series = [line.split(",") for line in (serial / "pnl_60s.csv").read_text().splitlines()]
     column = series[0].index(f"point_{row['point']}")
-    # A run's first state row stands before any fill, and its last one at the end: nothing is lost between.
+    # A run's first state row is before any fill, and its last one at the end: nothing is lost between.
     assert len(series) == 30
     assert abs(sum(float(line[column]) for line in series[1:]) - summary["pnl_total"]) < abs(summary["pnl_total"]) * 0.2
 
 
-def started(cwd: Path, data: Path, **knobs: str) -> subprocess.Popen[str]:
+def start_sweep(cwd: Path, data: Path, **knobs: str) -> subprocess.Popen[str]:
     env = {**os.environ, "PYTHONPATH": str(ROOT), **KNOBS, "GRID": GRID, "DATA_ROOT": str(data), **knobs}
     return subprocess.Popen(
         [sys.executable, "-m", "mm", "sweep"], cwd=cwd, env=env, text=True,
@@ -55,58 +55,58 @@ def started(cwd: Path, data: Path, **knobs: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def kept(cwd: Path) -> int:
+def n_kept_points(cwd: Path) -> int:
     return len(list(cwd.glob("out/points/SIMUSDT/20260105/*.json")))
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_sweep_that_was_stopped_goes_on_where_it_was(serial, sweep_data, tmp_path, monkeypatch, sent, code):
-    """Killed or Ctrl-C'd after its first points, it plays the rest, and ends with the same bytes."""
-    process = started(tmp_path, sweep_data, RUN_ID="mine", JOBS="1")
-    while kept(tmp_path) < 2 and process.poll() is None:
+@pytest.mark.parametrize(("signal_sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_sweep_resumes_and_writes_the_same_bytes(serial, sweep_data, tmp_path, monkeypatch, signal_sent, code):
+    """Killed or interrupted after its first points, it plays the rest and writes the same bytes."""
+    process = start_sweep(tmp_path, sweep_data, RUN_ID="mine", JOBS="1")
+    while n_kept_points(tmp_path) < 2 and process.poll() is None:
         time.sleep(0.002)
-    process.send_signal(sent)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == code, told
-    known = kept(tmp_path)
-    assert 2 <= known < 6
+    process.send_signal(signal_sent)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    n_known = n_kept_points(tmp_path)
+    assert 2 <= n_known < 6
     assert [path.name for path in (tmp_path / "out/sweep/SIMUSDT").iterdir()] == (
         ["20260105_mine.partial"] if code == -9 else []
     )
     points = tmp_path / "out/points/SIMUSDT/20260105"
     torn = points / f"torn.json.{process.pid}.partial"
-    torn.write_text("{")  # as when it is killed while it keeps a point
+    torn.write_text("{")  # as when it is killed while it writes a point
     os.utime(torn, (time.time() - 120,) * 2)
     monkeypatch.chdir(tmp_path)
-    done = called(sweep_data, RUN_ID="mine", JOBS="1")
-    assert done.stdout.splitlines()[0] == f"6 points, {6 - known} played, {known} known before", done.stderr
-    same(serial, folder_of(done, tmp_path))
+    done = invoke(sweep_data, RUN_ID="mine", JOBS="1")
+    assert done.stdout.splitlines()[0] == f"6 points, {6 - n_known} played, {n_known} known before", done.stderr
+    assert_same(serial, folder_of(done, tmp_path))
     assert manifest(folder_of(done, tmp_path))["run_id"] == "mine"
     assert list(points.glob("*.partial")) == []
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_no_process_outlives_the_sweep_that_it_plays_for(sweep_data, tmp_path, sent, code):
-    """Whatever it is doing, and however the sweep ended."""
-    own_model(tmp_path)
+@pytest.mark.parametrize(("signal_sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_workers_end_with_their_sweep(sweep_data, tmp_path, signal_sent, code):
+    """During any work, and however the sweep ended."""
+    write_own_model(tmp_path)
     waits = "Path(f'pid_{os.getpid()}').touch()\n        import time\n        time.sleep(600)"
-    (tmp_path / "my_own.py").write_text(MODEL.replace("self.asked += 1", waits))
-    process = started(tmp_path, sweep_data, QUOTE_MODEL="my_own:Own", GRID="DELTA=1,2", JOBS="2")
+    (tmp_path / "my_own.py").write_text(MODEL.replace("self.n_calls += 1", waits))
+    process = start_sweep(tmp_path, sweep_data, QUOTE_MODEL="my_own:Own", GRID="DELTA=1,2", JOBS="2")
     while len(list(tmp_path.glob("pid_*"))) < 2 and process.poll() is None:
         time.sleep(0.01)
-    process.send_signal(sent)
-    _, told = process.communicate(timeout=30)
+    process.send_signal(signal_sent)
+    _, stderr = process.communicate(timeout=30)
     assert process.returncode == code
-    assert "Traceback" not in told
-    until = time.monotonic() + 30
+    assert "Traceback" not in stderr
+    deadline = time.monotonic() + 30
     for path in tmp_path.glob("pid_*"):
-        while alive(int(path.name[4:])):
-            assert time.monotonic() < until, "a worker is still there"
+        while is_alive(int(path.name[4:])):
+            assert time.monotonic() < deadline, "a worker is still there"
             time.sleep(0.01)
 
 
-def alive(pid: int) -> bool:
-    """Return whether a process runs; one that nobody has waited for yet does not."""
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; a zombie does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -115,14 +115,14 @@ def alive(pid: int) -> bool:
     return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def test_the_python_face_finds_what_the_command_finds(serial, sweep_data, tmp_path):
-    """A notebook gets the same rows from values as the command from texts; and its typing errors are told."""
+def test_python_sweep_equals_the_command(serial, sweep_data, tmp_path):
+    """A notebook gets the same rows from values as the command from texts, and errors for misspelled knobs."""
     content = json.loads((serial / "sweep.json").read_text())
     grid = {"GAMMA": [0.01, 0.1, 1], "FILL_MODEL": ["trade_cross", "price_cross"]}
-    places, known = {"data_root": sweep_data, "out_root": tmp_path}, []
-    found = mm.sweep("SIMUSDT", "20260105", grid, maker_fee_rate=0, jobs=1, step=known.append, **places)
-    assert json.loads(json.dumps(found.rows)) == content["rows"]
-    assert sum(known) == 6
+    places, steps = {"data_root": sweep_data, "out_root": tmp_path}, []
+    findings = mm.sweep("SIMUSDT", "20260105", grid, maker_fee_rate=0, jobs=1, step=steps.append, **places)
+    assert json.loads(json.dumps(findings.rows)) == content["rows"]
+    assert sum(steps) == 6
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'jops'; did you mean jobs\?"):
         mm.sweep("SIMUSDT", "20260105", grid, jops=1)
     with pytest.raises(UsageError, match=r"--jobs \(JOBS\) was '0'"):

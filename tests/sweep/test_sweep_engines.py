@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sweep_desk import FILES, KNOBS, called, swept
+from sweep_desk import FILES, KNOBS, invoke, run_sweep
 
 from mm.errors import TryLater
 from mm.sweep import engines as cluster
@@ -20,7 +20,7 @@ from support import ROOT
 
 pytest.importorskip("distributed", reason="needs the extra [cluster]")
 PATIENCE_S = 60
-# Slow enough that something is killed while it plays; files note who plays what.
+# Slow enough that something is killed while it plays; files record which process plays which point.
 SLOW = """
 import os, time
 from pathlib import Path
@@ -28,11 +28,11 @@ from mm import Quotes
 
 class Slow:
     def __init__(self, delta: float) -> None:
-        self.delta, self.asked = delta, 0
+        self.delta, self.n_calls = delta, 0
 
     def quote(self, view):
-        self.asked += 1
-        if self.asked == 1 and os.environ.get("MARKS"):
+        self.n_calls += 1
+        if self.n_calls == 1 and os.environ.get("MARKS"):
             Path(os.environ["MARKS"], f"{self.delta}_{os.getpid()}").touch()
             time.sleep(float(os.environ["SLEEP_S"]))
         mid = view.mid2_ticks / 2
@@ -42,22 +42,22 @@ class Slow:
 
 @contextmanager
 def process(module: str, *words: str, cwd: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a door of Dask in a folder of its own until the end of the block."""
+    """Run a Dask command in its own folder until the end of the block."""
     cwd.mkdir()
     env = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
-    found = subprocess.Popen([sys.executable, "-m", f"distributed.cli.{module}", *words], env=env, cwd=cwd, **silent)
+    running = subprocess.Popen([sys.executable, "-m", f"distributed.cli.{module}", *words], env=env, cwd=cwd, **silent)
     try:
-        yield found
+        yield running
     finally:
-        found.kill()
-        found.wait()
+        running.kill()
+        running.wait()
 
 
-def waited(path: Path) -> Path:
-    """Wait until there is such a file."""
-    until = time.monotonic() + PATIENCE_S
-    while not path.exists() and time.monotonic() < until:
+def wait_for(path: Path) -> Path:
+    """Wait until the file exists."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert path.exists(), path
     return path
@@ -66,27 +66,32 @@ def waited(path: Path) -> Path:
 @contextmanager
 def scheduler(folder: Path, number: int = 1) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run a scheduler on loopback; yield its address and its process."""
-    told, own = folder / f"scheduler_{number}.json", ("--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-    with process("dask_scheduler", *own, "--scheduler-file", str(told), cwd=folder / f"scheduler_{number}") as found:
-        until = time.monotonic() + PATIENCE_S
+    scheduler_file, flags = (
+        folder / f"scheduler_{number}.json",
+        ("--host", "127.0.0.1", "--port", "0", "--no-dashboard"),
+    )
+    with process(
+        "dask_scheduler", *flags, "--scheduler-file", str(scheduler_file), cwd=folder / f"scheduler_{number}"
+    ) as running:
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                address = json.loads(waited(told).read_text())["address"]
+                address = json.loads(wait_for(scheduler_file).read_text())["address"]
                 break
             except ValueError:  # it is being written
-                assert time.monotonic() < until
-        yield address, found
+                assert time.monotonic() < deadline
+        yield address, running
 
 
 def worker(address: str, folder: Path, sleep_s: float):
-    """Run a worker that shares no disk with anybody: its folder and its OUT_ROOT are *folder*."""
-    own = ("--no-nanny", "--no-dashboard", "--nthreads", "1", "--local-directory", ".", "--host", "127.0.0.1")
+    """Run a worker that shares no disk with other processes: its folder and its OUT_ROOT are *folder*."""
+    flags = ("--no-nanny", "--no-dashboard", "--nthreads", "1", "--local-directory", ".", "--host", "127.0.0.1")
     variables = {"MARKS": str(folder.parent / "marks"), "SLEEP_S": str(sleep_s), "OUT_ROOT": "out"}
-    return process("dask_worker", address, *own, cwd=folder, **variables)
+    return process("dask_worker", address, *flags, cwd=folder, **variables)
 
 
 class Desk:
-    """A folder with a user's model, and sweeps of it that share nothing with workers but an object store."""
+    """A folder with a user's model, and sweeps of it that share with workers only an object store."""
 
     def __init__(self, data: Path, folder: Path, points: int) -> None:
         self.folder, self.marks, self.data = folder, folder / "marks", data
@@ -96,9 +101,9 @@ class Desk:
         deltas = ",".join(str(number) for number in range(1, points + 1))
         self.knobs = {"QUOTE_MODEL": "my_slow:Slow", "GRID": f"DELTA={deltas}"}
 
-    def sweep(self, out_root: str, **more: str) -> "subprocess.Popen[str]":
+    def sweep(self, out_root: str, **variables: str) -> "subprocess.Popen[str]":
         """Start a sweep."""
-        env = {**os.environ, **KNOBS, **self.knobs, **more, "PYTHONPATH": str(ROOT), "DATA_ROOT": str(self.data)}
+        env = {**os.environ, **KNOBS, **self.knobs, **variables, "PYTHONPATH": str(ROOT), "DATA_ROOT": str(self.data)}
         return subprocess.Popen(
             [sys.executable, "-m", "mm", "sweep", "--out-root", out_root], cwd=self.folder / "home", env=env, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -110,56 +115,56 @@ class Desk:
 
     def serial(self) -> Path:
         """Play one point after another; return the folder of the sweep."""
-        out, told = self.sweep("serial", JOBS="1").communicate(timeout=PATIENCE_S)
-        assert told == ""
+        out, stderr = self.sweep("serial", JOBS="1").communicate(timeout=PATIENCE_S)
+        assert stderr == ""
         return self.folder / "home" / Path(out.splitlines()[-1]).parent
 
-    def until(self, what: Callable[[], object], sweep: "subprocess.Popen[str]") -> None:
-        """Wait until *what* holds, or the sweep has ended."""
-        until = time.monotonic() + PATIENCE_S
-        while not what() and sweep.poll() is None and time.monotonic() < until:
+    def wait_until(self, condition: Callable[[], object], sweep: "subprocess.Popen[str]") -> None:
+        """Wait until *condition* holds, or the sweep has ended."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition() and sweep.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert what(), sweep.poll()
+        assert condition(), sweep.poll()
 
     def same(self, serial: Path, out: str) -> None:
-        """Assert that a sweep left the bytes of a *serial* one."""
+        """Assert that a sweep wrote the bytes of a *serial* one."""
         other = self.folder / "home" / Path(out.splitlines()[-1]).parent
         for name in FILES:
             assert (serial / name).read_bytes() == (other / name).read_bytes(), name
 
 
-def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(sweep_data, tmp_path):
-    """The first worker sleeps over a point until it is killed; the other one plays that point, and all the rest."""
+def test_sweep_on_a_cluster_survives_the_loss_of_a_worker(sweep_data, tmp_path):
+    """The first worker sleeps over a point until it is killed; the other one plays that point and all the rest."""
     desk = Desk(sweep_data, tmp_path, 4)
     serial = desk.serial()
     with scheduler(tmp_path) as (address, _), worker(address, tmp_path / "one", 600) as first:
         sweep = desk.on(address)
-        desk.until(lambda: list(desk.marks.glob(f"*_{first.pid}")), sweep)
+        desk.wait_until(lambda: list(desk.marks.glob(f"*_{first.pid}")), sweep)
         with worker(address, tmp_path / "two", 0) as second:
-            desk.until(lambda: list(desk.marks.glob(f"*_{second.pid}")), sweep)
+            desk.wait_until(lambda: list(desk.marks.glob(f"*_{second.pid}")), sweep)
             first.kill()
-            out, told = sweep.communicate(timeout=PATIENCE_S)
-    assert (sweep.returncode, told) == (0, "")
+            out, stderr = sweep.communicate(timeout=PATIENCE_S)
+    assert (sweep.returncode, stderr) == (0, "")
     assert len(list(desk.marks.glob(f"*_{first.pid}"))) == 1
     assert len(list(desk.marks.glob(f"*_{second.pid}"))) == 4
     desk.same(serial, out)
-    for name in ("one", "two"):  # each machine has fetched the tape, and knows the day by it alone
+    for name in ("one", "two"):  # each machine has fetched the tape, and reads the day from it alone
         assert len(list((tmp_path / name / "out" / "tapes").glob("SIMUSDT_20260105_????????????.arrow"))) == 1
 
 
-def test_a_cluster_that_loses_its_scheduler_is_taken_up_by_the_next_start(sweep_data, tmp_path):
-    """The sweep ends with one line; the next one plays what is missing, and leaves the same bytes."""
+def test_sweep_resumes_after_the_loss_of_the_scheduler(sweep_data, tmp_path):
+    """The sweep ends with one line; the next one plays the missing points and writes the same bytes."""
     desk = Desk(sweep_data, tmp_path, 8)
     serial = desk.serial()
     points = tmp_path / "home" / "cluster" / "points"
     with scheduler(tmp_path) as (address, killed), worker(address, tmp_path / "one", 0.4):
         sweep = desk.on(address)
-        desk.until(lambda: list(points.rglob("*.json")), sweep)
+        desk.wait_until(lambda: list(points.rglob("*.json")), sweep)
         killed.kill()
-        out, told = sweep.communicate(timeout=PATIENCE_S)
+        out, stderr = sweep.communicate(timeout=PATIENCE_S)
     kept = len(list(points.rglob("*.json")))
     assert (sweep.returncode, out) == (75, "")
-    assert told == (
+    assert stderr == (
         f"error: --cluster (CLUSTER) {address}: its scheduler is gone; points played so far are kept, and the same "
         f"command resumes with the rest, also without --cluster\n"
     )
@@ -167,54 +172,54 @@ def test_a_cluster_that_loses_its_scheduler_is_taken_up_by_the_next_start(sweep_
     assert 1 <= kept <= len(before) < 8
     with scheduler(tmp_path, 2) as (address, _), worker(address, tmp_path / "two", 0) as second:
         sweep = desk.on(address)
-        out, told = sweep.communicate(timeout=PATIENCE_S)
-    assert (sweep.returncode, told) == (0, "")
+        out, stderr = sweep.communicate(timeout=PATIENCE_S)
+    assert (sweep.returncode, stderr) == (0, "")
     assert out.splitlines()[0] == f"8 points, {8 - kept} played, {kept} known before"
     assert len(list(desk.marks.glob(f"*_{second.pid}"))) == 8 - kept
     desk.same(serial, out)
 
 
-def test_a_cluster_that_is_not_there_is_told_in_one_line(sweep_data, tmp_path, unused_port):
-    """Exit code 75: it may be there later, and what was played is kept until then."""
-    began = time.monotonic()
-    done = swept(tmp_path, sweep_data, CLUSTER=f"tcp://127.0.0.1:{unused_port}")
+def test_unreachable_cluster_gives_one_line_and_exits_with_75(sweep_data, tmp_path, unused_port):
+    """The cluster may be available later, and played points are kept until then."""
+    started_at = time.monotonic()
+    done = run_sweep(tmp_path, sweep_data, CLUSTER=f"tcp://127.0.0.1:{unused_port}")
     assert done.returncode == 75
     assert done.stderr.count("\n") == 1
     assert "no Dask scheduler answered within 5 s" in done.stderr
-    assert time.monotonic() - began < PATIENCE_S
+    assert time.monotonic() - started_at < PATIENCE_S
 
 
 @pytest.fixture
 def unused_port() -> int:
-    """A port of loopback that nobody listens at."""
+    """A loopback port on which no process listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
         return port
 
 
-def test_an_installation_without_dask_names_the_extra(sweep_data, tmp_path, monkeypatch):
-    """What is missing can be had in one command."""
+def test_missing_dask_error_names_the_extra(sweep_data, tmp_path, monkeypatch):
+    """One command installs it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "distributed", None)
-    done = called(sweep_data, CLUSTER="tcp://127.0.0.1:1")
+    done = invoke(sweep_data, CLUSTER="tcp://127.0.0.1:1")
     assert done.exit_code == 2
     assert "this command needs distributed; install it with: pip install '.[cluster]'" in done.stderr
 
 
-class Stand:
-    """Stands in for a client and its executor: what a cluster may do that is hard to make a real one do in time."""
+class FakeCluster:
+    """A fake client and its executor, for failures that are hard to time on a real cluster."""
 
     def __init__(self, future: Future, workers: int = 1, status: str = "running") -> None:
         self.future, self.workers, self.status = future, workers, status
 
-    def __enter__(self) -> "Stand":
+    def __enter__(self) -> "FakeCluster":
         return self
 
     def __exit__(self, *_error: object) -> None:
         pass
 
-    def get_executor(self, *, pure: bool) -> "Stand":
+    def get_executor(self, *, pure: bool) -> "FakeCluster":
         return self
 
     def submit(self, *_call: object) -> Future:
@@ -224,57 +229,57 @@ class Stand:
         return dict.fromkeys(range(self.workers), 1)
 
 
-def outcomes(stand: Stand, monkeypatch: pytest.MonkeyPatch, points: int = 1) -> list:
-    monkeypatch.setattr(cluster, "_client", lambda _address: stand)
+def outcomes(fake: FakeCluster, monkeypatch: pytest.MonkeyPatch, points: int = 1) -> list:
+    monkeypatch.setattr(cluster, "_client", lambda _address: fake)
     monkeypatch.setattr(cluster, "_POLL_S", 0.001)
     monkeypatch.setattr(cluster, "PATIENCE_S", 0.005)
     return list(cluster.on_cluster([{}] * points, "tcp://host:1"))
 
 
-def test_a_cluster_that_goes_away_ends_the_sweep_in_bounded_time(monkeypatch):
-    """Its scheduler ends, it answers no more, or it has lost its last worker: come back later."""
+def test_lost_cluster_ends_the_sweep_in_bounded_time(monkeypatch):
+    """Its scheduler ends or no longer answers, or its last worker is lost: TryLater."""
     cancelled: Future = Future()
     cancelled.cancel()
     cancelled.set_running_or_notify_cancel()
-    for stand, told in (
-        (Stand(cancelled), "its scheduler is gone"),
-        (Stand(Future(), status="connecting"), "its scheduler is gone"),
-        (Stand(Future(), workers=0), "it has had no worker for"),
+    for fake, message in (
+        (FakeCluster(cancelled), "its scheduler is gone"),
+        (FakeCluster(Future(), status="connecting"), "its scheduler is gone"),
+        (FakeCluster(Future(), workers=0), "it has had no worker for"),
     ):
-        with pytest.raises(TryLater, match=told):
-            outcomes(stand, monkeypatch)
+        with pytest.raises(TryLater, match=message):
+            outcomes(fake, monkeypatch)
 
 
-def test_a_task_that_no_worker_could_play_is_a_failed_point(monkeypatch):
-    """The scheduler gives up on what outlives several workers; the other points go on."""
+def test_task_that_no_worker_could_play_is_a_failed_point(monkeypatch):
+    """The scheduler gives up on a task that kills several workers; the other points continue."""
     failed: Future = Future()
     failed.set_exception(RuntimeError("Attempted to run task on 4 workers"))
-    ((place, outcome),) = outcomes(Stand(failed), monkeypatch)
+    ((place, outcome),) = outcomes(FakeCluster(failed), monkeypatch)
     assert place == 0
     assert outcome["error"] == "the cluster could not play it (RuntimeError: Attempted to run task on 4 workers)"
 
 
-def test_a_chunk_that_no_worker_could_play_is_played_point_by_point(monkeypatch):
+def test_chunk_that_no_worker_could_play_is_retried_point_by_point(monkeypatch):
     """So that a point that ends its process takes no others along."""
 
-    class Deadly(Stand):
+    class Deadly(FakeCluster):
         def submit(self, _play: object, tasks: list, _seconds: float) -> Future:
             sizes.append(len(tasks))
-            found: Future = Future()
+            result: Future = Future()
             if {"ill": True} in tasks:
-                found.set_exception(RuntimeError("Attempted to run task on 4 workers"))
+                result.set_exception(RuntimeError("Attempted to run task on 4 workers"))
             else:
-                found.set_result([{"of": task["number"]} for task in tasks[:3]])
-            return found
+                result.set_result([{"of": task["number"]} for task in tasks[:3]])
+            return result
 
     sizes: list[int] = []
     monkeypatch.setattr(cluster, "_client", lambda _address: Deadly(Future(), workers=2))
     tasks = [{"number": number} if number != 2 else {"ill": True} for number in range(20)]
-    found = dict(cluster.on_cluster(tasks, "tcp://host:1"))
-    assert sorted(found) == list(range(20))
-    assert {place: outcome for place, outcome in found.items() if place != 2} == {
+    results = dict(cluster.on_cluster(tasks, "tcp://host:1"))
+    assert sorted(results) == list(range(20))
+    assert {place: outcome for place, outcome in results.items() if place != 2} == {
         number: {"of": number} for number in range(20) if number != 2
     }
-    assert "Attempted to run task on 4 workers" in found[2]["error"]
-    assert sizes[:2] == [5, 4]  # a quarter of what is left for each of two threads
+    assert "Attempted to run task on 4 workers" in results[2]["error"]
+    assert sizes[:2] == [5, 4]  # a quarter of the remaining points for each of two threads
     assert sizes[-5:] == [1] * 5

@@ -27,7 +27,7 @@ def points(text: str, unfit: str = "refuse", **models: str) -> list[Point]:
     return points_of(axes_for(text, setup.models), setup, unfit)
 
 
-def refused(text: str, **models: str) -> str:
+def rejection_message(text: str, **models: str) -> str:
     with pytest.raises(UsageError) as caught:
         points(text, **models)
     return str(caught.value)
@@ -42,61 +42,61 @@ VALUES = st.recursive(
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(VALUES, min_size=1, max_size=4), min_size=1, max_size=3))
-def test_a_json_value_is_one_value_whatever_signs_are_in_it(axes):
-    """A list, an object or a quoted text may hold commas and semicolons."""
+def test_json_value_with_separators_is_one_value(axes):
+    """A list, an object or a quoted text may contain commas and semicolons."""
     text = ";".join(f"A{i}=" + ",".join(json.dumps(value) for value in values) for i, values in enumerate(axes))
     read = axes_of(text)
     assert [name for name, _ in read] == [f"A{i}" for i in range(len(axes))]
     for (_, texts), values in zip(read, axes, strict=True):
-        # The quotes around a whole text go; what was in it stays as it was written.
+        # The quotes around a whole text are removed; its content stays unchanged.
         assert [
             json.loads(f'"{t}"') if isinstance(v, str) else json.loads(t) for t, v in zip(texts, values, strict=True)
         ] == values
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "intended"),
     [("A=1,2 B=3", "A=1,2;B=3"), ("A=1 QUOTE.b=3,4  c=5", "A=1;QUOTE.b=3,4;c=5"), ("A=x B=1;C=2", "A=x;B=1;C=2")],
 )
-def test_axes_that_blanks_separate_are_refused_with_what_was_meant(text, meant):
-    """A value of "2 B=3" would be no value of anything."""
-    with pytest.raises(ValueError, match=re.escape(f"write {meant!r}")):
+def test_axes_separated_by_blanks_raise_with_the_intended_grid(text, intended):
+    """A value of "2 B=3" would not be a value of anything."""
+    with pytest.raises(ValueError, match=re.escape(f"write {intended!r}")):
         axes_of(text)
-    assert axes_of(meant)
+    assert axes_of(intended)
     assert axes_of('A=" B=3"') == [("A", (" B=3",))]
 
 
-def test_a_grid_is_the_product_of_its_axes_and_the_last_turns_fastest():
+def test_grid_is_the_product_of_its_axes_last_axis_fastest():
     """The order of points, and so of ties, is that of the command."""
-    found = points("ORDER_LATENCY_MS=10,20;GAMMA=0.1,1,2")
-    assert [one.number for one in found] == [1, 2, 3, 4, 5, 6]
-    assert [(one.setup.execution.order_latency_ms, one.setup.models.quote_params()["gamma"]) for one in found] == [
+    grid = points("ORDER_LATENCY_MS=10,20;GAMMA=0.1,1,2")
+    assert [point.number for point in grid] == [1, 2, 3, 4, 5, 6]
+    assert [(point.setup.execution.order_latency_ms, point.setup.models.quote_params()["gamma"]) for point in grid] == [
         (10, 0.1), (10, 1), (10, 2), (20, 0.1), (20, 1), (20, 2)
     ]  # fmt: skip
-    assert found[4].texts == {"ORDER_LATENCY_MS": "20", "GAMMA": "1"}
+    assert grid[4].texts == {"ORDER_LATENCY_MS": "20", "GAMMA": "1"}
 
 
-def test_a_bare_name_is_a_knob_before_it_is_a_parameter_and_the_place_can_be_said():
-    """GAMMA and QUOTE.gamma are one parameter; FILL.x is the fill model's."""
+def test_bare_name_is_a_knob_before_a_parameter():
+    """GAMMA and QUOTE.gamma are the same parameter; FILL.x is a parameter of the fill model."""
     for name in ("GAMMA", "gamma", "QUOTE.gamma", "quote.GAMMA"):
         assert points(f"{name}=0.5")[0].setup.models.quote_params() == {"gamma": 0.5}
-    one = points("FILL.exponent=2", fill_model="queue_prob_power")[0]
-    assert one.setup.models.fill_params() == {"exponent": 2}
-    assert points("EXPONENT=2", fill_model="queue_prob_power")[0].setup == one.setup
+    point = points("FILL.exponent=2", fill_model="queue_prob_power")[0]
+    assert point.setup.models.fill_params() == {"exponent": 2}
+    assert points("EXPONENT=2", fill_model="queue_prob_power")[0].setup == point.setup
 
 
-def test_an_axis_adds_to_the_parameters_that_were_given():
-    """QUOTE_PARAMS_JSON holds for every point, but where the axis says otherwise; it may be an axis itself."""
+def test_axis_adds_to_given_parameters():
+    """QUOTE_PARAMS_JSON holds for every point unless the axis overrides it; it may be an axis itself."""
     given_params = {"quote_params_json": '{"gamma": 3, "k": 0.5}'}
     assert points("GAMMA=1", **given_params)[0].setup.models.quote_params() == {"gamma": 1, "k": 0.5}
-    found = points('QUOTE_PARAMS_JSON={"gamma": 1, "k": 2},{"gamma": 2};HORIZON_S=10')
-    assert [one.setup.models.quote_params() for one in found] == [
+    grid_points = points('QUOTE_PARAMS_JSON={"gamma": 1, "k": 2},{"gamma": 2};HORIZON_S=10')
+    assert [point.setup.models.quote_params() for point in grid_points] == [
         {"gamma": 1, "horizon_s": 10, "k": 2}, {"gamma": 2, "horizon_s": 10}
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("text", "models", "told"),
+    ("text", "models", "message"),
     [
         ("GAMMX=1", {}, "GAMMX is neither a knob nor a parameter; did you mean GAMMA?"),
         ("ORDER_LATENCY=1", {}, "did you mean ORDER_LATENCY_MS?"),
@@ -115,13 +115,13 @@ def test_an_axis_adds_to_the_parameters_that_were_given():
          "160,000 points, more than the 20,000 of one sweep"),
     ],
 )  # fmt: skip
-def test_a_grid_that_cannot_be_is_refused(text, models, told):
-    """The message names the axis, and what would do."""
-    assert told in refused(text, **models)
+def test_invalid_grid_is_rejected(text, models, message):
+    """The message names the axis and a valid alternative."""
+    assert message in rejection_message(text, **models)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "names no axis and values"),
         ("GAMMA", "'GAMMA' names no axis and values"),
@@ -132,29 +132,29 @@ def test_a_grid_that_cannot_be_is_refused(text, models, told):
         ('MODE="rolling', "a quote without an end"),
     ],
 )
-def test_a_grid_that_cannot_be_read_is_refused(text, told):
+def test_unreadable_grid_is_rejected(text, message):
     """The message names flag and variable, and shows the form."""
     with pytest.raises(UsageError, match=r"--grid \(GRID\) was .*NAME=value,value") as caught:
         GRID.read(text)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_parameter_that_a_model_lacks_can_be_left_out_of_its_points():
-    """Models of different parameters stand in one grid; the points of a model without the axis are equal ones."""
+def test_parameter_that_a_model_lacks_can_be_left_out():
+    """Models of different parameters share a grid; the points of a model without the axis are equal."""
     text = "QUOTE_MODEL=avellaneda_stoikov,fixed_spread;GAMMA=0.1,1;DELTA_TICKS=1,2"
-    found = points(text, "leave_out")
-    assert len(found) == 8
-    assert len({one.setup for one in found}) == 4
-    assert [one.texts["GAMMA"] for one in found[:4]] == ["0.1", "0.1", "1", "1"]
-    assert {(one.texts["GAMMA"], one.texts["DELTA_TICKS"]) for one in found[4:]} == {("", "1"), ("", "2")}
+    grid_points = points(text, "leave_out")
+    assert len(grid_points) == 8
+    assert len({point.setup for point in grid_points}) == 4
+    assert [point.texts["GAMMA"] for point in grid_points[:4]] == ["0.1", "0.1", "1", "1"]
+    assert {(point.texts["GAMMA"], point.texts["DELTA_TICKS"]) for point in grid_points[4:]} == {("", "1"), ("", "2")}
 
 
-def test_the_command_of_a_point_says_all_that_differs(tmp_path):
-    """Pasted into any shell it plays this point: what an axis sets is said also where it is the default."""
+def test_command_of_a_point_contains_all_that_differs(tmp_path):
+    """Pasted into any shell it plays this point: values of an axis are included even if they are the default."""
     setup = base(quote_model="fixed_spread", quote_params_json='{"delta_ticks": 2}')
     axes = axes_for("FILL_MODEL=trade_cross,price_cross;LATENCY_FILE=a b.csv", setup.models)
-    one = points_of(axes, setup, "refuse")[0]
-    assert one.setup.command(one.texts, places=False) == [
+    point = points_of(axes, setup, "refuse")[0]
+    assert point.setup.command(point.texts, places=False) == [
         "mm", "backtest", "--symbol", "SIMUSDT", "--day", "20260105", "--latency-file", "a b.csv",
         "--quote-model", "fixed_spread", "--quote-params-json", '{"delta_ticks": 2}', "--fill-model", "trade_cross",
     ]  # fmt: skip
@@ -163,10 +163,10 @@ def test_the_command_of_a_point_says_all_that_differs(tmp_path):
     assert "--data-root" not in moved.command((), places=False)
 
 
-def test_a_setup_comes_back_from_json_as_it_was():
-    """Paths are paths again, and absolute: another process may stand in another folder."""
+def test_setup_survives_json():
+    """Paths are absolute paths again, since another process may run in another folder."""
     setup = base(fill_params_file=Path("fit.json"))
-    back = Setup.from_json(json.loads(json.dumps(setup.to_json())))
-    assert back.models.fill_params_file == Path.cwd() / "fit.json"
-    assert back.day.data_root == Path.cwd() / "data"
-    assert (back.execution, back.account, back.market) == (setup.execution, setup.account, setup.market)
+    restored = Setup.from_json(json.loads(json.dumps(setup.to_json())))
+    assert restored.models.fill_params_file == Path.cwd() / "fit.json"
+    assert restored.day.data_root == Path.cwd() / "data"
+    assert (restored.execution, restored.account, restored.market) == (setup.execution, setup.account, setup.market)

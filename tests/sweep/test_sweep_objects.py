@@ -1,4 +1,4 @@
-"""Files by their content: whole, verified and fetched once, and points that are played far from the disk they need."""
+"""Files by content: complete, verified and fetched once; and points played without access to their original disk."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from sweep_desk import own_model
+from sweep_desk import write_own_model
 
 from mm.backtest.fills.hazard_fit import FEATURES, digest_of
 from mm.backtest.risk import Risk
@@ -51,7 +51,7 @@ def names(store: ObjectStore) -> list[str]:
     return [Path(name).name for name in files.ls(folder, detail=False)]
 
 
-def test_a_file_comes_back_as_it_was_and_an_object_is_written_once(store, source, tmp_path):
+def test_fetched_file_equals_the_source_and_objects_are_written_once(store, source, tmp_path):
     store.put(source, SHA256)
     source.write_bytes(b"another content, which is not read: the object is there")
     store.put(source, SHA256)
@@ -60,20 +60,20 @@ def test_a_file_comes_back_as_it_was_and_an_object_is_written_once(store, source
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["tape"]
 
 
-def test_a_file_that_changed_since_it_was_hashed_is_not_put(store, source):
+def test_file_changed_since_hashing_is_not_put(store, source):
     source.write_bytes(b"another content")
     with pytest.raises(Mismatch, match=r"source was written to since the sweep began; run the command again"):
         store.put(source, SHA256)
     assert names(store) == []
 
 
-def test_of_all_that_need_a_file_on_a_machine_one_fetches_it(source, tmp_path, monkeypatch):
-    """Threads stand in for processes: each has a descriptor of its own, which is what the lock is on."""
+def test_file_is_fetched_once_per_machine(source, tmp_path, monkeypatch):
+    """Threads stand in for processes: each has its own descriptor, which the lock is on."""
     store, opened, together = ObjectStore(f"memory://{tmp_path}/objects"), [], threading.Barrier(8)
     store.put(source, SHA256)
     kind = type(fsspec.filesystem("memory"))
-    once = kind.open
-    monkeypatch.setattr(kind, "open", lambda *words, **more: opened.append(words[1]) or once(*words, **more))
+    original_open = kind.open
+    monkeypatch.setattr(kind, "open", lambda *words, **more: opened.append(words[1]) or original_open(*words, **more))
 
     def fetch(_number: int) -> bytes:
         together.wait()
@@ -84,7 +84,7 @@ def test_of_all_that_need_a_file_on_a_machine_one_fetches_it(source, tmp_path, m
     assert len(opened) == 1
 
 
-def test_a_damaged_or_missing_object_is_named_and_leaves_nothing(source, tmp_path):
+def test_damaged_or_missing_object_raises_and_leaves_no_file(source, tmp_path):
     store, here = ObjectStore(f"file://{tmp_path}/objects"), tmp_path / "here" / "tape"
     with pytest.raises(BrokenFile, match=rf"objects: tape \({SHA256}\.gz\): there is no such object; run the sweep"):
         store.fetch(SHA256, here)
@@ -102,7 +102,7 @@ def test_a_damaged_or_missing_object_is_named_and_leaves_nothing(source, tmp_pat
     assert list(here.parent.iterdir()) == []
 
 
-def test_a_store_that_cannot_be_opened_says_what_is_missing(source, tmp_path, monkeypatch):
+def test_store_that_cannot_be_opened_raises_with_reason(source, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(MissingExtra, match=r"s3://bucket/mm: .* Install s3fs to access S3, where the"):
         ObjectStore("s3://bucket/mm").put(source, SHA256)
@@ -113,7 +113,7 @@ def test_a_store_that_cannot_be_opened_says_what_is_missing(source, tmp_path, mo
         ObjectStore(f"file://{tmp_path}/objects").put(source, SHA256)
 
 
-def test_a_tape_that_is_not_kept_cannot_be_shipped(sweep_data, tmp_path):
+def test_tape_without_kept_file_cannot_be_shipped(sweep_data, tmp_path):
     day = Day(symbol="SIMUSDT", day="20260105", data_root=sweep_data)
     (tape,) = open_days(day, Market(), tmp_path)
     loose = replace(tape, meta=replace(tape.meta, file=""))
@@ -123,7 +123,7 @@ def test_a_tape_that_is_not_kept_cannot_be_shipped(sweep_data, tmp_path):
 
 @pytest.fixture
 def own_modules(monkeypatch) -> Iterator[None]:
-    """Let a test import the user's modules anew, and leave none of them behind."""
+    """Let a test import the user's modules again, and remove them afterwards."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(objects, "_FETCHED", [])
     yield
@@ -131,8 +131,8 @@ def own_modules(monkeypatch) -> Iterator[None]:
         sys.modules.pop(name, None)
 
 
-def far(tasks: list, monkeypatch, root: Path) -> list:
-    """Play *tasks* with another OUT_ROOT and from another folder, a chunk of one after the other."""
+def play_far(tasks: list, monkeypatch, root: Path) -> list:
+    """Play *tasks* with another OUT_ROOT and from another folder, in chunks of one."""
     monkeypatch.setenv("OUT_ROOT", str(root / "out"))
     (root / "cwd").mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(root / "cwd")
@@ -141,62 +141,62 @@ def far(tasks: list, monkeypatch, root: Path) -> list:
 
 
 def work_of(setups: list[Setup], store: str | None) -> Work:
-    points = [Point(number, {}, one) for number, one in enumerate(setups, 1)]
+    points = [Point(number, {}, setup) for number, setup in enumerate(setups, 1)]
     day, out = setups[0].day, setups[0].day.out_root
     tapes = open_days(day, Market(), out / "tapes")
     shared = check(None, points, tapes, shared_inputs(None, points, tapes, out / "tapes", store))
     return Work(points, shared, Store.of(out, day.symbol, day.label()))
 
 
-def test_points_are_played_without_the_disk_that_they_come_from(sweep_data, tmp_path, monkeypatch, own_modules):
+def test_points_are_played_without_their_original_disk(sweep_data, tmp_path, monkeypatch, own_modules):
     """Day, tape, the user's modules, latencies and a fit are out of reach when they are played."""
-    made = tmp_path / "made"
-    made.mkdir()
-    (made / "data").symlink_to(sweep_data)
-    own_model(made)
-    (made / "latencies.csv").write_text("order_ms\n20\n80\n")
-    place = Day(symbol="SIMUSDT", day="20260105", data_root=made / "data", out_root=made / "out")
-    tick = short_text(open_days(place, Market(), made / "out" / "tapes")[0].instrument.tick_e8)
+    original = tmp_path / "made"
+    original.mkdir()
+    (original / "data").symlink_to(sweep_data)
+    write_own_model(original)
+    (original / "latencies.csv").write_text("order_ms\n20\n80\n")
+    place = Day(symbol="SIMUSDT", day="20260105", data_root=original / "data", out_root=original / "out")
+    tick = short_text(open_days(place, Market(), original / "out" / "tapes")[0].instrument.tick_e8)
     fit = {"kind": "queue_hazard", "symbol": "SIMUSDT", "tick_size": tick, "exponent": 1.0}
     fit |= {"coefficients": dict.fromkeys(FEATURES, 0.1), "unit_qty_e8": 100_000}
-    (made / "fit.json").write_text(json.dumps({"digest": digest_of(fit), **fit}))
-    monkeypatch.chdir(made)
-    own = {"quote_model": "my_own:Own", "fill_model": "queue_hazard", "fill_params_json": '{"fit": "fit.json"}'}
+    (original / "fit.json").write_text(json.dumps({"digest": digest_of(fit), **fit}))
+    monkeypatch.chdir(original)
+    models = {"quote_model": "my_own:Own", "fill_model": "queue_hazard", "fill_params_json": '{"fit": "fit.json"}'}
     account, execution = Account(maker_fee_rate="0"), Execution(latency_file=Path("latencies.csv"))
     setups = [
-        Setup(place, Market(), execution, account, Models(quote_params_json=json.dumps(params), **own), Risk())
+        Setup(place, Market(), execution, account, Models(quote_params_json=json.dumps(params), **models), Risk())
         for params in ({"delta": 1.0}, {"delta": 2.0}, {"ill": "raises"})
     ]
     url = f"file://{tmp_path}/objects"
-    here = [outcome for _, outcome in in_process([job.task for job in work_of(setups, None).jobs.values()])]
-    assert [sorted(one) for one in here[:2]] == [["series", "summary"]] * 2
+    local = [outcome for _, outcome in in_process([job.task for job in work_of(setups, None).jobs.values()])]
+    assert [sorted(outcome) for outcome in local[:2]] == [["series", "summary"]] * 2
     work = work_of(setups, url)
     tasks = [job.task for job in work.jobs.values()]
     work._shared.shipment.put()
     assert len(list((tmp_path / "objects").iterdir())) == 5  # the tape, two modules, latencies, the fit
-    made.rename(tmp_path / "gone")
-    there = far(tasks, monkeypatch, tmp_path / "far")
-    assert there[:2] == here[:2]
-    (kept,) = kept_days(tmp_path / "far" / "out" / "tapes")  # what mm tapes lists and prunes
+    original.rename(tmp_path / "gone")
+    remote = play_far(tasks, monkeypatch, tmp_path / "far")
+    assert remote[:2] == local[:2]
+    (kept,) = kept_days(tmp_path / "far" / "out" / "tapes")  # listed and pruned by mm tapes
     assert (kept.symbol, kept.day) == ("SIMUSDT", "20260105")
-    told = [one[2]["error"].partition(" at ")[0] for one in (here, there)]
-    assert told == ["Own.quote raised RuntimeError: no idea"] * 2
+    messages = [outcomes[2]["error"].partition(" at ")[0] for outcomes in (local, remote)]
+    assert messages == ["Own.quote raised RuntimeError: no idea"] * 2
     # Another sweep brings other modules of the same names to the same process.
     other = tmp_path / "gone"
     (other / "my_helper.py").write_text("LOTS = 120  # more\n")
-    other.rename(made)
-    monkeypatch.chdir(made)
-    objects._search("", ["my_own", "my_helper"])  # this process is the maker of tasks again
+    other.rename(original)
+    monkeypatch.chdir(original)
+    objects._search("", ["my_own", "my_helper"])  # this process creates tasks again
     work = work_of(setups[:1], url)
     work._shared.shipment.put()
-    more = far([job.task for job in work.jobs.values()], monkeypatch, tmp_path / "far")
-    assert more[0]["summary"]["pnl_total"] != here[0]["summary"]["pnl_total"]
-    again = far(tasks[:1], monkeypatch, tmp_path / "far")
-    assert again == here[:1]
+    changed = play_far([job.task for job in work.jobs.values()], monkeypatch, tmp_path / "far")
+    assert changed[0]["summary"]["pnl_total"] != local[0]["summary"]["pnl_total"]
+    replayed = play_far(tasks[:1], monkeypatch, tmp_path / "far")
+    assert replayed == local[:1]
 
 
-def test_a_tape_that_was_damaged_after_it_was_fetched_is_fetched_again(sweep_data, tmp_path, monkeypatch):
-    """The point that finds it fails, the file is removed, and the next start has it whole."""
+def test_tape_damaged_after_fetching_is_fetched_again(sweep_data, tmp_path, monkeypatch):
+    """The point that detects it fails, the file is removed, and the next start fetches a complete tape."""
     day = Day(symbol="SIMUSDT", day="20260105", data_root=sweep_data, out_root=tmp_path / "out")
     work = work_of(
         [Setup(day, Market(), Execution(), Account(maker_fee_rate="0"), Models())], f"file://{tmp_path}/objects"
@@ -204,27 +204,27 @@ def test_a_tape_that_was_damaged_after_it_was_fetched_is_fetched_again(sweep_dat
     (job,) = work.jobs.values()
     work._shared.shipment.put()
     monkeypatch.setattr(objects, "play", lambda task: {"kept": task["kept"]})
-    (kept,) = far([job.task], monkeypatch, tmp_path / "far")[0]["kept"]
+    (kept,) = play_far([job.task], monkeypatch, tmp_path / "far")[0]["kept"]
     monkeypatch.undo()
     damaged = bytearray(Path(kept).read_bytes())
     damaged[len(damaged) // 2] ^= 1
     Path(kept).write_bytes(damaged)
     with pytest.MonkeyPatch.context() as patch:
-        (outcome,) = far([job.task], patch, tmp_path / "far")
+        (outcome,) = play_far([job.task], patch, tmp_path / "far")
         assert "damaged (" in outcome["error"]
         assert outcome["error"].endswith("the tape is removed; run the command again")
         assert outcome["exit_code"] == 3
-        (outcome,) = far([job.task], patch, tmp_path / "far")
+        (outcome,) = play_far([job.task], patch, tmp_path / "far")
     assert outcome == next(outcome for _, outcome in in_process([{**job.task, "store": None}]))
 
 
-def test_modules_of_the_project_stay_where_they_are(tmp_path):
+def test_modules_of_the_project_are_not_shipped(tmp_path):
     """A worker has the same version of them."""
     assert Shipment("memory://x", []).of({}, {"mm.predict.network": "1"})["modules"] == {}
 
 
-def test_a_predictor_is_fetched_into_one_folder_and_named_as_before(tmp_path, monkeypatch):
-    """Its folder stands in the parameters, with the side after it, and in what a summary says."""
+def test_predictor_is_fetched_into_one_folder_and_keeps_its_name(tmp_path, monkeypatch):
+    """Its folder is in the parameters, followed by the side, and in the summary."""
     (tmp_path / "fits").mkdir()
     for name in (MODEL, ARRAYS):
         (tmp_path / "fits" / name).write_text(name)
@@ -238,20 +238,22 @@ def test_a_predictor_is_fetched_into_one_folder_and_named_as_before(tmp_path, mo
     setup = Setup(Day(symbol="SIMUSDT", day="20260105"), Market(), Execution(), Account(), models)
     task = {"setup": setup.to_json(), "folder": "", "sources": {}, "kept": None}
     needs = {"url": store.url, "tapes": [], "modules": {}, "files": hashes}
-    said = {}
-    monkeypatch.setattr(objects, "play", lambda here: said.update(here) or {"summary": {"of": [here["setup"]]}})
+    sent = {}
+    monkeypatch.setattr(
+        objects, "play", lambda task_here: sent.update(task_here) or {"summary": {"of": [task_here["setup"]]}}
+    )
     (outcome,) = play_some([{**task, "store": needs}], 0.0)
-    folder, side = json.loads(said["setup"]["models"]["quote_params_json"])["signal"].rsplit(":", 1)
+    folder, side = json.loads(sent["setup"]["models"]["quote_params_json"])["signal"].rsplit(":", 1)
     assert sorted(path.name for path in Path(folder).iterdir()) == [ARRAYS, MODEL]
     assert (Path(folder).is_relative_to(tmp_path / "out"), side) == (True, "bid")
     assert json.loads(outcome["summary"]["of"][0]["models"]["quote_params_json"]) == {"signal": text}
 
 
-def test_a_chunk_ends_with_its_time_and_has_a_point_at_least(monkeypatch):
+def test_chunk_ends_by_time_and_has_at_least_one_point(monkeypatch):
     now = iter(range(100))
     monkeypatch.setattr(objects, "monotonic", lambda: float(next(now)))
     monkeypatch.setattr(objects, "play", lambda task: {"number": task["number"]})
     tasks = [{"store": None, "number": number} for number in range(5)]
-    assert [one["number"] for one in play_some(tasks, 0.0)] == [0]
-    assert [one["number"] for one in play_some(tasks, 3.0)] == [0, 1, 2]
+    assert [outcome["number"] for outcome in play_some(tasks, 0.0)] == [0]
+    assert [outcome["number"] for outcome in play_some(tasks, 3.0)] == [0, 1, 2]
     assert len(play_some(tasks, 50.0)) == 5

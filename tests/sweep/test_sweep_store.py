@@ -14,22 +14,24 @@ from mm.sweep.store import Encoded, EncodedSeries, Store, code_of, text_of, tria
 
 def setup(**knobs: object) -> Setup:
     groups = (Execution, Account, Models)
-    own = [{name: value for name, value in knobs.items() if name in group.__dataclass_fields__} for group in groups]
+    values_of_groups = [
+        {name: value for name, value in knobs.items() if name in group.__dataclass_fields__} for group in groups
+    ]
     day = Day(symbol="SIMUSDT", day="20260105", **{k: v for k, v in knobs.items() if k in ("data_root", "out_root")})
-    return Setup(day, Market(), *(group(**values) for group, values in zip(groups, own, strict=True)))
+    return Setup(day, Market(), *(group(**values) for group, values in zip(groups, values_of_groups, strict=True)))
 
 
-def trial(one: Setup, **more: object) -> str:
-    files = {path: path.read_text() for path in one.files}
-    given = {"inputs": ["a", "b"], "files": files, "sources": {}, "fitted": None} | more
-    return trial_of(one, **given)
+def trial(configured: Setup, **changes: object) -> str:
+    files = {path: path.read_text() for path in configured.files}
+    arguments = {"inputs": ["a", "b"], "files": files, "sources": {}, "fitted": None} | changes
+    return trial_of(configured, **arguments)
 
 
-def test_what_changes_a_result_changes_the_trial_and_where_things_lie_does_not(tmp_path):
-    """Equal runs are found by what they are."""
-    one = trial(setup())
-    assert one == trial(setup(data_root=tmp_path, out_root=tmp_path))
-    assert one == trial(setup(fill_model="queue_prob_power", order_latency_ms=50.0))
+def test_trial_depends_on_settings_but_not_on_paths(tmp_path):
+    """Equal runs are found by their content."""
+    reference = trial(setup())
+    assert reference == trial(setup(data_root=tmp_path, out_root=tmp_path))
+    assert reference == trial(setup(fill_model="queue_prob_power", order_latency_ms=50.0))
     others = [
         trial(setup(order_latency_ms=51.0)),
         trial(setup(seed=1)),
@@ -39,11 +41,11 @@ def test_what_changes_a_result_changes_the_trial_and_where_things_lie_does_not(t
         trial(setup(), sources={"my_models": "1"}),
         trial(setup(), fitted={"A": 1}),
     ]
-    assert len({one, *others}) == len(others) + 1
+    assert len({reference, *others}) == len(others) + 1
 
 
-def test_a_file_counts_by_its_content(tmp_path):
-    """A fit that is fitted anew into the same file is another one; moved elsewhere it is the same."""
+def test_file_counts_by_its_content(tmp_path):
+    """A new fit in the same file is another trial; the same fit in another file is the same trial."""
     first, second, third = (tmp_path / name for name in ("a.csv", "b.csv", "c.csv"))
     for path, text in ((first, "1"), (second, "1"), (third, "2")):
         path.write_text(text)
@@ -83,8 +85,8 @@ def own_models(tmp_path, monkeypatch) -> Path:
         del sys.modules[name]
 
 
-def test_a_users_model_is_known_by_its_file_and_those_it_imports(own_models):
-    """A model that was edited is not taken for the one before, and it is the edited one that is played."""
+def test_user_model_is_identified_by_its_file_and_imports(own_models):
+    """An edited model differs from the one before, and the edited version is played."""
     models = Models(quote_model="sweep_own:Quote")
     first = sources_of(models)
     assert set(first) == {"sweep_own", "sweep_helper"}
@@ -97,20 +99,20 @@ def test_a_users_model_is_known_by_its_file_and_those_it_imports(own_models):
 
 
 def test_another_model_in_the_same_folder_does_not_count(own_models):
-    """A point is the same one whatever else its grid plays."""
+    """A point is the same whichever other models its grid plays."""
     alone = sources_of(Models(quote_model="sweep_own:Quote"))
     sources_of(Models(quote_model="sweep_other:Quote"))
     assert sources_of(Models(quote_model="sweep_own:Quote")) == alone
 
 
-def test_a_package_counts_with_what_it_imports_from_itself(own_models):
-    """Relative imports, imports within a class, and the packages above."""
-    found = sources_of(Models(quote_model="sweep_room.deep.quote:Quote"))
-    room = {"sweep_room", "sweep_room.deep", "sweep_room.deep.quote", "sweep_room.deep.near", "sweep_room.far"}
-    assert set(found) == room | {"sweep_helper"}
+def test_package_counts_with_its_own_imports(own_models):
+    """Relative imports, imports within a class, and the parent packages."""
+    sources = sources_of(Models(quote_model="sweep_room.deep.quote:Quote"))
+    package = {"sweep_room", "sweep_room.deep", "sweep_room.deep.quote", "sweep_room.deep.near", "sweep_room.far"}
+    assert set(sources) == package | {"sweep_helper"}
 
 
-def test_a_module_that_was_imported_before_is_what_its_file_says_now(own_models):
+def test_imported_module_is_reloaded_from_its_current_file(own_models):
     """A notebook has imported the model already; its file was edited since."""
     sys.path.insert(0, str(own_models))
     importlib.import_module("sweep_own")
@@ -119,8 +121,8 @@ def test_a_module_that_was_imported_before_is_what_its_file_says_now(own_models)
     assert sys.modules["sweep_own"].VALUE == 333
 
 
-def test_a_model_without_a_file_is_refused(own_models):
-    """What is defined in a notebook is found by no other process, and nobody sees when it changes."""
+def test_model_without_a_file_is_rejected(own_models):
+    """A model defined in a notebook cannot be found by other processes, and its changes cannot be detected."""
     sys.modules["__main__"].Quote = type("Quote", (), {"quote": lambda _self, _view: None})
     try:
         with pytest.raises(UsageError, match="is not in a file of its own"):
@@ -131,15 +133,15 @@ def test_a_model_without_a_file_is_refused(own_models):
     assert set(sources_of(Models(quote_model=f"{installed}:FixedSpread"))) == {installed}
 
 
-def test_a_model_within_the_parameters_counts_too(own_models):
+def test_model_within_the_parameters_counts_too(own_models):
     """A hybrid names its models in FILL_PARAMS_JSON."""
     inside = Models(fill_model="hybrid", fill_params_json='{"models": [["sweep_own:Quote", {}]]}')
     assert "sweep_own" in sources_of(inside)
     assert sources_of(Models()) == {}
 
 
-def test_the_store_gives_back_what_it_kept_and_nothing_that_is_broken(tmp_path):
-    """A torn or foreign file is played again; it is never half believed."""
+def test_store_returns_kept_content_and_ignores_broken_files(tmp_path):
+    """A torn or foreign file is ignored and its point played again."""
     store = Store.of(tmp_path, "SIMUSDT", "20260105")
     assert store.find("k") is None
     content = {"trial": "t", "inputs": [], "walkforward": False, "summary": {}, "series": {}}
@@ -153,19 +155,19 @@ def test_the_store_gives_back_what_it_kept_and_nothing_that_is_broken(tmp_path):
         assert list(store.every()) == []
 
 
-def test_a_fit_of_hazards_that_was_made_again_is_another_trial(tmp_path):
-    """Its name stands in the parameters; its content counts."""
+def test_changed_hazard_fit_is_another_trial(tmp_path):
+    """Its name is in the parameters; its content counts."""
     fit = tmp_path / "fit.json"
     fit.write_text("one")
-    one = setup(fill_model="queue_hazard", fill_params_json=json.dumps({"fit": str(fit)}))
-    first = trial(one)
+    configured = setup(fill_model="queue_hazard", fill_params_json=json.dumps({"fit": str(fit)}))
+    first = trial(configured)
     fit.write_text("another")
-    assert one.files == [fit]
-    assert trial(one) != first
+    assert configured.files == [fit]
+    assert trial(configured) != first
 
 
-def test_a_part_that_several_files_hold_is_encoded_once_and_reads_as_ever():
-    """Their text is that of json.dumps, whatever the names and the order of the parts."""
+def test_shared_part_is_encoded_once_and_text_equals_json_dumps():
+    """For any names and order of the parts."""
     summary = {"pnl_total": -1.5e-9, "days": ["1", None], 'of "two" é': {"a": [1, 2.5, True]}}
     series = {"start_us": 1, "period_s": 60, "pnl": [1e300, None, -0.25, 0.61955003, 1e-05]}
     content = {"key": "k", "summary": Encoded(summary), "é": [0.1], "series": series}

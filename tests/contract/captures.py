@@ -1,4 +1,4 @@
-"""Recorded captures as `mm data import` reads them; two that were published as CSV are written as raw lines first."""
+"""Recorded captures for `mm data import`; the two that were published as CSV are converted to raw lines first."""
 
 import csv
 import gzip
@@ -11,14 +11,14 @@ from typing import Any
 from support import SHARED
 
 DATA = SHARED / "data"
-GROWN_US = 20_000_000  # of diffs that make the first book of a capture without a snapshot
+GROWN_US = 20_000_000  # length of the diffs that build the first book of a capture without a snapshot
 
 Line = tuple[int, Any]
 
 
 @dataclass(frozen=True)
 class Capture:
-    """One recorded stream: its *folder*, the *files* to import in order, or how their *lines* are made."""
+    """One recorded stream: its *folder*, the *files* to import in order, or a function that yields their *lines*."""
 
     folder: str
     symbols: tuple[str, ...]
@@ -31,7 +31,7 @@ class Capture:
         return DATA / self.folder
 
     def write(self, into: Path) -> list[Path]:
-        """Return the files to import; those that must be made first are made in *into*."""
+        """Return the files to import; converted ones are written to *into*."""
         if self.lines is None:
             return [self.path / name for name in self.files]
         made = into / "capture.txt"
@@ -41,14 +41,14 @@ class Capture:
 
 
 def rows(path: Path) -> Iterator[dict[str, str]]:
-    """Yield the rows of a packed CSV file; a REST answer is one long field."""
+    """Yield the rows of a gzipped CSV file; a REST response is one long field."""
     csv.field_size_limit(1 << 24)
     with gzip.open(path, "rt", newline="") as stream:
         yield from csv.DictReader(stream)
 
 
 def of_depth5(folder: Path) -> Iterator[Line]:
-    """Yield the diffs, trades and the REST answer of the capture whose rows hold raw payloads."""
+    """Yield the diffs, the trades and the REST response of the capture whose rows hold raw payloads."""
     names = {"depth_diff": "btcusdt@depth@100ms", "trade": "btcusdt@trade"}
     for row in rows(folder / "market_data_spot_BTCUSDT_sample.csv.gz"):
         if row["stream_kind"] in names:
@@ -62,7 +62,7 @@ def _us(row: dict[str, str]) -> int:
 
 
 def of_rows(folder: Path) -> Iterator[Line]:
-    """Yield the capture with a row for each changed level; its first seconds become the REST answer that it lacks."""
+    """Yield the capture with one row per changed level; its first seconds become the missing REST response."""
     name = folder / "binance_{}_stream_spot_trxusdt_04-03-2025.csv.gz"
     levels = list(rows(Path(str(name).format("difference_depth"))))[:-1]  # the last row was edited by its author
     events: dict[int, tuple[int, dict[str, Any]]] = {}

@@ -1,6 +1,6 @@
-"""The backtests that several test files look at, by name: one table, so that each is played once.
+"""The backtests that several test files inspect, by name: one table, so that each runs once.
 
-Together they have both fill models, partial fills, odd fees, short lives, refreshes, empty purses and rejects.
+Together they cover both fill models, partial fills, odd fees, short TTLs, refreshes, insufficient funds and rejects.
 """
 
 import json
@@ -41,7 +41,7 @@ RUNS: dict[str, dict[str, str]] = {
         "SEED": "12345",
     },
 }
-#: Played on a wild capture instead of the simulated day: gaps, wandering spreads, raised clocks, midnight.
+#: Run on a wild capture instead of the simulated day: gaps, varying spreads, corrected clocks, midnight.
 WILD = {"SYMBOL": hand.SYMBOL, "INITIAL_CASH": "100000", "INITIAL_INVENTORY": "5000"}
 RUNS |= {
     "wild-parts": {**WILD, **TOUCH, "QUOTE_QTY": "7", "ORDER_LATENCY_MS": "300", "CANCEL_LATENCY_MS": "200"},
@@ -52,7 +52,7 @@ RUNS |= {
     "night-parts": {**RUNS["wild-parts"], "DAY": "20260105:20260106"},
     "night-hazard": {**RUNS["wild-hazard"], "DAY": "20260105,20260106"},
 }
-#: What the hand-made twins of these tests play: fills by the trades alone, and requotes on the grid alone.
+#: The second implementations in these tests cover only fills by trades and requotes on the grid.
 PLAIN = {"FILL_MODEL": "trade_cross", "REQUOTE_ON_FILL": "0"}
 RUNS = {name: PLAIN | knobs for name, knobs in RUNS.items()}
 TRADED = [name for name in RUNS if RUNS[name].get("FILL_MODEL") != "poisson"]
@@ -63,25 +63,25 @@ every_drawn_run = pytest.mark.parametrize("name", DRAWN)
 
 
 def run_of(lab: Lab, name: str) -> Run:
-    """Return the run of this name."""
+    """Return the run with this name."""
     data = {"wild": lab.wild, "night": lab.night}.get(name.split("-", maxsplit=1)[0])
     return lab.backtest(name, **RUNS[name], **({"DATA_ROOT": str(data())} if data else {}))
 
 
 def market_of(lab: Lab, name: str) -> Market:
-    """Return the day that the run of this name was played on."""
+    """Return the market data that the run with this name replays."""
     if name.startswith("night"):
         return read_days(*(lab.night() / hand.SYMBOL / day for day in ("20260105", "20260106")))
     return lab.market(lab.wild(), hand.SYMBOL) if name.startswith("wild") else lab.market(lab.sim("plain"))
 
 
 def by_hand(name: str) -> bool:
-    """Whether the run of this name was played on a capture made by hand."""
+    """Whether the run with this name replays a handmade capture."""
     return name.startswith(("wild", "night"))
 
 
 def knob(name: str, variable: str, default: str) -> Decimal:
-    """Return the settings of the run of this name, or the contract's default."""
+    """Return a setting of the run with this name, or the contract's default."""
     return Decimal(RUNS[name].get(variable, default))
 
 
@@ -91,11 +91,11 @@ def knob_us(name: str, variable: str, default: str) -> int:
 
 
 def params_of(name: str) -> dict[str, Any]:
-    """Return the fill model's parameters of the run of this name."""
-    answer: dict[str, Any] = json.loads(RUNS[name].get("FILL_PARAMS_JSON", "{}"))
-    return answer
+    """Return the fill model's parameters of the run with this name."""
+    params: dict[str, Any] = json.loads(RUNS[name].get("FILL_PARAMS_JSON", "{}"))
+    return params
 
 
 def sign(row: dict[str, str]) -> int:
-    """Return +1 for a row of a buy, −1 for one of a sell."""
+    """Return +1 for a buy row, −1 for a sell row."""
     return {"BUY": 1, "SELL": -1}[row["side"]]

@@ -1,8 +1,8 @@
-"""A raw capture made by hand: a small wild market, seeded, with everything in it that goes wrong on a real line.
+"""A handmade raw capture: a small, seeded market with the faults of a real connection.
 
-Symbol WILDUSDT, tick 0.0005, 08:00 Berlin of 20260105 on. The spread wanders between 1 and 6 ticks; there are
-diffs that arrive while a snapshot travels, a stale one, a hole in the ids with a later snapshot, a clock that steps
-back, a trade told twice, a line that is no JSON, messages of other streams, and sweeps over several levels.
+Symbol WILDUSDT, tick 0.0005, from 08:00 Berlin time on 20260105. The spread varies between 1 and 6 ticks. The capture
+contains diffs that arrive while a snapshot is in flight, a stale diff, an id gap with a later snapshot, a clock that
+steps back, a duplicate trade, a line that is not JSON, messages of other streams, and sweeps over several levels.
 """
 
 import json
@@ -18,22 +18,22 @@ Levels = dict[int, int]
 
 
 def line(us: int, message: object) -> str:
-    """Return one line of a capture: receive stamp in microseconds, and JSON."""
+    """Return one line of a capture: receive time in microseconds, and JSON."""
     return f"{us} {json.dumps(message)}"
 
 
 def price(ticks: int) -> str:
-    """Return a price as the exchange writes it."""
+    """Return a price in the format of the exchange."""
     return f"{ticks * TICK:.8f}"
 
 
 def qty(thousandths: int) -> str:
-    """Return a quantity as the exchange writes it."""
+    """Return a quantity in the format of the exchange."""
     return f"{Decimal(thousandths) / 1000:.8f}"
 
 
 def snapshot(us: int, last_id: int, bids: list[list[str]], asks: list[list[str]]) -> str:
-    """Return a REST depth answer."""
+    """Return a REST depth response."""
     return line(us, {"lastUpdateId": last_id, "bids": bids, "asks": asks})
 
 
@@ -60,7 +60,7 @@ def trade(us: int, number: int, at: str, size: str, *, seller: bool, t_ms: int =
 
 
 def small(prints: int = 120, symbol: str = "TINYUSDT") -> list[str]:
-    """Return a minute of a book that is constant except for its quantities, one trade and one diff each half second."""
+    """Return one minute of a book with constant prices: one diff and one trade every half second."""
     bids, asks = ([[f"{100 + side * n / 100:.2f}", "5.000"] for n in range(1, 11)] for side in (-1, 1))
     lines = [snapshot(T0, 100, bids, asks)]
     for n in range(prints):
@@ -74,7 +74,7 @@ def small(prints: int = 120, symbol: str = "TINYUSDT") -> list[str]:
 
 
 class Wild:
-    """The exchange behind the capture: a book in ticks that is redrawn around a wandering mid."""
+    """The exchange that produces the capture: a book in ticks, redrawn around a moving mid."""
 
     def __init__(self, seed: int, minutes: int, start: int) -> None:
         self.draw = Random(seed)
@@ -86,11 +86,11 @@ class Wild:
         self.lines: list[str] = []
 
     def levels(self, side: Levels) -> list[list[str]]:
-        """Return a side as rows of text."""
+        """Return a side as rows of strings."""
         return [[price(ticks), qty(size)] for ticks, size in sorted(side.items())]
 
     def snapshot(self) -> None:
-        """Write a REST answer of the book as it is, which travels while two more diffs arrive."""
+        """Write a REST response with the current book, which arrives after two more diffs."""
         taken = self.id, self.levels(self.bids)[::-1], self.levels(self.asks)
         self.step()
         self.step()
@@ -116,7 +116,7 @@ class Wild:
         self.lines.append(diff(self.us, first, self.id, self.levels(bids), self.levels(asks)))
 
     def sweep(self) -> None:
-        """Write the prints of one aggressive order: some levels deep, one trade time, two of a price now and then."""
+        """Write the prints of one aggressive order: several levels, one trade time, sometimes two prints at a price."""
         seller = self.draw.random() < 0.5
         when = self.us // 1000
         for depth in range(min(8, int(self.draw.expovariate(0.7)) + 1)):
@@ -134,7 +134,7 @@ def wild(seed: int = 5, minutes: int = 20, start: int = T0) -> list[str]:
     market = Wild(seed, minutes, start)
     market.step()
     market.snapshot()
-    market.lines.append(f"{market.us} {market.lines[0].split(' ', 1)[1]}")  # an old diff told again
+    market.lines.append(f"{market.us} {market.lines[0].split(' ', 1)[1]}")  # a stale diff
     third = start + minutes * 20_000_000
     broken = healed = stepped = False
     while market.us < market.end:
@@ -151,10 +151,10 @@ def wild(seed: int = 5, minutes: int = 20, start: int = T0) -> list[str]:
         if not stepped and market.us > 2 * third - start:
             stepped = True
             market.us -= 700_000
-    told = [number for number, text in enumerate(market.lines) if "@trade" in text]
-    market.lines.insert(told[50] + 1, market.lines[told[50]])
-    market.lines.insert(told[90], f"{market.lines[told[90]].split()[0]} {{not json")
+    trade_lines = [number for number, text in enumerate(market.lines) if "@trade" in text]
+    market.lines.insert(trade_lines[50] + 1, market.lines[trade_lines[50]])
+    market.lines.insert(trade_lines[90], f"{market.lines[trade_lines[90]].split()[0]} {{not json")
     market.lines.insert(
-        told[120], market.lines[told[120]].replace(SYMBOL, "OTHERUSDT").replace("wildusdt", "otherusdt")
+        trade_lines[120], market.lines[trade_lines[120]].replace(SYMBOL, "OTHERUSDT").replace("wildusdt", "otherusdt")
     )
     return market.lines

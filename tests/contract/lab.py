@@ -1,4 +1,4 @@
-"""The program as an outsider runs it: commands in folders, each made once and shared by all test processes."""
+"""Runs the program as a user does: each command once, in its own folder, shared by all test processes."""
 
 import fcntl
 import json
@@ -20,7 +20,7 @@ Made = dict[str, Any]
 
 @dataclass(frozen=True)
 class Done:
-    """A command that has ended."""
+    """A finished command."""
 
     code: int
     out: str
@@ -55,7 +55,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 class Lab:
-    """A folder in which named things are made once, by the first test process that needs them."""
+    """A folder whose named subfolders are created once, by the first test process that needs them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -74,7 +74,7 @@ class Lab:
         return folder
 
     def command(self, name: str, *args: str, **variables: str) -> Done:
-        """Run a command once in a folder of its own; return what it left."""
+        """Run a command once in its own folder; return its result."""
 
         def make(folder: Path) -> None:
             done = mm(*args, cwd=folder, **variables)
@@ -84,14 +84,14 @@ class Lab:
         return Done(*json.loads((folder / "done.json").read_text()), folder)
 
     def sim(self, name: str, *flags: str) -> Path:
-        """Return the data root of a simulated day, 30 minutes of 20260105 where *flags* say nothing else."""
+        """Return the data root of a simulated day: 30 minutes of 20260105 unless *flags* override that."""
         args = ("sim", "day", "--day", "20260105", "--hours", "0.5", "--seed", "7", *flags)
         done = self.command(f"sim/{name}", *args)
         assert done.code == 0, done.err
         return done.cwd / "data"
 
     def imported(self, name: str, lines: list[str], *flags: str, **variables: str) -> Done:
-        """Import a capture once, in a folder of its own."""
+        """Import a capture once, in its own folder."""
 
         def make(folder: Path) -> None:
             (folder / "capture.txt").write_text("\n".join(lines) + "\n")
@@ -103,13 +103,13 @@ class Lab:
 
     def wild(self) -> Path:
         """Return the data root of the wild capture's day."""
-        return self.wildness("wild", hand.wild())
+        return self.imported_day("wild", hand.wild())
 
     def night(self) -> Path:
-        """Return the data root of a wild capture that runs over midnight in Berlin: two days."""
-        return self.wildness("night", hand.wild(seed=6, minutes=6, start=hand.MIDNIGHT - 180_000_000))
+        """Return the data root of a wild capture that crosses midnight in Berlin: two days."""
+        return self.imported_day("night", hand.wild(seed=6, minutes=6, start=hand.MIDNIGHT - 180_000_000))
 
-    def wildness(self, name: str, lines: list[str]) -> Path:
+    def imported_day(self, name: str, lines: list[str]) -> Path:
         """Return the data root of an imported wild capture."""
         grid = ("--tick-size", str(hand.TICK), "--qty-step", "0.01", "--min-notional", "1")
         done = self.imported(name, lines, "--symbol", hand.SYMBOL, *grid, RUN_ID="by-hand")
@@ -131,7 +131,7 @@ class Lab:
         return Run(self.command(f"calibration/{name}", "calibrate", "--json", *flags, **variables))
 
     def over_time(self, command: str, name: str, *flags: str, **variables: str) -> "Run":
-        """Return a schedule or a walk-forward of the simulated day, windows of 10 minutes, steps of 2."""
+        """Return a schedule or a walk-forward of the simulated day: 10-minute windows, 2-minute steps."""
         variables = {"SYMBOL": "SIMUSDT", "DAY": "20260105", "DATA_ROOT": str(self.sim("plain")), **variables}
         windows = ("--wf-train-window-min", "10", "--wf-step-min", "2")
         return Run(self.command(f"{command}/{name}", command, "--json", *windows, *flags, **variables))
@@ -139,7 +139,7 @@ class Lab:
 
 @dataclass(frozen=True)
 class Run:
-    """A command that made a run folder."""
+    """A command that created a run folder."""
 
     done: Done
 
@@ -160,6 +160,6 @@ class Run:
         return json_of(self.folder / "run_manifest.json")
 
     def file(self, pattern: str) -> Path:
-        """Return the one file of the run folder, at any depth, that *pattern* names."""
+        """Return the only file of the run folder, at any depth, that matches *pattern*."""
         (found,) = self.folder.rglob(pattern)
         return found

@@ -1,6 +1,6 @@
-"""A second reading of day folders and run folders, from the contract alone.
+"""A second reader of day folders and run folders, written from the contract alone.
 
-Plain Python with decimals and dicts; imports nothing of the package, so that it cannot share its mistakes.
+Plain Python with decimals and dicts; it imports nothing from the package, so that it cannot share its mistakes.
 """
 
 import csv
@@ -41,7 +41,7 @@ def json_of(path: Path) -> Any:
 
 
 def no_json(name: str) -> None:
-    """Refuse NaN and Infinity, which are no JSON."""
+    """Reject NaN and Infinity, which are not valid JSON."""
     raise AssertionError(f"{name} is no JSON number")
 
 
@@ -52,7 +52,7 @@ def sha256_of(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Message:
-    """Something that arrived: *kind* is snapshot, depth, trade or gap."""
+    """A received message: *kind* is snapshot, depth, trade or gap."""
 
     us: int
     seq: int
@@ -62,7 +62,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Top:
-    """Best prices and their quantities behind one book message; None where there is no valid book."""
+    """Best prices after one book message; None where there is no valid book."""
 
     us: int
     seq: int
@@ -71,13 +71,13 @@ class Top:
 
     @property
     def mid(self) -> Decimal | None:
-        """Return the middle, exact, or None where a side is missing."""
+        """Return the exact mid price, or None where a side is missing."""
         return None if self.bid is None or self.ask is None else (self.bid + self.ask) / 2
 
 
 @dataclass(frozen=True)
 class Print:
-    """One trade; *buyer* is true where a buyer was the aggressor."""
+    """One trade; *buyer* is true if the aggressor was a buyer."""
 
     us: int
     seq: int
@@ -109,7 +109,7 @@ class Market:
         return self.messages[-1].us
 
     def after(self, us: int, seq: int = 2**62) -> Top:
-        """Return the top behind everything up to *us* (and *seq* at that instant)."""
+        """Return the top after all messages up to *us* (and *seq* at that instant)."""
         return self.tops[bisect_right(self.tops, (us, seq), key=lambda top: (top.us, top.seq)) - 1]
 
     def mark(self, us: int, seq: int = 2**62) -> Decimal:
@@ -120,7 +120,7 @@ class Market:
         return mid
 
     def before(self, us: int) -> Top:
-        """Return the top as it is before the market moves at *us*."""
+        """Return the top before the messages at *us*."""
         return self.tops[bisect_left(self.tops, us, key=lambda top: top.us) - 1]
 
 
@@ -133,13 +133,13 @@ def read_days(*folders: Path) -> Market:
         first.tick,
         first.step,
         [top for day in (first, *others) for top in day.tops],
-        [one for day in (first, *others) for one in day.prints],
+        [trade for day in (first, *others) for trade in day.prints],
     )
 
 
 @lru_cache(maxsize=8)
 def read_day(folder: Path) -> Market:
-    """Read a day folder with diffs and rebuild its book message by message; the day must not change afterwards."""
+    """Read a day folder and rebuild its book diff by diff; the day must not change afterwards."""
     messages = sorted(_messages(folder), key=lambda message: message.seq)
     clock, ordered = 0, []
     for message in messages:
@@ -185,7 +185,7 @@ def _print(message: Message) -> Print:
 
 
 class Book:
-    """A book as two dicts; void until a snapshot, and from a break in the ids to the next one."""
+    """A book as two dicts; invalid until a snapshot, and from a gap in the ids to the next snapshot."""
 
     def __init__(self) -> None:
         self.sides: dict[str, dict[Decimal, Decimal]] = {"b": {}, "a": {}}
@@ -210,7 +210,7 @@ class Book:
         return self.apply(message.body)
 
     def load(self, rows: Rows) -> None:
-        """Replace everything by a snapshot's rows."""
+        """Replace the book by a snapshot's rows."""
         self.sides = {
             key: {Decimal(row["price"]): Decimal(row["qty"]) for row in rows if row["side"] == side}
             for key, side in (("b", "bid"), ("a", "ask"))
@@ -218,7 +218,7 @@ class Book:
         self.last_id = int(rows[0]["lastUpdateId"])
 
     def apply(self, diff: dict[str, Any]) -> bool:
-        """Replace the quantities of a diff that comes next; leave an old one out."""
+        """Apply a diff that follows the last id; ignore an old one."""
         assert self.last_id is not None
         if diff["u"] <= self.last_id:
             return False
@@ -240,7 +240,7 @@ class Book:
 
 @dataclass
 class Order:
-    """The life of one order, as the rows of the orders file tell it."""
+    """One order's lifetime, from the rows of the orders file."""
 
     id: int
     sign: int
@@ -257,12 +257,12 @@ class Order:
 
     @property
     def end_us(self) -> int:
-        """Return the first instant at which it can no longer fill, for whatever but a fill."""
+        """Return the instant from which a cancel or the expiry prevents fills."""
         return min(us for us in (self.cancel_us, self.expire_us, 2**62) if us is not None)
 
 
 def read_orders(path: Path) -> dict[int, Order]:
-    """Return the orders that were sent, by id."""
+    """Return the sent orders by id."""
     orders: dict[int, Order] = {}
     for row in rows_of(path):
         if row["action"] == "PLACE":

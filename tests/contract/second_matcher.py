@@ -1,6 +1,6 @@
-"""A matcher of its own, written from docs/exchange.md alone: commands in, rows of the order log out.
+"""A second matcher, written from docs/exchange.md alone: takes commands, returns the rows of the order log.
 
-Lists instead of queues of nodes, and no code of the package: what it and the exchange agree on is in the page.
+It uses lists instead of node queues and no code of the package, so both agree only on what the page specifies.
 """
 
 import csv
@@ -12,9 +12,9 @@ Row = tuple[int, ...]  # us, kind, order_id, other_id, account, side, ticks, lot
 Order = dict[str, int]
 NEW, TRADE, LEVEL, REST, CANCEL, REDUCE, EXPIRE, REFUSE = range(1, 9)
 LIMIT, MAKER, IOC, FOK, MARKET = range(5)
-MAY_NOT_REST, NOT_WHOLE, SELF = 1, 2, 3
-TRADES, TAKER_GOES, MAKER_GOES, BOTH_GO, BOTH_LOSE = range(5)
-FIRST_IDS = ((NEW, 2), (TRADE, 8), (LEVEL, 9))  # which kind shows which ids, and in which column
+REASON_NO_REST, REASON_FOK, REASON_SELF_TRADE = 1, 2, 3
+STP_NONE, EXPIRE_TAKER, EXPIRE_MAKER, EXPIRE_BOTH, DECREMENT = range(5)
+FIRST_IDS = ((NEW, 2), (TRADE, 8), (LEVEL, 9))  # (row kind, column of its id)
 COLUMNS = "us,kind,order_id,other_id,account,side,ticks,lots,trade_id,update_id"
 
 
@@ -38,118 +38,118 @@ class SecondMatcher:
         self.us = 0
 
     def submit(  # noqa: PLR0917
-        self, us: int, account: int, side: int, ticks: int, lots: int, kind: int, own: int = TRADES
+        self, us: int, account: int, side: int, ticks: int, lots: int, kind: int, stp: int = STP_NONE
     ) -> int:
-        """Take an order; return its id, or 0 where it was refused."""
+        """Submit an order; return its id, or 0 if it is rejected."""
         self.us = us
-        wanted = 1 << 60 if kind == MARKET else side * ticks
-        if kind == MAKER and self.prices[-side] and self.best(-side, wanted) is not None:
+        limit = 1 << 60 if kind == MARKET else side * ticks
+        if kind == MAKER and self.prices[-side] and self.best(-side, limit) is not None:
             self.rows.append((us, REFUSE, 0, 0, account, side, ticks, lots, 0, 0))
             return 0
         self.order_id += 1
         new = {"id": self.order_id, "account": account, "side": side, "ticks": ticks, "lots": lots}
         self.rows.append((us, NEW, self.order_id, kind, account, side, ticks, lots, 0, 0))
-        if kind == FOK and self.within_reach(new, wanted, own) < lots:
-            self.expire(new, NOT_WHOLE)
+        if kind == FOK and self.within_reach(new, limit, stp) < lots:
+            self.expire(new, REASON_FOK)
             return self.order_id
-        if not self.take(new, wanted, own):
+        if not self.match(new, limit, stp):
             return self.order_id
         if new["lots"] and kind in (LIMIT, MAKER):
             self.rest(new)
         elif new["lots"]:
-            self.expire(new, MAY_NOT_REST)
+            self.expire(new, REASON_NO_REST)
         return self.order_id
 
     def cancel(self, us: int, order_id: int) -> bool:
-        """Take an order from the book; return whether it was there."""
+        """Remove an order from the book; return whether it existed."""
         self.us = us
         if order_id not in self.orders:
             return False
         order = self.orders[order_id]
         self.rows.append(self.row(CANCEL, order, order["lots"]))
-        self.leave(order)
+        self.remove(order)
         return True
 
     def reduce(self, us: int, order_id: int, lots: int) -> None:
-        """Lower what is left of an order."""
+        """Reduce the remaining lots of an order."""
         self.us = us
         order = self.orders.get(order_id)
         if order and lots < order["lots"]:
-            self.lose(order, order["lots"] - lots)
+            self.subtract(order, order["lots"] - lots)
             self.rows.append(self.row(REDUCE, order, lots))
-            self.tell(order)
+            self.log_level(order)
 
     def replace(self, us: int, order_id: int, ticks: int, lots: int, kind: int) -> None:
-        """Cancel an order, and take another of the same account and side."""
+        """Cancel an order, and submit another one of the same account and side."""
         old = self.orders.get(order_id)
         if old and self.cancel(us, order_id):
             self.submit(us, old["account"], old["side"], ticks, lots, kind)
 
-    def best(self, side: int, wanted: int) -> int | None:
-        """Return the best price of a side if a taker that wants to pay so much accepts it."""
+    def best(self, side: int, limit: int) -> int | None:
+        """Return the best price of a side if it is within the taker's limit."""
         if not self.prices[side]:
             return None
         ticks = -side * self.prices[side][0]
-        return ticks if -side * ticks <= wanted else None
+        return ticks if -side * ticks <= limit else None
 
-    def within_reach(self, taker: Order, wanted: int, own: int) -> int:
-        """Return the lots that an order could meet."""
+    def within_reach(self, taker: Order, limit: int, stp: int) -> int:
+        """Return the lots that an order could match."""
         queues = self.queues[-taker["side"]]
         return sum(
             maker["lots"]
             for ticks, queue in queues.items()
-            if taker["side"] * ticks <= wanted
+            if taker["side"] * ticks <= limit
             for maker in queue
-            if own == TRADES or maker["account"] != taker["account"]
+            if stp == STP_NONE or maker["account"] != taker["account"]
         )
 
-    def take(self, taker: Order, wanted: int, own: int) -> bool:
-        """Meet makers, best first; return False where self-trade prevention ended the taker."""
+    def match(self, taker: Order, limit: int, stp: int) -> bool:
+        """Match against makers, best price first; return False if self-trade prevention expired the taker."""
         side = -taker["side"]
-        while taker["lots"] and (ticks := self.best(side, wanted)) is not None:
+        while taker["lots"] and (ticks := self.best(side, limit)) is not None:
             maker = self.queues[side][ticks][0]
-            if maker["account"] != taker["account"] or own == TRADES:
+            if maker["account"] != taker["account"] or stp == STP_NONE:
                 self.trade(taker, maker)
-            elif own == BOTH_LOSE:
+            elif stp == DECREMENT:
                 if self.decrement(taker, maker):
                     return False
             else:
-                if own in (MAKER_GOES, BOTH_GO):
-                    self.expire(maker, SELF)
-                    self.leave(maker)
-                if own in (TAKER_GOES, BOTH_GO):
-                    self.expire(taker, SELF)
+                if stp in (EXPIRE_MAKER, EXPIRE_BOTH):
+                    self.expire(maker, REASON_SELF_TRADE)
+                    self.remove(maker)
+                if stp in (EXPIRE_TAKER, EXPIRE_BOTH):
+                    self.expire(taker, REASON_SELF_TRADE)
                     return False
         return True
 
     def trade(self, taker: Order, maker: Order) -> None:
-        """Let two orders trade at the maker's price."""
+        """Trade two orders at the maker's price."""
         lots = min(taker["lots"], maker["lots"])
         taker["lots"] -= lots
-        self.lose(maker, lots)
+        self.subtract(maker, lots)
         self.trade_id += 1
         ids = (taker["id"], maker["id"], taker["account"], taker["side"])
         self.rows.append((self.us, TRADE, *ids, maker["ticks"], lots, self.trade_id, 0))
-        self.gone(maker)
-        self.tell(maker)
+        self.drop_if_empty(maker)
+        self.log_level(maker)
 
     def decrement(self, taker: Order, maker: Order) -> bool:
-        """Let both lose what the smaller has; return whether the taker is gone."""
+        """Reduce both orders by the smaller one's lots; return whether the taker is empty."""
         lots = min(taker["lots"], maker["lots"])
         taker["lots"] -= lots
-        self.lose(maker, lots)
+        self.subtract(maker, lots)
         if maker["lots"]:
             self.rows.append(self.row(REDUCE, maker, maker["lots"]))
         else:
-            self.expire(maker, SELF)
-        self.gone(maker)
-        self.tell(maker)
+            self.expire(maker, REASON_SELF_TRADE)
+        self.drop_if_empty(maker)
+        self.log_level(maker)
         if not taker["lots"]:
-            self.expire(taker, SELF)
+            self.expire(taker, REASON_SELF_TRADE)
         return not taker["lots"]
 
     def rest(self, order: Order) -> None:
-        """Put an order at the end of its queue."""
+        """Append an order to its queue."""
         side, ticks = order["side"], order["ticks"]
         if ticks not in self.queues[side]:
             self.queues[side][ticks] = []
@@ -158,21 +158,21 @@ class SecondMatcher:
         self.orders[order["id"]] = order
         self.shown[side, ticks] = self.shown.get((side, ticks), 0) + order["lots"]
         self.rows.append(self.row(REST, order, order["lots"]))
-        self.tell(order)
+        self.log_level(order)
 
-    def lose(self, order: Order, lots: int) -> None:
-        """Take lots from a resting order and from what its level shows."""
+    def subtract(self, order: Order, lots: int) -> None:
+        """Subtract lots from a resting order and from its level's total."""
         order["lots"] -= lots
         self.shown[order["side"], order["ticks"]] -= lots
 
-    def leave(self, order: Order) -> None:
-        """Take a resting order from the book, and say what its level shows."""
-        self.lose(order, order["lots"])
-        self.gone(order)
-        self.tell(order)
+    def remove(self, order: Order) -> None:
+        """Remove a resting order from the book, and log its level."""
+        self.subtract(order, order["lots"])
+        self.drop_if_empty(order)
+        self.log_level(order)
 
-    def gone(self, order: Order) -> None:
-        """Forget a resting order that has nothing left, and its level if it was the last one there."""
+    def drop_if_empty(self, order: Order) -> None:
+        """Delete a resting order without lots, and its level if it was the last order there."""
         if order["lots"]:
             return
         side, ticks = order["side"], order["ticks"]
@@ -182,26 +182,26 @@ class SecondMatcher:
             del self.queues[side][ticks]
             del self.prices[side][bisect_left(self.prices[side], -side * ticks)]
 
-    def tell(self, order: Order) -> None:
-        """Say what a level shows from now on."""
+    def log_level(self, order: Order) -> None:
+        """Log the new total of a level."""
         self.update_id += 1
         place = order["side"], order["ticks"]
         self.rows.append((self.us, LEVEL, order["id"], 0, 0, *place, self.shown[place], 0, self.update_id))
 
     def expire(self, order: Order, reason: int) -> None:
-        """Say that what is left of an order is no more."""
+        """Log that the remaining lots of an order expire."""
         us, kind, order_id, _, *rest = self.row(EXPIRE, order, order["lots"])
         self.rows.append((us, kind, order_id, reason, *rest))
 
     def row(self, kind: int, order: Order, lots: int) -> Row:
-        """Return a row about one order."""
+        """Return a log row for one order."""
         return (self.us, kind, order["id"], 0, order["account"], order["side"], order["ticks"], lots, 0, 0)
 
 
 def replayed(log: list[Row]) -> list[Row]:
-    """Return what the matcher says when the commands that a log shows are played to it.
+    """Return the matcher's rows after it has run the commands contained in a log.
 
-    Without self-trade prevention, whose setting a log does not show.
+    Self-trade prevention is off, because a log does not contain its setting.
     """
     ids = [next((row[column] for row in log if row[1] == kind), 1) - 1 for kind, column in FIRST_IDS]
     matcher = SecondMatcher(*ids)

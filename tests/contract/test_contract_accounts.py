@@ -1,4 +1,4 @@
-"""Money and inventory to the last decimal, at every row, for runs that differ in everything that moves money."""
+"""Cash and inventory are exact at every row, for runs with different fees, quantities and balances."""
 
 import json
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -10,8 +10,8 @@ from outside import E8, Market, json_of, rows_of
 
 
 @every_run
-def test_every_fee_is_rounded_half_even_to_the_eighth_place(lab: Lab, name: str) -> None:
-    """A fee that is off by 1e-8 makes cash drift from the fills."""
+def test_fees_are_rounded_half_even_to_eight_decimals(lab: Lab, name: str) -> None:
+    """A fee that is off by 1e-8 makes cash drift away from the fills."""
     rate = knob(name, "MAKER_FEE_RATE", "0.001")
     fills = rows_of(run_of(lab, name).file("fills_*.csv"))
     assert fills, "a run without fills proves nothing"
@@ -21,7 +21,7 @@ def test_every_fee_is_rounded_half_even_to_the_eighth_place(lab: Lab, name: str)
 
 
 @every_run
-def test_inventory_and_cash_follow_from_the_fills_at_every_row(lab: Lab, name: str) -> None:
+def test_inventory_and_cash_follow_from_fills_at_every_row(lab: Lab, name: str) -> None:
     """Contract §4: inventory = initial + Σ signed fills, cash = initial − Σ signed notional − Σ fees."""
     run = run_of(lab, name)
     inventory = knob(name, "INITIAL_INVENTORY", "0")
@@ -43,16 +43,16 @@ def test_inventory_and_cash_follow_from_the_fills_at_every_row(lab: Lab, name: s
 
 
 @every_run
-def test_equity_is_cash_and_the_inventory_at_the_mid(lab: Lab, name: str) -> None:
-    """The two columns are derived; a third opinion of them must not exist."""
+def test_equity_is_cash_plus_inventory_at_mid(lab: Lab, name: str) -> None:
+    """Both columns are derived from cash, inventory and mid."""
     for row in rows_of(run_of(lab, name).file("state_*.csv")):
         assert Decimal(row["mtm_value"]) == Decimal(row["inventory"]) * Decimal(row["mid"]), row
         assert Decimal(row["equity"]) == Decimal(row["cash"]) + Decimal(row["mtm_value"]), row
 
 
 @every_run
-def test_state_rows_stand_on_the_grid_and_after_each_fill_and_nowhere_else(lab: Lab, name: str) -> None:
-    """The grid begins at the first valid book; at one instant fills come before the row of the grid."""
+def test_state_rows_are_on_grid_and_after_each_fill_only(lab: Lab, name: str) -> None:
+    """The grid begins at the first valid book; at the same instant, fills precede the grid row."""
     run, market = run_of(lab, name), market_of(lab, name)
     step = int(RUNS[name].get("STATE_INTERVAL_MS", "1000")) * 1000
     fills = [(int(row["recv_us"]), 0) for row in rows_of(run.file("fills_*.csv"))]
@@ -63,42 +63,42 @@ def test_state_rows_stand_on_the_grid_and_after_each_fill_and_nowhere_else(lab: 
 
 
 @every_run
-def test_mids_are_those_of_the_recorded_book(lab: Lab, name: str) -> None:
-    """State rows and fills are marked at the market as it was, not as it will be."""
+def test_mids_match_recorded_book(lab: Lab, name: str) -> None:
+    """State rows and fills are marked at the mid of their own time, not at a later one."""
     run, market = run_of(lab, name), market_of(lab, name)
     seqs: dict[int, list[int]] = {}
-    for one in market.prints:
-        seqs.setdefault(one.us, []).append(one.seq)
+    for trade in market.prints:
+        seqs.setdefault(trade.us, []).append(trade.seq)
     for row in rows_of(run.file("state_*.csv")) + rows_of(run.file("fills_*.csv")):
         us = int(row["recv_us"])
-        # A fill sees the book as it is behind its own print; where messages share an instant there are several.
+        # A fill is marked at the book after its own print; where messages share an instant, there are several.
         assert Decimal(row["mid"]) in {market.mark(us, seq) for seq in [*seqs.get(us, []), 2**62]}, row
 
 
 @every_run
-def test_open_orders_are_counted_from_sending_to_the_end(lab: Lab, name: str) -> None:
-    """`open_orders` counts SENT, LIVE and CANCELLING orders; messages come before the row of one instant."""
+def test_open_orders_are_counted_from_place_to_end(lab: Lab, name: str) -> None:
+    """`open_orders` counts SENT, LIVE and CANCELLING orders; at one instant, messages precede the state row."""
     run = run_of(lab, name)
     changes = {"PLACE": 1, "CANCEL_ACK": -1, "CLOSE_FILLED": -1, "EXPIRE": -1, "REJECT": -1}
-    # A requote, which sends, is the last thing of an instant: its rows come behind the state row of that instant.
+    # A requote is processed last within an instant: its PLACE rows follow the state row of that instant.
     rows = [row for row in rows_of(run.file("orders_*.csv")) if row["action"] in changes]
     counts = [(int(row["recv_us"]), 2 * (row["action"] == "PLACE"), changes[row["action"]]) for row in rows]
     fills = {int(row["recv_us"]) for row in rows_of(run.file("fills_*.csv"))}
-    asked = [
+    reported = [
         (int(row["recv_us"]), 1, int(row["open_orders"]))
         for row in rows_of(run.file("state_*.csv"))
         if int(row["recv_us"]) not in fills
     ]
-    known = 0
-    for us, is_state, number in sorted(counts + asked, key=lambda entry: entry[:2]):
+    open_count = 0
+    for us, is_state, number in sorted(counts + reported, key=lambda entry: entry[:2]):
         if is_state == 1:
-            assert number == known, us
+            assert number == open_count, us
         else:
-            known += number
+            open_count += number
 
 
 @every_run
-def test_the_pnl_is_its_parts_exactly(lab: Lab, name: str) -> None:
+def test_pnl_equals_sum_of_its_parts(lab: Lab, name: str) -> None:
     """Contract §7: pnl_total = pnl_spread_capture + pnl_inventory − fees, exactly."""
     run, market = run_of(lab, name), market_of(lab, name)
     summary = json_of(run.file("summary.json"))
@@ -108,12 +108,12 @@ def test_the_pnl_is_its_parts_exactly(lab: Lab, name: str) -> None:
     assert summary["fees"] == sum(Decimal(row["fee"]) for row in fills)
     spread = sum(sign(row) * (Decimal(row["mid"]) - Decimal(row["price"])) * Decimal(row["qty"]) for row in fills)
     assert summary["pnl_spread_capture"] == spread
-    if not by_hand(name):  # there, prints share an instant with moves of the mid
+    if not by_hand(name):  # in handmade captures, prints share an instant with moves of the mid
         assert summary["pnl_inventory"] == drift(market, states, fills)
 
 
 def drift(market: Market, states: list[dict[str, str]], fills: list[dict[str, str]]) -> Decimal:
-    """Return Σ inventory × change of the mid, walked over every change of the book."""
+    """Return Σ inventory × change of the mid over all changes of the book."""
     end = int(states[-1]["recv_us"])
     moves = [
         (after.us, Decimal(0), after.mid - before.mid)
@@ -129,16 +129,16 @@ def drift(market: Market, states: list[dict[str, str]], fills: list[dict[str, st
 
 
 @every_run
-def test_balances_that_begin_above_zero_stay_there(lab: Lab, name: str) -> None:
-    """No quote is sent that the purse does not cover; only fees of parts may round past zero."""
+def test_balances_stay_non_negative(lab: Lab, name: str) -> None:
+    """No quote exceeds the balances; only fees of partial fills may round below zero."""
     states = rows_of(run_of(lab, name).file("state_*.csv"))
     assert min(Decimal(row["inventory"]) for row in states) >= 0
     assert min(Decimal(row["cash"]) for row in states) >= -len(states) * E8 / 2
 
 
 @every_run
-def test_prices_and_quantities_stand_on_the_exchange_grid(lab: Lab, name: str) -> None:
-    """An order that the exchange would refuse cannot have filled."""
+def test_prices_and_quantities_are_on_exchange_grid(lab: Lab, name: str) -> None:
+    """An order that the exchange would reject cannot have filled."""
     market = market_of(lab, name)
     least = 1 if by_hand(name) else 5
     for row in rows_of(run_of(lab, name).file("orders_*.csv")):
@@ -147,15 +147,15 @@ def test_prices_and_quantities_stand_on_the_exchange_grid(lab: Lab, name: str) -
         assert Decimal(row["price"]) * Decimal(row["qty"]) >= least or row["action"] == "SKIP", row
 
 
-def test_the_variety_of_runs_is_real(lab: Lab) -> None:
-    """The checks above mean little if no run has rejects, skips, parts or expiries."""
+def test_runs_cover_rejects_skips_partial_fills_and_expiries(lab: Lab) -> None:
+    """The checks above mean little unless the runs have rejects, skips, partial fills and expiries."""
     rows = [row for name in RUNS for row in rows_of(run_of(lab, name).file("orders_*.csv"))]
-    seen = {(row["action"], row["reject_reason"]) for row in rows}
+    outcomes = {(row["action"], row["reject_reason"]) for row in rows}
     assert {
         ("REJECT", "would_cross"),
         ("SKIP", "insufficient_cash"),
         ("SKIP", "insufficient_inventory"),
         ("EXPIRE", ""),
         ("CANCEL_ACK", ""),
-    } <= seen
+    } <= outcomes
     assert json.loads(run_of(lab, "parts").file("summary.json").read_text())["n_partial"] > 0

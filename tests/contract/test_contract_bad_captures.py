@@ -1,4 +1,4 @@
-"""Captures that are broken or not as expected: refused in one line, or used and reported."""
+"""Broken or unexpected captures: rejected in one line, or imported with a report of the fault."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ FLAGS = ("--symbol", "TINYUSDT", "--tick-size", "0.01", "--qty-step", "0.001")
 
 
 def imported(lab: Lab, name: str, content: bytes, *flags: str) -> Done:
-    """Import a capture of exactly these bytes."""
+    """Import a capture with exactly these bytes."""
 
     def make(folder: Path) -> None:
         (folder / "cap.dat").write_bytes(content)
@@ -42,7 +42,7 @@ def futures(all_lines: list[str]) -> None:
     all_lines[21] = all_lines[21].replace('"U":', '"pu": 1, "U":')
 
 
-REFUSED = {
+REJECTED = {
     "empty": (b"", ("cap.dat", "empty")),
     "empty gzip": (gzip.compress(b""), ("cap.dat",)),
     "a table": (b"a,b,c\n1,2,3\n", ("cap.dat:1:",)),
@@ -51,10 +51,10 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_capture_of_spot_is_refused_in_one_line(lab: Lab, name: str) -> None:
-    """Exit 3, the file and line, and no day folder."""
-    content, needles = REFUSED[name]
+@pytest.mark.parametrize("name", REJECTED)
+def test_file_that_is_no_spot_capture_is_rejected_in_one_line(lab: Lab, name: str) -> None:
+    """Exit 3; the line contains file and line number; no day folder."""
+    content, needles = REJECTED[name]
     done = imported(lab, name, content)
     assert done.code == 3, done
     (line,) = done.err.splitlines()
@@ -62,24 +62,24 @@ def test_what_is_no_capture_of_spot_is_refused_in_one_line(lab: Lab, name: str) 
     assert not (done.cwd / "data").exists()
 
 
-def test_a_capture_of_another_symbol_is_not_this_symbol(lab: Lab) -> None:
-    """A REST answer names no symbol; a typing error in --symbol must not make a day out of another book."""
+def test_capture_of_other_symbol_is_rejected(lab: Lab) -> None:
+    """A REST response has no symbol; a typo in --symbol must not create a day from another symbol's book."""
     done = imported(lab, "other symbol", lines(), "--symbol", "TINYUSDC", *FLAGS[2:])
     assert done.code == 3, done.out
     assert "TINYUSDT" in done.err
     assert not (done.cwd / "data").exists()
 
 
-def test_a_capture_that_is_not_there_is_named(lab: Lab) -> None:
-    """Exit 3 and its path."""
+def test_missing_capture_is_rejected_with_its_path(lab: Lab) -> None:
+    """Exit 3; the line contains the path."""
     done = lab.command("capture/absent", "data", "import", "absent.dat", *FLAGS)
     assert done.code == 3
     assert "absent.dat" in done.err
     assert len(done.err.splitlines()) == 1
 
 
-def test_a_day_is_never_written_over(lab: Lab) -> None:
-    """A second import into the same folder is refused and changes nothing."""
+def test_import_does_not_overwrite_existing_day(lab: Lab) -> None:
+    """A second import into the same folder is rejected and changes nothing."""
 
     def make(folder: Path) -> None:
         (folder / "cap.dat").write_bytes(lines())
@@ -93,27 +93,27 @@ def test_a_day_is_never_written_over(lab: Lab) -> None:
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_a_truncated_gzip_is_used_as_far_as_it_goes(lab: Lab) -> None:
-    """All complete lines count, and the import reports their number and that the rest is lost."""
+def test_whole_lines_of_truncated_gzip_are_imported(lab: Lab) -> None:
+    """All whole lines are imported, and the import reports that the rest is lost."""
     whole = gzip.compress(lines())
     done = imported(lab, "truncated", whole[: len(whole) * 2 // 3])
     assert done.code == 0
-    (told,) = [line for line in done.out.splitlines() + done.err.splitlines() if "lost" in line]
-    assert "cap.dat" in told
-    assert "whole lines" in told
+    (warning,) = [line for line in done.out.splitlines() + done.err.splitlines() if "lost" in line]
+    assert "cap.dat" in warning
+    assert "whole lines" in warning
 
 
 @pytest.mark.parametrize("text", ["garbage", f"{hand.T0 + 5_500_000} {{broken"])
-def test_a_line_that_is_no_json_is_named_by_its_number(lab: Lab, text: str) -> None:
-    """The rest is used; the line is kept in quarantine, and the import reports its file and line."""
+def test_line_that_is_no_json_is_reported_with_its_number(lab: Lab, text: str) -> None:
+    """The other lines are imported, and the import reports file and line number of the bad one."""
     done = imported(lab, f"broken {len(text)}", lines(put(22, text)))
     assert done.code == 0
     assert "cap.dat:22" in done.out + done.err
 
 
 @pytest.mark.parametrize(("unit", "cut"), [("ms", 13), ("us", 16), ("ns", 19)])
-def test_stamps_in_three_units_are_one_instant(lab: Lab, unit: str, cut: int) -> None:
-    """Receive stamps in ms, µs or ns lead to the same book at the same time."""
+def test_receive_times_are_read_in_three_units(lab: Lab, unit: str, cut: int) -> None:
+    """Receive times in ms, µs or ns give the same time."""
     text = [f"{line.split(' ', 1)[0]}000"[:cut] + " " + line.split(" ", 1)[1] for line in hand.small(40)]
     done = imported(lab, unit, ("\n".join(text) + "\n").encode())
     assert done.code == 0
@@ -122,8 +122,8 @@ def test_stamps_in_three_units_are_one_instant(lab: Lab, unit: str, cut: int) ->
     assert first[9] == str(hand.T0 + 600_000)
 
 
-def test_plain_and_gzip_and_several_files_are_one_capture(lab: Lab) -> None:
-    """Cut anywhere between two lines, compressed or not: the same day."""
+def test_split_and_compressed_capture_gives_same_day(lab: Lab) -> None:
+    """Split between two lines, compressed or not: the same day."""
 
     def make(folder: Path) -> None:
         text = lines().decode().splitlines(keepends=True)
@@ -145,8 +145,8 @@ TICKS = ("0.07", "0.02", "100")
 
 @pytest.mark.parametrize("tick", TICKS)
 @pytest.mark.parametrize("first", [0, 1], ids=["snapshot", "no snapshot"])
-def test_a_tick_size_that_leaves_no_book_is_refused(lab: Lab, tick: str, first: int) -> None:
-    """Exit 3, one line with the tick, a price and the way out; such an import once looked like a success."""
+def test_tick_size_that_leaves_no_book_is_rejected(lab: Lab, tick: str, first: int) -> None:
+    """Exit 3, one line with the tick, a price and the remedy; such an import once looked like a success."""
     content = ("\n".join(hand.small(40)[first:]) + "\n").encode()
     done = imported(lab, f"tick {tick} {first}", content, "--symbol", "TINYUSDT", "--tick-size", tick)
     assert done.code == 3, done.out
@@ -156,8 +156,8 @@ def test_a_tick_size_that_leaves_no_book_is_refused(lab: Lab, tick: str, first: 
     assert not (done.cwd / "data").exists()
 
 
-def test_an_import_without_a_snapshot_ends_with_what_its_day_lacks(lab: Lab) -> None:
-    """Exit 0, since everything is stored; the last line reports that the day never synced."""
+def test_import_without_snapshot_reports_day_that_never_synced(lab: Lab) -> None:
+    """Exit 0, because all messages are stored; the last line reports that the day never synced."""
     done = imported(lab, "no snapshot", ("\n".join(hand.small(40)[1:]) + "\n").encode())
     assert done.code == 0
     assert done.out.splitlines()[-1].endswith("data/TINYUSDT/20260105: never synced, so no command can play it")

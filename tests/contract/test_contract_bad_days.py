@@ -1,4 +1,4 @@
-"""Days that are broken on the disk: each is reported in one line with its place, and nothing half-written stays."""
+"""Damaged day folders: each fault is reported in one line with its place, and no partial run folder is left."""
 
 import gzip
 import json
@@ -17,35 +17,35 @@ TRADES, EVENTS = f"trades_ws_{SYMBOL}_{DAY}.csv", f"events_{SYMBOL}_{DAY}.csv"
 DIFFS, SNAPSHOT = f"diffs/depth_diffs_{SYMBOL}_{DAY}.ndjson.gz", "snapshots/snapshot_3_initial.csv"
 FRAMES = f"orderbook_ws_depth_{SYMBOL}_{DAY}.csv"
 QUOTES = {"QUOTE_MODEL": "fixed_spread", "QUOTE_PARAMS_JSON": '{"delta_ticks": 1}'}
-Spoil = Callable[[Path], None]
+Damage = Callable[[Path], None]
 
 
-def line_of(name: str, number: int, change: Callable[[str], str]) -> Spoil:
-    """Return what changes one line (from 1) of a file of the day."""
+def line_of(name: str, number: int, change: Callable[[str], str]) -> Damage:
+    """Return a function that changes one line (counted from 1) of a file of the day."""
 
-    def spoil(day: Path) -> None:
+    def damage(day: Path) -> None:
         lines = text_of(day / name).split("\n")
         after = change(lines[number - 1])
         assert after != lines[number - 1]
         lines[number - 1] = after
         write(day / name, "\n".join(lines))
 
-    return spoil
+    return damage
 
 
 def write(path: Path, text: str) -> None:
     path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
 
 
-def emptied(name: str) -> Spoil:
+def emptied(name: str) -> Damage:
     return lambda day: (day / name).write_bytes(b"") and None
 
 
-def removed(name: str) -> Spoil:
+def removed(name: str) -> Damage:
     return lambda day: (day / name).unlink()
 
 
-def cut(name: str, size: int) -> Spoil:
+def cut(name: str, size: int) -> Damage:
     return lambda day: (day / name).write_bytes((day / name).read_bytes()[:size]) and None
 
 
@@ -54,7 +54,7 @@ def swap(old: str, new: str) -> Callable[[str], str]:
 
 
 def field(key: str, change: Callable[[int], int]) -> Callable[[str], str]:
-    """Return what changes numbers of a diff."""
+    """Return a function that changes numbers of a diff."""
 
     def apply(line: str) -> str:
         diff = json.loads(line)
@@ -72,8 +72,8 @@ def cell(number: int, change: Callable[[str], str]) -> Callable[[str], str]:
     return apply
 
 
-#: Name, what is done to the day, and what the one line of stderr must name: file and line, or row and value.
-REFUSED: dict[str, tuple[Spoil, tuple[str, ...]]] = {
+#: Name -> damage, and what the only line of stderr must contain: file and line, or row and value.
+REJECTED: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "missing snapshot": (removed(SNAPSHOT), (SNAPSHOT,)),
     "empty trades": (emptied(TRADES), (TRADES, "empty")),
     "empty diffs": (emptied(DIFFS), (DIFFS, "empty")),
@@ -88,8 +88,8 @@ REFUSED: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "snapshot off the grid": (line_of(SNAPSHOT, 4, cell(3, lambda _: "99.973")), (f"{SNAPSHOT}:4:", "99.973", "0.01")),
 }
 
-#: What the run goes on with, and what the one warning must name.
-TOLD: dict[str, tuple[Spoil, tuple[str, ...]]] = {
+#: Name -> damage that a run tolerates, and what its only warning must contain.
+WARNED: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "truncated gzip": (cut(DIFFS, 1500), (DIFFS, "whole lines are used", "lost")),
     "crossed book": (line_of(DIFFS, 21, swap("99.99", "100.50")), (DIFFS, "recv_seq")),
     "ids backwards": (line_of(DIFFS, 21, field("U u", lambda number: number - 10)), (DIFFS, r"\b(121|111|21)\b")),
@@ -104,20 +104,20 @@ TOLD: dict[str, tuple[Spoil, tuple[str, ...]]] = {
 
 
 def tiny(lab: Lab) -> Path:
-    """Return the data root of a minute of a quiet book."""
+    """Return the data root of one minute of a quiet book."""
     done = lab.imported("tiny", hand.small(), "--symbol", SYMBOL, "--tick-size", "0.01", "--qty-step", "0.001")
     assert done.code == 0, done.err
     return done.cwd / "data"
 
 
-def played(lab: Lab, name: str, spoil: Spoil, level: str = "ERROR") -> Done:
-    """Return a backtest of the spoiled day; its manifest is gone, as after a crash of the recorder."""
+def run_damaged(lab: Lab, name: str, damage: Damage, level: str = "ERROR") -> Done:
+    """Return a backtest of the damaged day; its manifest is missing, as after a crash of the recorder."""
 
     def make(folder: Path) -> None:
         data = shutil.copytree(tiny(lab), folder / "data")
         day = data / SYMBOL / DAY
         next(day.glob("manifest_*")).unlink()
-        spoil(day)
+        damage(day)
 
     data = lab.once(f"bad/{name}", make) / "data"
     return lab.command(
@@ -125,54 +125,54 @@ def played(lab: Lab, name: str, spoil: Spoil, level: str = "ERROR") -> Done:
     )
 
 
-def remains(folder: Path) -> list[str]:
-    """Return what a refused run must not leave: run folders, whole or partial."""
+def leftover_runs(folder: Path) -> list[str]:
+    """Return what a rejected run must not leave: run folders, whole or partial."""
     out = folder / "out"
     there = [path for path in out.rglob("*") if path.is_dir() and "logs" not in path.relative_to(out).parts]
     return [str(path) for path in there if path.name.startswith(DAY) or "partial" in path.name]
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_broken_day_is_refused_in_one_line_that_says_where(lab: Lab, name: str) -> None:
-    """Exit 3; file, line or row, and the value; no run folder."""
-    spoil, needles = REFUSED[name]
-    done = played(lab, name, spoil)
+@pytest.mark.parametrize("name", REJECTED)
+def test_broken_day_is_rejected_with_file_and_line(lab: Lab, name: str) -> None:
+    """Exit 3; the line contains file, line or row, and value; no run folder."""
+    damage, needles = REJECTED[name]
+    done = run_damaged(lab, name, damage)
     assert done.code == 3, done
     assert len(done.err.splitlines()) == 1, done.err
     assert done.out == ""
     for needle in needles:
         assert needle in done.err
-    assert remains(done.cwd) == []
+    assert leftover_runs(done.cwd) == []
 
 
-@pytest.mark.parametrize("name", TOLD)
-def test_a_day_with_a_fault_is_used_and_one_warning_says_where_it_is(lab: Lab, name: str) -> None:
-    """Nothing is lost in silence: the warning names the file, and the line, row or id that is meant."""
-    spoil, needles = TOLD[name]
-    done = played(lab, name, spoil, level="WARNING")
+@pytest.mark.parametrize("name", WARNED)
+def test_tolerable_fault_logs_one_warning_with_its_place(lab: Lab, name: str) -> None:
+    """The warning contains the file and the affected line, row or id."""
+    damage, needles = WARNED[name]
+    done = run_damaged(lab, name, damage, level="WARNING")
     assert done.code == 0, done
     (line,) = [line for line in done.err.splitlines() if "warning" in line]
     for needle in needles:
         assert re.search(needle, line), line
 
 
-def test_a_fault_of_the_book_is_not_traded_on(lab: Lab) -> None:
-    """From a crossed book or a hole to the next snapshot (here: the end) nothing rests and nothing counts."""
+def test_time_after_book_fault_is_excluded(lab: Lab) -> None:
+    """The time from a crossed book or an id gap to the next snapshot (here: the end) is excluded."""
     for name in ("crossed book", "missing id"):
-        done = played(lab, name, TOLD[name][0], level="WARNING")
+        done = run_damaged(lab, name, WARNED[name][0], level="WARNING")
         summary = json_of(next(done.cwd.rglob("summary.json")))
         assert 9 < summary["seconds_covered"] < 12
         assert 48 < summary["seconds_excluded"] < 52
 
 
-def test_columns_in_another_order_are_read_by_their_names(lab: Lab) -> None:
-    """Names say what a column is; what follows is the same but for the input's hash."""
+def test_reordered_columns_give_same_fills(lab: Lab) -> None:
+    """The fills are the same when the columns are reordered."""
 
     def reorder(day: Path) -> None:
         rows = [line.split(",") for line in text_of(day / TRADES).splitlines()]
         write(day / TRADES, "\n".join(",".join([*row[7:], *row[:7]]) for row in rows) + "\n")
 
-    plain, other = played(lab, "sound", lambda _: None), played(lab, "reordered", reorder)
+    plain, other = run_damaged(lab, "sound", lambda _: None), run_damaged(lab, "reordered", reorder)
     assert (plain.code, other.code) == (0, 0)
     files = [next(done.cwd.rglob("fills_*.csv")).read_bytes() for done in (plain, other)]
     assert files[0] == files[1]
@@ -182,8 +182,8 @@ def test_columns_in_another_order_are_read_by_their_names(lab: Lab) -> None:
     ("day", "needle"),
     [("20260106", "20260106"), ("20260105:20260107", "20260106"), ("20260105,20260109", "20260109")],
 )
-def test_a_missing_day_is_named_also_within_a_range(lab: Lab, day: str, needle: str) -> None:
-    """Exit 3 before anything is played; the line names the missing folder and the existing days."""
+def test_missing_day_is_reported_also_within_range(lab: Lab, day: str, needle: str) -> None:
+    """Exit 3 before the replay; the line contains the missing folder and the existing days."""
     done = lab.command(
         f"missing/{needle}-{len(day)}", "backtest", SYMBOL=SYMBOL, DAY=day, DATA_ROOT=str(tiny(lab)), **QUOTES
     )
@@ -191,37 +191,37 @@ def test_a_missing_day_is_named_also_within_a_range(lab: Lab, day: str, needle: 
     (line,) = done.err.splitlines()
     assert f"{SYMBOL}/{needle}" in line
     assert DAY in line
-    assert remains(done.cwd) == []
+    assert leftover_runs(done.cwd) == []
 
 
 @pytest.mark.parametrize("command", ["calibrate", "schedule", "walkforward"])
-def test_the_other_commands_refuse_a_broken_day_as_well(lab: Lab, command: str) -> None:
-    """One reader of days, one way to refuse."""
-    played(lab, "broken JSON line", REFUSED["broken JSON line"][0])
+def test_other_commands_reject_broken_day(lab: Lab, command: str) -> None:
+    """All commands use the same reader of days."""
+    run_damaged(lab, "broken JSON line", REJECTED["broken JSON line"][0])
     data = lab.root / "bad/broken JSON line/data"
     windows = () if command == "calibrate" else ("--wf-train-window-min", "0.2", "--wf-step-min", "0.1")
     done = lab.command(f"bad-{command}", command, *windows, SYMBOL=SYMBOL, DAY=DAY, DATA_ROOT=str(data))
     assert done.code == 3
     (line,) = done.err.splitlines()
     assert f"{DIFFS}:21:" in line
-    assert remains(done.cwd) == []
+    assert leftover_runs(done.cwd) == []
 
 
-def test_a_day_that_never_synced_is_refused(lab: Lab) -> None:
-    """Contract §1: exit 3 also for a day that never synced; its import ended with 0 and reported it."""
+def test_day_that_never_synced_is_rejected(lab: Lab) -> None:
+    """Contract §1: a day that never synced exits 3, too; its import exits 0 and reports it."""
     done = lab.imported("unsynced", hand.small()[1:], "--symbol", SYMBOL, "--tick-size", "0.01", "--qty-step", "0.001")
     assert done.code == 0
     assert "never synced" in done.out
     run = lab.command("unsynced-run", "backtest", SYMBOL=SYMBOL, DAY=DAY, DATA_ROOT=str(done.cwd / "data"), **QUOTES)
     assert run.code == 3
     assert len(run.err.splitlines()) == 1
-    assert remains(run.cwd) == []
+    assert leftover_runs(run.cwd) == []
 
 
-def test_the_check_names_file_and_row_of_every_fault(lab: Lab) -> None:
-    """`mm data check` ends with 3 and lists what a backtest would trip over, by both doors."""
+def test_data_check_reports_file_and_row_of_each_fault(lab: Lab) -> None:
+    """`mm data check` exits 3 and lists the defects, through both entry points."""
     for name in ("broken JSON line", "trade off the grid", "duplicate trade"):
-        played(lab, name, {**REFUSED, **TOLD}[name][0])
+        run_damaged(lab, name, {**REJECTED, **WARNED}[name][0])
         day = lab.root / "bad" / name / "data" / SYMBOL / DAY
         front = lab.command(f"checked/{name}", "data", "check", str(day), "--json")
         assert front.code == 3

@@ -1,4 +1,4 @@
-"""What a backtest makes of bad input, one case a line: models, latencies, days and rules, by the real command."""
+"""Bad input of a backtest, one case per line: models, latencies, days and rules, through the real command."""
 
 import json
 from decimal import Decimal
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from lab import Done, Lab
 from outside import json_of, rows_of
-from test_contract_bad_days import DAY, QUOTES, SYMBOL, remains, tiny
+from test_contract_bad_days import DAY, QUOTES, SYMBOL, leftover_runs, tiny
 
 SOURCE = """
 from mm import Quotes
@@ -60,8 +60,8 @@ LATENCIES = {
 FILLS = {"FILL_MODEL": "bad_models:Fills"}
 ASKS = {"QUOTE_MODEL": "bad_models:Asks"}
 
-#: Name, variables, exit code, and what the one line (for a model: the first line) must hold.
-REFUSED: dict[str, tuple[dict[str, str], int, tuple[str, ...]]] = {
+#: Name -> variables, exit code, and what the only line (for a model: the first line) must contain.
+REJECTED: dict[str, tuple[dict[str, str], int, tuple[str, ...]]] = {
     "lots no whole number": ({**FILLS, "FILL_PARAMS_JSON": '{"answer": 2.5}'}, 1, ("Fills.on_trade", "2.5", "whole")),
     "lots no number": ({**FILLS, "FILL_PARAMS_JSON": '{"answer": "7"}'}, 1, ("Fills.on_trade", "'7'")),
     "no lots": ({**FILLS, "FILL_PARAMS_JSON": '{"answer": null}'}, 1, ("Fills.on_trade", "None")),
@@ -94,7 +94,7 @@ REFUSED: dict[str, tuple[dict[str, str], int, tuple[str, ...]]] = {
     "a tick larger than the price": ({"TICK_SIZE": "1000"}, 3, ("99.99", "1000", "--tick-size")),
 }
 
-#: Name, variables, and the rule that the note must name: the run is played and kept.
+#: Name -> variables, and the rule that the note must contain: the run completes and is kept.
 IMPOSSIBLE: dict[str, tuple[dict[str, str], str]] = {
     "a notional that no purse has": ({"MIN_NOTIONAL": "100000"}, "insufficient_cash"),
     "a notional over the quote's": ({"MIN_NOTIONAL": "500", "QUOTE_QTY": "1"}, "min_notional"),
@@ -106,8 +106,8 @@ IMPOSSIBLE: dict[str, tuple[dict[str, str], str]] = {
 }
 
 
-def tried(lab: Lab, name: str, **variables: str) -> Done:
-    """Run a backtest of the tiny day in a folder that holds models, latencies and an earlier run."""
+def backtest(lab: Lab, name: str, **variables: str) -> Done:
+    """Run a backtest of the tiny day in a folder that contains models and latencies."""
     folder = lab.root / f"bad input/{name}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "bad_models.py").write_text(SOURCE)
@@ -117,41 +117,41 @@ def tried(lab: Lab, name: str, **variables: str) -> Done:
     return lab.command(f"bad input/{name}", "backtest", **{**good, **variables})
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_bad_input_is_refused_in_a_clear_line(lab: Lab, name: str) -> None:
-    """The line names model and hook, or file and row, and the value; no run folder is left, and the log is kept."""
-    variables, code, needles = REFUSED[name]
-    done = tried(lab, name, **variables)
+@pytest.mark.parametrize("name", REJECTED)
+def test_bad_input_is_rejected_with_its_place(lab: Lab, name: str) -> None:
+    """The line contains model and hook, or file and row, and the value; no run folder is left; the log is kept."""
+    variables, code, needles = REJECTED[name]
+    done = backtest(lab, name, **variables)
     assert done.code == code, done
     line, *rest = done.err.splitlines()
     assert all(needle in line for needle in needles), line
     assert (rest[:1] == ["Traceback (most recent call last):"]) if code == 1 else not rest
-    assert remains(done.cwd) == []
+    assert leftover_runs(done.cwd) == []
     assert len(list(done.cwd.rglob("run.log"))) == 1
 
 
 def tight(lab: Lab, folder: Path) -> None:
-    """Put a copy of the day into *folder* whose exchange takes no quantity of a whole step."""
+    """Copy the day into *folder* with an exchange rule that allows no quantity of a whole step."""
     source, copy = tiny(lab) / SYMBOL / DAY, folder / "tight" / SYMBOL / DAY
     for path in source.rglob("*"):
         if path.is_file() and not path.name.startswith("manifest"):
             (copy / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
             (copy / path.relative_to(source)).write_bytes(path.read_bytes())
     rules = json_of(copy / "instrument.json")
-    lot_size = next(one for one in rules["filters"] if one["filterType"] == "LOT_SIZE")
+    lot_size = next(rule for rule in rules["filters"] if rule["filterType"] == "LOT_SIZE")
     lot_size["maxQty"] = str(Decimal(lot_size["stepSize"]) / 10)
     (copy / "instrument.json").write_text(json.dumps(rules))
 
 
 @pytest.mark.parametrize("name", IMPOSSIBLE)
-def test_a_rule_that_lets_no_order_through_is_named(lab: Lab, name: str) -> None:
-    """The run is played and kept, exit 0; terminal and summary name the rule, and the way out."""
+def test_rule_that_blocks_all_orders_is_reported(lab: Lab, name: str) -> None:
+    """The run completes with exit 0; terminal and summary contain the rule."""
     variables, rule = IMPOSSIBLE[name]
     folder = lab.root / f"bad input/{name}"
     folder.mkdir(parents=True, exist_ok=True)
     if "DATA_ROOT" in variables:
         tight(lab, folder)
-    done = tried(lab, name, **variables)
+    done = backtest(lab, name, **variables)
     assert done.code == 0, done.err
     (note,) = [line for line in done.out.splitlines() if "no order reached the book" in line]
     assert rule in note
@@ -163,10 +163,10 @@ def test_a_rule_that_lets_no_order_through_is_named(lab: Lab, name: str) -> None
     assert rule in {row["reject_reason"] for row in rows_of(orders)}
 
 
-def test_a_price_off_the_grid_is_brought_to_it(lab: Lab) -> None:
-    """Contract §11: fractions are allowed; a bid is floored, an ask ceiled, and both are on the grid."""
+def test_price_off_grid_is_rounded_to_it(lab: Lab) -> None:
+    """Contract §11: fractional ticks are allowed; a bid is floored and an ask is ceiled to the grid."""
     params = '{"bid": 9998.6, "ask": 10001.2, "lots": 2000}'
-    done = tried(lab, "off the grid", **ASKS, QUOTE_PARAMS_JSON=params, INITIAL_INVENTORY="10")
+    done = backtest(lab, "off the grid", **ASKS, QUOTE_PARAMS_JSON=params, INITIAL_INVENTORY="10")
     assert done.code == 0, done.err
     placed = [row for row in rows_of(next(done.cwd.rglob("orders_*.csv"))) if row["action"] == "PLACE"]
     assert {(row["side"], Decimal(row["price"])) for row in placed} == {
@@ -175,16 +175,16 @@ def test_a_price_off_the_grid_is_brought_to_it(lab: Lab) -> None:
     }
 
 
-def test_what_was_finished_before_is_kept(lab: Lab) -> None:
-    """A run that fails takes nothing with it: not the runs beside it, and not the other symbols' of one command."""
+def test_failed_run_keeps_finished_runs(lab: Lab) -> None:
+    """A failing run removes neither earlier runs nor the finished symbols of the same command."""
     out = lab.root / "bad input/out"
-    first = tried(lab, "kept", RUN_ID="good", OUT_ROOT=str(out))
+    first = backtest(lab, "kept", RUN_ID="good", OUT_ROOT=str(out))
     assert first.code == 0, first.err
     before = {path: path.read_bytes() for path in out.rglob("*good/*")}
     assert before
-    bad = tried(lab, "kept beside", **FILLS, FILL_PARAMS_JSON='{"answer": -1}', RUN_ID="bad", OUT_ROOT=str(out))
+    bad = backtest(lab, "kept beside", **FILLS, FILL_PARAMS_JSON='{"answer": -1}', RUN_ID="bad", OUT_ROOT=str(out))
     assert bad.code == 1
-    both = tried(lab, "kept of two", SYMBOL=f"{SYMBOL},GONEUSDT", RUN_ID="both", OUT_ROOT=str(out))
+    both = backtest(lab, "kept of two", SYMBOL=f"{SYMBOL},GONEUSDT", RUN_ID="both", OUT_ROOT=str(out))
     assert both.code == 3
     assert f"{SYMBOL} are done" in both.err
     assert sorted(path.name for path in out.glob(f"backtest/{SYMBOL}/*")) == [f"{DAY}_both", f"{DAY}_good"]

@@ -1,4 +1,4 @@
-"""Knobs that are wrong: exit 2 (3 for a file), one line that names flag, variable and value, and no run folder."""
+"""Wrong settings: exit 2 (3 for a file), one line with flag, variable and value, and no run folder."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from lab import Done, Lab, mm
-from test_contract_bad_days import DAY, QUOTES, SYMBOL, remains, tiny
+from test_contract_bad_days import DAY, QUOTES, SYMBOL, leftover_runs, tiny
 
 POISSON = {**QUOTES, "FILL_MODEL": "poisson"}
 FIXED = {"QUOTE_MODEL": "fixed_spread"}
 
-#: Name, variables beside those of a good run, exit code, and what the line must hold.
+#: Name -> variables in addition to those of a good run, exit code, and what the line must contain.
 WRONG: dict[str, tuple[dict[str, str], int, tuple[str, ...]]] = {
     "negative latency": ({"ORDER_LATENCY_MS": "-1"}, 2, ("--order-latency-ms", "ORDER_LATENCY_MS", "-1")),
     "latency in words": ({"ORDER_LATENCY_MS": "fast"}, 2, ("ORDER_LATENCY_MS", "fast")),
@@ -63,7 +63,7 @@ WRONG: dict[str, tuple[dict[str, str], int, tuple[str, ...]]] = {
 
 
 def fits() -> dict[str, Any]:
-    """Return files of fits: a good one as the contract describes it, and what may be wrong with one."""
+    """Return fit files: a good one as the contract describes it, and wrong ones."""
     numbers = {"logA": 0.0, "se_logA": 0.1, "se_k": 0.1, "cov_logA_k": 0.0, "min_delta_ticks": 1, "max_delta_ticks": 9}
     good = {
         "schema_version": 1, "symbol": SYMBOL, "day": DAY, "method": "marks", "fit_method": "poisson_mle",
@@ -80,8 +80,8 @@ def fits() -> dict[str, Any]:
     }
 
 
-def lay_out(folder: Path) -> None:
-    """Put the files that the wrong knobs point at into a folder."""
+def write_files(folder: Path) -> None:
+    """Create the files and folders that the wrong settings refer to."""
     for name, fit in fits().items():
         (folder / name).write_text(json.dumps(fit))
     (folder / "broken.json").write_text("{")
@@ -90,41 +90,41 @@ def lay_out(folder: Path) -> None:
     (folder / "full" / "precious.txt").write_text("mine")
 
 
-def tried(lab: Lab, name: str, *flags: str, **variables: str) -> Done:
-    """Run a backtest of the tiny day with these knobs in a folder that holds the files."""
+def backtest(lab: Lab, name: str, *flags: str, **variables: str) -> Done:
+    """Run a backtest of the tiny day with these settings in a folder that contains the files."""
     folder = lab.root / f"knobs/{name}"
     folder.mkdir(parents=True, exist_ok=True)
-    lay_out(folder)
+    write_files(folder)
     good = {"SYMBOL": SYMBOL, "DAY": DAY, "DATA_ROOT": str(tiny(lab)), **QUOTES}
     return lab.command(f"knobs/{name}", "backtest", *flags, **{**good, **variables})
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_knob_is_refused_in_one_line(lab: Lab, name: str) -> None:
-    """The line names the knob by flag and variable, and its value; nothing is left behind."""
+def test_wrong_setting_is_rejected_in_one_line(lab: Lab, name: str) -> None:
+    """The line contains flag, variable and value; no run folder is left, and existing files are unchanged."""
     variables, code, needles = WRONG[name]
-    done = tried(lab, name, **variables)
+    done = backtest(lab, name, **variables)
     assert done.code == code, done
     (line,) = done.err.splitlines()
     for needle in needles:
         assert needle in line, line
     assert done.out == ""
-    assert remains(done.cwd) == []
+    assert leftover_runs(done.cwd) == []
     assert (done.cwd / "in_the_way").read_text() == "mine"
     assert [path.name for path in (done.cwd / "full").iterdir()] == ["precious.txt"]
 
 
-def test_a_good_fit_by_hand_is_accepted(lab: Lab) -> None:
-    """The fits above are wrong for the one reason that their name gives."""
-    done = tried(lab, "good fit", **{**POISSON, "FILL_PARAMS_FILE": "good.json"})
+def test_handmade_good_fit_is_accepted(lab: Lab) -> None:
+    """The good fit runs, so each wrong fit fails only because of its own defect."""
+    done = backtest(lab, "good fit", **{**POISSON, "FILL_PARAMS_FILE": "good.json"})
     assert done.code == 0, done.err
 
 
 @pytest.mark.parametrize(
     "command", ["backtest", "calibrate", "schedule", "walkforward", "fit", "data import", "sim day"]
 )
-def test_an_unknown_flag_is_an_error(lab: Lab, command: str) -> None:
-    """A mistyped flag must not be a silent default; beside click's own lines there is one."""
+def test_unknown_flag_exits_2(lab: Lab, command: str) -> None:
+    """A mistyped flag must not be ignored; apart from click's usage lines there is one line."""
     done = lab.command(f"flags/{command}", *command.split(), "--order-latncy-ms", "5")
     assert done.code == 2
     lines = [line for line in done.err.splitlines() if not line.startswith(("Usage", "Try"))]
@@ -132,9 +132,9 @@ def test_an_unknown_flag_is_an_error(lab: Lab, command: str) -> None:
     assert "--order-latncy-ms" in lines[0]
 
 
-def test_a_flag_wins_over_the_environment(lab: Lab) -> None:
-    """Flag > environment > default, and the manifest records which it was."""
-    done = tried(lab, "precedence", "--seed", "3", SEED="4", ORDER_LATENCY_MS="60")
+def test_flag_overrides_environment(lab: Lab) -> None:
+    """Flag > environment > default, and the manifest records the source."""
+    done = backtest(lab, "precedence", "--seed", "3", SEED="4", ORDER_LATENCY_MS="60")
     assert done.code == 0, done.err
     knobs = json.loads(next(done.cwd.rglob("run_manifest.json")).read_text())["knobs"]
     assert knobs["seed"]["value"] == 3
@@ -145,19 +145,19 @@ def test_a_flag_wins_over_the_environment(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("name", ["day", "symbol"])
-def test_what_is_required_is_asked_for_by_name(lab: Lab, name: str) -> None:
-    """There is no prompt on a terminal; the line names flag and variable."""
-    known = {"symbol": {"SYMBOL": SYMBOL}, "day": {"DAY": DAY}}
-    known.pop(name)
-    done = lab.command(f"required/{name}", "backtest", **next(iter(known.values())))
+def test_missing_required_setting_is_reported_by_name(lab: Lab, name: str) -> None:
+    """There is no prompt; the line contains flag and variable."""
+    required = {"symbol": {"SYMBOL": SYMBOL}, "day": {"DAY": DAY}}
+    required.pop(name)
+    done = lab.command(f"required/{name}", "backtest", **next(iter(required.values())))
     assert done.code == 2
     (line,) = done.err.splitlines()
     assert f"--{name}" in line
     assert name.upper() in line
 
 
-def test_the_aliases_and_forms_of_the_contract_are_accepted(lab: Lab) -> None:
-    """`trade_driven` is `trade_cross`; fractions of a millisecond are latencies; a symbol may be in small letters."""
+def test_aliases_and_value_formats_of_contract_are_accepted(lab: Lab) -> None:
+    """`trade_driven` means `trade_cross`; latencies may be fractions of a millisecond; symbols may be lower case."""
     runs = {
         "alias": {"FILL_MODEL": "trade_driven"},
         "name": {"FILL_MODEL": "trade_cross"},
@@ -166,15 +166,15 @@ def test_the_aliases_and_forms_of_the_contract_are_accepted(lab: Lab) -> None:
         "range of one": {"DAY": f"{DAY}:{DAY}"},
     }
     for name, variables in runs.items():
-        done = tried(lab, name, **variables)
+        done = backtest(lab, name, **variables)
         assert done.code == 0, done.err
     fills = {name: next((lab.root / f"knobs/{name}").rglob("fills_*.csv")).read_bytes() for name in runs}
     assert fills["alias"] == fills["name"]
     assert fills["small letters"] == fills["range of one"]
 
 
-#: Name, command, flags, and what the one line must hold.
-IDLE = {
+#: Name -> command, flags, and what the only line must contain.
+UNUSED = {
     "deltas": ("calibrate", ("--deltas", "1,2"), ("--deltas (CALIB_DELTAS)", "CALIB_METHOD is marks")),
     "dwell": ("calibrate", ("--method", "fixed", "--dwell-ms", "5"), ("--dwell-ms", "CALIB_METHOD is fixed")),
     "half-life": ("schedule", ("--schedule-half-life-min", "9"), ("--schedule-half-life-min", "rolling", "ewma")),
@@ -190,10 +190,10 @@ IDLE = {
 }
 
 
-@pytest.mark.parametrize("name", IDLE)
-def test_a_flag_that_does_nothing_is_refused(lab: Lab, tmp_path: Path, name: str) -> None:
-    """Exit 2, one line with the flag, its variable and what makes it idle; nothing is left."""
-    command, flags, needles = IDLE[name]
+@pytest.mark.parametrize("name", UNUSED)
+def test_flag_without_effect_is_rejected(lab: Lab, tmp_path: Path, name: str) -> None:
+    """Exit 2, one line with the flag, its variable and the reason; nothing is written."""
+    command, flags, needles = UNUSED[name]
     done = mm(command, *flags, cwd=tmp_path, SYMBOL="TINYUSDT", DAY="20260105", DATA_ROOT=str(tiny(lab)))
     assert done.code == 2, done
     (line,) = done.err.splitlines()
@@ -201,13 +201,15 @@ def test_a_flag_that_does_nothing_is_refused(lab: Lab, tmp_path: Path, name: str
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_variable_that_does_nothing_is_noted_and_harmless(lab: Lab, tmp_path: Path) -> None:
-    """It is exported for another command: the run is played, its log names it, and it is reproduced."""
+def test_variable_without_effect_is_logged_and_ignored(lab: Lab, tmp_path: Path) -> None:
+    """A variable exported for another command: the run completes, logs it, and can be reproduced."""
     exported = {"CALIB_DELTAS": "1,2", "CALIB_DWELL_MS": "60000", "RUN_ID": "r", "LOG_LEVEL": "WARNING"}
     day = {"SYMBOL": "TINYUSDT", "DAY": "20260105", "DATA_ROOT": str(tiny(lab))}
     done = mm("calibrate", cwd=tmp_path, **exported, **day)
     assert done.code in {0, 4}, done
     (log,) = tmp_path.rglob("run.log")
-    noted = [one["note"] for one in map(json.loads, log.read_text().splitlines()) if one["event"] == "knob_not_used"]
-    assert noted == ["CALIB_DELTAS=1,2 is not used: CALIB_METHOD is marks, and only ladder or fixed uses it"]
+    notes = [
+        entry["note"] for entry in map(json.loads, log.read_text().splitlines()) if entry["event"] == "knob_not_used"
+    ]
+    assert notes == ["CALIB_DELTAS=1,2 is not used: CALIB_METHOD is marks, and only ladder or fixed uses it"]
     assert mm("runs", "reproduce", "r", cwd=tmp_path).code == 0

@@ -1,6 +1,6 @@
-"""Calibrate, backtest and walk forward with no knob but the symbol and two funded balances, judged from the CSV files.
+"""Calibration, backtest and walk-forward with defaults and two funded balances, checked against the CSV files.
 
-Recorded captures of Binance Spot, and simulated days of other scales, which need no recorded data.
+The data are recorded captures of Binance Spot, and simulated days with other price scales.
 """
 
 import csv
@@ -21,13 +21,13 @@ from lab import Done, Lab, mm
 
 Span = tuple[int, int]
 SHORT_US = 600_000_000
-LATENCY_US = 50_000  # of an order: so long a side is empty after each fill
-FEW_US = 95_000_000  # a capture this short may be too little for a fit
+LATENCY_US = 50_000  # order latency: a side is empty for this long after each fill
+FEW_US = 95_000_000  # a capture this short may be too short for a fit
 
 
 @dataclass(frozen=True)
 class Case:
-    """A symbol's day, and what funds it: the window and step of its walk-forward are in minutes."""
+    """A symbol's day and its initial balances; the window and step of its walk-forward are in minutes."""
 
     capture: str
     symbol: str
@@ -39,7 +39,7 @@ class Case:
     sim: tuple[str, ...] = ()
 
     def data(self, lab: Lab) -> Path:
-        """Return the data root; skip the test where the capture is not at hand."""
+        """Return the data root; skip the test if the capture is not available."""
         if self.sim:
             return lab.sim(self.capture, "--symbol", self.symbol, *self.sim)
         capture = CAPTURES[self.capture]
@@ -65,7 +65,7 @@ class Case:
 
     @property
     def funds(self) -> dict[str, str]:
-        """Return balances that bind no quote."""
+        """Return balances that limit no quote."""
         return {"INITIAL_CASH": self.cash, "INITIAL_INVENTORY": self.inventory}
 
 
@@ -98,7 +98,7 @@ class Tops:
     ask: list[Decimal]
 
     def at(self, us: int) -> Iterator[tuple[Decimal, Decimal]]:
-        """Yield the best prices known at *us*; two pairs where a frame arrived at that instant."""
+        """Yield the best prices at *us*; two pairs if a frame arrived at that instant."""
         for place in {bisect_right(self.us, us) - 1, bisect_left(self.us, us) - 1}:
             if place >= 0:
                 yield self.bid[place], self.ask[place]
@@ -126,21 +126,21 @@ def tops(folder: Path) -> Tops:
     return found
 
 
-def crossing(orders: list[dict[str, str]], known: Tops) -> list[dict[str, str]]:
-    """Return the orders whose price would have crossed the book as it was known when they were sent."""
+def crossing(orders: list[dict[str, str]], book: Tops) -> list[dict[str, str]]:
+    """Return the orders whose price crossed the latest book at the time they were sent."""
     return [
         row
         for row in orders
         if row["action"] == "PLACE"
         and all(
             Decimal(row["price"]) >= ask if row["side"] == "BUY" else Decimal(row["price"]) <= bid
-            for bid, ask in known.at(int(row["recv_us"]))
+            for bid, ask in book.at(int(row["recv_us"]))
         )
     ]
 
 
 def resting(orders: list[dict[str, str]], end_us: int) -> dict[str, list[tuple[int, int, Decimal]]]:
-    """Return when and at which price orders rested, by side."""
+    """Return the resting intervals of orders with their prices, by side."""
     spans: dict[str, list[tuple[int, int, Decimal]]] = defaultdict(list)
     live: dict[str, tuple[int, str, Decimal]] = {}
     for row in orders:
@@ -168,7 +168,7 @@ def merged(spans: list[tuple[int, int, Decimal]]) -> list[Span]:
 
 
 def common_us(first: list[Span], second: list[Span]) -> int:
-    """Return how long two lists of spans overlap."""
+    """Return the total overlap of two lists of spans."""
     return sum(max(min(a[1], b[1]) - max(a[0], b[0]), 0) for a, b in overlapping(first, second))
 
 
@@ -183,12 +183,12 @@ def overlapping(first: list[Span], second: list[Span]) -> Iterator[tuple[Span, S
             j += 1
 
 
-def median_distance(spans: dict[str, list[tuple[int, int, Decimal]]], known: Tops) -> Decimal:
-    """Return the median distance from the mid at which orders came to rest, weighted by how long they did."""
+def median_distance(spans: dict[str, list[tuple[int, int, Decimal]]], book: Tops) -> Decimal:
+    """Return the median distance from the mid of resting orders, weighted by resting time."""
     weighed = []
     for side, found in spans.items():
         for begin_us, end_us, price in found:
-            mid = max(sum(pair) / 2 for pair in known.at(begin_us))
+            mid = max(sum(pair) / 2 for pair in book.at(begin_us))
             weighed.append((mid - price if side == "BUY" else price - mid, end_us - begin_us))
     weighed.sort()
     half, passed = sum(weight for _, weight in weighed) / 2, 0
@@ -200,7 +200,7 @@ def median_distance(spans: dict[str, list[tuple[int, int, Decimal]]], known: Top
 
 
 def finite(value: Any) -> bool:
-    """Tell whether no number of a JSON value is infinite or NaN."""
+    """Whether all numbers of a JSON value are finite."""
     if isinstance(value, dict):
         return all(map(finite, value.values()))
     if isinstance(value, list):
@@ -208,36 +208,36 @@ def finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def judge(case: Case, lab: Lab, done: Done, fit: Any) -> Any:
-    """Check what a run with defaults left; return its summary."""
+def check_run(case: Case, lab: Lab, done: Done, fit: Any) -> Any:
+    """Check the outputs of a run with defaults; return its summary."""
     assert done.code == 0, done.err
     summary, folder = done.last, Path(done.last["path"]).parent
     assert finite(summary)
-    known = tops(case.data(lab) / case.symbol / case.day)
+    book = tops(case.data(lab) / case.symbol / case.day)
     orders = table(folder / f"orders_{case.symbol}.csv")
     rejects = Counter(row["reject_reason"] for row in orders if row["action"] == "REJECT")
     assert summary["rejects"] == dict(rejects)
     assert summary["n_rejects"] == rejects.total()
     assert summary["n_orders"] == sum(row["action"] == "PLACE" for row in orders)
     assert summary["n_fills"] == len(table(folder / f"fills_{case.symbol}.csv"))
-    assert not crossing(orders, known)
+    assert not crossing(orders, book)
     schedule = folder.parent / "poisson_schedule.json"
-    begin_us = known.us[0]
+    begin_us = book.us[0]
     inevitable_us = 0
-    if schedule.exists():  # before its first segment a walk-forward does not quote
+    if schedule.exists():  # a walk-forward does not quote before its first segment
         begin_us = max(begin_us, json.loads(schedule.read_text())["segments"][0]["start_us"])
         inevitable_us = LATENCY_US * summary["n_fills"]  # drawn up to four times per second: a fifth of the time
-    covered_us, spans = known.us[-1] - begin_us, resting(orders, known.us[-1])
+    covered_us, spans = book.us[-1] - begin_us, resting(orders, book.us[-1])
     both_us = common_us(merged(spans["BUY"]), merged(spans["SELL"]))
     assert (both_us + inevitable_us) / covered_us >= (0.8 if covered_us < SHORT_US or case.symbol == "BTCUSDT" else 0.9)
     if fit is not None:
-        median_ticks = float(median_distance(spans, known)) / fit["tick_size"]
+        median_ticks = float(median_distance(spans, book)) / fit["tick_size"]
         assert fit["min_delta_ticks"] <= median_ticks <= fit["max_delta_ticks"]
     return summary
 
 
 def fit_of(case: Case, lab: Lab) -> Any:
-    """Return the fit of a case's day; None where a capture of a minute or so is too little for one, which it says."""
+    """Return the fit of a case's day; None if the capture is too short, which the fit reports as its reason."""
     done = case.play(lab, "calibrate", "calibrate")
     assert done.code in {0, 4}, done.err
     fit = done.last
@@ -245,19 +245,19 @@ def fit_of(case: Case, lab: Lab) -> Any:
     if done.code == 0:
         return fit
     assert fit["reason"]
-    known = tops(case.data(lab) / case.symbol / case.day)
-    assert known.us[-1] - known.us[0] < FEW_US
+    book = tops(case.data(lab) / case.symbol / case.day)
+    assert book.us[-1] - book.us[0] < FEW_US
     return None
 
 
 @every_case
-def test_a_backtest_with_defaults_quotes_near_the_market(lab: Lab, case: Case) -> None:
-    """Without a fit k is 1 per tick: with a spread of one tick, as of TRXUSDT, that is a tick below the best bid.
+def test_default_backtest_quotes_near_market(lab: Lab, case: Case) -> None:
+    """Without a fit, k is 1 per tick: for a one-tick spread (TRXUSDT) the bid is one tick below the best bid.
 
-    With a spread of 40 ticks it is far inside the spread, so distances are compared on the recorded captures alone.
+    For a spread of 40 ticks it is far inside the spread, so distances are compared on the recorded captures only.
     """
     fit = None if case.sim else fit_of(case, lab)
-    summary = judge(case, lab, case.play(lab, "backtest", "backtest", **case.funds), fit)
+    summary = check_run(case, lab, case.play(lab, "backtest", "backtest", **case.funds), fit)
     if case.capture == "trx":
         assert summary["n_fills"] > 0 or any(note.startswith("nothing filled") for note in summary["warnings"])
     else:
@@ -265,16 +265,16 @@ def test_a_backtest_with_defaults_quotes_near_the_market(lab: Lab, case: Case) -
 
 
 @every_case
-def test_a_backtest_with_its_fit_quotes_within_the_fitted_distances(lab: Lab, case: Case) -> None:
+def test_backtest_with_fit_quotes_within_fitted_distances(lab: Lab, case: Case) -> None:
     fit = fit_of(case, lab)
     if fit is None:
         pytest.skip("a minute of this capture is too little for a fit")
     done = case.play(lab, "backtest", "fitted", FILL_PARAMS_FILE=fit["path"], **case.funds)
-    assert judge(case, lab, done, fit)["n_fills"] > 0
+    assert check_run(case, lab, done, fit)["n_fills"] > 0
 
 
 @every_case
-def test_a_walk_forward_with_defaults_fills(lab: Lab, case: Case) -> None:
+def test_default_walk_forward_has_fills(lab: Lab, case: Case) -> None:
     windows = ("--wf-train-window-min", case.window, "--wf-step-min", case.step)
     done = case.play(lab, "walkforward", "walkforward", *windows, **case.funds)
-    assert judge(case, lab, done, fit_of(case, lab))["n_fills"] > 0
+    assert check_run(case, lab, done, fit_of(case, lab))["n_fills"] > 0

@@ -1,4 +1,4 @@
-"""``mm sim serve`` from outside: its line, its accounts, its knobs, and equal bytes from equal seeds."""
+"""``mm sim serve`` as a process: its ready line, accounts, flags, and equal bytes from equal seeds."""
 
 import json
 import signal
@@ -16,19 +16,19 @@ from serving import Process, serving, signed
 
 Served = tuple[Process, dict[str, Any]]
 START_MS = 1_767_600_000_000
-CLIENT = httpx.Client(trust_env=False)  # one for all, because each makes a TLS context of its own
+CLIENT = httpx.Client(trust_env=False)  # shared, because each client creates its own TLS context
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _connections() -> Iterator[None]:
-    """Leave no connection open."""
+    """Close all connections after the tests."""
     yield
     CLIENT.close()
 
 
 @pytest.fixture(scope="module")
 def empty() -> Iterator[Served]:
-    """A fully known exchange: there is no other trading, and time is fixed."""
+    """Serve a deterministic exchange: no other trading, fixed time."""
     with serving("--scenario", "empty", "--seed", "3", "--speed", "0", "--start-ms", str(START_MS)) as served:
         yield served
         process, _ = served
@@ -38,12 +38,12 @@ def empty() -> Iterator[Served]:
 
 
 def get(ready: dict[str, Any], path: str) -> Any:
-    """Return the content of an answer."""
+    """Return the JSON of a response."""
     return CLIENT.get(f"{ready['rest_url']}{path}").json()
 
 
 def limit(ready: dict[str, Any], who: str, side: str, price: str, quantity: str) -> httpx.Response:
-    """Return the answer to a LIMIT order."""
+    """Return the response to a LIMIT order."""
     order = {"symbol": ready["symbol"], "side": side, "type": "LIMIT", "timeInForce": "GTC"}
     return signed(ready, who, "POST", "order", **order, price=price, quantity=quantity)
 
@@ -51,11 +51,11 @@ def limit(ready: dict[str, Any], who: str, side: str, price: str, quantity: str)
 def balances(ready: dict[str, Any], who: str) -> dict[str, tuple[str, str]]:
     """Return free and locked of each asset."""
     account = signed(ready, who, "GET", "account").json()
-    return {one["asset"]: (one["free"], one["locked"]) for one in account["balances"]}
+    return {balance["asset"]: (balance["free"], balance["locked"]) for balance in account["balances"]}
 
 
-def test_the_ready_line_has_the_keys_of_the_contract(empty: Served) -> None:
-    """And no others at the top, so that a script can rely on them; its addresses are those of one host."""
+def test_ready_line_has_contract_keys(empty: Served) -> None:
+    """No other top-level keys, so that scripts can rely on them; all addresses have the same host."""
     _, ready = empty
     assert set(ready) == {"ready", "rest_url", "ws_url", "ws_api_url", "symbol", "accounts"}
     assert (ready["ready"], ready["symbol"]) == (True, "SIMUSDT")
@@ -68,8 +68,8 @@ def test_the_ready_line_has_the_keys_of_the_contract(empty: Served) -> None:
     assert ready["ws_api_url"] == ready["ws_url"] + "/ws-api/v3"
 
 
-def test_an_empty_exchange_is_known_to_the_last_digit(empty: Served) -> None:
-    """No book, a million and a thousand, prices around a hundred; and after one trade every balance."""
+def test_empty_exchange_has_exact_balances_before_and_after_trade(empty: Served) -> None:
+    """The book is empty, balances are 1,000,000 and 1,000; after one trade every balance is exact."""
     _, ready = empty
     assert get(ready, "/api/v3/depth?symbol=SIMUSDT") == {"lastUpdateId": 0, "bids": [], "asks": []}
     assert get(ready, "/api/v3/time") == {"serverTime": START_MS}
@@ -98,50 +98,50 @@ def test_an_empty_exchange_is_known_to_the_last_digit(empty: Served) -> None:
 
 
 @pytest.mark.parametrize("limits", ["on", "off"])
-def test_limits_bind_unless_they_are_off(limits: str) -> None:
-    """The 101st order within ten seconds, and the 25th full snapshot within a minute."""
+def test_rate_limits_apply_unless_off(limits: str) -> None:
+    """The 101st order within ten seconds and the 25th full snapshot within a minute are rejected."""
     with serving("--scenario", "empty", "--speed", "0", "--limits", limits) as (_, ready):
-        answers = [limit(ready, "bob", "BUY", "90.00", "0.100") for _ in range(101)]
-        assert [one.status_code for one in answers[:100]] == [200] * 100
+        responses = [limit(ready, "bob", "BUY", "90.00", "0.100") for _ in range(101)]
+        assert [response.status_code for response in responses[:100]] == [200] * 100
         depth = [CLIENT.get(f"{ready['rest_url']}/api/v3/depth?symbol=SIMUSDT&limit=5000") for _ in range(25)]
         if limits == "off":
-            assert {one.status_code for one in [*answers, *depth]} == {200}
+            assert {response.status_code for response in [*responses, *depth]} == {200}
             assert int(depth[-1].headers["x-mbx-used-weight-1m"]) > 6000
             return
-        assert (answers[-1].status_code, answers[-1].json()["code"]) == (429, -1015)
+        assert (responses[-1].status_code, responses[-1].json()["code"]) == (429, -1015)
         assert (depth[-1].status_code, depth[-1].json()["code"]) == (429, -1003)
         assert 0 < int(depth[-1].headers["retry-after"]) <= 60
 
 
-def heard(seed: int) -> list[Any]:
-    """Return all bytes of a session in lockstep: streams, answers, an order, the truth."""
+def session_bytes(seed: int) -> list[Any]:
+    """Return all bytes of a session in lockstep: streams, responses, orders, the truth."""
     flags = ("--scenario", "zero_intelligence", "--seed", str(seed), "--speed", "0", "--start-ms", str(START_MS))
     names = "/".join(f"simusdt@{name}" for name in ("depth@100ms", "trade", "aggTrade", "bookTicker", "depth20@100ms"))
-    bytes_heard: list[Any] = []
+    received: list[Any] = []
     with serving(*flags) as (_, ready), httpx.Client(base_url=ready["rest_url"]) as client:
         with connect(f"{ready['ws_url']}/stream?streams={names}&timeUnit=MICROSECOND", proxy=None) as stream:
             for step in range(4):
                 now = client.post("/sim/advance", json={"us": 500_000}).json()["now_us"]
                 order = limit(ready, "alice", "BUY", "100.50", "0.100")
-                bytes_heard += [order.text, client.get("/api/v3/depth?symbol=SIMUSDT&limit=50").text]
+                received += [order.text, client.get("/api/v3/depth?symbol=SIMUSDT&limit=50").text]
                 assert now == START_MS * 1000 + (step + 1) * 500_000
             client.post("/sim/advance", json={"us": 100_000})
             client.post("/sim/shutdown")
-            bytes_heard += list(stream)[:-1]
-        bytes_heard += [client.get("/sim/trades").text, client.get("/sim/truth").text, json.dumps(ready["accounts"])]
-    return bytes_heard
+            received += list(stream)[:-1]
+        received += [client.get("/sim/trades").text, client.get("/sim/truth").text, json.dumps(ready["accounts"])]
+    return received
 
 
-def test_equal_seeds_and_calls_are_equal_bytes_over_the_wire() -> None:
-    """Keys, streams, fills and the truth, with users in the market; another seed is another market."""
-    first = heard(5)
+def test_equal_seeds_and_calls_give_equal_bytes() -> None:
+    """Covers keys, streams, orders and the truth; another seed gives another market."""
+    first = session_bytes(5)
     assert len(first) > 100
-    assert first == heard(5)
-    assert not set(first) & set(heard(6))
+    assert first == session_bytes(5)
+    assert not set(first) & set(session_bytes(6))
 
 
-def test_speed_is_how_fast_its_time_runs() -> None:
-    """A minute of the exchange in well less than one of the wall."""
+def test_speed_scales_exchange_time() -> None:
+    """With speed 100, a minute of exchange time passes quickly."""
     with serving("--scenario", "large_tick", "--speed", "100", "--start-ms", str(START_MS)) as (_, ready):
         began = time.monotonic()
         while get(ready, "/api/v3/time")["serverTime"] < START_MS + 60_000:
@@ -161,16 +161,16 @@ def test_speed_is_how_fast_its_time_runs() -> None:
         ("--faults wrong.txt", "wrong.txt:2"),
     ],
 )
-def test_a_wrong_knob_is_exit_code_2_and_one_line(flags: str, word: str, tmp_path: Path) -> None:
-    """It names what is wrong, where, and what would be right; nothing is served."""
+def test_wrong_flag_exits_2_with_one_line(flags: str, word: str, tmp_path: Path) -> None:
+    """The line contains the wrong flag or file; no server starts."""
     (tmp_path / "wrong.txt").write_text("at time 5 do drop n=3\nat time 6 do vanish\n")
     done = mm("sim", "serve", *flags.split(), cwd=tmp_path)
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
     assert word in done.err
 
 
-def test_a_day_needs_messages(tmp_path: Path) -> None:
-    """`empty` is for the server; the command refuses a day of it."""
+def test_sim_day_rejects_empty_scenario(tmp_path: Path) -> None:
+    """The scenario `empty` is only for the server; `sim day` rejects it."""
     done = mm("sim", "day", "--symbol", "SIMUSDT", "--day", "20260105", "--scenario", "empty", cwd=tmp_path)
     assert (done.code, len(done.err.splitlines())) == (2, 1)
     assert not (tmp_path / "data" / "SIMUSDT" / "20260105").exists()

@@ -1,4 +1,4 @@
-"""`mm fit` on tables: known answers, the order of verdicts, and tables that are none."""
+"""`mm fit` on tables: known results, the priority of statuses, and malformed tables."""
 
 import json
 import math
@@ -21,12 +21,12 @@ def fitted(lab: Lab, name: str, table: str, *flags: str) -> Done:
     return Done(*json.loads((folder / "done.json").read_text()), folder)
 
 
-def near(told: float, expected: float, tolerance: float = 1e-5) -> bool:
-    return math.isclose(told, expected, rel_tol=tolerance)
+def near(value: float, expected: float, tolerance: float = 1e-5) -> bool:
+    return math.isclose(value, expected, rel_tol=tolerance)
 
 
-def test_five_buckets_have_the_known_answer(lab: Lab) -> None:
-    """The reference case of the literature note: A .0804067, k .265780, se .041437, deviance .257623."""
+def test_fit_of_five_buckets_matches_reference_values(lab: Lab) -> None:
+    """The reference case of the literature: A .0804067, k .265780, se .041437, deviance .257623."""
     fit = fitted(lab, "five", FIVE).last
     assert near(fit["A"], 0.0804067)
     assert near(fit["k"], 0.265780)
@@ -47,13 +47,13 @@ def test_five_buckets_have_the_known_answer(lab: Lab) -> None:
 FIVE_COUNTS = [(1, 62), (2, 45), (3, 38), (5, 22), (8, 9)]
 
 
-def test_a_bucket_without_fills_counts(lab: Lab) -> None:
-    """Dropping zeros selects lucky buckets: a zero at 13 ticks must make k larger."""
+def test_bucket_without_fills_is_not_dropped(lab: Lab) -> None:
+    """A bucket with zero fills at 13 ticks makes k larger; dropping it would bias the fit."""
     assert fitted(lab, "zero", f"{FIVE}13,1000,0\n").last["k"] > fitted(lab, "five", FIVE).last["k"] + 0.01
 
 
-def test_rows_of_equal_distance_are_summed_and_both_sides_expose(lab: Lab) -> None:
-    """The same fills split over sides and rows, in any order of columns: the same A, k and deviance."""
+def test_rows_of_equal_distance_and_both_sides_are_summed(lab: Lab) -> None:
+    """The same fills, split over sides and rows with reordered columns, give the same A, k and deviance."""
     split = "fills,side,delta_ticks,exposure_s\n" + "".join(
         f"{n // 2},bid,{d},400\n{n - n // 2},ask,{d},600\n" for d, n in reversed(FIVE_COUNTS)
     )
@@ -63,8 +63,8 @@ def test_rows_of_equal_distance_are_summed_and_both_sides_expose(lab: Lab) -> No
     assert two["sides"]["bid"]["n_fills"] + two["sides"]["ask"]["n_fills"] == 176
 
 
-#: Tables that say nothing usable, the verdict that is named first, and whether a finite maximum exists.
-VERDICTS = {
+#: Unusable tables: the table, the status with the highest priority, and whether a finite maximum exists.
+UNUSABLE = {
     "no fills": (f"{HEAD}1,1000,0\n2,1000,0\n3,1000,0\n", "no_fills", False),
     "two distances": (f"{HEAD}1,1000,50\n2,1000,30\n", "too_few_deltas", True),
     "nearest only": (f"{HEAD}1,1000,30\n2,1000,0\n3,1000,0\n", "boundary_k_pos", False),
@@ -74,10 +74,10 @@ VERDICTS = {
 }
 
 
-@pytest.mark.parametrize("name", VERDICTS)
-def test_a_table_that_says_nothing_usable_ends_with_4_and_its_verdict(lab: Lab, name: str) -> None:
-    """Numbers are null, `mle` is there if a finite maximum exists, and the output is printed nevertheless."""
-    table, status, finite = VERDICTS[name]
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_unusable_table_exits_4_with_status(lab: Lab, name: str) -> None:
+    """Estimates are null, `mle` has values if a finite maximum exists, and the output is printed."""
+    table, status, finite = UNUSABLE[name]
     done = fitted(lab, name, table)
     assert done.code == 4
     assert len(done.err.splitlines()) == 1
@@ -89,8 +89,8 @@ def test_a_table_that_says_nothing_usable_ends_with_4_and_its_verdict(lab: Lab, 
     assert (fit["mle"]["k"] is not None) == finite
 
 
-def test_few_fills_and_a_poor_fit_are_usable_with_a_warning(lab: Lab) -> None:
-    """Real flow is seldom exactly exponential: exit 0, with a status and a warning."""
+def test_few_fills_and_poor_fit_are_usable_with_warning(lab: Lab) -> None:
+    """Real flow is rarely exactly exponential: exit 0, with a status and a warning."""
     few = fitted(lab, "few", f"{HEAD}1,100,5\n2,100,3\n3,100,1\n")
     poor = fitted(lab, "poor", f"{HEAD}1,1000,500\n2,1000,10\n3,1000,400\n4,1000,100\n")
     both = fitted(lab, "both", f"{HEAD}1,100,9\n2,100,0\n3,100,0\n4,100,9\n")
@@ -115,8 +115,8 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_a_malformed_table_ends_with_3_and_names_the_row(lab: Lab, name: str) -> None:
-    """One line: file, line and value; nothing on stdout."""
+def test_malformed_table_exits_3_with_row(lab: Lab, name: str) -> None:
+    """Exit 3, one line with file, line and value; nothing on stdout."""
     table, where, value = MALFORMED[name]
     done = fitted(lab, f"bad {name}", table)
     assert done.code == 3, done
@@ -127,19 +127,19 @@ def test_a_malformed_table_ends_with_3_and_names_the_row(lab: Lab, name: str) ->
     assert done.out == ""
 
 
-def test_limits_apply_only_when_asked_for(lab: Lab) -> None:
-    """Contract §5: `mm fit` applies least exposure and largest distance only on request."""
+def test_limits_apply_only_on_request(lab: Lab) -> None:
+    """Contract §5: `mm fit` applies minimum exposure and maximum distance only on request."""
     short = f"{HEAD}1,4,20\n2,4,12\n3,4,6\n60,4,0\n"
-    free, asked = fitted(lab, "free", short), fitted(lab, "asked", short, "--max-delta-ticks", "50")
+    free, capped = fitted(lab, "free", short), fitted(lab, "asked", short, "--max-delta-ticks", "50")
     assert free.last["max_delta_ticks"] == 60
-    assert asked.last["max_delta_ticks"] == 3
+    assert capped.last["max_delta_ticks"] == 3
     limited = fitted(lab, "limited", short, "--min-exposure-s", "5")
     assert limited.code == 4
     assert limited.last["status"] in {"too_little_exposure", "too_few_deltas"}
 
 
-def test_the_two_other_estimators_differ_as_they_must(lab: Lab) -> None:
-    """Firth shrinks k; log_linear is the weighted line through ln(n/T), empty buckets dropped."""
+def test_firth_and_log_linear_estimators_match_their_definitions(lab: Lab) -> None:
+    """Firth shrinks k; log_linear is the weighted line through ln(n/T) without empty buckets."""
     mle = fitted(lab, "five", FIVE).last
     firth = fitted(lab, "firth", FIVE, "--fit-method", "poisson_firth").last
     line = fitted(lab, "line", FIVE, "--fit-method", "log_linear").last

@@ -1,4 +1,4 @@
-"""The contents of a run folder: files, columns, keys, hashes, logs; and the common part of two equal runs."""
+"""The contents of a run folder: files, columns, keys, hashes and logs."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ FIT = (
 )
 SCHEDULE = "schema_version symbol day tick_size distance_unit train_window_min step_min fallback_policy segments"
 SEGMENT = "start_us end_us train_start_us train_end_us A k se_k se_logA n_fills usable status source age_s reason"
-#: What segments hold after the contract's keys (docs/walkforward.md).
+#: Keys of segments after the contract's keys (docs/walkforward.md).
 FURTHER = "sigma_ticks predictive_low predictive_high min_delta_ticks max_delta_ticks shape lambda_curve adverse_ticks "
 FURTHER += "measured_rates mean_bid_per_s mean_ask_per_s states_until_us states_level half_spread_ticks"
 SUMMARY = (
@@ -90,8 +90,8 @@ LOGS = {
 
 
 @every_kind
-def test_a_run_folder_stands_where_the_contract_says_with_the_files_it_says(lab: Lab, kind: str) -> None:
-    """Scripts find a run by symbol, day and id, and there are no unknown files."""
+def test_run_folder_has_contract_path_and_files(lab: Lab, kind: str) -> None:
+    """Scripts find a run by symbol, day and id; there are no unknown files."""
     run = run_of_kind(lab, kind)
     run_id = run.manifest["run_id"]
     assert run.folder == run.done.cwd / "out" / PLACES[kind] / f"20260105_{run_id}"
@@ -100,8 +100,8 @@ def test_a_run_folder_stands_where_the_contract_says_with_the_files_it_says(lab:
 
 
 @every_kind
-def test_columns_and_keys_are_those_of_the_contract(lab: Lab, kind: str) -> None:
-    """A column that moves breaks every script that reads by place; a key that is missing, every dashboard."""
+def test_columns_and_keys_match_contract(lab: Lab, kind: str) -> None:
+    """A moved column breaks scripts that read by position; a missing key breaks dashboards."""
     run = run_of_kind(lab, kind)
     for pattern, header in (
         ("orders_*.csv", ORDERS),
@@ -119,8 +119,8 @@ def test_columns_and_keys_are_those_of_the_contract(lab: Lab, kind: str) -> None
 
 
 @every_kind
-def test_the_manifest_tells_the_truth_about_every_file(lab: Lab, kind: str) -> None:
-    """Hashes, sizes and rows recomputed; every file but the manifest is listed, inputs relative to DATA_ROOT."""
+def test_manifest_matches_every_file(lab: Lab, kind: str) -> None:
+    """Hashes, sizes and rows match; every file but the manifest is listed, inputs relative to DATA_ROOT."""
     run, root = run_of_kind(lab, kind), lab.sim("plain")
     manifest = run.manifest
     assert [key for key in MANIFEST.split() if key not in manifest] == []
@@ -139,17 +139,17 @@ def test_the_manifest_tells_the_truth_about_every_file(lab: Lab, kind: str) -> N
 
 
 @every_kind
-def test_the_last_line_of_stdout_is_the_main_artefact_with_its_path(lab: Lab, kind: str) -> None:
-    """Contract §1: scripts read one JSON object, and find the file by it."""
+def test_last_stdout_line_is_main_artefact_with_its_path(lab: Lab, kind: str) -> None:
+    """Contract §1: scripts read one JSON object, and find the file by its path."""
     run = run_of_kind(lab, kind)
-    told = run.done.last
-    assert told == {**json.loads(run.artefact.read_text()), "path": told["path"]}
+    printed = run.done.last
+    assert printed == {**json.loads(run.artefact.read_text()), "path": printed["path"]}
     assert run.artefact.name in {"summary.json", "poisson_fit.json", "poisson_schedule.json"}
 
 
 @every_kind
-def test_knobs_say_where_their_value_came_from(lab: Lab, kind: str) -> None:
-    """A run can be repeated from its manifest: flag, environment or default, for each knob."""
+def test_manifest_records_source_of_each_setting(lab: Lab, kind: str) -> None:
+    """The manifest records flag, environment or default for each setting, so that a run can be repeated."""
     knobs = run_of_kind(lab, kind).manifest["knobs"]
     lower = {name.lower(): knob for name, knob in knobs.items()}
     assert lower["symbol"] == {"value": "SIMUSDT", "source": "environment"} or lower["symbol"]["source"] == "env"
@@ -158,18 +158,18 @@ def test_knobs_say_where_their_value_came_from(lab: Lab, kind: str) -> None:
 
 
 @every_kind
-def test_the_log_is_json_with_run_and_symbol_in_each_line(lab: Lab, kind: str) -> None:
-    """Contract §9; LOG_LEVEL=ERROR keeps the terminal quiet, and the file has the steps of the run all the same."""
+def test_log_lines_are_json_with_run_and_symbol(lab: Lab, kind: str) -> None:
+    """Contract §9: LOG_LEVEL=ERROR silences the terminal, but the file still contains the steps of the run."""
     run = run_of_kind(lab, kind)
-    quiet = run.done.cwd / "out/logs" / LOGS[kind] / "20260105" / run.manifest["run_id"] / "run.log"
-    lines = [json.loads(line) for line in quiet.read_text().splitlines()]
+    log = run.done.cwd / "out/logs" / LOGS[kind] / "20260105" / run.manifest["run_id"] / "run.log"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert {"run_started", "run_finished"} <= {line["event"] for line in lines}
     assert {(line["run_id"], line["symbol"]) for line in lines} == {(run.manifest["run_id"], "SIMUSDT")}
     assert run.done.err == ""
 
 
-def test_logs_go_to_stderr_at_the_level_asked_for_and_to_run_log_from_info_on(lab: Lab) -> None:
-    """Results on stdout, logs on stderr; LOG_ROOT moves the log away; each line has ts, level, event, run, symbol."""
+def test_stderr_follows_log_level_and_run_log_starts_at_info(lab: Lab) -> None:
+    """Results go to stdout, logs to stderr; LOG_ROOT moves the log; each line has ts, level, event, run and symbol."""
     lives = run_of(lab, "lives")
     for level in ("INFO", "DEBUG", "WARNING"):
         done = lab.command(
@@ -183,11 +183,11 @@ def test_logs_go_to_stderr_at_the_level_asked_for_and_to_run_log_from_info_on(la
         assert done.code == 0
         assert not (done.cwd / "out/logs").exists()
         lines = (done.cwd / "elsewhere/backtest/SIMUSDT/20260105/r1/run.log").read_text().splitlines()
-        told = [json.loads(line) for line in lines]
-        assert all(list(line)[:3] == ["ts", "level", "event"] for line in told)
-        assert all((line["run_id"], line["symbol"]) == ("r1", "SIMUSDT") for line in told)
-        shown = [line for line in told if level != "WARNING" or line["level"] not in ("debug", "info")]
-        assert "info" in {line["level"] for line in told}
+        logged = [json.loads(line) for line in lines]
+        assert all(list(line)[:3] == ["ts", "level", "event"] for line in logged)
+        assert all((line["run_id"], line["symbol"]) == ("r1", "SIMUSDT") for line in logged)
+        shown = [line for line in logged if level != "WARNING" or line["level"] not in ("debug", "info")]
+        assert "info" in {line["level"] for line in logged}
         assert len(done.err.splitlines()) == len(shown)
         assert "info" not in done.out
     assert lives.done.err == ""
@@ -197,21 +197,21 @@ def variables_of(lab: Lab, name: str) -> dict[str, str]:
     return {"SYMBOL": "SIMUSDT", "DAY": "20260105", "DATA_ROOT": str(lab.sim("plain")), **RUNS[name]}
 
 
-def test_the_report_is_one_page_that_needs_nothing_else(lab: Lab) -> None:
-    """Contract §4: report.html is one page; it opens on a machine without a network."""
+def test_report_is_self_contained_page(lab: Lab) -> None:
+    """Contract §4: report.html is one page that opens without a network."""
     page = run_of(lab, "parts").file("report.html").read_text()
     assert page.lstrip().lower().startswith("<!doctype html>")
     for needs in ('src="', "src='", "url(", "@import", "<link"):
         assert needs not in page
 
 
-def told_by(done: Done) -> list[str]:
+def stdout_lines(done: Done) -> list[str]:
     return done.out.splitlines()
 
 
-def test_every_command_has_two_doors(lab: Lab) -> None:
-    """Both doors of contract §1 run the same function: their help is the same but for the name."""
-    doors = (
+def test_command_and_module_entry_points_have_same_help(lab: Lab) -> None:
+    """Both entry points of contract §1 run the same function: their help differs only in the name."""
+    entry_points = (
         ("backtest", "mm.runner_backtest"),
         ("calibrate", "mm.runner_calibration"),
         ("calibrate", "mm.calibration.runner_calibration"),
@@ -222,8 +222,8 @@ def test_every_command_has_two_doors(lab: Lab) -> None:
         ("data check", "mm.market_data.check"),
         ("sim", "mm.sim"),
     )
-    for number, (command, module) in enumerate(doors):
+    for number, (command, module) in enumerate(entry_points):
         front = lab.command(f"doors/{number}-front", *command.split(), "--help")
         back = lab.command(f"doors/{number}-back", "--help", module=module)
         assert (front.code, back.code) == (0, 0), module
-        assert told_by(front)[1:] == told_by(back)[1:], module
+        assert stdout_lines(front)[1:] == stdout_lines(back)[1:], module

@@ -1,4 +1,4 @@
-"""An imported day folder, held against the capture it came from, line by line."""
+"""An imported day folder, compared with its capture line by line."""
 
 import json
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def file_of(folder: Path, kind: str) -> Path:
 
 
 def received(lines: list[str], kind: str) -> Iterator[tuple[int, Data]]:
-    """Yield what the capture holds of one kind for our symbol, with its receive stamp."""
+    """Yield the capture's messages of one kind for our symbol, with receive times."""
     for line in lines:
         us, text = line.split(" ", 1)
         if text.startswith("{not"):
@@ -55,16 +55,16 @@ def received(lines: list[str], kind: str) -> Iterator[tuple[int, Data]]:
             yield int(us), data
 
 
-def test_columns_are_those_of_the_contract(lab: Lab) -> None:
-    """A day that another program recorded must look the same; readers go by these names and this order."""
+def test_columns_match_contract(lab: Lab) -> None:
+    """A day recorded by another program must look the same; readers use these names and this order."""
     for kind, columns in COLUMNS.items():
         assert header_of(file_of(day_of(lab), kind)) == columns
     for path in (day_of(lab) / "snapshots").iterdir():
         assert header_of(path) == "run_id,event_id,side,price,qty,lastUpdateId"
 
 
-def test_every_depth_message_is_kept_as_it_came(lab: Lab) -> None:
-    """Also stale ones and those of a hole; the exchange's own text and ids, the stamp of the capture."""
+def test_every_depth_message_is_kept_unchanged(lab: Lab) -> None:
+    """Stale diffs and diffs around a gap are kept too, with the exchange's text and ids and the capture's time."""
     (path,) = (day_of(lab) / "diffs").iterdir()
     stored = [json.loads(line) for line in text_of(path).splitlines()]
     expected = [
@@ -76,7 +76,7 @@ def test_every_depth_message_is_kept_as_it_came(lab: Lab) -> None:
 
 
 def test_every_trade_is_kept_once(lab: Lab) -> None:
-    """The repeated trade is there once; everything else of it is the exchange's text."""
+    """The duplicate trade is stored once; all other values are the exchange's text."""
     rows = rows_of(file_of(day_of(lab), "trades_ws"))
     trades = {data["t"]: (us, data) for us, data in reversed(list(received(hand.wild(), "trade")))}
     assert len(rows) == len(trades)
@@ -99,9 +99,9 @@ def test_every_trade_is_kept_once(lab: Lab) -> None:
 
 
 def frames(lines: list[str]) -> Iterator[tuple[int, int, dict[str, str]]]:
-    """Yield epoch, last id and the frame of every applied diff, by the rules of the exchange's own manual."""
+    """Yield epoch, last id and frame of every applied diff, by the rules of the exchange's documentation."""
     book: dict[str, dict[Decimal, tuple[str, str]]] = {}
-    last, epoch, waiting = None, 0, list[Data]()
+    last, epoch, buffered = None, 0, list[Data]()
     for line in lines:
         text = line.split(" ", 1)[1]
         message = {} if text.startswith("{not") else json.loads(text)
@@ -111,7 +111,7 @@ def frames(lines: list[str]) -> Iterator[tuple[int, int, dict[str, str]]]:
             for key in book:
                 put(book[key], message[key])
             last, epoch = message["lastUpdateId"], epoch + 1
-            due, waiting = [diff for diff in waiting if diff["u"] > last], []
+            due, buffered = [diff for diff in buffered if diff["u"] > last], []
         elif data.get("e") == "depthUpdate" and data["s"] == hand.SYMBOL:
             due = [data]
         else:
@@ -119,7 +119,7 @@ def frames(lines: list[str]) -> Iterator[tuple[int, int, dict[str, str]]]:
         for diff in due:
             if last is None or diff["U"] > last + 1:
                 last = None
-                waiting.append(diff)
+                buffered.append(diff)
             elif diff["u"] > last:
                 put(book["bids"], diff["b"])
                 put(book["asks"], diff["a"])
@@ -136,7 +136,7 @@ def put(side: dict[Decimal, tuple[str, str]], levels: list[list[str]]) -> None:
 
 
 def frame(book: dict[str, dict[Decimal, tuple[str, str]]]) -> dict[str, str]:
-    """Return the twenty best levels of each side as the columns of a frame; a missing level is empty."""
+    """Return the twenty best levels per side as the columns of a frame; missing levels are empty."""
     cells = dict.fromkeys(DEPTH, "")
     for name, key, sign in (("bid", "bids", -1), ("ask", "asks", 1)):
         for n, price in enumerate(sorted(book[key], key=lambda price, sign=sign: sign * price)[:20], 1):
@@ -144,8 +144,8 @@ def frame(book: dict[str, dict[Decimal, tuple[str, str]]]) -> dict[str, str]:
     return cells
 
 
-def test_frames_are_the_rebuilt_book_after_each_applied_diff(lab: Lab) -> None:
-    """One per applied diff, in order, none while unsynced; texts are the exchange's, best first."""
+def test_frames_match_rebuilt_book_after_each_applied_diff(lab: Lab) -> None:
+    """One frame per applied diff, in order, none while unsynced; texts are the exchange's, best first."""
     rows = rows_of(file_of(day_of(lab), "orderbook_ws_depth"))
     expected = list(frames(hand.wild()))
     assert len(rows) == len(expected)
@@ -156,7 +156,7 @@ def test_frames_are_the_rebuilt_book_after_each_applied_diff(lab: Lab) -> None:
 
 @pytest.mark.parametrize(("name", "day"), [("wild", "20260105"), ("night", "20260105"), ("night", "20260106")])
 def test_recv_seq_is_one_counter_over_all_files(lab: Lab, name: str, day: str) -> None:
-    """Strictly rising within each file; a frame has its diff's number, a gaps row that of its event."""
+    """The counter increases within each file; a frame has its diff's number, a gaps row that of its event."""
     folder = day_of(lab, name, day)
     numbers: dict[str, list[int]] = {
         kind: [int(row["recv_seq"]) for row in rows_of(file_of(folder, kind))] for kind in COLUMNS
@@ -171,8 +171,8 @@ def test_recv_seq_is_one_counter_over_all_files(lab: Lab, name: str, day: str) -
     assert len(own) == len(set(own))
 
 
-def test_the_ledger_tells_what_went_wrong_with_its_keys(lab: Lab) -> None:
-    """The gap, the resync, the clock, the repeated trade and the stale diff are all there."""
+def test_ledger_contains_every_fault_with_its_keys(lab: Lab) -> None:
+    """The ledger contains the gap, the resync, the clock step, the duplicate trade and the stale diff."""
     events = [(row["type"], json.loads(row["details_json"])) for row in rows_of(file_of(day_of(lab), "events"))]
     for kind, details in events:
         assert KEYS.get(kind, set()) <= set(details), kind
@@ -183,14 +183,14 @@ def test_the_ledger_tells_what_went_wrong_with_its_keys(lab: Lab) -> None:
     anomalies = {details["kind"] for kind, details in events if kind == "anomaly"}
     assert anomalies == {"duplicate", "stale"}
     diffs = [data for _, data in received(hand.wild(), "depthUpdate")]
-    holes = [(a["u"] + 1, b["U"] - 1) for a, b in pairwise(diffs) if b["U"] > a["u"] + 1]
-    told = [(details["from_id"], details["to_id"]) for kind, details in events if kind == "gap"]
-    assert told[0] in holes
-    assert len(told) == 1
+    id_gaps = [(a["u"] + 1, b["U"] - 1) for a, b in pairwise(diffs) if b["U"] > a["u"] + 1]
+    gaps = [(details["from_id"], details["to_id"]) for kind, details in events if kind == "gap"]
+    assert gaps[0] in id_gaps
+    assert len(gaps) == 1
 
 
-def test_a_line_that_cannot_be_parsed_is_kept_raw(lab: Lab) -> None:
-    """Nothing is lost: the quarantine holds the bytes."""
+def test_unparsable_line_is_kept_in_quarantine(lab: Lab) -> None:
+    """The quarantine keeps the bytes."""
     (path,) = (day_of(lab) / "quarantine").iterdir()
     (line,) = text_of(path).splitlines()
     kept = json.loads(line)
@@ -198,8 +198,8 @@ def test_a_line_that_cannot_be_parsed_is_kept_raw(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(("name", "day"), [("wild", "20260105"), ("night", "20260105"), ("night", "20260106")])
-def test_the_manifest_is_sealed_and_true(lab: Lab, name: str, day: str) -> None:
-    """Rows, bytes and hashes recomputed; everything in the folder but locks and health is listed."""
+def test_manifest_is_sealed_and_matches_files(lab: Lab, name: str, day: str) -> None:
+    """Rows, bytes and hashes match; all files of the folder but the lock are listed."""
     folder = day_of(lab, name, day)
     manifest = json_of(folder / f"manifest_{hand.SYMBOL}_{day}.json")
     assert manifest["sealed"] is True
@@ -214,8 +214,8 @@ def test_the_manifest_is_sealed_and_true(lab: Lab, name: str, day: str) -> None:
             assert entry["rows"] == len(rows_of(path))
 
 
-def test_the_next_day_begins_with_the_book_carried_over(lab: Lab) -> None:
-    """One folder per Berlin day; the second one starts from a snapshot tagged `carried`, the book as it stood."""
+def test_next_day_begins_with_carried_book(lab: Lab) -> None:
+    """One folder per Berlin day; the second starts with a `carried` snapshot of the last book of the first."""
     first, second = day_of(lab, "night", "20260105"), day_of(lab, "night", "20260106")
     for folder, before in ((first, True), (second, False)):
         (path,) = (folder / "diffs").iterdir()
@@ -230,8 +230,10 @@ def test_the_next_day_begins_with_the_book_carried_over(lab: Lab) -> None:
     assert {row["lastUpdateId"] for row in rows} == {last["last_update_id"]}
     for side, sign in (("bid", -1), ("ask", 1)):
         levels = sorted((row for row in rows if row["side"] == side), key=lambda row: sign * Decimal(row["price"]))
-        told = [(last[f"{side}{n}_price"], last[f"{side}{n}_qty"]) for n in range(1, 21)]
-        assert [(row["price"], row["qty"]) for row in levels[:20]] == [level for level in told if level != ("", "")]
+        frame_levels = [(last[f"{side}{n}_price"], last[f"{side}{n}_qty"]) for n in range(1, 21)]
+        assert [(row["price"], row["qty"]) for row in levels[:20]] == [
+            level for level in frame_levels if level != ("", "")
+        ]
 
 
 def checked(lab: Lab, name: str, day: str) -> Done:
@@ -239,17 +241,17 @@ def checked(lab: Lab, name: str, day: str) -> Done:
 
 
 @pytest.mark.parametrize(("name", "day"), [("wild", "20260105"), ("night", "20260105"), ("night", "20260106")])
-def test_the_check_finds_an_import_sound(lab: Lab, name: str, day: str) -> None:
-    """`mm data check` accepts the result of the import, and reports what is covered."""
+def test_data_check_accepts_imported_day(lab: Lab, name: str, day: str) -> None:
+    """`mm data check` accepts the result of the import."""
     done = checked(lab, name, day)
     assert done.code == 0
-    told = done.last
-    assert {"ok", "sealed", "defects", "covered_s", "gaps"} <= set(told)
-    assert (told["ok"], told["sealed"], told["defects"]) == (True, True, [])
+    report = done.last
+    assert {"ok", "sealed", "defects", "covered_s", "gaps"} <= set(report)
+    assert (report["ok"], report["sealed"], report["defects"]) == (True, True, [])
 
 
-def test_book_ticker_messages_are_compared(lab: Lab) -> None:
-    """An independent check of the book: the import reports how many were compared and how many agreed."""
+def test_import_compares_book_tickers(lab: Lab) -> None:
+    """The import reports how many book tickers were compared with the book and how many agreed."""
     lines, number = [], 0
     for line in hand.small():
         lines.append(line)
@@ -267,7 +269,7 @@ def test_book_ticker_messages_are_compared(lab: Lab) -> None:
 
 
 def test_two_imports_of_one_capture_are_equal(lab: Lab) -> None:
-    """The same lines, the same bytes; whether the capture was plain or gzip, one file or two."""
+    """The same lines give the same bytes."""
     first = day_of(lab, "night", "20260105").parent
     lines = hand.wild(seed=6, minutes=6, start=hand.MIDNIGHT - 180_000_000)
     grid = ("--tick-size", str(hand.TICK), "--qty-step", "0.01", "--min-notional", "1")

@@ -1,4 +1,4 @@
-"""Days on which a user does nothing wrong and yet little can be had: each ends with a clear line or a clear note."""
+"""Valid but unusual days: each ends with a clear error line or a clear warning."""
 
 import json
 from pathlib import Path
@@ -12,22 +12,22 @@ LATER_KEYS = ("sigma_ticks", "predictive_ci95", "warnings", "dispersion")
 
 
 def tick_wide(lab: Lab, name: str, command: str, *flags: str, **variables: str) -> Done:
-    """Run a command on a simulated day whose spread is one tick in 99 % of the time."""
+    """Run a command on a simulated day whose spread is one tick 99 % of the time."""
     data = lab.sim("tick-wide", "--scenario", "large_tick")
     where = {"SYMBOL": SYMBOL, "DAY": "20260105", "DATA_ROOT": str(data)}
     return lab.command(f"odd/{name}", command, "--json", *flags, **where, **variables)
 
 
-def test_a_spread_of_one_tick_is_noted_in_the_fit(lab: Lab) -> None:
-    """There the queue decides on a fill more than the distance does."""
+def test_fit_warns_of_one_tick_spread(lab: Lab) -> None:
+    """With such a spread, fills depend on the queue more than on the distance."""
     done = tick_wide(lab, "fit", "calibrate")
     assert done.code == 0, done.err
     assert [note for note in done.last["warnings"] if note.startswith("a large tick: the spread is one tick in ")]
 
 
 @pytest.mark.parametrize("fitted", [False, True], ids=["no fit", "fit"])
-def test_a_spread_of_one_tick_is_quoted_at_the_touch(lab: Lab, fitted: bool) -> None:
-    """Half a tick from the mid, with or without a fit; a tick farther nothing would fill."""
+def test_backtest_quotes_at_touch_for_one_tick_spread(lab: Lab, fitted: bool) -> None:
+    """Quotes are half a tick from the mid, with or without a fit; one tick farther nothing would fill."""
     variables = dict(FUNDS)
     if fitted:
         variables["FILL_PARAMS_FILE"] = tick_wide(lab, "fit", "calibrate").last["path"]
@@ -37,15 +37,15 @@ def test_a_spread_of_one_tick_is_quoted_at_the_touch(lab: Lab, fitted: bool) -> 
     assert done.last["quoted_half_spread"]["p50"] == pytest.approx(0.005)  # in the quote asset: half a tick of 0.01
 
 
-def test_a_spread_of_one_tick_is_walked_forward(lab: Lab) -> None:
+def test_walk_forward_has_fills_for_one_tick_spread(lab: Lab) -> None:
     windows = ("--wf-train-window-min", "10", "--wf-step-min", "5")
     done = tick_wide(lab, "walk", "walkforward", *windows, **FUNDS)
     assert done.code == 0, done.err
     assert done.last["n_fills"] > 100
 
 
-def test_a_fit_of_an_older_version_is_taken_and_says_what_it_lacks(lab: Lab) -> None:
-    """Its A and k are as good as ever; what was not measured then is named, not made up."""
+def test_fit_of_older_version_is_accepted_with_warning_of_missing_keys(lab: Lab) -> None:
+    """A and k are used; the warning lists the missing keys."""
     path = tick_wide(lab, "fit", "calibrate").last["path"]
     content = json.loads(Path(path).read_text())
     older = lab.root / "older_fit.json"
@@ -58,8 +58,8 @@ def test_a_fit_of_an_older_version_is_taken_and_says_what_it_lacks(lab: Lab) -> 
 
 
 @pytest.mark.parametrize("command", ["calibrate", "backtest", "schedule", "walkforward"])
-def test_a_day_of_trades_without_a_book_is_refused(lab: Lab, command: str) -> None:
-    """Exit 3 and one line: which file, why, and the way out."""
+def test_day_with_trades_but_no_book_is_rejected(lab: Lab, command: str) -> None:
+    """Exit 3 and one line with the reason."""
     trades = []
     for i in range(200):
         us = 1767600000_000000 + i * 1_000_000
@@ -67,10 +67,10 @@ def test_a_day_of_trades_without_a_book_is_refused(lab: Lab, command: str) -> No
         data |= {"T": us // 1000 - 3, "m": bool(i % 2)}
         trades.append(f"{us} {json.dumps({'stream': 'simusdt@trade', 'data': data})}")
     grid = ("--tick-size", "0.01", "--qty-step", "0.001", "--min-notional", "1")
-    made = lab.imported("trades only", trades, "--symbol", SYMBOL, *grid)
-    assert made.code == 0, made.err
-    assert "never synced, so no command can play it" in made.out
-    where = {"SYMBOL": SYMBOL, "DAY": "20260105", "DATA_ROOT": str(made.cwd / "data")}
+    imported = lab.imported("trades only", trades, "--symbol", SYMBOL, *grid)
+    assert imported.code == 0, imported.err
+    assert "never synced, so no command can play it" in imported.out
+    where = {"SYMBOL": SYMBOL, "DAY": "20260105", "DATA_ROOT": str(imported.cwd / "data")}
     done = lab.command(f"odd/trades-{command}", command, **where)
     assert done.code == 3
     (line,) = done.err.splitlines()

@@ -1,4 +1,4 @@
-"""The lives of orders: the orders file compared with the recorded market and with itself."""
+"""Order lifetimes: the orders file compared with the recorded market and with itself."""
 
 from collections import defaultdict
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -14,7 +14,7 @@ PAIRS = (
     ("expire_recv_ms", "expire_recv_us"),
     ("cancel_effective_ms", "cancel_effective_us"),
 )
-ENDS = {"CANCEL_ACK": "CANCELLED", "CLOSE_FILLED": "FILLED", "EXPIRE": "EXPIRED", "REJECT": "REJECTED"}
+FINAL = {"CANCEL_ACK": "CANCELLED", "CLOSE_FILLED": "FILLED", "EXPIRE": "EXPIRED", "REJECT": "REJECTED"}
 
 
 def orders_of(lab: Lab, name: str) -> dict[int, Order]:
@@ -22,7 +22,7 @@ def orders_of(lab: Lab, name: str) -> dict[int, Order]:
 
 
 def crosses(order: Order, market: Market) -> bool:
-    """Whether the order would take, as it arrives and before the market moves at that instant."""
+    """Whether the order would take liquidity on arrival, before the market messages of that instant."""
     top = market.before(order.active_us)
     assert top.bid is not None
     assert top.ask is not None
@@ -30,8 +30,8 @@ def crosses(order: Order, market: Market) -> bool:
 
 
 @every_run
-def test_exactly_the_orders_that_would_cross_on_arrival_are_rejected(lab: Lab, name: str) -> None:
-    """A LIMIT_MAKER that would take is refused by the exchange, and only such a one (beside an empty purse)."""
+def test_only_orders_that_would_cross_on_arrival_are_rejected(lab: Lab, name: str) -> None:
+    """The exchange rejects exactly the LIMIT_MAKER orders that would take (apart from insufficient funds)."""
     market = market_of(lab, name)
     for order in orders_of(lab, name).values():
         if order.active_us > market.end_us or order.reject.startswith("insufficient"):
@@ -44,13 +44,13 @@ def test_exactly_the_orders_that_would_cross_on_arrival_are_rejected(lab: Lab, n
 
 
 @every_run
-def test_latencies_are_those_that_were_asked_for(lab: Lab, name: str) -> None:
-    """An order arrives one latency after it was sent, dies one life later, and its cancel never overtakes it."""
+def test_orders_have_configured_latencies_and_ttl(lab: Lab, name: str) -> None:
+    """An order arrives one latency after it is sent, expires one TTL later, and its cancel never overtakes it."""
     latency, cancel = knob_us(name, "ORDER_LATENCY_MS", "50"), knob_us(name, "CANCEL_LATENCY_MS", "25")
-    life, market = knob_us(name, "ORDER_TTL_MS", "0"), market_of(lab, name)
+    ttl, market = knob_us(name, "ORDER_TTL_MS", "0"), market_of(lab, name)
     for order in orders_of(lab, name).values():
         assert order.active_us == order.sent_us + latency
-        assert order.expire_us == (order.active_us + life if life else None)
+        assert order.expire_us == (order.active_us + ttl if ttl else None)
         for row in order.rows:
             assert int(row["active_recv_us"]) == order.active_us
             if row["cancel_reason"] == "epoch_break":
@@ -58,17 +58,17 @@ def test_latencies_are_those_that_were_asked_for(lab: Lab, name: str) -> None:
                 assert market.after(order.cancel_us).mid is None
                 continue
             if row["action"] == "CANCEL_REQ":
-                asked = int(row["recv_us"])
-                assert int(row["cancel_req_ms"]) == asked // 1000
-                assert int(row["cancel_effective_us"]) == max(asked + cancel, order.active_us)
+                requested = int(row["recv_us"])
+                assert int(row["cancel_req_ms"]) == requested // 1000
+                assert int(row["cancel_effective_us"]) == max(requested + cancel, order.active_us)
             if row["action"] in {"CANCEL_ACK", "EXPIRE", "REJECT"}:
                 ends = {"CANCEL_ACK": order.cancel_us, "EXPIRE": order.expire_us, "REJECT": order.active_us}
                 assert int(row["recv_us"]) == ends[row["action"]], row
 
 
 @every_run
-def test_nothing_fills_before_it_rests_or_at_its_own_end(lab: Lab, name: str) -> None:
-    """Contract §4: at one instant our messages take effect first, so a cancelled order is gone."""
+def test_orders_fill_only_between_arrival_and_end(lab: Lab, name: str) -> None:
+    """Contract §4: at one instant our messages take effect first, so a cancelled order cannot fill."""
     orders = orders_of(lab, name)
     for row in rows_of(run_of(lab, name).file("fills_*.csv")):
         order = orders[int(row["order_id"])]
@@ -78,8 +78,8 @@ def test_nothing_fills_before_it_rests_or_at_its_own_end(lab: Lab, name: str) ->
 
 
 @every_run
-def test_every_order_has_one_life(lab: Lab, name: str) -> None:
-    """PLACE first, at most one end, nothing behind it, what is left never grows; the rest was open at the end."""
+def test_every_order_has_one_valid_lifetime(lab: Lab, name: str) -> None:
+    """PLACE first, at most one final row, nothing after it, the remaining quantity never grows; others stay open."""
     end = market_of(lab, name).end_us
     fills: dict[int, Decimal] = defaultdict(Decimal)
     for row in rows_of(run_of(lab, name).file("fills_*.csv")):
@@ -89,10 +89,10 @@ def test_every_order_has_one_life(lab: Lab, name: str) -> None:
         assert actions.count("PLACE") == 1
         assert actions[0] == "PLACE"
         assert actions.count("CANCEL_REQ") <= 1
-        ends = [row for row in order.rows if row["action"] in ENDS]
+        ends = [row for row in order.rows if row["action"] in FINAL]
         assert len(ends) <= 1
         assert ends == order.rows[-1:] or not ends
-        assert not ends or ends[0]["status"] == ENDS[ends[0]["action"]]
+        assert not ends or ends[0]["status"] == FINAL[ends[0]["action"]]
         left = [Decimal(row["remaining_qty"]) for row in order.rows]
         assert left == sorted(left, reverse=True)
         assert left[-1] == order.qty - fills[order.id]
@@ -102,8 +102,8 @@ def test_every_order_has_one_life(lab: Lab, name: str) -> None:
 
 
 @every_run
-def test_rows_are_in_order_and_their_clocks_agree(lab: Lab, name: str) -> None:
-    """Milliseconds are the floor of microseconds, ids count from 1 as sent, and rows are in order."""
+def test_rows_are_ordered_and_ms_match_us(lab: Lab, name: str) -> None:
+    """Milliseconds are the floor of microseconds, ids count from 1 in sending order, and rows are ordered by time."""
     rows = rows_of(run_of(lab, name).file("orders_*.csv"))
     instants = [int(row["recv_us"]) for row in rows]
     assert instants == sorted(instants)
@@ -117,8 +117,8 @@ def test_rows_are_in_order_and_their_clocks_agree(lab: Lab, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in RUNS if name != "default"])
-def test_fixed_spread_quotes_stand_on_the_floor_and_ceiling_around_the_mid(lab: Lab, name: str) -> None:
-    """Bids are floored and asks ceiled to the tick, on a grid of requotes that begins at the first valid book."""
+def test_fixed_spread_quotes_are_rounded_around_mid(lab: Lab, name: str) -> None:
+    """Bids are floored and asks ceiled to the tick; requotes are on a grid that begins at the first valid book."""
     market = market_of(lab, name)
     delta = Decimal(RUNS[name]["QUOTE_PARAMS_JSON"].split(":")[1].strip(" }"))
     interval = knob_us(name, "REQUOTE_INTERVAL_MS", "250")
@@ -137,13 +137,13 @@ def test_fixed_spread_quotes_stand_on_the_floor_and_ceiling_around_the_mid(lab: 
 
 
 @pytest.mark.parametrize("name", [name for name in RUNS if name != "default"])
-def test_at_every_requote_each_side_has_one_order_at_the_wanted_price(lab: Lab, name: str) -> None:
-    """The order after a requote is the quote, unless the file has a reason (SKIP) or the order was refused."""
+def test_each_side_has_one_order_at_quoted_price_after_requote(lab: Lab, name: str) -> None:
+    """After a requote each side's order equals the quote, unless the file has a SKIP row or the order was rejected."""
     market, orders = market_of(lab, name), orders_of(lab, name)
     delta = Decimal(RUNS[name]["QUOTE_PARAMS_JSON"].split(":")[1].strip(" }"))
     refresh = knob_us(name, "REFRESH_INTERVAL_MS", "0")
-    gone = {
-        order.id: next((int(r["recv_us"]) for r in order.rows if r["action"] in {*ENDS, "CANCEL_REQ"}), 2**62)
+    end_us = {
+        order.id: next((int(r["recv_us"]) for r in order.rows if r["action"] in {*FINAL, "CANCEL_REQ"}), 2**62)
         for order in orders.values()
     }
     skips = {
@@ -151,29 +151,29 @@ def test_at_every_requote_each_side_has_one_order_at_the_wanted_price(lab: Lab, 
     }
     for side in (1, -1):
         mine = [order for order in orders.values() if order.sign == side]
-        next_one, skipping = 0, False
+        next_index, skipping = 0, False
         for us in range(market.first_us, market.end_us + 1, knob_us(name, "REQUOTE_INTERVAL_MS", "250")):
             sent = False
-            while next_one < len(mine) and mine[next_one].sent_us <= us:
-                next_one, sent = next_one + 1, True
+            while next_index < len(mine) and mine[next_index].sent_us <= us:
+                next_index, sent = next_index + 1, True
             skipping = (us, side) in skips or (skipping and not sent)
             mid = market.after(us).mid
             if mid is None:
                 assert not sent
                 continue
             ticks = (mid - side * delta * market.tick) / market.tick
-            wanted = ticks.to_integral_value(ROUND_FLOOR if side > 0 else ROUND_CEILING) * market.tick
-            newest = mine[next_one - 1] if next_one else None
-            stands = newest is not None and gone[newest.id] > us
-            assert stands or skipping, (us, side)
-            if stands and not skipping:
-                assert newest.price == wanted, (us, newest)
+            quoted = ticks.to_integral_value(ROUND_FLOOR if side > 0 else ROUND_CEILING) * market.tick
+            newest = mine[next_index - 1] if next_index else None
+            is_open = newest is not None and end_us[newest.id] > us
+            assert is_open or skipping, (us, side)
+            if is_open and not skipping:
+                assert newest.price == quoted, (us, newest)
                 assert not refresh or us - newest.sent_us < refresh or sent
 
 
 @every_run
-def test_a_purse_is_never_promised_twice(lab: Lab, name: str) -> None:
-    """What SENT and LIVE orders without a cancel request bind is covered when a new one is sent."""
+def test_balances_cover_all_open_orders(lab: Lab, name: str) -> None:
+    """The balances cover all SENT and LIVE orders without a cancel request whenever a new order is sent."""
     rate = knob(name, "MAKER_FEE_RATE", "0.001")
     run = run_of(lab, name)
     states = rows_of(run.file("state_*.csv"))
@@ -184,7 +184,7 @@ def test_a_purse_is_never_promised_twice(lab: Lab, name: str) -> None:
         us, order = int(row["recv_us"]), int(row["order_id"])
         while at + 1 < len(money) and money[at + 1][0] <= us:
             at += 1
-        if row["action"] in {*ENDS, "CANCEL_REQ"}:
+        if row["action"] in {*FINAL, "CANCEL_REQ"}:
             bound.pop(order, None)
         elif row["action"] == "PLACE" or (row["action"] == "FILL" and order in bound):
             bound[order] = (sign(row), Decimal(row["price"]), Decimal(row["remaining_qty"]))

@@ -1,4 +1,4 @@
-"""What a calibration measured, recomputed from the raw day: sweeps, half-tick distances, exposure, and the fit."""
+"""The measurements of a calibration, recomputed from the raw day: sweeps, distances, exposure, and the fit."""
 
 import math
 from collections import defaultdict
@@ -13,7 +13,7 @@ import pytest
 from lab import Lab, Run
 from outside import Market, Print, json_of, rows_of
 
-#: Half ticks from the mid, the side of the order that is hit, and what stands there.
+#: Half ticks from the mid and side of the hit order -> measured value.
 Cells = dict[tuple[int, str], Decimal]
 DAYS = ("plain", "odd", "four", "wild")
 every_day = pytest.mark.parametrize("day", DAYS)
@@ -21,7 +21,7 @@ SPREADS = {"odd": "3", "four": "4"}
 
 
 def root_of(lab: Lab, day: str) -> dict[str, str]:
-    """Return the variables that name a day: the simulated one, those of other spreads, the wild capture."""
+    """Return the variables that select a day: simulated days with several spreads, or the wild capture."""
     if day == "wild":
         return {"DATA_ROOT": str(lab.wild()), "SYMBOL": hand.SYMBOL}
     flags = () if day == "plain" else ("--spread-ticks", SPREADS[day], "--hours", "0.2")
@@ -49,20 +49,20 @@ def half_ticks(market: Market, price: Decimal) -> int:
 
 def sweeps(market: Market) -> Iterator[list[Print]]:
     """Yield the prints of each aggressive order: one side, one trade time."""
-    open_ones: dict[bool, list[Print]] = {}
-    for one in market.prints:
-        known = open_ones.get(one.buyer)
-        if known and known[0].trade_ms == one.trade_ms:
-            known.append(one)
+    open_sweeps: dict[bool, list[Print]] = {}
+    for trade in market.prints:
+        current = open_sweeps.get(trade.buyer)
+        if current and current[0].trade_ms == trade.trade_ms:
+            current.append(trade)
         else:
-            if known:
-                yield known
-            open_ones[one.buyer] = [one]
-    yield from open_ones.values()
+            if current:
+                yield current
+            open_sweeps[trade.buyer] = [trade]
+    yield from open_sweeps.values()
 
 
 def counted(market: Market, *, strict: bool, farthest: int) -> Cells:
-    """Return the sweeps that reach each cell which was exposed when they began."""
+    """Return the number of sweeps that reach each cell, for the cells exposed at their start."""
     counts: Cells = defaultdict(Decimal)
     for prints in sweeps(market):
         top = market.after(prints[0].us, prints[0].seq)
@@ -71,14 +71,14 @@ def counted(market: Market, *, strict: bool, farthest: int) -> Cells:
         sign, side = (1, "ask") if prints[0].buyer else (-1, "bid")
         mid = half_ticks(market, top.mid)
         nearest = half_ticks(market, top.ask) - mid
-        deepest = max(sign * (half_ticks(market, one.price) - mid) for one in prints) - 2 * strict
+        deepest = max(sign * (half_ticks(market, trade.price) - mid) for trade in prints) - 2 * strict
         for cell in range(nearest, min(deepest, 2 * farthest) + 1, 2):
             counts[cell, side] += 1
     return counts
 
 
 def exposed(market: Market, farthest: int) -> Cells:
-    """Return the seconds for which an order could have rested in each cell."""
+    """Return the seconds in which an order could have rested in each cell."""
     seconds: Cells = defaultdict(Decimal)
     ends = [top.us for top in market.tops[1:]] + [market.end_us]
     for top, end in zip(market.tops, ends, strict=True):
@@ -101,8 +101,8 @@ def points_of(run: Run) -> dict[tuple[int, str], dict[str, str]]:
 
 @every_day
 @pytest.mark.parametrize("hit", ["touch", "strict"])
-def test_marks_counts_each_aggressive_order_once_at_each_distance_it_reached(lab: Lab, day: str, hit: str) -> None:
-    """The points file holds cumulative counts and the seconds in which that distance was on the grid and open."""
+def test_marks_counts_each_sweep_once_per_reached_distance(lab: Lab, day: str, hit: str) -> None:
+    """The points file holds cumulative counts and the seconds in which each distance was on the grid and exposed."""
     if hit == "strict" and day not in {"plain", "wild"}:
         pytest.skip("two days are enough")
     market, points = market_of(lab, day), points_of(marks(lab, day, hit))
@@ -115,8 +115,8 @@ def test_marks_counts_each_aggressive_order_once_at_each_distance_it_reached(lab
 
 
 @pytest.mark.parametrize("day", ["plain", "odd", "four"])
-def test_the_reference_is_chosen_out_of_sample_by_default(lab: Lab, day: str) -> None:
-    """From the mid, where the simulator counts; the fit has the gains of all four, and k from each."""
+def test_default_reference_is_chosen_out_of_sample(lab: Lab, day: str) -> None:
+    """The mid is chosen, as in the simulator; the fit contains the gains of all four references and k by max delta."""
     run = lab.calibration(f"auto-{day}", **root_of(lab, day))
     fit = json_of(run.file("poisson_fit.json"))
     choice = fit["reference_choice"]
@@ -128,8 +128,8 @@ def test_the_reference_is_chosen_out_of_sample_by_default(lab: Lab, day: str) ->
 
 
 @pytest.mark.parametrize("day", ["plain", "odd", "four"])
-def test_the_fit_finds_the_truth_of_the_simulator(lab: Lab, day: str) -> None:
-    """The simulator writes A and k down; the interval of five standard errors holds them."""
+def test_fit_recovers_simulator_parameters(lab: Lab, day: str) -> None:
+    """The true A and k of the simulator are within five standard errors of the fit."""
     fit = json_of(marks(lab, day).file("poisson_fit.json"))
     truth = json_of(next(Path(root_of(lab, day)["DATA_ROOT"]).rglob("truth.json")))
     assert abs(float(fit["logA"]) - math.log(truth["A"])) < 5 * fit["se_logA"]
@@ -138,8 +138,8 @@ def test_the_fit_finds_the_truth_of_the_simulator(lab: Lab, day: str) -> None:
     assert fit["ci95_A"][0] < fit["A"] < fit["ci95_A"][1]
 
 
-def test_marks_fits_the_likelihood_of_disjoint_cells(lab: Lab) -> None:
-    """Counts that end in a cell, with mean T·A·(e^−kδ − e^−k(δ+1)), the last one open: its score is zero at the fit."""
+def test_marks_fit_maximizes_disjoint_cell_likelihood(lab: Lab) -> None:
+    """The score of the counts per cell, with mean T·A·(e^−kδ − e^−k(δ+1)) and an open last cell, is zero at the fit."""
     points = points_of(marks(lab, "plain"))
     fit = json_of(marks(lab, "plain").file("poisson_fit.json"))
     used = {cell: row for cell, row in points.items() if cell[0] <= 100}
@@ -166,32 +166,32 @@ def test_marks_fits_the_likelihood_of_disjoint_cells(lab: Lab) -> None:
 
 @pytest.mark.parametrize("method", ["ladder", "fixed"])
 @pytest.mark.parametrize("day", ["plain", "wild"])
-def test_points_of_simulated_orders_follow_from_their_own_files(lab: Lab, method: str, day: str) -> None:
-    """Fills and seconds by the distance at which each order stood, but not where it stood nearer than the best."""
+def test_points_of_simulated_orders_match_fills_files(lab: Lab, method: str, day: str) -> None:
+    """Fills are counted by each order's distance from the mid, except where it is nearer than the best price."""
     name = method if day == "plain" else f"{method}-{day}"
     run = lab.calibration(name, "--method", method, "--calib-reference", "mid", **root_of(lab, day))
     market = market_of(lab, day)
     fills: dict[tuple[int, str], int] = defaultdict(int)
     seqs: dict[int, list[int]] = defaultdict(list)
-    for one in market.prints:
-        seqs[one.us].append(one.seq)
+    for trade in market.prints:
+        seqs[trade.us].append(trade.seq)
     for path in run.folder.rglob("fills_*.csv"):
         for row in rows_of(path):
             sign, side = (1, "bid") if row["side"] == "BUY" else (-1, "ask")
             us, mid = int(row["recv_us"]), Decimal(row["mid"])
-            # The book behind the print itself; where messages share an instant, the mid in the file tells which.
+            # The book after the print itself; where messages share an instant, the mid in the file identifies it.
             top = next(top for seq in (*seqs[us], 2**62) if (top := market.after(us, seq)).mid == mid)
             assert top.ask is not None
             assert top.mid is not None
             cell = half_ticks(market, top.mid) * sign - half_ticks(market, Decimal(row["price"])) * sign
             if cell >= half_ticks(market, top.ask) - half_ticks(market, top.mid):
                 fills[cell, side] += 1
-    told = {cell: int(row["fills"]) for cell, row in points_of(run).items() if int(row["fills"])}
-    assert told == fills
+    reported = {cell: int(row["fills"]) for cell, row in points_of(run).items() if int(row["fills"])}
+    assert reported == fills
 
 
-def test_every_exposed_second_of_a_ladder_is_an_order_second(lab: Lab) -> None:
-    """Exposure is in order-seconds: at most one order a side in each of the ladder's eight runs."""
+def test_exposure_is_counted_in_order_seconds(lab: Lab) -> None:
+    """Exposure is in order-seconds: at most one order per side in each of the ladder's eight runs."""
     for method, most in (("ladder", 8), ("fixed", 6)):
         points = points_of(lab.calibration(method, "--method", method))
         market = market_of(lab, "plain")
@@ -202,8 +202,8 @@ def test_every_exposed_second_of_a_ladder_is_an_order_second(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("method", ["marks", "ladder", "fixed"])
-def test_mm_fit_on_the_points_of_a_run_gives_what_the_run_says_of_itself(lab: Lab, method: str) -> None:
-    """Independent points give the run's own A and k; marks' cumulative ones are not independent, but near."""
+def test_mm_fit_on_points_of_run_reproduces_its_estimates(lab: Lab, method: str) -> None:
+    """Independent points give the run's A and k; the cumulative points of marks are not independent, but close."""
     run = lab.calibration(method, "--method", method)
     fit = json_of(run.file("poisson_fit.json"))
     limits = ("--min-exposure-s", "5", "--max-delta-ticks", "50")
@@ -214,8 +214,8 @@ def test_mm_fit_on_the_points_of_a_run_gives_what_the_run_says_of_itself(lab: La
         assert math.isclose(again.last[key], fit[key], rel_tol=tolerance), key
 
 
-def test_a_day_without_trades_is_not_usable_and_says_so_in_its_outputs(lab: Lab) -> None:
-    """Exit 4; the outputs are written, the numbers are null, the status is named."""
+def test_day_without_trades_gives_unusable_fit_with_null_estimates(lab: Lab) -> None:
+    """Exit 4; the outputs are written, the estimates are null, and the status is set."""
     book_only = [text for text in hand.small() if "@trade" not in text]
     day = lab.imported("no-trades", book_only, "--symbol", "TINYUSDT", "--qty-step", "0.001")
     for method in ("marks", "ladder", "fixed"):

@@ -1,4 +1,4 @@
-"""Equal work leaves equal bytes and an equal digest; other work does not."""
+"""Equal runs write equal bytes and an equal digest; different runs do not."""
 
 import csv
 import gzip
@@ -14,7 +14,7 @@ from test_contract_folders import FILES, inside, of_orders, run_of_kind, variabl
 
 
 def elsewhere(lab: Lab, name: str) -> Path:
-    """Return a copy of the data root under another name, so that nothing can depend on its path."""
+    """Return a copy of the data root under another name, so that no result can depend on its path."""
     source = lab.sim("plain")
 
     def make(folder: Path) -> None:
@@ -24,8 +24,8 @@ def elsewhere(lab: Lab, name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", ["default", "parts", "sides"])
-def test_equal_work_leaves_equal_bytes_and_an_equal_digest(lab: Lab, name: str) -> None:
-    """Another process, hash seed, number of threads, RUN_ID, folder, log level, door: not a byte differs."""
+def test_equal_backtests_write_equal_bytes_and_digest(lab: Lab, name: str) -> None:
+    """No byte depends on process, hash seed, number of threads, RUN_ID, folder, log level or entry point."""
     first = run_of(lab, name)
     again = Run(
         lab.command(
@@ -46,15 +46,15 @@ def test_equal_work_leaves_equal_bytes_and_an_equal_digest(lab: Lab, name: str) 
         assert (again.folder / output).read_bytes() == (first.folder / output).read_bytes()
 
 
-def test_a_digest_knows_seed_and_data(lab: Lab) -> None:
-    """A digest that never changes proves nothing: another seed and another day give another one."""
+def test_digest_differs_for_other_settings_data_and_seed(lab: Lab) -> None:
+    """A digest that never changes proves nothing: each of these runs has a different one."""
     digests = {run_of(lab, name).manifest["digest"] for name in RUNS}
     other = lab.backtest("other-seed", **RUNS["hazard"], SEED="9").manifest["digest"]
     assert len(digests | {other}) == len(RUNS) + 1
 
 
-def test_a_calibration_and_a_walk_forward_repeat_themselves(lab: Lab) -> None:
-    """The same holds for what is fitted: bytes and digests, in another process and folder."""
+def test_calibration_and_walk_forward_are_reproducible(lab: Lab) -> None:
+    """Fits repeat as well: equal bytes and digests in another process and folder."""
     for kind in ("marks", "walkforward"):
         first = run_of_kind(lab, kind)
         data = {"DATA_ROOT": str(elsewhere(lab, "fits")), "PYTHONHASHSEED": "5"}
@@ -68,8 +68,8 @@ def test_a_calibration_and_a_walk_forward_repeat_themselves(lab: Lab) -> None:
             assert (again.folder / name).read_bytes() == (first.folder / name).read_bytes(), name
 
 
-def test_where_a_fit_lies_does_not_enter_the_digest(lab: Lab) -> None:
-    """Contract §8: FILL_PARAMS_FILE is an input by its content."""
+def test_digest_does_not_depend_on_path_of_fit(lab: Lab) -> None:
+    """Contract §8: the digest depends on the content of FILL_PARAMS_FILE, not on its path."""
     fit = lab.calibration("marks", "--method", "marks").artefact
     copied = lab.root / "a fit by another name.json"
     shutil.copy(fit, copied)
@@ -81,8 +81,8 @@ def test_where_a_fit_lies_does_not_enter_the_digest(lab: Lab) -> None:
     assert sha256_of(fit) in {entry["sha256"] for entry in runs[0].manifest["inputs"]}
 
 
-def test_a_cached_tape_gives_the_same_result(lab: Lab) -> None:
-    """The second run maps the tape from the cache: `hit`, the same bytes; a changed day is read again."""
+def test_cached_tape_gives_same_digest(lab: Lab) -> None:
+    """The second run loads the tape from the cache (`hit`) with the same digest; a changed day is read again."""
     folder = lab.root / "cached"
     data = shutil.copytree(lab.sim("plain"), folder / "data")
     variables = {**variables_of(lab, "lives"), "DATA_ROOT": str(data)}
@@ -97,8 +97,8 @@ def test_a_cached_tape_gives_the_same_result(lab: Lab) -> None:
     assert third.manifest["digest"] != runs[0].manifest["digest"]
 
 
-def test_the_same_flags_simulate_the_same_bytes(lab: Lab) -> None:
-    """Contract §10: same flags, same bytes; another seed another day; the truth is next to it."""
+def test_equal_sim_day_flags_write_equal_bytes(lab: Lab) -> None:
+    """Contract §10: same flags, same bytes; another seed gives another day; truth.json has its keys."""
     days = [lab.sim(name, *flags) / "SIMUSDT/20260105" for name, flags in (("plain", ()), ("twin", ()))]
     other = lab.sim("other", "--seed", "8") / "SIMUSDT/20260105"
     for name in inside(days[0]):
@@ -113,7 +113,7 @@ def test_the_same_flags_simulate_the_same_bytes(lab: Lab) -> None:
 
 
 def zipped(day: Path) -> None:
-    """Plain tables become gzip, gzip diffs become plain."""
+    """Compress the tables and decompress the diffs."""
     for path in [*day.glob("*.csv"), *day.glob("snapshots/*.csv")]:
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
@@ -123,7 +123,7 @@ def zipped(day: Path) -> None:
 
 
 def in_members(day: Path) -> None:
-    """The diffs become a gzip file of many members, as a recorder that flushes leaves it."""
+    """Rewrite the diffs as a gzip file of many members, as written by a recorder that flushes."""
     (path,) = day.glob("diffs/*.gz")
     lines = text_of(path).splitlines(keepends=True)
     parts = ("".join(lines[at : at + 300]) for at in range(0, len(lines), 300))
@@ -131,7 +131,7 @@ def in_members(day: Path) -> None:
 
 
 def older(day: Path) -> None:
-    """Tables lose the columns that were added at the end."""
+    """Remove the trailing columns that later versions added."""
     for pattern, added in (("trades_ws_*", 4), ("events_*", 1), ("orderbook_ws_*", 2), ("gaps_*", 1)):
         (path,) = day.glob(pattern)
         with path.open(newline="") as file:
@@ -141,8 +141,8 @@ def older(day: Path) -> None:
 
 
 @pytest.mark.parametrize("form", [zipped, in_members, older])
-def test_a_day_may_come_in_every_form_of_the_contract(lab: Lab, form: Callable[[Path], None]) -> None:
-    """CSV or gzip, one gzip member or many, without the trailing columns of later versions: the same trades count."""
+def test_backtest_reads_every_file_format_of_day(lab: Lab, form: Callable[[Path], None]) -> None:
+    """CSV or gzip, one gzip member or many, without the trailing columns of later versions: equal results."""
 
     def make(folder: Path) -> None:
         data = shutil.copytree(lab.wild(), folder / "data")

@@ -1,4 +1,4 @@
-"""What a run is called, what happens to the name when it is taken, and what Ctrl-C leaves."""
+"""Run ids, collisions of ids, output folders, and interrupted runs."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from shutil import copytree
 
 import pytest
 from lab import Lab, environment, mm
-from test_contract_bad_days import DAY, QUOTES, SYMBOL, remains, tiny
+from test_contract_bad_days import DAY, QUOTES, SYMBOL, leftover_runs, tiny
 
 OTHER, LATER = "OTHERUSDT", "20990101"
 SLOW = """
@@ -34,8 +34,8 @@ def runs_in(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "out/backtest" / SYMBOL).iterdir())
 
 
-def test_a_run_id_given_twice_is_refused(lab: Lab, tmp_path: Path) -> None:
-    """Exit 2, one line with the id; the first run stays as it was; another kind of run may have the name too."""
+def test_duplicate_run_id_is_rejected(lab: Lab, tmp_path: Path) -> None:
+    """Exit 2, one line with the id; the first run is unchanged."""
     first = mm("backtest", cwd=tmp_path, RUN_ID="mine", **variables_of(lab))
     assert first.code == 0
     before = {path: path.read_bytes() for path in (tmp_path / "out/backtest").rglob("*") if path.is_file()}
@@ -48,8 +48,8 @@ def test_a_run_id_given_twice_is_refused(lab: Lab, tmp_path: Path) -> None:
     assert runs_in(tmp_path) == [f"{DAY}_mine"]
 
 
-def test_generated_ids_that_exist_get_a_number(lab: Lab, tmp_path: Path) -> None:
-    """UTC stamps; where the folders of this and the next seconds are taken, `_2`, then `_3`."""
+def test_generated_ids_that_exist_get_number(lab: Lab, tmp_path: Path) -> None:
+    """Ids are UTC timestamps; if the folders of these seconds exist, ids end in `_2`, `_3`, `_4`."""
     now = datetime.now(UTC)
     for second in range(60):
         stamp = (now + timedelta(seconds=second)).strftime("%Y%m%dT%H%M%SZ")
@@ -79,33 +79,34 @@ def start(lab: Lab, cwd: Path, *flags: str, **variables: str) -> subprocess.Pope
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    """Look until *path* is there or the process has ended."""
+    """Wait until *path* exists or the process has ended."""
     while not path.exists() and process.poll() is None:
         time.sleep(0.001)
     assert path.exists()
 
 
 @pytest.mark.parametrize(
-    ("sent", "code", "line"), [(signal.SIGINT, 130, "error: interrupted"), (signal.SIGTERM, 143, "error: terminated")]
+    ("signal_number", "code", "line"),
+    [(signal.SIGINT, 130, "error: interrupted"), (signal.SIGTERM, 143, "error: terminated")],
 )
-def test_a_signal_while_a_model_quotes_ends_the_run_and_leaves_none(
-    lab: Lab, tmp_path: Path, sent: signal.Signals, code: int, line: str
+def test_signal_during_quote_ends_run_without_run_folder(
+    lab: Lab, tmp_path: Path, signal_number: signal.Signals, code: int, line: str
 ) -> None:
-    """One line on stderr; no run folder, whole or partial; the same id may be used again after a new try."""
+    """One line on stderr; no run folder, whole or partial."""
     (tmp_path / "slow.py").write_text(SLOW)
     process = start(lab, tmp_path, QUOTE_MODEL="slow:Slow", QUOTE_PARAMS_JSON="{}")
     wait_for(tmp_path / "started", process)
-    process.send_signal(sent)
+    process.send_signal(signal_number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert err.splitlines() == [line]
     assert out == ""
-    assert remains(tmp_path) == []
+    assert leftover_runs(tmp_path) == []
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.05])
-def test_ctrl_c_as_soon_as_the_partial_folder_is_there_removes_it(lab: Lab, tmp_path: Path, delay: float) -> None:
-    """There is no moment between making the folder and minding it."""
+def test_early_ctrl_c_removes_partial_folder(lab: Lab, tmp_path: Path, delay: float) -> None:
+    """The partial folder is removed even if the signal arrives right after its creation."""
     process = start(lab, tmp_path, OUT_DIR="mine")
     wait_for(tmp_path / "mine.partial", process)
     time.sleep(delay)
@@ -116,8 +117,8 @@ def test_ctrl_c_as_soon_as_the_partial_folder_is_there_removes_it(lab: Lab, tmp_
     assert (process.returncode == 0) == (tmp_path / "mine").exists()
 
 
-def test_an_out_dir_is_the_run_folder_itself(lab: Lab, tmp_path: Path) -> None:
-    """Contract §2: OUT_DIR overrides the run folder; missing parents are made, the log stays where it was."""
+def test_out_dir_is_run_folder(lab: Lab, tmp_path: Path) -> None:
+    """Contract §2: OUT_DIR overrides the run folder; missing parents are created, the log keeps its place."""
     done = mm("backtest", cwd=tmp_path, OUT_DIR="a/b/c", RUN_ID="r", **variables_of(lab))
     assert done.code == 0
     assert (tmp_path / "a/b/c/run_manifest.json").exists()
@@ -125,8 +126,8 @@ def test_an_out_dir_is_the_run_folder_itself(lab: Lab, tmp_path: Path) -> None:
     assert (tmp_path / f"out/logs/backtest/{SYMBOL}/{DAY}/r/run.log").exists()
 
 
-def test_an_out_dir_is_shared_by_symbols_and_days(lab: Lab, tmp_path: Path) -> None:
-    """Each run is a folder that every command reads; the tables are side by side, and nothing is overwritten."""
+def test_out_dir_is_shared_by_symbols_and_days(lab: Lab, tmp_path: Path) -> None:
+    """Each run is a folder that every command reads; the tables share one folder, and nothing is overwritten."""
     both = {**variables_of(lab), "DATA_ROOT": str(other_symbol_and_day(tiny(lab), tmp_path / "data"))}
     first = mm("backtest", cwd=tmp_path, OUT_DIR="flat", **both)
     assert first.code == 0, first.err
@@ -151,8 +152,8 @@ def test_an_out_dir_is_shared_by_symbols_and_days(lab: Lab, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("again", [0, 1])
-def test_an_out_dir_refuses_a_symbol_and_day_that_it_holds(lab: Lab, tmp_path: Path, again: int) -> None:
-    """Exit 2, one line with the folder and the remedy; existing files stay."""
+def test_out_dir_rejects_symbol_and_day_that_exist(lab: Lab, tmp_path: Path, again: int) -> None:
+    """Exit 2, one line with OUT_DIR and the remedy; existing files are unchanged."""
     both = {**variables_of(lab), "DATA_ROOT": str(other_symbol_and_day(tiny(lab), tmp_path / "data"))}
     for symbol in (SYMBOL, OTHER):
         assert mm("backtest", cwd=tmp_path, OUT_DIR="flat", **{**both, "SYMBOL": symbol}).code == 0
@@ -165,8 +166,8 @@ def test_an_out_dir_refuses_a_symbol_and_day_that_it_holds(lab: Lab, tmp_path: P
     assert {path: path.read_bytes() for path in (tmp_path / "flat").rglob("*") if path.is_file()} == before
 
 
-def test_an_out_dir_that_holds_no_run_is_refused(lab: Lab, tmp_path: Path) -> None:
-    """A folder without a manifest is not a run, and its files are unknown."""
+def test_out_dir_without_run_manifest_is_rejected(lab: Lab, tmp_path: Path) -> None:
+    """A folder without a manifest is not a run; its files are left unchanged."""
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat" / f"fills_{OTHER}.csv").write_text("mine")
     done = mm("backtest", cwd=tmp_path, OUT_DIR="flat", **variables_of(lab))
@@ -175,7 +176,7 @@ def test_an_out_dir_that_holds_no_run_is_refused(lab: Lab, tmp_path: Path) -> No
 
 
 def other_symbol_and_day(root: Path, copy: Path) -> Path:
-    """Return a copy of the tiny day under its own name, that of another symbol, and that of another day."""
+    """Copy the tiny day under its own name, under another symbol, and under another day."""
     for symbol, day in ((SYMBOL, DAY), (OTHER, DAY), (SYMBOL, LATER)):
         for path in (root / SYMBOL / DAY).rglob("*"):
             if path.is_file() and not path.name.startswith("manifest"):
@@ -189,8 +190,8 @@ def other_symbol_and_day(root: Path, copy: Path) -> Path:
     return copy
 
 
-def test_folders_may_have_names_that_are_no_utf_8(lab: Lab, tmp_path: Path) -> None:
-    """A disk that was mounted with another character set has such names; the results are those of any other folder."""
+def test_folder_names_may_be_invalid_utf_8(lab: Lab, tmp_path: Path) -> None:
+    """A disk mounted with another character set has such names; calibration, backtest and report work there."""
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
     copytree(lab.sim("plain"), folder / "data")
     roots = {"DATA_ROOT": str(folder / "data"), "OUT_ROOT": str(folder / "out"), "DAY": "20260105", "SYMBOL": "SIMUSDT"}

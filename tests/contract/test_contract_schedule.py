@@ -1,4 +1,4 @@
-"""Rolling windows: their bounds, their measurements, and that none uses later data."""
+"""Rolling windows: their bounds, their fits, and the absence of lookahead."""
 
 import json
 import math
@@ -22,7 +22,7 @@ def segments_of(run: Run) -> list[dict[str, Any]]:
 
 
 def quiet(lab: Lab) -> Path:
-    """Return the data root of a whole day with few trades, so that windows fail."""
+    """Return the data root of a long day with few trades, so that some windows cannot be fitted."""
     return lab.sim("quiet", "--hours", "14", "--A", "0.0004", "--sigma-ticks-per-sqrt-s", "0.1")
 
 
@@ -34,8 +34,8 @@ def whole_day(lab: Lab, policy: str) -> Run:
     return Run(done)
 
 
-def test_segments_touch_and_train_on_what_was_known(lab: Lab) -> None:
-    """Contract §6: they never overlap; training ends one order latency before the segment begins."""
+def test_segments_are_contiguous_and_train_on_earlier_data(lab: Lab) -> None:
+    """Contract §6: segments never overlap; training ends one order latency before the segment begins."""
     segments = segments_of(lab.over_time("schedule", "plain"))
     market = lab.market(lab.sim("plain"))
     assert len(segments) == 10
@@ -51,15 +51,15 @@ def test_segments_touch_and_train_on_what_was_known(lab: Lab) -> None:
     assert segments[-1]["end_us"] >= market.end_us
 
 
-def test_another_latency_moves_the_end_of_training(lab: Lab) -> None:
-    """`train_end_us = start_us − ORDER_LATENCY_MS`, whatever the latency."""
+def test_order_latency_moves_end_of_training(lab: Lab) -> None:
+    """`train_end_us = start_us − ORDER_LATENCY_MS` for another latency."""
     for segment in segments_of(lab.over_time("schedule", "late", ORDER_LATENCY_MS="1234.5")):
         assert segment["train_end_us"] == segment["start_us"] - 1_234_500
 
 
 @pytest.mark.parametrize("policy", ["carry_forward", "skip_segment", "global_default"])
-def test_fourteen_hours_are_forty_eight_segments_whatever_fails(lab: Lab, policy: str) -> None:
-    """120/15 over 14 hours; a window that cannot be fitted is carried, defaulted or none, with the reason."""
+def test_fourteen_hours_have_48_segments_under_each_fallback_policy(lab: Lab, policy: str) -> None:
+    """120/15 over 14 hours; a window without a fit is carried, defaulted or none, with the reason."""
     segments = segments_of(whole_day(lab, policy))
     assert len(segments) == 48
     assert {segment["source"] for segment in segments} <= {"fitted", "carried", "default", "none"}
@@ -86,8 +86,8 @@ def test_fourteen_hours_are_forty_eight_segments_whatever_fails(lab: Lab, policy
 
 
 @pytest.mark.parametrize("number", [0, 4, 9])
-def test_a_window_is_fitted_to_its_own_seconds_and_sweeps(lab: Lab, number: int) -> None:
-    """A and k maximise the disjoint-cell likelihood of the raw messages between the window's ends."""
+def test_window_fit_uses_only_its_own_data(lab: Lab, number: int) -> None:
+    """A and k maximise the disjoint-cell likelihood of the raw messages within the window."""
     segment = segments_of(lab.over_time("schedule", "near", "--max-delta-ticks", "50"))[number]
     cut = window(lab.market(lab.sim("plain")), segment["train_start_us"], segment["train_end_us"])
     counts, seconds = counted(cut, strict=False, farthest=50), exposed(cut, 50)
@@ -104,18 +104,18 @@ def test_a_window_is_fitted_to_its_own_seconds_and_sweeps(lab: Lab, number: int)
 
 
 def window(market: Market, begin: int, end: int) -> Market:
-    """Return the part of a market between two instants: the book at the start, then the events."""
+    """Return the part of a market between two times: the book at the start, then the events."""
     first = market.after(begin) if begin >= market.first_us else market.tops[0]
     start = max(begin, market.first_us)
     tops = [type(first)(start, first.seq, first.bid, first.ask), *(top for top in market.tops if start < top.us < end)]
-    begun = {id(one) for prints in sweeps(market) if start <= prints[0].us < end for one in prints}
-    prints = [one for one in market.prints if id(one) in begun]
+    begun = {id(trade) for prints in sweeps(market) if start <= prints[0].us < end for trade in prints}
+    prints = [trade for trade in market.prints if id(trade) in begun]
     message = market.messages[0]
     return Market([type(message)(end, 0, "gap", {})], market.tick, market.step, tops, prints)
 
 
 def maximum(cells: list[tuple[float, float, float, float]]) -> tuple[float, float]:
-    """Return ln A and k of the disjoint-cell likelihood, by a search in k with A profiled out."""
+    """Return ln A and k at the maximum of the disjoint-cell likelihood, by a search in k with A profiled out."""
 
     def profile(k: float) -> tuple[float, float]:
         shares = [
@@ -136,8 +136,8 @@ def maximum(cells: list[tuple[float, float, float, float]]) -> tuple[float, floa
     return profile(k)[1], k
 
 
-def spoiled(lab: Lab, name: str, from_us: int, to_us: int = 2**62) -> Path:
-    """Return a copy of the day in which every trade of these instants is another one."""
+def altered_day(lab: Lab, name: str, from_us: int, to_us: int = 2**62) -> Path:
+    """Return a copy of the day in which every trade between these times is replaced."""
 
     def make(folder: Path) -> None:
         data = shutil.copytree(lab.sim("plain"), folder / "data")
@@ -155,39 +155,41 @@ def spoiled(lab: Lab, name: str, from_us: int, to_us: int = 2**62) -> Path:
     return lab.once(f"spoiled/{name}", make) / "data"
 
 
-def test_what_happens_after_a_segment_begins_cannot_change_it(lab: Lab) -> None:
-    """Every trade from a segment's start on is replaced: the parameters up to it are bit-identical, later ones not."""
-    honest = segments_of(lab.over_time("schedule", "plain"))
-    start = honest[4]["start_us"]
-    changed = segments_of(lab.over_time("schedule", "spoiled", DATA_ROOT=str(spoiled(lab, "late", start))))
-    assert changed[:5] == honest[:5]
-    assert changed[5]["A"] != honest[5]["A"]
+def test_later_trades_do_not_change_segment(lab: Lab) -> None:
+    """With all trades from a segment's start on replaced, the segments up to it are identical, later ones differ."""
+    original = segments_of(lab.over_time("schedule", "plain"))
+    start = original[4]["start_us"]
+    changed = segments_of(lab.over_time("schedule", "spoiled", DATA_ROOT=str(altered_day(lab, "late", start))))
+    assert changed[:5] == original[:5]
+    assert changed[5]["A"] != original[5]["A"]
 
 
-def test_the_latency_before_a_segment_is_not_trained_on(lab: Lab) -> None:
-    """What happens while the first order travels is not yet known when it is sent."""
+def test_trades_during_latency_are_not_trained_on(lab: Lab) -> None:
+    """Trades during the latency before a segment do not change its fit."""
     latency = {"ORDER_LATENCY_MS": "20000"}
-    honest = segments_of(lab.over_time("schedule", "slow", **latency))
-    segment = honest[4]
-    data = str(spoiled(lab, "travel", segment["train_end_us"], segment["start_us"]))
+    original = segments_of(lab.over_time("schedule", "slow", **latency))
+    segment = original[4]
+    data = str(altered_day(lab, "travel", segment["train_end_us"], segment["start_us"]))
     changed = segments_of(lab.over_time("schedule", "slow-spoiled", DATA_ROOT=data, **latency))
-    assert changed[:5] == honest[:5]
-    assert changed[5] != honest[5]
+    assert changed[:5] == original[:5]
+    assert changed[5] != original[5]
 
 
-def test_a_walk_forward_knows_nothing_of_later_either(lab: Lab) -> None:
-    """The same spoiled day, played: every row of orders and fills of before is the same."""
-    honest = lab.over_time("walkforward", "plain")
-    start = segments_of(honest)[4]["start_us"]
-    changed = lab.over_time("walkforward", "spoiled", DATA_ROOT=str(spoiled(lab, "late", start)))
+def test_walk_forward_has_no_lookahead(lab: Lab) -> None:
+    """With later trades replaced, all earlier rows of orders, fills and states are identical."""
+    original = lab.over_time("walkforward", "plain")
+    start = segments_of(original)[4]["start_us"]
+    changed = lab.over_time("walkforward", "spoiled", DATA_ROOT=str(altered_day(lab, "late", start)))
     for name in ("orders_*.csv", "fills_*.csv", "state_*.csv"):
-        before = [[row for row in rows_of(run.file(name)) if int(row["recv_us"]) < start] for run in (honest, changed)]
+        before = [
+            [row for row in rows_of(run.file(name)) if int(row["recv_us"]) < start] for run in (original, changed)
+        ]
         assert before[0] == before[1]
         assert len(before[0]) > 50
 
 
-def test_a_walk_forward_waits_for_its_first_segment(lab: Lab) -> None:
-    """Before the first segment there is nothing to quote with."""
+def test_walk_forward_sends_no_order_before_first_segment(lab: Lab) -> None:
+    """No order is sent before the first segment."""
     run = lab.over_time("walkforward", "plain")
     segments = segments_of(run)
     placed = [int(row["recv_us"]) for row in rows_of(run.file("orders_*.csv"))]
@@ -199,8 +201,8 @@ def test_a_walk_forward_waits_for_its_first_segment(lab: Lab) -> None:
     assert run.artefact.parent.name == "backtest"
 
 
-def test_a_schedule_is_accepted_where_a_fit_is(lab: Lab) -> None:
-    """FILL_PARAMS_FILE takes a schedule; outside its segments nothing fills."""
+def test_fill_params_file_accepts_schedule(lab: Lab) -> None:
+    """FILL_PARAMS_FILE accepts a schedule; there are no fills before its first segment."""
     schedule = lab.over_time("schedule", "plain").artefact
     run = lab.backtest(
         "by-schedule",
@@ -215,8 +217,8 @@ def test_a_schedule_is_accepted_where_a_fit_is(lab: Lab) -> None:
     assert fills[0] >= segments_of(lab.over_time("schedule", "plain"))[0]["start_us"]
 
 
-def test_window_metrics_say_the_same_as_the_schedule(lab: Lab) -> None:
-    """One line a segment, the same numbers."""
+def test_window_metrics_match_schedule(lab: Lab) -> None:
+    """One row per segment with the same numbers."""
     run = lab.over_time("schedule", "plain")
     metrics = rows_of(run.file("window_metrics.csv"))
     for segment, row in zip(segments_of(run), metrics, strict=True):

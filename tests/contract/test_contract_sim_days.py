@@ -1,4 +1,4 @@
-"""``mm sim day`` from outside: the folder, its truth, and an order log that a second matcher plays alike."""
+"""``mm sim day`` as a process: its folder, its truth, and an order log that a second matcher reproduces."""
 
 import csv
 import gzip
@@ -18,13 +18,21 @@ SCENARIOS = ("poisson", "hawkes", "regimes", "gaps", "zero_intelligence", "large
 HOURS = {"gaps": "0.25", "regimes": "0.1"}
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS)
 TRUTH = {"A", "k", "sigma_ticks_per_sqrt_s", "tick_size", "scenario", "seed", "sides"}
-MORE = {"regimes": ("--regime-s", "120")}
+MORE_FLAGS = {"regimes": ("--regime-s", "120")}
 FOLDER = Path("data", "SIMUSDT", "20260105")
 
 
 def day_of(lab: Lab, scenario: str, name: str = "first") -> Path:
-    """Return a few simulated minutes."""
-    flags = ("--scenario", scenario, "--hours", HOURS.get(scenario, "0.03"), "--seed", "11", *MORE.get(scenario, ()))
+    """Return the folder of a few simulated minutes."""
+    flags = (
+        "--scenario",
+        scenario,
+        "--hours",
+        HOURS.get(scenario, "0.03"),
+        "--seed",
+        "11",
+        *MORE_FLAGS.get(scenario, ()),
+    )
     done = lab.command(f"sim-days/{scenario}-{name}", "sim", "day", "--symbol", "SIMUSDT", "--day", "20260105", *flags)
     assert (done.code, done.err) == (0, "")
     return done.cwd / FOLDER
@@ -48,16 +56,16 @@ def order_log(folder: Path) -> list[Row]:
 
 
 @every_scenario
-def test_equal_flags_make_equal_bytes(scenario: str, lab: Lab) -> None:
-    """Of every file of the folder."""
+def test_equal_flags_write_equal_bytes(scenario: str, lab: Lab) -> None:
+    """All files of the folder are equal."""
     first = bytes_of(day_of(lab, scenario))
     assert first == bytes_of(day_of(lab, scenario, "again"))
     assert {"truth.json", "instrument.json", "schema.json"} < set(first)
 
 
 @every_scenario
-def test_the_truth_says_what_the_contract_promises(scenario: str, lab: Lab) -> None:
-    """Its keys, whatever the market; without an A it is null."""
+def test_truth_has_contract_keys(scenario: str, lab: Lab) -> None:
+    """The keys are the same for all scenarios; A is null where the scenario has none."""
     truth = json.loads((day_of(lab, scenario) / "truth.json").read_text())
     assert set(truth) >= TRUTH
     assert (truth["scenario"], truth["seed"], truth["tick_size"]) == (scenario, 11, 0.01)
@@ -65,24 +73,24 @@ def test_the_truth_says_what_the_contract_promises(scenario: str, lab: Lab) -> N
 
 
 @every_scenario
-def test_the_check_of_recorded_days_passes(scenario: str, lab: Lab) -> None:
-    """A simulated day is a day as any other; only `gaps` has some."""
+def test_data_check_passes_on_simulated_day(scenario: str, lab: Lab) -> None:
+    """A simulated day passes the check of recorded days; only the scenario `gaps` has gaps."""
     report = mm("data", "check", str(day_of(lab, scenario)), "--json", cwd=lab.root).last
     assert (report["ok"], report["sealed"], report["defects"]) == (True, True, [])
     assert bool(report["gaps"]) == (scenario == "gaps")
 
 
 @every_scenario
-def test_a_second_matcher_plays_the_orders_alike(scenario: str, lab: Lab) -> None:
-    """Trades, levels, queues and ids follow from the orders alone, by the rules of the page."""
+def test_second_matcher_reproduces_order_log(scenario: str, lab: Lab) -> None:
+    """Trades, levels, queues and ids follow from the orders alone, by the rules of docs/exchange.md."""
     log = order_log(day_of(lab, scenario))
     assert {row[1] for row in log} >= {NEW, TRADE, LEVEL, CANCEL}
     assert replayed(log) == log
 
 
 @every_scenario
-def test_recorded_books_and_prints_are_those_of_the_order_log(scenario: str, lab: Lab) -> None:
-    """Each frame is the book after its update id, and each print one of the log's trades."""
+def test_recorded_books_and_prints_match_order_log(scenario: str, lab: Lab) -> None:
+    """Each frame is the book after its update id, and each print is one of the log's trades."""
     log = order_log(folder := day_of(lab, scenario))
     frames = iter(table(next(folder.glob("orderbook_ws_depth_*"))))
     trades = {row[8]: row for row in log if row[1] == TRADE}
@@ -95,21 +103,21 @@ def test_recorded_books_and_prints_are_those_of_the_order_log(scenario: str, lab
         while frame and row[9] == int(frame["last_update_id"]):
             for side, word in ((+1, "bid"), (-1, "ask")):
                 best = sorted((ticks for ticks, lots in sides[side].items() if lots), reverse=side > 0)[:20]
-                told = [(frame[f"{word}{n}_price"], frame[f"{word}{n}_qty"]) for n in range(1, len(best) + 1)]
-                assert told == [(f"{ticks / 100:.8f}", f"{sides[side][ticks] / 1000:.8f}") for ticks in best]
+                recorded = [(frame[f"{word}{n}_price"], frame[f"{word}{n}_qty"]) for n in range(1, len(best) + 1)]
+                assert recorded == [(f"{ticks / 100:.8f}", f"{sides[side][ticks] / 1000:.8f}") for ticks in best]
             frame, compared = next(frames, {}), compared + 1
     assert not frame
     assert compared > 50
     prints = table(next(folder.glob("trades_ws_*")))
     assert 0 <= len(trades) - len(prints) < (len(trades) if scenario == "gaps" else 1)
-    for told in prints:
-        _, _, _, _, _, side, ticks, lots, _, _ = trades[int(told["trade_id"])]
-        assert (told["price"], told["qty"]) == (f"{ticks / 100:.8f}", f"{lots / 1000:.8f}")
-        assert told["is_buyer_maker"] == ("true" if side < 0 else "false")
+    for recorded in prints:
+        _, _, _, _, _, side, ticks, lots, _, _ = trades[int(recorded["trade_id"])]
+        assert (recorded["price"], recorded["qty"]) == (f"{ticks / 100:.8f}", f"{lots / 1000:.8f}")
+        assert recorded["is_buyer_maker"] == ("true" if side < 0 else "false")
 
 
-def test_an_order_log_can_be_told_from_a_wrong_one(lab: Lab) -> None:
-    """The comparison fails where one trade takes a younger order than it should."""
+def test_second_matcher_detects_wrong_order_log(lab: Lab) -> None:
+    """The comparison fails if one trade has a later order than it should."""
     log = order_log(day_of(lab, "zero_intelligence"))
     at = next(n for n, row in enumerate(log) if row[1] == TRADE)
     log[at] = (*log[at][:3], log[at][3] + 1, *log[at][4:])
@@ -117,32 +125,32 @@ def test_an_order_log_can_be_told_from_a_wrong_one(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(("band", "accounts", "most_lots"), [(4, 2, 5), (40, 4, 30), (300, 20, 1000)])
-def test_random_commands_leave_the_rows_that_the_page_demands(band: int, accounts: int, most_lots: int) -> None:
-    """All kinds, all ways of self-trade prevention, reductions and replacements; queues too."""
-    draw, mine, core = Random(band), SecondMatcher(), Matching()
+def test_random_commands_give_rows_of_second_matcher(band: int, accounts: int, most_lots: int) -> None:
+    """Covers all order kinds, all modes of self-trade prevention, reductions and replacements; queues are compared."""
+    draw, second, core = Random(band), SecondMatcher(), Matching()
     commands, us = [], 0
     for _ in range(8_000):
         us += draw.randrange(3)
-        target = draw.choice([*list(mine.orders)[-40:], draw.randrange(1, 9_000)])
+        target = draw.choice([*list(second.orders)[-40:], draw.randrange(1, 9_000)])
         lots, ticks, side = draw.randrange(1, most_lots), 1000 + draw.randrange(-band, band), draw.choice((-1, +1))
         kind = draw.choices(range(5), (50, 15, 8, 6, 5))[0]
         match draw.choices(("submit", "cancel", "reduce", "replace"), (60, 22, 9, 9))[0]:
             case "submit":
-                own, who, ticks = draw.randrange(5), draw.randrange(accounts), 0 if kind == MARKET else ticks
-                mine.submit(us, who, side, ticks, lots, kind, own)
-                commands.append((us, 1, who, side, ticks, lots, kind, own))
+                stp, account, ticks = draw.randrange(5), draw.randrange(accounts), 0 if kind == MARKET else ticks
+                second.submit(us, account, side, ticks, lots, kind, stp)
+                commands.append((us, 1, account, side, ticks, lots, kind, stp))
             case "cancel":
-                mine.cancel(us, target)
+                second.cancel(us, target)
                 commands.append((us, 2, 0, 0, 0, 0, 0, target))
             case "reduce":
-                mine.reduce(us, target, lots)
+                second.reduce(us, target, lots)
                 commands.append((us, 3, 0, 0, 0, lots, 0, target))
             case "replace":
                 kind = draw.choice((LIMIT, IOC))
-                mine.replace(us, target, ticks, lots, kind)
+                second.replace(us, target, ticks, lots, kind)
                 commands.append((us, 4, 0, 0, ticks, lots, kind, target))
     core.run(np.array(commands, dtype=np.int64))
-    assert [tuple(row) for row in core.take_log().tolist()] == mine.rows
+    assert [tuple(row) for row in core.take_log().tolist()] == second.rows
     for side in (+1, -1):
-        queue = [order for key in mine.prices[side] for order in mine.queues[side][-side * key]]
-        assert core.orders(side) == [(one["id"], one["account"], one["ticks"], one["lots"]) for one in queue]
+        queue = [order for key in second.prices[side] for order in second.queues[side][-side * key]]
+        assert core.orders(side) == [(order["id"], order["account"], order["ticks"], order["lots"]) for order in queue]

@@ -26,13 +26,13 @@ def states_of(lab: Lab, name: str) -> list[dict[str, str]]:
     return rows_of(run_of(lab, name).file("state_*.csv"))
 
 
-def close(told: Decimal | None, expected: float | Decimal) -> bool:
-    return told is not None and math.isclose(float(told), float(expected), rel_tol=1e-9, abs_tol=1e-12)
+def close(value: Decimal | None, expected: float | Decimal) -> bool:
+    return value is not None and math.isclose(float(value), float(expected), rel_tol=1e-9, abs_tol=1e-12)
 
 
 @every_run
 def test_orders_and_fills_are_counted_as_defined(lab: Lab, name: str) -> None:
-    """Ratios of counts and quantities, from the orders and fills files alone."""
+    """Counts and ratios follow from the orders and fills files alone."""
     summary, fills = summary_of(lab, name), fills_of(lab, name)
     orders = read_orders(run_of(lab, name).file("orders_*.csv"))
     requests = sum(row["action"] == "CANCEL_REQ" for order in orders.values() for row in order.rows)
@@ -46,8 +46,8 @@ def test_orders_and_fills_are_counted_as_defined(lab: Lab, name: str) -> None:
 
 
 @every_run
-def test_spreads_and_adverse_selection_are_those_of_the_market(lab: Lab, name: str) -> None:
-    """Quantity-weighted, signed, marked at the mid h seconds later; what cannot be marked is left out and counted."""
+def test_spreads_and_adverse_selection_match_recorded_market(lab: Lab, name: str) -> None:
+    """Weighted by quantity, signed, marked at the mid h seconds later; fills without such a mid are left out."""
     summary, fills, market = summary_of(lab, name), fills_of(lab, name), market_of(lab, name)
     weights = sum(Decimal(row["qty"]) for row in fills)
     effective = sum(Decimal(r["qty"]) * sign(r) * (Decimal(r["mid"]) - Decimal(r["price"])) for r in fills) / weights
@@ -60,41 +60,41 @@ def test_spreads_and_adverse_selection_are_those_of_the_market(lab: Lab, name: s
             if then <= market.end_us and later is not None:
                 weight += Decimal(row["qty"])
                 total += Decimal(row["qty"]) * sign(row) * (later - Decimal(row["mid"]))
-        told = summary["adverse_selection"][str(horizon)]
-        assert close(told, total / weight), horizon
+        adverse = summary["adverse_selection"][str(horizon)]
+        assert close(adverse, total / weight), horizon
         assert close(summary["realised_half_spread"][str(horizon)], effective + total / weight), horizon
 
 
 @every_run
-def test_seconds_covered_are_those_with_a_valid_book(lab: Lab, name: str) -> None:
-    """From the first snapshot to the last message; the time of gaps is reported."""
+def test_seconds_covered_are_time_with_valid_book(lab: Lab, name: str) -> None:
+    """Covers the first snapshot to the last message; the time without a valid book is excluded."""
     summary, market = summary_of(lab, name), market_of(lab, name)
-    void = sum(after.us - top.us for top, after in pairwise(market.tops) if top.mid is None)
+    invalid_us = sum(after.us - top.us for top, after in pairwise(market.tops) if top.mid is None)
     whole = market.end_us - market.first_us
-    assert close(summary["seconds_excluded"], Decimal(void) / 10**6)
-    assert close(summary["seconds_covered"], Decimal(whole - void) / 10**6)
-    assert (void > 0) == by_hand(name)
+    assert close(summary["seconds_excluded"], Decimal(invalid_us) / 10**6)
+    assert close(summary["seconds_covered"], Decimal(whole - invalid_us) / 10**6)
+    assert (invalid_us > 0) == by_hand(name)
 
 
 @every_run
 def test_inventory_is_weighted_by_time(lab: Lab, name: str) -> None:
-    """A position of a second counts a second, however many fills that second had."""
+    """A position is weighted by its holding time, not by its number of fills."""
     states = states_of(lab, name)
     if by_hand(name):
         pytest.skip("whether the void counts is not defined")
     held = [(int(row["recv_us"]), float(row["inventory"])) for row in states]
     spans = [(after - us, lots) for (us, lots), (after, _) in pairwise(held)]
     whole = sum(span for span, _ in spans)
-    told = summary_of(lab, name)["inventory"]
-    assert close(told["mean"], sum(span * lots for span, lots in spans) / whole)
-    assert close(told["abs_mean"], sum(span * abs(lots) for span, lots in spans) / whole)
-    assert close(told["rms"], math.sqrt(sum(span * lots**2 for span, lots in spans) / whole))
-    assert close(told["max"], max(abs(lots) for _, lots in spans))
+    inventory = summary_of(lab, name)["inventory"]
+    assert close(inventory["mean"], sum(span * lots for span, lots in spans) / whole)
+    assert close(inventory["abs_mean"], sum(span * abs(lots) for span, lots in spans) / whole)
+    assert close(inventory["rms"], math.sqrt(sum(span * lots**2 for span, lots in spans) / whole))
+    assert close(inventory["max"], max(abs(lots) for _, lots in spans))
 
 
 @every_run
-def test_sharpe_is_that_of_whole_minutes(lab: Lab, name: str) -> None:
-    """60 s periods of equity change, ddof 1, times the root of 525600."""
+def test_sharpe_and_sortino_use_whole_minutes(lab: Lab, name: str) -> None:
+    """Equity changes over 60 s periods, ddof 1, times the square root of 525600."""
     if by_hand(name):
         pytest.skip("a minute with a void in it is not defined")
     states, market = states_of(lab, name), market_of(lab, name)
@@ -112,8 +112,8 @@ def test_sharpe_is_that_of_whole_minutes(lab: Lab, name: str) -> None:
 
 
 @every_run
-def test_drawdown_is_that_of_the_state_file(lab: Lab, name: str) -> None:
-    """Depth below the highest equity so far; duration from a peak to its recovery or the end."""
+def test_drawdown_matches_state_file(lab: Lab, name: str) -> None:
+    """Depth below the running maximum of equity; duration from a peak to its recovery or the end."""
     states, summary = states_of(lab, name), summary_of(lab, name)
     peak, peak_us, depth, longest, below = Decimal("-Infinity"), 0, Decimal(0), 0, False
     for row in states:
@@ -129,8 +129,8 @@ def test_drawdown_is_that_of_the_state_file(lab: Lab, name: str) -> None:
 
 
 @every_run
-def test_two_sided_uptime_is_the_share_with_a_resting_order_on_each_side(lab: Lab, name: str) -> None:
-    """LIVE or CANCELLING orders on both sides while the book is valid, over the time the book is valid."""
+def test_two_sided_uptime_is_share_with_resting_orders_on_both_sides(lab: Lab, name: str) -> None:
+    """Time with LIVE or CANCELLING orders on both sides and a valid book, divided by the time with a valid book."""
     market = market_of(lab, name)
     changes = [(top.us, 2, (0 if top.mid is None else 1)) for top in market.tops]
     for order in read_orders(run_of(lab, name).file("orders_*.csv")).values():
@@ -138,21 +138,21 @@ def test_two_sided_uptime_is_the_share_with_a_resting_order_on_each_side(lab: La
             continue
         changes += [(order.active_us, order.sign, 1), (gone_us(order, market), order.sign, -1)]
     resting, valid, both, covered, at = {1: 0, -1: 0}, 0, 0, 0, market.first_us
-    for us, what, change in [*sorted(changes), (market.end_us, 2, 0)]:
+    for us, kind, change in [*sorted(changes), (market.end_us, 2, 0)]:
         step = min(us, market.end_us) - at
         both += step * (valid and resting[1] > 0 and resting[-1] > 0)
         covered += step * valid
         at += step
-        if what == 2:
+        if kind == 2:
             valid = change
         else:
-            resting[what] += change
+            resting[kind] += change
     assert close(summary_of(lab, name)["two_sided_uptime"], both / covered)
 
 
 @every_drawn_run
-def test_predicted_fills_are_the_integrated_hazard(lab: Lab, name: str) -> None:
-    """λ(δ) over the time that each order rests at each distance: what the fills should have been."""
+def test_predicted_fills_equal_integrated_hazard(lab: Lab, name: str) -> None:
+    """λ(δ) integrated over the resting time of each order; the observed fills are close to it."""
     market, params = market_of(lab, name), params_of(name)
     total = 0.0
     for order in read_orders(run_of(lab, name).file("orders_*.csv")).values():
@@ -164,12 +164,12 @@ def test_predicted_fills_are_the_integrated_hazard(lab: Lab, name: str) -> None:
 
 
 def gone_us(order: Order, market: Market) -> int:
-    """Return the instant at which an order left the book, or the end."""
+    """Return the time at which an order left the book, or the end of the market data."""
     gone = [int(row["recv_us"]) for row in order.rows if row["action"] in {"CANCEL_ACK", "CLOSE_FILLED", "EXPIRE"}]
     return min([*gone, market.end_us])
 
 
-def hazard_of(order: Order, market: Market, own: dict[str, float]) -> float:
+def hazard_of(order: Order, market: Market, rates: dict[str, float]) -> float:
     """Return one order's λ, integrated from its arrival to its end."""
     end = gone_us(order, market)
     first = bisect_left(market.tops, order.active_us, key=lambda top: top.us)
@@ -184,11 +184,11 @@ def hazard_of(order: Order, market: Market, own: dict[str, float]) -> float:
     for (begin, after), mid in zip(pairwise([*cuts, max(end, order.active_us)]), mids, strict=True):
         if mid is not None:
             distance = float(order.sign * (mid - order.price) / market.tick)
-            total += own["A"] * math.exp(-own["k"] * max(distance, 0.0)) * (after - begin) / 1e6
+            total += rates["A"] * math.exp(-rates["k"] * max(distance, 0.0)) * (after - begin) / 1e6
     return total
 
 
-def test_no_number_is_nan_and_null_says_why(lab: Lab) -> None:
+def test_null_values_have_reason_in_warnings(lab: Lab) -> None:
     """Contract §7: an undefined value is null, with the reason in `warnings`."""
     for name in RUNS:
         summary = summary_of(lab, name)
@@ -197,8 +197,8 @@ def test_no_number_is_nan_and_null_says_why(lab: Lab) -> None:
                 assert any(key in warning for warning in summary["warnings"]), (name, key)
 
 
-def test_models_and_days_are_named(lab: Lab) -> None:
-    """Who reads a summary alone must know what was played."""
+def test_summary_contains_symbol_days_and_models(lab: Lab) -> None:
+    """The summary identifies symbol, days and models."""
     summary = summary_of(lab, "hazard")
     assert summary["symbol"] == "SIMUSDT"
     assert summary["days"] == ["20260105"]

@@ -1,4 +1,4 @@
-"""The recorded days that these tests share."""
+"""Recorded days shared by these tests."""
 
 import mutations
 import pytest
@@ -11,7 +11,7 @@ __all__ = ["pristine_day", "recorded_day", "road", "unsealed_day"]
 
 @pytest.fixture(scope="session")
 def boxed_day(tmp_path_factory):
-    """A day of the exchange in a box, in simulated time, sealed."""
+    """A sealed day recorded from the simulated exchange."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(ROOT / "tests" / "market_data")
-        yield mutations.recorded(tmp_path_factory.mktemp("boxed"))
+        yield mutations.record_day(tmp_path_factory.mktemp("boxed"))

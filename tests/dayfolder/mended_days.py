@@ -1,4 +1,4 @@
-"""What the tests of a repair look at: the files of a day, and a day that needs nothing more."""
+"""Helpers for the tests of a repair: the files of a day, and the assertion that a day is repaired."""
 
 import csv
 import gzip
@@ -15,7 +15,7 @@ def repaired(folder, run_id="FIX"):
 
 
 def tree(folder):
-    """Return every file of the day but its lock, by its path."""
+    """Return the content of every file of the day, except its lock, by path."""
     found = (path for path in folder.path.rglob("*") if path.is_file() and path != folder.lock)
     return {folder.relative(path): path.read_bytes() for path in found}
 
@@ -38,8 +38,8 @@ def details(folder, kind):
     return [json.loads(row["details_json"]) for row in table(folder.events) if row["type"] == kind]
 
 
-def assert_mended(folder, result=None):
-    """The day is sealed, without a defect, without leftover files, and another repair finds nothing to do."""
+def assert_repaired(folder, result=None):
+    """Assert that the day is sealed, has no defects or leftover files, and that another repair changes nothing."""
     report = check_day(folder)
     assert (report.defects, report.sealed) == ([], True)
     assert sorted(path.name for path in folder.path.parent.iterdir()) == [folder.day]

@@ -1,9 +1,9 @@
-"""Mutations of a recorded day, and which of them `mm data check` finds, with the manifest and without it.
+"""Mutations of a recorded day, and the ones that `mm data check` finds, with and without the manifest.
 
-``python tests/dayfolder/mutations.py`` records the exchange in a box in simulated time, changes one thing at a time,
-and prints the table of docs/reliability.md; ``--all`` prints every mutation with the first defect that names it.
+``python tests/dayfolder/mutations.py`` records the simulated exchange, applies one mutation at a time, and prints the
+table of docs/reliability.md; ``--all`` prints every mutation with its first defect.
 
-Without a manifest a mutation counts as found by a defect that the same day has not where nothing else was changed.
+Without a manifest, a mutation counts as found if it causes a defect that the unchanged day does not have.
 """
 
 import csv
@@ -40,18 +40,18 @@ PLAUSIBLE = {
     "events: the last row, run_stop, is gone": "a cut at the end of all files: it looks like a run that was killed",
     "instrument: a finer tick": "a finer grid than the true one",
 }
-"""What only the hashes of the manifest show, and how docs/data.md puts it."""
+"""Mutations that only the hashes of the manifest reveal, with their wording in docs/data.md."""
 
 
-def recorded(root):
-    """Return a day with a gap, a trade gap that REST fills, a cut connection and a message in quarantine."""
+def record_day(root):
+    """Return a day with a gap, a trade gap filled by REST, a closed connection and a quarantined message."""
     from simulated import simulate, slow
 
     day, _ = simulate(SCRIPT + slow(6), SECONDS, root)
     return DayFolder.at(day.path)
 
 
-# How the files of a day are changed.
+# Functions that change the files of a day.
 
 
 def text_of(path):
@@ -64,9 +64,9 @@ def write(path, text):
 
 
 def lines(of, change, *, header=True):
-    """Return a mutation that lets *change* work on the lines of a file, without its header."""
+    """Return a mutation that applies *change* to the lines of a file, without its header."""
 
-    def act(folder):
+    def mutate(folder):
         path = of(folder)
         found = text_of(path).splitlines(keepends=True)
         head = found[:header]
@@ -74,13 +74,13 @@ def lines(of, change, *, header=True):
         change(rest)
         write(path, "".join(head + rest))
 
-    return act
+    return mutate
 
 
 def table(of, change):
-    """Return a mutation that lets *change* work on the rows of a CSV, header first."""
+    """Return a mutation that applies *change* to the rows of a CSV, header first."""
 
-    def act(folder):
+    def mutate(folder):
         path = of(folder)
         rows = list(csv.reader(io.StringIO(path.read_text())))
         change(rows)
@@ -91,11 +91,11 @@ def table(of, change):
             )
         path.write_text(out.getvalue())
 
-    return act
+    return mutate
 
 
 def cell(of, column, value, pick=0.5):
-    """Return a mutation of one cell: *value*, or what it makes of the cell; *pick* is a place or a test of rows."""
+    """Return a mutation that sets one cell to *value* (or its result); *pick* is a position or a predicate of rows."""
 
     def change(rows):
         at = rows[0].index(column)
@@ -106,7 +106,7 @@ def cell(of, column, value, pick=0.5):
 
 
 def later(of, pick=0.5, by_us=HOUR_US):
-    """Return a mutation that moves the arrival of one row."""
+    """Return a mutation that shifts the receive time of one row."""
 
     def change(rows):
         row, head = _picked(rows, pick), rows[0]
@@ -127,7 +127,7 @@ def kind(name):
 
 
 def details(name, **values):
-    """Return a mutation of the details of the first event of a kind; a value may be made of the old one."""
+    """Return a mutation of the details of the first event of a kind; a value may be a function of the old one."""
 
     def change(rows):
         row = _picked(rows, kind(name))
@@ -143,15 +143,15 @@ def without(of, pick):
 
 
 def diff(change):
-    """Return a mutation of a depth message whose best bid the frame after it shows, in the middle of the day."""
+    """Return a mutation of a depth message in the middle of the day whose best bid is in the next frame."""
 
-    def act(folder):
-        shown = {row.split(",")[2]: row for row in text_of(folder.frames).splitlines()}
+    def mutate(folder):
+        frames_by_seq = {row.split(",")[2]: row for row in text_of(folder.frames).splitlines()}
 
         def alter(rows):
             for at in range(len(rows) // 2, len(rows)):
                 message = json.loads(rows[at])
-                frame = shown.get(str(message["recv_seq"]), "")
+                frame = frames_by_seq.get(str(message["recv_seq"]), "")
                 if len(message["b"]) > 1 < len(message["a"]) and ",".join(message["b"][0]) in frame:
                     rows[at] = json.dumps(change(message) or message, separators=(",", ":")) + "\n"
                     return
@@ -159,13 +159,13 @@ def diff(change):
 
         lines(diffs, alter, header=False)(folder)
 
-    return act
+    return mutate
 
 
-def shown(change):
-    """Return a mutation of the lines of a snapshot at a level that the first frame after it still shows."""
+def snapshot_level(change):
+    """Return a mutation of a snapshot at a level that is still in the first frame after it."""
 
-    def act(folder):
+    def mutate(folder):
         rows = text_of(snapshot(folder)).splitlines()[1:]
         last_id = int(rows[0].split(",")[5])
         frames_of = text_of(folder.frames).splitlines()[1:]
@@ -173,7 +173,7 @@ def shown(change):
         at = next(at for at, row in enumerate(rows) if ",".join(row.split(",")[3:5]) in frame)
         lines(snapshot, lambda found: change(found, at))(folder)
 
-    return act
+    return mutate
 
 
 def _other_qty(rows, at):
@@ -181,19 +181,19 @@ def _other_qty(rows, at):
     rows[at] = ",".join([*cells[:4], "7.77700000", *cells[5:]])
 
 
-def gone(of):
+def delete_file(of):
     return lambda folder: of(folder).unlink()
 
 
-def emptied(of):
+def empty_file(of):
     return lambda folder: of(folder).write_bytes(b"")
 
 
-def cut(of):
+def halve_file(of):
     return lambda folder: of(folder).write_bytes(of(folder).read_bytes()[: of(folder).stat().st_size // 2])
 
 
-def halved(rows):
+def drop_second_half(rows):
     del rows[len(rows) // 2 :]
 
 
@@ -214,7 +214,7 @@ def swap(rows):
     rows[at - 1], rows[at] = rows[at], rows[at - 1]
 
 
-def to_the_end(rows):
+def move_to_end(rows):
     rows.append(rows.pop(len(rows) // 2))
 
 
@@ -233,24 +233,24 @@ def swap_columns(rows):
 
 
 def replaced(of, old, new):
-    def act(folder):
+    def mutate(folder):
         text = text_of(of(folder))
         assert old in text, old
         write(of(folder), text.replace(old, new))
 
-    return act
+    return mutate
 
 
-def exchanged(folder):
-    """Let two snapshots take each other's place."""
+def swap_snapshots(folder):
+    """Swap the contents of two snapshots."""
     first, second = sorted(folder.snapshots.iterdir())[:2]
     one, other = first.read_bytes(), second.read_bytes()
     first.write_bytes(other)
     second.write_bytes(one)
 
 
-def stretch(folder):
-    """Take five seconds out of all files of messages; the ledger stays."""
+def remove_five_seconds(folder):
+    """Remove five seconds from all message files; the ledger is unchanged."""
     us = json.loads(text_of(folder.diffs).splitlines()[100])["recv_us"]
 
     def inside(stamp):
@@ -281,19 +281,19 @@ ROWS = {
     "ten rows are gone": remove(0.5, 10),
     "a row stands twice": double,
     "two rows are swapped": swap,
-    "a row stands at the end": to_the_end,
-    "the second half is gone": halved,
+    "a row stands at the end": move_to_end,
+    "the second half is gone": drop_second_half,
 }
 
 
 def _deep(message):
-    """Change a level as far from the touch as the message has one."""
+    """Change the level of the message that is farthest from the touch."""
     side = max("ab", key=lambda side: len(message[side]))
     message[side][-1][1] = "123.45600000"
 
 
 def _lists():
-    """Yield every mutation by its name."""
+    """Yield name and mutation for changes of rows, files and columns."""
     for name, of in STREAMS.items():
         for what, change in ROWS.items():
             if name == "gaps" and what == "ten rows are gone":
@@ -303,15 +303,15 @@ def _lists():
         last = "the last row, run_stop, is gone" if name == "events" else "the last row is gone"
         yield f"{name}: {last}", lines(of, remove(1.0), header=of is not diffs)
     for name, of in FILES.items():
-        yield f"{name}: the file is gone", gone(of)
-        yield f"{name}: the file is empty", emptied(of)
-        yield f"{name}: the second half of its bytes is gone", cut(of)
+        yield f"{name}: the file is gone", delete_file(of)
+        yield f"{name}: the file is empty", empty_file(of)
+        yield f"{name}: the second half of its bytes is gone", halve_file(of)
     for name, of in {**TABLES, "snapshot": snapshot}.items():
         yield f"{name}: a column has another name", table(of, rename_column)
         yield f"{name}: a column is gone", table(of, drop_column)
         yield f"{name}: two columns are swapped", table(of, swap_columns)
     yield "quarantine: a row stands twice", lines(quarantine, double, header=False)
-    yield "all files: five seconds of messages are gone", stretch
+    yield "all files: five seconds of messages are gone", remove_five_seconds
 
 
 def _cells():
@@ -389,15 +389,15 @@ def _ledger():
 
 
 def _whole_files():
-    yield "snapshot: a row of the best ten is gone", shown(list.pop)
-    yield "snapshot: a quantity of the best ten", shown(_other_qty)
+    yield "snapshot: a row of the best ten is gone", snapshot_level(list.pop)
+    yield "snapshot: a quantity of the best ten", snapshot_level(_other_qty)
     yield "snapshot: a price off the tick", cell(snapshot, "price", lambda text: text[:-3] + "500")
     yield "snapshot: a level stands twice", lines(snapshot, double)
     yield "snapshot: a quantity of zero", cell(snapshot, "qty", "0.00000000", 0)
     yield "snapshot: another lastUpdateId", cell(snapshot, "lastUpdateId", lambda text: int(text) + 1)
     yield "snapshot: another side", cell(snapshot, "side", "ask", 0)
     yield "snapshot: another event", cell(snapshot, "event_id", "77")
-    yield "snapshot: two files exchanged", exchanged
+    yield "snapshot: two files exchanged", swap_snapshots
     yield "snapshot: a file more", lambda folder: (folder.snapshots / "snapshot_99_refresh.csv").write_text("x\n")
     yield "instrument: a coarser tick", replaced(instrument, '"tickSize": "0.01000000"', '"tickSize": "0.05000000"')
     yield "instrument: a coarser step", replaced(instrument, '"stepSize": "0.00100000"', '"stepSize": "0.01000000"')
@@ -413,7 +413,7 @@ MUTATIONS = dict(pair for group in (_lists(), _cells(), _ledger(), _whole_files(
 
 
 def found(pristine, name, place, *, sealed):
-    """Return the defects that a mutation brings to a copy of *pristine*."""
+    """Return the defects that a mutation causes in a copy of *pristine*."""
     copy = DayFolder(Path(place), pristine.symbol, pristine.day)
     shutil.rmtree(copy.path, ignore_errors=True)
     shutil.copytree(pristine.path, copy.path)
@@ -425,9 +425,9 @@ def found(pristine, name, place, *, sealed):
 
 
 def main(*, every):
-    """Print the table."""
+    """Print the table of docs/reliability.md."""
     with TemporaryDirectory() as root:
-        pristine = recorded(root)
+        pristine = record_day(root)
         missed = {True: [], False: []}
         kinds = Counter()
         for name in MUTATIONS:

@@ -1,4 +1,4 @@
-"""Files that only grow."""
+"""Append-only files."""
 
 import errno
 import gzip
@@ -34,8 +34,8 @@ def members(data):
     return count
 
 
-def test_the_header_is_written_once_over_many_runs(tmp_path, held):
-    """Two runs of a day make one table."""
+def test_header_is_written_once_over_many_runs(tmp_path, held):
+    """Two runs of a day write one table."""
     for line in ("1,2\n", "3,4\n"):
         writer = CsvWriter(tmp_path / "new" / "a.csv", ("x", "y"), held)
         writer.add(line)
@@ -45,7 +45,7 @@ def test_the_header_is_written_once_over_many_runs(tmp_path, held):
 
 
 def test_rows_stay_in_memory_until_a_flush(tmp_path, held):
-    """A flush is one write: no reader gets half a row."""
+    """A flush is one write, so readers never get half a row."""
     writer = CsvWriter(tmp_path / "a.csv", ("x",), held)
     writer.add("1\n")
     assert (tmp_path / "a.csv").read_text() == "x\n"
@@ -53,15 +53,15 @@ def test_rows_stay_in_memory_until_a_flush(tmp_path, held):
     assert (tmp_path / "a.csv").read_text() == "x\n1\n"
 
 
-def test_other_columns_are_refused(tmp_path, held):
+def test_other_columns_are_rejected(tmp_path, held):
     """A day whose frames have 20 levels cannot continue with 10."""
     CsvWriter(tmp_path / "a.csv", ("x", "y"), held)
     with pytest.raises(Mismatch, match="has 2 columns, this run writes 3"):
         CsvWriter(tmp_path / "a.csv", ("x", "y", "z"), held)
 
 
-def test_a_packed_file_is_not_appended_to(tmp_path, held):
-    """A second file beside the packed one would hide it from every reader."""
+def test_csv_writer_rejects_existing_compressed_file(tmp_path, held):
+    """A plain file next to the compressed one would hide it from readers."""
     (tmp_path / "a.csv.gz").write_bytes(gzip_member(b"x\n1\n"))
     with pytest.raises(BrokenFile, match=r"a\.csv\.gz exists already"):
         CsvWriter(tmp_path / "a.csv", ("x",), held)
@@ -69,7 +69,7 @@ def test_a_packed_file_is_not_appended_to(tmp_path, held):
 
 
 def test_one_gzip_member_per_flush(tmp_path, held):
-    """What was flushed is readable, whatever happens to the bytes after it."""
+    """Flushed rows are readable regardless of the bytes after them."""
     path = tmp_path / "a.ndjson.gz"
     writer = NdjsonWriter(path, held)
     for n in range(3):
@@ -82,7 +82,7 @@ def test_one_gzip_member_per_flush(tmp_path, held):
 
 
 def test_equal_rows_give_equal_bytes(tmp_path, held):
-    """A simulated day is the same file wherever and whenever it is made."""
+    """Gzip files contain no timestamp or name."""
     for name in ("a", "b"):
         writer = NdjsonWriter(tmp_path / f"{name}.ndjson.gz", held)
         for n in range(100):
@@ -92,8 +92,8 @@ def test_equal_rows_give_equal_bytes(tmp_path, held):
     assert (tmp_path / "a.ndjson.gz").read_bytes()[4:8] == b"\0\0\0\0"
 
 
-def test_ready_lines_follow_the_rows_in_memory(tmp_path, held):
-    """What was formatted elsewhere does not overtake what was added before."""
+def test_appended_lines_follow_rows_in_memory(tmp_path, held):
+    """Appended blocks are written after the rows already in memory."""
     table, objects = CsvWriter(tmp_path / "a.csv", ("x",), held), NdjsonWriter(tmp_path / "a.ndjson.gz", held)
     table.add("1\n")
     table.append(b"2\n3\n")
@@ -105,7 +105,7 @@ def test_ready_lines_follow_the_rows_in_memory(tmp_path, held):
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])
-def test_full_memory_asks_for_a_flush(tmp_path, held, monkeypatch, kind):
+def test_full_buffer_is_flushed(tmp_path, held, monkeypatch, kind):
     """Memory stays bounded between two timed flushes."""
     monkeypatch.setattr(buffered_writer, "FLUSH_BYTES", 10)
     monkeypatch.setattr(buffered_writer, "PACK_BYTES", 5)
@@ -117,8 +117,8 @@ def test_full_memory_asks_for_a_flush(tmp_path, held, monkeypatch, kind):
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])
-def test_a_failed_write_leaves_the_file_whole_and_the_rows_in_memory(tmp_path, held, monkeypatch, kind):
-    """A full disk tears no row, and loses none once there is space again."""
+def test_failed_flush_leaves_file_unchanged_and_keeps_rows(tmp_path, held, monkeypatch, kind):
+    """A full disk leaves no partial row, and no row is lost once there is space again."""
     path = tmp_path / ("a.csv" if kind == "csv" else "a.ndjson.gz")
     writer = CsvWriter(path, ("x",), held) if kind == "csv" else NdjsonWriter(path, held)
     write = os.write
@@ -141,8 +141,8 @@ def test_a_failed_write_leaves_the_file_whole_and_the_rows_in_memory(tmp_path, h
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])
-def test_a_tear_that_cannot_be_cut_is_cut_before_the_next_row(tmp_path, held, monkeypatch, kind):
-    """A disk may refuse to truncate as well; later rows never come after half a row."""
+def test_partial_row_is_truncated_before_next_write(tmp_path, held, monkeypatch, kind):
+    """Even if truncation fails, later rows are never appended to half a row."""
     path = tmp_path / ("a.csv" if kind == "csv" else "a.ndjson.gz")
     writer = CsvWriter(path, ("x",), held) if kind == "csv" else NdjsonWriter(path, held)
     write, cut, tries = os.write, os.ftruncate, []
@@ -176,7 +176,7 @@ def test_a_tear_that_cannot_be_cut_is_cut_before_the_next_row(tmp_path, held, mo
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
 def test_files_are_flushed_together_or_not_at_all(tmp_path, held, monkeypatch, failing):
-    """If the disk fills up between two files, neither has rows that the other lacks."""
+    """If the disk fills up between two files, no file has rows that the others lack."""
     paths = [tmp_path / "a.ndjson.gz", tmp_path / "b.csv", tmp_path / "c.csv"]
     writers = [NdjsonWriter(paths[0], held), *(CsvWriter(path, ("x",), held) for path in paths[1:])]
     for writer, row in zip(writers, ({"n": 1}, "1\n", "2\n"), strict=True):
@@ -201,10 +201,10 @@ def test_files_are_flushed_together_or_not_at_all(tmp_path, held, monkeypatch, f
     assert not any(writer.waiting for writer in writers)
 
 
-def test_a_file_is_forced_to_the_disk_once_for_each_change(tmp_path, held, monkeypatch):
-    """Most files of a day have nothing new most of the time; where it fails, it is tried again."""
-    synced, force = [], os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(fd) or force(fd))
+def test_file_is_synced_once_per_change(tmp_path, held, monkeypatch):
+    """A file without new rows is not synced again; a failed fsync is retried."""
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(fd) or fsync(fd))
     writer = CsvWriter(tmp_path / "a.csv", ("x",), held)
     for _ in range(3):
         writer.flush(sync=True)
@@ -227,26 +227,26 @@ steps = st.lists(st.one_of(st.binary(max_size=40), st.integers(0, 60), st.just("
 
 
 @given(steps)
-def test_size_and_hash_are_those_of_the_file(tmp_path_factory, steps):
-    """Whatever is appended, cut off and hashed in between."""
+def test_size_and_hash_match_file(tmp_path_factory, steps):
+    """Size and hash stay correct while data is appended and cut."""
     path = tmp_path_factory.mktemp("grows") / "made" / "a.csv"
     with ExitStack() as held:
-        file, wanted = AppendFile(path, held), b""
+        file, expected = AppendFile(path, held), b""
         for step in steps:
             if step == "hash":
                 file.hash_on()
             elif isinstance(step, int):
-                file.cut(min(step, len(wanted)))
-                wanted = wanted[:step]
+                file.cut(min(step, len(expected)))
+                expected = expected[:step]
             else:
                 file.append(step)
-                wanted += step
-            assert (path.read_bytes(), file.size, file.torn) == (wanted, len(wanted), False)
-        assert file.sha256() == file.sha256_at(len(wanted)) == hashlib.sha256(wanted).hexdigest()
+                expected += step
+            assert (path.read_bytes(), file.size, file.torn) == (expected, len(expected), False)
+        assert file.sha256() == file.sha256_at(len(expected)) == hashlib.sha256(expected).hexdigest()
 
 
-def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch):
-    """Also where a part of it had come to the disk."""
+def test_failed_append_leaves_file_unchanged(tmp_path, monkeypatch):
+    """A partial write is removed."""
     write = os.write
     with ExitStack() as held:
         file = AppendFile(tmp_path / "a.csv", held)
@@ -268,8 +268,8 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     assert (tmp_path / "a.csv").read_bytes() == b"one\nthree\n"
 
 
-def test_what_is_torn_is_cut_by_the_first_write(tmp_path):
-    """And not before: the ledger must report it first."""
+def test_torn_tail_is_cut_by_first_write(tmp_path):
+    """The tail is not cut earlier, because the ledger must report it first."""
     (tmp_path / "a.csv").write_bytes(b"one\ntw")
     with ExitStack() as held:
         file = AppendFile(tmp_path / "a.csv", held, good_bytes=4)
@@ -278,8 +278,8 @@ def test_what_is_torn_is_cut_by_the_first_write(tmp_path):
         assert (file.torn, (tmp_path / "a.csv").read_bytes()) == (False, b"one\n")
 
 
-def test_a_packed_twin_takes_no_rows(tmp_path):
-    """Rows would be in two files."""
+def test_append_file_rejects_existing_compressed_file(tmp_path):
+    """Otherwise the rows would be in two files."""
     (tmp_path / "a.csv.gz").write_bytes(b"")
     with ExitStack() as held, pytest.raises(BrokenFile, match=r"a\.csv\.gz exists already"):
         AppendFile(tmp_path / "a.csv", held)

@@ -1,4 +1,4 @@
-"""Each kind of damage to a recorded day is found, and named with its file and row."""
+"""Each kind of damage to a recorded day is reported with its file and row."""
 
 import csv
 import gzip
@@ -23,7 +23,7 @@ def path_of(folder, name):
 
 
 def rewrite(path, change):
-    """Let *change* work on the rows of a CSV, header first."""
+    """Apply *change* to the rows of a CSV, header first."""
     rows = list(csv.reader(io.StringIO(path.read_text())))
     change(rows)
     with path.open("w", newline="") as stream:
@@ -31,7 +31,7 @@ def rewrite(path, change):
 
 
 def cell(name, row, column, value):
-    """Return damage that puts *value* into one cell; rows count from 1."""
+    """Return damage that sets one cell to *value*; rows count from 1."""
 
     def damage(folder):
         rewrite(path_of(folder, name), lambda rows: rows[row].__setitem__(rows[0].index(column), value))
@@ -48,7 +48,7 @@ def doubled(name, row):
 
 
 def diffs(change):
-    """Return damage that lets *change* work on the list of depth messages."""
+    """Return damage that applies *change* to the list of depth messages."""
 
     def damage(folder):
         rows = [json.loads(line) for line in gzip.decompress(folder.diffs.read_bytes()).splitlines()]
@@ -264,8 +264,8 @@ def places(report):
     return [(defect.file, defect.row, defect.kind) for defect in report.defects]
 
 
-def test_a_clean_day_has_no_defect(recorded_day):
-    """Restarts, gaps, resyncs, refreshes, stale diffs, a crossed book: all of it, told in the ledger, is in order."""
+def test_clean_day_has_no_defects(recorded_day):
+    """Restarts, gaps, resyncs, refreshes, stale diffs and a crossed book are no defects if the ledger has them."""
     report = check_day(recorded_day)
     assert (report.ok, report.sealed, report.defects, report.gaps) == (True, True, [], 2)
     assert report.trades == len(recorded_day.trades.read_text().splitlines()) - 1 > 0
@@ -273,15 +273,15 @@ def test_a_clean_day_has_no_defect(recorded_day):
     assert report.covered_s == pytest.approx(2.0)
 
 
-def test_an_unsealed_day_is_checked_without_hashes(unsealed_day):
-    """A recorder that is still at work has no manifest; the rows are checked all the same."""
+def test_unsealed_day_is_checked_without_hashes(unsealed_day):
+    """A day without a manifest is not sealed, and its rows are still checked."""
     report = check_day(unsealed_day)
     assert (report.ok, report.sealed, report.defects) == (True, False, [])
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_damage_is_found_and_named_with_file_and_row(unsealed_day, name):
-    """A check that misses a kind of damage is worth nothing for that kind."""
+def test_damage_is_reported_with_file_and_row(unsealed_day, name):
+    """Each kind of damage is reported with its file, row and kind."""
     damage, file, row, kind = DAMAGE[name]
     damage(unsealed_day)
     report = check_day(unsealed_day)
@@ -307,16 +307,16 @@ def manifest(before, after):
         (MANIFEST, manifest('"day": "20260105"', '"day": "20260106"')),
     ],
 )
-def test_a_sealed_day_is_held_against_its_manifest(recorded_day, name, damage):
-    """What a row check cannot see (a changed quantity, a lost or foreign file) the hashes see."""
+def test_sealed_day_is_compared_with_its_manifest(recorded_day, name, damage):
+    """Hashes reveal what the row checks cannot: a changed quantity, a lost or foreign file."""
     damage(recorded_day)
     report = check_day(recorded_day)
     assert report.sealed
     assert (name, None, "manifest") in places(report)
 
 
-def test_frames_alone_are_checked_by_what_they_tell(unsealed_day):
-    """WRITE_DIFFS=0 leaves no book to compare with; order, depth, ticks and epochs can still be checked."""
+def test_frames_without_diffs_are_checked(unsealed_day):
+    """Without diffs there is no book to compare with; order, depth, ticks and epochs are still checked."""
     unsealed_day.diffs.unlink()
     assert check_day(unsealed_day).defects == []
     damage = [
@@ -333,37 +333,37 @@ def test_frames_alone_are_checked_by_what_they_tell(unsealed_day):
     assert places(check_day(unsealed_day)) == [(FRAMES_CSV, row, kind) for row, _, _, kind in damage]
 
 
-def test_a_day_without_frames_is_no_defect(unsealed_day):
-    """Frames are a copy of what the diffs say."""
+def test_missing_frames_file_is_no_defect(unsealed_day):
+    """Frames can be derived from the diffs."""
     unsealed_day.frames.unlink()
     assert check_day(unsealed_day).defects == []
 
 
-def test_frames_that_a_crash_took_are_no_defect(unsealed_day):
-    """Diffs reach the disk before their frames; a run that was killed may lack its last ones, a stopped run none."""
+def test_frames_lost_in_crash_are_no_defect(unsealed_day):
+    """Diffs are written before their frames: a killed run may lack its last frames, a stopped run may not."""
     rewrite(unsealed_day.frames, lambda rows: rows.pop())
     assert places(check_day(unsealed_day)) == [(FRAMES_CSV, None, "frame_missing")]
     rewrite(unsealed_day.events, lambda rows: rows.pop())
     assert check_day(unsealed_day).defects == []
 
 
-def test_an_older_day_may_lack_the_late_columns(unsealed_day):
-    """Columns that came later are trailing ones, and readers do without them."""
+def test_older_day_may_lack_late_columns(unsealed_day):
+    """Columns added later are trailing, and readers work without them."""
     for name, late in ((FRAMES, 2), (TRADES, 4), (EVENTS, 1), (GAPS, 1)):
         rewrite(
             path_of(unsealed_day, name),
             lambda rows, late=late: rows.__setitem__(slice(None), [r[:-late] for r in rows]),
         )
     report = check_day(unsealed_day)
-    # Without a source, trades that were filled in later cannot be told from those of the stream.
+    # Without a source, trades filled in later cannot be distinguished from those of the stream.
     assert {(defect.file, defect.kind) for defect in report.defects} <= {
         (TRADES_CSV, "type"),
         (TRADES_CSV, "trade_hole"),
     }
 
 
-def test_packed_files_are_read_alike(unsealed_day):
-    """A day may be packed for the archive, and its diffs unpacked for a look."""
+def test_compressed_and_plain_files_are_both_read(unsealed_day):
+    """Tables may be compressed, and diffs decompressed."""
     for path in (unsealed_day.frames, unsealed_day.trades, unsealed_day.events, unsealed_day.snapshot(5, "initial")):
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
@@ -372,8 +372,8 @@ def test_packed_files_are_read_alike(unsealed_day):
     assert check_day(unsealed_day).defects == []
 
 
-def test_many_defects_of_a_kind_are_counted(unsealed_day):
-    """A ruined file must not fill the screen."""
+def test_excess_defects_of_one_kind_are_counted(unsealed_day):
+    """A badly damaged file must not flood the terminal."""
     with unsealed_day.trades.open("a") as stream:
         stream.write("short\n" * (MOST_OF_A_KIND + 5))
     defects = check_day(unsealed_day).defects
@@ -381,16 +381,16 @@ def test_many_defects_of_a_kind_are_counted(unsealed_day):
     assert (defects[-1].row, defects[-1].message) == (None, "5 more of this kind")
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path):
-    """No folder is no clean day."""
+def test_missing_folder_raises_missing_day(tmp_path):
+    """A missing folder is not a clean day."""
     with pytest.raises(MissingDay, match="20260105"):
         check_day(DayFolder(tmp_path, "SIMUSDT", "20260105"))
 
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_no_changed_byte_of_a_sealed_day_escapes_or_stops_the_check(pristine_day, data):
-    """Whatever a disk or a network did to a file, the check names it, and reads on."""
+def test_every_flipped_bit_of_sealed_day_is_reported(pristine_day, data):
+    """The check reports the file of any flipped bit, and does not raise."""
     files = [path for path in sorted(pristine_day.path.rglob("*")) if path.is_file() and path.suffix != ".lock"]
     path = data.draw(st.sampled_from([path for path in files if path != pristine_day.manifest]))
     before = path.read_bytes()

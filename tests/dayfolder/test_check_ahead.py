@@ -1,4 +1,4 @@
-"""What a check reports is the same with the compiled rows and without, whatever a day holds."""
+"""The check reports the same defects with and without the compiled rows."""
 
 import random
 import shutil
@@ -16,11 +16,11 @@ from mm.dayfolder.layout import DayFolder
 from mm.market_data import local_orderbook
 
 needs_kernel = pytest.mark.skipif(rows.kernel is None, reason="the compiled rows are not built; run make build")
-OF = {"events": mutations.events, "diffs": mutations.diffs, "frames": mutations.frames, "trades": mutations.trades}
+FILES = {"events": mutations.events, "diffs": mutations.diffs, "frames": mutations.frames, "trades": mutations.trades}
 
 
 def with_and_without(folder):
-    """Return what a check reports with the kernels, and in plain Python."""
+    """Return the report of the check with the kernels, and in plain Python."""
     found = check_day(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "kernel", None)
@@ -29,8 +29,8 @@ def with_and_without(folder):
 
 
 @pytest.fixture(scope="module")
-def copied(boxed_day, tmp_path_factory):
-    """Return a function that copies the day of the box to the same place each time, sealed or not."""
+def copy_day(boxed_day, tmp_path_factory):
+    """Return a function that copies the simulated day to the same place each time, sealed or not."""
     place = tmp_path_factory.mktemp("copied")
 
     def copy(*, sealed=False):
@@ -45,42 +45,42 @@ def copied(boxed_day, tmp_path_factory):
 
 
 @needs_kernel
-def test_the_kernel_takes_nearly_all_rows_of_a_sound_day(copied, monkeypatch):
-    """Else it would gain nothing, and the comparisons below would compare nothing."""
-    taken = {}
-    passed = rows.RowOrder.add_checked
+def test_kernel_checks_nearly_all_rows_of_sound_day(copy_day, monkeypatch):
+    """Otherwise the comparisons below would compare nothing."""
+    checked = {}
+    add_checked = rows.RowOrder.add_checked
 
     def counted(order, first_row, seqs, stamps, latest_us):
         name = order.path.name.split("_")[0]
-        taken[name] = taken.get(name, 0) + len(seqs) // 8
-        passed(order, first_row, seqs, stamps, latest_us)
+        checked[name] = checked.get(name, 0) + len(seqs) // 8
+        add_checked(order, first_row, seqs, stamps, latest_us)
 
     monkeypatch.setattr(rows.RowOrder, "add_checked", counted)
-    folder = copied(sealed=True)
+    folder = copy_day(sealed=True)
     report = check_day(folder)
     assert (report.ok, report.sealed) == (True, True)
-    there = {
+    expected = {
         "depth": mutations.text_of(folder.diffs).count("\n"),
         "orderbook": mutations.text_of(folder.frames).count("\n") - 1,
         "trades": mutations.text_of(folder.trades).count("\n") - 1,
     }
-    assert taken.keys() == there.keys()
-    assert all(taken[name] > 0.8 * there[name] for name in there), (taken, there)
+    assert checked.keys() == expected.keys()
+    assert all(checked[name] > 0.8 * expected[name] for name in expected), (checked, expected)
 
 
 @needs_kernel
 @pytest.mark.parametrize("sealed", [True, False])
 @pytest.mark.parametrize("name", list(MUTATIONS)[::2])
-def test_a_mutation_is_reported_alike(copied, name, sealed):
-    """File, row, kind, message and order, and the time that is covered."""
-    folder = copied(sealed=sealed)
+def test_mutation_report_is_same_with_and_without_kernel(copy_day, name, sealed):
+    """Files, rows, kinds, messages, their order, and the covered time are equal."""
+    folder = copy_day(sealed=sealed)
     MUTATIONS[name](folder)
-    ours, plain = with_and_without(folder)
-    assert ours == plain
+    with_kernel, without_kernel = with_and_without(folder)
+    assert with_kernel == without_kernel
 
 
 def _put(rows_of, at, seed):
-    """Put another byte at some place of a line, most often a digit for a digit."""
+    """Replace one character of a line, in most cases a digit."""
     rng, line = random.Random(seed), rows_of[at]
     places = [n for n, char in enumerate(line[:-1]) if char.isdigit()] if seed % 4 else range(len(line) - 1)
     place = rng.choice(places)
@@ -103,34 +103,36 @@ CHANGES = {
     "twice": lambda rows_of, at, _: rows_of.insert(at, rows_of[at]),
     "gone": lambda rows_of, at, _: rows_of.pop(at),
 }
-change = st.tuples(st.sampled_from(sorted(OF)), st.sampled_from(sorted(CHANGES)), st.floats(0, 1), st.integers(0, 999))
+change = st.tuples(
+    st.sampled_from(sorted(FILES)), st.sampled_from(sorted(CHANGES)), st.floats(0, 1), st.integers(0, 999)
+)
 
 
 @needs_kernel
 @settings(max_examples=60)
 @given(changes=st.lists(change, min_size=1, max_size=3), sealed=st.booleans())
-def test_random_changes_are_reported_alike(copied, changes, sealed):
-    """One to three rows of a day are changed, moved, cut, doubled or lost."""
-    folder = copied(sealed=sealed)
-    for name, what, place, seed in changes:
+def test_random_changes_report_is_same_with_and_without_kernel(copy_day, changes, sealed):
+    """One to three rows of a day are changed, moved, cut, duplicated or removed."""
+    folder = copy_day(sealed=sealed)
+    for name, kind, place, seed in changes:
 
-        def act(rows_of, what=what, place=place, seed=seed):
-            CHANGES[what](rows_of, round(place * (len(rows_of) - 1)), seed)
+        def mutate(rows_of, kind=kind, place=place, seed=seed):
+            CHANGES[kind](rows_of, round(place * (len(rows_of) - 1)), seed)
 
-        lines(OF[name], act, header=name != "diffs")(folder)
-    ours, plain = with_and_without(folder)
-    assert ours == plain
+        lines(FILES[name], mutate, header=name != "diffs")(folder)
+    with_kernel, without_kernel = with_and_without(folder)
+    assert with_kernel == without_kernel
 
 
 @needs_kernel
 @settings(max_examples=30)
-@given(name=st.sampled_from(sorted(OF)), place=st.floats(0, 1), byte=st.integers(0, 255), count=st.integers(0, 9))
-def test_damaged_bytes_are_reported_alike(copied, name, place, byte, count):
-    """A byte of a file is another one, with some behind it gone: packed or plain, in the middle or at the end."""
-    folder = copied()
-    path: Path = OF[name](folder)
+@given(name=st.sampled_from(sorted(FILES)), place=st.floats(0, 1), byte=st.integers(0, 255), count=st.integers(0, 9))
+def test_damaged_bytes_report_is_same_with_and_without_kernel(copy_day, name, place, byte, count):
+    """One byte of a compressed or plain file is replaced, and some bytes after it are removed."""
+    folder = copy_day()
+    path: Path = FILES[name](folder)
     data = path.read_bytes()
     at = round(place * (len(data) - 1))
     path.write_bytes(data[:at] + bytes([byte]) + data[at + 1 + count :])
-    ours, plain = with_and_without(folder)
-    assert ours == plain
+    with_kernel, without_kernel = with_and_without(folder)
+    assert with_kernel == without_kernel

@@ -1,4 +1,4 @@
-"""The record is held against a book that is rebuilt; what happens with every diff and snapshot, cut anywhere."""
+"""Frames are compared with a rebuilt book."""
 
 import pytest
 from hypothesis import given, settings
@@ -18,8 +18,8 @@ changes = st.lists(st.tuples(st.integers(1, 4), sizes), max_size=4)
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(changes, changes), min_size=1, max_size=12), st.data())
-def test_a_right_record_is_right_and_a_wrong_cell_is_wrong(tmp_path_factory, messages, data):
-    """Frames made by plain dictionaries agree with the check, and no change of a single cell escapes it."""
+def test_correct_frames_pass_and_changed_cell_is_reported(tmp_path_factory, messages, data):
+    """Frames built from plain dictionaries pass the check, and a change of any cell is reported."""
     folder = DayFolder(tmp_path_factory.mktemp("books"), "A", "20260105")
     late = data.draw(st.integers(0, len(messages)))
     bids, asks = {"9.50": "1"}, {"11.50": "3"}
@@ -42,8 +42,8 @@ def test_a_right_record_is_right_and_a_wrong_cell_is_wrong(tmp_path_factory, mes
         for n, changed in enumerate([*messages, ([], [])], 1):
             if n == late + 1:
                 writer.snapshot(T + n, "initial", 100, *top(), 1)
-                for one in pending:
-                    frame(*one)
+                for pending_frame in pending:
+                    frame(*pending_frame)
             levels = (
                 [[f"{9 + s / 10:.2f}", q] for s, q in changed[0]],
                 [[f"{11 + s / 10:.2f}", q] for s, q in changed[1]],
@@ -67,9 +67,9 @@ def test_a_right_record_is_right_and_a_wrong_cell_is_wrong(tmp_path_factory, mes
     assert any(defect.file == folder.frames.name for defect in check_day(folder).defects)
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_ids_that_begin_anew_are_no_hole(tmp_path, told):
-    """After maintenance the exchange may count from one; the old ids are not missing, they have lost their meaning."""
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_restarted_ids_are_no_gap(tmp_path, contiguous):
+    """After maintenance the exchange may restart its ids; the old ids are not missing."""
     folder = DayFolder(tmp_path, "A", "20260105")
     book = LocalOrderBook.of([("1", "1")], [("2", "2")])
     with DayWriter(folder, "R1", top_n=1) as writer:
@@ -79,10 +79,10 @@ def test_ids_that_begin_anew_are_no_hole(tmp_path, told):
                 writer.diff(T, T // 1000, first, first, [], [])
             last = first if epoch == 2 else first - 1
             writer.snapshot(T, "initial" if epoch == 1 else "resync", last, *book.levels(), epoch)
-            next_id = first + epoch - 1 if told else first + epoch
+            next_id = first + epoch - 1 if contiguous else first + epoch
             seq = writer.diff(T, T // 1000, next_id, next_id, [], [])
-            if told:
+            if contiguous:
                 writer.frame(Stamp(T, seq, T // 1000, next_id), epoch, *book.top(1))
         writer.event(T, "run_stop", 2, {"reason": "signal"})
     kinds = {defect.kind for defect in check_day(folder).defects}
-    assert kinds == (set() if told else {"hole"})
+    assert kinds == (set() if contiguous else {"hole"})

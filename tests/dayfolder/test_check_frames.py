@@ -1,4 +1,4 @@
-"""Time that is covered, and frames that a crash may take."""
+"""Covered time, and frames lost in a crash."""
 
 import pytest
 
@@ -13,8 +13,8 @@ from mm.dayfolder.rows import Arrival, Stamp
 T = 1_767_600_000_000_000
 
 
-def test_only_the_time_between_valid_marks_is_covered():
-    """A gap costs the time from the last update before it to the first one behind it."""
+def test_only_time_between_valid_marks_is_covered():
+    """A gap excludes the time from the last update before it to the first update after it."""
     coverage = ValidTime()
     coverage.stop()
     for us in (10, 30, 20):
@@ -31,9 +31,9 @@ HOUR_US = 3_600_000_000
 
 
 @pytest.mark.parametrize("by_us", [HOUR_US, -HOUR_US, 0])
-@pytest.mark.parametrize("rows_before_it_is_told", [0, 1, 5])
-def test_a_clock_that_is_set_covers_no_time(tmp_path, by_us, rows_before_it_is_told):
-    """Twenty updates, one every 100 ms; the ledger says of a step forward up to a second later."""
+@pytest.mark.parametrize("rows_until_reported", [0, 1, 5])
+def test_clock_step_covers_no_time(tmp_path, by_us, rows_until_reported):
+    """Twenty updates, one every 100 ms; the ledger reports a step forward up to several rows later."""
     folder, us = DayFolder(tmp_path, "A", "20260105"), T
     with DayWriter(folder, "R1", top_n=1) as writer:
         writer.event(us, "run_start", 0, {"version": "0", "knobs": {}})
@@ -41,26 +41,26 @@ def test_a_clock_that_is_set_covers_no_time(tmp_path, by_us, rows_before_it_is_t
         writer.snapshot(us, "initial", 10, [["1", "1"]], [["2", "1"]], 1)
         for number in range(20):
             us += 100_000 + (by_us if number == 10 else 0)
-            told = number == 10 if by_us < 0 else number == 10 + rows_before_it_is_told
-            if by_us and told:
+            is_reported = number == 10 if by_us < 0 else number == 10 + rows_until_reported
+            if by_us and is_reported:
                 writer.event(us, "clock_step", 1, {"by_us": by_us})
             bids = [("1", f"{number + 1}")]
             writer.diff(us, us, 11 + number, 11 + number, bids, [])
             writer.frame(Stamp(us, writer.last_seq, us, 11 + number), 1, bids, [("2", "1")])
         writer.event(us, "window_end", 1, {})
         writer.event(us, "run_stop", 1, {"reason": "window_end"})
-    report, found = check_day(folder), cover(folder)
+    report, coverage = check_day(folder), cover(folder)
     assert report.defects == []
     assert report.covered_s == pytest.approx(1.9, abs=0.11)
-    if by_us < 0:  # its window ends before it begins
-        assert 0 <= found.covered_s <= 2
+    if by_us < 0:  # the window ends before it begins
+        assert 0 <= coverage.covered_s <= 2
         return
-    assert found.covered_s == pytest.approx(1.9, abs=0.11)
-    assert found.excluded_s == pytest.approx(by_us / 1e6 if by_us > 0 else 0.0, abs=1.1)
+    assert coverage.covered_s == pytest.approx(1.9, abs=0.11)
+    assert coverage.excluded_s == pytest.approx(by_us / 1e6 if by_us > 0 else 0.0, abs=1.1)
 
 
-def test_a_step_while_there_is_no_book_takes_nothing_away(tmp_path):
-    """It was never counted."""
+def test_clock_step_without_book_subtracts_nothing(tmp_path):
+    """Without a valid book, no time was counted."""
     valid = ValidTime()
     for us in (T, T + 1_000_000):
         valid.mark(us)
@@ -70,8 +70,8 @@ def test_a_step_while_there_is_no_book_takes_nothing_away(tmp_path):
     assert valid.total_us == 1_000_000
 
 
-def test_a_crash_takes_a_minute_of_frames_at_most(tmp_path):
-    """A run that wrote no frames for an hour did not just lose its last flush."""
+def test_crash_explains_at_most_one_minute_of_missing_frames(tmp_path):
+    """A run without frames for longer than a minute lost more than its last flush."""
     folder = DayFolder(tmp_path, "A", "20260105")
     with DayWriter(folder, "R1", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
@@ -81,5 +81,5 @@ def test_a_crash_takes_a_minute_of_frames_at_most(tmp_path):
             seq = writer.diff(us, us // 1000, 6 + n, 6 + n, [], [])
             if n == 0:
                 writer.frame(Stamp(us, seq, us // 1000, 6), 1, [("1", "2")], [("2", "2")])
-    found = [(defect.kind, defect.message[:27]) for defect in check_day(folder).defects]
-    assert found == [("frame_missing", "the frame of recv_seq 4 (up")]
+    defects = [(defect.kind, defect.message[:27]) for defect in check_day(folder).defects]
+    assert defects == [("frame_missing", "the frame of recv_seq 4 (up")]

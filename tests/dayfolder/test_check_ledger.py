@@ -1,4 +1,4 @@
-"""What the ledger says is missing, and the life of a run."""
+"""The sequence of a run's events in the ledger."""
 
 import pytest
 
@@ -10,8 +10,8 @@ from mm.dayfolder.rows import Arrival, DefectList, RowOrder
 T = 1_767_600_000_000_000
 
 
-def states(tmp_path, *runs):
-    """Return what the check says of runs that are given as the types of their events."""
+def defects_of(tmp_path, *runs):
+    """Return row and kind of the defects of runs, each given as its event types."""
     folder, events = DayFolder(tmp_path, "A", "20260105"), []
     for number, kinds in enumerate(runs, 1):
         for kind in kinds:
@@ -36,9 +36,9 @@ def states(tmp_path, *runs):
         [["run_start", "snapshot_failed"]],
     ],
 )
-def test_lives_that_can_be(tmp_path, runs):
-    """The last run may be at work; a crash may come at any point; an import does not ask for the snapshots it finds."""
-    assert states(tmp_path, *runs) == []
+def test_valid_event_sequences_have_no_defects(tmp_path, runs):
+    """The last run may be active, a crash may occur at any point, and an import does not request its snapshots."""
+    assert defects_of(tmp_path, *runs) == []
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,6 @@ def test_lives_that_can_be(tmp_path, runs):
         ([["run_start", "stall"], ["run_start"]], 2),
     ],
 )
-def test_lives_that_cannot_be(tmp_path, runs, row):
-    """What a run begins it ends, once, and in order."""
-    assert states(tmp_path, *runs) == [(row, "state")]
+def test_invalid_event_sequences_are_reported(tmp_path, runs, row):
+    """Events must be opened before they are closed, once and in order."""
+    assert defects_of(tmp_path, *runs) == [(row, "state")]

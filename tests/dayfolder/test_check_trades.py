@@ -1,4 +1,4 @@
-"""Trade ids: once each, none lost in silence."""
+"""Trade ids: no duplicates, and no unexplained gaps."""
 
 import pytest
 
@@ -10,14 +10,14 @@ from mm.dayfolder.rows import Trade
 T = 1_767_600_000_000_000
 
 
-def kinds(tmp_path, ids, gaps=()):
-    """Return what the check says of trades (id and source) beside declared gaps."""
+def defects_of(tmp_path, ids, gaps=()):
+    """Return row and kind of the defects for trades (id and source) with declared gaps."""
     folder = DayFolder(tmp_path, "A", "20260105")
     with DayWriter(folder, "R1", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
         for first, last in gaps:
-            hole = {"from_id": first, "to_id": last, "from_us": T, "to_us": T, "cause": "silence"}
-            writer.gap(T, "trade_gap", 0, hole)
+            gap = {"from_id": first, "to_id": last, "from_us": T, "to_us": T, "cause": "silence"}
+            writer.gap(T, "trade_gap", 0, gap)
         for trade_id, source in ids:
             ms = None if source == "rest" else T // 1000
             writer.trade(T, Trade(ms, trade_id, T // 1000, "1", "1", True, trade_id, trade_id, source))
@@ -25,7 +25,7 @@ def kinds(tmp_path, ids, gaps=()):
 
 
 @pytest.mark.parametrize(
-    ("ids", "gaps", "found"),
+    ("ids", "gaps", "defects"),
     [
         ([(1, "ws"), (2, "ws"), (3, "ws")], [], []),
         ([(1, "ws"), (5, "ws")], [(2, 4)], []),
@@ -42,6 +42,6 @@ def kinds(tmp_path, ids, gaps=()):
         ([(9_000_000, "ws"), (9_000_001, "ws"), (1, "ws"), (2, "ws")], [], []),
     ],
 )
-def test_trade_ids(tmp_path, ids, gaps, found):
-    """The stream counts up; REST and late imports fill holes; the rest is told in the ledger; ids may begin anew."""
-    assert kinds(tmp_path, ids, gaps) == found
+def test_defects_of_trade_ids(tmp_path, ids, gaps, defects):
+    """Stream ids increase; REST and imports fill gaps; the ledger declares other gaps; ids may restart."""
+    assert defects_of(tmp_path, ids, gaps) == defects

@@ -1,4 +1,4 @@
-"""What a day lacks without a manifest is found; a day that lacks nothing, and one that may, is left alone."""
+"""Missing data of a day without a manifest is found; complete days, and days with explained losses, are sound."""
 
 import csv
 import gzip
@@ -19,12 +19,12 @@ from support import ROOT
 
 US = 1_767_600_000_000_000
 KNOBS = {"top_n": 3, "write_diffs": True, "write_gaps": True, "flush_interval_s": 5.0, "snapshot_limit": 5000}
-# Every third, so that CI sees each kind of change; `python tests/dayfolder/mutations.py` tries all.
+# Every third, so that CI covers each kind of change; `python tests/dayfolder/mutations.py` runs all.
 SOME = [name for name in list(MUTATIONS)[::3] if name not in PLAUSIBLE]
 
 
-def test_the_day_that_is_mutated_is_sound(boxed_day, tmp_path):
-    """And has all that a mutation needs; without its manifest it is not sealed, and that is all."""
+def test_unmutated_day_is_sound(boxed_day, tmp_path):
+    """The day has the files that mutations need; without its manifest the only defect is `unsealed`."""
     assert check_day(boxed_day).defects == []
     assert {path.name.split("_")[0] for path in boxed_day.path.rglob("*.*")} >= {"snapshot", "frames", "gaps"}
     shutil.copytree(boxed_day.path, tmp_path / "SIMUSDT" / boxed_day.day)
@@ -34,20 +34,20 @@ def test_the_day_that_is_mutated_is_sound(boxed_day, tmp_path):
 
 
 @pytest.mark.parametrize("name", SOME)
-def test_a_mutation_is_found_without_the_manifest(boxed_day, tmp_path, name):
-    """By more than that the day is not sealed."""
+def test_mutation_is_found_without_manifest(boxed_day, tmp_path, name):
+    """The mutation causes a defect besides `unsealed`."""
     assert mutations.found(boxed_day, name, tmp_path, sealed=False)
 
 
 @pytest.mark.parametrize("name", PLAUSIBLE)
-def test_a_mutation_is_found_with_the_manifest(boxed_day, tmp_path, name):
-    """Hashes show what nothing else does."""
+def test_mutation_is_found_with_manifest(boxed_day, tmp_path, name):
+    """Hashes reveal changes that no other check finds."""
     assert mutations.found(boxed_day, name, tmp_path, sealed=True)
     assert PLAUSIBLE[name] in (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 
 
-def test_the_figures_of_the_docs_are_those_of_the_list():
-    """171 mutations, and those that pass."""
+def test_documented_mutation_counts_match_list():
+    """The documented numbers of mutations and of detected ones match the list."""
     total, missed = len(MUTATIONS), len(PLAUSIBLE)
     assert (total - missed) / total >= 106 / 109
     page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
@@ -55,7 +55,7 @@ def test_the_figures_of_the_docs_are_those_of_the_list():
 
 
 class Writer:
-    """A recorder's day, a message per second."""
+    """A recorded day with one message per second."""
 
     def __init__(self, root, run_id="R1", us=US, knobs=KNOBS):
         self.folder = DayFolder(root, "SIMUSDT", "20260105")
@@ -88,7 +88,7 @@ class Writer:
         return self.folder
 
     def kill(self):
-        """End as a kill does that loses nothing."""
+        """Close like a killed process that loses no data."""
         self.writer.close()
         return self.folder
 
@@ -98,15 +98,15 @@ def kinds(folder):
 
 
 def drop(path, *rows):
-    """Take data rows out of a file, counted from 1."""
-    packed = path.suffix == ".gz"
-    lines = (gzip.decompress(path.read_bytes()) if packed else path.read_bytes()).splitlines(keepends=True)
-    left = b"".join(line for at, line in enumerate(lines, packed) if at not in rows)
-    path.write_bytes(gzip.compress(left) if packed else left)
+    """Remove data rows, counted from 1, from a file."""
+    compressed = path.suffix == ".gz"
+    lines = (gzip.decompress(path.read_bytes()) if compressed else path.read_bytes()).splitlines(keepends=True)
+    left = b"".join(line for at, line in enumerate(lines, compressed) if at not in rows)
+    path.write_bytes(gzip.compress(left) if compressed else left)
 
 
-def test_a_number_that_no_row_has_is_a_lost_row(tmp_path):
-    """Trades show a hole in their ids beside it; a depth message before the first snapshot does not."""
+def test_missing_recv_seq_is_reported_as_missing_row(tmp_path):
+    """A missing recv_seq is reported, also for a depth message before the first snapshot."""
     day = Writer(tmp_path).diffs(1, 3).trades(1, 3).stop()
     assert kinds(day) == []
     day.manifest.unlink()
@@ -119,8 +119,8 @@ def test_a_number_that_no_row_has_is_a_lost_row(tmp_path):
     ]
 
 
-def test_rows_between_two_runs_are_missed(tmp_path):
-    """The next run has seen the last row of the one before."""
+def test_missing_rows_between_two_runs_are_reported(tmp_path):
+    """The next run continues after the last row of the previous run."""
     Writer(tmp_path).trades(1, 3).kill()
     later = Writer(tmp_path, "R2", US + 60_000_000)
     later.event("crash_recovered", previous_run_id="R1")
@@ -135,8 +135,8 @@ def test_rows_between_two_runs_are_missed(tmp_path):
 
 
 @pytest.mark.parametrize("seconds", [10, 55, 200])
-def test_the_last_minute_of_a_killed_run_may_be_missing_anywhere(tmp_path, seconds):
-    """Files reach the disk one after the other; what is older than a minute, and than two flushes, must be there."""
+def test_killed_run_may_lack_rows_of_its_last_minute(tmp_path, seconds):
+    """Files are flushed one after the other; rows older than a minute and two flushes must exist."""
     day = Writer(tmp_path).diffs(1, 5).trades(1, 300).kill()
     drop(day.trades, 301 - seconds)
     lost = [kind for kind, _ in kinds(day)]
@@ -147,8 +147,8 @@ def test_the_last_minute_of_a_killed_run_may_be_missing_anywhere(tmp_path, secon
 
 
 @pytest.mark.parametrize("kind", [("disk_full", {"errno": 28}), ("loop_lag", {"lag_s": 900.0})])
-def test_rows_that_waited_for_the_disk_may_be_lost_with_a_kill(tmp_path, kind):
-    """The ledger has room that is kept for it, the other files had none."""
+def test_killed_run_may_lack_rows_that_waited_for_disk(tmp_path, kind):
+    """The ledger has reserved disk space, the other files have not."""
     writer = Writer(tmp_path).trades(1, 200)
     writer.event(kind[0], **kind[1])
     day = writer.trades(201, 300).kill()
@@ -156,12 +156,12 @@ def test_rows_that_waited_for_the_disk_may_be_lost_with_a_kill(tmp_path, kind):
     assert "missing_rows" not in [kind for kind, _ in kinds(day)]
 
 
-def test_a_day_that_is_being_recorded_is_sound(tmp_path):
-    """At any instant: after the first event, in the middle, and between its end and its seal."""
+def test_day_being_recorded_is_sound(tmp_path):
+    """The day is sound after the first event, in the middle, and between its end and its seal."""
     writer = Writer(tmp_path, us=now_us() - 400_000_000)
     writer.writer.flush()
     root, day = writer.folder.root, writer.folder.day
-    assert {defect.kind for defect in check_day(writer.folder).defects} <= {"time"}  # its day is not today
+    assert {defect.kind for defect in check_day(writer.folder).defects} <= {"time"}  # the folder's day is not today
     writer.trades(1, 100).writer.flush()
     assert {defect.kind for defect in check_day(DayFolder(root, "SIMUSDT", day)).defects} <= {"time"}
     writer.us = now_us()
@@ -169,16 +169,16 @@ def test_a_day_that_is_being_recorded_is_sound(tmp_path):
     assert {defect.kind for defect in check_day(DayFolder(root, "SIMUSDT", day)).defects} <= {"time"}
 
 
-def test_without_depth_messages_their_numbers_are_free(tmp_path):
-    """WRITE_DIFFS=0: frames have those that were applied, and nothing has the others."""
+def test_missing_recv_seq_is_allowed_without_diffs(tmp_path):
+    """With WRITE_DIFFS=0, the recv_seq of depth messages may be missing."""
     knobs = {**KNOBS, "write_diffs": False}
     day = Writer(tmp_path, knobs=knobs).trades(1, 2).diffs(1, 5).trades(3, 4).stop()
     assert not day.diffs.exists()
     assert kinds(day) == []
 
 
-def test_files_are_missed_as_the_knobs_say(tmp_path):
-    """Only of a run that has ended, and only where the knobs name them."""
+def test_missing_files_are_reported_by_settings(tmp_path):
+    """A missing file is reported only for a finished run whose settings include it."""
     day = Writer(tmp_path).diffs(1, 3).stop()
     day.gaps.unlink()
     day.schema.unlink()
@@ -192,21 +192,21 @@ def test_files_are_missed_as_the_knobs_say(tmp_path):
     assert kinds(unknown) == []
 
 
-def test_a_repair_that_found_damage_explains_what_is_missing(tmp_path):
-    """And one that did not writes down that rows are lost, so that the day is sound again."""
-    from mended_days import assert_mended, details, repaired
+def test_repair_records_missing_rows_in_ledger(tmp_path):
+    """The repair records the lost rows in the ledger, so that the day is sound again."""
+    from mended_days import assert_repaired, details, repaired
 
     day = Writer(tmp_path).diffs(1, 3).trades(1, 3).stop()
     drop(day.diffs, 1)
     day.manifest.unlink()
     result = repaired(day)
     assert any("recv_seq 2: no file has this row" in line for line in result.repairs)
-    assert [one["kind"] for one in details(day, "anomaly")] == ["rows_lost"]
-    assert_mended(day)
+    assert [event["kind"] for event in details(day, "anomaly")] == ["rows_lost"]
+    assert_repaired(day)
 
 
-def test_a_row_that_came_hours_before_the_one_before_it_is_found(tmp_path):
-    """Also where the files by themselves are in order."""
+def test_clock_step_between_files_is_reported(tmp_path):
+    """Rows are compared across files, even if each file is ordered."""
     day = Writer(tmp_path).trades(1, 3).diffs(1, 3).stop(seal=False)
 
     def hour_later(rows):
@@ -216,14 +216,14 @@ def test_a_row_that_came_hours_before_the_one_before_it_is_found(tmp_path):
     assert [kind for kind, _ in kinds(day)] == ["clock", "unsealed"]
 
 
-def test_ids_that_came_are_not_missing(unsealed_day):
-    """A gap in the ledger that the diffs contradict."""
+def test_gap_that_contradicts_diffs_is_reported(unsealed_day):
+    """A gap in the ledger that contradicts the diffs is reported."""
     diffs(lambda rows: rows[4].update(U=109))(unsealed_day)
     assert "gap" in [kind for kind, _ in kinds(unsealed_day)]
 
 
-def test_every_gap_of_a_run_that_ended_stands_in_the_gaps_file(unsealed_day):
-    """As in the ledger, which it repeats."""
+def test_gap_missing_from_gaps_file_is_reported(unsealed_day):
+    """The gaps file repeats the gaps of the ledger."""
     with unsealed_day.gaps.open(newline="") as stream:
         rows = list(csv.reader(stream))
     assert json.loads(rows[1][5])["from_id"] == 106

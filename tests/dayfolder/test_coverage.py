@@ -1,4 +1,4 @@
-"""What a day covers, held against days whose faults are known, and against a backtest's own count."""
+"""Coverage of days with known faults, compared also with a backtest."""
 
 import json
 
@@ -33,11 +33,11 @@ def end(writer, us, epoch):
     writer.seal()
 
 
-def of(writer):
+def coverage_of(writer):
     return cover(DayFolder.at(writer.folder.path))
 
 
-def test_the_book_is_valid_from_its_snapshot_to_the_hole_that_shows(writer):
+def test_book_is_valid_from_snapshot_to_gap(writer):
     """A snapshot at 1 s, ids 12 to 14 missing at 3 s, a new snapshot at 5 s; the window ends at 9 s."""
     begin(writer)
     writer.snapshot(US + 1_000_000, "initial", 10, BIDS, ASKS, 1)
@@ -47,59 +47,59 @@ def test_the_book_is_valid_from_its_snapshot_to_the_hole_that_shows(writer):
     writer.snapshot(US + 5_000_000, "resync", 16, BIDS, ASKS, 2)
     writer.diff(US + 6_000_000, 0, 16, 17, BIDS, [])
     end(writer, US + 9_000_000, 2)
-    found = of(writer)
-    assert [(one.from_us - US, one.to_us - US, one.cause) for one in found.excluded] == [
+    coverage = coverage_of(writer)
+    assert [(span.from_us - US, span.to_us - US, span.cause) for span in coverage.excluded] == [
         (0, 1_000_000, "run_start"),
         (3_000_000, 5_000_000, "gap: lost"),
     ]
-    assert (found.excluded[1].from_id, found.excluded[1].to_id) == (12, 14)
-    assert (found.covered_s, found.excluded_s, found.epochs, found.runs) == (6.0, 3.0, 2, 1)
-    assert (found.depth.rows, found.depth.first_id, found.depth.last_id) == (3, 11, 17)
-    assert (found.depth.gaps, found.depth.missing) == (1, 3)
+    assert (coverage.excluded[1].from_id, coverage.excluded[1].to_id) == (12, 14)
+    assert (coverage.covered_s, coverage.excluded_s, coverage.epochs, coverage.runs) == (6.0, 3.0, 2, 1)
+    assert (coverage.depth.rows, coverage.depth.first_id, coverage.depth.last_id) == (3, 11, 17)
+    assert (coverage.depth.gaps, coverage.depth.missing) == (1, 3)
 
 
-def test_trades_are_counted_and_what_the_ledger_misses_of_them(writer):
-    """Three rows, one of them from REST, and two ids that never came."""
+def test_trades_and_missing_trades_are_counted(writer):
+    """Three rows, one of them from REST, and one declared gap."""
     begin(writer)
     for trade_id, source in ((5, "ws"), (8, "ws"), (6, "rest")):
         writer.trade(US + trade_id, Trade(1, trade_id, 1, "1.00", "1", False, trade_id, trade_id, source))
     writer.event(US + 9, "trade_gap", 0, {"from_id": 7, "to_id": 7, "from_us": 0, "to_us": 0, "cause": "lost"})
     end(writer, US + 10, 0)
-    trades = of(writer).trades
+    trades = coverage_of(writer).trades
     assert (trades.rows, trades.first_id, trades.last_id, trades.rest) == (3, 5, 8, 1)
     assert (trades.gaps, trades.missing) == (1, 1)
 
 
-def test_a_day_that_never_had_a_book_covers_nothing(writer):
-    """All of the window is excluded, and the text says so without a division by zero."""
+def test_day_without_book_covers_nothing(writer):
+    """The whole window is excluded, and the text has no division by zero."""
     begin(writer)
     end(writer, US + 4_000_000, 0)
-    found = of(writer)
-    assert (found.covered_s, found.excluded_s) == (0.0, 4.0)
-    assert "covered   0.0 s (0.00 %), 0 epochs, 1 run\n" in coverage_text(found)
-    assert "excluded  4.0 s in 1 stretch\n" in coverage_text(found)
-    assert "depth     no rows" in coverage_text(found)
+    coverage = coverage_of(writer)
+    assert (coverage.covered_s, coverage.excluded_s) == (0.0, 4.0)
+    assert "covered   0.0 s (0.00 %), 0 epochs, 1 run\n" in coverage_text(coverage)
+    assert "excluded  4.0 s in 1 stretch\n" in coverage_text(coverage)
+    assert "depth     no rows" in coverage_text(coverage)
 
 
-def test_rows_that_cannot_be_read_are_counted_and_passed_over(writer):
-    """The check names them; the coverage goes on."""
+def test_unreadable_rows_are_counted_and_skipped(writer):
+    """The check reports the rows; the coverage continues."""
     begin(writer)
     end(writer, US + 4_000_000, 0)
     trades = next(writer.folder.path.glob("trades_ws_*"))
     trades.write_text(trades.read_text(encoding="utf-8") + "no,row\n", encoding="utf-8")
-    assert of(writer).unreadable == 1
-    assert "1 row cannot be read; mm data check names them" in coverage_text(of(writer))
+    assert coverage_of(writer).unreadable == 1
+    assert "1 row cannot be read; mm data check names them" in coverage_text(coverage_of(writer))
 
 
-def test_a_folder_without_a_ledger_says_so(tmp_path):
-    """Nothing else tells when a book was valid."""
+def test_folder_without_ledger_raises_missing_day(tmp_path):
+    """Only the ledger records when a book was valid."""
     (tmp_path / "SIMUSDT" / "20260105").mkdir(parents=True)
     with pytest.raises(MissingDay, match="give a day folder with its ledger"):
         cover(DayFolder(tmp_path, "SIMUSDT", "20260105"))
 
 
-def test_a_simulated_days_faults_are_what_is_excluded_and_what_a_backtest_leaves_out(tmp_path):
-    """Simulator, coverage and engine agree on the instants at which there was no book."""
+def test_excluded_time_matches_simulated_faults_and_backtest(tmp_path):
+    """Simulator, coverage and engine agree on the times without a book."""
     where = ["--symbol", "SIMUSDT", "--day", "20260105", "--data-root", str(tmp_path)]
     run = CliRunner()
     assert run.invoke(main, ["sim", "day", *where, "--hours", "0.5", "--scenario", "gaps"]).exit_code == 0
@@ -107,8 +107,8 @@ def test_a_simulated_days_faults_are_what_is_excluded_and_what_a_backtest_leaves
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     no_book = [tuple(fault["no_book_us"]) for fault in truth["faults"] if fault["no_book_us"]]
     assert no_book
-    answer = json.loads(run.invoke(main, ["data", "coverage", str(folder), "--json"]).stdout)["days"][0]
-    assert [(one["from_us"], one["to_us"]) for one in answer["excluded"][1:]] == no_book
-    played = run.invoke(main, ["backtest", *where, "--out-root", str(tmp_path / "out"), "--json"])
+    coverage = json.loads(run.invoke(main, ["data", "coverage", str(folder), "--json"]).stdout)["days"][0]
+    assert [(span["from_us"], span["to_us"]) for span in coverage["excluded"][1:]] == no_book
+    backtest = run.invoke(main, ["backtest", *where, "--out-root", str(tmp_path / "out"), "--json"])
     excluded = sum(to_us - from_us for from_us, to_us in no_book) / 1e6
-    assert json.loads(played.stdout)["seconds_excluded"] == pytest.approx(excluded, abs=1e-6)
+    assert json.loads(backtest.stdout)["seconds_excluded"] == pytest.approx(excluded, abs=1e-6)

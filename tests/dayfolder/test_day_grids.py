@@ -1,4 +1,4 @@
-"""Which price step is valid at which row of a day."""
+"""The price grid that is valid at each row of a day."""
 
 import json
 
@@ -15,16 +15,16 @@ def event(**details):
     return Event(1, 1, Arrival(5, "R1", 0, 0), "anomaly", 1, {"kind": "grid", **details})
 
 
-def test_a_step_is_valid_from_its_row_on_and_never_ends():
-    """Finer steps are an error before they came; coarser ones end nothing: orders rest on the grid of their time."""
+def test_step_is_valid_from_its_row_on():
+    """Finer steps are invalid before their row; a coarser step does not invalidate earlier ones."""
     grids = DayGrids([(0, 10), (7, 2), (9, 50)])
     prices = ["0.00000010", "0.00000004"]
     assert [grids.off_tick(prices, seq) for seq in (-1, 0, 6, 7, 9, 99)] == [*["0.00000004"] * 3, None, None, None]
     assert DayGrids().off_tick(["0.1"], 1) is None
 
 
-def test_only_a_report_of_prices_names_a_step():
-    """Reports of quantities have none, and other anomalies neither."""
+def test_reported_tick_comes_only_from_price_grid_anomaly():
+    """Reports of quantity steps and other anomalies have no tick."""
     assert reported_tick_e8(event(tick_size="0.05")) == 5_000_000
     assert reported_tick_e8(event(step_size="0.05")) is None
     assert reported_tick_e8(event(kind="late", tick_size="0.05")) is None
@@ -47,8 +47,8 @@ def grid(from_seq, tick, step="0.00100000"):
     return {"from_us": from_seq, "from_seq": from_seq, "tick_size": tick, "step_size": step}
 
 
-def test_the_grids_of_a_day_are_its_history_else_its_filters(recorded_day, entry):
-    """A day without a change has none."""
+def test_grids_are_history_or_else_filters(recorded_day, entry):
+    """A day without changes has one grid from its filters."""
     (only,) = read_grids(recorded_day)
     assert (only.from_us, only.from_seq) == (0, 0)
     rewritten(recorded_day, entry, history=[grid(0, "0.1"), grid(9, "0.02")])
@@ -56,22 +56,22 @@ def test_the_grids_of_a_day_are_its_history_else_its_filters(recorded_day, entry
 
 
 @pytest.mark.parametrize("history", [[{}], [grid(0, "0")], [grid("x", "1")], 5, [5], {"a": 1}])
-def test_a_history_that_cannot_be_read_is_named(recorded_day, entry, history):
-    """With the way out."""
+def test_invalid_history_is_reported(recorded_day, entry, history):
+    """The error and the check report the history."""
     rewritten(recorded_day, entry, history=history)
     with pytest.raises(BrokenFile, match="the history of the grid cannot be read"):
         read_grids(recorded_day)
     assert [defect.kind for defect in check_day(recorded_day).defects] == ["instrument"]
 
 
-def test_the_grid_of_another_symbol_is_refused(recorded_day, entry):
-    """It does not concern this day."""
+def test_grid_of_other_symbol_is_rejected(recorded_day, entry):
+    """The error contains the other symbol."""
     with pytest.raises(Mismatch, match="it is of OTHER"):
         read_grids(rewritten(recorded_day, entry, symbol="OTHER"))
 
 
-def test_the_check_uses_the_grid_of_each_row(recorded_day, entry):
-    """A price that only a later grid allows is a defect, and one of an earlier grid is none."""
+def test_check_uses_grid_of_each_row(recorded_day, entry):
+    """A price that only a later grid allows is a defect; a price of an earlier grid is none."""
     finer = [grid(0, "0.03"), grid(1 << 40, "0.01")]
     defects = check_day(rewritten(recorded_day, entry, history=finer)).defects
     assert {defect.kind for defect in defects} >= {"off_tick"}

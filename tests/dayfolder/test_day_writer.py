@@ -1,4 +1,4 @@
-"""One door to a day's files."""
+"""`DayWriter`, which writes all files of a day."""
 
 import base64
 import csv
@@ -21,7 +21,7 @@ from mm.errors import Mismatch, RunExists, TryLater, UsageError
 from mm.instrument import Instrument
 
 T = 1_767_600_000_000_000
-HOLE = {"from_id": 5, "to_id": 9, "from_us": 1, "to_us": 2, "cause": "silence"}
+GAP = {"from_id": 5, "to_id": 9, "from_us": 1, "to_us": 2, "cause": "silence"}
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def diffs(folder):
     return [json.loads(line) for line in gzip.decompress(folder.diffs.read_bytes()).splitlines()]
 
 
-def test_a_diff_is_stored_as_it_came(folder):
-    """The texts of the exchange are never touched, not a zero of them."""
+def test_diff_is_stored_unchanged(folder):
+    """The exchange's strings are stored unchanged, including trailing zeros."""
     with start(folder) as writer:
         seq = writer.diff(T + 1_999, 1_767_600_000_001, 10, 12, [["1.10", "0.00000000"]], [])
     assert gzip.decompress(folder.diffs.read_bytes()).decode() == (
@@ -54,8 +54,8 @@ def test_a_diff_is_stored_as_it_came(folder):
     )
 
 
-def test_a_frame_carries_the_number_of_its_diff_and_no_padding(folder):
-    """A missing level is empty, a surplus one is cut, and the time of the exchange is floored to ms."""
+def test_frame_has_recv_seq_of_its_diff_and_no_padding(folder):
+    """A missing level is empty, a surplus level is dropped, and the exchange time is floored to ms."""
     with start(folder) as writer:
         seq = writer.diff(T, 1_767_600_000_001_999, 10, 12, [["1.1", "2"]], [])
         bids = [("1.1", "2"), ("1.0", "3"), ("0.9", "4")]
@@ -66,7 +66,7 @@ def test_a_frame_carries_the_number_of_its_diff_and_no_padding(folder):
 
 
 def test_trades_are_written_with_their_source(folder):
-    """A trade from REST has no event time; everything else is the exchange's own."""
+    """A trade from REST has no event time; all other values are the exchange's."""
     with start(folder) as writer:
         writer.trade(T, Trade(1_767_600_000_002, 7, 1_767_600_000_001, "1.10", "3.00", True, 7, 7))
         writer.trade(T + 1, Trade(None, 5, 1_767_600_000_000_999, "1.10", "3.00", False, 5, 6, "rest"))
@@ -78,21 +78,21 @@ def test_trades_are_written_with_their_source(folder):
 
 
 def test_recv_seq_is_one_counter_over_all_files(folder):
-    """The order of all events follows from the numbers alone."""
+    """The order of all rows follows from recv_seq alone."""
     with start(folder) as writer:
         first = writer.diff(T, 1, 1, 1, [], [])
         writer.frame(Stamp(T, first, 1, 1), 1, [], [])
         second = writer.skip()
         third = writer.trade(T, Trade(1, 1, 1, "1", "1", True, 1, 1))
-        writer.gap(T, "gap", 1, HOLE)
+        writer.gap(T, "gap", 1, GAP)
         fifth = writer.quarantine(T, "depth", "no u", b"{\xff")
     assert (first, second, third, fifth) == (2, 3, 4, 6)
     assert [row["recv_seq"] for row in rows(folder.events)] == ["1", "5"]
     assert [row["recv_seq"] for row in rows(folder.gaps)] == ["5"]
 
 
-def test_what_cannot_be_parsed_is_kept_raw(folder):
-    """A message that broke the reader can be looked at byte by byte."""
+def test_unparsable_message_is_quarantined_raw(folder):
+    """The raw bytes of an unreadable message can be inspected."""
     with start(folder) as writer:
         assert not folder.quarantine.exists()
         writer.quarantine(T, "depth", "not JSON", b"\x00\xff{")
@@ -101,11 +101,11 @@ def test_what_cannot_be_parsed_is_kept_raw(folder):
     assert base64.b64decode(kept["raw_base64"]) == b"\x00\xff{"
 
 
-def test_a_snapshot_is_there_before_its_event(folder, monkeypatch):
-    """An event never names a missing file; a failed snapshot leaves no event and no file."""
+def test_snapshot_file_is_written_before_its_event(folder, monkeypatch):
+    """An event never refers to a missing file; a failed snapshot leaves no event and no file."""
     with start(folder) as writer:
         event_id = writer.snapshot(T, "initial", 99, [["1.1", "2"]], [["1.2", "3"]], 1)
-        assert rows(folder.events)[-1]["event_id"] == str(event_id)  # written through, not only at the end
+        assert rows(folder.events)[-1]["event_id"] == str(event_id)  # written immediately, not only at close
         details = json.loads(rows(folder.events)[-1]["details_json"])
         assert details == {"last_update_id": 99, "path": "snapshots/snapshot_2_initial.csv"}
         assert (folder.path / details["path"]).read_text() == (
@@ -124,7 +124,7 @@ def test_a_snapshot_is_there_before_its_event(folder, monkeypatch):
     assert [path.name for path in folder.snapshots.iterdir()] == ["snapshot_2_initial.csv"]
 
 
-def test_diffs_reach_the_disk_before_their_frames(folder, monkeypatch):
+def test_diffs_are_flushed_before_their_frames(folder, monkeypatch):
     """After a crash no frame refers to a missing diff: full frames flush the diffs first."""
     monkeypatch.setattr(buffered_writer, "FLUSH_BYTES", 200)
     with start(folder) as writer:
@@ -135,29 +135,29 @@ def test_diffs_reach_the_disk_before_their_frames(folder, monkeypatch):
         assert rows(folder.frames)
 
 
-def test_streams_that_are_not_wanted_are_not_made(folder):
-    """WRITE_DIFFS=0 and WRITE_GAPS=0 leave no empty files, and the numbers continue as if they were kept."""
+def test_disabled_streams_are_not_created(folder):
+    """WRITE_DIFFS=0 and WRITE_GAPS=0 create no files, and recv_seq continues as if they were written."""
     with start(folder, write_diffs=False, write_gaps=False) as writer:
         assert writer.diff(T, 1, 1, 1, [], []) == 2
-        writer.gap(T, "gap", 0, HOLE)
+        writer.gap(T, "gap", 0, GAP)
     assert not folder.diffs.exists()
     assert not folder.gaps.exists()
     assert len(rows(folder.events)) == 2
 
 
-def test_one_writer_a_folder(folder):
-    """A second recorder of the same day goes away and touches nothing; the lock ends with its holder."""
+def test_second_writer_of_folder_raises_try_later(folder):
+    """A second recorder of the same day exits and changes nothing; the lock is released with its holder."""
     with start(folder):
         before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
-        with pytest.raises(TryLater, match="another process") as refused:
+        with pytest.raises(TryLater, match="another process") as raised:
             DayWriter(folder, "R2")
-        assert refused.value.exit_code == 75
+        assert raised.value.exit_code == 75
         assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
     start(folder, "R2").close()
 
 
-def test_a_later_run_goes_on_where_the_last_one_stopped(folder):
-    """Numbers, event ids and epochs count over the day, whatever restarts in it."""
+def test_later_run_continues_counters_of_previous_run(folder):
+    """recv_seq, event ids and epochs continue over restarts within a day."""
     with start(folder) as writer:
         writer.snapshot(T, "initial", 5, [], [], 1)
         writer.diff(T, 1_767_600_000_001, 6, 9, [], [])
@@ -178,8 +178,8 @@ def test_a_later_run_goes_on_where_the_last_one_stopped(folder):
 
 
 @pytest.mark.parametrize("write_diffs", [True, False])
-def test_messages_formatted_elsewhere_are_rows_like_others(folder, write_diffs):
-    """The simulator formats in bulk; numbers, units and files are those of one day all the same."""
+def test_preformatted_blocks_are_appended_as_rows(folder, write_diffs):
+    """The simulator appends preformatted blocks; recv_seq, units and files stay consistent."""
     frame, trade = "1,1,3,R1,1,,,,,,,,,1,9", "1,1,4,R1,2,1,1,1,true,1,2,2,ws"
     with start(folder, write_diffs=write_diffs) as writer:
         writer.trade(T, Trade(None, 1, 1_767_600_000_001, "1", "1", True, 1, 1))
@@ -194,8 +194,8 @@ def test_messages_formatted_elsewhere_are_rows_like_others(folder, write_diffs):
     assert json.loads(folder.schema.read_text())["units"]["E"] == "ms and us"
 
 
-def test_the_seal_counts_no_file_that_it_was_told_of(folder):
-    """A gigabyte is not unpacked to be counted by the process that has just written it; its hash is still read."""
+def test_seal_does_not_count_rows_of_declared_file(folder):
+    """A declared file is hashed, but not decompressed to count its rows."""
     with start(folder) as writer:
         side = folder.path / "side.csv.gz"
         side.write_bytes(b"not even packed")
@@ -204,8 +204,8 @@ def test_the_seal_counts_no_file_that_it_was_told_of(folder):
     assert (entry.rows, entry.first_id, entry.last_id, entry.bytes) == (12, 3, 4, 15)
 
 
-def test_a_used_run_id_and_other_columns_are_refused(folder):
-    """Two runs of one name could not be distinguished, two widths not be read as one table."""
+def test_used_run_id_and_other_columns_are_rejected(folder):
+    """Two runs with one id could not be distinguished, and two widths could not be read as one table."""
     start(folder).close()
     with pytest.raises(RunExists, match="R1"):
         DayWriter(folder, "R1", top_n=2)
@@ -217,8 +217,8 @@ def test_a_used_run_id_and_other_columns_are_refused(folder):
             DayWriter(folder, wrong, top_n=2)
 
 
-def test_the_instrument_is_the_grid_or_the_exchange_s_own_words(folder):
-    """A recorder keeps the exchange's entry; a simulation has only the grid; a resumed run keeps what is there."""
+def test_instrument_file_is_grid_or_exchange_entry(folder):
+    """A recorder stores the exchange's entry, a simulation only the grid; a resumed run keeps the existing file."""
     grid = Instrument("SIMUSDT", tick_e8=1_000_000, lot_e8=1_000)
     start(folder, instrument=grid).close()
     assert json.loads(folder.instrument.read_text())["filters"][0]["tickSize"] == "0.01000000"
@@ -227,8 +227,8 @@ def test_the_instrument_is_the_grid_or_the_exchange_s_own_words(folder):
     assert folder.instrument.read_text() == '{"symbol":"SIMUSDT"}'
 
 
-def test_close_may_be_called_twice_and_frees_the_folder_after_a_failure(folder, monkeypatch):
-    """A full disk at the end must not leave the folder locked."""
+def test_close_releases_lock_after_failure_and_can_be_repeated(folder, monkeypatch):
+    """A full disk at close must not leave the folder locked."""
     writer = start(folder)
     writer.trade(T, Trade(1, 1, 1, "1", "1", True, 1, 1))
 
@@ -243,8 +243,8 @@ def test_close_may_be_called_twice_and_frees_the_folder_after_a_failure(folder, 
     start(folder, "R2").close()
 
 
-def test_equal_runs_leave_equal_bytes(tmp_path):
-    """A simulated day has one hash."""
+def test_equal_runs_write_equal_bytes(tmp_path):
+    """A simulated day is reproducible."""
 
     def write(root):
         folder = DayFolder(root, "SIMUSDT", "20260105")
@@ -260,8 +260,8 @@ def test_equal_runs_leave_equal_bytes(tmp_path):
     assert write(tmp_path / "a") == write(tmp_path / "b")
 
 
-def test_a_day_is_sealed_without_being_read_again(folder, monkeypatch):
-    """Hashes run along and rows were counted, over runs, crashes and failed writes: ending takes no time."""
+def test_seal_does_not_read_growing_files_again(folder, monkeypatch):
+    """Hashes and row counts are kept while writing, over runs, crashes and failed writes, so sealing is fast."""
     before = None
     for run in range(3):
         with start(folder, f"R{run}") as writer:
@@ -298,7 +298,7 @@ def test_a_day_is_sealed_without_being_read_again(folder, monkeypatch):
 
 
 def _only_small(read, folder):
-    """Return *read*, which must not be called for a file that grows with the day."""
+    """Return *read* with an assertion that it is not called for a file that grows during the day."""
 
     def reads(path):
         assert path not in folder.streams(), path
@@ -307,8 +307,8 @@ def _only_small(read, folder):
     return reads
 
 
-def test_a_snapshot_waits_for_space_and_the_ledger_with_it(folder, monkeypatch):
-    """A row never names a missing file; what waits is written with the next flush that finds space."""
+def test_snapshot_and_its_event_wait_for_disk_space(folder, monkeypatch):
+    """A row never refers to a missing file; waiting data is written by the next flush that has space."""
     full = [True]
 
     def write(path, data):
@@ -329,33 +329,33 @@ def test_a_snapshot_waits_for_space_and_the_ledger_with_it(folder, monkeypatch):
         assert "snapshot_loaded" in folder.events.read_text()
 
 
-def test_nothing_is_forced_to_the_disk_but_by_a_sync(folder, monkeypatch):
-    """A slow disk must not stop the loop in which messages arrive."""
-    forced = []
+def test_fsync_is_called_only_by_sync(folder, monkeypatch):
+    """A slow disk must not block the receive loop."""
+    synced = []
     with start(folder) as writer:
         writer.sync()
-        monkeypatch.setattr(os, "fsync", forced.append)
+        monkeypatch.setattr(os, "fsync", synced.append)
         writer.snapshot(7, "initial", 10, [("1", "1")], [], 1)
         writer.instrument("{}")
         writer.flush()
-        assert forced == []
+        assert synced == []
         writer.sync()
-        assert len(forced) >= 2
+        assert len(synced) >= 2
 
 
-def test_files_are_forced_to_the_disk_side_by_side(tmp_path, monkeypatch):
-    """A disk may take seconds for each: a seal forces all of them, and the manifest, at the same time."""
+def test_seal_syncs_files_in_parallel(tmp_path, monkeypatch):
+    """A sync may take seconds per file: sealing syncs all files and the manifest in parallel."""
     writer = DayWriter(DayFolder(tmp_path, "A", "20260105"), "R1", top_n=1)
     writer.event(1_767_600_000_000_000, "run_start", 0, {"version": "0", "knobs": {}})
-    together = threading.Barrier(7, timeout=60)  # five files that grow, the schema, the manifest
-    monkeypatch.setattr(os, "fsync", lambda _fd: together.wait())
+    barrier = threading.Barrier(7, timeout=60)  # five growing files, the schema, the manifest
+    monkeypatch.setattr(os, "fsync", lambda _fd: barrier.wait())
     assert writer.seal().sealed
     monkeypatch.undo()
     writer.close()
 
 
-def test_a_force_that_fails_is_done_again(tmp_path, monkeypatch):
-    """Nothing counts as forced that was not."""
+def test_failed_fsync_is_retried(tmp_path, monkeypatch):
+    """A file whose fsync failed is synced again."""
     writer = DayWriter(DayFolder(tmp_path, "A", "20260105"), "R1", top_n=1)
 
     def fail(_fd):
@@ -372,8 +372,8 @@ def test_a_force_that_fails_is_done_again(tmp_path, monkeypatch):
     writer.close()
 
 
-def test_a_backfill_while_there_is_no_space_waits_with_its_rows(tmp_path, monkeypatch):
-    """The ledger does not name missing rows, even if only it has space."""
+def test_backfill_event_waits_for_its_rows_on_full_disk(tmp_path, monkeypatch):
+    """The ledger does not refer to missing rows, even if only the ledger can be written."""
     folder, write = DayFolder(tmp_path, "A", "20260105"), os.write
 
     def full(fd, data):
@@ -399,8 +399,8 @@ def test_a_backfill_while_there_is_no_space_waits_with_its_rows(tmp_path, monkey
         assert b"window_end" in folder.events.read_bytes()
 
 
-def test_a_first_unreadable_message_while_there_is_no_space_waits(tmp_path, monkeypatch):
-    """Its file cannot even be made."""
+def test_first_quarantined_message_waits_on_full_disk(tmp_path, monkeypatch):
+    """The quarantine file cannot even be created."""
     folder, make = DayFolder(tmp_path, "A", "20260105"), os.open
 
     def full(path, flags, *mode):

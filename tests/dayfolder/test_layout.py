@@ -1,4 +1,4 @@
-"""The face of a day folder: names, columns, days."""
+"""The layout of a day folder: names, columns, days."""
 
 import gzip
 import json
@@ -21,8 +21,8 @@ from mm.dayfolder.layout import (
 from mm.errors import MissingDay, UsageError
 
 
-def test_files_have_the_names_of_the_contract(tmp_path):
-    """Scripts of users open these names."""
+def test_files_have_contract_names(tmp_path):
+    """User scripts open files by these names."""
     folder = DayFolder(tmp_path, "btcusdt", "20251216")
     names = [folder.relative(path) for path in (*folder.streams(), folder.instrument, folder.schema, folder.manifest)]
     assert names == [
@@ -40,7 +40,7 @@ def test_files_have_the_names_of_the_contract(tmp_path):
     assert folder.relative(folder.snapshot(7, "resync")) == "snapshots/snapshot_7_resync.csv"
 
 
-def test_frame_columns_run_level_by_level():
+def test_frame_columns_are_ordered_by_level():
     """Level 1 is before level 2, bid before ask, and later columns are last."""
     assert ",".join(frame_columns(2)) == (
         "event_time_ms,recv_time_ms,recv_seq,run_id,epoch_id,bid1_price,bid1_qty,ask1_price,ask1_qty,"
@@ -48,22 +48,22 @@ def test_frame_columns_run_level_by_level():
     )
 
 
-def test_a_packed_or_unpacked_twin_is_found(tmp_path):
-    """Readers take either form."""
+def test_existing_finds_compressed_or_plain_file(tmp_path):
+    """Readers accept compressed and plain files."""
     folder = DayFolder(tmp_path, "A", "20251216")
     folder.diffs.parent.mkdir(parents=True)
     assert existing(folder.trades) is None
-    packed = folder.trades.with_name(folder.trades.name + ".gz")
-    packed.write_bytes(gzip.compress(b""))
-    assert existing(folder.trades) == packed
-    unpacked = folder.diffs.with_suffix("")
-    unpacked.write_text("")
-    assert existing(folder.diffs) == unpacked
+    compressed = folder.trades.with_name(folder.trades.name + ".gz")
+    compressed.write_bytes(gzip.compress(b""))
+    assert existing(folder.trades) == compressed
+    plain = folder.diffs.with_suffix("")
+    plain.write_text("")
+    assert existing(folder.diffs) == plain
     folder.diffs.write_bytes(b"")
     assert existing(folder.diffs) == folder.diffs
 
 
-def test_a_symbol_may_be_any_letters_but_no_path(tmp_path):
+def test_symbol_may_be_any_letters_but_no_path(tmp_path):
     """Symbols are upper case on disk, may be non-ASCII, and never leave the data folder."""
     assert DayFolder(tmp_path, "币安usdt", "20251216").symbol == "币安USDT"
     for wrong in ("", "../BTC", "A/B", "A,B", ".hidden", "A B"):
@@ -71,8 +71,8 @@ def test_a_symbol_may_be_any_letters_but_no_path(tmp_path):
             DayFolder(tmp_path, wrong, "20251216")
 
 
-def test_a_folder_path_names_symbol_and_day(tmp_path, monkeypatch):
-    """A check is given a folder, also a relative one."""
+def test_symbol_and_day_are_taken_from_folder_path(tmp_path, monkeypatch):
+    """The path may be relative."""
     path = tmp_path / "BTCUSDT" / "20251216"
     path.mkdir(parents=True)
     monkeypatch.chdir(path)
@@ -90,26 +90,26 @@ def test_a_folder_path_names_symbol_and_day(tmp_path, monkeypatch):
         ("20251216:20251216", ("20251216",)),
     ],
 )
-def test_days_are_one_or_a_list_or_a_range(text, days):
+def test_days_are_parsed_from_day_list_or_range(text, days):
     """The three forms of DAY; a range includes its ends and follows the calendar."""
     assert parse_days(text) == days
 
 
 @pytest.mark.parametrize("text", ["", "2025-12-16", "20251301", "20251218:20251216", "20251216,20251216", "2025121６"])
-def test_days_that_are_none_are_refused(text):
-    """A typo is named, never guessed at."""
+def test_invalid_days_are_rejected(text):
+    """A typo raises an error with the variable's name."""
     with pytest.raises(UsageError, match="DAY"):
         parse_days(text)
 
 
 @given(st.dates(min_value=date(1970, 1, 1), max_value=date(2200, 1, 1)), st.integers(0, 40))
-def test_a_range_has_every_day_once(first, more):
-    """No day is lost at a month's or a year's end."""
+def test_range_contains_every_day_once(first, more):
+    """No day is lost at the end of a month or a year."""
     days = tuple(f"{first + timedelta(days=n):%Y%m%d}" for n in range(more + 1))
     assert parse_days(f"{days[0]}:{days[-1]}") == days
 
 
-def test_a_missing_day_names_the_days_that_are_there(tmp_path):
+def test_missing_day_message_lists_available_days(tmp_path):
     """A mistyped day gets a suggestion."""
     for day in ("20251217", "20251216", "notes"):
         (tmp_path / "BTCUSDT" / day).mkdir(parents=True)
@@ -123,15 +123,15 @@ def test_a_missing_day_names_the_days_that_are_there(tmp_path):
         day_folder(tmp_path / "nowhere", "ETHUSDT", "20251216")
 
 
-def test_the_schema_tells_the_unit_of_exchange_stamps(tmp_path):
-    """E and T are kept as received; the unit is written down beside them."""
+def test_schema_contains_unit_of_exchange_timestamps(tmp_path):
+    """E and T are stored as received; the schema contains their unit."""
     schema = json.loads(schema_json(DayFolder(tmp_path, "A", "20251216"), 5, "us"))
     assert (schema["schema_version"], schema["units"]["E"], schema["units"]["T"], schema["top_n"]) == (1, "us", "us", 5)
     assert schema["columns"]["orderbook_ws_depth"] == list(frame_columns(5))
 
 
-def test_a_snapshot_name_tells_its_event(tmp_path):
-    """Names that are no snapshot's are left alone."""
+def test_snapshot_name_contains_its_event_id(tmp_path):
+    """Names of other files give None."""
     folder = DayFolder(tmp_path, "A", "20251216")
     assert snapshot_event_id(folder.snapshot(12, "refresh")) == 12
     assert snapshot_event_id(tmp_path / "snapshot_12_refresh.csv.gz") == 12

@@ -1,4 +1,4 @@
-"""The vocabulary of a day."""
+"""The event types of the ledger and their keys."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS
 from mm.dayfolder.ledger import EVENT_KEYS, LedgerWriter
 
-HOLE = {"from_id": 5, "to_id": 9, "from_us": 1, "to_us": 2, "cause": 'silence, "lost"\nlines'}
+GAP = {"from_id": 5, "to_id": 9, "from_us": 1, "to_us": 2, "cause": 'silence, "lost"\nlines'}
 
 
 def make():
@@ -24,8 +24,8 @@ def read(columns, lines):
 
 
 @pytest.mark.parametrize("kind", EVENT_KEYS)
-def test_every_type_takes_its_keys_and_no_others(kind):
-    """The keys of the details are part of the contract."""
+def test_event_type_accepts_exactly_its_keys(kind):
+    """The keys of the details are part of the contract; only `anomaly` accepts additional ones."""
     events, _, ledger = make()
     details = dict.fromkeys(EVENT_KEYS[kind])
     assert ledger.event(1_500, 3, kind, 1, details) == 7
@@ -40,18 +40,18 @@ def test_every_type_takes_its_keys_and_no_others(kind):
             ledger.event(1_500, 3, kind, 1, {k: v for k, v in details.items() if k != key})
 
 
-def test_an_unknown_type_is_refused():
-    """A reader need not guess."""
+def test_unknown_event_type_is_rejected():
+    """An unknown type raises, and nothing is written."""
     events, _, ledger = make()
     with pytest.raises(ValueError, match="'hiccup' is not an event type"):
         ledger.event(1, 1, "hiccup", 0, {})
     assert (events, ledger.next_event_id) == ([], 7)
 
 
-def test_a_gap_stands_in_both_files_under_one_number():
-    """The gaps file can be joined to the ledger by recv_seq."""
+def test_gap_is_written_to_both_files_with_same_recv_seq():
+    """The gaps file can be joined with the ledger by recv_seq."""
     events, gaps, ledger = make()
-    assert ledger.gap(1_999, 12, "gap", 2, HOLE) == 7
+    assert ledger.gap(1_999, 12, "gap", 2, GAP) == 7
     assert read(EVENT_COLUMNS, events) == [
         {
             "event_id": "7",
@@ -60,25 +60,25 @@ def test_a_gap_stands_in_both_files_under_one_number():
             "run_id": "R1",
             "type": "gap",
             "epoch_id": "2",
-            "details_json": json.dumps(HOLE, separators=(",", ":")),
+            "details_json": json.dumps(GAP, separators=(",", ":")),
             "recv_time_us": "1999",
         }
     ]
     assert read(GAP_COLUMNS, gaps)[0]["recv_seq"] == "12"
-    assert json.loads(read(GAP_COLUMNS, gaps)[0]["details"]) == HOLE
+    assert json.loads(read(GAP_COLUMNS, gaps)[0]["details"]) == GAP
     assert ledger.next_event_id == 8
 
 
-def test_a_day_without_gaps_file_still_has_the_event():
-    """WRITE_GAPS=0 leaves the ledger whole."""
+def test_gap_without_gaps_file_is_written_to_ledger():
+    """With WRITE_GAPS=0 the ledger still contains the gap."""
     events = []
-    LedgerWriter(events.append, None, "R1", 1).gap(1, 1, "gap", 0, HOLE)
+    LedgerWriter(events.append, None, "R1", 1).gap(1, 1, "gap", 0, GAP)
     assert len(events) == 1
 
 
 @given(st.text(), st.integers())
-def test_any_text_survives_the_quoting(cause, code):
-    """Close reasons come from the other side; a row stays one line and one field."""
+def test_quoting_preserves_any_text(cause, code):
+    """Close reasons are arbitrary text; a row is always one line, and the text one field."""
     events, _, ledger = make()
     try:
         cause.encode()

@@ -33,8 +33,8 @@ def folder(tmp_path):
     return folder
 
 
-def test_every_file_is_named_with_its_rows_and_ids(folder):
-    """Locks and health files come and go; all else is vouched for."""
+def test_manifest_lists_every_file_with_rows_and_ids(folder):
+    """All files are listed, except lock and health files."""
     files = {entry.path: (entry.rows, entry.first_id, entry.last_id) for entry in read_manifest(folder).files}
     assert files == {
         "diffs/depth_diffs_SIMUSDT_20260105.ndjson.gz": (3, 6, 11),
@@ -48,8 +48,8 @@ def test_every_file_is_named_with_its_rows_and_ids(folder):
     }
 
 
-def test_sizes_and_hashes_are_those_of_the_files(folder):
-    """A day that has travelled can be proved whole with stock tools."""
+def test_sizes_and_hashes_match_files(folder):
+    """A copied day can be verified with standard tools."""
     manifest = json.loads(folder.manifest.read_text())
     assert list(manifest) == ["schema_version", "symbol", "day", "sealed", "runs", "files"]
     for entry in manifest["files"]:
@@ -57,16 +57,16 @@ def test_sizes_and_hashes_are_those_of_the_files(folder):
         assert (entry["bytes"], entry["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
 
 
-def test_unsealing_keeps_the_rest(folder):
-    """The mark goes before the first byte is appended."""
+def test_unsealing_keeps_files_and_runs(folder):
+    """Unsealing changes only the `sealed` flag."""
     before = read_manifest(folder)
     unseal(folder)
     after = read_manifest(folder)
     assert (after.sealed, after.files, after.runs) == (False, before.files, before.runs)
 
 
-def test_a_manifest_that_cannot_be_read_is_named(folder):
-    """No manifest is a state of a day; a broken one is a defect."""
+def test_unreadable_manifest_raises_broken_file(folder):
+    """A missing manifest gives None; a broken one is an error."""
     folder.manifest.write_text("{")
     with pytest.raises(BrokenFile, match=r"manifest_SIMUSDT_20260105\.json"):
         read_manifest(folder)
@@ -74,8 +74,8 @@ def test_a_manifest_that_cannot_be_read_is_named(folder):
     assert read_manifest(folder) is None
 
 
-def test_what_is_written_by_now_is_noted_and_proved(tmp_path):
-    """Behind a crash the next run reads on from there; rows that came meanwhile are none of it."""
+def test_noted_manifest_covers_rows_written_so_far(tmp_path):
+    """After a crash the next run continues from the noted sizes, which exclude later rows."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     with DayWriter(folder, "R1", top_n=1) as writer:
         for number in range(3):
@@ -93,8 +93,8 @@ def test_what_is_written_by_now_is_noted_and_proved(tmp_path):
     assert proved.good_bytes < folder.trades.stat().st_size
 
 
-def test_nothing_is_noted_while_hashes_are_behind_or_ahead(tmp_path, monkeypatch):
-    """A manifest that proves less than the one before is worth less."""
+def test_manifest_is_not_written_while_hashes_are_incomplete(tmp_path, monkeypatch):
+    """No manifest is written that would cover less data than the previous one."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     with DayWriter(folder, "R1", top_n=1) as writer:
         note = writer.noting()

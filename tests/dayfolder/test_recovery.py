@@ -1,4 +1,4 @@
-"""What a run finds of the runs before it, also of one that was killed."""
+"""The state that a run recovers from previous runs, including killed ones."""
 
 import gzip
 
@@ -27,42 +27,42 @@ def folder(tmp_path):
     return folder
 
 
-def test_a_new_day_begins_at_one(tmp_path):
-    """Numbers, events and epochs count from the day's first message."""
+def test_new_day_has_initial_state(tmp_path):
+    """recv_seq, event ids and epochs start at the day's first message."""
     assert recover(DayFolder(tmp_path, "A", "20260105")) == RecoveredState()
 
 
-def test_the_last_rows_say_when_they_came(folder):
-    """What is missing behind them is missing from then on; the knobs of the run tell what it recorded."""
-    found = recover(folder)
-    assert (found.last_diff_id, found.last_diff_us, found.last_trade_id, found.last_trade_us) == (8, T + 2, None, 0)
+def test_recovered_state_has_ids_and_times_of_last_rows(folder):
+    """The recovered state has the ids and times of the last rows, and the settings of the last run."""
+    state = recover(folder)
+    assert (state.last_diff_id, state.last_diff_us, state.last_trade_id, state.last_trade_us) == (8, T + 2, None, 0)
     with DayWriter(folder, "R2", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {"trade_stream": "trade"}})
         writer.trade(T + 7, Trade(None, 5, T // 1000, "1", "2", True, 5, 5))
-    found = recover(folder)
-    assert (found.last_trade_id, found.last_trade_us, found.knobs) == (5, T + 7, {"trade_stream": "trade"})
+    state = recover(folder)
+    assert (state.last_trade_id, state.last_trade_us, state.knobs) == (5, T + 7, {"trade_stream": "trade"})
 
 
-def test_where_no_diff_has_survived_the_snapshot_says_what_is_missing(folder):
-    """A run loaded a book and was killed before its first flush: what the next run misses, is missing behind that."""
+def test_last_diff_id_falls_back_to_frame_then_snapshot(folder):
+    """If a run was killed before its first flush, the last id is that of its snapshot."""
     folder.diffs.unlink()
-    assert recover(folder).last_diff_id == 8  # the last frame's
+    assert recover(folder).last_diff_id == 8  # from the last frame
     folder.frames.unlink()
-    found = recover(folder)
-    assert (found.last_diff_id, found.last_diff_us) == (5, T)
+    state = recover(folder)
+    assert (state.last_diff_id, state.last_diff_us) == (5, T)
 
 
-def test_where_ids_began_anew_the_snapshot_says_what_is_missing(folder):
-    """The diffs behind the snapshot were lost with the run: those on the disk are of the old ids."""
+def test_last_diff_id_is_that_of_snapshot_after_id_restart(folder):
+    """The diffs after the snapshot were lost with the run: those on disk have the old ids."""
     with DayWriter(folder, "R2", top_n=1) as writer:
         writer.diff(T + 8, T // 1000, 3_000_001, 3_000_002, [["1", "1"]], [])
         writer.snapshot(T + 9, "resync", 2_985, [["1", "2"]], [["2", "2"]], 2)
-    found = recover(folder)
-    assert (found.last_diff_id, found.last_diff_us) == (2_985, T + 9)
+    state = recover(folder)
+    assert (state.last_diff_id, state.last_diff_us) == (2_985, T + 9)
 
 
-def test_runs_that_did_not_stop_are_named(folder):
-    """The next run writes `crash_recovered` for each of them, also where one crashed while it recovered another."""
+def test_open_runs_are_runs_without_run_stop(folder):
+    """The next run writes `crash_recovered` for each open run, even if a run crashed during a recovery."""
     assert recover(folder).open_runs == ("R1",)
     with DayWriter(folder, "R2", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
@@ -74,37 +74,37 @@ def test_runs_that_did_not_stop_are_named(folder):
     assert recover(folder).open_runs == ()
 
 
-def test_torn_tails_are_told_before_they_are_cut(folder):
-    """A run can say in the ledger how much was lost, and appends behind whole rows only."""
+def test_torn_tails_are_reported_before_they_are_cut(folder):
+    """The number of lost bytes is available for the ledger, and rows are appended only after whole rows."""
     for path in (folder.frames, folder.diffs):
         with path.open("ab") as stream:
             stream.write(b"\x1f\x8b\x08 torn")
-    found = recover(folder)
-    assert found.lost == {folder.frames: 8, folder.diffs: 8} == recover(folder).lost
+    state = recover(folder)
+    assert state.lost == {folder.frames: 8, folder.diffs: 8} == recover(folder).lost
     with DayWriter(folder, "R2", top_n=1) as writer:
-        assert (writer.earlier.lost, recover(folder).lost) == (found.lost, found.lost)
+        assert (writer.earlier.lost, recover(folder).lost) == (state.lost, state.lost)
     assert len(gzip.decompress(folder.diffs.read_bytes()).splitlines()) == 3
     assert recover(folder).lost == {}
 
 
-def test_the_highest_number_of_any_file_counts(folder):
-    """The ledger is written at once, other files later: none of them alone has the last number."""
+def test_next_seq_follows_highest_recv_seq_of_all_files(folder):
+    """The ledger is written immediately, other files later, so any of them may have the last recv_seq."""
     assert recover(folder).next_seq == 6
     folder.diffs.unlink()
     folder.frames.unlink()
     assert recover(folder).next_seq == 3
 
 
-def test_an_orphan_is_removed_and_its_id_never_used_again(folder):
-    """A crash between a snapshot and its event leaves an unreferenced file."""
+def test_orphan_snapshot_is_removed_and_its_id_is_not_reused(folder):
+    """A crash between a snapshot and its event leaves an orphan file."""
     folder.snapshot(9, "resync").write_text("run_id,event_id,side,price,qty,lastUpdateId\n")
     (folder.snapshots / "snapshot_11_resync.csv.tmp").write_text("half")
     assert recover(folder).next_event_id == 10
     assert [path.name for path in folder.snapshots.iterdir()] == ["snapshot_2_initial.csv"]
 
 
-def test_a_last_row_without_a_number_is_an_error(folder):
-    """Counting on from a guess would give two rows one number."""
+def test_last_row_without_recv_seq_raises_broken_file(folder):
+    """Continuing from a guess could assign one recv_seq to two rows."""
     with folder.trades.open("a") as stream:
         stream.write("nonsense\n")
     with pytest.raises(BrokenFile, match="mm data check"):
@@ -120,8 +120,8 @@ def test_a_last_row_without_a_number_is_an_error(folder):
         ("aggTrade", [(6, 6, 9), (8, 20, 21)], ((7, 7, T, T + 8), (9, 9, T, T + 8))),
     ],
 )
-def test_trades_that_rest_brought_before_a_crash_are_not_fetched_again(folder, stream, rows, left):
-    """Their rows came to the disk, and the run was killed before its ledger could say so: 200 kills found that."""
+def test_rest_trades_written_before_crash_are_not_requested_again(folder, stream, rows, left):
+    """The rows are on disk, but the run was killed before the ledger recorded the backfill."""
     with DayWriter(folder, "R2", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {"trade_stream": stream}})
         writer.trade(T, Trade(None, 5, T // 1000, "1", "2", True, 5, 5))
@@ -130,21 +130,21 @@ def test_trades_that_rest_brought_before_a_crash_are_not_fetched_again(folder, s
         for number, first, last in rows:
             writer.trade(T + 9, Trade(None, number, T // 1000, "1", "2", True, first, last, "rest"))
     with folder.trades.open("ab") as trades:
-        trades.write(b"1767600000000,1767600000000,99,R2,9")  # what is torn does not count
-    found = recover(folder)
-    assert (found.last_trade_id, found.trade_holes) == (10, left)
+        trades.write(b"1767600000000,1767600000000,99,R2,9")  # a torn row is ignored
+    state = recover(folder)
+    assert (state.last_trade_id, state.trade_holes) == (10, left)
 
 
 @pytest.mark.parametrize(("first", "reached"), [(6, 8), (9, 9)])
-def test_a_stale_message_at_the_end_does_not_hide_how_far_the_updates_had_come(folder, first, reached):
-    """Else the next run would tell of a gap that is none: random schedules of faults found that."""
+def test_stale_last_diff_does_not_lower_last_diff_id(folder, first, reached):
+    """Otherwise the next run would report a false gap."""
     with DayWriter(folder, "R2", top_n=1) as writer:
         writer.diff(T + 9, T // 1000, first, first, [["1", "1"]], [])
     assert recover(folder).last_diff_id == reached
 
 
-def test_ids_that_have_begun_anew_are_where_the_updates_are(folder):
-    """The frames before tell of other ids."""
+def test_last_diff_id_follows_restarted_ids(folder):
+    """Earlier frames have the old ids."""
     with DayWriter(folder, "R2", top_n=1) as writer:
         seq = writer.diff(T + 8, T // 1000, 10**9, 10**9, [["1", "1"]], [])
         writer.frame(Stamp(T + 8, seq, T // 1000, 10**9), 1, [["1", "1"]], [["2", "2"]])
@@ -152,8 +152,8 @@ def test_ids_that_have_begun_anew_are_where_the_updates_are(folder):
     assert recover(folder).last_diff_id == 6
 
 
-def sealed(folder):
-    """Seal the day in a run of its own, and return what recovery finds then."""
+def seal_day(folder):
+    """Seal the day in a separate run, and return the recovered state."""
     with DayWriter(folder, "R2", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
         writer.trade(T + 7, Trade(None, 5, T // 1000, "1", "2", True, 5, 5))
@@ -162,8 +162,8 @@ def sealed(folder):
     return recover(folder)
 
 
-def rest_of_a_run(folder, torn):
-    """Record on behind a seal, and end as a power cut would."""
+def record_after_seal(folder, torn):
+    """Record after a seal, and end with *torn* torn files, as after a power cut."""
     with DayWriter(folder, "R3", top_n=1) as writer:
         seq = writer.diff(T + 9, T // 1000, 9, 9, [["1", "9"]], [])
         writer.frame(Stamp(T + 9, seq, T // 1000, 9), 1, [["1", "9"]], [["2", "2"]])
@@ -174,28 +174,28 @@ def rest_of_a_run(folder, torn):
 
 
 @pytest.mark.parametrize("torn", [0, 1, 2])
-def test_what_a_manifest_proves_is_not_read_row_by_row_again(folder, torn, monkeypatch):
-    """A start amid a full day must not take as long as reading it; what it finds is the same."""
-    sealed(folder)
+def test_recovery_scans_only_rows_after_manifest(folder, torn, monkeypatch):
+    """Recovery scans only the bytes after the manifest's sizes; the state is the same as after a full scan."""
+    seal_day(folder)
     sizes = {path: path.stat().st_size for path in folder.streams()}
-    rest_of_a_run(folder, torn)
+    record_after_seal(folder, torn)
     before = {path: path.read_bytes() for path in folder.streams()}
-    begun = []
-    scans = tail.scan
-    monkeypatch.setattr(tail, "scan", lambda path, known: begun.append((path, known.good_bytes)) or scans(path, known))
-    quick = recover(folder)
-    assert dict(begun) == sizes
+    scanned = []
+    scan = tail.scan
+    monkeypatch.setattr(tail, "scan", lambda path, known: scanned.append((path, known.good_bytes)) or scan(path, known))
+    partial = recover(folder)
+    assert dict(scanned) == sizes
     for path, content in before.items():
         path.write_bytes(content)
     folder.manifest.unlink()
-    assert recover(folder) == quick
-    assert len(quick.lost) == torn
+    assert recover(folder) == partial
+    assert len(partial.lost) == torn
 
 
 @pytest.mark.parametrize("how", ["changed", "shorter", "gone"])
-def test_a_file_that_is_not_what_the_manifest_says_is_read_whole(folder, how):
-    """Damage is found where it was found before."""
-    sealed(folder)
+def test_file_that_differs_from_manifest_is_scanned_whole(folder, how):
+    """Damage is found as without a manifest."""
+    seal_day(folder)
     data = folder.diffs.read_bytes()
     if how == "gone":
         folder.diffs.unlink()

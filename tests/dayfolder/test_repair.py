@@ -1,10 +1,10 @@
-"""A repair as a whole: what it leaves alone, what it cannot mend, and what happens when it is killed."""
+"""Repair of a whole day: sound days, damage beyond repair, and interrupted repairs."""
 
 import json
 import os
 
 import pytest
-from mended_days import assert_mended, details, repaired, tree
+from mended_days import assert_repaired, details, repaired, tree
 
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
@@ -13,45 +13,45 @@ from mm.dayfolder.manifest import unseal
 from mm.errors import MissingDay, TryLater
 
 
-def test_a_sound_day_is_left_as_it_is(recorded_day):
-    """Nothing is written, not even the ledger: repairing all days of a disk must not change the good ones."""
+def test_repair_does_not_change_sound_day(recorded_day):
+    """Nothing is written, not even to the ledger: repairing all days of a disk must not change sound ones."""
     before = tree(recorded_day)
     result = repaired(recorded_day)
     assert (result.changed, result.repairs, result.after.ok) == (False, [], True)
     assert tree(recorded_day) == before
 
 
-def test_a_manifest_and_a_schema_that_are_no_json_are_made_anew(recorded_day):
-    """They say nothing that the rows do not say."""
+def test_invalid_manifest_and_schema_are_rebuilt(recorded_day):
+    """Manifest and schema can be rebuilt from the rows."""
     recorded_day.manifest.write_text("{")
     recorded_day.schema.write_text("[")
     assert repaired(recorded_day).changed
     assert json.loads(recorded_day.schema.read_text())["top_n"] == 3
-    assert_mended(recorded_day)
+    assert_repaired(recorded_day)
 
 
-def test_what_cannot_be_mended_is_left_and_named(recorded_day):
-    """A falsified ledger is no torn tail: the raw data do not allow to guess."""
+def test_irreparable_ledger_row_is_kept_and_reported(recorded_day):
+    """A falsified ledger row is not a torn tail and cannot be restored from the raw data."""
     text = recorded_day.events.read_text()
     recorded_day.events.write_text(text.replace("window_start", "window_stort", 1))
     result = repaired(recorded_day)
     assert [defect.kind for defect in result.after.defects if defect.kind != "manifest"] == ["event"]
 
 
-def test_a_file_that_was_altered_is_not_sealed_as_if_nothing_were(recorded_day):
-    """Its bytes are not those that were recorded, and nothing can tell which were right: the ledger keeps that."""
+def test_repair_records_altered_file_in_ledger(recorded_day):
+    """The recorded bytes cannot be restored; the ledger records the altered file."""
     text = recorded_day.trades.read_text()
     recorded_day.trades.write_text(text.replace(",0.5,", ",0.6,", 1))
     result = repaired(recorded_day)
     assert (result.changed, [defect.kind for defect in result.after.defects]) == (False, ["manifest"])
     recorded_day.frames.unlink()
     assert repaired(recorded_day).changed
-    (told,) = [told for told in details(recorded_day, "anomaly") if told["kind"] == "altered"]
-    assert told["path"] == recorded_day.trades.name
+    (event,) = [event for event in details(recorded_day, "anomaly") if event["kind"] == "altered"]
+    assert event["path"] == recorded_day.trades.name
 
 
-def test_a_day_that_is_being_recorded_is_not_touched(recorded_day):
-    """A repair must not race a recorder."""
+def test_repair_does_not_change_day_being_recorded(recorded_day):
+    """A repair must not run while a recorder writes the day."""
     before = tree(recorded_day)
     with DayWriter(recorded_day, "LIVE", top_n=3):
         during = tree(recorded_day)
@@ -61,8 +61,8 @@ def test_a_day_that_is_being_recorded_is_not_touched(recorded_day):
     assert before != during
 
 
-def test_no_space_for_the_copy_leaves_the_day_as_it_was(recorded_day, monkeypatch):
-    """The work is done beside; nothing half-mended is ever in the place of the day."""
+def test_full_disk_during_repair_leaves_day_unchanged(recorded_day, monkeypatch):
+    """The repair works on a copy; a partially repaired day never replaces the original."""
     recorded_day.frames.unlink()
     before = tree(recorded_day)
 
@@ -76,8 +76,8 @@ def test_no_space_for_the_copy_leaves_the_day_as_it_was(recorded_day, monkeypatc
     assert sorted(path.name for path in recorded_day.path.parent.iterdir()) == [recorded_day.day]
 
 
-def test_a_repair_that_was_killed_is_finished_by_the_next(recorded_day, monkeypatch):
-    """Between two renames the day is not sealed, and nothing is lost."""
+def test_next_repair_completes_killed_repair(recorded_day, monkeypatch):
+    """Between two renames the day is unsealed, and no data is lost."""
     frames = recorded_day.frames.read_bytes()
     recorded_day.frames.unlink()
     os.truncate(recorded_day.trades, recorded_day.trades.stat().st_size - 5)
@@ -97,11 +97,11 @@ def test_a_repair_that_was_killed_is_finished_by_the_next(recorded_day, monkeypa
     assert not check_day(recorded_day).sealed
     repaired(recorded_day, "FIX2")
     assert recorded_day.frames.read_bytes() == frames
-    assert_mended(recorded_day)
+    assert_repaired(recorded_day)
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path):
-    """No folder is made where one is missing."""
+def test_missing_folder_raises_missing_day(tmp_path):
+    """No folder is created."""
     with pytest.raises(MissingDay):
         repaired(DayFolder(tmp_path, "SIMUSDT", "20260105"))
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""The ledger of a damaged day: its lost end, snapshots without an event, the run of the repair."""
+"""Repair of the ledger: its lost end, orphan snapshots, and the run of the repair."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import shutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mended_days import assert_mended, details, kinds, repaired, rows, table
+from mended_days import assert_repaired, details, kinds, repaired, rows, table
 
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
@@ -14,16 +14,16 @@ from mm.dayfolder.manifest import read_manifest
 from scribe import ASKS, BIDS, Scribe
 
 
-def test_an_orphaned_snapshot_is_removed(recorded_day):
-    """No event loaded it, and none can have been about to."""
+def test_orphan_snapshot_is_removed(recorded_day):
+    """No event refers to the snapshot, and none was pending."""
     recorded_day.snapshot(3, "initial").write_text("run_id,event_id,side,price,qty,lastUpdateId\n")
     result = repaired(recorded_day)
     assert result.repairs[0] == "snapshots/snapshot_3_initial.csv: an orphan, removed"
-    assert_mended(recorded_day)
+    assert_repaired(recorded_day)
 
 
-def crashed_in_the_snapshot(tmp_path, *, whole=True, last_id=103):
-    """A recorder that was killed between the file of a snapshot and its event."""
+def crashed_before_snapshot_event(tmp_path, *, whole=True, last_id=103):
+    """Return a day whose recorder was killed between the file of a snapshot and its event."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     scribe = Scribe(folder, "R1", 1_767_600_000_000_000)
     scribe.event("window_start")
@@ -39,29 +39,29 @@ def crashed_in_the_snapshot(tmp_path, *, whole=True, last_id=103):
     return folder
 
 
-def test_the_snapshot_that_a_crash_cut_off_its_event_is_adopted(tmp_path):
-    """It is whole, and the ledger was waiting for it: the last messages get their frames."""
-    folder = crashed_in_the_snapshot(tmp_path)
+def test_requested_orphan_snapshot_is_adopted(tmp_path):
+    """The snapshot is whole and was requested: the last messages get their frames."""
+    folder = crashed_before_snapshot_event(tmp_path)
     result = repaired(folder)
     assert "snapshots/snapshot_4_initial.csv: an orphan, adopted" in result.repairs
     assert "run R1, which had crashed, is closed" in result.repairs
     (frame,) = table(folder.frames)
     assert (frame["last_update_id"], frame["bid2_qty"], frame["epoch_id"]) == ("104", "1.5", "1")
     assert details(folder, "crash_recovered") == [{"previous_run_id": "R1"}]
-    assert_mended(folder)
+    assert_repaired(folder)
 
 
-@pytest.mark.parametrize("trouble", [{"whole": False}, {"last_id": 50}], ids=["torn", "too old"])
-def test_a_snapshot_that_is_no_book_is_not_adopted(tmp_path, trouble):
-    """An orphan must not become a silently wrong book."""
-    folder = crashed_in_the_snapshot(tmp_path, **trouble)
+@pytest.mark.parametrize("fault", [{"whole": False}, {"last_id": 50}], ids=["torn", "too old"])
+def test_invalid_orphan_snapshot_is_not_adopted(tmp_path, fault):
+    """An invalid orphan must not become a wrong book."""
+    folder = crashed_before_snapshot_event(tmp_path, **fault)
     assert "snapshots/snapshot_4_initial.csv: an orphan, removed" in repaired(folder).repairs
     assert rows(folder.frames)[1:] == []
-    assert_mended(folder)
+    assert_repaired(folder)
 
 
-def test_a_crashed_day_is_closed_and_sealed(tmp_path):
-    """A day whose recorder was killed, and never started again, becomes one that can be proved whole."""
+def test_crashed_day_is_closed_and_sealed(tmp_path):
+    """A day whose recorder was killed and not restarted is closed and sealed."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     scribe = Scribe(folder, "R1", 1_767_600_000_000_000)
     scribe.event("window_start")
@@ -72,21 +72,21 @@ def test_a_crashed_day_is_closed_and_sealed(tmp_path):
     assert result.repairs == ["run R1, which had crashed, is closed", "sealed"]
     assert kinds(folder) == ["run_start", "crash_recovered", "run_stop"]
     assert read_manifest(folder).runs == ["R1", "FIX"]
-    assert_mended(folder)
+    assert_repaired(folder)
 
 
-def test_a_gaps_file_is_written_again_from_the_ledger(recorded_day):
-    """It only repeats the ledger."""
+def test_gaps_file_is_rebuilt_from_ledger(recorded_day):
+    """The gaps file only repeats the ledger."""
     whole = rows(recorded_day.gaps)
     recorded_day.gaps.write_bytes(b"\n".join(whole[:2]) + b"\n")
     assert repaired(recorded_day).changed
     assert set(whole) <= set(rows(recorded_day.gaps))
-    assert_mended(recorded_day)
+    assert_repaired(recorded_day)
 
 
 @pytest.fixture(scope="module")
-def one_run(tmp_path_factory):
-    """A day of one run: a start, a gap and its resync, trades that are missing, an end."""
+def one_run_day(tmp_path_factory):
+    """Return a day of one run: a start, a gap and its resync, missing trades, an end."""
     folder = DayFolder(tmp_path_factory.mktemp("one"), "SIMUSDT", "20260105")
     scribe = Scribe(folder, "R1", 1_767_600_000_000_000)
     scribe.event("window_start")
@@ -114,33 +114,33 @@ def one_run(tmp_path_factory):
 
 @pytest.mark.parametrize("kept", range(2, 12))
 @pytest.mark.parametrize("torn", [0, 9])
-def test_the_end_of_the_ledger_is_restored_from_the_other_files(one_run, tmp_path, kept, torn):
-    """Every frame comes back, and what the gaps file and the snapshots repeat is where it was."""
+def test_lost_end_of_ledger_is_restored_from_other_files(one_run_day, tmp_path, kept, torn):
+    """Frames are unchanged, and events that the gaps file and the snapshots repeat are restored."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    shutil.copytree(one_run.path, folder.path)
+    shutil.copytree(one_run_day.path, folder.path)
     assert check_day(folder).defects == []
     lines = folder.events.read_bytes().splitlines(keepends=True)
     assert len(lines) == 12
     folder.events.write_bytes(b"".join(lines[:kept]) + lines[kept][:torn])
-    frames, before = folder.frames.read_bytes(), table(one_run.events)
+    frames, before = folder.frames.read_bytes(), table(one_run_day.events)
     repaired(folder)
     assert folder.frames.read_bytes() == frames
     after = {row["event_id"]: row for row in table(folder.events) if row["run_id"] == "R1"}
     for row in before:
         if row["type"] in ("gap", "trade_gap", "resync_start", "snapshot_loaded") or int(row["event_id"]) < kept:
-            again = after[row["event_id"]]
-            assert [again[name] for name in ("recv_seq", "type", "epoch_id", "details_json")] == [
+            restored = after[row["event_id"]]
+            assert [restored[name] for name in ("recv_seq", "type", "epoch_id", "details_json")] == [
                 row[name] for name in ("recv_seq", "type", "epoch_id", "details_json")
             ]
-    assert_mended(folder)
+    assert_repaired(folder)
 
 
 @settings(max_examples=8, deadline=None)
 @given(st.data())
-def test_a_ledger_that_is_cut_anywhere_is_mended_where_it_has_a_row(one_run, tmp_path_factory, data):
-    """Without any row the runs are unknown: the rows are kept, and the check reports it."""
+def test_ledger_cut_anywhere_is_repaired_if_it_has_rows(one_run_day, tmp_path_factory, data):
+    """Without any ledger row the runs are unknown: the data rows are kept, and the check reports it."""
     folder = DayFolder(tmp_path_factory.mktemp("cut"), "SIMUSDT", "20260105")
-    shutil.copytree(one_run.path, folder.path)
+    shutil.copytree(one_run_day.path, folder.path)
     lines = folder.events.read_bytes().splitlines(keepends=True)
     cut = data.draw(st.integers(0, sum(map(len, lines)) - 1))
     os.truncate(folder.events, cut)
@@ -148,18 +148,18 @@ def test_a_ledger_that_is_cut_anywhere_is_mended_where_it_has_a_row(one_run, tmp
     result = repaired(folder)
     assert (rows(folder.diffs), rows(folder.trades)) == (diffs, trades)
     if cut >= len(lines[0]) + len(lines[1]):
-        assert rows(folder.frames) == rows(one_run.frames)
-        assert_mended(folder)
+        assert rows(folder.frames) == rows(one_run_day.frames)
+        assert_repaired(folder)
     else:
         assert not result.after.ok
 
 
 @pytest.mark.parametrize("torn", [0, 3, 20, 60])
 @pytest.mark.parametrize("at", range(1, 12))
-def test_a_row_of_the_ledger_that_is_torn_amid_the_others_is_taken_out_and_named(one_run, tmp_path, at, torn):
-    """It once ended the repair with a TypeError; every row of data stays, and the check names the number that lacks."""
+def test_torn_row_within_ledger_loses_no_data_rows(one_run_day, tmp_path, at, torn):
+    """Such a row once caused a TypeError; all data rows are kept, and other defects are only in the ledger and gaps."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    shutil.copytree(one_run.path, folder.path)
+    shutil.copytree(one_run_day.path, folder.path)
     lines = folder.events.read_bytes().splitlines()
     lines[at] = lines[at][:torn]
     folder.events.write_bytes(b"\n".join(lines) + b"\n")

@@ -1,4 +1,4 @@
-"""Rows of a damaged day: whole ones are kept, frames are written again, the quarantine is read again."""
+"""Repair of rows: whole rows are kept, frames are rebuilt, and the quarantine is read again."""
 
 import base64
 import gzip
@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mended_days import assert_mended, details, kinds, repaired, rows, table, tree
+from mended_days import assert_repaired, details, kinds, repaired, rows, table, tree
 
 import captured
 from mm.dayfolder.check import check_day
@@ -22,7 +22,7 @@ from scribe import Scribe
 
 
 def members(path):
-    """Return where each gzip member of a file begins, and its end."""
+    """Return the offsets of a file's gzip members, and the file's size."""
     data, starts, at = path.read_bytes(), [], 0
     import zlib
 
@@ -36,14 +36,14 @@ def members(path):
 
 @pytest.fixture
 def many_members(recorded_day):
-    """The day with a gzip member for each depth message, as if each had been flushed alone."""
+    """The day with one gzip member per depth message, as if each had been flushed separately."""
     lines = rows(recorded_day.diffs)
     recorded_day.diffs.write_bytes(b"".join(gzip.compress(line + b"\n", mtime=0) for line in lines))
     recorded_day.manifest.unlink()
     return recorded_day
 
 
-def test_frames_that_are_gone_are_written_again_byte_for_byte(recorded_day):
+def test_missing_frames_are_rebuilt_byte_for_byte(recorded_day):
     """Frames are a pure function of snapshots and depth messages."""
     frames = recorded_day.frames.read_bytes()
     recorded_day.frames.unlink()
@@ -52,7 +52,7 @@ def test_frames_that_are_gone_are_written_again_byte_for_byte(recorded_day):
     assert not result.before.ok
     assert recorded_day.frames.read_bytes() == frames
     assert kinds(recorded_day) == ["run_start", "run_stop"]
-    assert_mended(recorded_day)
+    assert_repaired(recorded_day)
 
 
 @pytest.mark.parametrize(
@@ -67,19 +67,19 @@ def test_frames_that_are_gone_are_written_again_byte_for_byte(recorded_day):
     ],
     ids=["one deleted", "all deleted", "one twice", "one falsified", "one that is none", "header cut"],
 )
-def test_frames_that_are_wrong_are_written_again_byte_for_byte(recorded_day, damage):
-    """Whatever happened to them, the raw messages know better."""
+def test_wrong_frames_are_rebuilt_byte_for_byte(recorded_day, damage):
+    """Frames are rebuilt from the raw messages."""
     frames = recorded_day.frames.read_bytes()
     recorded_day.frames.write_bytes(b"\n".join(damage(frames.splitlines())) + b"\n")
     assert repaired(recorded_day).changed
     assert recorded_day.frames.read_bytes() == frames
-    assert_mended(recorded_day)
+    assert_repaired(recorded_day)
 
 
 @settings(max_examples=12, deadline=None)
 @given(st.data())
-def test_a_file_that_is_cut_anywhere_is_mended(pristine_day, tmp_path_factory, data):
-    """Every whole row is kept, what is missing is in the ledger, and the frames fit to what is left."""
+def test_file_cut_anywhere_is_repaired(pristine_day, tmp_path_factory, data):
+    """Whole rows are kept, and the repaired day has no defects."""
     folder = DayFolder(tmp_path_factory.mktemp("cut"), "SIMUSDT", "20260105")
     shutil.copytree(pristine_day.path, folder.path)
     path = data.draw(st.sampled_from([folder.diffs, folder.trades, folder.frames, folder.gaps, folder.quarantine]))
@@ -89,82 +89,82 @@ def test_a_file_that_is_cut_anywhere_is_mended(pristine_day, tmp_path_factory, d
     kept = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
     result = repaired(folder)
     assert result.changed
-    assert_mended(folder)
+    assert_repaired(folder)
     if path in (folder.diffs, folder.quarantine):
-        left = rows(path) if path.exists() else []
+        remaining = rows(path) if path.exists() else []
     else:
         assert len(rows(path)) >= max(len(kept), 1)
-        left = rows(path)
+        remaining = rows(path)
     if path == folder.frames:
-        assert left == whole
+        assert remaining == whole
     elif path != folder.gaps:
-        assert left[: len(whole)] == whole[: len(left)] or path == folder.quarantine
+        assert remaining[: len(whole)] == whole[: len(remaining)] or path == folder.quarantine
 
 
-def test_a_torn_tail_is_told_with_its_bytes(recorded_day):
-    """The ledger records what was cut, and the time span that it may have covered."""
+def test_ledger_records_torn_tail_with_its_bytes(recorded_day):
+    """The ledger records the removed bytes and the time that they may have covered."""
     size = recorded_day.trades.stat().st_size
     os.truncate(recorded_day.trades, size - 10)
     last = len(rows(recorded_day.trades)[-1])
     repaired(recorded_day)
-    (told,) = details(recorded_day, "tail_recovered")
-    assert (told["path"], told["bytes"]) == ("trades_ws_SIMUSDT_20260105.csv", last)
-    assert 0 < told["lost_s"] < 60
+    (event,) = details(recorded_day, "tail_recovered")
+    assert (event["path"], event["bytes"]) == ("trades_ws_SIMUSDT_20260105.csv", last)
+    assert 0 < event["lost_s"] < 60
     gap = details(recorded_day, "trade_gap")[-1]
     assert (gap["from_id"], gap["to_id"], gap["cause"]) == (9, 20, "damaged")
-    assert_mended(recorded_day)
+    assert_repaired(recorded_day)
 
 
-def test_a_damaged_member_costs_its_own_rows_alone(many_members):
-    """Good messages follow it: they stay, and the ids of the bad one are a gap."""
+def test_damaged_member_loses_only_its_own_rows(many_members):
+    """Good messages after the damaged one are kept, and its ids become a gap."""
     whole, at = rows(many_members.diffs), members(many_members.diffs)
     data = bytearray(many_members.diffs.read_bytes())
     data[at[4] + 12 : at[5] - 4] = b"\xff" * (at[5] - at[4] - 16)
     many_members.diffs.write_bytes(data)
     frames = many_members.frames.read_bytes().splitlines()
     repaired(many_members)
-    left = rows(many_members.diffs)
-    assert left == whole[:4] + whole[5:]
+    remaining = rows(many_members.diffs)
+    assert remaining == whole[:4] + whole[5:]
     lost = msgspec.json.decode(whole[4])
     assert any(gap["from_id"] <= lost["U"] and lost["u"] <= gap["to_id"] for gap in details(many_members, "gap"))
     assert set(rows(many_members.frames)) <= set(frames)
-    assert_mended(many_members)
+    assert_repaired(many_members)
 
 
-def test_a_cut_in_the_middle_of_a_member_keeps_the_lines_before_it(recorded_day):
-    """The last member is only torn: the part before the end is intact."""
+def test_lines_before_cut_within_member_are_kept(recorded_day):
+    """The intact part of a torn last member is kept."""
     whole = rows(recorded_day.diffs)
     os.truncate(recorded_day.diffs, recorded_day.diffs.stat().st_size - 12)
     repaired(recorded_day)
-    left = rows(recorded_day.diffs)
-    assert left == whole[: len(left)]
-    assert len(left) > len(whole) - 6
-    assert_mended(recorded_day)
+    remaining = rows(recorded_day.diffs)
+    assert remaining == whole[: len(remaining)]
+    assert len(remaining) > len(whole) - 6
+    assert_repaired(recorded_day)
 
 
-def test_zeros_of_a_power_cut_are_taken_out(recorded_day):
-    """A file system may leave a stretch of zeros, with good rows of the next start behind it."""
+def test_zeros_between_rows_are_removed(recorded_day):
+    """A file system may leave zeros before the good rows of the next start."""
     lines = recorded_day.trades.read_bytes().splitlines(keepends=True)
     recorded_day.trades.write_bytes(b"".join(lines[:3]) + b"\0" * 4096 + b"\n" + b"".join(lines[3:]))
     whole = b"".join(lines)
     repaired(recorded_day)
     assert recorded_day.trades.read_bytes() == whole
-    assert_mended(recorded_day)
+    assert_repaired(recorded_day)
 
 
-def test_a_row_that_cannot_be_read_lies_in_quarantine_afterwards(recorded_day):
-    """Nothing whole is thrown away."""
+def test_unreadable_row_is_moved_to_quarantine(recorded_day):
+    """Unreadable rows are not discarded."""
     lines = recorded_day.trades.read_bytes().splitlines()
     recorded_day.trades.write_bytes(b"\n".join([*lines[:2], b"not,a,trade", *lines[2:]]) + b"\n")
     repaired(recorded_day)
     kept = [msgspec.json.decode(line) for line in rows(recorded_day.quarantine)]
     assert base64.b64decode(kept[-1]["raw_base64"]) == b"not,a,trade"
     assert kept[-1]["stream"] == "repair"
-    assert_mended(recorded_day)
+    assert_repaired(recorded_day)
 
 
-def quarantined(folder, messages):
-    """Let a run of an older recorder, which did not understand them, keep *messages* raw among those it did."""
+def record_quarantined(folder, messages):
+    """Record a day whose *messages* were quarantined by an older recorder, between readable ones."""
     scribe = Scribe(folder, "R1", 1_767_600_000_000_000)
     scribe.event("window_start")
     scribe.load("initial", 100)
@@ -178,22 +178,22 @@ def quarantined(folder, messages):
     scribe.writer.close()
 
 
-def depth(first, last):
+def depth_message(first, last):
     ms = 1_767_600_001_000
     update = {"e": "depthUpdate", "E": ms, "s": "SIMUSDT", "U": first, "u": last, "b": [["99.99", "7"]], "a": []}
     return {"stream": "simusdt@depth@100ms", "data": update}
 
 
-def print_of(trade_id):
+def trade_message(trade_id):
     ms = 1_767_600_001_000
-    told = {"e": "trade", "E": ms, "s": "SIMUSDT", "t": trade_id, "p": "100.01", "q": "2", "T": ms, "m": False}
-    return {"stream": "simusdt@trade", "data": told}
+    data = {"e": "trade", "E": ms, "s": "SIMUSDT", "t": trade_id, "p": "100.01", "q": "2", "T": ms, "m": False}
+    return {"stream": "simusdt@trade", "data": data}
 
 
-def test_what_can_be_read_now_comes_to_its_place(tmp_path):
-    """Under its original number, between its neighbours; its frame is made, and the ledger records it."""
+def test_quarantined_messages_readable_now_are_moved_to_files(tmp_path):
+    """Messages keep their recv_seq and order; frames are built, and the ledger records the change."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    quarantined(folder, [depth(101, 102), print_of(15)])
+    record_quarantined(folder, [depth_message(101, 102), trade_message(15)])
     seqs = [msgspec.json.decode(line)["recv_seq"] for line in rows(folder.quarantine)]
     assert check_day(folder).ok
     result = repaired(folder)
@@ -206,16 +206,16 @@ def test_what_can_be_read_now_comes_to_its_place(tmp_path):
     (frame,) = table(folder.frames)
     assert (frame["recv_seq"], frame["bid1_qty"]) == (str(seqs[0]), "7")
     assert not folder.quarantine.exists()
-    assert [told["stream"] for told in details(folder, "anomaly") if told["kind"] == "reread"] == ["depth", "trade"]
-    assert_mended(folder)
+    assert [event["stream"] for event in details(folder, "anomaly") if event["kind"] == "reread"] == ["depth", "trade"]
+    assert_repaired(folder)
 
 
-def test_what_still_cannot_be_read_or_has_no_place_stays(tmp_path):
-    """A trade behind a later one, another symbol's message, and bytes that are nothing."""
+def test_unreadable_messages_stay_in_quarantine(tmp_path):
+    """An unknown message, an out-of-order trade and another symbol's message remain; a fitting trade is moved."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    other = depth(103, 103)
+    other = depth_message(103, 103)
     other["data"]["s"] = "OTHER"
-    quarantined(folder, [print_of(3), {"x": 1}, print_of(5), other])
+    record_quarantined(folder, [trade_message(3), {"x": 1}, trade_message(5), other])
     before = tree(folder)
     result = repaired(folder)
     placed = [row["trade_id"] for row in table(folder.trades)]
@@ -223,15 +223,15 @@ def test_what_still_cannot_be_read_or_has_no_place_stays(tmp_path):
     assert len(rows(folder.quarantine)) == 3
     assert result.changed
     assert tree(folder) != before
-    assert_mended(folder)
+    assert_repaired(folder)
 
 
-def test_levels_that_an_older_recorder_left_out_are_left_out_again(tmp_path):
-    """Old orders off the tick, deep in the book: the day is sound, and its frames can be written again."""
+def test_rebuilt_frames_omit_levels_left_out_by_recorder(tmp_path):
+    """Levels off the tick, deep in the book: the day is sound, and its frames can be rebuilt."""
     folder, us = captured.folder(tmp_path), captured.NOON_US
     with DayWriter(folder, "R1", top_n=3, instrument=Instrument(folder.symbol, 10_000_000, 1_000)) as writer:
-        for kind, told in (("run_start", {"version": "0", "knobs": {}}), ("window_start", {})):
-            writer.event(us, kind, 0, told)
+        for kind, details_of_event in (("run_start", {"version": "0", "knobs": {}}), ("window_start", {})):
+            writer.event(us, kind, 0, details_of_event)
         writer.snapshot(us, "initial", 10, captured.BIDS, captured.ASKS, 1)
         for last_id, qty in ((11, "2"), (12, "3")):
             seq = writer.diff(us, us, last_id, last_id, [["50.05", qty]], [])

@@ -1,4 +1,4 @@
-"""Rows are read one by one, whatever is wrong with some of them."""
+"""Reading of rows, including damaged ones."""
 
 import gzip
 
@@ -30,8 +30,8 @@ def order(folder, name="a.csv", stepping=()):
 @given(
     lines=st.lists(st.binary(max_size=40).map(lambda raw: raw.replace(b"\n", b"")), max_size=30), cuts=st.integers(1, 5)
 )
-def test_packed_and_plain_lines_are_the_same(tmp_path_factory, lines, cuts):
-    """Lines may end anywhere in the members of a gzip file, and hold any other byte."""
+def test_compressed_and_plain_lines_are_equal(tmp_path_factory, lines, cuts):
+    """Lines may span gzip members, and contain any byte but the newline."""
     folder = DayFolder(tmp_path_factory.mktemp("rows"), "A", "20260105")
     folder.path.mkdir(parents=True)
     text = b"".join(line + b"\n" for line in lines)
@@ -42,16 +42,16 @@ def test_packed_and_plain_lines_are_the_same(tmp_path_factory, lines, cuts):
     assert list(CheckedLines(folder.path / "a.gz", DefectList(folder))) == plain
 
 
-def test_all_rows_before_a_tear_are_read(folder):
-    """A torn member costs its own rows only."""
+def test_all_rows_before_torn_member_are_read(folder):
+    """A torn member loses only its own rows."""
     path, findings = folder.path / "a.ndjson.gz", DefectList(folder)
     path.write_bytes(gzip_member(b"1\n2\n") + gzip_member(b"3\n")[:-9])
     assert list(CheckedLines(path, findings))[:2] == [(1, "1"), (2, "2")]
     assert [defect.kind for defect in findings.defects()] == ["torn_gzip"]
 
 
-def test_late_columns_come_out_empty(folder):
-    """A reader need not ask how old a day is."""
+def test_missing_late_columns_are_read_as_empty(folder):
+    """Readers work on days of older versions."""
     path, findings = folder.path / "a.csv", DefectList(folder)
     path.write_text("x,y\n1,2\n")
     assert list(table(CheckedLines(path, findings, 0), ("x", "y", "z"), 1, findings)) == [(1, ["1", "2", ""])]
@@ -60,22 +60,22 @@ def test_late_columns_come_out_empty(folder):
 
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", " 1", "1_0", "1.0", "１"])
-def test_a_whole_number_is_digits_and_nothing_else(text):
-    """What Python takes for a number, other readers do not."""
+def test_whole_number_consists_of_digits_only(text):
+    """Some texts are numbers only for Python."""
     with pytest.raises(ValueError, match="not a whole number"):
         integer(text, "x")
 
 
-def test_the_largest_id_that_a_recorder_takes_is_a_whole_number():
-    """It is one of 64 bits; the next one is none."""
+def test_whole_number_is_limited_to_64_bits():
+    """The limit is a signed 64-bit number."""
     assert integer(str(2**63 - 1), "x") == 2**63 - 1
     with pytest.raises(ValueError, match="64 bits"):
         integer(str(2**63), "x")
 
 
 @given(st.text(alphabet="0123456789.-+e ٣", max_size=6))
-def test_a_decimal_is_what_a_recorder_stores(text):
-    """A day is not found faulty for a text that its recorder took, such as ``7.``, nor one that it refused let pass."""
+def test_decimal_accepts_same_texts_as_recorder(text):
+    """The check accepts exactly the texts that a recorder accepts, such as ``7.``."""
     try:
         Grid().qty(text)
     except OffGrid:
@@ -85,27 +85,27 @@ def test_a_decimal_is_what_a_recorder_stores(text):
         assert decimal(text, "qty") == text
 
 
-def test_a_clock_that_was_set_may_step_back(folder):
-    """The ledger reports it; and a new run has its own clock."""
+def test_clock_may_step_back_after_clock_step_or_new_run(folder):
+    """A step back is allowed if the ledger has a clock step, or in a new run."""
     rows = [Arrival(1, "R1", T // 1000, T), Arrival(2, "R1", T // 1000 - 2000, T - 2_000_000)]
     for stepping, kinds in (((), ["clock"]), (("R1",), [])):
-        one, findings = order(folder, stepping=stepping)
+        row_order, findings = order(folder, stepping=stepping)
         for row, at in enumerate(rows, 1):
-            one.check_row(row, at)
+            row_order.check_row(row, at)
         assert [defect.kind for defect in findings.defects()] == kinds
-    one, findings = order(folder)
-    one.check_row(1, rows[0])
-    one.check_row(2, Arrival(2, "R2", T // 1000 - 2000, T - 2_000_000))
-    one.check_row(3, Arrival(3, "R2", T // 1000 - 2001, T - 2_000_500))
+    row_order, findings = order(folder)
+    row_order.check_row(1, rows[0])
+    row_order.check_row(2, Arrival(2, "R2", T // 1000 - 2000, T - 2_000_000))
+    row_order.check_row(3, Arrival(3, "R2", T // 1000 - 2001, T - 2_000_500))
     assert findings.defects() == []
 
 
-def test_a_number_is_used_by_one_file(folder):
-    """Three files share one counter; the row named is that of the second user."""
+def test_recv_seq_used_by_two_files_is_reported(folder):
+    """Three files share one counter; the reported row is that of the second use."""
     (first, findings), (second, _), (third, _) = (order(folder, name) for name in ("a.csv", "b.csv", "c.csv"))
-    for one, seqs in ((first, (1, 5)), (second, (2, 3)), (third, (4, 5, 6))):
+    for row_order, seqs in ((first, (1, 5)), (second, (2, 3)), (third, (4, 5, 6))):
         for row, seq in enumerate(seqs, 1):
-            one.check_row(row, Arrival(seq, "R1", T // 1000, T))
+            row_order.check_row(row, Arrival(seq, "R1", T // 1000, T))
     check_numbers([first, second, third], findings)
     assert [(defect.file, defect.row, defect.message) for defect in findings.defects()] == [
         ("c.csv", 2, "recv_seq 5 is used in a.csv too")

@@ -1,4 +1,4 @@
-"""Of a sealed day no number is read from a file that differs from its manifest."""
+"""Files of a sealed day that differ from its manifest are not used."""
 
 import os
 
@@ -13,13 +13,13 @@ from mm.whole_file import VerifiedFiles
 
 
 def settle(folder):
-    """Make the files old enough that their times tell every later write."""
+    """Set old file times, so that every later write changes them."""
     for path in folder.path.rglob("*"):
         os.utime(path, ns=(10**18, 10**18))
 
 
-def test_a_whole_day_has_no_harm_and_an_open_one_is_not_compared(recorded_day):
-    """A day that is still written has a manifest that is behind it."""
+def test_harms_are_reported_only_for_sealed_day(recorded_day):
+    """The manifest of an unsealed day may be outdated."""
     assert harms(recorded_day) == []
     recorded_day.trades.write_text("other\n")
     assert [harm.path for harm in harms(recorded_day)] == [recorded_day.trades]
@@ -28,7 +28,7 @@ def test_a_whole_day_has_no_harm_and_an_open_one_is_not_compared(recorded_day):
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         (lambda day: day.trades.write_bytes(day.trades.read_bytes()[:-1]), "bytes, and .* in the manifest"),
         (lambda day: day.trades.write_bytes(day.trades.read_bytes().replace(b"0.5", b"0.6", 1)), "its sha256 is"),
@@ -38,10 +38,10 @@ def test_a_whole_day_has_no_harm_and_an_open_one_is_not_compared(recorded_day):
         (lambda day: day.manifest.write_text("{"), "not a manifest"),
     ],
 )
-def test_each_difference_is_refused_and_named(recorded_day, damage, told):
-    """Exit 3, and one line with the problem and the remedy."""
+def test_difference_from_manifest_raises_broken_file(recorded_day, damage, message):
+    """The error has exit code 3 and describes the difference."""
     damage(recorded_day)
-    with pytest.raises(BrokenFile, match=told) as raised:
+    with pytest.raises(BrokenFile, match=message) as raised:
         require_sealed(recorded_day)
     assert raised.value.exit_code == 3
 
@@ -55,8 +55,8 @@ def test_each_difference_is_refused_and_named(recorded_day, damage, told):
     ],
     ids=["unreadable", "readable", "missing"],
 )
-def test_what_was_read_beside_the_comparison_counts_for_nothing(recorded_day, tmp_path, damage):
-    """Reading and comparing run in parallel: the manifest takes precedence, and no tape is kept of such files."""
+def test_load_day_rejects_damaged_file_and_caches_no_tape(recorded_day, tmp_path, damage):
+    """Reading and comparing run in parallel: the manifest takes precedence, and no tape is cached."""
     damage(recorded_day.trades)
     with pytest.raises(BrokenFile, match="the manifest") as raised:
         load_day(recorded_day, cache=tmp_path)
@@ -64,8 +64,8 @@ def test_what_was_read_beside_the_comparison_counts_for_nothing(recorded_day, tm
     assert not list(tmp_path.glob("*.arrow"))
 
 
-def test_what_is_read_anyhow_is_hashed_once(recorded_day, tmp_path, monkeypatch):
-    """The bytes that rows came from are those that are compared; where reading fails, or a tape is kept, all are."""
+def test_files_read_by_load_day_are_not_hashed_twice(recorded_day, tmp_path, monkeypatch):
+    """Files that are read are hashed while reading; after a read error, or with a cached tape, all are hashed."""
     hashed = []
     sha256_of = seal.sha256_of
     monkeypatch.setattr(seal, "sha256_of", lambda path: hashed.append(path) or sha256_of(path))
@@ -86,8 +86,8 @@ def test_what_is_read_anyhow_is_hashed_once(recorded_day, tmp_path, monkeypatch)
     assert set(hashed) == files | read
 
 
-def test_a_hash_of_another_size_or_of_no_reading_does_not_count(tmp_path):
-    """Of a file that grew while it was read, what was read is not what is there."""
+def test_hash_is_used_only_for_same_size(tmp_path):
+    """The hash of a file that grew while it was read is not used."""
     path = tmp_path / "a"
     reading = seal.FilesInReading([path])
     reading.give({path: (3, "found")})
@@ -98,14 +98,14 @@ def test_a_hash_of_another_size_or_of_no_reading_does_not_count(tmp_path):
     assert seal.FilesInReading([]).__contains__(path) is False
 
 
-def test_the_damaged_day_may_be_wanted(recorded_day):
-    """Then the caller has the list, to name it."""
+def test_require_sealed_can_return_damaged_files(recorded_day):
+    """With `damaged=True` the list of damaged files is returned."""
     recorded_day.gaps.unlink()
     assert [harm.path for harm in require_sealed(recorded_day, damaged=True)] == [recorded_day.gaps]
 
 
-def test_a_file_is_hashed_once_for_each_identity(recorded_day, tmp_path, monkeypatch):
-    """A warm run must cost nothing; where a file was written to, added or removed, all is compared again."""
+def test_file_is_hashed_once_per_identity(recorded_day, tmp_path, monkeypatch):
+    """Unchanged files are not hashed again; after a write or a new file the day is compared again."""
     settle(recorded_day)
     memory, hashed = VerifiedFiles(tmp_path / "memory"), []
     sha256_of = seal.sha256_of
@@ -128,8 +128,8 @@ def test_a_file_is_hashed_once_for_each_identity(recorded_day, tmp_path, monkeyp
     assert [harm.path for harm in harms(recorded_day, memory)] == [extra]
 
 
-def test_a_folder_by_another_name_is_another_day(recorded_day):
-    """A copy under a wrong date would be calibrated as that date."""
+def test_renamed_folder_is_rejected(recorded_day):
+    """A copy under a wrong date must not be used as that date."""
     other = DayFolder(recorded_day.root, recorded_day.symbol, "20260106")
     recorded_day.path.rename(other.path)
     for path in list(other.path.rglob("*20260105*")):

@@ -1,8 +1,8 @@
-"""Damage kept tapes in many ways, and compare what a run makes of each with what it makes of the undamaged day.
+"""Damages kept tapes in many ways, and compares a run on each with a run on the undamaged day.
 
-``PYTHONPATH=.:tests python tests/tape/damaged_tapes.py --flips 2000`` tries every named damage and so many random
-flips of a bit, and prints how each kind ended: ``noted`` (made again, with one note), ``same`` (the flip met a byte
-that means nothing) or ``different``. A hang ends it after ten minutes, with the stack.
+``PYTHONPATH=.:tests python tests/tape/damaged_tapes.py --flips 2000`` applies every named damage and that many random
+bit flips, and prints the outcome of each kind: ``noted`` (rebuilt, with one note), ``same`` (the flipped byte has no
+meaning) or ``different``. A hang is aborted after ten minutes with a stack trace.
 """
 
 import argparse
@@ -31,7 +31,7 @@ MOST = 2**63 - 1
 
 
 def day_story(seed: int = 7) -> Story:
-    """Return a day of half an hour: a wandering book, prints, a gap and a second snapshot."""
+    """Return half an hour of a day: a moving book, prints, a gap and a second snapshot."""
     chance, steps, mid = random.Random(seed), [], 10_000
     us, update = START_US, 10
     for step in range(400):
@@ -45,10 +45,10 @@ def day_story(seed: int = 7) -> Story:
             steps.append(("snapshot", us, "resync" if step else "initial", update, *book, 1))
             continue
         before, mid = mid, mid + chance.choice((-1, 0, 0, 1))
-        gone = [[[price(before - side), qty(0)]] * (before != mid) for side in (1, -1)]
+        removed = [[[price(before - side), qty(0)]] * (before != mid) for side in (1, -1)]
         shown = [[[price(mid - side * chance.randint(1, 4)), qty(chance.randint(1, 9))]] for side in (1, -1)]
         best = [[[price(mid - side), qty(chance.randint(1, 9))]] for side in (1, -1)]
-        sides = ({cell[0]: cell for cell in gone[n] + shown[n] + best[n]} for n in (0, 1))
+        sides = ({cell[0]: cell for cell in removed[n] + shown[n] + best[n]} for n in (0, 1))
         steps.append(("diff", us, us // 1000, update, update, *([*side.values()] for side in sides)))
         if chance.random() < 0.4:
             side = chance.choice((1, -1))
@@ -58,20 +58,20 @@ def day_story(seed: int = 7) -> Story:
 
 
 class Bench:
-    """A day whose tape is kept, the bytes of the kept files, and the results of the undamaged day."""
+    """A day with a kept tape, the bytes of the kept files, and the results of the undamaged day."""
 
     def __init__(self, root: Path) -> None:
         self.folder = day_story().write(root / "data")
         self.cache = root / "tapes"
-        self.outcome()  # makes the tape; the next run makes the index of its levels
+        self.outcome()  # builds the tape; the next run builds the index of its levels
         self.results, self.warnings = self.outcome(), load_day(self.folder).meta.warnings
         self.files: Content = {path.name: path.read_bytes() for path in self.cache.glob("*.arrow")}
         self.tape, self.best, self.levels = sorted(self.files, key=len)  # .arrow, .best.arrow, .levels.arrow
         self.kept = {self.tape: ARRAYS, self.best: top_of_book.KEPT, self.levels: level_changes.KEPT}
-        self.called = {self.tape: "tape", self.best: "best prices", self.levels: "levels"}
+        self.labels = {self.tape: "tape", self.best: "best prices", self.levels: "levels"}
 
     def outcome(self) -> list[bytes]:
-        """Return all numbers of a run on the kept tape: its own, and journals of best prices and of whole books."""
+        """Return all numbers of a run on the kept tape: its columns, and journals of two fill models."""
         tape = load_day(self.folder, cache=self.cache)
         grid = tape.instrument
         rules = Rules(grid.tick_e8, grid.lot_e8, start_lots=100, quote_lots=2 * tape.step_lots)
@@ -84,8 +84,8 @@ class Bench:
         self.notes = tape.meta.warnings
         return found
 
-    def put(self, files: Content) -> None:
-        """Let the cache hold these files alone."""
+    def fill_cache(self, files: Content) -> None:
+        """Replace the files of the cache by these."""
         shutil.rmtree(self.cache)
         self.cache.mkdir()
         for name, content in files.items():
@@ -93,20 +93,20 @@ class Bench:
 
     def read(self, name: str) -> keep.ArrowFile:
         """Return an undamaged file."""
-        self.put(self.files)
+        self.fill_cache(self.files)
         return keep.read_arrow(self.cache / name, self.kept[name])
 
-    def ended(self, harmed: Content) -> str:
-        """Return how a run on damaged files ended; the run after it must find all in order."""
-        self.put(self.files | harmed)
+    def outcome_of(self, damaged: Content) -> str:
+        """Return the outcome of a run on damaged files; the next run must find no damage."""
+        self.fill_cache(self.files | damaged)
         results, notes = self.outcome(), self.notes[len(self.warnings) :]
-        again = self.outcome() == self.results and self.notes == self.warnings
-        if results != self.results or not again or len(notes) > 1:
+        is_clean = self.outcome() == self.results and self.notes == self.warnings
+        if results != self.results or not is_clean or len(notes) > 1:
             return "different"
         return "noted" if notes and "damaged (" in notes[0] and "\n" not in notes[0] else "same"
 
     def columns(self, name: str) -> dict[str, slice]:
-        """Return where in a file the bytes of each column are."""
+        """Return the position of each column's bytes in a file."""
         places = {}
         for column, items in self.read(name).columns.items():
             begin = items.ctypes.data - np.frombuffer(items.base, np.uint8).ctypes.data
@@ -114,53 +114,53 @@ class Bench:
                 places[column] = slice(begin, begin + items.nbytes)
         return places
 
-    def crafted(self, name: str, changes: dict[str, object], entry: dict[str, object] | None = None) -> Content:
-        """Return a file in which columns are others, with right checksums: as if the writer had been wrong."""
+    def craft(self, name: str, changes: dict[str, object], entry: dict[str, object] | None = None) -> Content:
+        """Return a file with changed columns and valid checksums, as if the writer had been wrong."""
         file = self.read(name)
-        told = json.loads(file.entry) | (entry or {})
-        place = keep.KeptTape(self.cache / name, told.pop("key"))
-        told.pop("code")
-        place.write({**file.columns, **changes}, told)
+        entry_fields = json.loads(file.entry) | (entry or {})
+        place = keep.KeptTape(self.cache / name, entry_fields.pop("key"))
+        entry_fields.pop("code")
+        place.write({**file.columns, **changes}, entry_fields)
         return {name: (self.cache / name).read_bytes()}
 
 
 def flipped(content: bytes, bit: int) -> bytes:
     """Return *content* with one bit changed."""
-    harmed = bytearray(content)
-    harmed[bit // 8] ^= 1 << bit % 8
-    return bytes(harmed)
+    damaged = bytearray(content)
+    damaged[bit // 8] ^= 1 << bit % 8
+    return bytes(damaged)
 
 
-def named(bench: Bench) -> Iterator[tuple[str, Content]]:
-    """Yield every named damage of the kept files; each must be noted."""
+def named_damages(bench: Bench) -> Iterator[tuple[str, Content]]:
+    """Yield every named damage of the kept files; the outcome of each must be ``noted``."""
     for name, content in bench.files.items():
-        which = bench.called[name]
+        label = bench.labels[name]
         places = bench.columns(name)
         for column, place in places.items():
             for what, byte in (("first", place.start), ("last", place.stop - 1)):
-                yield f"flip in {which}: {column}, {what} byte", {name: flipped(content, 8 * byte + 3)}
+                yield f"flip in {label}: {column}, {what} byte", {name: flipped(content, 8 * byte + 3)}
         for a, b in pairwise(places):
-            one, two = content[places[a]], content[places[b]]
-            if len(one) == len(two) and one != two:
+            first_bytes, second_bytes = content[places[a]], content[places[b]]
+            if len(first_bytes) == len(second_bytes) and first_bytes != second_bytes:
                 swapped = bytearray(content)
-                swapped[places[a]], swapped[places[b]] = two, one
-                yield f"swap in {which}: {a} and {b}", {name: bytes(swapped)}
+                swapped[places[a]], swapped[places[b]] = second_bytes, first_bytes
+                yield f"swap in {label}: {a} and {b}", {name: bytes(swapped)}
         for length in (0, 1, 100, len(content) // 2, len(content) - 100, len(content) - 1):
-            yield f"cut {which}: to {length} bytes", {name: content[:length]}
+            yield f"cut {label}: to {length} bytes", {name: content[:length]}
         at = min(place.start for place in places.values())
-        yield f"fill {which}: zeros", {name: content[:at] + bytes(4096) + content[at + 4096 :]}
-        yield f"fill {which}: no file at all", {name: b"x" * len(content)}
-        yield f"fill {which}: its own begin again", {name: content[:at] + content[: len(content) - at]}
-        yield f"fill {which}: a block elsewhere", {name: content[:at] + content[at + 64 :] + bytes(64)}
+        yield f"fill {label}: zeros", {name: content[:at] + bytes(4096) + content[at + 4096 :]}
+        yield f"fill {label}: no file at all", {name: b"x" * len(content)}
+        yield f"fill {label}: its own begin again", {name: content[:at] + content[: len(content) - at]}
+        yield f"fill {label}: a block elsewhere", {name: content[:at] + content[at + 64 :] + bytes(64)}
         for key in (b'"digest"', b'"files"', b'"key"', b'"code"', b'"start_us"', b'"step_lots"', b'"low_ticks"'):
-            if key in content:  # in the entry, which stands twice: before the columns, and in the footer
-                harmed = content.replace(key, key.swapcase())
-                yield f"entry of {which}: {key.decode()}", {name: harmed}
-    yield from crafted(bench)
+            if key in content:  # in the entry, which occurs twice: before the columns, and in the footer
+                damaged = content.replace(key, key.swapcase())
+                yield f"entry of {label}: {key.decode()}", {name: damaged}
+    yield from crafted_damages(bench)
 
 
-def crafted(bench: Bench) -> Iterator[tuple[str, Content]]:
-    """Yield files with right checksums whose columns kernels must not read."""
+def crafted_damages(bench: Bench) -> Iterator[tuple[str, Content]]:
+    """Yield files with valid checksums whose columns kernels must not read."""
     wrong: dict[str, dict[str, tuple[int, ...]]] = {
         bench.tape: {
             "first_row": (-1, MOST, -MOST),
@@ -191,23 +191,23 @@ def crafted(bench: Bench) -> Iterator[tuple[str, Content]]:
         },
     }
     for name, columns in wrong.items():
-        which = bench.called[name]
+        label = bench.labels[name]
         kept = bench.read(name).columns
         for column, values in columns.items():
             items = kept[column]
             for value in values:
                 changed = items.copy()
-                changed[len(changed) // 6 * 3] = value  # of a change, three words, the first: its event
-                yield f"crafted {which}: {column} {value}", bench.crafted(name, {column: changed})
+                changed[len(changed) // 6 * 3] = value  # the first of a change's three words: its event
+                yield f"crafted {label}: {column} {value}", bench.craft(name, {column: changed})
             for what, other in (("shorter", items[:-1]), ("longer", np.append(items, items[-1:])), ("gone", items[:0])):
-                yield f"crafted {which}: {column} {what}", bench.crafted(name, {column: other})
-            yield f"crafted {which}: {column} as floats", bench.crafted(name, {column: items.astype(np.float64)})
+                yield f"crafted {label}: {column} {what}", bench.craft(name, {column: other})
+            yield f"crafted {label}: {column} as floats", bench.craft(name, {column: items.astype(np.float64)})
     for key, value in (("step_lots", 0), ("start_us", MOST), ("end_us", -MOST), ("days", None), ("meta", {})):
-        yield f"crafted tape: {key} {value}", bench.crafted(bench.tape, {}, {key: value})
+        yield f"crafted tape: {key} {value}", bench.craft(bench.tape, {}, {key: value})
 
 
 def random_flips(bench: Bench, count: int, seed: int) -> Iterator[tuple[str, Content]]:
-    """Yield flips of a bit anywhere in a file."""
+    """Yield bit flips anywhere in a file."""
     chance = random.Random(seed)
     for _ in range(count):
         name = chance.choice((bench.tape, bench.best, bench.levels))
@@ -216,20 +216,20 @@ def random_flips(bench: Bench, count: int, seed: int) -> Iterator[tuple[str, Con
 
 
 def main() -> None:
-    """Print a line of JSON: for each kind of damage, how often it ended how; then those that ended badly."""
+    """Print JSON: the number of outcomes per kind of damage, and the damages with a bad outcome."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--flips", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    told = parser.parse_args()
+    args = parser.parse_args()
     faulthandler.dump_traceback_later(600, exit=True)
     ends: dict[str, Counter[str]] = {}
     bad = []
     with tempfile.TemporaryDirectory() as root:
         bench = Bench(Path(root))
-        flips = random_flips(bench, told.flips, told.seed)
-        for damages, allowed in ((named(bench), {"noted"}), (flips, {"noted", "same"})):
-            for what, harmed in damages:
-                end = bench.ended(harmed)
+        flips = random_flips(bench, args.flips, args.seed)
+        for damages, allowed in ((named_damages(bench), {"noted"}), (flips, {"noted", "same"})):
+            for what, damaged in damages:
+                end = bench.outcome_of(damaged)
                 ends.setdefault(what.partition(":")[0], Counter())[end] += 1
                 if end not in allowed:
                     bad.append(f"{what}: {end}")

@@ -1,4 +1,4 @@
-"""Days as stories, written as a recorder writes them, for the tests of the tape."""
+"""Days as lists of recorder steps, for the tests of the tape."""
 
 import gzip
 import json
@@ -35,9 +35,9 @@ START = ("event", at(0), "run_start", 0, {"version": "1", "knobs": {}})
 PLAIN = [START, diff(1, 8, 9), snapshot(2, 10), diff(3, 11, 12, [(100, 3)]), trade(4, 1), diff(5, 13, 13, [(100, 0)])]
 
 
-def written(tmp_path, *runs, **how):
-    """Write a day that is not sealed, so that a test may change its files; its manifest has what they hold."""
-    folder = Story([list(run) for run in runs]).write(tmp_path, **how)
+def write_day(tmp_path, *runs, **options):
+    """Write an unsealed day, so that a test may change its files; its manifest lists their contents."""
+    folder = Story([list(run) for run in runs]).write(tmp_path, **options)
     unseal(folder)
     return folder
 
@@ -46,8 +46,8 @@ def kinds(tape):
     return [KIND_NAMES[kind] for kind in tape.kind.tolist() if kind != KEYFRAME]
 
 
-def told(tape):
-    """Return the events of a tape as the plain reading tells them."""
+def tape_events(tape):
+    """Return the events of a tape without keyframes, in the form of `plain_events`."""
     columns = zip(tape.event_us.tolist(), tape.event_exch_us.tolist(), tape.recv_seq.tolist(), strict=True)
     return [
         (*stamps, int(tape.event_id[number]), KIND_NAMES[int(tape.kind[number])], tape.rows(number))
@@ -57,29 +57,29 @@ def told(tape):
 
 
 def rewrite(path, change):
-    """Replace the text of *path*, packed or not."""
+    """Replace the text of *path*, compressed or plain."""
     text = change(text_of(path))
     path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
 
 
-def older(folder, *columns):
-    """Take columns, or keys, out of a day's files, as older recorders wrote them."""
+def remove_columns(folder, *columns):
+    """Remove columns and keys from a day's files, as in files of older recorders."""
 
-    def without(text):
+    def drop_cells(text):
         rows = [line.split(",") for line in text.splitlines()]
         kept = [place for place, name in enumerate(rows[0]) if name not in columns]
         return "".join(",".join(row[place] for place in kept) + "\n" for row in rows)
 
-    def shorter(text):
+    def drop_keys(text):
         rows = [json.loads(line) for line in text.splitlines()]
         return "".join(json.dumps({key: row[key] for key in row if key not in columns}) + "\n" for row in rows)
 
-    rewrite(folder.trades, without)
-    rewrite(folder.diffs, shorter)
+    rewrite(folder.trades, drop_cells)
+    rewrite(folder.diffs, drop_keys)
 
 
 def check_keyframes(tape):
-    """Every keyframe is the book that the events before it made, and stands behind the last of its quarter."""
+    """Assert that every keyframe is the book after the events before it, and the last event of its quarter hour."""
     book = PlainBook()
     for number, kind in enumerate(tape.kind.tolist()):
         if kind == KEYFRAME:

@@ -1,4 +1,4 @@
-"""The plain way to read a recorded day: standard library, one message after the other."""
+"""A plain reader of recorded days: standard library only, one message after the other."""
 
 import csv
 import gzip
@@ -32,7 +32,7 @@ class PlainBook:
 
 
 def text_of(path):
-    """Return the text of *path*, or of its packed twin; empty where neither is."""
+    """Return the text of *path*, or of its compressed or plain variant; empty if none exists."""
     for candidate in (path, path.with_name(path.name + ".gz"), path.with_suffix("")):
         if candidate.is_file():
             data = candidate.read_bytes()
@@ -46,7 +46,7 @@ def table(path):
 
 
 def messages(folder):
-    """Return (run, recv_seq, what, row) of all that was recorded, in order."""
+    """Return (run, recv_seq, source, row) of all recorded rows, in order."""
     ledger = table(folder.events)
     found = [(row["run_id"], int(row["recv_seq"]), "ledger", row) for row in ledger]
     diffs = [json.loads(line) for line in text_of(folder.diffs).splitlines()]
@@ -69,14 +69,14 @@ def lots(text, instrument):
 
 
 def plain_events(folder, instrument):
-    """Return (us, exch_us, seq, id, kind, rows) of every event of the day's tape, keyframes left out."""
-    told, engine, run, seen, book = [], SyncEngine(), None, set(), None
+    """Return (us, exch_us, seq, id, kind, rows) of every event of the day's tape, without keyframes."""
+    events, engine, run, seen_trades, book = [], SyncEngine(), None, set(), None
     now = 0
 
-    def tell(us, exch_us, seq, event_id, kind, rows):
+    def emit(us, exch_us, seq, event_id, kind, rows):
         nonlocal now
         now = max(now, us)
-        told.append((now, exch_us, seq, event_id, kind, rows))
+        events.append((now, exch_us, seq, event_id, kind, rows))
 
     def change(us, exch_us, seq, event_id, kind, rows):
         nonlocal book, now
@@ -88,36 +88,36 @@ def plain_events(folder, instrument):
         book.apply(rows)
         if book.crossed():
             book = None
-            tell(us, 0, seq, 0, "gap", [])
+            emit(us, 0, seq, 0, "gap", [])
         else:
-            tell(us, exch_us, seq, event_id, kind, rows)
+            emit(us, exch_us, seq, event_id, kind, rows)
 
-    def void(us, seq):
+    def invalidate(us, seq):
         nonlocal book, now
         now = max(now, us)
         if book is not None:
-            tell(us, 0, seq, 0, "gap", [])
+            emit(us, 0, seq, 0, "gap", [])
         book = None
 
-    for run_id, seq, what, row in messages(folder):
+    for run_id, seq, source, row in messages(folder):
         us = int(row.get("recv_us") or row.get("recv_time_us"))
         if run_id != run:
             if run is not None and engine.synced:
-                void(-1, -1)
+                invalidate(-1, -1)
             engine, run = SyncEngine(), run_id
-        if what == "trade":
-            if row["trade_id"] not in seen:
-                seen.add(row["trade_id"])
+        if source == "trade":
+            if row["trade_id"] not in seen_trades:
+                seen_trades.add(row["trade_id"])
                 side = -1 if row["is_buyer_maker"] == "true" else 1
                 rows = [(side, ticks(row["price"], instrument), lots(row["qty"], instrument))]
-                tell(us, int(row["trade_time_ms"]) * 1000, seq, int(row["trade_id"]), "trade", rows)
-        elif what == "diff":
+                emit(us, int(row["trade_time_ms"]) * 1000, seq, int(row["trade_id"]), "trade", rows)
+        elif source == "diff":
             synced = engine.synced
             verdict = engine.diff(row["U"], row["u"], (row, seq))
             if verdict is Verdict.APPLY:
                 change(us, row["E"] * 1000, seq, row["u"], "depth", diff_rows(row, instrument))
             elif synced and not engine.synced:
-                void(us, seq)
+                invalidate(us, seq)
         elif row["type"] == "snapshot_loaded":
             bridge, snapshot_id, levels = load(folder, row, engine, instrument)
             if bridge.verdict in (Verdict.APPLY, Verdict.RESET):
@@ -125,49 +125,49 @@ def plain_events(folder, instrument):
                 for update, update_seq in bridge.updates:
                     change(us, update["E"] * 1000, update_seq, update["u"], "depth", diff_rows(update, instrument))
         elif row["type"] in ("gap", "resync_start") and engine.synced:
-            void(us, seq)
+            invalidate(us, seq)
             engine.lose()
-    return told
+    return events
 
 
 def without_missing_trades(events):
-    """Return *events* without the times between trades whose ids leave a hole that nothing fills later.
+    """Return *events* without the times between trades whose id gap is not filled later.
 
-    A gap stands behind the last event of such a time's first instant, the whole book before the next event that is
-    not in it. For ledgers without a trade_gap.
+    A gap follows the last event of the first instant of such a time, and a whole book precedes the next event after
+    it. For ledgers without a trade_gap.
     """
-    came, spans, last, last_us = {event[3] for event in events if event[4] == "trade"}, [], None, 0
+    trade_ids, spans, last, last_us = {event[3] for event in events if event[4] == "trade"}, [], None, 0
     for us, _, _, trade_id, kind, _ in events:
         if kind == "trade" and (last is None or trade_id > last):
-            if last is not None and not set(range(last + 1, trade_id)) <= came:
+            if last is not None and not set(range(last + 1, trade_id)) <= trade_ids:
                 if spans and spans[-1][1] == last_us:
                     spans[-1] = spans[-1][0], us
                 else:
                     spans.append((last_us, us))
             last, last_us = trade_id, us
-    told, book, book_id = [], None, 0
+    result, book, book_id = [], None, 0
     for number, event in enumerate(events):
         us, _, _, event_id, kind, rows = event
         for begin, end in spans:
             first = us > begin and (number == 0 or events[number - 1][0] <= begin)
             if first and book is not None:
-                told.append((begin, 0, -1, 0, "gap", []))
+                result.append((begin, 0, -1, 0, "gap", []))
             if us >= end and (number == 0 or events[number - 1][0] < end) and book is not None:
-                whole = [(1, *level) for level in sorted(book.bids.items(), reverse=True)]
-                whole += [(-1, *level) for level in sorted(book.asks.items())]
-                told.append((end, 0, -1, book_id, "snapshot", whole))
+                levels = [(1, *level) for level in sorted(book.bids.items(), reverse=True)]
+                levels += [(-1, *level) for level in sorted(book.asks.items())]
+                result.append((end, 0, -1, book_id, "snapshot", levels))
         if kind == "gap":
             book = None
         elif kind != "trade":
             book, book_id = PlainBook() if kind == "snapshot" else book, event_id
             book.apply(rows)
         if kind == "trade" or not any(begin < us < end for begin, end in spans):
-            told.append(event)
-    return told
+            result.append(event)
+    return result
 
 
 def load(folder, row, engine, instrument):
-    """Return what the engine says to a snapshot that the ledger names, its id and its rows."""
+    """Return the engine's result for a snapshot of the ledger, its id and its rows."""
     details = json.loads(row["details_json"])
     sides = {"bid": 1, "ask": -1}
     levels = table(folder.path / details["path"])

@@ -1,4 +1,4 @@
-"""Where the columns of a kept tape lie: what pyarrow finds, and one error for whatever is something else."""
+"""The positions of a kept tape's columns: as found by pyarrow, and one error for other files."""
 
 import struct
 from contextlib import suppress
@@ -16,15 +16,15 @@ from mm.tape.keep import read_arrow, write_arrow
 SIZES = st.dictionaries(st.sampled_from(["us", *DTYPES]), st.integers(0, 40), min_size=1, max_size=20)
 
 
-def written(path, columns, entry=b"{}"):
-    """Write *columns* as a tape is kept, and return the bytes of the file."""
+def write_tape(path, columns, entry=b"{}"):
+    """Write *columns* as a kept tape, and return the bytes of the file."""
     shapes = {name: (column.dtype, len(column)) for name, column in columns.items()}
     write_arrow(path, entry, shapes, ((name, 0, column) for name, column in columns.items()))
     return path.read_bytes()
 
 
 def arrow(columns, rows=1, **writing):
-    """Return the bytes of an Arrow file with lists of columns, as pyarrow itself writes it."""
+    """Return the bytes of an Arrow file with list columns, written by pyarrow."""
     table = pa.table({name: pa.array([items] * rows, kind) for name, (items, kind) in columns.items()})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(**writing)) as writer:
@@ -34,11 +34,11 @@ def arrow(columns, rows=1, **writing):
 
 @settings(max_examples=60)
 @given(SIZES, st.binary(max_size=300))
-def test_columns_lie_where_pyarrow_finds_them(tmp_path_factory, sizes, entry):
-    """Whatever their types and lengths, empty ones among them; and the entry is read back."""
+def test_column_positions_match_pyarrow(tmp_path_factory, sizes, entry):
+    """Covers columns of any type and length; the entry is read back as well."""
     chance, path = np.random.default_rng(len(entry)), tmp_path_factory.mktemp("layout") / "tape.arrow"
     columns = {name: chance.integers(0, 100, size).astype(DTYPES.get(name, np.int64)) for name, size in sizes.items()}
-    content = written(path, columns, entry)
+    content = write_tape(path, columns, entry)
     batch = pa.ipc.open_file(pa.py_buffer(content)).get_batch(0)
     metadata, places = read_layout(content)
     assert metadata == batch.schema.metadata == {b"mm.tape": entry}
@@ -62,46 +62,46 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_other_files_are_refused(name):
-    """Also Arrow files that hold something else than lists of whole numbers in one row."""
+def test_other_files_raise_value_error(name):
+    """This includes Arrow files without lists of integers in one row."""
     with pytest.raises(ValueError, match=r"\w"):
         read_layout(FOREIGN[name])
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    """A file of two columns, and its place."""
+    """Return the path, content and columns of a file with two columns."""
     path = tmp_path_factory.mktemp("kept") / "tape.arrow"
     columns = {"event_us": np.arange(50, dtype=np.int64), "kind": np.ones(50, np.uint8)}
-    return path, written(path, columns), columns
+    return path, write_tape(path, columns), columns
 
 
 @settings(max_examples=500)
 @given(st.data())
-def test_a_damaged_file_is_read_or_refused(kept, tmp_path_factory, data):
-    """Four bytes anywhere become others: what is found lies in the file, or one error says what is wrong."""
+def test_damaged_file_is_read_or_raises_value_error(kept, tmp_path_factory, data):
+    """With any four bytes replaced, the columns are within the file, or a ValueError is raised."""
     path, content, columns = kept
-    harmed = bytearray(content)
+    damaged = bytearray(content)
     at = data.draw(st.integers(0, len(content) - 4))
-    harmed[at : at + 4] = data.draw(
-        st.sampled_from([struct.pack("<i", one) for one in (-1, 0, 1, 2**31 - 1, -(2**31), 999)])
+    damaged[at : at + 4] = data.draw(
+        st.sampled_from([struct.pack("<i", value) for value in (-1, 0, 1, 2**31 - 1, -(2**31), 999)])
     )
     place = tmp_path_factory.mktemp("harmed") / path.name
-    place.write_bytes(harmed)
+    place.write_bytes(damaged)
     with suppress(ValueError):
         file = read_arrow(place, tuple(columns))
         assert {name: column.dtype for name, column in file.columns.items()} == {
             name: column.dtype for name, column in columns.items()
         }
-        assert all("has the checksum" in one for one in file.wrong_sums())
+        assert all("has the checksum" in value for value in file.wrong_sums())
 
 
-def test_a_mapped_file_is_read_like_its_bytes(kept):
-    """A tape is mapped, so that nothing of it is copied."""
+def test_mapped_file_has_same_layout_as_its_bytes(kept):
+    """A tape is memory-mapped and not copied."""
     path, content, columns = kept
     places = read_layout(mapped(path))[1]
     assert places == read_layout(content)[1]
-    assert {name: (one.dtype, one.size) for name, one in places.items() if name in columns} == {
+    assert {name: (place.dtype, place.size) for name, place in places.items() if name in columns} == {
         name: (column.dtype.name, len(column)) for name, column in columns.items()
     }
     assert isinstance(places["kind"], ColumnPlace)

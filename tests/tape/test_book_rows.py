@@ -1,4 +1,4 @@
-"""Rows of books in 8 bytes are those of the tape, without its trades."""
+"""Book rows packed into 8 bytes equal the rows of the tape without its trades."""
 
 import dataclasses
 from unittest.mock import patch
@@ -28,44 +28,44 @@ def unpacked(rows, event):
     return [(1 if row & 1 else -1, (row & 0xFFFFFFFF) >> 1, row >> 32) for row in of_event]
 
 
-def plain(tape):
-    """Return those of each event of a tape."""
+def expected_rows(tape):
+    """Return the book rows of each event of a tape."""
     return [[] if kind == TRADE else tape.rows(event) for event, kind in enumerate(tape.kind.tolist())]
 
 
 @given(tapes(3))
-def test_every_row_but_trades_is_there(drawn):
-    """Of windows, too, whichever rows of the day stand before them; wherever a span of events ends."""
+def test_book_rows_match_tape_rows_except_trades(drawn):
+    """Covers windows and any span of events."""
     for tape in drawn:
         rows = book_rows(tape)
-        assert [unpacked(rows, event) for event in range(len(tape))] == plain(tape)
+        assert [unpacked(rows, event) for event in range(len(tape))] == expected_rows(tape)
         assert list(rows.faults()) == []
         with patch.object(packing, "SPAN", 2):
             assert all(np.array_equal(getattr(book_rows(tape), name), getattr(rows, name)) for name in KEPT)
         for stop in range(len(tape) + 1):
             part = rows.part(stop // 2, stop)
-            assert [unpacked(part, event) for event in range(stop - stop // 2)] == plain(tape)[stop // 2 : stop]
+            assert [unpacked(part, event) for event in range(stop - stop // 2)] == expected_rows(tape)[stop // 2 : stop]
             assert part.kind.tolist() == tape.kind[stop // 2 : stop].tolist()
 
 
-def test_windows_and_finer_lots():
-    """Both are those of the tape's own."""
+def test_book_rows_of_windows_and_finer_lots_match_tape():
+    """Windows and finer lots have the rows of the corresponding tape."""
     tape = Tape.of(TEST, EVENTS).with_best(lambda: None, None, None, lambda: book_rows(tape)).staying()
     finer = tape.on_lot(TEST.lot_e8 // 4).staying()
-    assert [unpacked(finer.book_rows, event) for event in range(len(finer))] == plain(finer)
+    assert [unpacked(finer.book_rows, event) for event in range(len(finer))] == expected_rows(finer)
     window = tape.between(1_050, 1_075).staying()
-    assert [unpacked(window.book_rows, event) for event in range(len(window))] == plain(window)
+    assert [unpacked(window.book_rows, event) for event in range(len(window))] == expected_rows(window)
 
 
 @pytest.mark.parametrize(("ticks", "lots"), [(TOO_LARGE, 1), (1, TOO_LARGE)])
-def test_a_tape_has_none_where_a_price_or_lots_are_too_large(ticks, lots):
-    """The largest that fit keep their value."""
+def test_book_rows_are_none_if_price_or_lots_are_too_large(ticks, lots):
+    """The largest values that fit are kept exactly."""
     fits = max(ticks - 1, 1), max(lots - 1, 1)
     assert unpacked(book_rows(Tape.of(TEST, [(1_000, "snapshot", [fits], [])])), 0) == [(1, *fits)]
     assert book_rows(Tape.of(TEST, [(1_000, "snapshot", [(ticks, lots)], [])])) is None
 
 
-def test_lots_that_are_too_large_when_they_are_finer():
+def test_finer_book_rows_are_none_if_lots_are_too_large():
     rows = book_rows(Tape.of(TEST, [(1_000, "snapshot", [(99, 1 << 29)], [])]))
     assert unpacked(rows.in_lots(3), 0) == [(1, 99, 3 << 29)]
     assert rows.in_lots(4) is None
@@ -80,8 +80,8 @@ def test_lots_that_are_too_large_when_they_are_finer():
         ("row", [1, 1, -1, 1, 1, 1, 1], "negative"),
     ],
 )
-def test_damaged_rows_are_named(name, values, fault):
-    """What a file holds is checked before a kernel reads it."""
+def test_damaged_rows_are_reported(name, values, fault):
+    """The content of a file is checked before a kernel reads it."""
     rows = book_rows(Tape.of(TEST, EVENTS))
     assert len(rows.row) == 7
     wrong = dataclasses.replace(rows, **{name: np.array(values)})

@@ -1,4 +1,4 @@
-"""Pages that are released are no longer in memory, and read as before."""
+"""Released pages leave memory, and can be read again."""
 
 from pathlib import Path
 from unittest.mock import patch
@@ -17,14 +17,14 @@ NEEDS_LINUX = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="
 
 @pytest.fixture
 def column(tmp_path):
-    """Return 32 MiB that lie in a file, from its byte 8 on."""
+    """Return a column of 32 MiB in a mapped file, at offset 8."""
     path = tmp_path / "column"
     np.arange(-1, ITEMS, dtype=np.int64).tofile(path)
     return np.frombuffer(columns.mapped(path), np.int64, ITEMS, 8)
 
 
 def resident(column):
-    """Return how many bytes of the mapping behind *column* are in memory."""
+    """Return the resident bytes of the mapping of *column*."""
     name, found = None, 0
     address = column.ctypes.data
     for line in Path("/proc/self/smaps").read_text().splitlines():
@@ -39,7 +39,7 @@ def resident(column):
 
 @NEEDS_LINUX
 def test_released_pages_leave_memory(column):
-    """All but those at the ends, which may belong to a neighbour; and what they hold is still there."""
+    """All pages but those at the ends, which may belong to a neighbour, leave memory; the content is unchanged."""
     total = int(column.sum())
     assert resident(column) >= column.nbytes
     release(column)
@@ -48,26 +48,26 @@ def test_released_pages_leave_memory(column):
 
 
 @NEEDS_LINUX
-def test_only_the_part_that_is_named_is_released(column):
-    """A window of a column may be done with while the rest is still wanted."""
+def test_only_given_part_is_released(column):
+    """A window of a column can be released while the rest is in use."""
     assert column.sum()
     release(column[ITEMS // 2 :].view())
     assert 0 <= resident(column) - column.nbytes // 2 <= 1 << 17
 
 
 @NEEDS_LINUX
-def test_a_column_is_read_without_ever_being_whole_in_memory(column, monkeypatch):
-    """Neither piece by piece nor by places all over it."""
+def test_column_is_read_without_being_whole_in_memory(column, monkeypatch):
+    """Reading in pieces or at scattered positions loads only a part at a time."""
     monkeypatch.setattr(columns, "PIECE", 1 << 15)
     release(column)
     most = max(resident(column) for _, piece in in_pieces(column) if piece.sum())
-    assert most <= column.nbytes // 4  # the system maps some pages around one that is asked for
+    assert most <= column.nbytes // 4  # the system also maps some pages around a requested one
     assert gathered(column, np.arange(0, ITEMS, 100)).tolist() == list(range(0, ITEMS, 100))
     assert resident(column) <= column.nbytes // 4
 
 
-def test_what_is_not_mapped_stays_as_it_is():
-    """The pages of other memory would come back empty."""
+def test_release_does_not_change_unmapped_memory():
+    """Released pages of unmapped memory would come back empty."""
     column = np.arange(ITEMS)
     release(column)
     release(column[:0])
@@ -75,8 +75,8 @@ def test_what_is_not_mapped_stays_as_it_is():
 
 
 @pytest.mark.parametrize("count", [0, 9, ITEMS])
-def test_fresh_memory_is_kept_until_its_column_ends(count):
-    """It is mapped where it is large, but no file has its pages."""
+def test_release_does_not_change_fresh_memory(count):
+    """Large fresh memory is an anonymous mapping, whose pages must not be released."""
     column = columns.fresh(count, np.int64)
     column[:] = np.arange(count)
     release(column)
@@ -84,14 +84,14 @@ def test_fresh_memory_is_kept_until_its_column_ends(count):
 
 
 @given(st.sets(st.integers(0, 99)).map(sorted), st.integers(1, 120))
-def test_items_are_gathered_whatever_the_pieces(places, piece):
-    """Places on both sides of a bound, pieces without any."""
+def test_gathered_items_do_not_depend_on_pieces(places, piece):
+    """Covers positions on both sides of a bound, and pieces without any."""
     with patch.object(columns, "PIECE", piece):
         assert gathered(np.arange(100) * 3, np.array(places, np.int64)).tolist() == [3 * place for place in places]
 
 
 @given(st.lists(st.integers(0, 9)))
-def test_bounds_are_where_runs_begin_and_the_last_ends(sizes):
-    """Without runs there is one bound, 0."""
+def test_bounds_are_starts_of_runs_and_last_end(sizes):
+    """Without runs there is a single bound, 0."""
     expected = [sum(sizes[:count]) for count in range(len(sizes) + 1)]
     assert bounds(np.array(sizes, np.int64)).tolist() == expected

@@ -1,4 +1,4 @@
-"""What is left of a damaged day: rows before and behind the damage, without the time that is lost."""
+"""Loading damaged days: rows before and after the damage are used, and the lost time is excluded."""
 
 import gzip
 
@@ -30,7 +30,7 @@ def folder(tmp_path):
 
 
 def keep_lines(path, change):
-    """Write a packed file again with other lines."""
+    """Rewrite a gzip file with changed lines."""
     lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
     path.write_bytes(gzip_member(b"".join(change(lines))))
 
@@ -39,16 +39,16 @@ def trade_ids(tape):
     return tape.event_id[tape.kind == TRADE].tolist()
 
 
-def test_a_whole_day_is_the_same_tape_either_way(folder):
-    """The flag is no other way of reading."""
-    one, other = load_day(folder), load_day(folder, damaged=True)
-    assert one.meta == other.meta
-    assert np.array_equal(one.event_us, other.event_us)
-    assert one.meta.excluded == ()
+def test_whole_day_gives_same_tape_with_damaged_flag(folder):
+    """The flag does not change the tape of a whole day."""
+    plain, other = load_day(folder), load_day(folder, damaged=True)
+    assert plain.meta == other.meta
+    assert np.array_equal(plain.event_us, other.event_us)
+    assert plain.meta.excluded == ()
 
 
-def test_a_cut_file_is_refused_and_played_up_to_the_cut(folder, tmp_path):
-    """Half the messages of a day look like a quiet day."""
+def test_cut_file_is_rejected_or_loaded_up_to_cut(folder, tmp_path):
+    """Without the flag a cut file is rejected; with it, the day is used up to the cut."""
     keep_lines(folder.diffs, lambda lines: lines[:20])
     for cache in (None, tmp_path / "tapes", tmp_path / "tapes"):
         with pytest.raises(BrokenFile, match=r"depth_diffs.*bytes, and .* in the manifest.*--damaged"):
@@ -57,24 +57,24 @@ def test_a_cut_file_is_refused_and_played_up_to_the_cut(folder, tmp_path):
         book = [us for us, kind in zip(tape.event_us.tolist(), kinds_of(tape), strict=True) if kind == "depth"]
         assert (len(book), book[-1], kinds(tape)[-1]) == (20, at(21), "trade")
         assert tape.end_us == at(70)
-        (told,) = tape.meta.excluded
-        assert "30 rows are lost: excluded from" in told
-        assert told.endswith("(49.0 s)")
+        (excluded,) = tape.meta.excluded
+        assert "30 rows are lost: excluded from" in excluded
+        assert excluded.endswith("(49.0 s)")
 
 
 def kinds_of(tape):
     return [KIND_NAMES[kind] for kind in tape.kind.tolist()]
 
 
-def test_trades_lost_within_are_a_time_without_a_book(folder):
-    """Exposure without its fills would pull A down."""
+def test_time_of_trades_lost_within_day_has_no_book(folder):
+    """Exposure without its fills would lower A."""
     rewrite(
         folder.trades, lambda text: "".join(line for n, line in enumerate(text.splitlines(True)) if not 11 <= n <= 20)
     )
     tape = load_day(folder, damaged=True)
     assert trade_ids(tape) == [n for n in range(1, 51) if not 11 <= n <= 20]
     at_us = dict(zip(kinds_of(tape), tape.event_us.tolist(), strict=True))
-    assert at_us["gap"] == at(50)  # the last one: that of the ledger
+    assert at_us["gap"] == at(50)  # the last gap: that of the ledger
     first_gap = kinds_of(tape).index("gap")
     assert (tape.event_us[first_gap], kinds_of(tape)[first_gap + 1]) == (at(11), "snapshot")
     assert tape.event_us[first_gap + 1] == at(22)
@@ -84,8 +84,8 @@ def test_trades_lost_within_are_a_time_without_a_book(folder):
 
 
 @pytest.mark.parametrize("rows", [slice(0, 12), slice(-12, None)])
-def test_trades_lost_at_an_end_are_placed_by_the_manifest(folder, rows):
-    """No id shows them, but the first and the last id that were sealed."""
+def test_trades_lost_at_start_or_end_are_located_by_manifest(folder, rows):
+    """Only the first and last ids of the manifest reveal the lost trades."""
 
     def cut(text):
         head, *lines = text.splitlines(True)
@@ -94,18 +94,18 @@ def test_trades_lost_at_an_end_are_placed_by_the_manifest(folder, rows):
 
     rewrite(folder.trades, cut)
     tape = load_day(folder, damaged=True)
-    (told,) = tape.meta.excluded
+    (excluded,) = tape.meta.excluded
     books = [us for us, kind in zip(tape.event_us.tolist(), kinds_of(tape), strict=True) if kind == "depth"]
     if rows.start == 0:
-        assert told.endswith("12 rows are lost: excluded from the day's begin to 2026-01-05T07:00:14.000000Z")
+        assert excluded.endswith("12 rows are lost: excluded from the day's begin to 2026-01-05T07:00:14.000000Z")
         assert min(books) > at(13)
     else:
         assert max(books) <= at(39)
-        assert "excluded from 2026-01-05T07:00:39.000000Z to 2026-01-05T07:01:10.000000Z" in told
+        assert "excluded from 2026-01-05T07:00:39.000000Z to 2026-01-05T07:01:10.000000Z" in excluded
 
 
-def test_a_lost_ledger_row_and_a_lost_snapshot_take_their_time(folder):
-    """Without the book that was loaded nothing is known up to the next one."""
+def test_time_after_damaged_snapshot_is_excluded(folder):
+    """The time from a damaged snapshot to the next one is excluded."""
     path = next(folder.snapshots.glob("*_resync.csv"))
     path.write_text(path.read_text().replace("0.99", "0.98"))
     tape = load_day(folder, damaged=True)
@@ -122,16 +122,16 @@ def test_a_lost_ledger_row_and_a_lost_snapshot_take_their_time(folder):
     ],
     ids=["a cell", "no trades", "the grid"],
 )
-def test_damage_that_cannot_be_placed_leaves_nothing(folder, damage):
-    """A changed quantity may be anywhere: then the whole day is what is lost."""
+def test_damage_that_cannot_be_located_raises_broken_file(folder, damage):
+    """A changed cell may be anywhere, so the whole day is lost."""
     damage(folder)
     with pytest.raises(BrokenFile, match="nothing of the day is left to play, restore the file"):
         load_day(folder, damaged=True)
 
 
-def test_a_damaged_day_without_a_book_is_named_by_its_own_folder(tmp_path):
-    """What is left is read from a temporary copy, which is gone where the message is read."""
-    folder = Story([[one for one in DAY if one[0] != "snapshot"]]).write(tmp_path)
+def test_never_synced_message_of_damaged_day_contains_its_folder(tmp_path):
+    """The message contains the day's folder, not the temporary copy."""
+    folder = Story([[step for step in DAY if step[0] != "snapshot"]]).write(tmp_path)
     keep_lines(folder.diffs, lambda lines: lines[:20])
     with pytest.raises(NeverSynced) as caught:
         load_day(folder, damaged=True)
@@ -139,8 +139,8 @@ def test_a_damaged_day_without_a_book_is_named_by_its_own_folder(tmp_path):
     assert "mm-damaged" not in str(caught.value)
 
 
-def test_what_the_tape_does_not_need_is_named_and_no_loss(folder):
-    """Frames repeat what the diffs say."""
+def test_damaged_frames_are_reported_without_loss(folder):
+    """Frames repeat the diffs, so their damage causes no loss."""
     folder.frames.write_text(folder.frames.read_text()[:-40])
     tape = load_day(folder, damaged=True)
     assert len(tape) == len(load_day_unsealed(folder))

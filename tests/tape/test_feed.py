@@ -1,4 +1,4 @@
-"""A feed that lags: the exchange acts at its own time, and we learn of it when it reaches us."""
+"""Delayed feeds: events take effect at exchange time, and models receive them at receive time."""
 
 from dataclasses import replace
 
@@ -27,19 +27,19 @@ BIDS, ASKS = [(100, 10), (99, 20)], [(102, 10), (103, 20)]
 
 
 def tape_of(events, ahead_us=0):
-    """Return a tape of (happened, received, kind, …) in the order of receipt; our clock is *ahead_us* ahead.
+    """Return a tape of (exchange time, receive time, kind, …) in receive order; our clock is *ahead_us* ahead.
 
-    The quickest of them takes QUICKEST_US, so that the offset can be found.
+    The smallest delay must be QUICKEST_US, so that the offset can be estimated.
     """
-    told, exchange = [(BEGIN_US + ahead_us, "snapshot", BIDS, ASKS)], [BEGIN_US]
-    for happened, received, *rest in events:
-        us = BEGIN_US + received + ahead_us
+    events_of_tape, exchange = [(BEGIN_US + ahead_us, "snapshot", BIDS, ASKS)], [BEGIN_US]
+    for exchange_us, receive_us, *rest in events:
+        us = BEGIN_US + receive_us + ahead_us
         if rest[0] == "trade":
-            told.append((us, *rest, BEGIN_US + happened))
+            events_of_tape.append((us, *rest, BEGIN_US + exchange_us))
         else:
-            told.append((us, *rest))
-        exchange.append(BEGIN_US + happened)
-    tape = Tape.of(TEST, told)
+            events_of_tape.append((us, *rest))
+        exchange.append(BEGIN_US + exchange_us)
+    tape = Tape.of(TEST, events_of_tape)
     tape.event_exch_us.flags.writeable = True
     tape.event_exch_us[:] = exchange
     return tape
@@ -49,28 +49,28 @@ QUICK = (1_000, 1_000 + QUICKEST_US, "depth", [(98, 1)], [])
 
 
 class Watcher:
-    """Remembers what it saw, and wants one bid."""
+    """A quote model that records its views and quotes one bid."""
 
     def __init__(self, bid=100):
-        self.bid, self.seen = bid, []
+        self.bid, self.views = bid, []
 
     def quote(self, view):
         trade = view.last_trade
-        self.seen.append((view.us, view.bid_ticks, view.ask_ticks, view.lots_at(1, 98), trade.us if trade else None))
+        self.views.append((view.us, view.bid_ticks, view.ask_ticks, view.lots_at(1, 98), trade.us if trade else None))
         return Quotes(self.bid, None, 5, None)
 
 
 def play(tape, quotes, *, recorded=True, **rules):
     terms = {"order_latency_us": 1_000, "requote_us": 10_000, "enforce_balances": False, "recorded_feed": recorded}
     exchange = PaperExchange(quotes, TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8, **(terms | rules)))
-    for one in tape if isinstance(tape, list) else [tape]:
-        exchange.run(one)
+    for part in tape if isinstance(tape, list) else [tape]:
+        exchange.run(part)
     return exchange.journal(), exchange.feeds
 
 
 @pytest.mark.parametrize("ahead_us", [0, 5_000_000, -1_270_000])
-def test_the_offset_of_the_clocks_is_found_and_taken_out(ahead_us):
-    """Whether our clock runs ahead or 1.27 s behind, a message 30 ms late is 30 ms late."""
+def test_clock_offset_is_estimated_and_subtracted(ahead_us):
+    """A message with a delay of 30 ms has that delay for any clock offset."""
     late = (50_000, 80_000, "trade", 1, 102, 1)
     feed = feed_of(tape_of([QUICK, late], ahead_us))
     assert feed.offset_us == ahead_us
@@ -78,8 +78,8 @@ def test_the_offset_of_the_clocks_is_found_and_taken_out(ahead_us):
     assert feed.to_dict()["clock_offset_ms"] == ahead_us / 1_000
 
 
-def test_what_happened_first_comes_first_though_it_reached_us_later():
-    """A trade of 20 ms received at 90 ms stands before a book of 60 ms received at 61 ms."""
+def test_feed_is_ordered_by_exchange_time():
+    """A trade of 20 ms received at 90 ms precedes a book of 60 ms received at 61 ms."""
     book, trade = (60_000, 61_000, "depth", [(97, 1)], []), (20_000, 90_000, "trade", 1, 102, 1)
     tape = tape_of([QUICK, book, trade])
     feed = feed_of(tape)
@@ -87,16 +87,16 @@ def test_what_happened_first_comes_first_though_it_reached_us_later():
     assert feed.sequence.tolist() == [0, 1, 3, 2]
 
 
-def test_the_book_never_runs_backwards():
-    """A stamp that fell keeps its place in its own stream."""
+def test_exchange_time_of_book_never_decreases():
+    """A decreasing timestamp keeps its position within its stream."""
     tape = tape_of([QUICK, (70_000, 80_000, "depth", [(97, 1)], []), (50_000, 90_000, "depth", [(97, 2)], [])])
     feed = feed_of(tape)
     assert feed.sequence.tolist() == [0, 1, 2, 3]
     assert (np.diff(feed.clock_us) >= 0).all()
 
 
-def test_a_book_that_came_back_is_not_known_before_it_was_received():
-    """The book broke behind 20 ms; the snapshot of 90 ms shows a market that nobody could have met at 20 ms."""
+def test_snapshot_after_gap_takes_effect_when_received():
+    """The book is invalid after 20 ms until the snapshot received at 90 ms."""
     broke = [(20_000, 21_000, "depth", [(97, 1)], []), (0, 40_000, "gap"), (0, 90_000, "snapshot", [(95, 1)], ASKS)]
     tape = tape_of([QUICK, *broke, (80_000, 95_000, "depth", [(95, 2)], [])])
     assert (feed_of(tape).clock_us - BEGIN_US).tolist() == [0, 1_000, 20_000, 20_000, 90_000, 90_000]
@@ -104,8 +104,8 @@ def test_a_book_that_came_back_is_not_known_before_it_was_received():
     assert (journal.counters["valid_us"], journal.counters["invalid_us"]) == (25_000, 70_000)
 
 
-def test_messages_without_a_stamp_happen_when_they_are_received():
-    """A day whose depth messages came without one; its trades have theirs."""
+def test_messages_without_exchange_time_take_effect_when_received():
+    """Depth messages without exchange time take effect at receive time; trades have their own."""
     tape = tape_of([QUICK, (0, 50_000, "depth", [(97, 1)], []), (11_000, 80_000, "trade", 1, 102, 1)])
     tape.event_exch_us[1:3] = 0
     feed = feed_of(tape)
@@ -113,42 +113,42 @@ def test_messages_without_a_stamp_happen_when_they_are_received():
     assert (feed.clock_us - BEGIN_US).tolist() == [0, 1_000 + QUICKEST_US, 50_000, 79_500]
 
 
-def test_a_tapes_events_happen_within_it():
-    """A trade of the last instant of one day, received on the next, happens at the next one's beginning."""
-    one = tape_of([QUICK, (50_000, 60_000, "depth", [(97, 1)], [])])
+def test_events_take_effect_within_their_tape():
+    """A trade of the previous day that is received on the next day takes effect at the start of the next."""
+    first_day = tape_of([QUICK, (50_000, 60_000, "depth", [(97, 1)], [])])
     events = [(60_000, "snapshot", BIDS, ASKS), (70_000, "trade", -1, 100, 3, 55_000), (75_000, "depth", [(97, 2)], [])]
-    two = Tape.of(TEST, [(BEGIN_US + us, *rest) for us, *rest in events])
+    second_day = Tape.of(TEST, [(BEGIN_US + us, *rest) for us, *rest in events])
     stamps = np.array([60_000, 55_000, 75_000 - QUICKEST_US]) + BEGIN_US
-    two = replace(two, event_exch_us=stamps, meta=TapeMeta(carried_from=7))
-    journal, _ = play([replace(one, meta=TapeMeta(last_update_id=7)), two], Watcher())
+    second_day = replace(second_day, event_exch_us=stamps, meta=TapeMeta(carried_from=7))
+    journal, _ = play([replace(first_day, meta=TapeMeta(last_update_id=7)), second_day], Watcher())
     assert journal.counters["events"] == 6
     assert (journal.fills[:, 0] - BEGIN_US).tolist() == [60_000]
 
 
-def test_a_model_sees_what_has_reached_us_and_no_more():
-    """A book that changed at 11 ms and came at 35 ms is not known at 20 ms or 30 ms."""
+def test_model_view_contains_only_received_messages():
+    """A book change of 11 ms received at 35 ms is not in the views at 20 ms and 30 ms."""
     moved = (11_000, 35_000, "depth", [(100, 0), (98, 7)], [])
     trade = (12_000, 38_000, "trade", -1, 100, 3)
     end = (60_000, 60_600, "depth", [(90, 1)], [])
     model = Watcher(bid=90)
     play(tape_of([QUICK, moved, trade, end]), model)
-    seen = {us - BEGIN_US: rest for us, *rest in model.seen}
-    assert seen[20_000] == [100, 102, 1, None]
-    assert seen[30_000] == [100, 102, 1, None]
-    assert seen[40_000] == [99, 102, 7, BEGIN_US + 38_000]
+    views_by_us = {us - BEGIN_US: rest for us, *rest in model.views}
+    assert views_by_us[20_000] == [100, 102, 1, None]
+    assert views_by_us[30_000] == [100, 102, 1, None]
+    assert views_by_us[40_000] == [99, 102, 7, BEGIN_US + 38_000]
 
 
-def test_a_window_is_not_seen_before_it_begins():
-    """Between a tape and a window the market is unknown, also where the feed lags: nobody is asked at 90 ms."""
-    one = tape_of([QUICK, (50_000, 60_000, "depth", [(97, 1)], [])])
-    two = tape_of([(80_000, 80_600, "depth", [(96, 1)], []), (130_000, 130_600, "depth", [(95, 1)], [])])
+def test_model_is_not_called_before_window_begins():
+    """Between a tape and a window the market is unknown, so there is no quote call at 90 ms."""
+    tape = tape_of([QUICK, (50_000, 60_000, "depth", [(97, 1)], [])])
+    later_tape = tape_of([(80_000, 80_600, "depth", [(96, 1)], []), (130_000, 130_600, "depth", [(95, 1)], [])])
     model = Watcher(bid=90)
-    play([one, two.between(BEGIN_US + 100_000, BEGIN_US + 130_601)], model)
-    assert [us - BEGIN_US for us, *_ in model.seen if us > BEGIN_US + 60_000] == [100_000, 110_000, 120_000, 130_000]
+    play([tape, later_tape.between(BEGIN_US + 100_000, BEGIN_US + 130_601)], model)
+    assert [us - BEGIN_US for us, *_ in model.views if us > BEGIN_US + 60_000] == [100_000, 110_000, 120_000, 130_000]
 
 
-def test_the_exchange_acts_before_we_know():
-    """A seller met our bid at 15 ms; that the trade was received at 45 ms does not delay the fill."""
+def test_fill_occurs_at_exchange_time():
+    """A sale fills our bid at 15 ms; its receive time of 45 ms does not delay the fill."""
     sale = (15_000, 45_000, "trade", -1, 100, 3)
     end = (60_000, 60_600, "depth", [(90, 1)], [])
     journal, _ = play(tape_of([QUICK, sale, end]), Watcher())
@@ -157,8 +157,8 @@ def test_the_exchange_acts_before_we_know():
     assert (received.fills[:, 0] - BEGIN_US).tolist() == [45_000]
 
 
-def test_an_order_meets_the_book_as_it_is_at_the_exchange():
-    """The ask fell to 100 at 5 ms, we hear of it at 50 ms: a bid at 100 sent at 10 ms crosses on arrival."""
+def test_order_is_matched_against_book_at_exchange_time():
+    """The ask falls to 100 at 5 ms, received at 50 ms: a bid at 100 sent at 10 ms crosses on arrival."""
     fell = (5_000, 50_000, "depth", [(100, 0)], [(100, 4)])
     end = (60_000, 60_600, "depth", [(90, 1)], [])
 
@@ -168,13 +168,13 @@ def test_an_order_meets_the_book_as_it_is_at_the_exchange():
             return Quotes(100, None, 5, None) if view.us - BEGIN_US == 10_000 else None
 
     lagging, _ = play(tape_of([QUICK, fell, end]), Late())
-    knowing, _ = play(tape_of([QUICK, fell, end]), Late(), recorded=False)
+    immediate, _ = play(tape_of([QUICK, fell, end]), Late(), recorded=False)
     assert [row[2] for row in lagging.orders.tolist()][:2] == [0, 6]  # PLACE, REJECT
-    assert 6 not in [row[2] for row in knowing.orders.tolist()]
+    assert 6 not in [row[2] for row in immediate.orders.tolist()]
 
 
-def test_a_feed_without_delay_is_the_feed_of_receipt():
-    """Where every message took the same time, both ways of playing leave the same journal, that time apart."""
+def test_constant_delay_gives_shifted_journal():
+    """If all messages have the same delay, both modes give the same journal, shifted by the delay."""
     chance = np.random.default_rng(3)
     events, us = [], 1_000
     for _ in range(400):
@@ -198,13 +198,13 @@ def test_a_feed_without_delay_is_the_feed_of_receipt():
 
 @pytest.mark.parametrize("reference", ["best", "micro"])
 @pytest.mark.parametrize("kept", [False, True])
-def test_fills_are_predicted_by_the_exchanges_clock(reference, kept):
-    """Constant quotes meet the market as it is at the exchange, however late each of its messages comes.
+def test_predicted_fills_use_exchange_time(reference, kept):
+    """Constant quotes are filled by the market at exchange time, whatever the delay of each message.
 
-    So the run and its predictions are those of a market without delay, whose times of receipt are the exchange's.
+    So the run and its predictions equal those of a market without delay, whose receive times are the exchange times.
     """
     chance, events, us = np.random.default_rng(5), [QUICK], 1_000
-    received = {"depth": QUICK[1], "trade": 0}  # each stream in its order
+    received = {"depth": QUICK[1], "trade": 0}  # each stream is in order
     for _ in range(600):
         us += int(chance.integers(1_000, 20_000))
         if chance.random() < 0.6:
@@ -225,27 +225,29 @@ def test_fills_are_predicted_by_the_exchanges_clock(reference, kept):
             [(0, FOREVER, 0.5, 0.4, 0.5, 0.4, 0.4)], reference, states=[states] * (reference == "best")
         )
         found.append(backtest(tape, Constant(), TradeCross(), rules, intensity=intensity))
-    ours, plain = found
-    assert len(plain.journal.fills) > 50
-    assert ours.journal.fills[:, :6].tolist() == plain.journal.fills[:, :6].tolist()
-    assert len(set(plain.books.offsets[:, 1].tolist())) > 2
-    assert ours.books.offsets.tolist() == plain.books.offsets.tolist()
-    assert (ours.books.market is None) == (reference == "micro")
+    delayed_run, undelayed_run = found
+    assert len(undelayed_run.journal.fills) > 50
+    assert delayed_run.journal.fills[:, :6].tolist() == undelayed_run.journal.fills[:, :6].tolist()
+    assert len(set(undelayed_run.books.offsets[:, 1].tolist())) > 2
+    assert delayed_run.books.offsets.tolist() == undelayed_run.books.offsets.tolist()
+    assert (delayed_run.books.market is None) == (reference == "micro")
     if reference == "best":
-        assert [rows.tolist() for rows in ours.books.market] == [rows.tolist() for rows in plain.books.market]
+        assert [rows.tolist() for rows in delayed_run.books.market] == [
+            rows.tolist() for rows in undelayed_run.books.market
+        ]
     for name in ("predicted_fills", "fills_by_distance", "share_outside_fit"):
-        assert ours.summary[name] == plain.summary[name], name
+        assert delayed_run.summary[name] == undelayed_run.summary[name], name
 
 
 class Constant:
-    """Wants the same quotes at all times."""
+    """A quote model with constant quotes."""
 
     def quote(self, view):
         return Quotes(100, 106, 5, 5)
 
 
-def test_a_tape_without_stamps_has_no_offset():
-    """A snapshot alone."""
+def test_tape_without_exchange_times_has_no_offset():
+    """The tape consists of one snapshot."""
     feed = feed_of(Tape.of(TEST, [(BEGIN_US, "snapshot", BIDS, ASKS)]))
     assert (feed.offset_us, feed.median_us, feed.p99_us) == (0, 0, 0)
     assert feed.clock_us.tolist() == [BEGIN_US]
@@ -254,9 +256,9 @@ def test_a_tape_without_stamps_has_no_offset():
 MINUTE = 60_000_000
 MESSAGES = st.lists(
     st.tuples(
-        st.sampled_from([0, 0, 1, 700, 40_000, MINUTE, 7 * MINUTE, 33 * MINUTE]),  # since the one before
+        st.sampled_from([0, 0, 1, 700, 40_000, MINUTE, 7 * MINUTE, 33 * MINUTE]),  # time since the previous message
         st.sampled_from(["depth", "depth", "trade", "trade", "snapshot", "gap", "keyframe"]),
-        st.sampled_from([0, 1, 499, 500, 1_000, 60_000, MINUTE, None]),  # how late it came; None has no stamp
+        st.sampled_from([0, 1, 499, 500, 1_000, 60_000, MINUTE, None]),  # delay; None: no exchange time
     ),
     min_size=1,
     max_size=40,
@@ -265,22 +267,22 @@ MESSAGES = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(MESSAGES, st.integers(-(10**7), 10**7), st.integers(0, 3))
-def test_the_exchanges_order_is_that_of_the_specification(messages, ahead_us, drift):
-    """Against the oracle, over hours, with a clock that drifts by *drift* µs a minute; also for a window."""
-    us, told, late = BEGIN_US, [(BEGIN_US, "snapshot", BIDS, ASKS)], [0]
+def test_exchange_order_matches_oracle(messages, ahead_us, drift):
+    """Compared with the oracle over hours, with a clock drift of *drift* µs per minute, also for a window."""
+    us, events, late = BEGIN_US, [(BEGIN_US, "snapshot", BIDS, ASKS)], [0]
     for since, kind, took in messages:
         us += since
-        valid = "gap" not in [event[1] for event in told if event[1] in ("gap", "snapshot")][-1:]
-        if kind == "keyframe" and (not valid or told[-1][1] not in ("depth", "snapshot")):
+        valid = "gap" not in [event[1] for event in events if event[1] in ("gap", "snapshot")][-1:]
+        if kind == "keyframe" and (not valid or events[-1][1] not in ("depth", "snapshot")):
             continue
         event = {"depth": ([(98, 1)], []), "trade": (1, 102, 1), "snapshot": (BIDS, ASKS)}.get(kind, ())
         broken = kind == "depth" and not valid
-        told.append((us, "snapshot", BIDS, ASKS) if broken else (us, kind, *event))
+        events.append((us, "snapshot", BIDS, ASKS) if broken else (us, kind, *event))
         late.append(took)
-    tape = Tape.of(TEST, told)
+    tape = Tape.of(TEST, events)
     stamps = tape.event_us - ahead_us - (tape.event_us - BEGIN_US) // MINUTE * drift
-    took = np.array([0 if one is None else one for one in late])
-    missing = np.array([one is None for one in late])
+    took = np.array([0 if delay is None else delay for delay in late])
+    missing = np.array([delay is None for delay in late])
     tape = replace(tape, event_exch_us=np.where(missing, 0, stamps - took))
     middle = int(tape.event_us[len(tape) // 2])
     for part in (tape, tape.between(middle, tape.end_us + 1)):
@@ -307,8 +309,8 @@ def test_the_exchanges_order_is_that_of_the_specification(messages, ahead_us, dr
         ("sequence", [0, 1, 7], "outside of the 3 events"),
     ],
 )
-def test_exchange_prices_that_break_a_promise_are_found(name, values, fault):
-    """A kernel would read behind the end of a column."""
+def test_invalid_exchange_prices_are_reported(name, values, fault):
+    """Otherwise a kernel would read beyond the end of a column."""
     market = exchange_prices(tape_of([QUICK, (2_000, 3_000, "depth", [(97, 1)], [])]))
     assert not list(market.faults())
     values = np.array(values, np.int64)
@@ -316,8 +318,8 @@ def test_exchange_prices_that_break_a_promise_are_found(name, values, fault):
     assert fault in " ".join(replace(market, **changed).faults())
 
 
-def test_best_prices_without_those_of_the_exchange_are_refused():
-    """They would be played in another order than the whole tape."""
+def test_best_prices_without_exchange_prices_raise_usage_error():
+    """They would be replayed in another order than the whole tape."""
     tape = tape_of([QUICK])
     best = tape.with_best(lambda: exchange_prices(tape)).best
     assert isinstance(best, BestPrices)

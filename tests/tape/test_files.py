@@ -1,11 +1,11 @@
-"""Files as columns: hashed, inflated, cut where a crash cut them; columns by their header, prices on the grid."""
+"""Reading of files into columns: hashes, gzip, cut files, headers, and prices on the grid."""
 
 import gzip
 import hashlib
 import zlib
 
 import pytest
-from day_stories import PLAIN, START, at, older, rewrite, told, trade, written
+from day_stories import PLAIN, START, at, remove_columns, rewrite, tape_events, trade, write_day
 
 from mm.backtest.io import load_day
 from mm.dayfolder.rows import Stamp
@@ -20,7 +20,7 @@ LINES = b"".join(b'{"line":%d}\n' % number for number in range(2_000))
 
 
 class Kept(LineParser):
-    """Keeps all that it is fed."""
+    """A parser that keeps its input."""
 
     def __init__(self, name):
         super().__init__(name)
@@ -52,8 +52,8 @@ def text_of(path):
     ids=["plain", "packed", "many members", "padding", "empty member"],
 )
 @pytest.mark.parametrize("piece", [7, 1 << 20])
-def test_every_form_of_a_file_gives_its_text_and_its_hash(tmp_path, monkeypatch, name, data, text, piece):
-    """What a manifest says is of the bytes as they lie, what a parser sees is the text."""
+def test_every_file_format_gives_text_and_hash(tmp_path, monkeypatch, name, data, text, piece):
+    """Size and hash are those of the file's bytes; the parser receives the decompressed text."""
     monkeypatch.setattr(files, "_PIECE", piece)
     path = tmp_path / name
     path.write_bytes(data)
@@ -67,23 +67,23 @@ def test_every_form_of_a_file_gives_its_text_and_its_hash(tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize("cut", [3, 9, 40, 900, 2_000, -1, -8, -9])
-def test_a_cut_off_file_gives_all_that_can_be_had(tmp_path, monkeypatch, members, cut):
-    """Whatever gzip itself would still give."""
+def test_cut_gzip_file_gives_all_readable_text(tmp_path, monkeypatch, members, cut):
+    """The text is the same as that of zlib for the cut data."""
     monkeypatch.setattr(files, "_PACKED_PIECE", 64)
-    packed = gzip.compress(LINES)
-    data = packed * (members - 1) + packed[:cut]
+    compressed = gzip.compress(LINES)
+    data = compressed * (members - 1) + compressed[:cut]
     path = tmp_path / "day.ndjson.gz"
     path.write_bytes(data)
     found, read = text_of(path)
-    assert found == LINES * (members - 1) + zlib.decompressobj(31).decompress(packed[:cut])
+    assert found == LINES * (members - 1) + zlib.decompressobj(31).decompress(compressed[:cut])
     assert (read.cut_off, read.bytes, read.sha256) == (True, len(data), hashlib.sha256(data).hexdigest())
 
 
 @pytest.mark.parametrize(
     "data", [b"not gzip at all", gzip.compress(LINES) + b"behind it", gzip.compress(LINES)[:-8] + b"\1" * 8]
 )
-def test_damage_is_refused(tmp_path, data):
-    """A checksum that fails says that some line before it is wrong."""
+def test_damaged_gzip_raises_broken_file(tmp_path, data):
+    """A failed checksum means that some line before it is wrong."""
     path = tmp_path / "day.csv.gz"
     path.write_bytes(data)
     with pytest.raises(
@@ -92,24 +92,24 @@ def test_damage_is_refused(tmp_path, data):
         text_of(path)
 
 
-def test_an_empty_file_is_refused(tmp_path):
-    """It is no table of no rows: that has a header."""
+def test_empty_file_raises_broken_file(tmp_path):
+    """A table without rows would still have a header."""
     for name in ("day.csv", "day.csv.gz", "diffs.ndjson.gz"):
         (tmp_path / name).write_bytes(b"")
         with pytest.raises(BrokenFile, match=r"the file is empty \(0 bytes\)"):
             text_of(tmp_path / name)
 
 
-def test_a_day_of_trades_alone_has_no_book(tmp_path):
-    """An import of trades leaves an empty file of diffs: the error says what is missing, not only that it is empty."""
+def test_empty_diffs_message_says_day_has_no_book(tmp_path):
+    """An import of trades only leaves an empty diffs file: the error explains that there is no book."""
     (tmp_path / "depth_diffs.ndjson.gz").write_bytes(b"")
     with pytest.raises(BrokenFile, match="a day without depth messages has no book"):
         text_of(tmp_path / "depth_diffs.ndjson.gz")
 
 
-def test_a_price_off_the_grid_names_file_line_and_price(tmp_path):
-    """Rounding it would make a price that nobody quoted."""
-    folder = written(tmp_path, PLAIN)
+def test_price_off_grid_message_contains_file_line_and_price(tmp_path):
+    """The price is not rounded."""
+    folder = write_day(tmp_path, PLAIN)
     rewrite(folder.diffs, lambda text: text.replace("1.00000000", "1.00500000"))
     with pytest.raises(
         OffGrid, match=r"depth_diffs_\w+\.ndjson\.gz:2: price 1\.005 is not a multiple of tick size 0\.01"
@@ -117,10 +117,10 @@ def test_a_price_off_the_grid_names_file_line_and_price(tmp_path):
         load_day(folder)
 
 
-def test_a_time_in_ms_that_is_none_is_refused(tmp_path):
-    """A thousand times it would overflow, and be another time without a word."""
-    folder = written(tmp_path, PLAIN)
-    older(folder, "recv_time_us")
+def test_invalid_time_in_ms_raises_broken_file(tmp_path):
+    """Its conversion to µs would overflow."""
+    folder = write_day(tmp_path, PLAIN)
+    remove_columns(folder, "recv_time_us")
     rewrite(folder.trades, lambda text: text.replace(f",{at(4) // 1000},", f",{10**17},", 1))
     with pytest.raises(BrokenFile, match=r"trades_ws_\w+\.csv:2: recv_time_ms 1000+ is not a time in ms"):
         load_day(folder)
@@ -129,8 +129,8 @@ def test_a_time_in_ms_that_is_none_is_refused(tmp_path):
 @pytest.mark.parametrize("lenient", [False, True])
 @pytest.mark.parametrize("on_disk", [False, True])
 @pytest.mark.parametrize("piece", [1, 37, 1 << 20])
-def test_trades_are_the_same_piece_by_piece(tmp_path, monkeypatch, piece, on_disk, lenient):
-    """In memory or in files, wherever the file is cut, and whichever rows are left out."""
+def test_trades_do_not_depend_on_piece_size(tmp_path, monkeypatch, piece, on_disk, lenient):
+    """The result does not depend on the piece size, and is the same in memory and in files."""
     monkeypatch.setattr(files, "_PIECE", piece)
     path, rows = tmp_path / "trades.csv", range(9)
     head = "trade_id,price,qty,is_buyer_maker,recv_time_us,recv_time_ms,recv_seq,run_id,trade_time_ms,event_time_ms\n"
@@ -162,8 +162,8 @@ def test_trades_are_the_same_piece_by_piece(tmp_path, monkeypatch, piece, on_dis
 
 
 @pytest.mark.parametrize("second", [0, 4])
-def test_the_first_row_without_a_time_is_named(tmp_path, monkeypatch, second):
-    """Whichever piece of the file it is in; a time that is none comes first."""
+def test_first_row_without_time_is_reported(tmp_path, monkeypatch, second):
+    """The row may be in any piece of the file; an invalid time is reported first."""
     monkeypatch.setattr(files, "_PIECE", 16)
     path = tmp_path / "trades.csv"
     rows = [f"{row},1,1,1,{'' if row in (second, 6) else 5}" for row in range(8)]
@@ -175,8 +175,8 @@ def test_the_first_row_without_a_time_is_named(tmp_path, monkeypatch, second):
         tables.read_trades(path, files.Steps(0, 0), Spill())
 
 
-def test_frames_alone_are_whole_books(tmp_path):
-    """A recording without raw messages still shows its best levels; a frame that repeats the last says nothing."""
+def test_frames_without_diffs_become_snapshots(tmp_path):
+    """A recording without raw messages gives its best levels; unchanged frames are skipped."""
     book = [[price(99), qty(5)], [price(98), qty(1)]], [[price(101), qty(7)]]
     frames = [
         ("frame", Stamp(at(1), 2, at(1) // 1000, 11), 0, *book),
@@ -184,10 +184,10 @@ def test_frames_alone_are_whole_books(tmp_path):
         ("frame", Stamp(at(3), 4, at(3) // 1000, 13), 1, *book),
         ("frame", Stamp(at(4), 5, at(4) // 1000, 14), 1, book[0][:1], book[1]),
     ]
-    folder = written(tmp_path, [START, *frames, *[("skip",)] * 4, trade(5, 1)])
+    folder = write_day(tmp_path, [START, *frames, *[("skip",)] * 4, trade(5, 1)])
     folder.diffs.unlink()
     tape = load_day(folder)
-    assert told(tape) == [
+    assert tape_events(tape) == [
         (at(2), at(2), 3, 12, "snapshot", [(1, 99, 5), (1, 98, 1), (-1, 101, 7)]),
         (at(4), at(4), 5, 14, "snapshot", [(1, 99, 5), (-1, 101, 7)]),
         (at(5), at(5), 6, 1, "trade", [(-1, 100, 2)]),
@@ -195,12 +195,12 @@ def test_frames_alone_are_whole_books(tmp_path):
     assert tape.meta.counts == {"frames_unchanged": 1}
 
 
-def test_the_header_decides_the_order_of_columns(tmp_path):
-    """Columns stand where their names say."""
-    folder = written(tmp_path, PLAIN)
-    expected = told(load_day(folder))
+def test_columns_are_read_by_header(tmp_path):
+    """Columns are read by name."""
+    folder = write_day(tmp_path, PLAIN)
+    expected = tape_events(load_day(folder))
     rewrite(folder.trades, lambda text: "".join(",".join(line.split(",")[::-1]) + "\n" for line in text.splitlines()))
-    assert told(load_day(folder)) == expected
+    assert tape_events(load_day(folder)) == expected
 
 
 @pytest.mark.parametrize(
@@ -213,9 +213,9 @@ def test_the_header_decides_the_order_of_columns(tmp_path):
         (lambda text: text.replace("0.99000000", "0.00000000"), "a price above 0 expected"),
     ],
 )
-def test_a_broken_snapshot_is_refused(tmp_path, change, message):
-    """Half a snapshot is a wrong book."""
-    folder = written(tmp_path, PLAIN)
+def test_broken_snapshot_raises_broken_file(tmp_path, change, message):
+    """An incomplete snapshot would give a wrong book."""
+    folder = write_day(tmp_path, PLAIN)
     rewrite(folder.snapshots / "snapshot_2_initial.csv", change)
     with pytest.raises(BrokenFile, match=message):
         load_day(folder)

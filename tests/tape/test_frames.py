@@ -1,4 +1,4 @@
-"""Polars frames: exact floats, and the frames of a tape, against plain Python."""
+"""Polars frames: exact floats, and the frames of a tape, compared with plain Python."""
 
 import math
 from datetime import datetime, timedelta, timezone
@@ -21,7 +21,7 @@ BOOK = ("level", "bid_price", "bid_qty", "ask_price", "ask_qty")
 
 
 def plain_books(tape):
-    """Yield every event's instant with the book after it, None without one, as dicts of ticks to lots."""
+    """Yield each event's time and the book after it, as dicts of ticks to lots, or None without a book."""
     book = None
     for event in range(len(tape)):
         kind = tape.kind[event]
@@ -60,30 +60,32 @@ def ladder(book, levels=None):
     st.sampled_from([1, E8, 2 * E8, 10**17, 2 * 10**16]),
 )
 @example([2**53 + 1, -(2**53) - 1, 8_700_013], 1_000_000, E8)
-def test_a_float_is_the_one_nearest_to_the_decimal(units, step, per):
-    """The text of a file read as a float gives it: no noise of ticks times tick size, whatever the size."""
+def test_float_is_nearest_to_decimal(units, step, per):
+    """The float equals the parsed decimal text, without rounding noise of ticks times tick size."""
     with_places = [Decimal(unit) * step / per if per % 10 == 0 else Decimal(unit * step) for unit in units]
     expected = [unit * step / per for unit in units]
     found = floats(np.array(units, np.int64), step, per).tolist()
     assert found == expected
-    assert all(math.isclose(one, float(exact), rel_tol=1e-15) for one, exact in zip(found, with_places, strict=True))
+    assert all(
+        math.isclose(value, float(exact), rel_tol=1e-15) for value, exact in zip(found, with_places, strict=True)
+    )
 
 
 @settings(max_examples=200)
 @given(st.integers(1, 10**9), st.integers(1, 10**8))
-def test_prices_are_those_of_their_text(ticks, tick_e8):
-    """What `Instrument.price` writes and a reader parses is the float of the frame."""
+def test_float_price_equals_parsed_price_text(ticks, tick_e8):
+    """The float of the frame equals the parsed text of `Instrument.price`."""
     text = Instrument("X", tick_e8, 1).price(ticks)
     assert floats(np.array([ticks]), tick_e8).tolist() == [float(text)] == [float(Decimal(text))]
 
 
-def test_python_integers_are_taken_as_well():
-    """A ledger that needs more than 64 bits keeps them."""
+def test_floats_accepts_python_integers():
+    """Integers of more than 64 bits are converted as well."""
     assert floats(np.array([10**30, 3], dtype=object), 1, 10**17).tolist() == [1e13, 3e-17]
 
 
-def test_words_sides_and_instants_that_are_none_are_null():
-    """A frame says null where a file says nothing."""
+def test_undefined_words_sides_and_instants_are_null():
+    """Undefined codes are null in a frame."""
     assert words(("a", "b"), np.array([1, -1, 0])).to_list() == ["b", None, "a"]
     assert sides(np.array([1, 0, -1], np.int8)).to_list() == ["BUY", None, "SELL"]
     assert instants(np.array([-1, 1_000_001])).to_list() == [None, EPOCH + timedelta(seconds=1, microseconds=1)]
@@ -91,21 +93,21 @@ def test_words_sides_and_instants_that_are_none_are_null():
 
 @settings(max_examples=60, deadline=None)
 @given(tapes(), st.data())
-def test_the_book_at_any_instant_is_that_of_plain_dicts(tape, data):
-    """Gaps, keyframes and levels that go: the last event at or before the instant counts."""
+def test_book_at_matches_plain_dict_book(tape, data):
+    """The book is that after the last event at or before the instant."""
     us = data.draw(st.integers(tape.start_us, tape.end_us))
     levels = data.draw(st.sampled_from([None, 1, 2, 10]))
-    known = [book for at, book in plain_books(tape) if at <= us]
+    books = [book for at, book in plain_books(tape) if at <= us]
     found = tape.book_at(us, levels)
     assert found.columns == list(BOOK)
-    assert found.rows() == ladder(known[-1] if known else None, levels)
+    assert found.rows() == ladder(books[-1] if books else None, levels)
     assert tape.book_at(EPOCH + timedelta(microseconds=us), levels).equals(found)
 
 
 @settings(max_examples=60, deadline=None)
 @given(tapes(), st.data())
-def test_applying_the_depth_frame_gives_every_book(tape, data):
-    """Of the whole tape, and of a window that begins in its midst: the frame needs nothing but itself."""
+def test_depth_frame_rebuilds_every_book(tape, data):
+    """The depth frame of a window is sufficient to rebuild every book."""
     a, b = sorted(data.draw(st.integers(tape.start_us, tape.end_us)) for _ in range(2))
     window = tape.between(a, b)
     frame, book, last = window.depth_frame(), None, None
@@ -123,16 +125,16 @@ def test_applying_the_depth_frame_gives_every_book(tape, data):
             if qty:
                 levels[price] = qty
         after[(time - EPOCH) // timedelta(microseconds=1)] = None if book is None else [dict(book[s]) for s in (1, -1)]
-    for us, there in after.items():
+    for us, expected in after.items():
         rows = window.book_at(us, None).rows()
         found = [{row[at]: row[at + 1] for row in rows if row[at] is not None} for at in (1, 3)]
-        assert found == (there or [{}, {}])
+        assert found == (expected or [{}, {}])
 
 
 @settings(max_examples=60, deadline=None)
 @given(tapes(), st.data())
-def test_best_prices_are_the_first_level_of_the_book(tape, data):
-    """Each row is the best of the book at its instant (the last row of an instant), null where there is none."""
+def test_best_prices_equal_first_level_of_book(tape, data):
+    """Each row has the best levels of the book at its instant (the last row of an instant), or null."""
     a, b = sorted(data.draw(st.integers(tape.start_us, tape.end_us)) for _ in range(2))
     window = tape.between(a, b)
     rows = {row[0]: row[1:] for row in window.best_prices_frame().rows()}
@@ -145,8 +147,8 @@ def test_best_prices_are_the_first_level_of_the_book(tape, data):
             assert spread == float(SIM.price(ticks[1] - ticks[0]))
 
 
-def test_trades_are_those_of_the_window():
-    """A trade before the window's begin only stands before it; an instant of the exchange that is not given is null."""
+def test_trades_frame_contains_trades_of_window():
+    """A trade before the window is not in its frame; a missing exchange time is null."""
     events = [
         (1_000, "snapshot", [(99, 5)], [(101, 7)]),
         (2_000, "trade", 1, 101, 2, 1_500),
@@ -171,8 +173,8 @@ def test_trades_are_those_of_the_window():
     assert int((tape.kind == TRADE).sum()) == len(whole)
 
 
-def test_an_instant_is_given_in_any_usual_form():
-    """µs, ISO 8601 with or without a zone, datetimes of any zone."""
+def test_instant_is_accepted_in_several_formats():
+    """Instants may be µs, ISO 8601 with or without a zone, or datetimes of any zone."""
     tape = Tape.of(SIM, [(0, "snapshot", [(99, 5)], [(101, 7)]), (3_600_000_000, "depth", [(98, 1)], [])])
     zone = timezone(timedelta(hours=1))
     for at in (
@@ -186,7 +188,7 @@ def test_an_instant_is_given_in_any_usual_form():
 
 
 @pytest.mark.parametrize(
-    ("at", "levels", "told"),
+    ("at", "levels", "message"),
     [
         (-1, 1, "outside the tape, which covers"),
         ("1970-01-02", 1, "1970-01-02T00:00:00.000000Z is outside the tape"),
@@ -194,15 +196,15 @@ def test_an_instant_is_given_in_any_usual_form():
         (500, 0, "levels is 0; give at least 1"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_sentence(at, levels, told):
-    """With the value and the way out."""
+def test_invalid_instant_or_levels_raise_usage_error(at, levels, message):
+    """The message contains the value or the remedy."""
     tape = Tape.of(SIM, [(0, "snapshot", [(99, 5)], [(101, 7)]), (1_000, "trade", 1, 101, 1)])
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         tape.book_at(at, levels)
 
 
-def test_frames_of_a_tape_without_events_are_empty():
-    """Columns and types stay."""
+def test_frames_of_empty_tape_are_empty():
+    """Columns and types are kept."""
     tape = Tape.of(SIM, [(1_000, "gap")]).between(1_000, 1_000)
     for frame in (tape.trades_frame(), tape.depth_frame(), tape.best_prices_frame()):
         assert len(frame) == 0

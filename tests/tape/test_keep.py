@@ -1,4 +1,4 @@
-"""Tapes kept from one run to the next: opened, not parsed, and never trusted beyond their inputs."""
+"""Tapes kept from one run to the next: opened without parsing, and rebuilt when their inputs change."""
 
 import json
 import os
@@ -49,20 +49,20 @@ def cache(tmp_path):
     return tmp_path / "out" / "tapes"
 
 
-def kept(cache):
+def cached_files(cache):
     return sorted(path.name for path in cache.iterdir())
 
 
-def same(one, two):
-    """Tell whether two tapes are equal in every bit; where they were read from does not count."""
+def tapes_equal(first, second):
+    """Whether two tapes are equal in every bit, regardless of the source they were read from."""
     fields = ("symbol", "days", "instrument", "step_lots", "start_us", "end_us", "meta")
-    return all(np.array_equal(getattr(one, name), getattr(two, name)) for name in ARRAYS) and all(
-        getattr(one, name) == getattr(two, name) for name in fields
+    return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in ARRAYS) and all(
+        getattr(first, name) == getattr(second, name) for name in fields
     )
 
 
-def test_memory_of_a_tape_that_is_verified_goes_back(folder, cache, monkeypatch):
-    """The first to open it looks at every page; all columns are let go, so it holds no more than later ones."""
+def test_columns_are_released_after_verification(folder, cache, monkeypatch):
+    """The verification reads every page; afterwards all columns are released."""
     load_day(folder, cache=cache)
     (record := next(cache.glob("*.verified"), None)) and record.unlink()
     released = []
@@ -71,51 +71,51 @@ def test_memory_of_a_tape_that_is_verified_goes_back(folder, cache, monkeypatch)
     assert sorted(released) == sorted(len(getattr(tape, name)) for name in ARRAYS)
 
 
-def test_what_a_killed_process_left_of_a_tape_is_cleared(folder, cache):
-    """Half a tape of a full day is a hundred MB, and nobody would ever come for it."""
+def test_partial_file_of_killed_process_is_removed(folder, cache):
+    """A partial file may have a hundred MB, and no process would use it."""
     cache.mkdir(parents=True)
-    left = cache / "SIMUSDT_20260105_0.arrow.999999999.partial"  # no process has such a number
-    left.write_bytes(b"half")
-    os.utime(left, (time.time() - 120,) * 2)
+    partial_file = cache / "SIMUSDT_20260105_0.arrow.999999999.partial"  # no process has this id
+    partial_file.write_bytes(b"half")
+    os.utime(partial_file, (time.time() - 120,) * 2)
     load_day(folder, cache=cache)
-    assert [name for name in kept(cache) if name.endswith(".partial")] == []
+    assert [name for name in cached_files(cache) if name.endswith(".partial")] == []
 
 
-def test_the_second_time_a_day_is_opened_not_parsed(folder, cache, monkeypatch):
-    """And it is the same tape, in every bit."""
+def test_second_load_opens_kept_tape_without_parsing(folder, cache, monkeypatch):
+    """The opened tape is equal in every bit."""
     plain, first = load_day(folder), load_day(folder, cache=cache)
     monkeypatch.setattr("mm.tape.load.read_day", None)
     second = load_day(folder, cache=cache)
     assert [tape.meta.cache for tape in (plain, first, second)] == ["off", "miss", "hit"]
-    assert same(plain, first)
-    assert same(plain, second)
+    assert tapes_equal(plain, first)
+    assert tapes_equal(plain, second)
     second.check()
-    assert kept(cache)[0].startswith("SIMUSDT_20260105_")
+    assert cached_files(cache)[0].startswith("SIMUSDT_20260105_")
     assert not second.row_lots.flags.owndata
 
 
-def test_the_changes_of_levels_are_kept_from_the_second_run_on(folder, cache):
-    """Making them costs more than a play gains, so a day that is played once has none; one that stays is a sweep's."""
+def test_level_changes_are_kept_from_second_run_on(folder, cache):
+    """Building the index costs more than one replay gains, so it is built on the second run or for a staying tape."""
     first = load_day(folder, cache=cache)
     assert first.levels is None
     assert first.between(first.start_us, first.end_us).levels is None
-    made = first.staying().levels
+    built = first.staying().levels
     assert [path.name.count(".levels.") for path in sorted(cache.glob("*.arrow"))] == [0, 1]
     again = load_day(folder, cache=cache)
     for name in level_changes.KEPT:
-        assert np.array_equal(getattr(again.levels, name), getattr(made, name))
+        assert np.array_equal(getattr(again.levels, name), getattr(built, name))
     for path in cache.glob("*.levels.arrow"):
         path.unlink()
-    assert len(load_day(folder, cache=cache).levels.change) == len(made.change)
+    assert len(load_day(folder, cache=cache).levels.change) == len(built.change)
 
 
-def test_the_rows_of_books_are_kept_likewise(folder, cache):
-    """In a file that is made again where it is damaged, and not made where a price is too large for it."""
+def test_book_rows_are_kept_from_second_run_on(folder, cache):
+    """Their file is rebuilt if it is damaged, and not written if a price is too large."""
     assert load_day(folder, cache=cache).book_rows is None
-    made = book_rows.book_rows(load_day(folder))
+    built = book_rows.book_rows(load_day(folder))
     for _ in range(2):
         opened = load_day(folder, cache=cache).book_rows
-        assert all(np.array_equal(getattr(opened, name), getattr(made, name)) for name in book_rows.KEPT)
+        assert all(np.array_equal(getattr(opened, name), getattr(built, name)) for name in book_rows.KEPT)
         (path,) = cache.glob("*.rows.arrow")
         path.write_bytes(path.read_bytes()[:1000])
     path.unlink()
@@ -124,8 +124,8 @@ def test_the_rows_of_books_are_kept_likewise(folder, cache):
     assert not path.exists()
 
 
-def test_the_changes_of_levels_leave_memory_after_a_play_but_for_a_tape_that_stays(folder, cache, monkeypatch):
-    """Their pages are read again in the next play; what they hold is the same."""
+def test_level_changes_are_released_after_replay_unless_tape_stays(folder, cache, monkeypatch):
+    """The next replay reads their pages again; the content is unchanged."""
     first = load_day(folder, cache=cache)
     assert first.staying().levels
     tape = load_day(folder, cache=cache)
@@ -133,38 +133,38 @@ def test_the_changes_of_levels_leave_memory_after_a_play_but_for_a_tape_that_sta
     released = []
     monkeypatch.setattr(level_changes, "release", released.append)
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
-    for one, count in ((tape.staying(), 0), (tape, 1)):
-        backtest(one, fixed_spread(delta_ticks=1.0), queue_prob_power(), rules)
+    for played_tape, count in ((tape.staying(), 0), (tape, 1)):
+        backtest(played_tape, fixed_spread(delta_ticks=1.0), queue_prob_power(), rules)
         assert len(released) == count
     assert np.array_equal(tape.levels.change, change)
 
 
-def test_best_prices_of_a_large_day_leave_memory_hour_by_hour(folder, cache, monkeypatch):
-    """As whole tapes do; few of them stay for the next run, and so do those of a tape that stays."""
+def test_best_prices_of_large_day_are_released_during_replay(folder, cache, monkeypatch):
+    """Best prices of a small day, and those of a staying tape, are not released."""
     assert load_day(folder, cache=cache).best
     tape, released = load_day(folder, cache=cache), []
     monkeypatch.setattr(top_of_book, "release", lambda column: released.append(len(column)))
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
     journals = []
-    for one, many, goes in ((tape, len(tape), False), (tape.staying(), 0, False), (tape, 0, True)):
+    for item, many, released_now in ((tape, len(tape), False), (tape.staying(), 0, False), (tape, 0, True)):
         monkeypatch.setattr(paper_exchange, "MANY_EVENTS", many)
-        journals.append(backtest(one, fixed_spread(delta_ticks=1.0), trade_cross(), rules).journal)
-        assert bool(released) == goes
+        journals.append(backtest(item, fixed_spread(delta_ticks=1.0), trade_cross(), rules).journal)
+        assert bool(released) == released_now
     instants = [tape.best.whole_us, *(tape.best.move_us for _ in tape.best.MOVES)]
     assert sum(released) == sum(np.count_nonzero(us < tape.end_us) for us in instants)
     for name in ("orders", "fills", "state", "mids"):
-        assert all(np.array_equal(getattr(one, name), getattr(journals[0], name)) for one in journals)
+        assert all(np.array_equal(getattr(item, name), getattr(journals[0], name)) for item in journals)
 
 
-def test_the_exchanges_best_prices_are_kept_likewise(folder, cache):
-    """In their own order, with the offset of the clocks; without a file they are made again."""
+def test_exchange_best_prices_are_kept_from_second_run_on(folder, cache):
+    """They keep their order and the clock offset; without a file they are rebuilt."""
     first = load_day(folder, cache=cache)
     assert first.ahead is None
-    made = first.staying().ahead
+    built = first.staying().ahead
     assert [path.name.count(".feed.") for path in sorted(cache.glob("*.arrow"))] == [0, 1]
-    assert made.feed.to_dict() == feed.feed_of(first).to_dict()
+    assert built.feed.to_dict() == feed.feed_of(first).to_dict()
     plain = feed.exchange_prices(first)
-    for again in (made, load_day(folder, cache=cache).ahead):
+    for again in (built, load_day(folder, cache=cache).ahead):
         assert all(np.array_equal(again.columns()[name], plain.columns()[name]) for name in feed.KEPT)
         assert again.entry() == plain.entry()
     opened = load_day(folder, cache=cache)
@@ -173,15 +173,15 @@ def test_the_exchanges_best_prices_are_kept_likewise(folder, cache):
     assert np.array_equal(window.ahead.event_us, feed.exchange_prices(window).event_us)
     for path in cache.glob("*.feed.arrow"):
         path.unlink()
-    assert len(load_day(folder, cache=cache).ahead) == len(made)
+    assert len(load_day(folder, cache=cache).ahead) == len(built)
 
 
-def test_other_options_make_another_tape(folder, cache):
-    """A tick size given by hand must not come back later as if the day had it."""
+def test_other_options_build_another_tape(folder, cache):
+    """A tick size given as an option must not appear in later loads without it."""
     load_day(folder, cache=cache)
     other = load_day(folder, cache=cache, tick_size_e8=500_000)
     again = load_day(folder, Instrument("SIMUSDT", 500_000, 100_000), cache=cache)
-    assert (other.meta.cache, again.meta.cache, len(kept(cache))) == ("miss", "miss", 3)
+    assert (other.meta.cache, again.meta.cache, len(cached_files(cache))) == ("miss", "miss", 3)
     assert load_day(folder, cache=cache).meta.cache == "hit"
 
 
@@ -197,16 +197,16 @@ def longer(path):
 
 @pytest.mark.parametrize("change", [touched, longer])
 @pytest.mark.parametrize("name", ["trades", "events", "instrument", "manifest"])
-def test_a_tape_older_than_its_files_is_made_again(folder, cache, change, name):
-    """In the same place, and without a word."""
+def test_tape_is_rebuilt_when_its_files_change(folder, cache, change, name):
+    """It is replaced without a warning."""
     load_day(folder, cache=cache)
     change(getattr(folder, name))
     assert load_day(folder, cache=cache).meta.cache == "miss"
     assert load_day(folder, cache=cache).meta.cache == "hit"
-    assert len(kept(cache)) == 1
+    assert len(cached_files(cache)) == 1
 
 
-LOADED = """
+LOAD_SCRIPT = """
 import json, sys
 from mm.tape.load import load_day
 tape = load_day(sys.argv[1], cache=sys.argv[2])
@@ -215,80 +215,80 @@ print(json.dumps([tape.meta.cache, [name for name in sys.modules if name.partiti
 """
 
 
-def loaded(folder, cache, root=ROOT):
-    """Return ``hit`` or ``miss``, and the modules of this project that loading imports, by the package in *root*."""
-    done = run_python("-c", LOADED, str(folder.path), str(cache), cwd=root, PYTHONPATH=str(root))
+def load_in_process(folder, cache, root=ROOT):
+    """Return ``hit`` or ``miss``, and the project modules imported by a load with the package in *root*."""
+    done = run_python("-c", LOAD_SCRIPT, str(folder.path), str(cache), cwd=root, PYTHONPATH=str(root))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_an_edit_of_the_reader_makes_every_tape_again(folder, cache, tmp_path):
-    """What the same files give may change with the code, interpreted or compiled."""
+def test_tape_is_rebuilt_when_code_changes(folder, cache, tmp_path):
+    """The tape may depend on interpreted or compiled code."""
     package = tmp_path / "edited" / "mm"
     shutil.copytree(ROOT / "mm", package, ignore=shutil.ignore_patterns("*.c", "__pycache__"))
     compiled = next(package.glob("tape/_parse.*" + EXTENSION_SUFFIXES[-1]))
-    assert [loaded(folder, cache, package.parent)[0] for _ in range(2)] == ["miss", "hit"]
+    assert [load_in_process(folder, cache, package.parent)[0] for _ in range(2)] == ["miss", "hit"]
     for path in (package / "tape" / "sync.py", package / "ids.py", compiled):
         with path.open("ab") as file:
             file.write(b"\n")
-        assert [loaded(folder, cache, package.parent)[0] for _ in range(2)] == ["miss", "hit"], path
+        assert [load_in_process(folder, cache, package.parent)[0] for _ in range(2)] == ["miss", "hit"], path
 
 
-def test_the_key_covers_all_code_that_makes_a_tape(folder, cache):
-    """A module that is left out may change what a tape is, and the old one would be played."""
+def test_key_covers_all_code_that_builds_tape(folder, cache):
+    """If a module were not covered, outdated tapes would be used after its change."""
     covered = {name.split(".")[0] for name in code_files(keep.MAKER)}
-    made = loaded(folder, cache)[1]
-    assert "mm.tape.top_of_book" in made
-    for name in made:
+    built = load_in_process(folder, cache)[1]
+    assert "mm.tape.top_of_book" in built
+    for name in built:
         path = name.replace(".", "/").removeprefix("mm").lstrip("/")
         assert {path, f"{path}/__init__".lstrip("/")} & covered, name
 
 
-@pytest.mark.parametrize("harm", [lambda data: data[:0], lambda data: data[:-100], lambda data: b"x" * len(data)])
-def test_a_broken_cache_file_is_made_again(folder, cache, harm):
-    """It may be deleted at any time, so it may be broken at any time."""
+@pytest.mark.parametrize("damage", [lambda data: data[:0], lambda data: data[:-100], lambda data: b"x" * len(data)])
+def test_broken_cache_file_is_rebuilt(folder, cache, damage):
+    """A truncated or overwritten file is replaced."""
     tape = load_day(folder)
     load_day(folder, cache=cache)
-    path = cache / kept(cache)[0]
-    path.write_bytes(harm(path.read_bytes()))
+    path = cache / cached_files(cache)[0]
+    path.write_bytes(damage(path.read_bytes()))
     assert load_day(folder, cache=cache).meta.cache == "miss"
-    assert same(load_day(folder, cache=cache), tape)
+    assert tapes_equal(load_day(folder, cache=cache), tape)
 
 
-def test_rows_out_of_bounds_are_not_opened(folder, cache):
-    """Kernels check no bounds, and a cache file is only bytes on a disk."""
+def test_kept_tape_with_rows_out_of_bounds_is_not_opened(folder, cache):
+    """Kernels check no bounds, so a kept tape is checked when it is opened."""
     tape = load_day(folder, cache=cache)
     place = keep.KeptTape(cache / "wrong.arrow", "key")
 
-    def written(tape):
+    def write_and_read(tape):
         place.write({name: getattr(tape, name) for name in ARRAYS}, keep._entry(tape))
         return place.read([])
 
-    assert same(written(tape), tape)
+    assert tapes_equal(write_and_read(tape), tape)
     for first_row in (tape.first_row + 1, tape.first_row[::-1], tape.first_row[1:]):
-        assert written(replace(tape, first_row=first_row)) is None
+        assert write_and_read(replace(tape, first_row=first_row)) is None
 
 
-def test_two_days_of_one_name_do_not_meet(folder, cache, tmp_path):
-    """Two data roots may hold the same symbol and day."""
+def test_equal_days_of_two_data_roots_have_separate_tapes(folder, cache, tmp_path):
+    """Two data roots may contain the same symbol and day."""
     load_day(folder, cache=cache)
     other = DAY_STORY.write(tmp_path / "elsewhere")
     assert load_day(other, cache=cache).meta.cache == "miss"
     assert load_day(folder, cache=cache).meta.cache == "hit"
 
 
-def test_a_cache_that_cannot_be_written_is_a_warning(folder, tmp_path):
-    """The day was read; only the next run is slower."""
+def test_unwritable_cache_gives_warning(folder, tmp_path):
+    """The tape is loaded with a warning, and is not kept."""
     (tmp_path / "file").write_text("in the way")
     tape = load_day(folder, cache=tmp_path / "file" / "tapes")
     assert tape.meta.cache == "off"
     assert "the tape is not kept for the next run (Not a directory)" in tape.meta.warnings[-1]
 
 
-def test_a_write_that_fails_leaves_nothing_half_written(folder, cache, monkeypatch):
-    """What stands under the name is whole."""
+def test_failed_write_keeps_existing_file(folder, cache, monkeypatch):
+    """The existing file is unchanged."""
     load_day(folder, cache=cache)
-    before = (cache / kept(cache)[0]).read_bytes()
+    before = (cache / cached_files(cache)[0]).read_bytes()
 
     def no_space(*_):
         raise OSError(28, "No space left on device")
@@ -296,12 +296,12 @@ def test_a_write_that_fails_leaves_nothing_half_written(folder, cache, monkeypat
     monkeypatch.setattr(keep.Path, "replace", no_space)
     touched(folder.trades)
     assert "No space left on device" in load_day(folder, cache=cache).meta.warnings[-1]
-    assert len(kept(cache)) == 1
-    assert (cache / kept(cache)[0]).read_bytes() == before
+    assert len(cached_files(cache)) == 1
+    assert (cache / cached_files(cache)[0]).read_bytes() == before
 
 
-def harmed_in_place(path, column):
-    """Change one bit of a column in a file, and put the file's time back."""
+def flip_bit_in_place(path, column):
+    """Change one bit of a column in a file, and restore the file's time."""
     stamp, content = path.stat().st_mtime_ns, path.read_bytes()
     at = content.index(column.tobytes())
     with path.open("r+b") as file:
@@ -310,8 +310,8 @@ def harmed_in_place(path, column):
     os.utime(path, ns=(stamp, stamp))
 
 
-def test_a_kept_tape_is_verified_once_and_again_when_it_was_written_to(folder, cache, monkeypatch):
-    """A pass over all of it would take longer than opening it; its file may still be damaged at any time."""
+def test_kept_tape_is_verified_once_and_after_each_write(folder, cache, monkeypatch):
+    """An unchanged file is not verified again; damage is detected, and the file is rebuilt with a note."""
     monkeypatch.setattr(whole_file, "SETTLED_S", 0.0)
     plain = load_day(folder).with_best(lambda: project(plain))
     assert load_day(folder, cache=cache).best is not None
@@ -320,27 +320,27 @@ def test_a_kept_tape_is_verified_once_and_again_when_it_was_written_to(folder, c
         patch.setattr(keep, "_crc32", None)
         assert load_day(folder, cache=cache).meta.cache == "hit"
     for path in sorted(cache.glob("*.arrow")):
-        harmed_in_place(path, plain.best.reach if "best" in path.name else plain.event_us)
-        mended = load_day(folder, cache=cache)
-        (note,) = mended.meta.warnings
+        flip_bit_in_place(path, plain.best.reach if "best" in path.name else plain.event_us)
+        rebuilt = load_day(folder, cache=cache)
+        (note,) = rebuilt.meta.warnings
         assert note.startswith(f"{path}: damaged ("), note
         assert "has the checksum" in note
-        assert mended.best is not None
-        assert mended.meta.cache == ("hit" if "best" in path.name else "miss")
+        assert rebuilt.best is not None
+        assert rebuilt.meta.cache == ("hit" if "best" in path.name else "miss")
         again = load_day(folder, cache=cache)
         assert again.meta.warnings == ()
-        assert same(again, plain)
+        assert tapes_equal(again, plain)
 
 
-def test_a_tape_is_on_the_disk_before_it_has_its_name(folder, cache, monkeypatch):
-    """After a power cut a name may be there whose contents are not."""
-    forced = []
+def test_tape_file_is_synced_before_rename(folder, cache, monkeypatch):
+    """The file is synced before it is renamed, so that a power cut leaves no incomplete tape."""
+    synced = []
 
     def fsync(descriptor):
-        forced.append(os.readlink(f"/proc/self/fd/{descriptor}") if os.path.exists("/proc/self/fd") else "")
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}") if os.path.exists("/proc/self/fd") else "")
         assert not list(cache.glob("*.arrow"))
 
     monkeypatch.setattr(os, "fsync", fsync)
     load_day(folder, cache=cache)
-    assert len(forced) == 1
-    assert forced[0] == "" or forced[0].endswith(".partial")
+    assert len(synced) == 1
+    assert synced[0] == "" or synced[0].endswith(".partial")

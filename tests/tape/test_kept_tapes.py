@@ -1,4 +1,4 @@
-"""Kept tapes go by their last use and their size, each with all that lies beside it."""
+"""Pruning of kept tapes by last use and size, together with their index files."""
 
 import os
 from pathlib import Path
@@ -17,15 +17,15 @@ DAY_S = 86_400
 
 
 def days_of(*ages_and_sizes: tuple[float, int]) -> list[KeptDay]:
-    """Days that were last used so many days before 1,000 days."""
+    """Return kept days of these ages (in days, counted back from day 1,000) and sizes."""
     return [
         KeptDay("A", f"{n:08}", (FileSize(Path(f"{n}.arrow"), size),), (1_000 - age) * DAY_S)
         for n, (age, size) in enumerate(sorted(ages_and_sizes, reverse=True))
     ]
 
 
-def test_a_tape_and_its_indices_are_one(tmp_path):
-    """Best prices and the index of levels count, and go, with their tape; the next run makes all of them again."""
+def test_tape_and_its_index_files_are_one_kept_day(tmp_path):
+    """Best prices and the index of levels belong to their tape; the next run rebuilds them after a removal."""
     day = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")
     make_day(day, PoissonMarket(), Session(day.symbol, day.day, 0.02, 7))
     cache = tmp_path / "tapes"
@@ -39,34 +39,34 @@ def test_a_tape_and_its_indices_are_one(tmp_path):
     kept.remove()
     assert not list(cache.iterdir())
     assert len(tape) == len(load_day(day.path, cache=cache))
-    kept.remove()  # what is gone already is no error
+    kept.remove()  # removing missing files is no error
     assert kept_days(cache) == []
 
 
-def test_other_files_are_left_alone(tmp_path):
-    """A folder that is not there has no tapes."""
+def test_other_files_are_ignored(tmp_path):
+    """A missing folder has no tapes."""
     assert kept_days(tmp_path / "none") == []
     for name in ("notes.txt", "A_20260105.arrow", "A_20260105_0123456789ab.arrow.7.partial", "x.verified"):
         (tmp_path / name).write_text("x")
     assert kept_days(tmp_path) == []
 
 
-def test_the_last_use_is_the_latest_of_all_files(tmp_path):
-    """A tape is read where its best prices are played, or the other way round."""
+def test_last_use_is_latest_access_of_all_files(tmp_path):
+    """The best prices may have been used later than the tape, or vice versa."""
     for name, used in (("A_20260105_0123456789ab.arrow", 5), ("A_20260105_0123456789ab.best.arrow", 9)):
         (tmp_path / name).write_text("x")
         os.utime(tmp_path / name, (used, 3))
     (tmp_path / "B_X_20260106_0123456789ab.arrow").write_text("x")
     os.utime(tmp_path / "B_X_20260106_0123456789ab.arrow", (7, 7))
-    assert [(one.symbol, one.used_s, one.size) for one in kept_days(tmp_path)] == [("B_X", 7, 1), ("A", 9, 2)]
+    assert [(day.symbol, day.used_s, day.size) for day in kept_days(tmp_path)] == [("B_X", 7, 1), ("A", 9, 2)]
 
 
-def test_age_goes_first_and_size_takes_the_longest_unused():
-    """Both limits hold in the end."""
+def test_old_tapes_are_pruned_first_then_longest_unused():
+    """Both limits hold after the pruning."""
     days = days_of((40, 5), (31, 1), (20, 7), (3, 6), (1, 2))
-    ages = [1_000 - one.used_s / DAY_S for one in to_prune(days, 1_000 * DAY_S, older_than_days=30)]
+    ages = [1_000 - day.used_s / DAY_S for day in to_prune(days, 1_000 * DAY_S, older_than_days=30)]
     assert ages == [40, 31]
-    ages = [1_000 - one.used_s / DAY_S for one in to_prune(days, 1_000 * DAY_S, 30, most_bytes=8)]
+    ages = [1_000 - day.used_s / DAY_S for day in to_prune(days, 1_000 * DAY_S, 30, most_bytes=8)]
     assert ages == [40, 31, 20]
     assert to_prune(days, 1_000 * DAY_S, 50, 100) == []
     assert to_prune(days, 1_000 * DAY_S, most_bytes=0) == days
@@ -77,15 +77,15 @@ def test_age_goes_first_and_size_takes_the_longest_unused():
     st.none() | st.floats(0, 100),
     st.none() | st.integers(0, 500),
 )
-def test_both_limits_hold_and_nothing_more_goes(kept, older, most):
-    """What stays is young and small enough, and one more removed tape back would break a limit."""
+def test_prune_removes_only_as_many_tapes_as_limits_require(kept, older, most):
+    """The remaining tapes are within both limits, and the last removed one would violate a limit."""
     days = days_of(*kept)
-    gone = to_prune(days, 1_000 * DAY_S, older, most)
-    assert gone == days[: len(gone)]
-    left = days[len(gone) :]
-    old = [one for one in days if older is not None and 1_000 * DAY_S - one.used_s > older * DAY_S]
-    assert not [one for one in old if one in left]
-    assert most is None or sum(one.size for one in left) <= most
-    if gone and gone[-1] not in old:
+    pruned = to_prune(days, 1_000 * DAY_S, older, most)
+    assert pruned == days[: len(pruned)]
+    left = days[len(pruned) :]
+    old = [day for day in days if older is not None and 1_000 * DAY_S - day.used_s > older * DAY_S]
+    assert not [day for day in old if day in left]
+    assert most is None or sum(day.size for day in left) <= most
+    if pruned and pruned[-1] not in old:
         assert most is not None
-        assert sum(one.size for one in left) + gone[-1].size > most
+        assert sum(day.size for day in left) + pruned[-1].size > most

@@ -1,4 +1,4 @@
-"""The changes of each level are those that playing the book event by event shows."""
+"""The changes of each level match a replay of the book event by event."""
 
 import dataclasses
 from unittest.mock import patch
@@ -33,7 +33,7 @@ def of_level(found: LevelIndex, side: int, ticks: int) -> list[tuple[int, int]]:
     return found.change[place].tolist()
 
 
-def plain(tape: Tape) -> dict[tuple[int, int], list[tuple[int, int]]]:
+def expected_changes(tape: Tape) -> dict[tuple[int, int], list[tuple[int, int]]]:
     """Return the changes of every level, row by row."""
     found: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for event, kind in enumerate(tape.kind.tolist()):
@@ -46,12 +46,12 @@ def plain(tape: Tape) -> dict[tuple[int, int], list[tuple[int, int]]]:
 
 
 @given(tapes(3))
-def test_every_row_of_a_book_stands_at_its_level(drawn):
-    """In order of time; trades and keyframes change nothing, and a book begins where it says."""
+def test_level_changes_match_rows_of_tape(drawn):
+    """Changes are in order of time and contain no trades or keyframes; `fresh` lists the starts of books."""
     for tape in drawn:
-        found, wanted = level_changes(tape), plain(tape)
-        assert sum(map(len, wanted.values())) == len(found.change)
-        assert all(of_level(found, *level) == changes for level, changes in wanted.items())
+        found, expected = level_changes(tape), expected_changes(tape)
+        assert sum(map(len, expected.values())) == len(found.change)
+        assert all(of_level(found, *level) == changes for level, changes in expected.items())
         begins = [event for event, kind in enumerate(tape.kind.tolist()) if kind in (SNAPSHOT, GAP)]
         framed = [0] if len(tape) and tape.kind[0] == KEYFRAME else []
         assert found.fresh.tolist() == framed + begins
@@ -62,10 +62,10 @@ def test_every_row_of_a_book_stands_at_its_level(drawn):
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "said"), [("event", 0, "rise"), ("lots", -1, "marks"), ("event", 999, "outside")]
+    ("column", "value", "fault"), [("event", 0, "rise"), ("lots", -1, "marks"), ("event", 999, "outside")]
 )
-def test_a_wrong_change_is_found_in_any_piece_of_the_index(monkeypatch, column, value, said):
-    """The changes are looked at piece by piece, their neighbours across a seam as well."""
+def test_wrong_change_is_reported_in_any_piece_of_index(monkeypatch, column, value, fault):
+    """Changes are checked in pieces, including neighbours across a boundary."""
     monkeypatch.setattr(columns, "PIECE", 2 * index.EVERY)
     events = [(1_000 + n, "depth", [(98, 1 + n)], []) for n in range(1, 100)]
     found = level_changes(Tape.of(TEST, [(1_000, "snapshot", [(98, 1)], [(101, 5)]), *events]))
@@ -73,25 +73,25 @@ def test_a_wrong_change_is_found_in_any_piece_of_the_index(monkeypatch, column, 
     for place in range(2, 100):  # of one level
         change = found.change.copy()
         change[column][place] = value
-        assert any(said in one for one in dataclasses.replace(found, change=change).faults()), place
+        assert any(fault in line for line in dataclasses.replace(found, change=change).faults()), place
 
 
-def test_prices_far_from_each_other_cost_no_memory_between(monkeypatch):
-    """An order far from the market costs no memory for the prices between."""
+def test_distant_prices_need_no_memory_between(monkeypatch):
+    """An order far from the market needs no memory for the prices between."""
     far = [*EVENTS, (1_100, "depth", [], [(5_000_000, 3)])]
     tape = Tape.of(TEST, far)
     found = level_changes(tape)
     assert found.page.tolist() == [0, 5_000_000 // 256]
     assert len(found.begin) == 2 * 2 * 256 + 1
-    assert all(of_level(found, *level) == changes for level, changes in plain(tape).items())
+    assert all(of_level(found, *level) == changes for level, changes in expected_changes(tape).items())
     assert of_level(found, 1, 5_000_000) == of_level(found, -1, 100) == []
     monkeypatch.setattr(index, "MOST_PAGES", 1)
     searched = level_changes(tape)
     assert all(np.array_equal(getattr(searched, name), getattr(found, name)) for name in index.KEPT)
 
 
-def test_windows_and_finer_lots():
-    """A window begins at a position; lots follow the tape's."""
+def test_level_changes_of_parts_and_finer_lots():
+    """A part begins at an event; lots are scaled."""
     found = level_changes(Tape.of(TEST, EVENTS))
     assert found.part(1).base == 1
     assert found.part(1).part(2).base == 3
@@ -107,14 +107,14 @@ def test_windows_and_finer_lots():
         ("mark", [7], "marks"),
     ],
 )
-def test_a_damaged_index_is_named(name, values, fault):
-    """What a file holds is checked before a kernel reads it."""
+def test_damaged_index_is_reported(name, values, fault):
+    """The content of a file is checked before a kernel reads it."""
     found = level_changes(Tape.of(TEST, EVENTS))
     wrong = dataclasses.replace(found, **{name: np.array(values, getattr(found, name).dtype)})
     assert any(fault in line for line in wrong.faults())
 
 
-def test_a_tape_of_too_many_events_is_refused(monkeypatch):
+def test_tape_with_too_many_events_raises_value_error(monkeypatch):
     """Events are counted in 32 bits."""
     monkeypatch.setattr(index, "MOST_EVENTS", 3)
     with pytest.raises(ValueError, match="6 events; level changes hold at most 3"):

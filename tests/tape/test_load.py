@@ -1,4 +1,4 @@
-"""Day folders to tapes: what a tape holds, and what the folder need not hold."""
+"""Loading of day folders: the content of the tape, optional files, and errors."""
 
 import gzip
 from itertools import pairwise
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from day_stories import PLAIN, START, at, check_keyframes, diff, snapshot, told, written
+from day_stories import PLAIN, START, at, check_keyframes, diff, snapshot, tape_events, write_day
 from plain_day import plain_events, table, text_of
 
 from mm.backtest.io import load_day
@@ -21,10 +21,10 @@ from support import SHARED
 shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded data in ../shared")
 
 
-def test_a_day_is_its_messages_in_order(tmp_path):
-    """Snapshot, changes and trades, each with its instant, its number and its id."""
-    tape = load_day(written(tmp_path, PLAIN))
-    assert told(tape) == [
+def test_tape_contains_messages_of_day_in_order(tmp_path):
+    """Snapshot, changes and trades have their time, recv_seq and id."""
+    tape = load_day(write_day(tmp_path, PLAIN))
+    assert tape_events(tape) == [
         (at(2), 0, 3, 10, "snapshot", [(1, 99, 5), (-1, 101, 7)]),
         (at(3), at(3), 4, 12, "depth", [(1, 100, 3)]),
         (at(4), at(4), 5, 1, "trade", [(-1, 100, 2)]),
@@ -49,25 +49,25 @@ def test_a_day_is_its_messages_in_order(tmp_path):
     )
 
 
-def test_a_day_may_go_on_where_the_one_before_ended(tmp_path):
-    """Then its first book is no new one, and a backtest keeps its orders over midnight."""
-    first = load_day(written(tmp_path, PLAIN))
-    second = load_day(written(tmp_path, [START, snapshot(0, 13, "carried"), diff(1, 14, 14)], day="20260106"))
-    other = load_day(written(tmp_path, [START, snapshot(0, 13, "initial"), diff(1, 14, 14)], day="20260107"))
+def test_day_with_carried_snapshot_continues_previous_day(tmp_path):
+    """A carried snapshot continues the book, so a backtest keeps its orders over midnight."""
+    first = load_day(write_day(tmp_path, PLAIN))
+    second = load_day(write_day(tmp_path, [START, snapshot(0, 13, "carried"), diff(1, 14, 14)], day="20260106"))
+    other = load_day(write_day(tmp_path, [START, snapshot(0, 13, "initial"), diff(1, 14, 14)], day="20260107"))
     assert (second.meta.carried_from, second.continues(first)) == (13, True)
     assert not second.continues(second)
     assert not other.continues(first)
 
 
 @shared
-def test_a_recorded_market_reads_as_it_reads_in_plain_python(tmp_path):
-    """And its best prices are those of the frames that the import wrote beside the messages."""
+def test_recorded_market_matches_plain_python_reader(tmp_path):
+    """The best prices equal the frames written by the import."""
     capture = SHARED / "data/binance-spot-nexousdt-20240723-24/nexousdt_20240723.dat.gz"
     import_captures([capture], "NEXOUSDT", tmp_path, run_id="R1")
     folder = DayFolder(tmp_path, "NEXOUSDT", "20240723")
     tape = load_day(folder)
     events = plain_events(folder, tape.instrument)
-    assert told(tape) == events
+    assert tape_events(tape) == events
     check_keyframes(tape)
     frames = [(int(row["recv_seq"]), row) for row in table(folder.frames)]
     assert [seq for seq, _ in frames] == tape.recv_seq[tape.kind == DEPTH].tolist()
@@ -80,31 +80,31 @@ def test_a_recorded_market_reads_as_it_reads_in_plain_python(tmp_path):
     ]
 
 
-def test_plain_and_packed_files_read_alike(tmp_path):
-    """Every file may be packed, in many members, or not at all."""
-    folder = written(tmp_path, PLAIN)
-    packed = load_day(folder)
+def test_plain_and_compressed_files_give_same_tape(tmp_path):
+    """Every file may be plain, or gzip of one or many members."""
+    folder = write_day(tmp_path, PLAIN)
+    compressed = load_day(folder)
     folder.diffs.with_suffix("").write_text(text_of(folder.diffs))
     folder.diffs.unlink()
     for path in (folder.trades, folder.events, folder.snapshots / "snapshot_2_initial.csv"):
         lines = path.read_bytes().splitlines(keepends=True)
         path.with_name(path.name + ".gz").write_bytes(b"".join(gzip.compress(line) for line in lines))
         path.unlink()
-    assert told(load_day(folder)) == told(packed)
+    assert tape_events(load_day(folder)) == tape_events(compressed)
 
 
-def test_a_missing_day_names_those_that_are_there(tmp_path):
-    """The way out is usually the neighbouring folder."""
-    folder = written(tmp_path, PLAIN)
+def test_missing_day_message_lists_available_days(tmp_path):
+    """The available days are a hint at the intended folder."""
+    folder = write_day(tmp_path, PLAIN)
     with pytest.raises(MissingDay, match=rf"no day folder .*/SIMUSDT/20260106; available days: {DAY};"):
         load_day(folder.path.parent / "20260106")
     with pytest.raises(UsageError, match=f"is not a day folder: its name is not YYYYMMDD; it has {DAY}"):
         load_day(folder.path.parent)
 
 
-def test_damage_in_the_middle_of_a_packed_file_is_refused(tmp_path):
-    """What stands behind it cannot be trusted to follow what stands before it."""
-    folder = written(tmp_path, [*PLAIN, *(diff(n, 8 + n, 8 + n, [(98, n)]) for n in range(6, 300))])
+def test_damage_within_gzip_file_raises_broken_file(tmp_path):
+    """Data after the damage may not follow the data before it."""
+    folder = write_day(tmp_path, [*PLAIN, *(diff(n, 8 + n, 8 + n, [(98, n)]) for n in range(6, 300))])
     data = bytearray(folder.diffs.read_bytes())
     data[len(data) // 2] ^= 0xFF
     folder.diffs.write_bytes(bytes(data))
@@ -112,18 +112,18 @@ def test_damage_in_the_middle_of_a_packed_file_is_refused(tmp_path):
         load_day(folder)
 
 
-def test_a_schema_of_a_later_version_is_refused(tmp_path):
-    """Its columns or units may be others; a kept tape of the day does not hide it."""
-    folder = written(tmp_path, PLAIN)
+def test_later_schema_version_raises_broken_file(tmp_path):
+    """Its columns or units may differ; a kept tape does not hide the error."""
+    folder = write_day(tmp_path, PLAIN)
     load_day(folder, cache=tmp_path / "tapes")
     folder.schema.write_text('{"schema_version": 2}')
     with pytest.raises(BrokenFile, match=r"schema\.json: schema_version is 2, and .* reads 1 to 1; install"):
         load_day(folder, cache=tmp_path / "tapes")
 
 
-def test_loading_leaves_the_folder_as_it_was(tmp_path):
-    """Data is read, never written."""
-    folder = written(tmp_path, PLAIN)
+def test_loading_does_not_change_folder(tmp_path):
+    """Loading never writes to the data."""
+    folder = write_day(tmp_path, PLAIN)
     before = {path: path.stat().st_mtime_ns for path in Path(tmp_path).rglob("*")}
     load_day(folder, cache=tmp_path / "tapes")
     after = {path: path.stat().st_mtime_ns for path in Path(tmp_path).rglob("*") if "tapes" not in str(path)}
@@ -131,8 +131,8 @@ def test_loading_leaves_the_folder_as_it_was(tmp_path):
     assert all(first <= second for first, second in pairwise(load_day(DayFolder.at(folder.path)).event_us.tolist()))
 
 
-def test_a_price_that_no_book_can_hold_names_its_day(tmp_path):
-    """Its ticks wrapped around in the book, which then read other memory."""
+def test_too_large_price_message_contains_day_folder(tmp_path):
+    """Its ticks would overflow in the book."""
     steps = [
         ("event", START_US, "run_start", 0, {"version": "1", "knobs": {}}),
         ("snapshot", START_US, "initial", 10, [["99.00000000", qty(5)]], [["92233720368.54775807", qty(7)]], 1),

@@ -1,4 +1,4 @@
-"""Bytes to columns: exact decimals, lines torn by pieces, and messages that name the line."""
+"""Parsing of bytes into columns: exact decimals, lines split over pieces, and errors with line numbers."""
 
 import json
 from contextlib import suppress
@@ -26,8 +26,8 @@ def parsed(parser, text, size=1 << 20):
     return parser
 
 
-def told(parser):
-    """Return everything that a parser of depth messages found, prices and quantities in 1e-8."""
+def parsed_values(parser):
+    """Return all values of a depth parser, prices and quantities in 1e-8."""
     rows = [[], [], []]
     for side, price, qty, tick_e8, lot_e8 in parser.blocks:
         for column, items, unit in zip(rows, (side, price, qty), (1, tick_e8, lot_e8), strict=True):
@@ -36,16 +36,16 @@ def told(parser):
 
 
 def rows_of(text, **steps):
-    return told(parsed(DiffParser("day", **steps), text))[1]
+    return parsed_values(parsed(DiffParser("day", **steps), text))[1]
 
 
 def diff(price="1", qty="1"):
     return f'{{"recv_us":1,"U":1,"u":1,"b":[["{price}","{qty}"]],"a":[]}}\n'.encode()
 
 
-def test_a_message_is_its_numbers_and_its_levels():
-    """All of the keys that a day folder has."""
-    numbers, rows, words = told(parsed(DiffParser("day"), CANONICAL))
+def test_message_is_parsed_into_numbers_and_levels():
+    """Covers all keys of a day folder's messages."""
+    numbers, rows, words = parsed_values(parsed(DiffParser("day"), CANONICAL))
     assert numbers == [[1002], [3], [0], [4], [5], [6], [0, 2]]
     assert rows == [[1, -1], [150_000_000, 200_000_000], [200_000_000, 0]]
     assert words == ["r"]
@@ -53,12 +53,12 @@ def test_a_message_is_its_numbers_and_its_levels():
 
 @given(st.integers(0, MOST), st.integers(0, 8))
 def test_decimals_are_exact(value, places):
-    """The exchange's largest quantity is the largest int64; nothing passes through a float."""
+    """Values up to the largest int64 are exact; no floats are involved."""
     value -= value % 10 ** (8 - places)
     text = f"{value // 10**8}.{value % 10**8:08d}"
     shorter = text[: len(text) - (8 - places)].removesuffix(".")
-    for written in {text, shorter, text + "00", "0" * (value < 10**15) + text}:
-        assert rows_of(diff(qty=written)) == [[1], [100_000_000], [value]]
+    for number_text in {text, shorter, text + "00", "0" * (value < 10**15) + text}:
+        assert rows_of(diff(qty=number_text)) == [[1], [100_000_000], [value]]
 
 
 @pytest.mark.parametrize(
@@ -79,28 +79,28 @@ def test_decimals_are_exact(value, places):
         "NaN",
     ],
 )
-def test_what_is_no_plain_decimal_is_refused(text):
-    """A guess about a number would be a wrong number."""
+def test_quantity_that_is_no_plain_decimal_is_rejected(text):
+    """Other notations are rejected, not guessed."""
     with pytest.raises(BrokenFile, match=r"^day:2: a quantity, a plain decimal of .* expected at byte 37 "):
         rows_of(diff() + diff(qty=text))
 
 
 @given(st.permutations(list(json.loads(CANONICAL))), st.sampled_from([None, 1]), st.integers(1, 50))
-def test_keys_stand_in_any_order_and_blanks_between_them(order, indent, size):
-    """Other programs write JSON, too; and a piece of a file ends anywhere."""
+def test_keys_may_be_in_any_order_with_whitespace(order, indent, size):
+    """JSON of other programs is accepted, and a piece of a file may end anywhere."""
     message = json.loads(CANONICAL)
     line = json.dumps({**{key: message[key] for key in order}, "other": {"x": ['}"\\', [1, None]]}}, indent=indent)
     text = (line.replace("\n", " ") + "\r\n").encode()
-    numbers, rows, words = told(parsed(DiffParser("day"), CANONICAL + b"\n" + text * 2, size))
+    numbers, rows, words = parsed_values(parsed(DiffParser("day"), CANONICAL + b"\n" + text * 2, size))
     bids_first = order.index("b") < order.index("a")
     assert numbers == [[1002] * 3, [3] * 3, [0] * 3, [4] * 3, [5] * 3, [6] * 3, [0, 2, 4, 6]]
     assert rows[0] == [1, -1] + [1, -1] * 2 if bids_first else [1, -1] + [-1, 1] * 2
     assert words == ["r"]
 
 
-def test_older_messages_have_fewer_keys():
-    """Without µs the milliseconds count; without a number there is none."""
-    numbers, _, words = told(parsed(DiffParser("day"), b'{"recv_ms":7,"U":1,"u":2,"b":[],"a":[]}\n'))
+def test_messages_of_older_versions_may_lack_keys():
+    """Without µs the milliseconds are used; a missing number is -1."""
+    numbers, _, words = parsed_values(parsed(DiffParser("day"), b'{"recv_ms":7,"U":1,"u":2,"b":[],"a":[]}\n'))
     assert numbers == [[7000], [-1], [-1], [-1], [1], [2], [0, 0]]
     assert words == []
 
@@ -129,35 +129,35 @@ def test_older_messages_have_fewer_keys():
         (b'{"b":[["\xff', "a price, a plain decimal"),
     ],
 )
-def test_a_broken_line_is_named_with_what_stands_there(line, message):
-    """Whoever mends the file finds the place."""
+def test_broken_line_message_contains_line_and_content(line, message):
+    """The message contains line and byte."""
     with pytest.raises(BrokenFile, match=message) as caught:
         parsed(DiffParser("day.ndjson"), CANONICAL + b"\n" + line + b"\n" + CANONICAL)
     assert str(caught.value).startswith("day.ndjson:3: ")
 
 
 @given(st.binary(max_size=80))
-def test_no_bytes_break_the_parser_itself(noise):
-    """Whatever a disk gives back, the answer is an error, never a crash."""
+def test_arbitrary_bytes_do_not_crash_parser(noise):
+    """Any bytes are parsed or raise BrokenFile."""
     for parser in (DiffParser("day"), TableParser("day", {"a": int(Cell.INT), "b": int(Cell.FLAG | Cell.OPTIONAL)})):
         with suppress(BrokenFile):
             parsed(parser, noise + b"\n" + noise)
             parser.finish(True)
 
 
-def test_a_torn_last_line_leaves_nothing_behind():
-    """Its levels count only once the message is whole."""
+def test_torn_last_line_adds_no_levels():
+    """Its levels are kept only if the message is whole."""
     parser = parsed(DiffParser("day"), CANONICAL + CANONICAL[:-20])
     assert parser.finish(True) == 1
     whole = parsed(DiffParser("day"), CANONICAL)
-    assert (told(parser), parser.lines) == (told(whole), 1)
+    assert (parsed_values(parser), parser.lines) == (parsed_values(whole), 1)
     assert parsed(DiffParser("day"), CANONICAL[:-1]).finish(True) == 0
     assert parsed(DiffParser("day"), CANONICAL[:-1]).finish(False) == 1
 
 
 @given(st.lists(st.integers(1, 10**12), min_size=1, max_size=20), st.integers(0, 10**9))
-def test_steps_found_divide_every_number_and_no_greater_does(units, step):
-    """The lot of a tape: as coarse as it may be, as fine as it must be."""
+def test_steps_are_greatest_common_divisors(units, step):
+    """The steps are the greatest common divisors of the values."""
     text = b"".join(
         diff(f"{unit // 10**8}.{unit % 10**8:08d}", f"{unit // 10**8}.{unit % 10**8:08d}") for unit in units
     )
@@ -166,8 +166,8 @@ def test_steps_found_divide_every_number_and_no_greater_does(units, step):
 
 
 @given(st.integers(1, 10**9), st.integers(1, 10**6), st.integers(0, 10**6))
-def test_a_price_is_on_the_grid_or_refused(tick_e8, ticks, rest):
-    """A multiplication tells what a division would."""
+def test_price_off_grid_is_rejected(tick_e8, ticks, rest):
+    """The grid check is exact for any tick size."""
     value = min(tick_e8 * ticks + rest % tick_e8, MOST)
     line = diff(f"{value // 10**8}.{value % 10**8:08d}")
     parser = DiffParser("day", tick_e8)
@@ -183,8 +183,8 @@ def test_a_price_is_on_the_grid_or_refused(tick_e8, ticks, rest):
     st.lists(st.tuples(st.integers(1, 2**40), st.integers(0, 2**40)), min_size=1, max_size=12),
     st.sampled_from([1, 10**4, 10**8]),
 )
-def test_rows_are_what_was_written_however_fine_and_large(levels, coarsest):
-    """A block counts in its own steps and in narrow items, until a finer step or a larger number comes."""
+def test_rows_keep_values_of_any_step_and_size(levels, coarsest):
+    """A block has its own steps and narrow items, until a finer step or a larger number follows."""
     units = [coarsest if nth % 3 else 1 for nth in range(len(levels))]
     prices = [min(price * unit, MOST) for (price, _), unit in zip(levels, units, strict=True)]
     quantities = [min(qty * unit, MOST) for (_, qty), unit in zip(levels, units, strict=True)]
@@ -199,15 +199,15 @@ def test_rows_are_what_was_written_however_fine_and_large(levels, coarsest):
 
 
 @pytest.mark.parametrize(("most", "width"), [(2**31 - 1, 4), (2**31, 8)])
-def test_a_block_is_as_narrow_as_its_numbers_allow(most, width):
-    """Half the memory of a day, and no number is too large for it."""
+def test_block_uses_narrowest_sufficient_type(most, width):
+    """Quantities above 2**31 - 1 use 8 bytes, smaller ones 4."""
     parser = parsed(DiffParser("day", 1, 1), diff("0.00000001", f"{most // 10**8}.{most % 10**8:08d}"))
     ((_, price, qty, *steps),) = parser.blocks
     assert (price.itemsize, qty.itemsize, qty.tolist(), steps) == (4, width, [most], [1, 1])
 
 
-def test_many_runs_are_told_apart():
-    """Run ids are numbered as they come, and an old one is known again."""
+def test_many_run_ids_are_distinguished():
+    """Run ids are numbered in order of appearance, and a repeated id keeps its number."""
     names = [f"run{n % 7}" for n in range(40)] + ["x" * 64, "run0"]
     lines = [CANONICAL.replace(b'"r"', f'"{name}"'.encode()) for name in names]
     parser = parsed(DiffParser("day"), b"".join(lines))
@@ -217,8 +217,8 @@ def test_many_runs_are_told_apart():
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_rows_fill_block_after_block(kept):
-    """Millions of rows lie in several arrays, and no message in two; the memory of a block kept elsewhere is reused."""
+def test_rows_fill_consecutive_blocks(kept):
+    """Rows fill several arrays without splitting a message; the memory of a block kept elsewhere is reused."""
     level = '["1.00000000","2.00000000"],' * 70_000
     line = f'{{"recv_us":1,"U":1,"u":1,"b":[{level[:-1]}],"a":[]}}\n'.encode()
     others = []
@@ -255,15 +255,15 @@ def cells(text, size=1 << 20):
 
 
 @given(st.permutations(list(TABLE)), st.sampled_from(["\n", "\r\n"]), st.integers(1, 40))
-def test_a_table_is_read_by_its_header(order, newline, size):
-    """Columns in any order, strangers among them."""
+def test_table_columns_are_read_by_header(order, newline, size):
+    """Columns may be in any order, with unknown ones among them."""
     row = {"id": "7", "price": "1.5", "qty": "2", "maker": "true", "run": "r"}
     head = newline.join([",".join([*order, "x"]), ",".join([*(row[name] for name in order), "?"])])
     assert cells((head + newline).encode(), size) == ([[7, 150_000_000, 200_000_000, 1, 0]], ["r"])
 
 
-def test_what_is_optional_may_be_empty_or_absent():
-    """Older files have fewer columns, and a trade from REST has no event time."""
+def test_optional_columns_may_be_empty_or_missing():
+    """Files of older versions have fewer columns, and a trade from REST has no event time."""
     assert cells(b"id,price,maker\n7,1,0\n\n") == ([[7, 100_000_000, -1, 0, -1]], [])
     assert cells(b"id,price,qty,maker,run\n7,1,,False,\n") == ([[7, 100_000_000, -1, 0, -1]], [])
 
@@ -282,7 +282,7 @@ def test_what_is_optional_may_be_empty_or_absent():
         (b"id,price,maker\nid,price,maker\n", r"^day.csv:2: a whole number expected at byte 1"),
     ],
 )
-def test_a_broken_table_is_named_with_its_line(text, message):
+def test_broken_table_message_contains_line(text, message):
     """The header is line 1."""
     with pytest.raises(BrokenFile, match=message):
         cells(text)
@@ -294,8 +294,8 @@ def test_a_broken_table_is_named_with_its_line(text, message):
     st.tuples(st.integers(1, 9), st.integers(1, 9)),
     st.sampled_from([np.int32, np.int64]),
 )
-def test_rows_go_where_they_belong_in_ticks_and_lots(runs, steps, times, dtype):
-    """Runs of rows, moved and turned into steps in one go; a block may count in coarser ones."""
+def test_place_rows_moves_and_scales_rows(runs, steps, times, dtype):
+    """Runs of rows are moved and converted to steps at once; a block may have coarser steps."""
     values = np.arange(1, 200)
     side = np.where(values % 3 == 0, 1, -1).astype(np.int8)
     block = side, values.astype(dtype), (values * 7).astype(dtype), steps[0] * times[0], steps[1] * times[1]

@@ -1,4 +1,4 @@
-"""Columns that wait in files: the same items, read-only, outside of memory, and nothing left in the folder."""
+"""Columns spilled to files: the same items, read-only, outside of memory, and no files left in the folder."""
 
 import mmap
 from contextlib import closing
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from day_stories import PLAIN, told, written
+from day_stories import PLAIN, tape_events, write_day
 
 from mm.backtest.io import load_day
 from mm.tape import spill
@@ -22,15 +22,15 @@ def base_of(column):
     return column.obj if isinstance(column, memoryview) else column
 
 
-def test_columns_in_memory_are_those_given():
-    """Nothing is copied where the day is not kept."""
+def test_columns_without_folder_are_not_copied():
+    """Without a folder nothing is copied."""
     place = Spill()
     assert place.kept(ITEMS) is ITEMS
     assert place.keep_block is None
 
 
-def test_columns_of_a_file_are_the_same(tmp_path):
-    """Of any type and length, also after their memory was released; they cannot be changed."""
+def test_spilled_columns_are_equal_and_read_only(tmp_path):
+    """Columns of any type and length are equal, also after their memory is released, and read-only."""
     place = Spill(tmp_path / "new" / "folder")
     for column in (ITEMS, ITEMS.astype(np.int8), ITEMS > 9, ITEMS[::3], ITEMS[:1], ITEMS[:0]):
         kept = place.kept(column)
@@ -41,8 +41,8 @@ def test_columns_of_a_file_are_the_same(tmp_path):
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3, 5_000])
-def test_a_block_of_a_file_is_the_same(tmp_path, rows):
-    """Its columns are aligned, whatever stands before them."""
+def test_spilled_block_is_equal_and_aligned(tmp_path, rows):
+    """Its columns are aligned."""
     block = ITEMS[:rows].astype(np.int8), ITEMS[:rows].astype(np.int32), ITEMS[:rows], 7, 9
     kept = Spill(tmp_path).keep_block(block)
     assert kept[3:] == (7, 9)
@@ -52,8 +52,8 @@ def test_a_block_of_a_file_is_the_same(tmp_path, rows):
 
 @pytest.mark.parametrize("folder", [None, "spill"])
 @pytest.mark.parametrize("room", [0, 3, 100])
-def test_a_column_grows(tmp_path, folder, room):
-    """Beyond its room too, by parts of any length; without a part it is empty."""
+def test_growing_column_contains_all_parts(tmp_path, folder, room):
+    """It grows beyond its initial room, by parts of any length; without a part it is empty."""
     place = Spill(tmp_path / folder if folder else None)
     with closing(place.growing(np.int64, room)) as growing:
         assert growing.whole().tolist() == []
@@ -64,9 +64,9 @@ def test_a_column_grows(tmp_path, folder, room):
     assert (found.dtype, found.tolist()) == (np.int8, list(range(90)))
 
 
-def test_a_full_disk_leaves_the_tape_in_memory(tmp_path, monkeypatch):
-    """A cache is never worth an error: the day is read again without it, and a note says why it is not kept."""
-    folder, cache = written(tmp_path, PLAIN), tmp_path / "tapes"
+def test_full_disk_leaves_tape_in_memory_with_note(tmp_path, monkeypatch):
+    """A full disk causes no error: the day is read without a cache, and a note gives the reason."""
+    folder, cache = write_day(tmp_path, PLAIN), tmp_path / "tapes"
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -78,6 +78,6 @@ def test_a_full_disk_leaves_the_tape_in_memory(tmp_path, monkeypatch):
     assert note.endswith(
         "the tape is not kept for the next run (No space left on device); check --out-root or the disk"
     )
-    assert told(tape) == told(load_day(folder))
+    assert tape_events(tape) == tape_events(load_day(folder))
     assert tape.meta.cache == "off"
     assert list(Path(cache).glob("*.arrow")) == []

@@ -1,9 +1,22 @@
-"""The order of messages, and which make a valid book; whole stretches are synced as every id is."""
+"""The order of messages and the validity of the book; bulk sync compared with the sync engine."""
 
 from pathlib import Path
 
 import numpy as np
-from day_stories import BOOK, PLAIN, START, at, diff, kinds, older, rewrite, snapshot, told, trade, written
+from day_stories import (
+    BOOK,
+    PLAIN,
+    START,
+    at,
+    diff,
+    kinds,
+    remove_columns,
+    rewrite,
+    snapshot,
+    tape_events,
+    trade,
+    write_day,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +29,7 @@ from mm.tape.sync import EpochChange, sync_diffs
 
 
 def stream(ids):
-    """A stream of depth messages with these (first, last) ids."""
+    """Return a stream of depth messages with these (first, last) ids."""
     count = len(ids)
     numbers = np.arange(count)
     first, last = np.array(ids, np.int64).reshape(-1, 2).T.copy()
@@ -39,7 +52,7 @@ def stream(ids):
 
 
 def one_by_one(ids, changes, snapshot_ids):
-    """Return (applied, found) as the engine gives them, given every message."""
+    """Return (applied, found) from the sync engine, message by message."""
     engine, applied, found = SyncEngine(), [], []
     for place in range(len(ids) + 1):
         for change in (change for change in changes if change.key == place):
@@ -64,7 +77,7 @@ def one_by_one(ids, changes, snapshot_ids):
 
 @st.composite
 def days(draw):
-    """Ids that mostly follow one another, and epoch changes among them."""
+    """Draw mostly contiguous ids, and epoch changes among them."""
     last, ids = draw(st.integers(0, 5_000)), []
     for _ in range(draw(st.integers(0, 40))):
         first = last + draw(st.sampled_from((1,) * 12 + (0, -1, -4, 2, 7, -3_000, 2_000_000)))
@@ -80,11 +93,13 @@ def days(draw):
 
 
 @given(days())
-def test_whole_stretches_are_synced_as_every_id_is(day):
-    """Half a million calls a day become a handful, and nothing else changes."""
+def test_bulk_sync_matches_sync_engine(day):
+    """Bulk sync gives the same result with few calls per day."""
     ids, changes, snapshot_ids = day
     read, empty = FileRead(Path("s.csv"), 0, ""), np.empty(0, np.int64)
-    snapshots = [Snapshot(read, Steps(1, 1), "initial", one, (empty, empty, empty, 1, 1)) for one in snapshot_ids]
+    snapshots = [
+        Snapshot(read, Steps(1, 1), "initial", snapshot_id, (empty, empty, empty, 1, 1)) for snapshot_id in snapshot_ids
+    ]
     findings = DayFindings()
     synced = sync_diffs(stream(ids), changes, snapshots, findings)
     applied, found = one_by_one(ids, changes, snapshot_ids)
@@ -94,11 +109,11 @@ def test_whole_stretches_are_synced_as_every_id_is(day):
     assert counted == len(ids) - len(applied)
 
 
-def test_updates_that_waited_for_the_snapshot_follow_it(tmp_path):
-    """Its first instant shows the book that the recorder had."""
-    waiting = [diff(1, 8, 9), diff(1, 10, 11, [(98, 1)]), diff(1, 12, 12, [(97, 2)])]
-    tape = load_day(written(tmp_path, [START, *waiting, snapshot(3, 10), diff(4, 13, 13, [], [(102, 1)])]))
-    assert [(event[0], event[3], event[4]) for event in told(tape)] == [
+def test_buffered_updates_follow_snapshot(tmp_path):
+    """The buffered updates are applied at the time of the snapshot."""
+    buffered = [diff(1, 8, 9), diff(1, 10, 11, [(98, 1)]), diff(1, 12, 12, [(97, 2)])]
+    tape = load_day(write_day(tmp_path, [START, *buffered, snapshot(3, 10), diff(4, 13, 13, [], [(102, 1)])]))
+    assert [(event[0], event[3], event[4]) for event in tape_events(tape)] == [
         (at(3), 10, "snapshot"),
         (at(3), 11, "depth"),
         (at(3), 12, "depth"),
@@ -106,10 +121,10 @@ def test_updates_that_waited_for_the_snapshot_follow_it(tmp_path):
     ]
 
 
-def test_missing_ids_void_the_book_until_a_snapshot(tmp_path):
-    """A book with a hole in it is wrong in silence; without one it is known to be missing."""
+def test_missing_ids_invalidate_book_until_snapshot(tmp_path):
+    """A book with missing updates would be wrong."""
     steps = [diff(6, 20, 21, [(98, 1)]), trade(7, 2), snapshot(8, 20, "resync"), diff(9, 22, 22)]
-    tape = load_day(written(tmp_path, [*PLAIN, *steps]))
+    tape = load_day(write_day(tmp_path, [*PLAIN, *steps]))
     assert kinds(tape)[4:] == ["gap", "trade", "snapshot", "depth", "depth"]
     assert tape.meta.counts["gaps"] == 1
     (warning,) = tape.meta.warnings
@@ -118,65 +133,65 @@ def test_missing_ids_void_the_book_until_a_snapshot(tmp_path):
     assert "update ids are missing 1 times (recv_seq 7: U=20, u=21 after 13); the book is void" in warning
 
 
-def test_a_resync_in_the_ledger_ends_the_book(tmp_path):
-    """The recorder knew something that the ids do not tell."""
+def test_resync_in_ledger_ends_book(tmp_path):
+    """The recorder may have a reason that the ids do not show."""
     resync = ("event", at(6), "resync_start", 1, {"cause": "silence"})
-    tape = load_day(written(tmp_path, [*PLAIN, resync, diff(7, 14, 14), snapshot(8, 14, "resync")]))
+    tape = load_day(write_day(tmp_path, [*PLAIN, resync, diff(7, 14, 14), snapshot(8, 14, "resync")]))
     assert kinds(tape)[4:] == ["gap", "snapshot"]
     assert tape.event_us[4] == at(6)
 
 
-def test_the_book_ends_with_its_run(tmp_path):
-    """What happened between two runs nobody recorded; the gap stands where the first one falls silent."""
-    again = [("event", at(50), "run_start", 0, {"version": "1", "knobs": {}}), snapshot(51, 40), diff(52, 41, 41)]
-    tape = load_day(written(tmp_path, PLAIN, again))
+def test_book_ends_with_its_run(tmp_path):
+    """The time between two runs is not recorded; the gap is at the last event of the first run."""
+    second_run = [("event", at(50), "run_start", 0, {"version": "1", "knobs": {}}), snapshot(51, 40), diff(52, 41, 41)]
+    tape = load_day(write_day(tmp_path, PLAIN, second_run))
     assert kinds(tape)[4:] == ["gap", "snapshot", "depth"]
     assert tape.event_us[4] == at(5)
 
 
-def test_ids_that_begin_anew_void_the_book(tmp_path):
-    """After maintenance an exchange may count from one again; that is not an old message."""
+def test_restarted_ids_invalidate_book(tmp_path):
+    """After maintenance an exchange may restart its ids; such messages are not stale."""
     steps = [diff(6, 5_000_000, 5_000_001), snapshot(7, 5_000_001, "resync"), diff(8, 1, 2), snapshot(9, 2, "resync")]
-    tape = load_day(written(tmp_path, [*PLAIN, *steps]))
+    tape = load_day(write_day(tmp_path, [*PLAIN, *steps]))
     assert kinds(tape)[4:] == ["gap", "snapshot", "gap", "snapshot"]
     assert "reset its update ids 1 times" in " ".join(tape.meta.warnings)
 
 
-def test_messages_that_come_twice_are_left_out(tmp_path):
-    """Ids that go back a little are old news; that they did is worth a word."""
-    tape = load_day(written(tmp_path, [*PLAIN, diff(6, 11, 12, [(98, 9)]), diff(7, 13, 13), diff(8, 14, 14)]))
+def test_repeated_messages_are_skipped(tmp_path):
+    """Repeated ids are skipped with a warning; stale ones before the first update without."""
+    tape = load_day(write_day(tmp_path, [*PLAIN, diff(6, 11, 12, [(98, 9)]), diff(7, 13, 13), diff(8, 14, 14)]))
     assert kinds(tape)[4:] == ["depth"]
     assert tape.meta.counts == {"repeated_diffs": 2, "unsynced_diffs": 1}
     assert "the update ids of 2 depth messages do not rise (recv_seq 7: U=11, u=12 after 13, " in tape.meta.warnings[0]
-    ahead = load_day(written(tmp_path, [START, snapshot(1, 10), diff(2, 8, 9), diff(3, 10, 11)], day="20260106"))
+    ahead = load_day(write_day(tmp_path, [START, snapshot(1, 10), diff(2, 8, 9), diff(3, 10, 11)], day="20260106"))
     assert (ahead.meta.counts, ahead.meta.warnings) == ({"stale_diffs": 1}, ())
 
 
-def test_a_trade_id_counts_once(tmp_path):
-    """A backfill may bring what the stream had brought."""
-    tape = load_day(written(tmp_path, [*PLAIN, trade(6, 1, source="rest"), trade(7, 2, maker=False, source="rest")]))
+def test_repeated_trade_id_is_skipped(tmp_path):
+    """A backfill may repeat trades of the stream."""
+    tape = load_day(write_day(tmp_path, [*PLAIN, trade(6, 1, source="rest"), trade(7, 2, maker=False, source="rest")]))
     assert tape.event_id[tape.trades].tolist() == [1, 2]
     assert tape.row_side[tape.trade_rows].tolist() == [-1, 1]
     assert tape.meta.counts["duplicate_trades"] == 1
     assert ".csv: 1 trades repeat the id of an earlier one (recv_seq 7: id 1) and" in tape.meta.warnings[0]
 
 
-def test_a_gap_in_the_ledger_ends_a_book_of_frames(tmp_path):
-    """And the first frame behind it counts, even where it shows what the last one had shown."""
+def test_resync_in_ledger_ends_book_of_frames(tmp_path):
+    """The first frame after the gap is a snapshot, even if it equals the last frame before it."""
     frames = [("frame", Stamp(at(s), s + 1, at(s) // 1000, s), 1, *BOOK) for s in (1, 2, 4)]
     gap = ("event", at(3), "resync_start", 1, {"cause": "test"})
-    folder = written(tmp_path, [START, *frames[:2], ("skip",), ("skip",), gap, frames[2]])
+    folder = write_day(tmp_path, [START, *frames[:2], ("skip",), ("skip",), gap, frames[2]])
     folder.diffs.unlink()
     assert kinds(load_day(folder)) == ["snapshot", "gap", "snapshot"]
 
 
-def test_a_day_without_recv_seq_goes_by_receive_time(tmp_path):
-    """At an equal time the book changes before it is traded upon."""
+def test_day_without_recv_seq_is_ordered_by_receive_time(tmp_path):
+    """At equal times, depth messages precede trades."""
     steps = [START, snapshot(2, 10), trade(4, 1), diff(3, 11, 12, [(98, 3)]), diff(4, 13, 13), trade(5, 2)]
-    folder = written(tmp_path, steps)
-    older(folder, "recv_seq", "recv_time_us", "recv_us", "source", "first_trade_id", "last_trade_id", "run_id")
+    folder = write_day(tmp_path, steps)
+    remove_columns(folder, "recv_seq", "recv_time_us", "recv_us", "source", "first_trade_id", "last_trade_id", "run_id")
     tape = load_day(folder)
-    assert [(event[0], event[4]) for event in told(tape)] == [
+    assert [(event[0], event[4]) for event in tape_events(tape)] == [
         (at(2), "snapshot"),
         (at(3), "depth"),
         (at(4), "depth"),
@@ -186,8 +201,8 @@ def test_a_day_without_recv_seq_goes_by_receive_time(tmp_path):
     assert "ordered by receive time" in tape.meta.warnings[0]
 
 
-def test_without_a_ledger_snapshots_stand_where_their_ids_meet_the_messages(tmp_path):
-    """Their files come in the order of their names; a hole in the ids still ends the book."""
+def test_snapshots_without_ledger_are_placed_by_their_ids(tmp_path):
+    """Snapshots are used in the order of their names; an id gap still ends the book."""
     steps = [
         snapshot(1, 10),
         diff(2, 9, 10),
@@ -196,10 +211,10 @@ def test_without_a_ledger_snapshots_stand_where_their_ids_meet_the_messages(tmp_
         diff(5, 22, 22),
         snapshot(6, 21, "resync"),
     ]
-    folder = written(tmp_path, [START, *steps, diff(7, 23, 23)])
+    folder = write_day(tmp_path, [START, *steps, diff(7, 23, 23)])
     folder.events.unlink()
     tape = load_day(folder)
-    assert [(event[0], event[3], event[4]) for event in told(tape)] == [
+    assert [(event[0], event[3], event[4]) for event in tape_events(tape)] == [
         (at(3), 10, "snapshot"),
         (at(3), 12, "depth"),
         (at(4), 0, "gap"),
@@ -210,9 +225,9 @@ def test_without_a_ledger_snapshots_stand_where_their_ids_meet_the_messages(tmp_
 
 
 def test_rows_out_of_order_are_sorted_and_counted(tmp_path):
-    """The numbers say what came first, not the lines."""
-    folder = written(tmp_path, [*PLAIN, trade(6, 2), trade(7, 3)])
-    expected = told(load_day(folder))
+    """The order is that of recv_seq, not of the lines."""
+    folder = write_day(tmp_path, [*PLAIN, trade(6, 2), trade(7, 3)])
+    expected = tape_events(load_day(folder))
 
     def swapped(text):
         head, *rows = text.splitlines(keepends=True)
@@ -220,6 +235,6 @@ def test_rows_out_of_order_are_sorted_and_counted(tmp_path):
 
     rewrite(folder.trades, swapped)
     tape = load_day(folder)
-    assert told(tape) == expected
+    assert tape_events(tape) == expected
     assert tape.meta.counts["misplaced"] == 2
     assert ".csv: 2 messages come after a later one in their file (recv_seq 7: id 2, " in tape.meta.warnings[0]

@@ -1,4 +1,4 @@
-"""The tape: what it promises, and windows of it."""
+"""The tape's invariants, and windows of tapes."""
 
 from dataclasses import replace
 
@@ -25,27 +25,27 @@ STORY = [
 
 
 def books(tape):
-    """Return, for each event of a tape, the top of the book behind it; None where it is not valid."""
-    book, valid, told = PlainBook(), False, []
+    """Return the top of the book after each event of a tape; None where it is not valid."""
+    book, valid, result = PlainBook(), False, []
     for event, kind in enumerate(tape.kind.tolist()):
         if kind in (SNAPSHOT, GAP) or (kind == KEYFRAME and not valid):
             book, valid = PlainBook(), kind != GAP
         if kind in (SNAPSHOT, DEPTH, KEYFRAME):
             book.apply(tape.rows(event))
-        told.append(book.top() if valid else None)
-    return told
+        result.append(book.top() if valid else None)
+    return result
 
 
 def tops(tape):
-    """Return the same as `books`, out of the tape's own path of best prices."""
+    """Return the same as `books`, from the tape's path of best prices."""
     columns = (tape.top_bid_ticks, tape.top_ask_ticks, tape.top_bid_lots, tape.top_ask_lots)
     rows = np.stack(columns).T.tolist()
     last = np.searchsorted(tape.top_event, np.arange(len(tape)), "right") - 1
     return [tuple(rows[row]) if row >= 0 else (0, 0, 0, 0) for row in last.tolist()]
 
 
-def test_a_tape_by_hand_is_what_was_said():
-    """Tests and notebooks make their tapes like this."""
+def test_handmade_tape_has_given_events():
+    """Tests and notebooks build their tapes like this."""
     tape = Tape.of(SIM, STORY)
     assert tape.kind.tolist() == [TRADE, SNAPSHOT, DEPTH, KEYFRAME, TRADE, GAP, TRADE, SNAPSHOT]
     assert tape.event_us.tolist() == [0, 10, 20, 20, 30, 40, 50, 60]
@@ -67,8 +67,8 @@ def test_a_tape_by_hand_is_what_was_said():
         ([(5, "trade", 1, 1, -1)], "the lots are negative in row 0"),
     ],
 )
-def test_a_wrong_tape_is_refused(events, message):
-    """Kernels check no bounds because this was checked."""
+def test_invalid_tape_raises_broken_file(events, message):
+    """Kernels rely on these checks and do not check bounds."""
     with pytest.raises(BrokenFile, match=rf"tape of SIMUSDT 20250106: {message}"):
         Tape.of(SIM, events)
 
@@ -86,15 +86,15 @@ FAR = 2**63 - 1
         ("top_event", [0, FAR, -FAR], "top_event does not rise after top 1"),
     ],
 )
-def test_numbers_whose_differences_wrap_around_are_refused(name, column, message):
-    """The difference of two integers may have the wrong sign, and a kernel would follow the numbers themselves."""
+def test_numbers_whose_differences_overflow_are_rejected(name, column, message):
+    """Differences of such integers overflow and may have the wrong sign."""
     tape = Tape.of(SIM, [(1, "snapshot", [(5, 1)], [(9, 1)]), (2, "depth", [(6, 1)], []), (3, "depth", [(7, 1)], [])])
     with pytest.raises(BrokenFile, match=message):
         replace(tape, **{name: np.array(column)}).check()
 
 
-def test_by_hand_no_book_crosses_and_no_event_is_a_riddle():
-    """A typing mistake in a test is told where it stands."""
+def test_handmade_tape_rejects_crossed_book_and_unknown_event():
+    """A mistake in a handmade tape raises an error."""
     with pytest.raises(ValueError, match="event 0 leaves the book crossed or locked"):
         Tape.of(SIM, [(0, "snapshot", [(5, 1)], [(5, 1)])])
     with pytest.raises(ValueError, match="is not an event"):
@@ -121,22 +121,22 @@ def test_by_hand_no_book_crosses_and_no_event_is_a_riddle():
         ({"step_ticks": 0}, "the price step 0 ticks"),
     ],
 )
-def test_check_finds_every_broken_promise(change, message):
-    """One sentence for each invariant."""
+def test_check_reports_every_violated_invariant(change, message):
+    """Each invariant has its own message."""
     with pytest.raises(BrokenFile, match=message):
         replace(Tape.of(SIM, STORY), **change).check()
 
 
 @given(tapes())
-def test_the_path_of_best_prices_is_that_of_the_book(tape):
-    """Calibration and attribution read the path and never the book."""
+def test_path_of_best_prices_matches_book(tape):
+    """Calibration and attribution read the path instead of the book."""
     tape.check()
     assert tops(tape) == [top or (0, 0, 0, 0) for top in books(tape)]
 
 
 @given(tapes(), st.data())
-def test_a_window_shows_what_the_whole_tape_shows(tape, data):
-    """Entering in the middle, the book is the same as after all that came before; so windows may run in any order."""
+def test_window_has_same_events_and_books_as_whole_tape(tape, data):
+    """The books within a window equal those of the whole tape, so windows may be replayed in any order."""
     stamps = sorted({0, tape.end_us + 1, *tape.event_us.tolist(), *(tape.event_us + 1).tolist()})
     a, b = sorted(data.draw(st.tuples(st.sampled_from(stamps), st.sampled_from(stamps))))
     window = tape.between(a, b)
@@ -154,8 +154,8 @@ def test_a_window_shows_what_the_whole_tape_shows(tape, data):
 
 
 @given(tapes(), st.data())
-def test_a_window_of_a_window_is_that_window(tape, data):
-    """Slices may be sliced; a window of no length holds nothing to compare."""
+def test_window_of_window_equals_direct_window(tape, data):
+    """Windows may be cut from windows; empty windows are not compared."""
     edges = st.integers(0, tape.end_us + 1)
     a, b, c, d = sorted(data.draw(st.tuples(edges, edges, edges, edges)))
     assume(b < c)
@@ -163,8 +163,8 @@ def test_a_window_of_a_window_is_that_window(tape, data):
     assert all(np.array_equal(getattr(inner, name), getattr(straight, name)) for name in ARRAYS if "row_" not in name)
 
 
-def test_a_window_covers_no_time_behind_the_end_of_its_tape():
-    """Recording may have ended there: a book that stands for an hour longer would be exposure that nobody saw."""
+def test_window_covers_no_time_after_end_of_tape():
+    """A window that extends beyond the tape ends with it; later time would be false exposure."""
     tape = Tape.of(SIM, STORY)
     window = tape.between(25, 3_600_000_000)
     assert (window.start_us, window.end_us) == (25, tape.end_us)
@@ -173,16 +173,16 @@ def test_a_window_covers_no_time_behind_the_end_of_its_tape():
     assert (late.start_us, late.end_us) == (100, 100)
 
 
-def test_a_window_knows_the_book_it_begins_in_also_when_a_snapshot_comes_first():
-    """Between the window's begin and its first event the book is the one before, not none."""
+def test_window_contains_its_initial_book_before_first_snapshot():
+    """Before its first event, a window has the book of the previous event."""
     tape = Tape.of(SIM, [(10, "snapshot", [(99, 1)], [(101, 1)]), (50, "snapshot", [(98, 1)], [(102, 1)])])
     window = tape.between(30, 60)
     assert window.event_us.tolist() == [10, 50]
     assert tape.between(50, 60).event_us.tolist() == [50]
 
 
-def test_a_window_copies_no_rows():
-    """A walk-forward of a hundred windows costs the memory of one day."""
+def test_window_shares_rows_with_tape():
+    """A walk-forward of a hundred windows needs the memory of one day."""
     tape = Tape.of(SIM, STORY)
     window = tape.between(25, 45)
     assert window.kind.tolist() == [KEYFRAME, TRADE, GAP]
@@ -194,15 +194,15 @@ def test_a_window_copies_no_rows():
 
 
 @pytest.mark.parametrize("bounds", [(0, 0), (5, 8), (100, 200), (60, 61)])
-def test_odd_windows_are_tapes_too(bounds):
-    """Before the first book, behind the last event, and of no length."""
+def test_empty_and_outside_windows_are_valid_tapes(bounds):
+    """Covers windows before the first book, after the last event, and of no length."""
     Tape.of(SIM, STORY).between(*bounds).check()
     Tape.of(SIM, []).between(*bounds).check()
 
 
 @given(tapes(), st.integers(1, 1_000))
-def test_a_finer_lot_changes_no_quantity(tape, times):
-    """Days that are played together need one lot, and each had found its own."""
+def test_finer_lot_changes_no_quantity(tape, times):
+    """Days that are replayed together need a common lot."""
     finer = replace(tape, instrument=replace(SIM, lot_e8=1_000 * times)).on_lot(1_000)
     finer.check()
     assert (finer.step_lots, finer.instrument.lot_e8) == (times, 1_000)
@@ -211,15 +211,15 @@ def test_a_finer_lot_changes_no_quantity(tape, times):
     assert tape.on_lot(SIM.lot_e8) is tape
 
 
-def test_nothing_writes_on_a_tape():
-    """Several engines may play one tape at once."""
+def test_tape_is_read_only():
+    """Several engines may replay one tape at once."""
     tape = Tape.of(SIM, STORY)
     with pytest.raises(ValueError, match="read-only"):
         tape.row_lots[0] = 1
 
 
-def test_describe_prints_what_is_on_the_tape():
-    """The first look at a day."""
+def test_describe_prints_summary_and_events():
+    """The output starts with a summary line."""
     assert list(Tape.of(SIM, STORY).describe(0, 3)) == [
         "SIMUSDT 20250106: 1970-01-01T00:00:00.000000Z to 1970-01-01T00:00:00.000060Z, "
         "2 snapshot, 1 depth, 3 trade, 1 gap, 1 keyframe",
@@ -231,8 +231,8 @@ def test_describe_prints_what_is_on_the_tape():
     assert next(Tape.of(SIM, []).describe()).endswith("empty")
 
 
-def test_a_staying_tape_is_the_same_tape_and_releases_nothing(monkeypatch):
-    """Who plays a tape again and again does not read its pages again each time."""
+def test_staying_tape_has_same_content_and_releases_no_memory(monkeypatch):
+    """Repeated replays do not read its pages again."""
     released = []
     tape = Tape.of(SIM, STORY).with_best(lambda: None)
     monkeypatch.setattr("mm.tape.tape.release", released.append)

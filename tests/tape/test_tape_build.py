@@ -1,4 +1,4 @@
-"""The tape builder: the book played once, keyframes, and gaps where it is crossed."""
+"""The tape builder: book replay, keyframes, and gaps at crossed books."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from day_stories import PLAIN, START, at, check_keyframes, diff, kinds, snapshot, told, trade, written
+from day_stories import PLAIN, START, at, check_keyframes, diff, kinds, snapshot, tape_events, trade, write_day
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_day import plain_events, plain_tops, without_missing_trades
@@ -20,10 +20,10 @@ from strategies import SIM, stories
 
 @settings(max_examples=80, deadline=None)
 @given(stories(), st.sampled_from([1, 2, 7, build.WINDOW_ROWS]), st.booleans())
-def test_every_day_reads_as_it_reads_in_plain_python(story, window_rows, in_file):
-    """Holes, repeats, resyncs, several runs, crossed books: nothing the fast way does is its own invention.
+def test_tape_matches_plain_python_reader(story, window_rows, in_file):
+    """Covers id gaps, repeats, resyncs, several runs and crossed books.
 
-    Nor does it matter how many rows are in order at a time, and whether the tape is made in memory or in its file.
+    The result depends neither on the number of rows per window, nor on whether the tape is built in memory or a file.
     """
     in_windows = patch.multiple(build, WINDOW_ROWS=window_rows, LARGE_ROWS=window_rows)
     with TemporaryDirectory() as root, in_windows:
@@ -36,25 +36,25 @@ def test_every_day_reads_as_it_reads_in_plain_python(story, window_rows, in_file
         tape = load_day(folder, cache=Path(root) / "tapes" if in_file else None)
         tape.check()
         assert tape.meta.cache == ("miss" if in_file else "off")
-        assert told(tape) == expected
+        assert tape_events(tape) == expected
         places = np.flatnonzero(tape.kind != KEYFRAME).tolist()
         tops = np.stack([getattr(tape, name) for name in TOP_COLUMNS]).T.tolist()
         assert [(places.index(event), *top) for event, *top in tops] == plain_tops(expected)
         check_keyframes(tape)
 
 
-def test_a_whole_book_stands_before_each_quarter_of_an_hour(tmp_path):
-    """A window may begin at any of them without the hours before it."""
+def test_keyframe_precedes_each_quarter_of_an_hour(tmp_path):
+    """A window may begin at a keyframe without reading earlier events."""
     steps = [snapshot(2, 10), *(diff(300 * n, 10 + n, 10 + n, [(98, n)]) for n in range(1, 10))]
-    tape = load_day(written(tmp_path, [START, *steps]))
+    tape = load_day(write_day(tmp_path, [START, *steps]))
     frames = np.flatnonzero(tape.kind == KEYFRAME).tolist()
     assert [(tape.event_us[frame] - at(0)) // 1_000_000 for frame in frames] == [600, 1500, 2400]
     assert tape.rows(frames[0]) == [(1, 99, 5), (1, 98, 2), (-1, 101, 7)]
 
 
 @pytest.mark.parametrize("locked", [100, 101])
-def test_a_crossed_book_is_void_until_a_snapshot(tmp_path, locked):
-    """No exchange shows one, so ours is wrong."""
+def test_crossed_book_is_invalid_until_snapshot(tmp_path, locked):
+    """An exchange's book is never crossed, so the rebuilt one is wrong."""
     steps = [
         diff(6, 14, 14, [(locked, 1)], [(100, 1)]),
         diff(7, 15, 15),
@@ -62,15 +62,15 @@ def test_a_crossed_book_is_void_until_a_snapshot(tmp_path, locked):
         snapshot(9, 15),
         diff(10, 16, 16),
     ]
-    tape = load_day(written(tmp_path, [*PLAIN, *steps]))
+    tape = load_day(write_day(tmp_path, [*PLAIN, *steps]))
     assert kinds(tape)[4:] == ["gap", "trade", "snapshot", "depth"]
     assert tape.meta.counts["crossed"] == 1
     assert "ndjson.gz: 1 messages leave the book crossed or locked (recv_seq 7); " in tape.meta.warnings[0]
 
 
-def test_a_clock_that_steps_back_is_raised(tmp_path):
-    """Time never falls on a tape; how often it had is counted."""
-    tape = load_day(written(tmp_path, [*PLAIN, trade(3, 2), trade(6, 3)]))
+def test_decreasing_time_is_clamped_and_counted(tmp_path):
+    """Times never decrease on a tape; the corrected ones are counted."""
+    tape = load_day(write_day(tmp_path, [*PLAIN, trade(3, 2), trade(6, 3)]))
     assert tape.event_us.tolist()[-2:] == [at(5), at(6)]
     assert tape.meta.counts["clock_raised"] == 1
     (warning,) = tape.meta.warnings

@@ -133,6 +133,7 @@ class RunColumns:
         refused: Orders that were rejected, or not sent; None without any.
         rates: The pieces of the intensity; empty without a fit or a schedule.
         market: Best prices and prints; None if the days are not available.
+        usual_us: Median time between two state rows of the run, of which *state* may be a part; None if it has all.
     """
 
     fills: Mapping[str, Any]
@@ -144,6 +145,7 @@ class RunColumns:
     refused: RefusedOrders | None = None
     rates: Sequence["IntensityPiece"] = ()
     market: MarketColumns | None = None
+    usual_us: float | None = None
 
     @cached_property
     def course(self) -> "Course":
@@ -173,6 +175,7 @@ def columns_of(result: "Result") -> RunColumns:
         refused=_refused_of(result),
         rates=() if books.intensity is None else books.intensity.rows(),
         market=market_of(result.tapes) if result.tapes else None,
+        usual_us=None if rows is None else usual_us(state[:, 0]),
     )
 
 
@@ -368,7 +371,7 @@ def course(run: "RunColumns") -> Course:
         del begun  # one row per second of all days: release memory early
     known = ~np.isnan(equity)
     change = equity - equity[known.argmax()] if known.any() else equity
-    after = pauses(us)
+    after = pauses(us, run.usual_us)
     before = after - 1
     spread, fees = _until(us, run)
     if not len(after):
@@ -382,10 +385,17 @@ def course(run: "RunColumns") -> Course:
     )
 
 
-def pauses(us: "Instants") -> "NDArray[np.intp]":
-    """Return the rows after pauses of more than a minute in the recording: nights between days."""
-    usual = quantiles(np.diff(us), [0.5])[0] if len(us) > 1 else 0.0
-    return np.flatnonzero(np.diff(us) > max(PAUSE_US, 10 * usual)) + 1
+def usual_us(us: "Instants") -> float:
+    """Return the median time between two rows; 0 for fewer."""
+    return quantiles(np.diff(us), [0.5])[0] if len(us) > 1 else 0.0
+
+
+def pauses(us: "Instants", usual: float | None = None) -> "NDArray[np.intp]":
+    """Return the rows after pauses in the recording, nights between days: over a minute and ten times the *usual* µs.
+
+    Without it, the median of the rows themselves is used.
+    """
+    return np.flatnonzero(np.diff(us) > max(PAUSE_US, 10 * (usual_us(us) if usual is None else usual))) + 1
 
 
 def _until(us: "Instants", run: "RunColumns") -> tuple["Floats", "Floats"]:

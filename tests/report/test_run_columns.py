@@ -102,6 +102,19 @@ def test_marks_within_excluded_time_are_not_shown():
     assert drawn.us[np.isnan(drawn.equity)].tolist() == [3_000_000, 4_000_000, 5_000_000]
 
 
+def test_thinned_run_has_the_same_pauses(monkeypatch):
+    """Removed rows do not change which time between two rows is a usual one."""
+    scribe = Scribe()
+    scribe.move(20_000)
+    for wait_s in [1] * 30 + [70] * 10:
+        scribe.state()
+        scribe.wait(wait_s * 1_000_000)
+    monkeypatch.setattr(run_columns, "ALL_DRAWN", 0)
+    drawn = course(columns_of(result_of(scribe)))
+    assert np.isnan(drawn.equity).sum() == 9
+    assert len(drawn.us) < 40
+
+
 @settings(max_examples=50, deadline=None)
 @given(scribes())
 def test_long_run_is_drawn_without_unchanged_rows(scribe):

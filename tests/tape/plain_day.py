@@ -134,7 +134,7 @@ def without_missing_trades(events):
     """Return *events* without the times between trades whose id gap is not filled later.
 
     A gap follows the last event of the first instant of such a time, and a whole book precedes the next event after
-    it. For ledgers without a trade_gap.
+    it, also where both instants are one. For ledgers without a trade_gap.
     """
     trade_ids, spans, last, last_us = {event[3] for event in events if event[4] == "trade"}, [], None, 0
     for us, _, _, trade_id, kind, _ in events:
@@ -150,9 +150,10 @@ def without_missing_trades(events):
         us, _, _, event_id, kind, rows = event
         for begin, end in spans:
             first = us > begin and (number == 0 or events[number - 1][0] <= begin)
+            resumed = first if begin == end else us >= end and (number == 0 or events[number - 1][0] < end)
             if first and book is not None:
                 result.append((begin, 0, -1, 0, "gap", []))
-            if us >= end and (number == 0 or events[number - 1][0] < end) and book is not None:
+            if resumed and book is not None:
                 levels = [(1, *level) for level in sorted(book.bids.items(), reverse=True)]
                 levels += [(-1, *level) for level in sorted(book.asks.items())]
                 result.append((end, 0, -1, book_id, "snapshot", levels))

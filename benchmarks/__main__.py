@@ -1,4 +1,4 @@
-"""``mm bench``: the project's own measurements: speed as ratios in one run, calibration against known truths."""
+"""``mm bench``: the project's own measurements: speed as ratios within one run, calibration against known truths."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,11 +17,11 @@ from mm.cli.frame import command
 from mm.cli.knobs import PATH, integer, knob, number
 from mm.dataclass import dataclass, replace
 
-# The module of each, imported when it is measured: help needs no numpy.
+# Modules and functions by name; they are imported when they are measured, so that --help needs no numpy.
 MEASUREMENTS = {"engine": "engine:measure", "parse": "commands:parse", "startup": "commands:startup"}
 ON_A_DAY = {"models": "play_models:measure", "pipeline": "pipeline:measure", "signals": "signals:measure"}
 """Further measurements on the day; they run only if named."""
-BESIDE = {"grids": "grids:measure", "fills": "grids:differences"}
+COMPARISONS = {"grids": "grids:measure", "fills": "grids:differences"}
 """Comparisons with hftbacktest, including order by order; they run only if named."""
 _DAYLESS = ("doors", "inference", "live", "matching", "recorder", "wire")
 DAYLESS = {name: f"{name}:measure" for name in _DAYLESS} | {"day": "commands:simulated_day"}
@@ -29,7 +29,7 @@ DAYLESS = {name: f"{name}:measure" for name in _DAYLESS} | {"day": "commands:sim
 IMPORT = "import"
 CALIBRATION = "calibration"
 SHARED = Path("../shared/bench")
-"""Next to it are the captures on which the calibration is tested."""
+"""The captures on which the calibration is tested are next to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Settings(Results):
     bench_turns: int = knob(5, integer(1, 1000), "Number of turns of each process.", flag="--turns")
 
     def bench(self, console: Console) -> Bench:
-        """Return the settings of a measurement; the yardstick day and the peer's copy are made if missing."""
+        """Return the settings of a measurement; the yardstick day and the peer's copy are created if missing."""
         out = self.out_root.resolve() / "bench"
         if self.bench_day is not None:
             return Bench(recorded(self.bench_day), out, self.bench_turns, no_peer=NO_EVENTS)
@@ -67,7 +67,7 @@ class Settings(Results):
         click.Argument(
             ["names"],
             nargs=-1,
-            type=click.Choice([*MEASUREMENTS, *ON_A_DAY, *BESIDE, *DAYLESS, IMPORT, CALIBRATION]),
+            type=click.Choice([*MEASUREMENTS, *ON_A_DAY, *COMPARISONS, *DAYLESS, IMPORT, CALIBRATION]),
             metavar="[NAME]...",
         ),
         click.Option(
@@ -78,22 +78,22 @@ class Settings(Results):
     ],
 )
 def main(console: Console, settings: Settings, names: tuple[str, ...], full: bool) -> None:
-    """Measure NAME: speed (engine, parse, startup; these without one), or another.
+    """Measure NAME: engine, parse and startup by default.
 
-    models plays each fill model, latency and way to see the market; pipeline runs the other commands of a day, with
-    their memory; signals takes each signal alone over the day, grids plays two grids beside hftbacktest, fills compares
-    their fills order by order. These need no day: doors (the trading interface and the dashboard), inference
-    (predictors, an agent), live (a trader), matching, day, recorder, wire, import (a capture, beside hftbacktest's
-    converter) and calibration.
+    models plays each fill model, latency and view of the market; pipeline runs the other commands of a day and measures
+    their memory; signals computes each signal alone over the day; grids plays two grids with mm and hftbacktest; fills
+    compares their fills order by order. These need no day: doors (the trading interface and the dashboard), inference
+    (predictors, an agent), live (a trader), matching, day, recorder, wire, import (a capture, compared with
+    hftbacktest's converter) and calibration.
 
-    Every run is kept as OUT_ROOT/bench/<UTC>.json, and shows the change since the last one of the same rows.
+    Each run is stored as OUT_ROOT/bench/<UTC>.json and shows the change since the last run of the same rows.
 
-    A ratio above 1 is ours. Compare ratios of one run only: on a shared machine seconds drift, also between turns.
-    Calibration holds bias, efficiency, coverage and the diagnostics of a fit against their bars; its numbers depend on
-    no machine.
+    A ratio above 1 is in favour of mm. Compare ratios within one run only: on a shared machine, times drift between
+    runs and turns. Calibration compares bias, efficiency, coverage and the diagnostics of a fit with their bars; its
+    results do not depend on the machine.
     """
     measured_names = list(dict.fromkeys(names or MEASUREMENTS))
-    on_a_day = MEASUREMENTS | ON_A_DAY | BESIDE
+    on_a_day = MEASUREMENTS | ON_A_DAY | COMPARISONS
     answer: dict[str, Any] = {"stamp": stamp(datetime.now(UTC)), **circumstances(), "turns": settings.bench_turns}
     bench = None
     if any(name in on_a_day for name in measured_names):
@@ -121,7 +121,7 @@ def main(console: Console, settings: Settings, names: tuple[str, ...], full: boo
 
 def _measure(name: str, bench: Bench | None, settings: Settings, console: Console, *, full: bool) -> Any:
     """Return the result of *name*: a `Measured`, or the bars of the calibration."""
-    if bench is not None and name in (on_a_day := MEASUREMENTS | ON_A_DAY | BESIDE):
+    if bench is not None and name in (on_a_day := MEASUREMENTS | ON_A_DAY | COMPARISONS):
         return _function(on_a_day[name])(bench)
     if name == IMPORT:
         return _function("imports:measure")(settings.bench_turns, settings.bench_peer)

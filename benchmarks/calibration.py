@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.diagnostics import DRAWN, Said, rolling
+from benchmarks.diagnostics import DRAWN, Outcomes, rolling
 from benchmarks.figures import Figure, figure, share
 from benchmarks.studies import COLUMNS, FEW, STUDIES
 from benchmarks.verdicts import Checked, checked, lines_of
@@ -74,7 +74,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Results:
     """Results of the studies.
 
     Attributes:
@@ -129,7 +129,7 @@ def measure(
     names: Sequence[str] = (*STUDIES, *DRAWN),
     workers: int | None = None,
     captures: Path | None = None,
-) -> Found:
+) -> Results:
     """Run the studies, on all processors, and compare them with their bars.
 
     Args:
@@ -140,32 +140,32 @@ def measure(
         captures: Folder of recorded captures, for the diagnostics measured on one; full form only.
     """
     studies: dict[str, list[Line]] = {}
-    said: list[dict[str, Said]] = []
+    outcomes: list[dict[str, Outcomes]] = []
     seconds: dict[str, float] = {"one fit, ms": round(1000 * one_fit_s(), 3)}
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         for name in names:
-            began = time.perf_counter()
+            start_s = time.perf_counter()
             study = STUDIES.get(name) or DRAWN[name]
             days = study.full if full else study.quick
             starts = range(0, days, CHUNK)
             stops = [min(at + CHUNK, days) for at in starts]
             chunks: list[Any] = []
             with console.progress(name, days) as step:
-                for chunk in pool.map(_chunk if name in STUDIES else _said, [name] * len(starts), starts, stops):
+                for chunk in pool.map(_chunk if name in STUDIES else _diagnosed, [name] * len(starts), starts, stops):
                     chunks.append(chunk)
                     step(CHUNK)
             if name in STUDIES:
                 studies[name] = summarised(chunks)
             else:
-                said += [day for chunk in chunks for day in chunk]
-            seconds[name] = round(time.perf_counter() - began, 1)
-    if full and captures and said:
-        said.append(rolling(captures))
-    return Found("full" if full else "quick", studies, held(studies), checked(said), seconds)
+                outcomes += [day for chunk in chunks for day in chunk]
+            seconds[name] = round(time.perf_counter() - start_s, 1)
+    if full and captures and outcomes:
+        outcomes.append(rolling(captures))
+    return Results("full" if full else "quick", studies, bars_of(studies), checked(outcomes), seconds)
 
 
 def summarised(chunks: Sequence[dict[str, NDArray[np.float64]]]) -> list[Line]:
-    """Return the lines of days in the order of their draws."""
+    """Return the lines of a study from its days, in the order of their draws."""
     lines = []
     for name in chunks[0]:
         days = np.concatenate([chunk[name] for chunk in chunks])
@@ -177,11 +177,11 @@ def summarised(chunks: Sequence[dict[str, NDArray[np.float64]]]) -> list[Line]:
     return lines
 
 
-def held(studies: dict[str, list[Line]]) -> list[Bar]:
-    """Return the figures of the studies that have a bar."""
+def bars_of(studies: dict[str, list[Line]]) -> list[Bar]:
+    """Return the bars with their figures from the studies."""
     by_name = {(study, line.name): line for study, lines in studies.items() for line in lines}
     bars = []
-    for (study, name), keys, low, high in WANTED:
+    for (study, name), keys, low, high in LIMITS:
         line = by_name.get((study, name))
         bars += [Bar(study, f"{name}: {_KEYS[key]}", line.figures[key], low, high) for key in keys if line]
     for study, others in (("steady", ("ladder, first fill", "ladder, all fills")), ("tape", ("ladder",))):
@@ -195,7 +195,7 @@ def held(studies: dict[str, list[Line]]) -> list[Bar]:
 
 _BOTH, _BLOCKS = ("cover_k", "cover_A"), ("cover_k_block", "cover_A_block")
 _KEYS = {**COVER, "bias_k": "bias of k", "bias_A": "bias of A"}
-WANTED: list[tuple[tuple[str, str], tuple[str, ...], float, float]] = [
+LIMITS: list[tuple[tuple[str, str], tuple[str, ...], float, float]] = [
     *((("steady", name), _BOTH, 0.935, 0.965) for name in ("marks", "ladder, first fill", "ladder, all fills")),
     (("steady", "fixed"), _BLOCKS, 0.925, 0.965),
     *((("mixed", name), _BLOCKS, 0.925, 0.965) for name in ("marks", "ladder, all fills", "fixed")),
@@ -224,10 +224,10 @@ def one_fit_s(repeats: int = 200) -> float:
 def _chunk(name: str, start: int, stop: int) -> dict[str, NDArray[np.float64]]:
     """Return the days *start* to *stop* of a study, by calibration method."""
     days = [STUDIES[name].one(SEED + at) for at in range(start, stop)]
-    return {way: np.array([day[way] for day in days]) for way in days[0]}
+    return {method: np.array([day[method] for day in days]) for method in days[0]}
 
 
-def _said(name: str, start: int, stop: int) -> list[dict[str, Said]]:
+def _diagnosed(name: str, start: int, stop: int) -> list[dict[str, Outcomes]]:
     """Return the results of the diagnostics on the days *start* to *stop*."""
     return [DRAWN[name].one(SEED + at) for at in range(start, stop)]
 
@@ -242,8 +242,8 @@ def _text(line: Line, shown: Sequence[str]) -> str:
     """Return one line of a study as text."""
     biases = "".join(f"{_percent(line.figures[key]):>16}" for key in ("bias_k", "bias_A"))
     covers = "".join(f"{share(line.figures[key]):>16}" for key in shown)
-    gone = f"   {line.unusable} not usable" if line.unusable else ""
-    return f"  {line.name:<30}{line.fills:>7.0f}{biases}{line.sd_k:>8.3f}{covers}{gone}".rstrip()
+    unusable = f"   {line.unusable} not usable" if line.unusable else ""
+    return f"  {line.name:<30}{line.fills:>7.0f}{biases}{line.sd_k:>8.3f}{covers}{unusable}".rstrip()
 
 
 def _bar_line(bar: Bar) -> str:

@@ -27,7 +27,7 @@ SEEDS = 8
 
 
 def instants(tape: Tape, delta_ticks: float, fills: object, intensity: Intensity) -> Ints:
-    """Return when the orders were filled, in µs; they rest where the intensity has a piece."""
+    """Return the fill times of the orders, in µs; orders rest while the intensity has a piece."""
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False, maker_fee_e8=0)
     quotes = Gated(fixed_spread(delta_ticks=delta_ticks), intensity)
     us: Ints = backtest(tape, quotes, fills, rules).journal.fills[:, 0]

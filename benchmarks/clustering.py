@@ -27,15 +27,15 @@ def families(seed: int, law: Excitation, seconds: float) -> list[NDArray[np.floa
     """Draw the orders of both sides in ``[0, seconds)``: ancestors, their children, and so on."""
     rng = np.random.default_rng(seed)
     orders: list[list[float]] = [[], []]
-    born = [(at, side) for side in (0, 1) for at in rng.uniform(0, seconds, rng.poisson(law.mu[side] * seconds))]
-    while born:
-        at, source = born.pop()
+    pending = [(at, side) for side in (0, 1) for at in rng.uniform(0, seconds, rng.poisson(law.mu[side] * seconds))]
+    while pending:
+        at, source = pending.pop()
         orders[source].append(at)
         for side in (0, 1):
             for m, beta in enumerate(law.beta.tolist()):
                 later = at + rng.exponential(1 / beta, rng.poisson(law.branching[side, source, m]))
-                born += [(child, side) for child in later.tolist() if child < seconds]
-    return [np.sort(np.array(one)) for one in orders]
+                pending += [(child, side) for child in later.tolist() if child < seconds]
+    return [np.sort(np.array(times)) for times in orders]
 
 
 def day(seed: int, law: Excitation) -> HawkesFit:
@@ -44,13 +44,13 @@ def day(seed: int, law: Excitation) -> HawkesFit:
     return fit_hawkes(ArrivalFlow.of(families(seed, law, seconds), np.array([[0.0, seconds]])))
 
 
-def held(found: HawkesFit, law: Excitation) -> list[bool]:
-    """Return which parameters of *law* are in the 95 % intervals of *found*; none if kernels are missing."""
-    if found.law is None or found.se is None or found.law.beta.size != law.beta.size:
+def coverage(fit: HawkesFit, law: Excitation) -> list[bool]:
+    """Return, per parameter of *law*, whether the 95 % interval of *fit* contains it; empty if kernels are missing."""
+    if fit.law is None or fit.se is None or fit.law.beta.size != law.beta.size:
         return []
-    truth, fitted, error = (np.concatenate((one.mu, one.branching.ravel(), one.beta))
-                            for one in (law, found.law, found.se))  # fmt: skip
-    return [bool(one) for one in (np.abs(fitted - truth) < NORMAL_95 * error)[~np.isnan(error)]]
+    truth, fitted, error = (np.concatenate((excitation.mu, excitation.branching.ravel(), excitation.beta))
+                            for excitation in (law, fit.law, fit.se))  # fmt: skip
+    return [bool(excitation) for excitation in (np.abs(fitted - truth) < NORMAL_95 * error)[~np.isnan(error)]]
 
 
 def lines(days: int) -> Iterator[str]:
@@ -67,7 +67,7 @@ def lines(days: int) -> Iterator[str]:
         right = np.mean([one.law is not None and one.law.beta.size == law.beta.size for one in fits])
         errors = [(off, one.se_ratio) for off, one in zip(ratios, fits, strict=True) if one.se_ratio is not None]
         inside = np.mean([abs(off) < NORMAL_95 * error for off, error in errors]) if law.beta.size else np.nan
-        parameters = np.mean([one for fit in fits for one in held(fit, law)])
+        parameters = np.mean([one for fit in fits for one in coverage(fit, law)])
         yield (
             f"{name:<16}{days:>6}{np.mean([sum(one.events) for one in fits]):>9,.0f}{right:>15.3f}"
             f"{np.mean(ratios):>17.4f}"

@@ -1,4 +1,4 @@
-"""A connection alone, ours (``link``) or the library's own (``library``): cost per message, and error of its stamp.
+"""One connection, ours (``link``) or the library's (``library``): cost per message, and lateness of its timestamp.
 
 ``python -m benchmarks.connection KIND WS_URL REST_URL`` receives until the other side closes, and prints JSON.
 """
@@ -21,18 +21,18 @@ _HEAD_BYTES = 100
 
 
 class Arrivals:
-    """Arrival of messages, with their first bytes: a listener that does nothing else.
+    """Arrival times and first bytes of messages: a listener that does nothing else.
 
     Attributes:
-        seen: Arrival in µs and first bytes of each message.
+        received: Arrival time in µs and first bytes of each message.
     """
 
     def __init__(self) -> None:
-        self.seen: list[tuple[int, bytes]] = []
+        self.received: list[tuple[int, bytes]] = []
 
     def message(self, recv_us: int, _conn: int, _slot: int, raw: bytes) -> None:
-        """Note a message."""
-        self.seen.append((recv_us, raw[:_HEAD_BYTES]))
+        """Record a message."""
+        self.received.append((recv_us, raw[:_HEAD_BYTES]))
 
     def connected(self, *_connection: object) -> None:
         """Ignore the opening."""
@@ -45,7 +45,7 @@ class Arrivals:
 
 
 async def by_link(url: str, arrivals: Arrivals) -> None:
-    """Receive over a connection of ours."""
+    """Receive over our connection."""
     inbox = Inbox()
     link = Link(inbox, url, 0)
     inbox.links.append(link)
@@ -54,7 +54,7 @@ async def by_link(url: str, arrivals: Arrivals) -> None:
 
 
 async def by_library(url: str, arrivals: Arrivals) -> None:
-    """Receive on the library's connection; a message is stamped on delivery."""
+    """Receive over the library's connection; a message is timestamped on delivery."""
     async with connect(url, compression=None, max_size=None) as connection:
         while True:
             try:
@@ -64,22 +64,22 @@ async def by_library(url: str, arrivals: Arrivals) -> None:
             arrivals.message(now_us(), 1, 0, raw)
 
 
-async def received(kind: str, ws_url: str, rest_url: str) -> dict[str, float]:
+async def measured(kind: str, ws_url: str, rest_url: str) -> dict[str, float]:
     """Return the number of messages, processor time per message in µs, and the 99 % quantile of the lateness in ms."""
     arrivals = Arrivals()
     url = f"{ws_url}/stream?streams={SYMBOL.lower()}@depth@100ms"
     reading = asyncio.create_task((by_link if kind == "link" else by_library)(url, arrivals))
-    while not arrivals.seen:  # the first message arrives at once, all others after a request of the book
+    while not arrivals.received:  # the first message arrives at once, all others after a request for the book
         await asyncio.sleep(0.01)
     await asyncio.to_thread(lambda: urlopen(f"{rest_url}/api/v3/depth").read())
     began_s = time.process_time()
     await reading
     used_s = time.process_time() - began_s
-    stamps = [(recv_us, _STAMP.search(head)) for recv_us, head in arrivals.seen]
+    stamps = [(recv_us, _STAMP.search(head)) for recv_us, head in arrivals.received]
     late_us = sorted(recv_us - int(found.group(1)) for recv_us, found in stamps if found)
-    count = len(arrivals.seen)
+    count = len(arrivals.received)
     return {"messages": count, "us": 1e6 * used_s / count, "late_ms": late_us[len(late_us) * 99 // 100] / 1e3}
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(received(*sys.argv[1:]))), flush=True)
+    print(json.dumps(asyncio.run(measured(*sys.argv[1:]))), flush=True)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 WALKED = ("rolling", "state_space")  # modes of a schedule
 
-BLOCKS = 24  # at least so many, of five minutes or less
-LEAST_FILLS = 100  # minimum fills in a row of distances
+BLOCKS = 24  # minimum number of blocks, of five minutes or less
+MIN_FILLS = 100  # minimum fills in a row of distances
 FAMILY: dict[str, Family | None] = {one.name: one for one in FAMILIES} | {MONOTONE: None}
 METHODS = [(reference, name) for reference in ("mid", "best") for name in FAMILY if name != "logistic"]
 ENDS = ((0, 0), (1, 1), (2, 2), (3, 5), (6, 10), (11, 30), (31, 100), (101, 1 << 40))  # ticks beyond the touch
@@ -59,16 +59,16 @@ CAPTURES = (
 """Captures in `../shared/data` that begin with a complete book and have trades."""
 
 
-def tape_of(root: Path, one: Capture) -> "Tape":
+def tape_of(root: Path, capture: Capture) -> "Tape":
     """Return the tape of a capture, which is imported into a temporary folder."""
     from mm.backtest.io import load_day
     from mm.market_data.import_capture import ImportOptions, import_captures
 
-    options = ImportOptions(tick_size=one.tick, qty_step=one.step, form=one.form)
-    paths = sorted(path for path in (root / one.folder).iterdir() if path.suffix in (".gz", ".bz2"))
+    options = ImportOptions(tick_size=capture.tick, qty_step=capture.step, form=capture.form)
+    paths = sorted(path for path in (root / capture.folder).iterdir() if path.suffix in (".gz", ".bz2"))
     with tempfile.TemporaryDirectory() as folder:
-        import_captures(paths, one.symbol, Path(folder), run_id="bench", options=options)
-        return load_day(Path(folder) / one.symbol / one.day)
+        import_captures(paths, capture.symbol, Path(folder), run_id="bench", options=options)
+        return load_day(Path(folder) / capture.symbol / capture.day)
 
 
 def cells_of(calibrator: Calibrator) -> dict[str, EndCells]:
@@ -80,26 +80,26 @@ def cells_of(calibrator: Calibrator) -> dict[str, EndCells]:
 def walked(calibrator: Calibrator) -> Iterator[str]:
     """Yield a line per mode: share of segments whose predictive interval includes their fills, and the curves' gain.
 
-    None where the day has no whole segment of the default windows.
+    Yields nothing if the day has no complete segment of the default windows.
     """
     for mode in WALKED:
         plan = WindowPlan(mode=mode)
-        found = study(calibrator, plan)
-        held, ratios = [], []
-        for segment, tested in zip(found.schedule.segments, found.tests, strict=True):
+        walk = study(calibrator, plan)
+        hits, ratios = [], []
+        for segment, tested in zip(walk.schedule.segments, walk.tests, strict=True):
             low, high = segment.predictive_low, segment.predictive_high
             if segment.end_us - segment.start_us == plan.step_min * US_PER_MIN and low is not None and high is not None:
-                seen = float(tested.points.fills.sum())
-                held.append(low <= seen <= high)
+                observed = float(tested.points.fills.sum())
+                hits.append(low <= observed <= high)
                 ratios.append((high + 1) / (low + 1))
-        if not held:
+        if not hits:
             return
         if mode == WALKED[0]:
             yield f"  {'schedule':<24}{'segments':>8}{'interval holds':>18}{'median high/low':>18}{'curves, nats':>18}"
-        curves = out_of_sample(found)["curves"]
+        curves = out_of_sample(walk)["curves"]
         gain = "–" if curves["gain_nats_per_fill"] is None else "{gain_nats_per_fill:+.3f} ± {se:.3f}".format(**curves)
         yield (
-            f"  {mode:<24}{len(held):>8}{np.mean(held):>18.3f}{np.median(ratios):>18.1f}{gain.replace('-', MINUS):>18}"
+            f"  {mode:<24}{len(hits):>8}{np.mean(hits):>18.3f}{np.median(ratios):>18.1f}{gain.replace('-', MINUS):>18}"
         )
 
 
@@ -115,15 +115,18 @@ def ratios(cells: dict[str, EndCells]) -> Iterator[str]:
     """Yield a line per range of ends beyond the touch: fills, and predicted over observed of two curves."""
     mid = cells["mid"]
     yield f"  {'ticks beyond the touch':<24}{'seen':>8}{'mid exponential':>18}{'best monotone':>16}"
-    seen = _by_end(mid, mid.fills.sum(axis=0))
-    one, two = _by_end(mid, mid.predicted(EXPONENTIAL)), _by_end(cells["best"], cells["best"].predicted(None))
-    for (first, last), count, plain, curve in zip(ENDS, seen, one, two, strict=True):
-        if count >= LEAST_FILLS:
+    observed = _sums_by_end(mid, mid.fills.sum(axis=0))
+    exponential, monotone = (
+        _sums_by_end(mid, mid.predicted(EXPONENTIAL)),
+        _sums_by_end(cells["best"], cells["best"].predicted(None)),
+    )
+    for (first, last), count, plain, curve in zip(ENDS, observed, exponential, monotone, strict=True):
+        if count >= MIN_FILLS:
             name = f"{first}" if first == last else f"{first} and more" if last > 1 << 30 else f"{first} to {last}"
             yield f"  {name:<24}{count:>8,.0f}{plain / count:>18.2f}{curve / count:>16.2f}"
 
 
-def _by_end(cells: EndCells, values: Floats) -> list[float]:
+def _sums_by_end(cells: EndCells, values: Floats) -> list[float]:
     """Return the sums of *values*, one per row, by the distance of a row's cell beyond the touch."""
     first = cells.shape.delta - np.repeat(cells.shape.delta[:: cells.ends], cells.ends)
     return [float(values[(first >= low) & (first <= high)].sum()) for low, high in ENDS]
@@ -133,11 +136,11 @@ def main() -> None:
     """Print the tables of every capture."""
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
         sys.exit("python -m benchmarks.curves CAPTURES: CAPTURES is the folder of recorded captures (../shared/data)")
-    for one in CAPTURES:
-        calibrator = Calibrator(tape_of(Path(sys.argv[1]), one), CalibrationConfig())
+    for capture in CAPTURES:
+        calibrator = Calibrator(tape_of(Path(sys.argv[1]), capture), CalibrationConfig())
         cells = cells_of(calibrator)
         mid = cells["mid"]
-        print(f"{one.symbol} {one.day}: {mid.fills.sum():,.0f} fills in {len(mid.fills)} blocks")
+        print(f"{capture.symbol} {capture.day}: {mid.fills.sum():,.0f} fills in {len(mid.fills)} blocks")
         print(f"  {'from':<6}{'curve':<18}{'nats per fill':>18}")
         print("\n".join((*gains(cells), *ratios(cells), *walked(calibrator))))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.points import Points
 
-LEVEL = 0.01  # a p below it is an alarm
+LEVEL = 0.01  # a lower p-value is an alarm
 TRAIN, AHEAD = 24, 3  # blocks of 300 s: two hours, and the quarter of an hour after them
 LONG_H = 14.0
 RESTED, MID = (1, 2, 5, 8), 1_000  # ticks
@@ -29,8 +29,8 @@ BRANCHING = 0.7
 CAPTURE = "binance-spot-nexousdt-20240723-24"
 FILES = ("nexousdt_20240723.dat.gz", "nexousdt_20240724.dat.gz")
 NEXO = "NEXOUSDT 20240724, two hours before each quarter of an hour"
-Said = tuple[list[float], list[float]]
-Day = dict[str, Said]
+Outcomes = tuple[list[float], list[float]]
+Day = dict[str, Outcomes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ ROWS: dict[str, Row] = {
 
 
 def tables(seed: int) -> Day:
-    """Draw the tables of one day from exponentials, and from the same with a second row that is 30 % too high."""
+    """Draw the tables of one day from exponentials, and from exponentials whose second row is 30 % too high."""
     rng = np.random.default_rng(seed)
     day: Day = {}
     for k, fills in SIZES:
@@ -104,9 +104,9 @@ def tables(seed: int) -> Day:
     return day
 
 
-def _alarms(of: Truth, shown: str, fills: int, rng: np.random.Generator) -> Said:
-    """Return whether a true table, and a wrong one if it is large enough, is rejected."""
-    columns = truth.few(of, shown, fills, rng)
+def _alarms(of: Truth, layout: str, fills: int, rng: np.random.Generator) -> Outcomes:
+    """Return whether the fit rejects a true table, and a wrong one if the table is large enough."""
+    columns = truth.few(of, layout, fills, rng)
     size = _alarm(columns)
     if fills < MANY:
         return size, []
@@ -142,21 +142,21 @@ def flows(seed: int) -> Day:
 
 
 def _two_hours(rng: np.random.Generator, name: str, branching: float) -> tuple[Day, "PoissonFit"]:
-    """Return the results of a fit of two hours on these and on the following quarter of an hour, and the fit."""
+    """Return the results of a two-hour fit, in sample and on the following quarter of an hour, and the fit."""
     from mm.calibration.intervals import predictive_ci95
     from mm.calibration.points import as_points
 
     columns = truth.marks(hawkes(rng, (TRAIN + AHEAD) / 12, branching))
     points = as_points(columns)
-    seen, fit = points.where(points.block < TRAIN), _fit(points.where(points.block < TRAIN))
-    after = float(points.fills[points.block >= TRAIN].sum())
+    train, fit = points.where(points.block < TRAIN), _fit(points.where(points.block < TRAIN))
+    later_fills = float(points.fills[points.block >= TRAIN].sum())
     return {
         f"side {name}": (_below(fit.side_lr_p), []),
         f"bend {name}": (_below(fit.curvature_p), []),
         f"spread {name}": ([] if fit.dispersion is None else [fit.dispersion], []),
-        f"A {name}": (_holds(fit.ci95_A_block, Truth().A), []),
-        f"k {name}": (_holds(fit.ci95_k_block, Truth().k), []),
-        f"next {name}": (_holds(predictive_ci95(seen, AHEAD * truth.BLOCK_S), after), []),
+        f"A {name}": (_contains(fit.ci95_A_block, Truth().A), []),
+        f"k {name}": (_contains(fit.ci95_k_block, Truth().k), []),
+        f"next {name}": (_contains(predictive_ci95(train, AHEAD * truth.BLOCK_S), later_fills), []),
     }, fit
 
 
@@ -170,7 +170,7 @@ def _below(p: float | None) -> list[float]:
     return [] if p is None else [float(p < LEVEL)]
 
 
-def _holds(ends: tuple[float, float] | Sequence[float] | None, value: float) -> list[float]:
+def _contains(ends: tuple[float, float] | Sequence[float] | None, value: float) -> list[float]:
     return [] if ends is None else [float(ends[0] <= value <= ends[1])]
 
 
@@ -187,16 +187,16 @@ def hawkes(
     """
     end, parts = round(hours * 3600), []
     for side, rate in enumerate(rates):
-        alive = rng.uniform(-100, end, rng.poisson(rate * (1 - branching) * (end + 100)))
-        born = [alive]
-        while branching and alive.size:
-            alive = np.repeat(alive, rng.poisson(branching, alive.size))
-            alive = alive + rng.exponential(5, alive.size)
-            alive = alive[alive < end]
-            born.append(alive)
-        at = np.concatenate(born)
-        at = at[at >= 0]
-        parts.append((at, np.full(at.size, side)))
+        generation = rng.uniform(-100, end, rng.poisson(rate * (1 - branching) * (end + 100)))
+        generations = [generation]
+        while branching and generation.size:
+            generation = np.repeat(generation, rng.poisson(branching, generation.size))
+            generation = generation + rng.exponential(5, generation.size)
+            generation = generation[generation < end]
+            generations.append(generation)
+        times = np.concatenate(generations)
+        times = times[times >= 0]
+        parts.append((times, np.full(times.size, side)))
     second, sides = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Arrivals(end // truth.BLOCK_S, second, sides, rng.exponential(1 / Truth().k, second.size))
 
@@ -207,14 +207,17 @@ def filled(seed: int) -> Day:
     quiet, busy = hawkes(rng, LONG_H, 0.0), hawkes(rng, LONG_H, BRANCHING)
     right, wrong = [[_rates(flow, level)["fills_ratio"] for flow in (quiet, busy)] for level in (1.0, 1 / 1.5)]
     day = {
-        name: (_holds((good["low"], good["high"]), 1.0), [1 - one for one in _holds((bad["low"], bad["high"]), 1.0)])
+        name: (
+            _contains((good["low"], good["high"]), 1.0),
+            [1 - one for one in _contains((bad["low"], bad["high"]), 1.0)],
+        )
         for name, good, bad in zip(("ratio poisson", "ratio hawkes"), right, wrong, strict=True)
     }
     rates = _rates(busy, 1.0)
     for name in ("distances", "hours"):
         rows = rates["fills_by_hour" if name == "hours" else "fills_by_distance"]
-        held = [one for row in rows for one in _holds((row["ratio_low"], row["ratio_high"]), 1.0)]
-        day[f"{name} hawkes"] = ([float(np.mean(held))], [])  # rows of one day share its bursts
+        contained = [one for row in rows for one in _contains((row["ratio_low"], row["ratio_high"]), 1.0)]
+        day[f"{name} hawkes"] = ([float(np.mean(contained))], [])  # rows of one day share its bursts
     return day
 
 
@@ -253,8 +256,8 @@ def lumpy(seed: int) -> Day:
     noise, gains, losses = rng.normal(0, 0.1, minutes), rng.exponential(2, minutes), rng.exponential(3, minutes)
     changes = noise + gains * (rng.random(minutes) < 0.02) - losses * (rng.random(minutes) < 0.01)
     mean, square = 0.02 * 2 - 0.01 * 3, 0.01 + 0.02 * 8 + 0.01 * 18  # an exponential's mean square is twice its mean's
-    of_a_year = math.sqrt(365 * 24 * 60)
-    return {"sharpe": (_holds(sharpe_ci95(changes, seed), mean / math.sqrt(square - mean**2) * of_a_year), [])}
+    per_year = math.sqrt(365 * 24 * 60)
+    return {"sharpe": (_contains(sharpe_ci95(changes, seed), mean / math.sqrt(square - mean**2) * per_year), [])}
 
 
 def rolling(data: Path) -> Day:
@@ -275,13 +278,14 @@ def rolling(data: Path) -> Day:
         import_captures(captures, "NEXOUSDT", Path(root), run_id="bench", options=options)
         calibrator = Calibrator(load_day(Path(root) / "NEXOUSDT" / "20240724"), CalibrationConfig(method="marks"), None)
     block_us = truth.BLOCK_S * US_PER_S
-    held: list[float] = []
+    contained: list[float] = []
     for at_us in range(calibrator.start_us, calibrator.end_us - (TRAIN + AHEAD) * block_us, block_us):
         now_us = at_us + TRAIN * block_us
         after = calibrator.points(now_us, now_us + AHEAD * block_us).fills.sum()
-        held += _holds(predictive_ci95(calibrator.points(at_us, now_us), AHEAD * truth.BLOCK_S), float(after))
-    whole = len(held) - len(held) % AHEAD  # windows five minutes apart share what is ahead: one value for each three
-    return {"next nexo": (np.reshape(held[:whole], (-1, AHEAD)).mean(axis=1).tolist(), [])}
+        contained += _contains(predictive_ci95(calibrator.points(at_us, now_us), AHEAD * truth.BLOCK_S), float(after))
+    # Windows start five minutes apart, so their following quarters of an hour overlap: one value per three windows.
+    whole = len(contained) - len(contained) % AHEAD
+    return {"next nexo": (np.reshape(contained[:whole], (-1, AHEAD)).mean(axis=1).tolist(), [])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +293,7 @@ class Drawn:
     """A study for some rows, and its number of repetitions.
 
     Attributes:
-        one: One day, from its seed.
+        one: Function that draws one day from its seed.
         quick: Days of the short form.
         full: Days of the full form.
     """

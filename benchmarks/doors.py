@@ -1,7 +1,7 @@
 """The public interfaces: an order at the trading interface until its acknowledgement, and a day on the dashboard.
 
-``python -m benchmarks.doors orders COUNT`` and ``… page DATA_ROOT OUT_ROOT SYMBOL DAY`` are what a turn runs; each
-prints one JSON object.
+Each turn runs ``python -m benchmarks.doors orders COUNT`` and ``… page DATA_ROOT OUT_ROOT SYMBOL DAY``; each prints one
+JSON object.
 """
 
 import json
@@ -30,25 +30,25 @@ def measure(turns: int, hours: float = HOURS, orders: int = ORDERS) -> Measured:
 
     Args:
         turns: Number of processes of each.
-        hours: Length of the simulated day on the page; seven hours have a million rows.
+        hours: Length of the simulated day on the page; seven hours give a million rows.
         orders: Number of orders per process at the interface.
     """
-    sent = [run([*PYTHON, "benchmarks.doors", "orders", str(orders)]).said for _ in range(turns)]
+    sent = [run([*PYTHON, "benchmarks.doors", "orders", str(orders)]).output for _ in range(turns)]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         flags = ("--symbol", SYMBOL, "--day", DAY, "--hours", f"{hours:g}", "--scenario", SCENARIO, "--seed", "7")
-        run([*PYTHON, "mm", "sim", "day", *flags, "--data-root", folder], listen=False)
+        run([*PYTHON, "mm", "sim", "day", *flags, "--data-root", folder], capture_stdout=False)
         page = [*PYTHON, "benchmarks.doors", "page", folder, str(out), SYMBOL, DAY]
-        first = run(page).said
-        opened = [run(page).said for _ in range(turns)]
+        first = run(page).output
+        opened = [run(page).output for _ in range(turns)]
     rows = [
-        Row("order to ACK, median", "ms", [one["p50_ms"] for one in sent]),
-        Row("order to ACK, p99", "ms", [one["p99_ms"] for one in sent], aim=f"under {AIM_MS:g}"),
-        Row("in the server, p99", "ms", [one["server_p99_ms"] for one in sent], aim=f"under {AIM_MS:g}"),
-        Row("an empty request, p99", "ms", [one["health_p99_ms"] for one in sent]),
-        Row("processor of the server, an order", "ms", [one["server_ms"] for one in sent]),
-        Row("a day on /market", "s", [one["page_s"] for one in opened], aim=f"under {AIM_S:g}"),
-        Row("the same, processor", "s", [one["user_s"] for one in opened]),
+        Row("order to ACK, median", "ms", [output["p50_ms"] for output in sent]),
+        Row("order to ACK, p99", "ms", [output["p99_ms"] for output in sent], aim=f"under {AIM_MS:g}"),
+        Row("in the server, p99", "ms", [output["server_p99_ms"] for output in sent], aim=f"under {AIM_MS:g}"),
+        Row("an empty request, p99", "ms", [output["health_p99_ms"] for output in sent]),
+        Row("processor of the server, an order", "ms", [output["server_ms"] for output in sent]),
+        Row("a day on /market", "s", [output["page_s"] for output in opened], aim=f"under {AIM_S:g}"),
+        Row("the same, processor", "s", [output["user_s"] for output in opened]),
     ]
     facts = {"orders": orders, "rows of the day": first["rows"], "the day's first opening, s": first["page_s"]}
     return Measured(rows, facts, [f"one connection that is kept; {SCENARIO}, {hours:g} h; the tape is kept"])
@@ -66,8 +66,8 @@ def orders_sent(count: int) -> dict[str, float]:
         price = str(round(0.9 * _request(connection, "GET", "/book")[0]["best_bid"], 2))
         order = {"client_id": "bench", "side": "buy", "type": "limit", "price": price, "size": "1"}
         trips, inside, health = list[float](), list[float](), list[float]()
-        for at in range(WARM + count):
-            if at == WARM:
+        for number in range(WARM + count):
+            if number == WARM:
                 for times in (trips, inside, health):
                     times.clear()
             answer, took_ms = _request(connection, "POST", "/order", order)
@@ -90,7 +90,7 @@ def orders_sent(count: int) -> dict[str, float]:
 
 
 def page_drawn(data_root: str, out_root: str, symbol: str, day: str) -> dict[str, float]:
-    """Return the time in which ``/market`` draws a whole day, in s; streamlit itself is imported before."""
+    """Return the time to draw a complete day on ``/market``, in s; streamlit itself is imported before."""
     from streamlit.testing.v1 import AppTest
 
     from mm.dashboard.sources import Folders, day_market

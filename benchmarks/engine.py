@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.turns import FAR_K, GAMMA, PYTHON, Bench, Measured, Ran, Row, run
+from benchmarks.turns import FAR_K, GAMMA, PYTHON, Bench, Measured, ProcessResult, Row, run
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Models
 from mm.cli.knobs import knobs, shown
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 # The settings of hftbacktest's script, in ticks of 0.01: its distance from the mid follows from k (`FAR_K`, `NEAR_K`),
-# and the sigma is too small for the inventory to matter. Nothing is refused for a balance.
+# and the sigma is too small for the inventory to matter. No order is rejected for lack of balance.
 QUOTES: dict[str, Any] = {"gamma": GAMMA, "k": FAR_K, "sigma": 0.1, "horizon_s": 1}
 EXECUTION = Execution(
     order_latency_ms=50.0,
@@ -40,7 +40,7 @@ EXECUTION = Execution(
 )
 ACCOUNT = Account(initial_cash="100000", initial_inventory="1")
 REPEATS = 3
-SWEEP = 20  # runs on one opened tape
+SWEEP = 20  # number of runs on one opened tape
 PARTS = (1, 2, 4, 8)  # divisors of the yardstick day's hours
 OF_PARTS = 14
 DEPTH = 10  # prices per side that a model of the whole book reads at each requote
@@ -75,23 +75,23 @@ class OnTrade:
 
 
 def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> None:
-    """Play the day in each way, and print the seconds."""
+    """Play the day in each variant, and print the seconds."""
     from mm.backtest.io import load_day
     from mm.backtest.models import queue_prob_power, trade_cross
     from mm.commands import assemble
 
-    opening = partial(load_day, Path(folder), cache=Path(cache))
-    tape = opening()
+    open_tape = partial(load_day, Path(folder), cache=Path(cache))
+    tape = open_tape()
     rules = assemble.rules(tape, EXECUTION, ACCOUNT, models(quote_qty or None))
 
-    def play(one: "Tape", fills: object) -> "Callable[[], Journal]":
-        return partial(played, one, fills, rules, float(k))
+    def play(market: "Tape", fills: object) -> "Callable[[], Journal]":
+        return partial(played, market, fills, rules, float(k))
 
-    assert tape.best  # from now on it is kept, as are the index of levels and the rows of books
+    assert tape.best  # cached from now on, as are the index of levels and the rows of books
     assert tape.levels
     assert tape.book_rows
-    loads = [seconds(opening) for _ in range(REPEATS)]
-    day = [seconds(play(opening(), trade_cross())) for _ in range(REPEATS)]
+    loads = [seconds(open_tape) for _ in range(REPEATS)]
+    first = [seconds(play(open_tape(), trade_cross())) for _ in range(REPEATS)]
     counters, orders, fills = _tables(play(tape, trade_cross())())
     again = [seconds(play(tape, trade_cross())) for _ in range(SWEEP)]
     read = [seconds(lambda: _tables(play(tape, trade_cross())())) for _ in range(SWEEP)]
@@ -99,9 +99,9 @@ def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> N
     whole = [seconds(partial(played, tape, trade_cross(), rules, float(k), DEPTH)) for _ in range(REPEATS)]
     queue = [seconds(play(tape, queue_prob_power())) for _ in range(REPEATS)]
     python = [seconds(play(tape, OnTrade())) for _ in range(REPEATS)]
-    plays = {"day": day, "again": again, "read": read, "unkept": unkept, "whole": whole, "queue": queue}
+    plays = {"day": first, "again": again, "read": read, "unkept": unkept, "whole": whole, "queue": queue}
     plays |= {"python": python, "load": loads}
-    said = {
+    output = {
         "plays": {name: median(taken) for name, taken in plays.items()},
         "feed": _fed(tape, rules),
         "parts": [_part(tape, parts, rules, float(k)) for parts in (*PARTS, OF_PARTS)],
@@ -110,7 +110,7 @@ def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> N
         "orders": int(orders[:, 1].max(initial=0)),
         "fills": len(fills),
     }
-    print(json.dumps(said))
+    print(json.dumps(output))
 
 
 def _part(tape: "Tape", parts: int, rules: "Rules", k: float) -> dict[str, float]:
@@ -127,24 +127,24 @@ def _part(tape: "Tape", parts: int, rules: "Rules", k: float) -> dict[str, float
 
 
 def _fed(tape: "Tape", rules: "Rules") -> dict[str, float]:
-    """Return the median µs of an event that is fed, and of one that is attached as a separate tape."""
+    """Return the median time of an event that is fed, and of one attached as a separate tape, in µs."""
     from mm.backtest.live_feed import feed_events
     from mm.backtest.models import avellaneda_stoikov_bare, trade_cross
     from mm.backtest.paper_exchange import PaperExchange
 
-    begun, pieces = (PaperExchange(avellaneda_stoikov_bare(**QUOTES), trade_cross(), rules) for _ in range(2))
+    feeding, attaching = (PaperExchange(avellaneda_stoikov_bare(**QUOTES), trade_cross(), rules) for _ in range(2))
     fed = []
     for event in feed_events(tape.cut(0, min(FED, len(tape)), tape.start_us, tape.end_us)):
         began = time.perf_counter()
-        begun.feed((event,))
+        feeding.feed((event,))
         fed.append(time.perf_counter() - began)
     attached = []
     for place in range(min(PIECES, len(tape))):
         us = int(tape.event_us[place])
         piece = tape.cut(place, place + 1, us, us)
         began = time.perf_counter()
-        pieces.attach(piece)
-        pieces.advance(us)
+        attaching.attach(piece)
+        attaching.advance(us)
         attached.append(time.perf_counter() - began)
     return {"fed": 1e6 * statistics.median(fed), "attached": 1e6 * statistics.median(attached)}
 
@@ -168,12 +168,12 @@ def _tables(journal: "Journal") -> tuple[dict[str, Any], "Table", "Table"]:
     return journal.counters, journal.orders, journal.fills
 
 
-def seconds(do: Callable[[], object]) -> dict[str, float]:
-    """Return the time to *do* something, without releasing its result."""
+def seconds(work: Callable[[], object]) -> dict[str, float]:
+    """Return the time of a call of *work*, without the release of its result."""
     began, began_user = time.perf_counter(), _user_s()
-    done = do()
+    result = work()
     taken = {"s": time.perf_counter() - began, "user_s": _user_s() - began_user}
-    del done
+    del result
     return taken
 
 
@@ -187,47 +187,52 @@ def _user_s() -> float:
 
 
 def measure(bench: Bench) -> Measured:
-    """Measure the day against the peer, or alone."""
-    whole = _whole_command(bench)
-    _remove(run(whole))  # makes the tape, its best prices and the bytecode
-    inside = [*PYTHON, "benchmarks.engine", str(bench.folder.path), str(bench.out / "tapes")]
-    inside += [bench.quote_qty or "", str(bench.k)]
-    peers, warm, wholes, insides = [], [], [], []
+    """Measure the day, compared with the peer if there is one."""
+    command = _whole_command(bench)
+    _remove(run(command))  # creates the tape, its best prices and the bytecode
+    in_process_command = [*PYTHON, "benchmarks.engine", str(bench.folder.path), str(bench.out / "tapes")]
+    in_process_command += [bench.quote_qty or "", str(bench.k)]
+    peers, warm, commands, in_process = [], [], [], []
     timings: list[Mapping[str, float]] = []
     for _ in range(bench.turns):
         if bench.peer:
             peers.append(run([*bench.peer, "--repeat", "1"]))
             warm.append(run([*bench.peer, "--repeat", "2"]))
-        wholes.append(run(whole))
-        insides.append(run(inside))
-        timings.append(_remove(wholes[-1]))
+        commands.append(run(command))
+        in_process.append(run(in_process_command))
+        timings.append(_remove(commands[-1]))
     facts = {
-        "messages": insides[-1].said["events"],
-        "rows": insides[-1].said["rows"],
-        "orders": beside(insides[-1].said["orders"], peers, "sent"),
-        "fills": beside(insides[-1].said["fills"], peers, "fills"),
-        "of the whole process": _shares(wholes, timings),
+        "messages": in_process[-1].output["events"],
+        "rows": in_process[-1].output["rows"],
+        "orders": both_counts(in_process[-1].output["orders"], peers, "sent"),
+        "fills": both_counts(in_process[-1].output["fills"], peers, "fills"),
+        "of the whole process": _shares(commands, timings),
     }
-    return Measured(_rows(insides, wholes, peers, warm), facts, [] if peers else [bench.no_peer])
+    return Measured(_rows(in_process, commands, peers, warm), facts, [] if peers else [bench.no_peer])
 
 
-def _rows(insides: Sequence[Ran], wholes: Sequence[Ran], peers: Sequence[Ran], warm: Sequence[Ran]) -> list[Row]:
+def _rows(
+    in_process: Sequence[ProcessResult],
+    commands: Sequence[ProcessResult],
+    peers: Sequence[ProcessResult],
+    warm: Sequence[ProcessResult],
+) -> list[Row]:
     def play(name: str, which: str, aim: str = "") -> Row:
-        """Our plays in one process, compared with the peer's second play in one: both are warm."""
-        own = [ran.said["plays"][which] for ran in insides]
+        """Compare our plays in one process with the peer's second play in one process: both are warm."""
+        own = [result.output["plays"][which] for result in in_process]
         return play_row(name, own, warm, aim)
 
     def spent(name: str, what: str, unit: str, aim: str = "") -> Row:
-        own, theirs = ([getattr(ran, what) for ran in side] for side in (wholes, peers))
-        users = ([ran.user_s for ran in side] if unit == "s" else [] for side in (wholes, peers))
+        own, theirs = ([getattr(result, what) for result in side] for side in (commands, peers))
+        users = ([result.user_s for result in side] if unit == "s" else [] for side in (commands, peers))
         return Row(name, unit, own, PEER, theirs, aim, *users)
 
-    def opened(name: str, which: Sequence[Ran]) -> Row:
-        own = [ran.said["plays"]["load"] for ran in insides]
-        theirs = [ran.said["runs"][-1]["load_s"] for ran in which]
+    def opened(name: str, which: Sequence[ProcessResult]) -> Row:
+        own = [result.output["plays"]["load"] for result in in_process]
+        theirs = [result.output["runs"][-1]["load_s"] for result in which]
         return Row(name, "s", [one["s"] for one in own], PEER, theirs, "", [one["user_s"] for one in own])
 
-    attached = [ran.said["feed"]["attached"] for ran in insides]
+    attached = [result.output["feed"]["attached"] for result in in_process]
     return [
         play("play the day", "day", "12, better 30"),
         play("play it again", "again", "100, better 200"),
@@ -240,25 +245,25 @@ def _rows(insides: Sequence[Ran], wholes: Sequence[Ran], peers: Sequence[Ran], w
         opened("open the day, its first time there", peers),
         spent("shell to written files", "wall_s", "s", "10"),
         spent("peak memory", "peak_mb", "MB", "under 500 MB"),
-        Row("an event fed", "µs", [ran.said["feed"]["fed"] for ran in insides], ATTACHED, attached, "10"),
-        *_parts(insides),
+        Row("an event fed", "µs", [result.output["feed"]["fed"] for result in in_process], ATTACHED, attached, "10"),
+        *_parts(in_process),
     ]
 
 
-def play_row(name: str, own: Sequence[Mapping[str, float]], peers: Sequence[Ran], aim: str = "") -> Row:
+def play_row(name: str, own: Sequence[Mapping[str, float]], peers: Sequence[ProcessResult], aim: str = "") -> Row:
     """Return the row of a play: the seconds of *own*, and the last run in each of the *peers*' processes."""
-    runs = [ran.said["runs"][-1] for ran in peers]
+    runs = [result.output["runs"][-1] for result in peers]
     walls, users = ([one[key] for one in runs] for key in ("run_s", "run_user_s"))
     return Row(name, "s", [one["s"] for one in own], PEER, walls, aim, [one["user_s"] for one in own], users)
 
 
-def _parts(insides: Sequence[Ran]) -> list[Row]:
+def _parts(in_process: Sequence[ProcessResult]) -> list[Row]:
     """Return the times of parts of the day, with their share of the day's time: 1 is linear in events."""
     rows = []
     for which, label in (("best", "best prices"), ("whole", "whole book")):
-        for place in range(len(insides[0].said["parts"]) - 1):
-            parts = [ran.said["parts"][place] for ran in insides]
-            days = [ran.said["parts"][-1] for ran in insides]
+        for place in range(len(in_process[0].output["parts"]) - 1):
+            parts = [result.output["parts"][place] for result in in_process]
+            days = [result.output["parts"][-1] for result in in_process]
             shares = [day[which] * part["events"] / day["events"] for part, day in zip(parts, days, strict=True)]
             name = f"{label}, {parts[0]['hours']:.3g} of {days[0]['hours']:.3g} hours"
             rows.append(Row(name, "s", [part[which] for part in parts], SHARE, shares, "1"))
@@ -282,28 +287,28 @@ def _whole_command(bench: Bench) -> list[str]:
 
 def flags_of(group: Execution | Account | Models) -> list[str]:
     """Return the knobs of *group* that differ from their defaults, as flags."""
-    given = [(one, getattr(group, one.name)) for one in knobs(type(group))]
-    return [word for one, value in given if value != one.default for word in (one.flag, shown(value))]
+    knob_values = [(knob, getattr(group, knob.name)) for knob in knobs(type(group))]
+    return [word for knob, value in knob_values if value != knob.default for word in (knob.flag, shown(value))]
 
 
-def _remove(ran: Ran) -> dict[str, float]:
+def _remove(result: ProcessResult) -> dict[str, float]:
     """Return the timings of a run's manifest, and remove the run."""
-    folder = Path(ran.said["path"]).parent
+    folder = Path(result.output["path"]).parent
     timings: dict[str, float] = json.loads((folder / "run_manifest.json").read_text(encoding="utf-8"))["timings"]
     shutil.rmtree(folder)
     return timings
 
 
-def beside(own: int, peers: Sequence[Ran], key: str) -> dict[str, int]:
-    """Return a count of ours, and the peer's of the same."""
-    return {"mm": own, **({PEER: peers[-1].said["runs"][-1][key]} if peers else {})}
+def both_counts(own: int, peers: Sequence[ProcessResult], key: str) -> dict[str, int]:
+    """Return our count, and the peer's count if there is one."""
+    return {"mm": own, **({PEER: peers[-1].output["runs"][-1][key]} if peers else {})}
 
 
-def _shares(wholes: Sequence[Ran], timings: Sequence[Mapping[str, float]]) -> dict[str, str]:
+def _shares(commands: Sequence[ProcessResult], timings: Sequence[Mapping[str, float]]) -> dict[str, str]:
     """Return the shares of the wall time of the whole process, in percent, by medians."""
     parts = {"start and first imports": "import_s", "open": "load_s", "play": "play_s", "write": "write_s"}
     shares = {
-        name: statistics.median(timing[key] / ran.wall_s for timing, ran in zip(timings, wholes, strict=True))
+        name: statistics.median(timing[key] / result.wall_s for timing, result in zip(timings, commands, strict=True))
         for name, key in parts.items()
     }
     shares["other imports, hashes, exit"] = 1 - sum(shares.values())

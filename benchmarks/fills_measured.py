@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import mm
-from benchmarks.curves import CAPTURES, LEAST_FILLS, tape_of
+from benchmarks.curves import CAPTURES, MIN_FILLS, tape_of
 from benchmarks.yardstick import MARKET as YARDSTICK
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.order_lives import lives
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
 
     Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
-CROSSED = ("price_cross", "queue_prob_power")  # of the hybrid
+CROSSED = ("price_cross", "queue_prob_power")  # models of the hybrid
 MODELS = ("queue_risk_averse", "queue_prob_log", "queue_prob_power", "trade_cross", "hybrid", "poisson")
 CLIPS = (1, 10, 100)
-HELD = 10**6  # of the base asset, at the start and as the target: an account without it can only buy at first
+HELD = 10**6  # initial and target inventory in the base asset: an account without it can only buy at first
 FOLLOWING = ("avellaneda_stoikov", "glft", "gueant", "symmetric")
 QUEUES = ("queue_risk_averse", "queue_prob_power")
-FLOWS: "dict[str, tuple[Scenario, int]]" = {  # and the clip, in 1e-8
+FLOWS: "dict[str, tuple[Scenario, int]]" = {  # flow, and clip in 1e-8
     "Poisson flow": (PoissonMarket(A_per_s=1.2, k_per_tick=0.4), E8),
     "Hawkes flow": (Hawkes(mu_per_s=0.32, branching_ratio=0.6, beta_per_s=2.0, k_per_tick=0.4), E8),
     "the yardstick market": (YARDSTICK, E8 // 1_000),
@@ -67,7 +67,7 @@ FOLLOWING_HEAD = f"{'quote model':<20}{'rows':>5}{'fills':>9}{'predicted/seen':>
 
 
 class Compared(NamedTuple):
-    """A row of a backtest: its fills, predicted over observed, and the 95 % interval of that."""
+    """A row of a backtest: its fills, the ratio predicted over observed, and the 95 % interval of the ratio."""
 
     fills: int
     ratio: float
@@ -76,7 +76,7 @@ class Compared(NamedTuple):
 
     @classmethod
     def of(cls, row: "Mapping[str, Any]") -> "Compared":
-        """Return a row of ``fills_by_distance``, which has observed over predicted; without an interval it is exact."""
+        """Convert a row of ``fills_by_distance``, which has observed over predicted; a missing interval has width 0."""
         ends = (row[f"ratio_{end}"] for end in ("high", "low"))
         ratio = row["predicted"] / row["fills"]
         low, high = (ratio if end is None else 1 / end if end else math.inf for end in ends)
@@ -87,20 +87,20 @@ class Compared(NamedTuple):
         return not CLOSE[0] < self.ratio / level < CLOSE[1]
 
     def failed(self, level: float) -> bool:
-        """Return whether the complete interval is."""
+        """Return whether the complete interval of the ratio over a *level* is outside `CLOSE`."""
         return self.high / level <= CLOSE[0] or self.low / level >= CLOSE[1]
 
 
 class Market(NamedTuple):
-    """A day and the minimum quantity of its exchange, or a small one in its market, in 1e-8."""
+    """A day, and a clip in 1e-8: the exchange's minimum quantity, or a quantity that is small in this market."""
 
     name: str
     tape: "Tape"
     clip_e8: int
-    later: "Tape | None" = None  # where orders are played; None for the tape of the fits
+    later: "Tape | None" = None  # tape of the backtests; None for that of the fits
 
     def halves(self) -> "Market":
-        """Return the market with the second half of its day for the plays."""
+        """Return the market with fits on the first half of its day, and backtests on the second."""
         middle_us = (self.tape.start_us + self.tape.end_us) // 2
         first, second = self.tape.between(self.tape.start_us, middle_us), self.tape.between(middle_us, self.tape.end_us)
         return self._replace(name=f"{self.name}, second half by fits of the first", tape=first, later=second)
@@ -163,8 +163,8 @@ def played(tape: "Tape", fills: FillsMeasured, qty_e8: int, quoted: float | str,
 
 
 def ratios(result: "Result") -> list[Compared]:
-    """Return the rows of a backtest that are judged."""
-    return [Compared.of(row) for row in result.summary["fills_by_distance"] if row["fills"] >= LEAST_FILLS]
+    """Return the rows of a backtest with enough fills to be evaluated."""
+    return [Compared.of(row) for row in result.summary["fills_by_distance"] if row["fills"] >= MIN_FILLS]
 
 
 def by_block(result: "Result", fit: "PoissonFit") -> "tuple[Floats, Floats]":
@@ -175,8 +175,8 @@ def by_block(result: "Result", fit: "PoissonFit") -> "tuple[Floats, Floats]":
     market, edges = MarketPaths.of_days([tape]), [row["from_ticks"] for row in result.summary["fills_by_distance"]]
     orders = RestingStates(lives(journal), journal.mids, journal.fills, states.recent_us, market)
     block_us = min(BLOCK_US, (tape.end_us - tape.start_us) // BLOCKS)
-    waited = orders.stretches((0, last_us), np.arange(tape.start_us, last_us, block_us))
-    filled_us, state, met = orders.filled((0, last_us))
+    exposures = orders.stretches((0, last_us), np.arange(tape.start_us, last_us, block_us))
+    filled_us, state, states_met = orders.filled((0, last_us))
     blocks = (last_us - tape.start_us) // block_us + 1
 
     def summed(us: Any, half_ticks: Any, weights: Any) -> "Floats":
@@ -184,17 +184,17 @@ def by_block(result: "Result", fit: "PoissonFit") -> "tuple[Floats, Floats]":
         cell = (us - tape.start_us) // block_us * len(edges) + row
         return np.bincount(cell, weights, blocks * len(edges)).reshape(blocks, len(edges)).astype(np.float64)
 
-    seen = summed(filled_us, met[state, 1], np.ones(len(state)))
-    return seen, summed(waited.begin_us, waited.states[waited.state, 1], states.predicted(waited))
+    observed = summed(filled_us, states_met[state, 1], np.ones(len(state)))
+    return observed, summed(exposures.begin_us, exposures.states[exposures.state, 1], states.predicted(exposures))
 
 
-def by_noise(seen: "Floats", predicted: "Floats") -> float:
-    """Return how many judged rows are expected outside `CLOSE` if all predictions are right on average."""
-    judged = seen.sum(axis=0) >= LEAST_FILLS
-    seen, predicted = seen[:, judged], predicted[:, judged]
-    drawn = np.random.default_rng(0).multinomial(len(seen), np.full(len(seen), 1 / len(seen)), DRAWS)
-    level = predicted.sum(axis=0) / seen.sum(axis=0)
-    ratio = drawn @ predicted / np.maximum(drawn @ seen, 0.5) / level
+def by_noise(observed: "Floats", predicted: "Floats") -> float:
+    """Return how many evaluated rows are expected outside `CLOSE` if all predictions are right on average."""
+    judged = observed.sum(axis=0) >= MIN_FILLS
+    observed, predicted = observed[:, judged], predicted[:, judged]
+    drawn = np.random.default_rng(0).multinomial(len(observed), np.full(len(observed), 1 / len(observed)), DRAWS)
+    level = predicted.sum(axis=0) / observed.sum(axis=0)
+    ratio = drawn @ predicted / np.maximum(drawn @ observed, 0.5) / level
     return float(((ratio < CLOSE[0]) | (ratio > CLOSE[1])).mean(axis=0).sum())
 
 
@@ -215,8 +215,8 @@ def following(markets: list[Market]) -> Iterator[str]:
                     noise[quotes] += by_noise(*by_block(result, fit)) if rows else 0.0
     for quotes, rows in found.items():
         if rows:
-            seen, shown = sum(row.fills for row in rows), _range(rows, levelled=False)
-            yield f"{quotes:<20}{len(rows):>5}{seen:>9,}{shown}{noise[quotes]:>8.1f}{_level(rows):>7.3f}"
+            observed, shown = sum(row.fills for row in rows), _range(rows, levelled=False)
+            yield f"{quotes:<20}{len(rows):>5}{observed:>9,}{shown}{noise[quotes]:>8.1f}{_level(rows):>7.3f}"
 
 
 def lines(market: Market) -> Iterator[str]:
@@ -246,7 +246,7 @@ def _level(rows: list[Compared]) -> float:
 def _range(rows: list[Compared], *, levelled: bool) -> str:
     level = _level(rows) if levelled else 1.0
     found = [row.ratio / level for row in rows]
-    outside, failed = (sum(judge(row, level) for row in rows) for judge in (Compared.outside, Compared.failed))
+    outside, failed = (sum(predicate(row, level) for row in rows) for predicate in (Compared.outside, Compared.failed))
     shown = f"{f'{min(found):.3f} to {max(found):.3f}':>18}{outside:>9}{failed:>8}"
     return f"{shown}{level:>8.3f}" if levelled else shown
 
@@ -262,7 +262,7 @@ def main(captures: str, which: str = "") -> None:
         each = (market.halves() if which == "unseen" else market for market in markets(root))
         tables = ((market.name, lines(market)) for market in each)
     for name, table in tables:
-        print(f"{name}: predicted over seen fills, rows of {LEAST_FILLS} fills or more")
+        print(f"{name}: predicted over seen fills, rows of {MIN_FILLS} fills or more")
         for line in table:
             print(line, flush=True)
 

@@ -58,7 +58,7 @@ class GlftGrid:
         self.highest_buy, self.lowest_sell = 0, NO_PRICE
         self.A = self.k = self.sigma = self.half = self.skew = math.nan
         self.answer = mm.Quotes()
-        self.seen: tuple[float, ...] = ()
+        self.inputs: tuple[float, ...] = ()
 
     def on_print(self, trade: mm.TradeView) -> None:
         """Record the depth of the prints since the last sample."""
@@ -75,22 +75,22 @@ class GlftGrid:
         if us >= self.next_us:
             self.sample(us, bid + ask)
             answer.again_us = self.next_us
-        seen = (bid, ask, view.inventory_lots, self.half)
-        if seen != self.seen:
-            self.seen = seen
+        inputs = (bid, ask, view.inventory_lots, self.half)
+        if inputs != self.inputs:
+            self.inputs = inputs
             if self.half == self.half:  # not NaN
-                self.place_grid(bid, ask, (seen[2] - view.target_lots) / view.quote_lots)
+                self.place_grid(bid, ask, (inputs[2] - view.target_lots) / view.quote_lots)
         return answer
 
-    def place_grid(self, bid: int, ask: int, held: float) -> None:
+    def place_grid(self, bid: int, ask: int, inventory: float) -> None:
         """Set the prices around the optimal ones; a side is empty once the bound, in clips, is reached."""
-        half, centre = self.half, (bid + ask) / 2 - self.skew * held
+        half, centre = self.half, (bid + ask) / 2 - self.skew * inventory
         step = round(half) or 1
         first_bid = min(round(centre - half), bid) // step * step
         first_ask = -(-max(round(centre + half), ask) // step) * step
         span = step * self.levels
-        self.answer.bids = range(first_bid, first_bid - span, -step) if held < self.q_max else ()
-        self.answer.asks = range(first_ask, first_ask + span, step) if held > -self.q_max else ()
+        self.answer.bids = range(first_bid, first_bid - span, -step) if inventory < self.q_max else ()
+        self.answer.asks = range(first_ask, first_ask + span, step) if inventory > -self.q_max else ()
 
     def sample(self, us: int, mid2: int) -> None:
         """Take the due sample; after missing calls, mid and prints start again."""
@@ -118,18 +118,18 @@ class GlftGrid:
 
     def put(self, slot: int, deepest: int, move: int) -> None:
         """Put a sample in place of the oldest one of the window."""
-        left, gone = self.deepest[slot], self.moves[slot]
-        if deepest != left:
-            self.passed[left] -= 1
+        deepest_before, move_before = self.deepest[slot], self.moves[slot]
+        if deepest != deepest_before:
+            self.passed[deepest_before] -= 1
             self.passed[deepest] += 1
             self.deepest[slot] = deepest
-        if move != gone:
+        if move != move_before:
             self.moves[slot] = move
-            for one, sign in ((gone, -1), (move, 1)):
-                if one != NO_MOVE:
+            for value, sign in ((move_before, -1), (move, 1)):
+                if value != NO_MOVE:
                     self.changes += sign
-                    self.total += sign * one
-                    self.squares += sign * one * one
+                    self.total += sign * value
+                    self.squares += sign * value * value
 
     def calibrate(self) -> None:
         """Fit A, k and sigma to the window."""
@@ -151,6 +151,6 @@ class GlftGrid:
                 self.A, self.k = math.exp((ys - slope * xs) / count), -slope
         c = self.gamma / self.k
         skew = math.sqrt(self.gamma / (2 * self.A * self.k) * (1 + c) ** (1 + self.k / self.gamma)) * self.sigma
-        self.seen = ()
+        self.inputs = ()
         self.half = self.spread_factor * (math.log(1 + c) / self.gamma + 0.5 * skew)
         self.skew = skew * self.skew_factor

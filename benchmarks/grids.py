@@ -1,8 +1,8 @@
 """Two grids compared with hftbacktest: its examples of a plain grid and of one around optimal quotes.
 
 ``mm bench grids`` compares seconds, orders, fills and PnL; ``mm bench fills`` compares the fills of both one by one,
-and removes one difference of rules after another until none is left. ``python -m benchmarks.grids DAY_FOLDER CACHE
-JSON`` is run by a turn: it plays the entries of JSON, and prints one JSON object.
+and removes one difference of rules after another until none is left. Each turn runs ``python -m benchmarks.grids
+DAY_FOLDER CACHE JSON``: it plays the entries of JSON, and prints one JSON object.
 """
 
 import json
@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.turns import PYTHON, Bench, Measured, Ran, Row, run
+from benchmarks.turns import PYTHON, Bench, Measured, ProcessResult, Row, run
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Models
 from mm.errors import UsageError
@@ -41,7 +41,7 @@ EXPONENT, REPEATS = 3.0, 3
 SHARED: dict[str, Any] = {"levels": 20, "q_max": 50.0}
 GRID: dict[str, Any] = {"delta_ticks": 20.0, "step_ticks": 10, **SHARED}
 GLFT: dict[str, Any] = {"gamma": 0.05, "skew_factor": 0.05, **SHARED}
-# The peer's settings: the same in its own terms.
+# The same settings in the peer's terms.
 PEER_PLAY: dict[str, Any] = {
     "latency_ns": round(1e6 * LATENCY_MS),
     "response_ns": 0,
@@ -72,19 +72,19 @@ def main(folder: str, cache: str, settings: str) -> None:
     from mm.backtest.io import load_day
 
     tape = load_day(Path(folder), cache=Path(cache))
-    found = []
+    results = []
     for play in json.loads(settings):
         market = scaled(tape, play.get("scale", 1))
         rules = rules_of(market, play.get("qty"))
-        taken = []
+        seconds = []
         for _ in range(play.get("repeats", 1)):
             began = _user_s()
             journal = played(market, play["model"], play.get("queue", "ours"), rules)
-            taken.append(_user_s() - began)
+            seconds.append(_user_s() - began)
         if play.get("fills"):
             save_fills(journal, play["fills"])
-        found.append({**outcome(journal, rules), "run_user_s": statistics.median(taken)})
-    print(json.dumps({"plays": found}))
+        results.append({**outcome(journal, rules), "run_user_s": statistics.median(seconds)})
+    print(json.dumps({"plays": results}))
 
 
 def scaled(tape: "Tape", scale: int) -> "Tape":
@@ -158,14 +158,14 @@ def _user_s() -> float:
 # ---------------------------------------------------------------------- comparison
 
 
-def ours(bench: Bench, plays: Sequence[Mapping[str, Any]]) -> Ran:
-    """Play on our side, in a fresh process."""
+def ours(bench: Bench, plays: Sequence[Mapping[str, Any]]) -> ProcessResult:
+    """Play with mm, in a fresh process."""
     plays = [{"qty": bench.quote_qty, **play} for play in plays]
     return run([*PYTHON, "benchmarks.grids", str(bench.folder.path), str(bench.out / "tapes"), json.dumps(plays)])
 
 
-def theirs(bench: Bench, plays: Sequence[Mapping[str, Any]]) -> Ran:
-    """Play on the peer's side, in a fresh process."""
+def theirs(bench: Bench, plays: Sequence[Mapping[str, Any]]) -> ProcessResult:
+    """Play with the peer, in a fresh process."""
     if bench.peer is None:
         raise UsageError(NO_PEER)
     python, _, events, *_ = bench.peer
@@ -181,7 +181,7 @@ def theirs(bench: Bench, plays: Sequence[Mapping[str, Any]]) -> Ran:
 
 
 def measure(bench: Bench) -> Measured:
-    """Measure both grids, compiled and in Python, against the peer, or alone."""
+    """Measure both grids, compiled and in Python, compared with the peer if there is one."""
     models = [("grid", "grid"), ("Grid", "grid"), ("glft", "glft"), ("Glft", "glft")]
     own, peers = [], []
     for _ in range(bench.turns):
@@ -192,19 +192,19 @@ def measure(bench: Bench) -> Measured:
     for place, (model, name) in enumerate(models):
         at = list(STRATEGIES).index(name)
         written, aim = ("in Python", "3") if model[0].isupper() else ("compiled", "12")
-        taken = [one.said["plays"][place]["run_user_s"] for one in own]
-        against = [one.said["plays"][at]["run_user_s"] for one in peers]
+        taken = [result.output["plays"][place]["run_user_s"] for result in own]
+        against = [result.output["plays"][at]["run_user_s"] for result in peers]
         rows.append(Row(f"{STRATEGIES[name]}, {written}, user time", "s", taken, PEER, against, aim))
-        facts[f"{STRATEGIES[name]}, {written}"] = counts(own[-1].said["plays"][place])
+        facts[f"{STRATEGIES[name]}, {written}"] = counts(own[-1].output["plays"][place])
         if peers and not model[0].isupper():
-            facts[f"{STRATEGIES[name]}, {PEER}"] = counts(peers[-1].said["plays"][at])
+            facts[f"{STRATEGIES[name]}, {PEER}"] = counts(peers[-1].output["plays"][at])
     return Measured(rows, facts, [] if peers else [bench.no_peer])
 
 
-def counts(found: Mapping[str, Any]) -> dict[str, Any]:
+def counts(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return the result of a play, for printing."""
-    counts = {key: found[key] for key in ("orders", "cancels", "fills")}
-    return {**counts, "volume": f"{found['volume']:.5f}", "PnL": f"{found['pnl']:.4f}"}
+    counts = {key: result[key] for key in ("orders", "cancels", "fills")}
+    return {**counts, "volume": f"{result['volume']:.5f}", "PnL": f"{result['pnl']:.4f}"}
 
 
 STEPS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
@@ -231,28 +231,28 @@ def differences(bench: Bench) -> Measured:
         own: list[dict[str, Any]] = []
         peers: list[dict[str, Any]] = []
         for name in STRATEGIES:
-            at: dict[str, Any] = {"model": name}
-            of: dict[str, Any] = {"strategy": name}
+            our_play: dict[str, Any] = {"model": name}
+            peer_play: dict[str, Any] = {"strategy": name}
             for step, (_, change, peer_change) in enumerate(STEPS):
-                at, of = {**at, **change}, {**of, **peer_change}
-                if of.get("scale"):
-                    of["qty"] = 0.00001
-                own.append({**at, "fills": f"{folder}/own_{name}_{step}.npy"})
-                peers.append({**of, "fills": f"{folder}/peer_{name}_{step}.npy"})
+                our_play, peer_play = {**our_play, **change}, {**peer_play, **peer_change}
+                if peer_play.get("scale"):
+                    peer_play["qty"] = 0.00001
+                own.append({**our_play, "fills": f"{folder}/own_{name}_{step}.npy"})
+                peers.append({**peer_play, "fills": f"{folder}/peer_{name}_{step}.npy"})
             for number, (_, change) in enumerate(VARIANTS):
                 peers.append({"strategy": name, **change, "fills": f"{folder}/variant_{name}_{number}.npy"})
-        # the peer's day is scaled once: what is not scaled is played first
+        # the peer's day is scaled once: unscaled plays come first
         theirs(bench, sorted(peers, key=lambda play: play.get("scale", 1)))
         ours(bench, own)
         facts = {}
-        for name, shown in STRATEGIES.items():
+        for name, label in STRATEGIES.items():
             for step, (what, _, _) in enumerate(STEPS):
                 files = f"{folder}/own_{name}_{step}.npy", f"{folder}/peer_{name}_{step}.npy"
-                facts[f"{shown}, {what}"] = compared(*files)
+                facts[f"{label}, {what}"] = compared(*files)
             base = f"{folder}/peer_{name}_0.npy"
             for number, (what, _) in enumerate(VARIANTS):
                 changed = compared(f"{folder}/variant_{name}_{number}.npy", base, 1000)
-                facts[f"{shown} of {PEER}, {what}"] = changed
+                facts[f"{label} of {PEER}, {what}"] = changed
     return Measured([], facts, ["fills of an order sent at the same instant, of the same side and price"])
 
 
@@ -265,7 +265,7 @@ def compared(one: str, other: str, per_us: int = 1) -> dict[str, int]:
     Args:
         one: Saved fills.
         other: Fills of the peer, in ns.
-        per_us: Units of *one* per µs: 1000 if it is the peer's, too.
+        per_us: Units of *one* per µs: 1000 if it is also the peer's.
     """
     first, second = _filled(one, per_us), _filled(other, 1000)
     same = first.keys() & second.keys()

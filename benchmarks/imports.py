@@ -14,7 +14,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.turns import NO_PEER, PYTHON, Measured, Ran, Row, run
+from benchmarks.turns import NO_PEER, PYTHON, Measured, ProcessResult, Row, run
 
 SYMBOL = "SIMUSDT"
 MESSAGES = 120_000
@@ -45,7 +45,7 @@ def measure(turns: int, peer: Path | None) -> Measured:
         for _ in range(turns):
             if peer:
                 theirs.append(run(convert))
-                again_s.append(run([*convert, "again"]).said["again_s"])
+                again_s.append(run([*convert, "again"]).output["again_s"])
             shutil.rmtree(data, ignore_errors=True)
             ours.append(
                 run([*PYTHON, "mm", "data", "import", str(capture), "--symbol", SYMBOL, "--data-root", str(data)])
@@ -54,19 +54,25 @@ def measure(turns: int, peer: Path | None) -> Measured:
         facts = {
             **counts,
             "capture, bytes": capture.stat().st_size,
-            "files, bytes": sum(one.stat().st_size for one in files),
+            "files, bytes": sum(path.stat().st_size for path in files),
         }
     return Measured(_rows(ours, theirs, again_s), facts, [] if peer else [NO_PEER])
 
 
-def _rows(ours: list[Ran], theirs: list[Ran], again_s: list[float]) -> list[Row]:
+def _rows(ours: list[ProcessResult], theirs: list[ProcessResult], again_s: list[float]) -> list[Row]:
     against = "hftbacktest"
-    wall_s = [ran.wall_s for ran in ours]
-    user_s = [ran.user_s for ran in ours], [ran.user_s for ran in theirs]
+    wall_s = [result.wall_s for result in ours]
+    user_s = [result.user_s for result in ours], [result.user_s for result in theirs]
     return [
-        Row("import a capture", "s", wall_s, against, [ran.wall_s for ran in theirs], "2", *user_s),
+        Row("import a capture", "s", wall_s, against, [result.wall_s for result in theirs], "2", *user_s),
         Row("import, against a second conversion", "s", wall_s, against, again_s, "2"),
-        Row("import, peak memory", "MB", [ran.peak_mb for ran in ours], against, [ran.peak_mb for ran in theirs]),
+        Row(
+            "import, peak memory",
+            "MB",
+            [result.peak_mb for result in ours],
+            against,
+            [result.peak_mb for result in theirs],
+        ),
     ]
 
 
@@ -99,7 +105,7 @@ def _messages(rng: Random, messages: int) -> Iterator[tuple[int, str, dict[str, 
         sent = at_ns // 10**6 - 5
         step = rng.choice((-1, 0, 0, 1))
         mid += step
-        gone = [_level(mid, 0)] if step else []  # the price between bids and asks is empty
+        removed = [_level(mid, 0)] if step else []  # the price between bids and asks is empty
         bids, asks = (
             [
                 _level(
@@ -111,7 +117,7 @@ def _messages(rng: Random, messages: int) -> Iterator[tuple[int, str, dict[str, 
             for sign in (-1, 1)
         )
         best = rng.randrange(1, 9_999), rng.randrange(1, 9_999)
-        bids, asks = [*gone, *bids, _level(mid - 1, best[0])], [*gone, *asks, _level(mid + 1, best[1])]
+        bids, asks = [*removed, *bids, _level(mid - 1, best[0])], [*removed, *asks, _level(mid + 1, best[1])]
         before, update_id = update_id, update_id + rng.randrange(1, 900)
         ids = {"U": before + 1, "u": update_id, "pu": before}
         common = {"E": sent, "T": sent - 3, "s": SYMBOL}

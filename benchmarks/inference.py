@@ -22,15 +22,15 @@ def measure(turns: int) -> Measured:
     calls = {**_predictors(), "agent": _agent()}
     taken = {name: [_quantiles_us(call) for _ in range(turns)] for name, call in calls.items()}
     rows = [
-        Row(f"{name}, {which}", "us", [one[place] for one in found], aim=f"p99 under {AIM_US} us")
-        for name, found in taken.items()
+        Row(f"{name}, {which}", "us", [quantiles[place] for quantiles in turn_quantiles], aim=f"p99 under {AIM_US} us")
+        for name, turn_quantiles in taken.items()
         for place, which in enumerate(("p50", "p99"))
     ]
     return Measured(rows, {"calls of a turn": CALLS}, ["Python's call and the arrays around it are in it"])
 
 
 def _predictors() -> dict[str, Callable[[], object]]:
-    """Return the functions that predict one row, by model; each was fitted to noise with a trend."""
+    """Return functions that predict one row, by model; each model is fitted to noise with a trend."""
     draw = np.random.default_rng(0)
     rows = draw.normal(size=(SAMPLES, INPUTS))
     us, zeros = np.arange(SAMPLES), np.zeros(SAMPLES)
@@ -39,11 +39,11 @@ def _predictors() -> dict[str, Callable[[], object]]:
     task = Task("return", 1.0, ("imbalance_1",) * INPUTS)
     row, mid = rows[:1].copy(), zeros[:1].copy()
 
-    def of(model: str) -> Callable[[], object]:
+    def predict_one(model: str) -> Callable[[], object]:
         predictor = fit(model, task, samples, 1.0, 0).predictor
         return lambda: predictor.predict(row, mid)
 
-    return {model: of(model) for model in MODELS}
+    return {model: predict_one(model) for model in MODELS}
 
 
 def _agent() -> Callable[[], object]:
@@ -52,8 +52,8 @@ def _agent() -> Callable[[], object]:
     sizes = (AGENT_INPUTS, HIDDEN, HIDDEN, AGENT_OUTPUTS)
     weights = [draw.normal(size=pair) for pair in pairwise(sizes)]
     network = Network(weights, [np.zeros(size) for size in sizes[1:]], ["tanh", "tanh", "identity"])
-    seen = draw.normal(size=(1, AGENT_INPUTS))
-    return lambda: network.predict(seen)
+    observation = draw.normal(size=(1, AGENT_INPUTS))
+    return lambda: network.predict(observation)
 
 
 def _quantiles_us(call: Callable[[], object]) -> tuple[float, float]:

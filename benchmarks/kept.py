@@ -73,32 +73,32 @@ def read_run(path: Path) -> Json:
         BrokenFile: If *path* is not one.
     """
     try:
-        found: Json = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found["measured"], dict):
+        run: Json = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(run["measured"], dict):
             raise TypeError("measured is no object")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BrokenFile(f"{path}: no run of mm bench ({error}); name one of OUT_ROOT/bench/<stamp>.json") from error
-    return found
+    return run
 
 
 def earlier(folder: Path, answer: Json, name: str) -> Json | None:
     """Return the last kept run that measured *name* on the same day as *answer*; None without one."""
     for path in sorted(folder.glob("*Z.json"), reverse=True):
-        found = read_run(path)
-        if name in found["measured"] and all(found.get(key) == answer.get(key) for key in SAME):
-            return found
+        run = read_run(path)
+        if name in run["measured"] and all(run.get(key) == answer.get(key) for key in SAME):
+            return run
     return None
 
 
 def changes(now: Json, before: Json) -> dict[str, str]:
     """Return the relative change of each row of a measurement: of user time if available."""
     rows: Mapping[str, Json] = {row["name"]: row for row in before.get("rows", [])}
-    found = {}
+    changed = {}
     for row in now.get("rows", []):
         past = rows.get(row["name"])
         if past is None or past["unit"] != row["unit"]:
             continue
         key = "user" if row.get("user") and past.get("user") else "ours"
         if past[key]:
-            found[row["name"]] = f"{row[key] / past[key] - 1:+.0%}"
-    return found
+            changed[row["name"]] = f"{row[key] / past[key] - 1:+.0%}"
+    return changed

@@ -1,4 +1,4 @@
-"""What signals, predictors and agents learn from the first half of a recorded market, measured on its second half."""
+"""Signals, predictors and agents trained on the first half of a recorded market, and measured on its second half."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 HORIZONS_S = (1.0, 10.0)  # horizons of signals
-HORIZON_S = 10.0  # of predictors
+HORIZON_S = 10.0  # horizon of predictors
 FEES = ("0", "0.001")
 FITTED = ("logistic", "forest", "mlp")
 Q_MAX = 10.0  # clips
-LEAST_HALF_S = 300.0  # shorter halves are neither fitted nor traded
-SEEDS, DECISIONS = (0, 1, 2), 30_000  # of agents
+MIN_HALF_S = 300.0  # shorter halves are neither fitted nor traded
+SEEDS, DECISIONS = (0, 1, 2), 30_000  # seeds and training decisions of agents
 EPISODE_S = 120.0
 DRAWS = 2000
-BLOCK_S, BLOCKS = 300.0, 30  # of a bootstrap: maximum length, and minimum number
+BLOCK_S, BLOCKS = 300.0, 30  # blocks of a bootstrap: maximum length, and minimum number
 Floats = NDArray[np.float64]
 Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Market:
-    """A capture: its name here, its files, symbol, steps and clip as decimals, and its import format."""
+    """A capture: its label, its files, symbol, steps and clip as decimals, and its import format."""
 
     name: str
     files: str
@@ -114,7 +114,7 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """Return all of it."""
         known, unseen = self.halves.hours
-        long = min(known, unseen) * 3600 >= LEAST_HALF_S
+        long = min(known, unseen) * 3600 >= MIN_HALF_S
         predictors = list(self.predictors()) if long else [{"target": "all", "reason": "too short to fit anything"}]
         return {
             "hours": [known, unseen],
@@ -134,8 +134,8 @@ class Answer:
     def price(self) -> float:
         """The first mid, quote asset."""
         tape = self.halves.known[0]
-        there = int(np.flatnonzero((tape.top_bid_ticks > 0) & (tape.top_ask_ticks > 0))[0])
-        return 0.5 * self.tick * float(tape.top_bid_ticks[there] + tape.top_ask_ticks[there])
+        quoted = int(np.flatnonzero((tape.top_bid_ticks > 0) & (tape.top_ask_ticks > 0))[0])
+        return 0.5 * self.tick * float(tape.top_bid_ticks[quoted] + tape.top_ask_ticks[quoted])
 
     @cached_property
     def fit(self) -> "PoissonFit":
@@ -192,21 +192,23 @@ class Answer:
             yield row | {"trading": found.get("trading"), "fee_ticks": fee_ticks}
 
     def backtests(self, predictors: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Yield quotes on the second half without and with each predictor, at each fee."""
+        """Yield backtests on the second half without and with each predictor, at each fee."""
         folders = {str(one["target"]): str(one["folder"]) for one in predictors if "folder" in one}
         if not self.fit.usable:
             return
         for fee in FEES:
             fee_ticks = float(fee) * self.price / self.tick
             plain = {"q_max": Q_MAX, "fee_ticks": fee_ticks, "skew_ticks": 0.1 / (self.fit.k or 1.0)}
-            wanted: list[tuple[str, str, dict[str, Any]]] = [("expected_value", "", plain)]
-            wanted += [("expected_value", one, plain | {"predictors": [folders[one]]}) for one in folders]
-            wanted.append(("avellaneda_stoikov", "", {}))
+            variants: list[tuple[str, str, dict[str, Any]]] = [("expected_value", "", plain)]
+            variants += [("expected_value", one, plain | {"predictors": [folders[one]]}) for one in folders]
+            variants.append(("avellaneda_stoikov", "", {}))
             if "return" in folders:
                 shift = ["shift_by", {"signal": folders["return"], "by": 1}]
-                wanted.append(("avellaneda_stoikov", "return", {"model": ["avellaneda_stoikov", {}], "steps": [shift]}))
+                variants.append(
+                    ("avellaneda_stoikov", "return", {"model": ["avellaneda_stoikov", {}], "steps": [shift]})
+                )
             base: dict[str, Floats] = {}
-            for quotes, target, params in wanted:
+            for quotes, target, params in variants:
                 name = "steps" if "steps" in params else quotes
                 result = mm.backtest(
                     self.halves.unseen,
@@ -260,7 +262,7 @@ class Answer:
         return backtest(self.halves.unseen, quotes, ModelMaker(None, knobs.models, first, 0).fills(), rules)
 
     def _knobs(self, fee: str) -> dict[str, Any]:
-        """Return the settings of every run: balances for 30 clips either way, which count as no position."""
+        """Return the settings of every run, with balances for 30 clips each way, which do not count as a position."""
         held = 30 * float(self.clip)
         return {
             "maker_fee_rate": fee,
@@ -272,8 +274,8 @@ class Answer:
     def _gains(self, result: "Result") -> Floats:
         """Return the profit of each second, in bp of a clip, without that of the initial inventory."""
         rows = result.state_columns()
-        there = ~np.isnan(rows["equity"])
-        us, inventory, mid, equity = (rows[name][there] for name in ("recv_us", "inventory", "mid", "equity"))
+        known = ~np.isnan(rows["equity"])
+        us, inventory, mid, equity = (rows[name][known] for name in ("recv_us", "inventory", "mid", "equity"))
         earned = equity - inventory[0] * mid
         at = np.maximum(np.searchsorted(us, seconds_of(result.tapes), side="right") - 1, 0)
         gains = 1e4 * np.diff(earned[at]) / (self.price * float(self.clip))
@@ -289,14 +291,14 @@ def _measured(result: "Result", gains: Floats, base: Floats | None) -> dict[str,
     """Return fills, inventory, and the profit, also relative to *base*, in bp of a clip per hour."""
     rows = result.journal.state
     at = np.maximum(np.searchsorted(rows[:, 0], seconds_of(result.tapes), side="right") - 1, 0)
-    more = None if base is None else gains - base
+    gains_over_base = None if base is None else gains - base
     return {
         "fills": len(result.journal.fills),
         "held": float(np.abs(rows[at, 1] - rows[0, 1]).mean()) / result.books.quote_lots,
         "earned": 3600 * float(gains.mean()),
         "earned_ci95": interval(gains),
-        "more": None if more is None else 3600 * float(more.mean()),
-        "more_ci95": None if more is None else interval(more),
+        "more": None if gains_over_base is None else 3600 * float(gains_over_base.mean()),
+        "more_ci95": None if gains_over_base is None else interval(gains_over_base),
     }
 
 

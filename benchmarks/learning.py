@@ -41,7 +41,8 @@ def main(arguments: Sequence[str]) -> None:
     text = page.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
         sys.exit(f"{page}: the lines {BEGIN} and {END} are missing; the answer stands between them")
-    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # of the processes below: sums in one order
+    # For the processes below, so that sums have a fixed order.
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool,
@@ -54,11 +55,11 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def table_lines(found: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of the result: each question with its verdict, and then its table."""
+    """Yield the lines of the result: each question with its verdict and table."""
     yield from ("", "| market | first half | second half | tick, bp of the price |", "|---|---|---|---|")
-    for one in found:
-        known, unseen = (f"{hours:.2f} h" for hours in one["hours"])
-        yield f"| {one['name']} | {known} | {unseen} | {one['tick_bp']:.3g} |"
+    for market in found:
+        known, unseen = (f"{hours:.2f} h" for hours in market["hours"])
+        yield f"| {market['name']} | {known} | {unseen} | {market['tick_bp']:.3g} |"
     for lines in (_signals(found), _predictors(found), _paid(found), _agents(found)):
         yield ""
         yield from lines
@@ -67,19 +68,19 @@ def table_lines(found: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def _signals(found: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield the number of predictive signals on each market, and the strongest with their intervals."""
-    known = [row for one in found for row in one["signals"] if row["ci95"]]
+    known = [row for market in found for row in market["signals"] if row["ci95"]]
     good = [row for row in known if row["predicts"]]
     yield "**Which signals predict the next move of the mid?**"
     yield f"{len(good)} of {len(known)} pairs of a signal and a market's horizon predict; {_chance(known)}."
     yield "Predicting is a rank correlation that has the sign of the first half, with a 95 % interval without 0."
     yield from ("", f"| market | horizon | signals | predict | the strongest {SHOWN} (95 %) |", "|---|---|---|---|---|")
-    for one in found:
+    for market in found:
         for horizon_s in HORIZONS_S:
-            rows = [row for row in one["signals"] if row["horizon_s"] == horizon_s and row["ci95"]]
+            rows = [row for row in market["signals"] if row["horizon_s"] == horizon_s and row["ci95"]]
             best = sorted((row for row in rows if row["predicts"]), key=lambda row: -abs(row["rho"]))
             cells = [f"`{row['signal']}` {_number(row['rho'], 3)} {_ends(row['ci95'], 3)}" for row in best[:SHOWN]]
             cells_text = f"{len(best)} | {', '.join(cells) or '–'}" if rows else "– | too short for an interval"
-            yield f"| {one['name']} | {horizon_s:g} s | {len(rows)} | {cells_text} |"
+            yield f"| {market['name']} | {horizon_s:g} s | {len(rows)} | {cells_text} |"
 
 
 def _predictors(found: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -146,8 +147,8 @@ def _agents(found: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def _verdicts(rows: Sequence[dict[str, Any]], what: str, beside: str) -> Iterator[str]:
-    """Yield for each fee whether it pays: how many earn more than *beside*, and how many earn at all.
+def _verdicts(rows: Sequence[dict[str, Any]], what: str, reference: str) -> Iterator[str]:
+    """Yield for each fee whether *what* pays: how many earn more than *reference*, and how many of these earn at all.
 
     Yes means a number that independent rows would reach by chance with a probability below 5 %.
     """
@@ -160,7 +161,7 @@ def _verdicts(rows: Sequence[dict[str, Any]], what: str, beside: str) -> Iterato
         word = "Yes" if binom.sf(earning - 1, len(own), 1 / CHANCE) < 0.05 else "No"
         yield (
             f"At a maker fee of {100 * float(fee):g} %: **{word}**. Of {len(own)} {what}, {len(more)} earned more than "
-            f"{beside}, and {earning} of these earned anything at all; {_chance(own)}."
+            f"{reference}, and {earning} of these earned anything at all; {_chance(own)}."
         )
 
 

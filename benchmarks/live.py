@@ -1,10 +1,10 @@
-"""A trader from a depth message on the socket to the order's bytes on the wire, inside its process; and its parts.
+"""The latency of a trader from a depth message on the socket to the order's bytes on the wire; and of its parts.
 
-``python -m benchmarks.live KIND`` is what a turn runs; it prints one JSON object. ``trade LEVELS`` is ``mm trade``
-itself, whole, at an exchange of its own process (`benchmarks.live_venue`) that sends 1,000 depth messages per second; a
-stopwatch stands at the two sockets: it starts when a message that moves the best prices comes off the one, before it is
-looked at, and reads when the requests that follow were given to the system by the other. ``parts`` is a risk check and
-a signature; the audit log and the state store are those of `benchmarks.live_state`.
+Each turn runs ``python -m benchmarks.live KIND``, which prints one JSON object. ``trade LEVELS`` runs the complete
+``mm trade`` against an exchange in another process (`benchmarks.live_venue`) that sends 1,000 depth messages per
+second. A stopwatch is attached to both sockets: it starts when a message that moves the best prices is read from the
+market's socket, before parsing, and stops when the other socket has passed the resulting requests to the system.
+``parts`` measures a risk check and a signature; `benchmarks.live_state` measures the audit log and the state store.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ from mm.tape.tape import SNAPSHOT
 
 RATE, SECONDS, WARM_S = 1_000, 8.0, 3.0
 LEVELS = (10, 46)
-CHECKS, SIGNATURES, _A_RUN = 20_000, 5_000, 100
+CHECKS, SIGNATURES, _PER_RUN = 20_000, 5_000, 100
 _QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99}
 _AIMS = {"p10": "", "p50": "under 200", "p90": "", "p99": "under 1,000"}
 KNOBS = {
@@ -57,7 +57,7 @@ KNOBS = {
     "LATENCY_THRESHOLD_MS": "10000",
     "LOG_LEVEL": "ERROR",
 }
-"""Settings of the trader: it requotes with each message without a rate limit; all else is at its defaults."""
+"""Settings of the trader: it requotes on each message without a rate limit; other settings have their defaults."""
 MODES = {"": {}, "KEEP_WARM=0": {"KEEP_WARM": "0"}, "BUSY_POLL=1": {"BUSY_POLL": "1"}}
 """Alternating modes: the default, without rehearsals, and with a polling loop."""
 
@@ -67,13 +67,13 @@ def measure(turns: int) -> Measured:
     rows: list[Row] = []
     ways = [(levels, mode) for levels in LEVELS for mode in MODES if not mode or levels == LEVELS[0]]
     trades = [
-        [run([*PYTHON, "benchmarks.live", "trade", str(way[0]), way[1]]).said for way in ways] for _ in range(turns)
+        [run([*PYTHON, "benchmarks.live", "trade", str(way[0]), way[1]]).output for way in ways] for _ in range(turns)
     ]
-    for way, found in zip(ways, zip(*trades, strict=True), strict=True):
-        rows += _rows(*way, found)
-    said = [run([*PYTHON, "benchmarks.live_steps", str(LEVELS[0])]).said for _ in range(turns)]
-    rows += [Row(f"step of it, p50: {name}", "us", _column(said, name)) for name in said[0]]
-    said = [run([*PYTHON, "benchmarks.live", "parts"]).said for _ in range(turns)]
+    for way, way_outputs in zip(ways, zip(*trades, strict=True), strict=True):
+        rows += _rows(*way, way_outputs)
+    outputs = [run([*PYTHON, "benchmarks.live_steps", str(LEVELS[0])]).output for _ in range(turns)]
+    rows += [Row(f"step of it, p50: {name}", "us", _column(outputs, name)) for name in outputs[0]]
+    outputs = [run([*PYTHON, "benchmarks.live", "parts"]).output for _ in range(turns)]
     names = {
         "risk_us": "limits in a requote",
         "check_us": "a risk check, called from Python",
@@ -82,15 +82,15 @@ def measure(turns: int) -> Measured:
     }
     aims = {"risk_us": "under 5", "check_us": "under 5"}
     for key, name in names.items():
-        if all(key in one for one in said):
-            rows.append(Row(name, "us", [one[key] for one in said], aim=aims.get(key, "")))
+        if all(key in output for output in outputs):
+            rows.append(Row(name, "us", [output[key] for output in outputs], aim=aims.get(key, "")))
     state = live_state.measure(turns)
     facts = {"messages per second": RATE, "moves per second": RATE // MOVE_EVERY, "seconds": SECONDS}
-    notes = [*(one["note"] for one in said[-1:] if "note" in one), *state.notes]
+    notes = [*(output["note"] for output in outputs[-1:] if "note" in output), *state.notes]
     return Measured([*rows, *state.rows], facts, notes)
 
 
-def _rows(levels: int, mode: str, said: Sequence[dict[str, Any]]) -> list[Row]:
+def _rows(levels: int, mode: str, outputs: Sequence[dict[str, Any]]) -> list[Row]:
     """Return the rows of a trader with *levels* levels per message, in one of `MODES`."""
     what = f"{levels} levels{mode and ', '}{mode}"
     names = {
@@ -104,33 +104,33 @@ def _rows(levels: int, mode: str, said: Sequence[dict[str, Any]]) -> list[Row]:
             Row(
                 f"message of {what}, {name}, {quantile}",
                 "us",
-                _column(said, f"{key}_{quantile}"),
+                _column(outputs, f"{key}_{quantile}"),
                 aim=_AIMS[quantile] if key == "first" else "",
             )
             for key, name in names.items()
             for quantile in _QUANTILES
         ),
-        Row("  moves that orders followed", "%", _column(said, "followed"), aim="100"),
-        Row("  share of one core", "%", _column(said, "core")),
+        Row("  moves that orders followed", "%", _column(outputs, "followed"), aim="100"),
+        Row("  share of one core", "%", _column(outputs, "core")),
     ]
 
 
-def _column(said: Sequence[dict[str, Any]], key: str) -> list[float]:
-    return [one[key] for one in said]
+def _column(outputs: Sequence[dict[str, Any]], key: str) -> list[float]:
+    return [output[key] for output in outputs]
 
 
 @dataclass(slots=True)
 class Move:
-    """A message that moves the best prices, and its consequences, in s.
+    """A message that moves the best prices, and the latencies of the resulting requests, in s.
 
     Attributes:
-        stamp_us: When the exchange sent it, µs.
-        at_s: When it was read from the socket.
-        busy_s: Processor time of the loop by then.
-        first_s: From then until the first request was sent; 0 if there was none.
-        last_s: Until the last one that was sent before anything else arrived.
-        worked_s: Processor time of the loop for the first.
-        sent_s: Until the first, since the exchange sent the message: including its transmission and wait for the loop.
+        stamp_us: Send time of the exchange, µs.
+        at_s: Time of the read from the socket.
+        busy_s: Processor time of the loop at the read.
+        first_s: Time from the read to the first request; 0 if there was none.
+        last_s: Time from the read to the last request before the next arrival.
+        worked_s: Processor time of the loop from the read to the first request.
+        sent_s: Time from the exchange's send to the first request: including transmission and the wait for the loop.
     """
 
     stamp_us: int
@@ -146,40 +146,40 @@ class Stopwatch:
     """Measures from a message that moves the best prices to the requests that follow.
 
     Attributes:
-        moves: Those messages.
-        begun: Called when one of them was read from the socket, with the time.
+        moves: Messages that move the best prices.
+        on_move: Called with the time when such a message has been read from the socket.
     """
 
     def __init__(self) -> None:
         self.moves: list[Move] = []
-        self.begun: Callable[[float], None] = lambda _: None
-        self._waits: Move | None = None
-        self._turn: Move | None = None
+        self.on_move: Callable[[float], None] = lambda _: None
+        self._pending: Move | None = None
+        self._current: Move | None = None
 
-    def came(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    def wrap_market(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """Return a replacement of *take*, called with the bytes of the market's socket."""
 
         def timed(data: bytes) -> None:
-            self._turn, stamp_us = None, moved_us(data)
+            self._current, stamp_us = None, moved_us(data)
             if stamp_us:
                 busy_s = time.thread_time()
                 self.moves.append(Move(stamp_us, time.perf_counter(), busy_s))
-                self._waits = self._waits or self.moves[-1]
-                self.begun(self.moves[-1].at_s)
+                self._pending = self._pending or self.moves[-1]
+                self.on_move(self.moves[-1].at_s)
             take(data)
 
         return timed
 
-    def answered(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        """Return a replacement of *take*, called with responses: later requests belong to them."""
+    def wrap_responses(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """Return a replacement of *take*, called with responses; later requests are attributed to the response."""
 
         def timed(data: bytes) -> None:
-            self._turn = None
+            self._current = None
             take(data)
 
         return timed
 
-    def sends(self, send: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    def wrap_send(self, send: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """Return a function that sends a request, and has passed it to the system when it returns."""
 
         def timed(text: bytes) -> None:
@@ -187,13 +187,13 @@ class Stopwatch:
             now_s, busy_s = time.perf_counter(), time.thread_time()
             if b'"order.' not in text:
                 return
-            if self._waits:
-                move = self._turn = self._waits
-                self._waits = None
+            if self._pending:
+                move = self._current = self._pending
+                self._pending = None
                 move.first_s, move.worked_s = now_s - move.at_s, busy_s - move.busy_s
                 move.sent_s = (now_us() - move.stamp_us) / US_PER_S
-            if self._turn:
-                self._turn.last_s = now_s - self._turn.at_s
+            if self._current:
+                self._current.last_s = now_s - self._current.at_s
 
         return timed
 
@@ -203,26 +203,26 @@ class StopwatchLoop(asyncio.SelectorEventLoop):
 
     watch = Stopwatch()
 
-    async def create_connection(self, factory: Any, *given: Any, **named: Any) -> Any:  # type: ignore[override]
+    async def create_connection(self, factory: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Connect, and attach the stopwatch to the socket."""
-        found = await super().create_connection(factory, *given, **named)
-        link: Any = found[1]
-        timed = isinstance(found[1], Link)
+        connection = await super().create_connection(factory, *args, **kwargs)
+        link: Any = connection[1]
+        timed = isinstance(connection[1], Link)
         if timed and "/ws-api" in link.url:
-            link.data_received = self.watch.answered(link.data_received)
-            link.send = self.watch.sends(link.send)
+            link.data_received = self.watch.wrap_responses(link.data_received)
+            link.send = self.watch.wrap_send(link.send)
         elif timed:
-            link.data_received = self.watch.came(link.data_received)
-        return found
+            link.data_received = self.watch.wrap_market(link.data_received)
+        return connection
 
 
 def trade(levels: int, mode: str = "", seconds: float = SECONDS) -> dict[str, float]:
     """Trade for `WARM_S` and then some *seconds*; return quantiles of the latter, in µs."""
     promptness.busy_loop = lambda: StopwatchLoop(promptness.BusySelector())
-    from mm.commands.trade import main as command  # takes it over
+    from mm.commands.trade import main as command  # imports busy_loop
 
     venue = subprocess.Popen([*PYTHON, "benchmarks.live_venue", str(RATE), str(levels)], stdout=subprocess.PIPE)
-    _part(venue.pid)
+    _pin_processors(venue.pid)
     asyncio.set_event_loop_policy(_Policy())
     try:
         assert venue.stdout
@@ -243,7 +243,7 @@ def trade(levels: int, mode: str = "", seconds: float = SECONDS) -> dict[str, fl
 _FOLDER = tempfile.TemporaryDirectory(prefix="mm-bench-")
 
 
-def _part(venue: int) -> None:
+def _pin_processors(venue: int) -> None:
     """Pin trader and exchange to different processors: loopback wakes the exchange while the trader sends."""
     own, *others = sorted(os.sched_getaffinity(0))
     if others:
@@ -252,19 +252,19 @@ def _part(venue: int) -> None:
 
 
 class _Policy(asyncio.DefaultEventLoopPolicy):
-    """Makes loops with a stopwatch."""
+    """Creates loops with a stopwatch."""
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        """Return a loop."""
+        """Return a new loop."""
         return StopwatchLoop()
 
 
 def _figures(watch: Stopwatch, seconds: float) -> dict[str, float]:
     """Return quantiles of the last *seconds* in µs, the share of moves with orders, and the share of a core."""
-    moves = [one for one in watch.moves if one.at_s >= watch.moves[-1].at_s - seconds]
-    followed, found = [one for one in moves if one.first_s], dict[str, float]()
+    moves = [move for move in watch.moves if move.at_s >= watch.moves[-1].at_s - seconds]
+    followed, found = [move for move in moves if move.first_s], dict[str, float]()
     for which in ("first", "last", "worked", "sent"):
-        taken = sorted(1e6 * getattr(one, f"{which}_s") for one in followed)
+        taken = sorted(1e6 * getattr(move, f"{which}_s") for move in followed)
         found |= {f"{which}_{name}": taken[int(share * len(taken))] for name, share in _QUANTILES.items()}
     core = 100 * time.process_time() / (WARM_S + seconds)
     return {**found, "followed": 100 * len(followed) / len(moves), "core": core}
@@ -288,12 +288,12 @@ def _requotes_us(limits: RiskLimits | None) -> float:
     engine.feed([FeedEvent(SNAPSHOT, us, 1, 1, rows)])
     for _, order_id, *_ in engine.advance(us):
         engine.accepted(order_id, us)
-    for _ in range(CHECKS // _A_RUN):
+    for _ in range(CHECKS // _PER_RUN):
         begun_s = time.perf_counter()
-        for _ in range(_A_RUN):
+        for _ in range(_PER_RUN):
             us += 10
             engine.advance(us)
-        taken_us.append(1e6 * (time.perf_counter() - begun_s) / _A_RUN)
+        taken_us.append(1e6 * (time.perf_counter() - begun_s) / _PER_RUN)
     return statistics.median(taken_us)
 
 

@@ -1,6 +1,6 @@
 """The limits on our orders: the cost of a check, called from Python and within a replay.
 
-``python -m benchmarks.live_risk`` is run by a turn. It prints one JSON object.
+Each turn runs ``python -m benchmarks.live_risk``, which prints one JSON object.
 """
 
 import json
@@ -31,8 +31,8 @@ AIM = "under 5"
 
 def measure(turns: int) -> Measured:
     """Measure it in *turns* fresh processes."""
-    said = [run([*PYTHON, "benchmarks.live_risk"]).said for _ in range(turns)]
-    rows = [Row(name, "µs", [one[key] for one in said], aim=AIM) for key, name in NAMES.items()]
+    outputs = [run([*PYTHON, "benchmarks.live_risk"]).output for _ in range(turns)]
+    rows = [Row(name, "µs", [output[key] for output in outputs], aim=AIM) for key, name in NAMES.items()]
     return Measured(rows, {"checks": CHECKS, "requotes": SECONDS * REQUOTES_PER_S}, [])
 
 
@@ -49,7 +49,7 @@ def check_us(checks: int = CHECKS) -> float:
 
 
 def requote_us(seconds: int = SECONDS) -> float:
-    """Return the µs that limits add to a requote of a replay, where the mid moves ten times per second."""
+    """Return the µs that limits add to a requote of a replay with ten moves of the mid per second."""
     tape = _tape(seconds)
     timers: dict[str, Any] = {"requote_us": US_PER_S // REQUOTES_PER_S, "start_cash_e8": 10**13, "start_lots": 10**6}
     limited, free = (

@@ -1,8 +1,8 @@
 """The audit log and the state store: the cost of an append for the loop, and the rows per second of each store.
 
-``python -m benchmarks.live_state`` is what a turn runs. It prints one JSON object; stores without a server are left
-out. PostgreSQL and Redis are those on loopback, or ``LEDGER_URL`` and ``STATE_URL``: a database of its own and keys of
-its own, both removed.
+Each turn runs ``python -m benchmarks.live_state``, which prints one JSON object and skips stores without a server.
+PostgreSQL and Redis are those on loopback, or at ``LEDGER_URL`` and ``STATE_URL``; a separate database and separate
+keys are created, and removed at the end.
 """
 
 import argparse
@@ -57,14 +57,14 @@ NAMES = {
 
 def measure(turns: int) -> Measured:
     """Measure it in *turns* fresh processes."""
-    said = [run([*PYTHON, "benchmarks.live_state"]).said for _ in range(turns)]
+    outputs = [run([*PYTHON, "benchmarks.live_state"]).output for _ in range(turns)]
     rows = [
-        Row(name, unit, [one[key] for one in said], aim=AIMS.get(key, ""))
+        Row(name, unit, [output[key] for output in outputs], aim=AIMS.get(key, ""))
         for key, (name, unit) in NAMES.items()
-        if all(key in one for one in said)
+        if all(key in output for output in outputs)
     ]
     facts = {"appends": APPENDS, "fills": FILLS, "ticks": TICKS}
-    return Measured(rows, facts, list(said[-1]["notes"]))
+    return Measured(rows, facts, list(outputs[-1]["notes"]))
 
 
 def _intent(number: int) -> dict[str, object]:
@@ -91,7 +91,7 @@ def appends(out: Path) -> dict[str, float]:
             log.append("intent", **fields)
             taken_us.append((time.perf_counter_ns() - begun_ns) / 1_000)
             if sync and number % 20 == 0:
-                time.sleep(0)  # as a loop does that waits for the next message
+                time.sleep(0)  # like a loop that waits for the next message
         log.close()
         taken_us.sort()
         found[f"{key}_us"], found[f"{key}_p99_us"] = statistics.median(taken_us), taken_us[APPENDS * 99 // 100]
@@ -114,15 +114,15 @@ def write_fills(out: Path) -> Path:
     log = AuditLog(audit_path(out, SYMBOL, "20260105", "fills"), sync=False)
     log.start(GRID, "fills")
     for number in range(1, FILLS + 1):
-        one = AccountFill(number, number, f"r-{number}", 1, "100.01", "0.00100000", "0.000001", "BTC", number, True)
-        log.append("fill", **one.row())
+        fill = AccountFill(number, number, f"r-{number}", 1, "100.01", "0.00100000", "0.000001", "BTC", number, True)
+        log.append("fill", **fill.row())
     log.append("stop")
     log.close()
     return audit_folder(out, SYMBOL)
 
 
 def reading(folder: Path) -> dict[str, float]:
-    """Return the rows per second that are verified, and summed to positions."""
+    """Return the numbers of rows per second that are verified, and summed to positions."""
     data = next(folder.iterdir()).read_bytes()
     begun = time.perf_counter()
     assert verify(data).row is None
@@ -193,7 +193,7 @@ def servers(folder: Path, notes: list[str]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print what was measured, as one JSON object."""
+    """Print the results as one JSON object."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix="mm-bench-") as place:

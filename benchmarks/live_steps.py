@@ -1,7 +1,7 @@
 """The time from a depth message to the first order that follows, split by steps.
 
-``python -m benchmarks.live_steps LEVELS`` prints one JSON object: the medians of the steps, in µs, of moves that were
-answered by a replacement. Each reading of the clock costs some of what it measures, so the sum is above the whole.
+``python -m benchmarks.live_steps LEVELS`` prints one JSON object: the medians of the steps, in µs, of moves that led to
+a replacement. Reading the clock takes time itself, so the sum of the steps exceeds the total.
 """
 
 import asyncio
@@ -46,11 +46,11 @@ class StepClock:
     """Reads the clock at the end of each step of a move.
 
     Attributes:
-        found: Times of the steps of each move that took each of them once and in order, in s.
+        step_times: Times in s of the steps of each move with every step once and in order.
     """
 
     def __init__(self) -> None:
-        self.found: list[list[float]] = []
+        self.step_times: list[list[float]] = []
         self._read_s: list[float] = []
 
     def begin(self, at_s: float) -> None:
@@ -64,7 +64,7 @@ class StepClock:
             return
         self._read_s.append(time.perf_counter())
         if step == len(STEPS) - 1:
-            self.found.append([after - before for before, after in pairwise(self._read_s)])
+            self.step_times.append([after - before for before, after in pairwise(self._read_s)])
 
     def put(self) -> None:
         """Attach the clock to all calls."""
@@ -72,10 +72,10 @@ class StepClock:
             setattr(owner, name, self._timed(getattr(owner, name), step, before=before))
 
     def _timed(self, call: Callable[..., Any], step: int, *, before: bool) -> Callable[..., Any]:
-        def timed(*given: Any, **named: Any) -> Any:
+        def timed(*args: Any, **kwargs: Any) -> Any:
             if before:
                 self.close(step)
-            found = call(*given, **named)
+            found = call(*args, **kwargs)
             if not before:
                 self.close(step)
             return found
@@ -87,10 +87,11 @@ def steps(levels: int) -> dict[str, float]:
     """Trade, and return the median of each step in µs."""
     clock = StepClock()
     clock.put()
-    StopwatchLoop.watch.begun = clock.begin
+    StopwatchLoop.watch.on_move = clock.begin
     trade(levels)
     return {
-        name: 1e6 * median(column) for (name, *_), column in zip(STEPS, zip(*clock.found, strict=True), strict=True)
+        name: 1e6 * median(column)
+        for (name, *_), column in zip(STEPS, zip(*clock.step_times, strict=True), strict=True)
     }
 
 

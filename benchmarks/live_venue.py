@@ -65,7 +65,7 @@ class MovingFeed:
     """
 
     def __init__(self, levels: int, seed: int = 7) -> None:
-        self._luck, self._levels = random.Random(seed), levels
+        self._rng, self._levels = random.Random(seed), levels
         self._update_id, self._high = 1_000, False
 
     def snapshot(self) -> bytes:
@@ -81,17 +81,17 @@ class MovingFeed:
                 yield self._message(moves=number == 0)
 
     def _message(self, *, moves: bool) -> bytes:
-        luck = self._luck
+        rng = self._rng
         sides: tuple[list[str], list[str]] = ([], [])
-        for _ in range(1 + int(luck.expovariate(1 / self._levels))):
-            away, side = 5 + min(int(luck.expovariate(1 / 150)), _DEEPEST - 6), luck.random() < 0.5
-            qty = f"{luck.randrange(1, 10**6) / 1e5:.8f}"
+        for _ in range(1 + int(rng.expovariate(1 / self._levels))):
+            away, side = 5 + min(int(rng.expovariate(1 / 150)), _DEEPEST - 6), rng.random() < 0.5
+            qty = f"{rng.randrange(1, 10**6) / 1e5:.8f}"
             sides[side].append(f'["{price_text(MID_TICKS + (away if side else -away))}","{qty}"]')
         if moves:
             self._high = not self._high
-            here, gone = ("1.50000000", "0.00000000") if self._high else ("0.00000000", "1.50000000")
-            sides[0].append(f'["{price_text(MID_TICKS)}","{here}"]')
-            sides[1].append(f'["{price_text(MID_TICKS + 1)}","{gone}"]')
+            bid_qty, ask_qty = ("1.50000000", "0.00000000") if self._high else ("0.00000000", "1.50000000")
+            sides[0].append(f'["{price_text(MID_TICKS)}","{bid_qty}"]')
+            sides[1].append(f'["{price_text(MID_TICKS + 1)}","{ask_qty}"]')
         first, self._update_id = self._update_id + 1, self._update_id + 60
         bids, asks = (",".join(levels) for levels in sides)
         return f',"s":"{SYMBOL}","U":{first},"u":{self._update_id},"b":[{bids}],"a":[{asks}]}}}}'.encode()
@@ -110,31 +110,31 @@ class OrderApi:
         result = self._result(request["method"], request.get("params", {}))
         return msgspec.json.encode({"id": request["id"], "status": 200, "result": result, "rateLimits": _LIMITS})
 
-    def _result(self, method: str, given: Mapping[str, Any]) -> Any:
+    def _result(self, method: str, params: Mapping[str, Any]) -> Any:
         if method == "order.place":
-            return self._place(given)
+            return self._place(params)
         if method == "order.cancel":
-            return self._cancel(given.get("orderId") or self._numbers.get(given["origClientOrderId"], 0))
+            return self._cancel(params.get("orderId") or self._numbers.get(params["origClientOrderId"], 0))
         if method == "order.cancelReplace":
-            ended = self._cancel(given["cancelOrderId"])
-            made = {"newOrderResult": "SUCCESS", "newOrderResponse": self._place(given)}
+            ended = self._cancel(params["cancelOrderId"])
+            made = {"newOrderResult": "SUCCESS", "newOrderResponse": self._place(params)}
             return {"cancelResult": "SUCCESS", "cancelResponse": ended, **made}
         known = {"openOrders.status": list(self._open.values()), "myTrades": [], "account.status": _ACCOUNT}
         return known.get(method, {"serverTime": now_us(), "mins": 5, "price": price_text(MID_TICKS)})
 
-    def _place(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _place(self, params: Mapping[str, Any]) -> dict[str, Any]:
         self._count += 1
         number, terms = self._count, ("side", "type", "price")
-        self._numbers[given["newClientOrderId"]] = number
+        self._numbers[params["newClientOrderId"]] = number
         self._open[number] = {
             "symbol": SYMBOL,
             "orderId": number,
-            "clientOrderId": given["newClientOrderId"],
+            "clientOrderId": params["newClientOrderId"],
             "status": "NEW",
-            "origQty": given["quantity"],
+            "origQty": params["quantity"],
             "executedQty": "0.00000000",
             "transactTime": now_us(),
-            **{name: given[name] for name in terms},
+            **{name: params[name] for name in terms},
         }
         return self._open[number]
 
@@ -158,13 +158,13 @@ class LiveVenue:
     async def run(self) -> None:
         """Print the addresses, and serve without end."""
         rest = await asyncio.start_server(self._answer, "127.0.0.1", 0)
-        async with serve(self._talk, "127.0.0.1", 0, compression=None, ping_interval=None) as sockets, rest:
+        async with serve(self._serve, "127.0.0.1", 0, compression=None, ping_interval=None) as sockets, rest:
             ports = [next(iter(server.sockets)).getsockname()[1] for server in (sockets, rest)]
             ws, http = f"ws://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
             print(json.dumps({"WS_URL": ws, "REST_URL": http, "WS_API_URL": f"{ws}/ws-api/v3"}), flush=True)
             await asyncio.Event().wait()
 
-    async def _talk(self, client: ServerConnection) -> None:
+    async def _serve(self, client: ServerConnection) -> None:
         assert client.request
         with suppress(ConnectionClosed):
             if client.request.path.startswith("/ws-api"):
@@ -198,7 +198,7 @@ class LiveVenue:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request of REST."""
-        with suppress(asyncio.IncompleteReadError):  # a connection that was opened ahead of need
+        with suppress(asyncio.IncompleteReadError):  # a connection that was opened in advance
             head = await reader.readuntil(b"\r\n\r\n")
             body = self._rest(head.split(b" ", 2)[1])
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body))
@@ -207,7 +207,7 @@ class LiveVenue:
 
     def _rest(self, path: bytes) -> bytes:
         if path.startswith(b"/api/v3/depth"):
-            if b"limit=5&" not in path + b"&":  # not the look at the best prices before the start
+            if b"limit=5&" not in path + b"&":  # except the request for the best prices before the start
                 self._requested.set()
             return self._feed.snapshot()
         if path.startswith(b"/api/v3/exchangeInfo"):

@@ -1,7 +1,7 @@
-"""A clock shared by two processes: the one that makes a market sets it, and the recorder of that market reads it.
+"""A clock shared by two processes: the simulated market sets it, and the recorder of that market reads it.
 
 ``python benchmarks/market_clock.py FILE COMMAND …`` runs a command of ``mm`` with it. A wait of a second is then a
-second of the market, however fast that passes. A recorder also counts there the messages that it has received, so that
+second of market time, however fast that passes. A recorder also writes its number of received messages to FILE, so that
 the market does not overrun it.
 """
 
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 _BYTES = 16
-_EVERY = 16
+_COUNT_EVERY = 16
 
 
 class MarketClock:
@@ -48,17 +48,17 @@ class MarketClock:
 
 
 def _count(clock: MarketClock) -> None:
-    """Make a recorder count its messages, and report no lag: its loop waits by a clock that jumps."""
+    """Make a recorder count its messages, and report no lag, as its loop uses a clock that jumps."""
     from mm.market_data import recording
     from mm.market_data.live_session import StreamListener
 
-    take, count = StreamListener.message, 0
+    receive, count = StreamListener.message, 0
 
     def counted(self: StreamListener, recv_us: int, conn: int, slot: int, raw: bytes) -> None:
         nonlocal count
-        take(self, recv_us, conn, slot, raw)
+        receive(self, recv_us, conn, slot, raw)
         count += 1
-        if count % _EVERY == 0:
+        if count % _COUNT_EVERY == 0:
             clock.taken = count
 
     setattr(StreamListener, "message", counted)  # noqa: B010 - a method is not assigned to, for a type checker
@@ -70,7 +70,7 @@ def _main() -> None:
     del sys.path[0]  # this folder
     time.time_ns = time.monotonic_ns = lambda: 1_000 * clock.us
     time.time = time.monotonic = lambda: clock.us / 1e6
-    from mm.__main__ import main  # behind the clock, which every module takes over as it is then
+    from mm.__main__ import main  # after the clock is set: modules import its functions as they are then
 
     _count(clock)
     main()

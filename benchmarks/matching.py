@@ -1,7 +1,7 @@
 """The matching core: commands per second, time of one order, speed relative to the plain twin, and memory.
 
-``python -m benchmarks.matching COMMANDS [ROUNDS]`` is what a turn runs: it makes that many commands, plays them, ROUNDS
-times again in the same book for its memory, and prints one JSON object.
+Each turn runs ``python -m benchmarks.matching COMMANDS [ROUNDS]``: it generates COMMANDS commands, plays them, then
+ROUNDS more times in the same book to measure its memory, and prints one JSON object.
 """
 
 import importlib
@@ -17,10 +17,10 @@ import mm
 from benchmarks.turns import PYTHON, Measured, Row, run
 
 COMMANDS, ROUNDS = 1_000_000, 10
-AT_ONCE = 10_000  # commands between two reads of the log
-TWIN, CALLS = 100_000, 200_000  # commands that the twin, and Python's calls, are measured on
-# The market: cancels come after this many commands on average, so some 20,000 orders rest; one limit order in six
-# trades, for the mid walks through those that stay, and aggressive orders are small.
+CHUNK = 10_000  # commands between two reads of the log
+TWIN, CALLS = 100_000, 200_000  # numbers of commands to measure the twin, and calls from Python
+# The market: an order is cancelled after `LIFETIME` commands on average, so some 20,000 orders rest; one limit order in
+# six trades, because the mid walks through the resting orders, and aggressive orders are small.
 LIMITS, CANCELS, TAKES = 0.45, 0.45, 0.10
 LIFETIME = 50_000
 ACCOUNTS = 50
@@ -29,11 +29,13 @@ ACCOUNTS = 50
 def measure(turns: int) -> Measured:
     """Measure it in *turns* fresh processes."""
     command = [*PYTHON, "benchmarks.matching", str(COMMANDS), str(ROUNDS)]
-    said = [run(command).said for _ in range(turns)]
+    outputs = [run(command).output for _ in range(turns)]
 
     def row(name: str, key: str, against: str = "", other: str = "", aim: str = "") -> Row:
-        theirs = [one[other] for one in said] if other else []
-        return Row(name, "MB" if key.endswith("mb") else "ns", [one[key] for one in said], against, theirs, aim)
+        theirs = [output[other] for output in outputs] if other else []
+        return Row(
+            name, "MB" if key.endswith("mb") else "ns", [output[key] for output in outputs], against, theirs, aim
+        )
 
     rows = [
         row("a command, of a million by run()", "run_ns", "plain twin", "twin_ns", "20"),
@@ -44,9 +46,9 @@ def measure(turns: int) -> Measured:
         row("submit() from Python, p99", "call_p99_ns"),
         row(f"memory after {ROUNDS * COMMANDS:,} more", "after_mb", "before", "before_mb", "1"),
     ]
-    last = said[-1]
+    last = outputs[-1]
     facts = {key: last[key] for key in ("commands", "resting", "levels", "trades", "log rows")}
-    facts["commands a second"] = round(1e9 / statistics.median(one["run_ns"] for one in said))
+    facts["commands a second"] = round(1e9 / statistics.median(output["run_ns"] for output in outputs))
     facts["of one order, the clock"] = {"in process": last["clock_ns"], "from Python": last["call_clock_ns"]}
     notes = [
         "run() and the twin are given by processor time, with taking their logs",
@@ -56,10 +58,10 @@ def measure(turns: int) -> Measured:
 
 
 def market(count: int, seed: int = 1) -> Any:
-    """Return *count* commands for `Matching.run`, whose ids are those of a book that begins with order 1.
+    """Return *count* commands for `Matching.run`, whose ids assume a book that begins with order 1.
 
-    Limit orders lie around a mid that walks, exponentially far; each is cancelled after an exponential time, if it is
-    still open; a tenth of all are market orders. After the last command nothing rests.
+    Limit orders are at exponential distances from a mid that is a random walk; each is cancelled after an exponential
+    time if it is still open; a tenth of all commands are market orders. After the last command no order rests.
     """
     import numpy as np
 
@@ -68,28 +70,28 @@ def market(count: int, seed: int = 1) -> Any:
     random = np.random.default_rng(seed)
     placed = int(count * LIMITS)
     sent = count - placed
-    takes = np.zeros(sent, bool)
-    takes[random.permutation(sent)[placed:]] = True
+    is_market = np.zeros(sent, bool)
+    is_market[random.permutation(sent)[placed:]] = True
     at = np.arange(sent) * (count / sent)
-    gone = at[~takes] + random.exponential(LIFETIME, placed)
+    cancelled_at = at[~is_market] + random.exponential(LIFETIME, placed)
     side = random.choice(np.array([-1, 1]), sent)
     mid = 1_000_000 + np.cumsum(random.normal(0, 0.05, sent))
     rows = np.zeros((count, 8), np.int64)
     rows[:sent, 1] = OP_SUBMIT
     rows[:sent, 2] = 1_000 + random.integers(0, ACCOUNTS, sent)
     rows[:sent, 3] = side
-    rows[:sent, 4] = np.where(takes, 0, mid - side * (0.5 + random.exponential(40.0, sent)))
-    rows[:sent, 5] = random.integers(1, np.where(takes, 20, 100))
-    rows[:sent, 6] = np.where(takes, MARKET, 0)
+    rows[:sent, 4] = np.where(is_market, 0, mid - side * (0.5 + random.exponential(40.0, sent)))
+    rows[:sent, 5] = random.integers(1, np.where(is_market, 20, 100))
+    rows[:sent, 6] = np.where(is_market, MARKET, 0)
     rows[sent:, 1] = OP_CANCEL
-    rows[sent:, 7] = 1 + np.flatnonzero(~takes)
-    rows = rows[np.argsort(np.concatenate((at, gone)), kind="stable")]
+    rows[sent:, 7] = 1 + np.flatnonzero(~is_market)
+    rows = rows[np.argsort(np.concatenate((at, cancelled_at)), kind="stable")]
     rows[:, 0] = np.arange(count)
     return rows
 
 
 def main(commands: str, rounds: str = str(ROUNDS)) -> None:
-    """Play the market in every way that is measured, and print what each took."""
+    """Play the market in each measured variant, and print the results."""
     rows = market(int(commands))
     print(json.dumps({**_memory(rows, int(rounds)), **_pace(rows), **_in_process(rows), **_from_python(rows)}))
 
@@ -99,10 +101,10 @@ def _memory(rows: Any, rounds: int) -> dict[str, Any]:
     from mm.sim.matching._core import Matching
 
     matching = Matching()
-    _drained(matching, rows)
+    _played(matching, rows)
     before_mb = _resident_mb()
     for turn in range(1, rounds + 1):
-        _drained(matching, rows, turn)
+        _played(matching, rows, turn)
     return {"before_mb": before_mb, "after_mb": _resident_mb()}
 
 
@@ -114,12 +116,12 @@ def _pace(rows: Any) -> dict[str, Any]:
     for prefix, log in (("", True), ("silent_", False)):
         matching, twin = Matching(log=log), _plain_twin()(log=log)
         began = time.process_time_ns()
-        logged = _drained(matching, rows)
+        logged = _played(matching, rows)
         found[f"{prefix}run_ns"] = (time.process_time_ns() - began) / len(rows)
         beginning = rows[:TWIN].tolist()
         began = time.process_time_ns()
-        for at in range(0, len(beginning), AT_ONCE):
-            twin.run(beginning[at : at + AT_ONCE])
+        for at in range(0, len(beginning), CHUNK):
+            twin.run(beginning[at : at + CHUNK])
             twin.take_log()
         found[f"{prefix}twin_ns"] = (time.process_time_ns() - began) / len(beginning)
         if log:
@@ -147,8 +149,8 @@ def _in_process(rows: Any) -> dict[str, Any]:
     clock_alone(took_ns)
     clock_ns = float(np.median(took_ns))
     matching = Matching()
-    for at in range(0, len(rows), AT_ONCE):
-        clocked(matching, rows[at : at + AT_ONCE], took_ns[at : at + AT_ONCE])
+    for at in range(0, len(rows), CHUNK):
+        clocked(matching, rows[at : at + CHUNK], took_ns[at : at + CHUNK])
         matching.take_log()
     median_ns, p99_ns = np.quantile(took_ns, (0.5, 0.99)).tolist()
     return {"clock_ns": clock_ns, "median_ns": median_ns, "p99_ns": p99_ns}
@@ -176,7 +178,7 @@ def _from_python(rows: Any) -> dict[str, Any]:
     return {"call_clock_ns": statistics.median(empty_ns), "call_median_ns": cuts[49], "call_p99_ns": cuts[98]}
 
 
-def _drained(matching: Any, rows: Any, turn: int = 0) -> int:
+def _played(matching: Any, rows: Any, turn: int = 0) -> int:
     """Play the market, taking the log regularly, and return the number of log rows.
 
     Args:
@@ -188,13 +190,13 @@ def _drained(matching: Any, rows: Any, turn: int = 0) -> int:
 
     us, orders = turn * len(rows), turn * int((rows[:, 1] == OP_SUBMIT).sum())
     logged = 0
-    for at in range(0, len(rows), AT_ONCE):
-        some = rows[at : at + AT_ONCE]
+    for at in range(0, len(rows), CHUNK):
+        chunk = rows[at : at + CHUNK]
         if turn:
-            some = some.copy()
-            some[:, 0] += us
-            some[some[:, 1] == OP_CANCEL, 7] += orders
-        matching.run(some)
+            chunk = chunk.copy()
+            chunk[:, 0] += us
+            chunk[chunk[:, 1] == OP_CANCEL, 7] += orders
+        matching.run(chunk)
         logged += len(matching.take_log())
     return logged
 

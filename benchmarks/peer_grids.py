@@ -1,11 +1,12 @@
 """Two grids played with hftbacktest, for `benchmarks.grids`: run by the Python of an environment that has it.
 
-``python peer_grids.py '{"events": …, "plays": [{"strategy": "grid" | "glft", …}, …]}'`` prints one JSON object: what
-came of each play, and its seconds; with ``fills`` its fills go to a file: instant, side, ticks, lots, when it was sent.
+``python peer_grids.py '{"events": …, "plays": [{"strategy": "grid" | "glft", …}, …]}'`` prints one JSON object: the
+results of each play, and its seconds; with ``fills`` its fills are saved to a file: instant, side, ticks, lots, and
+send time of the order.
 
-The strategies are written from what hftbacktest's notebooks "High-Frequency Grid Trading" and "GLFT Market Making Model
-and Grid Trading" describe, against its public functions. With ``notebook`` prices are floats and depths half ticks, as
-they are there; without it both are whole ticks, as ours are.
+The strategies implement the descriptions in hftbacktest's notebooks "High-Frequency Grid Trading" and "GLFT Market
+Making Model and Grid Trading" with its public functions. With ``notebook`` prices are floats and depths half ticks, as
+in the notebooks; without it both are whole ticks, as in mm.
 """
 
 # ruff: noqa: PLR0913, PLR0917 - compiled functions take numbers, no objects
@@ -21,12 +22,12 @@ from hftbacktest import BUY, BUY_EVENT, FILLED, GTX, LIMIT, BacktestAsset, ROIVe
 from numba import njit, uint64
 from numba.typed import Dict
 
-BINS = 500  # half ticks from the mid, up to which prints are counted
+BINS = 500  # maximum counted distance of a print from the mid, in half ticks
 
 
 @njit
-def want(wanted, price, step, levels, sign, tick):
-    """Put the prices of a side into *wanted*, by tick, which is the id of an order."""
+def add_prices(wanted, price, step, levels, sign, tick):
+    """Add the prices of a side to *wanted*, by tick, which is the id of an order."""
     for _ in range(levels):
         wanted[uint64(round(price / tick))] = price
         price -= sign * step
@@ -34,14 +35,14 @@ def want(wanted, price, step, levels, sign, tick):
 
 @njit
 def update(hbt, bid, ask, step, levels, qty, with_bids, with_asks, counts):
-    """Cancel what is not on the grid, and send what is missing."""
+    """Cancel orders off the grid, and send missing orders."""
     orders, tick = hbt.orders(0), hbt.depth(0).tick_size
     bids = Dict.empty(np.uint64, np.float64)
     asks = Dict.empty(np.uint64, np.float64)
     if with_bids and np.isfinite(bid):
-        want(bids, bid, step, levels, 1, tick)
+        add_prices(bids, bid, step, levels, 1, tick)
     if with_asks and np.isfinite(ask):
-        want(asks, ask, step, levels, -1, tick)
+        add_prices(asks, ask, step, levels, -1, tick)
     values = orders.values()
     while values.has_next():
         order = values.get()
@@ -59,8 +60,8 @@ def update(hbt, bid, ask, step, levels, qty, with_bids, with_asks, counts):
 
 
 @njit
-def note_fills(hbt, fills, count):
-    """Note the orders that filled since they were last cleared."""
+def append_fills(hbt, fills, count):
+    """Append the fills of orders that were filled since orders were last cleared."""
     values = hbt.orders(0).values()
     while values.has_next():
         order = values.get()
@@ -74,12 +75,12 @@ def note_fills(hbt, fills, count):
 
 @njit
 def play_grid(hbt, every_ns, levels, step_ticks, delta_ticks, outside, qty, most, notebook, fills, counts):
-    """Quote a grid of fixed distances around the mid; with *outside* no price lies inside the spread."""
+    """Quote a grid at fixed distances around the mid; with *outside* no price is inside the spread."""
     tick = hbt.depth(0).tick_size
     more = hbt.elapse(0)
     while more == 0:
         counts[2] += 1
-        counts[3] = note_fills(hbt, fills, counts[3])
+        counts[3] = append_fills(hbt, fills, counts[3])
         hbt.clear_inactive_orders(0)
         depth, position = hbt.depth(0), hbt.position(0)
         if notebook:
@@ -94,7 +95,7 @@ def play_grid(hbt, every_ns, levels, step_ticks, delta_ticks, outside, qty, most
             bid, ask = math.floor(bid / step_ticks) * step_ticks * tick, math.ceil(ask / step_ticks) * step_ticks * tick
         update(hbt, bid, ask, step, levels, qty, position < most - 0.5 * qty, position > 0.5 * qty - most, counts)
         more = hbt.elapse(every_ns)
-    counts[3] = note_fills(hbt, fills, counts[3])
+    counts[3] = append_fills(hbt, fills, counts[3])
 
 
 @njit
@@ -125,7 +126,7 @@ def fit(reaches, seconds, bins, notebook):
 def play_glft(
     hbt, every_ns, levels, gamma, spread_factor, skew_factor, window, refit, bins, qty, most, notebook, fills, counts
 ):
-    """Quote a grid around the quotes of Guéant, Lehalle and Fernandez-Tapia, calibrated again and again."""
+    """Quote a grid around the quotes of Guéant, Lehalle and Fernandez-Tapia, calibrated periodically."""
     tick = hbt.depth(0).tick_size
     reaches, changes = np.full(10_000_000, np.nan), np.full(10_000_000, np.nan)
     mid = A = k = sigma = np.nan
@@ -140,7 +141,7 @@ def play_glft(
             reaches[t] = reach
         hbt.clear_last_trades(0)
         counts[2] += 1
-        counts[3] = note_fills(hbt, fills, counts[3])
+        counts[3] = append_fills(hbt, fills, counts[3])
         hbt.clear_inactive_orders(0)
         depth, held = hbt.depth(0), hbt.position(0) / qty
         before, mid = mid, 0.5 * (depth.best_bid_tick + depth.best_ask_tick)
@@ -164,11 +165,11 @@ def play_glft(
         update(hbt, bid, ask, step, levels, qty, held < most / qty - 0.5, held > 0.5 - most / qty, counts)
         t += 1
         more = hbt.elapse(every_ns)
-    counts[3] = note_fills(hbt, fills, counts[3])
+    counts[3] = append_fills(hbt, fills, counts[3])
 
 
 def played(settings, data):
-    """Play the day once; return what came of it, its fills, and the seconds."""
+    """Play the day once; return its results, including the seconds, and its fills."""
     asset = (
         BacktestAsset()
         .data([data])
@@ -211,7 +212,7 @@ def main(text):
     """Compile on the first rows alone, then play the day."""
     settings = json.loads(text)
     data = np.load(settings["events"])
-    data["exch_ts"] = data["local_ts"]  # the exchange acts when we hear of it, as in a replay of ours
+    data["exch_ts"] = data["local_ts"]  # the exchange's time is our receive time, as in mm's replay
     compiled, found, scaled = set(), [], 1
     for change in settings["plays"]:
         play = settings | change

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engine import ACCOUNT, EXECUTION, PEER, flags_of, models
-from benchmarks.turns import PYTHON, Bench, Measured, Ran, Row, run
+from benchmarks.turns import PYTHON, Bench, Measured, ProcessResult, Row, run
 from mm.errors import DataError
 
-FEW, MANY = 2, 12  # points of two sweeps: what the further ones cost is the cost of a point
+FEW, MANY = 2, 12  # numbers of points of two sweeps: their difference gives the cost of a point
 SWEPT = ("trade_cross", "queue_prob_power")
-CHECK = "data check"  # it has done its work also where the day has defects, as the other generator's has
+CHECK = "data check"  # it succeeds also if the day has defects, as that of the other generator
 AIMS = {
     "calibrate, marks": "under 1 s",
     "calibrate, ladder": "under 2 s",
@@ -31,9 +31,11 @@ def where_of(bench: Bench) -> list[str]:
 
 
 def commands(bench: Bench) -> dict[str, list[str]]:
-    """Return the words of each command, by the name of its row."""
+    """Return the words of each command, by row name."""
     where = where_of(bench)
-    found = {f"calibrate, {one}": ["calibrate", *where, "--method", one] for one in ("marks", "ladder", "fixed")}
+    found = {
+        f"calibrate, {method}": ["calibrate", *where, "--method", method] for method in ("marks", "ladder", "fixed")
+    }
     found |= {name: [name, *where] for name in ("schedule", "walkforward")}
     found[CHECK] = ["data", "check", str(bench.folder.path), "--json"]
     found["fills fit"] = ["fills", "fit", *where]
@@ -41,25 +43,25 @@ def commands(bench: Bench) -> dict[str, list[str]]:
 
 
 def sweep(bench: Bench, fills: str, points: int) -> list[str]:
-    """Return the words of a sweep of so many points, played in one process."""
+    """Return the words of a sweep of *points* points, played in one process."""
     where = where_of(bench)
     axis = ",".join(f"{0.001 + number * 1e-7:.7f}" for number in range(points))
     knobs = [*flags_of(EXECUTION), *flags_of(ACCOUNT), *flags_of(models(bench.quote_qty, bench.k))]
-    alone = ["--jobs", "1", "--reuse-points", "0", "--grid", f"GAMMA={axis}"]
-    return [*PYTHON, "mm", "sweep", *where, *knobs, "--fill-model", fills, *alone]
+    sweep_flags = ["--jobs", "1", "--reuse-points", "0", "--grid", f"GAMMA={axis}"]
+    return [*PYTHON, "mm", "sweep", *where, *knobs, "--fill-model", fills, *sweep_flags]
 
 
 def measure(bench: Bench) -> Measured:
-    """Measure each command, and the cost of a further point of a sweep compared with a warm play of the peer's."""
+    """Measure each command, and the cost of a point of a sweep, compared with a warm play of the peer."""
     named = commands(bench)
-    ran: dict[str, list[Ran]] = {name: [] for name in named}
-    points: dict[str, list[tuple[Ran, Ran]]] = {fills: [] for fills in SWEPT}
+    results: dict[str, list[ProcessResult]] = {name: [] for name in named}
+    points: dict[str, list[tuple[ProcessResult, ProcessResult]]] = {fills: [] for fills in SWEPT}
     peers = []
-    for turn in range(bench.turns + 1):  # the first one makes what is kept
+    for turn in range(bench.turns + 1):  # the first turn fills the caches
         for name, words in named.items():
-            done = _removed(run(words, defects=DataError.exit_code if name == CHECK else 0))
+            result = _removed(run(words, defects_code=DataError.exit_code if name == CHECK else 0))
             if turn:
-                ran[name].append(done)
+                results[name].append(result)
         for fills, pairs in points.items():
             pair = (_removed(run(sweep(bench, fills, FEW))), _removed(run(sweep(bench, fills, MANY))))
             if turn:
@@ -67,32 +69,34 @@ def measure(bench: Bench) -> Measured:
         if bench.peer and turn:
             peers.append(run([*bench.peer, "--repeat", "2"]))
     rows = []
-    for name, several in ran.items():
-        walls, users = [one.wall_s for one in several], [one.user_s for one in several]
+    for name, row_results in results.items():
+        walls, users = [result.wall_s for result in row_results], [result.user_s for result in row_results]
         rows.append(Row(name, "s", walls, aim=AIMS[name], user=users))
-        rows.append(Row(f"{name}, peak memory", "MB", [one.peak_mb for one in several], aim=MEMORY_AIM))
+        rows.append(Row(f"{name}, peak memory", "MB", [result.peak_mb for result in row_results], aim=MEMORY_AIM))
     aims = dict(zip(SWEPT, ("100, better 200", "60, better 150"), strict=True))
     rows += [_point_row(fills, points[fills], peers, aims[fills]) for fills in SWEPT]
     return Measured(rows, {"points of a sweep": MANY - FEW}, [] if peers else [bench.no_peer])
 
 
-def _point_row(fills: str, pairs: list[tuple[Ran, Ran]], peers: list[Ran], aim: str) -> Row:
+def _point_row(
+    fills: str, pairs: list[tuple[ProcessResult, ProcessResult]], peers: list[ProcessResult], aim: str
+) -> Row:
     walls, users = (
         [max(0.0, (getattr(many, key) - getattr(few, key)) / (MANY - FEW)) for few, many in pairs]
         for key in ("wall_s", "user_s")
     )
-    runs = [ran.said["runs"][-1] for ran in peers]
+    runs = [peer.output["runs"][-1] for peer in peers]
     theirs = ([one[key] for one in runs] for key in ("run_s", "run_user_s"))
     wall, user = theirs
     return Row(f"a point of a sweep, {fills}", "s", walls, PEER, wall, aim, users, user)
 
 
-def _removed(ran: Ran) -> Ran:
+def _removed(result: ProcessResult) -> ProcessResult:
     """Return the usage of a process, and remove its run, if any."""
-    path: Any = ran.said.get("path")
+    path: Any = result.output.get("path")
     if path is not None and (folder := _run_folder(Path(path))) is not None:
         shutil.rmtree(folder)
-    return ran
+    return result
 
 
 def _run_folder(path: Path) -> Path | None:

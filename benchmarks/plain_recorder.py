@@ -1,9 +1,9 @@
-"""A straightforward recorder: what one writes in an afternoon, as the yardstick of `mm bench recorder`.
+"""A straightforward recorder, as one would write it in an afternoon: the reference of `mm bench recorder`.
 
-It records the same streams into the same kinds of files by the means at hand: json, Decimal prices in sorted lists, the
-csv module, gzip files that are appended to. It has no gap rule, no recovery, no ledger.
+It records the same streams in the same kinds of files with standard means: json, Decimal prices in sorted lists, the
+csv module, gzip files in append mode. It has no gap rule, no recovery, no ledger.
 
-``python -m benchmarks.plain_recorder WS_URL REST_URL FOLDER`` records until SIGTERM and prints what it has counted.
+``python -m benchmarks.plain_recorder WS_URL REST_URL FOLDER`` records until SIGTERM and prints its message counts.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class _Book:
                     del prices[bisect_left(prices, price)]
 
     def top(self) -> list[Decimal]:
-        """Return the best levels, bid and ask by turns."""
+        """Return the best levels, bid and ask alternating."""
         bids, asks = self.prices
         cells = []
         for n in range(min(TOP_N, len(bids), len(asks))):
@@ -60,7 +60,7 @@ class _Book:
 
 
 async def record(ws_url: str, rest_url: str, folder: Path) -> dict[str, int]:
-    """Record until SIGTERM, and return how many messages of each kind came."""
+    """Record until SIGTERM, and return the number of received messages of each kind."""
     counts = {"depth": 0, "trade": 0}
     frames_file = (folder / "frames.csv").open("w", newline="")
     trades_file = (folder / "trades.csv").open("w", newline="")

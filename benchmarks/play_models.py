@@ -1,7 +1,7 @@
 """Each fill model, latency and view of the market, played repeatedly in one process, compared with hftbacktest.
 
-``python -m benchmarks.play_models DAY_FOLDER CACHE QUOTE_QTY K`` is what a turn runs: it makes the best prices and the
-index of levels anew, plays the day in each way, and prints one JSON object.
+Each turn runs ``python -m benchmarks.play_models DAY_FOLDER CACHE QUOTE_QTY K``: it recreates the best prices and the
+index of levels, plays the day in each variant, and prints one JSON object.
 """
 
 import json
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.engine import ACCOUNT, EXECUTION, beside, deep, median, models, play_row, quotes_of, seconds
-from benchmarks.turns import PYTHON, Bench, Measured, Ran, Row, run
+from benchmarks.engine import ACCOUNT, EXECUTION, both_counts, deep, median, models, play_row, quotes_of, seconds
+from benchmarks.turns import PYTHON, Bench, Measured, ProcessResult, Row, run
 from mm.dataclass import dataclass, replace
 
 if TYPE_CHECKING:
@@ -28,17 +28,17 @@ RATES = 1_000  # measured latencies to draw from
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """One way to play the day.
+    """One variant of playing the day.
 
     Attributes:
         fills: The fill model, by name.
         touch: Whether the best prices are quoted, instead of a distance from the mid.
-        unkept: Whether the tape is played without the kept best prices.
+        unkept: Whether the tape is played without the cached best prices.
         deep: Whether the quote model reads levels of the whole book at each requote.
         recorded: Whether we receive the market with its recorded latency; in hftbacktest this is always so.
         by_rate: Whether latencies depend on the rate of the market's messages; in hftbacktest they are constant.
-        queue: The peer's queue model; our models of only best prices have none, and are compared with the usual one.
-        aim: The intended ratio.
+        queue: The peer's queue model; our models of best prices alone have none, and are compared with the default.
+        aim: Target of the ratio.
     """
 
     fills: str
@@ -52,7 +52,7 @@ class Play:
 
     @property
     def name(self) -> str:
-        """The name of its row."""
+        """Name of the row."""
         parts = {"at the touch": self.touch, "best prices not kept": self.unkept, "whole book": self.deep}
         parts |= {"recorded feed": self.recorded, "latency by rate": self.by_rate}
         return ", ".join([self.fills, *(name for name, on in parts.items() if on)])
@@ -78,49 +78,51 @@ PLAYS = (
 
 
 def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
-    """Play the day in each way, and print the seconds."""
-    from mm.backtest import models as known
+    """Play the day in each variant, and print the seconds."""
+    from mm.backtest import models as known_models
     from mm.backtest.replay import backtest
     from mm.commands import assemble
     from mm.tape.load import load_day
 
     load_day(Path(folder), cache=Path(cache))
-    said: dict[str, Any] = {"made": _made(Path(folder), Path(cache)), "plays": {}}
+    output: dict[str, Any] = {"made": _creation_times(Path(folder), Path(cache)), "plays": {}}
     tape = load_day(Path(folder), cache=Path(cache)).staying()
     rules = assemble.rules(tape, EXECUTION, ACCOUNT, models(quote_qty or None))
-    for one in PLAYS:
-        own, market = _rules(rules, one), replace(tape).staying() if one.unkept else tape
+    for variant in PLAYS:
+        own, market = _rules(rules, variant), replace(tape).staying() if variant.unkept else tape
         quotes = (
-            partial(known.grid, levels=1, delta_ticks=0.0, step_ticks=1) if one.touch else partial(quotes_of, float(k))
+            partial(known_models.grid, levels=1, delta_ticks=0.0, step_ticks=1)
+            if variant.touch
+            else partial(quotes_of, float(k))
         )
 
         def play(
-            one: Play = one, own: "Rules" = own, market: "Tape" = market, quotes: Callable[[], Any] = quotes
+            variant: Play = variant, own: "Rules" = own, market: "Tape" = market, quotes: Callable[[], Any] = quotes
         ) -> Any:
-            model = deep(quotes()) if one.deep else quotes()
-            return backtest(market, model, getattr(known, one.fills)(), own).journal
+            model = deep(quotes()) if variant.deep else quotes()
+            return backtest(market, model, getattr(known_models, variant.fills)(), own).journal
 
         journal = play()
         taken = median([seconds(play) for _ in range(REPEATS)])
-        said["plays"][one.name] = {
+        output["plays"][variant.name] = {
             **taken,
             "orders": int(journal.orders[:, 1].max(initial=0)),
             "fills": len(journal.fills),
         }
-    print(json.dumps(said))
+    print(json.dumps(output))
 
 
-def _made(folder: Path, cache: Path) -> dict[str, Any]:
-    """Return the time to make the best prices and the index of levels, and their bytes; kept ones are removed."""
+def _creation_times(folder: Path, cache: Path) -> dict[str, Any]:
+    """Return the time to create the best prices and the index of levels, and their bytes; removes cached ones first."""
     from mm.tape.load import load_day
 
     found = {}
-    for what in ("best", "levels"):
-        for path in cache.glob(f"*.{what}.arrow"):
+    for name in ("best", "levels"):
+        for path in cache.glob(f"*.{name}.arrow"):
             path.unlink()
         tape = load_day(folder, cache=cache)
-        taken = seconds(lambda tape=tape, what=what: getattr(tape, what))  # type: ignore[misc]
-        found[what] = {**taken, "bytes": sum(path.stat().st_size for path in cache.glob(f"*.{what}.arrow"))}
+        taken = seconds(lambda tape=tape, name=name: getattr(tape, name))  # type: ignore[misc]
+        found[name] = {**taken, "bytes": sum(path.stat().st_size for path in cache.glob(f"*.{name}.arrow"))}
     return found
 
 
@@ -138,9 +140,10 @@ def _latencies() -> "Latencies":
 
 
 def measure(bench: Bench) -> Measured:
-    """Measure every play beside the peer's, or alone."""
-    cache = bench.out / f"models_{bench.folder.symbol}_{bench.folder.day}"  # of its own: what is kept is made anew
-    inside = [
+    """Measure every play, compared with the peer's if there is one."""
+    # A separate cache, because it is recreated.
+    cache = bench.out / f"models_{bench.folder.symbol}_{bench.folder.day}"
+    in_process_command = [
         *PYTHON,
         "benchmarks.play_models",
         str(bench.folder.path),
@@ -148,27 +151,32 @@ def measure(bench: Bench) -> Measured:
         bench.quote_qty or "",
         str(bench.k),
     ]
-    same: dict[tuple[str, ...], list[Ran]] = {one.peer: [] for one in PLAYS}
-    insides = []
-    run(inside)  # parses the day
+    same: dict[tuple[str, ...], list[ProcessResult]] = {play.peer: [] for play in PLAYS}
+    in_process = []
+    run(in_process_command)  # parses the day
     for _ in range(bench.turns):
         for flags, peers in same.items():
             if bench.peer_plays:
                 peers.append(run([*bench.peer_plays, "--repeat", "2", *flags]))
-        insides.append(run(inside))
+        in_process.append(run(in_process_command))
     rows = [
-        play_row(one.name, [ran.said["plays"][one.name] for ran in insides], same[one.peer], one.aim) for one in PLAYS
+        play_row(play.name, [result.output["plays"][play.name] for result in in_process], same[play.peer], play.aim)
+        for play in PLAYS
     ]
     made = {"best": "make the best prices, and keep them", "levels": "make the index of levels, and keep it"}
     for what, name in made.items():
-        taken = [ran.said["made"][what] for ran in insides]
-        rows.append(Row(name, "s", [one["s"] for one in taken], user=[one["user_s"] for one in taken]))
-    last = insides[-1].said
+        taken = [result.output["made"][what] for result in in_process]
+        rows.append(Row(name, "s", [times["s"] for times in taken], user=[times["user_s"] for times in taken]))
+    last = in_process[-1].output
     facts: dict[str, Any] = {}
-    for one in PLAYS:
+    for play in PLAYS:
         counts = {"orders": "sent", "fills": "fills"}
-        both = {key: beside(last["plays"][one.name][key], same[one.peer], theirs) for key, theirs in counts.items()}
-        facts[one.name] = {f"{key}, {who}": count for key, several in both.items() for who, count in several.items()}
+        counts_by_key = {
+            key: both_counts(last["plays"][play.name][key], same[play.peer], theirs) for key, theirs in counts.items()
+        }
+        facts[play.name] = {
+            f"{key}, {side}": count for key, both_sides in counts_by_key.items() for side, count in both_sides.items()
+        }
     facts["bytes"] = {"best prices": last["made"]["best"]["bytes"], "index": last["made"]["levels"]["bytes"]}
     return Measured(rows, facts, [] if bench.peer_plays else [bench.no_peer])
 

@@ -1,11 +1,12 @@
-"""The recorder: processor time a message, beside a straightforward one; how late stamps are; what a deep book costs.
+"""The recorder compared with a straightforward one: processor time per message, late timestamps, cost of a deep book.
 
-``python -m benchmarks.recorder KIND MESSAGES`` is what a turn runs: a feed, and a recorder of that KIND (``ours`` or
-``plain``) as a process of its own, which is stopped when all is sent; ``burst`` is ours and
-``plain_burst`` the other, and the messages come 520 within 10 ms; ``link`` and ``library`` are a connection alone
-(`benchmarks.connection`); ``deep`` has no process. It prints one JSON object.
-The feed is a busy symbol's depth and trades over loopback. Messages are made before they are needed, so that sending
-costs little beside receiving; they are mixed as on a busy day: ten depth messages of some 46 levels to 28 trades.
+Each turn runs ``python -m benchmarks.recorder KIND MESSAGES``, which prints one JSON object: a feed, and a recorder of
+that KIND (``ours`` or ``plain``) in a separate process, which is stopped when all messages are sent. ``burst`` and
+``plain_burst`` are the same recorders with bursts of 520 messages within 10 ms; ``link`` and ``library`` are
+connections without a recorder (`benchmarks.connection`); ``deep`` needs no process.
+
+The feed is the depth and trades of a busy symbol over loopback. Messages are made in advance, so that sending costs
+little compared with receiving; the mix is that of a busy day: ten depth messages of some 46 levels per 28 trades.
 """
 
 import asyncio
@@ -29,11 +30,11 @@ from benchmarks.plain_recorder import SYMBOL
 from benchmarks.turns import PYTHON, Measured, Row, run
 from mm.clock import now_us
 
-LEVELS_A_DIFF = 46
+LEVELS_PER_DIFF = 46
 _MID_TICKS = 6_000_000
 _DEPTH_SHARE = 10 / 38
 _STEP_S = 0.005
-_LATE_S = 60.0
+_CLOSE_TIMEOUT_S = 60.0
 MESSAGES = 50_000
 RATE = 5_000
 BURST = 520
@@ -43,18 +44,18 @@ AIM_US = 30
 _BURST_STEPS = 10
 _BURST_STEP_S = 0.001
 _PAUSE_STEPS = 490
-_STEPS_A_S = 200
+_STEPS_PER_S = 200
 _FEW = 1_000
 _CONNECTIONS = ("link", "library", "link_burst", "library_burst")
 KINDS = ("ours", "plain", "burst", "plain_burst", "deep", *_CONNECTIONS)
 
 
 class Feed:
-    """The messages of one symbol, and the REST answers that go with them.
+    """Messages of one symbol, and the matching REST responses.
 
     Args:
-        levels: Of each side of the book.
-        seed: Of all that is left to chance.
+        levels: Number of levels of each side of the book.
+        seed: Random seed.
     """
 
     def __init__(self, levels: int = 1_000, seed: int = 7) -> None:
@@ -64,13 +65,13 @@ class Feed:
         self._trade_id = 1
 
     def snapshot(self) -> bytes:
-        """Return the answer of ``/api/v3/depth``: every level, at id 1,000."""
+        """Return the response of ``/api/v3/depth``: every level, at id 1,000."""
         sides = ([[_price(sign * n), "1.50000000"] for n in range(1, self._levels + 1)] for sign in (-1, 1))
         bids, asks = sides
         return json.dumps({"lastUpdateId": 1_000, "bids": bids, "asks": asks}).encode()
 
     def info(self) -> bytes:
-        """Return the answer of ``/api/v3/exchangeInfo``."""
+        """Return the response of ``/api/v3/exchangeInfo``."""
         filters = [
             {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000.00", "tickSize": "0.01"},
             {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "9000.00", "stepSize": "0.00001"},
@@ -79,7 +80,7 @@ class Feed:
         return json.dumps({"symbols": [entry]}).encode()
 
     def messages(self, count: int) -> Iterator[tuple[bytes, bytes]]:
-        """Yield what stands before and behind the time of each of the next *count* messages."""
+        """Yield the text before and after the event time of each of the next *count* messages."""
         for _ in range(count):
             yield self.diff() if self._luck.random() < _DEPTH_SHARE else self._trade()
 
@@ -87,7 +88,7 @@ class Feed:
         """Return the next depth message."""
         luck = self._luck
         sides: tuple[list[str], list[str]] = ([], [])
-        for _ in range(1 + int(luck.expovariate(1 / LEVELS_A_DIFF))):
+        for _ in range(1 + int(luck.expovariate(1 / LEVELS_PER_DIFF))):
             away = 1 + min(int(luck.expovariate(1 / 150)), self._levels - 1)
             side = luck.random() < 0.5
             qty = "0.00000000" if away > 1 and luck.random() < 0.25 else f"{luck.randrange(1, 10**6) / 1e5:.8f}"
@@ -106,16 +107,16 @@ class Feed:
 
 
 class FeedServer:
-    """Sends a feed to the first client that connects, and answers its questions.
+    """Sends a feed to the first client that connects, and answers its REST requests.
 
     Args:
-        feed: What is sent.
-        sizes: How many messages a step, one number each.
-        step_s: From one step to the next.
+        feed: The feed to send.
+        sizes: Number of messages of each step.
+        step_s: Interval between steps.
 
     Attributes:
-        sent: Set when all have been, or the client has gone.
-        urls: Bases of streams and of REST.
+        sent: Set when all messages are sent, or the client has disconnected.
+        urls: Base URLs of the streams and of REST.
     """
 
     def __init__(self, feed: Feed, sizes: Sequence[int], step_s: float = _STEP_S) -> None:
@@ -128,7 +129,7 @@ class FeedServer:
         self._servers: tuple[Server, asyncio.Server] | tuple[()] = ()
 
     async def open(self) -> None:
-        """Listen on loopback, on ports of the system's choice."""
+        """Listen on free ports of loopback."""
         streams = await serve(self._send, "127.0.0.1", 0, compression=None, ping_interval=None)
         rest = await asyncio.start_server(self._answer, "127.0.0.1", 0)
         self._servers = streams, rest
@@ -136,12 +137,12 @@ class FeedServer:
         self.urls = (f"ws://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         for server in self._servers:
             server.close()
 
     async def _send(self, client: ServerConnection) -> None:
-        """Send one update, and all else behind the snapshot, so that each of them has its frame."""
+        """Send one update, and all other messages after the snapshot, each in a separate frame."""
         self._write(client, [self._feed.diff()])
         await self._requested.wait()
         await asyncio.sleep(0.5)
@@ -159,10 +160,10 @@ class FeedServer:
             await asyncio.sleep(self._step_s)
         self.sent.set()
         with suppress(TimeoutError):
-            await asyncio.wait_for(client.wait_closed(), _LATE_S)
+            await asyncio.wait_for(client.wait_closed(), _CLOSE_TIMEOUT_S)
 
     def _write(self, client: ServerConnection, batch: list[tuple[bytes, bytes]]) -> None:
-        """Write messages as frames, each with the instant at which it is written."""
+        """Write messages as frames, each with the time of its write."""
         for head, tail in batch:
             body = b"%b%d%b" % (head, now_us(), tail)
             size = len(body)
@@ -170,10 +171,10 @@ class FeedServer:
             client.transport.write(b"\x81" + length + body)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one question."""
+        """Answer one REST request."""
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError:  # a connection that was opened ahead of need
+        except asyncio.IncompleteReadError:  # a connection that was opened in advance
             writer.close()
             return
         depth = b"/api/v3/depth" in head
@@ -186,18 +187,18 @@ class FeedServer:
 
 
 def _price(away: int) -> str:
-    """Return the price *away* ticks from the middle, as the exchange writes it."""
+    """Return the price *away* ticks from the middle, in the exchange's format."""
     ticks = _MID_TICKS + away
     return f"{ticks // 100}.{ticks % 100:02}000000"
 
 
 def measure(turns: int, messages: int = MESSAGES) -> Measured:
-    """Measure it in *turns* fresh processes of each kind, with so many *messages*."""
-    said: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+    """Measure it in *turns* fresh processes of each kind, with *messages* messages each."""
+    outputs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for _ in range(turns):
-        for kind, found in said.items():
-            found.append(run([*PYTHON, "benchmarks.recorder", kind, str(messages)]).said)
-    ours, plain, burst, plain_burst, deep, link, library, link_burst, library_burst = said.values()
+        for kind, kind_outputs in outputs.items():
+            kind_outputs.append(run([*PYTHON, "benchmarks.recorder", kind, str(messages)]).output)
+    ours, plain, burst, plain_burst, deep, link, library, link_burst, library_burst = outputs.values()
     rows = [
         Row("processor time a message", "us", _column(ours, "us"), "plain", _column(plain, "us"), f"under {AIM_US}"),
         Row("most memory", "MB", _column(ours, "peak_mb"), "plain", _column(plain, "peak_mb"), "under 150"),
@@ -228,7 +229,7 @@ def measure(turns: int, messages: int = MESSAGES) -> Measured:
 
 
 async def record(kind: str, sizes: list[int], step_s: float, folder: Path) -> dict[str, Any]:
-    """Serve a feed of *sizes* messages a step to a recorder, and return what it took and what it counted."""
+    """Serve a feed of *sizes* messages per step to a recorder; return its processor time and its report."""
     server = FeedServer(Feed(), sizes, step_s)
     await server.open()
     (folder / "tmp").mkdir()
@@ -237,16 +238,16 @@ async def record(kind: str, sizes: list[int], step_s: float, folder: Path) -> di
         command = [*PYTHON, "mm.market_data.recorder", "--json", "--ws-url", server.urls[0]]
         command += ["--rest-url", server.urls[1], "--symbol", SYMBOL, "--data-root", str(folder / "data")]
         command += ["--window-start", "always", "--start-jitter-s", "0", "--log-level", "ERROR"]
-        command += ["--depth-silence-s", "3600"]  # a feed that has to wait for a processor is no stall
+        command += ["--depth-silence-s", "3600"]  # a feed that waits for a processor is not a stall
     env = {**os.environ, "TMPDIR": str(folder / "tmp")}
     before_s = _children_s()
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=env)
-    ends = [asyncio.create_task(one) for one in (server.sent.wait(), process.wait())]
+    ends = [asyncio.create_task(task) for task in (server.sent.wait(), process.wait())]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     if process.returncode is None:
         process.send_signal(signal.SIGTERM)
     out, _ = await process.communicate()
-    return {"used_s": _children_s() - before_s, "said": json.loads(out.splitlines()[-1])}
+    return {"used_s": _children_s() - before_s, "report": json.loads(out.splitlines()[-1])}
 
 
 def _children_s() -> float:
@@ -258,16 +259,16 @@ def _take(kind: str, sizes: list[int], step_s: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         found = asyncio.run(record(kind, sizes, step_s, Path(name)))
         late_us = sorted(_late_us(Path(name)))
-    said = found["said"]
-    days = said.get("days", [{"diffs": said.get("depth", 0), "trades": said.get("trade", 0)}])
-    got = sum(day["diffs"] + day["trades"] for day in days)
+    report = found["report"]
+    days = report.get("days", [{"diffs": report.get("depth", 0), "trades": report.get("trade", 0)}])
+    received = sum(day["diffs"] + day["trades"] for day in days)
     peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     late_ms = late_us[len(late_us) * 99 // 100] / 1e3
-    return {"used_s": found["used_s"], "peak_mb": peak_mb, "lost": sum(sizes) + 1 - got, "late_ms": late_ms}
+    return {"used_s": found["used_s"], "peak_mb": peak_mb, "lost": sum(sizes) + 1 - received, "late_ms": late_ms}
 
 
 def _late_us(root: Path) -> list[int]:
-    """Return how much later than they were sent the diffs were stamped."""
+    """Return the delays of the diffs' timestamps after their send times, in µs."""
     late = []
     for path in root.rglob("*.ndjson.gz"):
         with gzip.open(path) as stream:
@@ -276,10 +277,10 @@ def _late_us(root: Path) -> list[int]:
 
 
 def _rated(kind: str, messages: int) -> dict[str, Any]:
-    """Return the processor time of one message: that of many less that of few, which is starting."""
-    each = RATE // _STEPS_A_S
-    few = _take(kind, [each] * (_FEW // each), 1 / _STEPS_A_S)
-    many = _take(kind, [each] * (messages // each), 1 / _STEPS_A_S)
+    """Return the processor time of one message, from many less few messages, so that startup cancels out."""
+    each = RATE // _STEPS_PER_S
+    few = _take(kind, [each] * (_FEW // each), 1 / _STEPS_PER_S)
+    many = _take(kind, [each] * (messages // each), 1 / _STEPS_PER_S)
     return {**many, "us": 1e6 * (many["used_s"] - few["used_s"]) / (messages - _FEW)}
 
 
@@ -293,7 +294,7 @@ def _burst_sizes(bursts: int) -> list[int]:
 
 
 async def _connected(kind: str, sizes: list[int], step_s: float) -> dict[str, Any]:
-    """Serve a feed to a connection alone, and return what its process has found."""
+    """Serve a feed to a connection without a recorder, and return the results of its process."""
     server = FeedServer(Feed(), sizes, step_s)
     await server.open()
     command = [*PYTHON, "benchmarks.connection", kind, *server.urls]
@@ -305,7 +306,7 @@ async def _connected(kind: str, sizes: list[int], step_s: float) -> dict[str, An
 
 
 def _deep(diffs: int) -> dict[str, Any]:
-    """Play depth messages into thin and deep books, without a socket, by turns."""
+    """Apply depth messages to thin and deep books in turn, without a socket."""
     used = {levels: _played(levels, diffs) for levels in (1_000, 20_000)}
     thin, deep = (1e6 * seconds / diffs for seconds in used.values())
     return {"thin_us": thin, "deep_us": deep, "ratio": deep / thin}
@@ -331,17 +332,17 @@ def _played(levels: int, diffs: int) -> float:
         return time.process_time() - began_s
 
 
-def _column(said: list[dict[str, Any]], name: str) -> list[float]:
-    return [float(one[name]) for one in said]
+def _column(outputs: list[dict[str, Any]], name: str) -> list[float]:
+    return [float(output[name]) for output in outputs]
 
 
 def main(kind: str, messages: str) -> None:
-    """Take one turn, and print what it found."""
+    """Run one turn, and print its results."""
     count = int(messages)
     if kind == "deep":
         found = _deep(max(DIFFS * count // MESSAGES, 200))
     elif kind in ("link", "library"):
-        found = asyncio.run(_connected(kind, [RATE // _STEPS_A_S] * (count * _STEPS_A_S // RATE), 1 / _STEPS_A_S))
+        found = asyncio.run(_connected(kind, [RATE // _STEPS_PER_S] * (count * _STEPS_PER_S // RATE), 1 / _STEPS_PER_S))
     elif kind in _CONNECTIONS:
         sizes = _burst_sizes(max(BURSTS * count // MESSAGES, 1))
         found = asyncio.run(_connected(kind.removesuffix("_burst"), sizes, _BURST_STEP_S))

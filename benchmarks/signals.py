@@ -1,6 +1,6 @@
-"""Signals over a recorded day: nanoseconds per event, each signal alone, beside the book without any but the mid.
+"""Signals over a recorded day: nanoseconds per event of each signal alone, compared with the book and the mid alone.
 
-``python -m benchmarks.signals FOLDER`` is what a turn runs: it prints one JSON object.
+Each turn runs ``python -m benchmarks.signals FOLDER``, which prints one JSON object.
 """
 
 import json
@@ -12,20 +12,20 @@ from typing import Any
 
 from benchmarks.turns import PYTHON, Bench, Measured, Row, run
 
-AIM_NS = 1_000  # a million events a second on one core
+AIM_NS = 1_000  # a million events per second on one core
 BARE = "mid"
-"""The signal that needs the best prices alone: what it costs is the book."""
+"""The signal that needs the best prices alone: its cost is that of the book."""
 
 
 def measure(bench: Bench) -> Measured:
-    """Measure every usual signal on the day of *bench*, one fresh process per turn."""
+    """Measure every default signal on the day of *bench*, in one fresh process per turn."""
     command = [*PYTHON, "benchmarks.signals", str(bench.folder.path)]
-    said = [run(command).said for _ in range(bench.turns)]
-    book = [one["ns"][BARE] for one in said]
-    rows = [Row(name, "ns", [one["ns"][name] for one in said], "the book", book) for name in said[-1]["ns"]]
+    outputs = [run(command).output for _ in range(bench.turns)]
+    book = [output["ns"][BARE] for output in outputs]
+    rows = [Row(name, "ns", [output["ns"][name] for output in outputs], "the book", book) for name in outputs[-1]["ns"]]
     slowest = max(rows, key=lambda row: statistics.median(row.ours))
     facts = {
-        "events": said[-1]["events"],
+        "events": outputs[-1]["events"],
         "slowest": slowest.name,
         "its events a second": round(1e9 / statistics.median(slowest.ours)),
     }
@@ -34,18 +34,18 @@ def measure(bench: Bench) -> Measured:
 
 
 def main(folder: str) -> None:
-    """Compute each usual signal over a day, and print what an event took."""
+    """Compute each default signal over a day, and print the time per event."""
     from mm.dayfolder.layout import DayFolder
     from mm.signals.families import SIGNALS
     from mm.tape.load import load_day
 
     tape = load_day(DayFolder.at(Path(folder)))
-    names = [name for name in SIGNALS.usual if name != "micro_price"]  # it is fitted on days before
-    print(json.dumps({"events": len(tape), "ns": {name: _paced(tape, name) for name in names}}))
+    names = [name for name in SIGNALS.usual if name != "micro_price"]  # it needs a fit on earlier days
+    print(json.dumps({"events": len(tape), "ns": {name: _ns_per_event(tape, name) for name in names}}))
 
 
-def _paced(tape: Any, name: str) -> float:
-    """Return the ns of processor time that an event of the tape takes with one signal."""
+def _ns_per_event(tape: Any, name: str) -> float:
+    """Return the processor time per event of the tape with one signal, in ns."""
     from mm.signals.compute import compute
 
     began = time.process_time_ns()

@@ -1,10 +1,11 @@
-"""A recorder that runs for long at a high rate: its memory, its processor time a message, and whether anything is lost.
+"""A long run of a recorder at a high rate: its memory, its processor time per message, and lost messages.
 
-``python -m benchmarks.soak --hours 14`` lets 14 hours of a market pass, 2,000 messages per second of its time, as fast
-as the machine takes them, and prints a row for every quarter of an hour. The recorder is a process of its own, with its
-files, gzip and fsync, whose clock is that of the market (`market_clock`), so that every deadline of it comes as often
-as in 14 hours. The price wanders, so that levels come and go. It ends with 1 where the memory grows, or a message is
-lost. 14 hours take about 21 GB of disk below ``--folder``, which are removed at the end, and an hour or more.
+``python -m benchmarks.soak --hours 14`` sends 14 hours of a market, 2,000 messages per second of market time, as fast
+as the machine allows, and prints a row for every quarter of an hour. The recorder is a separate process, with its
+files, gzip and fsync; its clock is that of the market (`market_clock`), so that its deadlines occur as often as in 14
+hours. The price is a random walk, so that levels appear and disappear. The exit code is 1 if the memory grows or a
+message is lost. 14 hours take about 21 GB of disk under ``--folder``, which are removed at the end, and an hour or
+more.
 """
 
 import argparse
@@ -26,33 +27,33 @@ from websockets.protocol import State
 
 from benchmarks.market_clock import MarketClock
 from benchmarks.plain_recorder import SYMBOL
-from benchmarks.recorder import LEVELS_A_DIFF, Feed, FeedServer
+from benchmarks.recorder import LEVELS_PER_DIFF, Feed, FeedServer
 from mm.clock import DAY_ZONE, US_PER_S, midnight_us
 from mm.dataclass import dataclass
 
 DAY = "20260105"
-RATE, DEPTHS_A_S = 2_000, 100
-MOST_MB, MOST_GROWTH_MB = 150.0, 20.0
+RATE, DEPTHS_PER_S = 2_000, 100
+MAX_MB, MAX_GROWTH_MB = 150.0, 20.0
 WARM = 0.1
-"""Share of the time after which memory may grow no more."""
-BYTES_A_MESSAGE = 230
+"""Share of the time after which memory must stop growing."""
+BYTES_PER_MESSAGE = 230
 _BATCH = 200
-_AHEAD = 2_000
-_MID_TICKS, _REACH, _WANDER = 6_000_000, 1_000, 2_000
+_MAX_UNRECEIVED = 2_000
+_MID_TICKS, _REACH, _MAX_DRIFT = 6_000_000, 1_000, 2_000
 _SHAPES = 2_048
-_MOVES = 0.3
-_QUIET_S = 0.005
+_MOVE_PROBABILITY = 0.3
+_POLL_S = 0.005
 
 
 class WanderingFeed(Feed):
-    """The messages of a symbol whose price wanders; they cost little, because most of their text is made beforehand."""
+    """Messages of a symbol whose price is a random walk; most of their text is made in advance, to save time."""
 
     def __init__(self, clock: Callable[[], int], seed: int = 7) -> None:
         super().__init__(_REACH, seed)
         self._clock = clock
         self._draw = random.Random(seed + 1)
         self._away = 0
-        low = _MID_TICKS - _WANDER - 2 * _REACH
+        low = _MID_TICKS - _MAX_DRIFT - 2 * _REACH
         self._low = low
         self._prices = [_price(ticks) for ticks in range(low, 2 * _MID_TICKS - low)]
         self._shapes = [self._shape() for _ in range(_SHAPES)]
@@ -61,26 +62,26 @@ class WanderingFeed(Feed):
         self._last_id, self._last_trade = 1_000, 0
 
     def batch(self, count: int) -> list[bytes]:
-        """Return the next messages, whole."""
-        every = RATE // DEPTHS_A_S
-        found = []
+        """Return the next complete messages."""
+        every = RATE // DEPTHS_PER_S
+        messages = []
         for _ in range(count):
-            found.append(self._trade_now() if self._made % every else self.depth())
+            messages.append(self._trade_now() if self._made % every else self.depth())
             self._made += 1
-        return found
+        return messages
 
     def depth(self) -> bytes:
-        """Return the next depth message, whole; sometimes the price moves by a tick, and a level is eaten up."""
+        """Return the next complete depth message; sometimes the price moves by a tick, and a level is consumed."""
         draw = self._draw
-        eaten: tuple[list[str], list[str]] = ([], [])
-        if draw.random() < _MOVES:
-            up = draw.random() < 0.5 - 0.5 * self._away / _WANDER
+        consumed: tuple[list[str], list[str]] = ([], [])
+        if draw.random() < _MOVE_PROBABILITY:
+            up = draw.random() < 0.5 - 0.5 * self._away / _MAX_DRIFT
             self._away += 1 if up else -1
-            eaten[up].append(f'["{self._at(0)}","0.00000000"]')
+            consumed[up].append(f'["{self._at(0)}","0.00000000"]')
         bids, asks = self._shapes[draw.randrange(_SHAPES)]
         at, prices = self._away + _MID_TICKS - self._low, self._prices
-        bid_text = ",".join([*eaten[0], *[f'["{prices[at - away]}","{qty}"]' for away, qty in bids]])
-        ask_text = ",".join([*eaten[1], *[f'["{prices[at + away]}","{qty}"]' for away, qty in asks]])
+        bid_text = ",".join([*consumed[0], *[f'["{prices[at - away]}","{qty}"]' for away, qty in bids]])
+        ask_text = ",".join([*consumed[1], *[f'["{prices[at + away]}","{qty}"]' for away, qty in asks]])
         first, self._last_id = self._last_id + 1, self._last_id + 60
         text = (
             f'{{"stream":"{SYMBOL.lower()}@depth@100ms","data":{{"e":"depthUpdate","E":{self._clock()},"s":"{SYMBOL}",'
@@ -102,26 +103,26 @@ class WanderingFeed(Feed):
         return self._prices[self._away + _MID_TICKS - self._low + away]
 
     def _shape(self) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
-        """Return which levels of a side a message changes: how far from the middle, and the quantity."""
+        """Return the levels that a message changes, by side: distance from the middle, and quantity."""
         draw = self._draw
         sides: tuple[dict[int, str], dict[int, str]] = ({}, {})
-        for _ in range(1 + int(draw.expovariate(1 / LEVELS_A_DIFF))):
+        for _ in range(1 + int(draw.expovariate(1 / LEVELS_PER_DIFF))):
             away = 1 + min(int(draw.expovariate(1 / 150)), _REACH - 1)
-            gone = away > 1 and draw.random() < 0.25
-            sides[draw.random() < 0.5][away] = "0.00000000" if gone else f"{draw.randrange(1, 10**6) / 1e5:.8f}"
+            removed = away > 1 and draw.random() < 0.25
+            sides[draw.random() < 0.5][away] = "0.00000000" if removed else f"{draw.randrange(1, 10**6) / 1e5:.8f}"
         return list(sides[0].items()), list(sides[1].items())
 
 
 class SoakServer(FeedServer):
-    """Sends a market as fast as its recorder takes it, and sets the time.
+    """Sends a market as fast as its recorder receives it, and sets the market's time.
 
     Args:
-        clock: The time of the market.
-        messages: How many are sent.
+        clock: Time of the market.
+        messages: Number of messages to send.
 
     Attributes:
-        sent_count: How many were.
-        left: Whether the recorder ended the connection before.
+        sent_count: Number of sent messages.
+        left: Whether the recorder closed the connection early.
     """
 
     def __init__(self, clock: MarketClock, messages: int) -> None:
@@ -139,9 +140,9 @@ class SoakServer(FeedServer):
         await asyncio.sleep(0.5)
         clock, step_us = self._clock, US_PER_S * _BATCH // RATE
         while self.sent_count < self._messages and client.state is State.OPEN:
-            if self.sent_count - clock.taken > _AHEAD:
-                clock.us += round(US_PER_S * _QUIET_S)  # what the recorder waits for by the clock must come
-                await asyncio.sleep(_QUIET_S)
+            if self.sent_count - clock.taken > _MAX_UNRECEIVED:
+                clock.us += round(US_PER_S * _POLL_S)  # so that the recorder's timers expire
+                await asyncio.sleep(_POLL_S)
                 continue
             clock.us += step_us
             self._write_whole(client, self._market.batch(_BATCH))
@@ -152,7 +153,7 @@ class SoakServer(FeedServer):
         await client.wait_closed()
 
     def _write_whole(self, client: ServerConnection, messages: list[bytes]) -> None:
-        """Write messages, each as a frame, in one piece."""
+        """Write messages, one frame each, in one write."""
         parts = []
         for body in messages:
             size = len(body)
@@ -166,10 +167,10 @@ class Sample(NamedTuple):
 
     Attributes:
         market_s: Time of the market since the start.
-        messages: That it has taken.
-        memory_mb: That it holds.
-        cpu_s: That it has used, system time included.
-        disk_mb: What it has written.
+        messages: Number of received messages.
+        memory_mb: Resident memory.
+        cpu_s: Processor time, including system time.
+        disk_mb: Size of its files.
     """
 
     market_s: float
@@ -181,39 +182,39 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Soaked:
-    """What a soak has shown.
+    """Results of a soak.
 
     Attributes:
-        samples: In order; the first is that of the start.
-        sent: Messages that were sent.
-        said: What the recorder has said of itself at the end.
-        left: Whether it ended the connection, so that the soak ended early.
+        samples: Samples in order; the first one is that of the start.
+        sent: Number of sent messages.
+        report: The recorder's own report at the end.
+        left: Whether the recorder closed the connection, so that the soak ended early.
     """
 
     samples: list[Sample]
     sent: int
-    said: dict[str, Any]
+    report: dict[str, Any]
     left: bool = False
 
     @property
     def recorded(self) -> int:
-        """Messages that are in the day."""
-        return sum(day["diffs"] + day["trades"] for day in self.said["days"])
+        """Number of messages in the recorded days."""
+        return sum(day["diffs"] + day["trades"] for day in self.report["days"])
 
     def violations(self) -> list[str]:
-        """Return what is not as it must be."""
-        found = ["the recorder has ended the connection"] if self.left else []
+        """Return descriptions of all violated requirements."""
+        violations = ["the recorder has ended the connection"] if self.left else []
         if self.recorded != self.sent + 1:
-            found.append(f"{self.sent + 1} messages were sent, {self.recorded} are recorded")
-        gaps = {name: sum(day[name] for day in self.said["days"]) for name in ("gaps", "trade_gaps", "quarantined")}
+            violations.append(f"{self.sent + 1} messages were sent, {self.recorded} are recorded")
+        gaps = {name: sum(day[name] for day in self.report["days"]) for name in ("gaps", "trade_gaps", "quarantined")}
         if any(gaps.values()):
-            found.append(f"not zero: {gaps}")
-        warm = [one.memory_mb for one in self.samples if one.market_s >= WARM * self.samples[-1].market_s]
-        if max(warm) - warm[0] > MOST_GROWTH_MB:
-            found.append(f"memory has grown from {warm[0]:.1f} to {max(warm):.1f} MB")
-        if max(warm) > MOST_MB:
-            found.append(f"memory was {max(warm):.1f} MB, {MOST_MB:.0f} are the most")
-        return found
+            violations.append(f"not zero: {gaps}")
+        warm = [sample.memory_mb for sample in self.samples if sample.market_s >= WARM * self.samples[-1].market_s]
+        if max(warm) - warm[0] > MAX_GROWTH_MB:
+            violations.append(f"memory has grown from {warm[0]:.1f} to {max(warm):.1f} MB")
+        if max(warm) > MAX_MB:
+            violations.append(f"memory was {max(warm):.1f} MB, {MAX_MB:.0f} are the most")
+        return violations
 
 
 def row(before: Sample, now: Sample) -> str:
@@ -229,50 +230,50 @@ def row(before: Sample, now: Sample) -> str:
 HEAD = f"{'time':>6} {'messages':>13} {'disk MB':>10} {'RSS MB':>9} {'us a message':>14}"
 
 
-async def soak(hours: float, folder: Path, every_s: float, say: Callable[[str], None]) -> Soaked:
-    """Record *hours* of a market into *folder*, with a sample each *every_s* of its time; rows go to *say*."""
+async def soak(hours: float, folder: Path, every_s: float, print_line: Callable[[str], None]) -> Soaked:
+    """Record *hours* of a market in *folder*, with a sample every *every_s* of its time; rows go to *print_line*."""
     clock = MarketClock(folder / "clock")
     begins_us = clock.us = midnight_us(DAY) + 1_800 * US_PER_S
     server = SoakServer(clock, round(hours * 3600 * RATE))
     await server.open()
     (folder / "tmp").mkdir()
-    entry = str(Path(__file__).with_name("market_clock.py"))
-    command = [sys.executable, entry, str(folder / "clock"), "record", "--json", "--ws-url", server.urls[0]]
+    launcher = str(Path(__file__).with_name("market_clock.py"))
+    command = [sys.executable, launcher, str(folder / "clock"), "record", "--json", "--ws-url", server.urls[0]]
     command += ["--rest-url", server.urls[1], "--symbol", SYMBOL, "--data-root", str(folder / "data")]
     command += ["--window-start", "always", "--window-tz", DAY_ZONE, "--start-jitter-s", "0", "--log-level", "ERROR"]
     root = str(Path(__file__).resolve().parents[1])
     env = {**os.environ, "TMPDIR": str(folder / "tmp"), "PYTHONPATH": root}
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=env)
-    over = asyncio.create_task(process.wait())
+    ended = asyncio.create_task(process.wait())
     samples, due_s = [], 0.0
-    say(HEAD)
-    while not (server.sent.is_set() and clock.taken + 16 >= server.sent_count) and not (over.done() or server.left):
-        if not server.sent_count:  # nothing moves the time yet
-            clock.us += round(US_PER_S * _QUIET_S)
+    print_line(HEAD)
+    while not (server.sent.is_set() and clock.taken + 16 >= server.sent_count) and not (ended.done() or server.left):
+        if not server.sent_count:  # nothing advances the time yet
+            clock.us += round(US_PER_S * _POLL_S)
         market_s = (clock.us - begins_us) / US_PER_S
         if server.sent_count and market_s >= due_s:
             samples.append(_sample(process.pid, market_s, clock, folder))
             due_s += every_s
             if len(samples) > 1:
-                say(row(*samples[-2:]))
-        await asyncio.wait({over}, timeout=_QUIET_S)
-    if not over.done():
+                print_line(row(*samples[-2:]))
+        await asyncio.wait({ended}, timeout=_POLL_S)
+    if not ended.done():
         samples.append(_sample(process.pid, (clock.us - begins_us) / US_PER_S, clock, folder))
-        say(row(*samples[-2:]))
+        print_line(row(*samples[-2:]))
         process.send_signal(signal.SIGTERM)
-    leaps = asyncio.create_task(_tick(clock))
+    ticking = asyncio.create_task(_tick(clock))
     out = await process.stdout.read() if process.stdout else b""
-    await over
-    leaps.cancel()
+    await ended
+    ticking.cancel()
     server.close()
     return Soaked(samples, server.sent_count, json.loads(out.splitlines()[-1]), server.left)
 
 
 async def _tick(clock: MarketClock) -> None:
-    """Let the time of the market pass as that of the wall: nothing else moves it."""
+    """Advance the time of the market with wall time: nothing else advances it."""
     while True:
-        await asyncio.sleep(_QUIET_S)
-        clock.us += round(US_PER_S * _QUIET_S)
+        await asyncio.sleep(_POLL_S)
+        clock.us += round(US_PER_S * _POLL_S)
 
 
 def _sample(pid: int, market_s: float, clock: MarketClock, folder: Path) -> Sample:
@@ -288,31 +289,33 @@ def _price(ticks: int) -> str:
 
 
 def main() -> int:
-    """Soak a recorder, print the table, and return 1 where something is not as it must be."""
+    """Soak a recorder, print the table, and return 1 if a requirement is violated."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--hours", type=float, default=14.0, help="of the market's time")
-    parser.add_argument("--every-min", type=float, default=15.0, help="minutes of it from row to row")
-    parser.add_argument("--folder", type=Path, default=None, help="where the day is written, and removed at the end")
+    parser.add_argument("--hours", type=float, default=14.0, help="length in hours of market time")
+    parser.add_argument("--every-min", type=float, default=15.0, help="minutes of market time between rows")
+    parser.add_argument(
+        "--folder", type=Path, default=None, help="parent of the day's folder, which is removed at the end"
+    )
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="soak_", dir=options.folder))
-    needed_mb = options.hours * 3600 * RATE * BYTES_A_MESSAGE / 1e6
+    needed_mb = options.hours * 3600 * RATE * BYTES_PER_MESSAGE / 1e6
     if shutil.disk_usage(root).free / 1e6 < needed_mb:
         print(f"{root}: {needed_mb:,.0f} MB are needed; give a larger --folder, or fewer --hours", file=sys.stderr)
         return 75
     begun_s = time.monotonic()
     try:
-        found = asyncio.run(soak(options.hours, root, 60 * options.every_min, lambda text: print(text, flush=True)))
+        soaked = asyncio.run(soak(options.hours, root, 60 * options.every_min, lambda text: print(text, flush=True)))
     finally:
         shutil.rmtree(root)
-    first, last = found.samples[0], found.samples[-1]
+    first, last = soaked.samples[0], soaked.samples[-1]
     us = 1e6 * (last.cpu_s - first.cpu_s) / max(last.messages - first.messages, 1)
     took_s = time.monotonic() - begun_s
     print(
-        f"{found.sent:,} messages in {took_s:,.0f} s, {us:.1f} us of processor a message, {found.recorded:,} recorded"
+        f"{soaked.sent:,} messages in {took_s:,.0f} s, {us:.1f} us of processor a message, {soaked.recorded:,} recorded"
     )
-    for violation in found.violations():
+    for violation in soaked.violations():
         print(f"VIOLATION: {violation}")
-    return int(bool(found.violations()))
+    return int(bool(soaked.violations()))
 
 
 if __name__ == "__main__":

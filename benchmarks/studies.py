@@ -1,8 +1,8 @@
-"""What is repeated day after day to see whether calibration can be believed: one function a study, one call a day.
+"""Simulation studies of the calibration: one function per study, one call per day.
 
-Each returns, by name of a way to calibrate, how far A and k came out from the truth and whether each interval held it.
+Each returns, by calibration method, the relative errors of A and k, and whether each interval contains the truth.
 
-Tapes whose truth is known have a book that moves at irregular instants, with fills or prints drawn from A and k.
+Tapes with known truth have a book that moves at irregular instants, with fills or prints drawn from A and k.
 """
 
 import math
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 DELTAS = (1.0, 2.0, 3.0, 5.0, 8.0)
 DWELL_MS = 20_000.0
-GAP_S = 1.0  # between two messages of the book, on average; exponential, so from instants to seconds
+GAP_S = 1.0  # mean of the exponential interval between two messages of the book
 Event = tuple[Any, ...]
 COLUMNS = ("bias_k", "bias_A", "cover_k", "cover_A", "cover_k_block", "cover_A_block", "fills")
-Seen = tuple[float, ...]
-Day = dict[str, Seen]
+Values = tuple[float, ...]
+Day = dict[str, Values]
 STEADY, MIXED = Truth(), Truth(mixing=0.5)
 FEW = (20, 50, 200)  # expected fills
-ABSENT: Seen = (math.nan,) * len(COLUMNS)
-SAME_TAPE = 20  # days of the closed loop that share a book; what is drawn is the fills
+ABSENT: Values = (math.nan,) * len(COLUMNS)
+SAME_TAPE = 20  # number of days of the closed loop that share a book, with different fills
 _TABLE = ("delta_ticks", "width_ticks", "exposure_s", "fills")
 
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """The intensity that fills are drawn from.
+    """The intensity of the drawn fills.
 
     Attributes:
         bid: A in 1/s and k in 1/tick of buys.
-        ask: The same of sells.
+        ask: A and k of sells.
     """
 
     bid: tuple[float, float] = (0.3, 0.4)
@@ -55,13 +55,13 @@ SIDES = Sides()
 
 
 def irregular_tape(rng: np.random.Generator, hours: float = 1.0, arrivals: Arrivals | None = None) -> "Tape":
-    """Return a tape whose book moves by half ticks and ticks at irregular instants.
+    """Return a tape whose mid moves by half ticks and ticks at irregular instants.
 
     Args:
-        rng: Draws the book.
+        rng: Random generator of the book.
         hours: Length of the tape.
-        arrivals: Aggressive orders; each prints at every price from the best to the farthest that it reaches, and
-            not at all if that is none. None for a tape without prints.
+        arrivals: Aggressive orders; each prints at every price from the best to the farthest that it reaches, if it
+            reaches any. None for a tape without prints.
     """
     from mm.instrument import Instrument
     from mm.tape.tape import Tape
@@ -79,31 +79,31 @@ def irregular_tape(rng: np.random.Generator, hours: float = 1.0, arrivals: Arriv
 
 def _book(instants: list[int], bids: list[int], asks: list[int]) -> Iterator[Event]:
     """Yield a snapshot and the messages that move the best prices."""
-    shown: tuple[int, int] | None = None
+    displayed: tuple[int, int] | None = None
     for us, bid, ask in zip(instants, bids, asks, strict=True):
-        if shown is None:
+        if displayed is None:
             yield us, "snapshot", [(bid, 10)], [(ask, 10)]
-        elif shown != (bid, ask):
-            gone = [[(old, 0)] if old != new else [] for old, new in zip(shown, (bid, ask), strict=True)]
-            yield us, "depth", [*gone[0], (bid, 10)], [*gone[1], (ask, 10)]
-        shown = bid, ask
+        elif displayed != (bid, ask):
+            removed = [[(old, 0)] if old != new else [] for old, new in zip(displayed, (bid, ask), strict=True)]
+            yield us, "depth", [*removed[0], (bid, 10)], [*removed[1], (ask, 10)]
+        displayed = bid, ask
 
 
 def _prints(arrivals: Arrivals, instants: Ints, bids: Ints, asks: Ints) -> Iterator[Event]:
-    """Yield the prints of orders that meet a book."""
+    """Yield the prints of orders that arrive at a book."""
     for second, reached, depth in zip(*(column.tolist() for column in arrivals.columns), strict=True):
         us = round(second * US_PER_S)
-        now = int(np.searchsorted(instants, us, side="right")) - 1
-        if now < 0 or us == instants[now]:
+        place = int(np.searchsorted(instants, us, side="right")) - 1
+        if place < 0 or us == instants[place]:
             continue
-        bid, ask = int(bids[now]), int(asks[now])
-        middle, best, way = (bid + ask) / 2, (bid, ask)[reached], (-1, 1)[reached]
-        for ticks in range(best, math.floor(way * middle + depth) * way + way, way):
-            yield us, "trade", way, ticks, 1
+        bid, ask = int(bids[place]), int(asks[place])
+        middle, best, direction = (bid + ask) / 2, (bid, ask)[reached], (-1, 1)[reached]
+        for ticks in range(best, math.floor(direction * middle + depth) * direction + direction, direction):
+            yield us, "trade", direction, ticks, 1
 
 
 def played(tape: "Tape", truth: Sides, seed: int) -> "Points":
-    """Return the exposure and first fills of a ladder of orders that fill as *truth* says."""
+    """Return the exposure and first fills of a ladder of orders with the fill intensity *truth*."""
     from mm.backtest.models import poisson
     from mm.backtest.replay import backtest
     from mm.backtest.rules import Rules
@@ -120,82 +120,84 @@ def played(tape: "Tape", truth: Sides, seed: int) -> "Points":
 
 
 def steady(seed: int) -> Day:
-    """Draw a day of a steady rate, and calibrate it in every way."""
+    """Draw a day with a steady rate, and calibrate it with every method."""
     return _day_of_tables(STEADY, seed)
 
 
 def mixed(seed: int) -> Day:
-    """Draw a day whose rate is gamma distributed over its blocks."""
+    """Draw a day with a rate that is gamma distributed over its blocks, and calibrate it with every method."""
     return _day_of_tables(MIXED, seed)
 
 
 def few(seed: int) -> Day:
-    """Draw tables of few fills; the bare estimates, which have no intervals."""
+    """Draw tables of few fills, and return the point estimates, which have no intervals."""
     from mm.calibration.estimators import Estimate, firth, log_linear, maximum_likelihood
     from mm.calibration.likelihood import Table
 
     rng = np.random.default_rng(seed)
     fitters = {"MLE": maximum_likelihood, "Firth": firth, "log-linear": log_linear}
     day = {}
-    for shown, names in (("marks", ("MLE", "Firth")), ("ladder", ("MLE", "Firth", "log-linear"))):
+    for layout, names in (("marks", ("MLE", "Firth")), ("ladder", ("MLE", "Firth", "log-linear"))):
         for n_fills in FEW:
-            columns = truth.few(STEADY, shown, n_fills, rng)
+            columns = truth.few(STEADY, layout, n_fills, rng)
             table = Table.of(*(np.asarray(columns[name], np.float64) for name in _TABLE))
             for name in names:
-                found = fitters[name](table)
+                estimated = fitters[name](table)
                 biases = ABSENT[:2]
-                if isinstance(found, Estimate):
-                    biases = found.k / STEADY.k - 1, found.A / STEADY.A - 1
-                day[f"{shown}, {n_fills} fills, {name}"] = (*biases, *ABSENT[2:6], table.total)
+                if isinstance(estimated, Estimate):
+                    biases = estimated.k / STEADY.k - 1, estimated.A / STEADY.A - 1
+                day[f"{layout}, {n_fills} fills, {name}"] = (*biases, *ABSENT[2:6], table.total)
     return day
 
 
 def tape(seed: int) -> Day:
-    """Draw a steady day of prints in a moving book, and calibrate its tape as a user would."""
+    """Draw a steady day of prints in a moving book, and calibrate its tape like a user."""
     return _day_of_prints(STEADY, seed, ("marks", "ladder"))
 
 
 def bursts(seed: int) -> Day:
-    """Draw the same with a rate that is gamma distributed over its blocks."""
+    """Draw a day of prints with a rate that is gamma distributed over its blocks, and calibrate its tape."""
     return _day_of_prints(MIXED, seed, ("marks", "ladder"))
 
 
 def runs(seed: int) -> Day:
-    """Draw a steady day of prints, and calibrate it by one run for each distance."""
+    """Draw a steady day of prints, and calibrate it with one run per distance."""
     return _day_of_prints(STEADY, seed, ("fixed",))
 
 
 def closed_loop(seed: int) -> Day:
-    """Draw fills of the engine's Poisson model, and calibrate each side back."""
+    """Draw fills with the engine's Poisson model, and recover the parameters of each side."""
     from mm.calibration.fit_points import fit_poisson
 
     book = irregular_tape(np.random.default_rng(seed // SAME_TAPE))
     points = played(book, SIDES, seed)
     return {
-        name: _seen(fit_poisson(points.where(points.side == side)), *SIDES.of(name))
+        name: _errors_and_coverage(fit_poisson(points.where(points.side == side)), *SIDES.of(name))
         for name, side in (("bid", 1), ("ask", -1))
     }
 
 
-def _day_of_prints(of: Truth, seed: int, methods: tuple[str, ...]) -> Day:
+def _day_of_prints(true: Truth, seed: int, methods: tuple[str, ...]) -> Day:
     """Draw one day as a tape, and calibrate it."""
     from mm.calibration.calibrate import calibrate
     from mm.calibration.calibrator import CalibrationConfig
 
     rng = np.random.default_rng(seed)
-    day = irregular_tape(rng, of.hours, truth.draw(of, rng))
+    day = irregular_tape(rng, true.hours, truth.draw(true, rng))
     return {
-        method: _seen(calibrate(day, CalibrationConfig(method=method, seed=seed, permutations=1)), of.A, of.k)
+        method: _errors_and_coverage(
+            calibrate(day, CalibrationConfig(method=method, seed=seed, permutations=1)), true.A, true.k
+        )
         for method in methods
     }
 
 
-def _day_of_tables(of: Truth, seed: int) -> Day:
-    """Draw one day, and fit it by every method and estimator."""
+def _day_of_tables(true: Truth, seed: int) -> Day:
+    """Draw one day, and fit it with every method and estimator."""
     from mm.calibration.fit_points import fit_poisson
 
     rng = np.random.default_rng(seed)
-    day = truth.draw(of, rng)
+    day = truth.draw(true, rng)
     tables: dict[str, tuple[Mapping[str, Any], str]] = {
         "marks": (truth.marks(day), "poisson_mle"),
         "marks, Firth": (truth.marks(day), "poisson_firth"),
@@ -205,26 +207,27 @@ def _day_of_tables(of: Truth, seed: int) -> Day:
         "fixed, log-linear": (truth.nested(day), "log_linear"),
     }
     return {
-        name: _seen(fit_poisson(columns, fit_method=method), of.A, of.k) for name, (columns, method) in tables.items()
+        name: _errors_and_coverage(fit_poisson(columns, fit_method=method), true.A, true.k)
+        for name, (columns, method) in tables.items()
     }
 
 
-def _seen(fit: Any, A: float, k: float) -> Seen:
-    """Return what one fit says of the truth."""
+def _errors_and_coverage(fit: Any, A: float, k: float) -> Values:
+    """Return the relative errors of a fit, the coverage of its intervals, and its number of fills."""
     if not fit.usable:
         return ABSENT
     intervals = ((fit.ci95_k, k), (fit.ci95_A, A), (fit.ci95_k_block, k), (fit.ci95_A_block, A))
-    held = [math.nan if ends is None else float(ends[0] <= value <= ends[1]) for ends, value in intervals]
-    return (fit.k / k - 1, fit.A / A - 1, *held, fit.n_fills)
+    contained = [math.nan if ends is None else float(ends[0] <= value <= ends[1]) for ends, value in intervals]
+    return (fit.k / k - 1, fit.A / A - 1, *contained, fit.n_fills)
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What is repeated, and how often.
+    """A study, and its number of repetitions.
 
     Attributes:
-        title: What it simulates.
-        one: One day, from its seed.
+        title: Description of the simulated days.
+        one: Function that draws one day from its seed.
         quick: Days of the short form.
         full: Days of the full form.
     """

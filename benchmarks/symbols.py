@@ -1,9 +1,9 @@
-"""A recorder of many symbols: when the last book is there, and what memory and processor time it takes.
+"""A recorder of many symbols: time until the last book is synchronised, memory and processor time.
 
-``python -m benchmarks.symbols 50`` serves 50 symbols on loopback, ten depth messages and some trades a second each,
-with snapshots of 5,000 levels a side, and counts weight as the exchange does: 6,000 a minute, and status 429 beyond.
-The recorder is `mm record` as a user starts it. It ends with 1 where a day has a gap or a defect, or where the exchange
-had to refuse a request.
+``python -m benchmarks.symbols 50`` serves 50 symbols on loopback, with ten depth messages and some trades per second
+each and snapshots of 5,000 levels per side. It counts request weight like the exchange: 6,000 per minute, and status
+429 beyond. The recorder is `mm record`, as started by a user. The exit code is 1 if a day has a gap or a defect, or if
+the exchange rejected a request.
 """
 
 import argparse
@@ -27,8 +27,8 @@ from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder, days_of
 from mm.market_data.health import read_health
 
-LEVELS, MESSAGES_A_S, CHANGES = 5_000, 10, 20
-MOST_WEIGHT, WINDOW_S = 6_000, 60.0
+LEVELS, MESSAGES_PER_S, CHANGES = 5_000, 10, 20
+MAX_WEIGHT, WINDOW_S = 6_000, 60.0
 MID = 10_000_000  # ticks of 0.01
 STAY_S = 20.0
 POLL_S = 0.25
@@ -39,10 +39,10 @@ _FILTERS = [
 
 
 class Symbol:
-    """The market of one symbol: a deep book around a mid that stays, and its ids.
+    """The market of one symbol: a deep book around a constant mid, and its ids.
 
     Args:
-        name: Upper case.
+        name: Symbol in upper case.
     """
 
     def __init__(self, name: str) -> None:
@@ -53,12 +53,12 @@ class Symbol:
         self.clients: set[ServerConnection] = set()
 
     async def play(self) -> None:
-        """Send its messages to every client, for ever."""
+        """Send its messages to every client, without end."""
         due_s = time.monotonic()
         while True:
             for text in self._messages():
                 broadcast(self.clients, text)
-            due_s += 1 / MESSAGES_A_S
+            due_s += 1 / MESSAGES_PER_S
             await asyncio.sleep(max(due_s - time.monotonic(), 0))
 
     def _qty(self) -> str:
@@ -87,7 +87,7 @@ class Symbol:
         return json.dumps({"stream": f"{self.name.lower()}@{stream}", "data": data}, separators=(",", ":"))
 
     def snapshot(self, limit: int) -> dict[str, Any]:
-        """Return the answer to a request for its depth."""
+        """Return the response to a request for its depth."""
         bids, asks = (_levels(side, list(enumerate(self._lots[side]))[:limit]) for side in (1, -1))
         return {"lastUpdateId": self._last_id, "bids": bids, "asks": asks}
 
@@ -102,13 +102,13 @@ def _price(side: int, away: int) -> str:
 
 
 class ManySymbols:
-    """An exchange on loopback that has every symbol that is requested.
+    """An exchange on loopback that lists every requested symbol.
 
     Args:
-        unknown: But for these.
+        unknown: Symbols that it does not list.
 
     Attributes:
-        refused: How many requests went over the weight of a minute.
+        refused: Number of requests beyond the weight limit of a minute.
     """
 
     def __init__(self, *unknown: str) -> None:
@@ -119,7 +119,7 @@ class ManySymbols:
         self._minute = self._used = 0
 
     async def serve(self, ready: "asyncio.Future[tuple[int, int]]") -> None:
-        """Serve until cancelled; *ready* gets the ports of the streams and of REST."""
+        """Serve until cancelled; *ready* receives the ports of the streams and of REST."""
         streams = serve(self._stream, "127.0.0.1", 0, compression=None)
         async with streams as ws, await asyncio.start_server(self._request, "127.0.0.1", 0) as rest:
             ws_port, rest_port = (next(iter(server.sockets)).getsockname()[1] for server in (ws, rest))
@@ -155,14 +155,14 @@ class ManySymbols:
                 head = [
                     f"HTTP/1.1 {status} X",
                     f"Content-Length: {len(text)}",
-                    f"X-MBX-USED-WEIGHT-1M: {self._spent()}",
+                    f"X-MBX-USED-WEIGHT-1M: {self._used_weight()}",
                 ]
                 writer.write("\r\n".join([*head, "", ""]).encode() + text)
                 await writer.drain()
         writer.close()
 
-    def _spent(self) -> int:
-        """Return the weight of this minute of the clock, as the exchange counts it."""
+    def _used_weight(self) -> int:
+        """Return the used weight of the current minute, as the exchange counts it."""
         minute = int(time.time() // WINDOW_S)
         if minute != self._minute:
             self._minute, self._used = minute, 0
@@ -172,7 +172,7 @@ class ManySymbols:
         kind = path.rpartition("/")[2]
         limit = int(query.get("limit", 100))
         weight = {"exchangeInfo": 20, "depth": 250 if limit > 1000 else 50, "time": 1}.get(kind, 25)
-        if self._spent() + weight > MOST_WEIGHT:
+        if self._used_weight() + weight > MAX_WEIGHT:
             self.refused += 1
             return 429, {"code": -1003, "msg": "Too much request weight used"}
         self._used += weight
@@ -188,24 +188,25 @@ class ManySymbols:
         return 200, []
 
 
-async def measured(count: int, *words: str) -> dict[str, Any]:
-    """Record *count* symbols until each has a book and `STAY_S` longer; *words* are further flags of ``mm record``."""
+async def measured(count: int, *flags: str) -> dict[str, Any]:
+    """Record *count* symbols until each has a book and `STAY_S` longer; *flags* are passed to ``mm record``."""
     exchange, ready = ManySymbols(), asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(exchange.serve(ready))
     ws_port, rest_port = await ready
     symbols = [f"S{number:03}USDT" for number in range(count)]
     with tempfile.TemporaryDirectory(prefix="mm-symbols-") as folder:
         root = Path(folder)
-        call = [sys.executable, "-m", "mm", "record", "--symbol", ",".join(symbols), "--window-start", "always"]
-        call += ["--ws-url", f"ws://127.0.0.1:{ws_port}", "--rest-url", f"http://127.0.0.1:{rest_port}"]
-        call += ["--data-root", str(root / "data"), "--min-free-mb", "0", "--json", "--log-level", "WARNING", *words]
-        own = {**os.environ, "TMPDIR": folder}  # its budgets are those of a machine where nobody else records
+        command = [sys.executable, "-m", "mm", "record", "--symbol", ",".join(symbols), "--window-start", "always"]
+        command += ["--ws-url", f"ws://127.0.0.1:{ws_port}", "--rest-url", f"http://127.0.0.1:{rest_port}"]
+        command += ["--data-root", str(root / "data"), "--min-free-mb", "0", "--json", "--log-level", "WARNING", *flags]
+        # Request budgets are in TMPDIR: they are not shared with other recorders.
+        environment = {**os.environ, "TMPDIR": folder}
         began_s = time.monotonic()
-        process = await asyncio.create_subprocess_exec(*call, stdout=asyncio.subprocess.PIPE, env=own)
-        waiting = set(symbols)
-        while waiting and process.returncode is None:
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=environment)
+        unsynced = set(symbols)
+        while unsynced and process.returncode is None:
             await asyncio.sleep(POLL_S)
-            waiting -= {one for one in waiting if getattr(read_health(root / "data", one), "state", "") == "synced"}
+            unsynced -= {one for one in unsynced if getattr(read_health(root / "data", one), "state", "") == "synced"}
         last_s = time.monotonic() - began_s
         if process.returncode is not None:
             raise SystemExit(f"mm record ended with {process.returncode} before all books were there; see above")
@@ -236,14 +237,14 @@ async def measured(count: int, *words: str) -> dict[str, Any]:
 
 def _processes(root: int) -> list[tuple[int, int, float]]:
     """Return memory (resident, and its proportional share, kB) and processor time (s) of a process and its children."""
-    found, waiting = [], [root]
-    while waiting:
-        pid = waiting.pop()
-        here = Path("/proc", str(pid))
-        children = (task / "children" for task in (here / "task").iterdir())
-        waiting += [int(child) for listed in children for child in listed.read_text().split()]
-        rollup = dict(line.split(":", 1) for line in (here / "smaps_rollup").read_text().splitlines()[1:])
-        stat = (here / "stat").read_text().rpartition(")")[2].split()
+    found, pids = [], [root]
+    while pids:
+        pid = pids.pop()
+        proc_folder = Path("/proc", str(pid))
+        children = (task / "children" for task in (proc_folder / "task").iterdir())
+        pids += [int(child) for listed in children for child in listed.read_text().split()]
+        rollup = dict(line.split(":", 1) for line in (proc_folder / "smaps_rollup").read_text().splitlines()[1:])
+        stat = (proc_folder / "stat").read_text().rpartition(")")[2].split()
         ticks = int(stat[11]) + int(stat[12])
         found.append((int(rollup["Rss"].split()[0]), int(rollup["Pss"].split()[0]), ticks / os.sysconf("SC_CLK_TCK")))
     return found
@@ -253,8 +254,8 @@ def main() -> None:
     """Measure, and print one JSON object."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.symbols", description=__doc__)
     parser.add_argument("count", type=int, nargs="?", default=50)
-    settings, words = parser.parse_known_args()
-    found = asyncio.run(measured(settings.count, *words))
+    settings, flags = parser.parse_known_args()
+    found = asyncio.run(measured(settings.count, *flags))
     print(json.dumps(found))
     raise SystemExit(bool(found["refused"] or found["gaps"] or found["defects"] or found["exit"]))
 

@@ -1,7 +1,8 @@
-"""The tables of ``docs/performance.md``, from runs of ``mm bench`` that were kept.
+"""The tables of ``docs/performance.md``, from stored runs of ``mm bench``.
 
-``python -m benchmarks.tables RUN.json ...`` takes the measurements of these runs for the page, and writes its tables;
-without a run it writes them again. What the page shows is in ``shown.json``, so that the tables can be made anywhere.
+``python -m benchmarks.tables RUN.json ...`` adds the measurements of these runs to the page, and writes its tables;
+without a run it rewrites them. ``shown.json`` stores the content of the tables, so that they can be written without the
+runs.
 """
 
 import json
@@ -23,28 +24,28 @@ _HEAD = ("", "mm", "user", "against", "", "user", "ratio", "of turns", "by user"
 Json = dict[str, Any]
 
 
-def taken(shown: Json, run: Mapping[str, Any]) -> Json:
-    """Return what the page shows, with the measurements of *run* in place of those of their names."""
+def merged(shown: Json, run: Mapping[str, Any]) -> Json:
+    """Return the content of the page, with the measurements of *run* in place of those with the same names."""
     about = {key: run.get(key) for key in (*ABOUT, *ABOUT_DAY)}
     return shown | {name: {"run": about, **measured} for name, measured in run["measured"].items()}
 
 
 def page(text: str, shown: Mapping[str, Json]) -> str:
-    """Return the page with each section of a measurement as *shown* has it; others stay empty."""
+    """Return the page with the section of each measurement in *shown*; other sections are empty."""
 
-    def section(found: "re.Match[str]") -> str:
-        lines = list(lines_of(shown[found[2]])) if found[2] in shown else []
-        return f"{found[1]}{''.join(f'{line}{chr(10)}' for line in lines)}{found[3]}"
+    def section(match: "re.Match[str]") -> str:
+        lines = list(lines_of(shown[match[2]])) if match[2] in shown else []
+        return f"{match[1]}{''.join(f'{line}{chr(10)}' for line in lines)}{match[3]}"
 
     return _SECTION.sub(section, text)
 
 
 def lines_of(measured: Json) -> Iterator[str]:
-    """Yield the lines of a measurement's section: of which run it is, the table, what was counted."""
+    """Yield the lines of a measurement's section: its run, the table, and the counts."""
     run = measured["run"]
-    busy = f"a load of {run['load']:g} before and {run['load_at_end']:g} after"
+    load = f"a load of {run['load']:g} before and {run['load_at_end']:g} after"
     code = f"commit {(run['commit'] or 'unknown')[:12]}, Python {run['python']}"
-    yield f"Run {run['stamp']}, {run['turns']} turns, {code}, {run['processor']} × {run['processors']}, {busy}:"
+    yield f"Run {run['stamp']}, {run['turns']} turns, {code}, {run['processor']} × {run['processors']}, {load}:"
     yield ""
     yield f"| {' | '.join(_HEAD)} |"
     yield f"|{'---|' * len(_HEAD)}"
@@ -75,10 +76,10 @@ def _cells(row: Json) -> Sequence[str]:
 
 
 def main(paths: Sequence[str]) -> None:
-    """Take the runs at *paths*, and write the page."""
+    """Add the runs at *paths* to the page, and write it."""
     shown: Json = json.loads(SHOWN.read_text(encoding="utf-8"))
     for path in paths:
-        shown = taken(shown, read_run(Path(path)))
+        shown = merged(shown, read_run(Path(path)))
     SHOWN.write_text(json.dumps(shown, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), shown), encoding="utf-8")
 

@@ -1,7 +1,7 @@
-"""Days whose A and k are known, drawn with numpy alone: nothing here knows how a fit is made.
+"""Days with known A and k, drawn with numpy alone, independently of the calibration code.
 
-Aggressive orders of each side come as a Poisson process of rate A, and reach an exponential depth of rate k, so
-that a distance is reached at A exp(-k delta). The book stands still, one tick on either side of the mid.
+Aggressive orders of each side arrive as a Poisson process with rate A and reach an exponential depth with rate k, so
+that a distance is reached at the rate A exp(-k delta). The book is constant: best prices are one tick from the mid.
 """
 
 from typing import Any
@@ -17,17 +17,17 @@ Columns = dict[str, Any]
 
 BLOCK_S, DWELL_S = 300, 60
 SIDES = (1, -1)
-DELTAS = np.array([1.0, 2.0, 3.0, 5.0, 8.0, 13.0])  # of the ladder
-LAST_CELL = 50  # ticks; open
-TOUCH = 1  # ticks from the mid to the best price: nothing nearer is exposed
+DELTAS = np.array([1.0, 2.0, 3.0, 5.0, 8.0, 13.0])  # distances of the ladder
+LAST_CELL = 50  # lower end of the last cell in ticks; the cell has no upper end
+TOUCH = 1  # ticks from the mid to the best price: there is no exposure closer to the mid
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What a day is drawn from.
+    """Parameters of a drawn day.
 
     Attributes:
-        A: Orders a second and side at distance 0.
+        A: Orders per second and side at distance 0.
         k: Decay, in 1/tick.
         hours: Length of the day, a whole number of blocks.
         mixing: Coefficient of variation of the rate from block to block, gamma distributed; 0 for a steady one.
@@ -40,24 +40,24 @@ class Truth:
 
     @property
     def blocks(self) -> int:
-        """How many blocks a day has."""
+        """Number of blocks of a day."""
         return round(self.hours * 3600 / BLOCK_S)
 
     def expected(self, delta: Floats | float) -> Floats:
-        """Return how many orders of one side reach a distance in a day."""
+        """Return the expected number of orders of one side that reach a distance in a day."""
         reached: Floats = np.asarray(self.A * self.hours * 3600 * np.exp(-self.k * np.asarray(delta)))
         return reached
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """The aggressive orders of one day, in no order of time.
+    """The aggressive orders of one day, not sorted by time.
 
     Attributes:
-        blocks: How many blocks the day has.
-        second: When each came.
-        side: Of the resting orders that it reached: 0 bid, 1 ask.
-        depth: How far, in ticks from the mid.
+        blocks: Number of blocks of the day.
+        second: Arrival time of each order.
+        side: Side of the resting orders that it reached: 0 bid, 1 ask.
+        depth: Reached distance from the mid, in ticks.
     """
 
     blocks: int
@@ -84,9 +84,9 @@ def draw(truth: Truth, rng: np.random.Generator) -> Arrivals:
 def marks(day: Arrivals) -> Columns:
     """Count each order once, in the cell of one tick in which it ended; the last cell is open."""
     cells = LAST_CELL - TOUCH + 1
-    seen = day.depth >= TOUCH
-    cell = np.minimum(np.floor(day.depth[seen]).astype(np.int64), LAST_CELL) - TOUCH
-    fills = _counts(day, seen, cell, cells)
+    selected = day.depth >= TOUCH
+    cell = np.minimum(np.floor(day.depth[selected]).astype(np.int64), LAST_CELL) - TOUCH
+    fills = _counts(day, selected, cell, cells)
     delta = np.arange(TOUCH, LAST_CELL + 1, dtype=np.float64)
     width = np.where(delta < LAST_CELL, 1.0, np.inf)
     exposure = np.full(fills.size, float(BLOCK_S))
@@ -94,20 +94,20 @@ def marks(day: Arrivals) -> Columns:
 
 
 def nested(day: Arrivals) -> Columns:
-    """Count at each distance of the ladder every order that reached it: one tape for all of them."""
+    """Count at each distance of the ladder every order that reached it, on the same tape."""
     counts = [_counts(day, day.depth >= delta, 0, 1) for delta in DELTAS]
     fills = np.stack(counts, axis=1).ravel()
     return _columns(day, DELTAS, np.full(fills.size, float(BLOCK_S)), fills)
 
 
 def ladder(day: Arrivals, rng: np.random.Generator, *, first_fill: bool) -> Columns:
-    """Hold one distance of the ladder after another, each a dwell long, in a new random order every cycle.
+    """Hold each distance of the ladder for one dwell, in a new random order in each cycle.
 
     Args:
-        day: What came.
-        rng: Draws the order.
-        first_fill: True ends the exposure of a dwell at its first fill; False re-posts, so that every order
-            counts against the full dwell.
+        day: The aggressive orders.
+        rng: Random generator of the sequence of distances.
+        first_fill: True ends the exposure of a dwell at its first fill; False re-posts the order, so that every
+            arrival counts and the exposure is the full dwell.
     """
     dwells = day.blocks * BLOCK_S // DWELL_S
     cycles = -(-dwells // DELTAS.size)
@@ -116,45 +116,45 @@ def ladder(day: Arrivals, rng: np.random.Generator, *, first_fill: bool) -> Colu
     hit = day.depth >= delta[dwell]
     place = day.side[hit] * dwells + dwell[hit]
     fills = np.bincount(place, minlength=2 * dwells)
-    waited = np.full(2 * dwells, float(DWELL_S))
+    exposure = np.full(2 * dwells, float(DWELL_S))
     if first_fill:
-        np.minimum.at(waited, place, day.second[hit] - dwell[hit] * DWELL_S)
+        np.minimum.at(exposure, place, day.second[hit] - dwell[hit] * DWELL_S)
         fills = np.minimum(fills, 1)
     return {
         "delta_ticks": np.tile(delta, 2),
-        "exposure_s": waited,
+        "exposure_s": exposure,
         "fills": fills,
         "side": np.repeat(SIDES, dwells),
         "block": np.tile(np.arange(dwells) * DWELL_S // BLOCK_S, 2),
     }
 
 
-def few(truth: Truth, shown: str, n_fills: float, rng: np.random.Generator) -> Columns:
-    """Draw a day of *n_fills* expected fills straight from the model.
+def few(truth: Truth, layout: str, n_fills: float, rng: np.random.Generator) -> Columns:
+    """Draw a day of *n_fills* expected fills directly from the model.
 
     Args:
-        truth: Its k; A is set by the number of fills.
-        shown: ``marks`` for cells, ``ladder`` for independent points.
-        n_fills: How many to expect.
-        rng: Draws the counts.
+        truth: Provides k; A follows from the number of fills.
+        layout: ``marks`` for cells, ``ladder`` for independent points.
+        n_fills: Expected number of fills.
+        rng: Random generator of the counts.
     """
-    delta = np.arange(TOUCH, LAST_CELL + 1, dtype=np.float64) if shown == "marks" else DELTAS
-    width = np.where(delta < LAST_CELL, 1.0, np.inf) if shown == "marks" else np.full(delta.size, np.inf)
+    delta = np.arange(TOUCH, LAST_CELL + 1, dtype=np.float64) if layout == "marks" else DELTAS
+    width = np.where(delta < LAST_CELL, 1.0, np.inf) if layout == "marks" else np.full(delta.size, np.inf)
     gain = np.exp(-truth.k * delta) - np.exp(-truth.k * (delta + width))
     exposure = np.full(delta.size, n_fills / (truth.A * gain.sum()))
     fills = rng.poisson(exposure * truth.A * gain)
     return {"delta_ticks": delta, "exposure_s": exposure, "fills": fills, "width_ticks": width}
 
 
-def _counts(day: Arrivals, seen: NDArray[np.bool_], cell: Ints | int, cells: int) -> Ints:
-    """Count the orders that were *seen* by side, block and cell."""
-    block = (day.second[seen] // BLOCK_S).astype(np.int64)
-    place = (day.side[seen] * day.blocks + block) * cells + cell
+def _counts(day: Arrivals, selected: NDArray[np.bool_], cell: Ints | int, cells: int) -> Ints:
+    """Count the *selected* orders by side, block and cell."""
+    block = (day.second[selected] // BLOCK_S).astype(np.int64)
+    place = (day.side[selected] * day.blocks + block) * cells + cell
     return np.bincount(place, minlength=2 * day.blocks * cells)
 
 
 def _columns(day: Arrivals, delta: Floats, exposure_s: Floats, fills: Ints) -> Columns:
-    """Return rows of side, block and distance, in this order."""
+    """Return rows ordered by side, block and distance."""
     return {
         "delta_ticks": np.tile(delta, 2 * day.blocks),
         "exposure_s": exposure_s,

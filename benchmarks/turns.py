@@ -1,4 +1,4 @@
-"""Fresh processes that take turns, the rows that their medians make, and the days that they measure on."""
+"""Alternating fresh processes, rows of the medians of their results, and the settings of a measurement."""
 
 import json
 import os
@@ -18,11 +18,11 @@ from mm.dayfolder.layout import DayFolder, day_folder
 from mm.errors import MMError
 
 PYTHON = (sys.executable, "-m")
-LAUNCHED = Path(__file__).with_name("launched.py")
+LAUNCHER = Path(__file__).with_name("launched.py")
 _PER_MB = 1024 if sys.platform != "darwin" else 1024 * 1024  # ru_maxrss is KiB, on macOS bytes
-QUOTE_QTY = "0.001"  # the peer's, on the yardstick day
+QUOTE_QTY = "0.001"  # the peer's quote quantity on the yardstick day
 GAMMA, FAR_K, NEAR_K = 0.001, 0.015, 0.1533
-"""Of Avellaneda and Stoikov's quotes, in 1/(tick·clip) and 1/tick: 65 and 6.5 ticks from the mid."""
+"""Parameters of Avellaneda and Stoikov's quotes, in 1/(tick·clip) and 1/tick: 65 and 6.5 ticks from the mid."""
 NO_PEER = (
     "rows beside hftbacktest are left out; give it an environment of its own, "
     "python -m venv yard && yard/bin/pip install numpy hftbacktest, and run again with --peer yard/bin/python"
@@ -31,34 +31,34 @@ NO_EVENTS = "rows beside hftbacktest are left out; it plays the yardstick day al
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """What a process took.
+class ProcessResult:
+    """Resources that a process used, and its output.
 
     Attributes:
-        wall_s: From its start to its end.
-        user_s: Seconds of processors outside the kernel, all threads together.
-        peak_mb: The most memory it held.
-        said: The JSON object on the last line of its stdout; empty where there is none.
+        wall_s: Wall time from start to end.
+        user_s: User time of all threads.
+        peak_mb: Peak memory.
+        output: JSON object in the last line of its stdout; empty if there is none.
     """
 
     wall_s: float
     user_s: float
     peak_mb: float
-    said: dict[str, Any]
+    output: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing measured: ours, and what it is held against, once a turn.
+    """One measured quantity: our values and those of the reference, one per turn.
 
     Attributes:
-        name: What was measured.
-        unit: ``s``, ``µs`` or ``MB``.
-        ours: One number a turn.
-        against: What the others are.
-        theirs: One number a turn, or none.
-        aim: What the ratio is meant to reach.
-        user, their_user: Seconds of user time beside those by the clock, once a turn, or none.
+        name: Name of the quantity.
+        unit: Unit, such as ``s``, ``µs`` or ``MB``.
+        ours: Our values, one per turn.
+        against: Name of the reference.
+        theirs: Values of the reference, one per turn; empty without a reference.
+        aim: Target of the ratio or of our value, as text.
+        user, their_user: User time of both, in addition to wall time, one per turn; empty if not measured.
     """
 
     name: str
@@ -72,21 +72,21 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """How many times ours the others took, by medians; None without others, or where ours is too short to see."""
+        """Median of the reference divided by ours; None without a reference, or if our time is too short to measure."""
         return _ratio(self.ours, self.theirs)
 
     @property
     def user_ratio(self) -> float | None:
-        """The same of user time."""
+        """The same ratio for user time."""
         return _ratio(self.user, self.their_user)
 
-    def of_turns(self) -> list[float]:
-        """Return the ratio of each turn, least first."""
-        return sorted(other / own for own, other in zip(self.ours, self.theirs, strict=False) if own)
+    def turn_ratios(self) -> list[float]:
+        """Return the ratio of each turn, in ascending order."""
+        return sorted(reference / own for own, reference in zip(self.ours, self.theirs, strict=False) if own)
 
     def to_json(self) -> dict[str, Any]:
         """Return the row with its medians; ``least`` and ``greatest`` are ratios of single turns."""
-        turns = self.of_turns()
+        turns = self.turn_ratios()
         return {
             "name": self.name,
             "unit": self.unit,
@@ -103,27 +103,27 @@ class Row:
         }
 
     def line(self, change: str = "") -> str:
-        """Return the row as a line of text; *change* is what became of it since an earlier run."""
-        own = f"  {self.name:<36}{_median(self.ours, self.unit):>11}{_median(self.user, self.unit):>11}"
+        """Return the row as a line of text; *change* is its change since an earlier run."""
+        own = f"  {self.name:<36}{_median_text(self.ours, self.unit):>11}{_median_text(self.user, self.unit):>11}"
         if self.ratio is None:
             return f"{own}{'':>63}{change:<8}{self.aim}".rstrip()
-        turns = self.of_turns()
+        turns = self.turn_ratios()
         spread = f"({turns[0]:.3g} to {turns[-1]:.3g})"
         by_user = "" if self.user_ratio is None else f"{self.user_ratio:.3g}"
-        others = f"{_median(self.theirs, self.unit):>11}{_median(self.their_user, self.unit):>10}"
+        others = f"{_median_text(self.theirs, self.unit):>11}{_median_text(self.their_user, self.unit):>10}"
         ratios = f"{self.ratio:>7.3g}  {spread:<15}{by_user:>6}  "
         return f"{own}{others}  {self.against:<11}{ratios}{change:<8}{self.aim}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a measurement found.
+    """Results of a measurement.
 
     Attributes:
         rows: Its rows.
-        facts: What shows that the work was done: counts, and where the time went.
-        notes: What a reader must know, a sentence each.
-        changes: What became of each row since an earlier run, by name.
+        facts: Evidence of the work done: counts, and shares of the time.
+        notes: Remarks for the reader, one sentence each.
+        changes: Change of each row since an earlier run, by row name.
     """
 
     rows: list[Row]
@@ -145,43 +145,44 @@ class Measured:
         return [head.rstrip(), *rows, *facts, *(f"  {note}" for note in self.notes)]
 
 
-def run(command: Sequence[str], *, listen: bool = True, defects: int = 0) -> Ran:
+def run(command: Sequence[str], *, capture_stdout: bool = True, defects_code: int = 0) -> ProcessResult:
     """Run *command* to its end.
 
-    No knob of the shell that started us reaches it, nor a ban on keeping bytecode, which no user has.
+    Its environment has no knobs of the calling shell and no PYTHONDONTWRITEBYTECODE, which users do not set.
 
     Args:
         command: Its words; no shell.
-        listen: False throws its stdout away, unread.
-        defects: A further code of success, where the command has printed its JSON object: a check that found some.
+        capture_stdout: False discards its stdout.
+        defects_code: A second exit code of success, accepted if the command printed its JSON object: a check found
+            defects.
 
     Raises:
-        MMError: If it ends with another code than these.
+        MMError: If it ends with another code.
     """
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as report:
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr, tempfile.TemporaryFile() as report:
         subprocess.run(
-            [sys.executable, "-I", "-S", str(LAUNCHED), str(report.fileno()), *command],
+            [sys.executable, "-I", "-S", str(LAUNCHER), str(report.fileno()), *command],
             stdin=subprocess.DEVNULL,
-            stdout=said if listen else subprocess.DEVNULL,
-            stderr=errors,
-            env=clean(),
+            stdout=stdout if capture_stdout else subprocess.DEVNULL,
+            stderr=stderr,
+            env=clean_environment(),
             pass_fds=(report.fileno(),),
             check=False,
         )
-        taken, answer = _json(_last_line(report)), _json(_last_line(said))
-        if taken.get("code") not in ((0, defects) if answer else (0,)):
-            code, last = taken.get("code", "no exit code"), _last_line(errors)
-            raise MMError(f"{' '.join(command)}: ended with {code}: {last or 'it said nothing'}")
-        return Ran(taken["wall_s"], taken["user_s"], taken["peak"] / _PER_MB, answer)
+        usage, output = _json(_last_line(report)), _json(_last_line(stdout))
+        if usage.get("code") not in ((0, defects_code) if output else (0,)):
+            code, last_error = usage.get("code", "no exit code"), _last_line(stderr)
+            raise MMError(f"{' '.join(command)}: ended with {code}: {last_error or 'it said nothing'}")
+        return ProcessResult(usage["wall_s"], usage["user_s"], usage["peak"] / _PER_MB, output)
 
 
-def clean() -> dict[str, str]:
-    """Return the environment of a process that is measured: this package, and no knob of the shell that started us."""
-    own = {one.variable for group in GROUPS for one in knobs(group)} | {"PYTHONDONTWRITEBYTECODE"}
-    kept = {name: value for name, value in os.environ.items() if name not in own}
+def clean_environment() -> dict[str, str]:
+    """Return the environment of a measured process: this package on the path, and no knobs of the calling shell."""
+    excluded = {knob.variable for group in GROUPS for knob in knobs(group)} | {"PYTHONDONTWRITEBYTECODE"}
+    environment = {name: value for name, value in os.environ.items() if name not in excluded}
     package = str(Path(mm.__file__).parents[1])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "LOG_LEVEL": "ERROR"}
+    return {**environment, "PYTHONPATH": os.pathsep.join(paths), "LOG_LEVEL": "ERROR"}
 
 
 def _last_line(stream: Any) -> str:
@@ -203,17 +204,17 @@ def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
     return statistics.median(theirs) / own if theirs and own else None
 
 
-def _median(values: Sequence[float], unit: str) -> str:
+def _median_text(values: Sequence[float], unit: str) -> str:
     return amount(statistics.median(values), unit) if values else ""
 
 
 def amount(value: float, unit: str) -> str:
-    """Return a number with its unit, three digits of it."""
+    """Return a number with its unit, with at least three digits."""
     return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
 
 
 def counted(value: Any) -> str:
-    """Return a count, a text, or several of them by name."""
+    """Return the text of a count, of a text, or of several of them by name."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {counted(part)}" for key, part in value.items())
     return f"{value:,}" if isinstance(value, int) else str(value)
@@ -221,17 +222,18 @@ def counted(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all measurements have in common.
+    """Settings that all measurements share.
 
     Attributes:
         folder: The recorded day.
-        out: Where caches and runs of the measurements go.
-        turns: How often each process runs.
-        quote_qty: Of a quote, in the base asset; None for the least that the day's grid allows.
-        peer: The command that plays the same day with hftbacktest; None without it.
-        no_peer: Why there is none.
-        k: Of the quotes, 1/tick: their distance from the mid.
-        peer_plays: The command of our own script, which plays other queue models and quotes, too; None likewise.
+        out: Folder for caches and runs of the measurements.
+        turns: Number of turns of each process.
+        quote_qty: Quantity of a quote, in the base asset; None for the minimum of the day's grid.
+        peer: Command that plays the same day with hftbacktest; None without hftbacktest.
+        no_peer: Note that explains why there is no peer.
+        k: Parameter of the quotes, 1/tick; it sets their distance from the mid.
+        peer_plays: Command of our own script for hftbacktest, which also plays other queue models and quotes; None
+            without hftbacktest.
     """
 
     folder: DayFolder
@@ -248,7 +250,7 @@ def recorded(path: Path) -> DayFolder:
     """Return the day folder *path*.
 
     Raises:
-        MissingDay: If it is not there.
+        MissingDay: If it does not exist.
     """
     day = DayFolder.at(path)
     return day_folder(day.root, day.symbol, day.day)

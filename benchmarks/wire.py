@@ -1,7 +1,7 @@
-"""The wire: how many messages per second reach ten clients, at what share of a core, and how late.
+"""The simulated exchange's streams: messages per second to ten clients, processor share, and delays.
 
-``python -m benchmarks.wire SECONDS`` is what a turn runs: an exchange in a box, its market, rules and truth included,
-at a speed at which it has much to say, and another process with ten clients that read. It prints one JSON object.
+Each turn runs ``python -m benchmarks.wire SECONDS``, which prints one JSON object: a simulated exchange, with its
+market, rules and truth, at a speed with a high message rate, and another process with ten clients that read.
 """
 
 import asyncio
@@ -25,16 +25,16 @@ _KEY = "AAAAAAAAAAAAAAAAAAAAAA=="
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What the clients heard.
+class Received:
+    """Messages that the clients received.
 
     Attributes:
-        messages: Of all clients.
-        depth: How many of them were depth messages.
-        bytes: Of all clients.
-        seconds: For how long they listened.
-        lag_ms: How much later than the promptest message the median one came, of wall time.
-        late_ms: The same of one in a hundred.
+        messages: Number of messages of all clients.
+        depth: Number of depth messages among them.
+        bytes: Number of bytes of all clients.
+        seconds: Duration of the measurement.
+        lag_ms: Median delay in wall time, relative to the fastest message.
+        late_ms: 99 % quantile of that delay.
     """
 
     messages: int
@@ -47,22 +47,27 @@ class Heard:
 
 def measure(turns: int) -> Measured:
     """Measure it in *turns* fresh pairs of processes."""
-    said = [run([*PYTHON, "benchmarks.wire", str(SECONDS)]).said for _ in range(turns)]
+    outputs = [run([*PYTHON, "benchmarks.wire", str(SECONDS)]).output for _ in range(turns)]
     rows = [
-        Row(f"messages, each of {CLIENTS} clients", "/s", [one["rate"] for one in said], aim=f"{AIM:,}"),
-        Row("share of one core", "%", [one["share"] for one in said], aim="under 100"),
-        Row(f"the same for {AIM:,} messages", "%", [one["share"] * AIM / one["rate"] for one in said], aim="under 100"),
-        Row("lag behind the promptest", "ms", [one["lag_ms"] for one in said]),
-        Row("lag, one in a hundred", "ms", [one["late_ms"] for one in said]),
-        Row("time left out to keep up", "s", [one["slipped_s"] for one in said], aim="0"),
+        Row(f"messages, each of {CLIENTS} clients", "/s", [output["rate"] for output in outputs], aim=f"{AIM:,}"),
+        Row("share of one core", "%", [output["share"] for output in outputs], aim="under 100"),
+        Row(
+            f"the same for {AIM:,} messages",
+            "%",
+            [output["share"] * AIM / output["rate"] for output in outputs],
+            aim="under 100",
+        ),
+        Row("lag behind the promptest", "ms", [output["lag_ms"] for output in outputs]),
+        Row("lag, one in a hundred", "ms", [output["late_ms"] for output in outputs]),
+        Row("time left out to keep up", "s", [output["slipped_s"] for output in outputs], aim="0"),
     ]
-    last = said[-1]
+    last = outputs[-1]
     facts = {key: last[key] for key in ("messages", "depth", "bytes", "rows")}
     return Measured(rows, facts, [f"{SCENARIO} at {SPEED:g} times the wall's speed, depth@100ms and trade"])
 
 
 class _Client(asyncio.Protocol):
-    """Counts the frames that it is sent, and when the newest of each packet came."""
+    """Counts received frames, and records their delays."""
 
     def __init__(self) -> None:
         self.messages = self.depth = self.bytes = 0
@@ -71,14 +76,14 @@ class _Client(asyncio.Protocol):
         self._open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the streams."""
+        """Request the streams."""
         head = f"GET /ws/{_STREAMS}?timeUnit=MICROSECOND HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
         upgrade = f"Upgrade: websocket\r\nSec-WebSocket-Key: {_KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
         assert isinstance(transport, asyncio.WriteTransport)
         transport.write((head + upgrade).encode())
 
     def data_received(self, data: bytes) -> None:
-        """Count."""
+        """Count the frames of a packet."""
         now_s = time.monotonic()
         data = self._left + data
         at = 0 if self._open else data.index(b"\r\n\r\n") + 4
@@ -95,14 +100,14 @@ class _Client(asyncio.Protocol):
 
 
 def _end_of_frame(data: bytes, at: int) -> int:
-    """Return where the frame at *at* ends; behind the data where it is not whole."""
+    """Return the end of the frame at *at*; a position beyond the data if it is incomplete."""
     if len(data) < at + 4:
         return len(data) + 1
     size = data[at + 1]
     return at + 2 + size if size < 126 else at + 4 + int.from_bytes(data[at + 2 : at + 4])
 
 
-async def _listen(port: int, seconds: float) -> Heard:
+async def _listen(port: int, seconds: float) -> Received:
     loop = asyncio.get_running_loop()
     clients = [(await loop.create_connection(_Client, "127.0.0.1", port))[1] for _ in range(CLIENTS)]
     await asyncio.sleep(_WARM_S)
@@ -114,7 +119,7 @@ async def _listen(port: int, seconds: float) -> Heard:
     seconds = time.monotonic() - began
     lags = sorted(lag for client in clients for lag in client.lags)
     late = lags[len(lags) * 99 // 100] - lags[0]
-    return Heard(
+    return Received(
         sum(client.messages for client in clients),
         sum(client.depth for client in clients),
         sum(client.bytes for client in clients),
@@ -130,8 +135,8 @@ async def _serve(seconds: float) -> dict[str, float]:
     from mm.sim.flow.session import STEP_US, Session
     from mm.sim.wire.box import Box
 
-    begins_us = now_us() // STEP_US * STEP_US
-    box = Box(SCENARIOS[SCENARIO](), Session(_SYMBOL.upper(), "20260105", 24.0, 7, begins_us), speed=SPEED)
+    start_us = now_us() // STEP_US * STEP_US
+    box = Box(SCENARIOS[SCENARIO](), Session(_SYMBOL.upper(), "20260105", 24.0, 7, start_us), speed=SPEED)
     rows = []
     box.exchange.listen(lambda chunk: rows.append(len(chunk)))
     async with box.open():
@@ -141,16 +146,16 @@ async def _serve(seconds: float) -> dict[str, float]:
         assert client.stdout
         while len(box.server.sockets) < CLIENTS:
             await asyncio.sleep(0.01)
-        began, used, slipped = time.monotonic(), time.process_time(), box.scheduler.clock.slipped_s
-        said = json.loads(await client.stdout.readline())
+        began, used, slipped_before = time.monotonic(), time.process_time(), box.scheduler.clock.slipped_s
+        received = json.loads(await client.stdout.readline())
         share = 100 * (time.process_time() - used) / (time.monotonic() - began)
-        rate = said["messages"] / said["seconds"] / CLIENTS
-        slipped_s = box.scheduler.clock.slipped_s - slipped
-    return {**said, "rate": rate, "share": share, "slipped_s": slipped_s, "rows": sum(rows)}
+        rate = received["messages"] / received["seconds"] / CLIENTS
+        slipped_s = box.scheduler.clock.slipped_s - slipped_before
+    return {**received, "rate": rate, "share": share, "slipped_s": slipped_s, "rows": sum(rows)}
 
 
 def main(seconds: str, port: str | None = None) -> None:
-    """Serve for some *seconds*, or listen on *port* for so long, and print what was found."""
+    """Serve for *seconds*, or read from *port* for *seconds*, and print the results."""
     length = float(seconds)
     found = asdict(asyncio.run(_listen(int(port), length))) if port else asyncio.run(_serve(length))
     print(json.dumps(found), flush=True)

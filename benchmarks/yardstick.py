@@ -1,10 +1,10 @@
-"""The yardstick: a day of a busy simulated market, and the same day as hftbacktest reads it.
+"""The yardstick: a day of a busy simulated market, and the same day in the format of hftbacktest.
 
-``python -m benchmarks.yardstick OUT --hours 14`` makes both in OUT, the same bytes on every machine; ``mm bench`` makes
-them where they are missing. Limit orders, market orders and cancellations come at independent rates, at distances of
-up to 5,000 ticks from the other side's best price; a real matching engine makes the book and the trades of them. Every
-100 ms some 30 levels change, of a thousand a side; there are 20 trades a second, in clusters of a market order that
-takes several orders; the spread is one tick four fifths of the time, and the mid moves 35 ticks in a minute.
+``python -m benchmarks.yardstick OUT --hours 14`` writes both to OUT, with the same bytes on every machine; ``mm bench``
+creates them if they are missing. Limit orders, market orders and cancellations arrive at independent rates, at
+distances of up to 5,000 ticks from the other side's best price; a matching engine turns them into a book and trades.
+Every 100 ms some 30 levels change, of 1,000 per side; there are 20 trades per second, in clusters, as a market order
+fills several orders; the spread is one tick for four fifths of the time, and the mid moves 35 ticks per minute.
 """
 
 import argparse
@@ -39,12 +39,12 @@ PEER_SCRIPT = Path(__file__).with_name("peer_engine.py")
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
-    """The day to measure on, and the peer's copy of it.
+    """The measured day, and the peer's copy of it.
 
     Attributes:
-        scripts: A folder with another generator and another script of the peer; None for our own.
+        scripts: Folder of another generator and another script of the peer; None for our own.
         hours: Length of the day.
-        out: The day is kept under this folder.
+        out: Parent folder of the day.
     """
 
     scripts: Path | None
@@ -53,19 +53,19 @@ class Yardstick:
 
     @property
     def root(self) -> Path:
-        """What the day and the peer's copy of it lie in."""
+        """Folder of the day and of the peer's copy."""
         return self.out / f"{'market' if self.scripts is None else 'yardstick'}_{self.hours:g}h"
 
     @property
     def k(self) -> float:
-        """Of the quotes on it, 1/tick: prints must reach them, and the markets are not equally volatile."""
+        """Parameter of the quotes, 1/tick, by the volatility of the market: prints must reach the quotes."""
         return NEAR_K if self.scripts is None else FAR_K
 
     def day(self, console: Console) -> DayFolder:
-        """Return the day; it is made where it is not there yet, whole or not at all.
+        """Return the day; if it is missing, create it atomically.
 
         Raises:
-            DataError: If the generator is not there, or leaves no day.
+            DataError: If the generator is missing, or writes no day.
         """
         data = self.root / "data"
         if not data.exists():
@@ -78,7 +78,7 @@ class Yardstick:
         return DayFolder.at(found[0])
 
     def events(self, console: Console) -> Path:
-        """Return the day as hftbacktest reads it; it is made where it is not there yet."""
+        """Return the file of the day in the format of hftbacktest; create it if it is missing."""
         path = self.root / EVENTS
         if not path.exists():
             console.say(f"making hftbacktest's copy of it, once, in {self.root} (1 GB for 14 hours)")
@@ -92,28 +92,36 @@ class Yardstick:
         return (str(python), str(self._script(OTHER_PEER)), str(self.events(console)))
 
     def plays(self, console: Console, python: Path) -> tuple[str, ...]:
-        """Return the command of our own script, which plays each queue model, also at the touch."""
+        """Return the command of our own script, which plays each queue model, also with quotes at the best prices."""
         events = self.events(console)
         lowest, highest = price_range(self.day(console), self.out / "tapes")
-        given = {"--lowest": lowest, "--highest": highest, "--half-ticks": half_ticks(self.k)}
-        return (str(python), str(PEER_SCRIPT), str(events), *(word for one in given.items() for word in map(str, one)))
+        flags = {"--lowest": lowest, "--highest": highest, "--half-ticks": half_ticks(self.k)}
+        return (
+            str(python),
+            str(PEER_SCRIPT),
+            str(events),
+            *(word for pair in flags.items() for word in map(str, pair)),
+        )
 
     def _make(self, flags: list[str], name: str) -> None:
-        """Make *name* in a folder aside, and move it here when it is whole."""
-        aside = self.root.with_name(f"{self.root.name}.partial")
-        shutil.rmtree(aside, ignore_errors=True)
+        """Create *name* in a temporary folder, and move it to its place once it is complete."""
+        staging = self.root.with_name(f"{self.root.name}.partial")
+        shutil.rmtree(staging, ignore_errors=True)
         if self.scripts is not None:
             script = self._script(GENERATOR)
-            run([PYTHON[0], str(script), "--out", str(aside), "--hours", f"{self.hours:g}", *flags], listen=False)
+            run(
+                [PYTHON[0], str(script), "--out", str(staging), "--hours", f"{self.hours:g}", *flags],
+                capture_stdout=False,
+            )
         elif name == EVENTS:
-            export(DayFolder.at(next((self.root / "data").glob("*/*/"))), aside / name, self.out / "tapes")
+            export(DayFolder.at(next((self.root / "data").glob("*/*/"))), staging / name, self.out / "tapes")
         else:
-            make_day(DayFolder(aside / name, SYMBOL, DAY), MARKET, Session(SYMBOL, DAY, self.hours, SEED))
-        if not (aside / name).exists():
-            raise DataError(f"{self.scripts}: {GENERATOR} left no {name} in {aside}; see its --help")
+            make_day(DayFolder(staging / name, SYMBOL, DAY), MARKET, Session(SYMBOL, DAY, self.hours, SEED))
+        if not (staging / name).exists():
+            raise DataError(f"{self.scripts}: {GENERATOR} left no {name} in {staging}; see its --help")
         self.root.mkdir(parents=True, exist_ok=True)
-        (aside / name).rename(self.root / name)
-        shutil.rmtree(aside)
+        (staging / name).rename(self.root / name)
+        shutil.rmtree(staging)
 
     def _script(self, name: str) -> Path:
         path = (self.scripts or Path()) / name
@@ -126,7 +134,7 @@ class Yardstick:
 
 
 def export(day: DayFolder, target: Path, cache: Path) -> None:
-    """Write *day* as the events of hftbacktest, unpacked, to *target*."""
+    """Write *day* to *target* as events of hftbacktest, uncompressed."""
     from mm.formats.hftbacktest_export import export_hftbacktest
     from mm.tape.load import load_day
 
@@ -138,7 +146,7 @@ def export(day: DayFolder, target: Path, cache: Path) -> None:
 
 
 def price_range(day: DayFolder, cache: Path) -> tuple[float, float]:
-    """Return the least and the greatest price of a level of *day*, in quote asset."""
+    """Return the lowest and the highest price of a level of *day*, in quote asset."""
     from mm.tape.load import load_day
 
     tape = load_day(day.path, cache=cache)
@@ -147,18 +155,18 @@ def price_range(day: DayFolder, cache: Path) -> tuple[float, float]:
 
 
 def half_ticks(k: float) -> float:
-    """Return how far from the mid the quotes of *k* are, in ticks; the inventory moves them by nothing that counts."""
+    """Return the distance of the quotes of *k* from the mid, in ticks; the effect of the inventory is negligible."""
     return math.log1p(GAMMA / k) / GAMMA
 
 
 def main() -> None:
-    """Make the day, and what hftbacktest reads of it."""
+    """Create the day, and its copy for hftbacktest."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.yardstick", description=__doc__)
-    parser.add_argument("out", type=Path, help="folder that they are made in")
+    parser.add_argument("out", type=Path, help="output folder")
     parser.add_argument("--hours", type=float, default=14.0, help="length of the day (default 14)")
-    given = parser.parse_args()
+    args = parser.parse_args()
     console = Console(as_json=False, level="ERROR")
-    yardstick = Yardstick(None, given.hours, given.out.resolve())
+    yardstick = Yardstick(None, args.hours, args.out.resolve())
     print(yardstick.day(console).path)
     print(yardstick.events(console))
 

@@ -1,4 +1,4 @@
-"""``mm bench`` is a door: the measurements stand beside the package, in the repository alone."""
+"""``mm bench`` is an entry point: the measurements are next to the package, in the repository only."""
 
 from click.testing import CliRunner
 
@@ -6,25 +6,25 @@ from mm import bench
 from support import ROOT, run_python
 
 
-def test_the_door_opens_where_the_folder_is(tmp_path):
-    """By both names, from any folder."""
+def test_bench_command_works_in_a_checkout(tmp_path):
+    """By both module names, from any folder."""
     for words in (("-m", "mm", "bench", "--help"), ("-m", "mm.bench", "--help")):
-        done = run_python(*words, cwd=tmp_path)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert "recorder" in done.stdout
+        process = run_python(*words, cwd=tmp_path)
+        assert (process.returncode, process.stderr) == (0, "")
+        assert "recorder" in process.stdout
 
 
-def test_an_installed_package_says_where_to_get_it(tmp_path):
-    """One line, exit code 2."""
-    done = CliRunner().invoke(bench.command(tmp_path / "benchmarks"), ["engine", "--turns", "3"])
-    assert done.exit_code == 2
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith(f"error: there is no folder {tmp_path}/benchmarks; ")
-    assert "checkout" in done.stderr
+def test_bench_command_without_folder_prints_where_to_get_it(tmp_path):
+    """The message is one line, and the exit code is 2."""
+    process = CliRunner().invoke(bench.command(tmp_path / "benchmarks"), ["engine", "--turns", "3"])
+    assert process.exit_code == 2
+    assert process.stderr.count("\n") == 1
+    assert process.stderr.startswith(f"error: there is no folder {tmp_path}/benchmarks; ")
+    assert "checkout" in process.stderr
 
 
-def test_the_measurements_are_not_in_a_wheel():
-    """What users install holds no benchmark, neither its modules nor its kernel."""
+def test_wheel_contains_no_benchmarks():
+    """A wheel contains neither modules nor kernels of the benchmarks."""
     code = (
         "import sys, setuptools, runpy; sys.argv = ['setup.py', 'bdist_wheel'];"
         "found = []; setuptools.setup = lambda **given: found.append(given);"
@@ -34,5 +34,5 @@ def test_the_measurements_are_not_in_a_wheel():
         "packages = setuptools.find_packages(include=['mm', 'mm.*']);"
         "assert packages and not [name for name in packages if 'bench' in name], packages"
     )
-    done = run_python("-c", code, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+    process = run_python("-c", code, cwd=ROOT)
+    assert process.returncode == 0, process.stderr

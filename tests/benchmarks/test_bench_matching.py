@@ -1,4 +1,4 @@
-"""``mm bench matching`` on a small market: rows are whole, and what is measured is what `run` does."""
+"""``mm bench matching`` on a small market: rows are complete, and the timed commands do the same as `run`."""
 
 import json
 
@@ -20,31 +20,31 @@ def rows():
     return bench.market(COUNT)
 
 
-def test_the_market_is_what_the_page_says_it_is(rows):
-    """45 % limit orders, 45 % cancels, 10 % aggressive; most cancels find their order, and nothing is left."""
+def test_market_has_documented_shares_of_commands(rows):
+    """45 % limit orders, 45 % cancels, 10 % market orders; most cancels find their order, and no order is left."""
     submits = rows[:, 1] == OP_SUBMIT
     assert np.count_nonzero(rows[:, 1] == OP_CANCEL) == 0.45 * COUNT
     assert np.count_nonzero(submits & (rows[:, 6] == MARKET)) == 0.10 * COUNT
     assert np.array_equal(rows, bench.market(COUNT))
     matching = Matching()
     matching.run(rows)
-    found = np.bincount(matching.take_log()[:, 1], minlength=9)
+    counts = np.bincount(matching.take_log()[:, 1], minlength=9)
     assert matching.last_order_id == np.count_nonzero(submits)
-    assert found[2] > 0.05 * COUNT
-    assert found[5] > 0.30 * COUNT
+    assert counts[2] > 0.05 * COUNT
+    assert counts[5] > 0.30 * COUNT
     assert matching.resting == 0
 
 
-def test_the_market_can_be_had_again_in_the_same_book(rows):
+def test_market_can_be_repeated_in_same_book(rows):
     """Memory is measured over many rounds; cancels of a later round must find the orders of that round."""
     matching = Matching()
-    logged = [bench._drained(matching, rows, turn) for turn in range(3)]
-    assert logged[0] == logged[1] == logged[2] > 2 * COUNT
+    logged_rows = [bench._played(matching, rows, turn) for turn in range(3)]
+    assert logged_rows[0] == logged_rows[1] == logged_rows[2] > 2 * COUNT
     assert matching.resting == 0
 
 
-def test_under_the_clock_commands_do_what_run_does(rows):
-    """Every operation, as another kernel calls it, leaves the same log."""
+def test_clocked_commands_write_same_log_as_run(rows):
+    """Every operation, called from another kernel, writes the same log."""
     rows = rows[: COUNT // 2].copy()
     cancels = np.flatnonzero(rows[:, 1] == OP_CANCEL)
     rows[cancels[::5], 1] = OP_REDUCE
@@ -52,10 +52,10 @@ def test_under_the_clock_commands_do_what_run_does(rows):
     rows[cancels[1::5], 1] = OP_REPLACE
     rows[cancels[1::5], 4:6] = (1_000_000, 3)
     took_ns = np.full(len(rows), -1)
-    ran, timed = Matching(), Matching()
-    ran.run(rows)
+    plain, timed = Matching(), Matching()
+    plain.run(rows)
     clocked(timed, rows, took_ns)
-    log = ran.take_log()
+    log = plain.take_log()
     assert {5, 6} <= set(log[:, 1].tolist())
     assert np.array_equal(log, timed.take_log())
     assert took_ns.min() >= 0
@@ -64,8 +64,8 @@ def test_under_the_clock_commands_do_what_run_does(rows):
     assert took_ns.min() >= 0
 
 
-def test_a_bad_row_leaves_the_book_usable(rows):
-    """And tables that do not fit each other are refused before anything is done."""
+def test_invalid_rows_raise_value_error_and_keep_book_usable(rows):
+    """Tables of different lengths are rejected before any command is executed."""
     matching = Matching()
     rows[1, 5] = 0
     with pytest.raises(ValueError, match="lots 0"):
@@ -76,20 +76,20 @@ def test_a_bad_row_leaves_the_book_usable(rows):
             clocked(matching, commands, np.empty(took_ns, np.int64))
 
 
-def test_every_row_is_whole(monkeypatch):
-    """A number a turn, and the twin beside it."""
+def test_measure_returns_complete_rows(monkeypatch):
+    """Each row has one value per turn, and some have the twin's."""
     monkeypatch.setattr(bench, "COMMANDS", COUNT)
     monkeypatch.setattr(bench, "ROUNDS", 1)
-    found = bench.measure(2)
-    assert len(found.rows) == 7
-    assert all(len(row.ours) == 2 for row in found.rows)
-    assert all(value >= 0 for row in found.rows for value in (*row.ours, *row.theirs))
-    assert found.facts["commands"] == COUNT
-    assert found.facts["trades"] > 0
-    assert found.facts["resting"] > 1_000
-    assert json.dumps(found.to_json())
+    measured = bench.measure(2)
+    assert len(measured.rows) == 7
+    assert all(len(row.ours) == 2 for row in measured.rows)
+    assert all(value >= 0 for row in measured.rows for value in (*row.ours, *row.theirs))
+    assert measured.facts["commands"] == COUNT
+    assert measured.facts["trades"] > 0
+    assert measured.facts["resting"] > 1_000
+    assert json.dumps(measured.to_json())
 
 
-def test_it_is_one_of_the_measurements():
-    """It needs no day, so none is made for it."""
+def test_matching_is_measured_without_a_day():
+    """It needs no day, so none is created for it."""
     assert DAYLESS["matching"] == "matching:measure"

@@ -1,4 +1,4 @@
-"""``mm bench signals``: a row for each usual signal, measured on the day that is named."""
+"""``mm bench signals``: one row per default signal, measured on the given day."""
 
 import json
 
@@ -21,10 +21,10 @@ def day(tmp_path_factory):
     return folder
 
 
-def test_each_usual_signal_has_a_row_beside_the_book(day, tmp_path):
-    found = bench.measure(Bench(day, tmp_path, 1))
-    assert [row.name for row in found.rows] == [name for name in SIGNALS.usual if name != "micro_price"]
-    assert all(row.ours[0] > 0 for row in found.rows)
-    assert next(row.ratio for row in found.rows if row.name == bench.BARE) == 1
-    assert found.facts["slowest"] in SIGNALS.usual
-    assert json.loads(json.dumps(found.to_json()))["facts"]["events"] > 100
+def test_measure_compares_each_default_signal_with_book(day, tmp_path):
+    measured = bench.measure(Bench(day, tmp_path, 1))
+    assert [row.name for row in measured.rows] == [name for name in SIGNALS.usual if name != "micro_price"]
+    assert all(row.ours[0] > 0 for row in measured.rows)
+    assert next(row.ratio for row in measured.rows if row.name == bench.BARE) == 1
+    assert measured.facts["slowest"] in SIGNALS.usual
+    assert json.loads(json.dumps(measured.to_json()))["facts"]["events"] > 100

@@ -1,4 +1,4 @@
-"""The tables of the page on performance come from kept runs alone."""
+"""The tables of the performance page are generated from stored runs alone."""
 
 import json
 
@@ -17,33 +17,33 @@ RUN = {**ABOUT, "measured": {"engine": Measured(ROWS, {"rows": 12_345, "fills": 
 PAGE = "# Speed\n\n<!-- bench engine -->\nold\n<!-- /bench -->\n\nBetween.\n\n<!-- bench wire -->\n<!-- /bench -->\n"
 
 
-def test_a_section_is_the_table_of_its_run():
-    """Medians of both sides by the clock and of user time, their ratios, and what was counted."""
-    shown = tables.page(PAGE, tables.taken({}, RUN))
-    assert "old" not in shown
-    assert "Run 20260105T080000Z, 3 turns, commit 0123456789ab" in shown
-    assert "| play | 0.02 s | 0.01 s | peer | 2 s | 1 s | 100 | 66.7 to 200 | 100 | 12 |" in shown
-    assert "| memory | 250 MB |  |  |  |  |  |  |  |  |" in shown
-    assert "- rows: 12,345\n- fills: 7\n<!-- /bench -->" in shown
-    assert shown.endswith("Between.\n\n<!-- bench wire -->\n<!-- /bench -->\n")
-    assert tables.page(shown, tables.taken({}, RUN)) == shown
+def test_page_section_contains_table_of_its_run():
+    """Medians of both sides in wall and user time, their ratios, and the counts."""
+    text = tables.page(PAGE, tables.merged({}, RUN))
+    assert "old" not in text
+    assert "Run 20260105T080000Z, 3 turns, commit 0123456789ab" in text
+    assert "| play | 0.02 s | 0.01 s | peer | 2 s | 1 s | 100 | 66.7 to 200 | 100 | 12 |" in text
+    assert "| memory | 250 MB |  |  |  |  |  |  |  |  |" in text
+    assert "- rows: 12,345\n- fills: 7\n<!-- /bench -->" in text
+    assert text.endswith("Between.\n\n<!-- bench wire -->\n<!-- /bench -->\n")
+    assert tables.page(text, tables.merged({}, RUN)) == text
 
 
-def test_a_run_replaces_its_own_measurements_alone():
-    """The page holds what several commands measured."""
-    first = tables.taken({}, {**RUN, "measured": {"engine": {"rows": []}, "wire": {"rows": []}}})
-    second = tables.taken(first, {**RUN, "stamp": "20260106T080000Z", "measured": {"wire": {"rows": []}}})
+def test_run_replaces_only_its_own_measurements():
+    """The page has measurements of several commands."""
+    first = tables.merged({}, {**RUN, "measured": {"engine": {"rows": []}, "wire": {"rows": []}}})
+    second = tables.merged(first, {**RUN, "stamp": "20260106T080000Z", "measured": {"wire": {"rows": []}}})
     assert [second[name]["run"]["stamp"][:8] for name in ("engine", "wire")] == ["20260105", "20260106"]
 
 
-def test_the_page_is_what_the_kept_runs_make_of_it():
-    """Nobody edits a table by hand."""
+def test_committed_page_matches_stored_runs():
+    """No table is edited by hand."""
     text = tables.PAGE.read_text(encoding="utf-8")
     assert tables.page(text, json.loads(tables.SHOWN.read_text(encoding="utf-8"))) == text
 
 
-def test_the_command_writes_the_page_and_keeps_what_it_shows(tmp_path, monkeypatch):
-    """So that it can be written again without the run."""
+def test_command_writes_page_and_stores_its_content(tmp_path, monkeypatch):
+    """The page can be rewritten without the run."""
     monkeypatch.setattr(tables, "PAGE", tmp_path / "page.md")
     monkeypatch.setattr(tables, "SHOWN", tmp_path / "shown.json")
     tables.PAGE.write_text(PAGE)
@@ -51,8 +51,8 @@ def test_the_command_writes_the_page_and_keeps_what_it_shows(tmp_path, monkeypat
     run = tmp_path / "run.json"
     run.write_text(json.dumps(RUN))
     tables.main([str(run)])
-    once = tables.PAGE.read_text()
+    first_page = tables.PAGE.read_text()
     run.unlink()
     tables.main([])
-    assert tables.PAGE.read_text() == once
-    assert "| play |" in once
+    assert tables.PAGE.read_text() == first_page
+    assert "| play |" in first_page

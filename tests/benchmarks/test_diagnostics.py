@@ -1,4 +1,4 @@
-"""The studies of the diagnostics: their flow is what they say, every row is measured, and a bad row is MISSED."""
+"""The studies of the diagnostics: their flow has its parameters, every row is measured, a bad row is MISSED."""
 
 import json
 import math
@@ -11,8 +11,8 @@ from benchmarks.figures import Figure, figure
 from benchmarks.verdicts import Checked, checked, lines_of
 
 
-def test_every_row_is_drawn_by_one_study():
-    """But the one that needs a capture; each measured value is a share or a positive number."""
+def test_each_row_is_drawn_by_exactly_one_study():
+    """Except the row that needs a capture; rows with a fault have a power."""
     days = [study.one(3) for study in DRAWN.values()]
     names = [name for day in days for name in day]
     assert sorted(names) == sorted(set(ROWS) - {"next nexo"})
@@ -22,8 +22,8 @@ def test_every_row_is_drawn_by_one_study():
 
 
 @pytest.mark.parametrize("branching", [0.0, 0.7])
-def test_the_flow_has_its_rate_and_its_branching(branching):
-    """Mean .05 /s a side; blocks of an hour vary as 1 / (1 - branching)² of a Poisson count."""
+def test_hawkes_flow_has_its_rates_and_branching(branching):
+    """Mean rates of .05 and .10 /s; hourly counts have 1 / (1 - branching)² times the variance of Poisson counts."""
     rng = np.random.default_rng(1)
     days = [hawkes(rng, 24, branching, (0.05, 0.1)) for _ in range(12)]
     counts = np.array([[(day.side == side).sum() for side in (0, 1)] for day in days])
@@ -33,8 +33,8 @@ def test_the_flow_has_its_rate_and_its_branching(branching):
     assert all(day.second.min() >= 0 and day.second.max() < 86_400 for day in days)
 
 
-def test_a_diagnostic_that_is_wrong_is_missed():
-    """A size of a tenth, a power of a half; and met if both are as required."""
+def test_diagnostic_with_wrong_size_or_power_is_missed():
+    """A size of a tenth or a power of a half is MISSED; both as required are met."""
     rows = {"orders": ([0.0] * 990 + [1.0] * 10, [1.0] * 900 + [0.0] * 100)}
     (good,) = checked([rows])
     assert good.verdict == "met"
@@ -43,8 +43,8 @@ def test_a_diagnostic_that_is_wrong_is_missed():
     assert (large.verdict, weak.verdict) == ("MISSED", "MISSED")
 
 
-def test_the_table_has_a_line_for_each_row():
-    """With the Monte-Carlo error of both figures; a row without a fault has no power."""
+def test_table_has_one_line_per_row():
+    """Each line has the Monte-Carlo error of its figure; a row without a fault has no power."""
     rows = [Checked(row, Figure(0.95, 0.01), Figure(math.nan, math.nan)) for row in ROWS.values()]
     lines = lines_of(rows)
     assert len(lines) == len(ROWS) + 1
@@ -52,13 +52,13 @@ def test_the_table_has_a_line_for_each_row():
     assert json.loads(json.dumps(rows[0].to_json()))["row"]["nominal"] == "1 %"
 
 
-def test_a_figure_has_the_error_of_its_mean():
-    """That of a share that was never met is the error of one exception."""
+def test_figure_has_standard_error_of_its_mean():
+    """The error of a share of 0 is that of a single exception."""
     assert figure([1.0, 3.0]) == Figure(2.0, 1.0)
-    never = figure([0.0] * 100)
-    assert (never.value, round(never.se, 4)) == (0.0, 0.0099)
+    zero_share = figure([0.0] * 100)
+    assert (zero_share.value, round(zero_share.se, 4)) == (0.0, 0.0099)
 
 
-def test_without_the_capture_nothing_is_measured_on_it(tmp_path):
-    """The table then lacks the row."""
+def test_rolling_returns_nothing_without_capture(tmp_path):
+    """The table then has no such row."""
     assert rolling(tmp_path) == {}

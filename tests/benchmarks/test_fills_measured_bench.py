@@ -1,4 +1,4 @@
-"""The table of predicted over seen fills: what it counts, and that fits under a model predict its fills."""
+"""The table of predicted over observed fills: its counts, and that fits under a model predict its fills."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from benchmarks import fills_measured
 from mm.backtest.models import FILL_MODELS
 
 
-def test_fits_under_a_model_predict_its_fills(monkeypatch):
-    """No row of 100 fills a tenth off by the fit under the model, at distances that it was not measured at as well."""
+def test_fit_under_model_predicts_its_fills(monkeypatch):
+    """With the fit under the model, no row of 100 fills is off by a tenth, including distances outside the fit."""
     monkeypatch.setattr(fills_measured, "MODELS", ("queue_risk_averse", "hybrid"))
     monkeypatch.setattr(fills_measured, "CLIPS", (1,))
     monkeypatch.setattr(fills_measured, "QUOTED", (0.5, 4.0))
@@ -16,19 +16,19 @@ def test_fits_under_a_model_predict_its_fills(monkeypatch):
         "an hour", fills_measured.simulated(fills_measured.FLOWS["Poisson flow"][0], 1), 10**8
     )
     head, *rows = fills_measured.lines(market)
-    judged = ["outside", "failed"]
-    assert head.split() == ["fill", "model", "clips", "rows", "fills", "default", "δ", *judged, "marks", *judged]
+    verdicts = ["outside", "failed"]
+    assert head.split() == ["fill", "model", "clips", "rows", "fills", "default", "δ", *verdicts, "marks", *verdicts]
     assert [row.split()[0] for row in rows] == ["queue_risk_averse", "hybrid"]
     for row in rows:
-        _, clips, count, fills, least, _, most, outside, failed, *marks, off, _ = row.split()
+        _, clips, count, fills, lowest, _, highest, outside, failed, *marks, marks_outside, _ = row.split()
         assert (clips, outside, failed) == ("1", "0", "0")
         assert int(fills.replace(",", "")) >= 100 * int(count)
-        assert 0.9 < float(least) <= float(most) < 1.1
-        assert int(off) > 0 or float(marks[0]) < float(least)
+        assert 0.9 < float(lowest) <= float(highest) < 1.1
+        assert int(marks_outside) > 0 or float(marks[0]) < float(lowest)
 
 
-def test_the_second_half_is_predicted_by_fits_of_the_first(monkeypatch):
-    """The halves share no event, and ratios are over a level, which is near 1 where the flow does not change."""
+def test_fit_of_first_half_predicts_second_half(monkeypatch):
+    """The halves share no event; ratios are relative to a level, which is near 1 if the flow does not change."""
     monkeypatch.setattr(fills_measured, "MODELS", ("trade_cross",))
     monkeypatch.setattr(fills_measured, "CLIPS", (1,))
     monkeypatch.setattr(fills_measured, "QUOTED", (0.5, 4.0))
@@ -37,14 +37,14 @@ def test_the_second_half_is_predicted_by_fits_of_the_first(monkeypatch):
     ).halves()
     assert market.tape.end_us == market.later.start_us
     _, row = fills_measured.lines(market)
-    _, _, _, _, least, _, most, outside, failed, level, *_ = row.split()
+    _, _, _, _, lowest, _, highest, outside, failed, level, *_ = row.split()
     assert (outside, failed) == ("0", "0")
-    assert float(least) <= 1 <= float(most)
+    assert float(lowest) <= 1 <= float(highest)
     assert 0.9 < float(level) < 1.1
 
 
-def test_a_row_fails_where_its_whole_interval_is_outside():
-    """Not where its ratio alone is; over a level, where there is one."""
+def test_row_fails_if_its_complete_interval_is_outside():
+    """A ratio outside is not enough; both are relative to the level, if there is one."""
     row = {"fills": 100, "predicted": 130.0, "ratio_low": 0.6, "ratio_high": 0.95}
     wide, none = fills_measured.Compared.of(row), fills_measured.Compared.of(row | {"ratio_low": 0.0})
     narrow = fills_measured.Compared.of(row | {"ratio_high": 0.85})
@@ -55,21 +55,21 @@ def test_a_row_fails_where_its_whole_interval_is_outside():
     assert (none.low, none.high) == (1 / 0.95, float("inf"))
 
 
-def test_noise_of_independent_fills_is_that_of_their_count():
-    """Of 130 Poisson fills it is a tenth off by chance once in four, of 10,000 never; a row of 50 is not judged."""
+def test_noise_of_independent_fills_is_poisson():
+    """130 Poisson fills are off by a tenth by chance once in four, 10,000 never; a row of 50 is not evaluated."""
     random = np.random.default_rng(1)
     predicted = np.tile([0.5, 1.3, 100.0], (100, 1))
     noise = [fills_measured.by_noise(random.poisson(predicted).astype(np.float64), predicted) for _ in range(9)]
     assert 0.15 < np.mean(noise) < 0.4
 
 
-def test_blocks_hold_the_rows_of_the_summary():
-    """Fills and predicted fills of each row, over all blocks."""
+def test_blocks_sum_to_rows_of_summary():
+    """Sums over all blocks equal the fills and the predicted fills of each row."""
     tape = fills_measured.simulated(fills_measured.FLOWS["Poisson flow"][0], 0.5)
     fills = fills_measured.FillsMeasured("queue_risk_averse", {}, FILL_MODELS["queue_risk_averse"])
     fit = fills_measured.fitted(tape, fills, 10**8)
     result = fills_measured.played(tape, fills, 10**8, "glft", fit)
-    seen, predicted = fills_measured.by_block(result, fit)
+    observed, predicted = fills_measured.by_block(result, fit)
     rows = result.summary["fills_by_distance"]
-    assert seen.sum(axis=0).tolist() == [row["fills"] for row in rows]
+    assert observed.sum(axis=0).tolist() == [row["fills"] for row in rows]
     assert predicted.sum(axis=0) == pytest.approx([row["predicted"] for row in rows])

@@ -1,4 +1,4 @@
-"""The capture that the import is measured on."""
+"""The generated capture of the import benchmark."""
 
 from benchmarks import imports
 from mm.dayfolder.check import check_day
@@ -6,8 +6,8 @@ from mm.dayfolder.layout import DayFolder
 from mm.market_data.capture_import import import_captures
 
 
-def test_the_capture_is_a_sound_market(tmp_path):
-    """Both sides convert what an exchange could have sent: no gap, no crossed book, and every best price agrees."""
+def test_generated_capture_is_a_consistent_market(tmp_path):
+    """The capture is realistic: no gap, no crossed book, and every best price agrees."""
     counts = imports.write_capture(tmp_path / "capture.gz", 300)
     report = import_captures([tmp_path / "capture.gz"], imports.SYMBOL, tmp_path / "data", run_id="R1")
     (day,) = report.days
@@ -18,8 +18,8 @@ def test_the_capture_is_a_sound_market(tmp_path):
     assert check_day(DayFolder.at(tmp_path / "data" / imports.SYMBOL / day.day)).ok
 
 
-def test_without_a_peer_its_rows_have_no_ratio(monkeypatch):
-    """An import alone can be measured."""
+def test_rows_without_peer_have_no_ratio(monkeypatch):
+    """The import is measured alone."""
     monkeypatch.setattr(imports, "MESSAGES", 50)
     measured = imports.measure(1, None)
     assert [row.ratio for row in measured.rows] == [None] * 3

@@ -1,4 +1,4 @@
-"""What signals, predictors and agents are worth: on a small market with its truth, and as the page has it."""
+"""The value of signals, predictors and agents: on a small market with known truth, and on the page."""
 
 import json
 
@@ -19,18 +19,18 @@ HOURS, SEED = 0.2, 5
 
 @pytest.fixture(scope="module")
 def tapes(tmp_path_factory):
-    """Two short days of a market whose queues say where the mid goes."""
+    """Two short days of a market whose queues predict the mid."""
     root = tmp_path_factory.mktemp("days")
-    found = []
+    loaded = []
     for number, day in enumerate(("20260105", "20260106")):
         folder = DayFolder(root, "SIMUSDT", day)
         make_day(folder, ZeroIntelligence(), Session("SIMUSDT", day, HOURS, SEED + number))
-        found.append(load_day(folder))
-    return found
+        loaded.append(load_day(folder))
+    return loaded
 
 
-def test_halves_are_of_equal_time_and_share_nothing(tapes):
-    """Where days border on the middle they are whole, else the day over it is cut."""
+def test_halves_have_equal_time_and_no_overlap(tapes):
+    """Days that end at the middle stay complete; a day across the middle is split."""
     for days in (tapes, tapes[:1]):
         halves = halves_of(days)
         known, unseen = halves.hours
@@ -41,75 +41,75 @@ def test_halves_are_of_equal_time_and_share_nothing(tapes):
 
 @pytest.fixture(scope="module")
 def answer(tapes, tmp_path_factory):
-    """The answer of the market, its agents trained for a moment where a trainer is installed."""
+    """The results of the market, with briefly trained agents if a trainer is installed."""
     folder = tmp_path_factory.mktemp("models")
     return Answer(halves_of(tapes), "1", folder, seeds=(0,), timesteps=256)
 
 
 @pytest.fixture(scope="module")
-def found(answer):
+def results(answer):
     return {"name": "ZI", **json.loads(json.dumps(answer.to_json()))}
 
 
-def test_signals_are_judged_on_the_second_half(answer, found):
-    """By the score of that half alone; the queue at the best price is informative here."""
+def test_signals_are_scored_on_second_half(answer, results):
+    """The score uses that half alone; the queue at the best price is informative here."""
     from mm.signals.score import score
 
-    (row,) = (one for one in found["signals"] if (one["signal"], one["horizon_s"]) == ("imbalance_1", 1.0))
+    (row,) = (one for one in results["signals"] if (one["signal"], one["horizon_s"]) == ("imbalance_1", 1.0))
     (direct,) = score(answer.halves.unseen[-1], ["imbalance_1"], horizons_s=(1.0,))
     assert row["rho"] == direct.rho
     assert row["predicts"] == (direct.ci95[0] > 0.0)
     assert row["predicts"]
 
 
-def test_predictors_are_fitted_on_the_first_half_alone(answer, found):
-    """Their folders include until when; what cannot be fitted has a reason."""
+def test_predictors_are_fitted_on_first_half_only(answer, results):
+    """Their folders store the end of training; a target that cannot be fitted has a reason."""
     end_us = answer.halves.known[-1].end_us
-    assert [one["target"] for one in found["predictors"]] == ["return", "adverse", "fill"]
-    fitted = [one for one in found["predictors"] if "folder" in one]
+    assert [one["target"] for one in results["predictors"]] == ["return", "adverse", "fill"]
+    fitted = [one for one in results["predictors"] if "folder" in one]
     assert fitted
     for one in fitted:
         about = json.loads((answer.folder / one["target"] / "model.json").read_text())
         assert about["train_window"]["end_us"] <= end_us
         assert one["difference"] is not None
-    assert all(one["reason"] for one in found["predictors"] if "folder" not in one)
+    assert all(one["reason"] for one in results["predictors"] if "folder" not in one)
 
 
-def test_backtests_differ_by_the_predictor_alone(answer, found):
-    """Each row with one is held against the same quotes without it, at the same fee, second by second."""
-    rows = {(one["fee"], one["quotes"], one["with"]): one for one in found["backtests"]}
-    targets = [one["target"] for one in found["predictors"] if "folder" in one]
+def test_backtests_with_predictor_are_compared_with_same_quotes(answer, results):
+    """Each row with a predictor is compared with the same quotes without it, at the same fee, per second."""
+    rows = {(one["fee"], one["quotes"], one["with"]): one for one in results["backtests"]}
+    targets = [one["target"] for one in results["predictors"] if "folder" in one]
     assert {key[2] for key in rows} == {"", *targets}
     for (fee, quotes, target), row in rows.items():
         plain = rows[fee, quotes, ""]
         expected = None if not target else pytest.approx(row["earned"] - plain["earned"], abs=1e-6)
         assert row["more"] == expected
-    free, dear = (rows[fee, "avellaneda_stoikov", ""] for fee in learned.FEES)
-    assert free["fills"] == dear["fills"] > 0
-    most = dear["fills"] * 10 / answer.halves.hours[1]  # bp an hour, where each fill is a whole clip
-    assert 0.01 * most < free["earned"] - dear["earned"] < 1.01 * most
+    free, costly = (rows[fee, "avellaneda_stoikov", ""] for fee in learned.FEES)
+    assert free["fills"] == costly["fills"] > 0
+    most_bp = costly["fills"] * 10 / answer.halves.hours[1]  # bp per hour, if each fill is a full clip
+    assert 0.01 * most_bp < free["earned"] - costly["earned"] < 1.01 * most_bp
 
 
-def test_agents_stand_beside_their_rivals(found):
-    """Where a trainer is installed."""
+def test_agents_are_compared_with_rival_quoters(results):
+    """If a trainer is installed."""
     pytest.importorskip("stable_baselines3", reason=WHY_NO_TRAINER)
-    policies = [one["policy"] for one in found["agents"] if one["fee"] == "0"]
+    policies = [one["policy"] for one in results["agents"] if one["fee"] == "0"]
     assert policies[0] == "avellaneda_stoikov"
     assert {"symmetric", "rl, seed 0"} <= set(policies)
-    assert [one["more"] is None for one in found["agents"]] == [
-        one["policy"] == "avellaneda_stoikov" for one in found["agents"]
+    assert [one["more"] is None for one in results["agents"]] == [
+        one["policy"] == "avellaneda_stoikov" for one in results["agents"]
     ]
 
 
-def test_an_interval_holds_the_mean_it_should():
-    """Of 200 drawn markets whose gains have a known mean and come in runs; of nothing there is none."""
-    held = 0
+def test_interval_contains_true_mean_95_percent_of_time():
+    """For 200 drawn markets with autocorrelated gains of known mean; without gains there is no interval."""
+    contained = 0
     for seed in range(200):
         draws = np.random.default_rng(seed)
         gains = np.repeat(draws.normal(0.5, 3.0, 400), 10) + draws.normal(0, 1, 4000)
         low, high = interval(gains)
-        held += low <= 0.5 * 3600 <= high
-    assert 180 <= held <= 198
+        contained += low <= 0.5 * 3600 <= high
+    assert 180 <= contained <= 198
     assert interval(np.zeros(4000)) is None
     assert interval(np.ones(10)) is None
 
@@ -122,21 +122,21 @@ def row(**changed):
 
 
 @pytest.mark.parametrize(("winners", "word"), [(0, "No"), (1, "No"), (2, "Yes")])
-def test_the_verdict_is_yes_beyond_chance_alone(winners, word):
-    """More than without, and more than nothing, by both intervals; one of ten may be luck, two are not."""
+def test_verdict_is_yes_only_beyond_chance(winners, word):
+    """A winner earns more than the reference and more than 0, by both intervals; one of ten is chance, two are not."""
     won = [row(earned_ci95=[0.1, 2.0], more_ci95=[0.1, 2.0])] * winners
-    halves = [row(more_ci95=[0.1, 2.0]), row(earned_ci95=[0.1, 2.0])]  # one of both is not enough
+    halves = [row(more_ci95=[0.1, 2.0]), row(earned_ci95=[0.1, 2.0])]  # one of the two is not enough
     rows = [*won, *halves, *[row()] * (8 - winners)]
     (line,) = learning._verdicts(rows, "backtests", "none")
     assert line.startswith(f"At a maker fee of 0.1 %: **{word}**. Of 10 backtests, {winners + 1} earned more")
     assert f"and {winners} of these earned anything at all; 0.2 would by chance." in line
 
 
-def test_the_page_has_the_answer_between_its_marks(found, monkeypatch, tmp_path, capsys):
-    """What stood there before is gone, the rest of the page stays; the terminal has the same lines."""
+def test_page_has_answer_between_its_markers(results, monkeypatch, tmp_path, capsys):
+    """The former content is replaced, the rest of the page stays; the terminal shows the same lines."""
     monkeypatch.setattr(learning, "MARKETS", ("ZI",))
-    monkeypatch.setattr(learning, "ProcessPoolExecutor", Here)
-    monkeypatch.setattr(learning, "answer_of", lambda *_: found)
+    monkeypatch.setattr(learning, "ProcessPoolExecutor", InlinePool)
+    monkeypatch.setattr(learning, "answer_of", lambda *_: results)
     page = tmp_path / "page.md"
     page.write_text(f"before\n{learning.BEGIN}\nlast year's\n{learning.END}\nafter\n")
     for _ in range(2):
@@ -145,10 +145,10 @@ def test_the_page_has_the_answer_between_its_marks(found, monkeypatch, tmp_path,
         assert text.startswith(f"before\n{learning.BEGIN}\n\n| market |")
         assert text.endswith(f"{learning.END}\nafter\n")
         assert "last year" not in text
-        told = "\n".join(learning.table_lines([found]))
-        assert told in text
-        assert told in capsys.readouterr().out
-    for line in told.splitlines():
+        printed = "\n".join(learning.table_lines([results]))
+        assert printed in text
+        assert printed in capsys.readouterr().out
+    for line in printed.splitlines():
         assert line.count("|") in (0, 5, 6, 8), line
     page.write_text("")
     with pytest.raises(SystemExit, match="are missing; the answer stands between them"):
@@ -157,8 +157,8 @@ def test_the_page_has_the_answer_between_its_marks(found, monkeypatch, tmp_path,
         learning.main(["nowhere"])
 
 
-class Here:
-    """A pool that works in this process."""
+class InlinePool:
+    """A pool that runs tasks in this process."""
 
     def __init__(self, *_):
         pass

@@ -1,4 +1,4 @@
-"""The measurement of audit log and state store, in small."""
+"""The measurement of audit log and state store, at a small scale."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from benchmarks import live_state
 
 
 @pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+def _small_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("APPENDS", "SYNCED", "FILLS"):
         monkeypatch.setattr(live_state, name, 100)
     monkeypatch.setattr(live_state, "TICKS", 1_000)
@@ -16,8 +16,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_URL", "redis://127.0.0.1:1/0")
 
 
-def test_every_row_without_a_server_is_measured(tmp_path: Path) -> None:
-    """What needs none is above 0; what has none is a note with the way out."""
+def test_rows_without_a_server_are_measured_and_missing_servers_noted(tmp_path: Path) -> None:
+    """Measurements without a server are above 0; each missing server is a note with a hint."""
     found = live_state.appends(tmp_path)
     folder = live_state.write_fills(tmp_path / "fills")
     found |= live_state.reading(folder)

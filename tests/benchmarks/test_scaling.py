@@ -1,4 +1,4 @@
-"""What all symbols, days and points cost is each rate times how often it is paid."""
+"""The costs of all symbols, days and points: each rate times its number of occurrences."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def cells(line: str) -> list[str]:
     return [cell.strip(" *") for cell in line.strip("|").split("|")]
 
 
-def test_a_row_is_a_rate_of_24_hours_times_how_often_it_is_paid():
+def test_table_multiplies_rates_of_24_hours_by_occurrences():
     rows = {row[0]: row[1:] for row in map(cells, scaling.table(RATES))}
     assert rows["a day's files to a tape"] == ["250,000", "3.6 s", "250", "", ""]
     assert rows["tapes into the store"] == ["250,000", "0.72 s", "50", "20 MB", "5.0 TB"]
@@ -39,8 +39,8 @@ def test_a_row_is_a_rate_of_24_hours_times_how_often_it_is_paid():
     assert rows["together, queue_prob_power"] == ["", "", "678", "", "10.2 TB"]
 
 
-def test_a_sweep_that_ends_before_what_is_waited_for_is_reported_with_its_words():
-    class Ended:
+def test_until_raises_with_stderr_of_process_that_ends_early():
+    class EndedProcess:
         def poll(self) -> int:
             return 3
 
@@ -48,29 +48,29 @@ def test_a_sweep_that_ends_before_what_is_waited_for_is_reported_with_its_words(
             return "", "error: no day\n"
 
     with pytest.raises(scaling.MMError, match="waited in vain until the first points are kept: error: no day"):
-        scaling.until(lambda: False, "the first points are kept", Ended())
+        scaling.until(lambda: False, "the first points are kept", EndedProcess())
 
 
-def test_a_point_that_is_not_played_costs_the_cluster_alone(monkeypatch):
-    """The cluster's processes count, and the command's own."""
+def test_cluster_s_is_processor_time_per_unplayed_point(monkeypatch):
+    """The cost is the processor time of the cluster's processes and of the command."""
 
-    class Clocked:
-        address, spent = "tcp://host:1", iter([5.0, 25.0])
+    class FakeCluster:
+        address, cpu_times = "tcp://host:1", iter([5.0, 25.0])
 
-        def __enter__(self) -> "Clocked":
+        def __enter__(self) -> "FakeCluster":
             return self
 
         def __exit__(self, *_error: object) -> None:
             pass
 
         def cpu_s(self) -> float:
-            return next(self.spent)
+            return next(self.cpu_times)
 
-    played = []
-    monkeypatch.setattr(scaling, "Cluster", lambda *_words: Clocked())
-    monkeypatch.setattr(scaling, "on_cluster", lambda tasks, _address: played.append(tasks) or iter(tasks))
-    monkeypatch.setattr(scaling, "used", lambda what: what() and 20.0)
+    batches = []
+    monkeypatch.setattr(scaling, "Cluster", lambda *_words: FakeCluster())
+    monkeypatch.setattr(scaling, "on_cluster", lambda tasks, _address: batches.append(tasks) or iter(tasks))
+    monkeypatch.setattr(scaling, "used", lambda work: work() and 20.0)
     desk = scaling.Desk(None, None, 1)
     assert scaling.cluster_s(desk, [{"code": "1", "store": {}}], 8) == pytest.approx(40.0 / scaling.EMPTY)
-    assert [len(tasks) for tasks in played] == [80, scaling.EMPTY]
-    assert played[1][0] == {"code": "of nobody", "store": None}
+    assert [len(tasks) for tasks in batches] == [80, scaling.EMPTY]
+    assert batches[1][0] == {"code": "another", "store": None}

@@ -1,4 +1,4 @@
-"""The proof of the calibration: its quick form, and that a bar can be missed."""
+"""The quick form of the calibration studies, and checks that a bar can be missed."""
 
 import json
 import math
@@ -8,34 +8,34 @@ import numpy as np
 import pytest
 
 from benchmarks import calibration, diagnostics, studies, truth
-from benchmarks.calibration import Bar, Figure, held, measure, summarised
+from benchmarks.calibration import Bar, Figure, bars_of, measure, summarised
 from mm.cli.console import Console
 from mm.clock import US_PER_S
 from support import run_python
 
-SURE = 4.5  # standard errors; of forty bars none is that far off by chance
+TOLERANCE = 4.5  # standard errors: by chance, none of forty bars is that far off
 
 
 @pytest.fixture(scope="module")
-def found():
-    """The quick form, in this process' own processors."""
+def results():
+    """The results of the quick form, with two processes."""
     return measure(Console(as_json=True, level="ERROR"), full=False, workers=2)
 
 
-def test_no_bar_is_missed_by_more_than_chance(found):
-    """Bias, coverage, efficiency and the closed loop: each within its own standard errors of the bar."""
-    missed = [f"{bar.study}, {bar.name}: {bar.figure}" for bar in found.bars if not bar.possible(SURE)]
+def test_no_bar_is_missed_by_more_than_chance(results):
+    """Bias, coverage, efficiency and the closed loop: each is within `TOLERANCE` standard errors of its bar."""
+    missed = [f"{bar.study}, {bar.name}: {bar.figure}" for bar in results.bars if not bar.possible(TOLERANCE)]
     assert not missed
-    assert len(found.bars) == 41
-    for one in found.diagnostics:
-        assert one.measured.possible(one.row.low, one.row.high, SURE), one
-        assert math.isnan(one.row.power) or one.power.possible(one.row.power, 1.0, SURE), one
-    assert all(math.isfinite(bar.figure.value) and bar.figure.se > 0 for bar in found.bars)
+    assert len(results.bars) == 41
+    for checked in results.diagnostics:
+        assert checked.measured.possible(checked.row.low, checked.row.high, TOLERANCE), checked
+        assert math.isnan(checked.row.power) or checked.power.possible(checked.row.power, 1.0, TOLERANCE), checked
+    assert all(math.isfinite(bar.figure.value) and bar.figure.se > 0 for bar in results.bars)
 
 
-def test_what_the_likelihood_cannot_know_is_seen_to_fail(found):
-    """A bench in which the wrong intervals pass would prove nothing: one tape at six distances, and bursts."""
-    lines = {(study, line.name): line.figures for study, lines in found.studies.items() for line in lines}
+def test_known_wrong_intervals_and_estimators_fail(results):
+    """Intervals that are wrong by design fail: one tape at six distances, and bursts."""
+    lines = {(study, line.name): line.figures for study, lines in results.studies.items() for line in lines}
     assert lines["steady", "fixed"]["cover_A"].value < 0.935
     assert lines["mixed", "marks"]["cover_A"].value < 0.75
     assert lines["few", "ladder, 20 fills, MLE"]["bias_k"].value > 0.05
@@ -43,12 +43,12 @@ def test_what_the_likelihood_cannot_know_is_seen_to_fail(found):
     assert lines["mixed", "ladder, first fill"]["bias_A"].value < -0.05
 
 
-def test_the_report_is_a_table_and_json(found):
-    """Every study with its days, every bar with its verdict."""
-    text = "\n".join(found.lines("calibration"))
+def test_report_has_lines_and_valid_json(results):
+    """It contains every study with its days, and every bar with its verdict."""
+    text = "\n".join(results.lines("calibration"))
     for study in studies.STUDIES:
         assert f"\n{study}: " in text
-    content = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    content = json.loads(json.dumps(results.to_json(), allow_nan=False))
     assert {bar["verdict"] for bar in content["bars"]} <= {"met", "open"}
     assert content["studies"]["few"][0]["days"] == studies.STUDIES["few"].quick
     assert content["seconds"]["one fit, ms"] > 0
@@ -56,8 +56,8 @@ def test_the_report_is_a_table_and_json(found):
     assert "\ndiagnostic " in text
 
 
-def test_the_same_seeds_give_the_same_figures(monkeypatch):
-    """Whatever the number of processes."""
+def test_figures_do_not_depend_on_number_of_workers(monkeypatch):
+    """The figures do not depend on the number of processes."""
     console = Console(as_json=True, level="ERROR")
     monkeypatch.setitem(studies.STUDIES, "few", replace(studies.STUDIES["few"], quick=44))
     monkeypatch.setitem(diagnostics.DRAWN, "lumpy", replace(diagnostics.DRAWN["lumpy"], quick=24))
@@ -66,14 +66,14 @@ def test_the_same_seeds_give_the_same_figures(monkeypatch):
     assert [one.measured for one in runs[0].diagnostics] == [one.measured for one in runs[1].diagnostics]
 
 
-def test_a_bar_is_met_open_or_missed():
-    """Open is what more days would have to decide."""
+def test_bar_verdict_is_met_open_or_missed():
+    """A bar is open if more days are needed to decide."""
     verdicts = [Bar("s", "n", Figure(value, 0.01), 0.935, 0.965).verdict for value in (0.95, 0.92, 0.90)]
     assert verdicts == ["met", "open", "MISSED"]
 
 
-def test_a_wrong_estimator_misses_its_bars():
-    """Intervals half as wide, k a tenth too large, a ladder as exact as the marks: each is detected."""
+def test_wrong_estimator_misses_its_bars():
+    """Too narrow intervals, k a tenth too large, a ladder as exact as the marks: each is detected."""
     rng = np.random.default_rng(1)
     good = np.column_stack(
         [rng.normal(0.1, 0.04, 400), rng.normal(0, 0.04, 400), *np.full((4, 400), 0.7), np.ones(400)]
@@ -82,7 +82,7 @@ def test_a_wrong_estimator_misses_its_bars():
     lines = summarised(
         [{"marks": good[:200], "ladder, all fills": good[:200]}, {"marks": good[200:], "ladder, all fills": good[200:]}]
     )
-    bars = held({"steady": lines, "few": summarised([{"marks, 20 fills, Firth": good}])})
+    bars = bars_of({"steady": lines, "few": summarised([{"marks, 20 fills, Firth": good}])})
     assert {bar.verdict for bar in bars} == {"MISSED"}
     assert {bar.name for bar in bars} >= {
         "marks, 20 fills, Firth: bias of k",
@@ -90,8 +90,8 @@ def test_a_wrong_estimator_misses_its_bars():
     }
 
 
-def test_a_day_without_a_fit_is_counted_and_left_out():
-    """Not as covered, not as biased."""
+def test_day_without_fit_is_counted_as_unusable():
+    """It changes neither coverage nor bias."""
     day = np.array([[0.0, 0.0, 1, 1, 1, 1, 9.0], studies.ABSENT, [0.2, 0.2, 0, 1, 1, 1, 11.0]])
     (line,) = summarised([{"marks": day}])
     assert (line.days, line.unusable, line.fills) == (2, 1, 10)
@@ -99,21 +99,23 @@ def test_a_day_without_a_fit_is_counted_and_left_out():
     assert line.figures["cover_k"].value == 0.5
 
 
-def test_the_truth_is_what_it_says():
-    """Orders by distance, side and block have the rate of the model; a mixed day the same on average."""
+def test_drawn_days_match_rates_of_truth():
+    """Orders by distance and block have the rate of the model; a mixed day has the same mean and more variance."""
     for mixing in (0.0, 0.5):
-        of = truth.Truth(mixing=mixing)
-        days = [truth.draw(of, np.random.default_rng(seed)) for seed in range(150)]
+        true_day = truth.Truth(mixing=mixing)
+        days = [truth.draw(true_day, np.random.default_rng(seed)) for seed in range(150)]
         for delta in (0.0, 2.0, 8.0):
             reached = np.mean([(day.depth >= delta).sum() / 2 for day in days])
-            assert reached == pytest.approx(of.expected(delta), rel=0.08)
-        counts = np.array([np.bincount((day.second // truth.BLOCK_S).astype(int), minlength=of.blocks) for day in days])
-        mean = 2 * of.A * truth.BLOCK_S
+            assert reached == pytest.approx(true_day.expected(delta), rel=0.08)
+        counts = np.array(
+            [np.bincount((day.second // truth.BLOCK_S).astype(int), minlength=true_day.blocks) for day in days]
+        )
+        mean = 2 * true_day.A * truth.BLOCK_S
         assert counts.var() == pytest.approx(mean + (mixing * mean) ** 2, rel=0.1)
 
 
-def test_every_order_stands_in_the_tables_as_often_as_it_should():
-    """Once in the cells, once at each nested distance it reached, and in the dwells that it met."""
+def test_tables_count_each_order_correctly():
+    """Once in the cells, once per nested distance that it reached, and in the dwells during which it arrived."""
     day = truth.draw(truth.Truth(hours=0.5), np.random.default_rng(4))
     cells, nested = truth.marks(day), truth.nested(day)
     assert cells["fills"].sum() == (day.depth >= truth.TOUCH).sum()
@@ -125,22 +127,22 @@ def test_every_order_stands_in_the_tables_as_often_as_it_should():
     assert set(np.unique(first["delta_ticks"], return_counts=True)[1]) == {10}, "30 dwells a side are 5 cycles"
 
 
-def test_the_tape_of_the_loop_is_irregular_and_its_prints_reach_their_depth():
-    """Gaps from instants to seconds, mids on half ticks; a sweep prints at every price it reaches."""
+def test_irregular_tape_has_irregular_times_and_prints_up_to_depth():
+    """Intervals from milliseconds to seconds, mids on half ticks; an order prints at every price that it reaches."""
     arrivals = truth.Arrivals(1, np.array([100.5, 200.5]), np.array([0, 1]), np.array([5.2, 5.2]))
     tape = studies.irregular_tape(np.random.default_rng(3), 0.1, arrivals)
     gaps = np.diff(tape.event_us[tape.kind == 2])
     assert gaps.min() < 0.2 * US_PER_S < 2 * US_PER_S < gaps.max()
     assert set(((tape.top_bid_ticks + tape.top_ask_ticks) % 2).tolist()) == {0, 1}
-    for way in (-1, 1):
-        rows = tape.trade_rows[tape.row_side[tape.trade_rows] == way]
-        ticks = tape.row_ticks[rows] * way
+    for direction in (-1, 1):
+        rows = tape.trade_rows[tape.row_side[tape.trade_rows] == direction]
+        ticks = tape.row_ticks[rows] * direction
         assert (np.diff(ticks) == 1).all()
         assert ticks.size in (5, 6)
 
 
-def test_the_command_needs_no_day(tmp_path):
-    """Calibration is measured on simulated days alone; the yardstick is not made."""
+def test_calibration_needs_no_day(tmp_path):
+    """Calibration is measured on simulated days alone; the yardstick is not created."""
     assert "calibration" in run_python("-m", "mm.bench", "--help", cwd=tmp_path).stdout
     assert calibration.STUDIES.keys() == {"steady", "mixed", "few", "tape", "bursts", "runs", "loop"}
     assert not (tmp_path / "out").exists()

@@ -99,7 +99,7 @@ def main(console: Console, settings: Settings, names: tuple[str, ...], full: boo
     if any(name in on_a_day for name in measured_names):
         bench = settings.bench(console)
         day = bench.folder
-        console.say(f"{day.symbol} {day.day}, medians of {bench.turns} turns; a ratio above 1 is ours")
+        console.say(f"{day.symbol} {day.day}, medians of {bench.turns} turns; a ratio above 1 favours mm")
         answer |= {"day": f"{day.symbol}/{day.day}", "hours": None if settings.bench_day else settings.bench_hours}
         answer |= {"yardstick": settings.yardstick and str(settings.yardstick), "peer": bench.peer is not None}
     folder = settings.out_root.resolve() / "bench"

@@ -140,7 +140,7 @@ def simulated_day(turns: int) -> Measured:
         size_mb = sum(path.stat().st_size for path in Path(root).rglob("*") if path.is_file()) / 1e6
     market_s = HOURS * 3600
     rows = [
-        Row("seconds of market a second", "s", [market_s / result.wall_s for result in results], aim=f"{AIM:,}"),
+        Row("market seconds per second", "s", [market_s / result.wall_s for result in results], aim=f"{AIM:,}"),
         Row("the same, user time", "s", [market_s / result.user_s for result in results]),
         Row(
             f"{DAY_HOURS} hours at that pace",

@@ -274,8 +274,8 @@ def compared(one: str, other: str, per_us: int = 1) -> dict[str, int]:
     return {
         "same": len(same),
         "later or earlier": moved,
-        "here alone": len(left[0]) - moved,
-        "there alone": len(left[1]) - moved,
+        "only first": len(left[0]) - moved,
+        "only second": len(left[1]) - moved,
     }
 
 

@@ -26,7 +26,7 @@ def measure(turns: int) -> Measured:
         for name, turn_quantiles in taken.items()
         for place, which in enumerate(("p50", "p99"))
     ]
-    return Measured(rows, {"calls of a turn": CALLS}, ["Python's call and the arrays around it are in it"])
+    return Measured(rows, {"calls per turn": CALLS}, ["Python's call and its arrays are included"])
 
 
 def _predictors() -> dict[str, Callable[[], object]]:

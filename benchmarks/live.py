@@ -72,7 +72,7 @@ def measure(turns: int) -> Measured:
     for way, way_outputs in zip(ways, zip(*trades, strict=True), strict=True):
         rows += _rows(*way, way_outputs)
     outputs = [run([*PYTHON, "benchmarks.live_steps", str(LEVELS[0])]).output for _ in range(turns)]
-    rows += [Row(f"step of it, p50: {name}", "us", _column(outputs, name)) for name in outputs[0]]
+    rows += [Row(f"step, p50: {name}", "us", _column(outputs, name)) for name in outputs[0]]
     outputs = [run([*PYTHON, "benchmarks.live", "parts"]).output for _ in range(turns)]
     names = {
         "risk_us": "limits in a requote",
@@ -110,7 +110,7 @@ def _rows(levels: int, mode: str, outputs: Sequence[dict[str, Any]]) -> list[Row
             for key, name in names.items()
             for quantile in _QUANTILES
         ),
-        Row("  moves that orders followed", "%", _column(outputs, "followed"), aim="100"),
+        Row("  moves followed by orders", "%", _column(outputs, "followed"), aim="100"),
         Row("  share of one core", "%", _column(outputs, "core")),
     ]
 

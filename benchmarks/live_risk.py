@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CHECKS, SECONDS, REPEATS = 20_000, 600, 5
 REQUOTES_PER_S = 1_000
 GRID = Instrument("BENCHUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")
-NAMES = {"check_us": "risk check from Python", "requote_us": "a requote with all limits, less one without"}
+NAMES = {"check_us": "risk check from Python", "requote_us": "a requote: with all limits less without"}
 AIM = "under 5"
 
 

@@ -31,7 +31,7 @@ STEPS: tuple[tuple[str, type, str, bool], ...] = (
     ("rows for the engine", Trader, "act", True),
     ("engine: quotes, limits, messages", Trader, "_send", True),
     ("text of prices", Gateway, "replace", True),
-    ("what the exchange would refuse", Gateway, "_reason", False),
+    ("checks of the exchange's rules", Gateway, "_reason", False),
     ("order, client id", AuditLog, "append", True),
     ("audit row: text, hash, write", AuditLog, "append", False),
     ("states, parameters", WsApi, "request", True),

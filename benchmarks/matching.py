@@ -38,7 +38,7 @@ def measure(turns: int) -> Measured:
         )
 
     rows = [
-        row("a command, of a million by run()", "run_ns", "plain twin", "twin_ns", "20"),
+        row("run() of a million, per command", "run_ns", "plain twin", "twin_ns", "20"),
         row("the same, log not kept", "silent_run_ns", "plain twin", "silent_twin_ns"),
         row("one order in process, median", "median_ns", aim="under 1,000 ns"),
         row("one order in process, p99", "p99_ns", aim="under 10,000 ns"),
@@ -48,11 +48,11 @@ def measure(turns: int) -> Measured:
     ]
     last = outputs[-1]
     facts = {key: last[key] for key in ("commands", "resting", "levels", "trades", "log rows")}
-    facts["commands a second"] = round(1e9 / statistics.median(output["run_ns"] for output in outputs))
-    facts["of one order, the clock"] = {"in process": last["clock_ns"], "from Python": last["call_clock_ns"]}
+    facts["commands per second"] = round(1e9 / statistics.median(output["run_ns"] for output in outputs))
+    facts["clock overhead, one order"] = {"in process": last["clock_ns"], "from Python": last["call_clock_ns"]}
     notes = [
-        "run() and the twin are given by processor time, with taking their logs",
-        "one order has a clock around it, whose own nanoseconds are in what is row",
+        "run() and the twin: processor time, including their logs",
+        "rows of one order include the overhead of the clock",
     ]
     return Measured(rows, facts, notes)
 

@@ -200,20 +200,20 @@ def measure(turns: int, messages: int = MESSAGES) -> Measured:
             kind_outputs.append(run([*PYTHON, "benchmarks.recorder", kind, str(messages)]).output)
     ours, plain, burst, plain_burst, deep, link, library, link_burst, library_burst = outputs.values()
     rows = [
-        Row("processor time a message", "us", _column(ours, "us"), "plain", _column(plain, "us"), f"under {AIM_US}"),
+        Row("processor time per message", "us", _column(ours, "us"), "plain", _column(plain, "us"), f"under {AIM_US}"),
         Row("most memory", "MB", _column(ours, "peak_mb"), "plain", _column(plain, "peak_mb"), "under 150"),
         Row("messages lost", "", _column(ours, "lost"), aim="0"),
         Row(
-            f"stamp of {BURST} in 10 ms late, p99",
+            f"stamps, {BURST} in 10 ms, delay p99",
             "ms",
             _column(burst, "late_ms"),
             "plain",
             _column(plain_burst, "late_ms"),
             "under 15",
         ),
-        Row("a connection alone, a message", "us", _column(link, "us"), "library", _column(library, "us"), "ratio 1"),
+        Row("connection alone, per message", "us", _column(link, "us"), "library", _column(library, "us"), "ratio 1"),
         Row(
-            f"its stamp of {BURST} in 10 ms late, p99",
+            f"connection, {BURST} in 10 ms, delay p99",
             "ms",
             _column(link_burst, "late_ms"),
             "library",
@@ -222,7 +222,7 @@ def measure(turns: int, messages: int = MESSAGES) -> Measured:
         ),
         Row("a diff, book of 1,000 levels", "us", _column(deep, "thin_us")),
         Row("a diff, book of 20,000 levels", "us", _column(deep, "deep_us")),
-        Row("the second by the first", "", _column(deep, "ratio"), aim="under 1.5"),
+        Row("20,000 levels / 1,000 levels", "", _column(deep, "ratio"), aim="under 1.5"),
     ]
     facts = {"messages": messages, "a second": RATE, "load": round(os.getloadavg()[0], 1)}
     return Measured(rows, facts, ["user and system time of the recorder's process, gzip and fsync included"])

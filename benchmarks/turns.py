@@ -24,10 +24,10 @@ QUOTE_QTY = "0.001"  # the peer's quote quantity on the yardstick day
 GAMMA, FAR_K, NEAR_K = 0.001, 0.015, 0.1533
 """Parameters of Avellaneda and Stoikov's quotes, in 1/(tick·clip) and 1/tick: 65 and 6.5 ticks from the mid."""
 NO_PEER = (
-    "rows beside hftbacktest are left out; give it an environment of its own, "
+    "rows compared with hftbacktest are left out; install it in a separate environment, "
     "python -m venv yard && yard/bin/pip install numpy hftbacktest, and run again with --peer yard/bin/python"
 )
-NO_EVENTS = "rows beside hftbacktest are left out; it plays the yardstick day alone, and --day-folder names another"
+NO_EVENTS = "rows compared with hftbacktest are left out: it plays the yardstick day only, and --day-folder is another"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def run(command: Sequence[str], *, capture_stdout: bool = True, defects_code: in
         usage, output = _json(_last_line(report)), _json(_last_line(stdout))
         if usage.get("code") not in ((0, defects_code) if output else (0,)):
             code, last_error = usage.get("code", "no exit code"), _last_line(stderr)
-            raise MMError(f"{' '.join(command)}: ended with {code}: {last_error or 'it said nothing'}")
+            raise MMError(f"{' '.join(command)}: ended with {code}: {last_error or 'no error output'}")
         return ProcessResult(usage["wall_s"], usage["user_s"], usage["peak"] / _PER_MB, output)
 
 

@@ -1,4 +1,4 @@
-"""Random orders, and the audit logs that a trader would write about them."""
+"""Random orders and the audit logs that a trader would write for them."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,13 +17,13 @@ CLIP = 4
 
 @dataclass
 class Story:
-    """Rows of a log without its start and stop, in order."""
+    """Rows of a log in order, without its start and stop."""
 
     rows: list[tuple[str, dict[str, Any]]]
     fills: list[AccountFill]
 
     def open_ids(self) -> set[str]:
-        """Return the client ids of the orders that the rows leave open."""
+        """Return the client ids of the orders that are still open after the rows."""
         found = {f["client_id"] for kind, f in self.rows if kind == "intent"}
         found -= {f["client_id"] for kind, f in self.rows if kind in ("cancel", "reject")}
         filled: dict[str, int] = {}
@@ -33,16 +33,16 @@ class Story:
 
 
 def life(number: int, kinds: list[int], asset: str) -> Story:
-    """Return one order's life: how it was answered, how it was filled, how it ended."""
-    answered, fills, doubled, end = kinds
+    """Return the rows of one order: its answer, its fills and its end."""
+    answer, fills, repeated, end = kinds
     client_id, side = f"r-{number}", 1 if number % 2 else -1
     name = {"action": "place", "client_id": client_id}
     rows: list[tuple[str, dict[str, Any]]] = [
         ("intent", name | {"side": side, "price": f"{100 + number}.50", "qty": f"{CLIP}.00000", "kind": "LIMIT"})
     ]
-    if answered == 0:
+    if answer == 0:
         return Story(rows, [])
-    if answered == 1:
+    if answer == 1:
         return Story([*rows, ("reject", name | {"code": -2010, "message": "would match"})], [])
     rows.append(("ack", name | {"order_id": 1_000 + number}))
     found = [
@@ -59,7 +59,7 @@ def life(number: int, kinds: list[int], asset: str) -> Story:
         for part in range(fills)
     ]
     rows += [("fill", one.row()) for one in found]
-    if doubled and found:
+    if repeated and found:
         rows.append(("fill", found[0].row()))
     if end and fills < CLIP:
         ended = {"client_id": client_id, "order_id": 1_000 + number, "status": "CANCELED", "filled": f"{fills}.00000"}

@@ -1,4 +1,4 @@
-"""The recorder and the exchange in a box in one loop: a test advances the time, which is the exchange's."""
+"""The recorder and the simulated exchange in one event loop; tests advance the exchange's time."""
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
@@ -24,7 +24,7 @@ PATIENCE_S = 60.0
 
 
 class Silent:
-    """A log that keeps nothing."""
+    """A logger that discards everything."""
 
     def debug(self, event, **numbers):
         pass
@@ -36,14 +36,14 @@ _LOG = Silent()
 
 
 class Boxed:
-    """A recording of a box.
+    """A recording of a simulated exchange.
 
     Args:
         box: The exchange.
-        root: Where the day goes.
-        pair: Whether two connections are kept.
-        options: `silence_s`, `max_age_s`, `limit` of snapshots, `delays` (first, longest) to connect and of REST,
-            `weight` of requests in a minute of the wall clock.
+        root: The data folder.
+        pair: Whether two connections are used.
+        options: `silence_s`, `max_age_s`, `limit` of snapshots, `delays` (first, longest) of connections and of REST,
+            `weight` of requests per minute of the wall clock.
     """
 
     def __init__(
@@ -108,17 +108,17 @@ class Boxed:
         return self.recording.session
 
     def told(self, kind):
-        """Return how many events of *kind* the ledger has by now."""
+        """Return the number of events of *kind* in the ledger so far."""
         return self.session.writer.ledger.counts[kind] if self.session else 0
 
     async def play(self, seconds):
-        """Let time pass, and what is sent arrive."""
+        """Advance the time and let sent messages arrive."""
         for _ in range(round(seconds / STEP_S)):
             await self.box.advance(seconds=STEP_S)
             await asyncio.sleep(0.004)
 
     async def until(self, condition, *, playing=True):
-        """Let time pass until *condition* holds, which must be soon."""
+        """Advance the time until *condition* holds; fail after PATIENCE_S."""
         async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 await self.play(STEP_S) if playing else await asyncio.sleep(0.005)
@@ -141,7 +141,7 @@ class Boxed:
 
 @asynccontextmanager
 async def recording(script="", *, root, scenario_name="large_tick", seed=7, **options):
-    """Yield a recording of a box that plays *script*; it is stopped in order behind the block."""
+    """Yield a recording of an exchange that plays *script*; it is stopped cleanly after the block."""
     async with (
         asyncio.timeout(3 * PATIENCE_S),
         Box.in_lockstep(scenario_name, seed=seed, faults=[script]).open() as box,
@@ -160,7 +160,7 @@ async def recording(script="", *, root, scenario_name="large_tick", seed=7, **op
 
 
 def recorded(scenario, script="", *, root=None, clean=True, defects=(), **options):
-    """Run *scenario* with a recording, and return the day, checked and true, and the trades that it lacks."""
+    """Run *scenario* with a recording and return the checked day."""
     with TemporaryDirectory() as place:
         at = Path(root or place)
 
@@ -177,7 +177,7 @@ def recorded(scenario, script="", *, root=None, clean=True, defects=(), **option
 
 
 def quicken(monkeypatch):
-    """Make handovers and REST requests as fast as a test needs them."""
+    """Shorten the waits of handovers and REST requests for tests."""
     monkeypatch.setattr(ws_stream, "LINGER_S", 0.05)
     monkeypatch.setattr(ws_stream, "POLL_S", 0.01)
     monkeypatch.setattr(ws_stream, "HANDOVER_S", 1.0)

@@ -1,12 +1,12 @@
-"""Open a page in a headless browser and see what it does: the DevTools protocol over loopback, nothing else.
+"""Open a page in a headless browser and inspect it, through the DevTools protocol over loopback.
 
-Tests take the fixture ``chrome`` (conftest.py), which skips where no browser is installed::
+Tests use the fixture ``chrome`` (conftest.py), which skips if no browser is installed::
 
-    def test_the_page_draws(chrome, tmp_path):
-        seen = chrome.opened(tmp_path / "report.html")
-        assert seen.errors == [] and seen.requests == [] and seen.charts > 0
+    def test_page_draws_charts(chrome, tmp_path):
+        page = chrome.opened(tmp_path / "report.html")
+        assert page.errors == [] and page.requests == [] and page.charts > 0
 
-    with chrome.tab(page, width=400, dark=True) as tab:   # to do something with it
+    with chrome.tab(page, width=400, dark=True) as tab:   # to interact with it
         tab.wheel(500, 300, -240)
         tab.value("document.title")
 """
@@ -32,7 +32,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 PATIENCE_S = 120.0  # for any one answer; a loaded machine starts a browser in a few seconds
 FLAGS = (
     "--headless",
-    "--no-sandbox",  # pages are our own, and a container's user has no namespaces for one
+    "--no-sandbox",  # pages are our own, and a container's user has no namespaces for a sandbox
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-background-networking",
@@ -42,11 +42,11 @@ FLAGS = (
     "--no-first-run",
     "--no-default-browser-check",
     "--hide-scrollbars",
-    "--host-resolver-rules=MAP * ~NOTFOUND",  # not even a name is asked for
+    "--host-resolver-rules=MAP * ~NOTFOUND",  # not even DNS requests leave the browser
     "--remote-debugging-port=0",
 )
 OWN = ("file:", "data:", "about:", "blob:")
-# Resolves when the page has been painted: the first frame asks for the second, which follows the paint.
+# Resolves when the page has been painted: the second animation frame follows the paint of the first.
 DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
 CHARTS = """[...document.querySelectorAll("svg")].filter(svg => {
   const box = svg.getBoundingClientRect();
@@ -59,7 +59,7 @@ CHARTS = """[...document.querySelectorAll("svg")].filter(svg => {
 
 
 def browser() -> str | None:
-    """Return the program of a browser that can be driven, or None where none is installed."""
+    """Return the program of a supported browser, or None if none is installed."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
@@ -68,9 +68,9 @@ class Seen:
     """What a page did while it was opened.
 
     Attributes:
-        errors: Uncaught errors, and what the console was told as an error or a warning.
-        requests: Addresses that were asked for, but the page itself and what lies within it.
-        charts: SVG pictures of some size with something drawn in them.
+        errors: Uncaught errors, and errors and warnings on the console.
+        requests: Requested addresses other than the page itself and its embedded data.
+        charts: Visible SVG pictures that contain drawn shapes.
         canvases: Canvas elements.
         text: The visible text.
         load_ms: From the start of the navigation until the page was painted.
@@ -87,7 +87,7 @@ class Seen:
 
 
 class Tab:
-    """A page that is open."""
+    """An open page."""
 
     def __init__(self, chrome: "Chrome", session: str, *, scripts: bool) -> None:
         self._chrome, self._session, self._scripts = chrome, session, scripts
@@ -105,36 +105,36 @@ class Tab:
         self.load_ms = float(self.value("performance.now()"))
 
     def value(self, expression: str) -> Any:
-        """Return what a JavaScript *expression* gives, as JSON; a promise is waited for."""
+        """Return the value of a JavaScript *expression*, as JSON; promises are awaited."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def settle(self) -> None:
-        """Wait until what was changed is painted; without scripts, paint it."""
+        """Wait until changes are painted; without scripts, force a paint."""
         if self._scripts:
             self.value(DRAWN)
         else:
             self.call("Page.captureScreenshot")
 
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
-        """Let the pointer do something (``mouseMoved``, ``mousePressed``, …) at a place of the window."""
+        """Send a mouse event (``mouseMoved``, ``mousePressed``, …) at a position in the window."""
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
     def wheel(self, x: float, y: float, delta: float, *, sideways: float = 0.0) -> None:
-        """Turn the wheel over a place; a negative *delta* is away from the reader."""
+        """Turn the wheel at a position; a negative *delta* scrolls up."""
         self.mouse("mouseWheel", x, y, deltaX=sideways, deltaY=delta)
         self.settle()
 
     def click(self, x: float, y: float, clicks: int = 1) -> None:
-        """Click at a place, or double-click."""
+        """Click at a position, or double-click."""
         for count in range(1, clicks + 1):
             for kind in ("mousePressed", "mouseReleased"):
                 self.mouse(kind, x, y, button="left", clickCount=count)
         self.settle()
 
     def drag(self, start: tuple[float, float], end: tuple[float, float], *, shift: bool = False) -> None:
-        """Press at *start*, move to *end* in a few steps, let go."""
+        """Press at *start*, move to *end* in a few steps, release."""
         held = {"button": "left", "modifiers": 8 if shift else 0}
         self.mouse("mousePressed", *start, clickCount=1, **held)
         for share in (0.25, 0.5, 0.75, 1.0):
@@ -144,23 +144,23 @@ class Tab:
         self.settle()
 
     def key(self, key: str) -> None:
-        """Press a key by its DOM name (``ArrowLeft``, ``+``) and let it go."""
+        """Press and release a key by its DOM name (``ArrowLeft``, ``+``)."""
         text = {"text": key} if len(key) == 1 else {}
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
         self.settle()
 
     def screenshot(self, path: Path, *, whole: bool = True) -> None:
-        """Write a picture of the window, or of the *whole* page, for people."""
+        """Write a screenshot of the window, or of the *whole* page, for manual inspection."""
         answer = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(answer["data"]))
 
     def seen(self) -> Seen:
-        """Return what the page did until now."""
-        own = self._chrome.events(self._session)
+        """Return what the page has done so far."""
+        events = self._chrome.events(self._session)
         return Seen(
-            errors=[told for event in own if (told := _error(event))],
-            requests=[url for event in own if (url := _request(event)) and not url.startswith(OWN)],
+            errors=[error for event in events if (error := _error(event))],
+            requests=[url for event in events if (url := _request(event)) and not url.startswith(OWN)],
             charts=self.value(CHARTS),
             canvases=self.value("document.querySelectorAll('canvas').length"),
             text=self.value("document.body.innerText"),
@@ -171,14 +171,14 @@ class Tab:
 
 def _error(event: dict[str, Any]) -> str | None:
     """Return the problem in an event, None if there is none."""
-    what, told = event["method"], event["params"]
-    if what == "Runtime.exceptionThrown":
-        details = told["exceptionDetails"]
+    method, params = event["method"], event["params"]
+    if method == "Runtime.exceptionThrown":
+        details = params["exceptionDetails"]
         return str(details.get("exception", {}).get("description") or details["text"])
-    if what == "Runtime.consoleAPICalled" and told["type"] in ("error", "warning", "assert"):
-        return " ".join(str(part.get("value", part.get("description"))) for part in told["args"])
-    if what == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning"):
-        return str(told["entry"]["text"])
+    if method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
+        return " ".join(str(part.get("value", part.get("description"))) for part in params["args"])
+    if method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
+        return str(params["entry"]["text"])
     return None
 
 
@@ -190,7 +190,7 @@ def _request(event: dict[str, Any]) -> str | None:
 
 
 class Chrome:
-    """A running browser, process *pid*; made by :func:`started`."""
+    """A running browser with process id *pid*, started by :func:`started`."""
 
     def __init__(self, socket: ClientConnection, pid: int) -> None:
         self._socket, self._last_id = socket, 0
@@ -198,7 +198,7 @@ class Chrome:
         self._events: list[dict[str, Any]] = []
 
     def opened(self, page: Path, **look: Any) -> Seen:
-        """Open *page*, wait until it is painted, close it, and return what it did; *look* as for :meth:`tab`."""
+        """Open *page*, wait until it is painted, close it and return what it did; *look* as in :meth:`tab`."""
         with self.tab(page, **look) as tab:
             return tab.seen()
 
@@ -236,7 +236,7 @@ class Chrome:
         return result
 
     def until(self, method: str, session: str) -> None:
-        """Wait for an event of a page; one that came before is taken."""
+        """Wait for an event of a page; an event received earlier counts."""
         deadline = time.monotonic() + PATIENCE_S
         while not any(event["method"] == method for event in self.events(session)):
             self._events.append(self._next(deadline))
@@ -252,7 +252,7 @@ class Chrome:
 
 @contextmanager
 def started(program: str) -> Iterator[Chrome]:
-    """Start the browser, with a profile of its own, and end it with all that it started."""
+    """Start the browser with a temporary profile, and end it with all its child processes."""
     with tempfile.TemporaryDirectory(prefix="browser", ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
@@ -263,7 +263,7 @@ def started(program: str) -> Iterator[Chrome]:
             start_new_session=True,
         )
         try:
-            # No keep-alive of its own: it would draw from `random` in a thread beside every other test.
+            # No keep-alive: its thread would draw from `random` while other tests run.
             quiet = {"ping_interval": None, "compression": None}
             with connect(_address(process), max_size=None, open_timeout=PATIENCE_S, **quiet) as socket:
                 yield Chrome(socket, process.pid)
@@ -276,11 +276,11 @@ def started(program: str) -> Iterator[Chrome]:
 
 
 def _address(process: "subprocess.Popen[str]") -> str:
-    """Return the browser's listening address from its output; ``started`` ends one without output."""
+    """Return the browser's listening address from its output; ``started`` ends the process on failure."""
     assert process.stderr is not None
-    said = []
+    output = []
     for line in process.stderr:
-        said.append(line)
+        output.append(line)
         if found := re.search(r"DevTools listening on (ws://\S+)", line):
             return found.group(1)
-    raise RuntimeError(f"{process.args} ended without listening: {''.join(said)}")
+    raise RuntimeError(f"{process.args} ended without listening: {''.join(output)}")

@@ -1,4 +1,4 @@
-"""Captures made by hand: lines as recorders write them, and the days that an import makes of them."""
+"""Hand-written captures: lines as recorders write them, and the days imported from them."""
 
 import csv
 import gzip
@@ -52,7 +52,7 @@ def exchange_info(*symbols, tick="0.10000000", step="0.10000000"):
 
 
 def lines(messages, from_us=NOON_US, step_us=100_000):
-    """Return stamped lines, one message every *step_us*; bytes are copied, and take no time."""
+    """Return stamped lines, one message every *step_us*; bytes are copied without a stamp."""
     out, us = [], from_us
     for message in messages:
         if isinstance(message, bytes):
@@ -89,13 +89,13 @@ def rows(path):
 
 
 def events(day_folder, kind=None):
-    """Return the ledger as (type, epoch, details); only those of *kind* as their details."""
+    """Return the ledger as (type, epoch, details), or the details of events of *kind*."""
     ledger = [(row["type"], int(row["epoch_id"]), json.loads(row["details_json"])) for row in rows(day_folder.events)]
     return ledger if kind is None else [details for found, _, details in ledger if found == kind]
 
 
 def kinds(day_folder):
-    """Return the types of the ledger between the opening and the closing ones, anomalies by their kind."""
+    """Return the event types of the ledger between the opening and closing events, with kinds for anomalies."""
     named = [details["kind"] if kind == "anomaly" else kind for kind, _, details in events(day_folder)]
     return named[2:-3] if "clock_offset" in named else named[2:-2]
 
@@ -114,6 +114,6 @@ def frames(day_folder):
 
 
 def tags(day_folder):
-    """Return the snapshots in the order of their events, as (tag, last id)."""
+    """Return the snapshots as (tag, last id) in the order of their events."""
     loaded = events(day_folder, "snapshot_loaded")
     return [(details["path"].rpartition("_")[2].removesuffix(".csv"), details["last_update_id"]) for details in loaded]

@@ -1,4 +1,4 @@
-"""A clean environment for every test; what tests import from each other is in support.py."""
+"""A clean environment for every test; helpers that tests import are in support.py."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from support import ROOT, SHARED
 
 __all__ = ["ROOT", "SHARED", "pytest_terminal_summary"]
 
-# A shell starts what it sends to the background with ctrl-C ignored, and programs leave it so: those of the tests, too.
+# Shells start background jobs with SIGINT ignored, and child processes inherit that, so the default is restored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -23,13 +23,13 @@ VARIABLES = [one.variable for group in every_group() for one in knobs(group)]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the processes of ``-n auto``: half as many again as cores, since many tests wait for clocks and ports."""
+    """Return the workers of ``-n auto``: 1.5 per core, since many tests wait for clocks and ports."""
     return (os.cpu_count() or 1) * 3 // 2
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_knobs_from_outside() -> Iterator[None]:
-    """No test depends on the variables of the shell that started it."""
+    """Remove knob variables, so that no test depends on the shell's environment."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [*VARIABLES, "NO_COLOR"]:
             patch.delenv(name, raising=False)
@@ -38,7 +38,7 @@ def _no_knobs_from_outside() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def chrome() -> Iterator[Chrome]:
-    """A headless browser for the pages of all tests; they are skipped where there is none."""
+    """Return a headless browser for all tests; tests are skipped if there is none."""
     program = browser()
     if program is None:
         pytest.skip("no browser on PATH (chromium, chromium-browser or google-chrome): pages are not looked at")

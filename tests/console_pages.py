@@ -1,12 +1,12 @@
-"""Runs the console blocks of a page again, and compares or replaces the output that the page shows.
+"""Run the console blocks of a page again, and compare or replace the output on the page.
 
-``python tests/console_pages.py`` replaces it in all of PAGES or in the pages named (``make pages``);
-test_console_pages.py compares.
-A line of output that is ``…`` means any number of lines, and ``…`` inside a line for the rest of it.
-Stamps, digests and commits differ from run to run and are not compared.
-A page runs in a folder of its own, after the commands of the tour that it builds on; the files of which
-docs/models.md and the page say ``Put this into `name` `` are in that folder, parts of one file in one file.
-What a page renews is compared as well, but for the commands of SLOW.
+``python tests/console_pages.py`` replaces the output in all of PAGES or in the given pages (``make pages``);
+test_console_pages.py compares it.
+An output line ``…`` stands for any number of lines, and ``…`` inside a line for the rest of the line.
+Time stamps, digests and commits differ between runs and are not compared.
+Each page runs in its own folder, after the commands of the tour that it builds on; files that docs/models.md and the
+page introduce with ``Put this into `name` `` are in that folder, and parts of one file are joined.
+The commands in SLOW are only replaced, not compared.
 """
 
 import os
@@ -31,7 +31,7 @@ _TIMEOUT_S = 300
 
 TOUR, MODELS = "docs/tour.md", "docs/models.md"
 _IMPORT = "mm data import ../shared/data/binance-spot-nexousdt-20240723-24/"
-PAGES: dict[str, tuple[str, ...]] = {  # page: the commands of the tour that it builds on, a part of each
+PAGES: dict[str, tuple[str, ...]] = {  # page: parts of the tour's commands that it builds on
     "README.md": (),
     TOUR: (),
     "docs/as2008.md": (),
@@ -50,13 +50,13 @@ PAGES: dict[str, tuple[str, ...]] = {  # page: the commands of the tour that it 
     "mm/calibration/README.md": (),
     "mm/market_data/README.md": (),
 }
-# Renewed, not compared: days of known orders and their scores, twenty simulated days, an import of 370,000 messages,
+# Replaced, not compared: days of known orders and their scores, twenty simulated days, an import of 370,000 messages,
 # and fits that need the extra [ml].
 SLOW = re.compile(r"ZIUSDT|LTUSDT|benchmarks\.schedules|bitstamp|mm predict|mm check lookahead")
 
 
 def steps(block: str) -> list[tuple[str, list[str]]]:
-    """Return the commands of a block, each with the lines of output that the page shows after it."""
+    """Return the commands of a block, each with the output lines shown after it."""
     found: list[tuple[str, list[str]]] = []
     continued = False
     for line in block.splitlines():
@@ -71,7 +71,7 @@ def steps(block: str) -> list[tuple[str, list[str]]]:
 
 
 def blocks(page: Path) -> list[str]:
-    """Return the console blocks of a page that can be run here: no servers, no downloads, no other make target."""
+    """Return the console blocks of a page that can be run by tests: no servers, downloads or make targets."""
     text = page.read_text(encoding="utf-8")
     return [
         body for _, body, _ in _FENCE.findall(text) if not any(_NOT_RUN.search(command) for command, _ in steps(body))
@@ -79,16 +79,16 @@ def blocks(page: Path) -> list[str]:
 
 
 def recorded(name: str) -> bool:
-    """Return whether a page needs the recorded days beside the checkout."""
+    """Return whether a page needs the recorded days in ../shared."""
     return bool(PAGES[name]) or "../shared" in "".join(blocks(ROOT / name))
 
 
-class Desk:
-    """A folder with the recorded data beside it, in which the commands of one page are run in order.
+class Console:
+    """A folder with the recorded data beside it, in which the commands of one page run in order.
 
     Args:
         folder: An empty folder.
-        page: The page, whose files are written and whose parts of the tour are run.
+        page: The page; its files are written and its parts of the tour are run.
     """
 
     def __init__(self, folder: Path, page: Path) -> None:
@@ -112,12 +112,12 @@ class Desk:
                     self.run(command, shown)
 
     def run(self, command: str, shown: list[str]) -> list[str]:
-        """Return the lines that a shell command prints, trailing spaces removed; exported variables stay set.
+        """Return the lines that a shell command prints, without trailing spaces; exported variables stay set.
 
-        They are those on stdout, and the error on stderr of a command that is *shown* to fail.
+        The lines are those of stdout, and the error line of stderr if the page shows that the command fails.
 
         Raises:
-            subprocess.CalledProcessError: If the command fails and is not shown to.
+            subprocess.CalledProcessError: If the command fails although the page shows no error.
         """
         done = subprocess.run(
             f"{command}\nstatus=$?; env -0 > '{self._variables}'; exit $status",
@@ -141,7 +141,7 @@ class Desk:
 
 
 def _segments(shown: list[str]) -> list[list[str]]:
-    """Return the stretches of shown lines between the elisions; the first and the last may be empty."""
+    """Return the segments of shown lines between elisions; the first and the last may be empty."""
     found: list[list[str]] = [[]]
     for line in shown:
         if line == ELISION:
@@ -152,45 +152,45 @@ def _segments(shown: list[str]) -> list[list[str]]:
 
 
 def _comparable(line: str) -> str:
-    """Return a line without what differs between two runs or two processors."""
+    """Return a line without parts that differ between runs or processors."""
     return _LONG.sub(lambda number: f"{float(number[0]):.8g}", _VOLATILE.sub("#", line))
 
 
-def _same(shown: str, real: str) -> bool:
-    shown, real = _comparable(shown), _comparable(real)
+def _same(shown: str, printed: str) -> bool:
+    shown, printed = _comparable(shown), _comparable(printed)
     if ELISION in shown:
-        return real.startswith(shown.split(ELISION)[0])
-    return shown.rstrip() == real
+        return printed.startswith(shown.split(ELISION)[0])
+    return shown.rstrip() == printed
 
 
-def first_difference(shown: list[str], real: list[str]) -> str | None:
-    """Return the first shown line that a command did not print at its place, None where all were printed."""
+def first_difference(shown: list[str], printed: list[str]) -> str | None:
+    """Return the first shown line that the command did not print at its position, None if all match."""
     segments, at = _segments(shown), 0
     for number, segment in enumerate(segments):
         last = number == len(segments) - 1
-        starts = range(at, len(real) - len(segment) + 1) if number else [0]
+        starts = range(at, len(printed) - len(segment) + 1) if number else [0]
         if last and number:
-            starts = range(max(len(real) - len(segment), at), len(real) - len(segment) + 1)
+            starts = range(max(len(printed) - len(segment), at), len(printed) - len(segment) + 1)
         for start in starts:
-            if all(_same(a, b) for a, b in zip(segment, real[start:], strict=False)) and start + len(segment) <= len(
-                real
+            if all(_same(a, b) for a, b in zip(segment, printed[start:], strict=False)) and start + len(segment) <= len(
+                printed
             ):
                 at = start + len(segment)
                 break
         else:
-            return next((line for line in segment if not any(_same(line, other) for other in real)), segment[0])
-    return None if len(segments) > 1 or at == len(real) else real[at]
+            return next((line for line in segment if not any(_same(line, other) for other in printed)), segment[0])
+    return None if len(segments) > 1 or at == len(printed) else printed[at]
 
 
-def renewed(shown: list[str], real: list[str]) -> list[str]:
-    """Return the shown lines with what the command printed now, the elisions kept where they were.
+def updated(shown: list[str], printed: list[str]) -> list[str]:
+    """Return the shown lines updated from the printed ones, with the elisions kept in place.
 
-    A stretch of several lines goes from the line most like its first to the one most like its last, so that it
-    grows where the command prints more.
+    A segment of several lines is replaced by the lines from the one most similar to its first to the one most similar
+    to its last, so that it grows if the command prints more.
     """
     segments = _segments(shown)
     if len(segments) == 1:
-        return _shortened(shown, real)
+        return _shortened(shown, printed)
     out: list[str] = []
     at = 0
     for number, segment in enumerate(segments):
@@ -200,33 +200,33 @@ def renewed(shown: list[str], real: list[str]) -> list[str]:
             continue
         last = number == len(segments) - 1
         if last and len(segment) == 1:
-            at = max(at, len(real) - 1)
+            at = max(at, len(printed) - 1)
         elif number:
-            at = _nearest(segment[0], real, at)
-        end = at + 1 if len(segment) == 1 else _nearest(segment[-1], real, at + 1) + 1
-        end = len(real) if last else end
-        out += _shortened(segment, real[at:end])
+            at = _nearest(segment[0], printed, at)
+        end = at + 1 if len(segment) == 1 else _nearest(segment[-1], printed, at + 1) + 1
+        end = len(printed) if last else end
+        out += _shortened(segment, printed[at:end])
         at = end
     return out
 
 
-def _shortened(shown: list[str], real: list[str]) -> list[str]:
-    """Return the real lines, those cut off of which a shown line that is cut off has the beginning."""
+def _shortened(shown: list[str], printed: list[str]) -> list[str]:
+    """Return the printed lines, shortened where a shown line with an elision has the same beginning."""
     cut = [line for line in shown if ELISION in line]
-    return [next((old for old in cut if _same(old, new)), new) for new in real]
+    return [next((old for old in cut if _same(old, new)), new) for new in printed]
 
 
-def _nearest(line: str, real: list[str], at: int) -> int:
-    """Return the position from *at* on whose line is most like a line."""
-    likeness = [SequenceMatcher(None, line, other).ratio() for other in real[at:]]
+def _nearest(line: str, printed: list[str], at: int) -> int:
+    """Return the position, from *at* on, of the line most similar to *line*."""
+    likeness = [SequenceMatcher(None, line, other).ratio() for other in printed[at:]]
     return at + likeness.index(max(likeness)) if likeness else at
 
 
-def renew(page: Path) -> None:
-    """Run the blocks of a page and write those again that print something else, stamps and digests aside."""
+def update_page(page: Path) -> None:
+    """Run the blocks of a page and update those whose output differs in more than stamps and digests."""
     runnable = set(blocks(page))
     with tempfile.TemporaryDirectory() as folder:
-        desk = Desk(Path(folder), page)
+        console = Console(Path(folder), page)
 
         def block(match: re.Match[str]) -> str:
             if match[2] not in runnable:
@@ -234,9 +234,9 @@ def renew(page: Path) -> None:
             lines: list[str] = []
             differs = False
             for command, shown in steps(match[2]):
-                real = desk.run(command, shown)
-                differs |= first_difference(shown, real) is not None
-                lines += [f"$ {command}", *renewed(shown, real)]
+                printed = console.run(command, shown)
+                differs |= first_difference(shown, printed) is not None
+                lines += [f"$ {command}", *updated(shown, printed)]
             if not differs:
                 return match[0]
             return match[1] + "".join(f"{line}\n" for line in lines) + match[3]
@@ -247,4 +247,4 @@ def renew(page: Path) -> None:
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or PAGES:
-        renew((ROOT / name).resolve())
+        update_page((ROOT / name).resolve())

@@ -1,6 +1,6 @@
-"""An oracle of day folders: the invariants of a recording, held against the exchange's own truth.
+"""An oracle for day folders: checks the invariants of a recording against the exchange's true data.
 
-It reads files with the standard library alone and imports nothing of the recorder, so that both cannot err alike.
+It reads files with the standard library alone and imports nothing from the recorder, so that they share no errors.
 """
 
 import csv
@@ -21,7 +21,7 @@ Book = list[dict[Decimal, tuple[str, str]]]
 
 
 class Day:
-    """The rows of a day folder; reading them is the first check: each file opens, and each row is whole."""
+    """The rows of a day folder; reading checks that each file opens and each row is complete."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -43,62 +43,62 @@ class Day:
         return [details["kind"] for details in self.told("anomaly")]
 
     def holes(self, kind: str) -> set[int]:
-        """Return the ids that the events of a kind (``gap``, ``trade_gap``) tell to be missing."""
+        """Return the ids that events of a kind (``gap``, ``trade_gap``) report as missing."""
         return {number for hole in self.told(kind) for number in range(hole["from_id"], hole["to_id"] + 1)}
 
     @property
     def tags(self) -> list[str]:
-        """Why each snapshot was taken."""
+        """The tag of each snapshot: why it was taken."""
         return [details["path"].rpartition("_")[2].removesuffix(".csv") for details in self.told("snapshot_loaded")]
 
     @property
     def missing_trades(self) -> set[int]:
-        """Ids between the first and the last trade that no row has."""
+        """Ids between the first and the last trade without a row."""
         ids = {int(row["trade_id"]) for row in self.trades}
         return set(range(min(ids), max(ids) + 1)) - ids
 
     @property
     def sealed(self) -> bool:
-        """Whether the manifest is sealed: there was no later writer."""
+        """Whether the manifest is sealed, without a later writer."""
         return bool(self.manifest and self.manifest["sealed"])
 
 
 def hold(path: Path, truth: MarketTruth, *, sealed: bool = True, wired: bool = True) -> Day:
-    """Read a day and hold every invariant against it; raises AssertionError at the first that is broken.
+    """Read a day and check every invariant; raises AssertionError at the first violation.
 
-    *wired*: real connections and requests made it, so that what the ledger says of them is held to their rules, too.
+    *wired*: the day comes from real connections and requests, so that their ledger events are checked as well.
     """
     day = Day(path)
-    _frames_are_true(day, truth)
-    _replay_gives_the_frames(day)
-    _holes_are_told(day)
-    _trades_are_true(day, truth)
-    _numbers_rise(day)
+    _frames_match_truth(day, truth)
+    _replay_reproduces_frames(day)
+    _holes_are_reported(day)
+    _trades_match_truth(day, truth)
+    _sequence_numbers_increase(day)
     _ledger_is_well_formed(day)
     if wired:
         _connections_end_once(day)
         _requests_are_answered(day)
     assert day.sealed == sealed, f"sealed: {day.sealed}"
     if sealed:
-        _manifest_is_true(day)
+        _manifest_matches_files(day)
     return day
 
 
-def _frames_are_true(day: Day, truth: MarketTruth) -> None:
-    """I1: each frame is the book of its id, in the exchange's own text, and none is crossed."""
+def _frames_match_truth(day: Day, truth: MarketTruth) -> None:
+    """I1: each frame equals the exchange's book of its id, as text, and none is crossed."""
     for row in day.frames:
         bids, asks = truth.book(int(row["last_update_id"]))
         top_n = sum(name.startswith("bid") and name.endswith("_qty") for name in row)
         for side, levels in (("bid", bids), ("ask", asks)):
-            told = [(row[f"{side}{n}_price"], row[f"{side}{n}_qty"]) for n in range(1, top_n + 1)]
+            recorded = [(row[f"{side}{n}_price"], row[f"{side}{n}_qty"]) for n in range(1, top_n + 1)]
             true = [tuple(level) for level in levels[:top_n]]
-            assert told == true + [("", "")] * (top_n - len(true)), (row["recv_seq"], row["last_update_id"], side)
+            assert recorded == true + [("", "")] * (top_n - len(true)), (row["recv_seq"], row["last_update_id"], side)
         if row["bid1_price"] and row["ask1_price"]:
             assert Decimal(row["bid1_price"]) < Decimal(row["ask1_price"])
 
 
-def _replay_gives_the_frames(day: Day) -> None:
-    """I2: a snapshot and the diffs behind it make the frames of its epoch, each as it stands."""
+def _replay_reproduces_frames(day: Day) -> None:
+    """I2: replaying a snapshot and the diffs after it reproduces the frames of its epoch."""
     frames = defaultdict(list)
     for row in day.frames:
         frames[row["epoch_id"]].append(row)
@@ -107,13 +107,13 @@ def _replay_gives_the_frames(day: Day) -> None:
         if event["type"] != "snapshot_loaded":
             continue
         details = json.loads(event["details_json"])
-        book, known = _snapshot(day.path / details["path"]), details["last_update_id"]
+        book, last_id = _snapshot(day.path / details["path"]), details["last_update_id"]
         for row in frames.pop(event["epoch_id"], []):
             diff = by_seq[int(row["recv_seq"])]
-            assert diff["U"] <= known + 1 <= diff["u"], (event["epoch_id"], known, diff["U"], diff["u"])
-            known = diff["u"]
+            assert diff["U"] <= last_id + 1 <= diff["u"], (event["epoch_id"], last_id, diff["U"], diff["u"])
+            last_id = diff["u"]
             _apply(book, diff)
-            assert int(row["last_update_id"]) == known
+            assert int(row["last_update_id"]) == last_id
             assert [row["recv_time_us"], row["run_id"]] == [str(diff["recv_us"]), diff["run_id"]]
             for side, levels, sign in (("bid", book[0], -1), ("ask", book[1], 1)):
                 best = sorted(levels, key=lambda price, sign=sign: sign * price)
@@ -122,7 +122,7 @@ def _replay_gives_the_frames(day: Day) -> None:
     assert not frames, f"frames of epochs that no snapshot has opened: {list(frames)}"
 
 
-def _holes_are_told(day: Day) -> None:
+def _holes_are_reported(day: Day) -> None:
     """I3: the diffs lack exactly the ids of the gaps in the ledger, or those covered by a snapshot, as reported.
 
     Gaps may be reported before the first diff and after the last: a crash with a full disk loses diffs, not the ledger.
@@ -133,14 +133,16 @@ def _holes_are_told(day: Day) -> None:
             missing |= set(range(last + 1, diff["U"]))
         last = diff["u"] if last is None else max(last, diff["u"])
     covered = [details for details in day.told("anomaly") if details["kind"] == "hole_under_snapshot"]
-    under = {number for hole in covered for number in range(hole["seen_id"] + 1, hole["first_id"])}
+    covered_ids = {number for hole in covered for number in range(hole["seen_id"] + 1, hole["first_id"])}
     first = min((diff["U"] for diff in day.diffs), default=0)
-    told = {number for number in day.holes("gap") | under if first < number < (last or 0)}
-    assert missing == told, f"missing {sorted(missing - told)[:5]}, told and there {sorted(told - missing)[:5]}"
+    reported = {number for number in day.holes("gap") | covered_ids if first < number < (last or 0)}
+    assert missing == reported, (
+        f"missing {sorted(missing - reported)[:5]}, reported but present {sorted(reported - missing)[:5]}"
+    )
 
 
-def _trades_are_true(day: Day, truth: MarketTruth) -> None:
-    """I4: each trade from the first on is there once and as it happened, or the ledger has it missing."""
+def _trades_match_truth(day: Day, truth: MarketTruth) -> None:
+    """I4: each trade from the first on is recorded once and correctly, or reported as missing in the ledger."""
     ids = [int(row["trade_id"]) for row in day.trades]
     assert len(ids) == len(set(ids)), "a trade is there twice"
     if not ids:
@@ -155,11 +157,13 @@ def _trades_are_true(day: Day, truth: MarketTruth) -> None:
         assert int(row["trade_time_ms"]) == trade.us // 1000
         assert row["first_trade_id"] == row["last_trade_id"] == row["trade_id"]
         assert (row["event_time_ms"] == "") == (row["source"] == "rest")
-    told = day.holes("trade_gap")
-    assert set(true) <= told, f"trades {sorted(set(true) - told)[:5]} are missing, and the ledger does not say so"
+    reported = day.holes("trade_gap")
+    assert set(true) <= reported, (
+        f"trades {sorted(set(true) - reported)[:5]} are missing and not reported in the ledger"
+    )
 
 
-def _numbers_rise(day: Day) -> None:
+def _sequence_numbers_increase(day: Day) -> None:
     """I5: one counter over all runs; arrival never falls unless the ledger reports a step."""
     for rows in (day.frames, day.trades, day.events, day.gaps, day.diffs):
         seqs = [int(row["recv_seq"]) for row in rows]
@@ -173,7 +177,7 @@ def _numbers_rise(day: Day) -> None:
 
 
 def _ledger_is_well_formed(day: Day) -> None:
-    """I7: runs begin, and stop or are recovered; epochs count up, each opened by a snapshot that is there."""
+    """I7: runs start, and stop or are recovered; epochs count up, each opened by an existing snapshot."""
     ids = [int(row["event_id"]) for row in day.events]
     assert all(low < high for low, high in pairwise(ids))
     runs = list(dict.fromkeys(row["run_id"] for row in day.events))
@@ -191,7 +195,7 @@ def _ledger_is_well_formed(day: Day) -> None:
 
 
 def _connections_end_once(day: Day) -> None:
-    """I7: the connections of a run count from one; each ends once, after it has begun."""
+    """I7: the connections of a run are numbered from one; each ends once, after it began."""
     open_now: dict[str, set[int]] = defaultdict(set)
     count: dict[str, int] = defaultdict(int)
     for row in day.events:
@@ -208,17 +212,19 @@ def _connections_end_once(day: Day) -> None:
 
 def _requests_are_answered(day: Day) -> None:
     """I7: no snapshot is requested while another one is in transit, except by a run that follows a crash."""
-    travels = ""
+    pending_run = ""
     for row in day.events:
         if row["type"] == "snapshot_request":
-            assert travels != row["run_id"], f"event {row['event_id']} asks for a snapshot while one travels"
-            travels = row["run_id"]
+            assert pending_run != row["run_id"], (
+                f"event {row['event_id']} requests a snapshot while another is in transit"
+            )
+            pending_run = row["run_id"]
         elif row["type"] in ("snapshot_loaded", "snapshot_failed"):
-            travels = ""
+            pending_run = ""
 
 
-def _manifest_is_true(day: Day) -> None:
-    """I8: rows, bytes and hashes are those of the files, and no file is left out."""
+def _manifest_matches_files(day: Day) -> None:
+    """I8: rows, bytes and hashes match the files, and no file is missing."""
     named = {entry["path"]: entry for entry in day.manifest["files"]}
     there = {
         str(path.relative_to(day.path))

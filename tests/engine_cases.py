@@ -1,4 +1,4 @@
-"""Complete cases for the engine: drawn as plain numbers and played twice, by the compiled engine and the oracle."""
+"""Complete engine cases: drawn as plain numbers and run by both the compiled engine and the oracle."""
 
 import math
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ TABLES = ("orders", "fills", "state", "mids", "breaches")
 
 
 class Near(float):
-    """A number that equals another where both are the same but for the order of their additions, or unknown."""
+    """A number that equals another up to rounding errors of summation; NaN equals NaN."""
 
     def __eq__(self, other):
         return math.isclose(self, other, rel_tol=1e-12) or (math.isnan(self) and math.isnan(other))
@@ -39,7 +39,7 @@ class Near(float):
 
 
 class Scripted:
-    """A quote model that answers by heart and remembers what it saw; distances count from the own best price."""
+    """A quote model with fixed answers that records its views; distances count from the own best price."""
 
     def __init__(self, answers):
         self.answers, self.seen = answers, []
@@ -66,14 +66,14 @@ class Scripted:
 
 @dataclass(frozen=True)
 class Several:
-    """An answer of several prices per side, or of one, and of when the model is to be called again."""
+    """An answer with several prices per side, or with one, and with the time of the next call."""
 
     bids: tuple  # distances from the best bid with their lots
     asks: tuple
     kinds: tuple[str, str] = ("LIMIT_MAKER", "LIMIT_MAKER")
     again_us: int = 0
     on_best: bool = False
-    one: bool = False  # whether the first of each side is all
+    one: bool = False  # whether only the first level of each side is used
 
     def quotes(self, view):
         bids = [(view.bid_ticks - away, lots) for away, lots in self.bids]
@@ -90,7 +90,7 @@ class Several:
 
 
 class Following(Scripted):
-    """The same, which notes among what it saw its fills, and the prints before each call."""
+    """A scripted model that also records its fills, and the trades before each call."""
 
     def __init__(self, answers):
         super().__init__(answers)
@@ -110,7 +110,7 @@ class Following(Scripted):
 
 
 class FixedSpread:
-    """What the compiled model of that name answers."""
+    """A Python version of the compiled model of the same name."""
 
     def __init__(self, delta_ticks):
         self.delta_ticks = delta_ticks
@@ -121,10 +121,10 @@ class FixedSpread:
 
 
 class Noting:
-    """A fill model with the hooks it is given, which answers by heart and notes what it was shown."""
+    """A fill model with given hooks and fixed answers that records its calls."""
 
     def __init__(self, hooks, answers, seen):
-        self.answers, self.seen, self.asked = answers, seen, 0
+        self.answers, self.seen, self.calls = answers, seen, 0
         for hook in hooks:
             setattr(self, hook, getattr(self, f"note_{hook}"))
 
@@ -132,8 +132,8 @@ class Noting:
         self.seen.append((hook, order.id, order.side, order.ticks, order.lots, order.live_us, *shown))
 
     def answer(self):
-        self.asked += 1
-        return self.answers[self.asked % len(self.answers)]
+        self.calls += 1
+        return self.answers[self.calls % len(self.answers)]
 
     def note_on_rest(self, order, book):
         self.note("on_rest", order, *shown(book))
@@ -156,27 +156,27 @@ def shown(book):
 
 @dataclass(frozen=True)
 class Case:
-    """One input: tapes, models as plain numbers, rules, and what is done by hand."""
+    """One case: tapes, models as plain numbers, rules, and actions by hand."""
 
     tapes: tuple[Tape, ...]
-    answers: tuple | float  # of a scripted model; a number is the distance of fixed_spread
+    answers: tuple | float  # answers of a scripted model; a number is the distance of fixed_spread
     fills: tuple
     rules: Rules
     by_hand: tuple = ()
-    to_end: bool = True  # whether tapes are played to their ends
+    to_end: bool = True  # whether tapes run to their ends
     follows: bool = False  # whether the quote model has a hook for fills
 
     def __repr__(self):
-        told = [(told_events(tape), tape.start_us, tape.end_us, tape.meta) for tape in self.tapes]
+        tapes = [(told_events(tape), tape.start_us, tape.end_us, tape.meta) for tape in self.tapes]
         return (
-            f"Case({told}, {self.answers}, {self.fills}, {self.rules}, {self.by_hand}, {self.to_end}, {self.follows})"
+            f"Case({tapes}, {self.answers}, {self.fills}, {self.rules}, {self.by_hand}, {self.to_end}, {self.follows})"
         )
 
     def _repr_pretty_(self, printer, _cycle):
-        printer.text(repr(self))  # what hypothesis prints
+        printer.text(repr(self))  # printed by hypothesis
 
     def exchange(self, **terms):
-        """Return the engine with nothing played, and what its models will have seen; *terms* are its further ones."""
+        """Return a new engine and the lists where its models record their calls; *terms* are further arguments."""
         scripted = None if isinstance(self.answers, float) else self.scripted()
         quotes = scripted or fixed_spread(delta_ticks=self.answers)
         noted = []
@@ -187,37 +187,37 @@ class Case:
         return Following(self.answers) if self.follows else Scripted(self.answers)
 
     def engine(self):
-        """Return what the engine's run left, the views of its models and the reports to the manual trader."""
+        """Run the engine; return its journal, the views of its models and the results of the actions by hand."""
         exchange, seen = self.exchange()
-        told = self.play(exchange, self.tapes)
-        return read_journal(exchange.journal()), (*seen, told)
+        results = self.play(exchange, self.tapes)
+        return read_journal(exchange.journal()), (*seen, results)
 
     def oracle(self):
-        """Return the same of the oracle's run."""
+        """Run the oracle; return the same."""
         quotes = FixedSpread(self.answers) if isinstance(self.answers, float) else self.scripted()
         noted = []
         follow = [getattr(quotes, hook, None) for hook in ("on_fill", "on_print")]
         backtest = oracle.Backtest(quotes.quote, plain_fills(*self.fills, seen=noted), self.rules, *follow)
-        told = self.play(backtest, told_tapes(self.tapes))
-        return backtest.left(), (getattr(quotes, "seen", []), noted, told)
+        results = self.play(backtest, told_tapes(self.tapes))
+        return backtest.left(), (getattr(quotes, "seen", []), noted, results)
 
     def play(self, exchange, tapes):
-        """Play tapes on either, with manual actions; return the reports to the manual trader."""
-        told = []
+        """Run the tapes on either, with the actions by hand; return the results of these actions."""
+        results = []
         for number, tape in enumerate(tapes):
             exchange.attach(*tape) if isinstance(tape, tuple) else exchange.attach(tape)
             for at, us, (act, *params) in self.by_hand:
                 if at == number:
                     if us is not None:
                         exchange.advance(us)
-                    told.append(done_by_hand(exchange, act, *params))
+                    results.append(act_by_hand(exchange, act, *params))
             if self.to_end:
                 exchange.advance(self.tapes[number].end_us)
-        return told
+        return results
 
 
-def done_by_hand(exchange, act, *params):
-    """Return what the exchange answers; cancels and amendments are of the newest open order from a number down."""
+def act_by_hand(exchange, act, *params):
+    """Return the result of an action; cancels and amendments apply to the newest open order up to a number."""
     if act == "look":
         return exchange.look() if hasattr(exchange, "look") else None
     if act in ("place", "pull", "resume", "kill"):
@@ -249,7 +249,7 @@ def compiled_fills(name, *params, seen=None):
 
 
 def plain_fills(name, *params, seen=None):
-    """Return the oracle's."""
+    """Return the oracle's fill model of that name."""
     builders = {
         "trade_cross": oracle_fills.TradeCross,
         "price_cross": oracle_fills.PriceCross,
@@ -267,11 +267,11 @@ def plain_fills(name, *params, seen=None):
 
 
 def read_journal(journal):
-    """Return the engine's journal in the shape of the oracle's; its orders are the same however they are cut."""
+    """Return the engine's journal in the format of the oracle's, and check that all ways to read the orders agree."""
     log, refusals = journal.order_log(), [ACTIONS.index(one) for one in ("REJECT", "SKIP")]
     refused = [] if log is None else [log.rows_of(refusals), *map(log.rows_of, zip(refusals, strict=True))]
-    cut = [np.concatenate(list(journal.order_pieces(most))) for most in (1, 3, 50)]
-    assert all(np.array_equal(one, journal.orders) for one in cut)
+    pieces = [np.concatenate(list(journal.order_pieces(most))) for most in (1, 3, 50)]
+    assert all(np.array_equal(one, journal.orders) for one in pieces)
     for rows, actions in zip(refused, (refusals, *zip(refusals, strict=True)), strict=False):
         assert np.array_equal(rows, journal.orders[np.isin(journal.orders[:, 2], actions)])
     whole = {name: getattr(journal, name) for name in TABLES}
@@ -281,7 +281,7 @@ def read_journal(journal):
 
 
 def told_events(tape):
-    """Return the events of a tape as the oracle reads them."""
+    """Return the events of a tape for the oracle."""
     columns = (tape.event_us, tape.kind, tape.event_exch_us, tape.recv_seq, tape.event_id)
     return [
         oracle.Event(us, kind, tape.rows(place), exch_us, seq, number)
@@ -290,7 +290,7 @@ def told_events(tape):
 
 
 def told_tapes(tapes):
-    """Return tapes as the oracle plays them."""
+    """Return tapes for the oracle."""
     befores = [None, *tapes[:-1]]
     return [
         (told_events(tape), tape.start_us, tape.end_us, before is not None and tape.continues(before))
@@ -300,7 +300,7 @@ def told_tapes(tapes):
 
 @st.composite
 def cases(draw, tapes=engine_tapes.tapes, fills=engine_draws.fill_models, units=(1, 3, 100_000, 500_000)):
-    """A whole case; a unit of time is a few µs, where latencies are steps, or up to half a second."""
+    """Draw a case; a unit of time is a few µs, in which latencies are steps, or up to half a second."""
     unit = draw(st.sampled_from(units))
     drawn = draw(tapes(unit))
     by_hand = draw(engine_draws.hands(drawn)) if draw(st.booleans()) else ()
@@ -314,14 +314,14 @@ def cases(draw, tapes=engine_tapes.tapes, fills=engine_draws.fill_models, units=
 
 
 def one_level(rules, answers):
-    """Return rules under which a model may answer several prices per side, where it does."""
+    """Return rules with one level if the model answers several prices per side."""
     laddered = not isinstance(answers, float) and any(isinstance(one, Several) and not one.one for one in answers)
     return replace(rules, quote_levels=1) if laddered else rules
 
 
 @st.composite
 def several(draw, unit):
-    """Answers with several prices, with one, with none, and with calls to come."""
+    """Draw answers with several prices, with one, with none, and with requested calls."""
     level = st.tuples(st.sampled_from([0, 0, 1, 1, 2, 3, -1, 0.5, 1.5]), st.sampled_from([None, None, 1, 2, 0]))
     side = st.lists(level, max_size=4).map(tuple)
     kind = st.sampled_from(["LIMIT_MAKER"] * 5 + ["LIMIT"])

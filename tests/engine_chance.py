@@ -1,4 +1,4 @@
-"""Long, busy cases of plain chance, where those of hypothesis are small ones: full queues, many orders, many fills."""
+"""Long random cases, unlike the small ones of hypothesis: full queues, many orders, many fills."""
 
 import random
 from dataclasses import replace
@@ -8,7 +8,7 @@ import numpy as np
 
 from engine_cases import Case, Several, one_level
 from engine_draws import HOOKS
-from engine_tapes import BEGIN_US, TEST, Teller, stamped, told
+from engine_tapes import BEGIN_US, TEST, Teller, append_operations, stamped
 from mm.backtest.fills.intensity import FOREVER
 from mm.backtest.journal import KINDS
 from mm.backtest.latency import Latencies
@@ -32,7 +32,7 @@ def case_of(seed):
 
 
 def operations_of(chance):
-    """Return operations for `engine_tapes.told`."""
+    """Return operations for `engine_tapes.append_operations`."""
     kinds = ["depth", "trade", "snapshot", "gap", "keyframe"]
     return [
         (chance.choice([0, 0, 0, 1, 1, 2, 5]), chance.choice([0, 0, 0, -1, 1]), kind, levels_of(chance))
@@ -50,7 +50,7 @@ def levels_of(chance):
 def tapes_of(chance, unit):
     teller = Teller(chance.choice([100, 100, 100, 4]), BEGIN_US)
     teller.tell("snapshot", [(1, 0, 3), (1, 1, 7), (-1, 1, 5)])
-    told(teller, operations_of(chance), unit)
+    append_operations(teller, operations_of(chance), unit)
     shape = chance.choice(["one", "one", "windows", "joined", "seam"])
     first = Tape.of(TEST, teller.events)
     tapes = [first]
@@ -64,8 +64,8 @@ def tapes_of(chance, unit):
         if joins:
             teller.events.append((teller.us, "snapshot", *teller.book()))
         teller.valid = joins
-        told(teller, operations_of(chance), unit)
-        second, shift = Tape.of(TEST, teller.told_or_snapshot()), len(first)
+        append_operations(teller, operations_of(chance), unit)
+        second, shift = Tape.of(TEST, teller.events_or_snapshot()), len(first)
         numbers = {"recv_seq": second.recv_seq + shift, "event_id": second.event_id + shift * (second.event_id > 0)}
         ids = (TapeMeta(last_update_id=7), TapeMeta(carried_from=7)) if joins else (TapeMeta(), TapeMeta())
         tapes = [replace(first, meta=ids[0]), replace(second, meta=ids[1], **numbers)]
@@ -74,7 +74,7 @@ def tapes_of(chance, unit):
 
 
 def answers_of(chance):
-    """Return what a scripted model answers, many times over, or the distance of fixed_spread."""
+    """Return the answers of a scripted model, with repeats, or the distance of fixed_spread."""
     if chance.random() < 0.15:
         return chance.choice([0.5, 1.0, 1.5, 2.0])
     answers = []
@@ -87,7 +87,7 @@ def answers_of(chance):
 
 
 def several_of(chance, unit):
-    """Return answers of several prices per side, of one, and of none."""
+    """Return answers with several prices per side, with one and with none."""
 
     def side():
         aways = chance.choices([0, 0, 1, 1, 2, 3, 4, 6, -1, 0.5], k=chance.randint(0, 5))
@@ -127,7 +127,7 @@ def fills_of(chance, unit, drawn=("trade_cross", "price_cross", "queue", "poisso
 
 
 def pieces_of(chance, unit):
-    """Return intensities for ever, or piece by piece with holes."""
+    """Return constant intensities, or pieces with holes."""
     marks = [0, BEGIN_US + 10 * unit, BEGIN_US + 13 * unit, BEGIN_US + 40 * unit, FOREVER]
     spans = [span for span in pairwise(marks) if chance.random() < 0.8] if chance.random() < 0.5 else []
     pieces = []
@@ -151,7 +151,7 @@ def rules_of(chance, unit):
     def span(*units):
         return max(chance.choice(units) * unit + chance.choice([0, 0, 0, 1, -1]), 0)
 
-    poor, apart = chance.random() < 0.3, random.Random(repr(chance.getstate()[1]))  # what is drawn apart shifts nothing
+    poor, apart = chance.random() < 0.3, random.Random(repr(chance.getstate()[1]))  # keeps earlier draws unchanged
     return Rules(
         tick_e8=TEST.tick_e8,
         lot_e8=TEST.lot_e8,
@@ -185,7 +185,7 @@ def rules_of(chance, unit):
 
 
 def risk_of(chance, unit):
-    """Return limits of three runs in four, some of them, which let most of a run happen."""
+    """Return some limits, loose enough for most of a run, in three of four cases, else None."""
 
     def some(*values):
         return chance.choice([None, None, None, *values])
@@ -229,7 +229,7 @@ def filters_of(chance):
 
 
 def hands_of(chance, tapes):
-    """Return what is done by hand: behind which tape's attaching, at which instant (None: at once), and what."""
+    """Return the actions by hand as (number of the attached tape, instant or None for at once, action)."""
     done, last_us = [], 0
     for number, tape in enumerate(tapes):
         around = [tape.start_us, tape.end_us, *tape.event_us.tolist()]

@@ -1,4 +1,4 @@
-"""Models, rules and orders by hand, drawn to get in each other's way; *unit* is a unit of time in µs."""
+"""Strategies for models, rules and orders by hand that interact often; *unit* is a unit of time in µs."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -24,12 +24,12 @@ QUOTES = st.one_of(ANSWERS.map(tuple), ANSWERS.map(tuple), st.sampled_from([0.5,
 
 # Fills
 
-CURVES = (((0.5, 1.0), (1.5, 0.2), (2.0, 0.2), (6.0, 0.01)), ((-1.0, 5.0), (3.0, 0.05)))  # fills a unit of time
+CURVES = (((0.5, 1.0), (1.5, 0.2), (2.0, 0.2), (6.0, 0.01)), ((-1.0, 5.0), (3.0, 0.05)))  # fills per unit of time
 
 
 @st.composite
 def poisson_pieces(draw, unit):
-    """Intensities of about one fill in a few units of time, for ever or in pieces with holes."""
+    """Draw intensities of about one fill in a few units of time, constant or in pieces with holes."""
     a = st.sampled_from([0.0, 0.05, 0.2, 1.0, 5.0]).map(lambda per_unit: per_unit * 1e6 / unit)
     k = st.sampled_from([0.01, 0.1, 0.7])
     if draw(st.booleans()):
@@ -60,7 +60,7 @@ def poissons(unit):
 
 @st.composite
 def hawkeses(draw, unit):
-    """Orders that excite each other for about a unit of time, much less or much more; none to two kernels."""
+    """Draw self-exciting orders with zero to two kernels that last for about a unit of time, much less or much more."""
     share = st.sampled_from([0.0, 0.0, 0.1, 0.45])
 
     def by_side(values):
@@ -80,13 +80,13 @@ def hawkeses(draw, unit):
         block |= {"mean_per_s": by_side(rate), "mu_per_s": by_side(st.sampled_from([0.0, 0.3e6 / unit]))}
     reference = st.sampled_from(["mid", "micro", "best"])
     pieces = draw(poisson_pieces(unit))
-    if draw(st.booleans()):  # each segment with its own means
+    if draw(st.booleans()):  # separate means per segment
         pieces = tuple((*one, *(None, None, None, (), None)[len(one) - 7 :], draw(rate), draw(rate)) for one in pieces)
     return "hawkes", pieces, draw(reference), draw(st.integers(0, 3)), block
 
 
 def _branching(kernels):
-    """Return the branching of all kernels together."""
+    """Return the total branching of all kernels."""
     sides = ("bid", "ask")
     return {i: {j: sum(one["branching"][i][j] for one in kernels) for j in sides} for i in sides}
 
@@ -101,7 +101,7 @@ def queues(unit):
 
 
 def users(unit):
-    """A model in Python with some of the hooks, which answers lots by heart."""
+    """Draw a Python model with some of the hooks and fixed answers in lots."""
     hooks = st.lists(st.sampled_from(HOOKS), min_size=1, max_size=4, unique=True).map(
         lambda drawn: tuple(hook for hook in HOOKS if hook in {*drawn, "on_trade"})
     )
@@ -111,7 +111,7 @@ def users(unit):
 
 @st.composite
 def hybrids(draw, unit):
-    """Two or three models, one that draws and one that keeps a queue at most."""
+    """Draw a hybrid with at most one drawing model and at most one queue model."""
     parts = [draw(st.one_of(trade_crosses(unit), price_crosses(unit), users(unit)))]
     parts += draw(st.lists(st.one_of(trade_crosses(unit), price_crosses(unit), users(unit)), max_size=1))
     parts += [draw(queues(unit))] if draw(st.booleans()) else []
@@ -129,7 +129,7 @@ def fill_models(unit):
 
 @st.composite
 def latencies(draw, unit):
-    """A file of measured latencies, with or without rates about those of the tape."""
+    """Draw a file of measured latencies, with or without event rates near those of the tape."""
     count = draw(st.integers(1, 12))
     took = st.sampled_from([0, 0, 1, unit, 2 * unit, 5 * unit])
     order_us, cancel_us = draw(st.tuples(*[st.lists(took, min_size=count, max_size=count)] * 2))
@@ -143,7 +143,7 @@ def latencies(draw, unit):
 
 @st.composite
 def rules(draw, unit):
-    """Rules in which latencies, timers and balances get in each other's way."""
+    """Draw rules with interacting latencies, timers and balances."""
 
     def span(*units):
         return max(draw(st.sampled_from(units)) * unit + draw(st.sampled_from([0, 0, 0, 1, -1])), 0)
@@ -186,7 +186,7 @@ def rules(draw, unit):
 
 @st.composite
 def risks(draw, unit):
-    """Some limits, about the positions, prices and instants of the cases."""
+    """Draw some risk limits near the positions, prices and times of the cases."""
 
     def some(*values):
         return draw(st.sampled_from([None, None, *values]))
@@ -213,7 +213,7 @@ def risks(draw, unit):
 
 
 def sigmas():
-    """How the volatility is counted; windows and half-lives are full, or forgotten, after a few samples."""
+    """Return volatility settings; windows and half-lives are reached after a few samples."""
     windows, half_lives = st.sampled_from([4, 5, 60, 90]), st.sampled_from([0.2, 1.0, 2.5, 40.0])
     return st.one_of(
         st.fixed_dictionaries({"sigma_window_s": st.sampled_from([1, 2, 3, 40])}),
@@ -224,7 +224,7 @@ def sigmas():
 
 @st.composite
 def filters(draw):
-    """Some of the exchange's filters, about the prices and sizes of the cases."""
+    """Draw some exchange filters near the prices and sizes of the cases."""
     multiples = st.sampled_from([0, 0, 0, 98_000_000, 99_500_000, 100_000_000, 100_500_000, 103_000_000])
     return Filters(
         min_price_e8=draw(st.sampled_from([0, 0, 99 * TEST.tick_e8])),
@@ -261,7 +261,7 @@ BY_HAND = st.one_of(
 
 @st.composite
 def hands(draw, tapes):
-    """Return what is done by hand: behind which tape's attaching, at which instant (None: at once), and what."""
+    """Draw the actions by hand as (number of the attached tape, instant or None for at once, action)."""
     done, last_us = [], 0
     for number, tape in enumerate(tapes):
         around = [tape.start_us, tape.end_us, *tape.event_us.tolist()]
@@ -271,6 +271,6 @@ def hands(draw, tapes):
         at = st.one_of(st.none(), *[st.sampled_from(marks)] * 9) if marks else st.none()
         acts = draw(st.lists(st.tuples(at, BY_HAND), max_size=8))
         for us, act in sorted(acts, key=lambda one: one[0] or 0):
-            told = (act[0], act[1], max(top + act[2], 0), *act[3:]) if act[0] == "place" else act
-            done.append((number, us, told))
+            action = (act[0], act[1], max(top + act[2], 0), *act[3:]) if act[0] == "place" else act
+            done.append((number, us, action))
     return tuple(done)

@@ -1,6 +1,6 @@
-"""Small adversarial tapes: little time, few prices, many things at one instant, gaps, windows and seams.
+"""Small adversarial tapes: short times, few prices, many events per instant, gaps, windows and seams.
 
-An operation is drawn as numbers and read against the book as it then stands, so that any list of them is a tape.
+An operation is drawn as numbers and applied to the current book, so that any list of operations is a valid tape.
 """
 
 from dataclasses import replace
@@ -20,8 +20,8 @@ TEST = Instrument("TESTUSDT", tick_e8=1_000_000, lot_e8=1_000)
 BEGIN_US = 1_000_000_000
 
 OPERATION = st.tuples(
-    st.sampled_from([0, 0, 0, 1, 1, 2, 3, 5, 9]),  # units of time since the one before
-    st.sampled_from([0, 0, 0, -1, 1]),  # µs beside them
+    st.sampled_from([0, 0, 0, 1, 1, 2, 3, 5, 9]),  # units of time since the previous operation
+    st.sampled_from([0, 0, 0, -1, 1]),  # additional µs
     st.sampled_from(["depth"] * 5 + ["trade"] * 4 + ["snapshot", "gap", "keyframe"]),
     st.lists(st.tuples(st.sampled_from([1, -1]), st.integers(-1, 3), st.integers(0, 4)), min_size=1, max_size=3),
 )
@@ -29,7 +29,7 @@ OPERATIONS = st.one_of(st.lists(OPERATION, max_size=6), st.lists(OPERATION, min_
 
 
 class Teller:
-    """Reads operations into events, never a crossed book; keeps the book."""
+    """Turns operations into events without ever crossing the book, and keeps the book."""
 
     def __init__(self, base_ticks, us):
         self.base, self.us, self.valid = base_ticks, us, False
@@ -48,7 +48,7 @@ class Teller:
                 yield side, ticks, lots
 
     def tell(self, kind, levels):
-        """Append one event, or nothing where it would not make sense."""
+        """Append one event, or none if it would be invalid."""
         if kind == "snapshot" or (kind == "depth" and not self.valid):
             self.sides, self.valid = {1: {}, -1: {}}, True
             list(self.set([(1, 1, 2), (-1, 1, 2), (1, 2, 1), (-1, 3, 1), *levels]))
@@ -65,8 +65,8 @@ class Teller:
         elif self.valid:
             self.events.append((self.us, "keyframe"))
 
-    def told_or_snapshot(self):
-        """Return the events, at least one."""
+    def events_or_snapshot(self):
+        """Return the events, adding a snapshot if there are none."""
         if not self.events:
             self.tell("snapshot", [])
         return self.events
@@ -75,7 +75,7 @@ class Teller:
         return [[level for level in self.sides[side].items() if level[1]] for side in (1, -1)]
 
 
-def told(teller, operations, unit):
+def append_operations(teller, operations, unit):
     for units, beside, kind, levels in operations:
         teller.us += max(units * unit + beside, 0)
         after_trade = teller.events and teller.events[-1][1] in ("trade", "gap", "keyframe")
@@ -84,17 +84,17 @@ def told(teller, operations, unit):
 
 @st.composite
 def one_tape(draw, unit):
-    """One tape, and its builder, which has the book at its end."""
+    """Draw one tape, and its builder with the final book."""
     teller = Teller(draw(st.sampled_from([100, 100, 100, 2])), BEGIN_US)
     if draw(st.booleans()):
         teller.tell("snapshot", [(1, 0, 1)])
-    told(teller, draw(OPERATIONS), unit)
-    return Tape.of(TEST, teller.told_or_snapshot()), teller
+    append_operations(teller, draw(OPERATIONS), unit)
+    return Tape.of(TEST, teller.events_or_snapshot()), teller
 
 
 @st.composite
 def windows(draw, unit):
-    """A window of a tape, or two that touch; marks are instants of events, the µs behind, and beyond both ends."""
+    """Draw one window of a tape, or two adjacent ones; bounds are instants of events or beyond both ends."""
     tape, _ = draw(one_tape(unit))
     marks = [tape.start_us - 1, tape.end_us + 1, tape.end_us + unit, *tape.event_us.tolist()]
     a, b, c = sorted(draw(st.lists(st.sampled_from(marks), min_size=3, max_size=3)))
@@ -103,7 +103,7 @@ def windows(draw, unit):
 
 @st.composite
 def two_tapes(draw, unit, joined, apart=(0, 1, 3)):
-    """Two tapes in a row, and all events; if *joined*, the second begins with the book that the first ends with."""
+    """Draw two consecutive tapes and all events; if *joined*, the second begins with the final book of the first."""
     first, teller = draw(one_tape(unit))
     events, teller.events = teller.events, []
     teller.us += draw(st.sampled_from(apart)) * unit
@@ -112,8 +112,8 @@ def two_tapes(draw, unit, joined, apart=(0, 1, 3)):
         teller.events.append((teller.us, "snapshot", *teller.book()))
         meta = TapeMeta(last_update_id=7), TapeMeta(carried_from=7)
     teller.valid = joined and teller.valid
-    told(teller, draw(OPERATIONS), unit)
-    second = Tape.of(TEST, teller.told_or_snapshot())
+    append_operations(teller, draw(OPERATIONS), unit)
+    second = Tape.of(TEST, teller.events_or_snapshot())
     shift = int(first.recv_seq[-1])
     numbers = {"recv_seq": second.recv_seq + shift, "event_id": second.event_id + shift * (second.event_id > 0)}
     return replace(first, meta=meta[0]), replace(second, meta=meta[1], **numbers), [*events, *teller.events]
@@ -121,9 +121,9 @@ def two_tapes(draw, unit, joined, apart=(0, 1, 3)):
 
 @st.composite
 def tapes(draw, unit):
-    """One tape, windows of one, or two with or without a seam; the exchange's stamps are those of a feed that lags."""
-    one = one_tape(unit).map(lambda told: told[:1])
-    two = [two_tapes(unit, joined).map(lambda told: told[:2]) for joined in (True, False)]
+    """Draw one tape, windows of one, or two with or without a seam; exchange stamps are those of a delayed feed."""
+    one = one_tape(unit).map(lambda drawn: drawn[:1])
+    two = [two_tapes(unit, joined).map(lambda drawn: drawn[:2]) for joined in (True, False)]
     drawn = draw(st.one_of(one, one, windows(unit), *two))
     travel = draw(travels(unit))
     return tuple(stamped(tape, *travel) for tape in drawn)
@@ -136,13 +136,13 @@ def travels(unit):
 
 
 def stamped(tape, late, ahead_us):
-    """Return a tape whose messages took as long as *late*, repeatedly, with our clock ahead."""
+    """Return a tape whose messages have the latencies *late*, repeated, with our clock ahead by *ahead_us*."""
     journeys = np.resize(np.array(late, np.int64), len(tape))
     return replace(tape, event_exch_us=tape.event_us - journeys - ahead_us)
 
 
 def with_best(tape):
-    """Return *tape* with its best prices, likewise in the exchange's order, the changes of its levels, and its rows."""
+    """Return *tape* with its best prices (also in the exchange's order), level changes and book rows."""
     return tape.with_best(
         partial(project, tape), partial(level_changes, tape), exchange_prices, partial(book_rows, tape)
     )

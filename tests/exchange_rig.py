@@ -1,4 +1,4 @@
-"""An exchange on the desk: an empty book around 100, two users with balances, and a clock that is set manually."""
+"""An exchange for tests: an empty book around 100, two users with balances, and a manual clock."""
 
 import hmac
 import json
@@ -21,7 +21,7 @@ from mm.sim.wire.api import Api, RestRoutes
 from mm.sim.wire.http_messages import Request, Response, json_bytes, read_request
 from mm.sim.wire.ws_api import ApiSession
 
-START_US = 1_767_600_000_000_000  # 2026-01-05 08:00 UTC: a whole minute, and the start of no UTC day
+START_US = 1_767_600_000_000_000  # 2026-01-05 08:00 UTC: a whole minute, but not the start of a UTC day
 ALICE, BOB = 1, 2
 BUY, SELL = +1, -1
 SYMBOL = "SIMUSDT"
@@ -29,7 +29,7 @@ INSTRUMENT = Instrument(SYMBOL, E8 // 100, E8 // 1_000, 5 * E8, "SIM", "USDT")
 
 
 class Desk:
-    """One exchange and the rows it left; prices in ticks of 0.01, quantities in lots of 0.001."""
+    """One exchange and its log rows; prices in ticks of 0.01, quantities in lots of 0.001."""
 
     def __init__(
         self, *, limits: bool = True, core: Matching | None = None, flow: Flow | None = None, **rules: Any
@@ -41,8 +41,8 @@ class Desk:
         self.rows: list[Row] = []
         self.told: dict[int, list[ExecutionReport | Position]] = {ALICE: [], BOB: []}
         self.exchange.listen(self.rows.extend)
-        for number, told in self.told.items():
-            self.exchange.watch(number, told.append)
+        for number, reports in self.told.items():
+            self.exchange.watch(number, reports.append)
 
     def limit(self, who: int, side: int, ticks: int, lots: int, **more: Any) -> UserOrder:
         """Send a LIMIT order."""
@@ -63,7 +63,7 @@ class Desk:
 
 
 class Door:
-    """REST and the WebSocket API before a desk, with requests signed by the users' keys."""
+    """REST and WebSocket API clients of a desk, with requests signed by the users' keys."""
 
     def __init__(self, desk: Desk, *, limits: bool = True) -> None:
         self.desk = desk
@@ -77,7 +77,7 @@ class Door:
         return self._routes.answer(read_request(method, f"/api/v3/{target}", headers or {}, body, "127.0.0.1"))
 
     def get(self, path: str, **parameters: Any) -> Any:
-        """Return the content of an answer to a question that anybody may ask."""
+        """Return the content of the response to a public request."""
         response = self.raw("GET", f"{path}?{urlencode(parameters)}" if parameters else path)
         return json.loads(response.body)
 
@@ -88,16 +88,16 @@ class Door:
         return self.raw(method, f"{path}?{query}&signature={signature}", {"x-mbx-apikey": self.keys[who].key})
 
     def ask(self, who: int, method: str, path: str, **parameters: Any) -> Any:
-        """Return the content of the answer to a signed request."""
+        """Return the content of the response to a signed request."""
         return json.loads(self.signed(who, method, path, **parameters).body)
 
     def talk(self, query: str = "") -> "Talk":
-        """Begin a conversation of the WebSocket API."""
+        """Open a WebSocket API session."""
         return Talk(self, query)
 
 
 class Talk:
-    """One conversation: what was sent to the client, in order."""
+    """One WebSocket API session with the messages sent to the client, in order."""
 
     def __init__(self, door: Door, query: str) -> None:
         self._door = door
@@ -109,12 +109,12 @@ class Talk:
         self.sent.append(json.loads(json_bytes(content)))
 
     def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send a request and return its answer."""
+        """Send a request and return its response."""
         self.session.handle(json.dumps({"id": "q", "method": method, "params": parameters}))
         return next(one for one in reversed(self.sent) if "status" in one)
 
     def signed(self, who: int, method: str, *, ed25519: bool = False, **parameters: Any) -> dict[str, Any]:
-        """Send a signed request and return its answer."""
+        """Send a signed request and return its response."""
         key = self._door.keys[who]
         named = {"apiKey": key.key, "timestamp": self._door.desk.us // 1_000} | parameters
         payload = "&".join(f"{name}={value}" for name, value in sorted(named.items()))

@@ -1,4 +1,4 @@
-"""A predictor of fills that was never trained: its numbers are constants, for tests that play or refuse it."""
+"""An untrained fill predictor with constant parameters, for tests that run or reject it."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ SCALER, DISTANCES, HORIZON_S = ((0.0, 2.0, 1e-5, 2.0), (0.5, 1.5, 4e-5, 1.0)), (
 
 
 def written(folder, **changes):
-    """Write a logistic predictor of fills, and return its folder."""
+    """Write a logistic fill predictor and return its folder."""
     Path(folder).mkdir(exist_ok=True)
     bias = changes.pop("bias", BIAS)
     weights = changes.pop("weights", WEIGHTS)

@@ -1,4 +1,4 @@
-"""Journals for tests: written by a scribe that keeps the account as the engine does, from drawn or seeded steps."""
+"""Journals for tests, written by a scribe that keeps the account as the engine does, from drawn or seeded steps."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -106,7 +106,7 @@ def books(instrument=BTCUSDT, **changes):
 
 @st.composite
 def scribes(draw, max_steps=40):
-    """A run of drawn steps: the mid moves, the book breaks, orders are placed, cancelled, filled in parts, states."""
+    """Draw a run: mid moves, book breaks, orders placed, cancelled and partly filled, and state rows."""
     instrument = Instrument(
         draw(st.sampled_from(["BTCUSDT", "SIMUSDT"])),
         tick_e8=draw(st.sampled_from([1, 3, 10_000, 1_000_000, 1_000_003, 2_500_000_000])),
@@ -159,7 +159,7 @@ def scribes(draw, max_steps=40):
 
 
 def seeded(seconds, *, seed=1, orders_a_second=4, fill_chance=0.1, breaks=2, fee_rate=0.0, reasons=REASONS):
-    """A long run from one seed: a state row a second, orders on both sides, fills near the mid."""
+    """Return a long run from one seed: a state row per second, orders on both sides, fills near the mid."""
     random = np.random.default_rng(seed)
     scribe = Scribe(fee_rate=fee_rate, reasons=reasons)
     walk = 17_400_000 + np.cumsum(random.normal(0, 60, seconds)).astype(int)

@@ -1,4 +1,4 @@
-"""What of a page nobody can read: text over text in a picture, beyond its edge or too small, and squeezed headings."""
+"""Find unreadable text on a page: overlapping, cut off or too small text in pictures, and squeezed headings."""
 
 from pathlib import Path
 
@@ -34,9 +34,9 @@ SCREENS = (1280, 390)
 
 
 def illegible(chrome: Chrome, page: Path) -> list[str]:
-    """Return what cannot be read of a *page*, on a wide screen and on a narrow one."""
+    """Return the unreadable texts of a *page*, on a wide and on a narrow screen."""
     found = []
     for width in SCREENS:
         with chrome.tab(page, width=width) as tab:
-            found += [f"{width} px: {told}" for told in tab.value(FOUND)]
+            found += [f"{width} px: {text}" for text in tab.value(FOUND)]
     return found

@@ -1,8 +1,8 @@
-"""What a backtest means, in plain Python: the twin of the compiled engine, written from docs/engine.md alone.
+"""The reference implementation of a backtest in plain Python, written from docs/engine.md alone.
 
-Nothing here is quick. What happens next is found by looking at all that could happen, open orders and balances are
-counted anew each time, and money is whole numbers that never round. tests/test_oracle.py proves these lines by tapes
-worked out by hand; tests/backtest/test_engine.py holds the engine to them. Beside this: the book and our orders
+It is simple and slow: the next event is found by comparing all possible ones, open orders and balances are recomputed
+each time, and money is integers that never round. tests/test_oracle.py tests it on hand-calculated tapes;
+tests/backtest/test_engine.py compares the compiled engine with it. Other parts: the book and our orders
 (tests/oracle_market.py), money (oracle_account.py), fill models (oracle_fills.py), latencies (oracle_travel.py), the
 volatility (oracle_volatility.py).
 """
@@ -23,17 +23,17 @@ from oracle_travel import AMENDMENT, CANCEL, ORDER, SECOND_US, Messages, happene
 from oracle_venue import Venue
 from oracle_volatility import Volatility
 
-# The order of things at one instant.
+# The order of processing at one instant.
 OPEN, MESSAGE, MARKET, DRAWN, SAMPLE, STATE, REQUOTE = range(7)
 
-Tape = tuple[list[Event], int, int, bool]  # events, start_us, end_us, joins the one before without a seam
+Tape = tuple[list[Event], int, int, bool]  # events, start_us, end_us, joins the previous tape without a seam
 Quote = Callable[[SimpleNamespace], Quotes | None]
 OnFill = Callable[[OwnFill], None]
 OnPrint = Callable[[Trade], None]
 
 
 def play(tapes: list[Tape], quote: Quote, fills: FillModel, rules: Rules) -> SimpleNamespace:
-    """Return what is left when *tapes* are played one after another."""
+    """Run *tapes* one after another and return the journal."""
     backtest = Backtest(quote, fills, rules)
     for tape in tapes:
         backtest.attach(*tape)
@@ -42,7 +42,7 @@ def play(tapes: list[Tape], quote: Quote, fills: FillModel, rules: Rules) -> Sim
 
 
 class Backtest(Venue):
-    """The clock, and what we send to the exchange."""
+    """The clock, and our messages to the exchange."""
 
     def __init__(
         self,
@@ -55,23 +55,23 @@ class Backtest(Venue):
         super().__init__(fills, rules)
         self.on_fill, self.on_print = on_fill, on_print
         self.quote, self.messages, self.risk = quote, Messages(rules), Risk(rules)
-        self.market_us = 0  # when the last message of the market came
-        self.coming: deque[tuple[int, Event]] = deque()  # what is yet to happen at the exchange, with its number,
-        self.underway: deque[tuple[int, Event]] = deque()  # and what is yet to reach us
+        self.market_us = 0  # when the last market message was received
+        self.coming: deque[tuple[int, Event]] = deque()  # events that are still to happen at the exchange, numbered,
+        self.underway: deque[tuple[int, Event]] = deque()  # and those that are still to reach us
         self.last_trade: Trade | None = None
         self.end_us = 0
         self.opens: Tape | None = None  # a tape that has not begun
-        self.grids: dict[int, int] = {}  # when SAMPLE, STATE and REQUOTE stand next
+        self.grids: dict[int, int] = {}  # the next instants of SAMPLE, STATE and REQUOTE
         self.sent = 0
-        self.no_order: dict[tuple[int, int], str] = {}  # why the previous requote sent none, by side and level
-        self.several = False  # whether the quote model has ever answered several prices of a side
-        self.known_best: tuple[int, int] | None = None  # a requote follows once the best prices are others
+        self.no_order: dict[tuple[int, int], str] = {}  # why the previous requote sent no order, by side and level
+        self.several = False  # whether the quote model has ever returned several prices per side
+        self.known_best: tuple[int, int] | None = None  # a requote follows when the best prices differ
         self.volatility = Volatility(rules)
-        self.broken = True  # whether a price was missing since the last sample
+        self.broken = True  # whether a best price was missing since the last sample
         self.counters = dict.fromkeys(("valid_us", "invalid_us", "two_sided_us", "events", "rows"), 0)
 
     def left(self) -> SimpleNamespace:
-        """Return what the run left: rows as in mm/backtest/journal.py, but reasons of fills in words, and counters."""
+        """Return the journal: rows as in mm/backtest/journal.py, but with reasons of fills as text, and counters."""
         for order in self.resting():
             self.fill_model.end(order, self.us)
         ends = {"first_us": self.first_us, "last_us": self.us, "expected_fills": self.fill_model.expected_fills}
@@ -82,22 +82,22 @@ class Backtest(Venue):
     # The clock
 
     def attach(self, events: list[Event], start_us: int, end_us: int, joins: bool) -> None:
-        """Put a tape behind those before it."""
+        """Append a tape."""
         if self.end_us and not (joins and self.us == self.end_us):
-            self.fill_model.hear(Event(self.us, GAP, []))
+            self.fill_model.on_event(Event(self.us, GAP, []))
             self.change_market(Event(self.us, GAP, []))
-            self.seen.apply(Event(self.us, GAP, []))
+            self.received_book.apply(Event(self.us, GAP, []))
             self.broken = True
         if events and events[0].kind == KEYFRAME:
             events = [events[0]._replace(kind=SNAPSHOT), *events[1:]]
         self.opens, self.end_us = (events, start_us, end_us, joins), end_us
         self.coming.clear()
         self.underway.clear()
-        self.messages.heard.clear()
+        self.messages.event_times.clear()
         self.filters.begin()
 
     def advance(self, until_us: int) -> None:
-        """Let everything happen that falls due up to and including an instant."""
+        """Process everything that is due up to and including an instant."""
         until_us = min(until_us, self.end_us)
         while due := [thing for thing in self.things() if thing[0] <= until_us]:
             us, _, _, happen = min(due, key=lambda thing: thing[:3])
@@ -106,7 +106,7 @@ class Backtest(Venue):
         self.wait(max(until_us, self.us))
 
     def things(self) -> Iterator[tuple[int, int, int, Callable[[], None]]]:
-        """Yield what may happen next: instant, place at that instant, order id, and what happens."""
+        """Yield the possible next actions: instant, rank at that instant, order id, and the action."""
         for order in self.open:
             if order.status == "SENT":
                 yield order.active_us, MESSAGE, order.id, partial(self.arrive, order)
@@ -124,7 +124,7 @@ class Backtest(Venue):
         if self.coming:
             yield self.coming[0][1].us, MARKET, 2 * self.coming[0][0] + 1, self.next_event
         if self.underway:
-            yield self.underway[0][1].us, MARKET, 2 * self.underway[0][0], self.hear
+            yield self.underway[0][1].us, MARKET, 2 * self.underway[0][0], self.receive_event
         if self.first_us != NEVER:
             for place, step_us, happen in self.steps():
                 yield self.grids.get(place, self.first_us), place, 0, partial(self.step, place, step_us, happen)
@@ -136,18 +136,18 @@ class Backtest(Venue):
         return f"{getattr(self.fill_model, 'drawn', self.fill_model).name}:hazard"
 
     def steps(self) -> list[tuple[int, int, Callable[[], None]]]:
-        """Return the number of grid points, and their distance."""
+        """Return the rank, the step and the action of each grid."""
         rules = self.rules
         grids = [(SAMPLE, SECOND_US, self.sample), (STATE, rules.state_us, self.note_state)]
         return [*grids, (REQUOTE, rules.requote_us, self.requote)]
 
     def step(self, place: int, step_us: int, happen: Callable[[], None]) -> None:
-        """Take one step on a grid."""
+        """Process one point of a grid."""
         self.grids[place] = self.us + step_us
         happen()
 
     def wait(self, us: int) -> None:
-        """Let time pass."""
+        """Advance the time and the time counters."""
         if self.first_us != NEVER:
             sides = {order.side for order in self.resting()}
             self.counters["valid_us" if self.book.valid else "invalid_us"] += us - self.us
@@ -157,30 +157,30 @@ class Backtest(Venue):
     # The market
 
     def begin(self) -> None:
-        """Begin with a tape: what lies before its window only builds the book."""
+        """Begin a tape: events before its window only build the book."""
         events, start_us, _, _ = self.opens
         self.opens = None
         instants = happened(events, start_us) if self.rules.recorded_feed else [event.us for event in events]
         there = [event._replace(us=us) for event, us in zip(events, instants, strict=True)]
         happening = sorted(enumerate(there), key=lambda numbered: numbered[1].us)
         before = [event for _, event in happening if event.us < start_us]
-        self.messages.heard.extend(event.us for event in before)
-        known = [event.us for event in events if event.us < start_us and event.kind != KEYFRAME]
-        self.market_us = max([self.market_us, *known])
+        self.messages.event_times.extend(event.us for event in before)
+        received = [event.us for event in events if event.us < start_us and event.kind != KEYFRAME]
+        self.market_us = max([self.market_us, *received])
         for event in before:
-            self.fill_model.hear(event)
+            self.fill_model.on_event(event)
             if event.kind not in (TRADE, KEYFRAME):
                 self.change_book(event)
-                self.seen.apply(event)
+                self.received_book.apply(event)
                 self.book.us = start_us
         self.look_at_mid()
         self.look_at_best()
-        self.broken |= not self.seen.mid2
+        self.broken |= not self.received_book.mid2
         self.coming.extend(numbered for numbered in happening if numbered[1].us >= start_us)
         self.underway.extend(numbered for numbered in enumerate(events) if numbered[1].us >= start_us)
 
-    def hear(self) -> None:
-        """Learn of an event."""
+    def receive_event(self) -> None:
+        """Receive an event from the feed."""
         event = self.underway.popleft()[1]
         self.market_us = self.us if event.kind != KEYFRAME else self.market_us
         if event.kind == TRADE:
@@ -188,21 +188,25 @@ class Backtest(Venue):
             if self.on_print:
                 self.on_print(self.last_trade)
         elif event.kind != KEYFRAME:
-            self.seen.apply(event)
+            self.received_book.apply(event)
             self.look_at_best()
-            self.broken |= not self.seen.mid2
+            self.broken |= not self.received_book.mid2
 
     def look_at_best(self) -> None:
-        """Let a requote follow, where the quote model waits for other best prices and these are."""
-        if self.known_best and self.seen.mid2 and self.known_best != (self.seen.best(BUY), self.seen.best(SELL)):
+        """Schedule a requote if the quote model waits for a change of the best prices and they changed."""
+        if (
+            self.known_best
+            and self.received_book.mid2
+            and self.known_best != (self.received_book.best(BUY), self.received_book.best(SELL))
+        ):
             self.known_best, self.follow_us = None, self.us
 
     def next_event(self) -> None:
-        """Let an event happen."""
+        """Process an event at the exchange."""
         event = self.coming.popleft()[1]
-        self.messages.heard.append(event.us)
+        self.messages.event_times.append(event.us)
         self.counters["events"] += 1
-        self.fill_model.hear(event)
+        self.fill_model.on_event(event)
         self.counters["rows"] += len(event.rows) if event.kind != KEYFRAME else 0
         if event.kind == TRADE:
             self.print(Trade(event.us, *event.rows[0], event.id))
@@ -210,10 +214,10 @@ class Backtest(Venue):
         elif event.kind != KEYFRAME:
             self.change_market(event)
 
-    # What we send
+    # Our messages
 
     def place(self, side: int, ticks: int, lots: int, kind: str = QUOTED) -> int:
-        """Send an order by hand; return its id, 0 where it was not sent."""
+        """Send an order by hand; return its id, or 0 if it was not sent."""
         order = self.draft(side, ticks, lots, kind)
         order.by_hand = True
         reason = self.unsendable(order)
@@ -224,56 +228,56 @@ class Backtest(Venue):
         return order.id
 
     def cancel(self, number: int) -> bool:
-        """Ask for a cancel by hand; tell whether there was something to ask for."""
+        """Request a cancel by hand; return whether an open order was found."""
         order = next((order for order in self.open if order.id == number and order.cancel_req_us == NEVER), None)
         if order:
-            self.ask_cancel(order, "asked")
+            self.request_cancel(order, "asked")
         return order is not None
 
     def amend(self, number: int, lots: int) -> bool:
-        """Ask for fewer lots by hand; tell whether there was something to ask for."""
+        """Request fewer lots by hand; return whether a request was sent."""
         order = next((order for order in self.open if order.id == number and order.amend_us == NEVER), None)
         if self.risk.killed:
             return False
         if order is None or lots % self.rules.step_lots or not order.lots - order.left < lots < order.lots:
             return False
-        self.ask_less(order, lots)
+        self.request_fewer(order, lots)
         return True
 
-    def ask_less(self, order: Order, lots: int) -> None:
+    def request_fewer(self, order: Order, lots: int) -> None:
         order.amend_us, order.amend_lots = self.messages.arrives(self.us, order, AMENDMENT), lots
 
     def amend_quote(self, order: Order, wanted: int) -> None:
-        """Amend a resting order of which less is wanted, unless the exchange does not permit it."""
+        """Reduce a resting order to the wanted lots if the exchange permits it."""
         filters, lots = self.rules.filters, order.lots - order.left + wanted
         most = filters.max_amends or math.inf
         less = replace(order, lots=lots, left=lots)
         if not (self.rules.order_amend and filters.amend_allowed and order.amends < most and order.status == "LIVE"):
             return
         if order.amend_us == NEVER and 0 < wanted < order.left and not self.missized(less):
-            self.ask_less(order, lots)
+            self.request_fewer(order, lots)
 
     def pull(self, reason: str) -> None:
-        """Withdraw the quotes, by hand, and let none be sent."""
+        """Withdraw the quotes by hand and stop quoting."""
         self.risk.by_hand = reason
         self.withdraw(self.risk.halted())
 
     def resume(self) -> None:
-        """Let quotes come back."""
+        """Resume quoting."""
         self.risk.by_hand = ""
 
     def kill(self, reason: str) -> None:
-        """Withdraw every order, by hand, and let nothing be sent any more."""
+        """Cancel every order by hand and stop sending for good."""
         self.risk.killed = self.risk.killed or (self.us, reason)
         self.withdraw(self.risk.halted())
 
     def withdraw(self, reason: str) -> None:
-        """Ask for the cancels of our quotes, where all ends of all orders."""
+        """Request the cancels of our quotes, or of all orders if the run is killed."""
         for order in self.open:
             if order.cancel_req_us == NEVER and (self.risk.killed or not order.by_hand):
-                self.ask_cancel(order, reason)
+                self.request_cancel(order, reason)
 
-    def ask_cancel(self, order: Order, reason: str) -> None:
+    def request_cancel(self, order: Order, reason: str) -> None:
         order.status = "CANCELLING" if order.rests else "SENT"
         order.cancel_req_us, order.cancel_reason = self.us, reason
         order.cancel_effective_us = self.messages.arrives(self.us, order, CANCEL)
@@ -284,7 +288,7 @@ class Backtest(Venue):
         return ticks // self.rules.step_ticks * self.rules.step_ticks if side == BUY else -self.on_grid(BUY, -ticks)
 
     def draft(self, side: int, ticks: int, lots: int, kind: str) -> Order:
-        """Return an order as it might be sent, its quantity cut down to whole steps."""
+        """Return an unsent order, its quantity rounded down to whole steps."""
         lots = lots // self.rules.step_lots * self.rules.step_lots
         return Order(0, side, 0 if kind == "MARKET" else self.on_grid(side, ticks), lots, lots, "REJECTED", kind)
 
@@ -299,7 +303,7 @@ class Backtest(Venue):
         self.note(order, "PLACE")
 
     def unsendable(self, order: Order) -> str:
-        """Return why an order is not sent, or nothing."""
+        """Return why an order cannot be sent, or an empty text."""
         missized = self.missized(order)
         if missized:
             return missized
@@ -308,7 +312,7 @@ class Backtest(Venue):
         return uncovered or refused or self.order_count.reached(self.us) or self.risk.refuses(order, self)
 
     def missized(self, order: Order) -> str:
-        """Return what forbids an order of this price and quantity at any time, or nothing."""
+        """Return why an order of this price and quantity can never be sent, or an empty text."""
         if order.ticks <= 0 and order.kind != "MARKET":
             return "price_not_positive"
         if order.lots <= 0:
@@ -322,30 +326,30 @@ class Backtest(Venue):
             return "max_notional"
         return ""
 
-    # What happens on the grids
+    # The grids
 
     def sample(self) -> None:
-        self.volatility.look(self.us, self.seen.mid2, self.broken)
-        self.broken = not self.seen.mid2
+        self.volatility.look(self.us, self.received_book.mid2, self.broken)
+        self.broken = not self.received_book.mid2
 
     def requote(self) -> None:
         if self.follow_us == self.us:
             self.follow_us, self.followed_us = NEVER, self.us
-        stopped = self.seen.mid2 and self.risk.look(self)
+        stopped = self.received_book.mid2 and self.risk.look(self)
         if stopped:
             self.withdraw(stopped)
-        if self.seen.mid2 and not self.risk.killed:
-            self.refused.look((self.seen.best(BUY), self.seen.best(SELL)))
+        if self.received_book.mid2 and not self.risk.killed:
+            self.refused.look((self.received_book.best(BUY), self.received_book.best(SELL)))
             for fill in self.fresh:
                 self.on_fill(fill)
             self.fresh = []
             quotes = self.quote(self.view()) or Quotes()
-            self.known_best = (self.seen.best(BUY), self.seen.best(SELL)) if quotes.on_best else None
+            self.known_best = (self.received_book.best(BUY), self.received_book.best(SELL)) if quotes.on_best else None
             self.follow_us = NEVER if quotes.again_us is None else quotes.again_us
             self.bring(quotes)
 
     def bring(self, quotes: Quotes) -> None:
-        """Bring our orders to the quotes."""
+        """Update our orders to match the quotes."""
         laddered = quotes.bids is not None or quotes.asks is not None
         self.several |= laddered
         sides = [[(quotes.bid_ticks, quotes.bid_lots)], [(quotes.ask_ticks, quotes.ask_lots)]]
@@ -367,25 +371,25 @@ class Backtest(Venue):
                 self.want(SELL, level, None if high is None else -high + away, quotes.ask_lots, quotes.ask_kind)
 
     def want_all(self, side: int, kind: str, levels: list[tuple[float | None, int | None]]) -> None:
-        """Bring a side to several prices: what rests at one stays, the rest is cancelled, what lacks is sent."""
+        """Update a side to several prices: keep orders at these prices, cancel the others, send the missing ones."""
         wanted: dict[int, int] = {}
         for price, lots in levels:
             if price is not None:
                 ticks = math.floor(price) if side == BUY else math.ceil(price)
                 ticks = 0 if kind == "MARKET" else self.on_grid(side, ticks)
                 wanted[ticks] = wanted.get(ticks, 0) + (self.rules.quote_lots if lots is None else lots)
-        stands = set()
+        kept = set()
         for order in [order for order in self.open if order.side == side and order.wanted and not order.by_hand]:
-            if order.ticks not in wanted or order.ticks in stands or order.kind != kind:
-                self.ask_cancel(order, "quote_moved" if wanted else "quote_withdrawn")
+            if order.ticks not in wanted or order.ticks in kept or order.kind != kind:
+                self.request_cancel(order, "quote_moved" if wanted else "quote_withdrawn")
             elif 0 < self.rules.refresh_us <= self.us - order.sent_us:
-                self.ask_cancel(order, "refresh")
+                self.request_cancel(order, "refresh")
             else:
-                stands.add(order.ticks)
+                kept.add(order.ticks)
                 self.amend_quote(order, wanted[order.ticks] // self.rules.step_lots * self.rules.step_lots)
-        said, self.no_order = self.no_order, {at: why for at, why in self.no_order.items() if at[0] != side}
+        previous, self.no_order = self.no_order, {at: why for at, why in self.no_order.items() if at[0] != side}
         for level, ticks in enumerate(sorted(wanted, key=lambda ticks: -side * ticks)):
-            if ticks in stands:
+            if ticks in kept:
                 continue
             order = self.draft(side, ticks, wanted[ticks], kind)
             order.level = level
@@ -394,7 +398,7 @@ class Backtest(Venue):
                 self.send(order)
             else:
                 self.no_order[side, level] = reason
-                if reason != said.get((side, level), ""):
+                if reason != previous.get((side, level), ""):
                     self.note(order, "SKIP", reason)
 
     def view(self) -> SimpleNamespace:
@@ -402,12 +406,12 @@ class Backtest(Venue):
         inventory = self.account.inventory
         return SimpleNamespace(
             us=self.us,
-            bid_ticks=self.seen.best(BUY),
-            ask_ticks=self.seen.best(SELL),
-            bid_lots=self.seen.best_lots(BUY),
-            ask_lots=self.seen.best_lots(SELL),
-            mid2_ticks=self.seen.mid2,
-            lots_at=self.seen.lots_at,
+            bid_ticks=self.received_book.best(BUY),
+            ask_ticks=self.received_book.best(SELL),
+            bid_lots=self.received_book.best_lots(BUY),
+            ask_lots=self.received_book.best_lots(SELL),
+            mid2_ticks=self.received_book.mid2,
+            lots_at=self.received_book.lots_at,
             inventory_lots=inventory,
             target_lots=self.rules.target,
             most_lots=inventory + sum(order.left for order in self.open if order.side == BUY),
@@ -420,7 +424,7 @@ class Backtest(Venue):
         )
 
     def own_signal(self, name: str) -> float | None:
-        """Return a signal of our own orders (docs/signals.md), of the order that a requote would keep."""
+        """Return a signal of our own orders (docs/signals.md), for the order that a requote would keep."""
         if name == "inventory":
             return (self.account.inventory - self.rules.target) / self.rules.quote_lots
         _, shown, what = name.split("_")
@@ -430,10 +434,14 @@ class Backtest(Venue):
             return None
         if what == "ahead":
             return own[-1].ahead * self.rules.lot_e8 * 1e-8 if own[-1].status == "LIVE" else None
-        return side * (self.seen.mid2 / 2 - own[-1].ticks) if what == "distance" else (self.us - own[-1].sent_us) / 1e6
+        return (
+            side * (self.received_book.mid2 / 2 - own[-1].ticks)
+            if what == "distance"
+            else (self.us - own[-1].sent_us) / 1e6
+        )
 
     def want(self, side: int, level: int, ticks: int | None, lots: int | None, kind: str) -> None:
-        """Bring a level of a side to what is wanted there; *ticks* None is no order, *lots* None the usual quantity."""
+        """Update a level of a side; *ticks* None means no order, *lots* None the default quantity."""
         reason, place = "", (side, level)
         own = [
             order for order in self.open if (order.side, order.level) == place and order.wanted and not order.by_hand
@@ -449,7 +457,7 @@ class Backtest(Venue):
                 wanted = self.rules.quote_lots if lots is None else lots
                 self.amend_quote(current, wanted // self.rules.step_lots * self.rules.step_lots)
                 return
-            self.ask_cancel(current, "quote_withdrawn" if ticks is None else "refresh" if same else "quote_moved")
+            self.request_cancel(current, "quote_withdrawn" if ticks is None else "refresh" if same else "quote_moved")
         if ticks is not None:
             order = self.draft(side, ticks, self.rules.quote_lots if lots is None else lots, kind)
             order.level = level

@@ -1,4 +1,4 @@
-"""The oracle's money: whole numbers that never round, recomputed each time (1 tick·lot is 1e-16·tick_e8·lot_e8)."""
+"""The oracle's money: integers that never round, recomputed each time (1 tick·lot is 1e-16·tick_e8·lot_e8)."""
 
 from fractions import Fraction
 
@@ -7,7 +7,7 @@ from oracle_market import QUOTED, SELL, Book, Order
 
 
 class Account:
-    """Cash, inventory, fees, and what orders bind of them."""
+    """Cash, inventory, fees, and the amounts that orders lock."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -22,7 +22,7 @@ class Account:
         return fee_e8
 
     def e16(self, tick_lots: int) -> int:
-        """Return 1e-16 of the quote asset."""
+        """Return the value of tick·lots in 1e-16 of the quote asset."""
         return tick_lots * self.rules.tick_e8 * self.rules.lot_e8
 
     @property
@@ -38,20 +38,20 @@ class Account:
             return self.e16(sum(ticks * lots for ticks, lots in book.takes(order)))
         return self.e16(order.ticks * order.left)
 
-    def bound_e16(self, order: Order, book: Book) -> int:
-        """Return the cash that a buy binds."""
+    def locked_e16(self, order: Order, book: Book) -> int:
+        """Return the cash that a buy order locks."""
         rules, notional_e16 = self.rules, self.notional_e16(order, book)
         quoted = order.kind == QUOTED or order.rests
         rate_e8 = rules.maker_fee_e8 if quoted else max(rules.maker_fee_e8, rules.taker_fee_e8)
         return notional_e16 + self.fee_e8(notional_e16, rate_e8) * 10**8
 
     def uncovered(self, order: Order, others: list[Order], book: Book) -> str:
-        """Return why the balance that *others* leave free does not cover an order, or nothing."""
-        bound = [other for other in others if other.side == order.side]
+        """Return why the balance not locked by *others* does not cover an order, or an empty text."""
+        same_side = [other for other in others if other.side == order.side]
         if not self.rules.enforce_balances:
             return ""
         if order.side == SELL:
-            free_lots = self.inventory - sum(other.left for other in bound)
+            free_lots = self.inventory - sum(other.left for other in same_side)
             return "" if free_lots >= order.left else "insufficient_inventory"
-        free_e16 = self.cash_e16 - sum(self.bound_e16(other, book) for other in bound)
-        return "" if free_e16 >= self.bound_e16(order, book) else "insufficient_cash"
+        free_e16 = self.cash_e16 - sum(self.locked_e16(other, book) for other in same_side)
+        return "" if free_e16 >= self.locked_e16(order, book) else "insufficient_cash"

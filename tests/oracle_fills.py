@@ -1,4 +1,4 @@
-"""The oracle's fill models, as docs/engine.md states their conditions."""
+"""The oracle's fill models, written from docs/engine.md."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,54 +10,54 @@ import numpy as np
 
 from oracle_market import BUY, DEPTH, GAP, KEYFRAME, NEVER, SELL, SNAPSHOT, TRADE, Book, Event, Order, Trade, unit
 
-LOT_E8 = 1_000  # of the tapes that are drawn
-FARTHEST_US = 10**13  # behind every tape
-Table = Any  # numbers, by input or by side and input
-Answer = tuple[int, str]  # lots, and the name of the model that says so
+LOT_E8 = 1_000  # of the drawn tapes
+FARTHEST_US = 10**13  # after every tape
+Table = Any  # numbers by input, or by side and input
+Answer = tuple[int, str]  # lots, and the name of the model
 
 
 class FillModel:
-    """What a fill model may answer to."""
+    """The hooks of a fill model."""
 
     name: str
     expected_fills: float | None = None
 
-    def hear(self, event: Event) -> None:
-        """Learn of an event at the exchange, before the model is called with it."""
+    def on_event(self, event: Event) -> None:
+        """Receive an event at the exchange before the other hooks."""
 
     def offered(self, trade: Trade) -> int:
-        """Return how much of a print is open to all our orders."""
+        """Return the lots of a trade that are available to all our orders."""
         return trade.lots
 
     def on_rest(self, order: Order, book: Book) -> None:
-        """Learn of an order that came to rest."""
+        """Receive an order that came to rest."""
 
     def on_trade(self, order: Order, trade: Trade, taken: int) -> Answer:
-        """Say how much of an order a print fills, of which other orders took *taken* lots."""
+        """Return how much of an order a trade fills, of which other orders took *taken* lots."""
         return 0, self.name
 
     def on_level(self, order: Order, before: int, after: int, printed: int) -> None:
-        """Learn of the lots displayed at an order's price, and of those that printed there."""
+        """Receive the lots displayed at an order's price, and those traded there."""
 
     def on_book(self, order: Order, book: Book, us: int) -> Answer:
-        """Say how much of an order a book event fills."""
+        """Return how much of an order a book event fills."""
         return 0, self.name
 
-    # Only where fills are drawn
+    # Only for models that draw fills
 
     def moved(self, event: Event, book: Book) -> bool:
-        """Tell whether a book event changed the reference, so that new stretches begin."""
+        """Return whether a book event changed the reference, so that new stretches begin."""
         return False
 
     def printed(self, event: Event) -> bool:
-        """Tell whether new stretches begin at a print, which has filled what it fills."""
+        """Return whether new stretches begin after a trade and its fills."""
         return False
 
     def accept(self, order: Order) -> None:
         """Count an order that comes to rest."""
 
     def begin(self, order: Order, book: Book, us: int) -> None:
-        """Begin a stretch of an order that rests."""
+        """Begin a stretch of a resting order."""
 
     def end(self, order: Order, us: int) -> None:
         """End the stretch of an order, if it is in one."""
@@ -94,12 +94,12 @@ class PriceCross(FillModel):
 
 
 class Queue(FillModel):
-    """A resting order fills when what stood ahead of it at its price is gone."""
+    """A resting order fills when the lots ahead of it at its price are gone."""
 
     name = "queue"
 
     def share(self, ahead: float, behind: float) -> float:
-        """Return which part of a cancellation was ahead."""
+        """Return the share of a cancellation that was ahead."""
         return 0.0
 
     def on_rest(self, order: Order, book: Book) -> None:
@@ -131,7 +131,7 @@ class Queue(FillModel):
 
 
 class QueueProbPower(Queue):
-    """Cancellations are shared by a power of the lots."""
+    """Cancellations are split by a power of the lots."""
 
     def __init__(self, exponent: float) -> None:
         self.exponent = exponent
@@ -142,7 +142,7 @@ class QueueProbPower(Queue):
 
 
 class QueueProbLog(Queue):
-    """Cancellations are shared by the logarithm of the lots."""
+    """Cancellations are split by the logarithm of the lots."""
 
     def share(self, ahead: float, behind: float) -> float:
         a, b = math.log(1 + ahead), math.log(1 + behind)
@@ -150,7 +150,7 @@ class QueueProbLog(Queue):
 
 
 class QueueHazard(QueueProbPower):
-    """At each print at its price an order fills with a fitted probability."""
+    """At each trade at its price an order fills with a fitted probability."""
 
     name = "queue_hazard"
 
@@ -166,7 +166,7 @@ class QueueHazard(QueueProbPower):
         lots = trade.lots - taken
         if order.side == trade.side or order.ticks != trade.ticks or lots <= 0:
             return super().on_trade(order, trade, taken)
-        if order.left < order.lots:  # reached before
+        if order.left < order.lots:  # filled before
             order.ahead = 0.0
             return lots, self.name
         odds = sum(b * x for b, x in zip(self.coefficients, self.features(order, trade.us, lots), strict=True))
@@ -177,7 +177,7 @@ class QueueHazard(QueueProbPower):
         return lots, self.name
 
     def features(self, order: Order, us: int, lots: int) -> list[float]:
-        """Return what the log odds are linear in, as docs/engine.md lists it."""
+        """Return the features of the log odds, as listed in docs/engine.md."""
         ratio = min(max(math.log((lots + self.unit_lots) / (order.ahead + self.unit_lots)), -8), 8)
         own, other = self.book.best_lots(order.side), self.book.best_lots(-order.side)
         bid, ask, best = self.book.best(BUY), self.book.best(SELL), self.book.best(order.side)
@@ -197,7 +197,7 @@ class QueueHazard(QueueProbPower):
 
 
 class Users(FillModel):
-    """An object with some of the four hooks."""
+    """A user's object with some of the four hooks."""
 
     def __init__(self, model: object) -> None:
         self.model, self.name = model, type(model).__name__
@@ -217,7 +217,7 @@ class Users(FillModel):
     def on_book(self, order: Order, book: Book, us: int) -> Answer:
         if not hasattr(self.model, "on_book"):
             return 0, self.name
-        return self.model.on_book(shown_order(order), shown_book(book), us - order.asked_us), self.name
+        return self.model.on_book(shown_order(order), shown_book(book), us - order.last_book_us), self.name
 
 
 def shown_order(order: Order) -> SimpleNamespace:
@@ -234,13 +234,13 @@ def shown_book(book: Book) -> SimpleNamespace:
 
 
 class Hybrid(FillModel):
-    """Several models at once: of their answers the largest counts, the first named among equals."""
+    """Several models at once: the largest answer counts, the first one on ties."""
 
     def __init__(self, models: Iterable[FillModel]) -> None:
         self.models = list(models)
         drawing = [model for model in self.models if isinstance(model, Poisson | Predicted)]
         self.drawn = drawing[0] if drawing else FillModel()
-        for hook in ("hear", "moved", "printed", "accept", "begin", "end"):
+        for hook in ("on_event", "moved", "printed", "accept", "begin", "end"):
             setattr(self, hook, getattr(self.drawn, hook))
 
     @property
@@ -263,36 +263,36 @@ class Hybrid(FillModel):
         return self.most(order.left, [model.on_book(order, book, us) for model in self.models])
 
     def most(self, left: int, answers: list[Answer]) -> Answer:
-        """Return the answer that fills the most of what is left to fill."""
+        """Return the answer that fills most, up to *left* lots."""
         return max(answers, key=lambda answer: min(answer[0], left))
 
 
 class Poisson(FillModel):
     """An order fills with intensity A·exp(−k·delta); a piece is (start_us, end_us, A_bid, k_bid, A_ask, k_ask, k).
 
-    A negative delta counts as 0: inside the spread nothing was measured. A piece of eleven fields ends with a curve of
-    both sides, whose points are (delta, intensity): then that is the intensity.
+    A negative delta counts as 0, since nothing was measured inside the spread. A piece of eleven fields ends with a
+    curve for both sides with points (delta, intensity), which replaces the exponential.
     """
 
     name = "poisson"
 
     def __init__(self, pieces: Iterable[tuple], reference: str = "mid", seed: int = 0) -> None:
         self.pieces, self.reference, self.seed = pieces, reference, seed
-        self.seen: tuple | None = None  # what tells one reference from another
-        self.moved_at = (0, 0)  # instant and recv_seq of the book event that last changed it
+        self.last_reference: tuple | None = None  # at its last change
+        self.moved_at = (0, 0)  # instant and recv_seq of the book event that last changed the reference
         self.accepted = {BUY: 0, SELL: 0}  # orders since then
         self.expected_fills = 0.0
 
     def moved(self, event: Event, book: Book) -> bool:
         bid, ask = book.best(BUY), book.best(SELL)
-        seen = {
+        reference = {
             "mid": (bid > 0, ask > 0, book.mid2),
             "best": (bid, ask),
             "micro": (bid, ask, book.best_lots(BUY), book.best_lots(SELL)),
         }[self.reference]
-        if seen == self.seen:
+        if reference == self.last_reference:
             return False
-        self.seen, self.moved_at, self.accepted = seen, (event.us, event.recv_seq), {BUY: 0, SELL: 0}
+        self.last_reference, self.moved_at, self.accepted = reference, (event.us, event.recv_seq), {BUY: 0, SELL: 0}
         return True
 
     def accept(self, order: Order) -> None:
@@ -304,7 +304,7 @@ class Poisson(FillModel):
         order.due_us = self.due(order, self.draw(order.side))
 
     def end(self, order: Order, us: int) -> None:
-        """Add to the expected fills those of the stretch."""
+        """Add the expected fills of the stretch."""
         if order.since_us != NEVER:
             self.expected_fills += sum(rate * (stop - start) for start, stop, rate in self.parts(order, us))
 
@@ -313,7 +313,7 @@ class Poisson(FillModel):
         return unit_exponential(self.seed, us, recv_seq, 2 * self.accepted[side] + (side == BUY))
 
     def delta(self, order: Order, book: Book) -> float | None:
-        """Return the distance from the reference in ticks, None while a side has no price."""
+        """Return the distance from the reference in ticks, None while a side is empty."""
         if not book.mid2:
             return None
         bid, ask, bid_lots, ask_lots = book.best(BUY), book.best(SELL), book.best_lots(BUY), book.best_lots(SELL)
@@ -335,7 +335,7 @@ class Poisson(FillModel):
                 yield begin, end, rate * 1e-6
 
     def due(self, order: Order, left: float) -> int | None:
-        """Return the instant at which the integrated intensity reaches *left*, if the stretch lasts so long."""
+        """Return the instant at which the integrated intensity reaches *left*, None if it never does."""
         for begin, end, rate in self.parts(order):
             wait = left / rate if rate else math.inf
             if wait < end - begin:
@@ -345,10 +345,10 @@ class Poisson(FillModel):
 
 
 class Hawkes(Poisson):
-    """An order fills with that intensity, times lambda_i/mean_i of a process that the recorded orders excite.
+    """An order fills with the Poisson intensity times lambda_i/mean_i of a process that the recorded orders excite.
 
-    *block* is as in JSON; sums are over all orders so far, and the instant of a fill is found by halving. A piece may
-    end with the means of bids and asks that hold in it.
+    *block* is as in JSON; sums are over all orders so far, and the instant of a fill is found by bisection. A piece may
+    end with its own means of bids and asks.
     """
 
     name = "hawkes"
@@ -366,7 +366,7 @@ class Hawkes(Poisson):
         else:
             self.mean = np.array([mean[side] for side in hit])
         self.sweeps = block.get("sweeps", True)
-        self.orders: list[list[int]] = [[], []]  # instants, of those that hit bids and asks
+        self.orders: list[list[int]] = [[], []]  # instants of those that hit bids and asks
         self.stamp: dict[int, int] = {}
 
     def printed(self, event: Event) -> bool:
@@ -438,10 +438,10 @@ class Predicted(FillModel):
         self.least, self.most = min(distances), max(distances)
         self.horizon_s, self.seed = horizon_s, seed
         self.book, self.prints, self.since_us = Book(), [], 0
-        self.row: list[float] | None = None  # of the last diff; None where one is not known
+        self.row: list[float] | None = None  # of the last diff; None if a value is unknown
         self.moved_at, self.accepted, self.expected_fills = (0, 0), {BUY: 0, SELL: 0}, 0.0
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if event.kind == TRADE:
             side, _, lots = event.rows[0]
             if self.book.valid:
@@ -457,7 +457,7 @@ class Predicted(FillModel):
             self.row = self.values(event.us)
 
     def values(self, us: int) -> list[float] | None:
-        """Return the signals after a diff; None where a side is empty, or the last second was not seen whole."""
+        """Return the signals after a diff; None if a side is empty or the last second is incomplete."""
         if not self.book.mid2 or us - self.since_us < 1_000_000:
             return None
         bid, ask = self.book.best_lots(BUY), self.book.best_lots(SELL)
@@ -483,7 +483,7 @@ class Predicted(FillModel):
             self.expected_fills += order.delta * 1e-6 * (us - order.since_us)
 
     def rate(self, order: Order, book: Book) -> float | None:
-        """Return the intensity in 1/s; None while a side has no price."""
+        """Return the intensity in 1/s; None while a side is empty."""
         if not book.mid2:
             return None
         delta = order.side * (book.mid2 / 2 - order.ticks)
@@ -499,7 +499,7 @@ class Predicted(FillModel):
 
 
 def along(curve: tuple[tuple[float, float], ...], delta: float) -> float:
-    """Return the intensity of a curve: its logarithm straight between points, flat before, the last line beyond."""
+    """Return the intensity of a curve: log-linear between points, constant before and extrapolated beyond."""
     if delta <= curve[0][0]:
         return math.exp(math.log(curve[0][1]))
     before = max(place for place, (at, _) in enumerate(curve[:-1]) if at <= delta)
@@ -508,5 +508,5 @@ def along(curve: tuple[tuple[float, float], ...], delta: float) -> float:
 
 
 def unit_exponential(seed: int, *keys: int) -> float:
-    """Return the waiting time that belongs to a seed and its keys."""
+    """Return the unit exponential draw of a seed and its keys."""
     return -math.log(unit(seed, *keys))

@@ -1,4 +1,4 @@
-"""The exchange's rules for price and size, for the oracle (docs/engine.md, *Filters*)."""
+"""The oracle's exchange filters for price and size (docs/engine.md, *Filters*)."""
 
 from fractions import Fraction
 
@@ -9,24 +9,24 @@ MINUTE_US = 60_000_000
 
 
 class Filters:
-    """The rules' filters, and the mean price of the last trades."""
+    """The filters of the rules, and the average price of recent trades."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules, self.filters = rules, rules.filters
-        self.trades: list[Trade] = []  # of the tape
-        self.last: Trade | None = None  # of this or the tape before
+        self.trades: list[Trade] = []  # of the current tape
+        self.last: Trade | None = None  # of this or the previous tape
 
     def begin(self) -> None:
-        """Begin with a tape."""
+        """Begin a tape."""
         self.trades = []
 
-    def hear(self, trade: Trade) -> None:
-        """Note a trade."""
+    def add_trade(self, trade: Trade) -> None:
+        """Record a trade."""
         self.trades.append(trade)
         self.last = trade
 
     def mean(self, us: int) -> Fraction | None:
-        """Return the mean price in ticks, None before any trade."""
+        """Return the average price in ticks, None before any trade."""
         if self.last is None:
             return None
         since_us = us - self.filters.average_mins * MINUTE_US
@@ -34,7 +34,7 @@ class Filters:
         return Fraction(sum(trade.ticks * trade.lots for trade in late), sum(trade.lots for trade in late))
 
     def out_of_band(self, order: Order, us: int) -> bool:
-        """Return whether an order's price is beyond the exchange's limits or bands."""
+        """Return whether an order's price is outside the exchange's limits or bands."""
         filters, mean = self.filters, self.mean(us)
         if order.kind == "MARKET":
             return False
@@ -48,7 +48,7 @@ class Filters:
         return any((least and price < least * by) or (most and price > most * by) for least, most, by in limits)
 
     def quantity_fits(self, order: Order) -> bool:
-        """Tell whether the exchange takes the quantity of an order, and it can be counted."""
+        """Return whether the exchange accepts the quantity of an order and it does not overflow."""
         if order.lots > 10**15 or order.ticks * order.lots > 2**62:
             return False
         qty_e8, most_e8 = order.lots * self.rules.lot_e8, self.filters.max_qty_e8

@@ -1,4 +1,4 @@
-"""The oracle's account of orders sent and refused: the exchange's limits, prices not sent again (docs/engine.md)."""
+"""The oracle's record of sent and rejected orders: rate limits, and prices not sent again (docs/engine.md)."""
 
 from mm.backtest.rules import Rules
 from oracle_market import Order
@@ -7,7 +7,7 @@ SPANS_US = {"order_limit_10s": 10_000_000, "order_limit_day": 86_400_000_000}
 
 
 class OrderCount:
-    """Every order sent and every one given back, recomputed each time."""
+    """The count of orders sent and credited back, recomputed each time."""
 
     def __init__(self, rules: Rules) -> None:
         self.limits = {"order_limit_10s": rules.orders_per_10s, "order_limit_day": rules.orders_per_day}
@@ -17,11 +17,11 @@ class OrderCount:
         self.changes.append((us, 1))
 
     def filled(self, us: int, maker: bool) -> None:
-        """Give orders back for one that was filled for the first time."""
+        """Credit orders back for the first fill of an order."""
         self.changes.append((us, -5 if maker else -1))
 
     def reached(self, us: int) -> str:
-        """Return which limit forbids one more order now, or nothing."""
+        """Return the limit that forbids one more order now, or an empty text."""
         return next((name for name, most in self.limits.items() if most and self.within(name, us) >= most), "")
 
     def within(self, name: str, us: int) -> int:
@@ -33,7 +33,7 @@ class OrderCount:
 
 
 class Refused:
-    """The last order of each side that was rejected for its price, and the touch when that was learned of."""
+    """The last order per side that was rejected for its price, and the best prices since then."""
 
     def __init__(self) -> None:
         self.orders: dict[int, tuple[Order, str, list[tuple[int, int]]]] = {}
@@ -43,14 +43,14 @@ class Refused:
             self.orders[order.side] = order, reason, []
 
     def look(self, touch: tuple[int, int]) -> None:
-        """Take note of the touch, and forget what was refused under another."""
+        """Record the best prices, and drop rejections from before they changed."""
         for side, (_, _, touches) in list(self.orders.items()):
             touches.append(touch)
             if touch != touches[0]:
                 del self.orders[side]
 
     def again(self, order: Order) -> bool:
-        """Tell whether an order has the price that was refused, or crosses further than one that crossed."""
+        """Return whether an order has the rejected price, or crosses further than an order that crossed."""
         if order.by_hand or order.side not in self.orders:
             return False
         before, reason, _ = self.orders[order.side]

@@ -1,4 +1,4 @@
-"""What the oracle's backtest is made of: events, prints, our orders, the book, and draws (docs/engine.md)."""
+"""Basic types of the oracle: events, trades, our orders, the book, and draws (docs/engine.md)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ QUOTED = "LIMIT_MAKER"
 
 
 class Event(NamedTuple):
-    """One event of a tape; a row is (side, ticks, lots), a trade has one, whose side is the aggressor's."""
+    """One event of a tape; a row is (side, ticks, lots). A trade has one row with the aggressor's side."""
 
     us: int
     kind: int
@@ -22,7 +22,7 @@ class Event(NamedTuple):
 
 
 class Trade(NamedTuple):
-    """A print."""
+    """A market trade."""
 
     us: int
     side: int
@@ -35,8 +35,8 @@ class Trade(NamedTuple):
 class Order:
     """One of our orders.
 
-    *asked_us* is when a model last asked about it by the book, *ahead* the lots before it in its queue; *delta*,
-    *since_us* and *due_us* are those of its present Poisson stretch, before which *known* orders came on each side.
+    *last_book_us* is the last call of a model's `on_book` for it, *ahead* the lots before it in its queue; *delta*,
+    *since_us* and *due_us* belong to its current Poisson stretch, before which *known* orders arrived on each side.
     """
 
     id: int
@@ -57,7 +57,7 @@ class Order:
     amend_us: int = NEVER
     amend_lots: int = 0
     amends: int = 0
-    asked_us: int = NEVER
+    last_book_us: int = NEVER
     ahead: float = 0.0
     delta: float | None = None
     since_us: int = NEVER
@@ -73,15 +73,15 @@ class Order:
         return self.status in ("SENT", "LIVE") and self.cancel_req_us == NEVER
 
     def accepts(self, ticks: int) -> bool:
-        """Tell whether the order would trade at a price of the other side."""
+        """Return whether the order would trade at a price of the other side."""
         return self.kind == "MARKET" or self.side * (self.ticks - ticks) >= 0
 
 
 class Book:
-    """The recorded market: lots by price and side. While it is not valid, it shows no prices.
+    """The recorded market: lots by price and side. While invalid, it has no prices.
 
-    Since the last book event, *printed* holds what traded against the lots of a side at a price, *taken* what our
-    orders took of them.
+    *printed* holds the lots traded against a side at a price since the last book event, *taken* those that our orders
+    took.
     """
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Book:
         self.taken: dict[tuple[int, int], int] = {}
 
     def apply(self, event: Event) -> None:
-        """Take a SNAPSHOT, DEPTH or GAP."""
+        """Apply a SNAPSHOT, DEPTH or GAP event."""
         self.us, self.printed, self.taken = event.us, {}, {}
         if event.kind == GAP:
             self.valid = False
@@ -100,8 +100,8 @@ class Book:
         for side, ticks, lots in event.rows:
             self.levels[side][ticks] = lots
 
-    def hear(self, trade: Trade) -> None:
-        """Note a print."""
+    def add_trade(self, trade: Trade) -> None:
+        """Record a trade."""
         place = (-trade.side, trade.ticks)
         self.printed[place] = self.printed.get(place, 0) + trade.lots
 
@@ -117,7 +117,7 @@ class Book:
         return sorted(shown, reverse=side == BUY)
 
     def best(self, side: int) -> int:
-        """Return a side's best price in ticks, 0 where it has none."""
+        """Return a side's best price in ticks, 0 if it is empty."""
         return next(iter(self.prices(side)), 0)
 
     def best_lots(self, side: int) -> int:
@@ -125,12 +125,12 @@ class Book:
 
     @property
     def mid2(self) -> int:
-        """Best bid + best ask, 0 where one is missing."""
+        """Best bid + best ask, 0 if one is missing."""
         bid, ask = self.best(BUY), self.best(SELL)
         return bid + ask if bid and ask else 0
 
     def takes(self, order: Order) -> Iterator[tuple[int, int]]:
-        """Yield the prices and lots at which what is left of an order would trade now."""
+        """Yield the prices and lots at which the remainder of an order would trade now."""
         left = order.left
         for ticks in self.prices(-order.side):
             lots = min(left, self.lots_at(-order.side, ticks) - self.taken.get((-order.side, ticks), 0))
@@ -139,7 +139,7 @@ class Book:
                 yield ticks, lots
 
     def take(self, side: int, ticks: int, lots: int) -> None:
-        """Note that our orders took lots of a side."""
+        """Record that our orders took lots of a side."""
         self.taken[side, ticks] = self.taken.get((side, ticks), 0) + lots
 
 
@@ -152,7 +152,7 @@ def unit(seed: int, *keys: int) -> float:
 
 
 def mix(z: int) -> int:
-    """Return 64 bits that look like chance (splitmix64)."""
+    """Return 64 pseudo-random bits (splitmix64)."""
     z = (z + 0x9E3779B97F4A7C15) % 2**64
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64

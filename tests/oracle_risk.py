@@ -1,4 +1,4 @@
-"""The oracle's limits on our orders, written from docs/risk.md: whole numbers, everything recomputed each time."""
+"""The oracle's risk limits, written from docs/risk.md: integers, with everything recomputed each time."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -14,12 +14,12 @@ KILLS, PULLS = ("MAX_DAILY_LOSS", "MAX_DRAWDOWN", "KILLED"), ("MAX_MOVE", "FEED_
 
 
 def share_e8(part, whole):
-    """Return a share in 1e-8, rounded down; there is no share of nothing."""
+    """Return a share in 1e-8, rounded down; MOST if the whole is not positive."""
     return part * 10**8 // whole if whole > 0 else MOST
 
 
 class Risk:
-    """The limits of a run, with what was seen, sent and earned so far; equities are twice 1e-16 of the quote asset."""
+    """The limits of a run and its history of mids, orders and equity; equities are twice 1e-16 of the quote asset."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules, self.limits = rules, rules.risk or RiskLimits()
@@ -31,13 +31,13 @@ class Risk:
         self.day, self.day_equity = None, 0
         self.killed: tuple[int, str] | None = None
         self.by_hand = ""
-        self.pulled: list[str] = []  # by which limits, the first one first
+        self.pulled: list[str] = []  # by which limits, the earliest first
         self.healthy_us = 0
-        self.broken: dict[int, set[str]] = {BUY: set(), SELL: set()}  # in this requote, and in the one before
+        self.broken: dict[int, set[str]] = {BUY: set(), SELL: set()}  # in this requote, and in the previous one
         self.before: dict[int, set[str]] = {BUY: set(), SELL: set()}
         self.band = -1
 
-    # What stops all quotes
+    # Limits that stop all quotes
 
     def look(self, market) -> str:
         """Record a requote; return why no quotes may rest, or an empty text."""
@@ -63,7 +63,7 @@ class Risk:
         return (self.by_hand and "pulled") or (self.pulled[0].lower() if self.pulled else "")
 
     def observe(self, market) -> None:
-        self.mids.append((market.us, market.seen.mid2))
+        self.mids.append((market.us, market.received_book.mid2))
         self.wait_us = max([0, *self.acks, *(market.us - one.sent_us for one in market.open if one.status == "SENT")])
         self.acks = []
         equity, limits = self.equity(market), self.limits
@@ -80,7 +80,7 @@ class Risk:
         return 2 * (account.cash_e16 + self.limits.added_equity_e8 * 10**8) + account.e16(account.inventory * mid2)
 
     def stops(self, market):
-        """Yield each limit that stops all quotes: its name, what was found and what is allowed."""
+        """Yield each limit that stops all quotes: its name, the value and the bound."""
         limits, equity, peak = self.limits, self.equities[-1], max(self.equities)
         lost, fell = self.day_equity - equity, peak - equity
         if limits.max_daily_loss_e8 is not None and lost > 2 * limits.max_daily_loss_e8 * 10**8:
@@ -99,10 +99,10 @@ class Risk:
         if limits.slow_ack_us is not None and self.wait_us > limits.slow_ack_us:
             yield "LATENCY_THRESHOLD_MS", self.wait_us * 10**5, limits.slow_ack_us * 10**5
 
-    # What withholds an order
+    # Limits that withhold an order
 
     def refuses(self, order: Order, market) -> str:
-        """Return why an order that could be sent is withheld, or nothing."""
+        """Return why a sendable order is withheld, or an empty text."""
         if self.halted() or not self.rules.risk:
             return self.halted()
         found = next(self.breaks(order, market), None)
@@ -136,10 +136,10 @@ class Risk:
         if most is not None and sent + 1 > most:
             yield "MAX_ORDERS_PER_S", (sent + 1) * 10**8, most * 10**8
 
-    # What moves quotes
+    # Limits that move quotes
 
     def widened(self, prices, market):
-        """Return the prices of both sides, away from the mid by the factor of the inventory's band."""
+        """Return the prices of both sides, moved away from the mid by the factor of the inventory's band."""
         held, limits = abs(market.account.inventory) * self.rules.lot_e8, self.limits
         reached = [band for band in limits.widen_bands if held * 10**8 >= band[0] * limits.max_position_e8]
         if reached and len(reached) != self.band:
@@ -147,7 +147,7 @@ class Risk:
         self.band = len(reached)
         if not reached:
             return prices
-        mid, factor = market.seen.mid2 / 2, reached[-1][1]
+        mid, factor = market.received_book.mid2 / 2, reached[-1][1]
         bids = [bid if bid is None or bid >= mid else mid - factor * (mid - bid) for bid in prices[0]]
         asks = [ask if ask is None or ask <= mid else mid + factor * (ask - mid) for ask in prices[1]]
         return bids, asks

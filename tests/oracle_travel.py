@@ -1,4 +1,4 @@
-"""How long messages travel, and how late the market reaches us, for the oracle (docs/engine.md, *Latency*)."""
+"""The oracle's latencies of our messages and of the market feed (docs/engine.md, *Latency*)."""
 
 import math
 from fractions import Fraction
@@ -13,15 +13,15 @@ ORDER, CANCEL, AMENDMENT = range(3)
 
 
 class Messages:
-    """What our messages take: a constant, or drawn from a file of measurements."""
+    """Latencies of our messages: constant, or drawn from a file of measurements."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.heard: list[int] = []  # instants of the tape's events
-        self.last_us = {ORDER: NEVER, CANCEL: NEVER}  # when the one before got there, which none overtakes
+        self.event_times: list[int] = []  # instants of the tape's events
+        self.last_us = {ORDER: NEVER, CANCEL: NEVER}  # arrival of the previous message, which no message overtakes
 
     def arrives(self, us: int, order: Order, kind: int) -> int:
-        """Return when a message about an order, sent now, gets there."""
+        """Return when a message about an order that is sent now arrives."""
         rules = self.rules
         if rules.latencies is None:
             there_us = us + (rules.cancel_latency_us if kind == CANCEL else rules.order_latency_us)
@@ -41,8 +41,8 @@ class Messages:
         return column[first + int(unit(self.rules.latency_seed, number, kind, 0) * count)]
 
     def nearest(self, us: int, rates: list[float], count: int) -> int:
-        """Return where those *count* rows begin whose rates are nearest to the present one."""
-        now = sum(heard > us - SECOND_US for heard in self.heard)
+        """Return the first of the *count* rows whose rates are nearest to the current rate."""
+        now = sum(at > us - SECOND_US for at in self.event_times)
         first = 0
         while first + count < len(rates) and now - rates[first] > rates[first + count] - now:
             first += 1
@@ -50,7 +50,7 @@ class Messages:
 
 
 def happened(events: list[Event], start_us: int) -> list[int]:
-    """Return when each event happened by our clock, from the exchange's stamps."""
+    """Return the time of each event at the exchange by our clock, from the exchange's stamps."""
     stamped = [event for event in events if event.kind in (DEPTH, TRADE) and event.exch_us]
     begin = stamped[0].us if stamped else 0
     blocks: dict[int, int] = {}
@@ -58,7 +58,7 @@ def happened(events: list[Event], start_us: int) -> list[int]:
         block, late = (event.us - begin) // BLOCK_US, event.us - event.exch_us
         blocks[block] = min(blocks.get(block, late), late)
     middles = [(begin + block * BLOCK_US + BLOCK_US // 2, late) for block, late in blocks.items()]
-    last: dict[bool, int] = {}  # of the book, and of the trades
+    last: dict[bool, int] = {}  # of the book and of the trades
     instants = []
     for event in events:
         stream = event.kind == TRADE
@@ -74,7 +74,7 @@ def happened(events: list[Event], start_us: int) -> list[int]:
 
 
 def between(points: list[tuple[int, int]], at: int) -> Fraction:
-    """Return the height at a place between the points, even beyond both ends."""
+    """Return the linear interpolation between the points at a place, constant beyond both ends."""
     if at <= points[0][0]:
         return Fraction(points[0][1])
     for (x0, y0), (x1, y1) in pairwise(points):

@@ -1,4 +1,4 @@
-"""What the oracle's exchange makes of the market and of our orders (docs/engine.md)."""
+"""The oracle's exchange: effects of market events and of our orders (docs/engine.md)."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -14,16 +14,16 @@ from oracle_market import GAP, NEVER, QUOTED, Book, Event, Order, Trade
 
 
 class Venue:
-    """A book, our orders in it, an account, and the journal of what happens to them."""
+    """A book, our orders in it, an account, and the journal."""
 
     def __init__(self, fills: FillModel, rules: Rules) -> None:
         self.fill_model, self.rules = fills, rules
         self.account, self.filters = Account(rules), Filters(rules)
         self.order_count, self.refused = OrderCount(rules), Refused()
         self.on_fill: Callable[[OwnFill], None] | None = None  # of the quote model
-        self.fresh: list[OwnFill] = []  # the fills that it has not had yet
-        self.follow_us = self.followed_us = NEVER  # when a requote follows what happened to us, and last did
-        self.book, self.seen = Book(), Book()  # the exchange's, and as far as it has reached us
+        self.fresh: list[OwnFill] = []  # fills not yet passed to it
+        self.follow_us = self.followed_us = NEVER  # a requote on a fill: when it is due, and the last
+        self.book, self.received_book = Book(), Book()  # at the exchange, and as received by us
         self.us = 0
         self.first_us = NEVER  # of the grids
         self.open: list[Order] = []  # SENT, LIVE and CANCELLING, by id
@@ -33,8 +33,8 @@ class Venue:
     # The market
 
     def print(self, trade: Trade) -> None:
-        self.book.hear(trade)
-        self.filters.hear(trade)
+        self.book.add_trade(trade)
+        self.filters.add_trade(trade)
         taken = 0
         for order in self.in_sequence():
             lots, name = self.fill_model.on_trade(order, trade, taken)
@@ -60,7 +60,7 @@ class Venue:
                 self.fill_model.on_level(order, before[order.id], after, printed[order.id])
         for order in orders:
             lots, name = self.fill_model.on_book(order, self.book, self.us)
-            order.asked_us = self.us
+            order.last_book_us = self.us
             lots = self.whole(order, min(lots, order.left))
             if lots > 0:
                 self.fill(order, lots, f"{name}:book")
@@ -70,12 +70,12 @@ class Venue:
         self.begin_stretches(self.fill_model.moved(event, self.book))
 
     def begin_stretches(self, new: bool) -> None:
-        """Begin a stretch of intensity of every order that rests."""
+        """Begin a stretch of intensity for every resting order."""
         for order in self.resting() if new else []:
             self.fill_model.begin(order, self.book, self.us)
 
     def look_at_mid(self) -> None:
-        """Note the mid where it changed, and begin the grids at the first valid book."""
+        """Record the mid if it changed, and start the grids at the first valid book."""
         mid2 = self.book.mid2
         if mid2 != self.mid2:
             self.journal.mids.append((self.us, mid2))
@@ -118,7 +118,7 @@ class Venue:
             self.rest(order)
 
     def take(self, order: Order) -> None:
-        """Fill an order that crosses from the other side of the book."""
+        """Fill a crossing order from the other side of the book."""
         levels = list(self.book.takes(order))
         if order.kind == "FOK" and sum(lots for _, lots in levels) < order.left:
             return
@@ -127,7 +127,7 @@ class Venue:
             self.fill(order, lots, "taker:book", ticks)
 
     def rest(self, order: Order) -> None:
-        order.asked_us = self.us
+        order.last_book_us = self.us
         self.fill_model.on_rest(order, self.book)
         self.fill_model.accept(order)
         for neighbour in self.resting():
@@ -135,7 +135,7 @@ class Venue:
                 self.fill_model.begin(neighbour, self.book, self.us)
 
     def lessen(self, order: Order) -> None:
-        """Let an amendment take effect."""
+        """Apply an amendment."""
         order.amend_us = NEVER
         if order.lots - order.left < order.amend_lots < order.lots:
             order.left -= order.lots - order.amend_lots
@@ -150,7 +150,7 @@ class Venue:
         self.note(order, action, reject_reason)
 
     def fill(self, order: Order, lots: int, reason: str, ticks: int | None = None) -> None:
-        """Fill an order, at its own price if it rested, at *ticks* if it took."""
+        """Fill an order at its own price if it rested, or at *ticks* if it took."""
         rate_e8 = self.rules.maker_fee_e8 if ticks is None else self.rules.taker_fee_e8
         ticks = order.ticks if ticks is None else ticks
         fee_e8 = self.account.trade(order.side, ticks, lots, rate_e8)
@@ -170,11 +170,11 @@ class Venue:
         self.note_state()
 
     def whole(self, order: Order, lots: int) -> int:
-        """Return what of a fill is whole steps, unless it closes the order."""
+        """Return the lots of a fill in whole steps, unless it closes the order."""
         return lots if lots == order.left else lots // self.rules.step_lots * self.rules.step_lots
 
     def follow(self) -> None:
-        """Let a requote follow at the end of this instant, if none has followed in it."""
+        """Schedule a requote at the end of this instant, unless one has already followed in it."""
         if (self.rules.requote_on_fill or self.on_fill) and self.us != self.followed_us:
             self.follow_us = self.us
 

@@ -8,31 +8,33 @@ from oracle_travel import SECOND_US
 
 
 class Volatility:
-    """What was seen of the mid, second by second."""
+    """The samples of the mid, one per second."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.looks: list[tuple[int, int, int]] = []  # instant, mid2, and the number of its unbroken stretch
+        self.samples: list[tuple[int, int, int]] = []  # instant, mid2, and the number of its unbroken stretch
         self.stretch = 0
 
     def look(self, us: int, mid2: int, broken: bool) -> None:
-        """Note the mid, 0 where there is none, and whether it broke since the look before."""
+        """Record the mid, 0 if there is none, and whether it was missing since the previous sample."""
         self.stretch += broken or not mid2
-        self.looks.append((us, mid2, self.stretch if mid2 else -1))
+        self.samples.append((us, mid2, self.stretch if mid2 else -1))
 
     def sigma(self) -> float:
-        """Return sigma in ticks per root second as the last look leaves it, NaN while it is not known."""
+        """Return sigma in ticks per root second as of the last sample, NaN while it is unknown."""
         return {"rolling": self.rolling, "two_scale": self.two_scale, "ewma": self.ewma}[self.rules.sigma_method]()
 
     def changes(self, since_us: int, step_s: int) -> list[tuple[int, int]]:
-        """Return instant and square of each change of mid2 over so many seconds that began at an instant or later."""
-        pairs = zip(self.looks, self.looks[step_s:], strict=False)
+        """Return instant and square of each change of mid2 over *step_s* seconds that began at *since_us* or later."""
+        pairs = zip(self.samples, self.samples[step_s:], strict=False)
         same = [(one, other) for one, other in pairs if one[2] == other[2] != -1 and one[0] >= since_us]
         return [(other[0], (other[1] - one[1]) ** 2) for one, other in same]
 
     def window(self, step_s: int) -> list[int]:
-        """Return the squares of the changes within the window that ends with the last look."""
-        return [square for _, square in self.changes(self.looks[-1][0] - self.rules.sigma_window_s * SECOND_US, step_s)]
+        """Return the squares of the changes within the window that ends with the last sample."""
+        return [
+            square for _, square in self.changes(self.samples[-1][0] - self.rules.sigma_window_s * SECOND_US, step_s)
+        ]
 
     def rolling(self) -> float:
         squares = self.window(1)
@@ -54,7 +56,7 @@ class Volatility:
             if kept and self.idle_s(kept[-1][0], change[0]) - 1 > 10 * half_life_s:
                 kept.clear()
             kept.append(change)
-        last_us = self.looks[-1][0]
+        last_us = self.samples[-1][0]
         if kept and self.idle_s(kept[-1][0], last_us) > 10 * half_life_s:
             kept.clear()
         if len(kept) < min(30, math.ceil(half_life_s)):

@@ -1,4 +1,4 @@
-"""Read an HTML page back, and see that it is whole."""
+"""Parse an HTML page and check that it is well formed."""
 
 from html.parser import HTMLParser
 
@@ -6,7 +6,7 @@ VOID = {"meta", "wbr"}
 
 
 class Tags(HTMLParser):
-    """Follows the nesting of tags, in HTML and in the SVG within."""
+    """Checks the nesting of tags, in HTML and in embedded SVG."""
 
     def __init__(self):
         super().__init__(convert_charrefs=True)
@@ -28,7 +28,7 @@ class Tags(HTMLParser):
 
 
 def read(html):
-    """Return the tags and words of a page; every tag must be closed where it belongs."""
+    """Return the tags and words of a page; every tag must be closed in the right order."""
     tags = Tags()
     tags.feed(html)
     tags.close()

@@ -1,4 +1,4 @@
-"""Plain twin of the quotes that only measure (`mm.calibration.quotes`): the same by Python's rules."""
+"""Plain Python version of the measuring quotes (`mm.calibration.quotes`)."""
 
 import math
 
@@ -26,7 +26,7 @@ class PlainFixedDelta:
 
 
 class PlainLadder(PlainFixedDelta):
-    """Hold each distance for a dwell; the order of a cycle is that of the model."""
+    """Hold each distance for a dwell time; the cycle's order is that of the model."""
 
     def __init__(self, deltas, dwell_us, mid_move_threshold_ticks=2, seed=0, start_us=0, reference="mid"):
         super().__init__(deltas[0], mid_move_threshold_ticks, reference)

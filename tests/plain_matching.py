@@ -1,10 +1,10 @@
-"""The plain twin of the matching core: one symbol's order book with price-time priority, in plain Python.
+"""The plain Python version of the matching core: one symbol's order book with price-time priority.
 
-An order that arrives (the taker) meets what rests on the other side (the makers), best price first and the oldest
-first within a price, always at the maker's price. What is left of it rests behind all others at its own price, or
-expires. Every step leaves rows in the order log (`mm.sim.matching.order_log`).
+An arriving order (the taker) matches resting orders of the other side (the makers), best price first and oldest first
+within a price, always at the maker's price. Its remainder rests behind all others at its own price, or expires. Every
+step writes rows to the order log (`mm.sim.matching.order_log`).
 
-`mm.sim.matching._core` is the same engine compiled; docs/exchange.md states the rules that both follow.
+`mm.sim.matching._core` is the compiled engine; docs/exchange.md states the rules of both.
 """
 
 from bisect import bisect_left, insort
@@ -53,7 +53,7 @@ _MOST = 2**63 - 1
 
 @dataclass(slots=True)
 class Order:
-    """An order: its limit in *ticks* (0: any price), and the *lots* that are left of it."""
+    """An order: its limit in *ticks* (0: any price) and its remaining *lots*."""
 
     order_id: int
     account: int
@@ -62,13 +62,13 @@ class Order:
     lots: int
 
     def accepts(self, ticks: int) -> bool:
-        """Tell whether the order may trade at a price of *ticks*."""
+        """Return whether the order may trade at a price of *ticks*."""
         return self.ticks == 0 or self.side * (self.ticks - ticks) >= 0
 
 
 @dataclass(slots=True)
 class Level:
-    """The orders that rest at one price, the oldest first, and the *lots* they show together."""
+    """The orders that rest at one price, oldest first, and their total *lots*."""
 
     ticks: int
     lots: int = 0
@@ -81,18 +81,18 @@ class Side:
     def __init__(self, side: int) -> None:
         self._side = side
         self._levels: dict[int, Level] = {}
-        self._keys: list[int] = []  # side·ticks, ascending: the best price is last, where a list is cheap to change
+        self._keys: list[int] = []  # side·ticks, ascending: the best price is last, where changes of a list are cheap
 
     def best(self) -> Level | None:
-        """Return the level of the best price, or None where the side is empty."""
+        """Return the level of the best price, or None if the side is empty."""
         return self._levels[self._side * self._keys[-1]] if self._keys else None
 
     def at(self, ticks: int) -> Level | None:
-        """Return the level at a price of *ticks*, or None where nothing rests there."""
+        """Return the level at a price of *ticks*, or None if no order rests there."""
         return self._levels.get(ticks)
 
     def add(self, order: Order) -> int:
-        """Put *order* behind the others at its price; return the lots that now rest there."""
+        """Add *order* behind the others at its price; return the lots that now rest there."""
         if order.ticks not in self._levels:
             self._levels[order.ticks] = Level(order.ticks)
             insort(self._keys, self._side * order.ticks)
@@ -102,7 +102,7 @@ class Side:
         return level.lots
 
     def take(self, order: Order, lots: int) -> int:
-        """Take *lots* from a resting *order*, which leaves with its last one; return the lots that now rest there."""
+        """Take *lots* from a resting *order*, removing it at zero; return the lots that now rest there."""
         level = self._levels[order.ticks]
         order.lots -= lots
         level.lots -= lots
@@ -118,14 +118,14 @@ class Side:
 
 
 class PlainBook:
-    """Both sides of a book, and how to look at them."""
+    """Both sides of a book, and queries of them."""
 
     def __init__(self) -> None:
         self._sides = {+1: Side(+1), -1: Side(-1)}
         self._resting: dict[int, Order] = {}
 
     def best(self) -> tuple[int, int, int, int]:
-        """Return the best bid's ticks and lots and the best ask's; zeros where a side is empty."""
+        """Return the best bid's ticks and lots and the best ask's; zeros if a side is empty."""
         bid, ask = self._sides[+1].best(), self._sides[-1].best()
         return (*((bid.ticks, bid.lots) if bid else (0, 0)), *((ask.ticks, ask.lots) if ask else (0, 0)))
 
@@ -170,7 +170,7 @@ class PlainBook:
 
 
 def checked_side(side: int) -> int:
-    """Return *side*; raises ValueError where it is neither +1 nor -1."""
+    """Return *side*; raises ValueError if it is neither +1 nor -1."""
     if index(side) not in (+1, -1):
         raise ValueError(f"side {side} is neither +1 (buy) nor -1 (sell)")
     return index(side)
@@ -183,15 +183,15 @@ class PlainMatching(PlainBook):
     argument out of range raises ValueError, a fraction TypeError, and neither changes anything.
 
     Args:
-        first_order_id: The id before that of the first order, 0 or more.
-        first_trade_id: Likewise of the first trade.
-        first_update_id: Likewise of the first change of a level.
+        first_order_id: The id before the first order's id, 0 or more.
+        first_trade_id: Likewise for the first trade.
+        first_update_id: Likewise for the first change of a level.
         log: Whether rows are kept for `take_log`.
 
     Attributes:
-        last_order_id: That of the last order accepted.
-        last_trade_id: That of the last trade.
-        update_id: That of the last change of a level.
+        last_order_id: The id of the last accepted order.
+        last_trade_id: The id of the last trade.
+        update_id: The id of the last change of a level.
     """
 
     def __init__(
@@ -205,36 +205,36 @@ class PlainMatching(PlainBook):
         self._logs = log
         self._log: list[Row] = []
 
-    def submit(  # noqa: PLR0917 - what an order is made of
+    def submit(  # noqa: PLR0917 - the fields of an order
         self, us: int, account: int, side: int, ticks: int, lots: int, kind: int = LIMIT, stp: int = STP_NONE
     ) -> int:
         """Send an order and return its id, or WOULD_CROSS.
 
         Args:
-            us: Now.
-            account: Whose order it is, 0 or more.
+            us: The current time.
+            account: The owner of the order, 0 or more.
             side: +1 buy, -1 sell.
             ticks: The worst price it accepts; 0 of a MARKET order, which accepts any.
             lots: Its quantity.
-            kind: LIMIT lets what is left rest; MAKER is refused where it would match at once; IOC and MARKET let what
-                is left expire; FOK is filled whole or not at all.
-            stp: What happens when it meets an order of its own account.
+            kind: LIMIT rests its remainder; MAKER is rejected if it would match at once; the remainder of IOC and
+                MARKET expires; FOK is filled completely or not at all.
+            stp: Self-trade prevention: what happens when it meets an order of its own account.
         """
         order = Order(0, _within("account", account, 0, _MOST), checked_side(side), *_terms(ticks, lots, kind, stp))
         self._advance(us)
         return self._submit(order, kind, stp)
 
     def cancel(self, us: int, order_id: int) -> int:
-        """Take a resting order from the book and return the lots that were left of it; 0 if no such order rests."""
+        """Cancel a resting order and return its remaining lots; 0 if no such order rests."""
         self._advance(us)
         order = self._resting.get(order_id)
         return self._cancel(order) if order else 0
 
     def reduce(self, us: int, order_id: int, lots: int) -> int:
-        """Lower a resting order to *lots*, at the place it has, and return them; 0 if no such order rests.
+        """Reduce a resting order to *lots*, keeping its priority, and return them; 0 if no such order rests.
 
         Raises:
-            ValueError: Also if *lots* are not below what is left of it.
+            ValueError: Also if *lots* are not below its remaining lots.
         """
         lots = _within("lots", lots, 1, MOST_LOTS)
         order = self._resting.get(order_id)
@@ -247,8 +247,8 @@ class PlainMatching(PlainBook):
         """Cancel a resting order and send another of its account and side in one step, behind all others.
 
         Returns:
-            The new order's id; WOULD_CROSS, and the old one stays cancelled; 0 if no such order rests, and then
-            nothing was sent.
+            The new order's id; WOULD_CROSS if the new one is rejected (the old one stays cancelled); 0 if no such order
+            rests, and then nothing is sent.
         """
         terms = _terms(ticks, lots, kind, stp)
         self._advance(us)
@@ -259,13 +259,13 @@ class PlainMatching(PlainBook):
         return self._submit(Order(0, order.account, order.side, *terms), kind, stp)
 
     def run(self, commands: Iterable[Sequence[int]]) -> None:
-        """Do many commands: rows of whole numbers named by `COMMAND`.
+        """Execute many commands: rows of integers with the fields of `COMMAND`.
 
         `arg` is the order id of a cancel, reduce or replace, and the `stp` of a submit; a replacing order has
-        STP_NONE. A command for an order that does not rest does nothing, nor does a reduction to what is left or more.
+        STP_NONE. A command for an order that does not rest has no effect, nor does a reduction to no less than is left.
 
         Raises:
-            ValueError: If a row is no command; those before it are done.
+            ValueError: If a row is not a command; the rows before it are executed.
         """
         for number, command in enumerate(commands):
             try:
@@ -312,7 +312,7 @@ class PlainMatching(PlainBook):
         return taker.order_id
 
     def _match(self, taker: Order, stp: int) -> None:
-        """Let *taker* meet one maker after the other, until nothing is left of it or no price is acceptable."""
+        """Match *taker* with one maker after another, until it is filled or no price is acceptable."""
         while taker.lots and (level := self._meets(taker)):
             maker = next(iter(level.queue.values()))
             if stp != STP_NONE and maker.account == taker.account:
@@ -326,7 +326,7 @@ class PlainMatching(PlainBook):
         return level if level and taker.accepts(level.ticks) else None
 
     def _fillable(self, taker: Order, stp: int) -> bool:
-        """Tell whether others rest with enough lots, at prices that *taker* accepts, to fill it whole."""
+        """Return whether other accounts have enough lots, at prices that *taker* accepts, to fill it completely."""
         missing = taker.lots
         for level in self._sides[-taker.side]:
             if missing <= 0 or not taker.accepts(level.ticks):
@@ -343,7 +343,7 @@ class PlainMatching(PlainBook):
         self._take(maker, lots)
 
     def _prevent(self, taker: Order, maker: Order, stp: int) -> None:
-        """Keep two orders of one account from trading with each other."""
+        """Prevent two orders of one account from trading with each other."""
         if stp == STP_DECREMENT:
             self._decrement(taker, maker)
         if stp in (STP_EXPIRE_MAKER, STP_EXPIRE_BOTH):
@@ -352,7 +352,7 @@ class PlainMatching(PlainBook):
             self._expire(taker, REASON_STP, taker.lots)
 
     def _decrement(self, taker: Order, maker: Order) -> None:
-        """Lower both by what the smaller one has, which expires with nothing left."""
+        """Reduce both by the lots of the smaller one, which expires."""
         lots = min(taker.lots, maker.lots)
         taker.lots -= lots
         if lots < maker.lots:
@@ -379,14 +379,14 @@ class PlainMatching(PlainBook):
         return lots
 
     def _expire(self, order: Order, reason: int, lots: int) -> None:
-        """End *order*, a taker or one that rests, of which *lots* were left."""
+        """Expire *order*, a taker or a resting order with *lots* left."""
         self._note(ROW_EXPIRE, order, lots, other_id=reason)
         if order.order_id in self._resting:
             self._take(order, order.lots)
         order.lots = 0
 
     def _take(self, order: Order, lots: int) -> None:
-        """Take *lots* from a resting order, which leaves the book with its last one."""
+        """Take *lots* from a resting order, removing it from the book at zero."""
         shown = self._sides[order.side].take(order, lots)
         if order.lots == 0:
             del self._resting[order.order_id]
@@ -399,7 +399,7 @@ class PlainMatching(PlainBook):
         self._log_row((self._us, kind, order.order_id, other_id, order.account, order.side, price, lots, trade_id, 0))
 
     def _note_level(self, order: Order, lots: int) -> None:
-        """Count the change that *order* made to its level, which now shows *lots*."""
+        """Count and log the change of the level of *order*, which now has *lots*."""
         self.update_id += 1
         self._log_row((self._us, ROW_LEVEL, order.order_id, 0, 0, order.side, order.ticks, lots, 0, self.update_id))
 
@@ -420,7 +420,7 @@ def _within(name: str, value: int, least: int, most: int) -> int:
 
 
 def _terms(ticks: int, lots: int, kind: int, stp: int) -> tuple[int, int]:
-    """Return price and quantity of an order, which fit its kind."""
+    """Return price and quantity of an order, validated for its kind."""
     _within("kind", kind, LIMIT, MARKET)
     _within("stp", stp, STP_NONE, STP_DECREMENT)
     if kind == MARKET:
@@ -431,9 +431,9 @@ def _terms(ticks: int, lots: int, kind: int, stp: int) -> tuple[int, int]:
 
 
 def write_log(path: Path, rows: Iterable[Row]) -> int:
-    """Write *rows* to *path* (``.csv.gz``), under a header of `COLUMNS`, and return how many there were.
+    """Write *rows* to *path* (``.csv.gz``) with a header of `COLUMNS`, and return their number.
 
-    Rows may come from an engine that runs while they are written: no more than a gzip member of them is held.
+    Rows may come from a running engine: at most one gzip member of them is held in memory.
     """
     count = 0
     held = bytearray(",".join(COLUMNS).encode() + b"\n")

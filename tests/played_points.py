@@ -1,4 +1,4 @@
-"""Points of a sweep with made-up results: what the findings and the page of a sweep are tried with."""
+"""Points of a sweep with made-up results, for tests of the findings and the page of a sweep."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ FILLS = Axis("FILL_MODEL", "knob", "fill_model", ("a", "b"), ("a", "b"))
 
 
 def outcome(pnl: list[float | None], **numbers: Any) -> dict[str, Any]:
-    """Return what comes of a point that gained so much in each minute."""
+    """Return the outcome of a point with the given PnL per minute."""
     known = np.array([value for value in pnl if value is not None])
     varied = len(known) > 1 and known.min() < known.max()
     sharpe = float(known.mean() / known.std(ddof=1)) if varied else None

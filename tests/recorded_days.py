@@ -1,4 +1,4 @@
-"""A small recorded day in which everything happens that a ledger can tell of, for each test a copy."""
+"""Fixtures with a small recorded day that contains every kind of ledger event; each test gets a copy."""
 
 import shutil
 
@@ -11,7 +11,7 @@ from scribe import first_run, later_runs
 
 @pytest.fixture(scope="module", params=["compiled", "plain"])
 def road(request):
-    """Books and messages by the kernel, and by its plain twin, which is all that a box without a compiler has."""
+    """Run with the compiled kernel for books and messages, and with its plain Python version."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "plain":
             patch.setattr(local_orderbook, "kernel", None)
@@ -27,7 +27,7 @@ def pristine_day(tmp_path_factory):
 
 @pytest.fixture
 def recorded_day(pristine_day, tmp_path):
-    """A sealed day without a defect, the test's own copy."""
+    """Return a sealed day without defects, copied for the test."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     shutil.copytree(pristine_day.path, folder.path)
     return folder
@@ -35,6 +35,6 @@ def recorded_day(pristine_day, tmp_path):
 
 @pytest.fixture
 def unsealed_day(recorded_day):
-    """The same day without its manifest: what is wrong must be seen in the rows themselves."""
+    """Return the same day without its manifest, so that defects must be found in the rows."""
     recorded_day.manifest.unlink()
     return recorded_day

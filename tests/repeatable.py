@@ -1,8 +1,8 @@
-"""How property tests draw their examples: the same ones in every run, or random ones that a command repeats.
+"""Profiles for the examples of property tests: the same in every run, or random with a repeat command.
 
-- ``repeatable`` (the default): an example depends on the test alone, so that a run of today finds what one of
-  yesterday found, and a change is not blamed for what it did not break.
-- ``fuzz`` (``make fuzz``): random examples of a seed; each failure comes with the command that repeats it.
+- ``repeatable`` (the default): examples depend on the test alone, so that failures are reproducible and are not
+  caused by other examples.
+- ``fuzz`` (``make fuzz``): random examples of a seed; each failure is printed with the command that repeats it.
 """
 
 from shlex import quote
@@ -10,7 +10,7 @@ from shlex import quote
 import pytest
 from hypothesis import settings
 
-# No example is timed: how long one takes says how busy the machine is.
+# No deadline: the time of an example depends on the load of the machine.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("fuzz", deadline=None, derandomize=False, max_examples=500, print_blob=True)
 settings.load_profile("repeatable")

@@ -18,7 +18,7 @@ SIGNALS = ("imbalance_1", "momentum_1s")
 
 
 def sim_day(root: Path, day: str = "20260105", seed: int = 7) -> Path:
-    """Record a synthetic day, and return its folder."""
+    """Record a synthetic day and return its folder."""
     folder = DayFolder(root, "SIMUSDT", day)
     make_day(folder, PoissonMarket(A_per_s=1.0, k_per_tick=0.3), Session("SIMUSDT", day, HOURS, seed))
     return folder.path
@@ -54,6 +54,6 @@ def saved(agent_terms: AgentTerms, seed: int = 1, hidden: int = 8, **about: obje
 
 
 def agent_at(path: Path, about: dict[str, object] | None = None, seed: int = 1, **changed: object) -> Path:
-    """Write an agent, and return its path."""
+    """Write an agent and return its path."""
     write_agent(path, saved(terms(**changed), seed, **(about or {})))
     return path

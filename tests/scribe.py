@@ -1,4 +1,4 @@
-"""A small recorded day in which everything happens that a ledger can tell of."""
+"""Writes a small recorded day that contains every kind of ledger event."""
 
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.rows import Stamp, Trade
@@ -29,8 +29,8 @@ class Scribe:
         self.writer.event(self.tick(), kind, self.epoch, details)
 
     def gap(self, kind, first, last):
-        hole = {"from_id": first, "to_id": last, "from_us": self.us, "to_us": self.us, "cause": "ids_missing"}
-        self.writer.gap(self.tick(), kind, self.epoch, hole)
+        details = {"from_id": first, "to_id": last, "from_us": self.us, "to_us": self.us, "cause": "ids_missing"}
+        self.writer.gap(self.tick(), kind, self.epoch, details)
 
     def diff(self, first_id, last_id, bids=(), asks=(), *, frame=True):
         stamp = Stamp(
@@ -73,7 +73,7 @@ class Scribe:
 
 
 def first_run(folder):
-    """A start with buffered diffs, a gap and its resync, a trade gap that REST fills in part, a clean end."""
+    """Write a run: buffered diffs at the start, a gap and resync, a trade gap partly filled by REST, a clean end."""
     scribe = Scribe(folder, "R1", START_US)
     scribe.event("window_start")
     scribe.event("ws_connected", url="wss://example", conn=1)
@@ -112,7 +112,7 @@ def first_run(folder):
 
 
 def later_runs(folder, first):
-    """A run that is killed, and one that recovers it, crosses, resyncs, refreshes and closes the window."""
+    """Write a killed run, and one that recovers from it, crosses, resyncs, refreshes and ends the window."""
     scribe = Scribe(folder, "R2", first.us + 1_000_000, first.epoch)
     scribe.writer.quarantine(scribe.tick(), "depth", "not JSON", b"{")
     scribe.writer.close()

@@ -1,4 +1,4 @@
-"""``mm sim serve`` and ``mm sim api`` as processes, for tests that are their clients."""
+"""``mm sim serve`` and ``mm sim api`` as processes, for client tests."""
 
 import hmac
 import json
@@ -22,7 +22,7 @@ Process = subprocess.Popen[str]
 
 @contextmanager
 def started(*words: str, longest_s: float = LONGEST_S, **variables: str) -> Iterator[tuple[Process, dict[str, Any]]]:
-    """Yield ``mm`` with *words* and its ready line; the process is gone afterwards, at the latest after *longest_s*."""
+    """Yield the process ``mm`` *words* and its ready line; it is killed afterwards, or after *longest_s*."""
     process = subprocess.Popen(
         [sys.executable, "-m", "mm", *words],
         env={**os.environ, "PYTHONPATH": str(ROOT), "LOG_LEVEL": "WARNING", **variables},
@@ -47,7 +47,7 @@ trading_interface = partial(started, "sim", "api", "--port", "0", "--json")
 
 
 def signed(ready: dict[str, Any], who: str, method: str, path: str, **parameters: str | int) -> httpx.Response:
-    """Return the answer to a request that an account has signed with HMAC."""
+    """Return the response to a request signed by an account with HMAC."""
     account = next(one for one in ready["accounts"] if one["name"] == who)
     with httpx.Client(base_url=f"{ready['rest_url']}/api/v3/", trust_env=False, verify=False) as client:
         query = urlencode({**parameters, "timestamp": client.get("time").json()["serverTime"]})

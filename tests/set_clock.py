@@ -1,6 +1,6 @@
-"""A command whose wall clock a test sets: ``python set_clock.py FILE COMMAND …`` reads by how many µs it is off.
+"""Run a command with a shifted wall clock: ``python set_clock.py FILE COMMAND …`` reads the offset in µs from a file.
 
-Only this entry point, which no package holds, puts another clock in the place of the system's.
+This entry point, which is in no package, is the only one that replaces the system clock.
 """
 
 import os
@@ -10,14 +10,14 @@ from pathlib import Path
 
 
 class WallClock:
-    """The offset of a process's clock, in a file that is replaced whole.
+    """The offset of a process's clock, in a file that is replaced atomically.
 
     Args:
-        folder: Holds the file.
-        off_us: By how much the clock is ahead at first.
+        folder: The folder of the file.
+        off_us: The initial offset of the clock, positive if ahead.
 
     Attributes:
-        off_us: By how much it is ahead now.
+        off_us: The current offset.
     """
 
     def __init__(self, folder: Path, off_us: int = 0) -> None:
@@ -25,14 +25,14 @@ class WallClock:
         self.set(off_us)
 
     def set(self, off_us: int) -> None:
-        """Put it ahead by so much, back where negative."""
+        """Set the offset; a negative one puts the clock back."""
         self.off_us = off_us
         part = self.path.with_name("part")
         part.write_text(str(off_us))
         os.replace(part, self.path)
 
     def entry(self, *command: str) -> tuple[str, ...]:
-        """Return what Python runs for a command with this clock."""
+        """Return the arguments of Python for a command with this clock."""
         return __file__, str(self.path), *command
 
 
@@ -41,7 +41,7 @@ def _main() -> None:
     del sys.path[0]  # the tests' own folder
     time.time_ns = lambda: system_ns() + 1_000 * int(off.read_text())
     time.time = lambda: time.time_ns() / 1e9
-    from mm.__main__ import main  # behind the clock, which every module takes over as it is then
+    from mm.__main__ import main  # after the clock is replaced, since modules bind it on import
 
     main()
 

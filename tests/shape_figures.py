@@ -1,6 +1,7 @@
-"""The shape of the house in figures, counted from the files: what test_shape.py holds against its budgets.
+"""Size figures of the code base, counted from the files; test_shape.py compares them with its budgets.
 
-A module is a ``.py`` or ``.pyx``; an ``__init__`` of at most 5 lines is none, and a ``.pxd`` counts to its ``.pyx``.
+A module is a ``.py`` or ``.pyx``; an ``__init__`` of at most 5 lines is not counted as a module, and a ``.pxd`` belongs
+to its ``.pyx``.
 """
 
 import ast
@@ -15,13 +16,13 @@ from mm.code_identity import imports
 from support import ROOT
 
 PACKAGE = ROOT / "mm"
-# Rooms whose budget is one: the file contract belongs to the market, the walk-forward to the calibration.
+# Packages that share a budget: dayfolder with market_data, walkforward with calibration.
 JOINED = {"dayfolder": "market_data", "walkforward": "calibration"}
-# Commands of a room that is younger than the goals count to it.
+# Commands of packages that are newer than the goals count for those packages.
 TRADING = {f"{name}.py" for name in ("audit", "compare", "risk", "shadow", "state", "trade")}
-# Rooms that are younger than the goals for lines and modules, and have budgets of their own alone.
+# Packages that are newer than the goals for lines and modules; they have only their own budgets.
 NEW = {"api", "dashboard", "live", "predict", "rl", "signals"}
-# The modules without a test file of their name, and why they have none.
+# Modules without a test file of their name, and why they have none.
 SIGNAL = "kernels that test_signal_set.py compares with plain Python, by the same names"
 DOOR = "a door of a few lines to a module that is tested; the contract tests go through it"
 KERNEL = "a part of the engine, which test_engine.py and test_live_feed.py compare with the oracle"
@@ -68,13 +69,13 @@ def text_of(path: Path) -> str:
 
 
 def sources() -> list[Path]:
-    """Return every file that is counted: sources and declarations, no stub and nothing generated."""
+    """Return every counted file: sources and declarations, no stubs and no generated files."""
     kinds = (".py", ".pyx", ".pxd")
     return sorted(path for path in PACKAGE.rglob("*") if path.suffix in kinds and "__pycache__" not in path.parts)
 
 
 def lines_of(path: Path) -> int:
-    """Return how many lines a file has."""
+    """Return the number of lines of a file."""
     return len(text_of(path).splitlines())
 
 
@@ -85,24 +86,24 @@ def modules() -> list[Path]:
     ]
 
 
-def room_of(path: Path) -> str:
-    """Return the room of a file: its folder below the package, or ``root``."""
+def package_of(path: Path) -> str:
+    """Return the package of a file: its folder below mm/, or ``root``."""
     inside = path.relative_to(PACKAGE).parts
-    room = inside[0] if len(inside) > 1 else "root"
-    if room == "commands" and path.name in TRADING:
+    package = inside[0] if len(inside) > 1 else "root"
+    if package == "commands" and path.name in TRADING:
         return "live"
-    if room == "commands" and path.stem in NEW:
+    if package == "commands" and path.stem in NEW:
         return path.stem
-    return JOINED.get(room, room)
+    return JOINED.get(package, package)
 
 
 @cache
-def rooms() -> dict[str, tuple[int, int]]:
-    """Return (lines, modules) of each room."""
+def packages() -> dict[str, tuple[int, int]]:
+    """Return (lines, modules) of each package."""
     lines = Counter[str]()
     for path in sources():
-        lines[room_of(path)] += lines_of(path)
-    count = Counter(room_of(path) for path in modules())
+        lines[package_of(path)] += lines_of(path)
+    count = Counter(package_of(path) for path in modules())
     return {room: (lines[room], count[room]) for room in lines}
 
 
@@ -119,7 +120,7 @@ def import_lines(path: Path) -> int:
 
 
 def named_modules() -> dict[str, Path]:
-    """Return every source but declarations by its dotted name."""
+    """Return every source except declarations by its dotted name."""
     found = {}
     for path in sources():
         if path.suffix != ".pxd":
@@ -129,13 +130,13 @@ def named_modules() -> dict[str, Path]:
 
 
 @cache
-def circles() -> list[list[str]]:
-    """Return the groups of modules that import each other, directly or not, imports inside functions too."""
-    named = named_modules()
+def import_cycles() -> list[list[str]]:
+    """Return the import cycles as groups of modules, including imports inside functions."""
+    named_paths = named_modules()
     graph = {}
-    for name, path in named.items():
+    for name, path in named_paths.items():
         above = {name.rsplit(".", count)[0] for count in range(1, name.count(".") + 1)}
-        graph[name] = sorted((set(imports(name, path)) & set(named)) - above - {name})
+        graph[name] = sorted((set(imports(name, path)) & set(named_paths)) - above - {name})
     return sorted(sorted(group) for group in _components(graph) if len(group) > 1)
 
 
@@ -170,7 +171,7 @@ def _components(graph: Mapping[str, list[str]]) -> Iterator[list[str]]:
 
 
 def repeated_classes() -> dict[str, list[str]]:
-    """Return the class names that are in more than one module, with their modules."""
+    """Return the class names defined in more than one module, with their modules."""
     found = defaultdict(list)
     for path in modules():
         for name in dict.fromkeys(_CLASS.findall(text_of(path))):
@@ -179,9 +180,9 @@ def repeated_classes() -> dict[str, list[str]]:
 
 
 def untested() -> list[str]:
-    """Return the modules without a test file of their name, but for those of NO_FILE.
+    """Return the modules without a test file of their name, except those of NO_FILE.
 
-    The name is ``test_<module>.py``, or has the room's name in it.
+    The name is ``test_<module>.py``, possibly with the package's name before or after the module's.
     """
     tests = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
     found = []
@@ -189,7 +190,11 @@ def untested() -> list[str]:
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         own = parts[-2] if parts[-1] == "__init__" and len(parts) > 1 else parts[-1]
         stem = own.strip("_")
-        names = {stem, *(f"{room}_{stem}" for room in parts[:-1]), *(f"{stem}_{room}" for room in parts[:-1])}
+        names = {
+            stem,
+            *(f"{package}_{stem}" for package in parts[:-1]),
+            *(f"{stem}_{package}" for package in parts[:-1]),
+        }
         if str(path.relative_to(ROOT)) not in NO_FILE and not any(f"test_{name}" in tests for name in names):
             found.append(str(path.relative_to(ROOT)))
     return found
@@ -197,17 +202,17 @@ def untested() -> list[str]:
 
 @cache
 def figures() -> dict[str, float]:
-    """Return the figures of the whole house, by the names of test_shape.py's table; less is better in all of them."""
+    """Return the figures of the code base, by the names of test_shape.py's table; lower is always better."""
     every, counted = sources(), modules()
     total = sum(map(lines_of, every))
     return {
-        "lines": sum(lines_of(path) for path in every if room_of(path) not in NEW),
-        "modules": sum(room_of(path) not in NEW for path in counted),
+        "lines": sum(lines_of(path) for path in every if package_of(path) not in NEW),
+        "modules": sum(package_of(path) not in NEW for path in counted),
         "modules under 100 lines": sum(lines_of(path) < 100 for path in counted),
         "lines that a median module lacks to 180": max(0, 180 - median(map(lines_of, counted))),
         "imports, % of the lines": round(100 * sum(map(import_lines, every)) / total, 2),
-        "modules in an import circle": sum(map(len, circles())),
-        "largest import circle": max(map(len, circles()), default=0),
+        "modules in an import circle": sum(map(len, import_cycles())),
+        "largest import circle": max(map(len, import_cycles()), default=0),
         "class names in two modules": len(repeated_classes()),
         "modules without a test file": len(untested()),
         "mean length of a line": round(sum(len(text_of(path)) for path in every) / total - 1, 2),
@@ -217,7 +222,7 @@ def figures() -> dict[str, float]:
 if __name__ == "__main__":  # what to write into the table: PYTHONPATH=.:tests python tests/shape_figures.py
     for name, value in figures().items():
         print(f"{name:42} {value:>9,}")
-    for room, (lines, count) in sorted(rooms().items()):
+    for room, (lines, count) in sorted(packages().items()):
         print(f"{room:42} {lines:>9,} {count:>4}")
-    for circle in circles():
+    for circle in import_cycles():
         print("circle:", " ".join(circle))

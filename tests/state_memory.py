@@ -1,4 +1,4 @@
-"""A state store in memory that fails as a test says, and the tables that logs make without any failure."""
+"""A state store in memory with scripted failures, and the tables that logs give without failures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ FAILURES = ("refuses", "loses the answer", "was written to by another", "is empt
 
 
 def plain_tables(folder: Path, symbol: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Return the tables of the logs in a folder, from all rows at once."""
+    """Return the tables computed from all rows of the logs in a folder."""
     books, changes = AuditBooks(symbol), Changes()
     for path in logs_of(folder):
         for row in read_rows(path):
@@ -23,10 +23,10 @@ def plain_tables(folder: Path, symbol: str) -> dict[str, list[tuple[Any, ...]]]:
 
 
 class MemoryState:
-    """A store that keeps rows in dictionaries, whole batches only.
+    """A store that keeps rows in dictionaries and applies whole batches.
 
     Args:
-        failures: What happens at each call of `apply`, in order; None is nothing, and so is the end.
+        failures: The failure of each call of `apply`, in order; None, or the end, is no failure.
 
     Attributes:
         applied: Batches that were stored, in order.
@@ -81,7 +81,7 @@ class MemoryState:
         self._wipe()
 
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return what is stored, but for the cursors."""
+        """Return the stored rows without the cursors."""
         return {name: list(rows.values()) for name, rows in self.rows.items() if rows}
 
     def close(self) -> None:
@@ -89,10 +89,10 @@ class MemoryState:
 
 
 class MemoryLive(MemoryState):
-    """The same, for live state too.
+    """A store in memory that also keeps live state.
 
     Attributes:
-        away: Whether it refuses documents and ticks.
+        away: Whether connections, documents and ticks are refused.
     """
 
     away = False

@@ -1,7 +1,7 @@
-"""Real servers for tests of the state store, and a proxy between them and us that fails when a test says so.
+"""Real servers for tests of the state store, and a proxy between them and the client with scripted failures.
 
-PostgreSQL is the one of the machine (`POSTGRES`), with a database of each test's own; Redis is a process of its own,
-which a test may kill, fill and start again.
+PostgreSQL is the machine's server (`POSTGRES`), with a separate database per test; Redis is a separate process, which a
+test may kill, fill and restart.
 """
 
 import itertools
@@ -29,7 +29,7 @@ _number = itertools.count()
 
 
 def until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> None:
-    """Wait until a condition holds; fail with *what* where it does not come in time."""
+    """Wait until a condition holds; fail with *what* after a timeout."""
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, f"not in {timeout_s} s: {what}"
@@ -37,7 +37,7 @@ def until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> N
 
 
 def missing(why: str) -> None:
-    """Skip a test that lacks a server; in continuous integration, where servers are part of it, fail."""
+    """Skip a test without its server; fail in continuous integration, where the servers are required."""
     if _IN_CI:
         pytest.fail(why)
     pytest.skip(why)
@@ -45,7 +45,7 @@ def missing(why: str) -> None:
 
 @contextmanager
 def postgres_database() -> Iterator[str]:
-    """Yield the URL of a new database, and drop it."""
+    """Yield the URL of a new database, which is dropped afterwards."""
     psycopg = pytest.importorskip("psycopg", reason="the extra state is not installed")
     name = f"mm_test_{os.getpid()}_{next(_number)}"
     try:
@@ -61,7 +61,7 @@ def postgres_database() -> Iterator[str]:
 
 
 def postgres_tables(url: str, symbol: str) -> dict[str, list[Any]]:
-    """Return the rows of each table that is shown, by another client than ours, as `numbers` has them."""
+    """Return the rows of each shown table by a separate client, normalised by `numbers`."""
     import psycopg
 
     found = {}
@@ -75,7 +75,7 @@ def postgres_tables(url: str, symbol: str) -> dict[str, list[Any]]:
 
 
 def numbers(rows: list[Any]) -> list[Any]:
-    """Return rows with their decimals as numbers, so that 1.00000000 and 1.0 are equal."""
+    """Return sorted rows with decimals as numbers, so that 1.00000000 and 1.0 are equal."""
     return sorted([tuple(Decimal(v) if _is_decimal(v) else v for v in row) for row in rows], key=str)
 
 
@@ -84,14 +84,14 @@ def _is_decimal(value: Any) -> bool:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
 
 
 class RedisServer:
-    """A Redis process on loopback; its append-only file keeps what it answered, over a kill as well."""
+    """A Redis process on loopback; its append-only file keeps acknowledged writes, even after a kill."""
 
     def __init__(self, folder: Path) -> None:
         pytest.importorskip("redis", reason="the extra state is not installed")
@@ -107,18 +107,18 @@ class RedisServer:
         self.start()
 
     def start(self) -> None:
-        """Start, and wait until it answers."""
+        """Start the server and wait until it answers."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until(self._answers, f"redis-server on port {self.port}")
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the server."""
         assert self._process
         self._process.kill()
         self._process.wait()
 
     def client(self) -> Any:
-        """Return a client of it."""
+        """Return a client of the server."""
         import redis
 
         return redis.Redis(port=self.port, decode_responses=True)
@@ -133,7 +133,7 @@ class RedisServer:
 
 @contextmanager
 def redis_server(folder: Path) -> Iterator[RedisServer]:
-    """Yield a running Redis of the test's own."""
+    """Yield a running Redis server for one test."""
     server = RedisServer(folder)
     try:
         yield server
@@ -142,12 +142,12 @@ def redis_server(folder: Path) -> Iterator[RedisServer]:
 
 
 class Proxy:
-    """Hands bytes on between its own port and a server's, until it is paused or cut.
+    """Forwards bytes between its own port and a server's, until it is paused or cut.
 
     Attributes:
-        port: Where it listens.
-        accepts: Whether connections are accepted; without, they are closed at once.
-        answers_s: How late each answer of the server is handed on, in s.
+        port: The listening port.
+        accepts: Whether connections are accepted; otherwise they are closed at once.
+        answers_s: The delay of each response of the server, in s.
     """
 
     def __init__(self, port: int) -> None:
@@ -166,11 +166,11 @@ class Proxy:
         self._thread.start()
 
     def pause(self) -> None:
-        """Hand on nothing more, and close nothing."""
+        """Stop forwarding without closing connections."""
         self._flows.clear()
 
     def resume(self) -> None:
-        """Hand on again."""
+        """Resume forwarding."""
         self._flows.set()
 
     def cut(self) -> None:
@@ -180,11 +180,11 @@ class Proxy:
                 self._drop(one)
 
     def cut_before_answers(self, count: int = 1) -> None:
-        """Close a connection in place of the server's next answers: what was sent is done, and nobody learns of it."""
+        """Close the connection instead of forwarding the next *count* responses, whose requests are executed."""
         self._lost_answers = count
 
     def close(self) -> None:
-        """End it."""
+        """Stop the proxy."""
         self._ended.set()
         self._flows.set()
         self._thread.join()
@@ -207,7 +207,7 @@ class Proxy:
                 if one is self._listener:
                     self._accept()
                 else:
-                    self._hand_on(one)  # type: ignore[arg-type]
+                    self._forward(one)  # type: ignore[arg-type]
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -225,7 +225,7 @@ class Proxy:
                 self._pairs[client], self._pairs[server_side] = server_side, client
             self._servers = {**getattr(self, "_servers", {}), server_side: None}
 
-    def _hand_on(self, one: socket.socket) -> None:
+    def _forward(self, one: socket.socket) -> None:
         with self._lock:
             other = self._pairs.get(one)
             if other is None:

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: small recorded days, as stories that can be written to a folder, and tapes made by hand."""
+"""Hypothesis strategies: small recorded days that can be written to a folder, and valid tapes."""
 
 from dataclasses import dataclass, field
 
@@ -17,11 +17,11 @@ START_US = 1_767_596_400_000_000
 
 @dataclass
 class Story:
-    """What happens on a recorded day.
+    """The content of a recorded day.
 
     Attributes:
-        runs: For each run its steps: a method of DayWriter and its arguments.
-        finer: Quantities are finer than the exchange's step.
+        runs: The steps of each run: a method of DayWriter and its arguments.
+        finer: Whether quantities are finer than the exchange's step.
     """
 
     runs: list[list[tuple]] = field(default_factory=list)
@@ -54,7 +54,7 @@ def qty(lots):
 
 
 def levels(low, high, most=3, least_lots=0):
-    """Levels as the exchange sends them, prices in ticks from *low* to *high*, best not necessarily first."""
+    """Draw levels in the exchange's format, prices from *low* to *high* ticks, in any order."""
     level = st.tuples(st.integers(low, high), st.integers(least_lots, 9))
     unique = st.lists(level, max_size=most, unique_by=lambda pair: pair[0])
     return unique.map(lambda pairs: [[price(ticks), qty(lots)] for ticks, lots in pairs])
@@ -62,10 +62,10 @@ def levels(low, high, most=3, least_lots=0):
 
 @st.composite
 def stories(draw, runs=2, size=25, crossing=True):
-    """A day of up to *runs* runs: snapshots early and late, holes, repeats and overlaps in the ids, odd clocks."""
+    """Draw a day of up to *runs* runs with early and late snapshots, gaps, repeats and overlaps of ids, clock steps."""
     high_bid, low_ask = (102, 100) if crossing else (100, 101)
     at, last_id, trade_id = START_US, draw(st.integers(1, 5_000)), 0
-    told = Story()
+    story = Story()
     for _ in range(draw(st.integers(1, runs))):
         steps = [("event", at, "run_start", 0, {"version": "1", "knobs": {}})]
         for _ in range(draw(st.integers(0, size))):
@@ -89,49 +89,49 @@ def stories(draw, runs=2, size=25, crossing=True):
                     book = draw(levels(95, high_bid, 4, 1)), draw(levels(low_ask, 106, 4, 1))
                     steps.append(("snapshot", at, tag, snapshot_id, *book, 1))
                 case "gap":
-                    hole = {"from_id": 1, "to_id": 2, "from_us": at, "to_us": at, "cause": "test"}
-                    steps.append(("gap", at, "gap", 1, hole))
+                    details = {"from_id": 1, "to_id": 2, "from_us": at, "to_us": at, "cause": "test"}
+                    steps.append(("gap", at, "gap", 1, details))
                 case "resync":
                     steps.append(("event", at, "resync_start", 1, {"cause": "test"}))
-        told.runs.append(steps)
-    return told
+        story.runs.append(steps)
+    return story
 
 
 @st.composite
 def tape_events(draw, size=30, gaps=True):
-    """Events for `Tape.of`: a book that never crosses, trades at and around it, gaps with a snapshot behind them."""
-    us, told, bids, asks = 0, [], {}, {}
+    """Draw events for `Tape.of`: an uncrossed book, trades at and near its prices, gaps followed by a snapshot."""
+    us, drawn, bids, asks = 0, [], {}, {}
     valid = False
     for _ in range(draw(st.integers(1, size))):
         us += draw(st.sampled_from((0, 0, 1, 7, 250_000, 60_000_000)))
-        what = draw(st.sampled_from(("depth",) * 4 + ("trade",) * 3 + ("gap", "keyframe") * gaps))
-        if what == "trade":
+        kind = draw(st.sampled_from(("depth",) * 4 + ("trade",) * 3 + ("gap", "keyframe") * gaps))
+        if kind == "trade":
             side, exch_us = draw(st.sampled_from((1, -1))), max(us - draw(st.integers(0, 2)), 0)
-            told.append((us, "trade", side, draw(st.integers(94, 107)), draw(st.integers(1, 9)), exch_us))
-        elif what == "gap" and valid:
-            told.append((us, "gap"))
+            drawn.append((us, "trade", side, draw(st.integers(94, 107)), draw(st.integers(1, 9)), exch_us))
+        elif kind == "gap" and valid:
+            drawn.append((us, "gap"))
             bids, asks, valid = {}, {}, False
-        elif what == "keyframe" and valid:
-            told.append((us, "keyframe"))
+        elif kind == "keyframe" and valid:
+            drawn.append((us, "keyframe"))
         elif valid:
-            told.append((us, "depth", *draw(_quiet_change(bids, asks))))
+            drawn.append((us, "depth", *draw(_uncrossed_change(bids, asks))))
         else:
             bids.update(draw(st.dictionaries(st.integers(95, 100), st.integers(1, 9), max_size=3)))
             asks.update(draw(st.dictionaries(st.integers(101, 106), st.integers(1, 9), max_size=3)))
-            told.append((us, "snapshot", [*bids.items()], [*asks.items()]))
+            drawn.append((us, "snapshot", [*bids.items()], [*asks.items()]))
             valid = True
-    return told
+    return drawn
 
 
 @st.composite
-def _quiet_change(draw, bids, asks):
-    """A change of both sides that leaves them apart; *bids* and *asks* are kept up to date."""
+def _uncrossed_change(draw, bids, asks):
+    """Draw a change of both sides that does not cross the book; *bids* and *asks* are updated."""
     middle = draw(st.integers(98, 103))
     changes = []
     for book, low, high in ((bids, middle - 5, middle - 1), (asks, middle, middle + 5)):
         change = draw(st.dictionaries(st.integers(low, high), st.integers(0, 9), max_size=3))
-        gone = [ticks for ticks in book if not low - 50 * (book is bids) <= ticks <= high + 50 * (book is asks)]
-        change.update(dict.fromkeys(gone, 0))
+        crossed = [ticks for ticks in book if not low - 50 * (book is bids) <= ticks <= high + 50 * (book is asks)]
+        change.update(dict.fromkeys(crossed, 0))
         book.update(change)
         for ticks in [ticks for ticks, lots in book.items() if lots == 0]:
             del book[ticks]
@@ -140,5 +140,5 @@ def _quiet_change(draw, bids, asks):
 
 
 def tapes(size=30, gaps=True):
-    """Valid tapes of up to *size* events."""
+    """Draw valid tapes of up to *size* events."""
     return tape_events(size, gaps).map(lambda events: Tape.of(SIM, events))

@@ -1,6 +1,6 @@
-"""What tests import from each other: where things lie, and the program as a process.
+"""Helpers that tests import: paths, and the program as a process.
 
-A module of its own, and not conftest.py: there are several of those, and an import would find any of them.
+They are not in conftest.py because there are several of those, and an import could find any of them.
 """
 
 import os
@@ -29,9 +29,9 @@ def run_python(*args: str, cwd: Path, **variables: str) -> subprocess.CompletedP
 
 
 def in_time(took_s: float, limit_s: float = 5.0) -> bool:
-    """Return whether work took less than *limit_s* on a machine that has nothing else to do.
+    """Return whether work took less than *limit_s* on an idle machine.
 
-    Where it took longer, a bit of work is timed against its processor time: what others take away is granted twice.
+    If it took longer, wall time is compared with processor time, and twice the slowdown by other processes is allowed.
     """
     if took_s < limit_s:
         return True

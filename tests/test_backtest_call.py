@@ -1,4 +1,4 @@
-"""``mm.backtest`` in Python and ``mm backtest`` are one assembly: every knob by its name, the same rows."""
+"""``mm.backtest`` in Python and ``mm backtest`` share one setup: the same knobs by name, the same rows."""
 
 import inspect
 import json
@@ -28,8 +28,8 @@ TABLES = ("orders", "fills", "state")
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
-    """A folder with two days and a fit of the first."""
+def workspace(tmp_path_factory):
+    """Return a folder with two days, a fit of the first day and a latency file."""
     folder = tmp_path_factory.mktemp("desk")
     for seed, day in enumerate(DAYS):
         place = DayFolder(folder / "data", SYMBOL, day)
@@ -42,15 +42,17 @@ def desk(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tapes(desk):
-    return [mm.load_day(desk / "data" / SYMBOL / day) for day in DAYS]
+def tapes(workspace):
+    return [mm.load_day(workspace / "data" / SYMBOL / day) for day in DAYS]
 
 
-def by_command(desk, name, days, knobs):
-    """Play a run by the command line, and return its folder."""
+def run_command(workspace, name, days, knobs):
+    """Run ``mm backtest`` on the command line and return its output folder."""
     variables = {knob.upper(): value for knob, value in knobs.items()}
-    out = desk / "runs" / name
-    done = run_python("-m", "mm", "backtest", "--out-dir", str(out), cwd=desk, SYMBOL=SYMBOL, DAY=days, **variables)
+    out = workspace / "runs" / name
+    done = run_python(
+        "-m", "mm", "backtest", "--out-dir", str(out), cwd=workspace, SYMBOL=SYMBOL, DAY=days, **variables
+    )
     assert done.returncode == 0, done.stderr
     return out
 
@@ -90,46 +92,46 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_python_and_the_command_line_write_the_same_files(desk, tapes, name, tmp_path, monkeypatch):
-    """Orders, fills and state byte by byte, and every number of the summary."""
-    typed, given = CASES[name]
-    monkeypatch.chdir(desk)
-    if "fit" in given:
-        fit = PoissonFit.from_json(json.loads((desk / given["fit"]).read_text()), "the fit")
-        given = {**given, "fit": fit}
-    out = by_command(desk, name, f"{DAYS[0]}:{DAYS[1]}", typed)
-    result = mm.backtest(tapes, **given)
+def test_python_call_and_command_line_write_same_files(workspace, tapes, name, tmp_path, monkeypatch):
+    """Orders, fills and state are equal byte by byte, and every number of the summary matches."""
+    command_knobs, call_arguments = CASES[name]
+    monkeypatch.chdir(workspace)
+    if "fit" in call_arguments:
+        fit = PoissonFit.from_json(json.loads((workspace / call_arguments["fit"]).read_text()), "the fit")
+        call_arguments = {**call_arguments, "fit": fit}
+    out = run_command(workspace, name, f"{DAYS[0]}:{DAYS[1]}", command_knobs)
+    result = mm.backtest(tapes, **call_arguments)
     result.write_tables(tmp_path)
     for table in TABLES:
         file = f"{table}_{SYMBOL}.csv"
         assert (tmp_path / file).read_bytes() == (out / file).read_bytes(), file
     assert len((out / f"orders_{SYMBOL}.csv").read_text().splitlines()) > 50
-    theirs = json.loads((out / "summary.json").read_text())
-    ours = json.loads(json.dumps(result.summary))
-    if "fit" in given:  # a fit of this process lacks no key, and has no file
-        assert ours["fit"].pop("path") == theirs["fit"].pop("path")
-    assert {key: theirs[key] for key in ours} == ours
-    assert ("sensitivity" in ours) == (name != "small")
+    command_summary = json.loads((out / "summary.json").read_text())
+    call_summary = json.loads(json.dumps(result.summary))
+    if "fit" in call_arguments:  # a fit passed as an object has the same keys, but no file
+        assert call_summary["fit"].pop("path") == command_summary["fit"].pop("path")
+    assert {key: command_summary[key] for key in call_summary} == call_summary
+    assert ("sensitivity" in call_summary) == (name != "small")
 
 
-def test_a_tape_alone_is_the_default_strategy(tapes):
+def test_call_with_tape_only_uses_default_models(tapes):
     result = mm.backtest(tapes[0], sensitivity=0)
     assert result.summary["models"] == {"quote": "avellaneda_stoikov", "fill": "queue_prob_power"}
 
 
-def test_a_model_of_ones_own_is_played_once_and_by_the_same_terms(tapes):
-    """One clip is the smallest that reaches the least notional, and fees are the default, as for a named model."""
+def test_custom_quote_model_runs_once_with_default_terms(tapes):
+    """The order quantity is the same as for a named model: the smallest that reaches the minimum notional."""
 
-    class Counting:
-        made = 0
+    class CountingModel:
+        calls = 0
 
         def quote(self, view):
-            Counting.made += 1
+            CountingModel.calls += 1
             return mm.Quotes(view.bid_ticks, view.ask_ticks)
 
-    result = mm.backtest(tapes[0], Counting(), "trade_cross", initial_inventory=1)
+    result = mm.backtest(tapes[0], CountingModel(), "trade_cross", initial_inventory=1)
     assert "sensitivity" not in result.summary
-    assert Counting.made > 100
+    assert CountingModel.calls > 100
     params = {"delta_ticks": 1}
     named = mm.backtest(
         tapes[0], "fixed_spread", "trade_cross", quote_params_json=params, sensitivity=0, initial_inventory=1
@@ -137,19 +139,19 @@ def test_a_model_of_ones_own_is_played_once_and_by_the_same_terms(tapes):
     assert set(result.orders["qty"].unique()) == set(named.orders["qty"].unique())
 
 
-def test_objects_give_the_rows_of_their_names(tapes):
-    """A compiled model that was made by hand, and the same by its name and parameters."""
+def test_model_objects_produce_same_rows_as_model_names(tapes):
+    """A compiled model passed as an object equals the same model passed by name and parameters."""
     quotes, fills = fixed_spread(delta_ticks=2), trade_cross(share=0.5)
-    by_hand = mm.backtest(tapes, quotes, fills, initial_inventory=3)
-    given = {"quote_params_json": {"delta_ticks": 2}, "fill_params_json": {"share": 0.5}}
-    by_name = mm.backtest(tapes, "fixed_spread", "trade_cross", initial_inventory=3, **given)
+    from_objects = mm.backtest(tapes, quotes, fills, initial_inventory=3)
+    parameters = {"quote_params_json": {"delta_ticks": 2}, "fill_params_json": {"share": 0.5}}
+    from_names = mm.backtest(tapes, "fixed_spread", "trade_cross", initial_inventory=3, **parameters)
     for table in TABLES:
-        assert getattr(by_hand, table).equals(getattr(by_name, table))
+        assert getattr(from_objects, table).equals(getattr(from_names, table))
 
 
-def test_rules_are_taken_whole(tapes):
-    grid = tapes[0].instrument
-    rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, maker_fee_e8=0)
+def test_rules_reject_separate_terms_and_model_names(tapes):
+    instrument = tapes[0].instrument
+    rules = Rules(tick_e8=instrument.tick_e8, lot_e8=instrument.lot_e8, maker_fee_e8=0)
     result = mm.backtest(tapes[0], fixed_spread(delta_ticks=1), trade_cross(), rules)
     assert result.summary["fees"] == 0
     with pytest.raises(UsageError, match="rules set every term, so maker_fee_rate would have no effect"):
@@ -159,7 +161,7 @@ def test_rules_are_taken_whole(tapes):
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "says"),
+    ("given", "error", "message"),
     [
         ({"maker_fee": 0}, TypeError, r"mm\.backtest\(\) got an unexpected keyword argument 'maker_fee'; did you mean"),
         ({"maker_fee_rate": 2}, UsageError, "between -1 and 1"),
@@ -175,13 +177,13 @@ def test_rules_are_taken_whole(tapes):
         ({"initial_inventory": "0.00000001"}, UsageError, "multiple"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(tapes, given, error, says):
-    with pytest.raises(error, match=says):
+def test_invalid_arguments_raise_named_errors(tapes, given, error, message):
+    with pytest.raises(error, match=message):
         mm.backtest(tapes[0], **given)
 
 
-def test_paths_in_the_place_of_a_tape_or_a_fit_are_refused(tapes):
-    """Both ended in an AttributeError of a line inside."""
+def test_path_instead_of_tape_or_fit_raises_usage_error(tapes):
+    """Regression: both raised an AttributeError from an internal line."""
     for given in ("data/SIMUSDT/20260105", Path("data/SIMUSDT/20260105"), [tapes[0], "data/SIMUSDT/20260106"]):
         with pytest.raises(UsageError, match=r"data/SIMUSDT/2026010\d.*mm\.load_day"):
             mm.backtest(given)
@@ -189,18 +191,18 @@ def test_paths_in_the_place_of_a_tape_or_a_fit_are_refused(tapes):
         mm.backtest(tapes, fit="fit.json")
 
 
-def test_no_tape_and_a_fit_of_another_market_are_refused(desk, tapes):
+def test_missing_tape_and_mismatched_fit_are_rejected(workspace, tapes):
     with pytest.raises(UsageError, match="at least one tape"):
         mm.backtest([])
-    fit = PoissonFit.from_json(json.loads((desk / "fit.json").read_text()), "the fit")
+    fit = PoissonFit.from_json(json.loads((workspace / "fit.json").read_text()), "the fit")
     with pytest.raises(Mismatch, match="a fit of BTCUSDT"):
         mm.backtest(tapes[0], fit=replace(fit, symbol="BTCUSDT"))
     with pytest.raises(UsageError, match="give one of them"):
         mm.backtest(tapes[0], fit=fit, fill_params_json={"A": 1, "k": 1})
 
 
-def test_the_signature_names_every_knob_with_the_commands_default():
-    """As help, editors and `inspect` show it."""
+def test_signature_lists_every_knob_with_command_default():
+    """`inspect.signature`, which help and editors use, shows them."""
     parameters = inspect.signature(mm.backtest).parameters
     assert list(parameters)[:4] == ["tape", "quotes", "fills", "rules"]
     named = {one.name: one.default for group in GROUPS for one in knobs(group)}
@@ -208,30 +210,30 @@ def test_the_signature_names_every_knob_with_the_commands_default():
     assert parameters["maker_fee_rate"].default == "0.001"
 
 
-def test_views_can_be_named_by_a_users_annotations(tapes):
-    """``from mm import BookView`` is the class that a user's hook is given."""
-    seen = {}
+def test_hooks_receive_the_exported_view_classes(tapes):
+    """User annotations such as ``mm.BookView`` name the class of the object passed to the hook."""
+    received = {}
 
     class Hooks:
         def on_trade(self, order, trade):
-            seen.update(order=type(order), trade=type(trade))
+            received.update(order=type(order), trade=type(trade))
             return 0
 
         def on_book(self, order, book, elapsed_us):
-            seen.update(book=type(book))
+            received.update(book=type(book))
             return 0
 
     class Join:
         def quote(self, view):
-            seen.update(view=type(view))
+            received.update(view=type(view))
             return mm.Quotes(view.bid_ticks, view.ask_ticks)
 
     mm.backtest(tapes[0], Join(), Hooks())
-    assert seen == {"order": mm.OrderView, "trade": mm.TradeView, "book": mm.BookView, "view": mm.QuoteView}
+    assert received == {"order": mm.OrderView, "trade": mm.TradeView, "book": mm.BookView, "view": mm.QuoteView}
 
 
-def test_the_page_about_python_runs_as_it_is_printed(tmp_path):
-    """Each block, in a folder with the day that the page makes."""
+def test_python_page_code_blocks_run(tmp_path):
+    """Each block runs in a folder that contains the day created by the page's command."""
     made = run_python("-m", "mm", "sim", "day", "--symbol", SYMBOL, "--day", DAYS[0], "--hours", "0.1", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL)
@@ -245,8 +247,8 @@ def test_the_page_about_python_runs_as_it_is_printed(tmp_path):
     assert int(fills) > 10
 
 
-def test_progress_counts_the_events_that_went_by(tapes):
-    """A bar in µs of tape stands still in a busy minute; each play goes over all tapes once more."""
+def test_progress_counts_processed_events(tapes):
+    """Progress counts events instead of µs of tape time; a second run counts all tapes again."""
     steps = []
     advance = by_events(tapes, steps.append)
     for _ in range(2):

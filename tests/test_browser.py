@@ -1,4 +1,4 @@
-"""The harness that looks at pages sees what is wrong with one."""
+"""The browser test harness detects problems of a page."""
 
 import os
 
@@ -11,7 +11,7 @@ SVG = '<svg viewBox="0 0 9 9" width="90"><path d="{}"/></svg>'
 
 @pytest.fixture
 def page(tmp_path):
-    """Writes a page of some HTML."""
+    """Return a function that writes an HTML page with the given body."""
 
     def write(html):
         path = tmp_path / "page.html"
@@ -21,18 +21,18 @@ def page(tmp_path):
     return write
 
 
-def test_a_quiet_page_has_nothing_to_tell(chrome, page):
-    """What a page shows is read as a reader reads it."""
-    seen = chrome.opened(page("<h1>Hello</h1>"))
-    assert (seen.errors, seen.requests, seen.charts, seen.canvases) == ([], [], 0, 0)
-    assert seen.text == "Hello"
-    assert seen.load_ms > 0
-    assert seen.overflow == 0
+def test_plain_page_reports_no_errors_or_requests(chrome, page):
+    """The text is the visible text of the page."""
+    result = chrome.opened(page("<h1>Hello</h1>"))
+    assert (result.errors, result.requests, result.charts, result.canvases) == ([], [], 0, 0)
+    assert result.text == "Hello"
+    assert result.load_ms > 0
+    assert result.overflow == 0
 
 
 @pytest.mark.parametrize("script", ["console.error('broken')", "throw new Error('broken')", "console.warn('broken')"])
-def test_errors_are_seen(chrome, page, script):
-    """Thrown or told to the console."""
+def test_exceptions_and_console_messages_are_reported_as_errors(chrome, page, script):
+    """Exceptions and console errors and warnings are reported."""
     assert "broken" in chrome.opened(page(f"<script>{script}</script>")).errors[0]
 
 
@@ -40,19 +40,19 @@ def test_errors_are_seen(chrome, page, script):
     "html",
     ['<img src="http://127.0.0.1:9/a.png">', "<script>fetch('http://127.0.0.1:9/a.png').catch(() => 0)</script>"],
 )
-def test_requests_that_leave_the_page_are_seen(chrome, page, html):
-    """Whether they are answered or not."""
+def test_external_requests_are_reported(chrome, page, html):
+    """Failed requests are reported, too."""
     assert chrome.opened(page(html)).requests == ["http://127.0.0.1:9/a.png"]
 
 
-def test_only_pictures_with_something_drawn_are_charts(chrome, page):
-    """An SVG element is no proof that anything was drawn."""
+def test_only_visible_nonempty_svgs_count_as_charts(chrome, page):
+    """An empty or hidden SVG element is not counted."""
     html = SVG.format("M0 0L9 9") + SVG.format("") + f"<div hidden>{SVG.format('M0 0L9 9')}</div>"
     assert chrome.opened(page(html)).charts == 1
 
 
-def test_pages_are_opened_as_they_are_asked_for(chrome, page):
-    """Light or dark, wide or narrow, with scripts or without."""
+def test_tab_options_set_color_scheme_width_and_scripts(chrome, page):
+    """Tabs open light or dark, wide or narrow, with or without scripts."""
     path = page("<div style='width: 500px'>wide</div><script>document.body.append('ran')</script>")
     dark = "matchMedia('(prefers-color-scheme: dark)').matches"
     with chrome.tab(path, width=400, dark=True) as tab:
@@ -65,10 +65,10 @@ def test_pages_are_opened_as_they_are_asked_for(chrome, page):
         assert "ran" not in tab.seen().text
 
 
-def test_hands_reach_the_page(chrome, page):
-    """Wheel, click, drag and keys arrive as a reader's would."""
+def test_input_events_reach_the_page(chrome, page):
+    """The page receives wheel, click, drag and key events."""
     kinds = ("wheel", "click", "dblclick", "pointermove", "keydown")
-    with chrome.tab(page(f"<script>seen = []; {listening(kinds)}</script>")) as tab:
+    with chrome.tab(page(f"<script>seen = []; {listener_script(kinds)}</script>")) as tab:
         tab.wheel(100, 100, -50)
         tab.click(100, 100, clicks=2)
         tab.drag((100, 100), (200, 100), shift=True)
@@ -76,18 +76,18 @@ def test_hands_reach_the_page(chrome, page):
         assert set(tab.value("seen")) == {"wheel", "click", "dblclick", "pointermove", "keydown"}
 
 
-def listening(kinds):
+def listener_script(kinds):
     return "".join(f"addEventListener('{kind}', () => seen.push('{kind}'));" for kind in kinds)
 
 
-def test_a_page_that_is_closed_says_no_more_of_the_next(chrome, page):
-    """What one page did is not told of another."""
+def test_errors_of_a_closed_page_are_not_reported_for_the_next(chrome, page):
+    """Each page reports only its own errors."""
     chrome.opened(page("<script>console.error('of the first')</script>"))
     assert chrome.opened(page("second")).errors == []
 
 
-def test_the_browser_ends_with_its_test(page):
-    """No process and no profile is left behind."""
+def test_browser_process_ends_with_its_context(page):
+    """The process no longer exists after the context manager exits."""
     program = browser()
     if program is None:
         pytest.skip("no browser on PATH (chromium, chromium-browser or google-chrome): pages are not looked at")

@@ -1,4 +1,4 @@
-"""The kernels: setup.py declares each one, and all are compiled where research runs."""
+"""Cython kernels: setup.py finds each of them, and all are compiled in the development environment."""
 
 import os
 import shutil
@@ -14,41 +14,41 @@ from support import ROOT
 
 KERNELS = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path
-    for path in sorted(path for room in ("mm", "benchmarks") for path in (ROOT / room).rglob("*.pyx"))
+    for path in sorted(path for folder in ("mm", "benchmarks") for path in (ROOT / folder).rglob("*.pyx"))
 }
 TINY = "def answer() -> int:\n    return 42\n"
 
 
 @pytest.mark.parametrize("name", KERNELS)
-def test_every_kernel_is_compiled_here(name: str) -> None:
-    """A kernel is optional, so that one that does not compile would otherwise pass unseen."""
+def test_every_kernel_is_compiled(name: str) -> None:
+    """Kernels are optional, so a compile failure would otherwise go unnoticed."""
     assert import_module(name).__file__.endswith((".so", ".pyd"))
 
 
-def test_every_module_of_a_kernel_has_its_source() -> None:
-    """What an earlier build left of a kernel that has moved is not imported by mistake."""
-    left = [path.relative_to(ROOT) for path in (ROOT / "mm").rglob("*.so")]
-    assert not [path for path in left if not (ROOT / path.parent / f"{path.name.split('.')[0]}.pyx").exists()], (
+def test_every_compiled_module_has_its_source() -> None:
+    """Stale binaries of moved kernels must not be imported by mistake."""
+    binaries = [path.relative_to(ROOT) for path in (ROOT / "mm").rglob("*.so")]
+    assert not [path for path in binaries if not (ROOT / path.parent / f"{path.name.split('.')[0]}.pyx").exists()], (
         "remove them: find mm -name '*.so' -delete; make build"
     )
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A package with the project's own build files and one small kernel in a room of its own."""
+    """Return a package with the project's build files and one small kernel in a subpackage."""
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
-    room = tmp_path / "mm" / "room"
-    room.mkdir(parents=True)
+    subpackage = tmp_path / "mm" / "room"
+    subpackage.mkdir(parents=True)
     (tmp_path / "mm" / "__init__.py").write_text('__version__ = "0.1.0"\n')
-    (room / "__init__.py").touch()
-    (room / "_tiny.pyx").write_text(TINY)
-    (room / "_tiny.pxd").touch()
+    (subpackage / "__init__.py").touch()
+    (subpackage / "_tiny.pyx").write_text(TINY)
+    (subpackage / "_tiny.pxd").touch()
     return tmp_path
 
 
 def setup(project: Path, *args: str, **variables: str) -> str:
-    """Run setup.py with *args*, fail where it fails, and return its stdout."""
+    """Run setup.py with *args*, assert that it succeeds, and return its stdout."""
     command = [sys.executable, "setup.py", "--quiet", *args]
     done = subprocess.run(
         command, cwd=project, env={**os.environ, **variables}, text=True, capture_output=True, check=False, timeout=120
@@ -57,35 +57,35 @@ def setup(project: Path, *args: str, **variables: str) -> str:
     return done.stdout
 
 
-def test_a_kernel_is_found_where_it_lies(project: Path) -> None:
-    """Nobody lists a kernel: a new or a moved .pyx is built by its place."""
+def test_setup_discovers_kernels_by_location(project: Path) -> None:
+    """Kernels are not listed: a new or moved .pyx file is built as the module of its path."""
     setup(project, "build_ext", "--inplace")
     code = "from mm.room._tiny import answer; print(answer())"
     done = subprocess.run([sys.executable, "-c", code], cwd=project, text=True, capture_output=True, check=True)
     assert done.stdout == "42\n"
 
 
-def test_a_build_shows_its_progress_and_compiles_only_what_changed(project: Path) -> None:
-    """Seventy kernels take minutes: each one is a line, and one that is up to date is none."""
+def test_build_prints_progress_and_compiles_only_changed_kernels(project: Path) -> None:
+    """The build prints one line per compiled kernel and none for a kernel that is up to date."""
     assert setup(project, "build_ext", "--inplace") == "compiled mm.room._tiny, 1 of 1\n"
     assert setup(project, "build_ext", "--inplace") == ""
     shutil.rmtree(project / "build")  # pip builds in an empty folder
     assert setup(project, "build_ext", "--inplace") == ""
     source = project / "mm" / "room" / "_tiny.pyx"
     source.write_text(TINY.replace("42", "43"))
-    later = (source.parent / "_tiny.c").stat().st_mtime + 10
-    os.utime(source, (later, later))
+    new_mtime = (source.parent / "_tiny.c").stat().st_mtime + 10
+    os.utime(source, (new_mtime, new_mtime))
     assert setup(project, "build_ext", "--inplace") == "compiled mm.room._tiny, 1 of 1\n"
 
 
-def test_a_box_without_a_compiler_builds_without_the_kernels(project: Path) -> None:
-    """The recorder box has none, and needs none."""
+def test_build_without_compiler_skips_kernels(project: Path) -> None:
+    """The recorder host has no compiler and needs no kernels."""
     setup(project, "build_ext", "--inplace", CC="no-such-compiler")
     assert not list(project.rglob("*.so"))
 
 
-def test_a_source_archive_holds_what_a_kernel_is_built_from(project: Path) -> None:
-    """A wheel that is made from the archive has the same kernels as one made from the tree."""
+def test_sdist_contains_kernel_sources(project: Path) -> None:
+    """A wheel built from the archive has the same kernels as one built from the source tree."""
     setup(project, "sdist")
     (archive,) = (project / "dist").glob("*.tar.gz")
     with tarfile.open(archive) as opened:

@@ -1,4 +1,4 @@
-"""The unit of a stamp, by one bound."""
+"""Units of time stamps are inferred from their magnitude; the steady clock never falls."""
 
 import pytest
 from hypothesis import given
@@ -19,8 +19,8 @@ instants = st.integers(FIRST_US, LAST_US - 1)
 
 
 @given(instants)
-def test_a_stamp_of_our_time_is_never_ambiguous(us):
-    """In s, ms, µs and ns it is the same instant, to the precision of its unit."""
+def test_timestamp_units_are_inferred_from_magnitude(us):
+    """A stamp in s, ms, µs or ns gives the same instant, to the precision of its unit."""
     assert exchange_us(us) == stamp_to_us(us) == stamp_to_us(us * 1_000 + 999) == us
     assert exchange_us(us // 1_000) == stamp_to_us(us // 1_000) == us // 1_000 * 1_000
     assert stamp_to_us(us // 1_000_000) == us // 1_000_000 * 1_000_000
@@ -30,22 +30,22 @@ def test_a_stamp_of_our_time_is_never_ambiguous(us):
 
 
 @pytest.mark.parametrize("stamp", [0, -1, FIRST_US // 1_000_000, FIRST_US * 1_000, FIRST_US - 1, LAST_US])
-def test_other_units_are_refused(stamp):
+def test_checked_stamp_rejects_other_units_and_implausible_years(stamp):
     """Seconds, nanoseconds and years before 2009 or after 2099."""
     with pytest.raises(ValueError, match=f"E is {stamp}, which is not a plausible time in ms or µs"):
         checked_stamp(stamp, "E")
 
 
 @pytest.mark.parametrize("stamp", [0, FIRST_US, LAST_US // 1_000])
-def test_a_column_of_milliseconds_holds_no_other_unit(stamp):
-    """Microseconds are refused there."""
+def test_checked_stamp_ms_rejects_microseconds(stamp):
+    """Zero, microseconds and times beyond the last accepted year are rejected."""
     with pytest.raises(ValueError, match=f"event_time_ms is {stamp}, which is not a time in ms"):
         checked_stamp_ms(stamp, "event_time_ms")
 
 
 @given(st.lists(st.tuples(st.integers(0, 1_000), st.integers(-5_000, 5_000)), max_size=30))
-def test_a_steady_clock_never_falls_and_passes_as_time_does(moves):
-    """A step forward of the wall clock is taken over; a step back is not, and time goes on from where it was."""
+def test_steady_clock_never_falls_and_follows_elapsed_time(moves):
+    """A forward step of the wall clock is adopted; after a backward step, time continues from where it was."""
     passed_us, wall_us = 10, 1_000_000
     clock = SteadyClock(lambda: wall_us, lambda: passed_us)
     last_us = clock()

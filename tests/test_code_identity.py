@@ -1,4 +1,4 @@
-"""What identifies the code that a result was made by: every module that it imports, as it is on the disk."""
+"""The identity of the code behind a result: the hash of every module that it imports, as it is on disk."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ from rl_agents import agent_at
 from support import run_python
 
 POINT = "mm.sweep.play"
-NEEDED = {  # parameters without which a model cannot be made
+REQUIRED_PARAMS = {  # parameters that a model requires
     "adaptive": {"least_ticks": 1, "per_sigma": 1},
     "adaptive_spread": {"least_ticks": 1, "per_sigma": 1},
     "cartea_jaimungal": {"phi": 0.1, "A": 1, "k": 0.4},
@@ -51,8 +51,8 @@ NEEDED = {  # parameters without which a model cannot be made
     "hybrid": {"models": [["price_cross", {}]]},
     "queue_hazard": {"coefficients": [-2.0, 0.1, 0.1, -0.5, 0.2, -0.1, 0.05, 0.3, -0.3]},
 }
-# Plays a point under each of many models in a fresh process, and prints the modules that this has loaded.
-PLAYED = """
+# Plays a point under each of many models in a fresh process and prints the modules that were loaded.
+PLAY_CODE = """
 import json, sys
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
@@ -73,8 +73,8 @@ print(json.dumps([name for name in sys.modules if name.partition(".")[0] == "mm"
 
 
 @given(st.binary(max_size=200))
-def test_a_hash_is_that_of_the_whole_file(tmp_path_factory, content):
-    """Anyone can check an output with sha256sum."""
+def test_hash_file_equals_sha256_of_content(tmp_path_factory, content):
+    """Outputs can be checked with sha256sum."""
     path = tmp_path_factory.mktemp("hash") / "x.bin"
     path.write_bytes(content)
     assert hash_file(path) == hashlib.sha256(content).hexdigest()
@@ -96,15 +96,15 @@ def test_a_hash_is_that_of_the_whole_file(tmp_path_factory, content):
         ("important = 1\nfrom_a = 2\n# the import of a thing\n", set()),
     ],
 )
-def test_imports_are_read_from_the_text(tmp_path, text, expected):
-    """Wherever in a module they stand, and in a kernel too."""
+def test_imports_are_parsed_from_source_text(tmp_path, text, expected):
+    """Imports are found anywhere in a module, and in Cython kernels."""
     path = tmp_path / "own.py"
     path.write_text(text)
     assert set(imports("room.own", path)) == expected | {"room"}
 
 
-def test_a_file_is_hashed_as_it_is_written(tmp_path):
-    """Its content is all that was given, and so is its hash."""
+def test_hashed_file_hashes_content_while_writing(tmp_path):
+    """Content and hash cover all written pieces."""
     pieces = [b"recv_ms,order_id\n", memoryview(bytearray(b"1,2\n3,4\n")), b""]
     with HashedFile(tmp_path / "a.csv") as file:
         for piece in pieces:
@@ -113,38 +113,38 @@ def test_a_file_is_hashed_as_it_is_written(tmp_path):
     assert file.sha256.hexdigest() == hash_file(tmp_path / "a.csv")
 
 
-def test_a_name_of_a_package_is_relative_to_itself(tmp_path):
-    """``from . import x`` in an ``__init__`` means a module beside it."""
+def test_relative_import_in_package_resolves_to_its_modules(tmp_path):
+    """``from . import x`` in an ``__init__`` means a module of the same package."""
     path = tmp_path / "__init__.py"
     path.write_text("from . import x\n")
     assert "room.x" in set(imports("room", path))
 
 
-def test_whatever_a_point_loads_is_in_its_code(tmp_path):
-    """No module that plays a backtest is left out, compiled or not, under any model of the registries."""
+def test_code_closure_contains_every_module_a_point_loads(tmp_path):
+    """The closure includes every module that a backtest loads, compiled or not, for every registered model."""
     day = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")
     make_day(day, PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.1, 1))
     inputs = [sha256 for _, _, sha256 in load_day(day.path, cache=tmp_path / "tapes").meta.inputs]
-    needed = NEEDED | {
+    params = REQUIRED_PARAMS | {
         "rl": {"model_path": str(agent_at(tmp_path / "agent.zip"))},
         "predicted": {"predictor": written(tmp_path / "predictor", symbol="SIMUSDT", tick="0.01")},
     }
     models = [
-        {f"{kind}_model": name, f"{kind}_params_json": json.dumps(needed.get(name, {}))}
+        {f"{kind}_model": name, f"{kind}_params_json": json.dumps(params.get(name, {}))}
         for kind, registry in (("quote", QUOTE_MODELS), ("fill", FILL_MODELS))
         for name in registry
     ]
-    done = run_python("-c", PLAYED, json.dumps([inputs, models]), cwd=tmp_path)
+    done = run_python("-c", PLAY_CODE, json.dumps([inputs, models]), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    known, _ = closure([POINT], of_package())
+    in_closure, _ = closure([POINT], of_package())
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
-    assert loaded - {"mm.__main__"} <= set(known), loaded - set(known)
+    assert loaded - {"mm.__main__"} <= set(in_closure), loaded - set(in_closure)
     assert {"mm.backtest._engine", "mm.backtest.quotes.steps", "mm.quote_tree"} <= loaded
 
 
 @pytest.fixture
-def copy(tmp_path) -> Path:
-    """The project's files as an installation has them, elsewhere; compiled modules are short."""
+def package_copy(tmp_path) -> Path:
+    """Return a copy of the installed package; compiled modules are replaced by short files."""
     kinds = (".py", ".pyx", ".pxd", *EXTENSION_SUFFIXES)
     for path in PACKAGE.rglob("*"):
         if path.name.endswith(kinds) and "__pycache__" not in path.parts:
@@ -161,56 +161,58 @@ def files_of(folder: Path) -> dict[str, str]:
     return dict(code_files.__wrapped__(POINT, folder=folder))
 
 
-def test_an_edit_of_any_module_of_the_code_changes_its_identity(copy):
-    """A kept point is never taken for one of other code, whichever module was edited or compiled again."""
-    first = files_of(copy)
+def test_edit_of_any_module_changes_code_identity(package_copy):
+    """A stored point is not reused after any module was edited or recompiled."""
+    first = files_of(package_copy)
     own = {name for name in first if "==" not in name}
     assert {"quote_tree.py", "backtest/_engine.pyx", "backtest/_account.pxd"} <= own
     assert sum(name.endswith(tuple(EXTENSION_SUFFIXES)) for name in own) > 20
     for name in own:
-        with (copy / name).open("ab") as file:
+        with (package_copy / name).open("ab") as file:
             file.write(b"\n# edited")
-    edited = files_of(copy)
+    edited = files_of(package_copy)
     assert set(edited) == set(first)
     assert {name for name in edited if edited[name] != first[name]} == own
-    (copy / "quote_tree.py").write_bytes((copy / "quote_tree.py").read_bytes().removesuffix(b"\n# edited"))
-    assert digest(files_of(copy)) not in (digest(first), digest(edited))
+    (package_copy / "quote_tree.py").write_bytes(
+        (package_copy / "quote_tree.py").read_bytes().removesuffix(b"\n# edited")
+    )
+    assert digest(files_of(package_copy)) not in (digest(first), digest(edited))
 
 
-def test_other_code_and_other_places_do_not_count(copy, tmp_path):
-    """Points outlive a change of the recorder, and a move of the folder."""
-    first = files_of(copy)
-    (copy / "market_data" / "recorder.py").write_text("other = 1\n")
-    assert files_of(copy) == first
-    copy.rename(tmp_path / "moved")
+def test_code_identity_ignores_unrelated_modules_and_location(package_copy, tmp_path):
+    """Stored points stay valid after a change of the recorder or a move of the folder."""
+    first = files_of(package_copy)
+    (package_copy / "market_data" / "recorder.py").write_text("other = 1\n")
+    assert files_of(package_copy) == first
+    package_copy.rename(tmp_path / "moved")
     assert files_of(tmp_path / "moved") == first
 
 
-def test_every_source_of_the_package_counts_once_by_name_and_content(copy):
-    """What one walk over all sources returns: an edit, a new module or another name of one is other code."""
-    first = sources_hash(copy)
-    for path in copy.rglob(f"*{EXTENSION_SUFFIXES[0]}"):
+def test_sources_hash_covers_names_and_contents_of_all_sources(package_copy):
+    """An edit or a new name of any source changes the hash; a compiled module does not."""
+    first = sources_hash(package_copy)
+    for path in package_copy.rglob(f"*{EXTENSION_SUFFIXES[0]}"):
         path.write_bytes(b"compiled elsewhere")
-    assert sources_hash(copy) == first
-    seen = [first]
+    assert sources_hash(package_copy) == first
+    hashes = [first]
     for name in ("quote_tree.py", "market_data/recorder.py", "backtest/_engine.pyx", "backtest/_account.pxd"):
-        with (copy / name).open("ab") as file:
+        with (package_copy / name).open("ab") as file:
             file.write(b"#")
-        seen.append(sources_hash(copy))
-    (copy / "quote_tree.py").rename(copy / "quote_tree_2.py")
-    seen.append(sources_hash(copy))
-    assert len(set(seen)) == len(seen)
+        hashes.append(sources_hash(package_copy))
+    (package_copy / "quote_tree.py").rename(package_copy / "quote_tree_2.py")
+    hashes.append(sources_hash(package_copy))
+    assert len(set(hashes)) == len(hashes)
 
 
-def test_sources_are_the_same_wherever_they_are_compiled(copy):
-    """A worker of a cluster may have compiled modules of its own; its sources must be the same."""
-    files = files_of(copy)
+def test_sources_alone_ignores_compiled_modules(package_copy):
+    """A cluster worker may have its own compiled modules, but its sources must be the same."""
+    files = files_of(package_copy)
     assert any(name.startswith("python==") for name in files)
     assert any(name.startswith("numpy==") for name in files)
     first = sources_alone(files)
-    for path in copy.rglob(f"*{EXTENSION_SUFFIXES[0]}"):
+    for path in package_copy.rglob(f"*{EXTENSION_SUFFIXES[0]}"):
         path.write_bytes(b"compiled elsewhere")
-    second = files_of(copy)
+    second = files_of(package_copy)
     assert sources_alone(second) == first
     assert second != files
     assert set(first) == {name for name in files if name.endswith((".py", ".pyx", ".pxd"))}

@@ -1,10 +1,10 @@
-"""The output that a page shows is the output that its commands print."""
+"""The console output on a page matches the output of its commands."""
 
 from pathlib import Path
 
 import pytest
 
-from console_pages import PAGES, SLOW, Desk, blocks, first_difference, recorded, renewed, steps
+from console_pages import PAGES, SLOW, Console, blocks, first_difference, recorded, steps, updated
 from support import ROOT, SHARED
 
 PRINTED = ["one", "two 2026-11-20T17:31:59.392123Z", "three", "four"]
@@ -27,23 +27,23 @@ PRINTED = ["one", "two 2026-11-20T17:31:59.392123Z", "three", "four"]
         (["…", "three", "…", "one", "…"], "one"),
     ],
 )
-def test_a_line_that_was_not_printed_is_found(shown: list[str], missing: str | None) -> None:
-    """A page that shows something else than its command prints misleads its reader."""
+def test_first_difference_finds_line_that_was_not_printed(shown: list[str], missing: str | None) -> None:
+    """Shown lines must appear in the printed output in order; "…" stands for omitted lines."""
     assert first_difference(shown, PRINTED) == missing
 
 
-def test_renewed_output_keeps_what_the_page_leaves_out() -> None:
-    """Elisions stay where the writer put them; everything else is replaced."""
-    assert renewed(["1", "…", "thre", "…", "4"], PRINTED) == ["one", "…", "three", "…", "four"]
-    assert renewed(["anything"], PRINTED) == PRINTED
-    assert renewed(["on…", "…", "thr…", "…"], PRINTED) == ["on…", "…", "thr…", "…"]
-    assert renewed(["a 1", "b 2", "…", "y 3", "z 4"], ["a 5", "n", "b 6", "q", "y 7", "m", "z 8"]) == [
+def test_updated_output_keeps_elisions() -> None:
+    """Elisions stay in place; all other lines are replaced."""
+    assert updated(["1", "…", "thre", "…", "4"], PRINTED) == ["one", "…", "three", "…", "four"]
+    assert updated(["anything"], PRINTED) == PRINTED
+    assert updated(["on…", "…", "thr…", "…"], PRINTED) == ["on…", "…", "thr…", "…"]
+    assert updated(["a 1", "b 2", "…", "y 3", "z 4"], ["a 5", "n", "b 6", "q", "y 7", "m", "z 8"]) == [
         *("a 5", "n", "b 6", "…", "y 7", "m", "z 8")
     ]
 
 
-def test_a_command_may_go_over_several_lines() -> None:
-    """The pages break long commands with a backslash."""
+def test_steps_joins_commands_with_line_continuations() -> None:
+    """Pages break long commands with a backslash."""
     assert steps("$ a \\\n  b\nx\n$ c\n") == [("a \\\n  b", ["x"]), ("c", [])]
 
 
@@ -51,13 +51,13 @@ RECORDED = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded da
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=RECORDED if recorded(name) else ()) for name in PAGES])
-def test_a_page_shows_what_its_commands_print(name: str, tmp_path: Path) -> None:
-    """The blocks run in a folder that holds nothing but what the page says, and what the blocks before have made."""
+def test_page_output_matches_its_commands(name: str, tmp_path: Path) -> None:
+    """The blocks run in a folder that contains only the page's inputs and the output of earlier blocks."""
     page = ROOT / name
-    desk = Desk(tmp_path, page)
+    console = Console(tmp_path, page)
     for block in blocks(page):
         for command, shown in steps(block):
             if SLOW.search(command):
                 continue
-            printed = desk.run(command, shown)
+            printed = console.run(command, shown)
             assert first_difference(shown, printed) is None, f"{command}\n" + "\n".join(printed[:40])

@@ -1,4 +1,4 @@
-"""The data classes made of closures behave as those of the standard library, which are the oracle of each test here."""
+"""Data classes built from closures behave like those of the standard library, the reference of each test."""
 
 import copy
 import dataclasses
@@ -39,8 +39,8 @@ class Empty:
     pass
 
 
-class Own:  # noqa: PLW1641 - its hash is that of its comparison
-    """Has methods of its own, which stay."""
+class OwnMethods:  # noqa: PLW1641 - the hash follows from __eq__
+    """Defines its own methods, which must be kept."""
 
     a: int
     b: int = 2
@@ -52,7 +52,7 @@ class Own:  # noqa: PLW1641 - its hash is that of its comparison
         return f"own {self.a}"
 
 
-class Settled:
+class PostInit:
     a: int
     doubled: int = field(init=False)
 
@@ -60,14 +60,14 @@ class Settled:
         object.__setattr__(self, "doubled", 2 * self.a)
 
 
-SHAPES = [(Plain, {"a": 1}), (Single, {"a": 0.5}), (Empty, {}), (Own, {"a": 1}), (Settled, {"a": 3})]
+SHAPES = [(Plain, {"a": 1}), (Single, {"a": 0.5}), (Empty, {}), (OwnMethods, {"a": 1}), (PostInit, {"a": 3})]
 
 
-def made(by: Any, shape: type, form: dict[str, bool]) -> Any:
+def build(decorator: Any, shape: type, form: dict[str, bool]) -> Any:
     """Return a copy of the class *shape*, made a data class by *by*."""
     body = {name: value for name, value in vars(shape).items() if name not in ("__dict__", "__weakref__")}
     body["__annotations__"] = dict(shape.__annotations__) if "__annotations__" in vars(shape) else {}
-    return by(**form)(type("Made", (), body))
+    return decorator(**form)(type("Made", (), body))
 
 
 def result(do: Any) -> Any:
@@ -80,34 +80,43 @@ def result(do: Any) -> Any:
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
 @pytest.mark.parametrize(("shape", "values"), SHAPES, ids=lambda value: getattr(value, "__name__", ""))
-def test_a_class_behaves_as_one_of_the_standard_library(
-    form: dict[str, bool], shape: type, values: dict[str, Any]
-) -> None:
-    if form.get("order") and shape is Own:
+def test_class_matches_standard_library_dataclass(form: dict[str, bool], shape: type, values: dict[str, Any]) -> None:
+    if form.get("order") and shape is OwnMethods:
         pytest.skip("a class with its own comparison has no order")
 
-    def seen(by: Any) -> list[Any]:
-        cls = made(by, shape, form)
-        one, same = cls(**values), cls(**values)
+    def behaviour(decorator: Any) -> list[Any]:
+        cls = build(decorator, shape, form)
+        instance, same = cls(**values), cls(**values)
         other = cls(**{name: value + 1 for name, value in values.items()})
         fields = [(each.name, each.repr, each.compare, each.kw_only) for each in dataclasses.fields(cls)]
-        # Without a representation of its own an instance has its address.
-        text = repr(one) if form.get("repr", True) or shape is Own else ""
-        hashed = result(lambda: hash(one) == hash(same) if form.get("eq", True) else hash(one) == hash(one))
+        # Without its own __repr__, an instance prints its address.
+        text = repr(instance) if form.get("repr", True) or shape is OwnMethods else ""
+        hashed = result(
+            lambda: hash(instance) == hash(same) if form.get("eq", True) else hash(instance) == hash(instance)
+        )
         return [
-            *(text, one == same, one == other, one == values, one != same, hashed, fields, cls.__match_args__),
-            result(lambda: hash(one) if form.get("eq", True) and form.get("frozen") else None),
-            result(lambda: setattr(one, "a", 7)),
-            result(lambda: setattr(one, "unknown", 7) if form.get("frozen") and not form.get("slots") else None),
-            result(lambda: delattr(one, "a") if form.get("frozen") else None),
+            *(
+                text,
+                instance == same,
+                instance == other,
+                instance == values,
+                instance != same,
+                hashed,
+                fields,
+                cls.__match_args__,
+            ),
+            result(lambda: hash(instance) if form.get("eq", True) and form.get("frozen") else None),
+            result(lambda: setattr(instance, "a", 7)),
+            result(lambda: setattr(instance, "unknown", 7) if form.get("frozen") and not form.get("slots") else None),
+            result(lambda: delattr(instance, "a") if form.get("frozen") else None),
             dataclasses.asdict(dataclasses.replace(other, **values)),
             dataclasses.asdict(copy.deepcopy(other)),
             result(lambda: dataclasses.asdict(cls(1, [], "y"))),
             result(lambda: dataclasses.asdict(cls(nothing=1))),
-            result(lambda: one < other),
+            result(lambda: instance < other),
         ]
 
-    assert seen(dataclass) == seen(dataclasses.dataclass)
+    assert behaviour(dataclass) == behaviour(dataclasses.dataclass)
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,7 @@ class Derived(Base):
             raise ValueError("c is negative")
 
 
-def test_a_derived_class_has_the_fields_of_its_base_first_and_refuses_changes_of_all() -> None:
+def test_derived_class_has_base_fields_first_and_is_frozen() -> None:
     one = Derived(1, c=5)
     assert (one.a, one.b, one.c, one.total) == (1, 2, 5, 3)
     assert repr(one) == "Derived(a=1, b=2, c=5)"
@@ -142,7 +151,7 @@ def test_a_derived_class_has_the_fields_of_its_base_first_and_refuses_changes_of
         Derived(1, c=-1)
 
 
-def test_instances_of_two_classes_differ_though_their_fields_are_equal() -> None:
+def test_instances_of_different_classes_are_unequal() -> None:
     @dataclass(frozen=True)
     class Other(Base):
         pass
@@ -151,40 +160,42 @@ def test_instances_of_two_classes_differ_though_their_fields_are_equal() -> None
     assert Other(1) == Other(1)
 
 
-def test_classes_of_the_standard_library_inherit_from_frozen_ones_if_they_are_frozen() -> None:
+def test_frozen_standard_dataclass_can_inherit_from_frozen_base() -> None:
     @dataclasses.dataclass(frozen=True)
-    class Theirs(Base):
+    class Standard(Base):
         c: int = 3
 
-    one = Theirs(1)
-    assert (one.a, one.b, one.c, one == Theirs(1, 2, 3), one == Theirs(1, 2, 4)) == (1, 2, 3, True, False)
+    one = Standard(1)
+    assert (one.a, one.b, one.c, one == Standard(1, 2, 3), one == Standard(1, 2, 4)) == (1, 2, 3, True, False)
     for name in ("a", "c"):
         with pytest.raises(FrozenInstanceError):
             setattr(one, name, 0)
     with pytest.raises(TypeError, match="cannot inherit non-frozen dataclass from a frozen one"):
 
         @dataclass
-        class Changing(Base):
+        class NotFrozen(Base):
             pass
 
 
-def test_pickled_instances_are_equal_and_stay_frozen() -> None:
+def test_unpickled_instance_is_equal_and_frozen() -> None:
     one = pickle.loads(pickle.dumps(Base(1, 4)))
     assert one == Base(1, 4)
     with pytest.raises(FrozenInstanceError):
         one.a = 2
 
 
-def test_a_mutable_default_is_refused() -> None:
+def test_mutable_default_raises_value_error() -> None:
     with pytest.raises(ValueError, match="mutable default"):
 
         @dataclass(frozen=True)
         class Wrong:
-            a: list[int] = []  # noqa: RUF012 - what is refused
+            a: list[int] = []  # noqa: RUF012 - the rejected default
 
 
-def test_no_other_module_takes_the_decorator_of_the_standard_library() -> None:
-    theirs = re.compile(r"^\s*from dataclasses import .*\bdataclass\b|dataclasses\.dataclass\(", re.MULTILINE)
+def test_only_dataclass_module_uses_standard_decorator() -> None:
+    standard_use = re.compile(r"^\s*from dataclasses import .*\bdataclass\b|dataclasses\.dataclass\(", re.MULTILINE)
     sources = [path for path in sorted((ROOT / "mm").rglob("*.py*")) if path.suffix in (".py", ".pyx")]
-    found = [path.relative_to(ROOT).as_posix() for path in sources if theirs.search(path.read_text(encoding="utf-8"))]
+    found = [
+        path.relative_to(ROOT).as_posix() for path in sources if standard_use.search(path.read_text(encoding="utf-8"))
+    ]
     assert found == ["mm/dataclass.py"]

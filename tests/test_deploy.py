@@ -1,4 +1,4 @@
-"""The files that watch: alerts that fire, a dashboard whose queries have answers, services that find each other."""
+"""Deployment files: alert rules, dashboard queries and the wiring of the compose services."""
 
 import json
 import re
@@ -27,12 +27,12 @@ QUERIES = [(panel["title"], target["expr"]) for panel in BOARD["panels"] for tar
 CATEGORIES = ("Stale", "Kill", "Drawdown", "Reject", "StateWriter")
 
 
-def loaded(name: str) -> Any:
+def load_yaml(name: str) -> Any:
     return yaml.safe_load((DEPLOY / name).read_text(encoding="utf-8"))
 
 
 def rules() -> list[dict[str, Any]]:
-    return [rule for group in loaded("alerts.yml")["groups"] for rule in group["rules"]]
+    return [rule for group in load_yaml("alerts.yml")["groups"] for rule in group["rules"]]
 
 
 def promtool(*words: str | Path, folder: Path = DEPLOY) -> subprocess.CompletedProcess[str]:
@@ -41,8 +41,8 @@ def promtool(*words: str | Path, folder: Path = DEPLOY) -> subprocess.CompletedP
     )
 
 
-def exported() -> dict[str, set[str]]:
-    """Return every family that is really written, with its labels; those of the recorder as its page has them."""
+def exported_families() -> dict[str, set[str]]:
+    """Return every exported metric family with its labels; the recorder's are parsed from its metrics page."""
     report = HealthReport(
         "BTCUSDT", "R", 1, "h", "synced", 0, 2.0, path="x", lag_s=1.0, book_age_s=1.0, used_weight=1, free_mb=1.0,
         streams={"depth": StreamHealth(median_us=1, p99_us=2)}, anomalies={"crossed": 1}, offset_us=1,
@@ -54,8 +54,8 @@ def exported() -> dict[str, set[str]]:
     return found
 
 
-def names_of(expression: str) -> set[str]:
-    """Return the families of a query; the parts of a histogram or a summary are one."""
+def families_of(expression: str) -> set[str]:
+    """Return the metric families of a query; the series of a histogram count as one family."""
     names = set(re.findall(r"\bmm_\w+", expression))
     kinds = {one.name: one.kind for one in FAMILIES}
     return {
@@ -64,45 +64,45 @@ def names_of(expression: str) -> set[str]:
 
 
 def labels_of(expression: str) -> set[str]:
-    """Return the labels that a query selects or sums by."""
+    """Return the labels that a query selects or groups by."""
     selected = {label for inside in re.findall(r"\{(.*?)\}", expression) for label in re.findall(r"(\w+)\s*=", inside)}
     return selected | {
         label.strip() for inside in re.findall(r"by \((.*?)\)", expression) for label in inside.split(",")
     }
 
 
-def test_queries_are_of_families_that_are_exported() -> None:
-    """A panel without data, and an alert that can never fire, look like peace."""
-    families = exported()
-    of_scrape = {"job", "instance", "le"}
+def test_queries_use_exported_families_and_labels() -> None:
+    """A misspelt name would give an empty panel or an alert that never fires."""
+    families = exported_families()
+    scrape_labels = {"job", "instance", "le"}
     queries = [*QUERIES, *((rule["alert"], rule["expr"]) for rule in rules())]
     assert len(queries) > 25
     for title, expression in queries:
-        names = names_of(expression)
+        names = families_of(expression)
         assert names or "up{" in expression, title
         assert names <= families.keys(), f"{title}: {names - families.keys()}"
-        known = of_scrape.union(*(families[name] for name in names))
-        assert labels_of(expression) <= known, f"{title}: {labels_of(expression) - known}"
+        known_labels = scrape_labels.union(*(families[name] for name in names))
+        assert labels_of(expression) <= known_labels, f"{title}: {labels_of(expression) - known_labels}"
 
 
-def test_every_family_is_shown() -> None:
-    """What nobody looks at need not be measured."""
-    shown = {name for _, expression in QUERIES for name in names_of(expression)}
+def test_every_family_is_on_the_dashboard() -> None:
+    """No metric is exported without a panel."""
+    shown = {name for _, expression in QUERIES for name in families_of(expression)}
     assert {one.name for one in FAMILIES} <= shown
 
 
-def test_a_family_that_is_not_there_would_be_found() -> None:
-    """The check itself: names and labels are cut out of a query as they stand."""
+def test_family_and_label_parsers_extract_query_names() -> None:
+    """Names and labels are extracted from a query; a histogram's suffix is removed."""
     query = 'histogram_quantile(0.5, sum by (symbol, le) (rate(mm_order_ack_seconds_bucket{symbol="$symbol"}[1m])))'
-    assert names_of(query) == {"mm_order_ack_seconds"}
+    assert families_of(query) == {"mm_order_ack_seconds"}
     assert labels_of(query) == {"symbol", "le"}
-    assert names_of("mm_messages_count") == {"mm_messages_count"}
+    assert families_of("mm_messages_count") == {"mm_messages_count"}
     assert isinstance(FAMILIES[0], MetricFamily)
 
 
 @NEEDS_PROMTOOL
-def test_every_query_of_the_dashboard_can_be_read(tmp_path: Path) -> None:
-    """Prometheus's own reader, with the dashboard's variables filled in."""
+def test_dashboard_queries_pass_promtool(tmp_path: Path) -> None:
+    """promtool parses each query with the dashboard's variables filled in."""
     filled = [
         {"record": f"query_{place}", "expr": query.replace("$__rate_interval", "1m").replace("$symbol", "BTCUSDT")}
         for place, (_, query) in enumerate(QUERIES)
@@ -114,26 +114,26 @@ def test_every_query_of_the_dashboard_can_be_read(tmp_path: Path) -> None:
 
 
 @NEEDS_PROMTOOL
-def test_prometheus_takes_its_configuration() -> None:
-    """With the rules that it names."""
+def test_prometheus_configuration_passes_promtool() -> None:
+    """The check includes the referenced rule files."""
     checked = promtool("check", "config", "prometheus.yml")
     assert checked.returncode == 0, checked.stderr
-    assert loaded("prometheus.yml")["global"]["scrape_interval"] == "5s"
+    assert load_yaml("prometheus.yml")["global"]["scrape_interval"] == "5s"
 
 
 @NEEDS_PROMTOOL
-def test_alerts_fire_when_they_must() -> None:
-    """Series in, alerts out, to the step."""
+def test_alert_rules_pass_their_unit_tests() -> None:
+    """promtool runs the rule tests of alerts_test.yml."""
     tested = promtool("test", "rules", "alerts_test.yml")
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 @NEEDS_PROMTOOL
 @pytest.mark.parametrize("name", [rule["alert"] for rule in rules()])
-def test_no_alert_can_go_unnoticed(name: str, tmp_path: Path) -> None:
-    """Without any one of the rules, and with one that always fires, the tests of the rules fail."""
+def test_rule_tests_fail_without_or_with_broken_alert(name: str, tmp_path: Path) -> None:
+    """The rule tests fail if any one rule is removed or always fires."""
     for changed in (None, "vector(1) > 0"):
-        content = loaded("alerts.yml")
+        content = load_yaml("alerts.yml")
         for group in content["groups"]:
             group["rules"] = [
                 rule | ({"expr": changed, "for": "0s"} if rule["alert"] == name else {})
@@ -146,21 +146,21 @@ def test_no_alert_can_go_unnoticed(name: str, tmp_path: Path) -> None:
         assert promtool("test", "rules", "alerts_test.yml", folder=tmp_path).returncode != 0
 
 
-def test_alerts_are_called_by_what_is_wrong() -> None:
-    """The names that routes and scripts match."""
+def test_alert_names_contain_a_known_category() -> None:
+    """Routes and scripts match these names."""
     names = [rule["alert"] for rule in rules()]
     assert len(set(names)) == len(names)
     assert all(any(word in name for name in names) for word in CATEGORIES)
     assert all(rule["annotations"]["summary"] and rule["labels"]["severity"] for rule in rules())
 
 
-def test_the_services_find_each_other() -> None:
-    """Ports, targets, volumes and build stages are those that the files around them have."""
-    compose = loaded("compose.yaml")
+def test_compose_services_match_ports_targets_and_volumes() -> None:
+    """Ports, targets, volumes and build stages match those of the Dockerfile and the Prometheus configuration."""
+    compose = load_yaml("compose.yaml")
     services = compose["services"]
     assert services.keys() == {"recorder", "trader", "redis", "postgres", "prometheus", "grafana"}
     targets = {
-        job["job_name"]: job["static_configs"][0]["targets"] for job in loaded("prometheus.yml")["scrape_configs"]
+        job["job_name"]: job["static_configs"][0]["targets"] for job in load_yaml("prometheus.yml")["scrape_configs"]
     }
     stages = re.findall(r"^FROM .* AS (\w+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     for name in ("recorder", "trader"):
@@ -180,9 +180,9 @@ def test_the_services_find_each_other() -> None:
             assert needed in services
 
 
-def test_each_variable_of_a_service_is_a_knob_of_what_it_starts() -> None:
-    """A name that nothing reads has no effect; LEDGER_URL waits for a `mm trade` in the place of the shadow."""
-    services = loaded("compose.yaml")["services"]
+def test_service_variables_are_knobs_of_their_command() -> None:
+    """A variable that no command reads has no effect; LEDGER_URL applies to `mm trade`, not to `mm shadow`."""
+    services = load_yaml("compose.yaml")["services"]
     known = {
         name: {option.envvar for command in commands for option in command.params}
         for name, commands in (("recorder", [recorder.main]), ("trader", [shadow.main, trade.main]))
@@ -193,8 +193,8 @@ def test_each_variable_of_a_service_is_a_knob_of_what_it_starts() -> None:
     assert "LEDGER_URL" not in {option.envvar for option in shadow.main.params}
 
 
-def test_no_secret_stands_in_a_file() -> None:
-    """Passwords come from the environment, and without them nothing starts."""
+def test_compose_file_contains_no_passwords() -> None:
+    """Passwords come from the environment and are required."""
     text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
     passwords = re.findall(r"(\w*PASSWORD): (.*)", text)
     assert passwords
@@ -202,11 +202,11 @@ def test_no_secret_stands_in_a_file() -> None:
     assert re.search(r"postgresql://mm:\$\{POSTGRES_PASSWORD:\?", text)
 
 
-def test_grafana_finds_its_dashboard() -> None:
-    """Provisioning names the folder that compose mounts, and each panel the source that there is."""
-    source = loaded("grafana/provisioning/datasources/prometheus.yaml")["datasources"][0]
-    provider = loaded("grafana/provisioning/dashboards/mm.yaml")["providers"][0]
-    mounts = dict(one.split(":")[:2] for one in loaded("compose.yaml")["services"]["grafana"]["volumes"])
+def test_grafana_provisioning_matches_mounts_and_datasource() -> None:
+    """Provisioning names the mounted folder, panels use the provisioned data source, and none overlap."""
+    source = load_yaml("grafana/provisioning/datasources/prometheus.yaml")["datasources"][0]
+    provider = load_yaml("grafana/provisioning/dashboards/mm.yaml")["providers"][0]
+    mounts = dict(one.split(":")[:2] for one in load_yaml("compose.yaml")["services"]["grafana"]["volumes"])
     assert mounts["./grafana/dashboards"] == provider["options"]["path"]
     uids = {panel["datasource"]["uid"] for panel in BOARD["panels"]}
     assert uids == {source["uid"]}
@@ -216,8 +216,8 @@ def test_grafana_finds_its_dashboard() -> None:
     assert len({panel["id"] for panel in BOARD["panels"]}) == len(places)
 
 
-def test_the_page_names_every_family_and_every_alert() -> None:
-    """Who is woken by an alert looks there first."""
+def test_monitoring_page_lists_every_family_and_alert() -> None:
+    """The tables of the page match the exported families and the alert rules."""
     text = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(mm_\w+)` \| (\w+) \|", text, re.MULTILINE))
     assert rows == {one.name: one.kind for one in FAMILIES}

@@ -1,4 +1,4 @@
-"""The pages say what is there: every command parses, every knob exists, every link leads somewhere."""
+"""Documentation pages are up to date: commands parse, knobs exist, links resolve and examples run."""
 
 import ast
 import importlib
@@ -25,21 +25,21 @@ from support import ROOT, SHARED
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "mm").rglob("*.md")])
 MODELS = ROOT / "docs" / "models.md"
 README_WORDS = 700
-NO_KNOBS = {"NO_COLOR"}  # variables that are read without being a knob
+NO_KNOBS = {"NO_COLOR"}  # variables that are read but are not knobs
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SETTING = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
 
 
 class Call(NamedTuple):
-    """One command of a page: the variables it is given, and its words."""
+    """One command of a page: its environment variables and its words."""
 
     settings: dict[str, str]
     words: list[str]
 
 
-def named(path: Path) -> str:
-    """Return a page as it reads in a report."""
+def page_id(path: Path) -> str:
+    """Return the path of a page for test ids."""
     return path.relative_to(ROOT).as_posix()
 
 
@@ -59,8 +59,8 @@ def prose(page: Path) -> str:
     return _FENCE.sub("", text_of(page))
 
 
-def typed(language: str, body: str) -> Iterator[str]:
-    """Yield what is typed in a block: all of a script, the lines behind a $ of a console; continued lines joined."""
+def input_lines(language: str, body: str) -> Iterator[str]:
+    """Yield the input lines of a block: all of a script, the lines after "$ " of a console; continued lines joined."""
     pending = ""
     for line in body.splitlines():
         if pending or language == "bash" or line.startswith("$ "):
@@ -73,7 +73,7 @@ def typed(language: str, body: str) -> Iterator[str]:
 
 
 def commands(line: str) -> list[list[str]]:
-    """Return the words of each command of a shell line, without comments and without where its output goes."""
+    """Return the words of each command of a shell line, without comments and output redirections."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|")
     lexer.whitespace_split = True
     parts: list[list[str]] = [[]]
@@ -86,10 +86,10 @@ def commands(line: str) -> list[list[str]]:
 
 
 def calls(text: str) -> Iterator[Call]:
-    """Yield the commands that a page's text shows; what a block exports holds to its end."""
+    """Yield the commands of a page's text; exported variables apply until the end of their block."""
     for language, body in blocks(text):
         exported: dict[str, str] = {}
-        for line in typed(language, body) if language in ("console", "bash") else ():
+        for line in input_lines(language, body) if language in ("console", "bash") else ():
             for words in commands(line):
                 settings = {}
                 while words and (setting := _SETTING.fullmatch(words[0])):
@@ -102,21 +102,21 @@ def calls(text: str) -> Iterator[Call]:
 
 
 CALLS = [
-    pytest.param(call, id=f"{named(page)}: {' '.join(call.words)[:60]}")
+    pytest.param(call, id=f"{page_id(page)}: {' '.join(call.words)[:60]}")
     for page in PAGES
     for call in calls(text_of(page))
 ]
 
 
 def leaves(command: click.Command, context: click.Context) -> Iterator[click.Command]:
-    """Yield a command, or all commands below a group."""
+    """Yield a command, or all commands of a group."""
     if isinstance(command, click.Group):
         if command.has_own:
             yield command.own()
         for name in command.list_commands(context):
-            below = command.get_command(context, name)
-            assert below is not None
-            yield from leaves(below, click.Context(below, context, name))
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from leaves(child, click.Context(child, context, name))
     else:
         yield command
 
@@ -129,12 +129,12 @@ def options() -> tuple[click.Option, ...]:
 
 
 def variables() -> set[str]:
-    """Return every environment variable that a command takes."""
+    """Return every environment variable that a command reads."""
     return {str(one.envvar) for one in options() if one.envvar} | NO_KNOBS
 
 
 def command_of(words: list[str]) -> tuple[object, list[str]] | None:
-    """Return what *words* call, our program or a module's door, and its arguments; None for other programs."""
+    """Return the program or the `main` of a module that *words* call, and its arguments; None for other programs."""
     called = words[0].rpartition("/")[2]
     if called == "mm":
         return program, words[1:]
@@ -145,7 +145,7 @@ def command_of(words: list[str]) -> tuple[object, list[str]] | None:
 
 
 def parse(command: click.Command, words: list[str], parent: click.Context | None = None) -> None:
-    """Parse *words* as the program would, and run nothing."""
+    """Parse *words* as the program would, without running anything."""
     words = [word for word in words if word != "--help"]
     if not isinstance(command, click.Group):
         command.make_context(command.name, words, parent)
@@ -153,13 +153,13 @@ def parse(command: click.Command, words: list[str], parent: click.Context | None
         parse(command.own(), words, parent)
     elif words:
         context = click.Context(command, parent, info_name=command.name)
-        below = command.get_command(context, words[0])
-        assert below is not None
-        parse(below, words[1:], context)
+        child = command.get_command(context, words[0])
+        assert child is not None
+        parse(child, words[1:], context)
 
 
 def check(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parse a command of the project under its variables; what calls other programs is not looked at."""
+    """Parse a command of the project with its variables set; commands of other programs are ignored."""
     found = command_of(call.words)
     if found is None:
         return
@@ -175,24 +175,24 @@ def check(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_every_command_of_a_page_parses(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a reader pastes has the name, the flags and the values that the program knows."""
+    """Command names, flags and values are accepted by the program."""
     check(call, monkeypatch)
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs the core document in ../shared")
 def test_every_command_of_the_core_document_parses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are promised letter for letter; only the day's placeholder is filled in."""
+    """The commands are guaranteed literally; only the placeholder of the day is filled in."""
     text = (SHARED / "spec" / "core_avellaneda_stoikov_pipeline.md").read_text(encoding="utf-8")
-    promised = list(calls(text.replace("YYYYMMDD", "20251216")))
-    assert len([call for call in promised if command_of(call.words)]) > 5
-    for call in promised:
+    shown = list(calls(text.replace("YYYYMMDD", "20251216")))
+    assert len([call for call in shown if command_of(call.words)]) > 5
+    for call in shown:
         with monkeypatch.context() as patch:
             check(call, patch)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_every_target_of_make_is_there(page: Path) -> None:
-    """`make X` is only said of an X that the Makefile has."""
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_make_target_on_a_page_exists(page: Path) -> None:
+    """Every `make X` names a target of the Makefile."""
     targets = set(re.findall(r"^([a-z]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
     lines = [shlex.join(call.words) for call in calls(text_of(page))] + re.findall(r"`(make [^`]+)`", prose(page))
     for line in lines:
@@ -201,9 +201,9 @@ def test_every_target_of_make_is_there(page: Path) -> None:
             assert {word for word in words[1:] if "=" not in word} <= targets, line
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_commands_and_flags_within_the_text_exist(page: Path) -> None:
-    """A sentence that names a command or a flag is as good as a block that shows it."""
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_and_flags_in_prose_exist(page: Path) -> None:
+    """Inline code is checked like the fenced blocks."""
     flags = {flag for one in options() for flag in one.opts} | {"--help", "--version", "--config"}
     for span in re.findall(r"`((?:mm [a-z]|--\w)[^`\n]*)`", prose(page)):
         words = span.replace("…", "").split()
@@ -214,19 +214,19 @@ def test_commands_and_flags_within_the_text_exist(page: Path) -> None:
                 command = command.get_command(click.Context(command, info_name=command.name), name)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_every_variable_of_a_table_is_read_by_a_command(page: Path) -> None:
-    """A knob that was renamed does not live on in a table."""
+    """A renamed knob must not remain in a table."""
     for header, body in re.findall(r"^(\|[^\n]*variable[^\n]*)\n\|[-|]+\n((?:\|[^\n]*\n)+)", prose(page), re.MULTILINE):
         at = [cell.strip() for cell in header.split("|")].index("variable")
         cells = [row.split("|")[at] for row in body.splitlines()]
-        named_there = {name for cell in cells for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", cell)}
-        assert named_there <= variables()
-        assert named_there
+        table_variables = {name for cell in cells for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", cell)}
+        assert table_variables <= variables()
+        assert table_variables
 
 
-def test_every_variable_is_on_a_page() -> None:
-    """What can be set from outside is documented, also what a command reads without declaring it."""
+def test_every_environment_variable_is_documented() -> None:
+    """Includes variables that a command reads without declaring them."""
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "mm").rglob("*.py"))
     read = set(re.findall(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"", code)) - {"PYTHONPATH"}
     pages = "".join(text_of(page) for page in PAGES)
@@ -234,36 +234,36 @@ def test_every_variable_is_on_a_page() -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_every_link_leads_somewhere(page: Path) -> None:
-    """A link names a file that is there, and a heading that is in it."""
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_link_target_exists(page: Path) -> None:
+    """A link names an existing file and, if it has an anchor, a heading of that file."""
     for target in _LINK.findall(prose(page)):
         path, _, anchor = target.partition("#")
         if "://" in path:
             continue
-        there = (page.parent / path).resolve() if path else page
-        assert there.exists(), target
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
         if anchor:
-            headings = re.findall(r"^#+ (.*)$", prose(there), re.MULTILINE)
+            headings = re.findall(r"^#+ (.*)$", prose(linked), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in headings}, target
 
 
-def test_the_readme_is_read_in_one_go() -> None:
-    """Longer things have pages of their own."""
+def test_readme_is_short() -> None:
+    """Longer texts have their own pages."""
     assert len(prose(ROOT / "README.md").split()) <= README_WORDS
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_the_imports_of_every_example_work(page: Path) -> None:
-    """An example that needs recorded data is not run here, but what it imports is there."""
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_imports_of_every_example_work(page: Path) -> None:
+    """Examples that need recorded data are not run, but their imports must work."""
     for language, body in blocks(text_of(page)):
         if language == "python" and page != MODELS:
             imports = [node for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Import | ast.ImportFrom)]
-            exec(compile(ast.Module(imports, []), named(page), "exec"), {})
+            exec(compile(ast.Module(imports, []), page_id(page), "exec"), {})
 
 
-def test_the_examples_of_models_print_what_the_page_says() -> None:
-    """A model of one's own is written from these lines."""
+def test_examples_of_models_page_print_the_shown_output() -> None:
+    """Each Python block prints exactly the text block that follows it."""
     namespace: dict[str, object] = {"__name__": "my_models"}
     shown = [(language, body) for language, body in blocks(text_of(MODELS)) if language in ("python", "text")]
     for (language, body), (following, output) in pairwise([*shown, ("", "")]):
@@ -271,12 +271,12 @@ def test_the_examples_of_models_print_what_the_page_says() -> None:
             continue
         printed = StringIO()
         with redirect_stdout(printed):
-            exec(compile(body, named(MODELS), "exec"), namespace)
+            exec(compile(body, page_id(MODELS), "exec"), namespace)
         assert printed.getvalue() == (output if following == "text" else "")
 
 
-def test_a_strategy_of_ones_own_is_twelve_lines_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The block of the README, on the day that the README makes, shorter here; it leaves what it says."""
+def test_readme_strategy_is_at_most_twelve_lines_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's block runs on a shorter version of the README's day and writes the files that it names."""
     (block,) = (body for language, body in blocks(text_of(ROOT / "README.md")) if language == "python")
     assert len(block.splitlines()) <= 12
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""The tree of errors, as its page draws it."""
+"""The tree of error classes matches the drawing in the module's docstring."""
 
 import re
 
@@ -6,8 +6,8 @@ from mm import errors
 from mm.errors import Incomplete, MMError
 
 
-def test_every_error_has_the_place_and_the_exit_code_that_the_tree_draws():
-    """A script tells by the code what went wrong."""
+def test_error_classes_match_documented_tree_and_exit_codes():
+    """Scripts rely on the exit codes."""
     drawn, above = {}, []
     for line in (errors.__doc__ or "").splitlines():
         found = re.match(r"    (?:([│ ├└─]*) )?(\w+) +(\d+|\*) ", line)
@@ -23,7 +23,7 @@ def test_every_error_has_the_place_and_the_exit_code_that_the_tree_draws():
         assert code in ("*", str(one.exit_code)), name
 
 
-def test_what_is_incomplete_ends_with_the_code_of_its_first_failure():
-    """The caller must not mistake it for done."""
+def test_incomplete_error_keeps_given_exit_code():
+    """An incomplete result must not exit with code 0."""
     error = Incomplete("two of three days failed", 3)
     assert (str(error), error.exit_code) == ("two of three days failed", 3)

@@ -1,4 +1,4 @@
-"""The curve of a fit on its way into a backtest: fills, predictions and quotes take it, and agree with closed forms."""
+"""The λ curve of a fit in a backtest: fills, predictions and quotes use it and agree with closed forms."""
 
 import json
 import math
@@ -25,7 +25,7 @@ POINTS = [(0.5, 0.6), (1.5, 0.2), (2.5, 0.12), (4.5, 0.02)]
 
 
 def market(path):
-    """Return a day whose best prices are those of *path*, second by second."""
+    """Return a day with the best prices of *path*, one pair per second."""
     events, last = [(BEGIN_US, "snapshot", [(path[0][0], 9)], [(path[0][1], 9)])], path[0]
     for second, (bid, ask) in enumerate(path):
         bids = [(last[0], 0), (bid, 9)] if bid != last[0] else [(bid, 9 + second % 2)]
@@ -60,8 +60,8 @@ def fit_of(points, chosen="monotone", **more):
 
 @pytest.mark.parametrize("delta", [1, 2, 3])
 @pytest.mark.parametrize("wrapped", [False, True], ids=["poisson", "hybrid"])
-def test_waits_are_those_of_the_closed_form(delta, wrapped):
-    """A book that stands still: fills of both sides come at the rate of the curve, and as a Poisson count does."""
+def test_fill_count_matches_closed_form_of_curve(delta, wrapped):
+    """In a constant book, the fills of both sides are a Poisson count at the rate of the curve."""
     hours = 2
     day = market([(99, 101)] * (3_600 * hours))
     model = Poisson(Intensity([IntensityPiece(0, FOREVER, 1, 1, 1, 1, 1, curve=tuple(POINTS))]), seed=3)
@@ -73,8 +73,8 @@ def test_waits_are_those_of_the_closed_form(delta, wrapped):
     assert result.summary["predicted_fills"] == pytest.approx(result.summary["observed_fills"], rel=0.2)
 
 
-def test_a_fit_gives_its_curve_and_an_exponential_its_numbers():
-    """λ of the points where another shape was chosen; A·exp(−k·δ) where not, and where the sides are apart."""
+def test_intensity_uses_curve_or_exponential_of_fit():
+    """λ of the curve's points for a monotone shape; A·exp(−k·δ) for an exponential."""
     intensity = intensity_of(fit_of(POINTS))
     assert [intensity.at(0, 1, delta) for delta, _ in POINTS] == pytest.approx([rate for _, rate in POINTS])
     plain = intensity_of(fit_of(POINTS, "exponential"))
@@ -82,22 +82,22 @@ def test_a_fit_gives_its_curve_and_an_exponential_its_numbers():
     assert plain.rows()[0].curve == ()
 
 
-def test_draws_move_the_level_of_the_curve_and_keep_it_falling():
-    """As the exponential's moves at its pivot."""
+def test_draws_scale_whole_curve_by_one_factor():
+    """The factor is that of the exponential at its pivot."""
     fit = fit_of(POINTS, pivot_delta=1.5)
     drawn = list(draws(fit, 200, 7))
-    for one in drawn[:20]:
-        level = one.A / fit.A * math.exp(-(one.k - fit.k) * 1.5)
-        assert [point[1] / rate for point, (_, rate) in zip(one.line, POINTS, strict=True)] == pytest.approx(
+    for draw in drawn[:20]:
+        level = draw.A / fit.A * math.exp(-(draw.k - fit.k) * 1.5)
+        assert [point[1] / rate for point, (_, rate) in zip(draw.line, POINTS, strict=True)] == pytest.approx(
             [level] * 4
         )
-    spread = np.std([math.log(one.line[0][1]) for one in drawn])
+    spread = np.std([math.log(draw.line[0][1]) for draw in drawn])
     assert spread == pytest.approx(math.hypot(0.1, 0.05 * 1.5), rel=0.2)
 
 
 @pytest.mark.parametrize("sigma", [0.3, 1.0, 3.0])
-def test_quotes_on_a_fit_are_those_on_its_points(sigma):
-    """optimal_curve finds the curve of the fit by itself: the same distances as with the points in its parameters."""
+def test_optimal_curve_quotes_equal_for_fit_and_its_points(sigma):
+    """optimal_curve quotes the same distances with the curve of the fit as with its points as a parameter."""
     rules = Rules(tick_e8=TEST.tick_e8, lot_e8=TEST.lot_e8, enforce_balances=False, quote_lots=1)
     rng = np.random.default_rng(1)
     best, path = 1_000, []
@@ -119,8 +119,8 @@ def test_quotes_on_a_fit_are_those_on_its_points(sigma):
     assert other.journal.orders.shape != orders[0].shape or (other.journal.orders != orders[0]).any()
 
 
-def test_a_run_on_a_bent_market_predicts_its_own_fills(tmp_path):
-    """From mm calibrate to mm backtest: Poisson fills and the summary's rows by distance stand on one curve."""
+def test_predicted_fills_follow_the_curve_of_the_fit_file(tmp_path):
+    """From mm calibrate to mm backtest: the summary's predicted fills by distance follow the edited curve."""
 
     def call(*words):
         where = ["--symbol", "SIMUSDT", "--day", "20260105", "--data-root", str(tmp_path / "data")]

@@ -1,4 +1,4 @@
-"""The band that the uncertainty of A and k gives the PnL of a backtest."""
+"""The PnL band of a backtest from the uncertainty of A and k."""
 
 import json
 
@@ -10,8 +10,8 @@ from mm.__main__ import main
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
-    """A simulated day and its fit."""
+def workspace(tmp_path_factory):
+    """Return a folder with a simulated day and its fit."""
     root = tmp_path_factory.mktemp("draws")
     assert call(root, "sim", "day", "--hours", "0.2").exit_code == 0
     assert call(root, "calibrate", "--run-id", "fit").exit_code == 0
@@ -33,18 +33,20 @@ def backtest(root, *words):
     return call(root, "backtest", *model, "--json", *words)
 
 
-def test_the_band_is_that_of_backtests_with_the_drawn_fits(desk, tmp_path):
-    """Each drawn fit, written to a file and played on its own, has the PnL that went into the band."""
+def test_pnl_band_equals_backtests_with_drawn_fits(workspace, tmp_path):
+    """The band's mean, sd and range are those of separate backtests with each drawn fit."""
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.intervals import draws
 
-    band = json.loads(backtest(desk, "--fill-params-file", str(fit_of(desk)), "--fit-draws", "3").stdout)["pnl_band"]
-    fit = PoissonFit.from_json(json.loads(fit_of(desk).read_text(encoding="utf-8")), "fit")
+    band = json.loads(backtest(workspace, "--fill-params-file", str(fit_of(workspace)), "--fit-draws", "3").stdout)[
+        "pnl_band"
+    ]
+    fit = PoissonFit.from_json(json.loads(fit_of(workspace).read_text(encoding="utf-8")), "fit")
     pnl = []
     for number, drawn in enumerate(draws(fit, 3, 0)):
         path = tmp_path / f"{number}.json"
         path.write_text(json.dumps(drawn.to_json()), encoding="utf-8")
-        pnl.append(json.loads(backtest(desk, "--fill-params-file", str(path)).stdout)["pnl_total"])
+        pnl.append(json.loads(backtest(workspace, "--fill-params-file", str(path)).stdout)["pnl_total"])
     assert band["draws"] == 3
     assert band["mean"] == pytest.approx(np.mean(pnl))
     assert band["sd"] == pytest.approx(np.std(pnl, ddof=1))
@@ -52,15 +54,15 @@ def test_the_band_is_that_of_backtests_with_the_drawn_fits(desk, tmp_path):
     assert len(set(pnl)) == 3
 
 
-def test_without_draws_there_is_no_band(desk):
-    """The key is absent, not null: nobody asked."""
-    assert "pnl_band" not in json.loads(backtest(desk, "--fill-params-file", str(fit_of(desk))).stdout)
+def test_summary_has_no_pnl_band_without_draws(workspace):
+    """The key is absent, not null."""
+    assert "pnl_band" not in json.loads(backtest(workspace, "--fill-params-file", str(fit_of(workspace))).stdout)
 
 
 @pytest.mark.parametrize("more", [[], ["--fill-per-side", "1"]])
-def test_draws_need_one_fit(desk, more):
-    """A number from a flag, or each side's own numbers, have no covariance."""
-    given = ["--fill-params-file", str(fit_of(desk))] if more else ["--fill-params-json", '{"A": 1, "k": 1}']
-    answer = backtest(desk, "--fit-draws", "3", *given, *more)
+def test_fit_draws_require_a_single_fit(workspace, more):
+    """Parameters given as JSON, or separate numbers per side, have no covariance."""
+    given = ["--fill-params-file", str(fit_of(workspace))] if more else ["--fill-params-json", '{"A": 1, "k": 1}']
+    answer = backtest(workspace, "--fit-draws", "3", *given, *more)
     assert answer.exit_code == 2
     assert "--fit-draws (FIT_DRAWS) is 3, but there is no single fit to draw from" in answer.stderr

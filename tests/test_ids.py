@@ -1,4 +1,4 @@
-"""The rule of update ids, and sets of missing ids against plain sets."""
+"""The sequence rule of update ids, and ranges of ids compared with plain sets."""
 
 from itertools import pairwise
 
@@ -43,16 +43,16 @@ def ids(found):
         (0, 1, 1, Follow.CONTINUES),
     ],
 )
-def test_the_rule_of_update_ids(last_id, first, last, found):
-    """Each case of Binance Spot's rule, at its bounds."""
+def test_follow_classifies_update_ids(last_id, first, last, found):
+    """Each case of the Binance Spot rule, at its bounds."""
     assert follow(last_id, first, last) is found
     assert IdSequence(last_id).follow(first, last) is found
 
 
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 4)), max_size=30))
-def test_a_sequence_reports_each_missing_id(updates):
-    """What no update brought before a later one is reported as missing, once, where it is noticed."""
-    sequence, seen, reported = IdSequence(), set(), []
+def test_sequence_reports_each_missing_id_once(updates):
+    """Ids skipped by an update are reported as missing once, when the update arrives."""
+    sequence, received, reported = IdSequence(), set(), []
     for first, more in updates:
         last, before = first + more, sequence.last_id
         hole = sequence.missing_before(first)
@@ -60,34 +60,39 @@ def test_a_sequence_reports_each_missing_id(updates):
         assert (hole is not None and last > before) == (found is Follow.GAP)
         if found is Follow.GAP:
             reported.append(hole)
-            assert not seen & ids([hole])
-        seen |= set(range(first, last + 1))
-        assert sequence.last_id == max(seen)
+            assert not received & ids([hole])
+        received |= set(range(first, last + 1))
+        assert sequence.last_id == max(received)
     assert all(low.last < high.first for low, high in pairwise(reported))
 
 
 @given(ranges, ranges)
-def test_ranges_are_sets(left, right):
-    """Union, difference, intersection, length, order and membership are those of plain sets of ids."""
-    ours, theirs = IdRanges(left), IdRanges(right)
+def test_id_ranges_behave_like_sets(left, right):
+    """Union, difference, intersection, size, order and membership equal those of plain sets of ids."""
+    one_set, other_set = IdRanges(left), IdRanges(right)
     a, b = ids(left), ids(right)
-    for found, wanted in ((ours, a), (ours | theirs, a | b), (ours - theirs, a - b), (ours & theirs, a & b)):
+    for found, expected in (
+        (one_set, a),
+        (one_set | other_set, a | b),
+        (one_set - other_set, a - b),
+        (one_set & other_set, a & b),
+    ):
         found.check()
-        assert ids(found) == wanted
-        assert (found.size, bool(found)) == (len(wanted), bool(wanted))
-        assert found == IdRanges((number, number) for number in wanted)
-        assert sorted(wanted) == [number for one in found for number in range(one.first, one.last + 1)]
-        assert {number for number in range(-1, 50) if number in found} == wanted
+        assert ids(found) == expected
+        assert (found.size, bool(found)) == (len(expected), bool(expected))
+        assert found == IdRanges((number, number) for number in expected)
+        assert sorted(expected) == [number for one in found for number in range(one.first, one.last + 1)]
+        assert {number for number in range(-1, 50) if number in found} == expected
 
 
 @given(ranges, st.integers(0, 45), st.integers(0, 10))
-def test_a_range_is_covered_where_all_its_ids_are(left, first, more):
-    """Also over ranges that touch, which are one."""
+def test_covers_is_true_when_all_ids_are_contained(left, first, more):
+    """Adjacent ranges count as one."""
     assert IdRanges(left).covers(first, first + more) == (set(range(first, first + more + 1)) <= ids(left))
 
 
-def test_ids_before_the_last_are_stale_or_a_reset():
-    """A million ids back is a reset; so are a thousand that are half of all ids."""
+def test_went_back_distinguishes_stale_ids_from_reset():
+    """A step back of a million ids is a reset, and so is one of a thousand that is half of all ids."""
     assert went_back(50_000_000, 49_000_000)
     assert not went_back(50_000_000, 49_000_001)
     assert went_back(2_000, 1_000)
@@ -95,8 +100,8 @@ def test_ids_before_the_last_are_stale_or_a_reset():
     assert not went_back(1_500, 600)
 
 
-def test_what_is_left_of_missing_ids():
-    """The instants around them stay; what came is gone."""
+def test_missing_ids_without_received_ranges_keep_their_times():
+    """Received ids are removed; the times of the hole stay."""
     missing = MissingIds(10, 20, 5, 9)
     assert missing.without(IdRanges([(12, 13), (20, 30)])) == [MissingIds(10, 11, 5, 9), MissingIds(14, 19, 5, 9)]
     assert missing.without(IdRanges([(1, 99)])) == []
@@ -106,8 +111,8 @@ def test_what_is_left_of_missing_ids():
     assert not IdRange(9, 12).within(missing.ids)
 
 
-def test_broken_ranges_are_refused():
-    """`check` finds ranges that touch, which `add` never leaves."""
+def test_check_rejects_adjacent_ranges():
+    """`add` never leaves adjacent ranges."""
     broken = IdRanges([(1, 2), (9, 9)])
     broken.check()
     broken._lasts[0] = 8
@@ -116,8 +121,8 @@ def test_broken_ranges_are_refused():
 
 
 @given(st.lists(st.integers(1, 30), max_size=30, unique=True), st.lists(st.integers(1, 30), max_size=10))
-def test_missing_trades_are_those_that_no_arrival_and_no_row_of_the_ledger_names(ids, declared):
-    """Held against sets: below the highest id and above the first, what neither came nor was declared."""
+def test_missing_trades_are_neither_received_nor_declared(ids, declared):
+    """Compared with sets: ids between the first and the highest that were neither received nor declared."""
     runs = [ConsecutiveIds(one, one, 10 * place, 10 * place) for place, one in enumerate(ids)]
     found = missing_trades(runs, IdRanges((one, one) for one in declared))
     inside = range(ids[0], max(ids)) if ids else ()
@@ -129,17 +134,17 @@ def test_missing_trades_are_those_that_no_arrival_and_no_row_of_the_ledger_names
         assert hole.to_us == arrived[min(one for one in live if one > hole.last_id)]
 
 
-def test_trades_that_a_recorder_fetches_are_no_reset_of_a_young_exchange():
-    """They lie more than half of all ids back, in parts, with trades of the stream between them."""
-    came = [(1, 8_035), (27_851, 27_884), (8_036, 10_035), (27_885, 27_889), (10_036, 27_850), (27_890, 27_900)]
-    runs = [ConsecutiveIds(*ids, place, place) for place, ids in enumerate(came)]
+def test_backfilled_trades_are_not_taken_for_id_reset():
+    """Backfilled ids lie more than half of all ids back, mixed with trades of the stream."""
+    received = [(1, 8_035), (27_851, 27_884), (8_036, 10_035), (27_885, 27_889), (10_036, 27_850), (27_890, 27_900)]
+    runs = [ConsecutiveIds(*ids, place, place) for place, ids in enumerate(received)]
     assert missing_trades(runs, IdRanges([(8_036, 27_850)])) == []
     lost = [runs[0], runs[1], runs[2], ConsecutiveIds(27_887, 27_900, 3, 3)]
     assert missing_trades(lost, IdRanges([(8_036, 27_850)])) == [MissingIds(27_885, 27_886, 1, 3)]
 
 
-def test_ranges_of_any_size_take_no_memory():
-    """An exchange that names an id of 19 digits leaves a hole of as many ids."""
+def test_id_ranges_handle_huge_gaps():
+    """An id of 19 digits from the exchange leaves a gap of that many ids."""
     huge = IdRanges([(1, 10**18), (3 * 10**18, 2**63)])
     assert (huge | huge) - IdRanges([(5, 10**18)]) == IdRanges([(1, 4), (3 * 10**18, 2**63)])
     assert list(huge & IdRanges([(7, 7)])) == [(7, 7)]

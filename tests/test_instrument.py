@@ -1,4 +1,4 @@
-"""The grid of a symbol: decimal text and whole ticks and lots, and the exchange's entry."""
+"""The price and quantity grid of a symbol: decimal text, ticks and lots, and the exchangeInfo entry."""
 
 import json
 from fractions import Fraction
@@ -23,15 +23,15 @@ BTCUSDT = Instrument("BTCUSDT", 1_000_000, 1_000, 500_000_000, "BTC", "USDT")
 
 
 @given(st.integers(0, 10**9))
-def test_price_text_and_ticks_are_each_others_inverse(number):
-    """No price moves when it is written to a file and read again."""
+def test_prices_and_quantities_round_trip_through_text(number):
+    """Prices and quantities stay equal when they are written and read again."""
     assert BTCUSDT.ticks(BTCUSDT.price(number)) == number
     assert BTCUSDT.lots(BTCUSDT.qty(number)) == number
 
 
 @given(st.from_regex(r"-?[0-9]{1,9}(\.[0-9]{0,12})?", fullmatch=True))
-def test_a_decimal_is_read_exactly_or_refused(text):
-    """Rounding it would make a price that nobody quoted."""
+def test_decimal_is_parsed_exactly_or_rejected(text):
+    """Decimals are never rounded."""
     exact = Fraction(text.rstrip(".")) * 10**8
     if exact.denominator == 1:
         assert e8(text) == exact
@@ -43,20 +43,20 @@ def test_a_decimal_is_read_exactly_or_refused(text):
 @pytest.mark.parametrize(
     "text", ["", ".5", "1e5", "1_000", " 1", "nan", "１", "1.0.0", "--1", "x.00000000", "1,00000000"]
 )
-def test_what_is_no_plain_decimal_is_refused(text):
-    """Python would read some of these as a number."""
+def test_malformed_decimal_is_rejected(text):
+    """Python's float() accepts some of these."""
     with pytest.raises(OffGrid, match="is not a plain decimal number"):
         e8(text)
 
 
 @given(st.integers(-(10**18), 10**18))
-def test_a_decimal_is_written_as_it_is_read(value):
-    """With all its places, or without the zeros at the end."""
+def test_formatted_decimal_parses_to_same_value(value):
+    """With all decimal places, or without trailing zeros."""
     assert e8(decimal_text(value)) == e8(short_text(value)) == value
 
 
-def test_a_price_off_the_grid_names_the_way_out():
-    """The tick may be wrong, or the price."""
+def test_off_grid_error_suggests_tick_and_step_options():
+    """The wrong value may be the tick size or the price."""
     with pytest.raises(OffGrid, match=r"BTCUSDT: price 1\.005 is not a multiple of tick size 0\.01; set --tick-size"):
         BTCUSDT.ticks("1.005")
     with pytest.raises(OffGrid, match=r"quantity 0\.000001 is not a multiple of step 0\.00001; set --qty-step"):
@@ -64,19 +64,19 @@ def test_a_price_off_the_grid_names_the_way_out():
 
 
 @pytest.mark.parametrize("wrong", [{"tick_e8": 0}, {"lot_e8": -1}, {"min_notional_e8": -1}])
-def test_a_grid_without_steps_is_refused(wrong):
-    """Everything else divides by them."""
+def test_instrument_rejects_nonpositive_steps(wrong):
+    """Other code divides by the steps."""
     with pytest.raises(OffGrid, match="must be positive"):
         Instrument(**{"symbol": "A", "tick_e8": 1, "lot_e8": 1, **wrong})
 
 
-def test_an_instrument_is_read_as_it_was_written():
-    """``instrument.json`` is the exchange's own form."""
+def test_instrument_round_trips_through_exchange_info():
+    """``instrument.json`` has the exchange's own format."""
     assert from_exchange_info(json.loads(to_exchange_info(BTCUSDT)), "here") == BTCUSDT
 
 
-def test_the_filters_of_the_exchange_are_kept():
-    """A least quantity of one step asks nothing beyond the grid."""
+def test_exchange_info_filters_are_parsed():
+    """A minimum quantity of one step adds no constraint to the grid."""
     entry = json.loads(to_exchange_info(BTCUSDT))
     entry["filters"][0] |= {"minPrice": "0.01", "maxPrice": "1000"}
     entry["filters"] += [
@@ -99,8 +99,8 @@ def test_the_filters_of_the_exchange_are_kept():
 
 
 @pytest.mark.parametrize("entry", [{}, {"filters": None}, {"symbol": "A", "filters": [{}]}, []])
-def test_another_entry_is_refused_with_its_source(entry):
-    """The file that is wrong is named."""
+def test_invalid_exchange_info_error_names_file(entry):
+    """The error contains the name of the file."""
     with pytest.raises(BrokenFile, match=r"there\.json: not an exchangeInfo entry with PRICE_FILTER and LOT_SIZE"):
         from_exchange_info(entry, "there.json")
 
@@ -109,6 +109,6 @@ def test_another_entry_is_refused_with_its_source(entry):
     ("symbol", "assets"),
     [("BTCUSDT", ("BTC", "USDT")), ("ETHBTC", ("ETH", "BTC")), ("USDT", ("", "")), ("XYZ", ("", ""))],
 )
-def test_a_symbol_names_its_assets_where_its_end_is_known(symbol, assets):
-    """A page without them says "quote asset" where a reader wants USDT."""
+def test_assets_are_split_from_known_quote_suffix(symbol, assets):
+    """Reports show the quote asset, such as USDT."""
     assert assets_of(symbol) == assets

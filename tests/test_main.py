@@ -24,8 +24,8 @@ print(json.dumps(loaded))
 """
 
 
-def test_no_help_imports_anything_heavy(tmp_path):
-    """Help answers at once, on a recorder box too, where most of these are not installed."""
+def test_help_imports_no_heavy_packages(tmp_path):
+    """Help is fast and works on a recorder host, where most of these packages are not installed."""
     done = run_python("-c", IMPORTS, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     loaded = json.loads(done.stdout)
@@ -33,14 +33,14 @@ def test_no_help_imports_anything_heavy(tmp_path):
     assert "runs list" in loaded
 
 
-def test_the_program_and_the_module_are_one_door(tmp_path):
-    """``mm`` and ``python -m mm`` run the same function, from any folder."""
+def test_python_m_mm_runs_the_program_from_any_folder(tmp_path):
+    """``mm`` and ``python -m mm`` run the same function."""
     done = run_python("-m", "mm", "runs", "list", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "no runs below out\n", "")
 
 
-def test_the_program_sums_in_one_thread(tmp_path):
-    """Threads of BLAS wait for each other on small matrices; a number that the caller gives stays."""
+def test_program_limits_blas_to_one_thread_by_default(tmp_path):
+    """BLAS threads slow down small matrices; a value set by the caller is kept."""
     name = "OPENBLAS_NUM_THREADS"
     code = f"import os, sys; {{}}import mm.__main__; print('numpy' in sys.modules, os.environ[{name!r}])"
     left_out = code.format(f"os.environ.pop({name!r}, None); ")
@@ -48,11 +48,11 @@ def test_the_program_sums_in_one_thread(tmp_path):
     assert run_python("-c", code.format(""), cwd=tmp_path, **{name: "4"}).stdout.split() == ["False", "4"]
 
 
-def test_the_version_is_told():
-    """A bug report begins with it."""
+def test_version_option_prints_version():
+    """The output is the program's name and version."""
     assert CliRunner().invoke(main, ["--version"]).stdout == f"mm, version {mm.__version__}\n"
 
 
-def test_every_command_has_a_line_of_help():
-    """The first look at the program says what it can do."""
+def test_every_command_has_a_short_help_line():
+    """Help lines end with a full stop and have fewer than 70 characters."""
     assert all(text.endswith(".") and len(text) < 70 for text, _ in COMMANDS.values())

@@ -1,4 +1,4 @@
-"""Models from their knobs: which fit stands behind them, what is taken from it, and what is refused."""
+"""ModelMaker builds models from knobs: which fit is used, which parameters come from it, and what is rejected."""
 
 import json
 from dataclasses import replace
@@ -44,8 +44,8 @@ SCHEDULE = Schedule(
 )  # fmt: skip
 
 
-class Noted:
-    """A run that keeps its log and the names of its inputs."""
+class RecordingRun:
+    """A run that records its log events and the names of its input files."""
 
     def __init__(self):
         self.events, self.files = [], []
@@ -60,34 +60,34 @@ def maker(run=None, **knobs):
     return ModelMaker(run, Models(**knobs), TAPE, 3)
 
 
-def written(tmp_path, fitted=FIT, **changes):
+def write_fit(tmp_path, fitted=FIT, **changes):
     path = tmp_path / "fit.json"
     path.write_text(json.dumps(fitted.to_json() | changes))
     return path
 
 
-def test_a_fit_is_read_once_and_is_an_input_of_the_run(tmp_path):
-    run = Noted()
-    made = maker(run, fill_params_file=written(tmp_path), fill_model="poisson")
+def test_fit_file_is_read_once_and_registered_as_input(tmp_path):
+    run = RecordingRun()
+    made = maker(run, fill_params_file=write_fit(tmp_path), fill_model="poisson")
     assert run.files == ["fit.json"]
     assert made.intensity.at(S, 1, 2.0) == pytest.approx(2.0 * 2.718281828 ** (-0.5 * 2))
     assert made.fills().intensity is made.intensity
 
 
-def test_quotes_take_k_from_the_fit_and_say_where_it_is_assumed(tmp_path):
-    """Once for a run, however many models there are; a number that is given needs no fit."""
-    run = Noted()
+def test_quotes_without_k_log_the_assumed_default_once(tmp_path):
+    """One event per run for any number of models, and none if k is given."""
+    run = RecordingRun()
     bare = maker(run, quote_model="glft", quote_params_json='{"gamma": 0.1, "A": 1}')
     assert bare.quotes().k == DEFAULT_K
     bare.quotes()
     assert [(event, more["k_per_tick"]) for event, more in run.events] == [("k_assumed", DEFAULT_K)]
-    run = Noted()
+    run = RecordingRun()
     given = maker(run, quote_model="glft", quote_params_json='{"gamma": 0.1, "A": 1, "k": 0.7}')
     assert (given.quotes().k, run.events) == (0.7, [])
 
 
-def test_behind_a_schedule_quotes_rest_where_no_segment_is_usable():
-    """The model is put inside a gate; without a schedule it is itself."""
+def test_schedule_wraps_quote_model_in_gate():
+    """With a schedule, the model is inside a gate; without one, it is returned unchanged."""
     made = maker(quote_model="fixed_spread", quote_params_json=AWAY)
     assert type(made.quotes()) is FixedSpread
     made.use(SCHEDULE)
@@ -104,13 +104,13 @@ def test_behind_a_schedule_quotes_rest_where_no_segment_is_usable():
         ({"reference": "last"}, "reference is 'last'; this version has mid, micro, best"),
     ],
 )
-def test_a_fit_of_another_market_is_refused(change, message):
+def test_fit_of_another_market_is_rejected(change, message):
     with pytest.raises(Mismatch, match=message):
         maker().use(replace(FIT, **change))
 
 
-def test_quotes_refuse_a_fit_from_the_best_price_without_its_mean_spread():
-    """They count distances from the mid; numbers of their own need no fit."""
+def test_quotes_reject_best_price_fit_without_mean_spread():
+    """Quotes use distances from the mid; models with given parameters need no fit."""
     made = maker(quote_model="glft", quote_params_json='{"gamma": 0.1}')
     made.use(replace(FIT, reference="best"))
     with pytest.raises(
@@ -133,7 +133,7 @@ def test_quotes_refuse_a_fit_from_the_best_price_without_its_mean_spread():
         (b"{}", BrokenFile, "fit.json: no schema_version"),
     ],
 )
-def test_a_file_that_is_no_fit_is_named_with_the_way_out(tmp_path, content, error, message):
+def test_invalid_fit_file_error_names_file_and_advice(tmp_path, content, error, message):
     path = tmp_path / "fit.json"
     if content is not None:
         path.write_bytes(content)
@@ -141,26 +141,26 @@ def test_a_file_that_is_no_fit_is_named_with_the_way_out(tmp_path, content, erro
         read_fitted(path)
 
 
-def test_a_file_with_segments_is_a_schedule():
+def test_fitted_from_returns_schedule_for_content_with_segments():
     assert fitted_from(json.loads(json.dumps(SCHEDULE.to_json())), "x") == SCHEDULE
     assert fitted_from(json.loads(json.dumps(FIT.to_json())), "x").A == 2.0
 
 
-def test_a_run_on_its_own_past_is_warned_of(tmp_path):
-    """A fit whose window overlaps the tape knows the future; one that ended before does not."""
-    for end_us, wanted in ((5 * S, ["fit_taken", "fit_in_sample"]), (S, ["fit_taken"])):
-        run = Noted()
-        path = written(tmp_path, replace(FIT, window=FittedWindow(start_us=0, end_us=end_us)))
+def test_note_fit_warns_when_fit_window_overlaps_tape(tmp_path):
+    """A fit whose window overlaps the tape uses future data; one that ended before does not."""
+    for end_us, expected in ((5 * S, ["fit_taken", "fit_in_sample"]), (S, ["fit_taken"])):
+        run = RecordingRun()
+        path = write_fit(tmp_path, replace(FIT, window=FittedWindow(start_us=0, end_us=end_us)))
         maker(run, fill_params_file=path).note_fit([TAPE])
-        assert [event for event, _ in run.events] == wanted
+        assert [event for event, _ in run.events] == expected
 
 
-def test_draws_need_one_fit(tmp_path):
-    """Neither a schedule nor nothing has parameters to draw; a fit gives as many pairs of models as wanted."""
+def test_redrawn_requires_a_single_fit(tmp_path):
+    """Without a fit there is nothing to draw from; with one, `redrawn` yields FIT_DRAWS pairs of models."""
     with pytest.raises(UsageError, match="there is no single fit to draw from"):
         next(maker(fit_draws=2).redrawn())
     made = maker(
-        fill_params_file=written(tmp_path),
+        fill_params_file=write_fit(tmp_path),
         fill_model="poisson",
         quote_model="fixed_spread",
         quote_params_json=AWAY,
@@ -171,13 +171,13 @@ def test_draws_need_one_fit(tmp_path):
     assert 2.0 not in drawn
 
 
-def test_sides_need_a_fit():
+def test_fill_per_side_requires_a_fit():
     with pytest.raises(UsageError, match="FILL_PER_SIDE"):
         maker(fill_model="poisson", fill_params_json='{"A": 1, "k": 1}', fill_per_side=True).fills()
 
 
-def test_a_fit_under_the_fill_model_of_the_run_brings_its_parameters():
-    """Only where none are given, and only to the model that it was measured under."""
+def test_fill_params_come_from_fit_of_same_fill_model():
+    """Given parameters take precedence, and another fill model ignores the fit's parameters."""
     fit = replace(FIT, calib_fills="queue_prob_power", calib_fill_params={"exponent": 3.0})
     made = maker(fill_model="queue_prob_power")
     made.use(fit)
@@ -203,14 +203,14 @@ STEPS = '{"model": ["fixed_spread", {}], "steps": [["widn", {}]]}'
         ({"fill_model": "hybrid", "fill_params_json": '{"models": [["trade_kross", {}]]}'}, "trade_kross"),
     ],
 )
-def test_a_name_that_does_not_exist_is_found_at_any_depth(knobs, missing):
-    """Before a day is looked for."""
+def test_unknown_model_name_is_rejected_at_any_depth(knobs, missing):
+    """Names are checked before any day is loaded."""
     with pytest.raises(UnknownModel, match=missing):
         check_names(Models(**knobs))
 
 
-def test_what_a_summary_says_of_a_schedule_is_of_all_its_segments():
-    """Medians of what is usable, the range of its distances, and the most frequent status."""
+def test_fit_terms_summarize_all_segments_of_schedule():
+    """The terms are medians of usable segments, the range of their distances and the most frequent status."""
     later = replace(SEGMENT, start_us=20 * S, end_us=40 * S, A=5.0, k=0.75, min_delta_ticks=0.5)
     none = replace(
         SEGMENT, start_us=40 * S, end_us=60 * S, A=None, k=None, usable=False, source="none", status="no_fills"
@@ -223,7 +223,7 @@ def test_what_a_summary_says_of_a_schedule_is_of_all_its_segments():
     assert (empty["A"], empty["status"], empty["max_delta_ticks"]) == (None, None, None)
 
 
-def test_keys_that_an_older_file_lacks_are_named(tmp_path):
+def test_lacking_lists_missing_keys_of_older_file(tmp_path):
     content = FIT.to_json()
     del content["measured_rates"]
     path = tmp_path / "old.json"
@@ -233,14 +233,14 @@ def test_keys_that_an_older_file_lacks_are_named(tmp_path):
     assert fit_terms(FIT, "poisson_fit.json", ["measured_rates"])["lacks"] == ["measured_rates"]
 
 
-def test_a_fit_under_another_model_or_quantity_says_how_the_run_differs():
+def test_measured_under_reports_differing_model_or_quantity():
     books = SimpleNamespace(quote_lots=2, instrument=SimpleNamespace(lot_e8=50_000_000), fill_model="trade_cross")
     assert measured_under(FIT, books) is None
     fit = replace(FIT, calib_fills="trade_cross", calib_order_qty=1.0)
     assert measured_under(fit, books)["differs"] is None
     more = SimpleNamespace(**vars(books) | {"quote_lots": 6})
     assert measured_under(fit, more)["differs"] == "orders of 1, and this run quotes 3"
-    for lots, fitted in ((454, 4.58), (454, 4.2)):  # the default clip follows the price from day to day
+    for lots, fitted in ((454, 4.58), (454, 4.2)):  # the default order quantity follows the price from day to day
         near = SimpleNamespace(quote_lots=lots, instrument=SimpleNamespace(lot_e8=1_000_000), fill_model="trade_cross")
         assert measured_under(replace(fit, calib_order_qty=fitted), near)["differs"] is None
     assert (
@@ -260,12 +260,12 @@ CLUSTERED = {
 }
 
 
-def test_hawkes_takes_the_clustering_of_the_fit_or_the_schedule(tmp_path):
-    """The file alone is enough; without a clustering it is refused and nothing else is drawn."""
+def test_hawkes_uses_clustering_of_fit_or_schedule(tmp_path):
+    """The file is sufficient; a file without a clustering raises UsageError."""
     path = tmp_path / "fit.json"
     segments = tuple(replace(one, mean_bid_per_s=1.5, mean_ask_per_s=2.5) for one in SCHEDULE.segments if one.usable)
     scheduled = replace(SCHEDULE, clustering=CLUSTERED, segments=segments)
-    for fitted, refused in (
+    for fitted, rejected in (
         (replace(FIT, clustering=CLUSTERED), False),
         (scheduled, False),
         (FIT, True),
@@ -273,7 +273,7 @@ def test_hawkes_takes_the_clustering_of_the_fit_or_the_schedule(tmp_path):
     ):
         path.write_text(json.dumps(fitted.to_json()), encoding="utf-8")
         made = maker(fill_model="hawkes", fill_params_file=path)
-        if refused:
+        if rejected:
             with pytest.raises(UsageError, match="hawkes needs the clustering of orders"):
                 made.fills()
         else:
@@ -281,8 +281,8 @@ def test_hawkes_takes_the_clustering_of_the_fit_or_the_schedule(tmp_path):
             assert made.intensity.clustering == CLUSTERED
 
 
-def test_whose_clustering_a_schedule_must_have():
-    """That of hawkes, also inside a hybrid, unless it has one of its own; a name that is none is refused elsewhere."""
+def test_takes_clustering_is_true_for_hawkes_without_its_own():
+    """hawkes, also inside a hybrid, needs the fit's clustering unless given; unknown names are checked elsewhere."""
     own = json.dumps({"A": 1.0, "k": 1.0, "clustering": CLUSTERED})
     inner = json.dumps({"models": [["trade_cross", {}], ["hawkes", {}]]})
     given = json.dumps({"models": [["hybrid", {"models": [["hawkes", json.loads(own)], ["poisson", {}]]}]]})

@@ -1,4 +1,4 @@
-"""docs/names.md: every name of the related projects, and only commands and paths that are here."""
+"""docs/names.md lists every name of the related projects, and only existing commands and paths."""
 
 import re
 import shlex
@@ -14,13 +14,13 @@ from support import ROOT, SHARED
 
 TEXT = (ROOT / "docs" / "names.md").read_text(encoding="utf-8")
 ROWS = [line.strip("| ").split(" | ") for line in TEXT.splitlines() if line.startswith("| `") or "Kelly" in line]
-HERE = sorted({span for row in ROWS for span in re.findall(r"`([^`]+)`", row[1])})
+OUR_SPANS = sorted({span for row in ROWS for span in re.findall(r"`([^`]+)`", row[1])})
 SIBLINGS = sorted((SHARED / "spec").glob("sibling_*.md"))
 
 
 def names_of(text):
-    """Return the names of a project's page: files, commands, classes and functions of its code, doors and keys."""
-    text = re.sub(r"[^\x00-\x7f]+", " ", text)  # one page is encoded twice
+    """Return the names on a project's page: files, commands, classes, functions, endpoints and keys."""
+    text = re.sub(r"[^\x00-\x7f]+", " ", text)  # one page has a double encoding
     code = "\n".join(re.findall(r"```\w*\n(.*?)```", text, re.DOTALL))
     found = set(re.findall(r"\b[\w-]+(?:\.\w+)*\.(?:py|pyx|cpp|yml|yaml|json|sh|toml|ini|zip)\b", text))
     found |= set(re.findall(r"\bdocs/\w+\.md\b", text))
@@ -34,14 +34,14 @@ def names_of(text):
 
 @pytest.mark.skipif(not SIBLINGS, reason="the documents of the related projects are not here")
 @pytest.mark.parametrize("page", SIBLINGS, ids=lambda path: path.stem)
-def test_every_name_of_a_project_is_on_the_page(page: Path):
+def test_every_name_of_a_related_project_is_on_the_page(page: Path):
     names = names_of(page.read_text(encoding="utf-8", errors="replace"))
     assert len(names) > 10
     assert not sorted(name for name in names if name not in TEXT)
 
 
-@pytest.mark.parametrize("span", [span for span in HERE if span == "mm" or span.startswith("mm ")])
-def test_a_command_of_the_page_is_there(span):
+@pytest.mark.parametrize("span", [span for span in OUR_SPANS if span == "mm" or span.startswith("mm ")])
+def test_every_command_on_the_page_exists(span):
     words = shlex.split(span)[1:]
     command: click.Command = program
     at = 0
@@ -56,16 +56,16 @@ def test_a_command_of_the_page_is_there(span):
 
 
 @pytest.mark.parametrize(
-    "span", [span for span in HERE if re.match(r"(mm|docs|tests|\.github|\.ci)/|\w+\.(md|toml|py|txt)$", span)]
+    "span", [span for span in OUR_SPANS if re.match(r"(mm|docs|tests|\.github|\.ci)/|\w+\.(md|toml|py|txt)$", span)]
 )
-def test_a_path_of_the_page_is_there(span):
+def test_every_path_on_the_page_exists(span):
     if span == "summary.json":
         return
     assert (ROOT / span).exists()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "configs").glob("*.yaml")), ids=lambda path: path.name)
-def test_an_example_of_settings_is_read(path):
+def test_example_config_files_are_read_completely(path):
     done = CliRunner().invoke(program, ["--config", str(path), "config", "show"])
     assert done.exit_code == 0, done.output
     keys = re.findall(r"^  (\w+):", path.read_text(encoding="utf-8"), re.MULTILINE)

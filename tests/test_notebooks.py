@@ -1,4 +1,4 @@
-"""The notebooks of docs/notebooks: they run, they are true, and they show what they show when run anew."""
+"""The notebooks of docs/notebooks run without errors and reproduce their stored outputs."""
 
 import json
 from importlib.util import find_spec
@@ -15,35 +15,35 @@ needs_jupyter = pytest.mark.skipif(
 
 
 def notebook(*cells):
-    """Return the text of a notebook with these cells of code."""
+    """Return the text of a notebook with these code cells."""
     code = [{"cell_type": "code", "id": f"c{n}", "metadata": {}, "source": cell} for n, cell in enumerate(cells)]
     whole = [{**cell, "execution_count": None, "outputs": []} for cell in code]
     return json.dumps({"cells": whole, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
 
 
-def test_every_notebook_is_found():
-    """A glob that finds nothing would pass every test below."""
+def test_notebook_glob_finds_all_notebooks():
+    """An empty glob would pass every test below."""
     assert [path.name[:3] for path in NOTEBOOKS] == ["01_", "02_", "03_", "04_", "05_", "06_"]
 
 
 @needs_jupyter
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_gives_what_it_shows(path, tmp_path):
-    """Each asserts its own numbers; what is stored with it is what the program says today, to the letter."""
+def test_notebook_reproduces_its_stored_outputs(path, tmp_path):
+    """The cells contain assertions, and the stored outputs equal the new ones exactly."""
     copy = tmp_path / path.name
     copy.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     done = run_python("-m", "tools.notebooks", str(copy), cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    now, stored = (json.loads(one.read_text(encoding="utf-8"))["cells"] for one in (copy, path))
-    for new, old in zip(now, stored, strict=True):
+    new_cells, stored_cells = (json.loads(one.read_text(encoding="utf-8"))["cells"] for one in (copy, path))
+    for new, old in zip(new_cells, stored_cells, strict=True):
         assert new.get("outputs") == old.get("outputs"), f"make notebooks renews the outputs; cell {new['source']}"
-    assert now == stored
+    assert new_cells == stored_cells
     assert sorted(tmp_path.iterdir()) == [copy]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_leaves_no_trace_of_who_ran_it(path):
-    """No time, no folder, no version; errors and warnings would have been kept as well."""
+def test_notebook_contains_no_local_paths_or_metadata(path):
+    """Stored outputs contain no times, folders, versions, errors or warnings."""
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content["metadata"]["language_info"] == {"name": "python"}
     for cell in content["cells"]:
@@ -57,22 +57,22 @@ def test_a_notebook_leaves_no_trace_of_who_ran_it(path):
 
 
 @needs_jupyter
-def test_a_cell_that_raises_is_named_and_nothing_is_written(tmp_path):
-    """A notebook that is no longer true must not be renewed with the error in it."""
+def test_raising_cell_is_reported_and_file_is_kept(tmp_path):
+    """A notebook that fails must not be overwritten with the error in it."""
     path = tmp_path / "wrong.ipynb"
     path.write_text(notebook("x = 1", "assert x == 2, 'two was promised'"), encoding="utf-8")
     before = path.read_text(encoding="utf-8")
     done = run_python("-m", "tools.notebooks", str(path), cwd=tmp_path)
     assert done.returncode == 1
-    # a kernel that is stopped under load may have its own word before
+    # a kernel that is stopped under load may print other lines first
     assert any("a cell raised AssertionError: two was promised" in line for line in done.stderr.splitlines())
     assert path.read_text(encoding="utf-8") == before
 
 
 @needs_jupyter
 @pytest.mark.parametrize("text", ["", "{}", "not json", '{"nbformat": 4, "nbformat_minor": 5}'])
-def test_a_file_that_is_no_notebook_is_one_line(text, tmp_path):
-    """Exit 3, and the file stays."""
+def test_invalid_notebook_gives_one_line_error(text, tmp_path):
+    """The exit code is 3, and the file is unchanged."""
     path = tmp_path / "broken.ipynb"
     path.write_text(text, encoding="utf-8")
     done = run_python("-m", "tools.notebooks", str(path), cwd=tmp_path)
@@ -82,8 +82,8 @@ def test_a_file_that_is_no_notebook_is_one_line(text, tmp_path):
     assert path.read_text(encoding="utf-8") == text
 
 
-def test_a_missing_extra_is_named(tmp_path):
-    """One line that says what to install."""
+def test_missing_notebook_dependency_error_names_the_extra(tmp_path):
+    """The error is one line with the install command."""
     (tmp_path / "nbclient").mkdir()
     (tmp_path / "nbclient" / "__init__.py").write_text("raise ModuleNotFoundError('gone', name='nbclient')\n")
     (tmp_path / "ipykernel.py").write_text("raise ModuleNotFoundError('gone', name='ipykernel')\n")

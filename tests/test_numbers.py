@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Formatting of numbers for readers."""
 
 import pytest
 from hypothesis import given
@@ -23,14 +23,14 @@ from mm.report.svg import round_values
         (1.5e-9, "1.500e−09"),
     ],
 )
-def test_numbers_keep_the_digits_that_count(value, text):
-    """Four of them, thousands parted, a real minus, no idle zeros."""
+def test_number_shows_four_significant_digits(value, text):
+    """Thousands separators, a typographic minus, no trailing zeros."""
     assert numbers.number(value) == text
 
 
 @given(st.floats(min_value=-1e12, max_value=1e12))
-def test_a_number_read_back_is_near_what_it_was(value):
-    """Rounding to four digits is all that happens."""
+def test_formatted_number_is_close_to_the_value(value):
+    """The only error is rounding to four digits."""
     read = float(numbers.number(value).replace(",", "").replace("−", "-"))
     assert read == pytest.approx(value, rel=5.1e-4)
 
@@ -49,22 +49,22 @@ def test_a_number_read_back_is_near_what_it_was(value):
         ([87_012.5, 87_013.0], ["87,012.5", "87,013"]),
     ],
 )
-def test_labels_of_an_axis_are_as_short_as_their_margin(values, texts):
-    """All in one unit; digits that tell two labels apart are never dropped."""
+def test_axis_labels_share_one_short_unit(values, texts):
+    """All labels use one unit; digits that distinguish two labels are kept."""
     assert numbers.labels(values) == texts
 
 
 @given(st.floats(1e-12, 1e12), st.floats(-1, 1), st.integers(3, 6))
-def test_labels_around_zero_fit_whatever_the_currency(size, middle, most):
-    """A coin of a hundredth of a cent and one of a hundred thousand dollars have axes that can be read."""
+def test_axis_labels_around_zero_are_distinct_and_short(size, middle, most):
+    """Axes are readable at any price level."""
     texts = numbers.labels(round_values((middle - 1) * size, (middle + 1) * size, most))
     assert len(set(texts)) == len(texts)
     assert max(map(len, texts)) <= numbers.LETTERS + 1
 
 
 @pytest.mark.parametrize(("value", "text"), [(1.5, "+1.5"), (-1.5, "−1.5"), (0.0, "0"), (None, "–")])
-def test_signs_stand_in_front(value, text):
-    """A gain is seen without looking for the minus."""
+def test_signed_prints_plus_and_minus(value, text):
+    """Gains have an explicit plus."""
     assert numbers.signed(value) == text
 
 
@@ -72,21 +72,21 @@ def test_signs_stand_in_front(value, text):
     ("seconds", "text"),
     [(None, "–"), (0, "0 s"), (59.6, "1 min 00 s"), (75, "1 min 15 s"), (3_660, "1 h 01 min"), (50_400, "14 h 00 min")],
 )
-def test_durations_show_their_two_largest_units(seconds, text):
-    """Seconds do not matter beside hours."""
+def test_duration_shows_two_largest_units(seconds, text):
+    """Seconds are omitted from one hour on."""
     assert numbers.duration(seconds) == text
 
 
-def test_shares_are_percent_and_short_numbers_complete():
-    """A share of one; an axis label."""
+def test_percent_and_short_format_values():
+    """`percent` formats a fraction, `short` an axis label."""
     assert numbers.percent(0.06952) == "6.95 %"
     assert numbers.percent(None) == "–"
     assert numbers.short(-0.0005) == "−0.0005"
     assert numbers.short(86_999.5) == "86,999.5"
 
 
-def test_one_is_singular_and_all_else_plural():
-    """Zero as well, and a noun may have a plural of its own."""
+def test_noun_is_singular_only_for_one():
+    """Zero is plural, and irregular plurals can be given."""
     assert [numbers.noun(count, "epoch") for count in (0, 1, 2)] == ["epochs", "epoch", "epochs"]
     assert [numbers.noun(count, "stretch", "stretches") for count in (0, 1, 11)] == [
         "stretches",

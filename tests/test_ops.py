@@ -1,4 +1,4 @@
-"""The files that start recorders say what the package has."""
+"""Service units, crontab, container images and workflows match the package."""
 
 import configparser
 import re
@@ -19,7 +19,7 @@ UNITS = sorted((ROOT / "mm" / "ops" / "deploy").glob("*.service"))
 COMMAND = "python -m mm.market_data.recorder"
 
 
-def unit(path):
+def read_unit(path):
     parser = configparser.RawConfigParser(strict=True)
     parser.optionxform = str
     parser.read(path)
@@ -27,9 +27,9 @@ def unit(path):
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
-def test_a_unit_starts_the_recorder_and_lets_it_end_in_order(path):
-    """The signal goes to the first process alone, which passes it on, and a wrong knob is not tried for ever."""
-    service = unit(path)["Service"]
+def test_unit_starts_recorder_and_allows_orderly_stop(path):
+    """The stop signal goes to the main process only, and an invalid knob causes no endless restarts."""
+    service = read_unit(path)["Service"]
     assert service["ExecStart"].endswith(COMMAND)
     known = {one.variable for group in (Sources, Recorder, Name, Terminal) for one in knobs(group)}
     settings = dict(word.split("=", 1) for word in service["Environment"].split())
@@ -37,11 +37,11 @@ def test_a_unit_starts_the_recorder_and_lets_it_end_in_order(path):
     assert service["KillMode"] == "mixed"
     assert int(service["TimeoutStopSec"]) > 20
     assert service["RestartPreventExitStatus"].split() == ["2", "3"]
-    assert unit(path)["Install"]["WantedBy"] == "multi-user.target"
+    assert read_unit(path)["Install"]["WantedBy"] == "multi-user.target"
 
 
-def test_cron_and_the_container_start_it_too():
-    """The same command everywhere."""
+def test_crontab_and_dockerfile_start_the_recorder():
+    """Both use the same command as the units."""
     lines = [line for line in (ROOT / "crontab").read_text().splitlines() if COMMAND in line]
     assert len(lines) == 2
     assert lines[1].endswith("--status > /dev/null")
@@ -54,8 +54,8 @@ LISTS = tools_pins.lists()
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_every_package_of_an_image_is_pinned_with_its_hashes(name):
-    """A list that lacks one, or has another version than pyproject.toml wants, is found here and not on the box."""
+def test_image_requirements_are_pinned_with_hashes(name):
+    """Pinned versions satisfy pyproject.toml."""
     pinned = {}
     for entry in (
         (DEPLOY / f"requirements-{name}.txt").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()[1:]
@@ -70,8 +70,8 @@ def test_every_package_of_an_image_is_pinned_with_its_hashes(name):
             assert one.specifier.contains(pinned[canonicalize_name(one.name)]), one
 
 
-def test_images_install_what_is_pinned_and_run_as_a_user():
-    """Neither a package of the day nor root."""
+def test_images_install_pinned_packages_and_run_as_user():
+    """Images neither install unpinned packages nor run as root."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     installs = re.findall(r"pip (?:install|wheel) [^&\n]*", text)
     assert len(installs) == 8
@@ -84,16 +84,16 @@ def test_images_install_what_is_pinned_and_run_as_a_user():
         assert "apt-get" not in target
 
 
-def test_no_image_that_runs_has_packages_of_development():
-    """The research image computes; who changes the code does so in a checkout."""
-    of_development = {"pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", "cython", "ccxt", "statsmodels"}
+def test_runtime_images_have_no_development_packages():
+    """Development happens in a checkout, not in an image."""
+    development_packages = {"pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", "cython", "ccxt", "statsmodels"}
     for name in ("recorder", "trader", "research"):
         text = (DEPLOY / f"requirements-{name}.txt").read_text(encoding="utf-8")
-        assert not of_development & set(re.findall(r"^([\w-]+)==", text, re.MULTILINE)), name
+        assert not development_packages & set(re.findall(r"^([\w-]+)==", text, re.MULTILINE)), name
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.stem)
-def test_actions_are_pinned_by_their_commit(path):
+def test_workflow_actions_are_pinned_by_commit(path):
     """A tag of an action can be moved to other code."""
     used = re.findall(r"uses: (\S+)(.*)", path.read_text(encoding="utf-8"))
     assert used
@@ -104,8 +104,8 @@ def test_actions_are_pinned_by_their_commit(path):
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
-def test_a_unit_is_kept_in_its_room(path, tmp_path):
-    """The recorder talks to strangers: what it cannot need is taken from it (exposure 9.2 without, 10 is the most)."""
+def test_unit_passes_systemd_security_analysis(path, tmp_path):
+    """Unneeded privileges are dropped (the exposure is 9.2 of 10 without the restrictions)."""
     copy = tmp_path / path.name.replace("@", "@one")
     copy.write_bytes(path.read_bytes())
     words = ["systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=20", str(copy)]

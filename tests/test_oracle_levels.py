@@ -1,4 +1,4 @@
-"""Several orders of a side, worked out by hand, for oracle and engine alike (docs/engine.md, *Requotes*)."""
+"""Several levels per side (docs/engine.md, *Requotes*) on hand-calculated tapes, for oracle and engine."""
 
 import pytest
 
@@ -12,23 +12,23 @@ def play(request):
     return player(request.param)
 
 
-def acts(played):
-    """Return the orders table as (us, id, action, ticks)."""
+def actions(played):
+    """Return the rows of the orders table as (us, id, action, ticks)."""
     return [(row[0], row[1], ACTIONS[row[2]], row[5]) for row in played.orders]
 
 
-def test_levels_stand_step_by_step_farther_from_the_mid(play):
-    """The nearest first, and of each level the buy first."""
+def test_levels_are_spaced_by_steps_away_from_the_mid(play):
+    """The nearest level is sent first, and each level's buy before its sell."""
     played = play({1000: Quotes(98.5, 102)}, SNAPSHOT, until(1010), quote_levels=3, level_step_ticks=2)
     assert [(row[4], row[5]) for row in played.orders] == [(1, 98), (-1, 102), (1, 96), (-1, 104), (1, 94), (-1, 106)]
 
 
-def test_each_level_is_brought_to_its_price_by_itself(play):
-    """Moved by a tick, all are replaced, each level's own order by its new one; a filled level comes back alone."""
+def test_each_level_is_replaced_independently(play):
+    """After a move by a tick, each level's order is replaced; a filled level is requoted alone."""
     plan = {1000: Quotes(98, None), 1100: Quotes(97, None)}
     sale = (1150, "trade", -1, 97, 10)
     played = play(plan, SNAPSHOT, sale, until(1200), quote_levels=2)
-    assert [row for row in acts(played) if row[2] in ("PLACE", "CANCEL_REQ")] == [
+    assert [row for row in actions(played) if row[2] in ("PLACE", "CANCEL_REQ")] == [
         (1000, 1, "PLACE", 98),
         (1000, 2, "PLACE", 97),
         (1100, 1, "CANCEL_REQ", 98),
@@ -40,18 +40,18 @@ def test_each_level_is_brought_to_its_price_by_itself(play):
     assert fills(played) == [(1150, 3, 1, 97, 10)]
 
 
-def test_a_withdrawn_quote_withdraws_all_its_levels(play):
+def test_withdrawn_quote_cancels_all_levels(play):
     played = play({1000: Quotes(98, 102), 1100: Quotes(98, None)}, SNAPSHOT, until(1110), quote_levels=2)
-    assert [row[1:] for row in acts(played) if row[0] == 1100] == [(2, "CANCEL_REQ", 102), (4, "CANCEL_REQ", 103)]
+    assert [row[1:] for row in actions(played) if row[0] == 1100] == [(2, "CANCEL_REQ", 102), (4, "CANCEL_REQ", 103)]
 
 
-def test_a_level_at_no_price_is_skipped_once_and_the_others_stand(play):
+def test_level_at_nonpositive_price_is_skipped_once(play):
     """The third level of a bid of 2 would be at 0."""
     played = play({1000: Quotes(2, None)}, SNAPSHOT, until(1300), quote_levels=3)
-    assert acts(played) == [(1000, 1, "PLACE", 2), (1000, 2, "PLACE", 1), (1000, 0, "SKIP", 0)]
+    assert actions(played) == [(1000, 1, "PLACE", 2), (1000, 2, "PLACE", 1), (1000, 0, "SKIP", 0)]
 
 
 @pytest.mark.parametrize(("kind", "count"), [("LIMIT", 2), ("IOC", 1), ("FOK", 1), ("MARKET", 1)])
-def test_orders_that_do_not_rest_have_one_level(play, kind, count):
+def test_only_resting_order_kinds_have_several_levels(play, kind, count):
     played = play({1000: Quotes(98, None, None, None, kind, kind)}, SNAPSHOT, until(1010), quote_levels=2)
-    assert [row[2] for row in acts(played)].count("PLACE") == count
+    assert [row[2] for row in actions(played)].count("PLACE") == count

@@ -31,8 +31,8 @@ REGISTRY = {"share": Share, "ordered": "collections:OrderedDict"}
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty current folder that imports do not outlive."""
+def work_dir(tmp_path, monkeypatch):
+    """Return an empty current folder; modules imported during the test are removed afterwards."""
     before = set(sys.modules)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -41,14 +41,14 @@ def here(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-def test_a_known_name_is_its_class():
-    """A registry may hold the class, or where it is."""
+def test_resolve_returns_registered_class():
+    """A registry may contain the class or its location."""
     assert resolve(REGISTRY, "share", "fill model") is Share
     assert resolve(REGISTRY, "ordered", "fill model").__name__ == "OrderedDict"
 
 
-def test_an_unknown_name_names_the_known_and_the_closest():
-    """Nothing falls back to a default in silence."""
+def test_unknown_model_error_lists_known_and_closest_names():
+    """There is no silent fallback to a default."""
     with pytest.raises(
         UnknownModel,
         match=r"^unknown fill model 'shre'; available: ordered, share, "
@@ -57,15 +57,15 @@ def test_an_unknown_name_names_the_known_and_the_closest():
         resolve(REGISTRY, "shre", "fill model")
 
 
-def test_a_class_of_one_s_own_is_found_in_the_current_folder(here):
-    """No installation is needed to try an idea."""
-    (here / "my_models.py").write_text("class Mine:\n    def on_rest(self, order, book): ...\n")
+def test_custom_class_is_found_in_current_folder(work_dir):
+    """Custom models need no installation."""
+    (work_dir / "my_models.py").write_text("class Mine:\n    def on_rest(self, order, book): ...\n")
     assert resolve(REGISTRY, "my_models:Mine", "fill model").__name__ == "Mine"
 
 
-def test_the_current_folder_is_searched_first(here):
-    """A file beside the command wins over a module of that name elsewhere."""
-    (here / "tabnanny.py").write_text("class Mine:\n    def on_rest(self, order, book): ...\n")
+def test_current_folder_takes_precedence_over_other_modules(work_dir):
+    """A file in the current folder takes precedence over an installed module of the same name."""
+    (work_dir / "tabnanny.py").write_text("class Mine:\n    def on_rest(self, order, book): ...\n")
     assert resolve(REGISTRY, "tabnanny:Mine", "fill model").__name__ == "Mine"
 
 
@@ -77,9 +77,9 @@ def test_the_current_folder_is_searched_first(here):
         ("my_models:Mien", r"has no class 'Mien'; did you mean Mine\?"),
     ],
 )
-def test_a_module_or_class_that_is_not_there_is_named(here, name, message):
-    """The message says where was searched."""
-    (here / "my_models.py").write_text("class Mine:\n    pass\n")
+def test_missing_module_or_class_error_names_it(work_dir, name, message):
+    """The message names the missing module or class, or the mistake in its name."""
+    (work_dir / "my_models.py").write_text("class Mine:\n    pass\n")
     with pytest.raises(UnknownModel, match=message):
         resolve(REGISTRY, name, "fill model")
 
@@ -105,8 +105,8 @@ def test_a_module_or_class_that_is_not_there_is_named(here, name, message):
         ("collections:OrderedDict", "model", "is not a quote model or a fill model"),
     ],
 )
-def test_what_is_no_model_of_the_kind_is_refused_before_it_is_called(name, kind, message):
-    """A name may come from a manifest that somebody else wrote: no function and no other class is ever called."""
+def test_resolve_rejects_objects_of_another_kind_without_calling_them(name, kind, message):
+    """Names may come from untrusted manifests: functions and other classes are never called."""
     with pytest.raises(UnknownModel, match=message):
         resolve(REGISTRY, name, kind)
 
@@ -119,14 +119,14 @@ def test_what_is_no_model_of_the_kind_is_refused_before_it_is_called(name, kind,
         ("mm.backtest.quotes.simple:FixedSpread", "model"),
     ],
 )
-def test_a_compiled_model_is_one_by_its_base(name, kind):
-    """Its hooks are C functions, which no attribute shows."""
+def test_compiled_model_is_recognized_by_its_base_class(name, kind):
+    """Its hooks are C functions, which are not visible as attributes."""
     assert resolve({}, name, kind).__name__ == name.partition(":")[2]
 
 
-def test_a_module_that_is_not_compiled_yet_says_so(here):
-    """The file is there, and yet there is no module."""
-    (here / "quick_models.pyx").write_text("cdef class Mine:\n    pass\n")
+def test_uncompiled_pyx_module_error_gives_build_command(work_dir):
+    """The source file exists, but the module does not."""
+    (work_dir / "quick_models.pyx").write_text("cdef class Mine:\n    pass\n")
     with pytest.raises(UnknownModel, match=r"quick_models\.pyx is not compiled: cythonize -i -3 quick_models\.pyx"):
         resolve(REGISTRY, "quick_models:Mine", "fill model")
 
@@ -138,16 +138,16 @@ def test_a_module_that_is_not_compiled_yet_says_so(here):
         ("1 / 0", "raised ZeroDivisionError"),
     ],
 )
-def test_a_module_that_cannot_be_imported_is_the_user_s_error(here, text, message):
-    """Its own traceback follows, so it is kept as the cause."""
-    (here / "broken_models.py").write_text(text)
+def test_failing_import_of_user_module_raises_model_error(work_dir, text, message):
+    """The original exception is kept as the cause, so that its traceback is shown."""
+    (work_dir / "broken_models.py").write_text(text)
     with pytest.raises(ModelError, match=message) as caught:
         resolve(REGISTRY, "broken_models:Mine", "fill model")
     assert caught.value.__cause__ is not None
 
 
-def test_parameters_are_the_constructor_s_arguments():
-    """What the JSON says is what the model gets."""
+def test_construct_passes_parameters_to_constructor():
+    """The JSON parameters become keyword arguments."""
     model = construct(Share, {"share": 0.5, "strict": True}, "FILL_PARAMS_JSON")
     assert (model.share, model.strict) == (0.5, True)
 
@@ -160,25 +160,25 @@ def test_parameters_are_the_constructor_s_arguments():
         ({}, "Share needs share; known are share, strict"),
     ],
 )
-def test_parameters_that_do_not_fit_are_refused(params, message):
+def test_construct_rejects_unknown_and_missing_parameters(params, message):
     """A misspelt parameter would otherwise leave its default in place."""
     with pytest.raises(UsageError, match=f"^FILL_PARAMS_JSON: {message}"):
         construct(Share, params, "FILL_PARAMS_JSON")
 
 
-def test_a_constructor_that_raises_is_the_user_s_error():
-    """The value it did not like is in the line."""
+def test_raising_constructor_raises_model_error():
+    """The message of the constructor's exception is included."""
     with pytest.raises(ModelError, match="Share raised ValueError: share 2 is above 1"):
         construct(Share, {"share": 2}, "FILL_PARAMS_JSON")
 
 
-def test_a_constructor_that_takes_anything_gets_anything():
-    """``**params`` means that the model checks for itself."""
+def test_constructor_with_kwargs_accepts_any_parameters():
+    """``**params`` means that the model checks its parameters itself."""
     assert construct(lambda **params: params, {"x": 1}, "QUOTE_PARAMS_JSON") == {"x": 1}
 
 
-def test_a_compiled_class_names_its_parameters_itself():
-    """Compiled constructors have no signature to read."""
+def test_construct_uses_signature_attribute_of_compiled_class():
+    """Compiled constructors have no introspectable signature."""
     Compiled = type("Compiled", (dict,), {"__signature__": inspect.signature(lambda *, strict=False: strict)})
     assert construct(Compiled, {"strict": True}, "FILL_PARAMS_JSON") == {"strict": True}
     with pytest.raises(UsageError, match="known are strict"):
@@ -187,13 +187,13 @@ def test_a_compiled_class_names_its_parameters_itself():
 
 @pytest.mark.parametrize("owner", [Share, Share(1)])
 @pytest.mark.parametrize("hook", ["on_trade", "on_rest"])
-def test_a_hook_of_the_right_signature_passes(owner, hook):
-    """Methods and static methods, of a class and of an object."""
+def test_require_signature_accepts_matching_hooks(owner, hook):
+    """Methods and static methods of classes and instances are accepted."""
     require_signature(owner, hook, 2)
 
 
-def test_a_hook_of_the_wrong_signature_is_refused_by_name():
-    """It is found when the model is named, not hours later."""
+def test_require_signature_rejects_mismatched_hooks():
+    """The error is raised before the run starts."""
     with pytest.raises(
         UsageError, match=r"Share.on_trade\(self, order, trade\) has the wrong signature; .* 3 arguments"
     ):
@@ -204,12 +204,12 @@ def test_a_hook_of_the_wrong_signature_is_refused_by_name():
         require_signature(Share(1), "level", 1)
 
 
-def test_a_missing_parameter_is_explained_with_its_unit_and_an_example():
-    """Found in a terminal: "fixed_spread needs delta_ticks; known are delta_ticks", without a value or a unit."""
+def test_missing_parameter_error_contains_unit_and_example():
+    """Regression: "fixed_spread needs delta_ticks; known are delta_ticks" named neither a value nor a unit."""
     build = resolve(QUOTE_MODELS, "fixed_spread", "quote model")
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as raised:
         construct(build, {}, "QUOTE_PARAMS_JSON")
-    text = str(refused.value)
+    text = str(raised.value)
     assert "needs delta_ticks (Each side's distance from the mid, in ticks)" in text
     params = json.loads(text.partition("QUOTE_PARAMS_JSON='")[2].partition("'")[0])
     construct(build, params, "QUOTE_PARAMS_JSON")

@@ -1,4 +1,4 @@
-"""Quote models in quote models: how QUOTE_PARAMS_JSON names them, what is refused, and their one volatility."""
+"""Nested quote models: their form in QUOTE_PARAMS_JSON, invalid trees, and the shared volatility."""
 
 import json
 from types import SimpleNamespace
@@ -47,20 +47,20 @@ class Wordy:
 """
 
 
-class NoRun:
-    """A run that nobody reads."""
+class StubRun:
+    """A run that records only its input files and warnings."""
 
     def __init__(self):
-        self.files, self.warned = [], []
-        self.log = SimpleNamespace(warning=lambda event, **_: self.warned.append(event))
+        self.files, self.warnings = [], []
+        self.log = SimpleNamespace(warning=lambda event, **_: self.warnings.append(event))
 
     def input_file(self, path):
         self.files.append(path.name)
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A folder with models of one's own."""
+def models_dir(tmp_path, monkeypatch):
+    """Return the current folder with a module of custom models."""
     (tmp_path / "my_tree_models.py").write_text(MINE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -70,16 +70,16 @@ def knobs(name, params):
     return Models(quote_model=name, quote_params_json=json.dumps(params))
 
 
-def made(name, params, run=None):
+def make_quotes(name, params, run=None):
     tape = Tape.of(TEST, EVENTS)
-    return ModelMaker(run or NoRun(), knobs(name, params), tape, 0).quotes()
+    return ModelMaker(run or StubRun(), knobs(name, params), tape, 0).quotes()
 
 
 def first_prices(name, params):
     """Return the prices of the first orders that a run sends, bid and ask."""
     tape = Tape.of(TEST, EVENTS)
     models = knobs(name, params)
-    quotes = ModelMaker(NoRun(), models, tape, 0).quotes()
+    quotes = ModelMaker(StubRun(), models, tape, 0).quotes()
     rules = assemble.rules(tape, Execution(), Account(initial_inventory="1"), models)
     result = backtest(tape, quotes, trade_cross(), rules)
     placed = result.orders.filter(result.orders["action"] == "PLACE")
@@ -89,30 +89,30 @@ def first_prices(name, params):
 FIXED = ["fixed_spread", {"delta_ticks": 3}]
 
 
-def test_steps_are_put_around_the_model_in_their_order():
-    """90 and 110 about 100: 97 and 103, out to a spread of 8, out to multiples of 10."""
+def test_steps_wrap_the_model_in_given_order():
+    """Around a mid of 100: 97 and 103, then widened to a spread of 8, then rounded out to multiples of 10."""
     steps = [["least_spread", {"ticks": 8}], ["round_to", {"ticks": 10}]]
-    model = made("steps", {"model": FIXED, "steps": steps})
+    model = make_quotes("steps", {"model": FIXED, "steps": steps})
     assert model.name == "fixed_spread+least_spread+round_to"
     assert first_prices("steps", {"model": FIXED, "steps": steps}) == [0.90, 1.10]
     assert first_prices("steps", {"model": FIXED, "steps": steps[:1]}) == [0.96, 1.04]
 
 
-def test_models_of_ones_own_stand_in_steps_and_mixtures(here):
-    """By package.module:Class, as model and as step; what they are made of is an input of the run."""
-    run = NoRun()
+def test_custom_models_work_in_steps_and_mixtures(models_dir):
+    """Custom models and steps are named by package.module:Class, and their module is an input of the run."""
+    run = StubRun()
     mixture = {"models": [["my_tree_models:Mine", {"away": 2}, 1], [*FIXED, 3]]}
     lifted = ["my_tree_models:Lifted", {"ticks": 1}]
     params = {"model": ["mixed", mixture], "steps": [lifted, ["post_only", {}]]}
-    assert made("steps", params, run).name == "Lifted+post_only"
+    assert make_quotes("steps", params, run).name == "Lifted+post_only"
     assert run.files == ["my_tree_models.py"] * 2
     # (88 + 3·97)/4 = 94.75 and (112 + 3·103)/4 = 105.25, each a tick higher
     assert first_prices("steps", params) == [0.95, 1.07]
 
 
-def test_every_model_and_every_step_can_be_named():
-    """The registries and the functions behind them agree."""
-    needed = {
+def test_every_registered_model_and_step_can_be_built():
+    """The registries match the functions that build the models."""
+    params_by_model = {
         "imbalance": {"delta_ticks": 1, "shift_ticks": 1},
         "grid": {"delta_ticks": 1, "levels": 2, "step_ticks": 1},
         "inventory_skew": {"delta_ticks": 1, "skew_ticks": 1},
@@ -122,12 +122,12 @@ def test_every_model_and_every_step_can_be_named():
         "symmetric": {},
         "mixed": {"models": [[*FIXED, 1]]},
     }
-    for name, params in needed.items():
+    for name, params in params_by_model.items():
         assert declared(QUOTE_MODELS[name]).name == name
-        assert made(name, params).name == name
-    own = {"q_max": 2.0, "eta": 0.1, "ticks": 2, "extra_ticks": 1.0, "inventory": 2.0}
-    own |= {"signal": "imbalance_1", "by": 1.0, "horizon_s": 60.0}
-    takes = {
+        assert make_quotes(name, params).name == name
+    values = {"q_max": 2.0, "eta": 0.1, "ticks": 2, "extra_ticks": 1.0, "inventory": 2.0}
+    values |= {"signal": "imbalance_1", "by": 1.0, "horizon_s": 60.0}
+    params_by_step = {
         "inventory_bound": ["q_max"],
         "fushimi_size": ["eta"],
         "least_spread": ["ticks"],
@@ -137,18 +137,18 @@ def test_every_model_and_every_step_can_be_named():
         **{key: ["signal", "by"] for key in ("shift_by", "widen_by", "size_by")},
         **{key: ["horizon_s"] for key in ("kelly_skew", "kelly_size")},
     }
-    assert set(takes) == set(QUOTE_STEPS)
-    steps = [[step, {name: own[name] for name in names}] for step, names in takes.items()]
-    assert made("steps", {"model": FIXED, "steps": steps}).name == "+".join(["fixed_spread", *takes])
+    assert set(params_by_step) == set(QUOTE_STEPS)
+    steps = [[step, {name: values[name] for name in names}] for step, names in params_by_step.items()]
+    assert make_quotes("steps", {"model": FIXED, "steps": steps}).name == "+".join(["fixed_spread", *params_by_step])
 
 
-def test_a_k_that_nobody_gave_is_assumed_and_told_inside_too():
-    run = NoRun()
-    made("steps", {"model": ["avellaneda_stoikov", {}], "steps": []}, run)
-    assert run.warned == ["k_assumed"]
+def test_nested_model_without_k_logs_assumed_default():
+    run = StubRun()
+    make_quotes("steps", {"model": ["avellaneda_stoikov", {}], "steps": []}, run)
+    assert run.warnings == ["k_assumed"]
 
 
-def deep(levels):
+def nested_params(levels):
     params = {"model": FIXED, "steps": [["post_only", {}]]}
     for _ in range(levels - 2):
         params = {"model": ["steps", params], "steps": [["post_only", {}]]}
@@ -182,19 +182,19 @@ WRONG = [
     ("mixed", {"models": [FIXED]}, r"mixed takes {\"models\": \[\[name, {parameters}, weight\], ...\]}; one is"),
     ("mixed", {"models": [[*FIXED, True]]}, "mixed takes .*; one is"),
     ("mixed", {"models": [[*FIXED, -1]]}, "a weight is -1; it must be above 0"),
-    ("steps", deep(DEEPEST + 1), "models are nested more than 8 deep"),
+    ("steps", nested_params(DEEPEST + 1), "models are nested more than 8 deep"),
 ]
 
 
-@pytest.mark.parametrize(("name", "params", "told"), WRONG)
-def test_what_cannot_be_a_model_is_refused(here, name, params, told):
-    """One line that says which part, and what would do."""
-    with pytest.raises((UsageError, UnknownModel, MMError), match=told):
-        made(name, params)
+@pytest.mark.parametrize(("name", "params", "message"), WRONG)
+def test_invalid_model_tree_raises_error(models_dir, name, params, message):
+    """The message names the invalid part and the expected form."""
+    with pytest.raises((UsageError, UnknownModel, MMError), match=message):
+        make_quotes(name, params)
 
 
-def test_eight_models_deep_is_deep_enough():
-    assert made("steps", deep(DEEPEST)).name.startswith("fixed_spread+post_only")
+def test_models_can_be_nested_eight_deep():
+    assert make_quotes("steps", nested_params(DEEPEST)).name.startswith("fixed_spread+post_only")
 
 
 # The volatility
@@ -208,8 +208,8 @@ ADAPTIVE = ["adaptive_spread", {"least_ticks": 1, "per_sigma": 1}]
 AS = ["avellaneda_stoikov", {"k": 1}]
 
 
-def test_the_engine_counts_the_volatility_that_the_model_asks_for():
-    """From QUOTE_PARAMS_JSON into the rules; without a word the model's own default, and the engine's for the rest."""
+def test_rules_use_volatility_settings_of_the_model():
+    """Settings come from QUOTE_PARAMS_JSON, else from the model's default, else from the engine's."""
     rules = assemble.rules(
         Tape.of(TEST, EVENTS),
         Execution(),
@@ -224,16 +224,16 @@ def test_the_engine_counts_the_volatility_that_the_model_asks_for():
     assert bare.sigma_method == "rolling"
 
 
-def test_what_one_model_says_counts_for_all():
-    """And a model that was given its volatility has no wish."""
-    said = [AS[0], AS[1] | {"sigma_method": "two_scale"}]
-    assert sigma("mixed", {"models": [[*said, 1], [*ADAPTIVE, 1]]})["sigma_method"] == "two_scale"
-    given = [AS[0], AS[1] | {"sigma": 0.4}]
-    assert sigma("mixed", {"models": [[*given, 1], [*ADAPTIVE, 1]]})["sigma_method"] == "ewma"
+def test_volatility_setting_of_one_model_applies_to_all():
+    """A model with a fixed sigma has no volatility setting."""
+    with_method = [AS[0], AS[1] | {"sigma_method": "two_scale"}]
+    assert sigma("mixed", {"models": [[*with_method, 1], [*ADAPTIVE, 1]]})["sigma_method"] == "two_scale"
+    with_sigma = [AS[0], AS[1] | {"sigma": 0.4}]
+    assert sigma("mixed", {"models": [[*with_sigma, 1], [*ADAPTIVE, 1]]})["sigma_method"] == "ewma"
 
 
-def test_a_users_model_chooses_by_the_same_names(here):
-    (here / "my_sigma_model.py").write_text(
+def test_custom_model_sets_volatility_by_its_parameters(models_dir):
+    (models_dir / "my_sigma_model.py").write_text(
         "class Own:\n"
         "    def __init__(self, sigma_method='ewma', sigma_half_life_s=5.0): pass\n"
         "    def quote(self, view): return None\n"
@@ -243,7 +243,7 @@ def test_a_users_model_chooses_by_the_same_names(here):
 
 
 @pytest.mark.parametrize(
-    ("params", "told"),
+    ("params", "message"),
     [
         ({"sigma_window_s": 0}, "sigma_window_s is 0; it must be a whole number of seconds"),
         ({"sigma_window_s": True}, "sigma_window_s is True"),
@@ -251,12 +251,14 @@ def test_a_users_model_chooses_by_the_same_names(here):
         ({"sigma_half_life_s": 0}, "sigma_half_life_s is 0"),
     ],
 )
-def test_a_volatility_without_sense_is_refused(params, told):
-    with pytest.raises(UsageError, match=f"QUOTE_PARAMS_JSON: {told}"):
+def test_invalid_volatility_parameters_raise_usage_error(params, message):
+    with pytest.raises(UsageError, match=f"QUOTE_PARAMS_JSON: {message}"):
         sigma(AS[0], AS[1] | params)
 
 
-def test_two_volatilities_in_one_run_are_refused():
-    told = "sigma_method is 'rolling' for avellaneda_stoikov and 'ewma' for adaptive_spread; one run has one volatility"
-    with pytest.raises(UsageError, match=told):
+def test_conflicting_volatility_methods_raise_usage_error():
+    message = (
+        "sigma_method is 'rolling' for avellaneda_stoikov and 'ewma' for adaptive_spread; one run has one volatility"
+    )
+    with pytest.raises(UsageError, match=message):
         sigma("mixed", {"models": [[*AS, 1], [*ADAPTIVE, 1]]})

@@ -1,4 +1,4 @@
-"""Property tests are repeatable: the same examples in every run, and a command for what a random run finds."""
+"""Property tests are repeatable: each run has the same examples, and a failed random run prints a repeat command."""
 
 import re
 import shlex
@@ -8,7 +8,7 @@ import pytest
 
 from support import ROOT, run_python
 
-# Fails for a few numbers of very many, and prints those that it was given.
+# Fails for most numbers, and writes the drawn numbers to a file.
 PROPERTY = """
 from hypothesis import given, settings, strategies as st
 
@@ -22,31 +22,31 @@ def test_drawn(number):
 
 
 @pytest.fixture
-def place(tmp_path) -> Path:
+def project(tmp_path) -> Path:
     (tmp_path / "test_property.py").write_text(PROPERTY)
     return tmp_path
 
 
-def drawn(place: Path, *words: str) -> tuple[str, list[str]]:
-    """Run the property; return what pytest prints and the examples that it has tried."""
+def run_property(project: Path, *words: str) -> tuple[str, list[str]]:
+    """Run the property test; return the output of pytest and the tried examples."""
     own = ("-m", "pytest", "-p", "repeatable", "-p", "no:cacheprovider", *words)
-    done = run_python(*own, cwd=place, PYTHONPATH=str(ROOT / "tests"))
-    examples = (place / "drawn.txt").read_text().splitlines()
-    (place / "drawn.txt").unlink()
+    done = run_python(*own, cwd=project, PYTHONPATH=str(ROOT / "tests"))
+    examples = (project / "drawn.txt").read_text().splitlines()
+    (project / "drawn.txt").unlink()
     return done.stdout, examples
 
 
-def test_two_runs_try_the_same_examples(place):
-    """What continuous integration found yesterday, it finds today."""
-    first = drawn(place, "test_property.py")[1]
+def test_two_default_runs_try_the_same_examples(project):
+    """Failures in continuous integration are reproducible."""
+    first = run_property(project, "test_property.py")[1]
     assert len(first) > 10
-    assert drawn(place, "test_property.py")[1] == first
+    assert run_property(project, "test_property.py")[1] == first
 
 
-def test_a_random_run_prints_the_command_that_repeats_its_failure(place):
-    """The seed is in it, and the profile."""
-    printed, first = drawn(place, "test_property.py", "--hypothesis-profile=fuzz", "--hypothesis-seed=12345")
+def test_random_run_prints_command_that_repeats_its_failure(project):
+    """The command contains the seed and the profile."""
+    printed, first = run_property(project, "test_property.py", "--hypothesis-profile=fuzz", "--hypothesis-seed=12345")
     found = re.search(r"^repeat: \S+ -m pytest (.*)$", printed, re.MULTILINE)
     assert found, printed
-    assert drawn(place, *shlex.split(found[1]))[1] == first
-    assert drawn(place, "test_property.py", "--hypothesis-profile=fuzz", "--hypothesis-seed=54321")[1] != first
+    assert run_property(project, *shlex.split(found[1]))[1] == first
+    assert run_property(project, "test_property.py", "--hypothesis-profile=fuzz", "--hypothesis-seed=54321")[1] != first

@@ -1,4 +1,4 @@
-"""``mm.open_run``: frames, cards and charts of a run on disk are those of the result that made it."""
+"""``mm.open_run``: frames, cards and charts of a run on disk equal those of the original result."""
 
 import json
 
@@ -20,8 +20,8 @@ KNOBS = {"maker_fee_rate": 0, "fills": "trade_cross", "sensitivity": False}
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
-    """A folder with a day, a calibration and a backtest of it by the command line."""
+def workspace(tmp_path_factory):
+    """Return a folder with a day and its calibration and backtest by the command line, and the day's tape."""
     root = tmp_path_factory.mktemp("desk")
     day = DayFolder(root / "data", "SIMUSDT", "20260105")
     make_day(day, SCENARIOS["poisson"](), Session("SIMUSDT", "20260105", hours=0.1, seed=5))
@@ -33,9 +33,9 @@ def desk(tmp_path_factory):
     return root, mm.load_day(day)
 
 
-def test_frames_of_a_folder_are_those_of_the_result(desk):
-    """Columns, types and values; a word's type has the words that occur, a request to cancel its ms."""
-    root, tape = desk
+def test_frames_of_run_folder_equal_frames_of_result(workspace):
+    """Columns, types and values are equal; reasons are compared as strings, and cancel requests are in ms."""
+    root, tape = workspace
     result, run = mm.backtest(tape, **KNOBS), mm.open_run("bt", root / "out")
     assert (run.kind, run.summary["n_fills"]) == ("backtest", len(result.fills))
     assert run.knobs["fill_model"] == "trade_cross"
@@ -47,24 +47,26 @@ def test_frames_of_a_folder_are_those_of_the_result(desk):
     assert_frame_equal(run.equity_frame(), result.equity_frame(), abs_tol=1e-9)
 
 
-def test_markouts_with_the_tape_are_exact_and_without_it_a_second_old(desk):
-    """The same fills; with the tape every number, without it most of them."""
-    root, tape = desk
+def test_markouts_are_exact_with_tape_and_approximate_without(workspace):
+    """Without the tape, only the markout columns differ, and only slightly."""
+    root, tape = workspace
     result, run = mm.backtest(tape, **KNOBS), mm.open_run("bt", root / "out")
     exact = result.markouts_frame((1, 60))
     assert_frame_equal(run.markouts_frame((1, 60), tape), exact, abs_tol=1e-9)
-    near = run.markouts_frame((1, 60))
-    assert near.columns == exact.columns
-    assert_frame_equal(near.drop("markout_1s", "markout_60s"), exact.drop("markout_1s", "markout_60s"), abs_tol=1e-9)
-    apart = (near["markout_60s"] - exact["markout_60s"]).abs().drop_nulls()
-    assert apart.max() < 0.1
+    approximate = run.markouts_frame((1, 60))
+    assert approximate.columns == exact.columns
+    assert_frame_equal(
+        approximate.drop("markout_1s", "markout_60s"), exact.drop("markout_1s", "markout_60s"), abs_tol=1e-9
+    )
+    difference = (approximate["markout_60s"] - exact["markout_60s"]).abs().drop_nulls()
+    assert difference.max() < 0.1
     with pytest.raises(UsageError, match=r"horizons are \[0\] s"):
         run.markouts_frame([0])
 
 
-def test_a_run_shows_itself(desk):
-    """Lines, a card with the headline numbers, and the charts of its page."""
-    root, tape = desk
+def test_run_has_repr_html_card_and_plot(workspace):
+    """The repr has text lines, the card the headline numbers, and the plot the charts of the page."""
+    root, tape = workspace
     run = mm.open_run(root / "out" / "backtest" / "SIMUSDT" / "20260105_bt")
     assert repr(run).startswith("backtest SIMUSDT 20260105, run bt, ok\n  pnl_total=")
     assert f"{run.summary['n_fills']:,}" in run._repr_html_()
@@ -74,9 +76,9 @@ def test_a_run_shows_itself(desk):
     assert "best bid" not in run.plot().page()
 
 
-def test_a_calibration_has_its_fit_with_points(desk):
-    """Its curve has them, and its residuals stand below; other kinds name who has what."""
-    root, _ = desk
+def test_calibration_run_has_fit_and_plot_with_residuals(workspace):
+    """The plot has points and residuals; frames of another kind of run raise UsageError."""
+    root, _ = workspace
     run = mm.open_run("cal", root / "out")
     content = json.loads((run.folder / "poisson_fit.json").read_text(encoding="utf-8"))
     assert (run.fit.A, run.fit.k) == (content["A"], content["k"])
@@ -89,8 +91,8 @@ def test_a_calibration_has_its_fit_with_points(desk):
         mm.open_run("nothing", root / "out")
 
 
-def test_a_sweep_has_its_rows_and_its_picture(tmp_path):
-    """The grid, the ranking and the PnL over time, from its files."""
+def test_sweep_run_has_rows_frame_and_plot(tmp_path):
+    """The grid, the ranking and the PnL series are read from its files."""
     rows = [
         {"rank": n, "point": n, "status": "ok", "GAMMA": str(n), "sharpe": 4.0 - n, "pnl_total": 1.0 / n, "n_fills": n}
         | dict.fromkeys(("deflated_sharpe", "psr", "max_drawdown", "sharpe_first_half", "sharpe_second_half"), 0.5)

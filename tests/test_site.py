@@ -1,4 +1,4 @@
-"""The site holds every page of the project, and what each of them links to."""
+"""The documentation site contains every page of the project and all linked files."""
 
 import re
 
@@ -8,13 +8,13 @@ from support import ROOT
 from tools import site
 
 
-def test_every_page_is_in_the_navigation():
+def test_navigation_lists_every_page():
     inside = re.findall(r"^ +- (?:.+: )?(\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(inside) == [str(page) for page in site.pages()]
 
 
 @pytest.fixture
-def staged(tmp_path, monkeypatch):
+def staged_site(tmp_path, monkeypatch):
     root = tmp_path / "checkout"
     (root / "docs" / "notebooks").mkdir(parents=True)
     (root / "mm").mkdir()
@@ -28,8 +28,8 @@ def staged(tmp_path, monkeypatch):
     return tmp_path / "site"
 
 
-def test_links_lead_to_the_same_files(staged):
-    text = (staged / "docs" / "a.md").read_text()
+def test_staged_links_lead_to_the_same_files(staged_site):
+    text = (staged_site / "docs" / "a.md").read_text()
     assert text == "[k](../mm/a.pyx#L1) [n](notebooks/1.ipynb) [b](../README.md#top) [w](https://a.org/x)"
-    assert (staged / "mm" / "a.pyx").read_text() == "pass"
-    assert (staged / "docs" / "notebooks" / "1.ipynb").is_file()
+    assert (staged_site / "mm" / "a.pyx").read_text() == "pass"
+    assert (staged_site / "docs" / "notebooks" / "1.ipynb").is_file()

@@ -1,4 +1,4 @@
-"""Types as others see them: the generated stubs, stubtest, and ``mypy --strict`` on the face and on the docs."""
+"""Typing for users: generated stubs, stubtest, and ``mypy --strict`` on the public API and on the docs."""
 
 import os
 import re
@@ -83,7 +83,7 @@ class Thing(Base):
 
 def read(lines: Iterable[bytes]) -> Thing | None: ...
 '''
-FACE = """\
+API_USE = """\
 import mm
 from mm import backtest, load_day
 from mm.backtest.rules import Rules
@@ -102,50 +102,50 @@ mm.backtest(tape, feed_latency="recorder")
 
 
 def run(*args: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run Python with *args*; this project is what mypy finds as ``mm``."""
+    """Run Python with *args*; mypy finds this project as ``mm``."""
     env = {**os.environ, "MYPYPATH": str(ROOT)}
     command = [sys.executable, *map(str, args)]
     return subprocess.run(command, cwd=cwd, env=env, text=True, capture_output=True, check=False, timeout=300)
 
 
 def strict(folder: Path, *files: str) -> list[str]:
-    """Return the lines that ``mypy --strict`` prints of *files*."""
+    """Return the output lines of ``mypy --strict`` for *files*."""
     options = ["--strict", "--config-file", ROOT / "pyproject.toml", "--cache-dir", ROOT / ".mypy_cache"]
     return run("-m", "mypy", *options, "--no-error-summary", *files, cwd=folder).stdout.splitlines()
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with a public face and one kernel."""
-    room = tmp_path / "mm" / "room"
-    room.mkdir(parents=True)
+    """Return a project with the public ``__init__`` and one kernel."""
+    subpackage = tmp_path / "mm" / "room"
+    subpackage.mkdir(parents=True)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copy(ROOT / "mm" / "__init__.py", tmp_path / "mm")
-    (room / "thing.pyx").write_text(KERNEL.replace("kind=SECRET", "kind: int = SECRET"))
+    (subpackage / "thing.pyx").write_text(KERNEL.replace("kind=SECRET", "kind: int = SECRET"))
     return tmp_path
 
 
-def test_the_stubs_in_the_tree_are_those_of_the_kernels() -> None:
-    """Whoever changes a kernel runs ``make stubs``."""
+def test_committed_stubs_match_the_kernels() -> None:
+    """``make stubs`` must be run after a change of a kernel."""
     done = run("tools/stubs.py", "--check")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_stubtest_finds_the_stubs_in_the_compiled_kernels() -> None:
-    """What a stub says is there is there at run time, and what is there stands in the stub."""
+def test_stubs_match_compiled_kernels_in_stubtest() -> None:
+    """Stubs and compiled modules define the same names."""
     done = run("tools/stubs.py", "--stubtest")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_stub_says_what_the_kernel_says(project: Path) -> None:
-    """Names, parameters, defaults and docstrings are the kernel's; C types become Python's."""
+def test_generated_stub_matches_the_kernel(project: Path) -> None:
+    """Names, parameters, defaults and docstrings are copied; C types become Python types."""
     assert run("tools/stubs.py", "--root", project).returncode == 0
     assert (project / "mm/room/thing.pyi").read_text() == STUB
     assert run("tools/stubs.py", "--root", project, "--check").returncode == 0
 
 
-def test_a_stub_that_differs_is_shown(project: Path) -> None:
-    """The difference and the way out; a stub without a kernel counts as well."""
+def test_stub_check_prints_difference_and_orphan_stub(project: Path) -> None:
+    """The output has a diff, the stub without a kernel and the command to run."""
     run("tools/stubs.py", "--root", project)
     (project / "mm/room/thing.pyi").write_text(STUB.replace("bound: int", "bound: float"))
     (project / "mm/room/moved.pyi").touch()
@@ -166,8 +166,8 @@ def test_a_stub_that_differs_is_shown(project: Path) -> None:
         ("Iterable[bytes]", "Counter[str]", "Counter is not imported"),
     ],
 )
-def test_a_kernel_without_a_type_is_refused(project: Path, before: str, after: str, message: str) -> None:
-    """A stub never guesses: the line of the kernel is named."""
+def test_stub_generation_rejects_untyped_kernel(project: Path, before: str, after: str, message: str) -> None:
+    """Types are never guessed: the error names the file and the problem."""
     kernel = project / "mm/room/thing.pyx"
     kernel.write_text(kernel.read_text().replace(before, after))
     done = run("tools/stubs.py", "--root", project)
@@ -176,9 +176,9 @@ def test_a_kernel_without_a_type_is_refused(project: Path, before: str, after: s
     assert message in done.stderr
 
 
-def test_the_public_face_is_typed(tmp_path: Path) -> None:
-    """A wrong name and a wrong argument are errors of the type checker, not surprises at run time."""
-    (tmp_path / "face.py").write_text(FACE)
+def test_public_api_passes_mypy_strict_and_rejects_misuse(tmp_path: Path) -> None:
+    """The type checker reports wrong names and wrong arguments."""
+    (tmp_path / "face.py").write_text(API_USE)
     revealed, *errors = strict(tmp_path, "face.py")
     assert "Tape | typing.Iterable[mm.tape.tape.Tape]" in revealed
     assert "-> mm.backtest.result.Result" in revealed
@@ -188,7 +188,7 @@ def test_the_public_face_is_typed(tmp_path: Path) -> None:
 
 
 def test_every_python_block_of_the_docs_passes_mypy_strict(tmp_path: Path) -> None:
-    """A reader's type checker accepts what the docs show; the blocks of a page are one module, on their own lines."""
+    """The blocks of a page form one module and keep their line numbers."""
     names = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Hooks of a user's fill model, on tapes short enough to follow by hand."""
+"""Hooks of custom fill models, on tapes short enough to calculate by hand."""
 
 import zipfile
 
@@ -29,24 +29,24 @@ class BidAt99:
 
 
 class Watcher:
-    """Writes down what it is told; fills one lot at the third book change it is asked about."""
+    """Records its hook calls; fills one lot at the book change of 400."""
 
     def __init__(self):
-        self.told = []
+        self.calls = []
 
     def on_rest(self, order, book):
-        self.told.append(("rest", order.ticks, book.lots_at(1, 99)))
+        self.calls.append(("rest", order.ticks, book.lots_at(1, 99)))
 
     def on_level(self, order, before_lots, after_lots):
-        self.told.append(("level", before_lots, after_lots))
+        self.calls.append(("level", before_lots, after_lots))
 
     def on_book(self, order, book, elapsed_us):
-        self.told.append(("book", book.us, elapsed_us))
+        self.calls.append(("book", book.us, elapsed_us))
         return 1 if book.us == 400 else 0
 
 
-def test_levels_are_told_when_they_change_and_before_the_book_is_asked():
-    """The bid rests at 110 behind 7 lots; 5 at 200, other prices at 300, gone at 400, where the model fills it."""
+def test_on_level_is_called_on_change_and_before_on_book():
+    """The bid rests at 110 behind 7 lots; 5 at 200, other prices change at 300, 0 at 400, where the model fills."""
     tape = Tape.of(
         TEST,
         [
@@ -60,7 +60,7 @@ def test_levels_are_told_when_they_change_and_before_the_book_is_asked():
     watcher = Watcher()
     exchange = PaperExchange(BidAt99(), watcher, RULES)
     exchange.run(tape)
-    assert watcher.told == [
+    assert watcher.calls == [
         ("rest", 99, 7),
         ("level", 7, 5),
         ("book", 200, 90),
@@ -73,8 +73,8 @@ def test_levels_are_told_when_they_change_and_before_the_book_is_asked():
     assert journal.fill_reasons[journal.fills[0, 6]] == "Watcher:book"
 
 
-def test_a_model_that_raises_or_leaves_is_named_with_its_line():
-    """Also one that asks the interpreter to end: a hook is no place to do that from."""
+def test_exception_in_hook_error_names_model_and_line():
+    """SystemExit in a hook is reported as a model error, too."""
 
     class Leaves(Watcher):
         def on_level(self, order, before_lots, after_lots):
@@ -86,13 +86,13 @@ def test_a_model_that_raises_or_leaves_is_named_with_its_line():
 
 
 class Keeps:
-    """Keeps all that it is shown, and looks at one of them the next time."""
+    """Keeps the objects passed to its hooks, and reads one of them in the next call."""
 
     def __init__(self, which):
         self.which, self.last = which, {}
 
-    def look(self, name, shown, field):
-        before, self.last[name] = self.last.get(name), shown
+    def look(self, name, passed, field):
+        before, self.last[name] = self.last.get(name), passed
         return getattr(before, field) if before is not None and name == self.which else None
 
     def quote(self, view):
@@ -115,8 +115,8 @@ class Keeps:
 
 
 @pytest.mark.parametrize("which", ["view", "last trade", "order", "trade", "book", "order of a level", None])
-def test_what_was_kept_does_not_show_the_next_call(which):
-    """Else "the price of the last time" would be the price of now, in silence; to keep without a look is no fault."""
+def test_kept_view_raises_reference_error_after_its_call(which):
+    """A kept view must not silently show the next call's values; keeping it without reading is allowed."""
     model = Keeps(which)
     steps = [(at * 1_000_000, "trade", -1, 101, 1) for at in range(1, 5)]
     steps += [(at * 1_000_000 + 7, "depth", [(99, at)], []) for at in range(1, 5)]
@@ -130,16 +130,16 @@ def test_what_was_kept_does_not_show_the_next_call(which):
         exchange.run(tape)
 
 
-def test_an_error_without_a_traceback_has_no_place():
-    """Nothing is made up where nothing is known."""
+def test_error_without_traceback_has_no_location():
+    """No location is invented."""
     assert str(raised(Watcher(), "on_book", ValueError("odd"))) == "Watcher.on_book raised ValueError: odd"
 
 
-def test_a_path_is_no_module(tmp_path, monkeypatch):
-    """Not even where Python would find one: a zip file on its path takes `a/b` for a file in a folder."""
-    place = tmp_path / "code.zip"
-    with zipfile.ZipFile(place, "w") as archive:
+def test_load_class_rejects_path_instead_of_module(tmp_path, monkeypatch):
+    """Even where Python would import it: a zip file on sys.path accepts `a/b` as a path."""
+    archive_path = tmp_path / "code.zip"
+    with zipfile.ZipFile(archive_path, "w") as archive:
         archive.writestr("models/mine.py", "raise RuntimeError('it was imported')")
-    monkeypatch.syspath_prepend(str(place))
+    monkeypatch.syspath_prepend(str(archive_path))
     with pytest.raises(UnknownModel, match=r"'models/mine' is a path; give package\.module:Class"):
         load_class("models/mine:bid", "quote model")

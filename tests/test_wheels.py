@@ -1,4 +1,4 @@
-"""What a release is made of: bytes that follow from the source alone, and no wheel without its kernels."""
+"""Release files: reproducible source archives, and wheels that contain all kernels."""
 
 import io
 import os
@@ -12,8 +12,8 @@ from support import ROOT
 from tools import wheels
 
 
-def packed(names, *, mtime, reverse):
-    """Return a .tar.gz of files called *names*, written in either order at an instant by some user."""
+def make_archive(names, *, mtime, reverse):
+    """Return a .tar.gz of files called *names*, in either order, with a given mtime and owner."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as archive:
         for name in sorted(names, reverse=reverse):
@@ -23,10 +23,10 @@ def packed(names, *, mtime, reverse):
     return out.getvalue()
 
 
-def test_an_archive_follows_from_names_and_contents_alone():
+def test_normalised_archive_depends_only_on_names_and_contents():
     names = ("mm/a.py", "mm/b.py", "README.md")
     first, second = (
-        wheels.normalised(packed(names, mtime=at, reverse=reverse), epoch=1_000)
+        wheels.normalised(make_archive(names, mtime=at, reverse=reverse), epoch=1_000)
         for at, reverse in ((1, False), (2, True))
     )
     assert first == second
@@ -34,7 +34,7 @@ def test_an_archive_follows_from_names_and_contents_alone():
         assert {one.name: archive.extractfile(one).read() for one in archive} == {one: one.encode() for one in names}
 
 
-def test_a_wheel_without_a_kernel_is_found(tmp_path):
+def test_without_kernels_lists_uncompiled_kernels_of_wheel(tmp_path):
     wheel = tmp_path / "a.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for name in ("mm/a.pyx", "mm/a.cpython-311.so", "mm/b.pyx", "mm/c.py"):
@@ -42,7 +42,7 @@ def test_a_wheel_without_a_kernel_is_found(tmp_path):
     assert wheels.without_kernels(wheel) == ["mm/b.pyx"]
 
 
-def test_a_missing_python_is_named(monkeypatch, tmp_path, capsys):
+def test_missing_python_version_is_reported(monkeypatch, tmp_path, capsys):
     (tmp_path / "python3.12").symlink_to(os.path.realpath(sys.executable))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
@@ -50,12 +50,12 @@ def test_a_missing_python_is_named(monkeypatch, tmp_path, capsys):
     assert "no Python 3.14" in capsys.readouterr().err
 
 
-def test_a_failed_step_ends_with_what_it_printed(capsys):
+def test_failed_build_step_prints_its_output(capsys):
     with pytest.raises(SystemExit, match="ended with 2"):
         wheels._run("python3", "-c", "import sys; print('why'); sys.exit(2)")
     assert "why" in capsys.readouterr().err
 
 
-def test_the_build_packages_are_pinned():
+def test_build_requirements_are_pinned():
     pins = wheels._pinned(ROOT / "mm/ops/deploy/requirements-build.txt")
     assert {pin.partition("==")[0] for pin in pins} == {"cython", "setuptools"}

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writes of whole files, and the memory of verified files."""
 
 import errno
 import os
@@ -11,8 +11,8 @@ from mm.whole_file import VerifiedFiles, clear_unfinished, whole_file, write_who
 from support import run_python
 
 
-def test_a_file_gets_its_place_when_it_is_whole(tmp_path):
-    """A reader never sees half of it; what was there before stays until then."""
+def test_whole_file_appears_only_when_complete(tmp_path):
+    """Readers see the previous file until the new one is complete."""
     path = tmp_path / "kept.json"
     path.write_text("before")
     with whole_file(path) as unfinished:
@@ -22,8 +22,8 @@ def test_a_file_gets_its_place_when_it_is_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failure_leaves_nothing(tmp_path):
-    """Neither half a file nor its place."""
+def test_failed_write_leaves_no_file(tmp_path):
+    """Neither the file nor a temporary file remains."""
 
     def write() -> None:
         with whole_file(tmp_path / "kept.json") as unfinished:
@@ -35,8 +35,8 @@ def test_a_failure_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_durable_file_is_forced_to_the_disk_or_not_there(tmp_path, monkeypatch):
-    """A reader of a manifest or a snapshot reads all of it, and no temporary name stays."""
+def test_failed_fsync_keeps_previous_durable_file(tmp_path, monkeypatch):
+    """The previous content stays complete, and no temporary file remains."""
     write_whole(tmp_path / "made" / "a.json", b"one", durable=True)
 
     def fail(fd):
@@ -48,13 +48,13 @@ def test_a_durable_file_is_forced_to_the_disk_or_not_there(tmp_path, monkeypatch
     assert [(path.name, path.read_bytes()) for path in (tmp_path / "made").iterdir()] == [("a.json", b"one")]
 
 
-def idle(path, seconds):
-    """Let *path* be written to so long ago."""
+def set_age(path, seconds):
+    """Set the modification time of *path* to *seconds* ago."""
     os.utime(path, (time.time() - seconds,) * 2)
 
 
-def test_only_what_the_dead_left_is_cleared(tmp_path):
-    """A process that works keeps its file, also one of another machine; other names are nobody's to remove."""
+def test_clear_unfinished_removes_only_files_of_dead_writers(tmp_path):
+    """Files of running processes are kept, also those of other machines, and so are files with other names."""
     code = "import os, sys\nfrom pathlib import Path\nfrom mm.whole_file import whole_file\n"
     code += "with whole_file(Path('kept.json')) as unfinished:\n"
     code += "    unfinished.write_text('half')\n    os.kill(os.getpid(), 9)\n"
@@ -64,13 +64,13 @@ def test_only_what_the_dead_left_is_cleared(tmp_path):
     others = [tmp_path / name for name in ("kept.json", "mine.partial", "1.partial")]
     for path in (own, *others):
         path.touch()
-        idle(path, 3_600)
+        set_age(path, 3_600)
     clear_unfinished(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([left, own, *others]), "it was written to a moment ago"
-    idle(left, 120)
+    set_age(left, 120)
     clear_unfinished(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([own, *others])
-    idle(own, 2 * 86_400)  # a number that another process has since
+    set_age(own, 2 * 86_400)  # a process id that has been reused since
     clear_unfinished(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(others)
     clear_unfinished(tmp_path / "nowhere")
@@ -78,63 +78,63 @@ def test_only_what_the_dead_left_is_cleared(tmp_path):
 
 @pytest.fixture
 def verified(tmp_path, monkeypatch):
-    """Return a memory of verified files, in which files written a moment ago count."""
+    """Return a memory of verified files that also remembers files written just now."""
     monkeypatch.setattr(module, "SETTLED_S", 0.0)
     return VerifiedFiles(tmp_path / "verified")
 
 
-def asked(verified, path, claim, *, holds=True):
-    """Return what *verified* answers, and how often it called the check."""
+def verify(verified, path, claim, *, holds=True):
+    """Return the answer of *verified* and the number of calls of the check."""
     calls = []
     answer = verified.verified_once(path, claim, lambda: calls.append(path) or holds)
     return answer, len(calls)
 
 
-def test_a_file_is_verified_once_for_each_identity(tmp_path, verified):
-    """Whatever is done to it: written in place with its time put back, replaced by a copy, or another file's claim."""
+def test_file_is_verified_once_per_identity_and_claim(tmp_path, verified):
+    """Another claim, a write in place with its mtime restored, or a replacement causes a new check."""
     path = tmp_path / "day.csv"
     path.write_bytes(b"one")
     before = path.stat().st_mtime_ns
-    assert [asked(verified, path, "a") for _ in range(3)] == [(True, 1), (True, 0), (True, 0)]
-    assert asked(verified, path, "b") == (True, 1)
+    assert [verify(verified, path, "a") for _ in range(3)] == [(True, 1), (True, 0), (True, 0)]
+    assert verify(verified, path, "b") == (True, 1)
     path.write_bytes(b"two")
     os.utime(path, ns=(before, before))
-    assert [asked(verified, path, "b") for _ in range(2)] == [(True, 1), (True, 0)]
+    assert [verify(verified, path, "b") for _ in range(2)] == [(True, 1), (True, 0)]
     copy = tmp_path / "copy"
     copy.write_bytes(b"six")
     os.utime(copy, ns=(before, before))
     copy.replace(path)
-    assert asked(verified, path, "b") == (True, 1)
+    assert verify(verified, path, "b") == (True, 1)
 
 
-def test_what_does_not_hold_is_asked_every_time(tmp_path, verified):
-    """A file that is mended in a way that its times do not show must not stay refused."""
+def test_failed_verification_is_repeated_every_time(tmp_path, verified):
+    """A file that is repaired without a change of its times must not stay rejected."""
     path = tmp_path / "day.csv"
     path.write_bytes(b"one")
-    assert [asked(verified, path, "a", holds=False) for _ in range(2)] == [(False, 1), (False, 1)]
+    assert [verify(verified, path, "a", holds=False) for _ in range(2)] == [(False, 1), (False, 1)]
     assert not verified.folder.exists()
 
 
-def test_a_memory_that_is_damaged_or_not_there_costs_a_check_alone(tmp_path, verified):
-    """It may only save work: what it holds is compared whole, and where it cannot be kept, nothing is lost."""
+def test_damaged_or_missing_memory_only_causes_a_new_check(tmp_path, verified):
+    """Entries are compared completely, and a memory that cannot be written is ignored."""
     path = tmp_path / "day.csv"
     path.write_bytes(b"one")
-    assert asked(verified, path, "a") == (True, 1)
-    (kept,) = verified.folder.iterdir()
-    for harmed in (b"", kept.read_bytes()[:-1], kept.read_bytes().replace(b"a", b"b"), bytes(100)):
-        kept.write_bytes(harmed)
-        assert [asked(verified, path, "a") for _ in range(2)] == [(True, 1), (True, 0)]
-    nowhere = VerifiedFiles(path / "no folder")
-    assert [asked(nowhere, path, "a") for _ in range(2)] == [(True, 1), (True, 1)]
+    assert verify(verified, path, "a") == (True, 1)
+    (entry,) = verified.folder.iterdir()
+    for damaged in (b"", entry.read_bytes()[:-1], entry.read_bytes().replace(b"a", b"b"), bytes(100)):
+        entry.write_bytes(damaged)
+        assert [verify(verified, path, "a") for _ in range(2)] == [(True, 1), (True, 0)]
+    unwritable = VerifiedFiles(path / "no folder")
+    assert [verify(unwritable, path, "a") for _ in range(2)] == [(True, 1), (True, 1)]
 
 
-def test_a_file_written_just_now_is_not_remembered(tmp_path, monkeypatch):
+def test_verification_of_recently_written_file_is_not_remembered(tmp_path, monkeypatch):
     """A second write within one step of the file system's clock would have the same times."""
     path = tmp_path / "day.csv"
     path.write_bytes(b"one")
     verified = VerifiedFiles(tmp_path / "verified")
     monkeypatch.setattr(module, "SETTLED_S", 3_600.0)
-    assert [asked(verified, path, "a") for _ in range(2)] == [(True, 1), (True, 1)]
+    assert [verify(verified, path, "a") for _ in range(2)] == [(True, 1), (True, 1)]
     monkeypatch.setattr(module, "SETTLED_S", 0.0)
     writes = iter((b"two", b""))  # a file that is written to while it is verified
     assert verified.verified_once(path, "a", lambda: bool(path.write_bytes(next(writes))))

@@ -1,4 +1,4 @@
-"""A market whose price travels: a book of many levels, of which a snapshot shows a part, moved step by step."""
+"""A market with a moving price: a book of many levels, of which a snapshot contains a part."""
 
 from random import Random
 
@@ -8,9 +8,9 @@ LOTS = 100_000
 
 
 class Ladder:
-    """A book of *levels* levels per side in the matching of a box, *gap* ticks apart, moved by orders.
+    """A book of *levels* levels per side in the matching of a simulated exchange, *gap* ticks apart, moved by orders.
 
-    Levels appear and vanish at random over its whole depth as well, so that some beyond a snapshot come to be known.
+    Levels also appear and vanish at random over the whole depth, so that some beyond a snapshot become known.
     """
 
     def __init__(self, box, mid=1_000_000, levels=1_500, gap=2, seed=7, churn=10):
@@ -23,7 +23,7 @@ class Ladder:
                 self._place(side, mid - side * step * gap)
 
     def move(self, ticks):
-        """Move the price by *ticks*: what is in its way is traded, and what it leaves behind is filled with orders."""
+        """Move the price by *ticks*: orders in the way are traded, and new orders follow behind it."""
         step, far = (1 if ticks > 0 else -1), self._levels * self._gap
         for _ in range(abs(ticks)):
             self.mid += step
@@ -45,7 +45,7 @@ class Ladder:
             self._orders[ticks] = (side, number)
 
     def _take(self, side, ticks):
-        """Trade what *side* has at a price."""
+        """Trade the order of *side* at a price."""
         if ticks in self._orders and self._orders[ticks][0] == side:
             del self._orders[ticks]
             self._core.submit(self._scheduler.done_us, 1_001, -side, ticks, 3 * LOTS, IOC)

@@ -15,14 +15,14 @@ cdef extern from *:
         "75767778798081828384858687888990919293949596979899";
     """
     const char* PAIRS "mm_pairs"
+    int trailing_zeros "__builtin_ctzll"(uint64_t word) noexcept nogil
+    bint LITTLE_ENDIAN "(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)"
     ctypedef long long wide_t "mm_decimal_t"            # 128 bits in C
     ctypedef unsigned long long uwide_t "mm_udecimal_t"
 
 
-cdef inline bint eight_digits(const char* p, uint64_t* value) noexcept nogil:
-    """Read eight digits as one word; False where one is none, or where words are stored the other way round."""
-    cdef uint64_t word
-    memcpy(&word, p, 8)
+cdef inline bint digits_of(uint64_t word, uint64_t* value) noexcept nogil:
+    """Read the eight digits of a word, the first in its lowest byte; return False if one is not a digit."""
     if word & 0xF0F0F0F0F0F0F0F0u != 0x3030303030303030u:
         return False
     word &= 0x0F0F0F0F0F0F0F0Fu
@@ -32,6 +32,35 @@ cdef inline bint eight_digits(const char* p, uint64_t* value) noexcept nogil:
     word = (word * 100 + (word >> 16)) & 0x0000FFFF0000FFFFu
     value[0] = (word * 10000 + (word >> 32)) & 0xFFFFFFFFu
     return True
+
+
+cdef inline bint eight_digits(const char* p, uint64_t* value) noexcept nogil:
+    """Read eight digits as one word; return False if one is not a digit, and always on big-endian machines."""
+    cdef uint64_t word
+    memcpy(&word, p, 8)
+    return LITTLE_ENDIAN and digits_of(word, value)
+
+
+cdef inline const char* usual_decimal(const char* p, uint64_t* value) noexcept nogil:
+    """Read a decimal of one to seven digits, a point and eight digits, in units of 1e-8, in two words.
+
+    Return the position after it, NULL if the format differs. Up to 16 bytes are read, whatever they are.
+    """
+    cdef uint64_t word, points, whole, places
+    cdef int count
+    memcpy(&word, p, 8)
+    points = word ^ 0x2E2E2E2E2E2E2E2Eu
+    points = (points - 0x0101010101010101u) & ~points & 0x8080808080808080u  # the lowest bit marks the first point
+    if points == 0 or not LITTLE_ENDIAN:
+        return NULL
+    count = trailing_zeros(points) >> 3
+    # Digits move to the end of the word, after zeros.
+    if count == 0 or not digits_of(word << (64 - 8 * count) | <uint64_t> 0x3030303030303030u >> 8 * count, &whole):
+        return NULL
+    if not eight_digits(p + count + 1, &places):
+        return NULL
+    value[0] = whole * 100000000u + places
+    return p + count + 9
 
 
 cdef inline uint64_t power_of_ten(int exponent) noexcept nogil:

@@ -15,12 +15,14 @@ Exponentials are compared first. If none gains over the mid's, the best shape fr
 exponential that fits from no reference does not determine the reference.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mm.backtest.metrics.arithmetic import distinct_values, quantiles
 from mm.calibration._cells import ends_by_block, stood_between
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
 from mm.calibration.block_sums import REACHED
@@ -202,10 +204,10 @@ def end_cells(days: "Sequence[DepthCounts]") -> Ints:
     """Return the starts of the cells, in ticks beyond the touch: a tick wide, or wider if there were too many."""
     hits = [day.hits(side, *day.span) for day in days for side in day.options.sides]
     ends = np.concatenate([(found.depth - met) // days[0].path.per_tick for found, met in hits])
-    last = max(int(np.ceil(np.quantile(ends, REACHED))), 1) if ends.size else 1
+    last = max(math.ceil(quantiles(ends, [REACHED])[0]), 1) if ends.size else 1
     if last < CELLS:
         return np.arange(last + 1)
-    wide = np.unique(np.rint(np.geomspace(1, last, CELLS)).astype(np.int64))
+    wide = distinct_values(np.rint(np.geomspace(1, last, CELLS)).astype(np.int64))
     return np.concatenate(([0], wide))
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from mm.backtest.metrics.arithmetic import distinct_values
 from mm.calibration._curve_steps import KINDS, NEVER, climb, climb_curve, curve_at
 from mm.calibration.likelihood import Shape
 from mm.calibration.points import Floats, Ints
@@ -64,7 +65,7 @@ class Cells:
     def edges(self) -> Floats:
         """Every distance at which a row begins or ends, in ticks."""
         far = self.shape.delta + self.shape.width
-        return np.unique(np.concatenate((self.shape.delta, far[np.isfinite(far)])))
+        return distinct_values(np.concatenate((self.shape.delta, far[np.isfinite(far)])))
 
     @cached_property
     def spans(self) -> tuple[Ints, Ints]:

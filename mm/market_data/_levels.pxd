@@ -3,7 +3,7 @@
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memcmp
 
-from mm._decimals cimport eight_digits, power_of_ten, put_eight, put_fixed, put_whole
+from mm._decimals cimport eight_digits, power_of_ten, put_eight, put_fixed, put_whole, usual_decimal
 
 cdef enum:
     SHORTEST = 9       # bytes of ["1","0"] without a comma
@@ -26,7 +26,14 @@ cdef inline int64_t gcd(int64_t one, int64_t other) noexcept nogil:
 cdef inline const char* plain(const char* p, const char* end, int64_t* value) noexcept nogil:
     """Read a decimal in the exchange's format; return the position after it, NULL if the format differs."""
     cdef const char* first = p
+    cdef const char* after
     cdef uint64_t whole = 0, places
+    if end - p >= 16:
+        after = usual_decimal(p, &whole)
+        if after is not NULL and (p[0] != c"0" or p[1] == c"."):
+            value[0] = <int64_t> whole
+            return after
+        whole = 0
     while p < end and c"0" <= p[0] <= c"9" and p - first <= 11:
         whole = whole * 10 + <uint64_t> (p[0] - c"0")
         p += 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.journal import ACTIONS, REJECT_REASONS
-from mm.backtest.metrics.arithmetic import quantiles
+from mm.backtest.metrics.arithmetic import median
 from mm.backtest.metrics.order_lives import NEVER, lives
 from mm.backtest.orders_file import read_orders
 from mm.clock import US_PER_S
@@ -387,7 +387,7 @@ def course(run: "RunColumns") -> Course:
 
 def usual_us(us: "Instants") -> float:
     """Return the median time between two rows; 0 for fewer."""
-    return quantiles(np.diff(us), [0.5])[0] if len(us) > 1 else 0.0
+    return median(np.diff(us)) if len(us) > 1 else 0.0
 
 
 def pauses(us: "Instants", usual: float | None = None) -> "NDArray[np.intp]":

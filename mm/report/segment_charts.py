@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.metrics.arithmetic import median
 from mm.clock import US_PER_MS, iso
 from mm.numbers import number, short, signed
 from mm.report.drawn_columns import unit_of
@@ -48,7 +49,7 @@ def panels(rows: "SegmentRows", run: "Course | None", quote: str) -> list[Panel]
 
 def axis(rows: "SegmentRows") -> TimelineAxis:
     """Return the axis of the charts; its buttons step from segment to segment."""
-    length_us = float(np.median(rows.numbers["end_us"] - rows.numbers["start_us"]))
+    length_us = median(rows.numbers["end_us"] - rows.numbers["start_us"])
     return TimelineAxis(stop="segment", close_ms=SEGMENTS_SHOWN * length_us / US_PER_MS)
 
 
@@ -169,7 +170,7 @@ def _parameter_range(rows: "SegmentRows", name: str) -> tuple[float, float]:
     fitted = np.array([source == "fitted" for source in rows.words["source"]])
     known = ~np.isnan(value)
     ends = np.concatenate([value[known], high[fitted & ~np.isnan(high)]])
-    top = min(float(ends.max()), FAR * float(np.median(value[known])))
+    top = min(float(ends.max()), FAR * median(value[known]))
     least = float(np.concatenate([value[known], low[fitted & ~np.isnan(low)]]).min())
     return padded(min(least, top), top)
 
@@ -194,7 +195,7 @@ def ratio_chart(rows: "SegmentRows") -> str:
 def _ratio_top(rows: "SegmentRows") -> float:
     ratio, high = rows.numbers["test_ratio"], rows.numbers["test_ratio_high"]
     known = ~np.isnan(ratio)
-    return max(2.0, min(float(np.fmax(ratio, high)[known].max()), FAR * max(float(np.median(ratio[known])), 0.5)))
+    return max(2.0, min(float(np.fmax(ratio, high)[known].max()), FAR * max(median(ratio[known]), 0.5)))
 
 
 def rate_chart(rows: "SegmentRows") -> str:

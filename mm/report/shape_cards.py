@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.backtest.metrics.arithmetic import median
 from mm.calibration.fit_result import EXPONENTIAL
 from mm.numbers import number, power, short
 from mm.report.calibration_charts import BOTH, SIDES, curve_area, whiskers
@@ -29,7 +30,7 @@ def shapes_card(shapes: "Sequence[WindowShape]") -> str:
     if not drawn:
         return ""
     reach = [area.x[1] for _, area in drawn]
-    x = 0.0, min(max(reach), FAR * float(np.median(reach)))  # one far window must not flatten the others
+    x = 0.0, min(max(reach), FAR * median(np.array(reach)))  # one far window must not flatten the others
     y = min(area.y[0] for _, area in drawn), max(area.y[1] for _, area in drawn)
     pictures = in_row(*(_figure(one, Plot(HALF, HEIGHT, x, y)) for one, _ in drawn))
     hint = (

@@ -561,7 +561,7 @@ cdef class TapeReplay:
 
     cdef int widen(self, const int64_t* ticks, int64_t rows) except -1:
         """Extend the window to the prices of *rows* and all levels, unless it would be too large."""
-        cdef int64_t lo, hi, low, high
+        cdef int64_t lo, hi, low, high, spare
         window_for(ticks, rows, &lo, &hi)
         if self.book.lo <= lo and hi <= self.book.hi:
             return 0
@@ -569,6 +569,9 @@ cdef class TapeReplay:
         high = max(hi, self.book.ask_ceil + 1) if self.book.best_ask else hi
         if high - low > MAX_WINDOW:
             low, high = lo, hi  # levels outside move to the short lists, and back when the window reaches them
+        spare = (high - low) // 4  # prices drift, and each move copies the book to new pages
+        if high - low + 2 * spare <= MAX_WINDOW:
+            low, high = max(low - spare, 0), high + spare if in_range(high + spare) else high
         return book_move(&self.book, low, high)
 
 
@@ -589,15 +592,12 @@ cdef tuple side_levels(const Book* book, int side):
     cdef int64_t last = min(book.best_bid, book.hi - 1) if side > 0 else book.ask_ceil
     cdef const int64_t* lots = (book.bid_lots if side > 0 else book.ask_lots) - book.lo
     cdef int64_t[::1] ticks, found
-    cdef int64_t count
-    if side > 0 or book.best_ask:
-        count = levels_between(lots, first, last, NULL, NULL)
-    else:
-        count = 0
-    every = np.empty(count + far.used, np.int64), np.empty(count + far.used, np.int64)
-    if count:
+    cdef int64_t count = 0, room = max(last - first + 1, 0) if side > 0 or book.best_ask else 0
+    every = np.empty(room + far.used, np.int64), np.empty(room + far.used, np.int64)  # unwritten pages cost no memory
+    if room:
         ticks, found = every
-        levels_between(lots, first, last, &ticks[0], &found[0])
+        count = levels_between(lots, first, last, &ticks[0], &found[0])
+    every = every[0][: count + far.used], every[1][: count + far.used]
     every[0][count:] = [far.ticks[i] for i in range(far.used)]
     every[1][count:] = [far.lots[i] for i in range(far.used)]
     order = np.argsort(-side * every[0], kind="stable")
@@ -607,7 +607,7 @@ cdef tuple side_levels(const Book* book, int side):
 cdef int64_t levels_between(
     const int64_t* lots, int64_t first, int64_t last, int64_t* ticks, int64_t* found
 ) noexcept nogil:
-    """Count the levels at ``first <= price <= last`` of *lots*, indexed by price; write them if there is room."""
+    """Write the levels at ``first <= price <= last`` of *lots*, indexed by price, and return their number."""
     cdef int64_t at = first, stop, count = 0
     while at <= last:
         # A deep book has a level in a few hundred prices: one comparison skips eight empty ones.
@@ -620,8 +620,7 @@ cdef int64_t levels_between(
         stop = min(at + 8, last + 1)
         while at < stop:
             if lots[at]:
-                if ticks != NULL:
-                    ticks[count], found[count] = at, lots[at]
+                ticks[count], found[count] = at, lots[at]
                 count += 1
             at += 1
     return count

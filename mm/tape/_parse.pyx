@@ -6,11 +6,11 @@ Both parsers process pieces of a file as they are decompressed. Decimals become 
 """
 
 from libc.stdint cimport INT32_MAX, INT64_MAX, int8_t, int32_t, int64_t, uint64_t
-from libc.string cimport memchr, memcmp, memcpy
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from mm.tape._scan cimport (
-    ASKS, BIDS, EXCHANGE, FIRST_ID, Grid, LAST_ID, NUMBERS, OTHER, RECV_MS, RECV_SEQ, RECV_US, RUN,
-    blank, decimal, flag, grid_of, key_of, on_grid, past_value, steps_of, take, whole_number,
+    ASKS, BIDS, EXCHANGE, FIRST_ID, Grid, LAST_ID, NUMBERS, OTHER, RECV_MS, RECV_SEQ, RECV_US, RUN, USUAL_LEVEL,
+    blank, decimal, flag, grid_of, key_of, on_grid, past_value, steps_of, take, usual_level, whole_number,
 )
 
 from collections.abc import Callable
@@ -431,7 +431,7 @@ cdef class DiffParser(LineParser):
             if number[RUN] < 0:
                 self.fail(text, b"a run id of at most 64 bytes")
             at[0] += 1
-        elif not whole_number(at, &number[key]):
+        elif not whole_number(at, self.end, &number[key]):
             self.fail(text, b"a whole number")
         return 0
 
@@ -440,8 +440,9 @@ cdef class DiffParser(LineParser):
         cdef const char* p = at[0]
         cdef const char* text
         cdef int64_t price = 0, qty = 0
+        cdef uint64_t ticks, lots
         cdef bint good
-        cdef Py_ssize_t row = self.side.used + self.fresh
+        cdef Py_ssize_t first = self.side.used + self.fresh, row = first
         if not take(&p, c"["):
             self.fail(p, b"a list of levels")
         at[0] = p
@@ -450,44 +451,64 @@ cdef class DiffParser(LineParser):
         # Nearly all of a day's bytes pass this loop. The position stays in a local, which a register can hold; levels
         # are written after the counted rows, and count only when the whole message is valid (`line`).
         while True:
-            if not (take(&p, c"[") and take(&p, c'"')):
-                self.fail(p, b"a level")
             text = p
-            if not decimal(&p, self.end, &price) or p[0] != c'"':
-                self.fail(text, b"a price, a plain decimal of at most 8 places,")
-            good = price and on_grid(&self.price_grid, price)
-            if not good and (price == 0 or not self.lenient):
-                self.refuse_price(text, price)
-            p += 1
-            if not (take(&p, c",") and take(&p, c'"')):
-                self.fail(p, b"a quantity in quotes")
-            text = p
-            if not decimal(&p, self.end, &qty) or p[0] != c'"':
-                self.fail(text, b"a quantity, a plain decimal of at most 8 places,")
-            p += 1
-            if not take(&p, c"]"):
-                self.fail(p, b"the end of the level")
+            if self.end - p < USUAL_LEVEL or not usual_level(&p, &price, &qty):
+                self.level(&p, &price, &qty)
+            ticks, lots = steps_of(&self.price_grid, price), steps_of(&self.qty_grid, qty)
+            good = price and ticks <= self.price_grid.limit and lots <= self.qty_grid.limit
+            if not good and self.settle(text, price, qty, row):
+                ticks, lots, good = steps_of(&self.price_grid, price), steps_of(&self.qty_grid, qty), True
             if good:
-                on_grid(&self.qty_grid, qty)
-                # A finer step is found a few times at the start of a day; then all rows of the block are multiplied.
-                if self.tick != self.price_grid.step or self.lot != self.qty_grid.step:
-                    with gil:
-                        self.refine(row)
-                (<int8_t*> self.side.data)[row] = side
-                self.price.put(row, steps_of(&self.price_grid, price))
-                self.qty.put(row, steps_of(&self.qty_grid, qty))
+                self.price.put(row, ticks)
+                self.qty.put(row, lots)
                 row += 1
-            else:
-                if self.left_out == 0:
-                    self.first_left_out = self.lines
-                self.left_out += 1
             if not take(&p, c","):
                 break
+        memset(self.side.data + first, side, row - first)  # not item by item: a store of bytes may change any field
         self.fresh = row - self.side.used
         at[0] = p
         if not take(at, c"]"):
             self.fail(p, b"a comma or ]")
         return 0
+
+    cdef int level(self, const char** at, int64_t* price, int64_t* qty) except -1 nogil:
+        """Parse a level in any format."""
+        cdef const char* p = at[0]
+        cdef const char* text
+        if not (take(&p, c"[") and take(&p, c'"')):
+            self.fail(p, b"a level")
+        text = p
+        if not decimal(&p, self.end, price) or p[0] != c'"':
+            self.fail(text, b"a price, a plain decimal of at most 8 places,")
+        if price[0] == 0:
+            self.fail(text, b"a price above 0")
+        p += 1
+        if not (take(&p, c",") and take(&p, c'"')):
+            self.fail(p, b"a quantity in quotes")
+        text = p
+        if not decimal(&p, self.end, qty) or p[0] != c'"':
+            self.fail(text, b"a quantity, a plain decimal of at most 8 places,")
+        p += 1
+        if not take(&p, c"]"):
+            self.fail(p, b"the end of the level")
+        at[0] = p
+        return 0
+
+    cdef int settle(self, const char* text, int64_t price, int64_t qty, Py_ssize_t row) except -1 nogil:
+        """Refine the grids for a level that is off them, after *row* rows; return 0 if the level is left out."""
+        if price == 0 or not on_grid(&self.price_grid, price):
+            if price == 0 or not self.lenient:
+                self.refuse_price(text + 2, price)
+            if self.left_out == 0:
+                self.first_left_out = self.lines
+            self.left_out += 1
+            return 0
+        on_grid(&self.qty_grid, qty)
+        # A finer step is found a few times at the start of a day; then all rows of the block are multiplied.
+        if self.tick != self.price_grid.step or self.lot != self.qty_grid.step:
+            with gil:
+                self.refine(row)
+        return 1
 
 
 cdef class TableParser(LineParser):
@@ -574,7 +595,7 @@ cdef class TableParser(LineParser):
             return 0
         cell &= ~OPTIONAL
         if cell == INT:
-            if not whole_number(at, value):
+            if not whole_number(at, self.end, value):
                 self.fail(text, b"a whole number")
         elif cell == PRICE or cell == QTY:
             if not decimal(at, self.end, value):

@@ -4,7 +4,7 @@
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memcmp
 
-from mm._decimals cimport eight_digits
+from mm._decimals cimport eight_digits, usual_decimal
 
 cdef struct Grid:
     uint64_t step       # 0 until a value was seen
@@ -18,6 +18,7 @@ cdef enum:
     RECV_MS = 0
     RECV_US, RECV_SEQ, EXCHANGE, FIRST_ID, LAST_ID, RUN, BIDS, ASKS, OTHER
     NUMBERS = RUN + 1
+    USUAL_LEVEL = 39    # bytes of the longest level in the exchange's format with up to seven digits before each point
 
 
 # Prices and quantities are checked against their step, and divided by it, for every level of a day. A division takes
@@ -80,11 +81,14 @@ cdef inline bint is_digit(char sign) noexcept nogil:
     return c"0" <= sign <= c"9"
 
 
-cdef inline bint whole_number(const char** at, int64_t* value) noexcept nogil:
+cdef inline bint whole_number(const char** at, const char* end, int64_t* value) noexcept nogil:
     """Read a whole number of at most 18 digits; False if there is none."""
     cdef const char* p = at[0]
-    cdef uint64_t number = 0
-    while is_digit(p[0]):
+    cdef uint64_t number = 0, next_eight
+    while end - p >= 8 and p - at[0] <= 8 and eight_digits(p, &next_eight):
+        number = number * 100000000u + next_eight
+        p += 8
+    while is_digit(p[0]) and p - at[0] <= 18:
         number = number * 10 + (p[0] - c"0")
         p += 1
     if not 0 < p - at[0] <= 18:  # any 18 digits fit into int64
@@ -98,7 +102,14 @@ cdef inline bint decimal(const char** at, const char* end, int64_t* value) noexc
     """Read a plain decimal in units of 1e-8; False if it is invalid, too large or too fine."""
     cdef const char* p = at[0]
     cdef uint64_t whole = 0, places = 0
-    cdef int n = 0
+    cdef int n
+    if end - p >= 16:
+        p = usual_decimal(p, &whole)
+        if p != NULL and not is_digit(p[0]):
+            value[0] = whole
+            at[0] = p
+            return True
+        p, whole = at[0], 0
     while is_digit(p[0]):
         whole = whole * 10 + (p[0] - c"0")
         p += 1
@@ -106,21 +117,38 @@ cdef inline bint decimal(const char** at, const char* end, int64_t* value) noexc
         return False
     if p[0] == c".":
         p += 1
-        if end - p >= 8 and eight_digits(p, &places):  # the exchange's own form, all eight at once
+        if end - p >= 8 and eight_digits(p, &places):
             p += 8
         else:
-            while n < 8:
+            for n in range(8):
                 places *= 10
                 if is_digit(p[0]):
                     places += p[0] - c"0"
                     p += 1
-                n += 1
         while p[0] == c"0":
             p += 1
     if is_digit(p[0]) or whole * 100000000u + places > <uint64_t> INT64_MAX:
         return False
     value[0] = whole * 100000000u + places
     at[0] = p
+    return True
+
+
+cdef inline bint usual_level(const char** at, int64_t* price, int64_t* qty) noexcept nogil:
+    """Read a level in the exchange's format, as ["60000.10000000","0.00120000"]; False, without a move, otherwise.
+
+    At least `USUAL_LEVEL` bytes are read.
+    """
+    cdef const char* p = at[0]
+    if memcmp(p, b'["', 2) != 0:
+        return False
+    p = usual_decimal(p + 2, <uint64_t*> price)
+    if p == NULL or memcmp(p, b'","', 3) != 0:
+        return False
+    p = usual_decimal(p + 3, <uint64_t*> qty)
+    if p == NULL or memcmp(p, b'"]', 2) != 0:
+        return False
+    at[0] = p + 2
     return True
 
 

@@ -99,7 +99,7 @@ class RowBlocks:
         last: dict[int, int] = {}
         for begin, stop in windows(first_row):
             used = np.searchsorted(self._firsts, start[begin:stop][size[begin:stop] > 0], "right") - 1
-            last.update(dict.fromkeys(np.unique(used).tolist(), begin))
+            last.update(dict.fromkeys(np.flatnonzero(np.bincount(used)).tolist(), begin))
         for begin, stop in windows(first_row):
             yield begin, stop
             done = [

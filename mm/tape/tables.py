@@ -159,7 +159,7 @@ def read_snapshot(path: Path, steps: Steps, known_id: int | None, *, lenient: bo
         BrokenFile: If its rows have another id, several ids, or none if the ledger has none either.
     """
     table = _Table(path, _SNAPSHOT_CELLS, steps, lenient=lenient)
-    ids = set(np.unique(table["lastUpdateId"]).tolist())
+    ids = set(table["lastUpdateId"].tolist())
     if known_id is not None:
         ids.add(known_id)
     if len(ids) != 1:

@@ -97,10 +97,11 @@ def test_gap_empties_top_and_crossed_message_is_reported():
     assert (replay.crossed, kept) == ([4], [1, 1, 1, 1, 1, 0, 1, 1])
 
 
-@given(MESSAGES, st.integers(1, 7))
-def test_replay_in_pieces_gives_same_book(messages, size):
-    """The book continues from one window to the next."""
-    events = [(1 + (number % 9 > 0), rows) for number, rows in enumerate(messages)]
+@given(MESSAGES, st.integers(1, 7), st.sampled_from([0, 50, 2_000, 3_000_000]))
+def test_replay_in_pieces_gives_same_book(messages, size, drift):
+    """The book continues from one window to the next, also if prices drift out of it."""
+    moved = [[(s, t + number * drift, q) for s, t, q in rows] for number, rows in enumerate(messages)]
+    events = [(1 + (number % 9 > 0), rows) for number, rows in enumerate(moved)]
     whole, pieces = TapeReplay(), TapeReplay()
     whole_result = replay_events(whole, events, *range(len(events)))
     tops, kept = [], []

@@ -1,6 +1,7 @@
 """Parsing of bytes into columns: exact decimals, lines split over pieces, and errors with line numbers."""
 
 import json
+import re
 from contextlib import suppress
 from math import gcd
 
@@ -83,6 +84,51 @@ def test_quantity_that_is_no_plain_decimal_is_rejected(text):
     """Other notations are rejected, not guessed."""
     with pytest.raises(BrokenFile, match=r"^day:2: a quantity, a plain decimal of .* expected at byte 37 "):
         rows_of(diff() + diff(qty=text))
+
+
+units = st.integers(0, 8).flatmap(lambda digits: st.integers(0, 10 ** (8 + digits) - 1))
+
+
+def plain_levels(text):
+    """Return the prices and quantities of a list of levels in 1e-8; None if one is invalid."""
+    found = []
+    with suppress(ValueError):
+        for level in json.loads(text):
+            if not (isinstance(level, list) and [type(number) for number in level] == [str, str]):
+                return None
+            for number in level:
+                if not re.fullmatch(r"\d{1,11}(\.\d{0,8}0*)?", number):
+                    return None
+                whole, _, places = number.partition(".")
+                found.append(int(whole) * 10**8 + int(places[:8].ljust(8, "0")))
+        prices, quantities = found[::2], found[1::2]
+        return (prices, quantities) if min(prices, default=1) > 0 and max(found, default=0) <= MOST else None
+    return None
+
+
+@given(st.lists(st.tuples(units, units), min_size=1, max_size=5), st.integers(0), st.sampled_from('0123456789.", []-e'))
+def test_levels_in_the_exchange_format_are_exact_or_rejected(levels, place, character):
+    """One character of several levels is replaced: they are read as plain Python reads them, or rejected."""
+    numbers = [[f"{number // 10**8}.{number % 10**8:08d}" for number in level] for level in levels]
+    text = json.dumps(numbers, separators=(",", ":"))
+    text = text[: place % len(text)] + character + text[place % len(text) + 1 :]
+    line = f'{{"recv_us":1,"U":1,"u":1,"b":{text},"a":[]}}\n'.encode()
+    expected = plain_levels(text)
+    if expected is None:
+        with pytest.raises(BrokenFile):
+            rows_of(line)
+    else:
+        assert rows_of(line) == [[1] * len(expected[0]), *expected]
+
+
+@given(st.integers(0, 18).flatmap(lambda digits: st.integers(0, 10**digits - 1)))
+def test_whole_numbers_of_18_digits_are_exact(number):
+    """A 19th digit is rejected, also a leading zero."""
+    line = f'{{"recv_us":1,"recv_seq":{number:018d},"U":{number},"u":1,"b":[],"a":[]}}\n'.encode()
+    parser = parsed(DiffParser("day"), line)
+    assert (parser.recv_seq.values.tolist(), parser.first_id.values.tolist()) == ([number], [number])
+    with pytest.raises(BrokenFile, match="a whole number expected"):
+        parsed(DiffParser("day"), line.replace(b'"recv_seq":', b'"recv_seq":0'))
 
 
 @given(st.permutations(list(json.loads(CANONICAL))), st.sampled_from([None, 1]), st.integers(1, 50))

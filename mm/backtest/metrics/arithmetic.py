@@ -55,6 +55,18 @@ def quantiles(values: "Numbers", shares: Sequence[float]) -> list[float]:
     return between((inside, places), ranks, len(values), shares)
 
 
+def median(values: "Numbers") -> float:
+    """Return the median of at least one value."""
+    return quantiles(values, [0.5])[0]
+
+
+def distinct_values(values: "Numbers") -> "Numbers":
+    """Return the distinct values, rising, as np.unique does, which imports numpy.ma for it; none may be NaN."""
+    rising = np.sort(values, axis=None)
+    found: Numbers = rising[changes(rising)]
+    return found
+
+
 def ranks_of(count: int, shares: Sequence[float]) -> list[int]:
     """Return the ranks among so many values between which their quantiles lie, rising."""
     return sorted({min(int(share * (count - 1)) + beyond, count - 1) for share in shares for beyond in (0, 1)})

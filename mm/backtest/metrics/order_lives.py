@@ -352,7 +352,8 @@ def _path(journal: "Journal", borders: "Column", offsets: "Table | None") -> "Pa
     if offsets is None or not len(offsets) or not len(journal.mids):
         return *cut_at(journal.mids, borders), np.empty((0, 2), np.int64)
     moved_us = offsets[offsets[:, 0] > journal.mids[0, 0], 0]
-    cuts, mid2 = cut_at(journal.mids, np.union1d(borders, moved_us))
+    both = np.sort(np.concatenate((borders, moved_us)))
+    cuts, mid2 = cut_at(journal.mids, both[changes(both)])
     row = np.maximum(np.searchsorted(offsets[:, 0], cuts, side="right") - 1, 0)
     return cuts, mid2, np.ascontiguousarray(offsets[row, 1:])
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from mm.backtest.metrics._money import columns, matched_sums, round_trips, rows_every, split_sums
 from mm.backtest.metrics._passes import first_in_first_out
-from mm.backtest.metrics.arithmetic import quantiles
+from mm.backtest.metrics.arithmetic import median
 from mm.clock import US_PER_S
 from mm.dataclass import dataclass
 from mm.errors import MMError
@@ -204,8 +204,8 @@ def trips(fills: "Table", matched: Pairs, instrument: "Instrument") -> dict[str,
         "n": len(result),
         "win_rate": float(np.count_nonzero(result > 0)) / len(result),
         "mean": float(result.mean()),
-        "median": quantiles(result, [0.5])[0],
+        "median": median(result),
         "best": float(result.max()),
         "worst": float(result.min()),
-        "holding_s": quantiles(held_us, [0.5])[0] / US_PER_S,
+        "holding_s": median(held_us) / US_PER_S,
     }

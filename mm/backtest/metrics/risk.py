@@ -14,7 +14,7 @@ import numpy as np
 from mm.backtest.metrics import arithmetic
 from mm.backtest.metrics._money import falls, held_sums
 from mm.backtest.metrics._passes import add_spectra, draw_ratios, half_lag, lagged, on_grid
-from mm.backtest.metrics.arithmetic import dot, quantiles
+from mm.backtest.metrics.arithmetic import dot, median, quantiles
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
 from mm.backtest.metrics.pnl import PERIOD_US, periods
 from mm.clock import US_PER_S
@@ -290,7 +290,7 @@ def moments(changes: "Floats") -> dict[str, Any]:
     if len(changes):
         found |= {
             "mean": float(changes.mean()),
-            "median": quantiles(changes, [0.5])[0],
+            "median": median(changes),
             "worst": float(changes.min()),
             "best": float(changes.max()),
             "gained": float(np.count_nonzero(changes > 0) / len(changes)),

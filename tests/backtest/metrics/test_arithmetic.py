@@ -40,6 +40,15 @@ def test_quantiles_equal_numpy(values, share):
     assert arithmetic.quantiles(np.array(values), [share]) == pytest.approx([np.quantile(values, share)], abs=1e-9)
 
 
+@given(st.lists(st.integers(-20, 20), max_size=50))
+def test_distinct_values_and_median_equal_numpy(values):
+    """Without numpy.ma, which np.unique and np.median import."""
+    column = np.array(values, np.int64)
+    np.testing.assert_array_equal(arithmetic.distinct_values(column), np.unique(column))
+    if values:
+        assert arithmetic.median(column) == np.median(column)
+
+
 @given(st.one_of(st.integers(0, 300), st.integers(0, 10**6)), st.sampled_from([0.5, 0.95, 0.99]))
 def test_mean_intervals_equal_scipy(count, level):
     """Garwood's limits are quantiles of two gamma distributions."""

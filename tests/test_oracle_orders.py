@@ -302,6 +302,13 @@ def test_order_in_transit_is_amended_once_to_latest_quote(play):
     assert amendments(played) == [(1350, 1, 3, 3)]
 
 
+def test_amendment_waits_for_the_one_in_transit(play):
+    """That of 1200 takes effect at 1350; the quote of 1300 is amended at the first requote after it."""
+    plan = {1000: Quotes(98, None, 10), 1200: Quotes(98, None, 8), 1300: Quotes(98, None, 6)}
+    played = play(plan, SNAPSHOT, until(1700), order_amend=True, order_latency_us=150)
+    assert amendments(played) == [(1350, 1, 8, 8), (1550, 1, 6, 6)]
+
+
 def test_order_due_for_refresh_is_replaced_not_amended(play):
     """`refresh_us` gives up the place in the queue."""
     played = play(REDUCED, SNAPSHOT, until(1150), order_amend=True, refresh_us=100)

@@ -145,7 +145,7 @@ def test_speed_scales_exchange_time() -> None:
     with serving("--scenario", "large_tick", "--speed", "100", "--start-ms", str(START_MS)) as (_, ready):
         began = time.monotonic()
         while get(ready, "/api/v3/time")["serverTime"] < START_MS + 60_000:
-            assert time.monotonic() < began + 120
+            assert time.monotonic() < began + 30  # half of what speed 1 needs, fifty times what speed 100 needs
         assert get(ready, "/sim/state")["trade_id"] > 0
 
 

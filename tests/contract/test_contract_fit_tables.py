@@ -90,14 +90,13 @@ def test_unusable_table_exits_4_with_status(lab: Lab, name: str) -> None:
 
 
 def test_few_fills_and_poor_fit_are_usable_with_warning(lab: Lab) -> None:
-    """Real flow is rarely exactly exponential: exit 0, with a status and a warning."""
+    """Real flow is rarely exactly exponential: exit 0, with a status and a warning; without a decay, exit 4."""
     few = fitted(lab, "few", f"{HEAD}1,100,5\n2,100,3\n3,100,1\n")
     poor = fitted(lab, "poor", f"{HEAD}1,1000,500\n2,1000,10\n3,1000,400\n4,1000,100\n")
-    both = fitted(lab, "both", f"{HEAD}1,100,9\n2,100,0\n3,100,0\n4,100,9\n")
-    for done, status in ((few, "few_fills"), (poor, "poor_fit"), (both, None)):
-        assert (done.code == 0) == done.last["usable"]
-        assert status in {None, done.last["status"]}
-        assert done.last["warnings"] or not done.last["usable"]
+    flat = fitted(lab, "flat", f"{HEAD}1,100,9\n2,100,0\n3,100,0\n4,100,9\n")
+    for done, status, code in ((few, "few_fills", 0), (poor, "poor_fit", 0), (flat, "k_nonpositive", 4)):
+        assert (done.code, done.last["status"], done.last["usable"]) == (code, status, code == 0)
+        assert bool(done.last["warnings"]) == (code == 0)
 
 
 MALFORMED = {

@@ -224,12 +224,15 @@ def test_json_difference_names_keys(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "first", "second"),
-    [(".html", "abc", "abcd"), (".json", "{", "{}"), (".json", "{}", "{} "), (".csv", "a\n\n", "a\n")],
+    ("suffix", "first", "second", "expected"),
+    [
+        (".html", "abc", "abcd", "3 bytes | 4 bytes"),
+        (".json", "{", "{}", "1 bytes | 2 bytes"),
+        (".json", "{}", "{} ", "2 bytes | 3 bytes"),
+        (".csv", "a\n\n", "a\n", "first at row 1: (empty) | absent  (1 rows differ of 1 rows | 0 rows)"),
+    ],
 )
-def test_other_files_are_compared_by_length(tmp_path, suffix, first, second):
-    """Also invalid JSON, and JSON that has the same values in other bytes."""
+def test_other_files_are_compared_by_length(tmp_path, suffix, first, second, expected):
+    """Also invalid JSON, and JSON that has the same values in other bytes; tables by rows."""
     (line,) = file_difference(*files(tmp_path, first, second, suffix)).lines()
-    expected = f"{len(first)} bytes | {len(second)} bytes"
-    assert line == expected or suffix == ".csv"
-    assert "absent" in line or suffix != ".csv"
+    assert line == expected

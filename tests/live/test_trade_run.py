@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from trading_box import ended, venue
+from trading_truth import assert_only_cancels_after
 
 from mm.market_data.rate_budget import RateBudget, shared_path
 from support import in_time
@@ -134,10 +135,7 @@ def test_manual_kill_cancels_orders_and_blocks_next_start(tmp_path):
         (kill,) = box.rows("kill")
         account = box.account()
         assert account["openOrders"] == []
-        late = [one for one in account["requests"] if one["us"] > kill["us"] + 1_000_000]
-        assert late == []
-        placed = [one for one in account["requests"] if one["method"] != "order.cancel" and one["us"] > kill["us"]]
-        assert placed == []
+        assert_only_cancels_after(box, kill["us"], 1_000_000)
         again = box.run("trade")
         assert again.returncode == 5
         assert "mm risk rearm" in again.stderr

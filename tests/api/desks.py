@@ -26,8 +26,3 @@ def still_desk(preset=PLAIN, grid=GRID, **limits) -> Desk:
 def still_market(preset=PLAIN, grid=GRID, seconds=time.monotonic, **limits) -> DeskMarket:
     """Return such a desk with its readers, at a fixed time."""
     return DeskMarket(still_desk(preset, grid, **limits), START_US, speed=0, seconds=seconds)
-
-
-def price(text: str) -> int:
-    """Return a decimal in 1e-8."""
-    return round(float(text) * 1e8)

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -100,4 +99,3 @@ def test_bash_completes_with_the_script(project, tmp_path):
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
     )
     assert done.stdout.split() == ["20251216", "20251217", "20260101"], done.stderr
-    assert Path(project).is_dir()

@@ -201,7 +201,6 @@ def test_file_that_differs_from_manifest_is_scanned_whole(folder, how):
         folder.diffs.unlink()
     else:
         folder.diffs.write_bytes(data[:25] + b"\xff" + data[26:] if how == "changed" else data[:-30])
-    folder.frames.write_bytes(folder.frames.read_bytes())
     if how == "changed":
         with pytest.raises(BrokenFile, match="good rows after it"):
             recover(folder)

@@ -62,7 +62,7 @@ def test_table_has_a_row_for_each_distance(bent):
         assert float(row[3]) == pytest.approx(fit.A * math.exp(-fit.k * point.delta_ticks), rel=1e-3)
         assert row[4] == row[1]
     assert "A_1" in html
-    assert fit.shape.formula in read(html).words[2] or fit.shape.formula in html
+    assert fit.shape.formula in html
 
 
 def test_exponential_curve_is_one_line_with_a_band():

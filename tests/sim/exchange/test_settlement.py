@@ -113,9 +113,7 @@ def test_market_accounts_pay_no_fee_and_their_gains_are_counted() -> None:
 def actions(draw: st.DrawFn) -> tuple[str, int, int, int, int, str]:
     """Return one action: kind, account, side, ticks, lots and STP mode."""
     return (
-        draw(
-            st.sampled_from(["limit", "ioc", "fok", "maker", "market", "quote", "cancel", "amend", "replace", "flow"])
-        ),
+        draw(st.sampled_from(KINDS)),
         draw(st.sampled_from([ALICE, BOB])),
         draw(st.sampled_from([BUY, SELL])),
         draw(st.integers(9_998, 10_002)),

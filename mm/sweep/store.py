@@ -20,7 +20,7 @@ from mm.whole_file import clear_unfinished, whole_file
 
 PLAY = "mm.sweep.play"  # entry module of every point
 _MARK = "__sha256_when_imported__"
-_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 SCHEMA_VERSION = 1
 
 

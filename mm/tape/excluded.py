@@ -85,7 +85,7 @@ def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> Non
     of_book = np.flatnonzero((events.kind == SNAPSHOT) | (events.kind == DEPTH))
     made = []  # place, instant, kind, id, first row and number of rows
     for (begin, end), first, stop in zip(merged, firsts.tolist(), stops.tolist(), strict=True):
-        if first - 1 in frames:
+        if first - 1 in frames and (first < len(events) or begin < end):  # nothing follows a hole at the last instant
             made.append((first, begin, GAP, 0, 0, 0))
         book = frames.get(stop - 1)
         if book is not None and stop < len(events):

@@ -9,6 +9,7 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
 from mm.commands.setup import Setup
 from mm.errors import UsageError
+from mm.sweep import store
 from mm.sweep.store import Encoded, EncodedSeries, Store, code_of, text_of, trial_of
 
 
@@ -177,3 +178,8 @@ def test_shared_part_is_encoded_once_and_text_equals_json_dumps():
     assert content["summary"].text is content["summary"].text
     with pytest.raises(ValueError, match="JSON"):
         text_of({"summary": {"pnl": float("nan")}})
+
+
+def test_folders_of_installed_packages_are_resolved():
+    """Paths of modules are, so an environment behind a symbolic link is recognised."""
+    assert all(folder == folder.resolve() for folder in store._INSTALLED)

@@ -35,6 +35,17 @@ def test_missing_trade_ids_end_the_book_until_the_next_trade(tmp_path):
     )
 
 
+def test_hole_without_length_follows_its_instant(tmp_path):
+    """Both trades have one time: the book ends and begins again after it, and stays at the end of the day."""
+    inside = load_day(write_day(tmp_path / "a", story(trade(5, 1), trade(5, 4))))
+    last = int(np.flatnonzero(inside.event_us == at(5))[-1])
+    kinds = [KIND_NAMES[kind] for kind in inside.kind[last - 3 : last + 2].tolist()]
+    assert kinds == ["trade", "trade", "gap", "snapshot", "depth"]
+    ended = load_day(write_day(tmp_path / "b", story(trade(13, 1), trade(13, 4))))
+    assert [KIND_NAMES[kind] for kind in ended.kind[-2:].tolist()] == ["trade", "trade"]
+    assert len(inside.meta.excluded) == len(ended.meta.excluded) == 1
+
+
 def test_declared_or_backfilled_trade_ids_are_not_excluded(tmp_path):
     """A disconnected recorder declares the gap, or requests the trades later."""
     declared = story(trade(3, 3), trade(9, 7), more=[("gap", at(9), "trade_gap", 1, GAP_EVENT)])

@@ -438,7 +438,6 @@ cdef class DiffParser(LineParser):
     cdef int levels(self, const char** at, int8_t side) except -1 nogil:
         """Append the levels of one side."""
         cdef const char* p = at[0]
-        cdef const char* text
         cdef int64_t price = 0, qty = 0
         cdef uint64_t ticks, lots
         cdef bint good
@@ -451,12 +450,11 @@ cdef class DiffParser(LineParser):
         # Nearly all of a day's bytes pass this loop. The position stays in a local, which a register can hold; levels
         # are written after the counted rows, and count only when the whole message is valid (`line`).
         while True:
-            text = p
             if self.end - p < USUAL_LEVEL or not usual_level(&p, &price, &qty):
                 self.level(&p, &price, &qty)
             ticks, lots = steps_of(&self.price_grid, price), steps_of(&self.qty_grid, qty)
-            good = price and ticks <= self.price_grid.limit and lots <= self.qty_grid.limit
-            if not good and self.settle(text, price, qty, row):
+            good = ticks <= self.price_grid.limit and lots <= self.qty_grid.limit
+            if not good and self.settle(price, qty, row):
                 ticks, lots, good = steps_of(&self.price_grid, price), steps_of(&self.qty_grid, qty), True
             if good:
                 self.price.put(row, ticks)
@@ -472,7 +470,7 @@ cdef class DiffParser(LineParser):
         return 0
 
     cdef int level(self, const char** at, int64_t* price, int64_t* qty) except -1 nogil:
-        """Parse a level in any format."""
+        """Parse a level in any format; its price is above 0."""
         cdef const char* p = at[0]
         cdef const char* text
         if not (take(&p, c"[") and take(&p, c'"')):
@@ -494,11 +492,11 @@ cdef class DiffParser(LineParser):
         at[0] = p
         return 0
 
-    cdef int settle(self, const char* text, int64_t price, int64_t qty, Py_ssize_t row) except -1 nogil:
+    cdef int settle(self, int64_t price, int64_t qty, Py_ssize_t row) except -1 nogil:
         """Refine the grids for a level that is off them, after *row* rows; return 0 if the level is left out."""
-        if price == 0 or not on_grid(&self.price_grid, price):
-            if price == 0 or not self.lenient:
-                self.refuse_price(text + 2, price)
+        if not on_grid(&self.price_grid, price):
+            if not self.lenient:
+                self.refuse_price(self.start, price)
             if self.left_out == 0:
                 self.first_left_out = self.lines
             self.left_out += 1

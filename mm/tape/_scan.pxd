@@ -137,13 +137,13 @@ cdef inline bint decimal(const char** at, const char* end, int64_t* value) noexc
 cdef inline bint usual_level(const char** at, int64_t* price, int64_t* qty) noexcept nogil:
     """Read a level in the exchange's format, as ["60000.10000000","0.00120000"]; False, without a move, otherwise.
 
-    At least `USUAL_LEVEL` bytes are read.
+    A price of 0 is no level. At least `USUAL_LEVEL` bytes are read.
     """
     cdef const char* p = at[0]
     if memcmp(p, b'["', 2) != 0:
         return False
     p = usual_decimal(p + 2, <uint64_t*> price)
-    if p == NULL or memcmp(p, b'","', 3) != 0:
+    if p == NULL or price[0] == 0 or memcmp(p, b'","', 3) != 0:
         return False
     p = usual_decimal(p + 3, <uint64_t*> qty)
     if p == NULL or memcmp(p, b'"]', 2) != 0:

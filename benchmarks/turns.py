@@ -39,12 +39,14 @@ class ProcessResult:
         user_s: User time of all threads.
         peak_mb: Peak memory.
         output: JSON object in the last line of its stdout; empty if there is none.
+        code: Exit code.
     """
 
     wall_s: float
     user_s: float
     peak_mb: float
     output: dict[str, Any]
+    code: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ class Measured:
         return [head.rstrip(), *rows, *facts, *(f"  {note}" for note in self.notes)]
 
 
-def run(command: Sequence[str], *, capture_stdout: bool = True, defects_code: int = 0) -> ProcessResult:
+def run(command: Sequence[str], *, capture_stdout: bool = True, finding_code: int = 0) -> ProcessResult:
     """Run *command* to its end.
 
     Its environment has no knobs of the calling shell and no PYTHONDONTWRITEBYTECODE, which users do not set.
@@ -153,8 +155,8 @@ def run(command: Sequence[str], *, capture_stdout: bool = True, defects_code: in
     Args:
         command: Its words; no shell.
         capture_stdout: False discards its stdout.
-        defects_code: A second exit code of success, accepted if the command printed its JSON object: a check found
-            defects.
+        finding_code: A second exit code, accepted if the command printed its JSON object: a check that found defects,
+            or a fit that is not usable.
 
     Raises:
         MMError: If it ends with another code.
@@ -170,10 +172,10 @@ def run(command: Sequence[str], *, capture_stdout: bool = True, defects_code: in
             check=False,
         )
         usage, output = _json(_last_line(report)), _json(_last_line(stdout))
-        if usage.get("code") not in ((0, defects_code) if output else (0,)):
+        if usage.get("code") not in ((0, finding_code) if output else (0,)):
             code, last_error = usage.get("code", "no exit code"), _last_line(stderr)
             raise MMError(f"{' '.join(command)}: ended with {code}: {last_error or 'no error output'}")
-        return ProcessResult(usage["wall_s"], usage["user_s"], usage["peak"] / _PER_MB, output)
+        return ProcessResult(usage["wall_s"], usage["user_s"], usage["peak"] / _PER_MB, output, usage["code"])
 
 
 def clean_environment() -> dict[str, str]:

@@ -19,9 +19,8 @@ def test_point_row_is_cost_of_additional_points(bench, monkeypatch):
     """Startup, opening the day and writing the page are in both sweeps, and cancel out."""
     commands: list[list[str]] = []
 
-    def run(words, defects_code=0):
+    def run(words, finding_code=0):
         commands.append(words)
-        assert defects_code == (3 if "check" in words else 0), "a day with defects is checked all the same"
         if words[0] == "peer":
             return ProcessResult(
                 9.0, 9.0, 1.0, {"runs": [{"run_s": 9.0, "run_user_s": 9.0}, {"run_s": 2.0, "run_user_s": 1.0}]}
@@ -37,6 +36,21 @@ def test_point_row_is_cost_of_additional_points(bench, monkeypatch):
     assert rows["schedule"].ours == rows["fills fit"].ours == [3.0, 3.0]
     assert rows["data check, peak memory"].unit == "MB"
     assert [words for words in commands if words[0] == "peer"] == [["peer", "--repeat", "2"]] * 2
+
+
+def test_commands_with_findings_keep_their_rows(bench, monkeypatch):
+    """A day with defects, and one whose queues do not determine an exponent, are measured; a note reports both."""
+
+    def run(words, finding_code=0):
+        code = {"check": 3, "fills": 4}.get(next((word for word in words if word in ("check", "fills")), ""), 0)
+        assert code in (0, finding_code)
+        runs = {"runs": [{"run_s": 2.0, "run_user_s": 1.0}]} if words[0] == "peer" else {}
+        return ProcessResult(3.0, 2.0, 100.0, runs, code)
+
+    monkeypatch.setattr(pipeline, "run", run)
+    measured = pipeline.measure(bench)
+    assert {row.name for row in measured.rows} >= {"data check", "fills fit"}
+    assert [note.split(":")[0] for note in measured.notes] == ["data check ended with 3", "fills fit ended with 4"]
 
 
 def test_sweep_uses_one_process_and_no_stored_points(bench):

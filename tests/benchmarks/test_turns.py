@@ -166,13 +166,14 @@ def test_run_raises_with_last_stderr_line_of_failed_process():
         run([sys.executable, "-c", "import sys; print('the reason', file=sys.stderr); sys.exit(3)"])
 
 
-def test_run_accepts_defects_code_only_with_json_output():
+def test_run_accepts_finding_code_only_with_json_output():
     """Exit code 3 is accepted only with a JSON object, and only for the given code."""
     script = "print('{\"ok\": false}'); raise SystemExit(3)"
-    assert run([sys.executable, "-c", script], defects_code=3).output == {"ok": False}
-    for source, defects_code in ((script, 0), ("raise SystemExit(3)", 3), (script.replace("3", "4"), 3)):
+    result = run([sys.executable, "-c", script], finding_code=3)
+    assert (result.output, result.code) == ({"ok": False}, 3)
+    for source, finding_code in ((script, 0), ("raise SystemExit(3)", 3), (script.replace("3", "4"), 3)):
         with pytest.raises(MMError, match="ended with"):
-            run([sys.executable, "-c", source], defects_code=defects_code)
+            run([sys.executable, "-c", source], finding_code=finding_code)
 
 
 def test_run_removes_knobs_of_the_shell(monkeypatch):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -94,13 +94,15 @@ class Setup:
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Return the setup from the *content* of :meth:`to_json`."""
         groups = (Day, Market, Execution, Account, Models, Risk)
-        return cls(*(_group(kind, content[one.name]) for kind, one in zip(groups, fields(cls), strict=True)))
+        return cls(*(_group(kind, **content[one.name]) for kind, one in zip(groups, fields(cls), strict=True)))
 
     def _knobs(self) -> list[tuple[Knob, Any]]:
         groups = [getattr(self, group.name) for group in fields(self)]
         return [(one, getattr(group, one.name)) for group in groups for one in knobs(type(group))]
 
 
-def _group(kind: type, content: dict[str, Any]) -> Any:
+@lru_cache(maxsize=64, typed=True)
+def _group(kind: type, /, **content: Any) -> Any:
+    """Return a group of knobs; the points of a sweep share most of theirs."""
     paths = {one.name for one in knobs(kind) if one.reader in (PATH, FIT)}
     return kind(**{name: Path(value) if name in paths and value else value for name, value in content.items()})

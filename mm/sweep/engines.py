@@ -1,7 +1,8 @@
 """Engines that play points: in this process, in parallel processes, or on a cluster.
 
 Each engine yields the index of a task and its outcome as soon as it is finished; all engines give the same outcomes.
-The user starts and stops the cluster; this module does neither.
+The thread that has an outcome also calls ``keep``, which encodes and stores it: a third thread would compete with the
+two that play. The user starts and stops the cluster; this module does neither.
 """
 
 import json
@@ -33,6 +34,7 @@ THREADS = 2  # threads of this process that play points
 TRIES = 2  # attempts at a point whose process dies: the system may have killed the first one
 GRACE_S = 5.0  # for a process to end after it has closed its output
 Outcomes = Iterator[tuple[int, Outcome]]
+Keep = Callable[[int, Outcome], Outcome]
 Answers = SimpleQueue[tuple[int, Outcome | BaseException]]
 WAIT_S = 5.0  # timeout of the connection to a scheduler
 PATIENCE_S = 30.0  # time without any worker before a sweep gives up
@@ -41,13 +43,18 @@ _POLL_S = 1.0
 _NOISY_LOGGERS = ("asyncio", "distributed", "tornado")
 
 
-def in_process(tasks: Sequence[Task]) -> Outcomes:
+def as_it_is(_place: int, outcome: Outcome) -> Outcome:
+    """Return the *outcome* of a task: a ``keep`` that does nothing."""
+    return outcome
+
+
+def in_process(tasks: Sequence[Task], keep: Keep = as_it_is) -> Outcomes:
     """Play tasks in this process: two at a time, or one by one if a user's model is among them.
 
     All points of this process share the state of a user's module, such as its random number generator.
     """
     keep_freed()
-    return _one_by_one(tasks) if have_users_model(tasks) else _two_at_a_time(tasks)
+    return _one_by_one(tasks, keep) if have_users_model(tasks) else _two_at_a_time(tasks, keep)
 
 
 def have_users_model(tasks: Sequence[Task]) -> bool:
@@ -55,15 +62,15 @@ def have_users_model(tasks: Sequence[Task]) -> bool:
     return any(task["sources"] for task in tasks)
 
 
-def _two_at_a_time(tasks: Sequence[Task]) -> Outcomes:
+def _two_at_a_time(tasks: Sequence[Task], keep: Keep) -> Outcomes:
     """Play tasks in two threads; the first alone, because it imports the modules of the others and opens the days."""
     for task in tasks[:1]:
-        yield 0, play(task)
+        yield 0, keep(0, play(task))
     with without_collection():
-        yield from _distributed(tasks[1:], [play] * THREADS, first=1)
+        yield from _distributed(tasks[1:], [play] * THREADS, keep, first=1)
 
 
-def _one_by_one(tasks: Sequence[Task]) -> Outcomes:
+def _one_by_one(tasks: Sequence[Task], keep: Keep) -> Outcomes:
     """Play one task after another; a second thread summarises each while the next is played."""
     played: SimpleQueue[Result | Outcome | None] = SimpleQueue()
     summed: Answers = SimpleQueue()
@@ -71,7 +78,7 @@ def _one_by_one(tasks: Sequence[Task]) -> Outcomes:
     def sum_up() -> None:
         place = 0
         while (found := played.get()) is not None:
-            _answer(summed, place, outcome, found)
+            _answer(summed, place, outcome, found, keep)
             place += 1
 
     with without_collection(), _threads_of([sum_up], lambda: played.put(None)):
@@ -84,7 +91,7 @@ def _one_by_one(tasks: Sequence[Task]) -> Outcomes:
             yield _answered(summed)
 
 
-def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
+def in_processes(tasks: Sequence[Task], jobs: int, keep: Keep = as_it_is) -> Outcomes:
     """Play *jobs* tasks at a time, each in its own process."""
     workers = [_Worker() for _ in range(min(jobs, len(tasks)))]
 
@@ -92,12 +99,13 @@ def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
         for worker in workers:
             worker.stop()
 
-    yield from _distributed(tasks, [worker.play for worker in workers], stop)
+    yield from _distributed(tasks, [worker.play for worker in workers], keep, stop)
 
 
 def _distributed(
     tasks: Sequence[Task],
     players: Sequence[Callable[[Task], Outcome]],
+    keep: Keep,
     stop: Callable[[], None] = lambda: None,
     *,
     first: int = 0,
@@ -112,7 +120,7 @@ def _distributed(
         with suppress(IndexError):  # no more tasks
             while True:
                 place, task = waiting.popleft()
-                _answer(answers, place, player, task)
+                _answer(answers, place, player, task, keep)
 
     def end() -> None:
         waiting.clear()
@@ -142,10 +150,10 @@ def _threads_of(run: Sequence[Callable[[], None]], stop: Callable[[], None]) -> 
                 thread.join(GRACE_S)
 
 
-def _answer(answers: "Answers", place: int, work: Callable[[Any], Outcome], given: object) -> None:
-    """Put *place* and the outcome of *work*, or the exception that it raised, into *answers*."""
+def _answer(answers: "Answers", place: int, work: Callable[[Any], Outcome], given: object, keep: Keep) -> None:
+    """Put *place* and the kept outcome of *work*, or the exception that either raised, into *answers*."""
     try:
-        answers.put((place, work(given)))
+        answers.put((place, keep(place, work(given))))
     except BaseException as error:  # `_answered` raises it in the thread that waits
         answers.put((place, error))
 
@@ -261,7 +269,7 @@ def _answer_to(process: "subprocess.Popen[str]", line: str) -> str:
         return ""
 
 
-def on_cluster(tasks: Sequence[Task], address: str) -> Outcomes:
+def on_cluster(tasks: Sequence[Task], address: str, keep: Keep = as_it_is) -> Outcomes:
     """Play *tasks* on the cluster whose scheduler listens at *address*.
 
     A cluster task is a chunk of points, of which a worker plays some for `SLICE_S`; the rest goes into other chunks. A
@@ -287,7 +295,7 @@ def on_cluster(tasks: Sequence[Task], address: str) -> Outcomes:
                 if (outcomes := _outcomes(future, address, len(places))) is None:
                     alone.extend(places)
                     continue
-                yield from zip(places, outcomes, strict=False)
+                yield from ((place, keep(place, found)) for place, found in zip(places, outcomes, strict=False))
                 waiting.extendleft(reversed(places[len(outcomes) :]))
             idle_s = 0.0 if done or threads else idle_s + _POLL_S
             if idle_s >= PATIENCE_S:

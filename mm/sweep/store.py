@@ -4,7 +4,7 @@ import json
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -67,9 +67,14 @@ def code_of(models: Models) -> Code:
         UsageError: If it is not in a file, as in a notebook, where no other process can import it.
         ModelError: If importing a module raises.
     """
-    names = users_models(models.quote_model, models.fill_model, models.quote_params(), models.fill_params())
-    own, others = _own_modules(names)
+    own, others = _own_modules(_users_models(models))
     return Code(own, *_digests(*sorted(others)))
+
+
+@lru_cache(maxsize=64)
+def _users_models(models: Models) -> list[str]:
+    """Return the user's models that *models* name."""
+    return users_models(models.quote_model, models.fill_model, models.quote_params(), models.fill_params())
 
 
 @cache

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from functools import partial
 from os import cpu_count
 from pathlib import Path
 from shlex import join
@@ -23,7 +22,7 @@ from mm.errors import ModelError, UsageError
 from mm.model_maker import ModelMaker, agent_files, fitted_from, note_predictors
 from mm.predict.artefact import Artefact
 from mm.runs.run import Run
-from mm.sweep.engines import THREADS, Outcomes, have_users_model, in_process, in_processes, on_cluster
+from mm.sweep.engines import THREADS, Keep, Outcomes, have_users_model, in_process, in_processes, on_cluster
 from mm.sweep.findings import PlayedPoint, SelectionBias
 from mm.sweep.grid import FLAG, Point
 from mm.sweep.objects import Shipment
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 FIT = "poisson_fit.json"
 Json = dict[str, Any]
-Engine = Callable[[Sequence[Task]], Outcomes]
+Engine = Callable[[Sequence[Task], Keep], Outcomes]
 
 
 @dataclass(frozen=True)
@@ -130,12 +129,15 @@ class Work:
         step(self.known)
         if missing and self._shared.shipment is not None:
             self._shared.shipment.put()
-        for place, outcome in engine([job.task for job in missing]):
-            job = missing[place]
-            found[job.key] = outcome
+
+        def keep(place: int, outcome: Outcome) -> Outcome:
             if "error" not in outcome:
                 outcome |= {"summary": Encoded(outcome["summary"]), "series": EncodedSeries(outcome["series"])}
-                self._store.keep(*self._content(job))
+                self._store.keep(missing[place].key, self._content(missing[place], outcome))
+            return outcome
+
+        for place, outcome in engine([job.task for job in missing], keep):
+            found[missing[place].key] = outcome
             self.known += 1
             step(1)
         return [self._played_point(point, found) for point in self.points]
@@ -153,14 +155,15 @@ class Work:
     def on_record(self) -> SelectionBias:
         """Return the selection bias of all different kept trials on the same files, including those of this sweep."""
         inputs = sorted(self._shared.inputs)
-        known = dict(self._content(job) for key, job in self.jobs.items() if "error" not in self._found[key])
+        found = self._found
+        known = {key: self._content(job, found[key]) for key, job in self.jobs.items() if "error" not in found[key]}
         same = [kept for kept in self._store.every(known) if kept["inputs"] == inputs and not kept["walkforward"]]
         return SelectionBias.of(list({kept["trial"]: kept["summary"] for kept in same}.values()))
 
-    def _content(self, job: Job) -> tuple[str, Json]:
-        """Return the store key and the content of a played job."""
+    def _content(self, job: Job, outcome: Outcome) -> Json:
+        """Return the stored content of a played job."""
         about = {"trial": job.trial, "inputs": sorted(self._shared.inputs), "walkforward": job.forwarded}
-        return job.key, {**about, **self._found[job.key]}
+        return {**about, **outcome}
 
     def _jobs(self, point: Point) -> list[Job]:
         shared = self._shared
@@ -345,13 +348,15 @@ def _make(
 
 def engine(sweep: Sweep) -> Engine:
     """Return the engine that the knobs select."""
-    if sweep.cluster is not None:
-        return partial(on_cluster, address=sweep.cluster)
+    if (address := sweep.cluster) is not None:
+        return lambda tasks, keep: on_cluster(tasks, address, keep)
     jobs = sweep.jobs or cpu_count() or 1
 
-    def play(tasks: Sequence[Task]) -> Outcomes:
+    def play(tasks: Sequence[Task], keep: Keep) -> Outcomes:
         # One process per job, at most one per task; this process if that is one, or if its threads suffice.
         suffice = sweep.jobs is None and jobs <= THREADS and not have_users_model(tasks)
-        return in_process(tasks) if suffice or min(jobs, len(tasks)) <= 1 else in_processes(tasks, jobs)
+        if suffice or min(jobs, len(tasks)) <= 1:
+            return in_process(tasks, keep)
+        return in_processes(tasks, jobs, keep)
 
     return play

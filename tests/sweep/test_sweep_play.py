@@ -7,7 +7,7 @@ import random
 import signal
 from collections import deque
 from itertools import islice
-from threading import Event
+from threading import Event, get_ident
 
 import numpy as np
 import pytest
@@ -133,6 +133,31 @@ def test_exception_in_a_thread_reaches_the_caller(monkeypatch):
     for sources in ([], ["my_own"]):
         with pytest.raises(KeyError, match="a bug"):
             list(engines.in_process(tasks(3, sources)))
+
+
+@pytest.mark.parametrize("sources", [[], ["my_own"]])
+def test_outcomes_are_kept_by_the_threads_that_have_them(monkeypatch, sources):
+    """The waiting thread encodes and writes only the first outcome; an error of a full disk reaches it."""
+    monkeypatch.setattr(engines, "backtested", lambda task: task["place"])
+    monkeypatch.setattr(engines, "outcome", lambda place: {"summary": place})
+    monkeypatch.setattr(engines, "play", lambda task: {"summary": task["place"]})
+    own, kept = get_ident(), {}
+
+    def keep(place, outcome):
+        kept[place] = get_ident()
+        return {**outcome, "kept": place}
+
+    results = dict(engines.in_process(tasks(4, sources), keep))
+    assert results == {place: {"summary": place, "kept": place} for place in range(4)}
+    assert own not in {kept[place] for place in (1, 2, 3)}
+
+    def full(place, outcome):
+        if place:
+            raise OSError("no space left")
+        return outcome
+
+    with pytest.raises(OSError, match="no space left"):
+        list(engines.in_process(tasks(4, sources), full))
 
 
 @pytest.mark.parametrize("sources", [[], ["my_own"]])

@@ -15,6 +15,7 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes as HawkesMarket
 from mm.sim.flow.session import Session
 from mm.sweep import work
+from mm.sweep.engines import as_it_is
 
 
 def test_played_points_are_not_played_again(serial, sweep_data, monkeypatch):
@@ -132,7 +133,7 @@ def test_hawkes_points_use_the_process_of_the_schedule(tmp_path, monkeypatch):
 def test_points_are_played_in_process_if_threads_are_as_good(monkeypatch, jobs, cores, user_model, expected):
     """A process costs its start and imports; a user's model always gets its own process."""
     monkeypatch.setattr(work, "cpu_count", lambda: cores)
-    monkeypatch.setattr(work, "in_process", lambda _tasks: "here")
-    monkeypatch.setattr(work, "in_processes", lambda tasks, count: min(count, len(tasks)))
+    monkeypatch.setattr(work, "in_process", lambda _tasks, _keep: "here")
+    monkeypatch.setattr(work, "in_processes", lambda tasks, count, _keep: min(count, len(tasks)))
     tasks = [{"sources": {"my_own": "1"} if user_model else {}}] * 3
-    assert work.engine(Sweep(grid="GAMMA=1", jobs=jobs))(tasks) == expected
+    assert work.engine(Sweep(grid="GAMMA=1", jobs=jobs))(tasks, as_it_is) == expected

@@ -11,20 +11,20 @@ cdef enum Status:
     EXPIRED = 5
     REJECTED = 6
 
-# Order types: indices into the kinds of journal.py.
+# Order types: indices into `KINDS` of journal.py.
 cdef enum OrderKind:
     LIMIT_MAKER = 0         # rejected if it would cross
-    LIMIT = 1               # takes what it crosses, the rest rests
-    IOC = 2                 # takes what it crosses, the rest expires
-    FOK = 3                 # all at once or not at all
-    MARKET = 4              # at any price
+    LIMIT = 1               # executes against prices that it crosses; the remainder rests
+    IOC = 2                 # executes against prices that it crosses; the remainder expires
+    FOK = 3                 # executes completely at once, or not at all
+    MARKET = 4              # executes at any price
 
 cdef extern from "<stdint.h>":
     const int64_t NEVER "INT64_MAX"
 
 # How much of the book a model reads.
 cdef enum Looks:
-    BEST_PRICES = 0         # and prints, but not their ids
+    BEST_PRICES = 0         # best prices, and prints without their ids
     BEST_LOTS = 1           # best prices and their lots, and the last print
     WHOLE_BOOK = 2
 
@@ -32,11 +32,11 @@ cdef struct Order:
     int64_t id
     int64_t side            # +1 buy, -1 sell
     int64_t ticks
-    int64_t lots            # what is left
+    int64_t lots            # remaining
     int64_t placed_lots
     int64_t kind
     int64_t by_hand         # whether it was placed by `place`, not for the quote model
-    int64_t level           # of the quotes on its side: 0 the nearest to the mid
+    int64_t level           # rank among the quotes of its side; 0 is nearest to the mid
     int64_t status
     int64_t sent_us
     int64_t active_us       # when it reaches the exchange
@@ -48,14 +48,14 @@ cdef struct Order:
     int64_t amend_lots
     int64_t amends          # number of amendments
     double ahead_lots       # queue position, as estimated by a queue model
-    int64_t level_lots      # displayed at its price at the last update
+    int64_t level_lots      # displayed at its price after the last update
     int64_t printed_lots    # printed against it at its price since the last book event
-    int64_t printed_at      # an event since then, if levels are looked up (_level_queue.pyx)
-    int64_t level_begin, level_next, level_stop  # changes of its level: all, and the next; below 0 for none yet
-    int64_t due_us          # the fill drawn for the current stretch, or NEVER
-    int64_t stretch_us      # when that stretch began
-    double delta            # its distance from the reference during the stretch, in ticks
-    int64_t row             # of its last journal row, -1 if the journal was handed over since
+    int64_t printed_at      # tape event after which the next book event is searched (_level_queue.pyx)
+    int64_t level_begin, level_next, level_stop  # its level's changes: index range, next one; see _level_queue.pyx
+    int64_t due_us          # instant of the fill drawn for the current stretch, or NEVER
+    int64_t stretch_us      # start of that stretch
+    double delta            # distance from the reference during the stretch, ticks; in PredictedFills intensity, 1/s
+    int64_t row             # index of its last journal row; -1 if the journal was handed over since
 
 cdef struct Trade:
     int64_t us
@@ -80,11 +80,11 @@ cdef class FillModel:
     cdef bint draws
     cdef bint follows_prints  # whether on_print is called for each print of the market
     cdef bint reached_only  # whether prints that do not reach an order's price can be skipped
-    cdef bint by_levels     # whether, while an order rests, it needs only the changes of its level
+    cdef bint by_levels     # whether it needs only the changes of a resting order's own price level
     cdef bint crossed_only  # whether books whose best price does not reach an order can be skipped
-    cdef bint interpreted   # whether hooks are in Python: the engine then holds the GIL, not taking it per call
+    cdef bint interpreted   # whether hooks are in Python; the engine then keeps the GIL between calls
     cdef int looks          # how much of the book it reads: BEST_PRICES, BEST_LOTS or WHOLE_BOOK
-    cdef int64_t by                 # index of the reasons of its last result
+    cdef int64_t by                 # offset in `reasons` of the model of its last result
     cdef readonly str name          # in results and fill reasons
 
     cdef void restart(self) noexcept

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The interface of fill models: one hook for each kind of event, compiled or plain Python.
 
-A fill model returns how many lots of an order an event fills. The engine owns latency, eligibility, what is left of a
-print, balances, fees and the journal.
+A fill model returns how many lots of an order an event fills. The engine handles latency, eligibility, the remaining
+lots of a print, balances, fees and the journal.
 """
 
 from cpython.object cimport PyObject
@@ -18,14 +18,14 @@ from mm.errors import ModelError, UsageError
 
 
 cdef class FillModel:
-    """Base of compiled fill models: override the hooks that the model has and set their flags.
+    """Base of compiled fill models: override the hooks that the model needs, and set their flags.
 
-    Flags (attributes of the class, set in ``__cinit__``): ``needs_trades`` for ``on_trade``, ``needs_book`` for
+    Flags (attributes, set in ``__cinit__`` or ``__init__``): ``needs_trades`` for ``on_trade``, ``needs_book`` for
     ``on_book``, ``needs_levels`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and ``expected``,
-    ``follows_prints`` for ``on_print``. Four more make it faster: ``reached_only`` if a print that does not reach the
-    order's price from the other side neither fills nor changes anything; ``crossed_only`` if the same holds for
-    ``on_book`` while the other side's best price does not reach the order's; ``looks = BEST_PRICES`` or
-    ``BEST_LOTS`` if it reads nothing deeper in the book, and a book event that does not change these changes nothing;
+    ``follows_prints`` for ``on_print``. Four more let the engine skip calls: ``reached_only`` if a print that does not
+    reach the order's price from the other side neither fills the order nor changes any state; ``crossed_only`` if the
+    same holds for ``on_book`` while the other side's best price does not reach the order's; ``looks = BEST_PRICES`` or
+    ``BEST_LOTS`` if it reads nothing deeper in the book, and a book event that leaves these unchanged has no effect;
     ``by_levels`` if it reads only the other side's best price and the levels of its orders, and its state depends
     on these and on prints only.
     """
@@ -43,7 +43,7 @@ cdef class FillModel:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons of fills after a trade, after a book change, and drawn."""
+        """Fill reasons: after a trade, after a book change, drawn."""
         return f"{self.name}:trade", f"{self.name}:book", f"{self.name}:hazard"
 
     cdef void restart(self) noexcept:
@@ -66,7 +66,7 @@ cdef class FillModel:
         return 0
 
     cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
-        """Called when the lots displayed at the order's price have changed."""
+        """Called when the lots displayed at the order's price have changed, or lots printed there."""
         return 0
 
     cdef int on_top(self, const Top* top) except -1 nogil:
@@ -74,7 +74,7 @@ cdef class FillModel:
         return 0
 
     cdef int on_print(self, int64_t side, int64_t us, int64_t recv_seq, int64_t exch_us) except -1 nogil:
-        """Return the sides that begin a new stretch after a print, as ``on_top``; its fills are already done.
+        """Return the sides that begin a new stretch after a print, as ``on_top``; its fills are already executed.
 
         *side* is the aggressor's, *exch_us* the exchange time, 0 if unknown.
         """
@@ -89,7 +89,7 @@ cdef class FillModel:
         return 0.0
 
     cdef int64_t drawn_by(self) noexcept nogil:
-        """Return the index of the reasons of the model that draws."""
+        """Return the offset in ``reasons`` of the model that draws fills."""
         return 0
 
 

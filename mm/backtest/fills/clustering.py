@@ -1,4 +1,4 @@
-"""Self-excitation of aggressive orders: reads and checks the block ``clustering`` of a fit."""
+"""Self-excitation of aggressive orders: parser of the block ``clustering`` of a fit."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeGuard
 from mm.backtest.parameters import Parameter
 from mm.errors import FitError, UsageError
 
-SIDES = ("bid", "ask")  # that orders hit
+SIDES = ("bid", "ask")  # of the book that orders hit
 
 CLUSTERING = Parameter(
     "clustering",
@@ -37,7 +37,7 @@ class Clustering(NamedTuple):
 
     Attributes:
         mu: Baseline intensity, in 1/s.
-        kernels: Excitation kernels; those without excitation are left out.
+        kernels: Excitation kernels; kernels with no excitation are omitted.
         mean: Mean intensity, in 1/s; the fill rate is that of the curve times the ratio of the intensity to its mean.
         sweeps: Whether prints of one side and trade time are one order.
     """
@@ -69,51 +69,51 @@ class Clustering(NamedTuple):
             )
         given = block.get("kernels")
         if not isinstance(given, list | tuple):
-            raise _refused("kernels", given, "a list of kernels; none is Poisson flow")
-        read = [_kernel(f"kernels[{place}]", one) for place, one in enumerate(given)]
-        kernels = tuple(one for one in read if any(map(any, one.branching)))
+            raise _invalid("kernels", given, "a list of kernels; none is Poisson flow")
+        parsed = [_kernel(f"kernels[{index}]", kernel) for index, kernel in enumerate(given)]
+        kernels = tuple(kernel for kernel in parsed if any(map(any, kernel.branching)))
         mu = _pair("mu_per_s", block.get("mu_per_s"))
-        mean = _settled(mu, kernels) if block.get("mean_per_s") is None else _pair("mean_per_s", block["mean_per_s"])
+        mean = _stationary(mu, kernels) if block.get("mean_per_s") is None else _pair("mean_per_s", block["mean_per_s"])
         if not min(mean) > 0:
-            raise _refused("mean_per_s", mean, "numbers above 0: orders come on both sides")
+            raise _invalid("mean_per_s", mean, "numbers above 0: orders come on both sides")
         sweeps = block.get("sweeps", True)
         if not isinstance(sweeps, bool):
-            raise _refused("sweeps", sweeps, "true or false")
+            raise _invalid("sweeps", sweeps, "true or false")
         return cls(mu, kernels, mean, sweeps)
 
 
-def _settled(mu: Pair, kernels: tuple[Kernel, ...]) -> Pair:
-    """Return the mean m of the stationary process: m = mu + n·m, n the branching matrix summed over kernels."""
-    n = [[sum(one.branching[i][j] for one in kernels) for j in (0, 1)] for i in (0, 1)]
-    apart = (1 - n[0][0]) * (1 - n[1][1]) - n[0][1] * n[1][0]
-    if not (max(n[0][0], n[1][1]) < 1 and apart > 0):
+def _stationary(mu: Pair, kernels: tuple[Kernel, ...]) -> Pair:
+    """Return the stationary mean m: m = mu + n·m, n being the branching matrix summed over kernels."""
+    n = [[sum(kernel.branching[i][j] for kernel in kernels) for j in (0, 1)] for i in (0, 1)]
+    det = (1 - n[0][0]) * (1 - n[1][1]) - n[0][1] * n[1][0]
+    if not (max(n[0][0], n[1][1]) < 1 and det > 0):
         raise UsageError(
             "hawkes: clustering: the branching ratio is 1 or more, so the process has no stationary mean; give "
             "mean_per_s, or less branching"
         )
     if not kernels:
         return mu
-    return ((1 - n[1][1]) * mu[0] + n[0][1] * mu[1]) / apart, ((1 - n[0][0]) * mu[1] + n[1][0] * mu[0]) / apart
+    return ((1 - n[1][1]) * mu[0] + n[0][1] * mu[1]) / det, ((1 - n[0][0]) * mu[1] + n[1][0] * mu[0]) / det
 
 
 def _kernel(place: str, given: Any) -> Kernel:
     if not isinstance(given, Mapping):
-        raise _refused(place, given, "an object of beta_per_s and branching")
+        raise _invalid(place, given, "an object of beta_per_s and branching")
     beta, rows = given.get("beta_per_s"), given.get("branching")
     if not (_is_number(beta) and beta > 0):
-        raise _refused(f"{place}.beta_per_s", beta, "a number above 0")
+        raise _invalid(f"{place}.beta_per_s", beta, "a number above 0")
     if not isinstance(rows, Mapping) or set(rows) != set(SIDES):
-        raise _refused(f"{place}.branching", rows, "an object of bid and ask: whose orders are excited")
+        raise _invalid(f"{place}.branching", rows, "an object of bid and ask: whose orders are excited")
     of_bids, of_asks = (_pair(f"{place}.branching.{side}", rows[side]) for side in SIDES)
     return Kernel(float(beta), (of_bids, of_asks))
 
 
 def _pair(place: str, given: Any) -> Pair:
     if not isinstance(given, Mapping) or set(given) != set(SIDES):
-        raise _refused(place, given, "an object of bid and ask")
+        raise _invalid(place, given, "an object of bid and ask")
     bid, ask = (given[side] for side in SIDES)
-    if not all(_is_number(one) and one >= 0 for one in (bid, ask)):
-        raise _refused(place, given, "numbers of 0 or more")
+    if not all(_is_number(value) and value >= 0 for value in (bid, ask)):
+        raise _invalid(place, given, "numbers of 0 or more")
     return float(bid), float(ask)
 
 
@@ -121,8 +121,8 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return type(value) in (int, float) and math.isfinite(value)
 
 
-def _refused(place: str, value: Any, wanted: str) -> UsageError:
+def _invalid(place: str, value: Any, expected: str) -> UsageError:
     return UsageError(
-        f"hawkes: clustering: {place} is {str(value)[:80]}; it must be {wanted}. mm calibrate writes such a block: "
+        f"hawkes: clustering: {place} is {str(value)[:80]}; it must be {expected}. mm calibrate writes such a block: "
         f"clustering of poisson_fit.json"
     )

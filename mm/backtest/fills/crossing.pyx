@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Fills by prices that reach ours: those of trades, or the best price of the other side."""
+"""Fills when a trade price or the other side's best price reaches our price."""
 
 from libc.stdint cimport int64_t
 
@@ -10,7 +10,7 @@ from mm.backtest.parameters import TICKS, Check, Declaration, Parameter
 cdef enum:
     WHOLE_E8 = 100_000_000
 
-_BEYOND = Parameter(
+_PENETRATION = Parameter(
     "penetration_ticks",
     int,
     "How far beyond our price the other side must go.",
@@ -39,7 +39,7 @@ cdef class TradeCross(FillModel):
                 1.0,
                 must=Check("lie in (0, 1], and eight decimals count", lambda value: 5e-9 < value <= 1.0),
             ),
-            _BEYOND,
+            _PENETRATION,
         ),
         bias="counts our order first in every queue: an optimistic bound, +.27 of fill probability at the touch "
         "(CME ES, 2,152 one-lot orders)",
@@ -58,7 +58,7 @@ cdef class TradeCross(FillModel):
         self.looks = BEST_PRICES
 
     cdef int64_t print_lots(self, const Trade* trade) except -1 nogil:
-        # In two parts, because the product may overflow: lots go up to 10**15.
+        # In two parts, because the product may overflow: lots are up to 10**15.
         return trade.lots // WHOLE_E8 * self.share_e8 + trade.lots % WHOLE_E8 * self.share_e8 // WHOLE_E8
 
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
@@ -68,15 +68,15 @@ cdef class TradeCross(FillModel):
 
 
 cdef class PriceCross(FillModel):
-    """A resting order fills, whole, when the other side's best price reaches its price.
+    """A resting order fills completely when the other side's best price reaches its price.
 
     - buy: order price - best ask >= penetration; sell: best bid - order price >= penetration
-    - checked after each book event; a missing best price reaches nothing
+    - checked after each book event; without a best price on the other side nothing fills
     """
 
     declared = Declaration(
         "price_cross",
-        (_BEYOND,),
+        (_PENETRATION,),
         bias="fills only when the opposite best price reaches ours, so it is pessimistic at the touch",
     )
     cdef readonly int64_t penetration_ticks

@@ -1,4 +1,4 @@
-"""The file of a fitted ``queue_hazard``: its parameters, their market, and a checksum."""
+"""The file of a fitted ``queue_hazard``: parameters, symbol, tick size and a checksum."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from mm.errors import BrokenFile, DataError, Mismatch
 from mm.instrument import Instrument, short_text
 
 FEATURES = ("one", "reach", "surplus", "place", "imbalance", "spread", "age", "inside", "behind")
-"""Features of the fill probability at a print, whose log odds are linear in them.
+"""Features of a print; the log odds of a fill by it are linear in them.
 
 ``reach`` is ln((print + unit)/(ahead + unit)) within ±8, ``surplus`` its positive part, ``place`` the share of the
 level that is ahead, ``imbalance`` (own − other)/(own + other) of the best prices' lots, ``spread`` ln(ticks) up to 20,
@@ -20,13 +20,13 @@ KIND = "queue_hazard"
 
 
 def digest_of(content: Mapping[str, Any]) -> str:
-    """Return the sha256 of a fit without its digest."""
+    """Return the SHA-256 of a fit's content without its digest."""
     rest = {key: value for key, value in content.items() if key != "digest"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def read_hazard(path: Path, symbol: str, instrument: Instrument) -> dict[str, Any]:
-    """Return the arguments of ``queue_hazard`` from the fit at *path*, checked against a market.
+    """Return the arguments of ``queue_hazard`` from the fit at *path*, checked against symbol and tick size.
 
     Raises:
         DataError: If there is no such file.
@@ -39,25 +39,25 @@ def read_hazard(path: Path, symbol: str, instrument: Instrument) -> dict[str, An
             "coefficients": [float(content["coefficients"][name]) for name in FEATURES],
             "exponent": float(content["exponent"]),
         }
-        unit_e8, of, tick = int(content["unit_qty_e8"]), str(content["symbol"]), str(content["tick_size"])
+        unit_e8, fit_symbol, fit_tick = int(content["unit_qty_e8"]), str(content["symbol"]), str(content["tick_size"])
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file; `mm fills hazard` writes one") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BrokenFile(f"{path}: not a fit of {KIND} ({error!r}); write it again with `mm fills hazard`") from error
     if content.get("digest") != digest_of(content):
         raise BrokenFile(f"{path}: changed since it was written (digest); write it again with `mm fills hazard`")
-    if of != symbol:
-        raise Mismatch(f"{path}: a fit of {of}, but the run is of {symbol}; fit {symbol}")
-    if tick != short_text(instrument.tick_e8):
+    if fit_symbol != symbol:
+        raise Mismatch(f"{path}: a fit of {fit_symbol}, but the run is of {symbol}; fit {symbol}")
+    if fit_tick != short_text(instrument.tick_e8):
         raise Mismatch(
-            f"{path}: a fit with ticks of {tick}, but {symbol} has ticks of {short_text(instrument.tick_e8)}; "
+            f"{path}: a fit with ticks of {fit_tick}, but {symbol} has ticks of {short_text(instrument.tick_e8)}; "
             f"fit this day's grid"
         )
     return {**numbers, "unit_lots": unit_e8 / instrument.lot_e8}
 
 
 def with_numbers(params: Mapping[str, Any], symbol: str, instrument: Instrument) -> dict[str, Any]:
-    """Return the parameters of ``queue_hazard`` with the contents of the file they name; raise as `read_hazard`."""
+    """Return the parameters of ``queue_hazard``, completed from the file in ``fit``; raises as `read_hazard`."""
     rest = {key: value for key, value in params.items() if key != "fit"}
     if params.get("fit") is None:
         return rest

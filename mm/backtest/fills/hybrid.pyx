@@ -13,14 +13,14 @@ from mm.backtest.parameters import MODELS, Declaration
 from mm.errors import UsageError
 from mm.signals.signal_set import SignalSet
 
-cdef int REASONS = 3  # of each model: after a trade, after a book change, drawn
+cdef int REASONS = 3  # per model: after a trade, after a book change, drawn
 
 
 cdef class Hybrid(FillModel):
     """An order fills as early, and as much, as under the most optimistic of several models.
 
-    - every model receives every event, so that each has its own state of queues and prints
-    - at each event the largest fill counts, on ties that of the first model; fills of several models do not add up
+    - every model receives every event, so that each keeps its own state
+    - at each event the largest fill counts, for equal fills that of the first model; fills do not add up
     - a print fills at most its size over all our orders, whichever model fills them
     - the reason of a fill is that of the model whose fill counted
     - at most one model draws its fills, and at most one has a queue, as an order has one state for each
@@ -35,22 +35,22 @@ cdef class Hybrid(FillModel):
         bias="fills as the most generous of its models does, so it is at least as optimistic as each of them",
     )
     cdef readonly tuple models  # type: tuple[FillModel, ...]
-    cdef PyObject** each            # borrowed from *models*
+    cdef PyObject** each            # borrowed references to *models*
     cdef int count
     cdef readonly tuple signals  # type: tuple[str, ...]
-    cdef FillModel drawing          # the one that draws, or None
-    cdef int64_t print_full_lots    # of the current print
+    cdef FillModel drawing          # the model that draws fills, or None
+    cdef int64_t print_full_lots    # lots of the current print before our fills
 
     def __init__(self, models: Iterable[object]) -> None:
-        self.models = tuple(one if isinstance(one, FillModel) else PythonFillModel(one) for one in models)
+        self.models = tuple(model if isinstance(model, FillModel) else PythonFillModel(model) for model in models)
         self.count = len(self.models)
         if self.count == 0:
             raise UsageError("hybrid: models is empty; name one at least")
-        if any(isinstance(one, Hybrid) for one in self.models):
+        if any(isinstance(model, Hybrid) for model in self.models):
             raise UsageError("hybrid: a hybrid in a hybrid; name the inner one's models instead")
-        names = ", ".join(one.name for one in self.models)
-        drawing = [one for one in self.models if one.has_intensity]
-        if len(drawing) > 1 or sum(isinstance(one, Queue) for one in self.models) > 1:
+        names = ", ".join(model.name for model in self.models)
+        drawing = [model for model in self.models if model.has_intensity]
+        if len(drawing) > 1 or sum(isinstance(model, Queue) for model in self.models) > 1:
             raise UsageError(f"hybrid: {names}; one model may draw its fills and one may keep a queue, not more")
         self.drawing = drawing[0] if drawing else None
         self.each = <PyObject**> calloc(self.count, sizeof(PyObject*))
@@ -58,15 +58,15 @@ cdef class Hybrid(FillModel):
             raise MemoryError("no memory for the models of a hybrid")
         self.reached_only = self.crossed_only = True
         self.looks = BEST_PRICES
-        for i, one in enumerate(self.models):
-            self.each[i] = <PyObject*> one
-            self.needs_trades |= (<FillModel> one).needs_trades
-            self.needs_book |= (<FillModel> one).needs_book
-            self.needs_levels |= (<FillModel> one).needs_levels
-            self.reached_only &= (<FillModel> one).reached_only or not (<FillModel> one).needs_trades
-            self.crossed_only &= (<FillModel> one).crossed_only or not (<FillModel> one).needs_book
-            self.interpreted |= (<FillModel> one).interpreted
-            self.looks = max(self.looks, (<FillModel> one).looks)
+        for i, model in enumerate(self.models):
+            self.each[i] = <PyObject*> model
+            self.needs_trades |= (<FillModel> model).needs_trades
+            self.needs_book |= (<FillModel> model).needs_book
+            self.needs_levels |= (<FillModel> model).needs_levels
+            self.reached_only &= (<FillModel> model).reached_only or not (<FillModel> model).needs_trades
+            self.crossed_only &= (<FillModel> model).crossed_only or not (<FillModel> model).needs_book
+            self.interpreted |= (<FillModel> model).interpreted
+            self.looks = max(self.looks, (<FillModel> model).looks)
         self.draws = self.drawing is not None
         self.follows_prints = self.draws and self.drawing.follows_prints
         self.signals = getattr(self.drawing, "signals", ())
@@ -76,8 +76,8 @@ cdef class Hybrid(FillModel):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons of each model, one model after another."""
-        return tuple(reason for one in self.models for reason in one.reasons)
+        """Fill reasons of all models, in the order of *models*."""
+        return tuple(reason for model in self.models for reason in model.reasons)
 
     @property
     def predictor_folder(self) -> str | None:
@@ -104,31 +104,31 @@ cdef class Hybrid(FillModel):
         return trade.lots
 
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
-        cdef int64_t most = 0, lots, taken = self.print_full_lots - trade.lots
-        cdef Trade full = trade[0], shown = trade[0]
+        cdef int64_t largest = 0, lots, taken = self.print_full_lots - trade.lots
+        cdef Trade full = trade[0], remaining = trade[0]
         cdef int i
         full.lots = self.print_full_lots
         for i in range(self.count):
             if not (<FillModel> self.each[i]).needs_trades:
                 continue
-            shown.lots = max((<FillModel> self.each[i]).print_lots(&full) - taken, 0)
-            lots = min((<FillModel> self.each[i]).on_trade(order, &shown), min(shown.lots, order.lots))
-            if lots > most:
-                most = lots
+            remaining.lots = max((<FillModel> self.each[i]).print_lots(&full) - taken, 0)
+            lots = min((<FillModel> self.each[i]).on_trade(order, &remaining), min(remaining.lots, order.lots))
+            if lots > largest:
+                largest = lots
                 self.by = REASONS * i
-        return most
+        return largest
 
     cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
-        cdef int64_t most = 0, lots
+        cdef int64_t largest = 0, lots
         cdef int i
         for i in range(self.count):
             if not (<FillModel> self.each[i]).needs_book:
                 continue
             lots = min((<FillModel> self.each[i]).on_book(order, top, elapsed_us), order.lots)
-            if lots > most:
-                most = lots
+            if lots > largest:
+                largest = lots
                 self.by = REASONS * i
-        return most
+        return largest
 
     cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
         cdef int i

@@ -9,14 +9,14 @@ cdef struct Piece:
     double k_bid            # per tick
     double A_ask
     double k_ask
-    double k                # of both sides together, used by quotes
-    double A_mid            # of both sides at distances from the mid, used by quotes; NaN if it is not known
+    double k                # decay of both sides together, for quotes
+    double A_mid            # A of both sides together for distances from the mid, for quotes; NaN if unknown
     double half_spread      # mean distance of the best prices from the mid, in ticks; NaN if unknown
     double sigma_ticks      # ticks/√s over the calibration window; NaN if unknown
     double adverse_ticks    # adverse move of the mid after a fill; NaN if unknown
-    double mean_per_s[2]    # of the Hawkes process of orders that hit asks and bids; 0 uses its own mean
-    double* deltas          # of the points of the curve, in ticks; NULL if λ is A exp(-k delta)
-    double* logs            # ln λ at them
+    double mean_per_s[2]    # mean intensity of orders that hit asks, bids; 0 uses the mean of the Hawkes process
+    double* deltas          # distances of the curve's points, in ticks; NULL if λ is A exp(-k delta)
+    double* logs            # ln λ at these distances
     int64_t points
 
 # Reference prices of distances.
@@ -53,7 +53,7 @@ cdef class Poisson(FillModel):
     cdef int64_t ask_ticks
     cdef int64_t bid_lots
     cdef int64_t ask_lots
-    cdef int64_t arrivals[2]       # since stretches last began; sells, buys
+    cdef int64_t arrivals[2]       # orders that came to rest since that event: sells, buys
     cdef void begin(self, int64_t us, int64_t recv_seq) noexcept nogil
     cdef double distance(self, const Order* order) noexcept nogil
     cdef double drawn(self, Order* order, const Top* top, int64_t now_us) noexcept nogil

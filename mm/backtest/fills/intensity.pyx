@@ -20,12 +20,12 @@ from mm.errors import UsageError
 if TYPE_CHECKING:
     from mm.backtest.metrics.fill_states import FillStates
 
-REFERENCES = ("mid", "micro", "best", "sweep")  # in the order of MID, MICRO and BEST; sweep is the best price, too
+REFERENCES = ("mid", "micro", "best", "sweep")  # in the order of MID, MICRO, BEST; sweep also uses the best price
 FOREVER = 0x7FFFFFFFFFFFFFFF
 
 
 cdef double mid_offset(int reference, const Top* top, int64_t side) noexcept nogil:
-    """Return the distance of the mid, in ticks, from the *reference* price of orders of *side*: what it adds to theirs."""
+    """Return an order's distance from the mid minus its distance from the *reference* price of its *side*, in ticks."""
     cdef double half_spread = 0.5 * <double> (top.ask_ticks - top.bid_ticks)
     if reference == MICRO:
         return side * half_spread * <double> (top.ask_lots - top.bid_lots) / <double> (top.ask_lots + top.bid_lots)
@@ -33,10 +33,10 @@ cdef double mid_offset(int reference, const Top* top, int64_t side) noexcept nog
 
 
 cdef double rate_from_mid(const Piece* piece, int reference) noexcept nogil:
-    """Return the A of bids and asks together, at distances from the mid, that goes with their common k.
+    """Return A of both sides together for distances from the mid, with their common k.
 
-    It gives the mean of both sides' rates at the distance 1/k, where a risk-neutral maker quotes, at the mean spread.
-    If that is nearer than the best price from which a fit counts, the rate is that at the best price.
+    It gives the mean rate of both sides at the distance 1/k, where a risk-neutral maker quotes, at the mean spread.
+    If the fit counts from the best price and 1/k lies within the half-spread, it gives the rate at the best price.
     """
     cdef double A = piece.A_bid
     if not (piece.A_bid == piece.A_ask and piece.k_bid == piece.k_ask == piece.k):
@@ -51,7 +51,7 @@ cdef double fill_rate(double A, double k, double delta) noexcept nogil:
 
 
 cdef double curve_rate(const Piece* piece, double delta) noexcept nogil:
-    """Return λ of a piece's curve: ln λ linear between points, constant before the first, extrapolated at the end."""
+    """Return λ of a piece's curve: ln λ linear between points, constant before the first, extrapolated beyond."""
     cdef int64_t low = 0, high = piece.points - 1, middle
     if delta <= piece.deltas[0]:
         return exp(piece.logs[0])
@@ -68,13 +68,13 @@ cdef double curve_rate(const Piece* piece, double delta) noexcept nogil:
     )
 
 
-def _refuse_other_curves(int64_t number, curve: Sequence[tuple[float, float]]) -> None:
-    """Raise UsageError if the points are not a decreasing curve."""
+def _check_curve(int64_t number, curve: Sequence[tuple[float, float]]) -> None:
+    """Raise UsageError unless the points are a decreasing curve."""
     pairs = list(itertools.pairwise(curve))
-    rising = all(one[0] < two[0] and one[1] >= two[1] for one, two in pairs)
+    monotone = all(first[0] < second[0] and first[1] >= second[1] for first, second in pairs)
     bounded = all(math.isfinite(delta) and 0.0 < rate < math.inf for delta, rate in curve)
-    ends = [two[1] < one[1] for one, two in pairs]
-    if not pairs or not rising or not bounded or not ends.pop():
+    falls = [second[1] < first[1] for first, second in pairs]
+    if not pairs or not monotone or not bounded or not falls.pop():
         raise UsageError(
             f"intensity: piece {number} has a curve of {len(curve)} points that does not fall; give two points or more "
             f"(distance in ticks, fills per second above 0) whose distances rise and whose rates do not, the last one "
@@ -139,7 +139,7 @@ cdef class Intensity:
             self.pieces[i].mean_per_s[0] = one.mean_ask_per_s or 0.0
             if one.curve:
                 if falling:
-                    _refuse_other_curves(i + 1, one.curve)
+                    _check_curve(i + 1, one.curve)
                 self.keep(i, list(one.curve))
             last_us = one.end_us
         self.given = pieces
@@ -163,7 +163,7 @@ cdef class Intensity:
 
     @classmethod
     def constant(cls, double A, double k, str reference="mid", sigma_ticks: float | None = None) -> Intensity:
-        """Return one A and k for both sides and all time."""
+        """Return an intensity with one A and k for both sides at all times."""
         return cls([IntensityPiece(0, FOREVER, A, k, A, k, k, sigma_ticks)], reference)
 
     def at(self, int64_t us, int64_t side, double delta) -> float:
@@ -179,12 +179,12 @@ cdef class Intensity:
 
     @property
     def from_best(self) -> bool:
-        """Whether distances count from the own best price."""
+        """Whether distances count from the best price of the order's side."""
         return self.counts_from == BEST
 
     @property
     def from_mid(self) -> bool:
-        """Whether A is known at distances from the mid, in every piece."""
+        """Whether A for distances from the mid is known in every piece."""
         cdef int64_t i
         for i in range(self.count):
             if isnan(self.pieces[i].A_mid):
@@ -348,7 +348,7 @@ cdef class Poisson(FillModel):
 
 @Poisson.declared
 def poisson(**given: Any) -> Poisson:
-    """Return the ``Poisson`` model of one A and k, of those of each side, or of a fit's intensity.
+    """Return the ``Poisson`` model for one A and k, an A and k per side, or the intensity of a fit.
 
     Raises:
         UsageError: If the intensity is missing (it has no default) or given in more than one form.
@@ -387,6 +387,6 @@ def given_intensity(model: str, file: str, values: Mapping[str, Any]) -> Intensi
 
 cdef tuple side_numbers(str model, str side, object params):
     """Return the A and k of a side."""
-    if set(params) != {"A", "k"} or not all(isinstance(one, int | float) for one in params.values()):
+    if set(params) != {"A", "k"} or not all(isinstance(value, int | float) for value in params.values()):
         raise UsageError(f"{model}: the {side}'s parameters are {dict(params)}; they must be numbers A and k")
     return float(params["A"]), float(params["k"])

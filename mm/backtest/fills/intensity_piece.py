@@ -7,8 +7,8 @@ class IntensityPiece(NamedTuple):
     """λ(δ) in ``[start_us, end_us)``, with other results of its fit.
 
     Attributes:
-        start_us: First instant.
-        end_us: First instant after it.
+        start_us: Start, in µs.
+        end_us: End, in µs; exclusive.
         A_bid: Fills per second of a bid at distance 0.
         k_bid: Decay of the bids, in 1/tick.
         A_ask: Fills per second of an ask at distance 0.
@@ -19,7 +19,7 @@ class IntensityPiece(NamedTuple):
         max_delta_ticks: Largest distance of the fit; None if unknown.
         curve: Points (distance in ticks, fills per second) of λ(δ), on both sides; none if it is A·exp(-k·δ). ln λ is
             linear between points, constant before the first, and extrapolated linearly after the last.
-        adverse_ticks: Mean adverse move of the mid after a fill, as measured in the window; None if not measured.
+        adverse_ticks: Mean adverse move of the mid after a fill, measured in the window; None if not measured.
         mean_bid_per_s: Intensity of the Hawkes process of orders that hit bids at which the fill rate is λ(δ); None
             uses the mean of the process.
         mean_ask_per_s: The same for orders that hit asks.

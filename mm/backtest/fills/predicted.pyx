@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Fills by a fitted predictor: its probability of a fill within the horizon, as an intensity."""
+"""Fills drawn with the intensity that gives a predicted fill probability within a horizon."""
 
 from libc.math cimport log, log1p
 from libc.stdint cimport int64_t, uint64_t
@@ -15,15 +15,15 @@ from pathlib import Path
 from mm.backtest.parameters import REQUIRED, SEED, Declaration, Parameter
 from mm.errors import UsageError
 
-cdef double MOST_P = 1.0 - 1e-12        # of a fill within the horizon; a forest may return 1
-cdef double FOREVER_US = 9e15           # from then on a fill is never
+cdef double MAX_P = 1.0 - 1e-12         # bound of the predicted probability; a forest may return 1
+cdef double FOREVER_US = 9e15           # a longer waiting time is no fill
 
 
 cdef class PredictedFills(FillModel):
     """An order fills completely, with the intensity given by a predictor of ``fill``.
 
-    - p is its prediction for side and distance from the mid, from the signals after the last diff applied by the
-      exchange; the intensity is -ln(1 - p) / horizon, so over the horizon an order fills with probability p
+    - p is predicted from the order's side, its distance from the mid, and the signals after the last diff applied by
+      the exchange; the intensity is -ln(1 - p) / horizon, so over the horizon an order fills with probability p
     - each book event begins a new stretch, in which the intensity is constant; one unit exponential draw per
       side and stretch, keyed by the event that began it
     - orders nearer than the fit's smallest distance use that distance; orders beyond its largest never fill
@@ -34,12 +34,12 @@ cdef class PredictedFills(FillModel):
         seed: Seed of all draws.
 
     Attributes:
-        predictor_folder: As given.
+        predictor_folder: Folder of the predictor, as given.
         signals: The signals that the predictor reads.
 
     Raises:
         BrokenFile: If there is no predictor, or its files were changed.
-        UsageError: If it has another target.
+        UsageError: If its target is not ``fill``.
     """
 
     declared = Declaration(
@@ -59,7 +59,7 @@ cdef class PredictedFills(FillModel):
     cdef double horizon_s, least_ticks, most_ticks
     cdef double* row
     cdef int64_t begun_us, begun_seq    # of the last book event
-    cdef int64_t arrivals[2]            # since then; sells, buys
+    cdef int64_t arrivals[2]            # orders that came to rest since then: sells, buys
 
     def __init__(self, **given: Any) -> None:
         from mm.predict.artefact import Artefact  # imported here: most runs have no predictor
@@ -87,7 +87,7 @@ cdef class PredictedFills(FillModel):
         """Set the signals of a run before it begins; they are updated with each event before the model is called.
 
         Raises:
-            Mismatch: If the predictor was fitted on another tick.
+            Mismatch: If the predictor was fitted on another tick size.
         """
         self.artefact.check(None, tick_e8)
         self.observed = observed
@@ -126,7 +126,7 @@ cdef class PredictedFills(FillModel):
             self.row[place] = self.observed.values[place]
         self.row[count] = max(delta, self.least_ticks)
         p = self.predictor.compute(self.row, mid, 0 if side > 0 else 1)
-        return -log1p(-min(p, MOST_P)) / self.horizon_s if p > 0.0 else 0.0
+        return -log1p(-min(p, MAX_P)) / self.horizon_s if p > 0.0 else 0.0
 
     cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil:
         if order.stretch_us == NEVER:

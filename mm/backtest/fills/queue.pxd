@@ -1,4 +1,4 @@
-# The base of queue models: subclasses return which share of cancelled lots was ahead of us.
+# The base of queue models: subclasses return the share of cancelled lots that was ahead of us.
 
 from mm.backtest.fills.base cimport FillModel
 

@@ -15,12 +15,12 @@ _PLACED = "places cancellations in the queue by a rule that no public stream sho
 cdef class Queue(FillModel):
     """A resting order fills when all lots ahead of it at its price have traded or been cancelled.
 
-    - it joins behind the lots displayed at its price, less those that printed there since the last book event
-    - a print at its price from the other side takes what is ahead first, and the order with what is left
-    - a print beyond its price fills it, as trades do not pass a better price
-    - a decrease of the displayed lots beyond the printed lots is cancellations, of which a share was ahead of us
-      (`ahead_share`); the lots ahead never exceed the displayed ones
-    - the other side's best price at ours or beyond fills what is left
+    - on arrival, the lots displayed at its price, less those printed there since the last book event, are ahead
+    - a print at its price from the other side consumes the lots ahead first; its remaining lots fill the order
+    - a print beyond its price fills it, because trades do not skip a better price
+    - a decrease of the displayed lots by more than the printed lots is cancellations; the share `ahead_share` of them
+      was ahead of us, and the lots ahead never exceed the displayed lots
+    - the other side's best price at or beyond its price fills the remaining lots
 
     Subclasses implement `ahead_share`.
     """
@@ -31,7 +31,7 @@ cdef class Queue(FillModel):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons of fills after a trade, after a book change, and drawn (never)."""
+        """Fill reasons: after a trade, after a book change, drawn (unused)."""
         return "queue:trade", "queue:book", "queue:hazard"
 
     cdef double ahead_share(self, double ahead, double behind) noexcept nogil:
@@ -44,23 +44,23 @@ cdef class Queue(FillModel):
 
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
         cdef int64_t beyond = order.side * (order.ticks - trade.ticks)
-        cdef double reach
+        cdef double excess
         if trade.side == order.side or beyond < 0:
             return 0
         if beyond > 0:
             set_ahead(order, 0.0)
             return min(order.lots, trade.lots)
-        reach = <double> trade.lots - order.ahead_lots
-        set_ahead(order, -reach)
-        return min(order.lots, <int64_t> reach) if reach > 0.0 else 0
+        excess = <double> trade.lots - order.ahead_lots
+        set_ahead(order, -excess)
+        return min(order.lots, <int64_t> excess) if excess > 0.0 else 0
 
     cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
-        cdef double ahead = order.ahead_lots, behind, cancelled, gone
+        cdef double ahead = order.ahead_lots, behind, cancelled, ahead_cancelled
         behind = max(<double> (before_lots - order.printed_lots) - ahead, 0.0)
         cancelled = <double> (before_lots - order.printed_lots - after_lots)
         if cancelled > 0.0 and ahead > 0.0:
-            gone = self.ahead_share(ahead, behind) * cancelled
-            ahead -= max(gone, cancelled - behind)
+            ahead_cancelled = self.ahead_share(ahead, behind) * cancelled
+            ahead -= max(ahead_cancelled, cancelled - behind)
         set_ahead(order, min(ahead, <double> after_lots))
         return 0
 
@@ -75,7 +75,7 @@ cdef inline void set_ahead(Order* order, double lots) noexcept nogil:
 
 
 cdef class QueueRiskAverse(Queue):
-    """All cancellations are behind us: only prints, and a level smaller than our queue, advance the queue position."""
+    """All cancellations are behind us; only prints, or fewer displayed lots than lots ahead, advance the queue."""
 
     declared = Declaration(
         "queue_risk_averse", bias="places every cancellation behind our order, so it is a pessimistic bound"

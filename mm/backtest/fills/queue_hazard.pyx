@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Fills by a fitted probability at each print at our price, for markets with long queues."""
+"""Fills with a fitted probability per print at our price, for markets with long queues."""
 
 from libc.math cimport exp, log, log1p
 from libc.stdint cimport int64_t, uint64_t
@@ -15,23 +15,23 @@ from mm.errors import UsageError
 cdef enum:
     COUNT = 9
 
-cdef double MOST_RATIO = 8.0  # of ln((print + unit) / (ahead + unit)), either way
-cdef double MOST_SPREAD = 20.0  # ticks
+cdef double MAX_LOG_RATIO = 8.0  # bound of |ln((print + unit) / (ahead + unit))|
+cdef double MAX_SPREAD_TICKS = 20.0  # ticks
 
 
 cdef class QueueHazard(QueueProbPower):
     """At each print at its price an order fills with a probability fitted to an order log.
 
     - queue position, prints beyond the price and the other side's best price: as `queue_prob_power`
-    - a print at its price from the other side fills it with probability 1/(1 + exp(-x·b)); x is `FEATURES`: the print
-      against the lots ahead, the place, imbalance and spread of the book before it, the age of the order, and whether
-      its price is better or worse than the displayed best one of its side
-    - it then takes as much of the print as it can, and its rest is first in the queue
-    - one draw for each print and order, keyed by both
+    - a print at its price from the other side fills it with probability 1/(1 + exp(-x·b)); x are the `FEATURES`: print
+      size relative to the lots ahead, share of the level ahead, imbalance and spread of the book before the print, age
+      of the order, and whether its price is better or worse than the displayed best price of its side
+    - the fill is as large as the print allows; the remainder of the order is first in the queue
+    - one draw per print and order, keyed by both
 
     Args:
         fit: File written by ``mm fills hazard``; it must be of the run's symbol and tick size.
-        coefficients: b, one number for each of `FEATURES`.
+        coefficients: b, one number per feature of `FEATURES`.
         exponent: Exponent of the queue position, as in `queue_prob_power`.
         unit_lots: Typical size of a print in lots, the unit of quantities.
         seed: Seed of all draws.
@@ -59,7 +59,7 @@ cdef class QueueHazard(QueueProbPower):
     cdef double b[COUNT]
     cdef double x[COUNT]
     cdef int64_t bid_ticks, ask_ticks, bid_lots, ask_lots
-    cdef object watched  # list that collects (order id, µs, features) at each print instead of draws, or None
+    cdef object watched  # list of (order id, µs, features) per print, collected instead of draws; None: draw
 
     def __cinit__(self, *_args, **_kwargs) -> None:
         self.by_levels = False  # it reads the lots at the best prices
@@ -72,8 +72,8 @@ cdef class QueueHazard(QueueProbPower):
                 f"queue_hazard: give {COUNT} coefficients ({', '.join(FEATURES)}), or a run "
                 f'FILL_PARAMS_JSON=\'{{"fit": "<what mm fills hazard wrote>"}}\''
             )
-        for place in range(COUNT):
-            self.b[place] = coefficients[place]
+        for i in range(COUNT):
+            self.b[i] = coefficients[i]
         self.exponent, self.unit_lots = values["exponent"], values["unit_lots"]
         self.seed = values["seed"] & 0xFFFFFFFFFFFFFFFF
         self.watched = None
@@ -81,7 +81,7 @@ cdef class QueueHazard(QueueProbPower):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons of fills after a trade, after a book change, and drawn (never)."""
+        """Fill reasons: after a trade, after a book change, drawn (unused)."""
         return "queue_hazard:trade", "queue_hazard:book", "queue_hazard:hazard"
 
     def watch(self) -> list[tuple[int, int, tuple[float, ...]]]:
@@ -89,40 +89,40 @@ cdef class QueueHazard(QueueProbPower):
         self.watched = []
         return self.watched
 
-    cdef void look(self, const Top* top) noexcept nogil:
+    cdef void store_top(self, const Top* top) noexcept nogil:
         self.bid_ticks, self.ask_ticks = top.bid_ticks, top.ask_ticks
         self.bid_lots, self.ask_lots = top.bid_lots, top.ask_lots
 
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
-        self.look(top)
+        self.store_top(top)
         return Queue.on_rest(self, order, top)
 
     cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
-        self.look(top)
+        self.store_top(top)
         return Queue.on_book(self, order, top, elapsed_us)
 
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
         cdef double score = 0.0
-        cdef int place
+        cdef int i
         if trade.side == order.side or order.ticks != trade.ticks or trade.lots <= 0:
             return Queue.on_trade(self, order, trade)
-        if order.lots < order.placed_lots:  # partly filled before, so nothing is ahead
+        if order.lots < order.placed_lots:  # partially filled before, so no lots are ahead
             order.ahead_lots = 0.0
             return min(order.lots, trade.lots)
-        self.measure(order, trade)
+        self.set_features(order, trade)
         Queue.on_trade(self, order, trade)
         if self.watched is not None:
             with gil:
-                self.watched.append((order.id, trade.us, tuple([self.x[place] for place in range(COUNT)])))
+                self.watched.append((order.id, trade.us, tuple([self.x[i] for i in range(COUNT)])))
             return 0
-        for place in range(COUNT):
-            score += self.b[place] * self.x[place]
+        for i in range(COUNT):
+            score += self.b[i] * self.x[i]
         if uniform(self.seed, trade.us, trade.id, order.id) >= 1.0 / (1.0 + exp(-score)):
             return 0
         order.ahead_lots = 0.0
         return min(order.lots, trade.lots)
 
-    cdef void measure(self, const Order* order, const Trade* trade) noexcept nogil:
+    cdef void set_features(self, const Order* order, const Trade* trade) noexcept nogil:
         """Set `x` to the `FEATURES` of a print at the order's price."""
         cdef double ahead = order.ahead_lots
         cdef double ratio = log((trade.lots + self.unit_lots) / (ahead + self.unit_lots))
@@ -131,7 +131,7 @@ cdef class QueueHazard(QueueProbPower):
         cdef double others = <double> (self.ask_lots if order.side > 0 else self.bid_lots)
         cdef double level = max(<double> order.level_lots, ahead)
         cdef int64_t behind = order.side * (best - order.ticks) if best else 0
-        ratio = min(max(ratio, -MOST_RATIO), MOST_RATIO)
+        ratio = min(max(ratio, -MAX_LOG_RATIO), MAX_LOG_RATIO)
         self.x[0] = 1.0
         self.x[1] = ratio
         self.x[2] = max(ratio, 0.0)
@@ -139,7 +139,7 @@ cdef class QueueHazard(QueueProbPower):
         self.x[4] = (ours - others) / (ours + others) if ours + others > 0.0 else 0.0
         self.x[5] = 0.0
         if self.bid_ticks and self.ask_ticks:
-            self.x[5] = log(min(<double> (self.ask_ticks - self.bid_ticks), MOST_SPREAD))
+            self.x[5] = log(min(<double> (self.ask_ticks - self.bid_ticks), MAX_SPREAD_TICKS))
         self.x[6] = log1p((trade.us - order.active_us) * 1e-6)
         self.x[7] = 1.0 if behind < 0 else 0.0
         self.x[8] = 1.0 if behind > 0 else 0.0

@@ -6,7 +6,7 @@ from mm.backtest.quotes.base cimport QuoteModel, View, Want
 from mm.predict.network cimport Network
 
 cdef enum:
-    OWN = 6                             # inputs beside the signals
+    OWN = 6                             # inputs besides the signals
 
 cdef struct Scale:
     double mean
@@ -14,13 +14,13 @@ cdef struct Scale:
 
 cdef class Agent(QuoteModel):
     cdef object terms                   # AgentTerms
-    cdef readonly str sha256            # of its file; empty if there is none
+    cdef readonly str sha256            # SHA-256 of its file; empty if there is none
     cdef Network network                # None if actions are set from outside
     cdef bint discrete
     cdef double tick, max_offset_ticks, distance_ticks, q_max, usual_distance_ticks, usual_queue
     cdef int64_t step_us, episode       # decisions of an episode
-    cdef int inputs, count              # count: of signals
-    cdef int64_t* places                # of the signals in the view
+    cdef int inputs, count              # count: number of signals
+    cdef int64_t* places                # indices of the signals in the view
     cdef Scale* scales
     cdef double* seen                   # double[inputs]: the last observation
     cdef double* answer                 # output of the network

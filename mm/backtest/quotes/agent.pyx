@@ -2,7 +2,7 @@
 """Quotes by a trained agent: it observes and decides at fixed intervals, and its action holds until the next decision.
 
 An action is two offsets, which move bid and ask from their base prices, and a size. The base prices are at the distance
-that the agent was trained with, else one tick behind the touch. `mm.rl` trains such agents.
+of the training, or one tick behind the touch if it had none. `mm.rl` trains such agents.
 """
 
 from libc.math cimport NAN, isnan
@@ -19,7 +19,7 @@ from mm.backtest.parameters import Declaration, Parameter
 from mm.backtest.quotes.agent_file import AGENT, OFFSETS, OWN_INPUTS, SIZES, AgentTerms, SavedAgent, read_agent
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
 
-cdef double MOST = 5.0                  # of an input, either way
+cdef double INPUT_BOUND = 5.0           # bound of the absolute value of an input
 cdef double[5] OFFSET
 cdef double[3] SIZE
 OFFSET, SIZE = OFFSETS, SIZES
@@ -30,11 +30,11 @@ MODEL_PATH = Parameter("model_path", str, "The agent: a zip of `mm rl train`.") 
 
 cdef inline double bounded(double value) noexcept nogil:
     """Return an input clipped to its bounds, 0 if unknown."""
-    return 0.0 if isnan(value) else min(max(value, -MOST), MOST)
+    return 0.0 if isnan(value) else min(max(value, -INPUT_BOUND), INPUT_BOUND)
 
 
 cdef class Agent(QuoteModel):
-    """Quote by the action of the last decision.
+    """Quotes set by the action of the last decision.
 
     Args:
         terms: Its observations and the meaning of its actions.
@@ -96,7 +96,7 @@ cdef class Agent(QuoteModel):
         return 0
 
     cdef bint is_due(self, const View* view) noexcept nogil:
-        """Return whether a decision is due; a run that restarts begins with a decision."""
+        """Return whether a decision is due; a new run begins with a decision."""
         if view.top.us < self.last_us or self.last_us < 0:
             self.next_us, self.decided = view.begun_us, 0
             self.last_us = view.top.us
@@ -104,7 +104,7 @@ cdef class Agent(QuoteModel):
         return view.top.us >= self.next_us
 
     cdef int observe(self, const View* view) except -1 nogil:
-        """Write the observation, each number scaled and clipped."""
+        """Set the observation, each input scaled and clipped."""
         cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks), ahead, lot = view.tick_lot / view.tick
         cdef double* own = self.seen + self.count
         cdef int place
@@ -147,7 +147,7 @@ cdef class Agent(QuoteModel):
 
 @Declaration(AGENT, (MODEL_PATH,))
 def rl(**given: Any) -> QuoteModel:
-    """Return the agent of a file as a strategy: post-only, within its inventory bound."""
+    """Return the strategy of the agent in a file: post-only, within its inventory bound."""
     saved = read_agent(Path(rl.declared.settle(given)["model_path"]))
     return strategy_of(Agent(saved.terms, saved))
 

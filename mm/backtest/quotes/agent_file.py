@@ -1,6 +1,6 @@
-"""The file of an agent: its terms and its network as plain arrays, in a zip with a checksum.
+"""The file of an agent: terms and network as plain arrays, in a zip with a checksum.
 
-The zip holds ``agent.json``, ``arrays.npz``, and for agents trained by `mm.rl` ``training.zip``, the trainer's data for
+The zip has ``agent.json``, ``arrays.npz``, and for agents trained by `mm.rl` ``training.zip``, the trainer's data for
 further training. Its comment is the SHA-256 of all bytes before it. Reading needs only numpy and loads no pickle.
 """
 
@@ -22,7 +22,7 @@ from mm.predict.network import Network
 from mm.whole_file import write_whole
 
 AGENT = "rl"
-"""The name of the quote model that plays an agent."""
+"""Name of the quote model that runs an agent."""
 VERSION = 1
 TERMS, ARRAYS, TRAINING = "agent.json", "arrays.npz", "training.zip"
 DIGEST = hashlib.sha256().digest_size * 2  # characters
@@ -45,7 +45,7 @@ class AgentTerms:
         signals: Names of the signals that it observes.
         means, scales: Normalisation of each signal: (value - mean) / scale.
         step_s: Time between two decisions.
-        episode_s: Time after which ``time_left`` begins again at 1.
+        episode_s: Time after which ``time_left`` restarts at 1.
         max_offset_ticks: Ticks that an offset of 1 adds to a quote's distance.
         distance_ticks: Distance from the mid of a quote without offset; None is one tick behind the touch.
         q_max: Inventory bound in both directions, in clips.
@@ -81,7 +81,7 @@ class AgentTerms:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "AgentTerms":
         """Return the terms from JSON; raise ValueError, KeyError or TypeError if it is malformed."""
-        values = {one.name: content[one.name] for one in fields(cls)}
+        values = {field.name: content[field.name] for field in fields(cls)}
         for name in ("signals", "means", "scales"):
             values[name] = tuple(values[name])
         terms = cls(**values)
@@ -89,12 +89,12 @@ class AgentTerms:
         positive = (*terms.scales, terms.step_s, terms.episode_s, terms.usual_distance_ticks, terms.usual_queue)
         if not len(terms.signals) == len(terms.means) == len(terms.scales):
             raise ValueError(f"{len(terms.signals)} signals, {len(terms.means)} means, {len(terms.scales)} scales")
-        if not all(math.isfinite(one) for one in numbers) or not all(0.0 < one < math.inf for one in positive):
+        if not all(math.isfinite(value) for value in numbers) or not all(0.0 < value < math.inf for value in positive):
             raise ValueError("a mean, a scale or a duration is not a usable number")
         return terms
 
     def check_tick(self, tick_e8: int) -> None:
-        """Raise Mismatch if a market's tick, in 1e-8, differs from that of the training."""
+        """Raise Mismatch if a market's tick size, in 1e-8, differs from that of the training."""
         if tick_e8 != self.tick_e8:
             raise Mismatch(
                 f"the agent (QUOTE_MODEL=rl) was trained on {self.symbol} with ticks of {short_text(self.tick_e8)}, "
@@ -112,8 +112,8 @@ class SavedAgent:
 
     Attributes:
         terms: Its observations and the meaning of its actions.
-        layers: Its network.
-        about: How it was trained; JSON values.
+        layers: Layers of its network.
+        about: Description of the training; JSON values.
         training: The trainer's data; empty if there is none.
         sha256: SHA-256 of the file; empty before it is written.
     """
@@ -158,7 +158,7 @@ def write_agent(path: Path, agent: SavedAgent) -> str:
         "activations": [activation for *_, activation in agent.layers],
         "about": dict(agent.about),
     }
-    import zipfile  # here: each backtest imports this module, and few have an agent
+    import zipfile  # here, because every backtest imports this module and few use an agent
 
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:

@@ -33,7 +33,7 @@ cdef class AvellanedaStoikov(Distances):
     (equations 29 and 30); the bid is r - half spread, the ask r + half spread. In mode ``infinite`` each
     side has its own reservation price, those of section 2.3 with w = gamma²·sigma²·(q_max + 1)²/2: the bid's
     is mid + ln(1 - (1 + 2q)/((q_max + 1)² - q²))/gamma, the ask's its mirror image in q. (The paper prints
-    the ask's with another sign inside the logarithm, inconsistent with its own value function.) There a gamma of
+    the ask's with another sign inside the logarithm, inconsistent with its own value function.) In this mode a gamma of
     ``auto`` uses the slope of the reservation price at q = 0.
     """
 
@@ -51,7 +51,7 @@ cdef class AvellanedaStoikov(Distances):
         ),
         VOLATILITY,
     )
-    cdef double edge                # the markup, for of_gamma and of_k
+    cdef double edge                # cached markup for of_gamma and of_k
     cdef double of_gamma, of_k
     cdef bint infinite
 
@@ -90,24 +90,24 @@ cdef class AvellanedaStoikov(Distances):
 
 @Declaration(
     "avellaneda_stoikov",
-    tuple(Q_MAX.by_default(30.0) if one is Q_MAX else one for one in AvellanedaStoikov.declared.parameters),
+    tuple(Q_MAX.by_default(30.0) if each is Q_MAX else each for each in AvellanedaStoikov.declared.parameters),
     VOLATILITY,
 )
 def avellaneda_stoikov(**given: Any) -> QuoteModel:
-    """Return the strategy that a run plays by default: ``AvellanedaStoikov``, ``PostOnly``, ``InventoryBound``."""
+    """Return the default strategy of a run: ``AvellanedaStoikov``, ``PostOnly``, ``InventoryBound``."""
     declared = avellaneda_stoikov.declared
     cdef dict values = declared.settle(given)
     cdef double q_max = values.pop("q_max")
-    # Only mode infinite has the bound in its formula; elsewhere the step around it cuts the lots at the bound.
+    # Only mode infinite has the bound in its formula; elsewhere the step around it limits the lots.
     bare = AvellanedaStoikov(name=declared.name, q_max=q_max if values["mode"] == "infinite" else None, **values)
     return InventoryBound(PostOnly(bare), q_max=q_max, name=declared.name)
 
 
 cdef class Symmetric(QuoteModel):
-    """Quote the spread of ``AvellanedaStoikov`` around the mid, whatever the inventory.
+    """Quote the spread of ``AvellanedaStoikov`` around the mid, independent of the inventory.
 
-    In mode ``rolling`` the spread is the one that model has with tau = *horizon_s*; in mode ``session`` it is the
-    benchmark of section 3.3, its mean over a session: half of it is gamma·sigma²·horizon_s/4 and the markup.
+    In mode ``rolling`` the spread equals that model's with tau = *horizon_s*; in mode ``session`` it is the benchmark
+    of section 3.3, the mean over a session: the half-spread is gamma·sigma²·horizon_s/4 plus the markup.
     """
 
     declared = Declaration(
@@ -125,8 +125,8 @@ cdef class Symmetric(QuoteModel):
         self.looks, self.timeless = BEST_PRICES, self.inner.timeless
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
-        cdef View empty = view[0]
-        empty.most_lots -= view.inventory_lots - view.target_lots
-        empty.least_lots -= view.inventory_lots - view.target_lots
-        empty.inventory_lots = view.target_lots
-        return self.inner.quote(&empty, want)
+        cdef View flat = view[0]
+        flat.most_lots -= view.inventory_lots - view.target_lots
+        flat.least_lots -= view.inventory_lots - view.target_lots
+        flat.inventory_lots = view.target_lots
+        return self.inner.quote(&flat, want)

@@ -9,13 +9,13 @@ from mm.backtest.fills.base cimport LIMIT_MAKER, NEVER, Top, Trade
 cdef struct View:
     Top top
     int64_t inventory_lots
-    int64_t target_lots     # the inventory that quotes, bounds and risk count from
+    int64_t target_lots     # target inventory; quotes, bounds and risk limits are relative to it
     int64_t most_lots       # inventory if every open buy fills, and no sell
     int64_t least_lots      # inventory if every open sell fills, and no buy
     int64_t quote_lots      # the clip
     double cash             # quote asset
     double sigma_ticks      # per root second, NaN while unknown
-    double run_sigma_ticks  # the same from everything since the run began
+    double run_sigma_ticks  # the same, estimated over the whole run so far
     Trade last_trade        # if the model needs it; id -1 before the first
     int64_t begun_us        # instant of the run's first valid book
     double tick_lot         # value of one tick of price on one lot, in the quote asset
@@ -29,7 +29,7 @@ cdef struct View:
 cdef struct Level:
     double ticks
     int64_t lots
-    int64_t whole_ticks     # of an order for it
+    int64_t whole_ticks     # rounded price of an order at this level
     bint stands             # whether an order of ours rests there, or is pending
 
 # The prices of a side, in any order; the memory belongs to the caller of the model.
@@ -37,7 +37,7 @@ cdef struct Ladder:
     Level* levels
     int64_t count
     int64_t room
-    double per_tick         # levels per tick, once it is in order
+    double per_tick         # levels per tick, once sorted
 
 cdef struct Want:
     double bid_ticks        # NaN is no quote
@@ -58,7 +58,7 @@ cdef struct OwnFill:
     int64_t side
     int64_t ticks
     int64_t lots
-    int64_t left_lots       # of the order
+    int64_t left_lots       # remaining lots of the order
     bint took               # whether it took liquidity
 
 
@@ -108,7 +108,7 @@ cdef class QuoteModel:
     cdef int looks                  # how much of the book it reads: BEST_PRICES, BEST_LOTS or WHOLE_BOOK
     cdef bint interpreted           # whether its hooks are in Python
     cdef bint timeless              # whether its quotes depend on best prices and inventory only
-    cdef bint follows_fills         # whether on_fill is called, and a requote follows on each fill
+    cdef bint follows_fills         # whether on_fill is called, and each fill triggers a requote
     cdef bint follows_prints        # whether on_print is called
     cdef bint needs_own_orders      # whether it reads our open quotes
     cdef bint needs_last_trade      # whether it reads the last print

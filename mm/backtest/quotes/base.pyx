@@ -20,19 +20,19 @@ from mm.backtest.quotes.view import Quotes
 from mm.user_code import raised
 from mm.errors import ModelError, UsageError
 
-cdef object USUAL = KINDS[LIMIT_MAKER]
-cdef int64_t MOST = 1 << 50             # prices below need no further check
+cdef object DEFAULT_KIND = KINDS[LIMIT_MAKER]
+cdef int64_t MAX_TICKS = 1 << 50        # non-negative int prices below this need no further check
 
 
 cdef class QuoteModel:
     """Base of compiled quote models: override ``quote``.
 
-    Declarations make a model faster (attributes of the class, set in ``__init__``): ``looks = BEST_PRICES`` or
-    ``BEST_LOTS`` if it sends only ``LIMIT_MAKER`` orders and reads nothing deeper in the book; ``timeless`` if equal
-    best prices and an equal inventory always give equal quotes, without further requotes; ``follows_fills`` if its
-    ``on_fill`` is to be called, ``follows_prints`` if its ``on_print`` is. ``signals`` names the signals that it reads
-    (docs/signals.md); ``bind`` receives the order in which they are in ``view.signals``. With ``needs_own_orders`` the
-    view has our open quotes, with ``needs_last_trade`` the last print.
+    Declarations (attributes, set in ``__init__``) make a model faster: ``looks = BEST_PRICES`` or ``BEST_LOTS`` if it
+    sends only ``LIMIT_MAKER`` orders and reads nothing deeper in the book; ``timeless`` if equal best prices and an
+    equal inventory always give equal quotes, without additional requotes; ``follows_fills`` if ``on_fill`` is to be
+    called, ``follows_prints`` if ``on_print`` is. ``signals`` contains the names of the signals that it reads
+    (docs/signals.md); ``bind`` receives all names in the order of ``view.signals``. With ``needs_own_orders`` the view
+    contains our open quotes, with ``needs_last_trade`` the last print.
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
@@ -43,18 +43,18 @@ cdef class QuoteModel:
         self.signals = ()
 
     cdef void declare_as(self, QuoteModel inner):
-        """Declare what an inner model does."""
+        """Copy the declarations of an inner model."""
         self.looks, self.interpreted, self.timeless = inner.looks, inner.interpreted, inner.timeless
         self.follows_fills, self.follows_prints = inner.follows_fills, inner.follows_prints
         self.needs_own_orders, self.needs_last_trade = inner.needs_own_orders, inner.needs_last_trade
         self.signals = inner.signals
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
-        """Set the quotes; every field of *want* holds "no quote" and the clip before the call."""
+        """Set the quotes; before the call *want* has no prices, and the clip as lots."""
         return 0
 
     cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:
-        """Called for each fill before the requote that follows it. *view* includes all of them."""
+        """Called for each fill before the requote that it triggers. *view* includes all fills so far."""
         return 0
 
     cdef int on_print(self, const Trade* trade) except -1 nogil:
@@ -62,7 +62,7 @@ cdef class QuoteModel:
         return 0
 
     cdef int bind(self, tuple names) except -1:
-        """Receive the signals of a run before it begins: those of *names*, in this order."""
+        """Called with the *names* of a run's signals, in the order of ``view.signals``, before it begins."""
         return 0
 
     def answer(
@@ -80,18 +80,18 @@ cdef class QuoteModel:
         tick_lot: float = 1.0,
         us: int = 0,
     ) -> Quotes:
-        """Return the model's quotes for these numbers, outside of any run; prices are not rounded.
+        """Return the model's quotes for a given market state, outside of any run; prices are not rounded.
 
         Args:
             bid_ticks, ask_ticks: The best prices.
-            bid_lots, ask_lots: The lots there.
+            bid_lots, ask_lots: The lots at the best prices.
             inventory_lots: Our inventory.
             target_lots: The target inventory.
             quote_lots: The clip.
             cash: In the quote asset.
             sigma_ticks: Volatility in ticks per root second.
             tick_lot: Value of one tick of price on one lot, in the quote asset.
-            us: The instant; the run begins at 0.
+            us: The instant in µs; the run begins at 0.
         """
         cdef View view
         view.top = Top(us, 0, bid_ticks, ask_ticks, bid_lots, ask_lots, NULL)
@@ -168,7 +168,7 @@ cdef class QuoteView:
     cdef const View* view
     cdef TradeView trade
     cdef bint shallow               # whether its model declares that it reads only the best prices
-    cdef dict places                # of the signals that its model declares
+    cdef dict places                # index of each signal that its model declares
     cdef tuple names                # of all signals of the run
 
     cdef const View* seen(self) except NULL:
@@ -213,7 +213,7 @@ cdef class QuoteView:
 
     @property
     def target_lots(self) -> int:
-        """The inventory that quotes, bounds and risk count from, in lots (``TARGET_INVENTORY``)."""
+        """Target inventory, in lots (``TARGET_INVENTORY``): quotes, bounds and risk limits are relative to it."""
         return self.seen().target_lots
 
     @property
@@ -283,33 +283,33 @@ cdef class PythonQuoteModel(QuoteModel):
 
     - ``on_fill(fill)``: receives each fill of our orders before the requote that follows it
     - ``on_print(trade)``: receives each print of the market before the next requote
-    - ``timeless = True``: equal best prices and an equal inventory always give equal quotes; calls that would repeat
-      are skipped, and there is no volatility. A tuple of prices identical (``is``) to the last one is not read again
+    - ``timeless = True``: equal best prices and an equal inventory always give equal quotes; repeated calls
+      are skipped, and ``sigma_ticks`` is NaN. A tuple of prices that is the same object as the last one is not reparsed
     - ``signals = ("imbalance_5", …)``: signals to read by ``view.signal(name)``
-    - ``depth = False``: reads only best prices, their lots and the last print, and sends no orders that take; it is
-      played on best prices only, which is faster
+    - ``depth = False``: reads only best prices, their lots and the last print, and sends only ``LIMIT_MAKER`` orders;
+      the replay then uses best prices only, which is faster
     """
 
-    cdef object model, ask, filled, printed
+    cdef object model, quote_hook, fill_hook, print_hook
     cdef QuoteView view
-    cdef Ladder[2] known            # levels from the tuples of the last quotes
-    cdef tuple bids, asks           # these tuples, None where there is none
-    cdef int64_t known_lots         # the clip that they were read with
+    cdef Ladder[2] cached           # parsed levels of the last tuples
+    cdef tuple bids, asks           # these tuples; None if the last levels were no tuple
+    cdef int64_t cached_lots        # clip with which they were parsed
     cdef dict places
     cdef tuple names
 
     def __dealloc__(self) -> None:
-        free(self.known[0].levels)
-        free(self.known[1].levels)
+        free(self.cached[0].levels)
+        free(self.cached[1].levels)
 
     def __init__(self, model: object) -> None:
         self.model = model
-        self.ask = getattr(model, "quote", None)
-        if self.ask is None:
+        self.quote_hook = getattr(model, "quote", None)
+        if self.quote_hook is None:
             raise UsageError(f"quote model {type(model).__name__} has no method quote(view)")
-        self.filled = getattr(model, "on_fill", None)
-        self.printed = getattr(model, "on_print", None)
-        self.follows_fills, self.follows_prints = self.filled is not None, self.printed is not None
+        self.fill_hook = getattr(model, "on_fill", None)
+        self.print_hook = getattr(model, "on_print", None)
+        self.follows_fills, self.follows_prints = self.fill_hook is not None, self.print_hook is not None
         self.name = type(model).__name__
         self.interpreted, self.needs_last_trade = True, True
         self.timeless = bool(getattr(model, "timeless", False))
@@ -344,7 +344,7 @@ cdef class PythonQuoteModel(QuoteModel):
             self.view.view = view
             self.view.trade.trade = &view.last_trade
             try:
-                answer = self.ask(self.view)
+                answer = self.quote_hook(self.view)
             except ModelError:
                 raise
             except (Exception, SystemExit) as error:
@@ -366,7 +366,7 @@ cdef class PythonQuoteModel(QuoteModel):
                 fill.us, fill.order_id, fill.side, fill.ticks, fill.lots, fill.left_lots, bool(fill.took)
             )
             try:
-                self.filled(shown)
+                self.fill_hook(shown)
             except ModelError:
                 raise
             except (Exception, SystemExit) as error:
@@ -377,7 +377,7 @@ cdef class PythonQuoteModel(QuoteModel):
         with gil:
             self.view.trade.trade = trade
             try:
-                self.printed(self.view.trade)
+                self.print_hook(self.view.trade)
             except ModelError:
                 raise
             except (Exception, SystemExit) as error:
@@ -403,30 +403,30 @@ cdef class PythonQuoteModel(QuoteModel):
                 f"ask_ticks={answer.ask_ticks!r} as well as bids or asks; leave one of them out"
             )
         want.laddered = True
-        if view.quote_lots != self.known_lots:
-            self.bids, self.asks, self.known_lots = None, None, view.quote_lots
-        self.bids = self.remembered("bids", 1, answer.bids, self.bids, want)
-        self.asks = self.remembered("asks", -1, answer.asks, self.asks, want)
+        if view.quote_lots != self.cached_lots:
+            self.bids, self.asks, self.cached_lots = None, None, view.quote_lots
+        self.bids = self.add_cached("bids", 1, answer.bids, self.bids, want)
+        self.asks = self.add_cached("asks", -1, answer.asks, self.asks, want)
         return 0
 
-    cdef tuple remembered(self, str side, int64_t sign, object levels, tuple last, Want* want):
+    cdef tuple add_cached(self, str side, int64_t sign, object levels, tuple last, Want* want):
         """Add the prices of a side; return them if they are a tuple, whose parsed levels are cached."""
-        cdef Ladder* known = &self.known[(sign + 1) >> 1]
+        cdef Ladder* cached = &self.cached[(sign + 1) >> 1]
         cdef Ladder* wanted = &want.ladders[(sign + 1) >> 1]
         cdef int64_t i
         if levels is not None and levels is last and (want.bid_kind if sign > 0 else want.ask_kind) < IOC:
-            for i in range(known.count):
-                want_level(want, sign, known.levels[i].ticks, known.levels[i].lots)
+            for i in range(cached.count):
+                want_level(want, sign, cached.levels[i].ticks, cached.levels[i].lots)
             return last
-        self.levels(side, sign, levels, self.known_lots, want)
+        self.levels(side, sign, levels, self.cached_lots, want)
         if type(levels) is not tuple:
             return None
-        known.count = 0
+        cached.count = 0
         for i in range(wanted.count):
-            if known.count == known.room:
-                grow_ladder(known)
-            known.levels[i] = wanted.levels[i]
-            known.count += 1
+            if cached.count == cached.room:
+                grow_ladder(cached)
+            cached.levels[i] = wanted.levels[i]
+            cached.count += 1
         return levels
 
     cdef int levels(self, str side, int64_t sign, object levels, int64_t lots, Want* want) except -1:
@@ -436,7 +436,7 @@ cdef class PythonQuoteModel(QuoteModel):
             return 0
         if type(levels) is range and kind < IOC and levels:
             ends = levels[0], levels[len(levels) - 1]
-            if 0 <= min(ends) and max(ends) < MOST:
+            if 0 <= min(ends) and max(ends) < MAX_TICKS:
                 first, step = levels.start, levels.step
                 for i in range(len(levels)):
                     want_level(want, sign, <double> (first + i * step), lots)
@@ -454,7 +454,7 @@ cdef class PythonQuoteModel(QuoteModel):
                 f"price and lots"
             ) from None
         for level in levels:
-            if type(level) is int and 0 <= level < MOST:
+            if type(level) is int and 0 <= level < MAX_TICKS:
                 want_level(want, sign, level, lots)
                 continue
             ticks, named = level if isinstance(level, tuple) and len(level) == 2 else (level, None)
@@ -464,15 +464,15 @@ cdef class PythonQuoteModel(QuoteModel):
         return 0
 
     cdef int64_t instant(self, object us, int64_t now_us) except? -1:
-        """Return the instant of the next extra call of the model, NEVER for none."""
-        cdef int beyond = 0
-        cdef int64_t found
+        """Return the instant of an additional requote; NEVER for none."""
+        cdef int overflow = 0
+        cdef int64_t value
         if us is None:
             return NEVER
         if type(us) is int:
-            found = PyLong_AsLongLongAndOverflow(us, &beyond)
-            if not beyond and now_us < found < NEVER:
-                return found
+            value = PyLong_AsLongLongAndOverflow(us, &overflow)
+            if not overflow and now_us < value < NEVER:
+                return value
         if not hasattr(us, "__index__") or not now_us < us.__index__() < NEVER:
             raise ModelError(
                 f"{type(self.model).__name__}.quote returned again_us={us!r} at {now_us}; it must be a later instant in µs, "
@@ -481,7 +481,7 @@ cdef class PythonQuoteModel(QuoteModel):
         return us.__index__()
 
     cdef double price(self, str field, object ticks) except? -1.0:
-        """Return a returned price, NaN for none."""
+        """Return a price of the model's quotes as a float; NaN for none."""
         if ticks is None:
             return NAN
         try:
@@ -495,7 +495,7 @@ cdef class PythonQuoteModel(QuoteModel):
         return value
 
     cdef int64_t lots(self, str field, object lots, int64_t default) except? -1:
-        """Return the returned lots."""
+        """Return the lots of one of the model's quotes; *default* for None."""
         if lots is None:
             return default
         if not hasattr(lots, "__index__") or not 0 <= lots.__index__() < 1 << 62:
@@ -505,8 +505,8 @@ cdef class PythonQuoteModel(QuoteModel):
         return lots.__index__()
 
     cdef int64_t kind(self, str side, object kind) except -1:
-        """Return the index of a returned order kind."""
-        if kind is USUAL:
+        """Return the index of the order kind of one of the model's quotes."""
+        if kind is DEFAULT_KIND:
             return LIMIT_MAKER
         if kind not in KINDS:
             raise ModelError(

@@ -53,7 +53,7 @@ cdef enum:
 cdef double RHO_PER_OCTAVE = 32.0, TIME_PER_OCTAVE = 16.0
 cdef double[NODES] WEIGHT = [-1.0, 7.0, -21.0, 35.0, -35.0, 21.0, -7.0, 1.0]
 cdef double[NODES] INNER_WEIGHT = [0.0, -1.0, 5.0, -10.0, 10.0, -5.0, 1.0, 0.0]
-cdef double TOLERANCE = 1e-8    # maximum difference of both; the error of the wider one is far smaller
+cdef double TOLERANCE = 1e-8    # maximum difference of both interpolations; that with 8 nodes has a far smaller error
 
 
 cdef struct Problem:
@@ -76,21 +76,21 @@ cdef class Bounded(Distances):
     edge + ticks·(ln v(u) - ln v(u - 1)). Levels are whole orders; between two of them, after a partial fill, distances
     are interpolated linearly, and beyond the last level of a side they are constant.
 
-    A sigma from the tape changes every second, and in a session the time left changes at every requote. The steps at a
+    A sigma from the tape changes every second, and in a session the time left changes at every requote. The steps of a
     requote are then interpolated, in ln rho and ln time, between 8 neighbouring values of each (32 and 16 per octave,
-    solved when first needed). If the result of the inner 6 differs by more than 1e-8 of a step, the problem itself is
+    solved when first needed). If the result of the inner 6 differs by more than 1e-8 of a step, the exact problem is
     solved; so the relative error stays below 1e-7, and is usually below 1e-12. ``distances`` and constant parameters
     are solved without interpolation.
     """
 
     cdef InventoryLevels levels
     cdef double* memory
-    cdef Node own                   # the last problem solved without interpolation
+    cdef Node own                   # last problem solved without interpolation
     cdef Node* nodes                # for problems on a grid
-    cdef bint by_rho, by_time, varies  # which of both change from one requote to the next
-    cdef Problem solved              # of the last requote, with its inventory and its distances
+    cdef bint by_rho, by_time, varies  # which of both change between requotes, and whether any does
+    cdef Problem solved              # problem of the last requote, with its inventory and distances
     cdef double solved_q, bid, ask
-    cdef bint rough                 # whether nodes were too far apart for the last step
+    cdef bint rough                 # whether the nodes were too coarse for the last step
 
     cdef void begin(self, double q_max) except *:
         """Allocate the levels up to *q_max* clips; infinite uses the default."""
@@ -119,7 +119,7 @@ cdef class Bounded(Distances):
         free(self.nodes)
 
     cdef void problem(self, const Market* market, Problem* posed) noexcept nogil:
-        """Set the problem of a market."""
+        """Set the problem to solve for a market."""
         posed[0] = Problem(INFINITY, 0.0, INFINITY, 0.0, 0.0, 0.0)
 
     cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
@@ -162,58 +162,58 @@ cdef class Bounded(Distances):
         """Return a step interpolated between the nodes around the problem, or solved if the two interpolations differ."""
         cdef double at = RHO_PER_OCTAVE * log2(posed.rho), step
         cdef double[NODES] steps
-        cdef int64_t name = <int64_t> floor(at) - (NODES // 2 - 1), i
+        cdef int64_t first = <int64_t> floor(at) - (NODES // 2 - 1), i
         self.rough = False
         if self.by_rho:
             for i in range(NODES):
-                steps[i] = self.along_time(posed, exp2(<double> (name + i) / RHO_PER_OCTAVE), name + i, place)
-            step = self.between(steps, at - <double> name)
+                steps[i] = self.along_time(posed, exp2(<double> (first + i) / RHO_PER_OCTAVE), first + i, place)
+            step = self.between(steps, at - <double> first)
         else:
             step = self.along_time(posed, posed.rho, 0, place)
         return self.known_step(&self.own, posed, place) if self.rough else step
 
-    cdef double along_time(self, const Problem* posed, double rho, int64_t rho_name, int64_t place) noexcept nogil:
+    cdef double along_time(self, const Problem* posed, double rho, int64_t rho_index, int64_t place) noexcept nogil:
         """Return a step at one value of rho, interpolated in the time left."""
         cdef double at = TIME_PER_OCTAVE * log2(posed.time), time
         cdef double[NODES] steps
-        cdef int64_t name = <int64_t> floor(at) - (NODES // 2 - 1), i
+        cdef int64_t first = <int64_t> floor(at) - (NODES // 2 - 1), i
         if not self.by_time:
-            return self.node_step(posed, rho, posed.time, rho_name, 0, place)
+            return self.node_step(posed, rho, posed.time, rho_index, 0, place)
         for i in range(NODES):
-            time = exp2(<double> (name + i) / TIME_PER_OCTAVE)
-            steps[i] = self.node_step(posed, rho, time, rho_name, name + i, place)
-        return self.between(steps, at - <double> name)
+            time = exp2(<double> (first + i) / TIME_PER_OCTAVE)
+            steps[i] = self.node_step(posed, rho, time, rho_index, first + i, place)
+        return self.between(steps, at - <double> first)
 
     cdef double between(self, const double* steps, double at) noexcept nogil:
         """Interpolate at a position from 3 to 4 between the 8 nodes; record whether the inner 6 differ."""
-        cdef double above = 0.0, beneath = 0.0, inner_above = 0.0, inner_beneath = 0.0, weight, answer
+        cdef double num = 0.0, den = 0.0, inner_num = 0.0, inner_den = 0.0, weight, value
         cdef int64_t i
         if at == floor(at):
             return steps[<int64_t> at]
         for i in range(NODES):
             weight = WEIGHT[i] / (at - <double> i)
-            above += weight * steps[i]
-            beneath += weight
+            num += weight * steps[i]
+            den += weight
             weight = INNER_WEIGHT[i] / (at - <double> i)
-            inner_above += weight * steps[i]
-            inner_beneath += weight
-        answer = above / beneath
-        self.rough = self.rough or not fabs(inner_above / inner_beneath - answer) <= TOLERANCE * (1.0 + fabs(answer))
-        return answer
+            inner_num += weight * steps[i]
+            inner_den += weight
+        value = num / den
+        self.rough = self.rough or not fabs(inner_num / inner_den - value) <= TOLERANCE * (1.0 + fabs(value))
+        return value
 
     cdef double node_step(
-        self, const Problem* posed, double rho, double time, int64_t rho_name, int64_t time_name, int64_t place
+        self, const Problem* posed, double rho, double time, int64_t rho_index, int64_t time_index, int64_t place
     ) noexcept nogil:
-        """Return a step at one node, solved again if the slot held another."""
-        cdef Node* node = &self.nodes[(rho_name * (STRIDE if self.by_time else 1) + time_name) & (KEPT - 1)]
+        """Return a step at one node, solved again if its cache slot has another node."""
+        cdef Node* node = &self.nodes[(rho_index * (STRIDE if self.by_time else 1) + time_index) & (KEPT - 1)]
         cdef Problem there = posed[0]
         there.rho, there.time = rho, time
         return self.known_step(node, &there, place)
 
     cdef double known_step(self, Node* node, const Problem* posed, int64_t place) noexcept nogil:
-        """Return a step of a problem, solved if the node does not hold it.
+        """Return a step of a problem; solve it if the node has no solution of it.
 
-        Steps are solved in blocks, so that earlier requotes do not change the last digit.
+        Steps are solved in fixed blocks, so that results do not depend on earlier requotes, to the last digit.
         """
         cdef int64_t last = self.levels.count - 1, low = place - place % BLOCK, i
         if not same(posed, &node.posed):
@@ -238,17 +238,17 @@ cdef inline bint same(const Problem* one, const Problem* other) noexcept nogil:
 cdef class Gueant(Bounded):
     """Optimal quotes for orders of *delta* clips, with two kinds of risk aversion.
 
-    *gamma* is the price of inventory risk, gamma·sigma²·q²/2 per second, and *xi* that of the risk of fills: xi = gamma
-    is an exponential utility, xi = 0 a mean less that running variance. With n = q/delta, x = xi·delta/k and
+    *gamma* is the aversion to inventory risk, gamma·sigma²·q²/2 per second, *xi* that to the risk of fills: xi = gamma
+    is an exponential utility, xi = 0 the mean less that running penalty. With n = q/delta, x = xi·delta/k and
     eta = A·(1 + x)^-(1 + 1/x)·exp(-k·impact/2), v solves v' = -M v, M tridiagonal with
     k·gamma·sigma²·delta·n²/2 - k·drift·n on the diagonal and -eta beside it, for |q| <= q_max, from
     v = exp(-k·impact·n²/2). The bid's distance is ln(1 + x)/(xi·delta) + impact/2 + (1/k)·ln(v(n)/v(n + 1)), the ask's
     the same with v(n - 1). Modes:
 
-    - ``exact``: v after the time left; ``session``: the same, with a time left that runs down.
+    - ``exact``: v after the time left; ``session``: the same, with a decreasing time left.
     - ``stationary``: v for an infinite horizon, M's eigenvector of the smallest eigenvalue.
     - ``closed_form``: Guéant's approximation (equations 4.6, 4.7): with S = sqrt(gamma·sigma²·delta/(2·k·eta)) the
-      last term is (n + 1/2)·S for the bid and -(n - 1/2)·S for the ask; drift takes drift/(gamma·sigma²·delta) from n.
+      last term is (n + 1/2)·S for the bid and -(n - 1/2)·S for the ask; drift lowers n by drift/(gamma·sigma²·delta).
 
     With a gamma of ``auto`` skew and half-spread are those of ``closed_form`` in every mode.
     """
@@ -276,8 +276,8 @@ cdef class Gueant(Bounded):
     )
     cdef readonly double xi, delta, drift, impact
     cdef bint closed, forever
-    cdef bint own_xi                # whether xi is not gamma
-    cdef double of_k, of_A, of_gamma  # from which the numbers below were computed
+    cdef bint own_xi                # whether xi is given; else it is gamma
+    cdef double of_k, of_A, of_gamma  # inputs of the cached values below
     cdef double edge, eta, risk     # ticks; per second; rho for a sigma of 1
 
     def __init__(self, **given: Any) -> None:
@@ -340,7 +340,7 @@ cdef class Gueant(Bounded):
 cdef class Glft(Gueant):
     """Optimal quotes for an exponential utility, orders of one clip and a bounded inventory.
 
-    The case xi = gamma, delta = 1 of ``Gueant``, whose formulas and modes these are: alpha = k·gamma·sigma²/2,
+    The case xi = gamma, delta = 1 of ``Gueant``, with the same formulas and modes: alpha = k·gamma·sigma²/2,
     eta = A·(1 + gamma/k)^-(1 + k/gamma), and a distance of (1/gamma)·ln(1 + gamma/k) + (1/k)·ln(v(q)/v(q + 1)).
     """
 
@@ -366,12 +366,12 @@ cdef class Glft(Gueant):
 cdef class CarteaJaimungal(Bounded):
     """Optimal quotes for expected wealth less a running and a final penalty on inventory.
 
-    It maximises the mean of cash + q·(mid - alpha·q) at the end, less phi·q² per second until then; how the mid moves
-    does not matter as long as nobody can predict it. With q in clips, omega solves omega' = B omega, B tridiagonal:
+    It maximises the mean of cash + q·(mid - alpha·q) at the end, less phi·q² per second until then; the mid may be any
+    martingale. With q in clips, omega solves omega' = B omega, B tridiagonal:
     -phi·k·q² on the diagonal, A/e beside it, for |q| <= q_max, from omega = exp(-alpha·k·q²). The bid's distance is
     1/k + (1/k)·ln(omega(q)/omega(q + 1)), the ask's the same with omega(q - 1). Modes:
 
-    - ``exact``: omega after the time left; ``session``: the same, with a time left that runs down.
+    - ``exact``: omega after the time left; ``session``: the same, with a decreasing time left.
     - ``stationary``: omega for an infinite horizon, B's eigenvector of the largest eigenvalue; alpha has no effect.
     """
 

@@ -22,7 +22,7 @@ cdef struct Market:
     double bid_offset       # distance of the mid from the curve's reference price, in ticks
     double ask_offset
 
-# A gamma that quotes used, and the number of quotes.
+# A gamma used by quotes, and the number of these quotes.
 cdef struct UsedGamma:
     double gamma
     int64_t quotes
@@ -31,13 +31,13 @@ cdef class Distances(QuoteModel):
     cdef readonly double k, A, sigma, horizon_s, q_max, gamma, skew_share
     cdef readonly str mode
     cdef Intensity intensity
-    cdef double clips               # of one order
+    cdef double clips               # size of one order, in clips
     cdef bint session               # whether time runs from the horizon down to 0, repeatedly
     cdef bint needs_A, needs_sigma  # whether the formula uses them
     cdef bint fitted                # whether k or A come from the intensity
     cdef bint joins                 # whether k follows from the displayed spread
     cdef bint auto                  # whether gamma follows from the market
-    cdef Market solved               # what gamma was last solved for, and that gamma
+    cdef Market solved               # market for which gamma was last solved, with that gamma
     cdef UsedGamma* used
     cdef int64_t used_count, used_room
 

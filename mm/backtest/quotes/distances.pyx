@@ -33,8 +33,8 @@ from mm.errors import Mismatch, UsageError
 
 _TAU_S = Parameter("tau_s", float, "Time left.", None, SECONDS, NOT_NEGATIVE)
 
-cdef double FARTHEST_TICKS = 1e15   # no quote beyond this distance from the mid
-cdef double LEAST_LOG = -700.0      # of a gamma; below it the float underflows
+cdef double FARTHEST_TICKS = 1e15   # maximum distance of a quote from the mid
+cdef double LEAST_LOG = -700.0      # minimum ln gamma; below it the float underflows
 
 
 cdef inline double number_or(object value, double default):
@@ -43,7 +43,7 @@ cdef inline double number_or(object value, double default):
 
 
 cdef inline double touch_k(int64_t spread_ticks) noexcept nogil:
-    """Return the k of ``touch``: 1/k is at most 0.45 of the spread, which leaves room for what gamma adds to it."""
+    """Return the k of ``touch``: 1/k is at most 0.45 of the spread, not 0.5, because gamma adds to the distance."""
     return max(1.0, 1.0 / (0.45 * <double> spread_ticks))
 
 
@@ -51,8 +51,8 @@ cdef class Distances(QuoteModel):
     """Base of models that quote at distances from the mid: override ``formula``.
 
     A formula takes the inventory q in clips, and the current time left, sigma, k and A. This class supplies them: k and
-    A from the parameters or from the fit or schedule, sigma from the parameters or from the tape's past, the time left
-    by the mode. While a value that the formula needs is unknown, nothing is quoted.
+    A from the parameters or from the fit or schedule, sigma from the parameters or estimated from the tape, the time
+    left by the mode. While a value that the formula needs is unknown, nothing is quoted.
 
     A gamma of ``auto`` is the one at which a clip of inventory moves the reservation price by *skew_share* of the
     half-spread, over *horizon_s*: the root of one equation, for the current k and A and a slowly varying sigma
@@ -73,7 +73,7 @@ cdef class Distances(QuoteModel):
 
         Args:
             given: The arguments of a constructor.
-            needs: Inputs of the formula besides q, time left and k: ``A``, ``sigma``.
+            needs: Inputs of the formula besides q, the time left and k: ``A``, ``sigma``.
         """
         cdef dict values = self.declared.settle(given, self.name)
         self.needs_A, self.needs_sigma = "A" in needs, "sigma" in needs
@@ -108,7 +108,7 @@ cdef class Distances(QuoteModel):
         free(self.used)
 
     def gammas(self) -> NDArray[np.float64]:
-        """Return each gamma that quotes used, and the number of quotes, in order of time: float64[gammas, 2]."""
+        """Return the gammas used, with the number of quotes of each, in chronological order: float64[gammas, 2]."""
         cdef int64_t i
         found = np.empty((self.used_count, 2))
         cdef double[:, ::1] rows = found
@@ -172,38 +172,38 @@ cdef class Distances(QuoteModel):
     cdef double auto_gamma(self, const Market* market) noexcept nogil:
         """Return the gamma of ``auto`` in a market; the gamma in *market* is ignored.
 
-        ``skew_of`` increases with gamma: its logarithm by at least half of that of gamma. This brackets the root, which
-        false position (Illinois) then finds.
+        The logarithm of ``skew_of`` increases with that of gamma, with a slope of at least 1/2. This brackets the root,
+        which false position (Illinois) then finds.
         """
-        cdef Market at = market[0]
+        cdef Market trial = market[0]
         cdef double share = self.skew_share * self.clips
-        cdef double aim = log(share / (1.0 - 0.5 * share)) if share < 2.0 else INFINITY
-        cdef double high = log(market.k), low, middle, above, below, found
+        cdef double target = log(share / (1.0 - 0.5 * share)) if share < 2.0 else INFINITY
+        cdef double high = log(market.k), low, middle, high_error, low_error, error
         cdef int last = 0, step
-        at.gamma = market.k
-        above = log(self.skew_of(&at)) - aim
-        if not above > 0.0:
+        trial.gamma = market.k
+        high_error = log(self.skew_of(&trial)) - target
+        if not high_error > 0.0:
             return market.k
-        low = max(high - 2.0 * above, LEAST_LOG)
-        at.gamma = exp(low)
-        below = log(self.skew_of(&at)) - aim
-        if not below < 0.0:
-            return at.gamma
+        low = max(high - 2.0 * high_error, LEAST_LOG)
+        trial.gamma = exp(low)
+        low_error = log(self.skew_of(&trial)) - target
+        if not low_error < 0.0:
+            return trial.gamma
         for step in range(100):
-            middle = (low * above - high * below) / (above - below)
-            at.gamma = exp(middle)
-            found = log(self.skew_of(&at)) - aim
-            if fabs(found) < 1e-14 or high - low < 1e-14:
+            middle = (low * high_error - high * low_error) / (high_error - low_error)
+            trial.gamma = exp(middle)
+            error = log(self.skew_of(&trial)) - target
+            if fabs(error) < 1e-14 or high - low < 1e-14:
                 break
-            if found > 0.0:
-                high, above = middle, found
-                below *= 0.5 if last > 0 else 1.0
+            if error > 0.0:
+                high, high_error = middle, error
+                low_error *= 0.5 if last > 0 else 1.0
                 last = 1
             else:
-                low, below = middle, found
-                above *= 0.5 if last < 0 else 1.0
+                low, low_error = middle, error
+                high_error *= 0.5 if last < 0 else 1.0
                 last = -1
-        return at.gamma
+        return trial.gamma
 
     cdef void solve_gamma(self, double reference_sigma, Market* market) noexcept nogil:
         """Set the gamma of a quote to that of ``auto``, solved again if the market has changed since the last call."""
@@ -221,10 +221,10 @@ cdef class Distances(QuoteModel):
         market.gamma = self.solved.gamma
 
     cdef void bend(self, Market* market) noexcept nogil:
-        """Set what a model needs from the piece in force besides k and A."""
+        """Set further parameters of the model, besides k and A, from the piece in force."""
 
     cdef int note_gamma(self, double gamma) except -1 nogil:
-        """Count the first quote whose gamma differs from the last one's."""
+        """Append a gamma that differs from the last one, with one quote."""
         if self.used_count == self.used_room:
             self.used_room = 2 * self.used_room + 64
             self.used = <UsedGamma*> realloc(self.used, self.used_room * sizeof(UsedGamma))

@@ -36,21 +36,21 @@ cdef int64_t NO_REACH = 0, NO_CHANGE = 1 << 62
 cdef double WIDEST_TICKS = 1e9
 
 
-# Events between two samples of the mid.
+# Prints and change of the mid between two samples.
 cdef struct Sample:
-    int64_t reach       # the deepest print from the mid before, in half ticks, NO_REACH for none beyond it
-    int64_t change      # of twice the mid, NO_CHANGE for none
+    int64_t reach       # largest distance of a print from the previous mid, in half ticks; NO_REACH for none
+    int64_t change      # change of twice the mid; NO_CHANGE if unknown
 
 
 cdef class GlftGrid(BoundedGrid):
     """Quote a grid whose first prices are optimal for the fill rate and the volatility of the last ``window_s``.
 
-    Every ``sample_s`` the mid is sampled, with the largest distance from the previous sample at which a print in
-    between would have filled us. Every ``refit_s``, once the window is full, A·exp(-k·δ) is fitted to the rate at
-    which prints pass a distance, by a straight line through its logarithm up to ``reach_ticks``; sigma is the standard
+    Every ``sample_s`` the mid is sampled, with the largest distance from the previous mid at which a print in
+    between would have filled an order. Every ``refit_s``, once the window is full, A·exp(-k·δ) is fitted to the rate at
+    which prints pass a distance, by linear regression of its logarithm up to ``reach_ticks``; sigma is the standard
     deviation of the changes. With c = sqrt(gamma/(2·A·k)·(1 + gamma/k)^(1 + k/gamma)) the half-spread is
-    spread_factor·(ln(1 + gamma/k)/gamma + c·sigma/2), and each clip held moves the centre by skew_factor·c·sigma.
-    Prices are multiples of the half-spread in whole ticks; no bid lies above the best bid, no ask below the best ask.
+    spread_factor·(ln(1 + gamma/k)/gamma + c·sigma/2), and a clip of inventory moves the centre by skew_factor·c·sigma.
+    Prices are multiples of the half-spread in whole ticks; no bid is above the best bid, no ask below the best ask.
     """
 
     declared = Declaration(
@@ -77,12 +77,12 @@ cdef class GlftGrid(BoundedGrid):
     )
     cdef readonly double gamma, spread_factor, skew_factor, sample_s
     cdef readonly double A, k, sigma            # of the last calibration: per second, per tick, ticks per root second
-    cdef readonly double half, skew             # which follow: ticks, and ticks per clip
+    cdef readonly double half, skew             # derived from these: ticks, ticks per clip
     cdef int64_t sample_us, window, refit, bins
-    cdef Sample* samples                        # the last *window* ones, in a ring
-    cdef int64_t* passed                        # how many of them reach so many half ticks, the last counts all beyond
+    cdef Sample* samples                        # ring buffer of the last *window* samples
+    cdef int64_t* passed                        # number of samples by reach in half ticks; the last bin has all beyond
     cdef int64_t place, known, changes, total, squares
-    cdef int64_t begun_us, mid2, highest_buy, lowest_sell  # the mid and the prints since the last sample; 0 is none
+    cdef int64_t begun_us, mid2, highest_buy, lowest_sell  # mid of the last sample, prints since then; 0: none
 
     def __init__(self, **given: Any) -> None:
         cdef dict values = self.declared.settle(given)
@@ -93,7 +93,7 @@ cdef class GlftGrid(BoundedGrid):
         if not 1 <= self.sample_us:
             raise UsageError(f"{self.name}: sample_s is {self.sample_s}; it must be 1 µs or more")
         self.window, self.refit = (
-            _samples(self.name, one, values[one], self.sample_s) for one in ("window_s", "refit_s")
+            _samples(self.name, name, values[name], self.sample_s) for name in ("window_s", "refit_s")
         )
         self.samples = <Sample*> calloc(self.window, sizeof(Sample))
         self.passed = <int64_t*> calloc(self.bins + 2, sizeof(int64_t))
@@ -107,7 +107,7 @@ cdef class GlftGrid(BoundedGrid):
         free(self.passed)
 
     cdef void begin(self, int64_t begun_us) noexcept nogil:
-        """Reset all state, for a run that began at an instant."""
+        """Reset all state for a run that begins at *begun_us*."""
         cdef int64_t i
         for i in range(self.window):
             self.samples[i] = Sample(NO_REACH, NO_CHANGE)
@@ -145,7 +145,7 @@ cdef class GlftGrid(BoundedGrid):
         )
 
     cdef void sample(self, const View* view) noexcept nogil:
-        """Take the due sample; a period without calls leaves empty samples, and resets mid and prints."""
+        """Take the due sample; a period without calls adds empty samples, and resets mid and prints."""
         cdef int64_t place = (view.top.us - view.begun_us) // self.sample_us, mid2 = view.top.bid_ticks + view.top.ask_ticks
         cdef int64_t reach = NO_REACH, change = NO_CHANGE, missed = place - self.place - 1
         if missed:

@@ -8,7 +8,7 @@ reservation price of Avellaneda and Stoikov (2008) with risk aversion 1/W. The b
 fraction f of Kelly bets as if wealth were f·W (Kelly, A new interpretation of information rate, 1956; Thorp, The Kelly
 criterion in blackjack, sports betting and the stock market, 2006).
 
-W is cash and inventory at the mid, q the inventory from the target, both in lots and ticks.
+W is cash plus inventory at the mid, q the inventory relative to the target, both in lots and ticks.
 """
 
 from libc.math cimport INFINITY, NAN, floor, isnan
@@ -43,7 +43,7 @@ cdef class Kelly(Step):
     """Base of the steps by Kelly's rule: wealth, the variance over the horizon, and the expected move."""
 
     cdef readonly double horizon_s, fraction, sigma, by
-    cdef readonly str signal            # None: none
+    cdef readonly str signal            # None if there is none
     cdef int place
     cdef bint priced
 
@@ -76,7 +76,7 @@ cdef class Kelly(Step):
         return 0.0 if isnan(found) else self.by * found
 
     cdef double stake(self, const View* view) noexcept nogil:
-        """Return the wealth that is staked, in tick·lots."""
+        """Return *fraction* times the wealth, in tick·lots."""
         return self.fraction * (view.cash / view.tick_lot + <double> view.inventory_lots * mid_of(view))
 
     cdef double variance(self, const View* view) noexcept nogil:
@@ -90,9 +90,9 @@ cdef inline double mid_of(const View* view) noexcept nogil:
 
 
 cdef class KellySkew(Kelly):
-    """Move both prices by the value of the next unit over the mid by Kelly's rule: m - q·σ²·H/(f·W) ticks.
+    """Move both prices by the value of the next unit relative to the mid, by Kelly's rule: m - q·σ²·H/(f·W) ticks.
 
-    No quotes while the volatility is unknown; without wealth only those that reduce the inventory.
+    No quotes while the volatility is unknown; with wealth of 0 or less, only quotes that reduce the inventory.
     """
 
     declared = Declaration(
@@ -120,7 +120,7 @@ cdef class KellySkew(Kelly):
 
 
 cdef class KellySize(Kelly):
-    """The lots of Kelly's rule on each side: f·W·(δ + m - fee)/(σ²·H) - q for a bid at δ below the mid, floored.
+    """Set the lots by Kelly's rule on each side: f·W·(δ + m - fee)/(σ²·H) - q for a bid at δ below the mid, floored.
 
     For an ask m and q change their signs. At most *most* times the inner model's lots; a side whose size is below one
     lot has no quote, and neither has any side while the volatility is unknown.

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 cdef class InventoryLevels:
     cdef readonly int64_t bound     # levels run from -bound to bound
     cdef int64_t count              # of levels
-    cdef double value               # the smallest eigenvalue last found
+    cdef double value               # last computed smallest eigenvalue
     cdef double* memory
     cdef double* diagonal           # arrays of one entry per level, plus one before the first and one after the last
     cdef double* left

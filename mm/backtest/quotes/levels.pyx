@@ -20,8 +20,8 @@ cdef enum:
     ARRAYS = 11
     ROUNDS = 80                 # maximum iterations for the eigenvalue; usually six
 
-cdef double STAGE = 100.0       # the longest time of one power series
-cdef double FAR = 46.0          # a level whose influence is below exp(-46) is left out
+cdef double STAGE = 100.0       # maximum time of one power series
+cdef double FAR = 46.0          # levels with an influence below exp(-46) are ignored
 
 
 cdef class InventoryLevels:
@@ -112,7 +112,7 @@ cdef class InventoryLevels:
             steps[i] = log(self.left[i]) if i < at else -log(self.right[i + 1])
 
     cdef double twist(self, double value, int64_t* at, bint* positive, bint* below) noexcept nogil:
-        """Factor M - value from both ends, and return the smallest pivot where the ends meet."""
+        """Factor M - value from both ends; return the smallest pivot of a meeting point, and set *at* to its level."""
         cdef double pivot, smallest = INFINITY, answer = 0.0
         cdef int64_t i, last = self.count - 1
         self.left[0] = self.diagonal[0] - value
@@ -140,7 +140,7 @@ cdef class InventoryLevels:
         return below <= 1
 
     cdef double norm2(self, int64_t at) noexcept nogil:
-        """Return the squared length of the vector that is 1 where the ends meet."""
+        """Return the squared length of the vector that is 1 at level *at*, where the ends meet."""
         cdef double entry = 1.0, total = 1.0
         cdef int64_t i
         for i in range(at - 1, -1, -1):
@@ -160,8 +160,8 @@ cdef class InventoryLevels:
         """Set the steps from index *low* to *high* (0 is level -Q) after *time*; others stay unchanged.
 
         exp(-M·time) is a power series of a matrix without a negative entry, since a multiple of the identity only
-        scales v (uniformisation). A long time is split into stages, and ends early when v converges; if it is
-        long enough for all but the smallest eigenvalue to vanish, no stages are needed.
+        scales v (uniformisation). A long time is split into stages, which end early when v converges; if
+        the contributions of all but the smallest eigenvalue vanish in that time, no stages are needed.
         """
         cdef int64_t first = low, last = high, i, stages = 1
         cdef double top = 0.0, n, wanted
@@ -190,7 +190,7 @@ cdef class InventoryLevels:
             steps[i] = self.log_v[i + 1] - self.log_v[i]
 
     cdef void window(self, double rho, double tilt, int64_t* low, int64_t* high) noexcept nogil:
-        """Widen a range of levels by those that influence it: the best level, and all near the range or the best.
+        """Widen a range of levels to those that influence it: the best level, and all levels near either.
 
         Beyond a level of the same diagonal, v decreases by exp(acosh(1 + rise/2)) per level or faster; the initial v
         must not be larger outside the range than inside.
@@ -213,7 +213,7 @@ cdef class InventoryLevels:
             far += acosh(fmax(1.0, 1.0 + 0.5 * (self.diagonal[high[0]] - self.diagonal[i])))
 
     cdef void stage(self, double length, double top, int64_t first, int64_t last) noexcept nogil:
-        """Bring ln v forward by *length*, up to a number common to all levels."""
+        """Advance ln v by the time *length*, up to a constant common to all levels."""
         cdef double* term = self.term
         cdef double* after = self.after
         cdef double* e = self.left

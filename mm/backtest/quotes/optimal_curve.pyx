@@ -44,25 +44,25 @@ MOST_CLIPS = 500                # of the inventory bound
 cdef enum:
     KEPT = 256                  # cached solutions, by sigma
     ROUNDS = 200                # of Newton's method; usually a dozen
-    MOST_LINES = 1_000          # as MOST_POINTS
+    MOST_LINES = 1_000          # equals MOST_POINTS
 
 cdef double PER_OCTAVE = 32.0   # solved values of sigma² per octave
 cdef double EXACT = 1e-13       # relative step at which Newton's method ends
 
 
 def _is_curve(value: object) -> bool:
-    """Return whether *value* is a list of points (delta, rate) that rise in delta and fall in rate."""
+    """Return whether *value* is a list of points (delta, rate) with rising deltas and falling rates."""
     if not isinstance(value, (list, tuple)) or not 2 <= len(value) <= MOST_POINTS:
         return False
     numbers = all(
-        isinstance(point, (list, tuple)) and len(point) == 2 and all(type(one) in (int, float) for one in point)
+        isinstance(point, (list, tuple)) and len(point) == 2 and all(type(number) in (int, float) for number in point)
         for point in value
     )
     if not numbers or not all(abs(delta) < LARGEST_TICKS and 0.0 < rate < INFINITY for delta, rate in value):
         return False
     pairs = list(itertools.pairwise(value))
-    last, end = pairs.pop()
-    return all(one[0] < two[0] and one[1] >= two[1] for one, two in pairs) and last[0] < end[0] and last[1] > end[1]
+    previous, end = pairs.pop()
+    return all(a[0] < b[0] and a[1] >= b[1] for a, b in pairs) and previous[0] < end[0] and previous[1] > end[1]
 
 
 _CURVE = Parameter(
@@ -83,10 +83,10 @@ _CURVE = Parameter(
 cdef struct Line:
     double begin            # ticks
     double end
-    double at               # a distance, and ln λ there
+    double at               # a distance, and ln λ at it
     double log_rate
     double k                # decrease of ln λ per tick
-    double markup           # earnings of the best order if the line were infinite, ticks
+    double markup           # optimal gain of a fill if the line were infinite, ticks
 
 
 cdef class CurveLevels:
@@ -112,10 +112,10 @@ cdef class CurveLevels:
     cdef int64_t count
     cdef double xi, costs
     cdef double* memory
-    cdef double* wrong          # one entry a level each: how far the equation is from holding
-    cdef double* bid_rate       # its derivative by the step above, and by the one below
+    cdef double* residual       # arrays of one entry per level; residual of the equation
+    cdef double* bid_rate       # derivative of the equation by the step above, and by the step below
     cdef double* ask_rate
-    cdef double* fixed          # what Newton's method adds to a step: fixed + slope · what it adds to c
+    cdef double* fixed          # Newton update of a step: fixed + slope · (update of c)
     cdef double* slope
 
     def __cinit__(self, bound: int, xi: float, costs: float) -> None:
@@ -125,7 +125,7 @@ cdef class CurveLevels:
         self.lines = <Line*> calloc(MOST_POINTS + 1, sizeof(Line))
         if self.memory is NULL or self.lines is NULL:
             raise MemoryError("no memory for the inventory levels")
-        self.wrong, self.bid_rate, self.ask_rate = self.memory, self.memory + levels, self.memory + 2 * levels
+        self.residual, self.bid_rate, self.ask_rate = self.memory, self.memory + levels, self.memory + 2 * levels
         self.fixed, self.slope = self.memory + 3 * levels, self.memory + 4 * levels
 
     def __dealloc__(self) -> None:
@@ -204,7 +204,7 @@ cdef class CurveLevels:
         if drift != 0.0:
             pivot = self.bound + <int64_t> min(max(drift / max(risk, 1e-300), -<double> self.bound), <double> self.bound)
         edge = self.begin(risk, drift, steps)
-        # Policy iteration converges if rates are bounded. An exponential is not: full steps overflow.
+        # Policy iteration converges for bounded rates. An exponential rate is not bounded, and full steps overflow.
         cap = 4.0 * edge if self.lines[0].k > 0.0 else INFINITY
         for round in range(ROUNDS):
             self.linearise(risk, drift, gain, steps)
@@ -226,7 +226,7 @@ cdef class CurveLevels:
         """Set the initial steps, which are exact near the cheapest level and far away from it.
 
         Returns:
-            Earnings of a fill without inventory risk, in ticks.
+            Gain of a fill without inventory risk, in ticks.
         """
         cdef double rate, distance, k, bend
         cdef int64_t i
@@ -246,26 +246,26 @@ cdef class CurveLevels:
         cdef double q, distance
         for level in range(last + 1):
             q = <double> (level - self.bound)
-            self.wrong[level] = q * (drift - 0.5 * risk * q) - gain
+            self.residual[level] = q * (drift - 0.5 * risk * q) - gain
             self.bid_rate[level] = self.ask_rate[level] = 0.0
             if level < last:
-                self.wrong[level] += self.best(self.bid_price(steps, level), &self.bid_rate[level], &distance)
+                self.residual[level] += self.best(self.bid_price(steps, level), &self.bid_rate[level], &distance)
             if level > 0:
-                self.wrong[level] += self.best(self.ask_price(steps, level), &self.ask_rate[level], &distance)
+                self.residual[level] += self.best(self.ask_price(steps, level), &self.ask_rate[level], &distance)
 
     cdef double newton(self, int64_t pivot) noexcept nogil:
         """Set the Newton updates of the steps as linear functions of the update of the gain; return that update."""
         cdef int64_t last = 2 * self.bound, level
         cdef double above = 0.0, above_slope = 0.0, below = 0.0, below_slope = 0.0
         for level in range(pivot):
-            below = (self.ask_rate[level] * below - self.wrong[level]) / self.bid_rate[level]
+            below = (self.ask_rate[level] * below - self.residual[level]) / self.bid_rate[level]
             below_slope = (self.ask_rate[level] * below_slope + 1.0) / self.bid_rate[level]
             self.fixed[level], self.slope[level] = below, below_slope
         for level in range(last, pivot, -1):
-            above = (self.bid_rate[level] * above + self.wrong[level]) / self.ask_rate[level]
+            above = (self.bid_rate[level] * above + self.residual[level]) / self.ask_rate[level]
             above_slope = (self.bid_rate[level] * above_slope - 1.0) / self.ask_rate[level]
             self.fixed[level - 1], self.slope[level - 1] = above, above_slope
-        return (self.wrong[pivot] + self.bid_rate[pivot] * above - self.ask_rate[pivot] * below) / (
+        return (self.residual[pivot] + self.bid_rate[pivot] * above - self.ask_rate[pivot] * below) / (
             1.0 - self.bid_rate[pivot] * above_slope + self.ask_rate[pivot] * below_slope
         )
 
@@ -276,7 +276,7 @@ cdef struct Solution:
     double A
     double costs
     int64_t piece
-    bint holds
+    bint converged
     double* steps
 
 
@@ -284,8 +284,8 @@ cdef class OptimalCurve(Distances):
     """Optimal quotes for a measured fill intensity, an infinite horizon and a bounded inventory.
 
     It maximises the mean gain per second less gamma·sigma²·q²/2; with *xi* above 0 the risk of the fills is penalised
-    as well; ``CurveLevels`` has the equation. With A·exp(-k·δ) it is ``gueant`` in mode
-    ``stationary`` with the same xi and an impact of twice the costs, solved in another way. A curve is constant
+    as well; see ``CurveLevels`` for the equation. With A·exp(-k·δ) it is ``gueant`` in mode
+    ``stationary`` with the same xi and an impact of twice the costs, solved by another method. A curve is constant
     below its first point, so no price within the spread fills more often than measured; xi must then be 0, because an
     exponential utility would be dominated by inventories that such a maker cannot reduce fast enough.
 
@@ -321,16 +321,16 @@ cdef class OptimalCurve(Distances):
         VOLATILITY,
     )
     cdef readonly double drift
-    cdef double costs               # of a fill; where *measured*, beside those of the piece in force
+    cdef double costs               # of a fill; if *measured*, without the adverse move of the piece in force
     cdef bint measured
     cdef double offset              # mean distance of the mid from the curve's reference price, in ticks
-    cdef bint exponential           # whether k and A are the curve, and may change
-    cdef int64_t placed             # the piece whose curve the levels have, and the exponential that touches it
+    cdef bint exponential           # whether the curve is A·exp(-k·δ) or that of the fit, which may change
+    cdef int64_t curve_piece        # the piece whose curve the levels use, and the exponential tangent to it
     cdef double touch_k, touch_A
     cdef CurveLevels levels
     cdef double* memory
-    cdef Solution own               # of the last problem that was solved individually
-    cdef Solution* kept             # for a grid of values of the risk
+    cdef Solution own               # solution of the last problem solved without interpolation
+    cdef Solution* kept             # cached solutions for a grid of values of the risk
 
     def __init__(self, **given: Any) -> None:
         curve = given.get("curve")
@@ -347,7 +347,7 @@ cdef class OptimalCurve(Distances):
         self.levels = CurveLevels(int(self.q_max), values["xi"], self.costs)
         if not self.exponential:
             self.levels.set_points(list(curve))
-        self.placed = -1
+        self.curve_piece = -1
         self.make_room()
         if self.fitted and self.intensity.counts_from == MICRO:
             self.looks = BEST_LOTS
@@ -355,8 +355,8 @@ cdef class OptimalCurve(Distances):
     cdef void bend(self, Market* market) noexcept nogil:
         """Use the curve of the piece in force, and k and A of the exponential tangent to it, as for *curve*.
 
-        A fill at δ from another reference price than the mid costs less by the distance of the mid from there: by its
-        mean for the values of the levels, by the present one for the quotes.
+        If the curve counts from another reference price, the distance of the mid from that price reduces the costs of
+        a fill: its mean for the values of the levels, the current distance for the quotes.
         """
         cdef double rate, distance
         cdef const Piece* piece = &self.intensity.pieces[market.piece]
@@ -371,8 +371,8 @@ cdef class OptimalCurve(Distances):
             if self.intensity.counts_from == BEST:
                 self.offset = piece.half_spread
                 self.levels.costs -= self.offset
-            if self.placed != market.piece:
-                self.placed = market.piece
+            if self.curve_piece != market.piece:
+                self.curve_piece = market.piece
                 self.levels.set_piece(piece)
                 self.levels.best(self.levels.costs, &rate, &distance)
                 self.touch_k = 1.0 / (distance - self.levels.costs)
@@ -397,7 +397,7 @@ cdef class OptimalCurve(Distances):
         return {"k": k, "A": rate * exp(k * distance)}
 
     cdef make_room(self):
-        """Allocate the solutions."""
+        """Allocate memory for the solutions."""
         cdef int64_t steps = 2 * self.levels.bound, i
         self.memory = <double*> calloc((KEPT + 1) * steps, sizeof(double))
         self.kept = <Solution*> calloc(KEPT, sizeof(Solution))
@@ -413,13 +413,13 @@ cdef class OptimalCurve(Distances):
 
     cdef double skew_of(self, const Market* market) noexcept nogil:
         cdef double rate, distance
-        self.take(market)
+        self.use_curve(market)
         self.levels.best(self.levels.costs, &rate, &distance)
         return sqrt(0.5 * market.gamma / (market.k * rate)) * market.sigma / (distance + self.offset)
 
-    cdef inline void take(self, const Market* market) noexcept nogil:
+    cdef inline void use_curve(self, const Market* market) noexcept nogil:
         if self.exponential and market.piece < 0:
-            self.placed = -1
+            self.curve_piece = -1
             self.levels.set_exponential(market.A, market.k)
 
     cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
@@ -427,19 +427,19 @@ cdef class OptimalCurve(Distances):
         self.set_distances(q, market, &self.own, &self.own, 0.0, bid, ask)
 
     cdef void often(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
-        cdef double risk = market.gamma * market.sigma * market.sigma, place
-        cdef int64_t name
+        cdef double risk = market.gamma * market.sigma * market.sigma, position
+        cdef int64_t index
         cdef Solution* below
         cdef Solution* above
         if not (isnan(self.sigma) and 0.0 < risk < INFINITY):
             self.formula(q, market, bid, ask)
             return
-        place = PER_OCTAVE * log2(risk)
-        name = <int64_t> floor(place)
-        below, above = &self.kept[name & (KEPT - 1)], &self.kept[(name + 1) & (KEPT - 1)]
-        self.find(below, exp2(<double> name / PER_OCTAVE), market)
-        self.find(above, exp2(<double> (name + 1) / PER_OCTAVE), market)
-        self.set_distances(q, market, below, above, place - <double> name, bid, ask)
+        position = PER_OCTAVE * log2(risk)
+        index = <int64_t> floor(position)
+        below, above = &self.kept[index & (KEPT - 1)], &self.kept[(index + 1) & (KEPT - 1)]
+        self.find(below, exp2(<double> index / PER_OCTAVE), market)
+        self.find(above, exp2(<double> (index + 1) / PER_OCTAVE), market)
+        self.set_distances(q, market, below, above, position - <double> index, bid, ask)
 
     cdef void find(self, Solution* solution, double risk, const Market* market) noexcept nogil:
         """Solve a problem, unless *solution* already holds it."""
@@ -451,10 +451,10 @@ cdef class OptimalCurve(Distances):
             and solution.piece == market.piece
         ):
             return
-        self.take(market)
+        self.use_curve(market)
         solution.risk, solution.k, solution.A, solution.piece = risk, market.k, market.A, market.piece
         solution.costs = self.levels.costs
-        solution.holds = self.levels.solve(risk, self.drift, solution.steps)
+        solution.converged = self.levels.solve(risk, self.drift, solution.steps)
 
     cdef void set_distances(
         self,
@@ -466,12 +466,12 @@ cdef class OptimalCurve(Distances):
         double* bid,
         double* ask,
     ) noexcept nogil:
-        """Set the distances at an inventory, interpolated with weight *share* on the values above."""
+        """Set the distances at an inventory, interpolated with weight *share* on the solution *above*."""
         cdef double place = q + <double> self.levels.bound, costs = self.levels.costs + self.offset, unused
         bid[0] = ask[0] = INFINITY
-        if not (below.holds and above.holds):
+        if not (below.converged and above.converged):
             return
-        self.take(market)
+        self.use_curve(market)
         if q < self.q_max:
             self.levels.best(costs - market.bid_offset - self.step_at(below, above, share, place), &unused, bid)
             bid[0] += market.bid_offset

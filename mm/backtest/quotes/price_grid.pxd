@@ -1,4 +1,4 @@
-# Base of price grids: the number of prices, and how many an inventory bound allows.
+# Base of price grids: the number of prices, and the limit by an inventory bound.
 
 from libc.stdint cimport int64_t
 

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""A grid: several prices per side, on multiples of a step, so that orders keep their places while the mid moves."""
+"""A grid: several prices per side on multiples of a step; orders keep their queue positions as the mid moves."""
 
 from libc.math cimport INFINITY, ceil, floor
 from libc.stdint cimport int64_t
@@ -28,18 +28,18 @@ cdef class BoundedGrid(QuoteModel):
     """Base of grids: ``levels`` prices per side, a clip at each, within an inventory bound."""
 
     cdef int settle(self, dict values) except -1:
-        """Set the parameters that grids share."""
+        """Set the parameters common to grids."""
         self.levels, self.soft_bound = values["levels"], values["soft_bound"]
         self.q_max = INFINITY if values["q_max"] is None else values["q_max"]
         return 0
 
     cdef int set_sides(self, const View* view, Want* want, double bid, double ask, int64_t step_ticks) except -1 nogil:
         """Quote the prices from *bid* downwards and from *ask* upwards."""
-        cdef int64_t most = <int64_t> min(self.q_max * <double> view.quote_lots, MOST_LOTS)
+        cdef int64_t bound_lots = <int64_t> min(self.q_max * <double> view.quote_lots, MOST_LOTS)
         cdef int64_t held = view.inventory_lots - view.target_lots
         want.laddered = True
-        self.fill_side(want, 1, bid, step_ticks, most - held, view.quote_lots)
-        self.fill_side(want, -1, ask, step_ticks, most + held, view.quote_lots)
+        self.fill_side(want, 1, bid, step_ticks, bound_lots - held, view.quote_lots)
+        self.fill_side(want, -1, ask, step_ticks, bound_lots + held, view.quote_lots)
         return 0
 
     cdef int fill_side(
@@ -58,8 +58,8 @@ cdef class BoundedGrid(QuoteModel):
 cdef class PriceGrid(BoundedGrid):
     """Quote ``levels`` prices per side, multiples of ``step_ticks``, from ``delta_ticks`` off the centre outwards.
 
-    The centre is ``mid - skew_ticks·q``, q the inventory in clips. No bid lies above the best bid, no ask below the
-    best ask. Each price has a clip; the prices nearest to the mid share what a bound of the inventory leaves.
+    The centre is ``mid - skew_ticks·q``, q the inventory in clips. No bid is above the best bid, no ask below the
+    best ask. Each price has one clip; within an inventory bound, the prices nearest to the mid get the remaining lots.
     """
 
     declared = Declaration(

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Steps that adjust quotes by a signal: prices that follow it, a spread that widens with it, sizes that shrink.
+"""Steps that adjust quotes by a signal: shift prices, widen the spread, reduce sizes.
 
 A price signal (``micro_price``, ``weighted_mid``, ``mid``) is used as its distance from the mid, in ticks.
 While a signal is undefined, quotes stay unchanged.
@@ -22,7 +22,7 @@ MOST = Parameter("most", float | None, "Maximum move in either direction.", None
 
 
 cdef class Signalled(Step):
-    """Base of steps with a signal; finds its index among the signals of the run."""
+    """Base of steps with a signal."""
 
     cdef readonly str signal
     cdef readonly double by
@@ -98,7 +98,7 @@ cdef class WidenBy(PriceMove):
 
 
 cdef class SizeBy(Signalled):
-    """Reduce the lots on the side against a signal: asks if *by* times the signal is positive, bids if negative.
+    """Reduce the lots on the side opposed to a signal: asks if *by* times the signal is positive, bids if negative.
 
     The remaining share is ``1 - |by·signal|``, at least *least*; lots are floored.
     """
@@ -127,11 +127,11 @@ cdef class SizeBy(Signalled):
         self.least, self.both = values["least"], values["both"]
 
     cdef void adjust(self, const View* view, Want* want) noexcept nogil:
-        cdef double lean = self.by * self.value(view)
-        cdef double share = max(1.0 - max(lean, -lean), self.least)
-        if lean < 0.0 or self.both:
+        cdef double reduction = self.by * self.value(view)
+        cdef double share = max(1.0 - max(reduction, -reduction), self.least)
+        if reduction < 0.0 or self.both:
             want.bid_lots = <int64_t> floor(share * <double> want.bid_lots)
-        if lean > 0.0 or self.both:
+        if reduction > 0.0 or self.both:
             want.ask_lots = <int64_t> floor(share * <double> want.ask_lots)
         if want.bid_lots <= 0:
             want.bid_ticks = NAN

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Simple quote models: around a price, skewed against the inventory, or at the best expected value of a fill."""
+"""Simple quote models: around a fair value, skewed by inventory, or with the largest expected value of a fill."""
 
 from libc.math cimport INFINITY, NAN, ceil, exp, expm1, floor, isnan, log
 from libc.stdint cimport int64_t
@@ -191,8 +191,8 @@ cdef class AdaptiveSpread(Centred):
 cdef double best_markup(double a) noexcept nogil:
     """Return the u that maximises ``(1 - exp(-x))·u`` with ``x = exp(a - u)``.
 
-    There u = (exp(x) - 1)/x. The difference of the two sides is concave and increasing in u, so Newton's method from a
-    point left of the root converges monotonically; for large a the root has x below 2·ln(1 + a) + 1.
+    At the maximum u = (exp(x) - 1)/x. The difference of the two sides is concave and increasing in u, so Newton's
+    method from a point left of the root converges monotonically; for large a the root has x below 2·ln(1 + a) + 1.
     """
     cdef double u = 1.0, x, mean, step
     cdef int _
@@ -209,27 +209,27 @@ cdef double best_markup(double a) noexcept nogil:
 
 
 cdef class Predictions:
-    """Predictors that a quote model reads: of the mid's move, of adverse moves after fills, and of fills.
+    """Predictors used by a quote model: for the move of the mid, adverse moves after fills, and fills.
 
     Args:
         folders: Folders of fitted predictors, at most one per target.
 
     Attributes:
-        signals: The names of their input signals and of their predictions.
+        signals: Names of their input signals and of their predictions.
 
     Raises:
         UsageError: If two have the same target.
     """
 
     cdef readonly tuple signals         # type: tuple[str, ...]
-    cdef dict names                     # of the predictions, by target
-    cdef Predictor fills                # None: none
+    cdef dict names                     # names of the predictions, by target
+    cdef Predictor fills                # None if there is none
     cdef tuple inputs
-    cdef double* row                    # of the predictor of fills
-    cdef int[64] places                 # of its inputs among the signals of the run
-    cdef int move_place                 # -1: none
-    cdef int[2] against_places          # of bids, asks; -1: none
-    cdef double[2][2] against_ticks     # of bids, asks: the mean move where it is not against the fill, where it is
+    cdef double* row                    # inputs of the predictor of fills
+    cdef int[64] places                 # indices of these inputs among the signals of the run
+    cdef int move_place                 # index of the predicted move; -1 if there is none
+    cdef int[2] adverse_places          # indices of the predictions for bids, asks; -1 if there is none
+    cdef double[2][2] adverse_moves     # by bids, asks: mean move of fills without and with an adverse move
     cdef double least_ticks, most_ticks # range of distances of the predictor of fills
 
     def __init__(self, folders: Sequence[str]) -> None:
@@ -240,7 +240,7 @@ cdef class Predictions:
         if len(by_target) < len(found):
             raise UsageError(f"expected_value: two predictors have the same target; give one of each: {', '.join(folders)}")
         self.inputs, self.move_place = (), -1
-        self.against_places[0] = self.against_places[1] = -1
+        self.adverse_places[0] = self.adverse_places[1] = -1
         fill = by_target.get("fill")
         if fill is not None:
             if len(fill.signals) > 60:
@@ -251,7 +251,7 @@ cdef class Predictions:
             if self.row is NULL:
                 raise MemoryError("no memory for a row of signals")
         if "adverse" in by_target:
-            self.against_ticks = by_target["adverse"].about["adverse_moves_ticks"]
+            self.adverse_moves = by_target["adverse"].about["adverse_moves_ticks"]
         self.names = {target: one.signal_names for target, one in by_target.items()}
         # A predictor of fills is evaluated at each distance; its name is listed so that symbol and tick are checked.
         self.signals = tuple(dict.fromkeys([*(name for names in self.names.values() for name in names), *self.inputs]))
@@ -268,7 +268,7 @@ cdef class Predictions:
             self.move_place = names.index(self.names["return"][0])
         if "adverse" in self.names:
             for place, name in enumerate(self.names["adverse"]):
-                self.against_places[place] = names.index(name)
+                self.adverse_places[place] = names.index(name)
         return 0
 
     cdef double move(self, const View* view) noexcept nogil:
@@ -276,19 +276,19 @@ cdef class Predictions:
         cdef double found = 0.0 if self.move_place < 0 or view.signals is NULL else view.signals[self.move_place]
         return 0.0 if isnan(found) else found
 
-    cdef double against(self, const View* view, int head, double otherwise) noexcept nogil:
-        """Return the expected move against a fill of bids (0) or asks (1), in ticks, else *otherwise*."""
+    cdef double adverse_move(self, const View* view, int head, double otherwise) noexcept nogil:
+        """Return the expected adverse move after a fill of a bid (0) or ask (1), in ticks; else *otherwise*."""
         cdef double p
-        if self.against_places[head] < 0 or view.signals is NULL or isnan(view.signals[self.against_places[head]]):
+        if self.adverse_places[head] < 0 or view.signals is NULL or isnan(view.signals[self.adverse_places[head]]):
             return otherwise
-        p = view.signals[self.against_places[head]]
-        return (1.0 - p) * self.against_ticks[head][0] + p * self.against_ticks[head][1]
+        p = view.signals[self.adverse_places[head]]
+        return (1.0 - p) * self.adverse_moves[head][0] + p * self.adverse_moves[head][1]
 
     cdef double distance(self, const View* view, double mid, int head, double costs) noexcept nogil:
         """Return the distance, at a whole tick, that maximises fill probability times gain.
 
         Returns:
-            NaN if no distance has a gain, INFINITY while a signal is undefined.
+            NaN if no distance has a positive gain, INFINITY while a signal is undefined.
         """
         cdef int64_t sign = 1 - 2 * head, ticks, first, last
         cdef double best = 0.0, chosen = NAN, delta, p
@@ -313,8 +313,8 @@ cdef class Predictions:
 cdef class ExpectedValue(QuoteModel):
     """Maximise ``P(delta)·(delta - costs)`` on each side, with ``P = 1 - exp(-A·exp(-k·delta)·horizon_s)``.
 
-    P is the probability that an order at distance delta from the mid is filled within the horizon, delta minus costs
-    the gain of the fill. Costs are ``adverse_ticks + fee_ticks``, and ``skew_ticks·q`` more for a bid, less for an
+    P is the probability that an order at distance delta from the mid is filled within the horizon; delta minus costs is
+    the gain of the fill. Costs are ``adverse_ticks + fee_ticks``, plus ``skew_ticks·q`` for a bid, minus it for an
     ask, q being the inventory in clips. For a short horizon delta tends to costs + 1/k.
 
     Fitted ``predictors`` replace the constants: one of ``fill`` replaces P, at the whole ticks between the distances
@@ -381,8 +381,8 @@ cdef class ExpectedValue(QuoteModel):
         cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
         cdef double q = clips_held(view)
         cdef double skew = self.skew_ticks * q, move = self.predictions.move(view), adverse = self.adverse(view)
-        cdef double bid_costs = self.predictions.against(view, 0, adverse) + self.fee_ticks + skew - move
-        cdef double ask_costs = self.predictions.against(view, 1, adverse) + self.fee_ticks - skew + move
+        cdef double bid_costs = self.predictions.adverse_move(view, 0, adverse) + self.fee_ticks + skew - move
+        cdef double ask_costs = self.predictions.adverse_move(view, 1, adverse) + self.fee_ticks - skew + move
         if q < self.q_max:
             want.bid_ticks = mid - self.side(view, mid, 0, bid_costs)
         if q > -self.q_max:
@@ -390,7 +390,7 @@ cdef class ExpectedValue(QuoteModel):
         return 0
 
     cdef inline double adverse(self, const View* view) noexcept nogil:
-        """Return the adverse move after fills: that of the segment in force, unless one was given."""
+        """Return the adverse move after fills: the given one, else that of the segment in force."""
         cdef int64_t place
         if self.measured:
             place = self.intensity.find(view.top.us)
@@ -416,7 +416,7 @@ cdef class ExpectedValue(QuoteModel):
             piece = &self.intensity.pieces[place]
             A, k = (piece.A_bid, piece.k_bid) if head == 0 else (piece.A_ask, piece.k_ask)
             if isnan(self.A) and self.intensity.counts_from != MID:
-                # From another reference price, where λ does not increase within the spread: never nearer than that.
+                # The fit counts from another reference price; λ is constant nearer than that, so no quote is nearer.
                 offset = mid_offset(self.intensity.counts_from, &view.top, 1 if head == 0 else -1)
                 found = self.distance(costs - offset, A, k)
                 return offset if found < 0.0 else found + offset

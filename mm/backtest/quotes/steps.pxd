@@ -1,4 +1,4 @@
-# Steps around quote models, for kernels with steps of their own.
+# The base of steps around quote models, for kernels that define steps.
 
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
 

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Steps around quote models that bound, size, clamp and round quotes, mixtures of models, and a gate.
+"""Steps that bound, size, clamp and round the quotes of a model; mixtures of models; and a gate.
 
-A step only makes quotes more conservative: a bid never rises, an ask never falls, lots never grow, and a side without a
-quote gets none. So their guarantees hold in any order (tests/backtest/test_steps.py).
+The steps of this file only make quotes more conservative: a bid never rises, an ask never falls, lots never grow, and a
+side without a quote gets none. So their guarantees hold in any order (tests/backtest/test_steps.py).
 """
 
 from cpython.ref cimport PyObject
@@ -92,10 +92,10 @@ cdef class Step(QuoteModel):
 
 
 cdef class InventoryBound(Step):
-    """No bid that could take the inventory beyond *q_max* clips, no ask that could take it below minus that.
+    """Limit lots so that no bid can take the inventory above *q_max* clips, and no ask below minus *q_max* clips.
 
-    Clips count from the target inventory.
-    Lots are cut down to the remaining room; without room that side is not quoted.
+    Clips are relative to the target inventory.
+    Lots are limited to the remaining room; a side without room is not quoted.
     """
 
     declared = Declaration("inventory_bound", (Q_MAX.by_default(REQUIRED, "The bound, in both directions from the target."),))
@@ -111,13 +111,13 @@ cdef class InventoryBound(Step):
         cdef int64_t held = view.inventory_lots - view.target_lots
         want.bid_lots = min(want.bid_lots, most - held)
         want.ask_lots = min(want.ask_lots, most + held)
-        leave_out_empty(want)
+        drop_empty_sides(want)
 
     cdef void adjust_ladders(self, const View* view, Want* want) noexcept nogil:
         cdef int64_t most = <int64_t> min(self.q_max * <double> view.quote_lots, MOST_LOTS)
         cdef int64_t held = view.inventory_lots - view.target_lots
-        cut_down(&want.ladders[1], most - held)
-        cut_down(&want.ladders[0], most + held)
+        limit_lots(&want.ladders[1], most - held)
+        limit_lots(&want.ladders[0], most + held)
 
 
 cdef class FushimiSize(Step):
@@ -142,13 +142,13 @@ cdef class FushimiSize(Step):
             want.bid_lots = <int64_t> (exp(-self.eta * q) * <double> want.bid_lots)
         elif q < 0.0:
             want.ask_lots = <int64_t> (exp(self.eta * q) * <double> want.ask_lots)
-        leave_out_empty(want)
+        drop_empty_sides(want)
 
 
 cdef class PostOnly(Step):
-    """Never cross: bids stay a tick below the best ask, asks a tick above the best bid, and every order is post-only.
+    """Never cross: bids are at least a tick below the best ask, asks a tick above the best bid; all are post-only.
 
-    A ``MARKET`` order has no price to move and is left out.
+    A ``MARKET`` order has no price to move and is removed.
     """
 
     declared = Declaration("post_only")
@@ -160,7 +160,7 @@ cdef class PostOnly(Step):
 
 
 cdef class LeastSpread(Step):
-    """If both sides are quoted, move both out equally until they are *ticks* apart.
+    """If both sides are quoted, move both out equally until they are at least *ticks* apart.
     """
 
     declared = Declaration(
@@ -173,11 +173,11 @@ cdef class LeastSpread(Step):
         self.ticks = self.declared.settle(given)["ticks"]
 
     cdef void adjust(self, const View* view, Want* want) noexcept nogil:
-        cdef double short
+        cdef double missing
         if priced(want.bid_ticks, want.bid_kind) and priced(want.ask_ticks, want.ask_kind):
-            short = max(self.ticks - (want.ask_ticks - want.bid_ticks), 0.0)
-            want.bid_ticks -= 0.5 * short
-            want.ask_ticks += 0.5 * short
+            missing = max(self.ticks - (want.ask_ticks - want.bid_ticks), 0.0)
+            want.bid_ticks -= 0.5 * missing
+            want.ask_ticks += 0.5 * missing
 
 
 cdef class RoundTo(Step):
@@ -209,7 +209,7 @@ cdef class RoundTo(Step):
 
 
 cdef class Widen(Step):
-    """Quote *extra_ticks* further out on each side, from leaving a band until well within it again.
+    """Quote *extra_ticks* further out while inventory or drawdown is outside its band, with hysteresis.
     """
 
     declared = Declaration(
@@ -234,8 +234,8 @@ cdef class Widen(Step):
         ),
     )
     cdef readonly double extra_ticks, inventory, loss, recover
-    cdef double highest
-    cdef bint much_held, much_lost
+    cdef double peak
+    cdef bint over_inventory, over_loss
     cdef int64_t last_us
 
     def __init__(self, inner: object, **given: Any) -> None:
@@ -251,24 +251,24 @@ cdef class Widen(Step):
 
     cdef void adjust(self, const View* view, Want* want) noexcept nogil:
         cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks), clip = <double> view.quote_lots
-        cdef double owned = (view.cash / view.tick_lot + mid * <double> view.inventory_lots) / clip
+        cdef double equity = (view.cash / view.tick_lot + mid * <double> view.inventory_lots) / clip
         if view.top.us < self.last_us or self.last_us < 0:  # another run begins
-            self.highest = owned
-            self.much_held = self.much_lost = False
+            self.peak = equity
+            self.over_inventory = self.over_loss = False
         self.last_us = view.top.us
-        self.highest = max(self.highest, owned)
-        self.much_held = self.beyond(abs(clips_held(view)), self.inventory, self.much_held)
-        self.much_lost = self.beyond(self.highest - owned, self.loss, self.much_lost)
-        if self.much_held or self.much_lost:
+        self.peak = max(self.peak, equity)
+        self.over_inventory = self.beyond(abs(clips_held(view)), self.inventory, self.over_inventory)
+        self.over_loss = self.beyond(self.peak - equity, self.loss, self.over_loss)
+        if self.over_inventory or self.over_loss:
             want.bid_ticks -= self.extra_ticks
             want.ask_ticks += self.extra_ticks
 
-    cdef inline bint beyond(self, double value, double band, bint was) noexcept nogil:
-        return value > (self.recover * band if was else band)
+    cdef inline bint beyond(self, double value, double band, bint active) noexcept nogil:
+        return value > (self.recover * band if active else band)
 
 
-cdef inline void cut_down(Ladder* ladder, int64_t room) noexcept nogil:
-    """Cut the lots of a side to *room* in total; prices added first have priority."""
+cdef inline void limit_lots(Ladder* ladder, int64_t room) noexcept nogil:
+    """Limit the lots of a side to *room* in total; prices added first have priority."""
     cdef int64_t i
     for i in range(ladder.count):
         if isnan(ladder.levels[i].ticks):
@@ -279,7 +279,7 @@ cdef inline void cut_down(Ladder* ladder, int64_t room) noexcept nogil:
             ladder.levels[i].ticks = NAN
 
 
-cdef inline void leave_out_empty(Want* want) noexcept nogil:
+cdef inline void drop_empty_sides(Want* want) noexcept nogil:
     """Remove the quote of a side without lots."""
     if want.bid_lots <= 0:
         want.bid_ticks = NAN
@@ -289,11 +289,11 @@ cdef inline void leave_out_empty(Want* want) noexcept nogil:
 
 
 cdef class Mixed(QuoteModel):
-    """Quote the weighted mean of several models' prices, separately for each side.
+    """Quote the weighted mean of several models' prices, per side.
 
     - every model quotes at every requote
     - a side is quoted only if all models quote it
-    - the lots are the smallest of all models
+    - the lots are the smallest quantity of all models
     - an order is a ``LIMIT_MAKER`` unless all models set the same other kind
     - an additional requote follows if any model requests it
     - a model that quotes several prices per side is rejected
@@ -307,7 +307,7 @@ cdef class Mixed(QuoteModel):
     )
     cdef readonly tuple models   # type: tuple[QuoteModel, ...]
     cdef readonly tuple weights  # type: tuple[float, ...]
-    cdef PyObject** each            # borrowed from *models*
+    cdef PyObject** each            # borrowed references to *models*
     cdef double* share              # the weights
     cdef double total
     cdef int count
@@ -348,27 +348,27 @@ cdef class Mixed(QuoteModel):
         free(self.share)
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
-        cdef Want blank = want[0], one
-        cdef double bid = 0.0, ask = 0.0  # relative to the first model's, so that equal prices stay exact
+        cdef Want blank = want[0], quotes
+        cdef double bid = 0.0, ask = 0.0  # relative to the first model's prices, so that equal prices stay exact
         cdef int i
         for i in range(self.count):
-            one = blank
-            one.on_best, one.again_us = False, NEVER
-            (<QuoteModel> self.each[i]).quote(view, &one)
-            if one.laddered:
+            quotes = blank
+            quotes.on_best, quotes.again_us = False, NEVER
+            (<QuoteModel> self.each[i]).quote(view, &quotes)
+            if quotes.laddered:
                 with gil:
                     raise ModelError(f"mixed: {self.models[i].name} quotes several prices per side, which have no mean")
-            blank.on_best |= one.on_best
-            blank.again_us = min(blank.again_us, one.again_us)
+            blank.on_best |= quotes.on_best
+            blank.again_us = min(blank.again_us, quotes.again_us)
             if i == 0:
-                want[0] = one
+                want[0] = quotes
                 continue
-            bid += self.share[i] * (one.bid_ticks - want.bid_ticks)
-            ask += self.share[i] * (one.ask_ticks - want.ask_ticks)
-            want.bid_lots, want.ask_lots = min(want.bid_lots, one.bid_lots), min(want.ask_lots, one.ask_lots)
-            if one.bid_kind != want.bid_kind:
+            bid += self.share[i] * (quotes.bid_ticks - want.bid_ticks)
+            ask += self.share[i] * (quotes.ask_ticks - want.ask_ticks)
+            want.bid_lots, want.ask_lots = min(want.bid_lots, quotes.bid_lots), min(want.ask_lots, quotes.ask_lots)
+            if quotes.bid_kind != want.bid_kind:
                 want.bid_kind = LIMIT_MAKER
-            if one.ask_kind != want.ask_kind:
+            if quotes.ask_kind != want.ask_kind:
                 want.ask_kind = LIMIT_MAKER
         want.bid_ticks += bid / self.total
         want.ask_ticks += ask / self.total
@@ -389,7 +389,7 @@ cdef class Mixed(QuoteModel):
 
 
 cdef class Gated(QuoteModel):
-    """Quote as the inner model within the pieces of *intensity*, and nothing elsewhere.
+    """Quote as the inner model within the pieces of *intensity*; no quotes elsewhere.
 
     Args:
         inner: A compiled quote model, or any object with ``quote(view)``.

@@ -24,7 +24,7 @@ class Quotes:
             fastest. If only one of *bids* and *asks* is given, the other side is empty. An order at a price that is
             quoted again keeps its queue position.
         asks: Several asks, in the form of *bids*.
-        again_us: Instant of an additional requote, next to the grid; None for none.
+        again_us: Instant of an additional requote, besides the regular ones; None for none.
         on_best: Whether a requote follows on the next change of a best price.
     """
 

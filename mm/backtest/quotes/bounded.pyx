@@ -70,7 +70,7 @@ cdef struct Node:
 
 
 cdef class Bounded(Distances):
-    """Base of models whose quotes are an edge and the steps of ln v between inventory levels: override ``problem``.
+    """Base of models that quote by an edge and the steps of ln v between inventory levels: override ``problem``.
 
     With u the inventory in orders, the bid's distance is edge - ticks·(ln v(u + 1) - ln v(u)) and the ask's is
     edge + ticks·(ln v(u) - ln v(u - 1)). Levels are whole orders; between two of them, after a partial fill, distances

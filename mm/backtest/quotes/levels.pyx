@@ -266,11 +266,11 @@ cdef class InventoryLevels:
 
     cdef bint arrived(self, int64_t low, int64_t high) noexcept nogil:
         """Return whether the steps equal those of the eigenvector, to the precision of ln v."""
-        cdef double apart, size
+        cdef double difference, size
         cdef int64_t i
         for i in range(low, high):
-            apart = fabs(self.log_v[i + 1] - self.log_v[i] - self.limit[i])
+            difference = fabs(self.log_v[i + 1] - self.log_v[i] - self.limit[i])
             size = fabs(self.log_v[i]) + fabs(self.log_v[i + 1])
-            if apart > 1e-12 * (1.0 + fabs(self.limit[i])) + 2e-15 * size:
+            if difference > 1e-12 * (1.0 + fabs(self.limit[i])) + 2e-15 * size:
                 return False
         return True

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Exposure and sweeps of a window by block and column, and the reach of its sweeps, in one pass over its tallies.
 
-Why compiled: a schedule counts the cells of every window several times, from a few thousand rows, where some thirty
-numpy calls cost ten times their work (docs/performance.md, "The calibration").
+Why compiled: a schedule computes the cells of every window several times from a few thousand rows; some thirty numpy
+calls would take ten times as long (docs/performance.md, "The calibration").
 """
 
 from collections.abc import Sequence
@@ -15,98 +15,98 @@ from numpy.typing import NDArray
 
 from mm.calibration._search cimport first_from
 
-cdef int64_t CLOSED = -1  # instead of a distance: no valid book
-cdef int64_t MOST_KEPT = 4096  # steps up to which hits are kept by depth
-cdef Py_ssize_t FEWEST_KEPT = 500  # rows of a window whose hits are taken from those of the one before
+cdef int64_t CLOSED = -1  # in place of a distance: no valid book
+cdef int64_t MAX_KEPT_STEPS = 4096  # up to this depth, hits are cached by depth
+cdef Py_ssize_t MIN_KEPT_ROWS = 500  # windows with more rows update the hits of the previous window
 Stood = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 Swept = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 cdef class Tally:
-    """What one side of a window saw; rows of one place may repeat, and their counts add up.
+    """Time at each touch, and sweeps, of one side of a window; rows may have equal keys, and their values add up.
 
     Attributes:
-        stood: int64[n], where the touch stood, in steps from the reference; ``CLOSED`` without a book.
-        stood_block: In which block of the window.
-        us: For how long.
-        touch: int64[m], the touch that sweeps met.
-        depth: Distance of the deepest price that they hit, in steps.
-        block: In which block they began.
-        count: How many; below 0 what a border takes back.
+        stood: int64[n], distance of the own best price (touch) from the reference, in steps; ``CLOSED`` without a book.
+        stood_block: int64[n], block of the window.
+        us: int64[n], duration at this touch, in µs.
+        touch: int64[m], distance of the touch just before the sweeps, in steps.
+        depth: int64[m], distance of the deepest price that they hit, in steps.
+        block: int64[m], block in which they began.
+        count: int64[m], number of sweeps; negative to subtract sweeps that a window border cuts.
     """
 
-    cdef const int64_t[::1] at_stood, in_stood, spent, met, deepest, in_swept, number
-    cdef int64_t first  # of the blocks in the rows, 0 of the window
-    cdef BlockSums sums  # whose sweeps from one row to another these are; none of others
+    cdef const int64_t[::1] time_touches, time_blocks, times_us, touches, depths, blocks, counts
+    cdef int64_t first  # block number in the rows that is block 0 of the tally
+    cdef BlockSums sums  # sums that the sweeps are rows of, from sums_begin to sums_end; or None
     cdef Py_ssize_t sums_begin, sums_end
 
     def __init__(self, stood: Stood, swept: Swept) -> None:
         """Take the columns, in the order of the attributes."""
-        self.at_stood, self.in_stood, self.spent = stood
-        self.met, self.deepest, self.in_swept, self.number = swept
-        if not self.at_stood.shape[0] == self.in_stood.shape[0] == self.spent.shape[0]:
+        self.time_touches, self.time_blocks, self.times_us = stood
+        self.touches, self.depths, self.blocks, self.counts = swept
+        if not self.time_touches.shape[0] == self.time_blocks.shape[0] == self.times_us.shape[0]:
             raise ValueError("cells: columns of unequal length where the touch stood")
-        if not self.met.shape[0] == self.deepest.shape[0] == self.in_swept.shape[0] == self.number.shape[0]:
+        if not self.touches.shape[0] == self.depths.shape[0] == self.blocks.shape[0] == self.counts.shape[0]:
             raise ValueError("cells: columns of unequal length of the sweeps")
 
     @staticmethod
     def of_sweeps(
         touch: NDArray[np.int64], depth: NDArray[np.int64], count: NDArray[np.int64]
     ) -> Tally:
-        """Return sweeps of no block in particular."""
+        """Return a tally of sweeps alone, all in block 0."""
         none = np.zeros(0, np.int64)
         return Tally((none, none, none), (touch, depth, np.zeros(len(touch), np.int64), count))
 
     @property
     def stood(self) -> NDArray[np.int64]:
-        return np.asarray(self.at_stood)
+        return np.asarray(self.time_touches)
 
     @property
     def stood_block(self) -> NDArray[np.int64]:
-        return np.asarray(self.in_stood) - self.first
+        return np.asarray(self.time_blocks) - self.first
 
     @property
     def us(self) -> NDArray[np.int64]:
-        return np.asarray(self.spent)
+        return np.asarray(self.times_us)
 
     @property
     def touch(self) -> NDArray[np.int64]:
-        return np.asarray(self.met)
+        return np.asarray(self.touches)
 
     @property
     def depth(self) -> NDArray[np.int64]:
-        return np.asarray(self.deepest)
+        return np.asarray(self.depths)
 
     @property
     def block(self) -> NDArray[np.int64]:
-        return np.asarray(self.in_swept) - self.first
+        return np.asarray(self.blocks) - self.first
 
     @property
     def count(self) -> NDArray[np.int64]:
-        return np.asarray(self.number)
+        return np.asarray(self.counts)
 
     def __bool__(self) -> bool:
         """Return whether there is any row."""
-        return self.spent.shape[0] > 0 or self.number.shape[0] > 0
+        return self.times_us.shape[0] > 0 or self.counts.shape[0] > 0
 
     cdef Tally part(self, Py_ssize_t stood, Py_ssize_t stood_end, Py_ssize_t swept, Py_ssize_t swept_end, int64_t first):
-        """Return some of the rows, in blocks that count from *first*."""
-        cdef Tally one = Tally.__new__(Tally)
-        one.at_stood, one.in_stood = self.at_stood[stood:stood_end], self.in_stood[stood:stood_end]
-        one.spent = self.spent[stood:stood_end]
-        one.met, one.deepest = self.met[swept:swept_end], self.deepest[swept:swept_end]
-        one.in_swept, one.number = self.in_swept[swept:swept_end], self.number[swept:swept_end]
-        one.first = first
-        return one
+        """Return ranges of the rows; their blocks count from *first*."""
+        cdef Tally tally = Tally.__new__(Tally)
+        tally.time_touches, tally.time_blocks = self.time_touches[stood:stood_end], self.time_blocks[stood:stood_end]
+        tally.times_us = self.times_us[stood:stood_end]
+        tally.touches, tally.depths = self.touches[swept:swept_end], self.depths[swept:swept_end]
+        tally.blocks, tally.counts = self.blocks[swept:swept_end], self.counts[swept:swept_end]
+        tally.first = first
+        return tally
 
-    cdef bint before(self, int64_t blocks) noexcept:
-        """Return whether any row lies in the first blocks."""
+    cdef bint has_rows_before(self, int64_t blocks) noexcept:
+        """Return whether any row is in the first *blocks* blocks."""
         cdef Py_ssize_t row
-        for row in range(self.in_stood.shape[0]):
-            if self.in_stood[row] - self.first < blocks:
+        for row in range(self.time_blocks.shape[0]):
+            if self.time_blocks[row] - self.first < blocks:
                 return True
-        for row in range(self.in_swept.shape[0]):
-            if self.in_swept[row] - self.first < blocks:
+        for row in range(self.blocks.shape[0]):
+            if self.blocks[row] - self.first < blocks:
                 return True
         return False
 
@@ -114,13 +114,13 @@ cdef class Tally:
 cdef void count_hits(
     Tally rows, Py_ssize_t begin, Py_ssize_t end, int64_t sign, int64_t[:, ::1] hits
 ) noexcept:
-    """Add the sweeps that hit a probe, from one row to another, to their numbers by depth and by touch."""
-    cdef const int64_t[::1] met = rows.met, depth = rows.deepest, count = rows.number
+    """Add the sweeps in a range of rows that hit a probe, times *sign*, to *hits* by depth and by touch."""
+    cdef const int64_t[::1] touch = rows.touches, depth = rows.depths, count = rows.counts
     cdef Py_ssize_t row
     for row in range(begin, end):
-        if met[row] != CLOSED and depth[row] >= met[row]:
+        if touch[row] != CLOSED and depth[row] >= touch[row]:
             hits[0, depth[row]] += sign * count[row]
-            hits[1, met[row]] += sign * count[row]
+            hits[1, touch[row]] += sign * count[row]
 
 
 cdef class CellColumns:
@@ -129,7 +129,7 @@ cdef class CellColumns:
     Args:
         begin: int64[c], starts of the cells, in whole ticks.
         per_tick: Steps of distance in one tick.
-        last: Distance of the farthest cell that may begin, in steps.
+        last: Largest distance at which a cell may begin, in steps.
     """
 
     cdef const int64_t[::1] begin
@@ -154,7 +154,7 @@ cdef class CellColumns:
     cdef Py_ssize_t of(self, int64_t steps) noexcept:
         """Return the column of a distance of 0 or more; beyond the limit, the open one of its fraction of a tick.
 
-        Below 0 where there is none.
+        Negative if there is none.
         """
         cdef int64_t ticks = steps >> self.shift, part = steps & (self.per_tick - 1)
         cdef Py_ssize_t low = 0, high = self.cells, middle
@@ -185,11 +185,11 @@ cdef class CellColumns:
             return INFINITY
         return <double> (self.near(column + self.per_tick) - self.near(column)) / self.per_tick
 
-    cdef int stand(self, Tally rows, double[:, ::1] exposed, double[:, ::1] near) except -1:
-        """Add the time of each touch to its column; to *near*, the part that nearer prices of the column miss."""
-        cdef const int64_t[::1] touch = rows.at_stood, in_block = rows.in_stood, us = rows.spent
+    cdef int add_times(self, Tally rows, double[:, ::1] exposed, double[:, ::1] near) except -1:
+        """Add the time at each touch to its column; to *near*, the share of the column's nearer prices."""
+        cdef const int64_t[::1] touch = rows.time_touches, in_block = rows.time_blocks, us = rows.times_us
         cdef Py_ssize_t row, column, block
-        cdef double late, share
+        cdef double excess, share
         for row in range(touch.shape[0]):
             if touch[row] == CLOSED or touch[row] > self.last:
                 continue
@@ -200,18 +200,18 @@ cdef class CellColumns:
             exposed[block, column] += us[row]
             if self.plain:
                 continue
-            late = <double> (touch[row] - self.near(column)) / self.per_tick
-            if late:
-                share = 0.0 if self.is_open(column) else 1.0 - late / self.wide(column)
+            excess = <double> (touch[row] - self.near(column)) / self.per_tick
+            if excess:
+                share = 0.0 if self.is_open(column) else 1.0 - excess / self.wide(column)
                 near[block, column] += us[row] * (1.0 - share)
         return 0
 
-    cdef int sweep(self, Tally rows, double[:, ::1] hit) except -1:
-        """Add sweeps to the column that they end in."""
-        cdef const int64_t[::1] met = rows.met, depth = rows.deepest, begun = rows.in_swept, count = rows.number
+    cdef int add_sweeps(self, Tally rows, double[:, ::1] hit) except -1:
+        """Add sweeps to the columns in which they end."""
+        cdef const int64_t[::1] touch = rows.touches, depth = rows.depths, begun = rows.blocks, count = rows.counts
         cdef Py_ssize_t row, block, column
-        for row in range(met.shape[0]):
-            if met[row] != CLOSED and depth[row] >= met[row] and met[row] <= self.last:
+        for row in range(touch.shape[0]):
+            if touch[row] != CLOSED and depth[row] >= touch[row] and touch[row] <= self.last:
                 block, column = begun[row] - rows.first, self.of(depth[row])
                 if not 0 <= block < hit.shape[0]:
                     raise ValueError(f"cells: block {block} of {hit.shape[0]}")
@@ -220,12 +220,12 @@ cdef class CellColumns:
         return 0
 
     cdef int fill(self, list parts, double[:, ::1] exposed, double[:, ::1] hit) except -1:
-        """Set the cells of blocks, which are all 0, to those of *parts*, whose rows add up."""
+        """Compute the cells of blocks, all 0 before, from *parts*, whose rows add up."""
         cdef double[:, ::1] near = np.zeros((0 if self.plain else exposed.shape[0], self.width))
-        cdef Tally one
-        for one in parts:
-            self.stand(one, exposed, near)
-            self.sweep(one, hit)
+        cdef Tally tally
+        for tally in parts:
+            self.add_times(tally, exposed, near)
+            self.add_sweeps(tally, hit)
         self.reach(exposed, near)
         return 0
 
@@ -243,19 +243,19 @@ cdef class CellColumns:
 
 
 cdef class BlockSums:
-    """The blocks of one side of a day, of which windows take some.
+    """Tallies of the blocks of one side of a day; a window uses a range of blocks.
 
     Args:
-        rows: Of all blocks, in their order.
+        rows: Rows of all blocks, in block order.
         begin_us: First instant of the first block.
         block_us: Length of a block.
-        blocks: How many there are.
+        blocks: Number of blocks.
     """
 
     cdef Tally rows
     cdef readonly int64_t begin_us, block_us, blocks
     cdef const int64_t[::1] stood, swept  # the first row of each block, and the end
-    # Hits by depth and by touch, from one row to another: the next window adds and takes back what it differs by.
+    # Hits by depth and by touch of the rows from begin to end; the next window adds and subtracts the difference.
     cdef int64_t[:, ::1] hits
     cdef Py_ssize_t begin, end
 
@@ -263,27 +263,27 @@ cdef class BlockSums:
         """Find the rows of each block."""
         self.rows, self.begin_us, self.block_us, self.blocks = rows, begin_us, block_us, blocks
         edges = np.arange(blocks + 1)
-        self.stood, self.swept = (np.searchsorted(one, edges) for one in (rows.stood_block, rows.block))
+        self.stood, self.swept = (np.searchsorted(block, edges) for block in (rows.stood_block, rows.block))
         touch, depth = rows.touch, rows.depth
         hit = (touch != CLOSED) & (depth >= touch)
         deepest = depth[hit].max(initial=0)
-        self.hits = np.zeros((2, deepest + 1 if (touch[hit] >= 0).all() and deepest < MOST_KEPT else 0), np.int64)
+        self.hits = np.zeros((2, deepest + 1 if (touch[hit] >= 0).all() and deepest < MAX_KEPT_STEPS else 0), np.int64)
 
     def between(self, int64_t start_us, int64_t blocks) -> Tally:
-        """Return so many whole blocks from *start_us* on, with which a block begins."""
-        return self.some((start_us - self.begin_us) // self.block_us, blocks)
+        """Return whole blocks from *start_us* on, which is the start of a block."""
+        return self.block_range((start_us - self.begin_us) // self.block_us, blocks)
 
-    cdef Tally some(self, int64_t first, int64_t blocks):
+    cdef Tally block_range(self, int64_t first, int64_t blocks):
         if not 0 <= first <= first + blocks <= self.blocks:
             raise ValueError(f"cells: {blocks} blocks from {first} of {self.blocks}")
         cdef Py_ssize_t begin = self.swept[first], end = self.swept[first + blocks]
         cdef Tally found = self.rows.part(self.stood[first], self.stood[first + blocks], begin, end, first)
-        if self.hits.shape[1] and end - begin > FEWEST_KEPT:
+        if self.hits.shape[1] and end - begin > MIN_KEPT_ROWS:
             found.sums, found.sums_begin, found.sums_end = self, begin, end
         return found
 
-    cdef void move(self, Py_ssize_t begin, Py_ssize_t end) noexcept:
-        """Count the hits from one row to another."""
+    cdef void update_hits(self, Py_ssize_t begin, Py_ssize_t end) noexcept:
+        """Update the hits to those of the rows from *begin* to *end*."""
         if not (self.begin <= begin < self.end and 2 * (begin - self.begin) < self.end - self.begin):
             self.hits[...] = 0
             self.begin = self.end = begin
@@ -294,14 +294,14 @@ cdef class BlockSums:
 
 
 cdef class BlockCells:
-    """The cells of one side of a day by block and column of one grid; a window adds the blocks that are not there yet.
+    """The cells of one side of a day by block and column of one grid; a window adds the missing blocks.
 
     Args:
         sums: The blocks.
         columns: The columns.
 
     Attributes:
-        counted: Number of rows that were counted.
+        counted: Number of rows counted so far.
     """
 
     cdef BlockSums sums
@@ -309,30 +309,30 @@ cdef class BlockCells:
     cdef readonly int64_t counted
     cdef object exposure_us, fills
     cdef double[:, ::1] exposed, hit
-    cdef Py_ssize_t begin, until  # the blocks between are counted
+    cdef Py_ssize_t begin, until  # range of the counted blocks
 
     def __init__(self, BlockSums sums, CellColumns columns) -> None:
-        """Begin without a block."""
+        """Start without any block."""
         self.sums, self.columns = sums, columns
         self.exposure_us, self.fills = np.zeros((2, sums.blocks, columns.width))
         self.exposed, self.hit = self.exposure_us, self.fills
 
     def fits(self, BlockSums sums, CellColumns columns) -> bool:
-        """Return whether these are the cells of *sums* in *columns*, which their limit tells."""
+        """Return whether these are the cells of *sums* in *columns*, compared by limit and step."""
         return self.sums is sums and self.columns.last == columns.last and self.columns.per_tick == columns.per_tick
 
     def window(
         self, int64_t start_us, Py_ssize_t whole, own: Sequence[Tally], Py_ssize_t blocks
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what `block_cells` returns of a window, to be read alone.
+        """Return the result of `block_cells` for a window; it must not be modified.
 
         Args:
-            start_us: Its begin, with which a block begins.
-            whole: How many blocks of the sums it takes; nothing behind them is looked at.
-            own: What it saw beside them: time in later blocks, and sweeps, also of these, maybe taken back.
-            blocks: How many blocks it has.
+            start_us: Start of the window and of a block.
+            whole: Number of blocks taken from the sums; later ones are not read.
+            own: Further rows: time in later blocks, and sweeps in any block, with negative counts to subtract.
+            blocks: Number of blocks of the window.
         """
-        cdef Py_ssize_t first = self.shared(start_us, whole), after = 0 if is_mixed(own, whole) else whole
+        cdef Py_ssize_t first = self.shared(start_us, whole), after = 0 if overlaps_blocks(own, whole) else whole
         shared = self.exposure_us[first : first + whole], self.fills[first : first + whole]
         if blocks == whole == after:
             return shared
@@ -343,90 +343,90 @@ cdef class BlockCells:
         return found[0], found[1]
 
     cdef Py_ssize_t shared(self, int64_t start_us, Py_ssize_t whole) except -1:
-        """Count so many blocks from an instant on that were not, and return the first; those behind a gap are forgotten."""
+        """Count the missing ones of *whole* blocks, and return the first block; a gap discards all previous blocks."""
         cdef Py_ssize_t begin = (start_us - self.sums.begin_us) // self.sums.block_us, until = begin + whole
         cdef Tally new
         if not self.begin <= begin <= self.until:
             self.begin = self.until = begin
             self.exposed[begin:], self.hit[begin:] = 0.0, 0.0
         if until > self.until:
-            new = self.sums.some(self.until, until - self.until)
-            self.counted += new.spent.shape[0]
+            new = self.sums.block_range(self.until, until - self.until)
+            self.counted += new.times_us.shape[0]
             self.columns.fill([new], self.exposed[self.until : until], self.hit[self.until : until])
             self.until = until
         return begin
 
     cdef int beside(self, own: Sequence[Tally], Py_ssize_t after, double[:, ::1] exposed, double[:, ::1] hit) except -1:
-        """Set the cells of the blocks from a number on, which are all 0, to those of rows beside the sums."""
-        cdef Tally one
+        """Compute the cells of the blocks from *after* on, all 0 before, from rows outside the sums."""
+        cdef Tally tally
         cdef list later = []
-        for one in own:
-            self.counted += one.spent.shape[0]
-            later.append(one.part(0, one.spent.shape[0], 0, one.number.shape[0], one.first + after))
+        for tally in own:
+            self.counted += tally.times_us.shape[0]
+            later.append(tally.part(0, tally.times_us.shape[0], 0, tally.counts.shape[0], tally.first + after))
         return self.columns.fill(later, exposed, hit)
 
 
-cdef bint is_mixed(own: Sequence[Tally], Py_ssize_t whole) except -1:
-    """Return whether any rows lie in the first blocks: as a rule not, as no border cuts a sweep."""
-    cdef Tally one
-    for one in own:
-        if one.before(whole):
+cdef bint overlaps_blocks(own: Sequence[Tally], Py_ssize_t whole) except -1:
+    """Return whether any rows are in the first *whole* blocks; only if a window border cuts a sweep."""
+    cdef Tally tally
+    for tally in own:
+        if tally.has_rows_before(whole):
             return True
     return False
 
 
 cdef class AddedCells:
-    """The cells of all sides of a day together: what `added_cells` returns, with each block added once.
+    """Cells of all sides of a day together, as from `added_cells`, with each block added once.
 
     Args:
-        sides: Those of each side.
-        second: µs of one.
+        sides: Cells of each side.
+        second: Number of µs in a second.
     """
 
     cdef list sides
     cdef double second
     cdef object exposure_s, fills
-    cdef Py_ssize_t width, begin, until  # the blocks between are added
+    cdef Py_ssize_t width, begin, until  # range of the added blocks
 
     def __init__(self, sides: Sequence[BlockCells], double second) -> None:
-        """Begin without a block."""
-        cdef BlockCells one = sides[0]
-        self.sides, self.second, self.width = list(sides), second, one.columns.width
-        self.exposure_s, self.fills = np.zeros((2, one.sums.blocks, self.width))
+        """Start without any block."""
+        cdef BlockCells cells = sides[0]
+        self.sides, self.second, self.width = list(sides), second, cells.columns.width
+        self.exposure_s, self.fills = np.zeros((2, cells.sums.blocks, self.width))
 
     def window(
         self, int64_t start_us, Py_ssize_t whole, own: Sequence[Sequence[Tally]], Py_ssize_t blocks
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return exposure in s and sweeps of a window, float64[b, c] each, which hold until the next call.
+        """Return exposure in s and sweeps of a window, float64[b, c] each, valid until the next call.
 
         Args:
-            start_us, whole, blocks: As `BlockCells.window` takes them.
-            own: Of each side, what it saw beside the whole blocks.
+            start_us, whole, blocks: As for `BlockCells.window`.
+            own: Further rows of each side, as for `BlockCells.window`.
         """
-        cdef BlockCells one
+        cdef BlockCells cells
         cdef Py_ssize_t first = 0, last
-        if any([is_mixed(beside, whole) for beside in own]):
-            found = [one.window(start_us, whole, beside, blocks) for one, beside in zip(self.sides, own)]
+        if any([overlaps_blocks(beside, whole) for beside in own]):
+            found = [cells.window(start_us, whole, beside, blocks) for cells, beside in zip(self.sides, own)]
             return added_cells(found, self.second)
-        for one in self.sides:
-            first = one.shared(start_us, whole)
+        for cells in self.sides:
+            first = cells.shared(start_us, whole)
         if not self.begin <= first <= self.until:
             self.begin = self.until = first
         last = first + whole
         if last > self.until:
-            parts = [(one.exposure_us[self.until : last], one.fills[self.until : last]) for one in self.sides]
+            parts = [(cells.exposure_us[self.until : last], cells.fills[self.until : last]) for cells in self.sides]
             self.set(self.until, last, parts)
             self.until = last
         if blocks > whole:
             parts = [np.zeros((2, blocks - whole, self.width)) for _ in self.sides]
-            for one, beside, (exposed, hit) in zip(self.sides, own, parts):
-                one.beside(beside, whole, exposed, hit)
+            for cells, beside, (exposed, hit) in zip(self.sides, own, parts):
+                cells.beside(beside, whole, exposed, hit)
             self.set(last, first + blocks, parts)
-            self.until = last  # what stands behind is of this window alone
+            self.until = last  # the later blocks are of this window only
         return self.exposure_s[first : first + blocks], self.fills[first : first + blocks]
 
     cdef int set(self, Py_ssize_t begin, Py_ssize_t end, list parts) except -1:
-        """Set the cells of some blocks."""
+        """Set the cells of the blocks from *begin* to *end*."""
         self.exposure_s[begin:end], self.fills[begin:end] = added_cells(parts, self.second)
         return 0
 
@@ -434,14 +434,14 @@ cdef class AddedCells:
 def block_cells(
     CellColumns columns, parts: Sequence[Tally], Py_ssize_t blocks
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return float64[b, c] of µs of exposure and float64[b, c] of sweeps.
+    """Return exposure in µs and number of sweeps, float64[b, c] each.
 
-    The exposure of a column is the mean over its prices of the time of all touches as near or nearer; that of an open
-    one is at its start.
+    The exposure of a column is the mean over its prices of the time at touches as near or nearer; for an open column,
+    it is that at its start.
 
     Args:
-        columns: The cells.
-        parts: Parts whose rows add up.
+        columns: Columns of the cells.
+        parts: Tallies whose rows add up.
         blocks: Number of blocks.
     """
     exposure_us, fills = np.zeros((blocks, columns.width)), np.zeros((blocks, columns.width))
@@ -455,8 +455,8 @@ def added_cells(
     """Return exposure in s and sweeps of all sides together, float64[b, c] each; no sweeps of a side without exposure.
 
     Args:
-        sides: What `block_cells` returns of each.
-        second: µs of one.
+        sides: Result of `block_cells` for each side.
+        second: Number of µs in a second.
     """
     spent, counted = (np.zeros(sides[0][0].shape) for _ in range(2))
     cdef double[:, ::1] exposure = spent, fills = counted
@@ -489,16 +489,16 @@ def cell_rows(
     tuple[NDArray[np.int64], NDArray[np.int64]],
     tuple[NDArray[np.int64], NDArray[np.int64]],
 ]:
-    """Return the cells that were exposed, a row each, by side, block and column, as the columns of points.
+    """Return the exposed cells, one row each, by side, block and column, as the columns of points.
 
-    They are the near edge of the cell and its width in ticks, its exposure in s, the sweeps that ended in it, int8
-    side and int64 block. They are followed by the grouping of the cells: the last row of each non-empty column, and
-    the index of each row's column among these; and by that of the blocks: each with a row, and the index of each row's.
+    These are the near edge of the cell and its width in ticks, its exposure in s, the sweeps that ended in it, int8
+    side and int64 block. The grouping by column follows: the last row of each non-empty column, and the index of each
+    row's column among these; then that by block: the blocks with a row, and the index of each row's block among these.
 
     Args:
-        columns: The cells.
-        sides: Each side with what `block_cells` returns of it.
-        second: µs of one.
+        columns: Columns of the cells.
+        sides: Each side with its result of `block_cells`.
+        second: Number of µs in a second.
     """
     cdef Py_ssize_t row = 0, block, column, full = 0, most = 0, blocks = 0
     cdef int8_t sign
@@ -535,7 +535,7 @@ def cell_rows(
         blocked[1, most] = index[blocked[1, most]]
     with_rows = np.flatnonzero(number_of)
     in_block = whole[0, :row]
-    if len(with_rows) < blocks:  # as a rule, every block has a row
+    if len(with_rows) < blocks:  # usually, every block has a row
         number_of = np.cumsum(number_of) - 1
         in_block = np.asarray(number_of)[in_block]
     groups = (last_row[:full], whole[1, :row]), (with_rows, in_block)
@@ -545,9 +545,9 @@ def cell_rows(
 def reach_steps(
     parts: Sequence[Tally], double far, double near, int64_t most
 ) -> tuple[int, float, float] | None:
-    """Return the number of sweeps that hit a probe, a quantile of their depths, and one of the touch at the sweep.
+    """Return the number of sweeps that hit a probe, a quantile of their depths, and a quantile of their touches.
 
-    Quantiles are interpolated linearly, in steps, and 0 without sweeps. None if a sweep is deeper than can be counted.
+    Quantiles are interpolated linearly, in steps, and 0 without sweeps. None if a sweep is deeper than *most*.
 
     Args:
         parts: The sweeps.
@@ -555,36 +555,36 @@ def reach_steps(
         near: Probability of the second quantile.
         most: The largest depth that is counted.
     """
-    cdef const int64_t[::1] met, depth
-    cdef Tally one
-    cdef Py_ssize_t row, way
+    cdef const int64_t[::1] touch, depth
+    cdef Tally tally
+    cdef Py_ssize_t row, axis
     cdef int64_t deepest = 0, total = 0
-    for one in parts:
-        if one.sums is not None and one.sums.hits.shape[1] <= most:
-            deepest = max(deepest, one.sums.hits.shape[1] - 1)
+    for tally in parts:
+        if tally.sums is not None and tally.sums.hits.shape[1] <= most:
+            deepest = max(deepest, tally.sums.hits.shape[1] - 1)
             continue
-        met, depth = one.met, one.deepest
-        for row in range(met.shape[0]):
-            if met[row] != CLOSED and depth[row] >= met[row]:
+        touch, depth = tally.touches, tally.depths
+        for row in range(touch.shape[0]):
+            if touch[row] != CLOSED and depth[row] >= touch[row]:
                 deepest = max(deepest, depth[row])
-                if met[row] < 0 or deepest > most:
+                if touch[row] < 0 or deepest > most:
                     return None
     cdef int64_t[:, ::1] hits = np.zeros((2, deepest + 1), np.int64)
-    for one in parts:
-        if one.sums is None or one.sums.hits.shape[1] > most:
-            count_hits(one, 0, one.met.shape[0], 1, hits)
+    for tally in parts:
+        if tally.sums is None or tally.sums.hits.shape[1] > most:
+            count_hits(tally, 0, tally.touches.shape[0], 1, hits)
             continue
-        one.sums.move(one.sums_begin, one.sums_end)
-        for way in range(2):
-            for row in range(one.sums.hits.shape[1]):
-                hits[way, row] += one.sums.hits[way, row]
+        tally.sums.update_hits(tally.sums_begin, tally.sums_end)
+        for axis in range(2):
+            for row in range(tally.sums.hits.shape[1]):
+                hits[axis, row] += tally.sums.hits[axis, row]
     for row in range(deepest + 1):
         total += hits[0, row]
     return total, quantile_of(hits[0], total, far), quantile_of(hits[1], total, near)
 
 
 cdef double quantile_of(const int64_t[::1] counts, int64_t total, double share) noexcept:
-    """Return the quantile of the indices with these counts."""
+    """Return the quantile of the indices, weighted by their counts."""
     cdef double place = max(total - 1, 0) * share
     cdef int64_t first = <int64_t> place, until = 0
     cdef double part = place - first
@@ -604,7 +604,7 @@ def stood_between(
     """Return touch, block and duration in µs of each piece of a span, split at rows and blocks.
 
     Args:
-        begins: int64[n], start of each row, µs; the first is in force at the start of the span.
+        begins: int64[n], start of each row, µs; the first applies from the start of the span.
         touch: int64[n], touch, in steps.
         span: Start and end, µs.
         block_us: Length of a block; blocks count from the start.
@@ -634,7 +634,7 @@ def rows_before(const int64_t[::1] begins, const int64_t[::1] events) -> NDArray
     """Return the last row that begins before each event, -1 for none; one pass, as both are mostly ascending.
 
     Args:
-        begins: int64[n], the event after which each row is in force, ascending.
+        begins: int64[n], the event after which each row applies, ascending.
         events: int64[m], usually ascending.
     """
     found = np.empty(events.shape[0], np.int64)

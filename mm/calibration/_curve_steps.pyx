@@ -20,12 +20,12 @@ cdef enum:
 KINDS = ("exponential", "power_law", "logistic", "two_exponentials")  # the curves by index
 
 NEVER = -745.0  # below, the exponential underflows
-cdef double LEAST = NEVER
-cdef double WIDEST = 25.0      # bound of a parameter, at which a curve has reached its limit
-cdef double ENOUGH = 1e-8      # gain in nats of the last iteration
-cdef int TURNS = 80            # maximum iterations; usually a dozen
-cdef int TRIES = 12            # attempts per step, with increasing damping
-cdef int LOOK = 10             # updates of steps between two evaluations of the likelihood
+cdef double MIN_LOG = NEVER
+cdef double BOUND = 25.0       # bound of a parameter, at which a curve has reached its limit
+cdef double MIN_GAIN = 1e-8    # smallest gain of an iteration that continues, in nats
+cdef int MAX_ITERATIONS = 80   # usually a dozen
+cdef int MAX_ATTEMPTS = 12     # attempts per step, with increasing damping
+cdef int CHECK_EVERY = 10      # updates of steps between two evaluations of the likelihood
 cdef double LN2 = 0.6931471805599453
 
 
@@ -39,12 +39,12 @@ def curve_at(int kind, const double[::1] shape, const double[::1] x) -> tuple[ND
     """
     if shape.shape[0] != parameters(kind):
         raise ValueError(f"curves: {shape.shape[0]} parameters of a curve that has {parameters(kind)}")
-    curve, rises = np.empty(x.shape[0]), np.empty((x.shape[0], shape.shape[0]))
+    curve, derivatives = np.empty(x.shape[0]), np.empty((x.shape[0], shape.shape[0]))
     cdef double[::1] heights = curve
-    cdef double[:, ::1] slopes = rises
+    cdef double[:, ::1] slopes = derivatives
     if x.shape[0]:
-        follow(kind, &shape[0], x, &heights[0], &slopes[0, 0])
-    return curve, rises
+        write_curve(kind, &shape[0], x, &heights[0], &slopes[0, 0])
+    return curve, derivatives
 
 
 def climb_curve(
@@ -66,13 +66,13 @@ def climb_curve(
         exposure_s: float64[r], above 0.
         fills: float64[r].
     """
-    cdef _Ascent hill = _Ascent(kind, start.shape[0], x, spans, exposure_s, fills)
+    cdef _Ascent ascent = _Ascent(kind, start.shape[0], x, spans, exposure_s, fills)
     cdef double[MOST] shape
-    cdef Py_ssize_t one
-    for one in range(hill.count):
-        shape[one] = start[one]
-    height = hill.climb(shape)
-    return np.array([shape[one] for one in range(hill.count)]), height
+    cdef Py_ssize_t i
+    for i in range(ascent.count):
+        shape[i] = start[i]
+    height = ascent.climb(shape)
+    return np.array([shape[i] for i in range(ascent.count)]), height
 
 
 cdef class _Ascent:
@@ -85,7 +85,7 @@ cdef class _Ascent:
     cdef const int64_t[::1] begin, end
     cdef double total
     cdef double[::1] curve
-    cdef double[:, ::1] rises
+    cdef double[:, ::1] derivatives
     cdef double[:, ::1] share  # of the fills by row, at the current and the trial shape
     cdef double[:, :, ::1] slope  # likewise, derivatives of the ln mass of a row by parameter
 
@@ -108,55 +108,55 @@ cdef class _Ascent:
                 raise ValueError(f"curves: a row from {self.begin[row]} to {self.end[row]}, of {self.edges}")
             self.total += fills[row]
         self.x, self.exposure_s, self.fills = x, exposure_s, fills
-        self.curve, self.rises = np.empty(self.edges), np.empty((self.edges, count))
+        self.curve, self.derivatives = np.empty(self.edges), np.empty((self.edges, count))
         self.share, self.slope = np.empty((2, self.rows)), np.empty((2, self.rows, count))
 
     cdef double climb(self, double* shape) noexcept:
         """Move *shape* to its local maximum, and return the height."""
-        cdef double[MOST] ahead, score
+        cdef double[MOST] trial, score
         cdef double[MOST][MOST] information
-        cdef double damping = 1e-3, rise, there, height
-        cdef Py_ssize_t here = 0, one
-        cdef int turn, attempt
-        height = self.look(shape, here)
-        for turn in range(TURNS):
-            self.inform(here, score, information)
-            rise = 0.0
-            for attempt in range(TRIES):
-                step(self.count, information, damping, 1e-9 * self.total, score, ahead)
-                for one in range(self.count):
-                    ahead[one] = clipped(shape[one] + ahead[one])
-                there = self.look(ahead, 1 - here)
-                if there > height:
-                    rise, height, here = there - height, there, 1 - here
-                    memcpy(shape, ahead, self.count * sizeof(double))
+        cdef double damping = 1e-3, gained, trial_height, height
+        cdef Py_ssize_t slot = 0, i
+        cdef int iteration, attempt
+        height = self.evaluate(shape, slot)
+        for iteration in range(MAX_ITERATIONS):
+            self.compute_score(slot, score, information)
+            gained = 0.0
+            for attempt in range(MAX_ATTEMPTS):
+                step(self.count, information, damping, 1e-9 * self.total, score, trial)
+                for i in range(self.count):
+                    trial[i] = clipped(shape[i] + trial[i])
+                trial_height = self.evaluate(trial, 1 - slot)
+                if trial_height > height:
+                    gained, height, slot = trial_height - height, trial_height, 1 - slot
+                    memcpy(shape, trial, self.count * sizeof(double))
                     damping /= 8
                     break
                 damping *= 6
-            if rise < ENOUGH:
+            if gained < MIN_GAIN:
                 break
         return height
 
-    cdef double look(self, const double* shape, Py_ssize_t place) noexcept:
-        """Return the log-likelihood at a shape; store each row's share of the fills and its derivatives in slot *place*."""
-        cdef Py_ssize_t row, one, begin, end
+    cdef double evaluate(self, const double* shape, Py_ssize_t slot) noexcept:
+        """Return the log-likelihood at a shape; store each row's share of the fills and its derivatives in *slot*."""
+        cdef Py_ssize_t row, i, begin, end
         cdef double fall, left, taken, gain, top = -INFINITY, reached = 0.0, height = 0.0
-        cdef double[:] share = self.share[place]
-        follow(self.kind, shape, self.x, &self.curve[0], &self.rises[0, 0])
+        cdef double[:] share = self.share[slot]
+        write_curve(self.kind, shape, self.x, &self.curve[0], &self.derivatives[0, 0])
         for row in range(self.rows):
             begin, end = self.begin[row], self.end[row]
             fall = self.curve[end] - self.curve[begin] if end < self.edges else -INFINITY
             left = -expm1(-1e-300 if fall > -1e-300 else fall)
             gain, taken = self.curve[begin] + log(left), exp(fall) / left
-            if gain < LEAST:
-                gain = LEAST
+            if gain < MIN_LOG:
+                gain = MIN_LOG
             share[row] = gain
             if not gain <= top:
                 top = gain
             height += self.fills[row] * gain
-            for one in range(self.count):
-                self.slope[place, row, one] = self.rises[begin, one] - taken * (
-                    (self.rises[end, one] if end < self.edges else 0.0) - self.rises[begin, one]
+            for i in range(self.count):
+                self.slope[slot, row, i] = self.derivatives[begin, i] - taken * (
+                    (self.derivatives[end, i] if end < self.edges else 0.0) - self.derivatives[begin, i]
                 )
         for row in range(self.rows):
             share[row] = self.exposure_s[row] * exp(share[row] - top)
@@ -165,31 +165,31 @@ cdef class _Ascent:
             share[row] *= self.total / reached
         return height - (self.total * (log(reached) + top) if self.total > 0 else 0.0)
 
-    cdef void inform(self, Py_ssize_t place, double* score, double[MOST]* information) noexcept:
+    cdef void compute_score(self, Py_ssize_t slot, double* score, double[MOST]* information) noexcept:
         """Compute score and Fisher information at the current shape."""
-        cdef Py_ssize_t row, one, two
+        cdef Py_ssize_t row, i, j
         cdef double expected
         cdef double[MOST] mean
-        for one in range(self.count):
-            score[one] = mean[one] = 0.0
-            for two in range(self.count):
-                information[one][two] = 0.0
+        for i in range(self.count):
+            score[i] = mean[i] = 0.0
+            for j in range(self.count):
+                information[i][j] = 0.0
         for row in range(self.rows):
-            expected = self.share[place, row]
-            for one in range(self.count):
-                score[one] += (self.fills[row] - expected) * self.slope[place, row, one]
-                mean[one] += expected * self.slope[place, row, one]
+            expected = self.share[slot, row]
+            for i in range(self.count):
+                score[i] += (self.fills[row] - expected) * self.slope[slot, row, i]
+                mean[i] += expected * self.slope[slot, row, i]
         for row in range(self.rows):
-            expected = self.share[place, row]
-            for one in range(self.count):
-                for two in range(one + 1):
-                    information[one][two] += expected * (
-                        (self.slope[place, row, one] - mean[one] / self.total)
-                        * (self.slope[place, row, two] - mean[two] / self.total)
+            expected = self.share[slot, row]
+            for i in range(self.count):
+                for j in range(i + 1):
+                    information[i][j] += expected * (
+                        (self.slope[slot, row, i] - mean[i] / self.total)
+                        * (self.slope[slot, row, j] - mean[j] / self.total)
                     )
-        for one in range(self.count):
-            for two in range(one):
-                information[two][one] = information[one][two]
+        for i in range(self.count):
+            for j in range(i):
+                information[j][i] = information[i][j]
 
 
 cdef Py_ssize_t parameters(int kind) noexcept:
@@ -199,82 +199,82 @@ cdef Py_ssize_t parameters(int kind) noexcept:
 
 cdef double clipped(double value) noexcept:
     """Return a parameter within its limits."""
-    return -WIDEST if value < -WIDEST else WIDEST if value > WIDEST else value
+    return -BOUND if value < -BOUND else BOUND if value > BOUND else value
 
 
-cdef double log_of_sum(double one, double other) noexcept:
-    """Return ln of the sum of two exponentials."""
-    cdef double apart = one - other
-    if one == other:
-        return one + LN2
-    return one + log1p(exp(-apart)) if apart > 0 else other + log1p(exp(apart))
+cdef double log_of_sum(double a, double b) noexcept:
+    """Return ln(exp(a) + exp(b))."""
+    cdef double difference = a - b
+    if a == b:
+        return a + LN2
+    return a + log1p(exp(-difference)) if difference > 0 else b + log1p(exp(difference))
 
 
-cdef void follow(
-    int kind, const double* shape, const double[::1] x, double* curve, double* rises
+cdef void write_curve(
+    int kind, const double* shape, const double[::1] x, double* curve, double* derivatives
 ) noexcept:
     """Write the curve at each distance, and its derivatives by parameter, row by row."""
     cdef Py_ssize_t at
     cdef double first = exp(shape[0]), second, ratio, share
     if kind == EXPONENTIAL_KIND:
         for at in range(x.shape[0]):
-            curve[at] = rises[at] = -first * x[at]
+            curve[at] = derivatives[at] = -first * x[at]
     elif kind == POWER_KIND:  # ln of the offset, ln of the power
         first, second = exp(-shape[0]), exp(shape[1])
         for at in range(x.shape[0]):
             ratio = x[at] * first
             curve[at] = -second * log1p(ratio)
-            rises[2 * at], rises[2 * at + 1] = second * ratio / (1 + ratio), curve[at]
-    elif kind == LOGISTIC_KIND:  # the odds at the nearest, ln of their slope
+            derivatives[2 * at], derivatives[2 * at + 1] = second * ratio / (1 + ratio), curve[at]
+    elif kind == LOGISTIC_KIND:  # log-odds at the nearest distance, ln of their slope
         second = exp(shape[1])
         for at in range(x.shape[0]):
             ratio = shape[0] + second * x[at]
             curve[at] = -log_of_sum(0.0, ratio)
             share = exp(ratio + curve[at])
-            rises[2 * at], rises[2 * at + 1] = -share, -share * (second * x[at])
+            derivatives[2 * at], derivatives[2 * at + 1] = -share, -share * (second * x[at])
     else:  # ln of the slow slope, ln of the fast slope relative to it, ln of the slow one's weight
         second = exp(shape[1])
         for at in range(x.shape[0]):
             ratio = shape[2] - first * x[at]
             curve[at] = log_of_sum(-(first + second) * x[at], ratio)
             share = exp(ratio - curve[at])
-            rises[3 * at], rises[3 * at + 1] = -first * x[at], -second * x[at] * (1 - share)
-            rises[3 * at + 2] = share
+            derivatives[3 * at], derivatives[3 * at + 1] = -first * x[at], -second * x[at] * (1 - share)
+            derivatives[3 * at + 2] = share
 
 
 cdef void step(
-    Py_ssize_t count, double[MOST]* information, double damping, double least, const double* score, double* found
+    Py_ssize_t count, double[MOST]* information, double damping, double floor, const double* score, double* found
 ) noexcept:
     """Solve (information + damping · its diagonal) · found = score by elimination with the largest pivots."""
     cdef double[MOST][MOST] rows
     cdef double[MOST] right
-    cdef Py_ssize_t one, two, at, most
-    cdef double held
-    for one in range(count):
-        right[one] = score[one]
-        for two in range(count):
-            rows[one][two] = information[one][two]
-        rows[one][one] += damping * (information[one][one] + least)
+    cdef Py_ssize_t i, j, at, pivot
+    cdef double value
+    for i in range(count):
+        right[i] = score[i]
+        for j in range(count):
+            rows[i][j] = information[i][j]
+        rows[i][i] += damping * (information[i][i] + floor)
     for at in range(count):
-        most = at
-        for one in range(at + 1, count):
-            if fabs(rows[one][at]) > fabs(rows[most][at]):
-                most = one
-        for two in range(count):
-            held = rows[at][two]
-            rows[at][two], rows[most][two] = rows[most][two], held
-        held = right[at]
-        right[at], right[most] = right[most], held
-        for one in range(at + 1, count):
-            held = rows[one][at] / rows[at][at]
-            for two in range(at, count):
-                rows[one][two] -= held * rows[at][two]
-            right[one] -= held * right[at]
+        pivot = at
+        for i in range(at + 1, count):
+            if fabs(rows[i][at]) > fabs(rows[pivot][at]):
+                pivot = i
+        for j in range(count):
+            value = rows[at][j]
+            rows[at][j], rows[pivot][j] = rows[pivot][j], value
+        value = right[at]
+        right[at], right[pivot] = right[pivot], value
+        for i in range(at + 1, count):
+            value = rows[i][at] / rows[at][at]
+            for j in range(at, count):
+                rows[i][j] -= value * rows[at][j]
+            right[i] -= value * right[at]
     for at in range(count - 1, -1, -1):
-        held = right[at]
-        for two in range(at + 1, count):
-            held -= rows[at][two] * found[two]
-        found[at] = held / rows[at][at]
+        value = right[at]
+        for j in range(at + 1, count):
+            value -= rows[at][j] * found[j]
+        found[at] = value / rows[at][at]
 
 
 def climb(
@@ -290,14 +290,14 @@ def climb(
     Args:
         spans: int64[r] each, the first step of each row and the first beyond it.
         counts: float64[r], count of each row.
-        waited: float64[r], seconds of each row; a step without any is unchanged.
+        waited: float64[r], seconds of each row; a step without seconds is unchanged.
         steps: float64[n], 0 or more.
         turns: Maximum number of updates; the likelihood is evaluated after every tenth.
         enough: The iteration ends when ten updates gain less than this, in nats.
     """
     cdef const int64_t[::1] begin = spans[0], end = spans[1]
     cdef Py_ssize_t row, at, rows = begin.shape[0], size = steps.shape[0]
-    cdef int turn
+    cdef int iteration
     cdef double reached, share, moved, height, last = -INFINITY
     if not end.shape[0] == counts.shape[0] == waited.shape[0] == rows:
         raise ValueError("steps: columns of unequal length")
@@ -318,7 +318,7 @@ def climb(
         moved += first[at] - beyond[at]
         held += change[at]
         seconds[at] = moved if held else 0.0  # without rounding residue
-    for turn in range(turns):
+    for iteration in range(turns):
         moved = height = 0.0
         for at in range(size):
             moved += steps[at]
@@ -327,12 +327,12 @@ def climb(
         first[size] = beyond[size] = 0.0
         for row in range(rows):
             reached = max(total[end[row]] - total[begin[row]], 1e-300)
-            if turn % LOOK == 0:
+            if iteration % CHECK_EVERY == 0:
                 height += counts[row] * log(reached) - waited[row] * reached
             share = counts[row] / reached
             first[begin[row]] += share
             beyond[end[row]] += share
-        if turn % LOOK == 0:
+        if iteration % CHECK_EVERY == 0:
             if height - last < enough:
                 break
             last = height
@@ -353,7 +353,7 @@ def tilted(const double[::1] offset, const double[::1] delta, const double[::1] 
         degree: 1 for b alone, 2 for b and c.
     """
     cdef double b = 0, c = 0, up_b, up_c, height, higher, gained
-    cdef double[5] moments  # of delta under the shares: powers 1 to 4; [0] is the height
+    cdef double[5] moments  # of delta under the shares: powers 1 to 4; index 0 is unused
     cdef double first = 0, second = 0, total = 0, slope_b, slope_c, bb, bc, cc, ridge, det
     cdef Py_ssize_t row
     cdef int step, halving

@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from mm.backtest.metrics._rows_at cimport row_at
 
 cdef enum:
-    BLOCK_AT = 38   # bits of a key below its block
-    SIDE_AT = 62    # and below its side
+    BLOCK_AT = 38   # bits below the block in a key
+    SIDE_AT = 62    # and below the side
     FIRST_CELLS = 1 << 12
 
 cdef int64_t NONE = -1
-cdef int64_t DISTANCES = <int64_t> 1 << BLOCK_AT    # a place's distance is below, in steps
-cdef int64_t BLOCKS = 1 << (SIDE_AT - BLOCK_AT)     # and its block
+cdef int64_t DISTANCES = <int64_t> 1 << BLOCK_AT    # distances are below, in steps
+cdef int64_t BLOCKS = 1 << (SIDE_AT - BLOCK_AT)     # and block indices
 
 
 cdef class _Sums:
-    """Sums by key, in a table of twice as many cells or more; keys are 0 or more."""
+    """Sums by key in a hash table that is at most half full; keys are 0 or more."""
 
     cdef int64_t[::1] keys, sums
     cdef int64_t used, bits
@@ -29,7 +29,7 @@ cdef class _Sums:
         self.bits = 12
 
     cdef inline int64_t cell(self, int64_t key) noexcept nogil:
-        """Return the cell of a key, or the free one for it; keys are hashed by Knuth's multiplier."""
+        """Return the cell of a key, or the free cell for it; keys are hashed by Knuth's multiplier."""
         cdef int64_t last = self.keys.shape[0] - 1
         cdef int64_t at = <int64_t> ((<uint64_t> key * <uint64_t> 0x9E3779B97F4A7C15) >> (64 - self.bits))
         while self.keys[at] != key and self.keys[at] != NONE:
@@ -66,13 +66,13 @@ cdef class _Sums:
 
 
 def keys_of(side: NDArray[np.int64], block: NDArray[np.int64], distance: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return one number per place, ordered by side, block and distance; none may be below 0."""
+    """Return one key per place (side, block, distance), in this sort order; all three must be 0 or more."""
     keys: NDArray[np.int64] = (side == 1).astype(np.int64) << SIDE_AT | block << BLOCK_AT | distance
     return keys
 
 
 def places_of(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return side (+1, -1), block and distance of each of ``keys_of``."""
+    """Return side (+1, -1), block and distance of each key of `keys_of`."""
     side = np.where(keys >> SIDE_AT == 1, 1, -1)
     return side, keys >> BLOCK_AT & (BLOCKS - 1), keys & (DISTANCES - 1)
 
@@ -86,20 +86,20 @@ def resting_time(
     *,
     anywhere: bool,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int, int]:
-    """Return the resting time of orders in a window, by place.
+    """Return the resting time of orders in a window, by place: side, block and distance.
 
     Args:
-        orders: Side, price in ticks, and the instants from and until which each rests.
-        own: The distance of each, in steps; empty to use that from the current reference.
-        path: Start of each row; reference prices of sells and of buys, and the distances of their touch, in steps; a
-            distance of -1 is no book.
+        orders: Side, price in ticks, and the instants from and until which each order rests, in µs.
+        own: Distance of each order, in steps; empty for the distance from the current reference.
+        path: Start of each row, µs; reference prices of sells and of buys, and distances of their own best prices, in
+            steps, -1 without a valid book.
         per_tick: Steps in a tick.
         window: First instant, first instant after it, and the length of its blocks.
         anywhere: Whether orders nearer than the touch count, down to the reference.
 
     Returns:
-        Ascending keys of the places (`keys_of`) and µs; the µs of orders outside of all places; and the number of
-        orders that rested.
+        Ascending keys of the places (`keys_of`) and the µs of each; the µs that do not count; and the number of orders
+        that rested.
 
     Raises:
         OverflowError: If a distance or the number of a block does not fit a key.

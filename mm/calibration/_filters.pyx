@@ -13,11 +13,11 @@ from libc.math cimport exp, fabs, log
 import numpy as np
 
 cdef enum:
-    LANES = 20  # of 180; fewer are unrolled and not vectorised
+    LANES = 20  # of 180 filters; loops over fewer lanes are unrolled instead of vectorised
 
-cdef int NEWTON = 50        # maximum steps to the peak of a block; convergence is quadratic
+cdef int MAX_STEPS = 50     # of Newton's method to the mode of a block; convergence is quadratic
 cdef double CLOSE = 1e-6       # size of the last step; the error is its square
-cdef double NEAR = 1.0 / 64.0   # after steps below this the rate is updated from the previous one, to the last digit
+cdef double NEAR = 1.0 / 64.0   # after smaller steps the rate is updated from the previous one, to the last digit
 cdef double LARGE = 1e250      # products beyond this are replaced by their logarithm
 
 ctypedef double[LANES] Lanes
@@ -26,15 +26,15 @@ ctypedef double[LANES] Lanes
 cdef struct Filters:
     Lanes phi     # decay of z over a block
     Lanes square  # of phi
-    Lanes stir    # variance added to z per block
-    Lanes own     # variance of e
+    Lanes drift   # variance added to z per block
+    Lanes noise   # variance of e
     Lanes m
     Lanes z
     Lanes mm
     Lanes mz
     Lanes zz
     Lanes evidence
-    Lanes gain    # reduction of the prior variance by blocks, as a product
+    Lanes shrinkage  # reduction of the prior variance by blocks, as a product
 
 
 def run_filters(
@@ -55,8 +55,8 @@ def run_filters(
         cov: float64[3, g], variance of m, covariance, variance of z.
         evidence: float64[g], increased by the log predictive density of the blocks.
     """
-    cdef Py_ssize_t part, at, one, lane, block, blocks = expected.shape[0], count = evidence.shape[0]
-    cdef Filters some
+    cdef Py_ssize_t part, first, number, lane, block, blocks = expected.shape[0], count = evidence.shape[0]
+    cdef Filters filters
     if not fills.shape[0] == blocks or not grid.shape[1] == mean.shape[1] == cov.shape[1] == count:
         raise ValueError("filters: columns of unequal length")
     cdef double[::1] logs = np.zeros(blocks)  # ln of expected
@@ -67,95 +67,95 @@ def run_filters(
                 logs[block] = log(expected[block])
                 level[block] = log(fills[block] + 0.5) - logs[block]
         for part in range((count + LANES - 1) // LANES):
-            at = part * LANES
+            first = part * LANES
             for lane in range(LANES):
-                one = min(at + lane, count - 1)  # unused lanes repeat the last filter
-                some.phi[lane], some.square[lane] = grid[0, one], grid[0, one] * grid[0, one]
-                some.stir[lane] = (1.0 - grid[0, one] * grid[0, one]) * grid[1, one] * grid[1, one]
-                some.own[lane] = grid[2, one] * grid[2, one]
-                some.m[lane], some.z[lane] = mean[0, one], mean[1, one]
-                some.mm[lane], some.mz[lane], some.zz[lane] = cov[0, one], cov[1, one], cov[2, one]
-                some.evidence[lane], some.gain[lane] = evidence[one], 1.0
+                number = min(first + lane, count - 1)  # unused lanes repeat the last filter
+                filters.phi[lane], filters.square[lane] = grid[0, number], grid[0, number] * grid[0, number]
+                filters.drift[lane] = (1.0 - grid[0, number] * grid[0, number]) * grid[1, number] * grid[1, number]
+                filters.noise[lane] = grid[2, number] * grid[2, number]
+                filters.m[lane], filters.z[lane] = mean[0, number], mean[1, number]
+                filters.mm[lane], filters.mz[lane], filters.zz[lane] = cov[0, number], cov[1, number], cov[2, number]
+                filters.evidence[lane], filters.shrinkage[lane] = evidence[number], 1.0
             for block in range(blocks):
-                take_block(&some, expected[block], fills[block], logs[block], level[block])
-            for lane in range(min(LANES, count - at)):
-                one = at + lane
-                mean[0, one], mean[1, one] = some.m[lane], some.z[lane]
-                cov[0, one], cov[1, one], cov[2, one] = some.mm[lane], some.mz[lane], some.zz[lane]
-                evidence[one] = some.evidence[lane] - log(some.gain[lane]) / 2.0
+                update(&filters, expected[block], fills[block], logs[block], level[block])
+            for lane in range(min(LANES, count - first)):
+                number = first + lane
+                mean[0, number], mean[1, number] = filters.m[lane], filters.z[lane]
+                cov[0, number], cov[1, number], cov[2, number] = filters.mm[lane], filters.mz[lane], filters.zz[lane]
+                evidence[number] = filters.evidence[lane] - log(filters.shrinkage[lane]) / 2.0
 
 
-cdef inline void take_block(Filters* now, double exposed, double seen, double logs, double level) noexcept nogil:
+cdef inline void update(Filters* f, double expected, double count, double logs, double level) noexcept nogil:
     """Update the filters by one block."""
-    cdef Lanes centre, prior, sharp, peak, rate
-    cdef double spread, curve, along_m, along_z, off
-    cdef int one
-    for one in range(LANES):
-        now.z[one] = now.phi[one] * now.z[one]
-        now.mz[one] = now.phi[one] * now.mz[one]
-        now.zz[one] = now.square[one] * now.zz[one] + now.stir[one]
-    if exposed <= 0.0:
+    cdef Lanes centre, prior, precision, peak, rate
+    cdef double spread, curve, along_m, along_z, deviation
+    cdef int lane
+    for lane in range(LANES):
+        f.z[lane] = f.phi[lane] * f.z[lane]
+        f.mz[lane] = f.phi[lane] * f.mz[lane]
+        f.zz[lane] = f.square[lane] * f.zz[lane] + f.drift[lane]
+    if expected <= 0.0:
         return
-    for one in range(LANES):
-        spread = now.mm[one] + 2.0 * now.mz[one] + now.zz[one]
-        centre[one], prior[one] = now.m[one] + now.z[one], spread + now.own[one]
-        sharp[one] = 1.0 / prior[one]
-        # Newton's method begins at the mean of observation and prediction (`highest`)
-        peak[one] = (seen * level + centre[one] * sharp[one]) / (seen + sharp[one])
-    for one in range(LANES):
-        rate[one] = exposed * exp(peak[one])
-    highest(exposed, seen, centre, sharp, peak, rate)
-    for one in range(LANES):
-        curve = rate[one] + sharp[one]
-        off = peak[one] - centre[one]
-        now.evidence[one] += seen * (logs + peak[one]) - rate[one] - off * off * sharp[one] / 2.0
-        now.gain[one] *= prior[one] * curve
+    for lane in range(LANES):
+        spread = f.mm[lane] + 2.0 * f.mz[lane] + f.zz[lane]
+        centre[lane], prior[lane] = f.m[lane] + f.z[lane], spread + f.noise[lane]
+        precision[lane] = 1.0 / prior[lane]
+        # Newton's method begins at the mean of observation and prediction (`find_modes`)
+        peak[lane] = (count * level + centre[lane] * precision[lane]) / (count + precision[lane])
+    for lane in range(LANES):
+        rate[lane] = expected * exp(peak[lane])
+    find_modes(expected, count, centre, precision, peak, rate)
+    for lane in range(LANES):
+        curve = rate[lane] + precision[lane]
+        deviation = peak[lane] - centre[lane]
+        f.evidence[lane] += count * (logs + peak[lane]) - rate[lane] - deviation * deviation * precision[lane] / 2.0
+        f.shrinkage[lane] *= prior[lane] * curve
         # the peak is a Gaussian observation of the block's u; m and z follow by their covariance with it
-        along_m, along_z = (now.mm[one] + now.mz[one]) * sharp[one], (now.mz[one] + now.zz[one]) * sharp[one]
-        now.m[one], now.z[one] = now.m[one] + along_m * off, now.z[one] + along_z * off
-        spread = prior[one] - 1.0 / curve
-        now.mm[one] -= spread * along_m * along_m
-        now.mz[one] -= spread * along_m * along_z
-        now.zz[one] -= spread * along_z * along_z
-    for one in range(LANES):
-        if now.gain[one] > LARGE:
-            now.evidence[one] -= log(now.gain[one]) / 2.0
-            now.gain[one] = 1.0
+        along_m, along_z = (f.mm[lane] + f.mz[lane]) * precision[lane], (f.mz[lane] + f.zz[lane]) * precision[lane]
+        f.m[lane], f.z[lane] = f.m[lane] + along_m * deviation, f.z[lane] + along_z * deviation
+        spread = prior[lane] - 1.0 / curve
+        f.mm[lane] -= spread * along_m * along_m
+        f.mz[lane] -= spread * along_m * along_z
+        f.zz[lane] -= spread * along_z * along_z
+    for lane in range(LANES):
+        if f.shrinkage[lane] > LARGE:
+            f.evidence[lane] -= log(f.shrinkage[lane]) / 2.0
+            f.shrinkage[lane] = 1.0
 
 
-cdef inline void highest(
-    double expected, double count, double* centre, double* sharp, double* peak, double* rates
+cdef inline void find_modes(
+    double expected, double count, double* centre, double* precision, double* peak, double* rates
 ) noexcept nogil:
     """Move each *peak*, with its rate, to the mode of the posterior of a block's u.
 
-    By Newton's method: the derivative is concave in u, so the first step from any side ends where the rate is too high,
-    and further steps stay on that side. After a short enough step, further ones are 0.
+    By Newton's method: the derivative is concave in u, so the first step from either side ends where the rate is too
+    high, and further steps stay on that side. After a step below `CLOSE`, further ones are 0.
     """
     cdef Lanes step, moves
     cdef double far, longest
-    cdef int turn, one
-    for one in range(LANES):
-        moves[one] = 1.0
-    for turn in range(NEWTON):
+    cdef int iteration, lane
+    for lane in range(LANES):
+        moves[lane] = 1.0
+    for iteration in range(MAX_STEPS):
         longest = far = 0.0
-        for one in range(LANES):
-            step[one] = moves[one] * (
-                (rates[one] - count + (peak[one] - centre[one]) * sharp[one]) / (rates[one] + sharp[one])
+        for lane in range(LANES):
+            step[lane] = moves[lane] * (
+                (rates[lane] - count + (peak[lane] - centre[lane]) * precision[lane]) / (rates[lane] + precision[lane])
             )
-            peak[one] -= step[one]
-        for one in range(LANES):
-            moves[one] = moves[one] if fabs(step[one]) >= CLOSE else 0.0
-            longest += moves[one]
-            far += fabs(step[one]) >= NEAR
+            peak[lane] -= step[lane]
+        for lane in range(LANES):
+            moves[lane] = moves[lane] if fabs(step[lane]) >= CLOSE else 0.0
+            longest += moves[lane]
+            far += fabs(step[lane]) >= NEAR
         if far:
-            for one in range(LANES):
-                if fabs(step[one]) >= NEAR:
-                    rates[one] = expected * exp(peak[one])
+            for lane in range(LANES):
+                if fabs(step[lane]) >= NEAR:
+                    rates[lane] = expected * exp(peak[lane])
                 else:
-                    rates[one] = rates[one] * exp_near_0(-step[one])
+                    rates[lane] = rates[lane] * exp_near_0(-step[lane])
         else:
-            for one in range(LANES):
-                rates[one] = rates[one] * exp_near_0(-step[one])
+            for lane in range(LANES):
+                rates[lane] = rates[lane] * exp_near_0(-step[lane])
         if not longest:
             break
 

@@ -42,8 +42,8 @@ cdef void clear(Sums* sums) noexcept nogil:
             sums.s[j][m] = sums.d[j][m] = sums.q[j][m] = 0.0
 
 
-cdef void passed(Sums* sums, Sums* before, const double[::1] beta, int kernels, double dt) noexcept nogil:
-    """Decay the sums by *dt* seconds; *before* are the initial ones."""
+cdef void decay_sums(Sums* sums, Sums* before, const double[::1] beta, int kernels, double dt) noexcept nogil:
+    """Decay the sums by *dt* seconds; *before* receives those at the start."""
     cdef int j, m
     cdef double decay
     for j in range(2):
@@ -59,7 +59,7 @@ cdef void passed(Sums* sums, Sums* before, const double[::1] beta, int kernels, 
             sums.s[j][m] = decay * sums.s[j][m]
 
 
-cdef void grown(
+cdef void add_integrals(
     double* reached, const Sums* before, const Sums* sums, const double[::1] mus, const double[:, :, ::1] n, int kernels,
     double dt
 ) noexcept nogil:
@@ -72,8 +72,8 @@ cdef void grown(
                 reached[i] += n[i, j, m] * (before.s[j][m] - sums.s[j][m])
 
 
-cdef inline bint noted(Sums* sums, int8_t kind, bint exposed) noexcept nogil:
-    """Return whether time after a row is exposed, and count the row's event, if it is one."""
+cdef inline bint count_event(Sums* sums, int8_t kind, bint exposed) noexcept nogil:
+    """Count the row's event, if it is one, and return whether the time after it is exposed."""
     if kind == 2:
         return True
     if kind == 3:
@@ -118,7 +118,7 @@ def likelihood(
         for row in range(rows):
             dt = at[row] - now
             if dt > 0.0:
-                passed(&sums, &before, betas, kernels, dt)
+                decay_sums(&sums, &before, betas, kernels, dt)
                 now = at[row]
                 if exposed:
                     for i in range(2):
@@ -208,17 +208,17 @@ def rescaled(
         for row in range(rows):
             dt = at[row] - now
             if dt > 0.0:
-                passed(&sums, &before, betas, kernels, dt)
+                decay_sums(&sums, &before, betas, kernels, dt)
                 now = at[row]
                 if exposed:
-                    grown(reached, &before, &sums, mus, n, kernels, dt)
+                    add_integrals(reached, &before, &sums, mus, n, kernels, dt)
             for i in range(2):
                 clock[row, i] = reached[i]
                 rates[row, i] = mus[i]
                 for j in range(2):
                     for m in range(kernels):
                         rates[row, i] += n[i, j, m] * betas[m] * sums.s[j][m]
-            exposed = noted(&sums, kinds[row], exposed)
+            exposed = count_event(&sums, kinds[row], exposed)
     return clock_array, rate_array
 
 
@@ -228,14 +228,14 @@ def integrals(
 ) -> NDArray[np.float64]:
     """Return at each ``PROBE`` the integrated intensity of both processes, and the exposed time (float64[q, 3]).
 
-    They start at the first row. The result at a probe does not depend on other probes or on later rows, to the last
-    bit. Time is not exposed before the first ``BEGIN``.
+    Both start at the first row. The result at a probe is bit-identical with or without other probes and later rows.
+    Time is not exposed before the first ``BEGIN``.
 
     Args:
-        at_s, kind, mu, branching, beta: As of `likelihood`; *kind* may also be ``PROBE``.
+        at_s, kind, mu, branching, beta: As for `likelihood`; *kind* may also be ``PROBE``.
         excited: float64[2, m], sums of exp(-beta·(*since_s* - u)) over the events before the first row, by process;
             updated to the last event or end of exposure.
-        since_s: No later than the first row.
+        since_s: Instant of the given *excited*, in s; not after the first row.
     """
     cdef int kernels = beta.shape[0], i, j, m
     cdef int64_t row, rows = at_s.shape[0], probe = 0
@@ -263,19 +263,19 @@ def integrals(
                 seen[0], seen[1] = reached[0], reached[1]
                 if exposed and dt > 0.0:
                     there = sums
-                    passed(&there, &before, betas, kernels, dt)
-                    grown(seen, &before, &there, mus, n, kernels, dt)
+                    decay_sums(&there, &before, betas, kernels, dt)
+                    add_integrals(seen, &before, &there, mus, n, kernels, dt)
                 found[probe, 0], found[probe, 1] = seen[0], seen[1]
                 found[probe, 2] = reached[2] + dt if exposed else reached[2]
                 probe += 1
                 continue
             if dt > 0.0:
-                passed(&sums, &before, betas, kernels, dt)
+                decay_sums(&sums, &before, betas, kernels, dt)
                 now = at[row]
                 if exposed:
-                    grown(reached, &before, &sums, mus, n, kernels, dt)
+                    add_integrals(reached, &before, &sums, mus, n, kernels, dt)
                     reached[2] += dt
-            exposed = noted(&sums, kinds[row], exposed)
+            exposed = count_event(&sums, kinds[row], exposed)
         for j in range(2):
             for m in range(kernels):
                 carried[j, m] = sums.s[j][m] + sums.new[j]

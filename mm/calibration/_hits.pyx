@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The sweeps of a day by window: what they met, the moves of the mid after them, and the clock of their intensity.
+"""Sweeps of a day by window: their tallies, the moves of the mid after them, and expected hits between hits.
 
-Why compiled: each is a loop over the sweeps or the rows of a day, which no numpy call replaces.
+Why compiled: each is a sequential loop over the sweeps or rows of a day, which no numpy call replaces.
 """
 
 from libc.math cimport exp, isnan, rint
@@ -14,14 +14,14 @@ from mm.calibration._cells import Stood, Swept, Tally, stood_between
 
 from mm.calibration._search cimport first_from
 
-cdef int64_t CLOSED = -1  # instead of a distance: no valid book
+cdef int64_t CLOSED = -1  # in place of a distance: no valid book
 
 
 cdef class TouchRows:
-    """The touch of one side of a day and the sweeps that may hit its probes; windows use parts of them.
+    """The touch of one side of a day and the sweeps that may hit its probes; windows use ranges of them.
 
     Args:
-        stood_us: int64[n], start of each touch, µs; the first row is before everything.
+        stood_us: int64[n], start of each touch, µs; the first row starts before all data.
         touch: int64[n], touch, in steps.
         prints_us: int64[p], instants of the prints of the sweeps, ascending.
         opens: int64[s], index of the first print of each sweep.
@@ -46,7 +46,7 @@ cdef class TouchRows:
             raise ValueError("cells: columns of unequal length of a day")
 
     def beside(self, int64_t start_us, int64_t rest_us, int64_t end_us, int64_t block_us) -> Tally | None:
-        """Return what a window saw outside the whole blocks before *rest_us*; None if a window border cuts a sweep.
+        """Return the tally of a window outside its whole blocks before *rest_us*; None if a window border cuts a sweep.
 
         Args:
             start_us: First instant of the window.
@@ -67,7 +67,7 @@ cdef class TouchRows:
     def with_sweeps(
         self, int64_t start_us, int64_t rest_us, int64_t end_us, int64_t block_us, swept: Swept
     ) -> Tally:
-        """Return the same with *swept*, the sweeps, of which borders may cut some."""
+        """Return the same tally with the given sweeps *swept*, some of which borders may cut."""
         cdef Py_ssize_t low = first_from(self.stood_us, 0, self.stood_us.shape[0], rest_us + 1) - 1
         cdef Py_ssize_t high = max(first_from(self.stood_us, low, self.stood_us.shape[0], end_us), low + 1)
         stood = stood_between(
@@ -76,12 +76,12 @@ cdef class TouchRows:
         return Tally(stood, swept)
 
     def hits(self, int64_t start_us, int64_t end_us, int64_t last) -> NDArray[np.int64] | None:
-        """Return when sweeps of a window hit a probe no farther than *last*; None where a border cuts a sweep.
+        """Return the instants at which sweeps of a window hit a probe, µs; None if a border cuts a sweep.
 
         Args:
             start_us: First instant of the window.
             end_us: First instant after it.
-            last: In steps.
+            last: Largest touch distance that counts, in steps.
         """
         if self.cut(start_us, end_us):
             return None
@@ -113,16 +113,16 @@ cdef class TouchRows:
 
 
 cdef class SettledRows:
-    """Sweeps in order of time, with the move of the mid after each; parts of them are added to difference sums.
+    """Sweeps in order of time, with the move of the mid after each; ranges of them are added to difference sums.
 
-    The sums of the last part are kept: the next one adds and takes back what they differ by. Moves are whole numbers of
-    half ticks, so sums are exact in any order.
+    The sums of the last range are cached: the next range adds and subtracts the difference. Moves are multiples of half
+    a tick, so sums are exact in any order.
 
     Args:
-        us: int64[n], when each sweep began.
-        touch: int64[n], where it met the touch, in steps.
+        us: int64[n], start of each sweep, µs.
+        touch: int64[n], distance of the touch just before it, in steps.
         depth: int64[n], distance of the deepest price that it hit, in steps.
-        move: float64[n], of the mid after it.
+        move: float64[n], move of the mid after it, in ticks.
         per_tick: Steps of distance in one tick: a sweep hits distances with this spacing.
     """
 
@@ -130,7 +130,7 @@ cdef class SettledRows:
     cdef const double[::1] move
     cdef int64_t per_tick
     cdef double[:, ::1] kept
-    cdef Py_ssize_t begin, end  # the rows of the kept sums
+    cdef Py_ssize_t begin, end  # range of the rows in the kept sums
 
     def __init__(
         self,
@@ -140,14 +140,14 @@ cdef class SettledRows:
         const double[::1] move,
         int64_t per_tick,
     ) -> None:
-        """Begin with the sums of no sweep."""
+        """Start with the sums of no sweep."""
         self.us, self.touch, self.depth, self.move, self.per_tick = us, touch, depth, move, per_tick
         if not us.shape[0] == touch.shape[0] == depth.shape[0] == move.shape[0]:
             raise ValueError("hits: columns of unequal length of the moves")
         self.kept = np.zeros((2, 0))
 
     def part(self, double[:, ::1] sums, int64_t start_us, int64_t end_us, int64_t last) -> None:
-        """Add the sweeps of ``[start, end)`` to sums, where `each` adds one."""
+        """Add the sweeps that begin in ``[start, end)`` to difference sums, as `each` does."""
         cdef Py_ssize_t begin = first_from(self.us, 0, self.us.shape[0], start_us)
         cdef Py_ssize_t end = max(first_from(self.us, begin, self.us.shape[0], end_us), begin)
         cdef Py_ssize_t row, column
@@ -162,19 +162,19 @@ cdef class SettledRows:
                 sums[row, column] += self.kept[row, column]
 
     def each(self, double[:, ::1] sums, int64_t last, double sign) -> None:
-        """Add all sweeps, and the moves after them, to difference sums, or take them back.
+        """Add all sweeps, and the moves after them, to difference sums, or subtract them.
 
         A sweep counts at the first distance that it hits, and is subtracted beyond the last of the same spacing.
 
         Args:
             sums: float64[2, steps], of sweeps and of moves.
             last: The largest distance used, in steps.
-            sign: Weight of a sweep.
+            sign: 1 to add, -1 to subtract.
         """
         self.add(sums, 0, self.us.shape[0], last, sign)
 
     cdef int add(self, double[:, ::1] sums, Py_ssize_t begin, Py_ssize_t end, int64_t last, double sign) except -1:
-        """Add the sweeps from one row to another."""
+        """Add the sweeps of the rows from *begin* to *end*."""
         cdef Py_ssize_t row
         cdef int64_t met, beyond
         if sums.shape[1] <= last + self.per_tick:
@@ -195,14 +195,14 @@ cdef class SettledRows:
 def mean_moves(
     double[:, ::1] sums, const int64_t[::1] places, int64_t last, int64_t per_tick, double least
 ) -> tuple[tuple[float, float], ...]:
-    """Return distances in ticks that enough sweeps hit, each with the mean move after these.
+    """Return the distances in ticks that enough sweeps hit, each with the mean move after these sweeps.
 
     Args:
-        sums: What `SettledRows` has added; afterwards, the numbers of sweeps that hit each distance, and their moves.
+        sums: Difference sums of `SettledRows`; replaced by the sweeps that hit each distance, and their summed moves.
         places: Distances, in steps, ascending.
-        last: The largest of them that counts.
+        last: The largest distance that counts, in steps.
         per_tick: Steps of distance in one tick.
-        least: Number of sweeps that are enough.
+        least: Minimum number of sweeps.
     """
     cdef Py_ssize_t row, column
     cdef double hits
@@ -228,27 +228,27 @@ def probe_moves(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Return the moves of the mid after sweeps, by the probes hit.
 
-    They are int64[p, b], the number of moves of a probe by block; float64[p], their mean; and float64[p, b], the summed
-    deviations of a block from the mean, in the order of the sweeps.
+    They are int64[p, b], the number of moves of a probe by block; float64[p], their mean in ticks; and float64[p, b],
+    the summed deviations of a block from the mean, in the order of the sweeps.
 
     Args:
         swept: int64[n] each: touch at the sweep, depth in steps, and block.
-        move: float64[n], half ticks; NaN if unknown.
-        places: int64[p], distances of probes, in steps, ascending; each is hit from whole ticks nearer.
+        move: float64[n], in ticks; NaN if unknown.
+        places: int64[p], distances of probes, in steps, ascending; sweeps hit those whole ticks beyond their touch.
         per_tick: Steps of distance in one tick.
         blocks: Number of blocks.
     """
     cdef const int64_t[::1] touch = swept[0], depth = swept[1], block = swept[2]
     cdef const double[::1] moves = move
-    part = np.asarray(places) % per_tick
-    order_array = np.lexsort((places, part))
+    fraction = np.asarray(places) % per_tick
+    order_array = np.lexsort((places, fraction))
     cdef const int64_t[::1] order = order_array, steps = np.asarray(places)[order_array]
-    cdef const int64_t[::1] begins = np.searchsorted(part[order_array], np.arange(per_tick + 1))
+    cdef const int64_t[::1] begins = np.searchsorted(fraction[order_array], np.arange(per_tick + 1))
     counts_array = np.zeros((len(places), blocks), np.int64)
-    means_array, off_array = np.zeros(len(places)), np.zeros((len(places), blocks))
+    means_array, deviations_array = np.zeros(len(places)), np.zeros((len(places), blocks))
     cdef int64_t[:, ::1] counts = counts_array
     cdef double[::1] means = means_array
-    cdef double[:, ::1] off = off_array
+    cdef double[:, ::1] deviations = deviations_array
     cdef Py_ssize_t row, at, stop
     cdef int64_t ticks = per_tick
     cdef bint means_known
@@ -262,7 +262,7 @@ def probe_moves(
             at = first_from(steps, begins[touch[row] % ticks], stop, touch[row])
             while at < stop and steps[at] <= depth[row]:
                 if means_known:
-                    off[order[at], block[row]] += moves[row] - means[order[at]]
+                    deviations[order[at], block[row]] += moves[row] - means[order[at]]
                 else:
                     counts[order[at], block[row]] += 1
                     means[order[at]] += moves[row]
@@ -270,7 +270,7 @@ def probe_moves(
         if not means_known:
             with np.errstate(invalid="ignore"):
                 means_array /= counts_array.sum(axis=1)
-    return counts_array, means_array, off_array
+    return counts_array, means_array, deviations_array
 
 
 def hit_waits(
@@ -280,21 +280,21 @@ def hit_waits(
     int64_t last,
     const int64_t[::1] hits,
 ) -> tuple[NDArray[np.float64], float]:
-    """Return how many hits were expected before each one that came in a stretch, and after the last one.
+    """Return the number of hits expected before each hit of a span, float64[m], and after the last one.
 
-    Before the first from the begin of the stretch, before others from the one before; after the last to its end.
+    Counted from the previous hit, for the first one from the start of the span; after the last one up to its end.
 
     Args:
-        path: int64[n] each: when the touch came to stand, and where, in steps; a first row that begins after the
-            stretch holds from its begin.
-        span: Begin and end, µs.
-        rates: A in 1/µs, and k by step: a touch at d is hit A·exp(-k·d) times in a µs.
-        last: A touch farther away is not hit.
-        hits: int64[m], when hits came, in order of time.
+        path: int64[n] each: start of each touch, µs, and its distance, in steps; a first row with a later start applies
+            from the start of the span.
+        span: Start and end, µs.
+        rates: A in 1/µs, and k per step: a touch at d is hit A·exp(-k·d) times per µs.
+        last: Largest distance of a touch that is hit, in steps.
+        hits: int64[m], instants of the hits, µs, ascending.
     """
     cdef const int64_t[::1] us = path[0], touch = path[1]
     cdef int64_t begin = span[0], end = span[1], until
-    cdef double A = rates[0], k = rates[1], clock = 0.0, rate = 0.0, at, before = 0.0
+    cdef double A = rates[0], k = rates[1], reached = 0.0, rate = 0.0, expected, before = 0.0
     cdef Py_ssize_t row, hit = 0, count = hits.shape[0], first, rows
     if touch.shape[0] != us.shape[0]:
         raise ValueError("cells: columns of unequal length of the path")
@@ -307,11 +307,11 @@ def hit_waits(
         if row == first or touch[row] != touch[row - 1]:
             rate = A * exp(-k * touch[row]) if CLOSED != touch[row] <= last else 0.0
         while hit < count and hits[hit] < until:
-            at = clock + rate * (hits[hit] - begin)
-            between[hit], before = at - before, at
+            expected = reached + rate * (hits[hit] - begin)
+            between[hit], before = expected - before, expected
             hit += 1
-        clock += rate * (until - begin)
+        reached += rate * (until - begin)
         begin = until
     for hit in range(hit, count):
-        between[hit], before = clock - before, clock
-    return found, clock - before
+        between[hit], before = reached - before, reached
+    return found, reached - before

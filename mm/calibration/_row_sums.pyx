@@ -24,14 +24,14 @@ def sound(
         largest: The largest allowed number.
     """
     cdef Py_ssize_t row
-    cdef bint well = True
+    cdef bint valid = True
     for row in range(delta.shape[0]):  # NaN fails all of these comparisons
-        well &= -largest <= delta[row] <= largest
-        well &= width[row] > 0
-        well &= 0 <= exposure[row] <= largest
-        well &= 0 <= fills[row] <= largest
-        well &= exposure[row] > 0 or fills[row] == 0
-    return well
+        valid &= -largest <= delta[row] <= largest
+        valid &= width[row] > 0
+        valid &= 0 <= exposure[row] <= largest
+        valid &= 0 <= fills[row] <= largest
+        valid &= exposure[row] > 0 or fills[row] == 0
+    return valid
 
 
 def distinct_numbers(const int64_t[::1] keys, int64_t most) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -84,11 +84,11 @@ def sums_by_row(
 
 
 def pooled(const double[:] expected, double least) -> NDArray[np.int64]:
-    """Return the pool of each row: neighbours, joined until *least* is expected of them; the last pool takes a rest.
+    """Return the pool of each row: neighbours are joined until they expect *least*; the last pool includes a remainder.
 
     Args:
-        expected: float64[n], of each row.
-        least: Of a pool.
+        expected: float64[n], expected count of each row.
+        least: Minimum expected count of a pool.
     """
     found = np.empty(expected.shape[0], np.int64)
     cdef int64_t[::1] pool = found
@@ -115,13 +115,13 @@ def scaled_rows(
 ]:
     """Return the exposed rows of ascending distances, in units of their span.
 
-    They are the nearest distance and the span, both in ticks; distance, width, exposure and fills of each row; all
+    These are the nearest distance and the span, both in ticks; distance, width, exposure and fills of each row; all
     fills, added in the order of numpy; and whether any row is a cell of finite width.
 
     Args:
         delta: Distance of a row, or near edge of its cell, in ticks.
         width: Width of its cell, in ticks; inf for an order resting at delta.
-        exposure: Its exposure.
+        exposure: Its exposure, in s.
         fills: Its fills.
     """
     cdef Py_ssize_t row, rows = 0, last = 0, count = delta.shape[0]
@@ -154,17 +154,17 @@ def total_of(const int64_t[::1] row, const double[:] exposure, const double[:] r
     Args:
         row: Row index of each point.
         exposure: Seconds of each point.
-        rate: Of each row.
+        rate: Rate of each row.
     """
     cdef Py_ssize_t point, count = row.shape[0]
-    cdef double[::1] each = np.empty(count + 1)
+    cdef double[::1] products = np.empty(count + 1)
     if exposure.shape[0] != count:
         raise ValueError("rows: columns of unequal length")
     for point in range(count):
         if not 0 <= row[point] < rate.shape[0]:
             raise ValueError(f"rows: row {row[point]} of {rate.shape[0]}")
-        each[point] = exposure[point] * rate[row[point]]
-    return pairwise(&each[0], count)
+        products[point] = exposure[point] * rate[row[point]]
+    return pairwise(&products[0], count)
 
 
 def dispersed(
@@ -174,10 +174,10 @@ def dispersed(
     const double[::1] rate,
     Py_ssize_t blocks,
 ) -> tuple[float, float]:
-    """Return the squares of how far the fills of a block are off what is expected, and their sum of Poisson flow.
+    """Return the summed squared deviation of block fills from expectation, and its expected value for Poisson flow.
 
-    Expected of a block is its share of all fills of its side, by what each of its points expects. Sums over blocks are
-    added in the order of numpy.
+    The expectation of a block is a share of all fills of its side, in proportion to the exposure times rate of its
+    points. Sums over blocks are added in the order of numpy.
 
     Args:
         place: Block index, side and row index of each point.
@@ -191,8 +191,8 @@ def dispersed(
     cdef double[:, :, ::1] sums = np.zeros((2, 3, blocks))
     cdef double* means = &sums[0, 0, 0] if blocks else NULL
     cdef double* counts = &sums[1, 0, 0] if blocks else NULL
-    cdef Py_ssize_t point, at, way
-    cdef double expected, total, share, off, squares = 0, poisson = 0
+    cdef Py_ssize_t point, at, side_index
+    cdef double expected, total, share, deviation, squares = 0, poisson = 0
     if not block.shape[0] == side.shape[0] == row.shape[0] == exposure.shape[0] == fills.shape[0]:
         raise ValueError("rows: columns of unequal length")
     for point in range(block.shape[0]):
@@ -201,21 +201,21 @@ def dispersed(
         at = (side[point] + 1) * blocks + block[point]
         means[at] += exposure[point] * rate[row[point]]
         counts[at] += fills[point]
-    for way in (2, 0, 1):
-        expected, total = pairwise(&sums[0, way, 0], blocks), pairwise(&sums[1, way, 0], blocks)
+    for side_index in (2, 0, 1):
+        expected, total = pairwise(&sums[0, side_index, 0], blocks), pairwise(&sums[1, side_index, 0], blocks)
         if not (expected > 0 and total > 0):
             continue
         for at in range(blocks):
-            share = sums[0, way, at] / expected
-            off = sums[1, way, at] - total * share
-            sums[0, way, at], sums[1, way, at] = share * (1 - share), off * off
-        squares += pairwise(&sums[1, way, 0], blocks)
-        poisson += total * pairwise(&sums[0, way, 0], blocks)
+            share = sums[0, side_index, at] / expected
+            deviation = sums[1, side_index, at] - total * share
+            sums[0, side_index, at], sums[1, side_index, at] = share * (1 - share), deviation * deviation
+        squares += pairwise(&sums[1, side_index, 0], blocks)
+        poisson += total * pairwise(&sums[0, side_index, 0], blocks)
     return squares, poisson
 
 
 cdef double pairwise(const double* values, Py_ssize_t count) noexcept:
-    """Return the sum of values, added in pairs as numpy adds a column."""
+    """Return the pairwise sum of values, as numpy adds a column."""
     cdef double[8] part
     cdef double found = 0
     cdef Py_ssize_t at, lane, half
@@ -243,14 +243,14 @@ def weighed_sums(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     """Return sums over blocks by column, the fills of each block, and the number of blocks up to the last exposed one.
 
-    The sums are float64[4, c]: exposure and fills, then both by the blocks' weights; added in the order of the blocks.
+    The sums are float64[4, c]: exposure and fills, then both weighted by block; added in the order of the blocks.
 
     Args:
         exposure: float64[b, c], in s.
         fills: float64[b, c], whole numbers.
-        weight: float64[b], of the blocks.
+        weight: float64[b], weight of each block.
     """
-    cdef Py_ssize_t block, column, seen = 0, blocks = exposure.shape[0], columns = exposure.shape[1]
+    cdef Py_ssize_t block, column, used = 0, blocks = exposure.shape[0], columns = exposure.shape[1]
     if not blocks == fills.shape[0] == weight.shape[0] or fills.shape[1] != columns:
         raise ValueError("rows: blocks or columns of unequal number")
     found, counted = np.zeros((4, columns)), np.zeros(blocks)
@@ -263,15 +263,15 @@ def weighed_sums(
         add_row(&sums[3, 0], &fills[block, 0], weight[block], columns)
         for column in range(columns):
             by_block[block] += fills[block, column]
-    for seen in range(blocks, 0, -1):
+    for used in range(blocks, 0, -1):
         for column in range(columns):
-            if exposure[seen - 1, column] > 0:
-                return found, counted, seen
+            if exposure[used - 1, column] > 0:
+                return found, counted, used
     return found, counted, 0
 
 
 cdef inline void add_row(double* sums, const double* row, double weight, Py_ssize_t columns) noexcept:
-    """Add a row by its weight."""
+    """Add a row times its weight."""
     cdef Py_ssize_t column
     for column in range(columns):
         sums[column] += weight * row[column]
@@ -282,8 +282,8 @@ def expected_by_block(const double[:, ::1] exposure, const double[::1] gain, Py_
 
     Args:
         exposure: float64[b, c], in s.
-        gain: float64[c], of each column.
-        blocks: How many blocks are asked for.
+        gain: float64[c], gain of each column.
+        blocks: Number of blocks.
     """
     cdef Py_ssize_t block, column, columns = gain.shape[0]
     if exposure.shape[1] != columns or not 0 <= blocks <= exposure.shape[0]:

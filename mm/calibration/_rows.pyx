@@ -10,22 +10,22 @@ from collections.abc import Callable
 from libc.math cimport INFINITY, NAN, copysign, cosh, exp, expm1, fabs, isfinite, log, sinh, sqrt
 from libc.stdlib cimport free, malloc
 
-cdef double SMALL = 0.1    # below, series are exact to the last digit, unlike the closed forms
+cdef double SMALL = 0.1    # below, series are used: the closed forms lose digits
 cdef double LARGE = 700.0  # exp(LARGE) is still finite
-cdef double TINY = 1e-290  # a variance below is lost to underflow
+cdef double TINY = 1e-290  # smaller variances underflow
 
-cdef int TURNS = 200  # upper bound of the iterations of a root
+cdef int MAX_ITERATIONS = 200  # maximum, of the search for a root
 cdef double CLOSE = 1e-9  # relative size of the last Newton step; the error is its square
 cdef double DIGITS = 1e-15  # relative precision of floats
 cdef double REACH = 8.0  # maximum step, as a multiple of the starting k, or 1
 
-cdef int END_TURNS = 60  # of the search for an end of an interval
+cdef int END_ITERATIONS = 60  # maximum, of the search for an interval end
 cdef double END_CLOSE = 1e-5, END_DIGITS = 1e-13  # its last Newton step, whose error is the square; relative precision
 
 LEAST_K = 1e-6  # cells only: below this, over the whole span, no data can distinguish k from 0
 FARTHEST = 1e100
 cdef double LEAST_CELL_K = LEAST_K, FARTHEST_K = FARTHEST
-cdef double[4] LEAPS = [8.0, 2.0, 1.3, 1.1]  # factors of the search for a second peak; the largest safe one is used
+cdef double[4] STRIDES = [8.0, 2.0, 1.3, 1.1]  # factors of the search for a second peak; the largest safe one is used
 
 
 cdef struct Within:
@@ -35,7 +35,7 @@ cdef struct Within:
     double third     # central moment
 
 
-cdef struct Hill:
+cdef struct Profile:
     bint over_k, penalised
     double limit, near, span  # as `Rows.profile_ends` takes them
     double log_a, k, ridge, floor  # the peak, and the change of the best k with ln A; k in units of the span
@@ -44,7 +44,7 @@ cdef struct Hill:
 cdef class At:
     """The likelihood of the rows at one k, and its moments.
 
-    With shares p of exposure · g(k), and depths and their spreads within the cells:
+    Shares p are proportional to exposure · g(k); a spread is the variance of the depth within a cell.
 
     Attributes:
         k: In units of the table.
@@ -66,12 +66,12 @@ cdef class At:
     @property
     def score(self) -> float:
         """Derivative of the log-likelihood in k."""
-        return self.rise()
+        return self.first_derivative()
 
     @property
     def bend(self) -> float:
         """Derivative of the score."""
-        return self.turn()
+        return self.second_derivative()
 
     @property
     def penalised_log_likelihood(self) -> float:
@@ -88,10 +88,10 @@ cdef class At:
         """Second derivative of the penalised log-likelihood."""
         return self.bend + self.prior_bend
 
-    cdef double rise(self) noexcept:
+    cdef double first_derivative(self) noexcept:
         return self.total * (self.mean - self.seen)
 
-    cdef double turn(self) noexcept:
+    cdef double second_derivative(self) noexcept:
         return self.total * (self.seen_inner - self.variance - self.inner)
 
     cdef double height(self, bint penalised) noexcept:
@@ -99,7 +99,7 @@ cdef class At:
 
 
 cdef class Rows:
-    """Rows of distance, width, ln of exposure and fills, ready for any k.
+    """Rows of distance, width, ln of exposure and fills, for evaluation at any k.
 
     Args:
         delta: Distance of a row, or near edge of its cell.
@@ -178,9 +178,9 @@ cdef class Rows:
         double low=-INFINITY,
         double high=INFINITY,
     ) -> float:
-        """Return a zero crossing from above of a slope, by bracketed Newton steps; the smallest k if it is negative.
+        """Return a k where a slope falls through zero, by bracketed Newton steps; *floor* if it is negative there.
 
-        If there are several, any of them.
+        If there are several, it is any of them.
 
         Args:
             slope: Returns the slope and its derivative at one k; None for the score.
@@ -191,18 +191,18 @@ cdef class Rows:
         return self.falls(slope, NULL, 0.0, start, low, high, floor)
 
     cdef double falls(
-        self, object slope, Hill* hill, double log_a, double start, double low, double high, double floor
+        self, object slope, Profile* profile, double log_a, double start, double low, double high, double floor
     ) except? -1.0:
-        """Return what `falls_at` returns; of the slope in k at ln A where a *hill* is given."""
+        """Return the result of `falls_at`; with a *profile*, for the slope in k at fixed ln A."""
         cdef double k = start, value, bend, step, longest
-        cdef int turn
+        cdef int iteration
         cdef At at
-        for turn in range(TURNS):
+        for iteration in range(MAX_ITERATIONS):
             at = self.at_k(k)
-            if hill is not NULL:
-                value = self.slope_at(hill, log_a, at, &bend)
+            if profile is not NULL:
+                value = self.slope_at(profile, log_a, at, &bend)
             elif slope is None:
-                value, bend = at.rise(), at.turn()
+                value, bend = at.first_derivative(), at.second_derivative()
             else:
                 value, bend = slope(at)
             if value > 0:
@@ -229,77 +229,77 @@ cdef class Rows:
 
         Args:
             estimate: The peak, in ticks.
-            near, span: Nearest distance of the table, and from there to the farthest, in ticks.
-            limit: Square root of twice the fall of the likelihood at an end.
+            near, span: Nearest distance of the table, and that from it to the farthest, in ticks.
+            limit: Square root of twice the decrease of the log-likelihood at an end.
             floor: The smallest k.
             penalised: Whether the likelihood includes Jeffreys prior.
         """
         cdef double log_a = estimate.logA, k = estimate.k, ridge = estimate.cov_logA_k / estimate.var_logA * span
-        cdef Hill hill = Hill(True, penalised, limit, near, span, log_a, k * span, ridge, floor)
+        cdef Profile profile = Profile(True, penalised, limit, near, span, log_a, k * span, ridge, floor)
         cdef double step = limit * <double> estimate.se_k * span
-        low, high = self.end(&hill, hill.k, -step, floor), self.end(&hill, hill.k, step, -INFINITY)
-        hill.over_k, step = False, limit * <double> estimate.se_logA
-        return low, high, self.end(&hill, log_a, -step, -INFINITY), self.end(&hill, log_a, step, -INFINITY)
+        low, high = self.end(&profile, profile.k, -step, floor), self.end(&profile, profile.k, step, -INFINITY)
+        profile.over_k, step = False, limit * <double> estimate.se_logA
+        return low, high, self.end(&profile, log_a, -step, -INFINITY), self.end(&profile, log_a, step, -INFINITY)
 
-    cdef double end(self, Hill* hill, double top, double step, double floor) except? -1.0:
-        """Return where a profile likelihood has fallen to the limit; NaN if it has not at the floor.
+    cdef double end(self, Profile* profile, double top, double step, double floor) except? -1.0:
+        """Return the point at which a profile likelihood has fallen by the limit; NaN if it has not at the floor.
 
-        Newton steps on the square root of twice the fall, which is nearly linear.
+        Newton steps on the square root of twice the decrease, which is nearly linear.
         """
-        cdef double slope, highest = self.height(hill, top, &slope), here, fall, ahead
+        cdef double slope, highest = self.height(profile, top, &slope), here, fall, ahead
         cdef double near = top, far = copysign(INFINITY, step), at = top + step
-        cdef int turn
-        for turn in range(END_TURNS):
+        cdef int iteration
+        for iteration in range(END_ITERATIONS):
             at = max(at, floor)
-            here = self.height(hill, at, &slope)
+            here = self.height(profile, at, &slope)
             fall = sqrt(max(2 * (highest - here), 0.0))
-            if fall < hill.limit:
+            if fall < profile.limit:
                 near = at
-            elif fall >= hill.limit:
+            elif fall >= profile.limit:
                 far = at
             else:
                 return NAN
             if near == floor:
                 return NAN
-            ahead = at + fall * (fall - hill.limit) / slope if slope else far
+            ahead = at + fall * (fall - profile.limit) / slope if slope else far
             if not min(near, far) < ahead < max(near, far) or not isfinite(ahead):
                 ahead = (near + far) / 2 if isfinite(far) else top + 2 * (at - top)
-            if fabs(fall - hill.limit) <= END_CLOSE or fabs(ahead - at) <= END_DIGITS * fabs(ahead - top):
+            if fabs(fall - profile.limit) <= END_CLOSE or fabs(ahead - at) <= END_DIGITS * fabs(ahead - top):
                 return ahead
             at = ahead
         return at if isfinite(far) else NAN
 
-    cdef double height(self, Hill* hill, double at, double* slope) except? -1.0:
+    cdef double height(self, Profile* profile, double at, double* slope) except? -1.0:
         """Return the profile likelihood at k or at ln A, and its derivative."""
         cdef At here
         cdef double log_expected, expected, counted
-        if hill.over_k:
+        if profile.over_k:
             here = self.at_k(at)
-            slope[0] = here.rise() + here.prior_slope if hill.penalised else here.rise()
-            return here.height(hill.penalised)
-        log_expected = max(hill.k + hill.ridge * (at - hill.log_a), hill.floor)
-        here = self.at_k(self.falls(None, hill, at, log_expected, -INFINITY, INFINITY, hill.floor))
-        log_expected = log_expected_of(hill, at, here)
+            slope[0] = here.first_derivative() + here.prior_slope if profile.penalised else here.first_derivative()
+            return here.height(profile.penalised)
+        log_expected = max(profile.k + profile.ridge * (at - profile.log_a), profile.floor)
+        here = self.at_k(self.falls(None, profile, at, log_expected, -INFINITY, INFINITY, profile.floor))
+        log_expected = log_expected_of(profile, at, here)
         expected = exp(min(log_expected, LARGE))
-        counted = here.total + hill.penalised  # the prior is A times a function of k
+        counted = here.total + profile.penalised  # the prior is A times a function of k
         slope[0] = counted - expected
-        return here.height(hill.penalised) + counted * log_expected - expected
+        return here.height(profile.penalised) + counted * log_expected - expected
 
-    cdef double slope_at(self, Hill* hill, double log_a, At at, double* bend) noexcept:
-        """Return the derivative in k of the likelihood at ln A, and that of it."""
-        cdef double expected = exp(min(log_expected_of(hill, log_a, at), LARGE))
+    cdef double slope_at(self, Profile* p, double log_a, At at, double* bend) noexcept:
+        """Return the derivative in k of the log-likelihood at fixed ln A, and write the second one to *bend*."""
+        cdef double expected = exp(min(log_expected_of(p, log_a, at), LARGE))
         cdef double beyond = 1 / at.k if self.cells else 0.0  # of the depth, not part of ln g
-        cdef double steep = hill.near / hill.span + at.mean - beyond, seen = hill.near / hill.span + at.seen - beyond
+        cdef double steep = p.near / p.span + at.mean - beyond, seen = p.near / p.span + at.seen - beyond
         cdef double fall = beyond * beyond - at.variance - at.inner, seen_fall = beyond * beyond - at.seen_inner
         cdef double value = expected * steep - at.total * seen
         bend[0] = expected * (fall - steep * steep) - at.total * seen_fall
-        if not hill.penalised:
+        if not p.penalised:
             return value
         bend[0] += at.prior_bend - fall
         return value + at.prior_slope - steep
 
     def alone(self, double peak) -> bool:
-        """Return whether the likelihood of cells can have no other peak than *peak*.
+        """Return whether *peak* is proven to be the only peak of the likelihood of cells.
 
         The score of one fill, F, is the difference of two decreasing functions, (F + B) and B, where B is the excess
         depth of the fills within their cells over that within the narrowest cell: so between two points F rises at
@@ -308,7 +308,7 @@ cdef class Rows:
         Args:
             peak: The k of a peak.
         """
-        cdef double k, leap, depth, spare, narrowest = INFINITY
+        cdef double k, stride, depth, spare, narrowest = INFINITY
         cdef dict share = {}  # of all fills, by width of the other non-empty cells
         cdef list wider
         cdef Py_ssize_t row
@@ -326,23 +326,23 @@ cdef class Rows:
         wider = list(share.items())
         if not wider:
             return True
-        cdef int way, size
+        cdef int sign, size
         cdef At at = At.__new__(At)
         at.total = self.total
-        for way in (1, -1):
-            k, leap = peak, LEAPS[3]
+        for sign in (1, -1):
+            k, stride = peak, STRIDES[3]
             while LEAST_CELL_K < k < FARTHEST_K:
-                k *= leap if way > 0 else 1 / leap
-                self.weigh(k, at)  # the means alone
-                depth = way * (at.seen - at.mean)
+                k *= stride if sign > 0 else 1 / stride
+                self.weigh(k, at)  # only the means are needed
+                depth = sign * (at.seen - at.mean)
                 if not depth > 0:
                     return False
                 spare = deeper(k, narrowest, wider)
-                if way > 0 and depth > spare:
+                if sign > 0 and depth > spare:
                     break
                 for size in range(4):
-                    leap = LEAPS[size]
-                    if way * (spare - deeper(k * (leap if way > 0 else 1 / leap), narrowest, wider)) < depth:
+                    stride = STRIDES[size]
+                    if sign * (spare - deeper(k * (stride if sign > 0 else 1 / stride), narrowest, wider)) < depth:
                         break
                 else:
                     return False
@@ -414,9 +414,9 @@ cdef class Rows:
         found.prior_bend = bend / (2 * second) - 2 * found.prior_slope**2
 
 
-cdef inline double log_expected_of(Hill* hill, double log_a, At at) noexcept:
+cdef inline double log_expected_of(Profile* profile, double log_a, At at) noexcept:
     """Return ln of the expected number of fills."""
-    return log_a - at.k * hill.near / hill.span + at.log_mass
+    return log_a - at.k * profile.near / profile.span + at.log_mass
 
 
 cdef Within within_cell(double k, double width) noexcept:

@@ -13,7 +13,7 @@ from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, FittedCu
 from mm.dataclass import dataclass
 
 MONOTONE = "monotone"
-CLEAR_AIC = 10.0  # with this difference the worse model has no support (Burnham and Anderson 2002)
+CLEAR_AIC = 10.0  # at this difference the worse model has no support (Burnham and Anderson 2002)
 LEAST_BLOCKS = 4
 
 
@@ -23,7 +23,7 @@ class Alternative:
 
     Attributes:
         name: ``exponential``, ``power_law``, ``logistic``, ``two_exponentials`` or ``monotone``.
-        formula: Its formula, for readers.
+        formula: Its formula, as text.
         parameters: Number of fitted parameters, including the height; for the monotone curve, its steps.
         loglik: Log-likelihood, without the factorials of the counts.
         aic: Akaike's information criterion.
@@ -54,7 +54,7 @@ class CurveComparison:
     Attributes:
         curves: The exponential first, the others by the number of their parameters.
         best: The chosen shape: the simplest within one standard error of the best out-of-sample one.
-        sentence: The conclusion for readers, including that the exponential does not fit.
+        sentence: The conclusion as text, also if the exponential does not fit.
         sample: The rows, and the counts of each block.
     """
 
@@ -66,7 +66,7 @@ class CurveComparison:
     @property
     def chosen(self) -> Alternative:
         """The curve of the chosen shape."""
-        return next(one for one in self.curves if one.name == self.best)
+        return next(curve for curve in self.curves if curve.name == self.best)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +100,9 @@ def compare(points: Points) -> CurveComparison | None:
     if isinstance(exponential, Absent) or exponential.k <= 0:
         return None
     rows = _Rows.of(sample, 1 / exponential.k)
-    plain = _unseen(rows, EXPONENTIAL)
+    baseline = _held_out_loglik(rows, EXPONENTIAL)
     families = (*FAMILIES, None)
-    curves, gains = zip(*(_alternative(rows, family, plain) for family in families), strict=True)
+    curves, gains = zip(*(_alternative(rows, family, baseline) for family in families), strict=True)
     best = _best(curves, gains)
     fits = goodness(sample.table(), exponential).goodness_p
     pivot = max(exponential.pivot_delta, 0.0)
@@ -116,7 +116,7 @@ def fitted_as(name: str, points: Points) -> tuple[FittedCurve, Sample] | None:
     exponential = maximum_likelihood(table)
     if isinstance(exponential, Absent) or exponential.k <= 0:
         return None
-    family = next((one for one in FAMILIES if one.name == name), None)
+    family = next((candidate for candidate in FAMILIES if candidate.name == name), None)
     return _fit(Cells(sample.shape, 1 / exponential.k), family, table.exposure_s, table.fills), sample
 
 
@@ -130,37 +130,37 @@ def _fit(
     return search(family, cells, exposure_s, fills, starts)
 
 
-def _unseen(rows: _Rows, family: Family | None, whole: FittedCurve | None = None) -> Floats | None:
-    """Return the log-likelihood of each block, its shape fitted to blocks of the other parity; None below 4 blocks."""
+def _held_out_loglik(rows: _Rows, family: Family | None, near: FittedCurve | None = None) -> Floats | None:
+    """Return the log-likelihood of each block, the shape fitted to blocks of the other parity; None below 4 blocks."""
     blocks = len(rows.fills)
     if blocks < LEAST_BLOCKS or not all(rows.fills[parity::2].any() for parity in (0, 1)):
         return None
     found = np.zeros(blocks)
     for parity in (0, 1):
         exposure_s, fills = (column[1 - parity :: 2].sum(axis=0) for column in (rows.exposure_s, rows.fills))
-        seen = np.maximum(exposure_s, 1e-9 * exposure_s.max())  # a row with exposure only in the other half
-        gain = _fit(rows.cells, family, seen, fills, whole).log_gain
+        positive = np.maximum(exposure_s, 1e-9 * exposure_s.max())  # also where only the other half has exposure
+        gain = _fit(rows.cells, family, positive, fills, near).log_gain
         found[parity::2] = shares_loglik(gain, rows.exposure_s[parity::2], rows.fills[parity::2])
     return np.where(rows.fills.any(axis=1), found, 0.0)
 
 
-def _alternative(rows: _Rows, family: Family | None, plain: Floats | None) -> tuple[Alternative, Floats | None]:
-    """Return one curve fitted to all blocks, and its out-of-sample gain over the *plain* exponential by block."""
+def _alternative(rows: _Rows, family: Family | None, baseline: Floats | None) -> tuple[Alternative, Floats | None]:
+    """Return one curve fitted to all blocks, and its out-of-sample gain over the exponential, *baseline*, by block."""
     exposure_s, fills = rows.exposure_s.sum(axis=0), rows.fills.sum(axis=0)
     total = float(fills.sum())
     fitted = _fit(rows.cells, family, exposure_s, fills)
     loglik = float(shares_loglik(fitted.log_gain, exposure_s, fills)) + float((fills * np.log(exposure_s)).sum())
     loglik += total * (math.log(total) - 1)
     parameters = fitted.gain_slopes.shape[1]
-    own = plain if family is EXPONENTIAL else _unseen(rows, family, fitted)
-    gains = None if own is None or plain is None else own - plain
+    held_out = baseline if family is EXPONENTIAL else _held_out_loglik(rows, family, fitted)
+    gains = None if held_out is None or baseline is None else held_out - baseline
     name, formula = (MONOTONE, "any falling curve") if family is None else (family.name, family.formula)
     gain, error = (None, None) if gains is None else gain_of(gains, total)
     return Alternative(name, formula, parameters, loglik, 2 * parameters - 2 * loglik, gain, error, fitted), gains
 
 
 def gain_of(gains: Floats, fills: float) -> tuple[float, float]:
-    """Return the mean gain of blocks, in nats per fill, and its standard error."""
+    """Return the mean gain over blocks, in nats per fill, and its standard error."""
     return float(gains.sum()) / fills, math.sqrt(gains.size) * float(gains.std(ddof=1)) / fills
 
 
@@ -171,21 +171,21 @@ def _best(curves: Sequence[Alternative], gains: Sequence[Floats | None]) -> Alte
     Without blocks the lowest AIC decides, if it is clear.
     """
     exponential, *others = curves
-    clear = [one for one in others if exponential.aic - one.aic > CLEAR_AIC]
-    compared = [(one, gain) for one, gain in zip(curves, gains, strict=True) if gain is not None]
+    clear = [curve for curve in others if exponential.aic - curve.aic > CLEAR_AIC]
+    compared = [(curve, gain) for curve, gain in zip(curves, gains, strict=True) if gain is not None]
     compared = [pair for pair in compared if pair[0] is exponential or pair[0] in clear]
     if len(compared) < 2:
-        return min([exponential] if compared else [exponential, *clear], key=lambda one: one.aic)
-    most = max(compared, key=lambda one: float(one[1].sum()))
-    for one, gain in sorted(compared, key=lambda one: one[0].parameters):
+        return min([exponential] if compared else [exponential, *clear], key=lambda curve: curve.aic)
+    most = max(compared, key=lambda pair: float(pair[1].sum()))
+    for curve, gain in sorted(compared, key=lambda pair: pair[0].parameters):
         behind, error = gain_of(most[1] - gain, 1.0)
         if behind <= error:
-            return one
+            return curve
     return most[0]
 
 
 def _sentence(exponential: Alternative, best: Alternative, pivot: float, goodness_p: float | None) -> str:
-    """Return the consequence of the *best* curve for the use of A and k, as a sentence."""
+    """Return a sentence on how far A and k can be used, given the *best* curve."""
     if best is exponential and goodness_p is not None and goodness_p < POOR_FIT_P:
         return "no curve that was compared describes the fills better than the exponential, which does not fit either"
     if best is exponential and goodness_p is None:

@@ -1,8 +1,8 @@
-"""The time and the sweeps of one side of a day, summed once by block: a window then costs its blocks, not its events.
+"""Time and sweeps of one side of a day, summed once per block: the cost of a window is its blocks, not its events.
 
-Windows that begin a whole number of blocks apart share their blocks. What is summed is where the touch stood, for how
-long, and how deep the sweeps reached that met it there: whole numbers, from which the cells of any window follow. The
-cells of a block, its exposure and sweeps by column of a grid, are counted once too (`BlockCells`).
+Windows whose starts are a whole number of blocks apart share their blocks. The sums are the time at each touch (the
+distance of the own best price), and the sweeps by touch and depth; all are integers, and give the cells of any window.
+The cells of a block, its exposure and sweeps by column of a grid, are computed once too (`BlockCells`).
 """
 
 from typing import TYPE_CHECKING, TypeVar
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
     Times = NDArray[np.float64]
 
-SideCells = dict[int, "tuple[Times, Times]"]  # of each side of a window, by block and column: µs of exposure, sweeps
+SideCells = dict[int, "tuple[Times, Times]"]  # per side of a window: exposure in µs and sweeps, by block and column
 REACHED = 0.999  # quantile of the depths of sweeps at which the last cell begins
-LEAST_TICKS = 5  # minimum of cells beyond the median distance of the best price
+LEAST_TICKS = 5  # minimum reach beyond the median distance of the best price
 FARTHEST = 1e9
-HALF = 0.5  # up to which a place between two is counted from the lower one, beyond from the upper one
-MOST_STEPS = 1 << 17  # up to which values are counted, not sorted
+HALF = 0.5  # below this weight a quantile is computed from its lower neighbour, else from the upper one
+MOST_STEPS = 1 << 17  # up to this depth values are counted, not sorted
 STOOD, SWEPT = ("stood", "stood_block", "us"), ("touch", "depth", "block", "count")  # columns of a tally
 
 
 def block_sums(path: "ReferencePath", side: int, sweeps: "Sweeps", span: tuple[int, int], block_us: int) -> BlockSums:
-    """Return the sums of one side of a day over the blocks that follow each other in *span*, in µs, from its start."""
+    """Return the sums of one side of a day over consecutive blocks of *span*, in µs, from its start."""
     edges, rows, block = path.segments(*span, block_us)
     touch = path.touch[side][rows]
     (stood_block, stood), us = summed((block, touch), np.diff(edges))
@@ -51,12 +51,12 @@ def block_sums(path: "ReferencePath", side: int, sweeps: "Sweeps", span: tuple[i
 
 @dataclass(frozen=True, slots=True)
 class SpreadTally:
-    """What one side of a window saw, each place of a block and each spread once: a state of the spread picks from it.
+    """Tally of one side of a window with the spread of each row, from which states of the spread are selected.
 
     Attributes:
-        tally: Of all spreads.
-        stood_spread: The spread in ticks while the touch stood in each row of *tally*; 0 without a book.
-        met_spread: The spread in ticks that the sweeps of each row met.
+        tally: The tally of all spreads.
+        stood_spread: Spread of each row of time in *tally*, in ticks; 0 without a book.
+        met_spread: Spread just before the sweeps of each row, in ticks.
     """
 
     tally: Tally
@@ -78,12 +78,12 @@ class SpreadTally:
         return cls(tally, stood_spread, met_spread)
 
     def state(self, low: int, high: int) -> Tally:
-        """Return what was seen while the spread was from *low* to *high* ticks."""
-        stood, met = ((low <= one) & (one <= high) for one in (self.stood_spread, self.met_spread))
-        one = self.tally
+        """Return the tally at spreads from *low* to *high* ticks, inclusive."""
+        stood, met = ((low <= spread) & (spread <= high) for spread in (self.stood_spread, self.met_spread))
+        tally = self.tally
         return Tally(
-            (one.stood[stood], one.stood_block[stood], one.us[stood]),
-            (one.touch[met], one.depth[met], one.block[met], one.count[met]),
+            (tally.stood[stood], tally.stood_block[stood], tally.us[stood]),
+            (tally.touch[met], tally.depth[met], tally.block[met], tally.count[met]),
         )
 
 
@@ -102,7 +102,7 @@ def summed(keys: "tuple[Column, ...]", values: "Ints") -> "tuple[tuple[Column, .
 
 
 def joined_tallies(one: Tally, other: Tally) -> Tally:
-    """Return the rows of two tallies of one window in one."""
+    """Return one tally with the rows of two tallies of one window."""
     stood, at, us, touch, depth, block, count = (
         np.concatenate((getattr(one, name), getattr(other, name))) for name in (*STOOD, *SWEPT)
     )
@@ -110,12 +110,12 @@ def joined_tallies(one: Tally, other: Tally) -> Tally:
 
 
 def reach_of(swept: "Sequence[Tally]", per_tick: int) -> float:
-    """Return the reach of the flow of days, in whole ticks: the `REACHED` quantile of the depths of its sweeps.
+    """Return the reach of the trade flow, in whole ticks: the `REACHED` quantile of the depths of the sweeps.
 
     It is at least `LEAST_TICKS` beyond the median distance of the best price.
 
     Args:
-        swept: The sweeps of the days, in parts.
+        swept: Tallies with the sweeps.
         per_tick: Steps of distance in one tick.
     """
     count, deep, near = reach_steps(swept, REACHED, 0.5, MOST_STEPS) or _sorted_reach(swept)
@@ -126,7 +126,7 @@ def reach_of(swept: "Sequence[Tally]", per_tick: int) -> float:
 
 def _sorted_reach(swept: "Sequence[Tally]") -> tuple[int, float, float]:
     """Return the same as `reach_steps`, by sorting."""
-    columns = [(one.touch, one.depth, one.count) for one in swept]
+    columns = [(tally.touch, tally.depth, tally.count) for tally in swept]
     touch, depth, count = (np.concatenate(column) for column in zip(*columns, strict=True))
     hit = (touch != CLOSED) & (depth >= touch)
     touch, depth, count = touch[hit], depth[hit], count[hit]
@@ -134,7 +134,7 @@ def _sorted_reach(swept: "Sequence[Tally]") -> tuple[int, float, float]:
 
 
 def quantile(values: "Ints", count: "Ints", share: float) -> float:
-    """Return the quantile of values of which each occurs so often, on a straight line between neighbours."""
+    """Return the quantile of values that occur *count* times each, linear between neighbours."""
     (distinct,), count = summed((values,), count)
     until = count.cumsum()
     place = (int(until[-1]) - 1) * share
@@ -145,13 +145,13 @@ def quantile(values: "Ints", count: "Ints", share: float) -> float:
 
 
 def points_of(grid: "DistanceGrid", cells: SideCells) -> Points:
-    """Return the points of a window, from µs of exposure and sweeps of each side by block and column of *grid*."""
-    rows = [(side, *one) for side, one in cells.items()]
+    """Return the points of a window, from exposure in µs and sweeps of each side by block and column of *grid*."""
+    rows = [(side, *arrays) for side, arrays in cells.items()]
     columns = cell_rows(grid.lookup, rows, float(US_PER_S))
     return Points.counted(columns[:6], *columns[6:])
 
 
 def both_sides(found: "Sequence[tuple[Times, Times]]") -> "tuple[Times, Times]":
-    """Return exposure in s and sweeps of all sides together, from the µs and sweeps of each by block and column."""
+    """Return exposure in s and sweeps of all sides together, from those of each side, in µs, by block and column."""
     exposure_s, fills = added_cells(found, float(US_PER_S))
     return exposure_s, fills

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 HORIZONS_S = (1, 5, 30)
 LARGEST_TICKS = (5.0, 10.0, 20.0, 50.0)  # distances up to which k is compared
-OTHER_K = 0.2  # share by which the k of the displayed book may differ without a warning
+OTHER_K = 0.2  # relative difference of k from the displayed book that gives no warning
 SIDES = (("bid", (1,)), ("ask", (-1,)), ("both", (1, -1)))
 
 
@@ -220,7 +220,7 @@ def _counts(calibrator: "Calibrator") -> dict[str, float]:
 
 
 def k_by_max_delta(found: "CalibrationResult") -> list[dict[str, float | None]]:
-    """Return k per tick by the largest distance that is looked at, nearest first; the last is that of the fit.
+    """Return k per tick by the largest distance used, in increasing order; the last row is that of the fit.
 
     Empty without a fit.
     """
@@ -263,7 +263,7 @@ def _by_day(calibrator: "Calibrator") -> list[dict[str, Any]]:
 
 
 def short_reach(calibrator: Calibrator) -> tuple[str, ...]:
-    """Return a warning if trades reach far beyond the farthest simulated order; else nothing."""
+    """Return a warning if trades reach far beyond the farthest simulated order."""
     reach, far = calibrator.reach(calibrator.start_us, calibrator.end_us), calibrator.config.distances[-1]
     if reach <= 2 * far:
         return ()
@@ -276,9 +276,9 @@ def short_reach(calibrator: Calibrator) -> tuple[str, ...]:
 def timing(tapes: "Sequence[Tape]") -> dict[str, float | None]:
     """Return statistics of the exchange times of *tapes*; None without exchange times.
 
-    ``same_instant_share``: share of the prints with the side and trade time of the previous print of that side, so that
-    they belong to its sweep. ``book_age_ms_p50``: median time from a trade to the stamp of the
-    first depth message that can include it, in ms: the delay of the displayed book.
+    ``same_instant_share``: share of the prints with the trade time of the previous print of their side, and so of its
+    sweep. ``book_age_ms_p50``: median time from a trade to the exchange time of the first depth message that can
+    include it, in ms: the delay of the displayed book.
     """
     shared, ages = [], []
     for tape in tapes:
@@ -286,16 +286,16 @@ def timing(tapes: "Sequence[Tape]") -> dict[str, float | None]:
         printed = (stamp[tape.trades] > 0) & (tape.event_us[tape.trades] >= tape.start_us)
         trades, side = tape.trades[printed], tape.trade_side[printed]
         same = np.zeros(trades.size, bool)
-        for way in (1, -1):
-            mine = np.flatnonzero(side == way)
-            same[mine[1:]] = np.diff(stamp[trades[mine]]) == 0
+        for sign in (1, -1):
+            same_side = np.flatnonzero(side == sign)
+            same[same_side[1:]] = np.diff(stamp[trades[same_side]]) == 0
         shown = stamp[(tape.kind == DEPTH) & (stamp > 0)]
         if (shown[1:] < shown[:-1]).any():
             shown = np.sort(shown)
         after = np.searchsorted(shown, stamp[trades])
-        met = after < shown.size
+        included = after < shown.size
         shared.append(same)
-        ages.append(shown[after[met]] - stamp[trades[met]])
+        ages.append(shown[after[included]] - stamp[trades[included]])
     same_instant, age = np.concatenate(shared), np.concatenate(ages)
     return {
         "same_instant_share": float(same_instant.mean()) if same_instant.size else None,
@@ -314,7 +314,7 @@ class AdverseMove:
         hits: Number of hits with the later mid in the same epoch.
         mean_move_ticks: Move from the mid before the sweep; above 0 is against the order.
         se_ticks: Its standard error, by blocks of five minutes; None with fewer than two of them.
-        kept_ticks: Remaining distance: delta less the move, before fees (for the mid only).
+        kept_ticks: Delta less the move: what remains of the distance, before fees (from the mid only).
     """
 
     delta_ticks: float
@@ -359,7 +359,7 @@ def adverse_selection(calibrator: "Calibrator") -> list[AdverseMove]:
     places = distinct_values(np.array(nears))
     rows: list[AdverseMove] = []
     for name, sides in SIDES:
-        pooled = _Hits(*map(np.concatenate, zip(*(one for side in sides for one in hits[side]), strict=True)))
+        pooled = _Hits(*map(np.concatenate, zip(*(day_hits for side in sides for day_hits in hits[side]), strict=True)))
         for column, horizon_s in enumerate(HORIZONS_S):
             rows += _moves(pooled, column, places, per_tick, (name, horizon_s))
     return sorted(rows, key=lambda row: (row.delta_ticks, row.horizon_s))

@@ -1,7 +1,7 @@
-"""The marks of several days: days in use completely, past days as sums by block, so that memory stays bounded.
+"""The marks of several days: complete for days in use, sums by block for earlier days, which bounds the memory.
 
-A window reads the events of the day that it ends in, and possibly of the previous one. Of earlier days it needs only
-the touch and the depth of sweeps by block, a thousandth of their events.
+A window reads the events of the day in which it ends, and possibly of the previous one. Of earlier days it needs only
+the touch and the sweep depths by block, a thousandth of the number of events.
 """
 
 from collections import OrderedDict
@@ -31,9 +31,9 @@ class DaySums:
     Attributes:
         per_tick: Steps of distance in one tick.
         blocks: Number of blocks; the last may be incomplete.
-        sides: Tallies of each side, each place of a block once.
+        sides: Tallies of each side, with equal rows merged.
         depths: Input of `reach_of`, with equal rows merged.
-        moves: Moves of the mid, for its volatility.
+        moves: Moves of the mid, for the volatility.
         spread_time: `ReferencePath.spread_time` of the day.
     """
 
@@ -54,7 +54,7 @@ class DaySums:
             side: (block_sums(marks.path, side, sweeps, marks.span, block_us).between(begin_us, blocks),)
             for side, sweeps in marks.sweeps.items()
         }
-        found = [(one.touch, one.depth, one.count) for one in depths_of(sides)]
+        found = [(tally.touch, tally.depth, tally.count) for tally in depths_of(sides)]
         touch, depth, count = (np.concatenate(column) for column in zip(*found, strict=True))
         (touch, depth), count = summed((touch, depth), count)
         depths = [Tally.of_sweeps(touch, depth, count)]
@@ -62,12 +62,12 @@ class DaySums:
         return cls(per_tick, blocks, sides, depths, moves, spread_time)
 
     def points(self, reach: float) -> "Points":
-        """Return what `DepthCounts.points` returns of the whole day."""
+        """Return the result of `DepthCounts.points` for the whole day."""
         grid = DistanceGrid.of(reach, self.per_tick)
         return points_of(grid, self._cells_by_side(grid))
 
     def cells(self, grid: "DistanceGrid") -> "tuple[Times, Times]":
-        """Return what `DepthCounts.cells` returns of the whole day."""
+        """Return the result of `DepthCounts.cells` for the whole day."""
         return both_sides(list(self._cells_by_side(grid).values()))
 
     def _cells_by_side(self, grid: "DistanceGrid") -> SideCells:
@@ -80,8 +80,8 @@ class DayMarks(Sequence[DepthCounts]):
     Args:
         tapes: The days, in chronological order.
         options: Options of the marks.
-        held: Maximum number of complete days in memory, the last used ones; None holds all.
-        found: The marks of each day, if counted before.
+        held: Maximum number of complete days in memory (the last used ones); None for no limit.
+        found: The marks of each day, if already counted.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class DayMarks(Sequence[DepthCounts]):
         self._whole: OrderedDict[int, DepthCounts] = OrderedDict(enumerate(found))
         self._sums: dict[int, DaySums] = {}
         self._moves: dict[tuple[int, int], MoveSums] = {}
-        self._looked: set[tuple[int, int]] = set()
+        self._requested: set[tuple[int, int]] = set()
 
     def __len__(self) -> int:
         return len(self._tapes)
@@ -116,7 +116,7 @@ class DayMarks(Sequence[DepthCounts]):
             while self._held is not None and len(self._whole) >= self._held:
                 earliest, _ = self._whole.popitem(last=False)
                 self._tapes[earliest].forget()
-                self._moves = {key: one for key, one in self._moves.items() if key[0] != earliest}
+                self._moves = {key: moves for key, moves in self._moves.items() if key[0] != earliest}
             self._whole[number] = DepthCounts(self._tapes[number], self._options)
         self._whole.move_to_end(number)
         return self._whole[number]
@@ -146,8 +146,8 @@ class DayMarks(Sequence[DepthCounts]):
         phase, path = (start_us - self._spans[day][0]) % US_PER_S, self[day].path
         key = day, phase
         if key not in self._moves:
-            if key not in self._looked:  # a single window costs less than the day
-                self._looked.add(key)
+            if key not in self._requested:  # a single window costs less than the day
+                self._requested.add(key)
                 return moves_of(path, start_us, end_us)
             self._moves[key] = MoveSums(path, self._spans[day][0] + phase, self._spans[day][1])
         return self._moves[key].between(start_us, end_us)

@@ -1,7 +1,7 @@
 """Depth of each aggressive order: measures all distances at once, in one pass over the tape (``marks``).
 
-A probe is an order that could have rested at a price of the grid. It is exposed while the book is valid and it is not
-nearer than its own side's best price; it is hit by a sweep that reaches it. So a sweep of depth d, at a touch at
+A probe is a virtual order at a price of the grid. It is exposed while the book is valid and it is not nearer than its
+own side's best price (the touch); it is hit by a sweep that reaches it. So a sweep of depth d, with the touch at
 distance t <= d, hits the probes from t to d, and the likelihood counts it once, in the cell of d: seconds in which a
 probe there was exposed against sweeps that reached the cell and not the next one (the last cell is open). Cells are a
 tick wide if the flow reaches up to `CELLS` ticks; beyond, they widen by a constant ratio, and the exposure of a cell is
@@ -52,11 +52,11 @@ if TYPE_CHECKING:
     Times = NDArray[np.float64]
 
 
-CELLS = 100  # of each parity; beyond, cells widen
-SHARED_BLOCKS = 6  # of a window at least, that takes them from cells that are kept
-KEPT_CELLS = 16  # of a side and a grid: the reach of windows goes up and down by a few ticks
-KEPT_GRIDS = 256  # one of each reach
-Sides = dict[int, tuple[Tally, ...]]  # what each side of a window saw, in parts whose rows add up
+CELLS = 100  # per fraction of a tick; beyond, cells widen
+SHARED_BLOCKS = 6  # minimum number of blocks of a window that uses cached cells
+KEPT_CELLS = 16  # cached cells, one per side and grid: the reach of windows varies by a few ticks
+KEPT_GRIDS = 256  # cached grids, one per reach
+Sides = dict[int, tuple[Tally, ...]]  # tallies of each side of a window, whose rows add up
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class DepthOptions:
     """Definition of hits and of the cells.
 
     Attributes:
-        reference: Reference price of distances: ``mid``, ``micro`` or ``best``.
+        reference: Reference price of distances: ``mid``, ``micro``, ``best`` or ``sweep``.
         rule: Condition for a sweep to hit a probe.
         max_delta_ticks: Distance of the last, open cell; None for the reach of the flow of a window
             (`DepthCounts.reach`).
@@ -100,7 +100,7 @@ class SweepCounts:
             small for the rule.
         beyond: Those at a touch beyond the largest distance.
         no_book: Those without a valid book.
-        unexposed: Those whose cell has no exposure in its block (two events of one instant).
+        unexposed: Those whose cell has no exposure in its block (two events at one instant).
     """
 
     prints: int
@@ -120,9 +120,9 @@ class DepthPoints:
         cells: Disjoint cells by side and block, including empty ones, for the fit.
         cumulative: By side, hits at or beyond each distance, for display; its rows share sweeps, so their errors are
             not independent.
-        counts: Counts of the sweeps by outcome.
+        counts: Number of sweeps by outcome.
         valid_s: Seconds with a valid book.
-        excluded_s: The window's other seconds.
+        excluded_s: Seconds without one.
     """
 
     cells: Points
@@ -155,14 +155,14 @@ class DepthCounts:
         """Return the same marks from another *reference*, whose *path* is that of the same tape."""
         found = copy(self)
         found.options, found.path = replace(self.options, reference=reference), path
-        found.sweeps = {side: one.along(path) for side, one in self.sweeps.items()}
+        found.sweeps = {side: sweeps.along(path) for side, sweeps in self.sweeps.items()}
         found._clear()
         return found
 
     def _clear(self) -> None:
         """Reset the caches of windows."""
         self._by_block: dict[tuple[int, int], BlockSums] = {}
-        self._looked: Counter[tuple[int, int]] = Counter()
+        self._requested_us: Counter[tuple[int, int]] = Counter()
         self._last: dict[int, tuple[tuple[int, int], tuple[Tally, ...]]] = {}
         self._cells: dict[tuple[int, int, int], BlockCells] = {}
         self._added = lru_cache(maxsize=KEPT_CELLS // 2)(lambda *sides: AddedCells(sides, float(US_PER_S)))
@@ -191,7 +191,7 @@ class DepthCounts:
         return found
 
     def rows(self, side: int) -> TouchRows:
-        """Return the touch of a side and its sweeps, of which windows use parts."""
+        """Return the touch and the sweeps of a side, of which windows use ranges."""
         if side not in self._rows:
             self._rows[side] = self.sweeps[side].rows(self.path)
         return self._rows[side]
@@ -223,11 +223,11 @@ class DepthCounts:
         shown = [_cumulative(grid, side, tally) for side, tally in tallies.items()]
         tally = tallies[self.options.sides[0]]
         valid_us = int(tally.us[tally.stood != CLOSED].sum())
-        counts = [one for _, one in found]
+        counts = [counted for _, counted in found]
         return DepthPoints(
             cells=joined([cells for cells, _ in found], [0] * len(found)),
             cumulative=joined(shown, [0] * len(shown)),
-            counts=SweepCounts(*(sum(getattr(one, name) for one in counts) for name in SweepCounts.__slots__)),
+            counts=SweepCounts(*(sum(getattr(counted, name) for counted in counts) for name in SweepCounts.__slots__)),
             valid_s=valid_us / US_PER_S,
             excluded_s=(end_us - start_us - valid_us) / US_PER_S,
         )
@@ -241,29 +241,29 @@ class DepthCounts:
     def cells(self, start_us: int, end_us: int, grid: "DistanceGrid") -> "tuple[Times, Times]":
         """Return exposure in s and sweeps of both sides in ``[start_us, end_us)``, by block and column of *grid*.
 
-        They hold until the next call.
+        The arrays are valid until the next call.
         """
         start_us, end_us = within(self.span, start_us, end_us)
         sides = self._sides(start_us, end_us)
-        kept = [one for side in sides if (one := self._kept(side, start_us, end_us, grid)) is not None]
+        kept = [cells for side in sides if (cells := self._kept(side, start_us, end_us, grid)) is not None]
         if len(kept) < len(sides):
             return both_sides(list(self._cells_by_side(start_us, end_us, grid).values()))
         own = [parts[1:] for parts in sides.values()]
         return self._added(*kept).window(start_us, self._whole(start_us, end_us), own, self._blocks(start_us, end_us))
 
     def _cells_by_side(self, start_us: int, end_us: int, grid: "DistanceGrid") -> SideCells:
-        """Return µs of exposure and sweeps of each side of a window, by block and column of *grid*."""
+        """Return exposure in µs and sweeps of each side of a window, by block and column of *grid*."""
         blocks, whole, found = self._blocks(start_us, end_us), self._whole(start_us, end_us), {}
         for side, parts in self._sides(start_us, end_us).items():
             kept = self._kept(side, start_us, end_us, grid)
             if kept is None:
                 found[side] = block_cells(grid.lookup, parts, blocks)
             else:
-                found[side] = kept.window(start_us, whole, parts[1:], blocks)  # the first part is that of the sums
+                found[side] = kept.window(start_us, whole, parts[1:], blocks)  # the first part is from the sums
         return found
 
     def _kept(self, side: int, start_us: int, end_us: int, grid: "DistanceGrid") -> BlockCells | None:
-        """Return the cells of the blocks that a window of many blocks shares with earlier ones; None of few blocks."""
+        """Return the cells of the blocks that a window shares with earlier ones; None if the window has few blocks."""
         step = (start_us - self.span[0]) % self._block_us
         sums = self._by_block.get((side, step))
         if sums is None or self._whole(start_us, end_us) < SHARED_BLOCKS:
@@ -272,7 +272,7 @@ class DepthCounts:
         kept = self._cells.pop(key, None)
         if kept is None or not kept.fits(sums, grid.lookup):
             kept = BlockCells(sums, grid.lookup)
-        self._cells[key] = kept  # the last one
+        self._cells[key] = kept  # moved to the end: last used
         if len(self._cells) > KEPT_CELLS:
             del self._cells[next(iter(self._cells))]
         return kept
@@ -280,7 +280,7 @@ class DepthCounts:
     def by_spread(self, start_us: int, end_us: int) -> dict[int, SpreadTally]:
         """Return the tallies of each side in ``[start_us, end_us)``, by spread."""
         window, block_us = within(self.span, start_us, end_us), self._block_us
-        return {side: SpreadTally.of(self.path, side, one, window, block_us) for side, one in self.sweeps.items()}
+        return {side: SpreadTally.of(self.path, side, sweeps, window, block_us) for side, sweeps in self.sweeps.items()}
 
     def state_points(self, states: Iterable[dict[int, Tally]], start_us: int, end_us: int) -> list[Points]:
         """Return the cells of each state of ``[start_us, end_us)``, from its tallies by side, up to its reach."""
@@ -288,7 +288,7 @@ class DepthCounts:
         grid = DistanceGrid.of(self._limit(start_us, end_us, None), self.path.per_tick)
         blocks = self._blocks(start_us, end_us)
         return [
-            points_of(grid, {side: block_cells(grid.lookup, (one,), blocks) for side, one in state.items()})
+            points_of(grid, {side: block_cells(grid.lookup, (tally,), blocks) for side, tally in state.items()})
             for state in states
         ]
 
@@ -315,7 +315,7 @@ class DepthCounts:
         return reach_of(self.depths(start_us, end_us), self.path.per_tick) if given is None else given
 
     def _tallied(self, side: int, start_us: int, end_us: int) -> tuple[Tally, ...]:
-        """Return the tallies of a side of a window: whole blocks from the day's sums, if any, the rest directly.
+        """Return the tallies of a side of a window: whole blocks from the day's sums, if any, the rest from its events.
 
         Nothing of the sums at or after the end is used: a sweep cut by a border is subtracted.
         """
@@ -331,28 +331,28 @@ class DepthCounts:
         return (*whole, own) if own or not whole else whole
 
     def _sums(self, side: int, start_us: int, end_us: int) -> BlockSums | None:
-        """Return the sums of the day's blocks aligned with *start_us*; None while single windows cost less.
+        """Return the sums of the day's blocks aligned with *start_us*; None while few such windows are requested.
 
-        They are computed once the aligned windows are together as long as the day.
+        They are computed once the requested aligned windows are together longer than the day.
         """
         step = (start_us - self.span[0]) % self._block_us
         key = side, step
         if key not in self._by_block and end_us - start_us >= self._block_us:
-            self._looked[key] += end_us - start_us
-            if self._looked[key] > self.span[1] - self.span[0]:
+            self._requested_us[key] += end_us - start_us
+            if self._requested_us[key] > self.span[1] - self.span[0]:
                 span = self.span[0] + step, self.span[1]
                 self._by_block[key] = block_sums(self.path, side, self.sweeps[side], span, self._block_us)
         return self._by_block.get(key)
 
 
 def depths_of(sides: Sides) -> list[Tally]:
-    """Return the touch at the sweeps of both sides, their depth in steps and their number, for each part."""
-    return [one for parts in sides.values() for one in parts]
+    """Return the tallies of both sides, for the touch, depth and number of their sweeps."""
+    return [tally for parts in sides.values() for tally in parts]
 
 
 @dataclass(frozen=True)
 class DistanceGrid:
-    """The cells of one window, equal for each fraction of a tick at which the best price can be.
+    """The cells of one window, equal for each fraction of a tick at which distances can be.
 
     A distance in steps is whole ticks plus a fraction of a tick; a column is one cell of one fraction.
 
@@ -397,7 +397,7 @@ class DistanceGrid:
 
     @cached_property
     def ends(self) -> "tuple[Times, Times]":
-        """Where each column begins and ends, in ticks; inf where it is open."""
+        """Start and end of each column, in ticks; inf for the end of an open one."""
         near = self.near / self.per_tick
         return near, near + self.width
 
@@ -415,16 +415,16 @@ class DistanceGrid:
         return CellColumns(self.begin, self.per_tick, self.last)
 
     def reaching(self, touch: "Ints", depth: "Ints", count: "Ints") -> "Ints":
-        """Return by column the number of sweeps that hit a probe at its start: touch up to it, end at or beyond it."""
+        """Return by column the number of sweeps that hit a probe at its start: touch no farther, depth no nearer."""
         met, ended = self.column(touch), self.column(depth)
-        met = met + self.per_tick * (touch > self.near[met])  # the column's start was nearer than the touch
+        met = met + self.per_tick * (touch > self.near[met])  # the start of its column is nearer than the touch
         size = self.columns + self.per_tick
         change = np.bincount(met, count, size) - np.bincount(ended + self.per_tick, count, size)
         found: Ints = change.reshape(-1, self.per_tick).cumsum(axis=0).ravel()[: self.columns]
         return found
 
     def at_begin(self, touch: "Ints", spent: "Ints") -> "Times":
-        """Return µs by column in which a probe at its start was exposed."""
+        """Return the exposure in µs of a probe at the start of each column."""
         close = (touch != CLOSED) & (touch <= self.last)
         column = self.column(touch[close])
         column = column + self.per_tick * (touch[close] > self.near[column])
@@ -435,7 +435,7 @@ class DistanceGrid:
 
 @lru_cache(maxsize=KEPT_GRIDS)
 def _grid(max_delta_ticks: float, per_tick: int, cells: int) -> DistanceGrid:
-    """Return the same as `DistanceGrid.of`; the last grids are cached, as consecutive windows share them."""
+    """Return the result of `DistanceGrid.of`; the last grids are cached, as consecutive windows share them."""
     last = int(max_delta_ticks * per_tick)
     ticks = last // per_tick
     if ticks < cells:
@@ -450,9 +450,9 @@ def _one_side(grid: DistanceGrid, side: int, tally: Tally, window: tuple[int, in
     Args:
         grid: Grid of the window.
         side: Side of the probes.
-        tally: Its tally. Times and counts of cells of a tick are whole numbers below 2**53, exact in any order of
-            summation.
-        window: Its blocks, and its prints.
+        tally: Its tally. Times and counts of cells of a tick are integers below 2**53, so sums are exact in any
+            order.
+        window: Its numbers of blocks and of prints.
     """
     blocks, prints = window
     touch, depth, count = tally.touch, tally.depth, tally.count

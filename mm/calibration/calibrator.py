@@ -36,7 +36,7 @@ METHODS = ("marks", "ladder", "fixed")
 DISTANCES = ("current", "anchor")
 DELTAS = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
 # Under a fill model, from the mid: prices are whole ticks, so a distance in whole ticks and the one half a tick farther
-# off are the same price under an odd spread, but not when the mid moves by half a tick; near the touch both are played.
+# off are the same price under an odd spread, but not when the mid moves by half a tick; near the touch both are used.
 FROM_MID = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 5.0, 5.5, 8.0, 8.5, 13.0)
 FROM_BEST = (0.0, *DELTAS)
 
@@ -61,11 +61,11 @@ class CalibrationConfig:
     """Options of the measurement of points and of their fit.
 
     Attributes:
-        method: ``marks`` (every aggressive order's depth), ``ladder`` (orders that hold one distance
+        method: ``marks`` (every aggressive order's depth), ``ladder`` (orders at one distance
             after another) or ``fixed`` (a run of orders for each distance).
-        deltas: Distances of ``ladder`` and ``fixed``, in ticks, increasing; ``marks`` measures all. None is 1 to 13 by
-            the hit rule, and from the touch as far as the flow under a fill model.
-        dwell_ms: Time for which the ladder holds a distance.
+        deltas: Distances of ``ladder`` and ``fixed``, in ticks, increasing; ``marks`` measures all. None is 1 to 13
+            with the hit rule, and from the touch to the reach of the flow under a fill model.
+        dwell_ms: Time for which the ladder quotes a distance.
         mid_move_threshold_ticks: Move of the reference after which simulated orders follow it.
         reference: Reference price of distances: ``mid``, ``micro``, ``best`` or ``sweep``; or ``auto``, which
             `calibrate`, `build_schedule` and `walkforward` replace by the one that predicts best.
@@ -136,8 +136,8 @@ class Measured:
     """Measurement of one part of the tapes.
 
     Attributes:
-        fitted: The points of the fit: disjoint cells of ``marks``, independent points otherwise; under a fill model
-            an order of the nearest quotes whose cancel was late counts at their distance, and others do not.
+        fitted: The points of the fit: disjoint cells of ``marks``, independent points otherwise; under a fill model,
+            orders of the nearest quotes whose cancel was late count at that distance; those of other quotes do not.
         shown: The points of ``calibration_points.csv``: cumulative for ``marks``.
         notes: Remarks on the measurement, which become warnings of the fit.
         runs: The points of each run of simulated orders by name; empty for ``marks``.
@@ -150,12 +150,12 @@ class Measured:
 
 
 class Calibrator:
-    """Measures any window of one or more days; simulated orders are played once for all windows.
+    """Measures any window of one or more days; simulated orders are run once for all windows.
 
     Attributes:
         tapes: The days, in chronological order.
-        config: The options; under a fill model with the played distances.
-        reference_choice: The choice of its reference price; None where it was given.
+        config: The options; under a fill model with the simulated distances.
+        reference_choice: The choice of its reference price; None if it was given.
         played: The simulated runs by name (``ladder``, ``ladder_<n>``, ``delta_<d>``).
     """
 
@@ -178,32 +178,32 @@ class Calibrator:
             config: The options.
             rules: The latencies of simulated orders.
             keep: Returns a run of simulated orders by name, calling the function if it is not cached.
-            held: Maximum number of days in memory at once, others only as sums; None holds all.
+            held: Maximum number of days in memory at once, others only as sums; None for no limit.
             learn_us: Length of the first part, whose flow determines the largest default distance under a fill model,
-                and which ends the first sums of states of orders, so that later windows have no look-ahead; None uses
-                all days.
-            marks: The marks of each day, if counted before.
-            choice: The choice of the config's reference price; None where it was given.
+                and at whose end the first sums of order states end, so that later windows have no look-ahead; None
+                uses all days.
+            marks: The marks of each day, if already counted.
+            choice: The choice of the config's reference price; None if it was given.
         """
         self.tapes = tapes_given(tape, "the calibration")
         self.config, self.reference_choice = config, choice
         self._rules, self._held, self._found = rules, held, marks
-        # of the last window that was looked at: a fit looks more than once
+        # caches by window, as a fit requests a window more than once
         self._reaches: dict[tuple[int, int], float] = {}
         self._parts: tuple[tuple[int, int], list[tuple[int, int, int]]] = (-1, -1), []
         self._known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
         if config.fills is not None and config.deltas is None:
             config = self.config = replace(config, deltas=(*config.distances, *self._farther(self._known_us)))
         self.played: dict[str, Played] = {}
-        for one in self.tapes if config.method != "marks" else ():
-            one.forget()  # only its best prices are played
+        for day in self.tapes if config.method != "marks" else ():
+            day.forget()  # only its best prices are needed
         states = None if config.fills is None else (self._periods, MarketPaths.of_days(self.tapes))
         for name, quotes in runs_of(self.tapes[0], config):
             play = partial(simulated, self.tapes, quotes, config, rules, states)
             run = keep(name, play) if keep else play()
             self.played[name] = replace(run, result=None)
-        for one in self.tapes if self.played else ():
-            forget_best(one)  # no run reads its best prices again
+        for day in self.tapes if self.played else ():
+            forget_best(day)  # no run reads its best prices again
 
     @property
     def _periods(self) -> list[int]:
@@ -217,7 +217,7 @@ class Calibrator:
 
     @cached_property
     def states(self) -> "dict[int, StateRates]":
-        """Fill rates up to some instants, by the state of orders; empty with the hit rule."""
+        """Fill rates by the state of orders, up to the end of each period; empty with the hit rule."""
         if self.config.fills is None:
             return {}
         sums = np.concatenate([run.states for run in self.played.values()])
@@ -230,7 +230,7 @@ class Calibrator:
 
     @property
     def fills_name(self) -> str | None:
-        """The fill model of the fills; None with the hit rule."""
+        """Name of the fill model; None with the hit rule."""
         return None if self.config.fills is None else self.config.fills.name
 
     def _farther(self, until_us: int) -> Iterator[float]:
@@ -284,7 +284,7 @@ class Calibrator:
         return DepthOptions(self.config.reference, self.config.rule, self.config.max_delta_ticks, BLOCK_S)
 
     def parts(self, start_us: int, end_us: int) -> list[tuple[int, int, int]]:
-        """Return the number, start and end of each day's part of ``[start_us, end_us)``; one at least, maybe empty."""
+        """Return the number, start and end of each day's part of ``[start_us, end_us)``; at least one, maybe empty."""
         if self._parts[0] != (start_us, end_us):
             spans = ((day, *within(span, start_us, end_us)) for day, span in enumerate(self._spans))
             parts = [span for span in spans if span[1] < span[2]] or [(0, start_us, start_us)]
@@ -319,17 +319,17 @@ class Calibrator:
             return Measured(points, shown, (note,) if silent else (), runs)
         reach = self.reach(start_us, end_us)
         found = [self.marks[day].between(begin_us, stop_us, reach=reach) for day, begin_us, stop_us in parts]
-        sweeps, counted = (sum(getattr(one.counts, name) for one in found) for name in ("sweeps", "counted"))
+        sweeps, counted = (sum(getattr(part.counts, name) for part in found) for name in ("sweeps", "counted"))
         notes = []
         if counted < 0.75 * sweeps:
             share = f"{100 * (1 - counted / sweeps):.0f} % of {sweeps}"
             notes.append(f"{share} aggressive orders printed nearer than the best price of the book before them")
-        cells, cumulative = ([getattr(one, name) for one in found] for name in ("cells", "cumulative"))
+        cells, cumulative = ([getattr(part, name) for part in found] for name in ("cells", "cumulative"))
         return Measured(joined(cells, first), joined(cumulative, first), tuple(notes))
 
     @property
     def ladders(self) -> int:
-        """Number of played permutations of a ladder; 1 for another method."""
+        """Number of simulated permutations of a ladder; 1 for another method."""
         return len(self.played) if self.config.method == "ladder" else 1
 
     def _orders(self, day: int, start_us: int, end_us: int) -> "dict[str, tuple[Points, Points]]":
@@ -339,9 +339,9 @@ class Calibrator:
         return {name: (self._late(name, points), points) for name, points in found.items()}
 
     def _late(self, name: str, points: Points) -> Points:
-        """Return the points of a run; under a fill model those nearer than the nearest quotes count at their distance.
+        """Return the points of a run; under a fill model, those nearer than the nearest quotes count at their distance.
 
-        Such orders were waiting for their cancels. Those of other quotes are left out.
+        Such orders were waiting for their cancels. In runs of other quotes they are left out.
         """
         near = min(self.config.distances)
         if self.config.fills is None:
@@ -351,19 +351,19 @@ class Calibrator:
         return points.where(points.delta_ticks >= near)
 
     def length_s(self, start_us: int, end_us: int) -> float:
-        """Return the recorded seconds in ``[start_us, end_us)``, as used by the blocks of its points."""
+        """Return the recorded seconds in ``[start_us, end_us)``, with all days but the last in whole blocks."""
         parts = self.parts(start_us, end_us)
         return first_blocks(parts)[-1] * BLOCK_S + (parts[-1][2] - parts[-1][1]) / US_PER_S
 
     def reach(self, start_us: int, end_us: int) -> float:
-        """Return the distance of the last cell of ``[start_us, end_us)`` in ticks: from its own flow, or as given."""
+        """Return the distance of the last cell of ``[start_us, end_us)`` in ticks: its flow's reach, or as given."""
         from mm.calibration.block_sums import reach_of
 
         if self.config.max_delta_ticks is not None:
             return self.config.max_delta_ticks
         span = start_us, end_us
         if span not in self._reaches:
-            swept = [one for part in self.parts(*span) for one in self.marks.depths(*part)]
+            swept = [tally for part in self.parts(*span) for tally in self.marks.depths(*part)]
             self._reaches[span] = reach_of(swept, PER_TICK[self.config.reference])
         return self._reaches[span]
 
@@ -391,14 +391,14 @@ class Calibrator:
     def fit_points(self, points: Points) -> PoissonFit:
         """Return the fit of *points* by the config.
 
-        Points of several ladders have the weight of one, as they are from one tape; the fit's counts and seconds are
-        those of all, as in ``calibration_points.csv``.
+        Points of several ladders are weighted as one ladder, as they are from one tape; the fit's counts and seconds
+        are those of all, as in ``calibration_points.csv``.
         """
         ladders = self.ladders
         return fit_poisson(points, **asdict(self._options(ladders))).times(ladders)
 
     def fit_window(self, points: Points) -> PoissonFit:
-        """Return the fit of *points* as `fit_points`, without results unused in a segment of a schedule."""
+        """Return the same as `fit_points`, without results unused in a segment of a schedule."""
         ladders = self.ladders
         return fit_window(points, self._options(ladders)).times(ladders)
 
@@ -445,6 +445,6 @@ class Calibrator:
 
 
 def first_blocks(stretches: Iterable[Sequence[int]]) -> list[int]:
-    """Return the first block of each part (…, start, end in µs); all but the last have whole blocks."""
+    """Return the first block of each part (…, start, end in µs); an incomplete block counts as one."""
     lengths = [-((start_us - end_us) // BLOCK_US) for *_, start_us, end_us in stretches]
     return [0, *accumulate(lengths[:-1])]

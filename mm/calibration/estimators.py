@@ -17,7 +17,7 @@ from mm.dataclass import dataclass
 
 POISSON_MLE, POISSON_FIRTH, LOG_LINEAR = "poisson_mle", "poisson_firth", "log_linear"
 LARGEST_LOG = 690.0  # exp overflows beyond
-ROUNDING = 1e-12  # of a difference that is 0 but for the digits of a float
+ROUNDING = 1e-12  # relative size of a difference that is 0 up to rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def likelihood_peak(table: Table) -> float | Absent:
 
 
 def at_peak(table: Table, k: float, fitted: float) -> Estimate | Absent:
-    """Return the estimate at *k*, in units of the span, where *fitted* fills are expected."""
+    """Return the estimate at *k*, in units of the span, with *fitted* expected fills."""
     at = table.at(k)
     pivot = at.mean - 1 / k if table.cells else at.mean
     if abs(pivot) < ROUNDING * at.mean:  # cells from the nearest distance on, all of the same exposure
@@ -202,8 +202,8 @@ def _in_ticks(
     Args:
         table: Its rows.
         found: Ln of the intensity at the nearest row, and k.
-        pivot: Where the intensity is independent of k, in units of the span.
-        information: About the log intensity at the pivot, and about k.
+        pivot: Distance at which the intensity is independent of k, in units of the span.
+        information: Information about the log intensity at the pivot, and about k.
     """
     k = found[1] / table.span
     log_a = found[0] + k * table.near
@@ -222,7 +222,7 @@ Slope = Callable[[At], tuple[float, float]]  # a function's derivative, and seco
 
 ROUNDING = 1e-14  # of the score of one fill
 STRIDE = 0.1  # of a scan, as a share of k; nearer peaks count as one
-SURE = 4  # number of falling points, each four times as far, after which a function is taken to fall for good
+SURE = 4  # number of falling points, each four times as far, after which a function is assumed to keep falling
 
 
 def score_peak(table: Table) -> float | None:
@@ -267,17 +267,17 @@ def _first_guess(seen: float) -> float:
 
 
 def _reach_of_prior(table: Table, peak: float) -> tuple[float, float] | None:
-    """Return two k beyond which the prior, at its maximum, cannot offset the fall of the likelihood from *peak*."""
+    """Return two k beyond which the prior, at its maximum, cannot offset the decrease of the likelihood from *peak*."""
     here = table.at(peak)
-    most = math.log((1 + 1 / LEAST_K) / 2 if table.cells else 0.5)  # half the range is the largest deviation
-    bar = here.penalised_log_likelihood - most
+    largest = math.log((1 + 1 / LEAST_K) / 2 if table.cells else 0.5)  # half the range is the largest deviation
+    threshold = here.penalised_log_likelihood - largest
     if not here.variance * here.total > 0:
         return None
     step = 1 / math.sqrt(here.variance * here.total)
     ends = []
-    for way in (-step, step):
-        k, stride = peak, way
-        while k > table.least_k and abs(stride) < FARTHEST and table.at(k).log_likelihood >= bar:
+    for first_stride in (-step, step):
+        k, stride = peak, first_stride
+        while k > table.least_k and abs(stride) < FARTHEST and table.at(k).log_likelihood >= threshold:
             k, stride = max(peak + stride, table.least_k), 2 * stride
         ends.append(k)
     return ends[0], ends[1]
@@ -301,10 +301,10 @@ def _grid(table: Table, low: float, high: float) -> Iterator[float]:
     return (straight(start + (end - start) * at / count) for at in range(count + 1))
 
 
-def _beyond(table: Table, slope: Slope, way: int) -> float:
-    """Return a k, in the direction of *way*, well beyond the last point where the function still rises that way."""
+def _beyond(table: Table, slope: Slope, sign: int) -> float:
+    """Return a k, in the direction of *sign*, well beyond the last point where the function still rises that way."""
     far, falls = 1.0, 0
     while falls < SURE and far < FARTHEST:
-        falls = 0 if way * slope(table.at(way * far))[0] > 0 else falls + 1
+        falls = 0 if sign * slope(table.at(sign * far))[0] > 0 else falls + 1
         far *= 4
-    return way * far
+    return sign * far

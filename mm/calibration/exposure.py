@@ -1,11 +1,10 @@
 """Exposure of simulated orders at each distance, and the number of first fills there.
 
 An order counts from the instant it rests until its first fill, the instant its cancel takes effect, its expiry, a gap
-of
-the book or the end of the data: first fills with time to first fill. Its distance is that of its price from the current
-reference, so it changes when the market moves; or, for comparison, from the anchor of its quote. While it is nearer
-than its own side's best price, or the book is not valid, its seconds and fills are left out, as prints cannot show
-whether it would have filled.
+of the book or the end of the data: first fills with time to first fill. Its distance is that of its price from the
+current reference, so it changes when the market moves; or, for comparison, from the anchor of its quote. While it is
+nearer than its own side's best price, or the book is not valid, its seconds and fills are left out, as prints cannot
+show whether it would have filled.
 
 If a fill model of a backtest determined the fills (``by_model``), every fill of an order counts, with all of its
 resting time on a valid book. A fill counts at the distance of its order before the fill, also if the book moved onto it
@@ -13,8 +12,7 @@ at the same instant.
 
 Fills of other orders are predicted by the observed fills per second by distance (`pooled_rates`). Distances from the
 mid are multiples of half ticks. Prices are whole ticks, so an order is at an odd number of half ticks under an odd
-spread
-and at whole ticks under an even one, and fills more often while the spread is unusual: the two are pooled and
+spread and at whole ticks under an even one, and fills more often while the spread is unusual: the two are pooled and
 interpolated separately.
 """
 
@@ -52,8 +50,8 @@ class OrderExposure:
     """Exposure and first fills of simulated orders.
 
     Attributes:
-        points: By side, block and distance; a fill is hit by anything at the distance or beyond.
-        orders: Orders that rested.
+        points: By side, block and distance; any trade at the distance or beyond fills an order.
+        orders: Number of orders that rested.
         fills: First fills counted.
         fills_left_out: First fills of orders that were nearer than the best price, or without a valid book.
         exposed_s: Order-seconds counted.
@@ -73,8 +71,8 @@ class Anchors:
     """The anchors of quotes, in chronological order.
 
     Attributes:
-        us: When each was set; it applies to orders sent from then on.
-        steps: By side, the reference of its orders, in steps.
+        us: Instant of each; it applies to orders sent from then on.
+        steps: By side, the reference price of its orders, in steps.
         per_tick: Steps of distance in one tick.
     """
 
@@ -100,7 +98,7 @@ class Anchors:
 
 @dataclass(frozen=True)
 class _Places:
-    """Places of orders: ``distance`` is ``CLOSED`` while they are not exposed."""
+    """Side, block and distance (steps) of orders; the distance is ``CLOSED`` while they are not exposed."""
 
     side: "Ints"
     block: "Ints"
@@ -120,11 +118,11 @@ class RestingOrders:
     Attributes:
         side: +1 for a buy, -1 for a sell.
         ticks: Their prices.
-        start_us: When each began to rest.
+        start_us: Instant at which each began to rest.
         end_us: End of its exposure; far in the future while an order is open.
         filled: Whether a fill ended it; empty if all fills count.
-        mid2: Best bid plus best ask at the first fill; likewise.
-        distance: From the anchor, in steps; None to use that from the current reference.
+        mid2: Best bid plus best ask at the first fill; empty if all fills count.
+        distance: Distance from the anchor, in steps; None for that from the current reference.
         fills: int64[2, fills], the row of the order and the instant of every fill, in chronological order; None if
             first fills count.
     """
@@ -174,7 +172,7 @@ class RestingOrders:
         )
 
     def between(self, path: ReferencePath, start_us: int, end_us: int, block_us: int = BLOCK_US) -> OrderExposure:
-        """Return the exposure in ``[start_us, end_us)``: an order that outlives it rests until its end.
+        """Return the exposure in ``[start_us, end_us)``: orders that rest longer are cut at its end.
 
         Args:
             path: The reference prices, from which distances are computed.
@@ -238,7 +236,7 @@ class RestingOrders:
 def _points(keys: "Ints", spent_us: "Ints", hits: _Places, per_tick: int) -> Points:
     """Return seconds and hits of each place with seconds; *keys* are ascending.
 
-    A hit at the instant at which its order reached a place without any exposure is left out.
+    A hit at the instant at which its order reached a place without exposure is left out.
     """
     hit_keys = hits.keys
     at = np.searchsorted(keys, hit_keys)
@@ -248,7 +246,7 @@ def _points(keys: "Ints", spent_us: "Ints", hits: _Places, per_tick: int) -> Poi
 
 
 def pooled_rates(points: Points) -> Line:
-    """Return distance and fills per second of orders, neighbouring distances pooled to 20 fills; none below two.
+    """Return distance and fills per second of orders, neighbouring distances pooled to 20 fills; empty below two.
 
     A pool spans at most a fifth of its distance and a quarter of a tick, and is left out without fills. Unlike a curve
     the rates need not decrease: they are the observed rates at each distance. Distances with far less exposure than
@@ -259,25 +257,25 @@ def pooled_rates(points: Points) -> Line:
     seconds, fills = (sum_by(groups, column, len(first)) for column in (points.exposure_s, points.fills))
     half_ticks = np.rint(2 * delta)
     if np.abs(2 * delta - half_ticks).max(initial=0.0) > 1e-6:
-        return _two(_pooled(delta, seconds, fills))
-    often = often_sent(half_ticks, seconds)
-    delta, seconds, fills, part = (column[often] for column in (delta, seconds, fills, half_ticks % 2))
-    parts = [_pooled(*(column[part == one] for column in (delta, seconds, fills))) for one in (0, 1)]
-    return _two(_filled(*parts))
+        return _empty_below_two(_pooled(delta, seconds, fills))
+    kept = often_sent(half_ticks, seconds)
+    delta, seconds, fills, parities = (column[kept] for column in (delta, seconds, fills, half_ticks % 2))
+    parts = [_pooled(*(column[parities == parity] for column in (delta, seconds, fills))) for parity in (0, 1)]
+    return _empty_below_two(_filled(*parts))
 
 
-def _two(found: Line) -> Line:
+def _empty_below_two(found: Line) -> Line:
     return found if len(found) > 1 else ()
 
 
 def _pooled(delta: "Floats", seconds: "Floats", fills: "Floats") -> Line:
     pools: list[list[float]] = []  # of each: order-seconds times distance, order-seconds, fills
-    most = -math.inf
+    last = -math.inf
     for at, waited, count in zip(delta.tolist(), seconds.tolist(), fills.tolist(), strict=True):
-        if at > most or pools[-1][2] >= POOL_FILLS:
+        if at > last or pools[-1][2] >= POOL_FILLS:
             pools.append([0.0, 0.0, 0.0])
-            most = 1.2 * at + 0.25
-        pools[-1] = [one + more for one, more in zip(pools[-1], (at * waited, waited, count), strict=True)]
+            last = 1.2 * at + 0.25
+        pools[-1] = [total + more for total, more in zip(pools[-1], (at * waited, waited, count), strict=True)]
     return tuple((round(moment / waited, 12), count / waited) for moment, waited, count in pools if count)
 
 

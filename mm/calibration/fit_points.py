@@ -89,8 +89,8 @@ def fit_poisson(
 def fit_window(points: Points, options: FitOptions) -> PoissonFit:
     """Return the fit of one of many windows, without its points and the checks unused in segments.
 
-    These are the other estimators, those of each side, the curvature, warnings, and the additional block intervals. All
-    other fields equal those of `fit_poisson`.
+    Left out are the other estimators, those of each side, the curvature, warnings, and the additional block intervals.
+    All other fields equal those of `fit_poisson`.
     """
     return _fitted(points, options, checks=False)
 
@@ -119,7 +119,7 @@ class _Task:
 
     @cached_property
     def table(self) -> Table:
-        """The sums of the rows."""
+        """The sums by row."""
         return self.sample.table()
 
     @cached_property
@@ -131,7 +131,7 @@ class _Task:
 
     @property
     def mle(self) -> Estimate | Absent:
-        """The maximum of the likelihood."""
+        """The maximum-likelihood estimate."""
         return self.estimates[POISSON_MLE]
 
     @property
@@ -272,12 +272,12 @@ def _warnings(
 
 
 def _values(found: Estimate | Absent, names: Sequence[str]) -> dict[str, Any]:
-    """Return attributes of an estimate by name; none of an absent one."""
+    """Return attributes of an estimate by name; empty for an absent one."""
     return {} if isinstance(found, Absent) else {name: getattr(found, name) for name in names}
 
 
 def _side(table: Table, found: Estimate | Absent) -> SideRates:
-    """Return one side's estimate; without A and k if they are not usable."""
+    """Return the estimate of one side; without A and k if they are not usable."""
     usable = not isinstance(found, Absent) and found.k > 0
     n_fills = _count(table.total) if len(table.fills) else None
     return SideRates(**(_values(found, WITH_ERRORS) if usable else {}), n_fills=n_fills)

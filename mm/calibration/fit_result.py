@@ -76,7 +76,7 @@ class CurvePoint:
 
     Attributes:
         delta_ticks: Distance from the reference price.
-        spread_state: ``all``, or the spread in ticks at which it holds: ``1``, ``2``, ``3-4``, ``5-8`` …
+        spread_state: ``all``, or the spread in ticks at which it applies: ``1``, ``2``, ``3-4``, ``5-8`` …
         lambda_per_s: Fills per second of one resting order; non-increasing in the distance.
         ci95: Its 95 % interval, by blocks of five minutes that may be dependent; None if unbounded.
     """
@@ -93,7 +93,7 @@ class ShapeChoice:
 
     Attributes:
         chosen: ``exponential``, ``power_law``, ``logistic``, ``two_exponentials`` or ``monotone``.
-        formula: Its formula, for readers.
+        formula: Its formula, as text.
         parameters: Its parameters, by name in the formula, distances in ticks; none for ``monotone``.
         gain_nats_per_fill: Out-of-sample gain over the exponential; None without blocks.
         se: Standard error of that.
@@ -119,11 +119,11 @@ class ReferenceChoice:
     """The reference price with the best out-of-sample prediction by λ, and its gain.
 
     Attributes:
-        chosen: ``mid``, ``best`` or ``micro``; the fit itself counts from its *reference*.
+        chosen: ``mid``, ``best`` or ``micro``; the reference of the fit itself is its *reference*.
         gain_nats_per_fill: Gain over the mid, by reference; None if not compared (``sweep``).
         se: Standard error, from the blocks, of the largest gain over the mid.
         why: One sentence.
-        compared: ``exponential`` if A exp(-k δ) is compared, ``curve`` if the best shape from each is.
+        compared: ``exponential`` if A exp(-k δ) was compared, ``curve`` if the best shape from each was.
     """
 
     chosen: str
@@ -154,23 +154,23 @@ class PoissonFit(Shown):
         pivot_delta: Distance, in ticks, at which the intensity has the smallest error.
         curvature_p: p-value of the curvature of ln λ(δ) if it is linear; valid also if fills come in bursts.
         side_lr_p: p-value of the difference of the sides if they are equal; valid also if fills come in bursts.
-        sigma_ticks: Volatility of the mid over the window, in ticks/√s; None in a file that is older than this key.
+        sigma_ticks: Volatility of the mid over the window, in ticks/√s; None in files older than this key.
         half_spread_ticks: Half of the mean displayed spread over the window, in ticks; None if unknown.
         predictive_ci95: 95 % interval of the fills, of both sides, in the *predictive_horizon_s* after the window.
-        mle: The highest likelihood, wherever it is finite.
+        mle: The maximum-likelihood estimate, if it is finite.
         status: ``ok``, ``few_fills``, ``poor_fit`` (all usable), or why it is not usable; *reason* explains it.
-        shape: The shape that describes λ(δ) best; None where no curve was compared with the exponential.
-        reference_choice: Which reference predicts best; None where they were not compared.
-        lambda_curve: Points of λ(δ) in that shape, for every spread and by states of it; none where *shape* is None.
-        calib_fills: The fill model that decided on the fills; None where a print at the price was one (*hit*).
+        shape: The shape that describes λ(δ) best; None if no curve was compared with the exponential.
+        reference_choice: The reference price that predicts best; None if they were not compared.
+        lambda_curve: Points of λ(δ) in that shape, for all spreads and by state of the spread; empty without *shape*.
+        calib_fills: The fill model that determined the fills; None if the hit rule did (*hit*).
         calib_fill_params: Its parameters.
-        calib_order_qty: Quantity of the orders that it filled, in the base asset.
-        measured_rates: Distance in ticks and fills per second of these orders, near neighbours pooled to 20 fills;
-            they need not fall, and a backtest under that model predicts its fills by them.
+        calib_order_qty: Quantity of its orders, in the base asset.
+        measured_rates: Distance in ticks and fills per second of these orders, neighbours pooled to 20 fills; they
+            need not decrease, and a backtest under that model uses them to predict its fills.
         measured_states: Fills per second by the state of an order and of its market.
         recent_s: Time for which a move of the mid counts as recent, in s.
         adverse_moves: Distance, and adverse move of the mid in the 5 s after fills there, in ticks; 20 fills or more.
-        clustering: How orders excite each other, as `HawkesFit.to_json` has it; None where it was not fitted.
+        clustering: The Hawkes fit of aggressive orders, as from `HawkesFit.to_json`; None if it was not fitted.
         points: The measured points, for charts; None if the fit was read from a file, which does not have them.
     """
 
@@ -256,14 +256,14 @@ class PoissonFit(Shown):
 
     @property
     def line(self) -> Line:
-        """The points of λ(δ) if another shape than the exponential was chosen; else none.
+        """The points of λ(δ) if another shape than the exponential was chosen; else empty.
 
         ln λ is linear between points, constant before the first, and extrapolated linearly after the last. A flat end
         is cut, so that the last two points decrease.
         """
         if self.shape is None or self.shape.chosen == EXPONENTIAL:
             return ()
-        line = [(one.delta_ticks, one.lambda_per_s) for one in self.lambda_curve if one.spread_state == ANY_SPREAD]
+        line = [(row.delta_ticks, row.lambda_per_s) for row in self.lambda_curve if row.spread_state == ANY_SPREAD]
         while len(line) > 1 and not math.log(line[-2][1] / line[-1][1]) > LEAST_FALL:
             line.pop()
         return tuple(line) if len(line) > 1 else ()
@@ -273,8 +273,8 @@ class PoissonFit(Shown):
         if count == 1:
             return self
         bid, ask = (
-            replace(one, n_fills=None if one.n_fills is None else one.n_fills * count)
-            for one in (self.sides.bid, self.sides.ask)
+            replace(side, n_fills=None if side.n_fills is None else side.n_fills * count)
+            for side in (self.sides.bid, self.sides.ask)
         )
         n_fills, exposure_s = self.n_fills * count, self.exposure_s * count
         return replace(self, n_fills=n_fills, exposure_s=exposure_s, sides=Sides(bid=bid, ask=ask))
@@ -434,8 +434,8 @@ def _interval(value: Any) -> Interval | None:
 
 
 def _shape(**given: Any) -> ShapeChoice:
-    stretches = ("trusted_ticks", "exponential_trusted_ticks")
-    return ShapeChoice(**given | {name: _interval(given.get(name)) for name in stretches})
+    intervals = ("trusted_ticks", "exponential_trusted_ticks")
+    return ShapeChoice(**given | {name: _interval(given.get(name)) for name in intervals})
 
 
 def _curve_point(*, delta_ticks: float, spread_state: str, lambda_per_s: float, ci95: Any = None) -> CurvePoint:
@@ -449,7 +449,7 @@ def _curve_point(*, delta_ticks: float, spread_state: str, lambda_per_s: float, 
 
 def _measured_rates(rates: Any) -> Line:
     line = tuple((float(delta), float(rate)) for delta, rate in rates)
-    rising = all(one[0] < two[0] for one, two in pairwise(line))
+    rising = all(near[0] < far[0] for near, far in pairwise(line))
     if not rising or not all(math.isfinite(delta) and 0 < rate < math.inf for delta, rate in line):
         raise ValueError(f"measured_rates holds {str(line)[:60]}, where distances that rise and rates above 0 belong")
     return line
@@ -457,7 +457,7 @@ def _measured_rates(rates: Any) -> Line:
 
 def _measured_states(content: Any) -> StateRates | None:
     try:
-        return StateRates.read(content) if content else None  # an empty list: a file of the hit rule before tables
+        return StateRates.read(content) if content else None  # an empty list: an older file, with the hit rule
     except ValueError as error:
         raise ValueError(f"measured_states {error}") from error
 

@@ -61,14 +61,14 @@ def goodness(table: Table, estimate: Estimate) -> Goodness:
     log_expected = table.log_exposure + _log_rate(table, estimate)
     expected, fills = np.exp(np.minimum(log_expected, LARGE)), table.fills
     loglik = float((fills * log_expected - expected - gammaln(fills + 1)).sum())
-    seen = expected > 0  # a count of 0 with expectation 0 contributes nothing
-    pearson = float(((fills[seen] - expected[seen]) ** 2 / expected[seen]).sum())
+    positive = expected > 0  # a count of 0 with expectation 0 contributes nothing
+    pearson = float(((fills[positive] - expected[positive]) ** 2 / expected[positive]).sum())
     pool = pools(expected)
     count = int(pool[-1]) + 1 if len(pool) else 0
     expected, fills = sum_by(pool, expected, count), sum_by(pool, fills, count)
-    seen = expected > 0
+    positive = expected > 0
     terms = xlogy(fills, fills) - xlogy(fills, expected) - fills + expected
-    deviance = max(float(2 * terms[seen].sum()), 0.0)
+    deviance = max(float(2 * terms[positive].sum()), 0.0)
     df = count - 2
     return Goodness(
         loglik=loglik,
@@ -81,7 +81,7 @@ def goodness(table: Table, estimate: Estimate) -> Goodness:
 
 
 def pools(expected: Floats, least: float = LEAST_EXPECTED) -> Ints:
-    """Return the pool of each row: neighbours in the given order, joined until *least* fills are expected of them.
+    """Return the pool of each row: neighbours in the given order, joined until they expect *least* fills.
 
     A remainder at the end with less is joined to the previous pool.
     """
@@ -115,9 +115,9 @@ def curvature_p(sample: Sample, table: Table, estimate: Estimate) -> float | Non
     offset = table.log_exposure + table.shape.log_gain(estimate.k * table.span)
     line, curve = (tilted(offset, delta, table.fills, degree) for degree in (1, 2))
     ratio = 2 * (curve - line)
-    likely = float(chdtrc(1, max(ratio, 0.0))) if math.isfinite(ratio) else None
+    ratio_p = float(chdtrc(1, max(ratio, 0.0))) if math.isfinite(ratio) else None
     place = (sample.shape.delta - table.near) / table.span
-    return _larger(likely, sample, estimate, [(place**2)[sample.row]])
+    return _larger(ratio_p, sample, estimate, [(place**2)[sample.row]])
 
 
 def sides_p(
@@ -142,21 +142,21 @@ def sides_p(
         log_expected = side.log_exposure + _log_rate(side, pooled)
         together += float(side.fills @ log_expected - np.exp(np.minimum(log_expected, LARGE)).sum())
     ratio = 2 * (apart - together)
-    likely = float(chdtrc(2, max(ratio, 0.0))) if math.isfinite(ratio) else None
+    ratio_p = float(chdtrc(2, max(ratio, 0.0))) if math.isfinite(ratio) else None
     sign = sample.points.side.astype(np.float64)
-    return _larger(likely, sample, pooled, [sign, -sign * sample.shape.steepness(pooled.k)[sample.row]])
+    return _larger(ratio_p, sample, pooled, [sign, -sign * sample.shape.steepness(pooled.k)[sample.row]])
 
 
-def _larger(likely: float | None, sample: Sample, estimate: Estimate, further: list[Floats]) -> float | None:
+def _larger(ratio_p: float | None, sample: Sample, estimate: Estimate, further: list[Floats]) -> float | None:
     """Return the larger of a likelihood-ratio p and that of the blocks' scores; None with blocks, but too few."""
-    if not sample.n_blocks or likely is None:
-        return likely
+    if not sample.n_blocks or ratio_p is None:
+        return ratio_p
     robust = _score_p(sample, estimate, further)
-    return None if robust is None else max(likely, robust)
+    return None if robust is None else max(ratio_p, robust)
 
 
 def _score_p(sample: Sample, estimate: Estimate, further: list[Floats]) -> float | None:
-    """Return the p-value of terms of ln λ *further* than A and k, by a score test that is robust to bursts.
+    """Return the p-value of terms of ln λ beyond A and k, by a score test that is robust to bursts.
 
     The scores of the further terms, projected orthogonally to A and k, are summed over each block; Hotelling's T² tests
     whether their mean is 0. It assumes only independent blocks. None with too few of them.
@@ -164,7 +164,7 @@ def _score_p(sample: Sample, estimate: Estimate, further: list[Floats]) -> float
     Args:
         sample: Points with blocks.
         estimate: The maximum of the likelihood without the further terms.
-        further: Of each point, the derivative of ln λ by each further parameter.
+        further: Derivative of ln λ by each further parameter, at each point.
     """
     from mm.calibration.special import fdtrc
 
@@ -173,15 +173,15 @@ def _score_p(sample: Sample, estimate: Estimate, further: list[Floats]) -> float
         return None
     expected = sample.expected(estimate)
     basis = [np.ones(len(expected)), -sample.shape.steepness(estimate.k)[sample.row]]
-    weighted = [expected * one for one in basis]
+    weighted = [expected * column for column in basis]
     within = np.array([[float(a @ b) for b in basis] for a in weighted])
-    surprise = sample.points.fills - expected
+    excess = sample.points.fills - expected
     scores = np.empty((terms, blocks))
     for place, term in enumerate(further):
-        shares = _solved(within, np.array([float(one @ term) for one in weighted]))
+        shares = _solved(within, np.array([float(column @ term) for column in weighted]))
         if shares is None:
             return None
-        scores[place] = sample.by_block(surprise * (term - shares[0] * basis[0] - shares[1] * basis[1]))
+        scores[place] = sample.by_block(excess * (term - shares[0] * basis[0] - shares[1] * basis[1]))
     mean = scores.mean(axis=1)
     off = scores - mean[:, None]
     solved = _solved(off @ off.T / (blocks - 1), mean)
@@ -211,7 +211,7 @@ def _log_rate(table: Table, estimate: Estimate) -> Floats:
 
 
 def _highest_loglik(table: Table, peak: float | Absent) -> float:
-    """Return the highest log-likelihood of *table*, without factorials; also if the best A or k is infinite."""
+    """Return the maximum log-likelihood of *table*, without factorials, also if the best A or k is infinite."""
     if table.total == 0:
         return 0.0
     k = peak.edge if isinstance(peak, Absent) else peak
@@ -225,10 +225,10 @@ class Residuals:
 
     Attributes:
         delta_ticks: Distance from the reference price, in ticks; of a cell, its near edge.
-        width_ticks: Of the cell; inf for resting orders.
+        width_ticks: Width of the cell; inf for resting orders.
         exposure_s: Order-seconds.
-        fills: Seen.
-        expected: By the fit; NaN where there is none.
+        fills: Observed fills.
+        expected: Fills expected by the fit; NaN without a fit.
     """
 
     delta_ticks: Floats
@@ -239,7 +239,7 @@ class Residuals:
 
     @property
     def standardised(self) -> Floats:
-        """Return the deviance residual of each row: about standard normal under the fit, signed as seen - expected.
+        """Return the deviance residual of each row: about standard normal under the fit, signed as fills - expected.
 
         Their squares sum to the deviance (McCullagh and Nelder 1989, 2.4.3). One fill with a tiny expectation gives a
         residual of a few units, not of thousands as Pearson's residual.
@@ -268,21 +268,21 @@ def residuals(points: Points, A: float | None, k: float | None, side: int = 0) -
         k: Decay, in 1/tick; None without a fit.
         side: +1 or -1 for the rows of one side, 0 for all.
     """
-    seen = points.where((points.exposure_s > 0) & ((points.side == side) if side else True))
-    first, groups = group(seen.delta_ticks, seen.width_ticks)
-    delta, width = seen.delta_ticks[first], seen.width_ticks[first]
-    exposure = sum_by(groups, seen.exposure_s, len(first))
+    exposed = points.where((points.exposure_s > 0) & ((points.side == side) if side else True))
+    first, groups = group(exposed.delta_ticks, exposed.width_ticks)
+    delta, width = exposed.delta_ticks[first], exposed.width_ticks[first]
+    exposure = sum_by(groups, exposed.exposure_s, len(first))
     expected = np.full(len(first), np.nan)
     if A is not None and k is not None:
         expected = exposure * np.exp(np.minimum(np.log(A) + Shape(delta, width).log_gain(k), LARGE))
-    return Residuals(delta, width, exposure, sum_by(groups, seen.fills, len(first)), expected)
+    return Residuals(delta, width, exposure, sum_by(groups, exposed.fills, len(first)), expected)
 
 
 def table(points: Points, fit: "PoissonFit", most: int = 20) -> str:
     """Return the rows as a table for the terminal; rows beyond *most* are only counted."""
     rows = residuals(points, fit.A, fit.k)
-    telling = np.flatnonzero((rows.fills > 0) | (rows.expected >= LEAST_SHOWN))
-    shown = slice(min(most, telling[-1] + 1 if len(telling) else most))
+    relevant = np.flatnonzero((rows.fills > 0) | (rows.expected >= LEAST_SHOWN))
+    shown = slice(min(most, relevant[-1] + 1 if len(relevant) else most))
     lines = [f"{'delta':>7}{'exposure s':>14}{'fills':>10}{'fitted':>12}{'residual':>10}"]
     for delta, exposure, fills, expected, z in zip(
         *(
@@ -318,10 +318,10 @@ def equal_pieces(start_us: int, end_us: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Uniformity:
-    """The Kolmogorov-Smirnov test of 1 - exp(-w).
+    """The Kolmogorov-Smirnov test that 1 - exp(-w) is uniform, for waiting times w.
 
     Attributes:
-        n: Waiting times.
+        n: Number of waiting times.
         mean_wait: Their mean; 1 under the model, less if there are more hits than predicted.
         ks: Largest distance from the uniform distribution; None without a waiting time.
         p: p-value of this distance under the model.
@@ -334,7 +334,7 @@ class Uniformity:
 
 
 def uniformity(between: Floats) -> Uniformity:
-    """Return the test of 1 - exp(-w); p by Stephens' approximation, accurate from four waiting times on."""
+    """Return the test of waiting times *between* hits; p by Stephens' approximation, accurate from four of them on."""
     from mm.calibration.special import kolmogorov
 
     n = int(between.size)

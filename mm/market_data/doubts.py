@@ -1,12 +1,12 @@
-"""Messages whose ids are far ahead of the feed: one may be wrong, a second one confirms it.
+"""Messages whose ids are far ahead of the feed: a single one may be wrong, a second one confirms it.
 
 A connection that has lost more than `FAR_IDS` ids continues far ahead, and so does a message with a damaged id. The
 next message, on any connection, distinguishes the two. Until then the message is held, without blocking others:
 
-- another one arrives there: the first was right, and both are passed on, each with its arrival time;
+- another one arrives in that range: the first was right, and both are passed on, each with its arrival time;
 - its connection continues at the lower ids: it was wrong, and is refused, so that later ones are not compared with it;
 - nothing arrives for `DOUBT_S`: if nothing could contradict it, because its connection is the only one and has received
-  nothing else, it is passed on; else it is refused, and a later one there still reveals the missing ids in between.
+  nothing else, it is passed on; else it is refused, and a later message in that range still reveals the missing ids.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ FAR_IDS = 1_000
 DOUBT_S = 0.5
 
 Sequenced = DepthUpdate | TradePrint | AggTrade
-"""A message with ids."""
+"""A message with sequence ids."""
 
 
 def ids_of(message: Sequenced) -> tuple[int, int]:
@@ -66,7 +66,7 @@ _NOTHING = Settled()
 
 
 class Doubts:
-    """The doubtful message of one sequence of ids.
+    """Holds the doubtful message of one sequence of ids.
 
     Attributes:
         held: The held message; None if there is none.
@@ -78,11 +78,11 @@ class Doubts:
         self._opened_at: dict[int, int | None] = {}
 
     def opened(self, conn: int, known_id: int | None) -> None:
-        """Connection *conn* was opened, while the feed is at *known_id*."""
+        """Record that connection *conn* was opened while the feed was at *known_id*."""
         self._opened_at[conn] = known_id
 
     def closed(self, conn: int) -> Settled:
-        """Decide about the message of *conn*, which is closed."""
+        """Decide about the held message of *conn*, which has ended."""
         self._opened_at.pop(conn, None)
         return self._give_up() if self.held and self.held.conn == conn else _NOTHING
 
@@ -115,7 +115,7 @@ class Doubts:
         return self._give_up() if self.held else _NOTHING
 
     def _give_up(self) -> Settled:
-        """Decide without evidence."""
+        """Decide without a further message."""
         held, self.held = self.held, None
         if held is None or held.first:
             return Settled(right=(held,) if held else ())

@@ -19,14 +19,14 @@ from mm.market_data.venue import BookTicker
 kernel: Any = None
 """The compiled lines, `_captured_lines`; None if there was no compiler at installation.
 
-Both ways write the same bytes; None, set before an import begins, selects plain Python.
+Both implementations write the same bytes; set it to None before an import begins to use plain Python.
 """
 with suppress(ImportError):
     kernel = import_module("mm.market_data._captured_lines")
 
 _KINDS = ("depth", "trade", "aggTrade", "bookTicker")
 _FEW, _PAUSE = 4, 16
-"""After a run with few lines, the next run starts only after this many lines."""
+"""After a run of fewer than `_FEW` lines, the next run starts only after `_PAUSE` lines."""
 
 
 class PricesNotCounted(Exception):
@@ -34,7 +34,7 @@ class PricesNotCounted(Exception):
 
 
 def read_ahead(capture: SomeCapture, symbol: str, session: ImportSession, grid: Grid) -> None:
-    """Process runs of lines of *capture* by the kernel, if there is one and it supports the capture."""
+    """Process runs of lines of *capture* with the kernel, if there is one and it supports the capture."""
     if kernel and isinstance(capture, Capture) and capture.stamped:
         capture.lines.ahead = LinesAhead(capture, symbol, session, grid).take
 
@@ -44,9 +44,9 @@ class LinesAhead:
 
     Args:
         capture: The capture.
-        symbol: Upper case.
+        symbol: The symbol, in upper case.
         session: Processes all other messages.
-        grid: The symbol's decimals.
+        grid: Converts the symbol's decimals.
     """
 
     def __init__(self, capture: Capture, symbol: str, session: ImportSession, grid: Grid) -> None:
@@ -56,7 +56,7 @@ class LinesAhead:
         self._messages = capture.messages
         units = (MS_BELOW, FIRST_US, LAST_US, EARLIEST_US, LAST_US, SENT_LATE_MS)
         self._lines: Any = kernel.CapturedLines(symbol, capture.market == USDM, units)
-        self._learnt = 0
+        self._registered = 0
         self._ticker: BookTicker | None = None
         self._pause = 0
 
@@ -70,11 +70,11 @@ class LinesAhead:
             return 0, at
         today, lines = found[0], self._lines
         sides = today.market.book.book.compiled or (None, None)
-        place = lines.take(block, at, *sides, self._session.trade_stream or "")
+        end = lines.take(block, at, *sides, self._session.trade_stream or "")
         if lines.lines:
             self._go_on(today)
         self._pause = 0 if lines.lines >= _FEW else _PAUSE
-        return lines.lines, place
+        return lines.lines, end
 
     def _begin(self, today: OpenDay, last_us: int) -> bool:
         """Start the kernel at the session's state; return False if that is impossible."""
@@ -85,10 +85,10 @@ class LinesAhead:
         if rooms is None or not writer.run_id.isascii() or "\\" in writer.run_id:
             return False
         streams = self._messages.own_streams
-        for name, kind in streams[self._learnt :]:
+        for name, kind in streams[self._registered :]:
             if kind in _KINDS:
                 lines.learn(name, kind)
-        self._learnt = len(streams)
+        self._registered = len(streams)
         lines.begin(writer.run_id, today.journal.source, writer.top_n, rooms)
         lines.last_us, lines.to_us, lines.seq, lines.epoch = (
             last_us,
@@ -97,7 +97,7 @@ class LinesAhead:
             today.journal.epoch_id,
         )
         ids = market.book.book_id if market.book.plain else None, market.trades.last_id
-        lines.book_id, lines.trade_id = (-1 if one is None else one for one in ids)
+        lines.book_id, lines.trade_id = (-1 if last_id is None else last_id for last_id in ids)
         lines.tick_e8, lines.lot_e8 = grid.tick_e8, grid.lot_e8
         lines.seen_tick_e8, lines.seen_lot_e8 = grid.seen_tick_e8, grid.seen_step_e8
         ticker = self._session.ticker_check.waiting

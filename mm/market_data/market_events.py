@@ -1,6 +1,6 @@
-"""The events of one symbol's market: the output of the state machine, the input of its subscribers.
+"""Events of one symbol's market: the output of the state machine, and the input of its subscribers.
 
-A subscriber is called with each event when it happens, so that the book that it refers to is the book of that moment.
+A subscriber is called with each event when it happens, so the referenced book is in its state at that time.
 `recv_us` is the arrival of the message that caused the event, in µs.
 """
 
@@ -19,14 +19,14 @@ TradeMessage = TradePrint | AggTrade
 
 
 class Verdict(Enum):
-    """What to do with a depth update or a snapshot."""
+    """Treatment of a depth update or a snapshot."""
 
     BUFFER = "buffer"
     """Update: no book yet; it is buffered until a snapshot arrives."""
     APPLY = "apply"
     """Update: apply it to the book. Snapshot: it is the new book, and the returned updates are applied to it."""
     STALE = "stale"
-    """Update or snapshot: it has nothing new; leave the book as it is."""
+    """Update or snapshot: it contains nothing new; the book stays unchanged."""
     GAP = "gap"
     """Update: ids before it are missing; a book is invalid now, and the update waits for a snapshot."""
     RESET = "reset"
@@ -56,8 +56,8 @@ class DepthArrived(Struct, gc=False):
     Attributes:
         number: Counts the depth messages of the market from 1; `BookChanged` refers to the message by it.
         verdict: Its effect on the book; a buffered one may change it later.
-        book: The book after it, if it was applied and the book is valid; None if it was not, or if something else
-            happens before a `BookChanged`.
+        book: The book after it, if it was applied and the book is valid; otherwise None (a buffered message may be
+            applied later, see `BookChanged`).
     """
 
     recv_us: int
@@ -80,7 +80,7 @@ class EpochOpened(Struct, gc=False):
 
     Attributes:
         tag: Its reason: ``initial``, ``resync``, ``refresh`` or ``carried``.
-        bids: Its levels, best first.
+        bids, asks: Its levels, best first.
     """
 
     recv_us: int
@@ -98,7 +98,7 @@ class BookResynced(Struct, gc=False):
 
 
 class BookLost(Struct, gc=False):
-    """There is no valid book until a snapshot bridges; *cause* is the reason."""
+    """The book is no longer valid until a new snapshot is loaded; *cause* is the reason."""
 
     recv_us: int
     cause: str
@@ -112,7 +112,7 @@ class SnapshotRefused(Struct, gc=False):
 
 
 class DepthMissing(Struct, gc=False):
-    """Update ids are missing, and the cause."""
+    """Update ids are missing; *cause* is the reason."""
 
     recv_us: int
     missing: MissingIds
@@ -120,7 +120,7 @@ class DepthMissing(Struct, gc=False):
 
 
 class TradesMissing(Struct, gc=False):
-    """Trade ids are missing, and the cause."""
+    """Trade ids are missing; *cause* is the reason."""
 
     recv_us: int
     missing: MissingIds
@@ -166,7 +166,7 @@ class MessageRefused(Struct, gc=False):
 
 
 class Anomaly(Struct, gc=False):
-    """Something that should not happen, by its kind, with the numbers that describe it."""
+    """An irregularity: its kind, and the numbers that describe it."""
 
     recv_us: int
     kind: str

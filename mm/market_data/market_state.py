@@ -1,8 +1,8 @@
-"""The market of one symbol as a state machine: messages in, verdicts and events out; no socket, no timer, no file.
+"""State machine of one symbol's market: processes messages, returns verdicts and events; no sockets, timers or files.
 
-Messages of all open connections are merged into one feed (`Arbiter`), depth messages and snapshots make a book
-(`BookState`), trades a sequence (`TradeState`). Events go to the subscribers one by one: a writer of day folders, the
-requests for missing trades, or a trading strategy.
+Messages of all open connections are merged into one feed (`Arbiter`), depth messages and snapshots update the book
+(`BookState`), trades the trade sequence (`TradeState`). Events are passed one by one to the subscribers: a writer of
+day folders, the requests for missing trades, or a trading strategy.
 
 Two connections split the same ids into different batches, with different losses and delays. A batch that another
 connection has completely covered is dropped; a batch that only overlaps is passed on, because quantities are absolute.
@@ -34,7 +34,7 @@ Item = TypeVar("Item")
 
 
 class _Held(NamedTuple, Generic[Item]):
-    """A message that waits for earlier ids; *number* orders equal ones."""
+    """A message that waits for earlier ids; *number*, the order of arrival, breaks ties."""
 
     first_id: int
     last_id: int
@@ -51,7 +51,7 @@ class Lane(Generic[Item]):
 
     Attributes:
         last_id: Last id that was passed on; None before the first.
-        alone: The single connection, for whose messages `note` is enough; None if there is no such one.
+        alone: The single connection, whose messages need only `note`; None if there is none.
     """
 
     def __init__(self, hold_s: float = HOLD_S) -> None:
@@ -64,14 +64,14 @@ class Lane(Generic[Item]):
         self._count = 0
 
     def opened(self, conn: int) -> None:
-        """Connection *conn* was opened, and its messages count."""
+        """Register connection *conn*, which was opened."""
         if self.alone is not None:
             self._passed[self.alone] = self.last_id
         self.alone = None if self._passed else conn
         self._passed[conn] = None
 
     def closed(self, conn: int) -> list[Item]:
-        """Return the messages that need not wait any longer after the end of connection *conn*."""
+        """Remove connection *conn*, which has ended; return the messages that no longer need to wait."""
         self._passed.pop(conn, None)
         self._behind_reset.discard(conn)
         if self.alone == conn:
@@ -79,7 +79,7 @@ class Lane(Generic[Item]):
         return self._released()
 
     def joined(self, conn: int) -> bool:
-        """Return True if a message of *conn* was passed on, or would have been if it had been the first."""
+        """Return True if a message of *conn* was passed on, or would have been if it had arrived first."""
         if conn == self.alone:
             return True
         passed = self._passed.get(conn)
@@ -94,14 +94,14 @@ class Lane(Generic[Item]):
         return new
 
     def take(self, conn: int, first_id: int, last_id: int, item: Item, now_s: float) -> list[Item]:
-        """Return the messages to pass on after *item*, the ids *first_id* to *last_id*, has arrived on *conn*.
+        """Process *item*, with the ids *first_id* to *last_id*, from *conn*; return the messages to pass on.
 
         Args:
             conn: Its connection, which must be open.
             first_id: Its first id.
             last_id: Its last id.
             item: Represents the message.
-            now_s: The instant, in s of a monotonic clock.
+            now_s: Current time of a monotonic clock, in s.
         """
         known, passed = self.last_id, self._passed.get(conn)
         if conn in self._behind_reset and passed is not None and went_back(passed, last_id):
@@ -132,7 +132,7 @@ class Lane(Generic[Item]):
         return self._released(self._held[-1].first_id) if self._held else []
 
     def _reset(self, conn: int, last_id: int, item: Item) -> list[Item]:
-        """Pass *item* on, and drop later messages of other connections in the old ids."""
+        """Pass *item* on, and drop later messages of other connections with ids from before the reset."""
         before = self.rest()
         self._behind_reset = {other for other, passed in self._passed.items() if other != conn and passed is not None}
         self.last_id = self._passed[conn] = last_id
@@ -170,10 +170,10 @@ Passing = list[tuple[int, Sequenced]]
 
 
 class Arbiter:
-    """Updates and trades, each in a separate lane, with their arrival times.
+    """Merges the updates and the trades of all connections, each in a separate `Lane`, with their arrival times.
 
     Args:
-        doubts: Whether messages far ahead are doubted; not in an import, whose rows keep the order of capture.
+        doubts: Whether messages with ids far ahead are held for confirmation; not in an import, which keeps the order.
         update_id: Last update id of an earlier run; None if there was none.
         trade_id: Last trade id, in the same form.
     """
@@ -186,7 +186,7 @@ class Arbiter:
         self._open: set[int] = set()
 
     def opened(self, conn: int) -> None:
-        """Connection *conn* was opened."""
+        """Register connection *conn*, which was opened."""
         self._open.add(conn)
         for lane in (self._updates, self._trades):
             lane.opened(conn)
@@ -194,7 +194,7 @@ class Arbiter:
             doubts.opened(conn, lane.last_id)
 
     def closed(self, conn: int) -> Passing:
-        """Return the messages to pass on after the end of *conn*; `open` is whether any other is left."""
+        """Remove *conn*, which has ended; return the messages to pass on."""
         self._open.discard(conn)
         return [*self._updates.closed(conn), *self._trades.closed(conn)]
 
@@ -205,7 +205,7 @@ class Arbiter:
 
     @property
     def doubts(self) -> list[Doubts]:
-        """The doubtful messages, of updates and of trades."""
+        """The `Doubts` about updates and about trades; empty without such checks."""
         return list(self._doubts.values())
 
     @property
@@ -224,11 +224,11 @@ class Arbiter:
         return self._updates.joined(conn)
 
     def alone(self, conn: int | None, message: Sequenced, *, sure: bool = False) -> bool | None:
-        """Pass *message* on unchanged, if *conn* is the only connection (None: there was never another one).
+        """Pass *message* on unchanged if *conn* is the only connection (None: a single source without connections).
 
         Returns:
-            Whether the feed has advanced to new ids; None if *conn* is not the only one, or if the message is, or
-            settles, a doubt, and is not *sure*.
+            Whether the feed has advanced to new ids; None if *conn* is not the only connection, or if, unless *sure*,
+            the message is doubtful or may settle a doubt.
         """
         if isinstance(message, DepthUpdate):
             lane, first_id, last_id = self._updates, message.U, message.u
@@ -242,14 +242,14 @@ class Arbiter:
         return lane.note(last_id)
 
     def settle(self, recv_us: int, message: Sequenced, conn: int | None, now_s: float, raw: bytes) -> Settled:
-        """Return the decision caused by *message*, which is in doubt itself if `Settled.held` is set."""
+        """Return the decision about doubtful messages caused by *message*; `Settled.held` if it is doubtful itself."""
         lane = self._updates if isinstance(message, DepthUpdate) else self._trades
         if not self._doubts:
             return Settled()
         return self._doubts[lane].take(recv_us, message, conn, now_s, raw, lane.last_id)
 
     def take(self, recv_us: int, conn: int, message: Sequenced, now_s: float) -> Passing:
-        """Return the messages to pass on after *message* has arrived on *conn*; each of them has new ids."""
+        """Process *message* from *conn*; return the messages to pass on, each of which has new ids."""
         if isinstance(message, DepthUpdate):
             return self._updates.take(conn, message.U, message.u, (recv_us, message), now_s)
         number = message.t if isinstance(message, TradePrint) else message.a
@@ -269,7 +269,7 @@ RESTART, DISCONNECTED = "restart", "disconnected"
 
 @dataclass(frozen=True)
 class Before:
-    """The state left by an earlier run, so that ids missing since are reported.
+    """The final state of an earlier run, so that ids missing since are reported.
 
     Attributes:
         update_id: Its last update id; None if it had none.
@@ -306,12 +306,12 @@ class MarketState:
     """Processes the messages of one symbol in sequence.
 
     Args:
-        grid: The symbol's decimals; it has checked every text.
-        subscribers: Called with the events, in this order.
+        grid: Converts the symbol's decimals, all of which it has checked.
+        subscribers: Called with each event, in this order.
         trade_subscribers: Called with only the events of trades, after the others.
         top_n: Levels per side that must be within the horizon.
         keeps_late: Whether trades that arrive after later ones are passed on, as in an import.
-        before: The state left by an earlier run.
+        before: The final state of an earlier run.
 
     Attributes:
         arbiter: Merges the feeds of several connections.
@@ -331,13 +331,13 @@ class MarketState:
         before: Before | None = None,
     ) -> None:
         before = before or Before()
-        every = tuple(subscribers)
-        self._emit = emit = _to_all(every)
+        common = tuple(subscribers)
+        self._emit = emit = _to_all(common)
         self._grid = grid
         self.arbiter = Arbiter(doubts=not keeps_late, update_id=before.update_id, trade_id=before.trade_id)
         self.book = BookState(grid, emit, top_n=top_n, seen_id=before.update_id, seen_us=before.update_us)
         self.trades = TradeState(
-            _to_all((*every, *trade_subscribers)),
+            _to_all((*common, *trade_subscribers)),
             keeps_late=keeps_late,
             last_id=before.trade_id,
             last_us=before.trade_us,
@@ -353,29 +353,29 @@ class MarketState:
         return self.book.book_id
 
     def opened(self, conn: int) -> None:
-        """Connection *conn* was opened."""
+        """Register connection *conn*, which was opened."""
         self.arbiter.opened(conn)
 
     def closed(self, conn: int, at_us: int = 0) -> None:
-        """Connection *conn* has ended at *at_us*; messages that waited for it need not wait any longer."""
+        """Remove connection *conn*, which ended at *at_us*, and process the messages that waited for it."""
         self._last_us = max(self._last_us, at_us)
         for doubts in self.arbiter.doubts:
             self._settle(doubts.closed(conn))
         self._pass_on(self.arbiter.closed(conn))
 
     def all_closed(self) -> None:
-        """No connection is open: ids missing at the next opening were lost since."""
+        """Record that no connection is open: ids missing at the next opening get the cause `DISCONNECTED`."""
         self._depth_cause = self._trade_cause = DISCONNECTED
         self.wants_snapshot = False
 
     def arrived(self, recv_us: int) -> None:
-        """Something arrived at *recv_us*: the first of a day, or something that is not for `take`."""
+        """Record an arrival at *recv_us*: the first of a day, or a message that `take` does not process."""
         self._last_us = recv_us
         if self.book.carries:
             self.book.carry_over(recv_us)
 
     def passed(self, us: int) -> None:
-        """Nothing happens before *us* any more: waiting messages, or late responses, happen at *us* or later."""
+        """Set the earliest time of later events: waiting messages and late responses are stamped *us* or later."""
         self._passed_us = us
 
     def take(
@@ -387,7 +387,7 @@ class MarketState:
             recv_us: Its arrival, in µs.
             message: The message.
             conn: Its connection; None if there is only one source.
-            now_s: The instant, in s of a monotonic clock.
+            now_s: Current time of a monotonic clock, in s.
             raw: The raw message, for the quarantine.
         """
         self._last_us = recv_us
@@ -412,20 +412,20 @@ class MarketState:
         return Taken(self._pass_on(messages), bool(messages), late=False)
 
     def _alone(self, recv_us: int, message: Sequenced, advanced: bool) -> Taken:
-        verdict = self._one(recv_us, message, one_of_many=False)
-        return Taken(_misses(verdict), advanced, verdict is TradeVerdict.LATE)
+        verdict = self._process(recv_us, message, one_of_many=False)
+        return Taken(_is_gap(verdict), advanced, verdict is TradeVerdict.LATE)
 
     def _settle(self, settled: Settled, now_s: float = 0.0) -> bool:
         """Process or refuse doubtful messages, with their arrival times; return whether ids were missing.
 
-        If the loop was late, the time is raised, since a check limits how far the rows of a file may go back.
+        If the event loop was late, the time is raised, because the rows of a file may step back only by a limited time.
         """
         last_us, missing = self._last_us, False
-        for one in settled.wrong:
-            self._emit(MessageRefused(max(last_us, self._passed_us), one.recv_us, one.message, one.raw))
-        for one in settled.right:
-            self._last_us = max(one.recv_us, self._passed_us, last_us - MOST_BACK_US)
-            missing |= self._feed(self._last_us, one.message, one.conn, now_s).ids_missing
+        for doubted in settled.wrong:
+            self._emit(MessageRefused(max(last_us, self._passed_us), doubted.recv_us, doubted.message, doubted.raw))
+        for doubted in settled.right:
+            self._last_us = max(doubted.recv_us, self._passed_us, last_us - MOST_BACK_US)
+            missing |= self._feed(self._last_us, doubted.message, doubted.conn, now_s).ids_missing
         self._last_us = last_us
         return missing
 
@@ -438,12 +438,12 @@ class MarketState:
         return loaded
 
     def report_grid(self, recv_us: int, **details: Any) -> None:
-        """Report prices or quantities off the grid, if there are any, before the rows that have them."""
+        """Report prices or quantities off the grid, if there are any, before the rows that contain them."""
         if self._grid.off:
             self._emit(Anomaly(recv_us, GRID, {**self._grid.report(), **details}))
 
     def let_through(self, now_s: float, at_us: int = 0) -> None:
-        """Pass on, at *at_us*, messages that have waited long enough for earlier ids, or been in doubt."""
+        """Pass on, at *at_us*, messages that have waited long enough for earlier ids or for confirmation."""
         self._last_us = max(self._last_us, at_us)
         for doubts in self.arbiter.doubts:
             self._settle(doubts.overdue(now_s), now_s)
@@ -463,14 +463,14 @@ class MarketState:
     def _pass_on(self, messages: Passing) -> bool:
         """Process the messages passed on by the arbiter, and return whether ids were missing.
 
-        A message that had to wait gets the time of its release, so that time does not fall.
+        A message that had to wait gets the time of its release, so that time does not decrease.
         """
         missing, least_us = False, max(self._last_us, self._passed_us)
         for recv_us, message in messages:
-            missing |= _misses(self._one(max(recv_us, least_us), message, one_of_many=True))
+            missing |= _is_gap(self._process(max(recv_us, least_us), message, one_of_many=True))
         return missing
 
-    def _one(self, recv_us: int, message: Sequenced, *, one_of_many: bool) -> Verdict | TradeVerdict:
+    def _process(self, recv_us: int, message: Sequenced, *, one_of_many: bool) -> Verdict | TradeVerdict:
         """Process one message of the feed."""
         if isinstance(message, DepthUpdate):
             cause, self._depth_cause = self._depth_cause, IDS_MISSING
@@ -495,5 +495,5 @@ def _to_all(subscribers: Sequence[Subscriber]) -> Subscriber:
     return emit
 
 
-def _misses(verdict: Verdict | TradeVerdict) -> bool:
+def _is_gap(verdict: Verdict | TradeVerdict) -> bool:
     return verdict is Verdict.GAP or verdict is TradeVerdict.GAP

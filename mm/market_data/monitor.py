@@ -18,10 +18,10 @@ STATES = ("waiting", "connecting", "syncing", SYNCED, ENDED)
 
 
 def page(report: HealthReport) -> str:
-    """Return the metrics of *report*: seconds and bytes, names with the suffixes that Prometheus requires."""
-    counts = {stream: one.messages for stream, one in report.streams.items()}
+    """Return the metrics page of *report*, in seconds and bytes, with the name suffixes required by Prometheus."""
+    counts = {stream: health.messages for stream, health in report.streams.items()}
     shared = market_families(report.book_age_s, report.events.get("gap", 0), counts) if report.path else []
-    own = [(MetricFamily(f"mm_recorder_{name}", kind, text), found) for name, kind, text, found in _families(report)]
+    own = [(MetricFamily(f"mm_recorder_{name}", kind, text), filled) for name, kind, text, filled in _families(report)]
     return exposition(report.symbol, [*shared, *own])
 
 
@@ -57,13 +57,13 @@ def _stream_families(report: HealthReport) -> Iterator[tuple[str, str, str, list
     rates: list[MetricSample] = []
     counts: list[MetricSample] = []
     latencies: list[MetricSample] = []
-    for stream, one in report.streams.items():
+    for stream, health in report.streams.items():
         label = {"stream": stream}
-        counts.append(("", label, one.messages))
-        rates.append(("", label, one.rate_per_s))
-        for share, value_us in (("0.5", one.median_us), ("0.99", one.p99_us)):
+        counts.append(("", label, health.messages))
+        rates.append(("", label, health.rate_per_s))
+        for share, value_us in (("0.5", health.median_us), ("0.99", health.p99_us)):
             latencies += [("", {**label, "quantile": share}, value) for _, _, value in _maybe(_seconds(value_us))]
-        latencies += [("_sum", label, one.latency_sum_us / US_PER_S), ("_count", label, one.messages)]
+        latencies += [("_sum", label, health.latency_sum_us / US_PER_S), ("_count", label, health.messages)]
     yield "messages_total", "counter", "Messages of this run, by stream.", counts
     yield "message_rate", "gauge", "Messages per second, by stream.", rates
     yield "latency_seconds", "summary", "Arrival minus the exchange's stamp, by stream.", latencies
@@ -87,10 +87,10 @@ class Monitor:
     """Monitors one recording.
 
     Args:
-        health: Receives the clock's offset, and makes the report.
+        health: Stores the clock offset, and creates the report.
         rest: Requests the exchange's time.
         clock: Returns the wall clock, in µs.
-        monotonic_us: Returns a clock that is never set, in µs.
+        monotonic_us: Returns a monotonic clock, in µs.
     """
 
     def __init__(
@@ -128,9 +128,9 @@ class Monitor:
 
     async def round_trip(self) -> RoundTrip | None:
         """Request the exchange's time once; None without a usable response."""
-        begun_us = self._monotonic_us()
+        start_us = self._monotonic_us()
         answer = await self._rest.time()
-        took_us = self._monotonic_us() - begun_us
+        took_us = self._monotonic_us() - start_us
         server_us = None if answer.cause else self._rest.venue.server_time_us(answer.body)
         return None if server_us is None else RoundTrip(took_us, answer.recv_us, server_us)
 

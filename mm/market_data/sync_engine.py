@@ -1,11 +1,11 @@
-"""The synchronisation of a book with its updates: ids in, verdicts out, and the resulting book.
+"""Synchronisation of an order book with its updates: a verdict for each update, and the resulting book.
 
 The rule is that of `mm.ids`. It is applied to the book's id while there is a book, else to the last buffered id. A gap
 invalidates the book and the buffer, because no snapshot can use updates before missing ids; the update after the gap
 starts a new buffer. So a buffer never has a gap, and a snapshot only has to reach its first update.
 
 A book is never silently wrong: if ids are missing, the ids are reset, the book crosses, or its best levels reach beyond
-the horizon, the book is dropped with the cause, and there is none until a snapshot bridges. The horizon of a side is
+the horizon, the book is dropped with the cause, and is invalid until a snapshot is loaded. The horizon of a side is
 the worst price of a snapshot with as many levels as were requested: beyond it there are unknown levels.
 """
 
@@ -29,7 +29,7 @@ Update = TypeVar("Update")
 
 @dataclass(frozen=True, slots=True)
 class Bridge(Generic[Update]):
-    """The result for a snapshot.
+    """Result of matching a snapshot with the buffered updates.
 
     Attributes:
         verdict: APPLY, RESET, STALE or TOO_OLD.
@@ -41,10 +41,10 @@ class Bridge(Generic[Update]):
 
 
 class SyncEngine(Generic[Update]):
-    """Decides, update by update, whether a book is correct.
+    """Decides, update by update, whether a book is valid.
 
-    The updates themselves are not changed: an object that represents one (a message, a row number) is buffered with its
-    ids and returned by the snapshot that bridges it.
+    An update is represented by any object (a message, a row number), which is buffered with its ids, and returned by
+    the first snapshot that can be used with it.
 
     Args:
         seen_id: Last id of the updates before the first one here; None if there were none.
@@ -75,7 +75,7 @@ class SyncEngine(Generic[Update]):
     def diff(self, first_id: int, last_id: int, update: Update) -> Verdict:
         """Process the depth update of the ids *first_id* to *last_id*; returns BUFFER, APPLY, STALE, GAP or RESET."""
         known = self.seen_id if self.book_id is None else self.book_id
-        if first_id - 1 != known or last_id < first_id:  # nearly all follow directly, without a call of the rule
+        if first_id - 1 != known or last_id < first_id:  # nearly all follow directly: no call of `follow`
             found = follow(known, first_id, last_id)
             if found is Follow.STALE:
                 self.seen_id = max(last_id, self.seen_id or 0)
@@ -152,8 +152,8 @@ class BookState:
     """Maintains one symbol's book, and reports its changes.
 
     Args:
-        grid: Parses the symbol's prices; it has checked every text.
-        emit: Called with the events.
+        grid: Converts the symbol's prices, all of which it has checked.
+        emit: Called with each event.
         top_n: Levels per side that must be within the horizon.
         seen_id: Last update id of an earlier run, so that ids missing since are reported; None if there was none.
         seen_us: Its arrival, µs.
@@ -162,7 +162,7 @@ class BookState:
         book: The book; valid only while `book_id` is not None.
         depth: Depth of the last snapshot.
         limit: Requested levels per side of snapshots; None if unknown, and then there is no horizon.
-        ids: Decides about updates, and has the current ids.
+        ids: Decides about updates, and contains the current ids.
         losses: Number of times the book was dropped.
         carries: Whether `carry_over` is due.
     """
@@ -189,8 +189,8 @@ class BookState:
         self._ahead_us = 0
         self._patience_us = AHEAD_US
         self._doubted = self._answered = False
-        self._travels = False
-        self._since: list[DepthUpdate] = []
+        self._in_transit = False
+        self._kept: list[DepthUpdate] = []
 
     @property
     def book_id(self) -> int | None:
@@ -199,17 +199,17 @@ class BookState:
 
     @property
     def snapshot_waits(self) -> bool:
-        """Whether a snapshot waits for the updates to reach its id, without evidence against it."""
+        """Whether a snapshot waits for the updates to reach its id, and is not in doubt."""
         return self._ahead is not None and not self._doubted
 
     @property
     def plain(self) -> bool:
-        """Whether the next update, if it follows the book, only changes it."""
-        waits = self.carries or self._travels or self._ahead or self._horizons
+        """Whether the next update, if it follows the book, has no other effect than changing it."""
+        waits = self.carries or self._in_transit or self._ahead or self._horizons
         return self.ids.synced and self.ids.seen_id == self.ids.book_id and not waits
 
     def go_on(self, recv_us: int, count: int, first_id: int, last_id: int) -> int:
-        """Count updates that changed the book while it was `plain`; return the number of the last, of these ids."""
+        """Count updates that were applied elsewhere while `plain`; return the number of the last, with these ids."""
         self.ids.go_on(last_id)
         self._number += count
         self._last, self._last_us = (first_id, last_id), recv_us
@@ -229,7 +229,7 @@ class BookState:
         self.carries = self.ids.synced
 
     def carry_over(self, recv_us: int) -> None:
-        """Open the day's first epoch with the carried book, if that is due: before every other event of a day."""
+        """Open the day's first epoch with the carried book, if due; called before all other events of a day."""
         if self.carries and self.book_id is not None:
             self.carries = False
             self._open_epoch(recv_us, "carried", self.book_id)
@@ -253,10 +253,10 @@ class BookState:
         pending = _Pending(self._day, self._number, update)
         verdict = engine.diff(update.U, update.u, pending)
         fault = self._change(update) if verdict is Verdict.APPLY else None
-        if self._travels:
+        if self._in_transit:
             self._collect(update, verdict)
-        shown = self.book if verdict is Verdict.APPLY and fault is None else None
-        self._emit(events.DepthArrived(recv_us, self._number, update, verdict, shown))
+        book_after = self.book if verdict is Verdict.APPLY and fault is None else None
+        self._emit(events.DepthArrived(recv_us, self._number, update, verdict, book_after))
         if verdict is Verdict.GAP:
             last_seen = (book_id if seen is None else seen) or 0
             missing = MissingIds(last_seen + 1, update.U - 1, self._last_us, recv_us)
@@ -276,21 +276,21 @@ class BookState:
         return verdict
 
     def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
-        """Make a snapshot the book, if it bridges, and return whether it did; else it is refused.
+        """Load a snapshot as the book, and return whether it was loaded; otherwise it waits or is refused.
 
         While there is a valid book, a snapshot that is not older replaces it (tag ``refresh``). One that is ahead of
-        the book waits for the update that reaches beyond it: only that shows whether the updates up to it were in
-        transit or are missing. So does a requested one while there is no book, as its id may be wrong: if updates do
+        the book waits for the update that extends beyond it: only that shows whether the updates up to it were in
+        transit or are missing. A requested one also waits while there is no book, as its id may be wrong: if updates do
         not reach it, it is in doubt and another one is requested, and the one with the lower id is used. A snapshot
-        with fewer than half the levels of the last one on a side is refused: it has only the top of the book.
+        with fewer than half the levels of the last one on a side is refused: it contains only the top of the book.
         """
         if self.limit and self._impossible(snapshot.lastUpdateId):
             self._refuse(recv_us, "impossible_id", snapshot.lastUpdateId)
             return False
         depth = SnapshotDepth.of(snapshot.bids, snapshot.asks, self._grid.price)
         snapshot = self._brought_up(snapshot)
-        self._travels = False
-        self._since.clear()
+        self._in_transit = False
+        self._kept.clear()
         ahead = self._ahead
         if ahead and not self._answered:
             self._refuse(recv_us, "superseded", max(ahead.lastUpdateId, snapshot.lastUpdateId))
@@ -314,16 +314,16 @@ class BookState:
     def expect_snapshot(self, at_us: int) -> None:
         """Keep the updates that change the book until a snapshot arrives: it may be older than the last of them.
 
-        A waiting one that is in doubt keeps waiting, but its own request has failed.
+        A waiting snapshot that is in doubt keeps waiting, but its request counts as failed.
         """
         if self._ahead and not self._answered:
             self._refuse(at_us, "not_reached", self._ahead.lastUpdateId)
             self._answered = True
-        self._travels = True
-        self._since.clear()
+        self._in_transit = True
+        self._kept.clear()
 
     def finish(self, recv_us: int) -> None:
-        """End: a waiting snapshot is refused."""
+        """Stop waiting: refuse the waiting snapshot, if there is one."""
         if self._ahead and not self._answered:
             self._refuse(recv_us, "not_reached", self._ahead.lastUpdateId)
         self._wait_for(None)
@@ -339,7 +339,7 @@ class BookState:
 
     @property
     def running_out(self) -> bool:
-        """Whether the best levels may soon be beyond the last snapshot's depth; a waiting one will extend it."""
+        """Whether the best levels may soon be beyond the last snapshot's depth; False while a new one waits."""
         if self.book_id is None or self.snapshot_waits or not self._horizons:
             return False
         return self.depth.running_out(self.book, self.limit or 0, self._top_n)
@@ -347,23 +347,23 @@ class BookState:
     def _collect(self, update: DepthUpdate, verdict: Verdict) -> None:
         """Keep an update while a snapshot is in transit; after missing ids the kept ones are useless."""
         if verdict is Verdict.APPLY:
-            self._since.append(update)
+            self._kept.append(update)
         elif verdict in (Verdict.GAP, Verdict.RESET):
-            self._since.clear()
+            self._kept.clear()
 
     def _brought_up(self, snapshot: DepthSnapshot) -> DepthSnapshot:
-        """Return a snapshot that the book has overtaken since its request, with the kept updates applied."""
-        since = self._since
-        if not since or not since[0].U - 1 <= snapshot.lastUpdateId < since[-1].u:
+        """Return *snapshot*, with the kept updates applied if the book has passed its id since the request."""
+        kept = self._kept
+        if not kept or not kept[0].U - 1 <= snapshot.lastUpdateId < kept[-1].u:
             return snapshot
         book = LocalOrderBook.of(snapshot.bids, snapshot.asks, self._grid.price, in_e8=True)
-        for update in since:
+        for update in kept:
             if update.u > snapshot.lastUpdateId:
                 book.change(update.b, update.a)
-        return DepthSnapshot(since[-1].u, *book.levels())
+        return DepthSnapshot(kept[-1].u, *book.levels())
 
     def _look_ahead(self, recv_us: int, update: DepthUpdate, ahead: DepthSnapshot) -> None:
-        """Load the waiting snapshot if there is no book and *update* has reached it; doubt it if none does."""
+        """Load the waiting snapshot if there is no book and *update* has reached it; doubt it if none does in time."""
         if not self.limit or update.u >= ahead.lastUpdateId:
             if not self.ids.synced and not self._answered:
                 self._wait_for(None)
@@ -375,11 +375,11 @@ class BookState:
             self.finish(recv_us)
 
     def _wait_for(self, ahead: DepthSnapshot | None) -> None:
-        """Let a snapshot wait for updates that reach it, without doubt from now on; None: none waits."""
+        """Set the snapshot that waits for updates to reach it, and clear its doubt; None: no snapshot waits."""
         self._ahead, self._doubted, self._answered = ahead, False, False
 
     def _load_if_reached(self, recv_us: int, update: DepthUpdate) -> None:
-        """Load the waiting snapshot, if the book is as far as it can be and *update* continues beyond it."""
+        """Load the waiting snapshot if *update* follows the book without a gap and ends beyond the snapshot."""
         ahead, book_id = self._ahead, self.book_id
         if self._answered or ahead is None or book_id is None:
             return
@@ -489,7 +489,7 @@ class BookState:
             self.anomaly(recv_us, "hole_under_snapshot", **ids)
 
     def _drop(self, recv_us: int, cause: str) -> None:
-        """Declare the book invalid until a snapshot bridges."""
+        """Declare the book invalid until a new snapshot is loaded."""
         self._lost = cause
         self.losses += 1
         if self.ids.synced:

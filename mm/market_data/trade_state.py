@@ -1,7 +1,7 @@
-"""The trades of one symbol: trades in, events out, and requests for missing ones; no I/O.
+"""State of one symbol's trade sequence: events from trades, and requests for missing trades; no I/O.
 
-Ids are consecutive, so a jump is a loss, and a known id is not a new trade. Only missing ids are stored. How a venue
-serves past trades is defined by the venue (`PastTrades`); which of them to request next is decided here.
+Ids are consecutive, so a jump means lost trades, and a known id is not a new trade. Only missing ids are stored. The
+venue defines its interfaces for past trades (`PastTrades`); this module decides which trades to request next.
 """
 
 from collections import deque
@@ -94,7 +94,7 @@ class TradeState:
     """Tracks the trade ids of one symbol, and reports each trade once.
 
     Args:
-        emit: Called with the events.
+        emit: Called with each event.
         keeps_late: Whether a trade that arrives after a later one is a `TradeArrived`: rows of an import are in order
             of arrival, those of a stream in the order of their ids.
         last_id: The last trade id of an earlier run; None if there was none.
@@ -114,8 +114,8 @@ class TradeState:
         self._emit = emit
         self._keeps_late = keeps_late
         self._ids = TradeIds(last_id)
-        for one in missing:
-            self._ids.missing.add(*one.ids)
+        for gap in missing:
+            self._ids.missing.add(*gap.ids)
         self._last_us = last_us
 
     @property
@@ -149,7 +149,7 @@ class TradeState:
     def lost(self, recv_us: int, first_id: int, last_id: int, cause: str) -> None:
         """Count the ids *first_id* to *last_id* that were not received as missing: no connection will deliver them.
 
-        If *last_id* is far ahead, a response may be wrong, and the next trade shows what is missing.
+        If *last_id* is far ahead, the response may be wrong: nothing is counted, and the next trade reveals the gap.
         """
         known = self._ids.last_id
         if (known is None or last_id - known <= FAR_IDS) and self._ids.skip(first_id, last_id):
@@ -167,8 +167,8 @@ class TradeState:
         self._emit(events.TradesMissing(recv_us, MissingIds(*self._ids.hole, self._last_us, recv_us), cause))
 
     def _anomaly(self, recv_us: int, kind: str, trade: events.TradeMessage) -> None:
-        described = {"stream": events.stream_of(trade), "trade_id": events.trade_id_of(trade)}
-        self._emit(events.Anomaly(recv_us, kind, described))
+        details = {"stream": events.stream_of(trade), "trade_id": events.trade_id_of(trade)}
+        self._emit(events.Anomaly(recv_us, kind, details))
 
 
 MOST_MISSING = 200_000
@@ -177,7 +177,7 @@ MOST_MISSES = 5
 
 @dataclass
 class _Fill:
-    """Trade ids to fetch, the number of responses without any, and the next request if a response had one."""
+    """Trade ids to fetch, number of responses without any of them, and the next request, if a response defined it."""
 
     missing: MissingIds
     misses: int = 0
@@ -192,12 +192,12 @@ class FillPlan:
     """
 
     def __init__(self, ways: Sequence[PastTrades]) -> None:
-        self._ways = ways
-        self._way = 0
+        self._interfaces = ways
+        self._selected = 0
         self._fills: deque[_Fill] = deque()
 
     def missing(self, missing: MissingIds) -> None:
-        """Fetch these ids as well; more than 200,000 are not fetched."""
+        """Add these ids to the plan, unless they are more than 200,000."""
         if missing.ids.size <= MOST_MISSING:
             self._fills.append(_Fill(missing))
 
@@ -215,14 +215,14 @@ class FillPlan:
         if not self._fills:
             return None
         fill = self._fills[0]
-        return fill.more or self._ways[self._way].request(fill.missing)
+        return fill.more or self._interfaces[self._selected].request(fill.missing)
 
     def refused(self, refusal: Refusal) -> None:
         """Handle a refusal: use another interface, or repeat the request."""
         if refusal is not Refusal.STAYS:
             return
-        if self._way + 1 < len(self._ways):
-            self._way += 1
+        if self._selected + 1 < len(self._interfaces):
+            self._selected += 1
         else:
             self._fills.popleft()
 
@@ -238,9 +238,9 @@ class FillPlan:
             BrokenFile: If its ids are not ascending.
         """
         fill, missing = self._fills[0], self._fills[0].missing
-        page = self._ways[self._way].page(body)
-        ids = [one for one, _ in page.trades]
-        if any(one.size < 1 for one in ids) or any(low.last >= high.first for low, high in pairwise(ids)):
+        page = self._interfaces[self._selected].page(body)
+        ids = [span for span, _ in page.trades]
+        if any(span.size < 1 for span in ids) or any(low.last >= high.first for low, high in pairwise(ids)):
             raise BrokenFile(f"trades from REST whose ids do not rise: {ids[:3]} …")
         inside = [(span, trade) for span, trade in page.trades if span.within(missing.ids)]
         fill.more = page.more or fill.more
@@ -262,7 +262,7 @@ class FillPlan:
 
 
 class TradeBackfill:
-    """Fetches missing trades of one symbol: a subscriber of its market, whose events name them.
+    """Plans requests for one symbol's missing trades; a subscriber of its market, whose events report them.
 
     Args:
         grid: Checks prices and quantities.
@@ -279,8 +279,8 @@ class TradeBackfill:
         self._venue = venue
         self._aggregates = aggregates
         self.plan = FillPlan(venue.trade_history(aggregates=aggregates))
-        for one in missing:
-            self.plan.missing(one)
+        for gap in missing:
+            self.plan.missing(gap)
 
     def __call__(self, event: MarketEvent) -> None:
         """Handle an event of the market."""

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Levels and the sides of a book as whole numbers, without one object per level; `local_orderbook` has the plain twin.
+"""Levels and book sides as integers, without one object per level; the Python version is in `local_orderbook`.
 
 Why compiled: a busy symbol changes some 46 levels per message, and a recorder parses, checks, orders and writes each
 (``python -m mm.bench recorder``). Only the usual format of the exchanges is handled here, decimals of up to eight
-places in 64 bits: number and places determine the text. Everything else is left to the plain twin, or kept as text.
+places in 64 bits: number and places determine the text. Everything else is left to the Python version, or kept as text.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -28,7 +28,7 @@ cdef class Levels:
     Attributes:
         json: Their JSON text.
         step_e8: Greatest common divisor of the prices, in 1e-8; 0 without a level.
-        lot_e8: The same of the quantities, without the largest one that the exchange can display; 0 without any.
+        lot_e8: The same for the quantities, except the largest one that the exchange can display; 0 without any.
     """
 
     cdef readonly object json  # type: msgspec.Raw
@@ -99,21 +99,21 @@ def read_levels(json: msgspec.Raw | bytes) -> Levels | None:
     """Return the levels of a JSON array; None if the format differs from the exchange's, or a price is zero.
 
     Args:
-        json: Its bytes (``bytes``, ``msgspec.Raw``).
+        json: The array as bytes (``bytes``, ``msgspec.Raw``).
     """
     cdef Py_buffer view
     cdef Levels levels = Levels.__new__(Levels)
-    cdef bint well = False
+    cdef bint valid = False
     PyObject_GetBuffer(json, &view, PyBUF_SIMPLE)
     try:
         levels.json = json
         levels.held = <Level*> PyMem_Malloc((view.len // SHORTEST + 1) * sizeof(Level))
         if levels.held is NULL:
             raise MemoryError(f"no memory for the levels of {view.len} bytes")
-        well = levels.read(<const char*> view.buf, <const char*> view.buf + view.len)
+        valid = levels.read(<const char*> view.buf, <const char*> view.buf + view.len)
     finally:
         PyBuffer_Release(&view)
-    return levels if well else None
+    return levels if valid else None
 
 
 cdef class Side:
@@ -122,7 +122,7 @@ cdef class Side:
     They are in order, the best last, with free space before and after them: a change moves the shorter part.
 
     Args:
-        number: Returns a price in 1e-8; its errors pass through.
+        number: Returns a price in 1e-8; its exceptions propagate.
         sign: 1 for bids, -1 for asks.
 
     Every method with text arguments raises OverflowError if a price has more than 64 bits.
@@ -217,7 +217,7 @@ cdef class Side:
         cdef Level* first = self.room + self.begin
         cdef Level* level = first
         cdef Py_ssize_t left = self.count, half
-        while left > 1:  # no branch on keys: half of its predictions would fail
+        while left > 1:  # no branch on keys: half of the predictions would fail
             half = left >> 1
             level += half * (level[half - 1].key < key)
             left -= half
@@ -285,7 +285,7 @@ cdef class Side:
         return level
 
     cdef int widen(self) except -1:
-        """Grow to as much free space before and after the levels as they occupy."""
+        """Reallocate with at least as much free space before and after the levels as they occupy."""
         cdef Py_ssize_t size = 3 * self.count + FIRST_ROOM
         cdef Level* room = <Level*> PyMem_Malloc(size * sizeof(Level))
         if room is NULL:

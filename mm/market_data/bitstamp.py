@@ -1,12 +1,12 @@
-"""A market with every order known, from order-by-order captures of Bitstamp: its book, trades and order log.
+"""Order-by-order market data from captures of Bitstamp: order book, trades and order log.
 
 The capture begins without a book and misses a few deletions, so the venue's own best levels (``order_book``, every two
 seconds) correct the book of orders: a price without an order message for `LAG_US` gets the venue's quantity.
-A missing quantity becomes an order of unknown number; an excess is removed, from unknown orders and then the oldest.
+A missing quantity becomes an order marked unknown; an excess is removed from unknown orders, then from the oldest.
 
-- An order that would trade at once is not part of the book until it no longer would; then it rests.
-- The quantity of a trade leaves the book at the print, not at the order's own message, which comes some 10 ms before or
-  after it: so a print is followed by the new level, as on other venues.
+- A marketable order is not part of the book until it is no longer marketable; then it becomes a resting order.
+- The traded quantity is removed from the book at the print, not at the order's own message, which arrives some 10 ms
+  before or after it: so a print is followed by the new level, as on other venues.
 - Orders are numbered in the order of arrival.
 
 The order log has REST, TRADE, REDUCE and CANCEL rows, each with the resulting LEVEL
@@ -93,7 +93,7 @@ class OrderMarket:
         self._levels: dict[int, dict[int, dict[int, RestingOrder]]] = {1: {}, -1: {}}
         self._prices: dict[int, list[int]] = {1: [], -1: []}
         self._orders: dict[int, RestingOrder] = {}  # by the venue's id
-        self._held: dict[int, RestingOrder] = {}  # orders that would trade at once, by number
+        self._held: dict[int, RestingOrder] = {}  # marketable orders, by number
         self._touched: dict[tuple[int, int], int] = {}
         self._changed: set[tuple[int, int]] = set()
         self._last_number = self._update_id = self._message_id = 0
@@ -150,7 +150,7 @@ class OrderMarket:
             self._orders.pop(name, None)
 
     def _place(self, us: int, order: RestingOrder) -> None:
-        """Add an order to the book, or hold it if it would trade at once."""
+        """Add an order to the book, or hold it if it is marketable."""
         if self._crosses(order):
             self._held[order.number] = order
             return
@@ -167,7 +167,7 @@ class OrderMarket:
         self._level_row(us, order)
 
     def _settle(self, us: int) -> None:
-        """Add the held orders to the book that no longer would trade."""
+        """Add held orders that are no longer marketable to the book."""
         for order in list(self._held.values()):
             self._place(us, order)
 
@@ -245,8 +245,8 @@ class OrderMarket:
 
     def _book(self, line: OrderMessage) -> None:
         """Correct the levels in the venue's book that no message has changed for `LAG_US`."""
-        shown = book_of(line)
-        for side, levels in ((1, shown.bids), (-1, shown.asks)):
+        venue_book = book_of(line)
+        for side, levels in ((1, venue_book.bids), (-1, venue_book.asks)):
             wanted = {self.grid.price(price): self.grid.qty(qty) for price, qty in levels}
             if not wanted:
                 continue
@@ -270,7 +270,7 @@ class OrderMarket:
                 self._last_number += 1
                 self._place(us, order)
             return
-        for order in sorted(orders.values(), key=lambda one: (not one.unknown, one.number)):
+        for order in sorted(orders.values(), key=lambda resting: (not resting.unknown, resting.number)):
             gone = min(surplus, order.left_e8)
             self._take(us, order, gone, ROW_REDUCE)
             surplus -= gone
@@ -304,7 +304,7 @@ class OrderMarket:
 
 @dataclass
 class ReadLines:
-    """The part of an import's report for a capture that is used whole or not at all."""
+    """Counts for the import report, for a capture that is used completely or not at all."""
 
     path: Path
     number: int = 0
@@ -314,7 +314,7 @@ class ReadLines:
 
 @dataclass
 class NamedSymbols:
-    """The symbols of a capture: it names none, so the requested one is accepted."""
+    """The symbols of a capture, which contains no symbol names, so the requested one is accepted."""
 
     symbols: Counter[str] = field(default_factory=Counter)
 
@@ -369,7 +369,7 @@ class DayRows:
 
     def __init__(self, rows: "array[int]", tick_e8: int, lot_e8: int) -> None:
         self._rows, self._at, self._steps = rows, 0, (tick_e8, lot_e8)
-        self._resting: dict[int, tuple[int, int, int]] = {}  # side, ticks, lots by number, in the order of arrival
+        self._resting: dict[int, tuple[int, int, int]] = {}  # number: side, ticks, lots; in the order of arrival
 
     def until(self, us: int) -> Iterator[tuple[int, ...]]:
         """Yield the rows before *us* that were not yielded yet, preceded by the resting orders."""
@@ -407,7 +407,7 @@ class DayRows:
 
 
 def write_rows(path: Path, rows: Iterable[Sequence[int]]) -> None:
-    """Write an order log, which must not exist, at once."""
+    """Write a complete order log to *path*, which must not exist."""
     with path.open("xb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=1, mtime=0) as log:
         log.write((",".join(ORDER_COLUMNS) + "\n").encode())
         log.writelines((",".join(map(str, row)) + "\n").encode() for row in rows)

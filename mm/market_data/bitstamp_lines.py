@@ -1,7 +1,7 @@
 """Order-by-order captures of Bitstamp, line by line: ``<receive time, ms> <kind> <JSON>``, plain, gzip or bzip2.
 
 The kinds are ``order_created``, ``order_changed``, ``order_deleted``, ``trade`` and ``order_book`` (the venue's best
-levels). A trade has neither side nor order ids: `matched` finds both of its orders by the quantity that they lost.
+levels). A trade has neither side nor order ids: `matched` finds both of its orders by their reduction in quantity.
 """
 
 import bz2
@@ -104,7 +104,7 @@ def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] | None = 
     with path.open("rb") as raw:
         head = raw.read(8)
         raw.seek(0)
-        unpack, opener = next(((name, one) for magic, name, one in _OPENERS if head.startswith(magic)), ("cat", None))
+        unpack, opener = next(((name, call) for magic, name, call in _OPENERS if head.startswith(magic)), ("cat", None))
         stream = opener(raw, "rb") if opener else raw
         try:
             for number, text in enumerate(stream, 1):  # type: ignore[arg-type, var-annotated]
@@ -164,8 +164,8 @@ class _Loss(NamedTuple):
 def matched(lines: Sequence[OrderMessage]) -> dict[int, TradeOrders]:
     """Return the orders of each trade among *lines*, by the position of the trade.
 
-    Both orders of a trade lose its quantity within `MATCH_US`; the later order is the taker. Of several candidates, the
-    nearest in time are used; a message belongs to one trade only.
+    Both orders of a trade are reduced by its quantity within `MATCH_US`; the later order is the taker. Of several
+    candidates, the nearest in time are used; a message belongs to one trade only.
     """
     lost = _losses(lines)
     used: set[int] = set()
@@ -173,14 +173,14 @@ def matched(lines: Sequence[OrderMessage]) -> dict[int, TradeOrders]:
     for at, line in enumerate(lines):
         if line.kind != TRADE:
             continue
-        near = [
-            one
+        candidates = [
+            loss
             for amount_e8 in (line.amount_e8, line.amount_e8 - 1, line.amount_e8 + 1)  # prices and amounts are floats
-            for one in _within(lost.get(amount_e8, []), line.us)
-            if one.at not in used
+            for loss in _within(lost.get(amount_e8, []), line.us)
+            if loss.at not in used
         ]
-        near.sort(key=lambda one: abs(one.us - line.us))
-        fills[at] = fill = _pair(near, line.price_e8)
+        candidates.sort(key=lambda loss: abs(loss.us - line.us))
+        fills[at] = fill = _pair(candidates, line.price_e8)
         used.update(fill)
     return fills
 
@@ -202,19 +202,19 @@ def _losses(lines: Sequence[OrderMessage]) -> dict[int, list[_Loss]]:
 
 
 def _within(losses: list[_Loss], us: int) -> list[_Loss]:
-    first = bisect_left(losses, us - MATCH_US, key=lambda one: one.us)
-    return losses[first : bisect_left(losses, us + MATCH_US + 1, key=lambda one: one.us)]
+    first = bisect_left(losses, us - MATCH_US, key=lambda loss: loss.us)
+    return losses[first : bisect_left(losses, us + MATCH_US + 1, key=lambda loss: loss.us)]
 
 
-def _pair(near: list[_Loss], price_e8: int) -> TradeOrders:
+def _pair(candidates: list[_Loss], price_e8: int) -> TradeOrders:
     """Return the maker, which has the trade's price, and the taker, a later order of the other side."""
-    makers = [one for one in near if one.price_e8 == price_e8]
+    makers = [loss for loss in candidates if loss.price_e8 == price_e8]
     for maker in makers:
-        for taker in near:
+        for taker in candidates:
             reaches = taker.side * (taker.price_e8 - price_e8) >= 0
             if taker.side == -maker.side and taker.came > maker.came and reaches:
                 return TradeOrders(maker.at, taker.at)
-    for one in near:  # the other order is older than the capture, so it was the maker
-        if one.side * (one.price_e8 - price_e8) >= 0:
-            return TradeOrders(-1, one.at)
+    for loss in candidates:  # the other order is older than the capture, so it was the maker
+        if loss.side * (loss.price_e8 - price_e8) >= 0:
+            return TradeOrders(-1, loss.at)
     return TradeOrders(-1, -1)

@@ -1,7 +1,7 @@
-"""One symbol's book, ordered by whole numbers, with the exchange's original texts.
+"""Order book of one symbol: levels ordered by integer keys, with the exchange's original decimal texts.
 
 The recorder and the import use it, and the compiled book of the backtest is tested against it. Its sides are plain
-Python, or compiled where a kernel helps.
+Python, or compiled if a kernel is available.
 """
 
 from bisect import bisect_left, insort
@@ -21,7 +21,7 @@ Level = tuple[str, str]
 kernel: Any = None
 """The compiled levels, `_levels`; None if there was no compiler at installation.
 
-Both ways write the same bytes; None, set before a session or a book is made, selects plain Python.
+Both implementations write the same bytes; set it to None before a session or a book is made to use plain Python.
 """
 with suppress(ImportError):
     kernel = import_module("mm.market_data._levels")
@@ -30,13 +30,13 @@ with suppress(ImportError):
 class LocalOrderBook:
     """Price levels of both sides.
 
-    Reading the best levels costs the same in a thin and in a deep book, and so, nearly, does a change.
+    The cost of reading the best levels does not depend on the depth of the book; that of a change hardly does.
 
     Args:
-        key: Converts price text into the whole number that orders it: 1e-8 of the quote asset, or ``Instrument.ticks``.
-            Equal prices need equal numbers. Its errors pass through, and the level is then not applied.
-        in_e8: Whether *key* is in 1e-8, and a kernel may keep the sides: fast if levels come parsed by a kernel and are
-            written as `cells`.
+        key: Converts a price text into its integer sort key: 1e-8 of the quote asset, or ``Instrument.ticks``. Equal
+            prices must have equal keys. Its exceptions propagate, and the level is then not applied.
+        in_e8: Whether *key* is in 1e-8, and a kernel may keep the sides: fast if levels were parsed by a kernel and
+            are written as `cells`.
     """
 
     def __init__(self, key: Callable[[str], int] = e8, *, in_e8: bool = False) -> None:
@@ -71,14 +71,14 @@ class LocalOrderBook:
         try:
             self._bids.change(bids)
             self._asks.change(asks)
-        except OverflowError:  # of a kernel: plain Python has no largest number
-            self._be_plain()
+        except OverflowError:  # only of a kernel: integers of plain Python are unbounded
+            self._switch_to_plain()
             return self.change(bids, asks)
         bid, ask = self._bids.best, self._asks.best
         return bid is not None and ask is not None and bid >= -ask
 
     def best(self) -> tuple[int | None, int | None]:
-        """Return the best bid and ask as numbers of *key*; None for an empty side."""
+        """Return the keys of the best bid and ask; None for an empty side."""
         ask = self._asks.best
         return self._bids.best, None if ask is None else -ask
 
@@ -87,7 +87,7 @@ class LocalOrderBook:
         return self._bids.top(n), self._asks.top(n)
 
     def cells(self, n: int) -> str:
-        """Return the frame cells of the best *n* levels, as `day_rows.level_cells` makes them."""
+        """Return the frame cells of the best *n* levels, in the format of `level_cells`."""
         text = self._cells(self._bids, self._asks, n)
         return level_cells(*self.top(n), n) if text is None else text
 
@@ -100,22 +100,22 @@ class LocalOrderBook:
         return len(self._bids), len(self._asks)
 
     def qty_at(self, side: int, key: int) -> str | None:
-        """Return the quantity at the price with the number *key* on *side*; None if there is no such level."""
+        """Return the quantity at the price with the key *key* on *side*; None if there is no such level."""
         return self._bids.qty_at(key) if side > 0 else self._asks.qty_at(-key)
 
     def levels_to(self, side: int, key: int) -> int:
-        """Return the number of levels of *side* from the best price to the one with the number *key*, both included."""
+        """Return the number of levels of *side* from the best price to the one with the key *key*, both included."""
         return self._bids.count_to(key) if side > 0 else self._asks.count_to(-key)
 
     def crossed(self) -> bool:
-        """Return True if the best bid is at or above the best ask, which no exchange's book has."""
+        """Return True if the best bid is at or above the best ask, which no valid book has."""
         bid, ask = self._bids.best, self._asks.best
         return bid is not None and ask is not None and bid >= -ask
 
     def differences(self, other: "LocalOrderBook", edges: tuple[int | None, int | None] = (None, None)) -> int:
         """Return the number of levels that differ from those of *other*, within the depth of both.
 
-        *other* reaches to the last level of a side, this book to the price with number *edges* (bid, ask; None: end).
+        The depth of *other* ends at its last levels, that of this book at the keys *edges* (bid, ask; None: its end).
         """
         bid, ask = edges
         return _differences(self._bids, other._bids, bid) + _differences(
@@ -130,7 +130,7 @@ class LocalOrderBook:
     def __len__(self) -> int:
         return len(self._bids) + len(self._asks)
 
-    def _be_plain(self) -> None:
+    def _switch_to_plain(self) -> None:
         """Switch to plain Python."""
         held = self.levels()
         side, self._cells = _PLAIN
@@ -139,9 +139,9 @@ class LocalOrderBook:
 
 
 class PlainSide:
-    """The levels of one side by ascending keys: numbers of prices, negative for asks, so that the best is last.
+    """Levels of one side by ascending keys: integer prices, negative for asks, so that the best is last.
 
-    They are a sorted list, cheap to change near the best price, and a dictionary; a kernel's `Side` does the same.
+    Keys are in a sorted list, cheap to change near the best price, levels in a dictionary; compiled version: `Side`.
     """
 
     __slots__ = ("_keys", "_levels", "_number", "_sign")
@@ -232,11 +232,11 @@ _LEAST_SHARE = 10
 
 @dataclass(frozen=True, slots=True)
 class SnapshotDepth:
-    """The depth of a snapshot, bids and asks: beyond its last level a book has only later changes.
+    """The depth of a snapshot, bids and asks: beyond its last level, a book contains only levels that changed later.
 
     Attributes:
         levels: Number of levels.
-        edges: Price of the last level, as the number that orders it; None without levels.
+        edges: Sort key of the last price; None without levels.
     """
 
     levels: tuple[int, int] = (0, 0)
@@ -250,16 +250,15 @@ class SnapshotDepth:
         return cls((len(bids), len(asks)), (last_bid, last_ask))
 
     def horizons(self, limit: int) -> list[tuple[int, int]]:
-        """Return the sides (+1 bid, -1 ask) that a request for *limit* levels shows incompletely, with their edges."""
+        """Return the sides (+1 bid, -1 ask) that are incomplete in a snapshot of *limit* levels, with their edges."""
         sides = zip((1, -1), self.levels, self.edges, strict=True)
         return [(side, edge) for side, levels, edge in sides if edge is not None and levels >= limit]
 
     def running_out(self, book: LocalOrderBook, limit: int, top_n: int) -> bool:
         """Return True if the best *top_n* levels of *book* may soon be beyond the snapshot's depth.
 
-        A side with fewer levels than requested, *limit*, is complete. Of any other side, a tenth of the levels, at
-        least twice *top_n*, must be left between the best price and the edge; or half of a snapshot with no more levels
-        than that.
+        A side with fewer levels than requested, *limit*, is complete. Of any other side, a tenth of the levels must be
+        left between the best price and the edge, at least twice *top_n*, but never more than half of the levels.
         """
         for side, edge in self.horizons(limit):
             levels = self.levels[side < 0]
@@ -273,7 +272,7 @@ _DOUBTS = 3
 
 
 class SnapshotSanity:
-    """Doubts a snapshot with an empty side: the market may be empty, but a broken response looks the same."""
+    """Checks for snapshots with an empty side: the market may be empty, but a broken response looks the same."""
 
     def __init__(self) -> None:
         self._empty = 0

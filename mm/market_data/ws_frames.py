@@ -55,7 +55,7 @@ class FrameCutter:
         return pieces
 
     def _usual(self, data: bytes, pieces: list[Piece]) -> int:
-        """Split off the messages of usual length at the start of *data*; return their end. The rest takes longer.
+        """Split off the messages of usual length at the start of *data*, the fast path; return their end.
 
         They are complete, of 126 to 65,535 bytes: two bytes of header, and two of length.
         """

@@ -78,7 +78,7 @@ class Inbox:
         filled: Set when something was added.
         held: Set while delivery is suspended by `hold_from`.
         links: Connections that are being opened or whose end was not delivered.
-        numbers: Numbers of connections whose opening was delivered, and whose end was not; counted from 1.
+        numbers: Numbers, from 1, of connections whose opening was delivered and whose end was not.
     """
 
     def __init__(self, clock_ns: Callable[[], int] = time_ns, gather_s: float = GATHER_S) -> None:
@@ -92,7 +92,7 @@ class Inbox:
         self.numbers: dict[Link, int] = {}
         self._count = 0
         self._bytes = 0
-        self._at_once: Listener | None = None
+        self._direct_listener: Listener | None = None
         self._error: Exception | None = None
 
     def put(self, link: "Link", raws: list[bytes], recv_us: int) -> bool:
@@ -105,9 +105,9 @@ class Inbox:
             return False
         self.waiting.extend([(recv_us, link, raw) for raw in raws])
         self._bytes += sum(map(len, raws))
-        if self._at_once is not None and self._error is None:
+        if self._direct_listener is not None and self._error is None:
             try:
-                self._hand_out_some(self._at_once)
+                self._deliver_slice(self._direct_listener)
             except Exception as error:  # `hand_out` raises it
                 self._error = error
         if self.waiting or self._error is not None:
@@ -128,10 +128,10 @@ class Inbox:
     async def hand_out(self, listener: Listener, stopping: Callable[[], bool]) -> None:
         """Deliver messages until it is *stopping* and the last connection has ended.
 
-        Messages may be gathered for a moment: many at a time cost less than each alone. All have their stamps. After a
-        time slice the event loop runs, so that the sockets are served regularly.
+        Messages may be gathered briefly, because a batch costs less per message; all keep their arrival stamps. After
+        each time slice the event loop runs, so that the sockets are served regularly.
         """
-        self._at_once = None if self._gather_s else listener
+        self._direct_listener = None if self._gather_s else listener
         try:
             while self.links or self.waiting or not stopping():
                 await self.filled.wait()
@@ -139,15 +139,15 @@ class Inbox:
                     await asyncio.sleep(self._gather_s)
                 self.filled.clear()
                 while self.waiting and self._error is None and not self.held.is_set():
-                    self._hand_out_some(listener)
+                    self._deliver_slice(listener)
                     if self.waiting:
                         await asyncio.sleep(0)
                 if self._error is not None:
                     raise self._error
         finally:
-            self._at_once = None
+            self._direct_listener = None
 
-    def _hand_out_some(self, listener: Listener) -> None:
+    def _deliver_slice(self, listener: Listener) -> None:
         """Deliver waiting messages for one time slice."""
         waiting, ends_s = self.waiting, perf_counter() + SLICE_S
         while waiting:
@@ -271,7 +271,7 @@ class Link(asyncio.Protocol):
             return
         self._recv_us = self._inbox.clock_ns() // 1_000
         if self._cutter is None:
-            data = self._shake_hands(data)
+            data = self._handshake(data)
         raws: list[bytes] = []
         for whole, piece in self._cutter.cut(data) if self._cutter else ():
             if whole:
@@ -311,7 +311,7 @@ class Link(asyncio.Protocol):
             await asyncio.wait_for(self._over.wait(), CLOSE_TIMEOUT_S)
         self.abort()
 
-    def _shake_hands(self, data: bytes) -> bytes:
+    def _handshake(self, data: bytes) -> bytes:
         """Process the handshake response, and return the data after it; frames, if the connection is open."""
         if self._refused:
             self._process(data)
@@ -395,7 +395,7 @@ class Link(asyncio.Protocol):
             self.abort()
 
     async def _keep_alive(self) -> None:
-        """Ping the other side every `PING_INTERVAL_S`; without a response within `PING_TIMEOUT_S` it counts as gone."""
+        """Ping the other side every `PING_INTERVAL_S`; without a response within `PING_TIMEOUT_S` it counts as lost."""
         while self._protocol.state is OPEN:
             await asyncio.sleep(PING_INTERVAL_S)
             if self._protocol.state is not OPEN:

@@ -1,7 +1,7 @@
 """A permanent stream from one address: connections are opened, replaced by successors, and reopened.
 
-A connection is replaced when it is old, when the exchange announces a shutdown, and when a stall is suspected. The next
-one opens first; the old one continues until a message of the new one continues those of the old one, or a bounded time
+A connection is replaced when it is old, when the exchange announces a shutdown, and when a stall is suspected. The new
+one opens first; the old one stays open until the ids of the new one continue those of the old one, or a bounded time
 has passed. So nothing is lost if the old one still works.
 """
 
@@ -20,7 +20,7 @@ LINGER_S = 1.0
 POLL_S = 0.05
 YOUNGER = 0.1
 GOOD_S = 1.0
-"""Age from which a connection counts as a success; reopened at that age it stays within the budget of attempts."""
+"""Age from which a connection counts as a success; reopening at that age stays within the budget of attempts."""
 
 
 class WsStream:
@@ -115,7 +115,7 @@ class WsStream:
         return self.reached_us() - 1
 
     async def settled(self) -> None:
-        """Wait until all messages that had arrived before were delivered."""
+        """Wait until all messages that arrived before this call were delivered."""
         last = self._inbox.waiting[-1] if self._inbox.waiting else None
         while self.held.is_set() or (last is not None and self._inbox.waiting and self._inbox.waiting[0][0] <= last[0]):
             await asyncio.sleep(POLL_S if self.held.is_set() else 0)

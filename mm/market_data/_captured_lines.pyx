@@ -3,8 +3,8 @@
 
 The kernel reads stamped lines of combined streams, with keys in any order, but only the regular cases: a depth message
 that follows the book, a trade that follows the last one, a best price that agrees with the book. Its rows equal those
-of the writers in Python. It stops before any other line, with the book before or after that line's changes, which are
-the same once Python has applied the line; Python reads the line and continues.
+of the writers in Python. It stops before any other line; the book may already contain that line's changes, which is
+harmless because quantities are absolute. Python then reads the line and continues.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
@@ -124,20 +124,20 @@ cdef inline char* put_text(char* p, const char* text, Py_ssize_t size) noexcept 
     return p + size
 
 
-cdef inline char* put_number(char* p, int64_t value, char behind) noexcept nogil:
+cdef inline char* put_number(char* p, int64_t value, char after) noexcept nogil:
     p = put_whole(p, value)
-    p[0] = behind
+    p[0] = after
     return p + 1
 
 
 cdef class CapturedLines:
-    """State of the market of one symbol, and the rows of the lines taken.
+    """State of the market of one symbol, and the rows of the processed lines.
 
     Args:
         symbol: As in the messages.
         futures: Whether updates have the id of the one before (`pu`).
-        units: Below which number a stamp is in ms; from when on and before when exchanges stamp, and from when on and
-            before when lines are stamped, in µs; most ms between a trade and its message.
+        units: Limit below which a stamp is in ms; first valid stamp and end (excluded) for exchanges, and the same for
+            lines, in µs; maximum time between a trade and its message, in ms.
 
     Attributes:
         last_us, to_us: Range of valid arrivals, without its end.
@@ -147,8 +147,8 @@ cdef class CapturedLines:
         tick_e8, lot_e8: The known steps; 0 is none.
         seen_tick_e8, seen_lot_e8: Divisors of all prices and quantities received.
         rooms: Bytes by which each file may grow: diffs, frames, trades.
-        lines, updates, trades, tickers, compared: Numbers taken since `begin`.
-        units_seen: 1 for a stamp in ms, 2 for one in µs, of rows.
+        lines, updates, trades, tickers, compared: Numbers processed since `begin`.
+        units_seen: Bit mask of the stamp units in rows: 1 for ms, 2 for µs.
         first_id, exchange: First id and stamp of the last update; its number is `update_seq`, its arrival `update_us`.
         trade_us: Arrival of the last trade.
     """
@@ -181,7 +181,7 @@ cdef class CapturedLines:
         PyMem_Free(self.levels.first)
 
     def learn(self, str name, str kind) -> None:
-        """Take messages of the stream *name*, of this *kind*: depth, trade, aggTrade or bookTicker."""
+        """Register the stream *name* of this *kind*: depth, trade, aggTrade or bookTicker."""
         kinds = {"depth": DEPTH, "trade": TRADE, "aggTrade": AGGREGATE, "bookTicker": TICKER}
         cdef bytes text = name.encode()
         if self.stream_count < MOST_STREAMS:
@@ -221,7 +221,7 @@ cdef class CapturedLines:
         )
 
     def begin(self, str run, str source, Py_ssize_t top_n, rooms: tuple[int, int, int]) -> None:
-        """Start in a day: rows of *run*, trades from *source*, frames of *top_n* levels, nothing taken."""
+        """Start in a day: rows of *run*, trades from *source*, frames of *top_n* levels; all counts are 0."""
         self.run, self.source, self.top_n = run.encode(), source.encode(), top_n
         self.room[0], self.room[1], self.room[2] = rooms
         self.lines = self.updates = self.trades = self.tickers = self.compared = self.units_seen = 0
@@ -240,13 +240,13 @@ cdef class CapturedLines:
         return text_in(&self.offsets)
 
     def take(self, bytes block, Py_ssize_t at, bids: Side | None, asks: Side | None, str trades) -> int:
-        """Take the lines of *block* from *at*, and return the offset of the first line that was not taken.
+        """Process the lines of *block* from *at*, and return the offset of the first line that was not processed.
 
         Args:
-            block: Lines; the last may be torn.
+            block: Lines; the last may be incomplete.
             at: Offset of a line.
-            bids, asks: The book; None to take no updates.
-            trades: The kind of stream from which trades are taken.
+            bids, asks: The book; None to process no updates.
+            trades: The kind of stream whose trades are processed.
         """
         cdef const char* start = block
         cdef const char* end = start + len(block)
@@ -263,7 +263,7 @@ cdef class CapturedLines:
             p = newline + 1
 
     cdef bint line(self, const char* p, const char* end, Side bids, Side asks, Kind trade_kind) except -1:
-        """Take the line from *p* to its newline at *end*; False if it is not taken."""
+        """Process the line from *p* to its newline at *end*; False if it is not regular."""
         cdef int64_t recv_us = 0
         cdef Kind kind = DEPTH
         cdef Fields fields
@@ -416,7 +416,7 @@ cdef class CapturedLines:
         )
 
     cdef bint update(self, int64_t recv_us, Fields* fields, Side bids, Side asks) except -1:
-        """Take a depth message."""
+        """Process a depth message; False if it is not regular."""
         cdef Level* held = <Level*> self.levels.first
         cdef int64_t exchange = fields.number[at_of(c"E")], first_id = fields.number[at_of(c"U")]
         cdef int64_t last_id = fields.number[at_of(c"u")]
@@ -499,7 +499,7 @@ cdef class CapturedLines:
         return 0
 
     cdef bint best(self, int64_t recv_us, Fields* fields, Side bids, Side asks) except -1:
-        """Take the best prices."""
+        """Process best prices; False if they are not regular."""
         cdef Level[2] found
         cdef Best before = self.waiting
         if not have(fields, b"u"):
@@ -518,7 +518,7 @@ cdef class CapturedLines:
         return True
 
     cdef bint trade(self, int64_t recv_us, Fields* fields, Kind kind) except -1:
-        """Take a trade."""
+        """Process a trade; False if it is not regular."""
         cdef int64_t sent = fields.number[at_of(c"E")], traded = fields.number[at_of(c"T")]
         cdef int64_t number = fields.number[at_of(c"t")], first_id = number, last_id = number, late_us
         cdef Level found
@@ -569,26 +569,26 @@ cdef const char* value_of(const char* p, const char* end, Fields* fields, int n)
     """Read a number, a text, true, false or null into the field *n*; a negative *n* is skipped."""
     cdef Text text
     cdef int64_t value = -1
-    cdef const char* behind = NULL
+    cdef const char* after = NULL
     if p[0] == c'"':
-        behind = plain_text(p, end, &text)
+        after = plain_text(p, end, &text)
         if n >= 0:
             fields.has_text[n], fields.text[n] = True, text
-        return behind
+        return after
     if p[0] == c"n":
         return word(p, end, b"null", 4)
     if p[0] == c"t" or p[0] == c"f":
         value = p[0] == c"t"
-        behind = word(p, end, b"true", 4) if value else word(p, end, b"false", 5)
+        after = word(p, end, b"true", 4) if value else word(p, end, b"false", 5)
         if n != at_of(c"m"):  # no other field is true or false
-            return NULL if n == PREVIOUS or n == at_of(c"X") else behind
+            return NULL if n == PREVIOUS or n == at_of(c"X") else after
     else:
-        behind = whole(p, end, &value)
+        after = whole(p, end, &value)
         if n == at_of(c"m"):
             return NULL
     if n >= 0:
         fields.has_number[n], fields.number[n] = True, value
-    return behind
+    return after
 
 
 cdef bint have(Fields* fields, const char* letters) noexcept nogil:

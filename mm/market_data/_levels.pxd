@@ -51,11 +51,11 @@ cdef inline const char* plain(const char* p, const char* end, int64_t* value) no
 cdef inline const char* decimal(const char* p, const char* end, int64_t* value, int* places) noexcept nogil:
     """Read a decimal of up to eight *places*, without leading zeros; return the position after it, or NULL."""
     cdef const char* first = p
-    cdef const char* behind = plain(p, end, value)
+    cdef const char* after = plain(p, end, value)
     cdef uint64_t whole = 0
     places[0] = 8
-    if behind is not NULL:
-        return behind
+    if after is not NULL:
+        return after
     while p < end and c"0" <= p[0] <= c"9" and p - first <= 11:
         whole = whole * 10 + <uint64_t> (p[0] - c"0")
         p += 1

@@ -53,8 +53,8 @@ class Staging:
     Args:
         data_root: Folder of the day folders; created if it does not exist.
         symbol: Upper case.
-        run_id: Names the run in every row.
-        top_n: levels per side in the frames.
+        run_id: Name of the run, in every row.
+        top_n: Levels per side in the frames.
         write_diffs: Whether there are depth messages.
         venue: The market of the days, for ``schema.json``.
 
@@ -133,13 +133,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class CaptureForm:
-    """A form of captures, and the days it is imported into.
+    """A capture format, and the properties of the imported days.
 
     Attributes:
         name: Its name for ``--format``.
         zone: Time zone of its days.
-        opened: Returns the captures that the files are, in the order in which they are read; the symbol, the grid of
-            its decimals and the progress go to them.
+        opened: Returns the captures in the order in which they are read; its arguments are the files, the symbol, the
+            grid of its decimals and the progress function.
         nothing: The error message for files without a message.
         venue: The market of the days, for ``schema.json``.
     """
@@ -160,7 +160,7 @@ class ImportOptions:
             exchangeInfo in the capture, else infers it from the prices.
         qty_step: Quantity step, a decimal; None as above.
         min_notional: Minimum notional of an order, a decimal; None takes it from the exchangeInfo, else 0.
-        top_n: levels per side in the frames.
+        top_n: Levels per side in the frames.
         trade_stream: ``trade`` or ``aggTrade``, if a capture has both; None takes the first one in it.
         form: ``raw`` (Binance), or ``bitstamp``: order by order, with an order log next to each day.
     """
@@ -205,15 +205,15 @@ def import_captures(  # noqa: PLR0913 - a public function
         paths: One or more captures; read in this order, as one recording.
         symbol: The symbol to import, in upper or lower case.
         data_root: Folder of the day folders.
-        run_id: Names the run in every row.
+        run_id: Name of the run, in every row.
         options: None takes the defaults.
         progress: Called with the bytes read so far and those of all captures.
-        form: Form of the files; None is raw captures of Binance: of Spot, or of USD-M if a message shows it.
+        form: Format of the files; None is raw captures of Binance Spot, or of USD-M if a message is of USD-M.
 
     Raises:
-        BrokenFile: If a capture is empty, has another form, is of other futures or of two markets, or precedes the
+        BrokenFile: If a capture is empty, has another format, is of other futures or of two markets, or precedes the
             one given before it.
-        Mismatch: If no capture has a message of *symbol*; the message names the symbols they have.
+        Mismatch: If no capture has a message of *symbol*; the error message lists the symbols they contain.
         RunExists: If a day folder exists already.
     """
     if not paths:
@@ -247,7 +247,7 @@ def import_captures(  # noqa: PLR0913 - a public function
 
 
 class _Import:
-    """One import: knowledge about the symbol, and the report so far; *ahead*: whether a kernel may read lines."""
+    """The state of one import: the symbol's grid and filters; *ahead*: whether a kernel may read lines."""
 
     def __init__(self, symbol: str, options: ImportOptions, form: CaptureForm, *, ahead: bool) -> None:
         self.symbol = symbol
@@ -347,7 +347,7 @@ class _Import:
             session.note(recv_us, "funding", paid._asdict())
 
     def _check_alone(self, capture: SomeCapture, bare_snapshot: str) -> None:
-        """Refuse snapshots without a symbol if there are several; one that occurs once may be a damaged line."""
+        """Refuse snapshots without a symbol if another symbol occurs more than once (once may be a damaged line)."""
         seen = capture.messages.symbols
         if any(count > 1 for name, count in seen.items() if name != self.symbol):
             if self.symbol not in seen:
@@ -372,7 +372,7 @@ class _Import:
         """Refuse a given tick size of which the prices of the capture are not multiples.
 
         Raises:
-            OffGrid: If at least a quarter of the prices is off it: with too coarse a tick it is half of them, with
+            OffGrid: If at least a quarter of the prices is off the tick: too coarse a tick affects half of them,
                 single wrong prices far fewer.
         """
         given = self.options.tick_e8
@@ -456,7 +456,7 @@ class _Import:
         return instrument_json(report.instrument, report.inferred, self._grids)
 
     def _nothing(self, captures: Sequence[SomeCapture]) -> Mismatch | BrokenFile:
-        """Return the error of an import that found no message of the symbol."""
+        """Return the error for captures without a message of the symbol."""
         symbols = sum((capture.messages.symbols for capture in captures), Counter[str]())
         names = ", ".join(str(capture.lines.path) for capture in captures)
         if symbols:
@@ -472,7 +472,7 @@ def steps_of(paths: Sequence[Path], progress: Progress | None) -> Iterator[tuple
 
 
 def _raw_of(venue: MarketVenue) -> CaptureForm:
-    """Return the form of raw captures of a market."""
+    """Return the format of raw captures of a market."""
 
     def opened(paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress | None) -> list[Capture]:
         return [Capture(path, symbol, grid, step, venue) for path, step in steps_of(paths, progress)]

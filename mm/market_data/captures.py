@@ -1,13 +1,13 @@
-"""Raw captures of Binance Spot and USD-M, line by line, as typed messages with their receive time.
+"""Reads raw captures of Binance Spot and USD-M, line by line, as typed messages with their receive times.
 
-Two forms are read, each plain or gzip, and recognised file by file:
+Two formats are supported, each plain or gzip, and detected per file:
 
 - stamped lines: ``<stamp> <JSON>``, the stamp in s (with a fraction), ms, µs or ns; the JSON is a combined-stream
-  message (``{"stream", "data"}``), a bare payload, or a REST answer. A connection may stand between them as
-  ``wss://… <-> <stamp>``, and a REST answer may bring its address: ``https://… -> <stamp>: <JSON>``.
-- JSON lines that begin with ``{"t":"header", …}``: ``t``, ``ts`` and the raw text in ``data``. Each connection is in
-  order there, but REST answers may stand before everything else: they are handed out when the stream reaches their
-  time.
+  message (``{"stream", "data"}``), a bare payload, or a REST response. A line ``wss://… <-> <stamp>``
+  records a connection, and a REST response may be preceded by its address: ``https://… -> <stamp>: <JSON>``.
+- JSON lines that begin with ``{"t":"header", …}``: ``t``, ``ts`` and the raw text in ``data``. The messages of
+  each connection are in order, but REST responses may precede all of them: they are returned when the stream reaches
+  their time.
 """
 
 import mmap
@@ -55,12 +55,12 @@ class CaptureLines:
         progress: Called with the bytes of the file read so far.
 
     Attributes:
-        number: Number of the line handed out last, from 1.
+        number: Number of the last returned line, from 1.
         cut: Whether that line has no newline and so may be a fragment: the end of the file, or a damaged stretch.
         lost_bytes: Bytes of the file that could not be decompressed.
         ends_early: Whether a gzip file ended in the middle of a member.
-        ahead: Takes whole lines of a block from a place on, before they are handed out one by one, and returns how many
-            and where the next one begins; None where nobody does.
+        ahead: Called with a block and an offset; processes complete lines from there, instead of returning them, and
+            returns their number and the offset of the next one; None for no call.
 
     Raises:
         BrokenFile: If there is no such file, it is empty, or compressed in another way.
@@ -147,7 +147,7 @@ class CaptureLines:
 def refuse_folder(path: Path) -> None:
     """Raise BrokenFile, with one of the files in it, if *path* is a folder and not a capture."""
     if path.is_dir():
-        inside = sorted(one for one in path.iterdir() if one.is_file())
+        inside = sorted(entry for entry in path.iterdir() if entry.is_file())
         example = f", such as {inside[0]}" if inside else ""
         raise BrokenFile(f"{path}: this is a folder; give the captures in it{example}")
 
@@ -162,9 +162,9 @@ def _head(path: Path) -> bytes:
         raise BrokenFile(f"{path}: cannot be read ({error.strerror}); give the path of a capture") from error
     if not head:
         raise BrokenFile(f"{path}: the file is empty; leave it out, or copy the capture again")
-    for magic, (name, way_out) in _OTHER_PACKINGS.items():
+    for magic, (name, remedy) in _OTHER_PACKINGS.items():
         if head.startswith(magic):
-            raise BrokenFile(f"{path}: this is a {name} file; {way_out}; {ACCEPTED}")
+            raise BrokenFile(f"{path}: this is a {name} file; {remedy}; {ACCEPTED}")
     return head
 
 
@@ -193,7 +193,7 @@ def _next_member(data: mmap.mmap, start: int) -> int:
 
 
 def _skip_zeros(data: mmap.mmap, at: int) -> int:
-    """Return the first byte from *at* that is not padding."""
+    """Return the offset of the first byte from *at* on that is not padding."""
     while at < len(data) and data[at] == 0:
         at += 1
     return at
@@ -202,7 +202,7 @@ def _skip_zeros(data: mmap.mmap, at: int) -> int:
 EARLIEST_US = 10**15
 RECOGNISE_LINES = 20
 RECORDERS = {SPOT: ("BINANCE", "BINANCE_US"), USDM: ("BINANCE_FUTURES",)}
-"""Names of the exchanges of a market in the second form."""
+"""Exchange names in the header of the second format, per market."""
 
 
 class Broken(Struct):
@@ -244,7 +244,7 @@ class LinesRead(Protocol):
 
 
 class SymbolsMet(Protocol):
-    """The symbols that occurred in a capture, with their messages."""
+    """The symbols that occurred in a capture, with their message counts."""
 
     @property
     def symbols(self) -> Counter[str]:
@@ -269,11 +269,11 @@ class SomeCapture(Protocol):
     def __iter__(self) -> Iterator[CapturedMessage]: ...
 
     def where(self) -> str:
-        """Return file and line of the message handed out last."""
+        """Return file and line of the last returned message."""
 
 
 class _Packet(NamedTuple):
-    """A parsed line: receive time, the address of a connection or REST answer, and the JSON (empty: none)."""
+    """A parsed line: receive time, the address of a connection or REST response, and the JSON (empty: none)."""
 
     recv_us: int | None
     url: str
@@ -281,7 +281,7 @@ class _Packet(NamedTuple):
 
 
 class _Record(Struct, gc=False):
-    """A line of the JSON form."""
+    """A line of the JSON format."""
 
     t: str
     ts: Raw = Raw(b"")
@@ -304,16 +304,16 @@ class Capture:
         symbol: The symbol, upper case.
         grid: Checks every price and quantity of the symbol, and derives their steps.
         progress: Called with the bytes of the file read so far.
-        venue: The market that it is of.
+        venue: The market of the capture.
 
     Attributes:
         lines: Its lines, with losses.
         messages: The decoder, with the symbols that occurred.
         market: The name of its market.
-        warnings: None; unusual lines are in the quarantine.
+        warnings: Always empty; unusual lines are in the quarantine.
 
     Raises:
-        BrokenFile: If the file has another form; OtherMarket if it is of another market. The message names it.
+        BrokenFile: If the file has another format; OtherMarket if it is of another market. The message names it.
     """
 
     def __init__(
@@ -340,7 +340,7 @@ class Capture:
         return self._split is _split_stamped
 
     def where(self) -> str:
-        """Return file and line of the message handed out last."""
+        """Return file and line of the last returned message."""
         return f"{self.lines.path.name}:{self.lines.number}"
 
     def _received(self, line: bytes) -> CapturedMessage:
@@ -393,15 +393,15 @@ class Capture:
 
 
 def _answers_in_time(received: Iterator[CapturedMessage]) -> Iterator[CapturedMessage]:
-    """Hold back REST answers until the stream has reached their receive time."""
+    """Hold back REST responses until the stream has reached their receive time."""
     answers: deque[CapturedMessage] = deque()
-    for one in received:
-        if one.answer:
-            answers.append(one)
+    for captured in received:
+        if captured.answer:
+            answers.append(captured)
             continue
-        while answers and (answers[0].recv_us or 0) <= (one.recv_us or 0):
+        while answers and (answers[0].recv_us or 0) <= (captured.recv_us or 0):
             yield answers.popleft()
-        yield one
+        yield captured
     yield from answers
 
 
@@ -421,7 +421,7 @@ def _split_stamped(line: bytes) -> _Packet:
 
 
 def _split_record(line: bytes) -> _Packet:
-    """Parse a line of the JSON form; a record that is neither a connection nor a message is empty."""
+    """Parse a line of the JSON format; a record that is neither a connection nor a message is empty."""
     record = _RECORD.decode(line)
     if record.t == "connect":
         return _Packet(_stamp_us(bytes(record.ts)), record.addr, "")

@@ -79,7 +79,7 @@ class Downloads:
     ) -> None:
         self._base_url, self._folder, self._most_bytes = base_url, folder, most_bytes
         self._bar, self._pause = bar, pause
-        self._came = 0
+        self._received = 0
         self._client = httpx.Client(timeout=_TIMEOUTS, follow_redirects=False)
 
     def __enter__(self) -> Self:
@@ -92,7 +92,7 @@ class Downloads:
 
     def published(self, place: str) -> bool:
         """Return whether the server has a file at *place* (``/data/…``)."""
-        return self._retried(place, lambda: self._answer(self._client.head(self._base_url + place)).status_code != 404)
+        return self._retried(place, lambda: self._checked(self._client.head(self._base_url + place)).status_code != 404)
 
     def load(self, place: str) -> Loaded:
         """Load the file at *place*, and verify it by its published ``.CHECKSUM``.
@@ -125,7 +125,7 @@ class Downloads:
         """Return the published sha256 of a file, in lower case."""
         kept = self._folder / (name + CHECKSUM)
         if not kept.is_file():
-            write_whole(kept, self._retried(place + CHECKSUM, lambda: self._small(place + CHECKSUM)))
+            write_whole(kept, self._retried(place + CHECKSUM, lambda: self._checksum_text(place + CHECKSUM)))
         text = kept.read_text(encoding="utf-8", errors="replace")
         match = _SUM_LINE.fullmatch(text)
         if match is None or match[2] != name:
@@ -133,9 +133,9 @@ class Downloads:
             raise BrokenFile(f"{self._base_url}{place}{CHECKSUM}: {text[:100]!r} is not '<sha256>  {name}'")
         return match[1].lower()
 
-    def _small(self, place: str) -> bytes:
+    def _checksum_text(self, place: str) -> bytes:
         with self._client.stream("GET", self._base_url + place) as answer:
-            self._there(self._answer(answer), place)
+            self._require_published(self._checked(answer), place)
             data = b""
             for chunk in answer.iter_bytes():
                 data += chunk
@@ -145,9 +145,9 @@ class Downloads:
 
     def _fill(self, place: str, part: Path) -> None:
         """Extend *part* to the length of the file at *place*."""
-        self._retried(place, lambda: self._more(place, part))
+        self._retried(place, lambda: self._append_rest(place, part))
 
-    def _more(self, place: str, part: Path) -> None:
+    def _append_rest(self, place: str, part: Path) -> None:
         have = part.stat().st_size if part.exists() else 0
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
         with self._client.stream("GET", self._base_url + place, headers=headers) as answer:
@@ -156,12 +156,12 @@ class Downloads:
                     return
                 part.unlink()
                 raise _Transient("the existing part is longer than the file")
-            self._there(self._answer(answer), place)
+            self._require_published(self._checked(answer), place)
             if answer.status_code != 206 or not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 have = 0
             length = answer.headers.get("Content-Length", "")
             total = have + int(length) if length.isdigit() else None
-            self._bounded(place, total or 0)
+            self._check_size(place, total or 0)
             with (
                 part.open("ab" if have else "wb") as file,
                 self._bar(place.rpartition("/")[2], total or 0) as advance,
@@ -169,25 +169,25 @@ class Downloads:
                 advance(have)
                 for chunk in answer.iter_raw():
                     have += len(chunk)
-                    self._came += len(chunk)
-                    self._bounded(place, have)
+                    self._received += len(chunk)
+                    self._check_size(place, have)
                     file.write(chunk)
                     advance(len(chunk))
         if total is not None and have != total:
             raise _Transient(f"{have:,} of {total:,} bytes were received")
 
-    def _bounded(self, place: str, size: int) -> None:
+    def _check_size(self, place: str, size: int) -> None:
         if size > self._most_bytes:
             raise UsageError(
                 f"--max-download-mb (MAX_DOWNLOAD_MB) was {self._most_bytes / 1e6:g}: {self._base_url}{place} has "
                 f"{size / 1e6:,.1f} MB; raise it, or choose a quieter symbol or day"
             )
 
-    def _there(self, answer: httpx.Response, place: str) -> None:
+    def _require_published(self, answer: httpx.Response, place: str) -> None:
         if answer.status_code == 404:
             raise NotPublished(f"{self._base_url}{place.removesuffix(CHECKSUM)}: not published (404)")
 
-    def _answer(self, answer: httpx.Response) -> httpx.Response:
+    def _checked(self, answer: httpx.Response) -> httpx.Response:
         """Return a conclusive response; raises for others."""
         if answer.status_code in _LATER:
             raise _Transient(f"it responds with {answer.status_code}", retry_after_s(answer.headers.get("Retry-After")))
@@ -199,16 +199,16 @@ class Downloads:
         """Return the result of *attempt*, retried with growing pauses; one that received bytes does not count."""
         backoff, failures = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S), 0
         while True:
-            before = self._came
+            before = self._received
             try:
                 return attempt()
             except (httpx.TransportError, _Transient) as error:
-                failures = 1 if self._came > before else failures + 1
+                failures = 1 if self._received > before else failures + 1
                 if failures >= ATTEMPTS:
                     name = place.rpartition("/")[2].removesuffix(CHECKSUM)
                     raise TryLater(
                         f"{self._base_url}{place}: {str(error) or type(error).__name__}, {ATTEMPTS} times; try again "
                         f"later (received data is kept), or copy {name} and its {CHECKSUM} into {self._folder}"
                     ) from error
-                asked_s = error.pause_s if isinstance(error, _Transient) else 0.0
-                self._pause(max(backoff.delay(time.monotonic()), min(asked_s, LONGEST_PAUSE_S)))
+                requested_s = error.pause_s if isinstance(error, _Transient) else 0.0
+                self._pause(max(backoff.delay(time.monotonic()), min(requested_s, LONGEST_PAUSE_S)))

@@ -21,7 +21,7 @@ from mm.market_data.venue import AggTrade, BookTicker, DepthSnapshot, DepthUpdat
 class TickerCheck:
     """Compares each `bookTicker` with the book of the same update id, whichever of the two arrives first.
 
-    Only the latest ticker waits for its book: depth updates combine many ids, and the book never has most of them.
+    Only the latest ticker waits for its book: depth updates combine many ids, and the book skips most of them.
 
     Attributes:
         compared: Tickers compared with a book of their id.
@@ -46,7 +46,7 @@ class TickerCheck:
         self.agreed += compared
 
     def ticker(self, ticker: BookTicker, book_id: int | None, book: LocalOrderBook) -> str | None:
-        """Process a ticker; returns as `compare_ticker` if the book is at its id, else stores it."""
+        """Compare *ticker* as in `compare_ticker` if the book is at its id; otherwise store it, and return None."""
         self._waiting = ticker
         return self.compare_ticker(book_id, book)
 
@@ -230,8 +230,8 @@ class OpenDay:
 class ImportSession:
     """Processes messages in sequence and writes the days that they belong to.
 
-    A message belongs to the day of its receive time, in *zone*. The day never goes back: after the clock was set back,
-    rows stay in the open day and keep their stamps, and the ledger has a `clock_step`.
+    A message belongs to the day of its receive time, in *zone*. A past day is never reopened: after the clock was set
+    back, rows stay in the open day and keep their stamps, and the ledger has a `clock_step`.
 
     Args:
         open_day: Creates the folder of a day (``YYYYMMDD``).
@@ -274,7 +274,7 @@ class ImportSession:
         self._broken: list[tuple[int, Broken]] = []
 
     def note(self, recv_us: int | None, kind: str, details: Mapping[str, Any]) -> None:
-        """Write an event before the next message, in the same day; None is the time of the last one."""
+        """Write an event before the next message, in the same day; without a time it gets that of the last message."""
         self._notes.append((recv_us or 0, kind, details))
 
     def quarantine(self, recv_us: int | None, broken: Broken) -> None:

@@ -39,7 +39,7 @@ TRADES, BOOK = "trades", "bookTicker"
 BOOK_DAYS = "20230516", "20240330"
 """First and last day of the published best prices, for BTCUSDT of USD-M; other symbols may begin later."""
 SAMPLE = "usdm", "XMRUSDT", "20230920"
-"""The default day: of a quiet symbol, so that it is small."""
+"""The default day, of an inactive symbol, so that its files are small."""
 DOWNLOADS = ".download"
 NEAREST_DAYS = 10
 MOST_RUNS = 64
@@ -261,7 +261,7 @@ class _Day:
         self._report.left_out[why] = self._report.left_out.get(why, 0) + rows
 
     def _rows(self, source: "_Source", advance: Callable[[int], None]) -> Iterator[_Dated]:
-        """Yield the rows of a file in order, with times that never fall, without those of another day."""
+        """Yield the rows of a file in order, with non-decreasing times, without those of another day."""
         us = 0
         for number, cells in source.in_order(self._scratch, advance):
             at = exchange_us(int(cells[source.time_at]))
@@ -427,8 +427,8 @@ class _Source:
                     opened.callback(part.unlink)
                     parts.append(opened.enter_context(part.open("w+", encoding="ascii", newline="\n")))
                 parts[at].write(",".join(cells) + "\n")
-            for one in parts:
-                one.seek(0)
+            for file in parts:
+                file.seek(0)
             yield from merge(*map(_numbered, parts), key=lambda row: row[0])
 
     def _read(self, advance: Callable[[int], None]) -> Iterator[tuple[int, Sequence[str]]]:

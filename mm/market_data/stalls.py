@@ -1,13 +1,13 @@
 """Distinguishes a stalled stream from a quiet market: for depth messages, and for trades.
 
 A trade changes the book, so an update must follow: if none arrives within the limit, the stream has stalled. If nothing
-arrives at all, only a new connection can tell, by the ids of its first update. Each such test doubles the timeout, up
-to a minute, so that a quiet symbol is not moved from one connection to the next; missing ids, or a minute without a
+arrives at all, only the ids of the first update on a new connection distinguish the two. Each such test doubles the
+timeout, up to a minute, so that an inactive symbol is not constantly reconnected; missing ids, or a minute without a
 long silence, reset it to the limit.
 
 Trades may be missing for minutes while updates arrive, so the last one is fetched by REST. A trade there that is newer
 than those of the connection, and still missing on it a moment later, proves a stall. On a connection without trades,
-the first response only gives the id from which on trades must arrive. A response that shows a quiet market doubles the
+the first response only sets the id after which trades must arrive. A response that shows a quiet market doubles the
 timeout, so that a symbol with one trade per hour costs one cheap request per minute.
 """
 
@@ -33,23 +33,23 @@ class StallDetector:
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
         self.heard_s = array("d")
-        self._patience_s = limit_s
-        self._heard_s: float | None = None
-        self._owed_s: float | None = None
-        self._long_s = 0.0
+        self._timeout_s = limit_s
+        self._last_message_s: float | None = None
+        self._expected_since_s: float | None = None
+        self._last_silence_s = 0.0
 
     def connected(self, now_s: float) -> None:
-        """A connection was opened: silence counts from here."""
+        """Start measuring at the opening of a connection."""
         self._count()
-        self._heard_s, self._owed_s, self._long_s = now_s, None, now_s
+        self._last_message_s, self._expected_since_s, self._last_silence_s = now_s, None, now_s
 
     def disconnected(self) -> None:
-        """There is no connection: silence means nothing."""
+        """Stop measuring: there is no connection."""
         self._count()
-        self._heard_s = None
+        self._last_message_s = None
 
     def received(self, now_s: float, *, ids_missing: bool) -> None:
-        """A message came."""
+        """Record the arrival of a message."""
         self._count()
         self._received(now_s, ids_missing=ids_missing)
 
@@ -59,34 +59,34 @@ class StallDetector:
         del self.heard_s[:]
 
     def _received(self, now_s: float, *, ids_missing: bool) -> None:
-        if self._heard_s is not None and now_s - self._heard_s > self.limit_s:
-            self._long_s = now_s
-        if ids_missing or now_s - self._long_s >= HEALTHY_S:
-            self._patience_s = self.limit_s
-        self._heard_s, self._owed_s = now_s, None
+        if self._last_message_s is not None and now_s - self._last_message_s > self.limit_s:
+            self._last_silence_s = now_s
+        if ids_missing or now_s - self._last_silence_s >= HEALTHY_S:
+            self._timeout_s = self.limit_s
+        self._last_message_s, self._expected_since_s = now_s, None
 
     def expect(self, now_s: float) -> None:
-        """A trade has arrived, or another connection has received an update: one must follow."""
+        """Expect a message, because a trade has arrived or another connection has received an update."""
         self._count()
-        if self._owed_s is None:
-            self._owed_s = now_s
+        if self._expected_since_s is None:
+            self._expected_since_s = now_s
 
     def overdue(self, now_s: float) -> bool:
         """Return True if the expected message has been missing for the limit."""
         self._count()
-        return self._owed_s is not None and now_s - self._owed_s >= self.limit_s
+        return self._expected_since_s is not None and now_s - self._expected_since_s >= self.limit_s
 
     def stalled_s(self, now_s: float) -> float | None:
-        """Return how long the stream has been silent, if that is too long, in s; then measuring starts again."""
-        heard_s, quiet = self._heard_s, not self.overdue(now_s)
-        if heard_s is None:
+        """Return the duration of the silence, in s, if it is too long, and stop measuring; otherwise None."""
+        last_message_s, quiet = self._last_message_s, not self.overdue(now_s)
+        if last_message_s is None:
             return None
-        if quiet and now_s - heard_s < self._patience_s:
+        if quiet and now_s - last_message_s < self._timeout_s:
             return None
         if quiet:
-            self._patience_s = max(self.limit_s, min(2 * self._patience_s, MOST_PATIENCE_S))
+            self._timeout_s = max(self.limit_s, min(2 * self._timeout_s, MOST_PATIENCE_S))
         self.disconnected()
-        return now_s - heard_s
+        return now_s - last_message_s
 
 
 GRACE_S = 1.0
@@ -142,7 +142,7 @@ class TradeWatch:
         watched.silence.connected(now_s)
 
     def gone(self, slot: int) -> None:
-        """The connection has ended, or is being replaced: its missing trades no longer matter."""
+        """Stop watching a connection that has ended or is being replaced."""
         self._watched[slot].conn = 0
         self._watched[slot].silence.disconnected()
 
@@ -166,22 +166,22 @@ class TradeWatch:
         """Return connections that have stalled, once each; waits for the requests that this needs."""
         loop, found = asyncio.get_running_loop(), []
         for slot, watched in enumerate(self._watched):
-            conn, owes = watched.conn, watched.silence.overdue(loop.time())
+            conn, overdue = watched.conn, watched.silence.overdue(loop.time())
             if watched.silence.stalled_s(loop.time()) is None:
                 continue
-            ids = None if owes else await self._not_brought(watched)
+            ids = None if overdue else await self._missing_ids(watched)
             if watched.conn != conn:
                 continue
             if ids:
                 self._lost[conn] = ids
-            if ids or owes:
+            if ids or overdue:
                 found.append(TradeStall(conn, loop.time() - watched.heard_s))
                 self.gone(slot)
             else:
                 watched.silence.connected(loop.time())
         return found
 
-    async def _not_brought(self, watched: _Watched) -> tuple[int, int] | None:
+    async def _missing_ids(self, watched: _Watched) -> tuple[int, int] | None:
         """Return the ids that REST has and the connection has not received; None if there are none."""
         rest_id = await self._ask()
         if rest_id is None:

@@ -1,4 +1,4 @@
-"""Binance Spot as a `MarketVenue`: addresses, weights and limits, and the reader of stream payloads and REST answers.
+"""Binance Spot as a `MarketVenue`: addresses, weights, limits, and the decoder of stream payloads and REST responses.
 
 Messages of futures are refused: their update ids follow another rule (`pu`), and a book built by the rule of
 Spot would be silently wrong. The common code of both markets is here; `binance_usdm` overrides the differences.
@@ -98,7 +98,7 @@ class PackedDepth(Struct, gc=False):
     pu: int | None = None
 
     def levels(self) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]] | None:
-        """Return checked bids and asks in the kernel's form; None if a level does not have the exchange's form."""
+        """Return checked bids and asks in the kernel's form; None if a level does not have the exchange's format."""
         bids, asks = local_orderbook.kernel.read_levels(self.b), local_orderbook.kernel.read_levels(self.a)
         return None if bids is None or asks is None else (bids, asks)
 
@@ -163,7 +163,7 @@ class Messages:
         self._packs = packs and bool(local_orderbook.kernel)
 
     def received(self, body: bytes | str) -> Message:
-        """Decode a JSON text: a combined-stream message, a bare payload, or a REST answer without its address.
+        """Decode a JSON text: a combined-stream message, a bare payload, or a REST response without its address.
 
         Raises:
             ValueError: If a field contradicts the others (Unreadable), or a time is implausible; OffGrid if a price or
@@ -193,7 +193,7 @@ class Messages:
         return self._message(kind, envelope.s, body)
 
     def answer(self, url: str, body: bytes | str) -> Message:
-        """Decode the REST answer from *url*; raises as `received`."""
+        """Decode the REST response from *url*; raises as `received`."""
         address = urlsplit(url)
         self._own_host(url)
         if address.path.endswith("/exchangeInfo"):
@@ -205,7 +205,7 @@ class Messages:
         return self._snapshot(body, symbol) if symbol == self._symbol else _OTHER
 
     def connected(self, url: str) -> Connected:
-        """Return the message that a connection to *url* was opened; raises OtherMarket if it serves another market."""
+        """Return the message for an opened connection to *url*; raises OtherMarket if it serves another market."""
         self._own_host(url)
         return Connected(url)
 
@@ -333,7 +333,7 @@ _HEADERS = MappingProxyType({"X-MBX-TIME-UNIT": "MICROSECOND"})
 
 _HELD_OFF = (418, 429)
 _BAD_REQUEST = 400
-_FORBIDDEN = 403  # by a firewall, which may let the next one pass
+_FORBIDDEN = 403  # by a firewall; the next request may pass
 _INVALID_SYMBOL = -1121
 
 
@@ -361,7 +361,7 @@ class BinanceSpot:
     headers: Mapping[str, str] = _HEADERS
 
     def decoder(self, symbol: str, grid: Grid, *, packs: bool = False) -> Messages:
-        """Return the reader of the messages of *symbol*."""
+        """Return the decoder for the messages of *symbol*."""
         return Messages(symbol, grid, packs=packs)
 
     def check_address(self, url: str) -> None:
@@ -395,17 +395,17 @@ class BinanceSpot:
         return Aggregates().last()
 
     def last_trade_id(self, body: bytes, *, aggregates: bool) -> int | None:
-        """Return the highest id in the answer to `last_trade`; None if it has none or is invalid."""
+        """Return the highest id in the response to `last_trade`; None if it has none or is invalid."""
         return last_id(body, aggregates=aggregates)
 
     def refusal(self, status: int | None) -> Refusal:
-        """Return the meaning of the HTTP status of a refusal; None: there was no answer."""
+        """Return the meaning of the HTTP status of a refusal; None: there was no response."""
         if status in _HELD_OFF:
             return Refusal.HOLDS_OFF
         stays = status is not None and 400 <= status < 500 and status != _FORBIDDEN
         return Refusal.STAYS if stays else Refusal.PASSES
 
-    def refuses_symbol(self, answer: Answer, symbol: str) -> bool:  # noqa: ARG002 - the error says it
+    def refuses_symbol(self, answer: Answer, symbol: str) -> bool:  # noqa: ARG002 - not part of the error
         """Return True if *answer* is the exchange's error for an unknown symbol (−1121)."""
         try:
             return answer.status == _BAD_REQUEST and _CODE.decode(answer.body).code == _INVALID_SYMBOL
@@ -417,7 +417,7 @@ class BinanceSpot:
         return None
 
     def payments(self, body: bytes) -> Sequence[Funding]:  # noqa: ARG002
-        """Return nothing."""
+        """Return no payments."""
         return ()
 
     def time(self) -> RestRequest:
@@ -425,7 +425,7 @@ class BinanceSpot:
         return RestRequest("/api/v3/time", {}, 1)
 
     def server_time_us(self, body: bytes) -> int | None:
-        """Return the time in the answer to `time`, in µs; None if it has none."""
+        """Return the time in the response to `time`, in µs; None if it has none."""
         try:
             return exchange_us(msgspec.json.decode(body, type=_Time).serverTime)
         except (ValueError, msgspec.MsgspecError):

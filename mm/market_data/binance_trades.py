@@ -50,8 +50,8 @@ class SingleTrades:
         return _from_id(HISTORICAL, missing, _HISTORICAL_WEIGHT)
 
     def page(self, body: bytes) -> TradePage:
-        """Return the trades in an answer."""
-        return TradePage([(IdRange(one.id, one.id), _single(one)) for one in _HISTORICAL.decode(body)])
+        """Return the trades in a response."""
+        return TradePage([(IdRange(row.id, row.id), _single(row)) for row in _HISTORICAL.decode(body)])
 
 
 class Aggregates:
@@ -70,8 +70,8 @@ class Aggregates:
         return _from_id(self._path, missing, self._weight)
 
     def page(self, body: bytes) -> TradePage:
-        """Return the trades in an answer."""
-        return TradePage([(IdRange(one.a, one.a), _aggregate(one, one.a)) for one in _AGGREGATES.decode(body)])
+        """Return the trades in a response."""
+        return TradePage([(IdRange(row.a, row.a), _aggregate(row, row.a)) for row in _AGGREGATES.decode(body)])
 
     def last(self) -> RestRequest:
         """Return the request for the last aggregate, without the symbol."""
@@ -79,18 +79,18 @@ class Aggregates:
 
 
 class SpannedTrades(Aggregates):
-    """Single trades, of which an aggregate has those of one order at one price: by time, and then page by page."""
+    """Ranges of single trades, from aggregates of one order at one price: requested by time, then page by page."""
 
     def request(self, missing: MissingIds) -> RestRequest:
-        """Return the request for those around the instants of arrival."""
+        """Return the request for the trades around the arrival times before and after the gap."""
         times = {"startTime": missing.from_us - _MARGIN_US, "endTime": missing.to_us + _MARGIN_US}
         params = {name: str(us // US_PER_MS) for name, us in times.items()}
         return RestRequest(self._path, params | {"limit": str(MOST_ROWS)}, self._weight)
 
     def page(self, body: bytes) -> TradePage:
-        """Return the trades in an answer, and the request for the next page."""
+        """Return the trades in a response, and the request for the next page."""
         found = _AGGREGATES.decode(body)
-        trades = [(IdRange(one.f, one.l), _aggregate(one, one.f)) for one in found]
+        trades = [(IdRange(row.f, row.l), _aggregate(row, row.f)) for row in found]
         after = {"fromId": str(found[-1].a + 1), "limit": str(MOST_ROWS)} if found else None
         return TradePage(trades, RestRequest(self._path, after, self._weight) if after else None)
 
@@ -98,14 +98,14 @@ class SpannedTrades(Aggregates):
 def last_id(body: bytes, *, aggregates: bool) -> int | None:
     """Return the highest id of the aggregates, or of the trades in them, in a response; None if it has none."""
     try:
-        return max(one.a if aggregates else one.l for one in _AGGREGATES.decode(body))
+        return max(row.a if aggregates else row.l for row in _AGGREGATES.decode(body))
     except (ValueError, msgspec.MsgspecError):
         return None
 
 
-def _single(one: _Historical) -> Trade:
-    return Trade(None, one.id, one.time, one.price, one.qty, one.isBuyerMaker, one.id, one.id, REST)
+def _single(row: _Historical) -> Trade:
+    return Trade(None, row.id, row.time, row.price, row.qty, row.isBuyerMaker, row.id, row.id, REST)
 
 
-def _aggregate(one: _Aggregate, trade_id: int) -> Trade:
-    return Trade(None, trade_id, one.T, one.p, one.q, one.m, one.f, one.l, REST)
+def _aggregate(row: _Aggregate, trade_id: int) -> Trade:
+    return Trade(None, trade_id, row.T, row.p, row.q, row.m, row.f, row.l, REST)

@@ -1,9 +1,9 @@
 """Binance USD-M futures as a `MarketVenue`, and the funding payments of perpetuals.
 
 Three things differ from Spot. A depth update has the last id of the previous one (`pu`), and the ids in between belong
-to other symbols; so it counts as the ids from ``pu + 1`` on, and the rule of `mm.ids` applies: a snapshot of
-``lastUpdateId`` meets the first update with ``pu <= lastUpdateId < u``, and each next one must name the last. REST has
-other paths, weights and limits. And positions pay funding.
+to other symbols; so it counts as the ids from ``pu + 1`` on, and the rule of `mm.ids` applies: the first
+update after a snapshot has ``pu <= lastUpdateId < u``, and `pu` of each next one must equal the previous `u`. REST
+paths, weights and limits differ, and positions pay funding.
 
 Streams have a path for each kind (developers.binance.com, since 2026-03-06): ``/public`` carries depth and trades,
 ``/market`` aggregates and mark prices. One connection is made, to the first, and payments are requested by REST.
@@ -125,7 +125,7 @@ class BinanceUsdm(BinanceSpot):
     headers: Mapping[str, str] = MappingProxyType({})
 
     def decoder(self, symbol: str, grid: Grid, *, packs: bool = False) -> UsdmMessages:
-        """Return the reader of the messages of *symbol*."""
+        """Return the decoder for the messages of *symbol*."""
         return UsdmMessages(symbol, grid, packs=packs)
 
     def check_address(self, url: str) -> None:
@@ -136,7 +136,7 @@ class BinanceUsdm(BinanceSpot):
         """Return the address of the depth stream (100 ms) and of the trades of *symbol*.
 
         Raises:
-            UsageError: If *trade_stream* is another one: it has another address.
+            UsageError: If *trade_stream* is not ``trade``: it has another address.
         """
         if trade_stream != "trade":
             raise UsageError(
@@ -159,7 +159,7 @@ class BinanceUsdm(BinanceSpot):
         return RestRequest("/fapi/v1/exchangeInfo", {}, 1)
 
     def trade_history(self, *, aggregates: bool) -> Sequence[PastTrades]:
-        """Return how trades of the past are served without a key: as aggregates alone."""
+        """Return the interface for past trades without a key, which serves only aggregates."""
         kind = Aggregates if aggregates else SpannedTrades
         return (kind(_AGGREGATES, _AGGREGATES_WEIGHT),)
 
@@ -173,16 +173,16 @@ class BinanceUsdm(BinanceSpot):
             listed = msgspec.json.decode(answer.body, type=_Listing).symbols
         except (ValueError, msgspec.MsgspecError):
             return False
-        return answer.cause is None and all(one.symbol != symbol for one in listed)
+        return answer.cause is None and all(entry.symbol != symbol for entry in listed)
 
     def funding(self) -> RestRequest | None:
-        """Return the request for the last day's payments, without the symbol; some are paid every hour."""
+        """Return the request for the last day's payments, without the symbol; some symbols pay every hour."""
         return RestRequest("/fapi/v1/fundingRate", {"limit": str(_PAYMENTS)}, 1)
 
     def payments(self, body: bytes) -> Sequence[Funding]:
-        """Return the payments in the answer to `funding` whose mark price it names, in order."""
-        found = [Funding(one.fundingTime, one.fundingRate, one.markPrice) for one in _PAYMENT_LIST.decode(body)]
-        return sorted(one for one in found if _are_decimals(one))
+        """Return the payments in the response to `funding` that have a mark price, in order."""
+        found = [Funding(paid.fundingTime, paid.fundingRate, paid.markPrice) for paid in _PAYMENT_LIST.decode(body)]
+        return sorted(paid for paid in found if _are_decimals(paid))
 
     def time(self) -> RestRequest:
         """Return the request for the exchange's time."""
@@ -191,23 +191,23 @@ class BinanceUsdm(BinanceSpot):
 
 BINANCE_USDM = BinanceUsdm()
 MARKETS: Mapping[str, MarketVenue] = {"spot": BINANCE_SPOT, "usdm": BINANCE_USDM}
-"""By the name that ``MARKET`` gives them."""
+"""Venues by their name in ``MARKET``."""
 
 
 def market_of(venue: str | None) -> MarketVenue:
-    """Return the market that ``schema.json`` calls *venue*; an older day names none, and is of Spot."""
+    """Return the market with the name *venue* in ``schema.json``; an older day has no name, and is of Spot."""
     return BINANCE_USDM if venue == USDM else BINANCE_SPOT
 
 
 NEAR_S = 60
-"""How old, in s, the last mark price before a payment may be: the rate is updated every minute."""
+"""Maximum age, in s, of the last mark price before a payment: the rate is updated every minute."""
 
 
 class FundingState:
-    """Notice each payment of a perpetual once: in the answers of REST, or where mark prices come to the next one.
+    """Reports each funding payment of a perpetual once, from REST responses or from the payment times of mark prices.
 
     Args:
-        since_us: Payments before this instant are not wanted.
+        since_us: Payments up to this instant, in µs, are ignored.
     """
 
     def __init__(self, since_us: int = 0) -> None:
@@ -224,16 +224,16 @@ class FundingState:
     def new(self, payments: Sequence[Funding]) -> list[Funding]:
         """Return the new ones of the sorted *payments*, at whole seconds."""
         found = []
-        for one in payments:
-            paid_ms = one.paid_ms - one.paid_ms % 1_000
+        for payment in payments:
+            paid_ms = payment.paid_ms - payment.paid_ms % 1_000
             if paid_ms > self._last_ms:
                 self._last_ms = paid_ms
-                found.append(one._replace(paid_ms=paid_ms))
+                found.append(payment._replace(paid_ms=paid_ms))
         return found
 
 
-def _are_decimals(one: Funding) -> bool:
+def _are_decimals(payment: Funding) -> bool:
     try:
-        return e8(one.mark_price) > 0 and one.paid_ms * US_PER_MS < (1 << 62) and e8(one.rate) is not None
+        return e8(payment.mark_price) > 0 and payment.paid_ms * US_PER_MS < (1 << 62) and e8(payment.rate) is not None
     except OffGrid:
         return False

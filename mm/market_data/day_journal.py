@@ -103,18 +103,18 @@ _Numbered = tuple[Stamp, DepthUpdate | None, LocalOrderBook | None]
 
 
 class DayJournal:
-    """Write the events of a market into the day that is open.
+    """Writes the events of a market into the open day.
 
     Args:
-        writer: The day, its opening events written.
+        writer: The day, after its opening events.
         at_us: When it begins.
-        source: What the rows of trades name as their origin, such as ``ws``.
+        source: The origin of trades, as written in their rows, such as ``ws``.
 
     Attributes:
         writer: The files of the day.
-        report: What came into it.
+        report: The report of the day.
         epoch_id: The last epoch that was opened in it; 0 before the first.
-        off_since: Arrival, in µs, and number of the first report of rows off the grid; None if nothing waits for it.
+        off_since: Arrival, in µs, and number of the first report of rows off the grid; None without an open one.
         source: As given.
         then: Called with each event after it is numbered; None for no call.
     """
@@ -147,7 +147,7 @@ class DayJournal:
     def __call__(self, event: events.MarketEvent) -> None:
         """Write an event of the market.
 
-        Who follows takes a depth message once it is numbered: what it sends does not wait for text and packing.
+        A follower receives a depth message once it is numbered, so its orders do not wait for formatting and writing.
         """
         numbered = self._handlers[type(event)](event)
         try:
@@ -168,7 +168,7 @@ class DayJournal:
         return (stamp if number == last else self._waiting[number]).recv_seq
 
     def extend(self, run: RowRun, last: tuple[int, Stamp] | None) -> None:
-        """Write rows of messages that only followed on; *last* are number and stamp of the last depth message."""
+        """Write rows of messages processed by a kernel; *last* is number and stamp of the last depth message."""
         self.writer.extend(run)
         diffs, trades = run.counts
         self.report.book.diffs += diffs
@@ -187,17 +187,17 @@ class DayJournal:
         self._waiting.clear()
 
     def event(self, at_us: int, kind: str, details: Mapping[str, Any]) -> None:
-        """Write something that happened to the recording, and not to the market."""
+        """Write an event of the recording, not of the market."""
         self.writer.event(at_us, kind, self.epoch_id, details)
 
     def quarantine(self, at_us: int, stream: str, reason: str, raw: bytes, arrived_us: int | None = None) -> None:
-        """Keep raw what cannot be used; it has arrived at *arrived_us*, or at *at_us* where that is None."""
+        """Store an unusable message raw; it arrived at *arrived_us*, or at *at_us* if that is None."""
         self.writer.quarantine(at_us if arrived_us is None else arrived_us, stream, reason, raw)
         self.report.quarantined += 1
         self._anomaly(events.Anomaly(at_us, "quarantined", {"stream": stream, "reason": reason}))
 
     def snapshot_failed(self, at_us: int, cause: str, http_status: int | None) -> None:
-        """Write that a snapshot was requested and there is none to use."""
+        """Write that a requested snapshot is missing or cannot be used."""
         self.report.book.snapshots_refused += 1
         self.event(at_us, "snapshot_failed", {"cause": cause, "http_status": http_status})
 

@@ -50,7 +50,7 @@ class RecordingWindow:
 
 @dataclass(frozen=True, slots=True)
 class WindowRule:
-    """When to record, day by day.
+    """The daily recording window.
 
     Attributes:
         start: ``HH:MM``, or ``always`` for complete days.
@@ -146,11 +146,11 @@ class Days:
 
     def check_space(self) -> None:
         """Raise OSError (ENOSPC) if less than `min_free_mb` is free."""
-        there = next(path for path in (self.data_root, *self.data_root.absolute().parents) if path.exists())
-        free_mb = shutil.disk_usage(there).free / 1e6
+        existing = next(path for path in (self.data_root, *self.data_root.absolute().parents) if path.exists())
+        free_mb = shutil.disk_usage(existing).free / 1e6
         if free_mb < self.min_free_mb:
-            few = f"{free_mb:.0f} MB are free, --min-free-mb (MIN_FREE_MB) is {self.min_free_mb:.0f}"
-            raise OSError(errno.ENOSPC, few, str(there))
+            message = f"{free_mb:.0f} MB are free, --min-free-mb (MIN_FREE_MB) is {self.min_free_mb:.0f}"
+            raise OSError(errno.ENOSPC, message, str(existing))
 
     def open(self, day: str, at_us: int, instrument: str | None = None) -> DayWriter:
         """Return the writer of *day* after its opening events; *instrument* is the exchange's entry, if known.
@@ -323,7 +323,7 @@ class Disk:
             else:
                 failures = 0
                 self._has_space("rows")
-            for sealing in [one for one in self._sealing if one.done()]:
+            for sealing in [sealing_task for sealing_task in self._sealing if sealing_task.done()]:
                 self._sealing.remove(sealing)
                 sealing.result()
 

@@ -1,4 +1,4 @@
-"""Decimal texts of one symbol as whole numbers, checked once each, and the steps that divide all of them."""
+"""Converts decimal texts of one symbol to checked integers, and derives the steps that divide all of them."""
 
 from collections.abc import Callable, Collection, Sequence
 from math import gcd
@@ -15,7 +15,7 @@ MOST_E8 = 10**19
 """Upper limit of prices and quantities, 10¹¹ in 1e-8 units: readers refuse larger ones."""
 
 MOST_SHOWN_E8 = 2**63 - 1
-"""The largest quantity that the exchange displays, in 1e-8; larger ones show as this, which is on no grid."""
+"""The largest quantity that the exchange displays, in 1e-8; larger ones appear as this value, which is on no grid."""
 
 NO_MIN_NOTIONAL = (
     "the minimum notional is unknown, so a backtest without QUOTE_QTY quotes one quantity step, however little that is "
@@ -27,13 +27,13 @@ NO_MIN_NOTIONAL = (
 class Grid:
     """Prices and quantities in 1e-8, cached by their text: the same few thousand occur again and again.
 
-    Orders rest on the grid of their time: prices that were valid in a day stay valid in data of the exchange.
+    Resting orders keep the grid of their time: prices that were valid in a day may still occur after a change.
 
     Args:
         derives_steps: Whether each quantity is cached; without it, they are checked in batches.
 
     Attributes:
-        tick_e8: The price step named by the exchange or a report; 0 before.
+        tick_e8: The price step of the exchange or of a report; 0 before.
         lot_e8: The quantity step, in the same form.
         seen_tick_e8: Greatest common divisor of all prices so far; 0 before the first.
         seen_step_e8: The same of all quantities.

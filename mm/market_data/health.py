@@ -232,13 +232,13 @@ class Health:
     def _streams(self, latencies: StreamLatencies, at_us: int) -> dict[str, StreamHealth]:
         counts = {stream: latencies.totals(stream) for stream in sorted(latencies.recent.keys() | latencies.before)}
         self._count({stream: count for stream, (count, _) in counts.items()}, at_us)
-        found = {}
+        streams = {}
         for stream, (count, sum_us) in counts.items():
-            one = latencies.recent.get(stream) or latencies.before[stream]
-            median_us, p99_us = one.spread() or (None, None)
+            histogram = latencies.recent.get(stream) or latencies.before[stream]
+            median_us, p99_us = histogram.spread() or (None, None)
             rate = round(self._rates.get(stream, 0.0), 3)
-            found[stream] = StreamHealth(count, rate, one.last_us, median_us, p99_us, sum_us)
-        return found
+            streams[stream] = StreamHealth(count, rate, histogram.last_us, median_us, p99_us, sum_us)
+        return streams
 
     def _count(self, counts: dict[str, int], at_us: int) -> None:
         """Update the rates if the last ones are old enough, however often the report is made."""
@@ -266,10 +266,10 @@ def _opened(ledger: LedgerWriter) -> int:
 def _last_trouble(ledger: LedgerWriter) -> str | None:
     """Return the last event of trouble, in one line."""
     troubles = [(*ledger.last[kind], kind) for kind in TROUBLES if kind in ledger.last]
-    troubles = [one for one in troubles if one[1].get("code") != CLOSED_IN_ORDER]
+    troubles = [trouble for trouble in troubles if trouble[1].get("code") != CLOSED_IN_ORDER]
     if not troubles:
         return None
-    at_us, details, kind = max(troubles, key=lambda one: one[0])
+    at_us, details, kind = max(troubles, key=lambda trouble: trouble[0])
     return f"{iso(at_us)} {kind} {msgspec.json.encode(details).decode()}"
 
 
@@ -349,9 +349,9 @@ def health_text(report: HealthReport, now_us: int, trouble: str | None) -> str:
         f"  day          {report.path or 'none yet'}",
         f"  lag          {_seconds(report.lag_s)} since the last message, {report.connections} connections",
         *(
-            f"  {name:<12} {one.messages:,} messages, {one.rate_per_s:.1f} /s, "
-            f"latency median {_ms(one.median_us)}, p99 {_ms(one.p99_us)}"
-            for name, one in report.streams.items()
+            f"  {name:<12} {stream.messages:,} messages, {stream.rate_per_s:.1f} /s, "
+            f"latency median {_ms(stream.median_us)}, p99 {_ms(stream.p99_us)}"
+            for name, stream in report.streams.items()
         ),
         f"  book         epoch {report.epoch_id}, {report.levels[0]:,} bids, {report.levels[1]:,} asks; "
         f"{_KEPT[report.compiled]}",

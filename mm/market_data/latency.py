@@ -1,4 +1,4 @@
-"""Latencies of messages, and the error of the clock: numbers in, percentiles out; no socket, no timer, no clock.
+"""Statistics of message latencies, and the error of the clock; no socket, no timer, no clock.
 
 A latency is the arrival by our clock minus the exchange's own stamp, so it includes the transmission and the error of
 our clock, and may be negative. A `RoundTrip` measures only the clock's error, to within half its duration.
@@ -125,13 +125,13 @@ class StreamLatencies:
     def take(self) -> dict[str, Spread]:
         """Return the spread of each stream since the last call, for the ledger, and reset."""
         recent, self._recent = self.recent, {}
-        for stream, one in recent.items():
-            self.before.setdefault(stream, LatencyHistogram()).merge(one)
-        return {stream: spread for stream, one in recent.items() if (spread := one.spread())}
+        for stream, histogram in recent.items():
+            self.before.setdefault(stream, LatencyHistogram()).merge(histogram)
+        return {stream: spread for stream, histogram in recent.items() if (spread := histogram.spread())}
 
     def totals(self, stream: str) -> tuple[int, int]:
         """Return the total number of latencies of *stream*, and their sum in µs."""
-        parts = [one for one in (self.before.get(stream), self.recent.get(stream)) if one]
+        parts = [histogram for histogram in (self.before.get(stream), self.recent.get(stream)) if histogram]
         return sum(part.count for part in parts), sum(part.sum_us for part in parts)
 
 
@@ -176,7 +176,7 @@ class ClockWatch:
         self._least_us = least_us
 
     def step_us(self, wall_us: int, monotonic_us: int) -> int:
-        """Return by how much the wall clock was set since the last call, in µs; 0 if it was not."""
+        """Return the step by which the wall clock was set since the last call, in µs; 0 if it was not."""
         ahead_us = wall_us - monotonic_us
         by_us = ahead_us - self._ahead_us
         self._ahead_us = ahead_us

@@ -1,6 +1,6 @@
 """Writes one symbol's live messages from the venue into its day folders.
 
-A `LiveSession` has no socket, no timer and no clock: its input is messages, responses and instants, its output rows.
+A `LiveSession` has no socket, no timer and no clock: its input is messages, responses and times, its output rows.
 The `MarketState` interprets messages, as for an import; a `DayJournal` and a `TradeBackfill` subscribe to it.
 """
 
@@ -127,7 +127,7 @@ class LiveSession:
         return self._journal.writer
 
     def follow(self, take: Callable[[DayJournal], Subscriber]) -> None:
-        """Subscribe the result of *take* for the journal to every event of the market, after it is numbered."""
+        """Subscribe the result of *take*, called with the journal, to all market events, each after its numbering."""
         self._journal.then = take(self._journal)
 
     @property
@@ -152,14 +152,14 @@ class LiveSession:
 
     @property
     def off_grid(self) -> bool:
-        """Whether there were rows off all grids named by the exchange."""
+        """Whether there were rows off all grids reported by the exchange."""
         grids, grid = self._grids, self._grid
-        named = gcd(*(one.tick_e8 for one in grids)), gcd(*(one.lot_e8 for one in grids))
+        named = gcd(*(change.tick_e8 for change in grids)), gcd(*(change.lot_e8 for change in grids))
         return bool(grids) and named != (grid.tick_e8, grid.lot_e8)
 
     @property
     def grid(self) -> dict[str, str]:
-        """The last steps named by the exchange, as text."""
+        """The last steps reported by the exchange, as text."""
         return {
             name: short_text(step_e8)
             for grid in self._grids[-1:]
@@ -176,14 +176,14 @@ class LiveSession:
         self.market.opened(conn)
 
     def disconnected(self, at_us: int, conn: int, code: int | None, reason: str) -> None:
-        """Write that a connection has ended; after the last one, ids missing at the next opening were lost since."""
+        """Write that a connection has ended; after the last one, missing ids get the cause `DISCONNECTED`."""
         self.market.closed(conn, at_us)
         self.event(at_us, "ws_disconnected", {"conn": conn, "code": code, "reason": reason})
         if not self.market.arbiter.open:
             self.market.all_closed()
 
     def clock_read(self, at_us: int, step_us: int) -> None:
-        """Write that the wall clock was set by *step_us*, if it was, unless arrivals have shown the step before."""
+        """Write that the wall clock was set by *step_us*, if it was, unless arrivals have already shown the step."""
         if self._ended:
             return
         shown, self._stepped_back = self._stepped_back, False
@@ -209,7 +209,7 @@ class LiveSession:
             recv_us: Its arrival, in µs.
             raw: The raw message.
             conn: Its connection; None if there is only one source.
-            now_s: The instant, in s of a monotonic clock.
+            now_s: Current time of a monotonic clock, in s.
         """
         report = self._journal.report
         if recv_us < self._last_us:
@@ -248,7 +248,7 @@ class LiveSession:
         self.event(at_us, "snapshot_request", {"attempt": attempt})
 
     def snapshot_answered(self, answer: Answer) -> bool:
-        """Make the response the book, if it bridges, and return whether it did; the ledger has the reason if not."""
+        """Load the response as the book if possible, and return whether it was; otherwise the ledger has the reason."""
         taken = self._take_snapshot(self._in_order(answer))
         self._attempt = None
         return taken
@@ -296,7 +296,7 @@ class LiveSession:
     def learn(self, answer: Answer) -> str | None:
         """Use the symbol's filters of exchangeInfo and return its status; None if it has none.
 
-        A new grid begins with the first row that was on it, else now.
+        A new grid applies from the first row off the earlier grids, if it explains all such rows, else from now.
         """
         if answer.cause:
             return None
@@ -410,7 +410,7 @@ class StreamListener:
         trades: Watches the trades of each connection.
         recording: Reacts to stream events.
         log: Logs events.
-        clock: Returns the instant for written events, in µs: no later than undelivered messages.
+        clock: Returns the time for written events, in µs: no later than undelivered messages.
 
     Attributes:
         trouble: Why there is no connection; empty if there is one.
@@ -450,7 +450,7 @@ class StreamListener:
         self._log.info("ws_connected", conn=conn)
 
     def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:
-        """Take a message."""
+        """Process a message."""
         session, now_s = self._session, monotonic()
         if recv_us >= self._ends_us:
             return

@@ -1,6 +1,6 @@
 """Metrics for Prometheus: declaration and output of families (text format 0.0.4), and the server of the page.
 
-The families of market data are here, for every subscriber of a market: the recorder, a shadow, a trader.
+The families of market data are shared by all subscribers of a market: recorder, shadow and trader.
 """
 
 import asyncio

@@ -100,12 +100,12 @@ def shared_path(kind: str, netloc: str) -> Path | None:
     folder = Path(tempfile.gettempdir()) / f"mm-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError:
         return None
-    if found.st_uid != os.getuid() or found.st_mode & 0o022 or not folder.is_dir() or folder.is_symlink():
+    if status.st_uid != os.getuid() or status.st_mode & 0o022 or not folder.is_dir() or folder.is_symlink():
         return None
-    name = "".join(sign if sign.isalnum() or sign in ".-" else "_" for sign in netloc)
+    name = "".join(char if char.isalnum() or char in ".-" else "_" for char in netloc)
     return folder / f"{kind}_{name}.json"
 
 
@@ -156,11 +156,11 @@ class RateBudget:
             if state is None:
                 return HELD_S * (1 + random.random())
             now_s = self._now_s()
-            self._forget(state, now_s)
+            self._prune(state, now_s)
             quiet_s = max(state.quiet_until_s, self._quiet_until_s) - now_s
             if quiet_s > 0:
                 return quiet_s
-            too_much = sum(one for _, one in state.spent) + amount - self._most + kept
+            too_much = sum(entry for _, entry in state.spent) + amount - self._most + kept
             if state.spent and too_much > 0:
                 return max(LEAST_WAIT_S, _freed_s(state, too_much) + self._window_s - now_s)
             state.spent.append((now_s, amount))
@@ -171,8 +171,8 @@ class RateBudget:
         with self._held() as state:
             if state is not None:
                 now_s = self._now_s()
-                self._forget(state, now_s)
-                unknown = used - sum(one for _, one in state.spent)
+                self._prune(state, now_s)
+                unknown = used - sum(entry for _, entry in state.spent)
                 if unknown > 0:
                     state.spent.append((now_s, unknown))
 
@@ -188,12 +188,12 @@ class RateBudget:
     def spent(self) -> float:
         """Spending within the window, as far as this process has read it."""
         now_s = self._now_s()
-        return sum(one for at_s, one in self._own.spent if at_s > now_s - self._window_s)
+        return sum(entry for at_s, entry in self._own.spent if at_s > now_s - self._window_s)
 
-    def _forget(self, state: _Spent, now_s: float) -> None:
+    def _prune(self, state: _Spent, now_s: float) -> None:
         """Remove entries outside the window, in the future because a clock was set back, or implausible."""
         from_s = now_s - self._window_s
-        state.spent = [one for one in state.spent if from_s < one[0] <= now_s and 0 < one[1] < math.inf]
+        state.spent = [entry for entry in state.spent if from_s < entry[0] <= now_s and 0 < entry[1] < math.inf]
         if not (state.asked_s <= now_s and state.quiet_until_s - state.asked_s <= LONGEST_BAN_S):
             state.asked_s = state.quiet_until_s = 0.0
 
@@ -221,8 +221,8 @@ class RateBudget:
 
 def _freed_s(state: _Spent, amount: float) -> float:
     """Return the time of the entry up to which at least *amount* was spent; the last one if all is less."""
-    for at_s, one in state.spent:
-        amount -= one
+    for at_s, spent in state.spent:
+        amount -= spent
         if amount <= 0:
             return at_s
     return state.spent[-1][0]

@@ -241,7 +241,7 @@ def of_market(recorder: Recorder, market: str = "spot") -> Recorder:
     return replace(recorder, ws_url=urls[0], rest_url=urls[1], snapshot_limit=venue.levels(recorder.snapshot_limit))
 
 
-def parts_of(  # noqa: PLR0913 - what a recording is made of
+def parts_of(  # noqa: PLR0913 - the inputs of all parts
     source: Source,
     recorder: Recorder,
     name: Name,
@@ -251,7 +251,7 @@ def parts_of(  # noqa: PLR0913 - what a recording is made of
     gathers: bool = True,
     market: str = "spot",
 ) -> "Parts":
-    """Return the parts of a recording; *clock*, in µs, stamps arrivals; *gathers* saves time on each message."""
+    """Return the parts of a recording; *clock*, in µs, stamps arrivals; *gathers*: deliver messages in batches."""
     from mm.market_data.binance_usdm import MARKETS
     from mm.market_data.days import Days, WindowRule
     from mm.market_data.rate_budget import Backoff

@@ -32,7 +32,7 @@ HEAD_START_S = 0.5
 
 
 class Follower(Protocol):
-    """Acts on the market while it is recorded."""
+    """Reacts to the market while it is recorded."""
 
     def take(self, journal: DayJournal) -> Subscriber:
         """Return the subscriber of market events, which handles each one after *journal* has numbered it."""
@@ -41,7 +41,7 @@ class Follower(Protocol):
         """Run parallel to the recording, without end; *settled_us* is that of `WsStream`."""
 
     def ended(self) -> None:
-        """No more events follow."""
+        """Handle the end: no more events follow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +254,7 @@ class _OpenRecording:
         return *self._rest.work(), *disk, *watches, *follower
 
     async def until_end(self) -> None:
-        """Wait until the window is over; if the next one follows directly, a silent midnight begins it."""
+        """Wait until the window is over; if recording is endless, continue in each next day, even without messages."""
         while self._parts.window.endless:
             await self._day_over()
             await self._turn(self._roll)

@@ -164,7 +164,7 @@ async def _read(response: httpx.Response) -> bytes:
 
 
 class Snapshots:
-    """Fetches snapshots until one bridges.
+    """Fetches snapshots until one can be used.
 
     Args:
         rest: Sends the requests.
@@ -214,7 +214,7 @@ class RestParts:
     Attributes:
         symbol: Upper case.
         rest: Sends them.
-        snapshots: Fetches snapshots until one bridges.
+        snapshots: Fetches snapshots until one can be used.
         info_backoff: Delays between the requests for filters and status.
     """
 
@@ -262,9 +262,9 @@ class RestTasks:
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """Return the tasks, each without end."""
         paid = (self._note_funding,) if self._rest.venue.funding() else ()
-        return tuple(self._kept_going(task) for task in (self._load_snapshots, self._learn, self._fill, *paid))
+        return tuple(self._restarted(task) for task in (self._load_snapshots, self._learn, self._fill, *paid))
 
-    async def _kept_going(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _restarted(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Restart a task whenever it fails, except for disk errors and user errors: the backstop."""
         while True:
             try:
@@ -290,7 +290,7 @@ class RestTasks:
     async def _learn(self) -> None:
         """Fetch the symbol's filters and status: at the start, in a new day, after a stall, every quarter of an hour.
 
-        If rows are off all of its grids, sooner: at once, then with growing delays, until a response has their grid.
+        If rows are off all known grids: at once, then with growing delays, until a response has their grid.
         """
         loop, failed, pause_s = asyncio.get_running_loop(), False, INFO_FIRST_S
         while True:
@@ -343,9 +343,9 @@ class RestTasks:
             answer = await self._rest.trades(self._symbol, request)
             await self._settled()
             if answer.cause is None:
-                for one in self._funding.new(self._rest.venue.payments(answer.body)):
-                    self._session.event(self._clock(), "funding", one._asdict())
-                    self._log.info("funding", **one._asdict())
+                for payment in self._funding.new(self._rest.venue.payments(answer.body)):
+                    self._session.event(self._clock(), "funding", payment._asdict())
+                    self._log.info("funding", **payment._asdict())
             await asyncio.sleep(FUNDING_EVERY_S)
 
     @property

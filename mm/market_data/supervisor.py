@@ -17,9 +17,9 @@ from mm.market_data.rate_budget import Backoff
 
 FIRST_DELAY_S, MOST_DELAY_S = 1.0, 60.0
 GRACE_S = 20.0
-# Ends that a restart would only repeat: done, a wrong knob, a damaged day.
+# Exit codes that a restart would only repeat: finished, a wrong knob, a damaged day.
 FINAL = (0, 2, 3)
-# Worst last. A process that a signal killed counts as 1.
+# In order of severity. A process killed by a signal counts as 1.
 _SEVERITY = (0, 75, 3, 2, 1)
 
 

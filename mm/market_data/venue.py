@@ -286,7 +286,7 @@ class MarketVenue(Protocol):
         """Return the request for the best *limit* levels per side."""
 
     def levels(self, wanted: int) -> int:
-        """Return how many levels per side to request in a snapshot if *wanted* are needed."""
+        """Return the number of levels per side to request in a snapshot if *wanted* are needed."""
 
     def exchange_info(self, symbol: str) -> RestRequest:
         """Return the request for the filters and the status of *symbol*."""

@@ -247,14 +247,14 @@ class OrderMarket:
         """Correct the levels in the venue's book that no message has changed for `LAG_US`."""
         venue_book = book_of(line)
         for side, levels in ((1, venue_book.bids), (-1, venue_book.asks)):
-            wanted = {self.grid.price(price): self.grid.qty(qty) for price, qty in levels}
-            if not wanted:
+            target = {self.grid.price(price): self.grid.qty(qty) for price, qty in levels}
+            if not target:
                 continue
-            last = min(wanted) if side > 0 else max(wanted)
+            last = min(target) if side > 0 else max(target)
             known = [price for price in self._prices[side] if side * (price - last) >= 0]
-            for price_e8 in sorted({*wanted, *known}, reverse=side > 0):
+            for price_e8 in sorted({*target, *known}, reverse=side > 0):
                 if self._touched.get((side, price_e8), 0) <= line.us - LAG_US:
-                    self._correct(line.us, side, price_e8, wanted.get(price_e8, 0))
+                    self._correct(line.us, side, price_e8, target.get(price_e8, 0))
         self._begun = True
         for order in list(self._held.values()):  # it has traded by now, or its counterparty is gone
             if self._touched.get((order.side, order.price_e8), 0) <= line.us - LAG_US and self._crosses(order):
@@ -271,9 +271,9 @@ class OrderMarket:
                 self._place(us, order)
             return
         for order in sorted(orders.values(), key=lambda resting: (not resting.unknown, resting.number)):
-            gone = min(surplus, order.left_e8)
-            self._take(us, order, gone, ROW_REDUCE)
-            surplus -= gone
+            removed_e8 = min(surplus, order.left_e8)
+            self._take(us, order, removed_e8, ROW_REDUCE)
+            surplus -= removed_e8
 
     # Output
 
@@ -328,7 +328,7 @@ class BitstampCapture:
         progress: Called with the bytes of the file read so far.
 
     Raises:
-        BrokenFile: As `read_lines`, and if a trade's message is followed by an earlier one.
+        BrokenFile: If *path* is a folder or does not exist; during iteration, as `read_lines`.
     """
 
     def __init__(self, path: Path, market: OrderMarket, progress: Callable[[int], None] | None = None) -> None:

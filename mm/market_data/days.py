@@ -187,12 +187,12 @@ class Days:
 
         The rest of the folder is moved to ``damaged``. *writer* is neither flushed nor closed.
         """
-        gone = ", ".join(path.name for path in writer.missing())
+        files = ", ".join(path.name for path in writer.missing())
         moved_to = str(set_aside(writer.folder)) if writer.holds_folder() else None
         self._make(writer.folder)
         days = replace(self, own_id=False)
         return days._opened(
-            writer.folder, at_us, instrument, {"cause": f"removed while it was recorded: {gone}", "moved_to": moved_to}
+            writer.folder, at_us, instrument, {"cause": f"removed while it was recorded: {files}", "moved_to": moved_to}
         )
 
     def _opened(
@@ -329,10 +329,10 @@ class Disk:
 
     async def look(self, writer: DayWriter) -> bool:
         """Reopen the day of *writer* if its files were removed, and return whether it was."""
-        gone = bool(writer.missing())
-        if gone:
+        removed = bool(writer.missing())
+        if removed:
             await self._removed()
-        return gone
+        return removed
 
     def take(self, writer: DayWriter) -> None:
         """Queue the files of *writer* that are written as a whole for `write_files`."""

@@ -106,7 +106,7 @@ class StreamLatencies:
     def times(self, stream: str) -> "array[int]":
         """Return the array for the arrival (µs) and the exchange's stamp (ms or µs) of each message, alternating.
 
-        They are evaluated when the latencies are read, so that a message costs next to nothing.
+        They are evaluated when the latencies are read, so that the cost per message is negligible.
         """
         return self._times.setdefault(stream, array("q"))
 

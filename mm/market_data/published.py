@@ -107,7 +107,7 @@ class FetchReport:
     def lines(self) -> list[str]:
         """Return the report for a terminal."""
         return [
-            *(f"{one['url']}: {one['bytes']:,} bytes, sha256 {one['sha256']}" for one in self.files),
+            *(f"{file['url']}: {file['bytes']:,} bytes, sha256 {file['sha256']}" for file in self.files),
             f"{self.symbol} {self.day} ({self.market}): {self.frames:,} best prices, {self.trades:,} trades",
             *(f"{name} did not stand in the order of its ids; it was sorted" for name in self.sorted_files),
             *(f"left out: {number:,} rows, {why}" for why, number in self.left_out.items() if number),
@@ -228,15 +228,15 @@ class _Day:
         self._from_us = midnight_us(wanted.day, "UTC")
         self._to_us = midnight_us(next_day(wanted.day), "UTC")
         self._report = FetchReport(wanted.symbol, wanted.day, wanted.market)
-        self._report.files = [{"url": one.url, "bytes": one.size, "sha256": one.sha256} for one in files.values()]
+        self._report.files = [{"url": file.url, "bytes": file.size, "sha256": file.sha256} for file in files.values()]
 
     def write(self, data_root: Path, bar: Bar) -> FetchReport:
         """Write the day folder."""
         wanted, report = self._wanted, self._report
-        sources = {kind: _Source(kind, one.path) for kind, one in self._files.items()}
+        sources = {kind: _Source(kind, file.path) for kind, file in self._files.items()}
         size = sum(source.size for source in sources.values())
         _require_space(data_root, _SPACE_PER_BYTE * size)
-        hashes = sorted(one.sha256 for one in self._files.values())
+        hashes = sorted(file.sha256 for file in self._files.values())
         with ExitStack() as undo, bar("write the day", 2 * size) as advance:
             staging = Staging(
                 data_root,
@@ -281,8 +281,8 @@ class _Day:
             **given,
             "symbol": wanted.symbol,
             "market": wanted.market,
-            "captures": [one.path.name for one in self._files.values()],
-            "sha256": [one.sha256 for one in self._files.values()],
+            "captures": [file.path.name for file in self._files.values()],
+            "sha256": [file.sha256 for file in self._files.values()],
             "top_n": 1,
             "trade_stream": "trade",
             "window_tz": "UTC",
@@ -309,7 +309,7 @@ class _Day:
                 name = self._files[BOOK if row.rank else TRADES].path.name
                 raise BrokenFile(f"{name}: {','.join(row.cells)}: {error}; fetch the file again") from error
         if first:
-            raise BrokenFile(f"{', '.join(one.path.name for one in self._files.values())}: no row of {wanted.day}")
+            raise BrokenFile(f"{', '.join(file.path.name for file in self._files.values())}: no row of {wanted.day}")
         for why, number in report.left_out.items():
             writer.event(us, "anomaly", epoch, {"kind": "left_out", "why": why, "rows": number})
         writer.event(us, "window_end", epoch, {})
@@ -392,7 +392,7 @@ class _Source:
         except zipfile.BadZipFile as error:
             raise BrokenFile(f"{path}: not a zip file ({error}); fetch it again") from error
         if len(members) != 1 or not members[0].filename.endswith(".csv"):
-            names = ", ".join(one.filename for one in members[:5])
+            names = ", ".join(member.filename for member in members[:5])
             raise BrokenFile(f"{path}: holds {names or 'nothing'}, not one CSV; is it a file of {kind}?")
         self._member = members[0].filename
         self.size = members[0].file_size
@@ -473,7 +473,7 @@ def _numbered(lines: Iterator[str]) -> Iterator[tuple[int, Sequence[str]]]:
 
 
 def _require_space(data_root: Path, wanted: int) -> None:
-    there = next(path for path in (data_root, *data_root.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
+    existing = next(path for path in (data_root, *data_root.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
     if free < wanted:
-        raise TryLater(f"no space: {there} has {free / 1e6:,.0f} MB free, the day may take {wanted / 1e6:,.0f} MB")
+        raise TryLater(f"no space: {existing} has {free / 1e6:,.0f} MB free, the day may take {wanted / 1e6:,.0f} MB")

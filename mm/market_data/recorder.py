@@ -41,7 +41,7 @@ class RecordersFailed(MMError):
     """Some of several recorders failed; the exit code is that of the worst."""
 
     def __init__(self, message: str, code: int) -> None:
-        """Store the message, which names them and their ends."""
+        """Store the message, which lists the recorders with their exit codes."""
         super().__init__(message)
         self.exit_code = code
 
@@ -124,18 +124,18 @@ def _record_several(console: Console, source: Source, market: BinanceMarket, rec
     """Record a list of symbols in this process; the exit code is that of the worst."""
     from mm.market_data.supervisor import SideBySide, SymbolLog
 
-    symbols, begun = source.symbol.split(","), dict[str, _Monitored]()
+    symbols, started = source.symbol.split(","), dict[str, _Monitored]()
 
     def begin(symbol: str, start: int) -> _Monitored:
-        if symbol in begun:
-            begun[symbol].report(console)
+        if symbol in started:
+            started[symbol].report(console)
         own = _of_symbols(recorder, name, symbols.index(symbol), start)
-        begun[symbol] = _Monitored(replace(source, symbol=symbol), market, *own, SymbolLog(console.log, symbol))
-        return begun[symbol]
+        started[symbol] = _Monitored(replace(source, symbol=symbol), market, *own, SymbolLog(console.log, symbol))
+        return started[symbol]
 
     recordings = SideBySide(symbols, begin, named, console.log, _due(recorder))
     codes = _until_signal(recordings.run(), lambda number: recordings.stop(number.name))
-    _end(console, {symbol: watched.report(console) for symbol, watched in begun.items()}, codes)
+    _end(console, {symbol: watched.report(console) for symbol, watched in started.items()}, codes)
 
 
 def _print_status(console: Console, source: Source) -> None:
@@ -214,9 +214,9 @@ def _words(groups: Sequence[Any], console: Console) -> list[str]:
     """Return the command-line words of a recorder with the knobs of *groups*."""
     words = [sys.executable, "-m", "mm.market_data.recorder", "--log-level", console.level]
     for group in groups:
-        for one in knobs(type(group)):
-            value = getattr(group, one.name)
-            words += [] if value is None else [one.flag, shown(value)]
+        for knob in knobs(type(group)):
+            value = getattr(group, knob.name)
+            words += [] if value is None else [knob.flag, shown(value)]
     return [*words, *(["--json"] if console.as_json else [])]
 
 

@@ -411,7 +411,7 @@ class _OpenRecording:
 
     @property
     def _waiting(self) -> bool:
-        """Whether messages have arrived but not been processed, so that nothing is known about missing ones."""
+        """Whether messages have arrived but not been processed, so that missing ones cannot be detected."""
         return self._parts.stream.behind_s() > LAG_S
 
     def _stalled(self, stream: str, silent_s: float) -> None:

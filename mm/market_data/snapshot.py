@@ -232,7 +232,7 @@ class RestTasks:
         parts: The parts needed for requests.
         settled: Returns when all data that has arrived on the streams was processed, so that a response comes after it.
         log: Logs events.
-        clock: Returns the instant for written events, in µs: no later than undelivered messages.
+        clock: Returns the time for written events, in µs: no later than undelivered messages.
 
     Attributes:
         snapshot_wanted: Set to check whether the session needs a snapshot.

@@ -156,7 +156,7 @@ class TradeState:
             self._report_missing(recv_us, cause)
 
     def fetched(self, recv_us: int, trades: Sequence[tuple[IdRange, Trade]]) -> int:
-        """Process trades from REST, each with its range of ids, and return how many of them were still missing."""
+        """Process trades from REST, each with its id range, and return the number of those that were still missing."""
         filled = [(ids, trade) for ids, trade in trades if self._ids.fill(*ids)]
         if filled:
             ids = IdRange(filled[0][0].first, filled[-1][0].last)

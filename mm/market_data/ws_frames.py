@@ -101,7 +101,7 @@ def text_frame(text: bytes, mask: bytes) -> bytes:
         length = bytes((_MASKED | _TWO_BYTES,)) + size.to_bytes(2)
     else:
         length = bytes((_MASKED | _EIGHT_BYTES,)) + size.to_bytes(8)
-    return b"\x81" + length + mask + frames.apply_mask(text, mask)  # type: ignore[attr-defined] # compiled, where it can be
+    return b"\x81" + length + mask + frames.apply_mask(text, mask)  # type: ignore[attr-defined] # compiled, if available
 
 
 def fresh_masks() -> Iterator[bytes]:

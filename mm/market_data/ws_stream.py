@@ -101,7 +101,7 @@ class WsStream:
         self._inbox.hold_from(us)
 
     def behind_s(self) -> float:
-        """Return how long, in s, the next message has waited; 0 if none waits."""
+        """Return the waiting time, in s, of the next message; 0 if none waits."""
         return (self._inbox.clock_ns() // 1_000 - self.reached_us()) / US_PER_S
 
     def reached_us(self) -> int:

@@ -27,7 +27,7 @@ from mm.backtest._venue cimport Touch, OrderVenue, covered
 from mm.backtest._volatility cimport (
     volatility_close, volatility_open, volatility_run_sigma, volatility_sample, volatility_sigma,
 )
-from mm.backtest.fills.base cimport CANCELLING, IOC, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, Order, Top
+from mm.backtest.fills.base cimport CANCELLING, IOC, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, Order, Top, copy_top
 from mm.backtest.quotes.base cimport Ladder, Level, QuoteModel, Want, blank, clips_held, show_no_own, want_level
 
 from mm.backtest.risk import LIMITS
@@ -169,7 +169,7 @@ cdef class OrderManager:
                 return self.decided(us, top, &want) if self.decides else 0
         refused_look(&self.orders.refused[0], top.bid_ticks, top.ask_ticks)
         refused_look(&self.orders.refused[1], top.bid_ticks, top.ask_ticks)
-        self.view.top = top[0]
+        copy_top(&self.view.top, top)
         self.view.top.us = us
         self.view.inventory_lots = self.orders.account.inventory_lots
         self.view.most_lots = self.orders.account.inventory_lots + self.orders.open.lots[1]

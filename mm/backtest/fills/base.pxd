@@ -73,6 +73,16 @@ cdef struct Top:
     int64_t ask_lots
     const void* book        # the whole book, for lots_at
 
+
+cdef inline void copy_top(Top* target, const Top* source) noexcept nogil:
+    """Copy best prices in words of 8 bytes: a wider load waits until all narrower stores before it have reached the cache."""
+    cdef const volatile int64_t* words = <const volatile int64_t*> source
+    cdef int64_t* copied = <int64_t*> target
+    cdef int i
+    for i in range(sizeof(Top) // sizeof(int64_t)):
+        copied[i] = words[i]
+
+
 cdef class FillModel:
     cdef bint needs_trades    # which hooks the model has
     cdef bint needs_book

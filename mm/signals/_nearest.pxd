@@ -1,6 +1,6 @@
-# The best levels of a side, stored next to the book: rows beyond them cost one comparison.
+# The best levels of a side, stored next to the book: a changed level beyond them costs one comparison.
 #
-# Invariant: `ticks[:count]` are the best levels of the side, without omissions; `whole` is whether there are no others.
+# Invariant: `ticks[:count]` are the best levels of the side, without omissions; `whole`: the side has no other levels.
 
 from libc.stdint cimport int64_t
 
@@ -40,7 +40,7 @@ cdef inline void nearest_put(Nearest* side, int64_t ticks, int64_t lots) noexcep
         return
     while place and sign * (ticks - side.ticks[place - 1]) >= 0:
         place -= 1
-    # The level at *place*, if any, is not better than the price.
+    # The level at index *place*, if any, is not better than the price.
     if place < side.count and side.ticks[place] == ticks:
         if lots:
             side.lots[place] = lots
@@ -63,7 +63,7 @@ cdef inline void nearest_put(Nearest* side, int64_t ticks, int64_t lots) noexcep
 
 
 cdef inline int64_t nearest_sum(const Nearest* side, int64_t levels) noexcept nogil:
-    """Return the lots at the best *levels* levels, or at fewer if the side has fewer."""
+    """Return the lots at the best *levels* levels, or at all levels if the side has fewer."""
     cdef int64_t total = 0, i
     for i in range(min(levels, side.count)):
         total += side.lots[i]

@@ -1,4 +1,4 @@
-# Sums, extremes and lags over a moving window: growing ring buffers of instants and whole numbers.
+# Sums, extremes and lags over a moving window: growing ring buffers of timestamps and whole numbers.
 #
 # All summed values are whole numbers, so that a sum does not depend on earlier additions and removals.
 
@@ -11,9 +11,9 @@ cdef struct Entry:
 
 cdef struct Ring:
     Entry* entries
-    int64_t head            # of the oldest entry
+    int64_t head            # index of the oldest entry
     int64_t count
-    int64_t mask            # room - 1; the room is a power of two
+    int64_t mask            # capacity - 1; the capacity is a power of two
     int64_t sum             # of the values
 
 

@@ -20,8 +20,8 @@ class SignalRows(NamedTuple):
     """Consecutive rows of signals, one for each diff of the tape.
 
     Attributes:
-        recv_us: When the diff was received, µs, int64[rows].
-        recv_seq: Its recv_seq, int64[rows].
+        recv_us: Receipt time of the diff, µs, int64[rows].
+        recv_seq: ``recv_seq`` of the diff, int64[rows].
         values: float64[signals, rows], NaN while a signal is undefined.
     """
 
@@ -43,9 +43,9 @@ def compute(
 
     Raises:
         UnknownModel: If a name is unknown.
-        UsageError: If one cannot be computed over a tape.
+        UsageError: If a signal cannot be computed over a tape.
     """
-    from mm.signals.families import SIGNALS  # here: the engine imports this package, and few runs have signals
+    from mm.signals.families import SIGNALS  # imported here: the engine imports this package, and few runs have signals
 
     signals = SIGNALS.set_of(names, tape.instrument, micro_price)
     event = 0
@@ -58,10 +58,10 @@ def compute(
 def live(
     tape: "Tape", names: Sequence[str], micro_price: MicroPriceFit | None = None
 ) -> Iterator[dict[str, float | int | None]]:
-    """Yield the signals of a tape event by event, as in a live market: a row for each diff.
+    """Yield the signals of a tape event by event, as in a live market: one row per diff.
 
     Args:
-        tape: The tape; its events are handed over one at a time.
+        tape: The tape; its events are processed one at a time.
         names: Names of the signals.
         micro_price: The fit of ``micro_price``; None leaves it undefined.
 
@@ -72,7 +72,7 @@ def live(
 
     signals = SIGNALS.set_of(names, tape.instrument, micro_price)
     columns = (tape.kind, tape.event_us, tape.recv_seq, tape.event_id)
-    for event, (kind, us, seq, number) in enumerate(zip(*(one.tolist() for one in columns), strict=True)):
+    for event, (kind, us, seq, number) in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
         row = signals.feed((kind, us, seq, number, tape.rows(event)))
         if row is not None:
             yield {"recv_us": us, "recv_seq": seq, **row}
@@ -89,7 +89,7 @@ def write_signals(
         path: The file.
         names: Names of the signals.
         pieces: Their rows, in order.
-        about: Symbol, days, grid, fits; JSON values.
+        about: Symbol, days, grid and fits, as JSON values.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

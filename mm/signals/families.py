@@ -26,7 +26,7 @@ _PLACES = {"{n}": r"(?P<n>[1-9]\d*)", "{w}": r"(?P<w>[1-9]\d*m?s)", "{e}": r"(?P
 
 
 class Made(NamedTuple):
-    """Arguments of a signal's constructor: the grid of the tape, the fit, and the numbers in its name."""
+    """Arguments of a signal's constructor: grid of the tape, micro-price fit, and the numbers in the signal's name."""
 
     grid: Instrument
     micro_price: MicroPriceFit | None
@@ -40,14 +40,14 @@ class SignalFamily:
     """One row of the table of signals.
 
     Attributes:
-        name: With ``{n}`` for a number of levels, ``{w}`` for a window (``10s``, ``500ms``), ``{e}`` for one of events.
+        name: ``{n}`` is a number of levels, ``{w}`` a time window (``10s``, ``500ms``), ``{e}`` a number of events.
         group: ``state``, ``flow``, ``path``, ``own`` for a user's class, or ``ours`` for our own orders, only available
             in a run.
         unit: Unit of the values.
-        formula: In one line.
+        formula: Formula in one line.
         source: Reference.
         build: Builds the signal; None for the group ``ours``.
-        usual: The names that are computed by default.
+        usual: Names of the family that are computed by default.
     """
 
     name: str
@@ -59,7 +59,7 @@ class SignalFamily:
     usual: tuple[str, ...] = ()
 
     def match(self, name: str) -> re.Match[str] | None:
-        """Return the numbers in *name* if it belongs to this family, else None."""
+        """Return the match of *name*, with its numbers, if it belongs to this family, else None."""
         pattern = re.escape(self.name).replace(r"\{", "{").replace(r"\}", "}")
         for place, group in _PLACES.items():
             pattern = pattern.replace(place, group)
@@ -69,11 +69,11 @@ class SignalFamily:
 def _over(template: str, **values: Iterable[Any]) -> tuple[str, ...]:
     names = [template]
     for key, options in values.items():
-        names = [name.replace(f"{{{key}}}", str(one)) for name in names for one in options]
+        names = [name.replace(f"{{{key}}}", str(option)) for name in names for option in options]
     return tuple(names)
 
 
-_S = tuple(f"{one}s" for one in WINDOWS_S)
+_S = tuple(f"{seconds}s" for seconds in WINDOWS_S)
 _HERE, _STOIKOV = "definition", "Stoikov, The micro-price, Quantitative Finance 2018"
 _CKS = "Cont, Kukanov, Stoikov, The price impact of order book events, J. Financial Econometrics 2014"
 _XGH = "Xu, Gould, Howison, Multi-level order-flow imbalance, Market Microstructure and Liquidity 2018"
@@ -229,7 +229,7 @@ FAMILIES = (
     SignalFamily("own_ask_ahead", "ours", BASE, "quantity ahead of our ask, as estimated by the fill model", _HERE),
 )
 OURS = tuple(family.name for family in FAMILIES if family.build is None)
-"""The signals of our own orders, in the order of the order manager."""
+"""The signals of our own orders, in the order that the order manager uses."""
 
 
 def _bipower(window_us: int) -> Signal:
@@ -238,11 +238,11 @@ def _bipower(window_us: int) -> Signal:
     return path.Bipower(window_us)
 
 
-def is_signal(found: object) -> bool:
-    """Return whether a class is a signal: by its compiled base, or by a method ``on_book(book)``."""
-    if not inspect.isclass(found) or issubclass(found, Signal):
-        return inspect.isclass(found)
-    hook = getattr(found, "on_book", None)
+def is_signal(candidate: object) -> bool:
+    """Return whether an object is a signal class: derived from `Signal`, or with a method ``on_book(book)``."""
+    if not inspect.isclass(candidate) or issubclass(candidate, Signal):
+        return inspect.isclass(candidate)
+    hook = getattr(candidate, "on_book", None)
     if not callable(hook):
         return False
     try:
@@ -259,19 +259,19 @@ def _own(name: str) -> SignalFamily:
         UnknownModel: If there is no such class, or it is not a signal.
         ModelError: If its module raises.
     """
-    found: Any = load_class(name, "signal")
-    if not is_signal(found):
+    user_class: Any = load_class(name, "signal")
+    if not is_signal(user_class):
         raise UnknownModel(f"{name!r} is not a signal; a signal is a class with the method on_book(book)")
 
     def build(_: Made) -> Signal:
         try:
-            made = found()
+            signal = user_class()
         except Exception as error:
             raise ModelError(f"signal {name}() raised {one_line(error)}") from error
-        return made if isinstance(made, Signal) else OwnSignal(made)
+        return signal if isinstance(signal, Signal) else OwnSignal(signal)
 
-    text = (inspect.getdoc(found) or "").partition("\n")[0]
-    return SignalFamily(name, "own", getattr(found, "unit", ""), text, name, build)
+    text = (inspect.getdoc(user_class) or "").partition("\n")[0]
+    return SignalFamily(name, "own", getattr(user_class, "unit", ""), text, name, build)
 
 
 @dataclass(frozen=True)
@@ -290,7 +290,7 @@ class Signals:
         return tuple(name for family in self.families for name in family.usual)
 
     def family(self, name: str) -> SignalFamily:
-        """Return the family of a name; a user's ``package.module:Class`` has its own family.
+        """Return the family of a signal name; a user's ``package.module:Class`` has its own family.
 
         Raises:
             UnknownModel: If there is none.
@@ -323,7 +323,7 @@ class Signals:
 
         Raises:
             UnknownModel: If a name is unknown.
-            UsageError: If one is given twice, is only available in a run, or a number in it is out of range.
+            UsageError: If a name is given twice, is only available in a run, or has a number out of range.
         """
         twice = {name for name in names if list(names).count(name) > 1}
         if twice:
@@ -338,7 +338,7 @@ class Signals:
             numbers_of(family, name)
 
     def set_of(self, names: Sequence[str], grid: Instrument, micro_price: MicroPriceFit | None = None) -> SignalSet:
-        """Return new signals of these names.
+        """Return a new set of signals with these names.
 
         Args:
             names: Distinct names, in the order of the columns.
@@ -347,24 +347,24 @@ class Signals:
 
         Raises:
             UnknownModel: If a name is not known.
-            UsageError: If one is named twice, is known to a run alone, or a number in it is out of range.
+            UsageError: If a name is given twice, is only available in a run, or has a number out of range.
         """
         self.check(names)
         return SignalSet([(name, self._made(name, grid, micro_price)) for name in names])
 
     def _predicted(self, name: str) -> SignalFamily:
-        """Return the family of a fitted predictor: *name* is its folder, with :bid or :ask if it has sides.
+        """Return the family of a fitted predictor; *name* is its folder, with :bid or :ask if it predicts both sides.
 
         Raises:
-            BrokenFile: If there is none, or it was changed.
-            UsageError: If the side is missing, or it has none.
+            BrokenFile: If the folder has no predictor, or its files were changed.
+            UsageError: If the side is missing, or the predictor has no such side.
         """
         artefact, head = signal_of(name)
         unit = TICKS if artefact.about["target"] == "return" else "0 to 1"
 
         def build(made: Made) -> Signal:
             artefact.check(None, made.grid.tick_e8)
-            sources = [self._made(one, made.grid, made.micro_price) for one in artefact.signals]
+            sources = [self._made(source, made.grid, made.micro_price) for source in artefact.signals]
             return Prediction(artefact.predictor(), head, sources, artefact.distance_ticks)
 
         formula = f"{artefact.about['target']} over {artefact.about['horizon']:g} s by {artefact.about['model']}"
@@ -380,10 +380,10 @@ def numbers_of(family: SignalFamily, name: str) -> tuple[int, int, int]:
     """Return the levels, window in µs and events in a name of *family*, 0 if absent.
 
     Raises:
-        UsageError: If one is out of range.
+        UsageError: If one of them is out of range.
     """
-    found = family.match(name)
-    given = found.groupdict() if found else {}
+    match = family.match(name)
+    given = match.groupdict() if match else {}
     levels, events = int(given.get("n", 0)), int(given.get("e", 0))
     window = given.get("w", "0s")
     window_us = int(window[:-2]) * 1000 if window.endswith("ms") else int(window[:-1]) * US_PER_S
@@ -398,15 +398,15 @@ def numbers_of(family: SignalFamily, name: str) -> tuple[int, int, int]:
 
 def listed(families: Iterable[SignalFamily]) -> Iterator[dict[str, Any]]:
     """Yield the families as JSON values."""
-    for one in families:
+    for family in families:
         yield {
-            "name": one.name,
-            "group": one.group,
-            "unit": one.unit,
-            "formula": one.formula,
-            "source": one.source,
-            "usual": list(one.usual),
-            "on_tape": one.build is not None,
+            "name": family.name,
+            "group": family.group,
+            "unit": family.unit,
+            "formula": family.formula,
+            "source": family.source,
+            "usual": list(family.usual),
+            "on_tape": family.build is not None,
         }
 
 

@@ -14,7 +14,7 @@ cdef int64_t SWEEP_US = 1000            # maximum time between two prints of one
 cdef inline int64_t of_side(
     int64_t sign, int64_t ticks, int64_t lots, int64_t before_ticks, int64_t before_lots
 ) noexcept nogil:
-    """Return the growth of a level in lots: all lots of a better price, minus all of the previous price if it is gone."""
+    """Return one side's flow at a level: new lots unless its price got worse, less old lots unless it improved."""
     cdef int64_t better = sign * (ticks - before_ticks)
     return (lots if better >= 0 else 0) - (before_lots if better <= 0 else 0)
 
@@ -24,13 +24,13 @@ cdef class OrderFlow(Signal):
 
     Args:
         levels: Number of levels to sum over.
-        window_us: The window; 0 is the single diff.
-        lot_e8: The tape's lot.
+        window_us: The window, µs; 0 for single diffs.
+        lot_e8: Lot size of the tape, 1e-8 of the base asset.
     """
 
     cdef Ring ring
     cdef int64_t window_us, depth
-    cdef int64_t known_us               # of the last diff without a flow; all later ones are included
+    cdef int64_t known_us               # time of the last diff without a defined flow; all later flow is included
     cdef double lot_e8
 
     def __init__(self, int levels, int64_t window_us, int64_t lot_e8) -> None:
@@ -81,11 +81,11 @@ cdef class OrderFlow(Signal):
 
 
 cdef class Prints(Signal):
-    """Base of signals of the prints in a window: the lots bought and sold by aggressors.
+    """Base class of signals of the prints in a window: lots bought and sold by aggressors.
 
     Args:
-        window_us: The window.
-        lot_e8: The tape's lot.
+        window_us: The window, µs.
+        lot_e8: Lot size of the tape, 1e-8 of the base asset.
     """
 
     cdef Ring bought, sold
@@ -108,7 +108,7 @@ cdef class Prints(Signal):
         return ring_push(&self.bought if now.trade_side > 0 else &self.sold, now.us, now.trade_lots)
 
     cdef inline bint summed(self, const Now* now) noexcept nogil:
-        """Keep the prints of the window in the rings, and return whether the data cover the whole window."""
+        """Remove prints older than the window, and return whether the data cover the whole window."""
         ring_expire(&self.bought, now.us - self.window_us)
         ring_expire(&self.sold, now.us - self.window_us)
         return now.us - now.epoch_us >= self.window_us
@@ -133,11 +133,11 @@ cdef class TradeImbalance(Prints):
 
 
 cdef class Rate(Signal):
-    """Base of rates over a window: counts at instants, per second.
+    """Base class of rates over a window: timestamped counts, per second.
 
     Args:
-        window_us: The window.
-        lot_e8: The tape's lot.
+        window_us: The window, µs.
+        lot_e8: Lot size of the tape, 1e-8 of the base asset.
     """
 
     cdef Ring ring
@@ -160,10 +160,10 @@ cdef class Rate(Signal):
 
 
 cdef class SweepRate(Rate):
-    """Sweeps in a window, 1/s: consecutive prints of one side, at most 1 ms apart, beyond the first's price."""
+    """Sweeps in a window, 1/s: consecutive prints of one side, at most 1 ms apart, one beyond the first one's price."""
 
     cdef int64_t last_us, side, first_ticks
-    cdef bint counted                   # whether these prints were counted as a sweep
+    cdef bint counted                   # whether the current prints were counted as a sweep
 
     cdef int begin(self, const Now* now) except -1 nogil:
         self.side = 0
@@ -184,7 +184,7 @@ cdef class SweepRate(Rate):
 
 
 cdef class CancelRate(Rate):
-    """Quantity cancelled at the best 10 levels in a window (removed and not traded), base asset per s."""
+    """Quantity cancelled (removed, not traded) at the best 10 levels in a window, base asset per s."""
 
     def __init__(self, int64_t window_us, int64_t lot_e8) -> None:
         Rate.__init__(self, window_us, lot_e8)

@@ -1,9 +1,9 @@
 """Fit of the micro-price: the expected move of the mid, by imbalance and spread (Stoikov 2018).
 
-States are buckets of the imbalance B/(B + A) and spreads in ticks. Each change of the best prices or of what stands at
-them is a step of a Markov chain, and each step is also counted mirrored (bids for asks), so that no drift is fitted.
-With Q the steps that leave the mid, T those that move it, and r the mean move of a step, the expected first move is
-``(1 − Q)⁻¹·r``, and the sum of all further ones is the least solution of ``g = (1 − Q)⁻¹·(r + T·g)``.
+States are buckets of the imbalance B/(B + A) and spreads in ticks. Each change of the best prices or of their lots is a
+step of a Markov chain, and is also counted mirrored (bids and asks swapped), so that no drift is fitted. With Q and T
+the transition probabilities of steps that keep and that move the mid, and r the mean move of a step, the expected first
+move is ``(1 − Q)⁻¹·r``, and the sum of all moves is the minimum-norm solution of ``g = (1 − Q)⁻¹·(r + T·g)``.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from mm.tape.tape import Tape
 
 BUCKETS = 10
 MOST_SPREADS = 10
-WIDE = 0.001  # share of the steps with the widest spreads, which are merged
+WIDE = 0.001  # share of the steps, those with the widest spreads, that is merged into one spread
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +27,9 @@ class MicroPriceFit:
     """A fitted micro-price.
 
     Attributes:
-        symbol: Symbol of the days.
+        symbol: Symbol of the market.
         days: Days of the fit, ``YYYYMMDD``.
-        tick_e8: Their tick, 1e-8 of the quote asset.
+        tick_e8: Tick size on these days, 1e-8 of the quote asset.
         steps: Number of changes of the best prices or queues.
         ticks: Micro-price less mid, ticks, float64[buckets, spreads]; NaN for states that did not occur.
     """
@@ -41,10 +41,10 @@ class MicroPriceFit:
     ticks: NDArray[np.float64]
 
     def checked(self, symbol: str, tick_e8: int) -> Self:
-        """Return the fit after checking symbol and tick of a market.
+        """Return the fit, after checking that it is for this symbol and tick size.
 
         Raises:
-            Mismatch: If symbol or tick differ.
+            Mismatch: If symbol or tick size differ.
         """
         if (symbol, tick_e8) != (self.symbol, self.tick_e8):
             raise Mismatch(
@@ -55,7 +55,7 @@ class MicroPriceFit:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fit as JSON values."""
-        table = [[None if np.isnan(one) else one for one in row] for row in self.ticks.tolist()]
+        table = [[None if np.isnan(value) else value for value in row] for row in self.ticks.tolist()]
         return {
             "symbol": self.symbol,
             "days": list(self.days),
@@ -66,7 +66,7 @@ class MicroPriceFit:
 
     @classmethod
     def from_json(cls, content: Any, source: str) -> Self:
-        """Return the fit from the *content* of `to_json`; *source* is its origin, for messages.
+        """Return the fit from the *content* of `to_json`; *source* is its origin, for error messages.
 
         Raises:
             BrokenFile: If it is malformed.
@@ -83,14 +83,14 @@ class MicroPriceFit:
 
 
 def fit_micro_price(tapes: Sequence[Tape]) -> MicroPriceFit | None:
-    """Fit the micro-price on whole days of one symbol and one tick; None if the mid never moves on them."""
+    """Fit the micro-price on whole days of one symbol and one tick size; None if the mid never moves on them."""
     pieces = [_steps(tape) for tape in tapes]
     state, after, moved2 = (np.concatenate(column) for column in zip(*pieces, strict=True))
     if not moved2.any():
         return None
     spreads = state[:, 1]
     widest = int(np.clip(np.quantile(spreads, 1.0 - WIDE, method="inverted_cdf"), 1, MOST_SPREADS))
-    before, then = (np.minimum(one[:, 1], widest) - 1 + widest * one[:, 0] for one in (state, after))
+    before, then = (np.minimum(column[:, 1], widest) - 1 + widest * column[:, 0] for column in (state, after))
     mirror = np.arange(BUCKETS * widest).reshape(BUCKETS, widest)[::-1].ravel()
     before, then = np.concatenate([before, mirror[before]]), np.concatenate([then, mirror[then]])
     moved = np.concatenate([moved2, -moved2]) / 2.0
@@ -102,7 +102,7 @@ def fit_micro_price(tapes: Sequence[Tape]) -> MicroPriceFit | None:
 def expected_move(
     before: NDArray[np.int64], after: NDArray[np.int64], moved: NDArray[np.float64], states: int
 ) -> NDArray[np.float64]:
-    """Return the sum of all expected moves from each state, in the unit of *moved*; NaN for states never left.
+    """Return the sum of all expected moves from each state, in the unit of *moved*; NaN for states that are never left.
 
     Args:
         before: The state before each step.
@@ -114,22 +114,22 @@ def expected_move(
     seen = np.flatnonzero(counts)
     place = np.full(states, -1)
     place[seen] = np.arange(len(seen))
-    known = place[after] >= 0  # the last step of all may lead to a state that is never left
+    known = place[after] >= 0  # the last step may lead to a state that is never left
     before, after, moved = place[before[known]], place[after[known]], moved[known]
     size = len(seen)
-    still, jump = np.zeros((size, size)), np.zeros((size, size))
-    np.add.at(still, (before[moved == 0], after[moved == 0]), 1.0)
-    np.add.at(jump, (before[moved != 0], after[moved != 0]), 1.0)
-    left = np.maximum(np.bincount(before, minlength=size), 1)[:, None]
-    mean = np.bincount(before, moved, minlength=size) / left[:, 0]
-    leave = np.eye(size) - still / left
-    # States from which the mid never moves make `leave` singular: least squares assigns them no move.
-    first = np.linalg.lstsq(leave, np.column_stack([mean, jump / left]), rcond=None)[0]
+    unmoved, moving = np.zeros((size, size)), np.zeros((size, size))
+    np.add.at(unmoved, (before[moved == 0], after[moved == 0]), 1.0)
+    np.add.at(moving, (before[moved != 0], after[moved != 0]), 1.0)
+    visits = np.maximum(np.bincount(before, minlength=size), 1)[:, None]
+    mean = np.bincount(before, moved, minlength=size) / visits[:, 0]
+    system = np.eye(size) - unmoved / visits
+    # States from which the mid never moves make the matrix singular; least squares assigns them a move of 0.
+    first = np.linalg.lstsq(system, np.column_stack([mean, moving / visits]), rcond=None)[0]
     # Constants solve g = B·g; the minimum-norm solution has none.
     total = np.linalg.lstsq(np.eye(size) - first[:, 1:], first[:, 0], rcond=1e-10)[0]
-    found = np.full(states, np.nan)
-    found[seen] = total
-    return found
+    moves = np.full(states, np.nan)
+    moves[seen] = total
+    return moves
 
 
 def _steps(tape: Tape) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

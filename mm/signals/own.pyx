@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""User signals in Python: a class with ``on_book``, which a set of signals calls like its kernels."""
+"""User signals in Python: a class with ``on_book``, which a set of signals calls like a compiled signal."""
 
 from libc.math cimport NAN
 from libc.stdint cimport int64_t
@@ -16,43 +16,43 @@ cdef class SignalBook:
     cdef const Now* now
     cdef int levels
 
-    cdef const Now* seen(self) except NULL:
+    cdef const Now* current(self) except NULL:
         if self.now is NULL:
             raise ReferenceError("the book of a signal was used after its call; copy the numbers you want to keep")
         return self.now
 
     @property
     def us(self) -> int:
-        """Instant of the event, µs UTC."""
-        return self.seen().us
+        """Timestamp of the event, µs UTC."""
+        return self.current().us
 
     @property
     def bid_ticks(self) -> int | None:
         """Best bid; None without bids."""
-        return self.seen().bid_ticks or None
+        return self.current().bid_ticks or None
 
     @property
     def ask_ticks(self) -> int | None:
         """Best ask; None without asks."""
-        return self.seen().ask_ticks or None
+        return self.current().ask_ticks or None
 
     @property
     def bid_lots(self) -> int:
         """Lots at the best bid."""
-        return self.seen().bid_lots
+        return self.current().bid_lots
 
     @property
     def ask_lots(self) -> int:
         """Lots at the best ask."""
-        return self.seen().ask_lots
+        return self.current().ask_lots
 
     def bids(self) -> list[tuple[int, int]]:
-        """Return ticks and lots of the best bids, the best first: as many as the signal's ``levels`` names."""
-        return self.side(&self.seen().bids, self.now.bid_ticks, self.now.bid_lots)
+        """Return ticks and lots of the best bids, the best first, up to the number in the signal's ``levels``."""
+        return self.side(&self.current().bids, self.now.bid_ticks, self.now.bid_lots)
 
     def asks(self) -> list[tuple[int, int]]:
-        """Return ticks and lots of the best asks, the best first: as many as the signal's ``levels`` names."""
-        return self.side(&self.seen().asks, self.now.ask_ticks, self.now.ask_lots)
+        """Return ticks and lots of the best asks, the best first, up to the number in the signal's ``levels``."""
+        return self.side(&self.current().asks, self.now.ask_ticks, self.now.ask_lots)
 
     cdef list side(self, const Nearest* side, int64_t ticks, int64_t lots):
         cdef int64_t place
@@ -66,24 +66,24 @@ cdef class OwnSignal(Signal):
 
     Args:
         model: Has ``on_book(book)``, which returns a number or None; it may have ``on_trade(book, side, ticks, lots)``
-            for prints, side +1 of a buyer, and ``begin(book)``, after which what was seen counts no more. It may name
-            ``levels``, 1 to 20, and ``one_sided``, whether it is called without bids or asks.
+            for prints (side +1: aggressive buyer), and ``begin(book)``, called when earlier data are no longer valid.
+            Optional attributes: ``levels``, 1 to 20, and ``one_sided``, whether it is called without bids or asks.
 
     Raises:
-        UsageError: If it has no ``on_book``, or its ``levels`` cannot be read.
+        UsageError: If it has no ``on_book``, or its ``levels`` are out of range.
     """
 
-    cdef object model, ask, printed, begun
+    cdef object model, book_hook, trade_hook, begin_hook
     cdef SignalBook book
 
     def __init__(self, model: object) -> None:
         cdef int levels = getattr(model, "levels", 1)
-        self.model, self.ask = model, getattr(model, "on_book", None)
-        if not callable(self.ask):
+        self.model, self.book_hook = model, getattr(model, "on_book", None)
+        if not callable(self.book_hook):
             raise UsageError(f"signal {type(model).__name__} has no method on_book(book)")
         if not 1 <= levels <= MOST_LEVELS:
             raise UsageError(f"signal {type(model).__name__}: levels is {levels}; 1 to {MOST_LEVELS} can be read")
-        self.printed, self.begun = getattr(model, "on_trade", None), getattr(model, "begin", None)
+        self.trade_hook, self.begin_hook = getattr(model, "on_trade", None), getattr(model, "begin", None)
         self.levels, self.one_sided = levels if levels > 1 else 0, bool(getattr(model, "one_sided", False))
         self.interpreted = True
         self.book = SignalBook()
@@ -91,19 +91,19 @@ cdef class OwnSignal(Signal):
 
     cdef int begin(self, const Now* now) except -1 nogil:
         with gil:
-            if self.begun is not None:
-                self.call(now, "begin", self.begun, ())
+            if self.begin_hook is not None:
+                self.call(now, "begin", self.begin_hook, ())
         return 0
 
     cdef int on_trade(self, const Now* now) except -1 nogil:
         with gil:
-            if self.printed is not None:
-                self.call(now, "on_trade", self.printed, (now.trade_side, now.trade_ticks, now.trade_lots))
+            if self.trade_hook is not None:
+                self.call(now, "on_trade", self.trade_hook, (now.trade_side, now.trade_ticks, now.trade_lots))
         return 0
 
     cdef int on_book(self, const Now* now) except -1 nogil:
         with gil:
-            answer = self.call(now, "on_book", self.ask, ())
+            answer = self.call(now, "on_book", self.book_hook, ())
             if answer is None:
                 self.value = NAN
                 return 0
@@ -116,7 +116,7 @@ cdef class OwnSignal(Signal):
         return 0
 
     cdef object call(self, const Now* now, str hook, object method, tuple more):
-        """Return the result of a hook; an error it raises becomes a ModelError with its name."""
+        """Return the result of a hook; an error in the hook becomes a ModelError with the hook's name."""
         self.book.now = now
         try:
             return method(self.book, *more)

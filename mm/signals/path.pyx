@@ -10,11 +10,11 @@ from mm.signals._ring cimport (
 from mm.signals.base cimport Now, Signal
 
 cdef int64_t SECOND_US = 1000000
-cdef int64_t STANDS = 1 << 62           # the end of the current mid
+cdef int64_t NO_END = 1 << 62           # end time of the mid in force
 
 
 cdef class OverTime(Signal):
-    """Base of signals over a time window: a ring, and the window."""
+    """Base class of signals over a time window, with a ring buffer."""
 
     cdef Ring ring
     cdef int64_t window_us
@@ -35,7 +35,7 @@ cdef class OverTime(Signal):
 
 
 cdef class Momentum(OverTime):
-    """The mid less the mid a window ago, ticks."""
+    """Mid less the mid one window earlier, ticks."""
 
     cdef int begin(self, const Now* now) except -1 nogil:
         ring_clear(&self.ring)
@@ -53,7 +53,7 @@ cdef class Momentum(OverTime):
 
 
 cdef class RealisedVolatility(OverTime):
-    """Root of the summed squared moves of the mid in a window, over its seconds, ticks/√s."""
+    """Square root of the sum of squared moves of the mid in a window, divided by its length in s, ticks/√s."""
 
     cdef int on_book(self, const Now* now) except -1 nogil:
         if now.moved2:
@@ -66,9 +66,9 @@ cdef class RealisedVolatility(OverTime):
 
 
 cdef class Range(OverTime):
-    """Highest less lowest mid in a window, including that in force at its start, ticks.
+    """Highest less lowest mid in a window, including the mid in force at its start, ticks.
 
-    Two monotonic queues of mids, each with the instant at which it ended.
+    Kept as two monotonic queues of mids, each with its end time.
     """
 
     cdef Ring lows
@@ -79,8 +79,8 @@ cdef class Range(OverTime):
     cdef int begin(self, const Now* now) except -1 nogil:
         ring_clear(&self.ring)
         ring_clear(&self.lows)
-        ring_push(&self.ring, STANDS, now.mid2)
-        ring_push(&self.lows, STANDS, now.mid2)
+        ring_push(&self.ring, NO_END, now.mid2)
+        ring_push(&self.lows, NO_END, now.mid2)
         return 0
 
     cdef int on_book(self, const Now* now) except -1 nogil:
@@ -97,27 +97,27 @@ cdef class Range(OverTime):
 
 
 cdef inline int replace_dominated(Ring* ring, int64_t us, int64_t mid2, int64_t sign) except -1 nogil:
-    """End the newest mid, and replace those that the next one dominates."""
+    """Set the end of the newest mid, and replace the mids that the next one dominates."""
     cdef Entry* newest = ring_at(ring, ring.count - 1)
     newest.us = us
     while ring.count and sign * (mid2 - ring_at(ring, ring.count - 1).value) >= 0:
         ring.count -= 1
-    ring_push(ring, STANDS, mid2)
+    ring_push(ring, NO_END, mid2)
     return 0
 
 
 cdef class Bipower(Signal):
-    """Root of the mean product of neighbouring absolute moves from second to second, times π/2, ticks/√s.
+    """Square root of π/2 times the mean product of consecutive absolute one-second moves of the mid, ticks/√s.
 
-    The seconds are whole ones of the clock before the event, as many as the window has.
+    The mid is sampled at whole seconds of the clock before the event; the number of moves is the window in seconds.
     """
 
-    cdef Ring moves                     # absolute, from second to second
+    cdef Ring moves                     # absolute one-second moves, half ticks
     cdef int64_t seconds
-    cdef int64_t products               # sum over neighbours
+    cdef int64_t products               # sum of products of consecutive moves
     cdef int64_t next_us                # the next second to sample
-    cdef int64_t sampled_mid2           # at the second before; 0 before the first
-    cdef int64_t mid2                   # in force
+    cdef int64_t sampled_mid2           # mid2 at the previous second; 0 before the first
+    cdef int64_t mid2                   # mid2 in force
 
     def __init__(self, int64_t window_us) -> None:
         self.seconds = window_us // SECOND_US
@@ -156,9 +156,9 @@ cdef class Bipower(Signal):
 
 
 cdef class EwmaVolatility(Signal):
-    """Root of the exponentially weighted squared moves of the mid per second, ticks/√s.
+    """Square root of the exponentially weighted sum of squared moves of the mid per second, ticks/√s.
 
-    Weights are normalised over the time since the path began; a half-life of it must have passed.
+    Weights are normalised over the time since the start of the path, which must be at least one half-life.
     """
 
     cdef int64_t half_life_us
@@ -189,7 +189,7 @@ cdef class EwmaVolatility(Signal):
 
 
 cdef class OverEvents(Signal):
-    """Base of signals over a number of diffs: a ring of that size."""
+    """Base class of signals over a number of diffs, with a ring buffer of that size."""
 
     cdef Ring ring
     cdef int64_t events
@@ -206,7 +206,7 @@ cdef class OverEvents(Signal):
 
 
 cdef class EventMomentum(OverEvents):
-    """The mid less the mid a number of diffs ago, ticks."""
+    """Mid less the mid a number of diffs earlier, ticks."""
 
     cdef int begin(self, const Now* now) except -1 nogil:
         ring_clear(&self.ring)
@@ -226,7 +226,7 @@ cdef class EventMomentum(OverEvents):
 
 
 cdef class EventVolatility(OverEvents):
-    """Root of the mean squared move of the mid over a number of diffs, ticks/√diff."""
+    """Square root of the mean squared move of the mid over a number of diffs, ticks/√diff."""
 
     cdef int on_book(self, const Now* now) except -1 nogil:
         if now.fresh:

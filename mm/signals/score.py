@@ -1,8 +1,8 @@
 """Scores of signals against the next move of the mid: rank correlations by horizon, with intervals and stability.
 
-The move from t to t + h is the mid in force at t + h less that at t. A row counts where the signal and both mids are
-known and no gap of the book lies between them. Correlations are Spearman's; their intervals are those of a block
-bootstrap, whose blocks are long enough that a block's moves end within it but for its last ones.
+The move from t to t + h is the mid in force at t + h less the mid at t. A row is used if the signal and both mids are
+defined and the book has no gap between t and t + h. Correlations are Spearman's, with confidence intervals from a block
+bootstrap; a block is at least twice as long as the horizon, so that most of its moves end within it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,12 +31,12 @@ class SignalScore:
     """Score of one signal against the move over one horizon.
 
     Attributes:
-        signal: Its name.
+        signal: Name of the signal.
         horizon_s: Horizon, s.
         rows: Number of rows used.
-        rho: Spearman's rank correlation, -1 to 1; None if a column is constant or rows are too few.
-        ci95: 95 % interval of rho, by a block bootstrap; None if there are too few blocks.
-        first_half, second_half: rho over the rows before and after the middle of the time.
+        rho: Spearman's rank correlation, -1 to 1; None if a column is constant or there are too few rows.
+        ci95: 95 % confidence interval of rho from a block bootstrap; None if there are too few blocks.
+        first_half, second_half: rho of the rows before and after the midpoint in time.
         stable: Whether both halves have the sign of rho; None if one is unknown.
     """
 
@@ -87,38 +87,38 @@ def score(
     for place, name in enumerate(wanted):
         if SIGNALS.described(name)["unit"] == QUOTE:
             values[place] -= mid
-    values[:, us < tape.start_us] = np.nan  # the events of a window begin before it
+    values[:, us < tape.start_us] = np.nan  # a window's tape also has earlier events
     gaps = np.sort(tape.event_us[tape.kind == GAP])
     draw = np.random.default_rng(seed)
-    found: dict[str, list[SignalScore]] = {name: [] for name in wanted}
+    scores: dict[str, list[SignalScore]] = {name: [] for name in wanted}
     for horizon_s in horizons_s:
         move = move_of(us, mid, gaps, round(horizon_s * US_PER_S))
         for place, name in enumerate(wanted):
-            found[name].append(_score(name, horizon_s, us, values[place], move, draw))
-    return [one for name in wanted for one in found[name]]
+            scores[name].append(_score(name, horizon_s, us, values[place], move, draw))
+    return [signal_score for name in wanted for signal_score in scores[name]]
 
 
 def move_of(us: Ints, mid: Floats, gaps: Ints, horizon_us: int) -> Floats:
     """Return the move of the mid from each row over a horizon, NaN if unknown.
 
     Args:
-        us: Instants of the rows, rising.
-        mid: The mid after each, NaN where there is none.
-        gaps: Instants at which the book ended, rising.
-        horizon_us: How far ahead.
+        us: Timestamps of the rows, ascending, µs.
+        mid: The mid after each row, NaN if undefined.
+        gaps: Timestamps of the gaps of the book, ascending, µs.
+        horizon_us: Horizon, µs.
     """
     return move_to(us, mid, gaps, np.arange(len(us)), us + horizon_us)
 
 
 def move_to(us: Ints, mid: Floats, gaps: Ints, row: Ints, then_us: Ints) -> Floats:
-    """Return the move of the mid from some of the rows to later instants, NaN if unknown.
+    """Return the move of the mid from given rows to later times, NaN if unknown.
 
     Args:
-        us: Instants of the rows, rising.
-        mid: The mid after each, NaN where there is none.
-        gaps: Instants at which the book ended, rising.
-        row: The row that each move begins with.
-        then_us: When it ends.
+        us: Timestamps of the rows, ascending, µs.
+        mid: The mid after each row, NaN if undefined.
+        gaps: Timestamps of the gaps of the book, ascending, µs.
+        row: Index of the row at the start of each move.
+        then_us: End of each move, µs.
     """
     at = np.searchsorted(us, then_us, side="right") - 1
     unbroken = np.searchsorted(gaps, us[row], side="right") == np.searchsorted(gaps, then_us, side="right")
@@ -142,7 +142,7 @@ def _score(
 
 
 def rank_correlation(x: Floats, y: Floats) -> float | None:
-    """Return Spearman's rank correlation; None if rows are too few, or a column is constant."""
+    """Return Spearman's rank correlation; None if there are too few rows, or a column is constant."""
     if len(x) < LEAST_ROWS:
         return None
     a, b = ranks(x), ranks(y)
@@ -151,16 +151,16 @@ def rank_correlation(x: Floats, y: Floats) -> float | None:
 
 
 def ranks(values: Floats) -> Floats:
-    """Return the rank of each value; ties have their mean rank."""
+    """Return the rank of each value; ties get their mean rank."""
     distinct, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     middle = ends - (counts - 1) / 2.0
-    found: Floats = middle[place.reshape(-1)] if len(distinct) else np.empty(0)
-    return found
+    rank_of_each: Floats = middle[place.reshape(-1)] if len(distinct) else np.empty(0)
+    return rank_of_each
 
 
 def interval(us: Ints, x: Floats, y: Floats, horizon_s: float, draw: np.random.Generator) -> tuple[float, float] | None:
-    """Return the 95 % interval of a rank correlation by a block bootstrap; None if blocks are too few.
+    """Return the 95 % interval of a rank correlation from a block bootstrap; None if there are too few blocks.
 
     Ranks are over all rows; blocks of equal time are drawn with replacement.
     """
@@ -169,7 +169,7 @@ def interval(us: Ints, x: Floats, y: Floats, horizon_s: float, draw: np.random.G
         return None
     a, b = ranks(x), ranks(y)
     a, b = a - a.mean(), b - b.mean()
-    sums = np.column_stack([np.bincount(block, one, count) for one in (np.ones(len(a)), a, b, a * a, b * b, a * b)])
+    sums = np.column_stack([np.bincount(block, part, count) for part in (np.ones(len(a)), a, b, a * a, b * b, a * b)])
     drawn = sums[draw.integers(0, count, (DRAWS, count))].sum(axis=1)
     n, sa, sb, saa, sbb, sab = drawn.T
     with np.errstate(all="ignore"):
@@ -182,7 +182,7 @@ def interval(us: Ints, x: Floats, y: Floats, horizon_s: float, draw: np.random.G
 
 
 def blocks_of(us: Ints, horizon_s: float) -> tuple[Ints, int]:
-    """Return the block of each row for a bootstrap, and the number of blocks; they have equal durations."""
+    """Return the bootstrap block of each row, and the number of blocks; blocks have equal durations."""
     span_us = int(us[-1] - us[0]) + 1
     length_us = max(min(BLOCK_S * US_PER_S, span_us / 40), 2 * horizon_s * US_PER_S)
     block = ((us - us[0]) // length_us).astype(np.int64)
@@ -190,12 +190,12 @@ def blocks_of(us: Ints, horizon_s: float) -> tuple[Ints, int]:
 
 
 def half_life_s(scores: Iterable[SignalScore]) -> float | None:
-    """Return the first horizon beyond the strongest at which a signal's correlation is half of that one; None: none."""
-    known = [one for one in scores if one.rho is not None]
+    """Return the first horizon after the strongest with at most half of its absolute correlation; None if none has."""
+    known = [each for each in scores if each.rho is not None]
     if not known:
         return None
-    best = max(known, key=lambda one: abs(one.rho or 0.0))
+    best = max(known, key=lambda each: abs(each.rho or 0.0))
     later = (
-        one for one in known if one.horizon_s > best.horizon_s and abs(one.rho or 0.0) <= 0.5 * abs(best.rho or 0.0)
+        each for each in known if each.horizon_s > best.horizon_s and abs(each.rho or 0.0) <= 0.5 * abs(best.rho or 0.0)
     )
-    return next((one.horizon_s for one in later), None)
+    return next((each.horizon_s for each in later), None)

@@ -1,4 +1,4 @@
-# Several signals of one market, event by event.
+# A set of signals of one market, updated event by event.
 
 from cpython.ref cimport PyObject
 from libc.stdint cimport int8_t, int64_t
@@ -6,7 +6,7 @@ from libc.stdint cimport int8_t, int64_t
 from mm.signals.base cimport Now, Signal
 from mm.tape._book cimport Book
 
-# A print since the last diff, by price and side of the resting order.
+# A print since the last diff, with price and side of the resting order.
 cdef struct Taken:
     int64_t side
     int64_t ticks
@@ -15,8 +15,8 @@ cdef struct Taken:
 cdef class SignalSet:
     cdef readonly tuple names       # type: tuple[str, ...]
     cdef readonly tuple signals     # type: tuple[Signal, ...]
-    cdef readonly bint interpreted  # whether one of them is in Python
-    cdef tuple all_signals          # with those that they read, in calling order
+    cdef readonly bint interpreted  # whether one of them is implemented in Python
+    cdef tuple all_signals          # with their sources, in calling order
     cdef PyObject** each            # borrowed from *all_signals*
     cdef PyObject** shown           # borrowed from *signals*
     cdef double* values             # of the last row, NaN if undefined
@@ -26,11 +26,11 @@ cdef class SignalSet:
     cdef bint opened, valid
     cdef int64_t levels             # deepest level that a signal reads; 0: only best prices and lots
     cdef bint compares, cancels
-    cdef int64_t shown_mid2         # the mid of the last row, or of the start of the path
+    cdef int64_t shown_mid2         # mid2 of the last row, or at the start of the path
     cdef Taken* taken
     cdef int64_t taken_count, taken_room
-    cdef readonly int64_t row_us    # instant of the last row
-    cdef readonly int64_t row_seq   # its recv_seq; -1 before the first
+    cdef readonly int64_t row_us    # timestamp of the last row
+    cdef readonly int64_t row_seq   # recv_seq of the last row; -1 before the first
     cdef readonly int64_t rows      # number of rows so far
 
     cdef int take(

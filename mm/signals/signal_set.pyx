@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """A set of signals of one market, with its own book; calls the signals in the order of receipt.
 
-A backtest, a live market and a column over a tape all go through ``SignalSet.take``, one event at a time.
+Backtests, live markets and columns over a tape all use ``SignalSet.take``, one event at a time.
 """
 
 from cpython.ref cimport PyObject
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 
 cdef class SignalSet:
-    """Signals by name, and the state of their market.
+    """Signals by name, with the state of their market.
 
-    A row has their values after a diff (a DEPTH event); a snapshot begins a book without a row, and a gap ends it. A
+    A row has the values after a diff (a DEPTH event); a snapshot begins a book without a row, and a gap ends it. A
     snapshot of a book that has not ended replaces it, without resetting the signals.
 
     Args:
         named: Pairs of a name and a signal.
 
     Attributes:
-        names: As given.
-        signals: As given.
-        row_us: Instant of the last row, µs.
-        row_seq: Number of its message; -1 before the first.
-        rows: How many rows there have been.
+        names: Names of the signals, in the given order.
+        signals: The signals, in the given order.
+        row_us: Timestamp of the last row, µs.
+        row_seq: ``recv_seq`` of the last row; -1 before the first.
+        rows: Number of rows so far.
     """
 
     def __init__(self, named: Sequence[tuple[str, Signal]]) -> None:
@@ -86,7 +86,7 @@ cdef class SignalSet:
         self, int kind, int64_t us, int64_t seq,
         const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows,
     ) except -1 nogil:
-        """Process an event of the market; a DEPTH of a valid book adds a row."""
+        """Process an event of the market; a DEPTH event adds a row if the book is valid."""
         cdef int place
         self.now.us = us
         if kind == DEPTH:
@@ -108,8 +108,8 @@ cdef class SignalSet:
     cdef int take_book(
         self, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows
     ) except -1 nogil:
-        """Process a whole book. A refresh of a valid book does not reset the signals."""
-        cdef bint goes_on = self.valid, was = self.now.both
+        """Process a full snapshot of the book; one that refreshes a valid book does not reset the signals."""
+        cdef bint was_valid = self.valid, had_both = self.now.both
         book_clear(&self.book)
         if rows:
             book_apply(&self.book, side, ticks, lots, rows)
@@ -121,19 +121,19 @@ cdef class SignalSet:
             nearest_fill(&self.now.bids, &self.book)
             nearest_fill(&self.now.asks, &self.book)
         self.look()
-        if goes_on and (was or not self.now.both):
+        if was_valid and (had_both or not self.now.both):
             return 0
-        if not goes_on:
+        if not was_valid:
             self.now.epoch_us = self.now.us
         self.now.path_us, self.shown_mid2, self.now.fresh = self.now.us, self.now.mid2, False
-        return self.begin(not goes_on)
+        return self.begin(not was_valid)
 
     cdef int take_diff(
         self, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows
     ) except -1 nogil:
-        """Apply a diff, and update the signals."""
+        """Apply a diff to the book, and update the signals."""
         cdef Now* now = &self.now
-        cdef bint was = now.both
+        cdef bint had_both = now.both
         cdef int64_t row
         cdef int place
         now.before_bid_ticks, now.before_ask_ticks = now.bid_ticks, now.ask_ticks
@@ -153,8 +153,8 @@ cdef class SignalSet:
             if now.asks.count < self.levels and not now.asks.whole:
                 nearest_fill(&now.asks, &self.book)
         self.look()
-        now.fresh = now.both and not was
-        now.moved2 = now.mid2 - self.shown_mid2 if now.both and was else 0
+        now.fresh = now.both and not had_both
+        now.moved2 = now.mid2 - self.shown_mid2 if now.both and had_both else 0
         self.shown_mid2 = now.mid2
         if now.fresh:
             now.path_us = now.us
@@ -203,7 +203,7 @@ cdef class SignalSet:
         return total
 
     cdef void look(self) noexcept nogil:
-        """Set the best prices and lots."""
+        """Update best prices, lots and mid from the book."""
         cdef Now* now = &self.now
         cdef int64_t bid = self.book.best_bid, ask = self.book.best_ask
         now.bid_ticks, now.ask_ticks = bid, ask
@@ -230,10 +230,10 @@ cdef class SignalSet:
     # ------------------------------------------------------------------ from Python
 
     def feed(self, event: Sequence[object]) -> dict[str, float | None] | None:
-        """Process one event: kind, instant in µs, recv_seq, id, and its rows of side, ticks and lots.
+        """Process one event: kind, timestamp in µs, recv_seq, id, and its rows of side, ticks and lots.
 
         Returns:
-            The row of a diff: the value of each signal, None while undefined; None for other events.
+            For a diff the row: the value of each signal, None if undefined; for other events None.
         """
         cdef int64_t us, seq, before = self.rows
         cdef int kind
@@ -250,7 +250,7 @@ cdef class SignalSet:
         return None if self.rows == before else self.last()
 
     def last(self) -> dict[str, float | None]:
-        """Return the last row, as `feed` does."""
+        """Return the last row, in the format of `feed`."""
         cdef int place
         return {
             name: None if isnan(self.values[place]) else self.values[place] for place, name in enumerate(self.names)
@@ -261,12 +261,12 @@ cdef class SignalSet:
 
         Args:
             tape: The tape, which has passed ``Tape.check``.
-            first: The first event.
-            when: Receives instant and recv_seq of each row, int64[room, 2].
+            first: Index of the first event.
+            when: Receives timestamp and recv_seq of each row, int64[room, 2].
             values: Receives the values of each row, float64[signals, room].
 
         Returns:
-            The next event, and the number of rows.
+            The index of the next event, and the number of rows.
         """
         cdef const int64_t[::1] event_us = tape.event_us, recv_seq = tape.recv_seq, first_row = tape.first_row
         cdef const uint8_t[::1] kind = tape.kind

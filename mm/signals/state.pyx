@@ -34,7 +34,7 @@ cdef class Mid(Signal):
 
 
 cdef class WeightedMid(Signal):
-    """Best prices, each weighted by the lots at the other, quote asset."""
+    """Best prices, each weighted by the lots on the opposite side, quote asset."""
 
     cdef double tick_e8
 
@@ -48,10 +48,10 @@ cdef class WeightedMid(Signal):
 
 
 cdef class MicroPrice(Signal):
-    """The mid and the expected move from its state, by a fit on earlier days, quote asset; undefined without one."""
+    """Mid plus its expected move in the current state, fitted on earlier days, quote asset; undefined without a fit."""
 
     cdef double tick_e8
-    cdef const double[:, ::1] ticks     # by bucket of the imbalance and by spread, NaN for states that did not occur
+    cdef const double[:, ::1] ticks     # by imbalance bucket and spread, NaN for states that did not occur
     cdef int64_t buckets, spreads
 
     def __init__(self, int64_t tick_e8, fit: MicroPriceFit | None) -> None:
@@ -89,8 +89,8 @@ cdef class Depth(Signal):
 
     Args:
         levels: Number of levels of each side.
-        side: +1 the bids, -1 the asks, 0 both.
-        lot_e8: The tape's lot.
+        side: +1 for bids, -1 for asks, 0 for both.
+        lot_e8: Lot size of the tape, 1e-8 of the base asset.
     """
 
     cdef int side

@@ -1,8 +1,8 @@
-"""The exact moments: a forward recursion over inventories, with probabilities instead of paths.
+"""Exact moments of the experiment: a forward recursion of inventory probabilities instead of simulated paths.
 
-Profit is the gain of fills against the mid, plus inventory times the mid's moves. The moves do not depend on the
-quotes, so the two parts are uncorrelated, and the second has variance sigma²·dt·Σ E[q²]. The first part needs, for each
-inventory, its probability and the first two moments of the gain so far.
+Profit is the sum of the fills' distances from the mid (gain), plus inventory times the moves of the mid. The moves do
+not depend on the quotes, so the two parts are uncorrelated, and the second has variance sigma²·dt·Σ E[q²]. The first
+part requires, for each inventory, its probability and the first two moments of the gain so far.
 """
 
 from collections.abc import Sequence
@@ -13,22 +13,22 @@ from mm.dataclass import dataclass
 from mm.sim.as2008.model import Fills, Floats, PaperModel, Policy, fills
 
 LOST = 1e-24
-"""At most this probability is truncated, at inventories that practically no path reaches."""
+"""Upper bound of the truncated probability, at inventories that practically no path reaches."""
 RARE = 1e-12
-"""A certainty equivalent that changes when this probability is truncated depends on paths that do not occur."""
+"""If truncating this probability changes the certainty equivalent, it depends on paths that practically never occur."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Moments of the paths of a strategy; the names are those of the artefact.
+    """Moments of the paths of a strategy; field names are the keys of the artefact.
 
     Attributes:
         avg_spread: The quoted spread as printed in the paper; None if it depends on the inventory.
-        profit_mean, profit_std: Cash plus marked inventory at the end.
+        profit_mean, profit_std: Cash plus inventory marked at the mid, at the end.
         final_q_mean, final_q_std: Inventory at the end.
-        fills_per_path: Fills of both sides.
+        fills_per_path: Expected number of fills, both sides.
         std_spread_capture, std_inventory_pnl: The two uncorrelated parts of profit_std.
-        expected_steps_with_lambda_dt_above_1: Steps of a path with a fill probability capped at 1, both sides.
+        expected_steps_with_lambda_dt_above_1: Steps of a path with a fill probability capped at 1, sum of both sides.
         certainty_equivalent: -(1/gamma)·ln E[exp(-gamma·profit)]; None if it depends on paths with probability below
             10⁻¹².
     """
@@ -48,15 +48,15 @@ class Moments:
 def exact(market: PaperModel, policy: Policy) -> Moments:
     """Return the moments of *policy* in *market*, up to rounding."""
     walk, without_rare = _Walk(market, policy, LOST), _Walk(market, policy, RARE)
-    for one in (walk, without_rare):
+    for each in (walk, without_rare):
         for step in range(market.steps):
-            one.take(step)
-    certain, seen = walk.certainty_equivalent, without_rare.certainty_equivalent
-    return walk.moments(certain if abs(certain - seen) <= 1e-6 * max(1.0, abs(certain)) else None)
+            each.take(step)
+    certain, truncated = walk.certainty_equivalent, without_rare.certainty_equivalent
+    return walk.moments(certain if abs(certain - truncated) <= 1e-6 * max(1.0, abs(certain)) else None)
 
 
 class _Walk:
-    """Probabilities by inventory, with the moments of the gain and the exponential utility of the profit."""
+    """Probability of each inventory, with the moments of the gain and the exponential utility of the profit."""
 
     def __init__(self, market: PaperModel, policy: Policy, lost: float) -> None:
         self._market = market
@@ -70,7 +70,7 @@ class _Walk:
         self._gained = self._fills = self._cut = self._squares = 0.0
 
     def take(self, step: int) -> None:
-        """Apply a step: fills, and then the mid's move."""
+        """Apply a step: fills, and then the move of the mid."""
         table = fills(self._market, self._policy, step, self._q)
         self._fills += float(self._mass @ (table.bid_chance + table.ask_chance))
         self._cut += float(self._mass @ table.cut)
@@ -92,10 +92,10 @@ class _Walk:
         )
         mass, first, second, utility = [], [], [], []
         for shift, chance, gain in outcomes:
-            beyond = gain - mean
+            deviation = gain - mean
             mass.append((shift, chance * self._mass))
-            first.append((shift, chance * (self._first + beyond * self._mass)))
-            second.append((shift, chance * (self._second + beyond * (2 * self._first + beyond * self._mass))))
+            first.append((shift, chance * (self._first + deviation * self._mass)))
+            second.append((shift, chance * (self._second + deviation * (2 * self._first + deviation * self._mass))))
             with np.errstate(divide="ignore"):
                 utility.append((shift, np.log(chance) + self._log_utility - self._market.gamma * gain))
         self._mass, self._first, self._second = _sum(mass), _sum(first), _sum(second)
@@ -112,7 +112,7 @@ class _Walk:
 
     @property
     def certainty_equivalent(self) -> float:
-        """Return -(1/gamma)·ln E[exp(-gamma·profit)], over the remaining inventories."""
+        """Return -(1/gamma)·ln E[exp(-gamma·profit)] over the inventories that are not truncated."""
         return -float(np.logaddexp.reduce(self._log_utility)) / self._market.gamma
 
     def moments(self, certainty_equivalent: float | None) -> Moments:
@@ -135,7 +135,7 @@ class _Walk:
 
 
 def _sum(parts: Sequence[tuple[int, Floats]], add: np.ufunc = np.add) -> Floats:
-    """Return the sum of arrays that are shifted by -1, 0 or 1 each, one entry longer on both sides.
+    """Return the sum of arrays, each shifted by -1, 0 or 1; the result has one more entry at both ends.
 
     With `np.logaddexp` the arrays are logarithms of the summands.
     """

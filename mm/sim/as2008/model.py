@@ -22,9 +22,9 @@ Q_MAX = 60
 class PaperModel:
     """The market in which a strategy quotes.
 
-    The convention is the paper's: in each step the two quotes depend on time and inventory, each is filled with its own
-    independent draw (both may be), and then the mid moves by plus or minus sigma·sqrt(dt) with probability one half
-    each. The fill probability is lambda·dt, at most 1, and not 1 - exp(-lambda·dt).
+    As in the paper: in each step the two quotes depend on time and inventory, each is filled or not by an independent
+    draw (both can be filled), and then the mid moves by plus or minus sigma·sqrt(dt) with probability one half each.
+    The fill probability is lambda·dt, at most 1, and not 1 - exp(-lambda·dt).
 
     Attributes:
         gamma: Risk aversion, 1/(price·unit).
@@ -49,7 +49,7 @@ class PaperModel:
 
     @property
     def move(self) -> float:
-        """Return the size of the mid's move in a step, up or down."""
+        """Return the absolute move of the mid in a step."""
         return float(self.sigma * np.sqrt(self.step_s))
 
     @cached_property
@@ -58,27 +58,27 @@ class PaperModel:
         return float(np.log1p(self.gamma / self.k) / self.gamma)
 
     def left_s(self, step: int) -> float:
-        """Return the time left at the start of *step*, counted from 0, in s."""
+        """Return the time left at the start of *step* (counted from 0), in s."""
         return self.horizon_s * (1 - step / self.steps)
 
     def log_chance(self, distances: Floats) -> Floats:
-        """Return ln(lambda·dt) of quotes at *distances* from the mid; above 0 where the probability is capped at 1."""
+        """Return ln(lambda·dt) of quotes at *distances* from the mid; above 0 if the probability is capped at 1."""
         return np.asarray(np.log(self.A * self.step_s) - self.k * distances)
 
 
 class Policy(Protocol):
-    """A quoting rule: distances from the mid by time and inventory."""
+    """A quoting rule: distances of the quotes from the mid as a function of time and inventory."""
 
     @property
     def average_spread(self) -> float | None:
         """Return the quoted spread as printed in the paper; None if it depends on the inventory."""
 
     def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:
-        """Return the distances of bid and ask from the mid at each inventory *q*; infinite for no quote."""
+        """Return the distances of bid and ask from the mid at each inventory *q*; infinite if there is no quote."""
 
 
 class Fills(NamedTuple):
-    """One step at each inventory: probability and gain of a fill, by side, and the sides with capped probability."""
+    """One step at each inventory: probability and gain of a fill by side, and number of capped probabilities."""
 
     bid_chance: Floats
     ask_chance: Floats
@@ -88,7 +88,7 @@ class Fills(NamedTuple):
 
 
 def fills(market: PaperModel, policy: Policy, step: int, q: Inventories) -> Fills:
-    """Return the fills of *step* at inventories *q*; a fill gains its distance from the mid."""
+    """Return the fills of *step* at inventories *q*; the gain of a fill is its distance from the mid."""
     bid, ask = policy.distances(step, q)
     bid_log, ask_log = market.log_chance(bid), market.log_chance(ask)
     bid_chance, ask_chance = np.exp(np.minimum(bid_log, 0.0)), np.exp(np.minimum(ask_log, 0.0))
@@ -133,7 +133,7 @@ class SymmetricRule:
         self.average_spread: float | None = 2 * self._half
 
     def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:  # noqa: ARG002 - the same at all times
-        """Return the distances of bid and ask at inventories *q*: all the same."""
+        """Return the distances of bid and ask at inventories *q*; they are all equal."""
         half = np.full(q.shape, self._half)
         return half, half
 
@@ -161,8 +161,8 @@ class GlftExact:
     """The optimal continuous-time quotes for an inventory within ±Q_MAX.
 
     With alpha = k·gamma·sigma²/2 and eta = A·(1+gamma/k)^-(1+k/gamma), v = exp(-M·(T-t))·1, where M has alpha·q² on its
-    diagonal and -eta beside it; the bid's distance is (1/gamma)ln(1+gamma/k) + ln(v(q)/v(q+1))/k. Source: as above,
-    section 3. Computed in logarithms and without subtraction, since v becomes too small for a float.
+    diagonal and -eta next to it; the bid's distance is (1/gamma)ln(1+gamma/k) + ln(v(q)/v(q+1))/k. Source: as above,
+    section 3. Computed in logarithms and without subtraction, since v can underflow.
 
     Raises:
         UsageError: If a step is so long that v changes by more than the range of a float.
@@ -188,7 +188,7 @@ class GlftExact:
         self._values = values
 
     def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:
-        """Return the distances of bid and ask at inventories *q*; infinite where the bound forbids a quote."""
+        """Return the distances of bid and ask at inventories *q*; infinite if a fill would exceed the bound."""
         padded = np.concatenate([[-np.inf], self._values[step], [-np.inf]])
         at = np.clip(q, -Q_MAX, Q_MAX) + Q_MAX + 1
         own = padded[at]
@@ -210,8 +210,8 @@ def _average_spread(market: PaperModel) -> float:
 def _propagator(market: PaperModel) -> NDArray[np.float64]:
     """Return exp(-M·dt) up to a factor, accurate in each entry.
 
-    -M plus a large enough multiple of the unit matrix has no negative entry, and so has each term of the exponential's
-    series: nothing cancels. The multiple is a factor of the exponential, and quotes are ratios.
+    -M plus a large enough multiple of the unit matrix has no negative entry, and neither has any term of the series of
+    its exponential, so nothing cancels. The multiple only scales the exponential, and quotes depend on ratios.
     """
     q = np.arange(-Q_MAX, Q_MAX + 1)
     ratio = market.gamma / market.k
@@ -222,11 +222,11 @@ def _propagator(market: PaperModel) -> NDArray[np.float64]:
     halvings = max(0, int(np.ceil(np.log2((shift + 2 * eta) * market.step_s))))
     part_s = market.step_s / 2**halvings
     term = np.eye(2 * Q_MAX + 1)
-    found = term.copy()
+    propagator = term.copy()
     for n in range(1, 25):
         term = term @ rates * (part_s / n)
-        found += term
+        propagator += term
     for _ in range(halvings):
-        found = found @ found
-        found /= found.max()
-    return found
+        propagator = propagator @ propagator
+        propagator /= propagator.max()
+    return propagator

@@ -1,4 +1,4 @@
-"""The experiment as simulated paths, in blocks that fit the processor's cache, each with its own random stream."""
+"""The experiment as simulated paths, in blocks that fit into the CPU cache, each with its own random stream."""
 
 import math
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ Sums = tuple[float, ...]
 class SampleMoments:
     """Mean and standard deviation of *n* draws, with their standard errors.
 
-    The error of the standard deviation depends on the kurtosis: std·sqrt((kurtosis - 1)/(4n)). If all draws are equal
-    skew and kurtosis are undefined, and three draws always have the same: then these and the error are None.
+    The standard error of the standard deviation is std·sqrt((kurtosis - 1)/(4n)). Skew and kurtosis are None if all
+    draws are equal; the kurtosis is also None for at most three draws. Without a kurtosis, se_std is 0.
     """
 
     mean: float
@@ -45,31 +45,31 @@ def simulate(
 ) -> SimulatedPaths:
     """Simulate *paths* paths of *policy* in *market*; the result does not depend on the number of *workers*.
 
-    Memory does not grow with the number of paths: each block returns its power sums about the *expected* means, which
-    lose no precision.
+    Memory does not grow with the number of paths: each block returns power sums of deviations from the *expected*
+    means, which keeps their precision.
     """
     sizes = [min(BLOCK, paths - start) for start in range(0, paths, BLOCK)]
 
-    def block(size: int, own: np.random.SeedSequence) -> tuple[Sums, Sums]:
-        profit, final_q = _draw(market, policy, size, np.random.default_rng(own))
+    def block(size: int, block_stream: np.random.SeedSequence) -> tuple[Sums, Sums]:
+        profit, final_q = _draw(market, policy, size, np.random.default_rng(block_stream))
         return _sums(profit, expected.profit_mean), _sums(final_q, expected.final_q_mean)
 
     with ThreadPoolExecutor(workers) as pool:
-        of_profit, of_q = zip(*pool.map(block, sizes, stream.spawn(len(sizes))), strict=True)
+        profit_sums, q_sums = zip(*pool.map(block, sizes, stream.spawn(len(sizes))), strict=True)
     return SimulatedPaths(
-        paths, _sample(of_profit, expected.profit_mean, paths), _sample(of_q, expected.final_q_mean, paths)
+        paths, _sample(profit_sums, expected.profit_mean, paths), _sample(q_sums, expected.final_q_mean, paths)
     )
 
 
 def _draw(market: PaperModel, policy: Policy, paths: int, rng: np.random.Generator) -> tuple[Floats, Inventories]:
     """Return profit and final inventory of each of *paths* paths."""
     q = np.zeros(paths, dtype=np.int64)
-    moves = np.zeros(paths, dtype=np.int64)  # profit of the inventory, in moves of the mid
+    moves = np.zeros(paths, dtype=np.int64)  # PnL of the inventory, in moves of the mid
     captured = np.zeros(paths)
     for step in range(market.steps):
-        least = int(q.min())
-        table = fills(market, policy, step, np.arange(least, int(q.max()) + 1))
-        at = q - least
+        lowest_q = int(q.min())
+        table = fills(market, policy, step, np.arange(lowest_q, int(q.max()) + 1))
+        at = q - lowest_q
         bid = rng.random(paths) < table.bid_chance[at]
         ask = rng.random(paths) < table.ask_chance[at]
         captured += bid * table.bid_gain[at] + ask * table.ask_gain[at]
@@ -80,8 +80,8 @@ def _draw(market: PaperModel, policy: Policy, paths: int, rng: np.random.Generat
 
 
 def _sums(values: Floats | Inventories, centre: float) -> Sums:
-    beyond = np.asarray(values - centre, dtype=np.float64)
-    return tuple(float((beyond**power).sum()) for power in _POWERS)
+    deviation = np.asarray(values - centre, dtype=np.float64)
+    return tuple(float((deviation**power).sum()) for power in _POWERS)
 
 
 def _sample(blocks: Sequence[Sums], centre: float, n: int) -> SampleMoments:

@@ -1,4 +1,4 @@
-"""The table: published, exact and simulated moments side by side, as objects and as text."""
+"""The table of published, exact and simulated moments, as objects and as text."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from mm.sim.as2008.model import STRATEGIES, PaperModel
 from mm.sim.as2008.simulate import SampleMoments, SimulatedPaths, simulate
 
 PATHS = 1000
-"""Number of simulated paths behind each published line."""
+"""Number of simulated paths of each published line."""
 NUMBERS = ("profit_mean", "profit_std", "final_q_mean", "final_q_std")
 _HEAD = ("gamma", "strategy", "", "published", "z", "exact", "simulated", "±", "z")
 _LINE = "{:>6}  {:<16} {:<12} {:>9} {:>5} {:>10} {:>10} {:>8} {:>5}"
@@ -20,7 +20,7 @@ _LINE = "{:>6}  {:<16} {:<12} {:>9} {:>5} {:>10} {:>10} {:>8} {:>5}"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One line of the paper's tables, of PATHS simulated paths."""
+    """One line of the paper's tables, from PATHS simulated paths."""
 
     avg_spread: float
     profit_mean: float
@@ -47,7 +47,7 @@ def published(market: PaperModel, strategy: str) -> Published | None:
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One strategy at one gamma; *published* is None where the paper has no such line."""
+    """Moments of one strategy at one gamma; *published* is None if the paper has no such line."""
 
     gamma: float
     strategy: str
@@ -56,7 +56,7 @@ class TableRow:
     simulated: SimulatedPaths
 
     def to_json(self) -> dict[str, Any]:
-        """Return the row as in the artefact; z is the distance from the exact value in standard errors."""
+        """Return the artefact's row as JSON values; z is the difference from the exact value in standard errors."""
         printed, drawn = self.published, self._drawn()
         return {
             "gamma": self.gamma,
@@ -78,14 +78,14 @@ class TableRow:
         return ("profit", self.simulated.profit), ("final_q", self.simulated.final_q)
 
     def _drawn(self) -> dict[str, float]:
-        found: dict[str, float] = {}
+        moments: dict[str, float] = {}
         for name, sample in self._samples():
-            found |= {f"{name}_mean": sample.mean, f"se_{name}_mean": sample.se_mean}
-            found |= {f"{name}_std": sample.std, f"se_{name}_std": sample.se_std}
-        return found
+            moments |= {f"{name}_mean": sample.mean, f"se_{name}_mean": sample.se_mean}
+            moments |= {f"{name}_std": sample.std, f"se_{name}_std": sample.se_std}
+        return moments
 
     def _errors(self, paths: int) -> dict[str, float]:
-        """Return the standard errors for *paths* paths: the exact spread, and the kurtosis of the sample."""
+        """Return the standard errors for *paths* paths, from the exact standard deviation and the sample kurtosis."""
         found: dict[str, float] = {}
         for name, sample in self._samples():
             std = getattr(self.exact, f"{name}_std")
@@ -99,7 +99,7 @@ class TableRow:
 
 
 def row(market: PaperModel, strategy: str, *, paths: int, seed: int, workers: int) -> TableRow:
-    """Return the row of *strategy* in *market*; its draws depend only on *seed*, strategy and gamma."""
+    """Return the row of *strategy* in *market*; its random draws depend only on *seed*, strategy and gamma."""
     policy = STRATEGIES[strategy](market)
     moments = exact(market, policy)
     key = (list(STRATEGIES).index(strategy), int(np.float64(market.gamma).view(np.uint64)))
@@ -128,7 +128,7 @@ def text(rows: Sequence[TableRow]) -> Iterator[str]:
 
 
 def _fixed(value: float | None) -> str:
-    """Return four decimals; a mean of 515 in 100,000 is a tie, which the last bits of its sum must not decide."""
+    """Return four decimals, rounded to 12 first: a mean such as 0.00515 is a tie that float errors must not decide."""
     return "–" if value is None else f"{round(round(value, 12), 4) + 0.0:.4f}"
 
 

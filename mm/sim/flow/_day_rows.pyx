@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The bytes that a recorder writes of a simulated market: depth messages, trades, frames of the best levels; the log.
+"""Formats the recorded files of a simulated market: depth messages, trades, frames of the best levels, order log.
 
-- `Lines` formats each message as a line of the diffs and a frame of the book after it, or as a trade. The lines are
-  those of ``mm.dayfolder.day_writer``, byte for byte.
+- `Lines` formats a depth message as a line of the diffs and a frame of the book after it, and a trade message as a line
+  of the trades. The lines equal those of ``mm.dayfolder.day_writer``, byte for byte.
 - `log_lines` formats the order log.
 
 Decimals have eight places and are computed in 128 bits, so that every product of a count and a step is exact.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
-# Columns of a message. For a depth message `side` is 0, and its levels are the rows `first`:`end` of the levels.
+# Columns of a message. In a depth message SIDE is 0, and its levels are the rows FIRST:END of the levels.
 cdef enum:
     SENT_US, FIRST_ID, LAST_ID, SIDE, TICKS, LOTS
     FIRST = TICKS
@@ -32,8 +32,8 @@ cdef enum:
     L_SIDE, L_TICKS, L_LOTS
 
 cdef enum:
-    DECIMAL = 48     # more than the characters of a decimal
-    NUMBERS = 400    # more than all whole numbers and words of a line have
+    DECIMAL = 48     # upper bound of the characters of a decimal
+    NUMBERS = 400    # upper bound of the characters of all whole numbers and words of a line
 
 
 cdef struct Text:
@@ -57,14 +57,14 @@ cdef char* text_for(Text* text, Py_ssize_t most) except NULL nogil:
 
 
 cdef bytes taken(Text* text):
-    """Return the written bytes, and start again in the same memory."""
+    """Return the written bytes, and clear the text; its memory is reused."""
     cdef Py_ssize_t used = text.used
     text.used = 0
     return text.start[:used]
 
 
 cdef struct Ladder:
-    int64_t* keys       # side * ticks, ascending: the best price, where most changes are, is last
+    int64_t* keys       # side * ticks, ascending: the best price, near which most changes are, is last
     int64_t* lots
     Py_ssize_t count
     Py_ssize_t room
@@ -136,10 +136,10 @@ cdef inline char* without_comma(char* p) noexcept nogil:
 
 
 cdef class Lines:
-    """Format messages as the lines of a day folder, and maintain the book that results.
+    """Format messages as the lines of a day folder, and maintain the resulting book.
 
     Args:
-        run_id: Name of the run, in every line.
+        run_id: Id of the run, written in every line.
         top_n: Levels per side in the frames.
         tick_e8: Price step, in 1e-8 of the quote asset.
         lot_e8: Quantity step, in 1e-8 of the base asset.
@@ -178,13 +178,13 @@ cdef class Lines:
     def of(
         self, const int64_t[:, ::1] messages, const int64_t[:, ::1] levels, const int64_t[::1] recv_us, int64_t first_seq
     ) -> tuple[bytes, bytes, bytes]:
-        """Return the lines of *messages*: those of the diffs, of the frames, and of the trades.
+        """Return the lines of *messages*: (diffs, frames, trades).
 
         Args:
-            messages: The messages of the exchange, int64[n, 6], as `recorder.Batches.of` returns them.
-            levels: The levels of its depth messages.
-            recv_us: When each message arrived, µs.
-            first_seq: The `recv_seq` of the first message; the others count up by one.
+            messages: Messages of the exchange, int64[n, 6], in the format of `recorder.Batches.of`.
+            levels: Levels of the depth messages, int64[m, 3].
+            recv_us: Receipt time of each message, µs.
+            first_seq: `recv_seq` of the first message; it increases by one per message.
         """
         cdef Py_ssize_t i, level
         cdef const int64_t* message

@@ -1,7 +1,7 @@
-# Random draws, one stream per purpose: the draws of one purpose do not affect the others.
+# Random draws, with one stream per purpose: the draws of one purpose do not affect those of others.
 #
 # splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): the state is incremented by an
-# odd constant, so that it does not repeat within 2**64 draws, and each draw is the mixed state.
+# odd constant, so that it does not repeat within 2**64 draws, and each draw is a hash of the state.
 
 from libc.math cimport exp, fabs, floor, lgamma, log, log1p, sqrt
 from libc.stdint cimport int64_t, uint64_t
@@ -11,7 +11,7 @@ cdef struct Draws:
 
 
 cdef inline double unit(Draws* draws) noexcept nogil:
-    """Return a draw between 0 and 1, both excluded."""
+    """Return a uniform draw between 0 and 1, both excluded."""
     cdef uint64_t z
     draws.state += <uint64_t> 0x9E3779B97F4A7C15
     z = draws.state
@@ -22,24 +22,24 @@ cdef inline double unit(Draws* draws) noexcept nogil:
 
 
 cdef inline double exponential(Draws* draws) noexcept nogil:
-    """Return an exponential draw of mean 1."""
+    """Return an exponential draw with mean 1."""
     return -log(unit(draws))
 
 
 cdef inline int64_t below(Draws* draws, int64_t count) noexcept nogil:
-    """Return one of 0 … count - 1, all equally likely; *count* is below 2**50."""
+    """Return a uniform draw from 0 … count - 1; *count* is below 2**50."""
     return <int64_t> (unit(draws) * <double> count)
 
 
 cdef inline int64_t geometric(Draws* draws, double mean) noexcept nogil:
-    """Return 1, 2, … with probabilities that fall geometrically; *mean* is at least 1."""
+    """Return a geometric draw from 1, 2, …; 1 if *mean* is at most 1."""
     if mean <= 1.0:
         return 1
     return 1 + <int64_t> (log(unit(draws)) / log1p(-1.0 / mean))
 
 
 cdef inline int64_t poisson(Draws* draws, double mean) noexcept nogil:
-    """Return a Poisson draw: by inversion, or for a mean of at least 10 by transformed rejection.
+    """Return a Poisson draw, by inversion if the mean is below 10, else by transformed rejection.
 
     W. Hörmann, The transformed rejection method for generating Poisson random variables, 1993 (PTRS).
     """

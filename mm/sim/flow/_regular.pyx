@@ -2,22 +2,22 @@
 """The order flow of the regular markets: a book with a level at every tick around a random-walk mid, and sweeps.
 
 - At the session's opening a maker quotes every level, one order each, with a quantity between half and one and a half
-  times the mean. At the first depth instant it quotes both touches again, so that frames begin with the flow.
-- The mid is constant between depth instants. At each it moves by a whole number of ticks: the difference of two Poisson
+  times the mean. At the first depth message it replaces its orders at both touches, so that frames start with the flow.
+- The mid is constant between depth messages. At each it moves by a whole number of ticks: the difference of two Poisson
   draws, whose variance is exactly sigma² times the step. The maker first cancels the levels outside its new book and
-  then quotes the new ones; a user's order that the mid has passed trades with it.
+  then quotes the new ones; a user's order that the mid has passed trades with the maker.
 - Orders of each aggressor side arrive spontaneously as a Poisson process of rate A, and each that would reach the touch
   of an undisturbed book excites further ones, on its side and on the other. Trading orders excite, so trades form a
-  Hawkes process: its kernels are own · beta · exp(-beta t) and cross · beta · exp(-beta t). Since a part p of the
-  orders reaches the touch, an order that does excites own / p and cross / p orders, so own and cross trading ones. The
-  process begins at its mean rate.
+  Hawkes process: its kernels are own · beta · exp(-beta t) and cross · beta · exp(-beta t). A share p of the orders
+  reaches the touch; an order that does excites own / p and cross / p orders, of which own and cross trade. The process
+  begins at its mean rate.
 - The reach of each order past the mid is exponential with rate k. It is an IOC order at the last price within its
   reach, for the whole quantity before that price and a part of the quantity at it, or for one level if that is more. So
   orders that trade at an on-grid distance d from the mid arrive at exactly the rate A·exp(-k·d); an order that does not
   reach the touch expires.
-- An order in a millisecond that has an order of its side already waits for the next free millisecond, and all orders
-  arrive in the middle of a millisecond: prints of one side and ms are one order, and none is at a depth instant.
-- The maker quotes again at once what a sweep took, and at the next depth instant what a user took.
+- An order waits for the next millisecond without an order of its side, and arrives in the middle of it: all prints of
+  one side and millisecond belong to one order, and no order arrives at the time of a depth message.
+- The maker replaces levels taken by a sweep at once, and levels taken by a user at the next depth message.
 """
 
 from libc.math cimport INFINITY, ceil, exp, floor, log
@@ -37,23 +37,23 @@ cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
 cdef struct Quote:              # the maker's order at one price
     int64_t id
-    int64_t lots                # when it was sent
+    int64_t lots                # quantity when it was sent
 
 cdef struct Arrivals:           # the orders of one aggressor side
     Draws times
     Draws reach
-    double own_s                # the next that comes by itself; this and all times: seconds of the flow
-    int64_t law                 # then
-    double excited_s            # the next that others excited
-    double excitation           # rate of the excited ones at `since_s`, 1/s
+    double own_s                # next spontaneous order; this and all `_s` times: seconds since the flow's start
+    int64_t law                 # index of the law at `own_s`
+    double excited_s            # next excited order
+    double excitation           # rate of excited orders at `since_s`, 1/s
     double since_s
-    double reaching             # part of the orders that reach the touch
-    int64_t last_ms             # of the last order
-    int64_t next_us             # the next order's instant
+    double reaching             # share of the orders that reach the touch
+    int64_t last_ms             # millisecond of the last order
+    int64_t next_us             # time of the next order
     bint reached                # whether the last order reached the touch
     int64_t sent
-    int64_t sweeps              # those that traded
-    int64_t at_edge             # those that reached past the book
+    int64_t sweeps              # orders that traded
+    int64_t at_edge             # orders that reached past the book
 
 
 cdef class RegularFlow:
@@ -61,13 +61,13 @@ cdef class RegularFlow:
 
     Args:
         matching: The matching engine, with an empty book.
-        clock: The opening and the first depth instant (µs), and the time between two (µs).
+        clock: Times of the opening and of the first depth message (µs), and the time between two depth messages (µs).
         book: The best bid (ticks), the spread (ticks), levels per side, and their mean quantity (lots).
-        laws: float64[n, 6], ascending in the first column: seconds after the first depth instant from which it applies,
-            sigma (ticks/√s), A (1/s) and k (1/tick) of the orders that hit bids, A and k of those that hit asks. With
-            an excitation, one law.
-        excitation: Number of orders that one excites on its own side and on the other side, and beta in 1/s.
-        key: Function from a purpose to the random key of its draws.
+        laws: float64[n, 6], ascending in the first column: start of the law (s after the first depth message), sigma
+            (ticks/√s), A (1/s) and k (1/tick) of the orders that hit bids, A and k of those that hit asks. One law if
+            there is an excitation.
+        excitation: Number of orders that an order excites on its own and on the other side, and beta (1/s).
+        key: Function that returns the random key for the draws of a purpose.
     """
 
     cdef Matching matching
@@ -109,7 +109,7 @@ cdef class RegularFlow:
         free(self.quotes[1])
 
     def advance(self, until_us: int) -> None:
-        """Send everything up to and including *until_us* that was not sent yet.
+        """Send all orders up to and including *until_us* that were not sent yet.
 
         Raises:
             UsageError: If the price falls so far that the book would need prices below one tick.
@@ -123,7 +123,7 @@ cdef class RegularFlow:
             self.matching.release()
 
     def counts(self) -> dict[str, object]:
-        """Return the number of orders so far, of those that traded, and of those beyond the edge of the book."""
+        """Return the number of orders so far, of orders that traded, and of orders that reached past the book."""
         sellers, buyers = self.arrivals[0], self.arrivals[1]
         return {
             "orders": {"bid": sellers.sent, "ask": buyers.sent},
@@ -166,7 +166,7 @@ cdef class RegularFlow:
         quote.id = self.matching.place(us, MAKER_ACCOUNT, side, ticks, quote.lots, LIMIT, STP_NONE)
         return 0
 
-    cdef int quote_again(self, int64_t us, int side, int64_t ticks) except -1 nogil:
+    cdef int requote(self, int64_t us, int side, int64_t ticks) except -1 nogil:
         self.matching.withdraw(us, self.quote_at(side, ticks).id)
         return self.quote(us, side, ticks)
 
@@ -192,19 +192,19 @@ cdef class RegularFlow:
             self.move(us, shift)
         for side in range(1, -2, -2):
             if us == self.start_us:
-                self.quote_again(us, side, self.best(side))
-            self.mend(us, side)
+                self.requote(us, side, self.best(side))
+            self.restore(us, side)
         return 0
 
     cdef int64_t law_us(self, int64_t law) noexcept nogil:
         return self.start_us + <int64_t> (self.laws[law, 0] * US_PER_S + 0.5)
 
     cdef int64_t from_end(self, int side, bint best, int64_t depth) noexcept nogil:
-        """Return the price of the level that is *depth* levels from the best or the worst one."""
+        """Return the price of the level that is *depth* levels from the best or from the worst level."""
         return self.best(side) - side * depth if best else self.worst(side) + side * depth
 
     cdef int move(self, int64_t us, int64_t shift) except -1 nogil:
-        """Move the mid: in a rise the asks lose their best levels and get new worst ones, the bids the reverse."""
+        """Move the mid: if it rises, asks lose their best levels and get new worst ones, bids the reverse."""
         cdef int64_t count = min(shift if shift > 0 else -shift, self.levels), depth
         cdef int side, toward = 1 if shift > 0 else -1
         for side in range(1, -2, -2):
@@ -226,8 +226,8 @@ cdef class RegularFlow:
                 )
         return 0
 
-    cdef int mend(self, int64_t us, int side) except -1 nogil:
-        """Quote again what users took, from the touch to the first complete level."""
+    cdef int restore(self, int64_t us, int side) except -1 nogil:
+        """Replace levels taken by users, from the touch to the first complete level."""
         cdef int64_t depth, ticks
         cdef const Order* order
         for depth in range(self.levels):
@@ -235,7 +235,7 @@ cdef class RegularFlow:
             order = self.matching.resting_order(self.quote_at(side, ticks).id)
             if order is not NULL and order.lots == self.quote_at(side, ticks).lots:
                 break
-            self.quote_again(us, side, ticks)
+            self.requote(us, side, ticks)
         return 0
 
     # the sweeping orders
@@ -254,7 +254,7 @@ cdef class RegularFlow:
         return self.laws[arrivals.law, 2 + 2 * i]
 
     cdef void draw_own(self, Arrivals* arrivals, int i) noexcept nogil:
-        """Draw the next spontaneous order: when the integrated rate reaches a unit exponential draw."""
+        """Draw the time of the next spontaneous order, at which the integrated rate reaches a unit exponential draw."""
         cdef double left = exponential(&arrivals.times), rate, end_s
         while True:
             rate = self.own_rate(arrivals, i)
@@ -270,7 +270,7 @@ cdef class RegularFlow:
             arrivals.law += 1
 
     cdef void draw_excited(self, Arrivals* arrivals) noexcept nogil:
-        """Draw the next excited order: the rate decays, so there may be none."""
+        """Draw the time of the next excited order; since the rate decays, there may be none."""
         cdef double left
         arrivals.excited_s = INFINITY
         if arrivals.excitation > 0.0:
@@ -309,9 +309,9 @@ cdef class RegularFlow:
         arrivals.since_s = at_s
 
     cdef void excite_other(self, Arrivals* other, double at_s) noexcept nogil:
-        """Add the excitation of an order at *at_s* to the *other* side, and draw its next excited order again.
+        """Add the excitation of an order at *at_s* to the *other* side, and redraw its next excited order.
 
-        An order that is due already, and only waits for a free millisecond, is not drawn again.
+        An order that is already due, and only waits for a free millisecond, is not redrawn.
         """
         if other.excited_s <= at_s:
             other.excitation += self.cross * self.beta / other.reaching * exp(self.beta * (at_s - other.since_s))
@@ -324,7 +324,7 @@ cdef class RegularFlow:
         self.set_next(other)
 
     cdef int send(self, int64_t us, int side) except -1 nogil:
-        """Send the order that is due, and quote again what it touched."""
+        """Send the order that is due, and replace the maker's levels within its reach."""
         cdef Arrivals* arrivals = &self.arrivals[side > 0]
         cdef double decay = self.laws[arrivals.law, 3 + 2 * (side > 0)]
         cdef int64_t reach = <int64_t> floor(exponential(&arrivals.reach) / decay + self.spread / 2.0)
@@ -346,6 +346,6 @@ cdef class RegularFlow:
         self.matching.place(us, TAKER_ACCOUNT, side, limit, lots, IOC, STP_NONE)
         ticks = self.best(-side)
         while side * (limit - ticks) >= 0:
-            self.quote_again(us, -side, ticks)
+            self.requote(us, -side, ticks)
             ticks += side
         return 0

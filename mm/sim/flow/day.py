@@ -1,6 +1,6 @@
-"""Writes a simulated session as a day folder, with its truth and its order log next to the recording.
+"""Writes a simulated session to a day folder, with its true parameters and its order log next to the recording.
 
-The flags determine every byte: equal flags give equal files.
+The flags determine every byte: equal flags produce equal files.
 """
 
 import json
@@ -29,13 +29,13 @@ _CHUNK_US = 10 * US_PER_S
 def make_day(
     folder: DayFolder, scenario: Scenario, session: Session, step: Callable[[int], None] = lambda _us: None
 ) -> dict[str, Any]:
-    """Make one session of *scenario*, write it to *folder* completely or not at all, and return its truth.
+    """Simulate one session of *scenario*, write it to *folder* completely or not at all, and return its truth.
 
-    An existing simulated day is replaced. *step* is called with the µs of the session that were made.
+    An existing simulated day is replaced. *step* is called with the length of each part that was simulated, µs.
 
     Raises:
-        UsageError: If *folder* has a day that was not simulated, if the parameters are not those of a market, or if the
-            session has no depth message.
+        UsageError: If *folder* has a day that was not simulated, if the parameters are inconsistent, or if the session
+            has no depth message.
     """
     if folder.path.exists() and not (folder.path / TRUTH).is_file():
         raise UsageError(

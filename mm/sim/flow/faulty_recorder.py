@@ -1,7 +1,7 @@
-"""The project's own recorder, fed with the messages of a session while faults happen, without sockets or clock.
+"""Records a session with the project's own recorder while injecting faults, without sockets or clock.
 
-`LiveSession` and `Days` write and recover, as in a real recording. This module injects the faults: messages that do not
-arrive, a connection that ends, a process that is killed during a write.
+`LiveSession` and `Days` write and recover as in a real recording. This module injects the faults: lost messages,
+disconnections, and crashes of the process during a write.
 """
 
 import os
@@ -35,7 +35,7 @@ _KILLED = 1006  # close code of a connection without a close frame
 
 
 class FaultyRecorder:
-    """Record a session with *faults*, which are in time order; *knobs* are the settings of each run, for the ledger.
+    """Record a session with *faults*, given in time order; *knobs* are the settings of each run, for the ledger.
 
     Attributes:
         happened: The faults that have begun.
@@ -76,14 +76,14 @@ class FaultyRecorder:
         return self._live.writer
 
     def begin(self, rows: "Ints") -> None:
-        """Take the opening rows of the order log: the book at the start of the recording."""
+        """Process the opening rows of the order log: the book at the start of the recording."""
         self._exchange.feed(rows)
 
     def take(self, rows: "Ints") -> None:
         """Record the messages of *rows* of the order log, which end at a depth message."""
         self._exchange.feed(rows)
         for message in self._messages.of(rows):
-            self._pass(message.recv_us)
+            self._run_due(message.recv_us)
             if not self._connected:
                 continue
             if self._losing[type(message)]:
@@ -94,23 +94,23 @@ class FaultyRecorder:
 
     def finish(self) -> None:
         """End the recording at the end of its window."""
-        self._pass(self._session.close_us)
+        self._run_due(self._session.close_us)
         self._live.finish(self._session.close_us, "window_end", window_over=True)
         self.writer.flush()
         self.depth_messages = scan(self._folder.diffs).lines
         self.trades = scan(self._folder.trades).lines - 1
 
     def truth(self) -> dict[str, Any]:
-        """Return the faults as they happened."""
-        return {"faults": [one.as_json() for one in self.happened]}
+        """Return the faults with their actual effects."""
+        return {"faults": [fault_record.as_json() for fault_record in self.happened]}
 
     # time
 
     def _at(self, us: int, act: Callable[[int], None]) -> None:
         heappush(self._due, (us, next(self._order), act))
 
-    def _pass(self, until_us: int) -> None:
-        """Process what is due up to *until_us*."""
+    def _run_due(self, until_us: int) -> None:
+        """Run the actions that are due up to *until_us*."""
         while self._due and self._due[0][0] <= until_us:
             us, _, act = heappop(self._due)
             act(us)
@@ -127,7 +127,7 @@ class FaultyRecorder:
                 self.happened[-1].trade_ids = missing
         ids.take(first_id, message.last_id if isinstance(message, DepthMessage) else first_id)
         self._live.message(message.recv_us, self._encoded(message))
-        self._note_book(message.recv_us)
+        self._note_book_end(message.recv_us)
         if self._live.wants_snapshot and not self._requesting:
             self._no_book_us = self._no_book_us or message.recv_us
             self._requesting = True
@@ -157,7 +157,7 @@ class FaultyRecorder:
         self._at(us + _READ_US, self._read_book)
 
     def _read_book(self, us: int) -> None:
-        """Read the book of the exchange for the response."""
+        """Read the book of the exchange for the snapshot response."""
         depth = self._exchange.depth(us)
         bids, asks = self._as_text(depth[1]), self._as_text(depth[-1])
         body = msgspec.json.encode({"lastUpdateId": self._exchange.update_id, "bids": bids, "asks": asks})
@@ -170,10 +170,10 @@ class FaultyRecorder:
             self._at(us + _AGAIN_US, self._request_snapshot)
             return
         self._requesting = False
-        self._note_book(us)
+        self._note_book_end(us)
 
-    def _note_book(self, us: int) -> None:
-        """Note when there is a book again: at a snapshot, or when the updates reach a snapshot that was ahead."""
+    def _note_book_end(self, us: int) -> None:
+        """Record the end of a time without a book: a snapshot, or the update that reaches a snapshot that was ahead."""
         if self._no_book_us is None or self._live.market.book.book_id is None:
             return
         if self.happened:
@@ -203,7 +203,7 @@ class FaultyRecorder:
             self.happened[-1].end_us = us
 
     def _start(self, us: int) -> None:
-        """Start the process, which continues the files of an earlier one."""
+        """Start the recorder process, which continues the files of an earlier run."""
         days = Days(
             data_root=self._folder.root,
             symbol=self._folder.symbol,
@@ -229,7 +229,7 @@ class FaultyRecorder:
         self._at(us + _FLUSH_US, self._flush)
 
     def _crash(self) -> None:
-        """Kill the process during a flush: one file is torn, and later files got nothing."""
+        """Kill the process during a flush: one file ends within a line, and later files have no new data."""
         self.writer.close()
         grown = [path for path, size in self._flushed.items() if path.stat().st_size > size]
         if not grown:
@@ -239,7 +239,7 @@ class FaultyRecorder:
         torn = before + int(self._draws.integers(1, after - before))
         with grown[nth].open("rb") as stream:
             stream.seek(torn - 1)
-            torn -= stream.read(1) == b"\n"  # within a line
+            torn -= stream.read(1) == b"\n"  # end within a line
         os.truncate(grown[nth], torn)
         for path in grown[nth + 1 :]:
             os.truncate(path, self._flushed[path])

@@ -1,4 +1,4 @@
-"""The parts of a scenario: a grid to trade on, a truth, and an order flow that moves the market."""
+"""The parts of a scenario: price and quantity grid, true parameters, and an order flow that moves the market."""
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 MIN_NOTIONAL_E8 = 5 * E8
 MOST_MEAN_LOTS = MOST_LOTS // 20_000
-"""The largest mean quantity: an order that sweeps a whole book of such levels is not too large for the engine."""
+"""The largest mean quantity of a level: an order that sweeps a whole book of such levels fits the matching engine."""
 
 
 class Flow(Protocol):
-    """An order flow that moves a market: it sends its orders to a matching engine as time passes."""
+    """An order flow that moves a market: it sends orders to a matching engine up to a given time."""
 
     def advance(self, until_us: int) -> None:
         """Send all orders up to and including *until_us* that were not sent yet.
 
-        The orders depend on the seed and on the users' orders alone, not on the instants of the calls.
+        The orders depend only on the seed and on the users' orders, not on the times of the calls.
         """
 
     def counts(self) -> dict[str, Any]:
@@ -32,7 +32,7 @@ class Flow(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A scenario: its fields are flags; a scenario and a session together define a market.
+    """A scenario; its fields are command-line flags. A scenario and a session together define a market.
 
     Class attributes:
         name: The scenario's name.
@@ -48,24 +48,24 @@ class Scenario:
         self.on_grid("start_price", "tick_size", MOST_TICKS // 2)
 
     def on_grid(self, field: str, step_field: str, most: int) -> None:
-        """Raise UsageError if *field*, a decimal, is not a multiple of *step_field*, or more than *most* times that."""
+        """Raise UsageError if *field*, a decimal, is not a multiple of *step_field*, or exceeds *most* times it."""
         text, step = getattr(self, field), getattr(self, step_field)
         steps, rest = divmod(e8(text), e8(step))
         if rest or steps > most:
             flag, step_flag = (f"--{name.replace('_', '-')}" for name in (field, step_field))
-            trouble = f"not a multiple of {step_flag} {step}" if rest else f"over {most:,} times {step_flag} {step}"
-            raise UsageError(f"{flag} {text} ({field.upper()}) is {trouble}; change one of them")
+            problem = f"not a multiple of {step_flag} {step}" if rest else f"over {most:,} times {step_flag} {step}"
+            raise UsageError(f"{flag} {text} ({field.upper()}) is {problem}; change one of them")
 
     def instrument(self, symbol: str) -> Instrument:
         """Return the price and quantity grid of the market."""
         return Instrument(symbol, e8(self.tick_size), e8(self.qty_step), MIN_NOTIONAL_E8)
 
     def flow(self, matching: "Matching", session: Session) -> Flow:
-        """Return the order flow of *session*; raises UsageError if the parameters are not those of a market.
+        """Return the order flow of *session*; raises UsageError if the parameters are inconsistent.
 
         Args:
             matching: The matching engine, with an empty book.
-            session: The flow has an order book from the session's opening on; it does not stop at the session's close.
+            session: The flow maintains an order book from the session's opening on; it does not stop at its close.
         """
         raise NotImplementedError
 
@@ -73,8 +73,8 @@ class Scenario:
         """Return the faults in the recording of *session*."""
         return ()
 
-    def truth(self, session: Session) -> dict[str, Any]:  # noqa: ARG002 - not every truth depends on it
-        """Return the values that a study of *session* should find; None for a value that the market does not have."""
+    def truth(self, session: Session) -> dict[str, Any]:  # noqa: ARG002 - the truth may not depend on it
+        """Return the true values that a calibration of *session* should estimate; None for a value the market lacks."""
         return {
             "A": None,
             "k": None,
@@ -85,7 +85,7 @@ class Scenario:
 
 
 class Still:
-    """The order flow of a market in which only users trade."""
+    """The order flow of a market without simulated orders: only users trade."""
 
     def advance(self, until_us: int) -> None:
         """Send nothing."""
@@ -97,22 +97,22 @@ class Still:
 
 @dataclass(frozen=True, kw_only=True)
 class Empty(Scenario):
-    """No order flow and an empty book: for tests in which every message is known."""
+    """No order flow and an empty book, for tests that specify every message."""
 
     name: ClassVar[str] = "empty"
 
-    def flow(self, matching: "Matching", session: Session) -> Flow:  # noqa: ARG002 - nothing needs them here
+    def flow(self, matching: "Matching", session: Session) -> Flow:  # noqa: ARG002 - unused here
         """Return a flow that sends no orders."""
         return Still()
 
 
 def series(low: float, high: float) -> Reader:
-    """Read a list of finite numbers, separated by commas; it keeps the order and may have repeated numbers."""
-    one = number(low, high)
+    """Return a reader of comma-separated finite numbers; order and repeated numbers are kept."""
+    entry = number(low, high)
 
     def parse(text: str) -> tuple[float, ...]:
         try:
-            return tuple(one.parse(part) for part in text.split(","))
+            return tuple(entry.parse(part) for part in text.split(","))
         except ValueError as error:
             raise ValueError(f"a list such as 1,2,1, each entry {error}") from None
 

@@ -1,7 +1,7 @@
-"""Writes the messages of a session into a day folder, as a recorder next to the exchange would.
+"""Writes the messages of a session to a day folder, as a recorder close to the exchange would.
 
-The order log becomes messages, the messages become compiled lines, and these are appended in blocks, compressed by
-isal. The lines are those of `DayWriter`; only the compression differs. The recording has no faults: it starts before
+The order log is converted to messages, a kernel formats them as lines, and these are appended in blocks, compressed by
+isal. The lines equal those of `DayWriter`; only the compression differs. The recording has no faults: it starts before
 the window, its snapshot is the opening book, and the first depth message continues it without a gap.
 """
 
@@ -51,7 +51,7 @@ _LATENCY_US, _MEAN_JITTER_US, _MOST_JITTER_US = 2_000, 1_000, 6_000
 
 
 class DepthMessage(NamedTuple):
-    """A depth message: update ids *first_id* to *last_id*, and (side, ticks, lots) of each level they changed.
+    """A depth message: update ids *first_id* to *last_id*, and (side, ticks, lots) of each level that they changed.
 
     Bids are before asks, the best first.
     """
@@ -64,7 +64,7 @@ class DepthMessage(NamedTuple):
 
 
 class TradeMessage(NamedTuple):
-    """A trade message; *side* is the aggressor's."""
+    """A trade message; *side* is that of the aggressor."""
 
     sent_us: int
     recv_us: int
@@ -75,7 +75,7 @@ class TradeMessage(NamedTuple):
 
 
 class Arrived(NamedTuple):
-    """Messages as columns, in the order of sending, which is that of arrival: those of `Batches`, and *recv_us*."""
+    """Messages as columns, in the order of sending and receipt: those of `Batches`, and receipt times *recv_us*."""
 
     messages: "Ints"
     levels: "Ints"
@@ -85,11 +85,11 @@ class Arrived(NamedTuple):
 class Batches:
     """Converts an order log, chunk by chunk, into the messages that the exchange sends.
 
-    At the end of every step in which a level changed, this is a depth message with the final state of each level; every
-    trade is sent at once. A depth message precedes the trades of its own instant.
+    Each step in which a level changed ends with a depth message, which has the final lots of each changed level; trades
+    are sent at once. A depth message precedes trades with the same timestamp.
 
     Args:
-        open_us: The instant from which the steps count, µs.
+        open_us: Start time of the first step, µs.
         step_us: Time between two depth messages, µs.
     """
 
@@ -100,12 +100,12 @@ class Batches:
     def of(self, rows: "Ints") -> tuple["Ints", "Ints"]:
         """Return the messages of *rows*, which end at a depth message, and their levels.
 
-        Messages are int64[n, 6]: `sent_us, first_id, last_id, side, ticks, lots`; a trade has its id twice. In a depth
-        message `side` is 0, and the last two columns are the first row of its levels and the row after its last. Levels
-        are int64[n, 3]: `side, ticks, lots`, bids before asks, the best first.
+        Messages are int64[n, 6]: `sent_us, first_id, last_id, side, ticks, lots`; both ids of a trade are its id. In a
+        depth message `side` is 0, and the last two columns are the first row of its levels and the row after its last.
+        Levels are int64[n, 3]: `side, ticks, lots`, bids before asks, the best first.
 
         Raises:
-            ValueError: If time falls, or the previous rows ended within a step.
+            ValueError: If times decrease, or the previous rows ended within a step.
         """
         sent = rows[(rows[:, _KIND] == ROW_LEVEL) | (rows[:, _KIND] == ROW_TRADE)]
         step_end_us = sent[:, _US] + (self._open_us - sent[:, _US]) % self._step_us
@@ -120,7 +120,7 @@ class Batches:
         prints = sent[~is_level]
         trades = prints[:, (_US, _TRADE_ID, _TRADE_ID, _SIDE, _TICKS, _LOTS)]
         messages = np.concatenate((depths, trades))
-        # At one instant the depth message comes first; trades keep the order of the log, since the sort is stable.
+        # At equal times the depth message is first; trades keep the order of the log, since the sort is stable.
         order = np.argsort(messages[:, SENT_US], kind="stable")
         return np.ascontiguousarray(messages[order]), np.ascontiguousarray(levels)
 
@@ -129,10 +129,10 @@ def _depths(changes: "Ints", sent_us: "Ints") -> tuple["Ints", "Ints"]:
     """Return the depth messages of *changes* of levels, each with its *sent_us*, and the levels of all of them."""
     if not len(changes):
         return np.empty((0, 6), np.int64), np.empty((0, 3), np.int64)
-    # Bids before asks, the best first: minus the price of a bid is below 0, and rises as bids get worse. Prices have at
-    # most 40 bits, so a step's number and the price fit into one key: one sort instead of two.
-    place = -changes[:, _SIDE] * changes[:, _TICKS]
-    keys = np.cumsum(np.diff(sent_us, prepend=sent_us[0]) > 0) * (4 * (MOST_TICKS + 1)) + place
+    # Bids before asks, the best first: the negated price of a bid is below 0 and rises as bids worsen. Prices have at
+    # most 40 bits, so the index of a step and the price fit into one key: one sort instead of two.
+    price_key = -changes[:, _SIDE] * changes[:, _TICKS]
+    keys = np.cumsum(np.diff(sent_us, prepend=sent_us[0]) > 0) * (4 * (MOST_TICKS + 1)) + price_key
     order = np.argsort(keys)
     kept = np.maximum.reduceat(order, _starts(keys[order]))  # the last change of each level
     first_level, first_change = _starts(sent_us[kept]), _starts(sent_us)
@@ -148,14 +148,14 @@ def _depths(changes: "Ints", sent_us: "Ints") -> tuple["Ints", "Ints"]:
 
 
 def _starts(values: "Ints") -> "Ints":
-    """Return where runs of equal values begin; *values* is not empty."""
+    """Return the start index of each run of equal values; *values* is not empty."""
     return np.append(0, np.flatnonzero(np.diff(values)) + 1)
 
 
 class SessionMessages:
     """Converts a session's order log, piece by piece, into the messages of one connection.
 
-    A message arrives 2 ms plus an exponential jitter after it was sent, never before an earlier one.
+    A message arrives 2 ms plus an exponential jitter after it was sent, and never before an earlier message.
     """
 
     def __init__(self, session: Session) -> None:
@@ -186,7 +186,7 @@ class SessionMessages:
 
 
 class BookReplay:
-    """The exchange's book at any instant, from its order log."""
+    """The exchange's book at any time, rebuilt from its order log."""
 
     def __init__(self) -> None:
         self.update_id = 0
@@ -198,7 +198,7 @@ class BookReplay:
         self._changes.extend(rows[rows[:, _KIND] == ROW_LEVEL].tolist())
 
     def depth(self, us: int) -> dict[int, list[tuple[int, int]]]:
-        """Return ticks and lots of each side, best first, as of *us*, which must not fall."""
+        """Return ticks and lots of each side, best first, at time *us*, which must not decrease between calls."""
         while self._changes and self._changes[0][0] <= us:
             _, _, _, _, _, side, ticks, lots, _, self.update_id = self._changes.popleft()
             self._levels[side][ticks] = lots
@@ -221,19 +221,19 @@ class DayLog:
         self.writer = writer
         self._messages = SessionMessages(session)
         self._lines = Lines(writer.run_id, top_n, instrument.tick_e8, instrument.lot_e8)
-        self._held = bytearray(), bytearray(), bytearray()
+        self._pending = bytearray(), bytearray(), bytearray()
         self._exch_time = 0
         self._depths = self._prints = Contents(0)
         self._first_frame_id: int | None = None
 
     @property
     def depth_messages(self) -> int:
-        """How many depth messages were recorded, each with its frame."""
+        """Number of recorded depth messages, each with its frame."""
         return self._depths.rows
 
     @property
     def trades(self) -> int:
-        """How many trade messages were recorded."""
+        """Number of recorded trade messages."""
         return self._prints.rows
 
     def load(self, epoch_id: int, bids: "Iterable[tuple[int, int]]", asks: "Iterable[tuple[int, int]]") -> None:
@@ -246,20 +246,20 @@ class DayLog:
         if not len(messages):
             return
         first_seq = self.writer.skip(len(messages)) - len(messages) + 1
-        for held, lines in zip(self._held, self._lines.of(messages, levels, recv_us, first_seq), strict=True):
-            held.extend(lines)
+        for pending, lines in zip(self._pending, self._lines.of(messages, levels, recv_us, first_seq), strict=True):
+            pending.extend(lines)
         self._exch_time = int(messages[-1, SENT_US]) // US_PER_MS
         is_depth = messages[:, SIDE] == 0
         depths = messages[is_depth]
         if self._first_frame_id is None and len(depths):
             self._first_frame_id = int(depths[0, LAST_ID])
-        self._depths = _longer(self._depths, depths)
-        self._prints = _longer(self._prints, messages[~is_depth])
-        if max(map(len, self._held)) >= FLUSH_BYTES:
+        self._depths = _extended(self._depths, depths)
+        self._prints = _extended(self._prints, messages[~is_depth])
+        if max(map(len, self._pending)) >= FLUSH_BYTES:
             self._flush()
 
     def finish(self) -> None:
-        """Write everything to the files, and give the writer the counts for its `seal`."""
+        """Write all pending lines to the files, and pass the counts to the writer for its `seal`."""
         self._flush()
         folder, depths = self.writer.folder, self._depths
         self.writer.declare(folder.diffs, depths)
@@ -267,11 +267,11 @@ class DayLog:
         self.writer.declare(folder.trades, self._prints)
 
     def _flush(self) -> None:
-        if any(self._held):
-            diffs, frames, trades = map(bytes, self._held)
-            self.writer.append(Block(_packed(diffs), frames, trades, self._exch_time))
-            for held in self._held:
-                held.clear()
+        if any(self._pending):
+            diffs, frames, trades = map(bytes, self._pending)
+            self.writer.append(Block(_compressed(diffs), frames, trades, self._exch_time))
+            for pending in self._pending:
+                pending.clear()
 
 
 class LogFile:
@@ -281,25 +281,25 @@ class LogFile:
         path: The file, which must not exist; a ``.csv.gz``.
 
     Attributes:
-        contents: What the file contains so far.
+        contents: Row count of the file so far.
     """
 
     def __init__(self, path: Path) -> None:
         self.contents = Contents(0)
-        self._held = bytearray(",".join(COLUMNS).encode() + b"\n")
+        self._pending = bytearray(",".join(COLUMNS).encode() + b"\n")
         self._files = ExitStack()
         self._file = AppendFile(path, self._files)
 
     def add(self, rows: "Ints") -> None:
         """Write *rows*."""
-        self._held += log_lines(rows)
+        self._pending += log_lines(rows)
         self.contents = Contents(self.contents.rows + len(rows))
-        if len(self._held) >= FLUSH_BYTES:
+        if len(self._pending) >= FLUSH_BYTES:
             self._flush()
 
     def _flush(self) -> None:
-        self._file.append(_packed(bytes(self._held)))
-        self._held.clear()
+        self._file.append(_compressed(bytes(self._pending)))
+        self._pending.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -312,7 +312,7 @@ class LogFile:
             self._file.sync()
 
 
-def _longer(contents: Contents, messages: "Ints") -> Contents:
+def _extended(contents: Contents, messages: "Ints") -> Contents:
     """Return *contents* with the rows of *messages* added."""
     if not len(messages):
         return contents
@@ -320,7 +320,7 @@ def _longer(contents: Contents, messages: "Ints") -> Contents:
     return Contents(contents.rows + len(messages), first_id, int(messages[-1, LAST_ID]))
 
 
-def _packed(lines: bytes) -> bytes:
+def _compressed(lines: bytes) -> bytes:
     """Return *lines* as one gzip member without time or name; empty bytes stay empty."""
     return bytes(compress(lines, _FAST, GZIP_FORMAT)) if lines else b""
 
@@ -351,7 +351,7 @@ class PlainRecorder(DayLog):
         writer.event(open_us + _ANSWERED_US, "resync_done", _EPOCH, {"last_update_id": last_id})
 
     def finish(self) -> None:
-        """Write everything to the files, and end the ledger."""
+        """Write all pending lines to the files, and end the ledger."""
         super().finish()
         close_us = self._session.close_us
         self.writer.event(close_us, "window_end", _EPOCH, {})

@@ -1,4 +1,4 @@
-"""The scenarios by name: their parameters, truth and flow, and their fields as the flags of a command.
+"""The scenarios by name: parameters, truth and order flow; their fields are the flags of a command.
 
 - The regular markets have a level at every tick around a random-walk mid, and orders that sweep into it. They differ in
   the arrival of orders: ``poisson`` at a constant rate, ``hawkes`` in clusters, ``regimes`` at a rate that switches;
@@ -31,7 +31,7 @@ LEAST_LEVELS = 100
 MOST_LEVELS = 5_000  # the levels of one snapshot
 SWEEPS_AT_EDGE = 1e-9
 MOST_RATE = 100  # 1/s per side; more orders would not fit into separate milliseconds
-MOST_EXCITED = 10  # orders excited by one; more would not fit into separate milliseconds
+MOST_EXCITED = 10  # orders excited by one order; more would not fit into separate milliseconds
 RATE = number(0, MOST_RATE)
 DECAY = number(0.001, 100)
 SIGMA = number(0, 1000)
@@ -41,7 +41,7 @@ _QTY = decimal("0.00000001", "1000000")
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """The behaviour of a regular market from *start_s* (seconds after the flow's start) on.
+    """The parameters of a regular market from *start_s* (seconds after the flow's start) on.
 
     Attributes:
         sigma: Volatility of the mid, ticks per √s.
@@ -56,7 +56,7 @@ class Law:
 
 @dataclass(frozen=True, kw_only=True)
 class RegularMarket(Scenario):
-    """A book with a level at every tick, and orders whose reach past the mid is exponential."""
+    """A book with a level at every tick, and aggressive orders whose reach past the mid is exponential."""
 
     spread_ticks: int = knob(2, integer(1, 1000), "From best bid to best ask, in ticks.")
     level_qty: str = knob(
@@ -68,15 +68,15 @@ class RegularMarket(Scenario):
         self.on_grid("level_qty", "qty_step", MOST_MEAN_LOTS)
 
     def laws(self, session: Session) -> tuple[Law, ...]:
-        """Return the laws of the market in order of time; the last one has no end."""
+        """Return the laws of the market in time order; the last one has no end."""
         raise NotImplementedError
 
     def excitation(self) -> tuple[float, float, float]:
-        """Return the orders that each order excites on its side and on the other, and their decay (1/s)."""
+        """Return the number of orders that each order excites on its own and on the other side, and the decay (1/s)."""
         return 0.0, 0.0, 1.0
 
     def levels(self, session: Session) -> int:
-        """Return the number of levels per side at which practically no order of *session* reaches the edge of the book.
+        """Return a number of levels per side such that practically no order of *session* reaches the edge of the book.
 
         Raises:
             UsageError: If a book of `MOST_LEVELS` levels is not deep enough.
@@ -108,7 +108,7 @@ class RegularMarket(Scenario):
         return RegularFlow(matching, clock, book, laws, self.excitation(), session.key)
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """Return the parameters of the book as well."""
+        """Return the truth, with the parameters of the book."""
         return super().truth(session) | {
             "half_spread_ticks": self.spread_ticks / 2,
             "levels_per_side": self.levels(session),
@@ -155,7 +155,7 @@ class Gaps(PoissonMarket):
     crashes: int = knob(1, integer(0, 1000), "Number of times that the recorder is killed during a write.")
 
     def faults(self, session: Session) -> tuple[RecordingFault, ...]:
-        """Return the given number of faults of each kind; raises UsageError if the session is too short for them."""
+        """Return the configured number of faults of each kind; raises UsageError if the session is too short."""
         counts = {
             LOST_DEPTH: self.lost_depth, LOST_TRADES: self.lost_trades, DISCONNECT: self.disconnects,
             CRASH: self.crashes,
@@ -165,7 +165,7 @@ class Gaps(PoissonMarket):
 
 @dataclass(frozen=True, kw_only=True)
 class Hawkes(RegularMarket):
-    """Orders that trade excite further ones, on both sides: Hawkes processes with an exponential kernel."""
+    """Orders that trade excite further orders on both sides: Hawkes processes with an exponential kernel."""
 
     name: ClassVar[str] = "hawkes"
 
@@ -200,16 +200,16 @@ class Hawkes(RegularMarket):
 
     def laws(self, session: Session) -> tuple[Law, ...]:  # noqa: ARG002 - one law for every session
         """Return the law of the spontaneous orders."""
-        by_itself = (self.mu_per_s, self.k_per_tick)
-        return (Law(0.0, self.sigma_ticks_per_sqrt_s, by_itself, by_itself),)
+        spontaneous = (self.mu_per_s, self.k_per_tick)
+        return (Law(0.0, self.sigma_ticks_per_sqrt_s, spontaneous, spontaneous),)
 
     def excitation(self) -> tuple[float, float, float]:
-        """Return the orders that each order excites on its own side and on the other, and beta."""
+        """Return the number of orders that each order excites on its own and on the other side, and beta (1/s)."""
         cross = self.branching_ratio * self.cross_share
         return self.branching_ratio - cross, cross, self.beta_per_s
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """Return A (the mean rate), k, sigma, and the parameters of the process, also of the trading orders."""
+        """Return A (the mean rate), k, sigma, and the parameters of the process of all and of the trading orders."""
         law, (own, cross, _) = (self.mean_rate(), self.k_per_tick), self.excitation()
         process = {
             "mu_per_s": self.mu_per_s,
@@ -229,7 +229,7 @@ class Hawkes(RegularMarket):
 
 @dataclass(frozen=True, kw_only=True)
 class Regimes(RegularMarket):
-    """Volatility, A and k switch at known times; each regime is a market like ``poisson``."""
+    """Volatility, A and k change at known times; each regime is a market like ``poisson``."""
 
     name: ClassVar[str] = "regimes"
 
@@ -257,15 +257,15 @@ class Regimes(RegularMarket):
 
     def laws(self, session: Session) -> tuple[Law, ...]:
         """Return a law for each regime of the session, in order."""
-        found, seconds = [], (session.flow_us[1] - session.flow_us[0]) / US_PER_S
+        laws, seconds = [], (session.flow_us[1] - session.flow_us[0]) / US_PER_S
         regimes = list(zip(self.regime_sigma, self.regime_A_per_s, self.regime_k_per_tick, strict=True))
         for nth in range(max(1, ceil(seconds / self.regime_s))):
             sigma, A, k = regimes[nth % len(regimes)]
-            found.append(Law(nth * self.regime_s, sigma, (A, k), (A, k)))
-        return tuple(found)
+            laws.append(Law(nth * self.regime_s, sigma, (A, k), (A, k)))
+        return tuple(laws)
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """Return each regime with its times."""
+        """Return the truth, with parameters and times of each regime."""
         first_us, end_us = session.flow_us
         laws = self.laws(session)
         starts = [first_us + round(law.start_s * US_PER_S) for law in laws]
@@ -288,7 +288,7 @@ def _one_law(sigma: float, bid: tuple[float, float], ask: tuple[float, float]) -
 
 @dataclass(frozen=True, kw_only=True)
 class ZeroIntelligence(Scenario):
-    """Limit orders, market orders and cancellations at constant rates: every queue position is known."""
+    """Limit orders, market orders and cancellations at constant rates; every queue position is known."""
 
     name: ClassVar[str] = "zero_intelligence"
 
@@ -356,31 +356,31 @@ class LargeTick(ZeroIntelligence):
 _ALL: tuple[type[Scenario], ...] = (PoissonMarket, Hawkes, Regimes, ZeroIntelligence, LargeTick, Gaps, Empty)
 SCENARIOS: Mapping[str, type[Scenario]] = {scenario.name: scenario for scenario in _ALL}
 FIELDS: Mapping[str, Mapping[str, Knob]] = {
-    name: {one.name: one for one in knobs(scenario)} for name, scenario in SCENARIOS.items()
+    name: {field.name: field for field in knobs(scenario)} for name, scenario in SCENARIOS.items()
 }
 """The knobs of each scenario, by field name."""
 
 
-def _help(one: Knob) -> str:
-    """Return the help of a field, with the scenarios that have it and its default in each."""
+def _help(field: Knob) -> str:
+    """Return the help text of a field, with the scenarios that have it and its default in each."""
     names: dict[str, list[str]] = {}
     for scenario, fields in FIELDS.items():
-        if one.name in fields:
-            names.setdefault(shown(fields[one.name].default) or "none", []).append(scenario)
+        if field.name in fields:
+            names.setdefault(shown(fields[field.name].default) or "none", []).append(scenario)
     if [len(scenarios) for scenarios in names.values()] == [len(FIELDS)]:
-        return f"{one.help} ({next(iter(names))})"
+        return f"{field.help} ({next(iter(names))})"
     defaults = "; ".join(f"{', '.join(scenarios)}: {value}" for value, scenarios in names.items())
-    return f"{one.help} ({defaults})"
+    return f"{field.help} ({defaults})"
 
 
-_EVERY = {name: one for fields in FIELDS.values() for name, one in fields.items()}
+_EVERY = {name: field for fields in FIELDS.values() for name, field in fields.items()}
 ScenarioParameters: type = make_dataclass(
     "ScenarioParameters",
-    [(name, Any, knob(None, one.reader, _help(one), flag=one.flag)) for name, one in _EVERY.items()],
+    [(name, Any, knob(None, field.reader, _help(field), flag=field.flag)) for name, field in _EVERY.items()],
     frozen=True,
     kw_only=True,
 )
-"""The fields of a command that offers every parameter of every scenario, each flag once; `chosen` reads them."""
+"""The fields of a command with every parameter of every scenario, each flag once; `chosen` reads them."""
 
 
 def chosen(name: str, flags: Any) -> Scenario:
@@ -389,20 +389,20 @@ def chosen(name: str, flags: Any) -> Scenario:
     Environment variables of other scenarios are ignored; flags of other scenarios on the command line are an error.
 
     Raises:
-        UsageError: If a flag was given that the scenario does not have, or a value is inconsistent with the others.
+        UsageError: If the scenario does not have a given flag, or a value is inconsistent with the others.
     """
     own = FIELDS[name]
-    given = {one.name: one for one in knobs(ScenarioParameters) if getattr(flags, one.name) is not None}
+    given = {entry.name: entry for entry in knobs(ScenarioParameters) if getattr(flags, entry.name) is not None}
     context = click.get_current_context(silent=True)
-    strange = [
-        one
-        for field, one in given.items()
+    foreign = [
+        entry
+        for field, entry in given.items()
         if field not in own and (context is None or context.get_parameter_source(field) is ParameterSource.COMMANDLINE)
     ]
-    if strange:
-        known = ", ".join(one.flag for one in own.values())
+    if foreign:
+        known = ", ".join(entry.flag for entry in own.values())
         raise UsageError(
-            f"{strange[0].flag} ({strange[0].variable}): scenario {name} has no such parameter, only {known}; "
+            f"{foreign[0].flag} ({foreign[0].variable}): scenario {name} has no such parameter, only {known}; "
             f"omit it, or choose another --scenario (SCENARIO)"
         )
     return SCENARIOS[name](**{field: getattr(flags, field) for field in given if field in own})

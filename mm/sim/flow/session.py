@@ -1,4 +1,4 @@
-"""A session of a simulated market: its times, its random seed, and the faults of its recording."""
+"""A session of a simulated market: times, random seed, and faults of its recording."""
 
 from collections.abc import Iterable
 from datetime import datetime, time
@@ -32,7 +32,7 @@ class Session:
     Attributes:
         day: ``YYYYMMDD``; the session opens at 08:00 Berlin time on it.
         seed: Seed of all draws, together with the day: each day of a range has different draws.
-        begins_us: Another opening instant, as of a live server, µs; a multiple of 100 ms.
+        begins_us: Opening time used instead, e.g. by a live server, µs; a multiple of 100 ms.
     """
 
     symbol: str
@@ -47,7 +47,7 @@ class Session:
 
     @property
     def open_us(self) -> int:
-        """The instant at which the window opens."""
+        """Opening time of the session, µs."""
         if self.begins_us is not None:
             return self.begins_us
         opening = datetime.combine(parse_day(self.day), OPENING_TIME, ZoneInfo(DAY_ZONE))
@@ -55,21 +55,21 @@ class Session:
 
     @property
     def close_us(self) -> int:
-        """The instant at which the window closes."""
+        """Closing time of the session, µs."""
         return self.open_us + round(self.hours * 3600 * US_PER_S / STEP_US) * STEP_US
 
     @property
     def flow_us(self) -> tuple[int, int]:
-        """When orders arrive: from the first depth message, before which no recorder has a book, to the last, µs."""
+        """Start and end of the order flow, µs: first depth message (no recorder has a book before it) and last one."""
         return self.open_us + STEP_US, self.close_us - STEP_US
 
     @property
     def first_id(self) -> int:
-        """The update, order and trade id before the first of the day; ids of later days are larger."""
+        """The last update, order and trade id before the session; ids of later days are larger."""
         return parse_day(self.day).toordinal() * _ID_SPACE
 
     def key(self, purpose: str) -> int:
-        """Return the 64-bit key of the draws of one *purpose*, which do not depend on those of other purposes."""
+        """Return the 64-bit key for the draws of one *purpose*; the draws of different purposes are independent."""
         return int.from_bytes(blake2b(f"{self.seed} {self.day} {purpose}".encode(), digest_size=8).digest())
 
     def random(self, purpose: str) -> "np.random.Generator":
@@ -84,8 +84,8 @@ class RecordingFault:
     """A planned fault of the recording.
 
     Attributes:
-        messages: Number of messages of its stream that are lost from then on (`LOST_DEPTH`, `LOST_TRADES`).
-        lasts_us: Time without any message (`DISCONNECT`, `CRASH`), µs.
+        messages: Number of messages of the stream that are lost from `start_us` on (`LOST_DEPTH`, `LOST_TRADES`).
+        lasts_us: Duration without any message (`DISCONNECT`, `CRASH`), µs.
     """
 
     kind: str
@@ -96,12 +96,12 @@ class RecordingFault:
 
 @dataclass
 class FaultRecord:
-    """A fault, and what is missing in the recording because of it.
+    """A fault, and the data that are missing in the recording because of it.
 
     Attributes:
-        end_us: When messages arrived again, or the last lost one was sent, µs; None if it outlasted the session.
+        end_us: Time of the reconnection, or of the last lost message, µs; None if the fault outlasted the session.
         update_ids, trade_ids: Missing ids; None if there are none.
-        no_book_us: When the recording has no valid book, from and to, µs; None if it always has one.
+        no_book_us: Start and end of the time without a valid book in the recording, µs; None if it always has one.
     """
 
     fault: RecordingFault
@@ -123,7 +123,7 @@ class FaultRecord:
 
 
 def plan(session: Session, kinds: Iterable[str]) -> tuple[RecordingFault, ...]:
-    """Return one fault per entry of *kinds*, with order, times and sizes drawn by the session.
+    """Return one fault per entry of *kinds*; order, times and sizes are random draws of the session.
 
     Raises:
         UsageError: If the session is too short; each fault needs two minutes.
@@ -138,8 +138,8 @@ def plan(session: Session, kinds: Iterable[str]) -> tuple[RecordingFault, ...]:
             f"{_APART_US // US_PER_S} s each; make it longer, or reduce the number of faults"
         )
     faults = []
-    for nth, which in enumerate(draws.permutation(len(wanted)).tolist()):
-        kind, start_us = wanted[which], first_us + nth * room_us + int(draws.integers(room_us // 4, room_us // 2))
+    for nth, index in enumerate(draws.permutation(len(wanted)).tolist()):
+        kind, start_us = wanted[index], first_us + nth * room_us + int(draws.integers(room_us // 4, room_us // 2))
         messages = lasts_us = 0
         if kind in _MOST_MESSAGES:
             messages = int(draws.integers(1, _MOST_MESSAGES[kind], endpoint=True))

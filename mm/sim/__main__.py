@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 _HOURS = 24.0
 _SEED = "Seed of all random draws"
 _SCENARIO = f"The market: {', '.join(SCENARIOS)}"
-_SYMBOL = next(one for one in knobs(Source) if one.name == "symbol")
+_SYMBOL = next(each for each in knobs(Source) if each.name == "symbol")
 _STRATEGIES = ("inventory", "symmetric", "glft_exact", "glft_closed_form")
 _MOST_STEPS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedDays(Source):
-    """Which simulated sessions to make, and their market."""
+    """Options of the simulated days and of their market."""
 
     day: tuple[str, ...] = knob(
         REQUIRED,
@@ -68,16 +68,16 @@ class SimulatedDays(Source):
 
 @command(SimulatedDays, ScenarioParameters, defaults={"symbol": "SIMUSDT"})
 def day(console: Console, simulated: SimulatedDays, flags: object) -> None:
-    """Make simulated days: day folders as a recorder writes them, and the truth of their market in truth.json."""
+    """Make simulated days: day folders in the format of a recorder, and the truth of their market in truth.json."""
     from mm.dayfolder.layout import DayFolder
     from mm.sim.flow.day import TRUTH, make_day
 
     scenario = chosen(simulated.scenario, flags)
     truths: list[dict[str, Any]] = []
-    sessions = [Session(simulated.symbol, one, simulated.hours, simulated.seed) for one in simulated.day]
-    with console.progress("market", sum(one.close_us - one.open_us for one in sessions)) as advance:
-        for one, session in zip(simulated.day, sessions, strict=True):
-            folder = DayFolder(simulated.data_root, simulated.symbol, one)
+    sessions = [Session(simulated.symbol, date, simulated.hours, simulated.seed) for date in simulated.day]
+    with console.progress("market", sum(session.close_us - session.open_us for session in sessions)) as advance:
+        for date, session in zip(simulated.day, sessions, strict=True):
+            folder = DayFolder(simulated.data_root, simulated.symbol, date)
             before = "replaced, " if folder.path.exists() else ""
             truth = make_day(folder, scenario, session, advance)
             truths.append(truth | {"path": str(folder.path / TRUTH)})
@@ -112,7 +112,7 @@ class ServeOptions:
     )
 
     def session(self) -> Session:
-        """Return the exchange's start and its seed."""
+        """Return the session of the exchange: start time and seed."""
         first_us = now_us() if self.start_ms is None else self.start_ms * 1_000
         begins_us = first_us - first_us % STEP_US
         return Session(self.symbol, day_of(begins_us, DAY_ZONE), _HOURS, self.seed, begins_us)
@@ -140,8 +140,8 @@ async def _serve(box: "Box", console: Console, options: ServeOptions) -> None:
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number_ in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number_, stopped.set)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stopped.set)
     async with box.open(options.serve_host, options.serve_port):
         if options.start_ms is None:
             box.scheduler.advance_to(now_us())
@@ -166,7 +166,7 @@ def _strategies(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperOptions:
-    """The experiment; prices, seconds and units of inventory, as in the paper."""
+    """Options of the experiment; units are prices, seconds and units of inventory, as in the paper."""
 
     gamma: tuple[float, ...] = knob((0.1, 0.01, 1.0), numbers(1e-6, 1000), "Risk aversions, 1/(price·unit).")
     A_per_s: float = knob(140.0, number(1e-9, 1e9), "Fills per second of a quote at the mid.", flag="--A")
@@ -184,7 +184,7 @@ class PaperOptions:
         """Return the number of steps of a session.
 
         Raises:
-            UsageError: If it is not whole, or too large.
+            UsageError: If the number is not whole, or too large.
         """
         flag = f"--dt (STEP_S) is {shown(self.step_s)} and --T (HORIZON_S) is {shown(self.horizon_s)}"
         if self.step_s > self.horizon_s:

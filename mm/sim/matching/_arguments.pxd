@@ -26,7 +26,7 @@ cdef inline int64_t whole(object value, str name) except? -1:
 
 
 cdef inline int64_t some_id(object order_id) except? -1:
-    """Return an order id; an id beyond 64 bits becomes 0, which is no order's."""
+    """Return an order id; an id beyond 64 bits becomes 0, which no order has."""
     try:
         return <int64_t> PyNumber_Index(order_id)
     except OverflowError:
@@ -34,7 +34,7 @@ cdef inline int64_t some_id(object order_id) except? -1:
 
 
 cdef inline int64_t first_id(object value, str name) except -1:
-    """Return a last id in use, from which new ids count up."""
+    """Return a last id in use; new ids start after it."""
     cdef int64_t first = whole(value, name)
     if not 0 <= first <= MOST_FIRST_ID:
         raise ValueError(f"{name} {first}: not within 0 to {MOST_FIRST_ID}")

@@ -1,12 +1,12 @@
-# The matching core for other kernels; _core.pyi has its Python interface.
+# Interface of the matching core for other kernels; its Python interface is _core.pyi.
 #
-# Functions under "for other kernels" take and return numbers, run without the interpreter, check their arguments and
-# raise what the equivalent Python method raises. A flow that runs without the interpreter's lock calls `hold` before
-# and `release` after, so that a call of another thread is refused.
+# Functions under "for other kernels" take and return numbers, run without the GIL, check their arguments and raise the
+# same errors as the equivalent Python method. A flow that runs without the GIL calls `hold` before and `release` after,
+# so that a call from another thread raises an error.
 #
 #     matching.place(us, account, side, ticks, lots, kind, stp)     submit
 #     matching.withdraw(us, order_id)                               cancel
-#     matching.shrink(us, order_id, lots)                           reduce; no effect if lots are not below what is left
+#     matching.shrink(us, order_id, lots)                           reduce; no effect unless below the remaining lots
 #     matching.renew(us, order_id, ticks, lots, kind, stp)          replace
 
 from libc.stdint cimport int32_t, int64_t
@@ -21,7 +21,7 @@ cdef enum:
     WOULD_CROSS = -1        # returned instead of an order id
     FAILED = -2             # returned if an exception is set
 
-# order_log.py has the same numbers. No enum has a name: a range check would cast what it checks to the enum's 32 bits.
+# order_log.py has the same numbers. The enums are unnamed, since a range check would cast its value to 32 bits.
 cdef enum:
     LIMIT = 0
     MAKER, IOC, FOK, MARKET
@@ -34,36 +34,36 @@ cdef enum:
     OP_SUBMIT = 1
     OP_CANCEL, OP_REDUCE, OP_REPLACE
 
-cdef struct Order:          # that rests
-    int32_t behind          # the next in the queue, NONE for the last
+cdef struct Order:          # a resting order
+    int32_t behind          # next order in the queue, NONE for the last
     int32_t ahead
     int32_t level
     int32_t owner
     int64_t id
-    int64_t lots            # left
+    int64_t lots            # remaining
     int32_t place           # index among its owner's orders
 
-cdef struct Command:        # a row of run(); its last column is an order id or a stp
+cdef struct Command:        # a row of run(), whose last column is an order id or a stp
     int64_t us, op, account, side, ticks, lots, kind, order_id, stp
 
-cdef struct Taker:          # an order before it rests
+cdef struct Taker:          # an incoming order, before it rests
     int64_t id
     int64_t account
     int64_t side
-    int64_t ticks           # its limit, 0 for MARKET
+    int64_t ticks           # limit price, 0 for MARKET
     int64_t reach           # the worst price at which it trades
-    int64_t left            # lots
+    int64_t left            # remaining lots
     int64_t stp
 
 cdef class Matching:
     cdef readonly int64_t last_order_id, last_trade_id, update_id
-    cdef int64_t us                     # of the last command
+    cdef int64_t us                     # time of the last command
     cdef Ladder ladder
     cdef Pool slots                     # of the resting orders
     cdef Index by_id
     cdef Owners owners
-    cdef Log log                        # log.used rows of ten cells that were not taken yet, newest last
-    cdef int32_t[2] top                 # levels: of the asks, of the bids
+    cdef Log log                        # log.used rows of ten cells not returned by take_log yet, newest last
+    cdef int32_t[2] top                 # best level of the asks, of the bids
     cdef bint held
 
     # for other kernels
@@ -73,11 +73,11 @@ cdef class Matching:
     cdef int64_t renew(self, int64_t us, int64_t order_id, int64_t ticks, int64_t lots, int64_t kind, int64_t stp) except FAILED nogil
     cdef int64_t play(self, const Command* command, int64_t row) except FAILED nogil
     cdef int64_t best_ticks(self, int side) noexcept nogil                      # 0 if the side is empty
-    cdef int64_t displayed(self, int side, int64_t ticks) noexcept nogil        # lots at a price, 0 without
-    cdef int64_t next_ticks(self, int side, int64_t ticks) noexcept nogil       # of the level after that at ticks, 0 without
-    cdef int64_t live(self, int64_t account) noexcept nogil                     # how many of its orders rest
+    cdef int64_t displayed(self, int side, int64_t ticks) noexcept nogil        # lots at a price, 0 if none
+    cdef int64_t next_ticks(self, int side, int64_t ticks) noexcept nogil       # price of the next level, 0 if none
+    cdef int64_t live(self, int64_t account) noexcept nogil                     # number of its resting orders
     cdef int64_t live_order(self, int64_t account, int64_t k) noexcept nogil    # id of the k-th, 0 <= k < live(account)
-    cdef const Order* resting_order(self, int64_t order_id) noexcept nogil      # until the next command; NULL without
+    cdef const Order* resting_order(self, int64_t order_id) noexcept nogil      # until the next command; NULL if none
     cdef int64_t price_of(self, const Order* order) noexcept nogil
     cdef int side_of(self, const Order* order) noexcept nogil
     cdef int64_t account_of(self, const Order* order) noexcept nogil

@@ -1,15 +1,15 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, annotation_typing=False
 """The compiled matching core: price-time priority in whole ticks and lots, and a log of every event.
 
-docs/exchange.md specifies each command; ``tests/plain_matching.py`` is the plain twin. The memory has four parts, each
-with a file of its own: the prices (``_ladder.pxd``), the orders with the index of their ids (``_index.pxd``), their
-owners (``_owners.pxd``), and the rows of the log (``_log.pxd``). All of it grows with the number of orders that rest at
-one time, not with their number over time.
+docs/exchange.md specifies each command; ``tests/plain_matching.py`` is the same engine in plain Python. The data have
+four parts, each in a separate file: prices (``_ladder.pxd``), orders with an index of their ids (``_index.pxd``),
+owners (``_owners.pxd``), and rows of the log (``_log.pxd``). Memory grows with the number of orders that rest at the
+same time, not with the number of orders over time.
 
 Invariants (``Matching.check`` verifies them):
-  - a level is in the tree as long as an order rests at its price, and its lots are the sum of its queue
+  - a level is in the tree if and only if an order rests at its price, and its lots are the sum of its queue
   - the best bid is below the best ask
-  - an order is once in its level's queue, once in the index and once in its owner's list
+  - an order is exactly once in its level's queue, in the index and in its owner's list
 """
 
 cimport cython
@@ -35,8 +35,8 @@ from mm.sim.matching._pool cimport NONE, pool_close, pool_give, pool_open, pool_
 import numpy as np
 
 cdef enum:
-    FULL_LEVEL = 1 << 15    # orders of MOST_LOTS at one price whose total is still an int64
-    ROWS_OF_A_STEP = 4      # most log rows of one match, and of the steps before and after all matches
+    FULL_LEVEL = 1 << 15    # number of orders of MOST_LOTS at one price whose total still fits an int64
+    ROWS_OF_A_STEP = 4      # maximum log rows of one match, and of the steps before and after all matches
 
 cdef enum:
     FINE, BAD_OP, BAD_US, BAD_ACCOUNT, BAD_SIDE, BAD_KIND, BAD_STP, BAD_MARKET, BAD_TICKS, BAD_LOTS, OVERFULL
@@ -50,7 +50,7 @@ cdef inline void note(
     Matching self, int64_t kind, int64_t order_id, int64_t other_id, int64_t account, int64_t side, int64_t ticks,
     int64_t lots, int64_t trade_id, int64_t update_id
 ) noexcept nogil:
-    """Write a row; its memory is reserved."""
+    """Append a row to the log; memory must be reserved."""
     cdef int64_t* row
     if self.log.on:
         row = log_row(&self.log)
@@ -63,7 +63,7 @@ cdef inline void note_taker(Matching self, int64_t kind, const Taker* taker, int
 
 
 cdef inline void show(Matching self, const Level* level, int64_t order_id) noexcept nogil:
-    """Write the new displayed lots of a level."""
+    """Log the new displayed lots of a level."""
     self.update_id += 1
     note(self, ROW_LEVEL, order_id, 0, 0, level.side, level.ticks, level.lots, 0, self.update_id)
 
@@ -99,7 +99,7 @@ cdef int fault_of(Matching self, const Command* command) noexcept nogil:
 cdef bint overfull(Matching self, const Command* command) noexcept nogil:
     """Return True if the resting part of an order would overflow its level's int64.
 
-    A level of its own side at its price means that it matches nothing, so all of it would rest.
+    If its price has a level of its own side, the order matches nothing, so all of it would rest.
     """
     cdef int32_t number = ladder_find(&self.ladder, command.ticks)
     cdef const Order* old
@@ -140,7 +140,7 @@ cdef int refuse(Matching self, const Command* command, int fault, int64_t row) e
 
 
 cdef int64_t enter(Matching self, Taker* taker, int64_t kind) except FAILED nogil:
-    """Match an order, and let its remainder rest if it may."""
+    """Match an order, and rest or expire its remainder, depending on its kind."""
     if kind == MAKER and meets(self, taker):
         taker.id = 0
         note_taker(self, ROW_REFUSE, taker, 0)
@@ -161,13 +161,13 @@ cdef int64_t enter(Matching self, Taker* taker, int64_t kind) except FAILED nogi
 
 
 cdef inline bint meets(Matching self, const Taker* taker) noexcept nogil:
-    """Return True if the best price of the other side is acceptable."""
+    """Return True if the best price of the other side is within the order's limit."""
     cdef int32_t number = self.top[taker.side < 0]
     return number != NONE and taker.side * (taker.reach - level_at(&self.ladder, number).ticks) >= 0
 
 
 cdef bint fillable(Matching self, const Taker* taker) noexcept nogil:
-    """Return True if enough rests at acceptable prices; own orders count only if the taker would trade with them."""
+    """Return True if enough lots rest within the limit; own orders count only if the taker would trade with them."""
     cdef int32_t own = owner_of(&self.owners, taker.account) if taker.stp else NONE
     cdef int32_t number = self.top[taker.side < 0], slot
     cdef int64_t missing = taker.left
@@ -191,7 +191,7 @@ cdef bint fillable(Matching self, const Taker* taker) noexcept nogil:
 
 
 cdef int match_all(Matching self, Taker* taker) except -1 nogil:
-    """Match an order until nothing is left of it or nothing is acceptable."""
+    """Match an order until it is filled or no price within its limit is left."""
     cdef int32_t own = owner_of(&self.owners, taker.account) if taker.stp else NONE
     cdef int32_t slot
     while taker.left and meets(self, taker):
@@ -220,7 +220,7 @@ cdef inline void trade(Matching self, Taker* taker, int32_t slot) noexcept nogil
 
 
 cdef void prevent(Matching self, Taker* taker, int32_t slot) noexcept nogil:
-    """Prevent a trade of an order with one of its own account."""
+    """Prevent a trade of an order with a resting order of its own account."""
     cdef int64_t theirs = order_at(self, slot).lots
     cdef int64_t both = min(taker.left, theirs)
     if taker.stp == STP_DECREMENT:
@@ -234,7 +234,7 @@ cdef void prevent(Matching self, Taker* taker, int32_t slot) noexcept nogil:
 
 
 cdef int rest(Matching self, const Taker* taker) except -1 nogil:
-    """Place the remainder of an order last in the queue at its price."""
+    """Place the remainder of an order at the end of the queue at its price."""
     cdef int32_t owner, slot, number
     cdef Order* order
     cdef Level* level
@@ -268,7 +268,7 @@ cdef int rest(Matching self, const Taker* taker) except -1 nogil:
 
 
 cdef void lose(Matching self, int32_t slot, int64_t kind, int64_t noted, int64_t left) noexcept nogil:
-    """Reduce a resting order to *left* lots; the row has *noted*."""
+    """Reduce a resting order to *left* lots; the log row has *noted* lots."""
     cdef Order* order = order_at(self, slot)
     cdef Level* level = level_at(&self.ladder, order.level)
     cdef int64_t reason = REASON_STP if kind == ROW_EXPIRE else 0
@@ -281,7 +281,7 @@ cdef void lose(Matching self, int32_t slot, int64_t kind, int64_t noted, int64_t
 
 
 cdef void leave(Matching self, int32_t slot) noexcept nogil:
-    """Remove an order of which nothing is left from the book."""
+    """Remove an order without remaining lots from the book."""
     cdef Order* order = order_at(self, slot)
     cdef Level* level = level_at(&self.ladder, order.level)
     cdef int32_t moved
@@ -308,13 +308,13 @@ cdef void leave(Matching self, int32_t slot) noexcept nogil:
 cdef class Matching:
     """One symbol's order book.
 
-    Prices are ticks (1 to 2**40 - 1), quantities lots (1 to 2**48 - 1), ``side`` is +1 to buy and -1 to sell, and
-    instants are microseconds that never fall. A method that raises has changed nothing, except that `run` keeps the
-    rows before the bad one, and that MemoryError loses the rest of the command. Several threads may use it, but not two
-    at once: while `run` works without the interpreter's lock, a call of another thread raises RuntimeError.
+    Prices are ticks (1 to 2**40 - 1), quantities lots (1 to 2**48 - 1), ``side`` is +1 to buy and -1 to sell, and times
+    are microseconds that never decrease. A method that raises changes nothing, except that `run` keeps the effect of
+    the rows before the invalid one, and that a MemoryError loses the rest of the command. Several threads may use it,
+    but not at the same time: while `run` works without the GIL, a call from another thread raises RuntimeError.
 
     Args:
-        first_order_id, first_trade_id, first_update_id: The last ids in use (0 to 2**62); new ids count up from them.
+        first_order_id, first_trade_id, first_update_id: The last ids in use (0 to 2**62); new ids start after them.
         log: False leaves the log empty.
 
     Attributes:
@@ -347,21 +347,21 @@ cdef class Matching:
         """Submit an order and match it.
 
         Args:
-            us: Instant in µs, not before the last command's.
-            account: Its owner, 0 or more.
+            us: Time in µs, not before that of the last command.
+            account: Owner of the order, 0 or more.
             side: +1 to buy, -1 to sell.
             ticks: The worst acceptable price; 0 for a MARKET order.
             lots: Quantity.
             kind: LIMIT 0, MAKER 1, IOC 2, FOK 3, MARKET 4.
-            stp: What happens when it meets an order of its account: 0 they trade, 1 it expires, 2 the other expires, 3
-                both expire, 4 both are reduced by the smaller quantity.
+            stp: Self-trade prevention, if it would match an order of its account: 0 both trade, 1 it expires, 2 the
+                resting order expires, 3 both expire, 4 both are reduced by the smaller quantity.
 
         Returns:
-            The order's id, or WOULD_CROSS (-1) if it is a MAKER order that would have matched.
+            The id of the order, or WOULD_CROSS (-1) if it is a MAKER order that would have matched.
 
         Raises:
             ValueError: If a value is out of range; the message names it.
-            OverflowError: If its price would display 2**63 lots or more.
+            OverflowError: If its price level would have 2**63 lots or more.
         """
         self.alone()
         return self.place(
@@ -401,11 +401,11 @@ cdef class Matching:
             order_id: The order to cancel.
 
         Returns:
-            The new order's id; 0 if the old one does not rest, and then nothing happens; WOULD_CROSS (-1) if the new
-            one is a MAKER order that would have matched; the old one is cancelled nevertheless.
+            The id of the new order; 0 if the old order does not rest, and then nothing changes; WOULD_CROSS (-1) if the
+            new order is a MAKER order that would have matched; the old order is cancelled nevertheless.
 
         Raises:
-            ValueError, OverflowError: As `submit`; the old order keeps resting.
+            ValueError, OverflowError: As for `submit`; the old order keeps resting.
         """
         self.alone()
         return self.renew(
@@ -414,16 +414,16 @@ cdef class Matching:
         )
 
     def run(self, commands: ArrayLike) -> None:
-        """Execute many commands, without the interpreter's lock.
+        """Execute many commands without the GIL.
 
         Args:
             commands: int64[n, 8], or rows that convert to it: columns us, op (SUBMIT 1, CANCEL 2, REDUCE 3, REPLACE 4),
-                account, side, ticks, lots, kind, arg: the order's id, or for SUBMIT its stp. REPLACE has no stp. An op
-                ignores the columns that it does not use. A command for an order that does not rest has no effect, nor
-                has a REDUCE to the remaining lots or more.
+                account, side, ticks, lots, kind, arg: id of the order, or for SUBMIT its stp. REPLACE has no stp. An op
+                ignores the columns that it does not use. A command for an order that does not rest, and a REDUCE to the
+                remaining lots or more, have no effect.
 
         Raises:
-            ValueError, OverflowError: As `submit`, naming the row; the rows before it have been executed.
+            ValueError, OverflowError: As for `submit`, with the row; the rows before it have been executed.
         """
         cdef const int64_t[:, :] rows = np.asarray(commands)
         cdef int64_t row
@@ -452,26 +452,26 @@ cdef class Matching:
         return self.by_id.used
 
     def best(self) -> tuple[int, int, int, int]:
-        """Return best bid and its lots, best ask and its lots; 0 where a side is empty."""
+        """Return best bid and its lots, best ask and its lots; 0 if a side is empty."""
         (bid, bid_lots), (ask, ask_lots) = ((self.depth(side, 1) or [(0, 0)])[0] for side in (1, -1))
         return bid, bid_lots, ask, ask_lots
 
     def depth(self, side: int, limit: int | None) -> list[tuple[int, int]]:
-        """Return (ticks, lots) of the *limit* best prices of a side, best first; of all if it is None."""
+        """Return (ticks, lots) of the *limit* best levels of a side, best first; of all levels if it is None."""
         cdef int64_t most = most_of(limit)
         cdef int32_t number
         cdef const Level* level
         self.alone()
         number = self.top[a_side(side) > 0]
-        found = []
-        while number != NONE and len(found) < most:
+        levels = []
+        while number != NONE and len(levels) < most:
             level = level_at(&self.ladder, number)
-            found.append((level.ticks, level.lots))
+            levels.append((level.ticks, level.lots))
             number = ladder_next(&self.ladder, number, level.side)
-        return found
+        return levels
 
     def lots_at(self, side: int, ticks: int) -> int:
-        """Return the displayed lots at a price, 0 if nothing of that side rests there."""
+        """Return the displayed lots of a side at a price, 0 if there are none."""
         self.alone()
         return self.displayed(a_side(side), price(ticks))
 
@@ -482,20 +482,20 @@ cdef class Matching:
         cdef const Order* order
         self.alone()
         number = self.top[a_side(side) > 0]
-        found = []
+        orders = []
         while number != NONE:
             slot = level_at(&self.ladder, number).head
             while slot != NONE:
-                if len(found) >= most:
-                    return found
+                if len(orders) >= most:
+                    return orders
                 order = order_at(self, slot)
-                found.append((order.id, self.account_of(order), self.price_of(order), order.lots))
+                orders.append((order.id, self.account_of(order), self.price_of(order), order.lots))
                 slot = order.behind
             number = ladder_next(&self.ladder, number, level_at(&self.ladder, number).side)
-        return found
+        return orders
 
     def order(self, order_id: int) -> tuple[int, int, int, int] | None:
-        """Return (account, side, ticks, lots left) of an order, None if it does not rest."""
+        """Return (account, side, ticks, remaining lots) of an order, None if it does not rest."""
         cdef const Order* order
         self.alone()
         order = self.resting_order(some_id(order_id))
@@ -507,7 +507,7 @@ cdef class Matching:
         """Return the lots ahead of an order in the queue at its price.
 
         Raises:
-            ValueError: If it does not rest.
+            ValueError: If the order does not rest.
         """
         cdef const Order* order
         cdef int64_t lots = 0
@@ -522,12 +522,12 @@ cdef class Matching:
 
     def open_orders(self, account: int) -> list[int]:
         """Return the ids of an account's resting orders, oldest first."""
-        cdef int64_t whose = whole(account, "account"), k
+        cdef int64_t owner_account = whole(account, "account"), k
         self.alone()
-        return sorted([self.live_order(whose, k) for k in range(self.live(whose))])
+        return sorted([self.live_order(owner_account, k) for k in range(self.live(owner_account))])
 
     def take_log(self) -> NDArray[np.int64]:
-        """Return and drop the rows since the last call: int64[n, 10], named by ``order_log.COLUMNS``."""
+        """Return and remove the rows since the last call: int64[n, 10], named by ``order_log.COLUMNS``."""
         cdef int64_t rows = self.log.used
         cdef int64_t[:, ::1] cells
         cdef cython_array owned
@@ -604,7 +604,7 @@ cdef class Matching:
         return owner_at(&self.owners, order.owner).account
 
     cdef int hold(self) except -1:
-        """Lock the book against other threads."""
+        """Lock the book against calls from other threads."""
         self.alone()
         self.held = True
         return 0
@@ -620,7 +620,7 @@ cdef class Matching:
     # ------------------------------------------------------------------ one command
 
     cdef int64_t play(self, const Command* command, int64_t row) except FAILED nogil:
-        """Check and execute a command; an error names its *row*, unless that is NONE."""
+        """Check and execute a command; an error message has its *row*, unless that is NONE."""
         cdef Taker taker
         cdef Order* order
         cdef int64_t lots

@@ -1,5 +1,5 @@
-# Hash index from a number to a slot: open addressing, at most half full, without tombstones, so its size follows the
-# current number of keys, not those of the past. 0 is not a valid key.
+# Hash index from a number to a slot: open addressing, at most half full, without tombstones, so its size depends on the
+# maximum number of simultaneous keys, not on all keys over time. 0 is not a valid key.
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -12,18 +12,18 @@ cdef struct Entry:
 
 cdef struct Index:
     Entry* entries
-    int64_t mask            # of an index; 0 before the first key
+    int64_t mask            # capacity - 1; 0 before the first key
     int64_t used
 
 
 cdef inline int64_t index_home(const Index* index, int64_t key) noexcept nogil:
-    """Return the preferred place of *key*: eight consecutive numbers share a cache line."""
+    """Return the preferred position of *key*; eight consecutive keys are next to each other."""
     cdef uint64_t mixed = (<uint64_t> key >> 3) * <uint64_t> 0x9E3779B97F4A7C15
     return (<int64_t> (mixed >> 32) * 8 + (key & 7)) & index.mask
 
 
 cdef inline int64_t index_place(const Index* index, int64_t key) noexcept nogil:
-    """Return the place of *key*, or the free place for it."""
+    """Return the position of *key*, or the free position for it."""
     cdef int64_t place = index_home(index, key)
     while index.entries[place].key != key and index.entries[place].key:
         place = (place + 1) & index.mask
@@ -64,7 +64,7 @@ cdef inline int index_reserve(Index* index) except -1 nogil:
 
 
 cdef inline void index_put(Index* index, int64_t key, int32_t slot) noexcept nogil:
-    """Insert *key*, which is new; its room was reserved."""
+    """Insert *key*, which is new; room must be reserved."""
     cdef int64_t place = index_place(index, key)
     index.entries[place].key = key
     index.entries[place].slot = slot
@@ -72,7 +72,7 @@ cdef inline void index_put(Index* index, int64_t key, int32_t slot) noexcept nog
 
 
 cdef inline void index_drop(Index* index, int64_t key) noexcept nogil:
-    """Remove *key*, which is present, and close the gap."""
+    """Remove *key*, which is present, and fill the gap with later entries of its probe sequence."""
     cdef int64_t gap = index_place(index, key), place = gap
     index.used -= 1
     while True:

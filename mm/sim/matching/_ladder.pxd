@@ -1,7 +1,7 @@
-# The prices with resting orders: a tree of pages with 64 places each, over all prices below 2**42.
+# The prices with resting orders: a tree of pages with 64 entries each, over all prices below 2**42.
 #
-# A bit is set if a place is in use; its child is a page of the next depth, or at the lowest depth a level. So the
-# nearest price above or below another is found in at most 13 steps however far it is, and memory does not grow with the
+# A bit is set if an entry is in use; its child is a page of the next depth, or at the lowest depth a level. So the
+# nearest price above or below another is found in at most 13 steps at any distance, and memory does not grow with the
 # range of prices. Both sides share the tree, since a book is never crossed: below a bid there are only bids.
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
@@ -18,28 +18,28 @@ cdef extern from *:
 
 cdef enum:
     ROOT = 0
-    PAGES_OF_A_PATH = 6     # below the root
-    RECENT = 512            # lowest pages found again without the tree
+    PAGES_OF_A_PATH = 6     # pages of a path below the root
+    RECENT = 512            # size of the cache of lowest pages
 
 cdef struct Level:
     int32_t head            # first in the queue
     int32_t tail
-    int32_t page            # where its bit is
+    int32_t page            # page with its bit
     int32_t side
     int64_t ticks
-    int64_t lots            # of all its orders
+    int64_t lots            # total of its orders
 
 cdef struct Page:
     int32_t parent
-    int32_t at              # its index there
-    int64_t key             # ticks >> 6 of a lowest page, NONE for others and for free ones
+    int32_t at              # index in the parent
+    int64_t key             # ticks >> 6 of a lowest page, NONE for other and for free pages
     uint64_t bits
     int32_t[64] child
 
 cdef struct Ladder:
     Pool levels
     Pool pages
-    int32_t[RECENT] recent  # lowest pages by their key's last bits; checked against the page
+    int32_t[RECENT] recent  # cache of lowest pages by the last bits of their key, verified against the page
 
 
 cdef inline Level* level_at(const Ladder* ladder, int32_t level) noexcept nogil:
@@ -67,7 +67,7 @@ cdef inline void ladder_close(Ladder* ladder) noexcept nogil:
 
 
 cdef inline int ladder_reserve(Ladder* ladder) except -1 nogil:
-    """Make room for one more level; addresses of levels change here and nowhere else."""
+    """Make room for one more level; only here do addresses of levels change."""
     pool_reserve(&ladder.levels, 1)
     return pool_reserve(&ladder.pages, PAGES_OF_A_PATH)
 
@@ -91,7 +91,7 @@ cdef inline void hang(Page* page, int at, int32_t child) noexcept nogil:
 
 
 cdef inline int32_t lowest_page(Ladder* ladder, int64_t key) noexcept nogil:
-    """Return the page of the 64 prices of *key*, NONE if none of them has a level."""
+    """Return the lowest page of *key* (64 prices), NONE if none of its prices has a level."""
     cdef int32_t page = ladder.recent[key & (RECENT - 1)]
     cdef int shift
     if page_at(ladder, page).key == key:
@@ -106,7 +106,7 @@ cdef inline int32_t lowest_page(Ladder* ladder, int64_t key) noexcept nogil:
 
 
 cdef inline int32_t ladder_find(Ladder* ladder, int64_t ticks) noexcept nogil:
-    """Return the level at a price, NONE if nothing rests there."""
+    """Return the level at a price, NONE if there is none."""
     cdef int32_t page = lowest_page(ladder, ticks >> 6)
     if page == NONE or not has(page_at(ladder, page), ticks & 63):
         return NONE
@@ -114,7 +114,7 @@ cdef inline int32_t ladder_find(Ladder* ladder, int64_t ticks) noexcept nogil:
 
 
 cdef inline int32_t make_path(Ladder* ladder, int64_t key) noexcept nogil:
-    """Return the page of the 64 prices of *key*, creating missing pages of its path."""
+    """Return the lowest page of *key* (64 prices), creating missing pages of its path."""
     cdef int32_t page = ROOT, child
     cdef int shift, at
     for shift in range(30, -6, -6):
@@ -129,7 +129,7 @@ cdef inline int32_t make_path(Ladder* ladder, int64_t key) noexcept nogil:
 
 
 cdef inline int32_t ladder_add(Ladder* ladder, int side, int64_t ticks) noexcept nogil:
-    """Return a new, empty level at a price without one; its room was reserved."""
+    """Return a new, empty level at a price without one; room must be reserved."""
     cdef int32_t number = pool_take(&ladder.levels)
     cdef Level* level = level_at(ladder, number)
     level.head = level.tail = NONE
@@ -144,7 +144,7 @@ cdef inline int32_t ladder_add(Ladder* ladder, int side, int64_t ticks) noexcept
 
 
 cdef inline void ladder_drop(Ladder* ladder, int32_t number) noexcept nogil:
-    """Remove a level, and the pages that it leaves empty."""
+    """Remove a level, and pages that become empty."""
     cdef int32_t page = level_at(ladder, number).page, parent
     cdef int at = level_at(ladder, number).ticks & 63
     pool_give(&ladder.levels, number)

@@ -1,4 +1,4 @@
-# The order log: rows of ten int64, named in order_log.py, until they are taken.
+# The order log: rows of ten int64, named in order_log.py, buffered until they are taken.
 
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
@@ -13,12 +13,12 @@ cdef enum:
 
 cdef enum:
     WIDTH = 10
-    ROWS_KEPT = 1 << 12     # rows whose memory the log keeps when its rows are taken
-    ROWS_AGAIN = 1 << 16    # rows that are allocated at once, if more were needed before
+    ROWS_KEPT = 1 << 12     # rows whose memory the log reuses after its rows are taken
+    ROWS_AGAIN = 1 << 16    # upper limit of the rows allocated at once after rows were taken
 
 cdef struct Log:
     int64_t* cells
-    int64_t used            # rows
+    int64_t used            # number of rows
     int64_t room
     int64_t first_room      # rows to allocate at once
     bint on
@@ -41,7 +41,7 @@ cdef inline int log_reserve(Log* log, int64_t rows) except -1 nogil:
 
 
 cdef inline int64_t* log_row(Log* log) noexcept nogil:
-    """Return the cells of a new last row, whose room was reserved; the caller fills all of them."""
+    """Return the cells of a new last row; room must be reserved, and the caller sets all cells."""
     log.used += 1
     return log.cells + (log.used - 1) * WIDTH
 

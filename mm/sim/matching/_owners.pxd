@@ -7,13 +7,13 @@ from mm.sim.matching._index cimport Index, index_drop, index_find, index_put, in
 from mm.sim.matching._pool cimport NONE, Pool, pool_close, pool_give, pool_open, pool_reserve, pool_take
 
 cdef enum:
-    FEW = 16                # capacity that an account never gives back
+    FEW = 16                # capacity up to which an account's memory is not released
 
 cdef struct Owner:
-    int32_t spare           # of the pool
-    int32_t used            # resting orders; 0 if the account has none any more
+    int32_t spare           # next free slot, used by the pool
+    int32_t used            # number of resting orders
     int32_t room
-    int32_t* slots          # of the orders
+    int32_t* slots          # slots of the orders
     int64_t account
 
 cdef struct Owners:
@@ -40,7 +40,7 @@ cdef inline void owners_close(Owners* owners) noexcept nogil:
 
 
 cdef inline int32_t owner_of(const Owners* owners, int64_t account) noexcept nogil:
-    """Return the owner of an account's orders, NONE if none of them rests."""
+    """Return the owner of an account's orders, NONE if the account has no resting order."""
     return index_find(&owners.by_account, ~account)
 
 
@@ -55,7 +55,7 @@ cdef inline int resize(Owner* owner, int32_t room) except -1 nogil:
 
 
 cdef inline int32_t owner_reserve(Owners* owners, int64_t account) except -2 nogil:
-    """Return the owner of an account's orders, created if necessary, with room for one more."""
+    """Return the owner of an account's orders, created if necessary, with room for one more order."""
     cdef int32_t owner = owner_of(owners, account)
     cdef bint fresh
     if owner == NONE:
@@ -75,14 +75,14 @@ cdef inline int32_t owner_reserve(Owners* owners, int64_t account) except -2 nog
 
 
 cdef inline int32_t owner_add(Owner* owner, int32_t slot) noexcept nogil:
-    """Add an order to its owner, whose room was reserved; return its index there."""
+    """Add an order to its owner, which has reserved room; return its index there."""
     owner.slots[owner.used] = slot
     owner.used += 1
     return owner.used - 1
 
 
 cdef inline void owner_shrink(Owner* owner) noexcept nogil:
-    """Release memory of an account that has few orders left."""
+    """Release memory of an account with few remaining orders."""
     cdef int32_t room = owner.room // 2 if owner.used else FEW
     cdef int32_t* slots = <int32_t*> realloc(owner.slots, room * sizeof(int32_t))
     if slots is not NULL:
@@ -91,7 +91,7 @@ cdef inline void owner_shrink(Owner* owner) noexcept nogil:
 
 
 cdef inline int32_t owner_remove(Owners* owners, int32_t number, int32_t place) noexcept nogil:
-    """Remove the order at *place*; return the slot of the one that is there now, NONE if it was the last."""
+    """Remove the order at index *place*; return the slot of the order moved there, NONE if there is none."""
     cdef Owner* owner = owner_at(owners, number)
     cdef int32_t moved = NONE
     owner.used -= 1

@@ -1,4 +1,4 @@
-# Slots of one size in one block of memory: allocated, freed, and reused before the memory grows.
+# Slots of equal size in one block of memory; freed slots are reused before the memory grows.
 #
 # A slot is identified by its number, since its address changes when the memory grows. Each item begins with an int32_t
 # that the pool uses while the slot is free.
@@ -15,7 +15,7 @@ cdef struct Pool:
     size_t size             # bytes per slot
     int32_t made            # slots allocated so far
     int32_t room
-    int32_t spare           # the first free one
+    int32_t spare           # the first free slot
     int32_t spares          # number of free slots
 
 
@@ -42,7 +42,7 @@ cdef inline int pool_grow(Pool* pool) except -1 nogil:
 
 
 cdef inline int pool_reserve(Pool* pool, int32_t slots) except -1 nogil:
-    """Make room for the next *slots*; addresses of items change here and nowhere else."""
+    """Make room for *slots* more slots; only here do addresses of items change."""
     return pool_grow(pool) if slots > pool.room - pool.made + pool.spares else 0
 
 

@@ -1,19 +1,19 @@
-"""The order log: the meaning of its rows, the book that they rebuild, and its file.
+"""The order log: the meaning of its rows, the book rebuilt from them, and the log's file.
 
-A row is ten whole numbers, named by `COLUMNS`; a column without meaning is 0.
+A row is ten whole numbers, named by `COLUMNS`; a column that does not apply is 0.
 
 ========= ===================================================================================
-us        instant of the command, µs
-kind      what happened, one of the `ROW_` kinds
-order_id  the order; of a TRADE the taker, of a LEVEL the order that left or joined
-other_id  of a TRADE the maker; of a NEW the order kind; of an EXPIRE the reason
-account   the order's (of a TRADE the taker's); 0 in a LEVEL
-side      +1 buy, -1 sell: the order's (of a TRADE the taker's); of a LEVEL the book's
-ticks     the order's limit (0 of a MARKET order); of a TRADE the maker's price; of a LEVEL its price
-lots      NEW, REFUSE: quantity of the order · TRADE: traded · REST, REDUCE: what is left ·
-          CANCEL, EXPIRE: what was left · LEVEL: what rests at its price
-trade_id  of a TRADE, consecutive
-update_id of a LEVEL, consecutive
+us        time of the command, µs
+kind      type of the event, one of the `ROW_` constants
+order_id  id of the order; TRADE: of the taker; LEVEL: of the order that changed the level
+other_id  TRADE: id of the maker; NEW: kind of the order; EXPIRE: the reason
+account   account of the order (TRADE: of the taker); LEVEL: 0
+side      +1 buy, -1 sell: of the order (TRADE: of the taker); LEVEL: side of the book
+ticks     limit price of the order (0 for MARKET); TRADE: price of the maker; LEVEL: its price
+lots      NEW, REFUSE: quantity of the order · TRADE: traded lots · REST, REDUCE: remaining lots ·
+          CANCEL, EXPIRE: lots that remained · LEVEL: resting lots at its price
+trade_id  TRADE: consecutive id
+update_id LEVEL: consecutive id
 ========= ===================================================================================
 
 docs/exchange.md lists the rows of each command, and their order.
@@ -75,24 +75,24 @@ __all__ = [
 ]
 
 REASON_IOC, REASON_FOK, REASON_STP = range(1, 4)
-"""Why an order expired: it may not rest (IOC, MARKET), cannot be filled completely, or met one of its own account."""
+"""Reason of an expiry: order may not rest (IOC, MARKET), cannot be filled completely (FOK), or self-trade."""
 
 LIMIT, MAKER, IOC, FOK, MARKET = range(5)
 """Kinds of orders."""
 STP_NONE, STP_EXPIRE_TAKER, STP_EXPIRE_MAKER, STP_EXPIRE_BOTH, STP_DECREMENT = range(5)
-"""What a taker does when it meets an order of its own account."""
+"""Modes of self-trade prevention."""
 OP_SUBMIT, OP_CANCEL, OP_REDUCE, OP_REPLACE = range(1, 5)
-"""Operations of a command of `run`; its columns are named by `COMMAND`."""
+"""Operations in the commands of `run`, whose columns are named by `COMMAND`."""
 COMMAND = ("us", "op", "account", "side", "ticks", "lots", "kind", "arg")
 
 WOULD_CROSS = -1
-"""Returned instead of an order id: a MAKER order that would have matched at once."""
+"""Returned instead of an order id for a MAKER order that would have matched at once."""
 MOST_TICKS, MOST_LOTS = 2**40 - 1, 2**48 - 1
 """The largest price and quantity of an order."""
 
 
 class Book:
-    """The book of a log, rebuilt twice: L2 from LEVEL rows, L3 from all others.
+    """The book of a log, rebuilt in two ways: L2 from LEVEL rows, L3 from all other rows.
 
     The log must begin with an empty book.
 
@@ -112,8 +112,8 @@ class Book:
         """Apply the next row.
 
         Raises:
-            BrokenFile: If the row names an order that does not rest, takes more than is left of one, skips an update
-                id, or if the resting orders at its LEVEL have another total than the row.
+            BrokenFile: If the order of the row does not rest, the row removes more than its remaining lots or skips an
+                update id, or the lots of a LEVEL row differ from the total of the resting orders.
         """
         _, kind, order_id, other_id, account, side, ticks, lots, _, update_id = row
         self.rows += 1
@@ -172,7 +172,7 @@ class Book:
         return self._queues[self._place(order_id)][order_id][1]
 
     def _leave(self, order_id: int, lots: int) -> None:
-        """Take *lots* from a resting order, and remove it from the book if nothing is left."""
+        """Reduce a resting order by *lots*, and remove it from the book if no lots are left."""
         left = self._left(order_id) - lots
         if left < 0 or lots < 0:
             raise self._broken(f"{lots} lots cannot be taken from order {order_id}, which has {left + lots}")
@@ -192,7 +192,7 @@ def read_log(path: Path) -> Iterator[Row]:
     """Yield the rows of the log at *path* (``.csv.gz``).
 
     Raises:
-        BrokenFile: If it has another header, a row that is not ten whole numbers, or damaged compression.
+        BrokenFile: If the header is wrong, a row is not ten whole numbers, or the compression is damaged.
     """
     line = 1
     try:

@@ -1,4 +1,4 @@
-"""The users of the exchange: their exact balances, and how many unfilled orders they may send."""
+"""The users of the exchange: exact balances, and limits on their unfilled orders."""
 
 from typing import Any
 
@@ -18,9 +18,9 @@ _LETTERS = 3
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """At most *limit* of *kind* in an interval of *number* units, which begins at a multiple of its length.
+    """At most *limit* events of *kind* in an interval of *number* units, which begins at a multiple of its length.
 
-    The names are those of exchangeInfo.
+    Names are those of exchangeInfo.
     """
 
     kind: str
@@ -30,15 +30,15 @@ class RateLimit:
 
     @property
     def span_us(self) -> int:
-        """Return the length of the interval."""
+        """Return the length of the interval, µs."""
         return _UNITS_US[self.interval] * self.number
 
     def end_us(self, us: int) -> int:
-        """Return when the interval that contains *us* ends, µs."""
+        """Return the end of the interval that contains *us*, µs."""
         return us - us % self.span_us + self.span_us
 
     def entry(self) -> dict[str, Any]:
-        """Return the limit as exchangeInfo lists it."""
+        """Return the limit in the format of exchangeInfo."""
         return {
             "rateLimitType": self.kind,
             "interval": self.interval,
@@ -52,20 +52,20 @@ ORDER_LIMITS = (RateLimit("ORDERS", "SECOND", 10, 100), RateLimit("ORDERS", "DAY
 
 @dataclass(slots=True)
 class OrderCount:
-    """Unfilled orders of one account in the current intervals; an order that trades no longer counts."""
+    """Number of unfilled orders of one account in the current intervals; an order that trades is no longer counted."""
 
     _ends_us: list[int] = field(default_factory=lambda: [0] * len(ORDER_LIMITS))
     _counts: list[int] = field(default_factory=lambda: [0] * len(ORDER_LIMITS))
 
     def counts(self, us: int) -> list[int]:
-        """Return the number of orders in each interval that contains *us*."""
+        """Return the number of orders in the current interval of each limit at *us*."""
         for at, limit in enumerate(ORDER_LIMITS):
             if us >= self._ends_us[at]:
                 self._ends_us[at], self._counts[at] = limit.end_us(us), 0
         return self._counts
 
     def entries(self, us: int) -> list[dict[str, Any]]:
-        """Return the limits with the counts at *us*, as the exchange lists them."""
+        """Return the limits with the counts at *us*, in the exchange's format."""
         return [limit.entry() | {"count": count} for limit, count in zip(ORDER_LIMITS, self.counts(us), strict=True)]
 
     def headers(self, us: int) -> dict[str, str]:
@@ -76,7 +76,7 @@ class OrderCount:
         }
 
     def exceeded(self, us: int) -> ApiError | None:
-        """Return the error for one more order, None if it is allowed."""
+        """Return the error for another order, None if it is allowed."""
         for limit, count in zip(ORDER_LIMITS, self.counts(us), strict=True):
             if count >= limit.limit:
                 text = f"current limit is {limit.limit} orders per {limit.number} {limit.interval}."
@@ -95,13 +95,13 @@ class OrderCount:
 
 @dataclass(slots=True)
 class Balance:
-    """The balance of an account in one asset, in 1e-8 of it: free, and locked by open orders."""
+    """Balance of an account in one asset, in 1e-8 of it: free, and locked by open orders."""
 
     free: int = 0
     locked: int = 0
 
     def lock(self, amount: int) -> None:
-        """Lock *amount*, which must be free; a negative amount is unlocked."""
+        """Lock *amount* of the free balance; a negative amount is unlocked."""
         self.free -= amount
         self.locked += amount
 
@@ -111,9 +111,9 @@ class UserAccount:
     """One user of the exchange.
 
     Attributes:
-        number: Below 1000; higher numbers are accounts of the market.
-        count: Count of its unfilled orders.
-        updated_us: Instant of the last change, µs.
+        number: Account number, below 1000; higher numbers are accounts of the simulated market.
+        count: Counts of the account's unfilled orders.
+        updated_us: Time of the last change, µs.
     """
 
     number: int
@@ -146,7 +146,7 @@ def two_users() -> list[UserAccount]:
 
 
 def with_assets(instrument: Instrument) -> Instrument:
-    """Return *instrument* with asset names: its own, or derived from the symbol, whose suffix is the quote asset."""
+    """Return *instrument* with asset names; missing ones are derived from the symbol, which ends in the quote asset."""
     if instrument.base_asset and instrument.quote_asset:
         return instrument
     symbol = instrument.symbol

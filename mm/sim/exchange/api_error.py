@@ -1,4 +1,4 @@
-"""The exchange's errors, with its own codes and messages from its documentation."""
+"""The exchange's errors, with codes and messages from its documentation."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ BAD_REQUEST, UNAUTHORIZED, CONFLICT, TEAPOT, TOO_MANY = 400, 401, 409, 418, 429
 
 
 class ApiError(MMError):
-    """A request that the exchange refuses; the book does not change.
+    """Error for a request that the exchange refuses; the book does not change.
 
     Attributes:
-        code: The exchange's code, negative.
-        msg: The exchange's message.
-        http_status: HTTP status of the response; the WebSocket API has the same number in ``status``.
-        data: Further fields of the response's ``data``; None without.
-        retry_us: When a retry may succeed, µs; None if waiting does not help.
+        code: Error code of the exchange, negative.
+        msg: Error message of the exchange.
+        http_status: HTTP status of the response; the WebSocket API returns the same number in ``status``.
+        data: Additional fields in the ``data`` of the response; None if there are none.
+        retry_us: Time from which a retry may succeed, µs; None if waiting does not help.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class ApiError(MMError):
         self.retry_us = retry_us
 
     def content(self) -> dict[str, Any]:
-        """Return the error as the exchange writes it, without ``data``."""
+        """Return the error in the exchange's format, without ``data``."""
         return {"code": self.code, "msg": self.msg}
 
 

@@ -1,7 +1,7 @@
-"""The exchange: one symbol, its users and its market, without sockets or clock.
+"""The exchange: one symbol, its users and its simulated market, without sockets or clock.
 
-Every call passes its instant. The exchange first advances the market to it, then executes the user's request, and then
-passes the rows of both to every listener, before the call returns.
+Every call passes its time. The exchange first advances the market to that time, then executes the user's request, and
+then passes the log rows of both to every listener before the call returns.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -48,23 +48,23 @@ _REASONS = {_TOO_POOR: "INSUFFICIENT_BALANCES", _WOULD_TAKE: "WOULD_MATCH_IMMEDI
 
 
 class Exchange:
-    """Binance's rules on top of a matching core.
+    """The rules of Binance Spot on top of a matching core.
 
     Args:
         rules: Rules for orders of the symbol; its steps can be replaced.
-        core: The matching engine; it must write a log, which nothing else may drain.
+        core: The matching engine; it must write a log, which only the exchange may drain.
         flow: The order flow of the market.
         accounts: The users and their balances.
-        start_us: The exchange's first instant.
+        start_us: Start time of the exchange, µs.
         limits: Whether excess orders are refused.
 
     Attributes:
         accounts: Users by number.
-        now_us: Instant of the last action, µs.
+        now_us: Time of the last action, µs.
         tape: Trades, for market data.
         aggregates: Aggregate trades, for market data.
         users: Orders and trades of the users.
-        settlement: Balances of the market and fees, in addition to those of the users.
+        settlement: Balances of the simulated market, and fees.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Exchange:
         self._watchers: dict[int, list[Watcher]] = {number: [] for number in self.accounts}
 
     def listen(self, listener: Listener) -> None:
-        """Pass all further rows to *listener*, in order; each call has all rows of complete commands."""
+        """Pass all further rows to *listener*, in order; each call has the rows of complete commands."""
         self._listeners.append(listener)
 
     def watch(self, number: int, watcher: Watcher) -> None:
@@ -103,7 +103,7 @@ class Exchange:
         self._watchers[number].remove(watcher)
 
     def advance(self, us: int) -> None:
-        """Advance the market up to and including *us*; a past instant has no effect."""
+        """Advance the market up to and including *us*; a past time has no effect."""
         self.now_us = max(self.now_us, us)
         self._flow.advance(self.now_us)
         self._drain()
@@ -122,7 +122,7 @@ class Exchange:
         return self._core.update_id, bids, asks
 
     def average(self) -> Average:
-        """Return the mean price for the filters: of recent trades, else the reference price of the rules."""
+        """Return the mean price for the filters: mean of recent trades, else the reference price of the rules."""
         return self.tape.average(self.now_us) or (self.rules.reference_ticks, 1)
 
     def check(self, number: int, new: NewOrder) -> None:
@@ -154,27 +154,27 @@ class Exchange:
         return [self._end(order, request_id) for order in orders]
 
     def expire_all(self) -> None:
-        """Expire all open orders of all users, as if the exchange had lost them."""
+        """Expire all open orders of all users, to simulate an exchange that loses them."""
         for number in self.accounts:
             for order in self.users.open(number):
                 self._core.cancel(self.now_us, order.order_id)
         self._drain()
 
     def trade_with(self, order: UserOrder, lots: int) -> None:
-        """Trade *lots* of a resting order with the market, after everything ahead of it in the book."""
+        """Trade *lots* of a resting order with the market, after all orders ahead of it in the book."""
         ahead, side = 0, order.request.side
-        for order_id, _, _, there in resting(self._core, side):
+        for order_id, _, _, available in resting(self._core, side):
             if order_id == order.order_id:
                 break
-            ahead += there
+            ahead += available
         self._core.submit(self.now_us, _MARKET_ACCOUNT, -side, order.request.ticks, ahead + lots, IOC)
         self._drain()
 
     def cancel_replace(self, us: int, number: int, request: CancelRequest, new: NewOrder) -> CancelReplaced:
-        """Cancel an order and place another, and return the outcome of both.
+        """Cancel an order and place another, and return both outcomes.
 
         Raises:
-            ApiError: If the new order fails a filter, or the account has sent too many; then nothing changes.
+            ApiError: If the new order fails a filter, or the account has sent too many orders; then nothing changes.
         """
         self.advance(us)
         self.check(number, new)
@@ -191,10 +191,10 @@ class Exchange:
         return CancelReplaced(cancelled, placed, bool(exceeded))
 
     def amend(self, us: int, number: int, request: CancelRequest, lots: int) -> tuple[UserOrder, Amendment]:
-        """Reduce an order to *lots* in total at its queue position; raises ApiError if that is impossible."""
+        """Reduce the total quantity of an order to *lots* at its queue position; raises ApiError if impossible."""
         self.advance(us)
-        order, agree = self.users.find(number, request.order_id, request.client_id)
-        if not order or not agree or not order.is_open:
+        order, ids_match = self.users.find(number, request.order_id, request.client_id)
+        if not order or not ids_match or not order.is_open:
             raise ApiError(-2038, "Unknown order sent.")
         left_lots = lots - order.filled_lots - order.prevented_lots
         if lots == order.lots:
@@ -217,7 +217,7 @@ class Exchange:
     def _place(self, number: int, new: NewOrder) -> UserOrder:
         us, account = self.now_us, self.accounts[number]
         self._check_name(number, new.client_id)
-        lots, spent_e8, is_short = self._terms(number, new)
+        lots, spent_e8, is_short = self._lots_and_cost(number, new)
         if spent_e8 > account.pays_with(new.side).free:
             raise api_error.order_rejected(_TOO_POOR)
         kind = {"LIMIT_MAKER": MAKER, "MARKET": MARKET}.get(new.type) or _KINDS[new.time_in_force]
@@ -241,8 +241,8 @@ class Exchange:
         self._drain()
         return order
 
-    def _terms(self, number: int, new: NewOrder) -> tuple[int, int, bool]:
-        """Return an order's lots, its maximum cost in 1e-8, and whether the book has fewer lots than requested."""
+    def _lots_and_cost(self, number: int, new: NewOrder) -> tuple[int, int, bool]:
+        """Return lots and maximum cost (1e-8) of an order, and whether the book has less than requested."""
         rules, lots, is_short = self.rules, new.lots, False
         walk = Walk(self._core, new.side, number, new.stp)
         if not lots:
@@ -257,11 +257,11 @@ class Exchange:
         return lots, cost_tl * rules.tl_e8, is_short
 
     def _cancel(self, number: int, request: CancelRequest) -> UserOrder:
-        order, agree = self.users.find(number, request.order_id, request.client_id)
-        if not order or not agree or not order.is_open:
+        order, ids_match = self.users.find(number, request.order_id, request.client_id)
+        if not order or not ids_match or not order.is_open:
             raise api_error.cancel_rejected()
-        wanted = {"ONLY_NEW": NEW, "ONLY_PARTIALLY_FILLED": PARTIALLY_FILLED}.get(request.restrictions, order.status)
-        if order.status != wanted:
+        required = {"ONLY_NEW": NEW, "ONLY_PARTIALLY_FILLED": PARTIALLY_FILLED}.get(request.restrictions, order.status)
+        if order.status != required:
             raise api_error.cancel_rejected("Order was not canceled due to cancel restrictions.")
         return self._end(order, request.request_id or self.users.new_name())
 
@@ -272,7 +272,7 @@ class Exchange:
         return order
 
     def _reject(self, number: int, new: NewOrder, error: ApiError) -> None:
-        """Report an order that was refused although its cancel was executed."""
+        """Report the refused replacement of an order that was cancelled."""
         client_id = new.client_id or self.users.new_name()
         order = UserOrder(account=number, request=new, client_id=client_id, us=self.now_us, lots=new.lots, left_lots=0)
         order.status = REJECTED
@@ -307,7 +307,7 @@ class Exchange:
 
 
 class Walk:
-    """The resting orders that a taker would match, in order; side, account and *stp* are the taker's."""
+    """The resting orders that a taker would match, in order; *side*, *account* and *stp* are those of the taker."""
 
     def __init__(self, core: "Matching", side: int, account: int, stp: str) -> None:
         self._core = core
@@ -316,12 +316,12 @@ class Walk:
         self._stp = stp
 
     def cost(self, lots: int) -> int:
-        """Return the cost of *lots*, in tick·lots, as far as there are counterparts."""
+        """Return the cost of *lots*, in tick·lots, as far as the book can fill them."""
         left, cost_tl = lots, 0
-        for is_own, ticks, there in self._meets():
+        for is_own, ticks, available in self._counterparts():
             if is_own and self._stp in ("EXPIRE_TAKER", "EXPIRE_BOTH"):
                 break
-            taken = min(left, there)
+            taken = min(left, available)
             left -= taken
             if not is_own:
                 cost_tl += taken * ticks
@@ -330,18 +330,18 @@ class Walk:
         return cost_tl
 
     def lots_for(self, budget_tl: int) -> tuple[int, bool]:
-        """Return the lots that *budget_tl* tick·lots buy or sell, and whether the book is exhausted before."""
+        """Return the lots that *budget_tl* tick·lots buy or sell, and whether the book is exhausted first."""
         lots = 0
-        for _, ticks, there in self._meets():
-            affordable = min(there, budget_tl // ticks)
+        for _, ticks, available in self._counterparts():
+            affordable = min(available, budget_tl // ticks)
             lots += affordable
             budget_tl -= affordable * ticks
-            if affordable < there:
+            if affordable < available:
                 return lots, False
         return lots, budget_tl > 0
 
-    def _meets(self) -> Iterator[tuple[bool, int, int]]:
-        """Yield for each order whether it is the taker's own and blocks it, its price and its lots."""
+    def _counterparts(self) -> Iterator[tuple[bool, int, int]]:
+        """Yield for each order: whether it is a blocking order of the same account, its price, its lots."""
         for _, account, ticks, lots in resting(self._core, -self._side):
             is_own = account == self._account and self._stp != "NONE"
             if not (is_own and self._stp == "EXPIRE_MAKER"):

@@ -1,7 +1,7 @@
-"""API keys: the account of a request, its signature, and its freshness.
+"""API keys: account, signature and timestamp check of a request.
 
 A key is a name of 64 letters and digits, with two credentials: a secret for HMAC-SHA256, and an Ed25519 private key.
-Either signature is accepted; their formats differ, so they cannot be confused.
+Either signature is accepted; the formats differ, so they cannot be confused.
 """
 
 import hmac
@@ -31,7 +31,7 @@ SIGNED_PARAMETERS = ("timestamp", "recvWindow", "signature")
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One key of one account: the name in requests, a secret for HMAC-SHA256, and a key pair for Ed25519.
+    """One API key of an account: the name in requests, a secret for HMAC-SHA256, and a key pair for Ed25519.
 
     *private_pem* is an unencrypted PKCS#8 PEM.
     """
@@ -43,7 +43,7 @@ class ApiKey:
     public: "Ed25519PublicKey"
 
     def signed(self, payload: bytes, signature: str) -> str:
-        """Return which credential made *signature* for *payload*: ``HMAC``, ``ED25519``, or empty for neither."""
+        """Return the credential that made *signature* of *payload*: ``HMAC``, ``ED25519``, or empty for neither."""
         digest = hmac.new(self.secret.encode(), payload, "sha256").hexdigest()
         if hmac.compare_digest(digest.encode(), signature.lower().encode()):
             return "HMAC"
@@ -63,7 +63,7 @@ class KeyRing:
         self._keys = {key.key: key for key in keys}
 
     def find(self, name: str) -> ApiKey:
-        """Return a key by its name; raises ApiError if the format is invalid or the exchange has no such key."""
+        """Return a key by name; raises ApiError if its format is invalid or the key does not exist."""
         if len(name) != _KEY_LENGTH or not set(name) <= set(_LETTERS):
             raise ApiError(-2014, "API-key format invalid.", UNAUTHORIZED)
         if name not in self._keys:
@@ -90,24 +90,24 @@ def make_keys(accounts: Iterable[int], seed: int | None) -> list[ApiKey]:
 
 
 def check_signature(key: ApiKey, parameters: Parameters, payload: bytes, now_us: Sequence[int]) -> str:
-    """Return which of ``HMAC`` and ``ED25519`` signed *payload*; raises ApiError if neither did, or it is not fresh.
+    """Return the credential of *payload*, ``HMAC`` or ``ED25519``; raises ApiError if signature or time is invalid.
 
     Args:
         key: The key named in the request.
-        parameters: With ``timestamp``, ``signature`` and optionally ``recvWindow``.
+        parameters: Parameters with ``timestamp``, ``signature`` and optionally ``recvWindow``.
         payload: The signed bytes.
-        now_us: Clock readings, µs; the request must be fresh by one of them.
+        now_us: Clock readings, µs, of which one must accept the timestamp.
     """
     signature = parameters.must("signature")
     check_fresh(parameters, now_us)
-    way = key.signed(payload, signature)
-    if not way:
+    credential = key.signed(payload, signature)
+    if not credential:
         raise ApiError(-1022, "Signature for this request is not valid.")
-    return way
+    return credential
 
 
 def check_fresh(parameters: Parameters, now_us: Sequence[int]) -> None:
-    """Raise ApiError if the timestamp of a request is too old, or ahead, by every clock of *now_us*."""
+    """Raise ApiError if the timestamp of a request is too old or in the future by every clock reading in *now_us*."""
     parameters.must("timestamp")
     sent_us = parameters.instant_us("timestamp") or 0
     window_e8 = parameters.decimal_e8("recvWindow")
@@ -123,7 +123,7 @@ def check_fresh(parameters: Parameters, now_us: Sequence[int]) -> None:
 
 
 def described(accounts: Iterable[UserAccount], keys: Iterable[ApiKey]) -> list[dict[str, Any]]:
-    """Return the signing data of each account for its user, as in the ready line."""
+    """Return the API credentials of each account, in the format of the ready line."""
     by_account = {key.account: key for key in keys}
     return [
         {

@@ -1,6 +1,6 @@
-"""The orders of users: requests, state, events, and the store of all of them.
+"""The orders of users: requests, state, events, and the order store.
 
-Prices are ticks, quantities lots, instants µs of the exchange, sides +1 to buy and -1 to sell.
+Prices are ticks, quantities lots, times µs of the exchange's clock, sides +1 to buy and -1 to sell.
 """
 
 from base64 import b32encode
@@ -25,7 +25,7 @@ class NewOrder:
     Attributes:
         ticks: Limit price; 0 for a MARKET order.
         lots: Quantity; 0 if *quote_e8* is given.
-        quote_e8: What a MARKET order spends or receives, in 1e-8 of the quote asset; 0 if *lots* is given.
+        quote_e8: Amount that a MARKET order spends or receives, in 1e-8 of the quote asset; 0 if *lots* is given.
         client_id: Client order id; empty if the exchange assigns one.
         stp: Self-trade prevention mode.
     """
@@ -45,7 +45,7 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One trade of one order, and its fee in 1e-8 of what the order receives."""
+    """One trade of an order, with its fee in 1e-8 of the received asset."""
 
     trade_id: int
     order_id: int
@@ -61,7 +61,7 @@ class Fill:
 class PreventedMatch:
     """A prevented self-trade, at the price of the resting order.
 
-    *stp* is the mode of the taker; the lots are what each order lost, 0 for none.
+    *stp* is the mode of the taker; *taker_lots* and *maker_lots* are the lots that each order lost.
     """
 
     match_id: int
@@ -76,7 +76,7 @@ class PreventedMatch:
 
 @dataclass(frozen=True, slots=True)
 class Amendment:
-    """One reduction of an order that kept its queue position."""
+    """One reduction of an order, which kept its queue position."""
 
     execution_id: int
     us: int
@@ -88,21 +88,21 @@ class Amendment:
 
 @dataclass(slots=True, kw_only=True)
 class UserOrder:
-    """An order that the matching core accepted, or that is only reported.
+    """An order that the matching core accepted, or a rejected order that is only reported.
 
     Attributes:
         request: The user's request.
-        client_id: Its current client id.
-        us: When it arrived, µs.
-        lots: Quantity, as amended.
+        client_id: Current client id.
+        us: Time of arrival, µs.
+        lots: Quantity after amendments.
         left_lots: Lots not yet executed, prevented or cancelled.
         order_id: Id from the core; -1 if rejected.
         prevented_lots: Lots lost to self-trade prevention.
         spent_tl: Executed notional, in tick·lots.
-        reserved_e8: Amount still locked for it, in 1e-8 of the asset that it spends.
-        is_short: Whether the book had less than a MARKET order by quote quantity requested; it then ends as expired.
-        cancel_id: Client id of the request that cancelled it.
-        updated_us: Instant of the last change, µs.
+        reserved_e8: Amount still locked for the order, in 1e-8 of the spent asset.
+        is_short: Whether the book had less than a MARKET order by quote quantity requested; the order then expires.
+        cancel_id: Client id of the request that cancelled the order.
+        updated_us: Time of the last change, µs.
     """
 
     account: int
@@ -126,26 +126,26 @@ class UserOrder:
 
     @property
     def is_open(self) -> bool:
-        """Return whether it can still trade."""
+        """Return whether the order can still trade."""
         return self.status in OPEN
 
     def snapshot(self) -> "UserOrder":
-        """Return a copy of the current state, for reports that are sent later."""
+        """Return a copy of the current state without fills, prevented matches and amendments, for later reports."""
         return replace(self, fills=[], prevented=[], amendments=[])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionReport:
-    """One event of an order, as reported to its owner.
+    """One event of an order, reported to its owner.
 
     Attributes:
         kind: ``NEW CANCELED REPLACED REJECTED TRADE EXPIRED TRADE_PREVENTION``.
-        order: The order right after the event.
-        client_id: Client id of the request that caused it; for a cancel, that of the cancel.
+        order: State of the order after the event.
+        client_id: Client id of the request that caused the event; for a cancel, that of the cancel.
         old_client_id: Client id of the order before a cancel or an amendment; empty otherwise.
-        fill: For a TRADE, None otherwise.
-        prevented: For a TRADE_PREVENTION, None otherwise.
-        prevented_lots: For a TRADE_PREVENTION, the lots that this order lost.
+        fill: The fill of a TRADE, None otherwise.
+        prevented: The prevented match of a TRADE_PREVENTION, None otherwise.
+        prevented_lots: Lots that the order lost in a TRADE_PREVENTION.
     """
 
     execution_id: int
@@ -162,7 +162,7 @@ class ExecutionReport:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Balances of an account after a change: free and locked of both assets, in 1e-8."""
+    """Balances of an account after a change: free and locked amounts of both assets, in 1e-8."""
 
     us: int
     base: tuple[int, int]
@@ -192,9 +192,9 @@ class CancelRequest:
 
 @dataclass(frozen=True, slots=True)
 class CancelReplaced:
-    """The outcome of a cancel and of its replacement order; either may have been refused.
+    """Outcomes of a cancel and of its replacement order; either may have been refused.
 
-    *placed* is None if it was not tried; *exceeded* is whether the account had sent too many orders.
+    *placed* is None if no order was placed; *exceeded* is whether the account had sent too many orders.
     """
 
     cancelled: UserOrder | ApiError
@@ -203,14 +203,14 @@ class CancelReplaced:
 
 
 class OrderStore:
-    """Every open order, and the latest closed ones.
+    """All open orders, and the latest closed orders.
 
     Args:
         numbers: Numbers of the accounts.
         keep: Minimum number of orders and trades to keep per account.
 
     Attributes:
-        by_id: All orders by the core's id.
+        by_id: All stored orders by the id of the core.
     """
 
     def __init__(self, numbers: Iterable[int], keep: int = _KEEP) -> None:
@@ -224,7 +224,7 @@ class OrderStore:
         self._prevented: dict[int, dict[int, PreventedMatch]] = {number: {} for number in self._own}
 
     def new_name(self) -> str:
-        """Return a new client id for an order or a request without one."""
+        """Return a new client id, for an order or a request without a client id."""
         self._names += 1
         return b32encode(blake2b(self._names.to_bytes(8, "big"), digest_size=14).digest()).decode()[:22]
 
@@ -235,7 +235,7 @@ class OrderStore:
         self._open[order.account][order.order_id] = order
         self._named[order.account, order.client_id] = order
         if len(own) > 2 * self._keep:
-            for ended in [one for one in list(own.values())[: self._keep] if not one.is_open]:
+            for ended in [order for order in list(own.values())[: self._keep] if not order.is_open]:
                 del own[ended.order_id], self.by_id[ended.order_id]
                 self._forget_name(ended, ended.client_id)
 
@@ -277,13 +277,13 @@ class OrderStore:
         return list(self._prevented[number].values())
 
     def find(self, number: int, order_id: int | None, client_id: str) -> tuple[UserOrder | None, bool]:
-        """Return the order of an account for an id, a client id or both, and whether the two match."""
+        """Return the order of an account with an id, a client id or both, and whether both ids belong to it."""
         if order_id is None:
             return self._named.get((number, client_id)), True
         order = self._own[number].get(order_id)
         return order, order is None or not client_id or order.client_id == client_id
 
     def _forget_name(self, order: UserOrder, client_id: str) -> None:
-        # A client id is free again once its order has ended: a later order with this id keeps it.
+        # A client id can be reused once its order has ended; then it belongs to the later order.
         if self._named.get((order.account, client_id)) is order:
             del self._named[order.account, client_id]

@@ -1,4 +1,4 @@
-"""The parameters of a request, parsed as the exchange parses them, with its own errors, up to a complete order."""
+"""Parses the parameters of requests, up to complete orders, with the exchange's formats and errors."""
 
 import json
 import re
@@ -26,7 +26,7 @@ ORDER_PARAMETERS = (
     *("strategyId", "strategyType", "stopPrice", "trailingDelta", "icebergQty"),
     *("newOrderRespType", "selfTradePreventionMode"),
 )
-"""All parameters of a new order that the exchange recognises, including those that it refuses here."""
+"""All parameters of a new order that the exchange recognises, including unsupported ones that are refused."""
 WHICH_PARAMETERS = ("symbol", "orderId", "origClientOrderId")
 CANCEL_PARAMETERS = (*WHICH_PARAMETERS, "newClientOrderId", "cancelRestrictions")
 REPLACE_PARAMETERS = (
@@ -59,7 +59,7 @@ class Parameters:
     """The parameters of one request, by name.
 
     Args:
-        given: As decoded.
+        given: Decoded parameters.
         symbol: The only symbol of the exchange.
     """
 
@@ -82,14 +82,14 @@ class Parameters:
                 raise ApiError(-1105, f"Parameter '{name}' was empty.")
 
     def text(self, name: str, legal: str = "") -> str:
-        """Return a parameter's text, empty if it was not sent; raises ApiError if it does not match *legal*."""
+        """Return the text of a parameter, empty if it was not sent; raises ApiError if it does not match *legal*."""
         text = self.given.get(name, "")
         if text and legal and not re.fullmatch(legal, text.replace("\n", " "), re.ASCII):
             raise ApiError(-1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")
         return text
 
     def must(self, name: str) -> str:
-        """Return a parameter's text; raises ApiError if it was not sent."""
+        """Return the text of a parameter; raises ApiError if it was not sent."""
         text = self.text(name)
         if not text:
             raise api_error.mandatory(name)
@@ -121,21 +121,21 @@ class Parameters:
         return self.decimal_e8(name) or 0
 
     def instant_us(self, name: str, *, last: bool = False) -> int | None:
-        """Return an instant, sent in ms or µs, in µs (of a ms its first µs, or its *last*); None if it was not sent."""
+        """Return a timestamp, sent in ms or µs, in µs: the first or *last* µs of a ms; None if it was not sent."""
         stamp = self.integer(name)
         if stamp is None:
             return None
         return exchange_us(stamp) + (US_PER_MS - 1 if last and stamp < MS_BELOW else 0)
 
     def one_of(self, name: str, values: Mapping[str, Value], error: ApiError) -> Value:
-        """Return the value of one of several words; raises *error* for any other."""
+        """Return the value that *values* has for the parameter; raises *error* if it has none."""
         text = self.must(name)
         if text not in values:
             raise error
         return values[text]
 
     def word(self, name: str, words: Collection[str], default: str) -> str:
-        """Return one of several words, *default* if it was not sent."""
+        """Return a parameter that must be one of *words*, *default* if it was not sent."""
         text = self.text(name) or default
         if text not in words and text != default:
             raise api_error.not_valid(name)
@@ -146,14 +146,14 @@ class Parameters:
         return self.word(name, ("true", "false"), "true" if default else "false") == "true"
 
     def limit(self, default: int, most: int) -> int:
-        """Return the number of requested entries, limited to *most*; *default* if it was not sent."""
+        """Return the requested number of entries, limited to *most*; *default* if it was not sent."""
         limit = self.integer("limit")
         if limit == 0:
             raise api_error.not_valid("limit")
         return min(default if limit is None else limit, most)
 
     def symbol(self) -> str:
-        """Return the symbol; raises ApiError if it was not sent or is not that of the exchange."""
+        """Return the symbol; raises ApiError if it was not sent or is not the exchange's symbol."""
         self.must("symbol")
         if self.text("symbol", _SYMBOL) != self._symbol:
             raise ApiError(-1121, "Invalid symbol.")
@@ -176,14 +176,14 @@ class Parameters:
         return self.text(name, _CLIENT_ID)
 
     def order_key(self, id_name: str = "orderId", client_name: str = "origClientOrderId") -> tuple[int | None, str]:
-        """Return the id and the client id of the requested order; raises ApiError if there is neither."""
+        """Return the id and the client id of the requested order; raises ApiError if neither was sent."""
         order_id, client_id = self.integer(id_name), self.client_id(client_name)
         if order_id is None and not client_id:
             raise api_error.one_of_two(client_name, id_name)
         return order_id, client_id
 
     def span(self, longest_us: int | None = None) -> TimeSpan:
-        """Return the span of ``startTime`` and ``endTime``; raises ApiError if it is longer than *longest_us*."""
+        """Return the time span from ``startTime`` to ``endTime``; raises ApiError if it is longer than *longest_us*."""
         span = TimeSpan(self.instant_us("startTime"), self.instant_us("endTime", last=True))
         if longest_us and None not in span and (span.end_us or 0) - (span.start_us or 0) >= longest_us + US_PER_MS:
             raise ApiError(-1127, "More than 24 hours between startTime and endTime.")
@@ -194,16 +194,16 @@ class Parameters:
             symbols = json.loads(self.given["symbols"])
         except (ValueError, RecursionError):
             symbols = None
-        if not isinstance(symbols, list) or not symbols or not all(isinstance(one, str) for one in symbols):
+        if not isinstance(symbols, list) or not symbols or not all(isinstance(text, str) for text in symbols):
             raise ApiError(-1100, "Illegal characters found in parameter 'symbols'; legal range is '^\\[\".*\"\\]$'.")
-        if any(one != self._symbol for one in symbols):
+        if any(text != self._symbol for text in symbols):
             raise ApiError(-1121, "Invalid symbol.")
         if len(set(symbols)) < len(symbols):
             raise ApiError(-1151, "Symbol is present multiple times in the list.")
 
 
 def read_new_order(parameters: Parameters, rules: SymbolRules) -> NewOrder:
-    """Return the order of the parameters; raises ApiError if they are not a valid order of the symbol."""
+    """Return the order in the parameters; raises ApiError if it is not a valid order of the symbol."""
     parameters.symbol()
     side = parameters.one_of("side", _SIDES, ApiError(-1117, "Invalid side."))
     order_type = _read_type(parameters)

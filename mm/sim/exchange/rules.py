@@ -1,4 +1,4 @@
-"""The rules for orders of a symbol: its filters, its order types, its fees."""
+"""The rules for orders of a symbol: filters, order types, fees."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ _MOST_PRICE_E8 = 1_000_000 * E8
 _MOST_QTY_E8 = 1_000_000 * E8
 
 Average = tuple[int, int]
-"""A mean price as a fraction: tick·lots traded, and the lots; exact, unlike a quotient."""
+"""A mean price as an exact fraction: traded tick·lots, and lots."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SymbolRules:
-    """The rules of one symbol. All of its filters are enforced, and exchangeInfo lists no others.
+    """The rules of one symbol. All filters are enforced, and exchangeInfo lists no others.
 
     Attributes:
         instrument: Symbol, price step, quantity step, minimum notional and the names of the assets.
@@ -29,13 +29,13 @@ class SymbolRules:
         most_notional_e8: Maximum notional of a limit order, in 1e-8 of the quote asset.
         multiplier_up_e8: Maximum price, as a multiple (1e-8) of the mean price.
         multiplier_down_e8: Minimum price, as a multiple (1e-8) of the mean price.
-        average_mins: Minutes of trades in the mean price.
+        average_mins: Window of the mean price, minutes.
         most_orders: Maximum number of open orders of an account.
         most_amends: Maximum number of amendments of one order.
-        maker_rate_e8: Fee of a resting order, in 1e-8 of what it receives.
-        taker_rate_e8: Fee of a taker, in 1e-8 of what it receives.
+        maker_rate_e8: Fee rate of a resting order, in 1e-8 of the received amount.
+        taker_rate_e8: Fee rate of a taker, in 1e-8 of the received amount.
         default_stp: Default mode of self-trade prevention.
-        step_ticks: Price step of users' orders, in ticks of the instrument; the market's own orders use one tick.
+        step_ticks: Price step of users' orders, in ticks of the instrument; simulated orders use one tick.
         step_lots: Quantity step of users' orders, in lots of the instrument.
     """
 
@@ -65,10 +65,10 @@ class SymbolRules:
         object.__setattr__(self, "tl_e8", tl_e8)
 
     def with_steps(self, tick_size: str, step_size: str) -> "SymbolRules":
-        """Return the rules with other steps for users' orders, as decimals; an empty text leaves a step as it is.
+        """Return the rules with new steps for users' orders, given as decimals; an empty text keeps the step.
 
         Raises:
-            UsageError: If one is not a positive multiple of the market's own step.
+            UsageError: If a step is not a positive multiple of the market's step.
         """
         grid = self.instrument
         ticks = _steps_in("tick", tick_size, grid.tick_e8) if tick_size else self.step_ticks
@@ -118,7 +118,7 @@ class SymbolRules:
             raise filter_failure("MARKET_LOT_SIZE")
 
     def check(self, new: NewOrder, average: Average) -> None:
-        """Raise ApiError if price or notional of an order fails a filter; a MARKET order is valued at *average*."""
+        """Raise ApiError if price or notional of an order fails a filter; MARKET orders are valued at *average*."""
         cost_tl, lots = average
         if not new.ticks:
             self.check_notional(new.quote_e8 or cost_tl * new.lots * self.tl_e8 // lots, market=True)
@@ -133,12 +133,12 @@ class SymbolRules:
             raise filter_failure("PERCENT_PRICE_BY_SIDE")
 
     def check_notional(self, notional_e8: int, *, market: bool = False) -> None:
-        """Raise ApiError if a notional is too small, or, unless it is a *market* order, too large."""
+        """Raise ApiError if a notional is too small, or too large (not checked for *market* orders)."""
         if notional_e8 < self.instrument.min_notional_e8 or (not market and notional_e8 > self.most_notional_e8):
             raise filter_failure("NOTIONAL")
 
     def filters(self) -> list[dict[str, Any]]:
-        """Return the filters, as exchangeInfo lists them."""
+        """Return the filters in the format of exchangeInfo."""
         grid = self.instrument
         up, down = decimal_text(self.multiplier_up_e8), decimal_text(self.multiplier_down_e8)
         tick, lot = grid.price(self.step_ticks), grid.qty(self.step_lots)
@@ -173,7 +173,7 @@ class SymbolRules:
         ]
 
     def entry(self) -> dict[str, Any]:
-        """Return the symbol as exchangeInfo shows it."""
+        """Return the symbol's entry in exchangeInfo."""
         return {
             "symbol": self.instrument.symbol,
             "status": "TRADING",
@@ -205,7 +205,7 @@ class SymbolRules:
 
 
 def _steps_in(name: str, text: str, own_e8: int) -> int:
-    """Return *text* as a number of the market's own steps, in 1e-8; raises UsageError if it is not whole."""
+    """Return *text* in units of the market's step *own_e8* (1e-8); raises UsageError if that is not whole."""
     try:
         count, rest = divmod(e8(text), own_e8)
     except OffGrid as error:

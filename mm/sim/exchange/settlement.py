@@ -1,7 +1,7 @@
-"""Settles the log of the matching core: the effect of every row on users' balances and orders.
+"""Settles the log of the matching core: applies every row to users' balances and orders.
 
-The core has accounts without balances; here each trade moves both assets between two accounts and charges the fees,
-exact to 1e-8.
+The core has accounts without balances; the settlement of a trade moves both assets between two accounts and charges
+the fees, exact to 1e-8.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mm.sim.matching._core import Matching
 
 Publish = Callable[[int, ExecutionReport | Position], None]
-"""Function of an account's number and one of its events."""
+"""Function called with an account number and an event of that account."""
 
 
 def fee_e8(amount_e8: int, rate_e8: int) -> int:
@@ -28,17 +28,17 @@ def fee_e8(amount_e8: int, rate_e8: int) -> int:
 
 
 class Settlement:
-    """Applies the rows of the log to users' orders and balances, and publishes the events.
+    """Applies the rows of the log to users' orders and balances, and publishes events.
 
     Args:
         rules: Rules of the symbol.
         core: The matching engine.
         accounts: Users by number.
-        orders: Users' orders by id, as long as they are kept; all others belong to the market.
-        publish: Called with the events.
+        orders: Stored orders of users by id; orders with other ids belong to the simulated market.
+        publish: Called with each event.
 
     Attributes:
-        market: Gains of the market itself, in 1e-8; negative for losses.
+        market: Gains of the simulated market, in 1e-8; negative for losses.
         fees: Fees charged by the exchange, in 1e-8.
     """
 
@@ -66,9 +66,9 @@ class Settlement:
         """Apply the next rows.
 
         Args:
-            rows: In order.
-            request_id: Client id of the cancel or amendment that caused them; without one a cancelled order of a user
-                counts as expired, since the exchange itself ended it.
+            rows: Rows in order.
+            request_id: Client id of the cancel or amendment that caused them; if empty, a cancelled order of a user is
+                reported as expired, since the exchange ended it.
         """
         for row in rows:
             _, kind, order_id, *_ = row
@@ -105,12 +105,12 @@ class Settlement:
         elif kind == ROW_EXPIRE and order is not self._taker:
             self._prevent(us, order, order.left_lots)
         elif kind == ROW_EXPIRE and order.left_lots:
-            # The taker ended at an order of its own account, which is still at the best price of the other side.
+            # The taker expired at a resting order of its own account, which is still first at the best opposite price.
             maker_id, _, ticks, _ = self._core.orders(-order.request.side, 1)[0]
             self._note_match(us, order, maker_id, ticks, (order.left_lots, 0))
 
     def reserve(self, order: UserOrder, amount_e8: int) -> None:
-        """Lock the amount that an order may spend, in 1e-8 of that asset."""
+        """Lock the maximum amount that an order may spend, in 1e-8 of that asset."""
         order.reserved_e8 = amount_e8
         self._pays(order).lock(amount_e8)
 
@@ -141,11 +141,11 @@ class Settlement:
         self._pays(order).lock(-amount_e8)
 
     def _worth(self, side: int, ticks: int, lots: int) -> int:
-        """Return the cost of *lots* for an order of *side* at a price, in 1e-8 of the asset that it spends."""
+        """Return the cost of *lots* for an order of *side* at a price, in 1e-8 of the spent asset."""
         return ticks * lots * self._rules.tl_e8 if side > 0 else lots * self._rules.instrument.lot_e8
 
     def _finish(self, us: int, order: UserOrder, status: str, **more: Any) -> None:
-        """End an order that is not filled, unlock its balance, and report it."""
+        """End an unfilled order, unlock its balance, and report it."""
         order.left_lots, order.status = 0, status
         self._release(order, order.reserved_e8)
         self.report(us, order, status, **more)
@@ -191,7 +191,7 @@ class Settlement:
         order.amendments.append(Amendment(execution_id, us, old_client_id, new_client_id, old_lots, order.lots))
 
     def _prevent(self, us: int, maker: UserOrder, lost: int) -> None:
-        """Record that *maker* lost lots to a taker of its own account, which may have lost some as well."""
+        """Record the lots that *maker*, and possibly the taker of the same account, lost to self-trade prevention."""
         taker = self._taker
         assert taker, maker
         taker_lost = {"DECREMENT": lost, "EXPIRE_BOTH": taker.left_lots}.get(taker.request.stp, 0)

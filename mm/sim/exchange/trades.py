@@ -1,4 +1,4 @@
-"""The trades of the symbol for market data: by id, aggregated, by time, with the mean price and the last 24 hours."""
+"""Trade history for market data: by id, by time, aggregate trades, mean price, 24-hour statistics."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -16,16 +16,16 @@ _KEEP_TRADES, _KEEP_AGGREGATES = 500_000, 200_000
 
 
 class TimeSpan(NamedTuple):
-    """A span between two instants, both included, µs; None if an end is open."""
+    """A time span, both ends included, µs; None if an end is open."""
 
     start_us: int | None
     end_us: int | None
 
 
 def within(entries: Sequence[Entry], span: TimeSpan, limit: int, instant: Callable[[Entry], int]) -> list[Entry]:
-    """Return up to *limit* of *entries*, which are in the order of their *instant*, oldest first.
+    """Return up to *limit* of *entries* in a time span, oldest first; *entries* must be sorted by *instant*.
 
-    With a start of the span these are the first ones from there on, else the last ones.
+    These are the first entries if the span has a start, else the last ones.
     """
     start = 0 if span.start_us is None else bisect_left(entries, span.start_us, key=instant)
     end = len(entries) if span.end_us is None else bisect_right(entries, span.end_us, key=instant)
@@ -34,7 +34,7 @@ def within(entries: Sequence[Entry], span: TimeSpan, limit: int, instant: Callab
 
 
 class MarketTrade(NamedTuple):
-    """One trade with a consecutive id; the instant is in µs of the exchange."""
+    """One trade with a consecutive id; *us* is the exchange's time, µs."""
 
     trade_id: int
     us: int
@@ -77,13 +77,13 @@ class TradeHistory(Sequence[MarketTrade]):
     def __len__(self) -> int:
         return len(self._cells) // _WIDTH
 
-    def __getitem__(self, at: int) -> MarketTrade:  # type: ignore[override]  # nobody takes a slice
+    def __getitem__(self, at: int) -> MarketTrade:  # type: ignore[override]  # no slices
         us, ticks, lots, buyer_is_maker = self._cells[_WIDTH * at : _WIDTH * (at + 1)]
         return MarketTrade(self.first_id + at, us, ticks, lots, bool(buyer_is_maker))
 
 
 class TradeBar(NamedTuple):
-    """The trades of a time span as one bar: prices in ticks, volume in lots, turnover in tick·lots."""
+    """Bar of the trades in a time span: prices in ticks, volume in lots, turnover in tick·lots."""
 
     us: int
     open_ticks: int
@@ -96,7 +96,7 @@ class TradeBar(NamedTuple):
     last_id: int
 
     def then(self, later: "TradeBar") -> "TradeBar":
-        """Return this bar and a later one as one bar."""
+        """Return this bar merged with a later one."""
         return TradeBar(
             self.us,
             self.open_ticks,
@@ -114,7 +114,7 @@ class TradeTape:
     """The latest trades, and running sums over them.
 
     Args:
-        average_mins: Minutes of trades in the mean price.
+        average_mins: Window of the mean price, minutes.
         keep: Minimum number of trades to keep; older ones are dropped.
     """
 
@@ -145,7 +145,7 @@ class TradeTape:
         return self._trades[len(self._trades) - 1] if self._trades else None
 
     def average(self, us: int) -> tuple[int, int] | None:
-        """Return tick·lots and lots traded in the minutes before *us*; if none, of the last trade; None before any."""
+        """Return tick·lots and lots traded in the window before *us*, else of the last trade; None before any trade."""
         self._leave_window(us)
         if self._volume_lots:
             return self._cost_tl, self._volume_lots
@@ -161,12 +161,12 @@ class TradeTape:
         return self._trades.since_id(trade_id, limit)
 
     def day(self, us: int) -> TradeBar | None:
-        """Return the last 24 hours, in whole minutes; None without a trade."""
+        """Return the bar of the last 24 hours, in whole minutes; None without trades."""
         bars = [bar for bar in self._minutes if bar.us > us - DAY_US - MINUTE_US]
         return reduce(TradeBar.then, bars) if bars else None
 
     def before(self, us: int) -> MarketTrade | None:
-        """Return the last trade before an instant, None if none is kept."""
+        """Return the last trade before time *us*, None if none is kept."""
         at = bisect_left(self._trades, us, key=lambda trade: trade.us) - 1
         return self._trades[at] if at >= 0 else None
 
@@ -178,7 +178,7 @@ class TradeTape:
 
 
 class AggregateTrade(NamedTuple):
-    """One aggregate trade: its id, the taker's side (+1 buy), price, quantity, first and last trade id, instant."""
+    """An aggregate trade: id, side of the taker (+1 buy), price, quantity, first and last trade id, time."""
 
     id: int
     side: int
@@ -190,7 +190,7 @@ class AggregateTrade(NamedTuple):
 
 
 class TradeAggregator:
-    """Joins the trades of one taker order at one price, between which no other order trades."""
+    """Aggregates consecutive trades of one taker order at one price."""
 
     def __init__(self) -> None:
         self._last_id = 0
@@ -198,30 +198,30 @@ class TradeAggregator:
         self._order_id = 0
 
     def trade(self, row: Row) -> AggregateTrade | None:
-        """Process a TRADE row, and return the aggregate trade that it ends, of another order or price, if any."""
+        """Process a TRADE row, and return the aggregate trade that it ends (of another order or price), else None."""
         us, _, order_id, _, _, side, ticks, lots, trade_id, _ = row
-        joined = self._open
-        if joined and order_id == self._order_id and ticks == joined.ticks:
-            self._open = joined._replace(lots=joined.lots + lots, last_id=trade_id)
+        aggregate = self._open
+        if aggregate and order_id == self._order_id and ticks == aggregate.ticks:
+            self._open = aggregate._replace(lots=aggregate.lots + lots, last_id=trade_id)
             return None
         self._last_id += 1
         self._order_id = order_id
         self._open = AggregateTrade(self._last_id, side, ticks, lots, trade_id, trade_id, us)
-        return joined
+        return aggregate
 
     def close(self) -> AggregateTrade | None:
-        """Return the open aggregate trade, None without one, once its order can trade no more."""
-        joined, self._open = self._open, None
-        return joined
+        """End and return the open aggregate trade, None if there is none; its order must not trade any more."""
+        aggregate, self._open = self._open, None
+        return aggregate
 
     def of(self, rows: Iterable[Row]) -> list[AggregateTrade]:
-        """Return the aggregate trades of *rows*, which end with the last row of an order, as every drained log does."""
-        ended = [self.trade(row) for row in rows if row[1] == ROW_TRADE]
-        return [joined for joined in (*ended, self.close()) if joined]
+        """Return the aggregate trades of *rows*, which must end with the last row of a command, as in a drained log."""
+        completed = [self.trade(row) for row in rows if row[1] == ROW_TRADE]
+        return [aggregate for aggregate in (*completed, self.close()) if aggregate]
 
 
 class AggregateHistory:
-    """The latest aggregate trades; needs all rows of an exchange, from its first trade on."""
+    """The latest aggregate trades; requires all rows of an exchange, from its first trade on."""
 
     def __init__(self) -> None:
         self._aggregator = TradeAggregator()

@@ -1,7 +1,7 @@
-"""The truth: the exact book after each update id, and every trade.
+"""The true market data: the exact book after each update id, and every trade.
 
-Stored as integers, apart from the exchange, in segments that each begin with a complete book, so that reading a book
-replays at most one segment. Faults of the wire do not change it.
+Stored as integers, separately from the exchange, in segments that each begin with a complete book, so that reading a
+book replays at most one segment. Injected connection faults do not change it.
 """
 
 from array import array
@@ -20,7 +20,7 @@ _SEGMENT = 1_024
 
 
 class TrueTrade(NamedTuple):
-    """One trade as it was: its instant in µs of the exchange, price and quantity as decimal text."""
+    """One true trade: the exchange's time in µs, price and quantity as decimal text."""
 
     trade_id: int
     us: int
@@ -30,17 +30,17 @@ class TrueTrade(NamedTuple):
 
 
 class Forgotten(DataError):
-    """An id in the future, or one that the truth no longer keeps."""
+    """Error for an id that is in the future, or no longer kept."""
 
 
 class MarketTruth:
-    """The exact history of one symbol, as far back as it is kept.
+    """The exact history of one symbol, for the kept period.
 
     A level's key is its price in ticks, negative for asks.
 
     Args:
         instrument: Formats prices and quantities.
-        first_update_id: The id before the first change; the book of that id is empty.
+        first_update_id: The id before the first change; its book is empty.
         keep: Minimum number of book changes, and of trades, to keep; older ones are dropped.
     """
 
@@ -58,12 +58,12 @@ class MarketTruth:
 
     @property
     def last_update_id(self) -> int:
-        """Id of the newest change, in the wire's numbering."""
+        """Id of the newest change, in the numbering that clients receive."""
         return self.named(self._last_update_id)[0]
 
     @property
     def first_update_id(self) -> int:
-        """Oldest id whose book is kept, in the wire's numbering of that time."""
+        """Oldest id whose book is kept, in the numbering that clients received at that time."""
         return self.named(self._segments[0].first_id)[0]
 
     @property
@@ -95,20 +95,20 @@ class MarketTruth:
         """Return bids and asks, best first, right after *update_id*.
 
         Args:
-            update_id: In the wire's numbering.
-            era: Which numbering, 0 the first; None for the newest that has the id.
+            update_id: Update id in the numbering that clients receive.
+            era: Index of the numbering, 0 for the first; None for the newest that has the id.
 
         Raises:
-            Forgotten: If the id is in the future, or older than what is kept.
+            Forgotten: If the id is in the future, or no longer kept.
         """
-        return self._texts(self._at(self._counted(update_id, era)))
+        return self._texts(self._at(self._internal(update_id, era)))
 
     def changed(self, first_id: int, last_id: int) -> tuple[list[Level], list[Level]]:
-        """Return bids and asks that changed in the ids from *first_id* to *last_id*, as they were after the last.
+        """Return the bids and asks changed by ids *first_id* to *last_id*, with their quantities after *last_id*.
 
-        These are the levels of a depth message with these ids; quantity zero if a level is gone. Newest numbering.
+        These are the levels of a depth message with these ids, in the newest numbering; a removed level has quantity 0.
         """
-        first, last = self._counted(first_id, None), self._counted(last_id, None)
+        first, last = self._internal(first_id, None), self._internal(last_id, None)
         levels = self._at(last)
         keys = {
             key
@@ -123,7 +123,7 @@ class MarketTruth:
         """Return the trades from *first_id* to *last_id*, both included.
 
         Raises:
-            Forgotten: If one of them is in the future, or older than what is kept.
+            Forgotten: If one of them is in the future, or no longer kept.
         """
         if first_id <= last_id and not self.first_trade_id <= first_id <= last_id <= self.last_trade_id:
             raise Forgotten(
@@ -132,12 +132,12 @@ class MarketTruth:
             )
         price, qty = self.instrument.price, self.instrument.qty
         return [
-            TrueTrade(one.trade_id, one.us, price(one.ticks), qty(one.lots), one.buyer_is_maker)
-            for one in self._trades.since_id(first_id, max(0, last_id - first_id + 1))
+            TrueTrade(trade.trade_id, trade.us, price(trade.ticks), qty(trade.lots), trade.buyer_is_maker)
+            for trade in self._trades.since_id(first_id, max(0, last_id - first_id + 1))
         ]
 
     def named(self, update_id: int) -> tuple[int, int]:
-        """Return the wire's id for the exchange's own *update_id*, and the first id of its era."""
+        """Return the id that clients receive for the exchange's internal *update_id*, and the first id of its era."""
         for after, shift in reversed(self._eras):
             if after < update_id:
                 return update_id - shift, after + 1 - shift
@@ -149,13 +149,13 @@ class MarketTruth:
         Only the numbering changes. Ids up to *after_id* remain in the previous era.
 
         Raises:
-            ValueError: If *after_id*, in the wire's numbering, is before the start of this era.
-            Forgotten: If there is no such id.
+            ValueError: If *after_id*, in the numbering of clients, is before the start of this era.
+            Forgotten: If the id does not exist.
         """
-        begun, after = self._eras[-1][0], self._counted(after_id, None)
-        if after < begun:
+        era_start, after = self._eras[-1][0], self._internal(after_id, None)
+        if after < era_start:
             raise ValueError(f"after_id={after_id} is before the current era")
-        if after == begun and len(self._eras) > 1:
+        if after == era_start and len(self._eras) > 1:
             self._eras.pop()
         self._eras.append((after, after - first_id + 1))
 
@@ -177,14 +177,14 @@ class MarketTruth:
         else:
             self._levels.pop(key, None)
 
-    def _counted(self, update_id: int, era: int | None) -> int:
-        """Return the exchange's own number of a wire id."""
+    def _internal(self, update_id: int, era: int | None) -> int:
+        """Return the exchange's internal number of a client-facing id."""
         for number in range(len(self._eras) - 1, -1, -1):
             if era not in (None, number):
                 continue
             after, shift = self._eras[number]
             until = self._eras[number + 1][0] if number + 1 < len(self._eras) else self._last_update_id
-            # The first era includes the id before its first change; later ones begin after the previous one.
+            # The first era includes the id before its first change; later eras begin after the previous one.
             if after + bool(number) <= update_id + shift <= until and update_id + shift >= self._segments[0].first_id:
                 return update_id + shift
         raise Forgotten(
@@ -201,14 +201,14 @@ class MarketTruth:
         return {key: lots for key, lots in levels.items() if lots}
 
     def _texts(self, levels: dict[int, int]) -> tuple[list[Level], list[Level]]:
-        """Return bids and asks as text, best first: keys fall, of bids and then of asks."""
+        """Return bids and asks as text, best first; descending keys have this order for bids and for asks."""
         price, qty = self.instrument.price, self.instrument.qty
         texts = [(key > 0, (price(abs(key)), qty(levels[key]))) for key in sorted(levels, reverse=True)]
         return [level for is_bid, level in texts if is_bid], [level for is_bid, level in texts if not is_bid]
 
 
 class _Segment:
-    """Changes of the book in order, at most so many that replaying them costs as much as copying its first book."""
+    """Changes of the book in order, limited in number: a replay costs about as much as a copy of the first book."""
 
     __slots__ = ("first_id", "keys", "lots", "most", "opening_keys", "opening_lots")
 

@@ -1,1 +1,1 @@
-"""The exchange's wire: one port for HTTP and WebSocket, with the protocols of Binance Spot."""
+"""Network interface of the exchange: one port for HTTP and WebSocket, with the protocols of Binance Spot."""

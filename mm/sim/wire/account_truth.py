@@ -1,6 +1,6 @@
-"""The truth about each user: received requests, orders, trades, balances and events, in the API's own format.
+"""True state of each user: received requests, orders, trades, balances and events, in the API's format.
 
-Faults change what is sent to a user, but not this record.
+Faults change messages to a user, but not this record.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ _SECRETS = ("apiKey", "signature")
 
 
 class NoSuchUser(MMError):
-    """There is no account of that name."""
+    """Error for an account name that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class _Received:
     """A received request.
 
     Attributes:
-        us: When it arrived, µs.
+        us: Time of arrival, µs.
         arrival: The request, and the effect of faults on it.
-        outcome: Its actual result; None if a fault prevented its execution.
+        outcome: Actual result; None if a fault prevented the execution.
     """
 
     us: int
@@ -36,7 +36,7 @@ class _Received:
     outcome: Json | None
 
     def content(self) -> Json:
-        """Return it as JSON, without the parameters of signing."""
+        """Return the request as JSON values, without the key and the signature."""
         arrival = self.arrival
         given = {name: text for name, text in arrival.call.parameters.given.items() if name not in _SECRETS}
         return {
@@ -50,11 +50,11 @@ class _Received:
 
 
 class AccountTruth:
-    """Keeps the newest requests that change orders, and the newest events, of each account.
+    """Record of the newest order-changing requests and the newest events of each account.
 
     Args:
         exchange: The exchange of the users.
-        texts: Formatters, with instants in ms (False) and in µs (True).
+        texts: Formatters, with timestamps in ms (False) and in µs (True).
         keep: Number of requests and events to keep per account.
     """
 
@@ -68,20 +68,20 @@ class AccountTruth:
             exchange.watch(number, self._events[number].append)
 
     def received(self, arrival: UserRequest, outcome: Json | None) -> None:
-        """Add a request and its outcome: the response that it would have had without faults, None if not executed."""
+        """Add a request and its outcome: the response without faults, None if the request was not executed."""
         if arrival.operation.changes_orders:
             self._requests[arrival.call.account].append(_Received(self._exchange.now_us, arrival, outcome))
 
     def content(self, user: str, *, micro: bool = False, since_us: int = 0) -> Json:
-        """Return the complete truth about *user* as a JSON object.
+        """Return the complete true state of *user* as JSON values.
 
         Args:
             user: Name of the account.
             micro: Whether time stamps are in µs, not in ms as in the API.
-            since_us: Requests, events, trades, and orders with their last change before this instant are omitted.
+            since_us: Requests, events, trades, and orders last changed before this time are omitted.
 
         Raises:
-            NoSuchUser: If there is no such user.
+            NoSuchUser: If the user does not exist.
         """
         exchange, texts = self._exchange, self._texts[micro]
         accounts = {one.name: one for one in exchange.accounts.values()}

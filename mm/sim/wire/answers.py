@@ -1,4 +1,4 @@
-"""The formats of one symbol: every response and event about trades, orders and accounts as JSON."""
+"""JSON formats of all responses and events about trades, orders and accounts of one symbol."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ from mm.sim.wire.stream_messages import stamped
 
 Json = dict[str, Any]
 NONE_ID = -1
-"""Value for no order list, no trade group and no trade."""
+"""Id if there is no order list, trade group or trade."""
 ZERO = decimal_text(0)
 _RATE_UNIT_E8 = 10_000
 """Unit of the old commission fields: 0.0001."""
 
 
 class SymbolTexts:
-    """Formats values in the units of one client.
+    """Formats values with the timestamp unit of one client.
 
     Args:
         rules: Rules of the symbol.
-        micro: Whether instants are in µs, not in ms.
+        micro: Whether timestamps are in µs, not in ms.
 
     Attributes:
         symbol: Name of the symbol.
@@ -36,7 +36,7 @@ class SymbolTexts:
         self._micro = micro
 
     def stamp(self, us: int) -> int:
-        """Return an instant in the client's unit."""
+        """Return a timestamp in the client's unit."""
         return stamped(us, micro=self._micro)
 
     def worth(self, spent_tl: int) -> str:
@@ -44,7 +44,7 @@ class SymbolTexts:
         return decimal_text(spent_tl * self._rules.tl_e8)
 
     def mean_price(self, cost_tl: int, lots: int) -> str:
-        """Return the mean price of *lots* that cost *cost_tl* tick·lots."""
+        """Return the mean price of *lots* with a cost of *cost_tl* tick·lots, as text."""
         return decimal_text(cost_tl * self._rules.instrument.tick_e8 // lots)
 
     # trades
@@ -97,7 +97,7 @@ class SymbolTexts:
     # orders
 
     def placed(self, order: UserOrder) -> Json:
-        """Return the response to a new order, in the requested detail."""
+        """Return the response to a new order, with the requested detail."""
         answer: Json = {
             **self._names(order, order.client_id),
             "transactTime": self.stamp(order.updated_us),
@@ -137,7 +137,7 @@ class SymbolTexts:
         }
 
     def amended(self, order: UserOrder, amendment: Amendment) -> Json:
-        """Return the response to an amendment, which names some fields differently."""
+        """Return the response to an amendment, in which some fields have other names."""
         state = self._state(order)
         return {
             "transactTime": self.stamp(amendment.us),
@@ -175,7 +175,7 @@ class SymbolTexts:
         }
 
     def amendment(self, order: UserOrder, amendment: Amendment) -> Json:
-        """Return one reduction of an order."""
+        """Return one amendment of an order in the format of queries."""
         return {
             "symbol": self.symbol,
             "orderId": order.order_id,
@@ -225,7 +225,7 @@ class SymbolTexts:
         }
 
     def _labels(self, order: UserOrder) -> Json:
-        """Return the order's mode of self-trade prevention, and its optional fields."""
+        """Return the self-trade prevention mode of an order, and its optional fields."""
         fields: Json = {"selfTradePreventionMode": order.request.stp}
         if order.prevented_lots:
             fields["preventedMatchId"] = order.prevented[-1].match_id
@@ -233,14 +233,14 @@ class SymbolTexts:
         return fields | _given(strategyId=order.request.strategy_id, strategyType=order.request.strategy_type)
 
     def _lost(self, match: PreventedMatch) -> Json:
-        """Return the losses of the two orders of a prevented match, without zeros."""
+        """Return the lots that each order of a prevented match lost, without zeros."""
         lots = {"takerPreventedQuantity": match.taker_lots, "makerPreventedQuantity": match.maker_lots}
         return {name: self.qty(lost) for name, lost in lots.items() if lost}
 
     # accounts
 
     def account(self, account: UserAccount, *, omit_zero: bool) -> Json:
-        """Return an account; with *omit_zero* without assets of zero balance."""
+        """Return an account; *omit_zero* is whether assets with zero balance are omitted."""
         rules = self._rules
         balances = {+1: account.base, -1: account.quote}
         return {
@@ -258,9 +258,9 @@ class SymbolTexts:
             "updateTime": self.stamp(account.updated_us),
             "accountType": "SPOT",
             "balances": [
-                {"asset": self._assets[side], "free": decimal_text(one.free), "locked": decimal_text(one.locked)}
-                for side, one in balances.items()
-                if one != Balance() or not omit_zero
+                {"asset": self._assets[side], "free": decimal_text(funds.free), "locked": decimal_text(funds.locked)}
+                for side, funds in balances.items()
+                if funds != Balance() or not omit_zero
             ],
             "permissions": ["SPOT"],
             "uid": account.number,
@@ -287,7 +287,7 @@ class SymbolTexts:
     # events
 
     def event(self, what: ExecutionReport | Position) -> Json:
-        """Return the event of *what*, sent to its user."""
+        """Return the event that is sent to the user for *what*."""
         return self._execution(what) if isinstance(what, ExecutionReport) else self._position(what)
 
     def terminated(self, us: int) -> Json:

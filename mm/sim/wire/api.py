@@ -1,4 +1,4 @@
-"""One exchange behind REST and the WebSocket API, and REST itself: a request in, a response out; no socket."""
+"""The shared part of REST and the WebSocket API, and the handler of REST requests; no socket."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ from mm.sim.wire.user_operations import USER_OPERATIONS
 
 OPERATIONS = (*MARKET_OPERATIONS, *USER_OPERATIONS)
 Clocks = Callable[[], Sequence[int]]
-"""Returns the exchange's instant, then further clocks by which a request's timestamp may be fresh, in µs."""
+"""Function that returns the exchange's time, then other clock readings accepted for request timestamps, µs."""
 _UNITS = {"MILLISECOND": False, "millisecond": False, "": False, "MICROSECOND": True, "microsecond": True}
 _SIGNATURE = re.compile(r"(?:^|&)signature=[^&]*")
 _NOT_DONE = -1007
@@ -39,14 +39,14 @@ class Api:
 
     Args:
         exchange: The exchange.
-        keys: Keys of all users.
-        clocks: Returns the time.
+        keys: API keys of all users.
+        clocks: Function that returns the clock readings.
         limits: Whether excess requests are refused.
 
     Attributes:
-        weights: Weight that each address has used.
-        faults: Injected faults of requests; None if none are set.
-        truth: The truth about each user.
+        weights: Request weight used by each address.
+        faults: Fault injector; None if no faults are set.
+        truth: True state of each user.
     """
 
     def __init__(self, exchange: Exchange, keys: Iterable[ApiKey], clocks: Clocks, *, limits: bool = True) -> None:
@@ -59,37 +59,37 @@ class Api:
         self.truth = AccountTruth(exchange, self._texts)
 
     def advance(self) -> int:
-        """Advance the exchange to its clock's instant, and return it."""
+        """Advance the exchange to the time of its clock, and return that time, µs."""
         self.exchange.advance(self.clocks()[0])
         return self.exchange.now_us
 
     def parameters(self, given: Mapping[str, str], operation: Operation, extra: tuple[str, ...] = ()) -> Parameters:
-        """Return the parameters of a request; raises ApiError if their names are not those of the operation.
+        """Return the parameters of a request; raises ApiError if the operation does not have one of the names.
 
         Args:
             given: Parameters by name.
             operation: The operation.
-            extra: Further names of the protocol.
+            extra: Further parameter names that the protocol allows.
         """
         parameters = Parameters(given, self.exchange.rules.instrument.symbol)
         parameters.check_names((*operation.parameters, *(SIGNED_PARAMETERS if operation.signed else ()), *extra))
         return parameters
 
     def texts(self, micro: bool) -> SymbolTexts:
-        """Return the formatter of responses, with instants in µs or in ms."""
+        """Return the formatter of responses, with timestamps in µs or in ms."""
         return self._texts[micro]
 
     def call(self, parameters: Parameters, account: int, *, micro: bool) -> Call:
-        """Return a call of an account, 0 for anonymous; with *micro* its response has time stamps in µs."""
+        """Return a call of an account, 0 for anonymous; *micro* is whether its response has timestamps in µs."""
         return Call(self.exchange, parameters, self._texts[micro], account)
 
     def arrive(self, operation: Operation, call: Call, via: str) -> UserRequest:
-        """Return a request that is about to be executed, with the effect of faults; it came *via* REST or WS."""
+        """Return a request before its execution, with the effect of faults; *via* is ``rest`` or ``ws``."""
         arrival = UserRequest(operation, call, via)
         return replace(arrival, fate=self.faults.fate(arrival)) if self.faults else arrival
 
     def act(self, arrival: UserRequest) -> Any:
-        """Return the content of the response; raises ApiError if the exchange or a fault refuses."""
+        """Execute a request and return the content of the response; raises ApiError if exchange or fault refuse it."""
         fate, outcome = arrival.fate, None
         refused, content = fate.error, None
         if fate.done:
@@ -99,7 +99,7 @@ class Api:
             except ApiError as error:
                 outcome = {"status": error.http_status, "error": error_content(error)}
                 refused = refused or error
-        elif refused is None:  # this response is not sent: a fault withholds or replaces it
+        elif refused is None:  # placeholder: a fault withholds or replaces this response
             refused = error_of(_NOT_DONE)
         self.truth.received(arrival, outcome)
         if refused:
@@ -108,7 +108,7 @@ class Api:
 
 
 class RestRoutes:
-    """Answers every request except WebSocket handshakes and control calls."""
+    """Handler of all requests except WebSocket handshakes and control calls."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -116,7 +116,7 @@ class RestRoutes:
         self._paths = {path for _, path in self._routes}
 
     def answer(self, request: Request) -> Response:
-        """Return the exchange's response."""
+        """Return the exchange's response to a request."""
         if request.path == _RETIRED:
             return Response(410, {"Content-Type": "text/html"}, _GONE)
         operation = self._routes.get((request.method, request.path))
@@ -140,10 +140,10 @@ class RestRoutes:
                 headers["Retry-After"] = str(-(-(error.retry_us - us) // US_PER_S))
         used = str(self._api.weights.used(request.remote, us))
         headers |= {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
-        return self._as_fated(json_response(status, content, headers), fate)
+        return self._with_faults(json_response(status, content, headers), fate)
 
-    def _as_fated(self, response: Response, fate: RequestFate) -> Response:
-        """Return *response* after faults: delayed, or never sent."""
+    def _with_faults(self, response: Response, fate: RequestFate) -> Response:
+        """Return *response*, delayed or never sent according to the faults in *fate*."""
         faults = self._api.faults
         if not fate.answered:
             return replace(response, wait=lambda _: None)
@@ -169,12 +169,12 @@ class RestRoutes:
 
 
 def error_content(error: ApiError) -> Json:
-    """Return the response content for a refusal."""
+    """Return the response content for an error."""
     return error.content() if error.data is None else error.content() | {"data": error.data}
 
 
 def signed_payload(request: Request) -> bytes:
-    """Return the signed bytes of a request: its raw query and body, without the signature."""
+    """Return the signed bytes of a request: raw query and body, without the signature."""
     body = request.body.decode("utf-8", "surrogateescape")
     parts = (_SIGNATURE.sub("", part).removeprefix("&") for part in (request.query, body))
     return "".join(parts).encode("utf-8", "surrogateescape")

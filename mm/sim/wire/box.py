@@ -1,4 +1,4 @@
-"""The exchange in a box: matching, market, rules, truth and wire, its time, and the calls below ``/sim/``.
+"""The complete simulated exchange: matching, market, rules, truth, server and clock, and the ``/sim/`` endpoints.
 
 ::
 
@@ -10,7 +10,7 @@
         await box.advance(seconds=10)
         ...  # box.truth.book(5100) is the book that a client must have by now
 
-Everything runs in the event loop that opened it; closing it releases everything.
+A box runs in the event loop that opened it; closing it releases all resources.
 """
 
 import asyncio
@@ -46,31 +46,31 @@ from mm.sim.wire.stream_requests import API_PATH, is_micro
 from mm.sim.wire.ws_api import ApiSession
 
 LOCKSTEP_US = 1_767_600_000_000_000
-"""The first instant of a box in lockstep: 2026-01-05 08:00:00 UTC."""
+"""The start time of a box in lockstep: 2026-01-05 08:00:00 UTC."""
 _HOURS = 24.0
 HTML = {"content-type": "text/html; charset=utf-8"}
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _MOST_US = 86_400 * US_PER_S
 _MOST_UPDATES = 10_000_000
 _MOST_TRADES = 100_000
-_PATIENCE_US = 60 * US_PER_S
+_MOST_UNCHANGED_US = 60 * US_PER_S
 
 
 class Box:
-    """The exchange of one symbol, which starts with its session.
+    """The simulated exchange of one symbol; its time starts at the session's opening.
 
     Args:
-        speed: Exchange seconds per second of wall time; 0 for lockstep: time advances only by calls.
+        speed: Exchange seconds per second of wall time; 0 for lockstep, in which only calls advance the time.
         limits: Whether excess orders, requests and handshakes are refused.
 
     Attributes:
         exchange: The rules, the users and their orders.
         truth: The true book and trades.
-        injector: Applies faults; None until some are set.
+        injector: Fault injector; None until faults are set.
         scenario: The market, with its parameters.
-        best: The true best prices over time.
-        scheduler: Moves the time.
-        running: The task that moves the time while the box is open, None before; it ends only if the exchange fails.
+        best: History of the true best prices.
+        scheduler: Advances the time.
+        running: Task that advances the time while the box is open, None before; it ends only if the exchange fails.
         server: The server.
     """
 
@@ -117,9 +117,9 @@ class Box:
         symbol: str = "SIMUSDT",
         wire_limits: WireLimits | None = None,
     ) -> "Box":
-        """Return a box for tests: time advances only by `advance`, and no request limit applies.
+        """Return a box for tests: only `advance` advances the time, and requests are not limited.
 
-        It starts at `LOCKSTEP_US`, so that equal arguments and equal calls give equal bytes.
+        It starts at `LOCKSTEP_US`, so that equal arguments and equal calls produce equal bytes.
 
         Args:
             scenario: A name of ``mm sim serve --scenario``, with its defaults.
@@ -134,7 +134,7 @@ class Box:
 
     @asynccontextmanager
     async def open(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator["Box"]:
-        """Listen, and advance the time, until the block ends.
+        """Listen and advance the time until the block ends.
 
         Raises:
             UsageError: If *host* and *port* cannot be bound.
@@ -151,7 +151,7 @@ class Box:
 
     @property
     def start_us(self) -> int:
-        """The exchange's first instant, µs."""
+        """Start time of the exchange, µs."""
         return self._session.open_us
 
     @property
@@ -161,12 +161,12 @@ class Box:
 
     @property
     def acted(self) -> list[tuple[int, str]]:
-        """The fault rules that have acted, each with its instant in µs."""
+        """The fault rules that have been applied, each with the time in µs."""
         return list(self.injector.acted) if self.injector else []
 
     @property
     def rest_url(self) -> str:
-        """Base URL of HTTP, without a path."""
+        """Base URL of REST, without a path."""
         return str(self.ready()["rest_url"])
 
     @property
@@ -175,7 +175,7 @@ class Box:
         return str(self.ready()["ws_url"])
 
     async def advance(self, *, seconds: float = 0.0, updates: int = 0) -> None:
-        """Advance the exchange by *seconds*, and then until its book has *updates* changes; all is sent on return.
+        """Advance by *seconds*, and then until the book has *updates* more changes; all events are sent on return.
 
         Raises:
             BadCall: If the book does not change within a minute of the exchange.
@@ -192,18 +192,18 @@ class Box:
         scheduler, exchange = self.scheduler, self.exchange
         scheduler.advance_to(scheduler.done_us + us)
         changed_id, changed_us = exchange.update_id, scheduler.done_us
-        wanted_id = changed_id + updates
-        while exchange.update_id < wanted_id:
+        target_id = changed_id + updates
+        while exchange.update_id < target_id:
             scheduler.advance_to(scheduler.done_us + US_PER_MS)
             if exchange.update_id != changed_id:
                 changed_id, changed_us = exchange.update_id, scheduler.done_us
-            elif scheduler.done_us - changed_us >= _PATIENCE_US:
+            elif scheduler.done_us - changed_us >= _MOST_UNCHANGED_US:
                 raise BadCall(
-                    f"updates={updates}: the book has not changed for a minute; {wanted_id - changed_id} are missing"
+                    f"updates={updates}: the book has not changed for a minute; {target_id - changed_id} are missing"
                 )
 
     def state(self) -> dict[str, Any]:
-        """Return the state of the exchange: its time, ids, connections, and the fault rules that have not acted."""
+        """Return the state of the exchange: time, ids, connections, and pending fault rules."""
         truth = self.truth
         return {
             "now_us": self.scheduler.done_us,
@@ -212,15 +212,15 @@ class Box:
             "trade_id": truth.last_trade_id,
             "first_trade_id": truth.first_trade_id,
             "connections": [
-                {"id": one.id, "path": one.path, "streams": list(one.streams)} for one in self.server.streams
+                {"id": conn.id, "path": conn.path, "streams": list(conn.streams)} for conn in self.server.streams
             ],
             "waiting": [str(rule) for rule in self.injector.waiting] if self.injector else [],
         }
 
     def ready(self) -> dict[str, Any]:
-        """Return what a client needs: addresses, symbol, and the accounts with their keys."""
+        """Return the data that a client needs: addresses, symbol, and the accounts with their keys."""
         host, port = self._address
-        shown = _EVERYWHERE.get(host, host)
+        shown = _WILDCARD_HOSTS.get(host, host)
         netloc = f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
         return {
             "ready": True,
@@ -232,10 +232,10 @@ class Box:
         }
 
     def inject(self, rules: Iterable[Rule]) -> None:
-        """Apply the faults of *rules*; rules whose moment has passed act now.
+        """Apply the faults of *rules*; rules whose trigger has already occurred apply immediately.
 
         Raises:
-            UsageError: If filter steps are not multiples of the market's own; then none of the rules acts.
+            UsageError: If filter steps are not multiples of the market's steps; then no rule is applied.
         """
         for rule in (rules := list(rules)):
             if rule.fault.kind.name == "filters":
@@ -255,15 +255,15 @@ class Box:
         self.server.flush()
 
     def account(self, user: str, *, micro: bool = False, since_us: int = 0) -> dict[str, Any]:
-        """Return the truth about *user*: balances, orders, trades, events, and each received request.
+        """Return the true state of *user*: balances, orders, trades, events, and each received request.
 
         Args:
             user: Name of an account, as in `ready`.
             micro: Whether time stamps are in µs, not in ms as in the API.
-            since_us: Events and requests before this instant are omitted.
+            since_us: Events and requests before this time are omitted.
 
         Raises:
-            NoSuchUser: If there is no such user.
+            NoSuchUser: If the user does not exist.
         """
         return self._api.truth.content(user, micro=micro, since_us=since_us)
 
@@ -276,7 +276,7 @@ class Box:
         self.exchange.rules = self.exchange.rules.with_steps(tick_size, step_size)
 
     def _clocks(self) -> Sequence[int]:
-        """Return the exchange's time, and also the wall time if the two differ."""
+        """Return the exchange's time, and also the wall time unless the speed is 1."""
         clock = self.scheduler.clock
         return (clock.now_us(),) if clock.speed == 1 else (clock.now_us(), now_us())
 
@@ -291,11 +291,11 @@ class Box:
 
 
 class BadCall(MMError):
-    """A control call that cannot be executed."""
+    """Error for a control call that cannot be executed."""
 
 
 class ControlCalls:
-    """Answers the calls below ``/sim/``: advance the time, set faults, read the truth; Binance has none of them."""
+    """The endpoints below ``/sim/``, which Binance does not have: advance the time, set faults, read the truth."""
 
     def __init__(self, box: Box) -> None:
         self._box = box
@@ -312,7 +312,7 @@ class ControlCalls:
         }
 
     def answer(self, request: Request) -> Response:
-        """Return the response to a call: 400 with a message if it cannot be executed."""
+        """Return the response to a call; status 400 with a message if it cannot be executed."""
         route = self._routes.get((request.method, request.path))
         if route is None:
             known = ", ".join(" ".join(one) for one in self._routes)
@@ -356,7 +356,7 @@ class ControlCalls:
         last_id = _requested(request, "to", truth.last_trade_id)
         if last_id - first_id >= _MOST_TRADES:
             raise BadCall(f"from={first_id}, to={last_id}: at most {_MOST_TRADES} trades at a time")
-        return [one._asdict() for one in truth.trades(first_id, last_id)]
+        return [trade._asdict() for trade in truth.trades(first_id, last_id)]
 
     def _account(self, request: Request) -> dict[str, Any]:
         micro = is_micro({name: [text] for name, text in request.params.items()})

@@ -1,6 +1,6 @@
-"""WebSocket connections on an asyncio transport: frames, pings, limits and closing; for streams and WebSocket API.
+"""WebSocket connections of streams and WebSocket API on an asyncio transport: frames, pings, limits and closing.
 
-Frames are collected and written once per time slice, so that thousands of events cost few system calls.
+Frames are collected and written once per time slice, so that thousands of events need few system calls.
 """
 
 import asyncio
@@ -33,13 +33,13 @@ from mm.sim.wire.stream_requests import Opening, Reply, StreamControl, StreamNam
 
 _GATHERED = 512
 _PHASE_STEP = 437
-"""Coprime to 1000 and 100: the phases of consecutive connections differ for both depth intervals."""
+"""Coprime to 1000 and 100, so that consecutive connections have different phases for both depth intervals."""
 _AT_ONCE = 16
-"""Frames of one connection that are handled in one iteration of the event loop."""
+"""Maximum number of frames of one connection that are handled in one iteration of the event loop."""
 _NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s
 _CONTROL = (Opcode.PING, Opcode.PONG)
 USER_EVENTS = ("executionReport", "outboundAccountPosition")
-"""The user events to which faults apply."""
+"""User events to which faults apply."""
 
 
 class ConnectionHub:
@@ -47,7 +47,7 @@ class ConnectionHub:
 
     Attributes:
         seconds: A monotonic wall clock, in s.
-        faults: None if no faults are set.
+        faults: Fault injector; None if no faults are set.
         unsent: Connections with collected frames.
         sockets: Open WebSocket connections, in the order of their handshakes.
     """
@@ -71,7 +71,7 @@ class WebSocket(asyncio.Protocol):
     """One connection after its handshake; subclasses implement `take_text`.
 
     Attributes:
-        closing: Whether it is closing: nothing more is received or sent.
+        closing: Whether the connection is closing, so that no more data are received or sent.
     """
 
     def __init__(self, hub: ConnectionHub, transport: asyncio.Transport, protocol: ServerProtocol) -> None:
@@ -93,7 +93,7 @@ class WebSocket(asyncio.Protocol):
         raise NotImplementedError
 
     def announce_shutdown(self, us: int) -> None:
-        """Send the event that announces, at the instant *us*, the shutdown of the server."""
+        """Send the event that announces the shutdown of the server at time *us*."""
         raise NotImplementedError
 
     def admits(self) -> bool:
@@ -111,20 +111,20 @@ class WebSocket(asyncio.Protocol):
             self._write_gathered()
 
     def flush(self) -> None:
-        """Send the collected frames; a client that is too slow is cut."""
+        """Send the collected frames; the connection of a client that is too slow is closed."""
         self._write_gathered()
         if not self.closing and self.waiting_bytes > self._hub.limits.lost_bytes:
             self.close(POLICY_VIOLATION, "Too slow")
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes that the system has not accepted yet."""
+        """Number of bytes that the operating system has not accepted yet."""
         return self._transport.get_write_buffer_size()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close with a close frame after the collected frames, and cut the connection if the client does not close.
+        """Send the collected frames and a close frame, and abort the connection if the client does not close.
 
-        With 1006, which no frame can carry, the collected frames are sent and the stream ends without a close frame.
+        Code 1006 cannot be sent in a frame: the collected frames are sent and the stream ends without a close frame.
         """
         if self.closing:
             return
@@ -133,7 +133,7 @@ class WebSocket(asyncio.Protocol):
         self._end()
 
     def abort(self) -> None:
-        """Cut the connection with a reset: no close frame, and unsent data is lost."""
+        """Reset the connection: no close frame, and unsent data are lost."""
         reset(self._transport)
         self.closing = True
 
@@ -143,7 +143,7 @@ class WebSocket(asyncio.Protocol):
         self._transport.pause_reading()
 
     def sweep(self, now_s: float) -> None:
-        """Do what is due at *now_s*: send a ping, or end a connection that is too old or does not answer pings."""
+        """Send a ping if due at *now_s*, or close a connection that is too old or does not answer pings."""
         limits = self._hub.limits
         if self.closing or self._yielding:
             return
@@ -172,18 +172,18 @@ class WebSocket(asyncio.Protocol):
         for _ in range(min(_AT_ONCE, len(self._frames))):
             if not self.closing:
                 self._take_frame(self._frames.popleft())
-        rested, self._yielding = self._yielding, bool(self._frames) and not self.closing
+        had_yielded, self._yielding = self._yielding, bool(self._frames) and not self.closing
         if self._yielding:
             self._transport.pause_reading()
             asyncio.get_running_loop().call_soon(self._take_frames)
         elif not self.closing:
-            if rested and not self._paused:
+            if had_yielded and not self._paused:
                 self._transport.resume_reading()
             self._send_control()
         self._hub.flush()
 
     def eof_received(self) -> bool:
-        """Handle the end of the client's sending side; the transport closes."""
+        """Handle the end of the client's sending side, after which the transport closes."""
         self.closing = True
         return False
 
@@ -201,7 +201,7 @@ class WebSocket(asyncio.Protocol):
         if not self.admits():
             self.close(POLICY_VIOLATION, "Too many requests")
         elif frame.opcode is Opcode.PONG:
-            # A pong answers its ping and all earlier ones; an unsolicited pong has no effect.
+            # A pong answers its ping and all earlier pings; an unsolicited pong has no effect.
             pings, payload = list(self._pings), bytes(frame.data)
             for answered in pings[: pings.index(payload) + 1] if payload in pings else ():
                 del self._pings[answered]
@@ -217,7 +217,7 @@ class WebSocket(asyncio.Protocol):
                     self.take_text(text)
 
     def _send_control(self) -> None:
-        """Send the control frames of the protocol; after a close frame, nothing more."""
+        """Send the control frames of the protocol; after a close frame, end the connection."""
         for frame in self._protocol.data_to_send():
             if frame:
                 self.write(frame)
@@ -225,12 +225,12 @@ class WebSocket(asyncio.Protocol):
             self._end()
 
     def _end(self) -> None:
-        """Send the remaining frames and end the sending side; further data of the client is ignored."""
+        """Send the remaining frames and close the sending side; further data of the client are ignored."""
         self._gathered += [frame for frame in self._protocol.data_to_send() if frame]
         self._write_gathered()
         self.closing = True
         if self._transport.can_write_eof() and not self._transport.is_closing():
-            with suppress(OSError):  # the client may be gone already
+            with suppress(OSError):  # the client may have disconnected already
                 self._transport.write_eof()
         self._cut = asyncio.get_running_loop().call_later(self._hub.limits.close_s, self._transport.abort)
 
@@ -241,7 +241,7 @@ class WebSocket(asyncio.Protocol):
 
 
 def reset(transport: Any) -> None:
-    """Close *transport* at once with a reset."""
+    """Reset *transport* immediately."""
     sock = transport.get_extra_info("socket")
     if sock is not None and not transport.is_closing():
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
@@ -252,10 +252,10 @@ class StreamConnection(WebSocket):
     """A connection of the market streams.
 
     Attributes:
-        id: Counts from 1 over the server's lifetime.
-        path: Raw path of its handshake, with the query.
-        micro: Whether its time stamps are in µs, not in ms.
-        phase_ms: When its depth batches end, in ms after each whole second; applies to later subscriptions.
+        id: Sequence number over the server's lifetime, from 1.
+        path: Raw path of the handshake, with the query.
+        micro: Whether timestamps are in µs, not in ms.
+        phase_ms: End of its depth batches, in ms after each whole second; applies to later subscriptions.
     """
 
     def __init__(
@@ -275,7 +275,7 @@ class StreamConnection(WebSocket):
         if self._hub.faults:
             self._hub.faults.scope.open(self)
         if reply := self._control.begin(streams):
-            self._follow(reply)
+            self._apply_reply(reply)
         for stream in self._control.streams.values():
             self._hub.feed.subscribe(self, stream)
 
@@ -286,7 +286,7 @@ class StreamConnection(WebSocket):
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """The names of its streams, in the order of subscription."""
+        """Names of the subscribed streams, in the order of subscription."""
         return tuple(self._control.streams)
 
     def announce_shutdown(self, us: int) -> None:
@@ -294,7 +294,7 @@ class StreamConnection(WebSocket):
         self.deliver(server_shutdown(us, micro=self.micro))
 
     def shutdown_frame(self, us: int) -> bytes:
-        """Return the frame of the same event, bypassing the faults."""
+        """Return the frame of the shutdown event, which bypasses the faults."""
         return server_shutdown(us, micro=self.micro).frame(combined=self.combined)
 
     def admits(self) -> bool:
@@ -302,15 +302,15 @@ class StreamConnection(WebSocket):
         return self._received.admit(self._hub.seconds())
 
     def take_text(self, text: str) -> None:
-        """Take a request such as SUBSCRIBE."""
-        self._follow(self._control.handle(text))
+        """Handle a request such as SUBSCRIBE."""
+        self._apply_reply(self._control.handle(text))
 
     def is_slow(self, stream: str) -> bool:
-        """Return True if replaceable events of *stream* should wait."""
+        """Return True if replaceable events of *stream* should be delayed."""
         return self._holds(stream) or self.waiting_bytes > self._hub.limits.slow_bytes
 
     def deliver(self, message: Message) -> None:
-        """Send *message*, or the output of the faults for it."""
+        """Send *message*, or the faults' replacement of it."""
         if self.closing or self._holds(message.stream):
             return
         faults = self._hub.faults
@@ -321,7 +321,7 @@ class StreamConnection(WebSocket):
             self.write(out if isinstance(out, bytes) else out.frame(combined=self._control.combined))
 
     def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:
-        """Hold back the events of *streams*, of all if None, or release them; see `FaultyConnection`."""
+        """Hold the events of *streams*, of all if None, or release them; see `FaultyConnection`."""
         self._stalled = streams if on else ()
         self._silent = on and silent
 
@@ -337,7 +337,7 @@ class StreamConnection(WebSocket):
     def _holds(self, stream: str) -> bool:
         return self._stalled is None or stream in self._stalled
 
-    def _follow(self, reply: Reply) -> None:
+    def _apply_reply(self, reply: Reply) -> None:
         self.write(text_frame(json_bytes(reply.answer)))
         for stream in reply.left:
             self._hub.feed.unsubscribe(self, stream)
@@ -348,36 +348,36 @@ class StreamConnection(WebSocket):
 
 
 class MessageSession(Protocol):
-    """The session of one client over a WebSocket; it is created with the function that sends an object as JSON."""
+    """The session of one client over a WebSocket, created with a function that sends an object as JSON."""
 
     def handle(self, text: str) -> None:
-        """Handle one message of the client; responses and errors are sent by the session's send function."""
+        """Handle one message of the client; responses and errors are sent with the send function."""
 
     def announce_shutdown(self, us: int) -> None:
-        """Send the event that announces, at the instant *us*, the shutdown of the server."""
+        """Send the event that announces the shutdown of the server at time *us*."""
 
     def log_off(self) -> None:
-        """End the authentication, as a logout does."""
+        """End the session's authentication, as in a logout."""
 
     def end_streams(self) -> None:
-        """End the user data streams, each with the terminating event."""
+        """End the user data streams, each with a termination event."""
 
     def close(self) -> None:
-        """Stop sending: the connection is closed."""
+        """Stop sending, since the connection is closed."""
 
 
 class ApiConnection(WebSocket):
     """A connection of the WebSocket API.
 
     Args:
-        number: Counts from 1 over the server's lifetime, independent of stream connections.
-        micro: Whether its time stamps are in µs, not in ms.
-        open_session: Creates its session from a function that sends an object.
+        number: Sequence number over the server's lifetime, from 1, independent of stream connections.
+        micro: Whether timestamps are in µs, not in ms.
+        open_session: Function that creates the session, given a function that sends an object.
 
     Attributes:
-        id: Its number.
-        phase_ms: Unused: it has no batches.
-        combined: Whether its events are wrapped with a stream's name: always False.
+        id: The sequence number.
+        phase_ms: Unused, since there are no batches.
+        combined: Whether events are wrapped with their stream's name: always False.
     """
 
     combined = False
@@ -399,12 +399,12 @@ class ApiConnection(WebSocket):
         self._session = open_session(self.send)
 
     def begin(self) -> None:
-        """Start: faults apply from now on."""
+        """Start the connection; faults apply from now on."""
         if self._hub.faults:
             self._hub.faults.users.open(self)
 
     def send(self, content: Any) -> None:
-        """Send *content* as JSON, or the output of the faults for a user's event."""
+        """Send *content* as JSON; of a user's event, the faults' replacement."""
         faults, event = self._hub.faults, content.get("event", {})
         if self.closing or faults is None or event.get("e") not in USER_EVENTS:
             self.write(text_frame(json_bytes(content)))
@@ -415,15 +415,15 @@ class ApiConnection(WebSocket):
             self.write(out if isinstance(out, bytes) else out.frame(combined=False))
 
     def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:  # noqa: ARG002
-        """Stop sending completely if *silent*, or send again; there are no *streams* to hold back."""
+        """Stop all sending if *silent*, or resume it; *streams* is not used."""
         self._silent = on and silent
 
     def log_off(self) -> None:
-        """End the session's authentication, as a logout does."""
+        """End the session's authentication, as in a logout."""
         self._session.log_off()
 
     def end_streams(self) -> None:
-        """End its user data streams, each with the terminating event."""
+        """End the user data streams of the session, each with a termination event."""
         self._session.end_streams()
 
     def announce_shutdown(self, us: int) -> None:
@@ -431,11 +431,11 @@ class ApiConnection(WebSocket):
         self._session.announce_shutdown(us)
 
     def shutdown_frame(self, us: int) -> bytes:
-        """Return the frame of the same event."""
+        """Return the frame of the shutdown event."""
         return text_frame(json_bytes({"event": server_shutdown(us, micro=self.micro).event}))
 
     def take_text(self, text: str) -> None:
-        """Take a request."""
+        """Handle a request."""
         self._session.handle(text)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -1,9 +1,9 @@
-"""The market streams: rows of the order log in, events for the subscribers out; no socket and no clock.
+"""The market streams: converts rows of the order log to events for the subscribers; no socket and no clock.
 
-Instants come from the rows. The events of a connection depend only on the rows and its phase, not on how the rows are
-split into chunks. Depth events are batches of level changes that end every 100 ms or every second, at a phase of the
-connection. Connections of one phase share the batch and its bytes. For a slow connection batches are merged into one,
-which is possible because quantities are absolute.
+Timestamps are those of the rows. The events of a connection depend only on the rows and its phase, not on how the rows
+are split into chunks. Depth events are batches of level changes that end every 100 ms or every second, at a phase of
+the connection. Connections with equal phase share the batch and its bytes. For a slow connection, batches are merged,
+which is possible since quantities are absolute.
 """
 
 import heapq
@@ -20,33 +20,33 @@ from mm.sim.wire.stream_messages import Batch, Message, Texts
 from mm.sim.wire.stream_requests import StreamName
 
 _PRICES = 1 << 16
-_BEGINS = (ROW_NEW, ROW_CANCEL)  # rows that start a new command: the previous order trades no more
+_FIRST_ROWS = (ROW_NEW, ROW_CANCEL)  # rows that start a new command, after which the previous order does not trade
 _Best = tuple[list[Level], list[Level]]
 
 
 class Subscriber(Protocol):
-    """A connection, as seen by the streams.
+    """The interface of a connection to the streams.
 
     Attributes:
-        micro: Whether its time stamps are in µs, not in ms.
-        phase_ms: When its depth batches end, in ms after each whole second; 100 ms streams use it modulo 100.
+        micro: Whether its timestamps are in µs, not in ms.
+        phase_ms: End of its depth batches, in ms after each whole second; 100 ms streams use it modulo 100.
     """
 
     micro: bool
     phase_ms: int
 
     def is_slow(self, stream: str) -> bool:
-        """Return True if replaceable events of *stream* should not be sent now."""
+        """Return True if replaceable events of *stream* should be delayed."""
 
     def deliver(self, message: Message) -> None:
-        """Receive *message*, in the order of sending."""
+        """Send *message*; called in the order of sending."""
 
 
 class BatchTimer:
     """All depth and partial depth streams of one interval and phase.
 
     Attributes:
-        due_us: The next such instant.
+        due_us: End of the current batch, µs.
     """
 
     def __init__(self, interval_us: int, phase_us: int, now_us: int) -> None:
@@ -60,7 +60,7 @@ class BatchTimer:
         self._partial: dict[tuple[Subscriber, StreamName], int] = {}
 
     def add(self, side: int, ticks: int, level: str, update_id: int) -> None:
-        """Add a change of the book: the text of the level at *ticks* after *update_id*."""
+        """Add a change of the book: *level* is the text of the level at *ticks* after *update_id*."""
         self._first_id = self._first_id or update_id
         (self._bids if side > 0 else self._asks)[ticks] = level
 
@@ -72,14 +72,14 @@ class BatchTimer:
             self._partial[subscriber, stream] = -1
 
     def leave(self, subscriber: Subscriber, stream: StreamName) -> None:
-        """Stop sending *stream* to *subscriber*; without effect if it is not on this timer."""
+        """Stop sending *stream* to *subscriber*; no effect if the stream is not on this timer."""
         if stream.kind == "depth" and stream.interval_ms * US_PER_MS == self.key[0]:
             self._depth.pop(subscriber, None)
         self._partial.pop((subscriber, stream), None)
 
     @property
     def without_listeners(self) -> bool:
-        """Whether there are no listeners."""
+        """Whether the timer has no subscribers."""
         return not self._depth and not self._partial
 
     def emit(self, symbol: str, texts: Texts, book: LocalOrderBook, update_id: int) -> None:
@@ -91,22 +91,22 @@ class BatchTimer:
         self.due_us = self._after(self.due_us)
 
     def skip_to(self, us: int) -> None:
-        """Skip to the first due instant at *us* or later, if nothing happened before."""
+        """Skip to the first end of a batch at *us* or later; all earlier batches must be empty."""
         self.due_us = max(self.due_us, self._after(us - 1))
 
     def _send_depth(self, name: str, batch: Batch | None, texts: Texts) -> None:
         made: dict[bool, Message] = {}
-        for subscriber, waiting in list(self._depth.items()):
-            owed = waiting.then(batch) if waiting and batch else waiting or batch
-            if owed is None:
+        for subscriber, earlier in list(self._depth.items()):
+            pending = earlier.then(batch) if earlier and batch else earlier or batch
+            if pending is None:
                 continue
             if subscriber.is_slow(name):
-                self._depth[subscriber] = owed
+                self._depth[subscriber] = pending
                 continue
             self._depth[subscriber] = None
             micro = subscriber.micro
-            if owed is not batch:
-                subscriber.deliver(texts.depth(name, owed, self.due_us, micro=micro))
+            if pending is not batch:
+                subscriber.deliver(texts.depth(name, pending, self.due_us, micro=micro))
                 continue
             if micro not in made:
                 made[micro] = texts.depth(name, batch, self.due_us, micro=micro)
@@ -128,7 +128,7 @@ class BatchTimer:
 
 
 class StreamFeed:
-    """All market streams of one symbol, whose log begins at *now_us* with an empty book.
+    """All market streams of one symbol; its log begins at *now_us* with an empty book.
 
     Attributes:
         update_id: Id of the last change of the book; 0 before the first.
@@ -178,11 +178,11 @@ class StreamFeed:
             self._stale.pop(subscriber, None)
 
     def take(self, rows: Sequence[Row]) -> None:
-        """Process the next *rows* of the log; they end with the last row of a command."""
+        """Process the next *rows* of the log, which must end with the last row of a command."""
         traded_us = 0
         for row in rows:
             us, kind = row[0], row[1]
-            if us != traded_us or kind in _BEGINS:
+            if us != traded_us or kind in _FIRST_ROWS:
                 self._agg_trade(self._agg_trades.close())
                 if self._due and us >= self._due[0][0]:
                     self._emit_due(us)
@@ -195,7 +195,7 @@ class StreamFeed:
         self.now_us = max(self.now_us, rows[-1][0]) if rows else self.now_us
 
     def advance(self, us: int) -> None:
-        """Advance the time to *us*: no row before it may follow."""
+        """Advance the time to *us*; later rows must not be before it."""
         self.now_us = max(self.now_us, us)
         self._emit_due(us)
         for subscriber in [one for one in self._stale if not one.is_slow(self._names["bookTicker"])]:

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection, which answers requests or becomes a WebSocket.
+"""One HTTP/1.1 connection, which serves requests or becomes a WebSocket.
 
 Bytes are parsed by h11, which does no I/O, so that both protocols share one port and one transport.
 """
@@ -20,19 +20,19 @@ METHODS = ("GET", "POST", "PUT", "DELETE")
 _UNKNOWN = -1000
 _Open = h11.Request | h11.Data | h11.EndOfMessage
 _AT_ONCE = 8
-"""Requests of one connection that are answered in one iteration of the event loop."""
+"""Maximum number of requests of one connection that are served in one iteration of the event loop."""
 _WAITING = (h11.NEED_DATA, h11.PAUSED)
 Upgrade = Callable[[Request, str, asyncio.Transport], Response | asyncio.Protocol]
-"""Function of a handshake, its raw path and the transport; returns the new WebSocket, or a refusal."""
+"""Function called with a handshake, its raw path and the transport; returns the new WebSocket, or a refusal."""
 
 
 class HttpConnection(asyncio.Protocol):
     """One HTTP connection, until it closes or becomes a WebSocket.
 
-    It adds itself to *open_ones*, the open connections of the server, and removes itself from it.
+    It adds itself to *open_ones*, the set of the server's open connections, and removes itself when it ends.
 
     Attributes:
-        of_control: Whether its last request was a control call.
+        of_control: Whether the last request was a control call.
     """
 
     def __init__(self, hub: ConnectionHub, open_ones: "set[HttpConnection]", answer: Answer, upgrade: Upgrade) -> None:
@@ -49,7 +49,7 @@ class HttpConnection(asyncio.Protocol):
         self.of_control = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Open."""
+        """Register the open connection."""
         self._transport = cast(asyncio.Transport, transport)
         self._open_ones.add(self)
 
@@ -76,18 +76,18 @@ class HttpConnection(asyncio.Protocol):
         return not self._ended
 
     def pause_writing(self) -> None:
-        """Stop answering and reading until the client has received the sent data."""
+        """Stop serving and reading until the client has received the sent data."""
         self._full = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Resume answering."""
+        """Resume serving requests."""
         self._full = False
         self._transport.resume_reading()
         self._read()
 
     def sweep(self, now_s: float) -> None:
-        """Close if the client is idle for too long, or takes too long to send one request."""
+        """Close if the client is idle, or sends one request, for too long."""
         limits, reading = self._hub.limits, self._http.their_state in (h11.IDLE, h11.SEND_BODY)
         idle = now_s - self._received_s >= limits.idle_s
         if not self._ended and (idle or (reading and now_s - self._began_s >= limits.request_s)):
@@ -99,7 +99,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport.abort()
 
     def _read(self) -> None:
-        """Handle received events, until one has to wait or the limit of this iteration is reached."""
+        """Handle received events until one must wait, or the limit of this iteration is reached."""
         answered = 0
         while not (self._ended or self._full or self._yielding or self._transport.is_closing()):
             try:
@@ -117,9 +117,9 @@ class HttpConnection(asyncio.Protocol):
                 if answered == _AT_ONCE and not self._ended:  # let other connections proceed
                     self._yielding = True
                     self._transport.pause_reading()
-                    asyncio.get_running_loop().call_soon(self._go_on)
+                    asyncio.get_running_loop().call_soon(self._resume)
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         self._yielding = False
         if not self._ended:
             if not self._full and self._http.our_state is not h11.SEND_RESPONSE:  # a late response resumes reading
@@ -210,7 +210,7 @@ class HttpConnection(asyncio.Protocol):
             self._end()
 
     def _refuse(self, status: int, text: str) -> None:
-        """Refuse an unreadable request, and end; if a response is in progress, only end."""
+        """Refuse an unreadable request and close; if a response is in progress, only close."""
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self._send(refusal(status, _UNKNOWN, text, {"Connection": "close"}))
         if not self._ended:
@@ -220,9 +220,9 @@ class HttpConnection(asyncio.Protocol):
         self._transport.write(b"".join(self._http.send(event) or b"" for event in events))
 
     def _end(self) -> None:
-        """End the sending side, and close a moment later; further data of the client is ignored."""
+        """Close the sending side, and abort after `close_s`; further data of the client is ignored."""
         self._ended = True
         if self._transport.can_write_eof() and not self._transport.is_closing():
-            with suppress(OSError):  # the client may be gone already
+            with suppress(OSError):  # the client may have disconnected already
                 self._transport.write_eof()
         asyncio.get_running_loop().call_later(self._hub.limits.close_s, self._transport.abort)

@@ -1,4 +1,4 @@
-"""Requests and responses between connections and routes; no socket, no clock."""
+"""The requests and responses passed between connections and routes; no socket, no clock."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -18,10 +18,10 @@ class Request:
     """One complete HTTP request.
 
     Attributes:
-        method: In capitals.
-        path: Without the query, percent-decoded.
+        method: HTTP method, upper case.
+        path: Path without the query, percent-decoded.
         params: Parameters of the query string and of an urlencoded body, decoded; the query takes precedence.
-        headers: Headers with lower-case names; the last value of a repeated one.
+        headers: Headers with lower-case names; for repeated headers the last value.
         body: Raw body, for signatures.
         remote: The client's address, without its port.
         query: Raw query without the question mark, for signatures.
@@ -38,16 +38,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The response to a request, and the faults of its transmission.
+    """The response to a request, and faults in its transmission.
 
     Attributes:
         status: HTTP status code.
-        headers: Without ``Content-Length``, which the wire adds.
+        headers: Headers without ``Content-Length``, which the connection adds.
         body: The complete body.
         delay_s: Seconds of wall time before the first byte is sent.
-        cut_at: Number of body bytes after which the connection is cut, although the full length was announced.
+        cut_at: Number of body bytes after which the connection is cut, although ``Content-Length`` is the full length.
         reset: Whether the connection is reset instead of a response.
-        wait: Function that receives the send function, and calls it when due, or never; None sends at once.
+        wait: Function that is called with the send function, and calls it later or never; None sends at once.
     """
 
     status: int
@@ -81,7 +81,7 @@ def json_response(status: int, content: Any, headers: Mapping[str, str] | None =
 
 
 def refusal(status: int, code: int, msg: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return the response to a request that is refused, with the exchange's own *code*."""
+    """Return the response to a refused request, with the exchange's error *code*."""
     return json_response(status, {"code": code, "msg": msg}, headers)
 
 

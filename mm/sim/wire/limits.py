@@ -1,4 +1,4 @@
-"""Limits: of connections, of events within a time window, and of the weight of requests."""
+"""Limits of connections, of event rates, and of request weights."""
 
 from collections import deque
 
@@ -9,26 +9,26 @@ from mm.sim.exchange.api_error import TEAPOT, TOO_MANY, ApiError
 
 WEIGHT_LIMIT = RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 6_000)
 RAW_LIMIT = RateLimit("RAW_REQUESTS", "MINUTE", 5, 300_000)
-_PATIENCE = 10
-"""Number of refusals within one minute that an address may ignore before it is banned."""
-_FIRST_BAN_US, _LONGEST_BAN_US, _HARDER = 2 * MINUTE_US, 3 * DAY_US, 5
+_REFUSALS_BEFORE_BAN = 10
+"""Number of refusals within one minute after which an address is banned."""
+_FIRST_BAN_US, _LONGEST_BAN_US, _BAN_FACTOR = 2 * MINUTE_US, 3 * DAY_US, 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireLimits:
-    """The limits of connections; durations are in seconds of wall time, independent of the exchange's clock.
+    """Limits of connections; durations are seconds of wall time, independent of the exchange's clock.
 
     Attributes:
         messages: Maximum incoming messages (pings, pongs, texts) of a stream connection within ``messages_s``.
-        attempts: Maximum handshakes of one address within ``attempts_s``; None for no limit.
+        attempts: Maximum handshakes per address within ``attempts_s``; None for no limit.
         ping_s: Interval between two pings of the server.
-        pong_s: Timeout of the response to a ping; then the connection is closed.
-        idle_s: An HTTP connection that sends nothing for this long, even within a request, is closed.
-        request_s: A request must be complete within this time from its first byte, else its connection is closed.
-        close_s: Time from a close frame until the connection is cut, whether the client responded or not.
-        header_bytes: Maximum bytes of a request line and its headers.
-        slow_bytes: With more unsent bytes than this a connection is slow: its depth is conflated.
-        lost_bytes: With more unsent bytes than this it is cut.
+        pong_s: Timeout of the response to a ping, after which the connection is closed.
+        idle_s: Time without received data after which an HTTP connection is closed, even within a request.
+        request_s: Maximum time from the first byte of a request to its last; then its connection is closed.
+        close_s: Time from a close frame until the connection is aborted, whether the client responded or not.
+        header_bytes: Maximum size of a request line and its headers.
+        slow_bytes: Unsent bytes above which a connection is slow: its depth messages are conflated.
+        lost_bytes: Unsent bytes above which a connection is closed.
     """
 
     messages: int = 5
@@ -50,39 +50,39 @@ class WireLimits:
 
 
 class RateWindow:
-    """Counts the events of the last *seconds* exactly: a sliding window, not a token bucket."""
+    """Exact count of the events of the last *seconds*: a sliding window, not a token bucket."""
 
     def __init__(self, most: int, seconds: float) -> None:
         self._most = most
         self._seconds = seconds
-        self._came: deque[float] = deque()
+        self._times: deque[float] = deque()
 
     def admit(self, now_s: float) -> bool:
-        """Count an event at *now_s* and return whether it is within the limit; refused events count as well."""
+        """Count an event at *now_s*, and return whether it is within the limit; refused events are counted as well."""
         self.drop_old(now_s)
-        self._came.append(now_s)
-        if len(self._came) > self._most:
-            self._came.popleft()
+        self._times.append(now_s)
+        if len(self._times) > self._most:
+            self._times.popleft()
             return False
         return True
 
     def drop_old(self, now_s: float) -> bool:
-        """Drop events older than the window and return whether none is left."""
-        came = self._came
-        while came and came[0] <= now_s - self._seconds:
-            came.popleft()
-        return not came
+        """Remove events older than the window, and return whether none is left."""
+        times = self._times
+        while times and times[0] <= now_s - self._seconds:
+            times.popleft()
+        return not times
 
     def free_in_s(self, now_s: float) -> float:
-        """Return the seconds until the next event would be admitted, 0 if it would be now."""
-        if len(self._came) < self._most:
+        """Return the seconds until an event is admitted again, 0 if it would be admitted now."""
+        if len(self._times) < self._most:
             return 0.0
-        return max(0.0, self._came[0] + self._seconds - now_s)
+        return max(0.0, self._times[0] + self._seconds - now_s)
 
 
 @dataclass(slots=True)
 class _Usage:
-    """Usage of an address in the current minute and request window, and its bans."""
+    """Weight and requests of an address in the current windows, and its bans."""
 
     minute_ends_us: int = 0
     weight: int = 0
@@ -93,7 +93,7 @@ class _Usage:
     bans: int = 0
 
     def roll(self, us: int) -> None:
-        """Start a new minute, and a new request window, if due."""
+        """Start a new minute and a new request window, if due."""
         if us >= self.minute_ends_us:
             self.minute_ends_us, self.weight, self.refusals = WEIGHT_LIMIT.end_us(us), 0, 0
         if us >= self.window_ends_us:
@@ -101,10 +101,10 @@ class _Usage:
 
 
 class Weights:
-    """The weight that each address used in the current minute of the exchange's time.
+    """Request weight used by each address in the current minute of the exchange's time.
 
     Args:
-        limits: Whether excess weight is refused.
+        limits: Whether requests above the limit are refused.
     """
 
     def __init__(self, limits: bool) -> None:
@@ -112,14 +112,14 @@ class Weights:
         self._addresses: dict[str, _Usage] = {}
 
     def used(self, address: str, us: int) -> int:
-        """Return the weight that an address used in the minute of *us*."""
+        """Return the weight used by an address in the minute of *us*."""
         return self._usage(address, us).weight
 
     def charge(self, address: str, weight: int, us: int) -> None:
         """Count a request; raises ApiError, status 429, if it exceeds the limit, and 418 while the address is banned.
 
-        An address that continues in spite of refusals is banned, the first time for two minutes, then five times longer
-        each time, for at most three days.
+        An address that continues after refusals is banned: the first time for two minutes, then each time five times
+        as long, for at most three days.
         """
         usage = self._usage(address, us)
         usage.weight += weight
@@ -130,9 +130,9 @@ class Weights:
             if usage.weight <= WEIGHT_LIMIT.limit and usage.requests <= RAW_LIMIT.limit:
                 return
             usage.refusals += 1
-            if usage.refusals <= _PATIENCE:
+            if usage.refusals <= _REFUSALS_BEFORE_BAN:
                 raise _too_many(usage)
-            usage.banned_until_us = us + min(_FIRST_BAN_US * _HARDER**usage.bans, _LONGEST_BAN_US)
+            usage.banned_until_us = us + min(_FIRST_BAN_US * _BAN_FACTOR**usage.bans, _LONGEST_BAN_US)
             usage.bans += 1
         raise ApiError(
             -1003,

@@ -1,4 +1,4 @@
-"""The operations of REST and the WebSocket API; among them the public ones: clock, rules, book and trades."""
+"""The interface of REST and WebSocket API operations, and the public operations: clock, rules, book, trades."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ _STATUSES = ("TRADING", "HALT", "BREAK", "CANCEL_ONLY")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of an operation; *account* is the caller's number, 0 for public operations."""
+    """One call of an operation; *account* is the number of the caller's account, 0 for public operations."""
 
     exchange: Exchange
     parameters: Parameters
@@ -30,7 +30,7 @@ class Call:
 
     @property
     def us(self) -> int:
-        """Return the exchange's instant."""
+        """Return the exchange's time, µs."""
         return self.exchange.now_us
 
     @property
@@ -49,13 +49,13 @@ class Operation:
     """One REST endpoint, and the equivalent method of the WebSocket API.
 
     Attributes:
-        verb: HTTP method; empty if REST does not have it.
-        path: Below ``/api/v3/``.
-        method: Name in the WebSocket API.
-        act: Executes it; returns the content of the response, or raises ApiError.
-        parameters: Names of its parameters, except those of signing.
-        weight: Weight of a request, or a function from its parameters to the weight.
-        signed: Whether it needs a key and a signature.
+        verb: HTTP method; empty if REST does not have the operation.
+        path: Path below ``/api/v3/``.
+        method: Method name in the WebSocket API.
+        act: Executes the operation; returns the content of the response, or raises ApiError.
+        parameters: Names of the parameters, except those of the signature.
+        weight: Weight of a request, or a function that returns the weight for its parameters.
+        signed: Whether a key and a signature are required.
         counts_orders: Whether the response includes the account's order counts.
     """
 
@@ -75,7 +75,7 @@ class Operation:
 
     @property
     def changes_orders(self) -> bool:
-        """Whether it places, cancels or changes orders."""
+        """Whether the operation places, cancels or changes orders."""
         return self.signed and self.verb in ("POST", "PUT", "DELETE") and self.path != "order/test"
 
     def weighs(self, given: Mapping[str, str]) -> int:
@@ -84,7 +84,7 @@ class Operation:
 
 
 def by_presence(name: str, with_it: int, without: int) -> Weigh:
-    """Return a weight that depends on the presence of a parameter."""
+    """Return a weight function that depends on the presence of a parameter."""
     return lambda given: with_it if name in given else without
 
 

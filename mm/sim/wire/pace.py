@@ -13,11 +13,11 @@ _IDLE_S = 3_600.0
 
 
 class WireClock:
-    """The exchange's clock, starting at *start_us*; *seconds* is a monotonic wall clock, in s.
+    """The exchange's clock, which starts at *start_us*; *seconds* is a monotonic wall clock, in s.
 
     Attributes:
-        speed: Exchange seconds per second of wall time; at 0 only `set` moves the clock.
-        slipped_s: Seconds of wall time that were skipped because the exchange could not keep up.
+        speed: Exchange seconds per second of wall time; at 0 only `set` advances the clock.
+        slipped_s: Wall time skipped because the exchange was too slow, s.
     """
 
     def __init__(self, start_us: int, speed: float, seconds: Callable[[], float] = time.monotonic) -> None:
@@ -27,11 +27,11 @@ class WireClock:
         self._from_us, self._from_s = start_us, seconds()
 
     def now_us(self) -> int:
-        """Return the exchange's instant."""
+        """Return the exchange's time, µs."""
         return self._from_us + int((self._seconds() - self._from_s) * self.speed * US_PER_S)
 
     def set(self, us: int) -> None:
-        """Set the clock to *us*; a past instant has no effect."""
+        """Set the clock to *us*; a past time has no effect."""
         now_us = self.now_us()
         if us > now_us:
             self._from_us += us - now_us
@@ -46,7 +46,7 @@ class Scheduler:
     """Advances the exchange's time in short slices, between which the event loop serves connections.
 
     Attributes:
-        done_us: The instant up to which everything has happened.
+        done_us: Time up to which the exchange has advanced, µs.
     """
 
     def __init__(self, clock: WireClock, advance: Callable[[int], None]) -> None:
@@ -55,14 +55,14 @@ class Scheduler:
         self._advance = advance
 
     def advance_to(self, us: int) -> None:
-        """Advance to *us*, even if the clock stands still; a past instant has no effect."""
+        """Advance to *us*, even if the clock is stopped; a past time has no effect."""
         self.clock.set(us)
         while self.done_us < us:
             self.done_us = min(us, self.done_us + _MOST_AT_ONCE_US)
             self._advance(self.done_us)
 
     def step(self) -> None:
-        """Advance towards the clock's instant by at most one slice; the next steps do the rest."""
+        """Advance towards the clock's time for at most one slice; later steps continue."""
         clock, ends_s = self.clock, time.monotonic() + SLICE_S
         late_us = clock.now_us() - self.done_us - int(_MOST_LATE_S * clock.speed * US_PER_S)
         if late_us > 0:
@@ -73,7 +73,7 @@ class Scheduler:
             self._advance(self.done_us)
 
     async def run(self) -> None:
-        """Advance the time until cancelled; if the clock stands still, only wait."""
+        """Advance the time until cancelled; if the clock is stopped, only wait."""
         while True:
             speed, rest_s = self.clock.speed, _IDLE_S
             if speed > 0:

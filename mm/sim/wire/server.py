@@ -1,4 +1,4 @@
-"""The server: one port for HTTP, market streams and WebSocket API, and its connections."""
+"""The server: one port for HTTP, market streams and WebSocket API, and all of its connections."""
 
 import asyncio
 import ipaddress
@@ -30,7 +30,7 @@ _HANDSHAKE = ("host", "connection", "upgrade", "origin")
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """The handlers of HTTP requests, of WebSocket API sessions, and of requests below ``/sim/``.
+    """Handlers of HTTP requests, of WebSocket API sessions, and of requests below ``/sim/``.
 
     A session is created from its send function and the handshake. Control calls are accepted only from loopback; None
     disables them.
@@ -42,7 +42,7 @@ class Routes:
 
 
 class Server(ConnectionHub):
-    """Serves one exchange; *seconds* is a monotonic wall clock.
+    """Serves one exchange; *seconds* is a monotonic wall clock, in s.
 
     Attributes:
         http_connections: Open HTTP connections.
@@ -79,7 +79,7 @@ class Server(ConnectionHub):
         return int(self._listener.sockets[0].getsockname()[1])
 
     def inject(self, faults: FaultInjector) -> None:
-        """Apply *faults* from now on, also to open connections."""
+        """Apply *faults* from now on, to open connections as well."""
         for connection in list(self.sockets):
             if isinstance(connection, StreamConnection):
                 faults.scope.open(connection)
@@ -88,14 +88,14 @@ class Server(ConnectionHub):
         self.faults = faults
 
     def cut(self) -> None:
-        """Reset every connection except those of control calls, as if the exchange were suddenly gone."""
+        """Reset all connections except those of control calls, as in a crash of the exchange."""
         for socket in list(self.sockets):
             socket.abort()
-        for http in [one for one in self.http_connections if not one.of_control]:
+        for http in [connection for connection in self.http_connections if not connection.of_control]:
             http.close()
 
     async def stop(self) -> None:
-        """Announce the shutdown, close all connections, and cut those that do not close."""
+        """Announce the shutdown, close all connections, and abort those that do not close."""
         assert self._listener
         self._listener.close()
         if self._sweeping:
@@ -118,13 +118,13 @@ class Server(ConnectionHub):
         return [socket for socket in self.sockets if isinstance(socket, StreamConnection)]
 
     def announce_shutdown(self) -> None:
-        """Send every connection the event that announces the shutdown of its server."""
+        """Send the event that announces the shutdown to every connection."""
         for socket in list(self.sockets):
             socket.announce_shutdown(self.feed.now_us)
         self.flush()
 
     def passed(self, us: int) -> None:
-        """Send the stream events up to the instant *us*, up to which all rows must have been processed."""
+        """Send the stream events up to time *us*, up to which all rows must have been processed."""
         self.feed.advance(us)
         if self.faults:
             self.faults.advanced(us)
@@ -144,7 +144,7 @@ class Server(ConnectionHub):
         return response
 
     def upgrade(self, request: Request, path: str, transport: asyncio.Transport) -> Response | asyncio.Protocol:
-        """Upgrade *transport* to a WebSocket after its handshake, or return the refusal; *path* is raw."""
+        """Answer the handshake on *transport* and return its WebSocket, or return the refusal; *path* is raw."""
         if refused := self._refuses(request):
             return refused
         try:
@@ -174,13 +174,13 @@ class Server(ConnectionHub):
         return connection
 
     def sweep(self) -> None:
-        """Do what is due for each connection: pings, and the end of old or silent ones."""
+        """Send due pings, and close connections that are too old or do not respond."""
         now_s = self.seconds()
         for socket in list(self.sockets):
             socket.sweep(now_s)
         for http in list(self.http_connections):
             http.sweep(now_s)
-        self._attempts = {remote: came for remote, came in self._attempts.items() if not came.drop_old(now_s)}
+        self._attempts = {remote: window for remote, window in self._attempts.items() if not window.drop_old(now_s)}
         self.flush()
 
     def _accept(self) -> HttpConnection:
@@ -197,15 +197,15 @@ class Server(ConnectionHub):
         most = self.limits.attempts
         if most is not None:
             now_s = self.seconds()
-            came = self._attempts.setdefault(request.remote, RateWindow(most, self.limits.attempts_s))
-            if not came.admit(now_s):
-                wait = {"Retry-After": str(math.ceil(came.free_in_s(now_s)))}
+            window = self._attempts.setdefault(request.remote, RateWindow(most, self.limits.attempts_s))
+            if not window.admit(now_s):
+                wait = {"Retry-After": str(math.ceil(window.free_in_s(now_s)))}
                 return refusal(429, -1003, f"Too many connection attempts; the limit is {most}.", wait)
         return self.faults.handshake() if self.faults else None
 
 
 def _shake_hands(request: Request, limits: WireLimits, transport: asyncio.Transport) -> ServerProtocol | Response:
-    """Return a WebSocket protocol whose handshake is answered on *transport*, or the refusal."""
+    """Answer a handshake on *transport* and return its WebSocket protocol, or return the refusal."""
     protocol = ServerProtocol(max_size=limits.message_bytes)
     kept = {name: value for name, value in request.headers.items() if name in _HANDSHAKE or name.startswith("sec-")}
     head = "".join(f"{name}: {value}\r\n" for name, value in kept.items())
@@ -222,9 +222,9 @@ def _shake_hands(request: Request, limits: WireLimits, transport: asyncio.Transp
 
 
 def _is_local(request: Request) -> bool:
-    """Return True if a request comes from loopback and was not sent by a browser for another web page.
+    """Return True if a request comes from loopback and was not sent by a web page of another host.
 
-    A page may use its own host name that resolves to loopback (Host), or call loopback directly (Origin).
+    Such a page may use a host name that resolves to loopback (see Host), or call loopback directly (see Origin).
     """
     host, origin = request.headers.get("host"), request.headers.get("origin")
     named = [f"//{host}"] * (host is not None) + [str(origin)] * (origin is not None)

@@ -1,6 +1,6 @@
-"""Events of the market streams in the exchange's format: its order of fields, decimals as exact text, no floats.
+"""Events of the market streams in the exchange's format: same order of fields, decimals as exact text, no floats.
 
-Texts are formatted by hand, because each is made once and sent to many connections.
+JSON texts are formatted directly, since each is created once and sent to many connections.
 """
 
 import json
@@ -25,7 +25,7 @@ _EMPTY: Level = ("0.00000000", "0.00000000")
 
 
 class Message:
-    """One event to be sent to connections.
+    """One event that is sent to connections.
 
     Attributes:
         stream: Name of the stream, for wrapped events.
@@ -52,7 +52,7 @@ class Message:
         return dict(json.loads(self.raw))
 
     def changed(self, event: Mapping[str, Any]) -> "Message":
-        """Return this message with *event* as its content and the same ids."""
+        """Return a message with *event* as its content and the ids of this message."""
         return Message(self.stream, self.kind, self.first_id, self.last_id, json_bytes(event))
 
     def payload(self, *, combined: bool) -> bytes:
@@ -69,7 +69,7 @@ class Message:
 
 
 class Batch(NamedTuple):
-    """The content of a depth event: ids *first_id* to *last_id* and the levels they set, as text by price in ticks."""
+    """Content of a depth event: update ids *first_id* to *last_id*, and changed levels as text by price in ticks."""
 
     first_id: int
     last_id: int
@@ -77,7 +77,7 @@ class Batch(NamedTuple):
     asks: dict[int, str]
 
     def then(self, later: "Batch") -> "Batch":
-        """Return this batch and the *later* one, which follows without a gap, as one: quantities are absolute."""
+        """Return this batch merged with the *later* one, which must follow without a gap; quantities are absolute."""
         return Batch(self.first_id, later.last_id, self.bids | later.bids, self.asks | later.asks)
 
 
@@ -85,8 +85,8 @@ class Texts:
     """Formats the events of one instrument.
 
     Attributes:
-        price: Ticks to decimal text.
-        qty: Lots to decimal text.
+        price: Function that converts ticks to decimal text.
+        qty: Function that converts lots to decimal text.
     """
 
     def __init__(self, instrument: Instrument) -> None:
@@ -121,7 +121,7 @@ class Texts:
         return Message(name, "bookTicker", update_id, update_id, text.encode())
 
     def depth(self, name: str, batch: Batch, us: int, *, micro: bool) -> Message:
-        """Return the event of *batch* at the instant *us*, each side best first."""
+        """Return the event of *batch* at time *us*, each side best first."""
         bids = ",".join([batch.bids[ticks] for ticks in sorted(batch.bids, reverse=True)])
         asks = ",".join([batch.asks[ticks] for ticks in sorted(batch.asks)])
         text = (
@@ -137,23 +137,23 @@ class Texts:
 
 
 def server_shutdown(us: int, *, micro: bool) -> Message:
-    """Return the event that announces, at the instant *us*, that the server shuts down."""
+    """Return the event that announces the shutdown of the server at time *us*."""
     raw = json_bytes({"e": "serverShutdown", "E": stamped(us, micro=micro)})
     return Message(SHUTDOWN_STREAM, "other", 0, 0, raw)
 
 
 def stamped(us: int, *, micro: bool) -> int:
-    """Return an instant in the client's unit: in µs, or rounded down to ms."""
+    """Return a timestamp in the client's unit: µs, or rounded down to ms."""
     return us if micro else us // US_PER_MS
 
 
 def text_frame(payload: bytes) -> bytes:
-    """Return *payload* as one complete text frame of a server."""
+    """Return *payload* as one complete, unmasked text frame."""
     return Frame(Opcode.TEXT, payload).serialize(mask=False)
 
 
 def binary_frame(payload: bytes) -> bytes:
-    """Return *payload* as one complete binary frame of a server; only faults send these."""
+    """Return *payload* as one complete, unmasked binary frame; used only by faults."""
     return Frame(Opcode.BINARY, payload).serialize(mask=False)
 
 

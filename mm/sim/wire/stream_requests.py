@@ -1,4 +1,4 @@
-"""Stream names, and the requests on a stream connection: texts in, responses and changes out; no socket."""
+"""Stream names, and handling of the requests on a stream connection; no socket."""
 
 import json
 import re
@@ -13,7 +13,7 @@ MS_SLOW, MS_FAST = 1_000, 100
 _SERVED = re.compile(
     r"(?P<symbol>[\w-]+)@(?:(?P<kind>trade|aggTrade|bookTicker)|depth(?P<levels>5|10|20)?(?P<fast>@100ms)?)"
 )
-# Further streams of the exchange: a connection may subscribe to them, but receives nothing here.
+# Further streams of the exchange: a connection may subscribe to them, but receives no events in this simulation.
 _KLINES = r"kline_(?:1s|1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M)(?:@[+-]\d\d:\d\d)?"
 _SILENT = re.compile(
     rf"[\w-]+@(?:{_KLINES}|miniTicker|ticker(?:_(?:1h|4h|1d))?|avgPrice|referencePrice|blockTrade)"
@@ -28,18 +28,18 @@ _LONGEST_ID = 36
 
 
 class BadTimeUnit(UsageError):
-    """A time unit that the exchange does not have."""
+    """Error for a time unit that the exchange does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamName:
-    """A stream, parsed from its name.
+    """A parsed stream name.
 
     Attributes:
-        name: As the client wrote it; wrapped events have it, too.
-        kind: ``depth partial trade aggTrade bookTicker``, or ``silent`` for one that is not served here.
-        interval_ms: Time between two events of ``depth`` and ``partial``; 0 for the others.
-        levels: Levels per side of ``partial``; 0 for the others.
+        name: The name as sent by the client, also used in wrapped events.
+        kind: ``depth partial trade aggTrade bookTicker``, or ``silent`` for a stream that is not simulated.
+        interval_ms: Time between two events of ``depth`` and ``partial``; 0 for other kinds.
+        levels: Levels per side of ``partial``; 0 for other kinds.
     """
 
     name: str
@@ -51,10 +51,10 @@ class StreamName:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The content of a stream connection's address.
+    """The parsed address of a stream connection.
 
     Attributes:
-        target: The address: raw path and query.
+        target: Raw path and query.
         streams: Initial streams, in order, without duplicates; unknown names are ignored, as the exchange does.
         combined: Whether events are wrapped with their stream's name.
         micro: Whether time stamps are in µs, not in ms.
@@ -67,7 +67,7 @@ class Opening:
 
 
 def read_stream(name: str) -> StreamName | None:
-    """Return the stream *name*; None if the exchange has no such stream."""
+    """Return the parsed stream *name*; None if the exchange has no such stream."""
     found = _SERVED.fullmatch(name)
     if found is None:
         return StreamName(name, "", "silent") if _SILENT.fullmatch(name) else None
@@ -80,7 +80,7 @@ def read_stream(name: str) -> StreamName | None:
 
 
 def read_opening(path: str, query: str) -> Opening | None:
-    """Return the opening of a connection to raw *path* and *query*; None for an unknown path.
+    """Return the parsed address of a connection, given raw *path* and *query*; None for an unknown path.
 
     Raises:
         BadTimeUnit: If the query has a unit other than milliseconds and microseconds.
@@ -96,7 +96,7 @@ def read_opening(path: str, query: str) -> Opening | None:
 
 
 def is_micro(given: dict[str, list[str]]) -> bool:
-    """Return whether the parameters of an address request µs; raises BadTimeUnit for unknown units."""
+    """Return whether the query parameters request µs; raises BadTimeUnit for unknown units."""
     unit = given.get("timeUnit", ["MILLISECOND"])[-1]
     if unit.upper() not in ("MILLISECOND", "MICROSECOND"):
         raise BadTimeUnit(f"timeUnit was {unit!r}: it must be MILLISECOND or MICROSECOND")
@@ -109,7 +109,7 @@ def _known(names: list[str]) -> tuple[StreamName, ...]:
 
 
 class Refused(MMError):
-    """A client's message that the exchange refuses; *code* is the exchange's own."""
+    """Error for a client's message that the exchange refuses; *code* is the exchange's error code."""
 
     def __init__(self, code: int, msg: str) -> None:
         super().__init__(msg)
@@ -118,7 +118,7 @@ class Refused(MMError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The result of a client's message: the response, and the streams that begin and end with it.
+    """The result of a client's message: the response, and the added and removed streams.
 
     *closes* is the reason of the close frame after the response; empty if the connection stays open.
     """
@@ -130,7 +130,7 @@ class Reply:
 
 
 class StreamControl:
-    """The subscriptions and properties of one connection, with at most *most* streams.
+    """Subscriptions and properties of one connection, with at most *most* streams.
 
     Attributes:
         combined: Whether events are wrapped with their stream's name.
@@ -143,14 +143,14 @@ class StreamControl:
         self._most = most
 
     def begin(self, streams: Sequence[StreamName]) -> Reply | None:
-        """Subscribe to the *streams* of the connection's address; None if there is nothing to send."""
+        """Subscribe to the *streams* of the connection's address; return the error to send, None without an error."""
         if len(streams) > self._most:
             return Reply(_error(_TOO_MANY, "Too many subscriptions"), closes="Invalid request")
         self.streams = {stream.name: stream for stream in streams}
         return None
 
     def handle(self, text: str) -> Reply:
-        """Apply the client's message *text*, and return the result."""
+        """Execute the client's message *text*, and return the result."""
         request_id: Any = None
         try:
             message = _read(text)
@@ -182,7 +182,7 @@ class StreamControl:
         return Reply({"result": result, "id": request_id}, joined, left)
 
     def _property(self, method: str, params: list[Any]) -> bool | None:
-        """Return the value for GET_PROPERTY, or set that of SET_PROPERTY."""
+        """Return the value for GET_PROPERTY, or set it for SET_PROPERTY."""
         if not params or not isinstance(params[0], str):
             raise Refused(_INVALID_REQUEST, "Invalid request: property name must be a string")
         if params[0] != "combined":

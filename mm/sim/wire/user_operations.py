@@ -1,4 +1,4 @@
-"""The operations of users: orders, and queries of their accounts."""
+"""The operations of users: orders and account queries."""
 
 from collections.abc import Callable
 from typing import Any
@@ -61,7 +61,7 @@ def _cancel_replace(call: Call) -> Json:
     }
     if cancel_ok and order_ok:
         return content
-    # Exceeding the order limit matters only if a failure was to stop the replacement.
+    # An exceeded order limit affects the status only if a failure had to stop the replacement.
     exceeded = done.exceeded and request.stop_on_failure
     if cancel_ok or order_ok:
         status = TOO_MANY if exceeded else CONFLICT
@@ -82,10 +82,10 @@ def _amend(call: Call) -> Json:
 
 def _query(call: Call) -> Json:
     call.parameters.symbol()
-    order, agree = call.exchange.users.find(call.account, *call.parameters.order_key())
+    order, ids_match = call.exchange.users.find(call.account, *call.parameters.order_key())
     if not order:
         raise api_error.no_such_order()
-    if not agree:
+    if not ids_match:
         raise ApiError(-2039, "Client order ID is not correct for this order ID")
     return call.texts.queried(order)
 

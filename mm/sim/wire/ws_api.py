@@ -1,4 +1,4 @@
-"""The WebSocket API: the operations of REST in one session, and its user data streams."""
+"""The WebSocket API: sessions with the operations of REST, and user data streams."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -37,12 +37,12 @@ class _Subscription:
 
 
 class Subscriptions:
-    """Wraps and sends events as the exchange does; during a request they wait for its response.
+    """Wraps events in the exchange's format and sends them; during a request they are held until its response.
 
     Args:
         exchange: Source of the events.
-        texts: Formats them.
-        send: Sends them.
+        texts: Formatter of the events.
+        send: Function that sends an event.
     """
 
     def __init__(self, exchange: Exchange, texts: SymbolTexts, send: Send) -> None:
@@ -59,10 +59,10 @@ class Subscriptions:
         return list(self._active)
 
     def add(self, account: int, *, of_session: bool) -> Json:
-        """Subscribe to the events of an account, and return the response with the subscription's id.
+        """Subscribe to the events of an account, and return the response with the subscription id.
 
         Args:
-            account: Its number.
+            account: Account number.
             of_session: Whether the subscription ends with the session's authentication.
 
         Raises:
@@ -80,7 +80,7 @@ class Subscriptions:
         return {"subscriptionId": number}
 
     def end(self, number: int | None) -> None:
-        """End one subscription, or all if *number* is None; raises ApiError if there is none."""
+        """End subscription *number*, or all if it is None; raises ApiError if there is none."""
         numbers = self.ids if number is None else [number]
         if not numbers or any(one not in self._active for one in numbers):
             raise ApiError(-2036, "User Data Stream subscription not active.")
@@ -88,22 +88,22 @@ class Subscriptions:
             self._end(one)
 
     def end_of_session(self) -> None:
-        """End the subscriptions that belong to the authentication."""
+        """End the subscriptions that belong to the session's authentication."""
         for number in [number for number, one in self._active.items() if one.of_session]:
             self._end(number)
 
     def hold(self) -> None:
-        """Hold events back until `release`."""
+        """Hold events until `release`."""
         self._waiting = []
 
     def release(self) -> None:
-        """Send the held events, and all further ones at once."""
+        """Send the held events; further events are sent at once."""
         waiting, self._waiting = self._waiting or [], None
         for event in waiting:
             self._send(event)
 
     def close(self) -> None:
-        """End all subscriptions without an event."""
+        """End all subscriptions without sending events."""
         for one in self._active.values():
             self._exchange.unwatch(one.account, one.watcher)
         self._active.clear()
@@ -124,16 +124,16 @@ class Subscriptions:
 class ApiSession:
     """The session of one client, opened by a handshake.
 
-    ``timeUnit`` and ``returnRateLimits`` of its address apply to the whole session.
+    ``timeUnit`` and ``returnRateLimits`` in its address apply to the whole session.
 
     Args:
         api: The exchange.
-        send: Sends a response or an event as JSON.
+        send: Function that sends a response or an event as JSON.
         request: The handshake, with a valid ``timeUnit``.
     """
 
     def __init__(self, api: Api, send: Send, request: Request) -> None:
-        with suppress(ApiError):  # an address over its limit gets the error with every response
+        with suppress(ApiError):  # an address over its limit receives the error in every response
             api.weights.charge(request.remote, _CONNECT_WEIGHT, api.advance())
         query = parse_qs(request.query)
         self._api = api
@@ -149,7 +149,7 @@ class ApiSession:
         self._operations = {operation.method: operation for operation in (*OPERATIONS, *self._own_operations())}
 
     def handle(self, text: str) -> None:
-        """Answer one request, and then send the events that it caused."""
+        """Handle one request: send its response, and then the events that it caused."""
         api = self._api
         us = api.advance()
         answer: Json = {"id": None}
@@ -171,7 +171,7 @@ class ApiSession:
             count = api.exchange.accounts[account].count if operation.counts_orders else None
             arrival = api.arrive(operation, api.call(parameters, account, micro=self._micro), "ws")
             fate = arrival.fate
-            self._subscriptions.release()  # events before the execution of the request are sent before its response
+            self._subscriptions.release()  # earlier events are sent before the response
             self._subscriptions.hold()
             answer |= {"status": 200, "result": api.act(arrival)}
         except ApiError as error:
@@ -184,21 +184,21 @@ class ApiSession:
         self._subscriptions.release()
 
     def announce_shutdown(self, us: int) -> None:
-        """Send the event that announces, at the instant *us*, the shutdown of the server."""
+        """Send the event that announces the shutdown of the server at time *us*."""
         self._send({"event": {"e": "serverShutdown", "E": self._texts.stamp(us)}})
 
     def log_off(self) -> None:
-        """End the authentication, as a logout does."""
+        """End the session's authentication, as in a logout."""
         self._subscriptions.end_of_session()
         self._key = self._logged_on_us = None
 
     def end_streams(self) -> None:
-        """End the user data streams, each with the terminating event."""
+        """End the user data streams, each with a termination event."""
         for number in self._subscriptions.ids:
             self._subscriptions.end(number)
 
     def close(self) -> None:
-        """Stop sending: the connection is closed."""
+        """Stop sending, since the connection is closed."""
         self._subscriptions.close()
 
     def _answer(self, answer: Json, delay_us: int) -> None:
@@ -218,7 +218,7 @@ class ApiSession:
         return operation
 
     def _authenticate(self, operation: Operation, parameters: Parameters) -> ApiKey:
-        """Return the key of a signed request: that of its signature, else that of the logged-on session."""
+        """Return the key of a signed request: the key of its signature, else that of the logged-on session."""
         clocks = self._api.clocks()
         if not parameters.text("apiKey"):
             if self._key is None or operation.method in (_LOGON, _SUBSCRIBE_SIGNED):
@@ -226,9 +226,9 @@ class ApiSession:
             check_fresh(parameters, clocks)
             return self._key
         key = self._api.keys.find(parameters.text("apiKey"))
-        way = check_signature(key, parameters, signed_payload(parameters.given), clocks)
+        credential = check_signature(key, parameters, signed_payload(parameters.given), clocks)
         if operation.method == _LOGON:
-            if way != "ED25519":
+            if credential != "ED25519":
                 raise ApiError(-1022, "Signature for this request is not valid.")
             self._subscriptions.end_of_session()
             self._key, self._logged_on_us = key, self._api.exchange.now_us
@@ -242,7 +242,7 @@ class ApiSession:
         return error.content() if data is None else error.content() | {"data": data}
 
     def _own_operations(self) -> list[Operation]:
-        """Return the operations of the session itself."""
+        """Return the operations on the session."""
         own: tuple[tuple[str, Callable[[Call], Any], tuple[str, ...], bool], ...] = (
             (_LOGON, self._status, (), True),
             ("session.status", self._status, (), False),
@@ -286,7 +286,7 @@ class ApiSession:
 
 
 def signed_payload(given: Mapping[str, str]) -> bytes:
-    """Return the signed text of a request: all other parameters, by name."""
+    """Return the signed text of a request: all parameters except the signature, sorted by name."""
     return "&".join(f"{name}={text}" for name, text in sorted(given.items()) if name != "signature").encode()
 
 
@@ -314,7 +314,7 @@ def _id_of(request: Json) -> int | str | None:
 
 
 def _texts_of(request: Json) -> dict[str, str]:
-    """Return the parameters as text, as in REST."""
+    """Return the parameters as text, in the format of REST."""
     parameters = request.get("params", {})
     if parameters is None:
         return {}

@@ -1,4 +1,4 @@
-"""The page of an exchange in a box, ``GET /sim/page``: its market, the faults that acted, and the users' results."""
+"""The HTML page of a simulated exchange, ``GET /sim/page``: market, applied faults, and users' results."""
 
 from array import array
 from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ _COLOURS = ("line", "line chosen", "line carried", "line fees")
 
 
 class BestPriceHistory:
-    """The best prices over time, in ticks, 0 for an empty side; keeps at least the newest `KEEP` changes."""
+    """History of the best prices, in ticks, 0 for an empty side; keeps at least the newest `KEEP` changes."""
 
     def __init__(self) -> None:
         self._levels: dict[int, set[int]] = {1: set(), -1: set()}
@@ -61,7 +61,7 @@ class BestPriceHistory:
                     self._note(us)
 
     def columns(self) -> tuple["Instants", "Instants", "Instants"]:
-        """Return instants in µs, and the best bids and best asks from each of them on."""
+        """Return timestamps in µs, and best bids and best asks from each timestamp on."""
         us, bid, ask = (np.array(column, dtype=np.int64) for column in self._columns)
         return us, bid, ask
 
@@ -70,7 +70,7 @@ class BestPriceHistory:
         instants, bids, asks = self._columns
         if instants and (bids[-1], asks[-1]) == best:
             return
-        if instants and instants[-1] == us:  # only the last change of an instant counts
+        if instants and instants[-1] == us:  # only the last change of each timestamp is kept
             bids[-1], asks[-1] = best
             return
         for column, value in zip(self._columns, (us, *best), strict=True):
@@ -82,13 +82,13 @@ class BestPriceHistory:
 
 @dataclass(frozen=True)
 class UserPnl:
-    """The profit of a user's fills from a zero position, in the quote asset.
+    """PnL of a user's fills, starting from a zero position, in the quote asset.
 
     Attributes:
-        us: Instants of the changes of the mid, and of the fills, µs.
-        inventory: Base asset bought minus sold, minus fees in it.
-        pnl: Cash of the fills, minus fees in it, plus the inventory at the mid; NaN without a mid.
-        fees: All fees, those in the base asset at the price of their fill.
+        us: Timestamps of changes of the mid and of fills, µs.
+        inventory: Base asset bought minus sold, minus fees in the base asset.
+        pnl: Cash of the fills, minus fees in the quote asset, plus inventory marked at the mid; NaN without a mid.
+        fees: Total fees; fees in the base asset are valued at the price of their fill.
     """
 
     us: "Instants"
@@ -98,14 +98,14 @@ class UserPnl:
 
     @classmethod
     def of(cls, fills: Sequence[Fill], instrument: Instrument, mid: tuple["Instants", "Floats"]) -> "UserPnl":
-        """Return the result for *fills* in order, with the *mid* over time."""
+        """Return the PnL of *fills*, given in order, with *mid* as timestamps and prices."""
         base, cash, fees = [0.0], [0.0], 0.0
-        for one in fills:
-            qty, price, fee = one.lots * instrument.lot_e8 / E8, one.ticks * instrument.tick_e8 / E8, one.fee_e8 / E8
-            base.append(base[-1] + one.side * qty - (fee if one.side > 0 else 0.0))
-            cash.append(cash[-1] - one.side * qty * price - (fee if one.side < 0 else 0.0))
-            fees += fee * price if one.side > 0 else fee
-        fill_us = np.array([one.us for one in fills], dtype=np.int64)
+        for fill in fills:
+            qty, price, fee = fill.lots * instrument.lot_e8 / E8, fill.ticks * instrument.tick_e8 / E8, fill.fee_e8 / E8
+            base.append(base[-1] + fill.side * qty - (fee if fill.side > 0 else 0.0))
+            cash.append(cash[-1] - fill.side * qty * price - (fee if fill.side < 0 else 0.0))
+            fees += fee * price if fill.side > 0 else fee
+        fill_us = np.array([fill.us for fill in fills], dtype=np.int64)
         us = np.union1d(mid[0], fill_us)
         filled = np.searchsorted(fill_us, us, side="right")
         row = np.searchsorted(mid[0], us, side="right") - 1
@@ -115,7 +115,7 @@ class UserPnl:
 
 
 def page(box: "Box") -> str:
-    """Return the current page of a box as one HTML file."""
+    """Return the current page of a box as a single HTML document."""
     instrument = box.truth.instrument
     us, bid, ask = box.best.columns()
     scale = instrument.tick_e8 / E8
@@ -150,9 +150,9 @@ def _tiles(box: "Box", users: dict[str, UserPnl]) -> str:
         tile("Changes of the book", f"{box.exchange.update_id:,}", "update ids"),
         tile("Faults", f"{len(box.acted):,}", f"acted; {len(box.state()['waiting']):,} wait"),
     ]
-    for name, one in users.items():
-        last = float(one.pnl[-1]) if len(one.pnl) and not np.isnan(one.pnl[-1]) else None
-        found.append(tile(f"PnL of {escape(name)}", signed(last), f"fees {number(one.fees)}", gain_or_loss(last)))
+    for name, user_pnl in users.items():
+        last = float(user_pnl.pnl[-1]) if len(user_pnl.pnl) and not np.isnan(user_pnl.pnl[-1]) else None
+        found.append(tile(f"PnL of {escape(name)}", signed(last), f"fees {number(user_pnl.fees)}", gain_or_loss(last)))
     return tiles(*found)
 
 
@@ -163,14 +163,14 @@ def _charts(
     fills: dict[str, list[Fill]],
     users: dict[str, UserPnl],
 ) -> str:
-    seen = np.concatenate([values[~np.isnan(values)] for values in sides.values()])
-    if not len(seen):
+    defined = np.concatenate([values[~np.isnan(values)] for values in sides.values()])
+    if not len(defined):
         return nothing("No order has rested yet.")
     instrument = box.truth.instrument
     tick, end = instrument.tick_e8 / E8, max(box.scheduler.done_us, int(us[0]) + 1_000_000)
     lines = [Line(f"best {side}", f"touch {side}", us, values, tick) for side, values in sides.items()]
     marks = [*_fill_marks(fills, instrument), *_prints(box), *_fault_marks(box, lines[0])]
-    plot = Plot(WIDE, 290, (float(us[0]), float(end)), padded(float(seen.min()), float(seen.max())))
+    plot = Plot(WIDE, 290, (float(us[0]), float(end)), padded(float(defined.min()), float(defined.max())))
     drawn = [plot.line(*steps(line.us, line.values), line.kind) for line in lines]
     picture = plot.picture(plot.value_axis(), plot.time_axis(), *drawn, title="Best prices over time")
     panels = [Panel("Best prices, trades and fills", "", picture, 290, lines, marks=marks)]
@@ -190,30 +190,30 @@ def _step(name: str, kind: str, us: "Instants", values: "Floats") -> Line:
 
 
 def _panel(title: str, unit: str, lines: Sequence[Line], above: Plot) -> Panel:
-    seen = np.concatenate([line.values[~np.isnan(line.values)] for line in lines])
-    span = padded(min(0.0, float(seen.min())), max(0.0, float(seen.max()))) if len(seen) else (0.0, 1.0)
+    defined = np.concatenate([line.values[~np.isnan(line.values)] for line in lines])
+    span = padded(min(0.0, float(defined.min())), max(0.0, float(defined.max()))) if len(defined) else (0.0, 1.0)
     plot = Plot(WIDE, 150, above.x, span)
     drawn = [plot.line(*steps(line.us, line.values), line.kind) for line in lines]
     return Panel(title, unit, plot.picture(plot.value_axis(), plot.time_axis(), *drawn, title=title), 150, lines)
 
 
 def _fill_marks(fills: dict[str, list[Fill]], instrument: Instrument) -> list[Marks]:
-    """Return the fills of all users, by side."""
-    found = []
+    """Return marks for the fills of all users, by side."""
+    marks = []
     for side, kind in ((1, "buy"), (-1, "sell")):
-        own = sorted(((one, name) for name, many in fills.items() for one in many if one.side == side), key=_when)
-        price = np.array([one.ticks * instrument.tick_e8 / E8 for one, _ in own])
-        qty = np.array([one.lots * instrument.lot_e8 / E8 for one, _ in own])
+        chosen = sorted(((one, name) for name, many in fills.items() for one in many if one.side == side), key=_when)
+        price = np.array([one.ticks * instrument.tick_e8 / E8 for one, _ in chosen])
+        qty = np.array([one.lots * instrument.lot_e8 / E8 for one, _ in chosen])
         tip: list[tuple[str, Any, float]] = [
-            ("user", [name for _, name in own], 1.0),
+            ("user", [name for _, name in chosen], 1.0),
             (kind, qty, 1e-8),
             ("at", price, instrument.tick_e8 / E8),
-            ("as", ["maker" if one.is_maker else "taker" for one, _ in own], 1.0),
+            ("as", ["maker" if one.is_maker else "taker" for one, _ in chosen], 1.0),
         ]
-        us = np.array([one.us for one, _ in own], dtype=np.int64)
-        if own:
-            found.append(Marks(f"users' {kind}s", kind, side, us, price, instrument.tick_e8 / E8, tip))
-    return found
+        us = np.array([one.us for one, _ in chosen], dtype=np.int64)
+        if chosen:
+            marks.append(Marks(f"users' {kind}s", kind, side, us, price, instrument.tick_e8 / E8, tip))
+    return marks
 
 
 def _when(filled: tuple[Fill, str]) -> int:
@@ -221,23 +221,23 @@ def _when(filled: tuple[Fill, str]) -> int:
 
 
 def _prints(box: "Box") -> list[Marks]:
-    """Return the newest market trades, by aggressor."""
+    """Return marks for the newest market trades, by aggressor side."""
     truth = box.truth
     trades = truth.trades(max(truth.first_trade_id, truth.last_trade_id - PRINTS + 1), truth.last_trade_id)
-    tick, found = truth.instrument.tick_e8 / E8, []
+    tick, marks = truth.instrument.tick_e8 / E8, []
     for buyer, kind in ((True, "buy"), (False, "sell")):
-        own = [one for one in trades if one.is_buyer_maker is not buyer]
-        price, qty = np.array([float(one.price) for one in own]), np.array([float(one.qty) for one in own])
-        who, us = "buyer" if buyer else "seller", np.array([one.us for one in own], dtype=np.int64)
+        group = [trade for trade in trades if trade.is_buyer_maker is not buyer]
+        price, qty = np.array([float(trade.price) for trade in group]), np.array([float(trade.qty) for trade in group])
+        who, us = "buyer" if buyer else "seller", np.array([trade.us for trade in group], dtype=np.int64)
         tip: list[tuple[str, Any, float]] = [(f"a {who} took", qty, 1e-8), ("at", price, tick)]
-        if own:
+        if group:
             sign = 1 if buyer else -1
-            found.append(Marks(f"{who}s' trades", f"print {kind}", sign, us, price, tick, tip, "dot", stop=False))
-    return found
+            marks.append(Marks(f"{who}s' trades", f"print {kind}", sign, us, price, tick, tip, "dot", stop=False))
+    return marks
 
 
 def _fault_marks(box: "Box", bid: Line) -> list[Marks]:
-    """Return the acted faults, each at the best bid of its instant."""
+    """Return marks for the applied faults, each at the best bid of its time."""
     if not box.acted:
         return []
     us = np.array([us for us, _ in box.acted], dtype=np.int64)

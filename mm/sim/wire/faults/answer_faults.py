@@ -1,4 +1,4 @@
-"""Faults of HTTP responses: refused, late, cut, and snapshots with a chosen id; and changes of ids and time stamps."""
+"""Faults of HTTP responses (refused, late, cut, snapshots of other ids), and changes of ids and timestamps."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ _OLDEST_MS = 10**11
 
 def status(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
     """A request is answered with `code`, and Retry-After of `retry_after` seconds; done if 5xx and not `undone=1`."""
-    # JSON if the exchange counts requests, HTML if a proxy before it refuses.
+    # JSON for a rate limit of the exchange, HTML for a refusal by a proxy in front of it.
     code = fault["code"]
     retry = {"Retry-After": str(fault["retry_after"])} if fault["retry_after"] else {}
     if code in (418, 429):
@@ -80,7 +80,7 @@ def wrong_symbol(fault: Fault, request: Request, response: Response, context: Fa
 
 def snapshot(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
     """A snapshot is the true book of another id: `where` it lies by the newest stream connection's messages."""
-    # Unchanged if the truth does not reach back so far, or no depth message was sent yet.
+    # Unchanged if the book of that id is no longer kept; the newest book if no depth message was sent yet.
     first, last = context.depth_ids[:2] if fault["of"] == "first" else context.depth_ids[2:]
     update_id = context.truth.last_update_id
     if fault["where"] != "newer" and last:
@@ -106,7 +106,7 @@ def halt(fault: Fault, request: Request, response: Response, context: FaultConte
 
 
 def renumbered(message: Message, truth: MarketTruth) -> Message:
-    """Return *message* with update ids in the wire's numbering; one that spans a reset begins with the new count."""
+    """Return *message* with client-facing update ids; a message that spans a reset begins with the first new id."""
     if message.kind not in _LAST_ID:
         return message
     last_id, least_id = truth.named(message.last_id)
@@ -118,24 +118,24 @@ def renumbered(message: Message, truth: MarketTruth) -> Message:
 
 
 def renumbered_answer(request: Request, response: Response, truth: MarketTruth) -> Response:
-    """Return the *response* to a snapshot's *request* with its id in the wire's numbering; others unchanged."""
+    """Return the *response* to a snapshot *request* with a client-facing update id; other responses are unchanged."""
     if not request.path.endswith("/depth"):
         return response
     return _edited(response, lambda content: content | {"lastUpdateId": truth.named(content["lastUpdateId"])[0]})
 
 
 def shifted(message: Message, offset_ms: int) -> Message:
-    """Return *message* with its time stamps *offset_ms* later."""
+    """Return *message* with its timestamps *offset_ms* later."""
     return message.changed(_shift(message.event, offset_ms))
 
 
 def shifted_answer(response: Response, offset_ms: int) -> Response:
-    """Return *response* with the time stamps of its JSON *offset_ms* later."""
+    """Return *response* with the timestamps in its JSON *offset_ms* later."""
     return _edited(response, lambda content: _shift(content, offset_ms), also_errors=True)
 
 
 def _edited(response: Response, edit: Callable[[Any], Any], *, also_errors: bool = False) -> Response:
-    """Return *response* with its JSON passed through *edit*; unchanged if it is damaged, or not a success."""
+    """Return *response* with its JSON changed by *edit*; unchanged if the JSON is damaged or the status is not 200."""
     if response.status != _OK and not also_errors:
         return response
     try:
@@ -151,7 +151,7 @@ def _shift(content: Any, offset_ms: int) -> Any:
     if not isinstance(content, dict):
         return content
     return {
-        name: value + offset_ms * (US_PER_MS if value >= MS_BELOW else 1)  # in ms or µs by its size
+        name: value + offset_ms * (US_PER_MS if value >= MS_BELOW else 1)  # ms or µs, depending on its magnitude
         if name in _STAMPS and isinstance(value, int) and value >= _OLDEST_MS
         else _shift(value, offset_ms)
         for name, value in content.items()
@@ -159,7 +159,7 @@ def _shift(content: Any, offset_ms: int) -> Any:
 
 
 def _answer(answer: Any, *, fate: Any = None, **own: FaultParameter) -> FaultKind:
-    """Return a fault of the responses to the next ``n`` requests of a path, 0 for all further ones."""
+    """Return a fault kind for the responses to the next ``n`` requests of a path, 0 for all further requests."""
 
     def has_path(fault: Fault, request: Request) -> bool:
         verb, _, path = str(fault["path"] or DEPTH_PATH).rpartition(" ")
@@ -170,14 +170,14 @@ def _answer(answer: Any, *, fate: Any = None, **own: FaultParameter) -> FaultKin
 
 
 def _snapshot(answer: Any, **own: FaultParameter) -> FaultKind:
-    """Return a fault of the next ``n`` snapshots, 0 for all further ones."""
+    """Return a fault kind for the next ``n`` snapshots, 0 for all further snapshots."""
     return FaultKind.of_function(
         answer, parameters={"n": FaultParameter(1)} | own, applies=lambda _, one: one.path == DEPTH_PATH, answer=answer
     )
 
 
 def _exchange_info(answer: Any, parameters: dict[str, FaultParameter], **more: Any) -> FaultKind:
-    """Return a fault of the rules of the symbol."""
+    """Return a fault kind for responses of exchangeInfo."""
     return FaultKind.of_function(
         answer,
         parameters=parameters,
@@ -207,7 +207,7 @@ ANSWER_FAULTS = (
         of=FaultParameter("first", choices=("first", "last")),
         back=FaultParameter(1, least=1),
     ),
-    # Messages are held back for the same time, on every connection.
+    # Messages of every connection are held for the same time.
     _exchange_info(
         halt,
         {"status": FaultParameter("BREAK"), "for_s": FaultParameter(5.0)},

@@ -1,4 +1,4 @@
-"""What each connection was actually sent: its log, its active faults, and the connections that a rule affects."""
+"""Logs of the messages actually sent, active faults of each connection, and the connections of each rule."""
 
 import heapq
 from collections import Counter, deque
@@ -20,9 +20,9 @@ _Marked = tuple[Out, tuple[str, ...]]
 
 
 class SentFrame(NamedTuple):
-    """One frame that was sent to a connection: its message's kind, empty for none, and its ids as sent.
+    """One frame that was sent to a connection: the message kind (empty if it is no message), and the sent ids.
 
-    *faults* names the faults that changed it: if there are any, content or position may be wrong.
+    *faults* has the names of the faults that changed it; if there are any, content or position may be wrong.
     """
 
     kind: str
@@ -32,15 +32,15 @@ class SentFrame(NamedTuple):
 
 
 class SentLog:
-    """The log of everything that was sent to one connection: counts of all frames, and the newest ones.
+    """Log of the frames that were sent to one connection: counts of all frames, and the newest frames.
 
     Args:
-        keep: Number of frames to keep; older ones are only counted.
+        keep: Number of frames to keep; older frames are only counted.
 
     Attributes:
-        counts: Frames by kind.
+        counts: Number of frames by kind.
         frames: The newest frames, oldest first.
-        lost: Number of messages that faults suppressed, by the faults' names.
+        lost: Number of messages suppressed by faults, by name of the fault.
         depth_ids: U and u of the first depth message, then of the newest; zeros before the first.
     """
 
@@ -59,25 +59,25 @@ class SentLog:
             self.depth_ids = (*(self.depth_ids[:2] if self.depth_ids[1] else ids), *ids)
 
     def content(self) -> dict[str, Any]:
-        """Return the log as a JSON object."""
+        """Return the log as JSON values."""
         frames = [one._asdict() for one in self.frames]
         return {"counts": dict(self.counts), "lost": dict(self.lost), "frames": frames}
 
 
 class Channel:
-    """The active message faults on one connection, in the order in which they began.
+    """The active message faults on one connection, in the order of their start.
 
-    Each processes the output of the previous ones. Complete frames pass all of them unchanged.
+    Each fault processes the output of the previous ones. Complete frames pass all faults unchanged.
 
     Args:
         connection: The connection.
-        context: Context of faults on any connection; `now_us` is when this one opened.
+        context: Context of faults on any connection; its `now_us` is the open time of this connection.
         keep: Number of frames to keep in the sent log.
 
     Attributes:
-        opened_us: When the connection opened.
+        opened_us: Open time of the connection, µs.
         active: The active faults.
-        sent: Log of what was sent.
+        sent: Log of the sent frames.
     """
 
     def __init__(self, connection: FaultyConnection, context: FaultContext, keep: int) -> None:
@@ -94,7 +94,7 @@ class Channel:
         return replace(self._context, now_us=now_us, past=self._past, combined=combined, depth_ids=depth_ids)
 
     def outgoing(self, message: Message, now_us: int, marks: tuple[str, ...] = ()) -> list[Out]:
-        """Return what is sent instead of *message*; *marks* name the faults that have changed it before."""
+        """Return the replacement of *message*; *marks* are the names of faults that have already changed it."""
         if not self.active:
             return self._note([(message, marks)], now_us)
         earlier = self.due(now_us) if any(active.held for active in self.active) else []
@@ -102,7 +102,7 @@ class Channel:
         return earlier + self._note(passed, now_us)
 
     def due(self, now_us: int) -> list[Out]:
-        """Return held messages that are sent now, and drop faults that have ended."""
+        """Return the held messages that are due, and remove faults that have ended."""
         context, gone = self.context(now_us), list[_Marked]()
         for place, active in enumerate(self.active):
             if active.fault.kind.due:
@@ -111,10 +111,10 @@ class Channel:
         return self._note(gone, now_us)
 
     def _through(self, faults: Sequence[ActiveFault], outs: Sequence[_Marked], context: FaultContext) -> list[_Marked]:
-        passing = list(outs)
+        outputs = list(outs)
         for active in faults:
-            passing = [passed for out in passing for passed in self._apply(active, out, context)]
-        return passing
+            outputs = [passed for out in outputs for passed in self._apply(active, out, context)]
+        return outputs
 
     def _apply(self, active: ActiveFault, marked: _Marked, context: FaultContext) -> list[_Marked]:
         message, marks = marked
@@ -139,8 +139,8 @@ class Channel:
 
 
 @dataclass(slots=True)
-class _Later:
-    """A rule for connections that open later; *number* is the only one it applies to, None for any."""
+class _PendingRule:
+    """A rule for connections that open later; *number* is the connection's number, None for any connection."""
 
     rule: Rule
     number: int | None
@@ -154,12 +154,12 @@ class FaultScope:
     Args:
         truth: Truth of the exchange.
         random: Random generator with the script's seed.
-        now_us: The exchange's instant, µs.
+        now_us: The exchange's current time, µs.
         keep: Number of frames to keep in the sent log of a connection.
 
     Attributes:
         now_us: The exchange's current time, µs.
-        logs: Sent logs by connection number: of all open connections, and of some closed ones.
+        logs: Sent logs by connection number, of all open connections and of some closed connections.
     """
 
     def __init__(self, truth: MarketTruth, random: Random, now_us: int, keep: int) -> None:
@@ -169,7 +169,7 @@ class FaultScope:
         self._random = random
         self._keep = keep
         self._open: dict[int, Channel] = {}
-        self._later: list[_Later] = []
+        self._later: list[_PendingRule] = []
         self._ends: list[tuple[int, int, int, Fault]] = []
         self._made = 0
 
@@ -179,11 +179,11 @@ class FaultScope:
         return FaultContext(self._truth, self._random, self.now_us)
 
     def reach(self, us: int) -> None:
-        """Set the time to *us*; a past instant has no effect."""
+        """Set the time to *us*; a past time has no effect."""
         self.now_us = max(us, self.now_us)
 
     def open(self, connection: FaultyConnection) -> None:
-        """Add *connection*, and apply the rules that wait for it."""
+        """Add *connection*, and apply the pending rules for it."""
         channel = Channel(connection, self._context, self._keep)
         self._open[connection.id] = channel
         self.logs[connection.id] = channel.sent
@@ -201,46 +201,46 @@ class FaultScope:
         self._open.pop(connection.id, None)
 
     def outgoing(self, connection: FaultyConnection, message: Message, marks: tuple[str, ...]) -> list[Out]:
-        """Return what is sent on an open *connection* instead of *message*, already changed by the faults *marks*."""
+        """Return the replacement of *message* on an open *connection*; *marks* are names of faults that changed it."""
         return self._open[connection.id].outgoing(message, self.now_us, marks)
 
     def newest_context(self) -> FaultContext:
-        """Return the context of the newest connection with depth messages, else of the newest; an empty one without."""
+        """Return the context of the newest connection with depth messages, else of the newest, else an empty one."""
         channels = list(self._open.values())
         with_depth = [channel for channel in channels if channel.sent.depth_ids[1]] or channels
         return with_depth[-1].context(self.now_us) if with_depth else self._context
 
     @property
     def timed(self) -> bool:
-        """Whether a message fault is active, since some depend on time."""
+        """Whether a message fault is active; such faults may depend on time."""
         return any(channel.active for channel in self._open.values())
 
     def apply(self, rule: Rule) -> None:
-        """Apply *rule*, whose moment has come, to its connections."""
+        """Apply *rule*, whose trigger has occurred, to its connections."""
         fault = rule.fault
         if not (fault.kind.edit or fault.kind.of_connections):
             return
         until_us = fault.until_us(self.now_us)
         whom = rule.whom or ("next" if rule.moment.kind == "connect" and not fault.kind.later else "all")
         if isinstance(whom, int) and whom not in self._open:
-            self._later.append(_Later(rule, whom, 1, None))
+            self._later.append(_PendingRule(rule, whom, 1, None))
             return
         if whom == "next":
-            self._later.append(_Later(rule, None, 1, None))
+            self._later.append(_PendingRule(rule, None, 1, None))
         elif whom == "all" and fault.kind.later:
-            self._later.append(_Later(rule, None, fault.openings, until_us))
+            self._later.append(_PendingRule(rule, None, fault.openings, until_us))
         if whom != "next" and fault.kind.now:
             for channel in self._named(whom):
                 self._hit(channel, rule, until_us)
 
     def due_us(self) -> int | None:
-        """Return the next instant at which something is due; None for nothing."""
+        """Return the next time at which a message or the end of a fault is due, µs; None if nothing is due."""
         active = [one for channel in self._open.values() for one in channel.active]
         dues = [due_us for one in active if (due_us := one.fault.kind.due_us(one)) is not None]
         return min(dues + [end[0] for end in self._ends[:1]], default=None)
 
     def advance(self) -> None:
-        """Run what is due now: ends of faults, and held messages."""
+        """Apply due ends of faults, and send due messages."""
         while self._ends and self._ends[0][0] <= self.now_us:
             _, _, number, fault = heapq.heappop(self._ends)
             if number in self._open and fault.kind.end:
@@ -274,5 +274,5 @@ class FaultScope:
             if fault.kind.begin:
                 fault.kind.begin(fault, channel.connection, self.now_us)
 
-    def _is_over(self, later: _Later) -> bool:
+    def _is_over(self, later: _PendingRule) -> bool:
         return later.left == 0 or (later.until_us is not None and self.now_us >= later.until_us)

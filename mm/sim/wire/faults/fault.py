@@ -1,4 +1,4 @@
-"""A fault: a kind from the table with parameter values; and its state on one connection."""
+"""Faults: a kind from the table with parameter values, its context, and its state on one connection."""
 
 import inspect
 import math
@@ -23,7 +23,7 @@ KINDS: Mapping[str, frozenset[str]] = {
     "any": UPDATE_KINDS | TRADE_KINDS | {"other"},
     "user": frozenset({"user"}),
 }
-"""The values of ``of=``, and the message kinds of each; ``any`` is any kind of the market streams."""
+"""The values of ``of=``, and the message kinds of each; ``any`` is all kinds of the market streams."""
 MARKET_KINDS = ("depth", "trade", "any")
 OTHER_SYMBOL = "OTHERUSDT"
 Out = Message | bytes
@@ -31,7 +31,7 @@ Out = Message | bytes
 
 
 class BadScript(UsageError):
-    """A script of faults has a line that is not a valid rule."""
+    """Error for a line of a fault script that is not a valid rule."""
 
 
 class Damaged(Message):
@@ -39,7 +39,7 @@ class Damaged(Message):
 
 
 class FaultyConnection(Protocol):
-    """A connection of streams or of the WebSocket API, as seen by faults; *id* counts those of its kind."""
+    """Interface to faults of a stream or WebSocket API connection; *id* is its number among those of its kind."""
 
     id: int
     micro: bool
@@ -53,33 +53,33 @@ class FaultyConnection(Protocol):
         """Send a complete frame, bypassing the faults."""
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close with a close frame; with 1006 the stream ends without one."""
+        """Close with a close frame; with code 1006 the stream ends without a close frame."""
 
     def abort(self) -> None:
-        """Cut the connection with a reset: no close frame, and unsent data is lost."""
+        """Reset the connection: no close frame, and unsent data are lost."""
 
     def shutdown_frame(self, us: int) -> bytes:
-        """Return the frame of the event that announces, at the instant *us*, the shutdown of its server."""
+        """Return the frame of the event that announces the shutdown of the server at time *us*."""
 
     def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:
-        """Hold back the events of *streams*, of all if None, or release them.
+        """Hold the events of *streams*, of all if None, or release them.
 
-        Depth continues without a gap, as one message; other held events are lost. *silent* also holds back pings, pongs
-        and responses.
+        Depth continues without a gap, as one message; other held events are lost. With *silent*, pings, pongs and
+        responses are held as well.
         """
 
     def pause_reading(self) -> None:
-        """Stop reading from the socket, as if the other end of the connection were gone."""
+        """Stop reading from the socket, as in a half-open connection."""
 
 
 class UserConnection(FaultyConnection, Protocol):
     """A connection of the WebSocket API."""
 
     def log_off(self) -> None:
-        """End the session's authentication, as a logout does."""
+        """End the session's authentication, as in a logout."""
 
     def end_streams(self) -> None:
-        """End its user data streams, each with the terminating event."""
+        """End the user data streams of the session, each with a termination event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,11 @@ class RequestFate:
     """The effect of faults on one request.
 
     Attributes:
-        done: Whether it is executed.
-        error: Error that replaces the response; None for its own response.
-        answered: Whether a response is sent at all.
+        done: Whether the request is executed.
+        error: Error that replaces the response; None for the real response.
+        answered: Whether a response is sent.
         delay_us: Delay of the response, µs.
-        faults: Names of the faults that affected it.
+        faults: Names of the faults that affected the request.
     """
 
     done: bool = True
@@ -101,7 +101,7 @@ class RequestFate:
     faults: tuple[str, ...] = ()
 
     def hit(self, fault: "Fault", **changes: Any) -> "RequestFate":
-        """Return a copy after *fault*, with *changes* of its fields."""
+        """Return a copy with the name of *fault* added, and *changes* of fields."""
         return replace(self, faults=(*self.faults, fault.kind.name), **changes)
 
 
@@ -115,10 +115,10 @@ class UserRequest:
     fate: RequestFate = RequestFate()
 
     def is_of(self, path: str) -> bool:
-        """Return True if *path* matches it: a method of the WebSocket API, or a prefix of a REST path.
+        """Return True if the request matches *path*: a method of the WebSocket API, or a prefix of a REST path.
 
-        An empty path matches every request that changes orders, a REST path those below it, and with a verb (``GET
-        /api/v3/order``) only requests of that verb.
+        An empty path matches every request that changes orders, a REST path the order-changing requests below it, and a
+        REST path with a verb (``GET /api/v3/order``) all requests of that verb.
         """
         operation = self.operation
         verb, route = operation.route
@@ -131,13 +131,13 @@ class UserRequest:
 
 
 def begins(name: str, path: str) -> bool:
-    """Return True if the REST path or the method *name* begins with *path*; a method by complete words only."""
+    """Return True if the REST path or method *name* begins with *path*; of a method, with complete words only."""
     return name.startswith(path) if "/" in path else name == path or name.startswith(f"{path}.")
 
 
 @dataclass(frozen=True, slots=True)
 class FaultParameter:
-    """One parameter of a fault kind; a default of None is an optional number, no choices allow any text."""
+    """One parameter of a fault kind; default None: an optional number; without *choices* any text is allowed."""
 
     default: Any
     least: float = 0
@@ -145,11 +145,11 @@ class FaultParameter:
 
     @property
     def type(self) -> type:
-        """The type of its values."""
+        """The type of the values."""
         return float if self.default is None else type(self.default)
 
     def check(self, name: str, value: Any) -> None:
-        """Raise BadScript if *value* is not a valid value."""
+        """Raise BadScript if *value* is not valid."""
         if self.choices and value not in self.choices:
             raise BadScript(f"{name}={value}: it must be {', '.join(self.choices)}")
         if isinstance(value, int | float) and not self.least <= value < math.inf:
@@ -162,27 +162,27 @@ COUNT, FOR_S = FaultParameter(1, least=1), FaultParameter(None)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FaultKind:
-    """One kind of fault: its parameters, and a function for each place where it acts.
+    """One kind of fault: its parameters, and the functions that apply it.
 
     Attributes:
         name: Name in scripts.
-        help: One sentence about what happens.
-        edit: For messages: return what is sent instead of one; None if the fault does not apply to it.
-        due: For messages: return held messages that are sent now.
-        due_us: For messages: return the next instant at which it ends or sends something, µs; None for none.
-        reads: For messages: whether it needs the event, so that damaged messages pass unchanged.
-        of: For messages and connections: their kind, unless it has a parameter ``of``.
-        per_n: For messages: how many count as one of ``n``.
-        applies: For responses: return True if it applies to the response of a request.
+        help: Description in one sentence.
+        edit: For messages: return the replacement of a message; None if the fault does not apply to it.
+        due: For messages: return the held messages that are due.
+        due_us: For messages: return the next time at which the fault ends or sends a message, µs; None for never.
+        reads: For messages: whether it requires the parsed event; then damaged messages pass unchanged.
+        of: For messages and connections: their kind, unless the fault has a parameter ``of``.
+        per_n: For messages: number of messages per unit of ``n``.
+        applies: For responses: return True if the fault applies to the response to a request.
         answer: For responses: return the changed response.
-        fate: For requests: return the effect on one; None if the fault does not apply to it.
+        fate: For requests: return the effect on a request; None if the fault does not apply to it.
         begin: For connections: start the fault.
-        end_us: For connections: return when `end` is called, given the open time and the current time; None for never.
+        end_us: For connections: return the time of `end`, given the open time and the current time; None for never.
         end: For connections: end the fault, or start its second part.
         refusal: For handshakes: return the response.
-        now: Whether it affects open connections.
-        later: Whether it affects connections that open later.
-        openings: Number of later connections; None for no limit. A parameter ``n`` of connections overrides it.
+        now: Whether the fault affects open connections.
+        later: Whether the fault affects connections that open later.
+        openings: Number of later connections; None for no limit. For connections, a parameter ``n`` overrides it.
     """
 
     name: str
@@ -207,12 +207,12 @@ class FaultKind:
 
     @classmethod
     def of_function(cls, function: Callable[..., Any], **more: Any) -> "FaultKind":
-        """Return the kind with the name and docstring of *function*, with *more* fields."""
+        """Return a kind with the name and docstring of *function*, and *more* fields."""
         return cls(name=function.__name__, help=inspect.cleandoc(function.__doc__ or ""), **more)
 
     @property
     def of_connections(self) -> bool:
-        """Whether it affects connections as a whole."""
+        """Whether the fault affects connections as a whole."""
         return self.begin is not None or self.end is not None
 
     def make(self, **values: Any) -> "Fault":
@@ -224,7 +224,7 @@ class FaultKind:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault kind with parameter values; the same object for every connection."""
+    """A fault kind with parameter values; all connections share the object."""
 
     kind: FaultKind
     values: Mapping[str, Any]
@@ -242,40 +242,40 @@ class Fault:
 
     @property
     def of(self) -> str:
-        """The value of ``of``; the kind's own if that is not a parameter."""
+        """The value of the parameter ``of``; without that parameter, the kind's value."""
         return str(self.values.get("of", self.kind.of))
 
     @property
     def message_kinds(self) -> frozenset[str]:
-        """The kinds of messages that it changes."""
+        """The kinds of messages that the fault changes."""
         return KINDS[self.of]
 
     @property
     def changes(self) -> int | None:
-        """Number of messages or responses that it changes; None for no limit."""
+        """Number of messages or responses that the fault changes; None for no limit."""
         return self.values.get("n", 0) * self.kind.per_n or None
 
     @property
     def openings(self) -> int | None:
-        """Number of later connections that it affects; None for no limit."""
+        """Number of later connections that the fault affects; None for no limit."""
         found: int | None = self.values.get("n", self.kind.openings)
         return found if self.kind.of_connections else None
 
     def until_us(self, now_us: int) -> int | None:
-        """Return when it stops changing messages or responses if it began at *now_us*; None for no limit."""
+        """Return the end of a fault of messages or responses that begins at *now_us*, µs; None for no end."""
         lasts_us = None if self.kind.of_connections else micros(self.values.get("for_s"))
         return None if lasts_us is None else now_us + lasts_us
 
 
 @dataclass(slots=True)
 class FaultContext:
-    """The context that a fault may use.
+    """Context data for faults.
 
     Attributes:
         random: Random generator with the script's seed.
-        past: The last few messages of each stream that were sent to the connection, oldest first.
-        combined: Whether the connection has its events wrapped with their stream's name.
-        depth_ids: First U and last u of its first depth message, then of its newest; zeros before the first.
+        past: The last messages of each stream that were sent to the connection, oldest first.
+        combined: Whether the connection's events are wrapped with their stream's name.
+        depth_ids: U and u of the connection's first depth message, then of its newest; zeros before the first.
     """
 
     truth: MarketTruth
@@ -288,14 +288,14 @@ class FaultContext:
 
 @dataclass(slots=True)
 class ActiveFault:
-    """A fault of messages on one connection, or of requests and their responses, and its state.
+    """State of a fault: of messages on one connection, or of requests and their responses.
 
     Attributes:
-        left: Number of messages or responses still to change; None for no limit.
-        until_us: When it ends, µs; None for never.
-        from_id: Messages of `from_kinds` that end before this id are not changed.
+        left: Remaining number of messages or responses to change; None for no limit.
+        until_us: End of the fault, µs; None for never.
+        from_id: Messages of `from_kinds` with a last id below this id are not changed.
         from_kinds: Kinds of messages whose ids are compared with `from_id`.
-        held: Messages that it holds back, each with the instant of its arrival, µs.
+        held: Held messages, each with the time of its arrival, µs.
     """
 
     fault: Fault
@@ -306,45 +306,45 @@ class ActiveFault:
     held: list[tuple[int, Message]] = field(default_factory=list)
 
     def takes(self, message: Message, now_us: int) -> bool:
-        """Return True if it may change *message* at *now_us*."""
+        """Return True if the fault may change *message* at *now_us*."""
         early = message.kind in self.from_kinds and message.last_id < self.from_id
-        illegible = self.fault.kind.reads and isinstance(message, Damaged)
-        fits = message.kind in self.fault.message_kinds and not early and not illegible
+        unreadable = self.fault.kind.reads and isinstance(message, Damaged)
+        fits = message.kind in self.fault.message_kinds and not early and not unreadable
         return fits and not self.spent(now_us)
 
     def count(self) -> None:
-        """Count a message or a response that it changed."""
+        """Count a changed message or response."""
         self.left = None if self.left is None else self.left - 1
 
     def hold(self, message: Message, now_us: int) -> list[Out]:
-        """Hold *message* back, and return an empty list to send."""
+        """Hold *message*, and return an empty list of messages to send."""
         self.held.append((now_us, message))
         return []
 
     def holds(self, message: Message) -> bool:
-        """Return True if it holds *message* back."""
+        """Return True if *message* is held."""
         return any(held is message for _, held in self.held)
 
     def late(self, now_us: int) -> bool:
-        """Return True if its time has passed."""
+        """Return True if the end of the fault has passed."""
         return self.until_us is not None and now_us >= self.until_us
 
     def release(self, held_us: int) -> list[Out]:
-        """Return the messages held since *held_us* or longer, in order, and release them."""
+        """Remove and return, in order, the messages that are held since *held_us* or longer."""
         count = sum(1 for since_us, _ in self.held if since_us <= held_us)
-        gone: list[Out] = [message for _, message in self.held[:count]]
+        released: list[Out] = [message for _, message in self.held[:count]]
         del self.held[:count]
-        return gone
+        return released
 
     def over(self, now_us: int) -> bool:
-        """Return True if it changes nothing any more, and holds nothing back."""
+        """Return True if the fault makes no further changes and holds no messages."""
         return not self.held and self.spent(now_us)
 
     def spent(self, now_us: int) -> bool:
-        """Return True if it changes nothing any more."""
+        """Return True if the fault makes no further changes."""
         return self.left == 0 or self.late(now_us)
 
 
 def micros(seconds: float | None) -> int | None:
-    """Return *seconds* in whole µs; None stays None."""
+    """Return *seconds* in whole µs; None if it is None."""
     return None if seconds is None else round(seconds * US_PER_S)

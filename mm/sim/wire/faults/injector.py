@@ -1,4 +1,4 @@
-"""The fault injector: waits for the moments of a script's rules, and changes the messages and responses of the wire."""
+"""The fault injector: applies a script's rules at their triggers, and changes messages and responses."""
 
 import heapq
 import math
@@ -23,29 +23,29 @@ from mm.sim.wire.faults.script import Rule
 from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.stream_messages import Message
 
-_OPENS = (ROW_NEW, ROW_CANCEL)
-"""Kinds of the rows with which a command's rows begin; the log is cut only before these."""
+_FIRST_ROWS = (ROW_NEW, ROW_CANCEL)
+"""Kinds of the first row of a command; the log is split only before such rows."""
 _API = "/api/"
-_ACTED = 10_000  # number of newest acted rules that are kept
+_ACTED = 10_000  # number of applied rules that are kept
 
 
 class FaultInjector:
-    """Applies the rules of scripts to the wire.
+    """Applies the rules of scripts to connections, requests and the exchange.
 
     Args:
-        truth: Truth of the exchange; it must have the rows that `parts` receives.
-        start_us: The exchange's first instant, the origin of times in rules, µs.
-        now_us: The exchange's current time, µs; default: its first instant.
-        seed: Seed of random choices of the script.
+        truth: True data of the exchange; it must already have the rows passed to `parts`.
+        start_us: Start time of the exchange, from which times in rules are counted, µs.
+        now_us: The exchange's current time, µs; at least the start time.
+        seed: Seed of the script's random choices.
         keep: Number of frames kept in the sent log of each connection.
-        restart: Resets every connection, and ends all open orders of users if its argument is False; None if there is
-            no exchange that can restart.
+        restart: Function that resets every connection, and ends all open orders of users if its argument is False; None
+            if no exchange can restart.
 
     Attributes:
-        scope: The stream connections and their sent messages.
-        users: The connections of the WebSocket API, with a count of their own.
-        acted: The newest rules that acted, as text, each with its instant in µs.
-        filters: Called with new price and quantity steps of exchangeInfo; None for none.
+        scope: Faults and sent messages of stream connections.
+        users: Faults and sent messages of WebSocket API connections, which are numbered separately.
+        acted: The newest applied rules, as text, each with the time in µs.
+        filters: Function called with new price and quantity steps; None if there is none.
     """
 
     def __init__(
@@ -75,20 +75,20 @@ class FaultInjector:
         self.filters: Callable[[str, str], None] | None = None
         self._restarts: list[Fault] = []
         self._away_until_us = 0
-        self._appointments: list[tuple[int, int, Callable[[], None]]] = []
-        self._appointed = 0
+        self._timers: list[tuple[int, int, Callable[[], None]]] = []
+        self._timer_count = 0
         self._reset = False
         self._offset_ms = 0
 
     def add(self, rules: Iterable[Rule]) -> None:
-        """Add *rules*; rules whose moment has passed act now."""
+        """Add *rules*; rules whose trigger has already occurred apply immediately."""
         self._waiting += rules
         self._reach(id=self._update_id, trade=self._trade_id, time=self._seconds())
-        self._settle()
+        self._run_due()
 
     @property
     def waiting(self) -> list[Rule]:
-        """Rules that have not acted yet."""
+        """Rules that have not been applied yet."""
         return list(self._waiting)
 
     @property
@@ -98,22 +98,22 @@ class FaultInjector:
 
     def at(self, us: int, action: Callable[[], None]) -> None:
         """Call *action* when the exchange's time reaches *us*."""
-        self._appointed += 1
-        heapq.heappush(self._appointments, (us, self._appointed, action))
+        self._timer_count += 1
+        heapq.heappush(self._timers, (us, self._timer_count, action))
 
     def parts(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-        """Yield *rows* in parts of complete commands; rules whose moment has come act between the parts."""
+        """Yield *rows* in parts of complete commands; due rules are applied between the parts."""
         begin = opening = 0
         for place, row in enumerate(rows):
             us, kind, *_, trade_id, update_id = row
-            if kind in _OPENS:
+            if kind in _FIRST_ROWS:
                 opening = place
             due = self._is_due(kind, us, trade_id, update_id)
             if due or (self.scope.timed and us > self.scope.now_us and opening == place):
                 if opening > begin:
                     yield rows[begin:opening]
                     begin = opening
-                self._come_to(us)
+                self._set_time(us)
             if due:
                 self._reach(id=update_id, trade=trade_id, time=self._seconds())
             self._update_id = update_id if kind == ROW_LEVEL else self._update_id
@@ -121,10 +121,10 @@ class FaultInjector:
         yield rows[begin:]
 
     def handshake(self) -> Response | None:
-        """Count a connection attempt, and return its refusal; None to accept it."""
+        """Count a connection attempt, and return its refusal; None if it is accepted."""
         self._attempts += 1
         self._reach(connect=self._attempts)
-        self._settle()
+        self._run_due()
         if self.is_away:
             return Response(0, reset=True)
         if not self._refusals:
@@ -133,7 +133,7 @@ class FaultInjector:
         return fault.kind.refusal(fault) if fault.kind.refusal else None
 
     def outgoing(self, connection: FaultyConnection, message: Message) -> list[Message | bytes]:
-        """Return what is sent instead of *message*; bytes are complete frames."""
+        """Return the replacement of *message*; bytes are complete frames."""
         marks: tuple[str, ...] = ()
         if self._reset:
             message = renumbered(message, self._truth)
@@ -142,36 +142,36 @@ class FaultInjector:
         return self.scope.outgoing(connection, message, marks)
 
     def user_event(self, connection: FaultyConnection, message: Message, us: int) -> list[Message | bytes]:
-        """Return what is sent instead of a user's event at the instant *us*."""
+        """Return the replacement of a user's event at time *us*."""
         self.users.reach(us)
         return self.users.outgoing(connection, message, ())
 
     def requested(self, name: str) -> bool:
-        """Count a request of a REST path, or of a method of the WebSocket API; return False if the exchange is down."""
+        """Count a request of a REST path or WebSocket API method; return False if the exchange is down."""
         self._requests[name] += 1
         for path in sorted({rule.moment.path for rule in self._waiting if rule.moment.kind == "request"}):
             if begins(name, path):
                 count = sum(number for one, number in self._requests.items() if begins(one, path))
                 self._reach(path, request=count)
-        self._settle()
+        self._run_due()
         return not self.is_away
 
     def fate(self, arrival: UserRequest) -> RequestFate:
-        """Return the effect of faults on a request that is about to be executed."""
+        """Return the effect of faults on a request before its execution."""
         fate, now_us = RequestFate(), self.scope.now_us
-        for one in self._answers:
-            kind = one.fault.kind
-            if kind.fate is None or one.spent(now_us):
+        for active in self._answers:
+            kind = active.fault.kind
+            if kind.fate is None or active.spent(now_us):
                 continue
-            found = kind.fate(one.fault, arrival, fate)
-            if found is not None:
-                fate = found
-                if not (kind.answer and arrival.via == "rest"):  # counted when its answer is changed
-                    one.count()
+            changed = kind.fate(active.fault, arrival, fate)
+            if changed is not None:
+                fate = changed
+                if not (kind.answer and arrival.via == "rest"):  # else counted when the response is changed
+                    active.count()
         return fate
 
     def response(self, request: Request, response: Response) -> Response:
-        """Return what is sent instead of *response*."""
+        """Return the replacement of *response*."""
         if not request.path.startswith(_API):
             return response
         if self._reset:
@@ -179,40 +179,40 @@ class FaultInjector:
         if self._offset_ms:
             response = shifted_answer(response, self._offset_ms)
         context = self.scope.newest_context()
-        for one in self._answers:
-            kind = one.fault.kind
-            if kind.applies and kind.answer and kind.applies(one.fault, request) and not one.spent(context.now_us):
-                response = kind.answer(one.fault, request, response, context)
-                one.count()
-        self._answers = [one for one in self._answers if not one.spent(context.now_us)]
+        for state in self._answers:
+            kind = state.fault.kind
+            if kind.applies and kind.answer and kind.applies(state.fault, request) and not state.spent(context.now_us):
+                response = kind.answer(state.fault, request, response, context)
+                state.count()
+        self._answers = [state for state in self._answers if not state.spent(context.now_us)]
         return response
 
     def steps(self, us: int) -> Iterator[int]:
-        """Yield the instants up to *us* at which something is due, and then *us*."""
+        """Yield the times up to *us* at which rules, faults or calls are due, and then *us*."""
         while True:
             times = [rule.moment.number for rule in self._waiting if rule.moment.kind == "time"]
             due_us = [self._start_us + math.ceil(number * US_PER_S) for number in times]
             due_us += [due for scope in (self.scope, self.users) if (due := scope.due_us()) is not None]
-            due_us += [one[0] for one in self._appointments[:1]]
+            due_us += [one[0] for one in self._timers[:1]]
             next_us = min((one for one in due_us if one > self.scope.now_us), default=us)
             yield min(next_us, us)
             if next_us >= us:
                 return
 
     def advanced(self, us: int) -> None:
-        """Advance the time to *us*, up to which all events have been sent."""
-        self._come_to(us)
+        """Advance the time to *us*; all events up to *us* must have been sent."""
+        self._set_time(us)
         self._reach(time=self._seconds())
-        while self._appointments and self._appointments[0][0] <= us:
-            heapq.heappop(self._appointments)[2]()
-        self._settle()
+        while self._timers and self._timers[0][0] <= us:
+            heapq.heappop(self._timers)[2]()
+        self._run_due()
 
-    def _come_to(self, us: int) -> None:
+    def _set_time(self, us: int) -> None:
         self.scope.reach(us)
         self.users.reach(us)
 
-    def _settle(self) -> None:
-        """Run what is due for the connections, and restart the exchange; never between the rows of a command."""
+    def _run_due(self) -> None:
+        """Run due actions of connections, and due restarts; must not be called between the rows of a command."""
         self.scope.advance()
         self.users.advance()
         restarts, self._restarts = self._restarts, []
@@ -225,7 +225,7 @@ class FaultInjector:
         return (self.scope.now_us - self._start_us) / US_PER_S
 
     def _is_due(self, kind: int, us: int, trade_id: int, update_id: int) -> bool:
-        """Return whether a rule waits for a row like this one."""
+        """Return whether such a row triggers a rule."""
         for rule in self._waiting:
             moment = rule.moment
             if (
@@ -237,7 +237,7 @@ class FaultInjector:
         return False
 
     def _reach(self, path: str = "", **reached: float) -> None:
-        """Apply the rules whose moment has come, by the *reached* number of its kind; for requests those of *path*."""
+        """Apply the rules triggered by the *reached* number of their kind; of request rules, those of *path*."""
         due = [
             rule
             for rule in self._waiting

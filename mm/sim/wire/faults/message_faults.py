@@ -1,7 +1,7 @@
-"""Faults of messages: whether and when they reach a client, and their content.
+"""Faults of messages: delivery, timing and content.
 
-Each function returns what is sent instead of a message, or None if the fault does not apply to it and waits for the
-next one. Faults do not change the truth, and the log of sent messages names the fault.
+Each function returns the replacement of a message, or None if the fault does not apply to it and remains pending for
+the next message. Faults do not change the true data, and the log of sent messages contains the name of the fault.
 """
 
 from collections.abc import Mapping
@@ -77,13 +77,13 @@ def lag(message: Message, active: ActiveFault, context: FaultContext) -> list[Ou
 
 
 def lagged(active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Return the messages whose delay has passed, and all when the fault has ended."""
+    """Return the held messages whose delay has passed; all held messages if the fault has ended."""
     delay_us = 0 if active.late(context.now_us) else micros(active.fault["delay_s"]) or 0
     return active.release(context.now_us - delay_us)
 
 
 def lag_due_us(active: ActiveFault) -> int | None:
-    """Return when the lag ends, or when its first held message is due."""
+    """Return the earlier of the end of the lag and the due time of its first held message, µs; None if neither."""
     dues = [since_us + (micros(active.fault["delay_s"]) or 0) for since_us, _ in active.held[:1]]
     return min([*dues, *([] if active.until_us is None else [active.until_us])], default=None)
 
@@ -94,12 +94,12 @@ def stall(message: Message, active: ActiveFault, context: FaultContext) -> list[
 
 
 def hold(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Hold a message back."""
+    """Hold a message until the fault ends."""
     return active.hold(message, context.now_us)
 
 
 def all_when_over(active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Return all held messages when the fault has ended."""
+    """Return all held messages if the fault has ended."""
     return active.release(context.now_us) if active.late(context.now_us) else []
 
 
@@ -190,7 +190,7 @@ def _other(event: dict[str, object]) -> Message:
 
 
 def _book(message: Message, context: FaultContext) -> tuple[list[Level], list[Level]]:
-    """Return bids and asks after *message*; none if the truth does not reach back so far."""
+    """Return bids and asks after *message*; empty lists if that book is no longer kept."""
     try:
         return context.truth.book(message.last_id)
     except Forgotten:
@@ -208,13 +208,13 @@ def _message(edit: Any, parameters: Mapping[str, FaultParameter], **more: Any) -
 
 
 def _next(edit: Any, **own: FaultParameter) -> FaultKind:
-    """Return a fault of the next ``n`` messages of a kind."""
+    """Return a fault kind for the next ``n`` messages of a kind."""
     of = _OF_ALL if edit in _ALSO_USERS else _OF
     return _message(edit, {"n": COUNT, "of": of} | own, reads=edit in _READERS, per_n=2 if edit is swap else 1)
 
 
 def _next_depth(edit: Any, **own: FaultParameter) -> FaultKind:
-    """Return a fault of the next ``n`` depth messages."""
+    """Return a fault kind for the next ``n`` depth messages."""
     return _message(edit, {"n": COUNT} | own, reads=True)
 
 

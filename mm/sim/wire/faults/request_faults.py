@@ -1,7 +1,7 @@
-"""Faults of users' requests: executed or not, and answered with something else, late, or not at all.
+"""Faults of users' requests: executed or not, with a wrong, late or missing response.
 
 Each function is called for an authenticated request before its execution. It returns the effect on the request, or None
-if the fault does not apply to it and waits for the next one.
+if the fault does not apply to it and remains pending for the next request.
 """
 
 import math
@@ -41,12 +41,12 @@ _NAMES_OF = {
     "order.cancelReplace": ("cancelOrderId", "cancelOrigClientOrderId"),
     "order.amend.keepPriority": ("orderId", "origClientOrderId"),
 }
-"""The parameters by which a request identifies the order that it ends or changes."""
+"""Names of the parameters that identify the order to cancel or change, by method."""
 _CANCEL_ALL = "openOrders.cancelAll"
 
 
 def error_of(code: int) -> ApiError:
-    """Return the exchange's error for a *code*."""
+    """Return the exchange's error for *code*."""
     status, msg = _ERRORS.get(code, (BAD_REQUEST, "The request was refused by a script of faults."))
     return ApiError(code, msg, status)
 
@@ -77,7 +77,7 @@ def ack_late(fault: Fault, arrival: UserRequest, fate: RequestFate) -> RequestFa
 
 def fill_on_cancel(fault: Fault, arrival: UserRequest, fate: RequestFate) -> RequestFate | None:
     """Before a cancel, an amendment or a replacement is executed, the market trades `share` of its order."""
-    order = _meant_by(arrival) if arrival.is_of(fault["path"]) else None
+    order = _target_order(arrival) if arrival.is_of(fault["path"]) else None
     if order is None or not fate.done:
         return None
     arrival.call.exchange.trade_with(order, max(1, math.floor(order.left_lots * fault["share"])))
@@ -85,7 +85,7 @@ def fill_on_cancel(fault: Fault, arrival: UserRequest, fate: RequestFate) -> Req
 
 
 def status_of_request(fault: Fault, arrival: UserRequest, fate: RequestFate) -> RequestFate | None:
-    """Return the effect of `status` on a request: for REST whether it is executed, for WebSocket also the response."""
+    """Return the effect of `status` on a request: whether it is executed, and for the WebSocket API the response."""
     if not fault["path"] or not arrival.is_of(fault["path"]):
         return None
     code, done = fault["code"], fate.done and fault["code"] >= _INTERNAL and not fault["undone"]
@@ -98,23 +98,23 @@ def status_of_request(fault: Fault, arrival: UserRequest, fate: RequestFate) -> 
     return fate.hit(fault, done=done, error=ApiError(_UNKNOWN, _ERRORS[_UNKNOWN][1], code))
 
 
-def _meant_by(arrival: UserRequest) -> UserOrder | None:
-    """Return the open order that a request is to end or to change; None for none."""
+def _target_order(arrival: UserRequest) -> UserOrder | None:
+    """Return the open order that a request cancels or changes; None if there is none."""
     call, method = arrival.call, arrival.operation.method
     if method == _CANCEL_ALL:
         return next(iter(call.exchange.users.open(call.account)), None)
     if method not in _NAMES_OF:
         return None
     id_name, client_name = _NAMES_OF[method]
-    order, agree = None, False
+    order, ids_match = None, False
     with suppress(ApiError):  # an invalid request is refused when it is executed
         order_id, client_id = call.parameters.order_key(id_name, client_name)
-        order, agree = call.exchange.users.find(call.account, order_id, client_id)
-    return order if order and agree and order.is_open else None
+        order, ids_match = call.exchange.users.find(call.account, order_id, client_id)
+    return order if order and ids_match and order.is_open else None
 
 
 def _request(fate: Any, **own: FaultParameter) -> FaultKind:
-    """Return a fault of the next ``n`` requests of a path, 0 for all further ones."""
+    """Return a fault kind for the next ``n`` requests of a path, 0 for all further requests."""
     parameters = {"n": FaultParameter(1), "path": FaultParameter("")} | own
     return FaultKind.of_function(fate, parameters=parameters, fate=fate)
 

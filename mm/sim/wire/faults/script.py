@@ -9,7 +9,7 @@
     at connect 3 do close code=1001
     at request 2 of /api/v3/depth do status code=429 retry_after=3
 
-The effects depend only on `WHEN` and the script's seed. A rule whose moment has passed when it is added acts now.
+The effects depend only on `WHEN` and the script's seed. A rule whose `WHEN` has already passed applies immediately.
 """
 
 import math
@@ -30,13 +30,13 @@ _API = "/api/v3/"
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a rule acts.
+    """Trigger of a rule.
 
     Attributes:
         kind: ``id`` (the exchange's update id), ``trade`` (its trade id), ``time`` (seconds since its start),
             ``connect`` (a WebSocket connection attempt), ``request`` (a request of a path).
-        number: The number of the event: the first event that reaches it triggers the rule.
-        path: For a request: prefix of its path.
+        number: The first event with this number or a larger one triggers the rule.
+        path: For ``request``: prefix of the path.
     """
 
     kind: str
@@ -59,10 +59,10 @@ class Rule:
     """One line of a script.
 
     Attributes:
-        moment: When it acts.
-        fault: What happens then.
-        whom: Its connections: ``all`` open ones, the ``newest``, one at ``random``, or one by number. Default at a
-            ``connect``: that connection, unless the fault is for all later ones.
+        moment: The trigger.
+        fault: The fault that is applied.
+        whom: Affected connections: ``all`` open ones, the ``newest``, one at ``random``, or one by number. Default at a
+            ``connect``: that connection, unless the fault affects all later ones.
     """
 
     moment: Moment
@@ -84,28 +84,28 @@ def read_script(text: str, source: str = "script") -> list[Rule]:
     """Return the rules of *text*, one per line; ``#`` starts a comment.
 
     Args:
-        text: Lines.
-        source: Name of their source, for messages.
+        text: Lines of a script.
+        source: Name of the source, for error messages.
 
     Raises:
-        BadScript: Naming the first invalid line, and the valid alternatives.
+        BadScript: With the first invalid line and the valid alternatives.
     """
-    found = []
+    rules = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
             words = shlex.split(line, comments=True)
             if words:
-                found.append(_rule(words))
+                rules.append(_rule(words))
         except (BadScript, ValueError) as error:
             raise BadScript(f"{source}:{number}: {line.strip()!r}: {error}") from error
-    return found
+    return rules
 
 
 def load_script(path: Path) -> list[Rule]:
     """Return the rules of the file at *path*.
 
     Raises:
-        BadScript: If it cannot be read, or has a line that is not a valid rule.
+        BadScript: If the file cannot be read, or has a line that is not a valid rule.
     """
     try:
         return read_script(path.read_text(encoding="utf-8"), path.name)
@@ -114,12 +114,12 @@ def load_script(path: Path) -> list[Rule]:
 
 
 def as_rules(faults: Iterable[Rule | str]) -> list[Rule]:
-    """Return rules from rules and lines of text."""
+    """Return the rules of *faults*, which may be rules or lines of text."""
     return [rule for one in faults for rule in ([one] if isinstance(one, Rule) else read_script(one))]
 
 
 def _rule(words: list[str]) -> Rule:
-    """Return the rule of the words of a line."""
+    """Return the rule in the words of a line."""
     head, tail = _split(words)
     if len(head) < 3 or head[0] != "at":
         raise BadScript("a rule begins with: at id|trade|time|connect|request NUMBER")

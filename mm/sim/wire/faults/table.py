@@ -1,4 +1,4 @@
-"""The table of all faults by name; and the faults of connections and of the whole exchange."""
+"""The table of all faults by name, and the faults of connections and of the exchange as a whole."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ def mute(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
 
 
 def _unmute(fault: Fault, connection: FaultyConnection) -> None:
-    """Send again: depth continues without a gap, other events of the meantime are lost."""
+    """Resume sending: depth continues without a gap, other held events are lost."""
     connection.stall(False, silent=True)
 
 
@@ -89,7 +89,7 @@ def refuse_connect(fault: Fault) -> Response:
 
 
 def _after(name: str) -> Callable[[Fault, int, int], int | None]:
-    """Return the end of a fault whose duration in seconds is its parameter *name*."""
+    """Return a function for the end of a fault whose duration in seconds is its parameter *name*."""
 
     def end_us(fault: Fault, opened_us: int, now_us: int) -> int | None:
         lasts_us = micros(fault[name])
@@ -103,12 +103,12 @@ def _when_old(fault: Fault, opened_us: int, now_us: int) -> int | None:
 
 
 def _connection(begin: Any, parameters: dict[str, FaultParameter], **more: Any) -> FaultKind:
-    """Return a fault of connections of streams, of the WebSocket API, or of both."""
+    """Return a fault kind for connections of streams, of the WebSocket API, or of both."""
     return FaultKind.of_function(begin, parameters=parameters | _OF, begin=begin, **more)
 
 
 def _session(begin: Any) -> FaultKind:
-    """Return a fault of sessions of the WebSocket API."""
+    """Return a fault kind for sessions of the WebSocket API."""
     return FaultKind.of_function(begin, parameters={}, begin=begin, of="user")
 
 

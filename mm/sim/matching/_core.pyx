@@ -46,7 +46,7 @@ cdef inline Order* order_at(Matching self, int32_t slot) noexcept nogil:
     return <Order*> self.slots.items + slot
 
 
-cdef inline void note(
+cdef inline void log_event(
     Matching self, int64_t kind, int64_t order_id, int64_t other_id, int64_t account, int64_t side, int64_t ticks,
     int64_t lots, int64_t trade_id, int64_t update_id
 ) noexcept nogil:
@@ -58,17 +58,17 @@ cdef inline void note(
         row[5], row[6], row[7], row[8], row[9] = side, ticks, lots, trade_id, update_id
 
 
-cdef inline void note_taker(Matching self, int64_t kind, const Taker* taker, int64_t other_id) noexcept nogil:
-    note(self, kind, taker.id, other_id, taker.account, taker.side, taker.ticks, taker.left, 0, 0)
+cdef inline void log_taker(Matching self, int64_t kind, const Taker* taker, int64_t other_id) noexcept nogil:
+    log_event(self, kind, taker.id, other_id, taker.account, taker.side, taker.ticks, taker.left, 0, 0)
 
 
-cdef inline void show(Matching self, const Level* level, int64_t order_id) noexcept nogil:
+cdef inline void log_level(Matching self, const Level* level, int64_t order_id) noexcept nogil:
     """Log the new displayed lots of a level."""
     self.update_id += 1
-    note(self, ROW_LEVEL, order_id, 0, 0, level.side, level.ticks, level.lots, 0, self.update_id)
+    log_event(self, ROW_LEVEL, order_id, 0, 0, level.side, level.ticks, level.lots, 0, self.update_id)
 
 
-cdef int fault_of(Matching self, const Command* command) noexcept nogil:
+cdef int error_of(Matching self, const Command* command) noexcept nogil:
     """Return the error of a command, FINE if it is valid."""
     if not OP_SUBMIT <= command.op <= OP_REPLACE:
         return BAD_OP
@@ -141,26 +141,26 @@ cdef int refuse(Matching self, const Command* command, int fault, int64_t row) e
 
 cdef int64_t enter(Matching self, Taker* taker, int64_t kind) except FAILED nogil:
     """Match an order, and rest or expire its remainder, depending on its kind."""
-    if kind == MAKER and meets(self, taker):
+    if kind == MAKER and crosses(self, taker):
         taker.id = 0
-        note_taker(self, ROW_REFUSE, taker, 0)
+        log_taker(self, ROW_REFUSE, taker, 0)
         return WOULD_CROSS
     self.last_order_id += 1
     taker.id = self.last_order_id
-    note_taker(self, ROW_NEW, taker, kind)
+    log_taker(self, ROW_NEW, taker, kind)
     if kind == FOK and not fillable(self, taker):
-        note_taker(self, ROW_EXPIRE, taker, REASON_FOK)
+        log_taker(self, ROW_EXPIRE, taker, REASON_FOK)
         return taker.id
     match_all(self, taker)
     if taker.left and kind <= MAKER:
         rest(self, taker)
     elif taker.left:
         log_reserve(&self.log, 1)
-        note_taker(self, ROW_EXPIRE, taker, REASON_IOC)
+        log_taker(self, ROW_EXPIRE, taker, REASON_IOC)
     return taker.id
 
 
-cdef inline bint meets(Matching self, const Taker* taker) noexcept nogil:
+cdef inline bint crosses(Matching self, const Taker* taker) noexcept nogil:
     """Return True if the best price of the other side is within the order's limit."""
     cdef int32_t number = self.top[taker.side < 0]
     return number != NONE and taker.side * (taker.reach - level_at(&self.ladder, number).ticks) >= 0
@@ -194,7 +194,7 @@ cdef int match_all(Matching self, Taker* taker) except -1 nogil:
     """Match an order until it is filled or no price within its limit is left."""
     cdef int32_t own = owner_of(&self.owners, taker.account) if taker.stp else NONE
     cdef int32_t slot
-    while taker.left and meets(self, taker):
+    while taker.left and crosses(self, taker):
         log_reserve(&self.log, ROWS_OF_A_STEP)
         slot = level_at(&self.ladder, self.top[taker.side < 0]).head
         if own != NONE and order_at(self, slot).owner == own:
@@ -213,10 +213,10 @@ cdef inline void trade(Matching self, Taker* taker, int32_t slot) noexcept nogil
     taker.left -= lots
     maker.lots -= lots
     level.lots -= lots
-    note(self, ROW_TRADE, taker.id, maker.id, taker.account, taker.side, level.ticks, lots, self.last_trade_id, 0)
-    show(self, level, maker.id)
+    log_event(self, ROW_TRADE, taker.id, maker.id, taker.account, taker.side, level.ticks, lots, self.last_trade_id, 0)
+    log_level(self, level, maker.id)
     if maker.lots == 0:
-        leave(self, slot)
+        remove_order(self, slot)
 
 
 cdef void prevent(Matching self, Taker* taker, int32_t slot) noexcept nogil:
@@ -224,12 +224,12 @@ cdef void prevent(Matching self, Taker* taker, int32_t slot) noexcept nogil:
     cdef int64_t theirs = order_at(self, slot).lots
     cdef int64_t both = min(taker.left, theirs)
     if taker.stp == STP_DECREMENT:
-        lose(self, slot, ROW_REDUCE if both < theirs else ROW_EXPIRE, theirs - both, theirs - both)
+        reduce_resting(self, slot, ROW_REDUCE if both < theirs else ROW_EXPIRE, theirs - both, theirs - both)
         taker.left -= both
     elif taker.stp != STP_EXPIRE_TAKER:
-        lose(self, slot, ROW_EXPIRE, theirs, 0)
+        reduce_resting(self, slot, ROW_EXPIRE, theirs, 0)
     if taker.left == 0 or taker.stp == STP_EXPIRE_TAKER or taker.stp == STP_EXPIRE_BOTH:
-        note_taker(self, ROW_EXPIRE, taker, REASON_STP)
+        log_taker(self, ROW_EXPIRE, taker, REASON_STP)
         taker.left = 0
 
 
@@ -262,25 +262,25 @@ cdef int rest(Matching self, const Taker* taker) except -1 nogil:
     level.lots += taker.left
     index_put(&self.by_id, taker.id, slot)
     order.place = owner_add(owner_at(&self.owners, owner), slot)
-    note_taker(self, ROW_REST, taker, 0)
-    show(self, level, taker.id)
+    log_taker(self, ROW_REST, taker, 0)
+    log_level(self, level, taker.id)
     return 0
 
 
-cdef void lose(Matching self, int32_t slot, int64_t kind, int64_t noted, int64_t left) noexcept nogil:
+cdef void reduce_resting(Matching self, int32_t slot, int64_t kind, int64_t noted, int64_t left) noexcept nogil:
     """Reduce a resting order to *left* lots; the log row has *noted* lots."""
     cdef Order* order = order_at(self, slot)
     cdef Level* level = level_at(&self.ladder, order.level)
     cdef int64_t reason = REASON_STP if kind == ROW_EXPIRE else 0
     level.lots -= order.lots - left
     order.lots = left
-    note(self, kind, order.id, reason, self.account_of(order), level.side, level.ticks, noted, 0, 0)
-    show(self, level, order.id)
+    log_event(self, kind, order.id, reason, self.account_of(order), level.side, level.ticks, noted, 0, 0)
+    log_level(self, level, order.id)
     if left == 0:
-        leave(self, slot)
+        remove_order(self, slot)
 
 
-cdef void leave(Matching self, int32_t slot) noexcept nogil:
+cdef void remove_order(Matching self, int32_t slot) noexcept nogil:
     """Remove an order without remaining lots from the book."""
     cdef Order* order = order_at(self, slot)
     cdef Level* level = level_at(&self.ladder, order.level)
@@ -625,7 +625,7 @@ cdef class Matching:
         cdef Order* order
         cdef int64_t lots
         cdef int32_t slot
-        cdef int fault = fault_of(self, command)
+        cdef int fault = error_of(self, command)
         if fault:
             refuse(self, command, fault, row)
         log_reserve(&self.log, ROWS_OF_A_STEP)
@@ -639,11 +639,11 @@ cdef class Matching:
             if command.op == OP_REDUCE:
                 if command.lots >= order.lots:
                     return 0
-                lose(self, slot, ROW_REDUCE, command.lots, command.lots)
+                reduce_resting(self, slot, ROW_REDUCE, command.lots, command.lots)
                 return command.lots
             taker.account, taker.side = self.account_of(order), self.side_of(order)
             lots = order.lots
-            lose(self, slot, ROW_CANCEL, lots, 0)
+            reduce_resting(self, slot, ROW_CANCEL, lots, 0)
             if command.op == OP_CANCEL:
                 return lots
         taker.ticks, taker.left, taker.stp = command.ticks, command.lots, command.stp

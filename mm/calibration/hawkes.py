@@ -5,15 +5,15 @@ and mutually exciting point processes, Biometrika 58, 1971)
 
     lambda_i(t) = mu_i + sum over j, m of n_ijm · beta_m · sum over orders u < t of j: exp(-beta_m · (t - u)).
 
-n_ijm is the mean number of orders of i that one order of j excites through the exponential kernel m. The branching
-ratio is the largest eigenvalue of the matrix n_ij = sum over m of n_ijm: the share of orders excited by others. The fit
-is by maximum likelihood, with Newton steps in the logarithms of all parameters; the number of kernels, from 0 (Poisson
-flow), has the lowest BIC. If the model holds, the integrals of the intensity between consecutive orders of a side are
+n_ijm is the mean number of orders of i excited by one order of j through the exponential kernel m. The branching ratio
+is the largest eigenvalue of the matrix n_ij = sum over m of n_ijm: the share of orders excited by others. The fit is by
+maximum likelihood, with Newton steps in the logarithms of all parameters; the number of kernels (0: Poisson flow) is
+that with the lowest BIC. If the model holds, the integrals of the intensity between consecutive orders of a side are
 exponential with mean 1 (the time-rescaling theorem); their Kolmogorov-Smirnov distance measures this.
 
-An order is a sweep: prints of one side and trade time. Instants are the exchange's stamps, shifted by the day's median
-delay to the clock of the recording, so that a batch of messages is not a cluster; without stamps they are those of the
-recording. Only time with a valid book counts. Orders outside of it are history: they excite, but are not predicted.
+An order is a sweep: all prints with the same side and trade time. Times are the exchange's, shifted by the day's median
+delay to the clock of the recording, so that a batch of messages is not a cluster; without them, receive times are used.
+Only time with a valid book is exposure. Orders outside of it are history: they excite, but are not predicted.
 """
 
 import math
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 NAMES = ("bid", "ask")
 FEWEST = 100  # minimum number of counted sweeps per side
-MOST_EVENTS = 10_000  # maximum number of counted orders; of more, evenly spaced spans with about this number
+MOST_EVENTS = 10_000  # maximum number of counted orders; above it, evenly spaced spans with about this number
 STRETCHES = 8
 KERNELS = 4  # maximum number
 LEAST, GREATEST = -18.0, math.log(1000.0)  # bounds of the logarithm of any parameter; stamps have a resolution of 1 ms
@@ -55,8 +55,8 @@ class Excitation:
     """The parameters of two mutually exciting processes.
 
     Attributes:
-        mu: float64[2], rate of orders that no other order excited, 1/s; of bids, of asks.
-        branching: float64[2, 2, m], mean number of orders of i that one of j excites through the kernel m.
+        mu: float64[2], baseline rate (orders not excited by others), 1/s: bids, asks.
+        branching: float64[2, 2, m], mean number of orders of i excited by one of j through the kernel m.
         beta: float64[m], decay rates of the kernels, 1/s, the fastest first; empty for Poisson flow.
     """
 
@@ -66,7 +66,7 @@ class Excitation:
 
     @property
     def matrix(self) -> Floats:
-        """Mean number of orders of i that one of j excites directly, over all kernels, float64[2, 2]."""
+        """Mean number of orders of i directly excited by one of j, over all kernels, float64[2, 2]."""
         matrix: Floats = self.branching.sum(axis=2)
         return matrix
 
@@ -90,14 +90,14 @@ class Excitation:
 
 @dataclass(frozen=True)
 class ArrivalFlow:
-    """The arrivals of orders, and the time that counts.
+    """Order arrivals and exposure time.
 
     Attributes:
         at_s: float64[n], instants in s from any origin, nondecreasing.
         kind: int8[n], 0 for an order that hits bids, 1 for one that hits asks; ``BEGIN`` and ``END`` at the bounds of
-            the time that counts.
-        clock: Clock of the stamps: ``exchange`` or ``receive``.
-        sweeps: Whether prints of one side and trade time are one order.
+            the exposure.
+        clock: Clock of the timestamps: ``exchange`` or ``receive``.
+        sweeps: Whether prints with the same side and trade time are one order.
     """
 
     at_s: Floats
@@ -112,10 +112,10 @@ class ArrivalFlow:
         """Return a flow of these orders.
 
         Args:
-            orders: Instants in s of the orders that hit bids, and of those that hit asks.
-            spans: float64[n, 2], disjoint spans of the time that counts, in s.
-            clock: Clock of the instants.
-            sweeps: Whether prints of one side and trade time are one order.
+            orders: Times in s of the orders that hit bids, and of those that hit asks.
+            spans: float64[n, 2], disjoint spans of exposure, in s.
+            clock: Clock of the times.
+            sweeps: Whether prints with the same side and trade time are one order.
         """
         at = np.concatenate((*orders, spans[:, 0], spans[:, 1]))
         sizes = (orders[0].size, orders[1].size, len(spans), len(spans))
@@ -126,24 +126,24 @@ class ArrivalFlow:
 
     @property
     def counted(self) -> "NDArray[np.bool_]":
-        """Which rows are orders within the time that counts, bool[n]."""
+        """Mask of the rows that are orders within the exposure, bool[n]."""
         exposed = np.cumsum((self.kind == BEGIN).astype(int) - (self.kind == END).astype(int)) > 0
         counted: NDArray[np.bool_] = exposed & (self.kind < BEGIN)
         return counted
 
     @property
     def exposure_s(self) -> float:
-        """Length of the time that counts, s."""
+        """Length of the exposure, s."""
         return float(self.at_s[self.kind == END].sum() - self.at_s[self.kind == BEGIN].sum())
 
     @property
     def events(self) -> tuple[int, int]:
-        """Number of counted orders of each side."""
+        """Number of counted orders per side."""
         seen = self.kind[self.counted]
         return int((seen == 0).sum()), int((seen == 1).sum())
 
     def waits(self, law: Excitation) -> list[Floats]:
-        """Return, by side, the integrated intensity before each counted order, since the previous one."""
+        """Return, per side, the integrated intensity from the previous counted order to each counted order."""
         counted = self.counted
         if not law.beta.size:
             law = Excitation(law.mu, np.zeros((2, 2, 1)), np.ones(1))
@@ -151,7 +151,7 @@ class ArrivalFlow:
         return [np.diff(clock[counted & (self.kind == side), side], prepend=0.0) for side in (0, 1)]
 
     def mean_of(self, law: Excitation) -> tuple[float, float]:
-        """Return the mean intensity of each side by *law* over all time that counts, in 1/s."""
+        """Return the mean intensity per side under *law* over the exposure, in 1/s."""
         if not law.beta.size:
             return float(law.mu[0]), float(law.mu[1])
         clock, _ = rescaled(self.at_s, self.kind, law.mu, np.ascontiguousarray(law.branching), law.beta)
@@ -161,7 +161,7 @@ class ArrivalFlow:
     def thinned(self) -> "ArrivalFlow":
         """Return the flow with at most about ``MOST_EVENTS`` counted orders, in evenly spaced spans.
 
-        Before each span, rows of the same duration are kept as its history.
+        The orders in a period of the same length before each span are kept as its history.
         """
         rows = np.flatnonzero(self.counted)
         if rows.size <= MOST_EVENTS:
@@ -192,14 +192,14 @@ def flow_of(calibrator: "Calibrator", until_us: int | None = None) -> ArrivalFlo
 def sweeps_of(
     tape: "Tape", path: "ReferencePath", grouped: bool, until_us: int | None = None, *, received: bool = False
 ) -> tuple[list[Ints], Ints, bool]:
-    """Return the sweeps of a day by side, the spans with a valid book, in µs, and whether the stamps' clock is used.
+    """Return the sweeps of a day per side, the spans with a valid book, in µs, and whether times are exchange times.
 
     Args:
         tape: The day.
         path: Path of its reference price.
-        grouped: Whether prints of one side and trade time are one order.
+        grouped: Whether prints with the same side and trade time are one order.
         until_us: Data received from this instant on is ignored; None for the whole day.
-        received: Use the clock of the recording even if there are stamps.
+        received: Use receive times even if there are exchange timestamps.
     """
     end_us = tape.end_us if until_us is None else min(until_us, tape.end_us)
     edges, rows, _ = path.segments(tape.start_us, end_us)
@@ -225,8 +225,8 @@ class HawkesFit:
     """The best fit of the excitation to a flow, with errors and tests.
 
     Attributes:
-        status: ``ok``; ``few_events`` (fewer than ``FEWEST`` of a side) and ``no_exposure`` have no numbers;
-            ``not_stationary`` (a branching ratio of 1 or more) has numbers that describe the day but predict nothing.
+        status: ``ok``; ``few_events`` (fewer than ``FEWEST`` per side) and ``no_exposure`` have no numbers;
+            ``not_stationary`` (a branching ratio of 1 or more) has numbers, for description only, not for prediction.
         reason: Why it is not ``ok``.
         law: The parameters; None without a fit.
         se: Their standard errors, in the same form; NaN for a parameter at its bound.
@@ -237,11 +237,11 @@ class HawkesFit:
         ks: Kolmogorov-Smirnov distance of the rescaled waits of each side; None without a fit.
         ks_p: Its p-value; the parameters are from the same data, so it is biased towards a good fit.
         ks_poisson: The distances for Poisson flow.
-        events: Number of orders of each side in the fit.
-        exposure_s: Length of the time in the fit, s.
-        clock: Clock of the stamps: ``exchange`` or ``receive``.
-        sweeps: Whether prints of one side and trade time are one order.
-        mean: Mean conditional intensity of each side over all time that counts, including what the fit leaves out, in
+        events: Number of orders per side in the fit.
+        exposure_s: Length of the exposure in the fit, s.
+        clock: Clock of the timestamps: ``exchange`` or ``receive``.
+        sweeps: Whether prints with the same side and trade time are one order.
+        mean: Mean conditional intensity per side over the whole exposure, including spans that were not fitted, in
             1/s; None without a fit.
     """
 
@@ -345,7 +345,7 @@ def fit_hawkes(flow: ArrivalFlow, kernels: int | None = None) -> HawkesFit:
     """Return the fit of *flow*.
 
     Args:
-        flow: Orders, and the time that counts; if there are many orders, spans of it (`ArrivalFlow.thinned`).
+        flow: Orders and exposure; with many orders, only spans of it are fitted (`ArrivalFlow.thinned`).
         kernels: Number of exponential kernels; None for the number with the lowest BIC, at most ``KERNELS``.
 
     Raises:
@@ -387,18 +387,18 @@ def _with_one_more(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, floa
     """Return the best fit with one kernel more than *law*: from several initial decay rates, then to convergence."""
     if law.beta.size:
         logs = np.sort(np.log(law.beta))
-        places = np.exp(np.concatenate((logs[:1] - 2.5, (logs[1:] + logs[:-1]) / 2, logs[-1:] + 1.5)))
+        betas = np.exp(np.concatenate((logs[:1] - 2.5, (logs[1:] + logs[:-1]) / 2, logs[-1:] + 1.5)))
     else:
-        places = np.array(STARTS)
-    begun = []
-    for beta in places.tolist():
+        betas = np.array(STARTS)
+    trials = []
+    for beta in betas.tolist():
         more = Excitation(
             law.mu * 0.8,
             np.concatenate((0.9 * law.branching, np.full((2, 2, 1), 0.1 if law.beta.size else 0.2)), axis=2),
             np.append(law.beta, beta),
         )
-        begun.append(_climbed(flow, more.logs, 8))
-    best, _ = max(begun, key=lambda one: one[1])
+        trials.append(_climbed(flow, more.logs, 8))
+    best, _ = max(trials, key=lambda one: one[1])
     logs, loglik = _climbed(flow, best, 200)
     found = Excitation.of_logs(logs)
     order = np.argsort(-found.beta)
@@ -408,19 +408,19 @@ def _with_one_more(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, floa
 def _climbed(flow: ArrivalFlow, logs: Floats, steps: int) -> tuple[Floats, float]:
     """Return the result of at most *steps* Newton steps from *logs*, and the log-likelihood there.
 
-    A step divides the gradient by the absolute curvature in each direction, so that it leaves saddles. It is at most 2
-    in any logarithm, and is halved until the likelihood grows. Parameters that the gradient pushes against a bound stay
-    there.
+    A step divides the gradient by the absolute curvature in each direction, so that it leaves saddle points. It is at
+    most 2 in any logarithm, and is halved until the likelihood increases. A parameter at a bound is fixed if the
+    gradient points beyond it.
     """
     here = _slopes(flow, logs)
     for _ in range(steps):
-        value, slope, bend = here
+        value, slope, hessian = here
         held = ((logs <= LEAST) & (slope < 0)) | ((logs >= GREATEST) & (slope > 0))
         free = np.flatnonzero(~held)
-        curves, ways = np.linalg.eigh(bend[np.ix_(free, free)])
-        along = ways.T @ slope[free]
+        curvatures, directions = np.linalg.eigh(hessian[np.ix_(free, free)])
+        along = directions.T @ slope[free]
         step = np.zeros(logs.size)
-        step[free] = ways @ (along / np.maximum(np.abs(curves), 1e-6))
+        step[free] = directions @ (along / np.maximum(np.abs(curvatures), 1e-6))
         step *= min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
         if float(slope @ step) < 1e-9:
             break
@@ -440,7 +440,7 @@ def _slopes(flow: ArrivalFlow, logs: Floats) -> "tuple[float, Floats, Floats]":
     """Return the log-likelihood, its gradient and its Hessian in the logarithms of the parameters."""
     law = Excitation.of_logs(logs)
     value, slope, bend = likelihood(flow.at_s, flow.kind, law.mu, law.branching, law.beta)
-    factor = np.ones(logs.size)  # the kernel's derivatives are by mu, n and ln beta
+    factor = np.ones(logs.size)  # the kernel's derivatives are with respect to mu, n and ln beta
     factor[: -law.beta.size] = np.exp(logs[: -law.beta.size])
     gradient = slope * factor
     hessian = bend * np.outer(factor, factor)
@@ -479,22 +479,22 @@ def _errors(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, float | Non
     kernels = law.beta.size
     if not kernels:
         return Excitation(np.sqrt(law.mu / flow.exposure_s), law.branching, law.beta), None
-    _, _, bend = likelihood(flow.at_s, flow.kind, law.mu, law.branching, law.beta)
+    _, _, hessian = likelihood(flow.at_s, flow.kind, law.mu, law.branching, law.beta)
     values = np.exp(law.logs)
     free = values > ZERO
     free[2 + 4 * kernels :] = law.logs[2 + 4 * kernels :] < GREATEST
-    covariance = np.full(bend.shape, np.nan)
-    covariance[np.ix_(free, free)] = np.linalg.pinv(-bend[np.ix_(free, free)], hermitian=True)
+    covariance = np.full(hessian.shape, np.nan)
+    covariance[np.ix_(free, free)] = np.linalg.pinv(-hessian[np.ix_(free, free)], hermitian=True)
     with np.errstate(invalid="ignore"):
         errors = np.sqrt(np.diag(covariance))
     errors[2 + 4 * kernels :] *= law.beta  # from ln beta
     se = Excitation(errors[:2], errors[2 : 2 + 4 * kernels].reshape(2, 2, kernels), errors[2 + 4 * kernels :])
-    # the derivative of an eigenvalue by an entry is the product of its left and right eigenvectors
+    # the derivative of an eigenvalue with respect to an entry is the product of its left and right eigenvectors
     values_, right = np.linalg.eig(law.matrix)
     top = int(np.abs(values_).argmax())
     left = np.linalg.eig(law.matrix.T)[1][:, int(np.abs(np.linalg.eig(law.matrix.T)[0]).argmax())]
     slope = np.real(np.outer(left, right[:, top]) / (left @ right[:, top]))
-    full = np.zeros(bend.shape[0])
+    full = np.zeros(hessian.shape[0])
     full[2 : 2 + 4 * kernels] = np.repeat(slope.ravel(), kernels)
     variance = float(full[free] @ covariance[np.ix_(free, free)] @ full[free])
     return se, math.sqrt(variance) if variance > 0 else None

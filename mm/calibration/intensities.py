@@ -1,4 +1,4 @@
-"""λ(δ) over time, as models use it, of a fit or of a schedule."""
+"""λ(δ) over time from a fit or a schedule, in the form used by fill and quote models."""
 
 import math
 from typing import TYPE_CHECKING
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, source: str = "the fit") -> "Intensity":
-    """Return λ(δ) over time as a fit or a schedule has it.
+    """Return λ(δ) over time of a fit or a schedule.
 
     Args:
-        fitted: A fit, which holds for all time, or a schedule, which holds where a segment is usable. Where a fit chose
-            another shape than the exponential, λ is its curve, and A and k are for the quotes that need them.
-        per_side: Use the sides' own A and k, which a schedule does not have; no curve is of one side alone.
-        source: Where it comes from, for messages.
+        fitted: A fit, valid at all times, or a schedule, valid in its usable segments. If a shape other than the
+            exponential was chosen, λ is its curve; A and k remain for quote models that need them.
+        per_side: Use A and k per side, which a schedule does not have; curves, which are of both sides, are not used.
+        source: Origin of *fitted*, for messages.
 
     Raises:
-        FitError: If nothing in it is usable.
-        UsageError: If a schedule is to give the sides' own numbers.
+        FitError: If it has no usable A and k.
+        UsageError: If *per_side* is set for a schedule.
     """
     from mm.backtest.fills.intensity import FOREVER, Intensity
 
@@ -48,12 +48,12 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
 
 
 def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
-    """Return the fills per second that orders had under a fill model, to predict those of others.
+    """Return the fill rates measured under a fill model, to predict the fills of other orders.
 
-    They are by distance, and need not fall with it, so no quote and no fill is made of them; beyond the last one they
-    fall by k. Where they are known by what has happened to an order, too, they are from the mid, whatever the
-    reference: those of a schedule are of data up to a segment's training window, at its level. Segments without rates
-    predict by λ(δ). None where nothing was measured under a fill model, or at one distance alone.
+    Rates are by distance and need not decrease with it, so they are used for neither quotes nor simulated fills; beyond
+    the last distance they decay with k. If there are rates by order state as well, distances are from the mid, whatever
+    the reference; in a schedule, the states are of data up to a segment's training window, times its level. Segments
+    without measured rates use λ(δ). None if nothing was measured under a fill model, or only at one distance.
     """
     from mm.backtest.fills.intensity import FOREVER, Intensity
     from mm.backtest.metrics.fill_states import FillStates
@@ -83,7 +83,7 @@ def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
 
 
 def _from_mid(piece: "IntensityPiece", reference: str | None) -> "IntensityPiece":
-    """Return a piece with its distances from the mid, at the mean spread."""
+    """Return a piece with its distances converted to distances from the mid, at the mean spread."""
     offset = offset_ticks(reference, piece.half_spread_ticks)
     near, far = (None if end is None else end + offset for end in (piece.min_delta_ticks, piece.max_delta_ticks))
     curve = tuple((delta + offset, rate) for delta, rate in piece.curve)
@@ -91,8 +91,8 @@ def _from_mid(piece: "IntensityPiece", reference: str | None) -> "IntensityPiece
 
 
 def _measured_piece(fitted: PoissonFit | Segment, span: tuple[int, int]) -> "IntensityPiece":
-    """Return the intensity of a stretch of time by what was measured there, and by λ(δ) where nothing was."""
-    A, k = fitted.A or 0.0, fitted.k or 0.0  # of both sides: usable ones are above 0
+    """Return the intensity of a time span from its measured rates, or from λ(δ) if there are none."""
+    A, k = fitted.A or 0.0, fitted.k or 0.0  # common to both sides; above 0 if usable
     if not fitted.measured_rates:
         return _piece(fitted, span, (A, k), (A, k), fitted.lambda_curve if isinstance(fitted, Segment) else fitted.line)
     far, rate = fitted.measured_rates[-1]
@@ -106,7 +106,7 @@ def _piece(
     ask: tuple[float, float],
     curve: Line = (),
 ) -> "IntensityPiece":
-    """Return the intensity of a stretch of time; *bid* and *ask* are A and k of each side, *curve* is of both."""
+    """Return the intensity of a time span; *bid* and *ask* are A and k of each side, *curve* is of both."""
     from mm.backtest.fills.intensity_piece import IntensityPiece
 
     return IntensityPiece(

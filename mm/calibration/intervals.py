@@ -17,9 +17,9 @@ from mm.errors import FitError
 
 LEVEL = 0.95
 
-HORIZON_S = 900.0  # of a fit outside of a schedule
+HORIZON_S = 900.0  # horizon of the predictive interval of a fit outside of a schedule
 LEAST_STRETCHES = 3
-HALF = 0.5  # fills added, so that empty periods have a logarithm
+HALF = 0.5  # fills added, so that the logarithm of an empty period is finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +66,19 @@ def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
     degrees = cosines(sample.n_blocks)
     if degrees == 0:
         return Intervals(A=None, k=None)
-    surprise = sample.points.fills - sample.expected(estimate)
+    residual = sample.points.fills - sample.expected(estimate)
     steepness = sample.shape.steepness(estimate.k)[sample.row]
-    score_log_a, score_k = sample.by_block(surprise), sample.by_block(-surprise * steepness)
+    score_log_a, score_k = sample.by_block(residual), sample.by_block(-residual * steepness)
     error_log_a = estimate.var_logA * score_log_a + estimate.cov_logA_k * score_k
     error_k = estimate.cov_logA_k * score_log_a + estimate.var_k * score_k
-    reach = float(stdtrit(degrees, (1 + LEVEL) / 2))
-    return _around(estimate, *(reach * float(long_run_error(error)) for error in (error_log_a, error_k)))
+    t_quantile = float(stdtrit(degrees, (1 + LEVEL) / 2))
+    return _around(estimate, *(t_quantile * float(long_run_error(error)) for error in (error_log_a, error_k)))
 
 
-def _around(estimate: Estimate, reach_log_a: float, reach_k: float) -> Intervals:
+def _around(estimate: Estimate, half_log_a: float, half_k: float) -> Intervals:
     """Return symmetric intervals around *estimate*; None if unbounded."""
     log_a, k = estimate.logA, estimate.k
-    return Intervals(A=_exp((log_a - reach_log_a, log_a + reach_log_a)), k=_finite((k - reach_k, k + reach_k)))
+    return Intervals(A=_exp((log_a - half_log_a, log_a + half_log_a)), k=_finite((k - half_k, k + half_k)))
 
 
 def _finite(interval: Interval) -> Interval | None:
@@ -94,12 +94,12 @@ def _exp(interval: Interval) -> Interval | None:
 
 
 def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | None:
-    """Return the 95 % interval of the fills, of both sides, of the *horizon_s* after the window of *points*.
+    """Return the 95 % predictive interval of the fills, both sides, in the *horizon_s* after the window of *points*.
 
     The window's blocks are joined to periods of the horizon's length; the logarithm of the next period's count is
-    treated as one more draw of those of the window (Student's t, one degree of freedom less than periods). Bursts,
-    which make the counts of periods differ, widen it. It is never narrower than that of a Poisson count. None with
-    fewer than three periods, or without blocks.
+    treated as one more draw from the distribution of the window's (Student's t, degrees of freedom: periods - 1).
+    Bursts, which increase the variance between periods, widen it. It is never narrower than that of a Poisson count.
+    None with fewer than three periods, or without blocks.
 
     Args:
         points: Points of the window, by blocks in chronological order.
@@ -111,21 +111,21 @@ def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | N
         return None
     fills = np.bincount(points.block, points.fills)
     joined = max(round(horizon_s / BLOCK_S), 1)
-    stretches = len(fills) // joined
-    if stretches < LEAST_STRETCHES:
+    periods = len(fills) // joined
+    if periods < LEAST_STRETCHES:
         return None
-    counts = fills[len(fills) - stretches * joined :].reshape(stretches, joined).sum(axis=1)
+    counts = fills[len(fills) - periods * joined :].reshape(periods, joined).sum(axis=1)
     share = horizon_s / (joined * BLOCK_S)
-    mean_count = float(counts.sum()) / stretches
+    mean_count = float(counts.sum()) / periods
     mean = mean_count * share
     logs = np.log(counts * share + HALF)
-    mean_log = float(logs.sum()) / stretches
-    shorter = max(1 / share - 1, 0.0) / max(mean_count, HALF)  # the noise of a count of less than a stretch
-    # neighbouring stretches are alike, so their mean is known half as well as that of so many independent ones
-    variance = float(((logs - mean_log) ** 2).sum()) / (stretches - 1)
-    spread = math.sqrt((variance + shorter) * (1 + 2 / stretches))
-    reach = float(stdtrit(stretches - 1, (1 + LEVEL) / 2)) * spread
-    low, high = (math.exp(min(mean_log + off, 700.0)) - HALF for off in (-reach, reach))
+    mean_log = float(logs.sum()) / periods
+    shorter = max(1 / share - 1, 0.0) / max(mean_count, HALF)  # additional noise of a count over less than a period
+    # neighbouring periods are correlated, so the variance of their mean is twice that of independent ones
+    variance = float(((logs - mean_log) ** 2).sum()) / (periods - 1)
+    spread = math.sqrt((variance + shorter) * (1 + 2 / periods))
+    half_width = float(stdtrit(periods - 1, (1 + LEVEL) / 2)) * spread
+    low, high = (math.exp(min(mean_log + off, 700.0)) - HALF for off in (-half_width, half_width))
     if mean > 0:
         tail = (1 - LEVEL) / 2
         low, high = min(low, float(pdtrik(tail, mean))), max(high, float(pdtrik(1 - tail, mean)))
@@ -136,8 +136,8 @@ def draws(fit: PoissonFit, count: int, seed: int) -> Iterator[PoissonFit]:
     """Yield *count* fits with ln A and k drawn from the normal distribution of their estimates.
 
     Standard errors are those by blocks if available and larger, the correlation is that of the likelihood; k is redrawn
-    until positive. A curve keeps its shape, and its level moves with that of the exponential at its pivot. Equal seeds
-    give equal draws.
+    until positive. A curve keeps its shape, and is scaled as the exponential at its pivot. Equal seeds give equal
+    draws.
 
     Raises:
         FitError: If the fit is not usable, or has no standard errors.
@@ -145,14 +145,14 @@ def draws(fit: PoissonFit, count: int, seed: int) -> Iterator[PoissonFit]:
     A, k = fit.parameters()
     if fit.se_logA is None or fit.se_k is None or fit.cov_logA_k is None:
         raise FitError("the fit has no standard errors to draw from (se_logA, se_k, cov_logA_k); fit again")
-    reach = 2 * round(NORMAL, 6)
+    width_per_se = 2 * round(NORMAL, 6)
     error_a, error_k = fit.se_logA, fit.se_k
     if fit.ci95_A_block is not None and fit.ci95_A_block[0] > 0:
         low, high = map(math.log, fit.ci95_A_block)
-        error_a = max(error_a, (high - low) / reach)
+        error_a = max(error_a, (high - low) / width_per_se)
     if fit.ci95_k_block is not None:
         low, high = fit.ci95_k_block
-        error_k = max(error_k, (high - low) / reach)
+        error_k = max(error_k, (high - low) / width_per_se)
     correlation = fit.cov_logA_k / (fit.se_logA * fit.se_k) if fit.se_logA and fit.se_k else 0.0
     random = np.random.default_rng(seed)
     left = count

@@ -16,7 +16,7 @@ from mm.calibration.likelihood import LARGE, Sample
 from mm.calibration.points import Floats, Points, sum_by
 from mm.calibration.shapes import FAMILIES, FittedCurve
 
-LEAST_FILLS = 20  # minimum in a state of the spread for its own curve
+LEAST_FILLS = 20  # minimum in a spread state for a separate curve
 TRUSTED = 2.0  # intervals within this factor of λ are trusted
 KEPT_LINES = 32
 
@@ -29,7 +29,7 @@ def chosen_curve(
     Args:
         compared: The comparison over all rows.
         states: States of the spread with the points of each; the same shape is fitted to them.
-        pivot: Distance in ticks around which the exponential is trusted first.
+        pivot: Distance in ticks; each trusted range is the one nearest to it.
     """
     best = compared.chosen
     curve = _points(ANY_SPREAD, best.fitted, compared.sample)
@@ -47,8 +47,8 @@ def chosen_curve(
         gain_nats_per_fill=best.unseen,
         se=best.unseen_se,
         why=compared.sentence,
-        trusted_ticks=_stretch(curve, [_narrow(one) for one in curve], pivot),
-        exponential_trusted_ticks=_stretch(
+        trusted_ticks=_trusted_range(curve, [_narrow(one) for one in curve], pivot),
+        exponential_trusted_ticks=_trusted_range(
             curve, [_contains(one, exponential.get(one.delta_ticks, 0.0)) for one in curve], pivot
         ),
     )
@@ -62,7 +62,7 @@ def chosen_curve(
 
 
 def rates_on(line: Line, delta_ticks: Floats) -> Floats:
-    """Return λ in 1/s at distances, by the points of a `PoissonFit.line`; 0 at an infinite distance."""
+    """Return λ in 1/s at distances, interpolated in a `PoissonFit.line`; 0 at an infinite distance."""
     place, log_rate, fall = _logs(line)
     beyond = np.maximum(delta_ticks - place[-1], 0.0)
     found: Floats = np.exp(np.interp(delta_ticks, place, log_rate) + fall * beyond)
@@ -71,7 +71,7 @@ def rates_on(line: Line, delta_ticks: Floats) -> Floats:
 
 @lru_cache(maxsize=KEPT_LINES)
 def _logs(line: Line) -> tuple[Floats, Floats, float]:
-    """Return the distances of a line, ln λ at each, and how ln λ falls beyond; windows of an hour share a line."""
+    """Return distances of a line, ln λ at each, and its slope beyond; cached, as windows of an hour share a line."""
     place, rate = np.ascontiguousarray(np.fromiter(chain.from_iterable(line), np.float64).reshape(-1, 2).T)
     log_rate = np.log(rate)
     return place, log_rate, (log_rate[-1] - log_rate[-2]) / (place[-1] - place[-2])
@@ -83,10 +83,10 @@ def _points(state: str, fitted: FittedCurve, sample: Sample) -> tuple[CurvePoint
     delta = distinct_values(fitted.cells.shape.delta)
     at = np.searchsorted(fitted.cells.edges, delta)
     log_rate = np.minimum.accumulate(fitted.at_edges[at])
-    reach = np.nan_to_num(_reach(fitted, sample, fitted.edge_slopes[at]), nan=np.inf)
+    half_width = np.nan_to_num(_half_width(fitted, sample, fitted.edge_slopes[at]), nan=np.inf)
     # λ decreases, so bounds at one distance are upper bounds farther out, and lower bounds nearer
-    high = np.minimum.accumulate(log_rate + reach)
-    low = np.maximum.accumulate((log_rate - reach)[::-1])[::-1]
+    high = np.minimum.accumulate(log_rate + half_width)
+    low = np.maximum.accumulate((log_rate - half_width)[::-1])[::-1]
     rows = np.stack((delta, log_rate, low, high))[:, np.abs(log_rate) < LARGE]
     return tuple(
         CurvePoint(delta_ticks=distance, spread_state=state, lambda_per_s=math.exp(rate), ci95=_ends(*ends))
@@ -101,7 +101,7 @@ def _ends(low: float, high: float) -> Interval | None:
     return float(f"{math.exp(low):.6g}"), float(f"{math.exp(high):.6g}")
 
 
-def _reach(fitted: FittedCurve, sample: Sample, slopes: Floats) -> Floats:
+def _half_width(fitted: FittedCurve, sample: Sample, slopes: Floats) -> Floats:
     """Return the half-width of the 95 % interval of ln λ, given its *slopes* by parameter.
 
     The covariance is a sandwich of the scores of the blocks, with the variance of their sum from their slowest cosines,
@@ -119,11 +119,11 @@ def _reach(fitted: FittedCurve, sample: Sample, slopes: Floats) -> Floats:
         variance = (influence * (influence @ information)).sum(axis=1)
         return np.asarray(NORMAL * np.sqrt(variance))
     blocks = sample.n_blocks
-    surprise = points.fills - points.exposure_s * rate[sample.row]
-    by_row = sum_by(sample.block * rows + sample.row, surprise, blocks * rows).reshape(blocks, rows)
+    residual = points.fills - points.exposure_s * rate[sample.row]
+    by_row = sum_by(sample.block * rows + sample.row, residual, blocks * rows).reshape(blocks, rows)
     errors = long_run_error(by_row @ (fitted.gain_slopes @ influence.T))
-    reach: Floats = float(stdtrit(degrees, (1 + LEVEL) / 2)) * errors
-    return reach
+    half_width: Floats = float(stdtrit(degrees, (1 + LEVEL) / 2)) * errors
+    return half_width
 
 
 def _inverse(information: Floats) -> Floats:
@@ -147,7 +147,7 @@ def _contains(point: CurvePoint, rate: float) -> bool:
     return point.ci95 is not None and point.ci95[0] <= rate <= point.ci95[1]
 
 
-def _stretch(curve: Sequence[CurvePoint], good: Sequence[bool], around: float) -> Interval | None:
+def _trusted_range(curve: Sequence[CurvePoint], good: Sequence[bool], around: float) -> Interval | None:
     """Return the first and the last distance of the contiguous good points nearest to a distance."""
     places = [place for place, one in enumerate(good) if one]
     if not places:

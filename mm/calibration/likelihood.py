@@ -67,7 +67,7 @@ class Table:
 
     Attributes:
         near: Distance of the nearest row, in ticks.
-        span: From the nearest to the farthest, in ticks; 0 if there are not two.
+        span: Distance from the nearest to the farthest row, in ticks; 0 for a single distance.
         shape: Scaled distances of the rows: (delta - near) / span.
         exposure_s: Order-seconds, all above 0.
         fills: Counts.
@@ -85,21 +85,21 @@ class Table:
 
     @classmethod
     def of(cls, delta: Floats, width: Floats, exposure_s: Floats, fills: Floats) -> Self:
-        """Return the table of raw rows: rows of equal distance and width are summed, unexposed ones left out."""
+        """Return the table of raw rows: rows of equal distance and width are summed, those without exposure omitted."""
         first, groups = group(delta, width)
         count = len(first)
         return cls.of_sums(delta[first], width[first], sum_by(groups, exposure_s, count), sum_by(groups, fills, count))
 
     @classmethod
     def of_points(cls, points: Points) -> Self:
-        """Return the table of points: those of equal distance and width are summed."""
+        """Return the table of points; those of equal distance and width are summed."""
         first, row = grouped(points)
         sums = sums_by_row(row, points.exposure_s, points.fills, len(first))
         return cls.of_sums(points.delta_ticks[first], points.width_ticks[first], *sums)
 
     @classmethod
     def of_sums(cls, delta: Floats, width: Floats, exposure_s: Floats, fills: Floats) -> Self:
-        """Return the table of rows that are already distinct and ascending; unexposed ones are left out."""
+        """Return the table of rows that are already distinct and ascending; those without exposure are omitted."""
         near, span, delta, width, exposure_s, fills, total, cells = scaled_rows(delta, width, exposure_s, fills)
         return cls(near, span, Shape(delta, width), exposure_s, fills, total, cells)
 
@@ -130,7 +130,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Sample:
-    """Exposed points, each with its row; the points of one distance and width are one row.
+    """Points with exposure, each with its row index; points of equal distance and width form one row.
 
     Attributes:
         points: All with exposure.
@@ -152,17 +152,17 @@ class Sample:
 
     @property
     def deltas(self) -> int:
-        """Number of distances."""
+        """Number of distinct distances."""
         delta = self.shape.delta
         return int((delta[1:] != delta[:-1]).sum()) + 1 if delta.size else 0
 
     def waited(self, least_s: float) -> Self:
-        """Return the sample without the rows of less than *least_s* seconds."""
+        """Return the sample without the rows whose exposure is below *least_s* seconds."""
         long_enough = self.sums[0] >= least_s
         return self if long_enough.all() else type(self).of(self.points.where(long_enough[self.row]))
 
     def table(self, side: int | None = None) -> Table:
-        """Return the sums of the rows, of all points or of one side's."""
+        """Return the sums by row of all points, or of the points of one side."""
         points, row, count = self.points, self.row, len(self.shape.delta)
         if side is None:
             exposure, fills = self.sums

@@ -1,7 +1,7 @@
-"""A and k of all modes beside the one in use, from sums over blocks: what they cost does not grow with the past.
+"""A and k of all training modes for comparison, from sums over blocks, at a cost independent of the history's length.
 
-Modes that train on everything so far look at the same blocks, each with its own weights. Exposure and sweeps of a block
-by cell are a short row of numbers; the rows of days that have passed are kept until the reach of the flow changes.
+Modes that train on all data so far use the same blocks with different weights. Exposure and sweep counts of a block by
+cell form a short row of numbers; the rows of past days are kept until the farthest distance of the flow changes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator
     from mm.calibration.points import Floats, Points
 
-_Sums = tuple[DistanceGrid, "Floats", "Floats", "Floats", float]  # what `_Past.of` takes
-Rates = tuple[float, float] | None  # A in 1/s and k in 1/tick; None without usable ones
-SHARED = ("expanding", *WEIGHING)  # modes that train on everything so far
-TOGETHER = 36  # windows, as those of `mm.calibration.windows`; their past by block and column is held meanwhile
+_Sums = tuple[DistanceGrid, "Floats", "Floats", "Floats", float]  # arguments of `_Past.of`
+Rates = tuple[float, float] | None  # A in 1/s and k in 1/tick; None if there are no usable ones
+SHARED = ("expanding", *WEIGHING)  # modes that train on all data so far
+TOGETHER = 36  # windows per batch, as in `mm.calibration.windows`; their sums by block and column are in memory
 
 
 class ModeRates:
-    """Finds A and k of training windows in any mode, by highest likelihood alone.
+    """Estimates A and k of training windows in any mode, by maximum likelihood only (no intervals, no checks).
 
     Args:
         calibrator: Measures the days.
-        plan: Its half-life and the length of its segments.
-        windows: Of each mode, in order of time.
-        points: Points of ``[start, end)`` in µs; those of the calibrator, of which it may keep some.
+        plan: Gives the half-life and the length of segments.
+        windows: Windows by mode, in order of time.
+        points: Returns the points of ``[start, end)`` in µs; None for those of the calibrator, which may cache some.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ModeRates:
     ) -> None:
         self._calibrator, self._plan, self._windows = calibrator, plan, windows
         points, marks = points or calibrator.points, calibrator.config.method == "marks"
-        self._apart = {
+        self._separate = {
             mode: lru_cache(maxsize=1)(  # the window of ``static`` is the same in each segment
                 WindowFitter(points, bare_fit, replace(plan, mode=mode), calibrator.length_s).one
             )
@@ -61,44 +61,44 @@ class ModeRates:
         self._found: dict[int, dict[str, Rates]] = {}
 
     def each(self, number: int) -> dict[str, Rates]:
-        """Return A and k of the window of this number of each mode."""
+        """Return A and k of window *number* in each mode."""
         return {mode: self.one(mode, number) for mode in self._windows}
 
     def one(self, mode: str, number: int) -> Rates:
-        """Return A and k of the training window of this number in a mode."""
-        if mode in self._apart:
+        """Return A and k of training window *number* in a mode."""
+        if mode in self._separate:
             window = self._windows[mode][number]
-            found = self._apart[mode](window.train_start_us, window.train_end_us)
+            found = self._separate[mode](window.train_start_us, window.train_end_us)
             return None if found.A is None or found.k is None else (found.A, found.k)
         if number not in self._found:
-            self._found = self._of_a_day(number, self._windows[mode])
+            self._found = self._rates_of_day(number, self._windows[mode])
         return self._found[number][mode]
 
-    def _of_a_day(self, first: int, windows: Sequence[Window]) -> dict[int, dict[str, Rates]]:
-        """Return A and k of the windows from a number on that end in one day, in the modes that share the past."""
+    def _rates_of_day(self, first: int, windows: Sequence[Window]) -> dict[int, dict[str, Rates]]:
+        """Return A and k, in the modes of ``SHARED``, of the windows from *first* on whose training ends in one day."""
         calibrator, plan = self._calibrator, self._plan
         ends = [window.train_end_us for window in windows[first:]]
         until_us = next((start_us for start_us, _ in calibrator.days if start_us >= ends[0]), calibrator.end_us)
         ends = list(takewhile(lambda us: us <= until_us, ends))
         pasts: list[_Past] = []
-        while some := ends[len(pasts) : len(pasts) + TOGETHER]:
-            sums = [self._sums(us) for us in some]
+        while batch := ends[len(pasts) : len(pasts) + TOGETHER]:
+            sums = [self._sums(us) for us in batch]
             pasts += [_Past.of(*one) for one in sums]
-        asked = "state_space" in self._windows
-        ahead = forecasts_of([past.counts if asked else None for past in pasts], 60 * plan.step_min)
+        needed = "state_space" in self._windows
+        ahead = forecasts_of([past.counts if needed else None for past in pasts], 60 * plan.step_min)
         return {at: past.rates(one) for at, (past, one) in enumerate(zip(pasts, ahead, strict=True), start=first)}
 
     def _sums(self, end_us: int) -> "_Sums":
-        """Return the sums of everything before an instant, and its exposure up to the last block with any."""
+        """Return the sums of all data before an instant, and exposure and fills up to the last block with exposure."""
         grid, exposure_s, fills = self._blocks(end_us)
         length_s = self._calibrator.length_s(self._calibrator.start_us, end_us)
         weights = weights_of(np.arange(len(fills)), length_s, self._plan.half_life_min)
         sums, by_block, seen = weighed_sums(exposure_s, fills, weights)
-        # blocks after the last exposure may not be over
+        # blocks after the last exposure may be incomplete
         return grid, sums, exposure_s[:seen].copy(), by_block[:seen], length_s
 
     def _blocks(self, end_us: int) -> "tuple[DistanceGrid, Floats, Floats]":
-        """Return the grid of everything before an instant, and exposure and sweeps by block and column."""
+        """Return the grid of all data before an instant, and exposure and sweep counts by block and column."""
         calibrator = self._calibrator
         parts = calibrator.parts(calibrator.start_us, end_us)
         reach = calibrator.reach(calibrator.start_us, end_us)
@@ -116,14 +116,14 @@ class ModeRates:
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """What the modes make of everything before an instant.
+    """Estimates of the modes from all data before an instant.
 
     Attributes:
-        whole: A and k of all blocks alike.
-        recent: Those of blocks by their weights.
-        pooled: A of the weighed blocks, with the k of all.
-        counts: Fills of each block that are expected at A = 1 with the k of *recent*, those seen, and the seconds that
-            were recorded; None without such a k.
+        whole: A and k of all blocks with equal weights.
+        recent: A and k of the weighted blocks.
+        pooled: A of the weighted blocks, with the k of *whole*.
+        counts: Expected fills per block at A = 1 with the k of *recent*, observed fills per block, and recorded
+            seconds; None without such a k.
     """
 
     whole: Rates
@@ -133,7 +133,7 @@ class _Past:
 
     @classmethod
     def of(cls, grid: DistanceGrid, sums: "Floats", exposure_s: "Floats", by_block: "Floats", length_s: float) -> Self:
-        """Return it of sums by column of *grid*, exposure by block and column, and fills by block."""
+        """Return the estimates from sums by column of *grid*, exposure by block and column, and fills by block."""
         whole, recent = _peak(grid, sums[0], sums[1]), _peak(grid, sums[2], sums[3])
         pooled, counts = None, None
         if whole is not None:
@@ -151,13 +151,13 @@ class _Past:
 
 
 def _peak(grid: DistanceGrid, exposure_s: "Floats", fills: "Floats") -> Rates:
-    """Return A and k at the highest likelihood of sums by column."""
+    """Return the maximum-likelihood A and k of sums by column."""
     found = maximum_likelihood(Table.of_sums(grid.ends[0], grid.width, exposure_s, fills))
     return None if isinstance(found, Absent) or found.k <= 0 else (found.A, found.k)
 
 
 def bare_fit(points: "Points") -> PoissonFit:
-    """Return the highest likelihood alone, without intervals and checks."""
+    """Return the maximum-likelihood fit only, without intervals and checks."""
     found = maximum_likelihood(Table.of_points(points))
     fit = PoissonFit(
         fit_method="poisson_mle", n_fills=float(points.fills.sum()), exposure_s=0.0, usable=False, status="", reason=""

@@ -36,7 +36,7 @@ class Points:
         exposure_s: Order-seconds that could have been filled.
         fills: Number of fills; fractions are weights.
         side: +1 bid (hit by sell aggressors), -1 ask, 0 both or unknown.
-        block: Time block or ladder cycle whose rows may be dependent; -1 for none.
+        block: Time block or ladder cycle, within which rows may be dependent; -1 for none.
         groups: Result of `group` for distances and widths, if already known.
         blocks: Result of `distinct` for the blocks, if already known.
     """
@@ -82,13 +82,13 @@ class Points:
         return points
 
     def weighed(self, weights: Floats) -> Self:
-        """Return the points with exposure and fills times *weights* above 0, one a row."""
+        """Return the points with exposure and fills multiplied by *weights*, one per row, all above 0."""
         counts = self.exposure_s * weights, self.fills * weights
         columns = (self.delta_ticks, self.width_ticks, *counts, self.side, self.block)
         return self.counted(columns, self.groups, self.blocks)
 
     def grouped_as(self, groups: tuple[Ints, Ints]) -> Self:
-        """Set the groups of rows of one distance and width, if the caller already has them."""
+        """Set the groups of rows of equal distance and width, if already known to the caller."""
         object.__setattr__(self, "groups", groups)
         return self
 
@@ -133,7 +133,7 @@ class Points:
 
 
 def joined(parts: Sequence[Points], first_blocks: Sequence[int]) -> Points:
-    """Return the rows of several tables, one after the other; the blocks of each count from its first block."""
+    """Return the rows of several tables, concatenated; the block numbers of each are offset by its first block."""
     if len(parts) == 1:
         return parts[0]
     *columns, block = (list(column) for column in zip(*(part.columns for part in parts), strict=True))
@@ -200,7 +200,7 @@ def first_fault(delta: Floats, width: Floats, exposure: Floats, fills: Floats) -
 
 
 def grouped(points: Points) -> tuple[Ints, Ints]:
-    """Return the groups of rows of one distance and width, as `group`; they are cached."""
+    """Return the groups of rows of equal distance and width, as `group` does; they are cached."""
     groups = points.groups or group(points.delta_ticks, points.width_ticks)
     points.grouped_as(groups)
     return groups
@@ -212,7 +212,7 @@ def group(*keys: NDArray[np.generic]) -> tuple[Ints, Ints]:
     Returns:
         One row index per group, and the group index of each row.
     """
-    if len(keys) > 1:  # often the further keys follow from the first, and sorting by one is much faster
+    if len(keys) > 1:  # often the first key determines the others, and sorting by one is much faster
         first, groups = group(keys[0])
         if all((key[first][groups] == key).all() for key in keys[1:]):
             return first, groups
@@ -298,7 +298,7 @@ def write_points(path: Path, points: Points) -> None:
 def dependent_rows(points: Path) -> str | None:
     """Return a note if the rows of a file of points share fills; None if this is unknown.
 
-    It is known only from the fit in the same run folder.
+    This is known only from the fit in the same run folder.
     """
     beside = "poisson_fit.json"
     try:
@@ -330,7 +330,7 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def _table(path: Path, header: list[str], lines: list[tuple[int, list[str]]]) -> Points:
-    """Return the points of the read *lines*; errors have the line number."""
+    """Return the points of the read *lines*; errors contain the line number."""
     for line, row in lines:
         if len(row) != len(header):
             raise BrokenFile(f"{path.name}:{line}: {len(row)} fields under {len(header)} columns; correct the line")
@@ -373,11 +373,11 @@ def _floats(column: ArrayLike, name: str) -> Floats:
 
 
 def _sides(column: Sequence[str | int] | ArrayLike) -> NDArray[np.int8]:
-    """Return sides, as names or as signs, as signs."""
+    """Return sides, given as names or signs, as signs."""
     if isinstance(column, np.ndarray) and column.dtype.kind == "i" and not ((column < -1) | (column > 1)).any():
         return column.ravel().astype(np.int8)
     values = np.array(column, dtype=object).ravel().tolist()
-    missing: dict[Any, int] = {None: 0, **SIDES}  # frames have nulls where a file has nothing, or NaN
+    missing: dict[Any, int] = {None: 0, **SIDES}  # data frames have null or NaN for an empty cell
     signs = [0 if value != value else missing.get(value, value) for value in values]  # noqa: PLR0124 - NaN
     for row, (value, sign) in enumerate(zip(values, signs, strict=True), 1):
         if sign not in SIDE_NAMES:
@@ -396,5 +396,5 @@ def _blocks(column: ArrayLike) -> Ints:
 
 
 def _number_text(value: float) -> str:
-    """Return *value* as the shortest text that reads back as itself."""
+    """Return *value* as the shortest text that parses to the same value."""
     return str(int(value)) if value.is_integer() and abs(value) < EXACT else repr(value)

@@ -1,4 +1,4 @@
-"""Reference prices of distances, as a value and as a path over a day.
+"""Reference prices from which distances are measured, as values and as paths over a day.
 
 Distances are whole numbers: of half ticks from the mid, of eighths from the micro-price (which is
 rounded to the nearest eighth of a tick, half to even), of ticks from the side's own best price.
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 PER_TICK = {"mid": 2, "micro": 8, "best": 1, "sweep": 1}  # steps of distance in one tick, by reference
-OWN_BEST = ("best", "sweep")  # the own best price, as displayed, or as the first print of an aggressive order met it
-AUTO = "auto"  # the one with the best predictions over whole days
+OWN_BEST = ("best", "sweep")  # the side's own best price: displayed, or at the first print of an aggressive order
+AUTO = "auto"  # the reference with the best predictions over whole days
 BLOCK_S = 300.0  # points of one block may be dependent
 BLOCK_US = round(BLOCK_S * US_PER_S)
-CLOSED = -1  # instead of a distance: no valid book
+CLOSED = -1  # in place of a distance if there is no valid book
 BEFORE_ALL = -(1 << 62)
 
 
@@ -42,7 +42,7 @@ class Top(Protocol):
 
 
 def check_reference(reference: str) -> str:
-    """Return *reference*; raises UsageError where it is none of ``PER_TICK``."""
+    """Return *reference*; raises UsageError if it is not in ``PER_TICK``."""
     if reference == AUTO:
         raise UsageError(
             f"CALIB_REFERENCE (--calib-reference) is {AUTO}, which mm calibrate chooses on whole days; for windows "
@@ -54,7 +54,7 @@ def check_reference(reference: str) -> str:
 
 
 def reference_ticks(top: Top, reference: str) -> tuple[float, float]:
-    """Return the reference of a buy and of a sell order, in ticks (fractions where they fall so)."""
+    """Return the reference of a buy and of a sell order, in ticks (possibly fractional)."""
     bid, ask = top.bid_ticks, top.ask_ticks
     if reference in OWN_BEST:
         return float(bid), float(ask)
@@ -68,7 +68,7 @@ def reference_ticks(top: Top, reference: str) -> tuple[float, float]:
 class ReferencePath:
     """Reference and own best prices over a tape, one row whenever one of them changes.
 
-    Row 0 is before everything, without a book. A book that is one-sided, empty, or whose bid
+    Row 0 is the time before the first book. A book that is one-sided, empty, or whose bid
     is not below its ask has no reference.
 
     Attributes:
@@ -79,7 +79,7 @@ class ReferencePath:
         reference: By side (+1 buy orders, -1 sell orders), the reference price in steps.
         touch: By side, the distance of its own best price in steps; ``CLOSED`` without a book.
         spread: Best ask less best bid, in ticks; 0 without a book.
-        first_print: Whether aggressive orders count from their first print instead of the displayed best price.
+        first_print: Whether depths of sweeps are measured from their first print instead of the displayed best price.
     """
 
     per_tick: int
@@ -96,7 +96,7 @@ class ReferencePath:
         return rows_before(self.event, events)
 
     def row_at(self, us: "Ints", mid2: "Ints") -> "Ints":
-        """Return the row in force at each instant; where several begin there, the last whose mid is *mid2*."""
+        """Return the row in force at each instant; if several begin at it, the last one with mid *mid2*."""
         rows = np.searchsorted(self.us, us, side="right") - 1
         while True:
             wrong = (self.us[rows] == us) & (self.mid2[rows] != mid2)
@@ -161,7 +161,7 @@ def span_of(tape: "Tape") -> tuple[int, int]:
 
 
 def block_length_us(block_s: float) -> int:
-    """Return the length of a block in whole µs; raises UsageError where it has none."""
+    """Return the length of a block in whole µs; raises UsageError if that is below 1 µs or too long."""
     if not 1 <= block_s * US_PER_S < 1e15:
         raise UsageError(f"blocks of {block_s} s cannot be counted; give a length above 0")
     return round(block_s * US_PER_S)
@@ -182,7 +182,7 @@ def reference_path(tape: "Tape", reference: str) -> ReferencePath:
 
 
 def reference_paths(tape: "Tape", references: Sequence[str]) -> dict[str, ReferencePath]:
-    """Return `reference_path` of several references; those with the same rows share the columns of these."""
+    """Return `reference_path` of several references; paths with the same rows share these columns."""
     bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
     moved = np.ones(bid.size, np.bool_)
     moved[1:] = (bid[1:] != bid[:-1]) | (ask[1:] != ask[:-1])
@@ -214,7 +214,7 @@ class _Moved:
 
     @classmethod
     def of(cls, tape: "Tape", moved: NDArray[np.bool_]) -> Self:
-        """Return the rows of the best prices that *moved*."""
+        """Return the rows of the best prices selected by the mask *moved*."""
         bid, ask, event = tape.top_bid_ticks[moved], tape.top_ask_ticks[moved], tape.top_event[moved]
         valid = (bid > 0) & (bid < ask)
         return cls(

@@ -1,18 +1,18 @@
 """Choice of the reference price: shapes of λ from each, compared out of sample on the same fills.
 
-The distances of one aggressive order from the mid, the own best price and the micro-price differ, but its end in
-the book, in ticks beyond the best price of the side that it hit, does not. At any instant a curve of a reference
+The distance of an aggressive order depends on the reference (mid, own best price or micro-price), but the depth at
+which it ends, in ticks beyond the best price of the side that it hit, does not. At any instant the curve of a reference
 predicts how often orders end in each of these cells, λ(t + j) - λ(t + j + w) for a touch at distance t. So all
 references are compared by the likelihood of the same fills in the same cells. As in `alternatives`, it is a
 cross-validation over blocks of odd and even index, of the distribution of a block's fills over states and cells.
 
-`sweep`, the best price as an order's first print met it, has no path of its own: it predicts the same cells by a
-curve of the ticks from there, after the distance of that print from the displayed price. It is compared, and its k
-tells how old the displayed book is; ``auto`` does not choose it, because resting orders are filled by what the price
-moves until the first print as well.
+`sweep`, the price of an order's first print, has no separate path: it predicts the same cells by the distribution of
+that print's distance from the displayed price, convolved with a curve of the ticks from that print on. It is compared,
+and its k shows how stale the displayed book is; ``auto`` does not choose it, because resting orders are also filled by
+the price move before the first print.
 
-Exponentials are compared first. If none gains over the mid's, the best shape from each reference is compared: an
-exponential that fits from no reference does not determine the reference.
+Exponentials are compared first. If none improves on that of the mid, the best shapes of the references are compared: if
+an exponential fits from no reference, it does not determine the reference.
 """
 
 import math
@@ -41,12 +41,12 @@ from mm.numbers import MINUS
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
-REST_FROM = ("best", "micro")  # what ``auto`` may choose instead of the mid
+REST_FROM = ("best", "micro")  # references that ``auto`` may choose instead of the mid
 QUOTED_FROM = "mid"  # the price from which quote models measure their distances
-CLEAR = 1.0  # standard errors by which the exponential of another reference has to be better than the mid's
-LEAST_GAIN = 1e-3  # nats per fill; with one spread all the time, references differ by rounding alone
+CLEAR = 1.0  # standard errors by which the exponential of another reference must be better than the mid's
+LEAST_GAIN = 1e-3  # nats per fill; with a constant spread, references differ by rounding only
 CLEARER = 2.0  # the same for the best of several shapes, and for any comparison of a short recording
-SHORT_BLOCKS = 24  # of a recording of fewer than `LEAST_BLOCKS` blocks of five minutes, instead of those
+SHORT_BLOCKS = 24  # for a recording of fewer than `LEAST_BLOCKS` blocks of five minutes, instead of those
 SHORT_FILLS = 100  # minimum for such a recording
 MOST_ROWS = 3_000  # for the monotone curve, whose cost grows with their square
 
@@ -57,8 +57,8 @@ class EndCells:
 
     Attributes:
         shape: Start and width of each row's cell; the width is inf for the last cell of a state.
-        exposure_s: By block and row, the seconds with the touch of the row.
-        fills: By block and row.
+        exposure_s: Seconds with the touch of the row, by block and row.
+        fills: Number of fills, by block and row.
         ends: Number of cells per state; rows are ordered by state, then by cell.
     """
 
@@ -78,12 +78,12 @@ class EndCells:
         fills = np.zeros((*waited.shape, width))
         for (day, begin, side), state in zip(parts, states, strict=True):
             rows = day.path.rows(*day.span)
-            stood, block, us = stood_between(day.path.us[rows], state, day.span, block_us, begin)
-            known_state = stood >= 0
-            np.add.at(waited, (block[known_state], stood[known_state]), us[known_state] / US_PER_S)
-            hits, met = day.hits(side, *day.span)
-            met_state = state[np.maximum(hits.row - rows.start, 0)]
-            swept = hits.us, met_state, (hits.depth - met) // per_tick
+            row_state, block, us = stood_between(day.path.us[rows], state, day.span, block_us, begin)
+            known_state = row_state >= 0
+            np.add.at(waited, (block[known_state], row_state[known_state]), us[known_state] / US_PER_S)
+            hits, touch = day.hits(side, *day.span)
+            touch_state = state[np.maximum(hits.row - rows.start, 0)]
+            swept = hits.us, touch_state, (hits.depth - touch) // per_tick
             ends_by_block(swept, begins, day.span[0], block_us, fills[begin:])
         near = (known[:, None] / per_tick + begins).ravel()
         wide = np.tile(np.append(np.diff(begins).astype(np.float64), np.inf), len(known))
@@ -98,7 +98,7 @@ class EndCells:
     def held_out(self, family: Family | None) -> tuple[Floats, Floats]:
         """Return ln of the rate of each row, for blocks of even and of odd index.
 
-        The curve of each is fitted to the blocks of the other parity; given the state, its height has no effect.
+        Each curve is fitted to the blocks of the other parity; given the state, its height has no effect.
 
         Args:
             family: The kind of curve; None for the monotone one.
@@ -118,14 +118,14 @@ class EndCells:
 
     @np.errstate(all="ignore")
     def unseen(self, family: Family | None) -> Floats:
-        """Return the log-likelihood of each block's fills by the curve of `held_out`."""
+        """Return the log-likelihood of each block's fills under the curve of `held_out`."""
         found = np.zeros(len(self.fills))
         for parity, gain in enumerate(self.held_out(family)):
             found[parity::2] = shares_loglik(gain, self.exposure_s[parity::2], self.fills[parity::2])
         return np.where(self.fills.any(axis=1), found, 0.0)
 
     def predicted(self, family: Family | None) -> Floats:
-        """Return the predicted fills of each row by the curve of `held_out`, given the total of each block."""
+        """Return the predicted fills of each row under the curve of `held_out`, given the total of each block."""
         total = np.zeros(len(self.shape.delta))
         for parity, gain in enumerate(self.held_out(family)):
             reached = self.exposure_s[parity::2] * np.exp(gain)
@@ -136,15 +136,15 @@ class EndCells:
 
 @dataclass(frozen=True)
 class SpanCells(EndCells):
-    """The same fills, predicted from where aggressive orders began and how many ticks they went from there.
+    """The same fills, predicted from the first print of an aggressive order and the ticks that it sweeps from there.
 
-    The first print of an order meets the best price as it is then, the displayed one is older. So orders end in a cell
-    beyond the displayed price by a curve of the own span, from the first print on, after the distance of that print
-    from the displayed price, whose distribution is that of the other blocks.
+    The first print is at the best price of that instant; the displayed one is older. So the depth beyond the displayed
+    price is the distance of the first print from it, with the distribution of the other blocks, plus the ticks swept
+    from the first print on, with the distribution of the curve.
 
     Attributes:
         begins: Starts of the cells, in ticks beyond the displayed best price.
-        block: Of each order.
+        block: Block of each order.
         offset: Distance of its first print beyond the displayed best price, in ticks.
         span: Ticks from there to its deepest print.
     """
@@ -156,7 +156,7 @@ class SpanCells(EndCells):
 
     @classmethod
     def beside(cls, cells: EndCells, marks: dict[str, list[DepthCounts]], begins: Ints, block_us: int) -> "SpanCells":
-        """Return the orders of whole days beside the cells from their own best price."""
+        """Return the orders of whole days, for the *cells* measured from the own best price."""
         parts, first = [], 0
         for best, own in zip(marks["best"], marks["sweep"], strict=True):
             start_us, end_us = best.span
@@ -179,7 +179,7 @@ class SpanCells(EndCells):
         for parity in (0, 1):
             fitted = self.block % 2 != parity
             counts = np.bincount(self.offset[fitted] - first, minlength=last - first + 1)
-            began = counts + 0.5 / len(counts)  # no distance of a first print is impossible
+            began = counts + 0.5 / len(counts)  # every distance of a first print has a positive probability
             fills = np.bincount(np.minimum(self.span[fitted], count - 1), minlength=count).astype(np.float64)
             cells, waited = Cells(shape, max(float(self.span[fitted].mean()), 1.0)), np.ones(count)
             curve = monotone(cells, waited, fills) if family is None else search(family, cells, waited, fills)
@@ -191,7 +191,7 @@ class SpanCells(EndCells):
 
 
 def numbered(touches: list[Ints]) -> tuple[Ints, list[Ints]]:
-    """Return the distinct distances of the touch, ascending, and the index of each row's; -1 without a book."""
+    """Return the distinct distances of the touch, ascending, and the index of each row's one; -1 without a book."""
     touch = np.concatenate(touches)
     valid = touch != CLOSED
     known, number = distinct(touch[valid])
@@ -201,9 +201,9 @@ def numbered(touches: list[Ints]) -> tuple[Ints, list[Ints]]:
 
 
 def end_cells(days: "Sequence[DepthCounts]") -> Ints:
-    """Return the starts of the cells, in ticks beyond the touch: a tick wide, or wider if there were too many."""
+    """Return the starts of the cells, in ticks beyond the touch: one tick wide, or wider to limit their number."""
     hits = [day.hits(side, *day.span) for day in days for side in day.options.sides]
-    ends = np.concatenate([(found.depth - met) // days[0].path.per_tick for found, met in hits])
+    ends = np.concatenate([(found.depth - touch) // days[0].path.per_tick for found, touch in hits])
     last = max(math.ceil(quantiles(ends, [REACHED])[0]), 1) if ends.size else 1
     if last < CELLS:
         return np.arange(last + 1)
@@ -212,12 +212,12 @@ def end_cells(days: "Sequence[DepthCounts]") -> Ints:
 
 
 def by_reference(calibrator: Calibrator, block_us: int = BLOCK_US) -> dict[str, EndCells]:
-    """Return the fills of whole days from each reference, in the same cells, by blocks of a length."""
+    """Return the fills of whole days by reference, in the same cells, in blocks of *block_us*."""
     return _cells_of(marks_by_reference(calibrator), block_us)
 
 
 def marks_by_reference(calibrator: Calibrator) -> dict[str, list[DepthCounts]]:
-    """Return the marks of whole days from each reference, which share the prints of a day."""
+    """Return the marks of whole days by reference; the prints of a day are shared."""
     options = replace(calibrator.depth_options, reference="mid")
     by_mid = [DepthCounts(tape, options) for tape in calibrator.tapes]
     others = [reference_paths(tape, [name for name in PER_TICK if name != "mid"]) for tape in calibrator.tapes]
@@ -236,17 +236,17 @@ def _cells_of(marks: dict[str, list[DepthCounts]], block_us: int) -> dict[str, E
 def compare_references(calibrator: Calibrator) -> ReferenceChoice | None:
     """Return the choice among the references; None with too few fills to compare them.
 
-    Another reference than the mid is chosen if its exponential gains a thousandth of a nat per fill and more than one
-    standard error, or, if none does,
-    its best shape more than two over the best from the mid. A recording of less than four blocks of five minutes is cut
-    into 24 blocks, and needs 100 fills and two standard errors.
+    Another reference than the mid is chosen if its exponential gains more than a thousandth of a nat per fill and one
+    standard error over the mid's, or, if none does, if its best shape gains more than two standard errors over that of
+    the mid. A recording of less than four blocks of five minutes is cut into 24 blocks, and needs 100 fills and two
+    standard errors.
     """
     choice, _ = _compared(marks_by_reference(calibrator))
     return choice
 
 
 def _lacking(mid: EndCells, block_us: int) -> str:
-    """Return what is insufficient to compare references; empty if everything suffices."""
+    """Return why the data are insufficient to compare references; empty if they suffice."""
     fills = round(float(mid.fills.sum()))
     if block_us < BLOCK_US and fills < SHORT_FILLS:
         return (
@@ -262,7 +262,7 @@ def _lacking(mid: EndCells, block_us: int) -> str:
 
 
 def _compared(marks: dict[str, list[DepthCounts]]) -> tuple[ReferenceChoice | None, str]:
-    """Return the choice among the references, or None and what is insufficient."""
+    """Return the choice among the references, or None and the reason why data are insufficient."""
     spans = [day.span[1] - day.span[0] for day in marks["mid"]]
     short = sum(-(-span // BLOCK_US) for span in spans) < LEAST_BLOCKS
     block_us = max(-(-sum(spans) // SHORT_BLOCKS), 1) if short else BLOCK_US
@@ -281,7 +281,7 @@ def _compared(marks: dict[str, list[DepthCounts]]) -> tuple[ReferenceChoice | No
 
 
 def _best_unseen(cells: EndCells, exponential: Floats) -> Floats:
-    """Return the log-likelihood of each block by the shape with the best predictions."""
+    """Return the log-likelihood of each block under the shape with the best predictions."""
     distinct_rows = len(cells.summed()[0].delta)
     families = (*FAMILIES[1:], *([None] if distinct_rows <= MOST_ROWS else []))
     found = [exponential, *(cells.unseen(family) for family in families)]
@@ -291,8 +291,8 @@ def _best_unseen(cells: EndCells, exponential: Floats) -> Floats:
 def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float) -> ReferenceChoice:
     """Return the reference with the best predictions; not the mid only if better by *clear* standard errors.
 
-    ``sweep`` is compared and not chosen: its curve is of the price at an order's first print, and orders that rest are
-    filled by what the price has moved until then as well.
+    ``sweep`` is compared but not chosen: its curve starts at an order's first print, and resting orders are also filled
+    by the price move before it.
     """
     gains = {name: gain_of(one - unseen["mid"], fills) for name, one in sorted(unseen.items()) if name != "mid"}
     best = max(REST_FROM, key=lambda name: gains[name][0])
@@ -319,7 +319,7 @@ def chosen_before(
 ) -> tuple[CalibrationConfig, ReferenceChoice | None, tuple[str, ...]]:
     """Return the config with ``auto`` replaced by the reference chosen on data before an instant, choice, and notes.
 
-    Windows that end later share it, and none has look-ahead. The choice is None if the config names a reference.
+    All later windows share it, without look-ahead. The choice is None if the config names a reference.
     """
     if config.reference != AUTO:
         return config, None, ()
@@ -334,7 +334,7 @@ def chosen_before(
 def k_by_reference(
     tapes: "Sequence[Tape]", config: CalibrationConfig, marks: dict[str, list[DepthCounts]]
 ) -> dict[str, float | None]:
-    """Return the decay k per tick of whole days by the *marks* from each reference; None if unusable."""
+    """Return the decay k per tick of whole days from the *marks* of each reference; None if unusable."""
     plain = replace(config, method="marks", fills=None)
     return {
         name: decay_of(Calibrator(tapes, replace(plain, reference=name), marks=days)) for name, days in marks.items()
@@ -342,18 +342,18 @@ def k_by_reference(
 
 
 def decay_of(calibrator: Calibrator) -> float | None:
-    """Return k per tick by the marks of whole days; None if there is none that decreases."""
+    """Return k per tick by the marks of whole days; None if no decreasing curve fits."""
     found = maximum_likelihood(Table.of_points(calibrator.marked(calibrator.start_us, calibrator.end_us)))
     return None if isinstance(found, Absent) or found.k <= 0 else found.k
 
 
 class Resolved(NamedTuple):
-    """A config with a reference price, and what it was chosen by.
+    """A config with a reference price, and the comparison behind the choice.
 
     Attributes:
         config: The config, without ``auto``.
         choice: The comparison of the references; None with too few data.
-        marks: The marks of the days from each reference.
+        marks: The marks of the days by reference.
         notes: Why ``auto`` could not choose.
     """
 
@@ -367,7 +367,7 @@ def resolved(tapes: "Sequence[Tape]", config: CalibrationConfig) -> Resolved:
     """Return the config with ``auto`` replaced by the chosen reference, and the comparison.
 
     With ``auto`` and too few data to compare references, it is the mid, with a note. Under a fill model ``auto`` is the
-    mid: there orders fill as they are quoted, and quotes stand at distances from the mid.
+    mid, because quotes are at distances from the mid.
     """
     given = QUOTED_FROM if config.reference == AUTO and config.fills is not None else config.reference
     marks = marks_by_reference(Calibrator(tapes, replace(config, method="marks", reference="mid", fills=None)))

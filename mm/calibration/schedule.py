@@ -1,4 +1,4 @@
-"""Fits over time: segments that touch, each with the parameters to use in it."""
+"""Fits over time: contiguous segments, each with its parameters."""
 
 import math
 from bisect import bisect_right
@@ -38,43 +38,43 @@ SOURCES = ("fitted", "carried", "default", "none")
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One stretch of time, and what to assume in it: lambda(delta) = A exp(-k delta).
+    """A time span and its parameters: lambda(delta) = A exp(-k delta).
 
     Attributes:
         start_us: First instant at which the parameters apply.
         end_us: First instant at which they no longer do.
         train_start_us: First instant of the data that this segment's own fit may use.
         train_end_us: First instant that it may not use; before *start_us* by the order latency.
-        A: Fills per second, side and resting order at distance 0; None where there is nothing to use.
+        A: Fills per second, per side and resting order, at distance 0; None if no parameters are usable.
         k: Decay per tick; None with *A*.
-        se_k: Standard error of *k*; None where unknown.
-        se_logA: Standard error of ln *A*; None where unknown.
-        n_fills: Fills in this segment's own training data (``ewma``: weighted), whatever became of its fit.
-        usable: True where *A* and *k* may be used.
+        se_k: Standard error of *k*; None if unknown.
+        se_logA: Standard error of ln *A*; None if unknown.
+        n_fills: Fills in this segment's own training data (``ewma``: weighted), whether or not its fit is usable.
+        usable: Whether *A* and *k* may be used.
         status: Status of this segment's own fit (``ok``, ``few_fills``, ``no_fills``, ...).
         source: ``fitted`` here, ``carried`` from an earlier segment, ``default``, or ``none``.
-        age_s: How much older the data of *A* and *k* is than a fresh fit's; None where it is no fit's.
-        reason: The fit's reason where it is not simply ``ok``, then what was done about it.
-        sigma_ticks: Volatility of the mid over this segment's training window, in ticks/√s; None where unknown.
-        predictive_low: Least number of fills to expect in a segment of the schedule's step, of both sides (95 %), from
-            this segment's own training data; None where unknown.
-        predictive_high: Greatest number, likewise.
-        min_delta_ticks: Nearest distance of the fit that *A* and *k* are from; None where unknown.
-        max_delta_ticks: Farthest distance of that fit; None where unknown.
-        shape: The shape of λ(δ) that described the fills best; ``exponential`` is that of *A* and *k*. None where there
-            is nothing to use, and in a file that is older than this key.
-        lambda_curve: Where it is another one, points of λ(δ): distance in ticks, fills per second.
-        adverse_ticks: What the mid moved against orders in the 5 s after they were filled, in the training window of
-            *A* and *k*, at the distance where an order is worth most by them; None where too few were.
-        measured_rates: Distance in ticks and fills per second of the orders that a fill model filled in the training
-            window of *A* and *k*, near neighbours pooled to 20 fills; empty where the hit rule measured.
-        mean_bid_per_s: Mean intensity of the schedule's *clustering* of orders that hit bids, over the training window
-            of *A*, weighted as that; None without a usable clustering, or where nothing is usable.
-        mean_ask_per_s: That of orders that hit asks.
-        states_until_us: Which of the schedule's *measured_states* predict fills; None where none do.
+        age_s: How much older the data of *A* and *k* is than a fresh fit's, in s; None if they are not from a fit.
+        reason: Reason of the fit's status if it is not ``ok``, then the fallback applied.
+        sigma_ticks: Volatility of the mid over this segment's training window, in ticks/√s; None if unknown.
+        predictive_low: Lower end of the 95 % predictive interval of fills, both sides, in a segment of the schedule's
+            step, from this segment's own training data; None if unknown.
+        predictive_high: Its upper end.
+        min_delta_ticks: Nearest distance of the fit of *A* and *k*; None if unknown.
+        max_delta_ticks: Farthest distance of that fit; None if unknown.
+        shape: The shape of λ(δ) that described the fills best; ``exponential`` is that of *A* and *k*. None if no
+            parameters are usable, and in a file older than this key.
+        lambda_curve: For any other shape, points of λ(δ): distance in ticks, fills per second.
+        adverse_ticks: Mean adverse move of the mid in the 5 s after fills, in the training window of *A* and *k*, at
+            the distance of the highest expected profit by them; None with too few fills.
+        measured_rates: Distance in ticks and fills per second of orders under a fill model in the training window of
+            *A* and *k*, neighbouring distances pooled to 20 fills; empty for the hit rule.
+        mean_bid_per_s: Mean intensity, by the schedule's *clustering*, of orders that hit bids, over the training
+            window of *A*, with its weights; None without a usable clustering or usable parameters.
+        mean_ask_per_s: The same for orders that hit asks.
+        states_until_us: Key of the *measured_states* of the schedule that predict fills; None if none do.
         half_spread_ticks: Half of the mean displayed spread over the training window of *A* and *k*, in ticks.
-        states_level: How many times as many fills orders had in the training window of *A* and *k* as is expected from
-            there, in the window's flow; None where nothing is.
+        states_level: Ratio of the fills in the training window of *A* and *k* to those expected from these states,
+            given the window's flow; None if none are expected.
     """
 
     start_us: int
@@ -109,28 +109,28 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Schedule(Shown):
-    """The segments of one day or of several, in order; none of them overlap and none leave a hole.
+    """The segments of one or more days, in order, without overlaps or gaps.
 
     Attributes:
         symbol: Symbol that was calibrated.
         day: Its day, or the first and last joined by ``-``.
-        tick_size: Price step, the unit of distance; None where it is not known.
+        tick_size: Price step, the unit of distance; None if unknown.
         train_window_min: Length of the training windows.
         step_min: Length of the segments.
-        fallback_policy: What was done where a window gave no usable fit (one of ``POLICIES``).
-        segments: The segments; empty where the day is not longer than the training window.
-        reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
-        mode: How windows share their past.
-        half_life_min: Age at which data weighs half, in the modes that weigh; None in others.
-        max_age_s: Parameters older than this were not carried; None where any were.
-        calib_fills: The fill model under which the windows were measured; None where a print at the price was a hit.
-        clustering: How orders excite each other in the first training window, as `HawkesFit.to_json` has it; None where
+        fallback_policy: Treatment of windows without a usable fit (one of ``POLICIES``).
+        segments: The segments; empty if the day is not longer than the training window.
+        reference: Reference price of distances: ``mid``, ``micro`` or ``best``.
+        mode: Training mode of the windows (one of ``MODES``).
+        half_life_min: Half-life of the weights of data, in min, in the modes with weights; None in others.
+        max_age_s: Maximum age of carried parameters, in s; None without a limit.
+        calib_fills: The fill model under which the windows were measured; None for the hit rule.
+        clustering: Excitation between orders in the first training window, in the form of `HawkesFit.to_json`; None if
             it was not fitted.
-        measured_states: How often orders filled under a fill model from the start up to some instants in µs, by what
-            had happened to them, as a fit has it; None of the hit rule.
-        recent_s: How long a move of the mid is recent in them, in s; None of the hit rule.
-        reference_choice: The choice of *reference* on the data before the first segment, as a fit has it; None where
-            it was given.
+        measured_states: Fill rates by order state under a fill model, from the start up to each of several instants in
+            µs, in the form of a fit's; None for the hit rule.
+        recent_s: Time for which a move of the mid is recent in them, in s; None for the hit rule.
+        reference_choice: The choice of *reference* on the data before the first segment, in the form of a fit's; None
+            if it was given.
     """
 
     symbol: str
@@ -151,7 +151,7 @@ class Schedule(Shown):
     reference_choice: Block | None = None
 
     def lines(self) -> Iterator[str]:
-        """Yield the windows, how many segments have parameters, and the range of these."""
+        """Yield the windows, the number of segments by source, and the ranges of A and k."""
         span = f"windows of {self.train_window_min:g} min, every {self.step_min:g} min, {self.mode}"
         yield f"schedule of {self.symbol} {self.day}: {span}, {self.fallback_policy}"
         sources = [segment.source for segment in self.segments]
@@ -178,22 +178,22 @@ class Schedule(Shown):
         names = [field.name for field in fields(Segment)]
         segments = [{name: getattr(segment, name) for name in names} for segment in self.segments]
         plan = {field.name: getattr(self, field.name) for field in fields(self)} | {"segments": segments}
-        if self.measured_states is not None:  # names in JSON are texts
+        if self.measured_states is not None:  # JSON keys are strings
             plan["measured_states"] = {str(us): asdict(rates) for us, rates in self.measured_states.items()}
         head = {name: plan.pop(name) for name in ("symbol", "day", "tick_size")}
         return {"schema_version": SCHEMA_VERSION, **head, "distance_unit": DISTANCE_UNIT, **plan}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], source: str) -> Self:
-        """Return the schedule that *content* holds.
+        """Return the schedule in *content*.
 
         Args:
-            content: A ``poisson_schedule.json`` as read; keys that are not known are passed over.
-            source: Its file, for the message of an error.
+            content: A ``poisson_schedule.json`` as read; unknown keys are ignored.
+            source: Its file, for error messages.
 
         Raises:
             BrokenFile: If a key is missing or of a wrong type, or a rule of the format is broken.
-            Mismatch: If it is of another schema, or in other units.
+            Mismatch: If it has another schema version, or other units.
         """
         entry = Entry(content, source)
         for key, value in (("schema_version", SCHEMA_VERSION), ("distance_unit", DISTANCE_UNIT)):
@@ -208,10 +208,10 @@ class Schedule(Shown):
         return schedule
 
     def check(self, source: str = "schedule") -> None:
-        """Raise BrokenFile, naming *source* and the segment, where a rule of the format is broken."""
+        """Raise BrokenFile, naming *source* and the segment, if a rule of the format is broken."""
         for number, segment in enumerate(self.segments):
             clustered = (self.clustering or {}).get("status") == "ok"
-            wrong = _wrong(segment) or _wrong_means(segment, clustered) or _wrong_states(segment, self.measured_states)
+            wrong = _fault(segment) or _means_fault(segment, clustered) or _states_fault(segment, self.measured_states)
             if wrong:
                 raise broken(source, f"segments[{number}]: {wrong}")
         for number, (before, after) in enumerate(pairwise(self.segments), start=1):
@@ -227,14 +227,14 @@ def build_schedule(
     fallback: Fallback | None = None,
     fit: "Callable[[Points], PoissonFit] | None" = None,
 ) -> Schedule:
-    """Return the schedule of one or more days: each segment from data that was known an order latency before it.
+    """Return the schedule of one or more days; a segment uses only data up to one order latency before its start.
 
     Args:
         tape: One day, or days in order of time, measured by marks from the reference price that predicts best in the
-            first training window; or a calibrator of them, which measures them by its config.
+            first training window; or a calibrator of them, with its own config.
         plan: Windows and mode; None for ``WindowPlan()``: rolling, 120 minutes every 15.
-        fallback: What to do without a usable fit; None for ``Fallback()``: carry the last one, of any age.
-        fit: Points to fit; None for the calibrator's way.
+        fallback: Replacement of unusable fits; None for ``Fallback()``: carry the last usable one, of any age.
+        fit: Fits points; None for the fit of the calibrator.
     """
     plan, fallback = plan or WindowPlan(), fallback or Fallback()
     calibrator = tape if isinstance(tape, Calibrator) else calibrator_of(tape, plan)[0]
@@ -257,7 +257,7 @@ def calibrator_of(
     Args:
         tape: One day, or days in order of time.
         plan: The windows.
-        config: How they are measured; None is ``marks`` from the reference price that predicts best, ``auto``.
+        config: Measurement settings; None for ``marks`` from the reference price that predicts best, ``auto``.
         rules: The latencies of simulated orders.
         memory: ``keep`` and ``held`` of `Calibrator`.
     """
@@ -274,7 +274,7 @@ def schedule_of(
     segments: tuple[Segment, ...],
     clustering: WindowClustering | None = None,
 ) -> Schedule:
-    """Return the schedule of *segments*, those of the plan's windows over the calibrator's days."""
+    """Return the schedule of *segments*, which are those of the plan's windows over the calibrator's days."""
     used = {one.states_until_us for one in segments}
     states = {us: rows for us, rows in calibrator.states.items() if us in used}
     return Schedule(
@@ -304,8 +304,8 @@ def segments_of(
 
     Args:
         windows: In order of time.
-        fits: Of each window; no more of them is taken than the segment needs.
-        fallback: What is used instead of a fit that is not usable.
+        fits: Fit of each window; consumed one by one as segments are requested.
+        fallback: Replacement of unusable fits.
         reference: Reference price of the fits' distances.
     """
     last: tuple[Window, WindowFit] | None = None
@@ -351,7 +351,7 @@ def segments_of(
 
 
 def _adverse(used: WindowFit, line: Line, reference: str) -> float | None:
-    """Return the move after fills where an order is worth most; None where it is not known."""
+    """Return the adverse move after fills at the distance of the highest expected profit; None if unknown."""
     if (A := used.A) is None or (k := used.k) is None:
         return None
     return move_of_best_distance(
@@ -361,8 +361,8 @@ def _adverse(used: WindowFit, line: Line, reference: str) -> float | None:
     )
 
 
-def _wrong(segment: Segment) -> str:
-    """Return what is wrong with one segment, or nothing."""
+def _fault(segment: Segment) -> str:
+    """Return the error in a segment; empty if it is valid."""
     if segment.start_us >= segment.end_us:
         return f"start_us {segment.start_us} is not before end_us {segment.end_us}"
     if segment.train_end_us > segment.start_us:
@@ -377,8 +377,8 @@ def _wrong(segment: Segment) -> str:
     return ""
 
 
-def _wrong_means(segment: Segment, clustered: bool) -> str:
-    """Return what is wrong with the means of a segment of a schedule with or without a usable clustering."""
+def _means_fault(segment: Segment, clustered: bool) -> str:
+    """Return the error in the mean intensities of a segment; *clustered* is whether the clustering is usable."""
     means = (segment.mean_bid_per_s, segment.mean_ask_per_s)
     if not (clustered and segment.usable):
         return "" if means == (None, None) else f"mean_bid_per_s and mean_ask_per_s are {means}; they must be null"
@@ -387,8 +387,8 @@ def _wrong_means(segment: Segment, clustered: bool) -> str:
     return f"mean_bid_per_s and mean_ask_per_s are {means}; they must be above 0, as the clustering is usable"
 
 
-def _wrong_states(segment: Segment, states: States | None) -> str:
-    """Return what is wrong with the states by which a segment predicts fills."""
+def _states_fault(segment: Segment, states: States | None) -> str:
+    """Return the error in the states by which a segment predicts fills; empty if they are valid."""
     until_us = segment.states_until_us
     if until_us is None:
         return "" if segment.states_level is None else f"states_level is {segment.states_level} without states_until_us"
@@ -400,7 +400,7 @@ def _wrong_states(segment: Segment, states: States | None) -> str:
 
 
 def why_unusable(schedule: Schedule) -> str:
-    """Return why a schedule without a usable segment has none, and the way out."""
+    """Return why a schedule has no usable segment, and the remedy."""
     if not schedule.segments:
         return (
             f"no segment, because the day is not longer than the training window of {schedule.train_window_min:g} "

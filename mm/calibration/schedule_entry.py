@@ -1,4 +1,4 @@
-"""The JSON objects of a schedule, read value by value, each of which is checked and named where it is wrong."""
+"""Reads the JSON objects of a schedule; each value is checked, and an error names the invalid one."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -11,14 +11,14 @@ from mm.calibration.fit_result import Line
 from mm.dataclass import MISSING, dataclass, fields
 from mm.errors import BrokenFile
 
-Measured = NewType("Measured", Line)  # distance and fills per second, which need not fall with it
+Measured = NewType("Measured", Line)  # distance and fills per second, which need not decrease with it
 NOT_MEASURED = Measured(())
-States = NewType("States", dict[int, StateRates])  # up to instants in µs, by which they are ordered
+States = NewType("States", dict[int, StateRates])  # by the instant in µs up to which they were measured, ascending
 Block = dict[str, Any]
 
 
 def is_points(value: Any) -> bool:
-    """Return whether *value* is a list of pairs of a distance and a rate above 0, or an empty one."""
+    """Return whether *value* is a list of pairs of a distance and a rate above 0; it may be empty."""
     if not isinstance(value, list | tuple) or not all(isinstance(one, list | tuple) and len(one) == 2 for one in value):
         return False
     numbers = [type(number) in (int, float) and math.isfinite(number) for point in value for number in point]
@@ -26,7 +26,7 @@ def is_points(value: Any) -> bool:
 
 
 def is_line(value: Any) -> bool:
-    """Return whether *value* is a list of points of λ(δ), which falls; or an empty one."""
+    """Return whether *value* is a list of points of a decreasing λ(δ); it may be empty."""
     if not is_points(value):
         return False
     pairs = list(pairwise(value))
@@ -35,16 +35,16 @@ def is_line(value: Any) -> bool:
 
 
 def is_measured(value: Any) -> bool:
-    """Return whether *value* is a list of points of measured rates, nearest first; or an empty one."""
+    """Return whether *value* is a list of points of measured rates, nearest first; it may be empty."""
     return is_points(value) and all(one[0] < two[0] for one, two in pairwise(value))
 
 
 def is_states(value: Any) -> bool:
-    """Return whether *value* is an object by instant in µs; `StateRates` reads what it holds."""
+    """Return whether *value* is an object with instants in µs as keys; `StateRates` checks its values."""
     return isinstance(value, dict) and all(us.isdecimal() for us in value)
 
 
-# What JSON must hold for a field of each type; None as well where the type allows it.
+# Required JSON value for a field of each type; null as well if the type allows None.
 KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     str: ("a text", lambda value: isinstance(value, str)),
     bool: ("true or false", lambda value: isinstance(value, bool)),
@@ -61,7 +61,7 @@ KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
 
 
 def broken(source: str, what: str) -> BrokenFile:
-    """Return the error for *what* is wrong in *source*."""
+    """Return the error with the problem *what* in *source*."""
     return BrokenFile(f"{source}: {what}; a schedule comes from `mm schedule`, make it again")
 
 

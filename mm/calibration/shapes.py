@@ -17,8 +17,8 @@ from mm.calibration.likelihood import Shape
 from mm.calibration.points import Floats, Ints
 from mm.dataclass import dataclass
 
-HALF = 0.5  # prior weight in fills of two exponentials in each row of the monotone curve
-LEAST_LOG = -25.0  # minimum ln weight of two exponentials, below the highest
+HALF = 0.5  # weight of the prior (two exponentials) in each row of the monotone curve, in fills
+LEAST_LOG = -25.0  # minimum ln rate of the two exponentials, relative to their highest
 TURNS_EM = 400
 ENOUGH_EM = 1e-4
 
@@ -29,7 +29,7 @@ class Family:
 
     Attributes:
         name: Its name.
-        formula: Its formula, for readers.
+        formula: Its formula, for display.
         starts: Initial shapes of the search.
         named: Converts height, shape, smallest distance and unit (ticks) to the parameters of the formula.
     """
@@ -203,7 +203,7 @@ def search(
 
 
 def _at_best_height(family: Family, cells: Cells, counts: tuple[Floats, Floats], shape: Floats) -> FittedCurve:
-    """Return a curve at a shape, at its best height."""
+    """Return the curve with a given shape at its maximum-likelihood height."""
     exposure_s, fills = counts
     curve, rises = family.curve(shape, cells.units(cells.edges))
     gain, taken = cells.log_gain(curve)
@@ -226,21 +226,20 @@ def monotone(cells: Cells, exposure_s: Floats, fills: Floats) -> FittedCurve:
 
     Its steps from edge to edge are 0 or more, and the rate of a row is the sum of those within it: Poisson counts of
     sums of steps, whose likelihood has one maximum, found by EM (Vardi, Shepp and Kaufman, JASA 80 (1985) 8-20).
-    Resting
-    orders alone need no iteration: pooling adjacent violators gives the maximum.
+    Resting orders alone need no iteration: pooling adjacent violators gives the maximum.
 
     Two exponentials add a prior weight of half a fill in each row, so that no row has rate 0.
     """
     smooth = search(FAMILIES[-1], cells, exposure_s, fills)
     least = smooth.log_gain.max() + LEAST_LOG
-    counts, waited = fills + HALF, exposure_s + HALF / np.exp(np.maximum(smooth.log_gain, least))
+    counts, exposure = fills + HALF, exposure_s + HALF / np.exp(np.maximum(smooth.log_gain, least))
     begin, end = cells.spans
     size = len(cells.edges)
     if (end == size).all():
-        steps = -np.diff(np.append(_pooled(waited, counts), 0.0))
+        steps = -np.diff(np.append(_pooled(exposure, counts), 0.0))
     else:
         steps = np.maximum(-np.diff(np.append(np.exp(smooth.at_edges), 0.0)), math.exp(least))
-        climb((begin, end), counts, waited, steps, TURNS_EM, ENOUGH_EM)
+        climb((begin, end), counts, exposure, steps, TURNS_EM, ENOUGH_EM)
     steps *= fills.sum() / float((exposure_s * _summed(steps, (begin, end))).sum())
     gain = _summed(steps, (begin, end))
     rate = steps[::-1].cumsum()[::-1]
@@ -257,10 +256,10 @@ def monotone(cells: Cells, exposure_s: Floats, fills: Floats) -> FittedCurve:
     )
 
 
-def _pooled(waited: Floats, counts: Floats) -> Floats:
+def _pooled(exposure: Floats, counts: Floats) -> Floats:
     """Return the rate of each row by pooling adjacent violators: fills per second, decreasing from pool to pool."""
     pools: list[tuple[float, float, int]] = []
-    for weight, count in zip(waited.tolist(), counts.tolist(), strict=True):
+    for weight, count in zip(exposure.tolist(), counts.tolist(), strict=True):
         pool = weight, count, 1
         while pools and pools[-1][1] * pool[0] <= pool[1] * pools[-1][0]:
             before = pools.pop()

@@ -1,4 +1,4 @@
-"""Runs of simulated orders of ``ladder`` and ``fixed``: their quotes, and their results for windows."""
+"""Runs of simulated orders of the methods ``ladder`` and ``fixed``: their quotes, and their results for windows."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -29,8 +29,8 @@ class Played:
 
     Attributes:
         resting: Its orders that rested.
-        states: Its order-seconds and fills by the state of orders, as in `state_sums`, under a fill model; else none.
-        result: The run as a backtest, for its files; None if it was kept from an earlier attempt, or is written.
+        states: Order-seconds and fills by order state, as in `state_sums`; empty without a fill model.
+        result: Result of the backtest, for its files; None if restored from an earlier attempt, or already written.
     """
 
     resting: RestingOrders
@@ -65,7 +65,7 @@ def simulated(
 ) -> Played:
     """Return a run of simulated orders.
 
-    Under a fill model, *states* are summed between instants in µs, by what they read of the market.
+    Under a fill model, *states* are the instants in µs between which order states are summed, and the market paths.
     """
     result = _backtested(tapes, quotes, config, rules)
     resting = RestingOrders.of(result.journal, _anchors(quotes, config), by_model=states is not None)
@@ -93,7 +93,7 @@ def _backtested(tapes: "Sequence[Tape]", quotes: object, config: "CalibrationCon
 
 
 def _anchors(quotes: object, config: "CalibrationConfig") -> Anchors | None:
-    """Return the anchors if the config counts distances from them; None for the current reference."""
+    """Return the anchors if the config measures distances from them; None if from the current reference."""
     from mm.calibration.quotes import CalibrationLadder, FixedDelta
 
     if config.distance != "anchor":
@@ -103,7 +103,7 @@ def _anchors(quotes: object, config: "CalibrationConfig") -> Anchors | None:
 
 
 def recent_us(rules: Rules | None) -> int:
-    """Return the time for which a move of the mid is recent: until orders that follow it have arrived."""
+    """Return the time in µs for which a move of the mid is recent: until the orders sent after it have arrived."""
     given = rules or Rules(tick_e8=1, lot_e8=1)
     return given.requote_us + given.order_latency_us
 

@@ -1,7 +1,7 @@
-"""The functions of ``scipy.special`` that fits need, without the package around them.
+"""The functions of ``scipy.special`` that fits need, loaded without the rest of the package.
 
-Its import, mostly of what arrays of other libraries need, takes several times as long. Until its compiled functions are
-there, a module that runs nothing stands in its place; whoever imports the package later gets all of it.
+The full import takes several times as long, mostly for the support of other array libraries. While the compiled
+functions are loaded, an empty module replaces the package; a later import of the package loads all of it.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The states of the spread: fill rates while it is one tick wide, two, three to four, and so on."""
+"""Spread states: fill rates while the spread is one tick wide, two, three to four, and so on."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ LARGE_TICK_SHARE = 0.5
 
 
 class SpreadState(NamedTuple):
-    """The time in which the spread was from *low* to *high* ticks, and its cells.
+    """The time in which the spread was from *low* to *high* ticks, and its points.
 
     *share* is its share of the time with a valid book.
     """
@@ -33,7 +33,7 @@ class SpreadState(NamedTuple):
 
 
 def spread_states(calibrator: Calibrator) -> tuple[SpreadState, ...]:
-    """Return each state of the spread, 1, 2, 3-4, 5-8, … ticks, that occurred: by marks, for every method."""
+    """Return each spread state that occurred, of 1, 2, 3-4, 5-8, … ticks; measured by marks for every method."""
     days = list(zip(calibrator.marks, calibrator.days, strict=True))
     tallies = [marks.by_spread(*day) for marks, day in days]
     seconds = _seconds_by_spread(tallies)
@@ -56,7 +56,7 @@ def spread_states(calibrator: Calibrator) -> tuple[SpreadState, ...]:
 
 
 def _seconds_by_spread(tallies: "Sequence[dict[int, SpreadTally]]") -> Counter[int]:
-    """Return the time with a valid book by its spread in ticks, in µs."""
+    """Return the time with a valid book, in µs, by spread in ticks."""
     spent = Counter[int]()
     for sides in tallies:
         one = next(iter(sides.values()))
@@ -67,7 +67,7 @@ def _seconds_by_spread(tallies: "Sequence[dict[int, SpreadTally]]") -> Counter[i
 
 
 def by_spread(calibrator: Calibrator, states: Iterable[SpreadState]) -> list[dict[str, Any]]:
-    """Return the fit of each of *states*, of the marks, for every method.
+    """Return the fit of each of *states*; measured by marks for every method.
 
     ``from_ticks`` and ``to_ticks`` bound the spread, ``share`` is its share of the time with a valid book; the other
     keys are those of the fit, in which ``n_fills`` counts sweeps.
@@ -82,7 +82,7 @@ def by_spread(calibrator: Calibrator, states: Iterable[SpreadState]) -> list[dic
 
 
 def large_tick(states: Sequence[SpreadState]) -> tuple[str, ...]:
-    """Return a warning for a market whose spread is mostly a single tick; else nothing."""
+    """Return a warning if the spread is mostly a single tick; else nothing."""
     narrow = next((state.share for state in states if state.high == 1), 0.0)
     if narrow < LARGE_TICK_SHARE:
         return ()

@@ -1,16 +1,16 @@
 """Fills per second by the state of an order, from order-seconds and fills, for fits under a fill model.
 
-The rate of a state is a product: of its distances and the mid's last move, of the flow of the order's side, of its
-place relative to its side's best price, of the mid's deviation, and of the ticks swept
+The rate of a state is a product of factors: of its distances and the mid's last move, the flow of the order's side, its
+position relative to the best price of its side, the mid's deviation, and the ticks swept
 (`mm.backtest.metrics.fill_states`). Factors are updated in turn to observed over expected fills until convergence:
 iterative proportional fitting, the maximum likelihood of a Poisson model with log-additive effects (Bishop, Fienberg,
 Holland 1975, chapter 3). Estimates from few fills at a distance are shrunk towards those at similar distances, and
-these towards all of them.
+these towards that of all distances.
 
-A schedule predicts the fills of a segment by states of its past, times the level of its training window. A busy window
-has more fills for two reasons: more aggressive orders, which the flow of the states includes, and causes outside of the
-states. The level is only of the latter: fills over those expected by rates by distance, corrected for the flow, the
-ticks swept and the deviations of the window relative to those of the past.
+A schedule predicts the fills of a segment from states of past data, times the level of its training window. A busy
+window has more fills for two reasons: more aggressive orders, which the flow of the states includes, and causes outside
+of the states. The level measures only the latter: fills over those expected from rates by distance, corrected for the
+flow, the ticks swept and the deviations of the window relative to those of the past.
 """
 
 from functools import reduce
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-TURNS = 8  # after which no factor of the real captures moves by more than a percent
+TURNS = 8  # iterations, after which no factor of the real captures changes by more than 1 %
 FACTOR_PRIOR_FILLS = 30.0  # weight of the shrinkage of a factor, in fills
-CLASSES = TOUCHES, DEVIATIONS, SWEPT  # of the factors that have no further columns
+CLASSES = TOUCHES, DEVIATIONS, SWEPT  # of the factors without further columns
 TINY = 1e-300
 
 
@@ -64,15 +64,15 @@ def rates_of(sums: "Floats") -> StateRates:
     sent, stands, move, flow, *classes = keys.T
     nodes, node = nodes_of(sent.astype(np.float64), seconds)
     at, flow_class = (node, stands, move), (flow & 1) * FLOWS + (flow >> 1)
-    places = [(node, one) for one in (flow_class, *(one - of[0] for one, of in zip(classes, CLASSES, strict=True)))]
+    indices = [(node, one) for one in (flow_class, *(one - of[0] for one, of in zip(classes, CLASSES, strict=True)))]
     times = [np.ones((len(nodes), size)) for size in (2 * FLOWS, *map(len, CLASSES))]
     for _ in range(TURNS):
-        weighted = seconds * _product(times, places)
+        weighted = seconds * _product(times, indices)
         expected = seconds * by_move(nodes, *by_state(len(nodes), at, weighted, fills))[at]
-        for i, place in enumerate(places):
-            others = _product(times[:i] + times[i + 1 :], places[:i] + places[i + 1 :])
-            times[i] = _times(nodes, place, expected * others, fills, times[i].shape[1])
-    mean = expected * _product(times, places)
+        for i, index in enumerate(indices):
+            others = _product(times[:i] + times[i + 1 :], indices[:i] + indices[i + 1 :])
+            times[i] = _times(nodes, index, expected * others, fills, times[i].shape[1])
+    mean = expected * _product(times, indices)
     seen, foreseen = (np.bincount(node, column, len(nodes)) for column in (fills, mean))
     by_flow, *by_class = times
     by_flow *= (seen / np.maximum(foreseen, TINY))[:, None]
@@ -84,15 +84,15 @@ def rates_of(sums: "Floats") -> StateRates:
     return StateRates(_state_rows(keys, nearest, (seconds, weighted, fills)), hits, *rows)
 
 
-def _product(times: "list[Floats]", places: "list[tuple[Ints, Ints]]") -> "Floats":
-    """Return the product of the factors at each one's places."""
-    return reduce(np.multiply, (one[place] for one, place in zip(times, places, strict=True)))
+def _product(times: "list[Floats]", indices: "list[tuple[Ints, Ints]]") -> "Floats":
+    """Return the product of the factors, each at its indices."""
+    return reduce(np.multiply, (one[index] for one, index in zip(times, indices, strict=True)))
 
 
 def _class_rows(
     nodes: "Floats", times: "Floats", seen: "Ints", classes: "Sequence[int]"
 ) -> "tuple[tuple[float, int, float], ...]":
-    """Return factors by node and class as rows, of the classes that were *seen*."""
+    """Return factors by node and class as rows, for the classes in *seen*."""
     return tuple(
         (ticks / 2, number, round(row[number - classes[0]], 9))
         for ticks, row in zip(nodes.tolist(), times.tolist(), strict=True)
@@ -101,20 +101,20 @@ def _class_rows(
 
 
 def _times(nodes: "Floats", at: "tuple[Ints, Ints]", expected: "Floats", fills: "Floats", size: int) -> "Floats":
-    """Return the ratio of fills to *expected* by node and class, of *size* classes, normalised to a mean of 1.
+    """Return fills over *expected* by node and class, of *size* classes, normalised to a weighted geometric mean of 1.
 
-    The common factor of all classes of a node belongs to its states, as distances share the classes.
+    The factor common to all classes of a node is part of its state rates, as distances share the classes.
     """
     shape = len(nodes), size
     place = np.ravel_multi_index(at, shape)
     foreseen, seen = (
         np.bincount(place, one, len(nodes) * size).astype(np.float64).reshape(shape) for one in (expected, fills)
     )
-    everywhere = shrunk(np.ones(size), foreseen.sum(axis=0), seen.sum(axis=0), FACTOR_PRIOR_FILLS)
+    overall = shrunk(np.ones(size), foreseen.sum(axis=0), seen.sum(axis=0), FACTOR_PRIOR_FILLS)
     near = distance_weights(nodes)
     # not by a product of matrices, see ``arithmetic.dot``
     foreseen_near, seen_near = (np.einsum("nm,mv->nv", near, one) for one in (foreseen, seen))
-    found = shrunk(everywhere, foreseen_near, seen_near, FACTOR_PRIOR_FILLS)
+    found = shrunk(overall, foreseen_near, seen_near, FACTOR_PRIOR_FILLS)
     share = seen.sum(axis=0) / max(seen.sum(), TINY)
     times: Floats = found / np.exp((share * np.log(np.maximum(found, TINY))).sum(axis=1, keepdims=True))
     return times
@@ -137,7 +137,7 @@ def _state_rows(
 
 
 class StateLevels:
-    """The levels of windows, from the market of days by blocks of five minutes.
+    """The levels of windows, from the market states of days in blocks of five minutes.
 
     Args:
         tapes: The days.
@@ -163,8 +163,8 @@ class StateLevels:
 
         Args:
             points: Points of the window, possibly at distances outside of *line*.
-            line: Rates by distance up to an instant.
-            states: That instant in µs, and the states up to there.
+            line: Rates by distance, measured up to an instant.
+            states: That instant in µs, and the state rates up to it.
             span: The window.
         """
         inside = (points.delta_ticks >= line[0][0]) & (points.delta_ticks <= line[-1][0])
@@ -174,7 +174,7 @@ class StateLevels:
             self._found[until_us] = FillStates(rates, self._recent_s, 0.0)
         known = self._found[until_us]
         past = self._times(known, (int(self._begin_us[0]), until_us))
-        times = np.where(past > 0, self._times(known, span) / np.where(past > 0, past, 1.0), 1.0)  # 0: of no fill
+        times = np.where(past > 0, self._times(known, span) / np.where(past > 0, past, 1.0), 1.0)  # 0: no fills
         nodes, row = np.unique(delta, return_inverse=True)
         expected = points.exposure_s[inside] * (rates_on(line, nodes) * np.interp(nodes, known.ticks, times))[row]
         total = expected.sum()
@@ -191,7 +191,7 @@ class StateLevels:
 
 
 def _us_by_number(path: "Path", spans: "tuple[Ints, Ints]", numbers: range) -> "Floats":
-    """Return the µs that a path has each of *numbers*, float64[spans, numbers], by begins and ends of spans."""
+    """Return the µs in which a path is at each of *numbers*, float64[spans, numbers], by begins and ends of spans."""
     since, number = path
     begin_us, ends_us = spans
     at = np.union1d(since[since >= begin_us[0]], np.concatenate(spans))

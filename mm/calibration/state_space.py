@@ -4,7 +4,7 @@ In block b, E_b fills are expected at A = 1, and N_b occur:
 
     N_b ~ Poisson(E_b · exp(u_b)),  u_b = m + z_b + e_b,  z_b = phi · z_{b-1} + w_b
 
-m is the level of the days, z a mean-reverting deviation from it (standard deviation tau), e the noise of a block
+m is the overall level, z a mean-reverting deviation from it (standard deviation tau), e the noise of a block
 (bursts; standard deviation s). Each block is one step of a Kalman filter whose observation is the
 Gaussian approximation of the posterior of u_b at its peak (Laplace; West, Harrison, Migon, Dynamic generalized linear
 models and Bayesian forecasting, JASA 80, 1985). Half-life, tau and s are averaged over: a grid of them is filtered, and
@@ -32,7 +32,7 @@ NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(15)  # of the quadrature ove
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 NEVER = 1e-16  # smaller probabilities are negligible
 STANDARD = NormalDist()
-QUICK = 6  # steps of a search after which it halves
+QUICK = 6  # steps of a search before bisection
 LEVEL = 0.95
 
 
@@ -45,8 +45,8 @@ class RateForecast:
             that allow bursts.
         se_log: Standard deviation of ln A, the mean over the horizon.
         weight: float64[g], of the filters; they sum to 1.
-        middle: float64[g], by each filter: mean of ln A over the horizon,
-        variance: float64[g], and its variance.
+        middle: float64[g], mean of ln A over the horizon, per filter.
+        variance: float64[g], its variance, per filter.
         exposed: Expected fills in the horizon at A = 1.
     """
 
@@ -79,10 +79,10 @@ class RateForecast:
 
 @dataclass(frozen=True)
 class RateStates:
-    """The grid of filters after the last block, of several stretches of blocks.
+    """States of the grid of filters after the last block, for several stretches of blocks.
 
     Attributes:
-        phi, tau, own: float64[g], of each filter: what is left of z after a block, standard deviations of z and e.
+        phi, tau, own: float64[g], per filter: decay factor of z per block, standard deviations of z and e.
         mean: float64[2, w, g], of m and z, by stretch and filter.
         cov: float64[3, w, g], variance of m, covariance, variance of z.
         weight: float64[w, g], of the filters; those of a stretch sum to 1.
@@ -96,11 +96,11 @@ class RateStates:
     weight: Floats
 
     def forecasts(self, horizon_s: float, gains: Sequence[float]) -> list[RateForecast]:
-        """Return what the *horizon_s* after the last block of each stretch may bring.
+        """Return the forecast for the *horizon_s* after the last block of each stretch.
 
         Args:
-            horizon_s: Its length; the last block of it may be a part.
-            gains: Of each stretch, fills expected in a second at A = 1.
+            horizon_s: Length of the horizon, in seconds; its last block may be partial.
+            gains: Expected fills per second at A = 1, per stretch.
         """
         steps = max(math.ceil(horizon_s / BLOCK_S - 1e-9), 1)
         share = np.full(steps, BLOCK_S)
@@ -132,7 +132,7 @@ class RateStates:
 def _least_count(below: Callable[[float], float], share: float, middle: float, spread: float) -> float:
     """Return the smallest whole number whose cumulative probability is at least *share*.
 
-    Steps are those of a normal distribution, which is nearly right; after some of them, doubled and halved ones.
+    The search steps by a normal approximation; after `QUICK` steps, it doubles its step or bisects.
 
     Args:
         below: The cumulative distribution function.
@@ -156,11 +156,11 @@ def _least_count(below: Callable[[float], float], share: float, middle: float, s
 
 
 def filtered(stretches: Sequence[tuple[Floats, Floats]]) -> RateStates:
-    """Return the states after stretches of blocks of equal length, one block after the other.
+    """Return the filter states after stretches of consecutive blocks of equal length.
 
     Args:
-        stretches: Of each, float64[b], the fills of each block expected at A = 1, 0 where nothing was exposed, and
-            float64[b], those seen; each with some of both.
+        stretches: Per stretch, float64[b], the expected fills per block at A = 1 (0 without exposure), and float64[b],
+            the observed ones; both with a sum above 0.
     """
     grid = _grid(HALF_LIVES_MIN, TAU, OWN)
     phi, tau, own = grid
@@ -189,7 +189,7 @@ def gain_of(near: Floats, far: Floats, k: float) -> Floats:
 
 
 def counts(points: Points, k: float, blocks: int) -> tuple[Floats, Floats]:
-    """Return by block the expected fills at A = 1 with this k, and the actual ones.
+    """Return, per block, the expected fills at A = 1 with this k, and the observed ones.
 
     Args:
         points: Points of a window, by blocks counted from 0.
@@ -220,12 +220,11 @@ def forecast(points: Points, k: float, length_s: float, horizon_s: float) -> Rat
 def forecasts_of(
     stretches: "Sequence[tuple[Floats, Floats, float] | None]", horizon_s: float
 ) -> list[RateForecast | None]:
-    """Return what `forecast` returns of each stretch: None without a fill, and of None.
+    """Return the result of `forecast` for each stretch; None for one without fills, and for None.
 
     Args:
-        stretches: Of each, the fills of its blocks that are expected at A = 1, those seen, and the seconds that it
-            recorded.
-        horizon_s: Length of what is predicted, in seconds.
+        stretches: Per stretch, the expected fills per block at A = 1, the observed ones, and the recorded seconds.
+        horizon_s: Length of the horizon, in seconds.
     """
     known = [one for one in stretches if one is not None and one[0].sum() > 0 and one[1].sum() > 0]
     if not known:

@@ -1,4 +1,4 @@
-"""Aggressive orders: grouping of prints to sweeps, and the depth to which a sweep would have filled our orders.
+"""Aggressive orders: grouping of prints into sweeps, and the depth to which a sweep would have filled our orders.
 
 An order of q lots rests at a price with a share of the displayed lots ahead of it. A sweep hits it if the lots printed
 beyond its price are q or more (all orders ahead have then been filled), or, with ``touch``, if those at its price or
@@ -37,8 +37,8 @@ class HitRule:
         hit: ``touch`` (prints at the price or beyond count) or ``strict`` (beyond only).
         order_e8: Minimum quantity of a sweep, in 1e-8 of the base asset; 0 for any.
         queue_ahead: Share of the lots displayed at the price before the sweep that fill before the
-            order, from 0 (it is first) to 1 (it is last); with ``strict`` the whole queue is.
-        grouped: Whether prints of one side and trade time are one sweep; otherwise each print is.
+            order, from 0 (it is first) to 1 (it is last); with ``strict`` the whole queue does.
+        grouped: Whether prints with the same side and trade time are one sweep; otherwise each print is.
     """
 
     hit: str = "touch"
@@ -70,7 +70,7 @@ class HitRule:
 
 
 class Displayed:
-    """The lots that the book displayed on one side just before any event, at some prices.
+    """The lots displayed on one side of the book just before any event, at given prices.
 
     The book's rows are sorted once, by price and event; a lookup is one binary search.
     """
@@ -94,7 +94,7 @@ class Displayed:
         if not self._lots.size:
             return np.zeros(ticks.size, np.int64)
         at = np.searchsorted(self._sorted, self._keys(ticks, events)) - 1
-        since = self._whole[np.searchsorted(self._whole, events) - 1]  # rows before a whole book are not of this book
+        since = self._whole[np.searchsorted(self._whole, events) - 1]  # rows before a whole book are not part of it
         found = (at >= 0) & (self._sorted[at] >= self._keys(ticks, since))
         return np.where(found, self._lots[at], 0)
 
@@ -124,20 +124,20 @@ class Sweeps:
 
     def __init__(self, tape: "Tape", path: "ReferencePath", side: int, rule: HitRule) -> None:
         """Select the prints whose aggressor hits the orders of *side*, in the order of the tape."""
-        mine = tape.trade_side == -side
-        self._events, ticks = tape.trades[mine], tape.trade_ticks[mine]
+        hitting = tape.trade_side == -side
+        self._events, ticks = tape.trades[hitting], tape.trade_ticks[hitting]
         self._rule, self._side, self._path = rule, side, path
         self._us = tape.event_us[self._events]
-        self._signed_ticks = side * ticks  # the deepest print has the least
+        self._signed_ticks = side * ticks  # the deepest print has the smallest value
         self._opens = np.flatnonzero(begins(tape.event_exch_us[self._events]) if rule.grouped else np.ones(ticks.size))
         self._stops = np.append(self._opens, len(self._us))
         self._row = path.row_before_event(self._events)
-        self._lots, self._needed = tape.trade_lots[mine], rule.lots(tape.instrument.lot_e8)
+        self._lots, self._needed = tape.trade_lots[hitting], rule.lots(tape.instrument.lot_e8)
         self._displayed = Displayed(tape, side, np.unique(ticks)) if rule.queue_ahead else None
         self._whole_deepest: Ints | None = None
 
     def along(self, path: "ReferencePath") -> "Sweeps":
-        """Return the same sweeps from another reference, of the same tape."""
+        """Return the same sweeps, measured from another reference of the same tape."""
         found = copy(self)
         found._path, found._whole_deepest = path, self._deepest_of_all()
         if path.event is not self._path.event:
@@ -166,16 +166,16 @@ class Sweeps:
         """Return the sweeps in a window, each cut to its prints in the window."""
         first, last = int(self._us.searchsorted(start_us)), int(self._us.searchsorted(end_us))
         begin, end = int(self._opens.searchsorted(first)), int(self._opens.searchsorted(last))
-        if first == self._stops[begin] and last == self._stops[end]:  # no sweep is cut by a border
+        if first == self._stops[begin] and last == self._stops[end]:  # no sweep is cut by a window boundary
             return Reached(*(getattr(self.whole, one)[begin:end] for one in Reached.__slots__))
         return self._part(first, last)
 
     def beside(self, start_us: int, rest_us: int, end_us: int) -> tuple[Reached, Ints]:
-        """Return the corrections of the sweeps of a window to the `whole` ones that begin before *rest_us*.
+        """Return the corrections that turn the `whole` sweeps that begin before *rest_us* into those of a window.
 
         Returns:
             Sweeps and their weights: the whole ones that begin from *rest_us* on, the rest of one that began
-            before the window, and, of one that does not end in it, -1 for the whole and 1 for its prints in the window.
+            before the window, and, for one that ends after it, -1 for the whole and 1 for its prints in the window.
         """
         first, rest, last = (int(self._us.searchsorted(us)) for us in (start_us, rest_us, end_us))
         begin, later, end = (int(self._opens.searchsorted(at)) for at in (first, rest, last))
@@ -226,14 +226,14 @@ class Sweeps:
         if self._displayed is None:
             return deepest + (self._rule.hit == "strict")
         within = ticks <= deepest[sweep]
-        brought = np.bincount(sweep[within], self._lots[first:last][within], opens.size)
+        traded = np.bincount(sweep[within], self._lots[first:last][within], opens.size)
         places = np.where(deepest == NOWHERE, 0, self._side * deepest)
         ahead = self._rule.queue_ahead * self._displayed.lots(places, self._events[opens])
-        return deepest + (brought < ahead + self._needed)
+        return deepest + (traded < ahead + self._needed)
 
 
 def begins(trade_us: Ints) -> NDArray[np.bool_]:
-    """Return which prints of one side begin a sweep; prints of unknown trade time (0) are single."""
+    """Return which prints of one side begin a sweep; prints of unknown trade time (0) are separate sweeps."""
     new = np.concatenate(([True], trade_us[1:] != trade_us[:-1]))[: trade_us.size]
     opens: NDArray[np.bool_] = new | (trade_us == 0)
     return opens
@@ -261,34 +261,34 @@ def deepest_with(sweep: Ints, signed_ticks: Ints, lots: Ints, needed: int) -> In
 
 
 class SweptQuantity:
-    """A resting order fills completely when one sweep brings enough lots to its price: the hit rule of the marks.
+    """A resting order fills completely when one sweep trades enough lots at its price or beyond: the hit rule of marks.
 
     - the sweep's aggressor is on the other side
     - lots beyond the order's price: at least the quantity; or with ``touch`` lots at its price or beyond: at least the
       quantity plus the lots ahead of it in the book before the sweep
-    - prints before the order rested do not count, and every sweep starts at 0
+    - prints before the order rested do not count, and the count starts at 0 for every sweep
     """
 
     def __init__(self, tapes: "Sequence[Tape]", rule: HitRule) -> None:
-        """Sort the prints of *tapes*, which are played in this order, into sweeps."""
+        """Group the prints of *tapes*, which are played in this order, into sweeps."""
         self.name = "swept_quantity"
         self._rule = rule
         self._starts = [tape.start_us for tape in tapes]
         self._days = [_Prints(tape, rule) for tape in tapes]
-        self._met: dict[int, tuple[tuple[int, int], float]] = {}  # by side: order and sweep, lots ahead
+        self._current: dict[int, tuple[tuple[int, int], float]] = {}  # by side: order and sweep, lots ahead
         self._beyond: dict[int, int] = {1: 0, -1: 0}
         self._here: dict[int, int] = {1: 0, -1: 0}
 
     def on_trade(self, order: "OrderView", trade: "TradeView") -> int:
-        """Return all lots of *order* if the print brings its sweep to the quantity, else 0."""
+        """Return all lots of *order* if the sweep reaches the quantity with this print, else 0."""
         side, through = order.side, order.side * (order.ticks - trade.ticks)
         if trade.side == side or through < 0:
             return 0
         day = self._days[max(bisect_right(self._starts, trade.us) - 1, 0)]
         sweep = day.sweep(trade.id)
-        met = self._met.get(side)
-        if met is None or met[0] != (order.id, sweep):
-            met = self._met[side] = (order.id, sweep), day.ahead(side, order.ticks, sweep)
+        current = self._current.get(side)
+        if current is None or current[0] != (order.id, sweep):
+            current = self._current[side] = (order.id, sweep), day.ahead(side, order.ticks, sweep)
             self._beyond[side] = self._here[side] = 0
         if through > 0:
             self._beyond[side] += trade.lots
@@ -296,12 +296,12 @@ class SweptQuantity:
             self._here[side] += trade.lots
         hit = self._beyond[side] >= day.needed
         if not hit and self._rule.hit == "touch":
-            hit = self._beyond[side] + self._here[side] >= day.needed + met[1]
+            hit = self._beyond[side] + self._here[side] >= day.needed + current[1]
         return order.lots if hit else 0
 
 
 class _Prints:
-    """The sweeps of one tape, found by trade id."""
+    """The sweeps of one tape, by trade id."""
 
     def __init__(self, tape: "Tape", rule: HitRule) -> None:
         self.needed = rule.lots(tape.instrument.lot_e8)

@@ -1,4 +1,4 @@
-"""Volatility of the mid along a path: the two-scale one of whole days and of windows, and the signature plot."""
+"""Volatility of the mid price: the two-scale estimate for whole days and for windows, and the signature plot."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ class Signature:
     Attributes:
         step_s: Time between two samples of the mid.
         variance_per_s: Mean squared move, in ticks² per second.
-        moves: Number of moves, which overlap.
+        moves: Number of moves; they overlap.
     """
 
     step_s: float
@@ -41,9 +41,9 @@ class Volatility:
     """Volatility of the mid.
 
     Attributes:
-        sigma_ticks_per_sqrt_s: Two-scale volatility; None with too few data, or if there is only bounce.
+        sigma_ticks_per_sqrt_s: Two-scale volatility; None with too few data, or if there is only bid-ask bounce.
         se_sigma: Its standard error, from half hours; None with fewer than four of them.
-        bounce_ticks: Standard deviation of the bounce; 0 if the plot does not decrease.
+        bounce_ticks: Standard deviation of the bid-ask bounce; 0 if the plot does not decrease.
         fast_s, slow_s: The two scales.
         signature: The plot, finest step first.
     """
@@ -58,7 +58,7 @@ class Volatility:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """Squared moves of one step, by half hour: their sums in ticks² and numbers."""
+    """Squared moves of one step, by half hour: their sums in ticks² and their counts."""
 
     squares: NDArray[np.float64]
     count: NDArray[np.int64]
@@ -89,9 +89,9 @@ def volatility(stretches: Iterable[tuple[ReferencePath, int, int]]) -> Volatilit
 
 
 def sigma_ticks(stretches: Iterable[tuple[ReferencePath, int, int]]) -> float | None:
-    """Return the volatility of the mid in *stretches*, in ticks/√s; None if it never lasts a second.
+    """Return the volatility of the mid in *stretches*, in ticks/√s; None without any move of one second.
 
-    It is that of `volatility`; with only bounce, or without a whole minute, the plain one of one scale.
+    It is that of `volatility`; with only bounce, or without a move of a minute, the estimate of a single scale.
     """
     return sigma_of([moves_of(*stretch) for stretch in stretches])
 
@@ -110,7 +110,7 @@ def _two_scale(fast: float, slow: float) -> float:
     return (slow - share * fast) / (1 - share)
 
 
-def _looks(path: ReferencePath, start_us: int, end_us: int) -> "tuple[Ints, Ints]":
+def _samples(path: ReferencePath, start_us: int, end_us: int) -> "tuple[Ints, Ints]":
     """Return the row of the path at every second, and the index of its gapless period; -1 for none."""
     rows = np.searchsorted(path.us, np.arange(start_us, end_us, US_PER_S), side="right") - 1
     closed = path.touch[1] == CLOSED
@@ -119,7 +119,7 @@ def _looks(path: ReferencePath, start_us: int, end_us: int) -> "tuple[Ints, Ints
 
 def moves_of(path: ReferencePath, start_us: int, end_us: int, steps: Iterable[int] = SCALES_S) -> dict[int, Moves]:
     """Return the moves of the mid in ``[start_us, end_us)`` by step in s, each in the half hour in which it begins."""
-    rows, stretch = _looks(path, start_us, end_us)
+    rows, stretch = _samples(path, start_us, end_us)
     mid = path.mid2[rows] / 2
     blocks = len(mid) // HALF_HOUR_S + 1
     found = {}
@@ -145,7 +145,7 @@ class MoveSums:
 
     def __init__(self, path: ReferencePath, start_us: int, end_us: int) -> None:
         self._start_us = start_us
-        rows, stretch = _looks(path, start_us, end_us)
+        rows, stretch = _samples(path, start_us, end_us)
         mid2 = path.mid2[rows]
         self._sums = {}
         for step in SCALES_S:
@@ -154,7 +154,7 @@ class MoveSums:
             self._sums[step] = tuple(np.concatenate(([0], column.cumsum())) for column in (squares, whole))
 
     def between(self, start_us: int, end_us: int) -> dict[int, Moves]:
-        """Return the moves of the mid in a window by step in s, those of all half hours in one."""
+        """Return the moves of the mid in a window by step in s, those of all half hours summed."""
         first = (start_us - self._start_us) // US_PER_S
         last = first - (start_us - end_us) // US_PER_S  # the first sample outside the window
         found = {}

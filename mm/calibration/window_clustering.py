@@ -1,11 +1,11 @@
-"""The clustering of a schedule: one process for all segments, and its mean over the training data of each.
+"""Clustering of a schedule: one Hawkes process for all segments, and its mean over the training data of each.
 
-How orders excite others changes slowly, so the process is fitted once, to the first training window, which is the past
-of every segment. How busy a market is changes with the hour, and A has that already. So the fills of a segment come as
-often as A and k say where the intensity of the process is at its mean over the data of that A, weighted as they are.
+Excitation changes slowly, so the process is fitted once, to the first training window, which precedes every segment.
+Market activity changes with the hour, which A already covers. So the fill rate of a segment is that of A and k when the
+intensity of the process is at its mean over the training data of that A, with the same weights.
 
-The means are by the clock of the recording, as fills are: that of the exchange needs the median delay of a day, which
-is known at its end.
+The means use receive times, as fills do: exchange times would need the median delay of the day, which is known only at
+its end.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,14 @@ from mm.clock import US_PER_S
 if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator
 
-Memory = Callable[..., Any]  # as `Checkpoint.value`: of a name and what makes the value
+Memory = Callable[..., Any]  # like `Checkpoint.value`: takes a name and a function that makes the value
 
 
 class WindowClustering:
     """The process of the first training window of a plan, and its means over all training windows.
 
     Attributes:
-        block: The process as `HawkesFit.to_json` has it, or why there is none; None where the plan has no window.
+        block: The process in the form of `HawkesFit.to_json`, or why there is none; None if the plan has no window.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class WindowClustering:
         Args:
             calibrator: Measures the days.
             plan: Its windows.
-            memory: Returns a value by its name, from the function where it has none yet.
+            memory: Returns the stored value of a name, or else the result of the function.
         """
         self._calibrator, self._plan = calibrator, plan
         windows = plan.over(calibrator.days)
         self._cuts = np.unique([us for one in windows for us in (one.train_start_us, one.train_end_us)])
-        self._days: list[tuple[Ints, Floats]] = []  # of each: instants in µs, and the integrals up to them
+        self._days: list[tuple[Ints, Floats]] = []  # per day: instants in µs, and the integrals up to them
         self._process: Clustering | None = None
         self.block: dict[str, Any] | None = None
         if not windows:
@@ -57,24 +57,24 @@ class WindowClustering:
         self.block = memory("clustering", lambda: plain(fit_hawkes(flow_of(calibrator, until_us)).to_json()))
         if self.block["status"] == "ok":
             self._process = Clustering.of(self.block)
-            self._excited = np.zeros((2, len(self._process.kernels)))  # by the orders of the days so far,
-            self._since_s = 0.0  # at this instant
+            self._excited = np.zeros((2, len(self._process.kernels)))  # excitation by the orders of the days so far
+            self._since_s = 0.0  # instant of that excitation
 
     def mean(self, start_us: int, end_us: int) -> tuple[float, float] | None:
         """Return the mean intensity of orders that hit bids, and asks, over a training window, in 1/s.
 
-        It is weighted as A is in the plan's mode. Over a window without a valid book it is that of the first window;
+        It has the weights of A in the plan's mode. For a window without a valid book it is that of the first window;
         None without a process.
         """
         process, plan, calibrator = self._process, self._plan, self._calibrator
         if process is None or not process.kernels:
             return process and process.mu
-        weighing, grown = plan.mode in WEIGHING, []
+        weighing, increments = plan.mode in WEIGHING, []
         for day, begin_us, stop_us in calibrator.parts(start_us, end_us):
             begins = np.arange(begin_us, stop_us, BLOCK_US) if weighing else np.array([begin_us])
             instants, found = self._integrals(process, day)
-            grown.append(np.diff(found[np.searchsorted(instants, np.append(begins, stop_us))], axis=0))
-        total = np.concatenate(grown)
+            increments.append(np.diff(found[np.searchsorted(instants, np.append(begins, stop_us))], axis=0))
+        total = np.concatenate(increments)
         if weighing:
             length_s = calibrator.length_s(start_us, end_us)
             total *= weights_of(np.arange(len(total)), length_s, plan.half_life_min)[:, None]
@@ -93,7 +93,7 @@ class WindowClustering:
         return self._days[day]
 
     def _rows(self, day: int) -> "tuple[Floats, Any, Ints]":
-        """Return the rows of a day that `integrals` takes, and the instants of its probes."""
+        """Return the input rows of `integrals` for a day, and the instants of its probes."""
         calibrator, tape = self._calibrator, self._calibrator.tapes[day]
         start_us, end_us = span_of(tape)
         grid = np.arange(start_us, end_us, BLOCK_US if self._plan.mode in WEIGHING else end_us)
@@ -103,5 +103,5 @@ class WindowClustering:
         columns = (*orders, spans[:, 0], spans[:, 1], instants)
         at_us = np.concatenate(columns)
         kind = np.repeat(np.array([0, 1, BEGIN, END, PROBE], np.int8), [one.size for one in columns])
-        order = np.lexsort((np.array([2, 2, 1, 0, 3])[kind], at_us))  # what ends before what begins
+        order = np.lexsort((np.array([2, 2, 1, 0, 3])[kind], at_us))  # ends before begins
         return (at_us[order] - calibrator.start_us) / US_PER_S, kind[order], instants

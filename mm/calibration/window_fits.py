@@ -1,8 +1,8 @@
-"""The fits of a schedule's windows, one after the other: A, k, the curve of λ(δ), and what a segment may bring.
+"""Fits of a schedule's windows in order of time: A, k, the curve of λ(δ), and the predictions for a segment.
 
 Comparing shapes of λ(δ) takes ten times as long as a fit, and a shape changes more slowly than a rate. So the shapes
-are compared once an hour of the schedule; the windows until then keep the curve's shape and set its level to their own
-fills. What a window has is from its own training data and that of earlier windows, which ended before.
+are compared once per hour of the schedule; the windows until then keep the curve's shape and scale its level to their
+own fills. A window uses only its own training data and that of earlier windows, which ended before.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,9 +32,9 @@ KEPT = (
     *("A", "k", "se_k", "se_logA", "sigma_ticks", "half_spread_ticks", "predicted", "moves", "measured"),
     *("states_until_us", "states_level"),
 )
-STATES_FILLS = 300  # states of fewer fills say less of a later window than its own rates by distance
+STATES_FILLS = 300  # states of fewer fills predict a later window worse than its own rates by distance
 
-Shared = tuple[Callable[[int, int], Points], WindowMoves, dict[int, Line]]  # what the windows of a schedule share
+Shared = tuple[Callable[[int, int], Points], WindowMoves, dict[int, Line]]  # shared by the windows of a schedule
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Lead:
     """The first window of an hour of a schedule, at which the shapes were compared.
 
     Attributes:
-        line: The points of its λ(δ), which the windows until the next comparison keep at a level of their own.
-        shape: The shape that was chosen; None where there was nothing to compare.
+        line: The points of its λ(δ), which the windows until the next comparison scale to their own level.
+        shape: The chosen shape; None if there was no comparison.
     """
 
     line: Line
@@ -52,15 +52,15 @@ class Lead:
 
 @dataclass(frozen=True)
 class WindowFits:
-    """Fits windows in order of time, one when it is needed.
+    """Fits windows in order of time, on demand.
 
     Attributes:
         calibrator: Measures the days.
         plan: Windows and mode.
-        points: Points of ``[start, end)`` in µs; None for those of the calibrator, of which it keeps the last.
-        fit: Points to fit; None for the calibrator's way.
-        memory: Returns a value by its name, from the function where it has none yet.
-        clustering: Has the mean of its process over each window; None where segments have no clustering.
+        points: Returns the points of ``[start, end)`` in µs; None for the calibrator's, the last of which are cached.
+        fit: Fits points; None for the fit of the calibrator.
+        memory: Returns the stored value of a name, or else the result of the function.
+        clustering: Returns the mean of its process over each window; None if segments have no clustering.
     """
 
     calibrator: "Calibrator"
@@ -71,10 +71,10 @@ class WindowFits:
     clustering: WindowClustering | None = None
 
     def each(self, windows: Sequence[Window]) -> Iterator[WindowFit]:
-        """Yield the fit of each window of the plan, in order of time; windows of one training stretch share it.
+        """Yield the fit of each window of the plan, in order of time; windows with the same training span share it.
 
-        The windows of an hour are fitted together, each step for all of them: code that runs often stays in the caches
-        of the processor, which takes a third off the time of a fit.
+        The windows of an hour are fitted together, each step for all of them, so that the code stays in the caches of
+        the processor, which reduces the time of a fit by a third.
         """
         points = self.points or lru_cache(maxsize=1)(self.calibrator.points)
         apart = max(round(SHAPE_MIN / self.plan.step_min), 1)
@@ -86,14 +86,14 @@ class WindowFits:
             fit = known[spans[0]].fit
             lead = Lead(fit.line, fit.shape.chosen if fit.shape else None)
             for at in range(0, len(spans), TOGETHER):
-                some = spans[at : at + TOGETHER]
-                known |= self._known(shared, [one for one in dict.fromkeys(some) if one not in known], lead)
-                yield from (known[one] for one in some)
+                batch = spans[at : at + TOGETHER]
+                known |= self._known(shared, [one for one in dict.fromkeys(batch) if one not in known], lead)
+                yield from (known[one] for one in batch)
 
     def _known(
         self, shared: Shared, spans: Sequence[tuple[int, int]], lead: "Lead | None"
     ) -> dict[tuple[int, int], WindowFit]:
-        """Return the fits of training windows; all are made once the memory lacks one."""
+        """Return the fits of training windows; if one is not in the memory, all of them are computed."""
         made: dict[tuple[int, int], WindowFit] = {}
 
         def make(span: tuple[int, int]) -> WindowFit:
@@ -109,7 +109,7 @@ class WindowFits:
         return found
 
     def _rates(self) -> dict[int, Line]:
-        """Return fills per second by distance up to each instant up to which states of orders are enough to predict."""
+        """Return fills per second by distance, up to each instant whose order states have enough fills to predict."""
         calibrator, start_us = self.calibrator, self.calibrator.start_us
         known = [us for us, rows in calibrator.states.items() if rows.fills >= STATES_FILLS]
         rates = {us: partial(lambda us: pooled_rates(calibrator.points(start_us, us)), us) for us in known}
@@ -121,7 +121,7 @@ class WindowFits:
         return StateLevels(self.calibrator.tapes, self.calibrator.recent_s or 0.0)
 
     def _made(self, shared: Shared, spans: Sequence[tuple[int, int]], lead: "Lead | None") -> list[WindowFit]:
-        """Return the fits of training windows, at the curve of *lead* where there is one."""
+        """Compute the fits of training windows, with the curve of *lead* if there is one."""
         (points, moves, known), calibrator, step_s = shared, self.calibrator, 60 * self.plan.step_min
         tables = [points(*span) for span in spans]
         own = [self._fitted(table, span, lead) for table, span in zip(tables, spans, strict=True)]
@@ -149,7 +149,7 @@ class WindowFits:
         ]
 
     def _fitted(self, points: Points, span: tuple[int, int], lead: "Lead | None") -> WindowFit:
-        """Return A and k of a training window, and its curve: the shape of *lead*, where there is one."""
+        """Return A and k of a training window, and its curve: with the shape of *lead* if there is one."""
         plain = self.fit or self.calibrator.fit_window
         curve: KeptCurve | None = None
 
@@ -166,7 +166,7 @@ class WindowFits:
         return replace(fitter.one(*span), curve=curve)
 
     def _states(self, points: Points, span: tuple[int, int], known: dict[int, Line]) -> tuple[int | None, float | None]:
-        """Return the end of the newest states of orders that a training window may use, and their level in it."""
+        """Return the end of the newest order states that a training window may use, and their level in it."""
         until_us = max((us for us in known if us <= span[1]), default=None)
         if until_us is None:
             return None, None
@@ -175,13 +175,13 @@ class WindowFits:
 
 
 def _as_json(own: WindowFit) -> dict[str, Any]:
-    """Return what a checkpoint holds of a window's fit; of one that keeps the curve of another window, its level."""
+    """Return the checkpoint content of a window's fit; for a curve kept from another window, only its level."""
     kept = {name: getattr(own, name) for name in KEPT}
     return {**kept, "level": own.curve and own.curve.level, "fit": own.fit}
 
 
 def _from_json(kept: dict[str, Any], lead: Lead | None) -> WindowFit:
-    """Return the fit that `_as_json` has described, after the window *lead*."""
+    """Return the fit of an `_as_json` content; a kept curve is that of *lead*."""
     level = kept["level"]
     return WindowFit(
         **{name: kept[name] for name in KEPT}
@@ -193,7 +193,7 @@ def _from_json(kept: dict[str, Any], lead: Lead | None) -> WindowFit:
 
 
 def with_curve(fit: PoissonFit, points: Points) -> PoissonFit:
-    """Return a fit of *points* with the shape of λ(δ) and its curve; itself where it is not usable."""
+    """Return a fit of *points* with the shape of λ(δ) and its curve; unchanged without a comparison."""
     compared = compare(points) if fit.usable else None
     if compared is None:
         return fit
@@ -202,18 +202,18 @@ def with_curve(fit: PoissonFit, points: Points) -> PoissonFit:
 
 
 def level_of(points: Points, line: Line) -> float:
-    """Return how many times as many fills *points* have as a curve expects of them."""
+    """Return the ratio of the fills of *points* to those expected from a curve."""
     return float(points.fills.sum()) / total_of(grouped(points)[1], points.exposure_s, _reached(points, line))
 
 
 def reached(points: Points, line: Line) -> Floats:
-    """Return how often each row is reached, in 1/s: λ(δ), of a cell less λ at its far end."""
+    """Return the rate at which each row is reached, in 1/s: λ(δ), for a cell minus λ at its far end."""
     reached: Floats = _reached(points, line)[grouped(points)[1]]
     return reached
 
 
 def _reached(points: Points, line: Line) -> Floats:
-    """Return the same of each distance and width."""
+    """Return the same per distinct distance and width."""
     first, _ = grouped(points)
     near = points.delta_ticks[first]
     rate = rates_on(line, np.concatenate((near, near + points.width_ticks[first])))

@@ -1,6 +1,6 @@
-"""What the mid moved against orders after they were filled, by distance, in any window of the days.
+"""Adverse moves of the mid after fills, by distance, in any window of the days.
 
-Nothing at or after the end of the window is read: a fill counts once the mid of `SETTLED_S` later is inside it.
+No data at or after the end of the window is used: a fill counts only if the window includes the `SETTLED_S` after it.
 """
 
 from collections.abc import Callable
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-SETTLED_S = 5  # after a fill the mid has made its move
-LEAST_HITS = 20  # behind a mean move that quotes count with
+SETTLED_S = 5  # seconds after a fill at which the move of the mid is measured
+LEAST_HITS = 20  # minimum number of fills for a mean move
 REACHED = tuple(Reached.__slots__)
-DAYS = 2  # of a window, its last ones, whose fills count: earlier days are at hand as sums alone
+DAYS = 2  # last days of a window, whose fills are used: of earlier days only sums are available
 
 
 class WindowMoves:
-    """The moves after fills of windows in order of time: sweeps of a day are followed once, whatever the windows.
+    """Moves after fills in windows in order of time; the sweeps of a day are evaluated once for all windows.
 
     Args:
         calibrator: Measures the days.
@@ -47,9 +47,9 @@ class WindowMoves:
         self._days: dict[int, dict[int, SettledSweeps]] = {}
 
     def between(self, start_us: int, end_us: int) -> Line:
-        """Return distance and mean move against the orders that were hit there in ``[start, end)`` 5 s later, in ticks.
+        """Return distance and mean adverse move 5 s after orders were hit there in ``[start, end)``, in ticks.
 
-        By the marks, or after the fills of a fill model's orders. Of a window of many days the last two count.
+        From the marks, or from the fills under a fill model. In a window of many days, the last two are used.
         """
         calibrator = self._calibrator
         parts = calibrator.parts(start_us, end_us)[-DAYS:]
@@ -70,11 +70,11 @@ class WindowMoves:
         return tuple((delta, float(each.mean())) for delta, each in means if each.size >= LEAST_HITS)
 
     def _by_marks(self, parts: list[tuple[int, int, int]]) -> Line:
-        """Return the mean moves after sweeps at each distance that 20 of them reached."""
+        """Return the mean moves after sweeps at each distance that was reached by 20 of them."""
         calibrator = self._calibrator
         per_tick = calibrator.marks[parts[-1][0]].path.per_tick
         grid = DistanceGrid.of(calibrator.reach(parts[0][1], parts[-1][2]), per_tick)
-        last = (1 << grid.last.bit_length()) - 1  # as most windows have it; what is beyond changes nothing nearer
+        last = (1 << grid.last.bit_length()) - 1  # equal for most windows; farther distances do not affect nearer ones
         sums = np.zeros((2, last + per_tick + 1))
         for day, start_us, end_us in parts:
             for settled in self._days[day].values():
@@ -85,12 +85,12 @@ class WindowMoves:
 def move_of_best_distance(
     moves: Line, rates: "Callable[[Floats], Floats | list[float]]", offset_ticks: float = 0.0
 ) -> float | None:
-    """Return the move after fills where an order is worth most; None without moves.
+    """Return the adverse move at the distance with the highest expected profit; None without moves.
 
     Args:
         moves: Distances from the reference price, and the moves.
         rates: λ at distances from the reference price.
-        offset_ticks: Mean distance of that price from the mid; an order at δ is worth λ(δ)·(δ + offset - move).
+        offset_ticks: Mean distance of that price from the mid; the profit rate at δ is λ(δ)·(δ + offset - move).
     """
     if not moves:
         return None
@@ -99,19 +99,19 @@ def move_of_best_distance(
 
 
 def offset_ticks(reference: str | None, half_spread_ticks: float | None) -> float:
-    """Return the mean distance of the mid from a reference price, in ticks, where the spread has this mean."""
+    """Return the mean distance of the mid from a reference price, in ticks, for this mean half-spread."""
     return half_spread_ticks or 0.0 if reference in OWN_BEST else 0.0
 
 
 @dataclass(frozen=True)
 class SettledSweeps:
-    """Sweeps of one side of a day that hit a probe, and the move of the mid against orders in the 5 s after each.
+    """Sweeps of one side of a day that hit a probe, and the adverse move of the mid in the 5 s after each.
 
-    Left out are sweeps after which the book broke.
+    Sweeps with an invalid book in these 5 s are left out.
 
     Attributes:
-        marks: Of the day.
-        side: Of the probes.
+        marks: Marks of the day.
+        side: Side of the probes.
         rows: The sweeps.
     """
 
@@ -121,7 +121,7 @@ class SettledSweeps:
 
     @classmethod
     def of(cls, marks: "DepthCounts", side: int, sweeps: "Reached") -> Self:
-        """Return those of *sweeps*."""
+        """Return those of *sweeps* that qualify."""
         path = marks.path
         touch = path.touch[side][sweeps.row]
         hit = (touch != CLOSED) & (sweeps.depth >= touch)
@@ -131,10 +131,10 @@ class SettledSweeps:
         return cls(marks, side, SettledRows(us[whole], touch[whole], depth[whole], move[whole], path.per_tick))
 
     def add(self, sums: "Floats", span: tuple[int, int], last: int) -> None:
-        """Add the sweeps of a part of the day to the sums of hits and moves by the first distance that is hit.
+        """Add the sweeps of a part of the day to the sums of hits and moves, at the first distance that is hit.
 
-        What a sweep does not reach any more is taken back at the first such distance of its row. Left out are sweeps
-        whose move was not over when the part ended.
+        A sweep is subtracted at the first distance of its row that it does not reach. Sweeps less than 5 s before the
+        end of the part are left out.
         """
         start_us, end_us = within(self.marks.span, *span)
         self.rows.part(sums, start_us, end_us - SETTLED_S * US_PER_S + 1, last)
@@ -149,7 +149,7 @@ class SettledSweeps:
 
 
 def later(path: "ReferencePath", us: "Ints", row: "Ints", after_s: int = SETTLED_S) -> "tuple[Ints, NDArray[np.bool_]]":
-    """Return the rows of the path so long after instants, and whether the book was whole from *row* until then."""
+    """Return the rows of the path *after_s* after instants, and whether the book was valid from *row* until then."""
     then = np.searchsorted(path.us, us + after_s * US_PER_S, side="right") - 1
     if not len(row):
         return then, np.zeros(0, bool)

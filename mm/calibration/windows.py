@@ -1,9 +1,9 @@
 """Training windows over a day, and the fit of each.
 
-Modes: ``rolling`` (the last stretch), ``expanding`` (everything so far), ``static`` (the first stretch, for
-good), ``ewma`` (everything so far, older data weighing less), ``pooled_k`` (k from everything so far, A from
-everything with older data weighing less: k hardly moves in a day, A does), ``state_space`` (k as ``ewma``, ln A as a
-state that moves, from everything so far).
+Modes: ``rolling`` (the last window length), ``expanding`` (all data so far), ``static`` (the first window only),
+``ewma`` (all data so far, older data with lower weights), ``pooled_k`` (k from all data so far, A from all data with
+lower weights of older data: within a day k hardly changes, A does), ``state_space`` (k as ``ewma``, ln A as the state
+of a state-space model, from all data so far).
 """
 
 import math
@@ -32,13 +32,13 @@ MODES = ("rolling", "expanding", "ewma", "pooled_k", "state_space", "static")
 WEIGHING = ("ewma", "pooled_k", "state_space")
 POLICIES = ("carry_forward", "global_default", "skip_segment")
 US_PER_MIN = 60 * US_PER_S
-# Windows that are fitted together, each step for all of them: code that runs often stays in the caches of a processor.
+# Windows that are fitted together, each step for all of them, so that the code stays in the caches of a processor.
 TOGETHER = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """When parameters apply, and the data that they may be trained on; µs, ends not included."""
+    """Span in which parameters apply, and span of their training data; µs, ends not included."""
 
     start_us: int
     end_us: int
@@ -48,16 +48,16 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class WindowPlan:
-    """How a stretch of time is cut into segments and their training windows.
+    """Partition of a time span into segments with training windows.
 
     Attributes:
-        train_window_min: Length of a training window; the first segment starts one after the start.
+        train_window_min: Length of a training window; the first segment starts this long after the start.
         step_min: Length of a segment.
-        latency_us: Training ends so long before its segment starts: an order sent then rests then.
+        latency_us: Training ends this long before its segment starts, so that an order sent at its end rests in time.
         mode: One of ``MODES``.
-        half_life_min: Age at which data weighs half (``ewma``, ``pooled_k``, k of ``state_space``), in minutes of
+        half_life_min: Half-life of the weights of data (``ewma``, ``pooled_k``, k of ``state_space``), in minutes of
             recording.
-        clustered: Whether segments have the clustering of aggressive orders, which the fill model ``hawkes`` takes.
+        clustered: Whether segments have the clustering of aggressive orders, used by the fill model ``hawkes``.
     """
 
     train_window_min: float = 120
@@ -86,7 +86,7 @@ class WindowPlan:
 
     @property
     def first_us(self) -> int:
-        """Length of the data that the first window trains on."""
+        """Length of the training data of the first window, in µs."""
         return round(self.train_window_min * US_PER_MIN) - self.latency_us
 
     def windows(self, start_us: int, end_us: int) -> tuple[Window, ...]:
@@ -94,10 +94,10 @@ class WindowPlan:
         return self.over([(start_us, end_us)])
 
     def over(self, days: Sequence[tuple[int, int]]) -> tuple[Window, ...]:
-        """Return the windows of recorded stretches ``[start, end)`` in order of time.
+        """Return the windows of recorded spans ``[start, end)`` in order of time.
 
-        A training window is so many minutes of recording: where it reaches back beyond the begin of a
-        day, it goes on at the end of the day before. A day's last segment lasts until the next day's first.
+        The length of a training window is recorded time: if it extends before the start of a day, it
+        continues at the end of the previous day. A day's last segment lasts until the next day's first.
         """
         clock = _Clock(days)
         train_us, step_us = round(self.train_window_min * US_PER_MIN), round(self.step_min * US_PER_MIN)
@@ -125,7 +125,7 @@ class WindowPlan:
 
 @dataclass(frozen=True, slots=True)
 class _Clock:
-    """Time that goes by only while something is recorded."""
+    """Recorded time, without the gaps between days."""
 
     days: Sequence[tuple[int, int]]
 
@@ -134,12 +134,12 @@ class _Clock:
         return self.days[0][0]
 
     def recorded_us(self, us: int) -> int:
-        """Return how much was recorded up to *us*; below 0 before the first day."""
+        """Return the recorded time up to *us*, in µs; negative before the first day."""
         later = sum(min(us, end_us) - start_us for start_us, end_us in self.days[1:] if start_us < us)
         return min(us, self.days[0][1]) - self.start_us + later
 
     def instant(self, recorded_us: int) -> int:
-        """Return when so much was recorded; after the last day, as if it went on."""
+        """Return the instant of a recorded time; after the last day, as if it continued."""
         for start_us, end_us in self.days[:-1]:
             if recorded_us < end_us - start_us:
                 return start_us + recorded_us
@@ -148,7 +148,7 @@ class _Clock:
 
 
 class KeptCurve(NamedTuple):
-    """The points of λ(δ) of an earlier window, the name of their shape, and how many times as high they are here."""
+    """The points of λ(δ) of an earlier window, the name of their shape, and their scale factor in this window."""
 
     line: Line
     shape: str
@@ -157,25 +157,25 @@ class KeptCurve(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WindowFit:
-    """The fit of one training window; A, k and their errors are None where nothing can be used.
+    """The fit of one training window; A, k and their errors are None if it is not usable.
 
     Attributes:
-        A: Fills per second, side and resting order at distance 0.
+        A: Fills per second, per side and resting order, at distance 0.
         k: Decay per tick.
         se_k: Standard error of k.
         se_logA: Standard error of ln A.
         fit: The whole fit; for ``ewma`` and ``state_space`` of weighted counts, for ``pooled_k`` of all data so far.
-        sigma_ticks: Volatility of the mid over the window, in ticks/√s; None where unknown.
+        sigma_ticks: Volatility of the mid over the window, in ticks/√s; None if unknown.
         half_spread_ticks: Half of the mean displayed spread over the window, in ticks; None without a valid book.
-        predicted: Least and greatest number of fills, of both sides, that a segment after it may bring (95 %).
-        moves: What the mid moved against orders after fills in the window, by distance, in ticks.
-        measured: Distance and fills per second of the orders of the window, where a fill model filled them.
-        states_until_us: End of the newest states of orders that the window may use; None of the hit rule.
-        states_level: How many times as many fills the window had as is expected from there, in its flow; None
-            where nothing is.
-        mean_per_s: Of the process that clusters: its mean intensity over the window, of orders that hit bids and asks.
-        ahead: What ``state_space`` predicts.
-        curve: Of an earlier window, where *fit* has none of its own.
+        predicted: 95 % predictive interval of the number of fills, both sides, in the segment after it.
+        moves: Mean adverse moves of the mid after fills in the window, by distance, in ticks.
+        measured: Distance and fills per second of the window's orders under a fill model; empty without one.
+        states_until_us: End of the newest order states that the window may use; None for the hit rule.
+        states_level: Ratio of the window's fills to those expected from these states, given its flow; None if none
+            are expected.
+        mean_per_s: Mean intensity of the Hawkes process over the window, of orders that hit bids and asks.
+        ahead: Forecast of ``state_space``.
+        curve: Curve of an earlier window, if *fit* has none.
     """
 
     A: float | None
@@ -201,7 +201,7 @@ class WindowFit:
 
     @property
     def line(self) -> Line:
-        """The points of λ(δ) where another shape than the exponential was chosen, at the level of A; else none."""
+        """The points of λ(δ) at the level of A, if another shape than the exponential was chosen; else none."""
         if self.A is None or self.fit.A is None:
             return ()
         line, _, height = self.curve or (self.fit.line, "", 1.0)
@@ -210,7 +210,7 @@ class WindowFit:
 
     @property
     def shape(self) -> str:
-        """The name of the shape of *line*; ``exponential`` where it has no points."""
+        """The name of the shape of *line*; ``exponential`` if it has no points."""
         own = self.fit.shape.chosen if self.fit.shape and self.fit.line else EXPONENTIAL
         return self.curve.shape if self.curve else own
 
@@ -220,10 +220,10 @@ class WindowFitter:
     """Fits training windows in the mode of a plan.
 
     Attributes:
-        points: Points of ``[start, end)`` in µs: from no datum outside.
-        fit: Points to fit.
+        points: Returns the points of ``[start, end)`` in µs, from no data outside.
+        fit: Fits points.
         plan: Its mode and half-life.
-        length_s: Seconds of recording in ``[start, end)``, as the points' blocks count them; None for all of them.
+        length_s: Seconds of recording in ``[start, end)``, as the points' blocks count them; None if all is recorded.
     """
 
     points: Callable[[int, int], Points]
@@ -248,17 +248,17 @@ class WindowFitter:
 
 
 def weights_of(block: "Ints", length_s: float, half_life_min: float) -> "Floats":
-    """Return the weights of blocks, by number, at the end of so many seconds: halved in each half-life of their age."""
-    age_s = length_s - (block + 0.5) * BLOCK_S  # of the middle of each block
+    """Return the weights of blocks, by number, at the end of *length_s*: halved in each half-life of their age."""
+    age_s = length_s - (block + 0.5) * BLOCK_S  # age of the middle of each block
     half_lives = np.minimum(
         np.maximum(age_s / (half_life_min * 60), 0.0), 400.0
-    )  # even its square never weighs nothing
+    )  # so that no weight, nor its square, is 0
     weights: Floats = np.exp2(-half_lives)
     return weights
 
 
 def _recent(points: Points, weights: "Floats", fit: Callable[[Points], PoissonFit]) -> WindowFit:
-    """Fit weighted counts and exposure; errors are those of the weighted score, not of so many whole fills."""
+    """Fit weighted counts and exposure; errors are those of the weighted score, not of unweighted fills."""
     found = fit(points.weighed(weights))
     if found.se_k is None or found.se_logA is None:
         return WindowFit.of(found)
@@ -267,7 +267,7 @@ def _recent(points: Points, weights: "Floats", fit: Callable[[Points], PoissonFi
 
 
 def _pooled(points: Points, weights: "Floats", fit: Callable[[Points], PoissonFit]) -> WindowFit:
-    """Fit k to all points alike, then A to the weighted ones with that k."""
+    """Fit k to all points with equal weights, then A to the weighted ones with that k."""
     found = fit(points)
     if found.k is None or found.se_k is None:
         return WindowFit.of(found)
@@ -288,12 +288,12 @@ def _total(one: "Floats", other: "Floats") -> float:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """What is used for a window whose fit is not usable.
+    """Replacement of a window's fit that is not usable.
 
     Attributes:
         policy: ``carry_forward`` (the last usable fit), ``global_default`` (fixed A and k) or
             ``skip_segment`` (nothing: no quotes).
-        max_age_s: Parameters older than this are not carried.
+        max_age_s: Maximum age of carried parameters, in s.
         default: A (1/s) and k (1/tick) of ``global_default``.
     """
 
@@ -317,12 +317,12 @@ class Fallback:
             raise UsageError(f"the largest age of carried parameters is {self.max_age_s} s; it must not be negative")
 
     def instead(self, own: WindowFit, last: WindowFit | None, age_s: float) -> tuple[WindowFit, str, str]:
-        """Return what is used instead of *own*, which is not usable, the source of it, and what was done.
+        """Return the replacement of *own*, which is not usable, its source, and a description.
 
         Args:
             own: The window's own fit.
-            last: The last usable one; None where there was none yet.
-            age_s: How much older than *own* it is.
+            last: The last usable fit; None if there is none yet.
+            age_s: Age of *last* relative to *own*, in s.
         """
         if self.default is not None:
             A, k = self.default

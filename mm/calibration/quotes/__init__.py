@@ -1,4 +1,4 @@
-"""Quote models that calibration drives: one distance, or a ladder of them."""
+"""Quote models for calibration: one distance, or a ladder of distances."""
 
 from mm.calibration.quotes.calibration_ladder import CalibrationLadder, FixedDelta
 

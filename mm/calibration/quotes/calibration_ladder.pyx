@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Quotes for measurement: one distance at a time, on both sides, around an anchored reference price."""
+"""Quote models for calibration: one distance at a time, on both sides, around an anchored reference price."""
 
 cimport cython
 from libc.math cimport ceil, fabs, floor, fmax
@@ -75,7 +75,7 @@ cdef class FixedDelta(QuoteModel):
         return taken
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
-        # The book has two sides at every requote of the engine.
+        # At every requote of the engine, the book has both sides.
         cdef double buy, sell
         cdef const Anchor* anchor = &self.taken[self.count - 1] if self.anchored else NULL
         if self.looks == BEST_LOTS:

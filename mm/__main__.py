@@ -18,12 +18,12 @@ import mm
 from mm import sim
 from mm.cli.frame import Commands, Program
 
-# Before numpy is imported: with matrices as small as here more BLAS threads only wait for each other, and sums in
-# one order are the same on machines of more cores.
+# Before numpy is imported: for matrices as small as here more BLAS threads only wait for each other, and with one
+# thread the order of summation is the same on every machine.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# Garbage collection at the end of the process would visit everything imported: 0.1 s.
+# Garbage collection at the end of the process would visit all imported objects: 0.1 s.
 atexit.register(gc.freeze)
-# Collect young objects ten times less often than by default: jobs make many objects and hardly any cycles.
+# Collect young objects ten times less often than by default: jobs create many objects and hardly any cycles.
 gc.set_threshold(7_000, 10, 10)
 
 _DATA: Commands = {

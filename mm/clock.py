@@ -1,7 +1,7 @@
 """Instants in µs (Unix, UTC), durations in µs, units of stamps, and days in Berlin.
 
-A stamp whose unit is not stated is in ms below `MS_BELOW` and in µs from there on; the bound lies in the year 5138 of
-the one unit and in 1973 of the other. Stamps in s and ns are distinguished by the same bound, a thousand times smaller
+A stamp whose unit is not stated is in ms below `MS_BELOW` and in µs from there on; the bound is in the year 5138 as ms
+and in 1973 as µs. Stamps in s and ns are distinguished by the same bound, a thousand times smaller
 and larger.
 """
 
@@ -17,7 +17,7 @@ US_PER_MS = 1_000
 US_PER_S = 1_000_000
 DAY_ZONE = "Europe/Berlin"
 MS_BELOW = 10**14
-"""Stamps below this are in ms, stamps from it on in µs."""
+"""Stamps below this are in ms, others in µs."""
 FIRST_US, LAST_US = 1_230_768_000_000_000, 4_102_444_800_000_000
 """The years 2009 to 2099: the range of exchange stamps."""
 US_STAMPS = range(FIRST_US, LAST_US)
@@ -37,7 +37,7 @@ class SteadyClock:
         passing: Returns a monotonic clock, in µs.
 
     Attributes:
-        ahead_us: How far it is ahead of the wall clock at the last call, after that was set back.
+        ahead_us: Lead over the wall clock at the last call, after the wall clock was set back, in µs.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class SteadyClock:
         self._offset_us = wall() - passing()
 
     def __call__(self) -> int:
-        """Return the instant; it never falls."""
+        """Return the current instant in µs; it never decreases."""
         wall_us = self._wall()  # first, so that time between the two calls does not put this clock ahead
         passed_us = self._passing()
         self._offset_us = max(self._offset_us, wall_us - passed_us)
@@ -119,7 +119,7 @@ def checked_stamp_ms(stamp: int, name: str) -> int:
 
 def day_of(us: int, zone: str = DAY_ZONE) -> str:
     """Return the local calendar day of an instant as ``YYYYMMDD``."""
-    from zoneinfo import ZoneInfo  # a run on recorded days needs no zone
+    from zoneinfo import ZoneInfo  # not needed by runs on recorded days
 
     return datetime.fromtimestamp(us // US_PER_S, ZoneInfo(zone)).strftime("%Y%m%d")
 
@@ -148,7 +148,7 @@ def next_day(day: str, step: int = 1) -> str:
 
 
 def missing_days(days: Sequence[str]) -> str:
-    """Return the days between rising *days* that are not among them, as in ``20260106, 20260109 to 20260112``."""
+    """Return the days missing between ascending *days*, as in ``20260106, 20260109 to 20260112``."""
     gaps = [(next_day(one), next_day(other, -1)) for one, other in pairwise(days) if next_day(one) < other]
     return ", ".join(first if first == last else f"{first} to {last}" for first, last in gaps)
 

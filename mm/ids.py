@@ -121,7 +121,7 @@ class MissingIds(NamedTuple):
         return IdRange(self.first_id, self.last_id)
 
     def without(self, came: "IdRanges") -> "list[MissingIds]":
-        """Return what is still missing after the ids of *came* have arrived."""
+        """Return the ids still missing after those of *came* have arrived."""
         return [MissingIds(*left, self.from_us, self.to_us) for left in IdRanges([self.ids]) - came]
 
     def details(self, cause: str) -> dict[str, int | str]:

@@ -1,4 +1,4 @@
-"""Builds the models that the knobs name, with their parameters and the fit or schedule they use."""
+"""Builds the models named by the knobs, with their parameters and the fit or schedule they use."""
 
 import json
 import sys
@@ -45,7 +45,7 @@ FITTED = ("A", "k")  # parameters that a quote model takes from the fit unless t
 
 
 class ModelMaker:
-    """Builds the models that the knobs name; their intensity is read from FILL_PARAMS_FILE.
+    """Builds the models named by the knobs; their intensity is read from FILL_PARAMS_FILE.
 
     Without a *run* it records no input files and logs no warnings; the caller has done so.
 
@@ -141,8 +141,8 @@ class ModelMaker:
         begin_us = result.journal.counters["first_us"]
         terms = tuple(one.terms(begin_us) for one in self.predictors.values())
         trained = {day for path in agent_files(self._models) for day in read_agent(path).about.get("days", ())}
-        met = tuple(sorted(trained & set(result.books.days)))
-        return replace(result, books=replace(result.books, predictors=terms, agent_days=met))
+        overlap = tuple(sorted(trained & set(result.books.days)))
+        return replace(result, books=replace(result.books, predictors=terms, agent_days=overlap))
 
     def redrawn(self) -> Iterator[tuple[object, object]]:
         """Yield FIT_DRAWS pairs of quote and fill model, with A and k drawn from the fit's distribution.
@@ -221,7 +221,7 @@ class ModelMaker:
         return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
 
     def _adverse_ticks(self) -> dict[str, float]:
-        """Return the measured move after fills at the distance where an order is worth most; empty without one.
+        """Return the adverse move after fills at the distance of the highest expected profit; empty if not measured.
 
         Segments of a schedule have their own moves, which the model takes from the intensity; their median is logged.
         """
@@ -432,7 +432,7 @@ def measured_under(fitted: "Fitted", books: "Books") -> dict[str, Any] | None:
 
 
 def _why_reference(reference: str | None, choice: tuple[str, str] | None) -> str | None:
-    """Return why a fit counts from its reference price, by the *choice* of it: None for the mid without one."""
+    """Return why a fit uses its reference price, from the *choice* of it; None for the mid without a choice."""
     if choice is not None and choice[0] == reference:
         return choice[1]
     return None if reference in (None, "mid") else f"the fit was made with CALIB_REFERENCE={reference}"

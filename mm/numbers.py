@@ -1,9 +1,9 @@
-"""Formatting of numbers for readers."""
+"""Formatting of numbers for display."""
 
 import math
 from collections.abc import Sequence
 
-MINUS = "−"  # U+2212 in text for readers; files and JSON have the hyphen
+MINUS = "−"  # U+2212 in text for display; files and JSON have the hyphen
 SHARPE_DAYS = 20  # with fewer days the headlines have no Sharpe ratio
 LETTERS = 7  # length of the longest label that fits an axis
 

@@ -1,7 +1,7 @@
-"""Names to classes: ``poisson`` from a registry, ``package.module:Class`` from the Python path.
+"""Resolves names to classes: ``poisson`` from a registry, ``package.module:Class`` from the Python path.
 
 The current folder is searched first, so that a user's model needs no installation. Unknown names and parameters and
-wrong signatures are refused here, before anything runs.
+wrong signatures are rejected here, before anything runs.
 """
 
 import inspect
@@ -27,7 +27,7 @@ QUOTE_HOOKS = ("quote",)
 FILL_HOOKS = ("on_rest", "on_trade", "on_book", "on_level")
 _SIGNALS = ("mm.signals.base:Signal", ("on_book",))
 _QUOTES, _FILLS = ("mm.backtest.quotes.base:QuoteModel", QUOTE_HOOKS), ("mm.backtest.fills.base:FillModel", FILL_HOOKS)
-_SHAPES = {  # by kind: compiled bases and hooks; a class needs one of them
+_SHAPES = {  # by kind: compiled bases and hooks; a class must have one of them
     "quote model": (_QUOTES,),
     "step": (_QUOTES,),
     "fill model": (_FILLS,),

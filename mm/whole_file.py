@@ -52,8 +52,8 @@ def write_whole(path: Path, data: bytes, *, durable: bool = False) -> None:
 def clear_unfinished(folder: Path) -> None:
     """Remove unfinished files of killed processes from *folder*, which need not exist.
 
-    A file written to within the last minute stays, because its process may run on another machine; a file of a living
-    process stays for a day.
+    A file written to within the last minute is kept, because its process may run on another machine; a file of a
+    running process is kept for a day.
     """
     for path in folder.glob(f"*{UNFINISHED}"):
         name = _NAME.fullmatch(path.name)
@@ -74,7 +74,7 @@ def force(path: Path) -> None:
 
 def process_exists(process: int) -> bool:
     """Return whether a process with this id may be running on this machine; True if that cannot be determined."""
-    if os.name != "posix":  # elsewhere signal 0 would end it
+    if os.name != "posix":  # elsewhere signal 0 would end the process
         return True
     try:
         os.kill(process, 0)

@@ -1,4 +1,4 @@
-"""Binance's published files (trades, aggTrades, bookTicker; CSV, or the ZIP they come in) as messages for the import.
+"""Binance's published files (trades, aggTrades, bookTicker; CSV, plain or in a ZIP) as messages for the import.
 
 They have no receive time: the exchange's transaction time is used, made non-decreasing. Spot files have no header and,
 since 2025, instants in µs; futures files have a header and ms. Without bookTicker files of the same days there is no
@@ -115,7 +115,7 @@ class BinanceVisionReader:
                 yield last_us, 0, FilePlace(path, row), FileTrade(at_us, price, qty, -1 if maker else 1, number, span)
 
     def _tickers(self, path: Path) -> Iterator[_Timed]:
-        """Yield the best levels; each ticker replaces the level of each side."""
+        """Yield the best levels; each ticker replaces the best level of each side."""
         sides: list[Sequence[Level]] | None = None
         for block in self._blocks("bookTicker", path):
             place = FilePlace(path)

@@ -65,7 +65,7 @@ def export_day(folder: DayFolder, target: Path) -> list[Moved]:
         RunExists: If *target* exists.
         BrokenFile: If a value cannot be represented exactly in its column.
     """
-    day_folder(folder.root, folder.symbol, folder.day)  # it must be there
+    day_folder(folder.root, folder.symbol, folder.day)  # raises MissingDay if it does not exist
     with _staged(target, f"{target} exists already; remove it, or give another --out") as partial:
         moved = []
         for path in [*day_files(folder), *([folder.manifest] if folder.manifest.is_file() else [])]:

@@ -197,7 +197,7 @@ class FileCapture:
             yield event
 
     def _change(self, exch_us: int, event: LevelChanges) -> Iterator[DepthUpdate | DepthSnapshot]:
-        """Apply edits to the book; if they uncross it, they count as a snapshot."""
+        """Apply changes to the book; if they uncross it, a snapshot follows."""
         bids, asks = event.bids, event.asks
         self._grid.check(bids)
         self._grid.check(asks)
@@ -210,7 +210,7 @@ class FileCapture:
         self._valid = self._begun and not crossed
 
     def _renew(self, recv_us: int, event: WholeBook) -> Iterator[BookLoss | DepthSnapshot | DepthUpdate]:
-        """Apply a whole book; one that differs from ours shows that changes were lost."""
+        """Apply a whole book; a difference from the tracked one means that changes were lost."""
         self._grid.check(event.bids)
         self._grid.check(event.asks)
         fresh = self._new_book(event.bids, event.asks)
@@ -306,4 +306,4 @@ def _difference(before: dict[int, Level], after: dict[int, Level]) -> list[Level
 
 
 Moved = Callable[[int], None]
-"""Called with the bytes read of all files."""
+"""Called with the number of bytes read of all files."""

@@ -247,7 +247,7 @@ def _us(stamps: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _e8_of(numbers: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return floats in 1e-8, and which of them are not decimals of eight places (to float precision)."""
+    """Return floats in 1e-8, and a mask of those that are not decimals of eight places (to float precision)."""
     scaled = np.where(np.isfinite(numbers) & (np.abs(numbers) < 1e10), numbers, np.nan) * E8
     nearest = np.rint(scaled)
     wrong = ~(np.abs(scaled - nearest) <= np.maximum(1e-3, 4 * np.spacing(np.abs(scaled))))

@@ -1,7 +1,7 @@
 """Export of a day as hftbacktest's events, version 2, which hftbacktest and the import can read.
 
 The receive time is kept, in ns. The exchange time must be earlier: if the recorder's clock was behind, all exchange
-times are set back by the same amount, where hftbacktest sets local ones forward. Events whose exchange times are out
+times are set back by the same amount, whereas hftbacktest sets local times forward. Events whose exchange times are out
 of order are written twice, once for each side (EXCH, LOCAL), as hftbacktest requires.
 """
 

@@ -213,7 +213,7 @@ class Views:
         )
 
     async def health(self) -> Response:
-        """Return that the exchange is healthy."""
+        """Return the health of the exchange."""
         market = self._market
         desk, grid = market.now(), market.desk.grid
         return _json(

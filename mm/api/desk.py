@@ -128,8 +128,8 @@ class Desk:
         core: The matching engine; nothing else may drain its log.
         flow: The order flow of the market.
         grid: The instrument.
-        preset: Multiplier, fees, hours and whether short positions are allowed; its steps are ignored.
-        limits: Limits of each client; those that a desk can check.
+        preset: Multiplier, fees, hours and whether short positions are allowed; its tick and lot sizes are ignored.
+        limits: Limits of each client, as far as a desk can check them.
 
     Attributes:
         us: The current instant, µs.

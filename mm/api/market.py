@@ -1,4 +1,4 @@
-"""The market of the trading interface: a desk, its time, and the readers of its book and fills."""
+"""The market of the trading interface: a desk, its clock, and the readers of its book and fills."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ BOOK_LEVELS = 10
 MOST_WAITING = 64
 """Maximum number of queued messages of one reader; a reader with more is dropped."""
 SHORTEST_S = 0.05
-"""Time between two messages of market data."""
+"""Minimum time between two messages of market data, s."""
 
 
 class FeedReader:
@@ -33,7 +33,7 @@ class FeedReader:
         self._waiting: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
 
     def give(self, text: str) -> None:
-        """Queue a message for the reader; a reader that is too slow gets no more."""
+        """Queue a message for the reader; a reader that is too slow receives no more."""
         if self._waiting.full():
             self.over.set()
         if not self.over.is_set():
@@ -45,11 +45,11 @@ class FeedReader:
 
 
 class DeskMarket:
-    """A desk in time, and the readers of its book and of its fills.
+    """A desk with a clock, and the readers of its book and of its fills.
 
     Args:
         desk: The desk.
-        start_us: Its first instant, µs.
+        start_us: First instant of the desk, µs.
         speed: Desk seconds per second of wall time.
         source: Description of the source of the market data.
         preset: Name of its preset, if any.

@@ -2,8 +2,8 @@
 
 Two accounts play the day. The first one has the displayed quantity of each depth message at each price: additional
 quantity joins the end of the queue, removed quantity is taken from the end of its own orders, so a client's order never
-moves up by assumption. Each trade of the day is an order of the second account, at the price of the trade: it takes
-what has priority, clients' better prices first. The next depth message restores the levels to the displayed quantities.
+advances in the queue by assumption. Each trade of the day is an order of the second account, at the trade's price: it
+fills orders by priority, clients' better prices first. The next depth message restores the displayed quantities.
 """
 
 from collections.abc import Iterable
@@ -65,7 +65,7 @@ class ReplayFlow:
             self._show(event.us, rows)
 
     def _show(self, us: int, rows: Iterable[Row]) -> None:
-        """Set levels to the displayed quantities: removals first, so that no order meets a level that is gone."""
+        """Set levels to the displayed quantities: removals first, so that no order trades with a removed level."""
         joins = []
         for side, ticks, lots in rows:
             more = lots - self._withdraw(us, (side, ticks), lots)

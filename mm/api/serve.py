@@ -14,7 +14,7 @@ from mm.errors import UsageError
 
 SEND_BUFFER = 65_536
 UNREAD_MS = 10_000
-"""How long the system waits for a reader that receives nothing, before it ends the connection."""
+"""Time after which the system ends a connection whose reader acknowledges no data, ms."""
 _BACKLOG = 1_024
 
 
@@ -23,7 +23,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Catch none."""
+        """Capture no signals."""
         yield
 
 
@@ -55,10 +55,10 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 async def serve(market: DeskMarket, listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve *market* until SIGTERM or SIGINT; raises what its flow raises.
+    """Serve *market* until SIGTERM or SIGINT; raises errors of its flow.
 
     Args:
-        market: The market; its time passes from now on.
+        market: The market; its clock advances during the call.
         listener: Listening socket of `listening`.
         ready: Called when requests can be answered.
     """

@@ -24,7 +24,7 @@ PAGES: dict[str, Callable[[Folders], None]] = {
     "risk": risk_page.show,
 }
 MOST_RUNS = 200
-# Less space above the title, and numbers that fit a narrow window. (A bare string here would be drawn.)
+# Less space above the title, and numbers that fit a narrow window. (streamlit would draw a bare string here.)
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding-top: 4rem;}
 [data-testid="stMetricValue"] {font-size: clamp(1.15rem, 2.6vw, 2.25rem);}

@@ -297,5 +297,5 @@ def _heat_map(rows: Sequence[Mapping[str, Any]], values: Mapping[str, list[str]]
     }
     colour = {"field": "value", "type": "quantitative", "scale": {"scheme": "viridis"}, "legend": {"title": rank_by}}
     tip = [{"field": name} for name in ("point", "across", "up", "value")]
-    ways = {"x": axis["across"], "y": axis["up"], "color": colour, "tooltip": tip}
-    st.vega_lite_chart(spec=chart([layer(pl.DataFrame(list(cells.values())), {"type": "rect"}, ways)], 300))
+    enc = {"x": axis["across"], "y": axis["up"], "color": colour, "tooltip": tip}
+    st.vega_lite_chart(spec=chart([layer(pl.DataFrame(list(cells.values())), {"type": "rect"}, enc)], 300))

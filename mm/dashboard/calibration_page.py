@@ -82,7 +82,7 @@ def _curve_layers(run: RunFolder, area: Plot) -> list[charts.Spec]:
     x = {"field": "ticks", "type": "quantitative", "axis": {"title": "ticks from the reference", "format": "~g"}}
     sides = BOTH_SIDES if points is not None and points.side.any() else (("both sides", 0, charts.SELL),)
     colours = {name: colour for name, _, colour in sides} | {"fit": charts.MAIN}
-    ways = {"x": x, "y": y, "color": charts.colours(colours)}
+    enc = {"x": x, "y": y, "color": charts.colours(colours)}
     if points is not None:
         for name, side, _ in sides:
             rows = residuals(points, fit.A, fit.k, side)
@@ -91,15 +91,15 @@ def _curve_layers(run: RunFolder, area: Plot) -> list[charts.Spec]:
             table = {"ticks": rows.delta_ticks, "rate": rate, "low": low, "high": high, "fills": rows.fills}
             frame = pl.DataFrame({**{key: column[seen] for key, column in table.items()}, "name": name})
             tip = [{"field": key} for key in ("name", *table)]
-            bars = {**ways, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
+            bars = {**enc, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
             layers.append(charts.layer(frame, {"type": "rule", "clip": True}, bars))
             dots = {"type": "point", "filled": True, "size": 45}
-            layers.append(charts.layer(frame, dots, {**ways, "tooltip": tip}))
+            layers.append(charts.layer(frame, dots, {**enc, "tooltip": tip}))
     found, band = curves(fit, far)
     for line in found:
         frame = pl.DataFrame({"ticks": line.delta_ticks, "rate": 10**line.rate, "name": "fit"})
         dash = [4, 3] if line.kind == "dash" else [1, 0]
-        layers.append(charts.layer(frame, {"type": "line", "strokeDash": dash, "strokeWidth": 1.5, "clip": True}, ways))
+        layers.append(charts.layer(frame, {"type": "line", "strokeDash": dash, "strokeWidth": 1.5, "clip": True}, enc))
     if band is not None:
         frame = pl.DataFrame({"ticks": band[0], "low": 10 ** band[1], "rate": 10 ** band[2]})
         shade = {"type": "area", "opacity": 0.18, "color": charts.MAIN, "clip": True}

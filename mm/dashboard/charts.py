@@ -19,7 +19,7 @@ from mm.report.svg import envelope
 
 MAIN, BUY, SELL, THIRD, GAIN, LOSS, SOFT = "#4c78dd", "#1a9aa6", "#e0703a", "#9a63c9", "#2a9d78", "#d9534f", "#8a8f98"
 COLUMNS = 1_200  # pixels to which a chart is thinned
-MOST_MARKS = 800  # maximum points or quotes of one kind: more would overlap
+MOST_MARKS = 800  # maximum points or quotes of one kind; more would overlap
 TICKS, TICK_PX = 5, 36  # maximum labels of an axis, and the height of each
 SHORTEST_US = 1_000
 DAY_US = 86_400 * US_PER_S
@@ -131,17 +131,17 @@ def over_time(
         "scale": {"type": "utc", "nice": False},
         "axis": {"title": None, "labelOverlap": True, "format": _format(span)},
     }
-    ways = {
+    enc = {
         "x": x,
         "y": quantity("v", zero=zero),
         "color": colours({one.name: one.colour for one in [*traces, *marks]}),
     }
-    ways["y"]["axis"]["tickCount"] = min(TICKS, height // TICK_PX)
-    # Undrawn data determines the ends of the axis.
+    enc["y"]["axis"]["tickCount"] = min(TICKS, height // TICK_PX)
+    # An invisible layer sets the ends of the axis.
     ends = layer(pl.DataFrame({"t": [one / US_PER_MS for one in span]}), {"type": "rule", "opacity": 0}, {"x": x})
     ends["params"] = [{"name": DRAG, "select": {"type": "interval", "encodings": ["x"]}}]
-    lines = [_line(one, span, ways) for one in traces]
-    return chart([ends, *lines, *(_mark(one, span, ways) for one in marks)], height)
+    lines = [_line(one, span, enc) for one in traces]
+    return chart([ends, *lines, *(_mark(one, span, enc) for one in marks)], height)
 
 
 def chart(layers: Sequence[Spec], height: int) -> Spec:
@@ -177,7 +177,7 @@ def _format(span: Span) -> str:
     return "%H:%M" if lasts > 600 * US_PER_S else "%H:%M:%S" if lasts > 10 * US_PER_S else "%H:%M:%S.%L"
 
 
-def _line(trace: Trace, span: Span, ways: Spec) -> Spec:
+def _line(trace: Trace, span: Span, enc: Spec) -> Spec:
     pieces = thinned(trace, span)
     rows = pl.DataFrame(
         {
@@ -189,23 +189,23 @@ def _line(trace: Trace, span: Span, ways: Spec) -> Spec:
     )
     how = "linear" if trace.straight else "step-after"
     mark = {"type": "line", "interpolate": how, "strokeWidth": 1.3, "clip": True}
-    return layer(rows, mark, {**ways, "detail": {"field": "piece", "type": "nominal"}})
+    return layer(rows, mark, {**enc, "detail": {"field": "piece", "type": "nominal"}})
 
 
-def _mark(one: Dots | Bars, span: Span, ways: Spec) -> Spec:
+def _mark(one: Dots | Bars, span: Span, enc: Spec) -> Spec:
     if isinstance(one, Bars):
         seen = np.flatnonzero((one.until_us > span[0]) & (one.us < span[1]))
         seen = seen[:: max(1, -(-len(seen) // MOST_MARKS))]
         ends = (np.clip(side[seen], *span) / US_PER_MS for side in (one.us, one.until_us))
         rows = pl.DataFrame({"v": one.values[seen], "name": one.name, **dict(zip(("t", "u"), ends, strict=True))})
-        return layer(rows, {"type": "rule", "strokeWidth": 1.8, "clip": True}, {**ways, "x2": {"field": "u"}})
+        return layer(rows, {"type": "rule", "strokeWidth": 1.8, "clip": True}, {**enc, "x2": {"field": "u"}})
     at = few(one.us, span)
     tips = {name: [str(column[row]) for row in at.tolist()] for name, column in one.tips.items()}
     times = {"time": [iso(us)[11:] for us in one.us[at].tolist()]}
     rows = pl.DataFrame({"t": one.us[at] / US_PER_MS, "v": one.values[at], "name": one.name, **times, **tips})
     mark = {"type": "point", "shape": one.shape, "size": 30, "filled": True, "opacity": 0.85, "clip": True}
     tip = [{"field": name} for name in ("name", "time", "v", *tips)]
-    return layer(rows, mark, {**ways, "tooltip": tip})
+    return layer(rows, mark, {**enc, "tooltip": tip})
 
 
 class Zoom:
@@ -254,7 +254,7 @@ class Zoom:
         self.choose((first - more) / US_PER_MS, (last + more) / US_PER_MS)
 
     def reset(self) -> None:
-        """See all."""
+        """Show the whole span."""
         st.session_state.pop(self._key, None)
 
     def _dragged(self, key: str) -> None:

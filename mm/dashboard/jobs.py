@@ -58,7 +58,7 @@ class StartedCommand:
     def __init__(self, words: Sequence[str], name: str) -> None:
         self.name, self.line = name, shlex.join(words)
         self._output = ""
-        # It draws its progress only on a terminal.
+        # The command draws its progress only on a terminal.
         terminal, behind = pty.openpty()
         try:
             self._process = subprocess.Popen(

@@ -67,7 +67,7 @@ class LiveMarket:
 
     @property
     def micro(self) -> Floats:
-        """The best prices weighted by the quantity on the other side."""
+        """The best prices, each weighted by the quantity on the other side."""
         bid, ask, bid_qty, ask_qty = self.best
         return (bid * ask_qty + ask * bid_qty) / (bid_qty + ask_qty)
 
@@ -268,7 +268,7 @@ def box_orders(address: str, client: str) -> SeenOrders | None:
     Raises:
         DataError: If it does not respond.
     """
-    orders, fills = (fetched(address, f"{door}/{client}") for door in ("orders", "fills"))
+    orders, fills = (fetched(address, f"{endpoint}/{client}") for endpoint in ("orders", "fills"))
     if not isinstance(orders, list) or not isinstance(fills, list):
         return None
     signs = {"buy": 1, "sell": -1}

@@ -200,17 +200,17 @@ def _depth(market: LiveMarket) -> None:
     frame = pl.DataFrame(rows)
     colour = charts.colours({"bids": charts.BUY, "asks": charts.SELL})
     tip = [{"field": name} for name in ("name", "price", "qty", "sum")]
-    ways = {"x": charts.quantity("price", zero=False), "color": colour, "tooltip": tip}
+    enc = {"x": charts.quantity("price", zero=False), "color": colour, "tooltip": tip}
     area = {"type": "area", "interpolate": "step", "opacity": 0.25}
-    sums = charts.layer(frame, area, {**ways, "y": {**charts.quantity("sum"), "stack": None}})
-    single = {**ways, "y": charts.quantity("qty"), "y2": {"datum": 0}}
+    sums = charts.layer(frame, area, {**enc, "y": {**charts.quantity("sum"), "stack": None}})
+    single = {**enc, "y": charts.quantity("qty"), "y2": {"datum": 0}}
     at_each = charts.layer(frame, {"type": "rule", "strokeWidth": 4}, single)
     st.vega_lite_chart(spec=charts.chart([sums, at_each], 380), key="live depth", width="stretch")
     st.caption("Quantity of each level, and the cumulative quantity from the best price on.")
 
 
 def _flow(market: LiveMarket) -> None:
-    """Draw the quantity that buyers and sellers took in each ten seconds."""
+    """Draw the quantity taken by aggressive buyers and sellers per ten seconds."""
     us, (_, qty, side) = market.trade_us, market.trades
     recent = us > market.us[-1] - WINDOW_US
     if recent.any():
@@ -230,9 +230,9 @@ def _flow_chart(title: str, us: charts.Instants, signed_qty: charts.Floats, step
         ]
     x = {"field": "t", "type": "temporal", "scale": {"type": "utc"}, "axis": {"title": None, "format": "%H:%M:%S"}}
     colour = charts.colours({"buyers took": charts.BUY, "sellers took": charts.SELL})
-    ways = {"x": x, "x2": {"field": "u"}, "y": charts.quantity("v"), "y2": {"datum": 0}, "color": colour}
+    enc = {"x": x, "x2": {"field": "u"}, "y": charts.quantity("v"), "y2": {"datum": 0}, "color": colour}
     st.markdown(f"**{title}**")
-    st.vega_lite_chart(spec=charts.chart([charts.layer(pl.DataFrame(rows), {"type": "rect"}, ways)], 130))
+    st.vega_lite_chart(spec=charts.chart([charts.layer(pl.DataFrame(rows), {"type": "rect"}, enc)], 130))
 
 
 def _whole_day(folders: Folders, symbol: str, day: str) -> None:
@@ -268,14 +268,14 @@ def _heat_map(market: MarketColumns) -> None:
         return
     across = {"title": None, "labelAngle": 0, "values": list(range(0, 60, 5))}
     tip = [{"field": name} for name in ("hour", "minute", "bp")]
-    ways = {
+    enc = {
         "x": {"field": "minute", "type": "ordinal", "axis": across},
         "y": {"field": "hour", "type": "ordinal", "axis": {"title": None}},
         "color": {"field": "bp", "type": "quantitative", "scale": {"scheme": "viridis"}, "legend": {"title": "bp"}},
         "tooltip": tip,
     }
     height = 28 * len({row["hour"] for row in rows}) + 40
-    st.vega_lite_chart(spec=charts.chart([charts.layer(pl.DataFrame(rows), {"type": "rect"}, ways)], height))
+    st.vega_lite_chart(spec=charts.chart([charts.layer(pl.DataFrame(rows), {"type": "rect"}, enc)], height))
 
 
 def volatility_cells(us: charts.Instants, mid: charts.Floats) -> Sequence[dict[str, float | str]]:

@@ -1,4 +1,4 @@
-"""Runs: what a run earned and how, over time and at any zoom; two runs side by side."""
+"""Runs: results of a run over time, at any zoom; two runs side by side."""
 
 from collections.abc import Sequence
 from urllib.parse import quote
@@ -144,9 +144,9 @@ def _price_chart(run: TradedRun, folders: Folders, zoom: Zoom) -> None:
         ]
     marks: list[Dots | Bars] = []
     for _, sign, _, side in SIDES:
-        stood = columns.quotes[sign]
+        quotes = columns.quotes[sign]
         colour = charts.MAIN if sign > 0 else charts.THIRD
-        marks.append(Bars(f"our {side}", stood.us, stood.until_us, stood.price, colour))
+        marks.append(Bars(f"our {side}", quotes.us, quotes.until_us, quotes.price, colour))
     marks += [_fills(run, word, sign) for word, sign, _, _ in SIDES]
     zoom.draw(f"Price, quotes and fills: {run.name}", charts.over_time(traces, zoom.span, marks, height=320))
 
@@ -181,7 +181,7 @@ def _account_charts(runs: Sequence[TradedRun], zoom: Zoom) -> None:
 
 
 def _markouts(runs: Sequence[TradedRun]) -> None:
-    """Draw the later value of fills, per unit, with 95 % bars."""
+    """Draw the value of fills at later times (markouts), per unit, with 95 % bars."""
     rows = []
     for run in runs:
         spread, error = run.summary.get("realised_half_spread") or {}, run.summary.get("adverse_selection_se") or {}
@@ -195,14 +195,14 @@ def _markouts(runs: Sequence[TradedRun]) -> None:
         st.caption("No fill was long enough before the end.")
         return
     frame = pl.DataFrame(rows).with_columns(low=pl.col("worth") - pl.col("off"), high=pl.col("worth") + pl.col("off"))
-    ways = {
+    enc = {
         "x": {"field": "after", "type": "nominal", "sort": None, "axis": {"title": None, "labelAngle": 0}},
         "xOffset": {"field": "name"},
         "color": charts.colours({run.name: colour for run, colour in zip(runs, COLOURS, strict=False)}),
         "tooltip": [{"field": name} for name in ("name", "after", "worth", "off")],
     }
-    bars = charts.layer(frame, {"type": "rule"}, {**ways, "y": charts.quantity("low"), "y2": {"field": "high"}})
-    dots = charts.layer(frame, {"type": "point", "filled": True, "size": 60}, {**ways, "y": charts.quantity("worth")})
+    bars = charts.layer(frame, {"type": "rule"}, {**enc, "y": charts.quantity("low"), "y2": {"field": "high"}})
+    dots = charts.layer(frame, {"type": "point", "filled": True, "size": 60}, {**enc, "y": charts.quantity("worth")})
     zero = charts.layer(
         pl.DataFrame({"worth": [0.0]}), {"type": "rule", "color": charts.SOFT}, {"y": charts.quantity("worth")}
     )

@@ -145,7 +145,7 @@ def traded_run(found: Found) -> TradedRun:
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the run …")
-def _traded(folder: str, changed_ns: int) -> TradedRun:  # noqa: ARG001 - what the cache goes by
+def _traded(folder: str, changed_ns: int) -> TradedRun:  # noqa: ARG001 - part of the cache key
     run = open_run(folder)
     summary, traded = run.summary, run.folder / TRADED.get(run.kind, "")
     if missing := [name for name in NEEDED if name not in summary]:
@@ -201,7 +201,7 @@ def _market(
     steps: tuple[tuple[str, Any], ...],
     damaged: bool,
     cache: str,
-    changed: tuple[int, ...],  # noqa: ARG001 - what the cache goes by
+    changed: tuple[int, ...],  # noqa: ARG001 - part of the cache key
 ) -> MarketColumns:
     return market_of([load_day(day, cache=cache, damaged=damaged, **dict(steps)) for day in days])
 

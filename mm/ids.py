@@ -189,7 +189,7 @@ class IdRanges:
 
     @property
     def size(self) -> int:
-        """Number of ids in the set; not `len`, which Python takes as a hint to reserve memory."""
+        """Number of ids in the set; not `len`, which Python uses as a hint to reserve memory."""
         return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
 
     def __bool__(self) -> bool:

@@ -343,7 +343,7 @@ def _checked(model: object, hooks: Mapping[str, int]) -> object:
 def fitted_after(fitted: "Fitted", begin_us: int) -> bool:
     """Return whether a fit uses data after *begin_us* (negative: nothing was played).
 
-    A run from then on is in-sample. Each segment of a schedule is fitted to its own past.
+    A run from *begin_us* on is then in-sample. Each segment of a schedule is fitted to its own past.
     """
     return not is_schedule(fitted) and 0 <= begin_us < (fitted.window.end_us or 0)
 

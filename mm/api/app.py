@@ -200,7 +200,7 @@ class Views:
         return _json(PositionMessage(position=held, pnl=profit, cash=cash, fees=number(client.fees_e8)))
 
     async def risk(self, client_id: Name) -> Response:
-        """Return a client's limits, how much of each it uses, and its kill switch."""
+        """Return a client's limits, its use of each, and its kill switch."""
         client = self._client(client_id)
         limits, used = self._market.desk.limits, self._market.desk.use_of(client)
         return _json(

@@ -310,8 +310,8 @@ class Desk:
     def _cost(self, side: int, lots: int) -> int:
         """Return the current cost of a market order, in tick·lots."""
         total = 0
-        for ticks, there in self._core.depth(-side, None):
-            taken = min(there, lots)
+        for ticks, available in self._core.depth(-side, None):
+            taken = min(available, lots)
             total, lots = total + ticks * taken, lots - taken
             if not lots:
                 break

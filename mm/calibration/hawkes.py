@@ -139,8 +139,8 @@ class ArrivalFlow:
     @property
     def events(self) -> tuple[int, int]:
         """Number of counted orders per side."""
-        seen = self.kind[self.counted]
-        return int((seen == 0).sum()), int((seen == 1).sum())
+        kinds = self.kind[self.counted]
+        return int((kinds == 0).sum()), int((kinds == 1).sum())
 
     def waits(self, law: Excitation) -> list[Floats]:
         """Return, per side, the integrated intensity from the previous counted order to each counted order."""
@@ -379,8 +379,8 @@ def _bic(law: Excitation, loglik: float, scale: float) -> float:
 
 def _none(status: str, reason: str, flow: ArrivalFlow) -> HawkesFit:
     nothing = (None,) * 5
-    seen = (flow.events, flow.exposure_s, flow.clock, flow.sweeps)
-    return HawkesFit(status, reason, *nothing, (), None, None, None, *seen, None)
+    flow_fields = (flow.events, flow.exposure_s, flow.clock, flow.sweeps)
+    return HawkesFit(status, reason, *nothing, (), None, None, None, *flow_fields, None)
 
 
 def _with_one_more(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, float]:
@@ -392,12 +392,12 @@ def _with_one_more(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, floa
         betas = np.array(STARTS)
     trials = []
     for beta in betas.tolist():
-        more = Excitation(
+        extended = Excitation(
             law.mu * 0.8,
             np.concatenate((0.9 * law.branching, np.full((2, 2, 1), 0.1 if law.beta.size else 0.2)), axis=2),
             np.append(law.beta, beta),
         )
-        trials.append(_climbed(flow, more.logs, 8))
+        trials.append(_climbed(flow, extended.logs, 8))
     best, _ = max(trials, key=lambda one: one[1])
     logs, loglik = _climbed(flow, best, 200)
     found = Excitation.of_logs(logs)
@@ -412,9 +412,9 @@ def _climbed(flow: ArrivalFlow, logs: Floats, steps: int) -> tuple[Floats, float
     most 2 in any logarithm, and is halved until the likelihood increases. A parameter at a bound is fixed if the
     gradient points beyond it.
     """
-    here = _slopes(flow, logs)
+    current = _slopes(flow, logs)
     for _ in range(steps):
-        value, slope, hessian = here
+        value, slope, hessian = current
         held = ((logs <= LEAST) & (slope < 0)) | ((logs >= GREATEST) & (slope > 0))
         free = np.flatnonzero(~held)
         curvatures, directions = np.linalg.eigh(hessian[np.ix_(free, free)])
@@ -426,14 +426,14 @@ def _climbed(flow: ArrivalFlow, logs: Floats, steps: int) -> tuple[Floats, float
             break
         while True:
             ahead = np.clip(logs + step, LEAST, GREATEST)
-            there = _slopes(flow, ahead)
-            if there[0] > value or float(np.abs(step).max()) < 1e-10:
+            candidate = _slopes(flow, ahead)
+            if candidate[0] > value or float(np.abs(step).max()) < 1e-10:
                 break
             step = step / 2
-        if there[0] <= value:
+        if candidate[0] <= value:
             break
-        logs, here = ahead, there
-    return logs, here[0]
+        logs, current = ahead, candidate
+    return logs, current[0]
 
 
 def _slopes(flow: ArrivalFlow, logs: Floats) -> "tuple[float, Floats, Floats]":

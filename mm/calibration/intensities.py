@@ -38,9 +38,9 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
         )
     else:
         pieces = [
-            _piece(one, (one.start_us, one.end_us), (one.A, one.k), (one.A, one.k), one.lambda_curve)
-            for one in fitted.segments
-            if one.A is not None and one.k is not None
+            _piece(seg, (seg.start_us, seg.end_us), (seg.A, seg.k), (seg.A, seg.k), seg.lambda_curve)
+            for seg in fitted.segments
+            if seg.A is not None and seg.k is not None
         ]
         if not pieces:
             raise FitError(f"{source}: {why_unusable(fitted)}")
@@ -59,17 +59,17 @@ def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
     from mm.backtest.metrics.fill_states import FillStates
 
     if isinstance(fitted, Schedule):
-        if not any(one.measured_rates for one in fitted.segments):
+        if not any(seg.measured_rates for seg in fitted.segments):
             return None
-        used = [one for one in fitted.segments if one.A is not None]
-        pieces = [_measured_piece(one, (one.start_us, one.end_us)) for one in used]
-        levels = [one.states_level for one in used if one.states_level is not None]
+        used = [seg for seg in fitted.segments if seg.A is not None]
+        pieces = [_measured_piece(seg, (seg.start_us, seg.end_us)) for seg in used]
+        levels = [seg.states_level for seg in used if seg.states_level is not None]
         if not fitted.measured_states or fitted.recent_s is None or len(levels) < len(used):
             return Intensity(pieces, fitted.reference or "mid", falling=False)
         numbers: dict[int | None, int] = {us: number for number, us in enumerate(fitted.measured_states)}
         pieces = [
-            piece._replace(states=numbers[one.states_until_us], states_level=level)
-            for piece, one, level in zip(pieces, used, levels, strict=True)
+            piece._replace(states=numbers[seg.states_until_us], states_level=level)
+            for piece, seg, level in zip(pieces, used, levels, strict=True)
         ]
         states = [FillStates(rates, fitted.recent_s, used[0].k or 0.0) for rates in fitted.measured_states.values()]
         return Intensity([_from_mid(one, fitted.reference) for one in pieces], "mid", falling=False, states=states)

@@ -27,8 +27,8 @@ class Intervals:
     """Intervals of one estimate; None if unbounded.
 
     Attributes:
-        A: Of A in fills per second, taken on the log scale.
-        k: Of k in 1/tick.
+        A: Interval of A in fills per second, taken on the log scale.
+        k: Interval of k in 1/tick.
     """
 
     A: Interval | None
@@ -164,6 +164,6 @@ def draws(fit: PoissonFit, count: int, seed: int) -> Iterator[PoissonFit]:
         off = correlation * first + math.sqrt(max(1 - correlation**2, 0.0)) * second
         drawn_a = A * math.exp(error_a * off)
         level = math.exp(error_a * off - (drawn_k - k) * (fit.pivot_delta or 0.0))
-        curve = tuple(replace(one, lambda_per_s=one.lambda_per_s * level, ci95=None) for one in fit.lambda_curve)
+        curve = tuple(replace(point, lambda_per_s=point.lambda_per_s * level, ci95=None) for point in fit.lambda_curve)
         yield replace(fit, A=drawn_a, k=drawn_k, logA=math.log(drawn_a), lambda_curve=curve)
         left -= 1

@@ -34,7 +34,7 @@ def chosen_curve(
     best = compared.chosen
     curve = _points(ANY_SPREAD, best.fitted, compared.sample)
     fitted = best.fitted
-    family = next((one for one in FAMILIES if one.name == best.name), None)
+    family = next((known for known in FAMILIES if known.name == best.name), None)
     near, unit = float(fitted.cells.shape.delta[0]), fitted.cells.scale
     named = {} if family is None else family.named(fitted.log_height, fitted.shape, near, unit)
     exponential = {
@@ -149,7 +149,7 @@ def _contains(point: CurvePoint, rate: float) -> bool:
 
 def _trusted_range(curve: Sequence[CurvePoint], good: Sequence[bool], around: float) -> Interval | None:
     """Return the first and the last distance of the contiguous good points nearest to a distance."""
-    places = [place for place, one in enumerate(good) if one]
+    places = [place for place, is_good in enumerate(good) if is_good]
     if not places:
         return None
     first = last = min(places, key=lambda place: abs(curve[place].delta_ticks - around))

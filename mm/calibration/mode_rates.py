@@ -83,7 +83,7 @@ class ModeRates:
         pasts: list[_Past] = []
         while batch := ends[len(pasts) : len(pasts) + TOGETHER]:
             sums = [self._sums(us) for us in batch]
-            pasts += [_Past.of(*one) for one in sums]
+            pasts += [_Past.of(*window_sums) for window_sums in sums]
         needed = "state_space" in self._windows
         ahead = forecasts_of([past.counts if needed else None for past in pasts], 60 * plan.step_min)
         return {at: past.rates(one) for at, (past, one) in enumerate(zip(pasts, ahead, strict=True), start=first)}

@@ -137,7 +137,7 @@ def joined(parts: Sequence[Points], first_blocks: Sequence[int]) -> Points:
     if len(parts) == 1:
         return parts[0]
     *columns, block = (list(column) for column in zip(*(part.columns for part in parts), strict=True))
-    moved = [one + (one != NO_BLOCK) * first for one, first in zip(block, first_blocks, strict=True)]
+    moved = [numbers + (numbers != NO_BLOCK) * first for numbers, first in zip(block, first_blocks, strict=True)]
     return Points(*(np.concatenate(column) for column in (*columns, moved)))
 
 

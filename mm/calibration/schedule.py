@@ -53,7 +53,7 @@ class Segment:
         usable: Whether *A* and *k* may be used.
         status: Status of this segment's own fit (``ok``, ``few_fills``, ``no_fills``, ...).
         source: ``fitted`` here, ``carried`` from an earlier segment, ``default``, or ``none``.
-        age_s: How much older the data of *A* and *k* is than a fresh fit's, in s; None if they are not from a fit.
+        age_s: Age of the data of *A* and *k* relative to a fresh fit's, in s; None if they are not from a fit.
         reason: Reason of the fit's status if it is not ``ok``, then the fallback applied.
         sigma_ticks: Volatility of the mid over this segment's training window, in ticks/√s; None if unknown.
         predictive_low: Lower end of the 95 % predictive interval of fills, both sides, in a segment of the schedule's
@@ -158,7 +158,7 @@ class Schedule(Shown):
         counts = ", ".join(f"{sources.count(name)} {name}" for name in SOURCES if name in sources)
         yield f"{len(sources)} segments" + (f": {counts}" if counts else "")
         for name, unit in (("A", "1/s"), ("k", "1/tick")):
-            values = [value for one in self.segments if (value := getattr(one, name)) is not None]
+            values = [value for segment in self.segments if (value := getattr(segment, name)) is not None]
             if values:
                 yield f"{name} from {min(values):.4g} to {max(values):.4g} {unit}"
 
@@ -275,7 +275,7 @@ def schedule_of(
     clustering: WindowClustering | None = None,
 ) -> Schedule:
     """Return the schedule of *segments*, which are those of the plan's windows over the calibrator's days."""
-    used = {one.states_until_us for one in segments}
+    used = {segment.states_until_us for segment in segments}
     states = {us: rows for us, rows in calibrator.states.items() if us in used}
     return Schedule(
         symbol=calibrator.tapes[0].symbol,

@@ -30,13 +30,13 @@ def is_line(value: Any) -> bool:
     if not is_points(value):
         return False
     pairs = list(pairwise(value))
-    falls = all(one[0] < two[0] and one[1] >= two[1] for one, two in pairs)
+    falls = all(near[0] < far[0] and near[1] >= far[1] for near, far in pairs)
     return not value or (bool(pairs) and falls and pairs[-1][1][1] < pairs[-1][0][1])
 
 
 def is_measured(value: Any) -> bool:
     """Return whether *value* is a list of points of measured rates, nearest first; it may be empty."""
-    return is_points(value) and all(one[0] < two[0] for one, two in pairwise(value))
+    return is_points(value) and all(near[0] < far[0] for near, far in pairwise(value))
 
 
 def is_states(value: Any) -> bool:

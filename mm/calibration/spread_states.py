@@ -44,7 +44,7 @@ def spread_states(calibrator: Calibrator) -> tuple[SpreadState, ...]:
             bounds.append((low, high))
         low, high = high + 1, 2 * high
     cells = [
-        marks.state_points(({side: tally.state(*one) for side, tally in sides.items()} for one in bounds), *day)
+        marks.state_points(({side: tally.state(*bound) for side, tally in sides.items()} for bound in bounds), *day)
         for (marks, day), sides in zip(days, tallies, strict=True)
     ]
     first = first_blocks(calibrator.days)
@@ -59,9 +59,9 @@ def _seconds_by_spread(tallies: "Sequence[dict[int, SpreadTally]]") -> Counter[i
     """Return the time with a valid book, in µs, by spread in ticks."""
     spent = Counter[int]()
     for sides in tallies:
-        one = next(iter(sides.values()))
-        widths, first = np.unique(one.stood_spread, return_index=True)  # its rows are ordered by spread
-        spent.update(dict(zip(widths.tolist(), np.add.reduceat(one.tally.us, first).tolist(), strict=True)))
+        side_tally = next(iter(sides.values()))
+        widths, first = np.unique(side_tally.stood_spread, return_index=True)  # its rows are ordered by spread
+        spent.update(dict(zip(widths.tolist(), np.add.reduceat(side_tally.tally.us, first).tolist(), strict=True)))
     del spent[0]
     return spent
 

@@ -61,9 +61,9 @@ def rates_of(sums: "Floats") -> StateRates:
     nearest = np.full(len(keys), np.inf)
     np.minimum.at(nearest, into, sums[:, 3])
     seconds, fills = (np.bincount(into, sums[:, column], len(keys)).astype(np.float64) for column in (9, 10))
-    sent, stands, move, flow, *classes = keys.T
+    sent, current, move, flow, *classes = keys.T
     nodes, node = nodes_of(sent.astype(np.float64), seconds)
-    at, flow_class = (node, stands, move), (flow & 1) * FLOWS + (flow >> 1)
+    at, flow_class = (node, current, move), (flow & 1) * FLOWS + (flow >> 1)
     indices = [(node, one) for one in (flow_class, *(one - of[0] for one, of in zip(classes, CLASSES, strict=True)))]
     times = [np.ones((len(nodes), size)) for size in (2 * FLOWS, *map(len, CLASSES))]
     for _ in range(TURNS):
@@ -73,9 +73,9 @@ def rates_of(sums: "Floats") -> StateRates:
             others = _product(times[:i] + times[i + 1 :], indices[:i] + indices[i + 1 :])
             times[i] = _times(nodes, index, expected * others, fills, times[i].shape[1])
     mean = expected * _product(times, indices)
-    seen, foreseen = (np.bincount(node, column, len(nodes)) for column in (fills, mean))
+    observed, predicted = (np.bincount(node, column, len(nodes)) for column in (fills, mean))
     by_flow, *by_class = times
-    by_flow *= (seen / np.maximum(foreseen, TINY))[:, None]
+    by_flow *= (observed / np.maximum(predicted, TINY))[:, None]
     hits = tuple(
         (ticks, number // FLOWS, SINCE_S[number % FLOWS // LEVELS], number % LEVELS + LEAST_FLOW, factor)
         for ticks, number, factor in _class_rows(nodes, by_flow, flow_class, range(2 * FLOWS))
@@ -90,13 +90,13 @@ def _product(times: "list[Floats]", indices: "list[tuple[Ints, Ints]]") -> "Floa
 
 
 def _class_rows(
-    nodes: "Floats", times: "Floats", seen: "Ints", classes: "Sequence[int]"
+    nodes: "Floats", times: "Floats", observed: "Ints", classes: "Sequence[int]"
 ) -> "tuple[tuple[float, int, float], ...]":
-    """Return factors by node and class as rows, for the classes in *seen*."""
+    """Return factors by node and class as rows, for the *observed* classes."""
     return tuple(
         (ticks / 2, number, round(row[number - classes[0]], 9))
         for ticks, row in zip(nodes.tolist(), times.tolist(), strict=True)
-        for number in np.unique(seen).tolist()
+        for number in np.unique(observed).tolist()
     )
 
 
@@ -107,15 +107,15 @@ def _times(nodes: "Floats", at: "tuple[Ints, Ints]", expected: "Floats", fills: 
     """
     shape = len(nodes), size
     place = np.ravel_multi_index(at, shape)
-    foreseen, seen = (
+    predicted, observed = (
         np.bincount(place, one, len(nodes) * size).astype(np.float64).reshape(shape) for one in (expected, fills)
     )
-    overall = shrunk(np.ones(size), foreseen.sum(axis=0), seen.sum(axis=0), FACTOR_PRIOR_FILLS)
+    overall = shrunk(np.ones(size), predicted.sum(axis=0), observed.sum(axis=0), FACTOR_PRIOR_FILLS)
     near = distance_weights(nodes)
     # not by a product of matrices, see ``arithmetic.dot``
-    foreseen_near, seen_near = (np.einsum("nm,mv->nv", near, one) for one in (foreseen, seen))
-    found = shrunk(overall, foreseen_near, seen_near, FACTOR_PRIOR_FILLS)
-    share = seen.sum(axis=0) / max(seen.sum(), TINY)
+    predicted_near, observed_near = (np.einsum("nm,mv->nv", near, one) for one in (predicted, observed))
+    found = shrunk(overall, predicted_near, observed_near, FACTOR_PRIOR_FILLS)
+    share = observed.sum(axis=0) / max(observed.sum(), TINY)
     times: Floats = found / np.exp((share * np.log(np.maximum(found, TINY))).sum(axis=1, keepdims=True))
     return times
 
@@ -125,13 +125,13 @@ def _state_rows(
 ) -> "tuple[tuple[float, float, int, int, float, float, float], ...]":
     """Return the sums by distances and last move, over all levels."""
     states, into = distinct(keys[:, :3])
-    stands = np.full(len(states), np.inf)
-    np.minimum.at(stands, into, nearest)
+    nearest_current = np.full(len(states), np.inf)
+    np.minimum.at(nearest_current, into, nearest)
     columns = [np.bincount(into, one, len(states)).tolist() for one in sums]
     return tuple(
-        (sent / 2, stood / 2, move & 1, move >> 1, round(seconds, 6), round(weighted, 6), fills)
-        for sent, move, stood, seconds, weighted, fills in zip(
-            states[:, 0].tolist(), states[:, 2].tolist(), stands.tolist(), *columns, strict=True
+        (sent / 2, current / 2, move & 1, move >> 1, round(seconds, 6), round(weighted, 6), fills)
+        for sent, move, current, seconds, weighted, fills in zip(
+            states[:, 0].tolist(), states[:, 2].tolist(), nearest_current.tolist(), *columns, strict=True
         )
     )
 
@@ -147,8 +147,8 @@ class StateLevels:
     def __init__(self, tapes: "Sequence[Tape]", recent_s: float) -> None:
         self._recent_s = recent_s
         market = MarketPaths.of_days(tapes)
-        self._begin_us = np.concatenate([np.arange(one.start_us, one.end_us, BLOCK_US) for one in tapes])
-        ends_us = np.concatenate([(*range(one.start_us + BLOCK_US, one.end_us, BLOCK_US), one.end_us) for one in tapes])
+        self._begin_us = np.concatenate([np.arange(day.start_us, day.end_us, BLOCK_US) for day in tapes])
+        ends_us = np.concatenate([(*range(day.start_us + BLOCK_US, day.end_us, BLOCK_US), day.end_us) for day in tapes])
         spans, paths = (self._begin_us, ends_us), (market.flow, market.swept, market.deviations)
         self._spent_us = [
             _us_by_number(bids, spans, numbers) + _us_by_number(asks, spans, numbers)

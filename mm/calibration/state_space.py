@@ -226,10 +226,10 @@ def forecasts_of(
         stretches: Per stretch, the expected fills per block at A = 1, the observed ones, and the recorded seconds.
         horizon_s: Length of the horizon, in seconds.
     """
-    known = [one for one in stretches if one is not None and one[0].sum() > 0 and one[1].sum() > 0]
+    known = [series for series in stretches if series is not None and series[0].sum() > 0 and series[1].sum() > 0]
     if not known:
         return [None] * len(stretches)
     gains = [float(expected.sum()) / length_s for expected, _, length_s in known]
     found = iter(filtered([(expected, fills) for expected, fills, _ in known]).forecasts(horizon_s, gains))
-    taken = {id(one) for one in known}
-    return [next(found) if id(one) in taken else None for one in stretches]
+    taken = {id(series) for series in known}
+    return [next(found) if id(series) in taken else None for series in stretches]

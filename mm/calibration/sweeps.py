@@ -167,7 +167,7 @@ class Sweeps:
         first, last = int(self._us.searchsorted(start_us)), int(self._us.searchsorted(end_us))
         begin, end = int(self._opens.searchsorted(first)), int(self._opens.searchsorted(last))
         if first == self._stops[begin] and last == self._stops[end]:  # no sweep is cut by a window boundary
-            return Reached(*(getattr(self.whole, one)[begin:end] for one in Reached.__slots__))
+            return Reached(*(getattr(self.whole, name)[begin:end] for name in Reached.__slots__))
         return self._part(first, last)
 
     def beside(self, start_us: int, rest_us: int, end_us: int) -> tuple[Reached, Ints]:
@@ -180,7 +180,7 @@ class Sweeps:
         first, rest, last = (int(self._us.searchsorted(us)) for us in (start_us, rest_us, end_us))
         begin, later, end = (int(self._opens.searchsorted(at)) for at in (first, rest, last))
         opens = self._stops
-        parts = [Reached(*(getattr(self.whole, one)[later:end] for one in Reached.__slots__))]
+        parts = [Reached(*(getattr(self.whole, name)[later:end] for name in Reached.__slots__))]
         counts = [1] * (end - later)
         if first < min(opens[begin], last):
             parts.append(self._part(first, min(int(opens[begin]), last)))
@@ -190,7 +190,7 @@ class Sweeps:
             counts += [-1, 1]
         if len(parts) == 1:
             return parts[0], np.ones(len(counts), np.int64)
-        columns = (np.concatenate([getattr(one, name) for one in parts]) for name in Reached.__slots__)
+        columns = (np.concatenate([getattr(part, name) for part in parts]) for name in Reached.__slots__)
         return Reached(*columns), np.array(counts, np.int64)
 
     def rows(self, path: "ReferencePath") -> TouchRows:

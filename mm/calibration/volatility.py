@@ -100,7 +100,7 @@ def sigma_of(stretches: Sequence[dict[int, Moves]]) -> float | None:
     """Return `sigma_ticks` of the stretches with these moves."""
     fast, slow = (_joined([one[step] for one in stretches]).per_s(step) for step in SCALES_S)
     variance = _two_scale(fast, slow)
-    found = next((one for one in (variance, slow, fast) if one > 0), fast)
+    found = next((value for value in (variance, slow, fast) if value > 0), fast)
     return math.sqrt(found) if math.isfinite(found) else None
 
 
@@ -169,7 +169,7 @@ def _joined(parts: Sequence[Moves]) -> Moves:
     """Return the moves of several stretches in one."""
     if len(parts) == 1:
         return parts[0]
-    squares, counts = [np.zeros(1), *(one.squares for one in parts)], [one.count for one in parts]
+    squares, counts = [np.zeros(1), *(part.squares for part in parts)], [part.count for part in parts]
     return Moves(np.concatenate(squares), np.concatenate([np.zeros(1, np.int64), *counts]))
 
 

@@ -47,7 +47,7 @@ class WindowClustering:
         """
         self._calibrator, self._plan = calibrator, plan
         windows = plan.over(calibrator.days)
-        self._cuts = np.unique([us for one in windows for us in (one.train_start_us, one.train_end_us)])
+        self._cuts = np.unique([us for window in windows for us in (window.train_start_us, window.train_end_us)])
         self._days: list[tuple[Ints, Floats]] = []  # per day: instants in µs, and the integrals up to them
         self._process: Clustering | None = None
         self.block: dict[str, Any] | None = None
@@ -83,8 +83,8 @@ class WindowClustering:
 
     def _integrals(self, process: Clustering, day: int) -> tuple[Ints, Floats]:
         """Return the instants of a day at which windows or their blocks begin and end, and the integrals up to them."""
-        branching = np.ascontiguousarray(np.moveaxis(np.array([one.branching for one in process.kernels]), 0, 2))
-        betas = np.array([one.beta for one in process.kernels])
+        branching = np.ascontiguousarray(np.moveaxis(np.array([kernel.branching for kernel in process.kernels]), 0, 2))
+        betas = np.array([kernel.beta for kernel in process.kernels])
         while len(self._days) <= day:
             at_s, kind, instants = self._rows(len(self._days))
             found = integrals(at_s, kind, np.array(process.mu), branching, betas, self._excited, self._since_s)
@@ -102,6 +102,6 @@ class WindowClustering:
         orders, spans, _ = sweeps_of(tape, calibrator.marks[day].path, calibrator.config.rule.grouped, received=True)
         columns = (*orders, spans[:, 0], spans[:, 1], instants)
         at_us = np.concatenate(columns)
-        kind = np.repeat(np.array([0, 1, BEGIN, END, PROBE], np.int8), [one.size for one in columns])
+        kind = np.repeat(np.array([0, 1, BEGIN, END, PROBE], np.int8), [column.size for column in columns])
         order = np.lexsort((np.array([2, 2, 1, 0, 3])[kind], at_us))  # ends before begins
         return (at_us[order] - calibrator.start_us) / US_PER_S, kind[order], instants

@@ -77,18 +77,18 @@ class WindowFits:
         the processor, which reduces the time of a fit by a third.
         """
         points = self.points or lru_cache(maxsize=1)(self.calibrator.points)
-        apart = max(round(SHAPE_MIN / self.plan.step_min), 1)
+        per_hour = max(round(SHAPE_MIN / self.plan.step_min), 1)
         shared = points, WindowMoves(self.calibrator), self._rates()
         known: dict[tuple[int, int], WindowFit] = {}
-        for begin in range(0, len(windows), apart):
-            spans = [(window.train_start_us, window.train_end_us) for window in windows[begin : begin + apart]]
-            known |= self._known(shared, [one for one in spans[:1] if one not in known], None)
+        for begin in range(0, len(windows), per_hour):
+            spans = [(window.train_start_us, window.train_end_us) for window in windows[begin : begin + per_hour]]
+            known |= self._known(shared, [span for span in spans[:1] if span not in known], None)
             fit = known[spans[0]].fit
             lead = Lead(fit.line, fit.shape.chosen if fit.shape else None)
             for at in range(0, len(spans), TOGETHER):
                 batch = spans[at : at + TOGETHER]
-                known |= self._known(shared, [one for one in dict.fromkeys(batch) if one not in known], lead)
-                yield from (known[one] for one in batch)
+                known |= self._known(shared, [span for span in dict.fromkeys(batch) if span not in known], lead)
+                yield from (known[span] for span in batch)
 
     def _known(
         self, shared: Shared, spans: Sequence[tuple[int, int]], lead: "Lead | None"
@@ -128,8 +128,8 @@ class WindowFits:
         sigma = [calibrator.sigma_ticks(*span) for span in spans]
         half_spread = [calibrator.half_spread_ticks(*span) for span in spans]
         predicted = [
-            one.ahead.interval if one.ahead else predictive_ci95(table, step_s)
-            for one, table in zip(own, tables, strict=True)
+            fit.ahead.interval if fit.ahead else predictive_ci95(table, step_s)
+            for fit, table in zip(own, tables, strict=True)
         ]
         moved = [moves.between(*span) for span in spans]
         states = [self._states(table, span, known) for table, span in zip(tables, spans, strict=True)]

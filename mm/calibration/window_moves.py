@@ -126,9 +126,9 @@ class SettledSweeps:
         touch = path.touch[side][sweeps.row]
         hit = (touch != CLOSED) & (sweeps.depth >= touch)
         us, row, depth, touch = sweeps.us[hit], sweeps.row[hit], sweeps.depth[hit], touch[hit]
-        then, whole = later(path, us, row)
+        then, valid = later(path, us, row)
         move = side * (path.mid2[row] - path.mid2[then]) / 2
-        return cls(marks, side, SettledRows(us[whole], touch[whole], depth[whole], move[whole], path.per_tick))
+        return cls(marks, side, SettledRows(us[valid], touch[valid], depth[valid], move[valid], path.per_tick))
 
     def add(self, sums: "Floats", span: tuple[int, int], last: int) -> None:
         """Add the sweeps of a part of the day to the sums of hits and moves, at the first distance that is hit.
@@ -144,7 +144,7 @@ class SettledSweeps:
         for sign in set(count.tolist()):
             picked = (count == sign) & (beside.us + SETTLED_S * US_PER_S <= end_us)
             if picked.any():
-                cut = Reached(*(getattr(beside, one)[picked] for one in REACHED))
+                cut = Reached(*(getattr(beside, name)[picked] for name in REACHED))
                 SettledSweeps.of(self.marks, self.side, cut).rows.each(sums, last, sign)
 
 
@@ -165,8 +165,8 @@ def _after_fills(path: "ReferencePath", orders: "RestingOrders", span: list[int]
     order, us = order[settled], us[settled]
     side, ticks = orders.side[order], orders.ticks[order]
     row = np.searchsorted(path.us, us, side="left") - 1
-    us, side, row, ticks = (one[row >= 0] for one in (us, side, row, ticks))
-    then, seen = later(path, us, row)
+    us, side, row, ticks = (column[row >= 0] for column in (us, side, row, ticks))
+    then, valid = later(path, us, row)
     reference = np.where(side == 1, path.reference[1][row], path.reference[-1][row])
     distance = side * (reference - path.per_tick * ticks) / path.per_tick
-    return distance[seen], (side * (path.mid2[row] - path.mid2[then]) / 2)[seen]
+    return distance[valid], (side * (path.mid2[row] - path.mid2[then]) / 2)[valid]

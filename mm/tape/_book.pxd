@@ -11,7 +11,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 
 cdef enum:
     LEVEL_PAGE_BITS = 8     # log2 of the prices per page in an index of levels (`mm.tape.level_changes`)
-    MARK_EVERY = 16         # changes there between two marks
+    MARK_EVERY = 16         # changes per mark in such an index
     MARGIN_TICKS = 1 << 20  # range beyond the best prices that a window covers if prices are not known in advance
 
 cdef packed struct Change:  # of a level in such an index: position of the event, lots displayed after it
@@ -60,12 +60,12 @@ cdef int window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi
 
 
 cdef inline bint in_range(int64_t ticks) noexcept nogil:
-    """Return whether sums of such prices, and widths between them, cannot overflow; the limit is ``tape.TOO_HIGH``."""
+    """Return whether sums and differences of such prices cannot overflow; the upper limit is ``tape.TOO_HIGH``."""
     return 0 <= ticks < <int64_t> 1 << 61
 
 
 cdef inline int book_show(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
-    """Apply rows that leave at most one level per side to such a book; its window is empty."""
+    """Apply rows to a book that has at most one level per side after each event; its window is empty."""
     cdef Far* far
     cdef int64_t row
     for row in range(rows):

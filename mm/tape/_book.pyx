@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The compiled book and the path of best prices; ``market_data.local_orderbook`` is its plain twin."""
+"""The compiled book and the path of best prices; ``market_data.local_orderbook`` is the Python version."""
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
@@ -14,7 +14,7 @@ from mm.tape._memory cimport prefer_large_pages, prefetch
 Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]  # side, ticks, lots
 
 WINDOW_MARGIN_TICKS = <int64_t> MARGIN_TICKS  # type: int
-cdef int64_t AHEAD = 256  # rows after those of a message to prefetch for later ones, which are mostly there
+cdef int64_t AHEAD = 256  # rows to prefetch after those of a message, mostly the rows of later ones
 cdef int64_t MANY_EVENTS = 4096  # with more events, search for a KEYFRAME before storing rows
 cdef int64_t MAX_WINDOW = 1 << 22  # ticks; pages without levels cost no memory
 LEVEL_PAGE = 1 << LEVEL_PAGE_BITS  # type: int
@@ -65,11 +65,11 @@ cdef void book_clear(Book* book) noexcept nogil:
     book.far_ask.used = 0
 
 
-# A book whose best prices the caller tracks and sets, independent of the stored levels: all levels of its window, of
-# either side, are within [bid_floor, ask_ceil].
+# A tracked book: the caller tracks and sets its best prices, independent of the stored levels. All levels of its
+# window, of either side, are within [bid_floor, ask_ceil].
 
 cdef void book_span(Book* book) noexcept nogil:
-    """Convert the book to such a one."""
+    """Convert the book into a tracked book."""
     if book.best_bid:
         book.ask_ceil = max(book.ask_ceil, min(book.best_bid, book.hi - 1))
     if book.best_ask:
@@ -77,7 +77,7 @@ cdef void book_span(Book* book) noexcept nogil:
 
 
 cdef void book_wipe(Book* book) noexcept nogil:
-    """Empty such a book."""
+    """Empty a tracked book."""
     book.best_bid, book.best_ask = book.ask_ceil, book.bid_floor
     book_clear(book)
 
@@ -172,9 +172,9 @@ cdef int center(Book* book, int64_t ticks) except -1 nogil:
     return book_move(book, lo, lo + width)
 
 
-# The window is shifted so that a tick is its own index; its bounds are locals, since the compiler would reload them
-# after each store. A loop for both sides would branch on the side at every row. A price below the window is far beyond
-# its width as an unsigned distance: one comparison finds the prices outside.
+# The window's pointer is shifted so that it is indexed by ticks; its bounds are locals, since the compiler would reload
+# them after each store. A loop for both sides would branch on the side at every row. As an unsigned distance from the
+# lower bound, a price below the window is far beyond its width: one comparison detects prices outside.
 
 cdef int64_t apply_bids(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
     """Store the bids at the start of *rows*, update the best bid, and return their number."""
@@ -245,9 +245,9 @@ cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const 
 
 
 cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop, bint framed) except -1 nogil:
-    """Store the rows of the DEPTH events of ``first:stop`` in a book whose best prices the caller tracks.
+    """Store the rows of the DEPTH events of ``first:stop`` in a tracked book.
 
-    That takes two thirds of the time. With *framed* the rows of the first event are stored whatever its kind.
+    This takes two thirds of the time of `book_apply`. With *framed* the rows of the first event are always stored.
     """
     cdef int64_t low = book.bid_floor, high = book.ask_ceil, event, row, end, at
     cdef uint64_t width = max(high - low + 1, 0)
@@ -278,7 +278,7 @@ cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop,
 
 
 cdef int book_store_packed(Book* book, const int64_t* packed, int64_t rows) except -1 nogil:
-    """Store rows of `mm.tape.book_rows`."""
+    """Store rows of `mm.tape.book_rows` in a tracked book."""
     cdef int64_t low = book.bid_floor, high = book.ask_ceil, row, at
     cdef uint64_t width = max(high - low + 1, 0)
     cdef int64_t* window[2]
@@ -299,12 +299,12 @@ cdef int book_store_packed(Book* book, const int64_t* packed, int64_t rows) exce
 
 
 cdef int book_catch_up(Book* book, const Books* books, int64_t shown, int64_t stop) except -1 nogil:
-    """Store the rows of the events *shown* to *stop* in such a book; if they are many, from the last KEYFRAME on."""
+    """Store the rows of the events ``shown:stop`` in a tracked book; if they are many, from the last KEYFRAME on."""
     cdef int64_t event = stop - 1, best_bid = book.best_bid, best_ask = book.best_ask
     if stop - shown > MANY_EVENTS:
         while event > shown and books.kind[event] != KEYFRAME:
             event -= 1
-        if event > shown:  # the complete book is there
+        if event > shown:  # its rows are the complete book
             book_wipe(book)
             book.best_bid, book.best_ask = best_bid, best_ask
             return book_store(book, books, event, stop, True)
@@ -312,7 +312,7 @@ cdef int book_catch_up(Book* book, const Books* books, int64_t shown, int64_t st
 
 
 cdef int place(Book* book, int side, int64_t ticks, int64_t lots) except -1 nogil:
-    """Put a level into an empty place, inside or outside the window."""
+    """Store a level at a price without one, inside or outside the window."""
     if not book.lo <= ticks < book.hi:
         far_put(&book.far_bid if side > 0 else &book.far_ask, ticks, lots)
     elif side > 0:
@@ -366,7 +366,7 @@ cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogi
 
 
 cdef int window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi) except -1 nogil:
-    """Choose a window that includes every price of *rows*, or the largest allowed one around the middle row's."""
+    """Choose a window that includes every price of *rows*, or the largest allowed one around that of the middle row."""
     cdef int64_t row, low, high
     if rows == 0:
         lo[0] = 0
@@ -431,7 +431,7 @@ cdef class TopPath:
 
 
 cdef class CompiledBook:
-    """The compiled book with a Python interface, which tests compare with its plain twin.
+    """Python interface of the compiled book, which tests compare with the Python version.
 
     Prices are ticks, quantities lots, ``side`` +1 for bids and -1 for asks; a price of 0 means none.
     """
@@ -483,13 +483,13 @@ cdef class CompiledBook:
 
 
 cdef class TapeReplay:
-    """Plays the book of a day once, one window of events after the other.
+    """Replays the book of a day once, one window of events after the other.
 
     A snapshot begins the book, a gap ends it; trades and keyframes are skipped. An event that leaves the book crossed
     or locked ends it, too: further events up to the next snapshot are left out, except trades.
 
     Attributes:
-        crossed: The events that leave the book crossed, counted from the first played event.
+        crossed: The events that leave the book crossed, counted from the first replayed event.
         frames: For each requested keyframe with a valid book, the event and the complete book after it.
     """
 
@@ -517,11 +517,11 @@ cdef class TapeReplay:
         const uint8_t[::1] keyframe_after,
         uint8_t[::1] kept,
     ) -> NDArray[np.int64]:
-        """Play the next events.
+        """Replay the next events.
 
         Args:
             kind: uint8[n], their kinds.
-            first_row: int64[n+1], the first row of each, and the end of the last one's.
+            first_row: int64[n+1], the first row of each, and the end of the rows of the last one.
             rows: The rows: side, ticks and lots.
             keyframe_after: uint8[n], 1 to request the complete book after that event.
             kept: uint8[n], set to 0 for the events that are left out.
@@ -591,26 +591,26 @@ cdef tuple side_levels(const Book* book, int side):
     cdef int64_t first = book.bid_floor if side > 0 else max(book.best_ask, book.lo)
     cdef int64_t last = min(book.best_bid, book.hi - 1) if side > 0 else book.ask_ceil
     cdef const int64_t* lots = (book.bid_lots if side > 0 else book.ask_lots) - book.lo
-    cdef int64_t[::1] ticks, found
+    cdef int64_t[::1] ticks, level_lots
     cdef int64_t count = 0, room = max(last - first + 1, 0) if side > 0 or book.best_ask else 0
-    every = np.empty(room + far.used, np.int64), np.empty(room + far.used, np.int64)  # unwritten pages cost no memory
+    columns = np.empty(room + far.used, np.int64), np.empty(room + far.used, np.int64)  # unwritten pages cost no memory
     if room:
-        ticks, found = every
-        count = levels_between(lots, first, last, &ticks[0], &found[0])
-    every = every[0][: count + far.used], every[1][: count + far.used]
-    every[0][count:] = [far.ticks[i] for i in range(far.used)]
-    every[1][count:] = [far.lots[i] for i in range(far.used)]
-    order = np.argsort(-side * every[0], kind="stable")
-    return every[0][order], every[1][order]
+        ticks, level_lots = columns
+        count = levels_between(lots, first, last, &ticks[0], &level_lots[0])
+    columns = columns[0][: count + far.used], columns[1][: count + far.used]
+    columns[0][count:] = [far.ticks[i] for i in range(far.used)]
+    columns[1][count:] = [far.lots[i] for i in range(far.used)]
+    order = np.argsort(-side * columns[0], kind="stable")
+    return columns[0][order], columns[1][order]
 
 
 cdef int64_t levels_between(
-    const int64_t* lots, int64_t first, int64_t last, int64_t* ticks, int64_t* found
+    const int64_t* lots, int64_t first, int64_t last, int64_t* ticks, int64_t* level_lots
 ) noexcept nogil:
     """Write the levels at ``first <= price <= last`` of *lots*, indexed by price, and return their number."""
     cdef int64_t at = first, stop, count = 0
     while at <= last:
-        # A deep book has a level in a few hundred prices: one comparison skips eight empty ones.
+        # A deep book has one level per few hundred prices: one comparison skips eight empty ones.
         if at + 7 <= last and not (
             lots[at] | lots[at + 1] | lots[at + 2] | lots[at + 3]
             | lots[at + 4] | lots[at + 5] | lots[at + 6] | lots[at + 7]
@@ -620,7 +620,7 @@ cdef int64_t levels_between(
         stop = min(at + 8, last + 1)
         while at < stop:
             if lots[at]:
-                ticks[count], found[count] = at, lots[at]
+                ticks[count], level_lots[count] = at, lots[at]
                 count += 1
             at += 1
     return count
@@ -637,7 +637,7 @@ def count_levels(
     """Count the rows of DEPTH and SNAPSHOT events by slot and side.
 
     Args:
-        kind, first_row, row_side: Columns of some events; ``first_row`` counts from the first row of these.
+        kind, first_row, row_side: Columns of consecutive events; ``first_row`` counts from the first row of these.
         slot: The number of the price of each row.
         framed: Whether to count the rows of the first event whatever its kind.
         count: Counts are added at ``2 * slot + is_bid``.
@@ -662,7 +662,7 @@ def place_levels(
     int64_t[::1] place,
     Change[::1] change,
 ) -> None:
-    """Write the rows that `count_levels` counts to the positions of their levels, for a range of levels.
+    """Write the rows counted by `count_levels` to the positions of their levels, for a range of levels.
 
     Args:
         kind, first_row, row_side, slot, row_lots, framed: As in `count_levels`.

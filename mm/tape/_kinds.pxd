@@ -1,4 +1,4 @@
-# The kinds of a tape's events; ``tape.py`` has the same numbers.
+# Event kinds of a tape; the numbers are those in ``columns.py``.
 cdef enum:
     SNAPSHOT = 1
     DEPTH = 2

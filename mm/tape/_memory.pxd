@@ -1,4 +1,4 @@
-# Large pages for large buffers, where the system has them: fewer page faults and fewer TLB misses. And prefetching of
+# Large pages for large buffers, where the system supports them (fewer page faults and TLB misses), and prefetching of
 # memory before it is read or written.
 
 cdef extern from *:

@@ -1,5 +1,5 @@
-# Scanners over one line of text. They read at most up to the newline after it: a newline is not a digit, blank or sign
-# that any of them skips, so none needs a bounds check (and each needs that newline).
+# Scanners over one line of text, which must end with a newline. None of them skips a newline, since it is no digit,
+# blank or expected character; therefore none needs a bounds check.
 
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memcmp
@@ -7,14 +7,14 @@ from libc.string cimport memcmp
 from mm._decimals cimport eight_digits, usual_decimal
 
 cdef struct Grid:
-    uint64_t step       # 0 until a value was seen
+    uint64_t step       # 0 before the first value
     uint64_t inverse    # of the step's odd part, modulo 2**64
     uint64_t limit      # the largest possible quotient
     int shift           # the step's power of two
     bint fixed          # a value off the grid is an error; else the grid becomes finer
 
 cdef enum:
-    # Keys of a depth message, those of a single number first.
+    # Keys of a depth message, first those whose value is a single number.
     RECV_MS = 0
     RECV_US, RECV_SEQ, EXCHANGE, FIRST_ID, LAST_ID, RUN, BIDS, ASKS, OTHER
     NUMBERS = RUN + 1
@@ -22,9 +22,9 @@ cdef enum:
 
 
 # Prices and quantities are checked against their step, and divided by it, for every level of a day. A division takes
-# some 25 cycles; one multiplication is enough: modulo 2**64 an odd step has an inverse, by which a multiple of the step
-# becomes the quotient and everything else a number above the largest quotient. The step's power of two is removed by a
-# rotation; a remainder there ends up in the highest bits, also above the limit.
+# some 25 cycles; one multiplication is enough: modulo 2**64 an odd step has an inverse, and multiplying by it turns a
+# multiple of the step into the quotient, and any other value into a number above the largest quotient. The step's power
+# of two is removed by a rotation; a remainder there ends up in the highest bits, also above the limit.
 
 cdef inline Grid grid_of(uint64_t step, bint fixed) noexcept nogil:
     cdef Grid grid
@@ -35,7 +35,7 @@ cdef inline Grid grid_of(uint64_t step, bint fixed) noexcept nogil:
         while not odd & 1:
             odd >>= 1
             grid.shift += 1
-        for turn in range(6):  # Newton: each turn doubles the number of right bits
+        for turn in range(6):  # Newton: each iteration doubles the number of correct bits
             grid.inverse *= 2 - odd * grid.inverse
         grid.limit = <uint64_t> -1 // step
     return grid
@@ -48,7 +48,7 @@ cdef inline uint64_t steps_of(const Grid* grid, uint64_t value) noexcept nogil:
 
 
 cdef inline bint on_grid(Grid* grid, uint64_t value) noexcept nogil:
-    """Return True if *value* is a whole number of steps; an open grid becomes finer if necessary."""
+    """Return True if *value* is a whole number of steps; a grid that is not fixed is refined if necessary."""
     cdef uint64_t step, rest
     if steps_of(grid, value) <= grid.limit:
         return True
@@ -68,7 +68,7 @@ cdef inline const char* blank(const char* p) noexcept nogil:
 
 
 cdef inline bint take(const char** at, char sign) noexcept nogil:
-    """Skip blanks and *sign*; False if there is something else."""
+    """Skip blanks and the character *sign*; False if another character follows."""
     if at[0][0] != sign:
         at[0] = blank(at[0])
         if at[0][0] != sign:
@@ -135,9 +135,9 @@ cdef inline bint decimal(const char** at, const char* end, int64_t* value) noexc
 
 
 cdef inline bint usual_level(const char** at, int64_t* price, int64_t* qty) noexcept nogil:
-    """Read a level in the exchange's format, as ["60000.10000000","0.00120000"]; False, without a move, otherwise.
+    """Read a level in the exchange's format, ["60000.10000000","0.00120000"]; else return False, and do not move *at*.
 
-    A price of 0 is no level. At least `USUAL_LEVEL` bytes are read.
+    A price of 0 is not a level. Up to `USUAL_LEVEL` bytes are read.
     """
     cdef const char* p = at[0]
     if memcmp(p, b'["', 2) != 0:
@@ -196,7 +196,7 @@ cdef inline int key_of(const char* key, Py_ssize_t size) noexcept nogil:
 
 
 cdef inline int flag(const char* text, Py_ssize_t size) noexcept nogil:
-    """Read a boolean as written by this project, by Python, or as a digit; -1 if it is none."""
+    """Read a boolean as written by this project, by Python, or as a digit; -1 if it is not a boolean."""
     if size == 1 and (text[0] == c"0" or text[0] == c"1"):
         return text[0] == c"1"
     if size == 4 and (text[0] == c"t" or text[0] == c"T") and memcmp(text + 1, b"rue", 3) == 0:

@@ -1,8 +1,8 @@
-"""The rows of a tape's books in 8 bytes each, for models that read the whole book on best prices and trades alone.
+"""Book rows of a tape in 8 bytes each, for models of the whole book that run on best prices and trades alone.
 
-Such a model (`mm.tape.top_of_book`) needs the levels only when it reads them: the rows since its last reading are then
-stored in one pass, whose time is that of reading their memory. These rows are less than half as long as those of the
-tape, without trades between them.
+Such a model (`mm.tape.top_of_book`) needs the levels only when it reads them: the rows since its last read are then
+stored in one pass, limited by memory bandwidth. These rows take less than half the memory of those of the tape, and
+contain no trades.
 """
 
 from collections.abc import Iterator
@@ -17,17 +17,17 @@ from mm.tape.tape import Tape
 from mm.tape.top_of_book import SPAN
 
 TOO_LARGE = 2**31
-"""Prices in ticks and lots are lower, or a tape has no such rows."""
+"""Exclusive upper limit of prices in ticks and of lots; a tape beyond it has no such rows."""
 KEPT = ("begin", "row")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BookRows:
-    """The rows of the events of a tape, or of a window of one, that are no trades.
+    """The rows of all events of a tape, or of a window of one, except trades.
 
     Attributes:
-        begin: Where the rows of each event begin, and where those of the last one end, int64[events + 1]. A KEYFRAME
-            has its rows: stored again they change nothing, and a window may begin with one.
+        begin: First row of each event, and the end of the last event's rows, int64[events + 1]. Rows of a KEYFRAME are
+            included: storing them again changes nothing, and a window may begin with one.
         kind: The kind of each event, uint8[events].
         row: int64[rows]; the upper half is the lots now displayed, the lower half twice the price, plus 1 for a bid.
     """
@@ -41,18 +41,18 @@ class BookRows:
         return replace(self, begin=self.begin[begin : stop + 1], kind=self.kind[begin:stop])
 
     def in_lots(self, times: int) -> Self | None:
-        """Return them in lots *times* as fine; None if one is too large then."""
+        """Return the rows in lots *times* as fine; None if the lots of a row are then too large."""
         lots = self.row >> 32
         if int(lots.max(initial=0)) * times >= TOO_LARGE:
             return None
         return replace(self, row=lots * times << 32 | self.row & (2**32 - 1))
 
     def let_go(self) -> None:
-        """Release the memory of all rows if they are mapped; it is read again when used."""
+        """Release the memory of all rows if they are mapped; it is read again on use."""
         release(self.row)
 
     def faults(self) -> Iterator[str]:
-        """Yield a sentence for each invariant that it breaks."""
+        """Yield a sentence for each violated invariant."""
         begin, size = self.begin, len(self.kind)
         if len(begin) != size + 1 or begin[0] or begin[-1] != len(self.row) or (begin[1:] < begin[:-1]).any():
             yield f"the {len(self.row)} rows of {size} events do not begin one after the other"
@@ -78,7 +78,7 @@ def shapes(tape: Tape) -> dict[str, tuple[Any, int]]:
 
 
 def pieces(tape: Tape) -> Iterator[tuple[str, int, Column]]:
-    """Yield all arrays of *tape*, a span of events at a time: the name, the position, and the items from there on."""
+    """Yield all arrays of *tape* in pieces, one span of events after the other: (name, position, items)."""
     done = 0
     for first in range(0, len(tape), SPAN):
         trades = tape.kind[first : first + SPAN] == TRADE

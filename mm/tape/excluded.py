@@ -1,4 +1,4 @@
-"""Spans of a day that a tape leaves out: the book ends at the start of a span, and is complete again at its end."""
+"""Spans of a day excluded from its tape: the book ends at the start of a span, and is complete again at its end."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from mm.tape.recorded import RecordedDay
 
 
 class Span(NamedTuple):
-    """A span that is left out, with the reason; instants in µs, None for the start or the end of the day."""
+    """An excluded span with the reason; instants in µs, None for the start or the end of the day."""
 
     from_us: int | None
     to_us: int | None
@@ -62,18 +62,18 @@ def trade_runs(events: EventColumns) -> Iterator[ConsecutiveIds]:
 
 
 def trade_spans(day: RecordedDay, events: EventColumns) -> list[Span]:
-    """Return the spans of a *day* with these *events* in which trades are missing without a row in the ledger."""
+    """Return the spans of *day* in which trades are missing from *events* without a row in the ledger."""
     gaps = (row.details for row in day.ledger if row.kind == "trade_gap" and is_hole(row.details))
-    known = [*((gap["from_id"], gap["to_id"]) for gap in gaps), *((one, one) for one in day.trades.ids_out.tolist())]
+    known = [*((gap["from_id"], gap["to_id"]) for gap in gaps), *((n, n) for n in day.trades.ids_out.tolist())]
     missing = missing_trades(trade_runs(events), IdRanges(known))
     name, why = day.sources.trades.name, "are missing, and the ledger has no trade_gap for them"
-    return [Span(one.from_us, one.to_us, f"{name}: trade ids {one.first_id} to {one.last_id} {why}") for one in missing]
+    return [Span(ids.from_us, ids.to_us, f"{name}: trade ids {ids.first_id} to {ids.last_id} {why}") for ids in missing]
 
 
 def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> None:
     """Remove the book in *spans*: a GAP starts each, a SNAPSHOT of the book ends it; trades stay.
 
-    If the book is not valid at the end of a span it stays void, up to the next snapshot.
+    If the book is not valid at the end of a span, it stays invalid until the next snapshot.
     """
     merged = list(_joined(spans))
     firsts = np.searchsorted(events.event_us, [begin for begin, _ in merged], "right")
@@ -83,7 +83,7 @@ def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> Non
     for first, stop in zip(firsts, stops, strict=True):
         kept[first:stop] = events.kind[first:stop] == TRADE
     of_book = np.flatnonzero((events.kind == SNAPSHOT) | (events.kind == DEPTH))
-    made = []  # place, instant, kind, id, first row and number of rows
+    made = []  # position, instant, kind, id, first row and number of rows
     for (begin, end), first, stop in zip(merged, firsts.tolist(), stops.tolist(), strict=True):
         if first - 1 in frames and (first < len(events) or begin < end):  # nothing follows a hole at the last instant
             made.append((first, begin, GAP, 0, 0, 0))
@@ -116,7 +116,7 @@ def _joined(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
 
 
 def _books(events: EventColumns, rows: RowBlocks, places: Ints) -> dict[int, Rows]:
-    """Return the complete book after the event before each of *places*, by that event; omitted if the book is void."""
+    """Return the complete book after the event before each of *places*, by that event; omitted if it is invalid."""
     wanted, kept = np.zeros(len(events), np.uint8), np.ones(len(events), np.uint8)
     wanted[places[places > 0] - 1] = 1
     replay = TapeReplay()

@@ -1,9 +1,9 @@
-"""A tape in the order of the exchange's own clock.
+"""A tape in the order of the exchange's clock.
 
-The exchange stamps what it sends, and we stamp what we receive; the two clocks differ by an offset that is not
-recorded. The fastest message of a period takes almost no time, so the minimum difference of the stamps is the offset,
-up to that fastest transmission; with it every exchange stamp becomes an instant of our clock, and the remaining
-difference is the feed latency of a message.
+Messages have an exchange timestamp and a receive timestamp of our clock; the offset of the two clocks is not recorded.
+It is estimated as the minimum difference of the timestamps in a period, minus an assumed latency of the fastest
+message (`QUICKEST_US`). With it every exchange timestamp is converted to our clock, and the remaining difference is the
+feed latency of a message.
 """
 
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ from mm.tape.level_changes import LevelIndex
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, TRADE, Tape
 from mm.tape.top_of_book import BestPrices
 
-BLOCK_US = 600 * US_PER_S  # the offset is the minimum of each, interpolated linearly
-QUICKEST_US = 500  # minimum feed latency: half of a round trip inside one region
+BLOCK_US = 600 * US_PER_S  # length of these periods; the offset is interpolated linearly between them
+QUICKEST_US = 500  # assumed minimum feed latency: half of a round trip inside one region
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Feed:
 
     Attributes:
         sequence: Positions of the tape's events in the exchange's order, int64[n].
-        clock_us: When each of them happened, by our clock, ascending, int64[n].
+        clock_us: Exchange time of each of them, converted to our clock, ascending, int64[n].
         offset_us: Our clock minus the exchange's: the median over the tape.
         median_us: Median feed latency of the stamped messages.
         p99_us: 99th percentile of it.
@@ -44,7 +44,7 @@ class Feed:
 
     @property
     def by_event(self) -> Ints:
-        """When each of the tape's events happened, in the tape's order, int64[n]."""
+        """Exchange time of each event, converted to our clock, in the tape's order, int64[n]."""
         found = np.empty_like(self.clock_us)
         found[self.sequence] = self.clock_us
         return found
@@ -65,12 +65,12 @@ KEPT = (*top_of_book.KEPT, "whole_kind", "books", *_OF_FEED)
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ExchangePrices(BestPrices):
-    """The best prices and trades of a tape in the exchange's order, at the instants of its own clock.
+    """The best prices and trades of a tape in the exchange's order, at the instants of its clock, converted to ours.
 
     Attributes:
         feed: The whole tape in that order; positions refer to its ``sequence``.
         whole_kind: The kind of each event of the whole tape, uint8[events].
-        books: Position of the first book event from each position on, in the order of receipt, int64[events + 1].
+        books: Position, in the order of receipt, of the first book event from each position on, int64[events + 1].
     """
 
     feed: Feed
@@ -78,7 +78,7 @@ class ExchangePrices(BestPrices):
     books: Ints
 
     def in_its_order(self, index: LevelIndex) -> LevelIndex:
-        """Return the changes of the tape's levels for positions in this order."""
+        """Return the level index of the tape for event positions in the exchange's order."""
         framed = int(np.argmin(self.feed.sequence)) if len(self.whole_kind) else 0
         return replace(index, kind=self.whole_kind, base=0, framed=framed, books=self.books + index.base)
 
@@ -88,7 +88,7 @@ class ExchangePrices(BestPrices):
 
     def entry(self) -> dict[str, int]:
         """Return the other content of its file."""
-        feed = {f"{of}_us": getattr(self.feed, f"{of}_us") for of in _MEASURED}
+        feed = {f"{name}_us": getattr(self.feed, f"{name}_us") for name in _MEASURED}
         return {"low_ticks": self.low_ticks, "high_ticks": self.high_ticks, **feed}
 
     def faults(self) -> Iterator[str]:
@@ -105,7 +105,7 @@ class ExchangePrices(BestPrices):
 
 def opened(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> ExchangePrices:
     """Return the exchange's best prices of *tape* from the entry and arrays of a file; they are not checked."""
-    feed = Feed(arrays["sequence"], arrays["clock_us"], *(entry[f"{of}_us"] for of in _MEASURED))
+    feed = Feed(arrays["sequence"], arrays["clock_us"], *(entry[f"{name}_us"] for name in _MEASURED))
     own = {name: arrays[name] for name in KEPT if name not in _OF_FEED}
     own |= {"low_ticks": entry["low_ticks"], "high_ticks": entry["high_ticks"]}
     return ExchangePrices(**top_of_book.parts(tape) | own, whole_us=feed.clock_us, feed=feed)
@@ -131,9 +131,9 @@ def exchange_prices(tape: Tape) -> ExchangePrices:
 def feed_of(tape: Tape) -> Feed:
     """Return *tape* in the exchange's order.
 
-    Depth messages and trades have an exchange stamp. Events without one happen when they are received: a snapshot after
-    a gap is not available earlier. Only gaps and keyframes directly follow the book event before them. The book's
-    events keep their recorded order, so do the trades, and all instants are within the tape's window.
+    Depth messages and trades have an exchange timestamp. Events without one are at their receive time: a snapshot after
+    a gap is not available earlier. Only gaps and keyframes are at the time of the book event before them. Book events
+    keep their recorded order, and so do trades; no event of the tape's window is before its start.
     """
     stamped = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (tape.event_exch_us > 0)
     behind = (tape.kind == GAP) | (tape.kind == KEYFRAME)
@@ -145,9 +145,9 @@ def feed_of(tape: Tape) -> Feed:
         happened[stream] = np.maximum.accumulate(_carried(happened[stream], behind[stream]))
     happened = np.where(tape.event_us < tape.start_us, happened, np.maximum(happened, tape.start_us))
     sequence = np.argsort(happened, kind="stable").astype(np.int64)
-    journey = (tape.event_us - happened)[stamped]
-    median, p99 = np.quantile(journey, [0.5, 0.99]).astype(np.int64).tolist() if len(journey) else (0, 0)
-    middle = int(np.median(offset[stamped])) if len(journey) else 0
+    latency = (tape.event_us - happened)[stamped]
+    median, p99 = np.quantile(latency, [0.5, 0.99]).astype(np.int64).tolist() if len(latency) else (0, 0)
+    middle = int(np.median(offset[stamped])) if len(latency) else 0
     return Feed(sequence, np.ascontiguousarray(happened[sequence]), middle, median, p99)
 
 
@@ -164,6 +164,6 @@ def _offset(event_us: Ints, late: Ints, stamped: NDArray[np.bool_]) -> Ints:
 
 
 def _carried(happened: Ints, behind: NDArray[np.bool_]) -> Ints:
-    """Return instants where an event that follows another has that one's instant; the first has its own."""
+    """Return *happened* where each event *behind* another has the instant of that one; the first keeps its own."""
     last = np.maximum.accumulate(np.where(behind, 0, np.arange(len(happened))))
     return happened[last]

@@ -1,6 +1,6 @@
 """Polars frames of a tape: its trades, the changes of its book, its best prices, and the book at an instant.
 
-Every frame of the project has these types: an instant is ``Datetime("us", "UTC")``; a price or an amount is a float in
+All frames of the project use these types: an instant is ``Datetime("us", "UTC")``; a price or an amount is a float in
 the quote asset, a quantity one in the base asset, each the float nearest to the exact decimal; a category is an
 ``Enum``; missing values are null.
 """
@@ -27,7 +27,7 @@ SIDES = ("BUY", "SELL")
 BOOK_KINDS = (SNAPSHOT, DEPTH, GAP)
 PLACES = np.array([-1, 0, 1, -1, 2, 3])  # by kind: position among the book kinds
 EXACT = 2**53
-"""Integers up to here are exact floats, so that the quotient of two of them is rounded once."""
+"""Integers up to this one are exact as floats, so that the quotient of two of them is rounded once."""
 
 
 def floats(units: "Column", step: int = 1, per: int = E8) -> "NDArray[np.float64]":
@@ -45,7 +45,7 @@ def floats(units: "Column", step: int = 1, per: int = E8) -> "NDArray[np.float64
     found /= per
     if len(units) and not -limit <= units.min() <= units.max() <= limit:
         far = np.flatnonzero((units > limit) | (units < -limit))
-        found[far] = [int(one) * step / per for one in units[far].tolist()]  # Python rounds such a quotient once, too
+        found[far] = [int(unit) * step / per for unit in units[far].tolist()]  # Python rounds such a quotient once, too
     return found
 
 
@@ -128,7 +128,7 @@ def depth_frame(tape: "Tape") -> "pl.DataFrame":
                 np.append(none, np.where(tape.event_exch_us[of] > 0, tape.event_exch_us[of], -1))
             ),
             "event": numbers(number, number >= 0),
-            "kind": words([KIND_NAMES[one] for one in (*BOOK_KINDS, KEYFRAME)], PLACES[kind]),
+            "kind": words([KIND_NAMES[code] for code in (*BOOK_KINDS, KEYFRAME)], PLACES[kind]),
             "update_id": numbers(update, update >= 0),
             "side": sides(side),
             "price": _price(tape, ticks),
@@ -179,7 +179,7 @@ def book_at(tape: "Tape", us: int, levels: int | None) -> "pl.DataFrame":
 
 
 def _first(tape: "Tape") -> int:
-    """Return the first event of the window: those before it only build the book."""
+    """Return the first event of the window: earlier ones only build the book."""
     return int(np.searchsorted(tape.event_us, tape.start_us))
 
 

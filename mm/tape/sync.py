@@ -1,8 +1,8 @@
-"""The order of a day's messages, and the selection of those that make a valid book.
+"""Orders the messages of a day, and selects those that form a valid book.
 
 Messages are ordered by run and `recv_seq`, or by receive time if a day has no `recv_seq`. Then the sync engine
-processes the ids of the depth messages. Where ids follow each other without a gap, it gets a whole run as one update;
-elsewhere one message at a time. The result is the same (tests compare the two ways).
+processes the ids of the depth messages. Messages with consecutive ids are passed to it as one update, others one at a
+time. The result is the same (tests compare both).
 """
 
 from bisect import bisect_right
@@ -18,10 +18,10 @@ from mm.tape.columns import AS_BEFORE, Ints
 from mm.tape.files import FileRead, Place, Snapshot, Steps, Stream
 from mm.tape.recorded import DayFindings, EventSources, RecordedDay
 
-_PER_RUN = 1 << 52  # more than any recv_seq and any instant in µs of this century
+_PER_RUN = 1 << 52  # larger than any recv_seq and any instant in µs of this century
 _COUNTED = {
     Verdict.BUFFER: "unsynced_diffs",
-    Verdict.STALE: "stale_diffs",  # the snapshot was ahead of them, which is normal
+    Verdict.STALE: "stale_diffs",  # older than the snapshot, which is normal
     Verdict.GAP: "id_gaps",
     Verdict.RESET: "id_resets",
 }
@@ -37,7 +37,7 @@ class DayOrder:
         book, trades: The messages.
         first_of_run: The lowest key of each run except the first.
         by_time: Whether the day has no `recv_seq` and is ordered by receive time.
-        misplaced: Positions, in their files, of the book messages and trades that come after a later one.
+        misplaced: Positions, in their files, of the book messages and trades that directly follow a later one.
     """
 
     ledger: Ints
@@ -53,9 +53,9 @@ class EpochChange:
     """A point of the day at which a book may begin or end.
 
     Attributes:
-        key: Its position among the messages; it precedes those of an equal key.
-        recv_us: Its instant, or AS_BEFORE.
-        recv_seq: Its number; -1 without one.
+        key: Its sort key; it precedes messages with an equal key.
+        recv_us: Its receive time, µs, or AS_BEFORE.
+        recv_seq: Its sequence number; -1 without one.
         kind: ``gap``, ``run`` or ``snapshot``.
         snapshot: Index of the snapshot that was loaded here.
     """
@@ -69,12 +69,12 @@ class EpochChange:
 
 @dataclass(frozen=True, slots=True)
 class SyncedEvents:
-    """The depth messages or frames that make a valid book.
+    """The depth messages or frames that form a valid book.
 
     Attributes:
-        applied: Which messages change a valid book when they arrive.
-        changes: In order, each snapshot that becomes the book, with the positions of the messages that waited for it,
-            and each end of a valid book.
+        applied: Whether each message is applied to a valid book on arrival.
+        changes: In order, each snapshot that becomes the book, with the positions of the buffered messages that are
+            applied after it, and each end of a valid book.
     """
 
     applied: NDArray[np.bool_]
@@ -83,14 +83,14 @@ class SyncedEvents:
 
 @dataclass(frozen=True, slots=True)
 class SyncedDay:
-    """The ordered messages of a day, and which of them count.
+    """The ordered messages of a day, and the selection that forms a valid book.
 
     Attributes:
         book: Depth messages or, with *whole_books*, frames.
         trades: Trades, without duplicate ids.
         snapshots: The loaded snapshots.
-        events: Which depth messages, frames and snapshots make a valid book.
-        steps: The greatest steps that divide everything recorded.
+        events: The depth messages, frames and snapshots that form a valid book.
+        steps: The greatest steps that divide all recorded prices and quantities.
         sources: The file of each event.
         reads: The files read.
     """
@@ -174,7 +174,7 @@ def in_order(ledger: Sequence[Event], book: Stream, trades: Stream) -> DayOrder:
 
 
 def _run_ranks(ledger: Sequence[Event], *streams: Stream) -> dict[str, int]:
-    """Return the rank of each run: as the ledger begins them, then by first arrival; empty if rows have no run."""
+    """Return the rank of each run: first in ledger order, then by first arrival; empty if messages have no run."""
     if any(len(stream) and stream.run.min() < 0 for stream in streams):
         return {}
     runs = list(dict.fromkeys(row.at.run_id for row in ledger))
@@ -188,7 +188,7 @@ def _run_ranks(ledger: Sequence[Event], *streams: Stream) -> dict[str, int]:
 
 
 def _sorted(stream: Stream, ranks: dict[str, int], by_time: bool) -> tuple[Stream, Ints]:
-    """Return a stream in the order of its keys, and the positions in its file that came after a later one."""
+    """Return a stream sorted by its keys, and the positions in its file that directly follow a later one."""
     key = _rising(stream.recv_us) if by_time else stream.recv_seq
     if ranks:
         key = np.array([ranks[name] for name in stream.runs] or [0], np.int64)[stream.run] * _PER_RUN + key
@@ -202,7 +202,7 @@ def _rising(stamps: Ints) -> Ints:
 
 
 def _first_of_id(trades: Stream) -> NDArray[np.bool_]:
-    """Return which trades are the first with their id."""
+    """Return a mask of the trades that are the first with their id."""
     kept = np.ones(len(trades), bool)
     if np.any(trades.first_id[1:] <= trades.first_id[:-1]):
         _, first = np.unique(trades.first_id, return_index=True)
@@ -234,7 +234,7 @@ def ledger_changes(
 
 
 def changes_by_id(order: DayOrder, snapshots: Sequence[Snapshot]) -> list[EpochChange]:
-    """Return the positions of the snapshots of a day without a ledger: before the first message that continues each."""
+    """Return the epoch changes of a day without a ledger: each snapshot before the first message that continues it."""
     changes = []
     book, at = order.book, 0
     for index, snapshot in enumerate(snapshots):
@@ -259,7 +259,7 @@ def sync_diffs(
         book: The messages, in order.
         changes: The starts of runs, ends of epochs and loaded snapshots, in order.
         snapshots: The snapshots.
-        findings: Counts the messages and snapshots that do not make a valid book.
+        findings: Counts the messages and snapshots that are not part of a valid book.
     """
     run = _SyncRun(book, snapshots, findings)
     at = 0
@@ -298,7 +298,7 @@ class _SyncRun:
             else:
                 repeated = verdict is Verdict.STALE and seen is not None and last[at] <= seen
                 name = "repeated_diffs" if repeated else _COUNTED[verdict]
-                self._findings.note(name, 1, (self._place(one, known) for one in [at]))
+                self._findings.note(name, 1, (self._place(message, known) for message in [at]))
                 if synced and not self._engine.synced:
                     book = self._book
                     gap = EpochChange(int(book.key[at]), int(book.recv_us[at]), int(book.recv_seq[at]), "gap")
@@ -329,7 +329,7 @@ class _SyncRun:
 
 
 def sync_frames(book: Stream, changes: Sequence[EpochChange], findings: DayFindings) -> SyncedEvents:
-    """Sync a day that has only frames: each is a complete book, and repetitions of the previous one are dropped."""
+    """Sync a day that has only frames: each is a complete book, and repetitions of the previous frame are dropped."""
     stops = np.searchsorted(book.key, [change.key for change in changes])
     new = ~book.repeats
     new[stops[stops < len(book)]] = True

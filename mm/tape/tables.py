@@ -37,7 +37,7 @@ _SNAPSHOT_CELLS = {
 
 
 def read_trades(path: Path, steps: Steps, spill: Spill, *, lenient: bool = False) -> Stream:
-    """Read the trades; a row's side is the aggressor's. *lenient* leaves out those off the tick."""
+    """Read the trades; a row's side is the aggressor's. *lenient* leaves out trades off the tick."""
     with closing(_Trades(path, steps, spill, lenient=lenient)) as trades:
         return trades.read()
 
@@ -45,8 +45,8 @@ def read_trades(path: Path, steps: Steps, spill: Spill, *, lenient: bool = False
 class _Trades:
     """The columns of a file of trades.
 
-    Cells are converted into columns one piece of the file at a time: ten cells per trade would need more memory than
-    the trade needs in the tape.
+    Cells are converted into columns one piece of the file at a time: ten cells per trade would take more memory than
+    the trade takes in the tape.
     """
 
     def __init__(self, path: Path, steps: Steps, spill: Spill, *, lenient: bool) -> None:
@@ -57,7 +57,7 @@ class _Trades:
         self._columns = {name: spill.growing(np.int64, room) for name in names}
         self._columns["side"] = spill.growing(np.int8, room)
         self._rows = self._kept = 0
-        self._left_out: list[int] = []  # their rows
+        self._left_out: list[int] = []  # rows of left-out trades
         self._ids_out: list[int] = []
         self._arrivals = _Arrivals(path)
 
@@ -90,26 +90,26 @@ class _Trades:
             column.close()
 
     def _take(self) -> None:
-        """Convert the cells of some rows into the columns."""
+        """Append the newly parsed cells to the columns."""
         cells = self._parser.take()
-        of = dict(zip(_TRADE_CELLS, np.ascontiguousarray(cells.T), strict=True))
+        cell = dict(zip(_TRADE_CELLS, np.ascontiguousarray(cells.T), strict=True))
         if self._lenient:
-            on_tick = of["price"] % self._steps.tick_e8 == 0
+            on_tick = cell["price"] % self._steps.tick_e8 == 0
             self._left_out += (np.flatnonzero(~on_tick) + self._rows).tolist()
-            self._ids_out += of["trade_id"][~on_tick].tolist()
-            of = {name: column[on_tick] for name, column in of.items()}
-        traded = of["trade_time_ms"]
-        found = {
-            "recv_us": self._arrivals.take(of["recv_time_us"], of["recv_time_ms"]),
-            "recv_seq": of["recv_seq"],
-            "run": of["run_id"],
-            "exchange_us": exchange_us(np.where(traded < 0, of["event_time_ms"], traded)),
-            "last_id": of["trade_id"],
-            "price": of["price"],
-            "qty": of["qty"],
-            "side": 1 - 2 * of["is_buyer_maker"],
+            self._ids_out += cell["trade_id"][~on_tick].tolist()
+            cell = {name: column[on_tick] for name, column in cell.items()}
+        traded = cell["trade_time_ms"]
+        new = {
+            "recv_us": self._arrivals.take(cell["recv_time_us"], cell["recv_time_ms"]),
+            "recv_seq": cell["recv_seq"],
+            "run": cell["run_id"],
+            "exchange_us": exchange_us(np.where(traded < 0, cell["event_time_ms"], traded)),
+            "last_id": cell["trade_id"],
+            "price": cell["price"],
+            "qty": cell["qty"],
+            "side": 1 - 2 * cell["is_buyer_maker"],
         }
-        for name, column in found.items():
+        for name, column in new.items():
             self._columns[name].add(column)
         self._rows += len(cells)
         self._kept += len(traded)
@@ -131,9 +131,9 @@ def read_frames(path: Path, steps: Steps) -> Stream:
     books = table.cells[:, -len(levels) :]
     prices, quantities = books[:, : 2 * top_n], books[:, 2 * top_n :]
     sides = np.repeat(np.array([1, -1], np.int8), top_n)
-    there = prices > 0
-    levels_there = there.sum(axis=1)
-    ends = np.cumsum(levels_there)
+    present = prices > 0
+    level_count = present.sum(axis=1)
+    ends = np.cumsum(level_count)
     ids = np.maximum(table["last_update_id"], 0)
     return Stream(
         read=table.read,
@@ -143,9 +143,9 @@ def read_frames(path: Path, steps: Steps) -> Stream:
         run=table["run_id"],
         exchange_us=exchange_us(table["event_time_ms"]),
         runs=table.words,
-        start=ends - levels_there,
+        start=ends - level_count,
         end=ends,
-        rows=[(sides[np.nonzero(there)[1]], prices[there], quantities[there], 1, 1)],
+        rows=[(sides[np.nonzero(present)[1]], prices[present], quantities[present], 1, 1)],
         first_id=ids,
         last_id=ids,
         repeats=np.concatenate((np.zeros(min(len(ids), 1), bool), (books[1:] == books[:-1]).all(axis=1))),
@@ -153,10 +153,10 @@ def read_frames(path: Path, steps: Steps) -> Stream:
 
 
 def read_snapshot(path: Path, steps: Steps, known_id: int | None, *, lenient: bool = False) -> Snapshot:
-    """Read a snapshot file; *known_id* is the lastUpdateId in the ledger, *lenient* as for trades.
+    """Read a snapshot file; *known_id* is the lastUpdateId in the ledger, *lenient* leaves out levels off the tick.
 
     Raises:
-        BrokenFile: If its rows have another id, several ids, or none if the ledger has none either.
+        BrokenFile: If its rows have another id, several ids, or neither they nor the ledger has one.
     """
     table = _Table(path, _SNAPSHOT_CELLS, steps, lenient=lenient)
     ids = set(table["lastUpdateId"].tolist())
@@ -225,28 +225,28 @@ class _Arrivals:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._rows = 0
-        self._wild: tuple[int, int] | None = None  # the first row with an invalid time, and that time
-        self._timeless: int | None = None
+        self._invalid: tuple[int, int] | None = None  # the first row with an invalid time, and that time
+        self._missing: int | None = None
 
     def take(self, micros: Ints, millis: Ints) -> Ints:
         """Return the times of the next rows in µs; errors in them are reported by `check`."""
-        without = micros < 0
-        if self._wild is None and (wild := without & (millis >= MS_BELOW)).any():
-            at = int(np.argmax(wild))
-            self._wild = self._rows + at, int(millis[at])
-        stamps = np.where(without, millis * US_PER_MS, micros)
-        if self._timeless is None and len(stamps) and stamps.min() < 0:
-            self._timeless = self._rows + int(np.argmax(stamps < 0))
+        no_micros = micros < 0
+        if self._invalid is None and (invalid := no_micros & (millis >= MS_BELOW)).any():
+            at = int(np.argmax(invalid))
+            self._invalid = self._rows + at, int(millis[at])
+        stamps = np.where(no_micros, millis * US_PER_MS, micros)
+        if self._missing is None and len(stamps) and stamps.min() < 0:
+            self._missing = self._rows + int(np.argmax(stamps < 0))
         self._rows += len(stamps)
         return stamps
 
     def check(self) -> None:
         """Raise BrokenFile if a time is invalid, or missing."""
-        if self._wild is not None:
-            row, millis = self._wild
+        if self._invalid is not None:
+            row, millis = self._invalid
             raise BrokenFile(f"{self._path}:{row + 2}: recv_time_ms {millis} is not a time in ms; restore the file")
-        if self._timeless is not None:
-            line = self._timeless + 2
+        if self._missing is not None:
+            line = self._missing + 2
             raise BrokenFile(f"{self._path}:{line}: neither recv_time_us nor recv_time_ms; restore the file")
 
 

@@ -1,8 +1,8 @@
-"""The fast path of models that use nothing deeper than the best prices: a tape of these and of trades alone.
+"""The fast path of models that use only the best prices: a tape of best prices and trades.
 
-It keeps the trades, the book events that change the best prices or the lots at them, and events that begin or end a
-book: about a tenth of the rows. Each book event has one level per side. A model that uses nothing deeper leaves the
-same journal as on the whole tape, to the byte (tests/backtest/test_top_of_book.py).
+It contains the trades, the book events that change the best prices or the lots at them, and events that begin or end a
+book: about a tenth of the rows. Each book event has one level per side. A model that uses no deeper levels writes the
+same journal as on the whole tape, byte for byte (tests/backtest/test_top_of_book.py).
 """
 
 from collections.abc import Iterator
@@ -28,15 +28,15 @@ class BestPrices(Tape):
     Attributes:
         place: Position of each event in the whole tape, int64[n].
         whole_us: When each event of the whole tape arrived, µs.
-        reach: int64[n], which resting orders an event can affect; the engine skips an event that affects none. The
+        reach: The resting orders that an event can affect, int64[n]; the engine skips an event that affects none. The
             lower half is the price of a trade, negative for a sell; 0 if only lots change; ``ALWAYS`` if the event must
-            be played. The upper half is the lots of the trade, at most ``ALWAYS``.
-        move_event, move_us: The book events that must be played, and their instants.
+            be processed. The upper half is the lots of the trade, at most ``ALWAYS``.
+        move_event, move_us: The book events that must be processed, and their instants.
         move_bid_ticks, move_ask_ticks: The best prices after each of them; 0 means none.
-        move_low_ticks, move_high_ticks: Between the previous one and it, no sell trades lower (``ALWAYS`` without one)
-            and no buy higher (0): orders outside both are not affected, and all events between are skipped at once. The
-            latter is ``ALWAYS`` for an event that does more than change prices: it is played.
-        low_ticks, high_ticks: The lowest and highest trade; 0 without trades.
+        move_low_ticks, move_high_ticks: Lowest sell trade since the previous one (``ALWAYS`` without any) and highest
+            buy trade (0): bids below and asks above are not affected; if there are no other orders, all events between
+            are skipped at once. The latter is ``ALWAYS`` for an event that begins or ends a book: it is processed.
+        low_ticks, high_ticks: Prices of the lowest and highest trade; 0 without trades.
     """
 
     PER_EVENT: ClassVar[tuple[str, ...]] = (*Tape.PER_EVENT, "place", "reach")
@@ -111,7 +111,7 @@ class BestPrices(Tape):
             yield "a book that begins or ends counts as a change of prices"
 
 
-# The arrays of its own; the others are those of the whole tape.
+# Arrays stored for the best prices; the others are shared with the whole tape.
 KEPT = (*EVENT_COLUMNS, "kind", "first_row", *ROW_COLUMNS, "top_event", "place", "reach", *BestPrices.MOVES)
 
 
@@ -122,11 +122,11 @@ def opened(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> BestPri
 
 def parts(tape: Tape) -> dict[str, Any]:
     """Return the parts of a tape, or of best prices, by name."""
-    return {one.name: getattr(tape, one.name) for one in fields(tape) if one.init}
+    return {field.name: getattr(tape, field.name) for field in fields(tape) if field.init}
 
 
 def forget_best(tape: Tape) -> None:
-    """Release the memory of the best prices of *tape* if they were used; make none."""
+    """Release the memory of the best prices of *tape* if they were used; do not compute them."""
     best = vars(tape).get("best")
     if best is not None:
         best.forget()
@@ -142,7 +142,7 @@ def project(tape: Tape) -> BestPrices:
 
 
 class Projection:
-    """Makes the best prices and trades of a tape, one span of its events at a time; earlier memory is released.
+    """Computes the best prices and trades of a tape, one span of its events at a time; earlier spans are released.
 
     Args:
         tape: The tape.
@@ -167,7 +167,7 @@ class Projection:
             self._release(begin, stop)
 
     def entry(self) -> dict[str, int]:
-        """Return its attributes that are not arrays."""
+        """Return the attributes that are not arrays."""
         ticks = self._ticks
         return {"low_ticks": int(ticks.min()) if len(ticks) else 0, "high_ticks": int(ticks.max(initial=0))}
 
@@ -180,8 +180,8 @@ class Projection:
         return {name: (DTYPES.get(name, np.int64), size) for name, size in sizes.items()}
 
     def pieces(self) -> Iterator[tuple[str, int, Column]]:
-        """Yield all arrays, one span after the other: the name, the position, and the items from there on."""
-        tape, printed = self._tape, _Printed()
+        """Yield all arrays in pieces, one span after the other: (name, position, items)."""
+        tape, trade_range = self._tape, _TradeRange()
         event = row = book = move = top = trade = 0  # number of each so far
         for begin, stop in self._spans():
             place = np.flatnonzero(self._wanted[begin:stop]) + begin
@@ -199,7 +199,7 @@ class Projection:
             price = np.where(ticks < ALWAYS, side * ticks, ALWAYS)
             reach[trades] = np.minimum(lots, ALWAYS) << 32 | price & _LOWER
             moves = np.flatnonzero(~trades)[books.moved]
-            low, high = printed.before(reach, moves)
+            low, high = trade_range.before(reach, moves)
             high[kind[moves] != DEPTH] = ALWAYS
             events = {name: getattr(tape, name)[place] for name in EVENT_COLUMNS}
             tops = tape.top_event[slice(*np.searchsorted(tape.top_event, (begin, stop)))]
@@ -237,7 +237,7 @@ class Projection:
 
     def _shown(self, first: int, stop: int) -> "_Books":
         """Return the book events ``first:stop`` as books of one level per side."""
-        before = min(first, 1)  # the book that the first one changes
+        before = min(first, 1)  # the previous book, which the first one changes
         events = self._books[first - before : stop]
         return _books(self._tape, events, self._tape.kind[events]).after(before)
 
@@ -253,14 +253,14 @@ class Projection:
         return rows
 
 
-class _Printed:
-    """The lowest price that sellers traded, and the highest that buyers traded, since the last move."""
+class _TradeRange:
+    """Lowest price of a sell trade and highest price of a buy trade since the last move."""
 
     def __init__(self) -> None:
         self._low, self._high = ALWAYS, 0
 
     def before(self, reach: Ints, moves: Ints) -> tuple[Ints, Ints]:
-        """Return both before each of the *moves* of the next events; prints before the previous move do not count."""
+        """Return both for each of *moves* in the next events: over the trades since the previous move."""
         price = reach.astype(np.int32)  # its lower half
         price[moves] = 0
         lows, highs = np.where(price < 0, -price, ALWAYS), np.maximum(price, 0)
@@ -300,22 +300,22 @@ class _Books(NamedTuple):
 
 
 def _books(tape: Tape, events: Ints, kind: NDArray[np.uint8]) -> _Books:
-    """Return the books after some book events of these kinds."""
+    """Return the books after the book events *events*, whose kinds are *kind*."""
     top = np.searchsorted(tape.top_event, events, side="right") - 1
     fresh = kind != DEPTH  # the book is empty before such an event's rows
     moved = fresh.copy()
     best: dict[int, Ints] = {}
     cells: list[tuple[NDArray[np.bool_], Ints, Ints]] = []
     columns = {1: (tape.top_bid_ticks, tape.top_bid_lots), -1: (tape.top_ask_ticks, tape.top_ask_lots)}
-    for side, (prices, shown) in columns.items():
-        best[side], lots = _at(prices, top), _at(shown, top)
+    for side, (prices, best_lots) in columns.items():
+        best[side], lots = _at(prices, top), _at(best_lots, top)
         before, lots_before = (np.concatenate(([0], column[:-1])) * ~fresh for column in (best[side], lots))
-        other = best[side] != before
-        there = (best[side] > 0) & (other | (lots != lots_before))
-        cells.append((other & (before > 0), before, np.zeros_like(lots)))
-        cells.append((there, best[side], lots))
-        moved |= other
-    chosen = np.stack([there for there, *_ in cells], axis=1)
+        price_moved = best[side] != before
+        added = (best[side] > 0) & (price_moved | (lots != lots_before))
+        cells.append((price_moved & (before > 0), before, np.zeros_like(lots)))
+        cells.append((added, best[side], lots))
+        moved |= price_moved
+    chosen = np.stack([added for added, *_ in cells], axis=1)
     rows: dict[str, NDArray[Any]] = {
         "row_side": np.broadcast_to(np.array([1, 1, -1, -1], np.int8), chosen.shape)[chosen],
         "row_ticks": np.stack([ticks for _, ticks, _ in cells], axis=1)[chosen],
@@ -325,5 +325,5 @@ def _books(tape: Tape, events: Ints, kind: NDArray[np.uint8]) -> _Books:
 
 
 def _at(column: Ints, top: Ints) -> Ints:
-    """Return the entries of a column at some top-of-book rows, 0 before the first."""
+    """Return the entries of a column at the top-of-book rows *top*, 0 before the first."""
     return np.where(top >= 0, column[top], 0) if len(column) else np.zeros_like(top)

@@ -36,7 +36,7 @@ cdef enum:
     BLOCK_ROWS = 1 << 20  # columns of 4 MiB: little memory until it is kept elsewhere, or released with its rows
     SHORTEST_LEVEL = 9  # bytes of ["1","0"]
     LONGEST_WORD = 64  # bytes
-    RECENT = 4  # words found again without Python
+    RECENT = 4  # number of latest words, which are looked up without Python
 
 cdef struct Recent:
     char text[LONGEST_WORD]
@@ -82,7 +82,7 @@ cdef class Column:
         return 0
 
     cdef int grow(self, Py_ssize_t room) except -1:
-        """Move to an array of *room* items, whose unused end touches no page."""
+        """Move to an array of *room* items, whose unused end takes no memory pages."""
         array = fresh(room, DTYPES[self.width])
         if self.used:
             array[: self.used] = self.array[: self.used]
@@ -96,7 +96,7 @@ cdef class Column:
         return 0
 
     cdef int remake(self, Py_ssize_t items, int64_t times, Py_ssize_t width) except -1:
-        """Multiply the first *items*, counted or not, in items of *width* bytes or more if necessary."""
+        """Multiply the first *items*, counted or not, by *times*; items get *width* bytes, or 8 if necessary."""
         values = self.array[:items].astype(np.int64) * times
         self.width = 8 if items and values.max() > INT32_MAX else width
         array = fresh(self.room, DTYPES[self.width])
@@ -112,7 +112,7 @@ cdef class Column:
 
 
 cdef class Words:
-    """Numbers words by first appearance."""
+    """Assigns numbers to words in the order of first appearance."""
 
     cdef readonly list words  # type: list[str]
     cdef Recent[RECENT] recent
@@ -128,7 +128,7 @@ cdef class Words:
         """Return the number of a word, -1 if it is too long."""
         cdef int i
         cdef Recent* slot
-        # A run id is in every row and changes a few times a day: comparing bytes saves a string and a look-up.
+        # A run id is in every row and changes a few times a day: comparing bytes avoids a string and a look-up.
         for i in range(RECENT):
             if size == self.recent[i].size and memcmp(text, self.recent[i].text, size) == 0:
                 return self.recent[i].code
@@ -208,7 +208,7 @@ cdef class LineParser:
         self.tail = start[: end - start]
 
     def finish(self, bint accept_last) -> int:
-        """Return the number of lines that are lost at the end: 1 if the last one is torn.
+        """Return the number of lines lost at the end: 1 if the last one is incomplete, else 0.
 
         Args:
             accept_last: Accept a last line that lacks only its newline.
@@ -270,7 +270,7 @@ cdef class DiffParser(LineParser):
         name, tick_e8, qty_step_e8: As for `LineParser`.
         room: Expected number of messages; more are accepted, but cause a copy to larger memory.
         lenient: Leave out levels off the tick, and count them.
-        keep: Called with each full block; returns it in other memory. None: it stays where it is.
+        keep: Called with each full block; returns it in other memory. None: it stays in the same memory.
 
     Attributes:
         recv_us, recv_seq, run, exchange, first_id, last_id: One item per message; -1 if a key is absent. ``run`` is a
@@ -447,8 +447,8 @@ cdef class DiffParser(LineParser):
         at[0] = p
         if take(at, c"]"):
             return 0
-        # Nearly all of a day's bytes pass this loop. The position stays in a local, which a register can hold; levels
-        # are written after the counted rows, and count only when the whole message is valid (`line`).
+        # Nearly all of a day's bytes are parsed in this loop. The position is a local, so that it can stay in a
+        # register; levels are written after the counted rows, and counted when the whole message is valid (`line`).
         while True:
             if self.end - p < USUAL_LEVEL or not usual_level(&p, &price, &qty):
                 self.level(&p, &price, &qty)
@@ -462,7 +462,7 @@ cdef class DiffParser(LineParser):
                 row += 1
             if not take(&p, c","):
                 break
-        memset(self.side.data + first, side, row - first)  # not item by item: a store of bytes may change any field
+        memset(self.side.data + first, side, row - first)  # per item, a store of bytes could alias any field
         self.fresh = row - self.side.used
         at[0] = p
         if not take(at, c"]"):
@@ -523,7 +523,7 @@ cdef class TableParser(LineParser):
 
     cdef readonly Column cells
     cdef dict columns
-    cdef Column plan  # for each field of a row, in file order: its Cell, and which item of the row it becomes
+    cdef Column plan  # for each field of a row, in file order: its Cell, and its index in the row
     cdef Py_ssize_t fields, width
 
     def __init__(
@@ -541,7 +541,7 @@ cdef class TableParser(LineParser):
         return taken
 
     cdef int header(self) except -1:
-        """Plan how to read the rows under this header."""
+        """Set the plan for reading the rows under this header."""
         text = self.start[: self.end - self.start].decode("utf-8", "replace")
         names = [name.strip() for name in text.removeprefix("\ufeff").split(",")]
         needed = [name for name, cell in self.columns.items() if not cell & OPTIONAL]
@@ -670,7 +670,7 @@ def place_rows(
     cdef Py_ssize_t i
     cdef int64_t to
     with nogil:
-        # In tape order: writes are sequential; reads jump, but by whole messages.
+        # In tape order: writes are sequential; reads are not, but each covers a whole message.
         for i in range(start.shape[0]):
             run[0], run[1], to = start[i], end[i], where[i]
             if run[0] < 0 or run[0] >= side.shape[0] or run[0] == run[1]:

@@ -18,7 +18,7 @@ _FIELD_NAME, _FIELD_KIND, _FIELD_TYPE, _FIELD_CHILDREN = 0, 2, 3, 5
 _INT_BITS, _INT_SIGNED = 0, 1
 _MESSAGE_KIND, _MESSAGE_HEADER = 1, 2
 _BATCH_ROWS, _BATCH_NODES, _BATCH_BUFFERS, _BATCH_COMPRESSION = 0, 1, 2, 3
-_MOST = 1_000  # of any count: a damaged one must not fill the memory
+_MOST = 1_000  # limit of any count: a damaged count must not fill the memory
 _BUFFERS = 4  # of a list column: null flags of rows and start of their items; null flags of items, and the items
 
 
@@ -37,7 +37,7 @@ class _Part(NamedTuple):
     at: int
 
     def number(self, form: str, at: int) -> int:
-        """Return the number that is stored *at* this many bytes after the start."""
+        """Return the number stored *at* bytes after the start."""
         found: int = struct.unpack_from(form, self.data, self.at + at)[0]
         return found
 
@@ -99,10 +99,10 @@ def read_layout(data: Any) -> tuple[dict[bytes, bytes], dict[str, ColumnPlace]]:
         length = _Part(data, size - len(_MAGIC) - 4)
         footer = _root(data, length.at - length.number("<i", 0))
         schema = footer.table(_FOOTER_SCHEMA)
-        metadata = {one.text(0): one.text(1) for one in schema.tables(_SCHEMA_METADATA)}
+        metadata = {pair.text(0): pair.text(1) for pair in schema.tables(_SCHEMA_METADATA)}
         (block,) = footer.structs(_FOOTER_BATCHES, 24)
         begin = block.number("<q", 0)
-        message = _root(data, begin + 8)  # after a mark and its own length
+        message = _root(data, begin + 8)  # after a marker and its own length
         if message.value(_MESSAGE_KIND, "<B") != _RECORD_BATCH:
             raise ValueError("its first message is not a record batch")
         batch = message.table(_MESSAGE_HEADER)

@@ -3,7 +3,7 @@
 A busy day has millions of rows. They stay in the blocks in which they were read, with two or three bytes for each eight
 bytes of the tape's columns, until they are copied in order, one window at a time; a block is released after the last
 window that needs it. Event columns are replaced one at a time, so that there are never two complete sets. If the day
-will be kept, blocks and columns wait in files (`mm.tape.spill`), and memory has only one window of them.
+will be kept, blocks and columns are stored in files (`mm.tape.spill`), and memory contains only one window of them.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -148,7 +148,7 @@ class EventColumns:
 
 
 class TapeBuilder:
-    """Plays the book of a day once, and then returns the arrays of its tape, once.
+    """Replays the book of a day once, and then returns the arrays of its tape, once.
 
     Events that leave the book crossed or locked become GAPs, further events up to the next SNAPSHOT are left out
     (except trades), and KEYFRAMEs are inserted.
@@ -183,25 +183,25 @@ class TapeBuilder:
         return sizes | {"first_row": events + 1}
 
     def arrays(self) -> dict[str, Column]:
-        """Return all arrays, in memory; rows are released on the way, so this can be done once."""
+        """Return all arrays, in memory; rows are released meanwhile, so this can be done once."""
         rows, first_row = new_rows(int(self.events.size.sum())), bounds(self.events.size)
 
         def place(begin: int, stop: int) -> None:
             at, end = int(first_row[begin]), int(first_row[stop])
             self._place(begin, stop, (rows[0][at:end], rows[1][at:end], rows[2][at:end]))
 
-        with ThreadPoolExecutor(1) as other:
+        with ThreadPoolExecutor(1) as executor:
             for begin, stop in self._rows.consumed(self.events.start, self.events.size):
                 middle = int(np.searchsorted(first_row, (first_row[begin] + first_row[stop]) // 2))
-                first_half = other.submit(place, begin, middle)
+                first_half = executor.submit(place, begin, middle)
                 place(middle, stop)
                 first_half.result()
         return self._columns(first_row) | dict(zip(ROW_COLUMNS, rows, strict=True))
 
     def pieces(self) -> Iterator[tuple[str, int, Column]]:
-        """Yield all arrays, one window of rows at a time: the name, the position, and the items from there on.
+        """Yield all arrays in pieces, one window of rows at a time: (name, position, items).
 
-        The builder is empty after the last.
+        The builder is empty after the last piece.
         """
         for name, column in self._columns(bounds(self.events.size)).items():
             yield name, 0, column
@@ -236,16 +236,16 @@ class TapeBuilder:
             self._place(*span, rows)
             return part, rows
 
-        with ThreadPoolExecutor(1) as other:
+        with ThreadPoolExecutor(1) as executor:
             ready = None
             while True:
                 span = next(spans, None)  # this may release the rows before it: all of them have been placed
-                coming = other.submit(placed, span) if span else None
+                pending = executor.submit(placed, span) if span else None
                 if ready:
                     yield ready
-                if coming is None:
+                if pending is None:
                     return
-                ready = coming.result()
+                ready = pending.result()
 
     def _place(self, begin: int, stop: int, target: Rows) -> None:
         """Write the rows of the events ``begin:stop`` to *target*, in order."""
@@ -255,7 +255,7 @@ class TapeBuilder:
         release(size)
 
     def _play(self, keyframe_after: NDArray[np.uint8]) -> tuple[list[EventName], list[Ints]]:
-        """Play the book; return the events that left it crossed, and the columns of best prices."""
+        """Replay the book; return the events that left it crossed, and the columns of best prices."""
         events, replay = self.events, TapeReplay()
         kept, path = np.ones(len(events), np.uint8), [np.empty((0, 5), np.int64)]
         with closing(self._ordered(windows(bounds(events.size)))) as ordered:
@@ -300,7 +300,7 @@ class TapeBuilder:
 
 
 def merged(day: "SyncedDay", spill: Spill) -> tuple[EventColumns, RowBlocks, Ints]:
-    """Return the ordered events of a synced day, their rows, and the events with a raised instant.
+    """Return the ordered events of a synced day, their rows, and the positions of the events with a raised instant.
 
     The columns and rows of book and trades are moved, one after another, to *spill*: both streams are empty afterwards.
     """
@@ -322,9 +322,9 @@ def merged(day: "SyncedDay", spill: Spill) -> tuple[EventColumns, RowBlocks, Int
 
     def ordered(place: int, of_book: Column, of_trades: Column) -> Column:
         trim_heap()  # memory of previous columns, too small for this one
-        there = unordered.view(of_book.dtype)[: len(order)]
+        joined = unordered.view(of_book.dtype)[: len(order)]
         return spill.kept(
-            np.concatenate((changes[:, place].astype(of_book.dtype), of_book, of_trades), out=there)[order]
+            np.concatenate((changes[:, place].astype(of_book.dtype), of_book, of_trades), out=joined)[order]
         )
 
     def column(name: str, place: int) -> Ints:
@@ -360,20 +360,20 @@ def _rising(raw_us: Ints, spill: Spill) -> tuple[Ints, Ints]:
 def _changes(day: "SyncedDay", snapshot_rows: Sequence[int]) -> tuple[Ints, Ints]:
     """Return the events of epoch changes, and their keys.
 
-    Columns: kind, instant, exchange's instant, number, id, first row and number of rows. Messages that waited for a
-    snapshot come after it, at its instant.
+    Columns: kind, instant, exchange's instant, number, id, first row and number of rows. Messages that were
+    buffered for a snapshot come after it, at its instant.
     """
     events, keys = [], []
     book = day.book
-    for change, waiting in day.events.changes:
-        keys += [change.key] * (1 + len(waiting))
+    for change, buffered in day.events.changes:
+        keys += [change.key] * (1 + len(buffered))
         if change.kind != "snapshot":
             events.append((GAP, change.recv_us, 0, change.recv_seq, 0, 0, 0))
             continue
         snapshot, first = day.snapshots[change.snapshot], snapshot_rows[change.snapshot]
         rows = first, len(snapshot.rows[0])
         events.append((SNAPSHOT, change.recv_us, 0, change.recv_seq, snapshot.last_update_id, *rows))
-        for at in waiting:
+        for at in buffered:
             rows = int(book.start[at]), int(book.end[at] - book.start[at])
             what = (book.exchange_us[at], book.recv_seq[at], book.last_id[at])
             events.append((DEPTH, change.recv_us, *what, *rows))
@@ -382,28 +382,28 @@ def _changes(day: "SyncedDay", snapshot_rows: Sequence[int]) -> tuple[Ints, Ints
 
 def built_by_hand(events: Sequence[tuple[Any, ...]]) -> TapeBuilder:
     """Return a builder for events in the forms of `Tape.of`; raises ValueError as it does."""
-    wanted = [event for event in events if event[1] != "keyframe"]
+    played = [event for event in events if event[1] != "keyframe"]
     frames = [place for place, event in enumerate(events) if event[1] == "keyframe"]
-    after = np.zeros(len(wanted), np.uint8)
+    after = np.zeros(len(played), np.uint8)
     after[[place - 1 - nth for nth, place in enumerate(frames)]] = 1
-    rows = [_rows_of(event) for event in wanted]
+    rows = [_rows_of(event) for event in played]
     flat = np.array([row for group in rows for row in group], np.int64).reshape(-1, 3)
     sizes = np.array([len(group) for group in rows], np.int64)
     blocks = RowBlocks((1, 1))
     blocks.add((flat[:, 0].astype(np.int8), flat[:, 1].copy(), flat[:, 2].copy(), 1, 1))
     columns = EventColumns(
-        event_us=np.array([event[0] for event in wanted], np.int64),
-        event_exch_us=np.array([event[5] if len(event) > 5 else event[0] for event in wanted], np.int64),
-        recv_seq=np.arange(1, len(wanted) + 1),
-        event_id=np.array([0 if event[1] == "gap" else place for place, event in enumerate(wanted, 1)], np.int64),
-        kind=np.array([_KIND_CODES[event[1]] for event in wanted], np.uint8),
+        event_us=np.array([event[0] for event in played], np.int64),
+        event_exch_us=np.array([event[5] if len(event) > 5 else event[0] for event in played], np.int64),
+        recv_seq=np.arange(1, len(played) + 1),
+        event_id=np.array([0 if event[1] == "gap" else place for place, event in enumerate(played, 1)], np.int64),
+        kind=np.array([_KIND_CODES[event[1]] for event in played], np.uint8),
         start=np.cumsum(sizes) - sizes,
         size=sizes,
     )
     builder = TapeBuilder(columns, blocks, after)
     if builder.crossed:
         place = builder.crossed[0].recv_seq - 1
-        raise ValueError(f"event {place} leaves the book crossed or locked: {wanted[place]}")
+        raise ValueError(f"event {place} leaves the book crossed or locked: {played[place]}")
     return builder
 
 

@@ -35,10 +35,10 @@ DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {
 }
 
 AS_BEFORE = -1
-"""Instant of an event that is noticed only later: that of the previous event."""
+"""Placeholder instant of an event that is detected later: it gets the instant of the previous event."""
 
 MANY_EVENTS = 1 << 21
-"""In a larger tape, memory that can be read again is released while it is played: slower, with less memory."""
+"""In a larger tape, memory that can be read again is released during replay: slower, with less memory."""
 _LARGE = 1 << 20
 _KEPT, _MAPPED = 1 << 28, 1 << 25  # freed memory to keep; size from which blocks are returned at once
 PIECE = 1 << 20
@@ -87,7 +87,7 @@ class TapeMeta:
     Attributes:
         inputs: Path (relative to the data root), bytes and sha256 of every file read.
         counts: Number of findings and repairs: gaps, stale updates, duplicate trades, …
-        warnings: The same as sentences that name the file.
+        warnings: The same as sentences that contain the file.
         excluded: Excluded parts of the day with reasons, as sentences.
         last_update_id: Id of the book at the end; None without a valid book.
         venue: The market, as in ``schema.json``.
@@ -209,13 +209,13 @@ def trim_heap() -> None:
 
 
 def return_freed() -> None:
-    """Return freed memory at once from now on (glibc keeps up to 64 MB per thread); memory costs clearing again."""
+    """Return freed memory at once from now on (glibc keeps up to 64 MB per thread); allocations must clear it again."""
     _hold_freed(_LARGE, _LARGE)
     trim_heap()
 
 
 def keep_freed() -> None:
-    """Keep up to `_KEPT` bytes of freed memory for what needs as much again; without effect outside glibc.
+    """Keep up to `_KEPT` bytes of freed memory for later allocations; without effect outside glibc.
 
     By default the GNU C library returns it to the system, which clears it again page by page.
     """
@@ -223,7 +223,7 @@ def keep_freed() -> None:
 
 
 def _hold_freed(mapped_bytes: int, kept_bytes: int) -> None:
-    """Have glibc return freed blocks of *mapped_bytes* or more at once, and keep *kept_bytes* of other free memory."""
+    """Let glibc return freed blocks of *mapped_bytes* or more at once, and keep *kept_bytes* of other free memory."""
     _call_libc("mallopt", -3, mapped_bytes)  # M_MMAP_THRESHOLD
     _call_libc("mallopt", -1, kept_bytes)  # M_TRIM_THRESHOLD
 

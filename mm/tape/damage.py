@@ -1,4 +1,4 @@
-"""The rest of a sealed day that differs from its manifest, and the spans that are lost."""
+"""The usable rest of a sealed day that differs from its manifest, and its lost spans."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ _HOLES = {"trades": "trade_gap", "diffs": "gap"}
 
 
 class _Placed(NamedTuple):
-    """The first and the last id of a row, and its arrival in µs."""
+    """The first and the last id of a row, and its receive time in µs."""
 
     first: int
     last: int
@@ -38,7 +38,7 @@ class _Placed(NamedTuple):
 def what_is_left(folder: DayFolder, harmed: Sequence[Harm]) -> Iterator[tuple[DayFolder, Losses]]:
     """Yield a copy of *folder* with the complete rows of the files *harmed*, and the losses.
 
-    The rest of each file is used as it is; its lost rows are located by the ids around them, and by the ids of its
+    The rest of each file is used unchanged; its lost rows are located by the ids around them, and by the ids of its
     first and last row in the manifest.
 
     Raises:
@@ -55,7 +55,7 @@ def what_is_left(folder: DayFolder, harmed: Sequence[Harm]) -> Iterator[tuple[Da
 
 
 class _Rest:
-    """Copies the rest of each file of *folder* to *left*."""
+    """Copies the usable rest of each file of *folder* to *left*."""
 
     def __init__(self, folder: DayFolder, left: DayFolder, harmed: Sequence[Harm]) -> None:
         self._folder = folder
@@ -89,7 +89,7 @@ class _Rest:
         self._notes.append(f"{harm.path.name}: {harm.what}; {consequence}")
 
     def _stream(self, kind: str, path: Path, harm: Harm) -> None:
-        """Copy the rest of a file of rows."""
+        """Copy the usable rest of a file of rows."""
         if harm.entry is None or (kind == "frames" and self._has_diffs):
             self._note(harm, "nothing of it is played")
             return
@@ -120,7 +120,7 @@ class _Rest:
     def _spans_of(
         self, kind: str, entry: FileEntry, rows: Sequence[_Placed]
     ) -> tuple[list[tuple[int | None, int | None]], bool]:
-        """Return the spans of lost rows, and whether rows are missing within, which the reader finds by their ids."""
+        """Return the spans of lost rows, and whether rows between them are missing, which readers detect by id."""
         if not rows:
             return [], False
         spans: list[tuple[int | None, int | None]] = []
@@ -128,12 +128,12 @@ class _Rest:
             spans.append((None, rows[0].us))
         if rows[-1].last != entry.last_id:
             spans.append((rows[-1].us, None))
-        jumps = [(one, other) for one, other in pairwise(rows) if other.first > one.last + 1]
+        jumps = [(before, after) for before, after in pairwise(rows) if after.first > before.last + 1]
         if kind == "events":
-            return spans + [(one.us, other.us) for one, other in jumps], False
+            return spans + [(before.us, after.us) for before, after in jumps], False
         view = LedgerView.of(self._left, DefectList(self._left))
         declared = view.holes(_HOLES[kind]) if kind in _HOLES else IdRanges()
-        lost = kind in _HOLES and any(not declared.covers(one.last + 1, other.first - 1) for one, other in jumps)
+        lost = kind in _HOLES and any(not declared.covers(before.last + 1, after.first - 1) for before, after in jumps)
         return spans, lost
 
     def _without_snapshot(self, name: str) -> None:

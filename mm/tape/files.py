@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mm.tape._parse import Block, LineParser
 
 FEW = 3
-"""Number of places of one finding that are named; the others are counted."""
+"""Number of reported places per finding; further ones are only counted."""
 
 PER_MESSAGE = (
     "recv_us",
@@ -69,7 +69,7 @@ class FileRead:
     Attributes:
         path: The file.
         bytes: Its size on disk.
-        sha256: Of those bytes.
+        sha256: SHA-256 of those bytes.
         cut_off: Whether it is gzip and ends in the middle of a member.
         lines: Complete lines, including the header.
         torn_lines: 1 if its last line is incomplete, else 0.
@@ -91,13 +91,13 @@ def parse_file(path: Path, parser: "LineParser", take: Callable[[], None] = lamb
     """
     with path.open("rb") as stream:
         text = _Text(stream)
-        with closing(_ahead(text)) as pieces:  # no thread may continue reading after a refused line
+        with closing(_ahead(text)) as pieces:  # no thread may continue reading after a rejected line
             for piece in pieces:
                 parser.feed(piece)
                 take()
     if text.packed.size == 0:
-        bookless = "; a day without depth messages has no book" if ".ndjson" in path.name else ""
-        raise BrokenFile(f"{path}: the file is empty (0 bytes); restore it, or import the day again{bookless}")
+        no_book = "; a day without depth messages has no book" if ".ndjson" in path.name else ""
+        raise BrokenFile(f"{path}: the file is empty (0 bytes); restore it, or import the day again{no_book}")
     # A truncated CSV row may look complete; a truncated JSON object cannot.
     whole_if_parsed = not text.cut_off or path.name.removesuffix(PACKED).endswith(".ndjson")
     torn = parser.finish(whole_if_parsed)
@@ -135,7 +135,7 @@ class _HashedStream(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]  # of all buffers, these
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]  # only these are used
         size: int = self._stream.readinto(buffer)  # type: ignore[attr-defined]  # every file opened here has it
         self.digest.update(memoryview(buffer)[:size])
         self.size += size
@@ -194,13 +194,13 @@ def _text_from(path: Path, offset: int) -> bytes:
 
 
 def _ahead(text: _Text) -> Generator[memoryview, None, None]:
-    """Yield all pieces while another thread reads the next one; a piece is valid until the next."""
+    """Yield all pieces while another thread reads the next one; a piece is valid until the next one is requested."""
     buffers = (bytearray(_PIECE), bytearray(_PIECE))
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(text.readinto, buffers[0])
-        while size := coming.result():
+        pending = reader.submit(text.readinto, buffers[0])
+        while size := pending.result():
             buffers = buffers[::-1]
-            coming = reader.submit(text.readinto, buffers[0])
+            pending = reader.submit(text.readinto, buffers[0])
             yield memoryview(buffers[1])[:size]
 
 
@@ -226,19 +226,19 @@ class Stream:
     Attributes:
         read: The result of reading the file.
         steps: The greatest steps that divide its prices and quantities.
-        recv_us: When each message arrived, µs.
-        recv_seq: Its number within the day; -1 if the file has none.
+        recv_us: Receive time of each message, µs.
+        recv_seq: Its sequence number within the day; -1 if the file has none.
         run: Its run, as a position in *runs*; -1 if the file has none.
-        exchange_us: When it happened by the exchange's clock, µs; 0 if unknown.
+        exchange_us: Its exchange timestamp, µs; 0 if unknown.
         runs: Run ids by first appearance.
         start, end: The rows of message m are ``start[m]:end[m]``.
-        rows: (side, price, quantity, tick, lot) in blocks; no message is in two. Prices are in units of the block's
+        rows: (side, price, quantity, tick, lot) in blocks; no message is split. Prices are in units of the block's
             tick and quantities of its lot, in 1e-8.
-        first_id, last_id: Update ids of a depth message or frame; both the id of a trade.
+        first_id, last_id: First and last update id of a depth message or frame; both are the id of a trade.
         repeats: Whether a frame shows the same book as the previous frame.
-        key: Its position in the day's order of messages (`mm.tape.sync`); empty before they are ordered.
+        key: Its sort key in the day's order of messages (`mm.tape.sync`); empty before they are ordered.
         left_out, first_left_out: Number of levels or trades off the tick that were left out, and the line of the first.
-        ids_out: Ids of these trades, which are not missing.
+        ids_out: Ids of these trades, which do not count as missing.
     """
 
     read: FileRead
@@ -325,15 +325,15 @@ def read_diffs(path: Path, steps: Steps, spill: Spill, *, lenient: bool = False)
 
 
 def lines_expected(path: Path, packed_bytes: int) -> int:
-    """Return an estimate of the lines of *path*, rather too high, given the compressed bytes per line."""
+    """Return a high estimate of the number of lines of *path*, given the compressed bytes per line."""
     return 1024 + path.stat().st_size // (packed_bytes if path.suffix == PACKED else 3 * packed_bytes)
 
 
 def steps_of(parser: "LineParser") -> Steps:
-    """Return the steps that a parser was given or has inferred."""
+    """Return the given or inferred steps of a parser."""
     return Steps(parser.tick_e8, parser.lot_e8)
 
 
 def exchange_us(stamps: Ints) -> Ints:
-    """Return exchange stamps, in ms or µs, converted to µs; 0 if there is none."""
+    """Return exchange timestamps, in ms or µs, converted to µs; 0 if there is none."""
     return np.where(stamps < MS_BELOW, np.maximum(stamps, 0) * US_PER_MS, stamps)

@@ -1,9 +1,9 @@
-"""Tapes kept as Arrow files, so that opening one maps it and copies nothing.
+"""Tapes kept as Arrow files, which are memory-mapped and not copied when opened.
 
-A file has one row, whose columns are lists. Its entry has the tape's other attributes, and the origin of the tape:
-options, inputs and code. If any of these has changed, the tape is made again. One more column has the checksums of the
-entry and of the other columns; they and the invariants of the tape are verified once for each identity of the file, and
-if one is violated, the tape is made again, with a note.
+A file has one row, whose columns are lists. Its entry contains the tape's other attributes, and the origin of the tape:
+options, inputs and code. If any of these has changed, the tape is built again. One more column contains the checksums
+of the entry and of the other columns; they and the invariants of the tape are verified once for each identity of the
+file. If one is violated, the tape is built again, with a note.
 """
 
 import hashlib
@@ -52,12 +52,12 @@ if TYPE_CHECKING:
 _ENTRY = b"mm.tape"
 _SUMS = "crc32"
 MAKER = "mm.tape.load"
-"""The module that imports all code that makes a tape, or its best prices."""
+"""The module that imports all code that builds a tape, or its best prices."""
 
 Json = dict[str, Any]
 Kept = TypeVar("Kept", bound="Tape | LevelIndex | BookRows")
 Pieces = Iterable[tuple[str, int, Column]]
-"""Parts of columns: the name, the position, and the items from there on; the parts of a column are in order."""
+"""Parts of columns as (name, position, items); the parts of a column are in order."""
 Shapes = Mapping[str, tuple[Any, int]]
 """Item type and length of each column, in order."""
 
@@ -69,7 +69,7 @@ class KeptTape:
     Attributes:
         path: Its file, which need not exist.
         key: The required origin of its tape, without the code: options, and size and time of each input. None: the
-            caller has verified the file's content, which may have been made elsewhere.
+            caller has verified the file's content, which may have been built elsewhere.
     """
 
     path: Path
@@ -84,13 +84,13 @@ class KeptTape:
         return cls(folder / f"{day.symbol}_{day.day}_{name}.arrow", json.dumps([options, files]))
 
     def read(self, notes: list[str]) -> Tape | None:
-        """Map the tape; None if there is none, or a stale or damaged one.
+        """Map the tape; None if it is missing, stale or damaged.
 
-        For each damaged file a line is added to *notes*: the tape's own, or that of its best prices.
+        A line is added to *notes* for each damaged file: that of the tape, of its best prices or of its levels.
         """
         tape = self._read(ARRAYS, partial(_tape, self.path), notes)
         if tape is None:
-            _code()  # the digest of the code that makes it, before an edit can change the code
+            _code()  # hash the code that builds it now, before an edit can change the code
             return None
         from mm.tape import level_changes, top_of_book
 
@@ -130,20 +130,20 @@ class KeptTape:
         return KeptTape(self.path.with_suffix(f".{what}.arrow"), self.key or self.path.stem)
 
     def _best(self, tape: Tape) -> "BestPrices":
-        """Make the best prices of *tape*, and keep them."""
+        """Compute the best prices of *tape*, and keep them."""
         from mm.tape import top_of_book
 
-        place, opened = self._sibling(), partial(top_of_book.opened, tape)
+        sibling, opened = self._sibling(), partial(top_of_book.opened, tape)
         made = top_of_book.Projection(tape)
-        written = place._written(made.shapes(), made.pieces(), made.entry())
+        written = sibling._written(made.shapes(), made.pieces(), made.entry())
         del made
         trim_heap()  # memory of the spans of the tape
-        return (place._read(top_of_book.KEPT, opened, []) if written else None) or top_of_book.project(tape)
+        return (sibling._read(top_of_book.KEPT, opened, []) if written else None) or top_of_book.project(tape)
 
     def _ahead(self, tape: Tape, part: Tape) -> "ExchangePrices":
         """Return the best prices in the exchange's order of *part*, which is *tape* or a window, in lots of any size.
 
-        Those of *tape* are kept; a window has its own clock offset, and they are made for it each time.
+        Those of *tape* are kept; a window has its own clock offset, so they are computed for it each time.
         """
         from mm.tape import feed
 
@@ -153,60 +153,60 @@ class KeptTape:
         return whole if whole.instrument.lot_e8 == lot_e8 else whole.on_lot(lot_e8)
 
     def _exchange(self, tape: Tape) -> "ExchangePrices":
-        """Open the best prices of *tape* in the exchange's order; if there are none, make and keep them."""
+        """Open the best prices of *tape* in the exchange's order; if there are none, compute and keep them."""
         from mm.tape import feed
 
-        place, opened = self._sibling("feed"), partial(feed.opened, tape)
-        kept = place._read(feed.KEPT, opened, [])
+        sibling, opened = self._sibling("feed"), partial(feed.opened, tape)
+        kept = sibling._read(feed.KEPT, opened, [])
         if kept:
             return kept
         made = feed.exchange_prices(tape)
         _release(tape)
         try:
-            place.write(made.columns(), made.entry())
+            sibling.write(made.columns(), made.entry())
         except OSError:  # as for the best prices
             return made
         del made
-        return place._read(feed.KEPT, opened, []) or feed.exchange_prices(tape)
+        return sibling._read(feed.KEPT, opened, []) or feed.exchange_prices(tape)
 
     def _levels(self, tape: Tape) -> "LevelIndex":
-        """Make the changes of the levels of *tape*, and keep them."""
+        """Compute the level index of *tape*, and keep it."""
         from mm.tape import _book, level_changes
 
-        place, opened = self._sibling("levels"), partial(level_changes.opened, tape)
+        sibling, opened = self._sibling("levels"), partial(level_changes.opened, tape)
         making = level_changes.Making.of(tape)
         begin, page, size = making.begin, making.page, int(making.begin[-1])
-        every, words = _book.EVERY, level_changes.CHANGE.itemsize // 4
-        sizes = {"page": len(page), "begin": len(begin), "change": size * words, "mark": -(-size // every)}
+        per_mark, words = _book.EVERY, level_changes.CHANGE.itemsize // 4
+        sizes = {"page": len(page), "begin": len(begin), "change": size * words, "mark": -(-size // per_mark)}
         shapes = {name: (DTYPES.get(name, np.int64), length) for name, length in sizes.items()}
 
         def pieces() -> Iterator[tuple[str, int, Column]]:
             yield from (("page", 0, page), ("begin", 0, begin))
             for at, change in making.pieces():
                 yield "change", at * words, change.view(np.int32)
-                yield "mark", -(-at // every), change["event"][-at % every :: every]
+                yield "mark", -(-at // per_mark), change["event"][-at % per_mark :: per_mark]
 
-        kept = place._read(level_changes.KEPT, opened, []) if place._written(shapes, pieces()) else None
+        kept = sibling._read(level_changes.KEPT, opened, []) if sibling._written(shapes, pieces()) else None
         return kept or level_changes.level_changes(tape)
 
     def _book_rows(self, tape: Tape) -> "BookRows | None":
-        """Open the rows of the books of *tape*; if there are none, make and keep them, if they are small enough."""
+        """Open the rows of the books of *tape*; if there are none, write and keep them, if they are small enough."""
         from mm.tape import book_rows
 
-        place, opened = self._sibling("rows"), partial(book_rows.opened, tape)
-        kept = place._read(book_rows.KEPT, opened, [])
+        sibling, opened = self._sibling("rows"), partial(book_rows.opened, tape)
+        kept = sibling._read(book_rows.KEPT, opened, [])
         if kept or not book_rows.fits(tape):
             return kept
-        written = place._written(book_rows.shapes(tape), book_rows.pieces(tape))
-        return (place._read(book_rows.KEPT, opened, []) if written else None) or book_rows.book_rows(tape)
+        written = sibling._written(book_rows.shapes(tape), book_rows.pieces(tape))
+        return (sibling._read(book_rows.KEPT, opened, []) if written else None) or book_rows.book_rows(tape)
 
     def _written(self, shapes: Shapes, pieces: Pieces, entry: Json | None = None) -> bool:
-        """Write the file; return False if that is impossible: a full disk, or another user's."""
+        """Write the file; return False if that is impossible: a full disk, or a file of another user."""
         try:
             with self._unfinished() as path:
                 write_arrow(path, self._keyed(entry or {}), shapes, pieces)
         except OSError:
-            return False  # it is made again next time
+            return False  # it is computed again next time
         return True
 
     def _read(self, names: Sequence[str], made: Callable[[Json, Json], Kept], notes: list[str]) -> Kept | None:
@@ -249,7 +249,7 @@ class KeptTape:
 
 @cache
 def _code() -> Json:
-    """Return the digest of the code that makes a tape in this process, and size and time of each of its files."""
+    """Return the digest of the code that builds a tape in this process, and size and time of each of its files."""
     files = code_files(MAKER)
     return {"digest": digest(files), "files": _stats(name for name, sha256 in files.items() if sha256)}
 
@@ -283,7 +283,7 @@ def _tape(path: Path, entry: Json, arrays: Json) -> Tape:
     meta, instrument = entry["meta"], entry["instrument"]
     inputs = tuple((path, size, digest) for path, size, digest in meta["inputs"])
     lists = {name: tuple(meta[name]) for name in ("warnings", "excluded")}
-    lists["funding"] = tuple(Payment(*one) for one in meta["funding"])
+    lists["funding"] = tuple(Payment(*payment) for payment in meta["funding"])
     facts = TapeFacts(
         **entry
         | {
@@ -310,7 +310,7 @@ class ArrowFile:
     sums: dict[str, int]
 
     def wrong_sums(self) -> Iterator[str]:
-        """Yield a sentence for each column with a wrong checksum; pages are released on the way."""
+        """Yield a sentence for each column with a wrong checksum; pages are released meanwhile."""
         for name, column in self.columns.items():
             found = 0
             for _, piece in in_pieces(column):
@@ -333,18 +333,18 @@ def read_arrow(path: Path, names: Sequence[str]) -> ArrowFile:
         columns = {name: _items(memory, name, places[name]) for name in (*names, _SUMS)}
     except (KeyError, TypeError) as error:
         raise ValueError(f"it is not such an Arrow file: {error}") from error
-    of_entry, *sums = columns.pop(_SUMS).tolist()
-    if zlib.crc32(entry) != of_entry or len(sums) != len(names):
+    entry_sum, *sums = columns.pop(_SUMS).tolist()
+    if zlib.crc32(entry) != entry_sum or len(sums) != len(names):
         raise ValueError("its entry has another checksum")
     return ArrowFile(entry, columns, dict(zip(names, sums, strict=True)))
 
 
 def _items(memory: Any, name: str, place: ColumnPlace) -> Column:
     """Return the items of a column in *memory*."""
-    wanted = np.dtype(DTYPES.get(name, np.int64)).name
-    if place.dtype != wanted:
-        raise TypeError(f"{name} is a list of {place.dtype}, not of {wanted}")
-    return np.frombuffer(memory, wanted, place.size, place.offset if place.size else 0)
+    expected = np.dtype(DTYPES.get(name, np.int64)).name
+    if place.dtype != expected:
+        raise TypeError(f"{name} is a list of {place.dtype}, not of {expected}")
+    return np.frombuffer(memory, expected, place.size, place.offset if place.size else 0)
 
 
 def _crc32(data: Column, before: int) -> int:
@@ -362,7 +362,7 @@ def write_arrow(path: Path, entry: bytes, shapes: Shapes, pieces: Pieces) -> Non
     """
     import pyarrow as pa
 
-    # Their memory is never touched: they only give Arrow the lengths for its layout.
+    # Their memory is never accessed: they only give Arrow the lengths for its layout.
     blank = {name: np.empty(size, dtype) for name, (dtype, size) in shapes.items()}
     blank[_SUMS] = np.empty(1 + len(shapes), np.int64)
     lists = [_as_list(column) for column in blank.values()]
@@ -385,10 +385,10 @@ def write_arrow(path: Path, entry: bytes, shapes: Shapes, pieces: Pieces) -> Non
 
 
 class _Layout(io.FileIO):
-    """A file for writing, in which the bytes at some addresses are skipped.
+    """An output file that leaves room for the bytes at given memory addresses, without writing them.
 
     Attributes:
-        begins: File offset of the bytes of each address.
+        begins: File offset for the bytes at each address.
     """
 
     def __init__(self, path: Path, addresses: Sequence[int]) -> None:

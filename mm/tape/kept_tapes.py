@@ -1,7 +1,7 @@
-"""The tapes kept in a folder: their size, their last use, and which of them to remove.
+"""The tapes kept in a folder: their size, their last use, and the selection of those to remove.
 
 A tape, its best prices and the index of its levels are files with a common prefix, and are removed together: each can
-be made again, and a process that has one open keeps it until it ends.
+be built again, and a process that has one open can use it until the process ends.
 """
 
 import re
@@ -67,7 +67,7 @@ def kept_days(folder: Path) -> list[KeptDay]:
                 files.append(FileSize(path, stat.st_size))
                 used.append(max(stat.st_mtime, stat.st_atime))
     days = [KeptDay(symbol, day, tuple(sorted(files)), max(used)) for symbol, day, files, used in found.values()]
-    return sorted(days, key=lambda one: (one.used_s, one.files))
+    return sorted(days, key=lambda day: (day.used_s, day.files))
 
 
 def to_prune(
@@ -81,11 +81,11 @@ def to_prune(
         older_than_days: Days that were not used for longer are removed; None for no limit.
         most_bytes: Then days are removed, the longest unused first, until at most this size is left; None for no limit.
     """
-    left = sum(one.size for one in days)
-    gone = []
-    for one in days:
-        is_old = older_than_days is not None and now_s - one.used_s > older_than_days * _DAY_S
-        if is_old or (most_bytes is not None and left > most_bytes):
-            gone.append(one)
-            left -= one.size
-    return gone
+    remaining = sum(day.size for day in days)
+    removed = []
+    for day in days:
+        is_old = older_than_days is not None and now_s - day.used_s > older_than_days * _DAY_S
+        if is_old or (most_bytes is not None and remaining > most_bytes):
+            removed.append(day)
+            remaining -= day.size
+    return removed

@@ -2,7 +2,7 @@
 
 A queue position depends on the changes of one level since an order joined it. With this index a queue model can run on
 best prices and trades alone (`mm.tape.top_of_book`): the level is read when an order joins it, and its changes are
-processed when a print reaches the order's price, instead of at every message.
+processed when a trade reaches the order's price, instead of at every message.
 """
 
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ from mm.tape._book import LEVEL_PAGE as PAGE
 from mm.tape.columns import GAP, KEYFRAME, PIECE, ROW_COLUMNS, SNAPSHOT, Ints, in_pieces, release
 from mm.tape.tape import Tape
 
-MOST_PAGES = 1 << 24  # maximum range of pages for which a table of all of them is made
+MOST_PAGES = 1 << 24  # maximum range of pages for which a table of all pages is built
 MOST_EVENTS = 2**31 - 1
 MOST_ROWS = 1 << 23  # in memory while they are written by level, unless one level has more
-BLOCK = 1 << 16  # rows that are processed together; their columns stay in the cache
+BLOCK = 1 << 16  # rows that are processed together; their columns stay in the CPU cache
 _IN_ORDER: Ints = np.empty(0, np.int64)
 CHANGE = np.dtype([("event", np.int32), ("lots", np.int64)])
 KEPT = ("page", "begin", "change", "mark")
@@ -35,14 +35,14 @@ class LevelIndex:
         begin: Start of the changes of the asks at a price, and then of the bids there, for all prices of the pages,
             int64[2 * PAGE * pages + 1].
         change: Position in the whole tape of the changing event, ascending within a level, and displayed lots after it,
-            `CHANGE`[n]; of several changes in one event the last counts. Reads of it are mostly cache misses.
-        mark: The event of each `EVERY`-th change, int32: few enough to stay in a cache, they are searched first.
+            `CHANGE`[n]; of several changes in one event the last one applies. Reads of it are mostly cache misses.
+        mark: The event of each `EVERY`-th change, int32: few enough for the CPU cache, and searched first.
         fresh: Positions of the events before whose rows the book is empty, int64[m].
         kind: The kind of each event of the whole tape, uint8[events].
         base: Position in the whole tape of the window's first event.
         framed: Position of the event with the window's first book if it is a KEYFRAME: the first received.
-        books: Empty, or if the window's events are in another order than the tape's, with *kind* in that order and
-            *base* 0: the position in the whole tape of the first book event from each position on, int64[events + 1].
+        books: Empty if the window's events are in the tape's order. In another order, *kind* is in it and *base* is 0:
+            position in the whole tape of the first book event from each position on, int64[events + 1].
     """
 
     page: Ints
@@ -110,13 +110,13 @@ def level_changes(tape: Tape) -> LevelIndex:
 
 @dataclass(frozen=True)
 class Making:
-    """Makes the changes of every price level of a tape, in pieces: counts its rows, then writes them by level.
+    """Computes the changes of every price level of a tape, in pieces: counts its rows, then writes them by level.
 
     Attributes:
         tape: The tape; its rows are released after each reading.
         page, begin: As in `LevelIndex`.
         least: The lowest page.
-        number: For each page from the lowest on, how many earlier pages have changes; empty if too far apart.
+        number: For each page from the lowest on, the number of earlier pages with changes; empty if too far apart.
     """
 
     tape: Tape
@@ -150,7 +150,7 @@ class Making:
         return making
 
     def pieces(self) -> Iterator[tuple[int, NDArray[np.void]]]:
-        """Yield the position of the first change of some levels, and their changes, in memory that is reused."""
+        """Yield the changes of groups of levels, in reused memory, with the position of the first change."""
         begin, first_level, last = self.begin, 0, len(self.begin) - 1
         room = np.empty(0, CHANGE)
         while begin[first_level] < begin[last]:
@@ -169,21 +169,21 @@ class Making:
             first_level = stop
 
     def _blocks(self) -> Iterator[tuple[int, int, Ints]]:
-        """Yield spans of events, and the number of the price of each of their rows; earlier memory is released."""
-        first_row, a, held = self.tape.first_row, 0, 0
+        """Yield spans of events, and the slot of the price of each of their rows; earlier memory is released."""
+        first_row, a, unreleased = self.tape.first_row, 0, 0
         while a < len(self.tape):
             b = max(int(np.searchsorted(first_row, first_row[a] + BLOCK, side="right")) - 1, a + 1)
             ticks = self.tape.row_ticks[first_row[a] : first_row[b]]
-            of = ticks // PAGE
-            page = self.number[of - self.least] if len(self.number) else np.searchsorted(self.page, of)
+            tick_page = ticks // PAGE
+            page = self.number[tick_page - self.least] if len(self.number) else np.searchsorted(self.page, tick_page)
             yield a, b, page * PAGE + ticks % PAGE
             a = b
-            if first_row[a] - first_row[held] >= PIECE or a == len(self.tape):
-                self._release(held, a)
-                held = a
+            if first_row[a] - first_row[unreleased] >= PIECE or a == len(self.tape):
+                self._release(unreleased, a)
+                unreleased = a
 
     def _release(self, a: int, b: int) -> None:
-        """Release the memory of some events of the tape and of their rows."""
+        """Release the memory of the events ``a:b`` of the tape and of their rows."""
         rows = slice(int(self.tape.first_row[a]), int(self.tape.first_row[b]))
         for name in ROW_COLUMNS:
             release(getattr(self.tape, name)[rows])
@@ -191,7 +191,7 @@ class Making:
             release(getattr(self.tape, name)[a:b])
 
     def _rows(self, a: int, b: int) -> tuple[Ints, NDArray[np.int8]]:
-        """Return the first rows of some events, counted from the first one's, and the sides of the rows."""
+        """Return the first rows of the events ``a:b``, counted from that of event *a*, and the sides of the rows."""
         first_row = self.tape.first_row[a : b + 1]
         return first_row - first_row[0], self.tape.row_side[first_row[0] : first_row[-1]]
 

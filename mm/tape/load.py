@@ -38,13 +38,13 @@ def tapes_given(given: object, to: str) -> tuple[Tape, ...]:
     tapes = tuple(several)
     if not tapes:
         raise UsageError(f"{to} needs at least one tape")
-    for one in tapes:
-        if not isinstance(one, Tape):
-            raise UsageError(f"{to} got {one!r} instead of a tape; pass the result of mm.load_day for a day folder")
+    for tape in tapes:
+        if not isinstance(tape, Tape):
+            raise UsageError(f"{to} got {tape!r} instead of a tape; pass the result of mm.load_day for a day folder")
     return tapes
 
 
-def load_day(  # noqa: PLR0913 - the public face: each is one knob
+def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
     folder: DayFolder | Path | str,
     instrument: Instrument | None = None,
     *,
@@ -81,14 +81,14 @@ def load_day(  # noqa: PLR0913 - the public face: each is one knob
     verified = VerifiedFiles(Path(cache)) if cache else None
     book, trades = existing(day.diffs) or existing(day.frames), existing(day.trades)
     reading = FilesInReading(filter(None, (book, trades)))
-    with ThreadPoolExecutor(1) as other:
-        harms = other.submit(require_sealed, day, damaged=damaged, verified=verified, reading=reading)
+    with ThreadPoolExecutor(1) as executor:
+        harms = executor.submit(require_sealed, day, damaged=damaged, verified=verified, reading=reading)
         try:
             return _loaded(day, options, cache, harms, reading)
-        except _NotAsSealed as found:
-            return _loaded(day, options, cache, harms, reading, found.harmed)
+        except _NotAsSealed as error:
+            return _loaded(day, options, cache, harms, reading, error.harmed)
         finally:
-            reading.give({})  # in any case: wait for the other thread
+            reading.give({})  # in any case: the other thread waits for it
 
 
 class _NotAsSealed(Exception):
@@ -148,7 +148,7 @@ def _parsed(
     harmed: Sequence[Harm],
     spill: Spill,
 ) -> "tuple[TapeBuilder, TapeFacts]":
-    """Return the parts of the tape of *day* under the options of `load_day`; its columns wait in *spill*.
+    """Return the parts of the tape of *day* under the options of `load_day`; its columns are stored in *spill*.
 
     Another thread compares the day with its manifest meanwhile: if they differ, neither the parsed data nor errors of
     parsing count.
@@ -191,12 +191,12 @@ def read_day(
     from mm.tape.damage import what_is_left
 
     with what_is_left(folder, harmed) as (left, losses):
-        there, here = str(left.root.resolve()), str(folder.root)
+        copy_root, root = str(left.root.resolve()), str(folder.root)
         try:
             builder, facts = _read(left, options, reading, spill, losses)
         except MMError as error:
-            raise type(error)(str(error).replace(str(left.root), here)) from error
-        warnings = tuple(warning.replace(there, here) for warning in facts.meta.warnings)
+            raise type(error)(str(error).replace(str(left.root), root)) from error
+        warnings = tuple(warning.replace(copy_root, root) for warning in facts.meta.warnings)
     names = {folder.path.joinpath(path).relative_to(folder.root).as_posix(): path for path, _, _ in harmed}
     inputs = tuple(
         (name, names[name].stat().st_size, sha256_of(names[name])) if name in names else (name, size, sha256)

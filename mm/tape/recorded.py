@@ -27,7 +27,7 @@ from mm.tape.spill import Spill
 
 @dataclass(frozen=True, slots=True)
 class GridOptions:
-    """The caller's settings of the grid; None leaves a value to ``instrument.json`` or to the recorded numbers.
+    """The caller's settings of the grid; None takes a value from ``instrument.json`` or infers it from the data.
 
     Attributes:
         left_out: Whether to leave out prices off the tick, even of a given tick, if the ledger reports such prices.
@@ -42,18 +42,18 @@ class GridOptions:
 
 @dataclass(frozen=True, slots=True)
 class KnownGrid:
-    """The grid as it is known before a price is read.
+    """The grid known before any price is read.
 
     Attributes:
         steps: The greatest tick and quantity step that divide those of all grids of the day; 0 if they are to be
             inferred.
         orders: The least common multiple of all of them, for orders at any instant; 0 as above.
-        own: The same of the exchange's own grids, regardless of given steps; 0 if none is known.
+        own: The least common multiple of the exchange's grids, regardless of given steps; 0 if none is known.
         min_notional_e8: Minimum notional of an order, 0 if unknown.
         assets: Base and quote asset; empty if unknown.
         read: ``instrument.json``, if it was read.
-        lenient: Prices off the tick are omitted if the ledger reports such: the tick is that of
-            ``instrument.json``, by which the recorder judged prices, or the caller has requested it.
+        lenient: Whether to leave out prices off the tick if the ledger reports such prices: the tick is that of
+            ``instrument.json``, which the recorder used to check prices, or the caller has requested it.
     """
 
     steps: Steps
@@ -70,7 +70,7 @@ class KnownGrid:
 
         Args:
             symbol: The symbol.
-            found: The greatest steps that divide everything recorded, and the known steps.
+            found: The greatest steps that divide all recorded prices and quantities, and the known steps.
         """
         tick, lot = found.tick_e8 or 1, found.lot_e8 or 1
         step, orders = (
@@ -104,7 +104,7 @@ class EventSources:
         book: File of the depth messages, else of the frames.
         trades: File of the trades.
         ledger: File of the ledger.
-        ledger_seqs: Numbers of the ledger's rows.
+        ledger_seqs: Sequence numbers of the ledger's rows.
         snapshots: File of each snapshot, by its last update id.
     """
 
@@ -131,7 +131,7 @@ class RecordedDay:
     """The content of a day folder.
 
     Attributes:
-        ledger: Rows of the ledger; none without one.
+        ledger: Rows of the ledger; empty without one.
         book: Depth messages, else frames.
         whole_books: Whether *book* is frames.
         trades: Trades.
@@ -151,7 +151,7 @@ class RecordedDay:
     reads: list[FileRead]
 
     def steps(self) -> Steps:
-        """Return the greatest steps that divide everything recorded."""
+        """Return the greatest steps that divide all recorded prices and quantities."""
         streams = self.book.steps.joined(self.trades.steps)
         return reduce(Steps.joined, (snapshot.steps for snapshot in self.snapshots), streams)
 
@@ -163,9 +163,9 @@ class RecordedDay:
 
 
 def known_grid(folder: DayFolder, options: GridOptions, ledger: Sequence[Event]) -> KnownGrid:
-    """Return the grid of *options* and, where they leave it open, of ``instrument.json``.
+    """Return the grid of *options* and, for values not given, of ``instrument.json``.
 
-    Steps that the *ledger* reports, and that the exchange did not confirm afterwards, count as its grids.
+    Price steps that the *ledger* reports without a later confirmation by the exchange are included.
 
     Raises:
         BrokenFile: If ``instrument.json`` is not an entry of exchangeInfo.
@@ -176,15 +176,15 @@ def known_grid(folder: DayFolder, options: GridOptions, ledger: Sequence[Event])
         data, read = read_small(folder.instrument)
         source = str(folder.instrument)
         base = from_exchange_info(_entry(data, source), source)
-        grids = {Steps(one.tick_e8, one.lot_e8) for one in grid_history(_entry(data, source), source)}
-        grids |= {Steps(tick_e8, 0) for tick_e8 in _unanswered(ledger)}
+        grids = {Steps(grid.tick_e8, grid.lot_e8) for grid in grid_history(_entry(data, source), source)}
+        grids |= {Steps(tick_e8, 0) for tick_e8 in _unconfirmed(ledger)}
     if base is not None and base.symbol != folder.symbol:
         raise Mismatch(
             f"{source} is of {base.symbol}, but {folder.path} is a day of {folder.symbol}; put the right one there"
         )
     if base and not grids:
         grids = {Steps(base.tick_e8, base.lot_e8)}
-    own_ticks, own_lots = {one.tick_e8 for one in grids}, {one.lot_e8 for one in grids if one.lot_e8}
+    own_ticks, own_lots = {grid.tick_e8 for grid in grids}, {grid.lot_e8 for grid in grids if grid.lot_e8}
     ticks = {options.tick_size_e8} if options.tick_size_e8 else own_ticks
     lots = {options.qty_step_e8} if options.qty_step_e8 else own_lots
     notional, given = base.min_notional_e8 if base else 0, options.min_notional_e8
@@ -200,10 +200,10 @@ def known_grid(folder: DayFolder, options: GridOptions, ledger: Sequence[Event])
     )
 
 
-def _unanswered(ledger: Sequence[Event]) -> set[int]:
-    """Return the price steps in the ledger that are not followed by a response of the exchange."""
-    answered = max((row.at.seq for row in ledger if row.kind == "exchange_info"), default=-1)
-    return {tick_e8 for row in ledger if row.at.seq > answered and (tick_e8 := reported_tick_e8(row))}
+def _unconfirmed(ledger: Sequence[Event]) -> set[int]:
+    """Return the price steps in the ledger that no later ``exchange_info`` event confirms."""
+    confirmed = max((row.at.seq for row in ledger if row.kind == "exchange_info"), default=-1)
+    return {tick_e8 for row in ledger if row.at.seq > confirmed and (tick_e8 := reported_tick_e8(row))}
 
 
 def payments(folder: DayFolder, ledger: Sequence[Event]) -> tuple[Payment, ...]:
@@ -235,8 +235,8 @@ def _entry(data: bytes, source: str) -> dict[str, Any]:
 def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event], spill: Spill) -> RecordedDay:
     """Read all files of a day except its *ledger*, their columns to *spill*; trades in a separate thread.
 
-    Prices off the tick are an error, unless the ledger reports such: they belong to orders older than a change of the
-    tick, or are not the exchange's.
+    Prices off the tick are an error, unless the ledger reports such prices: they belong to orders older than a change
+    of the tick, or do not come from the exchange.
     """
     steps = grid.steps
     lenient = grid.lenient and any(row.details.get("kind") in (GRID, "off_tick") for row in ledger)
@@ -245,13 +245,13 @@ def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event], spill: 
         raise BrokenFile(f"{folder.trades}: the file is missing; restore it, or record or import the day again")
     if diffs is None and frames is None:
         raise BrokenFile(f"{folder.diffs}: the file is missing, and so are frames ({folder.frames.name}); restore one")
-    with ThreadPoolExecutor(1) as other:
-        coming = other.submit(tables.read_trades, trades, steps, spill, lenient=lenient)
+    with ThreadPoolExecutor(1) as executor:
+        pending = executor.submit(tables.read_trades, trades, steps, spill, lenient=lenient)
         if diffs:
             book = files.read_diffs(diffs, steps, spill, lenient=lenient)
         else:
             book = tables.read_frames(frames or folder.frames, Steps(0 if lenient else steps.tick_e8, steps.lot_e8))
-        trade_stream = coming.result()
+        trade_stream = pending.result()
     named = _snapshot_paths(folder, ledger) if diffs else []
     snapshots = [tables.read_snapshot(path, steps, last_id, lenient=lenient) for _, path, last_id in named]
     reads = [book.read, trade_stream.read, *(snapshot.read for snapshot in snapshots)]
@@ -275,15 +275,15 @@ def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event], spill: 
 
 def _snapshot_paths(folder: DayFolder, ledger: Sequence[Event]) -> list[tuple[int, Path, int | None]]:
     """Return event id, file and (from the ledger) last update id of each snapshot to read, in order."""
-    there = _snapshot_files(folder)
+    files_by_event = _snapshot_files(folder)
     if not ledger:
-        return [(event_id, path, None) for event_id, path in there.items()]
+        return [(event_id, path, None) for event_id, path in files_by_event.items()]
     named = []
     for row in ledger:
         if row.kind == "snapshot_loaded":
-            # Older ledgers name a path relative to another folder: only its last part counts.
+            # Older ledgers contain a path relative to another folder: only its last part is used.
             name = Path(str(row.details.get("path", ""))).name
-            path = (existing(folder.snapshots / name) if name else None) or there.get(row.event_id)
+            path = (existing(folder.snapshots / name) if name else None) or files_by_event.get(row.event_id)
             if path is None:
                 raise BrokenFile(
                     f"{folder.snapshots / (name or f'snapshot_{row.event_id}_*.csv')}: the file is missing, but event "
@@ -301,7 +301,7 @@ def _snapshot_files(folder: DayFolder) -> dict[int, Path]:
 
 
 def read_ledger(folder: DayFolder) -> tuple[list[Event], FileRead | None]:
-    """Read the ledger; a day without one has no rows. A last row that a crash truncated is left out and counted."""
+    """Read the ledger; a day without one has no rows. A last row truncated by a crash is left out and counted."""
     path = existing(folder.events)
     if path is None:
         return [], None
@@ -351,19 +351,19 @@ class DayFindings:
     places: defaultdict[str, list[Place]] = field(default_factory=lambda: defaultdict(list))
 
     def note(self, name: str, count: int, places: Iterable[Place] = ()) -> None:
-        """Add *count* findings *name*; of their places, the first few are kept."""
+        """Add *count* findings *name*; the first few of their places are kept."""
         self.counts[name] += count
-        there = self.places[name]
-        there += islice(places, FEW - len(there))
+        noted = self.places[name]
+        noted += islice(places, FEW - len(noted))
 
     def warnings(self, folder: DayFolder) -> Iterator[str]:
-        """Yield a warning for each group of findings that a reader needs; it begins with the file of the first."""
+        """Yield a warning for each group of findings; it begins with the file of the first place."""
         for group in _SENTENCES:
             names = [name for name in group if self.counts[name]]
             if names:
-                there = self.places.get(names[0])
+                places = self.places.get(names[0])
                 parts = [group[name].format(n=self.counts[name], at=self._at(name)) for name in names]
-                yield f"{there[0].path if there else folder.path}: {'; '.join(parts)}"
+                yield f"{places[0].path if places else folder.path}: {'; '.join(parts)}"
 
     def never_synced(self, folder: DayFolder) -> str:
         """Return the message for a day without a valid book."""
@@ -376,7 +376,7 @@ class DayFindings:
         )
 
     def _at(self, name: str) -> str:
-        """Return the places of a finding in one clause; those in another file than the first include its name."""
+        """Return the places of a finding in one clause; places in another file than the first include its name."""
         places = self.places.get(name)
         if not places:
             return ""

@@ -1,7 +1,7 @@
 """Columns of a day that is being read: in memory, or in temporary files from which they are mapped.
 
-A day that will be kept needs a disk anyway. Its parsed data waits there, so that memory has only the working set, not
-the day.
+A day that will be kept needs disk space anyway. Its parsed data is stored there until it is used, so that memory
+contains only the working set, not the day.
 """
 
 import mmap
@@ -65,7 +65,7 @@ class Spill:
         return [_items(memory, column.dtype, len(column), at) for column, at in zip(columns, places, strict=True)]
 
     def _file(self) -> BinaryIO:
-        import tempfile  # here: a kept tape needs none
+        import tempfile  # not needed to open a kept tape
 
         return tempfile.TemporaryFile(dir=self._folder, buffering=0)
 
@@ -75,7 +75,7 @@ class Growing:
 
     Args:
         dtype: Type of the items.
-        room: Expected number of items; with more they are moved to larger memory.
+        room: Expected number of items; if there are more, they are moved to larger memory.
     """
 
     def __init__(self, dtype: Any, room: int) -> None:
@@ -99,7 +99,7 @@ class Growing:
 
 
 class GrowingFile(Growing):
-    """The same in a *file*."""
+    """A column in a *file* to which items are appended."""
 
     def __init__(self, dtype: Any, file: BinaryIO) -> None:
         super().__init__(dtype, 0)

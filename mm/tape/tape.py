@@ -49,7 +49,7 @@ __all__ = ["ARRAYS", "DEPTH", "GAP", "KEYFRAME", "KIND_NAMES", "SNAPSHOT", "TRAD
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tape(Shown):
-    """Events in their one relevant order; every event is a time, a kind and a run of rows.
+    """Events in replay order; each event has a time, a kind and a range of rows.
 
     All arrays are C-contiguous and read-only; instants are µs, prices ticks, quantities lots of *instrument*.
 
@@ -59,9 +59,9 @@ class Tape(Shown):
         instrument: The grid. Its lot is the tape's: it divides the exchange's step and every recorded quantity.
         step_lots: The exchange's quantity step in lots; it applies only to our orders.
         step_ticks: The exchange's price step in ticks, for our orders only: above one if a grid of the day was finer.
-        event_us: When each event arrived; nondecreasing.
-        event_exch_us: When it happened by the exchange's clock; 0 if unknown.
-        recv_seq: Number of the message; -1 if there is none.
+        event_us: Receive time of each event; nondecreasing.
+        event_exch_us: Its exchange timestamp; 0 if unknown.
+        recv_seq: Sequence number of the message; -1 if there is none.
         event_id: Trade id, last update id of a depth message or snapshot; 0 for GAP and KEYFRAME.
         kind: SNAPSHOT, DEPTH, TRADE, GAP or KEYFRAME. A GAP ends the book until the next SNAPSHOT; a KEYFRAME is the
             complete book after the previous event, so that a window can begin there.
@@ -70,9 +70,9 @@ class Tape(Shown):
         row_ticks, row_lots: Price, and the lots traded or now displayed there (0: the level is removed).
         top_event: The events that change the best prices or the lots at them.
         top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: Best prices after each; 0 ticks means no price.
-        start_us, end_us: The window it covers; events before it only build the book, none is later.
+        start_us, end_us: The covered window; events before it only build the book, and none is later.
         meta: Its origin.
-        stays: Whether its memory stays mapped while it is played.
+        stays: Whether its memory stays mapped during replay.
     """
 
     PER_EVENT: ClassVar[tuple[str, ...]] = (*EVENT_COLUMNS, "kind")
@@ -119,7 +119,7 @@ class Tape(Shown):
 
         Raises:
             ValueError: If an event has none of these forms, or leaves the book crossed.
-            BrokenFile: If the tape breaks an invariant.
+            BrokenFile: If the tape violates an invariant.
         """
         from mm.tape.build import built_by_hand  # not needed to open a kept tape
 
@@ -129,7 +129,7 @@ class Tape(Shown):
     @classmethod
     def from_parts(cls, facts: TapeFacts, arrays: Mapping[str, Any]) -> "Tape":
         """Return the tape of *facts* and *arrays*, one for each name of `ARRAYS`; it is not checked."""
-        own = {one.name: getattr(facts, one.name) for one in fields(facts)}
+        own = {fact.name: getattr(facts, fact.name) for fact in fields(facts)}
         return Tape(symbol=facts.instrument.symbol, **own, **arrays)
 
     @classmethod
@@ -149,7 +149,7 @@ class Tape(Shown):
         return tape
 
     def staying(self) -> Self:
-        """Return a copy whose memory stays mapped while it is played, because it will be played again."""
+        """Return a copy whose memory stays mapped during replay, because it will be replayed again."""
         tape = self.with_best(*self._makers)
         object.__setattr__(tape, "stays", True)
         return tape
@@ -171,27 +171,27 @@ class Tape(Shown):
     def levels(self) -> "LevelIndex | None":
         """The changes of each price level (`mm.tape.level_changes`), if its best prices are kept; else None.
 
-        Making them costs as much as some plays, so a tape that was made for this run has none, unless it stays mapped.
+        Computing them takes as long as a few replays, so a tape built in this run has none, unless it stays mapped.
         """
-        return self._makers.levels() if self._makers.levels and self._pays else None
+        return self._makers.levels() if self._makers.levels and self._is_reused else None
 
     @cached_property
     def ahead(self) -> "ExchangePrices | None":
         """Its best prices and trades in the exchange's order (`mm.tape.feed`), as for `levels`."""
-        return self._makers.ahead(self) if self._makers.ahead and self._pays else None
+        return self._makers.ahead(self) if self._makers.ahead and self._is_reused else None
 
     @cached_property
     def book_rows(self) -> "BookRows | None":
         """The rows of its books (`mm.tape.book_rows`), as for `levels`; None also if one is too large for them."""
-        return self._makers.book_rows() if self._makers.book_rows and self._pays else None
+        return self._makers.book_rows() if self._makers.book_rows and self._is_reused else None
 
     @property
-    def _pays(self) -> bool:
+    def _is_reused(self) -> bool:
         return self.stays or self.meta.cache != "miss"
 
     @cached_property
     def counted(self) -> tuple[int, int]:
-        """Number of events that are played from the start of the window on, and of their rows without KEYFRAMEs."""
+        """Number of events that are replayed from the start of the window on, and of their rows without KEYFRAMEs."""
         first = int(np.searchsorted(self.event_us, self.start_us))
         frames = np.flatnonzero(self.kind[first:] == KEYFRAME) + first
         begins, ends = gathered(self.first_row, frames), gathered(self.first_row, frames + 1)
@@ -244,10 +244,10 @@ class Tape(Shown):
         for names, part in (((*self.PER_EVENT, "first_row"), events), (ROW_COLUMNS, rows), (TOP_COLUMNS, tops)):
             for name in names:
                 release(getattr(self, name)[part])
-        release(self.event_us)  # all that was looked at
+        release(self.event_us)  # the search may have read any part of it
 
     def forget(self) -> None:
-        """Drop the cached trade columns, and release the memory of all events; both come back on use."""
+        """Drop the cached trade columns, and release the memory of all events; both are loaded again on use."""
         for name in ("trades", "trade_side", "trade_ticks", "trade_lots"):
             self.__dict__.pop(name, None)
         self.let_go(int(self.event_us[0]) if len(self) else self.start_us, self.end_us)
@@ -323,8 +323,8 @@ class Tape(Shown):
 
         Both may also be ISO 8601 text or datetimes, in UTC if no zone is given. It ends no later than the tape. Its
         events begin with the last KEYFRAME or SNAPSHOT at or before *a_us*, so that the book is correct from there on;
-        without one, with the window's first event. Only a window that leaves out nothing at an end continues the tape
-        before or after it.
+        without one, with the window's first event. Only a window with the start of the tape continues
+        the tape before it, and only one with the end of the tape is continued by the tape after it.
         """
         a_us, b_us = us_of(a_us), us_of(b_us)
         if b_us < a_us:
@@ -373,7 +373,7 @@ class Tape(Shown):
         )
 
     def on_lot(self, lot_e8: int) -> Self:
-        """Return the tape in lots of *lot_e8*, a divisor of its own; days played together need the same lot."""
+        """Return the tape in lots of *lot_e8*, a divisor of its own; days replayed together need the same lot."""
         times = self.instrument.lot_e8 // lot_e8
         if times == 1:
             return self
@@ -394,7 +394,7 @@ class Tape(Shown):
         )
 
     def check(self) -> None:
-        """Raise BrokenFile if an invariant is violated; kernels rely on them and check no bounds."""
+        """Raise BrokenFile if an invariant is violated; kernels rely on them and do not check bounds."""
         if fault := next(self.faults(), None):
             raise BrokenFile(
                 f"tape of {self.symbol} {','.join(self.days)}: {fault}; remove its cache file, or report it"
@@ -404,8 +404,8 @@ class Tape(Shown):
         """Yield a sentence for each violated invariant; if shapes are wrong, only for these."""
         wrong = list(_shapes(self))
         yield from wrong
-        for found in () if wrong else (_events, _rows, _book_life, _tops):
-            yield from found(self)
+        for violated in () if wrong else (_events, _rows, _book_validity, _tops):
+            yield from violated(self)
             for name in () if self.stays else ARRAYS:
                 release(getattr(self, name))
 
@@ -438,7 +438,7 @@ def _shapes(tape: Tape) -> Iterator[str]:
 
 
 def _events(tape: Tape) -> Iterator[str]:
-    # Neighbours are compared: a difference of two integers may be out of their range.
+    # Neighbours are compared: a difference of two integers may overflow.
     for name in ("event_us", "first_row"):
         for first, piece in in_pieces(getattr(tape, name), 1):
             yield from _where(piece[1:] < piece[:-1], f"{name} falls after event", first)
@@ -469,15 +469,15 @@ def _rows(tape: Tape) -> Iterator[str]:
             yield from _where(lots < 0, "the lots are negative in row", first)
 
 
-def _book_life(tape: Tape) -> Iterator[str]:
+def _book_validity(tape: Tape) -> Iterator[str]:
     """Yield the first change of a book that is not valid: before the first snapshot, or after a gap."""
     kind = tape.kind
-    turns = np.flatnonzero((kind == SNAPSHOT) | (kind == GAP))
+    starts_and_ends = np.flatnonzero((kind == SNAPSHOT) | (kind == GAP))
     if len(kind) and kind[0] == KEYFRAME:
-        turns = np.concatenate(([0], turns))
+        starts_and_ends = np.concatenate(([0], starts_and_ends))
     changes = np.flatnonzero((kind == DEPTH) | (kind == KEYFRAME))
-    last = np.searchsorted(turns, changes, "right") - 1
-    valid = (last >= 0) & (kind[turns[last]] != GAP) if len(turns) else np.zeros(len(changes), bool)
+    last = np.searchsorted(starts_and_ends, changes, "right") - 1
+    valid = (last >= 0) & (kind[starts_and_ends[last]] != GAP) if len(starts_and_ends) else np.zeros(len(changes), bool)
     if not valid.all():
         event = int(changes[np.argmin(valid)])
         yield f"event {event} is a {KIND_NAMES[int(kind[event])]} of a book that is not valid there"

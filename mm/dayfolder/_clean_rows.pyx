@@ -2,8 +2,8 @@
 """Runs of correct rows of a day, read without an object per row (`check_ahead` calls it).
 
 The kernel reads only the format of our own writers, with their order of keys and plain decimals, and only rows that
-continue the rows before. It stops before any other row, with the book before or after that row's changes, which are the
-same once the checks in Python have applied the row; they read it and report its defects.
+continue the rows before. It stops before any other row; the book may already have that row's changes, which makes no
+difference: the checks in Python read the row, set its levels again and report its defects.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -64,7 +64,7 @@ cdef class Arrivals:
 
     Args:
         from_us, to_us: Range of valid arrivals, without its end, in µs.
-        slack_us: How far arrival may step back.
+        slack_us: Maximum backward step of arrival times.
 
     Attributes:
         latest_us: The latest arrival of the run so far.
@@ -227,7 +227,7 @@ cdef class CleanFrames(Arrivals):
     cdef bytes block, first
     cdef const char* p
     cdef const char* end
-    cdef char* wanted
+    cdef char* expected
     cdef int64_t epoch
     cdef Py_ssize_t top_n
     cdef bint first_left
@@ -236,16 +236,16 @@ cdef class CleanFrames(Arrivals):
         self.top_n = top_n
 
     def __dealloc__(self) -> None:
-        PyMem_Free(self.wanted)
+        PyMem_Free(self.expected)
 
     def open(self, bytes block, Py_ssize_t at, bytes first, int64_t epoch) -> None:
         """Set the lines to compare: *first*, a line read before, and those of *block* from *at*, all of *epoch*."""
         cdef const char* start = block
         self.block, self.first, self.first_left, self.epoch = block, first, True, epoch
         self.p, self.end = start + at, start + len(block)
-        PyMem_Free(self.wanted)
-        self.wanted = <char*> PyMem_Malloc(4 * self.top_n * LONGEST_CELL + LONGEST_HEAD + self.run_size)
-        if self.wanted is NULL:
+        PyMem_Free(self.expected)
+        self.expected = <char*> PyMem_Malloc(4 * self.top_n * LONGEST_CELL + LONGEST_HEAD + self.run_size)
+        if self.expected is NULL:
             raise MemoryError(f"no memory for a frame of {self.top_n} levels")
 
     @property
@@ -259,7 +259,7 @@ cdef class CleanFrames(Arrivals):
 
     cdef bint row(self, Side bids, Side asks, int64_t* stamp) noexcept nogil:
         """Take the next frame; False if it differs from that of the book and *stamp* (E, recv_ms, seq, recv_us, u)."""
-        cdef char* p = self.wanted
+        cdef char* p = self.expected
         cdef Py_ssize_t size
         cdef bint same
         cdef int i
@@ -278,13 +278,13 @@ cdef class CleanFrames(Arrivals):
         p[0] = c","
         p = put_whole(p + 1, stamp[4])
         p[0] = c"\n"
-        size = p + 1 - self.wanted
+        size = p + 1 - self.expected
         if self.first_left:
             with gil:
-                same = self.first == self.wanted[:size]
+                same = self.first == self.expected[:size]
             self.first_left = not same
             return same
-        if self.end - self.p < size or memcmp(self.p, self.wanted, size):
+        if self.end - self.p < size or memcmp(self.p, self.expected, size):
             return False
         if not self.follows(stamp[2], stamp[1], stamp[3]) or self.count >= MOST_ROWS:
             return False

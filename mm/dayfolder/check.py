@@ -1,4 +1,4 @@
-"""Check a recorded day on the disk, without trusting its writer.
+"""Check a recorded day on the disk, independently of its writer.
 
 Every file is checked against the contract, the ledger for consistency, the frames against the book of
 snapshots and diffs, and sizes and hashes against the manifest if the day is sealed.
@@ -51,11 +51,11 @@ class CheckReport(msgspec.Struct, frozen=True):
 def check_day(folder: DayFolder) -> CheckReport:
     """Read every file of *folder* and report the defects; raises MissingDay if there is no such folder."""
     day_folder(folder.root, folder.symbol, folder.day)  # it must exist
-    other = ThreadPoolExecutor(2)
+    executor = ThreadPoolExecutor(2)
     try:
-        return _DayCheck(folder, _SealedFiles(folder, other)).report()
+        return _DayCheck(folder, _SealedFiles(folder, executor)).report()
     finally:
-        other.shutdown(cancel_futures=True)
+        executor.shutdown(cancel_futures=True)
 
 
 class _DayCheck:
@@ -104,7 +104,7 @@ class _DayCheck:
         return found
 
     def _order(self, path: Path, *, counts: bool = False) -> RowOrder:
-        """Return the order of a file; if its rows have their own numbers, it *counts* among the others."""
+        """Return the row order of a file; with *counts*, its rows are part of the numbering of the day."""
         view = self._view
         order = RowOrder(path, self._findings, self._folder.day, view.runs or None, view.runs_with("clock_step"))
         if counts:
@@ -195,13 +195,13 @@ class _SealedFiles:
 
     Args:
         folder: The day.
-        other: Executor of the comparisons; all are submitted at once.
+        executor: Executor of the comparisons; all are submitted at once.
 
     Attributes:
         manifest: The manifest; None if there is none, or it is not sealed, or cannot be read.
     """
 
-    def __init__(self, folder: DayFolder, other: Executor) -> None:
+    def __init__(self, folder: DayFolder, executor: Executor) -> None:
         self.manifest: Manifest | None = None
         self._folder = folder
         self._files: dict[str, Path] = {}
@@ -220,10 +220,10 @@ class _SealedFiles:
         for entry in sorted(manifest.files, key=attrgetter("bytes"), reverse=True):  # the longest work first
             if path := self._files.get(entry.path):
                 compare = _compared_bytes if path in read_by_checks else _compared
-                self._compared[entry.path] = other.submit(compare, folder, path, entry)
+                self._compared[entry.path] = executor.submit(compare, folder, path, entry)
 
     def differences(self, tails: Mapping[Path, FileTail | None]) -> Iterator[tuple[Path, str]]:
-        """Yield each file that differs from the manifest, and its difference, without consequences of different bytes.
+        """Yield each file that differs from the manifest, and its difference; rows are compared only if bytes match.
 
         Args:
             tails: The end of each file that a check has read; None if the end was not reached.
@@ -250,7 +250,7 @@ class _SealedFiles:
 
 
 def _compared(folder: DayFolder, path: Path, entry: FileEntry) -> list[str]:
-    """Return the difference of *path* from the manifest's *entry*, without consequences of different bytes."""
+    """Return the differences of *path* from the manifest's *entry*; rows are compared only if bytes are equal."""
     return _compared_bytes(folder, path, entry) or _compared_rows(folder, path, entry, None)
 
 
@@ -261,20 +261,20 @@ def _compared_bytes(_: DayFolder, path: Path, entry: FileEntry) -> list[str]:
 def _compared_rows(folder: DayFolder, path: Path, entry: FileEntry, tail: FileTail | None) -> list[str]:
     """Compare the rows and ids of *path*; the file is read if its *tail* is not known."""
     try:
-        has = contents(folder, path, tail)
+        found = contents(folder, path, tail)
     except BrokenFile as error:
         return [str(error)]
     sealed = (entry.rows, entry.first_id, entry.last_id)
-    if (has.rows, has.first_id, has.last_id) == sealed:
+    if (found.rows, found.first_id, found.last_id) == sealed:
         return []
-    return [f"rows, first_id, last_id are {has.rows}, {has.first_id}, {has.last_id}, the manifest says {sealed}"]
+    return [f"rows, first_id, last_id are {found.rows}, {found.first_id}, {found.last_id}, the manifest says {sealed}"]
 
 
 _FIRST_EVENTS = ("run_start", "crash_recovered", "tail_recovered")
 
 
 def check_events(view: LedgerView, findings: DefectList, order: RowOrder) -> None:
-    """Check ids, vocabulary, epochs and the life of each run."""
+    """Check ids, types, details and epochs of the events, and their sequence in each run."""
     last_id, last_run, epoch = 0, "", 0
     for event in view.events:
         order.check_row(event.row, event.at)
@@ -283,18 +283,18 @@ def check_events(view: LedgerView, findings: DefectList, order: RowOrder) -> Non
             findings.add(
                 view.path, event.row, "event_id", f"event {event.event_id} follows {last_id}; it must count on"
             )
-        for trouble in _vocabulary(event):
+        for trouble in _invalid_details(event):
             findings.add(view.path, event.row, "event", trouble)
         loaded = event.kind == "snapshot_loaded"
         if event.epoch_id > epoch + loaded or (loaded and event.epoch_id != epoch + 1):
-            wanted = f"opens {epoch + 1}" if loaded else f"is in {epoch} at most"
-            findings.add(view.path, event.row, "epoch", f"{event.kind} is in epoch {event.epoch_id}; it {wanted}")
+            expected = f"opens {epoch + 1}" if loaded else f"is in {epoch} at most"
+            findings.add(view.path, event.row, "epoch", f"{event.kind} is in epoch {event.epoch_id}; it {expected}")
         last_id, last_run, epoch = max(last_id, event.event_id), event.at.run_id, max(epoch, event.epoch_id)
     _check_runs(view, findings)
 
 
 def check_gap_rows(view: LedgerView, findings: DefectList, order: RowOrder) -> None:
-    """Check that each row of the gaps file repeats an event, and that none is missing of an ended run."""
+    """Check that each row of the gaps file repeats an event, and that it repeats all such events of ended runs."""
     events = {event.at.seq: event for event in view.events}
     repeats = set()
     for repeated in read_gaps(order.path, findings):
@@ -305,14 +305,14 @@ def check_gap_rows(view: LedgerView, findings: DefectList, order: RowOrder) -> N
         if event is None or (event.at, event.epoch_id, event.kind, event.details) != same:
             message = f"no such {repeated.kind} of recv_seq {repeated.at.seq} in the ledger"
             findings.add(order.path, repeated.row, "event", message)
-    there, stopped = set(order.seqs), view.runs_with("run_stop")
+    numbers, stopped = set(order.seqs), view.runs_with("run_stop")
     left_out = {start.at.run_id for start in view.of_kind("run_start") if not _kept_gaps(start)}
     for event in view.events:
         run = event.at.run_id
         repeats_it = event.kind in ("gap", "trade_gap") or (
             event.kind == "resync_start" and (run, event.kind) in repeats
         )
-        if repeats_it and event.at.seq not in there and run in stopped and run not in left_out:
+        if repeats_it and event.at.seq not in numbers and run in stopped and run not in left_out:
             message = f"the {event.kind} of recv_seq {event.at.seq} is in the ledger (row {event.row}), and not here"
             findings.add(order.path, None, "gap_row", message)
 
@@ -330,7 +330,7 @@ def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: DefectLi
             findings.add(path, None, "orphan", "no snapshot_loaded event names this file; remove it")
 
 
-def _vocabulary(event: Event) -> Iterator[str]:
+def _invalid_details(event: Event) -> Iterator[str]:
     """Yield the defects of the type and the details of *event*."""
     keys = EVENT_KEYS.get(event.kind)
     if keys is None:
@@ -351,19 +351,19 @@ def _check_runs(view: LedgerView, findings: DefectList) -> None:
     recovered = {event.details.get("previous_run_id") for event in view.events if event.kind == "crash_recovered"}
     last_run = next(reversed(runs), None)
     for run_id, events in runs.items():
-        for event, trouble in _life(events):
+        for event, trouble in _invalid_sequence(events):
             findings.add(view.path, event.row, "state", f"run {run_id}: {trouble}")
         if run_id not in (last_run, *recovered, *view.runs_with("run_stop")):
             message = f"run {run_id} has neither run_stop nor a crash_recovered that names it, and another run follows"
             findings.add(view.path, events[-1].row, "state", message)
 
 
-def _life(events: list[Event]) -> Iterator[tuple[Event, str]]:
+def _invalid_sequence(events: list[Event]) -> Iterator[tuple[Event, str]]:
     """Yield the events of one run that are impossible at their position."""
     kinds = [event.kind for event in events]
     if "run_start" not in kinds or kinds[0] not in _FIRST_EVENTS:
         yield events[0], f"begins with {kinds[0]}, not with run_start"
-    asks = "snapshot_request" in kinds  # imports have snapshots without a request
+    has_requests = "snapshot_request" in kinds  # imports have snapshots without a request
     seen: set[str] = set()
     waiting, loaded_id = False, None
     for event in events:
@@ -384,7 +384,7 @@ def _life(events: list[Event]) -> Iterator[tuple[Event, str]]:
             yield event, "snapshot_request while another one is neither loaded nor failed"
         if kind in ("snapshot_loaded", "snapshot_failed"):
             carried = str(event.details.get("path", "")).endswith(("_carried.csv", "_carried.csv.gz"))
-            if asks and not waiting and not carried:
+            if has_requests and not waiting and not carried:
                 yield event, f"{kind} without snapshot_request"
         waiting = kind == "snapshot_request" or (waiting and kind not in ("snapshot_loaded", "snapshot_failed"))
         seen = seen - {"resync_start"} if kind == "resync_done" else seen | {kind}

@@ -19,7 +19,7 @@ _LAST = 2**63 - 1
 
 
 def _bounds(source: FileRows) -> tuple[int, int, int]:
-    """Return start and end of the range of arrivals, and how far arrival may step back, in µs."""
+    """Return start and end of the range of arrival times, and their maximum backward step, in µs."""
     return source.order.from_us, source.order.to_us, CLOCK_SLACK_US
 
 

@@ -1,6 +1,6 @@
 """Rebuild the books of a day from its snapshots and diffs, and compare the recorded frames with them.
 
-`SyncEngine` has the rule of ids, `LocalOrderBook` is the book. Without diffs, only the frames themselves are checked.
+`SyncEngine` applies the rules of ids, `LocalOrderBook` is the book. Without diffs, only the frames are checked.
 """
 
 from collections.abc import Iterator
@@ -70,13 +70,13 @@ def read_diffs(source: FileRows, findings: DefectList) -> Iterator[_Numbered]:
 
 
 class Replay:
-    """Play the ledger and the diffs in the order of `recv_seq`.
+    """Replay the ledger and the diffs in the order of `recv_seq`.
 
     Args:
         folder: The day.
         view: Its ledger.
         frames: Receives the expected frames.
-        grids: Reads prices.
+        grids: Parses prices; has the steps at each row.
         findings: Receives the defects.
 
     Attributes:
@@ -105,7 +105,7 @@ class Replay:
         self._events_seen = 0
         self._limit: int | None = None
         self._horizons: list[tuple[int, int]] = []
-        self._came = IdRanges()
+        self._received = IdRanges()
         self._reread = any(event.details.get("kind") == "reread" for event in view.of_kind("anomaly"))
         self._touch = ("", "")
         self.prices_e8: tuple[int, int] | None = None
@@ -138,7 +138,7 @@ class Replay:
         elif event.kind == "run_start":
             self._limit = _snapshot_limit(event)
         elif event.kind == "resync_start":
-            self._void()
+            self._invalidate()
         elif event.kind == "clock_step":
             self.coverage.stepped(event)
         elif event.kind == "gap" and not self._reread:
@@ -148,7 +148,7 @@ class Replay:
         self._begin_run(diff.run_id)
         self._check_ids(row, diff)
         self._seen_us = diff.recv_us
-        self._came.add(diff.U, diff.u)
+        self._received.add(diff.U, diff.u)
         if off := self._grids.off_step((qty for _, qty in chain(diff.b, diff.a)), diff.recv_seq):
             self._findings.add(self._diffs, row, "off_step", f"quantity {off} is {OFF_STEP}")
         verdict = self._engine.diff(diff.U, diff.u, (row, diff))
@@ -156,7 +156,7 @@ class Replay:
             self._apply(row, diff)
         elif verdict in (Verdict.GAP, Verdict.RESET):
             if verdict is Verdict.RESET:
-                self._came = IdRanges([(diff.U, diff.u)])
+                self._received = IdRanges([(diff.U, diff.u)])
             self.coverage.stop()
 
     def _take_ahead(self, ahead: BookAhead) -> None:
@@ -170,7 +170,7 @@ class Replay:
         book = BookPlace(sides, self._horizons, self._epoch, until_id, before_seq)
         reached, self.prices_e8 = ahead.take(book, last_id, self.coverage, self.prices_e8)
         if reached != last_id:
-            self._came.add(last_id + 1, reached)
+            self._received.add(last_id + 1, reached)
             self._engine.go_on(reached)
             self.seen.last_id, self._seen_us = reached, ahead.source.order.stamps[-1]
 
@@ -181,7 +181,7 @@ class Replay:
             return
         bridge = self._engine.snapshot(last_id)
         if bridge.verdict is Verdict.RESET:
-            self._came = IdRanges()
+            self._received = IdRanges()
         if bridge.verdict in (Verdict.STALE, Verdict.TOO_OLD):
             message = f"snapshot of update id {last_id} is {bridge.verdict.value} for the diffs around it"
             self._findings.add(self._view.path, event.row, "snapshot", message)
@@ -203,7 +203,7 @@ class Replay:
 
     def _apply(self, row: int, diff: DiffLine) -> None:
         declared = self._off_tick.get(diff.u)
-        if declared is None and not self._on_grid(self._diffs, row, diff.recv_seq, self._holding(diff)):
+        if declared is None and not self._on_grid(self._diffs, row, diff.recv_seq, self._tick_checked(diff)):
             return
         for side, levels in ((1, diff.b), (-1, diff.a)):
             for price, qty in levels:
@@ -213,7 +213,7 @@ class Replay:
         if self._crossed(diff.recv_seq, self._diffs, row):
             return
         if diff.u in self._beyond:
-            self._void()
+            self._invalidate()
             return
         self._check_horizon(row)
         self.coverage.mark(diff.recv_us)
@@ -234,12 +234,12 @@ class Replay:
     def _check_hole(self, event: Event) -> None:
         """Check that ids declared missing were not received before; they may arrive later, out of order."""
         details = event.details
-        if is_hole(details) and (there := self._came & IdRanges([(details["from_id"], details["to_id"])])):
-            first, last = next(iter(there))
+        if is_hole(details) and (received := self._received & IdRanges([(details["from_id"], details["to_id"])])):
+            first, last = next(iter(received))
             message = f"update ids {first} to {last} are in the diffs, and this gap declares them missing"
             self._findings.add(self._view.path, event.row, "gap", message)
 
-    def _holding(self, diff: DiffLine) -> tuple[list[Level], list[Level]]:
+    def _tick_checked(self, diff: DiffLine) -> tuple[list[Level], list[Level]]:
         """Return the levels of *diff* with prices that must be on the tick.
 
         If the ledger declares omitted levels, removals are not among them, as they may concern an omitted level.
@@ -254,7 +254,7 @@ class Replay:
         for side, price, _ in declared:
             self._book.apply(1 if side == "bid" else -1, price, "0")
         if not declared:
-            self._void()
+            self._invalidate()
         return bool(declared) and self._on_grid(self._diffs, row, seq, self._book.top(self._frames.top_n))
 
     def _on_grid(self, path: Path, row: int, seq: int, sides: tuple[list[Level], list[Level]]) -> bool:
@@ -266,14 +266,14 @@ class Replay:
             trouble = str(error)
         if trouble:
             self._findings.add(path, row, "off_tick", trouble)
-            self._void()
+            self._invalidate()
         return not trouble
 
     def _crossed(self, seq: int, path: Path, row: int) -> bool:
         """Return True if the book is crossed; then it becomes invalid, and the ledger must report it."""
         if not self._book.crossed():
             return False
-        self._void()
+        self._invalidate()
         later = (event for event in self._view.events if event.at.seq > max(seq, self._loaded_seq))
         until_next = takewhile(lambda event: event.kind != "snapshot_loaded", later)
         if not any(map(_reports_crossing, until_next)):
@@ -290,14 +290,14 @@ class Replay:
             self._findings.add(self._diffs, row, HORIZON, message)
 
     def _check_ids(self, row: int, diff: DiffLine) -> None:
-        """Check that ids that neither a diff nor a snapshot brought are declared missing."""
+        """Check that ids that no diff and no snapshot contains are declared missing."""
         hole = self.seen.missing_before(diff.U)
         if self.seen.take(diff.U, diff.u) is Follow.GAP and hole and not self._holes.covers(*hole):
             message = f"update ids {hole.first} to {hole.last} are missing before this row, and the ledger has no gap"
             self._findings.add(self._diffs, row, "hole", f"{message} for them")
             self.undeclared.append(MissingIds(*hole, self._seen_us, diff.recv_us))
 
-    def _void(self) -> None:
+    def _invalidate(self) -> None:
         if self._engine.synced:
             self._engine.lose()
             self.coverage.stop()
@@ -307,7 +307,7 @@ class Replay:
             self._end_run()
             self._run = run_id
             self._engine = SyncEngine()
-            self._came = IdRanges()
+            self._received = IdRanges()
 
     def _end_run(self) -> None:
         self.coverage.stop()
@@ -316,7 +316,7 @@ class Replay:
 
 
 def _off_tick_levels(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
-    """Return, by update id, the levels that the ledger reports as omitted; none if the book was dropped instead."""
+    """Return the levels that the ledger reports as omitted, by update id; none if the book was dropped instead."""
     declared = (event.details for event in view.of_kind("anomaly"))
     return {
         details["last_id"]: msgspec.convert(details.get("left_out", []), list[tuple[str, str, str]])
@@ -346,8 +346,8 @@ def read_snapshot(
 ) -> tuple[list[Level], list[Level]] | None:
     """Return the bids and asks that *event* loaded, or None if they cannot be read; a finding has the reason."""
     named = str(event.details.get("path"))
-    proper = (folder.snapshot(event.event_id, tag) for tag in layout.SNAPSHOT_TAGS)
-    path = next((existing(path) for path in proper if folder.relative(path) == named), None)
+    expected = (folder.snapshot(event.event_id, tag) for tag in layout.SNAPSHOT_TAGS)
+    path = next((existing(path) for path in expected if folder.relative(path) == named), None)
     if path is None:
         wanted = f"snapshots/snapshot_{event.event_id}_<tag>.csv"
         findings.add(view.path, event.row, "snapshot", f"{named!r} is not there or not named {wanted}")
@@ -355,15 +355,15 @@ def read_snapshot(
     sides: dict[str, list[Level]] = {"bid": [], "ask": []}
     by_exchange = view.knob("snapshot_limit", None) is not None  # a capture may have any content
     prices: set[tuple[str, str]] = set()
-    wanted_cells = [event.at.run_id, str(event.event_id), str(event.details.get("last_update_id"))]
+    expected_cells = [event.at.run_id, str(event.event_id), str(event.details.get("last_update_id"))]
     head, lines = rows.under_header(CheckedLines(path, findings, 0), layout.SNAPSHOT_COLUMNS, 0, findings)
     if not head:
         return None
     for row, line in lines:
         cells = line.split(",")
         try:
-            if len(cells) != len(head) or [*cells[:2], cells[5]] != wanted_cells or cells[2] not in sides:
-                raise ValueError(f"{line!r} is not a level of run, event, lastUpdateId {wanted_cells}")
+            if len(cells) != len(head) or [*cells[:2], cells[5]] != expected_cells or cells[2] not in sides:
+                raise ValueError(f"{line!r} is not a level of run, event, lastUpdateId {expected_cells}")
             if by_exchange and (cells[2], cells[3]) in prices:
                 raise ValueError(f"{cells[2]} {cells[3]} occurs twice")
             prices.add((cells[2], cells[3]))

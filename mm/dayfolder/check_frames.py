@@ -1,4 +1,4 @@
-"""Check of the frames of a day, row by row: against the books, or by themselves."""
+"""Check the frames of a day, row by row: against the rebuilt books, or on their own."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -44,7 +44,7 @@ class FrameSink:
         """Take the next frame."""
 
     def end_run(self, *, stopped: bool) -> None:
-        """End a run; *stopped*: whether it ended in order."""
+        """End a run; *stopped*: whether it ended normally."""
 
     def finish(self) -> None:
         """End the day."""
@@ -57,15 +57,15 @@ class _FrameRow(NamedTuple):
 
 
 class FrameFile(FrameSink):
-    """The frames in their order.
+    """The frames of a file, in order.
 
     Args:
         path: The file.
-        findings: Takes what is wrong.
-        order: Checks arrival.
+        findings: Receives the defects.
+        order: Checks numbers and arrival times.
 
     Attributes:
-        top_n: levels per side, as the header has them.
+        top_n: Levels per side, from the header.
         source: The rows of the file.
     """
 
@@ -82,7 +82,7 @@ class FrameFile(FrameSink):
 
     def expect(self, wanted: Wanted) -> None:
         """Compare the next frame with the expected one; frames before it are defects."""
-        self._refuse_before(wanted.stamp.recv_seq)
+        self._reject_before(wanted.stamp.recv_seq)
         frame = self._next
         if frame is None or frame.at.seq != wanted.stamp.recv_seq:
             self._missing.append(wanted)
@@ -94,7 +94,7 @@ class FrameFile(FrameSink):
         self._next = next(self._frames, None)
 
     def line_at_hand(self) -> bytes | None:
-        """Return the line of the next frame; None if there is none, or if others are missing before it."""
+        """Return the line of the next frame; None if there is none, or if expected frames before it are missing."""
         ready = self._next and self.source.lines.width == len(self._columns) and not self._missing
         return f"{','.join(self._next.cells)}\n".encode() if self._next and ready else None
 
@@ -110,8 +110,8 @@ class FrameFile(FrameSink):
         self._report_missing()
 
     def finish(self) -> None:
-        """End the day: no frame may be left."""
-        self._refuse_before(None)
+        """End the day: remaining frames are defects."""
+        self._reject_before(None)
 
     def check_alone(self, grids: DayGrids, epochs: frozenset[int], coverage: ValidTime) -> None:
         """Check frames without diffs: they must be ordered, not crossed, and belong to an opened epoch."""
@@ -143,7 +143,7 @@ class FrameFile(FrameSink):
             self.source.order.check_row(row, at)
             yield _FrameRow(row, at, cells)
 
-    def _refuse_before(self, seq: int | None) -> None:
+    def _reject_before(self, seq: int | None) -> None:
         while self._next and (seq is None or self._next.at.seq < seq):
             at, epoch = self._next.at, self._next.cells[4]
             self._add(self._next.row, "frame_unexpected", f"no diff of recv_seq {at.seq} was applied in epoch {epoch}")
@@ -159,18 +159,18 @@ class FrameFile(FrameSink):
 
     def _difference(self, frame: _FrameRow, wanted: Wanted) -> str | None:
         """Return the first cell that differs from the rebuilt book, or None."""
-        cells, found = wanted.line(self.top_n).removesuffix("\n").split(","), frame.cells
-        if found == cells:
+        expected, cells = wanted.line(self.top_n).removesuffix("\n").split(","), frame.cells
+        if cells == expected:
             return None
-        every = zip(self._columns, found, cells, strict=True)
+        columns = zip(self._columns, cells, expected, strict=True)
         # The trailing columns of older days are empty.
         wrong = (
-            (name, has, must)
-            for n, (name, has, must) in enumerate(every)
-            if has != must and (has or n < len(found) - 2)
+            (name, cell, rebuilt)
+            for n, (name, cell, rebuilt) in enumerate(columns)
+            if cell != rebuilt and (cell or n < len(cells) - 2)
         )
-        name, has, must = next(wrong, ("", "", ""))
-        return f"{name} is {has!r}, the rebuilt book has {must!r}" if name else None
+        name, cell, rebuilt = next(wrong, ("", "", ""))
+        return f"{name} is {cell!r}, the rebuilt book has {rebuilt!r}" if name else None
 
     def _check_levels(self, cells: list[str], seq: int, grids: DayGrids) -> None:
         sides = []

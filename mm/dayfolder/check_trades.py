@@ -1,4 +1,4 @@
-"""Check of the trades of a day: cells, ids, and the range of prices and quantities."""
+"""Check the trades of a day: cells, ids, and the range of prices and quantities."""
 
 import msgspec
 
@@ -30,7 +30,7 @@ class TradeRange:
 
     @classmethod
     def of(cls, folder: DayFolder, prices_e8: tuple[int, int] | None) -> "TradeRange":
-        """Return the range by the filters of a day and its best prices (lowest bid and highest ask, in 1e-8)."""
+        """Return the range from the filters of a day and its best prices (lowest bid and highest ask, in 1e-8)."""
         low, high = prices_e8 or (0, 0)
         try:
             entry = msgspec.json.decode(folder.instrument.read_bytes(), type=dict[str, object])
@@ -40,7 +40,7 @@ class TradeRange:
         return cls(low // _WIDE, high * _WIDE, 0 if "history" in entry else named.max_qty_e8)
 
     def out_of_range(self, price: str, qty: str) -> str | None:
-        """Return what is out of range."""
+        """Return a description of the value out of range, or None."""
         price_e8, qty_e8 = e8(price), e8(qty)
         if price_e8 < self.least_price_e8 or 0 < self.most_price_e8 < price_e8:
             return f"price {price} is not within {_WIDE} times the best prices of the day"
@@ -153,7 +153,7 @@ class _Ids:
 
 
 def _typed(cells: list[str]) -> int:
-    """Return the trade's id; raises ValueError where a cell does not fit its column."""
+    """Return the trade's id; raises ValueError if a cell is invalid for its column."""
     traded_ms = rows.stamp_ms(cells[5], "trade_time_ms")
     if cells[0] or cells[12] != REST:
         sent_ms = rows.stamp_ms(cells[0], "event_time_ms")

@@ -1,7 +1,7 @@
-"""Find what a day lacks without its manifest: numbers that no row has, files that its runs must have left, a seal.
+"""Find the missing parts of a day without its manifest: numbers without a row, files that its runs wrote, the seal.
 
-One counter numbers the rows of all files, and a run that has ended has brought them all to the disk: a number that no
-file has is a row that is lost. Of a run that is being recorded, or was killed, the last rows may be missing.
+The rows of all files share one counter, and a run that has ended has written all of them to the disk: a number that is
+in no file is a lost row. The last rows of a run that is still recording, or was killed, may be missing.
 """
 
 from array import array
@@ -24,11 +24,11 @@ from mm.errors import BrokenFile
 
 _UNFLUSHED_US = 60 * US_PER_S
 _SEALING_US = 300 * US_PER_S
-"""So long after `run_stop` a day may not be sealed yet."""
+"""Maximum time from `run_stop` until a day is sealed."""
 _SLACK_US = 10 * US_PER_S
 """Events are stamped when written, messages when they arrive, so the order between files is less strict."""
 _LATE_ROWS = frozenset(("clock_step", "disk_full", "loop_lag"))
-"""Events of runs whose rows may be older than their stamps, or may have waited long for the disk."""
+"""Events of runs whose rows may be older than their timestamps, or may have been written late."""
 _OF_REPAIR = frozenset(("run_start", "crash_recovered", "run_stop"))
 """Events of a repair that removed nothing."""
 
@@ -59,12 +59,12 @@ class _Run:
 
     @property
     def imported(self) -> bool:
-        """Whether it read captures, and so wrote every file."""
+        """Whether it imported captures, which writes every file."""
         return "captures" in self.knobs
 
     @property
     def writes_all(self) -> bool:
-        """Whether it was a whole recorder or import, which seals the files that it has written."""
+        """Whether it was a complete recording or import, which seals the files that it has written."""
         return self.imported or "write_diffs" in self.knobs
 
 
@@ -130,9 +130,9 @@ class WholeDay:
         if rows.kernel and (found := rows.kernel.merged(files)):
             self._seqs, self._stamps, _ = found
             return
-        every = [_rising(*columns) for columns in files]
+        rising_files = [_rising(*columns) for columns in files]
         self._seqs, self._stamps = array("q"), array("q")
-        for seq, us in merge(*every):
+        for seq, us in merge(*rising_files):
             if not self._seqs or seq > self._seqs[-1]:
                 self._seqs.append(seq)
                 self._stamps.append(us)
@@ -141,7 +141,7 @@ class WholeDay:
         """Add missing rows and files to the findings."""
         if not self._runs:
             return
-        repairs = [run.events[0].at.seq for run in self._runs if "repair" in run.knobs and self._took_out(run)]
+        repairs = [run.events[0].at.seq for run in self._runs if "repair" in run.knobs and self._found_damage(run)]
         for run in self._runs:
             if run.events[0].at.seq >= max(repairs, default=0):
                 self._check_numbers(run)
@@ -149,7 +149,7 @@ class WholeDay:
         self._check_files()
         self._check_seal(self._runs[-1])
 
-    def _took_out(self, run: _Run) -> bool:
+    def _found_damage(self, run: _Run) -> bool:
         """Return True if a repair has found damage: rows before it may be lost."""
         begin, end = self._span(run)
         return not run.kinds <= _OF_REPAIR or end - begin > len(run.events)
@@ -175,7 +175,7 @@ class WholeDay:
                 self._missing(run, before + 1, after - 1, "in it")
 
     def _flushed_seq(self, run: _Run, begin: int, end: int) -> int:
-        """Return a number up to which all rows of a run without an end must be on the disk."""
+        """Return a number up to which all rows of a run without `run_stop` must be on the disk."""
         if run.kinds & _LATE_ROWS or begin >= end:
             return -1
         others = [order for order in self._orders if order.path != self._view.path]
@@ -207,7 +207,7 @@ class WholeDay:
             self._findings.add(self._view.path, None, "clock", f"{message}, and the ledger has no clock_step")
 
     def _check_files(self) -> None:
-        """Report missing files of finished runs, which the knobs of a run determine."""
+        """Report missing files of finished runs; the knobs of a run determine its files."""
         folder = self._folder
         has_frames = self._frames is not None and len(self._frames.seqs) > 0
         for run in self._runs:

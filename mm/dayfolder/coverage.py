@@ -1,4 +1,4 @@
-"""Coverage of a day: times with and without a valid book, received ids, and a text of both.
+"""Coverage of a day: times with and without a valid book, and received ids, also as text.
 
 It needs only the ids of depth messages and trades, and the ledger; `check` rebuilds the books.
 """
@@ -53,7 +53,7 @@ class IdRow(msgspec.Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A time without a valid book.
+    """A period without a valid book.
 
     Attributes:
         from_us: Its start.
@@ -78,7 +78,7 @@ class Ids:
         rows: Messages.
         first_id: The first id, None without a row.
         last_id: The last id.
-        gaps: Ranges that are missing, or were until REST filled them, in the ledger or not.
+        gaps: Missing ranges, including those that REST filled later, whether in the ledger or not.
         missing: Number of ids in them.
         undeclared: Number of ranges that the ledger does not declare.
         rest: Rows that came from REST.
@@ -124,12 +124,12 @@ class DayCoverage:
         to_us: End of the window, or arrival of the last row.
         covered_s: Seconds in which the book is valid.
         excluded_s: The rest of the window, which a backtest leaves out.
-        excluded: Its stretches.
-        epochs: Books that were opened.
-        runs: Recordings or imports that made the day.
+        excluded: The excluded periods.
+        epochs: Number of books that were opened.
+        runs: Number of recordings or imports of the day.
         depth: Update ids.
         trades: Trade ids.
-        unreadable: Rows that could not be read; ``mm data check`` names them.
+        unreadable: Number of rows that could not be read; ``mm data check`` lists them.
     """
 
     symbol: str
@@ -171,7 +171,7 @@ def cover(folder: DayFolder) -> DayCoverage:
         from_us=window[0],
         to_us=window[1],
         covered_s=covered_us / US_PER_S,
-        excluded_s=sum(one.to_us - one.from_us for one in excluded) / US_PER_S,
+        excluded_s=sum(stretch.to_us - stretch.from_us for stretch in excluded) / US_PER_S,
         excluded=excluded,
         epochs=len(view.of_kind("snapshot_loaded")),
         runs=len(view.runs),
@@ -182,7 +182,7 @@ def cover(folder: DayFolder) -> DayCoverage:
 
 
 class ClockLeaps:
-    """Find the rows between which a wall clock was set forward; the ledger reports the step up to some rows later."""
+    """Find the rows between which a wall clock was set forward; the ledger reports the step up to a few rows later."""
 
     def __init__(self) -> None:
         self._last_us = 0
@@ -204,7 +204,7 @@ class ClockLeaps:
         self._last_us, self._widest = place[0], place[1:]
 
     def found(self, step: Event) -> tuple[int, int]:
-        """Return the range of time that did not pass at the ``clock_step`` *step*; empty if no row shows it."""
+        """Return the time range skipped by the ``clock_step`` *step*; empty if no rows show it."""
         (before_us, after_us), self._widest = self._widest, (0, 0)
         by_us = step.details.get("by_us")
         if not isinstance(by_us, int) or by_us <= 0 or 2 * (after_us - before_us) < by_us:
@@ -261,7 +261,7 @@ class ValidTime:
 
 
 class _Times:
-    """The stretches in which the book was valid."""
+    """The periods in which the book was valid."""
 
     def __init__(self) -> None:
         self.stretches: list[tuple[int, int]] = []
@@ -302,7 +302,7 @@ class _Times:
 
 
 def _play(view: LedgerView, diffs: Iterator[IdRow], times: _Times, ids: Ids) -> None:
-    """Walk through ledger and depth messages in the order of their numbers."""
+    """Process ledger and depth messages in the order of `recv_seq`."""
     engine: SyncEngine[None] = SyncEngine()
     run, seen, declared = "", IdSequence(), view.holes("gap")
     for item in with_events(diffs, view.events, lambda diff: diff.recv_seq):
@@ -375,7 +375,7 @@ def _split(
     events: Sequence[Event],
     holes: Sequence[MissingIds],
 ) -> tuple[int, list[Stretch]]:
-    """Return how much of the window is covered, in µs, and its other stretches, explained."""
+    """Return the covered time of the window, in µs, and its other stretches with their causes."""
     (at, end_us), covered_us, excluded = window, 0, []
     for start, end in [*covered, (end_us, end_us)]:
         low, high = min(max(start, at), end_us), min(end, end_us)
@@ -413,7 +413,7 @@ def coverage_text(found: DayCoverage) -> str:
         f"  covered   {_duration(round(found.covered_s * US_PER_S))} ({share:.2f} %), "
         f"{found.epochs} {noun(found.epochs, 'epoch')}, {found.runs} {noun(found.runs, 'run')}",
         f"  excluded  {_duration(round(found.excluded_s * US_PER_S))} in {count} {noun(count, 'stretch', 'stretches')}",
-        *(f"    {_stretch(one)}" for one in found.excluded[:MOST_STRETCHES]),
+        *(f"    {_stretch(stretch)}" for stretch in found.excluded[:MOST_STRETCHES]),
     ]
     if count > MOST_STRETCHES:
         lines.append(f"    and {count - MOST_STRETCHES} more; --json has them all")
@@ -424,9 +424,9 @@ def coverage_text(found: DayCoverage) -> str:
     return "\n".join(lines)
 
 
-def _stretch(one: Stretch) -> str:
-    ids = "" if one.from_id is None else f", ids {one.from_id} to {one.to_id} missing"
-    return f"{_time(one.from_us)} to {_time(one.to_us)}  {_duration(one.to_us - one.from_us)}  {one.cause}{ids}"
+def _stretch(span: Stretch) -> str:
+    ids = "" if span.from_id is None else f", ids {span.from_id} to {span.to_id} missing"
+    return f"{_time(span.from_us)} to {_time(span.to_us)}  {_duration(span.to_us - span.from_us)}  {span.cause}{ids}"
 
 
 def _ids(ids: Ids) -> str:

@@ -1,4 +1,4 @@
-"""The grids of a day: those named by the exchange, and the steps that the ledger reports for rows."""
+"""The grids of a day: those reported by the exchange, and the steps that the ledger reports for rows."""
 
 import json
 from bisect import bisect_right
@@ -43,8 +43,8 @@ def grid_history(entry: Mapping[str, Any], source: str) -> tuple[GridChange, ...
     known = from_exchange_info(entry, source)
     try:
         changes = tuple(
-            GridChange(int(one["from_us"]), int(one["from_seq"]), e8(one["tick_size"]), e8(one["step_size"]))
-            for one in entry.get("history", ())
+            GridChange(int(item["from_us"]), int(item["from_seq"]), e8(item["tick_size"]), e8(item["step_size"]))
+            for item in entry.get("history", ())
         )
         if any(change.tick_e8 <= 0 or change.lot_e8 <= 0 for change in changes):
             raise OffGrid("a step must be above 0")
@@ -73,7 +73,7 @@ def with_history(entry: str, changes: Sequence[GridChange]) -> str:
 
 
 def instrument_json(instrument: Instrument, inferred: Sequence[str], grids: Sequence[GridChange] = ()) -> str:
-    """Return the text of ``instrument.json``; *inferred* names the values that were inferred from the data."""
+    """Return the text of ``instrument.json``; *inferred* lists the values that were inferred from the data."""
     text = msgspec.json.format(with_history(to_exchange_info(instrument), grids), indent=1) + "\n"
     return json.dumps({**json.loads(text), "inferred": list(inferred)}, indent=1) + "\n" if inferred else text
 

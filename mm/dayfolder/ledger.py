@@ -1,6 +1,6 @@
-"""The ledger of a day: events of the recording, and the ids they concern; its vocabulary, writer and reader.
+"""The ledger of a day: events of the recording, and the ids they concern; its event types, writer and reader.
 
-`EVENT_KEYS` is the complete vocabulary; events of other types, or with other details, cannot be written.
+`EVENT_KEYS` lists all event types; events of other types, or with other details, cannot be written.
 """
 
 import csv
@@ -57,7 +57,7 @@ OPEN_ENDED = ("anomaly",)
 GRID = "grid"
 """The kind of anomaly for prices or quantities off all grids of the exchange so far; its details:
 
-``tick_size``, ``step_size``: the steps that divide them from this row on; ``from_seq``: another first row.
+``tick_size``, ``step_size``: the steps that divide them from this row on; ``from_seq``: the first row, if different.
 """
 
 
@@ -90,7 +90,7 @@ class LedgerWriter:
         self.last: dict[str, tuple[int, Details]] = {}
 
     def event(self, recv_us: int, recv_seq: int, kind: str, epoch_id: int, details: Details) -> int:
-        """Write one event and return its id; raises ValueError if it is not in the vocabulary."""
+        """Write one event and return its id; raises ValueError if its type or details are invalid."""
         check_details(kind, details)
         event_id, self.next_event_id = self.next_event_id, self.next_event_id + 1
         self.counts[kind] += 1
@@ -152,12 +152,12 @@ def event_of(row: int, cells: Mapping[str, str]) -> Event:
 
 
 def read_events(path: Path, findings: DefectList) -> Iterator[Event]:
-    """Yield the rows of the ledger; unreadable ones are findings and left out."""
+    """Yield the rows of the ledger; unreadable ones are reported as findings and left out."""
     yield from _events(path, EVENT_COLUMNS, EVENT_COLUMNS, findings)
 
 
 def read_gaps(path: Path, findings: DefectList) -> Iterator[Event]:
-    """Yield the events repeated in the gaps file; unreadable ones are findings and left out."""
+    """Yield the events repeated in the gaps file; unreadable ones are reported as findings and left out."""
     in_ledger = {"event": "type", "details": "details_json"}
     yield from _events(path, GAP_COLUMNS, [in_ledger.get(name, name) for name in GAP_COLUMNS], findings)
 
@@ -197,8 +197,8 @@ def whole_events(path: Path, rows: Iterable[Mapping[str, str]]) -> list[Event]:
 
 def with_events(rows: Iterable[Row], events: Iterable[Event], seq_of: Callable[[Row], int]) -> Iterator[Row | Event]:
     """Return an iterator over the rows of another file and the events of the ledger, in the order of `recv_seq`."""
-    every: list[Iterable[Row | Event]] = [rows, events]
-    return merge(*every, key=lambda item: item.at.seq if isinstance(item, Event) else seq_of(item))
+    sources: list[Iterable[Row | Event]] = [rows, events]
+    return merge(*sources, key=lambda item: item.at.seq if isinstance(item, Event) else seq_of(item))
 
 
 def is_hole(details: Mapping[str, Any]) -> bool:

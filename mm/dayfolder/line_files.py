@@ -21,7 +21,7 @@ from mm.whole_file import whole_file
 
 GZIP_FORMAT = 31
 GZIP_LEVEL = 1
-"""Compression level of zlib; 4 saves some 12 % of the bytes in half as much time again, 6 some 20 % in triple time."""
+"""Compression level of zlib; 4 saves some 12 % of the bytes in 1.5 times the time, 6 some 20 % in 3 times the time."""
 FLUSH_BYTES = 1 << 20
 _CHUNK = 1 << 16
 _PIECE = 1 << 20
@@ -30,7 +30,7 @@ _MOST_MEMBER_BYTES = 4 << 20
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 
 newlines: Callable[[bytes], int] = methodcaller("count", b"\n")
-"""Return the number of line ends in a text; the compiled version is eight times as fast and releases the lock."""
+"""Return the number of line ends in a text; the compiled version is eight times as fast and releases the GIL."""
 with suppress(ImportError):
     newlines = import_module("mm.dayfolder._clean_rows").newlines
 
@@ -110,7 +110,7 @@ def whole_rows(path: Path, tail: FileTail) -> Iterator[dict[str, str]]:
 
 
 def sound_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
-    """Do the same as `scan` for a file to which rows will be appended, after its torn end is cut.
+    """Return the tail of a file, as `scan` does, before its torn end is cut and rows are appended.
 
     Raises:
         BrokenFile: If there are good rows after the damage: then it is not a torn tail, and must not be cut.
@@ -120,7 +120,7 @@ def sound_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
         with path.open("rb") as stream:
             stream.seek(found.good_bytes)
             torn = stream.read()
-        if _holds_rows(torn, packed=path.suffix == PACKED):
+        if _has_rows(torn, packed=path.suffix == PACKED):
             raise BrokenFile(
                 f"{path}: damaged at byte {found.good_bytes}, with good rows after it; "
                 f"move {path.parent} away before recording into this day, or correct the file"
@@ -131,7 +131,7 @@ def sound_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
 def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
     """Yield the text of a gzip stream, piece by piece, each with its offset in the stream if a member ends with it.
 
-    The offset is None within a member. Everything readable before a damage is yielded. If isal is installed, it
+    The offset is None within a member. Everything readable before damaged data is yielded. If isal is installed, it
     decompresses three times as fast; zlib then reads a damaged or torn member again, so that text and error are zlib's.
 
     Raises:
@@ -144,7 +144,7 @@ def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
         from isal.igzip_lib import IsalError
         from isal.isal_zlib import decompressobj
 
-        held = b""  # isal may accept the end of a torn member that zlib refuses with the text of its last chunk
+        held = b""  # isal may accept the end of a torn member that zlib rejects with the text of its last chunk
         try:
             for text, end in _inflated(stream, decompressobj):
                 if held:
@@ -190,14 +190,14 @@ def text_of(path: Path) -> Iterator[bytes]:
         yield from pieces
         return
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(next, pieces, b"")
-        while piece := coming.result():
-            coming = reader.submit(next, pieces, b"")
+        pending = reader.submit(next, pieces, b"")
+        while piece := pending.result():
+            pending = reader.submit(next, pieces, b"")
             yield piece
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
-    """Yield the text of a file, plain or gzip, in pieces of at least a MiB; text before a damage is yielded first."""
+    """Yield the text of a file, plain or gzip, in pieces of at least a MiB; text before damaged data comes first."""
     with path.open("rb") as stream:
         if path.suffix != PACKED:
             yield from iter(lambda: stream.read(_PIECE), b"")
@@ -248,10 +248,10 @@ class _Lines:
 def _scan_plain(stream: BinaryIO, before: FileTail) -> FileTail:
     lines, size = _Lines(before), before.good_bytes
     for chunk in _chunks(stream):
-        text, hole, _ = chunk.partition(b"\0")  # a power cut may leave a run of zeros
+        text, zero, _ = chunk.partition(b"\0")  # a power cut may leave a run of zeros
         lines.feed(text)
         size += len(text)
-        if hole:
+        if zero:
             break
     return lines.tail(size - len(lines.rest))
 
@@ -292,7 +292,7 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
     return iter(partial(stream.read, _CHUNK), b"")
 
 
-def _holds_rows(torn: bytes, *, packed: bool) -> bool:
+def _has_rows(torn: bytes, *, packed: bool) -> bool:
     """Return True if *torn* has complete rows: a complete gzip member, or a line after a run of zeros."""
     if not packed:
         return b"\n" in torn
@@ -308,7 +308,7 @@ class WholeLines:
     """The complete lines of one file, without their newlines.
 
     In a plain file, text with a zero byte (a power cut leaves runs of them) is not a line. In a gzip file a damaged
-    member is left out completely, because no checksum covers a part of it; of a last one that is only truncated, the
+    member is left out completely, because no checksum covers a part of it; if the last one is only truncated, its
     lines before the end are used.
 
     Args:
@@ -334,10 +334,10 @@ class WholeLines:
                     yield from self._packed(data)
             else:
                 for raw in stream:
-                    yield from self._sound([raw])
+                    yield from self._complete([raw])
 
-    def _sound(self, raw_lines: list[bytes]) -> Iterator[bytes]:
-        """Yield the complete ones of *raw_lines*, without their ends."""
+    def _complete(self, raw_lines: list[bytes]) -> Iterator[bytes]:
+        """Yield the complete lines of *raw_lines*, without their ends."""
         for raw in raw_lines:
             if raw.endswith(b"\n") and b"\0" not in raw:
                 self.lost_within = self.lost_bytes > 0
@@ -359,7 +359,7 @@ class WholeLines:
                     yield from text[: text.rfind(b"\n") + 1].splitlines()
             elif text:
                 *lines, rest = (rest + text).split(b"\n")
-                yield from self._sound([line + b"\n" for line in lines])
+                yield from self._complete([line + b"\n" for line in lines])
             at = end
         self.lost_bytes += len(rest)
 

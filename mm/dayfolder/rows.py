@@ -1,6 +1,6 @@
 """Rows of a day's files: format them as text, and read them with every cell checked.
 
-The reader trusts nothing: a wrong row becomes a finding, and reading continues.
+The reader checks everything: an invalid row becomes a finding, and reading continues.
 """
 
 import re
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 kernel: Any = None
 """The kernel `_clean_rows`; None if there was no compiler at installation.
 
-The checks find the same with and without it; None, set before a check begins, selects plain Python.
+The checks report the same defects with and without it; None, set before a check begins, selects plain Python.
 """
 with suppress(ImportError):
     kernel = import_module("mm.dayfolder._clean_rows")
@@ -197,7 +197,7 @@ class DefectList:
 
 
 class CheckedLines:
-    """The whole lines of a file, plain or gzip, with their row numbers; a torn end is a finding.
+    """The complete lines of a file, plain or gzip, with their row numbers; an incomplete last line is a finding.
 
     Lines are yielded one by one, except those that a kernel reads from `block` and passes over with `skip`.
 
@@ -302,7 +302,7 @@ def under_header(
     if len(columns) - optional <= len(head) <= len(columns) and head == list(columns[: len(head)]):
         return head, iter(lines)
     pairs = zip(head, columns, strict=False)
-    wrong = next((f"{found!r} for {wanted!r}" for found, wanted in pairs if found != wanted), None)
+    wrong = next((f"{found!r} for {expected!r}" for found, expected in pairs if found != expected), None)
     findings.add(lines.path, 0, "columns", f"the header has {wrong or f'{len(head)} columns for {len(columns)}'}")
     return [], iter(())
 

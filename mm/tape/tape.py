@@ -404,8 +404,8 @@ class Tape(Shown):
         """Yield a sentence for each violated invariant; if shapes are wrong, only for these."""
         wrong = list(_shapes(self))
         yield from wrong
-        for violated in () if wrong else (_events, _rows, _book_validity, _tops):
-            yield from violated(self)
+        for faults_of in () if wrong else (_events, _rows, _book_validity, _tops):
+            yield from faults_of(self)
             for name in () if self.stays else ARRAYS:
                 release(getattr(self, name))
 

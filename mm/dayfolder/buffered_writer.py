@@ -64,13 +64,13 @@ class AppendFile:
         self._path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         held.callback(os.close, self._fd)
-        there_bytes = os.fstat(self._fd).st_size
-        self.size = there_bytes if good_bytes is None else good_bytes
-        self.torn = self.size < there_bytes
+        existing_bytes = os.fstat(self._fd).st_size
+        self.size = existing_bytes if good_bytes is None else good_bytes
+        self.torn = self.size < existing_bytes
         self._hashed = _Hashed()
         self._unsynced = True
         self._safe_bytes: int | None = None
-        held.callback(self._give_back)
+        held.callback(self._release_room)
 
     @property
     def in_place(self) -> bool:
@@ -159,7 +159,7 @@ class AppendFile:
             hashed.hash.update(chunk)
             hashed.done += len(chunk)
 
-    def _give_back(self) -> None:
+    def _release_room(self) -> None:
         """Release the reserved space after the end of the file."""
         if self._safe_bytes is not None:
             with suppress(OSError):
@@ -168,25 +168,25 @@ class AppendFile:
 
 def require_appendable(path: Path) -> None:
     """Raise BrokenFile if *path* exists in its other form (packed or unpacked), to which nothing can be appended."""
-    there = existing(path)
-    if there not in (None, path):
-        raise BrokenFile(f"{there} exists already, and rows cannot be appended to it; convert it to {path.name} first")
+    found = existing(path)
+    if found not in (None, path):
+        raise BrokenFile(f"{found} exists already, and rows cannot be appended to it; convert it to {path.name} first")
 
 
 def is_at(fd: int, path: Path) -> bool:
     """Return whether the open file *fd* is the one at *path*."""
     try:
-        there = path.stat()
+        at_path = path.stat()
     except OSError:
         return False
-    return os.path.samestat(there, os.fstat(fd))
+    return os.path.samestat(at_path, os.fstat(fd))
 
 
 def _keep_room(fd: int, size: int) -> int:
     """Reserve `ROOM_BYTES` after the *size* bytes of a file, and return the size up to which it can certainly grow.
 
     Without space, or without support of the file system, that is *size*. Python has no call that allocates
-    blocks after the end of a file and leaves its size as it is, Linux has one.
+    blocks after the end of a file without changing its size; Linux has one.
     """
     if sys.platform != "linux":
         return size
@@ -219,7 +219,7 @@ class RowWriter:
 
     @property
     def waiting(self) -> int:
-        """Approximate number of bytes that wait to be written."""
+        """Approximate number of bytes that are not written yet."""
         return len(self.ready) + self._gathered
 
     def flush(self, *, sync: bool = False) -> None:
@@ -292,7 +292,7 @@ class CsvWriter(RowWriter):
         with path.open("rb") as stream:
             found = stream.readline()
         if not self.file.size and self.file.torn:
-            self.ready += header  # a flush truncates incomplete rows, and the ledger must report that before
+            self.ready += header  # a flush truncates incomplete rows, which the ledger must report first
         elif not self.file.size:
             self.file.append(header)
         elif found != header:
@@ -313,7 +313,7 @@ class CsvWriter(RowWriter):
 
     @property
     def room(self) -> int:
-        """Bytes of rows with which this file is full."""
+        """Bytes of rows that can be added before this file is flushed."""
         return FLUSH_BYTES - self._gathered
 
     def extend(self, lines: bytes, rows: int) -> None:
@@ -381,7 +381,7 @@ class NdjsonWriter(RowWriter):
 
     @property
     def room(self) -> int:
-        """Bytes of objects with which this file may be full."""
+        """Bytes of objects that can be added before this file may be flushed."""
         return FLUSH_BYTES - self._gathered - len(self._lines)
 
     def extend(self, lines: bytes, rows: int, last: bytes) -> None:

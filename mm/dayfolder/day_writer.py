@@ -32,7 +32,7 @@ from mm.instrument import Instrument, to_exchange_info
 from mm.whole_file import force, write_whole
 
 MOST_WAITING_BYTES = 32 << 20
-"""Maximum number of rows in memory while the disk is full."""
+"""Maximum size of the rows in memory while the disk is full."""
 
 
 class DayWriter:
@@ -110,7 +110,7 @@ class DayWriter:
         self._write_schema()
 
     def event(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
-        """Write a ledger row at once and return its event id; raises ValueError if it is not in the vocabulary."""
+        """Write a ledger row at once and return its event id; raises ValueError if type or details are invalid."""
         return self.ledger.event(recv_us, self.skip(), kind, epoch_id, details)
 
     def gap(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
@@ -232,7 +232,7 @@ class DayWriter:
         """Leave files that are written as a whole, or created, to `write_files`; None ends that.
 
         Opening a file may take long, so another thread may do it while rows are added. *wanted* is called when there is
-        one; rows of the ledger, which may name it, wait for it.
+        one; rows of the ledger, which may refer to it, are written after it.
         """
         self._wanted = wanted
 
@@ -245,7 +245,7 @@ class DayWriter:
         """Write and create the waiting files; another thread may do so while rows are added."""
         with self._making:
             while self._whole:
-                path = list(self._whole)[0]  # noqa: RUF015 - an iterator would fail where another thread adds one
+                path = list(self._whole)[0]  # noqa: RUF015 - an iterator would fail if another thread adds one
                 data = self._whole[path]
                 write_whole(path, data)
                 if self._whole[path] is data:
@@ -255,14 +255,14 @@ class DayWriter:
                 self._quarantine = self._ndjson(self.folder.quarantine, self._held)
 
     def flush_ledger(self) -> None:
-        """Write the ledger to the disk cache, unless it must wait for rows or files that it names."""
+        """Write the ledger to the disk cache, unless rows or files to which it refers must be written first."""
         with self._waiting():
             if not self._whole and not self._rows_first:
                 self._events.flush()
 
     def flush(self, *, sync: bool = False) -> None:
         """Write all rows to the disk cache, or with *sync* to the disk: the ledger, and all other files or none."""
-        self.write_files()  # before the rows that name them
+        self.write_files()  # before the rows that refer to them
         self._keep_unreadable()
         ledger, *others = self._writers()
         torn = any(writer.file.torn for writer in others)
@@ -275,9 +275,9 @@ class DayWriter:
             self.sync()
 
     def flush_before_event(self) -> None:
-        """Flush, so that the next row of the ledger does not name rows that a crash would lose.
+        """Flush, so that the next row of the ledger does not refer to rows that a crash would lose.
 
-        Without space, that row and the following ones wait with them.
+        Without disk space, that row and the following ones stay in memory with them.
         """
         self._rows_first = True
         self._flush_soon()
@@ -289,7 +289,7 @@ class DayWriter:
             writer.file.hash_on()
 
     def noting(self) -> Callable[[], None]:
-        """Return a function that syncs the data written so far, right after a `flush`, and records that."""
+        """Return a function that syncs the data written so far, right after a `flush`, and notes it in the manifest."""
         written = [(writer, *writer.written()) for writer in self._writers()]
 
         def note() -> None:
@@ -332,8 +332,8 @@ class DayWriter:
 
     def _writers(self) -> list[CsvWriter | NdjsonWriter]:
         """Return the files in the order in which they must reach the disk."""
-        every = (self._events, self._gaps, self._diffs, self._frames, self._trades, self._quarantine)
-        return [writer for writer in every if writer is not None]
+        files = (self._events, self._gaps, self._diffs, self._frames, self._trades, self._quarantine)
+        return [writer for writer in files if writer is not None]
 
     def _add_event(self, line: str) -> None:
         self._events.add(line)
@@ -358,7 +358,7 @@ class DayWriter:
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
-        """Leave rows without disk space to the next flush, as long as memory has room for them."""
+        """Without disk space, keep rows in memory for the next flush, as long as memory has room for them."""
         try:
             yield
         except OSError as error:
@@ -373,7 +373,7 @@ class DayWriter:
         self._write(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit, self._venue))
 
     def _write(self, path: Path, text: str) -> None:
-        """Write a complete file; without space it waits for the next flush, and later rows of the ledger as well."""
+        """Write a complete file; without space it is kept for the next flush, and so are later rows of the ledger."""
         self._whole[path] = text.encode()
         try:
             self._file_waits()
@@ -408,12 +408,12 @@ def side_by_side(calls: Sequence[Callable[[], None]]) -> None:
         return
     with ThreadPoolExecutor(len(calls), "force") as threads:
         done = [threads.submit(call) for call in calls]
-    for one in done:
-        one.result()
+    for future in done:
+        future.result()
 
 
 def _force_if_there(path: Path) -> None:
-    with suppress(FileNotFoundError):  # removed: `missing` names the day's files
+    with suppress(FileNotFoundError):  # removed: `missing` reports the day's files
         force(path)
 
 

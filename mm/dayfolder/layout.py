@@ -1,6 +1,6 @@
 """The data contract of a day folder: the path and the columns of each file.
 
-Writers and readers import it; no other module spells a file name or a column of ``data/<SYMBOL>/<YYYYMMDD>/``.
+Writers and readers import it; no other module defines a file name or a column of ``data/<SYMBOL>/<YYYYMMDD>/``.
 """
 
 import json
@@ -51,7 +51,7 @@ SNAPSHOT_COLUMNS = ("run_id", "event_id", "side", "price", "qty", "lastUpdateId"
 DIFF_KEYS = ("recv_ms", "recv_us", "recv_seq", "run_id", "E", "U", "u", "b", "a")
 QUARANTINE_KEYS = ("recv_us", "recv_seq", "stream", "reason", "raw_base64")
 ORDER_COLUMNS = ("us", "kind", "order_id", "other_id", "account", "side", "ticks", "lots", "trade_id", "update_id")
-"""Of an order log, market by order: ``mm.sim.matching.order_log`` describes them."""
+"""Columns of an order log (market by order), described in ``mm.sim.matching.order_log``."""
 OrderRow = tuple[int, int, int, int, int, int, int, int, int, int]
 ROW_NEW, ROW_TRADE, ROW_LEVEL, ROW_REST, ROW_CANCEL, ROW_REDUCE, ROW_EXPIRE, ROW_REFUSE = range(1, 9)
 """Kinds of rows of an order log."""
@@ -112,8 +112,8 @@ class DayFolder:
         whole = Path(path).resolve()
         if not _is_day(whole.name):
             days = ", ".join(_days_in(whole))
-            way_out = f"it has {days}" if days else "try data/BTCUSDT/20251216"
-            raise UsageError(f"{path} is not a day folder: its name is not YYYYMMDD; {way_out}")
+            hint = f"it has {days}" if days else "try data/BTCUSDT/20251216"
+            raise UsageError(f"{path} is not a day folder: its name is not YYYYMMDD; {hint}")
         return cls(whole.parent.parent, whole.parent.name, whole.name)
 
     @property
@@ -184,7 +184,7 @@ def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None, venue:
     Args:
         folder: The described day.
         top_n: Levels per side in the frames.
-        exchange_unit: Unit of the stamps `E` and `T` of the exchange, ``ms`` or ``us``; None while there are no stamps.
+        exchange_unit: Unit of the exchange timestamps `E` and `T`, ``ms`` or ``us``; None while there are none.
         venue: The recorded market.
     """
     schema: dict[str, Any] = {
@@ -237,9 +237,9 @@ def day_folder(data_root: Path, symbol: str, day: str) -> DayFolder:
     folder = DayFolder(Path(data_root), symbol, day)
     if folder.path.is_dir():
         return folder
-    there = days_of(folder.root, folder.symbol)
-    if there:
-        known = f"available days: {', '.join(there)}"
+    days = days_of(folder.root, folder.symbol)
+    if days:
+        known = f"available days: {', '.join(days)}"
     else:
         symbols = sorted(path.name for path in folder.root.iterdir() if path.is_dir()) if folder.root.is_dir() else []
         known = f"no day of {folder.symbol} is there (symbols: {', '.join(symbols) or 'none'})"
@@ -288,7 +288,7 @@ def _is_day(day: str) -> bool:
 
 def _symbol(symbol: str) -> str:
     upper = symbol.upper()
-    if not upper or not upper.isprintable() or any(sign in " /\\,\"'" for sign in upper) or upper.startswith("."):
+    if not upper or not upper.isprintable() or any(char in " /\\,\"'" for char in upper) or upper.startswith("."):
         raise UsageError(
             f"--symbol (SYMBOL) {symbol!r} is not a symbol; write it as the exchange does, such as BTCUSDT"
         )
@@ -297,6 +297,6 @@ def _symbol(symbol: str) -> str:
 
 def plain_run_id(run_id: str) -> str:
     """Return *run_id* unchanged; raises UsageError if it cannot be used in the rows of a file."""
-    if not run_id or not run_id.isprintable() or any(sign in ' ,"' for sign in run_id):
+    if not run_id or not run_id.isprintable() or any(char in ' ,"' for char in run_id):
         raise UsageError(f"--run-id (RUN_ID) {run_id!r} is used in CSV rows; use letters, digits, '-', '_' and '.'")
     return run_id

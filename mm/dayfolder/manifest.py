@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mm.dayfolder.line_files import FileTail
 
 _CHUNK = 1 << 20
-_UNFINISHED = (UNFINISHED, ".tmp")  # the second one is of older versions
+_UNFINISHED = (UNFINISHED, ".tmp")  # the second one was used by older versions
 
 
 class Contents(NamedTuple):
@@ -110,7 +110,7 @@ def proved_tails(folder: DayFolder) -> "dict[Path, FileTail]":
 
     Files that have grown since are verified up to there; files that do not match are left out.
     """
-    from mm.dayfolder.line_files import known_tail  # here: reading a manifest needs no lines
+    from mm.dayfolder.line_files import known_tail  # imported here: not needed to read a manifest
 
     manifest, found = read_manifest(folder), {}
     entries = {entry.path: entry for entry in manifest.files} if manifest else {}

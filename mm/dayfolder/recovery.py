@@ -192,7 +192,7 @@ def _last_diff(tail: FileTail, view: LedgerView) -> dict[str, Any]:
 
 
 def _reached(last_diff_id: int | None, frames: FileTail) -> int | None:
-    """Return the last id of the diffs: that of the last frame, if the last diff is after it."""
+    """Return the last id of the diffs, or that of the last frame if it is higher and the ids were not reset since."""
     head, last = frames.head[:1], frames.last.rpartition(b",")[2]
     if last_diff_id is None or not head or not head[0].endswith(b",last_update_id") or not last.isdigit():
         return last_diff_id
@@ -284,7 +284,7 @@ def open_holes(
     """Return the missing trades reported by a ledger that were not filled; *events* are types and details.
 
     Those after *last_id*, the last trade of the stream, were reported before a crash lost the rows after them: they are
-    part of the gap that the next trade will reveal, and belong only to that. If a crash lost the rows on both sides of
+    part of the gap that the next trade will reveal, and only of that. If a crash lost the rows on both sides of
     a gap, so that it does not reach up to *first_id*, the day's first trade, it is not part of the day: filling it
     would leave a gap after it that no event reports.
     """
@@ -296,20 +296,20 @@ def open_holes(
         first, last = details["from_id"], details["to_id"]
         filled = kind == "backfill"
         if filled or (last_id is not None and first <= last < last_id and last >= least):
-            came = IdRanges([(first, last)])
-            holes = [left for hole in holes for left in hole.without(came)]
+            received = IdRanges([(first, last)])
+            holes = [left for hole in holes for left in hole.without(received)]
             holes += [] if filled else [MissingIds(first, last, details["from_us"], details["to_us"])]
     return tuple(sorted(holes))
 
 
 def still_open(holes: Sequence[MissingIds], rows: _Rows, *, aggregates: bool) -> tuple[MissingIds, ...]:
-    """Return what is left of *holes* without the rows from REST in the trades file.
+    """Return the parts of *holes* that no row from REST in the trades file fills.
 
-    A killed run may not have reported the last of them. *aggregates*: whether the ids of the gaps are those of
+    A killed run may not have reported the last rows. *aggregates*: whether the ids of the gaps are those of
     aggregates.
     """
     if not holes:
         return ()
     first, last = ("trade_id", "trade_id") if aggregates else ("first_trade_id", "last_trade_id")
-    came = IdRanges((int(row[first]), int(row[last])) for row in rows if row["source"] == "rest")
-    return tuple(left for hole in holes for left in hole.without(came))
+    received = IdRanges((int(row[first]), int(row[last])) for row in rows if row["source"] == "rest")
+    return tuple(left for hole in holes for left in hole.without(received))

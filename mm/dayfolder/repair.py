@@ -2,7 +2,7 @@
 
 The work is done on a copy of the day, which is checked before anything is moved. Then its files replace the others,
 one rename each, the manifest last: if killed in between, the day is not sealed, and the next repair completes it. No
-row gets another number. A complete row that no longer has a place is moved raw to the quarantine.
+row gets another number. A complete row that no longer fits into its file is moved raw to the quarantine.
 """
 
 import filecmp
@@ -90,7 +90,7 @@ def _publish(work: DayFolder, folder: DayFolder) -> None:
     """Move the files of *work* to the places of those of *folder*, the ledger and the manifest last."""
     try:
         unseal(folder)
-    except BrokenFile:  # an unreadable one seals nothing
+    except BrokenFile:  # an unreadable one does not seal the day
         folder.manifest.unlink()
     files = {work.relative(path): path for path in day_files(work)}
     for path in day_files(folder):
@@ -98,10 +98,10 @@ def _publish(work: DayFolder, folder: DayFolder) -> None:
             path.unlink()
     last = [work.relative(work.gaps), work.relative(work.events)]
     for name in sorted(files, key=lambda name: (name in last, name)):
-        place = folder.path / name
-        if not place.is_file() or not filecmp.cmp(files[name], place, shallow=False):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            files[name].replace(place)
+        target = folder.path / name
+        if not target.is_file() or not filecmp.cmp(files[name], target, shallow=False):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            files[name].replace(target)
     work.manifest.replace(folder.manifest)
 
 
@@ -210,7 +210,7 @@ class DayRepair:
             self._done.append(f"{name}: {bad:,} rows that cannot be read are in quarantine")
 
     def _note_shorter(self, path: Path) -> None:
-        """Report a file that has lost rows, which only shows in its size being smaller than when it was sealed."""
+        """Report a file that has lost rows, detected only by its size, which is smaller than when it was sealed."""
         name = self._folder.relative(path)
         entry = self._entries.get(name)
         size = path.stat().st_size if path.is_file() else 0
@@ -226,18 +226,18 @@ class DayRepair:
         lines = list(lines_of_file(folder.gaps))
         if existing(folder.gaps) is None:
             return
-        there = {line.split(b",", 2)[1]: line for line in lines[1:]}
-        every = (event for event in view.events if event.kind in ("gap", "trade_gap"))
-        wanted = [
+        present = {line.split(b",", 2)[1]: line for line in lines[1:]}
+        gap_events = (event for event in view.events if event.kind in ("gap", "trade_gap"))
+        missing = [
             gap_row(event.at.recv_us, event.at.seq, event.at.run_id, event.kind, event.epoch_id, event.details).encode()
-            for event in every
-            if str(event.at.seq).encode() not in there
+            for event in gap_events
+            if str(event.at.seq).encode() not in present
         ]
-        if wanted:
-            ordered = sorted([*lines[1:], *wanted], key=lambda line: number_in(line, 1))
+        if missing:
+            ordered = sorted([*lines[1:], *missing], key=lambda line: number_in(line, 1))
             write_lines(folder.gaps, [lines[0], *ordered])
             self._written.add(folder.gaps)
-            self._done.append(f"gaps: {len(wanted):,} rows written again from the ledger")
+            self._done.append(f"gaps: {len(missing):,} rows written again from the ledger")
 
     def _take_from_quarantine(self) -> None:
         """Move messages that can be parsed now from the quarantine to their files, with their numbers."""
@@ -247,12 +247,12 @@ class DayRepair:
             return
         venue = venue_of(folder, {"market": view.knob("market", None)})
         reader = Rereader(folder.symbol, view.events, view.knob("trade_stream", "trade"), venue)
-        read = [one for one in map(reader.read, lines_of_file(folder.quarantine)) if one]
+        read = [row for row in map(reader.read, lines_of_file(folder.quarantine)) if row]
         for path, stream in ((folder.diffs, "depth"), (folder.trades, "trade")):
-            rows = [one for one in read if one.stream == stream]
+            rows = [row for row in read if row.stream == stream]
             if rows and existing(path):
                 self._merge(path, rows)
-        taken = {one.seq for one in self._damage.reread}
+        taken = {row.seq for row in self._damage.reread}
         if not taken:
             return
         left = [line for line in lines_of_file(folder.quarantine) if seq_of(line, packed=True) not in taken]
@@ -304,7 +304,7 @@ class DayRepair:
         self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, last, view))
 
     def _cut_off(self, kind: str, path: Path, last: int | None, view: LedgerView) -> list[MissingIds]:
-        """Return the ids at the end that are in the manifest and that the file has lost."""
+        """Return the last ids that are in the manifest and that the file has lost."""
         entry = self._entries.get(self._folder.relative(path))
         known = entry.last_id if entry else None
         if known is None or (last is not None and last >= known) or view.holes(kind).covers(known, known):

@@ -100,13 +100,13 @@ def _write(folder: DayFolder, last: Event, free: list[int], rows: list[_Row], kn
 def _requests(events: Sequence[Event], free: list[int], gaps: dict[int, Event], orphans: dict[int, Path]) -> set[int]:
     """Return the ids of lost events that can have requested the snapshots: the last unknown one before each."""
     run_id = events[-1].at.run_id
-    asks = [event.kind for event in events if event.at.run_id == run_id and event.kind.startswith("snapshot_")]
-    waiting, since, found = asks[-1:] == ["snapshot_request"], events[-1].event_id, set()
+    requests = [event.kind for event in events if event.at.run_id == run_id and event.kind.startswith("snapshot_")]
+    waiting, since, found = requests[-1:] == ["snapshot_request"], events[-1].event_id, set()
     for number in sorted(orphans):
         before = range(number - 1, since, -1)
-        unknown = (one for one in before if free[one - events[-1].event_id - 1] not in gaps)
+        unknown = (lost_id for lost_id in before if free[lost_id - events[-1].event_id - 1] not in gaps)
         if not waiting and _CARRIED not in orphans[number].name:
-            found |= {one for one in (next(unknown, None),) if one}
+            found |= {lost_id for lost_id in (next(unknown, None),) if lost_id}
         waiting, since = False, number
     return found
 
@@ -141,10 +141,10 @@ def last_update_id(path: Path) -> int:
 
 
 def tend_orphans(folder: DayFolder) -> list[tuple[str, bool]]:
-    """Add the event of each orphaned snapshot, if it can only be the next one, or remove the snapshot; return which.
+    """Add the event of each orphaned snapshot, if it must be the next one, or remove the snapshot; return which.
 
     It is adopted if the ledger ends with its request, its id is the next one, its rows are of that run, it is complete,
-    and it bridges. Its number is the day's next one, since the run ended with it.
+    and the depth messages continue it. Its number is the day's next one, since the run ended with it.
     """
     view = LedgerView.of(folder, DefectList(folder))
     loaded, tended = view.loaded_names, []
@@ -200,7 +200,7 @@ class Damage:
     """The damage found in a day.
 
     Attributes:
-        dropped: Complete rows that no longer have a place.
+        dropped: Complete rows that no longer fit into their file.
         lost: Bytes removed from each file, and whether there were good rows after them.
         gaps: Missing ids that the ledger did not report, by the type of their event.
         reread: Messages from the quarantine.
@@ -242,8 +242,8 @@ def write_ledger(folder: DayFolder, run_id: str, at_us: int, damage: Damage) -> 
         for kind, gap in damage.gaps:
             known = gap._replace(from_us=gap.from_us or last_us, to_us=gap.to_us or last_us)
             writer.gap(last_us, kind, epoch_id, known.details("damaged"))
-        for one in damage.reread:
-            reread = {"kind": "reread", "stream": one.stream, "first_id": one.first_id, "last_id": one.last_id}
+        for row in damage.reread:
+            reread = {"kind": "reread", "stream": row.stream, "first_id": row.first_id, "last_id": row.last_id}
             writer.event(last_us, "anomaly", epoch_id, reread)
         for name in damage.altered:
             writer.event(last_us, "anomaly", epoch_id, {"kind": "altered", "path": name})

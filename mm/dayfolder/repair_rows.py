@@ -29,7 +29,7 @@ _SEQ_COLUMN = layout.TRADE_COLUMNS.index("recv_seq")  # as in events and frames
 
 
 class Dropped:
-    """Complete rows that no longer have a place in their file: kept aside for the quarantine.
+    """Complete rows that no longer fit into their file; they are stored for the quarantine.
 
     Args:
         path: The temporary file for them.
@@ -170,7 +170,7 @@ class Rereader:
         self._runs = [event.at.run_id for event in events]
 
     def read(self, line: bytes) -> Reread | None:
-        """Return the message of a line of the quarantine, or None if it still is not parsable, or not a message."""
+        """Return the message of a line of the quarantine, or None if it still cannot be parsed, or is not a message."""
         try:
             row = msgspec.json.decode(line, type=QuarantineRow)
             if row.stream != STREAM:
@@ -237,12 +237,12 @@ def write_frames(folder: DayFolder, view: LedgerView, grids: DayGrids, order: Ro
 
 def _replaced(folder: DayFolder, fresh: Path, sink: "_NewFrames") -> str:
     """Move the *fresh* file to the place of the old one, if they differ; return the changes."""
-    there = existing(folder.frames)
-    if there and sink.same:
+    old = existing(folder.frames)
+    if old and sink.same:
         fresh.unlink()
         return ""
-    if there:
-        there.unlink()
+    if old:
+        old.unlink()
     fresh.replace(folder.frames)
     return f"frames: {sink.made:,} written again, {sink.left_out:,} without a depth message are in quarantine"
 

@@ -1,4 +1,4 @@
-"""Enforces the manifest: no number of a sealed day is read from a file that differs from its manifest."""
+"""Enforces the manifest: no data of a sealed day is read from a file that differs from its manifest."""
 
 import json
 import os
@@ -41,7 +41,7 @@ class FilesInReading:
         return path in self._paths
 
     def give(self, hashes: Mapping[Path, tuple[int, str]]) -> None:
-        """Set size and sha256 of each file that was read to its end; only the first call counts."""
+        """Set size and sha256 of each file that was read to its end; only the first call has an effect."""
         if not self._hashes.done():
             self._hashes.set_result(hashes)
 
@@ -57,8 +57,8 @@ NO_READING = FilesInReading(())
 def harms(folder: DayFolder, verified: VerifiedFiles | None = None, reading: FilesInReading = NO_READING) -> list[Harm]:
     """Return the files of *folder* that differ from its manifest; empty if it is not sealed.
 
-    Sizes and hashes are compared, once for the same identities of all files if *verified* remembers them; those of
-    files in *reading* come from there.
+    Sizes and hashes are compared, once for the same identities of all files if *verified* is given; those of files
+    in *reading* are taken from there.
 
     Raises:
         BrokenFile: If the manifest cannot be read.
@@ -113,13 +113,13 @@ def _claim(folder: DayFolder, manifest: Manifest) -> str | None:
     base = str(folder.path)
     folders = {os.path.dirname(entry.path) for entry in manifest.files}
     try:
-        there = [name for inside in sorted(folders) for name in sorted(os.listdir(os.path.join(base, inside)))]
+        names = [name for inside in sorted(folders) for name in sorted(os.listdir(os.path.join(base, inside)))]
         files = [FileIdentity.of(Path(base, entry.path)) for entry in manifest.files]
     except OSError:
         return None
     if not all(file.settled() for file in files):
         return None
-    return json.dumps([[name for name in there if not is_passing(name)], files])
+    return json.dumps([[name for name in names if not is_passing(name)], files])
 
 
 def _differing(folder: DayFolder, manifest: Manifest, reading: FilesInReading) -> Iterator[Harm]:
@@ -127,10 +127,10 @@ def _differing(folder: DayFolder, manifest: Manifest, reading: FilesInReading) -
         yield Harm(folder.manifest, f"it is of {manifest.symbol} {manifest.day}", None)
     entries = [(folder.path / entry.path, entry) for entry in manifest.files]
     differing = dict[str, str]()
-    for path, entry in sorted(entries, key=lambda one: one[0] in reading):  # their hashes come last
-        there = path.is_file()
+    for path, entry in sorted(entries, key=lambda item: item[0] in reading):  # their hashes come last
+        exists = path.is_file()
         differing[entry.path] = (
-            difference(path, entry, reading) if there else "it is in the manifest, but it does not exist"
+            difference(path, entry, reading) if exists else "it is in the manifest, but it does not exist"
         )
     yield from (Harm(path, what, entry) for path, entry in entries if (what := differing[entry.path]))
     named = {entry.path for entry in manifest.files}

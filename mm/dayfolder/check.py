@@ -344,7 +344,7 @@ def _invalid_details(event: Event) -> Iterator[str]:
 
 
 def _check_runs(view: LedgerView, findings: DefectList) -> None:
-    """Check that runs follow each other, and that each run ends what it begins."""
+    """Check the events of each run, and that all runs but the last one were stopped or recovered."""
     runs: dict[str, list[Event]] = {}
     for event in view.events:
         runs.setdefault(event.at.run_id, []).append(event)

@@ -214,14 +214,14 @@ class WholeDay:
             if not run.stopped:
                 continue
             kept = {name: run.knobs.get(name, run.imported) for name in ("write_diffs", "write_gaps")}
-            wanted = {
+            expected = {
                 folder.frames: ("top_n" in run.knobs, "frames (top_n)"),
                 folder.schema: (run.writes_all, "it"),
                 folder.gaps: (kept["write_gaps"], "gaps (write_gaps)"),
                 folder.diffs: (kept["write_diffs"] and has_frames, "depth messages (write_diffs)"),
                 folder.instrument: ("exchange_info" in run.kinds, "the filters of the exchange (exchange_info)"),
             }
-            for path, (due, what) in wanted.items():
+            for path, (due, what) in expected.items():
                 if due and existing(path) is None:
                     self._findings.add(path, None, "missing_file", f"run {run.name} wrote {what}; restore the file")
 
@@ -241,12 +241,12 @@ class WholeDay:
 
 def schema_trouble(schema: Mapping[str, Any], folder: DayFolder, top_n: int) -> str | None:
     """Return a difference of ``schema.json`` from this day; None if it matches. Keys may be missing."""
-    wanted = msgspec.json.decode(schema_json(folder, top_n, None), type=dict[str, Any])
+    expected = msgspec.json.decode(schema_json(folder, top_n, None), type=dict[str, Any])
     for key in ("symbol", "day", "top_n"):
-        if schema.get(key, wanted[key]) != wanted[key]:
-            return f"{key} is {schema[key]!r}, the day has {wanted[key]!r}"
+        if schema.get(key, expected[key]) != expected[key]:
+            return f"{key} is {schema[key]!r}, the day has {expected[key]!r}"
     columns = schema.get("columns")
-    for name, names in wanted["columns"].items():
+    for name, names in expected["columns"].items():
         found = columns.get(name) if isinstance(columns, dict) else None
         if isinstance(found, list) and found != names[: len(found)]:  # an older day may lack some at the end
             return f"the columns of {name} are {','.join(map(str, found))}, not {','.join(names)}"

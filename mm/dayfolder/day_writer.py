@@ -242,7 +242,7 @@ class DayWriter:
         return bool(self._whole) or (bool(self._unreadable) and self._quarantine is None)
 
     def write_files(self) -> None:
-        """Write and create the waiting files; another thread may do so while rows are added."""
+        """Write and create the pending files; another thread may do so while rows are added."""
         with self._making:
             while self._whole:
                 path = list(self._whole)[0]  # noqa: RUF015 - an iterator would fail if another thread adds one
@@ -309,7 +309,7 @@ class DayWriter:
         return write_manifest(self.folder, (*self.earlier.runs, self.run_id), known, hashes, self._force)
 
     def close(self, *, flush: bool = True) -> None:
-        """Flush, unless waiting rows are to be dropped, close the files and unlock the folder; may be called twice."""
+        """Flush, unless pending rows are to be dropped, close the files and unlock the folder; may be called twice."""
         if not self._closed:
             self._closed = True
             with self._held:
@@ -340,7 +340,7 @@ class DayWriter:
         self.flush_ledger()
 
     def _keep_unreadable(self) -> None:
-        """Pass waiting rows to the quarantine, whose file is created with the first of them."""
+        """Pass pending rows to the quarantine, whose file is created with the first of them."""
         while self._unreadable and self._quarantine is not None:
             row = self._unreadable.popleft()
             self._unreadable_bytes -= len(str(row["raw_base64"]))
@@ -382,7 +382,7 @@ class DayWriter:
             raise
 
     def _file_waits(self) -> None:
-        """Write waiting files, here or by the caller of `defer_files`; the next `sync` forces them."""
+        """Write pending files, here or by the caller of `defer_files`; the next `sync` forces them."""
         if self._wanted and self._bytes_waiting() <= MOST_WAITING_BYTES:
             self._wanted()
             return

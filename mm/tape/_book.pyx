@@ -638,8 +638,8 @@ def count_levels(
 
     Args:
         kind, first_row, row_side: Columns of consecutive events; ``first_row`` counts from the first row of these.
-        slot: The number of the price of each row.
-        framed: Whether to count the rows of the first event whatever its kind.
+        slot: Index of the price of each row.
+        framed: Whether to count the rows of the first event regardless of its kind.
         count: Counts are added at ``2 * slot + is_bid``.
     """
     cdef int64_t event, row

@@ -117,12 +117,12 @@ def _joined(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
 
 def _books(events: EventColumns, rows: RowBlocks, places: Ints) -> dict[int, Rows]:
     """Return the complete book after the event before each of *places*, by that event; omitted if it is invalid."""
-    wanted, kept = np.zeros(len(events), np.uint8), np.ones(len(events), np.uint8)
-    wanted[places[places > 0] - 1] = 1
+    requested, kept = np.zeros(len(events), np.uint8), np.ones(len(events), np.uint8)
+    requested[places[places > 0] - 1] = 1
     replay = TapeReplay()
     for begin, stop in windows(bounds(events.size)):
         part, size = slice(begin, stop), events.size[begin:stop]
         target = new_rows(int(size.sum()))
         rows.copy(events.start[part], size, target)
-        replay.play(events.kind[part], bounds(size), target, wanted[part], kept[part])
+        replay.play(events.kind[part], bounds(size), target, requested[part], kept[part])
     return dict(replay.frames)

@@ -111,10 +111,10 @@ def depth_frame(tape: "Tape") -> "pl.DataFrame":
     size = np.maximum(size, empty)
     ends = np.cumsum(size)
     of = np.repeat(event, size)  # the event of each row
-    there = ~np.repeat(empty, size)
-    row = (np.arange(len(of)) + np.repeat(begins - ends + size, size))[there]
+    present = ~np.repeat(empty, size)
+    row = (np.arange(len(of)) + np.repeat(begins - ends + size, size))[present]
     side, ticks, lots = np.zeros(len(of), np.int8), np.zeros(len(of), np.int64), np.full(len(of), -1)
-    side[there], ticks[there], lots[there] = tape.row_side[row], tape.row_ticks[row], tape.row_lots[row]
+    side[present], ticks[present], lots[present] = tape.row_side[row], tape.row_ticks[row], tape.row_lots[row]
     begun = np.full(len(book[0]), tape.start_us)
     none = np.full(len(book[0]), -1)
     side, ticks, lots = (np.concatenate([book[0], side]), np.concatenate([book[1], ticks]), np.append(book[2], lots))

@@ -90,7 +90,7 @@ class KeptTape:
         """
         tape = self._read(ARRAYS, partial(_tape, self.path), notes)
         if tape is None:
-            _code()  # hash the code that builds it now, before an edit can change the code
+            _code()  # digest of the code that builds it, taken before an edit can change the code
             return None
         from mm.tape import level_changes, top_of_book
 

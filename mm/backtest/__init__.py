@@ -1,4 +1,4 @@
-"""Replay side: the tape of a day, the engine that plays it, fill and quote models, results."""
+"""Backtests: replay engine, paper exchange, fill and quote models, results."""
 
 from mm.callable_package import make_callable
 

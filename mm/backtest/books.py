@@ -38,14 +38,14 @@ class Books:
         starts_us: Start of each day; empty if the days are reported as one.
         between_days_us: Total time between the end of a day's window and the start of the next.
         intensity: Intensity that predicts the fills; None without one.
-        market: What the states of orders read of the market, if the intensity predicts fills by them; else None.
+        market: Market rows from which order states are computed, if the intensity uses states; else None.
         offsets: Distance of the mid from the intensity's reference price over the run, as
             `mm.backtest.metrics.order_lives.mid_offsets` returns it; None if that is the mid, or unknown.
         fit: Description of the run's fit or schedule: ``path`` (the file's name), ``status``, ``reason``,
             ``warnings``, ``A``, ``k``, ``min_delta_ticks``, ``max_delta_ticks``, ``lacks``, ``day``, and ``in_sample``
             (whether it uses the played data or later data); None without one.
         fill_bias: The known bias of the fill model, one sentence; None if unknown.
-        target_lots: The inventory that quotes, bounds and risk count from.
+        target_lots: Target inventory; quotes, bounds and risk use the deviation from it.
         bound_clips: Inventory at which quotes stop on one side, in clips; None if no bound is known.
         sensitivity: Results of the same strategy under other assumptions; None if not requested.
         pnl_band: Range of the PnL over draws of A and k from the fit's distribution; None if not requested.
@@ -55,7 +55,7 @@ class Books:
             trade, None if unknown.
         ended: Why a run in a live market ended: ``reason``, a word, and ``why``, a sentence unless the end was regular;
             None for a replay.
-        predictors: Descriptions of the fitted predictors that the models read: ``target``, ``model``,
+        predictors: Descriptions of the fitted predictors that the models use: ``target``, ``model``,
             ``horizon``, ``days``, ``hash``, ``usable``, ``does_not_beat``, ``in_sample``.
         agent_days: Days of the run on which a trained agent of the quote model was trained.
         funding_e8: Funding paid for a position in a perpetual (below 0: received), 1e-8 of the quote asset; else None.

@@ -1,4 +1,4 @@
-"""Why an order filled: its rows, and the events of the tape around the instant."""
+"""Explanation of a fill: the rows of its order, and the events of the tape around its instant."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ WHY = {
 }
 CALLED = {"trade": ", called for a print", "book": ", called after a change of the book"}
 PRINTED = ":trade"
-REACHING = ("trade_cross:trade", "queue:trade")  # their prints come from the other side, at the price or beyond
+REACHING = ("trade_cross:trade", "queue:trade")  # caused by prints of the other side, at the price or beyond
 KINDS = {SNAPSHOT: "snapshot", DEPTH: "depth", TRADE: "print", GAP: "gap"}
 BEFORE_US = 60 * US_PER_S  # nothing older is shown, however few events there are
 
@@ -57,9 +57,9 @@ class Seen:
 def explain(
     tape: "Tape", fill: Row, orders: Sequence[Row], around: int, together: Sequence[Row] = (), *, lagging: bool = False
 ) -> str:
-    """Return the story of one fill as text.
+    """Return the explanation of one fill as text.
 
-    If several prints share its instant, the fill is shown after the only one that can have filled it, or with the
+    If several prints have the same instant, the fill is shown after the only one that can have caused it, or with the
     number of those that can.
 
     Args:
@@ -68,7 +68,7 @@ def explain(
         orders: The rows of the order in the orders file.
         around: Number of events to show before and after the instant.
         together: The rows of all fills of its order at its instant, including it; empty if it is the only one.
-        lagging: Whether the fill's instant is the exchange's, at which the tape had not received the print.
+        lagging: Whether the fill's instant is exchange time, at which the tape had not received the print.
     """
     us, price = int(fill["recv_us"]), _short(fill["price"])
     side = 1 if (fill["side"] == "BUY") != (fill["reason"] == TAKEN) else -1
@@ -85,18 +85,18 @@ def explain(
     seen = list(market(tape, us, side, tape.instrument.ticks(fill["price"]), around))
     prints = [] if lagging else prints_behind(tape, fill, together or [fill])
     if len(prints) == 1:
-        before = sum(one.event <= prints[0] for one in seen)
+        before = sum(row.event <= prints[0] for row in seen)
     else:
-        before = sum(one.us < us or (one.us == us and not _came_first(fill, orders)) for one in seen)
+        before = sum(row.us < us or (row.us == us and not _came_first(fill, orders)) for row in seen)
         mark += f", by one of {len(prints)} prints of this instant" if prints else ""
-    shown = [_line(tape, one, us) for one in seen]
+    shown = [_line(tape, row, us) for row in seen]
     return "\n".join([*lines, *shown[:before], mark, *shown[before:]])
 
 
 def prints_behind(tape: "Tape", fill: Row, together: Sequence[Row]) -> list[int]:
-    """Return the events that may have caused a fill by a print: prints of the instant, not smaller than the fill.
+    """Return the events of prints that may have caused a fill: at its instant, and at least as large.
 
-    An order fills at most once per print, in their order: each of its fills needs a different print.
+    An order fills at most once per print, in the order of the prints, so each of its fills needs a separate print.
 
     Args:
         tape: As in `explain`.
@@ -106,15 +106,15 @@ def prints_behind(tape: "Tape", fill: Row, together: Sequence[Row]) -> list[int]
     if not fill["reason"].endswith(PRINTED):
         return []
     reaching = list(_reaching(tape, fill))
-    printed = [one for one in together if one["reason"].endswith(PRINTED)]
-    sizes, nth = [e8(one["qty"]) for one in printed], printed.index(fill)
+    printed = [row for row in together if row["reason"].endswith(PRINTED)]
+    sizes, nth = [e8(row["qty"]) for row in printed], printed.index(fill)
     first = _after(reaching, sizes[:nth])
     stop = len(reaching) - _after(reaching[::-1], sizes[:nth:-1])
     return [event for event, size in reaching[first:stop] if size >= sizes[nth]]
 
 
 def _reaching(tape: "Tape", fill: Row) -> Iterator[tuple[int, int]]:
-    """Yield event and size, in 1e-8, of the prints of a fill's instant that its model may have seen."""
+    """Yield event and size, in 1e-8, of the prints at a fill's instant that its fill model may have received."""
     us, side, ticks = int(fill["recv_us"]), 1 if fill["side"] == "BUY" else -1, tape.instrument.ticks(fill["price"])
     for event in range(*np.searchsorted(tape.event_us, (us, us + 1)).tolist()):
         if tape.kind[event] == TRADE:
@@ -124,7 +124,7 @@ def _reaching(tape: "Tape", fill: Row) -> Iterator[tuple[int, int]]:
 
 
 def _after(prints: Sequence[tuple[int, int]], sizes: Sequence[int]) -> int:
-    """Return the smallest number of *prints* that gives each fill of *sizes* one."""
+    """Return the number of first *prints* that suffices to assign one to each fill of *sizes*, in order."""
     at = 0
     for size in sizes:
         at = next((place for place in range(at, len(prints)) if prints[place][1] >= size), len(prints)) + 1

@@ -64,9 +64,9 @@ def markouts_frame(journal: "Journal", books: "Books", horizons_s: Sequence[floa
     for horizon_s in horizons_s:
         if not horizon_s > 0:
             raise UsageError(f"a horizon is {horizon_s} s; give seconds above 0")
-        moved2, known = moves(journal, horizon_s)
-        worth = floats(side * (moved2 + mid2 - 2 * ticks), *half)
-        later[f"markout_{horizon_s:g}s"] = np.where(known, worth, np.nan)
+        move2, known = moves(journal, horizon_s)
+        markout = floats(side * (move2 + mid2 - 2 * ticks), *half)
+        later[f"markout_{horizon_s:g}s"] = np.where(known, markout, np.nan)
     return frame({**_fills(journal, books), **later})
 
 
@@ -85,16 +85,16 @@ def state_frame(journal: "Journal", books: "Books") -> "pl.DataFrame":
 def equity_frame(journal: "Journal", books: "Books") -> "pl.DataFrame":
     """Return the equity over time; see `mm.backtest.result.Result.equity_frame`."""
     account = ledger(journal.state, books.instrument, books.initial_cash_e8)
-    there, equity = account.valid, account.equity[account.valid]
-    gained = equity - equity[:1]
-    fallen = np.maximum.accumulate(equity) - equity if len(equity) else equity
+    valid, equity = account.valid, account.equity[account.valid]
+    pnl = equity - equity[:1]
+    drawdown = np.maximum.accumulate(equity) - equity if len(equity) else equity
     return frame(
         {
-            "time": instants(account.us[there]),
+            "time": instants(account.us[valid]),
             "equity": floats(equity, per=account.per_quote),
-            "pnl": floats(gained, per=account.per_quote),
-            "drawdown": floats(fallen, per=account.per_quote),
-            "inventory": floats(account.inventory[there], books.instrument.lot_e8),
+            "pnl": floats(pnl, per=account.per_quote),
+            "drawdown": floats(drawdown, per=account.per_quote),
+            "inventory": floats(account.inventory[valid], books.instrument.lot_e8),
         }
     )
 

@@ -1,4 +1,4 @@
-"""From a day folder to a tape: a door to `mm.tape.load`."""
+"""Re-exports `mm.tape.load.load_day`, which reads a day folder as a tape."""
 
 from mm.tape.load import load_day
 

@@ -1,7 +1,7 @@
-"""What a backtest leaves behind: three integer tables and the words for their codes.
+"""The journal of a backtest: integer tables, and the names of their codes.
 
-The kernel appends rows of int64; nothing here computes. Instants are µs of simulated receive
-time, prices ticks, quantities lots of the tape; an instant that does not exist is -1.
+The kernel appends rows of int64; this module computes nothing. Instants are µs of simulated receive
+time, prices ticks, quantities lots of the tape; a missing instant is -1.
 """
 
 from collections.abc import Callable, Iterator
@@ -55,9 +55,9 @@ DECISION_COLUMNS = (
 )
 
 ACTIONS = ("PLACE", "CANCEL_REQ", "CANCEL_ACK", "FILL", "CLOSE_FILLED", "EXPIRE", "REJECT", "SKIP", "AMEND")
-KINDS = ("LIMIT_MAKER", "LIMIT", "IOC", "FOK", "MARKET")  # how an order wants to be filled
+KINDS = ("LIMIT_MAKER", "LIMIT", "IOC", "FOK", "MARKET")  # order type and time in force
 STATUSES = ("SENT", "LIVE", "CANCELLING", "CANCELLED", "FILLED", "EXPIRED", "REJECTED")
-# Codes are positions; 0 is "no reason".
+# Codes are indices; 0 is "no reason".
 REJECT_REASONS = (
     "",
     "would_cross",
@@ -83,7 +83,7 @@ SKIP_SHIFT, SKIP_BITS = 4, 0xFFF
 TAKEN = "taker:book"  # the fill reason of an order that took from the other side
 CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break", "asked", *STOPPING)
 
-BREACHES = LIMITS  # the limit of a breach, by code
+BREACHES = LIMITS  # names of limits, by code
 
 
 LONG = 1 << 20  # number of state rows above which they are moved to a file
@@ -91,14 +91,14 @@ _MAKING = Lock()
 
 
 class Late:
-    """A table of a journal, or the function that makes it, called on first use."""
+    """Descriptor of a journal table; a function set in its place is called on first use."""
 
     def __set_name__(self, _owner: type, name: str) -> None:
         self._name = name
 
     def __get__(self, journal: object, _owner: type | None = None) -> "Table":
         if journal is None:
-            raise AttributeError(self._name)  # so that a dataclass sees no default
+            raise AttributeError(self._name)  # so that the dataclass has no default
         table: Table | Callable[[], Table] = journal.__dict__[self._name]
         if callable(table):
             with _MAKING:  # another thread may have made it meanwhile
@@ -117,18 +117,18 @@ class Journal:
 
     Attributes:
         orders: int64[rows, 14], columns ``ORDER_COLUMNS``; action, status and reasons are codes.
-        fills: int64[rows, 9], columns ``FILL_COLUMNS``; reason is a position in *fill_reasons*.
+        fills: int64[rows, 9], columns ``FILL_COLUMNS``; reason is an index into *fill_reasons*.
         state: int64[rows, 6], columns ``STATE_COLUMNS``; ``cash_tl`` is the signed sum of fill
             notionals in tick·lots (buys negative) and ``fees_e8`` the sum of fees, so that
             cash = initial cash + cash_tl·tick·lot − fees, exactly.
         mids: int64[rows, 2], instant and ``mid2_ticks`` (bid + ask) at every change; 0 means that
             the book was not valid from there on.
         fill_reasons: What triggered a fill, by code ("trade_cross:trade").
-        decisions: int64[rows, 10], columns ``DECISION_COLUMNS``, one row per requote; lots of -1 want nothing. None
+        decisions: int64[rows, 10], columns ``DECISION_COLUMNS``, one row per requote; lots of -1: no quote. None
             if the rules do not request them.
-        counters: Sums the kernel kept: seconds in µs, expected fills, events (see docs/engine.md).
-        breaches: int64[rows, 5], columns ``BREACH_COLUMNS``: a position in ``mm.backtest.risk.LIMITS``, the found and
-            the allowed value in 1e-8 of the knob's unit, and the side (0: both); None without limits.
+        counters: Totals of the kernel: durations in µs, expected fills, events (see docs/engine.md).
+        breaches: int64[rows, 5], columns ``BREACH_COLUMNS``: an index into ``mm.backtest.risk.LIMITS``, the actual
+            and the allowed value in 1e-8 of the knob's unit, and the side (0: both); None without limits.
         killed: The instant from which nothing was sent, and the reason; None if the run was not killed.
     """
 

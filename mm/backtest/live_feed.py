@@ -54,7 +54,7 @@ class FeedEvent(NamedTuple):
 def feed_events(tape: "Tape") -> Iterator[FeedEvent]:
     """Yield the events of a tape, or of a part of one, as a live feed delivers them."""
     columns = (tape.kind, tape.event_us, tape.recv_seq, tape.event_id, tape.event_exch_us)
-    events = zip(*(one.tolist() for one in columns), strict=True)
+    events = zip(*(column.tolist() for column in columns), strict=True)
     for event, (kind, us, recv_seq, event_id, exch_us) in enumerate(events):
         yield FeedEvent(kind, us, recv_seq, event_id, tape.rows(event), exch_us)
 
@@ -109,7 +109,7 @@ class LiveFeed:
             self._depth(event.number, event.update)
         elif isinstance(event, EpochOpened):
             self._feed(SNAPSHOT, event.recv_us, event.last_update_id, self._levels(event.bids, event.asks))
-            self._waiting = {number: one for number, one in self._waiting.items() if one.u > event.last_update_id}
+            self._waiting = {number: diff for number, diff in self._waiting.items() if diff.u > event.last_update_id}
             self._open = self._applying = True
         elif isinstance(event, BookLost):
             self._lost(event)

@@ -1,4 +1,4 @@
-"""The registries: fill models, quote models and steps by name.
+"""Registries of fill models, quote models and steps, by name.
 
 A new model is a class that declares its parameters (``mm/backtest/parameters.py``) and its place here.
 """
@@ -132,7 +132,7 @@ FILL_BIAS: Mapping[str, str] = {name: bias for name, build in FILL_MODELS.items(
 
 # Unit of each parameter of the quote models; parameters of user models with the same name have the same unit.
 UNITS: Mapping[str, Unit] = {
-    one.name: one.unit for build in QUOTE_MODELS.values() for one in declared(build).keys if one.unit is not None
+    key.name: key.unit for build in QUOTE_MODELS.values() for key in declared(build).keys if key.unit is not None
 }
 
 hybrid, predicted, price_cross, trade_cross = Hybrid, PredictedFills, PriceCross, TradeCross

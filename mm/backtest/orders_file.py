@@ -1,7 +1,7 @@
-"""The file of a run's orders, by far its largest: CSV as all tables are, or Parquet (ORDERS_FORMAT) for who reads it.
+"""The orders file of a run, by far its largest: CSV like the other tables, or Parquet (ORDERS_FORMAT).
 
-Both have the same columns, rows and words. Parquet holds instants and ids as whole numbers, prices and quantities as
-exact decimals of eight places, and null where a cell of the CSV file is empty; it takes a tenth of the room.
+Both have the same columns, rows and names. Parquet holds instants and ids as whole numbers, prices and quantities as
+exact decimals of eight places, and null where a cell of the CSV file is empty; its size is a tenth of the CSV file.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 CSV, PARQUET = FORMATS = ("csv", "parquet")
 SIDES = ("", "BUY", "SELL")  # 0, +1, −1, modulo 3
-_ROWS = 1 << 17  # of a row group
-_SOURCES = {  # columns of the file that are not called as those of the journal
+_ROWS = 1 << 17  # per row group
+_SOURCES = {  # columns with another name than in the journal
     "price": "ticks",
     "qty": "lots",
     "remaining_qty": "remaining_lots",
@@ -113,7 +113,7 @@ def _column(name: str, rows: "Table", grid: "Instrument") -> "pa.Array":
     if name in _WORDS:
         words = _WORDS[name]
         codes = values % 3 if name == "side" else values
-        empty = np.array([*(not word for word in words), True])[codes]  # the code -1 is also no word
+        empty = np.array([*(not word for word in words), True])[codes]  # the code -1 is null, too
         return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int8(), mask=empty), pa.array(words))
     if name in ("price", "qty", "remaining_qty"):
         unit_e8 = grid.tick_e8 if name == "price" else grid.lot_e8

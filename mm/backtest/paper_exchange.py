@@ -42,7 +42,7 @@ class PaperExchange:
         quotes: A compiled quote model, or any object with ``quote(view)``.
         fills: A compiled fill model, or any object with ``on_trade`` or ``on_book``.
         rules: Latencies, fees, balances and limits of our orders.
-        keeps_orders: Whether the journal has the rows of orders, which are most of it.
+        keeps_orders: Whether order rows are written to the journal, most of its size.
 
     Attributes:
         feeds: Clock offset and latency of the feed of each played tape, if the rules use the recorded feed latency.
@@ -57,7 +57,7 @@ class PaperExchange:
             rules,
             keeps_orders,
         )
-        self._last: Tape | None = None  # None before the first, and while events are fed
+        self._last: Tape | None = None  # None before the first tape, and while events are fed
         self._feeds = False
         self._played_us = 0
         self._closed = False
@@ -84,7 +84,7 @@ class PaperExchange:
         Empty if these are not sufficient, or not needed.
         """
         names = self._engine.side_files
-        if self._needs_messages or (self.rules.recorded_feed and "book_rows" in names):  # it reads those received
+        if self._needs_messages or (self.rules.recorded_feed and "book_rows" in names):  # quotes read the delayed book
             return ()
         played = tape.ahead if self.rules.recorded_feed else tape
         if played is None or (len(played) and played.kind[0] in (DEPTH, TRADE) and self._joins(tape)):
@@ -108,16 +108,16 @@ class PaperExchange:
 
     @property
     def killed(self) -> tuple[int, str] | None:
-        """Instant in µs from which nothing is sent any more, and why; None while orders may be sent."""
+        """Instant in µs from which nothing is sent, and the reason; None while orders may be sent."""
         return self._engine.manager.killed()
 
     def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
-        """Return the breaches of risk limits from row *first* on: instant, knob, found and allowed in 1e-8, side."""
+        """Return the breaches of risk limits from row *first* on: instant, knob, actual and allowed in 1e-8, side."""
         return self._engine.manager.breaches(first)
 
     @property
     def limits_used(self) -> dict[str, float]:
-        """How much of each risk limit is used, as a share of its bound."""
+        """Utilisation of each risk limit, as a share of its bound."""
         return self._engine.manager.guard.used()
 
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
@@ -144,7 +144,7 @@ class PaperExchange:
 
         Args:
             tape: The tape, or its best prices and trades (`Tape.best`) if the models need no more.
-            levels, book_rows: The same of it, in addition to its best prices, where `side_files` names them.
+            levels, book_rows: The tape's side files of these names, in addition to its best prices; see `side_files`.
             ahead: Its best prices in the exchange's order (`Tape.ahead`), in addition to those as received; a recorded
                 feed needs them, or the whole tape.
 
@@ -304,20 +304,20 @@ class PaperExchange:
         """Play a whole tape.
 
         Args:
-            tape: As for `attach`. Its memory is released after every hour played, or quarter of an hour where there are
+            tape: As for `attach`. Its memory is released after every hour played, or quarter of an hour if there are
                 more than `MANY_EVENTS` events; not of best prices of fewer, or with *stays*.
-            step: Called with the µs of tape played, as often.
+            step: Called with the µs of tape played, at the same intervals.
             kill: The instant within the tape at which all trading ends, and the reason; None for none.
             stays: Whether the tape stays mapped (`Tape.staying`).
             side_files: `side_files` of it, by the names of `attach`; their memory is released at the same times.
         """
         paid_us = self._last.end_us if self._last else tape.start_us - 1  # funding is paid up to here
         self.attach(tape, **side_files)
-        released = [one for name, one in side_files.items() if one and name != "ahead"]
+        released = [columns for name, columns in side_files.items() if columns and name != "ahead"]
         due = deque(self._due(tape, paid_us, kill))
         if self.rules.hours is not None:
             self._turn(opens=self.rules.hours.is_open(tape.start_us))
-        # Best prices are better kept for the next run, and played in one call; the rows of whole books are many.
+        # Best prices stay in memory for the next run and are played in one call; rows of whole books are too many.
         few = len(tape) <= MANY_EVENTS
         us, small = tape.start_us, isinstance(tape, BestPrices) and (stays or (few and "book_rows" not in side_files))
         stride_us = STRIDE_US if few else STRIDE_US // 4
@@ -330,19 +330,19 @@ class PaperExchange:
             self.advance(to_us)
             if not small:
                 tape.let_go(us, to_us)
-                for one in released:
-                    one.let_go()
+                for columns in released:
+                    columns.let_go()
             if step:
                 step(to_us - us)
             us = to_us
         self.advance(tape.end_us)
-        for one in () if stays else released:
-            one.let_go()
+        for columns in () if stays else released:
+            columns.let_go()
 
     def _due(self, tape: "Tape", paid_us: int, kill: tuple[int, str] | None) -> "list[tuple[int, Callable[[], None]]]":
         """Return the scheduled actions with their instants: funding after *paid_us*, sessions, and *kill*."""
-        payments = (one for one in tape.meta.funding if paid_us < one.us <= tape.end_us)
-        due = [(one.us, partial(self._pay, one)) for one in payments]
+        payments = (payment for payment in tape.meta.funding if paid_us < payment.us <= tape.end_us)
+        due = [(payment.us, partial(self._pay, payment)) for payment in payments]
         if self.rules.hours is not None:
             turns = self.rules.hours.borders(tape.start_us, tape.end_us)
             due += [(us, partial(self._turn, opens=self.rules.hours.is_open(us))) for us in turns]

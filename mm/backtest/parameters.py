@@ -5,7 +5,7 @@ is derived from it: the keys of QUOTE_PARAMS_JSON and FILL_PARAMS_JSON and their
 docs/configuration.md, and the parameters in a summary.
 
 Prices are in ticks, time in seconds, inventory in clips. A key that names another unit (``gamma_usd``,
-``k_per_price``, ``sigma_pct``, ``horizon_ms``) is refused with the conversion to ours.
+``k_per_price``, ``sigma_pct``, ``horizon_ms``) is rejected with the conversion to the unit used here.
 """
 
 import inspect
@@ -131,7 +131,7 @@ class Declaration:
     @cached_property
     def keys(self) -> tuple[Parameter, ...]:
         """Parameters that a user may give in JSON."""
-        return tuple(one for one in (*self.parameters, *self.volatility) if not one.by_run)
+        return tuple(key for key in (*self.parameters, *self.volatility) if not key.by_run)
 
     @cached_property
     def signature(self) -> inspect.Signature:
@@ -364,8 +364,8 @@ def _conversion(name: str, unit: Unit, words: set[str], value: object, tick: str
     if words & SHARES:
         return f"1 % of the price is price/(100 × {tick}) ticks, 1 bp a hundredth of that"
     if words & PRICES and unit.power:
-        way = f"{'multiply by' if unit.power > 0 else 'divide by'} the tick size {tick}"
-        return way if number is None else f"{way}, so {name} is {number * float(tick) ** unit.power:.12g}"
+        text = f"{'multiply by' if unit.power > 0 else 'divide by'} the tick size {tick}"
+        return text if number is None else f"{text}, so {name} is {number * float(tick) ** unit.power:.12g}"
     if words & TIMES:
         return "count time in seconds"
     if words & (QUANTITIES | PRICES):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NEAREST = 4096  # events searched first
 PARTS = ("inner", "model", "models", "weights", "name", "signals")  # attributes of a model that are not parameters
-IMPLICIT = {"gamma": "auto", "sigma": "tape"}  # what NaN means in a compiled model; k and A: its `sources`
+IMPLICIT = {"gamma": "auto", "sigma": "tape"}  # meaning of NaN in a compiled model; for k and A see `sources`
 
 
 def played(model: object) -> dict[str, Any]:
@@ -115,8 +115,8 @@ def _parameters(model: object) -> dict[str, Any]:
     names = [
         name
         for kind in reversed(type(model).__mro__)
-        for name, one in vars(kind).items()
-        if isinstance(one, GetSetDescriptorType) and name not in PARTS and not name.startswith("_")
+        for name, member in vars(kind).items()
+        if isinstance(member, GetSetDescriptorType) and name not in PARTS and not name.startswith("_")
     ]
     found = {name: _plain(name, getattr(model, name)) for name in names}
     if isinstance(model, HasSources):
@@ -127,10 +127,10 @@ def _parameters(model: object) -> dict[str, Any]:
 
 @runtime_checkable
 class HasSources(Protocol):
-    """A quote model whose k or A may come from elsewhere."""
+    """A quote model whose k or A may come from another source than its parameters."""
 
     def sources(self) -> dict[str, str | None]:
-        """Return the source of each that is not a number; None if the model does not use it."""
+        """Return the source of k and of A, used if it is not a number; None if the model does not use it."""
         ...
 
 

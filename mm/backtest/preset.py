@@ -40,7 +40,7 @@ class Hours:
     """Trading hours: spans of the week in the market's time zone; without spans it is always open.
 
     Attributes:
-        spans: Each opening in minutes since Monday 00:00, and the number of minutes it stays open.
+        spans: Of each session, the opening in minutes since Monday 00:00, and its length in minutes.
     """
 
     zone: str

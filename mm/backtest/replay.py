@@ -1,4 +1,4 @@
-"""A backtest in one call: tapes in, result out."""
+"""Backtest of one or more tapes in one call."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -40,8 +40,8 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
 ) -> Result:
     """Play recorded days against a quote model and a fill model.
 
-    Models that read only best prices and trades are played on these, if they are kept for a tape: results are the same,
-    and the play is faster.
+    Models that read only best prices and trades are played on these, if a tape has them stored: the results are the
+    same, and the replay is faster.
 
     Args:
         tape: One tape, or tapes in order of time; inventory, cash, orders and timers carry over.
@@ -49,8 +49,8 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         fills: A compiled fill model, or any object with ``on_trade`` or ``on_book``.
         rules: Rules for our orders, on the grid of the tapes.
         step: Called with the µs of tape played since the last call, for a progress bar.
-        intensity: Predicts the fills with which those of the run are compared; None uses that of a Poisson model.
-        keeps_orders: Whether the journal has the rows of orders, most of its memory; the summary needs none.
+        intensity: Predicts fills, for comparison with those of the run; None uses that of a Poisson model.
+        keeps_orders: Whether order rows are written to the journal, most of its memory; the summary needs none.
 
     Raises:
         Mismatch: If the tapes do not follow each other on one grid, or a predictor is of another market.
@@ -59,7 +59,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     """
     _check_target(quotes, rules)
     exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
-    days, spans, passed = list[str](), list[tuple[int, int]](), [0, 0]
+    days, spans, skipped = list[str](), list[tuple[int, int]](), [0, 0]
     market = _PredictionRows(_predicting(fills, intensity), [], [])
     first, predictors = None, list["Artefact"]()
     sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
@@ -73,7 +73,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         market.add(one, exchange.feeds[-1] if exchange.feeds else None)
         sums += *(one.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(best or one)
         if best is not None:
-            passed = [many + of - seen for many, of, seen in zip(passed, one.counted, best.counted, strict=True)]
+            skipped = [n + whole - part for n, whole, part in zip(skipped, one.counted, best.counted, strict=True)]
     if first is None:
         raise UsageError("backtest has no tape; give at least one")
     models = (quotes, fills, intensity)
@@ -85,7 +85,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         books = replace(books, funding_e8=exchange.funding_e8, spot_fees=rules.default_fees)
     counters = (journal := exchange.journal()).counters
     books = replace(books, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
-    counters["events"], counters["rows"] = counters["events"] + passed[0], counters["rows"] + passed[1]
+    counters["events"], counters["rows"] = counters["events"] + skipped[0], counters["rows"] + skipped[1]
     kept = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
     return Result(journal, books, kept)
 
@@ -144,8 +144,8 @@ class _PredictionRows(NamedTuple):
     """Rows of a run's tapes from which an intensity predicts fills, by tape.
 
     Attributes:
-        intensity: What predicts fills.
-        market: What the states of orders read, if it predicts by them.
+        intensity: Intensity that predicts fills.
+        market: Market rows from which order states are computed, if it uses states.
         offsets: The distances of the mid from its reference price, unless that is the mid.
     """
 
@@ -165,7 +165,7 @@ class _PredictionRows(NamedTuple):
             self.offsets.append(mid_offsets(self.intensity.reference, us[tape.top_event], prices, lots))
 
     def joined(self) -> dict[str, Any]:
-        """Return the rows of all tapes, by the field names of `Books`; None for those that nothing needs."""
+        """Return the rows of all tapes, by the field names of `Books`; None for unused ones."""
         offsets = np.concatenate(self.offsets) if self.offsets else None
         return {"market": MarketRows.joined(self.market), "offsets": offsets}
 

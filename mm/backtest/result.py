@@ -1,4 +1,4 @@
-"""What a backtest gives back: the journal, the grid to read it on, and the files of a run folder."""
+"""Result of a backtest: the journal, its units, and the files of a run folder."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -120,7 +120,7 @@ class Result(Shown):
         return frames.markouts_frame(self.journal, self.books, horizons_s)
 
     def state_frame(self) -> "pl.DataFrame":
-        """Return the account over time as a polars frame: a row after every fill, and one a second.
+        """Return the account over time as a polars frame: a row after every fill, and one per second.
 
         Columns: ``time``, ``inventory``, ``cash``, ``mid``, ``mtm_value``, ``equity`` (null without a valid book),
         ``open_orders``.
@@ -137,7 +137,7 @@ class Result(Shown):
         return frames.equity_frame(self.journal, self.books)
 
     def order_columns(self) -> "Columns":
-        """Return the order rows as numpy columns; -1 is no instant, None no word."""
+        """Return the order rows as numpy columns; -1: no instant, None: no word."""
         us, order_id, action, status, side, ticks, lots, remaining, *instants, reject, cancel = self.journal.orders.T
         active, expire, cancel_req, cancel_effective = instants
         return {
@@ -162,7 +162,7 @@ class Result(Shown):
         }
 
     def fill_columns(self) -> "Columns":
-        """Return the fills as numpy columns; a mid of NaN is none."""
+        """Return the fills as numpy columns; the mid is NaN without a valid book."""
         us, order_id, side, ticks, lots, fee_e8, reason, mid2, inventory = self.journal.fills.T
         return {
             "recv_ms": us // US_PER_MS,
@@ -191,14 +191,14 @@ class Result(Shown):
     def account_columns(self, names: Sequence[str], rows: "NDArray[np.intp] | None" = None) -> "Columns":
         """Return the columns *names* of the account at each state row, and its instant ``recv_us``.
 
-        Only of *rows* if given: these must include the first and the last row of each stretch of constant mid.
+        Only *rows*, if given: these must include the first and the last row of each stretch of constant mid.
         """
         state = self.journal.state if rows is None else self.journal.state[rows]
         account = ledger(state, self.books.instrument, self.books.initial_cash_e8)
         return {"recv_us": account.us, **frames.account_columns(account, state[:, 4], self.books, names)}
 
     def excluded(self) -> "NDArray[np.int64]":
-        """Return the first and the last µs of each stretch without a valid book, one a row."""
+        """Return the first and the last µs of each stretch without a valid book, one per row."""
         us, mid2 = self.journal.mids.T
         begins = np.flatnonzero(mid2 == 0)
         ends = np.append(us, self.journal.counters["last_us"])[begins + 1]
@@ -216,16 +216,16 @@ class Result(Shown):
         """
         folder.mkdir(parents=True, exist_ok=True)
         journal, grid = self.journal, self.books.instrument
-        unit, found = (grid.tick_e8, grid.lot_e8), {} if hashes is None else hashes
+        unit, digests = (grid.tick_e8, grid.lot_e8), {} if hashes is None else hashes
         fills, state = (f"{table}_{grid.symbol}.csv" for table in ("fills", "state"))
         orders, sha256, count = write_orders_file(folder, journal, grid, orders_format)
-        found[orders] = sha256
+        digests[orders] = sha256
         with HashedFile(folder / fills) as file:
             _journal_csv.write_fills(file, journal.fills, *unit, journal.fill_reasons)
-            found[fills] = file.sha256.hexdigest()
+            digests[fills] = file.sha256.hexdigest()
         with HashedFile(folder / state) as file:
             _journal_csv.write_state(file, journal.state_pieces(), *unit, self.books.initial_cash_e8, grid.multiplier)
-            found[state] = file.sha256.hexdigest()
+            digests[state] = file.sha256.hexdigest()
         rows = {orders: count, fills: len(journal.fills), state: len(journal.state)}
         if journal.breaches is not None:
             name = f"breaches_{grid.symbol}.csv"
@@ -241,13 +241,13 @@ class Result(Shown):
 
 
 def _breach_lines(breaches: "NDArray[np.int64]") -> Iterator[str]:
-    """Yield the rows of breaches, with the found and the allowed value in the unit of the limit's knob."""
+    """Yield the rows of breaches, with the actual and the allowed value in the unit of the limit's knob."""
     for us, limit, value_e8, bound_e8, side in breaches.tolist():
         yield f"{us},{BREACHES[limit]},{SIDES[side % 3]},{decimal_text(value_e8)},{decimal_text(bound_e8)}\n"
 
 
 def _words(words: Sequence[str], codes: "NDArray[np.int64]") -> "NDArray[np.object_]":
-    """Return the word of each code: None for an empty one, and (as the last) for the code -1."""
+    """Return the word of each code: None for an empty word, and for the code -1 (the last entry)."""
     return np.array([*(word or None for word in words), None], dtype=object)[codes]
 
 

@@ -26,9 +26,9 @@ LIMITS = (
     *("PRICE_BAND", "MAX_ORDERS_PER_S", "WIDEN_BANDS"),
 )
 STOPPING = tuple(name.lower() for name in STOPS)
-"""The reasons of cancels, as in the journal."""
+"""Cancel reasons, as in the journal."""
 WITHHOLDING = tuple(name.lower() for name in LIMITS[1:-1])
-"""The reasons of orders that were not sent, as in the journal."""
+"""Reasons for not sending an order, as in the journal."""
 LIVE_DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
         "max_position": "10",
@@ -73,12 +73,12 @@ def _factor(value: Any) -> float:
 
 def _read_ramp(text: str) -> str:
     try:
-        fractions = [_share(one) for one in json.loads(text, parse_float=Decimal)]
+        fractions = [_share(value) for value in json.loads(text, parse_float=Decimal)]
     except (ValueError, TypeError, OffGrid):
         fractions = []
     if not fractions or min(fractions) == 0:
         raise ValueError('JSON of fractions above 0 and up to 1, one a day, such as "[0.1, 0.5, 1]"')
-    return json.dumps([one / E8 for one in fractions], separators=(",", ":"))
+    return json.dumps([fraction / E8 for fraction in fractions], separators=(",", ":"))
 
 
 _SHARE = decimal("0", "1")

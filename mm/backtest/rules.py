@@ -151,10 +151,10 @@ class Rules:
         taker_unit_fee_e8: Taker fee per unit, in the same form.
         multiplier: Contract multiplier: value of one unit of the base asset per price of 1.
         hours: Trading hours, outside of which quotes are pulled; None is always open.
-        enforce_balances: Whether orders need covering cash and inventory.
+        enforce_balances: Whether orders must be covered by cash or inventory.
         start_cash_e8: Cash at the start, 1e-8 of the quote asset.
         start_lots: Inventory at the start, lots.
-        target_lots: The inventory that quotes, bounds and risk count from, lots; None is that at the start.
+        target_lots: Target inventory, lots; quotes, bounds and risk use the deviation from it. None: the initial one.
         orders_per_10s: New orders that the exchange accepts in each ten seconds of UTC; 0 is no limit.
         orders_per_day: New orders that it accepts per day of UTC; 0 is no limit.
         quote_lots: The clip: lots of a quote without a quantity.
@@ -164,7 +164,7 @@ class Rules:
         step_ticks: Its price step, in ticks of the tape: above one if the day also had a finer grid.
         min_notional_e8: Minimum notional of an order, 1e-8 of the quote asset.
         filters: Further filters of the exchange.
-        sigma_method: How the volatility is estimated, one of ``SIGMA_METHODS``; docs/quotes.md.
+        sigma_method: Estimator of the volatility, one of ``SIGMA_METHODS``; docs/quotes.md.
         sigma_window_s: Window of ``rolling`` and ``two_scale``, in seconds.
         sigma_half_life_s: Half-life of the weights of ``ewma``, in seconds.
         decisions: Whether the journal records every requote, including those without changes.
@@ -257,7 +257,7 @@ class Rules:
 
     @property
     def implausible_fees(self) -> dict[str, int]:
-        """Fee knobs with rates that no exchange has, and these rates, 1e-8; usually a percentage for a fraction."""
+        """Fee knobs with rates that no exchange has, and the rates, 1e-8; often percentages instead of fractions."""
         least, most = PLAUSIBLE_FEES_E8
         return {knob: rate for knob, rate in self._fees_e8.items() if not least <= rate <= most}
 
@@ -267,7 +267,7 @@ class Rules:
 
     @property
     def target(self) -> int:
-        """The inventory that quotes, bounds and risk count from, lots."""
+        """Target inventory, lots; quotes, bounds and risk use the deviation from it."""
         return self.start_lots if self.target_lots is None else self.target_lots
 
     def _check_sigma(self) -> None:

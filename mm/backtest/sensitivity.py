@@ -1,9 +1,9 @@
 """The sensitivity (SENSITIVITY): PnL of the same quotes under optimistic and pessimistic assumptions.
 
-No tape shows how our own orders would have filled, so one fill model is one opinion. These bound it on either side:
+A tape has no fills of our own orders, so results depend on the fill model. These bound them on either side:
 
-- ``optimistic``: ``trade_cross``, we are first in every queue and the whole of a print is ours;
-- ``pessimistic``: ``queue_risk_averse``, we are last, and every cancellation is behind us;
+- ``optimistic``: ``trade_cross``, our order is first in every queue and takes the whole quantity of a print;
+- ``pessimistic``: ``queue_risk_averse``, our order is last, and every cancellation is behind it;
 - ``poisson``, if an intensity is known: fills drawn independently of later prices, also an upper bound.
 
 In addition, latencies of orders and cancels are halved, and doubled.
@@ -36,15 +36,15 @@ Step = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Strategy:
-    """What is played: days, rules, and what makes new models for each time.
+    """The strategy of a run: days, rules, and factories of new models for each replay.
 
     Attributes:
         tapes: The days.
-        rules: As the run has them.
-        quotes: Makes the quote model.
-        fills: Makes the run's own fill model.
-        intensity: What expects fills; None without a fit or a schedule.
-        seed: Keys the draws.
+        rules: Rules of the run.
+        quotes: Factory of the quote model.
+        fills: Factory of the run's own fill model.
+        intensity: Intensity that predicts fills; None without a fit or a schedule.
+        seed: Seed of the draws.
     """
 
     tapes: "Sequence[Tape]"
@@ -55,7 +55,7 @@ class Strategy:
     seed: int = 0
 
     def play(self, step: Step | None = None) -> Result:
-        """Return the backtest itself."""
+        """Return the backtest of the run itself."""
         return self._play(self.fills(), self.rules, step, keeps_orders=True)
 
     def settings(self) -> "Iterator[tuple[str, object, Rules, float]]":
@@ -90,7 +90,7 @@ class Strategy:
 
 
 def _is_bound(own: object, bound: object) -> bool:
-    """Return whether the run's *own* fill model is a *bound*, with the same parameters: then its run is that row."""
+    """Return whether the run's *own* fill model is a *bound*, with the same parameters; the run is then that row."""
     return type(own) is type(bound) and strategy_of(own) == strategy_of(bound)
 
 
@@ -107,10 +107,10 @@ def slower(rules: "Rules", factor: float) -> "Rules":
 def with_band(result: Result, others: Sequence[Result]) -> Result:
     """Return *result* with the spread of the PnL of *others* in its summary, under ``pnl_band``.
 
-    The draws are the same in all of them (they are keyed), so only the parameters differ.
+    The random draws are the same in all of them (drawn by key), so only the parameters differ.
     """
-    found = [headline(other.journal, other.books)["pnl_total"] for other in others]
-    pnl = np.array([one for one in found if one is not None])
+    totals = [headline(other.journal, other.books)["pnl_total"] for other in others]
+    pnl = np.array([total for total in totals if total is not None])
     if len(pnl) == 0:
         return result
     low, high = quantiles(pnl, [0.025, 0.975])

@@ -11,7 +11,7 @@ NONE = "–"
 
 
 def describe(summary: Mapping[str, Any]) -> str:
-    """Return a *summary* in a few lines: what was played, the PnL and its parts, and the warnings."""
+    """Return a *summary* in a few lines: models and days, the PnL and its parts, and the warnings."""
     inventory = summary["inventory"]
     base, quote = (f" {summary[asset]}".rstrip() for asset in ("base_asset", "quote_asset"))
     rows = {
@@ -82,7 +82,7 @@ def text_of(summary: Mapping[str, Any]) -> str:
 
 
 def _limits(block: Mapping[str, Any]) -> str:
-    """Return the number of breaches per limit, and when trading ended, if it did."""
+    """Return the number of breaches per limit, and the instant and reason of a kill."""
     text = ", ".join(f"{count:,} × {name}" for name, count in block["breaches"].items()) or "no limit was broken"
     killed = block["killed"]
     return text if killed is None else f"{text}; killed {iso(killed['us'])}: {killed['reason']}"
@@ -139,7 +139,7 @@ def curve(summary: Mapping[str, Any], *, warnings: bool = True) -> str:
 
 
 def outside(summary: Mapping[str, Any]) -> str:
-    """Return the share of the order time at distances that the fit was not measured at."""
+    """Return the share of the order time at distances outside the fitted range."""
     fit, share = summary["fit"] or {}, summary["share_outside_fit"]
     if share is None:
         unknown = fit and summary["reference"] != "mid"
@@ -170,7 +170,7 @@ def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
     for row in sorted(largest, key=lambda row: row["from_ticks"]):
         near, far = number(row["from_ticks"]), number(row["to_ticks"])
         where = f"at {near}" if near == far else f"at {near} to {far}"
-        if row is nearest or row is farthest:  # these two hold what is still nearer or farther, too
+        if row is nearest or row is farthest:  # these two rows include all nearer or farther distances
             where = f"up to {far}" if row is nearest else f"from {near}"
         unit = "" if texts else " ticks from the mid"
         texts.append(f"{row['fills']:,} {where}{unit} ({number(row['predicted'], 3)} expected)")
@@ -202,7 +202,7 @@ def tree(summary: Mapping[str, Any]) -> list[str]:
 def sharpe(summary: Mapping[str, Any]) -> str:
     """Return the Sharpe ratio with its interval; below `SHARPE_DAYS` days the significance of the PnL's sign.
 
-    The ratio of a few hours is their mean over their deviation, times a large root: a number without a meaning.
+    Over a few hours the ratio is mean over deviation times a large root, which is not meaningful.
     """
     days, ends = days_of(summary), summary["sharpe_ci95"]
     if days >= SHARPE_DAYS:

@@ -20,12 +20,12 @@ cdef extern from *:
 cdef struct Account:
     int64_t inventory_lots
     int64_t cash_tl         # signed sum of fill notionals, buys negative
-    int64_t fees_e8         # and the funding paid
+    int64_t fees_e8         # including funding paid
     int64_t start_cash_e8
     int64_t unit_e16        # one tick·lot, in 1e-16 of the quote asset
     int64_t maker_fee_e8    # rates
     int64_t taker_fee_e8
-    int64_t maker_lot_fee_e16   # of each lot, beside the rates
+    int64_t maker_lot_fee_e16   # per lot, in addition to the rates
     int64_t taker_lot_fee_e16
 
 

@@ -3,7 +3,7 @@
 
 Three objects share the work. The `OrderManager` decides what to send, the `PaperVenue` executes it, and the engine
 orders events, our messages and timers in time. Everything between ``advance`` or ``feed`` and the models runs
-without the interpreter. ``paper_exchange.py`` is its Python interface, ``tests/oracle.py`` its plain Python twin.
+without the interpreter. ``paper_exchange.py`` is its Python interface, ``tests/oracle.py`` its reference in Python.
 """
 
 cimport cython
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 
-cdef int64_t MANY_EVENTS = 1 << 12      # number from which old ones are removed
+cdef int64_t MANY_EVENTS = 1 << 12      # number of events from which old ones are removed
 cdef object OWN_AHEAD = frozenset({"own_bid_ahead", "own_ask_ahead"})   # signals of our queue positions at each requote
 
 
@@ -69,7 +69,7 @@ cdef class Engine:
     cdef bint lags                      # whether the exchange is ahead of it
     cdef SignalSet signals              # read by the quote model, else None
     cdef bint signalled                 # whether there are any
-    cdef int64_t signal_event           # their next event, in the order of receipt
+    cdef int64_t signal_event           # the next event for them, in the order of receipt
     cdef bint plain_view                # whether the quote model needs only the best prices of the venue
     cdef bint interpreted               # whether a model is in Python
     cdef EventBuffer buffer             # of a feed, else None
@@ -77,7 +77,7 @@ cdef class Engine:
     cdef int64_t begun_us
     cdef int64_t played_us              # everything up to here has been played
     cdef int64_t events_played, rows_played
-    cdef int64_t next_print             # first event, in the order of receipt, whose print the quote model has not had
+    cdef int64_t next_print             # first event received whose print was not yet passed to the quote model
 
     def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules, keeps_orders: bool = True) -> None:
         self.quotes, self.fills = quotes, fills
@@ -135,7 +135,7 @@ cdef class Engine:
         return self.venue.orders.account.inventory_lots
 
     def pay(self, funding_e8: int) -> None:
-        """Book funding paid for our position at the current instant, 1e-8 of the quote asset; below 0: received."""
+        """Book the funding of our position at the current instant, 1e-8 of the quote asset; below 0: received."""
         self.venue.orders.paid(self.venue.now_us, funding_e8)
 
     def settle(self) -> None:
@@ -182,7 +182,7 @@ cdef class Engine:
         """
         cdef PaperVenue venue = self.venue
         market = tape if ahead is None else ahead
-        self.leave(joins, lo_ticks, hi_ticks)
+        self.end_events(joins, lo_ticks, hi_ticks)
         venue.by_levels = levels is not None
         if venue.by_levels:
             venue.queue.begin_tape(market, levels, &venue.happened, &venue.orders.open, &venue.printed)
@@ -233,7 +233,7 @@ cdef class Engine:
         if buffer.events == played:
             return
         if self.buffer is None:
-            self.leave(False, 0, 1)
+            self.end_events(False, 0, 1)
             self.buffer, self.lags = buffer, False
             take_fed(self.venue, buffer.event_us[0])
             self.begin_events()
@@ -247,8 +247,8 @@ cdef class Engine:
             self.drop_spent(buffer)
         centre_book(&self.venue.book)
 
-    cdef int leave(self, bint joins, int64_t lo_ticks, int64_t hi_ticks) except -1:
-        """Finish the current events before other ones; open the book, or move it to a price range."""
+    cdef int end_events(self, bint joins, int64_t lo_ticks, int64_t hi_ticks) except -1:
+        """Finish the current events before the next tape or feed; open the book, or move it to a price range."""
         venue = self.venue
         if venue.by_levels:
             venue.queue.settle(&venue.orders.open, &venue.touch.top)
@@ -256,9 +256,9 @@ cdef class Engine:
             self.receive(venue.now_us)
             self.show_prints(venue, venue.now_us)
         self.next_print = 0
-        self.note_heard()
+        self.note_received()
         if self.signalled:
-            self.leave_signals(joins)
+            self.end_signals(joins)
         if venue.filters.percent:
             venue.average(venue.now_us)
         if not venue.opened:
@@ -281,7 +281,7 @@ cdef class Engine:
         return 0
 
     cdef int begin_events(self) except -1:
-        """Begin with the new events of the venue."""
+        """Prepare for the new events of the venue."""
         self.venue.begin_events()
         self.local.start_us = self.venue.start_us
         self.plain_view = not (self.lags or self.signalled or self.quotes.follows_prints or self.quotes.needs_last_trade)
@@ -292,7 +292,7 @@ cdef class Engine:
         return 0
 
     cdef int point_to(self, EventBuffer buffer) except -1:
-        """Set the venue's events to those of a buffer, whose columns are new after it has grown."""
+        """Set the venue's events to those of a buffer, whose columns are reallocated when it grows."""
         venue = self.venue
         venue.events = self.local.received.events = buffer.events
         if buffer.changed:
@@ -312,7 +312,7 @@ cdef class Engine:
         cdef int64_t spent = self.venue.spent_events()
         if 2 * spent >= buffer.events:
             self.note_last_trade()
-            self.note_heard()
+            self.note_received()
             self.show_prints(self.venue, self.venue.now_us)
             self.next_print = max(self.next_print - spent, 0)
             if self.signalled:
@@ -414,7 +414,7 @@ cdef class Engine:
                     position += passed
                     continue
             event = venue.sequence[position] if venue.lagging else position
-            self.happen(venue, manager, event, us, position == venue.first_event)
+            self.apply_event(venue, manager, event, us, position == venue.first_event)
             if manager.awaits_best and not self.lags:
                 look_at_best(manager, open, &venue.touch, us)
             if manager.decides:
@@ -429,7 +429,7 @@ cdef class Engine:
     cdef int play_best_prices(self, PaperVenue venue, OrderManager manager, int64_t until_us) except -1 nogil:
         """Play in the same way, but skip events that change no best price and reach no order of ours.
 
-        If no print before the next move reaches us, they are not even read: *position* stays before them, and events
+        Prints before the next move are not read if none reaches our orders: *position* stays before them, and events
         before *behind_us* are skipped once the position is needed again.
         """
         cdef const int64_t* event_us = &venue.event_us[0]
@@ -486,7 +486,7 @@ cdef class Engine:
                     due_us = min(due_us, min(manager.next_requote_us, open.follow_us) + 1)
                 continue
             else:
-                self.happen(venue, manager, position, us, position == venue.first_event)
+                self.apply_event(venue, manager, position, us, position == venue.first_event)
                 if not lags:
                     look_at_best(manager, open, &venue.touch, us)
             position += 1
@@ -501,10 +501,10 @@ cdef class Engine:
         self.rows_played += venue.first_row[position] - venue.first_row[begin]
         return 0
 
-    cdef inline int happen(
+    cdef inline int apply_event(
         self, PaperVenue venue, OrderManager manager, int64_t event, int64_t us, bint first
     ) except -1 nogil:
-        """Apply an event of the market; *first* marks the first of all."""
+        """Apply an event of the market; *first*: it is the first event of all."""
         cdef int kind = venue.kind[event]
         pass_requotes(manager, us)
         venue.now_us = us
@@ -527,7 +527,7 @@ cdef class Engine:
     cdef int64_t catch_up(
         self, PaperVenue venue, OrderManager manager, int64_t messages_us, int64_t after_us
     ) except -1 nogil:
-        """Execute our due actions: messages up to one instant, actions after the market up to another.
+        """Execute our due actions: messages up to *messages_us*, actions after the market up to *after_us*.
 
         Returns the new result of `next_due`.
         """
@@ -540,7 +540,7 @@ cdef class Engine:
             settled = is_settled(manager, open, &self.local.touch.top if self.lags else &venue.touch.top)
             us = self.next_own(manager, open, settled)
             if manager.awaits_best:
-                us = min(us, self.next_heard())
+                us = min(us, self.next_best_change())
             if message_us <= messages_us and message_us <= us:
                 pass_requotes(manager, message_us)
                 venue.now_us = max(venue.now_us, message_us)
@@ -557,7 +557,7 @@ cdef class Engine:
                 if self.lags:
                     settled = is_settled(manager, open, &known.top)
                 if self.limited:
-                    self.note_heard()
+                    self.note_received()
                 if venue.shows_levels and not settled:
                     show_levels(venue, venue.next_event)
                 run_timers(manager, open, us, settled, known)
@@ -576,7 +576,7 @@ cdef class Engine:
         cdef bint settled = is_settled(manager, open, &self.local.touch.top if self.lags else &venue.touch.top)
         cdef int64_t after = self.next_own(manager, open, settled)
         if manager.awaits_best:
-            after = min(after, self.next_heard())
+            after = min(after, self.next_best_change())
         return min(open.next_message_us, after if after == NEVER else after + 1)
 
     cdef Touch* received(self, int64_t us) except NULL nogil:
@@ -603,7 +603,7 @@ cdef class Engine:
             )
         return 0
 
-    cdef int leave_signals(self, bint joins) except -1:
+    cdef int end_signals(self, bint joins) except -1:
         """Update the signals with the remaining played events, and a gap unless the next events continue."""
         self.show_signals(self.venue.now_us)
         self.signal_event = 0
@@ -611,7 +611,7 @@ cdef class Engine:
             self.signals.take(GAP, self.venue.now_us, -1, NULL, NULL, NULL, 0)
         return 0
 
-    cdef inline int64_t next_heard(self) noexcept nogil:
+    cdef inline int64_t next_best_change(self) noexcept nogil:
         """Return the receive time of the next event that may change best prices if the exchange is ahead, else NEVER."""
         return next_received(&self.local) if self.lags else NEVER
 
@@ -624,7 +624,7 @@ cdef class Engine:
                 local_book_receive(&self.local, self.venue, self.manager, us)
         return 0
 
-    cdef void note_heard(self) noexcept nogil:
+    cdef void note_received(self) noexcept nogil:
         """Set the receive time of the feed's last message; a keyframe counts only as the first event."""
         cdef const Received* received = &self.local.received
         cdef int64_t event = (self.local.next_event if self.lags else self.venue.next_event) - 1
@@ -663,7 +663,7 @@ cdef class Engine:
     # ------------------------------------------------------------------ the journal
 
     def journal(self) -> Journal:
-        """Hand over the tables without a copy; the engine starts new ones."""
+        """Return the tables without a copy; the engine starts new ones."""
         cdef int64_t i
         cdef OwnOrders orders = self.venue.orders
         cdef PaperVenue venue = self.venue

@@ -8,10 +8,10 @@ cdef class EventBuffer:
     cdef int8_t[::1] row_side
     cdef int64_t events, rows
     cdef bint has_book          # whether a book is valid after the last of them
-    cdef int64_t fed            # how many came in all
-    cdef int64_t last_us        # when the last one of all happened
+    cdef int64_t fed            # total number of events added
+    cdef int64_t last_us        # instant of the last event added
 
-    cdef bint changed           # whether the columns are others since somebody set this back
+    cdef bint changed           # whether the columns were reallocated since this was reset
     cdef int extend(self, object events, int64_t after_us) except -1
     cdef int append(self, object event) except -1
     cdef int reserve(self, int64_t events, int64_t rows) except -1

@@ -6,7 +6,7 @@ from mm.tape._memory cimport prefetch
 
 cdef struct Happened:
     const int64_t* event_us     # of all events of the tape, non-decreasing
-    int64_t events              # number that count: none before the tape's window begins
+    int64_t events              # number of counted events; 0 before the tape's window begins
     int64_t count               # events before the last instant
 
 

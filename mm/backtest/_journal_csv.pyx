@@ -1,12 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Write a journal's tables as CSV files: exact decimals, straight from integers.
+"""Write a journal's tables as CSV files: exact decimals, directly from integers.
 
-- Strata: number formatting on bare pointers; one row function a table; one loop for all tables.
-- A decimal has eight places; a column has more only where its unit (tick·lot, half a tick) needs
-  them, and then the same number in every row. Nothing passes through a float.
-- Amounts are formed in 128 bits: exact up to 10**20 units of the asset.
-- An instant below 0, a code of -1, a side of 0 and an amount that needs a mid there is none of
-  are empty fields.
+- Layers: number formatting on raw pointers; one row function per table; one loop for all tables.
+- A decimal has eight places; a column has more only if its unit (tick·lot, half a tick) needs
+  them, and then the same number in every row. No value is converted to a float.
+- Amounts are computed in 128 bits: exact up to 10**20 units of the asset.
+- Empty fields: an instant below 0, a code of -1, a side of 0, and an amount that needs a mid
+  while there is none.
 """
 
 from array import array
@@ -32,7 +32,7 @@ FILL_FILE = ("recv_ms", "order_id", "side", "price", "qty", "fee", "reason", "re
 STATE_FILE = ("recv_ms", "inventory", "cash", "mid", "mtm_value", "open_orders", "recv_us", "equity")
 
 cdef enum:
-    CHUNK = 1 << 22  # a thread waits for the interpreter's lock at the end of each
+    CHUNK = 1 << 22  # bytes; the interpreter's lock is acquired at the end of each chunk
     NUMBERS = 1024  # more than the digits, signs, points and commas of any row
 
 cdef int64_t FIRST_OF_16 = 10**15
@@ -72,14 +72,14 @@ cdef inline char* put_product(char* p, int64_t count, wide_t unit) noexcept nogi
 
 
 cdef inline bint has_16_digits(int64_t us) noexcept nogil:
-    """Return True from 2001 to 2286."""
+    """Return whether an instant in µs has 16 digits: years 2001 to 2286."""
     return FIRST_OF_16 <= us < 10 * FIRST_OF_16
 
 
 cdef inline char* put_ms(char* p, int64_t us) noexcept nogil:
     cdef uint64_t ms = <uint64_t>us // 1000
     cdef uint32_t high = <uint32_t>(ms // 100000000)
-    if has_16_digits(us):  # 13 of ms: five and eight of them, without a look at how many there are
+    if has_16_digits(us):  # ms then has 13 digits: five and eight, without counting them
         p[0] = <char>(48 + high // 10000)
         memcpy(p + 1, PAIRS + 2 * (high // 100 % 100), 2)
         memcpy(p + 3, PAIRS + 2 * (high % 100), 2)
@@ -88,9 +88,9 @@ cdef inline char* put_ms(char* p, int64_t us) noexcept nogil:
 
 
 cdef inline char* put_us(char* p, int64_t us, const char* ms) noexcept nogil:
-    """Append *us*; its whole milliseconds were put at *ms* before."""
+    """Append *us*; its whole milliseconds were written at *ms* before."""
     cdef uint32_t rest = <uint32_t>(us % 1000)
-    if has_16_digits(us):  # 13 of them are there
+    if has_16_digits(us):  # the first 13 are already written
         memcpy(p, ms, 13)
         p[13] = <char>(48 + rest // 100)
         memcpy(p + 14, PAIRS + 2 * (rest % 100), 2)
@@ -134,7 +134,7 @@ cdef char* put_order(char* p, const int64_t* row, const Units* units) noexcept n
     cdef char* at = p
     cdef char* active
     cdef char* expire
-    cdef char* gone
+    cdef char* effective
     p = comma(put_ms(p, row[O_US]))
     p = comma(put_signed(p, row[O_ID]))
     p = comma(put_word(p, row[O_ACTION], &units.actions))
@@ -148,13 +148,13 @@ cdef char* put_order(char* p, const int64_t* row, const Units* units) noexcept n
     expire = p
     p = comma(put_ms(p, row[O_EXPIRE]))
     p = comma(put_ms(p, row[O_CANCEL_REQ]))
-    gone = p
+    effective = p
     p = comma(put_ms(p, row[O_CANCEL_EFFECTIVE]))
     p = comma(put_word(p, row[O_REJECT], &units.rejects))
     p = comma(put_word(p, row[O_CANCEL], &units.cancels))
     p = comma(put_us(p, row[O_US], at))
     p = comma(put_us(p, row[O_ACTIVE], active))
-    p = comma(put_us(p, row[O_CANCEL_EFFECTIVE], gone))
+    p = comma(put_us(p, row[O_CANCEL_EFFECTIVE], effective))
     return put_us(p, row[O_EXPIRE], expire)
 
 
@@ -235,7 +235,7 @@ cdef int write_rows(file, const int64_t[:, ::1] rows, PutRow put, const Units* u
 
 
 cdef Py_ssize_t first_unknown(const int64_t[:, ::1] rows, Py_ssize_t column, int64_t count) noexcept nogil:
-    """Return the first row whose code is neither -1 nor one of *count*; the number of rows where there is none."""
+    """Return the first row whose code is neither -1 nor one of *count*; the number of rows if there is none."""
     cdef Py_ssize_t row
     for row in range(rows.shape[0]):
         if rows[row, column] < -1 or rows[row, column] >= count:
@@ -244,7 +244,7 @@ cdef Py_ssize_t first_unknown(const int64_t[:, ::1] rows, Py_ssize_t column, int
 
 
 cdef class Labels:
-    """The words of one code column, kept where C can read them."""
+    """The names of one code column, in memory that C can read."""
 
     cdef bytes text
     cdef object ends
@@ -261,9 +261,9 @@ cdef class Labels:
         self.longest = max(map(len, words), default=0)
 
     cdef Words words(self, const int64_t[:, ::1] rows, Py_ssize_t column, name, Py_ssize_t before=0) except *:
-        """Return the C view, once every code of the column is known to be a position in it, or -1.
+        """Return the C view, after checking that every code of the column is an index into it, or -1.
 
-        *before* is how many rows of the table come before these.
+        *before* is the number of rows of the table before these.
         """
         cdef Words words
         cdef Py_ssize_t row
@@ -286,7 +286,7 @@ cdef int check_width(const int64_t[:, ::1] rows, Py_ssize_t width, columns) exce
 
 
 def places_of(unit: int, places: int) -> tuple[int, int]:
-    """Return *unit*, a whole number of 10**-places, with no more places than it needs, but eight or more."""
+    """Return *unit*, in 10**-places, and *places*, reduced to as few as it needs, but at least eight."""
     while places > 8 and unit % 10 == 0:
         unit, places = unit // 10, places - 1
     return unit, places
@@ -305,13 +305,13 @@ cdef Units units_of(tick_e8, lot_e8, start_cash_e8, multiplier=1) except *:
     units.fee = <int64_t>fee
     units.start_cash = <int64_t>start_cash_e8
     units.start_cash *= units.fee
-    # A half of the cash unit: its places are never fewer.
+    # The unit of mtm is half that of cash: its places are never fewer.
     units.cash_to_equity = <int64_t>(10 ** (mtm_places - cash_places))
     return units
 
 
 def write_orders(file: BinaryIO | HashedFile, pieces: Iterable[NDArray[np.int64]], tick_e8: int, lot_e8: int) -> int:
-    """Write the order rows of a journal, which come in *pieces*, to *file*; return how many there are."""
+    """Write the order rows of a journal, given in *pieces*, to *file*; return the number of rows."""
     cdef Units units = units_of(tick_e8, lot_e8, 0)
     cdef Labels actions = Labels(ACTIONS)
     cdef Labels statuses = Labels(STATUSES)
@@ -335,7 +335,7 @@ def write_orders(file: BinaryIO | HashedFile, pieces: Iterable[NDArray[np.int64]
 def write_fills(
     file: BinaryIO | HashedFile, const int64_t[:, ::1] fills, tick_e8: int, lot_e8: int, reasons: Iterable[str]
 ) -> None:
-    """Write the fill rows of a journal to *file*; *reasons* are the words for their codes."""
+    """Write the fill rows of a journal to *file*; *reasons* are the names of their codes."""
     cdef Units units = units_of(tick_e8, lot_e8, 0)
     cdef Labels labels = Labels(reasons)
     check_width(fills, F_WIDTH, FILL_COLUMNS)
@@ -351,6 +351,6 @@ def write_state(
     start_cash_e8: int,
     multiplier: int = 1,
 ) -> None:
-    """Write the state rows of a journal, which come in *pieces*, to *file*; cash starts at *start_cash_e8*."""
+    """Write the state rows of a journal, given in *pieces*, to *file*; cash starts at *start_cash_e8*."""
     cdef Units units = units_of(tick_e8, lot_e8, start_cash_e8, multiplier)
     write_table(file, STATE_FILE, pieces, S_WIDTH, STATE_COLUMNS, put_state, &units, 0)

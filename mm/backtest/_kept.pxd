@@ -6,5 +6,5 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject* object)
 
 cdef inline bint is_kept(PyObject* view) noexcept:
-    """Return whether anyone but its owner has a reference to a view."""
+    """Return whether a view has further references besides that of its owner."""
     return Py_REFCNT(view) > 1

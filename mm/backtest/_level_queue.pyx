@@ -5,7 +5,7 @@ Between two prints at an order's price only changes of its level affect its queu
 second print. An order joins its level when a print first reaches its price: most are never reached.
 At the touch the level is read from the tape's best prices, which are sequential, while changes of a level are scattered
 in the index.
-Events are counted in the whole tape, of which a window may be played.
+Event numbers are those of the whole tape, of which a window may be played.
 """
 
 cimport cython
@@ -49,7 +49,7 @@ cdef class LevelQueue:
     cdef int begin_tape(
         self, object tape, object index, Happened* happened, OpenOrders* open, const Prints* printed
     ) except -1:
-        """Begin the best prices of a tape, and the index of its levels; *printed* is since the last book event."""
+        """Set the best prices of a tape and the index of its levels; *printed*: prints since the last book event."""
         cdef Levels* levels = &self.levels
         cdef const int64_t[::1] page = index.page, begin = index.begin, fresh = index.fresh, books = index.books
         cdef const Change[::1] change = index.change
@@ -96,7 +96,7 @@ cdef class LevelQueue:
             self.is_open, self.begun = True, self.place[event] + self.levels.base + 1
 
     cdef void rest(self, Order* order, const Top* top) noexcept nogil:
-        """Let an order rest, last in its level; the lots ahead are read when a print reaches it."""
+        """Add a resting order at the end of its queue; the lots ahead are read when a print reaches it."""
         order.level_begin, order.printed_at = UNREAD, self.happened_before(self.passed_us)
         order.level_next = -1
         if at_touch(order, top.bid_ticks, top.ask_ticks):
@@ -191,7 +191,7 @@ cdef class LevelQueue:
         return self.walk(order, event) if order.level_begin >= 0 else 0
 
     cdef int walk_touch(self, Order* order, int64_t event) except -1 nogil:
-        """Apply them to the level of an order at the touch; if another price is best, it is looked up."""
+        """Apply these changes to the level of an order at the touch; if another price is best, look the level up."""
         cdef int slot = order.side > 0
         cdef const Tops* tops = &self.tops
         cdef int64_t at = order.level_next + 1, book = next_book(&self.levels, order.printed_at + 1, event), place
@@ -212,7 +212,7 @@ cdef class LevelQueue:
         return 0
 
     cdef int walk(self, Order* order, int64_t event) except -1 nogil:
-        """Apply them to a looked-up level of a resting order."""
+        """Apply these changes to a looked-up level of a resting order."""
         cdef const Levels* levels = &self.levels
         cdef int64_t at, book, lots
         at = order.level_next
@@ -350,12 +350,12 @@ cdef inline int64_t first_near(const int64_t* rising, int64_t near, int64_t stop
 
 
 cdef inline int64_t booked(const Levels* levels, int64_t event) noexcept nogil:
-    """Return the end, in the tape, of the books before an event: earlier changes preceded the event."""
+    """Return the end, in the tape, of the books before an event: changes up to there precede the event."""
     return event if levels.books is NULL else levels.books[event]
 
 
 cdef inline bint turns_book(const Levels* levels, int64_t event) noexcept nogil:
-    """Return whether an event is a book event; a KEYFRAME is only as the window's first event."""
+    """Return whether an event is a book event; a KEYFRAME is one only as the window's first event."""
     return levels.kind[event] != TRADE and (levels.kind[event] != KEYFRAME or event == levels.framed)
 
 
@@ -375,7 +375,7 @@ cdef inline int64_t last_book(const Levels* levels, int64_t event) noexcept nogi
 
 
 cdef inline int64_t began(const Levels* levels, int64_t event) noexcept nogil:
-    """Return where in the tape the book before an event began, -1 for none."""
+    """Return the position in the tape at which the book before an event began, -1 for none."""
     cdef int64_t fresh = first_from(levels.fresh, 0, levels.fresh_count, booked(levels, event))
     return levels.fresh[fresh - 1] if fresh else -1
 
@@ -392,7 +392,7 @@ cdef inline int64_t level_of(const Levels* levels, const Order* order, int64_t* 
 
 
 cdef inline int64_t narrowed(const Levels* levels, int64_t level, int64_t event) noexcept nogil:
-    """Return the first of some prefetched changes of a level, among which is the first at or after an event."""
+    """Return the start of a prefetched range of a level's changes that has the first one at or after an event."""
     cdef int64_t begin = levels.begin[level], above = MARK_EVERY - 1
     cdef int64_t first = (begin + above) // MARK_EVERY, stop = (levels.begin[level + 1] + above) // MARK_EVERY
     begin = max(begin, (first_from(levels.mark, first, stop, booked(levels, event)) - 1) * MARK_EVERY + 1)

@@ -37,8 +37,8 @@ cdef class OrderManager:
     cdef int64_t skipped_room           # number of levels
     cdef Ladder[2] wanted               # quotes of a model at several prices; sells, buys
     cdef Ladder[2] ladders              # the same, on the exchange's grid, at the last requote
-    cdef int64_t[2] ladder_kinds        # of its orders
-    cdef bint complete                  # whether each of its prices had its order then
+    cdef int64_t[2] ladder_kinds        # order kind of each of these
+    cdef bint complete                  # whether each of their prices had its order then
     cdef bint by_price                  # whether orders belong to prices and not to levels, once a model quoted several
     cdef bint awaits_best               # whether a requote follows on the next change of a best price
     cdef bint amend_waits               # whether a SENT order is to be amended once it rests
@@ -102,7 +102,7 @@ cdef inline int64_t next_after(OrderManager manager, const OpenOrders* open, bin
 cdef inline bint is_settled(OrderManager manager, const OpenOrders* open, const Top* top) noexcept nogil:
     """Return whether a requote would send nothing, because quotes and orders equal those of the last one.
 
-    Such a requote leaves no row, and is skipped: most of a day's are.
+    Such a requote writes no row and is skipped, as are most of a day.
     """
     return (
         manager.repeats
@@ -131,7 +131,7 @@ cdef inline int64_t grid_from(OrderManager manager, int64_t us) noexcept nogil:
 
 
 cdef inline void pass_requotes(OrderManager manager, int64_t us) noexcept nogil:
-    """Skip the grid's requotes before an instant, at which everything was settled."""
+    """Skip the grid's requotes before an instant, which would send nothing."""
     cdef int64_t next_us = manager.next_requote_us, step_us = manager.requote_us
     if next_us >= us:
         return

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The order manager: adjusts our open orders at a venue to the quotes of the model; docs/engine.md, *Requotes*.
 
-It holds an `OrderVenue` and sends to it. The venue reports to the `OwnOrders` that both share. The engine calls
+It sends orders to an `OrderVenue`, which reports to the `OwnOrders` that both share. The engine calls
 `run_timers` at the instants of `next_after`, and passes the best prices: the manager reads no market itself.
 """
 
@@ -70,7 +70,7 @@ cdef class OrderManager:
         rules: Timers, sizes, the volatility's method and the limits.
 
     Attributes:
-        pulled_for: Why quotes are pulled from outside; None where they are not.
+        pulled_for: Reason for which quotes are pulled from outside; None if they are not.
     """
 
     def __init__(self, quotes: QuoteModel, venue: OrderVenue, rules: Rules) -> None:
@@ -196,7 +196,7 @@ cdef class OrderManager:
         self.quoted_bid_ticks, self.quoted_ask_ticks = top.bid_ticks, top.ask_ticks
         if want.on_best or want.again_us != NEVER or self.orders.open.follow_us != NEVER:
             self.ask_again(us, &want)
-        # Order limits end with time, and orders come to rest, without setting `changed`: such a side is tried
+        # Order limits expire, and orders come to rest, without setting `changed`: such a side is tried
         # again.
         if self.levels == 1 and not self.by_price:
             self.orders.open.changed = self.amend_waits or max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S
@@ -517,7 +517,7 @@ cdef class OrderManager:
         return COVERED
 
     cdef wide notional(self, const Order* order) noexcept nogil:
-        """Return an order's notional, or that of what it would take now, in 1e-16 of the quote asset."""
+        """Return an order's notional in 1e-16 of the quote asset; of a MARKET order, that of its execution now."""
         if order.kind == MARKET:
             return self.venue.taking_e16(order)
         return notional_e16(&self.orders.account, order.ticks, order.lots)
@@ -560,7 +560,7 @@ cdef class OrderManager:
 
     @property
     def killed_for(self) -> str | None:
-        """Why nothing is sent any more: a limit's knob, or the reason of `kill`; None while orders may be sent."""
+        """Reason for which nothing is sent: a limit's knob, or that of `kill`; None while orders may be sent."""
         if self.guard.killed == KILLED:
             return self.killed_reason
         return LIMITS[self.guard.killed] or None
@@ -570,7 +570,7 @@ cdef class OrderManager:
         return (self.guard.killed_us, self.killed_for) if self.guard.killed else None
 
     def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
-        """Return the breaches of risk limits from row *first* on: instant, knob, found and allowed in 1e-8, side."""
+        """Return the breaches of risk limits from row *first* on: instant, knob, actual and allowed in 1e-8, side."""
         cdef Table* table = &self.orders.records.breaches
         cdef int64_t* row
         cdef int64_t at

@@ -56,7 +56,7 @@ cdef class OwnOrders:
     cdef int64_t fresh_count, fresh_room
     # the account's cash as floats
     cdef double cash, sure_cash_e16     # the nearest, and one that is surely not above it
-    cdef bint sure                      # whether the cash is enough for all open buys, for sure
+    cdef bint sure                      # whether the cash certainly covers all open buys
     cdef double dearest_e16             # a tick·lot with the larger fee, rounded up
 
     # Reports of the venue; further ones are inline functions: order_accepted, order_closed.
@@ -231,7 +231,7 @@ cdef inline int64_t orders_current(const OpenOrders* open, int64_t side) noexcep
 
 
 cdef inline int64_t orders_current_at(const OpenOrders* open, int64_t side, int64_t level) noexcept nogil:
-    """Return likewise the newest order of a level of quotes."""
+    """Return the same for one level of quotes."""
     cdef int64_t i = open.count - 1
     while i >= 0 and (
         open.orders[i].side != side
@@ -282,7 +282,7 @@ cdef inline int order_closed(OwnOrders orders, int64_t i, int64_t us, int status
 
 
 cdef inline void order_accepted(OwnOrders orders, Order* order) noexcept nogil:
-    """Let an order rest that the exchange accepted at its ``active_us``; immediate takes are reported as fills."""
+    """Add an order accepted at its ``active_us`` to the resting ones; immediate executions are reported as fills."""
     orders.slowest_ack_us = max(orders.slowest_ack_us, order.active_us - order.sent_us)
     order.status = LIVE if order.cancel_us == NEVER else CANCELLING
     orders_rest(&orders.open, order)

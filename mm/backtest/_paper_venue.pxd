@@ -42,9 +42,9 @@ cdef class PaperVenue(OrderVenue):
     cdef const int64_t[::1] move_event, move_us, move_bid_ticks, move_ask_ticks, move_low_ticks, move_high_ticks
     cdef int64_t next_move, moves
     cdef bint reads_levels              # whether the fill model reads levels of the book
-    cdef bint shows_levels              # whether requotes may
+    cdef bint shows_levels              # whether requotes may read them
     cdef bint by_levels                 # whether levels are looked up in an index, instead of stored in a book
-    cdef LevelQueue queue               # looks them up
+    cdef LevelQueue queue               # which looks them up
     cdef int64_t next_event, events, start_us
     cdef const int64_t[::1] whole_us    # of all events of a tape with one level per side,
     cdef Happened happened              # and the count of past ones
@@ -69,7 +69,7 @@ cdef class PaperVenue(OrderVenue):
     cdef const double[::1] latency_rates
     cdef int64_t last_active_us, last_cancel_us     # messages of one kind keep their order
     cdef int64_t ttl_us
-    # what is counted
+    # counters
     cdef int64_t taker_reason
     cdef int64_t valid_us, valid_since_us, two_sided_us, two_sided_since_us
     cdef double expected_fills
@@ -83,7 +83,7 @@ cdef class PaperVenue(OrderVenue):
     cdef bint packed
     cdef const int64_t[::1] place, book_begin, book_row
     cdef const uint8_t[::1] book_kind
-    cdef int64_t next_print             # first event that `find_last_print` has not looked at
+    cdef int64_t next_print             # first event that `find_last_print` has not searched
 
     cdef int draw_latencies(self, object latencies, seed) except -1
     cdef int64_t travel_us(self, int message, int64_t order_id) noexcept nogil
@@ -157,7 +157,7 @@ cdef inline int take_moves(PaperVenue venue, object best) except -1:
 
 
 cdef inline int take_fed(PaperVenue venue, int64_t start_us) except -1:
-    """Set no tape: events are fed from an instant on."""
+    """Prepare for fed events from an instant on, without a tape."""
     venue.by_levels = venue.lagging = venue.best_only = venue.on_best_prices = venue.on_demand = venue.packed = False
     venue.start_us = start_us
     return 0
@@ -200,7 +200,7 @@ cdef inline void clear_book(PaperVenue venue) noexcept nogil:
 
 
 cdef inline int show_packed(PaperVenue venue) except -1 nogil:
-    """Apply the past events likewise from their packed rows, and set the lots at the best prices."""
+    """Apply the past events to the levels from packed rows, and set the lots at the best prices."""
     cdef int64_t shown = venue.shown_events, begin = venue.book_begin[shown], event
     cdef int64_t stop = max(shown, happened_before(&venue.happened, venue.queue.passed_us))
     prefetch(&venue.book_begin[stop + FETCHED])
@@ -280,7 +280,7 @@ cdef inline int64_t whole_steps(PaperVenue venue, const Order* order, int64_t lo
 
 
 cdef inline bint hits(int32_t reach, int32_t sell, int32_t buy) noexcept nogil:
-    """Return whether an event is relevant: no print short of both prices, nor only a change of lots; *buy* 0: none.
+    """Return whether an event is relevant: not a print short of both prices, nor only a change of lots; *buy* 0: none.
 
     The second half is ``-buy <= reach < 0`` in one comparison: a sell's price is negative, and wraps if unsigned.
     """
@@ -288,7 +288,7 @@ cdef inline bint hits(int32_t reach, int32_t sell, int32_t buy) noexcept nogil:
 
 
 cdef inline int matters(PaperVenue venue, int64_t event) except -1 nogil:
-    """Match our orders with a print that reaches one; return whether the event needs more work: not if none filled."""
+    """Match our orders with a print that reaches one; return whether the event needs more work: no if none filled."""
     if <int32_t> venue.reach[event] == ALWAYS:
         return True
     venue.next_event, venue.now_us = event, venue.event_us[event]
@@ -336,7 +336,7 @@ cdef inline int move(PaperVenue venue, int64_t us) except -1 nogil:
 
 
 cdef inline int leap(PaperVenue venue, int64_t us) except -1 nogil:
-    """Move likewise past skipped events, and prefetch those after the next move, which may be needed."""
+    """Move the best prices past skipped events, and prefetch those after the next move, which may be needed."""
     cdef int64_t event
     if venue.next_move + 2 < venue.moves:
         event = venue.move_event[venue.next_move + 1] + 1
@@ -346,7 +346,7 @@ cdef inline int leap(PaperVenue venue, int64_t us) except -1 nogil:
 
 
 cdef inline int32_t nearest(PaperVenue venue, int slot) noexcept nogil:
-    """Return the price that a print must reach to concern our sells or buys; beyond all prices if none does.
+    """Return the price that a print must reach to affect our sells or buys; beyond all prices if none does.
 
     If every print is relevant, all prints reach the returned price, and moves without a print before them are skipped.
     """

@@ -31,7 +31,7 @@ cdef uint64_t EVERY = ~<uint64_t> 0      # all ranks, as bits
 
 @cython.final
 cdef class PaperVenue(OrderVenue):
-    """One symbol's market with our orders: applies latencies, lets orders rest and take, and fills them by a model.
+    """One symbol's market with our orders: applies latencies, executes or rests arriving orders, fills by a model.
 
     Args:
         orders: Our orders and account.
@@ -107,7 +107,7 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef int cancel(self, Order* order) except -1 nogil:
-        # A cancel never overtakes its order. Cancels of equal latency keep their order by themselves.
+        # A cancel never overtakes its order. Cancels of equal latency stay in sequence without further checks.
         order.cancel_us = max(max(self.now_us + self.travel_us(OF_CANCEL, order.id), order.active_us), self.last_cancel_us)
         if self.latency.orders is not NULL:
             self.last_cancel_us = order.cancel_us
@@ -121,7 +121,7 @@ cdef class PaperVenue(OrderVenue):
         return taking_notional_e16(&self.market, &self.orders.account, order)
 
     cdef int deliver(self, int64_t us) except -1 nogil:
-        """Apply the messages of an instant, by order id."""
+        """Apply the messages of an instant, in ascending order id."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t i = 0, before, next_us = NEVER
         cdef bint cancelled
@@ -151,16 +151,16 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil:
-        """Process the arrival of an order: it takes, it rests, or it is rejected."""
+        """Process the arrival of an order: it is executed, rests, or is rejected."""
         cdef OpenOrders* open = &self.orders.open
         cdef Order* order = &open.orders[i]
-        cdef int64_t before = open.count, met = first_met(&self.market, order)
+        cdef int64_t before = open.count, crossed_ticks = first_met(&self.market, order)
         cdef int reason = COVERED
         if self.reads_levels or order.kind != LIMIT_MAKER:
             show_levels(self, self.next_event)
         if not self.touch.valid:
             reason = BOOK_INVALID
-        elif met and order.kind == LIMIT_MAKER:
+        elif crossed_ticks and order.kind == LIMIT_MAKER:
             reason = WOULD_CROSS
         elif order.kind != MARKET and not surely_in_band(&self.filters, &self.mean, order.side, order.ticks) and (
             not self.in_band(order, us)
@@ -172,8 +172,8 @@ cdef class PaperVenue(OrderVenue):
             return self.orders.rejected(i, us, reason)
         order_accepted(self.orders, order)
         if order.kind != LIMIT_MAKER:
-            open.changed = True  # it locks less
-        if met and (order.kind != FOK or takeable(&self.market, order) == order.lots):
+            open.changed = True  # it locks less cash
+        if crossed_ticks and (order.kind != FOK or takeable(&self.market, order) == order.lots):
             self.take(i, us)
             if open.count < before:
                 return 0
@@ -239,7 +239,7 @@ cdef class PaperVenue(OrderVenue):
     # ------------------------------------------------------------------ the market
 
     cdef void begin_events(self) noexcept nogil:
-        """Begin with other events: reset all positions in the previous ones."""
+        """Prepare for a new series of events: reset all positions in the previous one."""
         self.next_event = self.first_event = self.second_ago = self.mean.first_event = self.mean.next_event = 0
         self.happened.events = self.happened.count = 0
         self.next_top = self.shown_events = self.next_print = 0
@@ -481,7 +481,7 @@ cdef class PaperVenue(OrderVenue):
         return reaches(side, ticks, sell, buy)
 
     cdef inline void reached(self, int64_t* sell, int64_t* buy) noexcept nogil:
-        """Set the prices from which on the fill model is called for prints: upwards by buyers, downwards by sellers."""
+        """Set the prices that call the fill model: buyer prints from *sell* up, seller prints from *buy* down."""
         cdef const OpenOrders* open = &self.orders.open
         sell[0], buy[0] = open.nearest[0], open.nearest[1]
         if not self.fills.needs_trades or open.resting[0] + open.resting[1] == 0:
@@ -620,7 +620,7 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef int fill_due(self, int64_t us) except -1 nogil:
-        """Execute the fills that the model drew for this instant, by order id."""
+        """Execute the fills that the model drew for this instant, in ascending order id."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t i = 0, before
         while i < open.count:
@@ -659,7 +659,7 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef void watch_sides(self, int64_t us) noexcept nogil:
-        """Count the time during which the book is valid and we rest on both sides."""
+        """Count the time with a valid book and our resting orders on both sides."""
         cdef bint both = self.touch.valid and self.orders.open.resting[0] and self.orders.open.resting[1]
         if both and self.two_sided_since_us == NEVER:
             self.two_sided_since_us = us

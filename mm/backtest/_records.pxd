@@ -1,15 +1,15 @@
 # The compiled part of the journal: six tables of int64 rows, and functions that write the rows.
 #
 # Four fifths of the rows are of orders, and most repeat values of the order's last row. So they are stored as a log of
-# words and one row per order's life, and expanded to the table when needed (``OrderLog``); a run without rows of orders
-# stores the lives alone. A row of the log is two words, the instant and a head, followed by the values that the head's
-# action changes:
+# words and one `Life` row per order, and expanded to the table when needed (``OrderLog``); a run without rows of orders
+# stores only the `Life` rows. A row of the log is two words, the instant and a head, followed by the values that the
+# head's action changes:
 #   a whole row      ticks, placed lots, lots left, active, expire, cancel request, cancel
-#   a short PLACE    nothing; the rest as in the order's life
+#   a short PLACE    nothing; the rest as in the order's `Life`
 #   a short request  cancel; the rest as in the order's last row
 #   a short FILL     lots left; the rest as in the order's last row
 #   a short end      nothing; the rest as in the order's last row; the end of an order that is cancelled or filled
-# A head is a number, then 24 bits of codes. The number is the order's id, or for a short row other than PLACE the place
+# A head is a number, then 24 bits of codes. The number is the order's id, or for a short row other than PLACE the index
 # of the order's last row.
 
 from libc.stdint cimport int64_t
@@ -75,7 +75,7 @@ cdef struct Records:
     Table breaches
     int64_t mid2            # the last valid one, 0 before the first
 
-# An order that was sent: a row of the table that ``read_lives`` of `mm.backtest.metrics` makes of a journal.
+# An order that was sent: a row of the table that ``read_lives`` of `mm.backtest.metrics` returns for a journal.
 cdef struct Life:
     int64_t sent_us
     int64_t active_us
@@ -114,7 +114,7 @@ cdef inline int64_t* new_row(Table* table, int64_t width) except NULL nogil:
 
 
 cdef inline int begin_life(Records* records, const Order* order, int64_t us) except -1 nogil:
-    """Write the life row of an order sent at an instant."""
+    """Write the `Life` row of an order sent at an instant."""
     cdef Life* life
     if records.lives.rows == 0:
         records.first_id = order.id

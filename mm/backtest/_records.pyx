@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-# Cells of the next run's tables, those of the last run: pages that are never touched use no memory.
+# Initial cells of each table, as many as the last run used: pages that are never touched use no memory.
 cdef int64_t likely[7]
 
 
@@ -101,7 +101,7 @@ cdef int64_t* spare_for(int64_t room) noexcept:
 
 
 cdef int grow(Table* table) except -1 nogil:
-    """Make room for more rows, up to `STEEP` for four times as many: unused room costs nothing, and copies cost."""
+    """Make room for more rows, fourfold up to `STEEP`, then twofold: unused room costs nothing, but copies do."""
     cdef int64_t times = 4 if table.room < STEEP else 2
     cdef int64_t room = max(times * table.room + 1024 * table.width, table.likely[0])
     cdef int64_t* block = NULL
@@ -129,7 +129,7 @@ cdef int64_t* whole_row(Records* records, const Order* order, int64_t head) exce
 
 
 cdef cython_array taken(Table* table):
-    """Return the cells of a table that has some, and leave it empty."""
+    """Return the cells of a table that is not empty, and leave it empty."""
     cdef cython_array cells = cython_array(
         (table.used,), itemsize=sizeof(int64_t), format="q", allocate_buffer=False
     )
@@ -251,20 +251,20 @@ cdef class OrderLog:
         return self.first_id, self.sent, int(self.counts[CANCEL_REQ].sum()), self.counts
 
 
-# Rows of an orders table, and before them rows that they may repeat.
+# Rows of an orders table, after earlier rows whose values they may repeat.
 cdef struct Piece:
     int64_t* row
     int64_t kept            # rows before its own,
-    const int64_t* places   # and where in the table each is
+    const int64_t* places   # and the index of each in the table
     int64_t first           # place of its own first row
     int64_t rows            # of its own
-    uint8_t* last           # of each row: whether it is its order's last, and more may come; NULL where nobody asks
+    uint8_t* last           # of each row: whether it is the last of an order that may have more; NULL if not needed
     const Life* lives       # of the orders from *first_id* on
     int64_t first_id, sent
 
 
 cdef const int64_t* read_log(const int64_t* word, const Piece* piece) noexcept nogil:
-    """Fill the rows of a piece from the words of a log; return the word behind them."""
+    """Fill the rows of a piece from the words of a log; return the word after them."""
     cdef int64_t* row = piece.row + 14 * piece.kept
     cdef const Life* life
     cdef int64_t n, head, number
@@ -299,13 +299,13 @@ cdef const int64_t* read_log(const int64_t* word, const Piece* piece) noexcept n
 
 
 cdef inline void put_values(int64_t* row, const int64_t* word) noexcept nogil:
-    """Fill a row of the table, but for its instant and codes, from a whole one of the log."""
+    """Fill a row of the table, except its instant and codes, from a whole row of the log."""
     row[1], row[5], row[6], row[7] = word[1] >> 24, word[2], word[3], word[4]
     row[8], row[9], row[10], row[11] = known(word[5]), known(word[6]), known(word[7]), known(word[8])
 
 
 cdef inline void put_codes(int64_t* row, const int64_t* word) noexcept nogil:
-    """Fill the instant and the codes of a row of the table from one of the log."""
+    """Fill the instant and the codes of a row of the table from a row of the log."""
     cdef int64_t head = word[1]
     row[0], row[2], row[3] = word[0], head & 15, head >> 4 & 7
     row[4] = 1 if head >> 18 & 1 else -1
@@ -313,7 +313,7 @@ cdef inline void put_codes(int64_t* row, const int64_t* word) noexcept nogil:
 
 
 cdef inline int64_t row_at(const Piece* piece, int64_t place) noexcept nogil:
-    """Return which row of a piece, or of those before it, has a place in the table."""
+    """Return the row number in a piece, counting the kept rows before it, of an index in the table."""
     cdef int64_t low = 0, high = piece.kept, middle
     if place >= piece.first:
         return piece.kept + place - piece.first
@@ -327,7 +327,7 @@ cdef inline int64_t row_at(const Piece* piece, int64_t place) noexcept nogil:
 
 
 cdef void leave_ended(const Piece* piece, int64_t us) noexcept nogil:
-    """Take the rows of orders that ended before an instant for no last ones: an end need not name the row before it."""
+    """Clear *last* of orders that ended before an instant: the row of an end need not refer to the row before it."""
     cdef int64_t n, number
     for n in range(piece.kept + piece.rows):
         number = piece.row[14 * n + 1] - piece.first_id

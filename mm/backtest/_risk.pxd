@@ -27,8 +27,8 @@ cdef struct Limits:
 cdef struct Standing:
     int64_t us
     int64_t mid2            # 0 before the first
-    int64_t low2, high2     # of the mids within MAX_MOVE's time
-    int64_t market_us        # when the last message of the market arrived
+    int64_t low2, high2     # minimum and maximum of mid2 within the window of MAX_MOVE
+    int64_t market_us        # receive time of the last market message
     int64_t ack_us          # slowest acknowledgement since the last requote, or longest pending one
     int64_t inventory_lots
     int64_t open_lots[2]    # remaining lots of open orders; sells, buys
@@ -51,13 +51,13 @@ cdef class Guard:
     cdef Limits limits
     cdef Standing now
     cdef Extreme low, high
-    cdef int64_t move_us                        # how long a mid counts for MAX_MOVE
+    cdef int64_t move_us                        # length of the window of MAX_MOVE
     cdef wide added_e16                         # equity outside the engine's account
     cdef bint has_limits
-    cdef bint given_peak, given_day             # whether the equity's peak and that of the day's begin are known
+    cdef bint given_peak, given_day             # whether the peak equity, and that at the start of the day, are known
     cdef const int64_t[::1] band_shares_e8
     cdef const double[::1] band_factors
-    cdef int64_t bands, band                    # how many, and how many are reached
+    cdef int64_t bands, band                    # number of bands, and of those reached
     cdef int64_t* sent_us                       # a ring of the last second's sends, from *sent_first* on
     cdef int64_t sent_first
     cdef int64_t day_ends_us, healthy_us, killed_us
@@ -95,7 +95,7 @@ cdef inline wide share_e8(wide part, wide whole) noexcept nogil:
 
 
 cdef inline wide fall_e8(wide twice_e16) noexcept nogil:
-    """Return twice an amount of 1e-16 as the amount in 1e-8, rounded down."""
+    """Return the amount in 1e-8 of a doubled amount in 1e-16, rounded down."""
     cdef wide amount = twice_e16 / 200000000
     return amount - (amount * 200000000 > twice_e16)
 

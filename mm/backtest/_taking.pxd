@@ -1,4 +1,4 @@
-# What our order would take from the other side of the recorded book, and lots traded at a price.
+# The quantity that our order would take from the other side of the recorded book, and lots traded at a price.
 
 from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
@@ -37,7 +37,7 @@ cdef inline int64_t prints_at(const Prints* prints, int64_t side, int64_t ticks)
     return lots
 
 
-# The market of an arriving order: the book, and what we took from it since the last book event.
+# The market of an arriving order: the book, and the lots that we took from it since the last book event.
 cdef struct Market:
     const Book* book
     const Prints* taken
@@ -64,7 +64,7 @@ cdef inline int64_t offered(const Market* market, const Order* order, int64_t ti
 
 
 cdef inline int64_t takeable(const Market* market, const Order* order) noexcept nogil:
-    """Return how many of its lots an order could take at once."""
+    """Return the number of its lots that an order could take at once."""
     cdef int64_t ticks = first_met(market, order), lots = 0
     while ticks and lots < order.lots:
         lots += offered(market, order, ticks)
@@ -73,7 +73,7 @@ cdef inline int64_t takeable(const Market* market, const Order* order) noexcept 
 
 
 cdef inline wide taking_notional_e16(const Market* market, const Account* account, const Order* order) noexcept nogil:
-    """Return the notional of what an order could take at once, in 1e-16 of the quote asset."""
+    """Return the notional of the quantity that an order could take at once, in 1e-16 of the quote asset."""
     cdef int64_t ticks = first_met(market, order), left = order.lots, lots
     cdef wide notional = 0
     while ticks and left:

@@ -9,13 +9,13 @@ from mm.backtest._records cimport COVERED
 from mm.backtest.fills.base cimport MARKET, Order, Top
 from mm.tape._book cimport MARGIN_TICKS, Book, book_move
 
-# The best prices at a point of reception: at the exchange, or here if our feed lags.
+# The best prices at the exchange, or as received locally if our feed lags.
 cdef struct Touch:
     Top top
     bint valid                  # whether there is a book
     bint mid_lost               # whether the mid was missing since the last volatility sample
     int64_t mid2                # best bid + best ask, 0 while there is none
-    int64_t market_us            # when the last message of the market arrived; set if there are limits
+    int64_t market_us            # receive time of the last market message; set if there are limits
 
 
 cdef inline int centre_book(Book* book) except -1:
@@ -49,7 +49,7 @@ cdef class OrderVenue:
 
 
 cdef inline int covered(OrderVenue venue, const Order* order, bint arrives) noexcept nogil:
-    """Return why the balance does not cover *order*, or 0; *arrives* is False at the requote.
+    """Return the reason if the balance does not cover *order*, else 0; *arrives* is False at the requote.
 
     Exact sums in 128 bits over all open orders decide; for most orders cheap bounds make them unnecessary.
     """

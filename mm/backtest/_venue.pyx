@@ -40,7 +40,7 @@ cdef class OrderVenue:
         return 0
 
     cdef wide taking_e16(self, const Order* order) noexcept nogil:
-        """Return the notional of what an order could take now, in 1e-16 of the quote asset."""
+        """Return the notional of the quantity that an order could take now, in 1e-16 of the quote asset."""
         return 0
 
     cdef int exactly_covered(self, const Order* order, bint arrives) noexcept nogil:

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Queues by many exponents in one replay of a day, as replaying the book costs more than all queues."""
+"""Queue positions under many exponents in one replay of a day, as the replay costs more than all queues."""
 
 from libc.stdint cimport int64_t, uint8_t
 

@@ -66,10 +66,10 @@ cdef class PriceNumbers:
         """Write the number of each row's level, and its event; −1 for rows that repeat a book.
 
         Args:
-            kind: Of the events.
-            first_row: Of the events, and one more; rows count from the first.
-            side, ticks: Of the rows.
-            level, event: Are written.
+            kind: Kind of each event.
+            first_row: First row of each event, and the end of the last; rows count from the first one.
+            side, ticks: Side and price of each row.
+            level, event: Outputs, one entry per row.
         """
         cdef Py_ssize_t e, row
         cdef int64_t epoch = 0, first = first_row[0]
@@ -110,7 +110,7 @@ cdef class PriceNumbers:
         return <int32_t> (self.count - 1)
 
     cdef int widen(self) except -1:
-        """Have twice the room."""
+        """Double the room."""
         cdef Py_ssize_t n, slot, mask = 4 * self.room - 1
         cdef uint64_t mixed
         cdef Price* prices = <Price*> PyMem_Realloc(self.prices, 2 * self.room * sizeof(Price))
@@ -174,7 +174,7 @@ cdef class QueueChanges:
         return 0
 
     cdef void sort(self) noexcept nogil:
-        """Bring the changes into the order of their sizes; equal ones stay in theirs."""
+        """Sort the changes by size; the order of equal ones is kept."""
         cdef Py_ssize_t begin = 0, at, back, width = SHORT_RUN
         cdef Change moved
         while begin < self.count:
@@ -210,22 +210,22 @@ cdef class QueueChanges:
     cdef Py_ssize_t take(self, int32_t[:, ::1] pairs, Py_ssize_t found) noexcept nogil:
         """Append the pairs of arrival and cancellation to those *found*, reset, and return their number.
 
-        An end that cannot belong to a known order is ignored: the known resting quantity never falls below 0.
+        A cancellation or print of no known order is ignored: the number of known resting orders never falls below 0.
         """
         cdef Py_ssize_t n
         cdef int64_t rests = 0
-        cdef Change* came
-        cdef Change* went
+        cdef Change* arrival
+        cdef Change* removal
         self.sort()
         for n in range(self.count):
-            came, went = self.held + n, self.held + n + 1
-            if n == 0 or came.size != self.held[n - 1].size:
+            arrival, removal = self.held + n, self.held + n + 1
+            if n == 0 or arrival.size != self.held[n - 1].size:
                 rests = 0
-            rests = max(rests + came.step, 0)
-            if rests != 1 or came.step < 0 or n + 1 == self.count or went.size != came.size:
+            rests = max(rests + arrival.step, 0)
+            if rests != 1 or arrival.step < 0 or n + 1 == self.count or removal.size != arrival.size:
                 continue
-            if went.step < 0 and not went.is_print and went.printed - came.printed <= came.before:
-                pairs[found, 0], pairs[found, 1] = came.place, went.place
+            if removal.step < 0 and not removal.is_print and removal.printed - arrival.printed <= arrival.before:
+                pairs[found, 0], pairs[found, 1] = arrival.place, removal.place
                 found += 1
         self.count = 0
         return found
@@ -239,23 +239,23 @@ def known_cancellations(
     const int64_t[::1] lots,
     int32_t[:, ::1] pairs,
 ) -> int:
-    """Write the places of arrival and cancellation of every order that was known when it was cancelled.
+    """Write the places of arrival and cancellation of every cancelled order whose arrival is known.
 
     Args:
         rows: Rows, level after level.
-        first: Place of the first row of each level, and one more.
-        event: Of the rows.
-        kind: Of the events.
-        lots: Of the rows.
-        pairs: Is written; has room for half of the rows.
+        first: Place of the first row of each level, and the end of the last.
+        event: Event of each row.
+        kind: Kind of each event.
+        lots: Lots of each row.
+        pairs: Output, int32[room, 2]; has room for half of the rows.
 
     Returns:
-        How many there are.
+        The number of pairs.
     """
     cdef QueueChanges queue = QueueChanges()
     cdef Py_ssize_t level, at, found = 0
     cdef int64_t shown, printed, now
-    cdef uint8_t what
+    cdef uint8_t row_kind
     cdef bint follows
     cdef Change change
     for level in range(first.shape[0] - 1):
@@ -265,14 +265,14 @@ def known_cancellations(
             if at + AHEAD < rows.shape[0]:
                 prefetch(&event[rows[at + AHEAD]])
                 prefetch(&lots[rows[at + AHEAD]])
-            what, now = kind[event[rows[at]]], lots[rows[at]]
-            if what == TRADE:
+            row_kind, now = kind[event[rows[at]]], lots[rows[at]]
+            if row_kind == TRADE:
                 printed += now
                 change = Change(now, printed, shown, <int32_t> at, -1, True)
                 queue.add(&change)
                 follows = False
                 continue
-            if follows and what == DEPTH and now != shown:
+            if follows and row_kind == DEPTH and now != shown:
                 change = Change(abs(now - shown), printed, shown, <int32_t> at, 1 if now > shown else -1, False)
                 queue.add(&change)
             shown, follows = now, True

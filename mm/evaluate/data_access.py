@@ -162,7 +162,7 @@ def _mirror(folder: Path, copy: Path, hidden: Set[Path]) -> None:
     for entry in folder.iterdir():
         if entry in hidden:
             continue
-        if any(one.is_relative_to(entry) for one in hidden):
+        if any(path.is_relative_to(entry) for path in hidden):
             _mirror(entry, copy / entry.name, hidden)
         else:
             (copy / entry.name).symlink_to(entry)

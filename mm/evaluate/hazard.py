@@ -85,7 +85,7 @@ class MetPrints:
     proved_us: "Ints"
 
     def before(self, end_us: "Ints") -> "Bools":
-        """Return which prints are at or before *end_us* of their order; -1 is no end."""
+        """Return which prints are at or before *end_us* of their order; -1: no end."""
         end = end_us[self.order]
         kept: Bools = (end < 0) | (self.us <= end)
         return kept
@@ -132,8 +132,8 @@ def hazard_fit(prints: MetPrints, filled_us: "Ints", chosen: "Bools") -> "Floats
 
 def fill_chance(prints: MetPrints, b: "Floats", count: int) -> "Floats":
     """Return the fill probability of each of *count* orders within its life."""
-    stays = np.log1p(-np.minimum(probability(prints.x, b), 1 - 1e-12))
-    chance: Floats = -np.expm1(np.bincount(prints.order, weights=stays, minlength=count))
+    log_survival = np.log1p(-np.minimum(probability(prints.x, b), 1 - 1e-12))
+    chance: Floats = -np.expm1(np.bincount(prints.order, weights=log_survival, minlength=count))
     return np.where(prints.proved_us >= 0, 1.0, chance)
 
 
@@ -222,11 +222,11 @@ def unseen(
         FitError: If the first part of the time has too few fills.
     """
     y = (truth.filled_us >= 0).astype(np.float64)
-    chances = {name: (one.filled_us >= 0).astype(np.float64) for name, one in played.items()}
-    rested = truth.sent & np.logical_and.reduce([one.sent for one in played.values()])
+    chances = {name: (own.filled_us >= 0).astype(np.float64) for name, own in played.items()}
+    rested = truth.sent & np.logical_and.reduce([own.sent for own in played.values()])
     unit = unit_of(tape)
     prints = prints_met(tape, orders, unit)
-    queue = next(one for one in played.values() if not np.isnan(one.ahead).all())
+    queue = next(own for own in played.values() if not np.isnan(own.ahead).all())
     x = arrival_features(tape, orders, queue.ahead[:, 0], unit)
     fitted = {name: np.full(len(orders), np.nan) for name in (KIND, "forecast at arrival", "constant")}
     for before, then in parts_of(orders):
@@ -245,7 +245,7 @@ def unseen(
 
 
 def _brier(orders: VirtualOrders, chance: "Floats", reference: "Floats", y: "Floats", here: "Bools") -> Brier:
-    error, other = ((one[here] - y[here]) ** 2 for one in (chance, reference))
+    error, other = ((column[here] - y[here]) ** 2 for column in (chance, reference))
     blocks = Blocks(orders.us[here], orders.life_us)
     below = blocks.ratio(error, other, lambda ratio: 1.0 - ratio)
     low, high = blocks.interval(error, other, lambda ratio: 1.0 - ratio)
@@ -300,8 +300,8 @@ def brier_lines(scores: Mapping[str, Mapping[str, Brier]], reference: str, why_n
     yield from aligned(rows)
 
 
-def _cell(one: Brier, is_reference: bool) -> str:
-    if is_reference or one.below is None:
-        return f"{one.score:.4f}"
-    interval = "" if one.low is None or one.high is None else f" ({100 * one.low:.0f} to {100 * one.high:.0f})"
-    return f"{one.score:.4f} {100 * one.below:.0f}{interval}"
+def _cell(own: Brier, is_reference: bool) -> str:
+    if is_reference or own.below is None:
+        return f"{own.score:.4f}"
+    interval = "" if own.low is None or own.high is None else f" ({100 * own.low:.0f} to {100 * own.high:.0f})"
+    return f"{own.score:.4f} {100 * own.below:.0f}{interval}"

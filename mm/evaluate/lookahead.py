@@ -185,7 +185,7 @@ class Probe:
     def _shift(self, tape: "Tape") -> None:
         """Play the same market a week later; all actions must be shifted by the same time.
 
-        Not for draws of the project's fill models, whose keys are instants.
+        Not with random draws of the project's fill models, which are keyed by instants.
         """
         setup, models = self.setup, self.setup.models
         if not users_models(models.fill_model, models.fill_params()):
@@ -272,7 +272,7 @@ def _later(fitted: "PoissonFit | Schedule", by_us: int) -> "PoissonFit | Schedul
 
     if not isinstance(fitted, Schedule):
         return fitted
-    moved = [replace(one, start_us=one.start_us + by_us, end_us=one.end_us + by_us) for one in fitted.segments]
+    moved = [replace(part, start_us=part.start_us + by_us, end_us=part.end_us + by_us) for part in fitted.segments]
     return replace(fitted, segments=tuple(moved))
 
 

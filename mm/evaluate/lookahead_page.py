@@ -64,11 +64,11 @@ def _tests(report: Report) -> str:
 
 
 def _findings(findings: list[Finding]) -> str:
-    def sentence(one: Finding) -> str:
-        cut = "" if one.cut_us is None else f", on a day that differs from {iso(one.cut_us)} on"
-        return f"{one.test}{cut}: {one.message}"
+    def sentence(finding: Finding) -> str:
+        cut = "" if finding.cut_us is None else f", on a day that differs from {iso(finding.cut_us)} on"
+        return f"{finding.test}{cut}: {finding.message}"
 
-    return notes([sentence(one) for one in findings], "why") or nothing("No differences.")
+    return notes([sentence(finding) for finding in findings], "why") or nothing("No differences.")
 
 
 def _over_time(tape: "Tape", report: Report) -> str:
@@ -77,7 +77,7 @@ def _over_time(tape: "Tape", report: Report) -> str:
     known = mid[~np.isnan(mid)]
     if not len(known):
         return card("Cuts", "", nothing("The book was never valid."))
-    differing = sorted((one.us, one.test) for one in report.findings if one.us is not None)
+    differing = sorted((finding.us, finding.test) for finding in report.findings if finding.us is not None)
     cuts = sorted(report.cuts)
     points = [
         _marks("cut", "cross unsent", cuts, [iso(cut) for cut in cuts]),
@@ -109,6 +109,6 @@ def _mid(tape: "Tape") -> tuple["NDArray[np.int64]", "NDArray[np.float64]", floa
     return np.maximum(us[first:], tape.start_us), np.where((bid > 0) & (ask > 0), (bid + ask) * tick / 2, np.nan), tick
 
 
-def _marks(name: str, kind: str, at: list[int], says: list[str]) -> Marks:
+def _marks(name: str, kind: str, at: list[int], labels: list[str]) -> Marks:
     """Return crosses at instants; their values are set later."""
-    return Marks(name, kind, 1, np.array(at, dtype=np.int64), np.zeros(len(at)), 1.0, [(name, says, 1.0)], "cross")
+    return Marks(name, kind, 1, np.array(at, dtype=np.int64), np.zeros(len(at)), 1.0, [(name, labels, 1.0)], "cross")

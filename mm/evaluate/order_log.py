@@ -1,14 +1,13 @@
 """True outcomes of virtual orders at the end of a queue, by an order log, which has every order (L3).
 
 A virtual order has the minimum quantity and does not affect others. Ahead of it are the orders resting at its price
-when
-it arrives: those with an id up to the last one assigned by then, as an amendment keeps id and queue position, and a
-replacement gets a new id. It fills at the first of these:
+when it arrives: those with an id up to the last one assigned by then, as an amendment keeps id and queue position, and
+a replacement gets a new id. It fills at the first of these:
 
 - a trade with an order at its price that arrived after it;
 - a trade at a worse price than its own, on its side;
 - an order of the other side rests at its price or beyond, or, if it may not rest, expires with a remainder although its
-  limit reaches that price: then nothing is ahead any more, or that order would have taken it.
+  limit reaches that price: then nothing is ahead any more, or that order would have executed it.
 
 Its queue position is the remainder of the orders ahead. Orders that were rejected because they would have traded at
 once, or ended by self-trade prevention, are used as logged, although the virtual order might have traded with them.
@@ -165,7 +164,7 @@ class Truth:
 
     def play(self, rows: Iterable[OrderRow]) -> None:
         """Process the rows of the log, from its start, in order."""
-        take: dict[int, Callable[[OrderRow], None]] = {
+        handlers: dict[int, Callable[[OrderRow], None]] = {
             ROW_TRADE: self._trade,
             ROW_LEVEL: self._level,
             ROW_EXPIRE: self._expire,
@@ -173,7 +172,7 @@ class Truth:
         for row in rows:
             if row.us > self._next_us:
                 self._settle(row.us)
-            take[row.kind](row)
+            handlers[row.kind](row)
             self._last_id = max(self._last_id, row.order_id)
 
     def outcomes(self) -> Outcomes:
@@ -195,15 +194,15 @@ class Truth:
     def _settle(self, us: int) -> None:
         """Execute the scheduled actions before the rows of an instant."""
         while self._due and self._due[0][0] < us:
-            _, what, number = heapq.heappop(self._due)
-            if what == 0:
+            _, action, number = heapq.heappop(self._due)
+            if action == 0:
                 self._arrive(number)
                 continue
             order = self._waiting[int(self._orders.side[number])].get(number)
             if order is None:
                 continue
-            if what <= len(self._orders.checks_us):
-                self._ahead[number, what - 1] = order.ahead
+            if action <= len(self._orders.checks_us):
+                self._ahead[number, action - 1] = order.ahead
             else:
                 self._remove(order)
         self._next_us = self._due[0][0] if self._due else _NEVER
@@ -222,7 +221,7 @@ class Truth:
         side = order.side
         del self._waiting[side][order.number]
         self._at[side, order.ticks].remove(order)
-        prices = [side * one.ticks for one in self._waiting[side].values()]
+        prices = [side * other.ticks for other in self._waiting[side].values()]
         self._reach[side] = side * max(prices) if prices else (0 if side > 0 else _NEVER)
 
     def _trade(self, row: OrderRow) -> None:
@@ -232,8 +231,8 @@ class Truth:
             self._fill(
                 row.us,
                 side,
-                lambda one: (
-                    row.other_id > one.last_id if one.ticks == row.ticks else side * (one.ticks - row.ticks) > 0
+                lambda own: (
+                    row.other_id > own.last_id if own.ticks == row.ticks else side * (own.ticks - row.ticks) > 0
                 ),
             )
 
@@ -257,9 +256,9 @@ class Truth:
 
     def _reached(self, us: int, side: int, ticks: int) -> None:
         """Fill the virtual orders of a side whose price is reached by an order of the other side."""
-        self._fill(us, side, lambda one: side * (one.ticks - ticks) >= 0)
+        self._fill(us, side, lambda own: side * (own.ticks - ticks) >= 0)
 
     def _fill(self, us: int, side: int, filled: Callable[[_WaitingOrder], bool]) -> None:
-        for order in [one for one in self._waiting[side].values() if filled(one)]:
+        for order in [own for own in self._waiting[side].values() if filled(own)]:
             self._filled_us[order.number] = us
             self._remove(order)

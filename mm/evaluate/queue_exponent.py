@@ -195,7 +195,7 @@ def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0) -> ExponentFit:
 
     Args:
         tape: The market.
-        life_us: Maximum time between the arrival of a virtual order and the cancellation: the life of our orders.
+        life_us: Maximum time between the arrival of a virtual order and the cancellation: lifetime of our orders.
         seed: Seed of the choice of cancellations, and of the arrivals.
     """
     found, probes = find_probes(tape, life_us, np.random.default_rng(seed))
@@ -240,14 +240,14 @@ def find_probes(tape: "Tape", life_us: int, draws: np.random.Generator) -> tuple
 def _joined(levels: PriceLevels, pairs: "Places", before_us: "Ints") -> "Ints":
     """Return the rows of `Probes`: orders that join *before_us* before a cancellation, if the queue lasts."""
     rows, tape, end_us = [], levels.tape, levels.us(pairs[:, 1])
-    for (came, went), gone_us, us in zip(pairs.tolist(), end_us.tolist(), (end_us - before_us).tolist(), strict=True):
-        joins = levels.shown_at(went, us)
-        if joins < 0 or levels.lots[levels.rows[joins]] == 0 or not levels.lasts(joins, went - 1):
+    for (start, end), gone_us, us in zip(pairs.tolist(), end_us.tolist(), (end_us - before_us).tolist(), strict=True):
+        joins = levels.shown_at(end, us)
+        if joins < 0 or levels.lots[levels.rows[joins]] == 0 or not levels.lasts(joins, end - 1):
             continue
-        row, before = int(levels.rows[went]), int(levels.lots[levels.rows[went - 1]])
+        row, before = int(levels.rows[end]), int(levels.lots[levels.rows[end - 1]])
         at = int(tape.first_row[0]) + row
         where = (gone_us, int(tape.row_side[at]), int(tape.row_ticks[at]))
-        rows.append((us, *where, before, before - int(levels.lots[row]), came <= joins))
+        rows.append((us, *where, before, before - int(levels.lots[row]), start <= joins))
     return np.array(rows, np.int64).reshape(-1, 7)
 
 

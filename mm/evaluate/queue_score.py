@@ -1,4 +1,4 @@
-"""Errors of fill models against the truth, each with a standard error.
+"""Errors of fill models against true outcomes, each with a standard error.
 
 Orders near in time have the same market, so their errors are not independent: standard errors are by block bootstrap
 over the day.
@@ -114,7 +114,7 @@ class Blocks:
     def interval(
         self, top: "Floats", bottom: "Floats", shape: "Callable[[Floats], Floats]"
     ) -> tuple[float | None, float | None]:
-        """Return the 95 % interval of what `ratio` returns; None if unknown."""
+        """Return the 95 % interval of the result of `ratio`; None if unknown."""
         tops, bottoms = (self._sums(column) for column in (top, bottom))
         below = self._drawn @ bottoms
         if self.count < LEAST_BLOCKS or not (below > 0).all():
@@ -187,7 +187,7 @@ def lines(scores: Mapping[str, Score], places: Mapping[str, Mapping[str, Score]]
         places: Scores of each model by place.
     """
     rows: list[tuple[str, ...]] = [("", *_COLUMNS), ("model", *_UNITS)]
-    rows += [(name, *_cells(one)) for name, one in scores.items()]
+    rows += [(name, *_cells(own)) for name, own in scores.items()]
     yield from aligned(rows)
     yield ""
     yield "bias of the filled share, %, by where the order joined"
@@ -201,16 +201,16 @@ def lines(scores: Mapping[str, Score], places: Mapping[str, Mapping[str, Score]]
     yield from aligned(rows)
 
 
-def _cells(one: Score) -> tuple[str, ...]:
+def _cells(own: Score) -> tuple[str, ...]:
     return (
-        stated(one.filled_bias, 100, "+"),
-        stated(one.wrong, 100),
-        str(one.missed),
-        str(one.invented),
-        stated(one.time_bias_s, 1, "+"),
-        stated(one.time_error_s, 1),
-        stated(one.ahead_bias, 100, "+"),
-        stated(one.ahead_rmse, 100),
+        stated(own.filled_bias, 100, "+"),
+        stated(own.wrong, 100),
+        str(own.missed),
+        str(own.invented),
+        stated(own.time_bias_s, 1, "+"),
+        stated(own.time_error_s, 1),
+        stated(own.ahead_bias, 100, "+"),
+        stated(own.ahead_rmse, 100),
     )
 
 
@@ -295,7 +295,7 @@ def study(
 
 
 def true_outcomes(tape: "Tape", log: Path, plan: OrderPlan) -> "tuple[VirtualOrders, Outcomes, Tape]":
-    """Return virtual orders, what would have become of them, and the tape on their clock; raises as `study`."""
+    """Return virtual orders, their true outcomes, and the tape on their clock; raises as `study`."""
     orders = draw_orders(on_exchange_time(tape, {}), plan)
     if not len(orders):
         raise UsageError(

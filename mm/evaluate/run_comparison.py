@@ -82,7 +82,7 @@ class Report:
 
     def failed(self, test: str) -> list[Finding]:
         """Return the findings of a test."""
-        return [one for one in self.findings if one.test == test]
+        return [finding for finding in self.findings if finding.test == test]
 
     def lines(self) -> Iterator[str]:
         """Yield the report for a terminal: each test, the first finding of each, and the notes."""

@@ -43,7 +43,7 @@ class SignalProbe:
 
         Raises:
             UsageError: If the signal has no defined value on the day.
-            ModelError: If it raises on the day as it is.
+            ModelError: If it raises on the original day.
         """
         report, base = Report(), self._rows(self.tape)
         known = ~np.isnan(base.values[0])

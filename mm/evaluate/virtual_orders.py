@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from mm.backtest.quotes.base import QuoteView
 
 PLACES = {-1: "inside", 0: "touch", 1: "1 behind", 2: "2 behind"}
-SLOT = 1.25  # lives between two orders of a pass and side; each arrives within the first quarter
-_SELDOM_US = 1 << 50
-
-
 """Ticks behind the best price of its own side at which an order joins, with their names in tables."""
+SLOT = 1.25  # lifetimes between two orders of a pass and side; each arrives within the first quarter lifetime
+_SELDOM_US = 1 << 50
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class OrderPlan:
     Attributes:
         life_us: Lifetime of each order.
         checks_us: Times after arrival at which the queue position is checked; each below *life_us*.
-        passes: Number of passes over the day; one order per pass and side is alive at a time.
+        passes: Number of passes over the day; one order per pass and side is open at a time.
         seed: Seed of arrivals and places.
     """
 
@@ -157,7 +155,7 @@ def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Ou
 
     Args:
         tape: The market, on the clock of the orders.
-        orders: The orders; lives within one pass and side must not overlap, so that none takes another's print.
+        orders: The orders; lifetimes in one pass and side must not overlap, so that none takes another's print.
         fills: Builds the fill model.
     """
     filled_us = np.full(len(orders), -1, np.int64)
@@ -200,29 +198,29 @@ def place_orders(
     ahead: "Floats",
 ) -> dict[int, int]:
     """Place the orders of a pass and read their queue positions; return their indices by id at the exchange."""
-    named: dict[int, int] = {}
+    number_of: dict[int, int] = {}
     placed: dict[int, int] = {}
     due = [(int(orders.us[number]), 0, number) for number in numbers]
     due += [(us + after, check, number) for us, _, number in due for check, after in enumerate(orders.checks_us, 1)]
-    for us, actions in groupby(sorted(due), key=lambda one: one[0]):
+    for us, entries in groupby(sorted(due), key=lambda entry: entry[0]):
         exchange.advance(us)
-        due_now = list(actions)
-        for _, what, number in due_now:
-            if what == 0:
+        due_now = list(entries)
+        for _, action, number in due_now:
+            if action == 0:
                 placed[number] = exchange.place(int(orders.side[number]), int(orders.ticks[number]), 1)
-                named[placed[number]] = number
+                number_of[placed[number]] = number
         exchange.advance(us)
-        for _, what, number in due_now:
-            if what:
+        for _, action, number in due_now:
+            if action:
                 known = exchange.ahead_lots(placed[number])
-                ahead[number, what - 1] = np.nan if known is None else known
+                ahead[number, action - 1] = np.nan if known is None else known
     exchange.advance(int(orders.us[-1]) + orders.life_us)
-    return named
+    return number_of
 
 
 def _zero_where_filled(ahead: "Floats", filled_us: "Ints", orders: VirtualOrders) -> "Floats":
     """Return the queue positions, 0 for filled orders if the model has a queue."""
-    keeps = ~np.isnan(ahead).all()
+    has_queue = ~np.isnan(ahead).all()
     checked_us = orders.us[:, None] + np.array(orders.checks_us)
     done = (filled_us[:, None] >= 0) & (filled_us[:, None] <= checked_us)
-    return np.where(done & keeps, 0.0, ahead)
+    return np.where(done & has_queue, 0.0, ahead)

@@ -70,7 +70,7 @@ def write_predictions(
         for piece in pieces:
             mean = piece.values.mean(axis=0)
             columns = [mean, *(piece.values if sided else ())]
-            arrays = [pa.array(piece.recv_us), *(pa.array(one, from_pandas=True) for one in columns)]
+            arrays = [pa.array(piece.recv_us), *(pa.array(column, from_pandas=True) for column in columns)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
             rows, known = rows + len(mean), known + int(np.count_nonzero(~np.isnan(mean)))
     return rows, known

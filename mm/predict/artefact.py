@@ -62,7 +62,7 @@ class Artefact:
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """The signals that it reads."""
+        """Names of its input signals."""
         return tuple(self.about["signals"])
 
     @property
@@ -148,17 +148,17 @@ def signal_of(name: str) -> tuple[Artefact, int]:
 
 
 def predictors_of(model: object) -> dict[str, Artefact]:
-    """Return the fitted predictors that a quote or fill model reads, by their folders.
+    """Return the fitted predictors that a quote or fill model uses, by their folders.
 
     Args:
-        model: Its ``signals`` name them; ``predictor_folder`` is a further one that is not among its signals.
+        model: Its ``signals`` has their names; ``predictor_folder`` is a further one that is not among its signals.
 
     Raises:
         BrokenFile: If there is no predictor in a folder, or its files were changed.
     """
     declared = getattr(model, "signals", ())
     names = [name for name in declared if FOLDER in name] if isinstance(declared, tuple | list) else []
-    found = {one.path: one for one in (signal_of(name)[0] for name in names)}
+    found = {artefact.path: artefact for artefact in (signal_of(name)[0] for name in names)}
     folder = getattr(model, "predictor_folder", None)
     return found if folder is None else {**found, folder: Artefact.read(Path(folder))}
 

@@ -67,10 +67,10 @@ def fit(model: str, task: Task, samples: Samples, tick: float, seed: int) -> Fit
     heads: list[Mapping[str, Any]] = []
     arrays: dict[str, NDArray[Any]] = {}
     for side in range(task.sides):
-        of_side = samples.side == side
-        y = samples.outcome[of_side]
+        on_side = samples.side == side
+        y = samples.outcome[on_side]
         check_outcomes(task, y, side)
-        head, own = _fit_one(model, task.target, x[of_side], y, seed)
+        head, own = _fit_one(model, task.target, x[on_side], y, seed)
         heads.append(head)
         arrays |= {f"{side}.{name}": values for name, values in own.items()}
     kernels = [kernel_of(head, str(place), arrays) for place, head in enumerate(heads)]
@@ -126,7 +126,7 @@ def linear(x: Floats, y: Floats, *, classes: bool) -> tuple[dict[str, Any], dict
 
 
 def _forest(x: Floats, y: Floats, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fit a random forest: of the mean outcome in each leaf, the share of ones for classes."""
+    """Fit a random forest; a leaf has its mean outcome: for classes the share of ones."""
     from sklearn.ensemble import RandomForestRegressor
 
     drawn = min(len(y), TREE_SAMPLES)
@@ -140,14 +140,14 @@ def _forest(x: Floats, y: Floats, seed: int) -> tuple[dict[str, Any], dict[str, 
         random_state=seed,
         n_jobs=1,
     ).fit(x, y)
-    trees = [one.tree_ for one in fitted.estimators_]
+    trees = [estimator.tree_ for estimator in fitted.estimators_]
     sizes = np.array([tree.node_count for tree in trees])
     roots = np.cumsum(sizes) - sizes
     first = np.repeat(roots, sizes)
     feature = np.concatenate([tree.feature for tree in trees]).astype(np.int64)
     inner = feature >= 0
-    children = [np.concatenate([getattr(tree, f"children_{way}") for tree in trees]) for way in ("left", "right")]
-    left, right = (np.where(inner, ways + first, -1).astype(np.int64) for ways in children)
+    children = [np.concatenate([getattr(tree, f"children_{side}") for tree in trees]) for side in ("left", "right")]
+    left, right = (np.where(inner, child + first, -1).astype(np.int64) for child in children)
     threshold = np.where(inner, np.concatenate([tree.threshold for tree in trees]), 0.0)
     value = np.concatenate([tree.value[:, 0, 0] for tree in trees])
     arrays = {"feature": np.where(inner, feature, -1), "threshold": threshold, "left": left, "right": right}

@@ -30,9 +30,9 @@ cdef class Network:
     It owns its work arrays: calls of one network must not overlap.
 
     Args:
-        weights: Of each layer, float64[inputs, outputs]; the outputs of one are the inputs of the next.
-        biases: Of each layer, float64[outputs].
-        activations: Of each layer, by name: one of ``ACTIVATIONS``.
+        weights: Per layer, float64[inputs, outputs]; the outputs of a layer are the inputs of the next.
+        biases: Per layer, float64[outputs].
+        activations: Per layer, the name of its activation, one of ``ACTIVATIONS``.
 
     Attributes:
         shape: Inputs, then the outputs of each layer.
@@ -52,10 +52,10 @@ cdef class Network:
         cdef const double[::1] row
         if self.weights is not NULL:
             raise ValueError("a network cannot be initialised twice")
-        tables = [np.ascontiguousarray(one, np.float64) for one in weights]
-        rows = [np.ascontiguousarray(one, np.float64) for one in biases]
+        tables = [np.ascontiguousarray(table, np.float64) for table in weights]
+        rows = [np.ascontiguousarray(bias, np.float64) for bias in biases]
         self.shape, self.activations = _checked(tables, rows, activations), tuple(activations)
-        flat = np.concatenate([one.ravel() for pair in zip(rows, tables, strict=True) for one in pair])
+        flat = np.concatenate([array.ravel() for pair in zip(rows, tables, strict=True) for array in pair])
         self.layers, self.inputs, self.outputs = len(tables), self.shape[0], self.shape[-1]
         total = len(flat)
         widest = max(self.shape)

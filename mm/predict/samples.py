@@ -94,7 +94,7 @@ class Samples:
 
     def at(self, which: NDArray[np.bool_] | Ints) -> Self:
         """Return a subset of the samples."""
-        return replace(self, **{one.name: getattr(self, one.name)[which] for one in fields(self)})
+        return replace(self, **{column.name: getattr(self, column.name)[which] for column in fields(self)})
 
 
 class SignalTable(NamedTuple):
@@ -146,7 +146,7 @@ def samples_of(tapes: Sequence["Tape"], task: Task) -> Samples:
 
 def joined(pieces: Sequence[Samples]) -> Samples:
     """Return several sets of samples as one."""
-    return Samples(*(np.concatenate([getattr(one, each.name) for one in pieces]) for each in fields(Samples)))
+    return Samples(*(np.concatenate([getattr(piece, column.name) for piece in pieces]) for column in fields(Samples)))
 
 
 def distances_of(tapes: Sequence["Tape"]) -> tuple[float, ...]:
@@ -164,7 +164,7 @@ def distances_of(tapes: Sequence["Tape"]) -> tuple[float, ...]:
     reached = np.concatenate(found)
     if not len(reached):
         raise FitError(f"{tapes[0].symbol}: no print beyond the mid, so there is no distance at which an order fills")
-    return tuple(sorted({float(np.ceil(2 * one) / 2) for one in np.quantile(reached, _QUANTILES)}))
+    return tuple(sorted({float(np.ceil(2 * ticks) / 2) for ticks in np.quantile(reached, _QUANTILES)}))
 
 
 def _samples(tape: "Tape", task: Task, most: int) -> Samples:
@@ -193,7 +193,7 @@ def _rows_of(columns: SignalTable, row: Ints, when: tuple[Ints, Ints, Ints], out
 
 
 def _adverse(columns: SignalTable, prints: _PrintColumns, gaps: Ints, horizon_us: int) -> Samples:
-    """Return samples of whether the mid moves beyond that before an aggressive order, against the filled order."""
+    """Return samples of adverse moves: whether the mid moves against the filled order, from that before its fill."""
     us, aggressor = prints.us[prints.first], prints.side[prints.first]
     row = np.searchsorted(columns.us, us, side="left") - 1  # the last one before it
     us, aggressor, row = us[row >= 0], aggressor[row >= 0], row[row >= 0]
@@ -204,7 +204,7 @@ def _adverse(columns: SignalTable, prints: _PrintColumns, gaps: Ints, horizon_us
 
 
 def _fill(columns: SignalTable, prints: _PrintColumns, gaps: Ints, task: Task, most: int) -> Samples:
-    """Return samples of whether a print reaches the price of an order; not for orders inside the touch."""
+    """Return samples of fills: whether a print reaches the price of an order; not for orders inside the spread."""
     step = -(-len(columns.us) * 2 * len(task.distances_ticks) // most) or 1
     row = np.arange(0, len(columns.us), step)
     us, mid = columns.us[row], columns.mid_ticks[row]

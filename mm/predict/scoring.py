@@ -41,8 +41,8 @@ class Predicted:
 def score(task: Task, predicted: Predicted, seed: int) -> dict[str, Any]:
     """Return the scores for ``model.json``, as JSON values.
 
-    For ``return`` the metric is R² against the training mean, for classes the log loss. ``difference`` is how much the
-    best baseline is worse, with its 95 % interval by a block bootstrap, None if there are too few blocks.
+    For ``return`` the metric is R² against the training mean, for classes the log loss. ``difference`` is the loss of
+    the best baseline less that of the model, with a 95 % interval by a block bootstrap; None with too few blocks.
     """
     samples, y = predicted.samples, predicted.samples.outcome
     losses = {name: _losses(task, y, values) for name, values in predicted.baselines.items()}
@@ -54,7 +54,7 @@ def score(task: Task, predicted: Predicted, seed: int) -> dict[str, Any]:
     found = {
         "metric": "r2" if regression else "log_loss",
         "value": _metric(task, own, unit),
-        "baselines": {name: _metric(task, one, unit) for name, one in losses.items()},
+        "baselines": {name: _metric(task, loss, unit) for name, loss in losses.items()},
         "best_baseline": best,
         "difference": float((losses[best] - own).mean() / unit),
         "difference_ci95": _interval(
@@ -73,7 +73,7 @@ def score(task: Task, predicted: Predicted, seed: int) -> dict[str, Any]:
                 "samples": int(at.sum()),
                 "difference": float((losses[best] - own)[at].mean() / unit),
             }
-            for at in (predicted.window == one for one in np.unique(predicted.window))
+            for at in (predicted.window == number for number in np.unique(predicted.window))
         ],
     }
     if regression:
@@ -106,11 +106,11 @@ def _interval(
 ) -> list[float] | None:
     """Return the 95 % interval of the sum of gains over that of units, by a bootstrap of blocks of equal time."""
     block, count = blocks_of(us, horizon_s)
-    seen, block = np.unique(block, return_inverse=True)  # time between days has no samples
-    count = len(seen)
+    present, block = np.unique(block, return_inverse=True)  # time between days has no samples
+    count = len(present)
     if count < LEAST_BLOCKS:
         return None
-    sums = np.column_stack([np.bincount(block, one, count) for one in (gains, units)])
+    sums = np.column_stack([np.bincount(block, column, count) for column in (gains, units)])
     drawn = sums[draw.integers(0, count, (DRAWS, count))].sum(axis=1)
     ratio = drawn[:, 0] / np.where(drawn[:, 1] > 0.0, drawn[:, 1], np.nan)
     low, high = np.nanquantile(ratio, (0.025, 0.975)) if np.isfinite(ratio).any() else (np.nan, np.nan)
@@ -121,9 +121,9 @@ def _calibration(y: Floats, values: Floats) -> list[dict[str, float]]:
     """Return the mean prediction and the mean outcome in bins of equal size, by ascending prediction."""
     order = np.argsort(values, kind="stable")
     return [
-        {"predicted": float(values[one].mean()), "observed": float(y[one].mean()), "samples": len(one)}
-        for one in np.array_split(order, BINS)
-        if len(one)
+        {"predicted": float(values[part].mean()), "observed": float(y[part].mean()), "samples": len(part)}
+        for part in np.array_split(order, BINS)
+        if len(part)
     ]
 
 

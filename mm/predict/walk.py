@@ -53,10 +53,10 @@ def learn(
     tick_e8 = tapes[0].instrument.tick_e8
     tick = tick_e8 / 1e8
     samples = samples_of(tapes, task)
-    still = constant_signals(task, samples)
-    if still:
+    constant = constant_signals(task, samples)
+    if constant:
         raise FitError(
-            f"{', '.join(still)} is constant in all {len(samples):,} samples; leave it out of --signals (SIGNALS)"
+            f"{', '.join(constant)} is constant in all {len(samples):,} samples; leave it out of --signals (SIGNALS)"
         )
     found = score(task, _walked(task, samples, model, tick, seed, step), seed)
     fitted = fit(model, task, samples, tick, seed)
@@ -139,19 +139,19 @@ def _joined(pieces: Sequence[Predicted]) -> Predicted:
     """Return the predictions of several windows as one."""
 
     def of_all(by_name: Sequence[dict[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
-        return {name: np.concatenate([one[name] for one in by_name]) for name in by_name[0]}
+        return {name: np.concatenate([part[name] for part in by_name]) for name in by_name[0]}
 
-    begins = np.cumsum([0, *(len(one.samples) for one in pieces[:-1])])
+    begins = np.cumsum([0, *(len(piece.samples) for piece in pieces[:-1])])
     return Predicted(
-        joined([one.samples for one in pieces]),
-        np.concatenate([one.values for one in pieces]),
-        of_all([dict(one.baselines) for one in pieces]),
-        of_all([dict(one.shuffled) for one in pieces]),
-        np.concatenate([one.probe + first for one, first in zip(pieces, begins, strict=True)]),
-        np.concatenate([one.window for one in pieces]),
+        joined([piece.samples for piece in pieces]),
+        np.concatenate([piece.values for piece in pieces]),
+        of_all([dict(piece.baselines) for piece in pieces]),
+        of_all([dict(piece.shuffled) for piece in pieces]),
+        np.concatenate([piece.probe + first for piece, first in zip(pieces, begins, strict=True)]),
+        np.concatenate([piece.window for piece in pieces]),
     )
 
 
 def _moves(move: NDArray[np.float64]) -> list[float]:
     """Return the mean move of the mid against a fill, in ticks: over fills without and with an adverse move."""
-    return [float(one.mean()) if len(one) else 0.0 for one in (move[move <= 0], move[move > 0])]
+    return [float(part.mean()) if len(part) else 0.0 for part in (move[move <= 0], move[move > 0])]

@@ -35,7 +35,7 @@ REWARDS = ("pnl", "spread_inventory", "utility")
 cdef enum Reward:  # indices into REWARDS
     PNL, SPREAD_INVENTORY, UTILITY
 
-cdef double STEEPEST = 20.0             # of the exponent of a utility
+cdef double STEEPEST = 20.0             # upper bound of the exponent of a utility
 
 
 cdef class Driven(Step):
@@ -47,7 +47,7 @@ cdef class Driven(Step):
 
     cdef Agent agent
     cdef bint acts                      # whether the action of the due decision is set
-    cdef int64_t waits_us               # the requote that waits for an action; -1 for none
+    cdef int64_t waits_us               # instant of the requote that waits for an action; -1 for none
 
     def __init__(self, terms: AgentTerms) -> None:
         self.agent = Agent(terms)
@@ -73,7 +73,7 @@ cdef class Stepper:
         start_us: Start of the episode.
         end_us: End of the tape.
         reward: One of ``REWARDS``.
-        weight: For ``spread_inventory`` phi, in ticks/(clip·s); of ``utility`` gamma, in 1/(tick·clip).
+        weight: For ``spread_inventory`` phi, in ticks/(clip·s); for ``utility`` gamma, in 1/(tick·clip).
 
     Attributes:
         equity: Cash and inventory at the mid, in the quote asset.

@@ -37,7 +37,7 @@ class LearnedPolicy:
 
     Attributes:
         market: The market.
-        answer: Observations to actions, float64[n, 2]: bid offset, ask offset; clipped to ±1.
+        answer: Function from observations to actions, float64[n, 2]: bid offset, ask offset; clipped to ±1.
     """
 
     market: PaperModel
@@ -63,7 +63,7 @@ def utility(market: PaperModel, policy: Policy) -> float:
 def random_agent(market: PaperModel, seed: int) -> LearnedPolicy:
     """Return an agent with offsets drawn uniformly over all actions, separately for each step and inventory."""
     draws = np.random.default_rng(seed)
-    return LearnedPolicy(market, lambda seen: draws.uniform(-1.0, 1.0, (len(seen), 2)))
+    return LearnedPolicy(market, lambda observed: draws.uniform(-1.0, 1.0, (len(observed), 2)))
 
 
 def brackets(market: PaperModel, seeds: Sequence[int]) -> dict[str, float]:
@@ -84,9 +84,9 @@ def brackets(market: PaperModel, seeds: Sequence[int]) -> dict[str, float]:
 class PaperWorld(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]):
     """Parallel sessions of the paper's market; an ended session restarts at the next step.
 
-    An action is the offsets of bid and ask from the markup (1/γ)·ln(1 + γ/k), in units of `OFFSET`. The reward is what
-    fills gain against the mid less γ·σ²·q²·dt/2, the risk of the inventory; the mid's own moves are left out, which
-    changes no expectation. Wealth does not enter: the optimum of exponential utility does not depend on it.
+    An action is the offsets of bid and ask from the markup (1/γ)·ln(1 + γ/k), in units of `OFFSET`. The reward is the
+    gain of fills against the mid less γ·σ²·q²·dt/2, the risk of the inventory; moves of the mid are left out, which
+    changes no expectation. Wealth is not observed: the optimum of exponential utility does not depend on it.
 
     Args:
         num_envs: Number of sessions.
@@ -107,14 +107,14 @@ class PaperWorld(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Start all sessions, without inventory."""
+        """Start all sessions: every second one without inventory, the others with a random one."""
         del options
         super().reset(seed=seed)
         self._begin()
         return self._observation(), {}
 
     def _begin(self) -> None:
-        # Inventories of other sessions are seen as well, so that a policy learns what to do with them.
+        # Half of the sessions start with a random inventory, so that a policy is trained on inventories as well.
         self._q = np.rint(self.np_random.normal(0.0, 3.0, self.num_envs)).astype(np.int64)
         self._q[::2] = 0
         self._step = 0

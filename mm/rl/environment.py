@@ -28,15 +28,15 @@ Observation = NDArray[np.float32]
 class MarketMaking(gymnasium.Env[Observation, Any]):
     """Quote on recorded or simulated days: an episode is a part of one of them, with *episode_s* of covered time.
 
-    The exchange is that of a backtest: the same latencies, queues, fees, balances and filters. An action holds for
-    *step_s*; in between, quotes follow the market by it at each requote.
+    The exchange is that of a backtest: the same latencies, queues, fees, balances and filters. An action applies for
+    *step_s*; within that time, each requote is made by it from the current market.
 
     Args:
         days: Day folders, or tapes; each episode draws one of them.
         reward: ``pnl``, the change of equity in the quote asset; ``spread_inventory``, the gain of fills against the
             mid after fees, less φ·q² per second (Cartea, Jaimungal); ``utility``, the change of (1 - exp(-γ·W))/γ, W
             the gain in tick·clips (Avellaneda, Stoikov).
-        discrete: Whether an action is one of 75 numbers; else bid offset, ask offset and size, each in [-1, 1].
+        discrete: Whether an action is an index into 75 choices; else bid offset, ask offset and size, each in [-1, 1].
         weight: φ or γ; default from `WEIGHTS`.
         signals: Names of the observed signals; default `USUAL_SIGNALS`.
         step_s, episode_s, max_offset_ticks, q_max: See `AgentShape`.
@@ -132,7 +132,7 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
 
     def _drawn_day(self) -> int:
         """Return the index of a random day, with probability proportional to its length."""
-        lengths = np.cumsum([one.tape.end_us - one.tape.start_us for one in self._days])
+        lengths = np.cumsum([day.tape.end_us - day.tape.start_us for day in self._days])
         return int(np.searchsorted(lengths, self.np_random.integers(lengths[-1]), side="right"))
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:

@@ -14,7 +14,7 @@ from mm.sweep.findings import SelectionBias
 from mm.tape.tape import Tape
 
 SHOWN = ("pnl_total", "pnl_spread_capture", "pnl_inventory", "fees", "sharpe", "n_fills", "max_drawdown")
-ENOUGH = 0.95  # of the deflated Sharpe ratio
+ENOUGH = 0.95  # minimum deflated Sharpe ratio
 UNFITTED_K = 1.0  # per tick, if the training days have no usable fit
 
 
@@ -63,10 +63,10 @@ def evaluate(agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs) -> di
     }
     bias = SelectionBias.of(list(summaries.values()))
     policies = {
-        name: {key: one[key] for key in SHOWN}
-        | {key: one[key] for key in ("inventory", "adverse_selection")}
-        | {"deflated_sharpe": bias.deflated(one)}
-        for name, one in summaries.items()
+        name: {key: summary[key] for key in SHOWN}
+        | {key: summary[key] for key in ("inventory", "adverse_selection")}
+        | {"deflated_sharpe": bias.deflated(summary)}
+        for name, summary in summaries.items()
     }
     wins, verdict = judged(policies)
     seen = sorted({day for tape in tapes for day in tape.days} & set(agent.about.get("days", ())))
@@ -85,7 +85,7 @@ def judged(policies: Mapping[str, Mapping[str, Any]]) -> tuple[bool, str]:
     """Return whether the agent wins (largest PnL, above 0, significant), and a sentence."""
     own = policies["rl"]
     name, best = max(
-        ((name, one) for name, one in policies.items() if name != "rl"), key=lambda pair: pair[1]["pnl_total"]
+        ((name, policy) for name, policy in policies.items() if name != "rl"), key=lambda pair: pair[1]["pnl_total"]
     )
     pnl, other, deflated = own["pnl_total"], best["pnl_total"], own["deflated_sharpe"]
     if pnl <= other:

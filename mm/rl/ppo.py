@@ -1,7 +1,7 @@
 """Training by proximal policy optimisation (Schulman and others, 2017) of stable-baselines3, and its export.
 
-Only this module uses torch and stable-baselines3. It returns plain arrays: an agent that was trained
-plays without either.
+Only this module uses torch and stable-baselines3. It returns plain arrays: a trained agent is played
+without either.
 """
 
 import io
@@ -38,9 +38,9 @@ class Batched(VecEnv):  # type: ignore[misc]
 
     def reset(self) -> NDArray[Any]:
         """Begin all episodes."""
-        seen: NDArray[Any] = self._envs.reset(seed=self._seeds[0])[0]
+        observed: NDArray[Any] = self._envs.reset(seed=self._seeds[0])[0]
         self._reset_seeds()
-        return seen
+        return observed
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Store the actions of the next step."""
@@ -48,7 +48,7 @@ class Batched(VecEnv):  # type: ignore[misc]
 
     def step_wait(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], list[dict[str, Any]]]:
         """Step, and return observations, rewards, which episodes ended, and infos."""
-        seen, rewards, terminated, truncated, info = self._envs.step(self._actions)
+        observed, rewards, terminated, truncated, info = self._envs.step(self._actions)
         ended = terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         self._running += rewards
@@ -59,7 +59,7 @@ class Batched(VecEnv):  # type: ignore[misc]
             }
             self.returns.append(float(self._running[place]))
             self._running[place] = 0.0
-        return seen, (rewards / self._scale).astype(np.float32), ended, infos
+        return observed, (rewards / self._scale).astype(np.float32), ended, infos
 
     def close(self) -> None:
         """Close the environment."""
@@ -123,7 +123,7 @@ def _falling(rate: float) -> Callable[[float], float]:
 
 
 def layers_of(trainer: PPO) -> Layers:
-    """Return the network of a trainer's policy as plain arrays; it returns the mean action, or a number per choice."""
+    """Return the network of a trainer's policy as plain arrays; its output: the mean action, or a number per choice."""
     policy = trainer.policy
     found = []
     modules = [*policy.mlp_extractor.policy_net, policy.action_net]

@@ -18,8 +18,8 @@ from mm.rl.environment import MarketMaking
 from mm.rl.training_days import AgentShape, EngineKnobs, fitted_terms, open_days
 from mm.tape.tape import Tape
 
-AT_ONCE = 4  # episodes
-UPDATE_STEPS = 512  # of each of them
+AT_ONCE = 4  # parallel environments
+UPDATE_STEPS = 512  # per environment, between two updates
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def fit_of(tapes: Sequence[Tape]) -> PoissonFit | None:
 def train_agent(tapes: Sequence[Tape], knobs: EngineKnobs, learning: Learning) -> Training:
     """Return an agent trained on *tapes* by PPO.
 
-    Everything that it uses on other days (scales, the prices of the zero action) is fitted to these.
+    All values that it uses on other days (scales, the prices of the zero action) are fitted to these.
 
     Raises:
         UsageError: If the time between decisions is not a whole number of requotes.

@@ -131,7 +131,7 @@ def open_days(days: Sequence[Tape | Path | str], played: EngineKnobs, cache: Pat
     """
     if isinstance(days, str | Path | Tape):
         days = [days]
-    tapes = [one if isinstance(one, Tape) else load_day(Path(one), cache=cache) for one in days]
+    tapes = [day if isinstance(day, Tape) else load_day(Path(day), cache=cache) for day in days]
     if not tapes:
         raise UsageError("days is empty; give the folder of one recorded day at least")
     first = tapes[0]
@@ -155,7 +155,7 @@ class AgentShape:
         max_offset_ticks: Ticks that an offset of 1 adds to a quote's distance; None is twice the usual distance, at
             least 2.
         q_max: Inventory bound, clips.
-        discrete: Whether actions are numbers.
+        discrete: Whether an action is the index of a choice.
     """
 
     signals: tuple[str, ...] = USUAL_SIGNALS
@@ -195,7 +195,7 @@ def fitted_terms(days: Sequence[TrainingDay], shape: AgentShape, fit: PoissonFit
         )
     means, scales = _scaling(days, shape.signals)
     distance = None if fit is None else _distance(fit)
-    usual = float(np.mean([one.half_spread_ticks() for one in days])) + 1.0 if distance is None else distance
+    usual = float(np.mean([day.half_spread_ticks() for day in days])) + 1.0 if distance is None else distance
     return AgentTerms(
         symbol=first.tape.symbol,
         tick_e8=first.tape.instrument.tick_e8,
@@ -210,7 +210,7 @@ def fitted_terms(days: Sequence[TrainingDay], shape: AgentShape, fit: PoissonFit
         distance_ticks=distance,
         q_max=shape.q_max,
         usual_distance_ticks=usual,
-        usual_queue=float(np.median([one.usual_queue() for one in days])),
+        usual_queue=float(np.median([day.usual_queue() for day in days])),
         discrete=shape.discrete,
     )
 

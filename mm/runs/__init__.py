@@ -1,1 +1,1 @@
-"""Runs: their folders, manifests and logs, and how two of them differ."""
+"""Runs: their folders, manifests and logs, and the differences between two runs."""

@@ -13,8 +13,8 @@ from mm.runs.find import Found
 from mm.runs.manifest import flat, headlines, shown
 from mm.runs.run import PAGE
 
-ABSENT = "absent"  # of a value that one side does not have
-MOST_KEYS = 20  # of a JSON file that are listed one by one
+ABSENT = "absent"  # in place of a value that one side does not have
+MOST_KEYS = 20  # maximum number of listed keys of a JSON file
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +257,7 @@ class Comparison:
             ("knobs that change no result", [knob.text() for knob in others]),
             ("knobs of one value, set otherwise", [knob.text() for knob in sources]),
             ("inputs", list(self.inputs)),
-            ("outputs", [line for one in self.outputs for line in one.lines()]),
+            ("outputs", [line for out in self.outputs for line in out.lines()]),
             ("found", [_number(name, pair) for name, pair in self.numbers().items()]),
         ):
             if lines:
@@ -276,7 +276,7 @@ class Comparison:
                 for knob in self.knobs
             },
             "inputs": list(self.inputs),
-            "outputs": [one.answer() for one in self.outputs],
+            "outputs": [output.answer() for output in self.outputs],
             "numbers": {name: list(pair) for name, pair in self.numbers().items()},
         }
 
@@ -296,7 +296,7 @@ def no_matter() -> frozenset[str]:
     from mm.cli.knobs import knobs
     from mm.cli.task_knobs import GROUPS
 
-    return frozenset(one.name for group in GROUPS for one in knobs(group) if not one.matters)
+    return frozenset(knob.name for group in GROUPS for knob in knobs(group) if not knob.matters)
 
 
 def _knobs(first: Found, second: Found) -> Iterator[KnobDifference]:
@@ -310,7 +310,7 @@ def _knobs(first: Found, second: Found) -> Iterator[KnobDifference]:
 
 def _inputs(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the differences of the inputs as text; files with the same content are the same, wherever they are."""
-    of_first, of_second = ({one["sha256"]: one["path"] for one in files} for files in (first, second))
+    of_first, of_second = ({file["sha256"]: file["path"] for file in files} for files in (first, second))
     only_first = {path: sha256 for sha256, path in of_first.items() if sha256 not in of_second}
     only_second = {path: sha256 for sha256, path in of_second.items() if sha256 not in of_first}
     for path in sorted({*only_first, *only_second}):
@@ -322,7 +322,7 @@ def _inputs(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Iterat
 
 
 def _outputs(first: Found, second: Found) -> Iterator[OutputDifference]:
-    written = [{one["path"]: one["sha256"] for one in run.manifest["outputs"]} for run in (first, second)]
+    written = [{file["path"]: file["sha256"] for file in run.manifest["outputs"]} for run in (first, second)]
     for path in sorted({*written[0], *written[1]}):
         counts = path.rpartition("/")[2] != PAGE
         for letter, run, names in zip("ab", (first, second), written, strict=True):

@@ -13,9 +13,9 @@ from mm.dataclass import dataclass
 from mm.errors import BrokenFile, DataError, SafetyError
 from mm.runs.manifest import MANIFEST, read_manifest
 
-# Of run folders below OUT_ROOT.
+# Patterns of run folders below OUT_ROOT.
 PLACES = ("backtest/*/*", "calibration/*/*/*", "walkforward/*/*", "sweep/*/*", "shadow/*/*")
-LAST = "last"  # names the newest usable fit
+LAST = "last"  # name of the newest usable fit
 FITS = {"calibration": "poisson_fit.json", "schedule": "poisson_schedule.json"}
 SHORTEST_DIGEST = 6  # minimum length of the prefix of a digest
 
@@ -179,9 +179,9 @@ def check_inputs(run: Found, sources: InputPlaces) -> dict[str, Path]:
     wrong: list[str] = []
     for entry in run.manifest["inputs"]:
         places = list(_places(run, entry, sources))
-        there = next((place for place in places if _is(place, entry)), None)
-        if there is not None:
-            found[entry["path"]] = there
+        existing = next((place for place in places if _is(place, entry)), None)
+        if existing is not None:
+            found[entry["path"]] = existing
         else:
             changed = next((place for place in places if place.is_file()), None)
             wrong.append(f"{changed} changed since the run" if changed else f"{places[0]} is not there")
@@ -240,9 +240,9 @@ def _models(run: Found) -> Iterator[str]:
 
     Sides of fitted predictors are not included: their folders are inputs of the run.
     """
-    for name, one in run.manifest["knobs"].items():
+    for name, knob in run.manifest["knobs"].items():
         if name not in _NO_MODELS:
-            texts = (text for text in _texts(one["value"], grid=name == "grid") if ":" in text)
+            texts = (text for text in _texts(knob["value"], grid=name == "grid") if ":" in text)
             yield from (text for text in texts if not ("/" in text and text.endswith((":bid", ":ask"))))
 
 
@@ -253,7 +253,7 @@ def _texts(value: object, *, grid: bool = False) -> Iterator[str]:
             yield from _texts(inside)
     elif isinstance(value, str) and grid:
         for _, values in axes_of(value):
-            yield from (text for one in values for text in _texts(one))
+            yield from (text for axis_value in values for text in _texts(axis_value))
     elif isinstance(value, str):
         try:
             content = json.loads(value)
@@ -299,7 +299,7 @@ def _places(run: Found, entry: Mapping[str, Any], sources: InputPlaces) -> Itera
 
 def _outputs_of_runs(runs: Sequence[Found], sha256: str) -> Iterator[Path]:
     for run in runs:
-        yield from (run.folder / one["path"] for one in run.manifest["outputs"] if one["sha256"] == sha256)
+        yield from (run.folder / file["path"] for file in run.manifest["outputs"] if file["sha256"] == sha256)
 
 
 def _of_a_day(run: Found, path: str) -> bool:

@@ -23,7 +23,7 @@ from mm.whole_file import whole_file
 
 try:
     import fcntl
-except ImportError:  # not on every system; there a second process on the same run goes unnoticed
+except ImportError:  # not on every system; without it a second process on the same run is not detected
     fcntl = None  # type: ignore[assignment]
 
 _FOLDERS = {"schedule": ("calibration", "schedules")}
@@ -98,9 +98,9 @@ class Plan:
         """Return the words of a command that repeats the run: the knobs that were set, as flags."""
         words = self.program.split()
         left_out = {*_ONCE, *(name for name, _ in idle(self.kind, {key: one.value for key, one in self.knobs.items()}))}
-        for name, one in self.knobs.items():
-            if one.source != "default" and name not in left_out:
-                words += [one.flag, shown(one.value)]
+        for name, knob in self.knobs.items():
+            if knob.source != "default" and name not in left_out:
+                words += [knob.flag, shown(knob.value)]
         return words
 
     def _method(self) -> tuple[str, ...]:
@@ -138,8 +138,8 @@ def claim(plan: Plan) -> str:
 
 def _begin(plan: Plan, run_id: str) -> bool:
     folder = plan.folder(run_id)
-    # A log alone is that of a run that failed, whose name may be given again; but under OUT_DIR it is
-    # the only trace of the name, and a generated name shares no log.
+    # A log without a folder is that of a failed run, whose name may be used again; but under OUT_DIR it is
+    # the only record of the name, and a generated name must not share a log.
     left = plan.resumable and left_over(folder)
     log_counts = plan.output.run_id is None or (plan.day.out_dir is not None and not left)
     if log_counts and plan.log_file(run_id).exists():
@@ -241,7 +241,7 @@ def take_up(plan: Plan, run_id: str) -> bool:
 
 
 def remove(folder: Path, *, ignore_errors: bool = False) -> None:
-    """Remove a folder with all that it holds; nothing if there is none."""
+    """Remove a folder with its contents, if it exists."""
     if folder.exists():
         import shutil  # here: few runs have a folder to remove, and the formats of archives take 2 ms to import
 
@@ -256,7 +256,7 @@ def checkpoint(partial: Path, inputs: Iterable[InputFile]) -> tuple[Path, bool]:
     folder = partial / CHECKPOINT
     path = folder / WORK
     work = json.loads(path.read_text(encoding="utf-8"))
-    now = {"code": sources_hash(), "inputs": sorted(one.sha256 for one in inputs)}
+    now = {"code": sources_hash(), "inputs": sorted(file.sha256 for file in inputs)}
     before = {name: work.get(name, now[name]) for name in now}
     if before != now:
         remove(folder)
@@ -272,7 +272,7 @@ def _write(path: Path, work: Mapping[str, Any]) -> None:
 
 def _work(plan: Plan) -> dict[str, Any]:
     """Return the task of the run, as read back from JSON."""
-    knobs = {name: one.value for name, one in plan.knobs.items() if one.matters}
+    knobs = {name: knob.value for name, knob in plan.knobs.items() if knob.matters}
     work: dict[str, Any] = json.loads(json.dumps({"kind": plan.kind, "knobs": knobs}))
     return work
 

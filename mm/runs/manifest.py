@@ -96,7 +96,7 @@ def read_input(path: Path, relative: str) -> InputFile:
 
 
 def read_output(folder: Path, path: Path, rows: int | None, in_digest: bool, sha256: str | None = None) -> OutputFile:
-    """Return the file at *path* in the run *folder* as an output; rows of a CSV and *sha256* are found where None."""
+    """Return the file at *path* in the run *folder* as an output; rows of a CSV and *sha256* are computed if None."""
     if rows is None and path.suffix == ".csv":
         rows = max(count_lines(path) - 1, 0)
     return OutputFile(path.relative_to(folder).as_posix(), rows, sha256 or hash_file(path), in_digest)
@@ -182,10 +182,10 @@ def _resolve(git: Path, ref: str) -> str | None:
 
 
 def peak_rss_mb() -> float | None:
-    """Return the largest memory this process has held, in MB; None if the system does not report it."""
+    """Return the peak resident memory of this process, in MB; None if the system does not report it."""
     status = Path("/proc/self/status")
     if status.exists():
-        # Not getrusage: on Linux that figure begins with the memory of the process that started this one.
+        # Not getrusage: on Linux its figure begins with the memory of the parent process.
         for line in status.read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):
                 return round(int(line.split()[1]) / 1024, 1)
@@ -196,7 +196,7 @@ def peak_rss_mb() -> float | None:
     return None
 
 
-_MOST = 4  # numbers of a kind that is not listed here
+_MOST = 4  # maximum of numbers for a kind that is not listed here
 _TRADED = ("pnl_total", "n_fills", "sharpe", "max_drawdown")
 _OF_KIND: Mapping[str, tuple[str, ...]] = {
     "backtest": _TRADED,

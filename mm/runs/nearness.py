@@ -1,4 +1,4 @@
-"""How close two files are whose numbers differ in their last digits, as on different processors."""
+"""Largest difference of the numbers of two files, such as results of different processors."""
 
 import csv
 import json

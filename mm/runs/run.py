@@ -50,8 +50,8 @@ class Run:
         tapes: The folder of the tape cache.
         log: The run's logger.
         summary: The main numbers for the manifest; JSON values.
-        artefact: The name of the main output; ``--json`` prints it where it is a JSON file, and the summary where it
-            is none; an unusable fit is kept when it is there.
+        artefact: The name of the main output; ``--json`` prints it if it is a JSON file, else the summary. The run of
+            an unusable fit is kept if this file exists.
         timings: Durations and sizes for the manifest (``events``, ``rows``, ``tape_cache``).
     """
 
@@ -88,13 +88,13 @@ class Run:
 
     def checkpoint(self) -> Path:
         """Return the folder for intermediate results of a resumable run; call it after all inputs are noted."""
-        folder, thrown_away = checkpoint(self.partial, self._inputs.values())
-        if thrown_away:
+        folder, discarded = checkpoint(self.partial, self._inputs.values())
+        if discarded:
             self.log.warning("checkpoint_thrown_away", message="the inputs or the code have changed; starting again")
         return folder
 
     def output(self, name: str, rows: int | None = None, *, digest: bool = True, sha256: str | None = None) -> Path:
-        """Return the path for the output *name*, and set facts that the manifest cannot derive.
+        """Return the path for the output *name*, and set values that the manifest cannot derive.
 
         Outputs need not be declared; every file in the folder is in the manifest.
 
@@ -112,7 +112,7 @@ class Run:
         self._inputs[path] = InputFile(path, size, sha256)
 
     def exclude(self, sentence: str, *, warned: bool = False) -> None:
-        """Record an excluded stretch of the days, which every output lists; *warned*: its cause was logged."""
+        """Record an excluded time span of the days, listed in every output; *warned*: its cause was logged."""
         self._excluded.append(sentence)
         (self.log.info if warned else self.log.warning)("excluded", message=sentence)
 
@@ -126,7 +126,7 @@ class Run:
         """The command and the knobs of the run, as its page shows them."""
         from mm.report.frame import About
 
-        knobs = {key: one.entry() for key, one in self._plan.knobs.items()}
+        knobs = {key: knob.entry() for key, knob in self._plan.knobs.items()}
         return About(self._plan.command(), knobs, excluded=self._excluded, run_id=self.id, version=mm.__version__)
 
     def write_page(self, html: str) -> None:
@@ -246,7 +246,7 @@ class Run:
             "finished_at": iso(now_us()),
             "version": mm.__version__,
             "commit": checkout_commit(Path(__file__).parent),
-            "knobs": {name: one.entry() for name, one in self._plan.knobs.items()},
+            "knobs": {name: knob.entry() for name, knob in self._plan.knobs.items()},
             **file_entries(inputs, outputs),
             "digest": work_digest(self._plan.kind, day.days(), self._plan.knobs, [*inputs, *outputs]),
             "timings": self.timings,

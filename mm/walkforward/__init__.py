@@ -1,4 +1,4 @@
-"""Calibrates on the past and trades the next segment, without look-ahead."""
+"""Walk-forward: calibration on past data and trading of the next segment, without look-ahead."""
 
 from mm.callable_package import make_callable
 

@@ -63,8 +63,8 @@ def out_of_sample(study: Study) -> dict[str, Any]:
     segments, not fills, as independent.
     """
     schedule, used = study.schedule, study.schedule.mode
-    compared = [one for one in study.tests if all(one.loglik[mode] is not None for mode in MODES)]
-    rows = [(one.points, one.expected) for one in study.tests if one.expected is not None]
+    compared = [test for test in study.tests if all(test.loglik[mode] is not None for mode in MODES)]
+    rows = [(test.points, test.expected) for test in study.tests if test.expected is not None]
     clocks = {side: _clock(study.tests, [sign]) for side, sign in SIDES.items()}
     return {
         "schema_version": SCHEMA_VERSION,
@@ -73,14 +73,14 @@ def out_of_sample(study: Study) -> dict[str, Any]:
         "mode": used,
         "segments": len(schedule.segments),
         "segments_compared": len(compared),
-        "fills_compared": sum(one.fills for one in compared),
+        "fills_compared": sum(test.fills for test in compared),
         "modes": {mode: _mode(compared, mode, used) for mode in MODES},
         "curves": _curves(study.tests, used),
         "by_delta": realised(rows),
         "by_band": by_band(rows, BANDS),
         "time_rescaling": {
             **asdict(_clock(study.tests, [1, -1])),
-            "sides": {name: asdict(one) for name, one in clocks.items()},
+            "sides": {name: asdict(clock) for name, clock in clocks.items()},
         },
     }
 
@@ -125,16 +125,16 @@ def _ratio_text(row: dict[str, float | None]) -> str:
 
 def _mode(compared: list[Tested], mode: str, used: str) -> dict[str, Any]:
     """Return the results of *mode* in the *compared* segments."""
-    fills = np.array([one.fills for one in compared])
-    gains = np.array([(one.loglik[mode] or 0.0) - (one.loglik[used] or 0.0) for one in compared])
+    fills = np.array([test.fills for test in compared])
+    gains = np.array([(test.loglik[mode] or 0.0) - (test.loglik[used] or 0.0) for test in compared])
     total = float(fills.sum())
     if not total:
         return dict.fromkeys(("loglik_per_fill", "predicted", *RATIO, "gain_over_used", "se_gain"))
     mean, error = _gain(fills, gains)
-    predicted = np.array([one.predicted[mode] or 0.0 for one in compared])
+    predicted = np.array([test.predicted[mode] or 0.0 for test in compared])
     [ends] = fill_intervals(fills[:, None], predicted[:, None])  # the blocks are the segments
     return {
-        "loglik_per_fill": sum(one.loglik[mode] or 0.0 for one in compared) / total,
+        "loglik_per_fill": sum(test.loglik[mode] or 0.0 for test in compared) / total,
         "predicted": float(predicted.sum()),
         **ratio_of(total, float(predicted.sum()), ends),
         "gain_over_used": mean,
@@ -144,7 +144,7 @@ def _mode(compared: list[Tested], mode: str, used: str) -> dict[str, Any]:
 
 def _curves(tests: tuple[Tested, ...], used: str) -> dict[str, Any]:
     """Return the gain of segments' curves over A and k, in nats per fill, where another shape was chosen."""
-    known = [(one.fills, one.loglik[used], one.curve[1]) for one in tests if one.curve]
+    known = [(test.fills, test.loglik[used], test.curve[1]) for test in tests if test.curve]
     rows = [(fills, curve - plain) for fills, plain, curve in known if plain is not None and curve is not None]
     gain, error = _gain(*np.array(rows).T) if rows else (None, None)
     count = {"segments": len(known), "fills": sum(fills for fills, *_ in known)}
@@ -163,8 +163,8 @@ def _gain(fills: "Floats", gains: "Floats") -> tuple[float | None, float | None]
 
 def _clock(tests: tuple[Tested, ...], sides: list[int]) -> Uniformity:
     """Return the test of all waiting times of *sides*; a wait across a segment's end continues in the next one."""
-    stretches = [[part for one in tests for part in (one.waits[side] or (None,))] for side in sides]
-    return uniformity(np.concatenate([linked(one) for one in stretches]))
+    stretches = [[part for test in tests for part in (test.waits[side] or (None,))] for side in sides]
+    return uniformity(np.concatenate([linked(waits) for waits in stretches]))
 
 
 def write_window_metrics(path: Path, study: Study) -> int:
@@ -188,10 +188,10 @@ def _rows(study: Study) -> Iterator[list[Any]]:
 
 def _ends(tests: tuple[Tested, ...]) -> Iterator[Ends]:
     """Yield the interval of the mean of the fills of each segment; empty without parameters."""
-    parts = [(one.points, one.expected) for one in tests if one.expected is not None]
+    parts = [(test.points, test.expected) for test in tests if test.expected is not None]
     known = iter(SegmentBlocks.of(parts).stretches() if parts else ())
-    for one in tests:
-        yield (None, None) if one.expected is None else next(known)
+    for test in tests:
+        yield (None, None) if test.expected is None else next(known)
 
 
 def _trained(own: WindowFit) -> tuple[float | None, ...]:
@@ -205,7 +205,7 @@ def _tested(tested: Tested, mode: str, ends: Ends) -> tuple[float | None, ...]:
     expected = None if tested.expected is None else float(tested.expected.sum())
     ratio = ratio_interval(fills, expected or 0.0, ends)
     per_fill = loglik / fills if loglik is not None and fills else None
-    modes = (tested.loglik[one] for one in MODES)
+    modes = (tested.loglik[name] for name in MODES)
     return float(tested.points.exposure_s.sum()), fills, expected, *ratio, loglik, per_fill, *modes
 
 
@@ -258,7 +258,7 @@ def read_segments(path: Path) -> SegmentRows:
         columns = dict(zip(header, zip_longest(*rows, fillvalue=""), strict=False))
         texts = {name: list(columns.get(name, [""] * len(rows))) for name in COLUMNS}
         numbers = {
-            name: np.array([float(one or "nan") for one in texts[name]]) for name in COLUMNS if name not in WORDS
+            name: np.array([float(cell or "nan") for cell in texts[name]]) for name in COLUMNS if name not in WORDS
         }
         return SegmentRows(numbers, {name: texts[name] for name in WORDS})
     except (OSError, UnicodeDecodeError, csv.Error, ValueError, TypeError) as error:

@@ -2,7 +2,7 @@
 
 If sweeps that reach the best price at distance t arrive with the intensity A exp(-k t), the expected number of them
 between consecutive ones is exponential with mean 1, for any price path (the time-rescaling theorem); so 1 - exp(-w) is
-uniform, which the Kolmogorov-Smirnov test verifies.
+uniform, which is tested by the Kolmogorov-Smirnov statistic.
 """
 
 import math
@@ -44,8 +44,8 @@ def by_rates(points: Points, rates: Sequence[tuple[float, float]]) -> tuple[Floa
     expected: Floats = points.exposure_s * np.exp(log_rate)
     hit = points.fills > 0
     fills, log_mean = points.fills[hit], np.log(points.exposure_s[hit]) + log_rate[:, hit]
-    likely = (fills * log_mean).sum(axis=1) - expected.sum(axis=1) - gammaln(fills + 1).sum()
-    return expected, likely.tolist()
+    loglik = (fills * log_mean).sum(axis=1) - expected.sum(axis=1) - gammaln(fills + 1).sum()
+    return expected, loglik.tolist()
 
 
 def by_curve(points: Points, line: Line) -> tuple[float, float | None]:
@@ -155,10 +155,10 @@ def by_band(parts: Sequence[tuple[Points, Floats]], edges: Sequence[float]) -> l
     into = np.searchsorted(edges, blocks.points.delta_ticks, side="right")
     rows = blocks.rows(into, len(edges) + 1)
     ends = pairwise((0.0, *edges, None))
-    there = np.bincount(into, minlength=len(rows)).tolist()
+    counts = np.bincount(into, minlength=len(rows)).tolist()
     return [
         {"from_ticks": near, "to_ticks": far, **row}
-        for (near, far), row, count in zip(ends, rows, there, strict=True)
+        for (near, far), row, count in zip(ends, rows, counts, strict=True)
         if count
     ]
 
@@ -189,8 +189,8 @@ def waits(marks: "DepthCounts", side: int, window: Sequence[int], rates: tuple[f
     path, (A, k), last = marks.path, rates, marks.grid.last
     us = marks.rows(side).hits(start_us, end_us, last)
     if us is None:
-        hits, met = marks.hits(side, start_us, end_us)
-        us = hits.us[met <= last]
+        hits, touch = marks.hits(side, start_us, end_us)
+        us = hits.us[touch <= last]
     return Waits(
         *hit_waits((path.us, path.touch[side]), (start_us, end_us), (A / US_PER_S, k / path.per_tick), last, us)
     )

@@ -107,7 +107,7 @@ class Study:
         fits: Fit of each segment's own training window.
         tests: Test of each segment.
         shapes: Some windows for which shapes of λ(δ) were compared, with their data.
-        deltas: Distances of the simulated orders, in ticks; empty for marks.
+        deltas: Distances of the simulated orders, in ticks; empty for ``marks``.
     """
 
     schedule: Schedule
@@ -152,9 +152,9 @@ def study(
     fallback = fallback or Fallback()
     shown = ShapesShown(calibrator, len(windows[plan.mode]))
     coming = segments_of(windows[plan.mode], fitted(), fallback, calibrator.config.reference)
-    while some := list(islice(coming, TOGETHER)):
+    while batch := list(islice(coming, TOGETHER)):
         rivals_then = []
-        for number, segment in enumerate(some, start=len(segments)):
+        for number, segment in enumerate(batch, start=len(segments)):
             found = memory(f"bare {segment.start_us}", partial(bare.each, number))
             # parameters stay in use until there are usable ones again
             latest |= {mode: tuple(rates) for mode, rates in found.items() if rates}
@@ -162,8 +162,8 @@ def study(
             shown.look(number, segment, own[number])
             if step:
                 step(1)
-        tests += _tested(calibrator, some, rivals_then, plan.mode)
-        segments += some
+        tests += _tested(calibrator, batch, rivals_then, plan.mode)
+        segments += batch
     schedule = schedule_of(calibrator, plan, fallback, tuple(segments), clustering)
     played = calibrator.config.distances if calibrator.played else ()
     return Study(schedule, tuple(own), tuple(tests), tuple(shown.found), played)
@@ -174,17 +174,17 @@ def _tested(
 ) -> list[Tested]:
     """Return the tests of segments: their own parameters in the used *mode*, *rivals* in the others.
 
-    As in `WindowFits.each`, each step is made for all of them.
+    As in `WindowFits.each`, each step is computed for all segments at once.
     """
-    seen = [calibrator.points(one.start_us, one.end_us) for one in segments]
-    own = [_used(one) for one in segments]
+    seen = [calibrator.points(segment.start_us, segment.end_us) for segment in segments]
+    own = [_used(segment) for segment in segments]
     rates = [{**others, mode: used} for others, used in zip(rivals, own, strict=True)]
-    predicted = [_predicted(*one, mode) for one in zip(seen, rates, strict=True)]
+    predicted = [_predicted(*pair, mode) for pair in zip(seen, rates, strict=True)]
     curves = [
-        by_curve(points, one.lambda_curve) if one.lambda_curve else None
-        for points, one in zip(seen, segments, strict=True)
+        by_curve(points, segment.lambda_curve) if segment.lambda_curve else None
+        for points, segment in zip(seen, segments, strict=True)
     ]
-    waited = [_waits(calibrator, one) for one in segments]
+    waited = [_waits(calibrator, segment) for segment in segments]
     rows = zip(seen, predicted, waited, curves, strict=True)
     return [Tested(points, *found, waits=waits, curve=curve) for points, found, waits, curve in rows]
 
@@ -193,7 +193,7 @@ def _predicted(
     seen: "Points", rates: dict[str, Rates], mode: str
 ) -> tuple["Floats | None", dict[str, float | None], dict[str, float | None]]:
     """Return the fills of each row that the used *mode* expects, the sum of each mode, and its log-likelihood."""
-    known = {name: one for name, one in rates.items() if one}
+    known = {name: pair for name, pair in rates.items() if pair}
     expected, likely = by_rates(seen, list(known.values()))
     totals, likelihoods = (dict(zip(known, column, strict=True)) for column in (expected.sum(axis=1).tolist(), likely))
     own = expected[list(known).index(mode)].copy() if mode in known else None
@@ -219,10 +219,10 @@ def _waits(calibrator: Calibrator, segment: Segment) -> dict[int, tuple[Waits, .
 
 
 class Checkpoint:
-    """Computed values of a run by name, on disk: a run that continues after a kill does not compute them again.
+    """Computed values of a run by name, on disk: a run resumed after a kill does not compute them again.
 
     One line of a file per value, and one file per run of simulated orders. Values are passed through JSON even when
-    just computed, so that a run that continues has the same numbers as an uninterrupted one.
+    just computed, so that a resumed run has the same numbers as an uninterrupted one.
 
     Attributes:
         found: Number of values that existed at the start.
@@ -258,7 +258,7 @@ class Checkpoint:
         if name not in self._values:
             made = make()
             kept = keep(made) if keep else made
-            self._values[name] = value = msgspec.Raw(msgspec.json.encode(kept, enc_hook=lambda one: one.item()))
+            self._values[name] = value = msgspec.Raw(msgspec.json.encode(kept, enc_hook=lambda scalar: scalar.item()))
             self._file.write(msgspec.json.encode([name, value]) + b"\n")
             self._file.flush()  # it survives a kill of this process
             if read is not None:
@@ -275,7 +275,7 @@ class Checkpoint:
             run = play()
             columns = {field: getattr(run.resting, field) for field in RESTING}
             with whole_file(path) as unfinished, unfinished.open("wb") as file:
-                kept = {name: one for name, one in columns.items() if one is not None}
+                kept = {name: column for name, column in columns.items() if column is not None}
                 np.savez(file, states=run.states, **kept)
         with np.load(path) as kept:
             return Played(RestingOrders(**{field: kept.get(field) for field in RESTING}), kept["states"])

@@ -102,7 +102,7 @@ cdef inline int64_t next_after(OrderManager manager, const OpenOrders* open, bin
 cdef inline bint is_settled(OrderManager manager, const OpenOrders* open, const Top* top) noexcept nogil:
     """Return whether a requote would send nothing, because quotes and orders equal those of the last one.
 
-    Such a requote writes no row and is skipped, as are most of a day.
+    Such a requote writes no row and is skipped, as are most requotes of a day.
     """
     return (
         manager.repeats

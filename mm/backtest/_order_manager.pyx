@@ -463,7 +463,7 @@ cdef class OrderManager:
     cdef int send(
         self, int64_t us, int64_t side, int64_t level, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped
     ) except -1 nogil:
-        """Send an order, or return the reason for not sending; a reason other than *skipped* leaves a row."""
+        """Send an order, or return the reason for not sending; a reason other than *skipped* is recorded as a row."""
         cdef Order* order = orders_blank(&self.orders.open)
         cdef int64_t step_lots = self.venue.step_lots
         cdef int reason
@@ -546,7 +546,7 @@ cdef class OrderManager:
         self.orders.open.changed = True
 
     def kill(self, reason: str) -> None:
-        """Cancel every order now, and send nothing any more; *reason* is returned by ``killed_for``."""
+        """Cancel every order now, and send nothing afterwards; *reason* is returned by ``killed_for``."""
         self.guarded = self.orders.open.changed = True
         if not self.guard.killed:
             self.guard.kill(self.venue.now_us, KILLED)
@@ -566,7 +566,7 @@ cdef class OrderManager:
         return LIMITS[self.guard.killed] or None
 
     def killed(self) -> tuple[int, str] | None:
-        """Return the instant from which nothing is sent any more, and the reason; None while orders may be sent."""
+        """Return the instant from which nothing is sent, and the reason; None while orders may be sent."""
         return (self.guard.killed_us, self.killed_for) if self.guard.killed else None
 
     def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:

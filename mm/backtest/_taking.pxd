@@ -59,7 +59,7 @@ cdef inline int64_t next_met(const Market* market, const Order* order, int64_t t
 
 
 cdef inline int64_t offered(const Market* market, const Order* order, int64_t ticks) noexcept nogil:
-    """Return the lots the other side displays at a price, less what we took of them since the last book event."""
+    """Return the lots displayed at a price of the other side, less those that we took since the last book event."""
     return max(book_lots_at(market.book, <int> -order.side, ticks) - prints_at(market.taken, order.side, ticks), 0)
 
 

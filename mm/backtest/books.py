@@ -1,4 +1,4 @@
-"""Terms of a run: how to convert a journal's integers, and what was played."""
+"""Terms of a run: units of the journal's integers, and a description of models and data."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ DAYS_NOT_PLAYED = "days_not_played"  # key of the warning that days between thos
 
 @dataclass(frozen=True)
 class Books:
-    """Terms of a run: how to convert a journal's integers, and what was played.
+    """Terms of a run: units of the journal's integers, and a description of models and data.
 
     Attributes:
         instrument: The tape's grid: tick of the prices, lot of the recorded quantities.

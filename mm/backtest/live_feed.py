@@ -158,7 +158,7 @@ class LiveFeed:
         return self._us
 
     def advance(self, until_us: int) -> None:
-        """Process what is due up to and including *until_us*; later events get later instants."""
+        """Process all actions due up to and including *until_us*; later events get later instants."""
         self._us = max(self._us, until_us + 1)
         self._exchange.advance(until_us)
 

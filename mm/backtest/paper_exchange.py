@@ -184,8 +184,8 @@ class PaperExchange:
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Play events as they arrive, singly or in batches; the journal equals that of the same events in a tape.
 
-        Each is played at its own instant, after our messages due before it. What is due at the instant of the last
-        event, after its market change, waits for the next event or for `advance`. The feed must be a complete book:
+        Each is played at its own instant, after our messages due before it. Actions due at the instant of the
+        last event, after its market change, wait for the next event or for `advance`. The feed must be a complete book:
         after a tape, a GAP is inserted. An event takes a few µs; `mm.backtest.live_feed.LiveFeed` converts a live
         market to events.
 
@@ -280,7 +280,7 @@ class PaperExchange:
         self._engine.manager.resume()
 
     def kill(self, reason: str) -> None:
-        """Cancel every order at the current instant, and send nothing any more."""
+        """Cancel every order at the current instant, and send nothing afterwards."""
         self._engine.manager.kill(reason)
 
     def ahead_lots(self, order_id: int) -> float | None:

@@ -1,4 +1,4 @@
-"""Describes what a run played: the quote model and its steps, effective parameters, and the gammas used."""
+"""Describes a played strategy: the quote model and its steps, effective parameters, and the gammas used."""
 
 import math
 from collections.abc import Iterator

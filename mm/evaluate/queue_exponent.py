@@ -93,7 +93,7 @@ class PriceLevels:
         return found
 
     def shown_at(self, place: int, us: int) -> int:
-        """Return the index of the book row in force at the price of *place* at an earlier instant; -1 for none."""
+        """Return the index of the last book row at the price of *place* up to an earlier instant; -1 for none."""
         begin = self.begin(place)
         found = begin + int(np.searchsorted(self.us(slice(begin, place)), us, side="right"))
         book = np.flatnonzero(~self.are_prints(slice(begin, found)))

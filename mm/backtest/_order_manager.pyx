@@ -306,22 +306,22 @@ cdef class OrderManager:
         """Round a side's prices to the exchange's step, sort them nearest to the mid first, and merge equal ones."""
         cdef Ladder* ladder = &self.ladders[slot_of(side)]
         cdef Level* levels = ladder.levels
-        cdef Level one
+        cdef Level level
         cdef int64_t i, at, count = 0
         for i in range(ladder.count):
-            one = levels[i]
-            if isnan(one.ticks):
+            level = levels[i]
+            if isnan(level.ticks):
                 continue
-            one.whole_ticks = 0 if kind == MARKET else self.quoted(one.ticks, side)
+            level.whole_ticks = 0 if kind == MARKET else self.quoted(level.ticks, side)
             at = count
-            while at and side * (one.whole_ticks - levels[at - 1].whole_ticks) > 0:
+            while at and side * (level.whole_ticks - levels[at - 1].whole_ticks) > 0:
                 at -= 1
-            if at and levels[at - 1].whole_ticks == one.whole_ticks:
-                levels[at - 1].lots += one.lots
+            if at and levels[at - 1].whole_ticks == level.whole_ticks:
+                levels[at - 1].lots += level.lots
                 continue
             if at < count:
                 memmove(&levels[at + 1], &levels[at], (count - at) * sizeof(Level))
-            levels[at] = one
+            levels[at] = level
             count += 1
         ladder.count, ladder.per_tick = count, 0.0
         if count > 1:

@@ -156,12 +156,12 @@ def parameter_tables() -> Iterator[str]:
         yield from ("| model | key | default | meaning |", "|---|---|---|---|")
         for build in {id(build): build for build in registry.values()}.values():
             declaration = declared(build)
-            yield from (_row(f"`{declaration.name}`", one) for one in declaration.keys)
+            yield from (_row(f"`{declaration.name}`", parameter) for parameter in declaration.keys)
         yield ""
 
 
-def _row(model: str, one: Parameter) -> str:
-    default = "required" if one.default is REQUIRED else "–" if one.default is None else f"`{one.default}`"
-    key = f"`{one.name}` ({one.unit.text})" if one.unit else f"`{one.name}`"
-    cells = (model, key, default, one.help)
+def _row(model: str, own: Parameter) -> str:
+    default = "required" if own.default is REQUIRED else "–" if own.default is None else f"`{own.default}`"
+    key = f"`{own.name}` ({own.unit.text})" if own.unit else f"`{own.name}`"
+    cells = (model, key, default, own.help)
     return f"| {' | '.join(cells)} |"

@@ -78,11 +78,11 @@ def gammas_of(model: object) -> "NDArray[np.float64] | None":
 
     For a model without such counts, as in Python, it is the attribute ``gamma``; None if there is none.
     """
-    counted = [one.gammas() for one in _each(model) if hasattr(one, "gammas")]
+    counted = [part.gammas() for part in _each(model) if hasattr(part, "gammas")]
     if any(len(rows) for rows in counted):
         return np.concatenate(counted)
-    fixed = [one for one in (getattr(part, "gamma", None) for part in _each(model)) if isinstance(one, int | float)]
-    shown = [(float(one), 1.0) for one in fixed if math.isfinite(one)]
+    fixed = [gamma for gamma in (getattr(p, "gamma", None) for p in _each(model)) if isinstance(gamma, int | float)]
+    shown = [(float(gamma), 1.0) for gamma in fixed if math.isfinite(gamma)]
     return np.array(shown) if shown else None
 
 
@@ -92,15 +92,15 @@ def strategy_of(model: object) -> dict[str, Any]:
     A parameter computed by the run is ``auto``, ``touch`` or ``tape``, one from the fit ``fit``; no bound is ``none``.
     Unused k and A are left out.
     """
-    inside = [strategy_of(one) for one in _inside(model)]
+    inside = [strategy_of(part) for part in _inside(model)]
     terms = {"model": type(model).__name__, "parameters": _parameters(model)}
     return {**terms, "inner": inside} if inside else terms
 
 
 def _each(model: object) -> Iterator[Any]:
     yield model
-    for one in _inside(model):
-        yield from _each(one)
+    for part in _inside(model):
+        yield from _each(part)
 
 
 def _inside(model: object) -> list[object]:

@@ -62,7 +62,7 @@ class Hours:
             for week in (0, 1)
             for begin, _ in self.spans
         )
-        return max(found for one in openings if (found := round(one.timestamp()) * US_PER_S) <= us)
+        return max(open_us for opening in openings if (open_us := round(opening.timestamp()) * US_PER_S) <= us)
 
     def borders(self, from_us: int, to_us: int) -> list[int]:
         """Return the instants after *from_us*, up to *to_us*, at which the market opens or closes, in order."""
@@ -72,8 +72,8 @@ class Hours:
         minutes = {
             week * _WEEK_MIN + at for week in weeks for begin, lasts in self.spans for at in (begin, begin + lasts)
         }
-        found = ((monday + timedelta(minutes=minute)).replace(tzinfo=here.tzinfo).timestamp() for minute in minutes)
-        turns = sorted(round(one) * US_PER_S for one in found)
+        stamps = ((monday + timedelta(minutes=minute)).replace(tzinfo=here.tzinfo).timestamp() for minute in minutes)
+        turns = sorted(round(stamp_s) * US_PER_S for stamp_s in stamps)
         return [us for us in turns if from_us < us <= to_us and self.is_open(us) != self.is_open(us - 1)]
 
     def _local(self, us: int) -> datetime:

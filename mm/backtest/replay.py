@@ -63,17 +63,17 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     market = _PredictionRows(_predicting(fills, intensity), [], [])
     first, predictors = None, list["Artefact"]()
     sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
-    for one in [tape] if isinstance(tape, Tape) else tape:
+    for day in [tape] if isinstance(tape, Tape) else tape:
         if first is None:
-            first, predictors = one, _predictors(one, quotes, fills)
-        days.extend(one.days)
-        spans.append((one.start_us, one.end_us))
-        best, side_files = _best_of(one, exchange)
-        exchange.run(best or one, step, **side_files, stays=one.stays)
-        market.add(one, exchange.feeds[-1] if exchange.feeds else None)
-        sums += *(one.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(best or one)
+            first, predictors = day, _predictors(day, quotes, fills)
+        days.extend(day.days)
+        spans.append((day.start_us, day.end_us))
+        best, side_files = _best_of(day, exchange)
+        exchange.run(best or day, step, **side_files, stays=day.stays)
+        market.add(day, exchange.feeds[-1] if exchange.feeds else None)
+        sums += *(day.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(best or day)
         if best is not None:
-            skipped = [n + whole - part for n, whole, part in zip(skipped, one.counted, best.counted, strict=True)]
+            skipped = [n + whole - part for n, whole, part in zip(skipped, day.counted, best.counted, strict=True)]
     if first is None:
         raise UsageError("backtest has no tape; give at least one")
     models = (quotes, fills, intensity)

@@ -97,11 +97,11 @@ def prints_met(tape: "Tape", orders: VirtualOrders, unit_lots: float) -> MetPrin
     proved_us = np.full(len(orders), -1, np.int64)
     for turn in np.unique(orders.turn).tolist():
         model = QueueHazard(coefficients=[0.0] * len(FEATURES), exponent=EXPONENT, unit_lots=unit_lots)
-        seen = model.watch()
+        watched = model.watch()
         exchange = by_hand(tape, model, orders.life_us)
         ahead = np.zeros((len(orders), len(orders.checks_us)))
         number_of = place_orders(exchange, orders, np.flatnonzero(orders.turn == turn).tolist(), ahead)
-        rows += [(number_of[order], us, x) for order, us, x in seen]
+        rows += [(number_of[order], us, x) for order, us, x in watched]
         for us, order, action in exchange.journal().orders[:, :3].tolist():
             if ACTIONS[action] == "FILL":
                 proved_us[number_of[order]] = us

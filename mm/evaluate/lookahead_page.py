@@ -84,9 +84,9 @@ def _over_time(tape: "Tape", report: Report) -> str:
         _marks("the model differs", "cross", [at for at, _ in differing], [test for _, test in differing]),
     ]
     points = [
-        replace(one, values=mid[np.clip(np.searchsorted(us, one.us, side="right") - 1, 0, None)], unit=tick / 2)
-        for one in points
-        if len(one.us)
+        replace(marks, values=mid[np.clip(np.searchsorted(us, marks.us, side="right") - 1, 0, None)], unit=tick / 2)
+        for marks in points
+        if len(marks.us)
     ]
     at = np.append(changes(mid.view(np.int64)), len(us) - 1)
     line = Line("mid", "price", us[at], mid[at], tick / 2)

@@ -92,7 +92,7 @@ class Report:
                 counted = f"{bad} of {all_} differ" if bad else f"{all_} alike" if all_ > 1 else "alike"
                 result = (str(bad) if bad else "none") if test == OPENED else counted
                 yield f"{'FAILED' if bad else 'passed':<7} {test:<10} {what}: {result}"
-                yield from (f"        {one.message}" for one in self.failed(test)[:1])
+                yield from (f"        {finding.message}" for finding in self.failed(test)[:1])
         yield from (f"note: {note}" for note in self.notes)
 
 
@@ -124,7 +124,7 @@ class RunTables:
     def first_difference(self, other: "RunTables", until_us: int = NEVER_US) -> tuple[int, str, str] | None:
         """Return the instant of the first order or fill before *until_us* that differs, and both rows as text."""
         found = [one for table in ("orders", "fills") if (one := self._difference(other, table)) and one[0] < until_us]
-        return min(found, key=lambda one: one[0], default=None)
+        return min(found, key=lambda difference: difference[0], default=None)
 
     def _difference(self, other: "RunTables", table: str) -> tuple[int, str, str] | None:
         with self._path(table).open(encoding="utf-8") as one, other._path(table).open(encoding="utf-8") as two:

@@ -83,8 +83,8 @@ class SignalProbe:
         except ModelError as error:
             return Finding(test, cut_us, None, f"it raised, which it did not on the whole day: {error}")
         sizes = [
-            len(one.recv_us) if cut_us is None else int(np.searchsorted(one.recv_us - by_us, cut_us))
-            for one, by_us in ((base, 0), (other, shift_us))
+            len(table.recv_us) if cut_us is None else int(np.searchsorted(table.recv_us - by_us, cut_us))
+            for table, by_us in ((base, 0), (other, shift_us))
         ]
         rows = min(sizes)
         own, others = base.values[0, :rows], other.values[0, :rows]
@@ -93,7 +93,7 @@ class SignalProbe:
             return None
         at = int(differ[0]) if len(differ) else rows
         us = int((base if at < sizes[0] else other).recv_us[at])
-        did, instead = (_row_text(one, at, size) for one, size in ((base, sizes[0]), (other, sizes[1])))
+        did, instead = (_row_text(table, at, size) for table, size in ((base, sizes[0]), (other, sizes[1])))
         before = "" if cut_us is None else f", {(cut_us - us) / US_PER_S:.3f} s before the cut"
         words = f"at {iso(us)}{before}: {instead}; the first run: {did}; market: {market_at(self.tape, us)}"
         return Finding(test, cut_us, us, words)

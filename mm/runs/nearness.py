@@ -23,10 +23,10 @@ def largest_difference(first: Path, second: Path) -> tuple[float, str] | None:
         None if more than numbers differ (text, keys, rows or types), or if the files are neither JSON nor CSV.
     """
     found = (0.0, "")
-    for one, other in zip_longest(_cells(first), _cells(second), fillvalue=("", None)):
-        if one == other:
+    for cell, other in zip_longest(_cells(first), _cells(second), fillvalue=("", None)):
+        if cell == other:
             continue
-        (place, value), (second_place, second_value) = one, other
+        (place, value), (second_place, second_value) = cell, other
         if place != second_place:
             return None
         difference = _difference(value, second_value)

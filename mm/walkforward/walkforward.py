@@ -194,8 +194,8 @@ def _predicted(
 ) -> tuple["Floats | None", dict[str, float | None], dict[str, float | None]]:
     """Return the fills of each row that the used *mode* expects, the sum of each mode, and its log-likelihood."""
     known = {name: pair for name, pair in rates.items() if pair}
-    expected, likely = by_rates(seen, list(known.values()))
-    totals, likelihoods = (dict(zip(known, column, strict=True)) for column in (expected.sum(axis=1).tolist(), likely))
+    expected, logliks = by_rates(seen, list(known.values()))
+    totals, likelihoods = (dict(zip(known, column, strict=True)) for column in (expected.sum(axis=1).tolist(), logliks))
     own = expected[list(known).index(mode)].copy() if mode in known else None
     return own, {name: totals.get(name) for name in rates}, {name: likelihoods.get(name) for name in rates}
 

@@ -74,7 +74,7 @@ class ShapesShown:
 
         A curve with the shape of an earlier window has no intervals.
         """
-        if number < self._next or not any(one.ci95 for one in own.fit.lambda_curve):
+        if number < self._next or not any(point.ci95 for point in own.fit.lambda_curve):
             return
         span = segment.train_start_us, segment.train_end_us
         shown = summed(self._calibrator.between(*span).shown)
@@ -91,4 +91,4 @@ def summed(points: Points) -> Points:
 
 def window_shapes(shapes: Sequence[WindowShape]) -> dict[str, Any]:
     """Return the content of ``window_shapes.json``."""
-    return {"schema_version": SCHEMA_VERSION, "windows": [one.to_json() for one in shapes]}
+    return {"schema_version": SCHEMA_VERSION, "windows": [shape.to_json() for shape in shapes]}

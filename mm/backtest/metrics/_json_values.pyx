@@ -1,5 +1,5 @@
 # cython: language_level=3, cdivision=True
-"""Walks over JSON values of any depth: a summary holds a thousand, and each run and each point of a sweep has one."""
+"""Recursive passes over JSON values: a summary has about a thousand, and each run and sweep point has a summary."""
 
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.math cimport fabs, isfinite
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from typing import Any
 
 cdef enum:
-    LONGEST = 25  # signs of a number
+    LONGEST = 25  # characters of a number
 
 
 def finite(value: Any) -> Any:
-    """Return a JSON value with None for every number that is not finite, at any depth, and lists for tuples."""
+    """Return a JSON value with None in place of every non-finite number, at any depth, and lists in place of tuples."""
     if isinstance(value, float):
         return value if isfinite(<double> value) else None
     if isinstance(value, dict):
-        return {name: finite(one) for name, one in (<dict> value).items()}
+        return {name: finite(member) for name, member in (<dict> value).items()}
     if isinstance(value, (list, tuple)):
-        return [finite(one) for one in value]
+        return [finite(item) for item in value]
     return value
 
 
 def missing(key: str, value: object, reasons: Container[str]) -> list[str]:
-    """Return the names of what is None under a *key*: itself, or those of its parts, or of those of its rows.
+    """Return the dotted names that are None under a *key*: the key itself, its members, or the members of its rows.
 
-    A key of *reasons* whose parts are all None stands for them.
+    A key of *reasons* whose members are all None is reported in their place.
     """
     found = []
     _missing(key, value, reasons, found)
@@ -67,7 +67,7 @@ cdef bint _all_none(dict value):
 
 
 def check(value: object) -> None:
-    """Raise TypeError or ValueError with the place of what JSON cannot hold, as a model's own number may be."""
+    """Raise TypeError or ValueError with the path of a value that JSON cannot represent, e.g. a number of a model."""
     cdef list place = []
     if not _holds(value, place):
         bad = place.pop(0)
@@ -76,7 +76,7 @@ def check(value: object) -> None:
 
 
 cdef bint _holds(object value, list place) except -1:
-    """Return whether JSON can hold a value; else note what it cannot, and the way there from the inside out."""
+    """Return whether JSON can represent a value; else append the bad value and its path, inside out, to *place*."""
     cdef int64_t row
     if isinstance(value, float):
         if isfinite(<double> value):
@@ -102,9 +102,9 @@ cdef bint _holds(object value, list place) except -1:
 
 
 def joined_numbers(values: list[float | None], between: str) -> str:
-    """Return numbers as JSON has them, each by its ``repr`` and None as ``null``, with up to eight ASCII signs between.
+    """Return numbers as JSON text, each by its ``repr`` and None as ``null``; *between* has up to 8 ASCII characters.
 
-    Numbers of up to 8 decimals and 15 digits, as money is, are written as such: no shorter text stands for them.
+    Numbers of up to 8 decimals and 15 digits, such as money, are formatted as decimals, which equals their ``repr``.
 
     Raises:
         ValueError: If one is not finite.
@@ -131,15 +131,15 @@ def joined_numbers(values: list[float | None], between: str) -> str:
 
 
 cdef char* put_money(char* text, double value) noexcept:
-    """Append a number of up to 8 decimals, and return the end; NULL for any other."""
+    """Append a number of up to 8 decimals and return the end of the text; return NULL for any other number."""
     cdef double units = fabs(value) * 1e8 + 0.5
     cdef int64_t whole
-    if not 1e4 < units < 1e15:  # below, a text has an exponent
+    if not 1e4 < units < 1e15:  # the ``repr`` of a smaller number has an exponent
         return NULL
     whole = <int64_t> units
     if <double> whole / 1e8 != fabs(value):
         return NULL
     text = put_decimal(text, -whole if value < 0 else whole, 8)
-    while text[-1] == 48 and text[-2] != 46:  # a zero that no point precedes
+    while text[-1] == 48 and text[-2] != 46:  # trailing zeros, except one right after the point
         text -= 1
     return text

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The flow of a side, and values that jump and decay, from instant to instant: the paths of ``market_paths.py``.
+"""Order flow of a side and exponentially decaying values as step functions of time: the paths of ``market_paths.py``.
 
-Why compiled: each value follows from the one before, a million times a day.
+Why compiled: each value depends on the one before, a million times per day.
 """
 
 from array import array
@@ -12,29 +12,29 @@ from libc.stdint cimport int64_t
 import numpy as np
 from numpy.typing import NDArray
 
-SINCE_S = (0.0, 0.3, 3.0)  # classes of the time since the last aggressive order: from so many s on
-FLOW_WINDOWS_S = (30.0, 300.0)  # over which aggressive orders are averaged, older ones less by e a window
-LEAST_FLOW = -12  # level: up to 2^(level + 1) aggressive orders a second, and none
-MOST_FLOW = 7  # level: from 2^level aggressive orders a second on
-MOST_CLASS = 12  # of a decaying value
+SINCE_S = (0.0, 0.3, 3.0)  # classes of the time since the last aggressive order: lower bounds in s
+FLOW_WINDOWS_S = (30.0, 300.0)  # time constants of the exponential averages of aggressive orders per second
+LEAST_FLOW = -12  # lowest level: fewer than 2^(level + 1) aggressive orders per second, or none
+MOST_FLOW = 7  # highest level: 2^level aggressive orders per second or more
+MOST_CLASS = 12  # highest class of a decaying value
 
-cdef int64_t[3] SINCE_US = [round(1e6 * one) for one in SINCE_S]
-cdef double[2] WINDOW_US = [1e6 * one for one in FLOW_WINDOWS_S]
+cdef int64_t[3] SINCE_US = [round(1e6 * seconds) for seconds in SINCE_S]
+cdef double[2] WINDOW_US = [1e6 * seconds for seconds in FLOW_WINDOWS_S]
 cdef int64_t LOW = LEAST_FLOW, HIGH = MOST_FLOW, STEP_US = 1_000_000
 cdef int64_t LEVELS = MOST_FLOW - LEAST_FLOW + 1, LAST = len(SINCE_S) - 1
 cdef int64_t HIGHEST = MOST_CLASS
 
 
 def flow_levels(const int64_t[::1] us) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return when the flow changes, and its number from then on, that before all first.
+    """Return the instants at which the flow changes, and its number from each on; the first row is before all data.
 
     The number is the class of the time since the last aggressive order times the number of levels, plus the level above
-    the lowest. An aggressive order counts from the µs after it on. Averages decay in steps of a second.
+    the lowest. An aggressive order counts from 1 µs after it. Averages decay in steps of a second.
 
     Args:
-        us: When aggressive orders came, rising.
+        us: Instants of aggressive orders, ascending.
     """
-    cdef double[2] seen = [0.0, 0.0]  # aggressive orders, older ones less, at the last step
+    cdef double[2] seen = [0.0, 0.0]  # decayed counts of aggressive orders at the last step
     cdef int64_t i, window, count = us.shape[0], last_us = us[0] if count else 0
     at, numbers = array("q", [np.iinfo(np.int64).min]), array("q", [LAST * LEVELS])
     for i in range(count):
@@ -45,7 +45,7 @@ def flow_levels(const int64_t[::1] us) -> tuple[NDArray[np.int64], NDArray[np.in
 
 
 cdef int64_t followed(double* seen, int64_t hit_us, int64_t until_us, object at, object numbers) except? -1:
-    """Note the flow from an aggressive order until an instant, or until nothing changes; return the last step."""
+    """Append the flow from an aggressive order until an instant, or until it is constant; return the last step."""
     cdef int64_t since = 0, last_us = hit_us, level = level_of(seen), window, next_us, edge_us
     changed(since, level, hit_us + 1, at, numbers)
     while level > LOW or since < LAST:
@@ -70,7 +70,7 @@ cdef int64_t level_of(const double* seen) noexcept nogil:
 
 
 cdef int changed(int64_t since, int64_t level, int64_t us, object at, object numbers) except -1:
-    """Note the flow from an instant on where it is another one than before."""
+    """Append the flow from an instant on if it differs from the flow before."""
     cdef int64_t number = since * LEVELS + level - LOW, last = len(numbers) - 1
     if at[last] == us:
         numbers[last] = number
@@ -83,14 +83,14 @@ cdef int changed(int64_t since, int64_t level, int64_t us, object at, object num
 def decaying_classes(
     const int64_t[::1] us, const int64_t[::1] added, double window_s
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return when the class of a value changes that decays by e per window, and the class from then on.
+    """Return the instants at which the class of an exponentially decaying value changes, and the class from then on.
 
-    The class is 0 below 1 and grows by one whenever the value doubles; of values below 0 it is negative.
+    The class is 0 below 1 and grows by one whenever the value doubles; for negative values it is negative.
 
     Args:
-        us: When the value jumps, rising.
-        added: By how much.
-        window_s: The window.
+        us: Instants at which the value jumps, ascending.
+        added: Size of each jump.
+        window_s: Time constant of the decay (a factor of 1/e).
     """
     cdef int64_t i, now_us, until_us, found, count = us.shape[0]
     cdef double value = 0.0, window_us = 1e6 * window_s

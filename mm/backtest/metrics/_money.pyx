@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""One pass each over state rows or fills: the account, what was held, drawdowns, parts of the gain, and round trips.
+"""Single-pass kernels over state rows or fills: account, inventory, drawdowns, PnL parts and round trips.
 
-Whole numbers are added as 64 bits that wrap around; every function also returns the sizes by which its caller knows
-whether they could have.
+Integers are added with 64 bits that wrap around; every function that adds them also returns the largest magnitudes, by
+which its caller checks whether an overflow was possible.
 """
 
 from libc.math cimport fabs
@@ -17,9 +17,9 @@ import numpy as np
 if TYPE_CHECKING:
     from typing import Any
 
-WHOLE = (1 << 64) - 1  # type: int  # the bits of a number
+WHOLE = (1 << 64) - 1  # type: int  # mask of 64 bits
 cdef enum:
-    BLOCK = 128  # values that are added one after another, in eight sums
+    BLOCK = 128  # values that are added in sequence, in eight partial sums
 
 
 def columns(
@@ -27,10 +27,10 @@ def columns(
 ) -> tuple[
     NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], tuple[int, int, int, int]
 ]:
-    """Return instants, lots held, marks, whether the book was valid, and equity of each state row; and sizes.
+    """Return instant, inventory in lots, mark, validity of the book and equity of each state row; and magnitudes.
 
-    A mark is bid + ask in ticks; where the book was not valid that of the last row before (else after) where it was.
-    Equity is cash and inventory at the marks, in the units of a ledger. Sizes are the greatest absolute cash in
+    A mark is bid + ask in ticks; if the book is invalid, the mark of the last row before (else after) with a valid one.
+    Equity is cash plus inventory at the mark, in the units of a ledger. Magnitudes are the greatest absolute cash in
     tick·lots, inventory, mark and fees.
     """
     cdef int64_t rows = state.shape[0], i, mark = 0, first = -1, cash = 0, held = 0, fees = 0, most = 0
@@ -57,7 +57,7 @@ def columns(
 cdef inline int64_t equity(
     const int64_t* row, int64_t mark2, uint64_t per_half, uint64_t per_fee, uint64_t initial_cash_e8
 ) noexcept nogil:
-    """Return cash and inventory of a state row at a mark; it wraps around."""
+    """Return the equity of a state row at a mark; it wraps around."""
     cdef uint64_t half_tl = 2 * <uint64_t> row[2] + <uint64_t> row[1] * <uint64_t> mark2
     return <int64_t> (per_half * half_tl + per_fee * (initial_cash_e8 - <uint64_t> row[3]))
 
@@ -65,9 +65,9 @@ cdef inline int64_t equity(
 def held_sums(
     const int64_t[::1] us, const int64_t[::1] inventory, target: int
 ) -> tuple[float, float, float, int, int]:
-    """Return Σ t·d, Σ t·|d| and Σ t·d² over rows, and the least and the greatest d, which is inventory less *target*.
+    """Return Σ t·d, Σ t·|d| and Σ t·d² over rows, and the least and the greatest d, which is inventory minus *target*.
 
-    The time t of a row lasts until the next one. Halves are added first, as ``numpy.sum`` does it.
+    t is the time from a row to the next one. Summation is pairwise, as in ``numpy.sum``.
     """
     cdef double sums[3]
     cdef int64_t rows = us.shape[0], i, less = target, least = inventory[0], most = least
@@ -81,7 +81,7 @@ def held_sums(
 cdef void _pairwise(
     const int64_t* us, const int64_t* inventory, int64_t target, int64_t rows, double* sums
 ) noexcept nogil:
-    """Set *sums* to those of ``held_sums`` over so many rows, each of which lasts until the next."""
+    """Set *sums* to the sums of ``held_sums`` over *rows* rows, each of which lasts until the next."""
     cdef double part[8][3]
     cdef double other[3]
     cdef int64_t i, half
@@ -126,14 +126,14 @@ cdef inline int64_t size(int64_t value) noexcept nogil:
 
 ctypedef fused Whole:
     int64_t
-    object  # where 64 bits are too few
+    object  # Python integers, if 64 bits are too few
 
 
 def falls(const int64_t[::1] us, equity: NDArray[Any]) -> tuple[Any, int, int, bool]:
-    """Return how equity fell below its highest value so far, in rows of which there is one or more.
+    """Return the drawdown figures of at least one row of equity.
 
-    The deepest fall; the longest time from a peak to the next row at least as high, or to the end; the time below a
-    peak, each row until the next; and whether the last row is below one. Rows that follow a peak at its height are
+    The maximum drawdown; the longest time from a peak to the next row at least as high, or to the end; the time below
+    a peak, each row until the next; and whether the last row is below one. Later rows at the height of a peak are also
     peaks. *equity* is int64, or Python integers.
     """
     return falls_in[object](us, equity) if equity.dtype == object else falls_in[int64_t](us, equity)
@@ -155,12 +155,12 @@ cdef tuple falls_in(const int64_t[::1] us, Whole[::1] equity):
 
 
 def rows_every(const int64_t[:] us, int64_t step_us) -> NDArray[np.int64]:
-    """Return the last of rising rows at or before each instant from the first one on, *step_us* apart; there is one."""
+    """Return the last row at or before each instant, *step_us* apart from the first row on; there is at least one."""
     cdef int64_t rows = us.shape[0], stride = us.strides[0] // sizeof(int64_t), i, at = 0, last = 0
     found = np.empty((us[rows - 1] - us[0]) // step_us + 1, np.int64)
     cdef int64_t[::1] row = found
     for i in range(row.shape[0]):
-        # Sought from where it would be if this step had as many rows as the one before.
+        # The search starts where the row would be if this step had as many rows as the one before.
         row[i] = row_at(&us[0], stride, rows, us[0] + i * step_us, min(2 * at - last, rows - 1))
         last, at = at, row[i]
     return found
@@ -169,19 +169,19 @@ def rows_every(const int64_t[:] us, int64_t step_us) -> NDArray[np.int64]:
 def split_sums(
     const int64_t[:, ::1] fills, const int64_t[::1] marks2, first: tuple[int, int], last_mark2: int
 ) -> tuple[tuple[int, int, int], tuple[int, int, int, int, int]]:
-    """Return what fills earned against their marks, what was held times the moves of the mark, and fees; and sizes.
+    """Return spread capture against the marks, inventory times the moves of the mark, and fees; and magnitudes.
 
     Args:
         fills: The table of a journal.
-        marks2: Bid + ask at each of them, in ticks.
-        first: Mark and inventory at the begin.
+        marks2: Bid + ask at each fill, in ticks.
+        first: Mark and inventory at the start.
         last_mark2: Mark at the end.
 
     Returns:
-        Both gains in half tick·lots, and fees in 1e-8; then the greatest absolute mark, price, inventory, quantity and
-        fee.
+        Both PnL parts in half tick·lots, and fees in 1e-8; then the greatest absolute mark, price, inventory, quantity
+        and fee.
     """
-    cdef uint64_t spread = 0, moved = 0, fees = 0  # as signed numbers, but wrapping around is defined
+    cdef uint64_t spread = 0, moved = 0, fees = 0  # signed values; unsigned, so that overflow is defined
     cdef int64_t i, mark = first[0], held = first[1], ending = last_mark2
     cdef int64_t marks = max(size(mark), size(ending)), prices = 0, most = size(held), lots = 0, fee = 0
     with nogil:
@@ -199,7 +199,7 @@ def split_sums(
 def matched_sums(
     const int64_t[:, ::1] fills, const int64_t[::1] buy, const int64_t[::1] sell, const int64_t[::1] lots
 ) -> tuple[int, int, int]:
-    """Return what pairs of matched lots earned, in tick·lots; and the greatest absolute move and quantity of a pair."""
+    """Return the PnL of pairs of matched lots, in tick·lots; and the greatest absolute move and quantity of a pair."""
     cdef uint64_t earned = 0
     cdef int64_t i, move, moves = 0, most = 0
     with nogil:
@@ -218,15 +218,15 @@ def round_trips(
     double notional,
     double e8,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what each round trip earned after fees, and the µs from the mean instant of its lots to its end.
+    """Return the PnL of each round trip after fees, and the µs from the mean opening instant of its lots to its end.
 
     Args:
         fills: The table of a journal.
-        buy: Of each pair of matched lots the fill that bought.
-        sell: The fill that sold. The later one of both rises.
-        lots: What they share.
-        notional: What a tick·lot is worth in the quote asset.
-        e8: Units of fees in one of the quote asset.
+        buy: Row of the buying fill of each pair of matched lots.
+        sell: Row of the selling fill. The later row of each pair is non-decreasing.
+        lots: Lots of the pair.
+        notional: Value of a tick·lot in the quote asset.
+        e8: Units of fees per unit of the quote asset.
     """
     cdef int64_t i, end, at = -1, last = -1
     cdef double earned, weight = 0, opened = 0, quantity
@@ -251,5 +251,5 @@ def round_trips(
 
 
 cdef inline double _fee(const int64_t[:, ::1] fills, int64_t row, double e8) noexcept nogil:
-    """Return the fee of a lot of a fill, in the quote asset."""
+    """Return the fee per lot of a fill, in the quote asset."""
     return <double> fills[row, 5] / e8 / <double> fills[row, 4]

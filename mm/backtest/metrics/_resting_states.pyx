@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""How orders stand from instant to instant, in one pass over the lives of a run: what ``resting_states.py`` returns.
+"""Order states over time, in one pass over the orders of a run: the kernel of ``resting_states.py``.
 
-Why compiled: some ten stretches an order, each from a merge of seven sequences of instants. On 14 busy hours of orders
-that follow the mid this is two million of them, and columns of them took seconds and 300 MB.
+Why compiled: about ten stretches per order, each from a merge of seven sequences of instants. For 14 busy hours of
+orders that follow the mid these are two million stretches, which took seconds and 300 MB as array columns.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from mm.backtest.metrics._rows_at cimport row_at
 import numpy as np
 from numpy.typing import NDArray
 
-RESTED_US = 1_000_000  # an order that has rested so long has rested for long
+RESTED_US = 1_000_000  # time at rest from which on an order counts as rested for long
 NOWHERE = 1 << 62  # the distance of an order that was sent without a valid book
 
 cdef int64_t RESTED = RESTED_US, UNKNOWN = NOWHERE
@@ -38,42 +38,42 @@ cdef struct Stretch:
 
 
 cdef enum:
-    FLOW, SWEPT, SPREAD, DEVIATION, MARKET  # the paths of a market, in order, and how many there are
+    FLOW, SWEPT, SPREAD, DEVIATION, MARKET  # the paths of a market, in order, and their number
 
 
-cdef struct Path:  # a number from instant to instant
+cdef struct Path:  # a step function of time: the number from each instant on
     const int64_t* us
     const int64_t* number
     int64_t rows
 
 
 cdef struct Place:
-    int64_t row   # of the path of the mid
-    int64_t[2][MARKET] at  # of each side, of its paths of the market
-    int64_t also  # the last further instant, -1 before the first
+    int64_t row   # current row of the path of the mid
+    int64_t[2][MARKET] at  # current row of each path of the market, by side
+    int64_t also  # the last additional cut, -1 before the first
 
 
 cdef class LifeStates:
-    """The orders of a run, its path of the mid and the paths of its market, and the states that were met, each once.
+    """The states of the orders of a run, from its path of the mid and its market paths; each state is stored once.
 
     Args:
         lives: int64[orders, 7], the table of `Lives`.
-        rested: Of each order, whether it came to rest.
+        rested: Whether each order rested in the book.
         sent: Distance at which each was sent, in half ticks; `NOWHERE` without a valid book.
-        path: When the mid changed, and bid + ask from then on (0: no valid book).
-        recent_us: How long a move of the mid is recent.
+        path: Instants at which the mid changed, and bid + ask from then on (0: no valid book).
+        recent_us: Time for which a move of the mid counts as recent.
         market: For each path of `MarketPaths`, that of buys and that of sells: instants, and the number from then on;
-            before the first instant it is the first one.
+            the first number also holds before the first instant.
     """
 
     cdef const int64_t[:, ::1] lives
     cdef const uint8_t[::1] rested
     cdef const int64_t[::1] sent, us, mid2
     cdef int64_t recent_us
-    cdef list columns  # keeps those of the market
+    cdef list columns  # keeps the arrays of the market alive
     cdef Path[2][MARKET] market
     cdef State* table
-    cdef int64_t* slots  # by hash, the number of a state and one; 0 is free
+    cdef int64_t* slots  # hash table: the number of a state plus one; 0 is free
     cdef int64_t states, slot_mask
 
     def __cinit__(
@@ -116,13 +116,13 @@ cdef class LifeStates:
         """Return begin and length of each stretch in ``[start, end)``, in µs, and the number of its state.
 
         Args:
-            start_us: First instant.
-            end_us: The first one after it.
-            also: Instants, rising, at which stretches are cut, beside those at which a state changes.
+            start_us: Start.
+            end_us: End, exclusive.
+            also: Ascending instants at which stretches are cut, in addition to the changes of state.
         """
         cdef Stretch* found = NULL
         cdef int64_t count = 0, room = 0, order
-        cdef Place place = nowhere()
+        cdef Place place = before_first()
         try:
             with nogil:
                 for order in range(self.lives.shape[0]):
@@ -151,7 +151,7 @@ cdef class LifeStates:
         int64_t* count,
         int64_t* room,
     ) except -1 nogil:
-        """Add the stretches of one order; *place*, of the order before, is where to begin to look."""
+        """Append the stretches of one order; the search starts from *place*, the rows of the order before."""
         cdef const int64_t* life = &self.lives[order, 0]
         cdef int64_t us = max(life[1], start_us, self.us[0]), until, one, side = 0 if life[2] > 0 else 1
         cdef const Path* market = self.market[side]
@@ -167,8 +167,8 @@ cdef class LifeStates:
             for one in range(MARKET):
                 if place.at[side][one] + 1 < market[one].rows:
                     until = min(until, market[one].us[place.at[side][one] + 1])
-            until = sooner(until, self.us[place.row] + self.recent_us, us)
-            until = sooner(until, life[1] + RESTED, us)
+            until = earlier(until, self.us[place.row] + self.recent_us, us)
+            until = earlier(until, life[1] + RESTED, us)
             if place.also + 1 < also.shape[0]:
                 until = min(until, also[place.also + 1])
             if self.mid2[place.row] > 0:
@@ -181,7 +181,7 @@ cdef class LifeStates:
         return 0
 
     cdef void seek(self, int64_t us, int64_t side, const int64_t[::1] also, Place* place) noexcept nogil:
-        """Move *place* to an instant, as the orders of a side see it."""
+        """Set *place* to the rows at an instant: the mid, the paths of one side, and the cuts."""
         cdef int64_t one
         cdef const Path* path
         place.row = row_at(&self.us[0], 1, self.us.shape[0], us, place.row)
@@ -192,14 +192,14 @@ cdef class LifeStates:
             place.also = row_at(&also[0], 1, also.shape[0], us, place.also)
 
     def filled(self, const int64_t[::1] us, const int64_t[::1] order) -> NDArray[np.int64]:
-        """Return the number of the state in which orders stood just before instants; -1 without a valid book.
+        """Return the number of the state of orders just before instants; -1 without a valid book.
 
         Args:
-            us: int64[n], rising.
+            us: int64[n], ascending.
             order: int64[n], rows of the orders.
         """
         cdef int64_t at
-        cdef Place place = nowhere()
+        cdef Place place = before_first()
         if us.shape[0] != order.shape[0]:
             raise ValueError("states: columns of unequal length of the instants")
         found = np.full(us.shape[0], -1, np.int64)
@@ -215,7 +215,7 @@ cdef class LifeStates:
         return found
 
     def met(self) -> NDArray[np.int64]:
-        """Return the states that were met, int64[n, 7], with the columns of `Stretches`."""
+        """Return the distinct states so far, int64[n, 7], with the columns of `Stretches`."""
         found = np.empty((self.states, 7), np.int64)
         cdef int64_t[:, ::1] rows = found
         cdef int64_t at
@@ -227,17 +227,17 @@ cdef class LifeStates:
         return found
 
     cdef int64_t number(self, int64_t order, int64_t us, const Place* place) except -1 nogil:
-        """Return the number of the state of an order at an instant; a state that was not met yet has the next one."""
+        """Return the number of the state of an order at an instant; a new state is added and gets the next number."""
         cdef const int64_t* life = &self.lives[order, 0]
         cdef int64_t side = life[2], mid2 = self.mid2[place.row], before = self.mid2[max(place.row - 1, 0)]
         cdef int64_t own = 0 if side > 0 else 1, slot, at
         cdef State state = State(self.sent[order], side * (mid2 - 2 * life[3]), 0, us - life[1] >= RESTED, 0, 0, 0)
-        cdef int64_t behind = state.stands - self.seen(own, SPREAD, place)
+        cdef int64_t behind = state.stands - self.path_value(own, SPREAD, place)
         if before > 0:
             state.move = (side * (mid2 - before) < 0) + 2 * (us - self.us[place.row] < self.recent_us)
         state.touch = (behind > 0) - (behind < 0)
-        state.level += 2 * self.seen(own, FLOW, place)
-        state.deviation, state.swept = self.seen(own, DEVIATION, place), self.seen(own, SWEPT, place)
+        state.level += 2 * self.path_value(own, FLOW, place)
+        state.deviation, state.swept = self.path_value(own, DEVIATION, place), self.path_value(own, SWEPT, place)
         if 2 * self.states > self.slot_mask:
             self.widen()
         slot = hashed(&state) & self.slot_mask
@@ -251,9 +251,9 @@ cdef class LifeStates:
         self.slots[slot] = self.states
         return self.states - 1
 
-    cdef int64_t seen(self, int64_t side, int64_t one, const Place* place) noexcept nogil:
-        """Return the number of a path of the market that the orders of a side see at a place."""
-        return self.market[side][one].number[max(place.at[side][one], 0)]
+    cdef int64_t path_value(self, int64_t side, int64_t path, const Place* place) noexcept nogil:
+        """Return the current value of a market path of a side."""
+        return self.market[side][path].number[max(place.at[side][path], 0)]
 
     cdef int widen(self) except -1 nogil:
         """Make room for twice as many states."""
@@ -276,7 +276,7 @@ cdef class LifeStates:
         return 0
 
 
-cdef Place nowhere() noexcept nogil:
+cdef Place before_first() noexcept nogil:
     """Return the place before the first row of each path."""
     cdef Place place
     cdef int64_t one
@@ -286,8 +286,8 @@ cdef Place nowhere() noexcept nogil:
     return place
 
 
-cdef inline int64_t sooner(int64_t until, int64_t instant, int64_t us) noexcept nogil:
-    """Return *instant* where it lies between now and *until*."""
+cdef inline int64_t earlier(int64_t until, int64_t instant, int64_t us) noexcept nogil:
+    """Return *instant* if it is between now (*us*) and *until*, else *until*."""
     return instant if us < instant < until else until
 
 

@@ -1,13 +1,13 @@
-# The row in force at an instant, sought from that of an instant near it, by an index of time, or by halving.
+# Lookup of the row in force at an instant: from the row of a nearby instant, by a time index, or by binary search.
 
 from libc.stdint cimport int32_t, int64_t
 
 
 cdef inline int64_t row_at(const int64_t* us, int64_t width, int64_t rows, int64_t instant, int64_t at) noexcept nogil:
-    """Return the last of rising rows, *width* cells each, that begins at or before *instant*; -1 before the first.
+    """Return the last of ascending rows, *width* cells each, that begins at or before *instant*; -1 before the first.
 
-    It is sought from the row *at*, -1 for none. Four rows are compared without a branch: how many lie between two
-    instants is chance, and a wrong guess of a branch costs more than all four.
+    The search starts from the row *at*, -1 for none. Four rows are compared without a branch: the number of rows
+    between two instants is random, and a mispredicted branch costs more than all four.
     """
     cdef int64_t step
     cdef const int64_t* row
@@ -25,7 +25,7 @@ cdef inline int64_t row_at(const int64_t* us, int64_t width, int64_t rows, int64
 
 
 cdef inline int64_t sought_row_at(const int64_t* us, int64_t width, int64_t rows, int64_t instant) noexcept nogil:
-    """Return the last of rising rows that begins at or before *instant*, -1 before the first, by halving."""
+    """Return the last of ascending rows that begins at or before *instant*, -1 before the first, by binary search."""
     cdef int64_t low = 0, high = rows, middle
     while low < high:
         middle = (low + high) >> 1
@@ -36,25 +36,25 @@ cdef inline int64_t sought_row_at(const int64_t* us, int64_t width, int64_t rows
     return low - 1
 
 
-cdef struct TimeIndex:      # of rising rows, *width* cells each
+cdef struct TimeIndex:      # of ascending rows, *width* cells each
     const int64_t* us
     int64_t width
     int64_t rows
-    int64_t shift           # a stretch of time has 2^shift µs, two rows or a few more
+    int64_t shift           # a stretch of time has 2^shift µs and, on average, one row or more
     int64_t stretches
-    const int32_t* before   # the last row before each stretch from the first row on, and the last of all; NULL without
+    const int32_t* before   # the last row before each stretch from the first row on, then the last row; NULL: no index
 
 
 cdef enum:
-    FEW_ROWS = 16  # of an index take as long as seeking one row by halving
+    FEW_ROWS = 16  # indexing so many rows takes as long as one binary search
 
 
 cdef inline TimeIndex index_of(
     const int64_t* us, int64_t width, int64_t rows, int64_t wanted, int32_t* room
 ) noexcept nogil:
-    """Return the index of rising rows; *room* holds it, and has a cell more than there are rows.
+    """Return the index of ascending rows; *room* stores it, and has one cell more than there are rows.
 
-    Where so few rows are *wanted* that halving takes less, it has no stretches.
+    If so few rows are *wanted* that binary search is faster, it has no stretches.
     """
     cdef TimeIndex index = TimeIndex(us, width, rows, 0, 0, NULL)
     cdef int64_t i, span

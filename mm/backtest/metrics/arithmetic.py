@@ -1,6 +1,6 @@
 """Sums, quotients and quantiles that are the same on every machine, and Garwood's exact interval of a Poisson count.
 
-The interval and Student's t are computed here because scipy takes longer to import than a summary takes.
+The interval and Student's t are computed here because importing scipy takes longer than computing a summary.
 """
 
 import math
@@ -24,32 +24,32 @@ STEPS = 60
 MANY = 4_096  # values
 NORMAL = 1.959963984540054  # the two-sided 95 % quantile of the normal distribution
 
-Ends = tuple[float | None, float | None]  # of an interval; None where there is none
+Ends = tuple[float | None, float | None]  # of an interval; None if it is undefined
 
 
 def dot(first: "Numbers", second: "Numbers") -> float:
     """Return the sum of the products.
 
-    Not ``first @ second``: BLAS sums in an order that depends on the machine and its cores, so that the same run would
-    have other last digits elsewhere, and its idle threads spin for longer than all of a summary takes.
+    Not ``first @ second``: BLAS sums in an order that depends on the machine and its cores, so the same run would
+    differ in its last digits elsewhere, and its idle threads spin for longer than a whole summary takes.
     """
     return float((first * second).sum())
 
 
 def quotient(over: float, under: float) -> float | None:
-    """Return over/under, or None where there is nothing to divide by."""
+    """Return over/under, or None if *under* is 0."""
     return over / under if under else None
 
 
 def quantiles(values: "Numbers", shares: Sequence[float]) -> list[float]:
-    """Return the values below which these *shares* lie, between two neighbours on their line, as np.quantile does.
+    """Return the quantiles of *values* at *shares*, linearly interpolated as by np.quantile.
 
-    That one imports numpy.ma, for longer than all charts of a page take; so does np.median.
+    np.quantile and np.median import numpy.ma, which takes longer than all charts of a page.
     """
     ranks = ranks_of(len(values), shares)
     if len(values) < MANY:
         inside, places = values, ranks
-    else:  # a partition moves them several times; so most are left out of it
+    else:  # a partition moves values several times, so most are excluded first
         inside, rows = around(np.ascontiguousarray(values, np.float64), np.array(ranks))
         places = rows.tolist()
     return between((inside, places), ranks, len(values), shares)
@@ -61,21 +61,21 @@ def median(values: "Numbers") -> float:
 
 
 def distinct_values(values: "Numbers") -> "Numbers":
-    """Return the distinct values, rising, as np.unique does, which imports numpy.ma for it; none may be NaN."""
-    rising = np.sort(values, axis=None)
-    found: Numbers = rising[changes(rising)]
+    """Return the distinct values, ascending, like np.unique, which would import numpy.ma; none may be NaN."""
+    ascending = np.sort(values, axis=None)
+    found: Numbers = ascending[changes(ascending)]
     return found
 
 
 def ranks_of(count: int, shares: Sequence[float]) -> list[int]:
-    """Return the ranks among so many values between which their quantiles lie, rising."""
+    """Return the ranks among *count* values between which the quantiles at *shares* lie, ascending."""
     return sorted({min(int(share * (count - 1)) + beyond, count - 1) for share in shares for beyond in (0, 1)})
 
 
 def between(
     some: "tuple[Numbers, Sequence[int]]", ranks: Sequence[int], count: int, shares: Sequence[float]
 ) -> list[float]:
-    """Return quantiles of *count* values, of which there are *some*; the *ranks* have the places beside them."""
+    """Return quantiles of *count* values from *some* of them: values, and the place of each of *ranks* in these."""
     inside, places = np.partition(*some), some[1]
     at = {rank: float(inside[place]) for rank, place in zip(ranks, places, strict=True)}
     found = []
@@ -87,10 +87,10 @@ def between(
 
 
 def ratio_interval(count: float, expected: float, ends: Ends) -> tuple[float | None, float | None, float | None]:
-    """Return *count* over *expected*, and so the *ends* of the interval of its mean.
+    """Return *count* / *expected*, and the *ends* of the interval of its mean divided likewise.
 
-    All are None where nothing was expected, or so little that a ratio to it is beyond what floats hold; the ends alone
-    where there is no interval.
+    All are None if nothing was expected, or so little that the ratio overflows a float; only the ends are None if there
+    is no interval.
     """
     if not 0 < expected < math.inf or not max(count, ends[1] or 0.0) / expected < math.inf:
         return None, None, None
@@ -100,7 +100,7 @@ def ratio_interval(count: float, expected: float, ends: Ends) -> tuple[float | N
 
 @lru_cache(maxsize=1 << 14)  # the points of a sweep have mostly the same counts
 def mean_interval(count: float, level: float = 0.95) -> tuple[float, float]:
-    """Return the means between which a Poisson *count* leaves its own, at a *level* of confidence."""
+    """Return Garwood's exact interval of the mean of a Poisson *count*, at a *level* of confidence."""
     tail = (1 - level) / 2
     low = gamma_quantile(count, tail) if count > 0 else 0.0
     return low, gamma_quantile(count + 1, 1 - tail)
@@ -124,7 +124,7 @@ def student_quantile(degrees: int, level: float = 0.95) -> float:
 
 
 def _student_share(degrees: int, value: float) -> float:
-    """Return the probability that a t variable is at most *value* away from 0."""
+    """Return the probability that the absolute value of a t variable is at most *value*."""
     angle, odd = math.atan(value / math.sqrt(degrees)), degrees % 2
     sine, cosine = math.sin(angle), math.cos(angle)
     term, total = (cosine if odd else 1.0), 0.0
@@ -135,10 +135,10 @@ def _student_share(degrees: int, value: float) -> float:
 
 
 def poisson_mid_p(count: int, mean: float) -> float | None:
-    """Return where a *count* stands among those that a Poisson *mean* makes: P(fewer) + ½·P(as many).
+    """Return the mid-P value of a *count* under a Poisson distribution of this *mean*: P(fewer) + ½·P(as many).
 
-    Over many counts of a right model these are even between 0 and 1 (the mid-P form of the probability integral
-    transform). None where nothing was expected.
+    Over many counts of a correct model these are uniform between 0 and 1 (the mid-P form of the probability integral
+    transform). None if nothing was expected.
     """
     if not mean > 0:
         return None
@@ -147,9 +147,9 @@ def poisson_mid_p(count: int, mean: float) -> float | None:
 
 
 def gamma_quantile(shape: float, share: float) -> float:
-    """Return the value below which a gamma variable of this *shape*, of scale 1, lies with probability *share*.
+    """Return the quantile at probability *share* of a gamma variable of this *shape* and scale 1.
 
-    Newton's method from the approximation of Wilson and Hilferty (1931), halving where a step would leave the axis.
+    Newton's method from the approximation of Wilson and Hilferty (1931); a step to 0 or below halves the value instead.
     """
     root = 1 - 1 / (9 * shape) + NormalDist().inv_cdf(share) / (3 * math.sqrt(shape))
     value = shape * root**3 if root > 0.2 else (share * math.gamma(shape + 1)) ** (1 / shape)
@@ -163,7 +163,7 @@ def gamma_quantile(shape: float, share: float) -> float:
 
 
 def gamma_share(shape: float, value: float) -> float:
-    """Return the probability that a gamma variable of this *shape* is at most *value*: a series or a fraction."""
+    """Return the probability that a gamma variable of this *shape* and scale 1 is at most *value*."""
     scale = math.exp(shape * math.log(value) - value - math.lgamma(shape))
     if value < shape + 1:
         term = total = 1 / shape
@@ -177,7 +177,7 @@ def gamma_share(shape: float, value: float) -> float:
 
 
 def _fraction(shape: float, value: float) -> float:
-    """Return the continued fraction of the upper tail, after Lentz."""
+    """Return the continued fraction of the upper tail, by Lentz's method."""
     last = value + 1 - shape
     upper, lower = 1e300, 1 / last
     total = lower
@@ -192,7 +192,7 @@ def _fraction(shape: float, value: float) -> float:
 
 
 def changes(values: "Numbers") -> "NDArray[np.intp]":
-    """Return where *values*, or rows of them, differ from the one before; the first always does."""
+    """Return the indices at which *values*, or rows of them, differ from the one before; 0 is always included."""
     if len(values) < 2:
         return np.arange(len(values))
     differ = (values[1:] != values[:-1]).reshape(len(values) - 1, -1).any(axis=1)

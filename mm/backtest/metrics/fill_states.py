@@ -1,9 +1,9 @@
-"""Fills per second of orders by what has happened to them since they were sent, and the fills that this predicts.
+"""Fills per second of orders by state, and predicted fills.
 
-The states are those of `mm.backtest.metrics.resting_states`. The rate of one is that of its distances and the mid's
-last move, times a factor for each of these: the flow that the order's side sees, where it stands to its side's best
-price, the mid's deviation, and the ticks swept. To measure each state on its own there are too few fills.
-`mm.calibration.state_rates` finds them from what was seen.
+The states are those of `mm.backtest.metrics.resting_states`. The rate of a state is that of its distances and the mid's
+last move, times a factor for each of these: the flow on the order's side, its position relative to its side's best
+price, the mid's deviation, and the ticks swept. There are too few fills to measure each state separately.
+`mm.calibration.state_rates` estimates them from observed orders.
 """
 
 import math
@@ -36,36 +36,36 @@ STATE_ROW = "sent at, stands at, towards, recent, seconds, weighted seconds, fil
 HIT_ROW = "sent at, rested, since, level, times"
 TOUCH_ROW = "sent at, touch, times"
 CLASS_ROW = "sent at, class, times"
-EXACT, GROWTH, STEPS = 4, 1.12, 80  # bins: of one half tick up to so many, then wider by this factor; how many
-ZONES, MOVES = 4, 4  # stretches of distance in which bins count anew; last move towards or away, recent or not
-NODE_SHARE = 0.3  # of the most order time at a distance nearby: distances sent to less often join the nearest other one
+EXACT, GROWTH, STEPS = 4, 1.12, 80  # bins: one half tick wide up to EXACT, then wider by GROWTH; STEPS per zone
+ZONES, MOVES = 4, 4  # ranges of distance with their own bins; last move towards or away, recent or not
+NODE_SHARE = 0.3  # of the most order time at a nearby distance; distances with less are merged into the nearest node
 NEARBY, NEARBY_SHARE = 2, 0.2  # half ticks, and share of the distance, that are nearby
-# Weight of the rate that the rate of a state is shrunk towards, in fills beyond the first, by bin: the parts of an
-# order that the mid has come close to fill at once, and say as much as one fill.
+# Weight of the rate towards which the rate of a state is shrunk, in fills beyond the first, by bin: the parts of an
+# order that the mid has come close to fill at once, and carry as much information as one fill.
 PRIOR_FILLS = np.repeat((1.0, 1.0, 10.0, 10.0), STEPS)[:, None]
-ALIKE = 0.3  # of the logarithm of distance, which makes two distances alike
-JUMP_S = 0.01  # beside the order time of a state with fills: an order that a jump of the mid passes fills in no time
-HALF = 0.5  # of a fill, and of a second, beside what was seen at a distance
+ALIKE = 0.3  # bandwidth, in the logarithm of distance, of the weights between distances
+JUMP_S = 0.01  # added to the order time of a state with fills: an order that a jump of the mid passes fills in no time
+HALF = 0.5  # fills, and seconds, added to the observed ones at a distance
 TINY = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
 class StateRates:
-    """How often orders fill by their state, as a fit holds it; distances in ticks.
+    """Fill rates of orders by state, as stored in a fit; distances in ticks.
 
     Attributes:
-        states: By distances and last move: the distance at which orders were sent, and the nearest one of the bin at
-            which they stood; whether the mid's last move was towards them, and recent (1 or 0); order-seconds, the same
-            weighted by its factors, and fills.
-        hits: By distance at which orders were sent, by whether they had rested for long, and by the flow of aggressive
-            orders: the least time since the last one, in s; the level; and how many times as often they fill.
-        touch: By distance at which orders were sent, and by whether they were inside the spread (-1), at their side's
-            best price (0) or behind it (1): how many times as often they fill.
-        deviation: By distance at which orders were sent, and by the class of the mid's deviation from its average (0 up
-            to half a tick, then one more whenever it doubles, positive away from the order): how many times as often
-            they fill.
-        swept: By distance at which orders were sent, and by the class of the ticks swept on their side, in the same
-            form: how many times as often they fill.
+        states: Rows by distances and last move: the distance at which orders were sent; the smallest current distance
+            seen in its bin; whether the mid's last move was towards them, and recent (1 or 0); order-seconds,
+            order-seconds weighted by the factors, and fills.
+        hits: Rows by distance at which orders were sent, by whether they had rested for long, and by the flow of
+            aggressive orders (the least time since the last one, in s, and the level): factor of the fill rate.
+        touch: Rows by distance at which orders were sent, and by whether they were inside the spread (-1), at their
+            side's best price (0) or behind it (1): factor of the fill rate.
+        deviation: Rows by distance at which orders were sent, and by the class of the mid's deviation from its average
+            (0 up to half a tick, then one more whenever it doubles, positive away from the order): factor of the fill
+            rate.
+        swept: Rows by distance at which orders were sent, and by the class of the ticks swept on their side, in the
+            same form: factor of the fill rate.
     """
 
     states: tuple[StateRow, ...]
@@ -76,7 +76,7 @@ class StateRates:
 
     @property
     def fills(self) -> float:
-        """All fills that were seen."""
+        """Number of observed fills."""
         return sum(row[-1] for row in self.states)
 
     @classmethod
@@ -84,7 +84,7 @@ class StateRates:
         """Return the rates from JSON.
 
         Raises:
-            ValueError: Where it holds something else.
+            ValueError: If the content has another form.
         """
         if not isinstance(content, dict) or set(content) != set(_ROWS):
             raise ValueError(f"is {str(content)[:60]}, where an object of {', '.join(_ROWS)} belongs")
@@ -99,15 +99,15 @@ class StateRates:
 def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], market: "MarketPaths") -> "Floats":
     """Return the order-seconds and fills of a run by period and state: float64[rows, 11].
 
-    The columns: number of the period, distance at which orders were sent, in half ticks, bin of that at which they
-    stood, the nearest one of it that came about, last move, flow, touch, deviation and ticks swept as `Stretches` has
-    them, seconds, fills.
+    The columns: number of the period; distance at which orders were sent, in half ticks; bin of the current distance;
+    the smallest current distance seen in that bin; last move, flow, touch, deviation and ticks swept as in `Stretches`;
+    seconds; fills.
 
     Args:
         journal: The run.
-        recent_us: How long a move of the mid is recent.
-        cuts: Begin of the first period, of each other one, and end of the last, in µs.
-        market: What states read of the market.
+        recent_us: Time for which a move of the mid counts as recent.
+        cuts: Begin of each period, and end of the last, in µs.
+        market: The market inputs of states.
     """
     at, span = np.array(cuts, np.int64), (cuts[0], cuts[-1])
     orders = RestingStates(lives(journal), journal.mids, journal.fills, recent_us, market)
@@ -130,9 +130,9 @@ def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], market: 
 
 
 def distinct(rows: "NDArray[Any]") -> "tuple[Ints, Ints]":
-    """Return the distinct *rows* in order, as whole numbers, and which of them each row is.
+    """Return the distinct *rows*, as integers in order, and the index among them of each row.
 
-    What ``np.unique`` returns by axis, which compares rows field by field: here each is one whole number.
+    Like ``np.unique`` by axis, which compares rows field by field: here each row is encoded as one integer.
     """
     whole = rows.astype(np.int64)
     low = whole.min(axis=0, initial=0)
@@ -142,9 +142,9 @@ def distinct(rows: "NDArray[Any]") -> "tuple[Ints, Ints]":
 
 
 def bins(sent: "Ints | Floats", stands: "Ints | Floats") -> "Ints":
-    """Return the bin of the distance at which orders stand, by that at which they were *sent*.
+    """Return the bin of the current distance of orders, given the distance at which they were *sent*.
 
-    Bins are fine where distances matter: about the distance at which they were sent, and about the mid.
+    Bins are fine where distances matter: around the distance at which orders were sent, and around the mid.
     """
     zones = [stands >= sent, 2 * stands >= sent, stands > 0]
     zone = np.select(zones, [0, 1, 2], 3)
@@ -156,7 +156,7 @@ def bins(sent: "Ints | Floats", stands: "Ints | Floats") -> "Ints":
 
 
 def _is_state(row: Any) -> bool:
-    """Return whether *row* is one of measured states: half ticks, flags, seconds and fills."""
+    """Return whether *row* is a row of measured states: half ticks, flags, seconds and fills."""
     if not _are_numbers(row, 7):
         return False
     sent, stands, towards, recent, *sums = row
@@ -200,20 +200,20 @@ _ROWS: "dict[str, tuple[str, Callable[[Any], bool]]]" = {
 
 
 class FillStates:
-    """Fills per second by state, from what was seen; between distances that were sent to they are interpolated.
+    """Fills per second by state, estimated from observed orders and interpolated between the distances of orders.
 
-    A state of few fills is shrunk towards what was seen at distances like its own; the fills of each distance stay.
-    Distances in whole ticks are interpolated apart from those half a tick off: prices are whole ticks, so the spread is
-    even with the former and odd with the latter, and orders fill more often while it is not as usual. A level
-    of the flow that never came about counts as the next one that did, and so does a class of any other factor.
+    The rate of a state with few fills is shrunk towards that of similar distances; the total fills of each distance do
+    not change. Whole-tick distances are interpolated separately from half-tick ones: prices are whole ticks, so the
+    spread is even with the former and odd with the latter, and orders fill more often while it is unusual. A level of
+    the flow that was never observed gets the factor of the nearest observed one, and so does a class of another factor.
 
     Args:
         rates: As ``rates_of`` returns them.
-        recent_s: How long a move of the mid is recent.
-        k_per_tick: How fast fills get rarer beyond the farthest distance that was sent to.
+        recent_s: Time for which a move of the mid counts as recent.
+        k_per_tick: Decay rate of fills beyond the farthest distance of orders.
 
     Attributes:
-        times: How many times as often orders that have rested for long fill, by the distances *ticks* and each class:
+        times: Factors of the fill rate of orders that have rested for long, by the distances *ticks* and each class:
             of the flow, of the ticks swept, and of the deviation.
     """
 
@@ -240,13 +240,13 @@ class FillStates:
 
     @property
     def ticks(self) -> "Floats":
-        """Distances that orders were often sent to, in ticks."""
+        """Distances at which orders were often sent (nodes), in ticks."""
         return self._nodes / 2
 
     def rates(self, states: "Ints") -> "Floats":
         """Return the fills per second of orders in *states*, int64[n, 7], with the columns of `Stretches`.
 
-        Orders that are sent nearer than any other count as those, moved with the distance at which they stand.
+        Orders sent nearer than the nearest node count as orders of that node, with the current distance shifted alike.
         """
         found = np.empty(len(states))
         for part, at in enumerate(self._parts):
@@ -261,7 +261,7 @@ class FillStates:
         return found
 
     def _interpolated(self, at: "Ints", sent: "Ints", state: "tuple[Ints, ...]") -> "Floats":
-        """Return the rates of orders between those of the nodes *at*, by the bin at which they stand and the rest."""
+        """Return the rates of orders, interpolated between the nodes *at*, by current bin and other columns."""
         nodes, (stands, move, rested, flow, touch, deviation, swept) = self._nodes[at], state
         upper = np.minimum(np.searchsorted(nodes, sent), len(nodes) - 1)
         lower = np.maximum(upper - 1, 0)
@@ -278,7 +278,7 @@ class FillStates:
         return found
 
     def predicted(self, waited: Stretches) -> "Floats":
-        """Return the fills that each of the stretches predicts."""
+        """Return the predicted fills of each stretch."""
         fills: Floats = self.rates(waited.states)[waited.state] * waited.spent_us / US_PER_S
         return fills
 
@@ -287,9 +287,9 @@ class Sums(NamedTuple):
     """Order time and fills by node, bin and last move.
 
     Attributes:
-        nodes: Distances that orders were often sent to, in half ticks.
+        nodes: Distances at which orders were often sent, in half ticks.
         weighted_s: float64[nodes, bins, moves], order time, weighted by the factors of its states.
-        fills: Likewise.
+        fills: Fills, in the same shape.
     """
 
     nodes: "Floats"
@@ -309,11 +309,11 @@ def by_state(nodes: int, at: "tuple[Ints, Ints, Ints]", *columns: "Floats") -> "
     """Return columns summed by node, bin and last move."""
     shape = nodes, ZONES * STEPS, MOVES
     place = np.ravel_multi_index(at, shape)
-    return [np.bincount(place, one, math.prod(shape)).astype(np.float64).reshape(shape) for one in columns]
+    return [np.bincount(place, column, math.prod(shape)).astype(np.float64).reshape(shape) for column in columns]
 
 
 def _at_all_levels(shape: tuple[int, ...], at: "tuple[Ints, ...]", times: "Floats") -> "Floats":
-    """Return factors by node and level, those of levels that never came about as of the next one that did."""
+    """Return factors by node and level; a level that was never observed gets that of the nearest observed one."""
     found = np.full(shape, np.nan)
     found[at] = times
     for row in found.reshape(-1, shape[-1]):
@@ -325,14 +325,14 @@ def _at_all_levels(shape: tuple[int, ...], at: "tuple[Ints, ...]", times: "Float
 def by_move(nodes: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
     """Return the fills per second by node, bin and last move.
 
-    What few orders saw at a distance is shrunk towards what was seen at distances like it, in proportion to the rates
-    of all orders sent there: an order that stays where it is while the mid comes up by half a tick may be seen at some
-    distances alone. The fills of each node stay.
+    Rates from little order time are shrunk towards those of similar distances, in proportion to the rates of all orders
+    sent there: an order that keeps its price while the mid approaches by half a tick may be observed at a few distances
+    only. The total fills of each node do not change.
 
     Args:
         nodes: Distances, in half ticks.
         seconds: float64[nodes, bins, moves], order time, weighted.
-        fills: Likewise.
+        fills: Fills, in the same shape.
     """
     waited, seen = seconds.sum(axis=(1, 2)), fills.sum(axis=(1, 2))
     level = ((seen + HALF) / (waited + HALF))[:, None, None]
@@ -341,35 +341,35 @@ def by_move(nodes: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
     expected, rate = lasted * level, np.ones((1, 1, 1))
     for wide in ((0, 2), (0,)):  # by bin; by bin and move
         rate = shrunk(rate, expected.sum(axis=wide, keepdims=True), fills.sum(axis=wide, keepdims=True), PRIOR_FILLS)
-    # not by a product of matrices, see ``arithmetic.dot``
-    expected_near, fills_near = (np.einsum("nm,mbv->nbv", near, one) for one in (expected, fills))
+    # not by a matrix product, see ``arithmetic.dot``
+    expected_near, fills_near = (np.einsum("nm,mbv->nbv", near, cells) for cells in (expected, fills))
     own = shrunk(level * shrunk(rate, expected_near, fills_near, PRIOR_FILLS), lasted, fills, PRIOR_FILLS)
     found: Floats = own * (seen / np.maximum((seconds * own).sum(axis=(1, 2)), TINY))[:, None, None]
     return found
 
 
 def distance_weights(nodes: "Floats") -> "Floats":
-    """Return how much each of the distances says of each other one, at most 1."""
+    """Return the weight of each distance in the estimate of each other one, at most 1 (a Gaussian in log distance)."""
     scale = np.log(np.maximum(nodes, 0.0) + EXACT)
     found: Floats = np.exp(-(np.subtract.outer(scale, scale) ** 2) / (2 * ALIKE**2))
     return found
 
 
 def shrunk(rate: "Floats", seconds: "Floats", fills: "Floats", prior_fills: "float | Floats") -> "Floats":
-    """Return fills per second as they were seen, shrunk towards a *rate* where few were."""
+    """Return the observed fills per second, shrunk towards a *rate* where there are few."""
     known = np.maximum(fills - 1, 0) + seconds * rate
     found: Floats = rate + known / (known + prior_fills) * (fills / np.maximum(seconds, TINY) - rate)
     return found
 
 
 def often_sent(distance: "Floats", seconds: "Floats") -> "NDArray[np.bool_]":
-    """Return which distances orders were sent to as quotes do.
+    """Return whether orders were often sent at each distance.
 
-    Others come about while the spread is as it seldom is: what fills then is no measure of a quote that always stands
-    there.
+    Other distances occur only while the spread is unusual: fills at that time do not measure a quote that is always at
+    that distance.
 
     Args:
-        distance: In half ticks, each once.
+        distance: Distinct distances, in half ticks.
         seconds: Order time of each.
     """
     apart = np.abs(distance[:, None] - distance)
@@ -379,7 +379,7 @@ def often_sent(distance: "Floats", seconds: "Floats") -> "NDArray[np.bool_]":
 
 
 def nodes_of(sent: "Floats", seconds: "Floats") -> "tuple[Floats, Ints]":
-    """Return the distances that orders were often sent to, in half ticks, and to which of them each row belongs.
+    """Return the distances at which orders were often sent (nodes), in half ticks, and the index of each row's node.
 
     Args:
         sent: Distance of each row, in half ticks.

@@ -1,8 +1,8 @@
-"""The variance of sums over blocks of time that depend on each other, and intervals of counts that come in bursts.
+"""Long-run variance of sums over autocorrelated blocks of time, and confidence intervals of bursty counts.
 
-Orders excite each other, so fills come in bursts, and the interval of a Poisson count is too narrow for them. The
-intervals here are taken from the sums of fills seen less fills expected, in blocks of five minutes, and from how these
-depend on their neighbours; a calibration takes the errors of A and k from the same estimator.
+Order arrivals are self-exciting, so fills come in bursts, and a Poisson interval is too narrow for them. The intervals
+here use the residuals (observed minus expected fills) of blocks of five minutes, and their autocorrelation; a
+calibration computes the standard errors of A and k with the same estimator.
 """
 
 import math
@@ -25,21 +25,21 @@ SHARE = 0.4  # of B^(2/3) cosines
 
 
 def cosines(blocks: int) -> int:
-    """Return how many cosines the variance of so many blocks is taken from: 0.4·B^(2/3), as Lazarus et al. advise.
+    """Return the number of cosines in the variance estimate of B blocks: 0.4·B^(2/3), as Lazarus et al. advise.
 
-    At least 2 where there are three blocks, at most B - 1; 0 below two blocks.
+    At least 2 from three blocks on, at most B - 1; 0 below two blocks.
     """
     return 0 if blocks < 2 else min(max(round(SHARE * blocks ** (2 / 3)), 2), blocks - 1)
 
 
 def long_run_error(values: "Floats") -> "Floats":
-    """Return the standard error of the sum of *values* in order of time, which may depend on their neighbours.
+    """Return the standard error of the sum of *values*, which are in order of time and may be autocorrelated.
 
-    The equal-weighted cosine estimator of Lazarus, Lewis, Stock and Watson (JBES 36 (2018) 541-559), to be referred to
-    the t distribution with as many degrees of freedom as there are `cosines`.
+    The equal-weighted cosine estimator of Lazarus, Lewis, Stock and Watson (JBES 36 (2018) 541-559), to be compared
+    with the t distribution whose degrees of freedom are the number of `cosines`.
 
     Args:
-        values: One a block; of several columns, each has its error.
+        values: One per block; with several columns, the result has one error per column.
     """
     columns = np.ascontiguousarray(values, np.float64).reshape(len(values), -1)
     degrees = np.full(columns.shape[1], cosines(len(values)))
@@ -48,15 +48,15 @@ def long_run_error(values: "Floats") -> "Floats":
 
 
 def fill_intervals(fills: "Floats", expected: "Floats") -> list[Ends]:
-    """Return the 95 % interval of the mean of the fills of each column, where fills come in bursts.
+    """Return the 95 % confidence interval of the mean fill count of each column, for bursty fills.
 
-    What varies is the fills of a block less those expected at the level of the column, all fills over all expected
-    ones. Blocks of a column without either are passed over. The interval is never narrower than that of a Poisson
-    count. No ends where there are fewer than two blocks.
+    The variance is that of the residuals: the fills of a block minus its expected fills scaled to the level of the
+    column (total fills / total expected fills). Blocks of a column without either are skipped. The interval is never
+    narrower than the Poisson interval. The ends are None below two blocks.
 
     Args:
         fills: float64[blocks, columns], in order of time.
-        expected: The same of the fills that a model expects, or of anything that they should be proportional to.
+        expected: Fills that a model expects, or anything that fills should be proportional to, in the same shape.
     """
     variance, degrees, total = _variances(fills, expected)
     return [
@@ -66,17 +66,17 @@ def fill_intervals(fills: "Floats", expected: "Floats") -> list[Ends]:
 
 
 def stretch_intervals(fills: "Floats", expected: "Floats", stretch: "Column", hour: "Column") -> list[Ends]:
-    """Return the 95 % interval of the mean of the fills of each stretch of time, where fills come in bursts.
+    """Return the 95 % confidence interval of the mean fill count of each stretch of time, for bursty fills.
 
-    A stretch alone has too few blocks to show how large bursts are, so the variance per fill is that within all hours
-    together: a level that changes from one hour to the next does not widen the intervals. No ends where no hour has two
+    One stretch has too few blocks to estimate the size of bursts, so the variance per fill is pooled within hours: a
+    level that changes from one hour to the next does not widen the intervals. The ends are None if no hour has two
     blocks.
 
     Args:
         fills: float64[blocks], in order of time.
-        expected: The same of the fills that a model expects.
+        expected: Fills that a model expects, in the same shape.
         stretch: The number of each block's stretch, from 0 on.
-        hour: The number of each block's hour, from 0 on, rising.
+        hour: The number of each block's hour, from 0 on, ascending.
     """
     if not len(hour):
         return []
@@ -87,38 +87,38 @@ def stretch_intervals(fills: "Floats", expected: "Floats", stretch: "Column", ho
     known = degrees > 0
     seen, freedom = float(total[known].sum()), int(degrees.sum())
     size = float(variance[known].sum()) / seen if seen else 0.0
-    return [count_interval(one, size, freedom) for one in np.bincount(stretch, fills).tolist()]
+    return [count_interval(count, size, freedom) for count in np.bincount(stretch, fills).tolist()]
 
 
 def _variances(fills: "Floats", expected: "Floats") -> "tuple[Floats, Column, Floats]":
-    """Return the variance of the fills of each column, its degrees of freedom, and the fills."""
+    """Return the variance of the fill count of each column, its degrees of freedom, and the total fills."""
     used = (fills > 0) | (expected > 0)
     degrees = np.array([cosines(blocks) for blocks in used.sum(axis=0).tolist()], np.int64)
     total, mean = fills.sum(axis=0), expected.sum(axis=0)
     level = np.divide(total, mean, out=np.zeros(len(mean)), where=mean > 0)
-    surprise = np.ascontiguousarray(fills - level * expected)
-    return slow_variance(surprise, used.view(np.uint8), degrees), degrees, total
+    residual = np.ascontiguousarray(fills - level * expected)
+    return slow_variance(residual, used.view(np.uint8), degrees), degrees, total
 
 
 def count_interval(fills: float, size: float, degrees: int) -> Ends:
-    """Return the 95 % interval of the mean of a count, as if its fills came in independent bursts of *size* fills.
+    """Return the 95 % confidence interval of the mean of a count, as if it were independent bursts of *size* fills.
 
-    So many bursts have the interval of a Poisson count (Byar's approximation: Breslow and Day, Statistical Methods in
-    Cancer Research II (1987), 69), which is stretched by their size; the interval of single fills is the least. No ends
-    without degrees of freedom.
+    The number of bursts has a Poisson interval (Byar's approximation: Breslow and Day, Statistical Methods in Cancer
+    Research II (1987), 69), which is multiplied by their size; the result is never narrower than the interval of single
+    fills. The ends are None without degrees of freedom.
 
     Args:
-        fills: How many there were.
+        fills: The count.
         size: Variance of the count over its mean.
-        degrees: Of freedom, of the estimate of *size*; Student's t with these replaces the normal quantile.
+        degrees: Degrees of freedom of the estimate of *size*; Student's t with these replaces the normal quantile.
     """
     if degrees == 0:
         return None, None
     low, high = mean_interval(fills)
     size *= (student_quantile(degrees) / NORMAL) ** 2
     if size > 1:
-        few = fills / size
-        near = few * max(1 - 1 / (9 * few) - NORMAL / (3 * math.sqrt(few)), 0.0) ** 3 if few else 0.0
-        far = (few + 1) * (1 - 1 / (9 * (few + 1)) + NORMAL / (3 * math.sqrt(few + 1))) ** 3
-        low, high = min(low, size * near), max(high, size * far)
+        bursts = fills / size
+        lower = bursts * max(1 - 1 / (9 * bursts) - NORMAL / (3 * math.sqrt(bursts)), 0.0) ** 3 if bursts else 0.0
+        upper = (bursts + 1) * (1 - 1 / (9 * (bursts + 1)) + NORMAL / (3 * math.sqrt(bursts + 1))) ** 3
+        low, high = min(low, size * lower), max(high, size * upper)
     return low, high

@@ -1,4 +1,4 @@
-"""What a summary rests on, in words: rejected orders, distances, the fit and its range, and why a number is null."""
+"""Notes of a summary: assumptions of the run, rejected orders, range and quality of the fit, and null numbers."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 SHARES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
-LITTLE_UPTIME = 0.9  # a share of the covered time; less of it with orders on both sides is worth a note
-MOST_CAUSES = 3  # why quotes were not sent; what is rarer than three others explains little
-OTHER_LEVEL = 1.2  # times as many fills as predicted, or as few, are worth a note where chance does not explain them
-MANY_REJECTS = 0.01  # of the orders; more is worth a note
+LITTLE_UPTIME = 0.9  # share of the covered time with orders on both sides, below which a note is added
+MOST_CAUSES = 3  # number of reasons listed for quotes that were not sent; rarer ones explain little
+OTHER_LEVEL = 1.2  # ratio of fills to predicted fills (or its inverse) above which a significant difference is noted
+MANY_REJECTS = 0.01  # share of the orders; a note is added above it
 NO_REFERENCE = "the fit counts distances from {!r}, whose path a run of this kind does not record"
 FROM_THE_MID = "quotes and fills of this run count distances from the mid"
-# Why an order was not sent or was rejected, and what to change.
+# Reasons for which an order was not sent or was rejected, with the remedy.
 WAYS: Mapping[str, str] = {
     "would_cross": "each would have crossed the book when it arrived; quote further from it, or with less latency",
     "insufficient_cash": "there is not enough cash for one; raise INITIAL_CASH, or lower QUOTE_QTY or MIN_NOTIONAL",
@@ -56,8 +56,8 @@ WAYS: Mapping[str, str] = {
     "price_band": "the price lay too far from the mid; raise PRICE_BAND, or quote nearer to it",
     "max_orders_per_s": "too many orders were sent within a second; raise MAX_ORDERS_PER_S or REQUOTE_INTERVAL_MS",
 }
-MOST_UNTRADED = 0.5  # of a run, in one stretch without a trade; a quiet market has shorter ones
-NULL = "null: "  # how a warning begins that only explains nulls
+MOST_UNTRADED = 0.5  # share of a run in long stretches without trades (`Books.untraded`), above which a note is added
+NULL = "null: "  # prefix of warnings that only explain nulls
 NOT_FINITE = "it would not be a finite number"
 _NEVER_VALID = "the book was never valid"
 _NO_VARIATION = "fewer than two 60 s periods with equity, or all alike"
@@ -126,7 +126,7 @@ REASONS = {
 
 
 def refused(sent: "Lives") -> dict[str, Any]:
-    """Return how many orders were rejected and how many were not sent, and both by reason.
+    """Return the number of rejected orders and of orders that were not sent, in total and by reason.
 
     ``n_rejects`` and ``rejects`` count REJECT rows, ``n_skips`` and ``skips`` SKIP rows; reasons are those of
     ``reject_reason``, the most frequent first.
@@ -134,24 +134,24 @@ def refused(sent: "Lives") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, action in (("rejects", "REJECT"), ("skips", "SKIP")):
         count = sent.counts[ACTIONS.index(action), : len(REJECT_REASONS)].tolist()
-        ordered = sorted(zip(count, REJECT_REASONS, strict=True), key=lambda one: -one[0])
-        found |= {f"n_{name}": sum(count), name: {reason: many for many, reason in ordered if many}}
+        ordered = sorted(zip(count, REJECT_REASONS, strict=True), key=lambda pair: -pair[0])
+        found |= {f"n_{name}": sum(count), name: {reason: rows for rows, reason in ordered if rows}}
     return found
 
 
 def quoted(ticks: Mapping[str, float | None], tick_e8: int) -> dict[str, float | None]:
-    """Return distances in the quote asset, per unit of the base asset."""
+    """Return distances in ticks converted to the quote asset, per unit of the base asset."""
     return {name: None if value is None else value * tick_e8 / E8 for name, value in ticks.items()}
 
 
 def basis(books: "Books") -> dict[str, Any]:
-    """Return what the run assumed: its reference, its fit, the known bias of its fill model, its gamma and target."""
+    """Return the assumptions of the run: reference price, fit, known bias of the fill model, gamma, and target."""
     fit = books.fit
     reference = "mid" if books.intensity is None else books.intensity.reference
     return {
         "reference": reference,
         "reference_why": (fit or {}).get("reference_why") or (FROM_THE_MID if reference == "mid" else None),
-        "fit": None if fit is None else {name: one for name, one in fit.items() if name != "reference_why"},
+        "fit": None if fit is None else {name: value for name, value in fit.items() if name != "reference_why"},
         "fill_bias": books.fill_bias,
         **({"strategy": dict(books.strategy)} if books.strategy else {}),
         **({"predictors": [dict(one) for one in books.predictors]} if books.predictors else {}),
@@ -162,7 +162,7 @@ def basis(books: "Books") -> dict[str, Any]:
 
 
 def _gamma(gammas: "NDArray[np.float64] | None") -> dict[str, Any]:
-    """Return the median gamma over the quotes, in 1/(tick·clip), and its quantiles where it was not one number."""
+    """Return the median gamma over the quotes, in 1/(tick·clip), and its quantiles if it was not constant."""
     if gammas is None:
         return {"gamma": None}
     values, counts = gammas[np.argsort(gammas[:, 0])].T
@@ -198,7 +198,7 @@ def notes(sent: "Lives", summary: Mapping[str, Any]) -> list[str]:
 
 
 def one_sided(summary: Mapping[str, Any]) -> list[str]:
-    """Return why quotes rested on one side only for long, or on none: what was not sent, and the way out of each."""
+    """Return a note on low two-sided uptime: the orders that were not sent, by reason, with the remedy of each."""
     uptime, skips = summary["two_sided_uptime"], summary["skips"]
     if uptime is None or uptime >= LITTLE_UPTIME or not skips:
         return []
@@ -207,7 +207,7 @@ def one_sided(summary: Mapping[str, Any]) -> list[str]:
 
 
 def without_trades(books: "Books") -> list[str]:
-    """Return that no trade could fill an order in most of a run, or in any of it."""
+    """Return a note if most or all of a run has no trades that could fill an order."""
     if books.untraded is None or books.untraded <= MOST_UNTRADED:
         return []
     when = "all" if books.untraded == 1 else f"{100 * books.untraded:.0f} %"
@@ -219,7 +219,7 @@ def without_trades(books: "Books") -> list[str]:
 
 
 def implausible_fees(books: "Books") -> list[str]:
-    """Return that rates of fees are no exchange's, and the rates that were probably meant."""
+    """Return a note per fee rate that no exchange charges, with the rate that was probably meant."""
     found = []
     for knob, rate_e8 in books.implausible_fees.items():
         share = f"{'a rebate of ' if rate_e8 < 0 else ''}{short_text(100 * abs(rate_e8))} %"
@@ -230,7 +230,7 @@ def implausible_fees(books: "Books") -> list[str]:
 
 
 def paid_as_on_spot(journal: "Journal", books: "Books") -> list[str]:
-    """Return that fills of a perpetual paid the default fees, and which knobs say so."""
+    """Return a note if fills of a perpetual paid the default fees of Spot, with the knobs that set them."""
     reasons = journal.fill_reasons
     took = journal.fills[:, 6] == (reasons.index(TAKEN) if TAKEN in reasons else -1)
     filled = {"MAKER_FEE_RATE": not took.all(), "TAKER_FEE_RATE": took.any()}
@@ -248,10 +248,10 @@ def by_reason(counts: Mapping[str, int]) -> str:
 
 
 def why_no_orders(counts: "NDArray[np.int64]", *, reached: bool) -> str | None:
-    """Return why none of the orders that were wanted reached the book, in words; None where one did, or none was.
+    """Return a note with the reasons why no order reached the book; None if one did, or none was requested.
 
     Args:
-        counts: Of the rows of a journal's orders, by action and reject reason.
+        counts: Number of rows of a journal's orders, by action and reject reason.
         reached: Whether an order that was sent arrived and was not rejected.
     """
     if reached or counts[ACTIONS.index("FILL")].any():
@@ -280,7 +280,7 @@ def _nothing_filled(summary: Mapping[str, Any]) -> str:
 
 
 def _of_predictors(predictors: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return why a run's predictors make it hard to believe; each line begins with the key of the log's warning."""
+    """Return notes on in-sample or unusable predictors of a run; each begins with the key of the log's warning."""
     found = []
     for one in predictors:
         name = f"the {one['model']} of {one['target']} over {one['horizon']:g} s"
@@ -336,7 +336,7 @@ def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _other_level(summary: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str]:
-    """Return that the fills seen are not as many as predicted, and what of the fit may be the reason."""
+    """Return a note if observed fills differ significantly from predicted ones, with possible reasons in the fit."""
     value, low, high = (summary["fills_ratio"][name] for name in ("value", "low", "high"))
     if not value or low is None or low <= 1 <= high or 1 / OTHER_LEVEL <= value <= OTHER_LEVEL:
         return []

@@ -1,7 +1,7 @@
-"""How much of a Sharpe ratio is skill, and how much is selection bias: the best of many trials was picked.
+"""Selection bias of Sharpe ratios: probabilistic and deflated Sharpe ratio, and probability of backtest overfitting.
 
-Sharpe ratios are per period here, never of a year; their variance over trials is too. Kurtosis is the raw
-fourth moment, 3 for a normal distribution. What is undefined is None.
+Sharpe ratios are per period here, not annualised, and so is their variance over trials. Kurtosis is the raw
+fourth moment, 3 for a normal distribution. Undefined results are None.
 """
 
 import math
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NORMAL = NormalDist()
 EULER_GAMMA = 0.5772156649015329
-_AT_ONCE = 1024  # halves
+_AT_ONCE = 1024  # halves per chunk
 
 
 def probabilistic_sharpe(
@@ -29,22 +29,22 @@ def probabilistic_sharpe(
 ) -> float | None:
     """Return the probability that the true Sharpe ratio is above the *benchmark*: Bailey, López de Prado (2012).
 
-    None under two periods, or where the moments leave the estimate no variance.
+    None below two periods, or if the moments give the estimate a variance of 0 or less.
     """
-    spread = 1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2
-    if periods < 2 or spread <= 0:
+    variance = 1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2
+    if periods < 2 or variance <= 0:
         return None
-    return NORMAL.cdf((sharpe - benchmark) * math.sqrt(periods - 1) / math.sqrt(spread))
+    return NORMAL.cdf((sharpe - benchmark) * math.sqrt(periods - 1) / math.sqrt(variance))
 
 
 def expected_best_sharpe(variance: float, trials: int) -> float:
-    """Return the Sharpe ratio that the best of so many worthless *trials* is expected to show.
+    """Return the expected maximum Sharpe ratio of *trials* without skill.
 
-    *variance* is that of the Sharpe ratios over independent trials; one trial has no selection bias: 0.
+    *variance* is that of the Sharpe ratios over independent trials; one trial has no selection bias, so it returns 0.
     Bailey, López de Prado, "The deflated Sharpe ratio" (2014).
 
     Raises:
-        MMError: With a variance below 0 or no trial.
+        MMError: If the variance is below 0 or there is no trial.
     """
     if not variance >= 0 or trials < 1:
         raise MMError(f"best of {trials} trials, variance {variance}: need one trial or more and a variance from 0 on")
@@ -57,12 +57,12 @@ def expected_best_sharpe(variance: float, trials: int) -> float:
 def deflated_sharpe(
     sharpe: float, *, variance: float, trials: int, periods: int, skew: float, kurtosis: float
 ) -> float | None:
-    """Return the probability that a Sharpe ratio picked as the best of *trials* is better than selection bias explains.
+    """Return the probability that the true Sharpe ratio of the best of *trials* exceeds the effect of selection bias.
 
-    It is ``probabilistic_sharpe`` above ``expected_best_sharpe``; None where that is.
+    It is ``probabilistic_sharpe`` with ``expected_best_sharpe`` as benchmark; None where that is None.
 
     Raises:
-        MMError: With a variance below 0 or no trial.
+        MMError: If the variance is below 0 or there is no trial.
     """
     benchmark = expected_best_sharpe(variance, trials)
     return probabilistic_sharpe(sharpe, benchmark=benchmark, periods=periods, skew=skew, kurtosis=kurtosis)
@@ -72,17 +72,17 @@ def backtest_overfitting(performance: "Floats", blocks: int = 16) -> float | Non
     """Return the probability that the best trial in sample is no better than the median out of sample.
 
     Combinatorially symmetric cross-validation: Bailey, Borwein, López de Prado, Zhu (2017). Periods are cut into
-    equal *blocks* in time (the first ones that do not fill a block are left out); each half of the blocks picks the
-    trial with the best Sharpe ratio, and the other half ranks it. Trials equally good in sample count in equal parts,
-    equal ones out of sample share their rank. A half without variation has Sharpe 0 if it has no gain, else ±∞.
+    equal *blocks* in time (the first periods that do not fill a block are left out); each half of the blocks selects
+    the trial with the best Sharpe ratio, and the other half ranks it. Trials tied in sample get equal weights; trials
+    tied out of sample share their rank. A half without variation has Sharpe 0 if its mean is 0, else ±∞.
 
     Args:
         performance: PnL by period (rows) and trial (columns).
-        blocks: An even number; 16 make 12 870 halves.
+        blocks: An even number; 16 blocks have 12 870 halves.
 
     Returns:
-        The share of halves whose pick ranks at the median or below; None under two trials, or where half the blocks
-        hold fewer than two periods.
+        The share of halves whose selected trial ranks at the median or below; None below two trials, or if half the
+        blocks contain fewer than two periods.
 
     Raises:
         MMError: If *blocks* is odd or below 2, or a performance is not finite.
@@ -98,11 +98,11 @@ def backtest_overfitting(performance: "Floats", blocks: int = 16) -> float | Non
     cut = performance[periods - length * blocks :].reshape(blocks, length, trials)
     means, squares = cut.mean(axis=1), ((cut - cut.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
     halves = np.array(list(combinations(range(blocks), blocks // 2)))
-    shares, others = np.empty(len(halves)), halves[::-1]  # each beside its other half
+    shares, others = np.empty(len(halves)), halves[::-1]  # in reverse, each row is the complement of the half
     for begin in range(0, len(halves) // 2, _AT_ONCE):
         rows = slice(begin, min(begin + _AT_ONCE, len(halves) // 2))
-        one, other = (half_sharpes(means, squares, some[rows], length) for some in (halves, others))
-        shares[rows], shares[::-1][rows] = missed(one, other), missed(other, one)
+        first, second = (half_sharpes(means, squares, side[rows], length) for side in (halves, others))
+        shares[rows], shares[::-1][rows] = missed(first, second), missed(second, first)
     total = 0.0
     for begin in range(0, len(halves), _AT_ONCE):
         total += float(shares[begin : begin + _AT_ONCE].sum())

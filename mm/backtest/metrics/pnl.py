@@ -1,7 +1,7 @@
-"""The account at every state row, where the PnL came from, and the round trips of the fills.
+"""The account at every state row, PnL decomposition, and the round trips of the fills.
 
-All of it is kept in integers of one unit, the largest that divides both a half tick·lot and 1e-8 of the quote asset;
-a number becomes a float once, at the end. So pnl_total = spread + inventory − fees holds to the last unit.
+Amounts are integers of one unit, the largest that divides both a half tick·lot and 1e-8 of the quote asset; each is
+converted to float once, at the end. So pnl_total = spread + inventory − fees holds exactly.
 """
 
 import math
@@ -33,10 +33,10 @@ PERIOD_US = 60_000_000
 
 
 def periods(us: "Column", valid: "NDArray[np.bool_]") -> tuple["Column", "NDArray[np.bool_]"]:
-    """Return the rows that stand at the ends of the 60 s periods from the first row on, and which periods count.
+    """Return the rows at the ends of the 60 s periods from the first row on, and which periods count.
 
-    The row at an instant is the last one at or before it. A period does not count when equity at either of its ends
-    is not *valid* (no mid) or older than a period (nothing was recorded).
+    The row at an instant is the last one at or before it. A period does not count if equity at either of its ends is
+    not *valid* (no mid) or older than a period (nothing was recorded).
     """
     if len(us) == 0:
         return np.empty(0, np.int64), np.empty(0, np.bool_)
@@ -47,17 +47,17 @@ def periods(us: "Column", valid: "NDArray[np.bool_]") -> tuple["Column", "NDArra
 
 @dataclass(frozen=True)
 class AccountSeries:
-    """The account at every state row, exactly.
+    """The exact account at every state row.
 
     Attributes:
         us: Instants of the rows.
-        inventory: Lots held.
-        marks2: Bid + ask in ticks; where the book is not valid, that of the last row before (else after) where it is.
+        inventory: Inventory in lots.
+        marks2: Bid + ask in ticks; if the book is invalid, that of the last row before (else after) with a valid book.
         valid: Whether the book was valid.
-        equity: Cash + inventory at the mark, in units (Python integers where 64 bits are too few).
-        half_tl: Units in a half tick·lot.
-        fee: Units in 1e-8 of the quote asset.
-        per_quote: Units in one of the quote asset.
+        equity: Cash + inventory at the mark, in units (Python integers if 64 bits are too few).
+        half_tl: Units per half tick·lot.
+        fee: Units per 1e-8 of the quote asset.
+        per_quote: Units per unit of the quote asset.
     """
 
     us: "Column"
@@ -75,13 +75,13 @@ class AccountSeries:
         return periods(self.us, self.valid)
 
     def quote(self, units: int) -> float:
-        """Return so many *units* in the quote asset."""
+        """Return *units* converted to the quote asset."""
         return int(units) / self.per_quote
 
 
 def ledger(state: "Table", instrument: "Instrument", initial_cash_e8: int) -> AccountSeries:
     """Return the account of a journal's *state* rows."""
-    half_tl, fee = 5 * instrument.tick_lot_e16, 10**9  # of 1e-17
+    half_tl, fee = 5 * instrument.tick_lot_e16, 10**9  # in units of 1e-17
     common = math.gcd(half_tl, fee)  # a divisor of 10**17, too
     half_tl, fee = half_tl // common, fee // common
     us, inventory, marks2, valid, units, sizes = columns(state, half_tl, fee, initial_cash_e8)
@@ -95,7 +95,7 @@ def ledger(state: "Table", instrument: "Instrument", initial_cash_e8: int) -> Ac
 
 @dataclass(frozen=True)
 class Pnl:
-    """A run's gain from its first to its last state row, in units of the ledger: total = spread + inventory − fees."""
+    """A run's PnL from its first to its last state row, in units of the ledger: total = spread + inventory − fees."""
 
     total: int
     spread: int
@@ -104,14 +104,14 @@ class Pnl:
 
 
 def split(fills: "Table", account: "AccountSeries", funding_e8: int = 0) -> Pnl | None:
-    """Return the PnL and its parts, or None where no state row has a valid book to mark at.
+    """Return the PnL and its parts, or None if no state row has a valid book to mark at.
 
-    Spread is s·q·(m − p) of each fill at the mid it met; inventory is what was held times the move of the mid
-    between fills, less the funding that was paid for holding it (*funding_e8*, 1e-8 of the quote asset). They
-    are summed from the fills alone and held against the account.
+    Spread is the sum of s·q·(m − p) over fills, with the mid m before the fill; inventory is the position times the
+    move of the mid between fills, minus the funding paid (*funding_e8*, 1e-8 of the quote asset). Both are summed
+    from the fills alone and checked against the account.
 
     Raises:
-        MMError: If fills and state rows do not add up, which is a fault of the engine.
+        MMError: If fills and state rows do not add up, which is a bug in the engine.
     """
     if not account.valid.any():
         return None
@@ -137,7 +137,7 @@ def split(fills: "Table", account: "AccountSeries", funding_e8: int = 0) -> Pnl 
 
 
 def _split_exactly(fills: "NDArray[Any]", marks2: list[int], held: int) -> tuple[int, int, int]:
-    """Return what ``split_sums`` does where 64 bits are too few: *fills* are Python integers."""
+    """Return the sums of ``split_sums`` if 64 bits are too few: *fills* are Python integers."""
     side, ticks, lots, fee_e8, after = (fills[:, column] for column in (2, 3, 4, 5, 8))
     marks = np.array(marks2, object)
     spread = (side * lots * (marks[1:-1] - 2 * ticks)).sum()
@@ -145,7 +145,7 @@ def _split_exactly(fills: "NDArray[Any]", marks2: list[int], held: int) -> tuple
 
 
 def fill_marks(fills: "Table", account: "AccountSeries") -> "Column":
-    """Return bid + ask, in ticks, at each fill; where its book was not valid, the mark of the account then."""
+    """Return bid + ask, in ticks, at each fill; if its book was not valid, the mark of the account at that time."""
     marks2 = fills[:, 7].copy()
     if (marks2 > 0).all():
         return marks2
@@ -157,12 +157,12 @@ def fill_marks(fills: "Table", account: "AccountSeries") -> "Column":
 
 @dataclass(frozen=True)
 class Pairs:
-    """Lots bought and sold again, a row for each two fills that share some.
+    """Matched lots, one row per pair of a buying and a selling fill.
 
     Attributes:
-        buy: Row of the fill that bought.
-        sell: Row of the fill that sold.
-        lots: What they share.
+        buy: Row of the buying fill.
+        sell: Row of the selling fill.
+        lots: Number of lots matched between them.
     """
 
     buy: "Column"
@@ -181,7 +181,7 @@ def pairs(fills: "Table") -> Pairs:
 
 
 def realised(fills: "Table", matched: Pairs, account: "AccountSeries") -> int:
-    """Return what the *matched* lots earned before fees, exactly, in units of the ledger."""
+    """Return the exact PnL of the *matched* lots before fees, in units of the ledger."""
     earned, move, lots = matched_sums(fills, matched.buy, matched.sell, matched.lots)
     if move * lots * max(len(matched.lots), 1) >= SAFE:
         moves = (fills[matched.sell, 3] - fills[matched.buy, 3]).astype(object)
@@ -192,9 +192,9 @@ def realised(fills: "Table", matched: Pairs, account: "AccountSeries") -> int:
 def trips(fills: "Table", matched: Pairs, instrument: "Instrument") -> dict[str, Any]:
     """Return the round trips of *matched* lots; money in the quote asset, after the fees of both ends.
 
-    A round trip ends with each fill that closes something, and is of all that it closes; its beginning is the mean
-    instant of the lots it closes, and ``holding_s`` the median time from there. A win is above 0. Without a round
-    trip, all but ``n`` is None.
+    Each fill that reduces the position ends one round trip, of all lots it closes; the trip begins at the mean opening
+    instant of these lots, and ``holding_s`` is the median duration. A win has a PnL above 0. Without round trips, all
+    but ``n`` are None.
     """
     if len(matched.lots) == 0:
         return {"n": 0, **dict.fromkeys(("win_rate", "mean", "median", "best", "worst", "holding_s"))}

@@ -1,6 +1,6 @@
-"""Gain over risk: Sharpe, its interval and its correction, Sortino, Calmar; drawdowns, returns and inventory over time.
+"""Risk figures: Sharpe, its interval and correction, Sortino, Calmar; drawdowns, returns and inventory over time.
 
-Instants are µs. Money comes as integers of any one unit (see ``pnl.AccountSeries``) or as floats; None is undefined.
+Instants are in µs. Money is in integers of any one unit (see ``pnl.AccountSeries``) or floats; undefined is None.
 """
 
 import math
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 PERIODS_PER_YEAR = 525_600
 YEAR_US = PERIOD_US * PERIODS_PER_YEAR
 DRAWS = 2_000
-_LAGS = 1 << 6  # seconds of an autocorrelation at first
-_AT_ONCE = 1 << 16  # values that are transformed at once, in stretches of as many as there are lags
-_FEW_CHANGES = 400  # of an inventory: their products take less than a transform
-_FEW = 8  # as many stretches or fewer are transformed in one
+_LAGS = 1 << 6  # initial number of lags of an autocorrelation, in seconds
+_AT_ONCE = 1 << 16  # values per batch of transforms, in stretches as long as the number of lags
+_FEW_CHANGES = 400  # up to so many changes of inventory, summing their products is faster than a transform
+_FEW = 8  # up to so many stretches, one transform of all values is used
 LEAST_PERIODS = 20
 ROLLING = 60  # periods of a rolling ratio: an hour
 GRID_US = 1_000_000
@@ -43,14 +43,14 @@ DAYS_A_YEAR = 365
 
 
 def period_changes(equity: "Numbers", ends: tuple["Column", "NDArray[np.bool_]"]) -> tuple["Floats", int]:
-    """Return the change of equity over each of the ``pnl.periods`` that count, and how many were left out."""
+    """Return the change of equity over each of the ``pnl.periods`` that count, and the number of those left out."""
     row, used = ends
     changes = np.diff(equity[row]).astype(np.float64)
     return changes[used], int(len(used) - np.count_nonzero(used))
 
 
 def sharpe(changes: "Floats") -> float | None:
-    """Return mean over standard deviation (ddof 1) of 60 s changes, a year's worth (× √525600)."""
+    """Return the annualised Sharpe ratio: mean over standard deviation (ddof 1) of 60 s changes × √525600."""
     ratio = _ratio(changes)
     return None if ratio is None else ratio * math.sqrt(PERIODS_PER_YEAR)
 
@@ -58,9 +58,9 @@ def sharpe(changes: "Floats") -> float | None:
 def rolling_sharpe(
     us: "Column", equity: "Floats", valid: "NDArray[np.bool_]", window: int = ROLLING
 ) -> tuple["Column", "Floats"]:
-    """Return the end of each period, and the annual Sharpe ratio of the last *window* periods up to it.
+    """Return the end of each period, and the annualised Sharpe ratio of the last *window* periods up to it.
 
-    NaN where fewer than ``LEAST_PERIODS`` of them count, or those are all alike.
+    NaN if fewer than ``LEAST_PERIODS`` of them count, or those are all equal.
     """
     if len(us) == 0:
         return np.empty(0, np.int64), np.empty(0)
@@ -80,10 +80,10 @@ def rolling_sharpe(
 
 
 def sharpe_autocorr(changes: "Floats") -> float | None:
-    """Return the Sharpe ratio of a year when its periods are correlated: Lo, FAJ 58(4), 2002.
+    """Return the annualised Sharpe ratio, corrected for autocorrelation: Lo, FAJ 58(4), 2002.
 
-    √q becomes q / √(q + 2·Σ (q − j)·ρ_j), where q is the periods of a year. Autocorrelations are taken up to
-    ``lags(n)`` and weighted 1 − j/(lags + 1), as Newey and West do, so that the root always exists.
+    √q becomes q / √(q + 2·Σ (q − j)·ρ_j), where q is the number of periods per year. Autocorrelations up to
+    ``lags(n)`` are weighted 1 − j/(lags + 1) (Newey and West), so that the root exists.
     """
     ratio = _ratio(changes)
     if ratio is None:
@@ -99,21 +99,21 @@ def sharpe_autocorr(changes: "Floats") -> float | None:
 
 
 def lags(periods: int) -> int:
-    """Return how many autocorrelations to heed among so many periods: ⌊4·(n/100)^(2/9)⌋, less than n."""
+    """Return the number of autocorrelations used for n periods: ⌊4·(n/100)^(2/9)⌋, less than n."""
     return min(periods - 1, int(4 * (periods / 100) ** (2 / 9)))
 
 
 def block_length(periods: int) -> int:
-    """Return the bootstrap's block, in periods: ⌈n^(1/3)⌉, longer than the correlation ``lags`` heeds."""
+    """Return the block length of the bootstrap, in periods: ⌈n^(1/3)⌉, but longer than ``lags``, and at most n."""
     return min(periods, max(lags(periods) + 1, math.ceil(math.cbrt(periods))))
 
 
 def sharpe_ci95(changes: "Floats", seed: int) -> list[float] | None:
     """Return a 95 % interval of the Sharpe ratio by a studentised circular block bootstrap (Götze and Künsch 1996).
 
-    2000 draws of blocks of ``block_length`` periods; each draw's ratio is taken in units of its own standard error, so
-    that draws that miss the few large gains, and look safe for it, do not make the interval short. It is widened to
-    the plain quantiles of the draws where these lie outside. None where the ratio itself is, under 20 periods, or where
+    2000 draws of blocks of ``block_length`` periods; the ratio of each draw is studentised by its own standard error,
+    so that draws without the few large gains, which have a small deviation, do not make the interval too short. It is
+    widened to the plain quantiles of the draws if these are outside. None if the ratio is None, below 20 periods, or if
     more than one draw in twenty has no variation (trades too rare to resample).
     """
     if _ratio(changes) is None or len(changes) < LEAST_PERIODS:
@@ -143,7 +143,7 @@ def _drawn_blocks(periods: int, seed: int) -> "NDArray[np.int32]":
 
 
 def _block_sums(scaled: "Floats", length: int) -> "Floats":
-    """Return the sum and the sum of squares of the block from each period on, read off running sums: [periods, 2]."""
+    """Return the sum and the sum of squares of the block from each period on, from cumulative sums: [periods, 2]."""
     rows = np.column_stack((scaled, scaled**2))
     sums = np.concatenate([np.zeros((1, 2)), np.cumsum(np.concatenate([rows, rows[:length]]), axis=0)])
     return np.ascontiguousarray(sums[length : length + len(scaled)] - sums[: len(scaled)])
@@ -156,7 +156,7 @@ def _own_error(centre: float, sums: "Floats", block: int) -> float:
 
 
 def sortino(changes: "Floats") -> float | None:
-    """Return mean over downside deviation, √mean(min(change, 0)²) over all periods, a year's worth."""
+    """Return the annualised ratio of the mean to the downside deviation, √mean(min(change, 0)²) over all periods."""
     if len(changes) < 2:
         return None
     downside = math.sqrt(np.mean(np.minimum(changes, 0.0) ** 2))
@@ -170,20 +170,20 @@ def _ratio(changes: "Floats") -> float | None:
 
 
 def calmar(gain: float, drawdown: float, span_us: int) -> float | None:
-    """Return *gain*, made in *span_us*, as that of a year, over the *drawdown*; None where either has no size."""
+    """Return the annualised *gain* of *span_us* over the *drawdown*; None if the span or the drawdown is 0."""
     return gain / span_us * YEAR_US / drawdown if drawdown > 0 and span_us > 0 else None
 
 
 class Falls(NamedTuple):
-    """How equity fell below its highest value so far.
+    """Drawdown figures of an equity series.
 
     Attributes:
-        deepest: The deepest fall, in the unit of equity; None without a row.
+        deepest: The maximum drawdown, in the unit of equity; None without a row.
         longest_us: The longest time from a peak to the first row at least as high, or to the end of the data. The peak
-            is the last row before equity falls; level stretches are none.
-        below_us: For how long equity was below its highest value, each row until the next.
-        span_us: From the first row to the last.
-        unrecovered: Whether it still is.
+            is the last row before equity falls; stretches of constant equity do not count.
+        below_us: Time for which equity was below its highest value so far, each row until the next.
+        span_us: Time from the first row to the last.
+        unrecovered: Whether equity is below its peak at the end.
     """
 
     deepest: Any = None
@@ -193,14 +193,14 @@ class Falls(NamedTuple):
     unrecovered: bool | None = None
 
     def under_water(self) -> dict[str, Any]:
-        """Return the time below in s, its share of all time, and whether it lasts; None where no time passed."""
+        """Return the time below the peak in s, its share of the span (None without a span), and whether it lasts."""
         seconds = None if self.below_us is None else self.below_us / US_PER_S
         share = self.below_us / self.span_us if self.below_us is not None and self.span_us else None
         return {"s": seconds, "share": share, "unrecovered": self.unrecovered}
 
 
 def falls_of(us: "Column", equity: "Numbers") -> Falls:
-    """Return how *equity* fell in the rows of a run, whose instants are *us*."""
+    """Return the drawdown figures of the *equity* rows of a run, whose instants are *us*."""
     if len(us) == 0:
         return Falls()
     deepest, longest_us, below_us, unrecovered = falls(us, equity)
@@ -208,9 +208,9 @@ def falls_of(us: "Column", equity: "Numbers") -> Falls:
 
 
 def inventory_moments(us: "Column", inventory: "Column", target: int = 0) -> dict[str, float | None]:
-    """Return mean, abs_mean, rms (weighted by the time held) and max (of the size) of *inventory* less its *target*.
+    """Return time-weighted mean, abs_mean and rms, and max (absolute), of *inventory* minus its *target*.
 
-    Without any time between first and last row, the weighted ones are None.
+    The weighted ones are None if no time passes between the first and the last row.
     """
     if len(us) == 0:
         return {"mean": None, "abs_mean": None, "max": None, "rms": None}
@@ -223,16 +223,16 @@ def inventory_moments(us: "Column", inventory: "Column", target: int = 0) -> dic
 
 def share_beyond(us: "Column", inventory: "Column", bound: float, target: int = 0) -> float | None:
     """Return the share of time in which *inventory* is *bound* or more from *target*; None if no time passed."""
-    at = arithmetic.changes(inventory)  # few of a row a second
+    at = arithmetic.changes(inventory)  # much fewer than rows
     held = np.diff(us[at], append=us[-1:])
     total = int(held.sum())
     return int(held[np.abs(inventory[at] - target) >= bound].sum()) / total if total else None
 
 
 def half_life_s(us: "Column", inventory: "Column") -> float | None:
-    """Return the first lag, in s, at which the autocorrelation of *inventory* (read every second) is below ½.
+    """Return the first lag, in s, at which the autocorrelation of *inventory* (sampled every second) is below ½.
 
-    None where inventory never changes on that grid.
+    None if the inventory never changes on that grid.
     """
     if len(us) == 0:
         return None
@@ -244,16 +244,16 @@ def half_life_s(us: "Column", inventory: "Column") -> float | None:
     half = 0.5 * lagged(held, 0)
     lags = _LAGS
     while lags < len(held) and lagged(held, lags - 1) >= half:
-        lags *= 2  # one sum of products says whether it is worth the transform of so many
+        lags *= 2  # one sum of products shows whether the transform has to cover more lags
     while not len(below := np.flatnonzero(autocovariance(held, lags) < half)):
         lags *= 4
     return float(below[0])
 
 
 def autocovariance(centred: "Floats", lags: int) -> "Floats":
-    """Return Σ of the products of values, less their mean, with themselves so many steps later, for the first *lags*.
+    """Return the unnormalised autocovariance (sum of products) of *centred* values at lags 0 to *lags* − 1.
 
-    Where all lags need not be held at once, it is a sum over stretches of the values.
+    For few lags it is summed over stretches of the values, which saves memory.
     """
     lags = min(lags, len(centred))
     if _FEW * lags >= len(centred):
@@ -263,27 +263,27 @@ def autocovariance(centred: "Floats", lags: int) -> "Floats":
     spectrum = np.zeros(lags + 1, np.complex128)
     many = max(_AT_ONCE // lags, 1)
     for begin in range(0, len(centred), many * lags):
-        some = centred[begin : begin + (many + 1) * lags]
-        whole = len(some) // lags
-        rows = np.zeros((whole + 2, 2 * lags))  # as they are transformed: half of each is 0
-        rows[:whole, :lags] = some[: whole * lags].reshape(whole, lags)
-        rows[whole, : len(some) - whole * lags] = some[whole * lags :]
+        part = centred[begin : begin + (many + 1) * lags]
+        whole = len(part) // lags
+        rows = np.zeros((whole + 2, 2 * lags))  # zero-padded to twice the length for the transform
+        rows[:whole, :lags] = part[: whole * lags].reshape(whole, lags)
+        rows[whole, : len(part) - whole * lags] = part[whole * lags :]
         each = np.fft.rfft(rows)[: many + 1]
-        add_spectra(*(one.view(np.float64).reshape(*one.shape, 2) for one in (each, spectrum)))
+        add_spectra(*(table.view(np.float64).reshape(*table.shape, 2) for table in (each, spectrum)))
     return np.fft.irfft(spectrum, 2 * lags)[:lags]
 
 
 def _size(least: int) -> int:
-    """Return the length of a fast transform of at least so many values: 8, 9, 10, 12 or 15 times a power of two."""
+    """Return the length of a fast transform of at least *least* values: 8, 9, 10, 12 or 15 times a power of two."""
     power = max((least - 1).bit_length() - 4, 0)
     return next(size for size in (factor << power for factor in (8, 9, 10, 12, 15, 16)) if size >= least)
 
 
 def moments(changes: "Floats") -> dict[str, Any]:
-    """Return how the *changes* of 60 s periods are spread, in their own unit.
+    """Return the distribution figures of the *changes* of 60 s periods, in their own unit.
 
     ``std`` has ddof 1; ``skew`` and ``kurtosis`` are m₃/m₂^1.5 and m₄/m₂² (3 for a normal distribution);
-    ``sharpe_per_period`` is mean over std. What needs a change is None without one, what needs variation without it.
+    ``sharpe_per_period`` is mean over std. Figures that are undefined without changes, or without variation, are None.
     """
     names = ("mean", "std", "median", "worst", "best", "gained", "lost")
     found: dict[str, Any] = {"periods": len(changes), "period_s": PERIOD_US // US_PER_S, **dict.fromkeys(names)}
@@ -313,7 +313,7 @@ def _shape(changes: "Floats") -> dict[str, float | None]:
 
 
 def psr(found: dict[str, Any]) -> float | None:
-    """Return the probability that the true Sharpe ratio behind these ``moments`` is above 0."""
+    """Return the probability that the true Sharpe ratio is above 0, from the result of ``moments``."""
     if found["sharpe_per_period"] is None:
         return None
     shape = {"skew": found["skew"], "kurtosis": found["kurtosis"]}
@@ -321,12 +321,12 @@ def psr(found: dict[str, Any]) -> float | None:
 
 
 def daily(account: "AccountSeries", days: Sequence[str], starts_us: Sequence[int], fill_us: "Column") -> dict[str, Any]:
-    """Return PnL and fills of each day, and their annual Sharpe ratio: mean over deviation (ddof 1) × √365.
+    """Return PnL and fills of each day, and their annualised Sharpe ratio: mean over deviation (ddof 1) × √365.
 
     A day begins at its instant of *starts_us* and ends where the next begins; the first one begins with the run. Its
-    PnL is between the marks of the last rows at or before both, so that the days add up to the total. Days without
-    as many starts are one.
-    ``sharpe_daily`` is None under two days, or where they are all alike.
+    PnL is the difference of equity at the last rows at or before both instants, so that the days add up to the total.
+    If there are not as many starts as days, all days count as one.
+    ``sharpe_daily`` is None below two days, or if their PnLs are all equal.
     """
     if not account.valid.any():
         return {"daily": [], "sharpe_daily": None}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mm.backtest.books import Books
     from mm.backtest.journal import Journal
 
-MANY_RAISED = 0.01  # of the messages; a clock that is corrected steps back for fewer
+MANY_RAISED = 0.01  # share of the messages; a normal clock correction affects fewer
 PNL = (
     "pnl_total",
     "pnl_spread_capture",
@@ -45,15 +45,15 @@ PNL = (
 
 
 def summarise(journal: "Journal", books: "Books", account: AccountSeries | None = None) -> dict[str, Any]:
-    """Return the summary: JSON values only, None where undefined, and why in ``warnings``.
+    """Return the summary: JSON values only; undefined numbers are None, with the reason in ``warnings``.
 
     Money is in the quote asset, inventory in the base asset, per-unit numbers in quote asset per base asset.
-    *account* is the ``ledger`` of the state rows, where it is known.
+    *account* is the ``ledger`` of the state rows, if it is already computed.
     """
     account = account or ledger(journal.state, books.instrument, books.initial_cash_e8)
     sent = lives(journal)
     predicted, traded = _predicted(journal, books, sent), whole_sum(journal.fills[:, 4])
-    active = _activity(journal, sent, traded)  # next to what reads the same tables
+    active = _activity(journal, sent, traded)  # right after others that read the same tables
     ratios, left_out = _risk(account, books.seed)
     summary = {
         "symbol": books.instrument.symbol,
@@ -81,7 +81,7 @@ def summarise(journal: "Journal", books: "Books", account: AccountSeries | None 
 
 
 def headline(journal: "Journal", books: "Books") -> dict[str, Any]:
-    """Return what a row of the sensitivity says of its run: numbers of :func:`summarise`, without the rest of it."""
+    """Return the numbers of a sensitivity row: those of :func:`summarise`, computed without the rest of the summary."""
     account = ledger(journal.state, books.instrument, books.initial_cash_e8)
     pnl = split(journal.fills, account, books.funding_e8 or 0)
     changes, _ = risk.period_changes(account.equity, account.periods)
@@ -104,7 +104,7 @@ def _pnl(journal: "Journal", account: AccountSeries, books: "Books") -> dict[str
     if pnl is None:
         return {**dict.fromkeys(PNL), "round_trips": round_trips}
     closed = realised(journal.fills, matched, account)
-    # Each is the nearest float to an exact decimal, so as text the parts add up to the total exactly.
+    # Each is the float nearest to an exact decimal, so the printed parts add up exactly to the printed total.
     units = (
         pnl.spread + pnl.inventory - pnl.fees,
         pnl.spread,
@@ -114,7 +114,7 @@ def _pnl(journal: "Journal", account: AccountSeries, books: "Books") -> dict[str
         pnl.spread + pnl.inventory - closed,
         account.equity[0],
     )
-    return {**{name: account.quote(one) for name, one in zip(PNL, units, strict=True)}, "round_trips": round_trips}
+    return {**{name: account.quote(part) for name, part in zip(PNL, units, strict=True)}, "round_trips": round_trips}
 
 
 def _spreads(journal: "Journal", books: "Books") -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _activity(journal: "Journal", sent: Lives, traded: int) -> dict[str, Any]:
 def _volume(
     journal: "Journal", account: AccountSeries, books: "Books", summary: dict[str, Any], traded: int
 ) -> dict[str, Any]:
-    """Return the volume of *traded* lots, how often it turns the inventory over, and the fee that eats the gain."""
+    """Return the volume of *traded* lots, the share of time at the inventory bound, turnover, and break-even fees."""
     grid = books.instrument
     notional = dot(journal.fills[:, 3].astype(np.float64), journal.fills[:, 4]) * grid.tick_lot_e16 / E8 / E8
     quantity, mean_size = traded * grid.lot_e8 / E8, summary["inventory_from_target"]["abs_mean"]
@@ -174,24 +174,24 @@ def _at_bound(account: AccountSeries, books: "Books") -> float | None:
 
 
 def _predicted(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any]:
-    """Return fills by distance and hour, beside what the intensity predicts where its reference price is known."""
+    """Return fills by distance and hour, with the fills the intensity predicts if its reference price is known."""
     intensity, offsets = books.intensity, books.offsets
     if intensity is not None and intensity.reference != "mid" and offsets is None:
         intensity = None
     market = None if books.market is None else MarketPaths.of(books.market)
     rates, here = fill_rates(journal, sent, intensity, market, offsets)
-    engine_says = journal.counters["expected_fills"]
+    by_engine = journal.counters["expected_fills"]
     return {
-        "predicted_fills": here if engine_says is None else engine_says,
+        "predicted_fills": here if by_engine is None else by_engine,
         "quoted_half_spread": quoted(rates["quoted_half_spread_ticks"], books.instrument.tick_e8),
         **rates,
     }
 
 
 def _inventory(account: AccountSeries, books: "Books") -> dict[str, Any]:
-    """Return the moments of what was held, and of its distance from the target, in the base asset."""
+    """Return the moments of the inventory, and of its distance from the target, in the base asset."""
     unit = books.instrument.lot_e8 / E8
-    targets = dict.fromkeys((0, books.target_lots))  # mostly one
+    targets = dict.fromkeys((0, books.target_lots))  # the target is mostly 0
     moments = {target: risk.inventory_moments(account.us, account.inventory, target) for target in targets}
     held, from_target = (
         {name: None if value is None else value * unit for name, value in moments[target].items()}
@@ -204,7 +204,7 @@ def _inventory(account: AccountSeries, books: "Books") -> dict[str, Any]:
 
 
 def _risk(account: AccountSeries, seed: int) -> tuple[dict[str, Any], int]:
-    """Return the risk figures, and how many 60 s periods had to be left out of them."""
+    """Return the risk figures, and the number of 60 s periods excluded from them."""
     changes, left_out = risk.period_changes(account.equity, account.periods)
     us, equity = account.us, account.equity
     if not account.valid.all():
@@ -245,7 +245,7 @@ def _coverage(journal: "Journal", books: "Books") -> dict[str, Any]:
 
 
 def scale(books: "Books") -> dict[str, Any]:
-    """Return the part of the summary that is known before the run: tick, quantity of a quote, and assets."""
+    """Return the part of the summary that is known before the run: tick size, quote quantity, and assets."""
     instrument = books.instrument
     return {
         "tick_size": instrument.tick_e8 / E8,
@@ -256,7 +256,7 @@ def scale(books: "Books") -> dict[str, Any]:
 
 
 def _optional(books: "Books") -> dict[str, Any]:
-    """Return what only some runs have."""
+    """Return the parts that only some runs have."""
     parts = (
         ("feed", books.feed),
         ("pnl_band", books.pnl_band),
@@ -268,7 +268,7 @@ def _optional(books: "Books") -> dict[str, Any]:
 
 
 def _limits(journal: "Journal") -> dict[str, Any]:
-    """Return how often each limit was broken, and what ended all trading, of a run that had limits."""
+    """Return the number of breaches of each limit, and the reason for the kill, if the run had limits."""
     if journal.breaches is None and journal.killed is None:
         return {}
     codes = [] if journal.breaches is None else journal.breaches[:, 1].tolist()
@@ -278,7 +278,7 @@ def _limits(journal: "Journal") -> dict[str, Any]:
 
 
 def _why_null(summary: dict[str, Any]) -> list[str]:
-    """Return one sentence for each reason why some numbers are null, naming them."""
+    """Return one sentence per reason for null numbers, with the names of these numbers."""
     names: dict[str, list[str]] = {}
     for key, value in summary.items():
         for name in missing(key, value, REASONS):
@@ -287,7 +287,7 @@ def _why_null(summary: dict[str, Any]) -> list[str]:
 
 
 def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
-    """Return what a reader must know of the data and the draws before believing the numbers."""
+    """Return caveats on the data and the fill model."""
     cautions = [f"it ended before its time: {books.ended['why']}"] if books.ended and books.ended["why"] else []
     drawn = _drawn(journal, books)
     cautions += drawn or without_trades(books)
@@ -320,7 +320,7 @@ def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
 
 
 def _drawn(journal: "Journal", books: "Books") -> list[str]:
-    """Return what a reader must know of fills that are drawn from an intensity."""
+    """Return caveats on fills that are drawn from an intensity."""
     words = (books.fill_model, *journal.fill_reasons)
     if any(word.startswith("poisson") for word in words):
         return [

@@ -1,5 +1,5 @@
 # cython: cdivision=True
-# A venue that is a gateway: orders leave as messages, and what becomes of them is reported from outside.
+# A venue backed by a gateway: orders are queued as messages, and their outcome is reported from outside.
 
 from libc.stdint cimport int64_t
 
@@ -10,7 +10,7 @@ from mm.backtest._venue cimport OrderVenue
 from mm.backtest.fills.base cimport Order
 
 cdef class GatewayVenue(OrderVenue):
-    cdef list messages                  # not taken yet
+    cdef list messages                  # not yet collected
     cdef bint funds_known               # whether the balances below are those of the exchange
     cdef int64_t held_lots              # base asset, free and locked
     cdef wide held_e16                  # quote asset, likewise, 1e-16

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""A venue that is a gateway: orders leave as messages, and their outcome is reported from outside.
+"""A venue backed by a gateway: orders are queued as messages, and their outcome is reported from outside.
 
 The order manager uses it like any venue. A message is a tuple in a queue; the gateway takes it, sends it to an
 exchange and reports acceptances, fills and ends by order id, in the order of their arrival.
@@ -21,12 +21,12 @@ from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, LIMI
 
 from mm.backtest.journal import KINDS
 
-cdef int64_t UNDERWAY = NEVER - 1       # when an amendment takes effect is unknown
-cdef int64_t AMENDED_ENOUGH = 1 << 62   # times that an order was amended which cannot be
+cdef int64_t UNDERWAY = NEVER - 1       # instant at which an amendment in flight takes effect: unknown
+cdef int64_t AMENDED_ENOUGH = 1 << 62   # number of amendments of an order that cannot be amended again
 
 
 cdef class GatewayVenue(OrderVenue):
-    """Orders that leave this process; whether and when they arrive is not known here.
+    """Orders that are sent out of this process; whether and when they arrive is not known here.
 
     Args:
         orders: Our orders and account.
@@ -69,7 +69,7 @@ cdef class GatewayVenue(OrderVenue):
         return 0
 
     cdef int exactly_covered(self, const Order* order, bint arrives) noexcept nogil:
-        """Return whether the balances of the exchange cover an order beside those that stay open."""
+        """Return COVERED if the balances of the exchange cover an order and those that stay open; else the reason."""
         cdef OpenOrders* open = &self.orders.open
         cdef const Order* other
         cdef int64_t i, lots = order.lots
@@ -124,15 +124,15 @@ cdef class GatewayVenue(OrderVenue):
         self, int64_t order_id, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t fee_lots, int64_t fee_e8,
         bint took
     ) except -1:
-        """Book an execution; of an order that is not open here (of an earlier run) it has the order id 0.
+        """Book an execution; if its order is not open here (of an earlier run), the record has the order id 0.
 
-        What was paid in the base asset (*fee_lots*) lowers the lots that are booked, and *fee_e8* is all that was paid,
-        in the quote asset: a buy of 10 lots with a fee of one lot is booked as 9 lots and a fee of their price, so that
-        position and cash are those of the exchange.
+        A fee in the base asset (*fee_lots*) is deducted from the change of the position, and *fee_e8* is the value of
+        the whole fee in the quote asset: a buy of 10 lots with a fee of one lot is booked as 9 lots and a fee of the
+        price of one lot, so that position and cash equal those of the exchange.
         """
         cdef OwnOrders orders = self.orders
         cdef Order* order = orders_find(&orders.open, order_id)
-        cdef Order stranger
+        cdef Order unknown
         cdef Fill fill
         fill.us, fill.ticks, fill.lots, fill.fee_e8 = us, ticks, lots - side * fee_lots, fee_e8
         fill.reason = 1 if took else 0
@@ -140,8 +140,8 @@ cdef class GatewayVenue(OrderVenue):
         orders.count_cash()
         self.distrust_cash()
         if order is NULL:
-            new_order(&stranger, us, side, ticks, lots, LIMIT)
-            record_fill(&orders.records, &stranger, &fill, &orders.account)
+            new_order(&unknown, us, side, ticks, lots, LIMIT)
+            record_fill(&orders.records, &unknown, &fill, &orders.account)
         else:
             self.fill_open(order, &fill, lots, took)
         orders.open.changed = True
@@ -150,7 +150,7 @@ cdef class GatewayVenue(OrderVenue):
         return record_state(&orders.records, us, &orders.account, orders.open.count)
 
     cdef int fill_open(self, Order* order, const Fill* fill, int64_t lots, bint took) except -1:
-        """Take *lots* from an open order, and end it where none are left."""
+        """Reduce an open order by *lots*, and close it if none are left."""
         cdef OwnOrders orders = self.orders
         self.accepted(order.id, fill.us)
         if order.lots == order.placed_lots:
@@ -160,7 +160,7 @@ cdef class GatewayVenue(OrderVenue):
         orders.open.lots[slot_of(order.side)] -= lots
         if order.lots == 0:
             order.status = FILLED
-        order.row = -1  # which does not say when the exchange accepted it
+        order.row = -1  # that row lacks the time of acceptance by the exchange
         record_order(&orders.records, order, fill.us, FILL, COVERED)
         record_fill(&orders.records, order, fill, &orders.account)
         if order.lots == 0:
@@ -201,7 +201,7 @@ cdef class GatewayVenue(OrderVenue):
         return order_closed(self.orders, order - self.orders.open.orders, us, FILLED, CLOSE_FILLED)
 
     cdef int amend_failed(self, int64_t order_id, bint refused) except -1:
-        """Note that an amendment failed; an order that the exchange refuses to amend is not amended again."""
+        """Record that an amendment failed; an order that the exchange refuses to amend is not amended again."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL:
             return 0
@@ -212,7 +212,7 @@ cdef class GatewayVenue(OrderVenue):
         return 1
 
     cdef int open_again(self, int64_t order_id) except -1:
-        """Note that the cancel of an order failed: the order is still open."""
+        """Record that the cancel of an order failed: the order is still open."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL or order.cancel_req_us == NEVER:
             return 0

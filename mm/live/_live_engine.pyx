@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The engine of a live market: the order manager of the replay, with a gateway in place of a paper exchange.
 
-Events come in as they arrive, messages for the gateway go out, and its reports come back. Requotes keep the grid of the
-replay; one that is late is made at once, and one follows at once on a fill. ``trader.py`` drives it.
+It receives market events as they arrive, returns messages for the gateway, and receives its reports. Requotes follow
+the grid of the replay; a late one is made at once, and a fill triggers one at once. ``trader.py`` drives it.
 """
 
 cimport cython
@@ -103,7 +103,7 @@ cdef class LiveEngine:
 
     @property
     def decisions(self) -> int:
-        """How many requotes have been recorded since the journal was last handed over."""
+        """Number of requotes recorded since the journal was last handed over."""
         return self.venue.orders.records.decisions.rows
 
     @property
@@ -168,7 +168,7 @@ cdef class LiveEngine:
         return 0
 
     cdef void set_valid(self, bint valid, int64_t us) noexcept:
-        """Note whether the book is valid from now on."""
+        """Set whether the book is valid from now on."""
         if self.touch.valid and not valid and self.begun:
             self.valid_us += us - self.valid_since_us
         elif valid and not self.touch.valid:
@@ -196,7 +196,7 @@ cdef class LiveEngine:
 
         Returns:
             (``place``, ``cancel`` or ``amend``, order id, side, ticks, lots, kind); a cancel that is followed by an
-            order of the same side may be sent as one replacement, and the lots of an amendment are those in all.
+            order of the same side may be sent as one replacement, and the lots of an amendment are the new total.
         """
         cdef OrderManager manager = self.manager
         cdef OpenOrders* open = &self.venue.orders.open
@@ -256,13 +256,13 @@ cdef class LiveEngine:
         """Report an execution; one of an order that is not open here has the order id 0 in the journal.
 
         Args:
-            order_id: Of the order.
-            us: When it was reported.
+            order_id: Id of the order.
+            us: Instant of the report.
             side: +1 bought, -1 sold.
             ticks: Price.
             lots: Quantity.
-            fee_lots: What was paid of the base asset, lots.
-            fee_e8: What was paid in all, 1e-8 of the quote asset.
+            fee_lots: Fee paid in the base asset, in lots.
+            fee_e8: Value of the whole fee, in 1e-8 of the quote asset.
             took: Whether our order was the taker.
         """
         cdef OwnOrders orders = self.venue.orders

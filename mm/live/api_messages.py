@@ -21,13 +21,13 @@ class Fate(Enum):
     UNKNOWN = "unknown"
     """Unknown: there is no answer, or an answer without an outcome."""
     UNSENT = "unsent"
-    """It never left."""
+    """It was not sent."""
 
 
 UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT = -1000, -1001, -1006, -1007
 TOO_MANY_REQUESTS, OVERLOADED, TOO_MANY_ORDERS, STALE_TIMESTAMP = -1003, -1008, -1015, -1021
-_SAYS_NOTHING = frozenset((UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT, STALE_TIMESTAMP))
-"""-1021 is among them: where clocks are in doubt, the exchange is queried rather than trusted."""
+_INCONCLUSIVE = frozenset((UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT, STALE_TIMESTAMP))
+"""Codes without an outcome. -1021 is one of them: if clocks may be wrong, the exchange is queried."""
 NOT_AUTHORIZED = frozenset((-1002, -1022, -2008, -2014, -2015))
 """Codes for a key, a signature or a log-on that the exchange rejects."""
 MISSING_PARAMETER = -1102
@@ -41,7 +41,7 @@ def fate_of(status: int, code: int) -> Fate:
         return Fate.DONE
     if code == OVERLOADED:
         return Fate.REFUSED
-    return Fate.UNKNOWN if code in _SAYS_NOTHING or not 400 <= status < 500 else Fate.REFUSED
+    return Fate.UNKNOWN if code in _INCONCLUSIVE or not 400 <= status < 500 else Fate.REFUSED
 
 
 class ApiAnswer(NamedTuple):
@@ -55,7 +55,7 @@ class ApiAnswer(NamedTuple):
         message: Message of a refusal.
         status: HTTP status; 0 without a response.
         retry_after_s: Time for which the exchange forbids requests, in s; 0 for none.
-        seconds: From sending to the answer.
+        seconds: Time from sending to the answer.
     """
 
     fate: Fate
@@ -111,7 +111,7 @@ class ServerTime(Struct, gc=False):
 
 
 class OrderEntry(Struct, gc=False):
-    """An order as answers and queries show it."""
+    """An order in answers and query results."""
 
     orderId: int = -1
     clientOrderId: str = ""
@@ -129,12 +129,12 @@ class OrderEntry(Struct, gc=False):
         return self.origClientOrderId or self.clientOrderId
 
     def seen(self, us: int) -> OrderSeen:
-        """Return what it shows; *us* is its arrival."""
+        """Return its content; *us* is the time of arrival."""
         return OrderSeen(self.own_id, self.orderId, self.status or "NEW", e8(self.executedQty), us, e8(self.origQty))
 
 
 class AmendedEntry(Struct, gc=False):
-    """An order as the answer to its amendment shows it."""
+    """An order in the answer to its amendment."""
 
     orderId: int = -1
     clientOrderId: str = ""
@@ -143,7 +143,7 @@ class AmendedEntry(Struct, gc=False):
     qty: str = "0"
 
     def seen(self, us: int) -> OrderSeen:
-        """Return what it shows; *us* is its arrival."""
+        """Return its content; *us* is the time of arrival."""
         executed_e8, qty_e8 = e8(self.executedQty), e8(self.qty)
         return OrderSeen(self.clientOrderId, self.orderId, self.status or "NEW", executed_e8, us, qty_e8)
 
@@ -204,7 +204,7 @@ class EventHead(Struct, gc=False):
 
 
 class ExecutionEvent(Struct, gc=False):
-    """``executionReport``: what happened to an order."""
+    """``executionReport``: an event of an order."""
 
     s: str
     c: str
@@ -225,7 +225,7 @@ class ExecutionEvent(Struct, gc=False):
     r: str = "NONE"
 
     def seen(self, client_id: str, us: int) -> OrderSeen:
-        """Return what it shows of our order *client_id*; *us* is its arrival."""
+        """Return its content as of our order *client_id*; *us* is the time of arrival."""
         return OrderSeen(client_id, self.i, self.X, e8(self.z), us, e8(self.q))
 
     def fill(self, client_id: str) -> AccountFill | None:

@@ -1,7 +1,7 @@
 """The audit log: one row for each intent, request and report of a trader, written before any action that depends on it.
 
 ``<out>/audit/<SYMBOL>/<DAY>_<RUN_ID>.ndjson`` has one row a line, chained by hashes (`mm.live.audit_chain`).
-With *sync* a thread writes the rows that wait in one write and forces them to the disk, and `AuditLog.synced` returns
+With *sync* a thread writes all waiting rows in one write and forces them to the disk, and `AuditLog.synced` returns
 when a row is on disk: it survives a power cut. Without *sync*, `append` writes the row into the cache of the operating
 system: it survives any end of the process.
 """
@@ -137,7 +137,7 @@ class AuditLog:
         Args:
             instrument: Its symbol and assets are in the row, so that the log can be summed without other files.
             run_id: RUN_ID of the run.
-            fields: ``venue``, ``initial_inventory``, ``knobs``, and what else the run's reader needs.
+            fields: ``venue``, ``initial_inventory``, ``knobs``, and further fields for readers of the log.
         """
         base, quote = instrument.base_asset, instrument.quote_asset
         own = {"symbol": instrument.symbol, "run_id": run_id, "base_asset": base, "quote_asset": quote}
@@ -146,8 +146,8 @@ class AuditLog:
     def append(self, type: str, /, **fields: object) -> int:
         """Append a row of a type, and return its number; the row's *us* is the instant of the call.
 
-        A field *side* of +1 or -1 is written as BUY or SELL, and a field *us*, the instant of what the row is about,
-        as *exchange_us*.
+        A field *side* of +1 or -1 is written as BUY or SELL, and a field *us*, the instant of the reported event, as
+        *exchange_us*.
 
         Raises:
             ValueError: If the log has its stop or was closed, or a field has the name of a member that the log writes.
@@ -218,7 +218,7 @@ class AuditLog:
             ended = None in batch
             self._write([unsealed for unsealed in batch if unsealed is not None])
             if self._loop is not None:
-                with suppress(RuntimeError):  # the loop has been closed: nobody waits
+                with suppress(RuntimeError):  # the loop has been closed: there are no waiters
                     self._loop.call_soon_threadsafe(self._wake)
 
     def _write(self, batch: list[bytes]) -> None:

@@ -3,15 +3,15 @@
 `AuditBooks` takes rows in order and returns the changes of each. The trader rebuilds it at its start, the state
 store follows it during a run, and ``mm state rebuild`` makes its tables from it, so all use one reader of the log.
 
-The rows that count, and what they need:
+The types of rows that are used, and their fields:
 
 - ``start {symbol, run_id, venue?, base_asset, quote_asset, initial_inventory?, knobs?}``
 - ``intent {action, client_id, side, price, qty, kind, replaces?}`` of a place or a replace: an order that may be open
 - ``ack {action: amend, client_id, order_id, qty}``: the order has that quantity; its intent and reject change nothing
-- ``ack {action, client_id, order_id}``, ``reject {action, client_id, code, message}``: it is, or it never was
+- ``ack {action, client_id, order_id}``, ``reject {action, client_id, code, message}``: it is open, or was never open
 - ``fill``: an execution, booked once by its trade id, over all logs
-- ``cancel {client_id, order_id, status, filled}``: its end
-- ``params {knobs}``: a configuration that is not that of before; a version of its own
+- ``cancel {client_id, order_id, status, filled}``: the end of an order
+- ``params {knobs}``: a changed configuration, which becomes a new version
 """
 
 import hashlib
@@ -123,12 +123,12 @@ class AuditBooks:
         ledger: Position, cash, fees and booked trade ids at the venue of the log that is read; each venue has one of
             its own. None before the first start that names both assets.
         run_id: RUN_ID of the log.
-        starts: Logs that were counted.
+        starts: Number of logs that were counted.
         first_start: Row 1 of the first of them; empty before it.
         last_start: Row 1 of the latest.
         orders: By client id: the open ones, and the latest that ended.
-        intents: Orders that were ever placed or replaced, with or without an answer.
-        versions: Configurations so far.
+        intents: Number of orders ever placed or replaced, with or without an answer.
+        versions: Number of configurations so far.
     """
 
     def __init__(self, symbol: str, venue: str | None = None) -> None:

@@ -3,9 +3,9 @@
 A line is compact JSON, ``{"seq":…,"us":…,"type":…,<fields>,"prev":…,"hash":…}``. *hash* is the SHA-256, in hex, of
 *prev* followed by the line without ``,"hash":"…"``; *prev* is the hash of the row before, 64 zeros in row 1.
 
-`verify` finds the first row that was changed, removed, inserted or moved. What it cannot find is a file whose rows
-from some row on were all recomputed. Such a change shows if another file has the file's number of rows and last hash
-(`Witness`), which every later file of the symbol has in its row 1.
+`verify` finds the first row that was changed, removed, inserted or moved. It cannot detect that all rows from some row
+on were recomputed. Such a change is detected if another file records the file's number of rows and last hash
+(`Witness`), as every later file of the symbol does in its row 1.
 """
 
 import hashlib
@@ -214,15 +214,15 @@ def _broken(line: _Line, hashes: _Hashes, next_text: bytes) -> tuple[int, str]:
 
 def _contradiction(hashes: _Hashes, witnesses: Sequence[Witness]) -> tuple[int, str] | None:
     """Return the first row at which a log differs from the records of other files about it."""
-    for one in sorted(witnesses, key=lambda witness: witness.rows):
-        says = f"{one.source} says that there are {one.rows} rows"
-        if one.rows > len(hashes):
-            return len(hashes) + 1, f"{says}: the end was cut off"
-        if hashes.of(one.rows) != one.hash:
+    for record in sorted(witnesses, key=lambda witness: witness.rows):
+        claim = f"{record.source} says that there are {record.rows} rows"
+        if record.rows > len(hashes):
+            return len(hashes) + 1, f"{claim}: the end was cut off"
+        if hashes.of(record.rows) != record.hash:
             changed = "rows up to it were changed, all hashes computed again"
-            return one.rows, f"{one.source} holds another hash of it: {changed}"
-        if one.rows < len(hashes):
-            return one.rows + 1, f"{says}: rows were added"
+            return record.rows, f"{record.source} holds another hash of it: {changed}"
+        if record.rows < len(hashes):
+            return record.rows + 1, f"{claim}: rows were added"
     return None
 
 

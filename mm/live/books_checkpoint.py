@@ -1,10 +1,10 @@
 """Stored totals of the finished audit logs of a venue, so that a start need not read all logs again.
 
-The logs stay the authority. A start writes the sum of all logs so far as ``books_<VENUE>_<HASH>.json`` and its sha256
-into row 1 of its own log (``books``), where the chain of hashes holds it. The next start trusts that file alone, and
-only while each log in it has the same bytes, rows and last hash, and the same position among the logs; otherwise it
-logs a warning and reads every log. The hash of a log's last row stands for all rows before it: a row that
-was changed later, its length kept, is found by ``mm audit verify`` and not here.
+The logs remain authoritative. A start writes the sum of all logs so far as ``books_<VENUE>_<HASH>.json``, and its
+sha256 into row 1 of its own log (``books``), where the hash chain protects it. The next start uses only that file, and
+only if each log in it has the same bytes, rows and last hash, and the same position among the logs; otherwise it logs a
+warning and reads every log. Of a log only the hash of the last row is compared: an earlier row that was changed without
+a change of length is detected by ``mm audit verify``, not here.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ def read_checkpoint(
         note: Is called with the reason if a checkpoint is not used, as `Logger.warning`.
     """
     named = [(first_row(path) or {}).get(BOOKS) for path in logs]
-    wanted = next((one for one in reversed(named) if one is not None), None)
+    wanted = next((sha256 for sha256 in reversed(named) if sha256 is not None), None)
     if wanted is None:
         return None, 0
     try:

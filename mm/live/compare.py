@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 KINDS = ("backtest", "shadow", "trade")
 MARKOUTS_S = (1, 5, 30)
-MATCH_US = US_PER_S  # by which the fills of two runs may differ in time and still match
+MATCH_US = US_PER_S  # maximum difference in time of two matching fills
 QUANTILES = (0.5, 0.9, 0.99)
 SIDES = {"BUY": 1, "SELL": -1}
 
@@ -74,13 +74,13 @@ class RunFigures:
         path: Its folder.
         decisions: Requotes; None if they were not recorded.
         placed: Orders sent.
-        rejects: Orders not taken, by reason.
+        rejects: Rejected orders, by reason.
         quoted_share: Share of time with an order on each side: buy, sell, both.
         fills: Executions, by side.
         quantity: Base asset traded.
         fill_ratio: Traded over placed quantity.
-        half_spread_ticks: Mean distance of fills from the mid of their instant, weighted by quantity.
-        markout_ticks: Mean gain of a fill at the mid so many seconds later, weighted by quantity.
+        half_spread_ticks: Mean distance of fills from the mid at the fill, weighted by quantity.
+        markout_ticks: Mean gain of a fill at the mid after each horizon in seconds, weighted by quantity.
         pnl: Change of the equity.
         fees: Fees paid.
         ack_ms: Quantiles of the time from sending an order to its acceptance.
@@ -114,11 +114,11 @@ class Agreement:
         equal_quotes: Share of seconds with equal prices, of those in which both had an order on a side.
         quote_gap_ticks: Mean distance of the two prices in those seconds.
         one_sided: Share of seconds in which one of them had an order on a side and the other had none.
-        matched_fills: Fills of the reference that this run has, too: of that side, within `MATCH_US`.
-        unmatched_fills: Fills of the reference that it lacks.
-        extra_fills: Its own without one of the reference.
-        slippage_ticks: Mean of how much worse its matched fills were than the reference's; negative is better.
-        pnl_difference: Its gain less that of the reference.
+        matched_fills: Fills of the reference with a fill of this run of the same side within `MATCH_US`.
+        unmatched_fills: Fills of the reference without such a fill.
+        extra_fills: Fills of this run without a match.
+        slippage_ticks: Mean by which its matched fills have a worse price than the reference's; negative is better.
+        pnl_difference: Its PnL minus that of the reference.
     """
 
     run_id: str
@@ -264,7 +264,7 @@ def figures_of(run: RunData, span: tuple[int, int]) -> RunFigures:
 def agreement_of(
     first: RunData, other: RunData, span: tuple[int, int], pnl: tuple[float | None, float | None]
 ) -> Agreement:
-    """Return the agreement of *other* with *first*; *pnl* is the gain of each."""
+    """Return the agreement of *other* with *first*; *pnl* is the PnL of each."""
     grid = np.arange(span[0], span[1], US_PER_S)
     gaps: list[Floats] = []
     alone = 0
@@ -290,7 +290,7 @@ def agreement_of(
 
 
 def _matched(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[int, float | None]:
-    """Return the number of fills with a match of their side within `MATCH_US`, and how much worse its price is.
+    """Return the number of fills with a match of their side within `MATCH_US`, and its mean price disadvantage.
 
     Each fill has at most one match: the nearest free one in time, assigned in order of time.
     """
@@ -379,7 +379,7 @@ def _quantiles(values: "Floats") -> dict[str, float | None]:
 
 
 def _notes(runs: Sequence[RunData], span: tuple[int, int]) -> list[str]:
-    """Return notes about the time that only single runs cover."""
+    """Return notes on runs of which only a part is compared."""
     notes = []
     for run in runs:
         whole, common = run.span[1] - run.span[0], span[1] - span[0]

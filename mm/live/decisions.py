@@ -92,7 +92,7 @@ def write_decisions(path: Path, table: "Table", lags_us: Sequence[int], grid: In
 
 
 def action_text(acted: int) -> str:
-    """Return in words what a requote did on a side: ``cancel place``, ``amend``, ``skip min_notional``, or nothing."""
+    """Return the actions of a requote on a side: ``cancel place``, ``amend``, ``skip min_notional``, or empty."""
     words = [word for bit, word in _WORDS if acted & bit]
     if acted & SKIPPED:
         words += ["skip", REJECT_REASONS[acted >> SKIP_SHIFT & SKIP_BITS]]

@@ -1,8 +1,8 @@
 """The gateway: sends orders of the engine to the exchange, and reports their outcome to the engine.
 
-`Gateway.place`, `amend`, `cancel` and `replace` write an intent to the audit log and return; nothing in them waits.
+`Gateway.place`, `amend`, `cancel` and `replace` write an intent to the audit log and return; they never block.
 Answers and reports of the exchange go through `OrderStates`, which returns steps to take:
-queries to the exchange, reports to the listener, rows of the audit log. mm/live/README.md describes what is sent when.
+queries to the exchange, reports to the listener, rows of the audit log. mm/live/README.md lists what is sent when.
 """
 
 import asyncio
@@ -110,9 +110,9 @@ class Gateway:
         self._ids = ClientIds(run.run_id, around.nonce)
         self._states = OrderStates(run.booked, run.kept_orders)
         self._reports = OrderReports(audit, listener)
-        ways = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
+        apis = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
         window_ms = run.access.recv_window_ms
-        self._sender = OrderSender(run.symbol, window_ms, self._states, ways, audit, self._report_answer)
+        self._sender = OrderSender(run.symbol, window_ms, self._states, apis, audit, self._report_answer)
         self._orders: dict[int, LiveOrder] = {}
         self._checks: OrderChecks
         self._queries: OrderQueries
@@ -204,12 +204,12 @@ class Gateway:
         self.instrument = info.instrument
         self._limits.known(info.limits)
         self._checks = OrderChecks(info.instrument, info.most_orders)
-        self._queries = OrderQueries(self._states, self._clock, self._checks, self._way, self._act, is_ours)
+        self._queries = OrderQueries(self._states, self._clock, self._checks, self._api, self._act, is_ours)
         self._queries.adopt = self._run.access.adopt
         self._queries.checked_id = self._run.last_trade_id
         self._started = True
-        for one in self._run.earlier:
-            self._states.add_earlier(self._earlier(one))
+        for order in self._run.earlier:
+            self._states.add_earlier(self._earlier(order))
         self._act()
         self._tasks.spawn(self._ws.run())
         self._tasks.spawn(self._keep_reconciled())
@@ -245,10 +245,10 @@ class Gateway:
         await self._tasks.end()
         await self._rest.close()
 
-    def _earlier(self, one: EarlierOrder) -> LiveOrder:
-        order = LiveOrder(EARLIER, one.client_id, SIDES[one.side], one.price, one.qty, "LIMIT")
-        order.exchange_id = one.order_id or 0
-        # The log has an instant of our clock, which may be seconds from the exchange's; the order left before now.
+    def _earlier(self, found: EarlierOrder) -> LiveOrder:
+        order = LiveOrder(EARLIER, found.client_id, SIDES[found.side], found.price, found.qty, "LIMIT")
+        order.exchange_id = found.order_id or 0
+        # The log only has times of our clock, which may be off by seconds; the order was sent before now.
         order.sent_ms = self._clock.timestamp_ms() + AHEAD_MS
         order.window_ms = self._run.access.recv_window_ms
         return order
@@ -297,7 +297,7 @@ class Gateway:
 
     def _leave(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
         """Send *orders*: at once, or when row *seq* is on disk."""
-        if self._run.sync or self._audit.failure is not None:  # without a disk for its intent no order leaves
+        if self._run.sync or self._audit.failure is not None:  # no order is sent unless its intent can be written
             self._tasks.spawn(self._leave_synced(seq, orders, send))
         else:
             send(*orders)
@@ -371,7 +371,7 @@ class Gateway:
 
     async def _measure(self) -> None:
         before_us = self._clock.offset_us
-        await measure(self._way(), self._clock)
+        await measure(self._api(), self._clock)
         self._measuring = False
         self._log.warning("clock_measured", offset_us=self._clock.offset_us, before_us=before_us)
 
@@ -442,8 +442,8 @@ class Gateway:
                 self._reconciled = connection
             self._review()
 
-    def _way(self) -> OrderApi:
-        """Return the way by which to ask."""
+    def _api(self) -> OrderApi:
+        """Return the transport for queries."""
         return self._ws if self._ws.up else self._rest
 
     def _why(self) -> str:
@@ -457,7 +457,7 @@ class Gateway:
         return "" if self._reconciled == self._connections else "not reconciled"
 
     def _review(self) -> None:
-        """Report where readiness has changed; come back when a silence ends."""
+        """Report a change of readiness; check again when a silence ends."""
         why = self._why()
         if self.ready == bool(why):
             self.ready = not why

@@ -19,81 +19,81 @@ class HeldReports:
 
     def __init__(self) -> None:
         self.last_balances: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {})
-        self._taker: OrderListener | None = None
+        self._listener: OrderListener | None = None
         self._held: list[tuple[str, tuple[object, ...]]] = []
 
-    def release(self, taker: OrderListener) -> None:
+    def release(self, listener: OrderListener) -> None:
         """Forward the held reports, and from now on every report at once."""
         while self._held:  # including reports that the listener causes meanwhile
             name, terms = self._held.pop(0)
-            getattr(taker, name)(*terms)
-        self._taker = taker
+            getattr(listener, name)(*terms)
+        self._listener = listener
 
     def accepted(self, order_id: int, us: int, exchange_id: int) -> None:
         """Handle the acceptance of an order."""
-        if self._taker is None:
+        if self._listener is None:
             self._held.append(("accepted", (order_id, us, exchange_id)))
         else:
-            self._taker.accepted(order_id, us, exchange_id)
+            self._listener.accepted(order_id, us, exchange_id)
 
     def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
-        """Take a rejection."""
-        if self._taker is None:
+        """Handle a rejection."""
+        if self._listener is None:
             self._held.append(("rejected", (order_id, us, code, message)))
         else:
-            self._taker.rejected(order_id, us, code, message)
+            self._listener.rejected(order_id, us, code, message)
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
-        """Take a fill."""
-        if self._taker is None:
+        """Handle a fill."""
+        if self._listener is None:
             self._held.append(("filled", (order_id, fill)))
         else:
-            self._taker.filled(order_id, fill)
+            self._listener.filled(order_id, fill)
 
     def closed(self, order_id: int, us: int, status: str) -> None:
         """Handle the end of an order."""
-        if self._taker is None:
+        if self._listener is None:
             self._held.append(("closed", (order_id, us, status)))
         else:
-            self._taker.closed(order_id, us, status)
+            self._listener.closed(order_id, us, status)
 
     def cancel_failed(self, order_id: int, us: int, code: int) -> None:
         """Handle a failed cancel."""
-        if self._taker is None:
+        if self._listener is None:
             self._held.append(("cancel_failed", (order_id, us, code)))
         else:
-            self._taker.cancel_failed(order_id, us, code)
+            self._listener.cancel_failed(order_id, us, code)
 
     def amended(self, order_id: int, us: int, qty: str) -> None:
         """Handle a lowered quantity of an order."""
-        if self._taker is None:
+        if self._listener is None:
             self._held.append(("amended", (order_id, us, qty)))
         else:
-            self._taker.amended(order_id, us, qty)
+            self._listener.amended(order_id, us, qty)
 
     def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
         """Handle a failed amendment."""
-        if self._taker is None:
+        if self._listener is None:
             self._held.append(("amend_failed", (order_id, us, code, message)))
         else:
-            self._taker.amend_failed(order_id, us, code, message)
+            self._listener.amend_failed(order_id, us, code, message)
 
     def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
         """Handle the balances."""
         self.last_balances = (dict(free), dict(locked))
-        if self._taker is None:
+        if self._listener is None:
             self._held.append(("balances", (free, locked)))
         else:
-            self._taker.balances(free, locked)
+            self._listener.balances(free, locked)
 
     def ready_changed(self, ready: bool, why: str) -> None:
         """Handle a change of the gateway's readiness."""
-        if self._taker is None:
+        if self._listener is None:
             self._held.append(("ready_changed", (ready, why)))
         else:
-            self._taker.ready_changed(ready, why)
+            self._listener.ready_changed(ready, why)
 
     def ack_latency(self, action: str, seconds: float) -> None:
         """Handle the latency of a response."""
-        if self._taker is not None:
-            self._taker.ack_latency(action, seconds)
+        if self._listener is not None:
+            self._listener.ack_latency(action, seconds)

@@ -8,7 +8,7 @@ from mm.instrument import e8
 from mm.live.ledger import AccountFill
 
 EARLIER = 0
-"""The order id in reports about orders of earlier runs, which no caller waits for."""
+"""The order id in reports about orders of earlier runs, which have no caller."""
 AHEAD_MS = 1_000
 """How far the timestamp of a request may be ahead of the exchange's clock."""
 _MARGIN_MS = 500
@@ -60,7 +60,7 @@ class LiveOrder:
     """One of our orders.
 
     Attributes:
-        order_id: The caller's number; `EARLIER` for an order that no caller waits for.
+        order_id: The caller's number; `EARLIER` for an order without a caller.
         client_id: Our client id at the exchange.
         side: +1 buy, -1 sell.
         price: Decimal text; empty for a MARKET order.

@@ -16,7 +16,7 @@ class MarketWatch:
     """A subscriber of a market that keeps its latest book and counts messages.
 
     Args:
-        metrics: Metrics that show it.
+        metrics: Metrics to update.
         writer: The state store, which receives each trade; None for none.
     """
 

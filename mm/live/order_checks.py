@@ -91,7 +91,7 @@ class OrderChecks:
         self._terms = lru_cache(_KEPT_TERMS)(self._read_terms)
 
     def balances(self, free: Mapping[str, str]) -> None:
-        """Take balances."""
+        """Update the free balances."""
         for asset, text in free.items():
             self.free[asset] = e8(text)
 
@@ -119,7 +119,7 @@ class OrderChecks:
     def no_amendment(self, order: LiveOrder, qty: str) -> Reason | None:
         """Return why the exchange would not amend an order to *qty* in total; None if no reason is known.
 
-        The exchange counts the amendments.
+        The exchange's limit on the number of amendments is not checked here.
         """
         filters = self.instrument.filters
         _, qty_e8, why = self._terms(order.price, qty, order.kind)

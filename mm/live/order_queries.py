@@ -1,8 +1,8 @@
 """Queries to the exchange: an order's state, its trades, and the reconciliation of all orders with ours.
 
 A reconcile reads the open orders, the account's trades since those already checked, and the balances. Unknown orders
-with our client ids are cancelled, orders that we hold and the exchange does not list are queried by client id, and
-trades that no event reported are booked. The next reconcile reads the trades of the last seconds again.
+with our client ids are cancelled, orders that are open here but not listed by the exchange are queried by client id,
+and trades that no event reported are booked. The next reconcile reads the trades of the last seconds again.
 """
 
 import asyncio
@@ -40,10 +40,9 @@ class OrderQueries:
 
     Args:
         states: Order states, which receive the results.
-        clock: The exchange's.
+        clock: The exchange's clock.
         checks: Order checks, which receive balances and the mean price.
-        way: Returns the API to use now.
-        symbol: Upper case.
+        api: Returns the API to use now.
         changed: Called after each processed response, to act on the resulting steps.
         is_ours: Whether a client id is ours, of any run.
 
@@ -60,7 +59,7 @@ class OrderQueries:
         states: OrderStates,
         clock: ExchangeClock,
         checks: OrderChecks,
-        way: Callable[[], OrderApi],
+        api: Callable[[], OrderApi],
         changed: Callable[[], None],
         is_ours: Callable[[str], bool],
     ) -> None:
@@ -70,7 +69,7 @@ class OrderQueries:
         self._states = states
         self._clock = clock
         self._checks = checks
-        self._way = way
+        self._api = api
         self._symbol = checks.instrument.symbol
         self._changed = changed
         self._is_ours = is_ours
@@ -100,7 +99,7 @@ class OrderQueries:
                 self._again(order, AGAIN_S)
             self._changed()
 
-        query_ms = self._way().request("order.status", parameters, done)
+        query_ms = self._api().request("order.status", parameters, done)
 
     def _again(self, order: LiveOrder, delay_s: float) -> None:
         asyncio.get_running_loop().call_later(delay_s, self.ask, order)
@@ -127,7 +126,7 @@ class OrderQueries:
         if self.closed or _complete(order):
             self._fetching.discard(order.client_id)
         else:
-            self._way().request("myTrades", {"symbol": self._symbol, "orderId": order.exchange_id}, done)
+            self._api().request("myTrades", {"symbol": self._symbol, "orderId": order.exchange_id}, done)
 
     # all of them
 
@@ -139,13 +138,13 @@ class OrderQueries:
         answer = await self._answer("avgPrice", {"symbol": self._symbol})
         self._checks.average_e8 = e8(msgspec.json.decode(answer.result, type=AveragePrice).price)
 
-    async def listed(self, way: OrderApi) -> tuple[list[LiveOrder], int]:
-        """Read the open orders by *way*; return ours, and the number of others. Raises Unanswered."""
-        return await self._orders(way)
+    async def listed(self, api: OrderApi) -> tuple[list[LiveOrder], int]:
+        """Read the open orders by *api*; return ours, and the number of others. Raises Unanswered."""
+        return await self._orders(api)
 
-    async def _orders(self, way: OrderApi | None = None) -> tuple[list[LiveOrder], int]:
+    async def _orders(self, api: OrderApi | None = None) -> tuple[list[LiveOrder], int]:
         expected = [order for order in self._states.open.values() if order.exchange_id > 0]
-        answer = await self._answer("openOrders.status", {"symbol": self._symbol}, way)
+        answer = await self._answer("openOrders.status", {"symbol": self._symbol}, api)
         seen, foreign = [], 0
         for entry in ORDERS.decode(answer.result):
             known = entry.clientOrderId in self._states.by_client
@@ -209,8 +208,8 @@ class OrderQueries:
         order.exchange_id, order.counts_after = entry.orderId, self._baseline_id
         return order
 
-    async def _answer(self, method: str, parameters: RequestParams, way: OrderApi | None = None) -> ApiAnswer:
-        answer = await answer_of(way or self._way(), method, parameters)
+    async def _answer(self, method: str, parameters: RequestParams, api: OrderApi | None = None) -> ApiAnswer:
+        answer = await answer_of(api or self._api(), method, parameters)
         if answer.fate is not Fate.DONE:
             raise Unanswered(f"{method}: {answer.code} {answer.message}")
         return answer

@@ -42,7 +42,7 @@ class OrderSender:
         symbol: Upper case.
         window_ms: Time after its timestamp in which the exchange accepts a request, ms.
         states: Order states, which receive the results.
-        ways: The API for orders, and the fallback for cancels while that one is down.
+        apis: The API for orders, and the fallback for cancels while that one is down.
         audit: Receives the intent of each cancel.
         answered: Called with each request and its response, after the states have processed it.
 
@@ -55,7 +55,7 @@ class OrderSender:
         symbol: str,
         window_ms: int,
         states: OrderStates,
-        ways: tuple[OrderApi, OrderApi],
+        apis: tuple[OrderApi, OrderApi],
         audit: AuditSink,
         answered: Callable[[str, ApiAnswer], None],
     ) -> None:
@@ -63,7 +63,7 @@ class OrderSender:
         self._symbol = symbol
         self._window_ms = window_ms
         self._states = states
-        self._way, self._second = ways
+        self._primary, self._fallback = apis
         self._audit = audit
         self._answered = answered
 
@@ -81,14 +81,14 @@ class OrderSender:
     def place(self, order: LiveOrder) -> None:
         """Send an order whose intent is written."""
         order.window_ms = self._window_ms
-        order.sent_ms = self._way.request("order.place", self._terms(order), partial(self._placed, order))
+        order.sent_ms = self._primary.request("order.place", self._terms(order), partial(self._placed, order))
 
     def replace(self, old: LiveOrder, new: LiveOrder) -> None:
         """Send an order with a written intent in place of *old*; if *old* cannot be cancelled, nothing is placed."""
         new.window_ms = self._window_ms
         parameters = self._terms(new)
         parameters |= {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": old.exchange_id}
-        new.sent_ms = self._way.request("order.cancelReplace", parameters, partial(self._replaced, old, new))
+        new.sent_ms = self._primary.request("order.cancelReplace", parameters, partial(self._replaced, old, new))
 
     def amend(self, order: LiveOrder) -> None:
         """Send the pending amendment, whose intent is written, unless a cancel has overtaken it."""
@@ -98,37 +98,37 @@ class OrderSender:
             return
         which: dict[str, str | int] = {"symbol": self._symbol, "orderId": order.exchange_id}
         parameters = which | {"newClientOrderId": order.client_id, "newQty": qty}
-        stamp_ms = self._way.request("order.amend.keepPriority", parameters, partial(self._amended, order, qty))
+        stamp_ms = self._primary.request("order.amend.keepPriority", parameters, partial(self._amended, order, qty))
         order.amend_until_ms = stamp_ms + self._window_ms
 
     def unsent(self, orders: Sequence[LiveOrder], us: int, why: str) -> None:
         """Handle a request with a written intent that is not sent: to place or amend the last of *orders*."""
         *replaced, order = orders
-        for one in replaced:
-            self._states.cancel_refused(one, us, NOT_SENT)
+        for old in replaced:
+            self._states.cancel_refused(old, us, NOT_SENT)
         if order.amend_qty:
             self._states.amend_refused(order, order.amend_qty, us, NOT_SENT, why)
         else:
             self._states.refused(order, us, NOT_SENT, why)
 
-    def cancel(self, order: LiveOrder, way: OrderApi | None = None) -> None:
-        """Write the intent of a cancel and send it, by *way* or by the best available API."""
+    def cancel(self, order: LiveOrder, api: OrderApi | None = None) -> None:
+        """Write the intent of a cancel and send it, by *api* or by the best available one."""
         self._cancelling(order)
         named: dict[str, str | int] = {"symbol": self._symbol}
         if order.exchange_id > 0:
             named["orderId"] = order.exchange_id
         else:
             named["origClientOrderId"] = order.client_id
-        if way is None:
-            way = self._way if self._way.up else self._second
-        way.request("order.cancel", named, partial(self._cancelled, order))
+        if api is None:
+            api = self._primary if self._primary.up else self._fallback
+        api.request("order.cancel", named, partial(self._cancelled, order))
 
     def cancel_symbol(self, orders: Sequence[LiveOrder]) -> None:
         """Write the intents, and cancel all open orders of the symbol in one request; *orders* are all of them."""
         for order in orders:
             self._cancelling(order)
         done = partial(self._symbol_cancelled, orders)
-        self._second.request("openOrders.cancelAll", {"symbol": self._symbol}, done)
+        self._fallback.request("openOrders.cancelAll", {"symbol": self._symbol}, done)
 
     def _cancelling(self, order: LiveOrder) -> None:
         self._audit.append("intent", action="cancel", client_id=order.client_id)

@@ -11,7 +11,7 @@ is ordered steps: what to send (`Ask`, `Fetch`, `Resend`) and what to report (`A
   failed only once it can no longer arrive (`proves_absence`).
 - An amendment only lowers the quantity, at the same queue position: an order with a smaller quantity at the exchange
   was amended; one with the full quantity was not, once a query proves that the request can no longer arrive. The order
-  is open meanwhile, and its cancel waits for nothing.
+  is open meanwhile, and can be cancelled at any time.
 - An order that was presumed gone and reappears is cancelled, and its fills are booked as those of an earlier run.
 """
 
@@ -176,7 +176,7 @@ class OrderStates:
             self._steps.append(Ask(order))
 
     def amended(self, order: LiveOrder, qty: str, seen: OrderSeen) -> None:
-        """Handle the response to a successful amendment to *qty*; one that does not show it proves nothing."""
+        """Handle the response to a successful amendment to *qty*; without the new quantity it is inconclusive."""
         self.seen(seen)
         self.amend_unknown(order, qty)
 

@@ -27,7 +27,7 @@ from mm.market_data.rate_budget import retry_after_s
 
 _CONNECTIONS = 32
 _CONNECT_TIMEOUT_S = 3.0
-_NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ class RestApi:
             async with self._free:
                 verb, target, headers = self._signed(method, stamped)
                 response = await self._client.request(verb, target, headers=headers)
-        except _NEVER_LEFT as error:
+        except _NOT_SENT as error:
             done(self._nothing(Fate.UNSENT, NO_CONNECTION, error, sent_us))
             return
         except httpx.HTTPError as error:

@@ -55,7 +55,7 @@ STEP_S = 0.002  # interval of checks for due events while nothing arrives
 FINER = 1_000  # lots per quantity step: recorded books have finer quantities than the step
 _BOOK_LEVELS = 5
 _RETRY_S = 1.0
-_SAY_EVERY = 60  # attempts with the same cause between two warnings
+_WARN_EVERY = 60  # attempts with the same cause between two warnings
 UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 """OpenSSL's text in the cause of a request that failed by its certificate."""
 
@@ -194,12 +194,12 @@ async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") 
 
 
 async def _until(
-    rest: "RestClient", symbol: str, log: "Logger", ask: Callable[[], Any], kind: type[Any]
+    rest: "RestClient", symbol: str, log: "Logger", query: Callable[[], Any], kind: type[Any]
 ) -> tuple[int, Any]:
     """Return the arrival time and the content of a response of *kind*."""
     decoder, last_cause, tried = rest.venue.decoder(symbol, Grid()), "", 0
     while True:
-        answer: Answer = await ask()
+        answer: Answer = await query()
         cause = answer.cause
         if cause is None:
             try:
@@ -215,7 +215,7 @@ async def _until(
         if answer.status == 400:
             reply = answer.body[:200].decode(errors="replace")
             raise UsageError(f"--symbol (SYMBOL) {symbol!r} is not known: {answer.url} responded {reply}")
-        if cause != last_cause or tried % _SAY_EVERY == 0:
+        if cause != last_cause or tried % _WARN_EVERY == 0:
             last_cause = cause
             log.warning("exchange_silent", url=answer.url, cause=cause, tried_again_after_s=_RETRY_S)
         tried += 1
@@ -260,15 +260,15 @@ class PaperPlay:
         events = tuple(events)
         if not self._keeps_best:
             self.exchange.feed(events)
-        for one in events if self._keeps_best else ():
-            self.exchange.feed((one,))
+        for event in events if self._keeps_best else ():
+            self.exchange.feed((event,))
             bid, ask, *lots = self.exchange.best
             found = bid, ask, *(lots if self._reference == "micro" else (0, 0))
             if found != tuple(self._best[-4:]):
-                self._best.extend((one.us, *found))
-        for one in events if self._uses_prints else ():
-            if one.kind == TRADE:
-                self._prints.extend((one.us, one.exch_us, *one.rows[0][:2]))
+                self._best.extend((event.us, *found))
+        for event in events if self._uses_prints else ():
+            if event.kind == TRADE:
+                self._prints.extend((event.us, event.exch_us, *event.rows[0][:2]))
 
     def advance(self, until_us: int) -> None:
         """Play everything due up to an instant."""
@@ -349,7 +349,7 @@ class ShadowFollower:
             self.lags.note()
 
     def ended(self) -> None:
-        """Play what is due at the last instant; no more events follow."""
+        """Process everything due at the last instant; no more events follow."""
         if self._feed is not None:
             self.end_us = self._feed.now_us
             self._feed.advance(self.end_us)

@@ -14,7 +14,7 @@ _KINDS = {"int": "BIGINT", "text": "TEXT", "decimal": "NUMERIC", "json": "JSON"}
 _SYMBOL_LOCK = 0x6D6D  # serialises processes that follow one symbol
 _CREATE_LOCK = 0x6D6D5F7374617465  # concurrent creation of the same table fails
 # Timeouts for an unavailable server: an unresponsive host is given up after some ten seconds.
-_PATIENCE: dict[str, Any] = {
+_TIMEOUTS: dict[str, Any] = {
     "connect_timeout": 3,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -52,7 +52,7 @@ class PostgresState:
 
         self.close()
         with self._reconnecting():
-            self._connection = psycopg.connect(self._url, autocommit=True, application_name="mm", **_PATIENCE)
+            self._connection = psycopg.connect(self._url, autocommit=True, application_name="mm", **_TIMEOUTS)
         with self._transaction() as connection:
             if not self._complete(connection):
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_CREATE_LOCK,))

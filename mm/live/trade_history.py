@@ -1,6 +1,6 @@
 """The state left by earlier runs of a symbol: orders, position, the account at the start of the ledger, equity marks.
 
-The audit logs are the authority. Only what no log has, the equity at the start of the day and its peak, is in a
+The audit logs are authoritative. Only the equity at the start of the day and its peak, which no log contains, are in a
 separate small file, ``<out>/risk/<SYMBOL>.equity.json``.
 """
 
@@ -25,7 +25,7 @@ ACCOUNT = "account"
 """Field of the ``params`` row with the account at the start of the ledger."""
 MARKS_EVERY_US = 5 * US_PER_S
 _QUARTER_US = 900 * US_PER_S
-_SPOILING = ("breach", "kill")  # rows that exclude a day from a size ramp
+_DISQUALIFYING = ("breach", "kill")  # rows that exclude a day from a size ramp
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class RunHistory:
     def clean_days(self) -> int:
         """Days before the current one without a breach, since the last breach; 0 if that was today."""
         clean, today = 0, day_of(self.us)
-        for day, spared in sorted(self.days.items()):
-            clean = clean + (day < today) if spared else 0
+        for day, unbreached in sorted(self.days.items()):
+            clean = clean + (day < today) if unbreached else 0
         return clean
 
     def keep(self, folder: Path, venue: str) -> str:
@@ -120,7 +120,7 @@ def read_history(
         for row in read_rows(path):
             books.take(row, Changes())
             day = _day_of_quarter(row["us"] // _QUARTER_US)
-            days[day] = days.get(day, True) and row["type"] not in _SPOILING
+            days[day] = days.get(day, True) and row["type"] not in _DISQUALIFYING
             if begin is None and row["type"] == "params" and ACCOUNT in row:
                 begin = _begin_of(row[ACCOUNT], path)
     return RunHistory(books, begin, days, us, ends)

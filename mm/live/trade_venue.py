@@ -1,6 +1,4 @@
-"""The venues of a trader: the exchange in a box under Binance's protocols or under plain endpoints, Binance's testnet,
-or production, which needs two switches.
-"""
+"""The venues of a trader: exchange in a box, trading interface, Binance's testnet, or production with two switches."""
 
 import re
 from collections.abc import Mapping

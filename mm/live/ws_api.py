@@ -271,7 +271,7 @@ class WsApi:
                 return why
             self.up = self._was_up = True
             self._watcher.connected()
-            idle = asyncio.create_task(self._keep_asking(link))
+            idle = asyncio.create_task(self._keep_alive(link))
             await link.changed.wait()
             return self._given_up or link.ending()[1]
         except (OSError, WebSocketException) as error:
@@ -328,7 +328,7 @@ class WsApi:
             server_us = exchange_us(SERVER_TIME.decode(answer.result).serverTime)
             self._clock.measured(sent_us, server_us, answer.us)
 
-    async def _keep_asking(self, link: ApiLink) -> None:
+    async def _keep_alive(self, link: ApiLink) -> None:
         """Request the time after a period without data: this detects dead connections, and measures the clock."""
         while True:
             await asyncio.sleep(IDLE_S)

@@ -313,10 +313,10 @@ def used_parameters(summary: Summary) -> list[Row]:
     def take(model: Mapping[str, Any]) -> None:
         for name, value in model["parameters"].items():
             if name == "gamma" and value == "auto":
-                continue  # its median stands above
+                continue  # its median is shown above
             given = fit.get(name) if value == "fit" else None
-            said = {"fit": "fit", "tape": "of the tape", "touch": "touch, of the displayed spread"}
-            text = short_value(said.get(value, value)) if given is None else f"{number(given)} (fit)"
+            labels = {"fit": "fit", "tape": "of the tape", "touch": "touch, of the displayed spread"}
+            text = short_value(labels.get(value, value)) if given is None else f"{number(given)} (fit)"
             rows.append((f"{name}, {model['model']}", text))
         for inner in model.get("inner", ()):
             take(inner)

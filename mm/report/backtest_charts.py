@@ -97,7 +97,7 @@ def _fills_of(run: "RunColumns", word: str, sign: int, kind: str, tick: float) -
 
 
 def bare(marks: Marks) -> Marks:
-    """Return *marks* without their tips, to be counted."""
+    """Return *marks* without their tooltips, to be counted."""
     return Marks(marks.name, marks.kind, marks.side, marks.us, np.zeros(len(marks.us)), 1.0, stop=False)
 
 
@@ -111,9 +111,9 @@ def _price_panel(run: "RunColumns", course: Course, marks: Sequence[Marks], quot
             lines.append(Line(f"best {name}", f"touch {name}", *_within(course, market.us, values), tick))
         prints = [_prints_of(market.prints[sign], sign, kind, tick) for _, sign, kind, _ in SIDES]
     quotes = [
-        Stays(f"our {name}", f"quote {name}", stood.us, stood.until_us, stood.price, tick)
+        Stays(f"our {name}", f"quote {name}", resting.us, resting.until_us, resting.price, tick)
         for _, sign, _, name in SIDES
-        if len((stood := run.quotes[sign]).us)
+        if len((resting := run.quotes[sign]).us)
     ]
     every = [*marks, *prints, *_refused_of(run, tick)]
     picture = _price_picture(run, course, (us, mid), every)
@@ -187,7 +187,7 @@ def _counts_picture(run: "RunColumns", course: Course) -> str:
 
 
 def count(value: float) -> str:
-    """Return the size of a whole number, and nothing for any other: an axis of counts has no halves."""
+    """Return the absolute value of a whole number as text, else an empty text: an axis of counts has no halves."""
     return short(abs(value)) if value == round(value) else ""
 
 
@@ -242,7 +242,7 @@ def _rate_panels(run: "RunColumns", course: Course) -> list[Panel]:
 
 
 def _held(pieces: "Sequence[IntensityPiece]", column: str, course: Course) -> tuple["Instants", "Floats"]:
-    """Return a number of the *pieces* as a step function over the whole course, NaN if none was in force."""
+    """Return a parameter of the *pieces* as a step function over the whole course, NaN if none was in force."""
     rows: list[tuple[int, float]] = [(int(course.us[0]), np.nan)]
     for piece in pieces:
         rows += [(max(piece.start_us, rows[-1][0]), getattr(piece, column)), (piece.end_us, np.nan)]
@@ -253,7 +253,7 @@ def _held(pieces: "Sequence[IntensityPiece]", column: str, course: Course) -> tu
 
 
 def rolling_card(run: "RunColumns") -> str:
-    """Return the annual Sharpe ratio of the hour before each minute; empty for a run of at most an hour."""
+    """Return the annualised Sharpe ratio of the hour before each minute; empty for a run of at most an hour."""
     us = np.asarray(run.state["recv_us"], dtype=np.int64)
     equity = np.asarray(run.state["equity"], dtype=np.float64)
     ends, ratio = rolling_sharpe(us, equity, ~np.isnan(equity))

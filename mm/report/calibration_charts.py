@@ -35,7 +35,7 @@ BOTH = (("buy", "bids, hit by sellers"), ("sell", "asks, hit by buyers"))
 SIDES = ((1, "buy", "bid"), (-1, "sell", "ask"))
 MOST_RESIDUALS = 60  # maximum number of distances drawn
 NUDGE = 0.06  # ticks between the points of the two sides
-LEAST_DECADES = 0.5  # beyond the estimates of A for intervals on its chart
+LEAST_DECADES = 0.5  # minimum room for intervals beyond the estimates of A on its chart
 TINY = 1e-300  # minimum end of an interval, so that it has a logarithm
 Pieces = Sequence[tuple[int, int, "PoissonFit"]]
 
@@ -59,9 +59,9 @@ def distances_card(measured: "Measured", fit: "PoissonFit") -> str:
         bars = (drawn[1], drawn[2])
         points.append(Marks(name, f"whisker {kind}".strip(), 1, us, drawn[0], 1e-5, tip, "whisker", bars, stop=False))
     found, band = curves(fit, far / 1.04)
-    for one in found:
-        inside = np.where((one.rate < low) | (one.rate > high), np.nan, one.rate)
-        lines.append(Line(one.name, one.kind, places(one.delta_ticks), inside, 1e-5, straight=True))
+    for curve in found:
+        inside = np.where((curve.rate < low) | (curve.rate > high), np.nan, curve.rate)
+        lines.append(Line(curve.name, curve.kind, places(curve.delta_ticks), inside, 1e-5, straight=True))
     for end in () if band is None else band[1:]:
         inside = np.where((end < low) | (end > high), np.nan, end)
         lines.append(Line("", "faint", places(band[0] if band else end), inside, 1e-5, straight=True))
@@ -80,8 +80,8 @@ def residual_panel(rows: Residuals, part: ChartPart) -> Panel:
     z, delta = rows.standardised[at], rows.delta_ticks[at]
     half = _bar_width(delta) / 2
     bars = [
-        Stays(name, kind, places(delta[some] - half), places(delta[some] + half), z[some], 1e-4, bars=True)
-        for name, kind, some in (("more than fitted", "buy", z >= 0), ("fewer", "sell", z < 0))
+        Stays(name, kind, places(delta[rows_of] - half), places(delta[rows_of] + half), z[rows_of], 1e-4, bars=True)
+        for name, kind, rows_of in (("more than fitted", "buy", z >= 0), ("fewer", "sell", z < 0))
     ]
     ends = places(np.array([0.0, 2.0 * max(1.0, float(delta.max(initial=0.0)))]))
     levels = [Line("", "dash", ends, np.full(2, value), 1.0, straight=True) for value in (-2.0, 2.0)]
@@ -136,7 +136,7 @@ def curve_part(points: Points | None, fit: "PoissonFit") -> ChartPart:
 
 
 def _reference(fit: "PoissonFit") -> str:
-    """Return a further sentence about other references; empty if none was compared."""
+    """Return a sentence on the choice of the reference price; empty if none was compared."""
     choice = fit.reference_choice
     return "" if choice is None else f" Counted from the {fit.reference}: {escape(choice.why)}."
 

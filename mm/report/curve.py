@@ -39,7 +39,7 @@ class RateCurve:
     Attributes:
         name: Name in the legend; HTML.
         kind: Its class in the style sheet.
-        delta_ticks: Distances, rising.
+        delta_ticks: Distances, ascending.
         rate: log10 of fills per second at each.
     """
 
@@ -109,7 +109,7 @@ def curve_card(fit: "PoissonFit") -> str:
 
 
 def _table(fit: "PoissonFit", states: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield one row per distance, nearest first, and beyond the first dozen for fewer and fewer of them."""
+    """Yield one row per distance, nearest first; beyond the first dozen, for progressively fewer distances."""
     by_state = {name: {one.delta_ticks: one for one in _rows(fit, name)} for name in states}
     rows = _rows(fit, ANY_SPREAD)
     ahead = np.geomspace(MOST_ROWS, max(len(rows), MOST_ROWS), 9).astype(int) - 1

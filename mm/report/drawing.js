@@ -1,6 +1,6 @@
-// Draw the charts of a timeline as SVG, for the span that zoom.js chooses; marks.js draws what is no line.
+// Draw the charts of a timeline as SVG, for the span selected in zoom.js; marks.js draws everything but step lines.
 
-// What is looked at, from a to b, in pictures of a width; and the instant under the pointer, if it is over one.
+// The visible span, from a to b, the width of the pictures, and the instant under the pointer, if it is over one.
 
 let [a, b, width, LEFT] = [0, END, 1072, LEAST_LEFT];
 let cursor = null;
@@ -8,7 +8,7 @@ const across = (t) => LEFT + ((t - a) / (b - a)) * (width - LEFT - RIGHT);
 const instant = (x) => a + ((x - LEFT) / (width - LEFT - RIGHT)) * (b - a);
 const within = (t) => Math.min(b, Math.max(a, t));
 
-// What a line of a panel begins with: its first known value from an instant on, where the panel shows changes.
+// Return the value subtracted from a line: if the panel shows changes, its first known visible value; else 0.
 function base(panel, line) {
   if (!panel.since) return 0;
   let i = Math.max(0, upTo(line.t, a) - 1);
@@ -16,9 +16,9 @@ function base(panel, line) {
   return line.v[i] ?? 0;
 }
 
-const shown = (one) => !one.hidden; // a click on its name hides it, and shows it again
+const shown = (one) => !one.hidden; // a click on its name toggles it
 
-// The least and the greatest value in sight of a panel, and some room.
+// Return the smallest and the largest visible value of a panel, with a margin.
 function range(panel) {
   let [low, high] = panel.zero ? [0, 0] : [Infinity, -Infinity];
   const take = (v) => {
@@ -47,14 +47,14 @@ const path = (kind, d) => (d ? `<path class="${kind}" d="${d}"/>` : "");
 const text = (kind, x, y, words) => `<text class="${kind}" x="${x.toFixed(1)}" y="${y.toFixed(1)}">${words}</text>`;
 function number(value, digits, least = digits) {
   const label = (value || 0).toLocaleString("en-US", { minimumFractionDigits: least, maximumFractionDigits: digits });
-  return /[1-9]/.test(label) ? label.replace("-", "−") : label.replace("-", ""); // nothing is less than nothing
+  return /[1-9]/.test(label) ? label.replace("-", "−") : label.replace("-", ""); // no minus sign for zero
 }
 const exact = (value, unit) => (Number.isNaN(value) ? "–" : number(value, decimals(unit), 0));
 const rounded = (value, digits) => String(Number(value.toPrecision(digits))).replace("-", "−");
-// A value of a panel in words; a logarithm stands for its power of ten.
+// Return a value of a panel as text; a logarithm is shown as its power of ten.
 const said = (panel, value, unit) => (panel.log && !Number.isNaN(value) ? rounded(10 ** value, 4) : exact(value, unit));
 
-// A line that holds each value until the next one; where there are many, least and greatest of every two pixels.
+// Return a step line; if there are many values, the minimum and maximum of every two pixels.
 function steps(line, from, up) {
   if (line.straight) return straight(line, up);
   const [first, last] = [Math.max(0, upTo(line.t, a) - 1), upTo(line.t, b)];
@@ -85,14 +85,14 @@ function steps(line, from, up) {
 const scale = (panel, [low, high]) => (value) =>
   (panel.height - BOTTOM - ((value - low) / (high - low)) * (panel.height - TOP - BOTTOM)).toFixed(1);
 
-// The distance of round values, of which there are so many or fewer between two.
+// Return the distance between round values, so that at most *most* steps fit between two values.
 function roundStep(low, high, most) {
   const raw = (high - low) / most;
   const power = 10 ** Math.floor(Math.log10(raw));
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= raw * 0.999);
 }
 
-// Where the rules of a panel are, and what stands beside them; counts have one on either side of zero.
+// Return the values of a panel's rules and their labels; counts have one on either side of zero.
 function rules(panel) {
   const [low, high] = panel.ends;
   if (panel.counts) {
@@ -120,7 +120,7 @@ const iso = (t) => new Date(Math.round(data.from + t)).toISOString();
 
 const date = (ms) => new Date(ms).toLocaleString("en-GB", { day: "2-digit", month: "short", timeZone: "UTC" });
 
-// The place of an instant on an axis of numbers, and in words; of an axis of names, the nearest of them.
+// The position of an instant on an axis of numbers, and as text; on an axis of names, the nearest name.
 const numberAt = (t) => ((data.from + t) / 1000) * data.per;
 const nameAt = (t) => data.names[Math.min(data.names.length - 1, Math.max(0, Math.round(numberAt(t))))];
 function where(t) {
@@ -139,7 +139,7 @@ function numberAxis(panel) {
   return marks;
 }
 
-// Short names that have no room stand at every second place, or fewer; long ones are cut.
+// If short names have no room, only every second one, or fewer, is shown; long names are cut.
 function nameAxis(panel) {
   const letters = Math.min(9, Math.max(...data.names.map((name) => name.length)));
   const place = across(1000) - across(0);
@@ -165,7 +165,7 @@ function timeAxis(panel) {
     const label = day ? date(i * step) : instant.slice(11, step < 1000 ? 21 : step < 60000 ? 19 : 16);
     const x = across(i * step - data.from);
     const y = panel.height - BOTTOM;
-    const middle = Math.min(x, width - 3.4 * label.length); // the last one would hang over
+    const middle = Math.min(x, width - 3.4 * label.length); // keeps the last one inside the picture
     marks += path("rule", `M${x.toFixed(1)} ${y}v4`) + text("tick mid", middle, y + 17, label);
   }
   return marks;
@@ -182,7 +182,7 @@ function shade(panel) {
   return path("off", d);
 }
 
-// Sets what a panel shows of its values, before it is known how wide the widest number on an axis is.
+// Set the range, scale and rules of a panel; the left margin depends on the widest label of all panels.
 function measure(panel) {
   panel.found = panel.counts ? counted(panel) : [];
   panel.most = Math.max(1, ...panel.found.flat());
@@ -237,7 +237,7 @@ function lasting(ms) {
   return hours ? `${hours} h ${two(minutes)} min` : `${minutes} min ${two(rest)} s`;
 }
 
-// The line under the pointer, and what every chart says at that instant, or else at the right edge.
+// Draw the line under the pointer, and show the values of every chart at that instant, or else at the right edge.
 function point() {
   const at = cursor ?? b;
   const x = cursor === null ? "" : `M${across(at).toFixed(1)} ${TOP}V`;
@@ -248,7 +248,7 @@ function point() {
     });
     panel.reads("stays").forEach((read, i) => {
       const [stays, now] = [panel.stays[i], []];
-      const at = cursor ?? b - 1e-3; // what ends at the right edge is still told there
+      const at = cursor ?? b - 1e-3; // a span that ends at the right edge is still shown
       for (let k = upTo(stays.reach, at), n = upTo(stays.t, at); k < n; k++) {
         if (stays.until[k] > at) now.push(stays.v[k]);
       }
@@ -262,7 +262,7 @@ function point() {
   }
 }
 
-// The tip of the mark nearest to a place of a panel's picture, if one is near.
+// Show the tooltip of the mark nearest to a position in a panel's picture, if one is near.
 function tell(panel, x, y) {
   let [near, found] = [12, null];
   for (const marks of panel.counts ? [] : panel.marks.filter(shown)) {

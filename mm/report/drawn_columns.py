@@ -1,6 +1,6 @@
-"""The columns of a chart in the form of a page: whole units, packed, and thinned if there are many rows.
+"""The columns of a chart as stored in a page: integers of a unit, packed, and thinned if there are many rows.
 
-All rows near a fill stay, and of the others the extremes of equal shares of the rows.
+All rows near a fill are kept, and of the others the extremes of equal shares of the rows.
 """
 
 from base64 import b64encode
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     Rows = NDArray[np.intp]
     Ranks = NDArray[np.uint8]
 
-CLOSE_S = (1, 2, 5, 10, 30, 60)  # spans around fills in which all rows stay, if that is at most half
+CLOSE_S = (1, 2, 5, 10, 30, 60)  # spans around fills in which all rows are kept, if that is at most half
 _SPANS_US = np.array(CLOSE_S, np.int64) * US_PER_S
 
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """Whole units of a step, converted to floats when indexed: few of a million prints are.
+    """Whole units of a step, converted to floats when indexed: only few of a million prints are drawn.
 
     Attributes:
         units: Numbers of units.
@@ -51,10 +51,10 @@ class Units:
 
 
 class Near:
-    """Instants around which all rows stay, and the closeness of each series' rows to them, computed once per series.
+    """Instants around which all rows are kept, and the closeness of rows to them, computed once per series.
 
     Args:
-        us: The instants, rising.
+        us: The instants, ascending.
     """
 
     def __init__(self, us: "Instants") -> None:
@@ -77,9 +77,9 @@ def drawn_rows(us: "Instants", most: int, near: "Near", thin: "Callable[[Ranks, 
     """Return about *most* rows of a series to draw.
 
     Args:
-        us: Their instants, rising.
-        most: Number of rows; if there are no more, all stay.
-        near: Instants around which all rows stay, within the longest span of `CLOSE_S` that takes at most half.
+        us: Their instants, ascending.
+        most: Number of rows; if there are no more, all are kept.
+        near: Instants around which all rows are kept, within the longest span of `CLOSE_S` that takes at most half.
         thin: Returns at most a given number of the rows of a given rank or more.
     """
     if len(us) <= most:
@@ -124,7 +124,7 @@ _JSON = '{"bytes":%d,"steps":"%s","at":"%s","far":"%s"}'
 
 
 def packed(numbers: "Ints") -> Packed:
-    """Return *numbers* in the form of a page."""
+    """Return *numbers* as packed differences."""
     return Packed(*packed_steps(numbers))
 
 

@@ -1,4 +1,4 @@
-"""Common parts of all pages: the document, cards, tiles, tables, and the command that makes the page again."""
+"""Common parts of all pages: the document, cards, tiles, tables, and the command that reproduces the page."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 
 @dataclass(frozen=True)
 class About:
-    """Facts about a run beside its numbers.
+    """Metadata of a run.
 
     Attributes:
         command: The exact command, as a list of words; empty without one (a notebook).
@@ -47,7 +47,7 @@ class About:
 
 
 def document(title: str, parts: Sequence[str], script: str = "") -> str:
-    """Return a self-contained HTML file that may request nothing; empty *parts* are omitted.
+    """Return a self-contained HTML file that makes no requests; empty *parts* are omitted.
 
     Args:
         title: Title of the window.

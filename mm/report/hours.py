@@ -48,22 +48,22 @@ class HoursOfDay:
     @classmethod
     def of(cls, run: RunColumns) -> "HoursOfDay":
         """Return the hours of a run that has state rows."""
-        fills, went = run.fills, run.course
+        fills, account = run.fills, run.course
         us, side = np.asarray(fills["recv_us"], dtype=np.int64), np.asarray(fills["side"])
         price, mid = (np.asarray(fills[name], dtype=np.float64) for name in ("price", "mid"))
         sign, hour = np.where(side == "BUY", 1.0, -1.0), _hour(us)
-        known = np.flatnonzero(~np.isnan(went.equity))
-        gained = np.diff(went.equity[known])
+        known = np.flatnonzero(~np.isnan(account.equity))
+        gained = np.diff(account.equity[known])
         at_once, _ = _mean(hour, sign * (mid - price))
         later, later_se = _mean(hour, sign * (run.later(us + HORIZON_S * US_PER_S) - price))
         return cls(
             buys=np.bincount(hour[sign > 0], minlength=HOURS),
             sells=np.bincount(hour[sign < 0], minlength=HOURS),
-            pnl=np.asarray(np.bincount(_hour(went.us[known[1:]]), gained, minlength=HOURS), dtype=np.float64),
+            pnl=np.asarray(np.bincount(_hour(account.us[known[1:]]), gained, minlength=HOURS), dtype=np.float64),
             at_once=at_once,
             later=later,
             later_se=later_se,
-            seen=np.bincount(_hour(went.us), minlength=HOURS) > 0,
+            seen=np.bincount(_hour(account.us), minlength=HOURS) > 0,
         )
 
 

@@ -1,6 +1,6 @@
-// Draw what is no line: marks, quotes and bars.
+// Draw marks, quotes, bars and polylines.
 
-// Calls a function with the row of each mark, or each quote, in sight.
+// Call a function with the row of each visible mark, or quote.
 function eachMark(marks, use) {
   for (let i = upTo(marks.t, a - 1e-9), n = upTo(marks.t, b); i < n; i++) use(i);
 }
@@ -8,7 +8,7 @@ function eachStay(stays, use) {
   for (let i = upTo(stays.reach, a), n = upTo(stays.t, b); i < n; i++) if (stays.until[i] > a) use(i);
 }
 
-// Quotes, each where and while it stood; where there are many, their least and greatest of every pixel.
+// Return quotes as lines at their price over their resting time; if there are many, minimum and maximum per pixel.
 function standing(stays, up) {
   let seen = 0;
   eachStay(stays, () => seen++);
@@ -31,13 +31,13 @@ function standing(stays, up) {
   return path(`${stays.kind} many`, d);
 }
 
-// A polyline: the points in sight, and the line's values at both edges.
+// Return a polyline: the visible points, and the line's values at both edges.
 function straight(line, up) {
   const [first, last] = [Math.max(0, upTo(line.t, a) - 1), Math.min(line.t.length - 1, upTo(line.t, b))];
   let [d, pen] = ["", "M"];
   for (let i = first; i <= last; i++) {
     const t = within(line.t[i]);
-    const next = line.t[i] < t ? i + 1 : line.t[i] > t ? i - 1 : i; // the other end of a piece that leaves the picture
+    const next = line.t[i] < t ? i + 1 : line.t[i] > t ? i - 1 : i; // the other end of a segment that crosses the edge
     const share = next === i || !(next in line.t) ? 0 : (t - line.t[i]) / (line.t[next] - line.t[i]);
     const v = share ? line.v[i] + share * (line.v[next] - line.v[i]) : line.v[i];
     if (Number.isNaN(v)) pen = "M";
@@ -49,7 +49,7 @@ function straight(line, up) {
   return path(line.kind, d);
 }
 
-// Bars from zero, each over the time it stands for.
+// Return bars from zero, each over its span of time.
 function bars(stays, up) {
   let d = "";
   eachStay(stays, (i) => {
@@ -66,7 +66,7 @@ const SHAPES = {
   dot: () => (x, y) => `M${x} ${y}h.01`,
 };
 
-// Marks at their values: each by its shape where they are few, else a dot for each pixel that has one.
+// Return marks at their values: each with its shape if there are few, else a dot for each pixel that has one.
 function drawn(marks, up, few) {
   if (marks.shape === "whisker") return whiskers(marks, up);
   const places = new Set();
@@ -78,7 +78,7 @@ function drawn(marks, up, few) {
   return path(kind, [...places].map((place) => shape(...place.split(" ").map(Number))).join(""));
 }
 
-// Points with error bars.
+// Return points with error bars.
 function whiskers(marks, up) {
   let [d, points] = ["", ""];
   eachMark(marks, (i) => {
@@ -91,7 +91,7 @@ function whiskers(marks, up) {
   return points && `<g class="${marks.kind}">${path("", d)}${points}</g>`;
 }
 
-// How many marks there are in each stretch of a few pixels: the first kind upwards, the second downwards.
+// Return the number of marks per bin of a few pixels, for each kind: the first upwards, the second downwards.
 function counted(panel) {
   const bins = Math.max(1, Math.round((width - LEFT - RIGHT) / 6));
   return panel.marks.filter(shown).map((marks) => {

@@ -105,7 +105,7 @@ class RefusedOrders:
     """Refused orders.
 
     Attributes:
-        us: Instants of refusal, rising.
+        us: Instants of refusal, ascending.
         side: +1 buy, -1 sell.
         price: Price, in quote asset.
         reason: Reason in a word.
@@ -149,7 +149,7 @@ class RunColumns:
 
     @cached_property
     def course(self) -> "Course":
-        """The state rows over time."""
+        """The account at each state row."""
         return course(self)
 
     def later(self, us: "Instants") -> "Floats":
@@ -330,11 +330,11 @@ PAUSE_US = 60 * US_PER_S
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """The state rows over time, NaN without a valid book or recorded data.
+    """The account at each state row, NaN without a valid book or recorded data.
 
     Attributes:
-        us: Instants, rising.
-        inventory: Base asset held.
+        us: Instants, ascending.
+        inventory: Inventory, in base asset.
         equity: Marked equity, as change since its first value, or NaN.
         spread: Spread captured up to each instant, in quote asset.
         fees: Fees paid up to each instant.
@@ -358,7 +358,7 @@ class Course:
 
 
 def course(run: "RunColumns") -> Course:
-    """Return the state rows as a course.
+    """Return the account at each state row.
 
     Marks in excluded stretches are stale and are not shown; a pause of more than a minute also becomes a hole.
     """

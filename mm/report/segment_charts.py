@@ -142,7 +142,7 @@ def _held(rows: "SegmentRows", name: str, kind: str, value: "Floats") -> Line:
     """Return a step line with the value of each segment from its start to its end."""
     start, end = (rows.numbers[one].astype(np.int64) for one in ("start_us", "end_us"))
     us, values = np.stack([start, end], axis=1).ravel(), np.stack([value, np.full(len(value), np.nan)], axis=1).ravel()
-    kept = np.append(us[1:] != us[:-1], True)  # an end that is the start of the next one
+    kept = np.append(us[1:] != us[:-1], True)  # drops an end that is also the start of the next segment
     return Line(name, kind, us[kept], values[kept], unit_of(value))
 
 

@@ -1,4 +1,4 @@
-// Sort the rows of a grid by the column whose head is clicked: numbers as numbers, words and instants as words.
+// Sort the rows of a grid by the column whose head is clicked: numbers by value, words and instants as text.
 
 const amount = (cell) => {
   const found = cell.textContent.replaceAll(",", "").replaceAll("−", "-").match(/^[+-]?\d+(\.\d+)?(e[+-]?\d+)?(?![\w:.-])/);

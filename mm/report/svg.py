@@ -106,7 +106,7 @@ class Plot:
         return "".join(marks)
 
     def path(self, x: "Floats", y: "Floats", kind: str) -> str:
-        """Return a line through points of rising x; NaN splits it."""
+        """Return a line through points of ascending x; NaN splits it."""
         pieces, pen = [], "M"
         for a, b in zip(self.across(x).tolist(), self.up(y).tolist(), strict=True):
             if math.isnan(b):
@@ -136,7 +136,7 @@ class Plot:
         )
 
     def level(self, value: float, kind: str = "dash") -> str:
-        """Return a horizontal line at a *value*."""
+        """Return a horizontal line at *value*."""
         return f'<path class="{kind}" d="M{LEFT} {float(self.up(value)):.1f}H{self.width - RIGHT}"/>'
 
     def names(self, texts: Sequence[str], most: int) -> str:

@@ -110,7 +110,7 @@ def spread(rows: Sequence[Row], by_chance: float | None) -> str:
 
 @dataclass(frozen=True)
 class PastChoice:
-    """PnL over time of the walk-forward of the choice.
+    """PnL over time of the walk-forward that trades the trial that was best so far.
 
     Attributes:
         start_us: Start of each period from the first choice on.
@@ -124,7 +124,7 @@ class PastChoice:
     def of(
         cls, content: Mapping[str, Any], start_us: "Floats", columns: Sequence[int], pnl: "Floats"
     ) -> "PastChoice | None":
-        """Return the course of a sweep's ``walkforward``; None without one."""
+        """Return the PnL path of a sweep's ``walkforward``; None without one."""
         ahead = content["walkforward"]
         if ahead is None:
             return None
@@ -136,7 +136,7 @@ class PastChoice:
 def courses(
     start_us: "Floats", pnl: "Floats", columns: Sequence[int], best: int | None, chosen: PastChoice | None
 ) -> str:
-    """Return the PnL of the trials over time, with the best one and the walk-forward of the choice in front."""
+    """Return the PnL of the trials over time, with the best one and the walk-forward (`PastChoice`) in front."""
     totals = np.cumsum(pnl, axis=0)
     shown = list(range(totals.shape[1]))[:: max(1, totals.shape[1] // MOST_COURSES)]
     front = columns.index(best) if best in columns else None
@@ -156,7 +156,7 @@ def courses(
 def course_lines(
     start_us: "Floats", pnl: "Floats", columns: Sequence[int], best: int | None, chosen: PastChoice | None
 ) -> list[Line]:
-    """Return the same as lines that zoom, at the end of each period."""
+    """Return the lines of `courses` for a zoomable chart, with values at the end of each period."""
     totals, us = np.cumsum(pnl, axis=0), start_us.astype(np.int64) + PERIOD_US
     unit = unit_of(totals)
     front = columns.index(best) if best in columns else None

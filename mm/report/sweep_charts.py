@@ -84,8 +84,8 @@ class PointsChart:
         rows = [row for row in rows if row[axis["name"]] in labels]  # a model may not take the axis: GRID_UNFIT
         if not rows:
             return nothing("No point with a result takes this axis.")
-        beside = self._offset_of_equals(rows, axis)
-        x = np.array([labels.index(row[axis["name"]]) + beside[_others(row, self.axes, axis)] for row in rows])
+        offset = self._offset_of_equals(rows, axis)
+        x = np.array([labels.index(row[axis["name"]]) + offset[_others(row, self.axes, axis)] for row in rows])
         order = np.argsort(x, kind="stable")
         ranked = [rows[i] for i in order.tolist()]
         panels = [self._panel(ranked, x[order], axis, labels, metric) for metric in self.metrics]
@@ -93,7 +93,7 @@ class PointsChart:
         return timeline(panels, (ends[0], ends[1]), axis=TimelineAxis(axis["name"], stop="", names=labels))
 
     def _offset_of_equals(self, rows: Sequence[Row], axis: Axis) -> dict[tuple[str, ...], float]:
-        """Return the offset of a point from its value, by its values on the other axes: equal ones line up."""
+        """Return the offset of a point from its value, by its values on the other axes: equal ones are aligned."""
         every = list(dict.fromkeys(_others(row, self.axes, axis) for row in sorted(rows, key=lambda row: row["point"])))
         step = 2 * _BESIDE / max(1, len(every) - 1) if len(every) > 1 else 0.0
         return {one: (place - (len(every) - 1) / 2) * step for place, one in enumerate(every)}

@@ -1,8 +1,8 @@
 """Charts over a common span of time, or of numbers, that zoom together: static pictures, and data to redraw them.
 
-Without scripts a reader sees the pictures. With scripts, `drawing.js` redraws them from the data for the span that the
+Without scripts the page shows the pictures. With scripts, `drawing.js` redraws them from the data for the span that the
 reader selects with `zoom.js`. Data too large for a page are thinned by one rule (`drawn_rows`): all rows near a fill
-stay, and of the others the extremes of equal shares of the rows.
+are kept, and of the others the extremes of equal shares of the rows.
 """
 
 import json
@@ -45,7 +45,7 @@ class Line:
     Attributes:
         name: Name in the legend; HTML. Empty: not in the legend; such lines come last.
         kind: Its class in the style sheet.
-        us: Instants, rising.
+        us: Instants, ascending.
         values: Values; NaN for none.
         unit: Values are stored as multiples of it.
         straight: Whether straight lines join the points, instead of steps.
@@ -83,7 +83,7 @@ class Stays:
 
     Attributes:
         name, kind, unit: As in :class:`Line`.
-        us: Start of each span, rising.
+        us: Start of each span, ascending.
         until_us: End of each span.
         values: Values; none is NaN.
         bars: Whether each is drawn as a bar from zero.
@@ -99,7 +99,7 @@ class Stays:
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of spans."""
         return len(self.us)
 
     def thinned(self, most: int, near: "Near") -> "Stays":
@@ -118,7 +118,7 @@ class Marks:
     Attributes:
         name, kind, unit: As in :class:`Line`.
         side: +1 is drawn as an upward triangle, -1 as a downward one.
-        us: Instants, rising.
+        us: Instants, ascending.
         values: Values; none is NaN.
         tip: Contents of the tooltip: a label, and numbers with their unit, or words.
         shape: ``fill`` (a triangle), ``cross``, ``dot``, or ``whisker``: a point with an error bar.
@@ -139,7 +139,7 @@ class Marks:
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of marks."""
         return len(self.us)
 
     @cached_property
@@ -202,12 +202,12 @@ class Panel:
         """
         if self.counts:
             return self
-        few = partial(_few, most=most, near=near)
-        return replace(self, lines=few(self.lines), stays=few(self.stays), marks=few(self.marks))
+        thin = partial(_thinned, most=most, near=near)
+        return replace(self, lines=thin(self.lines), stays=thin(self.stays), marks=thin(self.marks))
 
 
-def _few(several: "Sequence[Any]", *, most: int, near: "Near") -> list[Any]:
-    return [one.thinned(most, near) for one in several]
+def _thinned(series: "Sequence[Any]", *, most: int, near: "Near") -> list[Any]:
+    return [one.thinned(most, near) for one in series]
 
 
 @dataclass(frozen=True, eq=False)

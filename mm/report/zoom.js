@@ -1,4 +1,4 @@
-// Move what drawing.js draws: drag, wheel, keys and buttons choose the span of time; all charts share it.
+// Select the visible span by drag, wheel, keys and buttons; all charts share it.
 
 let waiting = false;
 function look(from, until) {
@@ -20,7 +20,7 @@ function toStop(step) {
   const next = step > 0 ? stops[upTo(stops, middle + 1)] : stops[upTo(stops, middle - 1) - 1];
   if (next === undefined) return;
   around(next, Math.min(b - a, data.close));
-  cursor = next; // so that every chart says what it was then
+  cursor = next; // so that every chart shows its values at that instant
 }
 
 const ACTS = {
@@ -44,7 +44,7 @@ root.addEventListener("keydown", (event) => {
   ACTS[KEYS[event.key]]();
 });
 
-// The names beside a chart hide what they stand for, and show it again.
+// A click on a name in the legend hides or shows its series.
 for (const panel of panels) {
   for (const what of ["line", "stays", "marks"]) {
     panel.reads(what).forEach((read, i) => {
@@ -65,7 +65,7 @@ for (const panel of panels) {
   }
 }
 
-let scrolled = -Infinity; // a page that is being scrolled goes on; only a wheel at rest zooms
+let scrolled = -Infinity; // while the page is being scrolled, the wheel keeps scrolling; otherwise it zooms
 addEventListener("scroll", (event) => { scrolled = event.timeStamp; }, { passive: true });
 let held = null;
 const place = (panel, event) => event.clientX - panel.svg.getBoundingClientRect().left;

@@ -1,6 +1,6 @@
 """The audit log: one row for each intent, request and report of a trader, written before any action that depends on it.
 
-``<out>/audit/<SYMBOL>/<DAY>_<RUN_ID>.ndjson`` has one row a line, chained by hashes (`mm.live.audit_chain`).
+``<out>/audit/<SYMBOL>/<DAY>_<RUN_ID>.ndjson`` has one row per line, chained by hashes (`mm.live.audit_chain`).
 With *sync* a thread writes all waiting rows in one write and forces them to the disk, and `AuditLog.synced` returns
 when a row is on disk: it survives a power cut. Without *sync*, `append` writes the row into the cache of the operating
 system: it survives any end of the process.
@@ -53,7 +53,7 @@ def first_row(path: Path) -> dict[str, Any] | None:
 def logs_of(folder: Path) -> list[Path]:
     """Return the logs in a folder in order of their start; a log without a complete row is left out.
 
-    A log comes after those named in its row 1, whatever the clock was; otherwise the instants of row 1 decide.
+    A log comes after those named in its row 1, regardless of the clock; otherwise the instants of row 1 decide.
 
     Raises:
         BrokenFile: If the row 1 of one cannot be read.

@@ -66,7 +66,7 @@ class RunData:
 
 @dataclass(frozen=True)
 class RunFigures:
-    """The numbers of one run over the common span; quote asset and base asset, ticks where the name says so.
+    """The numbers of one run over the common span, in quote or base asset, or in ticks (names with ``_ticks``).
 
     Attributes:
         kind: ``backtest``, ``shadow`` or ``trade``.

@@ -84,7 +84,7 @@ def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
 
     Args:
         found: The comparison.
-        runs: What was compared, for the chart.
+        runs: Data of the compared runs, for the chart.
     """
     names = [f"{run.kind} {run.run_id}" for run in found.runs]
     span = f"{iso(found.begin_us)} – {iso(found.end_us)}, {duration((found.end_us - found.begin_us) / US_PER_S)}"

@@ -72,7 +72,7 @@ class Gateway:
     Args:
         urls: Addresses of the exchange.
         credentials: Credentials of the account.
-        run: What is traded, and the state of earlier runs.
+        run: Symbol and settings, and the state of earlier runs.
         listener: Receives the reports, always from the event loop, never from inside a call.
         audit: Receives a row for every intent, acknowledgement, fill, end and rejection.
         log: The logger.

@@ -204,6 +204,6 @@ def _code(answer: ApiAnswer) -> int:
 
 
 def _error(part: msgspec.Raw, answer: ApiAnswer, message: str = "") -> WsError:
-    """Return the refusal of one half of a cancel-replace; if it has none of its own, that of the whole."""
+    """Return the error of one half of a cancel-replace; if it has none, that of the whole request."""
     found = WS_ERROR.decode(part) if bytes(part) != b"null" else WsError()
     return found if found.code else WsError(_code(answer), message or answer.message)

@@ -40,7 +40,7 @@ class BusySelector(selectors.DefaultSelector):
     """A selector that polls. Other threads can run meanwhile, since each poll releases the interpreter."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready; an empty list if nothing was within *timeout*, in s (None: no limit)."""
+        """Return the ready files; an empty list if none was ready within *timeout*, in s (None: no limit)."""
         look = super().select
         until_s = None if timeout is None else monotonic() + timeout
         while True:

@@ -2,8 +2,8 @@
 
 Fills, orders, positions and configurations come only from the audit logs (`mm.live.audit_books`), in batches: the
 changes of some rows of one log. With each batch, in the same transaction, a store records its position in the log, and
-refuses a batch that does not begin there. So each row counts once, whatever was interrupted, sent again or written by
-two processes, and a store that was unavailable continues at its position.
+refuses a batch that does not begin there. So each row counts once, despite interruptions, retries or two writing
+processes, and a store that was unavailable continues at its position.
 """
 
 from collections.abc import Mapping, Sequence

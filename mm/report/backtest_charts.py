@@ -216,7 +216,7 @@ def _shade(plot: Plot, run: "RunColumns") -> str:
 
 
 def merged(excluded: "Instants", x: tuple[float, float]) -> list[tuple[float, float]]:
-    """Return the stretches within *x*; neighbours that look like one are merged."""
+    """Return the stretches within *x*; neighbours too close to be distinguished are merged."""
     apart = (x[1] - x[0]) / 1_000
     spans: list[tuple[float, float]] = []
     for first, last in np.clip(excluded, *x).tolist():

@@ -189,7 +189,7 @@ def _moves_chart(moves: Sequence["AdverseMove"]) -> str:
     delta = np.array([row.delta_ticks for row in shown])
     mean = np.array([row.mean_move_ticks for row in shown])
     error = NORMAL_95 * np.array([row.se_ticks or 0.0 for row in shown])
-    reach = float(max(3 * median(mean + error), delta[min(3, len(delta) - 1)]))  # wide bars may leave the chart
+    reach = float(max(3 * median(mean + error), delta[min(3, len(delta) - 1)]))  # wide bars may extend beyond it
     plot = Plot(HALF, 250, padded(0.0, float(delta[-1])), padded(min(0.0, float(mean.min())), reach))
     line = np.array([0.0, min(float(delta[-1]), plot.y[1])])
     marks = [plot.value_axis(), plot.number_axis(short, 8), plot.path(line, line, "dash")]

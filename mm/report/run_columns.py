@@ -182,7 +182,7 @@ def columns_of(result: "Result") -> RunColumns:
 def drawn_rows(us: "Instants", columns: Iterable["Instants"]) -> "NDArray[np.intp]":
     """Return the rows at which one of *columns* changes, the row before each, and one per five seconds of the others.
 
-    Nights between days then look the same as without thinning: both ends of a pause stay, and no false pause appears.
+    Nights between days then look the same as without thinning: both ends of a pause are kept, and none is added.
     """
     changed = np.ones(len(us) + 1, bool)
     changed[1:-1] = np.diff(us) > STILL_US

@@ -63,7 +63,7 @@ cdef class LifeStates:
         path: Instants at which the mid changed, and bid + ask from then on (0: no valid book).
         recent_us: Time for which a move of the mid counts as recent.
         market: For each path of `MarketPaths`, that of buys and that of sells: instants, and the number from then on;
-            the first number also holds before the first instant.
+            the first number also applies before the first instant.
     """
 
     cdef const int64_t[:, ::1] lives

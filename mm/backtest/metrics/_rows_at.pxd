@@ -46,7 +46,7 @@ cdef struct TimeIndex:      # of ascending rows, *width* cells each
 
 
 cdef enum:
-    FEW_ROWS = 16  # indexing so many rows takes as long as one binary search
+    FEW_ROWS = 16  # indexing this number of rows takes as long as one binary search
 
 
 cdef inline TimeIndex index_of(
@@ -54,7 +54,7 @@ cdef inline TimeIndex index_of(
 ) noexcept nogil:
     """Return the index of ascending rows; *room* stores it, and has one cell more than there are rows.
 
-    If so few rows are *wanted* that binary search is faster, it has no stretches.
+    If binary search is faster for the number of rows *wanted*, it has no stretches.
     """
     cdef TimeIndex index = TimeIndex(us, width, rows, 0, 0, NULL)
     cdef int64_t i, span

@@ -246,7 +246,7 @@ class FillStates:
     def rates(self, states: "Ints") -> "Floats":
         """Return the fills per second of orders in *states*, int64[n, 7], with the columns of `Stretches`.
 
-        Orders sent nearer than the nearest node count as orders of that node, with the current distance shifted alike.
+        Orders sent nearer than the nearest node count as orders of that node; their current distance shifts equally.
         """
         found = np.empty(len(states))
         for part, at in enumerate(self._parts):

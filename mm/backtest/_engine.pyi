@@ -4,7 +4,7 @@
 
 Three objects share the work. The `OrderManager` decides what to send, the `PaperVenue` executes it, and the engine
 orders events, our messages and timers in time. Everything between ``advance`` or ``feed`` and the models runs
-without the interpreter. ``paper_exchange.py`` is its Python interface, ``tests/oracle.py`` its plain Python twin.
+without the interpreter. ``paper_exchange.py`` is its Python interface, ``tests/oracle.py`` its reference in Python.
 """
 
 from collections.abc import Iterable
@@ -52,7 +52,7 @@ class Engine:
     def inventory_lots(self) -> int:
         """Our inventory, in lots."""
     def pay(self, funding_e8: int) -> None:
-        """Book funding paid for our position at the current instant, 1e-8 of the quote asset; below 0: received."""
+        """Book the funding of our position at the current instant, 1e-8 of the quote asset; below 0: received."""
     def settle(self) -> None:
         """Update the levels of the book, or looked-up queue positions, to the current instant."""
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
@@ -93,4 +93,4 @@ class Engine:
     def advance(self, until_us: int) -> None:
         """Play everything up to and including *until_us*."""
     def journal(self) -> Journal:
-        """Hand over the tables without a copy; the engine starts new ones."""
+        """Return the tables without a copy; the engine starts new ones."""

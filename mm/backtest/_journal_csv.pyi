@@ -1,13 +1,13 @@
 # Generated from mm/backtest/_journal_csv.pyx by `make stubs`; edit that file instead.
 
-"""Write a journal's tables as CSV files: exact decimals, straight from integers.
+"""Write a journal's tables as CSV files: exact decimals, directly from integers.
 
-- Strata: number formatting on bare pointers; one row function a table; one loop for all tables.
-- A decimal has eight places; a column has more only where its unit (tick·lot, half a tick) needs
-  them, and then the same number in every row. Nothing passes through a float.
-- Amounts are formed in 128 bits: exact up to 10**20 units of the asset.
-- An instant below 0, a code of -1, a side of 0 and an amount that needs a mid there is none of
-  are empty fields.
+- Layers: number formatting on raw pointers; one row function per table; one loop for all tables.
+- A decimal has eight places; a column has more only if its unit (tick·lot, half a tick) needs
+  them, and then the same number in every row. No value is converted to a float.
+- Amounts are computed in 128 bits: exact up to 10**20 units of the asset.
+- Empty fields: an instant below 0, a code of -1, a side of 0, and an amount that needs a mid
+  while there is none.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ FILL_FILE: tuple[str, ...]
 STATE_FILE: tuple[str, ...]
 
 class Labels:
-    """The words of one code column, kept where C can read them."""
+    """The names of one code column, in memory that C can read."""
     @property
     def count(self) -> int: ...
     @property
@@ -31,15 +31,15 @@ class Labels:
     def __new__(cls, labels: Iterable[str]) -> Self: ...
 
 def places_of(unit: int, places: int) -> tuple[int, int]:
-    """Return *unit*, a whole number of 10**-places, with no more places than it needs, but eight or more."""
+    """Return *unit*, in 10**-places, and *places*, reduced to as few as it needs, but at least eight."""
 
 def write_orders(file: BinaryIO | HashedFile, pieces: Iterable[NDArray[np.int64]], tick_e8: int, lot_e8: int) -> int:
-    """Write the order rows of a journal, which come in *pieces*, to *file*; return how many there are."""
+    """Write the order rows of a journal, given in *pieces*, to *file*; return the number of rows."""
 
 def write_fills(
     file: BinaryIO | HashedFile, fills: NDArray[np.int64], tick_e8: int, lot_e8: int, reasons: Iterable[str]
 ) -> None:
-    """Write the fill rows of a journal to *file*; *reasons* are the words for their codes."""
+    """Write the fill rows of a journal to *file*; *reasons* are the names of their codes."""
 
 def write_state(
     file: BinaryIO | HashedFile,
@@ -49,4 +49,4 @@ def write_state(
     start_cash_e8: int,
     multiplier: int = 1,
 ) -> None:
-    """Write the state rows of a journal, which come in *pieces*, to *file*; cash starts at *start_cash_e8*."""
+    """Write the state rows of a journal, given in *pieces*, to *file*; cash starts at *start_cash_e8*."""

@@ -6,7 +6,7 @@ Between two prints at an order's price only changes of its level affect its queu
 second print. An order joins its level when a print first reaches its price: most are never reached.
 At the touch the level is read from the tape's best prices, which are sequential, while changes of a level are scattered
 in the index.
-Events are counted in the whole tape, of which a window may be played.
+Event numbers are those of the whole tape, of which a window may be played.
 """
 
 from typing import final

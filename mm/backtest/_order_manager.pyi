@@ -2,7 +2,7 @@
 
 """The order manager: adjusts our open orders at a venue to the quotes of the model; docs/engine.md, *Requotes*.
 
-It holds an `OrderVenue` and sends to it. The venue reports to the `OwnOrders` that both share. The engine calls
+It sends orders to an `OrderVenue`, which reports to the `OwnOrders` that both share. The engine calls
 `run_timers` at the instants of `next_after`, and passes the best prices: the manager reads no market itself.
 """
 
@@ -23,7 +23,7 @@ class OrderManager:
         rules: Timers, sizes, the volatility's method and the limits.
 
     Attributes:
-        pulled_for: Why quotes are pulled from outside; None where they are not.
+        pulled_for: Reason for which quotes are pulled from outside; None if they are not.
     """
     @property
     def guard(self) -> Guard: ...
@@ -35,17 +35,17 @@ class OrderManager:
     def resume(self) -> None:
         """End a `pull`: quotes resume at the next requote, unless a limit stops them."""
     def kill(self, reason: str) -> None:
-        """Cancel every order now, and send nothing any more; *reason* is returned by ``killed_for``."""
+        """Cancel every order now, and send nothing afterwards; *reason* is returned by ``killed_for``."""
     @property
     def sent(self) -> int:
         """Number of orders sent."""
     @property
     def killed_for(self) -> str | None:
-        """Why nothing is sent any more: a limit's knob, or the reason of `kill`; None while orders may be sent."""
+        """Reason for which nothing is sent: a limit's knob, or that of `kill`; None while orders may be sent."""
     def killed(self) -> tuple[int, str] | None:
-        """Return the instant from which nothing is sent any more, and the reason; None while orders may be sent."""
+        """Return the instant from which nothing is sent, and the reason; None while orders may be sent."""
     def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
-        """Return the breaches of risk limits from row *first* on: instant, knob, found and allowed in 1e-8, side."""
+        """Return the breaches of risk limits from row *first* on: instant, knob, actual and allowed in 1e-8, side."""
     def order_rows(self, action: int, reject: int) -> int:
         """Return the number of order rows in the journal so far, by their codes."""
     @property

@@ -10,7 +10,7 @@ from mm.backtest.fills.base import FillModel
 
 @final
 class PaperVenue(OrderVenue):
-    """One symbol's market with our orders: applies latencies, lets orders rest and take, and fills them by a model.
+    """One symbol's market with our orders: applies latencies, executes or rests arriving orders, fills by a model.
 
     Args:
         orders: Our orders and account.

@@ -33,7 +33,7 @@ class Guard:
     def used(self) -> dict[str, float]:
         """Return the used share of each limit: at the last requote, and for open orders."""
     def equities_e8(self) -> tuple[int, int, int]:
-        """Return the equity, that when the day began and the highest, at the last requote, in 1e-8 of the quote asset.
+        """Return the equity at the last requote, at the start of the day, and the highest, in 1e-8 of the quote asset.
 
         The latter two are the initial values of a resumed run (`mm.backtest.risk.RiskLimits`).
         """

@@ -2,8 +2,8 @@
 
 """Exposure and sweeps of a window by block and column, and the reach of its sweeps, in one pass over its tallies.
 
-Why compiled: a schedule counts the cells of every window several times, from a few thousand rows, where some thirty
-numpy calls cost ten times their work (docs/performance.md, "The calibration").
+Why compiled: a schedule computes the cells of every window several times from a few thousand rows; some thirty numpy
+calls would take ten times as long (docs/performance.md, "The calibration").
 """
 
 from collections.abc import Sequence
@@ -16,22 +16,22 @@ Stood = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 Swept = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 class Tally:
-    """What one side of a window saw; rows of one place may repeat, and their counts add up.
+    """Time at each touch, and sweeps, of one side of a window; rows may have equal keys, and their values add up.
 
     Attributes:
-        stood: int64[n], where the touch stood, in steps from the reference; ``CLOSED`` without a book.
-        stood_block: In which block of the window.
-        us: For how long.
-        touch: int64[m], the touch that sweeps met.
-        depth: Distance of the deepest price that they hit, in steps.
-        block: In which block they began.
-        count: How many; below 0 what a border takes back.
+        stood: int64[n], distance of the own best price (touch) from the reference, in steps; ``CLOSED`` without a book.
+        stood_block: int64[n], block of the window.
+        us: int64[n], duration at this touch, in µs.
+        touch: int64[m], distance of the touch just before the sweeps, in steps.
+        depth: int64[m], distance of the deepest price that they hit, in steps.
+        block: int64[m], block in which they began.
+        count: int64[m], number of sweeps; negative to subtract sweeps that a window border cuts.
     """
     def __init__(self, stood: Stood, swept: Swept) -> None:
         """Take the columns, in the order of the attributes."""
     @staticmethod
     def of_sweeps(touch: NDArray[np.int64], depth: NDArray[np.int64], count: NDArray[np.int64]) -> Tally:
-        """Return sweeps of no block in particular."""
+        """Return a tally of sweeps alone, all in block 0."""
     @property
     def stood(self) -> NDArray[np.int64]: ...
     @property
@@ -55,18 +55,18 @@ class CellColumns:
     Args:
         begin: int64[c], starts of the cells, in whole ticks.
         per_tick: Steps of distance in one tick.
-        last: Distance of the farthest cell that may begin, in steps.
+        last: Largest distance at which a cell may begin, in steps.
     """
     def __new__(cls, begin: NDArray[np.int64], per_tick: int, last: int) -> Self: ...
 
 class BlockSums:
-    """The blocks of one side of a day, of which windows take some.
+    """Tallies of the blocks of one side of a day; a window uses a range of blocks.
 
     Args:
-        rows: Of all blocks, in their order.
+        rows: Rows of all blocks, in block order.
         begin_us: First instant of the first block.
         block_us: Length of a block.
-        blocks: How many there are.
+        blocks: Number of blocks.
     """
     @property
     def begin_us(self) -> int: ...
@@ -77,66 +77,66 @@ class BlockSums:
     def __init__(self, rows: Tally, begin_us: int, block_us: int, blocks: int) -> None:
         """Find the rows of each block."""
     def between(self, start_us: int, blocks: int) -> Tally:
-        """Return so many whole blocks from *start_us* on, with which a block begins."""
+        """Return whole blocks from *start_us* on, which is the start of a block."""
 
 class BlockCells:
-    """The cells of one side of a day by block and column of one grid; a window adds the blocks that are not there yet.
+    """The cells of one side of a day by block and column of one grid; a window adds the missing blocks.
 
     Args:
         sums: The blocks.
         columns: The columns.
 
     Attributes:
-        counted: Number of rows that were counted.
+        counted: Number of rows counted so far.
     """
     @property
     def counted(self) -> int: ...
     def __init__(self, sums: BlockSums, columns: CellColumns) -> None:
-        """Begin without a block."""
+        """Start without any block."""
     def fits(self, sums: BlockSums, columns: CellColumns) -> bool:
-        """Return whether these are the cells of *sums* in *columns*, which their limit tells."""
+        """Return whether these are the cells of *sums* in *columns*, compared by limit and step."""
     def window(
         self, start_us: int, whole: int, own: Sequence[Tally], blocks: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what `block_cells` returns of a window, to be read alone.
+        """Return the result of `block_cells` for a window; it must not be modified.
 
         Args:
-            start_us: Its begin, with which a block begins.
-            whole: How many blocks of the sums it takes; nothing behind them is looked at.
-            own: What it saw beside them: time in later blocks, and sweeps, also of these, maybe taken back.
-            blocks: How many blocks it has.
+            start_us: Start of the window and of a block.
+            whole: Number of blocks taken from the sums; later ones are not read.
+            own: Further rows: time in later blocks, and sweeps in any block, with negative counts to subtract.
+            blocks: Number of blocks of the window.
         """
 
 class AddedCells:
-    """The cells of all sides of a day together: what `added_cells` returns, with each block added once.
+    """Cells of all sides of a day together, as from `added_cells`, with each block added once.
 
     Args:
-        sides: Those of each side.
-        second: µs of one.
+        sides: Cells of each side.
+        second: Number of µs in a second.
     """
     def __init__(self, sides: Sequence[BlockCells], second: float) -> None:
-        """Begin without a block."""
+        """Start without any block."""
     def window(
         self, start_us: int, whole: int, own: Sequence[Sequence[Tally]], blocks: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return exposure in s and sweeps of a window, float64[b, c] each, which hold until the next call.
+        """Return exposure in s and sweeps of a window, float64[b, c] each, valid until the next call.
 
         Args:
-            start_us, whole, blocks: As `BlockCells.window` takes them.
-            own: Of each side, what it saw beside the whole blocks.
+            start_us, whole, blocks: As for `BlockCells.window`.
+            own: Further rows of each side, as for `BlockCells.window`.
         """
 
 def block_cells(
     columns: CellColumns, parts: Sequence[Tally], blocks: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return float64[b, c] of µs of exposure and float64[b, c] of sweeps.
+    """Return exposure in µs and number of sweeps, float64[b, c] each.
 
-    The exposure of a column is the mean over its prices of the time of all touches as near or nearer; that of an open
-    one is at its start.
+    The exposure of a column is the mean over its prices of the time at touches as near or nearer; for an open column,
+    it is that at its start.
 
     Args:
-        columns: The cells.
-        parts: Parts whose rows add up.
+        columns: Columns of the cells.
+        parts: Tallies whose rows add up.
         blocks: Number of blocks.
     """
 
@@ -146,8 +146,8 @@ def added_cells(
     """Return exposure in s and sweeps of all sides together, float64[b, c] each; no sweeps of a side without exposure.
 
     Args:
-        sides: What `block_cells` returns of each.
-        second: µs of one.
+        sides: Result of `block_cells` for each side.
+        second: Number of µs in a second.
     """
 
 def cell_rows(
@@ -162,22 +162,22 @@ def cell_rows(
     tuple[NDArray[np.int64], NDArray[np.int64]],
     tuple[NDArray[np.int64], NDArray[np.int64]],
 ]:
-    """Return the cells that were exposed, a row each, by side, block and column, as the columns of points.
+    """Return the exposed cells, one row each, by side, block and column, as the columns of points.
 
-    They are the near edge of the cell and its width in ticks, its exposure in s, the sweeps that ended in it, int8
-    side and int64 block. They are followed by the grouping of the cells: the last row of each non-empty column, and
-    the index of each row's column among these; and by that of the blocks: each with a row, and the index of each row's.
+    These are the near edge of the cell and its width in ticks, its exposure in s, the sweeps that ended in it, int8
+    side and int64 block. The grouping by column follows: the last row of each non-empty column, and the index of each
+    row's column among these; then that by block: the blocks with a row, and the index of each row's block among these.
 
     Args:
-        columns: The cells.
-        sides: Each side with what `block_cells` returns of it.
-        second: µs of one.
+        columns: Columns of the cells.
+        sides: Each side with its result of `block_cells`.
+        second: Number of µs in a second.
     """
 
 def reach_steps(parts: Sequence[Tally], far: float, near: float, most: int) -> tuple[int, float, float] | None:
-    """Return the number of sweeps that hit a probe, a quantile of their depths, and one of the touch at the sweep.
+    """Return the number of sweeps that hit a probe, a quantile of their depths, and a quantile of their touches.
 
-    Quantiles are interpolated linearly, in steps, and 0 without sweeps. None if a sweep is deeper than can be counted.
+    Quantiles are interpolated linearly, in steps, and 0 without sweeps. None if a sweep is deeper than *most*.
 
     Args:
         parts: The sweeps.
@@ -192,7 +192,7 @@ def stood_between(
     """Return touch, block and duration in µs of each piece of a span, split at rows and blocks.
 
     Args:
-        begins: int64[n], start of each row, µs; the first is in force at the start of the span.
+        begins: int64[n], start of each row, µs; the first applies from the start of the span.
         touch: int64[n], touch, in steps.
         span: Start and end, µs.
         block_us: Length of a block; blocks count from the start.
@@ -203,7 +203,7 @@ def rows_before(begins: NDArray[np.int64], events: NDArray[np.int64]) -> NDArray
     """Return the last row that begins before each event, -1 for none; one pass, as both are mostly ascending.
 
     Args:
-        begins: int64[n], the event after which each row is in force, ascending.
+        begins: int64[n], the event after which each row applies, ascending.
         events: int64[m], usually ascending.
     """
 

@@ -71,7 +71,7 @@ def climb(
     Args:
         spans: int64[r] each, the first step of each row and the first beyond it.
         counts: float64[r], count of each row.
-        waited: float64[r], seconds of each row; a step without any is unchanged.
+        waited: float64[r], seconds of each row; a step without seconds is unchanged.
         steps: float64[n], 0 or more.
         turns: Maximum number of updates; the likelihood is evaluated after every tenth.
         enough: The iteration ends when ten updates gain less than this, in nats.

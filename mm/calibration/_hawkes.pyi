@@ -62,12 +62,12 @@ def integrals(
 ) -> NDArray[np.float64]:
     """Return at each ``PROBE`` the integrated intensity of both processes, and the exposed time (float64[q, 3]).
 
-    They start at the first row. The result at a probe does not depend on other probes or on later rows, to the last
-    bit. Time is not exposed before the first ``BEGIN``.
+    Both start at the first row. The result at a probe is bit-identical with or without other probes and later rows.
+    Time is not exposed before the first ``BEGIN``.
 
     Args:
-        at_s, kind, mu, branching, beta: As of `likelihood`; *kind* may also be ``PROBE``.
+        at_s, kind, mu, branching, beta: As for `likelihood`; *kind* may also be ``PROBE``.
         excited: float64[2, m], sums of exp(-beta·(*since_s* - u)) over the events before the first row, by process;
             updated to the last event or end of exposure.
-        since_s: No later than the first row.
+        since_s: Instant of the given *excited*, in s; not after the first row.
     """

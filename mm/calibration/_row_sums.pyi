@@ -46,11 +46,11 @@ def sums_by_row(
     """
 
 def pooled(expected: NDArray[np.float64], least: float) -> NDArray[np.int64]:
-    """Return the pool of each row: neighbours, joined until *least* is expected of them; the last pool takes a rest.
+    """Return the pool of each row: neighbours are joined until they expect *least*; the last pool includes a remainder.
 
     Args:
-        expected: float64[n], of each row.
-        least: Of a pool.
+        expected: float64[n], expected count of each row.
+        least: Minimum expected count of a pool.
     """
 
 def scaled_rows(
@@ -60,13 +60,13 @@ def scaled_rows(
 ]:
     """Return the exposed rows of ascending distances, in units of their span.
 
-    They are the nearest distance and the span, both in ticks; distance, width, exposure and fills of each row; all
+    These are the nearest distance and the span, both in ticks; distance, width, exposure and fills of each row; all
     fills, added in the order of numpy; and whether any row is a cell of finite width.
 
     Args:
         delta: Distance of a row, or near edge of its cell, in ticks.
         width: Width of its cell, in ticks; inf for an order resting at delta.
-        exposure: Its exposure.
+        exposure: Its exposure, in s.
         fills: Its fills.
     """
 
@@ -76,7 +76,7 @@ def total_of(row: NDArray[np.int64], exposure: NDArray[np.float64], rate: NDArra
     Args:
         row: Row index of each point.
         exposure: Seconds of each point.
-        rate: Of each row.
+        rate: Rate of each row.
     """
 
 def dispersed(
@@ -86,10 +86,10 @@ def dispersed(
     rate: NDArray[np.float64],
     blocks: int,
 ) -> tuple[float, float]:
-    """Return the squares of how far the fills of a block are off what is expected, and their sum of Poisson flow.
+    """Return the summed squared deviation of block fills from expectation, and its expected value for Poisson flow.
 
-    Expected of a block is its share of all fills of its side, by what each of its points expects. Sums over blocks are
-    added in the order of numpy.
+    The expectation of a block is a share of all fills of its side, in proportion to the exposure times rate of its
+    points. Sums over blocks are added in the order of numpy.
 
     Args:
         place: Block index, side and row index of each point.
@@ -104,12 +104,12 @@ def weighed_sums(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     """Return sums over blocks by column, the fills of each block, and the number of blocks up to the last exposed one.
 
-    The sums are float64[4, c]: exposure and fills, then both by the blocks' weights; added in the order of the blocks.
+    The sums are float64[4, c]: exposure and fills, then both weighted by block; added in the order of the blocks.
 
     Args:
         exposure: float64[b, c], in s.
         fills: float64[b, c], whole numbers.
-        weight: float64[b], of the blocks.
+        weight: float64[b], weight of each block.
     """
 
 def expected_by_block(exposure: NDArray[np.float64], gain: NDArray[np.float64], blocks: int) -> NDArray[np.float64]:
@@ -117,6 +117,6 @@ def expected_by_block(exposure: NDArray[np.float64], gain: NDArray[np.float64], 
 
     Args:
         exposure: float64[b, c], in s.
-        gain: float64[c], of each column.
-        blocks: How many blocks are asked for.
+        gain: float64[c], gain of each column.
+        blocks: Number of blocks.
     """

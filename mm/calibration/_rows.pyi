@@ -18,7 +18,7 @@ FARTHEST: float
 class At:
     """The likelihood of the rows at one k, and its moments.
 
-    With shares p of exposure · g(k), and depths and their spreads within the cells:
+    Shares p are proportional to exposure · g(k); a spread is the variance of the depth within a cell.
 
     Attributes:
         k: In units of the table.
@@ -72,7 +72,7 @@ class At:
         """Second derivative of the penalised log-likelihood."""
 
 class Rows:
-    """Rows of distance, width, ln of exposure and fills, ready for any k.
+    """Rows of distance, width, ln of exposure and fills, for evaluation at any k.
 
     Args:
         delta: Distance of a row, or near edge of its cell.
@@ -97,9 +97,9 @@ class Rows:
         low: float = ...,
         high: float = ...,
     ) -> float:
-        """Return a zero crossing from above of a slope, by bracketed Newton steps; the smallest k if it is negative.
+        """Return a k where a slope falls through zero, by bracketed Newton steps; *floor* if it is negative there.
 
-        If there are several, any of them.
+        If there are several, it is any of them.
 
         Args:
             slope: Returns the slope and its derivative at one k; None for the score.
@@ -114,13 +114,13 @@ class Rows:
 
         Args:
             estimate: The peak, in ticks.
-            near, span: Nearest distance of the table, and from there to the farthest, in ticks.
-            limit: Square root of twice the fall of the likelihood at an end.
+            near, span: Nearest distance of the table, and that from it to the farthest, in ticks.
+            limit: Square root of twice the decrease of the log-likelihood at an end.
             floor: The smallest k.
             penalised: Whether the likelihood includes Jeffreys prior.
         """
     def alone(self, peak: float) -> bool:
-        """Return whether the likelihood of cells can have no other peak than *peak*.
+        """Return whether *peak* is proven to be the only peak of the likelihood of cells.
 
         The score of one fill, F, is the difference of two decreasing functions, (F + B) and B, where B is the excess
         depth of the fills within their cells over that within the narrowest cell: so between two points F rises at

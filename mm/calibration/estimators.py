@@ -17,7 +17,7 @@ from mm.dataclass import dataclass
 
 POISSON_MLE, POISSON_FIRTH, LOG_LINEAR = "poisson_mle", "poisson_firth", "log_linear"
 LARGEST_LOG = 690.0  # exp overflows beyond
-ROUNDING = 1e-12  # relative size of a difference that is 0 up to rounding
+PIVOT_ROUNDING = 1e-12  # relative size of a difference that is 0 up to rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ def at_peak(table: Table, k: float, fitted: float) -> Estimate | Absent:
     """Return the estimate at *k*, in units of the span, with *fitted* expected fills."""
     at = table.at(k)
     pivot = at.mean - 1 / k if table.cells else at.mean
-    if abs(pivot) < ROUNDING * at.mean:  # cells from the nearest distance on, all of the same exposure
+    if abs(pivot) < PIVOT_ROUNDING * at.mean:  # cells from the nearest distance on, all of the same exposure
         pivot = 0.0
     return _in_ticks(table, (math.log(fitted) - at.log_mass, k), pivot, (fitted, fitted * at.variance))
 
@@ -220,7 +220,7 @@ def _in_ticks(
 
 Slope = Callable[[At], tuple[float, float]]  # a function's derivative, and second derivative
 
-ROUNDING = 1e-14  # of the score of one fill
+SCORE_ROUNDING = 1e-14  # of the score of one fill
 STRIDE = 0.1  # of a scan, as a share of k; nearer peaks count as one
 SURE = 4  # number of falling points, each four times as far, after which a function is assumed to keep falling
 
@@ -229,7 +229,7 @@ def score_peak(table: Table) -> float | None:
     """Return the maximum-likelihood k, which must be finite; None if, for cells, the likelihood only falls."""
     if not table.cells:
         at = table.at(0.0)
-        level = abs(at.mean - at.seen) < ROUNDING
+        level = abs(at.mean - at.seen) < SCORE_ROUNDING
         return 0.0 if level else table.rows.falls_at(None, _first_guess(at.seen), table.least_k)
     guess = _first_guess(float(table.fills @ table.shape.delta) / table.total)
     peak = table.rows.falls_at(None, guess if guess > 0 else 1.0, table.least_k)

@@ -3,8 +3,8 @@
 """Runs of correct rows of a day, read without an object per row (`check_ahead` calls it).
 
 The kernel reads only the format of our own writers, with their order of keys and plain decimals, and only rows that
-continue the rows before. It stops before any other row, with the book before or after that row's changes, which are the
-same once the checks in Python have applied the row; they read it and report its defects.
+continue the rows before. It stops before any other row; the book may already have that row's changes, which makes no
+difference: the checks in Python read the row, set its levels again and report its defects.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Arrivals:
 
     Args:
         from_us, to_us: Range of valid arrivals, without its end, in µs.
-        slack_us: How far arrival may step back.
+        slack_us: Maximum backward step of arrival times.
 
     Attributes:
         latest_us: The latest arrival of the run so far.

@@ -1,6 +1,6 @@
 # Generated from mm/evaluate/_exponents.pyx by `make stubs`; edit that file instead.
 
-"""Queues by many exponents in one replay of a day, as replaying the book costs more than all queues."""
+"""Queue positions under many exponents in one replay of a day, as the replay costs more than all queues."""
 
 import numpy as np
 from numpy.typing import NDArray

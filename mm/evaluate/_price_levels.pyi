@@ -32,10 +32,10 @@ class PriceNumbers:
         """Write the number of each row's level, and its event; −1 for rows that repeat a book.
 
         Args:
-            kind: Of the events.
-            first_row: Of the events, and one more; rows count from the first.
-            side, ticks: Of the rows.
-            level, event: Are written.
+            kind: Kind of each event.
+            first_row: First row of each event, and the end of the last; rows count from the first one.
+            side, ticks: Side and price of each row.
+            level, event: Outputs, one entry per row.
         """
     def prices_of(self) -> bytes:
         """Return price, book and rows of each level, as 64 bits each."""
@@ -55,16 +55,16 @@ def known_cancellations(
     lots: NDArray[np.int64],
     pairs: NDArray[np.int32],
 ) -> int:
-    """Write the places of arrival and cancellation of every order that was known when it was cancelled.
+    """Write the places of arrival and cancellation of every cancelled order whose arrival is known.
 
     Args:
         rows: Rows, level after level.
-        first: Place of the first row of each level, and one more.
-        event: Of the rows.
-        kind: Of the events.
-        lots: Of the rows.
-        pairs: Is written; has room for half of the rows.
+        first: Place of the first row of each level, and the end of the last.
+        event: Event of each row.
+        kind: Kind of each event.
+        lots: Lots of each row.
+        pairs: Output, int32[room, 2]; has room for half of the rows.
 
     Returns:
-        How many there are.
+        The number of pairs.
     """

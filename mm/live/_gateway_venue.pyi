@@ -1,6 +1,6 @@
 # Generated from mm/live/_gateway_venue.pyx by `make stubs`; edit that file instead.
 
-"""A venue that is a gateway: orders leave as messages, and their outcome is reported from outside.
+"""A venue backed by a gateway: orders are queued as messages, and their outcome is reported from outside.
 
 The order manager uses it like any venue. A message is a tuple in a queue; the gateway takes it, sends it to an
 exchange and reports acceptances, fills and ends by order id, in the order of their arrival.
@@ -10,7 +10,7 @@ from mm.backtest._own_orders import OwnOrders
 from mm.backtest._venue import OrderVenue
 
 class GatewayVenue(OrderVenue):
-    """Orders that leave this process; whether and when they arrive is not known here.
+    """Orders that are sent out of this process; whether and when they arrive is not known here.
 
     Args:
         orders: Our orders and account.

@@ -2,8 +2,8 @@
 
 """The engine of a live market: the order manager of the replay, with a gateway in place of a paper exchange.
 
-Events come in as they arrive, messages for the gateway go out, and its reports come back. Requotes keep the grid of the
-replay; one that is late is made at once, and one follows at once on a fill. ``trader.py`` drives it.
+It receives market events as they arrive, returns messages for the gateway, and receives its reports. Requotes follow
+the grid of the replay; a late one is made at once, and a fill triggers one at once. ``trader.py`` drives it.
 """
 
 from collections.abc import Iterable
@@ -52,7 +52,7 @@ class LiveEngine:
         """Rows of the state table since the journal was last handed over."""
     @property
     def decisions(self) -> int:
-        """How many requotes have been recorded since the journal was last handed over."""
+        """Number of requotes recorded since the journal was last handed over."""
     @property
     def next_due_us(self) -> int:
         """The instant of the next timer of `advance`; far in the future before the first book."""
@@ -69,7 +69,7 @@ class LiveEngine:
 
         Returns:
             (``place``, ``cancel`` or ``amend``, order id, side, ticks, lots, kind); a cancel that is followed by an
-            order of the same side may be sent as one replacement, and the lots of an amendment are those in all.
+            order of the same side may be sent as one replacement, and the lots of an amendment are the new total.
         """
     def accepted(self, order_id: int, us: int) -> None:
         """Report that the exchange accepted an order."""
@@ -81,13 +81,13 @@ class LiveEngine:
         """Report an execution; one of an order that is not open here has the order id 0 in the journal.
 
         Args:
-            order_id: Of the order.
-            us: When it was reported.
+            order_id: Id of the order.
+            us: Instant of the report.
             side: +1 bought, -1 sold.
             ticks: Price.
             lots: Quantity.
-            fee_lots: What was paid of the base asset, lots.
-            fee_e8: What was paid in all, 1e-8 of the quote asset.
+            fee_lots: Fee paid in the base asset, in lots.
+            fee_e8: Value of the whole fee, in 1e-8 of the quote asset.
             took: Whether our order was the taker.
         """
     def closed(self, order_id: int, us: int, expired: bool) -> None:

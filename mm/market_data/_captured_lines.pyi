@@ -4,8 +4,8 @@
 
 The kernel reads stamped lines of combined streams, with keys in any order, but only the regular cases: a depth message
 that follows the book, a trade that follows the last one, a best price that agrees with the book. Its rows equal those
-of the writers in Python. It stops before any other line, with the book before or after that line's changes, which are
-the same once Python has applied the line; Python reads the line and continues.
+of the writers in Python. It stops before any other line; the book may already contain that line's changes, which is
+harmless because quantities are absolute. Python then reads the line and continues.
 """
 
 from typing import Self
@@ -13,13 +13,13 @@ from typing import Self
 from mm.market_data._levels import Side
 
 class CapturedLines:
-    """State of the market of one symbol, and the rows of the lines taken.
+    """State of the market of one symbol, and the rows of the processed lines.
 
     Args:
         symbol: As in the messages.
         futures: Whether updates have the id of the one before (`pu`).
-        units: Below which number a stamp is in ms; from when on and before when exchanges stamp, and from when on and
-            before when lines are stamped, in µs; most ms between a trade and its message.
+        units: Limit below which a stamp is in ms; first valid stamp and end (excluded) for exchanges, and the same for
+            lines, in µs; maximum time between a trade and its message, in ms.
 
     Attributes:
         last_us, to_us: Range of valid arrivals, without its end.
@@ -29,8 +29,8 @@ class CapturedLines:
         tick_e8, lot_e8: The known steps; 0 is none.
         seen_tick_e8, seen_lot_e8: Divisors of all prices and quantities received.
         rooms: Bytes by which each file may grow: diffs, frames, trades.
-        lines, updates, trades, tickers, compared: Numbers taken since `begin`.
-        units_seen: 1 for a stamp in ms, 2 for one in µs, of rows.
+        lines, updates, trades, tickers, compared: Numbers processed since `begin`.
+        units_seen: Bit mask of the stamp units in rows: 1 for ms, 2 for µs.
         first_id, exchange: First id and stamp of the last update; its number is `update_seq`, its arrival `update_us`.
         trade_us: Arrival of the last trade.
     """
@@ -69,13 +69,13 @@ class CapturedLines:
     def trade_us(self) -> int: ...
     def __new__(cls, symbol: str, futures: bool, units: tuple[int, int, int, int, int, int]) -> Self: ...
     def learn(self, name: str, kind: str) -> None:
-        """Take messages of the stream *name*, of this *kind*: depth, trade, aggTrade or bookTicker."""
+        """Register the stream *name* of this *kind*: depth, trade, aggTrade or bookTicker."""
     def wait_for(self, update_id: int, *texts: str) -> None:
         """Set best prices that wait for the book of their id, or none (−1): price and quantity of bid and of ask."""
     def waits(self) -> tuple[int, str, str, str, str] | None:
         """Return the best prices that wait, in the form of `wait_for`; None if none do."""
     def begin(self, run: str, source: str, top_n: int, rooms: tuple[int, int, int]) -> None:
-        """Start in a day: rows of *run*, trades from *source*, frames of *top_n* levels, nothing taken."""
+        """Start in a day: rows of *run*, trades from *source*, frames of *top_n* levels; all counts are 0."""
     def rows(self) -> tuple[bytes, bytes, bytes]:
         """Return the rows of the diffs, the frames and the trades."""
     def last_diff_row(self) -> bytes:
@@ -83,11 +83,11 @@ class CapturedLines:
     def late_us(self) -> bytes:
         """Return the time from stamp to arrival of each update, 64 bits each."""
     def take(self, block: bytes, at: int, bids: Side | None, asks: Side | None, trades: str) -> int:
-        """Take the lines of *block* from *at*, and return the offset of the first line that was not taken.
+        """Process the lines of *block* from *at*, and return the offset of the first line that was not processed.
 
         Args:
-            block: Lines; the last may be torn.
+            block: Lines; the last may be incomplete.
             at: Offset of a line.
-            bids, asks: The book; None to take no updates.
-            trades: The kind of stream from which trades are taken.
+            bids, asks: The book; None to process no updates.
+            trades: The kind of stream whose trades are processed.
         """

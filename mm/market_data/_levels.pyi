@@ -1,10 +1,10 @@
 # Generated from mm/market_data/_levels.pyx by `make stubs`; edit that file instead.
 
-"""Levels and the sides of a book as whole numbers, without one object per level; `local_orderbook` has the plain twin.
+"""Levels and book sides as integers, without one object per level; the Python version is in `local_orderbook`.
 
 Why compiled: a busy symbol changes some 46 levels per message, and a recorder parses, checks, orders and writes each
 (``python -m mm.bench recorder``). Only the usual format of the exchanges is handled here, decimals of up to eight
-places in 64 bits: number and places determine the text. Everything else is left to the plain twin, or kept as text.
+places in 64 bits: number and places determine the text. Everything else is left to the Python version, or kept as text.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ class Levels:
     Attributes:
         json: Their JSON text.
         step_e8: Greatest common divisor of the prices, in 1e-8; 0 without a level.
-        lot_e8: The same of the quantities, without the largest one that the exchange can display; 0 without any.
+        lot_e8: The same for the quantities, except the largest one that the exchange can display; 0 without any.
     """
     @property
     def json(self) -> msgspec.Raw: ...
@@ -42,7 +42,7 @@ def read_levels(json: msgspec.Raw | bytes) -> Levels | None:
     """Return the levels of a JSON array; None if the format differs from the exchange's, or a price is zero.
 
     Args:
-        json: Its bytes (``bytes``, ``msgspec.Raw``).
+        json: The array as bytes (``bytes``, ``msgspec.Raw``).
     """
 
 class Side:
@@ -51,7 +51,7 @@ class Side:
     They are in order, the best last, with free space before and after them: a change moves the shorter part.
 
     Args:
-        number: Returns a price in 1e-8; its errors pass through.
+        number: Returns a price in 1e-8; its exceptions propagate.
         sign: 1 for bids, -1 for asks.
 
     Every method with text arguments raises OverflowError if a price has more than 64 bits.

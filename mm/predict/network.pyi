@@ -19,9 +19,9 @@ class Network:
     It owns its work arrays: calls of one network must not overlap.
 
     Args:
-        weights: Of each layer, float64[inputs, outputs]; the outputs of one are the inputs of the next.
-        biases: Of each layer, float64[outputs].
-        activations: Of each layer, by name: one of ``ACTIVATIONS``.
+        weights: Per layer, float64[inputs, outputs]; the outputs of a layer are the inputs of the next.
+        biases: Per layer, float64[outputs].
+        activations: Per layer, the name of its activation, one of ``ACTIVATIONS``.
 
     Attributes:
         shape: Inputs, then the outputs of each layer.

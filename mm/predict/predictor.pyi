@@ -27,7 +27,7 @@ class Predictor:
 
     Attributes:
         heads: As given.
-        inputs: Numbers of a row.
+        inputs: Number of inputs in a row.
 
     Raises:
         ValueError: If the arguments are inconsistent.

@@ -16,7 +16,7 @@ def ranks_near(
     Also return the number of rows below each rank: 0, 1, …, one more than the number of spans.
 
     Args:
-        us, near, spans_us: Rising.
+        us, near, spans_us: Ascending.
     """
 
 def far_extremes(
@@ -31,7 +31,7 @@ def far_extremes(
         ranks: Of all rows.
         rank: The lowest rank of the rows.
         values: Values of all rows, which are compared.
-        first: Index among these rows of the first row of each share, rising from 0; the last share ends with them.
+        first: Index among these rows of the first row of each share, ascending from 0; the last share ends with them.
     """
 
 def envelope_rows(
@@ -39,7 +39,7 @@ def envelope_rows(
 ) -> tuple[NDArray[np.int64], list[int]]:
     """Return first, minimum, maximum and last row of each of *count* equal columns from *low* to *high*, each once.
 
-    Also return before which of these rows a column has only NaN. No row is NaN; of equal values the first counts.
+    Also return the rows before which a column contains only NaN. No row is NaN; of equal values the first counts.
     """
 
 def points_text(

@@ -33,7 +33,7 @@ class Stepper:
         start_us: Start of the episode.
         end_us: End of the tape.
         reward: One of ``REWARDS``.
-        weight: For ``spread_inventory`` phi, in ticks/(clip·s); of ``utility`` gamma, in 1/(tick·clip).
+        weight: For ``spread_inventory`` phi, in ticks/(clip·s); for ``utility`` gamma, in 1/(tick·clip).
 
     Attributes:
         equity: Cash and inventory at the mid, in the quote asset.

@@ -1,21 +1,21 @@
 # Generated from mm/signals/base.pyx by `make stubs`; edit that file instead.
 
-"""The interface of signals: three hooks that set a value; and the signal that is a prediction from others."""
+"""The interface of signals (three hooks that set a value), and a signal that predicts from other signals."""
 
 from collections.abc import Sequence
 
 from mm.predict.predictor import Predictor
 
 class Signal:
-    """Base of signals: override ``begin``, ``on_trade`` and ``on_book``, and set ``value``.
+    """Base class of signals: override ``begin``, ``on_trade`` and ``on_book``, and set ``value``.
 
-    A set of signals calls them in the order of receipt. ``on_book`` is called once for each diff, and the value that it
-    sets, NaN if undefined, is that row's. ``begin`` is called at each snapshot and, unless the signal is ``one_sided``,
-    when an empty side of the book is filled again; it resets the state. Without bids or asks a signal is not called
-    and undefined, unless it is ``one_sided``.
+    A set of signals calls these hooks in the order of receipt. ``on_book`` is called once for each diff; the value that
+    it sets (NaN if undefined) is the value of that row. ``begin`` resets the state; it is called at each snapshot and,
+    unless the signal is ``one_sided``, when an empty side of the book has levels again. While the book has no bids or
+    no asks, a signal is undefined and its ``on_book`` is not called, unless it is ``one_sided``.
 
     Attributes:
-        sources: Signals whose values this one reads; a set calls them first.
+        sources: Signals whose values this signal reads; a set calls them first.
     """
     @property
     def interpreted(self) -> bool: ...
@@ -23,12 +23,12 @@ class Signal:
     def sources(self) -> tuple[Signal, ...]: ...
 
 class Prediction(Signal):
-    """The prediction of a predictor at each diff; undefined while one of its input signals is.
+    """Prediction of a fitted predictor at each diff; undefined while one of its input signals is undefined.
 
     Args:
-        predictor: The kernels, not shared with other signals.
+        predictor: Its compiled kernels, not shared with other signals.
         head: Index of the kernel.
-        sources: The signals that it reads, in the order of its inputs; the set calls them before this one.
+        sources: Input signals, in the order of the predictor's inputs; the set calls them before this signal.
         distance_ticks: The last input of a predictor that takes a distance; None for others.
     """
     def __init__(

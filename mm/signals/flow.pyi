@@ -9,17 +9,17 @@ class OrderFlow(Signal):
 
     Args:
         levels: Number of levels to sum over.
-        window_us: The window; 0 is the single diff.
-        lot_e8: The tape's lot.
+        window_us: The window, µs; 0 for single diffs.
+        lot_e8: Lot size of the tape, 1e-8 of the base asset.
     """
     def __init__(self, levels: int, window_us: int, lot_e8: int) -> None: ...
 
 class Prints(Signal):
-    """Base of signals of the prints in a window: the lots bought and sold by aggressors.
+    """Base class of signals of the prints in a window: lots bought and sold by aggressors.
 
     Args:
-        window_us: The window.
-        lot_e8: The tape's lot.
+        window_us: The window, µs.
+        lot_e8: Lot size of the tape, 1e-8 of the base asset.
     """
     def __init__(self, window_us: int, lot_e8: int) -> None: ...
 
@@ -30,17 +30,17 @@ class TradeImbalance(Prints):
     """(bought - sold) / (bought + sold) of the prints in a window, from -1 to 1; undefined without prints."""
 
 class Rate(Signal):
-    """Base of rates over a window: counts at instants, per second.
+    """Base class of rates over a window: timestamped counts, per second.
 
     Args:
-        window_us: The window.
-        lot_e8: The tape's lot.
+        window_us: The window, µs.
+        lot_e8: Lot size of the tape, 1e-8 of the base asset.
     """
     def __init__(self, window_us: int, lot_e8: int) -> None: ...
 
 class SweepRate(Rate):
-    """Sweeps in a window, 1/s: consecutive prints of one side, at most 1 ms apart, beyond the first's price."""
+    """Sweeps in a window, 1/s: consecutive prints of one side, at most 1 ms apart, one beyond the first one's price."""
 
 class CancelRate(Rate):
-    """Quantity cancelled at the best 10 levels in a window (removed and not traded), base asset per s."""
+    """Quantity cancelled (removed, not traded) at the best 10 levels in a window, base asset per s."""
     def __init__(self, window_us: int, lot_e8: int) -> None: ...

@@ -1,6 +1,6 @@
 # Generated from mm/signals/own.pyx by `make stubs`; edit that file instead.
 
-"""User signals in Python: a class with ``on_book``, which a set of signals calls like its kernels."""
+"""User signals in Python: a class with ``on_book``, which a set of signals calls like a compiled signal."""
 
 from mm.signals.base import Signal
 
@@ -8,7 +8,7 @@ class SignalBook:
     """The book passed to a signal, valid during the call only. Prices are ticks, quantities lots of the tape."""
     @property
     def us(self) -> int:
-        """Instant of the event, µs UTC."""
+        """Timestamp of the event, µs UTC."""
     @property
     def bid_ticks(self) -> int | None:
         """Best bid; None without bids."""
@@ -22,19 +22,19 @@ class SignalBook:
     def ask_lots(self) -> int:
         """Lots at the best ask."""
     def bids(self) -> list[tuple[int, int]]:
-        """Return ticks and lots of the best bids, the best first: as many as the signal's ``levels`` names."""
+        """Return ticks and lots of the best bids, the best first, up to the number in the signal's ``levels``."""
     def asks(self) -> list[tuple[int, int]]:
-        """Return ticks and lots of the best asks, the best first: as many as the signal's ``levels`` names."""
+        """Return ticks and lots of the best asks, the best first, up to the number in the signal's ``levels``."""
 
 class OwnSignal(Signal):
     """A signal computed by an object in Python.
 
     Args:
         model: Has ``on_book(book)``, which returns a number or None; it may have ``on_trade(book, side, ticks, lots)``
-            for prints, side +1 of a buyer, and ``begin(book)``, after which what was seen counts no more. It may name
-            ``levels``, 1 to 20, and ``one_sided``, whether it is called without bids or asks.
+            for prints (side +1: aggressive buyer), and ``begin(book)``, called when earlier data are no longer valid.
+            Optional attributes: ``levels``, 1 to 20, and ``one_sided``, whether it is called without bids or asks.
 
     Raises:
-        UsageError: If it has no ``on_book``, or its ``levels`` cannot be read.
+        UsageError: If it has no ``on_book``, or its ``levels`` are out of range.
     """
     def __init__(self, model: object) -> None: ...

@@ -5,41 +5,41 @@
 from mm.signals.base import Signal
 
 class OverTime(Signal):
-    """Base of signals over a time window: a ring, and the window."""
+    """Base class of signals over a time window, with a ring buffer."""
     def __init__(self, window_us: int) -> None: ...
 
 class Momentum(OverTime):
-    """The mid less the mid a window ago, ticks."""
+    """Mid less the mid one window earlier, ticks."""
 
 class RealisedVolatility(OverTime):
-    """Root of the summed squared moves of the mid in a window, over its seconds, ticks/√s."""
+    """Square root of the sum of squared moves of the mid in a window, divided by its length in s, ticks/√s."""
 
 class Range(OverTime):
-    """Highest less lowest mid in a window, including that in force at its start, ticks.
+    """Highest less lowest mid in a window, including the mid in force at its start, ticks.
 
-    Two monotonic queues of mids, each with the instant at which it ended.
+    Kept as two monotonic queues of mids, each with its end time.
     """
 
 class Bipower(Signal):
-    """Root of the mean product of neighbouring absolute moves from second to second, times π/2, ticks/√s.
+    """Square root of π/2 times the mean product of consecutive absolute one-second moves of the mid, ticks/√s.
 
-    The seconds are whole ones of the clock before the event, as many as the window has.
+    The mid is sampled at whole seconds of the clock before the event; the number of moves is the window in seconds.
     """
     def __init__(self, window_us: int) -> None: ...
 
 class EwmaVolatility(Signal):
-    """Root of the exponentially weighted squared moves of the mid per second, ticks/√s.
+    """Square root of the exponentially weighted sum of squared moves of the mid per second, ticks/√s.
 
-    Weights are normalised over the time since the path began; a half-life of it must have passed.
+    Weights are normalised over the time since the start of the path, which must be at least one half-life.
     """
     def __init__(self, window_us: int) -> None: ...
 
 class OverEvents(Signal):
-    """Base of signals over a number of diffs: a ring of that size."""
+    """Base class of signals over a number of diffs, with a ring buffer of that size."""
     def __init__(self, events: int) -> None: ...
 
 class EventMomentum(OverEvents):
-    """The mid less the mid a number of diffs ago, ticks."""
+    """Mid less the mid a number of diffs earlier, ticks."""
 
 class EventVolatility(OverEvents):
-    """Root of the mean squared move of the mid over a number of diffs, ticks/√diff."""
+    """Square root of the mean squared move of the mid over a number of diffs, ticks/√diff."""

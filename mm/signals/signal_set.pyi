@@ -2,7 +2,7 @@
 
 """A set of signals of one market, with its own book; calls the signals in the order of receipt.
 
-A backtest, a live market and a column over a tape all go through ``SignalSet.take``, one event at a time.
+Backtests, live markets and columns over a tape all use ``SignalSet.take``, one event at a time.
 """
 
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from mm.signals.base import Signal
 from mm.tape.tape import Tape
 
 class SignalSet:
-    """Signals by name, and the state of their market.
+    """Signals by name, with the state of their market.
 
-    A row has their values after a diff (a DEPTH event); a snapshot begins a book without a row, and a gap ends it. A
+    A row has the values after a diff (a DEPTH event); a snapshot begins a book without a row, and a gap ends it. A
     snapshot of a book that has not ended replaces it, without resetting the signals.
 
     Args:
         named: Pairs of a name and a signal.
 
     Attributes:
-        names: As given.
-        signals: As given.
-        row_us: Instant of the last row, µs.
-        row_seq: Number of its message; -1 before the first.
-        rows: How many rows there have been.
+        names: Names of the signals, in the given order.
+        signals: The signals, in the given order.
+        row_us: Timestamp of the last row, µs.
+        row_seq: ``recv_seq`` of the last row; -1 before the first.
+        rows: Number of rows so far.
     """
     @property
     def names(self) -> tuple[str, ...]: ...
@@ -43,22 +43,22 @@ class SignalSet:
     def rows(self) -> int: ...
     def __init__(self, named: Sequence[tuple[str, Signal]]) -> None: ...
     def feed(self, event: Sequence[object]) -> dict[str, float | None] | None:
-        """Process one event: kind, instant in µs, recv_seq, id, and its rows of side, ticks and lots.
+        """Process one event: kind, timestamp in µs, recv_seq, id, and its rows of side, ticks and lots.
 
         Returns:
-            The row of a diff: the value of each signal, None while undefined; None for other events.
+            For a diff the row: the value of each signal, None if undefined; for other events None.
         """
     def last(self) -> dict[str, float | None]:
-        """Return the last row, as `feed` does."""
+        """Return the last row, in the format of `feed`."""
     def run(self, tape: Tape, first: int, when: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[int, int]:
         """Process events of a tape, until its end or until there is no room for another row.
 
         Args:
             tape: The tape, which has passed ``Tape.check``.
-            first: The first event.
-            when: Receives instant and recv_seq of each row, int64[room, 2].
+            first: Index of the first event.
+            when: Receives timestamp and recv_seq of each row, int64[room, 2].
             values: Receives the values of each row, float64[signals, room].
 
         Returns:
-            The next event, and the number of rows.
+            The index of the next event, and the number of rows.
         """

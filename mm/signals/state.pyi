@@ -13,11 +13,11 @@ class Mid(Signal):
     def __init__(self, tick_e8: int) -> None: ...
 
 class WeightedMid(Signal):
-    """Best prices, each weighted by the lots at the other, quote asset."""
+    """Best prices, each weighted by the lots on the opposite side, quote asset."""
     def __init__(self, tick_e8: int) -> None: ...
 
 class MicroPrice(Signal):
-    """The mid and the expected move from its state, by a fit on earlier days, quote asset; undefined without one."""
+    """Mid plus its expected move in the current state, fitted on earlier days, quote asset; undefined without a fit."""
     def __init__(self, tick_e8: int, fit: MicroPriceFit | None) -> None: ...
 
 class BookImbalance(Signal):
@@ -29,8 +29,8 @@ class Depth(Signal):
 
     Args:
         levels: Number of levels of each side.
-        side: +1 the bids, -1 the asks, 0 both.
-        lot_e8: The tape's lot.
+        side: +1 for bids, -1 for asks, 0 for both.
+        lot_e8: Lot size of the tape, 1e-8 of the base asset.
     """
     def __init__(self, levels: int, side: int, lot_e8: int) -> None: ...
 

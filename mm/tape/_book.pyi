@@ -1,6 +1,6 @@
 # Generated from mm/tape/_book.pyx by `make stubs`; edit that file instead.
 
-"""The compiled book and the path of best prices; ``market_data.local_orderbook`` is its plain twin."""
+"""The compiled book and the path of best prices; ``market_data.local_orderbook`` is the Python version."""
 
 from typing import Self
 
@@ -17,7 +17,7 @@ class TopPath:
     def __new__(cls) -> Self: ...
 
 class CompiledBook:
-    """The compiled book with a Python interface, which tests compare with its plain twin.
+    """Python interface of the compiled book, which tests compare with the Python version.
 
     Prices are ticks, quantities lots, ``side`` +1 for bids and -1 for asks; a price of 0 means none.
     """
@@ -36,13 +36,13 @@ class CompiledBook:
         """Raise AssertionError if an invariant of the book is violated."""
 
 class TapeReplay:
-    """Plays the book of a day once, one window of events after the other.
+    """Replays the book of a day once, one window of events after the other.
 
     A snapshot begins the book, a gap ends it; trades and keyframes are skipped. An event that leaves the book crossed
     or locked ends it, too: further events up to the next snapshot are left out, except trades.
 
     Attributes:
-        crossed: The events that leave the book crossed, counted from the first played event.
+        crossed: The events that leave the book crossed, counted from the first replayed event.
         frames: For each requested keyframe with a valid book, the event and the complete book after it.
     """
     @property
@@ -58,11 +58,11 @@ class TapeReplay:
         keyframe_after: NDArray[np.uint8],
         kept: NDArray[np.uint8],
     ) -> NDArray[np.int64]:
-        """Play the next events.
+        """Replay the next events.
 
         Args:
             kind: uint8[n], their kinds.
-            first_row: int64[n+1], the first row of each, and the end of the last one's.
+            first_row: int64[n+1], the first row of each, and the end of the rows of the last one.
             rows: The rows: side, ticks and lots.
             keyframe_after: uint8[n], 1 to request the complete book after that event.
             kept: uint8[n], set to 0 for the events that are left out.
@@ -82,9 +82,9 @@ def count_levels(
     """Count the rows of DEPTH and SNAPSHOT events by slot and side.
 
     Args:
-        kind, first_row, row_side: Columns of some events; ``first_row`` counts from the first row of these.
-        slot: The number of the price of each row.
-        framed: Whether to count the rows of the first event whatever its kind.
+        kind, first_row, row_side: Columns of consecutive events; ``first_row`` counts from the first row of these.
+        slot: Index of the price of each row.
+        framed: Whether to count the rows of the first event regardless of its kind.
         count: Counts are added at ``2 * slot + is_bid``.
     """
 
@@ -100,7 +100,7 @@ def place_levels(
     place: NDArray[np.int64],
     change: NDArray[np.void],
 ) -> None:
-    """Write the rows that `count_levels` counts to the positions of their levels, for a range of levels.
+    """Write the rows counted by `count_levels` to the positions of their levels, for a range of levels.
 
     Args:
         kind, first_row, row_side, slot, row_lots, framed: As in `count_levels`.

@@ -40,7 +40,7 @@ class Column:
         """The items so far; valid until the column grows."""
 
 class Words:
-    """Numbers words by first appearance."""
+    """Assigns numbers to words in the order of first appearance."""
     @property
     def words(self) -> list[str]: ...
     def __new__(cls) -> Self: ...
@@ -75,7 +75,7 @@ class LineParser:
             OffGrid: If a price is off the given step.
         """
     def finish(self, accept_last: bool) -> int:
-        """Return the number of lines that are lost at the end: 1 if the last one is torn.
+        """Return the number of lines lost at the end: 1 if the last one is incomplete, else 0.
 
         Args:
             accept_last: Accept a last line that lacks only its newline.
@@ -88,7 +88,7 @@ class DiffParser(LineParser):
         name, tick_e8, qty_step_e8: As for `LineParser`.
         room: Expected number of messages; more are accepted, but cause a copy to larger memory.
         lenient: Leave out levels off the tick, and count them.
-        keep: Called with each full block; returns it in other memory. None: it stays where it is.
+        keep: Called with each full block; returns it in other memory. None: it stays in the same memory.
 
     Attributes:
         recv_us, recv_seq, run, exchange, first_id, last_id: One item per message; -1 if a key is absent. ``run`` is a

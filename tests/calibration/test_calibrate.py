@@ -128,9 +128,6 @@ def test_timing_without_trades_is_none():
     assert timing([tape]) == {"same_instant_share": None, "book_age_ms_p50": None}
 
 
-S = 1_000_000
-
-
 def moves(events, end_us, **config):
     """Return ``{(delta, side, horizon): (hits, move, kept)}``."""
     rows = adverse_selection(Calibrator(small_tape(events, 0, end_us), CalibrationConfig(**config)))

@@ -2,19 +2,19 @@
 
 """The interface of fill models: one hook for each kind of event, compiled or plain Python.
 
-A fill model returns how many lots of an order an event fills. The engine owns latency, eligibility, what is left of a
-print, balances, fees and the journal.
+A fill model returns how many lots of an order an event fills. The engine handles latency, eligibility, the remaining
+lots of a print, balances, fees and the journal.
 """
 
 class FillModel:
-    """Base of compiled fill models: override the hooks that the model has and set their flags.
+    """Base of compiled fill models: override the hooks that the model needs, and set their flags.
 
-    Flags (attributes of the class, set in ``__cinit__``): ``needs_trades`` for ``on_trade``, ``needs_book`` for
+    Flags (attributes, set in ``__cinit__`` or ``__init__``): ``needs_trades`` for ``on_trade``, ``needs_book`` for
     ``on_book``, ``needs_levels`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and ``expected``,
-    ``follows_prints`` for ``on_print``. Four more make it faster: ``reached_only`` if a print that does not reach the
-    order's price from the other side neither fills nor changes anything; ``crossed_only`` if the same holds for
-    ``on_book`` while the other side's best price does not reach the order's; ``looks = BEST_PRICES`` or
-    ``BEST_LOTS`` if it reads nothing deeper in the book, and a book event that does not change these changes nothing;
+    ``follows_prints`` for ``on_print``. Four more let the engine skip calls: ``reached_only`` if a print that does not
+    reach the order's price from the other side neither fills the order nor changes any state; ``crossed_only`` if the
+    same holds for ``on_book`` while the other side's best price does not reach the order's; ``looks = BEST_PRICES`` or
+    ``BEST_LOTS`` if it reads nothing deeper in the book, and a book event that leaves these unchanged has no effect;
     ``by_levels`` if it reads only the other side's best price and the levels of its orders, and its state depends
     on these and on prints only.
     """
@@ -25,7 +25,7 @@ class FillModel:
         """Whether the model draws fills from an intensity, so that expected fills can be counted."""
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons of fills after a trade, after a book change, and drawn."""
+        """Fill reasons: after a trade, after a book change, drawn."""
 
 class OrderView:
     """An order as a Python model receives it; valid during the call only."""

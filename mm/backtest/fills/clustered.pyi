@@ -1,9 +1,9 @@
 # Generated from mm/backtest/fills/clustered.pyx by `make stubs`; edit that file instead.
 
-"""Clustered fills: lambda(delta) times the relative intensity of a Hawkes process driven by the recorded orders.
+"""Clustered fills: lambda(delta) times the relative intensity of a Hawkes process driven by recorded orders.
 
 The conditional intensity of a Hawkes process (Hawkes, Biometrika 58, 1971) with exponential kernels decays between the
-orders that excite it, so its integral has a closed form, and the inverse takes a few Newton steps from below.
+orders that excite it, so its integral has a closed form; the inverse needs a few Newton steps from below.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ class ClusteredFills(Poisson):
 
     - the intensity is lambda(delta) · lambda_i(t)/mean_i, i the side of the order: lambda_i is the intensity of
       orders that hit side i, given all recorded ones up to t; mean_i is its mean, or that of the segment if given
-    - an order of the process is a sweep: prints of one side and trade time, counted at the first one in the window
-      of the tape, in exchange time if the run uses that clock
+    - an order of the process is a sweep, the prints of one side and trade time; its instant is that of its first print
+      in the window of the tape, in exchange time if the run uses that clock
     - each of them begins a new stretch for both sides, as a change of the reference does
     - one unit exponential draw per side and stretch, keyed by the event that began it; the fill happens when the
       integrated intensity reaches it, if the stretch lasts that long
@@ -43,7 +43,7 @@ def hawkes(
     intensity: Intensity | None = None,
     seed: int = 0,
 ) -> ClusteredFills:
-    """Return the ``ClusteredFills`` of an intensity, given as to ``poisson``, and of a clustering.
+    """Return ``ClusteredFills`` for an intensity, given as for ``poisson``, and a clustering.
 
     Raises:
         UsageError: If the intensity is missing or given in more than one form, or there is no clustering.

@@ -1,6 +1,6 @@
 # Generated from mm/backtest/fills/crossing.pyx by `make stubs`; edit that file instead.
 
-"""Fills by prices that reach ours: those of trades, or the best price of the other side."""
+"""Fills when a trade price or the other side's best price reaches our price."""
 
 from mm.backtest.fills.base import FillModel
 from mm.backtest.parameters import Declaration
@@ -23,10 +23,10 @@ class TradeCross(FillModel):
     def __init__(self, *, strict: bool = False, share: float = 1.0, penetration_ticks: int = 0) -> None: ...
 
 class PriceCross(FillModel):
-    """A resting order fills, whole, when the other side's best price reaches its price.
+    """A resting order fills completely when the other side's best price reaches its price.
 
     - buy: order price - best ask >= penetration; sell: best bid - order price >= penetration
-    - checked after each book event; a missing best price reaches nothing
+    - checked after each book event; without a best price on the other side nothing fills
     """
 
     declared: Declaration

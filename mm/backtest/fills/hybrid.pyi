@@ -11,8 +11,8 @@ from mm.signals.signal_set import SignalSet
 class Hybrid(FillModel):
     """An order fills as early, and as much, as under the most optimistic of several models.
 
-    - every model receives every event, so that each has its own state of queues and prints
-    - at each event the largest fill counts, on ties that of the first model; fills of several models do not add up
+    - every model receives every event, so that each keeps its own state
+    - at each event the largest fill counts, for equal fills that of the first model; fills do not add up
     - a print fills at most its size over all our orders, whichever model fills them
     - the reason of a fill is that of the model whose fill counted
     - at most one model draws its fills, and at most one has a queue, as an order has one state for each
@@ -29,7 +29,7 @@ class Hybrid(FillModel):
     def __init__(self, models: Iterable[object]) -> None: ...
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons of each model, one model after another."""
+        """Fill reasons of all models, in the order of *models*."""
     @property
     def predictor_folder(self) -> str | None:
         """Folder of the predictor that the drawing model reads; None without one."""

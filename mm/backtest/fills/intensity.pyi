@@ -13,8 +13,8 @@ from mm.backtest.parameters import Declaration
 REFERENCES: tuple[str, ...]
 FOREVER: int
 
-def _refuse_other_curves(number: int, curve: Sequence[tuple[float, float]]) -> None:
-    """Raise UsageError if the points are not a decreasing curve."""
+def _check_curve(number: int, curve: Sequence[tuple[float, float]]) -> None:
+    """Raise UsageError unless the points are a decreasing curve."""
 
 class Intensity:
     """A and k, or a curve, constant or by segments; outside all segments the intensity is 0.
@@ -43,17 +43,17 @@ class Intensity:
     ) -> Self: ...
     @classmethod
     def constant(cls, A: float, k: float, reference: str = "mid", sigma_ticks: float | None = None) -> Intensity:
-        """Return one A and k for both sides and all time."""
+        """Return an intensity with one A and k for both sides at all times."""
     def at(self, us: int, side: int, delta: float) -> float:
         """Return the intensity in 1/s at an instant for an order of *side* at *delta* ticks."""
     def sigma_at(self, us: int) -> float | None:
         """Return the volatility in ticks/√s of the piece in force at an instant; None if unknown."""
     @property
     def from_best(self) -> bool:
-        """Whether distances count from the own best price."""
+        """Whether distances count from the best price of the order's side."""
     @property
     def from_mid(self) -> bool:
-        """Whether A is known at distances from the mid, in every piece."""
+        """Whether A for distances from the mid is known in every piece."""
     def rows(self) -> list[IntensityPiece]:
         """Return the pieces as given."""
 
@@ -85,7 +85,7 @@ def poisson(
     intensity: Intensity | None = None,
     seed: int = 0,
 ) -> Poisson:
-    """Return the ``Poisson`` model of one A and k, of those of each side, or of a fit's intensity.
+    """Return the ``Poisson`` model for one A and k, an A and k per side, or the intensity of a fit.
 
     Raises:
         UsageError: If the intensity is missing (it has no default) or given in more than one form.

@@ -8,21 +8,21 @@ from mm.backtest.parameters import Declaration
 class Queue(FillModel):
     """A resting order fills when all lots ahead of it at its price have traded or been cancelled.
 
-    - it joins behind the lots displayed at its price, less those that printed there since the last book event
-    - a print at its price from the other side takes what is ahead first, and the order with what is left
-    - a print beyond its price fills it, as trades do not pass a better price
-    - a decrease of the displayed lots beyond the printed lots is cancellations, of which a share was ahead of us
-      (`ahead_share`); the lots ahead never exceed the displayed ones
-    - the other side's best price at ours or beyond fills what is left
+    - on arrival, the lots displayed at its price, less those printed there since the last book event, are ahead
+    - a print at its price from the other side consumes the lots ahead first; its remaining lots fill the order
+    - a print beyond its price fills it, because trades do not skip a better price
+    - a decrease of the displayed lots by more than the printed lots is cancellations; the share `ahead_share` of them
+      was ahead of us, and the lots ahead never exceed the displayed lots
+    - the other side's best price at or beyond its price fills the remaining lots
 
     Subclasses implement `ahead_share`.
     """
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons of fills after a trade, after a book change, and drawn (never)."""
+        """Fill reasons: after a trade, after a book change, drawn (unused)."""
 
 class QueueRiskAverse(Queue):
-    """All cancellations are behind us: only prints, and a level smaller than our queue, advance the queue position."""
+    """All cancellations are behind us; only prints, or fewer displayed lots than lots ahead, advance the queue."""
 
     declared: Declaration
     def __init__(self) -> None: ...

@@ -1,6 +1,6 @@
 # Generated from mm/backtest/fills/queue_hazard.pyx by `make stubs`; edit that file instead.
 
-"""Fills by a fitted probability at each print at our price, for markets with long queues."""
+"""Fills with a fitted probability per print at our price, for markets with long queues."""
 
 from mm.backtest.fills.queue import QueueProbPower
 from mm.backtest.parameters import Declaration
@@ -9,15 +9,15 @@ class QueueHazard(QueueProbPower):
     """At each print at its price an order fills with a probability fitted to an order log.
 
     - queue position, prints beyond the price and the other side's best price: as `queue_prob_power`
-    - a print at its price from the other side fills it with probability 1/(1 + exp(-x·b)); x is `FEATURES`: the print
-      against the lots ahead, the place, imbalance and spread of the book before it, the age of the order, and whether
-      its price is better or worse than the displayed best one of its side
-    - it then takes as much of the print as it can, and its rest is first in the queue
-    - one draw for each print and order, keyed by both
+    - a print at its price from the other side fills it with probability 1/(1 + exp(-x·b)); x are the `FEATURES`: print
+      size relative to the lots ahead, share of the level ahead, imbalance and spread of the book before the print, age
+      of the order, and whether its price is better or worse than the displayed best price of its side
+    - the fill is as large as the print allows; the remainder of the order is first in the queue
+    - one draw per print and order, keyed by both
 
     Args:
         fit: File written by ``mm fills hazard``; it must be of the run's symbol and tick size.
-        coefficients: b, one number for each of `FEATURES`.
+        coefficients: b, one number per feature of `FEATURES`.
         exponent: Exponent of the queue position, as in `queue_prob_power`.
         unit_lots: Typical size of a print in lots, the unit of quantities.
         seed: Seed of all draws.
@@ -35,6 +35,6 @@ class QueueHazard(QueueProbPower):
     ) -> None: ...
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons of fills after a trade, after a book change, and drawn (never)."""
+        """Fill reasons: after a trade, after a book change, drawn (unused)."""
     def watch(self) -> list[tuple[int, int, tuple[float, ...]]]:
         """Disable fills by draws; return the list that collects (order id, µs, features) of each print."""

@@ -1,8 +1,8 @@
 # Generated from mm/backtest/metrics/_market_paths.pyx by `make stubs`; edit that file instead.
 
-"""The flow of a side, and values that jump and decay, from instant to instant: the paths of ``market_paths.py``.
+"""Order flow of a side and exponentially decaying values as step functions of time: the paths of ``market_paths.py``.
 
-Why compiled: each value follows from the one before, a million times a day.
+Why compiled: each value depends on the one before, a million times per day.
 """
 
 import numpy as np
@@ -15,24 +15,24 @@ MOST_FLOW: int
 MOST_CLASS: int
 
 def flow_levels(us: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return when the flow changes, and its number from then on, that before all first.
+    """Return the instants at which the flow changes, and its number from each on; the first row is before all data.
 
     The number is the class of the time since the last aggressive order times the number of levels, plus the level above
-    the lowest. An aggressive order counts from the µs after it on. Averages decay in steps of a second.
+    the lowest. An aggressive order counts from 1 µs after it. Averages decay in steps of a second.
 
     Args:
-        us: When aggressive orders came, rising.
+        us: Instants of aggressive orders, ascending.
     """
 
 def decaying_classes(
     us: NDArray[np.int64], added: NDArray[np.int64], window_s: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return when the class of a value changes that decays by e per window, and the class from then on.
+    """Return the instants at which the class of an exponentially decaying value changes, and the class from then on.
 
-    The class is 0 below 1 and grows by one whenever the value doubles; of values below 0 it is negative.
+    The class is 0 below 1 and grows by one whenever the value doubles; for negative values it is negative.
 
     Args:
-        us: When the value jumps, rising.
-        added: By how much.
-        window_s: The window.
+        us: Instants at which the value jumps, ascending.
+        added: Size of each jump.
+        window_s: Time constant of the decay (a factor of 1/e).
     """

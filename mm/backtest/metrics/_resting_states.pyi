@@ -1,9 +1,9 @@
 # Generated from mm/backtest/metrics/_resting_states.pyx by `make stubs`; edit that file instead.
 
-"""How orders stand from instant to instant, in one pass over the lives of a run: what ``resting_states.py`` returns.
+"""Order states over time, in one pass over the orders of a run: the kernel of ``resting_states.py``.
 
-Why compiled: some ten stretches an order, each from a merge of seven sequences of instants. On 14 busy hours of orders
-that follow the mid this is two million of them, and columns of them took seconds and 300 MB.
+Why compiled: about ten stretches per order, each from a merge of seven sequences of instants. For 14 busy hours of
+orders that follow the mid these are two million stretches, which took seconds and 300 MB as array columns.
 """
 
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ RESTED_US: int
 NOWHERE = 1 << 62
 
 class LifeStates:
-    """The orders of a run, its path of the mid and the paths of its market, and the states that were met, each once.
+    """The states of the orders of a run, from its path of the mid and its market paths; each state is stored once.
 
     Args:
         lives: int64[orders, 7], the table of `Lives`.
-        rested: Of each order, whether it came to rest.
+        rested: Whether each order rested in the book.
         sent: Distance at which each was sent, in half ticks; `NOWHERE` without a valid book.
-        path: When the mid changed, and bid + ask from then on (0: no valid book).
-        recent_us: How long a move of the mid is recent.
+        path: Instants at which the mid changed, and bid + ask from then on (0: no valid book).
+        recent_us: Time for which a move of the mid counts as recent.
         market: For each path of `MarketPaths`, that of buys and that of sells: instants, and the number from then on;
-            before the first instant it is the first one.
+            the first number also applies before the first instant.
     """
     def __new__(
         cls,
@@ -42,16 +42,16 @@ class LifeStates:
         """Return begin and length of each stretch in ``[start, end)``, in µs, and the number of its state.
 
         Args:
-            start_us: First instant.
-            end_us: The first one after it.
-            also: Instants, rising, at which stretches are cut, beside those at which a state changes.
+            start_us: Start.
+            end_us: End, exclusive.
+            also: Ascending instants at which stretches are cut, in addition to the changes of state.
         """
     def filled(self, us: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the number of the state in which orders stood just before instants; -1 without a valid book.
+        """Return the number of the state of orders just before instants; -1 without a valid book.
 
         Args:
-            us: int64[n], rising.
+            us: int64[n], ascending.
             order: int64[n], rows of the orders.
         """
     def met(self) -> NDArray[np.int64]:
-        """Return the states that were met, int64[n, 7], with the columns of `Stretches`."""
+        """Return the distinct states so far, int64[n, 7], with the columns of `Stretches`."""

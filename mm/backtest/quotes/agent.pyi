@@ -3,7 +3,7 @@
 """Quotes by a trained agent: it observes and decides at fixed intervals, and its action holds until the next decision.
 
 An action is two offsets, which move bid and ask from their base prices, and a size. The base prices are at the distance
-that the agent was trained with, else one tick behind the touch. `mm.rl` trains such agents.
+of the training, or one tick behind the touch if it had none. `mm.rl` trains such agents.
 """
 
 from mm.backtest.parameters import Parameter
@@ -13,7 +13,7 @@ from mm.backtest.quotes.base import QuoteModel
 MODEL_PATH: Parameter
 
 class Agent(QuoteModel):
-    """Quote by the action of the last decision.
+    """Quotes set by the action of the last decision.
 
     Args:
         terms: Its observations and the meaning of its actions.
@@ -24,7 +24,7 @@ class Agent(QuoteModel):
     def __init__(self, terms: AgentTerms, saved: SavedAgent | None = None) -> None: ...
 
 def rl(*, model_path: str) -> QuoteModel:
-    """Return the agent of a file as a strategy: post-only, within its inventory bound."""
+    """Return the strategy of the agent in a file: post-only, within its inventory bound."""
 
 def strategy_of(agent: Agent) -> QuoteModel:
     """Return the strategy of an agent: `PostOnly`, within an `InventoryBound`."""

@@ -15,7 +15,7 @@ class AvellanedaStoikov(Distances):
     (equations 29 and 30); the bid is r - half spread, the ask r + half spread. In mode ``infinite`` each
     side has its own reservation price, those of section 2.3 with w = gamma²·sigma²·(q_max + 1)²/2: the bid's
     is mid + ln(1 - (1 + 2q)/((q_max + 1)² - q²))/gamma, the ask's its mirror image in q. (The paper prints
-    the ask's with another sign inside the logarithm, inconsistent with its own value function.) There a gamma of
+    the ask's with another sign inside the logarithm, inconsistent with its own value function.) In this mode a gamma of
     ``auto`` uses the slope of the reservation price at q = 0.
     """
 
@@ -45,13 +45,13 @@ def avellaneda_stoikov(
     q_max: float = 30.0,
     intensity: Intensity | None = None,
 ) -> QuoteModel:
-    """Return the strategy that a run plays by default: ``AvellanedaStoikov``, ``PostOnly``, ``InventoryBound``."""
+    """Return the default strategy of a run: ``AvellanedaStoikov``, ``PostOnly``, ``InventoryBound``."""
 
 class Symmetric(QuoteModel):
-    """Quote the spread of ``AvellanedaStoikov`` around the mid, whatever the inventory.
+    """Quote the spread of ``AvellanedaStoikov`` around the mid, independent of the inventory.
 
-    In mode ``rolling`` the spread is the one that model has with tau = *horizon_s*; in mode ``session`` it is the
-    benchmark of section 3.3, its mean over a session: half of it is gamma·sigma²·horizon_s/4 and the markup.
+    In mode ``rolling`` the spread equals that model's with tau = *horizon_s*; in mode ``session`` it is the benchmark
+    of section 3.3, the mean over a session: the half-spread is gamma·sigma²·horizon_s/4 plus the markup.
     """
 
     declared: Declaration

@@ -8,12 +8,12 @@ from mm.backtest.quotes.view import Quotes
 class QuoteModel:
     """Base of compiled quote models: override ``quote``.
 
-    Declarations make a model faster (attributes of the class, set in ``__init__``): ``looks = BEST_PRICES`` or
-    ``BEST_LOTS`` if it sends only ``LIMIT_MAKER`` orders and reads nothing deeper in the book; ``timeless`` if equal
-    best prices and an equal inventory always give equal quotes, without further requotes; ``follows_fills`` if its
-    ``on_fill`` is to be called, ``follows_prints`` if its ``on_print`` is. ``signals`` names the signals that it reads
-    (docs/signals.md); ``bind`` receives the order in which they are in ``view.signals``. With ``needs_own_orders`` the
-    view has our open quotes, with ``needs_last_trade`` the last print.
+    Declarations (attributes, set in ``__init__``) make a model faster: ``looks = BEST_PRICES`` or ``BEST_LOTS`` if it
+    sends only ``LIMIT_MAKER`` orders and reads nothing deeper in the book; ``timeless`` if equal best prices and an
+    equal inventory always give equal quotes, without additional requotes; ``follows_fills`` if ``on_fill`` is to be
+    called, ``follows_prints`` if ``on_print`` is. ``signals`` contains the names of the signals that it reads
+    (docs/signals.md); ``bind`` receives all names in the order of ``view.signals``. With ``needs_own_orders`` the view
+    contains our open quotes, with ``needs_last_trade`` the last print.
     """
     @property
     def name(self) -> str: ...
@@ -34,18 +34,18 @@ class QuoteModel:
         tick_lot: float = 1.0,
         us: int = 0,
     ) -> Quotes:
-        """Return the model's quotes for these numbers, outside of any run; prices are not rounded.
+        """Return the model's quotes for a given market state, outside of any run; prices are not rounded.
 
         Args:
             bid_ticks, ask_ticks: The best prices.
-            bid_lots, ask_lots: The lots there.
+            bid_lots, ask_lots: The lots at the best prices.
             inventory_lots: Our inventory.
             target_lots: The target inventory.
             quote_lots: The clip.
             cash: In the quote asset.
             sigma_ticks: Volatility in ticks per root second.
             tick_lot: Value of one tick of price on one lot, in the quote asset.
-            us: The instant; the run begins at 0.
+            us: The instant in µs; the run begins at 0.
         """
     def wants(self, view: QuoteView) -> Quotes:
         """Return the model's quotes for *view*, for use in a Python step around it."""
@@ -78,7 +78,7 @@ class QuoteView:
         """Our inventory, in lots."""
     @property
     def target_lots(self) -> int:
-        """The inventory that quotes, bounds and risk count from, in lots (``TARGET_INVENTORY``)."""
+        """Target inventory, in lots (``TARGET_INVENTORY``): quotes, bounds and risk limits are relative to it."""
     @property
     def most_lots(self) -> int:
         """Our inventory if every open buy fills and no sell does; pending orders count."""
@@ -116,10 +116,10 @@ class PythonQuoteModel(QuoteModel):
 
     - ``on_fill(fill)``: receives each fill of our orders before the requote that follows it
     - ``on_print(trade)``: receives each print of the market before the next requote
-    - ``timeless = True``: equal best prices and an equal inventory always give equal quotes; calls that would repeat
-      are skipped, and there is no volatility. A tuple of prices identical (``is``) to the last one is not read again
+    - ``timeless = True``: equal best prices and an equal inventory always give equal quotes; repeated calls
+      are skipped, and ``sigma_ticks`` is NaN. A tuple of prices that is the same object as the last one is not reparsed
     - ``signals = ("imbalance_5", …)``: signals to read by ``view.signal(name)``
-    - ``depth = False``: reads only best prices, their lots and the last print, and sends no orders that take; it is
-      played on best prices only, which is faster
+    - ``depth = False``: reads only best prices, their lots and the last print, and sends only ``LIMIT_MAKER`` orders;
+      the replay then uses best prices only, which is faster
     """
     def __init__(self, model: object) -> None: ...

@@ -13,8 +13,8 @@ class Distances(QuoteModel):
     """Base of models that quote at distances from the mid: override ``formula``.
 
     A formula takes the inventory q in clips, and the current time left, sigma, k and A. This class supplies them: k and
-    A from the parameters or from the fit or schedule, sigma from the parameters or from the tape's past, the time left
-    by the mode. While a value that the formula needs is unknown, nothing is quoted.
+    A from the parameters or from the fit or schedule, sigma from the parameters or estimated from the tape, the time
+    left by the mode. While a value that the formula needs is unknown, nothing is quoted.
 
     A gamma of ``auto`` is the one at which a clip of inventory moves the reservation price by *skew_share* of the
     half-spread, over *horizon_s*: the root of one equation, for the current k and A and a slowly varying sigma
@@ -56,7 +56,7 @@ class Distances(QuoteModel):
         intensity: Intensity | None = None,
     ) -> None: ...
     def gammas(self) -> NDArray[np.float64]:
-        """Return each gamma that quotes used, and the number of quotes, in order of time: float64[gammas, 2]."""
+        """Return the gammas used, with the number of quotes of each, in chronological order: float64[gammas, 2]."""
     def sources(self) -> dict[str, str | None]:
         """Return the sources of k and A if they are not numbers: ``touch`` or ``fit``; None if A is not used."""
     def distances(

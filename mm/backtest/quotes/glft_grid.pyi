@@ -12,12 +12,12 @@ from mm.backtest.quotes.price_grid import BoundedGrid
 class GlftGrid(BoundedGrid):
     """Quote a grid whose first prices are optimal for the fill rate and the volatility of the last ``window_s``.
 
-    Every ``sample_s`` the mid is sampled, with the largest distance from the previous sample at which a print in
-    between would have filled us. Every ``refit_s``, once the window is full, A·exp(-k·δ) is fitted to the rate at
-    which prints pass a distance, by a straight line through its logarithm up to ``reach_ticks``; sigma is the standard
+    Every ``sample_s`` the mid is sampled, with the largest distance from the previous mid at which a print in
+    between would have filled an order. Every ``refit_s``, once the window is full, A·exp(-k·δ) is fitted to the rate at
+    which prints pass a distance, by linear regression of its logarithm up to ``reach_ticks``; sigma is the standard
     deviation of the changes. With c = sqrt(gamma/(2·A·k)·(1 + gamma/k)^(1 + k/gamma)) the half-spread is
-    spread_factor·(ln(1 + gamma/k)/gamma + c·sigma/2), and each clip held moves the centre by skew_factor·c·sigma.
-    Prices are multiples of the half-spread in whole ticks; no bid lies above the best bid, no ask below the best ask.
+    spread_factor·(ln(1 + gamma/k)/gamma + c·sigma/2), and a clip of inventory moves the centre by skew_factor·c·sigma.
+    Prices are multiples of the half-spread in whole ticks; no bid is above the best bid, no ask below the best ask.
     """
 
     declared: Declaration

@@ -9,7 +9,7 @@ reservation price of Avellaneda and Stoikov (2008) with risk aversion 1/W. The b
 fraction f of Kelly bets as if wealth were f·W (Kelly, A new interpretation of information rate, 1956; Thorp, The Kelly
 criterion in blackjack, sports betting and the stock market, 2006).
 
-W is cash and inventory at the mid, q the inventory from the target, both in lots and ticks.
+W is cash plus inventory at the mid, q the inventory relative to the target, both in lots and ticks.
 """
 
 from mm.backtest.parameters import Check, Declaration, Parameter
@@ -36,9 +36,9 @@ class Kelly(Step):
     def signal(self) -> str: ...
 
 class KellySkew(Kelly):
-    """Move both prices by the value of the next unit over the mid by Kelly's rule: m - q·σ²·H/(f·W) ticks.
+    """Move both prices by the value of the next unit relative to the mid, by Kelly's rule: m - q·σ²·H/(f·W) ticks.
 
-    No quotes while the volatility is unknown; without wealth only those that reduce the inventory.
+    No quotes while the volatility is unknown; with wealth of 0 or less, only quotes that reduce the inventory.
     """
 
     declared: Declaration
@@ -57,7 +57,7 @@ class KellySkew(Kelly):
     ) -> None: ...
 
 class KellySize(Kelly):
-    """The lots of Kelly's rule on each side: f·W·(δ + m - fee)/(σ²·H) - q for a bid at δ below the mid, floored.
+    """Set the lots by Kelly's rule on each side: f·W·(δ + m - fee)/(σ²·H) - q for a bid at δ below the mid, floored.
 
     For an ask m and q change their signs. At most *most* times the inner model's lots; a side whose size is below one
     lot has no quote, and neither has any side while the volatility is unknown.

@@ -16,7 +16,7 @@ MOST_POINTS: int
 MOST_CLIPS: int
 
 def _is_curve(value: object) -> bool:
-    """Return whether *value* is a list of points (delta, rate) that rise in delta and fall in rate."""
+    """Return whether *value* is a list of points (delta, rate) with rising deltas and falling rates."""
 
 class CurveLevels:
     """Solves for the values of the inventory levels -Q .. Q of a maker with any decreasing fill intensity λ(δ).
@@ -43,8 +43,8 @@ class OptimalCurve(Distances):
     """Optimal quotes for a measured fill intensity, an infinite horizon and a bounded inventory.
 
     It maximises the mean gain per second less gamma·sigma²·q²/2; with *xi* above 0 the risk of the fills is penalised
-    as well; ``CurveLevels`` has the equation. With A·exp(-k·δ) it is ``gueant`` in mode
-    ``stationary`` with the same xi and an impact of twice the costs, solved in another way. A curve is constant
+    as well; see ``CurveLevels`` for the equation. With A·exp(-k·δ) it is ``gueant`` in mode
+    ``stationary`` with the same xi and an impact of twice the costs, solved by another method. A curve is constant
     below its first point, so no price within the spread fills more often than measured; xi must then be 0, because an
     exponential utility would be dominated by inventories that such a maker cannot reduce fast enough.
 

@@ -1,6 +1,6 @@
 # Generated from mm/backtest/quotes/price_grid.pyx by `make stubs`; edit that file instead.
 
-"""A grid: several prices per side, on multiples of a step, so that orders keep their places while the mid moves."""
+"""A grid: several prices per side on multiples of a step; orders keep their queue positions as the mid moves."""
 
 from mm.backtest.parameters import Declaration
 from mm.backtest.quotes.base import QuoteModel
@@ -17,8 +17,8 @@ class BoundedGrid(QuoteModel):
 class PriceGrid(BoundedGrid):
     """Quote ``levels`` prices per side, multiples of ``step_ticks``, from ``delta_ticks`` off the centre outwards.
 
-    The centre is ``mid - skew_ticks·q``, q the inventory in clips. No bid lies above the best bid, no ask below the
-    best ask. Each price has a clip; the prices nearest to the mid share what a bound of the inventory leaves.
+    The centre is ``mid - skew_ticks·q``, q the inventory in clips. No bid is above the best bid, no ask below the
+    best ask. Each price has one clip; within an inventory bound, the prices nearest to the mid get the remaining lots.
     """
 
     declared: Declaration

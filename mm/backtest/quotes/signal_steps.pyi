@@ -1,6 +1,6 @@
 # Generated from mm/backtest/quotes/signal_steps.pyx by `make stubs`; edit that file instead.
 
-"""Steps that adjust quotes by a signal: prices that follow it, a spread that widens with it, sizes that shrink.
+"""Steps that adjust quotes by a signal: shift prices, widen the spread, reduce sizes.
 
 A price signal (``micro_price``, ``weighted_mid``, ``mid``) is used as its distance from the mid, in ticks.
 While a signal is undefined, quotes stay unchanged.
@@ -15,7 +15,7 @@ NOT_BELOW_0: Check
 MOST: Parameter
 
 class Signalled(Step):
-    """Base of steps with a signal; finds its index among the signals of the run."""
+    """Base of steps with a signal."""
     @property
     def signal(self) -> str: ...
     @property
@@ -39,7 +39,7 @@ class WidenBy(PriceMove):
     def __init__(self, inner: object, *, signal: str, by: float, most: float | None = None) -> None: ...
 
 class SizeBy(Signalled):
-    """Reduce the lots on the side against a signal: asks if *by* times the signal is positive, bids if negative.
+    """Reduce the lots on the side opposed to a signal: asks if *by* times the signal is positive, bids if negative.
 
     The remaining share is ``1 - |by·signal|``, at least *least*; lots are floored.
     """

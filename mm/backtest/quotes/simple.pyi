@@ -1,6 +1,6 @@
 # Generated from mm/backtest/quotes/simple.pyx by `make stubs`; edit that file instead.
 
-"""Simple quote models: around a price, skewed against the inventory, or at the best expected value of a fill."""
+"""Simple quote models: around a fair value, skewed by inventory, or with the largest expected value of a fill."""
 
 from collections.abc import Sequence
 
@@ -78,13 +78,13 @@ class AdaptiveSpread(Centred):
     ) -> None: ...
 
 class Predictions:
-    """Predictors that a quote model reads: of the mid's move, of adverse moves after fills, and of fills.
+    """Predictors used by a quote model: for the move of the mid, adverse moves after fills, and fills.
 
     Args:
         folders: Folders of fitted predictors, at most one per target.
 
     Attributes:
-        signals: The names of their input signals and of their predictions.
+        signals: Names of their input signals and of their predictions.
 
     Raises:
         UsageError: If two have the same target.
@@ -96,8 +96,8 @@ class Predictions:
 class ExpectedValue(QuoteModel):
     """Maximise ``P(delta)·(delta - costs)`` on each side, with ``P = 1 - exp(-A·exp(-k·delta)·horizon_s)``.
 
-    P is the probability that an order at distance delta from the mid is filled within the horizon, delta minus costs
-    the gain of the fill. Costs are ``adverse_ticks + fee_ticks``, and ``skew_ticks·q`` more for a bid, less for an
+    P is the probability that an order at distance delta from the mid is filled within the horizon; delta minus costs is
+    the gain of the fill. Costs are ``adverse_ticks + fee_ticks``, plus ``skew_ticks·q`` for a bid, minus it for an
     ask, q being the inventory in clips. For a short horizon delta tends to costs + 1/k.
 
     Fitted ``predictors`` replace the constants: one of ``fill`` replaces P, at the whole ticks between the distances

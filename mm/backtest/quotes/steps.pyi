@@ -1,9 +1,9 @@
 # Generated from mm/backtest/quotes/steps.pyx by `make stubs`; edit that file instead.
 
-"""Steps around quote models that bound, size, clamp and round quotes, mixtures of models, and a gate.
+"""Steps that bound, size, clamp and round the quotes of a model; mixtures of models; and a gate.
 
-A step only makes quotes more conservative: a bid never rises, an ask never falls, lots never grow, and a side without a
-quote gets none. So their guarantees hold in any order (tests/backtest/test_steps.py).
+The steps of this file only make quotes more conservative: a bid never rises, an ask never falls, lots never grow, and a
+side without a quote gets none. So their guarantees hold in any order (tests/backtest/test_steps.py).
 """
 
 from collections.abc import Callable, Iterable
@@ -23,10 +23,10 @@ class Step(QuoteModel):
     def __init__(self, inner: object) -> None: ...
 
 class InventoryBound(Step):
-    """No bid that could take the inventory beyond *q_max* clips, no ask that could take it below minus that.
+    """Limit lots so that no bid can take the inventory above *q_max* clips, and no ask below minus *q_max* clips.
 
-    Clips count from the target inventory.
-    Lots are cut down to the remaining room; without room that side is not quoted.
+    Clips are relative to the target inventory.
+    Lots are limited to the remaining room; a side without room is not quoted.
     """
 
     declared: Declaration
@@ -47,16 +47,16 @@ class FushimiSize(Step):
     def __init__(self, inner: object, *, eta: float) -> None: ...
 
 class PostOnly(Step):
-    """Never cross: bids stay a tick below the best ask, asks a tick above the best bid, and every order is post-only.
+    """Never cross: bids are at least a tick below the best ask, asks a tick above the best bid; all are post-only.
 
-    A ``MARKET`` order has no price to move and is left out.
+    A ``MARKET`` order has no price to move and is removed.
     """
 
     declared: Declaration
     def __init__(self, inner: object) -> None: ...
 
 class LeastSpread(Step):
-    """If both sides are quoted, move both out equally until they are *ticks* apart."""
+    """If both sides are quoted, move both out equally until they are at least *ticks* apart."""
 
     declared: Declaration
     @property
@@ -72,7 +72,7 @@ class RoundTo(Step):
     def __init__(self, inner: object, *, ticks: int) -> None: ...
 
 class Widen(Step):
-    """Quote *extra_ticks* further out on each side, from leaving a band until well within it again."""
+    """Quote *extra_ticks* further out while inventory or drawdown is outside its band, with hysteresis."""
 
     declared: Declaration
     @property
@@ -94,11 +94,11 @@ class Widen(Step):
     ) -> None: ...
 
 class Mixed(QuoteModel):
-    """Quote the weighted mean of several models' prices, separately for each side.
+    """Quote the weighted mean of several models' prices, per side.
 
     - every model quotes at every requote
     - a side is quoted only if all models quote it
-    - the lots are the smallest of all models
+    - the lots are the smallest quantity of all models
     - an order is a ``LIMIT_MAKER`` unless all models set the same other kind
     - an additional requote follows if any model requests it
     - a model that quotes several prices per side is rejected
@@ -115,7 +115,7 @@ class Mixed(QuoteModel):
     def __init__(self, models: Iterable[tuple[object, float]]) -> None: ...
 
 class Gated(QuoteModel):
-    """Quote as the inner model within the pieces of *intensity*, and nothing elsewhere.
+    """Quote as the inner model within the pieces of *intensity*; no quotes elsewhere.
 
     Args:
         inner: A compiled quote model, or any object with ``quote(view)``.

@@ -1,6 +1,6 @@
 # Generated from mm/calibration/quotes/calibration_ladder.pyx by `make stubs`; edit that file instead.
 
-"""Quotes for measurement: one distance at a time, on both sides, around an anchored reference price."""
+"""Quote models for calibration: one distance at a time, on both sides, around an anchored reference price."""
 
 import numpy as np
 from numpy.typing import NDArray

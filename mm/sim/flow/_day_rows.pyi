@@ -1,9 +1,9 @@
 # Generated from mm/sim/flow/_day_rows.pyx by `make stubs`; edit that file instead.
 
-"""The bytes that a recorder writes of a simulated market: depth messages, trades, frames of the best levels; the log.
+"""Formats the recorded files of a simulated market: depth messages, trades, frames of the best levels, order log.
 
-- `Lines` formats each message as a line of the diffs and a frame of the book after it, or as a trade. The lines are
-  those of ``mm.dayfolder.day_writer``, byte for byte.
+- `Lines` formats a depth message as a line of the diffs and a frame of the book after it, and a trade message as a line
+  of the trades. The lines equal those of ``mm.dayfolder.day_writer``, byte for byte.
 - `log_lines` formats the order log.
 
 Decimals have eight places and are computed in 128 bits, so that every product of a count and a step is exact.
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 class Lines:
-    """Format messages as the lines of a day folder, and maintain the book that results.
+    """Format messages as the lines of a day folder, and maintain the resulting book.
 
     Args:
-        run_id: Name of the run, in every line.
+        run_id: Id of the run, written in every line.
         top_n: Levels per side in the frames.
         tick_e8: Price step, in 1e-8 of the quote asset.
         lot_e8: Quantity step, in 1e-8 of the base asset.
@@ -31,13 +31,13 @@ class Lines:
     def of(
         self, messages: NDArray[np.int64], levels: NDArray[np.int64], recv_us: NDArray[np.int64], first_seq: int
     ) -> tuple[bytes, bytes, bytes]:
-        """Return the lines of *messages*: those of the diffs, of the frames, and of the trades.
+        """Return the lines of *messages*: (diffs, frames, trades).
 
         Args:
-            messages: The messages of the exchange, int64[n, 6], as `recorder.Batches.of` returns them.
-            levels: The levels of its depth messages.
-            recv_us: When each message arrived, µs.
-            first_seq: The `recv_seq` of the first message; the others count up by one.
+            messages: Messages of the exchange, int64[n, 6], in the format of `recorder.Batches.of`.
+            levels: Levels of the depth messages, int64[m, 3].
+            recv_us: Receipt time of each message, µs.
+            first_seq: `recv_seq` of the first message; it increases by one per message.
         """
 
 def log_lines(rows: NDArray[np.int64]) -> bytes:

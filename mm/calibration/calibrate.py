@@ -80,6 +80,7 @@ def measure(
     tapes = tapes_given(tape, "the calibration")
     chosen = resolved(tapes, config or CalibrationConfig(reference=AUTO))
     config, decays = chosen.config, k_by_reference(tapes, chosen.config, chosen.marks)
+    chosen = chosen._replace(marks={config.reference: chosen.marks[config.reference]})  # the others are large
     calibrator = Calibrator(tapes, config, rules, keep, marks=chosen.marks[config.reference])
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     fit = replace(fit, adverse_moves=WindowMoves(calibrator).between(calibrator.start_us, calibrator.end_us))

@@ -23,6 +23,7 @@ from mm.clock import US_PER_S
 from mm.dataclass import asdict, dataclass, field, replace
 from mm.errors import UsageError
 from mm.instrument import E8
+from mm.tape.columns import trim_heap
 from mm.tape.load import tapes_given
 from mm.tape.top_of_book import forget_best
 
@@ -197,6 +198,7 @@ class Calibrator:
         self.played: dict[str, Played] = {}
         for day in self.tapes if config.method != "marks" else ():
             day.forget()  # only its best prices are needed
+        trim_heap()
         states = None if config.fills is None else (self._periods, MarketPaths.of_days(self.tapes))
         for name, quotes in runs_of(self.tapes[0], config):
             play = partial(simulated, self.tapes, quotes, config, rules, states)
@@ -204,6 +206,7 @@ class Calibrator:
             self.played[name] = replace(run, result=None)
         for day in self.tapes if self.played else ():
             forget_best(day)  # no run reads its best prices again
+        trim_heap()
 
     @property
     def _periods(self) -> list[int]:

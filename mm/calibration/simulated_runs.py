@@ -38,6 +38,11 @@ class Played:
     result: "Result | None" = None
 
 
+def is_repetition(name: str) -> bool:
+    """Return whether a run repeats the ladder with another seed: ``ladder_<n>`` is ``ladder`` of SEED + n."""
+    return name.startswith("ladder_")
+
+
 def runs_of(first: "Tape", config: "CalibrationConfig") -> "Iterator[tuple[str, object]]":
     """Yield name (``ladder``, ``ladder_<n>``, ``delta_<d>``) and quotes of each run that *config* needs."""
     from mm.backtest.quotes.simple import FixedSpread

@@ -86,6 +86,8 @@ def main(
 class TableWriter:
     """Writes the orders, fills and state of simulated runs in another thread while the next one is played.
 
+    Repetitions of a ladder, which are the ladders of other seeds, have no files.
+
     Args:
         run: The run whose folder they go to.
         orders_format: Form of the files of orders, ``csv`` or ``parquet``.
@@ -105,8 +107,10 @@ class TableWriter:
 
     def played(self, name: str, play: "Callable[[], Played]") -> "Played":
         """Play simulated orders and write their tables, after those of the previous run."""
+        from mm.calibration.simulated_runs import is_repetition
+
         played = play()
-        if played.result is not None:
+        if played.result is not None and not is_repetition(name):
             self.finish()
             self._place, self._hashes = f"runs/{name}", {}
             folder = self._run.path(self._place)

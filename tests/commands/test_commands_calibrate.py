@@ -67,6 +67,16 @@ def test_next_run_is_played_while_the_previous_is_written():
     ]
 
 
+def test_repetitions_of_a_ladder_have_no_files():
+    """They are the ladders of other seeds: eight times 100 MB on a busy day would be written otherwise."""
+    folder = Folder()
+    with TableWriter(folder, "csv") as tables:
+        for name in ("ladder", "ladder_1", "ladder_2"):
+            assert tables.played(name, lambda: Played(None, None, Tables(1))).result
+        tables.finish()
+    assert folder.outputs == [("runs/ladder/orders.csv", 1, "hash of runs/ladder")]
+
+
 def test_failed_table_write_raises_at_finish():
     with TableWriter(Folder(), "csv") as tables:
         tables.played("a", lambda: Played(None, None, Tables(-1)))

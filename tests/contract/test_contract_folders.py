@@ -66,7 +66,7 @@ SCHEDULED = {"poisson_schedule.json", "window_metrics.csv", "oos_metrics.json", 
 FILES = {
     "backtest": of_backtest(),
     "marks": MEASURED,
-    "ladder": MEASURED.union(*(of_orders(f"runs/ladder{part}/") for part in ("", *(f"_{n}" for n in range(1, 8))))),
+    "ladder": MEASURED | of_orders("runs/ladder/"),
     "fixed": MEASURED.union(*(of_orders(f"runs/delta_{delta}/") for delta in (1, 2, 3, 5, 8, 13))),
     "schedule": SCHEDULED,
     "walkforward": {*SCHEDULED, *of_backtest("backtest/")},

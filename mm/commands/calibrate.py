@@ -1,10 +1,10 @@
 """``mm calibrate``: make ``poisson_fit.json`` from one or more days."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit
@@ -14,9 +14,8 @@ from mm.errors import FitError
 from mm.runs.run import Run
 
 if TYPE_CHECKING:
-    from mm.calibration.calibrate import AdverseMove, CalibrationResult
+    from mm.calibration.hawkes import ArrivalFlow, HawkesFit
     from mm.calibration.simulated_runs import Played
-    from mm.report.frame import About
 
 POINTS = "calibration_points.csv"
 FIT = "poisson_fit.json"
@@ -46,28 +45,29 @@ def main(
 
     from mm.calibration.calibrate import adverse_selection, artefact, measure, permutations, write_adverse_selection
     from mm.calibration.fit_result import plain
-    from mm.calibration.goodness import table
+    from mm.calibration.goodness import steadiness, table
     from mm.calibration.hawkes import fit_hawkes, flow_of
     from mm.calibration.points import write_points
     from mm.commands import assemble
+    from mm.report.calibration import further_cards, page
 
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account, run=run)
     with run.timing("play"), TableWriter(run, orders_file.orders_format) as tables:
         config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
         found = measure(tapes, config, rules, tables.played)
-        permuted = permutations(found)
-        clusters = fit_hawkes(flow_of(found.calibrator))
-        found = replace(found, fit=replace(found.fit, clustering=plain(clusters.to_json())))
+        fitting = tables.submit(fit_hawkes, flow_of(found.calibrator))
+        permuted, moves, pieces = permutations(found), adverse_selection(found.calibrator), steadiness(found.calibrator)
         tables.finish()
+        clusters = fitting.result()
+        found = replace(found, fit=replace(found.fit, clustering=plain(clusters.to_json())))
     with run.timing("write"):
         write_points(run.path(POINTS), found.measured.shown)
         content = artefact(found, permuted)
-        moves = adverse_selection(found.calibrator)
         text = msgspec.json.format(json.dumps(content), indent=1)  # json is slow with indentation
         run.path(FIT).write_text(text + "\n", encoding="utf-8")
         write_adverse_selection(run.path(ADVERSE), moves)
-        run.write_page(page_of(found, content, moves, run.about))
+        run.write_page(page(found.fit, found.measured, pieces, run.about, further_cards(content, moves)))
     run.artefact = FIT
     run.summary = {name: getattr(found.fit, name) for name in ("usable", "status", "A", "k")}
     run.summary |= {"calib_deltas": content["options"]["calib_deltas"]}
@@ -117,6 +117,10 @@ class TableWriter:
             self._rows = self._other.submit(played.result.write_tables, folder, self._hashes, self._form)
         return played
 
+    def submit(self, function: "Callable[[ArrivalFlow], HawkesFit]", flow: "ArrivalFlow") -> "Future[HawkesFit]":
+        """Call *function* with *flow* in the other thread, after all tables."""
+        return self._other.submit(function, flow)
+
     def finish(self) -> None:
         """Wait for the tables of the last run, and declare their rows."""
         if self._rows is None:
@@ -125,13 +129,3 @@ class TableWriter:
             rows, self._rows = self._rows.result(), None
         for file, count in rows.items():
             self._run.output(f"{self._place}/{file}", count, sha256=self._hashes.get(file))
-
-
-def page_of(
-    found: "CalibrationResult", content: Mapping[str, Any], moves: "Sequence[AdverseMove]", about: "About"
-) -> str:
-    """Return the page of a calibration: the result *found*, the *content* of the fit's file, the *moves* after hits."""
-    from mm.calibration.goodness import steadiness
-    from mm.report.calibration import further_cards, page
-
-    return page(found.fit, found.measured, steadiness(found.calibrator), about, further_cards(content, moves))

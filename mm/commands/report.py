@@ -145,9 +145,10 @@ def _calibration(redraw: Redraw, about: About) -> str:
     from mm.calibration.calibrate import adverse_selection, measure
     from mm.calibration.calibrator import Measured
     from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.goodness import steadiness
     from mm.calibration.points import read_points
     from mm.commands import assemble
-    from mm.commands.calibrate import FIT, POINTS, page_of
+    from mm.commands.calibrate import FIT, POINTS
     from mm.report.calibration import further_cards, page
 
     folder = redraw.run.folder
@@ -158,7 +159,8 @@ def _calibration(redraw: Redraw, about: About) -> str:
         account, execution = redraw.group(Account), redraw.group(Execution)
         config = assemble.calibration_config(redraw.group(Calibration), redraw.group(Fit), account.seed, tapes[0])
         found = measure(tapes, config, assemble.rules(tapes[0], execution, account))
-        return page_of(found, content, adverse_selection(found.calibrator), about)
+        cards = further_cards(content, adverse_selection(found.calibrator))
+        return page(found.fit, found.measured, steadiness(found.calibrator), about, cards)
     except MMError as error:
         redraw.notes.append(f"drawn without the pieces of the day and the moves after hits: {error}")
     points = read_points(folder / POINTS)

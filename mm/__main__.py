@@ -27,7 +27,7 @@ atexit.register(gc.freeze)
 gc.set_threshold(7_000, 10, 10)
 
 _DATA: Commands = {
-    "import": ("Turn raw captures, or files of others, into day folders.", "mm.commands.data:import_command"),
+    "import": ("Convert raw captures or third-party files to day folders.", "mm.commands.data:import_command"),
     "fetch": ("Fetch a published day of Binance.", "mm.commands.data:fetch_command"),
     "check": ("Validate a day folder.", "mm.commands.data:check_command"),
     "repair": ("Repair a damaged day folder from its raw messages.", "mm.commands.data:repair_command"),
@@ -35,7 +35,7 @@ _DATA: Commands = {
     "import-parquet": ("Write a day folder from its Parquet export.", "mm.commands.data:import_parquet_command"),
     "inspect": ("Summarise and draw a day.", "mm.commands.data:inspect_command"),
     "coverage": (
-        "Report the coverage of day folders, and what a backtest leaves out.",
+        "Report the coverage of day folders, and the spans excluded from backtests.",
         "mm.commands.data:coverage_command",
     ),
 }
@@ -46,7 +46,7 @@ _RUNS: Commands = {
     "diff": ("Show the differences between two runs.", "mm.commands.runs:diff_command"),
     "compare": ("Draw two backtests on one page (a shadow or trade: mm compare).", "mm.commands.runs:compare_command"),
     "index": ("Write the page that lists all runs.", "mm.commands.runs:index_command"),
-    "reproduce": ("Play a run again, and prove that the same bytes come out.", "mm.commands.reproduce:main"),
+    "reproduce": ("Replay a run and verify that its output is identical.", "mm.commands.reproduce:main"),
     "explain": ("Show the tape around a fill, and why it happened.", "mm.commands.explain:main"),
 }
 _TAPES: Commands = {
@@ -54,9 +54,9 @@ _TAPES: Commands = {
     "prune": ("Remove stored tapes by age and total size.", "mm.commands.tapes:prune_command"),
 }
 _FILLS: Commands = {
-    "score": ("Score the fill models on a day of which every order is known.", "mm.commands.fills:score"),
+    "score": ("Score the fill models on a day with a full order log.", "mm.commands.fills:score"),
     "fit": ("Estimate the exponent of queue_prob_power from a recorded day.", "mm.commands.fills:fit"),
-    "hazard": ("Fit queue_hazard to a day of which every order is known.", "mm.commands.fills:hazard"),
+    "hazard": ("Fit queue_hazard to a day with a full order log.", "mm.commands.fills:hazard"),
 }
 _CHECK: Commands = {
     "lookahead": ("Test whether a model or a signal looks ahead.", "mm.commands.check:lookahead"),
@@ -73,9 +73,9 @@ _PREDICT: Commands = {
     "show": ("Show a fitted predictor and its score.", "mm.commands.predict:show_command"),
 }
 _RL: Commands = {
-    "train": ("Train an agent on recorded days, by PPO.", "mm.commands.rl:train"),
-    "evaluate": ("Play an agent beside the strategies it must beat.", "mm.commands.rl:evaluate"),
-    "referee": ("Compare the trainer with a closed form.", "mm.commands.rl:referee"),
+    "train": ("Train an agent on recorded days with PPO.", "mm.commands.rl:train"),
+    "evaluate": ("Run an agent against the baseline strategies.", "mm.commands.rl:evaluate"),
+    "referee": ("Compare the trainer with a closed-form solution.", "mm.commands.rl:referee"),
 }
 _SHADOW: Commands = {
     "": ("Trade on paper in a live market, and record it.", "mm.commands.shadow:main"),
@@ -83,7 +83,7 @@ _SHADOW: Commands = {
 }
 _RISK: Commands = {
     "status": ("Show the kill switch of a symbol.", "mm.commands.risk:status"),
-    "kill": ("Throw the kill switch of a symbol.", "mm.commands.risk:kill"),
+    "kill": ("Trigger the kill switch of a symbol.", "mm.commands.risk:kill"),
     "rearm": ("Re-arm the kill switch of a symbol.", "mm.commands.risk:rearm"),
 }
 _AUDIT: Commands = {
@@ -115,13 +115,13 @@ COMMANDS: Commands = {
     "fit": ("Fit A and k to your own points, a CSV file.", "mm.commands.fit:main"),
     "tapes": ("List and prune the stored tapes.", _TAPES),
     "schedule": ("Fit A and k in rolling windows of recorded days.", "mm.commands.schedule:main"),
-    "backtest": ("Play recorded days against a quote model and a fill model.", "mm.commands.backtest:main"),
+    "backtest": ("Replay recorded days with a quote model and a fill model.", "mm.commands.backtest:main"),
     "walkforward": ("Fit rolling windows, and trade on the latest fit.", "mm.commands.schedule:walkforward"),
     "sweep": (
-        "Play a grid of backtests, rank them, and measure selection bias.",
+        "Run a grid of backtests, rank them, and measure selection bias.",
         "mm.commands.sweep:main",
     ),
-    "fills": ("Score fill models, and fit the exponent of their queue.", _FILLS),
+    "fills": ("Score fill models, and fit their parameters.", _FILLS),
     "signals": ("List, compute and score signals of the order book and its flow.", _SIGNALS),
     "predict": ("Fit, score and apply predictors of moves, adverse moves and fills.", _PREDICT),
     "rl": ("Train agents, and compare them with strategies.", _RL),
@@ -132,17 +132,17 @@ COMMANDS: Commands = {
     "runs": ("List, show, log, diff, explain and reproduce runs.", _RUNS),
     "check": ("Check a model for look-ahead (a day folder: mm data check).", _CHECK),
     "shadow": ("Trade on paper in a live market, and record it.", _SHADOW),
-    "trade": ("Trade a symbol at a venue: box, testnet or production.", "mm.commands.trade:main"),
+    "trade": ("Trade a symbol at a venue: simulator, testnet or production.", "mm.commands.trade:main"),
     "dashboard": ("Show days, runs, calibrations and risk in a browser.", "mm.commands.dashboard:main"),
     "compare": (
         "Compare replay, shadow and trade (backtests: mm runs compare).",
         "mm.commands.compare:main",
     ),
-    "risk": ("Read, throw and re-arm the kill switch.", _RISK),
+    "risk": ("Read, trigger and re-arm the kill switch.", _RISK),
     "audit": ("Verify and show audit logs.", _AUDIT),
     "state": ("Initialise, rebuild and show the state store.", _STATE),
-    "sim": ("Make markets to practise on.", sim.COMMANDS),
-    "demo": ("Make a synthetic day, calibrate it and play it.", "mm.commands.demo:main"),
+    "sim": ("Run simulated markets.", sim.COMMANDS),
+    "demo": ("Make a synthetic day, calibrate and backtest it.", "mm.commands.demo:main"),
     "bench": ("Measure the project's own speed, as ratios in one run.", "mm.bench:main"),
 }
 

@@ -43,7 +43,7 @@ class Picture:
         path = Path(path)
         kinds = {".svg": lambda: self.svg, ".html": self.page}
         if path.suffix.lower() not in kinds:
-            raise UsageError(f"{path}: a picture is written as .svg or .html, not as {path.suffix or 'a bare name'!r}")
+            raise UsageError(f"{path}: pictures are .svg or .html, not {path.suffix or 'a name without suffix'!r}")
         write_whole(path, kinds[path.suffix.lower()]().encode())
         return path
 

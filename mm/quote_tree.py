@@ -79,7 +79,7 @@ def volatility(tree: Tree) -> dict[str, Any]:
             if value != wanted[0][1]:
                 raise UsageError(
                     f"QUOTE_PARAMS_JSON: {name} is {wanted[0][1]!r} for {wanted[0][0]} and {value!r} for {model}; one "
-                    f"run has one volatility: name the same {name} for both"
+                    f"run has one volatility: give the same {name} for both"
                 )
             setting.check("QUOTE_PARAMS_JSON", value)
             found[name] = value

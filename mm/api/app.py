@@ -355,7 +355,7 @@ def _content(name: str, *, many: bool = False) -> dict[str, Any]:
 def _answers(name: str, *statuses: int, many: bool = False) -> dict[str, Any]:
     """Return the arguments of a route that describe its responses."""
     refusals = {key: {"description": "Refused", "content": _content("RefusalMessage")} for key in (422, *statuses)}
-    answer = {"description": "The current state", "content": _content(name, many=many)}
+    answer = {"description": "Successful response", "content": _content(name, many=many)}
     return {"responses": {200: answer, **refusals}, "response_class": Response}
 
 

@@ -113,11 +113,11 @@ def _answer(url: str, parameters: Mapping[str, str]) -> Any:
     except httpx.TransportError as error:
         raise TryLater(f"{url}: it cannot be reached ({type(error).__name__}); {_WAY_OUT}") from None
     if status == 429 or status >= 500:
-        raise TryLater(f"{url}: it answers {status}; {_WAY_OUT}")
+        raise TryLater(f"{url}: it responds with status {status}; {_WAY_OUT}")
     try:
         return json.loads(data, parse_float=Decimal, parse_int=Decimal)
     except ValueError:
-        raise BrokenFile(f"{url}: it answers {status} with {data[:80]!r}, which is not JSON") from None
+        raise BrokenFile(f"{url}: it responds with status {status} and {data[:80]!r}, which is not JSON") from None
 
 
 _Row = tuple[int, Sequence[Any]]
@@ -135,7 +135,7 @@ def _of_yahoo(content: Any, base: str, symbol: str) -> Iterable[_Row]:
         stamps = found.get("timestamp", [])
         rows = list(zip(stamps, *columns, strict=True))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BrokenFile(f"{base}: the answer for {symbol} does not have the form of a chart ({error!r})") from error
+        raise BrokenFile(f"{base}: the response for {symbol} is not in the form of a chart ({error!r})") from error
     for stamp, *row in rows:
         if None not in row:
             yield int(stamp) * US_PER_S, row
@@ -153,7 +153,7 @@ def _of_alphavantage(content: Any, base: str, symbol: str) -> Iterable[_Row]:
             names = ("1. open", "2. high", "3. low", "4. close", "5. volume")
             yield round(at.timestamp()) * US_PER_S, [row[name] for name in names]
     except (KeyError, TypeError, ValueError, AttributeError, ZoneInfoNotFoundError) as error:
-        raise BrokenFile(f"{base}: the answer for {symbol} does not have the form of a series ({error!r})") from error
+        raise BrokenFile(f"{base}: the response for {symbol} is not in the form of a series ({error!r})") from error
 
 
 def _checked(rows: Iterable[_Row], base: str, symbol: str) -> Iterable[Bar]:

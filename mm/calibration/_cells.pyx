@@ -45,9 +45,9 @@ cdef class Tally:
         self.time_touches, self.time_blocks, self.times_us = stood
         self.touches, self.depths, self.blocks, self.counts = swept
         if not self.time_touches.shape[0] == self.time_blocks.shape[0] == self.times_us.shape[0]:
-            raise ValueError("cells: columns of unequal length where the touch stood")
+            raise ValueError("cells: touch columns of unequal length")
         if not self.touches.shape[0] == self.depths.shape[0] == self.blocks.shape[0] == self.counts.shape[0]:
-            raise ValueError("cells: columns of unequal length of the sweeps")
+            raise ValueError("cells: sweep columns of unequal length")
 
     @staticmethod
     def of_sweeps(
@@ -613,7 +613,7 @@ def stood_between(
     cdef int64_t start_us = span[0], end_us = span[1], at, until, cut, block = 0, edge = start_us + block_us
     cdef Py_ssize_t row, rows = begins.shape[0], found = 0
     if touch.shape[0] != rows:
-        raise ValueError("cells: columns of unequal length of where the touch stood")
+        raise ValueError("cells: touch columns of unequal length")
     table = np.empty((3, rows + max(end_us - start_us, 0) // block_us), np.int64)
     cdef int64_t[:, ::1] stood = table
     for row in range(rows):
@@ -670,7 +670,7 @@ def ends_by_block(
     cdef int64_t begin_us = start_us, length = block_us
     cdef Py_ssize_t row, cell
     if not us.shape[0] == state.shape[0] == beyond.shape[0]:
-        raise ValueError("cells: columns of unequal length of the sweeps")
+        raise ValueError("cells: sweep columns of unequal length")
     for row in range(us.shape[0]):
         if state[row] >= 0:
             cell = first_from(edges, 0, edges.shape[0], beyond[row] + 1) - 1

@@ -111,7 +111,7 @@ def resting_time(
     cdef bint near = anywhere, anchored = own.shape[0] > 0
     cdef _Sums sums = _Sums()
     if (end_us - start_us) // length >= BLOCKS:
-        raise OverflowError(f"{(end_us - start_us) // length} blocks are more than {BLOCKS}")
+        raise OverflowError(f"{(end_us - start_us) // length} blocks; the limit is {BLOCKS}")
     for i in range(side.shape[0]):
         begin, stop = max(begins[i], start_us), min(ends[i], end_us)
         if begin >= stop:
@@ -132,7 +132,7 @@ def resting_time(
                 else:
                     distance = own[i] if anchored else current
                     if distance >= DISTANCES:
-                        raise OverflowError(f"an order stood {distance} steps from the reference, {DISTANCES} or more")
+                        raise OverflowError(f"an order is {distance} steps from the reference; the limit is {DISTANCES}")
                     sums.add(<int64_t> (side[i] > 0) << SIDE_AT | block << BLOCK_AT | distance, until - begin)
                 begin = until
             if begin >= block_end:

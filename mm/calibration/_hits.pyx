@@ -43,7 +43,7 @@ cdef class TouchRows:
         if touch.shape[0] != stood_us.shape[0] or not (
             self.begun.shape[0] == self.row.shape[0] == self.depth.shape[0] == opens.shape[0]
         ):
-            raise ValueError("cells: columns of unequal length of a day")
+            raise ValueError("cells: day columns of unequal length")
 
     def beside(self, int64_t start_us, int64_t rest_us, int64_t end_us, int64_t block_us) -> Tally | None:
         """Return the tally of a window outside its whole blocks before *rest_us*; None if a window border cuts a sweep.
@@ -143,7 +143,7 @@ cdef class SettledRows:
         """Start with the sums of no sweep."""
         self.us, self.touch, self.depth, self.move, self.per_tick = us, touch, depth, move, per_tick
         if not us.shape[0] == touch.shape[0] == depth.shape[0] == move.shape[0]:
-            raise ValueError("hits: columns of unequal length of the moves")
+            raise ValueError("hits: move columns of unequal length")
         self.kept = np.zeros((2, 0))
 
     def part(self, double[:, ::1] sums, int64_t start_us, int64_t end_us, int64_t last) -> None:
@@ -253,7 +253,7 @@ def probe_moves(
     cdef int64_t ticks = per_tick
     cdef bint means_known
     if not touch.shape[0] == depth.shape[0] == block.shape[0] == moves.shape[0]:
-        raise ValueError("cells: columns of unequal length of the moves")
+        raise ValueError("cells: move columns of unequal length")
     for means_known in range(2):
         for row in range(touch.shape[0]):
             if isnan(moves[row]):
@@ -297,7 +297,7 @@ def hit_waits(
     cdef double A = rates[0], k = rates[1], reached = 0.0, rate = 0.0, expected, before = 0.0
     cdef Py_ssize_t row, hit = 0, count = hits.shape[0], first, rows
     if touch.shape[0] != us.shape[0]:
-        raise ValueError("cells: columns of unequal length of the path")
+        raise ValueError("cells: path columns of unequal length")
     first = max(first_from(us, 0, us.shape[0], begin + 1) - 1, 0)
     rows = min(max(first_from(us, first, us.shape[0], end), first + 1), us.shape[0])
     found = np.empty(count)

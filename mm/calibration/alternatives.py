@@ -196,6 +196,6 @@ def _sentence(exponential: Alternative, best: Alternative, pivot: float, goodnes
     if best.unseen is None or best.unseen_se is None:
         gain = f"has an AIC lower by {exponential.aic - best.aic:.0f}"
     else:
-        gain = f"gains {best.unseen:.2g} ± {best.unseen_se:.1g} nats per fill on blocks it has not seen"
-    near = f"trust A exp(-k δ) near δ = {round(pivot, 3):.2g} ticks alone"
+        gain = f"gains {best.unseen:.2g} ± {best.unseen_se:.1g} nats per fill on held-out blocks"
+    near = f"use A exp(-k δ) only near δ = {round(pivot, 3):.2g} ticks"
     return f"the exponential does not fit: {name}, {best.formula}, {gain}; {near}"

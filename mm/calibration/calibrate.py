@@ -121,9 +121,9 @@ class Permutations:
         marks = "not usable" if self.marks_A is None else f"A {self.marks_A:.4g} /s, k {self.marks_k:.4g} /tick"
         return (
             f"{self.count} permutations of the ladder: A {self.A:.4g} /s (sd {self.sd_A:.2g}), k {self.k:.4g} /tick "
-            f"(sd {self.sd_k:.2g}), the fit averages them; marks on the same data: {marks}. A ladder's orders are away "
-            f"while they follow the mid, which is when fills are likeliest: it sees fewer than marks, the more the "
-            f"farther from the touch"
+            f"(sd {self.sd_k:.2g}), the fit averages them; marks on the same data: {marks}. A ladder has no resting "
+            f"orders while it re-quotes after a move of the mid, when fills are most likely, so it counts fewer fills "
+            f"than marks, increasingly so with the distance from the touch"
         )
 
 
@@ -246,8 +246,8 @@ def old_book(reference: str, decays: Mapping[str, float | None]) -> tuple[str, .
     if reference == "sweep" or shown is None or own is None or abs(shown / own - 1) <= OTHER_K:
         return ()
     return (
-        f"k is {shown:.4g} per tick from the displayed best price, and {own:.4g} by how far aggressive orders go from "
-        f"their first print: the displayed book is older than the prints, and its moves meanwhile count as distance",
+        f"k is {shown:.4g} per tick from the displayed best price, and {own:.4g} by the depth of aggressive orders "
+        f"from their first print: the displayed book lags the prints, and price moves during the lag count as distance",
     )
 
 
@@ -269,8 +269,8 @@ def short_reach(calibrator: Calibrator) -> tuple[str, ...]:
     if reach <= 2 * far:
         return ()
     return (
-        f"trades reach {reach:,.0f} ticks, and the farthest order stood at {far:g}: give CALIB_DELTAS (--deltas) that "
-        f"hold the distances to be quoted",
+        f"trades reach {reach:,.0f} ticks, and the farthest order rested at {far:g}: give CALIB_DELTAS (--deltas) that "
+        f"include the distances to be quoted",
     )
 
 

@@ -118,8 +118,8 @@ class CalibrationConfig:
             )
         if replace(self.rule, order_e8=0) != HitRule():
             raise UsageError(
-                f"CALIB_FILLS (--calib-fills) is {fills.name}, which decides on the fills; leave CALIB_HIT, "
-                f"CALIB_QUEUE_AHEAD and CALIB_SWEEPS out"
+                f"CALIB_FILLS (--calib-fills) is {fills.name}, which determines the fills; omit CALIB_HIT, "
+                f"CALIB_QUEUE_AHEAD and CALIB_SWEEPS"
             )
 
     @property
@@ -316,8 +316,8 @@ class Calibrator:
                 points = replace(points, exposure_s=points.exposure_s / ladders, fills=points.fills / ladders)
             silent = [tape.days[0] for tape in (self.tapes[day] for day, *_ in parts) if not tape.trade_side.size]
             note = (
-                f"no trade on {', '.join(silent)}: fills come from the book moving through orders alone, the dearest "
-                f"ones; check that the capture has its trade stream"
+                f"no trade on {', '.join(silent)}: the only fills are those of the book moving through orders, the "
+                f"most adverse ones; check that the capture has its trade stream"
             )
             return Measured(points, shown, (note,) if silent else (), runs)
         reach = self.reach(start_us, end_us)
@@ -326,7 +326,7 @@ class Calibrator:
         notes = []
         if counted < 0.75 * sweeps:
             share = f"{100 * (1 - counted / sweeps):.0f} % of {sweeps}"
-            notes.append(f"{share} aggressive orders printed nearer than the best price of the book before them")
+            notes.append(f"{share} aggressive orders traded inside the best price of the book before them")
         cells, cumulative = ([getattr(part, name) for part in found] for name in ("cells", "cumulative"))
         return Measured(joined(cells, first), joined(cumulative, first), tuple(notes))
 

@@ -81,7 +81,7 @@ class DepthOptions:
     def __post_init__(self) -> None:
         if self.max_delta_ticks is not None and not 0 <= self.max_delta_ticks <= FARTHEST:
             raise UsageError(
-                f"MAX_DELTA_TICKS (--max-delta-ticks) is {self.max_delta_ticks}; marks take auto, or a distance from "
+                f"MAX_DELTA_TICKS (--max-delta-ticks) is {self.max_delta_ticks}; marks accept auto or a distance from "
                 f"0 to {FARTHEST:.0e}"
             )
         if self.sides not in ((1,), (-1,), (1, -1)):

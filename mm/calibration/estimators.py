@@ -173,7 +173,7 @@ def likelihood_peak(table: Table) -> float | Absent:
     if filled[0] == 1 and not table.cells:
         return Absent("boundary_k_neg", f"all fills are at the farthest distance, δ = {table.far:g}", -math.inf)
     peak = score_peak(table)
-    return Absent("boundary_k_neg", "the fills lie no nearer than the exposure", LEAST_K) if peak is None else peak
+    return Absent("boundary_k_neg", "the fills are no nearer than the exposure", LEAST_K) if peak is None else peak
 
 
 def at_peak(table: Table, k: float, fitted: float) -> Estimate | Absent:
@@ -215,7 +215,7 @@ def _in_ticks(
     if abs(log_a) <= LARGEST_LOG and all(map(math.isfinite, numbers)) and var_k > 0:
         return estimate
     status = "boundary_k_pos" if k > 0 else "boundary_k_neg"
-    return Absent(status, f"ln A = {log_a:.4g} with k = {k:.4g} is beyond what can be computed with")
+    return Absent(status, f"ln A = {log_a:.4g} with k = {k:.4g} is outside the range of floating-point numbers")
 
 
 Slope = Callable[[At], tuple[float, float]]  # a function's derivative, and second derivative

@@ -260,7 +260,7 @@ def _warnings(
     if goodness_p is not None and goodness_p < POOR_FIT_P:
         yield f"the fills do not follow one exponential (goodness-of-fit p = {goodness_p:.2g})"
     if isinstance(task.mle, Absent):
-        yield f"the likelihood has no finite maximum ({task.mle.reason}); A and k are finite by the prior alone"
+        yield f"the likelihood has no finite maximum ({task.mle.reason}); A and k are finite only because of the prior"
     if task.fit_method == LOG_LINEAR and (task.table.fills < FEW_IN_A_BUCKET).any():
         yield f"a distance has fewer than {FEW_IN_A_BUCKET} fills: log_linear understates k, poisson_mle does not"
     if spread is not None and spread > OVERDISPERSED:

@@ -416,13 +416,13 @@ def _positive(value: float | None) -> bool:
 
 def _scalar(value: Any) -> Any:
     if isinstance(value, dict | list):
-        raise ValueError(f"{str(value)[:40]!r} where one value belongs")
+        raise ValueError(f"{str(value)[:40]!r} is not a single value")
     return value
 
 
 def _number(value: Any) -> Any:
     if _scalar(value) is not None and not (isinstance(value, float | int) and math.isfinite(value)):
-        raise ValueError(f"{str(value)[:40]!r} where a finite number belongs")
+        raise ValueError(f"{str(value)[:40]!r} is not a finite number")
     return value
 
 
@@ -441,7 +441,7 @@ def _shape(**given: Any) -> ShapeChoice:
 def _curve_point(*, delta_ticks: float, spread_state: str, lambda_per_s: float, ci95: Any = None) -> CurvePoint:
     rate = float(lambda_per_s)
     if not 0 < rate < math.inf or not math.isfinite(delta_ticks):
-        raise ValueError(f"lambda_curve holds λ({delta_ticks}) = {rate}, where a number above 0 belongs")
+        raise ValueError(f"lambda_curve has λ({delta_ticks}) = {rate}; both must be finite, and rates above 0")
     return CurvePoint(
         delta_ticks=float(delta_ticks), spread_state=str(spread_state), lambda_per_s=rate, ci95=_interval(ci95)
     )
@@ -451,7 +451,7 @@ def _measured_rates(rates: Any) -> Line:
     line = tuple((float(delta), float(rate)) for delta, rate in rates)
     rising = all(near[0] < far[0] for near, far in pairwise(line))
     if not rising or not all(math.isfinite(delta) and 0 < rate < math.inf for delta, rate in line):
-        raise ValueError(f"measured_rates holds {str(line)[:60]}, where distances that rise and rates above 0 belong")
+        raise ValueError(f"measured_rates is {str(line)[:60]}; distances must increase and rates be above 0")
     return line
 
 

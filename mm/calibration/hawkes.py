@@ -316,7 +316,7 @@ def sentence(block: Mapping[str, Any]) -> str:
     ks, ks_poisson = (max(block[name].values()) for name in ("ks", "ks_poisson"))
     if not block["kernels"]:
         return (
-            f"aggressive orders come independently of each other: no excitation does better than Poisson flow, "
+            f"aggressive orders arrive independently: no excitation fits better than Poisson flow, "
             f"Kolmogorov-Smirnov distance of the waits {ks:.3f}"
         )
     error = "" if block["se_branching_ratio"] is None else f" ± {block['se_branching_ratio']:.2g}"

@@ -136,5 +136,5 @@ def _sides(fit: PoissonFit, per_side: bool, source: str) -> tuple[tuple[float, f
         return (fit.A, fit.k), (fit.A, fit.k)
     bid, ask = fit.sides.bid, fit.sides.ask
     if bid.A is None or bid.k is None or ask.A is None or ask.k is None:
-        raise FitError(f"{source}: no A and k of each side alone; set FILL_PER_SIDE=0, or calibrate more data")
+        raise FitError(f"{source}: no A and k per side; set FILL_PER_SIDE=0, or calibrate more data")
     return (bid.A, bid.k), (ask.A, ask.k)

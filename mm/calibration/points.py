@@ -54,7 +54,7 @@ class Points:
         columns = self.columns
         if any(column.shape != (len(self.delta_ticks),) for column in columns):
             lengths = ", ".join(str(column.shape) for column in columns)
-            raise DataError(f"points: the columns have shapes {lengths}; give one value a row in each")
+            raise DataError(f"points: the columns have shapes {lengths}; give one value per row in each")
         fault = first_fault(self.delta_ticks, self.width_ticks, self.exposure_s, self.fills)
         if fault:
             raise DataError(f"points row {fault[0] + 1}: {fault[1]}")
@@ -188,9 +188,9 @@ def first_fault(delta: Floats, width: Floats, exposure: Floats, fills: Floats) -
     faults = (
         ("delta_ticks", delta, ~(np.abs(delta) <= LARGEST), "a distance is a number of ticks"),
         ("width_ticks", width, ~(width > 0), "a cell has a width (inf for a resting order)"),
-        ("exposure_s", exposure, ~((exposure >= 0) & (exposure <= LARGEST)), "waiting takes 0 s or more"),
+        ("exposure_s", exposure, ~((exposure >= 0) & (exposure <= LARGEST)), "an exposure is 0 s or more"),
         ("fills", fills, ~((fills >= 0) & (fills <= LARGEST)), "a count is 0 or more"),
-        ("exposure_s", exposure, (exposure == 0) & (fills > 0), "there are fills, so some time has passed"),
+        ("exposure_s", exposure, (exposure == 0) & (fills > 0), "fills require an exposure above 0"),
     )
     found = [(int(np.argmax(bad)), name, column, why) for name, column, bad, why in faults if bad.any()]
     if not found:
@@ -307,14 +307,14 @@ def dependent_rows(points: Path) -> str | None:
         return None
     method = fit.get("method") if isinstance(fit, dict) else None
     if method == "marks":
-        rows = "count an order at every distance that it reached"
+        rows = "count an order at every distance up to its depth"
     elif method == "ladder" and isinstance(fit.get("permutations"), dict):
-        rows = "sum several ladders that one tape feeds"
+        rows = "sum several ladders run on the same tape"
     else:
         return None
     return (
-        f"these points {rows} ({beside} beside them: method {method}), so their errors are too small and their tests "
-        f"mean nothing; take A and k from that file"
+        f"these points {rows} ({beside} in the same folder: method {method}), so their errors are too small and "
+        f"their tests are invalid; use A and k of that file"
     )
 
 
@@ -324,7 +324,7 @@ def _check_header(path: Path, header: list[str]) -> None:
         if header.count(name) != 1:
             raise BrokenFile(
                 f"{path.name}:1: {'no' if name not in header else 'more than one'} column {name} in "
-                f"{','.join(header)[:80]!r}; a table of points has {','.join(COLUMNS)} and perhaps side, block, "
+                f"{','.join(header)[:80]!r}; a table of points has {','.join(COLUMNS)} and optionally side, block, "
                 f"separated by commas"
             )
 

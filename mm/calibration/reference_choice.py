@@ -251,13 +251,13 @@ def _lacking(mid: EndCells, block_us: int) -> str:
     if block_us < BLOCK_US and fills < SHORT_FILLS:
         return (
             f"{fills} fills were recorded in less than {LEAST_BLOCKS} blocks of {BLOCK_US // US_PER_S // 60} minutes, "
-            f"and references are compared on {SHORT_FILLS} or more there"
+            f"and a comparison of references needs at least {SHORT_FILLS} there"
         )
     if not all(mid.fills[parity::2].any() for parity in (0, 1)):
         length = (
             f"{block_us / US_PER_S / 60:.3g} minutes" if block_us >= 60 * US_PER_S else f"{block_us / US_PER_S:.3g} s"
         )
-        return f"references are compared between even and odd blocks of {length}, and one of the two have no fills"
+        return f"references are compared between even and odd blocks of {length}, and one of the two sets has no fills"
     return ""
 
 

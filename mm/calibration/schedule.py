@@ -199,7 +199,7 @@ class Schedule(Shown):
         for key, value in (("schema_version", SCHEMA_VERSION), ("distance_unit", DISTANCE_UNIT)):
             if entry.value(key) != value:
                 raise Mismatch(
-                    f"{source}: {key} is {entry.value(key)!r}; this version reads {value!r} only; make it again"
+                    f"{source}: {key} is {entry.value(key)!r}; this version reads {value!r} only; run `mm schedule`"
                 )
         head = entry.fields_of(cls, {"fallback_policy": POLICIES, "mode": MODES})
         segments = (Segment(**part.fields_of(Segment, {"source": SOURCES})) for part in entry.entries("segments"))

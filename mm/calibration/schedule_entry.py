@@ -54,15 +54,15 @@ KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
         lambda value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
     ),
     Block: ("an object", lambda value: isinstance(value, dict)),
-    Line: ("an empty list, or [distance, fills per second] of two distances or more, falling at the end", is_line),
-    Measured: ("an empty list, or [distance, fills per second] of distances that rise, rates above 0", is_measured),
-    States: ("by instant in µs an object of states and flow", is_states),
+    Line: ("an empty list, or [distance, fills per second] at two or more distances, falling at the end", is_line),
+    Measured: ("an empty list, or [distance, fills per second] of increasing distances, rates above 0", is_measured),
+    States: ("an object of states and flow for each instant in µs", is_states),
 }
 
 
 def broken(source: str, what: str) -> BrokenFile:
     """Return the error with the problem *what* in *source*."""
-    return BrokenFile(f"{source}: {what}; a schedule comes from `mm schedule`, make it again")
+    return BrokenFile(f"{source}: {what}; create it again with `mm schedule`")
 
 
 @dataclass(frozen=True, slots=True)

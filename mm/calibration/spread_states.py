@@ -87,7 +87,7 @@ def large_tick(states: Sequence[SpreadState]) -> tuple[str, ...]:
     if narrow < LARGE_TICK_SHARE:
         return ()
     return (
-        f"a large tick: the spread is one tick in {100 * narrow:.0f} % of the time, and there the queue decides on a "
-        f"fill more than the distance does; compare with CALIB_HIT=strict and CALIB_QUEUE_AHEAD=1, or fill by "
+        f"a large tick: the spread is one tick in {100 * narrow:.0f} % of the time, and there fills depend more on "
+        f"queue position than on distance; compare with CALIB_HIT=strict and CALIB_QUEUE_AHEAD=1, or use "
         f"FILL_MODEL=queue_hazard",
     )

@@ -75,7 +75,7 @@ class WindowPlan:
         }
         for name, minutes in lengths.items():
             if not 1 <= minutes * US_PER_MIN < 1e15:
-                raise UsageError(f"{name} is {minutes}; it must be above 0, and no more than some years")
+                raise UsageError(f"{name} is {minutes}; it must be above 0, and at most 30 years")
         if not 0 <= self.latency_us < self.train_window_min * US_PER_MIN:
             raise UsageError(
                 f"ORDER_LATENCY_MS (--order-latency-ms) is {self.latency_us / 1000:g}; it must not be negative, and "

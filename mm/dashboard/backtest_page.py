@@ -199,7 +199,7 @@ def _follow(folders: Folders) -> None:
     st.code(job.line, language="bash")
     folder = job.folder()
     if job.code:
-        st.error(f"It ended with {job.code}: {job.error or 'no reason was given'}", icon=":material/error:")
+        st.error(f"Exit code {job.code}: {job.error or 'no reason given'}", icon=":material/error:")
     if folder is not None:
         here = folder.resolve()
         names = (key for key, run in folders.menu().items() if run.folder.resolve() == here)
@@ -262,11 +262,11 @@ def _best(content: Mapping[str, Any]) -> None:
     rank_by = content["rank_by"]
     figure, deflated, pnl, trials = st.columns(4)
     figure.metric(f"Best {rank_by}", number(best.get(rank_by), 4))
-    why = "Probability that the best is better than chance gives the best of as many trials (deflated Sharpe ratio)."
+    why = "Probability that the best is better than the best of as many without skill (deflated Sharpe ratio)."
     deflated.metric("Deflated Sharpe", probability(best.get("deflated_sharpe")), help=why)
     pnl.metric("Its PnL", signed(best.get("pnl_total")))
     expected = number(content.get("expected_best_sharpe"))
-    trials.metric("Trials", content.get("trials"), help=f"The best of as many without skill would show {expected}.")
+    trials.metric("Trials", content.get("trials"), help=f"Expected best of as many without skill: {expected}.")
     st.code(best["command"], language="bash")
     for line in content.get("warnings", []):
         st.caption(line)

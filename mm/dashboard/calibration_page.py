@@ -30,7 +30,7 @@ def show(folders: Folders) -> None:
     selected = folders.choice(st.query_params.get("run"), runs) or next(iter(runs), None)
     selected = st.session_state.setdefault("calibration", selected)
     if selected is None:
-        st.info(f"No calibration below {folders.out_root}: mm calibrate or mm schedule makes one.")
+        st.info(f"No calibration below {folders.out_root}: create one with mm calibrate or mm schedule.")
         return
     labels = {key: label_of(run) for key, run in runs.items()}
     names = list(dict.fromkeys([selected, *runs]))

@@ -231,7 +231,7 @@ class Zoom:
         caption, wider, whole = st.columns([6, 1, 1], vertical_alignment="center")
         caption.caption(f"{iso(first)[:23]} to {iso(last)[11:23]} UTC. Drag over a chart to zoom; all charts follow.")
         zoomed = self.span != self._whole
-        wider.button("Wider", key=f"{self._key} wider", on_click=self.widen, disabled=not zoomed, width="stretch")
+        wider.button("Zoom out", key=f"{self._key} wider", on_click=self.widen, disabled=not zoomed, width="stretch")
         whole.button("Whole", key=f"{self._key} whole", on_click=self.reset, disabled=not zoomed, width="stretch")
 
     def draw(self, title: str, drawn: Spec) -> None:

@@ -95,7 +95,7 @@ class StartedCommand:
     def share(self) -> tuple[str, float]:
         """Its current activity as a word, and its progress, 0 to 1."""
         found = _SHARE.findall(self._output)
-        return (found[-1][0], int(found[-1][1]) / 100) if found else ("begins", 0.0)
+        return (found[-1][0], int(found[-1][1]) / 100) if found else ("starting", 0.0)
 
     @property
     def error(self) -> str:

@@ -149,11 +149,11 @@ def fetched(address: str, path: str) -> Any:
         with httpx.Client(trust_env=False, timeout=ANSWER_S) as client:
             answer = client.get(f"{base}/{path}")
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise DataError(f"{base}/{path} does not answer ({error or type(error).__name__}); is it running?") from error
+        raise DataError(f"{base}/{path} does not respond ({error or type(error).__name__}); is it running?") from error
     if answer.status_code == 404:
         return None
     if answer.status_code != 200:
-        raise DataError(f"{base}/{path} answered {answer.status_code}: {answer.text[:100]}")
+        raise DataError(f"{base}/{path} returned status {answer.status_code}: {answer.text[:100]}")
     return answer.json() if answer.headers.get("content-type", "").startswith("application/json") else answer.text
 
 

@@ -185,7 +185,7 @@ def _tick(folders: Folders, symbol: str) -> float | None:
 
 
 def _depth(market: LiveMarket) -> None:
-    """Draw the quantity at each level, and the cumulative quantity from the best price on."""
+    """Draw the quantity at each level, and the cumulative quantity from the best price."""
     rows = []
     for name, levels in zip(("bids", "asks"), market.book, strict=True):
         total = np.cumsum([qty for _, qty in levels])
@@ -206,7 +206,7 @@ def _depth(market: LiveMarket) -> None:
     single = {**enc, "y": charts.quantity("qty"), "y2": {"datum": 0}}
     at_each = charts.layer(frame, {"type": "rule", "strokeWidth": 4}, single)
     st.vega_lite_chart(spec=charts.chart([sums, at_each], 380), key="live depth", width="stretch")
-    st.caption("Quantity of each level, and the cumulative quantity from the best price on.")
+    st.caption("Quantity of each level, and the cumulative quantity from the best price.")
 
 
 def _flow(market: LiveMarket) -> None:
@@ -221,7 +221,7 @@ def _flow_chart(title: str, us: charts.Instants, signed_qty: charts.Floats, step
     cell = us // (step_s * US_PER_S)
     first = int(cell.min())
     rows = []
-    for name, sign in (("buyers took", 1.0), ("sellers took", -1.0)):
+    for name, sign in (("aggressive buys", 1.0), ("aggressive sells", -1.0)):
         taken = np.where(signed_qty * sign > 0, signed_qty, 0.0)
         sums = np.bincount(cell - first, weights=taken)
         rows += [
@@ -229,7 +229,7 @@ def _flow_chart(title: str, us: charts.Instants, signed_qty: charts.Floats, step
             for place, value in enumerate(sums.tolist())
         ]
     x = {"field": "t", "type": "temporal", "scale": {"type": "utc"}, "axis": {"title": None, "format": "%H:%M:%S"}}
-    colour = charts.colours({"buyers took": charts.BUY, "sellers took": charts.SELL})
+    colour = charts.colours({"aggressive buys": charts.BUY, "aggressive sells": charts.SELL})
     enc = {"x": x, "x2": {"field": "u"}, "y": charts.quantity("v"), "y2": {"datum": 0}, "color": colour}
     st.markdown(f"**{title}**")
     st.vega_lite_chart(spec=charts.chart([charts.layer(pl.DataFrame(rows), {"type": "rect"}, enc)], 130))
@@ -249,7 +249,7 @@ def _whole_day(folders: Folders, symbol: str, day: str) -> None:
         best = (("best bid", market.bid, charts.BUY), ("best ask", market.ask, charts.SELL))
         prints = [
             Dots(name, taken.us, taken.price, colour)
-            for name, sign, colour in (("buyers' trades", 1, charts.GAIN), ("sellers' trades", -1, charts.LOSS))
+            for name, sign, colour in (("aggressive buys", 1, charts.GAIN), ("aggressive sells", -1, charts.LOSS))
             if len((taken := market.prints[sign]).us)
         ]
         traces = [Trace(name, market.us, values, colour) for name, values, colour in best]
@@ -264,7 +264,7 @@ def _heat_map(market: MarketColumns) -> None:
     rows = volatility_cells(market.us, (market.bid + market.ask) / 2)
     st.markdown("**Volatility**, basis points in a minute, by hour (UTC) and minute")
     if not rows:
-        st.caption("It needs two minutes with a valid book.")
+        st.caption("Requires two minutes with a valid book.")
         return
     across = {"title": None, "labelAngle": 0, "values": list(range(0, 60, 5))}
     tip = [{"field": name} for name in ("hour", "minute", "bp")]

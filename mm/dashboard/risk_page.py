@@ -110,7 +110,7 @@ def _limits(folders: Folders, symbol: str, metrics: str) -> None:
                 "bound": NONE if values.get(one.name) is None else shown(values[one.name]),
                 "used": used.get(one.name),
                 "share": percent(used[one.name]) if one.name in used else "–",
-                "what it does": one.help,
+                "effect": one.help,
             }
             for one in knobs(Risk)
         ]
@@ -121,12 +121,12 @@ def _limits(folders: Folders, symbol: str, metrics: str) -> None:
             "bound": pl.String,
             "used": pl.Float64,
             "share": pl.String,
-            "what it does": pl.String,
+            "effect": pl.String,
         }
         st.dataframe(pl.DataFrame(rows, schema=schema), hide_index=True, column_config=columns, height="content")
         if not metrics:
             st.caption(
-                "Their use comes from a metrics page: start a shadow or trade with METRICS_PORT, and enter its address."
+                "Current use requires a metrics page: start a shadow or trade with METRICS_PORT, and enter its address."
             )
 
     use()

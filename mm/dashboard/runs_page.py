@@ -118,8 +118,8 @@ def _head(run: TradedRun) -> None:
     inventory = summary.get("inventory") or {}
     tiles = (
         ("PnL", signed(summary["pnl_total"]), f"In the quote asset, after {number(summary['fees'])} fees."),
-        ("Max drawdown", number(summary["max_drawdown"]), "From the highest equity until then."),
-        ("Sharpe, annual", sharpe, f"Of {SHARPE_DAYS} days or more; scaling up an hour would be meaningless."),
+        ("Max drawdown", number(summary["max_drawdown"]), "From the previous equity peak."),
+        ("Sharpe, annual", sharpe, f"Of {SHARPE_DAYS} days or more; annualising an hour would be meaningless."),
         ("Fills", f"{summary['n_fills']:,}", f"Of {summary['n_orders']:,} orders."),
         ("Inventory, rms", number(inventory.get("rms"), 3), f"At most {number(inventory.get('max'), 3)}."),
         ("Quoting both sides", percent(summary.get("two_sided_uptime")), "Of the time with a valid book."),
@@ -186,25 +186,25 @@ def _markouts(runs: Sequence[TradedRun]) -> None:
     for run in runs:
         spread, error = run.summary.get("realised_half_spread") or {}, run.summary.get("adverse_selection_se") or {}
         rows += [
-            {"after": f"{after} s", "worth": worth, "off": 1.96 * (error.get(after) or 0.0), "name": run.name}
-            for after, worth in spread.items()
-            if worth is not None
+            {"after": f"{after} s", "value": value, "bar": 1.96 * (error.get(after) or 0.0), "name": run.name}
+            for after, value in spread.items()
+            if value is not None
         ]
-    st.markdown("**Value of fills at later times**, quote asset per unit")
+    st.markdown("**Markouts**: value of fills at later times, quote asset per unit")
     if not rows:
-        st.caption("No fill was long enough before the end.")
+        st.caption("No fill was early enough to have a markout before the end.")
         return
-    frame = pl.DataFrame(rows).with_columns(low=pl.col("worth") - pl.col("off"), high=pl.col("worth") + pl.col("off"))
+    frame = pl.DataFrame(rows).with_columns(low=pl.col("value") - pl.col("bar"), high=pl.col("value") + pl.col("bar"))
     enc = {
         "x": {"field": "after", "type": "nominal", "sort": None, "axis": {"title": None, "labelAngle": 0}},
         "xOffset": {"field": "name"},
         "color": charts.colours({run.name: colour for run, colour in zip(runs, COLOURS, strict=False)}),
-        "tooltip": [{"field": name} for name in ("name", "after", "worth", "off")],
+        "tooltip": [*({"field": name} for name in ("name", "after", "value")), {"field": "bar", "title": "± 95 %"}],
     }
     bars = charts.layer(frame, {"type": "rule"}, {**enc, "y": charts.quantity("low"), "y2": {"field": "high"}})
-    dots = charts.layer(frame, {"type": "point", "filled": True, "size": 60}, {**enc, "y": charts.quantity("worth")})
+    dots = charts.layer(frame, {"type": "point", "filled": True, "size": 60}, {**enc, "y": charts.quantity("value")})
     zero = charts.layer(
-        pl.DataFrame({"worth": [0.0]}), {"type": "rule", "color": charts.SOFT}, {"y": charts.quantity("worth")}
+        pl.DataFrame({"value": [0.0]}), {"type": "rule", "color": charts.SOFT}, {"y": charts.quantity("value")}
     )
     st.vega_lite_chart(spec=charts.chart([zero, bars, dots], 240), width="stretch")
 

@@ -62,7 +62,7 @@ class BinanceVisionReader:
         if {"trades", "aggTrades"} <= kinds:
             raise BrokenFile(f"{paths[0]}: trades and aggTrades hold the same trades; give one of them")
         if "bookTicker" not in kinds:
-            self.notes.append("the files have no book; calibrate and play days with one, recorded or from bookTicker")
+            self.notes.append("the files have no book; calibration and backtests need one, recorded or from bookTicker")
 
     def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
         tickers = [path for kind, path in self._files if kind == "bookTicker"]

@@ -24,7 +24,7 @@ NO_PRICE = 2**63 - 1
 _NEEDED = ("ts_recv", "ts_event", "action", "side", "price", "size", "order_id", "flags")
 _SIDES = {"A": -1, "B": 1, "N": 0}
 _ACTIONS = {name: name for name in "ACMRTFN"}
-_WAY_OUT = "order the schema mbo as CSV, with its header"
+_WAY_OUT = "request the schema mbo as CSV, with its header"
 
 
 @dataclass
@@ -172,8 +172,8 @@ class DatabentoReader:
             ours = names == self._symbol
         else:
             place.symbols[self._symbol] += 1
-            self._check_alone(block, ours, "instrument_id", "order the column symbol (map_symbols)")
-        self._check_alone(block, ours, "publisher_id", "order the records of one venue")
+            self._check_alone(block, ours, "instrument_id", "request the column symbol (map_symbols)")
+        self._check_alone(block, ours, "publisher_id", "request the records of one venue")
         return frame.filter(ours)
 
     def _check_alone(self, block: RowBlock, ours: pl.Series, column: str, way_out: str) -> None:
@@ -182,8 +182,8 @@ class DatabentoReader:
         for value in block.cells[column].filter(ours).unique(maintain_order=True).to_list():
             if self._alone.setdefault(column, value) != value:
                 at = block.first_row + ((block.cells[column].eq(value) & ours).arg_max() or 0)
-                what = f"{column} {value} beside {self._alone[column]}"
-                raise self.place.broken(what, f"{way_out}, or take the other rows out", at)
+                what = f"{column} is {value}, but {self._alone[column]} in earlier rows"
+                raise self.place.broken(what, f"{way_out}, or remove the other rows", at)
 
     def _events(self, frame: pl.DataFrame) -> Iterator[tuple[int, FileEvent]]:
         book = self._orders
@@ -216,7 +216,7 @@ class DatabentoReader:
         if text and size:
             self._orders.add(number, side, text, size)
         elif not tob:
-            raise self.place.broken(f"price {price!r}, size {size} are not those of an order", COPY_AGAIN)
+            raise self.place.broken(f"price {price!r}, size {size} are not valid for an order", COPY_AGAIN)
 
     def _price(self, text: str) -> str:
         """Return a price as a decimal; empty for none."""
@@ -243,7 +243,7 @@ def _check_encoding(path: Path) -> None:
         raise BrokenFile(f"{path}: cannot be read ({error.strerror}); give the path of a file") from error
     if head.startswith(b"DBN") or path.name.endswith((".dbn", ".dbn.zst")):
         raise BrokenFile(
-            f"{path}:1: this is DBN, Databento's own encoding, which needs its library; order the file as CSV, or "
+            f"{path}:1: this is DBN, Databento's own encoding, which needs its library; request the file as CSV, or "
             f"write it by the library: DBNStore.from_file(…).to_csv(…)"
         )
 

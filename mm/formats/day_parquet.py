@@ -89,7 +89,7 @@ def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[Moved]]:
     if not any(there.path.rglob(f"*{SUFFIX}")):
         raise MissingDay(f"no Parquet files below {source}; give a folder that `mm data export` wrote")
     folder = DayFolder(data_root, there.symbol, there.day)
-    with _staged(folder.path, f"{folder.path} is there already; move it away, or give another --data-root") as partial:
+    with _staged(folder.path, f"{folder.path} exists already; move it, or give another --data-root") as partial:
         work = DayFolder(partial / "work", there.symbol, there.day)
         moved = []
         for path in sorted(path for path in there.path.rglob("*") if path.is_file()):

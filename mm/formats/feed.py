@@ -143,7 +143,7 @@ class FileCapture:
         """Notes for the report."""
         found = list(self.reader.notes)
         if self._grown:
-            found.append("the files begin without a whole book: it is built from changes, without earlier orders")
+            found.append("the files have no initial snapshot: the book is built from changes, without earlier orders")
         if self._guessed:
             found.append(f"{self._guessed:,} trades have no side; it was inferred from the book and the previous trade")
         return found
@@ -166,7 +166,7 @@ class FileCapture:
         place = self.reader.place
         if not FIRST_US <= recv_us < LAST_US:
             raise place.broken(
-                f"the instant {recv_us} µs is in none of the years 2009 to 2099", "give files of this form and unit"
+                f"the instant {recv_us} µs is outside the years 2009 to 2099", "give files of this form and unit"
             )
         if recv_us < self._last_us:
             raise place.broken(

@@ -173,7 +173,7 @@ class HftbacktestReader:
         if wrong.any():
             at = int(wrong.argmax())
             raise self.place.broken(
-                f"{name} is {cells[at]}, which is not possible in a market", _WAY_OUT, first + int(places[at])
+                f"{name} is {cells[at]}, which is not a valid value", _WAY_OUT, first + int(places[at])
             )
 
     def _arrays(self, path: Path, before: int) -> Iterator[tuple[int, NDArray[np.generic]]]:

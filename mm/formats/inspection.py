@@ -52,13 +52,13 @@ class Inspection:
         counts = [f"{count:,} {noun(count, kind.removesuffix('s'), kind)}" for kind, count in self.events.items()]
         found += ["events     " + ", ".join(counts)] if counts else []
         if self.spread_ticks is None or self.spread_bps is None or self.one_tick is None:
-            return [*found, "there is no book with both sides, so neither spread nor volatility"]
+            return [*found, "no two-sided book, so no spread and no volatility"]
         found.append(
-            f"spread     {self.spread_ticks:.2f} ticks, {self.spread_bps:.2f} bp in the mean of the time; "
-            f"one tick {100 * self.one_tick:.1f} % of it"
+            f"spread     {self.spread_ticks:.2f} ticks, {self.spread_bps:.2f} bp, time-weighted; "
+            f"one tick for {100 * self.one_tick:.1f} % of the time"
         )
         if self.volatility_bps is not None:
-            found.append(f"volatility {self.volatility_bps:.3f} bp in a second; traded {self.traded:,.8g}")
+            found.append(f"volatility {self.volatility_bps:.3f} bp per √s; traded {self.traded:,.8g}")
         return [*found, f"mid        {self.low:.8g} to {self.high:.8g}", self.sketch]
 
 

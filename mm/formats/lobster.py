@@ -215,7 +215,7 @@ def _within(block: RowBlock, column: str, words: set[int], place: FilePlace) -> 
     numbers = whole_numbers(block, column, place)
     if not words >= set(numbers):
         at = next(at for at, number in enumerate(numbers) if number not in words)
-        raise place.broken(f"{column} is {numbers[at]}, which LOBSTER does not have", COPY_AGAIN, block.first_row + at)
+        raise place.broken(f"{column} is {numbers[at]}, not a value of LOBSTER", COPY_AGAIN, block.first_row + at)
     return numbers
 
 

@@ -221,7 +221,7 @@ def as2008(console: Console, paper: PaperOptions) -> None:
     console.answer({"rows": [one.to_json() for one in rows]})
 
 
-main = Program("mm sim", "Make markets to practise on.", COMMANDS)
+main = Program("mm sim", "Run simulated markets.", COMMANDS)
 
 if __name__ == "__main__":
     main()

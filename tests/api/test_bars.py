@@ -120,7 +120,7 @@ def test_minute_without_trades_is_left_out():
     [
         (chart(error={"code": "Not Found", "description": "may be delisted"}), 404, DataError, "may be delisted"),
         (chart([]), 200, DataError, "no bars of AAPL at 1m"),
-        (b"<html>Edge: Too Many Requests</html>", 429, TryLater, "it answers 429"),
+        (b"<html>Edge: Too Many Requests</html>", 429, TryLater, "it responds with status 429"),
         (b"<html>", 503, TryLater, "--data-source synthetic"),
         (b"<html>", 200, BrokenFile, "not JSON"),
         ([], 200, BrokenFile, "the form of a chart"),

@@ -181,15 +181,15 @@ def test_unequal_columns_and_invalid_blocks_are_rejected():
     one, two = np.ones(1, INTS), np.ones(2, INTS)
     with pytest.raises(ValueError, match="not a power of two"):
         CellColumns(np.arange(3), 3, 4)
-    with pytest.raises(ValueError, match="of the sweeps"):
+    with pytest.raises(ValueError, match="sweep columns"):
         Tally.of_sweeps(one, two, one)
-    with pytest.raises(ValueError, match="where the touch stood"):
+    with pytest.raises(ValueError, match="touch columns"):
         stood_between(one, two, (0, 1), 5, 0)
-    with pytest.raises(ValueError, match="of the sweeps"):
+    with pytest.raises(ValueError, match="sweep columns"):
         ends_by_block((one, one, two), one, 0, 5, np.zeros((1, 2, 1)))
-    with pytest.raises(ValueError, match="where the touch stood"):
+    with pytest.raises(ValueError, match="touch columns"):
         Tally((one, two, one), (empty,) * 4)
-    with pytest.raises(ValueError, match="of the sweeps"):
+    with pytest.raises(ValueError, match="sweep columns"):
         Tally((empty,) * 3, (one, one, two, one))
     for stood, swept in (((one, 3 * one, one), (empty,) * 4), ((empty,) * 3, (one, one, -one, one))):
         with pytest.raises(ValueError, match=r"block (3|-1) of 3"):

@@ -247,7 +247,7 @@ def test_segments_contain_rates_of_their_training_windows(tape):
     assert type(schedule).from_json(json.loads(text), "the test") == schedule
     bare = replace(schedule, segments=tuple(replace(one, measured_rates=()) for one in schedule.segments))
     assert measured_intensity(bare) is None
-    with pytest.raises(BrokenFile, match=r"measured_rates .* distances that rise"):
+    with pytest.raises(BrokenFile, match=r"measured_rates .* increasing distances"):
         type(schedule).from_json(
             json.loads(text.replace('"measured_rates": [[', '"measured_rates": [[99, 1], [')), "it"
         )
@@ -266,7 +266,7 @@ def test_rates_are_pooled_to_twenty_fills():
     ("settings", "text"),
     [
         ({"method": "marks"}, "marks have no orders"),
-        ({"method": "fixed", "rule": HitRule(hit="strict")}, "leave CALIB_HIT"),
+        ({"method": "fixed", "rule": HitRule(hit="strict")}, "omit CALIB_HIT"),
     ],
 )
 def test_options_unused_by_fill_model_are_rejected(settings, text):
@@ -371,8 +371,8 @@ def test_segments_use_states_of_their_past(tape):
         (lambda content: content["segments"][0].update(states_until_us=1), "not an instant of measured_states"),
         (lambda content: content["segments"][0].update(states_until_us=None), "without states_until_us"),
         (lambda content: content["segments"][0].update(states_until_us=int(max(states(content)))), "would look ahead"),
-        (lambda content: first(content)["states"][0].pop(), "measured_states is .* not by instant"),
-        (lambda content: first(content).pop("hits"), "measured_states is .* not by instant"),
+        (lambda content: first(content)["states"][0].pop(), "measured_states is .* not an object of states"),
+        (lambda content: first(content).pop("hits"), "measured_states is .* not an object of states"),
     ],
 )
 def test_invalid_states_in_schedule_are_rejected(tape, change, text):

@@ -71,9 +71,9 @@ def test_non_finite_numbers_become_null():
         ({"time_unit": "ms"}, Mismatch, "time_unit is 'ms'"),
         ({"A": None}, BrokenFile, "marked as usable, but A = None"),
         ({"k": -0.1}, BrokenFile, "marked as usable, but .* k = -0.1"),
-        ({"k": [0.1]}, BrokenFile, "one value belongs"),
+        ({"k": [0.1]}, BrokenFile, "is not a single value"),
         *(
-            ({key: "0.01"}, BrokenFile, "'0.01' where a finite number belongs")
+            ({key: "0.01"}, BrokenFile, "'0.01' is not a finite number")
             for key in ("tick_size", "max_delta_ticks", "sigma_ticks")
         ),
         ({"ci95_k": 3}, BrokenFile, "not a poisson_fit.json"),

@@ -206,7 +206,7 @@ def test_poisson_flow_has_no_kernel():
     assert found.law.mu == pytest.approx(np.array([900, 1100]) / HOUR_S)
     assert found.gain == 0.0
     assert max(found.ks) < 0.05
-    assert "come independently" in str(found)
+    assert "arrive independently" in str(found)
     assert found.to_json()["kernels"] == []
 
 

@@ -101,13 +101,13 @@ def test_hit_waits_equal_integrated_rate(path, arrivals):
 
 def test_columns_of_unequal_length_are_rejected():
     one, two, empty = np.ones(1, INTS), np.ones(2, INTS), np.zeros(0, INTS)
-    with pytest.raises(ValueError, match="of the moves"):
+    with pytest.raises(ValueError, match="move columns"):
         SettledRows(one, one, two, np.ones(1), 2)
     with pytest.raises(ValueError, match="too few distances"):
         SettledRows(one, one, one, np.ones(1), 2).each(np.zeros((2, 6)), 4, 1)
-    with pytest.raises(ValueError, match="of the path"):
+    with pytest.raises(ValueError, match="path columns"):
         hit_waits((one, two), (0, 1), (1.0, 1.0), 9, empty)
-    with pytest.raises(ValueError, match="of the moves"):
+    with pytest.raises(ValueError, match="move columns"):
         probe_moves((one, one, one), np.ones(2), one, 1, 1)
-    with pytest.raises(ValueError, match="of a day"):
+    with pytest.raises(ValueError, match="day columns"):
         TouchRows(one, two, empty, empty, (empty, empty, empty))

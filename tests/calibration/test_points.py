@@ -53,7 +53,7 @@ def test_byte_order_mark_is_ignored(tmp_path):
         ("delta_ticks,exposure_s,fills\nnan,2,3\n", "points.csv:2: delta_ticks is nan"),
         ("delta_ticks,exposure_s,fills\n1,inf,3\n", "points.csv:2: exposure_s is inf"),
         ("delta_ticks,exposure_s,fills\n1,2,-1\n", "points.csv:2: fills is -1"),
-        ("delta_ticks,exposure_s,fills\n1,0,1\n", "points.csv:2: exposure_s is 0; there are fills"),
+        ("delta_ticks,exposure_s,fills\n1,0,1\n", "points.csv:2: exposure_s is 0; fills require"),
         ("delta_ticks,exposure_s,fills,side\n1,2,3,buy\n", "points.csv:2: side is 'buy'; write bid or ask"),
     ],
 )
@@ -85,7 +85,7 @@ def test_file_that_is_not_a_table_is_rejected(tmp_path, content):
         ({"exposure_s": [-1, 20]}, "row 1: exposure_s is -1"),
         ({"exposure_s": [10, 1e301]}, "row 2: exposure_s is 1e\\+301"),
         ({"fills": [3, -1]}, "row 2: fills is -1"),
-        ({"exposure_s": [10, 0]}, "row 2: exposure_s is 0; there are fills"),
+        ({"exposure_s": [10, 0]}, "row 2: exposure_s is 0; fills require"),
         ({"fills": [3, 1, 2]}, "shapes"),
         ({"fills": ["many", 1]}, "column fills is not all numbers"),
         ({"side": ["bid", "left"]}, "row 2: side is 'left'"),

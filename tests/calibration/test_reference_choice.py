@@ -176,7 +176,7 @@ def test_too_few_fills_skip_reference_comparison():
     assert compare_references(Calibrator(day, CalibrationConfig())) is None
     fit = measure(day, CalibrationConfig(reference="auto")).fit
     assert (fit.reference, fit.reference_choice) == ("mid", None)
-    message = "in less than 4 blocks of 5 minutes, and references are compared on 100 or more there"
+    message = "in less than 4 blocks of 5 minutes, and a comparison of references needs at least 100 there"
     assert [message in warning for warning in fit.warnings].count(True) == 1
     assert not any("CALIB_REFERENCE" in line for line in measure(day, CalibrationConfig(reference="best")).fit.warnings)
 
@@ -215,7 +215,7 @@ def test_fills_only_in_alternate_blocks_skip_comparison():
     fit = measure(tape(events, 0, 1800 * S), CalibrationConfig(reference="auto")).fit
     assert (fit.reference, fit.reference_choice) == ("mid", None)
     assert any(
-        "between even and odd blocks of 5 minutes, and one of the two have no fills" in one for one in fit.warnings
+        "between even and odd blocks of 5 minutes, and one of the two sets has no fills" in one for one in fit.warnings
     )
 
 
@@ -243,11 +243,11 @@ def test_late_book_is_detected_by_depth_from_first_print(seed):
     assert decays["best"] < 0.5
     assert gains["sweep"] > gains["best"] + 0.2
     assert measurement.fit.reference != "sweep"  # resting orders are also filled by moves of the late book
-    (warning,) = (one for one in measurement.fit.warnings if "older than the prints" in one)
-    assert f"{decays['sweep']:.4g} by how far" in warning
+    (warning,) = (one for one in measurement.fit.warnings if "lags the prints" in one)
+    assert f"{decays['sweep']:.4g} by the depth" in warning
     sweep_fit = measure(day, CalibrationConfig(reference="sweep")).fit
     assert (sweep_fit.reference, sweep_fit.k) == ("sweep", pytest.approx(decays["sweep"], rel=1e-6))
-    assert not any("older than the prints" in one for one in sweep_fit.warnings)
+    assert not any("lags the prints" in one for one in sweep_fit.warnings)
 
 
 def test_cells_of_sweep_reference_equal_loop_over_orders():

@@ -358,7 +358,7 @@ def _set(content, path, value):
 def test_broken_file_is_rejected_with_key_and_value(path, value, message):
     content = copy.deepcopy(WHOLE)
     _set(content, path, value)
-    with pytest.raises(BrokenFile, match=rf"x\.json: .*{message}.*make it again"):
+    with pytest.raises(BrokenFile, match=rf"x\.json: .*{message}.*create it again"):
         Schedule.from_json(content, "x.json")
 
 

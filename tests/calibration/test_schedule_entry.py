@@ -35,7 +35,7 @@ def test_record_is_read_by_field_types():
     [
         (Line, POINTS, "falling at the end"),
         (Line, [[1, 0.3]], "falling at the end"),
-        (Measured, POINTS[::-1], "distances that rise"),
+        (Measured, POINTS[::-1], "increasing distances"),
         (Measured, [[1, 0]], "rates above 0"),
         (Measured, [[1, "x"]], "rates above 0"),
         (float, True, "a finite number"),

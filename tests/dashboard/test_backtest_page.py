@@ -90,7 +90,7 @@ def test_failed_run_shows_the_reason(opened):
     at = opened("backtest_page", symbol="SIMUSDT", day="20260106")
     at = wait_for_end(press(at, "Run backtest"))
     assert not at.exception
-    assert "It ended with 3: no day folder" in at.error[0].value
+    assert "Exit code 3: no day folder" in at.error[0].value
 
 
 def test_run_can_be_stopped(opened, made, tmp_path):

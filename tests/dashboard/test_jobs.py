@@ -74,7 +74,7 @@ def test_failed_job_has_its_error_line():
 def test_share_is_that_of_the_last_progress_bar(monkeypatch):
     """Of the bar that was drawn last."""
     job = wait_for(StartedCommand(["mm", "models"], "models"))
-    assert job.share == ("begins", 0.0)
+    assert job.share == ("starting", 0.0)
     job._output = f"\rplay  [{'#' * 9:-<36}]   25%\x1b[K\rplay  [{'#' * 18:-<36}]   50%  0:03 left\x1b[K"
     assert job.share == ("play", 0.5)
 

@@ -114,7 +114,7 @@ def test_metrics_are_read_by_family_and_label(fake_server):
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "http://127.0.0.1:1", "no such host", "127.0.0.1:99999999"])
 def test_unreachable_address_raises_data_error(address):
-    with pytest.raises(DataError, match="does not answer"):
+    with pytest.raises(DataError, match="does not respond"):
         fetched(address, "metrics")
 
 

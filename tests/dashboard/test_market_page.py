@@ -40,14 +40,14 @@ def test_unreachable_metrics_give_one_error(opened):
     at = opened("market_page", metrics="127.0.0.1:1")
     assert not at.exception
     assert len(at.error) == 1
-    assert "127.0.0.1:1/metrics does not answer" in at.error[0].value
+    assert "127.0.0.1:1/metrics does not respond" in at.error[0].value
     assert charts_of(at) == 7
 
 
 def test_unreachable_exchange_has_no_book(opened):
     at = opened("market_page", box="127.0.0.1:1")
     assert not at.exception
-    assert "does not answer" in at.error[0].value
+    assert "does not respond" in at.error[0].value
     assert "No book yet" in text_of(at)
 
 

@@ -158,11 +158,11 @@ BAD = {
     "another action": (with_cell("action", "Q"), r":4: action is 'Q', not A, C, M"),
     "another side": (with_cell("side", "Z"), r":4: side is 'Z'"),
     "an order without a side": (with_cell("side", "N"), r":4: action A has no side"),
-    "an order without a price": (with_cell("price", 2**63 - 1), r":4: price .* are not those of an order"),
-    "an order of nothing": (with_cell("size", 0), r":4: .*size 0 are not those of an order"),
+    "an order without a price": (with_cell("price", 2**63 - 1), r":4: price .* are not valid for an order"),
+    "an order of nothing": (with_cell("size", 0), r":4: .*size 0 are not valid for an order"),
     "no time": (with_cell("ts_recv", "soon"), r":4: ts_recv is 'soon', not a number of ns"),
     "an earlier time": (with_cell("ts_recv", (START_US - 5) * 1000), r":4: .* comes after"),
-    "another venue": (with_cell("publisher_id", 9), r":4: publisher_id 9 beside 1; order the records of one venue"),
+    "another venue": (with_cell("publisher_id", 9), r":4: publisher_id is 9, but 1 in earlier rows; request"),
     "no order": (with_cell("order_id", -1), r":4: order_id is '-1'"),
 }
 
@@ -181,5 +181,5 @@ def test_other_encodings_and_schemas_are_rejected(tmp_path):
     with pytest.raises(BrokenFile, match=r"this is DBN, .*to_csv"):
         es([tmp_path / "x.dbn"], tmp_path / "data")
     columns = [name for name in HEAD if name != "order_id"]
-    with pytest.raises(BrokenFile, match=r"x\.csv:1: the header has no order_id: .*; order the schema mbo as CSV"):
+    with pytest.raises(BrokenFile, match=r"x\.csv:1: the header has no order_id: .*; request the schema mbo as CSV"):
         es([write_csv(tmp_path / "x.csv", columns, [])], tmp_path / "data")

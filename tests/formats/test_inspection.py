@@ -57,4 +57,4 @@ def test_trades_alone_have_no_spread(tmp_path):
     report = imported("binance_vision", [path], tmp_path / "data", tick_size="0.1")
     done = CliRunner().invoke(inspect_command, [report.days[0].path])
     assert done.exit_code == 0, done.output
-    assert "neither spread nor volatility" in done.output
+    assert "no spread and no volatility" in done.output

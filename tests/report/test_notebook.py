@@ -162,9 +162,9 @@ def test_picture_is_saved_as_svg_or_html(tmp_path):
     picture = Picture("a test", "<svg/>", lambda: "<html>")
     assert picture.save(tmp_path / "deep" / "a.svg").read_text(encoding="utf-8") == "<svg/>"
     assert picture.save(str(tmp_path / "a.HTML")).read_text(encoding="utf-8") == "<html>"
-    with pytest.raises(UsageError, match=r"a picture is written as .svg or .html, not as '.png'"):
+    with pytest.raises(UsageError, match=r"pictures are .svg or .html, not '.png'"):
         picture.save(tmp_path / "a.png")
-    with pytest.raises(UsageError, match="not as 'a bare name'"):
+    with pytest.raises(UsageError, match="not 'a name without suffix'"):
         picture.save(tmp_path / "a")
 
 

@@ -173,5 +173,5 @@ cdef class CalibrationLadder(FixedDelta):
 
 def _checked(knob: str, value: float) -> float:
     if not (math.isfinite(value) and value >= 0):
-        raise UsageError(f"{knob} holds {value}; it must be a finite number that is not negative")
+        raise UsageError(f"{knob} is {value}; it must be a finite number that is not negative")
     return value

@@ -132,7 +132,7 @@ def resting_time(
                 else:
                     distance = own[i] if anchored else current
                     if distance >= DISTANCES:
-                        raise OverflowError(f"an order is {distance} steps from the reference; the limit is {DISTANCES}")
+                        raise OverflowError(f"order at {distance} steps from the reference; the limit is {DISTANCES}")
                     sums.add(<int64_t> (side[i] > 0) << SIDE_AT | block << BLOCK_AT | distance, until - begin)
                 begin = until
             if begin >= block_end:

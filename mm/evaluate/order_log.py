@@ -80,7 +80,7 @@ def read_rows(path: Path) -> Iterator[OrderRow]:
             while piece := stream.read(PIECE_BYTES):
                 yield from map(OrderRow._make, _parsed(piece + stream.readline()).iter_rows())
     except (ValueError, EOFError, gzip.BadGzipFile, zlib.error, PolarsError) as error:
-        raise BrokenFile(f"{path}: not an order log ({error}); write the day again") from error
+        raise BrokenFile(f"{path}: not an order log ({error}); simulate the day again") from error
 
 
 def _parsed(lines: bytes) -> pl.DataFrame:

@@ -159,7 +159,7 @@ FAMILIES = (
         "sweep_rate_{w}",
         "flow",
         "1/s",
-        "prints of one side in a row, at most 1 ms apart, with one beyond the first's price; in (t − W, t] over W",
+        "runs of same-side prints at most 1 ms apart, with one beyond the first's price; in (t − W, t] over W",
         _HERE,
         lambda m: flow.SweepRate(m.window_us, m.grid.lot_e8),
         _over("sweep_rate_{w}", w=_S[1:]),
@@ -169,7 +169,7 @@ FAMILIES = (
             "cancel_rate_{w}",
             "flow",
             f"{BASE}/s",
-            "vanished from the best 10 levels, less prints; in (t − W, t] over W",
+            "quantity removed from the best 10 levels, less prints; in (t − W, t] over W",
         ),
         _HERE,
         lambda m: flow.CancelRate(m.window_us, m.grid.lot_e8),
@@ -181,7 +181,7 @@ FAMILIES = (
         _over("momentum_{w}", w=_S),
     ),
     SignalFamily(
-        *("momentum_{e}", "path", TICKS, "mid less the mid so many diffs ago", _HERE),
+        *("momentum_{e}", "path", TICKS, "mid(now) − mid(n diffs earlier)", _HERE),
         lambda m: path.EventMomentum(m.events),
         ("momentum_100e",),
     ),
@@ -205,7 +205,7 @@ FAMILIES = (
         ("ewma_volatility_60s",),
     ),
     SignalFamily(
-        *("range_{w}", "path", TICKS, "highest less lowest mid in [t − W, t]", _HERE),
+        *("range_{w}", "path", TICKS, "highest − lowest mid in [t − W, t]", _HERE),
         lambda m: path.Range(m.window_us),
         _over("range_{w}", w=_S[1:]),
     ),
@@ -220,7 +220,7 @@ FAMILIES = (
         lambda m: _bipower(m.window_us),
         ("bipower_60s",),
     ),
-    SignalFamily("inventory", "ours", "clips", "inventory less the target", _HERE),
+    SignalFamily("inventory", "ours", "clips", "inventory − target", _HERE),
     SignalFamily("own_bid_distance", "ours", TICKS, "mid − our bid", _HERE),
     SignalFamily("own_bid_age", "ours", "s", "time since our bid was sent", _HERE),
     SignalFamily("own_bid_ahead", "ours", BASE, "quantity ahead of our bid, as estimated by the fill model", _HERE),
@@ -234,7 +234,7 @@ OURS = tuple(family.name for family in FAMILIES if family.build is None)
 
 def _bipower(window_us: int) -> Signal:
     if window_us % US_PER_S or window_us < 2 * US_PER_S:
-        raise UsageError(f"bipower over {window_us / US_PER_S:g} s: it takes whole seconds; name 2s or more")
+        raise UsageError(f"bipower over {window_us / US_PER_S:g} s: it requires whole seconds; give 2s or more")
     return path.Bipower(window_us)
 
 
@@ -327,7 +327,7 @@ class Signals:
         """
         twice = {name for name in names if list(names).count(name) > 1}
         if twice:
-            raise UsageError(f"signals name {', '.join(sorted(twice))} twice; name each once")
+            raise UsageError(f"signals given twice: {', '.join(sorted(twice))}; give each once")
         for name in names:
             family = self.family(name)
             if family.build is None:
@@ -388,11 +388,11 @@ def numbers_of(family: SignalFamily, name: str) -> tuple[int, int, int]:
     window = given.get("w", "0s")
     window_us = int(window[:-2]) * 1000 if window.endswith("ms") else int(window[:-1]) * US_PER_S
     if levels > _MOST_LEVELS:
-        raise UsageError(f"signal {name!r}: {levels} levels; 1 to {_MOST_LEVELS} can be read")
+        raise UsageError(f"signal {name!r}: {levels} levels; 1 to {_MOST_LEVELS} are allowed")
     if window_us > LONGEST_S * US_PER_S:
-        raise UsageError(f"signal {name!r}: a window of {window}; {LONGEST_S}s is the longest")
+        raise UsageError(f"signal {name!r}: a window of {window}; the maximum is {LONGEST_S}s")
     if events > _MOST_EVENTS:
-        raise UsageError(f"signal {name!r}: {events} events; {_MOST_EVENTS} are the most")
+        raise UsageError(f"signal {name!r}: {events} events; the maximum is {_MOST_EVENTS}")
     return levels, window_us, events
 
 

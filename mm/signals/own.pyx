@@ -82,7 +82,7 @@ cdef class OwnSignal(Signal):
         if not callable(self.book_hook):
             raise UsageError(f"signal {type(model).__name__} has no method on_book(book)")
         if not 1 <= levels <= MOST_LEVELS:
-            raise UsageError(f"signal {type(model).__name__}: levels is {levels}; 1 to {MOST_LEVELS} can be read")
+            raise UsageError(f"signal {type(model).__name__}: levels is {levels}; 1 to {MOST_LEVELS} are allowed")
         self.trade_hook, self.begin_hook = getattr(model, "on_trade", None), getattr(model, "begin", None)
         self.levels, self.one_sided = levels if levels > 1 else 0, bool(getattr(model, "one_sided", False))
         self.interpreted = True

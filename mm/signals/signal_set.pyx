@@ -66,7 +66,7 @@ cdef class SignalSet:
         if self.cancels:
             self.levels = max(self.levels, CANCEL_LEVELS)
         if self.levels > MOST_LEVELS:
-            raise UsageError(f"a signal reads {self.levels} levels of the book; {MOST_LEVELS} are the most")
+            raise UsageError(f"a signal reads {self.levels} levels of the book; the maximum is {MOST_LEVELS}")
         self.now.bids.side, self.now.asks.side = 1, -1
         self.now.book = &self.book
         book_open(&self.book, 0, 1)

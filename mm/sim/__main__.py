@@ -102,10 +102,12 @@ class ServeOptions:
         common="Exchange seconds per second",
     )
     start_ms: int | None = knob(
-        None, integer(10**12, 10**13), "The exchange's first instant, Unix ms; default: now. It is rounded to 100 ms."
+        None,
+        integer(10**12, 10**13),
+        "Start time of the exchange, Unix ms; default: now. It is rounded down to 100 ms.",
     )
     limits: str = knob("on", one_of("on", "off"), "Whether excess orders, requests and handshakes are refused.")
-    faults: Path | None = knob(None, PATH, "A script of faults.", common="A script of faults")
+    faults: Path | None = knob(None, PATH, "Fault script.", common="Fault script")
     serve_host: str = knob("127.0.0.1", matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
     serve_port: int = knob(
         0, integer(0, 65535), "Port to listen on; 0 for a free one.", flag="--port", common="Port; 0: a free one"
@@ -173,7 +175,9 @@ class PaperOptions:
     k_per_price: float = knob(1.5, number(1e-9, 1e9), "Decay of the fill rate with distance, 1/price.", flag="--k")
     sigma_price_per_sqrt_s: float = knob(2.0, number(0, 1e6), "Volatility of the mid, price/√s.", flag="--sigma")
     horizon_s: float = knob(1.0, number(1e-6, 1e9), "Length of a session.", flag="--T")
-    step_s: float = knob(0.005, number(1e-9, 1e9), "Length of a step; a session has whole steps.", flag="--dt")
+    step_s: float = knob(
+        0.005, number(1e-9, 1e9), "Length of a step; a session must be a whole number of steps.", flag="--dt"
+    )
     paths: int = knob(1000, integer(2, 10**9), "Simulated sessions per row.")
     seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws; those of a row do not depend on the others.")
     strategy: tuple[str, ...] = knob(
@@ -191,7 +195,9 @@ class PaperOptions:
             raise UsageError(f"{flag}: a step must not be longer than the session; choose a smaller --dt")
         steps = round(self.horizon_s / self.step_s)
         if steps > _MOST_STEPS:
-            raise UsageError(f"{flag}: that is {steps:,} steps, and {_MOST_STEPS:,} are the most; choose a larger --dt")
+            raise UsageError(
+                f"{flag}: that is {steps:,} steps, and the maximum is {_MOST_STEPS:,}; choose a larger --dt"
+            )
         if abs(steps * self.step_s - self.horizon_s) > 1e-9 * self.horizon_s:
             raise UsageError(
                 f"{flag}: that is {self.horizon_s / self.step_s:.6g} steps, and a session must be a whole number of "

@@ -18,10 +18,10 @@ def test_invalid_signal_names_are_rejected():
             list(compute(tape, [name]))
     with pytest.raises(UnknownModel, match=r"in their name$"):
         list(compute(tape, ["xyz"]))
-    for name, message in (("imbalance_21", "21 levels"), ("momentum_100000s", "86400s is the longest")):
+    for name, message in (("imbalance_21", "21 levels"), ("momentum_100000s", "the maximum is 86400s")):
         with pytest.raises(UsageError, match=message):
             list(live(tape, [name]))
-    with pytest.raises(UsageError, match="spread twice"):
+    with pytest.raises(UsageError, match="given twice: spread"):
         list(compute(tape, ["spread", "mid", "spread"]))
     with pytest.raises(UsageError, match="2s or more"):
         list(compute(tape, ["bipower_1500ms"]))

@@ -185,7 +185,7 @@ def test_terminal_output_is_a_table(tmp_path):
     assert lines[0].split()[:7] == ["0.1", "inventory", "profit", "mean", "65", "+0.5", "64.8925"]
     assert lines[4].split()[:4] == ["certainty", "–", "–", "62.7873"]
     assert lines[5].split()[:7] == ["0.5", "inventory", "profit", "mean", "–", "–", "48.5681"]
-    assert foot == "z: standard errors from the exact value; published are 1,000 paths, simulated 200"
+    assert foot == "z: deviation from the exact value in standard errors; paths: published 1,000, simulated 200"
 
 
 def test_equal_settings_print_equal_output_by_flag_or_variable(tmp_path):
@@ -205,7 +205,7 @@ def test_equal_settings_print_equal_output_by_flag_or_variable(tmp_path):
         (("--gamma", "0.1,0.1"), "a list without repeats"),
         (("--dt", "2"), "a step must not be longer than the session"),
         (("--dt", "0.003"), "that is 333.333 steps"),
-        (("--dt", "1e-8"), "100,000 are the most"),
+        (("--dt", "1e-8"), "the maximum is 100,000"),
         (("--paths", "0"), "--paths (PATHS) was '0'"),
         (("--sigma", "nan"), "--sigma (SIGMA_PRICE_PER_SQRT_S) was 'nan'"),
         (("--strategy", "symetric"), "did you mean symmetric?"),

@@ -183,7 +183,7 @@ class GlftExact:
         if not np.isfinite(values).all():
             raise UsageError(
                 f"glft_exact cannot be computed for --gamma {market.gamma:g}, --sigma {market.sigma:g} and --dt "
-                f"{market.step_s:g}: one step's risk at {Q_MAX} units is beyond a float; choose a smaller --dt (STEP_S)"
+                f"{market.step_s:g}: one step's risk at {Q_MAX} units overflows; choose a smaller --dt (STEP_S)"
             )
         self._values = values
 

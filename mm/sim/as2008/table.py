@@ -122,7 +122,7 @@ def text(rows: Sequence[TableRow]) -> Iterator[str]:
             start = "", ""
         yield _LINE.format(*start, "certainty", "–", "–", _fixed(exact["certainty_equivalent"]), "–", "–", "–")
     yield (
-        f"z: standard errors from the exact value; published are {PATHS:,} paths, simulated "
+        f"z: deviation from the exact value in standard errors; paths: published {PATHS:,}, simulated "
         f"{rows[0].simulated.n_paths:,}"
     )
 

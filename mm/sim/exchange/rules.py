@@ -211,5 +211,5 @@ def _steps_in(name: str, text: str, own_e8: int) -> int:
     except OffGrid as error:
         raise UsageError(f"{name}={text}: {error}") from error
     if rest or count < 1:
-        raise UsageError(f"{name}={text}: it must be a multiple of the market's own {short_text(own_e8)}")
+        raise UsageError(f"{name}={text}: it must be a multiple of the market's step {short_text(own_e8)}")
     return count

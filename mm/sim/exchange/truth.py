@@ -46,7 +46,7 @@ class MarketTruth:
 
     def __init__(self, instrument: Instrument, *, first_update_id: int = 0, keep: int = 2_000_000) -> None:
         if keep < 1:
-            raise ValueError(f"keep={keep}: the truth must keep at least one change")
+            raise ValueError(f"keep={keep}: at least one change must be kept")
         self.instrument = instrument
         self._keep = keep
         self._levels: dict[int, int] = {}
@@ -88,7 +88,7 @@ class MarketTruth:
             elif kind == ROW_TRADE:
                 last_id = self.last_trade_id
                 if last_id and trade_id != last_id + 1:
-                    raise ValueError(f"trade id {trade_id} follows {last_id}; the truth needs every trade")
+                    raise ValueError(f"trade id {trade_id} follows {last_id}; every trade is required")
                 self._trades.add(MarketTrade(trade_id, us, ticks, lots, side < 0))
 
     def book(self, update_id: int, era: int | None = None) -> tuple[list[Level], list[Level]]:
@@ -127,7 +127,7 @@ class MarketTruth:
         """
         if first_id <= last_id and not self.first_trade_id <= first_id <= last_id <= self.last_trade_id:
             raise Forgotten(
-                f"trades {first_id} to {last_id}: the truth has {self.first_trade_id} to {self.last_trade_id}; "
+                f"trades {first_id} to {last_id}: stored are {self.first_trade_id} to {self.last_trade_id}; "
                 f"request those, or keep more than {self._keep}"
             )
         price, qty = self.instrument.price, self.instrument.qty
@@ -161,7 +161,7 @@ class MarketTruth:
 
     def _change(self, key: int, lots: int, update_id: int) -> None:
         if update_id != self._last_update_id + 1:
-            raise ValueError(f"update id {update_id} follows {self._last_update_id}; the truth needs every change")
+            raise ValueError(f"update id {update_id} follows {self._last_update_id}; every change is required")
         segments, segment = self._segments, self._segments[-1]
         if len(segment.keys) >= segment.most:
             self._kept += len(segment.keys)
@@ -188,7 +188,7 @@ class MarketTruth:
             if after + bool(number) <= update_id + shift <= until and update_id + shift >= self._segments[0].first_id:
                 return update_id + shift
         raise Forgotten(
-            f"update id {update_id}: the truth has {self.first_update_id} to {self.last_update_id}; "
+            f"update id {update_id}: stored are {self.first_update_id} to {self.last_update_id}; "
             f"request one of those, or keep more than {self._keep} changes"
         )
 

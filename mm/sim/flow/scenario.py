@@ -58,7 +58,7 @@ class Law:
 class RegularMarket(Scenario):
     """A book with a level at every tick, and aggressive orders whose reach past the mid is exponential."""
 
-    spread_ticks: int = knob(2, integer(1, 1000), "From best bid to best ask, in ticks.")
+    spread_ticks: int = knob(2, integer(1, 1000), "Spread, in ticks.")
     level_qty: str = knob(
         "10", decimal("0.00000001", "1000000"), "Mean quantity of a level of the book, in the base asset."
     )
@@ -89,8 +89,8 @@ class RegularMarket(Scenario):
         levels = max(LEAST_LEVELS, ceil(log(max(orders, 1.0) / SWEEPS_AT_EDGE) / decay))
         if levels > MOST_LEVELS:
             raise UsageError(
-                f"--k or --regime-k {decay} per tick lets orders reach {levels} ticks deep, and a book holds at most "
-                f"{MOST_LEVELS} levels a side; set a larger k, or a larger --tick-size with k scaled by the same factor"
+                f"--k or --regime-k {decay} per tick lets orders reach {levels} ticks deep, but a book has at most "
+                f"{MOST_LEVELS} levels per side; set a larger k, or a larger --tick-size with k scaled equally"
             )
         return levels
 
@@ -122,7 +122,7 @@ class PoissonMarket(RegularMarket):
     name: ClassVar[str] = "poisson"
 
     A_per_s: float = knob(0.8, RATE, "Aggressive orders per side, in 1/s.", flag="--A")
-    k_per_tick: float = knob(0.35, DECAY, "Decay of their reach past the mid, in 1/tick.", flag="--k")
+    k_per_tick: float = knob(0.35, DECAY, "Decay of the orders' reach past the mid, in 1/tick.", flag="--k")
     A_bid_per_s: float | None = knob(None, RATE, "A of the orders that hit bids; default: A.", flag="--A-bid")
     A_ask_per_s: float | None = knob(None, RATE, "A of the orders that hit asks; default: A.", flag="--A-ask")
     k_bid_per_tick: float | None = knob(None, DECAY, "k of the orders that hit bids; default: k.", flag="--k-bid")
@@ -169,11 +169,11 @@ class Hawkes(RegularMarket):
 
     name: ClassVar[str] = "hawkes"
 
-    mu_per_s: float = knob(0.32, RATE, "Orders per side that no other order excited, in 1/s.", flag="--mu")
+    mu_per_s: float = knob(0.32, RATE, "Rate of spontaneous orders per side, in 1/s.", flag="--mu")
     branching_ratio: float = knob(0.6, number(0, 0.99), "Further orders that each order excites on average.")
     cross_share: float = knob(0.0, number(0, 1), "Share of the excited orders that are on the other side.")
     beta_per_s: float = knob(2.0, number(0.001, 1000), "Decay of the excitation, in 1/s.", flag="--beta")
-    k_per_tick: float = knob(0.35, DECAY, "Decay of their reach past the mid, in 1/tick.", flag="--k")
+    k_per_tick: float = knob(0.35, DECAY, "Decay of the orders' reach past the mid, in 1/tick.", flag="--k")
     sigma_ticks_per_sqrt_s: float = knob(0.4, SIGMA, "Volatility of the mid, in ticks per √s.")
 
     def __post_init__(self) -> None:

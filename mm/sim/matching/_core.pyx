@@ -127,7 +127,7 @@ cdef int refuse(Matching self, const Command* command, int fault, int64_t row) e
         )
     what = {
         BAD_OP: f"op {command.op}: neither SUBMIT 1, CANCEL 2, REDUCE 3 nor REPLACE 4",
-        BAD_US: f"us {command.us}: before the last command, at {self.us}; time must not fall",
+        BAD_US: f"us {command.us}: before the last command, at {self.us}; times must not decrease",
         BAD_ACCOUNT: f"account {command.account}: below 0",
         BAD_SIDE: f"side {command.side}: neither +1 to buy nor -1 to sell",
         BAD_KIND: f"kind {command.kind}: neither LIMIT 0, MAKER 1, IOC 2, FOK 3 nor MARKET 4",

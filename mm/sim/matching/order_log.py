@@ -121,7 +121,7 @@ class Book:
             self._set_level(side, ticks, lots, update_id)
         elif kind == ROW_TRADE:
             if self._place(other_id) != (-side, ticks):
-                raise self._broken(f"order {other_id} does not rest at {ticks} ticks, where it would trade")
+                raise self._broken(f"order {other_id} is not resting at {ticks} ticks, where it would trade")
             self._leave(other_id, lots)
         elif kind == ROW_REST:
             self._places[order_id] = (side, ticks)
@@ -165,7 +165,7 @@ class Book:
 
     def _place(self, order_id: int) -> tuple[int, int]:
         if order_id not in self._places:
-            raise self._broken(f"order {order_id} does not rest")
+            raise self._broken(f"order {order_id} is not resting")
         return self._places[order_id]
 
     def _left(self, order_id: int) -> int:
@@ -203,7 +203,7 @@ def read_log(path: Path) -> Iterator[Row]:
                 line += 1
                 yield _row(text)
     except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise BrokenFile(f"{path}: line {line} is not a line of an order log: {error}; write the day again") from error
+        raise BrokenFile(f"{path}: line {line} is not an order log row: {error}; simulate the day again") from error
 
 
 def _row(text: str) -> Row:

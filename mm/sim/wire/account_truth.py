@@ -86,7 +86,7 @@ class AccountTruth:
         exchange, texts = self._exchange, self._texts[micro]
         accounts = {one.name: one for one in exchange.accounts.values()}
         if user not in accounts:
-            raise NoSuchUser(f"user={user}: there is no such user; there are {', '.join(accounts)}")
+            raise NoSuchUser(f"user={user}: unknown user; known: {', '.join(accounts)}")
         account = accounts[user]
         number, users = account.number, exchange.users
         return {

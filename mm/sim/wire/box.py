@@ -316,7 +316,7 @@ class ControlCalls:
         route = self._routes.get((request.method, request.path))
         if route is None:
             known = ", ".join(" ".join(one) for one in self._routes)
-            return refusal(404, -1000, f"There is no such call; there are {known}")
+            return refusal(404, -1000, f"Unknown call; available: {known}")
         try:
             found = route(request)
             return found if isinstance(found, Response) else json_response(200, found)
@@ -339,7 +339,7 @@ class ControlCalls:
         try:
             script = request.body.decode()
         except UnicodeDecodeError as error:
-            raise BadCall("a script of faults is text in UTF-8, one rule per line") from error
+            raise BadCall("a fault script is UTF-8 text, one rule per line") from error
         self._box.inject(read_script(script))
         return self._box.state()
 
@@ -367,13 +367,11 @@ class ControlCalls:
         injector, number = self._box.injector, _requested(request, "conn", 0)
         if injector is None:
             raise BadCall(
-                "messages are logged from the first script of faults on; POST /sim/faults, an empty script is enough"
+                "messages are logged only after a fault script was added; POST one to /sim/faults, it may be empty"
             )
         logs = (injector.users if request.params.get("of") == "user" else injector.scope).logs
         if number not in logs:
-            raise BadCall(
-                f"conn={number}: there was no such connection; known are {', '.join(map(str, logs)) or 'none'}"
-            )
+            raise BadCall(f"conn={number}: unknown connection; known: {', '.join(map(str, logs)) or 'none'}")
         return logs[number].content()
 
     def _shutdown(self, request: Request) -> dict[str, Any]:

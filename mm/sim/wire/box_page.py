@@ -126,7 +126,7 @@ def page(box: "Box") -> str:
     name, begins, now = escape(instrument.symbol), box.start_us, box.scheduler.done_us
     line = f"{escape(box.scenario.name)}, seed {box.seed} · {iso(begins)[:19].replace('T', ' ')} UTC"
     parts = [
-        header(name, "exchange in a box", f"{line}, {duration((now - begins) / 1e6)}"),
+        header(name, "simulated exchange", f"{line}, {duration((now - begins) / 1e6)}"),
         _tiles(box, users),
         card("The market", _HINT, _charts(box, us, sides, fills, users)),
         _accounts_card(box, fills, users),
@@ -134,12 +134,12 @@ def page(box: "Box") -> str:
         _faults_card(box),
         card("Scenario", "The parameters of its order flow.", table("", _parameters(box))),
     ]
-    return document(f"{name} exchange in a box", parts, script())
+    return document(f"{name} simulated exchange", parts, script())
 
 
 _HINT = (
-    "True best prices and trades, whatever was sent to clients, and the fills of users; PnL is of fills "
-    "alone, after fees, at the mid. Crosses are faults that acted."
+    "True best prices and trades, independent of the messages sent to clients, and the fills of users; PnL is of "
+    "fills only, after fees, at the mid. Crosses are applied faults."
 )
 
 
@@ -147,8 +147,8 @@ def _tiles(box: "Box", users: dict[str, UserPnl]) -> str:
     truth = box.truth
     found = [
         tile("Trades", f"{max(0, truth.last_trade_id - truth.first_trade_id + 1):,}", "of the market and of users"),
-        tile("Changes of the book", f"{box.exchange.update_id:,}", "update ids"),
-        tile("Faults", f"{len(box.acted):,}", f"acted; {len(box.state()['waiting']):,} wait"),
+        tile("Book updates", f"{box.exchange.update_id:,}", "update ids"),
+        tile("Faults", f"{len(box.acted):,}", f"applied; {len(box.state()['waiting']):,} pending"),
     ]
     for name, user_pnl in users.items():
         last = float(user_pnl.pnl[-1]) if len(user_pnl.pnl) and not np.isnan(user_pnl.pnl[-1]) else None
@@ -165,7 +165,7 @@ def _charts(
 ) -> str:
     defined = np.concatenate([values[~np.isnan(values)] for values in sides.values()])
     if not len(defined):
-        return nothing("No order has rested yet.")
+        return nothing("The book has been empty so far.")
     instrument = box.truth.instrument
     tick, end = instrument.tick_e8 / E8, max(box.scheduler.done_us, int(us[0]) + 1_000_000)
     lines = [Line(f"best {side}", f"touch {side}", us, values, tick) for side, values in sides.items()]
@@ -229,7 +229,7 @@ def _prints(box: "Box") -> list[Marks]:
         group = [trade for trade in trades if trade.is_buyer_maker is not buyer]
         price, qty = np.array([float(trade.price) for trade in group]), np.array([float(trade.qty) for trade in group])
         who, us = "buyer" if buyer else "seller", np.array([trade.us for trade in group], dtype=np.int64)
-        tip: list[tuple[str, Any, float]] = [(f"a {who} took", qty, 1e-8), ("at", price, tick)]
+        tip: list[tuple[str, Any, float]] = [(f"aggressive {kind}", qty, 1e-8), ("at", price, tick)]
         if group:
             sign = 1 if buyer else -1
             marks.append(Marks(f"{who}s' trades", f"print {kind}", sign, us, price, tick, tip, "dot", stop=False))
@@ -276,16 +276,16 @@ def _fills_card(user: str, fills: Sequence[Fill], instrument: Instrument) -> str
         for one in fills[-LISTED:]
         for kind in ("buy" if one.side > 0 else "sell",)
     ]
-    head = ("trade", "time, UTC", "side", "price", "quantity", "as", "fee, of what it received")
+    head = ("trade", "time, UTC", "side", "price", "quantity", "as", "fee, in the received asset")
     left = f"The last {LISTED:,} of {len(fills):,}; GET /sim/account has all." if len(fills) > LISTED else ""
     return card(f"Fills of {escape(user)}", left, listing(head, rows))
 
 
 def _faults_card(box: "Box") -> str:
-    rows = [[iso(us)[11:23], escape(rule), "acted"] for us, rule in box.acted]
-    rows += [["–", escape(rule), "waits"] for rule in box.state()["waiting"]]
+    rows = [[iso(us)[11:23], escape(rule), "applied"] for us, rule in box.acted]
+    rows += [["–", escape(rule), "pending"] for rule in box.state()["waiting"]]
     body = listing(("time, UTC", "rule", "state"), rows) if rows else nothing("No faults were set.")
-    return card("Faults", "Each rule of the scripts, when its moment came.", body)
+    return card("Faults", "All rules, with the time at which they were applied.", body)
 
 
 def _parameters(box: "Box") -> list[TableRow]:

@@ -92,7 +92,7 @@ def test_truth_drops_oldest_changes_and_raises_forgotten(changes: list, keep: in
     assert truth.book(truth.first_update_id) == replayed(changes, truth.first_update_id - FIRST)
     assert truth.book(truth.last_update_id) == replayed(changes, len(changes))
     for update_id in (truth.first_update_id - 1, truth.last_update_id + 1):
-        with pytest.raises(Forgotten, match=f"update id {update_id}: the truth has"):
+        with pytest.raises(Forgotten, match=f"update id {update_id}: stored are"):
             truth.book(update_id)
     with pytest.raises(Forgotten):
         truth.book(truth.last_update_id, era=1)
@@ -138,7 +138,7 @@ def test_trades_are_returned_as_recorded(prints: list) -> None:
     assert truth.trades(truth.first_trade_id, truth.last_trade_id) == expected
     for start in range(len(prints)):
         assert truth.trades(40 + start, truth.last_trade_id) == expected[start:]
-    with pytest.raises(Forgotten, match="the truth has"):
+    with pytest.raises(Forgotten, match="stored are"):
         truth.trades(truth.last_trade_id, truth.last_trade_id + 1)
 
 

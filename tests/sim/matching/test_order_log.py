@@ -45,11 +45,11 @@ def test_book_applies_every_kind_of_row():
     [
         (level(1, BUY, 99, 8, 3), "8 lots at 99 ticks on side \\+1, but orders of 9"),
         (level(1, BUY, 99, 9, 4), "update id 4 follows 2"),
-        (trade(3, 9, YOU, SELL, 99, 1, 1), "order 9 does not rest"),
-        (trade(3, 1, YOU, SELL, 98, 1, 1), "order 1 does not rest at 98"),
-        (trade(3, 1, YOU, BUY, 99, 1, 1), "order 1 does not rest at 99"),
+        (trade(3, 9, YOU, SELL, 99, 1, 1), "order 9 is not resting"),
+        (trade(3, 1, YOU, SELL, 98, 1, 1), "order 1 is not resting at 98"),
+        (trade(3, 1, YOU, BUY, 99, 1, 1), "order 1 is not resting at 99"),
         (trade(3, 1, YOU, SELL, 99, 6, 1), "6 lots cannot be taken from order 1, which has 5"),
-        (cancel(3, ME, BUY, 99, 1), "order 3 does not rest"),
+        (cancel(3, ME, BUY, 99, 1), "order 3 is not resting"),
         (reduce(1, ME, BUY, 99, 6), "-1 lots cannot be taken"),
     ],
 )

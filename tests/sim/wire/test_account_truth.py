@@ -111,7 +111,7 @@ def test_control_call_returns_the_same_truth() -> None:
                 assert content == box.account("alice", micro=micro)
             answer = await rest.get("/sim/account?user=carol")
             assert answer.status_code == 400
-            assert "user=carol: there is no such user; there are alice, bob" in answer.json()["msg"]
+            assert "user=carol: unknown user; known: alice, bob" in answer.json()["msg"]
             assert (await rest.get("/sim/account?user=bob&timeUnit=FORTNIGHT")).status_code == 400
             with pytest.raises(NoSuchUser):
                 box.account("")

@@ -82,7 +82,7 @@ async def trade(rest: httpx.AsyncClient, account: dict, now_ms: int) -> None:
 
 
 def test_page_shows_market_users_and_faults(chrome, tmp_path) -> None:
-    """One call returns a page that draws: prices, users with fills, acted faults, and the parameters."""
+    """One call returns a page that draws: prices, users with fills, applied faults, and the parameters."""
 
     script = ["at time 2 do drop n=2", "at time 900 do close"]
 
@@ -98,7 +98,7 @@ def test_page_shows_market_users_and_faults(chrome, tmp_path) -> None:
 
     html = asyncio.run(scenario())
     words = " ".join(read(html).words)
-    for part in ("large_tick", "at time 2 do drop n=2", "at time 900 do close", "alice", "bob", "acted", "waits"):
+    for part in ("large_tick", "at time 2 do drop n=2", "at time 900 do close", "alice", "bob", "applied", "pending"):
         assert part in words
     path = tmp_path / "page.html"
     path.write_text(html, encoding="utf-8")

@@ -36,22 +36,22 @@ def status(fault: Fault, request: Request, response: Response, context: FaultCon
 
 
 def slow(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
-    """An answer is `delay_s` seconds of wall time late."""
+    """A response is `delay_s` seconds of wall time late."""
     return replace(response, delay_s=response.delay_s + fault["delay_s"])
 
 
 def cut_body(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
-    """The connection is cut after `share` of an answer's body, although its full length was announced."""
+    """The connection is cut after `share` of a response's body; Content-Length is the full length."""
     return replace(response, cut_at=int(len(response.body) * fault["share"]))
 
 
 def reset_request(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
-    """A connection is reset instead of an answer."""
+    """The connection is reset instead of a response."""
     return replace(response, reset=True)
 
 
 def broken_body(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
-    """The JSON of an answer is cut off in its middle; the announced length is that of the rest."""
+    """The JSON of a response is truncated in the middle; Content-Length is the truncated length."""
     return replace(response, body=response.body[: len(response.body) // 2])
 
 
@@ -62,7 +62,7 @@ def empty_sides(fault: Fault, request: Request, response: Response, context: Fau
 
 
 def wrong_symbol(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
-    """An answer is that of another symbol: of depth a book at half the prices with an old id, else another name."""
+    """The response is for another symbol: depth has half the prices and an old id, other responses another name."""
     grid = context.truth.instrument
 
     def halved(content: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def wrong_symbol(fault: Fault, request: Request, response: Response, context: Fa
 
 
 def snapshot(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
-    """A snapshot is the true book of another id: `where` it lies by the newest stream connection's messages."""
+    """A snapshot is the true book of another id; `where` is relative to the newest stream connection's messages."""
     # Unchanged if the book of that id is no longer kept; the newest book if no depth message was sent yet.
     first, last = context.depth_ids[:2] if fault["of"] == "first" else context.depth_ids[2:]
     update_id = context.truth.last_update_id
@@ -97,7 +97,7 @@ def snapshot(fault: Fault, request: Request, response: Response, context: FaultC
 
 
 def halt(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
-    """Trading is halted for `for_s` seconds: exchangeInfo has `status`, depth and trades come afterwards."""
+    """Trading is halted for `for_s` seconds: exchangeInfo has `status`; depth and trades are held until the end."""
 
     def halted(content: dict[str, Any]) -> dict[str, Any]:
         return content | {"symbols": [entry | {"status": fault["status"]} for entry in content["symbols"]]}

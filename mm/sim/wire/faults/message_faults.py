@@ -47,7 +47,7 @@ def stale(message: Message, active: ActiveFault, context: FaultContext) -> list[
 
 
 def overlap(message: Message, active: ActiveFault, context: FaultContext) -> list[Out] | None:
-    """A depth message begins `by` ids earlier, with the levels that those changed as they stand at its end."""
+    """A depth message begins `by` ids earlier and includes the levels changed by these, with their final quantities."""
     first_id = message.first_id - active.fault["by"]
     try:
         bids, asks = context.truth.changed(first_id, message.last_id)
@@ -58,7 +58,7 @@ def overlap(message: Message, active: ActiveFault, context: FaultContext) -> lis
 
 
 def swap(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Adjacent messages change places, `n` pairs of them."""
+    """Adjacent messages are swapped, `n` pairs."""
     if not active.held:
         return active.hold(message, context.now_us)
     return [message, active.held.pop()[1]]
@@ -71,7 +71,7 @@ def burst(message: Message, active: ActiveFault, context: FaultContext) -> list[
 
 
 def lag(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Every message is `delay_s` seconds late, for `for_s` seconds or for good."""
+    """Every message is `delay_s` seconds late, for `for_s` seconds or permanently."""
     active.hold(message, context.now_us)
     return lagged(active, context)
 
@@ -89,7 +89,7 @@ def lag_due_us(active: ActiveFault) -> int | None:
 
 
 def stall(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Messages are not sent, for `for_s` seconds or for good; pings go on."""
+    """Messages are not sent, for `for_s` seconds or permanently; pings continue."""
     return []
 
 
@@ -104,7 +104,7 @@ def all_when_over(active: ActiveFault, context: FaultContext) -> list[Out]:
 
 
 def bad_json(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """A message is cut off in its middle."""
+    """A message is truncated in the middle."""
     return [_damaged(message, message.raw[: len(message.raw) // 2])]
 
 

@@ -47,7 +47,7 @@ _CANCEL_ALL = "openOrders.cancelAll"
 
 def error_of(code: int) -> ApiError:
     """Return the exchange's error for *code*."""
-    status, msg = _ERRORS.get(code, (BAD_REQUEST, "The request was refused by a script of faults."))
+    status, msg = _ERRORS.get(code, (BAD_REQUEST, "The request was refused by a fault script."))
     return ApiError(code, msg, status)
 
 

@@ -145,7 +145,7 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
 def _fault(words: list[str]) -> Fault:
     name, *settings = words
     if name not in FAULTS:
-        raise BadScript(f"there is no fault {name!r}; known are {', '.join(FAULTS)}{closest(name, FAULTS)}")
+        raise BadScript(f"unknown fault {name!r}; known: {', '.join(FAULTS)}{closest(name, FAULTS)}")
     kind = FAULTS[name]
     given: dict[str, Any] = {}
     for setting in settings:

@@ -32,7 +32,7 @@ def reset(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
 
 
 def mute(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
-    """Nothing is sent, no ping and no pong either, for `for_s` seconds or for good; incoming data are still read."""
+    """Nothing is sent, including pings and pongs, for `for_s` seconds or permanently; incoming data are still read."""
     connection.stall(True, silent=True)
 
 
@@ -42,7 +42,7 @@ def _unmute(fault: Fault, connection: FaultyConnection) -> None:
 
 
 def half_open(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
-    """Nothing is sent or read any more: the other end is gone without a close."""
+    """Nothing is sent or read any more, as in a half-open connection."""
     connection.stall(True, silent=True)
     connection.pause_reading()
 
@@ -53,7 +53,7 @@ def shutdown(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
 
 
 def age(fault: Fault, connection: FaultyConnection) -> None:
-    """Connections, later ones too, are closed with `code` when they are `max_s` seconds old."""
+    """Current and later connections are closed with `code` when they are `max_s` seconds old."""
     connection.close(fault.values.get("code", GOING_AWAY), "")
 
 
@@ -68,12 +68,12 @@ def phase(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
 
 
 def logon_expired(fault: Fault, connection: UserConnection, now_us: int) -> None:
-    """The log-on of a session and its user data streams end, as after a log-out."""
+    """The authentication of a session and its user data streams end, as after a logout."""
     connection.log_off()
 
 
 def terminate(fault: Fault, connection: UserConnection, now_us: int) -> None:
-    """The user data streams of a connection end with ``eventStreamTerminated``; its log-on stays."""
+    """The user data streams of a connection end with ``eventStreamTerminated``; it remains authenticated."""
     connection.end_streams()
 
 
@@ -84,7 +84,7 @@ def refuse_handshake(fault: Fault) -> Response:
 
 
 def refuse_connect(fault: Fault) -> Response:
-    """The next `n` handshakes are reset before any answer, as by a host that is gone."""
+    """The next `n` handshakes are reset before any response, as for an unreachable host."""
     return Response(0, reset=True)
 
 
@@ -144,18 +144,18 @@ _CONNECTION_FAULTS = (
 _EXCHANGE_FAULTS = (
     FaultKind(
         name="id_reset",
-        help="Update ids start again from `first`, in messages, snapshots and the truth, as after maintenance.",
+        help="Update ids restart at `first`, in messages, snapshots and the truth, as after maintenance.",
         parameters={"first": COUNT},
     ),
     FaultKind(
         name="clock_offset",
-        help="Every stamp that the exchange sends is `ms` ahead, or late where negative; several add up.",
+        help="All timestamps are shifted by `ms`, negative to earlier times; several offsets add up.",
         parameters={"ms": FaultParameter(1_300, least=-math.inf)},
     ),
     FaultKind(
         name="filters",
         help="Users' orders, and exchangeInfo, have a price step of `tick` and a quantity step of `step` from now on, "
-        "multiples of those that the market itself keeps; without one it stays.",
+        "multiples of the market's steps; an omitted step is unchanged.",
         parameters={"tick": FaultParameter(""), "step": FaultParameter("")},
     ),
     FaultKind(

@@ -99,7 +99,7 @@ async def filters() -> None:
         ticks = [one["PRICE_FILTER"]["tickSize"] for one in filters_of]
         assert ticks == ["0.01000000", "0.50000000", "0.50000000", "0.01000000"]
         assert [one["LOT_SIZE"]["stepSize"] for one in filters_of[1:]] == ["0.02000000"] * 3
-        for steps, message in (("tick=0.005", "multiple of the market's own 0.01"), ("step=x", "plain decimal")):
+        for steps, message in (("tick=0.005", "multiple of the market's step 0.01"), ("step=x", "plain decimal")):
             with pytest.raises(UsageError, match=message):
                 wire.box.inject(read_script(f"at time 0 do filters {steps}"))
 

@@ -68,7 +68,7 @@ def test_comments_and_empty_lines_are_ignored(tmp_path: Path) -> None:
         ("at id -1 do drop", "of at least 0"),
         ("at id 7 on some do drop", "on some: it must be all, newest, random"),
         ("at id 7 of /x do drop", "'of /x' before 'do' is not understood"),
-        ("at id 7 do dorp", "there is no fault 'dorp'; known are drop, duplicate"),
+        ("at id 7 do dorp", "unknown fault 'dorp'; known: drop, duplicate"),
         ("at id 7 do drop m=3", "drop has no parameter 'm=3'; it has n, of"),
         ("at id 7 do drop n", "drop has no parameter 'n'"),
         ("at id 7 do drop n=0", "n=0: it must be a number of at least 1"),

@@ -25,7 +25,7 @@ from mm.tape.tape import Tape
 from support import ROOT, run_python
 
 PAGE = ROOT / "docs" / "models.md"
-SECTION = "## A compiled model of your own"
+SECTION = "## Your own compiled model"
 WRONG = """
 from libc.stdint cimport int64_t
 

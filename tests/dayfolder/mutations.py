@@ -36,8 +36,8 @@ at time 26 do bad_json
 SECONDS = 40
 PLAUSIBLE = {
     "trades: another quantity": "a trade with another plausible price, quantity or side",
-    "diffs: a quantity deep in the book": "a level that never comes into the frames",
-    "events: the last row, run_stop, is gone": "a cut at the end of all files: it looks like a run that was killed",
+    "diffs: a quantity deep in the book": "a changed level of a snapshot or depth message that never appears in",
+    "events: the last row, run_stop, is gone": "a truncation of all files at the end: it is equivalent to a killed run",
     "instrument: a finer tick": "a finer grid than the true one",
 }
 """Mutations that only the hashes of the manifest reveal, with their wording in docs/data.md."""

@@ -114,7 +114,7 @@ def test_quotes_reject_best_price_fit_without_mean_spread():
     made = maker(quote_model="glft", quote_params_json='{"gamma": 0.1}')
     made.use(replace(FIT, reference="best"))
     with pytest.raises(
-        Mismatch, match="the distances of its fit count from 'best', and the fit has no half_spread_ticks"
+        Mismatch, match="the distances of its fit are measured from 'best', and the fit has no half_spread_ticks"
     ):
         made.quotes()
     made.use(replace(FIT, reference="best", half_spread_ticks=0.5))

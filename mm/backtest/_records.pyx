@@ -225,7 +225,7 @@ cdef class OrderLog:
         cdef int64_t asked = sum(1 << action for action in actions)
         cdef int64_t n, head, row = 0, word = 0, last = self.rows
         if asked & ~(1 << REJECT | 1 << SKIP):
-            raise ValueError(f"rows of actions {asked:b} may be short ones")
+            raise ValueError(f"rows of actions {asked:b} may be stored as short rows; give REJECT and SKIP only")
         self.check_kept()
         table = np.empty((int(self.counts[[REJECT, SKIP]].sum()), 14), np.int64)
         if not len(table):

@@ -115,7 +115,7 @@ cdef class Guard:
         if self.limits.orders_per_s > 0:
             self.sent_us = <int64_t*> calloc(self.limits.orders_per_s, sizeof(int64_t))
             if self.sent_us is NULL:
-                raise MemoryError(f"no memory for {self.limits.orders_per_s} orders of a second")
+                raise MemoryError(f"no memory for {self.limits.orders_per_s} orders per second")
         self.given_peak, self.given_day = given.peak_equity_e8 is not None, given.day_equity_e8 is not None
 
     cdef int keep_bands(self, const int64_t[::1] shares, const double[::1] factors) except -1:

@@ -20,8 +20,8 @@ Row = Mapping[str, str]
 WHY = {
     "trade_cross:trade": "a trade of the other side printed at its price or beyond",
     "price_cross:book": "the other side's best price reached its price",
-    "queue:trade": "a trade printed at its price after the queue ahead was gone, or printed beyond its price",
-    "queue:book": "the other side's best price reached its price, so its queue was gone",
+    "queue:trade": "a trade printed at its price after the queue ahead was exhausted, or printed beyond its price",
+    "queue:book": "the other side's best price reached its price, so its queue was exhausted",
     "poisson:hazard": "drawn from the fitted intensity: no event of the tape caused it",
     "hawkes:hazard": "drawn from the fitted intensity, raised by earlier orders: no event of the tape caused it",
     TAKEN: "it took liquidity on arrival, from the book before the market moved at that instant",
@@ -192,7 +192,7 @@ def _came_first(fill: Row, orders: Sequence[Row]) -> bool:
 
 def _why(reason: str) -> str:
     model, _, trigger = reason.partition(":")
-    return WHY.get(reason, f"the model {model} decided it{CALLED.get(trigger, '')}")
+    return WHY.get(reason, f"filled by the model {model}{CALLED.get(trigger, '')}")
 
 
 def _order_text(row: Row) -> str:

@@ -194,7 +194,7 @@ GAMMA = Parameter(
 SKEW_SHARE = Parameter(
     "skew_share",
     float,
-    "What `auto` solves for: the share of the half-spread by which one clip moves the reservation price.",
+    "Target of `auto`: the share of the half-spread by which one clip moves the reservation price.",
     0.1,
     Unit("a share of the half-spread", 0),
     Check("be above 0 and at most 1", lambda value: 0.0 < value <= 1.0),
@@ -202,7 +202,7 @@ SKEW_SHARE = Parameter(
 DECAY = Parameter(
     "k",
     float | None,
-    "Decay of the fill intensity; without it that of FILL_PARAMS_FILE at each instant, else 1 with a warning.",
+    "Decay of the fill intensity; default: the value of FILL_PARAMS_FILE at each instant, else 1 with a warning.",
     None,
     PER_TICK,
     ABOVE_0,
@@ -210,8 +210,8 @@ DECAY = Parameter(
 DECAY_OR_TOUCH = Parameter(
     "k",
     float | str | None,
-    "Decay of the fill intensity; without it that of FILL_PARAMS_FILE at each instant, else 1 with a warning. `touch`: "
-    "1, or as much more as it takes for quotes without inventory to join a spread of one or two ticks.",
+    "Decay of the fill intensity; default: the value of FILL_PARAMS_FILE at each instant, else 1 with a warning. "
+    "`touch`: 1, or more at spreads of one or two ticks, so that quotes without inventory join the best prices.",
     None,
     PER_TICK,
     Check(
@@ -222,7 +222,7 @@ DECAY_OR_TOUCH = Parameter(
 RATE = Parameter(
     "A",
     float | None,
-    "Fills per second of one order at the mid, on one side; without it that of FILL_PARAMS_FILE at each instant.",
+    "Fills per second of one order at the mid, on one side; default: the value of FILL_PARAMS_FILE at each instant.",
     None,
     PER_S,
     ABOVE_0,
@@ -230,7 +230,7 @@ RATE = Parameter(
 SIGMA = Parameter(
     "sigma",
     float | None,
-    "Volatility σ; without it the tape's own, estimated from its past.",
+    "Volatility σ; default: estimated from the past of the tape.",
     None,
     TICKS_PER_ROOT_S,
     NOT_NEGATIVE,
@@ -247,7 +247,7 @@ Q_MAX = Parameter(
     Check("be above 0, in clips", ABOVE_0.holds),
 )
 DELTA_TICKS = Parameter("delta_ticks", float, "Half the spread.", REQUIRED, TICKS, DISTANCE)
-SKEW_TICKS = Parameter("skew_ticks", float, "How far both quotes move per clip held.", 0.0, TICKS_PER_CLIP, DISTANCE)
+SKEW_TICKS = Parameter("skew_ticks", float, "Shift of both quotes per clip held.", 0.0, TICKS_PER_CLIP, DISTANCE)
 ADVERSE_TICKS = Parameter(
     "adverse_ticks",
     float,
@@ -272,7 +272,7 @@ LEVELS = Parameter(
     "Prices per side.",
     must=Check(f"be from 1 to {MOST_LEVELS}", lambda value: 1 <= value <= MOST_LEVELS),
 )
-GRID_Q_MAX = Q_MAX.means("Bound of the inventory, either way from the target; bids and asks beyond it are left out.")
+GRID_Q_MAX = Q_MAX.means("Bound of the inventory, in both directions from the target; quotes beyond it are omitted.")
 SOFT_BOUND = Parameter(
     "soft_bound",
     bool,
@@ -283,7 +283,7 @@ _OF_A_SIDE = Mapping[str, float] | None
 RATES = (  # of fill models that draw from A and k
     Parameter("A", float | None, "Fills per second at distance 0, on each side.", None, PER_S),
     Parameter("k", float | None, "Decay of the intensity with distance.", None, PER_TICK),
-    Parameter("bid", _OF_A_SIDE, 'A and k of the bids: `{"A": …, "k": …}`; then `ask`, too.', None),
+    Parameter("bid", _OF_A_SIDE, 'A and k of the bids: `{"A": …, "k": …}`; requires `ask`.', None),
     Parameter("ask", _OF_A_SIDE, "A and k of the asks.", None),
 )
 INTENSITY = Parameter("intensity", "Intensity | None", "The fit or schedule behind k and A.", None, by_run=True)
@@ -293,7 +293,7 @@ MODELS = Parameter("models", "Iterable[object]", "The models: `[[name, {paramete
 SIGMA_METHOD = Parameter(
     "sigma_method",
     str,
-    f"How the volatility is estimated: {', '.join(f'`{one}`' for one in SIGMA_METHODS)}.",
+    f"Estimator of the volatility: {', '.join(f'`{one}`' for one in SIGMA_METHODS)}.",
     SIGMA_METHODS[0],
 )
 SIGMA_WINDOW_S = Parameter(
@@ -317,7 +317,7 @@ VOLATILITY = (SIGMA_METHOD, SIGMA_WINDOW_S, SIGMA_HALF_LIFE_S)
 
 def modes(*options: str) -> Parameter:
     """Return the parameter that selects one of a model's formulas; the first is the default."""
-    text = f"Which formula: {', '.join(f'`{one}`' for one in options)}."
+    text = f"Formula: {', '.join(f'`{one}`' for one in options)}."
     return Parameter("mode", str, text, options[0], must=one_of(*options))
 
 
@@ -349,7 +349,7 @@ def refuse_other_units(model: str, params: Mapping[str, object], known: Mapping[
     for key, name in ((key, name) for key in params if key not in known for name in names):
         unit, words = known[name], _unit_words(key, name)
         if unit is not None and words & (PRICES | SHARES | TIMES | QUANTITIES | OURS):
-            found = f"QUOTE_PARAMS_JSON: {model}: {key} is {params[key]!r}; it is {name} here, in {unit.text}"
+            found = f"QUOTE_PARAMS_JSON: {model}: {key} is {params[key]!r}; use {name}, in {unit.text}"
             raise UsageError(f"{found}: {_conversion(name, unit, words, params[key], tick)}")
 
 
@@ -367,7 +367,7 @@ def _conversion(name: str, unit: Unit, words: set[str], value: object, tick: str
         text = f"{'multiply by' if unit.power > 0 else 'divide by'} the tick size {tick}"
         return text if number is None else f"{text}, so {name} is {number * float(tick) ** unit.power:.12g}"
     if words & TIMES:
-        return "count time in seconds"
+        return "give time in seconds"
     if words & (QUANTITIES | PRICES):
-        return "count inventory in clips, multiples of the quoted quantity (QUOTE_QTY)"
+        return "give inventory in clips, multiples of the quoted quantity (QUOTE_QTY)"
     return f"give it as {name}"

@@ -53,7 +53,7 @@ def _read_bands(text: str) -> str:
     except (ValueError, TypeError, OffGrid):
         pairs = []
     if not pairs or pairs != sorted(set(pairs)):
-        raise ValueError('JSON [[share of MAX_POSITION, factor from 1 on], …] by rising shares, such as "[[0.5, 2]]"')
+        raise ValueError('JSON [[share of MAX_POSITION, factor from 1 on], …], shares increasing, such as "[[0.5, 2]]"')
     return json.dumps([[share / E8, factor] for share, factor in pairs], separators=(",", ":"))
 
 
@@ -77,7 +77,7 @@ def _read_ramp(text: str) -> str:
     except (ValueError, TypeError, OffGrid):
         fractions = []
     if not fractions or min(fractions) == 0:
-        raise ValueError('JSON of fractions above 0 and up to 1, one a day, such as "[0.1, 0.5, 1]"')
+        raise ValueError('JSON of fractions above 0 and up to 1, one per day, such as "[0.1, 0.5, 1]"')
     return json.dumps([fraction / E8 for fraction in fractions], separators=(",", ":"))
 
 
@@ -196,7 +196,7 @@ class RiskLimits:
         if self.widen_bands and not self.max_position_e8:
             raise UsageError("widen_bands are shares of max_position_e8; set that above 0")
         if list(self.widen_bands) != sorted(self.widen_bands):
-            raise UsageError(f"widen_bands are {self.widen_bands}; give them by rising shares")
+            raise UsageError(f"widen_bands are {self.widen_bands}; give increasing shares")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,7 +55,7 @@ def text_of(summary: Mapping[str, Any]) -> str:
         ("quote", f"{_short(summary['quote_qty'])} {summary['base_asset']}".rstrip()),
         ("orders", f"{summary['n_orders']:,}"),
         ("rejected", f"{summary['n_rejects']:,}{_reasons(summary['rejects'])}"),
-        ("fills", f"{summary['n_fills']:,}, {summary['n_partial']:,} orders in parts"),
+        ("fills", f"{summary['n_fills']:,}, {summary['n_partial']:,} orders filled in parts"),
         ("fills expected", _number(summary["predicted_fills"], 1)),
         ("inventory", f"mean {_number(inventory['mean'], 4)}, largest {_number(inventory['max'], 4)}"),
         ("two-sided uptime", _number(summary["two_sided_uptime"], 3)),
@@ -68,7 +68,7 @@ def text_of(summary: Mapping[str, Any]) -> str:
         rows.insert(3, ("    with funding", _number(_negative(funding), 4)))
     if band := summary.get("pnl_band"):
         text = f"{_number(band['low'], 4)} to {_number(band['high'], 4)}, 95 % of {band['draws']} draws"
-        rows.insert(1, ("  as fit allows", text))
+        rows.insert(1, ("  range by fit", text))
     if feed := summary.get("feed"):
         late = f"median {feed['median_ms']:.1f} ms, 99 % {feed['p99_ms']:.1f} ms"
         rows.append(("feed", f"{late}, our clock {signed(feed['clock_offset_ms'], 2)} ms from the exchange's"))
@@ -83,7 +83,7 @@ def text_of(summary: Mapping[str, Any]) -> str:
 
 def _limits(block: Mapping[str, Any]) -> str:
     """Return the number of breaches per limit, and the instant and reason of a kill."""
-    text = ", ".join(f"{count:,} × {name}" for name, count in block["breaches"].items()) or "no limit was broken"
+    text = ", ".join(f"{count:,} × {name}" for name, count in block["breaches"].items()) or "no breaches"
     killed = block["killed"]
     return text if killed is None else f"{text}; killed {iso(killed['us'])}: {killed['reason']}"
 
@@ -107,10 +107,10 @@ def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tu
     rows = [
         ("reference", name + (f": {value}" if value else "")),
         ("curve", curve(summary, warnings=warnings)),
-        ("fill model", f"{summary['models']['fill']}: {summary['fill_bias'] or 'no bias is declared'}"),
+        ("fill model", f"{summary['models']['fill']}: {summary['fill_bias'] or 'bias unknown'}"),
         ("outside the fit", outside(summary)),
         ("quoted distance", quoted_distance(summary)),
-        ("fills seen", " · ".join(by_distance(summary)) or NONE),
+        ("fills observed", " · ".join(by_distance(summary)) or NONE),
     ]
     return [row for row in rows if summary["fit"] or row[1] != NONE]
 
@@ -121,7 +121,7 @@ def assumed(summary: Mapping[str, Any]) -> list[str]:
     if summary["gamma"] is not None:
         rows.insert(2, ("gamma", f"{number(summary['gamma'])} per tick and clip"))
     if (moved := (summary["fit"] or {}).get("adverse_ticks")) is not None:
-        rows.insert(2, ("adverse_ticks", f"{number(moved)} ticks that the mid moves against a fill, of the fit"))
+        rows.insert(2, ("adverse_ticks", f"{number(moved)} ticks, adverse move of the mid after a fill, from the fit"))
     return ["assumptions", *(f"{'  ' + name:<18}{value}" for name, value in rows)]
 
 
@@ -129,10 +129,10 @@ def curve(summary: Mapping[str, Any], *, warnings: bool = True) -> str:
     """Return the intensity that the run uses, with its status and its *warnings*, or their number."""
     fit = summary["fit"]
     if fit is None:
-        return "no fit was given (FILL_PARAMS_FILE), so nothing predicts the fills"
+        return "no fit was given (FILL_PARAMS_FILE), so there are no predicted fills"
     shape = "" if fit["A"] is None else f"λ = {number(fit['A'])}/s · exp(−{number(fit['k'])} per tick · δ), "
     if fit.get("shape") not in (None, "exponential"):
-        shape = f"{fit['shape']} (lambda_curve, by which optimal_curve quotes); its exponential {shape}"
+        shape = f"{fit['shape']} (lambda_curve, used by optimal_curve); its exponential {shape}"
     lines = fit["warnings"] if warnings else [f"{len(fit['warnings'])} warnings of the fit in summary.json"]
     verdict = f"{shape}{fit['status']} ({fit['path']})" + (f": {fit['reason']}" if fit["reason"] else "")
     return "; ".join([verdict, *(lines if fit["warnings"] else [])])
@@ -207,7 +207,7 @@ def sharpe(summary: Mapping[str, Any]) -> str:
     days, ends = days_of(summary), summary["sharpe_ci95"]
     if days >= SHARPE_DAYS:
         interval = "" if ends is None else f", 95 % from {_number(ends[0], 1)} to {_number(ends[1], 1)}"
-        return NONE if summary["sharpe"] is None else f"{_number(summary['sharpe'], 2)} a year{interval}"
+        return NONE if summary["sharpe"] is None else f"{_number(summary['sharpe'], 2)} annualised{interval}"
     return f"{NONE}, {days} of {SHARPE_DAYS} days; mean PnL {sign_of_mean(summary)} (95 %, by blocks)"
 
 

@@ -367,7 +367,7 @@ def intensity_with(clustering):
         (None, UsageError, "of mm schedule --schedule-clustering 1"),
         (ONE | {"status": "ok"}, UsageError, "that this version's mm calibrate wrote"),
         ({"status": "few_events", "reason": "3 orders"}, FitError, "few_events: 3 orders"),
-        (ONE | {"status": "not_stationary", "reason": "it grew"}, FitError, "fill by poisson"),
+        (ONE | {"status": "not_stationary", "reason": "it grew"}, FitError, "use fill model poisson"),
         (ONE | MEAN | {"kernels": None}, BrokenFile, "FILL_PARAMS_FILE: hawkes: clustering: kernels is None"),
     ],
 )

@@ -60,7 +60,7 @@ def test_explanation_names_fill_order_and_print():
     assert lines[0] == "BUY 0.00005 at 1, 1970-01-01T00:16:40.004000Z, order 7"
     assert (
         lines[1]
-        == "queue:trade: a trade printed at its price after the queue ahead was gone, or printed beyond its price"
+        == "queue:trade: a trade printed at its price after the queue ahead was exhausted, or printed beyond its price"
     )
     assert lines[4].split() == ["-0.003500", "s", "PLACE", "SENT", "0.00005", "left"]
     assert [line.split()[0] for line in lines[-4:]] == ["-0.001000", "+0.000000", "fill", "+0.001000"]
@@ -69,8 +69,8 @@ def test_explanation_names_fill_order_and_print():
 
 def test_explanation_names_a_users_model():
     """Only the package's own reasons have a description."""
-    assert "the model Mine decided it, called for a print" in explain(tape(), row(reason="Mine:trade"), [], 1)
-    assert "the model Mine decided it, called after a change" in explain(tape(), row(reason="Mine:book"), [], 1)
+    assert "filled by the model Mine, called for a print" in explain(tape(), row(reason="Mine:trade"), [], 1)
+    assert "filled by the model Mine, called after a change" in explain(tape(), row(reason="Mine:book"), [], 1)
 
 
 def test_fill_after_the_last_event_is_marked():

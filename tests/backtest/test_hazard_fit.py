@@ -35,7 +35,7 @@ def test_fit_is_converted_to_lots_of_the_tape(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"symbol": "BTCUSD"}, Mismatch, "a fit of BTCUSD, but the run is of LTUSDT"),
+        ({"symbol": "BTCUSD"}, Mismatch, "fit for BTCUSD, but the run uses LTUSDT"),
         ({"tick_size": "0.001"}, Mismatch, "ticks of 0.001, but LTUSDT has ticks of 0.01"),
         ({"coefficients": {}}, BrokenFile, "not a fit of queue_hazard .*'one'"),
     ],

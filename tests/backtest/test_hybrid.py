@@ -88,9 +88,9 @@ def test_hybrid_combines_drawn_fills_and_prints():
     ("models", "message"),
     [
         ([], "models is empty"),
-        ([poisson(), poisson()], "one model may draw"),
-        ([QueueRiskAverse(), QueueProbPower()], "one may keep a queue"),
-        ([Hybrid([TradeCross()])], "a hybrid in a hybrid"),
+        ([poisson(), poisson()], "at most one may draw"),
+        ([QueueRiskAverse(), QueueProbPower()], "one may track a queue"),
+        ([Hybrid([TradeCross()])], "cannot contain a hybrid"),
     ],
 )
 def test_incompatible_models_raise_usage_error(models, message):

@@ -147,5 +147,5 @@ def test_pieces_with_and_without_curves_mix():
 )
 def test_curve_that_does_not_fall_is_rejected(points):
     """Fewer than two points, non-finite numbers, or rates that do not fall to a positive number."""
-    with pytest.raises(UsageError, match=r"piece 1 has a curve of \d points that does not fall"):
+    with pytest.raises(UsageError, match=r"piece 1 has a curve of \d points that is not decreasing"):
         Intensity([curved(points)])

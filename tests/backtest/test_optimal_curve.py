@@ -232,8 +232,8 @@ def test_intensity_of_a_fit_gives_the_exponential():
     ("params", "message"),
     [
         ({"curve": [[1, 1]]}, "be 2 to 1000 points"),
-        ({"curve": [[1, 1], [2, 2]]}, "whose distances rise and whose rates do not"),
-        ({"curve": [[2, 1], [1, 0.5]]}, "whose distances rise"),
+        ({"curve": [[1, 1], [2, 2]]}, "increasing distances and non-increasing rates"),
+        ({"curve": [[2, 1], [1, 0.5]]}, "increasing distances"),
         ({"curve": [[1, 1], [2, 1]]}, "the last must be lower than the one before it"),
         ({"curve": [[1, 1], [2, 0]]}, "fills per second above 0"),
         ({"curve": [[1, 1], [2, math.nan]]}, "fills per second above 0"),

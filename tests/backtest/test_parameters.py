@@ -9,21 +9,21 @@ from mm.backtest.parameters import HORIZON_S, Q_MAX, Declaration, Parameter, dec
 from mm.errors import UsageError
 
 OTHER_UNITS = [
-    ("gamma_usd", 10, "gamma here, in 1/(tick·clip): multiply by the tick size 0.01, so gamma is 0.1"),
-    ("k_per_price", 50.0, "k here, in 1/tick: multiply by the tick size 0.01, so k is 0.5"),
-    ("sigma_usdt", 0.02, "sigma here, in ticks/√s: divide by the tick size 0.01, so sigma is 2"),
+    ("gamma_usd", 10, "use gamma, in 1/(tick·clip): multiply by the tick size 0.01, so gamma is 0.1"),
+    ("k_per_price", 50.0, "use k, in 1/tick: multiply by the tick size 0.01, so k is 0.5"),
+    ("sigma_usdt", 0.02, "use sigma, in ticks/√s: divide by the tick size 0.01, so sigma is 2"),
     ("sigma_USDT_per_sqrt_s", 0.02, "so sigma is 2"),
-    ("sigma_pct", 0.1, "sigma here, in ticks/√s: 1 % of the price is price/(100 × 0.01) ticks, 1 bp a hundredth"),
-    ("sigma_annual", 0.6, "count time in seconds"),
-    ("delta_usd", 0.05, "delta_ticks here, in ticks: divide by the tick size 0.01, so delta_ticks is 5"),
+    ("sigma_pct", 0.1, "use sigma, in ticks/√s: 1 % of the price is price/(100 × 0.01) ticks, 1 bp a hundredth"),
+    ("sigma_annual", 0.6, "give time in seconds"),
+    ("delta_usd", 0.05, "use delta_ticks, in ticks: divide by the tick size 0.01, so delta_ticks is 5"),
     ("delta_bps", 5, "1 bp a hundredth of that"),
-    ("horizon_ms", 500, "horizon_s here, in s: count time in seconds"),
-    ("sigma_window_min", 5, "sigma_window_s here, in s: count time in seconds"),
-    ("A_per_min", 12, "A here, in 1/s: count time in seconds"),
-    ("q_max_btc", 0.5, "q_max here, in clips: count inventory in clips, multiples of the quoted quantity"),
-    ("q_max_usd", 500, "q_max here, in clips: count inventory in clips"),
-    ("k_per_tick", 0.3, "k here, in 1/tick: give it as k"),
-    ("sigma_ticks", 0.3, "sigma here, in ticks/√s: give it as sigma"),
+    ("horizon_ms", 500, "use horizon_s, in s: give time in seconds"),
+    ("sigma_window_min", 5, "use sigma_window_s, in s: give time in seconds"),
+    ("A_per_min", 12, "use A, in 1/s: give time in seconds"),
+    ("q_max_btc", 0.5, "use q_max, in clips: give inventory in clips, multiples of the quoted quantity"),
+    ("q_max_usd", 500, "use q_max, in clips: give inventory in clips"),
+    ("k_per_tick", 0.3, "use k, in 1/tick: give it as k"),
+    ("sigma_ticks", 0.3, "use sigma, in ticks/√s: give it as sigma"),
     ("phi_usd", 0.001, "so phi is 0.1"),
     ("xi_price", "much", "multiply by the tick size 0.01"),
 ]
@@ -34,7 +34,7 @@ def test_key_in_another_unit_is_rejected_with_conversion(key, value, message):
     known = {"delta_ticks": UNITS["delta_ticks"]} if key.startswith("delta") else UNITS
     with pytest.raises(UsageError) as caught:
         refuse_other_units("glft", {"k": 1.0, key: value}, known, "0.01")
-    assert str(caught.value).startswith(f"QUOTE_PARAMS_JSON: glft: {key} is {value!r}; it is ")
+    assert str(caught.value).startswith(f"QUOTE_PARAMS_JSON: glft: {key} is {value!r}; use ")
     assert message in str(caught.value)
 
 

@@ -126,7 +126,7 @@ def test_round_to_adjusts_prices_of_one_side_alone():
 
 def test_mixture_of_several_prices_raises_model_error():
     model = mixed(models=[(Ladder(bids=[99]), 1.0), (Ladder(bids=[98]), 1.0)])
-    with pytest.raises(ModelError, match="mixed: Ladder quotes several prices per side, which have no mean"):
+    with pytest.raises(ModelError, match="mixed: Ladder quotes several prices per side, which cannot be averaged"):
         model.answer(bid_ticks=100, ask_ticks=101)
 
 

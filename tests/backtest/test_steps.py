@@ -178,7 +178,7 @@ def test_users_step_reads_quotes_of_the_inner_model():
     bid, ask, *lots = quotes_after(PostOnly(Halved(inner)), inventory_lots=20)
     assert (bid, ask) == quotes_after(PostOnly(inner), inventory_lots=20)[:2]
     assert lots == [5, 5]
-    with pytest.raises(ModelError, match="reads the whole book; take `depth = False` out"):
+    with pytest.raises(ModelError, match="reads the whole book; remove `depth = False` from"):
         quotes_after(PostOnly(Halved(PostOnly(FixedQuotes(98, 104)))))
 
 
@@ -197,7 +197,7 @@ WRONG = [
     (FushimiSize, {"eta": -1}, "fushimi_size: eta is -1.0; it must be 0 or more"),
     (LeastSpread, {"ticks": math.inf}, "least_spread: ticks is inf"),
     (RoundTo, {"ticks": 0}, "round_to: ticks is 0; it must be 1 or more"),
-    (Widen, {"extra_ticks": 1}, "widen: neither inventory nor loss is given; name one band at least"),
+    (Widen, {"extra_ticks": 1}, "widen: neither inventory nor loss is given; give at least one band"),
     (Widen, {"extra_ticks": 1, "loss": -4}, "widen: loss is -4.0; it must be above 0"),
     (Widen, {"extra_ticks": 1, "loss": 4, "recover": 1.5}, "widen: recover is 1.5; it must be from 0 to 1"),
 ]

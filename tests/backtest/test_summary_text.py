@@ -56,9 +56,9 @@ def test_tree_contains_eight_numbers_of_the_summary():
 def test_sharpe_ratio_requires_twenty_days():
     """With nineteen days the tree contains a dash."""
     summary = Result(seeded(1_500, orders_a_second=2, fee_rate=0.0001).journal(), books()).summary
-    low, high = summary["sharpe_ci95"]
+    low, high = (f"{end:,.1f}" for end in summary["sharpe_ci95"])
     printed = {days: tree(summary | {"daily": [{}] * days})[2].replace("−", "-") for days in (19, 20)}
-    assert printed[20] == f"├── Sharpe ratio:     {summary['sharpe']:,.2f} a year, 95 % from {low:,.1f} to {high:,.1f}"
+    assert printed[20] == f"├── Sharpe ratio:     {summary['sharpe']:,.2f} annualised, 95 % from {low} to {high}"
     assert printed[19].startswith("├── Sharpe ratio:     –, 19 of 20 days; mean PnL ")
 
 
@@ -84,15 +84,16 @@ def test_assumptions_are_listed_in_order_of_importance():
     summary = Result(seeded(300).journal(), books(**terms)).summary
     head, *lines = assumed(summary)
     printed = {line[:18].strip(): line[18:] for line in lines}
-    names = ["reference", "curve", "gamma", "fill model", "outside the fit", "quoted distance", "fills seen"]
+    names = ["reference", "curve", "gamma", "fill model", "outside the fit", "quoted distance", "fills observed"]
     assert (head, list(printed)) == ("assumptions", names)
     assert printed["curve"].startswith(
         "λ = 0.5/s · exp(−0.25 per tick · δ), poor_fit (poisson_fit.json): deviance; 1 w"
     )
     assert printed["fill model"] == f"{summary['models']['fill']}: an optimistic bound"
     row = max(summary["fills_by_distance"], key=lambda row: row["predicted"])
-    assert re.search(rf"\b{row['fills']:,} (at|up to|from) [\d.,− to]+( ticks from the mid)? \(", printed["fills seen"])
-    assert printed["fills seen"].count(" expected)") == printed["fills seen"].count(" · ") + 1
+    observed = printed["fills observed"]
+    assert re.search(rf"\b{row['fills']:,} (at|up to|from) [\d.,− to]+( ticks from the mid)? \(", observed)
+    assert observed.count(" expected)") == observed.count(" · ") + 1
     assert [line for line in summary["warnings"] if "poor_fit: deviance" in line]
     assert [line for line in summary["warnings"] if "lacks sigma_ticks" in line]
 
@@ -107,12 +108,10 @@ def test_usable_fit_is_printed_without_an_empty_reason():
 def test_curve_and_adverse_move_of_optimal_curve_are_listed():
     """`optimal_curve` quotes by the curve of the fit and its adverse move, not by A and k."""
     fit = FIT | {"status": "ok", "reason": "", "warnings": [], "shape": "monotone", "adverse_ticks": 0.697}
-    assert curve({"fit": fit}).startswith(
-        "monotone (lambda_curve, by which optimal_curve quotes); its exponential λ = 0.5"
-    )
+    assert curve({"fit": fit}).startswith("monotone (lambda_curve, used by optimal_curve); its exponential λ = 0.5")
     assert curve({"fit": fit | {"shape": "exponential"}}).startswith("λ = 0.5")
     summary = Result(seeded(60).journal(), books(fit=fit)).summary
-    assert any(line.startswith("  adverse_ticks   0.697 ticks that the mid moves") for line in assumed(summary))
+    assert any(line.startswith("  adverse_ticks   0.697 ticks, adverse move") for line in assumed(summary))
 
 
 def test_row_names_are_separated_from_their_numbers():
@@ -125,7 +124,7 @@ def test_assumptions_without_a_fit_omit_fit_rows():
     lines = assumed(Result(seeded(60, fill_chance=0.0, breaks=0).journal(), books()).summary)
     names = {line[:18].strip() for line in lines}
     assert "no fit was given" in "".join(lines)
-    assert not names & {"outside the fit", "fills seen"}
+    assert not names & {"outside the fit", "fills observed"}
 
 
 def test_fills_by_distance_list_observed_and_expected_fills():
@@ -146,7 +145,7 @@ def test_fit_from_another_reference_is_not_compared():
     intensity = Intensity(Intensity.constant(0.5, 0.25).rows(), "best")
     summary = Result(seeded(300).journal(), books(fit=FIT, intensity=intensity)).summary
     assert summary["share_outside_fit"] is None
-    assert outside(summary).startswith("unknown: the fit counts distances from 'best', whose path")
+    assert outside(summary).startswith("unknown: the fit measures distances from 'best', whose path")
     assert any("from 'best'" in line and "share_outside_fit is null" in line for line in summary["warnings"])
 
 

@@ -42,7 +42,7 @@ def test_backtest_logs_its_fit_and_warns_if_fit_includes_the_day(tmp_path):
     for day, in_sample in (("20260105", True), ("20260106", False)):
         summary = json.loads((runs / f"{day}_{day}" / "summary.json").read_text())
         assert (summary["fit"]["day"], summary["fit"]["in_sample"]) == ("20260105", in_sample)
-        heads = [line for line in summary["warnings"] if line.startswith("fit_in_sample: the fit was made of 20260105")]
+        heads = [line for line in summary["warnings"] if "fit_in_sample: the fit uses data of 20260105" in line]
         assert len(heads) == in_sample
         assert ("fit_in_sample" in (runs / f"{day}_{day}" / "report.html").read_text()) == in_sample
     words = [*where, *out, "--fit", "last", "--grid", "GAMMA=0.01,0.1", "--jobs", "1"]
@@ -50,7 +50,7 @@ def test_backtest_logs_its_fit_and_warns_if_fit_includes_the_day(tmp_path):
         swept = CliRunner().invoke(main, ["sweep", *words, "--day", day, "--run-id", f"s{day}"])
         assert swept.exit_code == 0, swept.output
         (folder,) = (tmp_path / "out" / "sweep").rglob(f"*_s{day}")
-        assert ("note: 2 of 2 points: fit_in_sample: the fit was made of 20260105" in swept.output) == in_sample
+        assert ("note: 2 of 2 points: fit_in_sample: the fit uses data of 20260105" in swept.output) == in_sample
         assert ("2 of 2 points: fit_in_sample" in (folder / "report.html").read_text()) == in_sample
         assert (
             any("fit_in_sample" in warning for warning in json.loads((folder / "sweep.json").read_text())["warnings"])

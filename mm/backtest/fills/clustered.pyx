@@ -105,7 +105,7 @@ cdef class ClusteredFills(Poisson):
             INTENSITY,
             SEED,
         ),
-        bias="fills in the bursts of the recorded orders, but whatever price they reach: an upper bound of the PnL",
+        bias="fills cluster with the recorded orders but ignore the prices that these reach: an upper bound of the PnL",
     )
     cdef int kernels
     cdef bint sweeps
@@ -236,16 +236,16 @@ def hawkes(**given: Any) -> ClusteredFills:
     if values["clustering"] is not None:
         if any(piece.mean_bid_per_s is not None for piece in intensity.rows()):
             raise UsageError(
-                "hawkes: the segments have means of the process that their schedule holds; leave clustering out, or "
-                "make a schedule without (WindowPlan(clustered=False))"
+                "hawkes: the segments' process means belong to the clustering in their schedule; leave clustering out, "
+                "or make a schedule without it (WindowPlan(clustered=False))"
             )
         return ClusteredFills(intensity, Clustering.of(values["clustering"]), values["seed"])
     block = intensity.clustering
     if block is None or (block.get("status") == "ok" and "mean_per_s" not in block):
         raise UsageError(
             "hawkes needs the clustering of orders: FILL_PARAMS_FILE=<a poisson_fit.json that this version's mm "
-            "calibrate wrote, or a poisson_schedule.json of mm schedule --schedule-clustering 1> (what mm fit writes and "
-            "other schedules have none), or clustering in FILL_PARAMS_JSON with A and k; poisson fills without it"
+            "calibrate wrote, or a poisson_schedule.json of mm schedule --schedule-clustering 1> (output of mm fit and "
+            "other schedules contain none), or clustering in FILL_PARAMS_JSON with A and k; model poisson needs none"
         )
     try:
         return ClusteredFills(intensity, Clustering.of(block), values["seed"])

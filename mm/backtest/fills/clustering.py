@@ -64,18 +64,18 @@ class Clustering(NamedTuple):
         if status != "ok":
             raise FitError(
                 f"hawkes: the clustering is not usable ({status}: {block.get('reason')}); calibrate more or other "
-                f"days (it is that of a schedule's first training window: WF_TRAIN_WINDOW_MIN), or fill by poisson, "
-                f"which needs none"
+                f"days (it is that of a schedule's first training window: WF_TRAIN_WINDOW_MIN), or use fill model "
+                f"poisson, which needs none"
             )
         given = block.get("kernels")
         if not isinstance(given, list | tuple):
-            raise _invalid("kernels", given, "a list of kernels; none is Poisson flow")
+            raise _invalid("kernels", given, "a list of kernels; an empty list is Poisson flow")
         parsed = [_kernel(f"kernels[{index}]", kernel) for index, kernel in enumerate(given)]
         kernels = tuple(kernel for kernel in parsed if any(map(any, kernel.branching)))
         mu = _pair("mu_per_s", block.get("mu_per_s"))
         mean = _stationary(mu, kernels) if block.get("mean_per_s") is None else _pair("mean_per_s", block["mean_per_s"])
         if not min(mean) > 0:
-            raise _invalid("mean_per_s", mean, "numbers above 0: orders come on both sides")
+            raise _invalid("mean_per_s", mean, "numbers above 0: both sides need a positive rate")
         sweeps = block.get("sweeps", True)
         if not isinstance(sweeps, bool):
             raise _invalid("sweeps", sweeps, "true or false")
@@ -98,19 +98,19 @@ def _stationary(mu: Pair, kernels: tuple[Kernel, ...]) -> Pair:
 
 def _kernel(place: str, given: Any) -> Kernel:
     if not isinstance(given, Mapping):
-        raise _invalid(place, given, "an object of beta_per_s and branching")
+        raise _invalid(place, given, "an object with beta_per_s and branching")
     beta, rows = given.get("beta_per_s"), given.get("branching")
     if not (_is_number(beta) and beta > 0):
         raise _invalid(f"{place}.beta_per_s", beta, "a number above 0")
     if not isinstance(rows, Mapping) or set(rows) != set(SIDES):
-        raise _invalid(f"{place}.branching", rows, "an object of bid and ask: whose orders are excited")
+        raise _invalid(f"{place}.branching", rows, "an object with bid and ask, the excited side")
     of_bids, of_asks = (_pair(f"{place}.branching.{side}", rows[side]) for side in SIDES)
     return Kernel(float(beta), (of_bids, of_asks))
 
 
 def _pair(place: str, given: Any) -> Pair:
     if not isinstance(given, Mapping) or set(given) != set(SIDES):
-        raise _invalid(place, given, "an object of bid and ask")
+        raise _invalid(place, given, "an object with bid and ask")
     bid, ask = (given[side] for side in SIDES)
     if not all(_is_number(value) and value >= 0 for value in (bid, ask)):
         raise _invalid(place, given, "numbers of 0 or more")

@@ -13,7 +13,7 @@ cdef enum:
 _PENETRATION = Parameter(
     "penetration_ticks",
     int,
-    "How far beyond our price the other side must go.",
+    "Ticks by which the other side must pass our price.",
     0,
     TICKS,
     Check("be 0 or more", lambda value: value >= 0),
@@ -37,11 +37,11 @@ cdef class TradeCross(FillModel):
                 float,
                 "Share of each print that may fill our orders.",
                 1.0,
-                must=Check("lie in (0, 1], and eight decimals count", lambda value: 5e-9 < value <= 1.0),
+                must=Check("be in (0, 1], rounded to eight decimals", lambda value: 5e-9 < value <= 1.0),
             ),
             _PENETRATION,
         ),
-        bias="counts our order first in every queue: an optimistic bound, +.27 of fill probability at the touch "
+        bias="assumes our order is first in every queue: an optimistic bound, +.27 of fill probability at the touch "
         "(CME ES, 2,152 one-lot orders)",
     )
     cdef readonly bint strict

@@ -47,11 +47,11 @@ def read_hazard(path: Path, symbol: str, instrument: Instrument) -> dict[str, An
     if content.get("digest") != digest_of(content):
         raise BrokenFile(f"{path}: changed since it was written (digest); write it again with `mm fills hazard`")
     if fit_symbol != symbol:
-        raise Mismatch(f"{path}: a fit of {fit_symbol}, but the run is of {symbol}; fit {symbol}")
+        raise Mismatch(f"{path}: fit for {fit_symbol}, but the run uses {symbol}; fit {symbol}")
     if fit_tick != short_text(instrument.tick_e8):
         raise Mismatch(
-            f"{path}: a fit with ticks of {fit_tick}, but {symbol} has ticks of {short_text(instrument.tick_e8)}; "
-            f"fit this day's grid"
+            f"{path}: fit for ticks of {fit_tick}, but {symbol} has ticks of {short_text(instrument.tick_e8)}; "
+            f"fit a day with this tick size"
         )
     return {**numbers, "unit_lots": unit_e8 / instrument.lot_e8}
 

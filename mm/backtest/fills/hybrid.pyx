@@ -32,7 +32,7 @@ cdef class Hybrid(FillModel):
     declared = Declaration(
         "hybrid",
         (MODELS,),
-        bias="fills as the most generous of its models does, so it is at least as optimistic as each of them",
+        bias="uses the largest fill of its models, so it is at least as optimistic as each of them",
     )
     cdef readonly tuple models  # type: tuple[FillModel, ...]
     cdef PyObject** each            # borrowed references to *models*
@@ -45,13 +45,13 @@ cdef class Hybrid(FillModel):
         self.models = tuple(model if isinstance(model, FillModel) else PythonFillModel(model) for model in models)
         self.count = len(self.models)
         if self.count == 0:
-            raise UsageError("hybrid: models is empty; name one at least")
+            raise UsageError("hybrid: models is empty; give at least one")
         if any(isinstance(model, Hybrid) for model in self.models):
-            raise UsageError("hybrid: a hybrid in a hybrid; name the inner one's models instead")
+            raise UsageError("hybrid: a hybrid cannot contain a hybrid; list the inner hybrid's models instead")
         names = ", ".join(model.name for model in self.models)
         drawing = [model for model in self.models if model.has_intensity]
         if len(drawing) > 1 or sum(isinstance(model, Queue) for model in self.models) > 1:
-            raise UsageError(f"hybrid: {names}; one model may draw its fills and one may keep a queue, not more")
+            raise UsageError(f"hybrid: {names}; at most one may draw fills, and at most one may track a queue")
         self.drawing = drawing[0] if drawing else None
         self.each = <PyObject**> calloc(self.count, sizeof(PyObject*))
         if self.each is NULL:

@@ -76,9 +76,9 @@ def _check_curve(int64_t number, curve: Sequence[tuple[float, float]]) -> None:
     falls = [second[1] < first[1] for first, second in pairs]
     if not pairs or not monotone or not bounded or not falls.pop():
         raise UsageError(
-            f"intensity: piece {number} has a curve of {len(curve)} points that does not fall; give two points or more "
-            f"(distance in ticks, fills per second above 0) whose distances rise and whose rates do not, the last one "
-            f"lower than the one before it"
+            f"intensity: piece {number} has a curve of {len(curve)} points that is not decreasing; give two points or "
+            f"more (distance in ticks, fills per second above 0) with increasing distances and non-increasing rates, "
+            f"the last rate lower than the one before it"
         )
 
 
@@ -115,7 +115,7 @@ cdef class Intensity:
         for i, one in enumerate(pieces):
             if one.start_us < last_us or one.end_us <= one.start_us:
                 raise UsageError(
-                    f"intensity: piece {i + 1} covers {one.start_us} to {one.end_us}; pieces must follow each other"
+                    f"intensity: piece {i + 1} covers {one.start_us} to {one.end_us}; pieces must be in order and not overlap"
                 )
             if not (one.A_bid >= 0 and one.A_ask >= 0 and one.k_bid > 0 and one.k_ask > 0 and one.k > 0):
                 raise UsageError(

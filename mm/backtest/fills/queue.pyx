@@ -9,7 +9,7 @@ from mm.backtest.fills.base cimport FillModel, Order, Top, Trade
 
 from mm.backtest.parameters import Check, Declaration, Parameter
 
-_PLACED = "places cancellations in the queue by a rule that no public stream shows"
+_PLACED = "assumes the queue positions of cancellations, which public streams do not contain"
 
 
 cdef class Queue(FillModel):
@@ -78,7 +78,7 @@ cdef class QueueRiskAverse(Queue):
     """All cancellations are behind us; only prints, or fewer displayed lots than lots ahead, advance the queue."""
 
     declared = Declaration(
-        "queue_risk_averse", bias="places every cancellation behind our order, so it is a pessimistic bound"
+        "queue_risk_averse", bias="assumes every cancellation to be behind our order, so it is a pessimistic bound"
     )
 
 
@@ -93,7 +93,7 @@ cdef class QueueProbPower(Queue):
                 float,
                 "n: 1 spreads cancellations evenly over the lots; larger values favour the larger side.",
                 3.0,
-                must=Check("lie above 0 and not above 100", lambda value: 0.0 < value <= 100.0),
+                must=Check("be above 0 and at most 100", lambda value: 0.0 < value <= 100.0),
             ),
         ),
         bias=f"{_PLACED}; with exponent 3 the fill probability at the touch is within 0.0005 of the real one "

@@ -47,12 +47,12 @@ cdef class QueueHazard(QueueProbPower):
                 float,
                 "Exponent of the cancellations, as in `queue_prob_power`.",
                 1.0,
-                must=Check("lie above 0 and not above 100", lambda value: 0.0 < value <= 100.0),
+                must=Check("be above 0 and at most 100", lambda value: 0.0 < value <= 100.0),
             ),
             Parameter("unit_lots", float, "Typical size of a print, in lots.", 1.0, must=ABOVE_0),
             SEED,
         ),
-        bias="holds for markets like the order log that it was fitted to; `mm fills score` has its error",
+        bias="valid for markets similar to the fitted order log; `mm fills score` reports the error",
     )
     cdef uint64_t seed
     cdef double unit_lots
@@ -70,7 +70,7 @@ cdef class QueueHazard(QueueProbPower):
         if values["fit"] is not None or coefficients is None or len(coefficients) != COUNT:
             raise UsageError(
                 f"queue_hazard: give {COUNT} coefficients ({', '.join(FEATURES)}), or a run "
-                f'FILL_PARAMS_JSON=\'{{"fit": "<what mm fills hazard wrote>"}}\''
+                f'FILL_PARAMS_JSON=\'{{"fit": "<output of mm fills hazard>"}}\''
             )
         for i in range(COUNT):
             self.b[i] = coefficients[i]

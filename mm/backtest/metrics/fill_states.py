@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 StateRow = tuple[float, float, int, int, float, float, float]
 HitRow = tuple[float, int, float, int, float]
 ClassRow = tuple[float, int, float]
-STATE_ROW = "sent at, stands at, towards, recent, seconds, weighted seconds, fills"
-HIT_ROW = "sent at, rested, since, level, times"
-TOUCH_ROW = "sent at, touch, times"
-CLASS_ROW = "sent at, class, times"
+STATE_ROW = "distance when sent, current distance, towards, recent, seconds, weighted seconds, fills"
+HIT_ROW = "distance when sent, rested, since, level, factor"
+TOUCH_ROW = "distance when sent, touch, factor"
+CLASS_ROW = "distance when sent, class, factor"
 EXACT, GROWTH, STEPS = 4, 1.12, 80  # bins: one half tick wide up to EXACT, then wider by GROWTH; STEPS per zone
 ZONES, MOVES = 4, 4  # ranges of distance with their own bins; last move towards or away, recent or not
 NODE_SHARE = 0.3  # of the most order time at a nearby distance; distances with less are merged into the nearest node
@@ -87,12 +87,12 @@ class StateRates:
             ValueError: If the content has another form.
         """
         if not isinstance(content, dict) or set(content) != set(_ROWS):
-            raise ValueError(f"is {str(content)[:60]}, where an object of {', '.join(_ROWS)} belongs")
+            raise ValueError(f"is {str(content)[:60]}; expected an object with {', '.join(_ROWS)}")
         for name, (of, is_row) in _ROWS.items():
             rows = content[name]
             wrong = [row for row in rows if not is_row(row)] if isinstance(rows, list | tuple) else [rows]
             if wrong:
-                raise ValueError(f"{name} holds {str(wrong[0])[:60]}, where [{of}] belongs")
+                raise ValueError(f"{name} contains {str(wrong[0])[:60]}; expected [{of}]")
         return cls(**{name: tuple(tuple(row) for row in content[name]) for name in _ROWS})
 
 

@@ -24,43 +24,43 @@ LITTLE_UPTIME = 0.9  # share of the covered time with orders on both sides, belo
 MOST_CAUSES = 3  # number of reasons listed for quotes that were not sent; rarer ones explain little
 OTHER_LEVEL = 1.2  # ratio of fills to predicted fills (or its inverse) above which a significant difference is noted
 MANY_REJECTS = 0.01  # share of the orders; a note is added above it
-NO_REFERENCE = "the fit counts distances from {!r}, whose path a run of this kind does not record"
-FROM_THE_MID = "quotes and fills of this run count distances from the mid"
+NO_REFERENCE = "the fit measures distances from {!r}, whose path this kind of run does not record"
+FROM_THE_MID = "quotes and fills of this run measure distances from the mid"
 # Reasons for which an order was not sent or was rejected, with the remedy.
 WAYS: Mapping[str, str] = {
     "would_cross": "each would have crossed the book when it arrived; quote further from it, or with less latency",
     "insufficient_cash": "there is not enough cash for one; raise INITIAL_CASH, or lower QUOTE_QTY or MIN_NOTIONAL",
     "insufficient_inventory": "there is not enough to sell; raise INITIAL_INVENTORY, or lower QUOTE_QTY",
     "min_notional": "price times quantity is below MIN_NOTIONAL; raise QUOTE_QTY to reach it, or lower MIN_NOTIONAL",
-    "book_invalid": "the book was not valid when they were wanted; see mm data coverage",
+    "book_invalid": "the book was not valid when quotes were due; see mm data coverage",
     "price_not_positive": "the quote model returns prices of 0 or less",
-    "quantity_below_step": "the quantity is no whole step of the exchange; raise QUOTE_QTY, or lower QTY_STEP",
-    "quantity_out_of_range": "the exchange takes no such quantity (LOT_SIZE, QTY_STEP); set another QUOTE_QTY",
-    "max_notional": "price times quantity is over the greatest notional of instrument.json; lower QUOTE_QTY",
-    "price_out_of_band": "the exchange takes no such price (filters of instrument.json); quote nearer to the market",
+    "quantity_below_step": "the quantity is below one step of the exchange; raise QUOTE_QTY, or lower QTY_STEP",
+    "quantity_out_of_range": "the exchange does not accept this quantity (LOT_SIZE, QTY_STEP); set another QUOTE_QTY",
+    "max_notional": "price times quantity is above the maximum notional of instrument.json; lower QUOTE_QTY",
+    "price_out_of_band": "the exchange does not accept this price (filters of instrument.json); quote nearer the mid",
     "price_rejected": "the price was just rejected and the touch has not moved since; quote further from it",
-    "order_limit_10s": "the exchange takes no more orders in ten seconds; raise REQUOTE_INTERVAL_MS or ORDER_LIMIT_10S",
-    "order_limit_day": "the exchange takes no more orders this day; raise REQUOTE_INTERVAL_MS or ORDER_LIMIT_DAY",
+    "order_limit_10s": "the exchange accepts no more orders in 10 s; raise REQUOTE_INTERVAL_MS or ORDER_LIMIT_10S",
+    "order_limit_day": "the exchange accepts no more orders this day; raise REQUOTE_INTERVAL_MS or ORDER_LIMIT_DAY",
     "exchange_refused": "see the reject rows of the audit log (−2022: the order to replace had just filled)",
     "max_daily_loss": "the day's loss ended all trading; raise MAX_DAILY_LOSS",
-    "max_drawdown": "the fall from the peak ended all trading; raise MAX_DRAWDOWN",
+    "max_drawdown": "the drawdown ended all trading; raise MAX_DRAWDOWN",
     "killed": "all trading was ended from outside",
     "max_move": "the mid moved too fast, and quotes were pulled; raise MAX_MOVE",
-    "feed_stale_s": "the market was silent, and quotes were pulled; raise FEED_STALE_S",
+    "feed_stale_s": "no market message arrived, and quotes were pulled; raise FEED_STALE_S",
     "latency_threshold_ms": "orders were accepted too late, and quotes were pulled; raise LATENCY_THRESHOLD_MS",
     "pulled": "quotes were pulled from outside",
     "max_position": "the position could have grown beyond its limit; raise MAX_POSITION, or lower QUOTE_QTY",
     "max_leverage": "position over equity could have grown beyond its limit; raise MAX_LEVERAGE, or lower QUOTE_QTY",
     "max_open_orders": "too many orders of the side were open; raise MAX_OPEN_ORDERS",
     "max_order_notional": "price times quantity is over the limit; raise MAX_ORDER_NOTIONAL, or lower QUOTE_QTY",
-    "price_band": "the price lay too far from the mid; raise PRICE_BAND, or quote nearer to it",
+    "price_band": "the price was too far from the mid; raise PRICE_BAND, or quote nearer to it",
     "max_orders_per_s": "too many orders were sent within a second; raise MAX_ORDERS_PER_S or REQUOTE_INTERVAL_MS",
 }
 MOST_UNTRADED = 0.5  # share of a run in long stretches without trades (`Books.untraded`), above which a note is added
 NULL = "null: "  # prefix of warnings that only explain nulls
 NOT_FINITE = "it would not be a finite number"
 _NEVER_VALID = "the book was never valid"
-_NO_VARIATION = "fewer than two 60 s periods with equity, or all alike"
+_NO_VARIATION = "fewer than two 60 s periods with equity, or all equal"
 _NO_FILLS = "no fills with a valid mid"
 _FEW_BLOCKS = "fewer than two blocks of five minutes with fills or time at rest"
 _NO_ENDS = f"no fill was predicted, or {_FEW_BLOCKS}"
@@ -74,7 +74,7 @@ REASONS = {
     "pnl_realised": _NEVER_VALID,
     "pnl_unrealised": _NEVER_VALID,
     "initial_equity": _NEVER_VALID,
-    "round_trips": "nothing was bought and sold again",
+    "round_trips": "no quantity was bought and sold again",
     "adverse_selection": "no fill with a valid mid that long after it",
     "adverse_selection_se": "such fills in fewer than two blocks of five minutes",
     "effective_half_spread": _NO_FILLS,
@@ -97,7 +97,7 @@ REASONS = {
     "sharpe": _NO_VARIATION,
     "sharpe_autocorr": _NO_VARIATION,
     "sharpe_ci95": "fewer than 20 periods of 60 s with equity, or changes too rare to resample",
-    "sortino": "fewer than two 60 s periods with equity, or none of them lost",
+    "sortino": "fewer than two 60 s periods with equity, or none with a loss",
     "calmar": "no drawdown",
     "max_drawdown": _NEVER_VALID,
     "drawdown_duration_s": _NEVER_VALID,
@@ -105,18 +105,18 @@ REASONS = {
     "returns": _NO_VARIATION,
     "psr": _NO_VARIATION,
     "sensitivity": "the same as in the run's own numbers, under that assumption",
-    "sharpe_daily": "fewer than two days, or all alike",
-    "reference_why": "the fit does not say",
-    "fit": "no fit or schedule was given, or it does not say",
-    "fit.adverse_ticks": "the quote model takes none, it was given, or the fit has no moves after fills",
+    "sharpe_daily": "fewer than two days, or all equal",
+    "reference_why": "the fit does not state it",
+    "fit": "no fit or schedule was given, or it does not state it",
+    "fit.adverse_ticks": "the quote model has no such parameter, it was set, or the fit has no moves after fills",
     "fit.measured_under": "the fit counts trades, not the fills of a fill model (CALIB_FILLS)",
-    "fit.measured_under.differs": "the run plays what the fit measured",
+    "fit.measured_under.differs": "the run uses the fill model and quantity of the fit, or draws fills from it",
     "fill_bias": "the fill model declares none",
     "quoted_half_spread": "no order rested on a valid book",
     "quoted_half_spread_ticks": "no order rested on a valid book",
     "predicted_fills": "no intensity predicts fills",
     "fills_ratio": "no intensity predicts fills from the mid, or a fifth of the order time was outside the fit",
-    "share_outside_fit": "no fit says between which distances it was measured",
+    "share_outside_fit": "no fit states its range of distances",
     **dict.fromkeys(("fills_ratio.low", "fills_ratio.high"), _FEW_BLOCKS),
     "fills_by_distance": "no fill was predicted",
     "fills_by_hour": "no fill was predicted",
@@ -212,9 +212,9 @@ def without_trades(books: "Books") -> list[str]:
         return []
     when = "all" if books.untraded == 1 else f"{100 * books.untraded:.0f} %"
     return [
-        f"no trade in {when} of the time: fills there come only from the book moving through an order, the dearest "
-        f"ones, and PnL, fill ratio and win rate are not those of a market that trades; check that the capture has "
-        f"its trade stream"
+        f"no trade in {when} of the time: fills there come only from the book moving through an order, the most "
+        f"costly ones, and PnL, fill ratio and win rate are not those of a market with trades; check that the capture "
+        f"has its trade stream"
     ]
 
 
@@ -303,27 +303,27 @@ def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:
     reach = "" if near is None or far is None else f"{near:g} to {far:g} ticks from the {summary['reference']}"
     if fit.get("in_sample"):
         found.append(
-            f"fit_in_sample: the fit was made of {fit['day']}, not before this run: the PnL is in-sample; give a fit "
-            f"of earlier days, or run mm walkforward"
+            f"fit_in_sample: the fit uses data of {fit['day']}, which is not before this run: the PnL is in-sample; "
+            f"give a fit of earlier days, or run mm walkforward"
         )
     if fit["status"] == "poor_fit":
         found.append(f"the fit is poor_fit: {fit['reason']}; its A and k describe the flow roughly at best")
     from_mid = summary["reference"] == "mid"
     if not from_mid and share is None:
         found.append(
-            f"{NO_REFERENCE.format(summary['reference'])}: share_outside_fit is null, and no expected fills stand "
-            f"beside the fills by distance"
+            f"{NO_REFERENCE.format(summary['reference'])}: share_outside_fit is null, and fills by distance "
+            f"have no expected fills"
         )
     elif from_mid and reach and median is not None and not near <= median <= far:
         found.append(
-            f"the median quoted distance is {median:,g} ticks, outside the fitted distances ({reach}): what is "
-            f"predicted there was never measured"
+            f"the median quoted distance is {median:,g} ticks, outside the fitted distances ({reach}): "
+            f"predictions there are extrapolated"
         )
     elif share is not None and share > MOST_OUTSIDE:
-        found.append(f"{100 * share:.0f} % of the order time lies outside the fitted distances ({reach})")
+        found.append(f"{100 * share:.0f} % of the order time is outside the fitted distances ({reach})")
     if (differs := (fit.get("measured_under") or {}).get("differs")) is not None:
         found.append(
-            f"the fit measured {differs}: its predictions are not of these orders; calibrate with this run's "
+            f"the fit measured {differs}: its predictions do not apply to these orders; calibrate with this run's "
             f"CALIB_FILLS and CALIB_ORDER_QTY"
         )
     found += _other_level(summary, fit)
@@ -347,6 +347,6 @@ def _other_level(summary: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str
         why.append("it counts trades that reach a price, not fills under this run's fill model (CALIB_FILLS)")
     reasons = f"; {', and '.join(why)}" if why else ""
     return [
-        f"{summary['observed_fills']:,} fills seen and {summary['predicted_fills']:,.0f} predicted, a ratio of "
+        f"{summary['observed_fills']:,} fills observed and {summary['predicted_fills']:,.0f} predicted, a ratio of "
         f"{value:.2f} (95 % {low:.2f} to {high:.2f}){reasons}"
     ]

@@ -288,7 +288,7 @@ def _why_null(summary: dict[str, Any]) -> list[str]:
 
 def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
     """Return caveats on the data and the fill model."""
-    cautions = [f"it ended before its time: {books.ended['why']}"] if books.ended and books.ended["why"] else []
+    cautions = [f"the run ended early: {books.ended['why']}"] if books.ended and books.ended["why"] else []
     drawn = _drawn(journal, books)
     cautions += drawn or without_trades(books)
     cautions += implausible_fees(books)
@@ -297,21 +297,21 @@ def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
     if any(word.startswith("trade_cross") for word in drawn_from):
         cautions.append(
             "trade_cross is the optimistic bound: it ignores the queue, and at the touch its fill probability is .27 "
-            "too high (CME ES, 2,152 one-lot orders); read this PnL beside a run with queue_prob_power"
+            "too high (CME ES, 2,152 one-lot orders); compare this PnL with a run with queue_prob_power"
         )
     if books.lost_lines:
         cautions.append(
             f"{books.lost_lines:,} lines of the recorded files are lost: after them the book or the trades "
-            f"stand still, and orders fill, or do not, as they should not; mm data check names the files"
+            f"are not updated, so fills are unreliable; mm data check lists the files"
         )
     if books.clock_raised > MANY_RAISED * journal.counters["events"]:
         cautions.append(
-            f"{books.clock_raised:,} messages count as received at one instant with those before them, because the "
-            f"recorder's clock stepped back: no time passes while they are played; the log names the files"
+            f"{books.clock_raised:,} messages count as received at the same instant as those before them, because the "
+            f"recorder's clock stepped back: no time passes while they are played; the log lists the files"
         )
     unmarked = int(np.count_nonzero(journal.fills[:, 7] == 0))
     if unmarked:
-        cautions.append(f"{unmarked} fills met no valid book; the PnL marks them at the last valid mid")
+        cautions.append(f"{unmarked} fills had no valid book; the PnL marks them at the last valid mid")
     if left_out:
         cautions.append(f"{left_out} periods of 60 s without a valid book at both ends are not in Sharpe and Sortino")
     if len(journal.mids) and journal.mids[-1, 1] == 0:
@@ -324,13 +324,13 @@ def _drawn(journal: "Journal", books: "Books") -> list[str]:
     words = (books.fill_model, *journal.fill_reasons)
     if any(word.startswith("poisson") for word in words):
         return [
-            "Poisson fills are drawn without looking at the market, so they have no adverse selection by construction: "
-            "read this PnL as an upper bound, beside a run with trade_cross or a queue model"
+            "Poisson fills are drawn independently of the market, so they have no adverse selection by construction: "
+            "read this PnL as an upper bound, and compare it with a run with trade_cross or a queue model"
         ]
     if any(word.startswith("hawkes") for word in words):
         return [
-            "hawkes fills follow how often the market's orders come, not which prices they reach, so they have less "
-            "adverse selection than real fills: read this PnL as an upper bound, beside a run with trade_cross or a "
-            "queue model"
+            "hawkes fills follow the times of the market's orders, not the prices that these reach, so they have less "
+            "adverse selection than real fills: read this PnL as an upper bound, and compare it with a run with "
+            "trade_cross or a queue model"
         ]
     return []

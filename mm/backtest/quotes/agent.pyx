@@ -43,7 +43,7 @@ cdef class Agent(QuoteModel):
 
     def __init__(self, terms: AgentTerms, saved: SavedAgent | None = None) -> None:
         if self.seen is not NULL:
-            raise ValueError("an agent is made once")
+            raise ValueError("an agent cannot be initialised twice")
         self.name, self.terms, self.sha256 = AGENT, terms, "" if saved is None else saved.sha256
         self.network = None if saved is None else saved.network()
         self.signals, self.needs_own_orders, self.discrete = terms.signals, True, terms.discrete

@@ -98,7 +98,7 @@ class AgentTerms:
         if tick_e8 != self.tick_e8:
             raise Mismatch(
                 f"the agent (QUOTE_MODEL=rl) was trained on {self.symbol} with ticks of {short_text(self.tick_e8)}, "
-                f"and this market has ticks of {short_text(tick_e8)}; train one on days of this grid"
+                f"and this market has ticks of {short_text(tick_e8)}; train one on days with this tick size"
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -107,7 +107,7 @@ cdef class QuoteModel:
         """Return the model's quotes for *view*, for use in a Python step around it."""
         cdef QuoteView shown = view
         if shown.shallow and self.looks == WHOLE_BOOK:
-            raise ModelError(f"{self.name} reads the whole book; take `depth = False` out of the model around it")
+            raise ModelError(f"{self.name} reads the whole book; remove `depth = False` from the model around it")
         shown.seen()
         if self.signals:
             lacking = [name for name in self.signals if shown.names is None or name not in shown.names]
@@ -269,7 +269,7 @@ cdef class QuoteView:
         """Return the displayed lots at a price; side +1 bids, -1 asks."""
         if self.shallow:
             if ticks != (self.bid_ticks if side > 0 else self.ask_ticks):
-                raise ModelError(f"lots_at({side}, {ticks}) is not a best price; take `depth = False` out of the model")
+                raise ModelError(f"lots_at({side}, {ticks}) is not a best price; remove `depth = False` from the model")
             return self.bid_lots if side > 0 else self.ask_lots
         if self.seen().top.book is NULL:
             raise ModelError(f"lots_at({side}, {ticks}): there is no book outside of a run")
@@ -514,7 +514,7 @@ cdef class PythonQuoteModel(QuoteModel):
             )
         if self.view.shallow and kind != "LIMIT_MAKER":
             raise ModelError(
-                f"{type(self.model).__name__}.quote returned {side}_kind={kind!r}, an order that may take from the book; "
-                f"take `depth = False` out of the model"
+                f"{type(self.model).__name__}.quote returned {side}_kind={kind!r}, an order that may take liquidity; "
+                f"remove `depth = False` from the model"
             )
         return KINDS.index(kind)

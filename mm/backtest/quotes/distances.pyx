@@ -83,8 +83,8 @@ cdef class Distances(QuoteModel):
             raise UsageError(f"{self.name}: {missing} is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE")
         if missing and self.needs_A and isnan(number_or(values["A"], NAN)) and not self.intensity.from_mid:
             raise Mismatch(
-                f"{self.name}: the distances of its fit count from {self.intensity.reference!r}, and the fit has no "
-                f"half_spread_ticks, the mean distance of the mid from there; calibrate again, or give A"
+                f"{self.name}: the distances of its fit are measured from {self.intensity.reference!r}, and the fit "
+                f"has no half_spread_ticks, the mean distance of the mid from there; calibrate again, or give A"
             )
         gamma = values.get("gamma")
         self.auto = gamma == AUTO

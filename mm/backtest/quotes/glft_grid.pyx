@@ -64,7 +64,7 @@ cdef class GlftGrid(BoundedGrid):
             Parameter(
                 "reach_ticks",
                 float,
-                "Largest distance of the fit, which counts in half ticks.",
+                "Largest distance of the fit; resolution half a tick.",
                 35.0,
                 TICKS,
                 Check("be from 1.5 to 5000", lambda value: 1.5 <= value <= 5_000.0),
@@ -209,6 +209,6 @@ def _samples(owner: str, name: str, seconds: float, sample_s: float) -> int:
     if not 1 <= round(found) <= _MOST_SAMPLES or abs(found - round(found)) > 1e-6:
         raise UsageError(
             f"{owner}: {name} is {seconds}; it must be a multiple of sample_s, {sample_s}, and at most "
-            f"{_MOST_SAMPLES:,} of it"
+            f"{_MOST_SAMPLES:,} times that"
         )
     return round(found)

@@ -31,7 +31,7 @@ from mm.backtest.parameters import (
     Parameter,
 )
 
-SHARE = Check("lie above 0 and not above 1", lambda value: 0.0 < value <= 1.0)  # type: Check
+SHARE = Check("be above 0 and at most 1", lambda value: 0.0 < value <= 1.0)  # type: Check
 FINITE = Check("be a finite number", lambda value: abs(value) < math.inf)  # type: Check
 FRACTION = Parameter("fraction", float, "Fraction of the Kelly bet.", 0.5, must=SHARE)  # type: Parameter
 SIGNAL = Parameter("signal", str | None, "Signal of the move over the horizon, as a predictor of `return`.", None)  # type: Parameter

@@ -72,8 +72,8 @@ _CURVE = Parameter(
     "FILL_PARAMS_FILE, or A·exp(-k·δ).",
     None,
     must=Check(
-        f"be 2 to {MOST_POINTS} points [distance in ticks, fills per second above 0] whose distances rise and whose "
-        "rates do not; the last must be lower than the one before it",
+        f"be 2 to {MOST_POINTS} points [distance in ticks, fills per second above 0] with increasing distances and "
+        "non-increasing rates; the last must be lower than the one before it",
         _is_curve,
     ),
 )

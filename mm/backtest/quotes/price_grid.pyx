@@ -74,10 +74,10 @@ cdef class PriceGrid(BoundedGrid):
                 unit=TICKS,
                 must=Check("be 1 or more", lambda value: 1 <= value <= 1_000_000_000),
             ),
-            SKEW_TICKS.means("How far the centre moves per clip held."),
+            SKEW_TICKS.means("Shift of the centre per clip held."),
             GRID_Q_MAX,
             SOFT_BOUND,
-            Parameter("on_best", bool, "Requote at each change of a best price too, not at the grid of requotes alone.", False),
+            Parameter("on_best", bool, "Requote at each change of a best price, in addition to the regular requotes.", False),
         ),
     )
     cdef readonly double delta_ticks, skew_ticks

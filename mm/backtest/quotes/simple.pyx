@@ -238,13 +238,13 @@ cdef class Predictions:
         found = [Artefact.read(Path(folder)) for folder in folders]
         by_target = {one.about["target"]: one for one in found}
         if len(by_target) < len(found):
-            raise UsageError(f"expected_value: two predictors have the same target; give one of each: {', '.join(folders)}")
+            raise UsageError(f"expected_value: two predictors have the same target; give one per target: {', '.join(folders)}")
         self.inputs, self.move_place = (), -1
         self.adverse_places[0] = self.adverse_places[1] = -1
         fill = by_target.get("fill")
         if fill is not None:
             if len(fill.signals) > 60:
-                raise UsageError(f"expected_value: {fill.path} reads {len(fill.signals)} signals; 60 are the most")
+                raise UsageError(f"expected_value: {fill.path} reads {len(fill.signals)} signals; the maximum is 60")
             self.fills, self.inputs = fill.predictor(), fill.signals
             self.least_ticks, self.most_ticks = min(fill.about["distances_ticks"]), max(fill.about["distances_ticks"])
             self.row = <double*> calloc(len(self.inputs) + 1, sizeof(double))

@@ -128,7 +128,7 @@ cdef class FushimiSize(Step):
     """
 
     declared = Declaration(
-        "fushimi_size", (Parameter("eta", float, "How quickly the size falls, per clip held.", must=DISTANCE),)
+        "fushimi_size", (Parameter("eta", float, "Decay of the size per clip held.", must=DISTANCE),)
     )
     cdef readonly double eta
 
@@ -190,7 +190,7 @@ cdef class RoundTo(Step):
             Parameter(
                 "ticks",
                 int,
-                "The grid.",
+                "Grid spacing.",
                 unit=TICKS,
                 must=Check("be 1 or more", lambda value: 1 <= value <= 1_000_000_000),
             ),
@@ -242,7 +242,7 @@ cdef class Widen(Step):
         Step.__init__(self, inner)
         values = self.declared.settle(given)
         if values["inventory"] is None and values["loss"] is None:
-            raise UsageError("widen: neither inventory nor loss is given; name one band at least")
+            raise UsageError("widen: neither inventory nor loss is given; give at least one band")
         self.extra_ticks, self.recover = values["extra_ticks"], values["recover"]
         self.inventory = INFINITY if values["inventory"] is None else values["inventory"]
         self.loss = INFINITY if values["loss"] is None else values["loss"]
@@ -315,7 +315,7 @@ cdef class Mixed(QuoteModel):
     def __init__(self, models: Iterable[tuple[object, float]]) -> None:
         pairs = list(models)
         if not pairs:
-            raise UsageError("mixed: models is empty; name one at least")
+            raise UsageError("mixed: models is empty; give at least one")
         for _, weight in pairs:
             if not 0.0 < weight < 1e9:
                 raise UsageError(f"mixed: a weight is {weight}; it must be above 0")
@@ -357,7 +357,7 @@ cdef class Mixed(QuoteModel):
             (<QuoteModel> self.each[i]).quote(view, &quotes)
             if quotes.laddered:
                 with gil:
-                    raise ModelError(f"mixed: {self.models[i].name} quotes several prices per side, which have no mean")
+                    raise ModelError(f"mixed: {self.models[i].name} quotes several prices per side, which cannot be averaged")
             blank.on_best |= quotes.on_best
             blank.again_us = min(blank.again_us, quotes.again_us)
             if i == 0:

@@ -137,7 +137,7 @@ def test_number_of_fills_far_from_prediction_is_noted(ratio, warned):
     lines = _other_level(summary, fit)
     assert len(lines) == warned
     if warned:
-        assert lines[0].startswith("70 fills seen and 100 predicted, a ratio of ")
+        assert lines[0].startswith("70 fills observed and 100 predicted, a ratio of ")
         assert lines[0].endswith("; the fit is of 20240723")
         assert "CALIB_FILLS" in _other_level(summary, fit | {"measured_under": None})[0]
         assert ";" not in _other_level(summary, fit | {"day": "20240724", "in_sample": True})[0]

@@ -158,7 +158,7 @@ def test_statistics_without_round_trips_are_null():
     summary = summary_of_fills((1, 100, 1), (1, 100, 1))
     assert summary["round_trips"]["n"] == 0
     assert summary["round_trips"]["win_rate"] is None
-    assert any("nothing was bought and sold again" in line for line in summary["warnings"])
+    assert any("no quantity was bought and sold again" in line for line in summary["warnings"])
 
 
 def test_quantities_beyond_64_bits_are_matched_exactly():

@@ -277,7 +277,7 @@ def test_messages_at_one_raised_time_are_reported_in_the_warnings():
         ).summary["warnings"]
         for raised in (2, 1)
     )
-    assert any(line.startswith("2 messages count as received at one instant ") for line in warnings)
+    assert any(line.startswith("2 messages count as received at the same instant ") for line in warnings)
     assert not any("at one instant" in line for line in below_limit)
 
 
@@ -298,7 +298,7 @@ def test_fills_without_a_book_are_counted_in_the_warnings():
     journal.fills[3, 7] = 0
     journal = replace(journal, counters={**journal.counters, "valid_us": 0})
     summary = summarise(journal, books())
-    assert "1 fills met no valid book" in " ".join(summary["warnings"])
+    assert "1 fills had no valid book" in " ".join(summary["warnings"])
     assert summary["two_sided_uptime"] is None
 
 

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The lives of orders off a journal, in one pass each: what ``order_lives.py`` adds up."""
+"""Order lifetimes read from a journal; single-pass kernels for ``order_lives.py``."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
@@ -22,10 +22,10 @@ cdef int64_t REJECT = ACTIONS.index("REJECT")
 
 
 def read_lives(const int64_t[:, ::1] orders) -> tuple[int, NDArray[np.int64], int, NDArray[np.int64]]:
-    """Return the id of the first order that was sent, a row for each, how many cancel requests there were, and counts.
+    """Return the id of the first order sent, a row per order, the number of cancel requests, and counts of rows.
 
-    The columns: sent_us, active_us, side, ticks, lots, end_us (-1 while open) and whether it was rejected. Counts are
-    of all rows, int64[16, 64], by action and reject reason.
+    Columns: sent_us, active_us, side, ticks, lots, end_us (-1 for an open order) and whether it was rejected. Counts
+    are of all rows of *orders*, int64[16, 64], by action and reject reason.
     """
     cdef int64_t i, row, action, first_id = 1, sent = 0
     counts = np.zeros((16, 64), dtype=np.int64)
@@ -60,21 +60,21 @@ def read_lives(const int64_t[:, ::1] orders) -> tuple[int, NDArray[np.int64], in
 
 
 cdef enum:
-    FEW = 3             # stretches of an order
-    FETCHED = 7 * 16    # cells of later lives, fetched ahead
+    FEW = 3             # stretches of an order that are added without a branch
+    FETCHED = 7 * 16    # cells by which rows of orders are prefetched
 
 
 cdef struct Spent:
-    double* sums            # of each block and bin: order-seconds, and where fills are predicted also these
+    double* sums            # by block and bin: order-seconds, and predicted fills if there is an intensity
     int64_t length          # of a block, in µs
     int64_t first_block     # its number since 1970
     int64_t first           # distance, in half ticks
     int64_t width           # of a bin
     int64_t count           # of bins
     int64_t last_us         # end of the data
-    int64_t least           # distance at which an order rested, of those that have no bin of their own
+    int64_t least           # minimum and maximum distance of resting orders without a separate bin
     int64_t most
-    uint8_t* met            # of each bin, whether an order rested at its only distance
+    uint8_t* used           # by bin of a single distance: whether an order rested there
 
 
 def rest(
@@ -89,54 +89,54 @@ def rest(
     int64_t last_us,
     bins: tuple[int, int, int],
 ) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """Return how long orders rested and how many fills were predicted, by block of time and by distance.
+    """Return time at rest and predicted fills, by block of time and by distance.
 
     Args:
         lives: As ``read_lives`` returns them.
-        cuts: Instants at which something changes; each stretch lasts until the next, the last one until *last_us*.
-        mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
+        cuts: Starts of stretches; each lasts until the next one, the last one until *last_us*.
+        mid2: Bid + ask of each stretch, in ticks; 0 without a valid book.
         offsets: Distance of the mid from the intensity's reference price of bids and of asks in each stretch, in 1/8
             tick; empty if that is the mid.
-        intensity: What predicts fills.
-        piece: Its piece that each stretch lies in; -1 for none.
-        block_us: Length of a block; a stretch lies in one.
-        blocks: The number of the first one since 1970, and how many there are.
+        intensity: Predicts fills.
+        piece: Index of its piece in each stretch; -1 for none.
+        block_us: Length of a block; no stretch crosses the end of a block.
+        blocks: Number of the first block since 1970, and number of blocks.
         last_us: End of the data.
-        bins: The first distance in half ticks, the width of a bin, and how many there are; the outermost two hold what
-            is nearer or farther, too.
+        bins: First distance in half ticks, width of a bin, and number of bins; the outermost two include all nearer or
+            farther distances.
 
     Returns:
-        float64[blocks, bins, 2]: order-seconds and predicted fills, the first alone where nothing predicts any; and the
-        least and the greatest distance at which an order rested, (0, -1) where none did.
+        float64[blocks, bins, 2]: order-seconds and predicted fills, without the latter for an empty intensity; and the
+        minimum and maximum distance at which an order rested, (0, -1) if none did.
     """
     cdef bint predicts = len(intensity.rows()) > 0
     cdef int64_t i
     found = np.zeros((blocks[1], bins[2], 2 if predicts else 1))
     cdef double[:, :, ::1] sums = found
-    cdef uint8_t[::1] met = np.zeros(bins[2], np.uint8)
-    cdef int64_t[::1] known_place = np.full(2 * bins[2], -1)
-    cdef double[::1] known_rate = np.empty(2 * bins[2])
-    cdef Known known = Known(&known_place[0], &known_rate[0], NULL)
+    cdef uint8_t[::1] used = np.zeros(bins[2], np.uint8)
+    cdef int64_t[::1] last_place = np.full(2 * bins[2], -1)
+    cdef double[::1] last_rate = np.empty(2 * bins[2])
+    cdef LastRates rates = LastRates(&last_place[0], &last_rate[0], NULL)
     if offsets.shape[0]:
-        known.offsets = &offsets[0, 0]
+        rates.offsets = &offsets[0, 0]
     cdef Spent spent = Spent(
-        &sums[0, 0, 0], block_us, blocks[0], bins[0], bins[1], bins[2], last_us, NEVER, -NEVER, &met[0]
+        &sums[0, 0, 0], block_us, blocks[0], bins[0], bins[1], bins[2], last_us, NEVER, -NEVER, &used[0]
     )
     with nogil:
         if predicts:
-            rest_of(lives, cuts, mid2, intensity, &piece[0], &known, &spent, True, spent.width == 1)
+            rest_of(lives, cuts, mid2, intensity, &piece[0], &rates, &spent, True, spent.width == 1)
         else:
             rest_of(lives, cuts, mid2, intensity, NULL, NULL, &spent, False, spent.width == 1)
         for i in range(spent.count):
-            if met[i]:
+            if used[i]:
                 spent.least, spent.most = min(spent.least, spent.first + i), max(spent.most, spent.first + i)
     if spent.least > spent.most:
         spent.least, spent.most = 0, -1
     return found, (spent.least, spent.most)
 
 
-cdef struct Known:  # by distance and side, the last rate: orders meet few of them again and again
-    int64_t* place          # its piece and the offset of the mid
+cdef struct LastRates:  # by distance and side, as few distances recur often
+    int64_t* place          # piece of the rate, and offset of the mid
     double* rate
     const int64_t* offsets  # of the mid, by stretch and side; NULL for none
 
@@ -147,12 +147,12 @@ cdef inline void rest_of(
     const int64_t[::1] mid2,
     Intensity intensity,
     const int64_t* piece,
-    Known* known,
+    LastRates* rates,
     Spent* spent,
     bint predicts,
     bint single,
 ) noexcept nogil:
-    """Add what ``rest`` returns; where *single*, a bin is one distance."""
+    """Add the sums that ``rest`` returns; if *single*, a bin is one distance."""
     cdef const int64_t* life = &lives[0, 0]
     cdef const int64_t* us = &cuts[0]
     cdef const int64_t* bid_ask = &mid2[0]
@@ -161,7 +161,7 @@ cdef inline void rest_of(
     cdef int planes = 2 if predicts else 1
     cdef double* row = spent.sums
     cdef double* sums
-    cdef uint8_t* met = spent.met
+    cdef uint8_t* used = spent.used
     cdef double seconds
     cdef bint alone
     cdef int few
@@ -172,14 +172,14 @@ cdef inline void rest_of(
             begun -= 1
         if begun + 2 < cells:
             begun += (us[begun + 1] <= from_us) + (us[begun + 2] <= from_us)
-        while begun + 1 < cells and us[begun + 1] <= from_us:  # few, and none where two orders arrive together
+        while begun + 1 < cells and us[begun + 1] <= from_us:  # few iterations, none if two orders arrive together
             begun += 1
         at = max(begun, 0)
         if until > from_us and at < cells and us[at] < until:
             side, origin = life[2], 2 * life[2] * life[3] + spent.first
             from_us = max(from_us, us[at])
             if not predicts and single and begins <= us[at] and until <= sure_us and at + FEW < cells:
-                # All of it lies in one block. The first few stretches are added without a branch, where there are none.
+                # It is in one block. The first few stretches are added without a branch; those after its end add 0.
                 few = 0
                 while few < FEW or from_us < until:
                     to_us = min(us[at + 1], until)
@@ -201,7 +201,7 @@ cdef inline void rest_of(
                     place = side * bid_ask[at] - origin
                     alone = single and 0 <= place <= last_bin
                     if alone:
-                        met[place] = True
+                        used[place] = True
                     else:
                         place = shared_bin(spent, place)
                     seconds = 1e-6 * <double> (to_us - from_us)
@@ -210,61 +210,61 @@ cdef inline void rest_of(
                     if predicts and piece[at] >= 0:
                         slot = 2 * place + (side > 0) if alone else -1
                         half = side * bid_ask[at] - origin + spent.first
-                        offset = known.offsets[2 * at + (side < 0)] if known.offsets is not NULL else 0
-                        sums[1] += seconds * rate_of(intensity, known, slot, piece[at], side, 4 * half - offset, offset)
+                        offset = rates.offsets[2 * at + (side < 0)] if rates.offsets is not NULL else 0
+                        sums[1] += seconds * rate_of(intensity, rates, slot, piece[at], side, 4 * half - offset, offset)
                 from_us = to_us
                 at += 1
         life += 7
 
 
 cdef inline void add_rest(Spent* spent, double* row, bint valid, int64_t place, int64_t us) noexcept nogil:
-    """Add the time that an order rested, to a block's bins of one distance each, *place* half ticks from the first."""
+    """Add the time of an order at rest to a block's bins of one distance each, *place* half ticks from the first."""
     cdef bint rested = valid & (us > 0)
     if <uint64_t> place >= <uint64_t> spent.count:
         place = shared_bin(spent, place) if rested else 0
         rested = False
-    spent.met[place] |= rested
+    spent.used[place] |= rested
     row[place] += 1e-6 * <double> (us if valid else 0)
 
 
 cdef int64_t shared_bin(Spent* spent, int64_t place) noexcept nogil:
-    """Return the bin of a distance that others share, *place* half ticks from the first, and note the distance."""
+    """Return the shared bin of a distance, *place* half ticks from the first, and extend the range of distances."""
     spent.least, spent.most = min(spent.least, place + spent.first), max(spent.most, place + spent.first)
     return 0 if place < 0 else min(place / spent.width, spent.count - 1)
 
 
 cdef inline double rate_of(
-    Intensity intensity, Known* known, int64_t slot, int64_t piece, int64_t side, int64_t eighths, int64_t offset
+    Intensity intensity, LastRates* rates, int64_t slot, int64_t piece, int64_t side, int64_t eighths, int64_t offset
 ) noexcept nogil:
-    """Return the fills per second that a *piece* predicts; one with a *slot*, 0 or more, is found once a piece."""
+    """Return the fills per second predicted by a *piece*; with a *slot* of 0 or more the last rate is reused."""
     cdef int64_t place = piece + (offset << 24)
     if slot < 0:
         return intensity.rate(piece, side, 0.125 * <double> eighths)
-    if known.place[slot] != place:
-        known.place[slot] = place
-        known.rate[slot] = intensity.rate(piece, side, 0.125 * <double> eighths)
-    return known.rate[slot]
+    if rates.place[slot] != place:
+        rates.place[slot] = place
+        rates.rate[slot] = intensity.rate(piece, side, 0.125 * <double> eighths)
+    return rates.rate[slot]
 
 
 def waits(
     const int64_t[:, ::1] lives, const int64_t[:, ::1] fills, first_id: int, int64_t last_us
 ) -> tuple[int, int, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the lots of all orders, how many have a fill smaller than themselves, and how long they took, in µs.
+    """Return the lots of all orders, the number of orders with a partial fill, and four arrays of times in µs.
 
-    From rest to end, of orders that rested and ended; from sending to arriving, of those that arrived; from rest and
-    from sending to the first fill, of those that had one. *lives* are as ``read_lives`` returns them, of orders from
+    From rest to end, of orders that rested and ended; from sending to arrival, of those that arrived; from rest and
+    from sending to the first fill, of those with a fill. *lives* are as ``read_lives`` returns them, of orders from
     *first_id* on.
     """
     cdef int64_t orders = lives.shape[0], first = first_id, i, row, ended = 0, arrived = 0, hit = 0, partial = 0
     cdef wide lots = 0
-    lived, took = np.empty(orders, np.int64), np.empty(orders, np.int64)
+    lifetimes, latencies = np.empty(orders, np.int64), np.empty(orders, np.int64)
     from_rest, from_sending = np.empty(fills.shape[0], np.int64), np.empty(fills.shape[0], np.int64)
-    cdef int64_t[::1] living = lived, taking = took, resting = from_rest, waiting = from_sending
-    cdef uint8_t[::1] met = np.zeros(orders, np.uint8), parted = np.zeros(orders, np.uint8)
+    cdef int64_t[::1] lifetime = lifetimes, latency = latencies, resting = from_rest, waiting = from_sending
+    cdef uint8_t[::1] has_fill = np.zeros(orders, np.uint8), is_partial = np.zeros(orders, np.uint8)
     with nogil:
-        for i in range(orders):  # each is written, and counts where it is one
+        for i in range(orders):  # written unconditionally; a counter advances only if valid (no branch)
             prefetch(&lives[i, 0] + FETCHED)
-            living[ended], taking[arrived] = lives[i, 5] - lives[i, 1], lives[i, 1] - lives[i, 0]
+            lifetime[ended], latency[arrived] = lives[i, 5] - lives[i, 1], lives[i, 1] - lives[i, 0]
             ended += (lives[i, 5] >= 0) & (lives[i, 6] == 0)
             arrived += (lives[i, 5] >= 0) | (lives[i, 1] <= last_us)
             lots += lives[i, 4]
@@ -272,19 +272,19 @@ def waits(
             row = fills[i, 1] - first
             if not 0 <= row < orders:
                 continue
-            if fills[i, 4] < lives[row, 4] and not parted[row]:
-                parted[row] = True
+            if fills[i, 4] < lives[row, 4] and not is_partial[row]:
+                is_partial[row] = True
                 partial += 1
-            if not met[row]:
-                met[row] = True
+            if not has_fill[row]:
+                has_fill[row] = True
                 resting[hit], waiting[hit] = fills[i, 0] - lives[row, 1], fills[i, 0] - lives[row, 0]
                 hit += 1
     whole = (int(<int64_t> (lots >> 32)) << 32) + int(<int64_t> (lots & 0xFFFFFFFF))
-    return whole, int(partial), lived[:ended], took[:arrived], from_rest[:hit], from_sending[:hit]
+    return whole, int(partial), lifetimes[:ended], latencies[:arrived], from_rest[:hit], from_sending[:hit]
 
 
 def rested(const int64_t[:, ::1] lives, int64_t last_us) -> NDArray[np.bool_]:
-    """Return of each order whether it came to rest: it arrived by the end of the data, and was not rejected."""
+    """Return for each order whether it rested: it arrived by the end of the data, and was not rejected."""
     found = np.empty(lives.shape[0], np.bool_)
     cdef uint8_t[::1] rests = found.view(np.uint8)
     cdef int64_t i
@@ -295,7 +295,7 @@ def rested(const int64_t[:, ::1] lives, int64_t last_us) -> NDArray[np.bool_]:
 
 
 def any_rested(const int64_t[:, ::1] lives, int64_t last_us) -> bool:
-    """Return whether one of the orders came to rest."""
+    """Return whether any order rested."""
     cdef int64_t i
     for i in range(lives.shape[0]):
         if _rests(&lives[i, 0], last_us):
@@ -310,9 +310,9 @@ cdef inline bint _rests(const int64_t* life, int64_t last_us) noexcept nogil:
 def cut_at(
     const int64_t[:, ::1] mids, const int64_t[::1] instants
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the instants of *mids* and the rising *instants* after the first of them, and bid + ask from each on.
+    """Return the instants of *mids* merged with ascending *instants* after its first row, and bid + ask from each on.
 
-    One at the same instant as a row comes after it.
+    An instant equal to that of a row comes after it.
     """
     cdef int64_t rows = mids.shape[0], more = instants.shape[0], i, at = 0, place = 0
     us, mid2 = np.empty(rows + more, np.int64), np.empty(rows + more, np.int64)
@@ -339,11 +339,11 @@ def count_fills(
     blocks: tuple[int, int],
     bins: tuple[int, int, int],
 ) -> NDArray[np.float64]:
-    """Return how many fills with a mid there were by block and by distance before, float64[blocks, bins].
+    """Return the number of fills with a mid by block and by distance, float64[blocks, bins].
 
-    The distance is that of the order from the mid until its fill, also if the book moved onto it. Before the first row
-    of *mids* that counts, and where no book was valid until then, the fill's own mid does. *blocks* and *bins* are as
-    ``rest`` takes them; the outermost blocks hold what is earlier or later, too.
+    The distance is that of the order from the mid just before its fill, also if the book moved to its price. The first
+    row of *mids* is used for earlier fills, and the fill's own mid if that row has no valid book. *blocks* and *bins*
+    are as for ``rest``; the outermost blocks include all earlier or later fills.
     """
     cdef int64_t length = block_us, first_block = blocks[0], last_block = blocks[1] - 1
     cdef int64_t first = bins[0], width = bins[1], last = bins[2] - 1, i, at, before
@@ -372,14 +372,14 @@ def outside(
     const double[:, ::1] ranges,
     int64_t last_us,
 ) -> tuple[float, float]:
-    """Return the order-seconds that had a range, and those of them in which the order stood outside it.
+    """Return the order-seconds with a range of distances, and those at distances outside it.
 
     Args:
         lives: As ``read_lives`` returns them.
-        cuts: Instants at which something changes; each stretch lasts until the next, the last one until *last_us*.
-        mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
+        cuts: Starts of stretches; each lasts until the next one, the last one until *last_us*.
+        mid2: Bid + ask of each stretch, in ticks; 0 without a valid book.
         offsets: As for ``rest``.
-        ranges: The nearest and the farthest distance of each stretch, in ticks; NaN where there is none.
+        ranges: Minimum and maximum distance of each stretch, in ticks; NaN for none.
         last_us: End of the data.
     """
     cdef int64_t i, at, until, begun = -1
@@ -403,13 +403,13 @@ def outside(
 
 
 cdef inline int64_t _end(const int64_t[:, ::1] lives, int64_t i, int64_t last_us) noexcept nogil:
-    """Return when an order stopped resting; before its arrival for one that never rested."""
+    """Return the instant at which an order stopped resting; before its arrival if it never rested."""
     if lives[i, 6]:
         return -1
     return last_us if lives[i, 5] < 0 else lives[i, 5]
 
 
 cdef inline double _seconds(const int64_t[::1] cuts, int64_t at, int64_t begin_us, int64_t end_us) noexcept nogil:
-    """Return the seconds of an order's life, from *begin_us* to *end_us*, that lie after cut *at* and before the next."""
+    """Return the seconds from *begin_us* to *end_us* that are after cut *at* and before the next."""
     cdef int64_t until = min(end_us, cuts[at + 1]) if at + 1 < cuts.shape[0] else end_us
     return 1e-6 * <double> (until - max(begin_us, cuts[at]))

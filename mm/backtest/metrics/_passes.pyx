@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""One pass each over fills, marks or draws, where numpy would take many: what the summary of a run adds up."""
+"""Single-pass kernels over fills, marks or draws for the summary of a run; numpy would need many passes."""
 
 from libc.math cimport INFINITY, copysign, cos, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -11,28 +11,28 @@ import numpy as np
 
 cdef enum:
     BUCKETS = 1 << 12
-    FINE_BITS = 6  # of a time behind its first one, that choose its bucket
+    FINE_BITS = 6  # bits of a time after its leading one that select its bucket
     FRACTION_BITS = 52  # of a double
-    NO_BUCKET = (1023 << FINE_BITS) - 1  # the first bits of a 1, less one
+    NO_BUCKET = (1023 << FINE_BITS) - 1  # leading bits of 1.0, minus one
     HALVES = 2 * ((64 << FINE_BITS) + 2)
-    ABREAST = 4  # draws
+    ABREAST = 4  # draws that are computed together
 
 cdef int64_t LOW_HALF = 0xFFFFFFFF
 cdef double PI = 3.141592653589793
 
 
-# Groups of fills: all, by side, by change of the inventory, and from here on by distance.
+# Groups of fills: all, by side, by change of the inventory, and from BY_DISTANCE on by distance.
 cdef enum:
     BY_DISTANCE = 5
     EARNED_US = -1
 
-EARNED = EARNED_US  # type: int  # in place of a horizon: what a fill earned against the mid that it met
+EARNED = EARNED_US  # type: int  # instead of a horizon: half-spread captured relative to the mid at the fill
 
 
 def mid2_at(const int64_t[:, ::1] mids, const int64_t[:] us) -> NDArray[np.int64]:
     """Return the ``mid2_ticks`` of *mids* (a row for each change) in force at each instant; 0 before the first row.
 
-    Each is looked for from the place of the one before it: *us* should rise, or nearly.
+    Each search begins at the previous result: *us* should be ascending, or nearly so.
     """
     found = np.zeros(us.shape[0], np.int64)
     cdef int64_t[::1] mid2 = found
@@ -48,19 +48,19 @@ def mid2_at(const int64_t[:, ::1] mids, const int64_t[:] us) -> NDArray[np.int64
 def moves_after(
     const int64_t[:, ::1] fills, const int64_t[:, ::1] mids, horizon_us: int, last_us: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return how far bid + ask went in *horizon_us* after each fill, 0 where that is not known, and where it is.
+    """Return the change of bid + ask over *horizon_us* after each fill, 0 if unknown, and whether it is known.
 
-    It is not known where the data end first, at *last_us*, or the book is not valid at either instant.
+    It is unknown if the data end first, at *last_us*, or the book is not valid at either instant.
     """
     moved, known = np.zeros(fills.shape[0], np.int64), np.zeros(fills.shape[0], np.bool_)
-    cdef int64_t[::1] moving = moved
-    cdef uint8_t[::1] knowing = known.view(np.uint8)
+    cdef int64_t[::1] move = moved
+    cdef uint8_t[::1] is_known = known.view(np.uint8)
     cdef int64_t i, horizon = horizon_us, last = last_us
     cdef int32_t[::1] room = np.empty(mids.shape[0] + 1, np.int32)
     cdef TimeIndex index = index_of(&mids[0, 0], 2, mids.shape[0], fills.shape[0], &room[0])
     with nogil:
         for i in range(fills.shape[0]):
-            knowing[i] = _moved(&fills[i, 0], &index, horizon, last, &moving[i])
+            is_known[i] = _moved(&fills[i, 0], &index, horizon, last, &move[i])
     return moved, known
 
 
@@ -72,23 +72,23 @@ def group_sums(
     block_us: int,
     last_us: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return sums over the fills whose move is known, by horizon and by group, in one pass.
+    """Return sums over the fills with a known move, by horizon and by group, in one pass.
 
-    The groups: all, buys, sells, fills that add to the inventory or begin one, fills that unwind it, and for each of
-    *bands* those at this distance from the mid or farther, and nearer than the next one.
+    The groups: all, buys, sells, fills that add to the inventory or open one, fills that unwind it, and for each of
+    *bands* those at this distance from the mid or more, and less than the next one.
 
     Args:
         fills: The table of a journal.
         mids: Its path of the mid.
-        horizons_us: How long after a fill its move is read; ``EARNED`` for what it earned against its own mid.
-        bands: Rising distances, in half ticks.
+        horizons_us: Time from a fill to the end of its move; ``EARNED`` for the half-spread captured at the fill.
+        bands: Ascending distances, in half ticks.
         block_us: Length of a block; the first one is that of the earliest fill.
         last_us: End of the data.
 
     Returns:
-        Fills, int64[horizons, groups]; and float64[5, horizons, groups]: lots; lots times half ticks our way; lots
-        times the half ticks earned against the mid; blocks with a fill; and, added over the blocks, the squares of lots
-        times half ticks less those of as many lots at the mean. Sums of whole numbers are exact below 2^53.
+        Fills, int64[horizons, groups]; and float64[5, horizons, groups]: lots; lots times half ticks in our favour;
+        lots times the half ticks captured relative to the mid; blocks with a fill; and the sum over blocks of the
+        squared deviation of lots times half ticks from lots times the mean. Whole sums are exact below 2^53.
     """
     cdef int64_t count = horizons_us.shape[0], cells = 4 * (bands.shape[0] + 1), length = block_us, last = last_us
     cdef int64_t i, j, cell, earned, half, first = 0, blocks = 0, begun = -1, begun_us = 0
@@ -103,9 +103,9 @@ def group_sums(
     counts, sums = np.zeros(shape, np.int64), np.zeros((5, *shape))
     cdef int64_t[:, ::1] all_counts = counts
     cdef double[:, :, ::1] totals = sums
-    cdef double[:, :, :, ::1] by_block = np.zeros((blocks, 2, *shape))  # lots, and lots times half ticks our way
-    # Of one block, by side, change and distance, a fill is added once: fills, lots, and lots times what they earned.
-    # A horizon has lots times half ticks our way, and, below 0, the fills whose move is not known.
+    cdef double[:, :, :, ::1] by_block = np.zeros((blocks, 2, *shape))  # lots, and lots times half ticks in our favour
+    # Sums of one block by side, change and distance, added once per fill: fills, lots, lots times half ticks earned.
+    # By horizon: lots times half ticks in our favour, and the negative sums of the fills with an unknown move.
     cdef double[:, ::1] taken = np.zeros((cells, 3))
     cdef double[:, :, ::1] later = np.zeros((count, cells, 4))
     cdef int32_t[::1] room = np.empty(mids.shape[0] + 1, np.int32)
@@ -151,7 +151,7 @@ cdef void _close_block(
     double[:, :, ::1] totals,
     double[:, :, ::1] block,
 ) noexcept nogil:
-    """Add the sums of a *block* by side, change and distance to those of the groups, and set them to 0."""
+    """Add the sums of a *block* by side, change and distance to those of the groups, and reset them to 0."""
     cdef int64_t j, cell, place, group
     cdef double fills, lots, earned
     for cell in range(taken.shape[0]):
@@ -179,7 +179,7 @@ cdef void _close_block(
 
 
 cdef void _add_squares(double[:, :, ::1] block, double[:, :, ::1] totals) noexcept nogil:
-    """Count a *block* in the groups that have a fill in it, and add its squares around the means of all groups."""
+    """Count a *block* in the groups with a fill in it, and add its squared deviations from the means of the groups."""
     cdef int64_t j, group
     cdef double away
     for j in range(block.shape[1]):
@@ -192,7 +192,7 @@ cdef void _add_squares(double[:, :, ::1] block, double[:, :, ::1] totals) noexce
 cdef inline bint _moved(
     const int64_t* fill, const TimeIndex* mids, int64_t horizon_us, int64_t last_us, int64_t* half
 ) noexcept nogil:
-    """Note how far bid + ask went after a fill, and return whether that is known."""
+    """Store the change of bid + ask after a fill, and return whether it is known."""
     cdef int64_t later_us = fill[0] + horizon_us, at
     if fill[7] <= 0:
         return False
@@ -209,12 +209,12 @@ cdef inline bint _moved(
 
 
 def first_in_first_out(const int64_t[:, :] fills) -> NDArray[np.int64]:
-    """Return lots bought and sold again, first in, first out, int64[3, pairs]: row that bought, row that sold, lots."""
+    """Return buys and sells matched first in, first out, int64[3, pairs]: row of the buy, row of the sell, lots."""
     pairs = np.empty((3, fills.shape[0]), np.int64)
     cdef int64_t[:, ::1] found = pairs, side = np.empty((2, fills.shape[0] + 1), np.int64)  # rows of buys and of sells
     cdef int64_t i, lots, buy = 0, sell = 0, buys = 0, sells = 0, bought = 0, sold = 0, count = 0
     with nogil:
-        for i in range(fills.shape[0]):  # each is written to both, and counts where it belongs
+        for i in range(fills.shape[0]):  # written to both; a counter advances only for its side (no branch)
             side[0, buys] = side[1, sells] = i
             buys += (fills[i, 2] > 0) & (fills[i, 4] != 0)
             sells += (fills[i, 2] < 0) & (fills[i, 4] != 0)
@@ -238,14 +238,14 @@ def first_in_first_out(const int64_t[:, :] fills) -> NDArray[np.int64]:
 
 
 def on_grid(const int64_t[:] us, const int64_t[:] values, step_us: int) -> NDArray[np.float64]:
-    """Return *values* as they stood every *step_us* from the first instant to the last; there must be one."""
+    """Return *values* sampled every *step_us* from the first instant to the last; at least one is required."""
     cdef int64_t step = step_us, first = us[0], rows = us.shape[0], at, i
     cdef int64_t cells = (us[rows - 1] - first) // step + 1, grid_us = first, next_us, here
     grid = np.empty(cells + 1)
     cdef double[::1] found = grid
     i = 0
     with nogil:
-        for at in range(rows):  # each is written, and counts where a point of the grid comes before the next one
+        for at in range(rows):  # always written; the index advances only if a grid point is before the next row
             next_us = us[at + 1] if at + 1 < rows else us[at] + 1
             found[i] = <double> values[at]
             here = grid_us < next_us
@@ -259,7 +259,7 @@ def on_grid(const int64_t[:] us, const int64_t[:] values, step_us: int) -> NDArr
 
 
 def lagged(const double[::1] values, int64_t lag) -> float:
-    """Return the sum of the products of *values* with those *lag* rows later, of which there are some."""
+    """Return the sum of the products of *values* with those *lag* rows later; *lag* is below the number of values."""
     cdef double[4] sums = [0.0, 0.0, 0.0, 0.0]
     cdef const double* later = &values[lag]
     cdef int64_t i = 0, j, rows = values.shape[0] - lag
@@ -276,18 +276,18 @@ def lagged(const double[::1] values, int64_t lag) -> float:
 def half_lag(const int64_t[:] us, const int64_t[:] values, step_us: int, most: int) -> int:
     """Return the first lag, in steps, at which the autocovariance of ``on_grid`` is below half of that at lag 0.
 
-    It is summed from the changes on the grid: the second difference of the autocovariance of whole numbers is that of
-    their changes, so few changes take far less than a transform, and nothing is rounded until the comparison.
+    It is computed from the changes on the grid: the second difference of the autocovariance is minus the
+    autocovariance of the changes. For few changes this is much faster than a transform, and whole sums are exact.
 
     Args:
-        us: Rising instants, at least one.
-        values: What is read from each of them on.
+        us: Ascending instants, at least one.
+        values: Values from each of them on.
         step_us: Width of the grid.
-        most: The most changes on the grid that are worth it.
+        most: Maximum number of changes on the grid.
 
     Returns:
-        The lag; 0 where the value never changes on the grid, and -1 where there are too many changes, or the sums
-        could exceed 64 bits.
+        The lag; 0 if the value never changes on the grid, and -1 if there are too many changes, or the sums could
+        exceed 64 bits.
     """
     cdef int64_t step = step_us, rows = us.shape[0], cells = (us[rows - 1] - us[0]) // step + 1, room = most
     cdef int64_t runs = 1, at, cell, i, j, held = 0, largest = 0, sum = 0, twice, lag, front = 0, back
@@ -302,7 +302,7 @@ def half_lag(const int64_t[:] us, const int64_t[:] values, step_us: int, most: i
             cell = (us[at] - us[0] + step - 1) // step
             if cell >= cells:
                 break
-            if begins[runs - 1] == cell:  # the run before did not last until a point of the grid
+            if begins[runs - 1] == cell:  # the previous run contains no point of the grid
                 runs -= 1
             if runs and levels[runs - 1] == held:
                 continue
@@ -312,7 +312,7 @@ def half_lag(const int64_t[:] us, const int64_t[:] values, step_us: int, most: i
             begins[runs], levels[runs] = cell, held
             runs += 1
         held = levels[0]
-        for i in range(runs):  # from 0, which is what lies before and behind them
+        for i in range(runs):  # relative to the first level, so that they are 0 before the first and after the last run
             levels[i] -= held
             largest = max(largest, levels[i] if levels[i] > 0 else -levels[i])
     if runs == 1:
@@ -351,16 +351,16 @@ def half_lag(const int64_t[:] us, const int64_t[:] values, step_us: int, most: i
 def spread(
     const int64_t[::1] times, const int64_t[::1] edges, const int64_t[::1] ranks
 ) -> tuple[int, int, int, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the least and the greatest of *times*, at least one, their sum, and counts between *edges*.
+    """Return minimum and maximum of *times*, at least one, their sum, counts between *edges*, and a subset by rank.
 
-    Counts are of times at most each of the rising edges and above the one before; the last: above all. Each edge is
-    twice the one before, or more, and none is below 0; a time may be, where clocks disagree. Behind them, as of
-    ``around``: some of the times, those of the rising *ranks* in order of size among them, and where these rank now.
+    Counts are of times up to each of the ascending edges and above the previous one; the last: above all. Each edge is
+    at least twice the previous one, and none is negative; a time may be, if clocks disagree. The subset is as for
+    ``around``: some of the times, including those of the ascending *ranks* in order of size, and their ranks in it.
     """
     cdef int64_t i = 0, at, n = times.shape[0], time = times[0], least = time, most = time, low = 0, high = 0
     cdef int64_t bucket, before = 0, kept = 0, left_out = 0
-    cdef int64_t[::1] edge_of = np.full(HALVES // 2, np.iinfo(np.int64).max)  # the one edge of a bucket
-    cdef uint32_t[:, ::1] count = np.zeros((2, HALVES), np.uint32)  # in turns: equal times do not wait for each other
+    cdef int64_t[::1] edge_of = np.full(HALVES // 2, np.iinfo(np.int64).max)  # edge in a bucket, at most one
+    cdef uint32_t[:, ::1] count = np.zeros((2, HALVES), np.uint32)  # in turn: no waits for equal times
     cdef uint8_t[::1] wanted = np.zeros(HALVES, np.uint8)
     cdef uint16_t[::1] half = np.empty(n, np.uint16)  # of each time
     counts, places = np.zeros(edges.shape[0] + 1, np.int64), np.zeros(ranks.shape[0], np.int64)
@@ -398,17 +398,17 @@ def spread(
                 kept += count[0, bucket]
             place[i] = ranks[i] - left_out
     found = np.empty(kept + 1, np.int64)
-    cdef int64_t[::1] some = found
+    cdef int64_t[::1] kept_times = found
     at = 0
     with nogil:
-        for i in range(n):  # each is written, and counts where it is wanted
-            some[at] = times[i]
+        for i in range(n):  # written unconditionally; the index advances only if it is wanted
+            kept_times[at] = times[i]
             at += wanted[half[i]]
     return least, most, (int(high) << 32) + int(low), counts, found[:kept], places
 
 
 cdef inline int64_t bucket_of(int64_t time) noexcept nogil:
-    """Return the bucket of a time: the first bits of it as a double, which rise with it; 0 for 0 and below."""
+    """Return the bucket of a time: its leading bits as a double, which increase with it; 0 for 0 and below."""
     cdef double value = <double> max(time, 0)
     cdef uint64_t bits
     memcpy(&bits, &value, sizeof(bits))
@@ -416,7 +416,7 @@ cdef inline int64_t bucket_of(int64_t time) noexcept nogil:
 
 
 cdef inline int64_t half_of(int64_t time, const int64_t* edge_of) noexcept nogil:
-    """Return twice the bucket of a time, and one more where it is above the edge in it."""
+    """Return twice the bucket of a time, plus one if it is above the edge in it."""
     cdef int64_t bucket = bucket_of(time)
     return 2 * bucket + (time > edge_of[bucket])
 
@@ -424,9 +424,9 @@ cdef inline int64_t half_of(int64_t time, const int64_t* edge_of) noexcept nogil
 def around(
     const double[::1] values, const int64_t[::1] ranks
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return some of the *values*, those of the rising *ranks* in order of size among them, and where these rank now.
+    """Return a subset of *values* including those of the ascending *ranks* in order of size, and their ranks in it.
 
-    Values are counted by their first bits, within least and greatest; those that share them with a wanted one are kept.
+    Values are counted by their leading bits, from minimum to maximum; those that share them with a wanted one are kept.
     """
     cdef uint32_t count[BUCKETS]
     cdef uint8_t wanted[BUCKETS]
@@ -455,18 +455,18 @@ def around(
                 kept += count[bucket]
             place[i] = ranks[i] - left_out
     found = np.empty(kept)
-    cdef double[::1] some = found
+    cdef double[::1] kept_values = found
     kept = 0
     with nogil:
         for i in range(n):
             if wanted[(ordered(values[i]) - least) >> shift]:
-                some[kept] = values[i]
+                kept_values[kept] = values[i]
                 kept += 1
     return found, places
 
 
 def whole_sum(const int64_t[:] values) -> int:
-    """Return the sum of whole numbers, also where 64 bits do not hold it."""
+    """Return the sum of whole numbers, also if it exceeds 64 bits."""
     cdef int64_t i, low = 0, high = 0
     with nogil:
         for i in range(values.shape[0]):
@@ -476,7 +476,7 @@ def whole_sum(const int64_t[:] values) -> int:
 
 
 cdef inline uint64_t ordered(double value) noexcept nogil:
-    """Return the bits of a number so that they are in the order of numbers; both zeros are one."""
+    """Return the bits of a number as an integer of the same order; both zeros give the same."""
     cdef uint64_t bits
     value += 0.0
     memcpy(&bits, &value, sizeof(bits))
@@ -494,12 +494,12 @@ def draw_ratios(
     """Return the ratio of each draw and its standard error, from the influence of its blocks; 0 without variation.
 
     Args:
-        first: The first period of each block of each draw; the last block of a draw has a length of its own.
+        first: First period of each block of each draw; the last block of a draw has a different length.
         sums: Sums of a block's values and of their squares, by its first period.
-        last_sums: The same of a last block.
+        last_sums: The same for last blocks.
         block: Length of a block, in periods.
-        last_block: That of a last one.
-        centre: What is added to the mean of a draw.
+        last_block: Length of a last block, in periods.
+        centre: Constant added to the mean of a draw.
     """
     cdef int64_t draws = first.shape[0], last = first.shape[1] - 1, i, j, many
     cdef int d
@@ -511,7 +511,7 @@ def draw_ratios(
     cdef double[::1] all_ratios = ratios, error = errors
     with nogil:
         i = 0
-        while i < draws:  # several abreast: each sum waits for its last one
+        while i < draws:  # several draws together, as the additions to one sum depend on each other
             many = min(<int64_t> ABREAST, draws - i)
             for d in range(many):
                 pair = &last_sums[first[i + d, last], 0]
@@ -530,7 +530,7 @@ def draw_ratios(
                 else:
                     deviation = sqrt(variance)
                     ratio = (centre + mean) / deviation
-                    # (Σ − n·mean)/deviation − ratio/2·((Σ² − 2·mean·Σ + n·mean²)/variance − n), by what it multiplies
+                    # (Σ − n·mean)/deviation − ratio/2·((Σ² − 2·mean·Σ + n·mean²)/variance − n), by factor
                     per_value[d], per_square[d] = 1 / deviation + ratio * mean / variance, -0.5 * ratio / variance
                     per_period[d] = -mean / deviation - 0.5 * ratio * (mean * mean / variance - 1)
                     all_ratios[i + d] = ratio
@@ -554,11 +554,11 @@ def half_sharpes(
 ) -> NDArray[np.float64]:
     """Return the Sharpe ratio of each trial (columns) over the blocks of each half (rows).
 
-    Without variation it is 0 where the mean is, else infinite.
+    Without variation it is 0 if the mean is 0, else infinite.
 
     Args:
-        means: Of each block and trial.
-        squares: Sums of the squares of the values less their mean, likewise.
+        means: Mean by block and trial.
+        squares: Sum of squared deviations from that mean, by block and trial.
         halves: The blocks of each half.
         length: Values in a block.
     """
@@ -604,9 +604,9 @@ def missed(const double[:, ::1] chosen, const double[:, ::1] other) -> NDArray[n
             for trial in range(trials):
                 if chosen[i, trial] != most:
                     continue
-                if best == 0 or other[i, trial] != ranked:  # equal ones share their rank
+                if best == 0 or other[i, trial] != ranked:  # equal values share a rank
                     ranked = other[i, trial]
-                    twice = 0  # the rank is half of one more
+                    twice = 0  # twice the rank, minus one
                     for each in range(trials):
                         twice += (other[i, each] < ranked) + (other[i, each] <= ranked)
                 best += 1
@@ -616,10 +616,10 @@ def missed(const double[:, ::1] chosen, const double[:, ::1] other) -> NDArray[n
 
 
 def add_spectra(const double[:, :, ::1] each, double[:, ::1] spectrum) -> None:
-    """Add to *spectrum* what stretches of values have in common with themselves and with the one after each.
+    """Add to *spectrum* the cross spectra of each stretch of values with itself and with the next stretch.
 
-    Rows of *each* are their transforms, of stretches half as long as what was transformed: the later one's, moved by
-    as many values as they have, changes its sign at each second frequency. The last axis is of real and imaginary part.
+    Rows of *each* are transforms of stretches zero-padded to twice their length. Shifting the next stretch by its
+    length changes the sign at every second frequency. The last axis is real and imaginary part.
     """
     cdef int64_t i, k
     cdef double real, imaginary
@@ -640,9 +640,9 @@ def slow_variance(
     """Return the variance of the sum of each column of *values*, float64[columns], from its slowest cosines.
 
     Args:
-        values: One a block, in order of time; blocks that are not *used* are passed over, as if they did not exist.
+        values: One per block and column, in chronological order; blocks that are not *used* are skipped.
         used: Whether a block counts in a column.
-        degrees: How many cosines each column has; the variance is 0 where there is none.
+        degrees: Number of cosines of each column; the variance is 0 without any.
     """
     cdef int64_t i, j, wave, at, last, known = 0, blocks = values.shape[0], columns = values.shape[1]
     cdef int64_t most = max(degrees) if columns else 0
@@ -654,7 +654,7 @@ def slow_variance(
             last = 0
             for i in range(blocks):
                 last += used[i, j] != 0
-            if last != known:  # most columns have as many
+            if last != known:  # most columns have the same number
                 known = last
                 for i in range(last):
                     waves[i] = cos(PI * (<double> i + 0.5) / <double> last)

@@ -1,4 +1,4 @@
-"""What fills were worth later: half-spreads earned, and how far the mid went against them."""
+"""Markouts of fills: captured half-spreads, and adverse selection by horizon and group."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Column = NDArray[np.int64]
     Floats = NDArray[np.float64]
-    Moved = tuple[Column, NDArray[np.bool_]]  # of each fill: how far bid + ask went after it, and whether that is known
+    Moved = tuple[Column, NDArray[np.bool_]]  # by fill: change of bid + ask after it, and whether that is known
 
 HORIZONS_S = (1, 5, 30, 60)
 BANDS_TICKS = (0, 1, 2, 3, 5, 8, 13, 21, 55, 144)
@@ -34,9 +34,9 @@ class Mean:
     """A quantity-weighted mean over fills, in quote asset per unit of the base asset.
 
     Attributes:
-        value: The mean; None without a fill to take.
-        error: Its standard error, fills of the same five minutes counting as one draw; None under two such blocks.
-        left_out: How many fills could not be taken.
+        value: The mean; None without a usable fill.
+        error: Its standard error, with fills of the same five minutes as one draw; None with fewer than two blocks.
+        left_out: Number of fills left out.
     """
 
     value: float | None
@@ -49,11 +49,11 @@ class GroupMeans:
     """Quantity-weighted means over groups of fills, in quote asset per unit of the base asset.
 
     Attributes:
-        fills: How many fills there are, taken or not.
-        count: How many of each group were taken.
-        value: The mean of each group; NaN without a fill.
-        error: Its standard error; NaN under two blocks.
-        left: The mean of what was measured and what the fill had earned against the mid.
+        fills: Number of all fills, used or not.
+        count: Number of fills used, by group.
+        value: Mean by group; NaN without a fill.
+        error: Its standard error; NaN with fewer than two blocks.
+        left: Mean of the measured move plus the half-spread captured relative to the mid at the fill.
     """
 
     fills: int
@@ -63,7 +63,7 @@ class GroupMeans:
     left: "Floats"
 
     def mean(self) -> Mean:
-        """Return the mean of all fills, which are the first group."""
+        """Return the mean over all fills, the first group."""
         value, error = (None if np.isnan(one[0]) else float(one[0]) for one in (self.value, self.error))
         return Mean(value, error, self.fills - int(self.count[0]))
 
@@ -73,11 +73,11 @@ def half_spreads(
 ) -> tuple[Mean, dict[int, GroupMeans]]:
     """Return the effective half-spread, and the adverse selection of groups of fills at each horizon.
 
-    The effective half-spread is the mean of s·(m − p): what a fill earned against the mid of its instant. Adverse
-    selection is the mean of s·(m_h − m): how far the mid went our way that long after a fill; negative is adverse. A
-    fill is left out when the data end first, or the book is not valid at either instant. The groups are all fills,
-    buys, sells, fills that add to the inventory (or begin one), fills that unwind it, and the distances of
-    ``BANDS_TICKS`` from the mid, the far end not included.
+    The effective half-spread is the mean of s·(m − p): half-spread captured relative to the mid at the fill. Adverse
+    selection is the mean of s·(m_h − m): the move of the mid in our favour over the horizon; negative is adverse. A
+    fill is left out if the data end first, or the book is not valid at either instant. The groups are all fills,
+    buys, sells, fills that add to the inventory (or open one), fills that unwind it, and the distances of
+    ``BANDS_TICKS`` from the mid, excluding the far end.
     """
     after_us = [EARNED, *(h * US_PER_S for h in horizons_s)]
     earned, *after = _means(journal, after_us, instrument)
@@ -85,16 +85,16 @@ def half_spreads(
 
 
 def moves(journal: "Journal", horizon_s: float) -> "Moved":
-    """Return how far bid + ask went after each fill, 0 where that is not known, and of which fills it is."""
+    """Return the change of bid + ask over the horizon after each fill, 0 if unknown, and whether it is known."""
     moved: Moved = moves_after(journal.fills, journal.mids, round(horizon_s * US_PER_S), journal.counters["last_us"])
     return moved
 
 
 def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
-    """Return a row for each group and horizon of the adverse selection of :func:`half_spreads`, all fills aside.
+    """Return a row per group and horizon of the adverse selection of :func:`half_spreads`, except the group of all.
 
-    Each row is over the fills known at its horizon, weighted by quantity; errors take the fills of five minutes for one
-    draw; ``realised`` is what is left of the effective half-spread. A group without such a fill has no row.
+    Each row covers the fills known at its horizon, weighted by quantity; errors treat the fills of five minutes as one
+    draw; ``realised`` is the realised half-spread. A group without such a fill has no row.
     """
     return [
         {
@@ -114,7 +114,7 @@ def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
 
 
 def _means(journal: "Journal", after_us: Sequence[int], instrument: "Instrument") -> list[GroupMeans]:
-    """Return the means of side·half ticks that long after fills, of each group, weighted by their lots."""
+    """Return the means of side·half ticks over each horizon after fills, by group, weighted by lots."""
     fills, half_ticks, last_us = journal.fills, 2 * np.array(BANDS_TICKS, np.int64), journal.counters["last_us"]
     count, sums = group_sums(fills, journal.mids, np.array(after_us, np.int64), half_ticks, BLOCK_US, last_us)
     lots, moved, earned, used, squares = sums

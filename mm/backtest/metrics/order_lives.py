@@ -1,6 +1,4 @@
-"""The life of every order, how long orders rested at which distance from the mid, how often they filled, and how often
-an intensity predicts that they fill.
-"""
+"""Order lifetimes, and time at rest, fills and predicted fills of orders by distance from the mid and by hour."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,27 +43,27 @@ EDGES_S = (EDGES_US / US_PER_S).tolist()
 HOUR_BLOCKS = 3_600 * US_PER_S // BLOCK_US
 FOREVER_US = 1 << 62
 MOST_ROWS = 40
-COMMON = 0.99  # of the time at rest that rows of their own hold; the outermost two take the rest
-FINE = 100_000  # bins, of half a tick where they suffice
-LIKELY = (-1 << 11, 1 << 13)  # first distance in half ticks and number of bins of one that hold nearly every run
-NEAR = (-1 << 8, 1 << 10)  # the same of bins that hold most, and are cleared in an eighth of the time
-MOST_CELLS = 1 << 22  # of blocks and bins
+COMMON = 0.99  # share of the time at rest in separate rows; the outermost two rows include the remainder
+FINE = 100_000  # bins; each of half a tick if that many suffice
+LIKELY = (-1 << 11, 1 << 13)  # first distance and number of bins, in half ticks, that suffice for nearly every run
+NEAR = (-1 << 8, 1 << 10)  # the same for most runs; clearing these takes an eighth of the time
+MOST_CELLS = 1 << 22  # blocks times bins
 NO_RATIO = (None, None, None)
-MOST_OUTSIDE = 0.2  # of the order time: beyond, predicted fills are not compared with the observed ones
+MOST_OUTSIDE = 0.2  # share of the order time; above it predicted fills are not compared with the observed ones
 QUOTED = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 WIDTHS = (1, 2, 4, 10, 20)  # half ticks, times powers of ten
 
 
 @dataclass(frozen=True)
 class Lives:
-    """The orders that a journal saw being sent, one a row, in order of their ids, which have no holes.
+    """Orders sent during a journal, one per row, in order of their ids, which are consecutive.
 
     Attributes:
-        first_id: Id of the first one.
+        first_id: Id of the first order.
         table: int64[orders, 7]: the columns are sent_us, active_us, side, ticks, lots, end_us and whether it was
             rejected.
-        cancels: How many cancel requests there were.
-        counts: How many rows the orders have, by action and reject reason, int64[16, 64].
+        cancels: Number of cancel requests.
+        counts: Number of rows of the orders table, by action and reject reason, int64[16, 64].
         last_us: End of the data.
     """
 
@@ -80,13 +78,13 @@ class Lives:
 
     @property
     def sent_us(self) -> "Column":
-        """When each was sent."""
+        """Instant at which each order was sent."""
         column: Column = self.table[:, 0]
         return column
 
     @property
     def active_us(self) -> "Column":
-        """When it arrived, or will."""
+        """Instant of arrival, possibly after the end of the data."""
         column: Column = self.table[:, 1]
         return column
 
@@ -98,54 +96,54 @@ class Lives:
 
     @property
     def ticks(self) -> "Column":
-        """Its price."""
+        """Price in ticks."""
         column: Column = self.table[:, 3]
         return column
 
     @property
     def end_us(self) -> "Column":
-        """When it was cancelled, filled, expired or rejected; -1 while it is open."""
+        """Instant of cancellation, complete fill, expiry or rejection; -1 for an open order."""
         column: Column = self.table[:, 5]
         return column
 
     @property
     def rested(self) -> "NDArray[np.bool_]":
-        """Whether it came to rest: it arrived, and was not rejected."""
+        """Whether each order rested: it arrived and was not rejected."""
         return rested(self.table, self.last_us)
 
     @property
     def any_rested(self) -> bool:
-        """Whether one of them came to rest."""
+        """Whether any order rested."""
         return any_rested(self.table, self.last_us)
 
 
 def lives(journal: "Journal") -> Lives:
-    """Return the orders of a *journal* with the instants of their lives."""
+    """Return the orders sent during a *journal*, with the instants of their lifetimes."""
     return Lives(*sent_orders(journal), last_us=journal.counters["last_us"])
 
 
 def sent_orders(journal: "Journal") -> "tuple[int, Table, int, Table]":
-    """Return what `Lives` has of a *journal*, but for the end of the data: first id, table, cancels and counts."""
+    """Return the attributes of `Lives` for a *journal* except the end of the data: first id, table, cancels, counts."""
     return read_lives(journal.orders) if (log := journal.order_log()) is None else log.lives()
 
 
 def lots_and_times(found: Lives, fills: "Table") -> tuple[int, int, dict[str, Any]]:
-    """Return the lots of all orders, how many have a fill smaller than themselves, and how long they took and lived.
+    """Return the lots of all orders, the number of orders with a partial fill, and latencies and lifetimes.
 
-    Times are in s, each as ``spread_of``; None in it without such an order.
-    ``quote_lifetime_s`` is from resting to the end, of orders that rested and ended. ``order_to_ack_s`` is from
-    sending to arriving, of those that arrived. ``live_to_fill_s`` and ``order_to_fill_s`` end with an order's first
-    fill. ``hit_rate`` is the share of the orders sent that had a fill.
+    Times are in s, each a distribution as returned by ``spread_of``, with None for its statistics without such orders.
+    ``quote_lifetime_s`` is from rest to end, of orders that rested and ended. ``order_to_ack_s`` is from sending to
+    arrival, of orders that arrived. ``live_to_fill_s`` and ``order_to_fill_s`` are from rest and from sending to an
+    order's first fill. ``hit_rate`` is the share of the orders sent that had a fill.
     """
     lots, partial, *times = waits(found.table, fills, found.first_id, found.last_us)
-    lived, took, from_rest, from_sending = times
+    lifetimes, latencies, from_rest, from_sending = times
     return (
         lots,
         partial,
         {
             "hit_rate": len(from_rest) / len(found) if len(found) else None,
-            "quote_lifetime_s": spread_of(lived),
-            "order_to_ack_s": spread_of(took),
+            "quote_lifetime_s": spread_of(lifetimes),
+            "order_to_ack_s": spread_of(latencies),
             "live_to_fill_s": spread_of(from_rest),
             "order_to_fill_s": spread_of(from_sending),
         },
@@ -153,17 +151,17 @@ def lots_and_times(found: Lives, fills: "Table") -> tuple[int, int, dict[str, An
 
 
 def spread_of(times_us: "Column") -> dict[str, Any]:
-    """Return how *times_us*, 0 or more, are spread: number, mean, quantiles and largest, in s, and a histogram.
+    """Return the distribution of *times_us*, 0 or more: number, mean, quantiles and maximum in s, and a histogram.
 
     The histogram is a list of pairs: an upper edge in s, 1, 2 or 5 times a power of ten (the last one may be the
-    largest time instead), and how many times are at most that and above the edge before.
+    maximum instead), and the number of times up to that edge and above the previous one.
     """
     if len(times_us) == 0:
         return {"n": 0, **dict.fromkeys(("mean", *SHARES, "max")), "histogram": []}
     shares = list(SHARES.values())
     ranks = ranks_of(len(times_us), shares)
-    _, most, total, counts, some, places = spread(times_us, EDGES_US, np.array(ranks))
-    at = between((some, places.tolist()), ranks, len(times_us), shares)
+    _, most, total, counts, kept, places = spread(times_us, EDGES_US, np.array(ranks))
+    at = between((kept, places.tolist()), ranks, len(times_us), shares)
     most_s = most / US_PER_S
     return {
         "n": len(times_us),
@@ -183,24 +181,23 @@ def fill_rates(
 ) -> tuple[dict[str, Any], float | None]:
     """Return fills, time at rest and predicted fills, by distance from the mid and by hour; and all predicted fills.
 
-    ``fills_by_distance``: rows of equal width in ticks (the outermost two hold what is farther, too) with the mean
-    distance, order-seconds, fills (each at the distance at which its order stood until then), fills per second with
-    its 95 % interval, and with an intensity the fills it predicts, the ratio of both, its interval, and the place of
-    the count in the predicted distribution (``pit``). Intervals are those of `long_run`: they hold where fills come in
-    bursts, and have no ends in less than two blocks of five minutes.
+    ``fills_by_distance``: rows of equal width in ticks (the outermost two include all nearer or farther distances) with
+    the mean distance, order-seconds, fills (each at its order's distance just before the fill), fills per second with
+    a 95 % interval, and with an intensity the predicted fills, the ratio of fills to predicted fills, its interval, and
+    the quantile of the count in the predicted distribution (``pit``). Intervals are those of `long_run`: valid for
+    clustered fills, and None with fewer than two blocks of five minutes.
     ``fills_by_hour``: the same by hours of UTC; empty without intensity. ``share_outside_fit``: the share of the order
-    time that was spent nearer or farther than the fit in force has distances; None without a fit that says how far it
-    reaches. ``fills_ratio``: that of all fills; None without intensity, and where more than a fifth of the time was
-    outside the fit. ``quoted_half_spread_ticks``: the distances below which orders stood for 10, 50 and 90 % of their
-    time at rest, None where none rested. Times without a valid book do not count.
+    time at distances outside the range of the fit in force; None without a fit that states its range.
+    ``fills_ratio``: the ratio over all fills; None without intensity, and if more than a fifth of the time was
+    outside the fit. ``quoted_half_spread_ticks``: 10, 50 and 90 % quantiles of the distance over the time at rest,
+    None without resting orders. Times without a valid book are excluded.
 
     Args:
-        journal: Its fills, and its path of the mid.
-        found: Its orders.
-        intensity: What predicts fills, by the distance from its reference price; or by the states of orders, where it
-            has them.
-        market: What states read of the market; None predicts by distance.
-        offsets: What `mid_offsets` returns of the run; None for an intensity from the mid.
+        journal: Source of the fills and of the path of the mid.
+        found: The orders.
+        intensity: Predicts fills by the distance from its reference price, or by the states of orders if it has them.
+        market: Market paths that states depend on; None predicts by distance.
+        offsets: Result of `mid_offsets` for the run; None for distances from the mid.
     """
     pieces = [] if intensity is None else intensity.rows()
     borders = _borders(journal, pieces)
@@ -229,14 +226,14 @@ def fill_rates(
 
 
 class _RestSums(NamedTuple):
-    """How long orders rested and how many fills were predicted.
+    """Time at rest and predicted fills.
 
     Attributes:
         time: float64[bins], order-seconds by distance.
-        half_ticks: int64[bins], the distance of each bin, or its nearest end.
-        grid: The first distance, the width and the number of rows of distance, in half ticks; the outermost two hold
-            what is nearer or farther, too.
-        first_block: The number of the first block since 1970.
+        half_ticks: int64[bins], distance of each bin, or its nearest end.
+        grid: First distance, width and number of rows by distance, in half ticks; the outermost two include all nearer
+            or farther distances.
+        first_block: Number of the first block since 1970.
         rows: float64[blocks, rows, 2], order-seconds and predicted fills.
     """
 
@@ -247,7 +244,7 @@ class _RestSums(NamedTuple):
     rows: "Floats"
 
     def cells(self, us: "Column", half_ticks: "Column") -> "Column":
-        """Return in which of all cells of the blocks and rows instants and distances lie; the last one has no more."""
+        """Return the flat index by block and row of instants and distances; those outside count in the end blocks."""
         blocks, rows, _ = self.rows.shape
         block = np.clip(us // BLOCK_US - self.first_block, 0, blocks - 1)
         found: Column = block * rows + self.row(half_ticks)
@@ -260,13 +257,13 @@ class _RestSums(NamedTuple):
         return found
 
     def predict(self, us: "Column", half_ticks: "Column", mean: "Floats") -> None:
-        """Replace the predicted fills by those of stretches that begin at *us*."""
+        """Replace the predicted fills by *mean*, those of stretches that begin at *us*."""
         blocks, rows, _ = self.rows.shape
         self.rows[:, :, 1] = np.bincount(self.cells(us, half_ticks), mean, blocks * rows).reshape(blocks, rows)
 
 
 def _spent(found: "Lives", path: "Path", intensity: "Intensity", piece: "Column") -> _RestSums:
-    """Return where the orders rested for how long, and how many fills the *piece* in force predicts there."""
+    """Return time at rest and the fills predicted by the *piece* in force, by block and by distance."""
     cuts, mid2, offsets = path
     first = int(cuts[0]) // BLOCK_US if len(cuts) else 0
     blocks = first, int(cuts[-1]) // BLOCK_US - first + 1 if len(cuts) else 0
@@ -286,17 +283,17 @@ def _spent(found: "Lives", path: "Path", intensity: "Intensity", piece: "Column"
         starts = np.searchsorted(half_ticks, grid[0] + grid[1] * np.arange(1, grid[2]))
         rows = np.add.reduceat(cells, np.append(0, starts), axis=1) if len(time) else cells
     else:
-        one = FOREVER_US, (0, 1), found.last_us
-        time = rest(*path_of, *one, (least, width, len(half_ticks)))[0][0, :, 0]
+        single_block = FOREVER_US, (0, 1), found.last_us
+        time = rest(*path_of, *single_block, (least, width, len(half_ticks)))[0][0, :, 0]
         grid = _grid(half_ticks, time)
         rows, _ = rest(*path_of, BLOCK_US, blocks, found.last_us, grid)
-    if rows.shape[2] == 1:  # nothing predicts fills
+    if rows.shape[2] == 1:  # without predicted fills
         rows = np.concatenate((rows, np.zeros(rows.shape)), axis=2)
     return _RestSums(time, half_ticks, grid, first, rows)
 
 
 def _quoted(spent: _RestSums) -> dict[str, float | None]:
-    """Return the quantiles of distance over time at rest, in ticks; a bin stands for its nearest end."""
+    """Return the quantiles of distance over time at rest, in ticks; a bin counts as its nearest end."""
     time = np.cumsum(spent.time)
     if not len(time) or not time[-1] > 0:
         return dict.fromkeys(QUOTED)
@@ -311,7 +308,7 @@ def share_outside_fit(found: "Lives", path: "Path", pieces: "list[IntensityPiece
         found: The orders.
         path: Instants at which the mid, the piece in force or the offset of the mid changes; bid + ask, and the offsets
             of the mid, from then on.
-        pieces: The fit's or the schedule's.
+        pieces: Pieces of the fit or the schedule.
     """
     us, mid2, offsets = path
     if not pieces or len(us) == 0:
@@ -325,16 +322,16 @@ def share_outside_fit(found: "Lives", path: "Path", pieces: "list[IntensityPiece
 
 
 def mid_offsets(reference: str, us: "Column", prices: "Sequence[Column]", lots: "Sequence[Column]") -> "Table":
-    """Return when the distance of the mid from a reference price changes, and that of bids and asks from then on.
+    """Return the instants at which the mid's distance from a reference price changes, and its new values by side.
 
     Args:
         reference: ``best`` or ``micro``.
-        us: When the best prices or their lots change, in order.
+        us: Instants at which the best prices or their lots change, in order.
         prices: Best bid and ask from then on, in ticks; 0 for none.
         lots: Their quantities.
 
     Returns:
-        int64[n, 3]: us, and the distances in eighths of a tick, to which the micro-price is rounded.
+        int64[n, 3]: us, and the distances of bids and asks in eighths of a tick, to which the micro-price is rounded.
     """
     (bid, ask), (bid_lots, ask_lots) = prices, lots
     eighths, valid = 4 * (ask - bid), (bid > 0) & (bid < ask)
@@ -370,9 +367,9 @@ def _borders(journal: "Journal", pieces: "list[IntensityPiece]") -> "Column":
 def _by_states(
     found: "Lives", journal: "Journal", intensity: "Intensity", borders: "Column", market: MarketPaths
 ) -> "tuple[Column, Column, Floats]":
-    """Return when each stretch of orders begins, its distance in half ticks and the fills that its state predicts.
+    """Return the start of each stretch of orders, its distance in half ticks and the fills predicted from its state.
 
-    No stretch goes on over one of the *borders*.
+    No stretch crosses one of the *borders*.
     """
     pieces, states = intensity.rows(), intensity.states
     orders = RestingStates(found, journal.mids, journal.fills, states[0].recent_us, market)
@@ -387,9 +384,9 @@ def _by_states(
 
 
 def _pieces_at(pieces: "list[IntensityPiece]", us: "Column") -> "Column":
-    """Return the number of the piece in force from each instant on; -1 between and outside all *pieces*.
+    """Return the index of the piece in force from each instant on; -1 between and outside all *pieces*.
 
-    Empty where there is no piece at all.
+    Empty without pieces.
     """
     if not pieces:
         return np.empty(0, np.int64)
@@ -403,7 +400,7 @@ def _by_distance(spent: _RestSums, seen: "Floats", *, predicted: bool) -> list[d
     first, width, rows = spent.grid
     weighted = np.bincount(spent.row(spent.half_ticks), spent.time * spent.half_ticks, rows)
     seconds, mean = spent.rows.sum(axis=0).T
-    # Both intervals of a row are one: fills vary around the predicted ones, where there are any.
+    # One interval serves rate and ratio: fills vary around the predicted ones, if there are any.
     weights = np.where(mean > 0, spent.rows[:, :, 1], spent.rows[:, :, 0])
     count, ends = seen.sum(axis=0), fill_intervals(seen, weights)
     return [
@@ -419,7 +416,7 @@ def _by_distance(spent: _RestSums, seen: "Floats", *, predicted: bool) -> list[d
 
 
 def _grid(half_ticks: "Column", seconds: "Floats") -> tuple[int, int, int]:
-    """Return the first distance, the width and the number of rows, in half ticks, that hold nearly all time at rest."""
+    """Return first distance, width and number of rows, in half ticks, that contain nearly all time at rest."""
     if not len(seconds):
         return 0, 1, 0
     time, tail = np.cumsum(seconds), (1 - COMMON) / 2

@@ -140,7 +140,7 @@ def _mean(each: Floats) -> tuple[float, float]:
 def table(found: dict[str, dict[str, tuple[float, float, float, float]]]) -> Iterator[str]:
     """Yield the results as lines of text."""
     yield f"{'mode, half-life':<16}" + "".join(
-        f"{market + ', nats per fill':>28}{'beside rolling':>22}" for market in found
+        f"{market + ', nats per fill':>28}{'vs. rolling':>22}" for market in found
     )
     for name in plans():
         cells = [found[market][name] for market in found]

@@ -288,9 +288,9 @@ def hazard_file(
 def brier_lines(scores: Mapping[str, Mapping[str, Brier]], reference: str, why_not: str | None = None) -> Iterator[str]:
     """Yield the table of out-of-sample Brier scores; without it the reason *why_not*."""
     if why_not is not None:
-        yield f"no Brier scores on unseen time: {why_not}"
+        yield f"no out-of-sample Brier scores: {why_not}"
         return
-    yield f"Brier score on time that no fit has seen, and how much below that of {reference}, % (95 % interval)"
+    yield f"Out-of-sample Brier score, and reduction relative to {reference}, % (95 % interval)"
     heads = [f"{group} ({next(iter(of.values())).orders})" for group, of in scores.items()]
     names = next(iter(scores.values()))
     rows = [

@@ -131,7 +131,7 @@ class Probe:
         base = Baseline(tape, player.play(tape))
         if not any(base.tables.rows("fills")):
             report.notes.append(
-                "nothing was filled, so neither the fill model nor quotes with an inventory were tested"
+                "there were no fills, so neither the fill model nor quotes with an inventory were tested"
             )
         report.cuts = cuts(tape, self._first_order_us(base), count, setup.account.seed)
         with console.progress("plays", 2 * len(report.cuts) + 1) as step:
@@ -141,7 +141,7 @@ class Probe:
                 self._fresh(base)
             if report.findings:
                 report.notes.append(
-                    "no cut was tried: the model differs between equal runs, so other tapes cannot be compared"
+                    "no cuts were tested: the model differs between equal runs, so other tapes cannot be compared"
                 )
             else:
                 self._other_tapes(base, player, step)
@@ -283,7 +283,7 @@ def _of_child(base: Baseline, name: str, child: Child, cut_us: int | None) -> Fi
         DataError: If it failed, and not because of a model.
     """
     if child.code == MODEL_RAISED and not child.error.startswith("unforeseen"):
-        return Finding(name, cut_us, None, f"it raised, which it did not here: {child.error}")
+        return Finding(name, cut_us, None, f"error that this process did not raise: {child.error}")
     if child.code:
         raise DataError(f"the {name} test could not be played: {child.error}; --skip {name} skips it")
     # The last message of a truncated day is just before the cut, and changes nothing.

@@ -47,7 +47,7 @@ def lookahead_page(tape: "Tape", models: tuple[str, ...], report: Report) -> str
             _tests(report),
         ),
         _over_time(tape, report),
-        card("Differences", "What the model did differently, and the market until then.", _findings(report.findings)),
+        card("Differences", "In orders, fills or signals, with the market at each.", _findings(report.findings)),
     ]
     return document(f"{tape.symbol} · look-ahead", body, script())
 

@@ -190,7 +190,7 @@ def lines(scores: Mapping[str, Score], places: Mapping[str, Mapping[str, Score]]
     rows += [(name, *_cells(own)) for name, own in scores.items()]
     yield from aligned(rows)
     yield ""
-    yield "bias of the filled share, %, by where the order joined"
+    yield "bias of the filled share, %, by joining place"
     first = next(iter(places.values()))
     heads = [f"{name} ({first[name].orders})" for name in PLACES.values()]
     truth = ("truth: filled", *(stated(first[name].true_filled, 100) for name in PLACES.values()))

@@ -26,7 +26,7 @@ REPEAT, TRUNCATED, PERTURBED, SHIFTED = "repeat", "truncated", "perturbed", "shi
 FRESH, FILES, OPENED = "fresh", "files", "opened"
 TESTS = {  # description of each test, in the printed order
     REPEAT: "the same run again in this process",
-    FRESH: "the same run in a process of its own",
+    FRESH: "the same run in a separate process",
     TRUNCATED: "tapes that end at the cut",
     PERTURBED: "tapes mirrored after the cut",
     SHIFTED: "the same tape a week later",
@@ -89,7 +89,7 @@ class Report:
         for test, what in TESTS.items():
             if test in self.played:
                 bad, all_ = len(self.failed(test)), self.played[test]
-                counted = f"{bad} of {all_} differ" if bad else f"{all_} alike" if all_ > 1 else "alike"
+                counted = f"{bad} of {all_} differ" if bad else f"{all_} equal" if all_ > 1 else "equal"
                 result = (str(bad) if bad else "none") if test == OPENED else counted
                 yield f"{'FAILED' if bad else 'passed':<7} {test:<10} {what}: {result}"
                 yield from (f"        {finding.message}" for finding in self.failed(test)[:1])
@@ -225,7 +225,7 @@ class Baseline:
         try:
             tables = player.play(tape, shift_us)
         except ModelError as error:
-            return Finding(test, cut_us, None, f"it raised, which it did not on the whole day: {error}")
+            return Finding(test, cut_us, None, f"error that the whole day did not raise: {error}")
         found = self.compare(test, tables, cut_us)
         shutil.rmtree(tables.folder)
         return found

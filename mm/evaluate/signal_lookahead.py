@@ -81,7 +81,7 @@ class SignalProbe:
         try:
             other = self._rows(tape)
         except ModelError as error:
-            return Finding(test, cut_us, None, f"it raised, which it did not on the whole day: {error}")
+            return Finding(test, cut_us, None, f"error that the whole day did not raise: {error}")
         sizes = [
             len(table.recv_us) if cut_us is None else int(np.searchsorted(table.recv_us - by_us, cut_us))
             for table, by_us in ((base, 0), (other, shift_us))

@@ -168,7 +168,7 @@ class AuditBooks:
         except (KeyError, TypeError, ValueError, OffGrid) as error:
             raise BrokenFile(
                 f"audit log of {self.symbol}, run {self.run_id}: row {row['seq']} ({row['type']}) lacks a field or "
-                f"holds what it cannot: {error}; see mm audit show"
+                f"has an invalid value: {error}; see mm audit show"
             ) from error
 
     def note_position(self, changes: Changes) -> None:

@@ -166,7 +166,7 @@ def verify_lines(lines: Iterable[bytes], *, open_end: bool = False, witnesses: S
             break
         line = _line(text[:-1])
         if line is None or not line.is_whole:
-            what = "its hash is not that of its content" if line else "the line does not have the form of a row"
+            what = "its hash does not match its content" if line else "the line does not have the form of a row"
             row, why = number, f"{what}: it was changed"
         elif line.prev != hashes.of(number - 1):
             row, why = _broken(line, hashes, next(source, b""))
@@ -208,19 +208,19 @@ def _broken(line: _Line, hashes: _Hashes, next_text: bytes) -> tuple[int, str]:
             return root + 1, f"the row that belongs there is line {number}: rows were inserted"
         return number, f"it follows from row {root}: it was inserted or moved there"
     if line.seq == number and goes_on and number > 1:
-        return number - 1, "the next row follows from another one: it was changed, and its hash computed again"
+        return number - 1, "the next row follows from another one: it was changed, and its hash recomputed"
     return number, f"it has the number {line.seq} and does not follow from the row before: rows were removed or moved"
 
 
 def _contradiction(hashes: _Hashes, witnesses: Sequence[Witness]) -> tuple[int, str] | None:
     """Return the first row at which a log differs from the records of other files about it."""
     for record in sorted(witnesses, key=lambda witness: witness.rows):
-        claim = f"{record.source} says that there are {record.rows} rows"
+        claim = f"{record.source} records {record.rows} rows"
         if record.rows > len(hashes):
             return len(hashes) + 1, f"{claim}: the end was cut off"
         if hashes.of(record.rows) != record.hash:
-            changed = "rows up to it were changed, all hashes computed again"
-            return record.rows, f"{record.source} holds another hash of it: {changed}"
+            changed = "rows up to it were changed, and all hashes recomputed"
+            return record.rows, f"{record.source} has a different hash of it: {changed}"
         if record.rows < len(hashes):
             return record.rows + 1, f"{claim}: rows were added"
     return None
@@ -307,5 +307,5 @@ def end_of(path: Path) -> Witness:
         raise DataError(f"{path}: the audit log cannot be read ({error.strerror})") from error
     last = _line(lines[-1])
     if last is None:
-        raise BrokenFile(f"{path}: the last line is no row of an audit log; see mm audit verify {path}")
+        raise BrokenFile(f"{path}: the last line is not a row of an audit log; see mm audit verify {path}")
     return Witness(path.name, last.seq, last.hash)

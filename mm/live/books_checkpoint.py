@@ -92,13 +92,13 @@ def _verified_checkpoint(path: Path, wanted: str, logs: Sequence[Path]) -> tuple
     except OSError as error:
         raise UnbelievedBooks(f"{path.name} cannot be read ({error.strerror})") from error
     if hashlib.sha256(data).hexdigest() != wanted:
-        raise UnbelievedBooks(f"{path.name} was changed: row 1 of the log after it holds another hash")
+        raise UnbelievedBooks(f"{path.name} was changed: row 1 of the next log has a different hash")
     content = json.loads(data)
     if content["code"] != _code():
-        raise UnbelievedBooks(f"{path.name} was summed by another version")
+        raise UnbelievedBooks(f"{path.name} was written by another version")
     ends, there = content["logs"], logs[: len(content["logs"])]
     if [one["file"] for one in ends] != [one.name for one in there]:
-        raise UnbelievedBooks(f"{path.name} sums other logs than there are: one was removed, or added between them")
+        raise UnbelievedBooks(f"{path.name} covers a different set of logs: one was removed, or added between them")
     for noted, now in zip(ends, ends_of(there), strict=True):
         if noted != now:
             raise UnbelievedBooks(f"{now['file']} has changed since {path.name} was written; see mm audit verify")

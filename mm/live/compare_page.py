@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Cells = tuple[str, Callable[[RunFigures], str]]
 COLOURS = ("line", "line carried", "line spread", "line fees")
 HEIGHT = 240
-_EQUITY = "Change since the begin of the common time; equal lines hide each other."
+_EQUITY = "Change since the start of the common time; equal lines overlap."
 
 
 def _p(found: dict[str, float | None]) -> str:
@@ -37,9 +37,9 @@ ROWS: tuple[Cells, ...] = (
     ("quantity", lambda run: number(run.quantity)),
     ("of placed quantity", lambda run: percent(run.fill_ratio)),
     ("half-spread at the fill, ticks", lambda run: signed(run.half_spread_ticks, 3)),
-    ("worth after 1 s, ticks", lambda run: signed(run.markout_ticks["1"], 3)),
-    ("worth after 5 s, ticks", lambda run: signed(run.markout_ticks["5"], 3)),
-    ("worth after 30 s, ticks", lambda run: signed(run.markout_ticks["30"], 3)),
+    ("markout after 1 s, ticks", lambda run: signed(run.markout_ticks["1"], 3)),
+    ("markout after 5 s, ticks", lambda run: signed(run.markout_ticks["5"], 3)),
+    ("markout after 30 s, ticks", lambda run: signed(run.markout_ticks["30"], 3)),
     ("PnL", lambda run: signed(run.pnl)),
     ("fees", lambda run: number(run.fees)),
     ("order to acceptance, 50 / 90 / 99 %", lambda run: _p(run.ack_ms)),
@@ -102,14 +102,9 @@ def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
         header(found.symbol, " · ".join(dict.fromkeys(run.kind for run in found.runs)), escape(span)),
         tiles(tile("Reference", escape(names[0]), "the first run"), *gaps),
         notes(found.notes, "notes"),
-        card(
-            "Equity",
-            "Change since the begin of the common time; equal lines hide each other.",
-            _equity(found, runs),
-            _keys(names),
-        ),
+        card("Equity", _EQUITY, _equity(found, runs), _keys(names)),
         card("Numbers", "Over the time that all runs cover.", grid(["", *names], figures)),
-        card("Against the reference", "What each run did differently.", grid(["", *names[1:]], agreement)),
+        card("Against the reference", "Differences of each run.", grid(["", *names[1:]], agreement)),
     ]
     return document(f"{found.symbol} · comparison", body)
 

@@ -39,7 +39,7 @@ QUANTILES = (0.5, 0.9, 0.99)
 def decisions_of(journal: "Journal") -> "Table":
     """Return the decisions of a journal; raises ValueError if its rules did not request them."""
     if journal.decisions is None:
-        raise ValueError("a journal without decisions: its rules do not ask for them")
+        raise ValueError("a journal without decisions: its rules do not record them")
     return journal.decisions
 
 

@@ -101,8 +101,8 @@ def check_outcomes(task: Task, y: Floats, side: int) -> None:
     rare = min(int(y.sum()), len(y) - int(y.sum()))
     if rare < LEAST_OF_A_CLASS:
         raise FitError(
-            f"{of}: {int(y.sum())} of {len(y)} samples in a training window are 1; the least are {LEAST_OF_A_CLASS} of "
-            "each class; give another horizon or a longer day"
+            f"{of}: {int(y.sum())} of {len(y)} samples in a training window are 1; the minimum is {LEAST_OF_A_CLASS} "
+            "of each class; give another horizon or a longer day"
         )
 
 

@@ -42,10 +42,10 @@ def agent_page(agent: SavedAgent, curve: Sequence[float], about: About) -> str:
             _tiles(agent, curve),
             notes(
                 [
-                    f"It was trained on {days or 'days that it does not name'}: what it earns there is in sample. "
-                    "mm rl evaluate plays it on others, beside the strategies that it must beat.",
-                    "The maps are of one market: signals at their means, our quotes at the usual distance, "
-                    "queues not known. What it does elsewhere depends on the signals.",
+                    f"It was trained on {days or 'days that are not recorded'}: results there are in sample. "
+                    "mm rl evaluate tests it on other days against benchmark strategies.",
+                    "The maps show one state of the market: signals at their means, our quotes at the usual distance, "
+                    "queue positions unknown. Its actions in other states depend on the signals.",
                 ],
                 "notes",
             ),
@@ -122,10 +122,10 @@ def _tiles(agent: SavedAgent, curve: Sequence[float]) -> str:
     shown = [
         tile("Episodes", f"{trained.get('episodes', 0):,}", f"{trained.get('timesteps', 0):,} decisions"),
         tile("Decision", f"{terms.step_s:g} s", f"episodes of {terms.episode_s:,.0f} s"),
-        tile("Inventory", f"± {terms.q_max:g} clips", "its bound"),
+        tile("Inventory", f"± {terms.q_max:g} clips", "bound"),
     ]
     if len(curve) > 1:
         change = curve[-1] - curve[0]
-        more = f"from {curve[0]:.4g} at first"
+        more = f"from {curve[0]:.4g} at the start"
         shown.append(tile("Reward of an episode", f"{curve[-1]:.4g}", more, "gain" if change > 0 else "loss"))
     return tiles(*shown)

@@ -198,7 +198,7 @@ def time_card(summary: Summary, run: RunColumns, charts: str = "") -> str:
     if len(run.state["recv_us"]) == 0:
         return card("Over time", "", nothing("There are no state rows."))
     off = [("off", f"no valid book: {duration(excluded_s(summary))}")] if summary["seconds_excluded"] else []
-    hint = "One span of time for all. Point at a fill to see its cause and what a unit was worth later; mm runs explain"
+    hint = "All charts share one time axis. Point at a fill to see its reason and its markouts; mm runs explain"
     return card("Over time", f"{hint} shows the market around it.", charts or charts_of(summary, run), off)
 
 
@@ -209,32 +209,32 @@ def charts_of(terms: Summary, run: RunColumns) -> str:
 
 def split_card(summary: Summary) -> str:
     """Return the card that splits the PnL by its sources."""
-    return card("Where the PnL came from", f"In {quote_asset(summary)}, from zero to the total.", split_chart(summary))
+    return card("PnL by source", f"In {quote_asset(summary)}, from zero to the total.", split_chart(summary))
 
 
 def _markout_card(summary: Summary, fills: Mapping[str, Any]) -> str:
     quantity = float(np.asarray(fills["qty"], dtype=np.float64).sum())
     fee = None if quantity == 0 or summary["fees"] is None else summary["fees"] / quantity
-    paid = f" Fees took {number(fee)} per unit (dashed, where it fits)." if fee else ""
-    hint = f"Half-spread left, in {quote_asset(summary)} per unit, with 95 % bars.{paid}"
-    return card("What a fill was worth later", hint, markout_chart(summary, fee))
+    paid = f" Fees cost {number(fee)} per unit (dashed if within the scale)." if fee else ""
+    hint = f"Realised half-spread, in {quote_asset(summary)} per unit, with 95 % bars.{paid}"
+    return card("Markouts of fills", hint, markout_chart(summary, fee))
 
 
 def _distance_card(summary: Summary, fills: Mapping[str, Any]) -> str:
-    hint = "Ticks from the mid of its instant; the outermost bars hold what lies beyond."
+    hint = "Ticks from the mid at the fill; the outermost bars include larger distances."
     keys = (("buy", "our buys"), ("sell", "our sells"))
     return card("Fills by distance", hint, distance_chart(fills, summary["tick_size"]), keys)
 
 
 def _rate_card(summary: Summary) -> str:
-    return card("How often a quote filled", rate_hint(summary), rate_chart(summary.get("fills_by_distance") or []))
+    return card("Fill rate by distance", rate_hint(summary), rate_chart(summary.get("fills_by_distance") or []))
 
 
 def _hours_card(summary: Summary) -> str:
     rows = summary.get("fills_by_hour") or []
     if not rows:
         return ""
-    hint = "By hour, 95 % bars (five-minute blocks); dashed: expected by the fit. Where they differ, it did not hold."
+    hint = "By hour, 95 % bars (five-minute blocks); dashed: expected by the fit. They differ where the fit is wrong."
     return card("Fills and expected fills", hint, wide(hours_chart(rows)))
 
 
@@ -255,7 +255,7 @@ def numbers_card(summary: Summary) -> str:
         ],
         "Round trips": _all(summary, "round_trips"),
         "Volume": [*_all(summary, "volume"), *_named(summary, "inventory_turnover")],
-        "Fee rate that leaves nothing": [
+        "Break-even fee rate": [
             (name if name == "pnl" else f"realised after {name} s", number(value))
             for name, value in (summary.get("break_even_fee_rate") or {}).items()
         ],
@@ -287,7 +287,7 @@ def assumptions_card(summary: Summary, about: About) -> str:
     """Return the assumptions of the run and the parameters in effect; empty for a run of an earlier version."""
     if "reference_why" not in summary:
         return ""
-    title = "What this run assumes"
+    title = "Assumptions and parameters"
     reasons = f" ({by_reason(summary['rejects'])})" if summary["rejects"] else ""
     rejected = f"{summary['n_rejects']:,} of {summary['n_orders']:,} orders{reasons}"
     trust = [(name, escape(text)) for name, text in (*assumptions(summary), ("rejected", rejected))]
@@ -301,7 +301,7 @@ def assumptions_card(summary: Summary, about: About) -> str:
         value = about.knobs.get(name, {}).get("value")
         if value is not None:
             effective.append((name, short_value(value)))
-    hint = "In the order in which an error would matter: check from the top."
+    hint = "Ordered by the effect of an error: check from the top."
     body = f'<div class="basis">{table("Assumptions", trust)}{table("Parameters in effect", effective)}</div>'
     return card(title, hint, body)
 
@@ -349,12 +349,12 @@ def fills_card(summary: Summary, run: RunColumns) -> str:
     fills = zip(*(column.tolist() for column in columns), strict=True)
     rows = [_fill_row(place, *fill) for place, fill in enumerate(fills, first + 1)]
     trips = summary["round_trips"]
-    text = f"{trips['n']:,} round trips" + (f", {percent(trips['win_rate'])} of them gained" if trips["n"] else "")
+    text = f"{trips['n']:,} round trips" + (f", {percent(trips['win_rate'])} of them with a gain" if trips["n"] else "")
     if trips["n"]:
         text += f", on average {signed(trips['mean'])} {quote_asset(summary)}, held {duration(trips['holding_s'])}"
     left = f" The last {LISTED:,} of {count:,}; fills_{escape(summary['symbol'])}.csv has all." if first else ""
-    hint = f"{text}. A click on a head sorts; mm runs explain RUN --fill N shows the market around one.{left}"
-    head = ("fill", "time, UTC", "side", "price", "quantity", "worth at once", "fee", "because")
+    hint = f"{text}. Click on a head to sort; mm runs explain RUN --fill N shows the market around one.{left}"
+    head = ("fill", "time, UTC", "side", "price", "quantity", "half-spread at the fill", "fee", "reason")
     return card("Fills and round trips", hint, listing(head, rows))
 
 
@@ -382,12 +382,12 @@ def activity_card(summary: Summary) -> str:
         *([("rejected", f"{summary['n_rejects']:,}")] if "n_rejects" in summary else []),
         ("fills", f"{summary['n_fills']:,}"),
         ("fills expected by the intensity", number(summary["predicted_fills"])),
-        ("orders filled in parts", f"{summary['n_partial']:,}"),
+        ("orders with partial fills", f"{summary['n_partial']:,}"),
         ("filled over placed quantity", percent(summary["fill_ratio"])),
-        ("messages for a fill", number(summary["quote_to_trade"])),
+        ("messages per fill", number(summary["quote_to_trade"])),
         ("time with quotes on both sides", percent(summary["two_sided_uptime"])),
     ]
-    for key, name in (("quote_lifetime_s", "life of a quote"), ("live_to_fill_s", "rest before a fill")):
+    for key, name in (("quote_lifetime_s", "lifetime of a quote"), ("live_to_fill_s", "resting time before a fill")):
         if key in summary:
             rows.append((f"{name}, median", duration(summary[key]["p50"], exact=True)))
     return card("Activity", "Orders and fills.", table("", rows))
@@ -401,7 +401,7 @@ def data_card(summary: Summary, run: RunColumns) -> str:
     rows: list[Row] = [
         ("time with a valid book", duration(covered)),
         ("time excluded", f"{duration(excluded)} ({percent(share)})" if excluded else "none"),
-        ("stretches without one", f"{np.count_nonzero(length):,}"),
+        ("stretches without a valid book", f"{np.count_nonzero(length):,}"),
         ("changes of the mid", f"{np.count_nonzero(~np.isnan(run.mid)):,}"),
     ]
     longest = [row for row in np.argsort(-length, kind="stable")[:LONGEST].tolist() if length[row]]
@@ -420,7 +420,7 @@ def selection_card(summary: Summary) -> str:
         ("Sharpe, annual", number((annual := annualised(summary))["sharpe"], 3)),
         ("interval", interval(annual["sharpe_ci95"], 3)),
         ("corrected for autocorrelation", number(annual["sharpe_autocorr"], 3)),
-        ("chance that it is above 0", percent(summary.get("psr"))),
+        ("probability that it is above 0", percent(summary.get("psr"))),
     ]
     returns = summary.get("returns") or {}
     rows += [
@@ -430,7 +430,7 @@ def selection_card(summary: Summary) -> str:
     ]
     if band := summary.get("pnl_band"):
         rows.append((f"PnL under {band['draws']:g} redrawn fits", f"{signed(band['low'])} to {signed(band['high'])}"))
-    hint = "Of this run alone. The best of many runs is good by selection: mm sweep counts the trials and deflates."
+    hint = "Of this run alone. The best of many runs is good by selection: mm sweep deflates by the number of trials."
     return card("Skill or selection", hint + too_short(summary), table("", rows))
 
 
@@ -445,9 +445,9 @@ def markouts_card(summary: Summary) -> str:
         cells = [found.get((kind, horizon)) for horizon in horizons]
         count = max(row["n"] for row in cells if row)
         rows.append((escape(str(kind)), f"{count:,}", *map(_worth, cells)))
-    hint = "Half-spread left at each horizon, per unit, ± its standard error where there are enough fills."
+    hint = "Realised half-spread at each horizon, per unit, ± its standard error where there are enough fills."
     head = ("fills", "number", *(f"{horizon} s" for horizon in horizons))
-    return card("By kind of fill", hint, grid(head, rows))
+    return card("Markouts by kind of fill", hint, grid(head, rows))
 
 
 def _worth(row: Mapping[str, Any] | None) -> str:
@@ -476,7 +476,7 @@ def sensitivity_card(summary: Summary) -> str:
     title = "Sensitivity"
     if not rows:
         return card(
-            title, "SENSITIVITY=1 also plays it under optimistic and pessimistic fills, and at other latencies.", ""
+            title, "SENSITIVITY=1 adds backtests with optimistic and pessimistic fills, and with other latencies.", ""
         )
     head = ("fill model", "latency", "PnL", "Sharpe", "fills", "inventory, rms", "mid 60 s after a fill")
     cells = [

@@ -56,11 +56,11 @@ def panels(run: "RunColumns", course: Course, summary: Mapping[str, Any]) -> lis
             _lines_panel(run, course, ("Under water", f"{quote}, below the highest equity"), [below], 90), zero=True
         ),
         replace(
-            _lines_panel(run, course, ("Where it came from", f"{quote}, since the left edge; adds up"), parts, 190),
+            _lines_panel(run, course, ("PnL by source", f"{quote}, since the left edge; sums to PnL"), parts, 190),
             zero=True,
             since=True,
         ),
-        _lines_panel(run, course, ("Inventory", f"{base}; a quote offers {clip}"), [held], 130),
+        _lines_panel(run, course, ("Inventory", f"{base}; quoted quantity {clip}"), [held], 130),
         *_rate_panels(run, course),
     ]
 
@@ -84,13 +84,13 @@ def _fills_of(run: "RunColumns", word: str, sign: int, kind: str, tick: float) -
     us, price, qty, mid = (np.asarray(fills[name])[rows] for name in ("recv_us", "price", "qty", "mid"))
     us, price, mid = us.astype(np.int64), price.astype(np.float64), mid.astype(np.float64)
     reason = np.asarray(fills["reason"], dtype=object)[rows].tolist()
-    later = [(f"worth after {h} s", sign * (run.later(us + h * US_PER_S) - price)) for h in HORIZONS_S]
+    later = [(f"markout after {h} s", sign * (run.later(us + h * US_PER_S) - price)) for h in HORIZONS_S]
     tip: list[tuple[str, Any, float]] = [
         ("fill", (rows + 1).astype(np.float64), 1.0),
         (word.lower(), qty.astype(np.float64), 1e-8),
         ("at", price, tick),
-        ("because", [str(one or "") for one in reason], 1.0),
-        ("worth at once", sign * (mid - price), tick / 2),
+        ("reason", [str(one or "") for one in reason], 1.0),
+        ("half-spread at the fill", sign * (mid - price), tick / 2),
         *((label, worth, tick / 2) for label, worth in later),
     ]
     return Marks(f"our {word.lower()}s", kind, sign, us, price, tick, tip)
@@ -147,7 +147,7 @@ def _refused_of(run: "RunColumns", tick: float) -> list[Marks]:
             continue
         side = ["buy" if one > 0 else "sell" for one in run.refused.side[rows].tolist()]
         price, reason = run.refused.price[rows], [run.refused.reason[row] for row in rows.tolist()]
-        tip: list[tuple[str, Any, float]] = [(name, side, 1.0), ("at", price, tick), ("because", reason, 1.0)]
+        tip: list[tuple[str, Any, float]] = [(name, side, 1.0), ("at", price, tick), ("reason", reason, 1.0)]
         found.append(Marks(name, kind, 1, run.refused.us[rows], price, tick, tip, "cross", stop=False))
     return found
 
@@ -233,7 +233,7 @@ def _rate_panels(run: "RunColumns", course: Course) -> list[Panel]:
     if len(pieces) < 2:
         return []
     found = []
-    for name, note, column in (("A", "1/s, as the schedule has it", "A_bid"), ("k", "1/tick, likewise", "k")):
+    for name, note, column in (("A", "1/s, of each segment", "A_bid"), ("k", "1/tick, of each segment", "k")):
         us, values = _held(pieces, column, course)
         largest = max(getattr(piece, column) for piece in pieces)
         line = Line(name, "line", us, values, 10.0 ** (math.floor(math.log10(largest)) - 4) if largest > 0 else 1.0)
@@ -260,8 +260,8 @@ def rolling_card(run: "RunColumns") -> str:
     if len(ends) <= ROLLING:
         return ""
     hint = (
-        f"Annual, of the {ROLLING} minutes before, where {LEAST_PERIODS} of them count and differ. A Sharpe ratio of "
-        f"fewer than {SHARPE_DAYS} days is no headline: see whether the sign stays."
+        f"Annual, of the {ROLLING} minutes before, if {LEAST_PERIODS} of them count and not all are equal. A Sharpe "
+        f"ratio of fewer than {SHARPE_DAYS} days is unreliable: only check whether its sign is stable."
     )
     known = ratio[~np.isnan(ratio)]
     if len(known) == 0:
@@ -318,7 +318,7 @@ def markout_chart(summary: Mapping[str, Any], fee_per_unit: float | None) -> str
     points += [(f"{horizon} s", value, errors[horizon]) for horizon, value in realised.items()]
     known = [(name, value, NORMAL_95 * (error or 0)) for name, value, error in points if value is not None]
     if not known:
-        return nothing("No fills to follow.")
+        return nothing("No fills at a valid mid.")
     low = min(0.0, *(value - error for _, value, error in known))
     high = max(0.0, *(value + error for _, value, error in known))
     fee_fits = fee_per_unit is not None and 0 < fee_per_unit < 3 * max(high, -low)
@@ -329,7 +329,7 @@ def markout_chart(summary: Mapping[str, Any], fee_per_unit: float | None) -> str
         marks.append(plot.level(fee_per_unit))
     for i, (name, value, error) in enumerate(known):
         marks.append(plot.whisker(i, value, (value - error, value + error), "whisker", f"{name}: {number(value)}"))
-    return plot.picture(*marks, title="Half-spread left after a fill, by horizon")
+    return plot.picture(*marks, title="Realised half-spread after a fill, by horizon")
 
 
 def distance_chart(fills: Mapping[str, Any], tick_size: float) -> str:
@@ -379,7 +379,7 @@ def rate_chart(rows: Sequence[Mapping[str, Any]]) -> str:
     """
     shown = [row for row in rows if row["exposure_s"] >= LEAST_S]
     if not any(row["fills"] for row in shown):
-        return nothing("No fills at any distance that our quotes had for a second.")
+        return nothing("No fills at any distance with a second of resting quotes.")
     filled = [row for row in shown if row["fills"]]
     most = max(row["rate_per_s"] for row in filled)
     high = max(row["rate_high"] or 0.0 for row in filled)

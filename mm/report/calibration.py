@@ -60,7 +60,7 @@ def page(
         distances_card(measured, fit),
         in_row(
             curve_card(fit),
-            card("Sides and other estimators", "The same data by other estimates.", _neighbours(fit)),
+            card("Sides and other estimators", "Other estimates from the same data.", _neighbours(fit)),
             kind="wholes",
         ),
         pieces_card(pieces, fit),
@@ -127,7 +127,7 @@ def _numbers(fit: "PoissonFit") -> str:
             "Fit",
             named("loglik", "deviance", "pearson_chi2", "df_resid", "goodness_p", "aic", "dispersion", "n_blocks"),
         )
-        + table("Where it is known best", named("pivot_delta", "lambda_at_pivot", "se_log_lambda_at_pivot"))
+        + table("Distance of smallest error", named("pivot_delta", "lambda_at_pivot", "se_log_lambda_at_pivot"))
         + table("Data", named("n_fills", "exposure_s", "min_delta_ticks", "max_delta_ticks", "tick_size"))
         + table("Choices", named("method", "fit_method", "reference", "hit", "status"))
     )
@@ -152,40 +152,40 @@ def _decays(content: Mapping[str, Any]) -> str:
     by_distance = [(f"up to {row['max_delta_ticks']:g} ticks", row["k"]) for row in content["k_by_max_delta"]]
     rows = [(name, number(k)) for name, k in (*by_reference, *by_distance)]
     hint = (
-        "Per tick. By the marks from each reference price: sweep is the best price at an order's first print, which "
-        "the displayed book follows late. From the fit's own reference, looking no farther: where these values "
-        "differ by more than their errors, the flow is not one exponential."
+        "Per tick. From marks, by reference price: sweep is the best price at an order's first print, which the "
+        "displayed book shows late. From the fit's own reference, up to each distance: where these values "
+        "differ by more than their errors, λ(δ) is not a single exponential."
     )
-    return card("What k depends on", hint, grid(("", "k"), rows))
+    return card("k by reference and by largest distance", hint, grid(("", "k"), rows))
 
 
 def _curves(compared: Mapping[str, Any] | None) -> str:
     if not compared:
-        return card("Other curves", "", nothing("There is too little to compare curves on."))
+        return card("Other curves", "", nothing("There are too few fills to compare curves."))
     sentence = compared["sentence"]
     least = min(curve["aic"] for curve in compared["curves"])
     rows = [
         (curve["name"].replace("_", " "), number(curve["aic"] - least), estimate(curve["unseen"], curve["unseen_se"]))
         for curve in compared["curves"]
     ]
-    table = grid(("curve", "AIC, less the best", "nats per fill, unseen"), rows)
+    table = grid(("curve", "AIC, less the lowest", "nats per fill, out of sample"), rows)
     return card("Other curves", escape(sentence[:1].upper() + sentence[1:]), table)
 
 
 def _moves(moves: Sequence["AdverseMove"], simulated: bool) -> str:
     hint = (
         f"Ticks that the mid moves against an order within {HORIZON_S} s of a fill at each distance, 95 % bars by "
-        f"blocks; dashed: the distance itself. A fill above the dashed line loses."
+        f"blocks; dashed: the distance itself. A fill above the dashed line loses on average."
     )
     hint += " Fills are hits of the marks, not those of simulated orders." if simulated else ""
-    return card("What a fill costs later", hint, _moves_chart(moves))
+    return card("Adverse moves after fills", hint, _moves_chart(moves))
 
 
 def _moves_chart(moves: Sequence["AdverseMove"]) -> str:
     rows = [row for row in moves if row.side == "both" and row.horizon_s == HORIZON_S and row.hits]
     shown = [row for row in rows if row.se_ticks is not None][:40]
     if not shown:
-        return nothing("Too few fills to follow.")
+        return nothing("Too few fills to estimate the moves.")
     delta = np.array([row.delta_ticks for row in shown])
     mean = np.array([row.mean_move_ticks for row in shown])
     error = NORMAL_95 * np.array([row.se_ticks or 0.0 for row in shown])
@@ -207,7 +207,7 @@ def _volatility(found: Mapping[str, Any]) -> str:
     error = found["se_sigma"]
     sigma_text = number(found["sigma_ticks_per_sqrt_s"]) + ("" if error is None else f" ± {number(error, 2)}")
     hint = (
-        f"Signature: ticks per √s by the step it is sampled at. Two-scale, without bounce: {sigma_text}; a bounce of "
+        f"Signature: ticks per √s by sampling step. Two-scale estimate, without bounce: {sigma_text}; a bounce of "
         f"{number(found['bounce_ticks'], 2)} ticks."
     )
     seconds = np.array([float(point["step_s"]) for point in steps])
@@ -223,14 +223,14 @@ def _volatility(found: Mapping[str, Any]) -> str:
 
 
 def _spreads(states: Sequence[Mapping[str, Any]], simulated: bool) -> str:
-    hint = "The same fit on the time in which the spread was so many ticks."
+    hint = "The same fit on the time in which the spread had this width in ticks."
     if simulated:
         hint = (
-            "By the marks, whatever the method: every aggressive order in the time in which the spread was so many "
+            "From marks, whatever the method: every aggressive order in the time in which the spread had this width in "
             "ticks, not the fills of the simulated orders above."
         )
     if not states:
-        return card("By spread", hint, nothing("No spread was long enough in place."))
+        return card("By spread", hint, nothing("No spread lasted long enough."))
     rows = [
         (
             _spread_range(state["from_ticks"], state["to_ticks"]),
@@ -261,7 +261,7 @@ def clusters_card(found: Mapping[str, Any], within: str = "") -> str:
     hint = (
         f"{within}Orders that one aggressive order excites on average, by the half-life of its effect. Branching ratio "
         f"{_excited(found['branching_ratio'], found['se_branching_ratio'])}; Kolmogorov-Smirnov distance of the "
-        f"rescaled waits {number(ks, 2)}, of Poisson flow {number(plain, 2)}."
+        f"rescaled waiting times {number(ks, 2)}, of Poisson flow {number(plain, 2)}."
     )
     ways = [(hit, by) for by in ("bid", "ask") for hit in ("bid", "ask")]
     rows = [
@@ -284,4 +284,4 @@ def _days(days: Sequence[Mapping[str, Any]]) -> str:
         (day["day"], number(day["A"]), number(day["k"]), f"{day['n_fills']:,.0f}", escape(day["status"]))
         for day in days
     ]
-    return card("By day", "Each day alone.", grid(("day", "A", "k", "fills", ""), rows))
+    return card("By day", "A separate fit of each day.", grid(("day", "A", "k", "fills", ""), rows))

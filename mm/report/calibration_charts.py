@@ -91,8 +91,8 @@ def residual_panel(rows: Residuals, part: ChartPart) -> Panel:
 def pieces_card(pieces: Pieces, fit: "PoissonFit") -> str:
     """Return the card of A and k over the day, which zoom together."""
     hint = (
-        "Each piece of the day alone, with 95 % intervals; dashed: the whole day. Where pieces lie farther apart than "
-        "their bars, one A and k do not describe the day. A bar that ends at the edge of its chart goes on beyond it."
+        "Each piece of the day alone, with 95 % intervals; dashed: the whole day. Where pieces differ by more than "
+        "their bars, one A and k do not describe the day. A bar that ends at the edge of its chart extends beyond it."
     )
     if not any(one.usable for *_, one in pieces):
         return card("A and k over the day", hint, nothing("No piece of the day gives a usable fit on its own."))
@@ -128,7 +128,7 @@ def curve_part(points: Points | None, fit: "PoissonFit") -> ChartPart:
     """Return the chart of the *points* and the fitted line; only the line if the points are unknown."""
     hint = (
         "Fills per second of one resting order, by its distance in ticks; 95 % Poisson bars, fitted line with its "
-        "95 % band. Distances with no fill are in the fit and have no place on this scale." + _reference(fit)
+        "95 % band. Distances without fills are in the fit, but not on this scale." + _reference(fit)
     )
     seen = () if points is None else BOTH
     title, note = "How often trades reach each distance", "fills per second of one resting order, by ticks"

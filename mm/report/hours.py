@@ -91,10 +91,10 @@ def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
     if np.count_nonzero(found.seen) < 2:
         return ""
     hint = (
-        f"Hours in UTC, over all days. PnL is the change of marked equity, in {quote}; worth is the half-spread left, "
-        f"in {quote} per unit, ± its standard error."
+        f"Hours in UTC, over all days. PnL is the change of marked equity, in {quote}; markout is the realised "
+        f"half-spread, in {quote} per unit, ± its standard error."
     )
-    head = ("hour", "fills", "buys", "sells", "PnL", "worth at once", f"worth after {HORIZON_S} s")
+    head = ("hour", "fills", "buys", "sells", "PnL", "half-spread at the fill", f"markout after {HORIZON_S} s")
     charts = in_row(f"<div>{_fills_chart(found)}</div>", f"<div>{_pnl_chart(found)}</div>")
     rows = [_row(found, hour) for hour in np.flatnonzero(found.seen).tolist()]
     keys = (("buy", "our buys"), ("sell", "our sells"))

@@ -131,7 +131,7 @@ def _(schedule: Schedule) -> Picture:
             title, [frame.ChartPart("Segments", "", frame.nothing("The day is not longer than the training window."))]
         )
     rows = segments_of(schedule)
-    notes_of = {"k": "1/tick, of each segment, with the 95 % interval of its training", "A": "1/s, likewise"}
+    notes_of = {"k": "1/tick, of each segment, with the 95 % interval of its training", "A": "1/s, of each segment"}
     keys = [(f"whisker {kind}", name) for kind, name in SOURCES[:2]] + [SOURCES[2]]
     return _picture(
         title, [frame.ChartPart(name, note, parameter_chart(rows, name), keys) for name, note in notes_of.items()]
@@ -204,7 +204,7 @@ def _tape_parts(tape: Tape) -> list[frame.ChartPart]:
     grid = tape.instrument
     assets = {"symbol": tape.symbol, "base_asset": grid.base_asset, "quote_asset": grid.quote_asset}
     base, quote = frame.base_asset(assets), frame.quote_asset(assets)
-    trades = (("buy", "buyers took"), ("sell", "sellers took"))
+    trades = (("buy", "bought by aggressors"), ("sell", "sold by aggressors"))
     return [
         frame.ChartPart("Mid price", quote, _best_chart(tape, "mid"), (("price", "mid"), ("off", "no valid book"))),
         frame.ChartPart(

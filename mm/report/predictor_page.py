@@ -35,16 +35,16 @@ def predictor_page(content: Mapping[str, Any], about: About) -> str:
         _tiles(content),
         notes(list(warnings(content)), "notes"),
         in_row(
-            card("Is it calibrated?", _hint_of_calibration(content), calibration_chart(found["calibration"])),
-            card("Better than the best baseline?", _hint_of_windows(found), windows_chart(found["windows"])),
+            card("Calibration", _hint_of_calibration(content), calibration_chart(found["calibration"])),
+            card("Difference from the best baseline", _hint_of_windows(found), windows_chart(found["windows"])),
         ),
         in_row(
             card(
-                "What it reads",
-                f"How much the {METRICS[found['metric']]} gets worse, out of sample, when a signal is shuffled.",
+                "Importance of signals",
+                f"Loss of {METRICS[found['metric']]} out of sample, if a signal is shuffled.",
                 importance_chart(found["importance"]),
             ),
-            card("Score", "Out of sample: each window by a fit of what came before it.", _scores(found)),
+            card("Score", "Out of sample: each window by a fit of earlier data.", _scores(found)),
         ),
         origin(about),
     ]
@@ -56,7 +56,7 @@ def warnings(content: Mapping[str, Any]) -> Iterator[str]:
     found = content["score"]
     ends, windows = found["difference_ci95"], found["windows"]
     if ends is None:
-        yield "Do not use it: the time is too short for an interval, so nothing says that it beats its baselines."
+        yield "Do not use it: too short a time for an interval, so there is no evidence that it beats its baselines."
     elif not content["usable"]:
         yield f"Do not use it: it does not beat {found['best_baseline']}; the interval of the difference reaches 0."
     worse = [window for window in windows if window["difference"] <= 0]
@@ -67,7 +67,7 @@ def warnings(content: Mapping[str, Any]) -> Iterator[str]:
         ticks, trades = earned["ticks"], earned["trades"]
         yield f"Trading it alone loses: {ticks:+,.1f} ticks in {trades:,} trades, net of half a spread."
     if earned and not earned["trades"]:
-        yield "It never predicts a move beyond half a spread: as an edge of quotes it may help, as a trade it cannot."
+        yield "It never predicts a move beyond half a spread: it may improve quotes, but cannot be traded alone."
     if content["target"] == "fill":
         far = content["distances_ticks"]
         yield (
@@ -75,8 +75,8 @@ def warnings(content: Mapping[str, Any]) -> Iterator[str]:
             "A print at the price counts as a fill: with others in the queue, fills are fewer."
         )
     yield (
-        f"It holds for {content['symbol']} at a tick of {content['tick']}; on the days above its predictions are not "
-        "out of sample."
+        f"It is valid for {content['symbol']} at a tick of {content['tick']}; on the days above its predictions are "
+        "not out of sample."
     )
 
 

@@ -53,7 +53,7 @@ def index_page(runs: Sequence[Listing], root: str) -> str:
         rows.append((started[:19].replace("T", " "), kind, symbol, day, name, status, found or "–"))
     table = grid(head, rows).replace('<div class="wide">', '<div class="wide words">', 1)
     body = table if rows else nothing("There are no runs.")
-    hint = "A click on a head sorts; a name leads to the page of its run."
+    hint = "Click on a head to sort; a name links to the page of its run."
     return document(f"{root} · runs", [header("Runs", root, f"{len(runs):,} runs"), card("All runs", hint, body)])
 
 
@@ -80,10 +80,10 @@ def two_runs_page(first: ComparedRun, second: ComparedRun) -> str:
     symbols = " and ".join(dict.fromkeys(str(one.summary["symbol"]) for one in pair))
     days = ", ".join(dict.fromkeys(day for one in pair for day in one.summary["days"]))
     body = [
-        header(symbols, days, f"run <b>{escape(first.name)}</b> beside run <b>{escape(second.name)}</b>"),
+        header(symbols, days, f"run <b>{escape(first.name)}</b> and run <b>{escape(second.name)}</b>"),
         _over_time(pair),
         card("Numbers", "Names are those of summary.json.", _numbers(pair)),
-        card("Knobs that differ", "Those that only name or place a run are left out.", _knobs(pair)),
+        card("Knobs that differ", "Without those that only name or locate a run.", _knobs(pair)),
     ]
     drawn = any(len(one.columns.state["recv_us"]) for one in pair)
     return document(f"{first.name} and {second.name}", body, script() if drawn else "")
@@ -168,7 +168,7 @@ def _knobs(pair: tuple[ComparedRun, ComparedRun]) -> str:
     first, second = (one.knobs for one in pair)
     names = [name for name in {**first, **second} if name not in NO_MATTER and first.get(name) != second.get(name)]
     rows = [(f"<code>{escape(name)}</code>", _value(first.get(name)), _value(second.get(name))) for name in names]
-    return grid(("knob", pair[0].name, pair[1].name), rows) if rows else nothing("All knobs that matter are equal.")
+    return grid(("knob", pair[0].name, pair[1].name), rows) if rows else nothing("No knob with an effect differs.")
 
 
 def _value(value: Any) -> str:

@@ -41,7 +41,7 @@ def panels(rows: "SegmentRows", run: "Course | None", quote: str) -> list[Panel]
     return [
         *([] if run is None else _account_panels(rows, run, quote)),
         _parameter_panel(rows, "k", "1/tick, of each segment, with the 95 % interval of its training", stop=True),
-        _parameter_panel(rows, "A", "1/s, likewise"),
+        _parameter_panel(rows, "A", "1/s, of each segment"),
         _ratio_panel(rows),
         _rate_panel(rows),
     ]
@@ -61,7 +61,7 @@ def _account_panels(rows: "SegmentRows", run: "Course", quote: str) -> list[Pane
         Stays(name, kind, start[at], end[at], pnl[at], unit_of(pnl), bars=True)
         for name, kind, at in (("gain", "gain", pnl > 0), ("loss", "loss", pnl < 0))
     ]
-    note = f"{quote}, change since the start, at the mid; the ticks of the still picture are where segments begin"
+    note = f"{quote}, change since the start, at the mid; ticks in the static picture mark starts of segments"
     return [
         Panel("Equity", note, equity_chart(run, rows), 250, [equity]),
         Panel("PnL of each segment", quote, earned_chart(run, rows), 110, stays=bars, zero=True),
@@ -115,9 +115,9 @@ def _ratio_panel(rows: "SegmentRows") -> Panel:
 
 def _rate_panel(rows: "SegmentRows") -> Panel:
     seen, expected = _rates(rows)
-    lines = [_held(rows, "seen", "line", seen), _held(rows, "expected by the fit before", "faint", expected)]
-    note = "fills per order-hour at a segment's distances; far apart, the market moved on faster than the windows"
-    return Panel("Seen and expected", note, rate_chart(rows), 170, lines, zero=True)
+    lines = [_held(rows, "observed", "line", seen), _held(rows, "expected by the previous fit", "faint", expected)]
+    note = "fills per order-hour at a segment's distances; where they differ, the market changed since the training"
+    return Panel("Observed and expected", note, rate_chart(rows), 170, lines, zero=True)
 
 
 def _points(
@@ -210,7 +210,7 @@ def rate_chart(rows: "SegmentRows") -> str:
         plot.time_axis(),
         _steps(plot, rows, expected, "faint"),
         _steps(plot, rows, seen),
-        title="Fills per order-hour of each segment, seen and expected by the fit before it",
+        title="Fills per order-hour of each segment, observed and expected by the previous fit",
     )
 
 
@@ -256,7 +256,7 @@ def equity_chart(run: "Course", rows: "SegmentRows") -> str:
         plot.time_axis(),
         f'<path class="zero" d="{edges}"/>',
         plot.line(run.us, run.equity, "line"),
-        title="Equity over time, and where segments begin",
+        title="Equity over time, with the starts of segments",
     )
 
 
@@ -277,7 +277,7 @@ def earned_chart(run: "Course", rows: "SegmentRows") -> str:
     """Draw the PnL of each segment."""
     pnl = earned(run, rows)
     if not pnl.any():
-        return nothing("No segment gained or lost anything.")
+        return nothing("The PnL of every segment is 0.")
     plot = Plot(WIDE, 110, rows.x, padded(min(0.0, float(pnl.min())), max(0.0, float(pnl.max()))))
     left, right = (plot.across(rows.numbers[name]) for name in ("start_us", "end_us"))
     zero, marks = float(plot.up(0.0)), [plot.value_axis(most=4), plot.time_axis()]
@@ -287,7 +287,7 @@ def earned_chart(run: "Course", rows: "SegmentRows") -> str:
         if amount:
             kind = "gain" if amount > 0 else "loss"
             marks.append(bar(float(left[i]) + 1, min(y, zero), size, kind, f"{_when(rows, i)}: {signed(amount)}"))
-    return plot.picture(*marks, title="What each segment earned")
+    return plot.picture(*marks, title="PnL of each segment")
 
 
 def _steps(plot: Plot, rows: "SegmentRows", value: "Floats", kind: str = "line") -> str:

@@ -163,7 +163,7 @@ def course_lines(
     named = [] if front is None else [Line(f"best, point {best}", "line", us, totals[:, front], unit, straight=True)]
     if chosen is not None:
         ends = chosen.start_us.astype(np.int64) + PERIOD_US
-        named.append(Line("chosen by the past", "line chosen", ends, chosen.total, unit, straight=True))
+        named.append(Line("walk-forward choice", "line chosen", ends, chosen.total, unit, straight=True))
     others = range(0, totals.shape[1], max(1, totals.shape[1] // MOST_COURSES))
     faint = [Line("", "faint", us, totals[:, one], unit, straight=True) for one in others if one != front]
     return [*named, *faint]
@@ -218,24 +218,24 @@ def _tiles(content: Content) -> str:
     pnl, choices = None, "no choice"
     if ahead is not None:
         hindsight = signed(ahead["pnl_of_the_best_in_hindsight"], 3)
-        pnl, choices = ahead["pnl"], f"a new choice after {ahead['block']}; best in hindsight {hindsight}"
+        pnl, choices = ahead["pnl"], f"in blocks of {ahead['block']}; best in hindsight {hindsight}"
     days = content.get("days", ())  # a sweep in Python has none
     if len(days) < SHARPE_DAYS:
         found = None if best is None else best["pnl_total"]
-        why = f"as it was picked; {len(days) or 'fewer'} of {SHARPE_DAYS} days for a Sharpe ratio"
+        why = f"before correction for selection; {len(days) or 'fewer'} of {SHARPE_DAYS} days for a Sharpe ratio"
         headline = [tile("PnL of the best point", signed(found, 4), why, gain_or_loss(found))]
     else:
         by_chance = number(content["expected_best_sharpe"], 3)
         headline = [
-            tile("Best Sharpe ratio", number(sharpe, 3), "of a year, as it was picked", gain_or_loss(sharpe)),
-            tile("Best by chance", by_chance, "expected of as many trials without skill"),
+            tile("Best annual Sharpe", number(sharpe, 3), "before correction for selection", gain_or_loss(sharpe)),
+            tile("Best by chance", by_chance, "expected best of as many trials without skill"),
         ]
     shown = [
         tile("Different trials", f"{content['trials']:,}", failed),
         *headline,
-        tile("Deflated Sharpe", probability(deflated), "probability that the best is better than that"),
-        tile("Overfitting", percent(content["pbo"]), "probability that the best is below the median later"),
-        tile("Chosen by the past", signed(pnl, 3), choices, gain_or_loss(pnl)),
+        tile("Deflated Sharpe", probability(deflated), "probability that the best is better than chance"),
+        tile("Overfitting", percent(content["pbo"]), "probability that the best is below the median out of sample"),
+        tile("Walk-forward choice", signed(pnl, 3), choices, gain_or_loss(pnl)),
     ]
     return tiles(*shown)
 
@@ -255,7 +255,7 @@ def _halves_card(content: Content, points: PointsChart) -> str:
     order = (
         ""
         if correlation is None
-        else f" Rank correlation {number(correlation, 2)}: near 1 the order lasts, near 0 it is chance."
+        else f" Rank correlation {number(correlation, 2)}: near 1 the ranking is stable, near 0 it is chance."
     )
     names = "in the first half", "Sharpe ratio in the second half"
     chart = points.against("sharpe_first_half", "sharpe_second_half", names)
@@ -270,12 +270,12 @@ def _forward_card(content: Content, points: PointsChart) -> str:
     sharpe = points.against("sharpe", "walkforward_sharpe", ("in sample", "Sharpe ratio, walk-forward"))
     gain = points.against("pnl_total", "walkforward_pnl_total", ("in sample", "PnL, walk-forward"))
     hint = (
-        "Across with the fit of all days, upwards with fits of the past alone. Nothing is quoted before the first "
-        "window is full, so the walk-forward is of less time."
+        "Across with the fit of all days, upwards with fits of past data only. Nothing is quoted before the first "
+        "window is full, so the walk-forward covers less time."
     )
     return in_row(
         card("Sharpe ratio, in sample and walk-forward", hint, sharpe),
-        card("PnL, in sample and walk-forward", "The same for what each point gained, in the quote asset.", gain),
+        card("PnL, in sample and walk-forward", "The same for the PnL of each point, in the quote asset.", gain),
     )
 
 
@@ -298,19 +298,19 @@ def _failures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _selection_card(content: Content) -> str:
     by_chance = number(content["expected_best_sharpe"], 3)
-    hint = f"Sharpe ratios of the trials. Dashed: {by_chance}, expected of the best of as many without skill."
-    return card("How good is the best", hint, spread(content["rows"], content["expected_best_sharpe"]))
+    hint = f"Sharpe ratios of the trials. Dashed: {by_chance}, the expected best of as many trials without skill."
+    return card("Selection bias of the best", hint, spread(content["rows"], content["expected_best_sharpe"]))
 
 
 def _courses_card(
     content: Content, start_us: "NDArray[np.float64]", columns: Sequence[int], pnl: "NDArray[np.float64]"
 ) -> str:
     if len(start_us) < 2:
-        return card("Over time", "", nothing("The runs share no grid of time."))
+        return card("Over time", "", nothing("The runs have no common time grid."))
     best = None if content["best"] is None else content["best"]["point"]
     chosen = PastChoice.of(content, start_us, columns, pnl)
     hint = "PnL of every trial. Blue is the best one in hindsight"
-    ahead = "; orange is what the past alone would have chosen, from the first choice on" if chosen else ""
+    ahead = "; orange is the choice from past data only, from the first choice on" if chosen else ""
     lines = course_lines(start_us, pnl, columns, best, chosen)
     panel = Panel("PnL", "of every trial", courses(start_us, pnl, columns, best, chosen), 320, lines)
     x = (float(start_us[0]), float(start_us[-1] + PERIOD_US))
@@ -329,7 +329,7 @@ def _table_card(content: Content, most: int = SHOWN) -> str:
     head = ["rank", "point", *axes, "Sharpe", "deflated", "PSR", "PnL", "fills", "drawdown", "1st half", "2nd half"]
     cells = [_cells(row, axes, forwarded) for row in rows[:most]]
     more = f" The first {most} of {len(rows):,}; all are in sweep.csv." if len(rows) > most else ""
-    sorts = "; a click on a head sorts" if most > FEW else ""  # notebooks run no scripts
+    sorts = "; click on a head to sort" if most > FEW else ""  # notebooks run no scripts
     hint = f"Ordered by {content['rank_by']}{sorts}.{more}"
     return card("Points", hint, listing([*head, *(("w.-f. Sharpe", "w.-f. PnL") if forwarded else ())], cells))
 
@@ -356,26 +356,26 @@ def _cells(row: Mapping[str, Any], axes: Sequence[str], forwarded: bool) -> list
 
 def _words_card(content: Content, record: Mapping[str, Any] | None) -> str:
     lines = [
-        "The best of many trials looks good by selection alone, the better the more there were: it is compared with "
-        "what the best of as many trials without skill is expected to show. Bailey and López de Prado, 2014.",
+        "The best of many trials looks good by selection alone, and better the more trials there are: it is compared "
+        "with the expected best of as many trials without skill. Bailey and López de Prado, 2014.",
         "Overfitting: the time is cut into blocks; each half of them picks its best trial, and the other half ranks "
-        "it. The share of picks at the median or below. Bailey, Borwein, López de Prado and Zhu, 2017.",
-        "Chosen by the past: after each block the trial that was best so far is taken for the next one. "
+        "it. Shown is the share of picks at the median or below. Bailey, Borwein, López de Prado and Zhu, 2017.",
+        "Walk-forward choice: after each block the trial that was best so far is used for the next one. "
         "No further backtest is played for it, so a change of trial costs nothing here.",
     ]
     if record is not None:
         beyond = record["best_deflated_sharpe"]
         lines.append(
-            f"On record for these days are {record['trials']:,} different trials, of this sweep and earlier ones; over "
+            f"{record['trials']:,} different trials are on record for these days, of this sweep and earlier ones; over "
             f"all of them the deflated Sharpe of the best one here is {probability(beyond)}."
         )
     if (worst := content["worst_case"]) is not None:
         chosen = ", ".join(f"{k} {v}" for k, v in worst.items() if k not in ("point", content["rank_by"]))
         lines.append(
-            f"Best in its worst case over all that is assumed: {chosen}, with a {content['rank_by']} of "
+            f"Best worst case over all assumptions: {chosen}, with a {content['rank_by']} of "
             f"{number(worst[content['rank_by']])} there."
         )
-    return card("What these numbers say", "", notes(lines, "why"))
+    return card("How to read these numbers", "", notes(lines, "why"))
 
 
 def _best_card(content: Content) -> str:

@@ -83,7 +83,7 @@ class PointsChart:
         labels = list(dict.fromkeys(axis["values"]))
         rows = [row for row in rows if row[axis["name"]] in labels]  # a model may not take the axis: GRID_UNFIT
         if not rows:
-            return nothing("No point with a result takes this axis.")
+            return nothing("No point with a result uses this axis.")
         offset = self._offset_of_equals(rows, axis)
         x = np.array([labels.index(row[axis["name"]]) + offset[_others(row, self.axes, axis)] for row in rows])
         order = np.argsort(x, kind="stable")

@@ -40,7 +40,7 @@ def sweep_parts(
     if start_us is not None and pnl is not None and len(start_us) > 1:
         best = None if content["best"] is None else content["best"]["point"]
         chosen = PastChoice.of(content, start_us, columns, pnl)
-        keys = (("line", "best in hindsight"), ("line chosen", "chosen by the past"))
+        keys = (("line", "best in hindsight"), ("line chosen", "walk-forward choice"))
         parts.append(ChartPart("PnL of every trial", "", courses(start_us, pnl, columns, best, chosen), keys))
     return parts
 

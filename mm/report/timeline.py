@@ -321,7 +321,7 @@ def _left_out(panels: Sequence[Panel], drawn: Sequence[Panel]) -> str:
     }
     if not few:
         return ""
-    text = "Thinned, so that the page stays small: near fills all is kept while there is room, elsewhere the extremes"
+    text = "Thinned to keep the page small: all rows near fills are kept if they fit, elsewhere the extremes"
     return f'<p class="hint">{text}: {"; ".join(few.values())}.</p>'
 
 
@@ -417,7 +417,7 @@ _SPANS = (("3600", "1 h", "an hour"), ("600", "10 min", "ten minutes"), ("60", "
 def _bar(axis: TimelineAxis) -> str:
     """Return the controls of the charts; the script shows them."""
     stops = (
-        ("back", f"‹ {axis.stop}", f"the {axis.stop} before (p)"),
+        ("back", f"‹ {axis.stop}", f"the previous {axis.stop} (p)"),
         ("next", f"{axis.stop} ›", f"the next {axis.stop} (n)"),
     )
     whole = ("all", "all", "the whole span (0, or double-click)")

@@ -148,8 +148,8 @@ def _tiles(rows: SegmentRows, unseen: Content, summary: Content | None) -> str:
         *first,
         tile("Segments fitted", f"{sources.count('fitted')} of {len(rows)}", ", ".join(others) or "none carried"),
         tile("Fills over expected", number(ratio, 3), f"{seen:,.0f} fills out of sample"),
-        tile("Log-likelihood per fill", number(used["loglik_per_fill"]), f"unseen, {escape(unseen['mode'])} windows"),
-        "" if waited is None else tile("Model's clock", number(waited, 3), "1 where the model holds"),
+        tile("Log-likelihood per fill", number(used["loglik_per_fill"]), f"out of sample, {escape(unseen['mode'])}"),
+        "" if waited is None else tile("Mean rescaled wait", number(waited, 3), "1 if the model is correct"),
     )
 
 
@@ -163,12 +163,12 @@ def _notes(rows: SegmentRows, summary: Content | None) -> str:
     warnings = [] if summary is None else [line for line in summary["warnings"] if not line.startswith(NULL)]
     if len(rows) and np.isnan(rows.numbers["A"]).all():
         status, reason = rows.words["status"][-1], rows.words["reason"][-1]
-        warnings.append(f"no segment has parameters, so there is nothing to trade on; the last one: {status}, {reason}")
+        warnings.append(f"no segment has parameters, so there were no quotes; the last one: {status}, {reason}")
     off, known = outside_predicted(rows)
     if off > OUTSIDE * known + 3 * (OUTSIDE * (1 - OUTSIDE) * known) ** 0.5:  # beyond three standard deviations
         warnings.append(
             f"{off} of {known} segments had a number of fills outside the 95 % interval that their training window "
-            f"predicts (predictive_low, predictive_high); with a right model it would be one in twenty"
+            f"predicts (predictive_low, predictive_high); with a correct model it would be one in twenty"
         )
     return notes(warnings, "notes")
 
@@ -187,8 +187,8 @@ def outside_predicted(rows: SegmentRows) -> tuple[int, int]:
 def _over_time(rows: SegmentRows, over: Course | None, summary: Content | None) -> str:
     """Return the card of the charts over time, which zoom together."""
     quote = "" if summary is None else quote_asset(summary)
-    hint = "One span of time for all; a segment trades on a fit of what ended before it began. Point at a mark for its "
-    hint += "numbers; those beyond the scale lie at its edge."
+    hint = "All charts share one time axis; a segment is traded with a fit of earlier data. Point at a mark for its "
+    hint += "numbers; those beyond the scale are at its edge."
     charts = timeline(panels(rows, over, quote), rows.x, unquoted(rows), axis(rows))
     return card("Over time", hint, charts, (("off", "none: nothing is quoted"),))
 
@@ -219,15 +219,15 @@ def _unseen(unseen: Content) -> str:
     return pair(
         card(
             "By distance",
-            "Fills out of sample over those expected, by distance in ticks: where the curve has the wrong shape.",
+            "Fills out of sample over those expected, by distance in ticks: a trend shows a wrong shape of the curve.",
             distance_chart(unseen["by_delta"]),
             INSIDE,
         ),
         card(
             "Other windows on the same data",
             f"Over {unseen['segments_compared']} segments and {unseen['fills_compared']:,.0f} fills; above 0 is "
-            "better than what was used.",
-            grid(("mode", "log-lik. per fill", "beside used", "expected", "ratio"), modes),
+            "better than the mode in use.",
+            grid(("mode", "log-lik. per fill", "against used", "expected", "ratio"), modes),
         ),
     )
 
@@ -244,7 +244,7 @@ def _data(rows: SegmentRows, summary: Content | None, run: RunColumns | None) ->
         ("fills in a training window, fewest", number(_extreme(rows, "n_fills", np.nanmin))),
         *((reason, f"{count} segments") for reason, count in reasons.items()),
     ]
-    quality = card("Fits", "What the segments traded on.", table("", fitted))
+    quality = card("Fits", "Parameters used by the segments.", table("", fitted))
     if summary is None or run is None:
         return quality
     return pair(data_card(summary, run), quality)

@@ -173,7 +173,7 @@ class Share:
         if self.ci95 is None:
             return "one seed has no interval"
         return (
-            f"95 % {self.ci95[0]:.4f} to {self.ci95[1]:.4f}, the least {min(self.shares):.4f}, {len(self.shares)} seeds"
+            f"95 % {self.ci95[0]:.4f} to {self.ci95[1]:.4f}, minimum {min(self.shares):.4f}, {len(self.shares)} seeds"
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def evaluate(agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs) -> di
         "policies_tried": bias.trials,
         "policies": policies,
         "agent_wins": wins and not seen,
-        "verdict": verdict + (f"; {', '.join(seen)} was a training day, so this proves nothing" if seen else ""),
+        "verdict": verdict + (f"; {', '.join(seen)} was a training day, so the result is in-sample" if seen else ""),
     }
 
 
@@ -91,11 +91,11 @@ def judged(policies: Mapping[str, Mapping[str, Any]]) -> tuple[bool, str]:
     if pnl <= other:
         return False, f"the agent does not win: PnL {pnl:.6g}, {name} {other:.6g}"
     if pnl <= 0.0:
-        return False, f"the agent does not win: it loses least, PnL {pnl:.6g}, {name} {other:.6g}"
+        return False, f"the agent does not win: it has the smallest loss, PnL {pnl:.6g}, {name} {other:.6g}"
     if deflated is None or deflated < ENOUGH:
         chance = "not defined" if deflated is None else f"{deflated:.3f}"
         return False, (
-            f"the agent earns most, PnL {pnl:.6g}, {name} {other:.6g}, but not beyond what chance gives the best of "
-            f"{len(policies)}: deflated Sharpe {chance}, {ENOUGH} is wanted"
+            f"the agent has the largest PnL, {pnl:.6g}, {name} {other:.6g}, but not significant for the best of "
+            f"{len(policies)}: deflated Sharpe {chance}, minimum {ENOUGH}"
         )
     return True, f"the agent wins: PnL {pnl:.6g}, {name} {other:.6g}, deflated Sharpe {deflated:.3f}"

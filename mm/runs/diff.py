@@ -138,7 +138,7 @@ def _shown(value: Any) -> str:
 
 
 Pair = tuple[Any, Any]
-CHANGED = "not what the run wrote: the file was changed since"
+CHANGED = "changed since the run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,20 +245,20 @@ class Comparison:
             manifest = run.manifest
             head = " ".join(str(manifest[name]) for name in ("kind", "symbol", "day", "run_id"))
             yield f"{letter}  {head}  {run.folder}"
-        yield f"equal: digest {self.digests[0]}" if self.equal else "they differ (a | b)"
+        yield f"equal: digest {self.digests[0]}" if self.equal else "different (a | b)"
         if self.edited:
-            yield "a manifest was edited since: one digest, but other knobs or inputs"
+            yield "a manifest was edited: equal digests, but different knobs or inputs"
         own = [knob for knob in self.knobs if knob.matters and knob.values[0] != knob.values[1]]
         others = [knob for knob in self.knobs if not knob.matters and knob.values[0] != knob.values[1]]
         sources = [knob for knob in self.knobs if knob.values[0] == knob.values[1]]
         for title, lines in (
             ("of the run", [f"{name}: {first} | {second}" for name, (first, second) in self.entries().items()]),
             ("knobs", [knob.text() for knob in own]),
-            ("knobs that change no result", [knob.text() for knob in others]),
-            ("knobs of one value, set otherwise", [knob.text() for knob in sources]),
+            ("knobs without effect on results", [knob.text() for knob in others]),
+            ("knobs with equal values from different sources", [knob.text() for knob in sources]),
             ("inputs", list(self.inputs)),
             ("outputs", [line for out in self.outputs for line in out.lines()]),
-            ("found", [_number(name, pair) for name, pair in self.numbers().items()]),
+            ("main numbers", [_number(name, pair) for name, pair in self.numbers().items()]),
         ):
             if lines:
                 yield "\n".join([title, *(f"  {line}" for line in lines)])
@@ -316,7 +316,7 @@ def _inputs(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Iterat
     for path in sorted({*only_first, *only_second}):
         one, other = only_first.get(path), only_second.get(path)
         if one and other:
-            yield f"{path}: another content (sha256 {one[:12]}… | {other[:12]}…)"
+            yield f"{path}: different content (sha256 {one[:12]}… | {other[:12]}…)"
         else:
             yield f"{path}: only {'a' if one else 'b'} read it"
 
@@ -328,7 +328,7 @@ def _outputs(first: Found, second: Found) -> Iterator[OutputDifference]:
         for letter, run, names in zip("ab", (first, second), written, strict=True):
             why = _altered(run.folder / path, names.get(path))
             if why:
-                yield OutputDifference(path, f"in {letter} {why}")
+                yield OutputDifference(path, f"in {letter}: {why}")
         one, other = (names.get(path) for names in written)
         if one is None or other is None:
             yield OutputDifference(path, f"only in {'b' if one is None else 'a'}", counts=counts)
@@ -341,15 +341,15 @@ def _altered(path: Path, sha256: str | None) -> str | None:
     if sha256 is None:
         return None
     if not path.is_file():
-        return "it is gone"
+        return "missing"
     return None if hash_file(path) == sha256 else CHANGED
 
 
 def _output(path: str, files: tuple[Path, Path], counts: bool) -> OutputDifference:
     if not all(file.is_file() for file in files):
-        return OutputDifference(path, "another content, by its sha256", counts=counts)
+        return OutputDifference(path, "different content, by its sha256", counts=counts)
     if not counts:
-        return OutputDifference(path, "a page shows the command that made it, and is not compared", counts=False)
+        return OutputDifference(path, "a page contains its command, and is not compared", counts=False)
     detail = file_difference(*files)
     return OutputDifference(path, detail.lines()[0], detail)
 

@@ -184,11 +184,11 @@ def check_inputs(run: Found, sources: InputPlaces) -> dict[str, Path]:
             found[entry["path"]] = existing
         else:
             changed = next((place for place in places if place.is_file()), None)
-            wrong.append(f"{changed} changed since the run" if changed else f"{places[0]} is not there")
+            wrong.append(f"{changed} changed since the run" if changed else f"{places[0]} is missing")
     if wrong:
         raise DataError(
             f"{run.folder} cannot be played again, {len(wrong)} of its {len(run.manifest['inputs'])} inputs "
-            f"are not what they were: {'; '.join(wrong)}; restore them, or give their --data-root (DATA_ROOT)"
+            f"are missing or changed: {'; '.join(wrong)}; restore them, or give their --data-root (DATA_ROOT)"
         )
     return found
 

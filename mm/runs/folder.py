@@ -216,7 +216,7 @@ def hold(plan: Plan, run_id: str) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise RunExists(f"{partial}: another process works on this run; wait for it, or give another RUN_ID") from error
+        raise RunExists(f"{partial} is in use by another process; wait for it, or give another RUN_ID") from error
     return descriptor
 
 
@@ -282,6 +282,6 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], partial: Path
     if names:
         changed = ", ".join(f"{name.upper()} {before.get(name)!r}, now {now.get(name)!r}" for name in names)
         raise RunExists(
-            f"{partial} was begun with other knobs ({changed}); give the same to go on with it, another "
+            f"{partial} was begun with other knobs ({changed}); give the same to resume it, another "
             f"--run-id (RUN_ID), or remove it"
         )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LEAST_BLOCKS = 4
 _NOTHING = 1e-9  # rounding error of gains and losses that cancel
 BLOCKS_S = (3600, 900, 300)  # the first length that gives enough blocks is used
-SERIES_DIFFER = "the runs' 60 s periods do not stand on one grid of time"
+SERIES_DIFFER = "the 60 s periods of the runs have no common time grid"
 SCHEMA_VERSION = 1
 SWEEP, TABLE, POINTS, SERIES = "sweep.json", "sweep.csv", "points.ndjson", "pnl_60s.csv"  # files of the run folder
 YEAR = PERIODS_PER_YEAR**0.5
@@ -436,23 +436,23 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mappin
     if best is not None and trials > 1:
         if (deflated := best["deflated_sharpe"]) is not None and deflated < ENOUGH:
             lines.append(
-                f"the best of {trials} trials was picked after the fact: it beats chance with probability "
+                f"the best of {trials} trials is subject to selection bias: it beats chance with probability "
                 f"{deflated:.3f} (deflated Sharpe), less than the usual {ENOUGH}"
             )
         if best["n_fills"] < FEW_FILLS:
-            lines.append(f"the best trial rests on {best['n_fills']} fills: too few to separate it from chance")
+            lines.append(f"the best trial has only {best['n_fills']} fills: too few to distinguish it from chance")
         if best["pnl_total"] is not None and best["pnl_total"] <= 0:
-            lines.append("the best trial gains nothing: no point of this grid is worth trading")
+            lines.append("the best trial has no gain: no point of this grid is worth trading")
     if (pbo := content["pbo"]) is not None and pbo > EVEN_ODDS:
         lines.append(
-            f"probability of backtest overfitting {pbo:.2f}: what is best on half of the time is below the median on "
-            f"the other half more often than not"
+            f"probability of backtest overfitting {pbo:.2f}: the best trial on half of the time is below the median "
+            f"on the other half more often than not"
         )
     assumed = [one["name"] for one in content["axes"] if one["assumed"] and len(one["values"]) > 1]
     if assumed:
         lines.append(
-            f"{', '.join(assumed)}: assumed of the market or the account, not chosen; compare points within one "
-            f"assumption, and see the worst case over all of them"
+            f"{', '.join(assumed)}: assumptions about the market or the account, not choices; compare points within "
+            f"one assumption, and see the worst case over all of them"
         )
     lines += [f"{count} of {content['points']} points: {line}" for line, count in shared.items()]
     if content["sharpe_variance"] is None:

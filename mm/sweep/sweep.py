@@ -193,23 +193,21 @@ def words(found: SweepFindings, record: SelectionBias) -> list[str]:
     content, lines = found.content, []
     best, trials = content["best"], content["trials"]
     by_chance = content["expected_best_sharpe"]
-    shown = f"of {number(by_chance)}" if by_chance is not None else "that is not known: fewer than two trials have one"
-    lines.append(
-        f"{trials} different trials; the best of as many without skill is expected to show a Sharpe ratio {shown}"
-    )
+    shown = number(by_chance) if by_chance is not None else "unknown, as fewer than two trials have a Sharpe ratio"
+    lines.append(f"{trials} different trials; expected best Sharpe ratio of as many trials without skill: {shown}")
     if record.trials > trials and best is not None:
         deflated = record.deflated(summary_of(found, best))
         lines.append(
-            f"{record.trials} trials on record for these days, this sweep's among them: over all of them the best "
-            f"one's deflated Sharpe is {'–' if deflated is None else f'{deflated:.3f}'}"
+            f"{record.trials} trials on record for these days, including this sweep: over all of them the deflated "
+            f"Sharpe ratio of the best one is {'–' if deflated is None else f'{deflated:.3f}'}"
         )
     if content["pbo"] is not None:
         lines.append(f"probability of backtest overfitting: {content['pbo']:.2f}")
     if (ahead := content["walkforward"]) is not None:
         lines.append(
-            f"a new choice after {ahead['block']}, by the past alone: PnL {signed(ahead['pnl'])}; the best in "
+            f"walk-forward choice, in blocks of {ahead['block']}: PnL {signed(ahead['pnl'])}; best in "
             f"hindsight {signed(ahead['pnl_of_the_best_in_hindsight'])}, "
-            f"the median point {signed(ahead['pnl_of_the_median'])}"
+            f"median point {signed(ahead['pnl_of_the_median'])}"
         )
     if (worst := content["worst_case"]) is not None:
         lines.append(_worst(worst, content["rank_by"]))
@@ -218,7 +216,7 @@ def words(found: SweepFindings, record: SelectionBias) -> list[str]:
 
 def _worst(worst: Row, rank_by: str) -> str:
     chosen = " ".join(f"{name}={value}" for name, value in worst.items() if name not in ("point", rank_by))
-    return f"best in its worst case: {chosen}, {rank_by} {number(worst[rank_by])} (point {worst['point']})"
+    return f"best worst case: {chosen}, {rank_by} {number(worst[rank_by])} (point {worst['point']})"
 
 
 def summary_of(found: SweepFindings, row: Row) -> dict[str, Any]:
@@ -253,7 +251,7 @@ def write(
 
 
 def _print(run: Run, found: SweepFindings, record: SelectionBias, work: Work) -> None:
-    run.say(f"{len(found.points)} points, {work.played} played, {work.reused} known before")
+    run.say(f"{len(found.points)} points, {work.played} played, {work.reused} reused")
     for line in (*table(found), *words(found, record)):
         run.say(line)
     if (best := found.content["best"]) is not None:

@@ -89,10 +89,10 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     """Yield the results as lines of a small table."""
     used, count = found["mode"], found["fills_compared"]
     if not count:
-        yield "out of sample: no fills in segments that every mode could predict"
+        yield "out of sample: no fills in segments where every mode has parameters"
         return
     yield f"out of sample: {count:,.0f} fills in {found['segments_compared']} segments, {used} used"
-    yield f"{'mode':<12}{'log-lik. per fill':>18}{'beside ' + used:>22}{'fills predicted':>17}"
+    yield f"{'mode':<12}{'log-lik. per fill':>18}{'vs. ' + used:>22}{'predicted fills':>17}"
     for mode, row in found["modes"].items():
         beside = "" if mode == used else f"{row['gain_over_used']:+.4f} ± {row['se_gain'] or math.nan:.4f}"
         yield f"{mode:<12}{row['loglik_per_fill']:>18.4f}{beside:>22}{row['predicted']:>17,.0f}"
@@ -100,7 +100,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     if curves["gain_nats_per_fill"] is not None:
         yield (
             f"curves of λ(δ) in {curves['segments']} segments: {curves['gain_nats_per_fill']:+.4f} ± "
-            f"{curves['se'] or math.nan:.4f} per fill beside their A and k"
+            f"{curves['se'] or math.nan:.4f} per fill relative to A and k"
         )
     yield f"{'δ, ticks':<12}{'fills':>18}{'predicted':>22}{'ratio':>17}   95 %"
     for row in found["by_band"]:
@@ -110,7 +110,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     clock = found["time_rescaling"]
     if clock["p"] is not None:
         yield (
-            f"rescaled waiting times: {clock['n']:,}, mean {clock['mean_wait']:.3f} (1 where the model holds), "
+            f"rescaled waiting times: {clock['n']:,}, mean {clock['mean_wait']:.3f} (1 if the model is correct), "
             f"Kolmogorov-Smirnov {clock['ks']:.4f}, p {clock['p']:.2g}"
         )
 

@@ -48,7 +48,7 @@ def test_verify_names_a_changed_row(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"100.01", b"100.02"))
     result = mm("audit", "verify", path)
     assert result.exit_code == 3
-    assert result.stderr == f"error: {path}: row 2: its hash is not that of its content: it was changed\n"
+    assert result.stderr == f"error: {path}: row 2: its hash does not match its content: it was changed\n"
     result = mm("audit", "verify", path, "--json")
     assert result.exit_code == 3
     assert json.loads(result.stdout)["row"] == 2
@@ -74,7 +74,7 @@ def test_verify_detects_truncated_end_by_the_next_log(tmp_path: Path) -> None:
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
     result = mm("audit", "verify", path, "--open")
     assert result.exit_code == 3
-    assert "row 3: 20260105_r2.ndjson says that there are 3 rows: the end was cut off" in result.stderr
+    assert "row 3: 20260105_r2.ndjson records 3 rows: the end was cut off" in result.stderr
 
 
 def test_show_prints_one_line_per_row(path: Path) -> None:

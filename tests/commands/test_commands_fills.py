@@ -41,7 +41,7 @@ def test_score_prints_two_lines_per_model(desk):
     assert " orders that waited 10 s; " in lines[0]
     for model in ("trade_cross strict", "price_cross", "queue_risk_averse", "queue_prob_power 0.5", "queue_prob_log"):
         assert sum(line.startswith(model) for line in lines) == 2
-    assert lines[-1].startswith("no Brier scores on unseen time: "), "a quarter of six minutes is too short"
+    assert lines[-1].startswith("no out-of-sample Brier scores: "), "a quarter of six minutes is too short"
     assert "20 of each kind are needed" in lines[-1]
     assert not (desk / "out" / "fills").exists(), "it makes no run folder"
 

@@ -57,7 +57,7 @@ def test_fit_writes_a_model_and_exits_by_usability(desk, target, model):
     done, answer, folder = fitted(desk, "--target", target, "--model", model, "--seed", "3")
     assert done.exit_code == (0 if answer["usable"] else 4)
     assert folder.parent.parent.parent.name == "models"
-    assert "Is it calibrated?" in (folder / "report.html").read_text()
+    assert "ten bins of equally many samples" in (folder / "report.html").read_text()
     assert (folder.parent.parent.name, folder.parent.name) == (target, SYMBOL)
     about = json.loads((folder / MODEL).read_text())
     assert {key: answer[key] for key in about} == about

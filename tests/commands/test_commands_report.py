@@ -69,7 +69,7 @@ def test_redrawn_page_equals_the_original_page(desk, tmp_path, name):
     assert drawn.exit_code == 0, drawn.output
     if name in ("asked", "walked"):  # the mid path is read back from the state rows
         original, redrawn = (
-            re.sub(r'href="[^"]+/backtest/', 'href="backtest/', text.partition("Where the PnL came from")[2])
+            re.sub(r'href="[^"]+/backtest/', 'href="backtest/', text.partition("from zero to the total")[2])
             for text in (original, (tmp_path / "page.html").read_text(encoding="utf-8"))
         )
         assert len(original) > 1_000
@@ -142,7 +142,7 @@ def test_report_notes_that_the_day_is_missing(own, name):
     shutil.rmtree(own / "data")
     drawn = mm(own, "report", name)
     assert drawn.exit_code == 0, drawn.output
-    assert "is not there" in drawn.stdout
+    assert "is missing" in drawn.stdout
     words = " ".join(read((folder_of(own, name) / "report.html").read_text(encoding="utf-8")).words)
     assert ("How often trades reach" if name == "measured" else "Equity") in words
 

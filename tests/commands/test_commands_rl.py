@@ -53,7 +53,7 @@ def test_referee_prints_shares_of_closed_form_and_optimum(monkeypatch):
     assert rl.split()[:3] == ["rl", f"{sum(utilities) / 2:.3f}", f"{printed['share']:.4f}"]
     lowest = min(printed["of_optimum"]["shares"])
     assert of_optimum.split()[:5] == ["rl", "/", "optimum", f"{printed['of_optimum']['share']:.4f}", "95"]
-    assert of_optimum.endswith(f", the least {lowest:.4f}, 2 seeds")
+    assert of_optimum.endswith(f", minimum {lowest:.4f}, 2 seeds")
     (last_line,) = CliRunner().invoke(referee, ["--seeds", "1", *words[2:]]).stdout.splitlines()[-1:]
     assert last_line.endswith("one seed has no interval")
 

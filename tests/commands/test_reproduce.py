@@ -129,7 +129,7 @@ def test_reproduce_detects_an_edited_run_folder(desk, tmp_path):
     (folder_of(place, "fitted") / "summary.json").write_text("{}")
     done = command(place, "runs", "reproduce", "own/place")
     assert done.returncode == 3
-    assert "summary.json: in a not what the run wrote" in done.stderr
+    assert "summary.json: in a: changed since the run" in done.stderr
 
 
 @pytest.mark.parametrize(("factor", "code"), [(1 + 4e-13, 0), (1 + 1e-6, 3)])
@@ -153,7 +153,7 @@ def test_differences_in_last_digits_pass_within_the_tolerance(desk, tmp_path, fa
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("near ")]
     assert line.endswith("e-13 apart, at k")
     path.write_text(json.dumps(fit | {"A": fit["A"] * (1 + 1e-14)}))
-    assert "not what the run wrote" in command(place, "runs", "reproduce", "measured", "--tolerance", "1e-8").stderr
+    assert "changed since the run" in command(place, "runs", "reproduce", "measured", "--tolerance", "1e-8").stderr
 
 
 def test_reproduce_detects_an_edited_knob_though_all_bytes_match(desk, tmp_path):
@@ -177,7 +177,7 @@ def spoil_trade(place: Path) -> str:
 def remove_file(name: str):
     def remove(place: Path) -> str:
         (place / name).unlink()
-        return f"{name} is not there"
+        return f"{name} is missing"
 
     return remove
 

@@ -52,7 +52,7 @@ def test_report_counts_comparisons_and_shows_first_findings():
     report.add(REPEAT, None)
     report.add(OPENED, None)
     assert list(report.lines()) == [
-        "passed  repeat     the same run again in this process: alike",
+        "passed  repeat     the same run again in this process: equal",
         "FAILED  truncated  tapes that end at the cut: 1 of 2 differ",
         "        it differs",
         "passed  opened     files of the day that the model opened itself: none",

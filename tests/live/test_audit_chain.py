@@ -224,7 +224,7 @@ def test_end_of_returns_last_complete_row(tmp_path, length: int) -> None:
 def test_end_of_raises_for_file_that_is_no_log(tmp_path) -> None:
     """The error names the file and the command to run."""
     (tmp_path / "a.ndjson").write_bytes(b"hello\n")
-    with pytest.raises(BrokenFile, match=r"a\.ndjson: the last line is no row .* mm audit verify"):
+    with pytest.raises(BrokenFile, match=r"a\.ndjson: the last line is not a row .* mm audit verify"):
         end_of(tmp_path / "a.ndjson")
     with pytest.raises(DataError, match="cannot be read"):
         end_of(tmp_path / "b.ndjson")

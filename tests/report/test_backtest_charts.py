@@ -56,10 +56,11 @@ def test_tip_of_a_fill_shows_its_markouts():
     scribe.state()
     _, drawn = charts(result_of(scribe))
     tip = {label: values[0] for label, values, _ in drawn[0].marks[0].tip}
-    assert tip.pop("because") == "trade_cross:trade"
-    assert tip.pop("worth after 30 s") != tip.pop("worth after 60 s")  # NaN: the data end before
+    assert tip.pop("reason") == "trade_cross:trade"
+    assert tip.pop("markout after 30 s") != tip.pop("markout after 60 s")  # NaN: the data end before
     assert tip == pytest.approx(
-        {"fill": 1, "buy": 0.001, "at": 99.5, "worth at once": 0.5, "worth after 1 s": -1.5, "worth after 5 s": -1.5}
+        {"fill": 1, "buy": 0.001, "at": 99.5, "half-spread at the fill": 0.5}
+        | {"markout after 1 s": -1.5, "markout after 5 s": -1.5}
     )
 
 

@@ -49,7 +49,7 @@ def test_page_has_text_where_there_is_nothing_to_draw(kind):
     expected = {
         "empty": "There are no state rows.",
         "never valid": "The book was never valid, so equity has no mark.",
-        "no fills": "No fills to follow.",
+        "no fills": "No fills at a valid mid.",
         "one row": "No fills.",
     }
     assert expected[kind] in read(page_of(result_of(scribe))).words
@@ -175,7 +175,7 @@ def test_selection_card_shows_the_probability_of_skill():
         selection_card(result_of(scribe).summary) for scribe in (seeded(600), seeded(60, fill_chance=0.0))
     )
     read(varied + constant)
-    assert "chance that it is above 0" in varied
+    assert "probability that it is above 0" in varied
     assert " %</td>" in varied
     assert " %</td>" not in constant
 

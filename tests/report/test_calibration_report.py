@@ -232,7 +232,7 @@ def test_spreads_and_days_are_tables():
 def test_page_of_simulated_orders_explains_mark_measurements(method, simulated):
     """Spreads and moves are those of the marks, whose hits differ from the fills above them."""
     text = html({"by_spread": SPREADS, "method": method}, moves((0.5, 0.3, 0.02)))
-    assert ("By the marks, whatever the method" in text) == simulated
+    assert ("From marks, whatever the method" in text) == simulated
     assert ("Fills are hits of the marks" in text) == simulated
     assert (">sweeps<" in text) == simulated
 
@@ -256,10 +256,10 @@ def test_missing_parts_are_replaced_by_text(adverse_moves):
     """A day without a fill, or with one block of it, also has a page."""
     words = read(f"<html><body>{html({}, adverse_moves)}</body></html>").words
     for line in (
-        "There is too little to compare curves on.",
-        "Too few fills to follow.",
+        "There are too few fills to compare curves.",
+        "Too few fills to estimate the moves.",
         "The mid was never valid long enough.",
-        "No spread was long enough in place.",
+        "No spread lasted long enough.",
     ):
         assert line in words
 
@@ -276,4 +276,4 @@ def test_k_is_shown_by_reference_and_by_largest_distance():
     )
     for row in (["from the mid", "1.5"], ["from the best", "–"], ["up to 5 ticks", "1.75"], ["up to 12 ticks", "1.5"]):
         assert row in rows
-    assert "What k depends on" not in html({})
+    assert "k by reference and by largest distance" not in html({})

@@ -59,7 +59,7 @@ def test_hours_card_lists_the_observed_hours():
     html = hours_card(run, SUMMARY)
     observed = sorted({hour_of(us) for us in run.state["recv_us"]})
     assert [f"<th>{hour:02d}:00</th>" in html for hour in range(HOURS)] == [hour in observed for hour in range(HOURS)]
-    assert f"worth after {HORIZON_S} s" in html
+    assert f"markout after {HORIZON_S} s" in html
     assert "USDT per unit" in html
     assert "Fills and PnL by hour of day" not in page_of(result_of(seeded(600)))
     assert hours_card(full_day(seconds=20_000, n_fills=0), SUMMARY) == ""

@@ -48,7 +48,7 @@ def test_any_run_is_drawn_in_a_browser(opened, kind, charts):
     """Text where there is nothing to draw, and no script errors."""
     observed = opened(page_of(result_of(seeded(400) if kind == "fills" else scribe_of(kind))))
     assert observed.charts == charts
-    assert "Where the PnL came from" in observed.text
+    assert "PnL by source" in observed.text
 
 
 @pytest.mark.parametrize("look", [{"dark": True}, {"width": 380}])

@@ -28,8 +28,8 @@ def test_page_redrawn_from_a_run_folder_equals_the_original(tmp_path):
     redrawn = read(page(summary, from_files)).words
     original = read((tmp_path / "report.html").read_text(encoding="utf-8")).words
     assert (
-        redrawn[redrawn.index("Where the PnL came from") : redrawn.index("Data")]
-        == (original[original.index("Where the PnL came from") : original.index("Data")])
+        redrawn[redrawn.index("In USDT, from zero to the total.") : redrawn.index("Data")]
+        == (original[original.index("In USDT, from zero to the total.") : original.index("Data")])
     )
 
 

@@ -49,7 +49,7 @@ def test_page_of_a_sweep_without_points_has_a_note(tmp_path):
     write_files(tmp_path, find([], [GAMMA], "sharpe", [0]), {"symbol": "S", "days": ["20260105"]})
     html = page(tmp_path)
     read(html)
-    assert "share no grid of time" in html
+    assert "have no common time grid" in html
 
 
 def test_page_is_drawn_in_a_browser(folder, chrome):
@@ -190,11 +190,11 @@ def test_terminal_shows_ranking_and_selection_bias(findings):
     ]  # fmt: skip
     assert lines[1].split()[:4] == ["1", "4", "2<b>", "b"]
     printed = "\n".join(words(findings, SelectionBias(9, 0.01)))
-    assert "4 different trials; the best of" in printed
+    assert "4 different trials; expected best Sharpe ratio of" in printed
     assert "9 trials on record" in printed
-    assert "a new choice after an hour, by the past alone" in printed
-    assert "best in its worst case: GAMMA=2<b>" in printed
-    assert "note: FILL_MODEL: assumed" in printed
+    assert "walk-forward choice, in blocks of an hour" in printed
+    assert "best worst case: GAMMA=2<b>" in printed
+    assert "note: FILL_MODEL: assumptions" in printed
 
 
 def test_walk_forward_columns_and_failed_points_are_shown(tmp_path):

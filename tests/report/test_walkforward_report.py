@@ -88,11 +88,11 @@ def test_fills_outside_the_predictive_interval_are_noted(folder, fills, noted):
 
 def test_model_clock_is_a_tile_only_if_measured(folder):
     """It is measured by marks only; a page of simulated orders has no tile, rather than one without a number."""
-    assert "Model's clock" not in page(folder, About(["mm", "schedule"]))
+    assert "Mean rescaled wait" not in page(folder, About(["mm", "schedule"]))
     path = folder / "oos_metrics.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"time_rescaling": {"mean_wait": 1.274}}))
     words = " ".join(read(page(folder, About(["mm", "schedule"]))).words)
-    assert "Model's clock 1.27 1 where the model holds" in words
+    assert "Mean rescaled wait 1.27 1 if the model is correct" in words
 
 
 def test_page_lists_the_sources_of_its_parameters(folder):

@@ -77,8 +77,8 @@ def test_equal_work_is_equal_despite_other_names_and_places():
     assert {output["path"]: output["counts"] for output in comparison["outputs"]} == {PAGE: False}
     text = call("a", "b").stdout
     assert f"equal: digest {comparison['digests'][0]}" in text
-    assert "knobs that change no result\n  fill_params_file: a.json (flag) | b.json (flag)" in text
-    assert "knobs of one value, set otherwise\n  seed: 3 (flag) | 3 (environment)" in text
+    assert "knobs without effect on results\n  fill_params_file: a.json (flag) | b.json (flag)" in text
+    assert "knobs with equal values from different sources\n  seed: 3 (flag) | 3 (environment)" in text
     assert "  pnl_total: 1.5\n" in text
 
 
@@ -91,10 +91,10 @@ def test_differences_are_reported_to_the_cell():
     assert not answer("a", "b")["equal"]
     lines = [line.strip() for line in call("a", "b").stdout.splitlines()]
     for line in (
-        "they differ (a | b)",
+        "different (a | b)",
         "seed: 3 (flag) | none (default)",
         "more: 1 (flag) | no such knob",
-        "BTCUSDT/20251216/t.csv: another content (sha256 aa… | bb…)",
+        "BTCUSDT/20251216/t.csv: different content (sha256 aa… | bb…)",
         "BTCUSDT/20251216/u.csv: only b read it",
         "fills_BTCUSDT.csv: first at row 2 qty: 4 | 5  (1 rows differ of 2 rows)",
         "more.csv: only in b",
@@ -123,9 +123,9 @@ def test_file_changed_since_the_run_is_reported(changed):
     (folders[changed] / "summary.json").write_text("{}")
     comparison = answer("a", "b")
     assert not comparison["equal"]
-    assert reasons(comparison, "summary.json")[0].startswith(f"in {changed} not what the run wrote")
+    assert reasons(comparison, "summary.json")[0].startswith(f"in {changed}: changed since the run")
     (folders[changed] / "summary.json").unlink()
-    assert reasons(answer("a", "b"), "summary.json") == [f"in {changed} it is gone"]
+    assert reasons(answer("a", "b"), "summary.json") == [f"in {changed}: missing"]
     assert folders["a"].joinpath(PAGE).exists()
 
 
@@ -140,7 +140,7 @@ def test_edited_manifest_is_reported(edit):
     else:
         manifest["inputs"][0]["sha256"] = "bb"
     write_manifest(folder, manifest)
-    assert "a manifest was edited since: one digest, but other knobs or inputs" in call("a", "b").stdout.splitlines()
+    assert "a manifest was edited: equal digests, but different knobs or inputs" in call("a", "b").stdout.splitlines()
     comparison = answer("a", "b")
     assert (comparison["equal"], comparison["edited"]) == (False, True)
 
@@ -150,7 +150,7 @@ def test_missing_output_is_compared_by_its_hash():
     make_run("a")
     folder = make_run("b", files={**FILES, "summary.json": "{}"})
     (folder / "summary.json").unlink()
-    assert reasons(answer("a", "b"), "summary.json") == ["in b it is gone", "another content, by its sha256"]
+    assert reasons(answer("a", "b"), "summary.json") == ["in b: missing", "different content, by its sha256"]
 
 
 def test_unknown_run_exits_with_3():

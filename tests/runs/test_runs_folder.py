@@ -202,7 +202,7 @@ def test_run_of_a_living_process_is_not_resumed(tmp_path):
     plan_of_run = killed_plan(tmp_path)
     with working(plan_of_run, Console(as_json=False, level="ERROR")) as run:
         with (
-            pytest.raises(RunExists, match="another process works on this run"),
+            pytest.raises(RunExists, match="is in use by another process"),
             working(plan_of_run, Console(as_json=False, level="ERROR")),
         ):
             pass

@@ -26,9 +26,9 @@ def test_warnings_name_a_best_point_with_few_fills_or_no_gain():
     """A Sharpe ratio of five fills, or the smallest loss, is no reason to trade."""
     few = PlayedPoint(1, {"GAMMA": "1"}, "k1", "", outcome(noise(1, mean=0.5), n_fills=5))
     warnings = find([few, played(2, noise(2))], [GAMMA], "sharpe", [0]).content["warnings"]
-    assert "the best trial rests on 5 fills: too few to separate it from chance" in warnings
+    assert "the best trial has only 5 fills: too few to distinguish it from chance" in warnings
     losses = [played(n, noise(n, mean=-1.0)) for n in (1, 2)]
-    assert any("gains nothing" in line for line in find(losses, [GAMMA], "sharpe", [0]).content["warnings"])
+    assert any("has no gain" in line for line in find(losses, [GAMMA], "sharpe", [0]).content["warnings"])
 
 
 def test_warnings_common_to_all_points_are_listed_once():
@@ -94,7 +94,7 @@ def test_warnings_call_the_best_of_noise_luck_but_not_a_real_edge():
     worthless = find([played(n, noise(n)) for n in range(1, 41)], [GAMMA], "sharpe", [0])
     assert worthless.content["best"]["sharpe"] > 0
     assert worthless.content["best"]["deflated_sharpe"] < 0.9
-    assert any("the best of 40 trials was picked after the fact" in line for line in worthless.content["warnings"])
+    assert any("the best of 40 trials is subject to selection bias" in line for line in worthless.content["warnings"])
     real = find([played(n, noise(n)) for n in range(1, 40)] + [played(40, noise(40, mean=0.5))], [GAMMA], "sharpe", [0])
     assert real.content["best"]["point"] == 40
     assert real.content["best"]["deflated_sharpe"] > 0.99
@@ -111,7 +111,7 @@ def test_worst_case_is_over_all_assumed_axes():
     content = find(points, [GAMMA, FILLS], "pnl_total", [0]).content
     assert content["best"]["point"] == 1
     assert content["worst_case"] == {"GAMMA": "2", "point": 4, "pnl_total": pytest.approx(2.0)}
-    assert any(line.startswith("FILL_MODEL: assumed") for line in content["warnings"])
+    assert any(line.startswith("FILL_MODEL: assumptions") for line in content["warnings"])
     assert find(points[::2], [GAMMA], "pnl_total", [0]).content["worst_case"] is None
 
 
@@ -167,7 +167,7 @@ def test_panel_contains_periods_that_count_in_all_trials():
     assert PnlPanel.of([outcome([1.0])["series"], outcome([1.0, 2.0])["series"]]) is None
     assert PnlPanel.of([]) is None
     findings = find([played(1, [1.0, None]), played(2, [1.0, 2.0])], [GAMMA], "pnl_total", [0])
-    assert any("do not stand on one grid" in line for line in findings.content["warnings"])
+    assert any("have no common time grid" in line for line in findings.content["warnings"])
 
 
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=3, max_size=20))

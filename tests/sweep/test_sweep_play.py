@@ -32,7 +32,7 @@ def test_failed_point_is_named_and_the_others_are_kept(sweep_data, tmp_path):
     lines = [json.loads(line) for line in (folder_of(done, tmp_path) / "points.ndjson").read_text().splitlines()]
     assert "RuntimeError: no idea" in lines[1]["traceback"]
     repeated = run_sweep(tmp_path, sweep_data, **{**knobs, "GRID": f"ILL=null,{once}"})
-    assert (repeated.returncode, repeated.stdout.splitlines()[0]) == (0, "2 points, 0 played, 2 known before")
+    assert (repeated.returncode, repeated.stdout.splitlines()[0]) == (0, "2 points, 0 played, 2 reused")
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

@@ -23,14 +23,14 @@ def test_played_points_are_not_played_again(serial, sweep_data, monkeypatch):
     cwd = serial.parents[3]
     monkeypatch.chdir(cwd)
     done = invoke(sweep_data, JOBS="1", GRID="FILL_MODEL=trade_cross;GAMMA=1,0.1,5,5")
-    assert done.stdout.splitlines()[0] == "4 points, 1 played, 3 known before"
+    assert done.stdout.splitlines()[0] == "4 points, 1 played, 3 reused"
     assert manifest(folder_of(done, cwd))["timings"]["played"] == 1
     content = sweep_json(done, cwd)
     assert content["trials"] == 3
     assert manifest(folder_of(done, cwd))["summary"]["on_record"]["trials"] == 7  # six of the first sweep, one new one
     assert "7 trials on record for these days" in done.stdout
     replayed = invoke(sweep_data, JOBS="1", REUSE_POINTS="0")
-    assert "6 points, 6 played, 0 known before" in replayed.stdout
+    assert "6 points, 6 played, 0 reused" in replayed.stdout
     assert_same(serial, folder_of(replayed, cwd))
 
 
@@ -80,7 +80,7 @@ def test_schedule_is_fitted_once_and_used_for_every_point(sweep_data, tmp_path, 
     windows = {"WF_TRAIN_WINDOW_MIN": "10", "WF_STEP_MIN": "5"}
     done = invoke(sweep_data, **knobs, **windows)
     assert done.exit_code == 0, done.stderr
-    assert "4 points, 8 played, 0 known before" in done.stdout
+    assert "4 points, 8 played, 0 reused" in done.stdout
     folder = folder_of(done, tmp_path)
     rows = {row["point"]: row for row in sweep_json(done, tmp_path)["rows"]}
     models = {"QUOTE_PARAMS_JSON": '{"gamma": 1}', "FILL_MODEL": "poisson", **windows}
@@ -92,7 +92,7 @@ def test_schedule_is_fitted_once_and_used_for_every_point(sweep_data, tmp_path, 
     assert json.loads(invoke(sweep_data, backtest, [*words[2:], "--json"]).stdout)["pnl_total"] == rows[3]["pnl_total"]
     monkeypatch.chdir(tmp_path)
     again = invoke(sweep_data, **knobs, **windows, KEEP_RUNS="best", RUN_ID="again")
-    assert "4 points, 0 played, 8 known before" in again.stdout
+    assert "4 points, 0 played, 8 reused" in again.stdout
     for name in FILES:
         assert (folder_of(again, tmp_path) / name).read_bytes() == (folder / name).read_bytes(), name
     best = next(row["point"] for row in rows.values() if row["rank"] == 1)

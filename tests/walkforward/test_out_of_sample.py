@@ -114,7 +114,7 @@ def test_unusable_segments_have_empty_test_columns(tmp_path, days):
     (row, *_) = csv.DictReader(path.read_text().splitlines())
     assert (row["usable"], row["test_expected"], row["test_loglik"], row["ks_p"]) == ("false", "", "", "")
     assert float(row["test_fills"]) > 100
-    assert list(lines(out_of_sample(empty))) == ["out of sample: no fills in segments that every mode could predict"]
+    assert list(lines(out_of_sample(empty))) == ["out of sample: no fills in segments where every mode has parameters"]
 
 
 def test_window_metrics_of_earlier_version_are_read(tmp_path, studied):

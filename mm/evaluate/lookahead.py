@@ -165,7 +165,7 @@ class Probe:
             day = self.setup.day
             raise UsageError(
                 f"{self.setup.models.quote_model} sends no order on {day.symbol} {day.day}, so there is nothing to "
-                f"compare; give it something to trade with: --initial-cash (INITIAL_CASH), --initial-inventory"
+                f"compare; give it a balance: --initial-cash (INITIAL_CASH), --initial-inventory"
             )
         return first_us
 

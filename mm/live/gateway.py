@@ -266,7 +266,7 @@ class Gateway:
     def _no_amendment(self, order: LiveOrder, qty: str) -> Reason | None:
         """Return why an order cannot be amended; None if it can."""
         if order.state is not OrderState.LIVE:
-            return NOT_SENT, "the order is not known to be open, or something of it is under way"
+            return NOT_SENT, "the order is not known to be open, or a request for it is pending"
         return self._unable() or self._limits.refusal(("REQUEST_WEIGHT",)) or self._checks.no_amendment(order, qty)
 
     def _reason(self, side: int, price: str, qty: str, kind: str) -> Reason | None:
@@ -451,7 +451,7 @@ class Gateway:
         if self.killed or self._stopping:
             return "killed" if self.killed else "stopping"
         if self._limits.silence_s:
-            return f"the exchange demands silence for {self._limits.silence_s:.1f} s"
+            return f"the exchange has blocked requests for {self._limits.silence_s:.1f} s"
         if self._failure or not self._ws.up:
             return self._failure or self._ws.trouble
         return "" if self._reconciled == self._connections else "not reconciled"

@@ -138,7 +138,7 @@ class OrderLimits:
         now_s = self._now_s()
         if now_s < self._silent_until_s:
             left_s = self._silent_until_s - now_s
-            return TOO_MANY_REQUESTS, f"the exchange demands silence for another {left_s:.1f} s"
+            return TOO_MANY_REQUESTS, f"the exchange has blocked requests for another {left_s:.1f} s"
         for (kind, window_s), window in self._windows.items():
             if kind in kinds and window.used(now_s) >= window.limit:
                 return _REFUSALS[kind], f"{kind}: {window.used(now_s)} of {window.limit} in {window_s:g} s are used"

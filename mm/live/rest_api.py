@@ -81,7 +81,7 @@ class RestApi:
     def request(self, method: str, parameters: RequestParams, done: Done) -> int:
         """Send a request and return its timestamp, in ms of the exchange; *done* receives the response later."""
         if self._limits.silence_s or not self.up:
-            unsent(done, self._clock, "silenced by the exchange" if self.up else "closed")
+            unsent(done, self._clock, "blocked by the exchange" if self.up else "closed")
             return self._clock.timestamp_ms()
         stamped = dict(parameters) if method in UNSIGNED else self._signer.stamped(parameters)
         self._limits.sent(method)

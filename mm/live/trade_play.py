@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mm.market_data.market_state import MarketState
     from mm.runs.run import Run
 
-OWN_FILLS = "the venue itself filled the orders, so nothing is assumed of fills"
+OWN_FILLS = "the venue itself filled the orders, so no fill model is assumed"
 
 
 @dataclass(frozen=True, kw_only=True)

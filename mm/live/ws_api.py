@@ -160,7 +160,7 @@ class WsApi:
     def request(self, method: str, parameters: RequestParams, done: Done) -> int:
         """Send a request and return its timestamp, in ms of the exchange; *done* gets the answer later."""
         if not self.up or self._link is None or self._limits.silence_s:
-            unsent(done, self._clock, "silenced by the exchange" if self.up else "the WebSocket API is not connected")
+            unsent(done, self._clock, "blocked by the exchange" if self.up else "the WebSocket API is not connected")
             return self._clock.timestamp_ms()
         return self._request(method, parameters, done)
 

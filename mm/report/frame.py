@@ -157,7 +157,7 @@ def annualised(summary: Mapping[str, Any]) -> Mapping[str, Any]:
 def too_short(summary: Mapping[str, Any]) -> str:
     """Return the reason why a page has no annualised ratio, as the end of a hint; empty if it has."""
     days = len(summary.get("daily") or summary["days"])
-    why = f" {days} of {SHARPE_DAYS} days, too short to annualise; summary.json has {', '.join(ANNUAL)} all the same."
+    why = f" {days} of {SHARPE_DAYS} days, too short to annualise; summary.json still has {', '.join(ANNUAL)}."
     return why if days < SHARPE_DAYS else ""
 
 
@@ -224,14 +224,14 @@ def origin(about: About) -> str:
 
     Empty if none of these is known.
     """
-    out = card("Left out", "Parts of the days that no number here covers.", notes(about.excluded, "notes"))
+    out = card("Excluded", "Parts of the days that are in none of these numbers.", notes(about.excluded, "notes"))
     out = out if about.excluded else ""
     if not about.command and not about.knobs:
         return out
     command = f"<pre>{escape(shlex.join(about.command))}</pre>" if about.command else ""
     knobs = "".join(_knob(name, knob["value"], str(knob["source"])) for name, knob in about.knobs.items())
     return out + card(
-        "How to get this again", "The exact command, and every knob.", f'{command}<div class="knobs">{knobs}</div>'
+        "How to reproduce this", "The exact command, and every knob.", f'{command}<div class="knobs">{knobs}</div>'
     )
 
 

@@ -56,7 +56,7 @@ def warnings(content: Mapping[str, Any]) -> Iterator[str]:
     found = content["score"]
     ends, windows = found["difference_ci95"], found["windows"]
     if ends is None:
-        yield "Do not use it: too short a time for an interval, so there is no evidence that it beats its baselines."
+        yield "Do not use it: the time is too short for an interval; there is no evidence that it beats its baselines."
     elif not content["usable"]:
         yield f"Do not use it: it does not beat {found['best_baseline']}; the interval of the difference reaches 0."
     worse = [window for window in windows if window["difference"] <= 0]

@@ -75,7 +75,7 @@ class PointsChart:
         picture = plot.picture(
             plot.value_axis(), plot.number_axis(short, 6), plot.path(ends, ends, "zero"), dots, title=names[1]
         )
-        panel = Panel(names[1], f"over that {names[0]}", picture, 350, [same], marks=marks)
+        panel = Panel(names[1], f"over the value {names[0]}", picture, 350, [same], marks=marks)
         span = places(ends / per).astype(float)
         return timeline([panel], (span[0], span[1]), axis=TimelineAxis(names[0], stop="", per=per))
 

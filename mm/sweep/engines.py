@@ -329,7 +329,7 @@ def _outcomes(future: "Future[list[Outcome]]", address: str, size: int) -> list[
     try:
         return future.result()
     except CancelledError as error:
-        raise _lost_engine(address, "its scheduler is gone") from error
+        raise _lost_engine(address, "the connection to its scheduler was lost") from error
     except Exception as error:  # any error of a task that the workers could not play
         words = " ".join(f"the cluster could not play it ({type(error).__name__}: {error})".split())
         return None if size > 1 else [died(words)]
@@ -341,8 +341,8 @@ def _threads(client: "Client", address: str) -> int:
         if client.status == "running":
             return sum(client.nthreads().values())
     except OSError as error:
-        raise _lost_engine(address, "its scheduler is gone") from error
-    raise _lost_engine(address, "its scheduler is gone")
+        raise _lost_engine(address, "the connection to its scheduler was lost") from error
+    raise _lost_engine(address, "the connection to its scheduler was lost")
 
 
 def _lost_engine(address: str, why: str) -> TryLater:

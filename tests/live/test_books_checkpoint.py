@@ -170,8 +170,8 @@ def log_between(logs):
         (torn, "was changed"),
         (log_cut, "01.ndjson has changed"),
         (log_shortened, "01.ndjson has changed"),
-        (log_removed, "other logs"),
-        (log_between, "other logs"),
+        (log_removed, "different set of logs"),
+        (log_between, "different set of logs"),
     ],
 )
 def test_checkpoint_inconsistent_with_logs_is_ignored_and_logged(logs, harm, why):

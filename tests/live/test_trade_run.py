@@ -222,7 +222,7 @@ def test_silenced_start_prints_duration_of_silence(tmp_path):
         box.post("/sim/faults", "at time 0 do status path=/api/v3/time code=429 retry_after=7")
         done = box.run("trade")
         assert done.returncode == 75
-        assert "demands silence for" in done.stderr
+        assert "has blocked requests for" in done.stderr
         assert box.account()["requests"] == []
 
 

@@ -125,7 +125,7 @@ def test_command_and_knobs_are_printed_as_given():
     assert "mm backtest --quote-params-json '{\"gamma\": 0.1}'" in tags.words
     assert "BTC<USDT" in tags.words
     assert ("div", {"class": "default"}) in tags.seen
-    assert "How to get this again" not in page_of(result_of(seeded(30)))
+    assert "How to reproduce this" not in page_of(result_of(seeded(30)))
 
 
 def test_markouts_card_lists_each_kind_of_fill():

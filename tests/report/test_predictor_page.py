@@ -64,7 +64,7 @@ def test_page_contains_each_number_of_the_score():
 )
 def test_warnings_state_when_not_to_use_the_predictor(predictor, message):
     assert message in " ".join(warnings(predictor))
-    assert "holds for <NEXO>" in " ".join(warnings(predictor))
+    assert "is valid for <NEXO>" in " ".join(warnings(predictor))
 
 
 def test_calibrated_predictor_lies_on_the_diagonal():

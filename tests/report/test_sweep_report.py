@@ -35,7 +35,7 @@ def test_page_is_valid_and_shows_every_part(folder):
     """All cards are there, tags close, and user text cannot break out of its cell."""
     parsed = read(page(folder, About(["mm", "sweep"], {"grid": {"value": "A=1", "source": "flag"}})))
     text = " ".join(parsed.words)
-    for heading in ("The grid", "First half, second half", "Over time", "Points", "How to get this again"):
+    for heading in ("The grid", "First half, second half", "Over time", "Points", "How to reproduce this"):
         assert heading in text
     tags = [tag for tag, _ in parsed.seen]
     assert tags.count("svg") == 7

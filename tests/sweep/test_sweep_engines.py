@@ -165,8 +165,8 @@ def test_sweep_resumes_after_the_loss_of_the_scheduler(sweep_data, tmp_path):
     kept = len(list(points.rglob("*.json")))
     assert (sweep.returncode, out) == (75, "")
     assert stderr == (
-        f"error: --cluster (CLUSTER) {address}: its scheduler is gone; points played so far are kept, and the same "
-        f"command resumes with the rest, also without --cluster\n"
+        f"error: --cluster (CLUSTER) {address}: the connection to its scheduler was lost; points played so "
+        f"far are kept, and the same command resumes with the rest, also without --cluster\n"
     )
     before = {path.name.partition("_")[0] for path in desk.marks.iterdir()}
     assert 1 <= kept <= len(before) < 8
@@ -242,8 +242,8 @@ def test_lost_cluster_ends_the_sweep_in_bounded_time(monkeypatch):
     cancelled.cancel()
     cancelled.set_running_or_notify_cancel()
     for fake, message in (
-        (FakeCluster(cancelled), "its scheduler is gone"),
-        (FakeCluster(Future(), status="connecting"), "its scheduler is gone"),
+        (FakeCluster(cancelled), "the connection to its scheduler was lost"),
+        (FakeCluster(Future(), status="connecting"), "the connection to its scheduler was lost"),
         (FakeCluster(Future(), workers=0), "it has had no worker for"),
     ):
         with pytest.raises(TryLater, match=message):

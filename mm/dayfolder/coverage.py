@@ -412,7 +412,7 @@ def coverage_text(found: DayCoverage) -> str:
         f"{found.symbol} {found.day}  {_time(found.from_us)} to {_time(found.to_us)} UTC, {_duration(window_us)}",
         f"  covered   {_duration(round(found.covered_s * US_PER_S))} ({share:.2f} %), "
         f"{found.epochs} {noun(found.epochs, 'epoch')}, {found.runs} {noun(found.runs, 'run')}",
-        f"  excluded  {_duration(round(found.excluded_s * US_PER_S))} in {count} {noun(count, 'stretch', 'stretches')}",
+        f"  excluded  {_duration(round(found.excluded_s * US_PER_S))} in {count} {noun(count, 'span')}",
         *(f"    {_stretch(stretch)}" for stretch in found.excluded[:MOST_STRETCHES]),
     ]
     if count > MOST_STRETCHES:

@@ -239,7 +239,7 @@ class Messages:
     def _check(self, message: _Stream) -> None:
         """Raise if a message of the symbol's own stream is invalid."""
         if message.s != self._symbol:
-            raise Unreadable(f"the stream is of {self._symbol}, its message of {message.s}")
+            raise Unreadable(f"a message of {message.s} in the stream of {self._symbol}")
         if isinstance(message, DepthUpdate):
             self._check_depth(message)
         elif isinstance(message, BookTicker):

@@ -71,7 +71,7 @@ class UsdmMessages(Messages):
 
     def __init__(self, symbol: str, grid: Grid, *, packs: bool = False) -> None:
         if symbol.endswith("_PERP"):
-            raise OtherMarket(f"symbol {symbol}, a contract whose margin is the coin,")
+            raise OtherMarket(f"symbol {symbol}, a coin-margined contract,")
         super().__init__(symbol, grid, packs=packs)
 
     def _own_host(self, url: str) -> None:
@@ -141,7 +141,7 @@ class BinanceUsdm(BinanceSpot):
         if trade_stream != "trade":
             raise UsageError(
                 f"--trade-stream (TRADE_STREAM) {trade_stream}: USD-M sends it under /market, the depth under /public, "
-                f"and one connection is recorded; record trade"
+                f"and only one connection is recorded; use trade"
             )
         stream = quote(symbol.lower())
         return f"{base}/public/stream?streams={stream}@depth@100ms/{stream}@trade"

@@ -113,8 +113,8 @@ def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] | None = 
                     progress(raw.tell())
         except (EOFError, OSError, zlib.error) as error:
             raise BrokenFile(
-                f"{path}:{number + 1}: the packed stream ends early or is damaged ({error}); copy the capture again, "
-                f"or import what is whole: {unpack} {path} | head -n {number} > part.log"
+                f"{path}:{number + 1}: the compressed stream ends early or is damaged ({error}); copy the capture "
+                f"again, or import the complete lines: {unpack} {path} | head -n {number} > part.log"
             ) from error
     if progress:
         progress(path.stat().st_size)
@@ -135,8 +135,8 @@ def _line(path: Path, number: int, text: bytes, grid: Grid) -> OrderMessage:
         stamp, kind, body = int(found[1]), found[2].decode(), found[3]
         return _message(number, stamp_to_us(stamp), kind, body, grid)
     except (ValueError, KeyError, OffGrid, msgspec.MsgspecError) as error:
-        rest = f"; the file may be cut off: import what is whole: head -n {number - 1}" if number > 1 else ""
-        raise BrokenFile(f"{path}:{number}: this line cannot be read ({error}){rest}, or remove the line") from error
+        rest = f"import the lines before it (head -n {number - 1}), or " if number > 1 else ""
+        raise BrokenFile(f"{path}:{number}: this line cannot be read ({error}); {rest}remove the line") from error
 
 
 def _message(number: int, us: int, kind: str, body: bytes, grid: Grid) -> OrderMessage:

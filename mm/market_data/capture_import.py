@@ -83,13 +83,13 @@ class Staging:
         """
         place = DayFolder(self._root, self._symbol, day).path
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
-            raise RunExists(f"{place} holds a recorded day already; move it away, or import into another --data-root")
+            raise RunExists(f"{place} already contains a recorded day; move it, or import into another --data-root")
         beside = place.with_name(day + PARTIAL)
         try:
             beside.mkdir(parents=True)
         except FileExistsError as error:
             raise RunExists(
-                f"{beside} is there: another import is running, or one was killed; if none is, remove it and try again"
+                f"{beside} already exists: another import is running or was killed; if none is running, remove it"
             ) from error
         except OSError as error:
             raise UsageError(f"--data-root (DATA_ROOT) {self._root}: cannot be written ({error.strerror})") from error
@@ -353,8 +353,8 @@ class _Import:
             if self.symbol not in seen:
                 raise self._nothing([capture])
             raise BrokenFile(
-                f"{capture.lines.path}: holds {_named(seen)}, and the snapshot at {bare_snapshot} does not say whose "
-                f"it is; give a capture of one symbol, or one whose REST lines have their address"
+                f"{capture.lines.path}: contains {_named(seen)}, and the snapshot at {bare_snapshot} has no symbol; "
+                f"give a capture of one symbol, or one with addresses on its REST lines"
             )
 
     def _learn(self, recv_us: int, info: ExchangeInfo, capture: SomeCapture, session: ImportSession) -> None:
@@ -419,17 +419,17 @@ class _Import:
         if any(day.book.anomalies[GRID] for day in report.days):
             report.warnings.append(
                 f"some prices or quantities are off tick size {short_text(tick_e8)} or quantity step "
-                f"{short_text(step_e8)}; the ledger has what they are multiples of (anomaly grid); give --tick-size "
-                f"and --qty-step if these are not the exchange's"
+                f"{short_text(step_e8)}; the ledger contains the steps that divide them (anomaly grid); give "
+                f"--tick-size and --qty-step if these are not the exchange's"
             )
         if silent := [day.day for day in report.days if not day.trades and day.synced]:
             report.warnings.append(
                 f"{', '.join(silent)}: 0 trades, so a backtest fills only where the book moves through an order, and "
-                f"a fit has no flow; check that the capture has the trade stream of {self.symbol}"
+                f"a calibration has no trade flow; check that the capture has the trade stream of {self.symbol}"
             )
         if not any(day.synced for day in report.days):
             report.warnings.append(
-                "no day ever synced: no snapshot became the book (snapshot_failed in the ledger says why); "
+                "no day ever synced: no snapshot could be used (see snapshot_failed in the ledger); "
                 "diffs and trades are stored"
             )
 
@@ -442,8 +442,8 @@ class _Import:
         write_order_logs(staging.folders, self._orders.rows, ticks, lots)
         report.warnings.append(
             f"{self._orders.corrected:,} levels were corrected by the venue's own book; {self._orders.unmatched:,} "
-            f"trades met no order of the capture; trade ids are the venue's, which leaves some out, so that a trade "
-            f"gap in the ledger need not be a loss"
+            f"trades matched no order of the capture; the venue skips some trade ids, so a trade gap in the ledger is "
+            f"not necessarily a loss"
         )
 
     def _instrument_json(self, report: ImportReport) -> str | None:

@@ -354,10 +354,10 @@ class Capture:
             where = f"{self.lines.path}:{self.lines.number}: {error}"
             if isinstance(error, Futures):
                 raise Futures(
-                    f"{where} belongs to futures, whose update ids follow another rule; captures that "
-                    f"are of Binance Spot, or of USD-M, as a whole are accepted"
+                    f"{where} belongs to futures, whose update ids follow another rule; give captures "
+                    f"entirely of Binance Spot or entirely of USD-M"
                 ) from error
-            raise OtherMarket(f"{where} is none of USD-M; give captures of one market") from error
+            raise OtherMarket(f"{where} does not belong to USD-M; give captures of one market") from error
 
     def _message(self, url: str, body: bytes | str) -> Message:
         if not body:
@@ -376,7 +376,7 @@ class Capture:
             except ValueError:
                 continue
             return _split_stamped
-        what = _describe(first[0]) if first else "it holds no line"
+        what = _describe(first[0]) if first else "its first lines are empty"
         raise BrokenFile(f"{self.lines.path}:1: not a capture of Binance Spot: {what}; {ACCEPTED}")
 
     def _check_recorder(self, line: bytes) -> None:
@@ -389,7 +389,7 @@ class Capture:
             return
         known = ", ".join(name for names in RECORDERS.values() for name in names)
         kind = Futures if exchange in RECORDERS[USDM] else OtherMarket
-        raise kind(f"{path}:1: a capture of exchange {exchange!r}; those of one of {known} are accepted")
+        raise kind(f"{path}:1: a capture of exchange {exchange!r}; accepted: {known}")
 
 
 def _answers_in_time(received: Iterator[CapturedMessage]) -> Iterator[CapturedMessage]:

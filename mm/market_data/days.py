@@ -253,7 +253,7 @@ class Days:
         if before != self.trade_stream:
             raise Mismatch(
                 f"{writer.folder.path} was started with --trade-stream (TRADE_STREAM) {before}, this run has "
-                f"{self.trade_stream}; their ids do not mix: record the same, or into another --data-root"
+                f"{self.trade_stream}; their ids are not comparable: record that stream, or into another --data-root"
             )
 
     def _begin(self, writer: DayWriter, at_us: int, replaced: Mapping[str, Any] | None) -> None:

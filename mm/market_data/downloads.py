@@ -115,10 +115,10 @@ class Downloads:
             found = hash_file(part)
             if found != wanted:
                 part.unlink()
-                raise BrokenFile(f"{url}: its sha256 is {found}, {name}{CHECKSUM} says {wanted}; nothing was kept")
+                raise BrokenFile(f"{url}: its sha256 is {found}, {name}{CHECKSUM} contains {wanted}; nothing was kept")
             part.replace(path)
         elif (found := hash_file(path)) != wanted:
-            raise BrokenFile(f"{path}: its sha256 is {found}, {name}{CHECKSUM} says {wanted}; remove it and try again")
+            raise BrokenFile(f"{path}: its sha256 is {found}, {name}{CHECKSUM} contains {wanted}; remove it and retry")
         return Loaded(path, url, path.stat().st_size, wanted)
 
     def _checksum(self, place: str, name: str) -> str:
@@ -140,7 +140,7 @@ class Downloads:
             for chunk in answer.iter_bytes():
                 data += chunk
                 if len(data) > MOST_CHECKSUM_BYTES:
-                    raise BrokenFile(f"{self._base_url}{place}: more than {MOST_CHECKSUM_BYTES} bytes, so no checksum")
+                    raise BrokenFile(f"{self._base_url}{place}: over {MOST_CHECKSUM_BYTES} bytes, so not a checksum")
             return data
 
     def _fill(self, place: str, part: Path) -> None:
@@ -190,9 +190,9 @@ class Downloads:
     def _checked(self, answer: httpx.Response) -> httpx.Response:
         """Return a conclusive response; raises for others."""
         if answer.status_code in _LATER:
-            raise _Transient(f"it responds with {answer.status_code}", retry_after_s(answer.headers.get("Retry-After")))
+            raise _Transient(f"HTTP {answer.status_code}", retry_after_s(answer.headers.get("Retry-After")))
         if answer.status_code not in (200, 206, 404):
-            raise DataError(f"{answer.url}: the server answers {answer.status_code}; is --fetch-url (FETCH_URL) right?")
+            raise DataError(f"{answer.url} returned HTTP {answer.status_code}; check --fetch-url (FETCH_URL)")
         return answer
 
     def _retried(self, place: str, attempt: Callable[[], Found]) -> Found:

@@ -18,8 +18,8 @@ MOST_SHOWN_E8 = 2**63 - 1
 """The largest quantity that the exchange displays, in 1e-8; larger ones appear as this value, which is on no grid."""
 
 NO_MIN_NOTIONAL = (
-    "the minimum notional is unknown, so a backtest without QUOTE_QTY quotes one quantity step, however little that is "
-    "worth; give --min-notional (exchangeInfo has it), or set QUOTE_QTY"
+    "the minimum notional is unknown, so a backtest without QUOTE_QTY quotes one quantity step, whatever its value; "
+    "give --min-notional (exchangeInfo has it), or set QUOTE_QTY"
 )
 """The warning of an import whose instrument has no minimum notional."""
 
@@ -96,7 +96,7 @@ class Grid:
         if 0 < value < MOST_E8:
             self._note_qty(value)
         elif not self.qty(qty):
-            raise OffGrid(f"a trade of {qty}, which the exchange never sends")
+            raise OffGrid(f"a trade of {qty}, which is not valid")
 
     def passed(self, tick_e8: int, lot_e8: int) -> None:
         """Record checked prices, all multiples of *tick_e8*, and quantities, multiples of *lot_e8*."""
@@ -123,8 +123,8 @@ class Grid:
             return []
         return [
             f"every price of the capture is a multiple of {seen}, {self.seen_tick_e8 // tick_e8} times tick size "
-            f"{short_text(tick_e8)}: if {seen} is the exchange's tick size, import again with --tick-size {seen}; on "
-            f"too fine a tick, quotes rest and fill at prices that the market does not have"
+            f"{short_text(tick_e8)}: if {seen} is the exchange's tick size, import again with --tick-size {seen}; with "
+            f"too fine a tick, quotes rest and fill at prices that do not exist on the exchange"
         ]
 
 
@@ -144,7 +144,7 @@ class _Texts(dict[str, int]):
     def __missing__(self, text: str) -> int:
         value = e8(text)
         if value < self._least or text[0] == "-":
-            raise OffGrid(f"{text} is {'negative' if text[0] == '-' else 'zero'}, which the exchange never sends here")
+            raise OffGrid(f"{text} is {'negative' if text[0] == '-' else 'zero'}, which is not valid here")
         if value >= MOST_E8:
             raise OffGrid(f"{text} is too large; the exchange sends prices and quantities below {MOST_E8 // E8:,}")
         if len(self) >= REMEMBERED_TEXTS:

@@ -321,7 +321,7 @@ def trouble_of(report: HealthReport, now_us: int, *, alive: bool | None) -> str 
         return None
     age_s = (now_us - report.at_us) / US_PER_S
     if alive is False:
-        return f"process {report.pid} is gone without a last report: it was killed; the next start repairs the day"
+        return f"process {report.pid} ended without a final report: it was killed; the next start repairs the day"
     if age_s > SILENT_INTERVALS * report.interval_s:
         return f"process {report.pid} has not reported for {age_s:.0f} s"
     return _trouble_inside(report)
@@ -334,11 +334,11 @@ def _trouble_inside(report: HealthReport) -> str | None:
     if report.refusals >= MOST_REFUSALS:
         return f"{report.refusals} snapshots failed since one was loaded; see snapshot_failed in the ledger"
     if report.quarantined_lately >= MOST_QUARANTINED:
-        return f"{report.quarantined_lately} messages went to the quarantine within a minute; see the reasons there"
+        return f"{report.quarantined_lately} messages were quarantined in a minute; see the reasons in the quarantine"
     return None
 
 
-_KEPT = {True: "compiled", False: "plain Python", None: "unknown how"}
+_KEPT = {True: "compiled", False: "plain Python", None: "unknown kernel"}
 
 
 def health_text(report: HealthReport, now_us: int, trouble: str | None) -> str:

@@ -164,7 +164,7 @@ class ImportReport:
             *(_loss_line(capture) for capture in self.captures if not capture.whole),
             *(_unread_line(capture) for capture in self.captures if capture.unread),
             *(f"warning: {warning}" for warning in self.warnings),
-            *(day.path if day.synced else f"{day.path}: never synced, so no command can play it" for day in self.days),
+            *(day.path if day.synced else f"{day.path}: never synced, so it cannot be replayed" for day in self.days),
         ]
 
     def _ticker_line(self) -> list[str]:
@@ -183,7 +183,7 @@ def percentiles(offsets_us: "array[int]") -> tuple[int | None, int | None]:
 
 def _clock_line(days: list[DayReport]) -> list[str]:
     medians = [f"{day.clock_offset_us / 1000:+.1f} ms" for day in days if day.clock_offset_us is not None]
-    return [f"receive clock less exchange stamp, median a day: {', '.join(medians)}"] if medians else []
+    return [f"receive clock minus exchange stamp, median per day: {', '.join(medians)}"] if medians else []
 
 
 def _grid_line(instrument: Instrument | None, inferred: list[str]) -> list[str]:
@@ -201,10 +201,10 @@ def _unread_line(capture: CaptureReport) -> str:
 def _loss_line(capture: CaptureReport) -> str:
     lost = [
         *(["the gzip stream ends early"] if capture.ends_early else []),
-        *([f"{capture.lost_bytes:,} bytes could not be unpacked"] if capture.lost_bytes else []),
-        *([f"{capture.cut_lines:,} cut line in quarantine"] if capture.cut_lines else []),
+        *([f"{capture.lost_bytes:,} bytes could not be decompressed"] if capture.lost_bytes else []),
+        *([f"{capture.cut_lines:,} truncated line(s) in quarantine"] if capture.cut_lines else []),
     ]
-    return f"lost: {capture.name}: {', '.join(lost)}; all {capture.lines - capture.cut_lines:,} whole lines were used"
+    return f"lost: {capture.name}: {', '.join(lost)}; all {capture.lines - capture.cut_lines:,} complete lines used"
 
 
 LONGEST_STEP_BACK_US = 3_600 * US_PER_S

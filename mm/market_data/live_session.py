@@ -232,7 +232,7 @@ class LiveSession:
         (self._depth_times if type(message) is DepthUpdate else self._trade_times).extend((recv_us, message.E))
         taken = self.market.take(recv_us, message, conn, now_s, raw)
         if taken.late:
-            self._journal.quarantine(recv_us, STREAM, "a trade whose id does not follow", raw)
+            self._journal.quarantine(recv_us, STREAM, "a trade with an id out of order", raw)
         return Received(type(message), taken.ids_missing, taken.advanced)
 
     def _unusable(self, recv_us: int, reason: str, raw: bytes) -> Received:

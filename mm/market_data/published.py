@@ -109,10 +109,10 @@ class FetchReport:
         return [
             *(f"{file['url']}: {file['bytes']:,} bytes, sha256 {file['sha256']}" for file in self.files),
             f"{self.symbol} {self.day} ({self.market}): {self.frames:,} best prices, {self.trades:,} trades",
-            *(f"{name} did not stand in the order of its ids; it was sorted" for name in self.sorted_files),
+            *(f"{name} was not in the order of its ids; it was sorted" for name in self.sorted_files),
             *(f"left out: {number:,} rows, {why}" for why, number in self.left_out.items() if number),
             *(f"warning: {warning}" for warning in self.warnings),
-            self.path if self.frames else f"{self.path}: it has no book, so no command can play it",
+            self.path if self.frames else f"{self.path}: it has no book, so it cannot be replayed",
         ]
 
 
@@ -174,7 +174,7 @@ def fetch_day(
     """
     folder = DayFolder(data_root, wanted.symbol, wanted.day)
     if folder.path.is_dir() and any(folder.path.iterdir()):
-        raise RunExists(f"{folder.path} holds a day already; move it away, or fetch into another --data-root")
+        raise RunExists(f"{folder.path} already contains a day; move it away, or fetch into another --data-root")
     home = folder.path.with_name(wanted.day + DOWNLOADS)
     place = DayFolder(home, wanted.symbol, wanted.day)
     with ExitStack() as held:
@@ -196,7 +196,7 @@ def _loaded(downloads: Downloads, wanted: PublishedFiles, kind: str) -> Loaded:
     if wanted.sha256 and found.sha256 not in wanted.sha256:
         raise BrokenFile(
             f"{found.url}: its sha256 is {found.sha256}, which is not one of --sha256 (SHA256); the server has "
-            f"replaced the file, or the hash is of another one"
+            f"replaced the file, or the hash is of another file"
         )
     return found
 
@@ -204,7 +204,7 @@ def _loaded(downloads: Downloads, wanted: PublishedFiles, kind: str) -> Loaded:
 def _nearest(downloads: Downloads, wanted: PublishedFiles, kind: str) -> str:
     """Return a sentence about the nearest day with this file."""
     if kind == BOOK and not BOOK_DAYS[0] <= wanted.day <= BOOK_DAYS[1]:
-        return f"best prices are published from {BOOK_DAYS[0]} to {BOOK_DAYS[1]}: choose a --day among them"
+        return f"best prices are published from {BOOK_DAYS[0]} to {BOOK_DAYS[1]}: choose a --day in this range"
     day = parse_day(wanted.day)
     for away in range(1, NEAREST_DAYS + 1):
         for other in (day - timedelta(days=away), day + timedelta(days=away)):
@@ -271,7 +271,7 @@ class _Day:
             us = max(us, at)
             yield _Dated(us, source.rank, number, cells)
         if source.twice:
-            self._leave_out("with an id that came before", source.twice)
+            self._leave_out("with a repeated id", source.twice)
 
     def _play(self, writer: DayWriter, rows: Iterator[_Dated]) -> None:
         """Write *rows*, and the ledger around them."""
@@ -362,12 +362,12 @@ class _Day:
         if report.frames:
             report.warnings.append(
                 "the book has one level per side: the queue beyond the best price is unknown, so fills "
-                "there are too good; docs/data.md says what such a day is good for"
+                "there are too optimistic; see docs/data.md for the uses of such a day"
             )
         else:
-            report.warnings.append("Spot books are not published: the day has trades alone; record one by mm record")
+            report.warnings.append("Spot books are not published: the day has only trades; record one with mm record")
         if report.trade_gaps:
-            report.warnings.append(f"{report.trade_gaps:,} stretches of trade ids are not published (trade_gap)")
+            report.warnings.append(f"{report.trade_gaps:,} ranges of trade ids are not published (trade_gap)")
         return instrument_json(Instrument(self._wanted.symbol, tick_e8, lot_e8, notional_e8), inferred)
 
 
@@ -393,7 +393,7 @@ class _Source:
             raise BrokenFile(f"{path}: not a zip file ({error}); fetch it again") from error
         if len(members) != 1 or not members[0].filename.endswith(".csv"):
             names = ", ".join(member.filename for member in members[:5])
-            raise BrokenFile(f"{path}: holds {names or 'nothing'}, not one CSV; is it a file of {kind}?")
+            raise BrokenFile(f"{path}: contains {names or 'nothing'}, not one CSV; is it a file of {kind}?")
         self._member = members[0].filename
         self.size = members[0].file_size
 
@@ -460,7 +460,7 @@ def _place(lasts: list[int], number: int, path: Path) -> int:
     found = max((at for at, last in enumerate(lasts) if last <= number), key=lasts.__getitem__, default=len(lasts))
     if found == len(lasts):
         if found == MOST_RUNS:
-            raise BrokenFile(f"{path}: its rows are not in order (more than {MOST_RUNS} rising sequences of ids)")
+            raise BrokenFile(f"{path}: its rows are not in order (more than {MOST_RUNS} ascending sequences of ids)")
         lasts.append(number)
     lasts[found] = number
     return found

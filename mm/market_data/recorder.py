@@ -207,7 +207,7 @@ def _end(console: Console, ended: dict[str, Any], codes: dict[str, int]) -> None
     console.answer({"symbols": ended, "codes": codes})
     if worst(codes):
         failed = ", ".join(f"{symbol} (exit {code})" for symbol, code in codes.items() if code)
-        raise RecordersFailed(f"{failed} failed; see the line of each above", worst(codes))
+        raise RecordersFailed(f"{failed} failed; see the error line of each above", worst(codes))
 
 
 def _words(groups: Sequence[Any], console: Console) -> list[str]:
@@ -236,7 +236,7 @@ def of_market(recorder: Recorder, market: str = "spot") -> Recorder:
         try:
             venue.check_address(url)
         except OtherMarket as error:
-            served = "futures; it takes mm record --market usdm" if market == "spot" else "another market than USD-M"
+            served = "futures; use mm record --market usdm" if market == "spot" else "another market than USD-M"
             raise UsageError(f"{label} was {url!r}: {error} serves {served}") from error
     return replace(recorder, ws_url=urls[0], rest_url=urls[1], snapshot_limit=venue.levels(recorder.snapshot_limit))
 

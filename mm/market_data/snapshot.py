@@ -159,7 +159,7 @@ async def _read(response: httpx.Response) -> bytes:
         if max(received, len(body)) > MOST_BODY_BYTES:
             raise TooLong(f"the body has more than {MOST_BODY_BYTES >> 20} MiB")
     if packed and not unpacker.eof:
-        raise EOFError(f"the packed body ends after {received} bytes, before its end")
+        raise EOFError(f"the compressed body is truncated after {received} bytes")
     return bytes(body)
 
 

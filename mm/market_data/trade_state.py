@@ -241,7 +241,7 @@ class FillPlan:
         page = self._interfaces[self._selected].page(body)
         ids = [span for span, _ in page.trades]
         if any(span.size < 1 for span in ids) or any(low.last >= high.first for low, high in pairwise(ids)):
-            raise BrokenFile(f"trades from REST whose ids do not rise: {ids[:3]} …")
+            raise BrokenFile(f"trades from REST whose ids are not ascending: {ids[:3]} …")
         inside = [(span, trade) for span, trade in page.trades if span.within(missing.ids)]
         fill.more = page.more or fill.more
         reached = max((last for _, last in ids), default=0)

@@ -160,4 +160,4 @@ def test_import_without_snapshot_reports_day_that_never_synced(lab: Lab) -> None
     """Exit 0, because all messages are stored; the last line reports that the day never synced."""
     done = imported(lab, "no snapshot", ("\n".join(hand.small(40)[1:]) + "\n").encode())
     assert done.code == 0
-    assert done.out.splitlines()[-1].endswith("data/TINYUSDT/20260105: never synced, so no command can play it")
+    assert done.out.splitlines()[-1].endswith("data/TINYUSDT/20260105: never synced, so it cannot be replayed")

@@ -77,7 +77,7 @@ def test_day_without_book_covers_nothing(writer):
     coverage = coverage_of(writer)
     assert (coverage.covered_s, coverage.excluded_s) == (0.0, 4.0)
     assert "covered   0.0 s (0.00 %), 0 epochs, 1 run\n" in coverage_text(coverage)
-    assert "excluded  4.0 s in 1 stretch\n" in coverage_text(coverage)
+    assert "excluded  4.0 s in 1 span\n" in coverage_text(coverage)
     assert "depth     no rows" in coverage_text(coverage)
 
 

@@ -148,7 +148,7 @@ def test_coin_margined_contracts_are_rejected(tmp_path):
     capture = write(tmp_path / "capture.gz", [message])
     with pytest.raises(BrokenFile, match="belongs to futures"):
         import_captures([capture], "BTCUSD_PERP", tmp_path / "data", run_id="R1")
-    with pytest.raises(OtherMarket, match="margin is the coin"):
+    with pytest.raises(OtherMarket, match="coin-margined"):
         BINANCE_USDM.decoder("BTCUSD_PERP", Grid())
 
 
@@ -190,7 +190,7 @@ def test_stream_url_rejects_agg_trades():
     """The exchange sends them under another path."""
     address = BINANCE_USDM.stream_url("wss://h", "BTCUSDT", "trade")
     assert address == "wss://h/public/stream?streams=btcusdt@depth@100ms/btcusdt@trade"
-    with pytest.raises(UsageError, match="record trade"):
+    with pytest.raises(UsageError, match="use trade"):
         BINANCE_USDM.stream_url("wss://h", "BTCUSDT", "aggTrade")
 
 

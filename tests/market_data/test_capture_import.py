@@ -200,7 +200,7 @@ def test_capture_without_market_data_raises_broken_file(tmp_path):
 
 def test_snapshot_without_a_symbol_among_several_symbols_is_rejected(tmp_path):
     """The snapshot could silently become the book of another symbol."""
-    with pytest.raises(BrokenFile, match=r"holds ABCUSDT, SIMUSDT, and the snapshot at capture_0\.gz:1 does not say"):
+    with pytest.raises(BrokenFile, match=r"contains ABCUSDT, SIMUSDT, and the snapshot at capture_0\.gz:1 has no s"):
         imported(tmp_path, [*GOOD, trade(1, symbol="ABCUSDT"), trade(2, symbol="ABCUSDT")])
     assert not (tmp_path / "data").exists()
 
@@ -229,7 +229,7 @@ def test_import_never_changes_an_existing_day(tmp_path):
     imported(tmp_path, GOOD)
     day = folder(tmp_path)
     before = {path: path.read_bytes() for path in day.path.rglob("*") if path.is_file()}
-    with pytest.raises(RunExists, match=f"{DAY} holds a recorded day already"):
+    with pytest.raises(RunExists, match=f"{DAY} already contains a recorded day"):
         imported(tmp_path, GOOD)
     assert {path: path.read_bytes() for path in day.path.rglob("*") if path.is_file()} == before
     assert [path.name for path in day.path.parent.iterdir()] == [DAY]

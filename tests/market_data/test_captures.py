@@ -122,7 +122,7 @@ def test_form_is_recognized_after_a_torn_first_line(tmp_path):
         (b"recv_tsec,recv_tnsec,venue\n1,2,x\n", "a CSV table"),
         (b'1430438404518 order_created {"price": 1}\n', "its first line is '1430438404518 order_created"),
         (b'{"stream":"simusdt@depth","data":{}}\n', "JSON without a receive stamp"),
-        (b"\n\n", "it holds no line"),
+        (b"\n\n", "its first lines are empty"),
         (b'{"t":"header","exchange":"BINANCE_FUTURES"}\n', "a capture of exchange 'BINANCE_FUTURES'"),
         (b'{"t":"header",\n', "the configuration record is broken"),
         (b'{"t":"header","exchange":"\xff"}\n', "the configuration record is broken"),  # found by fuzzing

@@ -80,7 +80,7 @@ def test_partial_file_of_an_earlier_call_is_continued_or_replaced(files, tmp_pat
 def test_pauses_grow_and_end_in_an_error_with_a_remedy(files, tmp_path):
     files.broken[PLACE] = -100
     with loader(files, tmp_path) as downloads:
-        with pytest.raises(TryLater, match=f"it responds with 503, {ATTEMPTS} times") as later:
+        with pytest.raises(TryLater, match=f"HTTP 503, {ATTEMPTS} times") as later:
             downloads.load(PLACE)
         assert len(downloads.pauses) == ATTEMPTS - 1
         assert downloads.pauses == sorted(downloads.pauses)
@@ -102,7 +102,7 @@ def test_bytes_with_another_checksum_are_not_kept(files, tmp_path):
         downloads.load(PLACE)
     assert not list(tmp_path.glob("day.zip.part"))
     (tmp_path / "day.zip").write_bytes(BYTES)
-    with loader(files, tmp_path) as downloads, pytest.raises(BrokenFile, match="remove it and try again"):
+    with loader(files, tmp_path) as downloads, pytest.raises(BrokenFile, match="remove it and retry"):
         downloads.load(PLACE)
     assert (tmp_path / "day.zip").read_bytes() == BYTES  # it was put there by the user
 

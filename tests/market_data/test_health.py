@@ -168,7 +168,7 @@ def test_health_file_reads_back_and_is_no_part_of_the_day(desk, tmp_path):
     ("state", "alive", "age_s", "trouble"),
     [
         ("synced", True, 1, None),
-        ("synced", False, 1, "is gone"),
+        ("synced", False, 1, "without a final report"),
         ("synced", True, 60, "not reported for 60 s"),
         ("synced", None, 60, "not reported"),
         (ENDED, False, 86_400, None),
@@ -263,7 +263,7 @@ def test_trouble_of_a_recording_without_a_valid_book(desk):
         desk.session.message(at_us, b"{")
     grown = watch.report(recording, at_us + 2_000_000)
     calm = msgspec.structs.replace(grown, unsynced_s=0.0, refusals=0)
-    assert "10 messages went to the quarantine" in trouble_of(calm, calm.at_us, alive=True)
+    assert "10 messages were quarantined" in trouble_of(calm, calm.at_us, alive=True)
     later = watch.report(recording, at_us + 200_000_000)
     later = watch.report(recording, at_us + 300_000_000)
     assert later.quarantined_lately == 0

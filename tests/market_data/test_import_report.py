@@ -30,13 +30,13 @@ def test_report_lines_contain_all_counts_and_warnings():
         "4 duplicate trades left out, 1 clock step, 6 in quarantine, anomalies: 1 crossed, 3 stale",
         "20260106  0 diffs, 0 trades, 0 frames, 0 snapshots, 0 epochs, 0 gaps, never synced, so no frames",
         "bookTicker check: 7 compared, 6 agreed",
-        "receive clock less exchange stamp, median a day: -40.2 ms",
+        "receive clock minus exchange stamp, median per day: -40.2 ms",
         "tick size 0.01, quantity step 0.00001 (inferred from the capture: tick size)",
-        "lost: b.gz: the gzip stream ends early, 99 bytes could not be unpacked, 1 cut line in quarantine; "
-        "all 1,233 whole lines were used",
+        "lost: b.gz: the gzip stream ends early, 99 bytes could not be decompressed, 1 truncated line(s) in "
+        "quarantine; all 1,233 complete lines used",
         "warning: careful",
         "data/SIMUSDT/20260105",
-        "data/SIMUSDT/20260106: never synced, so no command can play it",
+        "data/SIMUSDT/20260106: never synced, so it cannot be replayed",
     ]
 
 

@@ -265,7 +265,7 @@ def test_duplicate_trade_is_dropped_and_late_trade_is_quarantined(desk):
     assert [row["trade_id"] for row in rows(day.trades)] == ["1", "3", "4"]
     assert kinds(day) == ["trade_gap", "duplicate", "late", "quarantined"]
     (kept,) = quarantined(day)
-    assert kept["reason"] == "a trade whose id does not follow"
+    assert kept["reason"] == "a trade with an id out of order"
 
 
 @pytest.mark.parametrize("conn", [None, 1])

@@ -181,7 +181,7 @@ def test_manually_copied_files_need_no_server(files, tmp_path):
 def test_bytes_with_another_checksum_are_rejected_and_not_kept(files, tmp_path):
     at, _ = publish(files)
     files.put(at, files.contents[at], sha256="0" * 64)
-    with pytest.raises(BrokenFile, match=f"CHECKSUM says {'0' * 64}; nothing was kept"):
+    with pytest.raises(BrokenFile, match=f"CHECKSUM contains {'0' * 64}; nothing was kept"):
         fetch(files, tmp_path)
     assert not list(tmp_path.rglob("*.part"))
     files.contents[at + ".CHECKSUM"] = b"<html>"
@@ -216,7 +216,7 @@ def test_existing_day_is_not_fetched_again(files, tmp_path):
     publish(files)
     fetch(files, tmp_path)
     request_count = len(files.requests)
-    with pytest.raises(RunExists, match="holds a day already"):
+    with pytest.raises(RunExists, match="already contains a day"):
         fetch(files, tmp_path)
     assert len(files.requests) == request_count
 
@@ -235,7 +235,7 @@ def test_impossible_book_rows_are_dropped_and_missing_ids_reported(files, tmp_pa
     folder = DayFolder(tmp_path, NAME, DAY)
     checked = check_day(folder)
     assert checked.ok, checked.defects
-    assert report.left_out == {"of another day": 1, "with an id that came before": 1, "crossed": 1}
+    assert report.left_out == {"of another day": 1, "with a repeated id": 1, "crossed": 1}
     frames = rows_of(folder, folder.frames)
     assert [row[5:9] for row in frames] == [
         ["100.1", "2", "100.3", "3"],

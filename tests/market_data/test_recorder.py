@@ -585,7 +585,7 @@ def test_day_of_another_market_exits_with_3():
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"MARKET": "usdm", "TRADE_STREAM": "aggTrade"}, "record trade"),
+        ({"MARKET": "usdm", "TRADE_STREAM": "aggTrade"}, "use trade"),
         ({"MARKET": "usdm", "WS_URL": "wss://stream.binance.com:9443"}, None),
         ({"MARKET": "usdm", "REST_URL": "https://data-api.binance.vision"}, "another market"),
         ({"WS_URL": "wss://fstream.binance.com"}, "--market usdm"),

@@ -62,7 +62,7 @@ def test_existing_day_raises_run_exists(tmp_path):
     staging = Staging(tmp_path, "SIMUSDT", "R1", 2)
     write(staging, "20260105")
     staging.publish(None)
-    with pytest.raises(RunExists, match=r"SIMUSDT/20260105 holds a recorded day already; .*--data-root"):
+    with pytest.raises(RunExists, match=r"SIMUSDT/20260105 already contains a recorded day; .*--data-root"):
         Staging(tmp_path, "SIMUSDT", "R2", 2).open("20260105")
 
 
@@ -70,7 +70,7 @@ def test_leftover_partial_folder_is_reported_and_kept(tmp_path):
     """The folder may belong to a running import."""
     write(Staging(tmp_path, "SIMUSDT", "R1", 2), "20260105")
     second = Staging(tmp_path, "SIMUSDT", "R2", 2)
-    with pytest.raises(RunExists, match=r"20260105\.partial is there"):
+    with pytest.raises(RunExists, match=r"20260105\.partial already exists"):
         second.open("20260105")
     second.discard()
     assert (tmp_path / "SIMUSDT/20260105.partial").is_dir()

@@ -259,7 +259,7 @@ cdef class LineParser:
             stands = at[: min(self.end - at, 40)].decode("utf-8", "replace") or "nothing"
             raise BrokenFile(
                 f"{self.name}:{self.lines}: {wanted.decode()} expected at byte {at - self.start + 1} of the line, "
-                f"where {stands!r} stands; restore the file or remove the line"
+                f"found {stands!r}; restore the file or remove the line"
             )
 
 

@@ -55,7 +55,7 @@ class BookRows:
         """Yield a sentence for each violated invariant."""
         begin, size = self.begin, len(self.kind)
         if len(begin) != size + 1 or begin[0] or begin[-1] != len(self.row) or (begin[1:] < begin[:-1]).any():
-            yield f"the {len(self.row)} rows of {size} events do not begin one after the other"
+            yield f"the row offsets of {size} events are not ascending from 0 to {len(self.row)}"
         if any(int(row.min()) < 0 for _, row in in_pieces(self.row)):
             yield "a row has negative lots"
 

@@ -77,12 +77,12 @@ class _Rest:
                     self._stream(kind, path, harm)
         for harm in by_path.values():
             if harm.path in (folder.instrument, folder.manifest):
-                raise _unrecoverable(harm, "without which its numbers cannot be interpreted")
+                raise _unrecoverable(harm, "and the numbers of the day cannot be interpreted without it")
             if harm.path.parent == folder.snapshots and harm.entry:
                 self._without_snapshot(harm.path.name)
                 self._note(harm, "its book is left out, up to the next snapshot")
             else:
-                self._note(harm, "nothing of it is played")
+                self._note(harm, "it is not used")
         return Losses(self._spans, self._notes)
 
     def _note(self, harm: Harm, consequence: str) -> None:
@@ -91,11 +91,11 @@ class _Rest:
     def _stream(self, kind: str, path: Path, harm: Harm) -> None:
         """Copy the usable rest of a file of rows."""
         if harm.entry is None or (kind == "frames" and self._has_diffs):
-            self._note(harm, "nothing of it is played")
+            self._note(harm, "it is not used")
             return
         if not harm.path.is_file():
             if kind == "diffs" and existing(self._folder.frames):
-                self._note(harm, "the day is played from its frames, the best levels alone")
+                self._note(harm, "the day is replayed from its frames, with the best levels only")
                 return
             raise _unrecoverable(harm, "and there is no other record of it")
         head, lines = self._salvage(path, harm.path)
@@ -103,12 +103,12 @@ class _Rest:
         spans, holes = self._spans_of(kind, harm.entry, rows)
         missing = harm.entry.rows - len(rows)
         if missing <= 0 or not (spans or holes):
-            raise _unrecoverable(harm, "and no lost row shows where it was altered")
+            raise _unrecoverable(harm, "and the altered position cannot be located from lost rows")
         write_lines(self._left.path / self._folder.relative(harm.path), chain([head] if head else [], lines))
         for begin, end in spans:
             self._spans.append(Span(begin, end, f"{harm.path.name}: {harm.what}, {missing:,} rows are lost"))
         if holes:
-            self._note(harm, f"{missing:,} rows are lost, also within it")
+            self._note(harm, f"{missing:,} rows are lost, also within the file")
 
     def _salvage(self, path: Path, found: Path) -> tuple[bytes, list[bytes]]:
         """Return the header of a table (empty for other files), and the complete rows of a file."""
@@ -165,4 +165,4 @@ def _row(kind: str, head: bytes, line: bytes) -> _Placed:
 
 
 def _unrecoverable(harm: Harm, why: str) -> BrokenFile:
-    return BrokenFile(f"{harm.path}: {harm.what}, {why}; nothing of the day is left to play, restore the file")
+    return BrokenFile(f"{harm.path}: {harm.what}, {why}; no usable data of the day remains; restore the file")

@@ -24,7 +24,7 @@ class Span(NamedTuple):
 
     def sentence(self, end_us: int) -> str:
         """Return the span in words; the day ends at *end_us*."""
-        begin = "the day's begin" if self.from_us is None else iso(self.from_us)
+        begin = "the start of the day" if self.from_us is None else iso(self.from_us)
         to_us = end_us if self.to_us is None else self.to_us
         lasting = "" if self.from_us is None else f" ({(to_us - self.from_us) / US_PER_S:,.1f} s)"
         return f"{self.why}: excluded from {begin} to {iso(to_us)}{lasting}"
@@ -45,7 +45,7 @@ def sentences(spans: Sequence[Span], end_us: int) -> list[str]:
         lines += [span.sentence(end_us) for span in group[:FEW]]
         if len(group) > FEW:
             rest = sum((end_us if to is None else to) - (begin or 0) for begin, to, _ in group[FEW:]) / US_PER_S
-            lines.append(f"{prefix}: {len(group) - FEW:,} more stretches excluded, {rest:,.1f} s in all")
+            lines.append(f"{prefix}: {len(group) - FEW:,} more spans excluded, {rest:,.1f} s in total")
     return lines
 
 

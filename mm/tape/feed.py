@@ -98,7 +98,7 @@ class ExchangePrices(BestPrices):
         if not events == len(order) == len(self.whole_us) == len(self.books) - 1:
             yield f"{events} events have {len(order)} positions, {len(self.whole_us)} instants, {len(self.books)} books"
         elif (self.whole_us[1:] < self.whole_us[:-1]).any() or (self.books[1:] < self.books[:-1]).any():
-            yield "instants or books of the exchange fall"
+            yield "instants or books of the exchange are decreasing"
         elif events and (order.min() < 0 or order.max() >= events or self.books[0] < 0 or self.books[-1] != events):
             yield f"a position lies outside of the {events} events of the tape"
 

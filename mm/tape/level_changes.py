@@ -63,7 +63,7 @@ class LevelIndex:
         """Yield a sentence for each violated invariant."""
         begin, size = self.begin, len(self.change)
         if len(begin) != 2 * PAGE * len(self.page) + 1 or begin[0] or begin[-1] != size or (np.diff(begin) < 0).any():
-            yield f"the changes of {len(self.page)} pages of prices do not begin one after the other"
+            yield f"the change offsets of {len(self.page)} pages of prices are not ascending from 0 to {size}"
             return
         falls = bool((np.diff(self.page) <= 0).any())
         other, outside = len(self.mark) != -(-size // EVERY), False
@@ -77,7 +77,7 @@ class LevelIndex:
             other |= not np.array_equal(marked[: len(mark)], mark) or bool((change["lots"] < 0).any())
             outside |= bool(((event < 0) | (event >= len(self.kind))).any())
         if falls:
-            yield "pages, or the changes of a level, do not rise"
+            yield "pages, or the changes of a level, are not ascending"
         if other:
             yield "marks are not the events of their changes, or lots are negative"
         if outside:

@@ -91,7 +91,7 @@ class KnownGrid:
         for name, used, own in zip(inferred, astuple(orders), astuple(self.own), strict=True):
             if own and used % own:
                 both = f"{short_text(used)} is not a multiple of that of the exchange, {short_text(own)}"
-                warnings.append(f"{name} {both}: the exchange refuses orders in between")
+                warnings.append(f"{name} {both}: the exchange rejects orders in between")
         grid = Instrument(symbol, tick, lot, self.min_notional_e8, *self.assets, self.filters)
         return grid, Steps(orders.tick_e8 // tick, orders.lot_e8 // lot), warnings
 
@@ -180,7 +180,8 @@ def known_grid(folder: DayFolder, options: GridOptions, ledger: Sequence[Event])
         grids |= {Steps(tick_e8, 0) for tick_e8 in _unconfirmed(ledger)}
     if base is not None and base.symbol != folder.symbol:
         raise Mismatch(
-            f"{source} is of {base.symbol}, but {folder.path} is a day of {folder.symbol}; put the right one there"
+            f"{source} has symbol {base.symbol}, but {folder.path} is a day of {folder.symbol}; replace it with that "
+            f"of {folder.symbol}"
         )
     if base and not grids:
         grids = {Steps(base.tick_e8, base.lot_e8)}
@@ -244,7 +245,7 @@ def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event], spill: 
     if trades is None:
         raise BrokenFile(f"{folder.trades}: the file is missing; restore it, or record or import the day again")
     if diffs is None and frames is None:
-        raise BrokenFile(f"{folder.diffs}: the file is missing, and so are frames ({folder.frames.name}); restore one")
+        raise BrokenFile(f"{folder.diffs}: the file is missing, as are the frames ({folder.frames.name}); restore one")
     with ThreadPoolExecutor(1) as executor:
         pending = executor.submit(tables.read_trades, trades, steps, spill, lenient=lenient)
         if diffs:
@@ -307,7 +308,7 @@ def read_ledger(folder: DayFolder) -> tuple[list[Event], FileRead | None]:
         return [], None
     data, read = read_small(path)
     if not data:
-        raise BrokenFile(f"{path}: the file is empty (0 bytes); restore it, or remove it to go by the snapshot files")
+        raise BrokenFile(f"{path}: the file is empty (0 bytes); restore it, or remove it to use the snapshot files")
     text = data.decode("utf-8", "replace")
     try:
         return _events(path, text), read
@@ -325,21 +326,19 @@ def _events(path: Path, text: str) -> list[Event]:
 # One warning covers a group: a message out of order repeats ids and leaves a gap.
 _SENTENCES: tuple[dict[str, str], ...] = (
     {
-        "id_gaps": "update ids are missing {n} times{at}; the book is void from there to the next snapshot",
-        "id_resets": (
-            "the exchange reset its update ids {n} times{at}; the book is void from there to the next snapshot"
-        ),
+        "id_gaps": "update ids are missing {n} times{at}; the book is invalid until the next snapshot",
+        "id_resets": "the exchange reset its update ids {n} times{at}; the book is invalid until the next snapshot",
         "repeated_diffs": (
-            "the update ids of {n} depth messages do not rise{at}; they bring nothing new and were left out"
+            "the update ids of {n} depth messages are not increasing{at}; they contain no new updates and were left out"
         ),
     },
     {"off_tick_left_out": "{n} levels and trades off the tick{at} were left out (see the anomalies in the ledger)"},
-    {"snapshots_unused": "{n} snapshots{at} do not meet the depth messages around them and were left out"},
+    {"snapshots_unused": "{n} snapshots{at} do not connect to the depth messages around them and were left out"},
     {"duplicate_trades": "{n} trades repeat the id of an earlier one{at} and were left out"},
-    {"misplaced": "{n} messages come after a later one in their file{at} and were sorted"},
-    {"clock_raised": "the clock had stepped back at {n} messages{at}; each is given the time of the one before it"},
+    {"misplaced": "{n} messages are out of order in their file{at} and were sorted"},
+    {"clock_raised": "the clock had stepped back at {n} messages{at}; each has the time of the one before it"},
     {"ordered_by_time": "no recv_seq in some file: messages are ordered by receive time, depth before trades"},
-    {"crossed": "{n} messages leave the book crossed or locked{at}; it is void from there to the next snapshot"},
+    {"crossed": "{n} messages leave the book crossed or locked{at}; it is invalid until the next snapshot"},
 )
 
 
@@ -371,7 +370,7 @@ class DayFindings:
         waiting = counts["unsynced_diffs"] + counts["id_gaps"] + counts["id_resets"]
         return (
             f"{folder.path}: the book is never valid: {waiting} depth messages wait for a snapshot, "
-            f"{counts['snapshots_unused']} snapshots do not meet them, {counts['crossed']} books are crossed; "
+            f"{counts['snapshots_unused']} snapshots do not connect to them, {counts['crossed']} books are crossed; "
             f"record or import the day with a snapshot"
         )
 
@@ -398,7 +397,7 @@ def lost_lines(folder: DayFolder, reads: Sequence[FileRead]) -> tuple[int, list[
         expected = rows.get(folder.relative(read.path), 0) + header
         count = max(expected - read.lines, read.torn_lines)
         how = "ends in the middle of its gzip data" if read.cut_off else "ends in the middle of a line"
-        warnings.append(f"{read.path}: the file {how}; its {read.lines} whole lines are used, at least {count} lost")
+        warnings.append(f"{read.path}: the file {how}; its {read.lines} complete lines are used, at least {count} lost")
         lost += count
     return lost, warnings
 

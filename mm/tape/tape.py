@@ -271,7 +271,7 @@ class Tape(Shown):
         tick, lot, least = map(short_text, (grid.tick_e8, grid.lot_e8, grid.min_notional_e8))
         yield f"  grid      tick {tick}, lot {lot}, minimum notional {least}"
         if noted:
-            yield f"  noted     {noted} warnings and excluded stretches, in .meta"
+            yield f"  notes     {noted} warnings and excluded spans, in .meta"
 
     def trades_frame(self) -> "pl.DataFrame":
         """Return the trades of the window as a polars frame, one row each.
@@ -441,9 +441,9 @@ def _events(tape: Tape) -> Iterator[str]:
     # Neighbours are compared: a difference of two integers may overflow.
     for name in ("event_us", "first_row"):
         for first, piece in in_pieces(getattr(tape, name), 1):
-            yield from _where(piece[1:] < piece[:-1], f"{name} falls after event", first)
+            yield from _where(piece[1:] < piece[:-1], f"{name} decreases after event", first)
     if tape.first_row[0] < 0 or tape.first_row[-1] > len(tape.row_side):
-        yield f"rows {tape.first_row[0]} to {tape.first_row[-1]} are named, but there are {len(tape.row_side)}"
+        yield f"events use rows {tape.first_row[0]} to {tape.first_row[-1]}, but there are only {len(tape.row_side)}"
     if len(tape) and tape.event_us[-1] > tape.end_us:
         yield f"the last event, at {tape.event_us[-1]} µs, is later than the end, {tape.end_us} µs"
     if tape.start_us > tape.end_us:
@@ -484,13 +484,14 @@ def _book_validity(tape: Tape) -> Iterator[str]:
 
 
 def _tops(tape: Tape) -> Iterator[str]:
-    yield from _where(tape.top_event[1:] <= tape.top_event[:-1], "top_event does not rise after top")
+    yield from _where(tape.top_event[1:] <= tape.top_event[:-1], "top_event is not increasing after top")
     if len(tape.top_event) and not 0 <= tape.top_event[0] <= tape.top_event[-1] < len(tape):
-        yield f"tops name events {tape.top_event[0]} to {tape.top_event[-1]}, but there are {len(tape)}"
+        yield f"tops refer to events {tape.top_event[0]} to {tape.top_event[-1]}, but there are only {len(tape)}"
     bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
     yield from _where((bid > 0) & (ask > 0) & (bid >= ask), "best bid and ask cross at top")
     yield from _where((bid >= TOO_HIGH) | (ask >= TOO_HIGH), "a best price is not below 2**61 at top")
-    yield from _where((bid < 0) | (ask < 0) | (tape.top_bid_lots < 0) | (tape.top_ask_lots < 0), "negative is top")
+    below = (bid < 0) | (ask < 0) | (tape.top_bid_lots < 0) | (tape.top_ask_lots < 0)
+    yield from _where(below, "a price or lots are negative at top")
 
 
 def _where(wrong: NDArray[np.bool_], sentence: str, first: int = 0) -> Iterator[str]:

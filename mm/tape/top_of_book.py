@@ -104,11 +104,11 @@ class BestPrices(Tape):
             yield "a reach does not match its event's kind"
         moves = np.flatnonzero((price == ALWAYS) & book)
         if {len(getattr(self, name)) for name in self.MOVES} != {len(moves)} or (self.move_event != moves).any():
-            yield f"{len(moves)} book events must be played, but the moves are others"
+            yield f"{len(moves)} book events must be played, but the moves belong to other events"
         elif (self.move_us != self.event_us[moves]).any():
             yield "instants of moves differ from those of their events"
         elif (self.move_high_ticks[self.kind[moves] != DEPTH] != ALWAYS).any():
-            yield "a book that begins or ends counts as a change of prices"
+            yield "the start or end of a book counts as a change of prices"
 
 
 # Arrays stored for the best prices; the others are shared with the whole tape.

@@ -100,7 +100,7 @@ def test_whole_lines_of_truncated_gzip_are_imported(lab: Lab) -> None:
     assert done.code == 0
     (warning,) = [line for line in done.out.splitlines() + done.err.splitlines() if "lost" in line]
     assert "cap.dat" in warning
-    assert "whole lines" in warning
+    assert "complete lines" in warning
 
 
 @pytest.mark.parametrize("text", ["garbage", f"{hand.T0 + 5_500_000} {{broken"])

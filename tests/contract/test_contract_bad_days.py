@@ -90,7 +90,7 @@ REJECTED: dict[str, tuple[Damage, tuple[str, ...]]] = {
 
 #: Name -> damage that a run tolerates, and what its only warning must contain.
 WARNED: dict[str, tuple[Damage, tuple[str, ...]]] = {
-    "truncated gzip": (cut(DIFFS, 1500), (DIFFS, "whole lines are used", "lost")),
+    "truncated gzip": (cut(DIFFS, 1500), (DIFFS, "complete lines are used", "lost")),
     "crossed book": (line_of(DIFFS, 21, swap("99.99", "100.50")), (DIFFS, "recv_seq")),
     "ids backwards": (line_of(DIFFS, 21, field("U u", lambda number: number - 10)), (DIFFS, r"\b(121|111|21)\b")),
     "missing id": (line_of(DIFFS, 21, field("U", lambda number: number + 1)), (DIFFS, r"\b(121|122|21)\b")),

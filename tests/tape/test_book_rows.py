@@ -74,9 +74,9 @@ def test_finer_book_rows_are_none_if_lots_are_too_large():
 @pytest.mark.parametrize(
     ("name", "values", "fault"),
     [
-        ("begin", [0, 9], "do not begin one after the other"),
-        ("begin", [0, 3, 5, 5, 5, 7, 8], "do not begin one after the other"),
-        ("begin", [0, 5, 3, 5, 5, 7, 7], "do not begin one after the other"),
+        ("begin", [0, 9], "are not ascending from 0"),
+        ("begin", [0, 3, 5, 5, 5, 7, 8], "are not ascending from 0"),
+        ("begin", [0, 5, 3, 5, 5, 7, 7], "are not ascending from 0"),
         ("row", [1, 1, -1, 1, 1, 1, 1], "negative"),
     ],
 )

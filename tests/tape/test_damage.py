@@ -80,7 +80,7 @@ def test_time_of_trades_lost_within_day_has_no_book(folder):
     assert tape.event_us[first_gap + 1] == at(22)
     lost, named = tape.meta.excluded
     assert "trade ids 11 to 20 are missing, and the ledger has no trade_gap for them: excluded" in lost
-    assert "10 rows are lost, also within it" in named
+    assert "10 rows are lost, also within the file" in named
 
 
 @pytest.mark.parametrize("rows", [slice(0, 12), slice(-12, None)])
@@ -97,7 +97,7 @@ def test_trades_lost_at_start_or_end_are_located_by_manifest(folder, rows):
     (excluded,) = tape.meta.excluded
     books = [us for us, kind in zip(tape.event_us.tolist(), kinds_of(tape), strict=True) if kind == "depth"]
     if rows.start == 0:
-        assert excluded.endswith("12 rows are lost: excluded from the day's begin to 2026-01-05T07:00:14.000000Z")
+        assert excluded.endswith("12 rows are lost: excluded from the start of the day to 2026-01-05T07:00:14.000000Z")
         assert min(books) > at(13)
     else:
         assert max(books) <= at(39)
@@ -125,7 +125,7 @@ def test_time_after_damaged_snapshot_is_excluded(folder):
 def test_damage_that_cannot_be_located_raises_broken_file(folder, damage):
     """A changed cell may be anywhere, so the whole day is lost."""
     damage(folder)
-    with pytest.raises(BrokenFile, match="nothing of the day is left to play, restore the file"):
+    with pytest.raises(BrokenFile, match="no usable data of the day remains; restore the file"):
         load_day(folder, damaged=True)
 
 
@@ -144,7 +144,7 @@ def test_damaged_frames_are_reported_without_loss(folder):
     folder.frames.write_text(folder.frames.read_text()[:-40])
     tape = load_day(folder, damaged=True)
     assert len(tape) == len(load_day_unsealed(folder))
-    assert tape.meta.excluded[0].endswith("nothing of it is played")
+    assert tape.meta.excluded[0].endswith("it is not used")
 
 
 def load_day_unsealed(folder):

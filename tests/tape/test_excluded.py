@@ -59,4 +59,4 @@ def test_many_excluded_spans_are_summarized():
     spans = [Span(n * 10**6, n * 10**6 + 500_000, f"t.csv: trade id {n} is missing") for n in range(100)]
     lines = sentences(spans, 10**9)
     assert len(lines) == 4
-    assert lines[-1] == "t.csv: 97 more stretches excluded, 48.5 s in all"
+    assert lines[-1] == "t.csv: 97 more spans excluded, 48.5 s in total"

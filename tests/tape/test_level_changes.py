@@ -62,7 +62,7 @@ def test_level_changes_match_rows_of_tape(drawn):
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "fault"), [("event", 0, "rise"), ("lots", -1, "marks"), ("event", 999, "outside")]
+    ("column", "value", "fault"), [("event", 0, "not ascending"), ("lots", -1, "marks"), ("event", 999, "outside")]
 )
 def test_wrong_change_is_reported_in_any_piece_of_index(monkeypatch, column, value, fault):
     """Changes are checked in pieces, including neighbours across a boundary."""
@@ -101,8 +101,8 @@ def test_level_changes_of_parts_and_finer_lots():
 @pytest.mark.parametrize(
     ("name", "values", "fault"),
     [
-        ("begin", [0, 9], "do not begin one after the other"),
-        ("change", [(event, 1) for event in (5, 4, 3, 2, 1, 0, 0)], "do not rise"),
+        ("begin", [0, 9], "offsets"),
+        ("change", [(event, 1) for event in (5, 4, 3, 2, 1, 0, 0)], "are not ascending"),
         ("change", [(0, -1)] * 7, "negative"),
         ("mark", [7], "marks"),
     ],

@@ -57,8 +57,8 @@ def test_step_off_exchange_grid_gives_warning(tmp_path):
     """The exchange would reject orders on a finer step; a coarser step only restricts ours."""
     folder = write_day(tmp_path, PLAIN)
     assert load_day(folder, tick_size_e8=100_000, qty_step_e8=40_000).meta.warnings == (
-        "tick size 0.001 is not a multiple of that of the exchange, 0.01: the exchange refuses orders in between",
-        "quantity step 0.0004 is not a multiple of that of the exchange, 0.001: the exchange refuses orders in between",
+        "tick size 0.001 is not a multiple of that of the exchange, 0.01: the exchange rejects orders in between",
+        "quantity step 0.0004 is not a multiple of that of the exchange, 0.001: the exchange rejects orders in between",
     )
     assert load_day(folder, tick_size_e8=SIM.tick_e8, qty_step_e8=2 * SIM.lot_e8).meta.warnings == ()
     two = write_grid_history(folder, grid(0, "0.02"), grid(5, "0.01"))
@@ -70,7 +70,7 @@ def test_grid_of_other_symbol_raises_mismatch(tmp_path, other):
     """Another symbol's grid would change every price."""
     folder = write_day(tmp_path, PLAIN)
     folder.instrument.write_text(folder.instrument.read_text().replace("SIMUSDT", "ETHUSDT"))
-    with pytest.raises(Mismatch, match=r"is of ETHUSDT, but .* is a day of SIMUSDT"):
+    with pytest.raises(Mismatch, match=r"has symbol ETHUSDT, but .* is a day of SIMUSDT"):
         load_day(folder, other)
 
 
@@ -214,7 +214,7 @@ def test_never_synced_message_contains_reason(tmp_path):
     with pytest.raises(NeverSynced, match="the book is never valid: 2 depth messages wait for a snapshot"):
         load_day(folder)
     late = write_day(tmp_path, [START, diff(1, 8, 9), snapshot(2, 3)], day="20260106")
-    with pytest.raises(NeverSynced, match="1 snapshots do not meet them"):
+    with pytest.raises(NeverSynced, match="1 snapshots do not connect to them"):
         load_day(late)
 
 
@@ -229,7 +229,7 @@ def test_whole_lines_of_cut_file_are_used(tmp_path):
     assert 0 < depth < len(steps)
     assert tape_events(tape) == tape_events(whole)[: depth + 1]
     assert tape.meta.counts["lost_lines"] == len(steps) - depth
-    assert f"its {depth} whole lines are used, at least {len(steps) - depth} lost" in tape.meta.warnings[0]
+    assert f"its {depth} complete lines are used, at least {len(steps) - depth} lost" in tape.meta.warnings[0]
 
 
 def test_torn_last_row_is_dropped_and_counted(tmp_path):
@@ -247,11 +247,11 @@ def test_warning_lists_first_few_of_many_faults(tmp_path):
     steps = [diff(6 + n, 12, 12) for n in range(5)] + [diff(20, 15, 15)]
     (warning,) = load_day(write_day(tmp_path, [*PLAIN, *steps])).meta.warnings
     assert warning.count("U=12, u=12 after 13") == 3
-    assert ", …); they bring nothing new" in warning
+    assert ", …); they contain no new updates" in warning
     assert "missing 1 times (recv_seq 12: U=15, u=15 after 13)" in warning
 
 
 def test_unmatched_snapshot_gives_warning(tmp_path):
     """The warning contains the snapshot's file."""
     (warning,) = load_day(write_day(tmp_path, [*PLAIN, snapshot(6, 9, "resync"), diff(7, 14, 14)])).meta.warnings
-    assert "_resync.csv: 1 snapshots (id 9) do not meet the depth messages around them" in warning
+    assert "_resync.csv: 1 snapshots (id 9) do not connect to the depth messages around them" in warning

@@ -130,7 +130,7 @@ def test_missing_ids_invalidate_book_until_snapshot(tmp_path):
     (warning,) = tape.meta.warnings
     assert warning.startswith(str(tmp_path))
     assert "diffs/depth_diffs_" in warning
-    assert "update ids are missing 1 times (recv_seq 7: U=20, u=21 after 13); the book is void" in warning
+    assert "update ids are missing 1 times (recv_seq 7: U=20, u=21 after 13); the book is invalid" in warning
 
 
 def test_resync_in_ledger_ends_book(tmp_path):
@@ -162,7 +162,7 @@ def test_repeated_messages_are_skipped(tmp_path):
     tape = load_day(write_day(tmp_path, [*PLAIN, diff(6, 11, 12, [(98, 9)]), diff(7, 13, 13), diff(8, 14, 14)]))
     assert kinds(tape)[4:] == ["depth"]
     assert tape.meta.counts == {"repeated_diffs": 2, "unsynced_diffs": 1}
-    assert "the update ids of 2 depth messages do not rise (recv_seq 7: U=11, u=12 after 13, " in tape.meta.warnings[0]
+    assert "ids of 2 depth messages are not increasing (recv_seq 7: U=11, u=12 after 13, " in tape.meta.warnings[0]
     ahead = load_day(write_day(tmp_path, [START, snapshot(1, 10), diff(2, 8, 9), diff(3, 10, 11)], day="20260106"))
     assert (ahead.meta.counts, ahead.meta.warnings) == ({"stale_diffs": 1}, ())
 
@@ -237,4 +237,4 @@ def test_rows_out_of_order_are_sorted_and_counted(tmp_path):
     tape = load_day(folder)
     assert tape_events(tape) == expected
     assert tape.meta.counts["misplaced"] == 2
-    assert ".csv: 2 messages come after a later one in their file (recv_seq 7: id 2, " in tape.meta.warnings[0]
+    assert ".csv: 2 messages are out of order in their file (recv_seq 7: id 2, " in tape.meta.warnings[0]

@@ -174,7 +174,7 @@ class _DayCheck:
         version = schema.get("schema_version")
         if not isinstance(version, int) or not 1 <= version <= layout.SCHEMA_VERSION:
             self._findings.add(
-                path, None, "schema", f"schema_version is {version!r}; known are 1 to {layout.SCHEMA_VERSION}"
+                path, None, "schema", f"schema_version is {version!r}; known versions are 1 to {layout.SCHEMA_VERSION}"
             )
         elif self._top_n is not None and (trouble := schema_trouble(schema, self._folder, self._top_n)):
             self._findings.add(path, None, "schema", trouble)
@@ -238,7 +238,7 @@ class _SealedFiles:
         for entry in manifest.files:
             path = left.pop(entry.path, None)
             if path is None:
-                yield folder.manifest, f"the manifest names {entry.path}, which is not there"
+                yield folder.manifest, f"{entry.path} is in the manifest, but does not exist"
                 continue
             found = self._compared[entry.path].result()
             if not found and path in tails:
@@ -246,7 +246,7 @@ class _SealedFiles:
             for trouble in found:
                 yield path, trouble
         for path in left.values():
-            yield path, "the sealed manifest does not name this file"
+            yield path, "this file is not in the sealed manifest"
 
 
 def _compared(folder: DayFolder, path: Path, entry: FileEntry) -> list[str]:
@@ -267,7 +267,7 @@ def _compared_rows(folder: DayFolder, path: Path, entry: FileEntry, tail: FileTa
     sealed = (entry.rows, entry.first_id, entry.last_id)
     if (found.rows, found.first_id, found.last_id) == sealed:
         return []
-    return [f"rows, first_id, last_id are {found.rows}, {found.first_id}, {found.last_id}, the manifest says {sealed}"]
+    return [f"rows, first_id, last_id are {found.rows}, {found.first_id}, {found.last_id}, in the manifest {sealed}"]
 
 
 _FIRST_EVENTS = ("run_start", "crash_recovered", "tail_recovered")
@@ -280,15 +280,14 @@ def check_events(view: LedgerView, findings: DefectList, order: RowOrder) -> Non
         order.check_row(event.row, event.at)
         new_run = event.at.run_id != last_run
         if event.event_id <= last_id or (not new_run and event.event_id != last_id + 1):
-            findings.add(
-                view.path, event.row, "event_id", f"event {event.event_id} follows {last_id}; it must count on"
-            )
+            message = f"event {event.event_id} follows {last_id}; ids must increase, within a run by 1"
+            findings.add(view.path, event.row, "event_id", message)
         for trouble in _invalid_details(event):
             findings.add(view.path, event.row, "event", trouble)
         loaded = event.kind == "snapshot_loaded"
         if event.epoch_id > epoch + loaded or (loaded and event.epoch_id != epoch + 1):
-            expected = f"opens {epoch + 1}" if loaded else f"is in {epoch} at most"
-            findings.add(view.path, event.row, "epoch", f"{event.kind} is in epoch {event.epoch_id}; it {expected}")
+            expected = f"{epoch + 1}" if loaded else f"at most {epoch}"
+            findings.add(view.path, event.row, "epoch", f"{event.kind} is in epoch {event.epoch_id}, not {expected}")
         last_id, last_run, epoch = max(last_id, event.event_id), event.at.run_id, max(epoch, event.epoch_id)
     _check_runs(view, findings)
 
@@ -313,7 +312,7 @@ def check_gap_rows(view: LedgerView, findings: DefectList, order: RowOrder) -> N
             event.kind == "resync_start" and (run, event.kind) in repeats
         )
         if repeats_it and event.at.seq not in numbers and run in stopped and run not in left_out:
-            message = f"the {event.kind} of recv_seq {event.at.seq} is in the ledger (row {event.row}), and not here"
+            message = f"the {event.kind} of recv_seq {event.at.seq} is in the ledger (row {event.row}), but not here"
             findings.add(order.path, None, "gap_row", message)
 
 
@@ -327,7 +326,7 @@ def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: DefectLi
     loaded = view.loaded_names
     for path in sorted(folder.snapshots.glob("*")):
         if path.name.removesuffix(layout.PACKED) not in loaded:
-            findings.add(path, None, "orphan", "no snapshot_loaded event names this file; remove it")
+            findings.add(path, None, "orphan", "no snapshot_loaded event refers to this file; remove it")
 
 
 def _invalid_details(event: Event) -> Iterator[str]:
@@ -340,7 +339,7 @@ def _invalid_details(event: Event) -> Iterator[str]:
     if missing:
         yield f"{event.kind} lacks {', '.join(missing)} in its details"
     elif event.kind in ("gap", "trade_gap") and event.details["from_id"] is not None and not is_hole(event.details):
-        yield f"{event.kind} from {event.details['from_id']} to {event.details['to_id']} is no range of ids"
+        yield f"{event.kind} from {event.details['from_id']} to {event.details['to_id']} is not a valid range of ids"
 
 
 def _check_runs(view: LedgerView, findings: DefectList) -> None:
@@ -354,7 +353,7 @@ def _check_runs(view: LedgerView, findings: DefectList) -> None:
         for event, trouble in _invalid_sequence(events):
             findings.add(view.path, event.row, "state", f"run {run_id}: {trouble}")
         if run_id not in (last_run, *recovered, *view.runs_with("run_stop")):
-            message = f"run {run_id} has neither run_stop nor a crash_recovered that names it, and another run follows"
+            message = f"run {run_id} has neither run_stop nor its crash_recovered, but another run follows"
             findings.add(view.path, events[-1].row, "state", message)
 
 

@@ -24,8 +24,8 @@ from mm.market_data.local_orderbook import Level, LocalOrderBook, SnapshotDepth
 from mm.market_data.sync_engine import HORIZON, SyncEngine, Verdict
 from mm.market_data.venue import Number
 
-OFF_STEP = "not a multiple of the quantity step at this row (instrument.json and the ledger say which)"
-OFF_TICK = "not a multiple of the tick size at this row (instrument.json and the ledger say which)"
+OFF_STEP = "not a multiple of the quantity step at this row (see instrument.json and the ledger)"
+OFF_TICK = "not a multiple of the tick size at this row (see instrument.json and the ledger)"
 
 
 _LAST = 2**63 - 1
@@ -236,7 +236,7 @@ class Replay:
         details = event.details
         if is_hole(details) and (received := self._received & IdRanges([(details["from_id"], details["to_id"])])):
             first, last = next(iter(received))
-            message = f"update ids {first} to {last} are in the diffs, and this gap declares them missing"
+            message = f"update ids {first} to {last} are in the diffs, but this gap declares them missing"
             self._findings.add(self._view.path, event.row, "gap", message)
 
     def _tick_checked(self, diff: DiffLine) -> tuple[list[Level], list[Level]]:
@@ -277,7 +277,7 @@ class Replay:
         later = (event for event in self._view.events if event.at.seq > max(seq, self._loaded_seq))
         until_next = takewhile(lambda event: event.kind != "snapshot_loaded", later)
         if not any(map(_reports_crossing, until_next)):
-            message = "the rebuilt book is crossed here, and the ledger does not report it"
+            message = "the rebuilt book is crossed here, but the ledger does not report it"
             self._findings.add(path, row, "crossed", message)
         return True
 
@@ -286,7 +286,7 @@ class Replay:
         top_n = self._frames.top_n
         if any(self._book.levels_to(side, edge) < top_n for side, edge in self._horizons):
             self._horizons = []
-            message = f"the best {top_n} levels reach beyond those of the snapshot, and the ledger does not report it"
+            message = f"the best {top_n} levels reach beyond those of the snapshot, but the ledger does not report it"
             self._findings.add(self._diffs, row, HORIZON, message)
 
     def _check_ids(self, row: int, diff: DiffLine) -> None:
@@ -350,7 +350,7 @@ def read_snapshot(
     path = next((existing(path) for path in expected if folder.relative(path) == named), None)
     if path is None:
         wanted = f"snapshots/snapshot_{event.event_id}_<tag>.csv"
-        findings.add(view.path, event.row, "snapshot", f"{named!r} is not there or not named {wanted}")
+        findings.add(view.path, event.row, "snapshot", f"{named!r} does not exist, or its name is not {wanted}")
         return None
     sides: dict[str, list[Level]] = {"bid": [], "ask": []}
     by_exchange = view.knob("snapshot_limit", None) is not None  # a capture may have any content

@@ -153,7 +153,7 @@ class FrameFile(FrameSink):
         row = self._next.row if self._next else None
         for wanted in self._missing:
             at = wanted.stamp
-            message = f"the frame of recv_seq {at.recv_seq} (update id {at.last_id}) should stand before this row"
+            message = f"the frame of recv_seq {at.recv_seq} (update id {at.last_id}) is missing before this row"
             self._add(row, "frame_missing", message)
         self._missing.clear()
 

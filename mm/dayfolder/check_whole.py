@@ -164,7 +164,7 @@ class WholeDay:
         begin, end = self._span(run)
         first_seq, last_seq = run.events[0].at.seq, run.events[-1].at.seq
         if begin and self._seqs[begin - 1] + 1 < first_seq:
-            self._missing(run, self._seqs[begin - 1] + 1, first_seq - 1, "before it")
+            self._missing(run, self._seqs[begin - 1] + 1, first_seq - 1, "before the run")
         if run.knobs.get("write_diffs") is False or (self._frames is not None and not existing(self._folder.diffs)):
             return  # depth messages have numbers, but were not stored
         if not run.stopped:
@@ -172,7 +172,7 @@ class WholeDay:
         for at in _jumps(self._seqs[begin:end]):
             before, after = self._seqs[begin + at : begin + at + 2]
             if before < last_seq:
-                self._missing(run, before + 1, after - 1, "in it")
+                self._missing(run, before + 1, after - 1, "within the run")
 
     def _flushed_seq(self, run: _Run, begin: int, end: int) -> int:
         """Return a number up to which all rows of a run without `run_stop` must be on the disk."""

@@ -420,7 +420,7 @@ def coverage_text(found: DayCoverage) -> str:
     lines.append(f"  depth     {_ids(found.depth)}")
     lines.append(f"  trades    {_ids(found.trades)}")
     if found.unreadable:
-        lines.append(f"  {found.unreadable} {noun(found.unreadable, 'row')} cannot be read; mm data check names them")
+        lines.append(f"  {found.unreadable} {noun(found.unreadable, 'row')} cannot be read; mm data check lists them")
     return "\n".join(lines)
 
 

@@ -94,7 +94,7 @@ def read_grids(folder: DayFolder) -> tuple[GridChange, ...]:
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise BrokenFile(f"{path.name}: not an exchangeInfo entry ({error}); restore it, or remove it") from error
     if entry["symbol"] != folder.symbol:
-        raise Mismatch(f"it is of {entry['symbol']}, the folder of {folder.symbol}")
+        raise Mismatch(f"it has symbol {entry['symbol']}, but the folder is of {folder.symbol}")
     return grids
 
 

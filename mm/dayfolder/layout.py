@@ -224,7 +224,7 @@ def parse_days(text: str) -> tuple[str, ...]:
     days = tuple(day for part in text.split(",") for day in _days_of(part.strip()))
     if len(set(days)) != len(days):
         twice = next(day for day in days if days.count(day) > 1)
-        raise UsageError(f"--day (DAY) {text!r} names {twice} twice; name each day once")
+        raise UsageError(f"--day (DAY) {text!r} contains {twice} twice; give each day once")
     return tuple(sorted(days))
 
 
@@ -242,7 +242,7 @@ def day_folder(data_root: Path, symbol: str, day: str) -> DayFolder:
         known = f"available days: {', '.join(days)}"
     else:
         symbols = sorted(path.name for path in folder.root.iterdir() if path.is_dir()) if folder.root.is_dir() else []
-        known = f"no day of {folder.symbol} is there (symbols: {', '.join(symbols) or 'none'})"
+        known = f"there is no day of {folder.symbol} (symbols: {', '.join(symbols) or 'none'})"
     raise MissingDay(f"no day folder {folder.path}; {known}; set --data-root, --symbol or --day")
 
 

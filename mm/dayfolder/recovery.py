@@ -125,7 +125,7 @@ def require_ledger(folder: DayFolder) -> None:
     if not runs_of(folder):
         for path in folder.streams()[1:]:
             if path.is_file() and len(first_lines(path)) > (path.suffix != PACKED):
-                raise BrokenFile(f"{folder.events}: the ledger names no run, but there are rows in {path.name}")
+                raise BrokenFile(f"{folder.events}: the ledger has no run, but there are rows in {path.name}")
 
 
 def require_sealable(folder: DayFolder, earlier: RecoveredState) -> None:

@@ -205,7 +205,7 @@ class DayRepair:
         name = self._folder.relative(path)
         if lost:
             self._damage.lost[path] = lost, salvage.lost_within
-            self._done.append(f"{name}: {lost:,} damaged bytes taken out")
+            self._done.append(f"{name}: {lost:,} damaged bytes removed")
         if bad:
             self._done.append(f"{name}: {bad:,} rows that cannot be read are in quarantine")
 
@@ -217,7 +217,7 @@ class DayRepair:
         if entry and path not in self._written and path != self._folder.frames and size < entry.bytes:
             self._damage.lost[path] = entry.bytes - size, False
             self._written.add(path)
-            self._done.append(f"{name}: {entry.bytes - size:,} bytes are gone")
+            self._done.append(f"{name}: {entry.bytes - size:,} bytes are missing")
 
     def _write_gaps(self) -> None:
         """Rewrite the gaps file from the ledger, which it repeats, if a row is missing."""

@@ -282,6 +282,6 @@ class _NewFrames(FrameSink):
     def _leave_out(self, seq: int | None) -> None:
         """Leave out the old frames before *seq*, or all."""
         while self._next is not None and (seq is None or seq_of(self._next, packed=False) < seq):
-            self._dropped.add("a frame that no depth message explains", self._next)
+            self._dropped.add("a frame without a depth message", self._next)
             self.left_out += 1
             self._next = next(self._old, None)

@@ -279,10 +279,10 @@ class CheckedLines:
                 yield self.row, text
         rest = len(self.block) - self.at
         if self._broken:
-            message = f"cannot be decompressed after row {self.row}: {self._broken}; the rows before are whole"
+            message = f"cannot be decompressed after row {self.row}: {self._broken}; the rows before it are complete"
             self._findings.add(self.path, self.row + 1, "torn_gzip", message)
         elif rest:
-            message = f"the last row has no end ({rest} bytes); the recorder's next start cuts it"
+            message = f"the last row is incomplete ({rest} bytes); the next start of the recorder truncates it"
             self._findings.add(self.path, self.row + 1, "torn_tail", message)
 
 
@@ -424,7 +424,7 @@ class RowOrder:
     def check_number(self, row: int, seq: int, recv_us: int) -> None:
         """Check only the number of one row."""
         if self.seqs and seq <= self.seqs[-1]:
-            self._add(row, "order", f"recv_seq {seq} follows {self.seqs[-1]}; it must rise")
+            self._add(row, "order", f"recv_seq {seq} follows {self.seqs[-1]}; it must increase")
         self.seqs.append(seq)
         self.rows.append(row)
         self.stamps.append(recv_us)

@@ -94,7 +94,7 @@ def require_sealed(
         more = f", and {len(found) - 1} more files differ" if len(found) > 1 else ""
         raise BrokenFile(
             f"{path}: {what}{more}; restore the day, `mm data repair` repairs what can be repaired, "
-            f"--damaged (DAMAGED) plays what is left"
+            f"--damaged (DAMAGED) uses the remaining data"
         )
     return found
 
@@ -136,7 +136,7 @@ def _differing(folder: DayFolder, manifest: Manifest, reading: FilesInReading) -
     named = {entry.path for entry in manifest.files}
     for path in _read(folder):
         if folder.relative(path) not in named:
-            yield Harm(path, "the sealed manifest does not have this file", None)
+            yield Harm(path, "it is not in the sealed manifest", None)
 
 
 def _read(folder: DayFolder) -> Iterator[Path]:

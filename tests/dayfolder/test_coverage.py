@@ -88,7 +88,7 @@ def test_unreadable_rows_are_counted_and_skipped(writer):
     trades = next(writer.folder.path.glob("trades_ws_*"))
     trades.write_text(trades.read_text(encoding="utf-8") + "no,row\n", encoding="utf-8")
     assert coverage_of(writer).unreadable == 1
-    assert "1 row cannot be read; mm data check names them" in coverage_text(coverage_of(writer))
+    assert "1 row cannot be read; mm data check lists them" in coverage_text(coverage_of(writer))
 
 
 def test_folder_without_ledger_raises_missing_day(tmp_path):

@@ -66,7 +66,7 @@ def test_invalid_history_is_reported(recorded_day, entry, history):
 
 def test_grid_of_other_symbol_is_rejected(recorded_day, entry):
     """The error contains the other symbol."""
-    with pytest.raises(Mismatch, match="it is of OTHER"):
+    with pytest.raises(Mismatch, match="it has symbol OTHER"):
         read_grids(rewritten(recorded_day, entry, symbol="OTHER"))
 
 

@@ -33,7 +33,7 @@ def test_harms_are_reported_only_for_sealed_day(recorded_day):
         (lambda day: day.trades.write_bytes(day.trades.read_bytes()[:-1]), "bytes, and .* in the manifest"),
         (lambda day: day.trades.write_bytes(day.trades.read_bytes().replace(b"0.5", b"0.6", 1)), "its sha256 is"),
         (lambda day: day.gaps.unlink(), "it does not exist"),
-        (lambda day: (day.snapshots / "snapshot_99_resync.csv").write_text("x"), "does not have this file"),
+        (lambda day: (day.snapshots / "snapshot_99_resync.csv").write_text("x"), "is not in the sealed manifest"),
         (lambda day: day.manifest.write_text(day.manifest.read_text().replace("SIMUSDT", "ABC", 1)), "it is of ABC"),
         (lambda day: day.manifest.write_text("{"), "not a manifest"),
     ],

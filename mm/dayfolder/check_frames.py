@@ -178,7 +178,7 @@ class FrameFile(FrameSink):
             prices, quantities = cells[first:-2:4], cells[first + 1 : -2 : 4]
             depth = next((n for n, price in enumerate(prices) if not price), len(prices))
             if any(prices[depth:]) or any(quantities[depth:]):
-                raise ValueError(f"level {depth + 1} is missing, and a deeper one is not")
+                raise ValueError(f"level {depth + 1} is missing, but a deeper one is not")
             for qty in quantities[:depth]:
                 rows.decimal(qty, "qty")
             keys = [sign * grids.price(price) for price in prices[:depth]]

@@ -81,7 +81,7 @@ def check_trades(
         if out:
             findings.add(path, row, "range", out)
         if single and cells[12] == STREAM and not cells[4] == cells[10] == cells[11]:
-            message = f"trade {trade_id} spans the ids {cells[10]} to {cells[11]}, and single trades were recorded"
+            message = f"trade {trade_id} spans the ids {cells[10]} to {cells[11]}, but single trades were recorded"
             findings.add(path, row, "trade_id", message)
         older |= not cells[12]
         if cells[12] == REST:

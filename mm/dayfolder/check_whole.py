@@ -235,7 +235,7 @@ class WholeDay:
             return  # already a finding
         if manifest is None or not manifest.sealed:
             what = "there is no manifest" if manifest is None else "the manifest is not sealed"
-            message = f"run {last.name} has ended, and {what}; restore it, or seal the day by `mm data repair`"
+            message = f"run {last.name} has ended, but {what}; restore it, or seal the day with `mm data repair`"
             self._findings.add(self._folder.manifest, None, "unsealed", message)
 
 

@@ -416,7 +416,7 @@ def coverage_text(found: DayCoverage) -> str:
         *(f"    {_stretch(stretch)}" for stretch in found.excluded[:MOST_STRETCHES]),
     ]
     if count > MOST_STRETCHES:
-        lines.append(f"    and {count - MOST_STRETCHES} more; --json has them all")
+        lines.append(f"    and {count - MOST_STRETCHES} more; --json lists all")
     lines.append(f"  depth     {_ids(found.depth)}")
     lines.append(f"  trades    {_ids(found.trades)}")
     if found.unreadable:

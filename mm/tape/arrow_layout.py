@@ -67,7 +67,7 @@ class _Part(NamedTuple):
         """Return the structs of a vector, *size* bytes each; raises ValueError if there are too many."""
         vector = self.table(position)
         if (count := vector.number("<I", 0)) > _MOST:
-            raise ValueError(f"{count} parts are described, where no tape has more than {_MOST}")
+            raise ValueError(f"{count} parts are described, but a tape has at most {_MOST}")
         return [vector._replace(at=vector.at + 4 + size * i) for i in range(count)]
 
     def tables(self, position: int) -> "Iterator[_Part]":

@@ -232,7 +232,7 @@ class KeptTape:
             return None
         except (OSError, KeyError, TypeError, ValueError) as error:
             wrong.append(str(error).partition("\n")[0])
-        notes.append(f"{self.path}: damaged ({wrong[0]}); it is made again")  # a cache must not cause an error
+        notes.append(f"{self.path}: damaged ({wrong[0]}); it is rebuilt")  # a cache must not cause an error
         return None
 
     def _keyed(self, entry: Json) -> bytes:

@@ -164,8 +164,8 @@ def read_snapshot(path: Path, steps: Steps, known_id: int | None, *, lenient: bo
         ids.add(known_id)
     if len(ids) != 1:
         raise BrokenFile(
-            f"{path}: lastUpdateId is {' and '.join(map(str, sorted(ids))) or 'nowhere'} in file and ledger, "
-            f"where one id is expected; restore the file, or remove its event from the ledger"
+            f"{path}: lastUpdateId is {' and '.join(map(str, sorted(ids))) or 'missing'} in file and ledger, "
+            f"but must be one id; restore the file, or remove its event from the ledger"
         )
     if table.read.torn_lines or table.read.cut_off:
         raise BrokenFile(f"{path}: the file is truncated after line {table.read.lines}; restore it")

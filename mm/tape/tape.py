@@ -434,7 +434,7 @@ def _shapes(tape: Tape) -> Iterator[str]:
         if column.shape != (size,):
             yield f"{name} has the shape {column.shape}, not ({size},)"
     if min(tape.step_lots, tape.step_ticks) < 1:
-        yield f"the quantity step is {tape.step_lots} lots, and the price step {tape.step_ticks} ticks"
+        yield f"the quantity step is {tape.step_lots} lots, the price step {tape.step_ticks} ticks; the least is 1"
 
 
 def _events(tape: Tape) -> Iterator[str]:

@@ -115,7 +115,7 @@ def test_missing_recv_seq_is_reported_as_missing_row(tmp_path):
     assert kinds(day) == [
         ("missing_rows", "recv_seq 2"),
         ("missing_rows", "recv_seq 7"),
-        ("unsealed", "run R1 has ended, and there is no manifest; restore it, or seal the day by `mm data repair`"),
+        ("unsealed", "run R1 has ended, but there is no manifest; restore it, or seal the day with `mm data repair`"),
     ]
 
 
@@ -130,7 +130,7 @@ def test_missing_rows_between_two_runs_are_reported(tmp_path):
     drop(day.trades, 3)
     assert kinds(day)[-2:] == [
         ("missing_rows", "recv_seq 4"),
-        ("unsealed", "run R2 has ended, and there is no manifest; restore it, or seal the day by `mm data repair`"),
+        ("unsealed", "run R2 has ended, but there is no manifest; restore it, or seal the day with `mm data repair`"),
     ]
 
 

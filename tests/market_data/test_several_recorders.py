@@ -233,7 +233,7 @@ def test_status_reports_whether_the_process_is_alive(tmp_path):
     write_health(msgspec.structs.replace(report, state="synced"))
     killed = status("ONEUSDT")
     assert killed.exit_code == 3
-    assert "is gone" in json.loads(killed.stdout)["trouble"]
+    assert "without a final report" in json.loads(killed.stdout)["trouble"]
     assert status("NEVER").exit_code == 3
 
 

@@ -132,7 +132,7 @@ COMMANDS: Commands = {
     "runs": ("List, show, log, diff, explain and reproduce runs.", _RUNS),
     "check": ("Check a model for look-ahead (a day folder: mm data check).", _CHECK),
     "shadow": ("Trade on paper in a live market, and record it.", _SHADOW),
-    "trade": ("Trade a symbol at a venue: simulator, testnet or production.", "mm.commands.trade:main"),
+    "trade": ("Trade a symbol: simulated exchange, testnet or production.", "mm.commands.trade:main"),
     "dashboard": ("Show days, runs, calibrations and risk in a browser.", "mm.commands.dashboard:main"),
     "compare": (
         "Compare replay, shadow and trade (backtests: mm runs compare).",

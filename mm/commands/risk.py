@@ -52,7 +52,7 @@ def kill(console: Console, place: SwitchPlace, reason: str) -> None:
     """
     switch = place.switch()
     if not switch.throw(reason, now_us()):
-        console.say("thrown before; its reason stays")
+        console.say("triggered before; its reason stays")
     console.say(switch.line())
     console.answer(switch.status())
 
@@ -65,6 +65,6 @@ def rearm(console: Console, place: SwitchPlace) -> None:
     """
     switch = place.switch()
     found = switch.rearm()
-    console.say(f"was not thrown: {switch.path}" if found is None else f"was thrown: {found.reason}")
+    console.say(f"was not triggered: {switch.path}" if found is None else f"was triggered: {found.reason}")
     console.say(switch.line())
     console.answer(switch.status())

@@ -106,7 +106,7 @@ def _figures(figures: dict[str, dict[str, float]]) -> None:
     held.metric("Position", number(one.get("mm_position")))
     bought.metric("Fills, buys", number(fills.get("buy")))
     sold.metric("Fills, sells", number(fills.get("sell")))
-    ready.metric("Kill switch", "thrown" if one.get("mm_killed") else "armed")
+    ready.metric("Kill switch", "triggered" if one.get("mm_killed") else "armed")
 
 
 def _now(market: LiveMarket) -> None:

@@ -85,7 +85,7 @@ def _throw(place: SwitchPlace, reason: str) -> None:
     except OSError as error:
         path = place.switch().path
         raise DataError(
-            f"{path}: the kill switch cannot be thrown ({error.strerror}); run mm risk kill, or touch the file"
+            f"{path}: the kill switch cannot be triggered ({error.strerror}); run mm risk kill, or touch the file"
         ) from error
 
 

@@ -35,7 +35,7 @@ REJECTS = MetricFamily("mm_rejects_total", "counter", "Orders refused, by us or 
 ACK = MetricFamily("mm_order_ack_seconds", "histogram", "From sending a request to its acknowledgement.")
 ACK_FILL = MetricFamily("mm_ack_fill_seconds", "histogram", "From an order's acknowledgement to its first fill.")
 RISK_USED = MetricFamily("mm_risk_used_ratio", "gauge", "Used share of a limit; 1 is all of it.", ("limit",))
-KILLED = MetricFamily("mm_killed", "gauge", "1 while the kill switch is thrown.")
+KILLED = MetricFamily("mm_killed", "gauge", "1 while the kill switch is triggered.")
 WRITER_QUEUE = MetricFamily("mm_state_writer_queue", "gauge", "Rows waiting for the state store.")
 WRITER_LAG = MetricFamily("mm_state_writer_lag_seconds", "gauge", "Age of the oldest waiting row.")
 TRADING_FAMILIES = (
@@ -193,7 +193,7 @@ class TradingMetrics:
         self._used[limit] = share
 
     def killed(self, killed: bool) -> None:
-        """Set whether the kill switch is thrown."""
+        """Set whether the kill switch is triggered."""
         self._killed = killed
 
     def state_writer(self, queue: int, lag_s: float) -> None:
@@ -248,7 +248,7 @@ class TradingMetrics:
 
     def _not_ready(self) -> str:
         self.refresh()
-        return "the kill switch is thrown" if self._killed else self.why_not_ready
+        return "the kill switch is triggered" if self._killed else self.why_not_ready
 
     def _two_sided_s(self, at_us: int) -> float:
         since_us = self._two_sided_since_us

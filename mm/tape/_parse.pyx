@@ -256,10 +256,10 @@ cdef class LineParser:
 
     cdef int fail(self, const char* at, const char* wanted) except -1 nogil:
         with gil:
-            stands = at[: min(self.end - at, 40)].decode("utf-8", "replace") or "nothing"
+            found = at[: min(self.end - at, 40)].decode("utf-8", "replace")
             raise BrokenFile(
                 f"{self.name}:{self.lines}: {wanted.decode()} expected at byte {at - self.start + 1} of the line, "
-                f"found {stands!r}; restore the file or remove the line"
+                f"found {repr(found) if found else 'nothing'}; restore the file or remove the line"
             )
 
 

@@ -33,7 +33,7 @@ def test_kill_switch_is_thrown_read_and_rearmed(mm, tmp_path: Path) -> None:
     assert status == KillSwitch(tmp_path, "BTCUSDT").status()
     assert (status["killed"], status["reason"]) == (True, "odd fills")
     rearmed = mm("rearm", "--symbol", "BTCUSDT")
-    assert (rearmed.exit_code, rearmed.stdout) == (0, "was thrown: odd fills\nBTCUSDT: armed\n")
+    assert (rearmed.exit_code, rearmed.stdout) == (0, "was triggered: odd fills\nBTCUSDT: armed\n")
     assert json.loads(mm("status", "--symbol", "BTCUSDT", "--json").stdout) == armed
 
 
@@ -41,7 +41,7 @@ def test_a_second_kill_keeps_the_first_reason(mm) -> None:
     mm("kill", "--symbol", "BTCUSDT")
     again = mm("kill", "--symbol", "BTCUSDT", "--reason", "other")
     assert again.exit_code == 0
-    assert again.stdout.startswith("thrown before; its reason stays\n")
+    assert again.stdout.startswith("triggered before; its reason stays\n")
     assert json.loads(mm("kill", "--symbol", "BTCUSDT", "--json").stdout)["reason"] == "by hand"
 
 
@@ -49,7 +49,7 @@ def test_rearm_of_an_armed_symbol_reports_it_was_not_thrown(mm, tmp_path: Path) 
     """Exit code 0."""
     result = mm("rearm", "--symbol", "BTCUSDT")
     assert result.exit_code == 0
-    assert result.stdout == f"was not thrown: {tmp_path / 'risk' / 'BTCUSDT.kill'}\nBTCUSDT: armed\n"
+    assert result.stdout == f"was not triggered: {tmp_path / 'risk' / 'BTCUSDT.kill'}\nBTCUSDT: armed\n"
 
 
 @pytest.mark.parametrize("words", [("status",), ("kill", "--symbol", "../x"), ("rearm", "--symbol", "")])

@@ -50,7 +50,7 @@ def test_kill_that_cannot_be_written_gives_one_error(opened, tmp_path):
     (tmp_path / "out/risk").write_text("no folder")
     at = press(press(opened("risk_page", tmp_path, symbol="SIMUSDT"), "Kill SIMUSDT"), "Yes, kill")
     assert not at.exception
-    assert "cannot be thrown" in at.error[0].value
+    assert "cannot be triggered" in at.error[0].value
 
 
 def test_symbols_are_found_by_their_files(opened, made, tmp_path):

@@ -183,7 +183,7 @@ def test_ready_requires_synced_book_and_no_kill() -> None:
             metrics.refresh = lambda: setattr(metrics, "why_not_ready", "")
             assert await fetch(port, "/health/ready") == (200, "ready\n")
             metrics.killed(True)
-            assert await fetch(port, "/health/ready") == (503, "not ready: the kill switch is thrown\n")
+            assert await fetch(port, "/health/ready") == (503, "not ready: the kill switch is triggered\n")
             metrics.refresh = lambda: metrics.market(5, {})
             assert 'mm_gaps_total{symbol="SIMUSDT"} 5' in (await fetch(port, "/metrics"))[1]
 

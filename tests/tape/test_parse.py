@@ -156,7 +156,7 @@ def test_messages_of_older_versions_may_lack_keys():
     [
         (b"[]", r"{ expected at byte 1 of the line, found '\[\]'"),
         (b"{}", "a key expected at byte 2"),
-        (b'{"recv_us":1', "a comma or } expected at byte 13 of the line, found 'nothing'"),
+        (b'{"recv_us":1', "a comma or } expected at byte 13 of the line, found nothing"),
         (b'{"recv_us":"1"}', "a whole number expected at byte 12"),
         (b'{"recv_us":1234567890123456789}', "a whole number expected"),
         (b'{"run_id":5}', "a run id in quotes expected"),
@@ -319,7 +319,7 @@ def test_optional_columns_may_be_empty_or_missing():
     [
         (b"7,1,0\n", r"^day.csv:1: column id occurs 0 times in the header '7,1,0'; .* in any order: id,price,maker$"),
         (b"id,price,maker,id\n", "column id occurs 2 times"),
-        (b"id,price,maker\n7,1\n", r"^day.csv:2: another field expected at byte 4 of the line, found 'nothing'"),
+        (b"id,price,maker\n7,1\n", r"^day.csv:2: another field expected at byte 4 of the line, found nothing"),
         (b"id,price,maker\n7,1,true,8\n", r"^day.csv:2: the end of the line expected at byte 9"),
         (b"id,price,maker\n,1,true\n", "a whole number expected"),
         (b"id,price,maker\n7,1,yes\n", "true or false expected"),

@@ -27,7 +27,7 @@ from mm.live.state_follow import bring_up
 from mm.live.state_postgres import PostgresState
 from mm.live.state_redis import RedisState
 from mm.live.state_sqlite import SqliteState
-from mm.live.state_tables import StateBackend, StoreAway, Tick
+from mm.live.state_tables import StateBackend, StoreUnavailable, Tick
 
 POSTGRES, REDIS = "postgresql://root@127.0.0.1:5432/postgres", "redis://127.0.0.1:6379/0"
 APPENDS, SYNCED, FILLS, TICKS = 20_000, 300, 40_000, 100_000
@@ -178,7 +178,7 @@ def servers(folder: Path, notes: list[str]) -> dict[str, float]:
             postgres = PostgresState(url)
             found["postgres_fills"] = storing(folder, postgres)
             postgres.close()
-    except (psycopg.Error, StoreAway) as error:
+    except (psycopg.Error, StoreUnavailable) as error:
         notes.append(f"no PostgreSQL: {str(error).splitlines()[0]}; set LEDGER_URL")
     backend = RedisState(os.environ.get("STATE_URL") or REDIS)
     try:
@@ -187,7 +187,7 @@ def servers(folder: Path, notes: list[str]) -> dict[str, float]:
         backend.forget(SYMBOL)
         with redis.Redis.from_url(os.environ.get("STATE_URL") or REDIS) as client:
             client.delete(f"ticks:{SYMBOL}")
-    except StoreAway as error:
+    except StoreUnavailable as error:
         notes.append(f"no Redis: {error}; set STATE_URL")
     return found
 

@@ -288,7 +288,7 @@ def note_predictors(run: Run, predictors: Mapping[str, Artefact], begin_us: int)
     for path, artefact in predictors.items():
         for name in (MODEL, ARRAYS):
             run.input_file(Path(path) / name)
-        if artefact.seen_of(begin_us):
+        if artefact.is_in_sample(begin_us):
             way_out = "read the PnL as in-sample, or fit it on earlier days"
             run.log.warning("predictor_in_sample", path=path, days=",".join(artefact.about["days"]), way_out=way_out)
         if not artefact.about["usable"]:

@@ -7,7 +7,7 @@ from typing import Any
 from mm.live.audit import logs_of
 from mm.live.audit_books import AuditBooks, Changes
 from mm.live.audit_chain import read_rows
-from mm.live.state_tables import TABLES, StateBatch, StoreAway, Tick
+from mm.live.state_tables import TABLES, StateBatch, StoreUnavailable, Tick
 
 FAILURES = ("refuses", "loses the answer", "was written to by another", "is empty again")
 
@@ -54,7 +54,7 @@ class MemoryState:
     def apply(self, batch: StateBatch) -> bool:
         failure = next(self._failures, None)
         if failure == "refuses":
-            raise StoreAway("away")
+            raise StoreUnavailable("away")
         if failure == "was written to by another":
             self._store(batch)  # the other process follows the same log
         if failure == "is empty again":
@@ -63,7 +63,7 @@ class MemoryState:
             return False
         self._store(batch)
         if failure == "loses the answer":
-            raise StoreAway("lost")
+            raise StoreUnavailable("lost")
         return True
 
     def _store(self, batch: StateBatch) -> None:
@@ -100,7 +100,7 @@ class MemoryLive(MemoryState):
 
     def publish(self, documents: Mapping[str, str], ticks: Sequence[Tick]) -> None:
         if self.away:
-            raise StoreAway("away")
+            raise StoreUnavailable("away")
         self.published.append((dict(documents), list(ticks)))
 
     def last_tick(self, stream: str) -> tuple[int, int]:
@@ -109,4 +109,4 @@ class MemoryLive(MemoryState):
     def connect(self) -> None:
         super().connect()
         if self.away:
-            raise StoreAway("away")
+            raise StoreUnavailable("away")

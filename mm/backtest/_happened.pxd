@@ -10,7 +10,7 @@ cdef struct Happened:
     int64_t count               # events before the last instant
 
 
-cdef inline int64_t happened_before(Happened* happened, int64_t us) noexcept nogil:
+cdef inline int64_t events_before(Happened* happened, int64_t us) noexcept nogil:
     """Return the number of events before an instant; instants must not decrease between calls."""
     cdef int64_t count = happened.count, begin, i
     prefetch(&happened.event_us[count + 32])

@@ -63,7 +63,7 @@ cdef class LevelQueue:
     cdef int settle(self, OpenOrders* open, const Top* top) except -1 nogil
     cdef int restore(self, Book* book, Prints* printed) except -1 nogil
 
-    cdef int64_t happened_before(self, int64_t us) noexcept nogil
+    cdef int64_t events_before(self, int64_t us) noexcept nogil
     cdef int walk_all(self, OpenOrders* open, const Top* top, int64_t event) except -1 nogil
     cdef int64_t top_before(self, int64_t event, int64_t now) noexcept nogil
     cdef int64_t top_place(self, int64_t top) noexcept nogil

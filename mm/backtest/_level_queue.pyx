@@ -11,7 +11,7 @@ Event numbers are those of the whole tape, of which a window may be played.
 cimport cython
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
-from mm.backtest._happened cimport Happened, happened_before
+from mm.backtest._happened cimport Happened, events_before
 from mm.backtest._own_orders cimport OpenOrders
 from mm.backtest._taking cimport Prints, prints_add, prints_at
 from mm.backtest.fills.base cimport SENT, FillModel, Order, Top, Trade
@@ -87,7 +87,7 @@ cdef class LevelQueue:
 
     cdef void begin_window(self, int64_t start_us) noexcept nogil:
         """Start with the book at an instant; prints before it do not count."""
-        self.begun = self.printed_from = self.happened_before(start_us)
+        self.begun = self.printed_from = self.events_before(start_us)
 
     cdef void note_book(self, int64_t event, bint begins) noexcept nogil:
         """Register a book event of the window, and whether a book begins with it."""
@@ -97,7 +97,7 @@ cdef class LevelQueue:
 
     cdef void rest(self, Order* order, const Top* top) noexcept nogil:
         """Add a resting order at the end of its queue; the lots ahead are read when a print reaches it."""
-        order.level_begin, order.printed_at = UNREAD, self.happened_before(self.passed_us)
+        order.level_begin, order.printed_at = UNREAD, self.events_before(self.passed_us)
         order.level_next = -1
         if at_touch(order, top.bid_ticks, top.ask_ticks):
             order.level_next = 0
@@ -134,12 +134,12 @@ cdef class LevelQueue:
 
     cdef int settle(self, OpenOrders* open, const Top* top) except -1 nogil:
         """Update the queue positions of all orders to the played instant."""
-        return self.walk_all(open, top, self.happened_before(self.passed_us)) if self.is_open else 0
+        return self.walk_all(open, top, self.events_before(self.passed_us)) if self.is_open else 0
 
     cdef int restore(self, Book* book, Prints* printed) except -1 nogil:
         """Set the levels of a book, and the list of prints since the last book event, to the played instant."""
         cdef Levels* levels = &self.levels
-        cdef int64_t event = self.happened_before(self.passed_us), fresh = began(levels, event), i, at, row
+        cdef int64_t event = self.events_before(self.passed_us), fresh = began(levels, event), i, at, row
         cdef int64_t inside = (<int64_t> 1 << LEVEL_PAGE_BITS) - 1, ticks, lots
         cdef int8_t side
         cdef Trade print_
@@ -166,9 +166,9 @@ cdef class LevelQueue:
 
     # ------------------------------------------------------------------ reading levels
 
-    cdef int64_t happened_before(self, int64_t us) noexcept nogil:
+    cdef int64_t events_before(self, int64_t us) noexcept nogil:
         """Return the first event at or after an instant; instants must not decrease between calls."""
-        return self.levels.base + happened_before(self.happened, us)
+        return self.levels.base + events_before(self.happened, us)
 
     cdef int walk_all(self, OpenOrders* open, const Top* top, int64_t event) except -1 nogil:
         """Apply the changes before an event to the levels of all resting orders."""

@@ -67,7 +67,7 @@ cdef class OrderManager:
     cdef void show_own(self) noexcept nogil
     cdef int take_signals(self, object rules) except -1
     cdef void show_ours(self, int64_t us) noexcept nogil
-    cdef int ask_again(self, int64_t us, const Want* want) except -1 nogil
+    cdef int schedule_next_call(self, int64_t us, const Want* want) except -1 nogil
     cdef int reconcile_levels(self, int64_t us, const Want* want) except -1 nogil
     cdef int reconcile_prices(self, int64_t us, Want* want) except -1 nogil
     cdef int reconcile_ladder(self, int64_t us, int64_t side, int64_t kind) except -1 nogil

@@ -195,7 +195,7 @@ cdef class OrderManager:
             self.decided(us, top, &want)
         self.quoted_bid_ticks, self.quoted_ask_ticks = top.bid_ticks, top.ask_ticks
         if want.on_best or want.again_us != NEVER or self.orders.open.follow_us != NEVER:
-            self.ask_again(us, &want)
+            self.schedule_next_call(us, &want)
         # Order limits expire, and orders come to rest, without setting `changed`: such a side is tried
         # again.
         if self.levels == 1 and not self.by_price:
@@ -239,7 +239,7 @@ cdef class OrderManager:
         self.orders.fresh_count = 0
         return 0
 
-    cdef int ask_again(self, int64_t us, const Want* want) except -1 nogil:
+    cdef int schedule_next_call(self, int64_t us, const Want* want) except -1 nogil:
         """Set when the model is called again, replacing its earlier request."""
         self.awaits_best = want.on_best
         orders_follow(&self.orders.open, want.again_us if want.again_us > us else NEVER)

@@ -4,7 +4,7 @@
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from mm.backtest._account cimport wide
-from mm.backtest._happened cimport Happened, happened_before
+from mm.backtest._happened cimport Happened, events_before
 from mm.backtest._latency cimport Latency
 from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._order_checks cimport Mean
@@ -202,7 +202,7 @@ cdef inline void clear_book(PaperVenue venue) noexcept nogil:
 cdef inline int show_packed(PaperVenue venue) except -1 nogil:
     """Apply the past events to the levels from packed rows, and set the lots at the best prices."""
     cdef int64_t shown = venue.shown_events, begin = venue.book_begin[shown], event
-    cdef int64_t stop = max(shown, happened_before(&venue.happened, venue.queue.passed_us))
+    cdef int64_t stop = max(shown, events_before(&venue.happened, venue.queue.passed_us))
     prefetch(&venue.book_begin[stop + FETCHED])
     prefetch(&venue.book_begin[stop + FETCHED + 8])
     book_store_packed(&venue.book, &venue.book_row[begin], venue.book_begin[stop] - begin)

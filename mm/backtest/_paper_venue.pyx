@@ -6,7 +6,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 
 from mm.backtest._account cimport fill_fee_e8, notional_e16, wide
-from mm.backtest._happened cimport happened_before
+from mm.backtest._happened cimport events_before
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
 from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._order_checks cimport in_band, surely_in_band
@@ -16,7 +16,7 @@ from mm.backtest._own_orders cimport (
 from mm.backtest._records cimport (
     BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, WOULD_CROSS, Fill,
 )
-from mm.backtest._taking cimport Market, first_met, next_met, offered, prints_add, prints_at, takeable, taking_notional_e16
+from mm.backtest._taking cimport Market, first_crossed, next_crossed, offered, prints_add, prints_at, takeable, taking_notional_e16
 from mm.backtest._venue cimport OrderVenue, covered
 from mm.backtest.fills.base cimport (
     CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEVER, SENT, WHOLE_BOOK, FillModel, Order, Trade,
@@ -92,7 +92,7 @@ cdef class PaperVenue(OrderVenue):
 
     cdef int64_t last_second(self) noexcept nogil:
         """Return the number of events of the tape in the last second, including those of this instant."""
-        cdef int64_t count = happened_before(&self.happened, self.now_us + 1) if self.best_only else self.next_event
+        cdef int64_t count = events_before(&self.happened, self.now_us + 1) if self.best_only else self.next_event
         cdef const int64_t* event_us = self.happened.event_us if self.best_only else &self.event_us[0]
         while self.second_ago < count and event_us[self.second_ago] <= self.now_us - SECOND_US:
             self.second_ago += 1
@@ -154,7 +154,7 @@ cdef class PaperVenue(OrderVenue):
         """Process the arrival of an order: it is executed, rests, or is rejected."""
         cdef OpenOrders* open = &self.orders.open
         cdef Order* order = &open.orders[i]
-        cdef int64_t before = open.count, crossed_ticks = first_met(&self.market, order)
+        cdef int64_t before = open.count, crossed_ticks = first_crossed(&self.market, order)
         cdef int reason = COVERED
         if self.reads_levels or order.kind != LIMIT_MAKER:
             show_levels(self, self.next_event)
@@ -193,12 +193,12 @@ cdef class PaperVenue(OrderVenue):
     cdef int take(self, int64_t i, int64_t us) except -1 nogil:
         """Fill an order from the other side of the book, level by level; the book itself is unchanged."""
         cdef Order* order = &self.orders.open.orders[i]
-        cdef int64_t ticks = first_met(&self.market, order), left = order.lots, next_ticks
+        cdef int64_t ticks = first_crossed(&self.market, order), left = order.lots, next_ticks
         cdef Fill fill
         cdef Trade took
         while ticks and left:
             fill.lots = min(left, offered(&self.market, order, ticks))
-            next_ticks = next_met(&self.market, order, ticks)  # before a last fill ends the order
+            next_ticks = next_crossed(&self.market, order, ticks)  # before a last fill ends the order
             if fill.lots:
                 left -= fill.lots
                 took.us, took.side, took.ticks, took.lots, took.id = us, order.side, ticks, fill.lots, 0

@@ -48,12 +48,12 @@ cdef inline int64_t accepted(const Order* order, int64_t ticks) noexcept nogil:
     return ticks if ticks and (order.kind == MARKET or order.side * (order.ticks - ticks) >= 0) else 0
 
 
-cdef inline int64_t first_met(const Market* market, const Order* order) noexcept nogil:
+cdef inline int64_t first_crossed(const Market* market, const Order* order) noexcept nogil:
     """Return the other side's best price if the order accepts it, 0 otherwise."""
     return accepted(order, market.book.best_ask if order.side > 0 else market.book.best_bid)
 
 
-cdef inline int64_t next_met(const Market* market, const Order* order, int64_t ticks) noexcept nogil:
+cdef inline int64_t next_crossed(const Market* market, const Order* order, int64_t ticks) noexcept nogil:
     """Return the other side's next price after *ticks* if the order accepts it, 0 otherwise."""
     return accepted(order, book_after(market.book, <int> -order.side, ticks))
 
@@ -65,20 +65,20 @@ cdef inline int64_t offered(const Market* market, const Order* order, int64_t ti
 
 cdef inline int64_t takeable(const Market* market, const Order* order) noexcept nogil:
     """Return the number of its lots that an order could take at once."""
-    cdef int64_t ticks = first_met(market, order), lots = 0
+    cdef int64_t ticks = first_crossed(market, order), lots = 0
     while ticks and lots < order.lots:
         lots += offered(market, order, ticks)
-        ticks = next_met(market, order, ticks)
+        ticks = next_crossed(market, order, ticks)
     return min(lots, order.lots)
 
 
 cdef inline wide taking_notional_e16(const Market* market, const Account* account, const Order* order) noexcept nogil:
     """Return the notional of the quantity that an order could take at once, in 1e-16 of the quote asset."""
-    cdef int64_t ticks = first_met(market, order), left = order.lots, lots
+    cdef int64_t ticks = first_crossed(market, order), left = order.lots, lots
     cdef wide notional = 0
     while ticks and left:
         lots = min(left, offered(market, order, ticks))
         notional += notional_e16(account, ticks, lots)
         left -= lots
-        ticks = next_met(market, order, ticks)
+        ticks = next_crossed(market, order, ticks)
     return notional

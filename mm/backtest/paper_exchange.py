@@ -329,15 +329,15 @@ class PaperExchange:
                 act()
             self.advance(to_us)
             if not small:
-                tape.let_go(us, to_us)
+                tape.release(us, to_us)
                 for columns in released:
-                    columns.let_go()
+                    columns.release()
             if step:
                 step(to_us - us)
             us = to_us
         self.advance(tape.end_us)
         for columns in () if stays else released:
-            columns.let_go()
+            columns.release()
 
     def _due(self, tape: "Tape", paid_us: int, kill: tuple[int, str] | None) -> "list[tuple[int, Callable[[], None]]]":
         """Return the scheduled actions with their instants: funding after *paid_us*, sessions, and *kill*."""

@@ -186,7 +186,7 @@ def reach_steps(parts: Sequence[Tally], far: float, near: float, most: int) -> t
         most: The largest depth that is counted.
     """
 
-def stood_between(
+def touch_times(
     begins: NDArray[np.int64], touch: NDArray[np.int64], span: tuple[int, int], block_us: int, first_block: int
 ) -> Stood:
     """Return touch, block and duration in µs of each piece of a span, split at rows and blocks.

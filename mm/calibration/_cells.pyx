@@ -598,7 +598,7 @@ cdef double quantile_of(const int64_t[::1] counts, int64_t total, double share) 
     return 0.0
 
 
-def stood_between(
+def touch_times(
     const int64_t[::1] begins, const int64_t[::1] touch, span: tuple[int, int], int64_t block_us, int64_t first_block
 ) -> Stood:
     """Return touch, block and duration in µs of each piece of a span, split at rows and blocks.

@@ -26,7 +26,7 @@ def curve_at(
         x: Distances, in units of 1/k of the exponential.
     """
 
-def climb_curve(
+def fit_curve(
     kind: int,
     start: NDArray[np.float64],
     x: NDArray[np.float64],

@@ -47,7 +47,7 @@ def curve_at(int kind, const double[::1] shape, const double[::1] x) -> tuple[ND
     return curve, derivatives
 
 
-def climb_curve(
+def fit_curve(
     int kind,
     const double[::1] start,
     const double[::1] x,

@@ -120,7 +120,7 @@ def probe_moves(
         blocks: Number of blocks.
     """
 
-def hit_waits(
+def expected_between_hits(
     path: tuple[NDArray[np.int64], NDArray[np.int64]],
     span: tuple[int, int],
     rates: tuple[float, float],

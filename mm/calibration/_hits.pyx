@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.calibration._cells import Stood, Swept, Tally, stood_between
+from mm.calibration._cells import Stood, Swept, Tally, touch_times
 
 from mm.calibration._search cimport first_from
 
@@ -70,7 +70,7 @@ cdef class TouchRows:
         """Return the same tally with the given sweeps *swept*, some of which borders may cut."""
         cdef Py_ssize_t low = first_from(self.stood_us, 0, self.stood_us.shape[0], rest_us + 1) - 1
         cdef Py_ssize_t high = max(first_from(self.stood_us, low, self.stood_us.shape[0], end_us), low + 1)
-        stood = stood_between(
+        stood = touch_times(
             self.stood_us[low:high], self.touch[low:high], (rest_us, end_us), block_us, (rest_us - start_us) // block_us
         )
         return Tally(stood, swept)
@@ -273,7 +273,7 @@ def probe_moves(
     return counts_array, means_array, deviations_array
 
 
-def hit_waits(
+def expected_between_hits(
     path: tuple[NDArray[np.int64], NDArray[np.int64]],
     span: tuple[int, int],
     rates: tuple[float, float],

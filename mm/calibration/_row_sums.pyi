@@ -99,7 +99,7 @@ def dispersed(
         blocks: Number of blocks.
     """
 
-def weighed_sums(
+def weighted_sums(
     exposure: NDArray[np.float64], fills: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     """Return sums over blocks by column, the fills of each block, and the number of blocks up to the last exposed one.

@@ -238,7 +238,7 @@ cdef double pairwise(const double* values, Py_ssize_t count) noexcept:
     return found
 
 
-def weighed_sums(
+def weighted_sums(
     const double[:, ::1] exposure, const double[:, ::1] fills, const double[::1] weight
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     """Return sums over blocks by column, the fills of each block, and the number of blocks up to the last exposed one.

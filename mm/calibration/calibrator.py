@@ -25,7 +25,7 @@ from mm.errors import UsageError
 from mm.instrument import E8
 from mm.tape.columns import trim_heap
 from mm.tape.load import tapes_given
-from mm.tape.top_of_book import forget_best
+from mm.tape.top_of_book import release_best
 
 if TYPE_CHECKING:
     from mm.backtest.metrics.fill_states import StateRates
@@ -205,7 +205,7 @@ class Calibrator:
             run = keep(name, play) if keep else play()
             self.played[name] = replace(run, result=None)
         for day in self.tapes if self.played else ():
-            forget_best(day)  # no run reads its best prices again
+            release_best(day)  # no run reads its best prices again
         trim_heap()
 
     @property

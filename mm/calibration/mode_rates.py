@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mm.calibration._row_sums import expected_by_block, weighed_sums
+from mm.calibration._row_sums import expected_by_block, weighted_sums
 from mm.calibration.depth_counts import DistanceGrid
 from mm.calibration.estimators import Absent, maximum_likelihood
 from mm.calibration.fit_result import PoissonFit
@@ -93,7 +93,7 @@ class ModeRates:
         grid, exposure_s, fills = self._blocks(end_us)
         length_s = self._calibrator.length_s(self._calibrator.start_us, end_us)
         weights = weights_of(np.arange(len(fills)), length_s, self._plan.half_life_min)
-        sums, by_block, seen = weighed_sums(exposure_s, fills, weights)
+        sums, by_block, seen = weighted_sums(exposure_s, fills, weights)
         # blocks after the last exposure may be incomplete
         return grid, sums, exposure_s[:seen].copy(), by_block[:seen], length_s
 

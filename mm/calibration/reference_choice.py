@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import distinct_values, quantiles
-from mm.calibration._cells import ends_by_block, stood_between
+from mm.calibration._cells import ends_by_block, touch_times
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
 from mm.calibration.block_sums import REACHED
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
@@ -78,7 +78,7 @@ class EndCells:
         fills = np.zeros((*waited.shape, width))
         for (day, begin, side), state in zip(parts, states, strict=True):
             rows = day.path.rows(*day.span)
-            row_state, block, us = stood_between(day.path.us[rows], state, day.span, block_us, begin)
+            row_state, block, us = touch_times(day.path.us[rows], state, day.span, block_us, begin)
             known_state = row_state >= 0
             np.add.at(waited, (block[known_state], row_state[known_state]), us[known_state] / US_PER_S)
             hits, touch = day.hits(side, *day.span)

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import distinct_values
-from mm.calibration._curve_steps import KINDS, NEVER, climb, climb_curve, curve_at
+from mm.calibration._curve_steps import KINDS, NEVER, climb, curve_at, fit_curve
 from mm.calibration.likelihood import Shape
 from mm.calibration.points import Floats, Ints
 from mm.dataclass import dataclass
@@ -195,8 +195,7 @@ def search(
     """
     x = cells.units(cells.edges)
     found = [
-        climb_curve(family.kind, np.array(start), x, cells.spans, exposure_s, fills)
-        for start in starts or family.starts
+        fit_curve(family.kind, np.array(start), x, cells.spans, exposure_s, fills) for start in starts or family.starts
     ]
     shape, _ = max(found, key=lambda one: one[1])
     return _at_best_height(family, cells, (exposure_s, fills), shape)

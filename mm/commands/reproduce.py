@@ -20,7 +20,7 @@ from mm.cli.knobs import PATH, knob, shown
 from mm.cli.settings_file import LEFT_OUT
 from mm.dataclass import dataclass
 from mm.errors import DataError, Mismatch, MMError
-from mm.runs.diff import Comparison, OutputDifference, compare, no_matter
+from mm.runs.diff import Comparison, OutputDifference, compare, knobs_without_effect
 from mm.runs.find import Found, InputPlaces, check_inputs, check_models, find_run, find_runs, knob_files
 from mm.runs.nearness import largest_difference
 
@@ -101,7 +101,7 @@ def main(console: Console, where: Where, name: str, keep: bool, tolerance: float
 
 def _knobs(run: Found) -> str:
     """Return the knobs that were set, with their sources, and the number of the others."""
-    idle = no_matter()
+    idle = knobs_without_effect()
     knobs = {name: one for name, one in run.manifest["knobs"].items() if name not in idle}
     set_knobs = [
         f"{name}={one['value']} ({one['source']})" for name, one in knobs.items() if one["source"] != "default"
@@ -119,7 +119,7 @@ def _variables(run: Found, files: Mapping[str, Path]) -> tuple[str, dict[str, st
     """
     name, options = command_of(run)
     names = {option.name: str(option.envvar) for option in options if option.envvar}
-    knobs = {name: one["value"] for name, one in run.manifest["knobs"].items() if name not in no_matter()}
+    knobs = {name: one["value"] for name, one in run.manifest["knobs"].items() if name not in knobs_without_effect()}
     unknown = [name for name in knobs if name not in names]
     if unknown:
         raise DataError(

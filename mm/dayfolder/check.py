@@ -17,7 +17,7 @@ from mm.dayfolder.check_ahead import BookAhead
 from mm.dayfolder.check_books import Replay, read_diffs
 from mm.dayfolder.check_frames import FrameFile, FrameSink
 from mm.dayfolder.check_trades import TradeRange, check_trades
-from mm.dayfolder.check_whole import WholeDay, schema_trouble
+from mm.dayfolder.check_whole import WholeDay, schema_difference
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.ledger import EVENT_KEYS, Event, LedgerView, is_hole, read_gaps
@@ -176,7 +176,7 @@ class _DayCheck:
             self._findings.add(
                 path, None, "schema", f"schema_version is {version!r}; known versions are 1 to {layout.SCHEMA_VERSION}"
             )
-        elif self._top_n is not None and (trouble := schema_trouble(schema, self._folder, self._top_n)):
+        elif self._top_n is not None and (trouble := schema_difference(schema, self._folder, self._top_n)):
             self._findings.add(path, None, "schema", trouble)
 
     def _check_manifest(self) -> bool:

@@ -125,7 +125,7 @@ class BookAhead:
             source.advance(clean, at)
             if self._frames and clean.count:
                 self._frames.source.advance(self._clean_frames, self._clean_frames.at)
-                self._frames.go_on()
+                self._frames.advance()
         return last_id, prices_e8
 
     def _frames_begin(self, epoch: int) -> bool:

@@ -171,7 +171,7 @@ class Replay:
         reached, self.prices_e8 = ahead.take(book, last_id, self.coverage, self.prices_e8)
         if reached != last_id:
             self._received.add(last_id + 1, reached)
-            self._engine.go_on(reached)
+            self._engine.advance(reached)
             self.seen.last_id, self._seen_us = reached, ahead.source.order.stamps[-1]
 
     def _load(self, event: Event) -> None:

@@ -98,7 +98,7 @@ class FrameFile(FrameSink):
         ready = self._next and self.source.lines.width == len(self._columns) and not self._missing
         return f"{','.join(self._next.cells)}\n".encode() if self._next and ready else None
 
-    def go_on(self) -> None:
+    def advance(self) -> None:
         """Read the next frame after those that were compared elsewhere."""
         self._next = next(self._frames, None)
 

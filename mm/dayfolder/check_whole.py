@@ -239,7 +239,7 @@ class WholeDay:
             self._findings.add(self._folder.manifest, None, "unsealed", message)
 
 
-def schema_trouble(schema: Mapping[str, Any], folder: DayFolder, top_n: int) -> str | None:
+def schema_difference(schema: Mapping[str, Any], folder: DayFolder, top_n: int) -> str | None:
     """Return a difference of ``schema.json`` from this day; None if it matches. Keys may be missing."""
     expected = msgspec.json.decode(schema_json(folder, top_n, None), type=dict[str, Any])
     for key in ("symbol", "day", "top_n"):

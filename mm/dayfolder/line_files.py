@@ -109,7 +109,7 @@ def whole_rows(path: Path, tail: FileTail) -> Iterator[dict[str, str]]:
             yield from csv.DictReader(line.decode() for line in islice(stream, tail.lines))
 
 
-def sound_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
+def appendable_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
     """Return the tail of a file, as `scan` does, before its torn end is cut and rows are appended.
 
     Raises:

@@ -140,7 +140,7 @@ def last_update_id(path: Path) -> int:
     return int(cell) if cell.isdigit() else 0
 
 
-def tend_orphans(folder: DayFolder) -> list[tuple[str, bool]]:
+def resolve_orphans(folder: DayFolder) -> list[tuple[str, bool]]:
     """Add the event of each orphaned snapshot, if it must be the next one, or remove the snapshot; return which.
 
     It is adopted if the ledger ends with its request, its id is the next one, its rows are of that run, it is complete,

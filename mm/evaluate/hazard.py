@@ -69,7 +69,7 @@ def probability(x: "Floats", b: "Floats") -> "Floats":
 
 
 @dataclass(frozen=True, eq=False)
-class MetPrints:
+class PrintsAtPrice:
     """Prints at the prices of virtual orders, as columns.
 
     Attributes:
@@ -91,7 +91,7 @@ class MetPrints:
         return kept
 
 
-def prints_met(tape: "Tape", orders: VirtualOrders, unit_lots: float) -> MetPrints:
+def prints_at_price(tape: "Tape", orders: VirtualOrders, unit_lots: float) -> PrintsAtPrice:
     """Return the prints at the prices of *orders* on *tape*, which is on the clock of the orders."""
     rows: list[tuple[int, int, tuple[float, ...]]] = []
     proved_us = np.full(len(orders), -1, np.int64)
@@ -109,10 +109,10 @@ def prints_met(tape: "Tape", orders: VirtualOrders, unit_lots: float) -> MetPrin
     us = np.array([row[1] for row in rows], np.int64)
     x = np.array([row[2] for row in rows], np.float64).reshape(-1, len(FEATURES))
     kept = np.lexsort((np.arange(len(order)), order))
-    return MetPrints(order[kept], us[kept], x[kept], proved_us)
+    return PrintsAtPrice(order[kept], us[kept], x[kept], proved_us)
 
 
-def hazard_fit(prints: MetPrints, filled_us: "Ints", chosen: "Bools") -> "Floats":
+def hazard_fit(prints: PrintsAtPrice, filled_us: "Ints", chosen: "Bools") -> "Floats":
     """Return the coefficients fitted to the prints of the *chosen* orders, up to the fill of each.
 
     Raises:
@@ -130,7 +130,7 @@ def hazard_fit(prints: MetPrints, filled_us: "Ints", chosen: "Bools") -> "Floats
     return logistic(prints.x[kept], fills.astype(np.float64))
 
 
-def fill_chance(prints: MetPrints, b: "Floats", count: int) -> "Floats":
+def fill_chance(prints: PrintsAtPrice, b: "Floats", count: int) -> "Floats":
     """Return the fill probability of each of *count* orders within its life."""
     log_survival = np.log1p(-np.minimum(probability(prints.x, b), 1 - 1e-12))
     chance: Floats = -np.expm1(np.bincount(prints.order, weights=log_survival, minlength=count))
@@ -225,7 +225,7 @@ def unseen(
     chances = {name: (own.filled_us >= 0).astype(np.float64) for name, own in played.items()}
     rested = truth.sent & np.logical_and.reduce([own.sent for own in played.values()])
     unit = unit_of(tape)
-    prints = prints_met(tape, orders, unit)
+    prints = prints_at_price(tape, orders, unit)
     queue = next(own for own in played.values() if not np.isnan(own.ahead).all())
     x = arrival_features(tape, orders, queue.ahead[:, 0], unit)
     fitted = {name: np.full(len(orders), np.nan) for name in (KIND, "forecast at arrival", "constant")}
@@ -263,7 +263,7 @@ def hazard_file(
 ) -> dict[str, Any]:
     """Return the fit of all *orders* as the content of its file."""
     unit = unit_of(tape)
-    prints = prints_met(tape, orders, unit)
+    prints = prints_at_price(tape, orders, unit)
     b = hazard_fit(prints, truth.filled_us, truth.sent)
     every = scores["all"]
     content = {

@@ -231,7 +231,7 @@ def find_probes(tape: "Tape", life_us: int, draws: np.random.Generator) -> tuple
         found += len(pairs)
         chosen = pairs[draws.permutation(len(pairs))[:most]]
         tables.append(_joined(levels, chosen, draws.integers(1, life_us + 1, len(chosen))))
-        tape.let_go(piece.start_us, piece.end_us)
+        tape.release(piece.start_us, piece.end_us)
     table = np.concatenate(tables)
     us, end_us, side, ticks, level_lots, lots, ahead = table[np.argsort(table[:, 0], kind="stable")].T
     return found, Probes(us, end_us, side, ticks, level_lots, lots, ahead.astype(bool))

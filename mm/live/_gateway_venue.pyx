@@ -22,7 +22,7 @@ from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, LIMI
 from mm.backtest.journal import KINDS
 
 cdef int64_t UNDERWAY = NEVER - 1       # instant at which an amendment in flight takes effect: unknown
-cdef int64_t AMENDED_ENOUGH = 1 << 62   # number of amendments of an order that cannot be amended again
+cdef int64_t NO_MORE_AMENDS = 1 << 62   # number of amendments of an order that cannot be amended again
 
 
 cdef class GatewayVenue(OrderVenue):
@@ -207,7 +207,7 @@ cdef class GatewayVenue(OrderVenue):
             return 0
         order.amend_us = NEVER
         if refused:
-            order.amends = AMENDED_ENOUGH
+            order.amends = NO_MORE_AMENDS
         self.orders.open.changed = True
         return 1
 

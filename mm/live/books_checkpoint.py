@@ -24,7 +24,7 @@ BOOKS = "books"
 _SUMMING = ("audit_books.py", "books_checkpoint.py", "ledger.py", "trade_history.py")
 
 
-class UnbelievedBooks(Exception):
+class InvalidCheckpoint(Exception):
     """A checkpoint does not match the logs; the message has the reason."""
 
 
@@ -60,7 +60,7 @@ def read_checkpoint(
         return None, 0
     try:
         return _verified_checkpoint(_path(folder, venue, str(wanted)), str(wanted), logs)
-    except UnbelievedBooks as error:
+    except InvalidCheckpoint as error:
         note("audit_read_anew", why=str(error))
         return None, 0
 
@@ -85,22 +85,22 @@ def _verified_checkpoint(path: Path, wanted: str, logs: Sequence[Path]) -> tuple
     """Return the totals of a checkpoint, and the number of its logs.
 
     Raises:
-        UnbelievedBooks: If it does not match the logs.
+        InvalidCheckpoint: If it does not match the logs.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UnbelievedBooks(f"{path.name} cannot be read ({error.strerror})") from error
+        raise InvalidCheckpoint(f"{path.name} cannot be read ({error.strerror})") from error
     if hashlib.sha256(data).hexdigest() != wanted:
-        raise UnbelievedBooks(f"{path.name} was changed: row 1 of the next log has a different hash")
+        raise InvalidCheckpoint(f"{path.name} was changed: row 1 of the next log has a different hash")
     content = json.loads(data)
     if content["code"] != _code():
-        raise UnbelievedBooks(f"{path.name} was written by another version")
+        raise InvalidCheckpoint(f"{path.name} was written by another version")
     ends, there = content["logs"], logs[: len(content["logs"])]
     if [one["file"] for one in ends] != [one.name for one in there]:
-        raise UnbelievedBooks(f"{path.name} covers a different set of logs: one was removed, or added between them")
+        raise InvalidCheckpoint(f"{path.name} covers a different set of logs: one was removed, or added between them")
     for noted, now in zip(ends, ends_of(there), strict=True):
         if noted != now:
-            raise UnbelievedBooks(f"{now['file']} has changed since {path.name} was written; see mm audit verify")
+            raise InvalidCheckpoint(f"{now['file']} has changed since {path.name} was written; see mm audit verify")
     sums: Mapping[str, Any] = content["sums"]
     return sums, len(there)

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeGuard
 from mm.errors import DataError
 from mm.live.audit import AuditLog
 from mm.live.state_follow import AuditFollower
-from mm.live.state_tables import LiveBackend, StateBackend, StoreAway, Tick
+from mm.live.state_tables import LiveBackend, StateBackend, StoreUnavailable, Tick
 
 POLL_S = 0.02
 """Polling interval for new data, in s."""
@@ -74,7 +74,7 @@ class _Live:
             return False
         try:
             backend.publish({key: text() for key, text in documents.items()}, ticks)
-        except StoreAway:
+        except StoreUnavailable:
             with self._lock:
                 self._documents = {**documents, **self._documents}
             raise
@@ -125,7 +125,7 @@ class _Lane:
             closing = self.closing.is_set()  # before the work, which then includes all earlier data
             try:
                 busy = self._work()
-            except StoreAway as error:
+            except StoreUnavailable as error:
                 self._connected = False
                 self._note_away(error)
                 (self.given_up if closing else self.closing).wait(wait_s)
@@ -163,7 +163,7 @@ class _Lane:
             self.report("state_log_unreadable", store=self.backend.place, error=str(error))
             return False
 
-    def _note_away(self, error: StoreAway) -> None:
+    def _note_away(self, error: StoreUnavailable) -> None:
         if self._away_at is None:
             self._away_at = time.monotonic()
             self.report("state_store_away", store=self.backend.place, error=str(error))

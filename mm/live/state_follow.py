@@ -83,7 +83,7 @@ class AuditFollower:
         """Store the next rows; False if there are none.
 
         Raises:
-            StoreAway: If the store refuses them or is unavailable.
+            StoreUnavailable: If the store refuses them or is unavailable.
             DataError: If a log cannot be read, or is not one.
         """
         if self._books is None:
@@ -160,7 +160,7 @@ def bring_up(backend: StateBackend, folder: Path, symbol: str) -> int:
     """Update a connected store from the logs in a folder, and return the number of stored rows.
 
     Raises:
-        StoreAway: If the store refuses them or is unavailable.
+        StoreUnavailable: If the store refuses them or is unavailable.
         DataError: If a log cannot be read, or is not one.
     """
     follower = AuditFollower(folder, symbol, backend)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mm.live.state_sqlite import conflict_sql, table_sql
-from mm.live.state_tables import TABLES, StateBatch, StateTable, StoreAway, place_of
+from mm.live.state_tables import TABLES, StateBatch, StateTable, StoreUnavailable, place_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -108,21 +108,21 @@ class PostgresState:
 
     @contextmanager
     def _reconnecting(self) -> Iterator[None]:
-        """Convert refusals of the server, and its absence, to StoreAway."""
+        """Convert refusals of the server, and its absence, to StoreUnavailable."""
         import psycopg
 
         try:
             yield
         except psycopg.Error as error:
             text = " ".join(str(error).split())
-            raise StoreAway(f"{self.place}: the state store cannot be used ({text})") from error
+            raise StoreUnavailable(f"{self.place}: the state store cannot be used ({text})") from error
 
     @contextmanager
     def _transaction(self) -> Iterator["psycopg.Connection"]:
         """Yield the connection in a transaction, which is rolled back if the block raises."""
         connection = self._connection
         if connection is None:
-            raise StoreAway(f"{self.place}: the state store is not connected")
+            raise StoreUnavailable(f"{self.place}: the state store is not connected")
         with self._reconnecting(), connection.transaction():
             yield connection
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mm.live.audit_books import OPEN_STATUSES
-from mm.live.state_tables import TABLES, StateBatch, StoreAway, Tick, place_of
+from mm.live.state_tables import TABLES, StateBatch, StoreUnavailable, Tick, place_of
 
 ORDER_KEPT_S = 7 * 86_400
 _CONNECT_S, _ANSWER_S = 3.0, 5.0
@@ -68,7 +68,7 @@ class RedisState:
             answers = send([_packed("MULTI"), *self._changes(batch), advance, _packed("EXEC")])
         refused = next((answer for answer in answers if isinstance(answer, Exception)), None)
         if refused is not None:
-            raise StoreAway(f"{self.place}: the state store refuses ({refused})")
+            raise StoreUnavailable(f"{self.place}: the state store refuses ({refused})")
         return answers[-1] is not None  # None: another process has written since WATCH
 
     def forget(self, symbol: str) -> None:
@@ -90,7 +90,7 @@ class RedisState:
             answers = send(commands)
         for answer in answers:
             if isinstance(answer, Exception) and _STALE_ID not in str(answer):
-                raise StoreAway(f"{self.place}: the state store refuses ({answer})")
+                raise StoreUnavailable(f"{self.place}: the state store refuses ({answer})")
 
     def last_tick(self, stream: str) -> tuple[int, int]:
         """Return the id of the last entry of a stream, ms and number; zeros if it is empty."""
@@ -155,19 +155,19 @@ class RedisState:
 
     def _connected(self) -> Any:
         if self._client is None:
-            raise StoreAway(f"{self.place}: the state store is not connected")
+            raise StoreUnavailable(f"{self.place}: the state store is not connected")
         return self._client
 
     @contextmanager
     def _reconnecting(self) -> Iterator[None]:
-        """Convert refusals of the server, and its absence, to StoreAway."""
+        """Convert refusals of the server, and its absence, to StoreUnavailable."""
         import redis
 
         try:
             yield
         except (redis.RedisError, OSError) as error:
             text = " ".join(str(error).split())
-            raise StoreAway(f"{self.place}: the state store cannot be used ({text})") from error
+            raise StoreUnavailable(f"{self.place}: the state store cannot be used ({text})") from error
 
 
 def _packed(*words: str) -> bytes:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mm.live.state_tables import TABLES, StateBatch, StateTable, StoreAway
+from mm.live.state_tables import TABLES, StateBatch, StateTable, StoreUnavailable
 
 _KINDS = {"int": "INTEGER", "text": "TEXT", "decimal": "TEXT", "json": "TEXT"}
 _WAIT_S = 5.0  # for another writing process
@@ -105,18 +105,18 @@ class SqliteState:
 
     @contextmanager
     def _reconnecting(self) -> Iterator[None]:
-        """Convert errors of SQLite or the disk to StoreAway."""
+        """Convert errors of SQLite or the disk to StoreUnavailable."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise StoreAway(f"{self.place}: the state store cannot be used ({error})") from error
+            raise StoreUnavailable(f"{self.place}: the state store cannot be used ({error})") from error
 
     @contextmanager
     def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
         """Yield the connection in a transaction, which is rolled back if the block raises."""
         connection = self._connection
         if connection is None:
-            raise StoreAway(f"{self.place}: the state store is not open")
+            raise StoreUnavailable(f"{self.place}: the state store is not open")
         with self._reconnecting():
             connection.execute(begin)
             try:

@@ -16,7 +16,7 @@ from mm.live.audit_books import Changes
 from mm.live.ledger import SIDE_NAMES, AccountFill
 
 
-class StoreAway(TryLater):
+class StoreUnavailable(TryLater):
     """A state store cannot be reached, or refuses temporarily."""
 
 
@@ -124,7 +124,7 @@ class Tick:
 
 
 class StateBackend(Protocol):
-    """A kind of store; all of its methods belong to one thread and raise StoreAway.
+    """A kind of store; all of its methods belong to one thread and raise StoreUnavailable.
 
     Attributes:
         place: Kind and address, without a password, for messages.

@@ -44,7 +44,7 @@ class SeldomWarnings:
         self._log.warning(event, **fields, **({"unshown": unshown} if unshown else {}))
 
 
-class KeepsBreaches(Protocol):
+class BreachSource(Protocol):
     """An order manager, or the paper exchange around one."""
 
     def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
@@ -59,7 +59,7 @@ class BreachWarnings:
         warnings: Logs the warnings.
     """
 
-    def __init__(self, kept: KeepsBreaches, warnings: SeldomWarnings) -> None:
+    def __init__(self, kept: BreachSource, warnings: SeldomWarnings) -> None:
         self._kept, self._warnings, self._seen = kept, warnings, 0
 
     def warned(self, us: int) -> list[tuple[int, dict[str, str]]]:

@@ -24,8 +24,8 @@ Message = tuple[str, int, int, int, int, str]
 """``place``, ``cancel`` or ``amend``, order id, side, ticks, lots (for an amendment: in total), kind."""
 
 KEPT_TEXTS = 10_000  # maximum number of cached texts of prices and quantities
-LONGEST_NAP_S = 0.05  # maximum time between two checks of kill switch and risk limits
-SHORTEST_NAP_S = 0.0002
+MAX_WAIT_S = 0.05  # maximum time between two checks of kill switch and risk limits
+MIN_WAIT_S = 0.0002
 _INSUFFICIENT = {1: "insufficient_cash", -1: "insufficient_inventory"}
 _FILTERS = {  # by a part of the filter's name
     "PERCENT_PRICE": "price_out_of_band",
@@ -153,7 +153,7 @@ class TraderParts:
         account: Position and cash.
         log: Logs events.
         observers: Observers of the trader.
-        watch: Called at least every `LONGEST_NAP_S` seconds; returns why trading must end, else None.
+        watch: Called at least every `MAX_WAIT_S` seconds; returns why trading must end, else None.
         decided: Called after each requote.
         clock: Returns the wall clock, in µs.
     """
@@ -232,13 +232,13 @@ class Trader:
         while self.ended is None:
             us, now_s = self._clock(), loop.time()
             if now_s >= look_s:
-                look_s = now_s + LONGEST_NAP_S
+                look_s = now_s + MAX_WAIT_S
                 why = self._watch(us)
                 if why is not None:
                     self.end(why)
                     break
             self.act(us)
-            due_s = max((self._engine.next_due_us - us) / US_PER_S, SHORTEST_NAP_S)
+            due_s = max((self._engine.next_due_us - us) / US_PER_S, MIN_WAIT_S)
             self._nap = loop.create_future()
             timer = loop.call_at(min(now_s + due_s, look_s), self._wake)
             await self._nap

@@ -28,7 +28,7 @@ from mm.instrument import Instrument, e8, from_exchange_info, short_text
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.binance_usdm import BINANCE_USDM, FundingState
 from mm.market_data.bitstamp import BitstampCapture, OrderMarket, write_order_logs
-from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, Remark, SomeCapture
+from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, CaptureLike, Remark
 from mm.market_data.grid import NO_MIN_NOTIONAL, Grid
 from mm.market_data.import_session import CaptureReport, ImportReport, ImportSession
 from mm.market_data.lines_ahead import PricesNotCounted, read_ahead
@@ -146,7 +146,7 @@ class CaptureForm:
 
     name: str
     zone: str
-    opened: Callable[[Sequence[Path], str, Grid, Progress | None], Sequence[SomeCapture]]
+    opened: Callable[[Sequence[Path], str, Grid, Progress | None], Sequence[CaptureLike]]
     nothing: str
     venue: str = SPOT
 
@@ -262,14 +262,14 @@ class _Import:
         self._funding = FundingState()
         self._orders = OrderMarket(symbol, self.grid) if options.form == "bitstamp" else None
 
-    def captures(self, paths: Sequence[Path], progress: Progress | None) -> Sequence[SomeCapture]:
+    def captures(self, paths: Sequence[Path], progress: Progress | None) -> Sequence[CaptureLike]:
         """Return the captures in the files *paths*."""
         if self._orders is not None:
             return [BitstampCapture(path, self._orders, step) for path, step in steps_of(paths, progress)]
         return self.form.opened(paths, self.symbol, self.grid, progress)
 
     def run(
-        self, paths: Sequence[Path], captures: Sequence[SomeCapture], staging: Staging, run_id: str
+        self, paths: Sequence[Path], captures: Sequence[CaptureLike], staging: Staging, run_id: str
     ) -> ImportReport:
         """Read *captures*, made of *paths*, into *staging* and publish it."""
         report = ImportReport(self.symbol, run_id)
@@ -303,7 +303,7 @@ class _Import:
             day.path = str(place)
         return report
 
-    def _read(self, capture: SomeCapture, session: ImportSession) -> CaptureReport:
+    def _read(self, capture: CaptureLike, session: ImportSession) -> CaptureReport:
         """Pass every message of *capture* to *session*."""
         lines, read = capture.lines, CaptureReport(capture.lines.path.name)
         bare_snapshot = ""
@@ -346,7 +346,7 @@ class _Import:
         elif paid := self._funding.marked(message):
             session.note(recv_us, "funding", paid._asdict())
 
-    def _check_alone(self, capture: SomeCapture, bare_snapshot: str) -> None:
+    def _check_alone(self, capture: CaptureLike, bare_snapshot: str) -> None:
         """Refuse snapshots without a symbol if another symbol occurs more than once (once may be a damaged line)."""
         seen = capture.messages.symbols
         if any(count > 1 for name, count in seen.items() if name != self.symbol):
@@ -357,7 +357,7 @@ class _Import:
                 f"give a capture of one symbol, or one with addresses on its REST lines"
             )
 
-    def _learn(self, recv_us: int, info: ExchangeInfo, capture: SomeCapture, session: ImportSession) -> None:
+    def _learn(self, recv_us: int, info: ExchangeInfo, capture: CaptureLike, session: ImportSession) -> None:
         """Apply the exchange's own filters."""
         entry = json.loads(info.text)
         instrument = from_exchange_info(entry, capture.where())
@@ -455,7 +455,7 @@ class _Import:
             return None
         return instrument_json(report.instrument, report.inferred, self._grids)
 
-    def _nothing(self, captures: Sequence[SomeCapture]) -> Mismatch | BrokenFile:
+    def _nothing(self, captures: Sequence[CaptureLike]) -> Mismatch | BrokenFile:
         """Return the error for captures without a message of the symbol."""
         symbols = sum((capture.messages.symbols for capture in captures), Counter[str]())
         names = ", ".join(str(capture.lines.path) for capture in captures)

@@ -243,7 +243,7 @@ class LinesRead(Protocol):
     ends_early: bool
 
 
-class SymbolsMet(Protocol):
+class SymbolCounts(Protocol):
     """The symbols that occurred in a capture, with their message counts."""
 
     @property
@@ -251,7 +251,7 @@ class SymbolsMet(Protocol):
         """Number of messages by symbol."""
 
 
-class SomeCapture(Protocol):
+class CaptureLike(Protocol):
     """The interface of a capture for an import: one symbol's messages in the order of their arrival."""
 
     @property
@@ -259,7 +259,7 @@ class SomeCapture(Protocol):
         """Its lines, with losses."""
 
     @property
-    def messages(self) -> SymbolsMet:
+    def messages(self) -> SymbolCounts:
         """The symbols that occurred."""
 
     @property

@@ -39,7 +39,7 @@ class TickerCheck:
         """The ticker that waits for its book."""
         return self._waiting
 
-    def go_on(self, waiting: BookTicker | None, compared: int) -> None:
+    def advance(self, waiting: BookTicker | None, compared: int) -> None:
         """Count tickers that agreed with the book; *waiting* is the currently waiting one."""
         self._waiting = waiting
         self.compared += compared
@@ -318,7 +318,7 @@ class ImportSession:
         """The open day, and the arrival of its last message; None while something waits for the next message."""
         return None if self._open is None or self._notes or self._broken else (self._open, self._last_us)
 
-    def go_on(self, recv_us: int, lines: int) -> None:
+    def advance(self, recv_us: int, lines: int) -> None:
         """Count messages that were processed elsewhere, the last at *recv_us*."""
         today = self._open
         if today:

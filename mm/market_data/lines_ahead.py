@@ -11,7 +11,7 @@ from typing import Any
 from mm.clock import FIRST_US, LAST_US, MS_BELOW
 from mm.dayfolder.layout import USDM
 from mm.dayfolder.rows import SENT_LATE_MS, RowRun, Stamp
-from mm.market_data.captures import EARLIEST_US, Capture, SomeCapture
+from mm.market_data.captures import EARLIEST_US, Capture, CaptureLike
 from mm.market_data.grid import Grid
 from mm.market_data.import_session import ImportSession, OpenDay
 from mm.market_data.venue import BookTicker
@@ -33,7 +33,7 @@ class PricesNotCounted(Exception):
     """Prices are off the given tick, and the number of prices on it is unknown: a kernel may have read them."""
 
 
-def read_ahead(capture: SomeCapture, symbol: str, session: ImportSession, grid: Grid) -> None:
+def read_ahead(capture: CaptureLike, symbol: str, session: ImportSession, grid: Grid) -> None:
     """Process runs of lines of *capture* with the kernel, if there is one and it supports the capture."""
     if kernel and isinstance(capture, Capture) and capture.stamped:
         capture.lines.ahead = LinesAhead(capture, symbol, session, grid).take
@@ -111,21 +111,21 @@ class LinesAhead:
         lines, market = self._lines, today.market
         self._messages.symbols[self._symbol] += lines.lines
         self._grid.passed(lines.seen_tick_e8, lines.seen_lot_e8)
-        self._session.go_on(lines.last_us, lines.lines)
+        self._session.advance(lines.last_us, lines.lines)
         today.report.tickers += lines.tickers
         last = None
         if lines.updates:
-            number = market.book.go_on(lines.update_us, lines.updates, lines.first_id, lines.book_id)
+            number = market.book.advance(lines.update_us, lines.updates, lines.first_id, lines.book_id)
             last = number, Stamp(lines.update_us, lines.update_seq, lines.exchange, lines.book_id)
             today.offsets_us.frombytes(lines.late_us())
         if lines.trades:
-            market.trades.go_on(lines.trade_us, lines.trade_id)
+            market.trades.advance(lines.trade_us, lines.trade_id)
         market.arrived(lines.last_us)
-        market.arbiter.go_on(lines.book_id if lines.updates else None, lines.trade_id if lines.trades else None)
+        market.arbiter.advance(lines.book_id if lines.updates else None, lines.trade_id if lines.trades else None)
         if lines.tickers or lines.compared:
             waits = lines.waits()
             self._ticker = BookTicker(waits[0], self._symbol, *waits[1:]) if waits else None
-            self._session.ticker_check.go_on(self._ticker, lines.compared)
+            self._session.ticker_check.advance(self._ticker, lines.compared)
         diffs, frames, trades = lines.rows()
         counts, units = (lines.updates, lines.trades), lines.units_seen
         last_diff = lines.last_diff_row() if lines.updates else b""

@@ -41,7 +41,7 @@ from mm.market_data.venue import (
 )
 
 DAY_OVER, DAY_REMOVED = "day_over", "day_removed"
-GOES_ON = (DAY_OVER, DAY_REMOVED)
+CONTINUING_REASONS = (DAY_OVER, DAY_REMOVED)
 """Reasons for the end of a day that do not end the recording."""
 _SEQUENCED = (TradePrint, DepthUpdate, AggTrade)
 _BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
@@ -141,9 +141,9 @@ class LiveSession:
         return self._journal.epoch_id
 
     @property
-    def wants_snapshot(self) -> bool:
+    def needs_snapshot(self) -> bool:
         """Whether updates wait for a book."""
-        return self.market.wants_snapshot
+        return self.market.needs_snapshot
 
     @property
     def wants_refresh(self) -> bool:
@@ -275,7 +275,7 @@ class LiveSession:
             self._attempt = None
             self._journal.snapshot_failed(at_us, "internal", None)
         self.market.book.drop_book(at_us, "internal")
-        self.market.wants_snapshot = self.market.book_id is None
+        self.market.needs_snapshot = self.market.book_id is None
 
     def trades_answered(self, answer: Answer) -> int:
         """Write the missing trades of a REST response, and return their number."""
@@ -361,7 +361,7 @@ class LiveSession:
     def finish(self, at_us: int, reason: str, *, window_over: bool) -> None:
         """Write the last events of the day."""
         self.clock_offsets(at_us)
-        if reason not in GOES_ON:
+        if reason not in CONTINUING_REASONS:
             self.market.flush(at_us)
         if self._attempt is not None:
             self._attempt = None
@@ -460,7 +460,7 @@ class StreamListener:
                 self._silences[slot].received(now_s, ids_missing=True)
                 self._log.warning("ids_missing", epoch_id=session.epoch_id)
             else:
-                self._silences[slot].heard_s.append(now_s)
+                self._silences[slot].arrivals_s.append(now_s)
             if advanced and len(self._silences) > 1:
                 self._silences[1 - slot].expect(now_s)
         elif kind is ServerShutdown:
@@ -469,7 +469,7 @@ class StreamListener:
         elif kind:
             self._silences[slot].expect(now_s)
             self._trades.received(slot, now_s, ids_missing=ids_missing, advanced=advanced)
-        if session.market.wants_snapshot:
+        if session.market.needs_snapshot:
             self._recording.need_snapshot()
 
     def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:

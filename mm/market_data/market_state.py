@@ -213,7 +213,7 @@ class Arbiter:
         """Last id of the passed-on trades; None before the first."""
         return self._trades.last_id
 
-    def go_on(self, update_id: int | None, trade_id: int | None) -> None:
+    def advance(self, update_id: int | None, trade_id: int | None) -> None:
         """Advance to these last ids of a single source; None leaves an id unchanged."""
         for lane, last_id in ((self._updates, update_id), (self._trades, trade_id)):
             if last_id is not None:
@@ -317,7 +317,7 @@ class MarketState:
         arbiter: Merges the feeds of several connections.
         book: The book, and its events.
         trades: The trades.
-        wants_snapshot: Whether updates wait for a book.
+        needs_snapshot: Whether updates wait for a book.
     """
 
     def __init__(
@@ -345,7 +345,7 @@ class MarketState:
         )
         self._depth_cause = self._trade_cause = before.cause
         self._last_us = self._passed_us = 0
-        self.wants_snapshot = False
+        self.needs_snapshot = False
 
     @property
     def book_id(self) -> int | None:
@@ -366,7 +366,7 @@ class MarketState:
     def all_closed(self) -> None:
         """Record that no connection is open: ids missing at the next opening get the cause `DISCONNECTED`."""
         self._depth_cause = self._trade_cause = DISCONNECTED
-        self.wants_snapshot = False
+        self.needs_snapshot = False
 
     def arrived(self, recv_us: int) -> None:
         """Record an arrival at *recv_us*: the first of a day, or a message that `take` does not process."""
@@ -434,7 +434,7 @@ class MarketState:
         recv_us = max(recv_us, self._passed_us)
         self.report_grid(recv_us)
         loaded = self.book.snapshot(recv_us, snapshot)
-        self.wants_snapshot = self.wants_snapshot and self.book_id is None and not self.book.snapshot_waits
+        self.needs_snapshot = self.needs_snapshot and self.book_id is None and not self.book.snapshot_waits
         return loaded
 
     def report_grid(self, recv_us: int, **details: Any) -> None:
@@ -475,7 +475,7 @@ class MarketState:
         if isinstance(message, DepthUpdate):
             cause, self._depth_cause = self._depth_cause, IDS_MISSING
             updated = self.book.take(recv_us, message, one_of_many=one_of_many, cause=cause)
-            self.wants_snapshot = self.book.ids.book_id is None and not self.book.snapshot_waits
+            self.needs_snapshot = self.book.ids.book_id is None and not self.book.snapshot_waits
             return updated
         verdict = self.trades.take(recv_us, message, self._trade_cause)
         if verdict is not TradeVerdict.DUPLICATE and verdict is not TradeVerdict.LATE:

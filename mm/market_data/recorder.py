@@ -122,7 +122,7 @@ def _record(console: Console, source: Source, market: BinanceMarket, recorder: R
 
 def _record_several(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
     """Record a list of symbols in this process; the exit code is that of the worst."""
-    from mm.market_data.supervisor import SideBySide, SymbolLog
+    from mm.market_data.supervisor import InProcessRecordings, SymbolLog
 
     symbols, started = source.symbol.split(","), dict[str, _Monitored]()
 
@@ -133,7 +133,7 @@ def _record_several(console: Console, source: Source, market: BinanceMarket, rec
         started[symbol] = _Monitored(replace(source, symbol=symbol), market, *own, SymbolLog(console.log, symbol))
         return started[symbol]
 
-    recordings = SideBySide(symbols, begin, named, console.log, _due(recorder))
+    recordings = InProcessRecordings(symbols, begin, named, console.log, _due(recorder))
     codes = _until_signal(recordings.run(), lambda number: recordings.stop(number.name))
     _end(console, {symbol: watched.report(console) for symbol, watched in started.items()}, codes)
 

@@ -382,7 +382,7 @@ class _OpenRecording:
                 self._log.warning("loop_lagged", lag_s=round(lag_s, 3))
             if not self._waiting:  # the awaited messages may have arrived
                 self.session.market.let_through(loop.time(), self._parts.stream.reached_us())
-            if self._rest.wants_snapshot:
+            if self._rest.needs_snapshot:
                 self._rest.snapshot_wanted.set()
             if self._rest.wants_filters:
                 self._rest.status_wanted.set()

@@ -189,10 +189,10 @@ class Snapshots:
     async def load(self, consumer: "RestTasks") -> None:
         """Pass snapshots to *consumer* for as long as it needs one."""
         attempt = 0
-        while consumer.wants_snapshot:
+        while consumer.needs_snapshot:
             await asyncio.sleep(self._backoff.delay(asyncio.get_running_loop().time()))
             await self._rest.until_depth(self._symbol, self.limit)
-            if not consumer.wants_snapshot:
+            if not consumer.needs_snapshot:
                 return
             attempt += 1
             consumer.snapshot_requested(self._clock(), attempt)
@@ -356,9 +356,9 @@ class RestTasks:
     # Called by `Snapshots`.
 
     @property
-    def wants_snapshot(self) -> bool:
+    def needs_snapshot(self) -> bool:
         """Whether updates wait for a book, or the book will soon need a deeper one."""
-        return self._session.wants_snapshot or self._session.wants_refresh
+        return self._session.needs_snapshot or self._session.wants_refresh
 
     def snapshot_requested(self, at_us: int, attempt: int) -> None:
         """Write that a snapshot is requested."""

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from mm.dataclass import dataclass
 
-MOST_PATIENCE_S = 60.0
+MAX_TIMEOUT_S = 60.0
 HEALTHY_S = 60.0
 
 
@@ -27,12 +27,12 @@ class StallDetector:
 
     Attributes:
         limit_s: Silence that counts as a stall.
-        heard_s: Arrival of messages without other information; they are evaluated when the silence is measured.
+        arrivals_s: Arrival of messages without other information; they are evaluated when the silence is measured.
     """
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
-        self.heard_s = array("d")
+        self.arrivals_s = array("d")
         self._timeout_s = limit_s
         self._last_message_s: float | None = None
         self._expected_since_s: float | None = None
@@ -54,9 +54,9 @@ class StallDetector:
         self._received(now_s, ids_missing=ids_missing)
 
     def _count(self) -> None:
-        for now_s in self.heard_s:
+        for now_s in self.arrivals_s:
             self._received(now_s, ids_missing=False)
-        del self.heard_s[:]
+        del self.arrivals_s[:]
 
     def _received(self, now_s: float, *, ids_missing: bool) -> None:
         if self._last_message_s is not None and now_s - self._last_message_s > self.limit_s:
@@ -84,7 +84,7 @@ class StallDetector:
         if quiet and now_s - last_message_s < self._timeout_s:
             return None
         if quiet:
-            self._timeout_s = max(self.limit_s, min(2 * self._timeout_s, MOST_PATIENCE_S))
+            self._timeout_s = max(self.limit_s, min(2 * self._timeout_s, MAX_TIMEOUT_S))
         self.disconnected()
         return now_s - last_message_s
 
@@ -106,7 +106,7 @@ class _Watched:
 
     silence: StallDetector
     conn: int = 0
-    heard_s: float = 0.0
+    arrivals_s: float = 0.0
     opened_id: int | None = None
     rest_id: int | None = None
 
@@ -138,7 +138,7 @@ class TradeWatch:
     def connected(self, slot: int, conn: int, now_s: float) -> None:
         """Connection *conn* was opened."""
         watched = self._watched[slot]
-        watched.conn, watched.heard_s, watched.opened_id, watched.rest_id = conn, now_s, self._last_id(), None
+        watched.conn, watched.arrivals_s, watched.opened_id, watched.rest_id = conn, now_s, self._last_id(), None
         watched.silence.connected(now_s)
 
     def gone(self, slot: int) -> None:
@@ -149,7 +149,7 @@ class TradeWatch:
     def received(self, slot: int, now_s: float, *, ids_missing: bool, advanced: bool) -> None:
         """Process the arrival of a trade; if it *advanced* the feed, the other connection must receive it as well."""
         watched = self._watched[slot]
-        watched.heard_s = now_s
+        watched.arrivals_s = now_s
         watched.silence.received(now_s, ids_missing=ids_missing or self._found_missing)
         self._found_missing = False
         if advanced and len(self._watched) > 1:
@@ -175,7 +175,7 @@ class TradeWatch:
             if ids:
                 self._lost[conn] = ids
             if ids or overdue:
-                found.append(TradeStall(conn, loop.time() - watched.heard_s))
+                found.append(TradeStall(conn, loop.time() - watched.arrivals_s))
                 self.gone(slot)
             else:
                 watched.silence.connected(loop.time())

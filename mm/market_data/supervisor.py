@@ -142,7 +142,7 @@ class Stoppable(Protocol):
         """End in order; may be called at any time."""
 
 
-class SideBySide(Restarts):
+class InProcessRecordings(Restarts):
     """Records several symbols in this process; the end of one does not affect the others.
 
     Args:

@@ -89,7 +89,7 @@ class SyncEngine(Generic[Update]):
         self._buffer.append((first_id, last_id, update))
         return Verdict.BUFFER
 
-    def go_on(self, last_id: int) -> None:
+    def advance(self, last_id: int) -> None:
         """Process updates that follow the book without a gap, up to the id *last_id*."""
         self.book_id = self.seen_id = last_id
 
@@ -208,9 +208,9 @@ class BookState:
         waits = self.carries or self._in_transit or self._ahead or self._horizons
         return self.ids.synced and self.ids.seen_id == self.ids.book_id and not waits
 
-    def go_on(self, recv_us: int, count: int, first_id: int, last_id: int) -> int:
+    def advance(self, recv_us: int, count: int, first_id: int, last_id: int) -> int:
         """Count updates that were applied elsewhere while `plain`; return the number of the last, with these ids."""
-        self.ids.go_on(last_id)
+        self.ids.advance(last_id)
         self._number += count
         self._last, self._last_us = (first_id, last_id), recv_us
         return self._number

@@ -123,7 +123,7 @@ class TradeState:
         """The highest id; None before the first."""
         return self._ids.last_id
 
-    def go_on(self, recv_us: int, last_id: int) -> None:
+    def advance(self, recv_us: int, last_id: int) -> None:
         """Count the trades up to *last_id*, received at *recv_us*: each followed the previous one."""
         self._ids.last_id, self._last_us = last_id, recv_us
 

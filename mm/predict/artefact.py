@@ -119,10 +119,10 @@ class Artefact:
         return {
             **{name: about[name] for name in ("target", "model", "horizon", "days", "hash", "usable")},
             "does_not_beat": None if about["usable"] else about["score"]["best_baseline"],
-            "in_sample": begin_us >= 0 and self.seen_of(begin_us),
+            "in_sample": begin_us >= 0 and self.is_in_sample(begin_us),
         }
 
-    def seen_of(self, begin_us: int) -> bool:
+    def is_in_sample(self, begin_us: int) -> bool:
         """Return whether it was fitted on data after *begin_us*, so that a run from then on is in-sample."""
         return int(self.about["train_window"]["end_us"]) > begin_us
 

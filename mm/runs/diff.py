@@ -291,7 +291,7 @@ def compare(first: Found, second: Found) -> Comparison:
     )
 
 
-def no_matter() -> frozenset[str]:
+def knobs_without_effect() -> frozenset[str]:
     """Return the names of the knobs that do not affect results."""
     from mm.cli.knobs import knobs
     from mm.cli.task_knobs import GROUPS
@@ -300,7 +300,7 @@ def no_matter() -> frozenset[str]:
 
 
 def _knobs(first: Found, second: Found) -> Iterator[KnobDifference]:
-    idle, of_first, of_second = no_matter(), first.manifest["knobs"], second.manifest["knobs"]
+    idle, of_first, of_second = knobs_without_effect(), first.manifest["knobs"], second.manifest["knobs"]
     for name in dict.fromkeys([*of_first, *of_second]):
         one, other = of_first.get(name, {}), of_second.get(name, {})
         if one != other and name != "run_id":

@@ -47,7 +47,7 @@ class BookRows:
             return None
         return replace(self, row=lots * times << 32 | self.row & (2**32 - 1))
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Release the memory of all rows if they are mapped; it is read again on use."""
         release(self.row)
 

@@ -35,7 +35,7 @@ class _Placed(NamedTuple):
 
 
 @contextmanager
-def what_is_left(folder: DayFolder, harmed: Sequence[Harm]) -> Iterator[tuple[DayFolder, Losses]]:
+def usable_rest(folder: DayFolder, harmed: Sequence[Harm]) -> Iterator[tuple[DayFolder, Losses]]:
     """Yield a copy of *folder* with the complete rows of the files *harmed*, and the losses.
 
     The rest of each file is used unchanged; its lost rows are located by the ids around them, and by the ids of its

@@ -83,7 +83,7 @@ class LevelIndex:
         if outside:
             yield f"a change lies outside of the {len(self.kind)} events of the tape"
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Release the memory of all changes, if they are mapped; it is read again on use."""
         release(self.change)
 

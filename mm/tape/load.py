@@ -188,9 +188,9 @@ def read_day(
     """Return the parts of the tape of *folder*, without the files *harmed*; raises as `load_day`."""
     if not harmed:
         return _read(folder, options, reading, spill)
-    from mm.tape.damage import what_is_left
+    from mm.tape.damage import usable_rest
 
-    with what_is_left(folder, harmed) as (left, losses):
+    with usable_rest(folder, harmed) as (left, losses):
         copy_root, root = str(left.root.resolve()), str(folder.root)
         try:
             builder, facts = _read(left, options, reading, spill, losses)

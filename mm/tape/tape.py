@@ -234,7 +234,7 @@ class Tape(Shown):
         run = slice(int(self.first_row[event]), int(self.first_row[event + 1]))
         return list(zip(*(getattr(self, name)[run].tolist() for name in ROW_COLUMNS), strict=True))
 
-    def let_go(self, a_us: int, b_us: int) -> None:
+    def release(self, a_us: int, b_us: int) -> None:
         """Release the memory of ``a_us <= time < b_us``, if the tape is mapped; it is read again on use."""
         if self.stays:
             return
@@ -250,7 +250,7 @@ class Tape(Shown):
         """Drop the cached trade columns, and release the memory of all events; both are loaded again on use."""
         for name in ("trades", "trade_side", "trade_ticks", "trade_lots"):
             self.__dict__.pop(name, None)
-        self.let_go(int(self.event_us[0]) if len(self) else self.start_us, self.end_us)
+        self.release(int(self.event_us[0]) if len(self) else self.start_us, self.end_us)
 
     def continues(self, earlier: "Tape") -> bool:
         """Return True if *earlier* ends with the first book of this tape: no update is missing between them."""

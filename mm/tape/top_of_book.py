@@ -80,9 +80,9 @@ class BestPrices(Tape):
         columns = {name: getattr(self, name)[moves] for name in self.MOVES}
         return replace(window, **columns | {"move_event": columns["move_event"] - begin})
 
-    def let_go(self, a_us: int, b_us: int) -> None:
+    def release(self, a_us: int, b_us: int) -> None:
         """Release the memory of ``a_us <= time < b_us``, if it is mapped; it is read again on use."""
-        super().let_go(a_us, b_us)
+        super().release(a_us, b_us)
         moves = slice(*np.searchsorted(self.move_us, (a_us, b_us)).tolist())
         for name in self.MOVES:
             release(getattr(self, name)[moves])
@@ -125,7 +125,7 @@ def parts(tape: Tape) -> dict[str, Any]:
     return {field.name: getattr(tape, field.name) for field in fields(tape) if field.init}
 
 
-def forget_best(tape: Tape) -> None:
+def release_best(tape: Tape) -> None:
     """Release the memory of the best prices of *tape* if they were used; do not compute them."""
     best = vars(tape).get("best")
     if best is not None:

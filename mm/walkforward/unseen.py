@@ -15,7 +15,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import Ends, ratio_interval
 from mm.backtest.metrics.long_run import fill_intervals, stretch_intervals
-from mm.calibration._hits import hit_waits
+from mm.calibration._hits import expected_between_hits
 from mm.calibration.fit_result import Line
 from mm.calibration.points import Floats, Ints, Points, group, sum_by
 from mm.calibration.reference import within
@@ -191,9 +191,8 @@ def waits(marks: "DepthCounts", side: int, window: Sequence[int], rates: tuple[f
     if us is None:
         hits, touch = marks.hits(side, start_us, end_us)
         us = hits.us[touch <= last]
-    return Waits(
-        *hit_waits((path.us, path.touch[side]), (start_us, end_us), (A / US_PER_S, k / path.per_tick), last, us)
-    )
+    rate = A / US_PER_S, k / path.per_tick
+    return Waits(*expected_between_hits((path.us, path.touch[side]), (start_us, end_us), rate, last, us))
 
 
 def linked(stretches: Iterable[Waits | None]) -> Floats:

@@ -26,7 +26,7 @@ from mm.backtest.rules import Rules
 from mm.errors import ModelError
 from mm.tape import top_of_book
 from mm.tape.tape import ARRAYS, Tape, TapeMeta
-from mm.tape.top_of_book import KEPT, BestPrices, forget_best, project
+from mm.tape.top_of_book import KEPT, BestPrices, project, release_best
 
 ALWAYS_ON = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, start_lots=100, quote_lots=10)
 EVENTS = (
@@ -411,11 +411,11 @@ def test_forget_best_does_not_build_unused_best_prices():
 
     plain = Tape.of(TEST, EVENTS)
     tape = plain.with_best(make)
-    forget_best(tape)
+    release_best(tape)
     assert not made
     count = len(tape.best.trades)
     assert "trades" in vars(tape.best)
-    forget_best(tape)
+    release_best(tape)
     assert "trades" not in vars(tape.best)
     assert len(tape.best.trades) == count == 2
     assert len(made) == 1

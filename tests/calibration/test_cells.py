@@ -16,7 +16,7 @@ from mm.calibration._cells import (
     ends_by_block,
     reach_steps,
     rows_before,
-    stood_between,
+    touch_times,
 )
 from mm.calibration.block_sums import reach_of
 from mm.calibration.depth_counts import CELLS, DistanceGrid
@@ -169,7 +169,7 @@ def test_stood_between_covers_whole_window(path, length, block_us, first_block):
     us = np.sort(np.array([begin - 2, *(begin + 1 + after for after, _ in path[1:])]))
     rows = us < max(end, begin + 1)
     us, touch = us[rows], np.array([where for _, where in path])[rows]
-    stood, block, lasted = stood_between(us, touch, (begin, end), block_us, first_block)
+    stood, block, lasted = touch_times(us, touch, (begin, end), block_us, first_block)
     assert (lasted > 0).all()
     now = np.arange(begin, end)
     assert np.repeat(stood, lasted).tolist() == touch[np.searchsorted(us, now, side="right") - 1].tolist()
@@ -184,7 +184,7 @@ def test_unequal_columns_and_invalid_blocks_are_rejected():
     with pytest.raises(ValueError, match="sweep columns"):
         Tally.of_sweeps(one, two, one)
     with pytest.raises(ValueError, match="touch columns"):
-        stood_between(one, two, (0, 1), 5, 0)
+        touch_times(one, two, (0, 1), 5, 0)
     with pytest.raises(ValueError, match="sweep columns"):
         ends_by_block((one, one, two), one, 0, 5, np.zeros((1, 2, 1)))
     with pytest.raises(ValueError, match="touch columns"):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.calibration._curve_steps import KINDS, NEVER, climb, climb_curve, curve_at
+from mm.calibration._curve_steps import KINDS, NEVER, climb, curve_at, fit_curve
 from mm.calibration.likelihood import Shape
 from mm.calibration.shapes import FAMILIES, Cells, shares_loglik
 
@@ -157,7 +157,7 @@ def test_climb_reaches_height_of_plain_climb(kind):
         for start in FAMILIES[kind].starts:
             cells, waited, fills = table(rng, step)
             x = cells.units(cells.edges)
-            shape, height = climb_curve(kind, np.array(start), x, cells.spans, waited, fills)
+            shape, height = fit_curve(kind, np.array(start), x, cells.spans, waited, fills)
             gain, _ = cells.log_gain(PLAIN[kind](shape, x)[0])
             assert height == pytest.approx(float(shares_loglik(gain, waited, fills)), rel=1e-12)
             assert height == pytest.approx(climbed(PLAIN[kind], cells, waited, fills, np.array(start)), abs=1e-6)
@@ -166,9 +166,7 @@ def test_climb_reaches_height_of_plain_climb(kind):
 def test_unreachable_row_has_finite_log_gain():
     """The log gain has a lower bound, so the likelihood stays finite."""
     cells = Cells(Shape(np.array([0.0, 1.0, 2.0]), np.array([1.0, 1.0, np.inf])), 1e-4)
-    _, height = climb_curve(
-        0, np.zeros(1), cells.units(cells.edges), cells.spans, np.ones(3), np.array([9.0, 0.0, 1.0])
-    )
+    _, height = fit_curve(0, np.zeros(1), cells.units(cells.edges), cells.spans, np.ones(3), np.array([9.0, 0.0, 1.0]))
     assert np.isfinite(height)
     assert cells.log_gain(curve_at(0, np.zeros(1), cells.units(cells.edges))[0])[0].min() == NEVER
 
@@ -178,8 +176,8 @@ def test_invalid_columns_are_rejected():
     with pytest.raises(ValueError, match="2 parameters of a curve that has 1"):
         curve_at(0, np.ones(2), one)
     with pytest.raises(ValueError, match="unequal length"):
-        climb_curve(0, one, one, spans, np.ones(2), one)
+        fit_curve(0, one, one, spans, np.ones(2), one)
     with pytest.raises(ValueError, match="unequal length"):
-        climb_curve(3, one, one, spans, one, one)
+        fit_curve(3, one, one, spans, one, one)
     with pytest.raises(ValueError, match="from 1 to 1, of 1"):
-        climb_curve(0, one, one, (np.array([1]), np.array([1])), one, one)
+        fit_curve(0, one, one, (np.array([1]), np.array([1])), one, one)

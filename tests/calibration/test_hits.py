@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.calibration._hits import SettledRows, TouchRows, hit_waits, mean_moves, probe_moves
+from mm.calibration._hits import SettledRows, TouchRows, expected_between_hits, mean_moves, probe_moves
 
 BLOCKS = 3
 INTS = np.int64
@@ -93,7 +93,7 @@ def test_hit_waits_equal_integrated_rate(path, arrivals):
         current = touch[np.searchsorted(us, now, side="right") - 1]
         rate[now] = A * math.exp(-k * current) if 0 <= current <= last else 0.0
     arrivals = np.array(sorted(min(max(one, begin), end - 1) for one in arrivals), INTS)
-    between, after = hit_waits((us, touch), (begin, end), (A, k), last, arrivals)
+    between, after = expected_between_hits((us, touch), (begin, end), (A, k), last, arrivals)
     at, total = np.cumsum(between), between.sum() + after
     assert at == pytest.approx([sum(rate[begin:one]) for one in arrivals.tolist()], abs=1e-12)
     assert total == pytest.approx(sum(rate[begin:end]), abs=1e-12)
@@ -106,7 +106,7 @@ def test_columns_of_unequal_length_are_rejected():
     with pytest.raises(ValueError, match="too few distances"):
         SettledRows(one, one, one, np.ones(1), 2).each(np.zeros((2, 6)), 4, 1)
     with pytest.raises(ValueError, match="path columns"):
-        hit_waits((one, two), (0, 1), (1.0, 1.0), 9, empty)
+        expected_between_hits((one, two), (0, 1), (1.0, 1.0), 9, empty)
     with pytest.raises(ValueError, match="move columns"):
         probe_moves((one, one, one), np.ones(2), one, 1, 1)
     with pytest.raises(ValueError, match="day columns"):

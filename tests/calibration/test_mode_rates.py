@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mm.calibration._row_sums import expected_by_block, weighed_sums
+from mm.calibration._row_sums import expected_by_block, weighted_sums
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.mode_rates import ModeRates, bare_fit
 from mm.calibration.windows import MODES, WindowFitter, WindowPlan
@@ -45,7 +45,7 @@ def test_weighed_sums_equal_plain_loops():
         )
         exposure[rng.random(exposure.shape) < 0.4] = 0.0
         exposure[blocks - 1 :] = 0.0
-        sums, by_block, used_blocks = weighed_sums(exposure, fills, weight)
+        sums, by_block, used_blocks = weighted_sums(exposure, fills, weight)
         plain = np.zeros((4, columns))
         for share, seconds, count in zip(weight, exposure, fills, strict=True):
             plain += [seconds, count, share * seconds, share * count]

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from mm.dayfolder.buffered_writer import AppendFile
 from mm.dayfolder.line_files import (
     FileTail,
+    appendable_tail,
     gzip_member,
     known_tail,
     newlines,
     scan,
-    sound_tail,
     unpacked,
     whole_rows,
 )
@@ -29,7 +29,7 @@ lines = st.lists(st.from_regex(r"[a-z0-9,]{1,30}", fullmatch=True), min_size=1, 
 
 def recover_tail(path, before=None):
     """Cut the torn tail of a file, as its writer does before its first rows, and return the tail."""
-    tail = sound_tail(path, before or FileTail())
+    tail = appendable_tail(path, before or FileTail())
     with ExitStack() as held:
         AppendFile(path, held, tail.good_bytes).append(b"")
     return tail

@@ -11,13 +11,13 @@ from mm.backtest.models import queue_hazard, queue_prob_power, trade_cross
 from mm.dayfolder.layout import DayFolder
 from mm.errors import FitError
 from mm.evaluate.hazard import (
-    MetPrints,
+    PrintsAtPrice,
     fill_chance,
     hazard_file,
     hazard_fit,
     logistic,
     parts_of,
-    prints_met,
+    prints_at_price,
     probability,
     unit_of,
     unseen,
@@ -64,7 +64,7 @@ def test_separable_data_has_finite_fit():
 
 def test_fill_chance_is_product_over_prints():
     """Two prints of ½, none, and a fill proven by the tape."""
-    prints = MetPrints(np.array([0, 0]), np.array([5, 6]), np.zeros((2, 9)), np.array([-1, -1, 7]))
+    prints = PrintsAtPrice(np.array([0, 0]), np.array([5, 6]), np.zeros((2, 9)), np.array([-1, -1, 7]))
     assert fill_chance(prints, np.zeros(9), 3) == pytest.approx([0.75, 0.0, 1.0])
 
 
@@ -73,10 +73,10 @@ def test_prints_after_fill_are_ignored():
     filled_us = np.where(np.arange(80) % 2, 20, -1)
     order, us = np.repeat(np.arange(80), 3), np.tile([10, 20, 30], 80)
     x = np.column_stack([np.ones(240), np.zeros((240, 8))])
-    b = hazard_fit(MetPrints(order, us, x, np.full(80, -1)), filled_us, np.ones(80, bool))
+    b = hazard_fit(PrintsAtPrice(order, us, x, np.full(80, -1)), filled_us, np.ones(80, bool))
     assert probability(x[:1], b)[0] == pytest.approx(40 / (40 * 3 + 40 * 2), rel=1e-4)  # fills over prints at risk
     with pytest.raises(FitError, match="0 of 120 prints filled an order, 20 of each kind are needed"):
-        hazard_fit(MetPrints(order, us, x, np.full(80, -1)), filled_us, np.arange(80) % 2 == 0)
+        hazard_fit(PrintsAtPrice(order, us, x, np.full(80, -1)), filled_us, np.arange(80) % 2 == 0)
 
 
 def test_training_orders_end_before_scored_orders(market):
@@ -109,7 +109,7 @@ def test_model_from_file_fills_as_often_as_predicted(market, tmp_path):
     path.write_text(json.dumps(content))
     numbers = read_hazard(path, tape.symbol, tape.instrument)
     b = np.array([content["coefficients"][name] for name in FEATURES])
-    chance = fill_chance(prints_met(tape, orders, unit_of(tape)), b, len(orders))
+    chance = fill_chance(prints_at_price(tape, orders, unit_of(tape)), b, len(orders))
     drawn = play(tape, orders, lambda: queue_hazard(**numbers, seed=3)).filled_us >= 0
     assert drawn[chance > 0.999].all()
     assert not drawn[chance == 0].any()

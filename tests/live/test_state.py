@@ -27,7 +27,7 @@ from mm.live.state_postgres import PostgresState
 from mm.live.state_redis import RedisState
 from mm.live.state_sqlite import SqliteState
 from mm.live.state_stores import SHOWN, StateStores, state_writer
-from mm.live.state_tables import StoreAway
+from mm.live.state_tables import StoreUnavailable
 from state_memory import MemoryLive, MemoryState, plain_tables
 from state_servers import RedisServer, postgres_database, proxy, redis_server, until
 from support import ROOT
@@ -386,7 +386,7 @@ def test_unreachable_server_does_not_affect_the_file(tmp_path: Path, log: AuditL
     """The file beside it is complete, and closing respects its timeout."""
     noted = Noted()
     away = PostgresState("postgresql://root@127.0.0.1:1/none")
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         away.connect()
     writer = StateWriter(SYMBOL, [SqliteState(tmp_path / "state.sqlite"), away], log, report=noted)
     written(log, many_orders(50))

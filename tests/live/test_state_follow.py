@@ -11,7 +11,7 @@ from audit_story import BTC, Story, many_orders, played_logs, stories, written
 from mm.errors import BrokenFile, DataError
 from mm.live.audit import AuditLog, audit_folder, audit_path
 from mm.live.state_follow import AuditFollower, LogTail, bring_up, symbols_with_logs
-from mm.live.state_tables import StoreAway
+from mm.live.state_tables import StoreUnavailable
 from state_memory import FAILURES, MemoryState, plain_tables
 
 SYMBOL = "BTCUSDT"
@@ -27,7 +27,7 @@ def run_dry(follower: AuditFollower, most: int) -> None:
         try:
             if not follower.step(most):
                 return
-        except StoreAway:
+        except StoreUnavailable:
             continue
 
 

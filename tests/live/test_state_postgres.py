@@ -12,7 +12,7 @@ from mm.live.audit_books import Changes
 from mm.live.state_follow import AuditFollower, bring_up
 from mm.live.state_postgres import PostgresState
 from mm.live.state_stores import SHOWN
-from mm.live.state_tables import TABLES, StateBatch, StoreAway
+from mm.live.state_tables import TABLES, StateBatch, StoreUnavailable
 from state_memory import plain_tables
 from state_servers import numbers, postgres_database, postgres_tables
 
@@ -99,7 +99,7 @@ def test_concurrent_connections_create_tables_without_error() -> None:
         def connect(one: PostgresState) -> None:
             try:
                 one.connect()
-            except StoreAway as error:
+            except StoreUnavailable as error:
                 errors.append(error)
 
         threads = [threading.Thread(target=connect, args=(one,)) for one in stores]
@@ -123,7 +123,7 @@ def test_read_only_database_raises_store_away(tmp_path: Path, url: str, store: P
         admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
         store.connect()
         follower = AuditFollower(folder, SYMBOL, store)
-        with pytest.raises(StoreAway, match="read-only transaction"):
+        with pytest.raises(StoreUnavailable, match="read-only transaction"):
             follower.step()
         admin.execute("SET default_transaction_read_only = off")
         admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
@@ -136,8 +136,8 @@ def test_read_only_database_raises_store_away(tmp_path: Path, url: str, store: P
 def test_unreachable_server_error_contains_no_password() -> None:
     """The message has the address; a store that never connected raises the same error."""
     store = PostgresState("postgresql://me:secret@127.0.0.1:1/mm")
-    with pytest.raises(StoreAway, match=r"postgresql://127\.0\.0\.1:1/mm: .*cannot be used") as caught:
+    with pytest.raises(StoreUnavailable, match=r"postgresql://127\.0\.0\.1:1/mm: .*cannot be used") as caught:
         store.connect()
     assert "secret" not in str(caught.value)
-    with pytest.raises(StoreAway, match="not connected"):
+    with pytest.raises(StoreUnavailable, match="not connected"):
         store.progress(SYMBOL)

@@ -12,7 +12,7 @@ from mm.live.audit import audit_folder
 from mm.live.audit_books import Changes
 from mm.live.state_follow import AuditFollower, bring_up
 from mm.live.state_redis import ORDER_KEPT_S, RedisState
-from mm.live.state_tables import TABLES, StateBatch, StoreAway, Tick
+from mm.live.state_tables import TABLES, StateBatch, StoreUnavailable, Tick
 from state_memory import plain_tables
 from state_servers import RedisServer, redis_server
 
@@ -108,9 +108,9 @@ def test_full_server_raises_store_away_and_stores_later(tmp_path: Path, client: 
     follower.step(20)
     before = sorted(client.keys("*")), client.xlen(f"fills:{SYMBOL}")
     client.config_set("maxmemory", 1)
-    with pytest.raises(StoreAway, match=r"OOM|maxmemory"):
+    with pytest.raises(StoreUnavailable, match=r"OOM|maxmemory"):
         follower.step(20)
-    with pytest.raises(StoreAway, match=r"OOM|maxmemory"):
+    with pytest.raises(StoreUnavailable, match=r"OOM|maxmemory"):
         store.publish({"lob:A": "{}"}, [])
     assert (sorted(client.keys("*")), client.xlen(f"fills:{SYMBOL}")) == before
     client.config_set("maxmemory", 0)
@@ -123,9 +123,9 @@ def test_full_server_raises_store_away_and_stores_later(tmp_path: Path, client: 
 def test_unreachable_server_error_contains_no_password() -> None:
     """The message has the address."""
     store = RedisState("redis://:secret@127.0.0.1:1/0")
-    with pytest.raises(StoreAway, match=r"redis://127\.0\.0\.1:1/0: .*cannot be used") as caught:
+    with pytest.raises(StoreUnavailable, match=r"redis://127\.0\.0\.1:1/0: .*cannot be used") as caught:
         store.connect()
     assert "secret" not in str(caught.value)
     store.close()
-    with pytest.raises(StoreAway, match="not connected"):
+    with pytest.raises(StoreUnavailable, match="not connected"):
         store.progress(SYMBOL)

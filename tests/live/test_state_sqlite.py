@@ -12,7 +12,7 @@ from mm.live.audit_books import Changes
 from mm.live.state_follow import AuditFollower, bring_up
 from mm.live.state_sqlite import SqliteState
 from mm.live.state_stores import SHOWN
-from mm.live.state_tables import TABLES, StateBatch, StoreAway
+from mm.live.state_tables import TABLES, StateBatch, StoreUnavailable
 from state_memory import plain_tables
 
 SYMBOL = "BTCUSDT"
@@ -78,13 +78,13 @@ def test_concurrent_followers_share_a_file(tmp_path: Path, store: SqliteState) -
 
 def test_unusable_file_raises_store_away(tmp_path: Path, store: SqliteState) -> None:
     """A folder in its place, a file that is no database, a closed store: one error type."""
-    with pytest.raises(StoreAway, match="cannot be used"):
+    with pytest.raises(StoreUnavailable, match="cannot be used"):
         SqliteState(tmp_path).connect()
     (tmp_path / "b.sqlite").write_text("hello, this is no database" * 100)
-    with pytest.raises(StoreAway, match=r"b\.sqlite.*not a database"):
+    with pytest.raises(StoreUnavailable, match=r"b\.sqlite.*not a database"):
         SqliteState(tmp_path / "b.sqlite").connect()
     store.close()
-    with pytest.raises(StoreAway, match="not open"):
+    with pytest.raises(StoreUnavailable, match="not open"):
         store.progress(SYMBOL)
 
 
@@ -95,7 +95,7 @@ def test_failed_batch_leaves_no_rows(tmp_path: Path, store: SqliteState) -> None
     with sqlite3.connect(tmp_path / "out" / "state.sqlite") as connection:
         connection.execute("CREATE TRIGGER full BEFORE INSERT ON cursors BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     connection.close()
-    with pytest.raises(StoreAway, match="disk full"):
+    with pytest.raises(StoreUnavailable, match="disk full"):
         bring_up(store, folder, SYMBOL)
     assert store.read("fills", SYMBOL) == []
     with sqlite3.connect(tmp_path / "out" / "state.sqlite") as connection:

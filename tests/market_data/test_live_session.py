@@ -139,13 +139,13 @@ def test_message_returns_its_kind(desk):
 def test_snapshot_is_wanted_only_while_an_update_waits(desk):
     """Not before the first update, whose ids it must reach, and not while disconnected."""
     session = desk.session
-    assert not session.wants_snapshot
-    assert desk.take(diff(11, 11)).session.wants_snapshot
-    assert desk.take(snapshot(9)).session.wants_snapshot
-    assert not desk.take(snapshot(11)).session.wants_snapshot
-    assert desk.take(diff(15, 15)).session.wants_snapshot
+    assert not session.needs_snapshot
+    assert desk.take(diff(11, 11)).session.needs_snapshot
+    assert desk.take(snapshot(9)).session.needs_snapshot
+    assert not desk.take(snapshot(11)).session.needs_snapshot
+    assert desk.take(diff(15, 15)).session.needs_snapshot
     session.disconnected(desk.tick(), 1, 1006, "")
-    assert not session.wants_snapshot
+    assert not session.needs_snapshot
     assert kinds(desk.close())[:4] == ["snapshot_request", "snapshot_failed", "snapshot_request", "snapshot_loaded"]
 
 

@@ -73,9 +73,9 @@ def test_message_returns_a_result_and_publishes_events():
     """Each subscriber receives the same events in order."""
     feed = Feed()
     assert feed.take(diff(11, 11)) == Taken(ids_missing=False, advanced=True, late=False)
-    assert feed.market.wants_snapshot
+    assert feed.market.needs_snapshot
     assert feed.take(snapshot(10))
-    assert not feed.market.wants_snapshot
+    assert not feed.market.needs_snapshot
     assert feed.take(diff(14, 15)) == Taken(ids_missing=True, advanced=True, late=False)
     assert not feed.take(snapshot(9))
     assert feed.take(snapshot(14))

@@ -22,7 +22,7 @@ class FakeSession:
         self.answers = []
 
     @property
-    def wants_snapshot(self):
+    def needs_snapshot(self):
         return not (self.answers and self.good(self.answers[-1]))
 
     def snapshot_requested(self, at_us, attempt):

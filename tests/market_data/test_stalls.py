@@ -6,7 +6,7 @@ import pytest
 
 from boxed import quicken, recorded
 from mm.market_data import stalls as trade_watch
-from mm.market_data.stalls import MOST_PATIENCE_S, StallDetector, TradeWatch
+from mm.market_data.stalls import MAX_TIMEOUT_S, StallDetector, TradeWatch
 from mm.sim.flow.scenario import SCENARIOS, LargeTick
 
 
@@ -41,7 +41,7 @@ def test_patience_doubles_for_a_quiet_symbol():
     """Each stall costs a connection, and the new one shows that the market is only quiet."""
     silence = StallDetector(3.0)
     found = [quiet(silence, 100.0 * n) for n in range(7)]
-    assert found == [3, 6, 12, 24, 48, MOST_PATIENCE_S, MOST_PATIENCE_S]
+    assert found == [3, 6, 12, 24, 48, MAX_TIMEOUT_S, MAX_TIMEOUT_S]
 
 
 def test_missing_ids_reset_the_patience():

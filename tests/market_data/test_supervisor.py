@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mm.errors import MMError, TryLater, UsageError
 from mm.market_data import supervisor as module
-from mm.market_data.supervisor import SideBySide, Supervisor, SymbolLog, shares, worst
+from mm.market_data.supervisor import InProcessRecordings, Supervisor, SymbolLog, shares, worst
 
 
 class Log:
@@ -166,7 +166,7 @@ def side_by_side(ends, *, due=lambda: True, during=None):
         return error if isinstance(error, MMError) else MMError(f"unforeseen {error!r}")
 
     async def run():
-        together = SideBySide(list(ends), begin, as_error, log, due)
+        together = InProcessRecordings(list(ends), begin, as_error, log, due)
         helper = asyncio.create_task(during(together, log)) if during else None
         codes = await asyncio.wait_for(together.run(), 30)
         if helper:

@@ -114,7 +114,7 @@ class Played:
 
     def answer(self, number):
         """Answer a snapshot request if the schedule has one due."""
-        if not self.session.wants_snapshot:
+        if not self.session.needs_snapshot:
             self.wanted_since = None
             return
         if self.wanted_since is None:

@@ -83,7 +83,7 @@ def play(root, seed, share):
             session.message(us, maybe(raw), 1, step / 10)
             if luck.random() < share:
                 session.message(us, maybe(raw), 1, step / 10)
-        if session.wants_snapshot or session.wants_refresh:
+        if session.needs_snapshot or session.wants_refresh:
             requests += 1
             session.snapshot_requested(us, requests)
             session.snapshot_answered(Answer(us, URL.format("depth"), 200, maybe(exchange.snapshot()), None))

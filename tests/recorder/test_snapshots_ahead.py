@@ -53,7 +53,7 @@ class Slow:
             session.message(self.us, raw, 1, self.steps / 10)
         if self.answers and self.answers[0][0] <= self.steps:
             session.snapshot_answered(Answer(self.us, URL, 200, self.answers.popleft()[1], None))
-        if (session.wants_snapshot or session.wants_refresh) and not self.answers:
+        if (session.needs_snapshot or session.wants_refresh) and not self.answers:
             self.requests += 1
             session.snapshot_requested(self.us, self.requests)
             self.answers.append((self.steps + self.latency, self._answer()))

@@ -237,9 +237,9 @@ def test_staying_tape_has_same_content_and_releases_no_memory(monkeypatch):
     tape = Tape.of(SIM, STORY).with_best(lambda: None)
     monkeypatch.setattr("mm.tape.tape.release", released.append)
     stays = tape.staying()
-    stays.let_go(0, 70)
+    stays.release(0, 70)
     assert not released
     assert stays.best is None
     assert stays.rows(1) == tape.rows(1)
-    tape.let_go(0, 70)
+    tape.release(0, 70)
     assert released

@@ -199,7 +199,7 @@ class Falls(NamedTuple):
         return {"s": seconds, "share": share, "unrecovered": self.unrecovered}
 
 
-def falls_of(us: "Column", equity: "Numbers") -> Falls:
+def drawdowns_of(us: "Column", equity: "Numbers") -> Falls:
     """Return the drawdown figures of the *equity* rows of a run, whose instants are *us*."""
     if len(us) == 0:
         return Falls()

@@ -209,7 +209,7 @@ def _risk(account: AccountSeries, seed: int) -> tuple[dict[str, Any], int]:
     us, equity = account.us, account.equity
     if not account.valid.all():
         us, equity = us[account.valid], equity[account.valid]
-    found = risk.falls_of(us, equity)
+    found = risk.drawdowns_of(us, equity)
     fall, lasted_us = found.deepest, found.longest_us
     gain = 0 if fall is None else int(account.equity[-1]) - int(account.equity[0])
     moments = risk.moments(changes / account.per_quote)

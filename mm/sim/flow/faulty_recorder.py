@@ -128,7 +128,7 @@ class FaultyRecorder:
         ids.take(first_id, message.last_id if isinstance(message, DepthMessage) else first_id)
         self._live.message(message.recv_us, self._encoded(message))
         self._note_book_end(message.recv_us)
-        if self._live.wants_snapshot and not self._requesting:
+        if self._live.needs_snapshot and not self._requesting:
             self._no_book_us = self._no_book_us or message.recv_us
             self._requesting = True
             self._at(message.recv_us + _REQUEST_US, self._request_snapshot)
@@ -166,7 +166,7 @@ class FaultyRecorder:
     def _answer_snapshot(self, body: bytes, us: int) -> None:
         url = f"simulated:/api/v3/depth?symbol={self._session.symbol}&limit=5000"
         self._live.snapshot_answered(Answer(us, url, 200, body, None))
-        if self._live.wants_snapshot:
+        if self._live.needs_snapshot:
             self._at(us + _AGAIN_US, self._request_snapshot)
             return
         self._requesting = False

@@ -14,7 +14,7 @@ from mm.sim.exchange.keys import SIGNED_PARAMETERS, ApiKey, KeyRing, check_signa
 from mm.sim.exchange.parameters import Parameters
 from mm.sim.wire.account_truth import AccountTruth
 from mm.sim.wire.answers import Json, SymbolTexts
-from mm.sim.wire.faults.fault import RequestFate, UserRequest
+from mm.sim.wire.faults.fault import RequestEffect, UserRequest
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.faults.request_faults import error_of
 from mm.sim.wire.http_messages import Request, Response, json_response
@@ -125,7 +125,7 @@ class RestRoutes:
             return json_response(status, {"status": status, "error": reason, "path": request.path})
         us = self._api.advance()
         headers: dict[str, str] = {}
-        fate = RequestFate()
+        fate = RequestEffect()
         try:
             self._api.weights.charge(request.remote, operation.weighs(request.params), us)
             arrival = self._arrival(operation, request)
@@ -142,7 +142,7 @@ class RestRoutes:
         headers |= {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
         return self._with_faults(json_response(status, content, headers), fate)
 
-    def _with_faults(self, response: Response, fate: RequestFate) -> Response:
+    def _with_faults(self, response: Response, fate: RequestEffect) -> Response:
         """Return *response*, delayed or never sent according to the faults in *fate*."""
         faults = self._api.faults
         if not fate.answered:

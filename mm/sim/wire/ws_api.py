@@ -16,7 +16,7 @@ from mm.sim.exchange.orders import ExecutionReport, Position
 from mm.sim.exchange.parameters import Parameters
 from mm.sim.wire.answers import Json, SymbolTexts
 from mm.sim.wire.api import OPERATIONS, Api
-from mm.sim.wire.faults.fault import RequestFate
+from mm.sim.wire.faults.fault import RequestEffect
 from mm.sim.wire.http_messages import Request
 from mm.sim.wire.limits import WEIGHT_LIMIT
 from mm.sim.wire.operations import Call, Operation
@@ -155,7 +155,7 @@ class ApiSession:
         answer: Json = {"id": None}
         shows_limits = self._shows_limits
         count: OrderCount | None = None
-        fate = RequestFate()
+        fate = RequestEffect()
         self._subscriptions.hold()
         try:
             request = _read(text)

@@ -219,7 +219,7 @@ def test_drawdown_is_the_largest_fall_from_any_earlier_row(scale, steps):
     """Depth and duration as found by a double loop, also beyond 64 bits."""
     us, equity = path(steps)
     equity = equity if scale == 1 else equity.astype(object) * scale
-    rows, found = range(len(us)), risk.falls_of(us, equity)
+    rows, found = range(len(us)), risk.drawdowns_of(us, equity)
     assert found.deepest == max(equity[i] - equity[j] for j in rows for i in rows if i <= j)
     longest = 0
     for i in rows:
@@ -235,13 +235,13 @@ def test_drawdown_is_the_largest_fall_from_any_earlier_row(scale, steps):
 
 def test_constant_equity_is_not_a_drawdown():
     """Time at the peak is not under water."""
-    found = risk.falls_of(np.array([0, 10, 20, 30]), np.array([3, 3, 3, 4]))
+    found = risk.drawdowns_of(np.array([0, 10, 20, 30]), np.array([3, 3, 3, 4]))
     assert found == risk.Falls(0, 0, 0, 30, unrecovered=False)
 
 
 def test_drawdown_without_equity_is_none():
     """Undefined, not zero."""
-    found = risk.falls_of(np.empty(0, np.int64), np.empty(0, np.int64))
+    found = risk.drawdowns_of(np.empty(0, np.int64), np.empty(0, np.int64))
     assert found.deepest is found.longest_us is None
     assert found.under_water() == {"s": None, "share": None, "unrecovered": None}
 
@@ -249,14 +249,14 @@ def test_drawdown_without_equity_is_none():
 def test_time_under_water_counts_each_fall_until_recovery():
     """Down for 2 s, at the peak for 1 s, down for the last 3 s: 5 of 7 s, and not recovered."""
     us = np.array([0, 1, 3, 4, 7]) * 1_000_000
-    found = risk.falls_of(us, np.array([5, 3, 5, 4, 2])).under_water()
+    found = risk.drawdowns_of(us, np.array([5, 3, 5, 4, 2])).under_water()
     assert found == {"s": 5.0, "share": 5 / 7, "unrecovered": True}
-    assert risk.falls_of(us, np.array([1, 2, 2, 3, 3])).under_water() == {
+    assert risk.drawdowns_of(us, np.array([1, 2, 2, 3, 3])).under_water() == {
         "s": 0.0,
         "share": 0.0,
         "unrecovered": False,
     }
-    single = risk.falls_of(us[:1], np.array([1])).under_water()
+    single = risk.drawdowns_of(us[:1], np.array([1])).under_water()
     assert single == {"s": 0.0, "share": None, "unrecovered": False}
 
 

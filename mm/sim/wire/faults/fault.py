@@ -83,7 +83,7 @@ class UserConnection(FaultyConnection, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RequestFate:
+class RequestEffect:
     """The effect of faults on one request.
 
     Attributes:
@@ -100,7 +100,7 @@ class RequestFate:
     delay_us: int = 0
     faults: tuple[str, ...] = ()
 
-    def hit(self, fault: "Fault", **changes: Any) -> "RequestFate":
+    def hit(self, fault: "Fault", **changes: Any) -> "RequestEffect":
         """Return a copy with the name of *fault* added, and *changes* of fields."""
         return replace(self, faults=(*self.faults, fault.kind.name), **changes)
 
@@ -112,7 +112,7 @@ class UserRequest:
     operation: Operation
     call: Call
     via: str
-    fate: RequestFate = RequestFate()
+    fate: RequestEffect = RequestEffect()
 
     def is_of(self, path: str) -> bool:
         """Return True if the request matches *path*: a method of the WebSocket API, or a prefix of a REST path.
@@ -196,7 +196,7 @@ class FaultKind:
     per_n: int = 1
     applies: "Callable[[Fault, Request], bool] | None" = None
     answer: "Callable[[Fault, Request, Response, FaultContext], Response] | None" = None
-    fate: "Callable[[Fault, UserRequest, RequestFate], RequestFate | None] | None" = None
+    fate: "Callable[[Fault, UserRequest, RequestEffect], RequestEffect | None] | None" = None
     begin: "Callable[[Fault, FaultyConnection, int], None] | None" = None
     end_us: "Callable[[Fault, int, int], int | None] | None" = None
     end: "Callable[[Fault, FaultyConnection], None] | None" = None

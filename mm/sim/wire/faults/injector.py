@@ -15,7 +15,7 @@ from mm.sim.wire.faults.fault import (
     ActiveFault,
     Fault,
     FaultyConnection,
-    RequestFate,
+    RequestEffect,
     UserRequest,
     begins,
 )
@@ -156,9 +156,9 @@ class FaultInjector:
         self._run_due()
         return not self.is_away
 
-    def fate(self, arrival: UserRequest) -> RequestFate:
+    def fate(self, arrival: UserRequest) -> RequestEffect:
         """Return the effect of faults on a request before its execution."""
-        fate, now_us = RequestFate(), self.scope.now_us
+        fate, now_us = RequestEffect(), self.scope.now_us
         for active in self._answers:
             kind = active.fault.kind
             if kind.fate is None or active.spent(now_us):

@@ -11,7 +11,7 @@ from typing import Any
 from mm.clock import US_PER_S
 from mm.sim.exchange.api_error import BAD_REQUEST, TEAPOT, TOO_MANY, UNAUTHORIZED, ApiError
 from mm.sim.exchange.orders import UserOrder
-from mm.sim.wire.faults.fault import Fault, FaultKind, FaultParameter, RequestFate, UserRequest, micros
+from mm.sim.wire.faults.fault import Fault, FaultKind, FaultParameter, RequestEffect, UserRequest, micros
 
 _INTERNAL, _OVERLOADED, _TIMED_OUT = 500, 503, 504
 _UNKNOWN, _UNKNOWN_AFTER_ALL = -1000, -1007
@@ -51,21 +51,21 @@ def error_of(code: int) -> ApiError:
     return ApiError(code, msg, status)
 
 
-def error(fault: Fault, arrival: UserRequest, fate: RequestFate) -> RequestFate | None:
+def error(fault: Fault, arrival: UserRequest, fate: RequestEffect) -> RequestEffect | None:
     """A request is executed, and answered with the error `code`; with `undone=1` it is not executed."""
     if not arrival.is_of(fault["path"]):
         return None
     return fate.hit(fault, done=fate.done and not fault["undone"], error=error_of(fault["code"]))
 
 
-def ack_lost(fault: Fault, arrival: UserRequest, fate: RequestFate) -> RequestFate | None:
+def ack_lost(fault: Fault, arrival: UserRequest, fate: RequestEffect) -> RequestEffect | None:
     """A request is executed, and never answered; with `undone=1` it is not executed."""
     if not arrival.is_of(fault["path"]):
         return None
     return fate.hit(fault, done=fate.done and not fault["undone"], answered=False)
 
 
-def ack_late(fault: Fault, arrival: UserRequest, fate: RequestFate) -> RequestFate | None:
+def ack_late(fault: Fault, arrival: UserRequest, fate: RequestEffect) -> RequestEffect | None:
     """A request is executed and answered `delay_s` seconds late; with `undone=1` it is not, and the answer is −1007."""
     if not arrival.is_of(fault["path"]):
         return None
@@ -75,7 +75,7 @@ def ack_late(fault: Fault, arrival: UserRequest, fate: RequestFate) -> RequestFa
     return fate.hit(fault, delay_us=delay_us)
 
 
-def fill_on_cancel(fault: Fault, arrival: UserRequest, fate: RequestFate) -> RequestFate | None:
+def fill_on_cancel(fault: Fault, arrival: UserRequest, fate: RequestEffect) -> RequestEffect | None:
     """Before a cancel, an amendment or a replacement is executed, the market trades `share` of its order."""
     order = _target_order(arrival) if arrival.is_of(fault["path"]) else None
     if order is None or not fate.done:
@@ -84,7 +84,7 @@ def fill_on_cancel(fault: Fault, arrival: UserRequest, fate: RequestFate) -> Req
     return fate.hit(fault)
 
 
-def status_of_request(fault: Fault, arrival: UserRequest, fate: RequestFate) -> RequestFate | None:
+def status_of_request(fault: Fault, arrival: UserRequest, fate: RequestEffect) -> RequestEffect | None:
     """Return the effect of `status` on a request: whether it is executed, and for the WebSocket API the response."""
     if not fault["path"] or not arrival.is_of(fault["path"]):
         return None

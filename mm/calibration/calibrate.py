@@ -86,7 +86,8 @@ def measure(
     fit = replace(fit, adverse_moves=WindowMoves(calibrator).between(calibrator.start_us, calibrator.end_us))
     fit = replace(fit, measured_states=calibrator.states.get(calibrator.end_us), recent_s=calibrator.recent_s)
     states = spread_states(calibrator)
-    further = short_reach(calibrator) if config.fills else (*old_book(config.reference, decays), *large_tick(states))
+    by_reference = (*old_book(config.reference, decays), *large_tick(states, config.reference))
+    further = short_reach(calibrator) if config.fills else by_reference
     warnings = (*chosen.notes, *fit.warnings, *further)
     fit = replace(fit, warnings=warnings, reference_choice=chosen.choice, points=measured.shown)
     curves = compare(measured.fitted)

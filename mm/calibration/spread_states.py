@@ -81,13 +81,13 @@ def by_spread(calibrator: Calibrator, states: Iterable[SpreadState]) -> list[dic
     return found
 
 
-def large_tick(states: Sequence[SpreadState]) -> tuple[str, ...]:
-    """Return a warning if the spread is mostly a single tick; else nothing."""
+def large_tick(states: Sequence[SpreadState], reference: str) -> tuple[str, ...]:
+    """Return a warning if the spread is mostly a single tick, else nothing; distances count from *reference*."""
     narrow = next((state.share for state in states if state.high == 1), 0.0)
     if narrow < LARGE_TICK_SHARE:
         return ()
     return (
         f"a large tick: the spread is one tick in {100 * narrow:.0f} % of the time, and there fills depend more on "
-        f"queue position than on distance; compare with CALIB_HIT=strict and CALIB_QUEUE_AHEAD=1, or use "
-        f"FILL_MODEL=queue_hazard",
+        f"queue position than on distance; compare with CALIB_HIT=strict and CALIB_QUEUE_AHEAD=1 at "
+        f"CALIB_REFERENCE={reference}, or use FILL_MODEL=queue_hazard",
     )

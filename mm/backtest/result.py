@@ -217,21 +217,28 @@ class Result(Shown):
         folder.mkdir(parents=True, exist_ok=True)
         journal, grid = self.journal, self.books.instrument
         unit, digests = (grid.tick_e8, grid.lot_e8), {} if hashes is None else hashes
-        fills, state = (f"{table}_{grid.symbol}.csv" for table in ("fills", "state"))
         orders, sha256, count = write_orders_file(folder, journal, grid, orders_format)
-        digests[orders] = sha256
-        with HashedFile(folder / fills) as file:
-            _journal_csv.write_fills(file, journal.fills, *unit, journal.fill_reasons)
-            digests[fills] = file.sha256.hexdigest()
+        digests[orders], state = sha256, f"state_{grid.symbol}.csv"
+        fills = self.write_fills(folder, digests)
         with HashedFile(folder / state) as file:
             _journal_csv.write_state(file, journal.state_pieces(), *unit, self.books.initial_cash_e8, grid.multiplier)
             digests[state] = file.sha256.hexdigest()
-        rows = {orders: count, fills: len(journal.fills), state: len(journal.state)}
+        rows = {orders: count, **fills, state: len(journal.state)}
         if journal.breaches is not None:
             name = f"breaches_{grid.symbol}.csv"
             (folder / name).write_text(BREACHES_HEAD + "".join(_breach_lines(journal.breaches)), encoding="ascii")
             rows[name] = len(journal.breaches)
         return rows
+
+    def write_fills(self, folder: Path, hashes: dict[str, str]) -> dict[str, int]:
+        """Write the fills as `write_tables` does."""
+        folder.mkdir(parents=True, exist_ok=True)
+        journal, grid = self.journal, self.books.instrument
+        name = f"fills_{grid.symbol}.csv"
+        with HashedFile(folder / name) as file:
+            _journal_csv.write_fills(file, journal.fills, grid.tick_e8, grid.lot_e8, journal.fill_reasons)
+            hashes[name] = file.sha256.hexdigest()
+        return {name: len(journal.fills)}
 
     def _price(self, ticks: "NDArray[np.int64]") -> "NDArray[np.float64]":
         return floats(ticks, self.books.instrument.tick_e8)

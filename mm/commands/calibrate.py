@@ -86,7 +86,7 @@ def main(
 class TableWriter:
     """Writes the orders, fills and state of simulated runs in another thread while the next one is played.
 
-    Repetitions of a ladder, which are the ladders of other seeds, have no files.
+    Of the repetitions of a ladder only the fills are written: their orders are those of the ladder of another seed.
 
     Args:
         run: The run whose folder they go to.
@@ -110,11 +110,14 @@ class TableWriter:
         from mm.calibration.simulated_runs import is_repetition
 
         played = play()
-        if played.result is not None and not is_repetition(name):
+        if (result := played.result) is not None:
             self.finish()
             self._place, self._hashes = f"runs/{name}", {}
             folder = self._run.path(self._place)
-            self._rows = self._other.submit(played.result.write_tables, folder, self._hashes, self._form)
+            if is_repetition(name):
+                self._rows = self._other.submit(result.write_fills, folder, self._hashes)
+            else:
+                self._rows = self._other.submit(result.write_tables, folder, self._hashes, self._form)
         return played
 
     def submit(self, function: "Callable[[ArrivalFlow], HawkesFit]", flow: "ArrivalFlow") -> "Future[HawkesFit]":

@@ -52,7 +52,7 @@ def test_fit_from_micro_price_is_used_like_one_from_mid(build):
 def test_fit_without_mean_half_spread_raises_mismatch(build):
     """Unless A is given or not needed."""
     params = {"q_max": 5, **(PENALTIES if build is cartea_jaimungal else {})}
-    with pytest.raises(Mismatch, match=r"count from 'best'.*no half_spread_ticks.*calibrate again, or give A"):
+    with pytest.raises(Mismatch, match=r"measured from 'best'.*no half_spread_ticks.*calibrate again, or give A"):
         build(intensity=intensity("best"), **params)
     build(intensity=intensity("best"), A=1.0, **params)
     expected_value(intensity=intensity("best"))

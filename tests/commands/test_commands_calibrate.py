@@ -44,6 +44,10 @@ class Tables:
         hashes[f"orders.{form}"] = f"hash of {folder}"
         return {f"orders.{form}": self.rows}
 
+    def write_fills(self, folder: Path, hashes: dict[str, str]) -> dict[str, int]:
+        hashes["fills.csv"] = f"hash of {folder}"
+        return {"fills.csv": self.rows}
+
 
 def test_next_run_is_played_while_the_previous_is_written():
     """Each file is listed with its own rows and hash, in the order of the runs."""
@@ -67,14 +71,17 @@ def test_next_run_is_played_while_the_previous_is_written():
     ]
 
 
-def test_repetitions_of_a_ladder_have_no_files():
-    """They are the ladders of other seeds: eight times 100 MB on a busy day would be written otherwise."""
+def test_repetitions_of_a_ladder_have_fills_alone():
+    """Their orders are those of other seeds: eight times 100 MB on a busy day would be written otherwise."""
     folder = Folder()
     with TableWriter(folder, "csv") as tables:
-        for name in ("ladder", "ladder_1", "ladder_2"):
-            assert tables.played(name, lambda: Played(None, None, Tables(1))).result
+        for name in ("ladder", "ladder_1"):
+            assert tables.played(name, lambda: Played(None, None, Tables(3))).result
         tables.finish()
-    assert folder.outputs == [("runs/ladder/orders.csv", 1, "hash of runs/ladder")]
+    assert folder.outputs == [
+        ("runs/ladder/orders.csv", 3, "hash of runs/ladder"),
+        ("runs/ladder_1/fills.csv", 3, "hash of runs/ladder_1"),
+    ]
 
 
 def test_failed_table_write_raises_at_finish():

@@ -66,7 +66,7 @@ SCHEDULED = {"poisson_schedule.json", "window_metrics.csv", "oos_metrics.json", 
 FILES = {
     "backtest": of_backtest(),
     "marks": MEASURED,
-    "ladder": MEASURED | of_orders("runs/ladder/"),
+    "ladder": MEASURED | of_orders("runs/ladder/") | {f"runs/ladder_{n}/fills_SIMUSDT.csv" for n in range(1, 8)},
     "fixed": MEASURED.union(*(of_orders(f"runs/delta_{delta}/") for delta in (1, 2, 3, 5, 8, 13))),
     "schedule": SCHEDULED,
     "walkforward": {*SCHEDULED, *of_backtest("backtest/")},

@@ -62,5 +62,5 @@ def test_quantiles_are_observed_lags():
 
 
 def test_journal_without_decisions_raises_value_error():
-    with pytest.raises(ValueError, match="do not ask"):
+    with pytest.raises(ValueError, match="do not record"):
         decisions_of(Journal(*[np.empty((0, 1), np.int64)] * 4))

@@ -148,4 +148,4 @@ def test_calibrate_notes_when_another_reference_predicts_better(workspace):
         (note,) = [line for line in done.output.splitlines() if choice["why"] in line]
         ends[name] = note.partition(choice["why"])[2]
     (other,) = {"mid", "best"} - {choice["chosen"]}
-    assert ends == {choice["chosen"]: "", "auto": "", other: f"; this fit counts from the {other}"}
+    assert ends == {choice["chosen"]: "", "auto": "", other: f"; the distances of this fit are from the {other}"}

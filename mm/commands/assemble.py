@@ -35,7 +35,7 @@ MICRO_PRICE = "micro_price"
 MICRO_PRICE_DAYS = 5  # maximum number of earlier days for the fit of the micro-price
 KEPT, KEPT_INDEX = "models", "index.json"  # in a run's folder: copies of fitted and trained models, by name
 FILES_NAMED = ("model_path", "fit")  # parameters that name a file
-_STRETCH = 4_096  # events that are searched at once for the first mid
+_CHUNK = 4_096  # events searched at once for the first mid
 NOTIONAL_MARGIN = 0.9  # of the first mid: quotes below it must still reach the least notional
 
 
@@ -77,7 +77,7 @@ def open_days(day: Day, market: Market, cache: Path) -> "list[Tape]":
 
 
 def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
-    """Return days of one symbol with one lot, and order steps that every day allows.
+    """Return days of one symbol with a common lot size, and order steps that every day allows.
 
     Raises:
         Mismatch: If they have different tick sizes.
@@ -99,7 +99,7 @@ def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
 def micro_price_before(run: Run | None, day: Day, market: Market, tape: "Tape", cache: Path) -> MicroPriceFit | None:
     """Return the micro-price fitted on the recorded days before *tape*, at most the last `MICRO_PRICE_DAYS`.
 
-    Days of another tick are left out. The files of the days are inputs of *run*.
+    Days with another tick size are excluded. The files of the days are inputs of *run*.
 
     Returns:
         None if there are no such days, or the mid does not move on them.
@@ -181,13 +181,13 @@ def moved(value: Any, places: Mapping[str, str]) -> Any:
 
 
 def check_agents(run: Run | None, models: Models, execution: Execution, tapes: "Sequence[Tape]") -> None:
-    """Refuse trained agents with another tick, and record their files as inputs.
+    """Refuse trained agents with another tick size, and record their files as inputs.
 
-    The log of *run* has a warning if an agent was trained on another symbol, with another requote interval, or on a
-    day that is played.
+    A warning is logged in *run* if an agent was trained on another symbol, with another requote interval, or on a
+    replayed day.
 
     Raises:
-        Mismatch: If the tick differs from that of the training.
+        Mismatch: If the tick size differs from that of the training.
     """
     for path in agent_files(models):
         agent = read_agent(path)
@@ -207,13 +207,13 @@ def warn_of_agent(log: "Logger", path: Path, agent: SavedAgent, execution: Execu
     if trained_ms != played_ms:
         way_out = f"set REQUOTE_INTERVAL_MS={trained_ms:g}, or train an agent with {played_ms:g}"
         log.warning("agent_requotes_otherwise", path=str(path), trained_ms=trained_ms, way_out=way_out)
-    met = sorted({day for tape in tapes for day in tape.days} & set(agent.about.get("days", ())))
-    if met:
-        log.warning("agent_in_sample", path=str(path), days=",".join(met))
+    overlap = sorted({day for tape in tapes for day in tape.days} & set(agent.about.get("days", ())))
+    if overlap:
+        log.warning("agent_in_sample", path=str(path), days=",".join(overlap))
 
 
 def warn_of_missing_days(log: "Logger", day: Day) -> None:
-    """Warn if whole days are missing between the played days: positions and orders carry over them."""
+    """Warn if whole days are missing between the replayed days: positions and orders carry over them."""
     if between := missing_days(day.days()):
         log.warning(DAYS_NOT_PLAYED, days=between, way_out="run the parts separately, or add these days")
 
@@ -224,7 +224,7 @@ def warn_of_fees(log: "Logger", tape: "Tape", *rules: Rules) -> None:
     for knob, rate_e8 in odd:
         log.warning(IMPLAUSIBLE_FEE, knob=knob, rate=short_text(rate_e8), way_out=fraction_of(knob, rate_e8))
     if tape.meta.venue == USDM and any("MAKER_FEE_RATE" in one.default_fees for one in rules):
-        log.warning(SPOT_FEES, day=tape.days[0], rate=FEE_RATE, way_out="set MAKER_FEE_RATE to that of your account")
+        log.warning(SPOT_FEES, day=tape.days[0], rate=FEE_RATE, way_out="set MAKER_FEE_RATE to your account's rate")
 
 
 def _note(run: Run, tape: "Tape") -> None:
@@ -301,7 +301,7 @@ def _target_lots(account: Account, tape: "Tape") -> int | None:
 
 
 def _quote_lots(tape: "Tape", models: Models | None) -> int:
-    """Return the clip: QUOTE_QTY, else the fewest whole steps that reach the minimum notional."""
+    """Return the quote quantity in lots: QUOTE_QTY, else the smallest whole number of steps at the minimum notional."""
     instrument, step_e8 = tape.instrument, tape.step_lots * tape.instrument.lot_e8
     if models and models.quote_qty is not None:
         if e8(models.quote_qty) % step_e8:
@@ -311,8 +311,8 @@ def _quote_lots(tape: "Tape", models: Models | None) -> int:
             )
         return e8(models.quote_qty) // instrument.lot_e8
     first = None
-    for at in range(0, len(tape.top_bid_ticks), _STRETCH):
-        both = (tape.top_bid_ticks[at : at + _STRETCH] > 0) & (tape.top_ask_ticks[at : at + _STRETCH] > 0)
+    for at in range(0, len(tape.top_bid_ticks), _CHUNK):
+        both = (tape.top_bid_ticks[at : at + _CHUNK] > 0) & (tape.top_ask_ticks[at : at + _CHUNK] > 0)
         if both.any():
             first = at + int(both.argmax())
             break
@@ -363,7 +363,7 @@ def _measured(calibration: "Calibration", seed: int, tape: "Tape", run: Run | No
     models = Models(fill_model=name, fill_params_json=json.dumps(params) if params else None)
     check_names(models)
     make = ModelMaker(run, models, tape, seed).fills
-    make()  # refuses invalid parameters before the first play
+    make()  # refuses invalid parameters before the first replay
     return FillsMeasured(name, params, make)
 
 

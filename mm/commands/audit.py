@@ -53,11 +53,11 @@ def verify(console: Console, file: Path, open_end: bool) -> None:
     )
     if found.row is not None:
         raise BrokenFile(f"{file}: row {found.row}: {found.why}")
-    ends = "ends with its stop" if found.stopped else "is open: no row 'stop' at its end"
-    torn = f"; row {found.rows + 1} is torn, {found.torn_bytes} bytes of it were written" if found.torn_bytes else ""
-    later = f"; {len(witnesses)} later log{'s hold' if len(witnesses) > 1 else ' holds'} its end" if witnesses else ""
+    ends = "ends with a stop row" if found.stopped else "is open: no stop row at its end"
+    torn = f"; row {found.rows + 1} is incomplete, {found.torn_bytes} bytes were written" if found.torn_bytes else ""
+    later = f"; {len(witnesses)} later log{'s have' if len(witnesses) > 1 else ' has'} its hash" if witnesses else ""
     rows = f"rows 1 to {found.rows}" if found.rows else "no row yet"
-    console.say(f"{file}: as it was written, {rows}; the log {ends}{torn}{later}")
+    console.say(f"{file}: unchanged, {rows}; the log {ends}{torn}{later}")
     console.say(f"last hash {found.last_hash}")
 
 

@@ -1,4 +1,4 @@
-"""``mm backtest``: play recorded days against a quote model and a fill model."""
+"""``mm backtest``: replay recorded days with a quote model and a fill model."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +36,7 @@ def main(
     sensitivity: Sensitivity,
     orders_file: OrdersFile,
 ) -> None:
-    """Play one or more recorded days against a quote model and a fill model.
+    """Replay one or more recorded days with a quote model and a fill model.
 
     Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
     """
@@ -74,7 +74,7 @@ def main(
 
 @contextmanager
 def imported_beside(*modules: str) -> Iterator[None]:
-    """Import *modules* in another thread during a play, which mostly does not hold the interpreter lock.
+    """Import *modules* in another thread during a replay, which rarely holds the interpreter lock.
 
     Import errors are ignored here; the later import raises them.
     """

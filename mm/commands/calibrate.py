@@ -74,7 +74,7 @@ def main(
     run.say(table(found.measured.fitted, found.fit))
     run.say(found.fit.headline())
     choice, shape, reference = found.fit.reference_choice, found.fit.shape, found.fit.reference
-    other = f"; this fit counts from the {reference}" if choice and choice.chosen != reference else ""
+    other = f"; the distances of this fit are from the {reference}" if choice and choice.chosen != reference else ""
     whys = (choice and choice.why + other, shape and shape.why)
     notes = (*whys, permuted and str(permuted), str(clusters), *found.fit.warnings)
     for note in filter(None, notes):
@@ -84,13 +84,13 @@ def main(
 
 
 class TableWriter:
-    """Writes the orders, fills and state of simulated runs in another thread while the next one is played.
+    """Writes the orders, fills and state of simulated runs in another thread while the next one runs.
 
     Of the repetitions of a ladder only the fills are written: their orders are those of the ladder of another seed.
 
     Args:
-        run: The run whose folder they go to.
-        orders_format: Form of the files of orders, ``csv`` or ``parquet``.
+        run: The run whose folder contains them.
+        orders_format: Format of the orders files, ``csv`` or ``parquet``.
     """
 
     def __init__(self, run: Run, orders_format: str) -> None:

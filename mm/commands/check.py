@@ -1,4 +1,4 @@
-"""``mm check lookahead``: test whether a model uses data of the future."""
+"""``mm check lookahead``: test whether a model uses future data."""
 
 import tempfile
 from pathlib import Path
@@ -30,7 +30,7 @@ class Checked(DamagedDay, Results, Source):
     """The day, the number of cuts, and the tests to skip."""
 
     day: str = knob(REQUIRED, ONE_DAY, "The day, YYYYMMDD.")
-    check_cuts: int = knob(12, integer(1, 10_000), "Instants at which the day is cut.", flag="--cuts")
+    check_cuts: int = knob(12, integer(1, 10_000), "Number of instants at which the day is cut.", flag="--cuts")
     check_skip: str | None = knob(
         None,
         matching(rf"({'|'.join(TESTS)})(,({'|'.join(TESTS)}))*", f"a list of {', '.join(TESTS)}", "TEST,TEST,…"),
@@ -58,13 +58,13 @@ def lookahead(
     model: str | None,
     out: str | None,
 ) -> None:
-    """Test a model or a signal for look-ahead: it is played on days that end, change or shift at random instants.
+    """Test a model or a signal for look-ahead: replay it on days that end, change or shift at random instants.
 
-    Its actions before a cut must be the same to the last byte, and so must a second run. MODEL is a quote or a fill
-    model, as for --quote-model or --fill-model; set the other model and the parameters as for mm backtest.
+    Its actions before each instant must be byte-identical, and so must those of a second run. MODEL is a quote or a
+    fill model, as for --quote-model or --fill-model; set the other model and the parameters as for mm backtest.
     Or MODEL is a signal (mm signals list, the folder of a predictor, or package.module:Class), whose rows
-    are compared. The page shows the tests, the cuts and each difference. Exit code 0 if nothing was found, 5 if it
-    looks ahead.
+    are compared. The page shows the tests, the cuts and each difference. Exit code 0 if no difference was found,
+    5 if the model looks ahead.
 
     Example: mm check lookahead my_models:Join --symbol BTCUSDT --day 20251216 --quote-params-json '{"most_clips": 3}'
     """

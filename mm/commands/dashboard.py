@@ -19,7 +19,7 @@ from mm.dataclass import dataclass
 from mm.errors import UsageError
 
 HOST = "127.0.0.1"
-"""Loopback only, as pages start backtests and throw the kill switch."""
+"""Loopback only, because pages start backtests and trigger the kill switch."""
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
 _LOOK_S = 0.05
 # No usage statistics, no browser, no file watcher. Errors outside of the project's error tree are bugs: the terminal
@@ -44,7 +44,7 @@ OPTIONS: dict[str, Any] = {
 class Dashboard(Results):
     """The port of the dashboard, and the folders that it shows."""
 
-    dashboard_port: int = knob(8501, integer(0, 65535), "Port on loopback; 0 takes a free one.", flag="--port")
+    dashboard_port: int = knob(8501, integer(0, 65535), "Port on loopback; 0: a free one.", flag="--port")
     data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
 
 
@@ -52,7 +52,7 @@ class Dashboard(Results):
 def main(console: Console, place: Dashboard) -> None:
     """Show days, runs, calibrations and risk in a browser, on this machine only; SIGTERM and Ctrl-C end it.
 
-    It opens no browser: open the address that it prints.
+    No browser is opened: open the printed address.
 
     Example: mm dashboard --port 8501
     """

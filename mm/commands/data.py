@@ -108,7 +108,7 @@ def fetch_command(
     if symbol is None and day is None:
         of, symbol, day = SAMPLE
     if symbol is None or day is None:
-        raise UsageError("--symbol (SYMBOL) and --day (DAY) belong together; give both, or neither for the sample")
+        raise UsageError("--symbol (SYMBOL) and --day (DAY) must be set together; give both, or neither for the sample")
     wanted = PublishedFiles(
         market=of,
         symbol=symbol,
@@ -206,7 +206,7 @@ def check_command(console: Console, days: NamedDays, folder: Path | None) -> Non
     console.say(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {gaps}")
     if not report.trades:
         console.say(
-            "note: 0 trades: a backtest fills only where the book moves through an order, and a fit has no flow"
+            "note: 0 trades: backtests fill only if the book moves through an order; calibrations have no trade flow"
         )
     if not report.ok:
         defects = f"{len(report.defects)} {noun(len(report.defects), 'defect')}"
@@ -228,17 +228,15 @@ def repair_command(console: Console, days: NamedDays, name: Name, folder: Path |
     for line in repaired.repairs:
         console.say(line)
     after = repaired.after
-    state = (
-        "repaired" if repaired.changed else "sound, nothing was changed" if after.ok else "nothing could be repaired"
-    )
+    state = "repaired" if repaired.changed else "undamaged and not changed" if after.ok else "nothing could be repaired"
     gaps = f"{after.gaps} {noun(after.gaps, 'gap')} in the ledger"
     console.say(f"{folder}: {state}; {after.covered_s:.1f} s covered, {gaps}")
     if not after.ok:
         first = after.defects[0]
         raise DataError(
-            f"{folder}: {len(after.defects)} {noun(len(after.defects), 'defect is', 'defects are')} left, "
+            f"{folder}: {len(after.defects)} {noun(len(after.defects), 'defect')} left, "
             f"first {first.file}: {first.kind}: {first.message}; "
-            f"`mm data check` names them all"
+            f"`mm data check` lists all"
         )
 
 
@@ -246,7 +244,7 @@ def repair_command(console: Console, days: NamedDays, name: Name, folder: Path |
     NamedDays, DamagedDay, arguments=[click.Argument(["folders"], type=_PATH, nargs=-1, metavar="[DAY_FOLDER]...")]
 )
 def coverage_command(console: Console, named: NamedDays, damaged: DamagedDay, folders: tuple[Path, ...]) -> None:
-    """Report the coverage of day folders: seconds with a valid book, gaps, ids, and what a backtest leaves out.
+    """Report the coverage of day folders: seconds with a valid book, gaps, ids, and the spans excluded from backtests.
 
     Example: mm data coverage --symbol BTCUSDT --day 20251216:20251220
     """
@@ -325,7 +323,7 @@ def _export_parquet(console: Console, damaged: DamagedDay, day: "DayFolder", tar
     _print_files(console, moved)
     for sentence in harmed:
         console.say(f"damaged: {sentence}")
-    console.say(f"read again: {rows:,} rows in {read_s:.2f} s, {text_mb / read_s:,.0f} MB of text a second")
+    console.say(f"read again: {rows:,} rows in {read_s:.2f} s, {text_mb / read_s:,.0f} MB of text per second")
     console.say(str(target))
     files = [asdict(one) for one in moved]
     console.answer({"files": files, "damaged": harmed, "rows": rows, "read_s": round(read_s, 4), "path": str(target)})
@@ -344,7 +342,7 @@ def _export_hftbacktest(console: Console, damaged: DamagedDay, day: "DayFolder",
     if done.split:
         console.say(f"{done.split:,} events have a row for each side: their exchange times are out of order")
     if done.shift_us:
-        console.say(f"exchange times were set back by {done.shift_us / 1000:,.3f} ms: none is after its receipt")
+        console.say(f"exchange times were moved back by {done.shift_us / 1000:,.3f} ms: none is after its receipt")
     console.say(str(target))
     console.answer({**asdict(done), "path": str(target), "warnings": list(tape.meta.warnings)})
 
@@ -403,5 +401,5 @@ def _print_files(console: Console, moved: "Sequence[Moved]") -> None:
         if one.rows is not None:
             console.say(
                 f"{one.path:<48} {one.rows:>9,} rows  {one.text_bytes / 1e6:8.2f} MB of text, "
-                f"{one.file_bytes / 1e6:7.2f} MB here"
+                f"{one.file_bytes / 1e6:7.2f} MB as Parquet"
             )

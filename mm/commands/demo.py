@@ -17,7 +17,7 @@ from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS
 
 HOURS = 6
-# A fee of 0.1 % is ten ticks a fill, more than these quotes earn.
+# A fee of 0.1 % is ten ticks per fill, more than these quotes earn.
 TERMS = {"MAKER_FEE_RATE": "0"}
 TERMS_TEXT = "Avellaneda-Stoikov quotes, and no fee."
 
@@ -35,7 +35,7 @@ _ROOT = click.Option(
 
 @command(arguments=[_ROOT])
 def main(console: Console, out_root: Path) -> None:
-    """Make a synthetic day, calibrate it, play it three times, and print the estimates next to the truth.
+    """Make a synthetic day, calibrate it, run three backtests, and print the estimates next to the true values.
 
     Example: mm demo
     """
@@ -81,7 +81,7 @@ class _Commands:
 
 
 def _failed(code: int) -> NoReturn:
-    print(f"error: the command above ended with {code}", file=sys.stderr)
+    print(f"error: the command above exited with code {code}", file=sys.stderr)
     raise click.exceptions.Exit(code)
 
 
@@ -89,7 +89,7 @@ def _truth(mm: _Commands) -> Artefact:
     """Return the truth of the synthetic day; the day of an earlier demo is reused."""
     kept = Path(mm.common["DATA_ROOT"], mm.common["SYMBOL"], mm.common["DAY"], "truth.json")
     if kept.exists():
-        mm.console.say(f"{kept.parent} is there from a former demo")
+        mm.console.say(f"{kept.parent} exists from an earlier demo")
         return dict(json.loads(kept.read_text(encoding="utf-8"))) | {"path": str(kept)}
     return mm.run("sim", "day", "--hours", str(HOURS), "--seed", "7", "--scenario", "poisson")
 
@@ -97,7 +97,7 @@ def _truth(mm: _Commands) -> Artefact:
 def _fit_lines(truth: Artefact, fit: Artefact) -> list[str]:
     """Return the lines that compare the fit with the truth."""
     return [
-        f"{'':<22}{'truth':>10}{'found':>10}   95 % interval",
+        f"{'':<22}{'true':>10}{'estimate':>10}   95 % interval",
         _comparison_line("A, fills per second", truth["A"], fit["A"], fit["ci95_A"]),
         _comparison_line("k, per tick", truth["k"], fit["k"], fit["ci95_k"]),
         f"{fit['n_fills']:,} aggressive orders in {HOURS} hours; the fit is {fit['status']}",
@@ -106,12 +106,12 @@ def _fit_lines(truth: Artefact, fit: Artefact) -> list[str]:
 
 def _comparison_line(name: str, truth: float, found: float, interval: tuple[float, float]) -> str:
     low, high = interval
-    verdict = "holds the truth" if low <= truth <= high else "misses the truth, as 1 in 20 does"
+    verdict = "contains the true value" if low <= truth <= high else "misses the true value, as 1 in 20 does"
     return f"{name:<22}{truth:>10.4f}{found:>10.4f}   {low:.4f} to {high:.4f}, {verdict}"
 
 
 def _backtest_lines(*runs: Artefact) -> list[str]:
-    """Return the three runs side by side: fills drawn from the fit, fills by the prints, and the walk-forward."""
+    """Return the three runs side by side: fills drawn from the fit, fills by trades, and the walk-forward."""
     segments = _segments(runs[-1])
     usable = sum(segment["usable"] for segment in segments)
     rows = {
@@ -127,7 +127,7 @@ def _backtest_lines(*runs: Artefact) -> list[str]:
         f"{'':<22}{'poisson':>14}{'trade_cross':>14}{'walk-forward':>14}",
         *(f"{name:<22}" + "".join(_cell(run[key], form) for run in runs) for name, (key, form) in rows.items()),
         f"The walk-forward has {len(segments)} segments, {usable} of them usable, and trades from the second hour on.",
-        "Fills drawn from an intensity have no adverse selection: read their PnL beside that of the prints.",
+        "Fills drawn from an intensity have no adverse selection: compare their PnL with that of trade_cross.",
     ]
 
 

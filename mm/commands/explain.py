@@ -40,14 +40,14 @@ def main(console: Console, which: Which, name: str) -> None:
     symbol = run.manifest["symbol"]
     fills = _rows(folder / f"fills_{symbol}.csv", run)
     if which.fill > len(fills):
-        raise UsageError(f"--fill (FILL) is {which.fill}, but {folder} has {len(fills)} fills; give one of them")
+        raise UsageError(f"--fill (FILL) is {which.fill}, but {folder} has {len(fills)} fills; give the number of one")
     fill = fills[which.fill - 1]
     orders = _orders(folder, symbol, fill["order_id"], run)
     together = [one for one in fills if (one["order_id"], one["recv_us"]) == (fill["order_id"], fill["recv_us"])]
     lagging = run.manifest["knobs"].get("feed_latency", {}).get("value") == "recorded"
     text = explain(_tape(run, which, int(fill["recv_us"])), fill, orders, which.around, together, lagging=lagging)
     if lagging:
-        text += "\n(the run let the exchange act at its own time: an event happened before it was received here)"
+        text += "\n(this run uses exchange times: an event happens at the exchange before it is received)"
     console.answer({"fill": fill, "orders": orders, "path": str(folder.resolve())})
     console.say(f"fill {which.fill} of {len(fills)}: {text}")
 
@@ -82,7 +82,7 @@ def _tape(run: Found, which: Which, us: int) -> Any:
     read = {file["path"]: file["sha256"] for file in run.manifest["inputs"]}
     days = sorted({parts[1] for parts in (path.split("/") for path in read) if parts[0] == run.manifest["symbol"]})
     if not days:
-        raise BrokenFile(f"{run.folder}: its manifest lists no recorded day; play the backtest again")
+        raise BrokenFile(f"{run.folder}: its manifest lists no recorded day; run the backtest again")
     for day in days:
         tape = load_day(
             day_folder(root, run.manifest["symbol"], day),
@@ -96,9 +96,9 @@ def _tape(run: Found, which: Which, us: int) -> Any:
             continue
         changed = [path for path, _, sha256 in tape.meta.inputs if read.get(path, sha256) != sha256]
         if changed:
-            raise Mismatch(f"{root / changed[0]} changed since the run; play it again, or give its --data-root")
+            raise Mismatch(f"{root / changed[0]} changed since the run; repeat the run, or give its --data-root")
         return tape
-    raise Mismatch(f"{root}: no day of the run holds the instant {us}; give the run's --data-root")
+    raise Mismatch(f"{root}: no day of the run contains the instant {us}; give the run's --data-root")
 
 
 def _e8(text: str | None) -> int | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mm.evaluate.virtual_orders import OrderPlan
     from mm.tape.tape import Tape
 
-CHECKS = (0.0, 0.125, 0.25, 0.5)  # of a life: when queue positions are compared
+CHECKS = (0.0, 0.125, 0.25, 0.5)  # fractions of the lifetime at which queue positions are compared
 REFERENCE = "trade_cross"  # whose Brier score the others are compared with
 _MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
 
@@ -30,7 +30,7 @@ class VirtualLife(DamagedDay, Results):
     seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws.")
 
     def life_us(self) -> int:
-        """Return the life in µs."""
+        """Return the lifetime in µs."""
         return us_from_ms(1000 * self.queue_life_s)
 
 
@@ -43,7 +43,7 @@ class Scored(VirtualLife):
     data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
     order_log: Path | None = knob(None, PATH, "An order log instead of a day; the tape is built from it.")
     queue_passes: int = knob(8, integer(1, 1000), "Number of passes over the day.", flag="--passes")
-    fill_model: str | None = knob(None, _MODEL, "One more fill model: a name, or package.module:Class.")
+    fill_model: str | None = knob(None, _MODEL, "An additional fill model: a name, or package.module:Class.")
     fill_params_json: str | None = knob(None, JSON_OBJECT, "Its constructor arguments.")
 
     def more(self, tape: "Tape | None" = None) -> dict[str, Callable[[], object]]:
@@ -70,8 +70,7 @@ class Scored(VirtualLife):
         """
         if self.symbol is None or self.day is None or self.order_log is not None:
             raise UsageError(
-                "--symbol and --day (SYMBOL, DAY) of a simulated day, or --order-log (ORDER_LOG) alone; "
-                "give the one or the other"
+                "give either --symbol and --day (SYMBOL, DAY) of a simulated day, or --order-log (ORDER_LOG) alone"
             )
         return self.symbol, self.day
 
@@ -92,10 +91,10 @@ class Hazard(Fitted):
 
 @command(Scored)
 def score(console: Console, scored: Scored) -> None:
-    """Score the fill models on a day of which every order is known.
+    """Score the fill models on a day with a full order log.
 
     Virtual orders join the queues of the day. The order log gives the true outcome of each, and a fill model estimates
-    it from the tape alone; the command prints the difference. It makes no run folder.
+    it from the tape alone; the command prints the difference. No run folder is written.
 
     Example: mm fills score --symbol SIMUSDT --day 20260105
     """
@@ -128,18 +127,18 @@ def score(console: Console, scored: Scored) -> None:
         }
     )
     console.say(
-        f"{name}: {len(orders)} orders that waited {scored.queue_life_s:g} s; "
-        f"{stated(first.true_filled, 100)} % of them would have filled"
+        f"{name}: {len(orders)} virtual orders with a lifetime of {scored.queue_life_s:g} s; "
+        f"{stated(first.true_filled, 100)} % of them would have been filled"
     )
     console.say("\n".join(["", *lines(totals, places), "", *brier_lines(later, REFERENCE, why_not)]))
 
 
 @command(Hazard)
 def hazard(console: Console, hazarded: Hazard) -> None:
-    """Fit queue_hazard to a day with an order log, and write its file.
+    """Fit queue_hazard to a day with an order log, and write the fit to a file.
 
-    The Brier score is out of sample: parts of the day, each with a fit to the time before it. The file has the fit of
-    the whole day.
+    The Brier score is out of sample: each part of the day is scored with a fit to the time before it. The file has the
+    fit of the whole day.
 
     Example: mm fills hazard --symbol BTCUSD --day 20150501
     """
@@ -182,11 +181,11 @@ def fit(console: Console, fitted: Fitted) -> None:
     console.answer({**asdict(found), "path": str((fitted.data_root / fitted.symbol / day).resolve())})
     if found.exponent is not None:
         console.say(f"exponent = {found.exponent:.2f} ({found.low:.2f} to {found.high:.2f})   {found.status}")
-    console.say(f"{found.probes} of {found.cancellations} cancellations whose order was seen to arrive")
+    console.say(f"{found.probes} of {found.cancellations} cancellations with a known arrival of the order")
     if found.ahead_share is not None and found.predicted_share is not None:
         console.say(
-            f"of the lots cancelled, {100 * found.ahead_share:.1f} % stood ahead; "
-            f"the model with this exponent says {100 * found.predicted_share:.1f} %"
+            f"{100 * found.ahead_share:.1f} % of the cancelled lots were ahead in the queue; "
+            f"the model with this exponent predicts {100 * found.predicted_share:.1f} %"
         )
     if not found.usable:
         raise FitError(f"{fitted.symbol} {day}: the exponent is not usable ({found.status}): {found.reason}")
@@ -208,8 +207,8 @@ def _market(scored: Scored) -> "tuple[Tape, Path, str]":
     log = order_log(day_folder(scored.data_root, symbol, day))
     if not log.is_file():
         raise DataError(
-            f"{log}: there is no such file; only a simulated day (mm sim day) has every order, or an import order by "
-            f"order (mm data import --format bitstamp)"
+            f"{log}: there is no such file; only a simulated day (mm sim day) or an order-by-order import "
+            f"(mm data import --format bitstamp) has an order log"
         )
     return tape, log, f"{symbol} {day}"
 

@@ -1,4 +1,4 @@
-"""``mm fit``: a table of points to A and k, on stdout."""
+"""``mm fit``: fit A and k to a table of points, and print them."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 _NAME = click.Argument(["name"], required=False, metavar="[MODEL]")
 _LATENCY: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "fixed": (
-        "ORDER_LATENCY_MS and CANCEL_LATENCY_MS, each order the same.",
+        "ORDER_LATENCY_MS and CANCEL_LATENCY_MS, the same for every order.",
         ("order_latency_ms", "cancel_latency_ms"),
     ),
     "measured": ("Drawn from the rows of LATENCY_FILE.", ("latency_file",)),
     "recorded_feed": ("FEED_LATENCY=recorded: the market data arrive with the recorded delay.", ("feed_latency",)),
 }
 _VOLATILITY = {
-    "rolling": ("The changes of a window, equally weighted.", ("sigma_window_s",)),
+    "rolling": ("The changes within a window, equally weighted.", ("sigma_window_s",)),
     "ewma": ("Exponential weights: older changes count less.", ("sigma_half_life_s",)),
     "two_scale": ("A window on two scales, which removes bid-ask bounce.", ("sigma_window_s",)),
 }
@@ -72,7 +72,7 @@ def main(console: Console, name: str | None) -> None:
             for one in rows:
                 console.say(f"  {one.name:<{width}}  {one.text}")
             console.say("")
-        console.say("mm models NAME lists the parameters of one.")
+        console.say("mm models NAME lists the parameters of a model.")
         return
     chosen = [one for one in found if one.name == name]
     if not chosen:
@@ -102,7 +102,7 @@ def every_model() -> Iterator[Listed]:
         for name, build in sorted(registry.items()):
             made = declared(build)
             own = VOLATILITY if kind == "quote" else ()
-            text = _text(build) if name == made.name else f"Another name of {made.name}."
+            text = _text(build) if name == made.name else f"Alias of {made.name}."
             yield Listed(kind, name, text, tuple(_row(one) for one in made.keys if one not in own), made.bias)
     by_name = {one.name: one for one in VOLATILITY}
     for name, (text, names) in _VOLATILITY.items():

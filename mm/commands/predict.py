@@ -35,7 +35,7 @@ class PredictionTask:
     predict_target: str = knob(
         REQUIRED,
         one_of("return", "adverse", "fill"),
-        "return: the move of the mid; adverse: whether it is against a fill; fill: whether an order fills.",
+        "return: mid-price move; adverse: whether the move is against a fill; fill: whether an order is filled.",
         flag="--target",
     )
     predict_model: str = knob(
@@ -51,7 +51,7 @@ class PredictionTask:
     predict_distances: tuple[float, ...] | None = knob(
         None,
         numbers(0.5, 1_000_000),
-        "Distances from the mid, in ticks, at which fill is measured; default: quantiles of those of the prints.",
+        "Distances from the mid, in ticks, at which fill is measured; default: quantiles of those of trades.",
         flag="--distances",
     )
     seed: int = knob(0, integer(0, 2**32 - 1), "Seed of all random draws.", common="Seed of all random draws")
@@ -69,8 +69,8 @@ class PredictionTask:
 def fit_command(run: Run, day: Day, market: Market, prediction: PredictionTask, columns: SignalColumns) -> None:
     """Fit a predictor on recorded days, with its walk-forward score against baselines.
 
-    The folder holds model.json, plain arrays and a page; expected_value, the steps around quote models and view.signal
-    use it. Exit code 4 if the predictor does not beat the best baseline: it is written, but not usable.
+    The folder contains model.json, plain arrays and a page; expected_value, the steps around quote models and
+    view.signal can use it. Exit code 4 if the predictor does not beat the best baseline: it is written, but not usable.
 
     Example: mm predict fit --target return --horizon-s 10 --symbol BTCUSDT --day 20251216
     """
@@ -132,8 +132,8 @@ def score_command(run: Run, day: Day, market: Market, folder: Path) -> None:
 def apply_command(run: Run, day: Day, market: Market, folder: Path) -> None:
     """Compute a predictor over recorded days: predictions.parquet with recv_us and prediction.
 
-    One row per diff, null while a signal has no value. A predictor of both sides has prediction_bid and
-    prediction_ask too, and prediction is their mean; a predictor of fill uses the middle one of its distances.
+    One row per diff, null while a signal has no value. A predictor of both sides also has prediction_bid and
+    prediction_ask, and prediction is their mean; a predictor of fill uses the middle one of its distances.
 
     Example: mm predict apply out/models/return/BTCUSDT/20251216_20251217T060000Z --symbol BTCUSDT --day 20251217
     """
@@ -193,7 +193,7 @@ def score_lines(about: dict[str, Any] | Any) -> list[str]:
     name = {"r2": "R²", "log_loss": "log loss"}[found["metric"]]
     baselines = ", ".join(f"{one} {value:.5f}" for one, value in found["baselines"].items())
     ends = found["difference_ci95"]
-    interval = f"[{ends[0]:+.5f}, {ends[1]:+.5f}]" if ends else "not known, too short a time"
+    interval = f"[{ends[0]:+.5f}, {ends[1]:+.5f}]" if ends else "unknown, the time span is too short"
     shown = [
         f"{name} out of sample {found['value']:.5f} over {found['samples']:,} samples; baselines: {baselines}",
         f"better than {found['best_baseline']} by {found['difference']:+.5f}, 95 % {interval}",
@@ -205,9 +205,9 @@ def score_lines(about: dict[str, Any] | Any) -> list[str]:
         )
     elif found["trading"]["trades"]:
         earned = found["trading"]
-        shown.append(f"trading it net of half a spread: {earned['trades']:,} trades, {earned['ticks']:+,.1f} ticks")
+        shown.append(f"trading it, net of half the spread: {earned['trades']:,} trades, {earned['ticks']:+,.1f} ticks")
     else:
-        shown.append("trading it: no move is predicted beyond half a spread")
+        shown.append("trading on it: no predicted move exceeds half the spread")
     return [*shown, "usable" if about["usable"] else "not usable"]
 
 
@@ -216,7 +216,7 @@ def _why(about: dict[str, Any]) -> str:
     found = about["score"]
     ends = found["difference_ci95"]
     if ends is None:
-        return "the predictor is not usable: the time is too short for an interval; give more days or a shorter horizon"
+        return "the predictor is not usable: too little time for an interval; give more days or a shorter horizon"
     return (
         f"the predictor is not usable: it does not beat {found['best_baseline']} out of sample (difference "
         f"{found['difference']:+.5f}, 95 % {ends[0]:+.5f} to {ends[1]:+.5f})"
@@ -254,14 +254,14 @@ def _overlap_notes(artefact: "Artefact", tapes: "Sequence[Tape]") -> list[str]:
     window = artefact.about["train_window"]
     for tape in tapes:
         artefact.check(tape.symbol, tape.instrument.tick_e8)
-    met = [
+    overlap = [
         day
         for tape in tapes
         if len(tape) and tape.event_us[0] <= window["end_us"] and tape.event_us[-1] >= window["start_us"]
         for day in tape.days
     ]
     return (
-        [f"note: {','.join(met)}: the predictor was fitted on it, so its predictions there are not out of sample"]
-        if met
+        [f"note: {','.join(overlap)}: the predictor was fitted on it, so its predictions are not out of sample"]
+        if overlap
         else []
     )

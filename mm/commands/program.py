@@ -42,15 +42,15 @@ def _of_command(words: tuple[str, ...]) -> dict[str, tuple[Knob, ...]]:
     ctx = click.get_current_context()
     found: click.Command = ctx.find_root().command
     if not isinstance(found, Program):
-        raise UsageError("the settings of a command are shown by mm config show alone")
+        raise UsageError("only mm config show shows the settings of a command")
     for word in words:
         if not isinstance(found, Program):
-            raise UsageError(f"mm {' '.join(words)} is not a command; mm --help lists them")
+            raise UsageError(f"mm {' '.join(words)} is not a command; mm --help lists all")
         found = found.get_command(ctx, word)
     if isinstance(found, Program):
         if not found.has_own:
             raise UsageError(
-                f"mm {' '.join(words)} has commands of its own; name one: {', '.join(found.list_commands(ctx))}"
+                f"mm {' '.join(words)} is a group of commands; give one of them: {', '.join(found.list_commands(ctx))}"
             )
         found = found.own()
     sections: dict[str, tuple[Knob, ...]] = {}
@@ -71,7 +71,7 @@ def _effective(wanted: Any) -> tuple[dict[str, Any], dict[str, str], str | None]
 
 @command(arguments=[click.Argument(["shell"], type=click.Choice(SHELLS))])
 def completion(console: Console, shell: str) -> None:
-    """Print the script by which SHELL completes commands, flags, models, symbols, days and run ids.
+    """Print the completion script of SHELL, for commands, flags, models, symbols, days and run ids.
 
     \b
     bash:  mm completion bash > ~/.local/share/bash-completion/completions/mm

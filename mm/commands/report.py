@@ -36,11 +36,11 @@ ONCE = ("run_id", "out_dir")  # a second run with the same values would be rejec
 
 @command(Drawn, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
 def main(console: Console, drawn: Drawn, name: str) -> None:
-    """Draw the page of a run again: its folder, or its RUN_ID below OUT_ROOT.
+    """Redraw the page of a run, given as its folder or its RUN_ID under OUT_ROOT.
 
-    If its days are unchanged, a backtest or a walk-forward is played again, also under optimistic and pessimistic
-    assumptions (SENSITIVITY=0 skips these), and a calibration is measured again. Parts that cannot be played are noted,
-    and the rest is drawn from the files of the run. Exit code 3 if RUN is not a run, or a file cannot be read.
+    If its days are unchanged, a backtest or a walk-forward is replayed, also under optimistic and pessimistic
+    assumptions (SENSITIVITY=0 skips these), and a calibration is measured again. Parts that cannot be replayed are
+    noted, and the rest is drawn from the files of the run. Exit code 3 if RUN is not a run, or a file cannot be read.
 
     Example: mm report 20260105T080000Z
     """
@@ -75,7 +75,7 @@ def _page(redraw: Redraw, path: Path) -> str:
         own = redraw.run.folder / PAGE
         raise DataError(
             f"{redraw.run.folder} is a run of the kind {kind!r}; mm report draws pages of {', '.join(pages)}"
-            + (f"; open the page that the run left, {own}" if own.is_file() else "")
+            + (f"; open the page in its folder, {own}" if own.is_file() else "")
         )
     manifest, way = redraw.run.manifest, _way(path, redraw.run.folder)
     about = About(_words(redraw.run), manifest["knobs"], way, run_id=manifest["run_id"], version=manifest["version"])
@@ -162,7 +162,7 @@ def _calibration(redraw: Redraw, about: About) -> str:
         cards = further_cards(content, adverse_selection(found.calibrator))
         return page(found.fit, found.measured, steadiness(found.calibrator), about, cards)
     except MMError as error:
-        redraw.notes.append(f"drawn without the pieces of the day and the moves after hits: {error}")
+        redraw.notes.append(f"drawn without the fits of parts of the day and the mid moves after hits: {error}")
     points = read_points(folder / POINTS)
     fit = PoissonFit.from_json(content, str(folder / FIT))
     return page(fit, Measured(points, points), [], about, further_cards(content, []))

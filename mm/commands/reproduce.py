@@ -1,4 +1,4 @@
-"""``mm runs reproduce``: play a run again, and check that its outputs are byte-identical."""
+"""``mm runs reproduce``: repeat a run, and verify that its outputs are byte-identical."""
 
 import os
 import shutil
@@ -32,13 +32,13 @@ COMMANDS = {  # by kind: the name of the command, its module and its function
     "sweep": ("sweep", "mm.commands.sweep", "main"),
 }
 _WROTE = (0, 4)  # exit codes after which there is a run folder
-_TRUST = click.Option(["--trust"], is_flag=True, help="Also call models whose source is not an input of the run.")
+_TRUST = click.Option(["--trust"], is_flag=True, help="Also execute models whose source is not an input of the run.")
 _TOLERANCE = click.Option(
     ["--tolerance"],
     type=click.FloatRange(0),
     default=0.0,
     metavar="T",
-    help="Tolerance of numbers, relative, or absolute below 1; 0: equal bytes.",
+    help="Tolerance of numbers: relative, or absolute below 1; 0: identical bytes.",
 )
 _KEEP = click.Option(["--keep"], is_flag=True, help="Keep the second run, and print its folder.")
 
@@ -61,14 +61,14 @@ class Where(Results):
 
 @command(Where, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _KEEP, _TOLERANCE, _TRUST])
 def main(console: Console, where: Where, name: str, keep: bool, tolerance: float, trust: bool) -> None:
-    """Play a run again with its knobs, and prove that every output has the same bytes, or list the differences.
+    """Repeat a run with its knobs, and verify that its outputs are byte-identical, or list the differences.
 
-    The inputs are checked by their sha256 first, and the days are read again, not from the tape cache. A page is not
-    compared, because it shows the command that made it. The second run is made in a temporary folder and removed. A
-    user's model is searched from the current folder. It is executed only if its source file is an input of the run
-    with the same sha256, because a manifest may be untrusted; --trust executes any. On another processor, fits differ
-    in their last digits: --tolerance sets the limit, and the largest difference of each file is printed. Exit code 0
-    if all is equal, 3 if an input has changed or an output differs, 5 if a model is not trusted.
+    The inputs are verified by their sha256 first, and the days are read from their files, not from the tape cache.
+    Pages are not compared, because they contain the command of their run. The second run uses a temporary folder,
+    which is then removed. A user's model is searched from the current folder. It is executed only if its source file
+    is an input of the run with the same sha256, because a manifest may be untrusted; --trust executes any. On another
+    processor the last digits of fits differ: --tolerance sets the limit, and the largest difference of each file is
+    printed. Exit code 0 if all is equal, 3 if an input or an output differs, 5 if a model is not trusted.
 
     Example: mm runs reproduce 20260105T080000Z
     """
@@ -78,7 +78,7 @@ def main(console: Console, where: Where, name: str, keep: bool, tolerance: float
     if not trust:
         check_models(run, [os.getcwd(), *sys.path])
     console.say(f"{' '.join(str(run.manifest[key]) for key in ('kind', 'symbol', 'day', 'run_id'))}  {run.folder}")
-    console.say(f"inputs   {len(located)} files, as they were")
+    console.say(f"inputs   {len(located)} files, unchanged")
     console.say(f"knobs    {_knobs(run)}")
     command_name, variables = _variables(run, knob_files(run, located))
     with _scratch(keep) as scratch:
@@ -106,7 +106,7 @@ def _knobs(run: Found) -> str:
     set_knobs = [
         f"{name}={one['value']} ({one['source']})" for name, one in knobs.items() if one["source"] != "default"
     ]
-    return f"{', '.join(set_knobs)}, and {len(knobs) - len(set_knobs)} defaults of that time"
+    return f"{', '.join(set_knobs)}, and {len(knobs) - len(set_knobs)} defaults of its version"
 
 
 def _variables(run: Found, files: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
@@ -124,7 +124,7 @@ def _variables(run: Found, files: Mapping[str, Path]) -> tuple[str, dict[str, st
     if unknown:
         raise DataError(
             f"{run.folder} was made with knobs that this version does not have ({', '.join(unknown)}); "
-            f"take version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip()
+            f"use version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip()
         )
     values = {**knobs, **files}
     return name, {names[key]: shown(value) for key, value in values.items() if value is not None}
@@ -167,8 +167,8 @@ def _play(run: Found, words: list[str], variables: Mapping[str, str], scratch: P
     runs = [one for one in find_runs(scratch)[0] if one.manifest["kind"] == run.manifest["kind"]]
     if done.returncode not in _WROTE or not runs:
         lines = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
-        cause = lines[0].partition("; the traceback is in")[0] if lines else f"it ended with {done.returncode}"
-        raise NotPlayed(f"{run.folder}: mm {words[0]} did not succeed again: {cause}", done.returncode or 1)
+        cause = lines[0].partition("; the traceback is in")[0] if lines else f"exit code {done.returncode}"
+        raise NotPlayed(f"{run.folder}: the second run of mm {words[0]} failed: {cause}", done.returncode or 1)
     return runs[0]
 
 
@@ -205,14 +205,14 @@ def _lines(found: Comparison, near: Mapping[str, tuple[float, str]], *, equal: b
     for name, (first, second) in found.entries().items():
         yield f"{name:<8} {first} | {second}"
     outputs = len(found.runs[0].manifest["outputs"])
-    yield from (f"near     {path}: at most {size:.2g} apart, at {place}" for path, (size, place) in near.items())
+    yield from (f"near     {path}: largest difference {size:.2g}, at {place}" for path, (size, place) in near.items())
     if equal:
         pages = sum(not one.counts for one in found.outputs)
         whole = outputs - pages - len(near)
-        yield f"equal    {whole} outputs, byte for byte" + (f"; {pages} page not compared" if pages else "")
+        yield f"equal    {whole} outputs, byte-identical" + (f"; {pages} page not compared" if pages else "")
         first, second = found.digests
-        why = "the numbers above" if near else "this version has other knobs"
-        yield f"digest   {first}" + ("" if first == second else f" | {second}, for {why}")
+        why = "of the differences above" if near else "this version has other knobs"
+        yield f"digest   {first}" + ("" if first == second else f" | {second}, because {why}")
         return
     yield from (f"inputs   {line}" for line in found.inputs)
     yield from (line for one in _others(found, near) for line in one.lines())
@@ -224,10 +224,8 @@ def _verdict(found: Comparison, near: Mapping[str, object]) -> str:
     """Return the one-line message of a run that was not reproduced."""
     reasons = [*found.inputs, *(one.lines()[0] for one in _others(found, near))]
     if _edited(found):
-        reasons = [
-            "all files came out again, but its digest is of other knobs or inputs: its manifest was edited since"
-        ]
+        reasons = ["all files are identical, but the digest is of other knobs or inputs: the manifest was edited later"]
     makers = [f"version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip() for run in found.runs]
     whose = f"; it was made by {makers[0]}, this is {makers[1]}" if makers[0] != makers[1] else ""
     more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-    return f"{found.runs[0].folder} is not reproduced: {reasons[0]}{more}{whose}"
+    return f"{found.runs[0].folder} was not reproduced: {reasons[0]}{more}{whose}"

@@ -1,4 +1,4 @@
-"""``mm risk``: read, throw and re-arm the kill switch of a symbol."""
+"""``mm risk``: read, trigger and re-arm the kill switch of a symbol."""
 
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ class SwitchPlace(Results):
 
 @command(SwitchPlace)
 def status(console: Console, place: SwitchPlace) -> None:
-    """Show whether the kill switch of a symbol is thrown, with reason and time.
+    """Show whether the kill switch of a symbol is triggered, with reason and time.
 
     Example: mm risk status --symbol BTCUSDT
     """
@@ -46,13 +46,13 @@ def status(console: Console, place: SwitchPlace) -> None:
     arguments=[click.Option(["--reason"], default=BY_HAND, metavar="TEXT", help="Reason, as text.  [default by hand]")],
 )
 def kill(console: Console, place: SwitchPlace, reason: str) -> None:
-    """Throw the kill switch: a trader of the symbol cancels all its orders and stops, and no trader can start.
+    """Trigger the kill switch: a trader of the symbol cancels all its orders and stops, and no trader can start.
 
     Example: mm risk kill --symbol BTCUSDT --reason "odd fills"
     """
     switch = place.switch()
     if not switch.throw(reason, now_us()):
-        console.say("triggered before; its reason stays")
+        console.say("already triggered; the earlier reason is kept")
     console.say(switch.line())
     console.answer(switch.status())
 

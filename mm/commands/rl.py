@@ -21,10 +21,10 @@ _IDLE = ("quote_model", "quote_params_json", "quote_levels", "level_step_ticks",
 def train(
     run: Run, day: Day, market: Market, execution: Execution, account: Account, models: Models, learning: Learning
 ) -> None:
-    """Train an agent on recorded days: <SAVE_PATH>.zip, which QUOTE_MODEL=rl plays.
+    """Train an agent on recorded days: <SAVE_PATH>.zip, which QUOTE_MODEL=rl uses.
 
     PPO of stable-baselines3. The agent's constants (scales of the signals, A and k) are fitted to the training days
-    only. training.json has the learning curve; the page draws it, and how the agent quotes.
+    only. training.json contains the learning curve; the page shows it and the quotes of the agent.
 
     Example: mm rl train --symbol BTCUSDT --day 20251216 --episodes 100 --save-path out/models/agent
     """
@@ -53,10 +53,8 @@ def train(
     run.write_page(agent_page(training.agent, curve, run.about))
     run.summary = {"sha256": sha256, "episodes": len(training.returns)}
     if curve:
-        run.say(
-            f"reward of an episode: {curve[0]:.6g} at first, {curve[-1]:.6g} at last, {len(training.returns)} episodes"
-        )
-    run.say(f"{path}; hold it against others: mm rl evaluate --model-path {path}")
+        run.say(f"reward per episode: first {curve[0]:.6g}, last {curve[-1]:.6g}, {len(training.returns)} episodes")
+    run.say(f"{path}; compare it with other strategies: mm rl evaluate --model-path {path}")
 
 
 @command(TrainedAgent, UnseenDays, Market, Execution, Account, Models, brief=(TrainedAgent, UnseenDays))
@@ -71,8 +69,8 @@ def evaluate(
 ) -> None:
     """Evaluate an agent against Avellaneda-Stoikov, the symmetric quoter and the expected-value quoter.
 
-    All have A and k of the training days, the same rules and the same bound of the inventory. The verdict is
-    whether the agent wins: the highest PnL, above 0, and above the gain of the best of as many policies by chance.
+    All have A and k of the training days, the same rules and the same inventory limit. The verdict is whether the
+    agent wins: it has the highest PnL, above 0, and exceeds the expected best of as many policies without skill.
 
     Example: mm rl evaluate --model-path out/models/rl_mm_agent.zip --day 20251217
     """
@@ -100,7 +98,7 @@ def evaluate(
 def referee(console: Console, refereed: Refereed, account: Account) -> None:
     """Train agents in the model of Avellaneda and Stoikov (2008), and print their share of the closed form's utility.
 
-    Utility is the mean less γ/2 times the variance of the profit, exactly. A random agent, the symmetric quoter and
+    Utility is the mean profit minus γ/2 times its variance, computed exactly. A random agent, the symmetric quoter and
     the optimum of continuous time are shown for comparison; these need no torch.
 
     Example: mm rl referee --seeds 10
@@ -165,8 +163,8 @@ def _days(wanted: UnseenDays, agent: "SavedAgent") -> Day:
         unseen = [name for name in days_of(wanted.data_root, symbol) if name not in trained]
         if not unseen:
             raise MissingDay(
-                f"{wanted.data_root / symbol}: no recorded day that the agent was not trained on; record or import "
-                f"one, or give --day (DAY)"
+                f"{wanted.data_root / symbol}: there is no recorded day outside the training days of the agent; "
+                f"record or import one, or give --day (DAY)"
             )
         names = ",".join(unseen)
     return Day(symbol=symbol, day=names, data_root=wanted.data_root, out_root=wanted.out_root, damaged=wanted.damaged)

@@ -36,8 +36,8 @@ _FILTERS = (
 def list_command(console: Console, results: Results, kind: str | None, symbol: str | None, day: str | None) -> None:
     """List the runs under OUT_ROOT, oldest first, with their main numbers.
 
-    The filters are not knobs: an exported SYMBOL does not filter this list. Folders among the runs that are not runs
-    are listed below.
+    The filters are not knobs: an exported SYMBOL does not filter this list. Folders that are not runs
+    are listed below them.
     """
     found, strays = find_runs(results.out_root)
     runs = [run for run in found if _passes_filters(run, kind, symbol, day)]
@@ -53,7 +53,7 @@ def list_command(console: Console, results: Results, kind: str | None, symbol: s
         ]
         _say_table(console, [{**_row(run), "found": text} for run, text in zip(runs, found_text, strict=True)])
     else:
-        console.say(f"no runs below {results.out_root}" + (" that were requested" if found else ""))
+        console.say(f"no runs below {results.out_root}" + (" pass the filters" if found else ""))
     for stray in strays:
         console.say(f"{stray.folder}: {stray.why}")
 
@@ -72,7 +72,7 @@ def show_command(console: Console, results: Results, name: str) -> None:
     )
     console.say(f"folder   {run.folder}")
     log = run.log_file()
-    console.say(f"log      {log}" + ("" if log.is_file() else " (not there any more)"))
+    console.say(f"log      {log}" + ("" if log.is_file() else " (no longer exists)"))
     console.say(f"time     {manifest['started_at']} to {manifest['finished_at']}")
     console.say(f"version  {manifest['version']} {manifest['commit'] or ''}".rstrip())
     console.say(f"digest   {manifest['digest']}")
@@ -117,7 +117,7 @@ def log_command(console: Console, results: Results, name: str, level: str | None
     for one in events:
         console.say(_event_line(one))
     if not events:
-        console.say(f"no such line in {path}")
+        console.say(f"no matching line in {path}")
 
 
 def _event(line: str) -> dict[str, Any]:
@@ -195,7 +195,7 @@ _OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead o
 
 @command(Results, arguments=[*_NAMES, _OUT])
 def compare_command(console: Console, results: Results, first: str, second: str, out: str | None) -> None:
-    """Draw two backtests on one page: over their common time, and number by number.
+    """Draw two backtests on one page: charts over their common time, and a table of their numbers.
 
     A and B are as for mm runs diff, which compares bytes; mm compare compares replay, shadow and trade of one strategy
     order by order.
@@ -244,8 +244,8 @@ def index_command(console: Console, results: Results, out: str | None) -> None:
     listed = []
     for run in runs:
         page = run.folder / "report.html"
-        way = quote(Path(os.path.relpath(page, path.parent)).as_posix()) if page.is_file() else None
-        listed.append(Listing([str(run.manifest[name]) for name in COLUMNS[:6]], way, headlines(run.manifest)))
+        link = quote(Path(os.path.relpath(page, path.parent)).as_posix()) if page.is_file() else None
+        listed.append(Listing([str(run.manifest[name]) for name in COLUMNS[:6]], link, headlines(run.manifest)))
     _write_page(path, index_page(listed, str(results.out_root)))
     console.answer({"runs": len(listed), "path": str(path.resolve())})
     console.say(str(path))

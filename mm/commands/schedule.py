@@ -1,4 +1,4 @@
-"""``mm schedule`` and ``mm walkforward``: rolling windows of one day or more, and a backtest that trades them."""
+"""``mm schedule`` and ``mm walkforward``: rolling windows of one day or more, and a backtest on their fits."""
 
 import json
 from typing import TYPE_CHECKING
@@ -79,7 +79,7 @@ def walkforward(
     sensitivity: Sensitivity,
     orders_file: OrdersFile,
 ) -> None:
-    """Calibrate rolling windows of one day or more, and trade each segment with the fit before it.
+    """Calibrate rolling windows of one day or more, and trade each segment with the latest fit before it.
 
     A killed run is resumed if its RUN_ID is given again.
 
@@ -103,7 +103,7 @@ def walkforward(
     with run.timing("calibrate"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)
         for tape in tapes:
-            tape.forget()  # only their best prices are played
+            tape.forget()  # the backtest needs only their best prices
     if not write_study(run, studied):
         run.write_page(page(run.partial, run.about))  # without a backtest
     forward = run.summary

@@ -17,7 +17,7 @@ from mm.model_maker import agent_files
 from mm.predict.artefact import predictor_files
 
 _PLACES = ("data_root", "out_root")
-_OWN = ("out_dir",)  # belongs to the command that plays many backtests
+_OWN = ("out_dir",)  # belongs to the command that runs many backtests
 _CONTENT = ("latency_file", "day")  # identified by their content
 
 _USERS = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # a user's model; 12:30 is not a name

@@ -41,7 +41,7 @@ _Group = TypeVar("_Group")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _GRID_S = 0.05  # between two checks of the grid
 WATCH = click.Option(["--watch"], is_flag=True, help="Show the run on the terminal while it trades.")
-_TRUST = click.Option(["--trust"], is_flag=True, help="Also call models whose source is not an input of the run.")
+_TRUST = click.Option(["--trust"], is_flag=True, help="Also execute models whose source is not an input of the run.")
 
 
 def day_recorded(objects: Sequence[Any]) -> Day:
@@ -81,8 +81,8 @@ def main(
     """Trade on paper in a live market, record its day, and compare the decisions with the replay of that day.
 
     It ends with its window, at midnight at the latest, or at SIGTERM and Ctrl-C. The kill switch of the symbol and
-    SIGUSR1 end its quoting, not its recording. If the exchange changes tick or step, it ends with exit code 75: the
-    next start uses the new ones.
+    SIGUSR1 end its quoting, not its recording. If the exchange changes tick size or quantity step, it ends with exit
+    code 75, and the next start uses the new ones.
 
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm shadow
     """
@@ -113,11 +113,11 @@ def _check(recorder: Recorder, execution: Execution) -> None:
 
     of_market(recorder)
     if not recorder.write_diffs:
-        raise UsageError("--write-diffs (WRITE_DIFFS) is 0; a shadow is compared with the replay of what it recorded")
+        raise UsageError("--write-diffs (WRITE_DIFFS) is 0; a shadow is compared with the replay of its diffs; set 1")
     if execution.feed_latency != "none":
         raise UsageError(
-            f"--feed-latency (FEED_LATENCY) is {execution.feed_latency!r}; a shadow trades in the order of receipt: "
-            f"the offset of the clocks is measured on a whole day"
+            f"--feed-latency (FEED_LATENCY) is {execution.feed_latency!r}; a shadow must use none, as "
+            f"the offset of the clocks can be measured only on a whole day"
         )
     if execution.latency_file is not None and not execution.latency_file.is_file():
         raise DataError(f"--latency-file (LATENCY_FILE) {execution.latency_file}: there is no such file")
@@ -135,7 +135,7 @@ def _take_back_killed(run: Run) -> None:
         if folder.resolve() == run.partial:
             run.hold(descriptor)
             continue
-        run.log.warning("shadow_was_killed", run=folder.name.removesuffix(".partial"), kept="the day that it recorded")
+        run.log.warning("shadow_was_killed", run=folder.name.removesuffix(".partial"), kept="its recorded day")
         shutil.rmtree(folder, ignore_errors=True)
         os.close(descriptor)
 
@@ -197,7 +197,7 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around, 
         await rest.close()
         if not isinstance(error, asyncio.CancelledError):
             raise
-        raise TryLater("stopped before the exchange answered: nothing was recorded; start it again") from None
+        raise TryLater("stopped before the exchange responded: nothing was recorded; start it again") from None
     desk = ShadowDesk(play, run.log, around.store.writer(symbol, run.log.warning), clock)
     follower = ShadowFollower(play, clock, desk.market, around.heed)
     recording = Recording(replace(parts, follower=follower), run.log, clock)
@@ -232,7 +232,7 @@ def _metrics(parts: "Parts") -> tuple[str, int]:
 
 
 def _kept_signals() -> tuple[list[int], list[str]]:
-    """Return the signals from now on: those that end it regularly, and those that kill."""
+    """Return two lists of the signals from now on: those that end the run regularly, and those that kill it."""
     came: list[int] = []
     kills: list[str] = []
     for number in _SIGNALS:
@@ -322,7 +322,7 @@ def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) ->
 
     Example: mm shadow reconcile out/shadow/BTCUSDT/20260105_20260105T080000Z
     """
-    from mm.live.reconcile import reconcile as hold_against_replay
+    from mm.live.reconcile import reconcile as compare_with_replay
     from mm.live.shadow import PaperKnobs, ShadowTerms
 
     run = find_run(name, places.out_root)
@@ -336,7 +336,7 @@ def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) ->
     market, execution, account = _group(run, Market), _group(run, Execution), _group(run, Account)
     strategy = PaperKnobs(market, execution, account, _group(run, Models), _group(run, Risk))
     data_root = places.data_root or Path(run.knob("data_root") or "data")
-    found, _ = hold_against_replay(terms, _with_copies(strategy, run.folder), data_root, run.folder)
+    found, _ = compare_with_replay(terms, _with_copies(strategy, run.folder), data_root, run.folder)
     console.answer({**found.to_json(), "path": str(run.folder.resolve())})
     console.say(found.text())
     if not found.same:
@@ -346,7 +346,7 @@ def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) ->
 def _difference(found: "Reconciliation") -> str:
     first = found.first_difference
     if first is None:
-        return "its orders, fills or states are not those of its decisions"
+        return "its orders, fills or states do not match its decisions"
     return f"decision {first['row']} at {first['us']} µs, live {first['live']}, replayed {first['replay']}"
 
 

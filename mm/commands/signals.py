@@ -24,9 +24,9 @@ COLUMNS = "signals.parquet"
 def list_command(console: Console) -> None:
     """List the signals: name, unit, formula and source.
 
-    In names, {n} is a number of levels (imbalance_5), {w} a window (momentum_10s, momentum_500ms) and {e} one of
-    events (momentum_100e); any number may be given; without names default ones are computed. A user's class is
-    package.module:Class.
+    In names, {n} is a number of levels (imbalance_5), {w} a window (momentum_10s, momentum_500ms) and {e} a
+    window in events (momentum_100e), each with any number; without names the default ones are computed. A user's class
+    is package.module:Class.
 
     Example: mm signals list
     """
@@ -41,15 +41,15 @@ def list_command(console: Console) -> None:
         for row in (row for row in rows if row["group"] == group):
             console.say(f"  {row['name']:<{width}}  {row['unit']:<{units}}  {row['formula']}")
             source = "" if row["source"] == "definition" else f"; {row['source']}"
-            usual = ", ".join(row["usual"]) or "by name alone"
-            console.say(f"  {'':<{width}}  {'':<{units}}  usual: {usual}{source}")
+            usual = ", ".join(row["usual"]) or "only by name"
+            console.say(f"  {'':<{width}}  {'':<{units}}  default: {usual}{source}")
 
 
 @runner("signals", Day, Market, SignalColumns, brief=(Day, SignalColumns))
 def compute_command(run: Run, day: Day, market: Market, columns: SignalColumns) -> None:
     """Compute signals over recorded days: signals.parquet with recv_us, recv_seq and a column for each.
 
-    A row per diff that changed the book, including the first one after a snapshot. Undefined values (an incomplete
+    One row per diff that changed the book, including the first one after a snapshot. Undefined values (an incomplete
     window, an empty side) are null, and never filled. micro_price is fitted on the recorded days before each day, which
     are in the metadata; without any it is null.
 
@@ -126,7 +126,7 @@ def score_command(run: Run, day: Day, market: Market, columns: SignalColumns) ->
     SIGNALS.check(names)
     if len(day.days()) > 1:
         raise UsageError(
-            f"--day (DAY) is {day.day}; signals are scored on one day, so that its halves are halves of a day"
+            f"--day (DAY) is {day.day}; signals are scored on one day, whose halves are compared; give one day"
         )
     (tape,) = assemble.tapes(run, day, market)
     fit = assemble.micro_price_before(run, day, market, tape, run.tapes) if "micro_price" in names else None
@@ -179,7 +179,7 @@ def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, 
     ]
     head = ("signal, horizon", "rows", "correlation", "95 %", "first half", "second half")
     hint = "Spearman's rank correlation with the move of the mid over the horizon; a dash: not known."
-    more = "Intervals by a block bootstrap; halves of the day's time. A correlation is no profit: fees are not in it."
+    more = "Intervals by a block bootstrap; halves of the day's time. A correlation is not a profit: it ignores fees."
     parts = [
         header(content["symbol"], ",".join(content["days"]), "How well signals predict the next move of the mid"),
         card("Correlation by horizon", hint, chart),

@@ -1,4 +1,4 @@
-"""``mm sweep``: many backtests over a grid, ranked, with the selection bias of the best one."""
+"""``mm sweep``: backtests over a grid, ranked, with the selection bias of the best one."""
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
@@ -27,9 +27,9 @@ def main(
     fit: Fit,
     windows: Windows,
 ) -> None:
-    """Play many backtests over a grid, rank them, and estimate the selection bias of the best one.
+    """Run many backtests over a grid, rank them, and estimate the selection bias of the best one.
 
-    All knobs of mm backtest apply to every point, unless an axis sets them. Points played before, by this or another
+    All knobs of mm backtest apply to every point, unless an axis sets them. Points already run, by this or another
     sweep, are reused; a killed sweep is resumed if its RUN_ID is given again.
 
     Example: mm sweep --symbol BTCUSDT --day 20251216 --grid GAMMA=0.01,0.1,1 --grid FILL_MODEL=trade_cross,price_cross
@@ -59,7 +59,7 @@ def main(
         try:
             played = work.run(engine(sweep), step, reuse=sweep.reuse_points)
         except BaseException:
-            message = "the same command resumes with the rest"
+            message = "run the same command to resume the sweep"
             run.log.warning("points_kept", known=work.known, of=len(work.jobs), message=message)
             raise
     found = write(run, (axes, played, work), sweep.rank_by, tapes)

@@ -52,7 +52,7 @@ def prune_command(
     """Remove stored tapes by age and total size, each with its best prices and its index; runs make them again.
 
     A tape is used when it is written, and when it is read if the file system records access times. A process that has a
-    tape open keeps it.
+    tape open can still use it.
 
     Example: mm tapes prune --older-than 30 --most-gb 20 --dry-run
     """
@@ -82,7 +82,7 @@ def _remove(console: Console, days: "Sequence[KeptDay]") -> None:
             try:
                 one.remove()
             except OSError as error:
-                raise DataError(f"{error.filename}: cannot be removed ({error.strerror}); check who owns it") from error
+                raise DataError(f"{error.filename}: cannot be removed ({error.strerror}); check its owner") from error
             step(1)
 
 

@@ -1,4 +1,4 @@
-"""``mm trade``: trade a symbol at a venue: an exchange in a box, Binance's testnet, or production."""
+"""``mm trade``: trade a symbol at a venue: a simulated exchange, Binance's testnet, or production."""
 
 import asyncio
 import os
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 _DEFAULTS = {**LIVE_DEFAULTS, "ws_url": None, "rest_url": None, "start_jitter_s": 0.0}
 _KEYS = (
-    click.Option(["--api-key"], metavar="TEXT", help="API key; preferably by BINANCE_API_KEY in the environment."),
+    click.Option(["--api-key"], metavar="TEXT", help="API key; preferably set BINANCE_API_KEY in the environment."),
     click.Option(
-        ["--api-secret"], metavar="TEXT", help="HMAC secret; preferably by BINANCE_API_SECRET in the environment."
+        ["--api-secret"], metavar="TEXT", help="HMAC secret; preferably set BINANCE_API_SECRET in the environment."
     ),
     click.Option(["--watch"], is_flag=True, help="Show the trade on the terminal while it runs."),
 )
@@ -72,7 +72,7 @@ def main(
     day: Day,
     **given: Any,
 ) -> None:
-    """Trade a symbol: the quotes of a backtest as real orders, at a venue, with limits, an audit log and a kill switch.
+    """Trade a symbol: send a model's quotes as real orders to a venue, with limits, an audit log and a kill switch.
 
     It records its day, ends regularly at SIGTERM, Ctrl-C and the end of its window, and writes a run folder.
     Keys come from BINANCE_API_KEY with BINANCE_API_SECRET or BINANCE_PRIVATE_KEY_FILE.
@@ -154,7 +154,7 @@ async def _live(
         await rest.close()
         if not isinstance(error, asyncio.CancelledError):
             raise
-        raise TryLater("stopped before the exchange answered: nothing was sent; start it again") from None
+        raise TryLater("stopped before the exchange responded: nothing was sent; start it again") from None
     signals.direct(trade.stop, trade.kill)
     host, port = (parts.days.knobs[name] for name in ("metrics_host", "metrics_port"))
     async with serving(trade.metrics, str(host), int(port), watched=watched):

@@ -38,7 +38,7 @@ def test_verify_accepts_a_complete_log(path: Path) -> None:
     result = mm("audit", "verify", path)
     last = json.loads(path.read_bytes().splitlines()[-1])["hash"]
     assert result.exit_code == 0
-    assert result.stdout == (f"{path}: as it was written, rows 1 to 4; the log ends with its stop\nlast hash {last}\n")
+    assert result.stdout == (f"{path}: unchanged, rows 1 to 4; the log ends with a stop row\nlast hash {last}\n")
     answer = json.loads(mm("audit", "verify", path, "--json").stdout)
     assert (answer["ok"], answer["rows"], answer["last_hash"], answer["path"]) == (True, 4, last, str(path))
 
@@ -62,15 +62,15 @@ def test_verify_of_a_killed_run_needs_open_flag(tmp_path: Path) -> None:
     assert (result.exit_code, "row 3" in result.stderr, "--open" in result.stderr) == (3, True, True)
     result = mm("audit", "verify", path, "--open")
     assert result.exit_code == 0
-    assert "as it was written, rows 1 to 2; the log is open" in result.stdout
-    assert "row 3 is torn" in result.stdout
+    assert "unchanged, rows 1 to 2; the log is open" in result.stdout
+    assert "row 3 is incomplete" in result.stdout
 
 
 def test_verify_detects_truncated_end_by_the_next_log(tmp_path: Path) -> None:
     """Also with --open, which accepts any end that no other log contradicts."""
     path = write_log(tmp_path, "r1", stop=False)
     write_log(tmp_path, "r2")
-    assert "1 later log holds its end" in mm("audit", "verify", path, "--open").stdout
+    assert "1 later log has its hash" in mm("audit", "verify", path, "--open").stdout
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
     result = mm("audit", "verify", path, "--open")
     assert result.exit_code == 3

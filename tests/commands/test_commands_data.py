@@ -200,4 +200,4 @@ def test_repair_with_remaining_defects_exits_with_3():
     events.write_text(events.read_text().replace("window_start", "window_stort", 1))
     result = call(repair_command, str(DAY))
     assert result.exit_code == 3
-    assert "defects are left" in result.stderr
+    assert "3 defects left" in result.stderr

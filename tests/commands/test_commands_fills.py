@@ -38,7 +38,7 @@ def test_score_prints_two_lines_per_model(desk):
     assert answer.exit_code == 0, answer.output
     lines = answer.stdout.splitlines()
     assert lines[0].startswith("ZIUSDT 20260105: ")
-    assert " orders that waited 10 s; " in lines[0]
+    assert " virtual orders with a lifetime of 10 s; " in lines[0]
     for model in ("trade_cross strict", "price_cross", "queue_risk_averse", "queue_prob_power 0.5", "queue_prob_log"):
         assert sum(line.startswith(model) for line in lines) == 2
     assert lines[-1].startswith("no out-of-sample Brier scores: "), "a quarter of six minutes is too short"
@@ -116,14 +116,14 @@ def test_fit_of_a_day_without_queues_exits_with_4(tmp_path):
     answer = call("fills", "fit", *day, "--out-root", str(tmp_path / "out"))
     assert answer.exit_code == 4
     assert "the exponent is not usable (too_few)" in answer.stderr
-    assert "cancellations whose order was seen to arrive" in answer.stdout
+    assert "cancellations with a known arrival of the order" in answer.stdout
 
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--symbol", "ZIUSDT"], 2, "give the one or the other"),
-        ([*DAY, "--order-log", "log.csv.gz"], 2, "give the one or the other"),
+        (["--symbol", "ZIUSDT"], 2, "give either --symbol and --day"),
+        ([*DAY, "--order-log", "log.csv.gz"], 2, "give either --symbol and --day"),
         (["--order-log", "nowhere.csv.gz"], 3, "nowhere.csv.gz"),
         ([*DAY, "--data-root", "nowhere"], 3, "nowhere"),
         ([*DAY, "--fill-model", "queue_prob_powr"], 2, "queue_prob_power"),
@@ -148,7 +148,7 @@ def test_score_rejects_a_day_without_order_log(desk, tmp_path):
     next(log.parent.glob("manifest_*.json")).unlink()
     answer = call("fills", "score", *DAY, "--data-root", str(tmp_path / "data"), "--out-root", str(tmp_path / "out"))
     assert answer.exit_code == 3
-    assert "only a simulated day (mm sim day) has every order" in answer.stderr
+    assert "only a simulated day (mm sim day) or an order-by-order import" in answer.stderr
 
 
 def test_hazard_fit_is_scored_and_played(desk, tmp_path):

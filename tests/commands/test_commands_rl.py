@@ -74,7 +74,7 @@ def test_evaluate_without_unseen_days_exits_with_3(tmp_path):
     agent = agent_at(tmp_path / "agent.zip")
     done = CliRunner().invoke(evaluate, ["--model-path", str(agent), "--data-root", str(tmp_path)])
     assert done.exit_code == 3
-    assert "no recorded day that the agent was not trained on" in done.stderr
+    assert "no recorded day outside the training days of the agent" in done.stderr
 
 
 def test_evaluate_rejects_a_file_that_is_not_an_agent(tmp_path):

@@ -89,7 +89,7 @@ def test_list_filters_by_kind_symbol_and_day(flags, names, monkeypatch):
     monkeypatch.setenv("SYMBOL", "ETHUSDT")
     assert [row["run_id"] for row in json.loads(call(list_command, *flags, "--json").stdout)["runs"]] == names
     if not names:
-        assert call(list_command, *flags).stdout == "no runs below out that were requested\n"
+        assert call(list_command, *flags).stdout == "no runs below out pass the filters\n"
 
 
 def test_headlines_depend_on_the_kind_of_run():
@@ -165,11 +165,11 @@ def test_log_prints_the_log_of_a_run_by_level_and_text():
     assert call(log_command, "one", "--level", "ERROR").stdout == "t  error    run_failed\nTrace\nback\n"
     assert "s  info     run_started  kind=backtest" in call(log_command, "one").stdout.splitlines()
     assert "run_started" not in call(log_command, "one", "--search", "FAILED").stdout
-    assert call(log_command, "one", "--search", "nowhere").stdout == f"no such line in {path}\n"
+    assert call(log_command, "one", "--search", "nowhere").stdout == f"no matching line in {path}\n"
     events = json.loads(call(log_command, "one", "--json", "--search", "run_").stdout)["events"]
     assert [event["event"] for event in events] == ["run_started", "run_failed"]
     path.unlink()
-    assert "(not there any more)" in call(show_command, "one").stdout
+    assert "(no longer exists)" in call(show_command, "one").stdout
     gone = call(log_command, "one")
     assert gone.exit_code == 3
     assert "cannot be read" in gone.stderr

@@ -99,9 +99,9 @@ def test_moved_fit_is_found_by_its_content(desk, tmp_path):
     done = command(place, "runs", "reproduce", "own/place")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[1] == "inputs   6 files, as they were"
+    assert lines[1] == "inputs   6 files, unchanged"
     assert "fill_model=poisson (flag)" in lines[2]
-    assert lines[3] == "equal    4 outputs, byte for byte; 1 page not compared"
+    assert lines[3] == "equal    4 outputs, byte-identical; 1 page not compared"
     assert lines[4].startswith("digest   ")
 
 
@@ -118,7 +118,7 @@ def test_reproduce_names_the_first_different_cell(desk, tmp_path):
     assert "version  0.0.9 | " in done.stdout
     assert f"orders_{SYMBOL}.csv: first at row " in done.stdout
     (line,) = done.stderr.splitlines()
-    assert "mine is not reproduced: fills_SIMUSDT.csv: first at row" in line
+    assert "mine was not reproduced: fills_SIMUSDT.csv: first at row" in line
     assert "and 3 more; it was made by version 0.0.9 c0ffee, this is version" in line
     assert (Path(done.stdout.splitlines()[-1]) / "summary.json").exists()
 
@@ -151,7 +151,7 @@ def test_differences_in_last_digits_pass_within_the_tolerance(desk, tmp_path, fa
         assert "poisson_fit.json" in done.stderr
         return
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("near ")]
-    assert line.endswith("e-13 apart, at k")
+    assert line.endswith("e-13, at k")
     path.write_text(json.dumps(fit | {"A": fit["A"] * (1 + 1e-14)}))
     assert "changed since the run" in command(place, "runs", "reproduce", "measured", "--tolerance", "1e-8").stderr
 
@@ -165,7 +165,7 @@ def test_reproduce_detects_an_edited_knob_though_all_bytes_match(desk, tmp_path)
     write_manifest(folder, claimed)
     done = command(place, "runs", "reproduce", "mine")
     assert done.returncode == 3
-    assert "mine is not reproduced: all files came out again, but its digest is of other knobs" in done.stderr
+    assert "mine was not reproduced: all files are identical, but the digest is of other knobs" in done.stderr
 
 
 def spoil_trade(place: Path) -> str:
@@ -215,7 +215,7 @@ def other_knob(manifest: dict) -> tuple[int, str]:
 
 def bad_value(manifest: dict) -> tuple[int, str]:
     manifest["knobs"]["seed"]["value"] = -1
-    return 2, "mm backtest did not succeed again: --seed (SEED) was '-1'"
+    return 2, "the second run of mm backtest failed: --seed (SEED) was '-1'"
 
 
 @pytest.mark.parametrize("change", [other_kind, other_knob, bad_value])
@@ -326,4 +326,4 @@ def test_model_under_another_module_name_needs_trust(desk, tmp_path):
     assert command(place, "runs", "reproduce", "mine").returncode == 5
     done = command(place, "runs", "reproduce", "mine", "--trust")
     assert done.returncode == 3
-    assert "is not reproduced: " in done.stderr
+    assert "was not reproduced: " in done.stderr

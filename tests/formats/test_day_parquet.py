@@ -132,7 +132,7 @@ def test_commands_report_sizes_and_speed(day, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exported = CliRunner().invoke(export_command, [str(day.path), "--to", "parquet"])
     assert exported.exit_code == 0, exported.output
-    assert "MB of text a second" in exported.stdout
+    assert "MB of text per second" in exported.stdout
     assert exported.stdout.splitlines()[-1] == "out/parquet/SIMUSDT/20260105"
     flags = ["out/parquet/SIMUSDT/20260105", "--data-root", "back", "--json"]
     imported = CliRunner().invoke(import_parquet_command, flags)

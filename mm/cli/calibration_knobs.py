@@ -1,4 +1,4 @@
-"""The knobs of calibrations, fits and schedules: how a day is measured, and how its windows share their past."""
+"""Knobs of calibrations, fits and schedules: measurement of a day, and the windows of a schedule."""
 
 import json
 from collections.abc import Mapping
@@ -14,24 +14,24 @@ DISTANCES = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """How a day becomes points of distance, exposure and fills."""
+    """Measurement of exposure and fills by distance."""
 
     calib_method: str = knob(
         "marks",
         one_of("ladder", "fixed", "marks"),
-        "How exposure is measured.",
+        "Method by which exposure is measured.",
         flag="--method",
-        common="How exposure is measured",
+        common="Method by which exposure is measured",
     )
     calib_deltas: tuple[float, ...] | str = knob(
         AUTO,
         numbers_or(AUTO, 0, 1e6),
-        "Distances of ladder and fixed, in ticks; auto: 1,2,3,5,8,13, and under a fill model from the touch as far as "
-        "the flow reaches.",
+        "Distances of ladder and fixed, in ticks; auto: 1,2,3,5,8,13, or with CALIB_FILLS from the best price as far "
+        "as trades reach.",
         flag="--deltas",
         common="Distances of ladder and fixed",
     )
-    calib_dwell_ms: float = knob(60000.0, number(1, 1e10), "Time the ladder holds one distance.", flag="--dwell-ms")
+    calib_dwell_ms: float = knob(60000.0, number(1, 1e10), "Time per distance of the ladder.", flag="--dwell-ms")
     calib_mid_move_threshold_ticks: float = knob(
         2.0, number(0, 1e6), "Move of the reference price after which a calibration quote follows it."
     )
@@ -39,32 +39,32 @@ class Calibration:
         "auto",
         one_of("auto", "mid", "micro", "best", "sweep"),
         "Reference price of distances; `auto`: the one that predicts best (a schedule chooses on its first training "
-        "window), and the mid under CALIB_FILLS, as quotes stand at distances from the mid.",
+        "window), or with CALIB_FILLS the mid, because quotes are placed at distances from the mid.",
         common="Reference price of distances",
     )
     calib_fills: str | None = knob(
         None,
         matching(*MODEL, completes="fill_model"),
-        "Fill model under which orders are measured, played as a backtest plays them, by ladder or fixed (without "
-        "--method: fixed); CALIB_ORDER_QTY is then their quantity, 0: that of a backtest without QUOTE_QTY.",
-        common="Fill model to measure under (mm models)",
+        "Fill model of the measured orders, which are simulated as in a backtest, by ladder or fixed (default fixed); "
+        "CALIB_ORDER_QTY is then their quantity, 0: that of a backtest without QUOTE_QTY.",
+        common="Fill model of the measured orders",
     )
     calib_fill_params_json: str | None = knob(None, JSON_OBJECT, "Parameters of that fill model.")
-    calib_hit: str = knob("touch", one_of("touch", "strict"), "A print at the price is a hit, or only one beyond it.")
-    calib_order_qty: str = knob("0", decimal("0", "90000000000"), "Minimum quantity of a sweep that hits; 0: any.")
+    calib_hit: str = knob("touch", one_of("touch", "strict"), "A hit is a trade at the price, or only one beyond it.")
+    calib_order_qty: str = knob("0", decimal("0", "90000000000"), "Minimum quantity of a sweep that is a hit; 0: any.")
     calib_queue_ahead: float = knob(0.0, number(0, 1), "Share of the displayed quantity that is filled first.")
     calib_sweeps: bool = knob(True, SWITCH, "1 counts prints of one side and trade time as one aggressive order.")
     calib_distance: str = knob(
         "current",
         one_of("current", "anchor"),
-        "Where a simulated order's distance counts from: the current reference, or that at placement.",
+        "Origin of a simulated order's distance: the current reference price, or that at placement.",
     )
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the method ``fixed`` if a fill model is given for ``marks``, which play no orders.
+        """Return the method ``fixed`` if a fill model is given with ``marks``, which simulates no orders.
 
-        Without a fill model, the distances where they are ``auto``; with one, they follow the flow.
+        Without a fill model, return the distances for ``auto``; with one, they depend on the trades.
         """
         if params["calib_fills"] is None:
             return {"calib_deltas": DISTANCES} if params["calib_deltas"] == AUTO else {}
@@ -77,7 +77,7 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """How points become A and k."""
+    """Estimation of A and k from points."""
 
     fit_method: str = knob(
         "poisson_mle", one_of("poisson_mle", "poisson_firth", "log_linear"), "Estimator.", common="Estimator"
@@ -108,19 +108,19 @@ class Windows:
     fallback_policy: str = knob(
         "carry_forward",
         one_of("carry_forward", "global_default", "skip_segment"),
-        "What replaces the fit of a window that is not usable.",
-        common="In place of a fit that is not usable",
+        "Replacement of the fit of a window that is not usable.",
+        common="Replacement of a fit that is not usable",
     )
     fallback_max_age_min: float | None = knob(None, number(0, 1e6), "Maximum age of a carried fit, in minutes.")
     schedule_mode: str = knob(
         "rolling",
         one_of("rolling", "expanding", "ewma", "pooled_k", "state_space", "static"),
-        "How windows use earlier data.",
-        common="How windows use earlier data",
+        "Use of earlier data by the windows.",
+        common="Use of earlier data by the windows",
     )
     schedule_half_life_min: float = knob(30.0, number(0.01, 1e6), "Half-life of the weight of data, in minutes.")
     schedule_clustering: bool = knob(
         False,
         SWITCH,
-        "1 fits how orders excite others, as FILL_MODEL=hawkes needs it; a walk-forward under hawkes does so anyway.",
+        "1 also fits the clustering of orders, which FILL_MODEL=hawkes needs; a walk-forward with hawkes always does.",
     )

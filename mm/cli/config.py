@@ -64,16 +64,16 @@ class Results:
 
 @dataclass(frozen=True, kw_only=True)
 class DamagedDay:
-    """What to do with a sealed day that differs from its manifest."""
+    """Handling of a sealed day that differs from its manifest."""
 
     damaged: bool = knob(
-        False, SWITCH, "1 plays what is left of a damaged day, and names what it leaves out; 0 refuses the day."
+        False, SWITCH, "1 uses the remaining data of a damaged day, and lists what is excluded; 0 refuses the day."
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Day(DamagedDay, Results, Source):
-    """The days of a run, and its folder; each of several symbols is a run."""
+    """The days of a run, and its folder; several symbols make one run each."""
 
     symbol: str = knob(
         REQUIRED,
@@ -101,12 +101,12 @@ class Day(DamagedDay, Results, Source):
 
 @dataclass(frozen=True, kw_only=True)
 class Terminal:
-    """What a command logs."""
+    """Log level of the terminal."""
 
     log_level: str = knob(
         "INFO",
         one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", upper=True),
-        "Lowest level that is logged to the terminal; run.log holds INFO and above, or DEBUG.",
+        "Lowest level that is logged to the terminal; run.log contains INFO and above, or DEBUG.",
         matters=False,
     )
 
@@ -157,9 +157,9 @@ class Models:
         common="Quantity of a quote, in the base asset",
     )
     quote_levels: int = knob(
-        1, integer(1, 1_000), "Orders of each side: the quoted price's, and others farther from the mid."
+        1, integer(1, 1_000), "Number of orders per side: one at the quoted price, the others farther from the mid."
     )
-    level_step_ticks: int = knob(1, integer(1, 10**6), "Ticks from one of them to the next.")
+    level_step_ticks: int = knob(1, integer(1, 10**6), "Distance from one of them to the next, in ticks.")
     quote_params_json: str | None = knob(
         None, JSON_OBJECT, "Parameters of the quote model.", common="Parameters of the quote model"
     )
@@ -180,11 +180,11 @@ class Models:
         common="Fit or schedule: file, RUN_ID or last",
         alias="--fit",
     )
-    fill_per_side: bool = knob(False, SWITCH, "1 uses A and k of each side of the fit.")
+    fill_per_side: bool = knob(False, SWITCH, "1 uses separate A and k per side of the fit.")
     fit_draws: int = knob(
         0,
         integer(0, 1000),
-        "Further backtests, with A and k drawn from the uncertainty of the fit: the band of the PnL.",
+        "Number of further backtests with A and k drawn from the distribution of the fit, for the band of the PnL.",
         matters=True,
     )
 
@@ -207,7 +207,7 @@ class Models:
         """
         given = params["fill_params_file"]
         symbols = (params.get("symbol") or "").split(",")
-        if given is None or len(symbols) > 1 or given.exists():  # each of several symbols is a process of its own
+        if given is None or len(symbols) > 1 or given.exists():  # each of several symbols has its own process
             return {}
         from mm.runs.find import find_fit
 
@@ -225,21 +225,21 @@ class Models:
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity:
-    """Whether the strategy is also played under optimistic and pessimistic assumptions."""
+    """Whether the strategy is also run under optimistic and pessimistic assumptions."""
 
     sensitivity: bool | None = knob(
         None,
         SWITCH,
-        "Sensitivity: 1 also plays optimistic and pessimistic fills, and 0.5 and 2 times the latency; "
-        "without it, that is done for registered models alone.",
+        "Sensitivity: 1 also runs with optimistic and pessimistic fills, and with 0.5 and 2 times the latency; "
+        "default: 1 for registered models, else 0.",
         alias="--honesty",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrdersFile:
-    """The form of the file of orders."""
+    """The format of the orders file."""
 
     orders_format: str = knob(
-        "csv", one_of("csv", "parquet"), "Form of the orders file; parquet takes a tenth of the room."
+        "csv", one_of("csv", "parquet"), "Format of the orders file; parquet takes a tenth of the disk space."
     )

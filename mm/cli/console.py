@@ -1,7 +1,7 @@
 """The terminal and the log of a run: results on stdout, logs and progress on stderr, JSON lines in run.log.
 
-An event is a thing that happened, with its numbers: ``log.info("day_loaded", events=804_000, took_ms=310)``.
-What other packages log through the standard library, warnings included, arrives in the same place.
+An event has a name and numbers: ``log.info("day_loaded", events=804_000, took_ms=310)``.
+Messages of other packages through the standard library's logging, warnings included, are written to the same log.
 """
 
 import json
@@ -157,7 +157,7 @@ def _to_terminal(stream: TextIO, text: str) -> None:
         os.close(nowhere)
 
 
-_MASK = getattr(signal, "pthread_sigmask", None)  # not on every system; there a Ctrl-C does not wait
+_MASK = getattr(signal, "pthread_sigmask", None)  # not on every system; without it a Ctrl-C is not deferred
 
 
 class Console:
@@ -265,12 +265,12 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
-_ENDING = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}  # and who has them from the start
+_ENDING = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}  # with their initial handlers
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise Interrupted at Ctrl-C and SIGTERM, where no other handler has them; one that takes a signal keeps it."""
+    """Raise Interrupted at Ctrl-C and SIGTERM unless they have another handler; one that is set meanwhile is kept."""
     here = threading.current_thread() is threading.main_thread()
     free = {number: plain for number, plain in _ENDING.items() if here and signal.getsignal(number) == plain}
     for number in free:
@@ -284,13 +284,13 @@ def interruptible() -> Iterator[None]:
 
 
 def hold_interrupts() -> None:
-    """Let Ctrl-C and SIGTERM wait until ``release_interrupts``."""
+    """Defer Ctrl-C and SIGTERM until ``release_interrupts``."""
     if _MASK:
         _MASK(signal.SIG_BLOCK, set(_ENDING))
 
 
 def release_interrupts() -> None:
-    """Deliver signals again; one that was held is raised here."""
+    """Deliver signals again; a deferred one is raised here."""
     if _MASK:
         _MASK(signal.SIG_UNBLOCK, set(_ENDING))
 

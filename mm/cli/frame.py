@@ -1,7 +1,7 @@
-"""The frame of every command: knobs to flags, errors to one line, exit codes to the contract's.
+"""The frame of every command: flags from knobs, errors as one line, and the exit codes of the contract.
 
 A runner (:func:`runner`) writes a run folder; a plain command (:func:`command`) only prints. Both take their
-knobs as frozen dataclasses of mm/cli/config.py, both understand ``--json``.
+knobs as frozen dataclasses of mm/cli/config.py, and both accept ``--json``.
 """
 
 import errno
@@ -41,7 +41,7 @@ _BROKEN_DISK = (errno.EIO, errno.EROFS)
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, *_BROKEN_DISK)
 _PATHS: Mapping[type[OSError], str] = {
     FileNotFoundError: "there is no such file or folder",
-    NotADirectoryError: "a part of the path is a file, not a folder; name another folder",
+    NotADirectoryError: "a part of the path is a file, not a folder; give another folder",
 }
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 _SOURCES = {
@@ -222,7 +222,7 @@ def command(
     Args:
         groups: The dataclasses of its knobs; the body gets one object of each.
         arguments: Positional arguments, and options other than knobs; the body gets them by name.
-        defaults: Defaults that this command has of its own, by field name.
+        defaults: This command's own defaults, by field name.
         brief: Groups of which the short help lists the common knobs; none: of all.
     """
 
@@ -332,7 +332,7 @@ def _config() -> click.Option:
         if path is not None and not ctx.resilient_parsing:
             _export(ctx, {VARIABLE: path})
 
-    text = "TOML or YAML file of settings; without it mm.toml or mm.yaml of this folder; none: no file.  [MM_CONFIG]"
+    text = "TOML or YAML file of settings; default: mm.toml or mm.yaml of this folder; none: no file.  [MM_CONFIG]"
     return click.Option(
         ["--config"], metavar="FILE", expose_value=False, callback=export, help=text, type=click.Path(dir_okay=False)
     )
@@ -368,7 +368,7 @@ def _read_files(ctx: click.Context) -> None:
             ctx.meta[FILE] = str(found.path)
             ctx.default_map = found.texts(known_knobs(ctx.command))
     except MMError:
-        if not ctx.resilient_parsing:  # a shell that completes shows no errors
+        if not ctx.resilient_parsing:  # shell completion shows no errors
             raise
 
 

@@ -45,7 +45,7 @@ def _axes(values: Values) -> set[str]:
 
 def _rules(kind: str, values: Values) -> Iterator[Rule]:
     if kind == "sweep":
-        yield ("object_store",), lambda values: None if values.get("cluster") else "CLUSTER names no scheduler"
+        yield ("object_store",), lambda values: None if values.get("cluster") else "CLUSTER is not set"
     if kind == "sweep" and not values.get("sweep_walkforward", True):
         from mm.cli.calibration_knobs import Calibration, Fit, Windows  # a backtest has none of them
 
@@ -53,15 +53,15 @@ def _rules(kind: str, values: Values) -> Iterator[Rule]:
     elif kind in ("calibration", "schedule", "walkforward", "sweep"):
         yield _LADDER, lambda values: _unless(values, "calib_method", "ladder")
         yield _SIMULATED, lambda values: _unless(values, "calib_method", "ladder", "fixed")
-        yield _BY_RULE, lambda values: _if_given(values, "calib_fills", "decides on the fills of orders that follow")
-        yield ("calib_fill_params_json",), lambda values: "CALIB_FILLS names no model" if not _fills(values) else None
+        yield _BY_RULE, lambda values: _if_given(values, "calib_fills", "determines the fills of its own orders")
+        yield ("calib_fill_params_json",), lambda values: "CALIB_FILLS is not set" if not _fills(values) else None
         yield (
             ("schedule_half_life_min",),
             lambda values: _unless(values, "schedule_mode", "ewma", "pooled_k", "state_space"),
         )
         yield ("fallback_max_age_min",), lambda values: _unless(values, "fallback_policy", "carry_forward")
     if kind == "schedule":
-        yield _STRATEGY, lambda _: "a schedule plays no strategy"
+        yield _STRATEGY, lambda _: "a schedule runs no strategy"
     if kind == "walkforward":
         yield ("fit_draws",), lambda _: "a walk-forward has a fit per segment, not one to draw from"
     if kind in ("schedule", "walkforward"):

@@ -389,7 +389,7 @@ def _symbol(text: str) -> str:
 def _symbols(text: str) -> str:
     names = [_symbol(part.strip()) for part in text.split(",")]
     if len(set(names)) < len(names):
-        raise ValueError("symbols that differ, such as BTCUSDT,ETHUSDT")
+        raise ValueError("a list of different symbols, such as BTCUSDT,ETHUSDT")
     return ",".join(names)
 
 
@@ -414,13 +414,13 @@ def axes_of(text: str) -> list[tuple[str, tuple[str, ...]]]:
         name, equals, values = part.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise ValueError(f"{WRITTEN} ({part.strip()!r} names no axis and values)")
+            raise ValueError(f"{WRITTEN} ({part.strip()!r} is not an axis with values)")
         written = [value.strip() for value in _split(values, ",")]
         texts = tuple(map(_unquoted, written))
         if not all(texts):
             raise ValueError(f"{WRITTEN} (axis {name} has {'no' if texts == ('',) else 'an empty'} value)")
         if any(_NEXT_AXIS.search(one) for one in written if one[0] not in '{["'):
-            raise ValueError(f"{WRITTEN} (blanks separate no axes; write {_NEXT_AXIS.sub(';', text)!r})")
+            raise ValueError(f"{WRITTEN} (blanks do not separate axes; write {_NEXT_AXIS.sub(';', text)!r})")
         axes.append((name, texts))
     return axes
 
@@ -487,7 +487,7 @@ def _days(text: str) -> str:
 
 def _one_day(text: str) -> str:
     if len(day_list(text)) > 1:
-        raise ValueError("YYYYMMDD, for this command takes one day")
+        raise ValueError("YYYYMMDD, because this command takes one day")
     return text
 
 

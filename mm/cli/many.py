@@ -42,8 +42,8 @@ def each_symbol(console: Console, symbols: Sequence[str], program: str, settings
     if failed:
         failures = ", ".join(f"{symbol} (exit {code})" for symbol, code in failed.items())
         others = ", ".join(symbol for symbol in symbols if symbol not in failed)
-        kept = f"; {others} are done" if others else ""
-        raise Incomplete(f"{failures} did not succeed{kept}; each one's line is above", next(iter(failed.values())))
+        kept = f"; {others} succeeded" if others else ""
+        raise Incomplete(f"{failures} failed{kept}; the error of each is above", next(iter(failed.values())))
 
 
 def _words(program: str) -> list[str]:

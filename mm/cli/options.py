@@ -121,5 +121,5 @@ def write_options(ctx: click.Context, formatter: click.HelpFormatter, *, whole: 
 
 def _advanced(left_out: dict[str, list[KnobOption]]) -> Iterator[str]:
     where, every = ", ".join(title.lower() for title in left_out), [one for many in left_out.values() for one in many]
-    yield f"Advanced: {len(every)} more options ({where}) by --help-all."
+    yield f"Advanced: {len(every)} more options ({where}) with --help-all."
     yield f"Each flag is a variable too ({every[0].opts[-1]}: {every[0].knob.variable}), and a key of mm.toml."

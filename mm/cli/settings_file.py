@@ -1,8 +1,8 @@
 """Settings in files: ``mm.toml`` or ``mm.yaml`` in the working folder, or the file of ``--config`` (MM_CONFIG).
 
-Keys are the names of knobs; sections only order them. A flag wins over the environment, the environment over the
-file, and the file over the default. MM_ENV_FILE names a file of variables (``.env``), which count as exported where
-the environment does not set them.
+Keys are the names of knobs; sections only group them. A flag has precedence over the environment, the environment over
+the file, and the file over the default. MM_ENV_FILE is a file of variables (``.env``), which count as exported unless
+the environment sets them.
 """
 
 import json
@@ -18,7 +18,7 @@ from mm.errors import BrokenFile, DataError, UsageError
 
 VARIABLE, ENV_FILE = "MM_CONFIG", "MM_ENV_FILE"
 IN_FOLDER = ("mm.toml", "mm.yaml")
-NO_FILE = "none"  # the word that leaves the file of the working folder out
+NO_FILE = "none"  # the word by which the file of the working folder is ignored
 LEFT_OUT = {VARIABLE: NO_FILE, ENV_FILE: ""}
 """The environment of a process that takes its settings from flags and variables alone."""
 
@@ -92,7 +92,7 @@ def settings_file(given: str | None) -> SettingsFile | None:
     if given:
         path = Path(given).expanduser()
         if not path.is_file():
-            raise DataError(f"--config (MM_CONFIG): {path}: there is no such file; name one, or {NO_FILE}")
+            raise DataError(f"--config (MM_CONFIG): {path}: there is no such file; give another, or {NO_FILE}")
         return _read(path)
     there = [Path(name) for name in IN_FOLDER if Path(name).is_file()]
     if len(there) > 1:
@@ -116,9 +116,9 @@ def env_file(environment: Mapping[str, str]) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        raise DataError(f"{ENV_FILE}: {path}: there is no such file; name one, or none") from None
+        raise DataError(f"{ENV_FILE}: {path}: there is no such file; give another, or none") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise BrokenFile(f"{ENV_FILE}: {path}: cannot be read ({error}); name a file of NAME=value lines") from error
+        raise BrokenFile(f"{ENV_FILE}: {path}: cannot be read ({error}); give a file of NAME=value lines") from error
     found = {}
     for number, line in enumerate(lines, 1):
         text = line.strip().removeprefix("export ").strip()
@@ -126,7 +126,7 @@ def env_file(environment: Mapping[str, str]) -> dict[str, str]:
             continue
         name, equals, value = text.partition("=")
         if not equals or not name.strip().isidentifier():
-            raise BrokenFile(f"{path}:{number}: {line.strip()!r} sets no variable; write NAME=value")
+            raise BrokenFile(f"{path}:{number}: {line.strip()!r} does not set a variable; write NAME=value")
         found[name.strip()] = _unquoted(value.strip())
     return {name: value for name, value in found.items() if not environment.get(name)}
 

@@ -52,7 +52,7 @@ class Sweep:
     grid: str = knob(
         REQUIRED,
         GRID,
-        "An axis: a knob's variable or a model's parameter, and its values; repeated or separated by ; for more axes.",
+        "An axis: a knob's variable or a model's parameter, and its values; repeat it, or separate axes by ;.",
         joined=";",
         common="An axis and its values; may be repeated",
     )
@@ -64,75 +64,75 @@ class Sweep:
     rank_by: str = knob(
         "sharpe",
         one_of("sharpe", "sharpe_autocorr", "sortino", "calmar", "pnl_total", "psr", "deflated_sharpe", "max_drawdown"),
-        "Metric that orders the table.",
-        common="Metric that orders the table",
+        "Metric by which points are ranked.",
+        common="Metric by which points are ranked",
     )
     sweep_walkforward: bool = knob(
         False,
         SWITCH,
-        "1 also plays each point on a schedule of rolling fits; the schedule is fitted once.",
-        common="Also play each point walk-forward",
+        "1 also runs each point on a schedule of rolling fits; the schedule is fitted once.",
+        common="Also run each point walk-forward",
     )
     jobs: int | None = knob(
         None,
         integer(1, 1024),
-        "Number of processes; without it one per core, on two cores one; 1 plays two points at a time in this process.",
+        "Number of processes; default: one per core, on two cores one; 1 runs two points at a time in this process.",
         matters=False,
         common="Number of processes",
     )
     cluster: str | None = knob(
         None,
         matching(r"(tcp|tls|ws|wss)://[^/\s]+:\d+", "the address of a Dask scheduler, such as tcp://host:8786", "URL"),
-        "Dask scheduler on whose workers to play; they see the same DATA_ROOT and OUT_ROOT, or an OBJECT_STORE.",
+        "Dask scheduler whose workers run the points; they need the same DATA_ROOT and OUT_ROOT, or an OBJECT_STORE.",
         matters=False,
     )
     object_store: str | None = knob(
         None,
         matching(r"[a-z][a-z0-9+.-]*://\S+", "a URL that fsspec opens, such as s3://bucket/folder", "URL"),
-        "Object store by which the workers of CLUSTER get tapes, models and files where they share no disk.",
+        "Object store from which the workers of CLUSTER fetch tapes, models and files if they share no disk.",
         matters=False,
     )
-    reuse_points: bool = knob(True, SWITCH, "0 also plays the points that an earlier sweep has stored.", matters=False)
+    reuse_points: bool = knob(True, SWITCH, "0 also runs the points that an earlier sweep has stored.", matters=False)
     keep_runs: str = knob(
         "none",
         one_of("none", "best", "all"),
-        "Points that are played again as backtests with their own run folder.",
+        "Points that are repeated as backtests with their own run folder.",
         matters=False,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SignalColumns:
-    """Which signals are computed."""
+    """The signals to compute."""
 
     signals: str | None = knob(
         None,
         matching(r"[\w.:/+-]+(,[\w.:/+-]+)*", "a list of signals; mm signals list has their names", "NAME,NAME,…"),
-        "Signals that are computed, each a column; without it the usual ones (mm signals list).",
+        "Signals to compute, one column each; without it the default ones (mm signals list).",
         common="Signals, a list (mm signals list)",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Learning:
-    """How an agent is trained."""
+    """Training of an agent."""
 
-    episodes: int = knob(100, integer(1, 10**9), "Episodes to train on.", common="Episodes to train on")
+    episodes: int = knob(100, integer(1, 10**9), "Number of training episodes.", common="Number of training episodes")
     timesteps: int | None = knob(
-        None, integer(1, 10**12), "Decisions to train on, instead of EPISODES.", common="Decisions, instead of episodes"
+        None, integer(1, 10**12), "Training decisions, instead of EPISODES.", common="Decisions, instead of episodes"
     )
     save_path: Path = knob(
         Path("out/models/rl_mm_agent"),
         PATH,
-        "Where the agent goes: <SAVE_PATH>.zip.",
+        "File of the agent: <SAVE_PATH>.zip.",
         matters=False,
-        common="Where the agent goes, without .zip",
+        common="File of the agent, without .zip",
     )
     reward: str = knob("spread_inventory", one_of("pnl", "spread_inventory", "utility"), "Reward of a decision.")
-    reward_weight: float | None = knob(None, number(0, 1e6), "φ or γ of the reward; without it the reward's own.")
+    reward_weight: float | None = knob(None, number(0, 1e6), "φ or γ of the reward; default: that of the reward.")
     decision_s: float = knob(1.0, number(0.001, 1e6), "Time between two decisions.")
     episode_s: float = knob(600.0, number(0.001, 1e6), "Covered time of an episode.")
-    discrete_actions: bool = knob(False, SWITCH, "1 chooses one of 75 actions; 0 answers offsets and size.")
+    discrete_actions: bool = knob(False, SWITCH, "1: the action is one of 75; 0: it is offsets and size.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,13 +156,13 @@ class UnseenDays(DamagedDay, Results, Source):
 class Refereed:
     """Comparison of a trainer with a closed form."""
 
-    seeds: int = knob(10, integer(1, 1000), "Agents that are trained, a seed each.", common="Agents, a seed each")
-    referee_timesteps: int = knob(480_000, integer(1, 10**12), "Decisions that each is trained on.")
+    seeds: int = knob(10, integer(1, 1000), "Number of trained agents, one seed each.", common="Agents, one seed each")
+    referee_timesteps: int = knob(480_000, integer(1, 10**12), "Number of training decisions of each.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Streams:
-    """The streams that a day holds."""
+    """The streams of a day."""
 
     top_n: int = knob(20, integer(1, 5000), "Levels per side in a frame.")
     trade_stream: str | None = knob("trade", one_of("trade", "aggTrade"), "Trade stream.", common="Trade stream")
@@ -192,9 +192,9 @@ class PublicFiles:
         common="Hash that a file must have",
     )
     fetch_url: str = knob(
-        "https://data.binance.vision", base_url("http", "https"), "Base of the published files.", matters=False
+        "https://data.binance.vision", base_url("http", "https"), "Base URL of the published files.", matters=False
     )
-    max_download_mb: float = knob(2000.0, number(0.001, 1e6), "Largest file that is loaded, in MB.", matters=False)
+    max_download_mb: float = knob(2000.0, number(0.001, 1e6), "Maximum size of a file, in MB.", matters=False)
 
 
 SPOT_STREAMS, SPOT_REST = "wss://stream.binance.com:9443", "https://api.binance.com"
@@ -202,22 +202,22 @@ SPOT_STREAMS, SPOT_REST = "wss://stream.binance.com:9443", "https://api.binance.
 
 @dataclass(frozen=True, kw_only=True)
 class Recorder(Streams):
-    """How a day is recorded."""
+    """Recording of a day."""
 
     ws_url: str = knob(
         SPOT_STREAMS,
         base_url("ws", "wss"),
-        "Base of the streams; of MARKET=usdm wss://fstream.binance.com.",
+        "Base URL of the streams; for MARKET=usdm wss://fstream.binance.com.",
         matters=False,
-        common="Base of the streams",
+        common="Base URL of the streams",
     )
     rest_url: str = knob(
         SPOT_REST,
         base_url("http", "https"),
-        "Base of REST; of MARKET=usdm https://fapi.binance.com.",
+        "Base URL of REST; for MARKET=usdm https://fapi.binance.com.",
         matters=False,
     )
-    snapshot_limit: int = knob(5000, integer(1, 5000), "Levels per side of a snapshot; USD-M has 1000 at most.")
+    snapshot_limit: int = knob(5000, integer(1, 5000), "Levels per side of a snapshot; at most 1000 for USD-M.")
     flush_interval_s: float = knob(5.0, number(0.01, 3600), "Maximum time until a row is on disk, in s.")
     window_start: str = knob(
         "08:00",
@@ -247,10 +247,10 @@ class Recorder(Streams):
         "127.0.0.1", matching(r"[\w.:-]+", "an address"), "Address of the Prometheus page.", matters=False
     )
     symbols_per_process: int = knob(
-        50, integer(1, 1000), "Symbols of a list that one process records at most.", matters=False
+        50, integer(1, 1000), "Maximum number of symbols of a list that one process records.", matters=False
     )
     start_jitter_s: float = knob(5.0, number(0, 3600), "Maximum random delay before the first connection, in s.")
-    min_free_mb: float = knob(200.0, number(0, 1e9), "Free disk space, in MB, below which recording ends (75).")
+    min_free_mb: float = knob(200.0, number(0, 1e9), "Free disk space, in MB, below which recording ends (exit 75).")
     ws_max_age_s: float = knob(84600.0, number(1, 86400), "Age at which a connection is replaced, in s.")
     ws_pair: bool = knob(False, SWITCH, "1 records over two connections at once and merges them.")
     depth_silence_s: float = knob(

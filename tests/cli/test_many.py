@@ -55,13 +55,13 @@ def test_failed_symbol_does_not_stop_the_others(folder):
     answer = backtest(folder, "AAAUSDT,CCCUSDT", "--run-id", "half")
     assert answer.exit_code == 3
     assert "CCCUSDT  error: no day folder" in answer.stderr
-    assert answer.stderr.splitlines()[-1].startswith("error: CCCUSDT (exit 3) did not succeed; AAAUSDT are done")
+    assert answer.stderr.splitlines()[-1].startswith("error: CCCUSDT (exit 3) failed; AAAUSDT succeeded")
     assert (folder / "out" / "backtest" / "AAAUSDT" / "20260105_half" / "run_manifest.json").is_file()
 
 
 @pytest.mark.parametrize(
     ("symbols", "message"),
-    [("AAAUSDT,aaausdt", "symbols that differ"), ("AAAUSDT,", "a symbol such as BTCUSDT")],
+    [("AAAUSDT,aaausdt", "a list of different symbols"), ("AAAUSDT,", "a symbol such as BTCUSDT")],
 )
 def test_invalid_list_of_symbols_is_rejected(folder, symbols, message):
     """Before anything runs."""

@@ -156,7 +156,7 @@ def test_env_file_ranks_between_environment_and_settings_file():
         "TOKEN": "a=b",
     }
     Path(".env").write_text("no variable\n")
-    with pytest.raises(BrokenFile, match=r"^.env:1: 'no variable' sets no variable; write NAME=value$"):
+    with pytest.raises(BrokenFile, match=r"^.env:1: 'no variable' does not set a variable; write NAME=value$"):
         env_file({"MM_ENV_FILE": ".env"})
     with pytest.raises(DataError, match="there is no such file"):
         env_file({"MM_ENV_FILE": "nix"})

@@ -47,9 +47,9 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     step: Step | None = None,
     **settings: Unpack["_BacktestKnobs"],
 ) -> "Result":
-    """Play recorded days against a quote model and a fill model, as ``mm backtest`` does.
+    """Replay recorded days with a quote model and a fill model, as ``mm backtest`` does.
 
-    ``mm.backtest(tape)`` plays the default strategy; ``mm.backtest(tape, "glft", order_latency_ms=5, fit=fit)`` sets a
+    ``mm.backtest(tape)`` runs the default strategy; ``mm.backtest(tape, "glft", order_latency_ms=5, fit=fit)`` sets a
     model, a knob and a fit. Rows, summary and digest of tables equal those of the command with the same settings.
 
     Args:
@@ -61,10 +61,10 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         intensity: Predicts the expected fills that the summary compares with the actual ones; None takes the fit's.
         micro_price: The fit of the signal ``micro_price`` (`mm.signals.fit_micro_price` of earlier days), where a quote
             model reads it.
-        step: Is called with the µs of tape played since the last call, for a progress bar; each further backtest
+        step: Is called with the µs of tape replayed since the last call, for a progress bar; each further backtest
             adds the whole length.
         settings: Knobs of ``mm backtest`` by field name: numbers, text, or dicts for JSON. Without
-            ``sensitivity``, the sensitivity is played if both models are registered names, as in the command.
+            ``sensitivity``, the sensitivity is run if both models are registered names, as in the command.
 
     Raises:
         TypeError: If there is no such knob.
@@ -159,8 +159,8 @@ class Backtest:
         wanted = self.sensitivity.sensitivity
         if self.own_models and (wanted or self.draws):
             raise UsageError(
-                f"{'sensitivity' if wanted else 'fit_draws'} plays the models several times; give their names, or "
-                f"package.module:Class, in the place of objects"
+                f"{'sensitivity' if wanted else 'fit_draws'} runs the models several times; give their names, or "
+                f"package.module:Class, instead of objects"
             )
         for model in (self.quotes, self.fills):  # objects: the maker does not make them
             self.maker.read_by(model)

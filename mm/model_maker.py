@@ -70,7 +70,7 @@ class ModelMaker:
                 run.input_file(models.fill_params_file)
 
     def note_fit(self, tapes: "Sequence[Tape]") -> None:
-        """Log which fit is used, and warn if it was measured on the played *tapes* or on later data."""
+        """Log which fit is used, and warn if it was measured on the replayed *tapes* or on later data."""
         fitted, path = self._fitted, self._models.fill_params_file
         if self._run is None or fitted is None or path is None:
             return
@@ -125,7 +125,7 @@ class ModelMaker:
         return not self._own
 
     def based(self, result: "Result") -> "Result":
-        """Return *result* with the descriptions of its predictors and of its fit or schedule."""
+        """Return *result* with descriptions of its predictors and of its fit or schedule."""
         result = self.with_predictors(result)
         if self._fitted is None:
             return result
@@ -283,7 +283,7 @@ def agent_files(models: Models) -> list[Path]:
 def note_predictors(run: Run, predictors: Mapping[str, Artefact], begin_us: int) -> None:
     """Record the predictors' files as inputs, and warn of predictors unsuited to a run from *begin_us* on.
 
-    ``predictor_in_sample``: fitted on the played data or on later data. ``predictor_not_usable``: it beats no baseline.
+    ``predictor_in_sample``: fitted on the replayed or later data. ``predictor_not_usable``: not better than baselines.
     """
     for path, artefact in predictors.items():
         for name in (MODEL, ARRAYS):
@@ -423,9 +423,9 @@ def measured_under(fitted: "Fitted", books: "Books") -> dict[str, Any] | None:
     qty = None if is_schedule(fitted) else fitted.calib_order_qty
     played = books.quote_lots * books.instrument.lot_e8 / E8
     if books.fill_model not in (fitted.calib_fills, *DRAWN, "hybrid"):
-        differs = f"fills under {fitted.calib_fills}, and this run plays {books.fill_model}"
+        differs = f"fills under {fitted.calib_fills}, but this run uses {books.fill_model}"
     elif qty is not None and abs(played - qty) > OTHER_QTY * qty:
-        differs = f"orders of {qty:g}, and this run quotes {played:g}"
+        differs = f"orders of {qty:g}, but this run quotes {played:g}"
     else:
         differs = None
     return {"calib_fills": fitted.calib_fills, "calib_order_qty": qty, "differs": differs}
@@ -479,13 +479,13 @@ def _check_match(fitted: "Fitted", tape: "Tape", source: str) -> None:
 
     if fitted.reference is not None and fitted.reference not in PER_TICK:
         raise Mismatch(
-            f"{source}: reference is {fitted.reference!r}; this version has {', '.join(PER_TICK)}; calibrate again"
+            f"{source}: reference is {fitted.reference!r}; this version supports {', '.join(PER_TICK)}; calibrate again"
         )
     if fitted.symbol is not None and fitted.symbol != tape.symbol:
-        raise Mismatch(f"{source}: a fit of {fitted.symbol}, but the run is of {tape.symbol}; calibrate {tape.symbol}")
+        raise Mismatch(f"{source}: the fit is for {fitted.symbol}, the run for {tape.symbol}; calibrate {tape.symbol}")
     tick = tape.instrument.tick_e8
     if fitted.tick_size is not None and abs(fitted.tick_size * E8 - tick) > 0.5:
         raise Mismatch(
-            f"{source}: distances in ticks of {fitted.tick_size}, but {tape.symbol} {tape.days[0]} has ticks of "
-            f"{short_text(tick)}; calibrate this day's grid"
+            f"{source}: the fit has tick size {fitted.tick_size}, but {tape.symbol} {tape.days[0]} has tick size "
+            f"{short_text(tick)}; calibrate days with this tick size"
         )

@@ -63,7 +63,7 @@ class Shown:
     __slots__ = ()
 
     def lines(self) -> Iterator[str]:
-        """Yield the most important facts, one line each."""
+        """Yield the most important results, one line each."""
         raise NotImplementedError
 
     def __repr__(self) -> str:

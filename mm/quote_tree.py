@@ -105,10 +105,10 @@ def named(value: object, shape: str) -> Named:
     """Return *value*, which must be a name and its parameters; *shape* describes the expected form."""
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict):
         return value[0], value[1]
-    raise UsageError(f"{shape}; one is {value!r}")
+    raise UsageError(f"{shape}; an entry is {value!r}")
 
 
 def _weighted(value: object) -> tuple[Named, float]:
     if not (isinstance(value, list) and len(value) == 3 and type(value[2]) in (int, float)):
-        raise UsageError(f"{MIXED}; one is {value!r}")
+        raise UsageError(f"{MIXED}; an entry is {value!r}")
     return named(value[:2], MIXED), value[2]

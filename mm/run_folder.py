@@ -242,7 +242,7 @@ class RunFolder(Shown):
 
     def _must_be(self, what: str, *kinds: str) -> None:
         if self.kind not in kinds:
-            raise UsageError(f"{self.folder} is a {self.kind}, which has no {what}; a {' or a '.join(kinds)} has")
+            raise UsageError(f"{self.folder} is a {self.kind}, which has no {what}; give a {' or a '.join(kinds)}")
 
     def _table(self, name: str) -> "pl.DataFrame":
         """Read a table of the backtest, every cell as text."""

@@ -170,9 +170,9 @@ def test_rules_reject_separate_terms_and_model_names(tapes):
         (
             {"quotes": fixed_spread(delta_ticks=1), "sensitivity": 1},
             UsageError,
-            "sensitivity plays the models several times",
+            "sensitivity runs the models several times",
         ),
-        ({"quotes": fixed_spread(delta_ticks=1), "fit_draws": 2}, UsageError, "fit_draws plays the models"),
+        ({"quotes": fixed_spread(delta_ticks=1), "fit_draws": 2}, UsageError, "fit_draws runs the models"),
         ({"quotes": "avellaneda"}, UsageError, "did you mean avellaneda_stoikov"),
         ({"initial_inventory": "0.00000001"}, UsageError, "multiple"),
     ],
@@ -195,7 +195,7 @@ def test_missing_tape_and_mismatched_fit_are_rejected(workspace, tapes):
     with pytest.raises(UsageError, match="at least one tape"):
         mm.backtest([])
     fit = PoissonFit.from_json(json.loads((workspace / "fit.json").read_text()), "the fit")
-    with pytest.raises(Mismatch, match="a fit of BTCUSDT"):
+    with pytest.raises(Mismatch, match="the fit is for BTCUSDT"):
         mm.backtest(tapes[0], fit=replace(fit, symbol="BTCUSDT"))
     with pytest.raises(UsageError, match="give one of them"):
         mm.backtest(tapes[0], fit=fit, fill_params_json={"A": 1, "k": 1})

@@ -99,9 +99,9 @@ def test_schedule_wraps_quote_model_in_gate():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"symbol": "OTHER"}, "a fit of OTHER, but the run is of"),
-        ({"tick_size": 0.123}, "distances in ticks of 0.123"),
-        ({"reference": "last"}, "reference is 'last'; this version has mid, micro, best"),
+        ({"symbol": "OTHER"}, "the fit is for OTHER, the run for"),
+        ({"tick_size": 0.123}, "the fit has tick size 0.123"),
+        ({"reference": "last"}, "reference is 'last'; this version supports mid, micro, best"),
     ],
 )
 def test_fit_of_another_market_is_rejected(change, message):
@@ -239,15 +239,15 @@ def test_measured_under_reports_differing_model_or_quantity():
     fit = replace(FIT, calib_fills="trade_cross", calib_order_qty=1.0)
     assert measured_under(fit, books)["differs"] is None
     more = SimpleNamespace(**vars(books) | {"quote_lots": 6})
-    assert measured_under(fit, more)["differs"] == "orders of 1, and this run quotes 3"
+    assert measured_under(fit, more)["differs"] == "orders of 1, but this run quotes 3"
     for lots, fitted in ((454, 4.58), (454, 4.2)):  # the default order quantity follows the price from day to day
         near = SimpleNamespace(quote_lots=lots, instrument=SimpleNamespace(lot_e8=1_000_000), fill_model="trade_cross")
         assert measured_under(replace(fit, calib_order_qty=fitted), near)["differs"] is None
     assert (
-        measured_under(replace(fit, calib_order_qty=4.1), near)["differs"] == "orders of 4.1, and this run quotes 4.54"
+        measured_under(replace(fit, calib_order_qty=4.1), near)["differs"] == "orders of 4.1, but this run quotes 4.54"
     )
     queue = SimpleNamespace(**vars(books) | {"fill_model": "queue_prob_log"})
-    assert measured_under(fit, queue)["differs"] == "fills under trade_cross, and this run plays queue_prob_log"
+    assert measured_under(fit, queue)["differs"] == "fills under trade_cross, but this run uses queue_prob_log"
     drawn = SimpleNamespace(**vars(books) | {"fill_model": "poisson"})
     assert measured_under(fit, drawn)["differs"] is None
 

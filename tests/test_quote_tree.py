@@ -158,9 +158,9 @@ def nested_params(levels):
 WRONG = [
     ("steps", {}, "QUOTE_PARAMS_JSON: steps needs model, steps$"),
     ("steps", {"model": FIXED}, "steps needs steps"),
-    ("steps", {"model": "fixed_spread", "steps": []}, r'steps takes {"model": \[name, .*; one is \'fixed_spread\''),
+    ("steps", {"model": "fixed_spread", "steps": []}, r'steps takes {"model": \[name, .*entry is \'fixed_spread\''),
     ("steps", {"model": FIXED, "steps": {}}, "steps takes .*; {} is not a list"),
-    ("steps", {"model": FIXED, "steps": [["post_only"]]}, r"steps takes .*; one is \['post_only'\]"),
+    ("steps", {"model": FIXED, "steps": [["post_only"]]}, r"steps takes .*; an entry is \['post_only'\]"),
     ("steps", {"model": FIXED, "steps": [["postonly", {}]]}, "unknown step 'postonly'; .*did you mean post_only"),
     (
         "steps",
@@ -179,8 +179,8 @@ WRONG = [
     ),
     ("mixed", {}, "mixed needs models"),
     ("mixed", {"models": []}, "mixed: models is empty"),
-    ("mixed", {"models": [FIXED]}, r"mixed takes {\"models\": \[\[name, {parameters}, weight\], ...\]}; one is"),
-    ("mixed", {"models": [[*FIXED, True]]}, "mixed takes .*; one is"),
+    ("mixed", {"models": [FIXED]}, r"mixed takes {\"models\": \[\[name, {parameters}, weight\], ...\]}; an entry is"),
+    ("mixed", {"models": [[*FIXED, True]]}, "mixed takes .*; an entry is"),
     ("mixed", {"models": [[*FIXED, -1]]}, "a weight is -1; it must be above 0"),
     ("steps", nested_params(DEEPEST + 1), "models are nested more than 8 deep"),
 ]

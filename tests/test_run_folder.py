@@ -85,7 +85,7 @@ def test_calibration_run_has_fit_and_plot_with_residuals(workspace):
     assert "Residuals" in run.plot().svg
     assert run.plot().svg.count("<circle") > 10
     assert "usable" in run._repr_html_()
-    with pytest.raises(UsageError, match="is a calibration, which has no orders, fills and state; a backtest or"):
+    with pytest.raises(UsageError, match="is a calibration, which has no orders, fills and state; give a backtest or"):
         run.fills_frame()
     with pytest.raises(DataError, match="neither a run folder nor a RUN_ID"):
         mm.open_run("nothing", root / "out")

@@ -1,4 +1,4 @@
-"""Many backtests over a grid of knobs and parameters, ranked, with the selection bias of the best one."""
+"""Backtests over a grid of knobs and parameters, ranked, with the selection bias of the best one."""
 
 from mm.callable_package import make_callable
 

@@ -1,4 +1,4 @@
-"""Engines that play points: in this process, in parallel processes, or on a cluster.
+"""Engines that run points: in this process, in parallel processes, or on a cluster.
 
 Each engine yields the index of a task and its outcome as soon as it is finished; all engines give the same outcomes.
 The thread that has an outcome also calls ``keep``, which encodes and stores it: a third thread would compete with the
@@ -321,7 +321,7 @@ def _client(address: str) -> "Client":
     try:
         return Client(address, timeout=WAIT_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise _lost_engine(address, f"no Dask scheduler answered within {WAIT_S:.0f} s") from error
+        raise _lost_engine(address, f"no Dask scheduler responded within {WAIT_S:.0f} s") from error
 
 
 def _outcomes(future: "Future[list[Outcome]]", address: str, size: int) -> list[Outcome] | None:
@@ -331,12 +331,12 @@ def _outcomes(future: "Future[list[Outcome]]", address: str, size: int) -> list[
     except CancelledError as error:
         raise _lost_engine(address, "the connection to its scheduler was lost") from error
     except Exception as error:  # any error of a task that the workers could not play
-        words = " ".join(f"the cluster could not play it ({type(error).__name__}: {error})".split())
+        words = " ".join(f"the cluster could not run it ({type(error).__name__}: {error})".split())
         return None if size > 1 else [died(words)]
 
 
 def _threads(client: "Client", address: str) -> int:
-    """Return how many points the cluster plays at a time; raise TryLater if it does not respond."""
+    """Return the number of points that the cluster runs at a time; raise TryLater if it does not respond."""
     try:
         if client.status == "running":
             return sum(client.nthreads().values())
@@ -347,6 +347,6 @@ def _threads(client: "Client", address: str) -> int:
 
 def _lost_engine(address: str, why: str) -> TryLater:
     return TryLater(
-        f"--cluster (CLUSTER) {address}: {why}; points played so far are kept, and the same command resumes with the "
-        f"rest, also without --cluster"
+        f"--cluster (CLUSTER) {address}: {why}; completed points are kept, and the same command resumes the "
+        f"sweep, also without --cluster"
     )

@@ -80,7 +80,7 @@ class Takes:
 
 
 def axes_for(text: str, models: Models) -> list[Axis]:
-    """Return the axes of a grid's *text*; *models* are played unless an axis names others.
+    """Return the axes of a grid's *text*; *models* are used unless an axis names others.
 
     Raises:
         UsageError: If a name is unknown or ambiguous, an axis is given twice, or a value is invalid.
@@ -120,7 +120,7 @@ def _axis(name: str, texts: tuple[str, ...], playing: Mapping[str, Mapping[str, 
         return Axis(variable, KNOB, one.name, tuple(map(one.read, texts)), texts)
     if variable in _FIXED:
         raise UsageError(
-            f"{FLAG}: {variable} cannot be an axis, because all points must be played on one tape; give it as a knob"
+            f"{FLAG}: {variable} cannot be an axis, because all points must use one tape; give it as a knob"
         )
     place, dot, key = name.partition(".")
     if dot and place.upper() in _PARAMETERS:
@@ -243,7 +243,7 @@ def _point(number: int, chosen: Chosen, base: Setup, unfit: str, accepted: dict[
         elif unfit == "refuse":
             raise UsageError(
                 f"{axis.kind} model {model} takes no {axis.key}; it takes {', '.join(sorted(taken.names)) or 'none'}; "
-                f"--grid-unfit (GRID_UNFIT) leave_out plays such models without the axis"
+                f"--grid-unfit (GRID_UNFIT) leave_out runs such models without the axis"
             )
         else:
             texts[axis.name] = ""

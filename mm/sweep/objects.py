@@ -69,7 +69,7 @@ class ObjectStore:
                 with path.open("rb") as file, files.open(unfinished, "wb") as raw, _gzip_file(raw, "wb") as packed:
                     found = _copy(file, packed)
                 if found != sha256:
-                    raise Mismatch(f"{path} was written to since the sweep began; run the command again")
+                    raise Mismatch(f"{path} has changed since the sweep began; run the command again")
                 files.mv(unfinished, place)
             finally:
                 if files.exists(unfinished):
@@ -160,7 +160,7 @@ class Shipment:
         self._tapes = []
         for tape in tapes:
             if not tape.meta.file:
-                raise UsageError(f"the tape of {tape.days[0]} is not kept; set --out-root to a folder with room for it")
+                raise UsageError(f"the tape of {tape.days[0]} is not stored; set --out-root to a folder with space")
             sha256 = hash_file(path := Path(tape.meta.file))
             self._paths[sha256] = path
             self._tapes.append((f"{tape.symbol}_{tape.days[0]}_{sha256[:12]}.arrow", sha256))

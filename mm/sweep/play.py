@@ -1,4 +1,4 @@
-"""Play one backtest of a sweep in any process: JSON values in, JSON values out.
+"""Run one backtest of a sweep in any process: JSON values in, JSON values out.
 
 ``python -m mm.sweep.play`` is a worker process: it plays one point per line of JSON on stdin and writes one line per
 outcome, until its input ends. It does not use ``multiprocessing``, so it does not import the calling program again: a
@@ -133,7 +133,7 @@ def _check_code(task: Task, setup: Setup) -> None:
         here = code_of(setup.models)
     other = [name for name, sha256 in task["sources"].items() if here.models.get(name) != sha256]
     if other:
-        raise Mismatch(f"{', '.join(other)}: the worker has another version of this file; share one folder of models")
+        raise Mismatch(f"{', '.join(other)}: the worker has another version of this file; use one folder of models")
     if here.sources != task["code"]:
         raise Mismatch("the worker has another version of mm than this process; install the same one on both")
 

@@ -104,7 +104,7 @@ def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
         if module not in found and (path := _file(module)) is not None:  # installed: identified by its own file
             found[module] = hash_file(path)
         if module not in found or module == "__main__":
-            raise UsageError(f"model {name!r} is not in a file of its own; put it into one, such as my_models.py")
+            raise UsageError(f"model {name!r} is not defined in a file; move it to one, such as my_models.py")
     for name, sha256 in found.items():
         if name in sys.modules:
             setattr(sys.modules[name], _MARK, sha256)

@@ -70,9 +70,9 @@ def sweep(
     step: Callable[[int], None] | None = None,
     **settings: Any,
 ) -> SweepFindings:
-    """Play every point of a grid and return the findings, without a run folder.
+    """Run every point of a grid and return the findings, without a run folder.
 
-    Points played before, here or by ``mm sweep``, are reused.
+    Points already run, here or by ``mm sweep``, are reused.
 
     Args:
         symbol: Symbol of the recorded days.
@@ -103,7 +103,7 @@ def sweep(
 
 
 def _axis(axis: tuple[str, Sequence[Any]]) -> str:
-    """Return an axis in the form of the command line; text is quoted, whatever characters it has."""
+    """Return an axis in the form of the command line; text is always quoted."""
     name, values = axis
     plain = (str(value) if isinstance(value, Path) else value for value in values)
     texts = (

@@ -1,4 +1,4 @@
-"""From the points of a grid to their outcomes: kept ones are reused, the others are checked, played and kept."""
+"""Outcomes of the points of a grid: stored ones are reused, the others are checked, run and stored."""
 
 import json
 import sys
@@ -272,7 +272,7 @@ def fits(
     # In the form that another process reads.
     schedule = json.loads(json.dumps(studied.schedule.to_json(), allow_nan=False))
     if not whole.fit.usable:
-        run.log.warning("fit_unusable", reason=whole.fit.reason, effect="points without fill parameters have none")
+        run.log.warning("fit_unusable", reason=whole.fit.reason, effect="points without fill parameters have no fit")
         return replace(shared, schedule=schedule)
     text = json.dumps(artefact(whole), indent=1, allow_nan=False) + "\n"
     run.output(FIT).write_text(text, encoding="utf-8")

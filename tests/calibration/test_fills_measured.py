@@ -141,8 +141,8 @@ def test_backtest_under_same_model_fills_as_predicted(measured, delta):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--fill-model", "trade_cross"], "fills under queue_prob_power, and this run plays trade_cross"),
-        (["--fill-model", "queue_prob_power", "--quote-qty", "3"], "and this run quotes 3"),
+        (["--fill-model", "trade_cross"], "fills under queue_prob_power, but this run uses trade_cross"),
+        (["--fill-model", "queue_prob_power", "--quote-qty", "3"], "but this run quotes 3"),
     ],
 )
 def test_backtest_warns_when_fill_model_or_quantity_differs(measured, words, text):

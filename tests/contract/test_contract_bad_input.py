@@ -186,6 +186,6 @@ def test_failed_run_keeps_finished_runs(lab: Lab) -> None:
     assert bad.code == 1
     both = backtest(lab, "kept of two", SYMBOL=f"{SYMBOL},GONEUSDT", RUN_ID="both", OUT_ROOT=str(out))
     assert both.code == 3
-    assert f"{SYMBOL} are done" in both.err
+    assert f"{SYMBOL} succeeded" in both.err
     assert sorted(path.name for path in out.glob(f"backtest/{SYMBOL}/*")) == [f"{DAY}_both", f"{DAY}_good"]
     assert {path: path.read_bytes() for path in before} == before

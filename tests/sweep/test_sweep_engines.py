@@ -165,8 +165,8 @@ def test_sweep_resumes_after_the_loss_of_the_scheduler(sweep_data, tmp_path):
     kept = len(list(points.rglob("*.json")))
     assert (sweep.returncode, out) == (75, "")
     assert stderr == (
-        f"error: --cluster (CLUSTER) {address}: the connection to its scheduler was lost; points played so "
-        f"far are kept, and the same command resumes with the rest, also without --cluster\n"
+        f"error: --cluster (CLUSTER) {address}: the connection to its scheduler was lost; completed "
+        f"points are kept, and the same command resumes the sweep, also without --cluster\n"
     )
     before = {path.name.partition("_")[0] for path in desk.marks.iterdir()}
     assert 1 <= kept <= len(before) < 8
@@ -185,7 +185,7 @@ def test_unreachable_cluster_gives_one_line_and_exits_with_75(sweep_data, tmp_pa
     done = run_sweep(tmp_path, sweep_data, CLUSTER=f"tcp://127.0.0.1:{unused_port}")
     assert done.returncode == 75
     assert done.stderr.count("\n") == 1
-    assert "no Dask scheduler answered within 5 s" in done.stderr
+    assert "no Dask scheduler responded within 5 s" in done.stderr
     assert time.monotonic() - started_at < PATIENCE_S
 
 
@@ -256,7 +256,7 @@ def test_task_that_no_worker_could_play_is_a_failed_point(monkeypatch):
     failed.set_exception(RuntimeError("Attempted to run task on 4 workers"))
     ((place, outcome),) = outcomes(FakeCluster(failed), monkeypatch)
     assert place == 0
-    assert outcome["error"] == "the cluster could not play it (RuntimeError: Attempted to run task on 4 workers)"
+    assert outcome["error"] == "the cluster could not run it (RuntimeError: Attempted to run task on 4 workers)"
 
 
 def test_chunk_that_no_worker_could_play_is_retried_point_by_point(monkeypatch):

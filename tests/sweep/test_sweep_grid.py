@@ -102,7 +102,7 @@ def test_axis_adds_to_given_parameters():
         ("ORDER_LATENCY=1", {}, "did you mean ORDER_LATENCY_MS?"),
         ("GAMMA=1;QUOTE.gamma=2", {}, "axis QUOTE.gamma was given twice"),
         ("SEED=1;seed=2", {}, "axis SEED was given twice"),
-        ("DAY=20260105,20260106", {}, "DAY cannot be an axis, because all points must be played on one tape"),
+        ("DAY=20260105,20260106", {}, "DAY cannot be an axis, because all points must use one tape"),
         ("TICK_SIZE=1", {}, "TICK_SIZE cannot be an axis"),
         ("ORDER_LATENCY_MS=1,-1", {}, "ORDER_LATENCY_MS) was '-1': it must be a number between 0"),
         ("SEED=1.5", {}, "SEED) was '1.5': it must be a whole number"),
@@ -123,9 +123,9 @@ def test_invalid_grid_is_rejected(text, models, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "names no axis and values"),
-        ("GAMMA", "'GAMMA' names no axis and values"),
-        ("=1,2", "names no axis and values"),
+        ("", "is not an axis with values"),
+        ("GAMMA", "'GAMMA' is not an axis with values"),
+        ("=1,2", "is not an axis with values"),
         ("GAMMA=", "axis GAMMA has no value"),
         ("GAMMA=1,,2", "axis GAMMA has an empty value"),
         ("GAMMA=[1,2", "brackets without an end"),

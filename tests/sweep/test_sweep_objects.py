@@ -62,7 +62,7 @@ def test_fetched_file_equals_the_source_and_objects_are_written_once(store, sour
 
 def test_file_changed_since_hashing_is_not_put(store, source):
     source.write_bytes(b"another content")
-    with pytest.raises(Mismatch, match=r"source was written to since the sweep began; run the command again"):
+    with pytest.raises(Mismatch, match=r"source has changed since the sweep began; run the command again"):
         store.put(source, SHA256)
     assert names(store) == []
 
@@ -117,7 +117,7 @@ def test_tape_without_kept_file_cannot_be_shipped(sweep_data, tmp_path):
     day = Day(symbol="SIMUSDT", day="20260105", data_root=sweep_data)
     (tape,) = open_days(day, Market(), tmp_path)
     loose = replace(tape, meta=replace(tape.meta, file=""))
-    with pytest.raises(UsageError, match="the tape of 20260105 is not kept; set --out-root to a folder with room"):
+    with pytest.raises(UsageError, match="the tape of 20260105 is not stored; set --out-root to a folder with space"):
         Shipment("memory://x", [loose])
 
 

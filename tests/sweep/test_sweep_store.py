@@ -126,7 +126,7 @@ def test_model_without_a_file_is_rejected(own_models):
     """A model defined in a notebook cannot be found by other processes, and its changes cannot be detected."""
     sys.modules["__main__"].Quote = type("Quote", (), {"quote": lambda _self, _view: None})
     try:
-        with pytest.raises(UsageError, match="is not in a file of its own"):
+        with pytest.raises(UsageError, match="is not defined in a file"):
             sources_of(Models(quote_model="__main__:Quote"))
     finally:
         del sys.modules["__main__"].Quote

@@ -109,9 +109,9 @@ class _BacktestKnobs(TypedDict, total=False):
     quote_qty: float | Decimal | str | None
     """Quantity of a quote; without it the smallest that reaches the minimum notional."""
     quote_levels: int | str
-    """Orders of each side: the quoted price's, and others farther from the mid."""
+    """Number of orders per side: one at the quoted price, the others farther from the mid."""
     level_step_ticks: int | str
-    """Ticks from one of them to the next."""
+    """Distance from one of them to the next, in ticks."""
     quote_params_json: Mapping[str, Any] | list[Any] | str | None
     """Parameters of the quote model."""
     fill_model: str
@@ -123,9 +123,11 @@ class _BacktestKnobs(TypedDict, total=False):
     usable.
     """
     fill_per_side: bool | str
-    """1 uses A and k of each side of the fit."""
+    """1 uses separate A and k per side of the fit."""
     fit_draws: int | str
-    """Further backtests, with A and k drawn from the uncertainty of the fit: the band of the PnL."""
+    """Number of further backtests with A and k drawn from the distribution of the fit, for the band of the
+    PnL.
+    """
     max_position: float | Decimal | str | None
     """Maximum position if all open orders of a side fill, in the base asset."""
     max_order_notional: float | Decimal | str | None
@@ -155,6 +157,6 @@ class _BacktestKnobs(TypedDict, total=False):
     size_ramp: Mapping[str, Any] | list[Any] | str | None
     """Fractions of QUOTE_QTY, one per day without a breach; a replay takes the first."""
     sensitivity: bool | str | None
-    """Sensitivity: 1 also plays optimistic and pessimistic fills, and 0.5 and 2 times the latency; without
-    it, that is done for registered models alone.
+    """Sensitivity: 1 also runs with optimistic and pessimistic fills, and with 0.5 and 2 times the
+    latency; default: 1 for registered models, else 0.
     """

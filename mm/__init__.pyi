@@ -107,7 +107,9 @@ class _BacktestKnobs(TypedDict, total=False):
     quote_model: str
     """Quote model: a name, or package.module:Class; mm models lists them."""
     quote_qty: float | Decimal | str | None
-    """Quantity of a quote; without it the smallest that reaches the minimum notional."""
+    """Quantity of a quote; without it the smallest that reaches the minimum notional at 0.9 of the first
+    mid.
+    """
     quote_levels: int | str
     """Number of orders per side: one at the quoted price, the others farther from the mid."""
     level_step_ticks: int | str

@@ -153,7 +153,7 @@ class Models:
     quote_qty: str | None = knob(
         None,
         decimal("0.00000001"),
-        "Quantity of a quote; without it the smallest that reaches the minimum notional.",
+        "Quantity of a quote; without it the smallest that reaches the minimum notional at 0.9 of the first mid.",
         common="Quantity of a quote, in the base asset",
     )
     quote_levels: int = knob(

@@ -442,7 +442,7 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mappin
         if best["n_fills"] < FEW_FILLS:
             lines.append(f"the best trial has only {best['n_fills']} fills: too few to distinguish it from chance")
         if best["pnl_total"] is not None and best["pnl_total"] <= 0:
-            lines.append("the best trial makes no profit: no point of this grid is worth trading")
+            lines.append(f"the best trial by {content['rank_by']} makes no profit")
     if (pbo := content["pbo"]) is not None and pbo > EVEN_ODDS:
         lines.append(
             f"probability of backtest overfitting {pbo:.2f}: the best trial on half of the time is below the median "

@@ -29,8 +29,9 @@ stubs: install   ## Write the .pyi files of the kernels and of mm/__init__.py
 demo: build      ## A synthetic day, from calibration to walk-forward
 	$(RUN) -m mm demo
 
+# Many tests wait for a process or a clock, so one worker more than there are cores keeps all of them busy.
 test: build lint ## The whole suite: pytest, ruff, mypy, stubs
-	$(RUN) -m pytest -n auto
+	$(RUN) -m pytest -n $$($(RUN) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 FUZZ_ROUNDS ?= 5
 fuzz: build      ## Property tests with random examples, FUZZ_ROUNDS times; a failure comes with the command that repeats it

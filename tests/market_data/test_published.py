@@ -311,7 +311,7 @@ def test_fetch_command_prints_the_path_and_returns_exit_codes(files, tmp_path, m
     assert json.loads(output.out.splitlines()[-1])["path"] == str(tmp_path / "XMRUSDT" / "20230920")
     code, output = run("--symbol", "XMRUSDT")
     assert code == 2
-    assert "belong together" in output.err
+    assert "must be set together" in output.err
     code, output = run("--symbol", "NONEUSDT", "--day", "20230920")
     assert code == 3
     monkeypatch.setenv("FETCH_URL", "http://127.0.0.1:9")

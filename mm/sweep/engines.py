@@ -43,12 +43,12 @@ _POLL_S = 1.0
 _NOISY_LOGGERS = ("asyncio", "distributed", "tornado")
 
 
-def as_it_is(_place: int, outcome: Outcome) -> Outcome:
+def unchanged(_place: int, outcome: Outcome) -> Outcome:
     """Return the *outcome* of a task: a ``keep`` that does nothing."""
     return outcome
 
 
-def in_process(tasks: Sequence[Task], keep: Keep = as_it_is) -> Outcomes:
+def in_process(tasks: Sequence[Task], keep: Keep = unchanged) -> Outcomes:
     """Play tasks in this process: two at a time, or one by one if a user's model is among them.
 
     All points of this process share the state of a user's module, such as its random number generator.
@@ -91,7 +91,7 @@ def _one_by_one(tasks: Sequence[Task], keep: Keep) -> Outcomes:
             yield _answered(summed)
 
 
-def in_processes(tasks: Sequence[Task], jobs: int, keep: Keep = as_it_is) -> Outcomes:
+def in_processes(tasks: Sequence[Task], jobs: int, keep: Keep = unchanged) -> Outcomes:
     """Play *jobs* tasks at a time, each in its own process."""
     workers = [_Worker() for _ in range(min(jobs, len(tasks)))]
 
@@ -269,7 +269,7 @@ def _answer_to(process: "subprocess.Popen[str]", line: str) -> str:
         return ""
 
 
-def on_cluster(tasks: Sequence[Task], address: str, keep: Keep = as_it_is) -> Outcomes:
+def on_cluster(tasks: Sequence[Task], address: str, keep: Keep = unchanged) -> Outcomes:
     """Play *tasks* on the cluster whose scheduler listens at *address*.
 
     A cluster task is a chunk of points, of which a worker plays some for `SLICE_S`; the rest goes into other chunks. A

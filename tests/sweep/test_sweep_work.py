@@ -15,7 +15,7 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes as HawkesMarket
 from mm.sim.flow.session import Session
 from mm.sweep import work
-from mm.sweep.engines import as_it_is
+from mm.sweep.engines import unchanged
 
 
 def test_played_points_are_not_played_again(serial, sweep_data, monkeypatch):
@@ -136,4 +136,4 @@ def test_points_are_played_in_process_if_threads_are_as_good(monkeypatch, jobs, 
     monkeypatch.setattr(work, "in_process", lambda _tasks, _keep: "here")
     monkeypatch.setattr(work, "in_processes", lambda tasks, count, _keep: min(count, len(tasks)))
     tasks = [{"sources": {"my_own": "1"} if user_model else {}}] * 3
-    assert work.engine(Sweep(grid="GAMMA=1", jobs=jobs))(tasks, as_it_is) == expected
+    assert work.engine(Sweep(grid="GAMMA=1", jobs=jobs))(tasks, unchanged) == expected

@@ -75,7 +75,7 @@ cdef struct Top:
 
 
 cdef inline void copy_top(Top* target, const Top* source) noexcept nogil:
-    """Copy best prices in words of 8 bytes: a wider load waits until all narrower stores before it have reached the cache."""
+    """Copy best prices in words of 8 bytes: a wider load waits until narrower stores have reached the cache."""
     cdef const volatile int64_t* words = <const volatile int64_t*> source
     cdef int64_t* copied = <int64_t*> target
     cdef int i

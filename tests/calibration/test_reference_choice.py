@@ -178,7 +178,8 @@ def test_too_few_fills_skip_reference_comparison():
     assert (fit.reference, fit.reference_choice) == ("mid", None)
     message = "in less than 4 blocks of 5 minutes, and a comparison of references needs at least 100 there"
     assert [message in warning for warning in fit.warnings].count(True) == 1
-    assert not any("CALIB_REFERENCE=auto" in line for line in measure(day, CalibrationConfig(reference="best")).fit.warnings)
+    given = measure(day, CalibrationConfig(reference="best")).fit
+    assert not any("CALIB_REFERENCE=auto" in line for line in given.warnings)
 
 
 def far_flow(seed, minutes=60):

@@ -20,6 +20,7 @@ cdef struct Levels:
     int64_t pages
     int64_t fresh_count
     int64_t base
+    int64_t kinds
     int64_t framed
     const int64_t* books        # NULL if the events are in the order of the tape
 
@@ -59,6 +60,7 @@ cdef class LevelQueue:
     cdef void note_book(self, int64_t event, bint begins) noexcept nogil
     cdef void rest(self, Order* order, const Top* top) noexcept nogil
     cdef int meet_print(self, Order* order, const Top* top) except -1 nogil
+    cdef bint absorbs(self, Order* order, const Top* top) except -1 nogil
     cdef int renew(self, OpenOrders* open, const Top* top) except -1 nogil
     cdef int settle(self, OpenOrders* open, const Top* top) except -1 nogil
     cdef int restore(self, Book* book, Prints* printed) except -1 nogil
@@ -67,6 +69,8 @@ cdef class LevelQueue:
     cdef int walk_all(self, OpenOrders* open, const Top* top, int64_t event) except -1 nogil
     cdef int64_t top_before(self, int64_t event, int64_t now) noexcept nogil
     cdef int64_t top_place(self, int64_t top) noexcept nogil
+    cdef int meet(self, Order* order, const Top* top) except -1 nogil
+    cdef void count_print(self, Order* order) noexcept nogil
     cdef int follow(self, Order* order, int64_t event) except -1 nogil
     cdef int walk_touch(self, Order* order, int64_t event) except -1 nogil
     cdef int walk(self, Order* order, int64_t event) except -1 nogil

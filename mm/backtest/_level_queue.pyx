@@ -27,7 +27,7 @@ cdef enum:
     LOOKED_BACK = 64        # tops since an order came to rest; beyond that its level is looked up
 
 cdef int64_t NO_LEVEL = -1  # no book of this tape has begun since an order came to rest
-cdef int64_t UNREAD = -2    # the order joined its level before the event `printed_at`, and no print has reached it since
+cdef int64_t UNREAD = -2    # the order came to rest before the event `joined_at`, and no print has reached it since
 cdef int64_t AT_TOUCH = -3  # no better price is displayed on its side: its level is read from the tops, to *level_next*
 
 ctypedef fused Position:
@@ -61,7 +61,7 @@ cdef class LevelQueue:
         levels.fresh, levels.fresh_count = first_of(fresh), fresh.shape[0]
         levels.change = &change[0] if change.shape[0] else NULL
         levels.mark = &mark[0] if mark.shape[0] else NULL
-        levels.kind = &kind[0] if kind.shape[0] else NULL
+        levels.kind, levels.kinds = &kind[0] if kind.shape[0] else NULL, kind.shape[0]
         levels.pages, levels.base, levels.framed = page.shape[0], index.base, index.framed
         levels.books = first_of(books)
         self.place, self.kind, self.first_row = tape.place, tape.kind, tape.first_row
@@ -97,25 +97,32 @@ cdef class LevelQueue:
 
     cdef void rest(self, Order* order, const Top* top) noexcept nogil:
         """Add a resting order at the end of its queue; the lots ahead are read when a print reaches it."""
-        order.level_begin, order.printed_at = UNREAD, self.events_before(self.passed_us)
+        order.level_begin, order.joined_at = UNREAD, self.events_before(self.passed_us)
         order.level_next = -1
         if at_touch(order, top.bid_ticks, top.ask_ticks):
             order.level_next = 0
-            prefetch(&self.levels.kind[order.printed_at])  # read by `join`
+            prefetch(&self.levels.kind[order.joined_at])  # read by `join`
 
     cdef int meet_print(self, Order* order, const Top* top) except -1 nogil:
         """Update the queue position of an order to the print at `print_at`, at its price, and apply the print."""
-        cdef int64_t event = self.place[self.print_at] + self.levels.base
-        if order.ahead_lots == 0.0:  # nothing is ahead, now or later
-            return 0
-        if order.level_begin == UNREAD:
-            self.join(order, top, event)
-        prefetch(&self.place[self.print_at + FETCHED])  # of later prints
-        self.follow(order, event)
-        if order.printed_lots == 0:
-            order.printed_at = event
-        order.printed_lots += self.print_lots
+        if order.ahead_lots != 0.0:  # else nothing is ahead, now or later
+            self.meet(order, top)
+            self.count_print(order)
         return 0
+
+    cdef bint absorbs(self, Order* order, const Top* top) except -1 nogil:
+        """Do the same for a model that is `ahead_first`, and its part, if the lots ahead absorb the whole print.
+
+        Otherwise return False: the print is then still to be applied.
+        """
+        if order.ahead_lots == 0.0:
+            return False
+        self.meet(order, top)
+        if not order.ahead_lots >= self.print_lots:
+            return False
+        order.ahead_lots -= self.print_lots
+        self.count_print(order)
+        return True
 
     cdef int renew(self, OpenOrders* open, const Top* top) except -1 nogil:
         """If the last book event began a book, set the levels of all resting orders from it."""
@@ -182,9 +189,23 @@ cdef class LevelQueue:
                 self.follow(&open.orders[i], event)
         return 0
 
+    cdef inline int meet(self, Order* order, const Top* top) except -1 nogil:
+        """Update the queue position of an order to the time before the print at `print_at`, at its price."""
+        cdef int64_t event = self.place[self.print_at] + self.levels.base
+        prefetch(&self.place[self.print_at + FETCHED])  # of later prints
+        if order.level_begin == UNREAD:
+            self.join(order, top, event)
+        return self.follow(order, event)
+
+    cdef inline void count_print(self, Order* order) noexcept nogil:
+        """Add the print at `print_at` to those at an order's price since the last book event."""
+        if order.printed_lots == 0:
+            order.book_at = next_book(&self.levels, self.place[self.print_at] + self.levels.base + 1)
+        order.printed_lots += self.print_lots
+
     cdef inline int follow(self, Order* order, int64_t event) except -1 nogil:
         """Apply the changes before an event to the level of a resting order, if it is known."""
-        if order.printed_lots and next_book(&self.levels, order.printed_at + 1, event) == event:
+        if order.printed_lots and order.book_at >= event:
             return 0  # prints count at the next book event
         if order.level_begin == AT_TOUCH:
             return self.walk_touch(order, event)
@@ -194,12 +215,12 @@ cdef class LevelQueue:
         """Apply these changes to the level of an order at the touch; if another price is best, look the level up."""
         cdef int slot = order.side > 0
         cdef const Tops* tops = &self.tops
-        cdef int64_t at = order.level_next + 1, book = next_book(&self.levels, order.printed_at + 1, event), place
+        cdef int64_t at = order.level_next + 1, place
         while at < tops.count:
             place = self.top_place(at)
             if place >= event:
                 break
-            if order.printed_lots and place > book:
+            if order.printed_lots and place > order.book_at:
                 self.set_level(order, order.level_lots)
             if tops.ticks[slot][at] != order.ticks:
                 find_level(&self.levels, order, level_of(&self.levels, order, &self.page_at[slot]), place)
@@ -217,7 +238,7 @@ cdef class LevelQueue:
         cdef int64_t at, book, lots
         at = order.level_next
         if order.printed_lots:
-            lots, book = order.level_lots, booked(levels, next_book(levels, order.printed_at + 1, event))
+            lots, book = order.level_lots, booked(levels, order.book_at)
             while at < order.level_stop and levels.change[at].event <= book:
                 lots = levels.change[at].lots
                 at += 1
@@ -238,7 +259,7 @@ cdef class LevelQueue:
         At the touch the displayed lots are read from the tops, few and sequential. *now* is a current event.
         """
         cdef const Tops* tops = &self.tops
-        cdef int64_t event = order.printed_at, at = -1
+        cdef int64_t event = order.joined_at, at = -1
         cdef int slot = order.side > 0
         if order.level_next >= 0:
             at = self.top_before(event, now)
@@ -248,8 +269,8 @@ cdef class LevelQueue:
         else:
             find_level(&self.levels, order, level_of(&self.levels, order, &self.page_at[slot]), event)
             order.level_lots = level_lots(&self.levels, order, began(&self.levels, event))
-        order.printed_at = event - 1
         order.printed_lots = self.printed_lots(event, order)
+        order.book_at = next_book(&self.levels, event)
         return self.fills.on_rest(order, top)
 
     cdef int64_t top_before(self, int64_t event, int64_t now) noexcept nogil:
@@ -359,9 +380,9 @@ cdef inline bint turns_book(const Levels* levels, int64_t event) noexcept nogil:
     return levels.kind[event] != TRADE and (levels.kind[event] != KEYFRAME or event == levels.framed)
 
 
-cdef inline int64_t next_book(const Levels* levels, int64_t event, int64_t stop) noexcept nogil:
-    """Return the first book event from an event on, *stop* if there is none before *stop*."""
-    while event < stop and not turns_book(levels, event):
+cdef inline int64_t next_book(const Levels* levels, int64_t event) noexcept nogil:
+    """Return the first book event from an event on; the number of the tape's events if there is none."""
+    while event < levels.kinds and not turns_book(levels, event):
         event += 1
     return event
 

@@ -399,6 +399,7 @@ cdef class PaperVenue(OrderVenue):
         """
         cdef int filled
         cdef Trade print_
+        cdef Order* only
         if not unpack(self.reach[event], &print_) or not self.reached_only:
             if self.fills.needs_trades:
                 self.on_trade(event, us)
@@ -407,6 +408,10 @@ cdef class PaperVenue(OrderVenue):
             return True
         print_.us, print_.id = us, -1
         self.queue.print_at, self.queue.print_lots = event, print_.lots
+        if self.by_levels and self.fills.ahead_first:
+            only = first_alone(&self.orders.open, slot_of(-print_.side), print_.ticks)
+            if only is not NULL and self.queue.absorbs(only, &self.touch.top):
+                return False
         print_.lots = self.fills.print_lots(&print_)
         filled = self.match_side(print_.side < 0, &print_)
         if self.fills.follows_prints:
@@ -671,6 +676,14 @@ cdef class PaperVenue(OrderVenue):
 cdef inline bint reaches(int64_t side, int64_t ticks, int64_t sell, int64_t buy) noexcept nogil:
     """Return whether a print is at or beyond the price set by `reached`."""
     return ticks >= sell if side > 0 else ticks <= buy
+
+
+cdef inline Order* first_alone(const OpenOrders* open, int slot, int64_t ticks) noexcept nogil:
+    """Return the nearest order of a side if a print at a price reaches it exactly, and no other; else NULL."""
+    cdef const Ranked* ranked = open.ranked[slot]
+    if open.resting[slot] == 0 or ranked[0].ticks != ticks or (open.resting[slot] > 1 and ranked[1].ticks == ticks):
+        return NULL
+    return ranked[0].order
 
 
 cdef inline uint64_t rank_bit(int64_t rank) noexcept nogil:

@@ -27,7 +27,7 @@ cdef class Queue(FillModel):
 
     def __cinit__(self, *_args, **_kwargs) -> None:
         self.needs_trades = self.needs_book = self.needs_levels = self.reached_only = self.crossed_only = True
-        self.by_levels = True
+        self.by_levels = self.ahead_first = True
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -65,16 +65,17 @@ cdef enum:
 
 
 cdef struct Spent:
-    double* sums            # by block and bin: order-seconds, and predicted fills if there is an intensity
+    int64_t* us             # at rest, by block and bin
+    double* fills           # predicted, by block and bin; NULL without an intensity
     int64_t length          # of a block, in µs
     int64_t first_block     # its number since 1970
     int64_t first           # distance, in half ticks
     int64_t width           # of a bin
     int64_t count           # of bins
     int64_t last_us         # end of the data
-    int64_t least           # minimum and maximum distance of resting orders without a separate bin
+    int64_t inner           # number of bins of a single distance, from the second one on
+    int64_t least           # minimum and maximum distance of resting orders in other bins
     int64_t most
-    uint8_t* used           # by bin of a single distance: whether an order rested there
 
 
 def rest(
@@ -88,7 +89,7 @@ def rest(
     blocks: tuple[int, int],
     int64_t last_us,
     bins: tuple[int, int, int],
-) -> tuple[NDArray[np.float64], tuple[int, int]]:
+) -> tuple[NDArray[np.int64], NDArray[np.float64] | None, tuple[int, int]]:
     """Return time at rest and predicted fills, by block of time and by distance.
 
     Args:
@@ -106,33 +107,33 @@ def rest(
             farther distances.
 
     Returns:
-        float64[blocks, bins, 2]: order-seconds and predicted fills, without the latter for an empty intensity; and the
+        Total µs of orders, int64[blocks, bins]; predicted fills of the same shape, None for an empty intensity; and the
         minimum and maximum distance at which an order rested, (0, -1) if none did.
     """
     cdef bint predicts = len(intensity.rows()) > 0
-    cdef int64_t i
-    found = np.zeros((blocks[1], bins[2], 2 if predicts else 1))
-    cdef double[:, :, ::1] sums = found
-    cdef uint8_t[::1] used = np.zeros(bins[2], np.uint8)
+    rested_us, fills = np.zeros((blocks[1], bins[2]), np.int64), np.zeros((blocks[1] if predicts else 0, bins[2]))
+    cdef int64_t[:, ::1] us = rested_us
+    cdef double[:, ::1] predicted = fills
     cdef int64_t[::1] last_place = np.full(2 * bins[2], -1)
     cdef double[::1] last_rate = np.empty(2 * bins[2])
     cdef LastRates rates = LastRates(&last_place[0], &last_rate[0], NULL)
     if offsets.shape[0]:
         rates.offsets = &offsets[0, 0]
     cdef Spent spent = Spent(
-        &sums[0, 0, 0], block_us, blocks[0], bins[0], bins[1], bins[2], last_us, NEVER, -NEVER, &used[0]
+        &us[0, 0], NULL, block_us, blocks[0], bins[0], bins[1], bins[2], last_us,
+        max(bins[2] - 2, 0) if bins[1] == 1 else 0, NEVER, -NEVER,
     )
+    if predicts:
+        spent.fills = &predicted[0, 0]
     with nogil:
         if predicts:
             rest_of(lives, cuts, mid2, intensity, &piece[0], &rates, &spent, True, spent.width == 1)
         else:
             rest_of(lives, cuts, mid2, intensity, NULL, NULL, &spent, False, spent.width == 1)
-        for i in range(spent.count):
-            if used[i]:
-                spent.least, spent.most = min(spent.least, spent.first + i), max(spent.most, spent.first + i)
+        widen_range(&spent, us)
     if spent.least > spent.most:
         spent.least, spent.most = 0, -1
-    return found, (spent.least, spent.most)
+    return rested_us, fills if predicts else None, (spent.least, spent.most)
 
 
 cdef struct LastRates:  # by distance and side, as few distances recur often
@@ -156,13 +157,10 @@ cdef inline void rest_of(
     cdef const int64_t* life = &lives[0, 0]
     cdef const int64_t* us = &cuts[0]
     cdef const int64_t* bid_ask = &mid2[0]
-    cdef int64_t cells = cuts.shape[0], last_bin = spent.count - 1, i, at, until, from_us, to_us, origin, place, slot, half, offset
+    cdef int64_t cells = cuts.shape[0], i, at, until, from_us, to_us, origin, place, slot, half, offset
     cdef int64_t begun = -1, side, ends = -NEVER, begins = -NEVER, sure_us = -NEVER  # of the block
-    cdef int planes = 2 if predicts else 1
-    cdef double* row = spent.sums
-    cdef double* sums
-    cdef uint8_t* used = spent.used
-    cdef double seconds
+    cdef int64_t* row = spent.us
+    cdef double* row_fills = spent.fills
     cdef bint alone
     cdef int few
     for i in range(lives.shape[0]):
@@ -183,7 +181,7 @@ cdef inline void rest_of(
                 few = 0
                 while few < FEW or from_us < until:
                     to_us = min(us[at + 1], until)
-                    add_rest(spent, row, bid_ask[at] > 0, side * bid_ask[at] - origin, to_us - from_us)
+                    add_rest(spent, row, side * bid_ask[at] - origin, to_us - from_us if bid_ask[at] > 0 else 0)
                     from_us = to_us
                     at += 1
                     few += 1
@@ -197,34 +195,54 @@ cdef inline void rest_of(
                         begins = us[at] / spent.length * spent.length
                         ends = begins + spent.length
                         sure_us = min(ends, us[cells - 1])
-                        row = spent.sums + (begins / spent.length - spent.first_block) * spent.count * planes
+                        place = (begins / spent.length - spent.first_block) * spent.count
+                        row = spent.us + place
+                        if predicts:
+                            row_fills = spent.fills + place
                     place = side * bid_ask[at] - origin
-                    alone = single and 0 <= place <= last_bin
-                    if alone:
-                        used[place] = True
-                    else:
+                    alone = is_alone(spent, place)
+                    if not alone:
                         place = shared_bin(spent, place)
-                    seconds = 1e-6 * <double> (to_us - from_us)
-                    sums = row + place * planes
-                    sums[0] += seconds
+                    row[place] += to_us - from_us
                     if predicts and piece[at] >= 0:
                         slot = 2 * place + (side > 0) if alone else -1
                         half = side * bid_ask[at] - origin + spent.first
                         offset = rates.offsets[2 * at + (side < 0)] if rates.offsets is not NULL else 0
-                        sums[1] += seconds * rate_of(intensity, rates, slot, piece[at], side, 4 * half - offset, offset)
+                        row_fills[place] += 1e-6 * <double> (to_us - from_us) * (
+                            rate_of(intensity, rates, slot, piece[at], side, 4 * half - offset, offset)
+                        )
                 from_us = to_us
                 at += 1
         life += 7
 
 
-cdef inline void add_rest(Spent* spent, double* row, bint valid, int64_t place, int64_t us) noexcept nogil:
+cdef inline void add_rest(Spent* spent, int64_t* row, int64_t place, int64_t us) noexcept nogil:
     """Add the time of an order at rest to a block's bins of one distance each, *place* half ticks from the first."""
-    cdef bint rested = valid & (us > 0)
-    if <uint64_t> place >= <uint64_t> spent.count:
-        place = shared_bin(spent, place) if rested else 0
-        rested = False
-    spent.used[place] |= rested
-    row[place] += 1e-6 * <double> (us if valid else 0)
+    if is_alone(spent, place):
+        row[place] += us
+    elif us:
+        row[shared_bin(spent, place)] += us
+
+
+cdef inline bint is_alone(const Spent* spent, int64_t place) noexcept nogil:
+    """Return whether a distance, *place* half ticks from the first, has a bin of its own, and not an outermost one."""
+    return <uint64_t> (place - 1) < <uint64_t> spent.inner
+
+
+cdef void widen_range(Spent* spent, const int64_t[:, ::1] us) noexcept nogil:
+    """Extend the range of distances to the bins of a single distance in which an order rested."""
+    cdef int64_t block, i, least = spent.inner + 1, most = 0
+    for block in range(us.shape[0]):
+        i = 1
+        while i < least and us[block, i] == 0:
+            i += 1
+        least = i
+        i = spent.inner
+        while i > most and us[block, i] == 0:
+            i -= 1
+        most = i
+    if least <= most:
+        spent.least, spent.most = min(spent.least, spent.first + least), max(spent.most, spent.first + most)
 
 
 cdef int64_t shared_bin(Spent* spent, int64_t place) noexcept nogil:

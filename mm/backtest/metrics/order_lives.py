@@ -270,26 +270,31 @@ def _spent(found: "Lives", path: "Path", intensity: "Intensity", piece: "Column"
     path_of = (found.table, cuts, mid2, offsets, intensity, piece)
     most_bins = max(MOST_CELLS // max(blocks[1], 1), 1)
     near, likely = ((begin, min(bins, most_bins)) for begin, bins in (NEAR, LIKELY))
-    cells, (least, most) = rest(*path_of, BLOCK_US, blocks, found.last_us, (near[0], 1, near[1]))
+    rested_us, fills, (least, most) = rest(*path_of, BLOCK_US, blocks, found.last_us, (near[0], 1, near[1]))
     width = max(most - least, 0) // FINE + 1
     half_ticks = least + width * np.arange((most - least) // width + 1)
     if likely[0] <= least and most < sum(likely):
         begin = near[0] if near[0] <= least and most < sum(near) else least
         if begin != near[0]:
-            cells, _ = rest(*path_of, BLOCK_US, blocks, found.last_us, (begin, 1, len(half_ticks)))
-        cells = cells[:, least - begin : most - begin + 1]
-        time = cells[:, :, 0].sum(axis=0)
+            rested_us, fills, _ = rest(*path_of, BLOCK_US, blocks, found.last_us, (begin, 1, len(half_ticks)))
+        used = slice(least - begin, most - begin + 1)
+        time = rested_us[:, used].sum(axis=0) / US_PER_S
         grid = _grid(half_ticks, time)
         starts = np.searchsorted(half_ticks, grid[0] + grid[1] * np.arange(1, grid[2]))
-        rows = np.add.reduceat(cells, np.append(0, starts), axis=1) if len(time) else cells
+        rested_us = _row_sums(rested_us[:, used], starts)
+        fills = None if fills is None else _row_sums(fills[:, used], starts)
     else:
         single_block = FOREVER_US, (0, 1), found.last_us
-        time = rest(*path_of, *single_block, (least, width, len(half_ticks)))[0][0, :, 0]
+        time = rest(*path_of, *single_block, (least, width, len(half_ticks)))[0][0] / US_PER_S
         grid = _grid(half_ticks, time)
-        rows, _ = rest(*path_of, BLOCK_US, blocks, found.last_us, grid)
-    if rows.shape[2] == 1:  # without predicted fills
-        rows = np.concatenate((rows, np.zeros(rows.shape)), axis=2)
+        rested_us, fills, _ = rest(*path_of, BLOCK_US, blocks, found.last_us, grid)
+    rows = np.stack((rested_us / US_PER_S, np.zeros(rested_us.shape) if fills is None else fills), axis=2)
     return _RestSums(time, half_ticks, grid, first, rows)
+
+
+def _row_sums(cells: "Table | Floats", starts: "Column") -> "Any":
+    """Return the sums by row of *cells* by distance; *starts* is the index of the first distance of rows after the first."""
+    return np.add.reduceat(cells, np.append(0, starts), axis=1) if cells.shape[1] else cells
 
 
 def _quoted(spent: _RestSums) -> dict[str, float | None]:

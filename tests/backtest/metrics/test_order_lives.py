@@ -161,11 +161,11 @@ def test_time_before_the_path_of_the_mid_does_not_count():
     us, mid2 = us[1:], mid2[1:]
     assert share_outside_fit(resting, (us, mid2, FROM_MID), [piece(0, 100, 2.5, 4.0)]) == pytest.approx(0.5)
     none = np.empty(0, np.int64)
-    cells, span = _order_lives.rest(
+    cells, fills, span = _order_lives.rest(
         resting.table, us, mid2, FROM_MID, Intensity(()), none, 100 * S, (0, 1), resting.last_us, (0, 1, 10)
     )
     assert span == (4, 6)
-    assert cells[0, :, 0].tolist() == [0, 0, 0, 0, 10, 0, 10, 0, 0, 0]
+    assert cells[0].tolist() == [0, 0, 0, 0, 10 * S, 0, 10 * S, 0, 0, 0] and fills is None
 
 
 PIECES = [(0, 30 * S, 3.0, 0.2, 2.0, 0.1, 0.15), (30 * S, 80 * S, 1.0, 0.5, 4.0, 0.3, 0.4)]
@@ -184,7 +184,7 @@ def test_time_at_rest_is_summed_by_block_and_distance(seed, bins):
     offsets = rng.integers(0, 3, (len(cuts), 2)) * 4 if seed % 2 else FROM_MID
     begin = rng.integers(0, 91, 20)
     resting = lives(*zip([1, -1] * 10, range(90, 110), begin.tolist(), (begin + 9).tolist(), strict=True), last_s=100)
-    expected, (first, width, count), halves = np.zeros((10, bins[2], 2)), bins, []
+    expected, mean, (first, width, count), halves = np.zeros((10, bins[2])), np.zeros((10, bins[2])), bins, []
     for _, since, side, ticks, _, until, _ in resting.table.tolist():
         for row, (at, end, twice, one) in enumerate(zip(cuts, [*cuts[1:], 100 * S], mid2, piece, strict=True)):
             spent = min(end, until, 100 * S) - max(at, since)
@@ -197,16 +197,18 @@ def test_time_at_rest_is_summed_by_block_and_distance(seed, bins):
                     delta = half / 2 - (offsets[row, 0 if side > 0 else 1] / 8 if seed % 2 else 0)
                     rate = A * np.exp(-k * max(delta, 0))
                 cell = at // (10 * S), min(max((half - first) // width, 0), count - 1)
-                expected[cell] += np.array([1, rate]) * spent / S
+                expected[cell] += spent
+                mean[cell] += rate * spent / S
     path_of = resting.table, cuts, mid2, offsets, Intensity(PIECES), piece
-    cells, span = _order_lives.rest(*path_of, 10 * S, (0, 10), resting.last_us, bins)
-    assert cells == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    cells, fills, span = _order_lives.rest(*path_of, 10 * S, (0, 10), resting.last_us, bins)
+    assert cells.tolist() == expected.tolist()
+    assert fills == pytest.approx(mean, rel=1e-12, abs=1e-12)
     assert span == (min(halves), max(halves))
     alone = _order_lives.rest(
         resting.table, cuts, mid2, offsets, Intensity(()), piece, 10 * S, (0, 10), resting.last_us, bins
     )
-    assert alone[0].tolist() == cells[:, :, :1].tolist()
-    assert alone[1] == span
+    assert alone[0].tolist() == cells.tolist()
+    assert alone[1:] == (None, span)
 
 
 def day_of_fills(rng, level):

@@ -60,7 +60,8 @@ def read_lives(const int64_t[:, ::1] orders) -> tuple[int, NDArray[np.int64], in
 
 
 cdef enum:
-    FEW = 3             # stretches of an order that are added without a branch
+    FEW = 3             # stretches that `add_few` adds
+    ROOM = 1 << 14      # stretches of rare distances that are stored
     FETCHED = 7 * 16    # cells by which rows of orders are prefetched
 
 
@@ -76,6 +77,8 @@ cdef struct Spent:
     int64_t inner           # number of bins of a single distance, from the second one on
     int64_t least           # minimum and maximum distance of resting orders in other bins
     int64_t most
+    int64_t (*shared)[3]    # the stretches in these: number of the block, distance and µs,
+    int64_t stretches       # and their number, of which the first `ROOM` are stored
 
 
 def rest(
@@ -89,7 +92,7 @@ def rest(
     blocks: tuple[int, int],
     int64_t last_us,
     bins: tuple[int, int, int],
-) -> tuple[NDArray[np.int64], NDArray[np.float64] | None, tuple[int, int]]:
+) -> tuple[NDArray[np.int64], NDArray[np.float64] | None, tuple[int, int], NDArray[np.int64] | None]:
     """Return time at rest and predicted fills, by block of time and by distance.
 
     Args:
@@ -108,12 +111,16 @@ def rest(
 
     Returns:
         Total µs of orders, int64[blocks, bins]; predicted fills of the same shape, None for an empty intensity; and the
-        minimum and maximum distance at which an order rested, (0, -1) if none did.
+        minimum and maximum distance at which an order rested, (0, -1) if none did. The last array has what the
+        outermost two bins, or those wider than one distance, add up: a row per stretch with the number of its block,
+        its distance and its µs; None if they are too many.
     """
     cdef bint predicts = len(intensity.rows()) > 0
     rested_us, fills = np.zeros((blocks[1], bins[2]), np.int64), np.zeros((blocks[1] if predicts else 0, bins[2]))
     cdef int64_t[:, ::1] us = rested_us
     cdef double[:, ::1] predicted = fills
+    shared = np.empty((ROOM, 3), np.int64)
+    cdef int64_t[:, ::1] stretch = shared
     cdef int64_t[::1] last_place = np.full(2 * bins[2], -1)
     cdef double[::1] last_rate = np.empty(2 * bins[2])
     cdef LastRates rates = LastRates(&last_place[0], &last_rate[0], NULL)
@@ -121,7 +128,7 @@ def rest(
         rates.offsets = &offsets[0, 0]
     cdef Spent spent = Spent(
         &us[0, 0], NULL, block_us, blocks[0], bins[0], bins[1], bins[2], last_us,
-        max(bins[2] - 2, 0) if bins[1] == 1 else 0, NEVER, -NEVER,
+        max(bins[2] - 2, 0) if bins[1] == 1 else 0, NEVER, -NEVER, <int64_t (*)[3]> &stretch[0, 0], 0,
     )
     if predicts:
         spent.fills = &predicted[0, 0]
@@ -133,7 +140,8 @@ def rest(
         widen_range(&spent, us)
     if spent.least > spent.most:
         spent.least, spent.most = 0, -1
-    return rested_us, fills if predicts else None, (spent.least, spent.most)
+    shared = shared[: spent.stretches] if spent.stretches <= ROOM else None
+    return rested_us, fills if predicts else None, (spent.least, spent.most), shared
 
 
 cdef struct LastRates:  # by distance and side, as few distances recur often
@@ -162,7 +170,6 @@ cdef inline void rest_of(
     cdef int64_t* row = spent.us
     cdef double* row_fills = spent.fills
     cdef bint alone
-    cdef int few
     for i in range(lives.shape[0]):
         prefetch(life + FETCHED)
         from_us, until = life[1], -1 if life[6] else spent.last_us if life[5] < 0 else life[5]
@@ -177,14 +184,18 @@ cdef inline void rest_of(
             side, origin = life[2], 2 * life[2] * life[3] + spent.first
             from_us = max(from_us, us[at])
             if not predicts and single and begins <= us[at] and until <= sure_us and at + FEW < cells:
-                # It is in one block. The first few stretches are added without a branch; those after its end add 0.
-                few = 0
-                while few < FEW or from_us < until:
+                if add_few(spent, row, us + at, bid_ask + at, side, origin, from_us, until):  # it is in one block
+                    at += FEW
+                    from_us = min(us[at], until)
+                while from_us < until:
                     to_us = min(us[at + 1], until)
-                    add_rest(spent, row, side * bid_ask[at] - origin, to_us - from_us if bid_ask[at] > 0 else 0)
+                    if bid_ask[at] > 0:
+                        place = side * bid_ask[at] - origin
+                        if not is_alone(spent, place):
+                            place = shared_bin(spent, row, place, to_us - from_us)
+                        row[place] += to_us - from_us
                     from_us = to_us
                     at += 1
-                    few += 1
                 life += 7
                 continue
             to_us = -NEVER
@@ -202,7 +213,7 @@ cdef inline void rest_of(
                     place = side * bid_ask[at] - origin
                     alone = is_alone(spent, place)
                     if not alone:
-                        place = shared_bin(spent, place)
+                        place = shared_bin(spent, row, place, to_us - from_us)
                     row[place] += to_us - from_us
                     if predicts and piece[at] >= 0:
                         slot = 2 * place + (side > 0) if alone else -1
@@ -216,12 +227,30 @@ cdef inline void rest_of(
         life += 7
 
 
-cdef inline void add_rest(Spent* spent, int64_t* row, int64_t place, int64_t us) noexcept nogil:
-    """Add the time of an order at rest to a block's bins of one distance each, *place* half ticks from the first."""
-    if is_alone(spent, place):
-        row[place] += us
-    elif us:
-        row[shared_bin(spent, place)] += us
+cdef inline bint add_few(
+    const Spent* spent,
+    int64_t* row,
+    const int64_t* us,
+    const int64_t* bid_ask,
+    int64_t side,
+    int64_t origin,
+    int64_t from_us,
+    int64_t until,
+) noexcept nogil:
+    """Add an order's time in its first three stretches, without a branch: those after its end add 0.
+
+    Return False, and add nothing, if one of them has no valid book or no bin of its own.
+    """
+    cdef int64_t a = side * bid_ask[0] - origin, b = side * bid_ask[1] - origin, c = side * bid_ask[2] - origin
+    cdef int64_t first_us = min(us[1], until), second_us = min(us[2], until), third_us = min(us[3], until)
+    if min(min(bid_ask[0], bid_ask[1]), bid_ask[2]) <= 0:
+        return False
+    if not (is_alone(spent, a) & is_alone(spent, b) & is_alone(spent, c)):
+        return False
+    row[a] += first_us - from_us
+    row[b] += second_us - first_us
+    row[c] += third_us - second_us
+    return True
 
 
 cdef inline bint is_alone(const Spent* spent, int64_t place) noexcept nogil:
@@ -245,8 +274,12 @@ cdef void widen_range(Spent* spent, const int64_t[:, ::1] us) noexcept nogil:
         spent.least, spent.most = min(spent.least, spent.first + least), max(spent.most, spent.first + most)
 
 
-cdef int64_t shared_bin(Spent* spent, int64_t place) noexcept nogil:
-    """Return the shared bin of a distance, *place* half ticks from the first, and extend the range of distances."""
+cdef int64_t shared_bin(Spent* spent, const int64_t* row, int64_t place, int64_t us) noexcept nogil:
+    """Return the shared bin of a stretch, *place* half ticks from the first; store it, and extend the range of distances."""
+    if spent.stretches < ROOM:
+        spent.shared[spent.stretches][0] = (row - spent.us) // spent.count
+        spent.shared[spent.stretches][1], spent.shared[spent.stretches][2] = place + spent.first, us
+    spent.stretches += 1
     spent.least, spent.most = min(spent.least, place + spent.first), max(spent.most, place + spent.first)
     return 0 if place < 0 else min(place / spent.width, spent.count - 1)
 

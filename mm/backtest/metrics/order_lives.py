@@ -270,13 +270,15 @@ def _spent(found: "Lives", path: "Path", intensity: "Intensity", piece: "Column"
     path_of = (found.table, cuts, mid2, offsets, intensity, piece)
     most_bins = max(MOST_CELLS // max(blocks[1], 1), 1)
     near, likely = ((begin, min(bins, most_bins)) for begin, bins in (NEAR, LIKELY))
-    rested_us, fills, (least, most) = rest(*path_of, BLOCK_US, blocks, found.last_us, (near[0], 1, near[1]))
+    rested_us, fills, (least, most), rare = rest(*path_of, BLOCK_US, blocks, found.last_us, (near[0], 1, near[1]))
     width = max(most - least, 0) // FINE + 1
     half_ticks = least + width * np.arange((most - least) // width + 1)
     if likely[0] <= least and most < sum(likely):
         begin = near[0] if near[0] <= least and most < sum(near) else least
-        if begin != near[0]:
-            rested_us, fills, _ = rest(*path_of, BLOCK_US, blocks, found.last_us, (begin, 1, len(half_ticks)))
+        if begin != near[0] and rare is not None and fills is None:
+            rested_us = _with_rare(rested_us, near[0], rare, least, most)
+        elif begin != near[0]:
+            rested_us, fills, *_ = rest(*path_of, BLOCK_US, blocks, found.last_us, (begin, 1, len(half_ticks)))
         used = slice(least - begin, most - begin + 1)
         time = rested_us[:, used].sum(axis=0) / US_PER_S
         grid = _grid(half_ticks, time)
@@ -287,9 +289,22 @@ def _spent(found: "Lives", path: "Path", intensity: "Intensity", piece: "Column"
         single_block = FOREVER_US, (0, 1), found.last_us
         time = rest(*path_of, *single_block, (least, width, len(half_ticks)))[0][0] / US_PER_S
         grid = _grid(half_ticks, time)
-        rested_us, fills, _ = rest(*path_of, BLOCK_US, blocks, found.last_us, grid)
+        rested_us, fills, *_ = rest(*path_of, BLOCK_US, blocks, found.last_us, grid)
     rows = np.stack((rested_us / US_PER_S, np.zeros(rested_us.shape) if fills is None else fills), axis=2)
     return _RestSums(time, half_ticks, grid, first, rows)
+
+
+def _with_rare(rested_us: "Table", first: int, rare: "Table", least: int, most: int) -> "Table":
+    """Return the time by block and distance from *least* to *most*: bins from *first* on, without the outermost, and *rare*.
+
+    It saves a second pass over the orders if a few of their stretches are beyond the bins of the first.
+    """
+    cells = np.zeros((len(rested_us), most - least + 1), np.int64)
+    begin, stop = max(first + 1, least), min(first + rested_us.shape[1] - 2, most) + 1
+    if begin < stop:
+        cells[:, begin - least : stop - least] = rested_us[:, begin - first : stop - first]
+    np.add.at(cells, (rare[:, 0], rare[:, 1] - least), rare[:, 2])
+    return cells
 
 
 def _row_sums(cells: "Table | Floats", starts: "Column") -> "Any":

@@ -161,11 +161,12 @@ def test_time_before_the_path_of_the_mid_does_not_count():
     us, mid2 = us[1:], mid2[1:]
     assert share_outside_fit(resting, (us, mid2, FROM_MID), [piece(0, 100, 2.5, 4.0)]) == pytest.approx(0.5)
     none = np.empty(0, np.int64)
-    cells, fills, span = _order_lives.rest(
+    cells, fills, span, rare = _order_lives.rest(
         resting.table, us, mid2, FROM_MID, Intensity(()), none, 100 * S, (0, 1), resting.last_us, (0, 1, 10)
     )
     assert span == (4, 6)
-    assert cells[0].tolist() == [0, 0, 0, 0, 10 * S, 0, 10 * S, 0, 0, 0] and fills is None
+    assert cells[0].tolist() == [0, 0, 0, 0, 10 * S, 0, 10 * S, 0, 0, 0]
+    assert fills is None and len(rare) == 0
 
 
 PIECES = [(0, 30 * S, 3.0, 0.2, 2.0, 0.1, 0.15), (30 * S, 80 * S, 1.0, 0.5, 4.0, 0.3, 0.4)]
@@ -200,7 +201,7 @@ def test_time_at_rest_is_summed_by_block_and_distance(seed, bins):
                 expected[cell] += spent
                 mean[cell] += rate * spent / S
     path_of = resting.table, cuts, mid2, offsets, Intensity(PIECES), piece
-    cells, fills, span = _order_lives.rest(*path_of, 10 * S, (0, 10), resting.last_us, bins)
+    cells, fills, span, rare = _order_lives.rest(*path_of, 10 * S, (0, 10), resting.last_us, bins)
     assert cells.tolist() == expected.tolist()
     assert fills == pytest.approx(mean, rel=1e-12, abs=1e-12)
     assert span == (min(halves), max(halves))
@@ -208,7 +209,28 @@ def test_time_at_rest_is_summed_by_block_and_distance(seed, bins):
         resting.table, cuts, mid2, offsets, Intensity(()), piece, 10 * S, (0, 10), resting.last_us, bins
     )
     assert alone[0].tolist() == cells.tolist()
-    assert alone[1:] == (None, span)
+    assert alone[1:3] == (None, span) and alone[3].tolist() == rare.tolist()
+    if width == 1:
+        whole, *_ = _order_lives.rest(*path_of, 10 * S, (0, 10), resting.last_us, (span[0], 1, span[1] - span[0] + 1))
+        assert order_lives._with_rare(cells, first, rare, *span).tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize("count", [5, 20_000])
+def test_many_orders_at_rare_distances_take_a_second_pass(count):
+    """Few of them are stored by the first; both ways add up the same time."""
+    cuts, none = np.array([0, 50 * S]), np.full(2, -1)
+    side = 1, 98, 0, 90  # 2 ticks from the mid, then 3
+    resting = lives(*[side] * 3, *[(1, 98 - 1_000, 0, 90)] * count, last_s=100)
+    path = cuts, np.array([200, 202]), FROM_MID
+    *_, rare = _order_lives.rest(
+        resting.table, *path, Intensity(()), none, 300 * S, (0, 1), resting.last_us, (0, 1, 10)
+    )
+    assert rare is None if count > 10_000 else rare[:, 1:].tolist() == [[2_004, 50 * S], [2_006, 40 * S]] * count
+    spent = order_lives._spent(resting, path, Intensity(()), none)
+    assert dict(zip(spent.half_ticks.tolist(), spent.time.tolist(), strict=True)) == pytest.approx(
+        dict.fromkeys(range(4, 2_007), 0) | {4: 150, 6: 120, 2_004: 50 * count, 2_006: 40 * count}
+    )
+    assert spent.rows[:, :, 0].sum() == 270 + 90 * count
 
 
 def day_of_fills(rng, level):

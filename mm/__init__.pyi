@@ -69,7 +69,7 @@ class _BacktestKnobs(TypedDict, total=False):
     latency_file: Path | str | None
     """CSV of measured latencies to draw from instead: order_ms, optionally cancel_ms and rate_per_s."""
     feed_latency: Literal["none", "recorded"]
-    """recorded: the exchange acts at its own time, we receive it later; none: at once."""
+    """recorded: events occur at the exchange's time and reach us with the recorded delay; none: no delay."""
     requote_interval_ms: float | str
     """Time between two requotes."""
     requote_on_fill: bool | str

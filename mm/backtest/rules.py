@@ -42,7 +42,7 @@ class Execution:
     feed_latency: str = knob(
         "none",
         one_of("none", "recorded"),
-        "recorded: the exchange acts at its own time, we receive it later; none: at once.",
+        "recorded: events occur at the exchange's time and reach us with the recorded delay; none: no delay.",
     )
     requote_interval_ms: float = knob(
         250.0, number(0.001, 1e10), "Time between two requotes.", common="Time between two requotes, in ms"

@@ -227,7 +227,7 @@ def run_backtest(words: Sequence[str], place: Path, cwd: Path, environment: Mapp
         check=False,
     )
     lines = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
-    error = lines[0].partition("; the traceback is in")[0] if lines else f"it ended with {done.returncode}"
+    error = lines[0].partition("; the traceback is in")[0] if lines else f"mm backtest exited with {done.returncode}"
     return Child(folder, done.returncode, error if done.returncode else "")
 
 

@@ -65,14 +65,14 @@ def warnings(content: Mapping[str, Any]) -> Iterator[str]:
     earned = found.get("trading")
     if earned and earned["trades"] and earned["ticks"] <= 0:
         ticks, trades = earned["ticks"], earned["trades"]
-        yield f"Trading it alone loses: {ticks:+,.1f} ticks in {trades:,} trades, net of half a spread."
+        yield f"Trading on its predictions loses money: {ticks:+,.1f} ticks in {trades:,} trades, net of half a spread."
     if earned and not earned["trades"]:
-        yield "It never predicts a move beyond half a spread: it may improve quotes, but cannot be traded alone."
+        yield "It never predicts a move beyond half a spread: it may improve quotes, but gives no trades of its own."
     if content["target"] == "fill":
         far = content["distances_ticks"]
         yield (
-            f"It was measured from {min(far):g} to {max(far):g} ticks from the mid; other distances are extrapolated. "
-            "A print at the price counts as a fill: with others in the queue, fills are fewer."
+            f"It was fitted from {min(far):g} to {max(far):g} ticks from the mid; other distances are extrapolated. "
+            "A print at the price counts as a fill: behind other orders in the queue, fills are fewer."
         )
     yield (
         f"It is valid for {content['symbol']} at a tick of {content['tick']}; on the days above its predictions are "
@@ -162,7 +162,7 @@ def _tiles(content: Mapping[str, Any]) -> str:
     if earned and earned["trades"]:
         more = f"{earned['trades']:,} trades, net of half a spread"
         shown.append(
-            tile("Trading it", f"{earned['ticks']:+,.1f} ticks", more, "gain" if earned["ticks"] > 0 else "loss")
+            tile("Trading on it", f"{earned['ticks']:+,.1f} ticks", more, "gain" if earned["ticks"] > 0 else "loss")
         )
     return tiles(*shown)
 

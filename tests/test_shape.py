@@ -49,7 +49,7 @@ TODAY = {
     # was just filled beside an order, quotes from any reference price; issue 21, lots at the best prices read in
     # their order, fills in short rows;
     # issue 17, the flow that orders see; issue 21, whole books from packed rows beside the best prices.
-    "backtest": (20_934, 73),
+    "backtest": (21_047, 73),
     # Issue 17 raised it: self-exciting flow, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules, orders that a fill model fills; issue 21, compiled quotes that measure; cells
     # and steps of curves in kernels, sums of a day that windows share, windows on the page, time at rest in a kernel;
@@ -64,7 +64,7 @@ TODAY = {
     # days that a micro-price is fitted on; issue 21, a log of its own.
     "cli": (2_658, 12),  # distances that follow a fill model unless they were given
     "commands": (3_169, 18),  # issue 17: a fit that carries its clustering; 21: what runs beside, groups made once
-    "evaluate": (3_013, 13),  # issue 21: cancellations found in a kernel, all exponents in one play
+    "evaluate": (3_014, 13),  # issue 21: cancellations found in a kernel, all exponents in one play
     # Issue 16 raised it: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt, files that a thread opens; issue 17,
     # captures order by order; issue 18, published days; issue 20, USD-M futures; issue 21, a check through compiled
@@ -89,7 +89,7 @@ TODAY = {
 # Figures of the whole code base (lines and modules without the packages in NEW): the goal, and the current maximum;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 95_801),
+    "lines": (46_000, 95_915),
     "modules": (220, 371),
     "modules under 100 lines": (25, 55),  # a kernel of one loop and its wrapper, the card of windows
     "lines that a median module lacks to 180": (0, 0),

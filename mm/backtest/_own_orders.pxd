@@ -193,6 +193,14 @@ cdef inline void orders_unrest(OpenOrders* open, const Order* order) noexcept no
         open.nearest[slot] = 0 if slot else NEVER
 
 
+cdef inline Order* orders_alone(const OpenOrders* open, int slot, int64_t ticks) noexcept nogil:
+    """Return the nearest resting order of a side if it is at a price, and no other one is; else NULL."""
+    cdef const Ranked* ranked = open.ranked[slot]
+    if open.resting[slot] == 0 or ranked[0].ticks != ticks or (open.resting[slot] > 1 and ranked[1].ticks == ticks):
+        return NULL
+    return ranked[0].order
+
+
 cdef inline void orders_drop(OpenOrders* open, int64_t i) noexcept nogil:
     """Remove an order that has ended."""
     cdef int64_t due_us = open.orders[i].due_us, after = open.count - 1 - i

@@ -11,7 +11,8 @@ from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
 from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._order_checks cimport in_band, surely_in_band
 from mm.backtest._own_orders cimport (
-    OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_next_due, orders_next_message, slot_of, PRICED,
+    OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_alone, orders_next_due, orders_next_message, slot_of,
+    PRICED,
 )
 from mm.backtest._records cimport (
     BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, WOULD_CROSS, Fill,
@@ -409,7 +410,7 @@ cdef class PaperVenue(OrderVenue):
         print_.us, print_.id = us, -1
         self.queue.print_at, self.queue.print_lots = event, print_.lots
         if self.by_levels and self.fills.ahead_first:
-            only = first_alone(&self.orders.open, slot_of(-print_.side), print_.ticks)
+            only = orders_alone(&self.orders.open, slot_of(-print_.side), print_.ticks)
             if only is not NULL and self.queue.absorbs(only, &self.touch.top):
                 return False
         print_.lots = self.fills.print_lots(&print_)
@@ -676,14 +677,6 @@ cdef class PaperVenue(OrderVenue):
 cdef inline bint reaches(int64_t side, int64_t ticks, int64_t sell, int64_t buy) noexcept nogil:
     """Return whether a print is at or beyond the price set by `reached`."""
     return ticks >= sell if side > 0 else ticks <= buy
-
-
-cdef inline Order* first_alone(const OpenOrders* open, int slot, int64_t ticks) noexcept nogil:
-    """Return the nearest order of a side if a print at a price reaches it exactly, and no other; else NULL."""
-    cdef const Ranked* ranked = open.ranked[slot]
-    if open.resting[slot] == 0 or ranked[0].ticks != ticks or (open.resting[slot] > 1 and ranked[1].ticks == ticks):
-        return NULL
-    return ranked[0].order
 
 
 cdef inline uint64_t rank_bit(int64_t rank) noexcept nogil:

@@ -25,7 +25,7 @@ def rest(
     blocks: tuple[int, int],
     last_us: int,
     bins: tuple[int, int, int],
-) -> tuple[NDArray[np.float64], tuple[int, int]]:
+) -> tuple[NDArray[np.int64], NDArray[np.float64] | None, tuple[int, int], NDArray[np.int64] | None]:
     """Return time at rest and predicted fills, by block of time and by distance.
 
     Args:
@@ -43,8 +43,10 @@ def rest(
             farther distances.
 
     Returns:
-        float64[blocks, bins, 2]: order-seconds and predicted fills, without the latter for an empty intensity; and the
-        minimum and maximum distance at which an order rested, (0, -1) if none did.
+        Total µs of orders, int64[blocks, bins]; predicted fills of the same shape, None for an empty intensity; and the
+        minimum and maximum distance at which an order rested, (0, -1) if none did. The last array has what the
+        outermost two bins, or those wider than one distance, add up: a row per stretch with the number of its block,
+        its distance and its µs; None if they are too many.
     """
 
 def waits(

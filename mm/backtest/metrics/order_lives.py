@@ -295,7 +295,7 @@ def _spent(found: "Lives", path: "Path", intensity: "Intensity", piece: "Column"
 
 
 def _with_rare(rested_us: "Table", first: int, rare: "Table", least: int, most: int) -> "Table":
-    """Return the time by block and distance from *least* to *most*: bins from *first* on, without the outermost, and *rare*.
+    """Return the time by block and distance from *least* to *most*, of the inner bins from *first* on and of *rare*.
 
     It saves a second pass over the orders if a few of their stretches are beyond the bins of the first.
     """
@@ -308,7 +308,7 @@ def _with_rare(rested_us: "Table", first: int, rare: "Table", least: int, most: 
 
 
 def _row_sums(cells: "Table | Floats", starts: "Column") -> "Any":
-    """Return the sums by row of *cells* by distance; *starts* is the index of the first distance of rows after the first."""
+    """Return the sums of *cells* by row; *starts*: the first distance of each row but the first one, as an index."""
     return np.add.reduceat(cells, np.append(0, starts), axis=1) if cells.shape[1] else cells
 
 

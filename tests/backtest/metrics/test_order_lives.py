@@ -166,7 +166,8 @@ def test_time_before_the_path_of_the_mid_does_not_count():
     )
     assert span == (4, 6)
     assert cells[0].tolist() == [0, 0, 0, 0, 10 * S, 0, 10 * S, 0, 0, 0]
-    assert fills is None and len(rare) == 0
+    assert fills is None
+    assert len(rare) == 0
 
 
 PIECES = [(0, 30 * S, 3.0, 0.2, 2.0, 0.1, 0.15), (30 * S, 80 * S, 1.0, 0.5, 4.0, 0.3, 0.4)]
@@ -209,7 +210,8 @@ def test_time_at_rest_is_summed_by_block_and_distance(seed, bins):
         resting.table, cuts, mid2, offsets, Intensity(()), piece, 10 * S, (0, 10), resting.last_us, bins
     )
     assert alone[0].tolist() == cells.tolist()
-    assert alone[1:3] == (None, span) and alone[3].tolist() == rare.tolist()
+    assert alone[1:3] == (None, span)
+    assert alone[3].tolist() == rare.tolist()
     if width == 1:
         whole, *_ = _order_lives.rest(*path_of, 10 * S, (0, 10), resting.last_us, (span[0], 1, span[1] - span[0] + 1))
         assert order_lives._with_rare(cells, first, rare, *span).tolist() == whole.tolist()

@@ -137,7 +137,7 @@ class Orders:
         return _json(Cancelled(client_id, self._market.now().cancel_all(client_id)))
 
     async def kill(self, client_id: Name) -> Response:
-        """Throw a client's kill switch: its orders are cancelled, and further orders are rejected."""
+        """Trigger a client's kill switch: its orders are cancelled, and further orders are rejected."""
         try:
             cancelled = self._market.now().kill(client_id)
         except OrderRefused as error:
@@ -145,7 +145,7 @@ class Orders:
         return _json(self._switched(client_id, cancelled))
 
     async def rearm(self, client_id: Name) -> Response:
-        """Allow a client to trade again; a loss beyond ``max_daily_loss`` throws the switch again."""
+        """Allow a client to trade again; a loss beyond ``max_daily_loss`` triggers the switch again."""
         self._market.now().rearm(client_id)
         return _json(self._switched(client_id, []))
 

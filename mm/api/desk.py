@@ -38,7 +38,7 @@ FIRST_ACCOUNT = 1_000_000
 """Account number of the first client; lower numbers are the market's."""
 MOST_CLIENTS, MOST_ENDED, MOST_FILLS = 10_000, 100_000, 10_000
 NO_LIMITS = RiskLimits()
-KILLED, BY_HAND = "killed", "by_hand"
+KILLED, MANUAL = "killed", "manual"
 
 
 @dataclass(slots=True)
@@ -220,8 +220,8 @@ class Desk:
         client = self.clients.get(name)
         return self._withdraw_all(client, "cancelled") if client else []
 
-    def kill(self, name: str, reason: str = BY_HAND) -> list[int]:
-        """Throw a client's kill switch: cancel its orders, whose numbers are returned, and reject further ones.
+    def kill(self, name: str, reason: str = MANUAL) -> list[int]:
+        """Trigger a client's kill switch: cancel its orders, whose numbers are returned, and reject further ones.
 
         Raises:
             OrderRefused: If there are too many clients for another one.
@@ -229,7 +229,7 @@ class Desk:
         return self._kill(self._client(name), reason)
 
     def rearm(self, name: str) -> None:
-        """Allow a client to trade again; a loss beyond the limit throws the switch again."""
+        """Allow a client to trade again; a loss beyond the limit triggers the switch again."""
         if client := self.clients.get(name):
             client.killed = None
             self._check_losses([client])

@@ -131,7 +131,7 @@ class Cancelled(Struct):
 
 
 class Switched(Struct):
-    """The kill switch of a client, and the orders that were cancelled when it was thrown."""
+    """The kill switch of a client, and the orders that were cancelled when it was triggered."""
 
     client_id: ClientId
     killed: bool

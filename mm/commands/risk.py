@@ -14,7 +14,7 @@ from mm.dataclass import dataclass
 if TYPE_CHECKING:
     from mm.live.kill_switch import KillSwitch
 
-BY_HAND = "by hand"
+MANUAL = "by hand"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def status(console: Console, place: SwitchPlace) -> None:
 
 @command(
     SwitchPlace,
-    arguments=[click.Option(["--reason"], default=BY_HAND, metavar="TEXT", help="Reason, as text.  [default by hand]")],
+    arguments=[click.Option(["--reason"], default=MANUAL, metavar="TEXT", help="Reason, as text.  [default by hand]")],
 )
 def kill(console: Console, place: SwitchPlace, reason: str) -> None:
     """Trigger the kill switch: a trader of the symbol cancels all its orders and stops, and no trader can start.
@@ -51,7 +51,7 @@ def kill(console: Console, place: SwitchPlace, reason: str) -> None:
     Example: mm risk kill --symbol BTCUSDT --reason "odd fills"
     """
     switch = place.switch()
-    if not switch.throw(reason, now_us()):
+    if not switch.trigger(reason, now_us()):
         console.say("already triggered; the earlier reason is kept")
     console.say(switch.line())
     console.answer(switch.status())

@@ -86,21 +86,21 @@ def main(
 
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm shadow
     """
-    came, kills = _kept_signals()
+    caught, kills = _kept_signals()
     from mm.live.kill_switch import KillSwitch
     from mm.live.shadow import PaperKnobs
     from mm.model_maker import check_names
 
     switch = KillSwitch(results.out_root, source.symbol)
-    if switch.thrown:
+    if switch.triggered:
         raise SafetyError(switch.line())
     _check(recorder, execution)
     check_names(models)
     _take_back_killed(run)
     knobs = PaperKnobs(market, execution, account, models, risk)
     clock = SteadyClock()
-    around = _Around(clock, came, store, watch, lambda: kills[0] if kills else switch.why() if switch.thrown else None)
-    live = asyncio.run(_live(run, _parts(run, source, recorder, day, clock), knobs, around, day))
+    env = _Env(clock, caught, store, watch, lambda: kills[0] if kills else switch.why() if switch.triggered else None)
+    live = asyncio.run(_live(run, _parts(run, source, recorder, day, clock), knobs, env, day))
     with _unstopped():
         _finish(run, live, knobs, day)
     if live.regridded:
@@ -150,18 +150,18 @@ def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Callab
 
 
 @dataclass(frozen=True)
-class _Around:
+class _Env:
     """The environment of a shadow: clock, signals received so far, store, whether it is watched, why it is killed."""
 
     clock: Callable[[], int]
-    came: Sequence[int]
+    caught: Sequence[int]
     store: LiveStore
     watched: bool
-    heed: Callable[[], str | None]
+    kill_reason: Callable[[], str | None]
 
 
 @dataclass(frozen=True)
-class _Lived:
+class _LiveRun:
     """The initial state of a shadow, its result, and why it ended."""
 
     terms: "ShadowTerms"
@@ -171,7 +171,7 @@ class _Lived:
     regridded: TryLater | None
 
 
-async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around, day: Day) -> _Lived:
+async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", env: _Env, day: Day) -> _LiveRun:
     """Record until the window ends or a signal arrives, and trade on it.
 
     Raises:
@@ -184,10 +184,10 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around, 
     from mm.market_data.recording import Recording
 
     rest, symbol = parts.rest.rest, parts.days.symbol
-    clock = around.clock
+    clock = env.clock
     learning = asyncio.ensure_future(learn_terms(rest, symbol, parts.window.at(clock()).day, run.log))
     _on_signals(lambda _: learning.cancel())
-    if around.came:
+    if env.caught:
         learning.cancel()
     try:
         terms = (await learning).fitted(knobs, day, run)
@@ -198,14 +198,14 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around, 
         if not isinstance(error, asyncio.CancelledError):
             raise
         raise TryLater("stopped before the exchange responded: nothing was recorded; start it again") from None
-    desk = ShadowDesk(play, run.log, around.store.writer(symbol, run.log.warning), clock)
-    follower = ShadowFollower(play, clock, desk.market, around.heed)
+    desk = ShadowDesk(play, run.log, env.store.writer(symbol, run.log.warning), clock)
+    follower = ShadowFollower(play, clock, desk.market, env.kill_reason)
     recording = Recording(replace(parts, follower=follower), run.log, clock)
     _on_signals(recording.stop)
     monitor = Monitor(Health(symbol, parts.days.run_id, rest), rest)
     grid = asyncio.create_task(_end_on_another_grid(terms, recording))
     try:
-        async with monitor.beside(recording), desk.serving(*_metrics(parts), watched=around.watched):
+        async with monitor.beside(recording), desk.serving(*_metrics(parts), watched=env.watched):
             await recording.run()
     finally:
         grid.cancel()
@@ -214,7 +214,7 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around, 
         run.say(report.path)
     known = replace(terms, rows_run_id=follower.rows_run_id, end_us=follower.end_us, killed=follower.killed)
     regridded = grid.result() if grid.done() else None
-    return _Lived(known, play, follower, recording.reason, regridded)
+    return _LiveRun(known, play, follower, recording.reason, regridded)
 
 
 async def _end_on_another_grid(terms: "ShadowTerms", recording: "Recording") -> TryLater:
@@ -233,12 +233,12 @@ def _metrics(parts: "Parts") -> tuple[str, int]:
 
 def _kept_signals() -> tuple[list[int], list[str]]:
     """Return two lists of the signals from now on: those that end the run regularly, and those that kill it."""
-    came: list[int] = []
+    caught: list[int] = []
     kills: list[str] = []
     for number in _SIGNALS:
-        signal.signal(number, lambda number, _: came.append(number))
+        signal.signal(number, lambda number, _: caught.append(number))
     signal.signal(KILLING, lambda number, _: kills.append(signal.Signals(number).name))
-    return came, kills
+    return caught, kills
 
 
 def _on_signals(stop: Callable[[str], Any]) -> None:
@@ -257,7 +257,7 @@ def _unstopped() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _finish(run: Run, live: _Lived, knobs: "PaperKnobs", day: Day) -> None:
+def _finish(run: Run, live: _LiveRun, knobs: "PaperKnobs", day: Day) -> None:
     """Write the results of the shadow, and compare them with the replay of the day."""
     from mm.backtest.summary_text import text_of
     from mm.live.decisions import decisions_name, decisions_of, write_decisions

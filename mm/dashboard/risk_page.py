@@ -9,7 +9,7 @@ import streamlit as st
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.cli.knobs import knobs, shown
 from mm.clock import now_us
-from mm.commands.risk import BY_HAND, SwitchPlace
+from mm.commands.risk import MANUAL, SwitchPlace
 from mm.dashboard import live_view
 from mm.dashboard.sources import Folders, one_line
 from mm.errors import DataError
@@ -45,7 +45,7 @@ def show(folders: Folders) -> None:
 
 
 def _symbols(folders: Folders) -> list[str]:
-    """Return the symbols with days, audit logs or a thrown switch."""
+    """Return the symbols with days, audit logs or a triggered switch."""
     logs, switches = folders.out_root / "audit", folders.out_root / "risk"
     found = {path.name for path in logs.iterdir() if path.is_dir()} if logs.is_dir() else set()
     found |= {path.stem for path in switches.glob("*.kill")} if switches.is_dir() else set()
@@ -55,12 +55,12 @@ def _symbols(folders: Folders) -> list[str]:
 def _switch(place: SwitchPlace) -> None:
     """Draw the kill switch, and the buttons that change it as `mm risk` does, each after a confirmation."""
     switch = place.switch()
-    killed, wanted = switch.thrown, f"risk wanted {place.symbol}"
+    killed, wanted = switch.triggered, f"risk wanted {place.symbol}"
     st.subheader("Kill switch", anchor=False)
     (st.error if killed else st.success)(switch.line())
-    reason = BY_HAND
+    reason = MANUAL
     if not killed:
-        reason = st.text_input("Reason", key=f"reason {place.symbol}", placeholder=BY_HAND).strip() or BY_HAND
+        reason = st.text_input("Reason", key=f"reason {place.symbol}", placeholder=MANUAL).strip() or MANUAL
     word = "Re-arm" if killed else "Kill"
     if st.button(f"{word} {place.symbol}", type="secondary" if killed else "primary"):
         st.session_state[wanted] = word
@@ -75,13 +75,13 @@ def _switch(place: SwitchPlace) -> None:
         if sure and killed:
             switch.rearm()
         elif sure:
-            _throw(place, reason)
+            _trigger(place, reason)
         st.rerun()
 
 
-def _throw(place: SwitchPlace, reason: str) -> None:
+def _trigger(place: SwitchPlace, reason: str) -> None:
     try:
-        place.switch().throw(reason, now_us())
+        place.switch().trigger(reason, now_us())
     except OSError as error:
         path = place.switch().path
         raise DataError(

@@ -1,8 +1,8 @@
 """The kill switch of a symbol: a file that survives the process, a restart and a reboot.
 
-If anything exists at its path, the switch is thrown: also an empty or damaged file, and one that cannot be checked. The
-file is written completely next to its path and linked there, so that the first throw wins and no reader gets a partial
-file.
+If anything exists at its path, the switch is triggered: also an empty or damaged file, and one that cannot be checked.
+The file is written completely next to its path and linked there, so that the first trigger wins and no reader gets a
+partial file.
 """
 
 import errno
@@ -29,7 +29,7 @@ class _Content(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Why a switch was thrown, and since when, µs; for a damaged file, its modification time."""
+    """Why a switch was triggered, and since when, µs; for a damaged file, its modification time."""
 
     reason: str
     since_us: int
@@ -51,8 +51,8 @@ class KillSwitch:
         self.path, self.symbol = out_root / "risk" / f"{symbol}.kill", symbol
 
     @property
-    def thrown(self) -> bool:
-        """Whether it is thrown; checks the file each time, which takes a few µs."""
+    def triggered(self) -> bool:
+        """Whether it is triggered; checks the file each time, which takes a few µs."""
         try:
             os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -62,13 +62,13 @@ class KillSwitch:
         return True
 
     def read(self) -> Kill | None:
-        """Return why it is thrown, None if it is not."""
+        """Return why it is triggered, None if it is not."""
         try:
             found = msgspec.json.decode(self.path.read_bytes(), type=_Content)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return self._damaged()
         except OSError:
-            return self._damaged() if self.thrown else None
+            return self._damaged() if self.triggered else None
         return Kill(" ".join(found.reason.split()), found.since) if found.since in US_STAMPS else self._damaged()
 
     def _damaged(self) -> Kill | None:
@@ -80,14 +80,14 @@ class KillSwitch:
             return Kill(DAMAGED, 0)
 
     def why(self) -> str | None:
-        """Return why it is thrown, as text; None if it is not."""
+        """Return why it is triggered, as text; None if it is not."""
         found = self.read()
         return None if found is None else found.reason
 
-    def throw(self, reason: str, us: int) -> bool:
-        """Throw it; return False if it was thrown before, in which case the first reason stays.
+    def trigger(self, reason: str, us: int) -> bool:
+        """Trigger it; return False if it was triggered before, in which case the first reason stays.
 
-        On a full disk the file stays empty, which counts as thrown.
+        On a full disk the file stays empty, which counts as triggered.
 
         Raises:
             OSError: If the file cannot be created at all.
@@ -110,7 +110,7 @@ class KillSwitch:
         return True
 
     def rearm(self) -> Kill | None:
-        """Re-arm it; return why it was thrown, None if it was not.
+        """Re-arm it; return why it was triggered, None if it was not.
 
         Raises:
             DataError: If the path is not a file, or cannot be removed.
@@ -128,13 +128,13 @@ class KillSwitch:
         return found
 
     def status(self) -> dict[str, Any]:
-        """Return ``{"symbol", "killed", "reason", "since"}``; reason and since (µs) are None if it is not thrown."""
+        """Return ``{"symbol", "killed", "reason", "since"}``; reason and since (µs) are None if it is not triggered."""
         found = self.read()
         reason, since = (None, None) if found is None else (found.reason, found.since_us)
         return {"symbol": self.symbol, "killed": found is not None, "reason": reason, "since": since}
 
     def line(self) -> str:
-        """Return the status as one line, with the remedy if it is thrown."""
+        """Return the status as one line, with the remedy if it is triggered."""
         found = self.read()
         if found is None:
             return f"{self.symbol}: armed"

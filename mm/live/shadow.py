@@ -296,7 +296,7 @@ class ShadowFollower:
         play: The strategy.
         clock: Returns the instant, in µs; it never falls, and stamps arriving data.
         watch: Called with each event after it was played.
-        heed: Returns why all trading was stopped manually, else None; called every `STEP_S` seconds.
+        kill_reason: Returns why all trading was stopped manually, else None; called every `STEP_S` seconds.
 
     Attributes:
         lags: The lag of each decision.
@@ -310,13 +310,13 @@ class ShadowFollower:
         play: PaperPlay,
         clock: Callable[[], int],
         watch: "Subscriber | None" = None,
-        heed: Callable[[], str | None] = lambda: None,
+        kill_reason: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.lags = DecisionLags(lambda: play.exchange.decisions, clock)
         self.killed: tuple[int, str] | None = None
         self.rows_run_id = ""
         self.end_us = 0
-        self._play, self._watch, self._heed = play, watch, heed
+        self._play, self._watch, self._kill_reason = play, watch, kill_reason
         self._feed: LiveFeed | None = None
 
     def take(self, journal: "DayJournal") -> "Subscriber":
@@ -343,7 +343,7 @@ class ShadowFollower:
             whole = self._feed.begun and self._feed.now_us <= until_us
             market.passed(until_us + 1)
             self._feed.advance(until_us)
-            if whole and self._play.exchange.killed is None and (why := self._heed()) is not None:
+            if whole and self._play.exchange.killed is None and (why := self._kill_reason()) is not None:
                 self._play.exchange.kill(why)
                 self.killed = self._play.exchange.killed
             self.lags.note()

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from mm.live.order_access import VenueUrls
     from mm.runs.run import Run
 
-BY_HAND = "thrown by hand"
+MANUAL = "triggered manually"
 AUDIT_FAILED, DISK_FAILED = "audit", "disk"
 WRITER_S = 2.0
 
@@ -151,8 +151,8 @@ class TradeRun:
         return terms.fitted(self._knobs.strategy, day, self._run)
 
     def check(self) -> None:
-        """Raise SafetyError if the kill switch is thrown."""
-        if self._switch.thrown:
+        """Raise SafetyError if the kill switch is triggered."""
+        if self._switch.triggered:
             raise SafetyError(self._switch.line())
 
     def stop(self, reason: str) -> None:
@@ -163,8 +163,8 @@ class TradeRun:
             self._trader.end(reason)
 
     def kill(self, reason: str) -> None:
-        """Throw the kill switch, which ends the trade."""
-        self._switch.throw(reason, self._clock())
+        """Trigger the kill switch, which ends the trade."""
+        self._switch.trigger(reason, self._clock())
         self._stop_wanted.set()
         if self._trader:
             self._trader.end(KILL)
@@ -197,7 +197,7 @@ class TradeRun:
         """Trade until a signal, a kill, the end of the window, or another end of the recording.
 
         Raises:
-            SafetyError: If the kill switch is thrown.
+            SafetyError: If the kill switch is triggered.
             UsageError: If the exchange does not accept the key.
             DataError: If the symbol does not trade, or an audit log cannot be read.
             TryLater: If the exchange cannot be reached, or the audit log cannot be written at the start.
@@ -430,7 +430,7 @@ class TradeRun:
             await recording.run()
 
     def _kill(self, gateway: Gateway, audit: AuditLog) -> None:
-        """Cancel everything and place nothing any more; the switch stays thrown."""
+        """Cancel everything and place nothing any more; the switch stays triggered."""
         reason = self._killed_for(self.desk.play if self.desk else None)
         if self.desk:
             self.desk.look(self._clock())
@@ -438,20 +438,20 @@ class TradeRun:
                 self.desk.play.engine.manager.kill(reason)
         audit.append("kill", reason=reason)
         gateway.cancel_all()
-        self._switch.throw(reason, self._clock())
+        self._switch.trigger(reason, self._clock())
         self._run.log.error("killed", reason=reason, open_orders=gateway.open_orders)
         if self.desk:
             self.desk.metrics.killed(True)
 
     def _killed_for(self, play: TradePlay | None) -> str:
         by_limit = play.engine.manager.killed_for if play else None
-        return by_limit or self._switch.why() or BY_HAND
+        return by_limit or self._switch.why() or MANUAL
 
     def _watch(self, us: int, audit: AuditLog, desk: TradeDesk, terms: ShadowTerms) -> str | None:
         """Return why trading must end; called many times per second."""
         desk.look(us)
         self._keep_marks(desk.play)
-        if self._switch.thrown:
+        if self._switch.triggered:
             return KILL
         if audit.failure is not None:
             return AUDIT_FAILED

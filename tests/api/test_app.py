@@ -111,7 +111,7 @@ def test_kill_cancels_and_rearm_allows_orders_again():
     call = Caller()
     call.order()
     assert call("POST", "/risk/mm_1/kill")[1] == {
-        "client_id": "mm_1", "killed": True, "reason": "by_hand", "cancelled": [1]
+        "client_id": "mm_1", "killed": True, "reason": "manual", "cancelled": [1]
     }  # fmt: skip
     assert call("GET", "/risk/mm_1")[1]["killed"] is True
     assert call.order()[1]["status"] == "rejected"

@@ -25,10 +25,10 @@ def test_kill_switch_is_thrown_read_and_rearmed(mm, tmp_path: Path) -> None:
     armed = {"symbol": "BTCUSDT", "killed": False, "reason": None, "since": None}
     assert json.loads(mm("status", "--symbol", "btcusdt", "--json").stdout) == armed
     assert mm("status", "--symbol", "BTCUSDT").stdout == "BTCUSDT: armed\n"
-    thrown = mm("kill", "--symbol", "BTCUSDT", "--reason", "odd fills")
-    assert thrown.exit_code == 0
-    assert thrown.stdout.startswith("BTCUSDT: killed since ")
-    assert thrown.stdout.endswith(": odd fills; mm risk rearm --symbol BTCUSDT allows it to trade again\n")
+    triggered = mm("kill", "--symbol", "BTCUSDT", "--reason", "odd fills")
+    assert triggered.exit_code == 0
+    assert triggered.stdout.startswith("BTCUSDT: killed since ")
+    assert triggered.stdout.endswith(": odd fills; mm risk rearm --symbol BTCUSDT allows it to trade again\n")
     status = json.loads(mm("status", "--symbol", "BTCUSDT", "--json").stdout)
     assert status == KillSwitch(tmp_path, "BTCUSDT").status()
     assert (status["killed"], status["reason"]) == (True, "odd fills")

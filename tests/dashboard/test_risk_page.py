@@ -23,16 +23,16 @@ def test_kill_and_rearm_need_confirmation(opened, tmp_path):
     assert "SIMUSDT: armed" in text_of(at)
     at.text_input(key="reason SIMUSDT").input("odd fills")
     at = press(at, "Kill SIMUSDT")
-    assert not switch.thrown
+    assert not switch.triggered
     assert "a trader cancels all its orders" in text_of(at)
     at = press(at, "Yes, kill")
     assert not at.exception
     assert switch.why() == "odd fills"
     assert "killed since" in text_of(at)
     at = press(at, "Re-arm SIMUSDT")
-    assert switch.thrown
+    assert switch.triggered
     at = press(at, "Yes, re-arm")
-    assert not switch.thrown
+    assert not switch.triggered
     assert "SIMUSDT: armed" in text_of(at)
 
 
@@ -40,7 +40,7 @@ def test_declined_kill_changes_nothing(opened, tmp_path):
     """And the question disappears."""
     at = press(opened("risk_page", tmp_path, symbol="SIMUSDT"), "Kill SIMUSDT")
     at = press(at, "No")
-    assert not KillSwitch(tmp_path / "out", "SIMUSDT").thrown
+    assert not KillSwitch(tmp_path / "out", "SIMUSDT").triggered
     assert "Yes, kill" not in [button.label for button in at.button]
 
 
@@ -55,7 +55,7 @@ def test_kill_that_cannot_be_written_gives_one_error(opened, tmp_path):
 
 def test_symbols_are_found_by_their_files(opened, made, tmp_path):
     """Days, a kill file, an audit log."""
-    KillSwitch(tmp_path / "out", "KILLED").throw("by hand", 1_700_000_000_000_000)
+    KillSwitch(tmp_path / "out", "KILLED").trigger("by hand", 1_700_000_000_000_000)
     (tmp_path / "out/audit/TRADED").mkdir(parents=True)
     at = opened("risk_page", tmp_path)
     assert at.selectbox[0].options == ["KILLED", "TRADED"]

@@ -49,14 +49,22 @@ class Shadowed:
 
 
 def shadowed(
-    scenario, script="", *, knobs=None, scenario_name="large_tick", seed=7, root=None, heed=lambda: None, **options
+    scenario,
+    script="",
+    *,
+    knobs=None,
+    scenario_name="large_tick",
+    seed=7,
+    root=None,
+    kill_reason=lambda: None,
+    **options,
 ):
     """Run *scenario* with a shadow of a box that plays *script*, and compare it with the replay of its day."""
     knobs = knobs or strategy()
     with TemporaryDirectory() as place:
         data_root = Path(root or place) / "data"
         terms, play, follower, boxed = asyncio.run(
-            _live(scenario, script, knobs, data_root, {"scenario": scenario_name, "seed": seed}, heed, **options)
+            _live(scenario, script, knobs, data_root, {"scenario": scenario_name, "seed": seed}, kill_reason, **options)
         )
         result = play.result()
         live = Path(place) / "live"
@@ -68,7 +76,7 @@ def shadowed(
         return Shadowed(found, result.journal, terms, boxed)
 
 
-async def _live(scenario, script, knobs, data_root, market, heed, **options):
+async def _live(scenario, script, knobs, data_root, market, kill_reason, **options):
     async with (
         asyncio.timeout(3 * PATIENCE_S),
         Box.in_lockstep(**market, faults=[script]).open() as box,
@@ -81,7 +89,7 @@ async def _live(scenario, script, knobs, data_root, market, heed, **options):
 
         terms = await learn_terms(boxed.parts.rest.rest, SYMBOL, DAY, _LOG)
         play = PaperPlay(terms, knobs)
-        follower = ShadowFollower(play, clock, heed=heed)
+        follower = ShadowFollower(play, clock, kill_reason=kill_reason)
         boxed.recording = Recording(replace(boxed.parts, follower=follower), _LOG, clock)
         task = boxed.task = asyncio.create_task(boxed.recording.run())
         try:

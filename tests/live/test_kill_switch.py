@@ -1,4 +1,4 @@
-"""The kill switch: a file that readers always find complete, and that counts as thrown with any content."""
+"""The kill switch: a file that readers always find complete, and that counts as triggered with any content."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def switch(tmp_path: Path) -> KillSwitch:
 
 def test_switch_without_file_is_armed(switch: KillSwitch) -> None:
     """Not even the folder exists."""
-    assert not switch.thrown
+    assert not switch.triggered
     assert switch.read() is None
     assert switch.rearm() is None
     assert switch.status() == {"symbol": "BTCUSDT", "killed": False, "reason": None, "since": None}
@@ -31,36 +31,36 @@ def test_switch_without_file_is_armed(switch: KillSwitch) -> None:
 
 def test_throw_persists_until_rearm(switch: KillSwitch, tmp_path: Path) -> None:
     """Another object, as after a restart, reads it."""
-    assert switch.throw("MAX_DRAWDOWN 0.06 > 0.05", US)
+    assert switch.trigger("MAX_DRAWDOWN 0.06 > 0.05", US)
     again = KillSwitch(tmp_path / "out", "BTCUSDT")
-    assert again.thrown
+    assert again.triggered
     assert again.read() == Kill("MAX_DRAWDOWN 0.06 > 0.05", US)
     assert again.path == tmp_path / "out" / "risk" / "BTCUSDT.kill"
     assert json.loads(again.path.read_text()) == {"reason": "MAX_DRAWDOWN 0.06 > 0.05", "since": US}
-    assert not KillSwitch(tmp_path / "out", "ETHUSDT").thrown
+    assert not KillSwitch(tmp_path / "out", "ETHUSDT").triggered
     assert "mm risk rearm --symbol BTCUSDT" in again.line()
     assert again.rearm() == Kill("MAX_DRAWDOWN 0.06 > 0.05", US)
-    assert not switch.thrown
+    assert not switch.triggered
     assert list(again.path.parent.iterdir()) == []
 
 
 def test_the_first_throw_wins(switch: KillSwitch) -> None:
-    """Eight threads throw at once: one of them succeeds, and its complete reason is stored."""
+    """Eight threads trigger it at once: one of them succeeds, and its complete reason is stored."""
     start, threw = threading.Barrier(8), []
 
-    def throw(number: int) -> None:
+    def trigger(number: int) -> None:
         start.wait()
-        if KillSwitch(switch.path.parent.parent, "BTCUSDT").throw(f"reason {number}", US + number):
+        if KillSwitch(switch.path.parent.parent, "BTCUSDT").trigger(f"reason {number}", US + number):
             threw.append(number)
 
-    threads = [threading.Thread(target=throw, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=trigger, args=(number,)) for number in range(8)]
     for one in threads:
         one.start()
     for one in threads:
         one.join()
     assert len(threw) == 1
     assert switch.read() == Kill(f"reason {threw[0]}", US + threw[0])
-    assert not switch.throw("later", US)
+    assert not switch.trigger("later", US)
     assert [one.name for one in switch.path.parent.iterdir()] == ["BTCUSDT.kill"]
 
 
@@ -80,16 +80,16 @@ def test_damaged_file_counts_as_thrown(switch: KillSwitch, content: bytes) -> No
     switch.path.parent.mkdir(parents=True)
     switch.path.write_bytes(content)
     os.utime(switch.path, ns=(US * 1000, US * 1000))
-    assert switch.thrown
+    assert switch.triggered
     assert switch.read() == Kill(DAMAGED, US)
     assert switch.status()["killed"]
-    assert not switch.throw("later", US)
+    assert not switch.trigger("later", US)
     assert switch.rearm() == Kill(DAMAGED, US)
-    assert not switch.thrown
+    assert not switch.triggered
 
 
 def test_out_of_range_instant_counts_as_damage(switch: KillSwitch) -> None:
-    switch.throw("x", 10**30)
+    switch.trigger("x", 10**30)
     assert switch.read().reason == DAMAGED
     assert switch.line().startswith("BTCUSDT: killed since ")
 
@@ -97,9 +97,9 @@ def test_out_of_range_instant_counts_as_damage(switch: KillSwitch) -> None:
 def test_folder_at_switch_path_counts_as_thrown(switch: KillSwitch) -> None:
     """`rearm` does not remove it, since a user created it."""
     switch.path.mkdir(parents=True)
-    assert switch.thrown
+    assert switch.triggered
     assert switch.read().reason == DAMAGED
-    assert not switch.throw("x", US)
+    assert not switch.trigger("x", US)
     with pytest.raises(DataError, match="remove it by hand"):
         switch.rearm()
 
@@ -107,12 +107,12 @@ def test_folder_at_switch_path_counts_as_thrown(switch: KillSwitch) -> None:
 def test_broken_symlink_counts_as_thrown(switch: KillSwitch, tmp_path: Path) -> None:
     switch.path.parent.mkdir(parents=True)
     switch.path.symlink_to(tmp_path / "nowhere")
-    assert switch.thrown
+    assert switch.triggered
     assert switch.read().reason == DAMAGED
 
 
 def test_multiline_reason_is_shown_on_one_line(switch: KillSwitch) -> None:
-    switch.throw("one\ntwo", US)
+    switch.trigger("one\ntwo", US)
     assert switch.line().count("\n") == 0
     assert switch.read().reason == "one two"
 
@@ -124,7 +124,7 @@ from mm.live.kill_switch import KillSwitch
 switch = KillSwitch(Path(sys.argv[1]), "BTCUSDT")
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-print(switch.throw("loss", 1), switch.thrown)
+print(switch.trigger("loss", 1), switch.triggered)
 """
 
 
@@ -146,5 +146,5 @@ def test_throw_raises_when_nothing_can_be_written(switch: KillSwitch) -> None:
     switch.path.parent.parent.mkdir(parents=True)
     switch.path.parent.write_text("a file where the folder should be")
     with pytest.raises(OSError, match="exists"):
-        switch.throw("x", US)
-    assert not switch.thrown
+        switch.trigger("x", US)
+    assert not switch.triggered

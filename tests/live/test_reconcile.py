@@ -143,18 +143,18 @@ def test_risk_limits_act_as_in_the_replay(risk):
 @pytest.mark.parametrize("script", ["", "at time 3 do stall for_s=2\nat time 4 do drop n=3"])
 def test_manual_kill_is_replayed(script):
     """shadow.json has the instant: orders are cancelled there, none follow, and the recording continues."""
-    thrown = []
+    triggered = []
 
     async def killed(boxed):
         await boxed.synced()
         await boxed.play(4)
         await boxed.synced()  # a stalled stream reaches the snapshot later
         await boxed.play(1)
-        thrown.append("odd fills")
+        triggered.append("odd fills")
         await asyncio.sleep(0.05)  # the market has been played up to this instant, timers have not run
         await through(boxed)
 
-    done = shadowed(killed, script, knobs=strategy(**CHANCE), heed=lambda: thrown[0] if thrown else None)
+    done = shadowed(killed, script, knobs=strategy(**CHANCE), kill_reason=lambda: triggered[0] if triggered else None)
     us, why = done.terms.killed
     assert (done.journal.killed, why) == ((us, why), "odd fills")
     assert done.found.same, done.found

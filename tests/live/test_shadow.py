@@ -148,14 +148,14 @@ def test_next_shadow_logs_that_the_last_one_was_killed(tmp_path):
 
 @pytest.mark.parametrize("by", ["switch", "signal"])
 def test_kill_ends_the_quoting_but_not_the_recording(tmp_path, by):
-    """Exit code 0; run and replay have the instant and the reason, and a thrown switch blocks the next start."""
+    """Exit code 0; run and replay have the instant and the reason, and a triggered switch blocks the next start."""
 
     async def play():
         async with running_box() as box:
             process = await start_shadow(box, tmp_path, "--run-id", "R1")
             await recorded(process, tmp_path)
             if by == "switch":
-                KillSwitch(tmp_path / "out", SYMBOL).throw("odd fills", now_us())
+                KillSwitch(tmp_path / "out", SYMBOL).trigger("odd fills", now_us())
             else:
                 process.send_signal(signal.SIGUSR1)
             await recorded(process, tmp_path)
@@ -175,7 +175,7 @@ def test_kill_ends_the_quoting_but_not_the_recording(tmp_path, by):
     assert ShadowTerms.read(folder).end_us > killed["us"] + 1_000_000
     again = run_python("-m", "mm", "shadow", "reconcile", "R1", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert KillSwitch(tmp_path / "out", SYMBOL).thrown == (by == "switch")
+    assert KillSwitch(tmp_path / "out", SYMBOL).triggered == (by == "switch")
     if by == "switch":
         refused = run_python("-m", "mm", "shadow", cwd=tmp_path, **KNOBS)
         assert refused.returncode == 5

@@ -45,7 +45,7 @@ class _Received:
             "method": arrival.operation.method,
             "params": given,
             "outcome": self.outcome,
-            "faults": list(arrival.fate.faults),
+            "faults": list(arrival.effect.faults),
         }
 
 

@@ -86,13 +86,13 @@ class Api:
     def arrive(self, operation: Operation, call: Call, via: str) -> UserRequest:
         """Return a request before its execution, with the effect of faults; *via* is ``rest`` or ``ws``."""
         arrival = UserRequest(operation, call, via)
-        return replace(arrival, fate=self.faults.fate(arrival)) if self.faults else arrival
+        return replace(arrival, effect=self.faults.effect(arrival)) if self.faults else arrival
 
     def act(self, arrival: UserRequest) -> Any:
         """Execute a request and return the content of the response; raises ApiError if exchange or fault refuse it."""
-        fate, outcome = arrival.fate, None
-        refused, content = fate.error, None
-        if fate.done:
+        effect, outcome = arrival.effect, None
+        refused, content = effect.error, None
+        if effect.done:
             try:
                 content = arrival.operation.act(arrival.call)
                 outcome = {"status": 200, "result": content}
@@ -125,11 +125,11 @@ class RestRoutes:
             return json_response(status, {"status": status, "error": reason, "path": request.path})
         us = self._api.advance()
         headers: dict[str, str] = {}
-        fate = RequestEffect()
+        effect = RequestEffect()
         try:
             self._api.weights.charge(request.remote, operation.weighs(request.params), us)
             arrival = self._arrival(operation, request)
-            fate = arrival.fate
+            effect = arrival.effect
             content: Any = self._api.act(arrival)
             status = 200
             if operation.counts_orders:
@@ -140,15 +140,15 @@ class RestRoutes:
                 headers["Retry-After"] = str(-(-(error.retry_us - us) // US_PER_S))
         used = str(self._api.weights.used(request.remote, us))
         headers |= {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
-        return self._with_faults(json_response(status, content, headers), fate)
+        return self._with_faults(json_response(status, content, headers), effect)
 
-    def _with_faults(self, response: Response, fate: RequestEffect) -> Response:
-        """Return *response*, delayed or never sent according to the faults in *fate*."""
+    def _with_faults(self, response: Response, effect: RequestEffect) -> Response:
+        """Return *response*, delayed or never sent according to the faults in *effect*."""
         faults = self._api.faults
-        if not fate.answered:
+        if not effect.answered:
             return replace(response, wait=lambda _: None)
-        if fate.delay_us and faults:
-            return replace(response, wait=partial(faults.at, self._api.exchange.now_us + fate.delay_us))
+        if effect.delay_us and faults:
+            return replace(response, wait=partial(faults.at, self._api.exchange.now_us + effect.delay_us))
         return response
 
     def _arrival(self, operation: Operation, request: Request) -> UserRequest:

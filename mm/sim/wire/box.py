@@ -35,7 +35,7 @@ from mm.sim.matching.order_log import Row
 from mm.sim.wire.api import Api, RestRoutes
 from mm.sim.wire.box_page import BestPriceHistory, page
 from mm.sim.wire.faults.injector import FaultInjector
-from mm.sim.wire.faults.script import Moment, Rule, as_rules, read_script
+from mm.sim.wire.faults.script import Rule, Trigger, as_rules, read_script
 from mm.sim.wire.faults.table import FAULTS
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response, json_response, refusal
@@ -378,7 +378,7 @@ class ControlCalls:
         lead_s = _content(request).get("lead_s", 0) if request.body else 0
         if isinstance(lead_s, bool) or not isinstance(lead_s, int | float):
             raise BadCall(f"lead_s={lead_s!r}: it must be a number of seconds")
-        self._box.inject([Rule(Moment("time", 0), FAULTS["shutdown"].make(lead_s=lead_s))])
+        self._box.inject([Rule(Trigger("time", 0), FAULTS["shutdown"].make(lead_s=lead_s))])
         return self._box.state()
 
 

@@ -155,7 +155,7 @@ class ApiSession:
         answer: Json = {"id": None}
         shows_limits = self._shows_limits
         count: OrderCount | None = None
-        fate = RequestEffect()
+        effect = RequestEffect()
         self._subscriptions.hold()
         try:
             request = _read(text)
@@ -170,7 +170,7 @@ class ApiSession:
             account = self._authenticate(operation, parameters).account if operation.signed else 0
             count = api.exchange.accounts[account].count if operation.counts_orders else None
             arrival = api.arrive(operation, api.call(parameters, account, micro=self._micro), "ws")
-            fate = arrival.fate
+            effect = arrival.effect
             self._subscriptions.release()  # earlier events are sent before the response
             self._subscriptions.hold()
             answer |= {"status": 200, "result": api.act(arrival)}
@@ -179,8 +179,8 @@ class ApiSession:
         if shows_limits:
             orders = count.entries(us) if count else []
             answer["rateLimits"] = [*orders, WEIGHT_LIMIT.entry() | {"count": api.weights.used(self._remote, us)}]
-        if fate.answered:
-            self._answer(answer, fate.delay_us)
+        if effect.answered:
+            self._answer(answer, effect.delay_us)
         self._subscriptions.release()
 
     def announce_shutdown(self, us: int) -> None:

@@ -158,7 +158,7 @@ def _shift(content: Any, offset_ms: int) -> Any:
     }
 
 
-def _answer(answer: Any, *, fate: Any = None, **own: FaultParameter) -> FaultKind:
+def _answer(answer: Any, *, effect: Any = None, **own: FaultParameter) -> FaultKind:
     """Return a fault kind for the responses to the next ``n`` requests of a path, 0 for all further requests."""
 
     def has_path(fault: Fault, request: Request) -> bool:
@@ -166,7 +166,7 @@ def _answer(answer: Any, *, fate: Any = None, **own: FaultParameter) -> FaultKin
         return request.path.startswith(path) and verb in ("", request.method)
 
     parameters = {"n": FaultParameter(1), "path": FaultParameter("")} | own
-    return FaultKind.of_function(answer, parameters=parameters, applies=has_path, answer=answer, fate=fate)
+    return FaultKind.of_function(answer, parameters=parameters, applies=has_path, answer=answer, effect=effect)
 
 
 def _snapshot(answer: Any, **own: FaultParameter) -> FaultKind:
@@ -190,7 +190,7 @@ def _exchange_info(answer: Any, parameters: dict[str, FaultParameter], **more: A
 ANSWER_FAULTS = (
     _answer(
         status,
-        fate=status_of_request,
+        effect=status_of_request,
         code=FaultParameter(503),
         retry_after=FaultParameter(0),
         undone=FaultParameter(0),

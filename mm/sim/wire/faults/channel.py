@@ -221,16 +221,16 @@ class FaultScope:
         if not (fault.kind.edit or fault.kind.of_connections):
             return
         until_us = fault.until_us(self.now_us)
-        whom = rule.whom or ("next" if rule.moment.kind == "connect" and not fault.kind.later else "all")
-        if isinstance(whom, int) and whom not in self._open:
-            self._later.append(_PendingRule(rule, whom, 1, None))
+        target = rule.target or ("next" if rule.trigger.kind == "connect" and not fault.kind.later else "all")
+        if isinstance(target, int) and target not in self._open:
+            self._later.append(_PendingRule(rule, target, 1, None))
             return
-        if whom == "next":
+        if target == "next":
             self._later.append(_PendingRule(rule, None, 1, None))
-        elif whom == "all" and fault.kind.later:
+        elif target == "all" and fault.kind.later:
             self._later.append(_PendingRule(rule, None, fault.openings, until_us))
-        if whom != "next" and fault.kind.now:
-            for channel in self._named(whom):
+        if target != "next" and fault.kind.now:
+            for channel in self._named(target):
                 self._hit(channel, rule, until_us)
 
     def due_us(self) -> int | None:
@@ -251,19 +251,19 @@ class FaultScope:
                     connection = channel.connection
                     connection.write(out if isinstance(out, bytes) else out.frame(combined=connection.combined))
 
-    def _named(self, whom: str | int) -> list[Channel]:
+    def _named(self, target: str | int) -> list[Channel]:
         channels = list(self._open.values())
-        if isinstance(whom, int):
-            return [self._open[whom]]
-        if whom == "all" or not channels:
+        if isinstance(target, int):
+            return [self._open[target]]
+        if target == "all" or not channels:
             return channels
-        return [channels[-1] if whom == "newest" else self._random.choice(channels)]
+        return [channels[-1] if target == "newest" else self._random.choice(channels)]
 
     def _hit(self, channel: Channel, rule: Rule, until_us: int | None) -> None:
-        fault, moment = rule.fault, rule.moment
+        fault, trigger = rule.fault, rule.trigger
         if fault.kind.edit:
-            counted = _COUNTED.get(moment.kind, frozenset())
-            from_id = self._truth.named(int(moment.number))[0] if moment.kind == "id" else int(moment.number)
+            counted = _COUNTED.get(trigger.kind, frozenset())
+            from_id = self._truth.named(int(trigger.number))[0] if trigger.kind == "id" else int(trigger.number)
             until_us = fault.until_us(self.now_us) if until_us is None else until_us
             channel.active.append(ActiveFault(fault, fault.changes, until_us, from_id, counted))
         if fault.kind.of_connections:

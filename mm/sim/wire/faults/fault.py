@@ -112,7 +112,7 @@ class UserRequest:
     operation: Operation
     call: Call
     via: str
-    fate: RequestEffect = RequestEffect()
+    effect: RequestEffect = RequestEffect()
 
     def is_of(self, path: str) -> bool:
         """Return True if the request matches *path*: a method of the WebSocket API, or a prefix of a REST path.
@@ -175,7 +175,7 @@ class FaultKind:
         per_n: For messages: number of messages per unit of ``n``.
         applies: For responses: return True if the fault applies to the response to a request.
         answer: For responses: return the changed response.
-        fate: For requests: return the effect on a request; None if the fault does not apply to it.
+        effect: For requests: return the effect on a request; None if the fault does not apply to it.
         begin: For connections: start the fault.
         end_us: For connections: return the time of `end`, given the open time and the current time; None for never.
         end: For connections: end the fault, or start its second part.
@@ -196,7 +196,7 @@ class FaultKind:
     per_n: int = 1
     applies: "Callable[[Fault, Request], bool] | None" = None
     answer: "Callable[[Fault, Request, Response, FaultContext], Response] | None" = None
-    fate: "Callable[[Fault, UserRequest, RequestEffect], RequestEffect | None] | None" = None
+    effect: "Callable[[Fault, UserRequest, RequestEffect], RequestEffect | None] | None" = None
     begin: "Callable[[Fault, FaultyConnection, int], None] | None" = None
     end_us: "Callable[[Fault, int, int], int | None] | None" = None
     end: "Callable[[Fault, FaultyConnection], None] | None" = None

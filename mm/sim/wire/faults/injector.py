@@ -74,7 +74,7 @@ class FaultInjector:
         self._restart = restart
         self.filters: Callable[[str, str], None] | None = None
         self._restarts: list[Fault] = []
-        self._away_until_us = 0
+        self._down_until_us = 0
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._timer_count = 0
         self._reset = False
@@ -92,9 +92,9 @@ class FaultInjector:
         return list(self._waiting)
 
     @property
-    def is_away(self) -> bool:
+    def is_down(self) -> bool:
         """Whether the exchange is down: every connection and every request is reset."""
-        return self.scope.now_us < self._away_until_us
+        return self.scope.now_us < self._down_until_us
 
     def at(self, us: int, action: Callable[[], None]) -> None:
         """Call *action* when the exchange's time reaches *us*."""
@@ -125,7 +125,7 @@ class FaultInjector:
         self._attempts += 1
         self._reach(connect=self._attempts)
         self._run_due()
-        if self.is_away:
+        if self.is_down:
             return Response(0, reset=True)
         if not self._refusals:
             return None
@@ -149,26 +149,26 @@ class FaultInjector:
     def requested(self, name: str) -> bool:
         """Count a request of a REST path or WebSocket API method; return False if the exchange is down."""
         self._requests[name] += 1
-        for path in sorted({rule.moment.path for rule in self._waiting if rule.moment.kind == "request"}):
+        for path in sorted({rule.trigger.path for rule in self._waiting if rule.trigger.kind == "request"}):
             if begins(name, path):
                 count = sum(number for one, number in self._requests.items() if begins(one, path))
                 self._reach(path, request=count)
         self._run_due()
-        return not self.is_away
+        return not self.is_down
 
-    def fate(self, arrival: UserRequest) -> RequestEffect:
+    def effect(self, arrival: UserRequest) -> RequestEffect:
         """Return the effect of faults on a request before its execution."""
-        fate, now_us = RequestEffect(), self.scope.now_us
+        effect, now_us = RequestEffect(), self.scope.now_us
         for active in self._answers:
             kind = active.fault.kind
-            if kind.fate is None or active.spent(now_us):
+            if kind.effect is None or active.spent(now_us):
                 continue
-            changed = kind.fate(active.fault, arrival, fate)
+            changed = kind.effect(active.fault, arrival, effect)
             if changed is not None:
-                fate = changed
+                effect = changed
                 if not (kind.answer and arrival.via == "rest"):  # else counted when the response is changed
                     active.count()
-        return fate
+        return effect
 
     def response(self, request: Request, response: Response) -> Response:
         """Return the replacement of *response*."""
@@ -190,7 +190,7 @@ class FaultInjector:
     def steps(self, us: int) -> Iterator[int]:
         """Yield the times up to *us* at which rules, faults or calls are due, and then *us*."""
         while True:
-            times = [rule.moment.number for rule in self._waiting if rule.moment.kind == "time"]
+            times = [rule.trigger.number for rule in self._waiting if rule.trigger.kind == "time"]
             due_us = [self._start_us + math.ceil(number * US_PER_S) for number in times]
             due_us += [due for scope in (self.scope, self.users) if (due := scope.due_us()) is not None]
             due_us += [one[0] for one in self._timers[:1]]
@@ -217,7 +217,7 @@ class FaultInjector:
         self.users.advance()
         restarts, self._restarts = self._restarts, []
         for fault in restarts:
-            self._away_until_us = max(self._away_until_us, fault.until_us(self.scope.now_us) or 0)
+            self._down_until_us = max(self._down_until_us, fault.until_us(self.scope.now_us) or 0)
             if self._restart:
                 self._restart(fault["books"] == "kept")
 
@@ -227,11 +227,11 @@ class FaultInjector:
     def _is_due(self, kind: int, us: int, trade_id: int, update_id: int) -> bool:
         """Return whether such a row triggers a rule."""
         for rule in self._waiting:
-            moment = rule.moment
+            trigger = rule.trigger
             if (
-                (moment.kind == "id" and kind == ROW_LEVEL and update_id >= moment.number)
-                or (moment.kind == "trade" and kind == ROW_TRADE and trade_id >= moment.number)
-                or (moment.kind == "time" and us - self._start_us >= moment.number * US_PER_S)
+                (trigger.kind == "id" and kind == ROW_LEVEL and update_id >= trigger.number)
+                or (trigger.kind == "trade" and kind == ROW_TRADE and trade_id >= trigger.number)
+                or (trigger.kind == "time" and us - self._start_us >= trigger.number * US_PER_S)
             ):
                 return True
         return False
@@ -241,18 +241,18 @@ class FaultInjector:
         due = [
             rule
             for rule in self._waiting
-            if reached.get(rule.moment.kind, -1) >= rule.moment.number
-            and (rule.moment.kind != "request" or rule.moment.path == path)
+            if reached.get(rule.trigger.kind, -1) >= rule.trigger.number
+            and (rule.trigger.kind != "request" or rule.trigger.path == path)
         ]
         self._waiting = [rule for rule in self._waiting if rule not in due]
         for rule in due:
             self._act(rule)
 
     def _act(self, rule: Rule) -> None:
-        fault, moment = rule.fault, rule.moment
+        fault, trigger = rule.fault, rule.trigger
         self.acted.append((self.scope.now_us, str(rule)))
         if fault.kind.name == "id_reset":
-            after_id = max(self._update_id, int(moment.number) - 1) if moment.kind == "id" else self._update_id
+            after_id = max(self._update_id, int(trigger.number) - 1) if trigger.kind == "id" else self._update_id
             self._truth.renumber(self._truth.named(after_id)[0], fault["first"])
             self._reset = True
         elif fault.kind.name == "clock_offset":
@@ -263,9 +263,9 @@ class FaultInjector:
             self._restarts.append(fault)
         elif fault.kind.refusal:
             self._refusals += [fault] * fault["n"]
-        if fault.kind.answer or fault.kind.fate:
-            if fault.values.get("path") == "" and moment.kind == "request":
-                fault = fault.kind.make(**{**fault.values, "path": moment.path})
+        if fault.kind.answer or fault.kind.effect:
+            if fault.values.get("path") == "" and trigger.kind == "request":
+                fault = fault.kind.make(**{**fault.values, "path": trigger.path})
             self._answers.append(ActiveFault(fault, fault.changes, fault.until_us(self.scope.now_us)))
         if fault.of != "user":
             self.scope.apply(rule)

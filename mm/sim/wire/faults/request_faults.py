@@ -51,51 +51,51 @@ def error_of(code: int) -> ApiError:
     return ApiError(code, msg, status)
 
 
-def error(fault: Fault, arrival: UserRequest, fate: RequestEffect) -> RequestEffect | None:
+def error(fault: Fault, arrival: UserRequest, effect: RequestEffect) -> RequestEffect | None:
     """A request is executed, and answered with the error `code`; with `undone=1` it is not executed."""
     if not arrival.is_of(fault["path"]):
         return None
-    return fate.hit(fault, done=fate.done and not fault["undone"], error=error_of(fault["code"]))
+    return effect.hit(fault, done=effect.done and not fault["undone"], error=error_of(fault["code"]))
 
 
-def ack_lost(fault: Fault, arrival: UserRequest, fate: RequestEffect) -> RequestEffect | None:
+def ack_lost(fault: Fault, arrival: UserRequest, effect: RequestEffect) -> RequestEffect | None:
     """A request is executed, and never answered; with `undone=1` it is not executed."""
     if not arrival.is_of(fault["path"]):
         return None
-    return fate.hit(fault, done=fate.done and not fault["undone"], answered=False)
+    return effect.hit(fault, done=effect.done and not fault["undone"], answered=False)
 
 
-def ack_late(fault: Fault, arrival: UserRequest, fate: RequestEffect) -> RequestEffect | None:
+def ack_late(fault: Fault, arrival: UserRequest, effect: RequestEffect) -> RequestEffect | None:
     """A request is executed and answered `delay_s` seconds late; with `undone=1` it is not, and the answer is −1007."""
     if not arrival.is_of(fault["path"]):
         return None
-    delay_us = fate.delay_us + (micros(fault["delay_s"]) or 0)
+    delay_us = effect.delay_us + (micros(fault["delay_s"]) or 0)
     if fault["undone"]:
-        return fate.hit(fault, done=False, error=error_of(_UNKNOWN_AFTER_ALL), delay_us=delay_us)
-    return fate.hit(fault, delay_us=delay_us)
+        return effect.hit(fault, done=False, error=error_of(_UNKNOWN_AFTER_ALL), delay_us=delay_us)
+    return effect.hit(fault, delay_us=delay_us)
 
 
-def fill_on_cancel(fault: Fault, arrival: UserRequest, fate: RequestEffect) -> RequestEffect | None:
+def fill_on_cancel(fault: Fault, arrival: UserRequest, effect: RequestEffect) -> RequestEffect | None:
     """Before a cancel, an amendment or a replacement is executed, the market trades `share` of its order."""
     order = _target_order(arrival) if arrival.is_of(fault["path"]) else None
-    if order is None or not fate.done:
+    if order is None or not effect.done:
         return None
     arrival.call.exchange.trade_with(order, max(1, math.floor(order.left_lots * fault["share"])))
-    return fate.hit(fault)
+    return effect.hit(fault)
 
 
-def status_of_request(fault: Fault, arrival: UserRequest, fate: RequestEffect) -> RequestEffect | None:
+def status_of_request(fault: Fault, arrival: UserRequest, effect: RequestEffect) -> RequestEffect | None:
     """Return the effect of `status` on a request: whether it is executed, and for the WebSocket API the response."""
     if not fault["path"] or not arrival.is_of(fault["path"]):
         return None
-    code, done = fault["code"], fate.done and fault["code"] >= _INTERNAL and not fault["undone"]
+    code, done = fault["code"], effect.done and fault["code"] >= _INTERNAL and not fault["undone"]
     if arrival.via == "rest":
-        return fate.hit(fault, done=done)
+        return effect.hit(fault, done=done)
     if code in (TEAPOT, TOO_MANY):
         retry_us = arrival.call.us + fault["retry_after"] * US_PER_S if fault["retry_after"] else None
         refusal = ApiError(-1003, "Too much request weight used; please come back later.", code, retry_us=retry_us)
-        return fate.hit(fault, done=done, error=refusal)
-    return fate.hit(fault, done=done, error=ApiError(_UNKNOWN, _ERRORS[_UNKNOWN][1], code))
+        return effect.hit(fault, done=done, error=refusal)
+    return effect.hit(fault, done=done, error=ApiError(_UNKNOWN, _ERRORS[_UNKNOWN][1], code))
 
 
 def _target_order(arrival: UserRequest) -> UserOrder | None:
@@ -113,10 +113,10 @@ def _target_order(arrival: UserRequest) -> UserOrder | None:
     return order if order and ids_match and order.is_open else None
 
 
-def _request(fate: Any, **own: FaultParameter) -> FaultKind:
+def _request(effect: Any, **own: FaultParameter) -> FaultKind:
     """Return a fault kind for the next ``n`` requests of a path, 0 for all further requests."""
     parameters = {"n": FaultParameter(1), "path": FaultParameter("")} | own
-    return FaultKind.of_function(fate, parameters=parameters, fate=fate)
+    return FaultKind.of_function(effect, parameters=parameters, effect=effect)
 
 
 _UNDONE = {"undone": FaultParameter(0)}

@@ -1,4 +1,4 @@
-"""A script of faults: one rule per line, ``at WHEN [on WHOM] do FAULT [key=value …]``.
+"""A script of faults: one rule per line, ``at WHEN [on TARGET] do FAULT [key=value …]``.
 
 ::
 
@@ -23,13 +23,13 @@ from mm.dataclass import dataclass
 from mm.sim.wire.faults.fault import BadScript, Fault
 from mm.sim.wire.faults.table import FAULTS
 
-MOMENTS = ("id", "trade", "time", "connect", "request")
-WHOM = ("all", "newest", "random")
+TRIGGERS = ("id", "trade", "time", "connect", "request")
+TARGETS = ("all", "newest", "random")
 _API = "/api/v3/"
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Trigger:
     """Trigger of a rule.
 
     Attributes:
@@ -44,8 +44,8 @@ class Moment:
     path: str = _API
 
     def __post_init__(self) -> None:
-        if self.kind not in MOMENTS:
-            raise BadScript(f"at {self.kind}: a rule acts at {', '.join(MOMENTS)}{closest(self.kind, MOMENTS)}")
+        if self.kind not in TRIGGERS:
+            raise BadScript(f"at {self.kind}: a rule acts at {', '.join(TRIGGERS)}{closest(self.kind, TRIGGERS)}")
         if not self.number >= 0 or (self.kind != "time" and self.number != int(self.number)):
             raise BadScript(f"at {self.kind} {self.number}: it must be a number of at least 0, whole except for time")
 
@@ -59,25 +59,25 @@ class Rule:
     """One line of a script.
 
     Attributes:
-        moment: The trigger.
+        trigger: When it applies.
         fault: The fault that is applied.
-        whom: Affected connections: ``all`` open ones, the ``newest``, one at ``random``, or one by number. Default at a
-            ``connect``: that connection, unless the fault affects all later ones.
+        target: Affected connections: ``all`` open ones, the ``newest``, one at ``random``, or one by number. Default at
+            a ``connect``: that connection, unless the fault affects all later ones.
     """
 
-    moment: Moment
+    trigger: Trigger
     fault: Fault
-    whom: str | int | None = None
+    target: str | int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.whom, str) and self.whom not in WHOM:
-            raise BadScript(f"on {self.whom}: it must be {', '.join(WHOM)} or the number of a connection")
-        if self.whom in WHOM[1:] and not self.fault.kind.now:
-            raise BadScript(f"on {self.whom}: {self.fault.kind.name} affects connections that open later")
+        if isinstance(self.target, str) and self.target not in TARGETS:
+            raise BadScript(f"on {self.target}: it must be {', '.join(TARGETS)} or the number of a connection")
+        if self.target in TARGETS[1:] and not self.fault.kind.now:
+            raise BadScript(f"on {self.target}: {self.fault.kind.name} affects connections that open later")
 
     def __str__(self) -> str:
-        whom = "" if self.whom is None else f" on {self.whom}"
-        return f"at {self.moment}{whom} do {self.fault}"
+        target = "" if self.target is None else f" on {self.target}"
+        return f"at {self.trigger}{target} do {self.fault}"
 
 
 def read_script(text: str, source: str = "script") -> list[Rule]:
@@ -127,12 +127,12 @@ def _rule(words: list[str]) -> Rule:
     path = _API
     if kind == "request" and rest[:1] == ["of"] and len(rest) > 1:
         path, rest = rest[1], rest[2:]
-    whom: str | int | None = None
+    target: str | int | None = None
     if rest[:1] == ["on"] and len(rest) > 1:
-        whom, rest = (int(rest[1]) if rest[1].isdecimal() else rest[1]), rest[2:]
+        target, rest = (int(rest[1]) if rest[1].isdecimal() else rest[1]), rest[2:]
     if rest:
         raise BadScript(f"{' '.join(rest)!r} before 'do' is not understood; it may be: on all|newest|random|NUMBER")
-    return Rule(Moment(kind, _number(number), path), _fault(tail), whom)
+    return Rule(Trigger(kind, _number(number), path), _fault(tail), target)
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import STREAMS, Stage
 
-from mm.sim.wire.faults.script import Moment, Rule
+from mm.sim.wire.faults.script import Rule, Trigger
 from mm.sim.wire.faults.table import FAULTS
 from mm.sim.wire.http_messages import Response
 
@@ -108,7 +108,7 @@ def test_rule_with_past_moment_applies_at_once() -> None:
     """A fault added to a running server must not wait for a past moment."""
     stage = staged("")
     stage.injector.add(
-        [Rule(Moment("id", 1), FAULTS["storm"].make(n=1)), Rule(Moment("time", 0), FAULTS["drop"].make())]
+        [Rule(Trigger("id", 1), FAULTS["storm"].make(n=1)), Rule(Trigger("time", 0), FAULTS["drop"].make())]
     )
     stage.play(300)
     assert all(len(gaps(depth(client))) == 1 for client in stage.clients)

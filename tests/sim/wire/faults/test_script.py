@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.sim.wire.faults.fault import BadScript, Fault
-from mm.sim.wire.faults.script import MOMENTS, Moment, Rule, as_rules, load_script, read_script
+from mm.sim.wire.faults.script import TRIGGERS, Rule, Trigger, as_rules, load_script, read_script
 from mm.sim.wire.faults.table import FAULTS
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)
@@ -31,12 +31,12 @@ def faults(draw: st.DrawFn) -> Fault:
 
 @st.composite
 def rules(draw: st.DrawFn) -> Rule:
-    kind = draw(st.sampled_from(MOMENTS))
+    kind = draw(st.sampled_from(TRIGGERS))
     number = draw(st.floats(0, 10**6) if kind == "time" else st.integers(0, 10**12))
     path = draw(st.just("/api/v3/") | WORDS.filter(len)) if kind == "request" else "/api/v3/"
     fault = draw(faults())
     some = ["all"] if fault.kind.name in ("storm", "phase") else ["all", "newest", "random"]
-    return Rule(Moment(kind, number, path), fault, draw(st.none() | st.sampled_from(some) | st.integers(0, 10**6)))
+    return Rule(Trigger(kind, number, path), fault, draw(st.none() | st.sampled_from(some) | st.integers(0, 10**6)))
 
 
 @given(rules())
@@ -99,4 +99,4 @@ def test_every_fault_is_valid_without_parameters() -> None:
     """The number of faults is fixed."""
     assert len(FAULTS) == 49
     for name, kind in FAULTS.items():
-        assert read_script(f"at id 1 do {name}") == [Rule(Moment("id", 1), kind.make())]
+        assert read_script(f"at id 1 do {name}") == [Rule(Trigger("id", 1), kind.make())]

@@ -32,7 +32,7 @@ from mm.backtest.rules import Rules
 from mm.clock import US_PER_S, now_us
 from mm.dataclass import dataclass, replace
 from mm.errors import MMError
-from mm.live import promptness
+from mm.live import low_latency
 from mm.live._live_engine import LiveEngine
 from mm.live.api_requests import ExchangeClock, Signer
 from mm.live.keys import Credentials
@@ -218,7 +218,7 @@ class StopwatchLoop(asyncio.SelectorEventLoop):
 
 def trade(levels: int, mode: str = "", seconds: float = SECONDS) -> dict[str, float]:
     """Trade for `WARM_S` and then some *seconds*; return quantiles of the latter, in µs."""
-    promptness.busy_loop = lambda: StopwatchLoop(promptness.BusySelector())
+    low_latency.busy_loop = lambda: StopwatchLoop(low_latency.BusySelector())
     from mm.commands.trade import main as command  # imports busy_loop
 
     venue = subprocess.Popen([*PYTHON, "benchmarks.live_venue", str(RATE), str(levels)], stdout=subprocess.PIPE)

@@ -205,7 +205,7 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", env: _Env, day: D
     monitor = Monitor(Health(symbol, parts.days.run_id, rest), rest)
     grid = asyncio.create_task(_end_on_another_grid(terms, recording))
     try:
-        async with monitor.beside(recording), desk.serving(*_metrics(parts), watched=env.watched):
+        async with monitor.watching(recording), desk.serving(*_metrics(parts), watched=env.watched):
             await recording.run()
     finally:
         grid.cancel()

@@ -15,8 +15,8 @@ from mm.cli.task_knobs import Recorder
 from mm.clock import SteadyClock
 from mm.commands.shadow import day_recorded
 from mm.errors import Incomplete, TryLater
+from mm.live.low_latency import busy_loop, low_latency
 from mm.live.order_access import OrderAccess
-from mm.live.promptness import busy_loop, prompt
 from mm.live.state_stores import StateStores
 from mm.live.trade_signals import TradeSignals
 from mm.live.trade_venue import API, Trading
@@ -158,7 +158,7 @@ async def _live(
     signals.direct(trade.stop, trade.kill)
     host, port = (parts.days.knobs[name] for name in ("metrics_host", "metrics_port"))
     async with serving(trade.metrics, str(host), int(port), watched=watched):
-        with prompt():
+        with low_latency():
             return await trade.trade(terms)
 
 

@@ -1,4 +1,4 @@
-"""Answers and user events of Binance Spot: fields by name, exact decimals, and the outcome (`Fate`) of requests."""
+"""Answers and user events of Binance Spot: fields by name, exact decimals, and the `Outcome` of requests."""
 
 from enum import Enum
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from mm.live.ledger import BUY, SELL, AccountFill
 from mm.live.live_orders import OrderSeen
 
 
-class Fate(Enum):
+class Outcome(Enum):
     """The outcome of a request, as far as it is known."""
 
     DONE = "done"
@@ -22,6 +22,15 @@ class Fate(Enum):
     """Unknown: there is no answer, or an answer without an outcome."""
     UNSENT = "unsent"
     """It was not sent."""
+
+    @classmethod
+    def of(cls, status: int, code: int) -> "Outcome":
+        """Return the outcome by the HTTP *status* and the exchange's *code* (0 for none) of an answer."""
+        if 200 <= status < 300:
+            return Outcome.DONE
+        if code == OVERLOADED:
+            return Outcome.REFUSED
+        return Outcome.UNKNOWN if code in _INCONCLUSIVE or not 400 <= status < 500 else Outcome.REFUSED
 
 
 UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT = -1000, -1001, -1006, -1007
@@ -35,20 +44,11 @@ NO_ANSWER, NO_CONNECTION = 0, 1
 """Our own codes, if the exchange gave none."""
 
 
-def fate_of(status: int, code: int) -> Fate:
-    """Return the outcome of a request, by the HTTP *status* and the exchange's *code* (0 for none) of its answer."""
-    if 200 <= status < 300:
-        return Fate.DONE
-    if code == OVERLOADED:
-        return Fate.REFUSED
-    return Fate.UNKNOWN if code in _INCONCLUSIVE or not 400 <= status < 500 else Fate.REFUSED
-
-
 class ApiAnswer(NamedTuple):
     """The answer to a request, or the absence of one.
 
     Attributes:
-        fate: Outcome of the request.
+        outcome: Outcome of the request.
         us: Arrival, in µs.
         result: JSON of the result; of a refusal its ``data``.
         code: Code of a rejection, the exchange's or our own.
@@ -58,7 +58,7 @@ class ApiAnswer(NamedTuple):
         seconds: Time from sending to the answer.
     """
 
-    fate: Fate
+    outcome: Outcome
     us: int
     result: bytes = b""
     code: int = 0

@@ -10,7 +10,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 from mm.clock import US_PER_MS, exchange_us, now_us
-from mm.live.api_messages import NO_CONNECTION, SERVER_TIME, ApiAnswer, Fate
+from mm.live.api_messages import NO_CONNECTION, SERVER_TIME, ApiAnswer, Outcome
 from mm.live.keys import Credentials, sorted_payload
 
 RequestParams = Mapping[str, str | int]
@@ -133,7 +133,7 @@ class OrderApi(Protocol):
 
 def unsent(done: Done, clock: ExchangeClock, why: str) -> None:
     """Call *done* in the next iteration of the event loop, with the answer that the request was not sent."""
-    answer = ApiAnswer(Fate.UNSENT, clock.now_us(), code=NO_CONNECTION, message=why)
+    answer = ApiAnswer(Outcome.UNSENT, clock.now_us(), code=NO_CONNECTION, message=why)
     asyncio.get_running_loop().call_soon(done, answer)
 
 
@@ -153,7 +153,7 @@ async def measure(api: OrderApi, clock: ExchangeClock) -> bool:
     """Measure the exchange's clock, and return whether that was possible."""
     sent_us = clock.now_us()
     answer = await answer_of(api, "time", {})
-    if answer.fate is not Fate.DONE:
+    if answer.outcome is not Outcome.DONE:
         return False
     clock.measured(sent_us, exchange_us(SERVER_TIME.decode(answer.result).serverTime), answer.us)
     return True

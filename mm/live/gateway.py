@@ -22,7 +22,7 @@ from mm.live.api_messages import (
     POSITION,
     POSITION_EVENT,
     ApiAnswer,
-    Fate,
+    Outcome,
 )
 from mm.live.api_requests import ExchangeClock, OrderApi, Signer, answer_of, measure
 from mm.live.keys import Credentials
@@ -41,10 +41,10 @@ from mm.live.live_orders import (
 )
 from mm.live.order_access import (
     AuditSink,
+    BackgroundTasks,
     ClientIds,
     EarlierOrder,
     GatewayRun,
-    KeptTasks,
     OrderAccess,
     VenueUrls,
     is_ours,
@@ -119,7 +119,7 @@ class Gateway:
         self._balances: dict[str, tuple[str, str]] = {}
         self._connections = self._reconciled = 0
         self._started = self._stopping = self._closed = False
-        self._tasks, self._failure = KeptTasks(self._task_failed), ""
+        self._tasks, self._failure = BackgroundTasks(self._task_failed), ""
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
         self._measuring = False
@@ -197,10 +197,10 @@ class Gateway:
         """
         await measure(self._rest, self._clock)
         answer = await answer_of(self._rest, "exchangeInfo", {"symbol": self._run.symbol})
-        if answer.fate is not Fate.DONE and answer.code != NO_SUCH_SYMBOL:
+        if answer.outcome is not Outcome.DONE and answer.code != NO_SUCH_SYMBOL:
             why = self._why() if self._limits.silence_s else f"{answer.code} {answer.message}"
             raise TryLater(f"the exchange does not answer ({why}); check REST_URL and the network, or wait")
-        info = SymbolInfo(answer.result if answer.fate is Fate.DONE else b"{}", self._run.symbol)
+        info = SymbolInfo(answer.result if answer.outcome is Outcome.DONE else b"{}", self._run.symbol)
         self.instrument = info.instrument
         self._limits.known(info.limits)
         self._checks = OrderChecks(info.instrument, info.most_orders)

@@ -103,7 +103,7 @@ class GatewayRun:
     kept_orders: int = KEPT_ORDERS
 
 
-class KeptTasks:
+class BackgroundTasks:
     """Background tasks, each referenced until it ends; errors are reported.
 
     Args:

@@ -12,7 +12,7 @@ import msgspec
 
 from mm.clock import US_PER_S, exchange_us
 from mm.instrument import e8
-from mm.live.api_messages import ACCOUNT, ORDER, ORDERS, TRADES, ApiAnswer, Fate, OrderEntry, TradeEntry
+from mm.live.api_messages import ACCOUNT, ORDER, ORDERS, TRADES, ApiAnswer, OrderEntry, Outcome, TradeEntry
 from mm.live.api_requests import ExchangeClock, OrderApi, RequestParams, answer_of
 from mm.live.ledger import BUY, SELL
 from mm.live.live_orders import EARLIER, LiveOrder
@@ -91,7 +91,7 @@ class OrderQueries:
 
         def done(answer: ApiAnswer) -> None:
             self._pending.discard(order.client_id)
-            if answer.fate is Fate.DONE:
+            if answer.outcome is Outcome.DONE:
                 self._states.seen(ORDER.decode(answer.result).seen(answer.us), answers=True, firm=ended_then)
                 if not self._states.amend_shown(order, answer.us, query_ms):
                     self._again(order, AGAIN_S)
@@ -112,7 +112,7 @@ class OrderQueries:
 
     def _fetch(self, order: LiveOrder, delay_s: float) -> None:
         def done(answer: ApiAnswer) -> None:
-            if answer.fate is Fate.DONE:
+            if answer.outcome is Outcome.DONE:
                 for trade in TRADES.decode(answer.result):
                     self._states.fill(order, trade.fill(order.client_id))
                 self._states.fetched(order)
@@ -210,7 +210,7 @@ class OrderQueries:
 
     async def _answer(self, method: str, parameters: RequestParams, api: OrderApi | None = None) -> ApiAnswer:
         answer = await answer_of(api or self._api(), method, parameters)
-        if answer.fate is not Fate.DONE:
+        if answer.outcome is not Outcome.DONE:
             raise Unanswered(f"{method}: {answer.code} {answer.message}")
         return answer
 

@@ -14,7 +14,7 @@ from mm.live.api_messages import (
     REPLACE,
     WS_ERROR,
     ApiAnswer,
-    Fate,
+    Outcome,
     ReplaceAnswer,
     WsError,
 )
@@ -136,7 +136,7 @@ class OrderSender:
         self.cancel_sent_s[order.client_id] = asyncio.get_running_loop().time()
 
     def _symbol_cancelled(self, orders: Sequence[LiveOrder], answer: ApiAnswer) -> None:
-        done = ORDERS.decode(answer.result) if answer.fate is Fate.DONE else []
+        done = ORDERS.decode(answer.result) if answer.outcome is Outcome.DONE else []
         ended = {entry.own_id: entry.seen(answer.us) for entry in done}
         for order in orders:
             if order.client_id in ended:
@@ -146,38 +146,38 @@ class OrderSender:
         self._answered("cancel", answer)
 
     def _placed(self, order: LiveOrder, answer: ApiAnswer) -> None:
-        if answer.fate is Fate.DONE:
+        if answer.outcome is Outcome.DONE:
             entry = ORDER.decode(answer.result)
             if entry.orderId > 0:
                 self._states.seen(entry.seen(answer.us))
             else:
                 self._states.place_unknown(order)
-        elif answer.fate is Fate.UNKNOWN:
+        elif answer.outcome is Outcome.UNKNOWN:
             self._states.place_unknown(order)
         else:
             self._states.refused(order, answer.us, _code(answer), answer.message)
         self._answered("place", answer)
 
     def _amended(self, order: LiveOrder, qty: str, answer: ApiAnswer) -> None:
-        if answer.fate is Fate.DONE:
+        if answer.outcome is Outcome.DONE:
             self._states.amended(order, qty, AMEND.decode(answer.result).amendedOrder.seen(answer.us))
-        elif answer.fate is Fate.UNKNOWN:
+        elif answer.outcome is Outcome.UNKNOWN:
             self._states.amend_unknown(order, qty)
         else:
             self._states.amend_refused(order, qty, answer.us, _code(answer), answer.message)
         self._answered("amend", answer)
 
     def _cancelled(self, order: LiveOrder, answer: ApiAnswer) -> None:
-        if answer.fate is Fate.DONE:
+        if answer.outcome is Outcome.DONE:
             self._states.cancelled(order, ORDER.decode(answer.result).seen(answer.us))
-        elif answer.fate is Fate.REFUSED:
+        elif answer.outcome is Outcome.REFUSED:
             self._states.cancel_refused(order, answer.us, answer.code)
         else:
             self._states.cancel_unknown(order)
         self._answered("cancel", answer)
 
     def _replaced(self, old: LiveOrder, new: LiveOrder, answer: ApiAnswer) -> None:
-        if answer.fate is Fate.UNKNOWN:
+        if answer.outcome is Outcome.UNKNOWN:
             self._states.cancel_unknown(old)
             self._states.place_unknown(new)
             self._answered("replace", answer)

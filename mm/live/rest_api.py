@@ -10,7 +10,7 @@ import msgspec
 
 from mm.clock import now_us
 from mm.dataclass import dataclass
-from mm.live.api_messages import NO_ANSWER, NO_CONNECTION, STALE_TIMESTAMP, WS_ERROR, ApiAnswer, Fate, WsError, fate_of
+from mm.live.api_messages import NO_ANSWER, NO_CONNECTION, STALE_TIMESTAMP, WS_ERROR, ApiAnswer, Outcome, WsError
 from mm.live.api_requests import (
     REST_ROUTES,
     STAMPED_ONCE,
@@ -97,10 +97,10 @@ class RestApi:
                 verb, target, headers = self._signed(method, stamped)
                 response = await self._client.request(verb, target, headers=headers)
         except _NOT_SENT as error:
-            done(self._nothing(Fate.UNSENT, NO_CONNECTION, error, sent_us))
+            done(self._nothing(Outcome.UNSENT, NO_CONNECTION, error, sent_us))
             return
         except httpx.HTTPError as error:
-            done(self._nothing(Fate.UNKNOWN, NO_ANSWER, error, sent_us))
+            done(self._nothing(Outcome.UNKNOWN, NO_ANSWER, error, sent_us))
             return
         answer = self._read(response, sent_us)
         self._limits.headers(response.headers)
@@ -118,10 +118,10 @@ class RestApi:
             stamped["timestamp"] = self._clock.timestamp_ms()
         return verb, f"{path}?{self._signer.query(stamped)}", {"X-MBX-APIKEY": self._signer.credentials.key}
 
-    def _nothing(self, fate: Fate, code: int, error: httpx.HTTPError, sent_us: int) -> ApiAnswer:
+    def _nothing(self, outcome: Outcome, code: int, error: httpx.HTTPError, sent_us: int) -> ApiAnswer:
         us = self._clock.now_us()
         why = f"{type(error).__name__}: {error}".rstrip(": ")
-        return ApiAnswer(fate, us, code=code, message=why, seconds=(us - sent_us) / 1e6)
+        return ApiAnswer(outcome, us, code=code, message=why, seconds=(us - sent_us) / 1e6)
 
     def _read(self, response: httpx.Response, sent_us: int) -> ApiAnswer:
         us, status, body = self._clock.now_us(), response.status_code, response.content
@@ -133,11 +133,11 @@ class RestApi:
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 error = WsError(0, f"http {status}")
         retry_s = retry_after_s(response.headers.get("Retry-After"))
-        fate = fate_of(status, error.code)
+        outcome = Outcome.of(status, error.code)
         result = body if response.is_success else bytes(error.data)
-        if fate is Fate.DONE and not _is_json(body):
-            fate, error = Fate.UNKNOWN, WsError(NO_ANSWER, "the response is truncated")
-        return ApiAnswer(fate, us, result, error.code, error.msg, status, retry_s, seconds)
+        if outcome is Outcome.DONE and not _is_json(body):
+            outcome, error = Outcome.UNKNOWN, WsError(NO_ANSWER, "the response is truncated")
+        return ApiAnswer(outcome, us, result, error.code, error.msg, status, retry_s, seconds)
 
     async def close(self) -> None:
         """Cancel pending requests, and close the connections."""

@@ -12,7 +12,7 @@ from mm.instrument import E8, decimal_text
 from mm.live.ledger import AccountFill, Ledger
 from mm.live.market_watch import MarketWatch
 from mm.live.metrics import TradingMetrics
-from mm.live.trade_desk import BreachWarnings, SeldomWarnings
+from mm.live.trade_desk import BreachWarnings, ThrottledWarnings
 from mm.live.watch import serving
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class ShadowDesk:
         held_e8 = play.rules.start_lots * play.grid.lot_e8
         self._ledger = Ledger(play.grid, position_e8=held_e8)
         self.market = MarketWatch(self.metrics, writer)
-        self._breaches = BreachWarnings(play.exchange, SeldomWarnings(log))
+        self._breaches = BreachWarnings(play.exchange, ThrottledWarnings(log))
         self._log, self._fills, self._counted, self._killed = log, 0, Counter[str](), False
 
     @asynccontextmanager

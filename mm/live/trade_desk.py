@@ -21,7 +21,7 @@ REPORT_US = 60 * US_PER_S
 """Time between two lines of progress, and between two warnings of one kind."""
 
 
-class SeldomWarnings:
+class ThrottledWarnings:
     """Warnings limited to one of a kind per minute; the next one reports how many were suppressed.
 
     Args:
@@ -59,7 +59,7 @@ class BreachWarnings:
         warnings: Logs the warnings.
     """
 
-    def __init__(self, kept: BreachSource, warnings: SeldomWarnings) -> None:
+    def __init__(self, kept: BreachSource, warnings: ThrottledWarnings) -> None:
         self._kept, self._warnings, self._seen = kept, warnings, 0
 
     def warned(self, us: int) -> list[tuple[int, dict[str, str]]]:
@@ -108,7 +108,7 @@ class TradeDesk:
         self.play, self.account = play, account
         self._begin, self._audit, self._writer, self._log = begin, audit, writer, log
         self.market = MarketWatch(metrics, writer)
-        self._warnings = SeldomWarnings(log)
+        self._warnings = ThrottledWarnings(log)
         self._breaches = BreachWarnings(play.engine.manager, self._warnings)
         self._fills = self._orders = self._rejects = 0
         self._us, self._report_us = 0, 0
@@ -153,7 +153,7 @@ class TradeDesk:
 
     # ------------------------------------------------------------------ at each update
 
-    def look(self, us: int) -> None:
+    def update(self, us: int) -> None:
         """Record new breaches, and update the public view every tenth of a second."""
         self._us = us
         for at_us, shown in self._breaches.warned(us):

@@ -426,14 +426,14 @@ class TradeRun:
         """Record, with a health file next to the day's files."""
         rest = self._parts.rest.rest
         monitor = Monitor(Health(self._symbol, self._parts.days.run_id, rest), rest)
-        async with monitor.beside(recording, "127.0.0.1", 0):
+        async with monitor.watching(recording, "127.0.0.1", 0):
             await recording.run()
 
     def _kill(self, gateway: Gateway, audit: AuditLog) -> None:
         """Cancel everything and place nothing any more; the switch stays triggered."""
         reason = self._killed_for(self.desk.play if self.desk else None)
         if self.desk:
-            self.desk.look(self._clock())
+            self.desk.update(self._clock())
             if self.desk.play.engine.manager.killed_for is None:
                 self.desk.play.engine.manager.kill(reason)
         audit.append("kill", reason=reason)
@@ -449,7 +449,7 @@ class TradeRun:
 
     def _watch(self, us: int, audit: AuditLog, desk: TradeDesk, terms: ShadowTerms) -> str | None:
         """Return why trading must end; called many times per second."""
-        desk.look(us)
+        desk.update(us)
         self._keep_marks(desk.play)
         if self._switch.triggered:
             return KILL

@@ -27,9 +27,8 @@ from mm.live.api_messages import (
     TERMINATED,
     WS_MESSAGE,
     ApiAnswer,
-    Fate,
+    Outcome,
     WsMessage,
-    fate_of,
 )
 from mm.live.api_requests import UNSIGNED, Done, RequestParams, Signer, unsent
 from mm.live.order_limits import OrderLimits
@@ -207,7 +206,7 @@ class WsApi:
 
     def _nothing(self, waiting: _Waiting, why: str) -> ApiAnswer:
         us = self._clock.now_us()
-        return ApiAnswer(Fate.UNKNOWN, us, code=NO_ANSWER, message=why, seconds=(us - waiting.sent_us) / 1e6)
+        return ApiAnswer(Outcome.UNKNOWN, us, code=NO_ANSWER, message=why, seconds=(us - waiting.sent_us) / 1e6)
 
     # messages
 
@@ -297,13 +296,13 @@ class WsApi:
         await self._measure()
         if self._signer.credentials.kind == "ED25519":
             answer = await self._session_request("session.logon")
-            if answer.fate is not Fate.DONE:
+            if answer.outcome is not Outcome.DONE:
                 return self._refused("session.logon", answer)
             self._session = True
             answer = await self._session_request("userDataStream.subscribe")
         else:
             answer = await self._session_request("userDataStream.subscribe.signature")
-        return "" if answer.fate is Fate.DONE else self._refused("userDataStream.subscribe", answer)
+        return "" if answer.outcome is Outcome.DONE else self._refused("userDataStream.subscribe", answer)
 
     def _refused(self, what: str, answer: ApiAnswer) -> str:
         why = f"{what}: {answer.code} {answer.message}"
@@ -324,7 +323,7 @@ class WsApi:
     async def _measure(self) -> None:
         sent_us = self._clock.now_us()
         answer = await self._session_request("time")
-        if answer.fate is Fate.DONE:
+        if answer.outcome is Outcome.DONE:
             server_us = exchange_us(SERVER_TIME.decode(answer.result).serverTime)
             self._clock.measured(sent_us, server_us, answer.us)
 
@@ -353,22 +352,22 @@ def _expired(answer: ApiAnswer) -> bool:
     return answer.code in NOT_AUTHORIZED or (answer.code == MISSING_PARAMETER and "apiKey" in answer.message)
 
 
-def _answer(message: WsMessage, us: int, sent_us: int) -> ApiAnswer:
+def _answer(body: WsMessage, us: int, sent_us: int) -> ApiAnswer:
     """Return the content of a response."""
-    seconds, error = (us - sent_us) / 1e6, message.error
+    seconds, error = (us - sent_us) / 1e6, body.error
     if error is None:
-        return ApiAnswer(fate_of(message.status, 0), us, bytes(message.result), status=message.status, seconds=seconds)
+        return ApiAnswer(Outcome.of(body.status, 0), us, bytes(body.result), status=body.status, seconds=seconds)
     retry_s = 0.0
     if b"retryAfter" in bytes(error.data):
         data = RETRY_DATA.decode(error.data)
         retry_s = max(0.0, (exchange_us(data.retryAfter) - exchange_us(data.serverTime)) / 1e6)
     return ApiAnswer(
-        fate_of(message.status, error.code),
+        Outcome.of(body.status, error.code),
         us,
         bytes(error.data),
         error.code,
         error.msg,
-        message.status,
+        body.status,
         retry_s,
         seconds,
     )

@@ -301,7 +301,7 @@ def read_health(data_root: Path, symbol: str) -> HealthReport | None:
     return None
 
 
-def lives(report: HealthReport, here: str, exists: Callable[[int], bool]) -> bool | None:
+def is_running(report: HealthReport, here: str, exists: Callable[[int], bool]) -> bool | None:
     """Return True if the process of *report* is running; None if it is on another machine than *here*."""
     return exists(report.pid) if report.host == here else None
 

@@ -391,7 +391,7 @@ class EventLog(Protocol):
         """Log an event that needs attention."""
 
 
-class Recorded(Protocol):
+class RecordingControl(Protocol):
     """The interface of a recording for a listener."""
 
     def shut_down(self, conn: int) -> None:
@@ -421,7 +421,7 @@ class StreamListener:
         session: LiveSession,
         silences: Sequence[StallDetector],
         trades: TradeWatch,
-        recording: Recorded,
+        recording: RecordingControl,
         log: EventLog,
         clock: Callable[[], int],
     ) -> None:

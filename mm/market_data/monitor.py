@@ -107,7 +107,7 @@ class Monitor:
         self._written: HealthReport | None = None
 
     @asynccontextmanager
-    async def beside(self, recording: WatchedRecording, host: str = "", port: int = 0) -> AsyncIterator[None]:
+    async def watching(self, recording: WatchedRecording, host: str = "", port: int = 0) -> AsyncIterator[None]:
         """Monitor *recording* until the block ends, and serve its page and health on *port*, if that is not 0.
 
         Raises:

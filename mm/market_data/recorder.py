@@ -83,7 +83,7 @@ class _Monitored:
 
     async def run(self) -> None:
         """Record until the end."""
-        async with self._monitor.beside(self._recording, *self._served):
+        async with self._monitor.watching(self._recording, *self._served):
             await self._recording.run()
 
     def stop(self, reason: str) -> None:
@@ -142,7 +142,7 @@ def _print_status(console: Console, source: Source) -> None:
     """Print the last health of each symbol's recording; raises DataError if one is in trouble."""
     import msgspec
 
-    from mm.market_data.health import health_text, lives, read_health, trouble_of
+    from mm.market_data.health import health_text, is_running, read_health, trouble_of
     from mm.whole_file import process_exists
 
     answers, troubles, at_us = {}, [], now_us()
@@ -150,7 +150,7 @@ def _print_status(console: Console, source: Source) -> None:
         report = read_health(source.data_root, symbol)
         if report is None:
             raise MissingDay(f"no recording of {symbol} has a health file below {source.data_root}; set --data-root")
-        alive = lives(report, socket.gethostname(), process_exists)
+        alive = is_running(report, socket.gethostname(), process_exists)
         trouble = trouble_of(report, at_us, alive=alive)
         answers[symbol] = {**msgspec.to_builtins(report), "alive": alive, "trouble": trouble}
         console.say(health_text(report, at_us, trouble))

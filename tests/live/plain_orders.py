@@ -1,6 +1,6 @@
 """A plain exchange for orders, and a wire between it and our order states that loses, repeats, delays and reorders.
 
-The exchange is minimal: an order is open or ended, and has trades. Chance decides the fate of every request, answer
+The exchange is minimal: an order is open or ended, and has trades. Chance decides the outcome of every request, answer
 and event on the wire, until it is healed.
 """
 

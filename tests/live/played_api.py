@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from mm.live.api_messages import ApiAnswer, Fate
+from mm.live.api_messages import ApiAnswer, Outcome
 from mm.live.api_requests import Done, RequestParams
 
 
@@ -23,11 +23,11 @@ class PlayedApi:
         self._waiting.append(done)
         return self.now_ms
 
-    def answer(self, result: Any = None, *, code: int = 0, status: int = 200, fate: Fate | None = None) -> None:
-        """Answer the oldest request: a result, a refusal with its data, or a fate without an answer."""
-        fate = fate or (Fate.REFUSED if code else Fate.DONE)
+    def answer(self, result: Any = None, *, code: int = 0, status: int = 200, outcome: Outcome | None = None) -> None:
+        """Answer the oldest request: a result, a refusal with its data, or a outcome without an answer."""
+        outcome = outcome or (Outcome.REFUSED if code else Outcome.DONE)
         body = b"" if result is None else msgspec.json.encode(result)
-        self._waiting.pop(0)(ApiAnswer(fate, self.us, body, code, "why" if code else "", status))
+        self._waiting.pop(0)(ApiAnswer(outcome, self.us, body, code, "why" if code else "", status))
 
     @property
     def methods(self) -> list[str]:

@@ -8,37 +8,36 @@ from mm.live.api_messages import (
     REPLACE,
     TRADES,
     WS_MESSAGE,
-    Fate,
-    fate_of,
+    Outcome,
 )
 from mm.live.ledger import AccountFill
 from mm.live.live_orders import OrderSeen
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "fate"),
+    ("status", "code", "outcome"),
     [
-        (200, 0, Fate.DONE),
-        (400, -2010, Fate.REFUSED),
-        (401, -2015, Fate.REFUSED),
-        (409, -2021, Fate.REFUSED),
-        (418, -1003, Fate.REFUSED),
-        (429, -1015, Fate.REFUSED),
-        (400, -1021, Fate.UNKNOWN),
-        (503, -1008, Fate.REFUSED),
-        (400, -1006, Fate.UNKNOWN),
-        (400, -1007, Fate.UNKNOWN),
-        (408, -1007, Fate.UNKNOWN),
-        (500, 0, Fate.UNKNOWN),
-        (502, 0, Fate.UNKNOWN),
-        (503, 0, Fate.UNKNOWN),
-        (504, -1000, Fate.UNKNOWN),
-        (0, 0, Fate.UNKNOWN),
+        (200, 0, Outcome.DONE),
+        (400, -2010, Outcome.REFUSED),
+        (401, -2015, Outcome.REFUSED),
+        (409, -2021, Outcome.REFUSED),
+        (418, -1003, Outcome.REFUSED),
+        (429, -1015, Outcome.REFUSED),
+        (400, -1021, Outcome.UNKNOWN),
+        (503, -1008, Outcome.REFUSED),
+        (400, -1006, Outcome.UNKNOWN),
+        (400, -1007, Outcome.UNKNOWN),
+        (408, -1007, Outcome.UNKNOWN),
+        (500, 0, Outcome.UNKNOWN),
+        (502, 0, Outcome.UNKNOWN),
+        (503, 0, Outcome.UNKNOWN),
+        (504, -1000, Outcome.UNKNOWN),
+        (0, 0, Outcome.UNKNOWN),
     ],
 )
-def test_fate_of_maps_status_and_code_to_request_fate(status: int, code: int, fate: Fate) -> None:
+def test_outcome_follows_from_status_and_code_of_a_response(status: int, code: int, outcome: Outcome) -> None:
     """Unless the response excludes execution, the request may have been executed."""
-    assert fate_of(status, code) is fate
+    assert Outcome.of(status, code) is outcome
 
 
 EXECUTION = b"""{"e":"executionReport","E":1499405658658,"s":"ETHBTC","c":"mUvoqJxFIILMdfAW5iGSOW","S":"BUY",

@@ -10,7 +10,7 @@ import pytest
 from schedule_world import VirtualLoop
 
 from mm.errors import UsageError
-from mm.live.api_messages import ApiAnswer, Fate
+from mm.live.api_messages import ApiAnswer, Outcome
 from mm.live.api_requests import ExchangeClock, Signer
 from mm.live.keys import Credentials
 from mm.live.order_limits import OrderLimits
@@ -147,22 +147,22 @@ def test_answers_are_matched_to_requests_by_id() -> None:
         link.push({"id": second, "status": 200, "result": {"x": 2}})
         link.push({"id": 999, "status": 200, "result": {}})
         link.push({"id": first, "status": 400, "error": {"code": -2011, "msg": "Unknown order sent."}})
-        assert [(name, answer.fate, answer.code) for name, answer in received] == [
-            ("b", Fate.DONE, 0),
-            ("a", Fate.REFUSED, -2011),
+        assert [(name, answer.outcome, answer.code) for name, answer in received] == [
+            ("b", Outcome.DONE, 0),
+            ("a", Outcome.REFUSED, -2011),
         ]
 
     played(scenario)
 
 
-def test_timeout_gives_unknown_fate_and_reconnects() -> None:
+def test_timeout_gives_unknown_outcome_and_reconnects() -> None:
     """A half-open connection: the request may have been executed."""
 
     async def scenario(play: Play) -> None:
         received: list[ApiAnswer] = []
         play.api.request("order.place", {}, received.append)
         await asyncio.sleep(2.1)
-        assert [answer.fate for answer in received] == [Fate.UNKNOWN]
+        assert [answer.outcome for answer in received] == [Outcome.UNKNOWN]
         await asyncio.sleep(3)
         assert len(play.links) == 2
         assert play.api.up
@@ -179,7 +179,7 @@ def test_connection_that_answers_other_requests_is_kept() -> None:
         await asyncio.sleep(1)
         play.api.request("time", {}, lambda _: None)
         await asyncio.sleep(1.5)
-        assert [answer.fate for answer in received] == [Fate.UNKNOWN]
+        assert [answer.outcome for answer in received] == [Outcome.UNKNOWN]
         assert len(play.links) == 1
 
     played(scenario)
@@ -223,7 +223,7 @@ def test_disconnect_makes_pending_unknown_and_new_unsent() -> None:
         await asyncio.sleep(0.01)
         play.api.request("order.place", {}, received.append)
         await asyncio.sleep(0.01)
-        assert [answer.fate for answer in received] == [Fate.UNKNOWN, Fate.UNSENT]
+        assert [answer.outcome for answer in received] == [Outcome.UNKNOWN, Outcome.UNSENT]
 
     played(scenario)
 
@@ -261,7 +261,7 @@ def test_expired_log_on_reconnects(answer: dict[str, Any]) -> None:
         play.answers["order.place"] = answer
         play.api.request("order.place", {}, received.append)
         await asyncio.sleep(3)
-        assert [one.fate for one in received] == [Fate.REFUSED]
+        assert [one.outcome for one in received] == [Outcome.REFUSED]
         assert len(play.links) == 2
         assert play.api.up
 
@@ -309,12 +309,12 @@ def test_nothing_is_sent_before_retry_after() -> None:
         await asyncio.sleep(0.5)
         play.api.request("order.place", {}, received.append)
         await asyncio.sleep(0.5)
-        assert [answer.fate for answer in received] == [Fate.REFUSED, Fate.UNSENT]
+        assert [answer.outcome for answer in received] == [Outcome.REFUSED, Outcome.UNSENT]
         await asyncio.sleep(5)
         play.answers["order.place"] = {"status": 200, "result": {}}
         play.api.request("order.place", {}, received.append)
         await asyncio.sleep(0.5)
-        assert received[-1].fate is Fate.DONE
+        assert received[-1].outcome is Outcome.DONE
 
     played(scenario)
 

@@ -7,7 +7,7 @@ import pytest
 
 from mm.cli.knobs import knobs
 from mm.errors import UsageError
-from mm.live.order_access import ClientIds, KeptTasks, OrderAccess, is_ours
+from mm.live.order_access import BackgroundTasks, ClientIds, OrderAccess, is_ours
 
 
 def test_client_ids_contain_counter_and_side() -> None:
@@ -49,7 +49,7 @@ def test_failed_task_is_reported_once() -> None:
 
     async def scenario() -> list[BaseException]:
         failed: list[BaseException] = []
-        tasks = KeptTasks(failed.append)
+        tasks = BackgroundTasks(failed.append)
         for work in (fails(), lasts(), asyncio.sleep(0)):
             tasks.spawn(work)
         await asyncio.sleep(0.01)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mm.live.api_messages import ApiAnswer, ApiLimit, Fate
+from mm.live.api_messages import ApiAnswer, ApiLimit, Outcome
 from mm.live.order_limits import CountWindow, OrderLimits
 from mm.market_data.rate_budget import RateBudget
 
@@ -28,7 +28,7 @@ def limits() -> tuple[OrderLimits, Clock]:
 
 
 def refused(status: int, retry_s: float = 0.0, code: int = -1003) -> ApiAnswer:
-    return ApiAnswer(Fate.REFUSED, 0, code=code, status=status, retry_after_s=retry_s)
+    return ApiAnswer(Outcome.REFUSED, 0, code=code, status=status, retry_after_s=retry_s)
 
 
 def test_sent_orders_are_counted_between_answers() -> None:
@@ -77,7 +77,7 @@ def test_silence_without_retry_after_doubles(status: int, first_s: float) -> Non
     assert found.silence_s == 500
     clock.s += 500
     assert found.silence_s == 0
-    found.answered(ApiAnswer(Fate.DONE, 0, status=200))
+    found.answered(ApiAnswer(Outcome.DONE, 0, status=200))
     found.answered(refused(status))
     assert found.silence_s == first_s
 

@@ -9,7 +9,7 @@ from played_api import PlayedApi
 from schedule_world import VirtualLoop
 
 from exchange_rig import INSTRUMENT
-from mm.live.api_messages import Fate
+from mm.live.api_messages import Outcome
 from mm.live.api_requests import ExchangeClock
 from mm.live.live_orders import EARLIER, Booked, LiveOrder, OrderState, Rejected
 from mm.live.order_access import is_ours
@@ -95,15 +95,15 @@ def test_missing_order_is_queried_until_it_cannot_arrive() -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize("fate", [Fate.UNKNOWN, Fate.UNSENT])
-def test_unanswered_query_is_retried(fate: Fate) -> None:
+@pytest.mark.parametrize("outcome", [Outcome.UNKNOWN, Outcome.UNSENT])
+def test_unanswered_query_is_retried(outcome: Outcome) -> None:
     """Until there is an answer."""
 
     async def scenario(rig: QueryRig) -> None:
         order = rig.order()
         rig.queries.ask(order)
         for _ in range(5):
-            rig.api.answer(fate=fate, status=0)
+            rig.api.answer(outcome=outcome, status=0)
             await asyncio.sleep(0.3)
         rig.api.answer(entry(order.client_id))
         assert order.state is OrderState.LIVE
@@ -203,7 +203,7 @@ def test_reconcile_without_answer_raises_unanswered() -> None:
     async def scenario(rig: QueryRig) -> None:
         task = asyncio.ensure_future(rig.queries.reconcile())
         await asyncio.sleep(0)
-        rig.api.answer(fate=Fate.UNKNOWN, status=0)
+        rig.api.answer(outcome=Outcome.UNKNOWN, status=0)
         with pytest.raises(Unanswered, match="openOrders"):
             await task
 

@@ -8,7 +8,7 @@ import pytest
 from gateway_rig import MemoryAudit
 from played_api import PlayedApi
 
-from mm.live.api_messages import NO_CONNECTION, Fate
+from mm.live.api_messages import NO_CONNECTION, Outcome
 from mm.live.live_orders import Amended, AmendFailed, Ask, CancelFailed, Closed, LiveOrder, OrderState, Rejected
 from mm.live.order_sender import OrderSender
 from mm.live.order_states import OrderStates
@@ -76,13 +76,13 @@ def test_order_request_contains_terms_of_its_type(kind: str, expected: dict[str,
     assert (order.sent_ms, order.window_ms) == (1_000_000, 1_000)
 
 
-@pytest.mark.parametrize("fate", [Fate.UNKNOWN, Fate.UNSENT])
-def test_unknown_order_is_queried_and_unsent_order_rejected(fate: Fate) -> None:
+@pytest.mark.parametrize("outcome", [Outcome.UNKNOWN, Outcome.UNSENT])
+def test_unknown_order_is_queried_and_unsent_order_rejected(outcome: Outcome) -> None:
     """An order without an answer may be at the exchange."""
     desk = Desk()
     desk.sender.place(desk.order())
-    desk.ws.answer(fate=fate, status=0)
-    assert desk.steps() == [Ask if fate is Fate.UNKNOWN else Rejected]
+    desk.ws.answer(outcome=outcome, status=0)
+    assert desk.steps() == [Ask if outcome is Outcome.UNKNOWN else Rejected]
 
 
 def test_empty_answer_counts_as_no_answer() -> None:
@@ -140,7 +140,7 @@ def test_amendment_keeps_client_id_of_its_order() -> None:
 
 def test_amendment_answers_lead_to_query_or_failure() -> None:
     """Without an answer, or if it shows another quantity, the order is queried; refused, it is unchanged."""
-    for terms in ({"fate": Fate.UNKNOWN, "status": 0}, {"result": lowered("1.00000000")}):
+    for terms in ({"outcome": Outcome.UNKNOWN, "status": 0}, {"result": lowered("1.00000000")}):
         desk, order = amended()
         desk.ws.answer(**terms)  # type: ignore[arg-type]
         assert desk.steps() == [Ask]
@@ -149,7 +149,7 @@ def test_amendment_answers_lead_to_query_or_failure() -> None:
     desk.ws.answer(code=-2038, status=400)
     assert desk.steps() == [AmendFailed, Ask]
     desk, order = amended()
-    desk.ws.answer(fate=Fate.UNSENT, status=0, code=NO_CONNECTION)
+    desk.ws.answer(outcome=Outcome.UNSENT, status=0, code=NO_CONNECTION)
     assert [(type(step), step.code) for step in desk.states.take()] == [(AmendFailed, 0)]  # type: ignore[union-attr]
 
 
@@ -235,7 +235,7 @@ def test_replacement_stopped_by_filter_keeps_old_order() -> None:
 def test_unanswered_replacement_leaves_both_orders_unknown() -> None:
     """Both are queried."""
     desk, old, new = replaced()
-    desk.ws.answer(fate=Fate.UNKNOWN, status=0)
+    desk.ws.answer(outcome=Outcome.UNKNOWN, status=0)
     assert desk.steps() == [Ask, Ask]
     assert (old.state, new.state) == (OrderState.UNKNOWN, OrderState.UNKNOWN)
 

@@ -1,4 +1,4 @@
-"""Signed REST: the fate of requests that fail in various ways."""
+"""Signed REST: the outcome of requests that fail in various ways."""
 
 import asyncio
 import ssl
@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from mm.live import rest_api
-from mm.live.api_messages import ApiAnswer, Fate
+from mm.live.api_messages import ApiAnswer, Outcome
 from mm.live.api_requests import ExchangeClock, Signer, answer_of, measure
 from mm.live.keys import Credentials
 from mm.live.order_limits import OrderLimits
@@ -42,20 +42,20 @@ def failing(error: type[httpx.HTTPError]) -> Callable[[httpx.Request], httpx.Res
 
 
 @pytest.mark.parametrize(
-    ("error", "fate"),
+    ("error", "outcome"),
     [
-        (httpx.ConnectError, Fate.UNSENT),
-        (httpx.ConnectTimeout, Fate.UNSENT),
-        (httpx.PoolTimeout, Fate.UNSENT),
-        (httpx.ReadTimeout, Fate.UNKNOWN),
-        (httpx.ReadError, Fate.UNKNOWN),
-        (httpx.WriteError, Fate.UNKNOWN),
-        (httpx.RemoteProtocolError, Fate.UNKNOWN),
+        (httpx.ConnectError, Outcome.UNSENT),
+        (httpx.ConnectTimeout, Outcome.UNSENT),
+        (httpx.PoolTimeout, Outcome.UNSENT),
+        (httpx.ReadTimeout, Outcome.UNKNOWN),
+        (httpx.ReadError, Outcome.UNKNOWN),
+        (httpx.WriteError, Outcome.UNKNOWN),
+        (httpx.RemoteProtocolError, Outcome.UNKNOWN),
     ],
 )
-def test_only_connection_errors_are_unsent(error: type[httpx.HTTPError], fate: Fate) -> None:
+def test_only_connection_errors_are_unsent(error: type[httpx.HTTPError], outcome: Outcome) -> None:
     """A broken response is inconclusive about the order."""
-    assert answered(failing(error)).fate is fate
+    assert answered(failing(error)).outcome is outcome
 
 
 @pytest.mark.parametrize("method", ["order.place", "order.cancelReplace", "order.amend.keepPriority", "order.cancel"])
@@ -85,25 +85,25 @@ PARTIAL = {"code": -2021, "msg": "no", "data": {"cancelResult": "SUCCESS"}}
 
 
 @pytest.mark.parametrize(
-    ("response", "fate", "code"),
+    ("response", "outcome", "code"),
     [
-        (httpx.Response(200, json={"orderId": 1}), Fate.DONE, 0),
-        (httpx.Response(200, content=b'{"orderId": 1, "sta'), Fate.UNKNOWN, 0),
-        (httpx.Response(400, json={"code": -2010, "msg": "no"}), Fate.REFUSED, -2010),
+        (httpx.Response(200, json={"orderId": 1}), Outcome.DONE, 0),
+        (httpx.Response(200, content=b'{"orderId": 1, "sta'), Outcome.UNKNOWN, 0),
+        (httpx.Response(400, json={"code": -2010, "msg": "no"}), Outcome.REFUSED, -2010),
         (
             httpx.Response(409, json={"code": -2021, "msg": "no", "data": {"cancelResult": "SUCCESS"}}),
-            Fate.REFUSED,
+            Outcome.REFUSED,
             -2021,
         ),
-        (httpx.Response(503, text="<html>"), Fate.UNKNOWN, 0),
-        (httpx.Response(504, json={"code": -1007, "msg": "timeout"}), Fate.UNKNOWN, -1007),
-        (httpx.Response(403, text="<html>waf</html>"), Fate.REFUSED, 0),
+        (httpx.Response(503, text="<html>"), Outcome.UNKNOWN, 0),
+        (httpx.Response(504, json={"code": -1007, "msg": "timeout"}), Outcome.UNKNOWN, -1007),
+        (httpx.Response(403, text="<html>waf</html>"), Outcome.REFUSED, 0),
     ],
 )
-def test_fate_follows_from_status_and_code(response: httpx.Response, fate: Fate, code: int) -> None:
+def test_outcome_follows_from_status_and_code(response: httpx.Response, outcome: Outcome, code: int) -> None:
     """The data of a refusal is passed on."""
     answer = answered(lambda _: response)
-    assert (answer.fate, answer.code) == (fate, code)
+    assert (answer.outcome, answer.code) == (outcome, code)
     assert (b"cancelResult" in answer.result) == (code == -2021)
 
 
@@ -132,9 +132,9 @@ def test_too_many_requests_status_silences_the_api() -> None:
         rest, limits = api(lambda _: busy)
         assert (await answer_of(rest, "order.cancel", {})).retry_after_s == 7
         assert 6 < limits.silence_s <= 7
-        assert (await answer_of(rest, "order.cancel", {})).fate is Fate.UNSENT
+        assert (await answer_of(rest, "order.cancel", {})).outcome is Outcome.UNSENT
         await rest.close()
-        assert (await answer_of(rest, "order.cancel", {})).fate is Fate.UNSENT
+        assert (await answer_of(rest, "order.cancel", {})).outcome is Outcome.UNSENT
 
     asyncio.run(main())
 

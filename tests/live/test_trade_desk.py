@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from mm.instrument import E8
 from mm.live.ledger import AccountFill
 from mm.live.metrics import TradingMetrics
-from mm.live.trade_desk import SeldomWarnings, TradeDesk
+from mm.live.trade_desk import ThrottledWarnings, TradeDesk
 from mm.live.trade_history import LedgerBegin
 
 MINUTE_US, START_US = 60_000_000, 1_795_176_000_000_000
@@ -49,7 +49,7 @@ def make_desk():
 
 def test_warning_is_logged_once_per_minute_with_suppressed_count():
     log = Lines()
-    warnings = SeldomWarnings(log)
+    warnings = ThrottledWarnings(log)
     for us in (0, 1, MINUTE_US - 1):
         warnings.warn(START_US + us, "risk_breach", "MAX_MOVE", limit="MAX_MOVE")
     warnings.warn(START_US + 2, "risk_breach", "OTHER", limit="OTHER")
@@ -66,9 +66,9 @@ def test_warning_is_logged_once_per_minute_with_suppressed_count():
 def test_each_breach_is_audited_and_first_of_its_kind_logged():
     desk, lines, audit, breaches = make_desk()
     breaches += [(START_US, "MAX_ORDERS_PER_S", 11 * E8, 10 * E8, 1), (START_US, "MAX_MOVE", E8, 0, 0)]
-    desk.look(START_US)
+    desk.update(START_US)
     breaches.append((START_US + 5, "MAX_ORDERS_PER_S", 11 * E8, 10 * E8, 1))
-    desk.look(START_US + 10)
+    desk.update(START_US + 10)
     assert [(type_, row["limit"], row.get("side")) for type_, row in audit] == [
         ("breach", "MAX_ORDERS_PER_S", "BUY"),
         ("breach", "MAX_MOVE", None),
@@ -79,13 +79,13 @@ def test_each_breach_is_audited_and_first_of_its_kind_logged():
 
 def test_progress_is_logged_once_per_minute():
     desk, lines, _, _ = make_desk()
-    desk.look(START_US)
+    desk.update(START_US)
     desk.order("place", 1, 1, "100", "1", START_US)
     desk.filled(FILL, 1, START_US)
     desk.rejected("would_cross", -2010, "Order would immediately match and take.")
-    desk.look(START_US + MINUTE_US - 1)
+    desk.update(START_US + MINUTE_US - 1)
     assert [event for _, event, _ in lines] == ["order_rejected"]
-    desk.look(START_US + MINUTE_US)
+    desk.update(START_US + MINUTE_US)
     assert lines[-1] == (
         "info",
         "trading",

@@ -15,7 +15,16 @@ from captured import NOON_US, SYMBOL, diff, snapshot, trade
 from mm.dayfolder.manifest import day_files
 from mm.errors import BrokenFile, UsageError
 from mm.market_data import local_orderbook
-from mm.market_data.health import ENDED, Health, HealthReport, health_text, lives, read_health, trouble_of, write_health
+from mm.market_data.health import (
+    ENDED,
+    Health,
+    HealthReport,
+    health_text,
+    is_running,
+    read_health,
+    trouble_of,
+    write_health,
+)
 from mm.market_data.latency import RoundTrip
 from mm.market_data.metrics import CONTENT_TYPE, metrics_served
 from mm.market_data.monitor import page
@@ -188,8 +197,8 @@ def test_trouble_is_reported_in_the_health_text(desk, state, alive, age_s, troub
 def test_process_is_checked_on_its_own_machine_only():
     """The same pid on another machine is another process."""
     report = HealthReport(SYMBOL, "R", 7, "there", "synced", 0, 2.0)
-    assert lives(report, "there", lambda pid: pid == 7) is True
-    assert lives(report, "here", process_exists) is None
+    assert is_running(report, "there", lambda pid: pid == 7) is True
+    assert is_running(report, "here", process_exists) is None
     assert process_exists(2**22 + 1) is False
 
 

@@ -62,7 +62,7 @@ def watched(desk, rest, during, session=True):
     monitor = Monitor(health, rest, lambda: clocks.wall_us, lambda: clocks.monotonic_us)
 
     async def run():
-        async with asyncio.timeout(120), monitor.beside(recording):
+        async with asyncio.timeout(120), monitor.watching(recording):
             await during(recording, health)
 
     asyncio.run(run())

@@ -21,7 +21,7 @@ YOUNG_OBJECTS = 10_000
 
 
 @contextmanager
-def prompt() -> Iterator[None]:
+def low_latency() -> Iterator[None]:
     """Reduce both delays until the block ends; objects that exist at its start are not collected within it."""
     switch_s, thresholds = sys.getswitchinterval(), gc.get_threshold()
     gc.collect()

@@ -8,13 +8,13 @@ import sys
 import threading
 import time
 
-from mm.live.promptness import SWITCH_S, YOUNG_OBJECTS, BusySelector, busy_loop, prompt
+from mm.live.low_latency import SWITCH_S, YOUNG_OBJECTS, BusySelector, busy_loop, low_latency
 
 
 def test_prompt_restores_settings_after_an_error():
     before = sys.getswitchinterval(), gc.get_threshold(), gc.get_freeze_count()
     try:
-        with prompt():
+        with low_latency():
             assert abs(sys.getswitchinterval() - SWITCH_S) < 1e-6
             assert gc.get_threshold()[0] == YOUNG_OBJECTS
             assert gc.get_freeze_count() > 1_000
@@ -56,7 +56,7 @@ def shortest_wait_s(enough_s):
 
 def test_prompt_shortens_waits_for_a_computing_thread():
     plain_s = shortest_wait_s(math.inf)
-    with prompt():
+    with low_latency():
         prompt_s = shortest_wait_s(plain_s / 2)
     assert prompt_s < plain_s / 2, (prompt_s, plain_s)
 

@@ -186,22 +186,22 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
 
     def decorate(body: Callable[..., None]) -> Command:
         def call(console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
-            from mm.cli.idle import refuse_idle
+            from mm.cli.unused_knobs import refuse_unused
             from mm.runs.folder import Plan
-            from mm.runs.run import working
+            from mm.runs.run import new_run
 
             day = day_of(objects) if day_of else _find(objects, Day)
             symbols = day.symbol.split(",")
             if len(symbols) > 1:
-                from mm.cli.many import each_symbol
+                from mm.cli.per_symbol import each_symbol
 
                 each_symbol(console, symbols, click.get_current_context().command_path, settings)
                 return
-            notes = refuse_idle(kind, settings)
+            notes = refuse_unused(kind, settings)
             folder = settings[method].value if method else None
             program = click.get_current_context().command_path
             plan = Plan(kind, folder, day, _find(objects, Output), settings, program, resumable)
-            with working(plan, console) as run:
+            with new_run(plan, console) as run:
                 for note in notes:
                     run.log.warning("knob_not_used", note=note)
                 body(run, *objects[: len(groups)], *([day] if day_of else []), **_values_of(arguments))

@@ -11,7 +11,7 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models, OrdersFile, Output, Sensitivity
 from mm.cli.frame import runner, uncollected
-from mm.runs.run import Run, short_turns
+from mm.runs.run import Run, short_switch_interval
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -78,7 +78,7 @@ def imported_beside(*modules: str) -> Iterator[None]:
 
     Import errors are ignored here; the later import raises them.
     """
-    with short_turns(), ThreadPoolExecutor(1) as other:
+    with short_switch_interval(), ThreadPoolExecutor(1) as other:
         other.map(import_module, modules)
         yield
 

@@ -15,8 +15,8 @@ from mm.cli.completion import runs as run_ids
 from mm.cli.config import Market
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.idle import idle
 from mm.cli.knobs import shown
+from mm.cli.unused_knobs import unused_knobs
 from mm.code_identity import hash_file
 from mm.commands.reproduce import command_of
 from mm.errors import BrokenFile, DataError, MMError, UsageError
@@ -95,7 +95,7 @@ def _words(run: Found) -> list[str]:
     flags = {option.name: option.opts[0] for option in options}
     words = ["mm", name]
     knobs = run.manifest["knobs"]
-    unused = dict(idle(run.manifest["kind"], {key: one["value"] for key, one in knobs.items()}))
+    unused = dict(unused_knobs(run.manifest["kind"], {key: one["value"] for key, one in knobs.items()}))
     for key, one in knobs.items():
         if one["source"] != "default" and key not in ONCE and key in flags and key not in unused:
             words += [flags[key], shown(one["value"])]

@@ -22,7 +22,7 @@ from mm.dataclass import dataclass
 from mm.errors import DataError, Mismatch, MMError
 from mm.runs.diff import Comparison, OutputDifference, compare, knobs_without_effect
 from mm.runs.find import Found, InputPlaces, check_inputs, check_models, find_run, find_runs, knob_files
-from mm.runs.nearness import largest_difference
+from mm.runs.numeric_diff import largest_difference
 
 COMMANDS = {  # by kind: the name of the command, its module and its function
     "backtest": ("backtest", "mm.commands.backtest", "main"),
@@ -101,8 +101,8 @@ def main(console: Console, where: Where, name: str, keep: bool, tolerance: float
 
 def _knobs(run: Found) -> str:
     """Return the knobs that were set, with their sources, and the number of the others."""
-    idle = knobs_without_effect()
-    knobs = {name: one for name, one in run.manifest["knobs"].items() if name not in idle}
+    unused = knobs_without_effect()
+    knobs = {name: one for name, one in run.manifest["knobs"].items() if name not in unused}
     set_knobs = [
         f"{name}={one['value']} ({one['source']})" for name, one in knobs.items() if one["source"] != "default"
     ]

@@ -39,12 +39,12 @@ def list_command(console: Console, results: Results, kind: str | None, symbol: s
     The filters are not knobs: an exported SYMBOL does not filter this list. Folders that are not runs
     are listed below them.
     """
-    found, strays = find_runs(results.out_root)
+    found, invalid = find_runs(results.out_root)
     runs = [run for run in found if _passes_filters(run, kind, symbol, day)]
     console.answer(
         {
             "runs": [{**_row(run), "digest": run.manifest["digest"], "found": headlines(run.manifest)} for run in runs],
-            "others": [{"path": str(stray.folder), "why": stray.why} for stray in strays],
+            "others": [{"path": str(one.folder), "why": one.why} for one in invalid],
         }
     )
     if runs:
@@ -54,8 +54,8 @@ def list_command(console: Console, results: Results, kind: str | None, symbol: s
         _say_table(console, [{**_row(run), "found": text} for run, text in zip(runs, found_text, strict=True)])
     else:
         console.say(f"no runs below {results.out_root}" + (" pass the filters" if found else ""))
-    for stray in strays:
-        console.say(f"{stray.folder}: {stray.why}")
+    for one in invalid:
+        console.say(f"{one.folder}: {one.why}")
 
 
 @command(Results, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])

@@ -9,8 +9,8 @@ from typing import Any, Self
 from mm.backtest.risk import NO_RISK, Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
-from mm.cli.idle import idle
 from mm.cli.knobs import FIT, PATH, Knob, knobs, shown
+from mm.cli.unused_knobs import unused_knobs
 from mm.commands.assemble import artefacts
 from mm.dataclass import dataclass, fields
 from mm.model_maker import agent_files
@@ -54,7 +54,7 @@ class Setup:
             fit: The fit for a setup without fill parameters; None without one.
         """
         words = ["mm", "backtest"]
-        unused = {name for name, _ in idle("backtest", {one.name: value for one, value in self._knobs()})}
+        unused = {name for name, _ in unused_knobs("backtest", {one.name: value for one, value in self._knobs()})}
         for one, value in self._knobs():
             if one.name in unused or one.name in _OWN or (one.name in _PLACES and not places):
                 continue

@@ -39,7 +39,7 @@ def home(folders: Folders) -> None:
     days = [(symbol, day) for symbol in folders.symbols() for day in folders.days(symbol)]
     runs = folders.menu()
     for (name, count), column in zip(
-        (("Recorded days", len(days)), ("Finished runs", len(runs)), ("Unfinished", len(folders.strays()))),
+        (("Recorded days", len(days)), ("Finished runs", len(runs)), ("Unfinished", len(folders.invalid_runs()))),
         st.columns(3),
         strict=True,
     ):

@@ -78,11 +78,11 @@ def _keep(chosen: str | None, other: str | None) -> None:
 
 def _list_invalid_folders(folders: Folders) -> None:
     """List the folders that are not valid runs, one per line."""
-    strays = folders.strays()
-    if strays:
-        with st.expander(f"Folders that are not finished runs: {len(strays)}"):
-            for stray in strays:
-                st.text(f"{stray.folder}: {stray.why}")
+    invalid = folders.invalid_runs()
+    if invalid:
+        with st.expander(f"Folders that are not finished runs: {len(invalid)}"):
+            for one in invalid:
+                st.text(f"{one.folder}: {one.why}")
 
 
 def _draw(pair: Sequence[TradedRun], folders: Folders) -> None:

@@ -17,7 +17,7 @@ from mm.instrument import e8
 from mm.numbers import signed
 from mm.report.run_columns import Course, MarketColumns, RunColumns, course, market_of, read_columns
 from mm.run_folder import SWEEP, TRADED, open_run
-from mm.runs.find import Found, Stray, find_run, find_runs
+from mm.runs.find import Found, InvalidRun, find_run, find_runs
 from mm.runs.manifest import headlines
 from mm.tape.load import load_day
 
@@ -70,7 +70,7 @@ class Folders:
         """Reload the list of runs at its next use, because a run has ended."""
         _found.clear()
 
-    def strays(self) -> list[Stray]:
+    def invalid_runs(self) -> list[InvalidRun]:
         """Return the folders among the runs that are not runs."""
         return _found(str(self.out_root))[1]
 
@@ -83,14 +83,14 @@ class Folders:
         try:
             return find_run(name, self.out_root)
         except DataError:
-            for stray in self.strays():
-                if name and name in stray.folder.name:
-                    raise BrokenFile(f"{stray.folder}: {stray.why}") from None
+            for one in self.invalid_runs():
+                if name and name in one.folder.name:
+                    raise BrokenFile(f"{one.folder}: {one.why}") from None
             raise
 
 
 @st.cache_data(ttl=LISTED_S, show_spinner=False)
-def _found(out_root: str) -> tuple[list[Found], list[Stray]]:
+def _found(out_root: str) -> tuple[list[Found], list[InvalidRun]]:
     return find_runs(Path(out_root)) if Path(out_root).is_dir() else ([], [])
 
 

@@ -300,12 +300,12 @@ def knobs_without_effect() -> frozenset[str]:
 
 
 def _knobs(first: Found, second: Found) -> Iterator[KnobDifference]:
-    idle, of_first, of_second = knobs_without_effect(), first.manifest["knobs"], second.manifest["knobs"]
+    unused, of_first, of_second = knobs_without_effect(), first.manifest["knobs"], second.manifest["knobs"]
     for name in dict.fromkeys([*of_first, *of_second]):
         one, other = of_first.get(name, {}), of_second.get(name, {})
         if one != other and name != "run_id":
             pairs = [(one.get(key), other.get(key)) for key in ("value", "source")]
-            yield KnobDifference(name, pairs[0], pairs[1], name not in idle)
+            yield KnobDifference(name, pairs[0], pairs[1], name not in unused)
 
 
 def _inputs(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Iterator[str]:

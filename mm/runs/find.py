@@ -50,7 +50,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Stray:
+class InvalidRun:
     """A folder among the runs that is not a run.
 
     Attributes:
@@ -62,18 +62,18 @@ class Stray:
     why: str
 
 
-def find_runs(root: Path) -> tuple[list[Found], list[Stray]]:
+def find_runs(root: Path) -> tuple[list[Found], list[InvalidRun]]:
     """Return the finished runs below *root*, oldest first, and the folders among them that are not runs."""
-    runs, strays = [], list(_without_manifest(root))
+    runs, invalid = [], list(_without_manifest(root))
     for path in sorted(root.rglob(MANIFEST)):
         if _unfinished(path.parent, root):
             continue
         try:
             runs.append(Found(path.parent, read_manifest(path.parent)))
         except BrokenFile as error:
-            strays.append(Stray(path.parent, str(error).partition(": ")[2]))
+            invalid.append(InvalidRun(path.parent, str(error).partition(": ")[2]))
     runs.sort(key=lambda run: (str(run.manifest["started_at"]), str(run.folder)))
-    return runs, sorted(strays, key=lambda stray: stray.folder)
+    return runs, sorted(invalid, key=lambda one: one.folder)
 
 
 def find_run(name: str, root: Path) -> Found:
@@ -134,14 +134,14 @@ def _begins(run: Found, name: str) -> bool:
     return bool(name) and (as_digest or str(run.manifest["run_id"]).startswith(name))
 
 
-def _without_manifest(root: Path) -> Iterator[Stray]:
+def _without_manifest(root: Path) -> Iterator[InvalidRun]:
     for folder in (folder for place in PLACES for folder in root.glob(place)):
         if not folder.is_dir():
             continue
         if folder.name.endswith(".partial"):
-            yield Stray(folder, "not finished: a run is writing it, or was killed")
+            yield InvalidRun(folder, "not finished: a run is writing it, or was killed")
         elif not (folder / MANIFEST).exists():
-            yield Stray(folder, f"not a run, it has no {MANIFEST}")
+            yield InvalidRun(folder, f"not a run, it has no {MANIFEST}")
 
 
 def _unfinished(folder: Path, root: Path) -> bool:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mm.cli.config import Day, Output
-from mm.cli.idle import idle
 from mm.cli.knobs import shown
+from mm.cli.unused_knobs import unused_knobs
 from mm.clock import now_us, run_stamp
 from mm.code_identity import sources_hash
 from mm.dataclass import dataclass
@@ -97,7 +97,8 @@ class Plan:
     def command(self) -> list[str]:
         """Return the words of a command that repeats the run: the knobs that were set, as flags."""
         words = self.program.split()
-        left_out = {*_ONCE, *(name for name, _ in idle(self.kind, {key: one.value for key, one in self.knobs.items()}))}
+        values = {key: one.value for key, one in self.knobs.items()}
+        left_out = {*_ONCE, *(name for name, _ in unused_knobs(self.kind, values))}
         for name, knob in self.knobs.items():
             if knob.source != "default" and name not in left_out:
                 words += [knob.flag, shown(knob.value)]
@@ -203,7 +204,7 @@ def cannot_write(path: Path, error: OSError, knob: str) -> UsageError:
     return UsageError(f"{path} cannot be written ({error.strerror}); set {knob} to a folder that can")
 
 
-def hold(plan: Plan, run_id: str) -> int:
+def lock_run(plan: Plan, run_id: str) -> int:
     """Lock the partial folder for this process, and return the descriptor that holds the lock.
 
     Raises:
@@ -220,7 +221,7 @@ def hold(plan: Plan, run_id: str) -> int:
     return descriptor
 
 
-def take_up(plan: Plan, run_id: str) -> bool:
+def resume(plan: Plan, run_id: str) -> bool:
     """Prepare the partial folder, and return whether it has intermediate results to resume from.
 
     Raises:
@@ -249,10 +250,7 @@ def remove(folder: Path, *, ignore_errors: bool = False) -> None:
 
 
 def checkpoint(partial: Path, inputs: Iterable[InputFile]) -> tuple[Path, bool]:
-    """Return the folder for intermediate results, and whether those of an earlier attempt were discarded.
-
-    They are discarded if they come from other files or other code.
-    """
+    """Return the folder for intermediate results, and whether earlier ones, of other files or code, were discarded."""
     folder = partial / CHECKPOINT
     path = folder / WORK
     work = json.loads(path.read_text(encoding="utf-8"))

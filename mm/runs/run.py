@@ -17,7 +17,7 @@ import mm
 from mm.cli.console import Console, Log, hold_interrupts, release_interrupts
 from mm.clock import iso, now_us
 from mm.errors import FitError, Incomplete, RunExists
-from mm.runs.folder import CHECKPOINT, Plan, cannot_write, checkpoint, claim, hold, partial_folder, remove, take_up
+from mm.runs.folder import CHECKPOINT, Plan, cannot_write, checkpoint, claim, lock_run, partial_folder, remove, resume
 from mm.runs.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from mm.report.run_columns import RunColumns
 
 PAGE = "report.html"
-TURN_S = 0.0005
+SWITCH_INTERVAL_S = 0.0005
 
 
 class Run:
-    """A run in progress, made by :func:`working`: its id, folder, log and outputs.
+    """A run in progress, made by :func:`new_run`: its id, folder, log and outputs.
 
     Attributes:
         id: The run's name, RUN_ID.
@@ -155,7 +155,7 @@ class Run:
         place = PurePosixPath(name)
         with (
             self.timing("write"),
-            short_turns(),
+            short_switch_interval(),
             RunFiles(result, self.partial / place, orders_format, columns) as files,
         ):
             result = further(result) if further else result
@@ -269,10 +269,10 @@ class Run:
 
 
 @contextmanager
-def short_turns() -> Iterator[None]:
+def short_switch_interval() -> Iterator[None]:
     """Shorten the interpreter's switch interval, so that a thread gets the lock sooner."""
     before = sys.getswitchinterval()
-    sys.setswitchinterval(TURN_S)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         yield
     finally:
@@ -280,7 +280,7 @@ def short_turns() -> Iterator[None]:
 
 
 @contextmanager
-def working(plan: Plan, console: Console) -> Iterator[Run]:
+def new_run(plan: Plan, console: Console) -> Iterator[Run]:
     """Open a run, and finish it, or remove its outputs on an error.
 
     After the main output was written a FitError leaves the run with the status ``unusable``, and Incomplete with that
@@ -318,9 +318,9 @@ def working(plan: Plan, console: Console) -> Iterator[Run]:
 
 def _open(plan: Plan, console: Console) -> Run:
     run_id = claim(plan)
-    lock = hold(plan, run_id) if plan.resumable else None
+    lock = lock_run(plan, run_id) if plan.resumable else None
     try:
-        resumed = plan.resumable and take_up(plan, run_id)
+        resumed = plan.resumable and resume(plan, run_id)
         run = Run(plan, run_id, console)
     except RunExists:
         if lock is not None:

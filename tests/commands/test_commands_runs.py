@@ -9,7 +9,7 @@ from mm.cli.console import Console
 from mm.commands.runs import compare_command, index_command, list_command, log_command, show_command
 from mm.runs.folder import Plan
 from mm.runs.manifest import MANIFEST, SetKnob, headlines, read_manifest, shown
-from mm.runs.run import working
+from mm.runs.run import new_run
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def make_run(run_id: str, kind: str = "backtest", days: str = "20251216") -> Pat
         "day": SetKnob(days, "flag", matters=True),
     }
     plan = Plan(kind, None, day, Output(run_id=run_id), knobs)
-    with working(plan, Console(as_json=True, level="ERROR")) as run:
+    with new_run(plan, Console(as_json=True, level="ERROR")) as run:
         run.path("fills_BTCUSDT.csv").write_text("a\n1\n")
         run.input("BTCUSDT/20251216/t.csv", 10, "aa")
         run.summary = {"pnl_total": 1.5}

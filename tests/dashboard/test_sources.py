@@ -13,7 +13,7 @@ def test_folders_list_days_and_runs(made):
     assert folders.days("a b/") == folders.days("") == folders.days("OTHER") == []
     assert [run.manifest["run_id"] for run in folders.runs("backtest")] == ["wide", "base"]
     assert len(folders.runs()) == 5
-    assert folders.strays() == []
+    assert folders.invalid_runs() == []
 
 
 def test_changed_run_is_read_again(made, tmp_path):
@@ -28,7 +28,7 @@ def test_changed_run_is_read_again(made, tmp_path):
 
 def test_missing_folders_are_empty(tmp_path):
     folders = Folders(tmp_path / "data", tmp_path / "out")
-    assert (folders.symbols(), folders.runs(), folders.strays()) == ([], [], [])
+    assert (folders.symbols(), folders.runs(), folders.invalid_runs()) == ([], [], [])
 
 
 def test_run_is_read_with_its_market(made):

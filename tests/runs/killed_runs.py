@@ -112,14 +112,14 @@ class Runs:
         names = (f"_{run_id}", f"_{run_id}.partial")
         below = (path for path in self.out.rglob("*") if "logs" not in path.parts and path.name.endswith(names))
         folders = {path for path in below if path.is_dir()}
-        runs, strays = find_runs(self.out)
+        runs, invalid = find_runs(self.out)
         run_to_end = [run for run in runs if run.manifest["run_id"] == run_id]
-        known = {run.folder for run in run_to_end} | {stray.folder for stray in strays}
+        known = {run.folder for run in run_to_end} | {one.folder for one in invalid}
         for folder in folders - known:
             self.wrong.append(f"{name}: {folder} is neither a run nor known as unfinished")
-        for stray in strays:
-            if not stray.why.startswith("not finished"):
-                self.wrong.append(f"{name}: {stray.folder}: {stray.why}")
+        for one in invalid:
+            if not one.why.startswith("not finished"):
+                self.wrong.append(f"{name}: {one.folder}: {one.why}")
         for run in run_to_end:
             self.wrong += [f"{name}: {problem}" for problem in self._problems(name, run)]
         try:

@@ -11,7 +11,7 @@ from mm.cli.console import Console
 from mm.errors import FitError, Incomplete, MissingDay, UsageError
 from mm.runs.folder import Plan
 from mm.runs.manifest import SetKnob, read_manifest
-from mm.runs.run import Run, working
+from mm.runs.run import Run, new_run
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def _folder(monkeypatch, tmp_path):
 def open_run(*, as_json=False, **output):
     day = Day(symbol="BTCUSDT", day="20251216")
     knobs = {"seed": SetKnob(3, "flag", matters=True), "run_id": SetKnob("x", "flag", matters=False)}
-    return working(Plan("backtest", None, day, Output(**output), knobs), Console(as_json=as_json, level="INFO"))
+    return new_run(Plan("backtest", None, day, Output(**output), knobs), Console(as_json=as_json, level="INFO"))
 
 
 def leave_files(run: Run) -> None:
@@ -152,7 +152,7 @@ def test_main_output_is_printed_at_the_end(capsys):
     assert capsys.readouterr().out == "out/backtest/BTCUSDT/20251216_r/summary.json\n"
     console = Console(as_json=True, level="ERROR")
     plan = Plan("backtest", None, Day(symbol="BTCUSDT", day="20251216"), Output(run_id="s"), {})
-    with working(plan, console) as run:
+    with new_run(plan, console) as run:
         leave_files(run)
         run.say("not for scripts")
     console.close()
@@ -204,6 +204,6 @@ def test_out_dir_may_be_an_empty_folder():
     """It was created for the run."""
     Path("mine").mkdir()
     day = Day(symbol="BTCUSDT", day="20251216", out_dir=Path("mine"))
-    with working(Plan("backtest", None, day, Output(), {}), Console(as_json=False, level="INFO")) as run:
+    with new_run(Plan("backtest", None, day, Output(), {}), Console(as_json=False, level="INFO")) as run:
         leave_files(run)
     assert (run.folder, manifest(run)["status"]) == (Path("mine"), "ok")

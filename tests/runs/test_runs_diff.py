@@ -14,7 +14,7 @@ from mm.commands.runs import diff_command as main
 from mm.runs.diff import ABSENT, MOST_KEYS, file_difference
 from mm.runs.folder import Plan
 from mm.runs.manifest import SetKnob, read_manifest, write_manifest
-from mm.runs.run import PAGE, working
+from mm.runs.run import PAGE, new_run
 
 KNOBS = {
     "seed": SetKnob(3, "flag", matters=True),
@@ -34,7 +34,7 @@ def make_run(
 ) -> Path:
     """Make a run, and return its folder."""
     plan = Plan(kind, None, Day(symbol="BTCUSDT", day="20251216"), Output(run_id=run_id), KNOBS | knobs)
-    with working(plan, Console(as_json=True, level="ERROR")) as run:
+    with new_run(plan, Console(as_json=True, level="ERROR")) as run:
         for name, text in files.items():
             run.path(name).write_text(text)
         run.write_page(f"<p>{run_id}</p>")

@@ -9,7 +9,7 @@ from mm.cli.console import Console
 from mm.errors import DataError, FitError
 from mm.runs.find import find_fit
 from mm.runs.folder import Plan
-from mm.runs.run import working
+from mm.runs.run import new_run
 
 OUT = Path("out")
 
@@ -25,7 +25,7 @@ def make_fit(run_id: str, kind: str = "calibration", symbol: str = "BTCUSDT", *,
     method = "marks" if kind == "calibration" else None
     plan = Plan(kind, method, Day(symbol=symbol, day="20251216"), Output(run_id=run_id), {})
     try:
-        with working(plan, Console(as_json=True, level="ERROR")) as run:
+        with new_run(plan, Console(as_json=True, level="ERROR")) as run:
             run.artefact = name
             run.path(name).write_text("{}")
             if not usable:

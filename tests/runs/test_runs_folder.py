@@ -10,7 +10,7 @@ from mm.errors import RunExists, UsageError
 from mm.runs import folder as folders
 from mm.runs.folder import CHECKPOINT, Plan, claim, new_page, partial_folder
 from mm.runs.manifest import InputFile, SetKnob
-from mm.runs.run import working
+from mm.runs.run import new_run
 
 
 @pytest.fixture(autouse=True)
@@ -151,8 +151,8 @@ def killed_plan(tmp_path: Path, *, mode: str = "rolling", resumable: bool = True
 
 def leave_killed_run(planned: Plan, **files: str) -> Path:
     """Leave the files of a run that was killed at work; return its partial folder."""
-    lock = folders.hold(planned, claim(planned))
-    folders.take_up(planned, "mine")
+    lock = folders.lock_run(planned, claim(planned))
+    folders.resume(planned, "mine")
     partial = partial_folder(planned.folder("mine"))
     for name, text in files.items():
         path = partial / name.replace("__", "/")
@@ -167,7 +167,7 @@ def test_killed_run_is_resumed_with_its_checkpoint_only(tmp_path):
     partial = leave_killed_run(
         killed_plan(tmp_path), poisson_schedule="{", backtest__fills="x", checkpoint__windows="kept"
     )
-    with working(killed_plan(tmp_path), Console(as_json=False, level="ERROR")) as run:
+    with new_run(killed_plan(tmp_path), Console(as_json=False, level="ERROR")) as run:
         assert (run.checkpoint() / "windows").read_text() == "kept"
         assert sorted(path.name for path in partial.iterdir()) == [CHECKPOINT]
         run.path("result.json").write_text("{}")
@@ -185,7 +185,7 @@ def test_run_killed_before_its_first_file_is_resumed(tmp_path):
 
 
 def test_finished_run_is_not_resumed(tmp_path):
-    with working(killed_plan(tmp_path), Console(as_json=False, level="ERROR")):
+    with new_run(killed_plan(tmp_path), Console(as_json=False, level="ERROR")):
         pass
     with pytest.raises(RunExists, match="was used before"):
         claim(killed_plan(tmp_path))
@@ -200,10 +200,10 @@ def test_run_of_a_kind_without_resumption_is_not_resumed(tmp_path):
 def test_run_of_a_living_process_is_not_resumed(tmp_path):
     """The folder is locked for the lifetime of the process."""
     plan_of_run = killed_plan(tmp_path)
-    with working(plan_of_run, Console(as_json=False, level="ERROR")) as run:
+    with new_run(plan_of_run, Console(as_json=False, level="ERROR")) as run:
         with (
             pytest.raises(RunExists, match="is in use by another process"),
-            working(plan_of_run, Console(as_json=False, level="ERROR")),
+            new_run(plan_of_run, Console(as_json=False, level="ERROR")),
         ):
             pass
         assert run.partial.is_dir()
@@ -214,11 +214,11 @@ def test_killed_run_is_not_resumed_with_other_knobs(tmp_path):
     partial = leave_killed_run(killed_plan(tmp_path), checkpoint__windows="kept")
     with (
         pytest.raises(RunExists, match=r"SCHEDULE_MODE 'rolling', now 'ewma'"),
-        working(killed_plan(tmp_path, mode="ewma"), Console(as_json=False, level="ERROR")),
+        new_run(killed_plan(tmp_path, mode="ewma"), Console(as_json=False, level="ERROR")),
     ):
         pass
     assert (partial / CHECKPOINT / "windows").read_text() == "kept"
-    os.close(folders.hold(killed_plan(tmp_path), "mine"))
+    os.close(folders.lock_run(killed_plan(tmp_path), "mine"))
 
 
 @pytest.mark.parametrize("changed", ["inputs", "code"])
@@ -243,7 +243,7 @@ def test_killed_run_in_an_out_dir_is_resumed(tmp_path):
     log = plan_of_run.log_file("mine")
     log.parent.mkdir(parents=True)
     log.touch()
-    with working(plan_of_run, Console(as_json=False, level="ERROR")) as run:
+    with new_run(plan_of_run, Console(as_json=False, level="ERROR")) as run:
         assert (run.checkpoint() / "windows").exists()
     assert (tmp_path / "here/run_manifest.json").exists()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mm.cli.idle import idle, refuse_idle
+from mm.cli.unused_knobs import refuse_unused, unused_knobs
 from mm.errors import UsageError
 from mm.runs.manifest import SetKnob
 
@@ -39,14 +39,14 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "values", "names"), CASES)
-def test_knob_is_idle_depending_on_other_knobs(kind, values, names):
+def test_knob_is_unused_depending_on_other_knobs(kind, values, names):
     """Each rule, and the value with which the knob is used."""
-    assert [name for name, _ in idle(kind, values)] == names
+    assert [name for name, _ in unused_knobs(kind, values)] == names
 
 
 @pytest.mark.parametrize("source", ["flag", "environment", "default"])
 @pytest.mark.parametrize("is_default", [False, True])
-def test_only_an_idle_flag_that_differs_from_its_default_is_rejected(source, is_default):
+def test_only_an_unused_flag_that_differs_from_its_default_is_rejected(source, is_default):
     """An exported variable is noted; a value equal to the default is neither."""
     knobs = {
         "calib_method": SetKnob("marks", "default", matters=True, flag="--method", is_default=True),
@@ -55,13 +55,13 @@ def test_only_an_idle_flag_that_differs_from_its_default_is_rejected(source, is_
     reason = "CALIB_METHOD is marks, and only ladder or fixed uses it"
     if source == "flag" and not is_default:
         with pytest.raises(UsageError, match=rf"^--deltas \(CALIB_DELTAS\) is 1,2, but {reason}; leave it out$"):
-            refuse_idle("calibration", knobs)
+            refuse_unused("calibration", knobs)
     else:
         noted = source == "environment" and not is_default
-        assert refuse_idle("calibration", knobs) == ([f"CALIB_DELTAS=1,2 is not used: {reason}"] if noted else [])
+        assert refuse_unused("calibration", knobs) == ([f"CALIB_DELTAS=1,2 is not used: {reason}"] if noted else [])
 
 
-def test_idle_axis_of_a_grid_is_rejected():
+def test_unused_axis_of_a_grid_is_rejected():
     """A sweep over it would play the same backtest several times and rank chance."""
     knobs = {
         "grid": SetKnob("ORDER_LATENCY_MS=1,2", "flag", matters=True, flag="--grid"),
@@ -72,4 +72,4 @@ def test_idle_axis_of_a_grid_is_rejected():
     with pytest.raises(
         UsageError, match=rf"^--grid \(GRID\) has the axis ORDER_LATENCY_MS, but {reason}; leave it out$"
     ):
-        refuse_idle("sweep", knobs)
+        refuse_unused("sweep", knobs)

@@ -26,7 +26,7 @@ def _names(*groups: type) -> tuple[str, ...]:
     return tuple(field.name for group in groups for field in fields(group))
 
 
-def idle(kind: str, values: Values) -> Iterator[tuple[str, str]]:
+def unused_knobs(kind: str, values: Values) -> Iterator[tuple[str, str]]:
     """Yield the name of each knob that a run of *kind* does not use with these *values*, and why.
 
     This includes axes of a sweep of which no value would change a result.
@@ -96,7 +96,7 @@ def _unless(values: Values, name: str, *used: object) -> str | None:
     return f"{name.upper()} is {shown(values[name])}, and only {wanted} uses it"
 
 
-def refuse_idle(kind: str, settings: Mapping[str, "SetKnob"]) -> list[str]:
+def refuse_unused(kind: str, settings: Mapping[str, "SetKnob"]) -> list[str]:
     """Return a note for each exported variable that the run does not use; a flag or an axis of a grid is refused.
 
     Variables are often exported for another command, but a flag is meant for this one. Values that equal the
@@ -112,7 +112,7 @@ def refuse_idle(kind: str, settings: Mapping[str, "SetKnob"]) -> list[str]:
     notes = []
     values = {name: one.value for name, one in settings.items()}
     axes = _axes(values)
-    for name, why in idle(kind, values):
+    for name, why in unused_knobs(kind, values):
         one = settings[name]
         if name in axes:
             raise UsageError(f"--grid (GRID) has the axis {name.upper()}, but {why}; leave it out")

@@ -34,7 +34,7 @@ from mm.errors import MMError
 from mm.sweep.engines import on_cluster
 from mm.sweep.findings import POINTS, SERIES, SWEEP, TABLE
 from mm.sweep.grid import axes_for, points_of
-from mm.sweep.objects import ObjectStore, play_some
+from mm.sweep.objects import ObjectStore, run_tasks
 from mm.sweep.play import Task
 from mm.sweep.store import Store
 from mm.sweep.work import Work, check, shared_inputs
@@ -242,7 +242,7 @@ def measured(desk: Desk, hours: float, workers: int) -> Rates:
         opened.best, opened.levels  # noqa: B018 - computes them, and caches them next to the tape
 
     fetch_s = used(fetch)
-    outcomes = [play_some([{**task, "store": None}], 0.0)[0] for task in tasks[:: desk.points // 4]]
+    outcomes = [run_tasks([{**task, "store": None}], 0.0)[0] for task in tasks[:: desk.points // 4]]
     return Rates(
         hours=hours,
         rows=len(tape.row_ticks),

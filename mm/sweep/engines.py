@@ -21,7 +21,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from mm.errors import MMError, TryLater
-from mm.sweep.objects import play_some
+from mm.sweep.objects import run_tasks
 from mm.sweep.play import Outcome, Task, backtested, outcome, play, without_collection
 from mm.tape.columns import keep_freed
 
@@ -37,7 +37,7 @@ Outcomes = Iterator[tuple[int, Outcome]]
 Keep = Callable[[int, Outcome], Outcome]
 Answers = SimpleQueue[tuple[int, Outcome | BaseException]]
 WAIT_S = 5.0  # timeout of the connection to a scheduler
-PATIENCE_S = 30.0  # time without any worker before a sweep gives up
+WORKER_TIMEOUT_S = 30.0  # time without any worker before a sweep gives up
 SLICE_S = 1.0  # playing time of one cluster task: a lost worker costs little, and the overhead per task is spread
 _POLL_S = 1.0
 _NOISY_LOGGERS = ("asyncio", "distributed", "tornado")
@@ -190,7 +190,7 @@ class _Worker:
                 outcome: Outcome = json.loads(line)
                 return outcome
             how = f"its process ended with {self._end_reason()}, {TRIES} times"
-        return died(how)
+        return failed_outcome(how)
 
     def stop(self) -> None:
         """Kill the process."""
@@ -234,7 +234,7 @@ class _StderrReader(Thread):
             sys.stderr.write(line)
 
 
-def died(how: str) -> Outcome:
+def failed_outcome(how: str) -> Outcome:
     """Return the outcome of a point that could not be played."""
     return {"error": how, "exit_code": MMError.exit_code, "traceback": ""}
 
@@ -243,7 +243,7 @@ def _started() -> "subprocess.Popen[str]":
     """Start a worker with the module path of this process; Ctrl-C in this process does not reach it."""
     return subprocess.Popen(
         [sys.executable, "-m", "mm.sweep.play"],
-        env=os.environ | seeing_modules(),
+        env=os.environ | module_path_env(),
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -252,7 +252,7 @@ def _started() -> "subprocess.Popen[str]":
     )
 
 
-def seeing_modules() -> dict[str, str]:
+def module_path_env() -> dict[str, str]:
     """Return the environment variable by which another process finds the same modules as this one."""
     return {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))}
 
@@ -288,7 +288,7 @@ def on_cluster(tasks: Sequence[Task], address: str, keep: Keep = unchanged) -> O
             threads = _threads(client, address)
             while (waiting or alone) and len(in_flight) < max(threads, 1):
                 places = _chunk(waiting, alone, threads)
-                in_flight[executor.submit(play_some, [dict(tasks[place]) for place in places], SLICE_S)] = places
+                in_flight[executor.submit(run_tasks, [dict(tasks[place]) for place in places], SLICE_S)] = places
             done, _ = wait(in_flight, timeout=_POLL_S, return_when=FIRST_COMPLETED)
             for future in sorted(done, key=Future.cancelled):  # outcomes first: they count even if others are lost
                 places = in_flight.pop(future)
@@ -298,8 +298,8 @@ def on_cluster(tasks: Sequence[Task], address: str, keep: Keep = unchanged) -> O
                 yield from ((place, keep(place, found)) for place, found in zip(places, outcomes, strict=False))
                 waiting.extendleft(reversed(places[len(outcomes) :]))
             idle_s = 0.0 if done or threads else idle_s + _POLL_S
-            if idle_s >= PATIENCE_S:
-                raise _lost_engine(address, f"it has had no worker for {PATIENCE_S:.0f} s")
+            if idle_s >= WORKER_TIMEOUT_S:
+                raise _lost_engine(address, f"it has had no worker for {WORKER_TIMEOUT_S:.0f} s")
 
 
 def _chunk(waiting: deque[int], alone: deque[int], threads: int) -> list[int]:
@@ -332,7 +332,7 @@ def _outcomes(future: "Future[list[Outcome]]", address: str, size: int) -> list[
         raise _lost_engine(address, "the connection to its scheduler was lost") from error
     except Exception as error:  # any error of a task that the workers could not play
         words = " ".join(f"the cluster could not run it ({type(error).__name__}: {error})".split())
-        return None if size > 1 else [died(words)]
+        return None if size > 1 else [failed_outcome(words)]
 
 
 def _threads(client: "Client", address: str) -> int:

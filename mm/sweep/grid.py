@@ -67,7 +67,7 @@ Chosen = list[tuple[Axis, int]]
 
 
 @dataclass(frozen=True)
-class Takes:
+class Params:
     """Parameters that a model takes: *names*, and any other if it is *free*."""
 
     names: frozenset[str]
@@ -100,20 +100,20 @@ def axes_for(text: str, models: Models) -> list[Axis]:
     return found
 
 
-def takes(kind: str, model: str) -> Takes:
+def params_of(kind: str, model: str) -> Params:
     """Return the parameters that a quote or fill model takes, by its name."""
     accepted, free = accepted_by(resolve(QUOTE_MODELS if kind == QUOTE else FILL_MODELS, model, f"{kind} model"))
-    return Takes(frozenset(one.name for one in accepted), free)
+    return Params(frozenset(one.name for one in accepted), free)
 
 
-def _playing(written: Sequence[tuple[str, tuple[str, ...]]], variable: str, given: str) -> dict[str, Takes]:
+def _playing(written: Sequence[tuple[str, tuple[str, ...]]], variable: str, given: str) -> dict[str, Params]:
     """Return the models of one kind in the grid, with the parameters of each."""
     kind = QUOTE if variable == "QUOTE_MODEL" else FILL
     names = next((texts for name, texts in written if name.upper() == variable), (given,))
-    return {name: takes(kind, name) for name in names}
+    return {name: params_of(kind, name) for name in names}
 
 
-def _axis(name: str, texts: tuple[str, ...], playing: Mapping[str, Mapping[str, Takes]]) -> Axis:
+def _axis(name: str, texts: tuple[str, ...], playing: Mapping[str, Mapping[str, Params]]) -> Axis:
     variable = name.upper()
     if variable in _SWEPT:
         one = _SWEPT[variable]
@@ -132,7 +132,7 @@ def _axis(name: str, texts: tuple[str, ...], playing: Mapping[str, Mapping[str, 
     return Axis(name, kind, key, tuple(map(_value, texts)), texts)
 
 
-def _found(name: str, playing: Mapping[str, Mapping[str, Takes]]) -> tuple[str, str]:
+def _found(name: str, playing: Mapping[str, Mapping[str, Params]]) -> tuple[str, str]:
     """Return the kind of model and the parameter of a *name* without prefix."""
     matches = {
         kind: next((spelled for one in models.values() if (spelled := one.spelling(name))), None)
@@ -153,7 +153,7 @@ def _found(name: str, playing: Mapping[str, Mapping[str, Takes]]) -> tuple[str, 
     )
 
 
-def _spelled(word: str, kind: str, models: Mapping[str, Takes], name: str) -> str:
+def _spelled(word: str, kind: str, models: Mapping[str, Params], name: str) -> str:
     for one in models.values():
         if spelled := one.spelling(word):
             return spelled
@@ -163,7 +163,7 @@ def _spelled(word: str, kind: str, models: Mapping[str, Takes], name: str) -> st
     raise UsageError(f"{FLAG}: no model takes {name}; {_listed(kind, models)}{closest(word, known)}")
 
 
-def _listed(kind: str, models: Mapping[str, Takes]) -> str:
+def _listed(kind: str, models: Mapping[str, Params]) -> str:
     each = (f"{model} takes {', '.join(sorted(one.names)) or 'none'}" for model, one in models.items())
     return f"{kind} model {', '.join(each)}"
 
@@ -209,7 +209,7 @@ def points_of(axes: Sequence[Axis], base: Setup, unfit: str) -> list[Point]:
     size = prod(len(axis.values) for axis in axes)
     if size > MOST_POINTS:
         raise UsageError(f"{FLAG}: {size:,} points, more than the {MOST_POINTS:,} of one sweep; give fewer values")
-    accepted: dict[tuple[str, str], Takes] = {}
+    accepted: dict[tuple[str, str], Params] = {}
     points = []
     for number, places in enumerate(product(*(range(len(axis.values)) for axis in axes)), start=1):
         chosen = list(zip(axes, places, strict=True))
@@ -221,7 +221,7 @@ def points_of(axes: Sequence[Axis], base: Setup, unfit: str) -> list[Point]:
     return points
 
 
-def _point(number: int, chosen: Chosen, base: Setup, unfit: str, accepted: dict[tuple[str, str], Takes]) -> Point:
+def _point(number: int, chosen: Chosen, base: Setup, unfit: str, accepted: dict[tuple[str, str], Params]) -> Point:
     values = {axis.key: axis.values[place] for axis, place in chosen if axis.kind == KNOB}
     groups: dict[str, Any] = {
         name: replace(getattr(base, name), **_of(getattr(base, name), values)) for name in ("execution", "account")
@@ -236,7 +236,7 @@ def _point(number: int, chosen: Chosen, base: Setup, unfit: str, accepted: dict[
             continue
         model = named[axis.kind]
         if (axis.kind, model) not in accepted:
-            accepted[axis.kind, model] = takes(axis.kind, model)
+            accepted[axis.kind, model] = params_of(axis.kind, model)
         taken = accepted[axis.kind, model]
         if taken.free or axis.key in taken.names:
             params[axis.kind][axis.key] = axis.values[place]

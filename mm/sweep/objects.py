@@ -190,7 +190,7 @@ class Shipment:
             self._store.put(path, sha256)
 
 
-def play_some(tasks: Sequence[Task], seconds: float) -> list[Outcome]:
+def run_tasks(tasks: Sequence[Task], seconds: float) -> list[Outcome]:
     """Return the outcomes of the first *tasks*: at least one, and no new one after *seconds*."""
     until = monotonic() + seconds
     outcomes = [_played(tasks[0])]

@@ -26,7 +26,7 @@ from mm.commands.setup import Setup
 from mm.errors import Incomplete, UsageError
 from mm.numbers import number, signed
 from mm.runs.run import Run
-from mm.sweep.engines import seeing_modules
+from mm.sweep.engines import module_path_env
 from mm.sweep.findings import (
     POINTS,
     SERIES,
@@ -183,7 +183,7 @@ def _cell(name: str, value: Any) -> str:
     return signed(value) if "pnl" in name else number(value)
 
 
-def words(found: SweepFindings, record: SelectionBias) -> list[str]:
+def footer_lines(found: SweepFindings, record: SelectionBias) -> list[str]:
     """Return the lines below the table: the selection bias of the best row, and the walk-forward of the choice.
 
     Args:
@@ -252,7 +252,7 @@ def write(
 
 def _print(run: Run, found: SweepFindings, record: SelectionBias, work: Work) -> None:
     run.say(f"{len(found.points)} points, {work.played} played, {work.reused} reused")
-    for line in (*table(found), *words(found, record)):
+    for line in (*table(found), *footer_lines(found, record)):
         run.say(line)
     if (best := found.content["best"]) is not None:
         run.say(join(work.command(best["point"])))
@@ -264,7 +264,7 @@ def keep(run: Run, work: Work, found: SweepFindings, sweep: Sweep) -> None:
     wanted = {"none": [], "best": ranked[:1], "all": ranked}[sweep.keep_runs]
     variables = {one.variable for group in GROUPS for one in knobs(group)}
     environment = {name: value for name, value in os.environ.items() if name not in variables}
-    environment |= LEFT_OUT | seeing_modules()
+    environment |= LEFT_OUT | module_path_env()
 
     def play(number: int) -> None:
         own = ["--run-id", f"{run.id}_p{number}", "--log-level", "ERROR"]

@@ -9,7 +9,7 @@ from legible import illegible
 from mm.report.frame import About, Heatmap, card, document, sizes, wide
 from mm.report.sweep import page
 from mm.sweep.findings import PlayedPoint, SelectionBias, SweepFindings, find
-from mm.sweep.sweep import as_csv, table, words, write_files
+from mm.sweep.sweep import as_csv, footer_lines, table, write_files
 from pages import read
 from played_points import FILLS, GAMMA, noise, played
 
@@ -189,7 +189,7 @@ def test_terminal_shows_ranking_and_selection_bias(findings):
         "1st", "half", "2nd", "half",
     ]  # fmt: skip
     assert lines[1].split()[:4] == ["1", "4", "2<b>", "b"]
-    printed = "\n".join(words(findings, SelectionBias(9, 0.01)))
+    printed = "\n".join(footer_lines(findings, SelectionBias(9, 0.01)))
     assert "4 different trials; expected best Sharpe ratio of" in printed
     assert "9 trials on record" in printed
     assert "walk-forward choice, in blocks of an hour" in printed

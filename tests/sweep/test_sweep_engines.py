@@ -232,7 +232,7 @@ class FakeCluster:
 def outcomes(fake: FakeCluster, monkeypatch: pytest.MonkeyPatch, points: int = 1) -> list:
     monkeypatch.setattr(cluster, "_client", lambda _address: fake)
     monkeypatch.setattr(cluster, "_POLL_S", 0.001)
-    monkeypatch.setattr(cluster, "PATIENCE_S", 0.005)
+    monkeypatch.setattr(cluster, "WORKER_TIMEOUT_S", 0.005)
     return list(cluster.on_cluster([{}] * points, "tcp://host:1"))
 
 

@@ -24,7 +24,7 @@ from mm.predict.artefact import ARRAYS, MODEL
 from mm.sweep import objects
 from mm.sweep.engines import in_process
 from mm.sweep.grid import Point
-from mm.sweep.objects import ObjectStore, Shipment, play_some
+from mm.sweep.objects import ObjectStore, Shipment, run_tasks
 from mm.sweep.store import Store
 from mm.sweep.work import Work, check, shared_inputs
 from mm.tape.kept_tapes import kept_days
@@ -137,7 +137,7 @@ def play_far(tasks: list, monkeypatch, root: Path) -> list:
     (root / "cwd").mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(root / "cwd")
     sent = json.loads(json.dumps(tasks))
-    return [play_some([task], 0.0)[0] for task in sent]
+    return [run_tasks([task], 0.0)[0] for task in sent]
 
 
 def work_of(setups: list[Setup], store: str | None) -> Work:
@@ -242,7 +242,7 @@ def test_predictor_is_fetched_into_one_folder_and_keeps_its_name(tmp_path, monke
     monkeypatch.setattr(
         objects, "play", lambda task_here: sent.update(task_here) or {"summary": {"of": [task_here["setup"]]}}
     )
-    (outcome,) = play_some([{**task, "store": needs}], 0.0)
+    (outcome,) = run_tasks([{**task, "store": needs}], 0.0)
     folder, side = json.loads(sent["setup"]["models"]["quote_params_json"])["signal"].rsplit(":", 1)
     assert sorted(path.name for path in Path(folder).iterdir()) == [ARRAYS, MODEL]
     assert (Path(folder).is_relative_to(tmp_path / "out"), side) == (True, "bid")
@@ -254,6 +254,6 @@ def test_chunk_ends_by_time_and_has_at_least_one_point(monkeypatch):
     monkeypatch.setattr(objects, "monotonic", lambda: float(next(now)))
     monkeypatch.setattr(objects, "play", lambda task: {"number": task["number"]})
     tasks = [{"store": None, "number": number} for number in range(5)]
-    assert [outcome["number"] for outcome in play_some(tasks, 0.0)] == [0]
-    assert [outcome["number"] for outcome in play_some(tasks, 3.0)] == [0, 1, 2]
-    assert len(play_some(tasks, 50.0)) == 5
+    assert [outcome["number"] for outcome in run_tasks(tasks, 0.0)] == [0]
+    assert [outcome["number"] for outcome in run_tasks(tasks, 3.0)] == [0, 1, 2]
+    assert len(run_tasks(tasks, 50.0)) == 5

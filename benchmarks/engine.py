@@ -95,7 +95,7 @@ def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> N
     counters, orders, fills = _tables(play(tape, trade_cross())())
     again = [seconds(play(tape, trade_cross())) for _ in range(SWEEP)]
     read = [seconds(lambda: _tables(play(tape, trade_cross())())) for _ in range(SWEEP)]
-    unkept = [seconds(play(replace(tape).staying(), trade_cross())) for _ in range(REPEATS)]
+    unkept = [seconds(play(replace(tape).kept_mapped(), trade_cross())) for _ in range(REPEATS)]
     whole = [seconds(partial(played, tape, trade_cross(), rules, float(k), DEPTH)) for _ in range(REPEATS)]
     queue = [seconds(play(tape, queue_prob_power())) for _ in range(REPEATS)]
     python = [seconds(play(tape, OnTrade())) for _ in range(REPEATS)]

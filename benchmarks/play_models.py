@@ -86,10 +86,10 @@ def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
 
     load_day(Path(folder), cache=Path(cache))
     output: dict[str, Any] = {"made": _creation_times(Path(folder), Path(cache)), "plays": {}}
-    tape = load_day(Path(folder), cache=Path(cache)).staying()
+    tape = load_day(Path(folder), cache=Path(cache)).kept_mapped()
     rules = assemble.rules(tape, EXECUTION, ACCOUNT, models(quote_qty or None))
     for variant in PLAYS:
-        own, market = _rules(rules, variant), replace(tape).staying() if variant.unkept else tape
+        own, market = _rules(rules, variant), replace(tape).kept_mapped() if variant.unkept else tape
         quotes = (
             partial(known_models.grid, levels=1, delta_ticks=0.0, step_ticks=1)
             if variant.touch

@@ -238,7 +238,7 @@ def measured(desk: Desk, hours: float, workers: int) -> Rates:
     put_s = used(lambda: store.put(file, sha256))
 
     def fetch() -> None:
-        opened = open_kept(store.fetch(sha256, desk.folder / "fetched" / file.name)).staying()
+        opened = open_kept(store.fetch(sha256, desk.folder / "fetched" / file.name)).kept_mapped()
         opened.best, opened.levels  # noqa: B018 - computes them, and caches them next to the tape
 
     fetch_s = used(fetch)

@@ -86,7 +86,7 @@ class PaperExchange:
         names = self._engine.side_files
         if self._needs_messages or (self.rules.recorded_feed and "book_rows" in names):  # quotes read the delayed book
             return ()
-        played = tape.ahead if self.rules.recorded_feed else tape
+        played = tape.exchange_prices if self.rules.recorded_feed else tape
         if played is None or (len(played) and played.kind[0] in (DEPTH, TRADE) and self._joins(tape)):
             return ()
         return names
@@ -135,7 +135,7 @@ class PaperExchange:
         self,
         tape: "Tape",
         levels: "LevelIndex | None" = None,
-        ahead: "ExchangePrices | None" = None,
+        exchange_prices: "ExchangePrices | None" = None,
         book_rows: "BookRows | None" = None,
     ) -> None:
         """Attach *tape* to be played next; positions, cash, orders and timers carry over.
@@ -145,8 +145,8 @@ class PaperExchange:
         Args:
             tape: The tape, or its best prices and trades (`Tape.best`) if the models need no more.
             levels, book_rows: The tape's side files of these names, in addition to its best prices; see `side_files`.
-            ahead: Its best prices in the exchange's order (`Tape.ahead`), in addition to those as received; a recorded
-                feed needs them, or the whole tape.
+            exchange_prices: Its best prices in the exchange's order (`Tape.exchange_prices`), beside those as received;
+                a recorded feed needs them, or the whole tape.
 
         Raises:
             UsageError: If a recorded feed gets best prices without those in the exchange's order.
@@ -168,13 +168,13 @@ class PaperExchange:
         joins = self._joins(tape)
         feed = None
         if self.rules.recorded_feed:
-            if isinstance(tape, BestPrices) and ahead is None:
-                raise UsageError("FEED_LATENCY=recorded needs the whole tape, or `Tape.ahead` beside its best prices")
-            feed = ahead.feed if ahead else feed_of(tape)
+            if isinstance(tape, BestPrices) and exchange_prices is None:
+                raise UsageError("FEED_LATENCY=recorded needs the whole tape, or `Tape.exchange_prices` as well")
+            feed = exchange_prices.feed if exchange_prices else feed_of(tape)
             self.feeds.append(feed)
-        if ahead and levels:
-            levels = ahead.in_its_order(levels)
-        self._engine.attach(tape, low, high, joins, feed, levels, ahead, book_rows)
+        if exchange_prices and levels:
+            levels = exchange_prices.in_its_order(levels)
+        self._engine.attach(tape, low, high, joins, feed, levels, exchange_prices, book_rows)
         self._last, self._feeds = tape, False
 
     def _joins(self, tape: "Tape") -> bool:
@@ -298,28 +298,28 @@ class PaperExchange:
         step: Callable[[int], None] | None = None,
         kill: tuple[int, str] | None = None,
         *,
-        stays: bool = False,
+        mapped: bool = False,
         **side_files: Any,
     ) -> None:
         """Play a whole tape.
 
         Args:
             tape: As for `attach`. Its memory is released after every hour played, or quarter of an hour if there are
-                more than `MANY_EVENTS` events; not of best prices of fewer, or with *stays*.
+                more than `MANY_EVENTS` events; not of best prices of fewer, or with *mapped*.
             step: Called with the µs of tape played, at the same intervals.
             kill: The instant within the tape at which all trading ends, and the reason; None for none.
-            stays: Whether the tape stays mapped (`Tape.staying`).
+            mapped: Whether the tape stays mapped (`Tape.kept_mapped`).
             side_files: `side_files` of it, by the names of `attach`; their memory is released at the same times.
         """
         paid_us = self._last.end_us if self._last else tape.start_us - 1  # funding is paid up to here
         self.attach(tape, **side_files)
-        released = [columns for name, columns in side_files.items() if columns and name != "ahead"]
+        released = [columns for name, columns in side_files.items() if columns and name != "exchange_prices"]
         due = deque(self._due(tape, paid_us, kill))
         if self.rules.hours is not None:
             self._turn(opens=self.rules.hours.is_open(tape.start_us))
         # Best prices stay in memory for the next run and are played in one call; rows of whole books are too many.
         few = len(tape) <= MANY_EVENTS
-        us, small = tape.start_us, isinstance(tape, BestPrices) and (stays or (few and "book_rows" not in side_files))
+        us, small = tape.start_us, isinstance(tape, BestPrices) and (mapped or (few and "book_rows" not in side_files))
         stride_us = STRIDE_US if few else STRIDE_US // 4
         while us < tape.end_us:
             to_us = tape.end_us if small and not step else min(us + stride_us, tape.end_us)
@@ -336,7 +336,7 @@ class PaperExchange:
                 step(to_us - us)
             us = to_us
         self.advance(tape.end_us)
-        for columns in () if stays else released:
+        for columns in () if mapped else released:
             columns.release()
 
     def _due(self, tape: "Tape", paid_us: int, kill: tuple[int, str] | None) -> "list[tuple[int, Callable[[], None]]]":

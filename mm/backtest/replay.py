@@ -69,11 +69,11 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         days.extend(day.days)
         spans.append((day.start_us, day.end_us))
         best, side_files = _best_of(day, exchange)
-        exchange.run(best or day, step, **side_files, stays=day.stays)
+        exchange.run(best or day, step, **side_files, mapped=day.keep_mapped)
         market.add(day, exchange.feeds[-1] if exchange.feeds else None)
         sums += *(day.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(best or day)
         if best is not None:
-            skipped = [n + whole - part for n, whole, part in zip(skipped, day.counted, best.counted, strict=True)]
+            skipped = [n + a - b for n, a, b in zip(skipped, day.replay_counts, best.replay_counts, strict=True)]
     if first is None:
         raise UsageError("backtest has no tape; give at least one")
     models = (quotes, fills, intensity)
@@ -93,7 +93,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
 def _best_of(tape: Tape, exchange: PaperExchange) -> "tuple[Tape | None, dict[str, Any]]":
     """Return the best prices of a tape if the models can be played on them, and the side files that they need."""
     names = exchange.side_files(tape) if exchange.needs_depth else ()
-    files = {name: getattr(tape, name) for name in (*names, *["ahead"] * exchange.rules.recorded_feed)}
+    files = {name: getattr(tape, name) for name in (*names, *["exchange_prices"] * exchange.rules.recorded_feed)}
     best = None if None in files.values() or (exchange.needs_depth and not names) else tape.best
     return (best, files) if best else (None, {})
 

@@ -197,7 +197,7 @@ class Calibrator:
             config = self.config = replace(config, deltas=(*config.distances, *self._farther(self._known_us)))
         self.played: dict[str, Played] = {}
         for day in self.tapes if config.method != "marks" else ():
-            day.forget()  # only its best prices are needed
+            day.release_memory()  # only its best prices are needed
         trim_heap()
         states = None if config.fills is None else (self._periods, MarketPaths.of_days(self.tapes))
         for name, quotes in runs_of(self.tapes[0], config):

@@ -115,7 +115,7 @@ class DayMarks(Sequence[DepthCounts]):
         if number not in self._whole:
             while self._held is not None and len(self._whole) >= self._held:
                 earliest, _ = self._whole.popitem(last=False)
-                self._tapes[earliest].forget()
+                self._tapes[earliest].release_memory()
                 self._moves = {key: moves for key, moves in self._moves.items() if key[0] != earliest}
             self._whole[number] = DepthCounts(self._tapes[number], self._options)
         self._whole.move_to_end(number)

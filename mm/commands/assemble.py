@@ -89,7 +89,7 @@ def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
             f"{opened[0].symbol}: the days have different tick sizes ({found}); run them separately, or set --tick-size"
         )
     lot_e8 = math.gcd(*(tape.instrument.lot_e8 for tape in opened))
-    opened = [tape.on_lot(lot_e8) for tape in opened]
+    opened = [tape.with_lot(lot_e8) for tape in opened]
     ticks_of, lots_of = {tape.step_ticks for tape in opened}, {tape.step_lots for tape in opened}
     if len(ticks_of) == len(lots_of) == 1:
         return opened

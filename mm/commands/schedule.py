@@ -103,7 +103,7 @@ def walkforward(
     with run.timing("calibrate"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)
         for tape in tapes:
-            tape.forget()  # the backtest needs only their best prices
+            tape.release_memory()  # the backtest needs only their best prices
     if not write_study(run, studied):
         run.write_page(page(run.partial, run.about))  # without a backtest
     forward = run.summary

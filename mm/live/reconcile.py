@@ -99,7 +99,7 @@ def replay(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, folder: Path)
     if day and seen and seen.synced:
         tape = load_day(day, tick_size_e8=play.grid.tick_e8, qty_step_e8=_e8(market.qty_step), left_out=True)
         inputs = tape.meta.inputs
-        whole = as_it_was(tape, seen.of_tape(tape), terms.end_us).on_lot(play.grid.lot_e8)
+        whole = as_it_was(tape, seen.of_tape(tape), terms.end_us).with_lot(play.grid.lot_e8)
         if len(whole):
             play.exchange.run(whole, kill=terms.killed)
     result = play.result()

@@ -205,7 +205,7 @@ def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
         best.append((np.maximum(us[first:], tape.start_us), *prices))
         for one, prints in zip((bought, sold), _prints(tape, *steps), strict=True):
             one.append(prints)
-        tape.forget()  # release each day, the last one before the page is drawn
+        tape.release_memory()  # release each day, the last one before the page is drawn
     us, bid, ask = _joined(best)
     taken = {1: MarketPrints(*steps, *_joined(bought)), -1: MarketPrints(*steps, *_joined(sold))}
     return MarketColumns(us, bid, ask, taken)

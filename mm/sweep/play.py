@@ -151,7 +151,7 @@ def _tapes(day: Day, market: Market, cache: str, inputs: tuple[str, ...], kept: 
     if sorted(sha256 for tape in opened for _, _, sha256 in tape.meta.inputs) != sorted(inputs):
         raise Mismatch(f"{day.symbol} {day.label()}: its files have changed since the sweep began; run it again")
     stay = sum(len(tape.row_ticks) for tape in opened) <= _MOST_ROWS
-    return [tape.staying() for tape in opened] if stay else opened
+    return [tape.kept_mapped() for tape in opened] if stay else opened
 
 
 @contextmanager

@@ -380,7 +380,7 @@ def _changes(day: "SyncedDay", snapshot_rows: Sequence[int]) -> tuple[Ints, Ints
     return np.array(events, np.int64).reshape(-1, 7), np.array(keys, np.int64)
 
 
-def built_by_hand(events: Sequence[tuple[Any, ...]]) -> TapeBuilder:
+def built_from_events(events: Sequence[tuple[Any, ...]]) -> TapeBuilder:
     """Return a builder for events in the forms of `Tape.of`; raises ValueError as it does."""
     played = [event for event in events if event[1] != "keyframe"]
     frames = [place for place, event in enumerate(events) if event[1] == "keyframe"]

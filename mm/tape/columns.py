@@ -71,12 +71,12 @@ class Payment(NamedTuple):
     mark_e8: int
 
 
-class Makers(NamedTuple):
+class SideFileOpeners(NamedTuple):
     """Functions that make or open the side files of a tape, by the tape's attributes; None if there is none."""
 
     best: Callable[[], Any] | None = None
     levels: Callable[[], Any] | None = None
-    ahead: Callable[[Any], Any] | None = None
+    exchange_prices: Callable[[Any], Any] | None = None
     book_rows: Callable[[], Any] | None = None
 
 

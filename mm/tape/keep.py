@@ -150,7 +150,7 @@ class KeptTape:
         if (part.start_us, part.end_us, len(part)) != (tape.start_us, tape.end_us, len(tape)):
             return feed.exchange_prices(part)
         whole, lot_e8 = self._exchange(tape), part.instrument.lot_e8
-        return whole if whole.instrument.lot_e8 == lot_e8 else whole.on_lot(lot_e8)
+        return whole if whole.instrument.lot_e8 == lot_e8 else whole.with_lot(lot_e8)
 
     def _exchange(self, tape: Tape) -> "ExchangePrices":
         """Open the best prices of *tape* in the exchange's order; if there are none, compute and keep them."""
@@ -174,7 +174,7 @@ class KeptTape:
         from mm.tape import _book, level_changes
 
         sibling, opened = self._sibling("levels"), partial(level_changes.opened, tape)
-        making = level_changes.Making.of(tape)
+        making = level_changes.LevelIndexBuilder.of(tape)
         begin, page, size = making.begin, making.page, int(making.begin[-1])
         per_mark, words = _book.EVERY, level_changes.CHANGE.itemsize // 4
         sizes = {"page": len(page), "begin": len(begin), "change": size * words, "mark": -(-size // per_mark)}

@@ -102,14 +102,14 @@ def opened(tape: Tape, _entry: dict[str, int], arrays: dict[str, Any]) -> LevelI
 
 def level_changes(tape: Tape) -> LevelIndex:
     """Return the changes of every price level of *tape*; raises ValueError if it has more than 2³¹ events."""
-    making = Making.of(tape)
+    making = LevelIndexBuilder.of(tape)
     change = np.concatenate([np.empty(0, CHANGE), *(change.copy() for _, change in making.pieces())])
     arrays = {"page": making.page, "begin": making.begin, "change": change, "mark": change["event"][::EVERY].copy()}
     return opened(tape, {}, arrays)
 
 
 @dataclass(frozen=True)
-class Making:
+class LevelIndexBuilder:
     """Computes the changes of every price level of a tape, in pieces: counts its rows, then writes them by level.
 
     Attributes:

@@ -117,7 +117,7 @@ def _loaded(
     else:
         reading.give({})
         _require_no_more(harms, harmed)
-    return tape.noted(notes) if notes else tape
+    return tape.with_warnings(notes) if notes else tape
 
 
 def _require_no_more(harms: "Future[list[Harm]]", harmed: Sequence[Harm]) -> None:

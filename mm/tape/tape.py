@@ -26,7 +26,7 @@ from mm.tape.columns import (
     TOP_COLUMNS,
     TRADE,
     Ints,
-    Makers,
+    SideFileOpeners,
     TapeFacts,
     TapeMeta,
     gathered,
@@ -72,7 +72,7 @@ class Tape(Shown):
         top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: Best prices after each; 0 ticks means no price.
         start_us, end_us: The covered window; events before it only build the book, and none is later.
         meta: Its origin.
-        stays: Whether its memory stays mapped during replay.
+        keep_mapped: Whether its memory stays mapped during replay.
     """
 
     PER_EVENT: ClassVar[tuple[str, ...]] = (*EVENT_COLUMNS, "kind")
@@ -99,8 +99,8 @@ class Tape(Shown):
     start_us: int
     end_us: int
     meta: TapeMeta = field(default_factory=TapeMeta)
-    _makers: Makers = field(default=Makers(), init=False, repr=False)
-    stays: bool = field(default=False, init=False, repr=False)
+    _openers: SideFileOpeners = field(default=SideFileOpeners(), init=False, repr=False)
+    keep_mapped: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ARRAYS:
@@ -121,9 +121,9 @@ class Tape(Shown):
             ValueError: If an event has none of these forms, or leaves the book crossed.
             BrokenFile: If the tape violates an invariant.
         """
-        from mm.tape.build import built_by_hand  # not needed to open a kept tape
+        from mm.tape.build import built_from_events  # not needed to open a kept tape
 
-        builder = built_by_hand(events)
+        builder = built_from_events(events)
         return Tape.built(TapeFacts(instrument, (day,), 1, *builder.span), builder.arrays())
 
     @classmethod
@@ -142,22 +142,22 @@ class Tape(Shown):
     def __len__(self) -> int:
         return len(self.kind)
 
-    def with_best(self, *makers: Callable[..., Any] | None) -> Self:
-        """Return a copy with *makers* of its `best`, `levels`, `ahead` (of it or a window) and `book_rows`."""
+    def with_best(self, *openers: Callable[..., Any] | None) -> Self:
+        """Return a copy with *openers* of `best`, `levels`, `exchange_prices` (of it or a window) and `book_rows`."""
         tape = replace(self)
-        object.__setattr__(tape, "_makers", Makers(*makers))
+        object.__setattr__(tape, "_openers", SideFileOpeners(*openers))
         return tape
 
-    def staying(self) -> Self:
+    def kept_mapped(self) -> Self:
         """Return a copy whose memory stays mapped during replay, because it will be replayed again."""
-        tape = self.with_best(*self._makers)
-        object.__setattr__(tape, "stays", True)
+        tape = self.with_best(*self._openers)
+        object.__setattr__(tape, "keep_mapped", True)
         return tape
 
-    def noted(self, notes: Sequence[str]) -> Self:
+    def with_warnings(self, notes: Sequence[str]) -> Self:
         """Return a copy with *notes* appended to its warnings."""
         tape = replace(self, meta=replace(self.meta, warnings=(*self.meta.warnings, *notes)))
-        return tape.with_best(*self._makers)
+        return tape.with_best(*self._openers)
 
     @cached_property
     def best(self) -> "Tape | None":
@@ -165,7 +165,7 @@ class Tape(Shown):
 
         A copy made by `dataclasses.replace` has none.
         """
-        return self._makers.best() if self._makers.best else None
+        return self._openers.best() if self._openers.best else None
 
     @cached_property
     def levels(self) -> "LevelIndex | None":
@@ -173,24 +173,24 @@ class Tape(Shown):
 
         Computing them takes as long as a few replays, so a tape built in this run has none, unless it stays mapped.
         """
-        return self._makers.levels() if self._makers.levels and self._is_reused else None
+        return self._openers.levels() if self._openers.levels and self._is_reused else None
 
     @cached_property
-    def ahead(self) -> "ExchangePrices | None":
+    def exchange_prices(self) -> "ExchangePrices | None":
         """Its best prices and trades in the exchange's order (`mm.tape.feed`), as for `levels`."""
-        return self._makers.ahead(self) if self._makers.ahead and self._is_reused else None
+        return self._openers.exchange_prices(self) if self._openers.exchange_prices and self._is_reused else None
 
     @cached_property
     def book_rows(self) -> "BookRows | None":
         """The rows of its books (`mm.tape.book_rows`), as for `levels`; None also if one is too large for them."""
-        return self._makers.book_rows() if self._makers.book_rows and self._is_reused else None
+        return self._openers.book_rows() if self._openers.book_rows and self._is_reused else None
 
     @property
     def _is_reused(self) -> bool:
-        return self.stays or self.meta.cache != "miss"
+        return self.keep_mapped or self.meta.cache != "miss"
 
     @cached_property
-    def counted(self) -> tuple[int, int]:
+    def replay_counts(self) -> tuple[int, int]:
         """Number of events that are replayed from the start of the window on, and of their rows without KEYFRAMEs."""
         first = int(np.searchsorted(self.event_us, self.start_us))
         frames = np.flatnonzero(self.kind[first:] == KEYFRAME) + first
@@ -236,7 +236,7 @@ class Tape(Shown):
 
     def release(self, a_us: int, b_us: int) -> None:
         """Release the memory of ``a_us <= time < b_us``, if the tape is mapped; it is read again on use."""
-        if self.stays:
+        if self.keep_mapped:
             return
         events = slice(*np.searchsorted(self.event_us, (a_us, b_us)).tolist())
         rows = slice(int(self.first_row[events.start]), int(self.first_row[events.stop]))
@@ -246,7 +246,7 @@ class Tape(Shown):
                 release(getattr(self, name)[part])
         release(self.event_us)  # the search may have read any part of it
 
-    def forget(self) -> None:
+    def release_memory(self) -> None:
         """Drop the cached trade columns, and release the memory of all events; both are loaded again on use."""
         for name in ("trades", "trade_side", "trade_ticks", "trade_lots"):
             self.__dict__.pop(name, None)
@@ -337,12 +337,12 @@ class Tape(Shown):
         books = np.flatnonzero((before == SNAPSHOT) | (before == KEYFRAME))
         begin = int(books[-1]) if len(books) else first
         window = self.cut(begin, stop, a_us, b_us)
-        if self._makers.best is None:
+        if self._openers.best is None:
             return window
         return window.with_best(
             lambda: self.best and self.best.part(begin, stop, a_us, b_us),
             lambda: self.levels and self.levels.part(begin),
-            self._makers.ahead,
+            self._openers.exchange_prices,
             lambda: self.book_rows and self.book_rows.part(begin, stop),
         )
 
@@ -372,7 +372,7 @@ class Tape(Shown):
             end_us=b_us,
         )
 
-    def on_lot(self, lot_e8: int) -> Self:
+    def with_lot(self, lot_e8: int) -> Self:
         """Return the tape in lots of *lot_e8*, a divisor of its own; days replayed together need the same lot."""
         times = self.instrument.lot_e8 // lot_e8
         if times == 1:
@@ -384,12 +384,12 @@ class Tape(Shown):
             step_lots=self.step_lots * times,
             **{name: getattr(self, name) * times for name in lots},
         )
-        if self._makers.best is None:
+        if self._openers.best is None:
             return other
         return other.with_best(
-            lambda: self.best and self.best.on_lot(lot_e8),
+            lambda: self.best and self.best.with_lot(lot_e8),
             lambda: self.levels and self.levels.in_lots(times),
-            self._makers.ahead,
+            self._openers.exchange_prices,
             lambda: self.book_rows and self.book_rows.in_lots(times),
         )
 
@@ -406,7 +406,7 @@ class Tape(Shown):
         yield from wrong
         for faults_of in () if wrong else (_events, _rows, _book_validity, _tops):
             yield from faults_of(self)
-            for name in () if self.stays else ARRAYS:
+            for name in () if self.keep_mapped else ARRAYS:
                 release(getattr(self, name))
 
     def describe(self, first: int = 0, events: int = 20) -> Iterator[str]:

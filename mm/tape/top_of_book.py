@@ -67,11 +67,11 @@ class BestPrices(Tape):
         window = self.cut(first, end, a_us, b_us)
         return replace(window, place=window.place - begin, whole_us=self.whole_us[begin:stop])
 
-    def on_lot(self, lot_e8: int) -> Self:
+    def with_lot(self, lot_e8: int) -> Self:
         """Return the tape in lots of *lot_e8*, a divisor of its own."""
         times = self.instrument.lot_e8 // lot_e8
         lots, price = self.reach >> 32, self.reach & _LOWER
-        return replace(super().on_lot(lot_e8), reach=np.minimum(lots * times, ALWAYS) << 32 | price)
+        return replace(super().with_lot(lot_e8), reach=np.minimum(lots * times, ALWAYS) << 32 | price)
 
     def cut(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
         """Return the events from *begin* on and before *stop* as the window ``a_us <= time < b_us``."""
@@ -129,7 +129,7 @@ def release_best(tape: Tape) -> None:
     """Release the memory of the best prices of *tape* if they were used; do not compute them."""
     best = vars(tape).get("best")
     if best is not None:
-        best.forget()
+        best.release_memory()
 
 
 def project(tape: Tape) -> BestPrices:

@@ -85,7 +85,7 @@ def run_three_ways(tape, quotes, fills, rules, acts=()):
     Returns:
         The journal and the views of each.
     """
-    runs, best = [], with_best(tape).staying()
+    runs, best = [], with_best(tape).kept_mapped()
     for way in ("at once", "best", "fed"):
         model, fed = quotes(), way == "fed"
         exchange = PaperExchange(model, fills(), rules)
@@ -180,7 +180,7 @@ def test_reader_after_many_events_gets_the_whole_book(keyframes):
             events.append((us, "keyframe"))
     tape = Tape.of(TEST, [*events, (7_100, "trade", 1, MID + 1, 1)])
     assert (tape.kind == KEYFRAME).sum() == len(keyframes)
-    best = with_best(tape).staying()
+    best = with_best(tape).kept_mapped()
     for source, side_files in ((tape, {}), (best.best, {"book_rows": best.book_rows})):
         model = NearReader()
         PaperExchange(model, trade_cross(), dataclasses.replace(RULES, requote_us=6_050)).run(source, **side_files)

@@ -198,8 +198,8 @@ def test_best_prices_form_a_valid_tape(drawn_tapes):
         best.check()
         assert best.best_span == tape.best_span
         assert np.array_equal(tape.event_us[best.place], best.event_us)
-        finer = tape.on_lot(tape.instrument.lot_e8 // 4)
-        projected, converted = project(finer), best.on_lot(finer.instrument.lot_e8)
+        finer = tape.with_lot(tape.instrument.lot_e8 // 4)
+        projected, converted = project(finer), best.with_lot(finer.instrument.lot_e8)
         assert all(np.array_equal(getattr(converted, name), getattr(projected, name)) for name in (*ARRAYS, *KEPT))
 
 
@@ -277,7 +277,7 @@ def test_taken_lots_are_displayed_again_after_a_change_of_a_far_level(whole):
     """Five lots are taken at 1010, and none at 1110; a far level changes at 1150, and five are displayed again."""
     events = [EVENTS[0], (1150, "depth", [(95, 1)], []), (1180, "keyframe"), (1390, "trade", 1, 101, 1)]
     tape = with_best(Tape.of(TEST, events))
-    tape = dataclasses.replace(tape) if whole else tape.staying()
+    tape = dataclasses.replace(tape) if whole else tape.kept_mapped()
     taker = Scripted([(-2, None, None, None, "IOC", "LIMIT_MAKER")])
     result = backtest(tape, taker, trade_cross(), dataclasses.replace(ALWAYS_ON, start_cash_e8=10**12))
     assert [(row[0], row[3], row[4]) for row in result.journal.fills.tolist()] == [(1010, 101, 5), (1210, 101, 5)]
@@ -358,7 +358,7 @@ def test_latencies_by_rate_and_recorded_feed_do_not_need_depth():
 def test_models_with_depth_need_book_rows_with_best_prices(changes, side_files):
     """A recorded feed uses the received book; a decision contains its last event."""
     fills, quotes = changes.pop("fills", trade_cross()), Scripted([(0, 0)])
-    tape = with_best(Tape.of(TEST, EVENTS)).staying()
+    tape = with_best(Tape.of(TEST, EVENTS)).kept_mapped()
     exchange = PaperExchange(quotes, fills, dataclasses.replace(ALWAYS_ON, **changes))
     assert exchange.needs_depth
     assert exchange.side_files(tape) == side_files

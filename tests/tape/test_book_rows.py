@@ -50,10 +50,10 @@ def test_book_rows_match_tape_rows_except_trades(drawn):
 
 def test_book_rows_of_windows_and_finer_lots_match_tape():
     """Windows and finer lots have the rows of the corresponding tape."""
-    tape = Tape.of(TEST, EVENTS).with_best(lambda: None, None, None, lambda: book_rows(tape)).staying()
-    finer = tape.on_lot(TEST.lot_e8 // 4).staying()
+    tape = Tape.of(TEST, EVENTS).with_best(lambda: None, None, None, lambda: book_rows(tape)).kept_mapped()
+    finer = tape.with_lot(TEST.lot_e8 // 4).kept_mapped()
     assert [unpacked(finer.book_rows, event) for event in range(len(finer))] == expected_rows(finer)
-    window = tape.between(1_050, 1_075).staying()
+    window = tape.between(1_050, 1_075).kept_mapped()
     assert [unpacked(window.book_rows, event) for event in range(len(window))] == expected_rows(window)
 
 

@@ -323,5 +323,5 @@ def test_best_prices_without_exchange_prices_raise_usage_error():
     tape = tape_of([QUICK])
     best = tape.with_best(lambda: exchange_prices(tape)).best
     assert isinstance(best, BestPrices)
-    with pytest.raises(UsageError, match=r"Tape\.ahead"):
+    with pytest.raises(UsageError, match=r"Tape\.exchange_prices"):
         play(best, Watcher())

@@ -95,11 +95,11 @@ def test_second_load_opens_kept_tape_without_parsing(folder, cache, monkeypatch)
 
 
 def test_level_changes_are_kept_from_second_run_on(folder, cache):
-    """Building the index costs more than one replay gains, so it is built on the second run or for a staying tape."""
+    """The index costs more than one replay gains, so it is built on the second run, or for a tape kept mapped."""
     first = load_day(folder, cache=cache)
     assert first.levels is None
     assert first.between(first.start_us, first.end_us).levels is None
-    built = first.staying().levels
+    built = first.kept_mapped().levels
     assert [path.name.count(".levels.") for path in sorted(cache.glob("*.arrow"))] == [0, 1]
     again = load_day(folder, cache=cache)
     for name in level_changes.KEPT:
@@ -127,26 +127,26 @@ def test_book_rows_are_kept_from_second_run_on(folder, cache):
 def test_level_changes_are_released_after_replay_unless_tape_stays(folder, cache, monkeypatch):
     """The next replay reads their pages again; the content is unchanged."""
     first = load_day(folder, cache=cache)
-    assert first.staying().levels
+    assert first.kept_mapped().levels
     tape = load_day(folder, cache=cache)
     change = tape.levels.change.copy()
     released = []
     monkeypatch.setattr(level_changes, "release", released.append)
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
-    for played_tape, count in ((tape.staying(), 0), (tape, 1)):
+    for played_tape, count in ((tape.kept_mapped(), 0), (tape, 1)):
         backtest(played_tape, fixed_spread(delta_ticks=1.0), queue_prob_power(), rules)
         assert len(released) == count
     assert np.array_equal(tape.levels.change, change)
 
 
 def test_best_prices_of_large_day_are_released_during_replay(folder, cache, monkeypatch):
-    """Best prices of a small day, and those of a staying tape, are not released."""
+    """Best prices of a small day, and those of a tape kept mapped, are not released."""
     assert load_day(folder, cache=cache).best
     tape, released = load_day(folder, cache=cache), []
     monkeypatch.setattr(top_of_book, "release", lambda column: released.append(len(column)))
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
     journals = []
-    for item, many, released_now in ((tape, len(tape), False), (tape.staying(), 0, False), (tape, 0, True)):
+    for item, many, released_now in ((tape, len(tape), False), (tape.kept_mapped(), 0, False), (tape, 0, True)):
         monkeypatch.setattr(paper_exchange, "MANY_EVENTS", many)
         journals.append(backtest(item, fixed_spread(delta_ticks=1.0), trade_cross(), rules).journal)
         assert bool(released) == released_now
@@ -159,21 +159,21 @@ def test_best_prices_of_large_day_are_released_during_replay(folder, cache, monk
 def test_exchange_best_prices_are_kept_from_second_run_on(folder, cache):
     """They keep their order and the clock offset; without a file they are rebuilt."""
     first = load_day(folder, cache=cache)
-    assert first.ahead is None
-    built = first.staying().ahead
+    assert first.exchange_prices is None
+    built = first.kept_mapped().exchange_prices
     assert [path.name.count(".feed.") for path in sorted(cache.glob("*.arrow"))] == [0, 1]
     assert built.feed.to_dict() == feed.feed_of(first).to_dict()
     plain = feed.exchange_prices(first)
-    for again in (built, load_day(folder, cache=cache).ahead):
+    for again in (built, load_day(folder, cache=cache).exchange_prices):
         assert all(np.array_equal(again.columns()[name], plain.columns()[name]) for name in feed.KEPT)
         assert again.entry() == plain.entry()
     opened = load_day(folder, cache=cache)
-    assert np.array_equal(opened.on_lot(first.instrument.lot_e8 // 10).ahead.row_lots, 10 * plain.row_lots)
+    assert np.array_equal(opened.with_lot(first.instrument.lot_e8 // 10).exchange_prices.row_lots, 10 * plain.row_lots)
     window = opened.between(first.start_us, first.end_us)
-    assert np.array_equal(window.ahead.event_us, feed.exchange_prices(window).event_us)
+    assert np.array_equal(window.exchange_prices.event_us, feed.exchange_prices(window).event_us)
     for path in cache.glob("*.feed.arrow"):
         path.unlink()
-    assert len(load_day(folder, cache=cache).ahead) == len(built)
+    assert len(load_day(folder, cache=cache).exchange_prices) == len(built)
 
 
 def test_other_options_build_another_tape(folder, cache):

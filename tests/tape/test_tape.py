@@ -203,12 +203,12 @@ def test_empty_and_outside_windows_are_valid_tapes(bounds):
 @given(tapes(), st.integers(1, 1_000))
 def test_finer_lot_changes_no_quantity(tape, times):
     """Days that are replayed together need a common lot."""
-    finer = replace(tape, instrument=replace(SIM, lot_e8=1_000 * times)).on_lot(1_000)
+    finer = replace(tape, instrument=replace(SIM, lot_e8=1_000 * times)).with_lot(1_000)
     finer.check()
     assert (finer.step_lots, finer.instrument.lot_e8) == (times, 1_000)
     assert (finer.row_lots == tape.row_lots * times).all()
     assert (finer.top_bid_lots == tape.top_bid_lots * times).all()
-    assert tape.on_lot(SIM.lot_e8) is tape
+    assert tape.with_lot(SIM.lot_e8) is tape
 
 
 def test_tape_is_read_only():
@@ -236,7 +236,7 @@ def test_staying_tape_has_same_content_and_releases_no_memory(monkeypatch):
     released = []
     tape = Tape.of(SIM, STORY).with_best(lambda: None)
     monkeypatch.setattr("mm.tape.tape.release", released.append)
-    stays = tape.staying()
+    stays = tape.kept_mapped()
     stays.release(0, 70)
     assert not released
     assert stays.best is None

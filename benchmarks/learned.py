@@ -294,7 +294,7 @@ def _measured(result: "Result", gains: Floats, base: Floats | None) -> dict[str,
     gains_over_base = None if base is None else gains - base
     return {
         "fills": len(result.journal.fills),
-        "held": float(np.abs(rows[at, 1] - rows[0, 1]).mean()) / result.books.quote_lots,
+        "held": float(np.abs(rows[at, 1] - rows[0, 1]).mean()) / result.terms.quote_lots,
         "earned": 3600 * float(gains.mean()),
         "earned_ci95": interval(gains),
         "more": None if gains_over_base is None else 3600 * float(gains_over_base.mean()),

@@ -25,9 +25,9 @@ from mm.runs.run import Run
 if TYPE_CHECKING:  # most runs have no fit, so fits are imported only when needed
     from typing_extensions import TypeIs
 
-    from mm.backtest.books import Books
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.result import Result
+    from mm.backtest.run_terms import RunTerms
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.schedule import Schedule
     from mm.tape.tape import Tape
@@ -133,16 +133,16 @@ class ModelMaker:
         terms = fit_terms(self._fitted, name, self._lacks)
         terms["in_sample"] = fitted_after(self._fitted, result.journal.counters["first_us"])
         terms["adverse_ticks"] = self._adverse
-        terms["measured_under"] = measured_under(self._fitted, result.books)
-        return replace(result, books=replace(result.books, fit=terms))
+        terms["measured_under"] = measured_under(self._fitted, result.terms)
+        return replace(result, terms=replace(result.terms, fit=terms))
 
     def with_predictors(self, result: "Result") -> "Result":
         """Return *result* with the descriptions of the predictors and agents of its models."""
         begin_us = result.journal.counters["first_us"]
         terms = tuple(one.terms(begin_us) for one in self.predictors.values())
         trained = {day for path in agent_files(self._models) for day in read_agent(path).about.get("days", ())}
-        overlap = tuple(sorted(trained & set(result.books.days)))
-        return replace(result, books=replace(result.books, predictors=terms, agent_days=overlap))
+        overlap = tuple(sorted(trained & set(result.terms.days)))
+        return replace(result, terms=replace(result.terms, predictors=terms, agent_days=overlap))
 
     def redrawn(self) -> Iterator[tuple[object, object]]:
         """Yield FIT_DRAWS pairs of quote and fill model, with A and k drawn from the fit's distribution.
@@ -412,7 +412,7 @@ def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[st
     }
 
 
-def measured_under(fitted: "Fitted", books: "Books") -> dict[str, Any] | None:
+def measured_under(fitted: "Fitted", terms: "RunTerms") -> dict[str, Any] | None:
     """Return the fill model and the quantity under which a fit was measured, and how the run differs.
 
     None for a fit by the hit rule; ``differs`` is a sentence, or None if the run uses the same. A model that draws from
@@ -421,9 +421,9 @@ def measured_under(fitted: "Fitted", books: "Books") -> dict[str, Any] | None:
     if fitted.calib_fills is None:
         return None
     qty = None if is_schedule(fitted) else fitted.calib_order_qty
-    played = books.quote_lots * books.instrument.lot_e8 / E8
-    if books.fill_model not in (fitted.calib_fills, *DRAWN, "hybrid"):
-        differs = f"fills under {fitted.calib_fills}, but this run uses {books.fill_model}"
+    played = terms.quote_lots * terms.instrument.lot_e8 / E8
+    if terms.fill_model not in (fitted.calib_fills, *DRAWN, "hybrid"):
+        differs = f"fills under {fitted.calib_fills}, but this run uses {terms.fill_model}"
     elif qty is not None and abs(played - qty) > OTHER_QTY * qty:
         differs = f"orders of {qty:g}, but this run quotes {played:g}"
     else:

@@ -90,8 +90,8 @@ class Scribe:
         )
 
 
-def books(instrument=BTCUSDT, **changes):
-    from mm.backtest.books import Books
+def run_terms(instrument=BTCUSDT, **changes):
+    from mm.backtest.run_terms import RunTerms
 
     terms = {
         "instrument": instrument,
@@ -101,7 +101,7 @@ def books(instrument=BTCUSDT, **changes):
         "initial_cash_e8": 1_000 * 10**8,
         "quote_lots": 100,
     }
-    return Books(**(terms | changes))
+    return RunTerms(**(terms | changes))
 
 
 @st.composite

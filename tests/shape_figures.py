@@ -29,7 +29,7 @@ KERNEL = "a part of the engine, which test_engine.py and test_live_feed.py compa
 BASE = "the interface of models; test_compiled_model.py compiles models of a user against it"
 NO_FILE = {
     "mm/__init__.py": "test_public_face.py is of what it exports",
-    "mm/backtest/books.py": "a record without a method; test_result.py reads results by it",
+    "mm/backtest/run_terms.py": "a record without a method; test_result.py reads results by it",
     "mm/backtest/fills/base.pyx": BASE,
     "mm/backtest/fills/intensity_piece.py": "a row of Intensity, whose test_intensity.py refuses what cannot be",
     "mm/backtest/quotes/base.pyx": BASE,

@@ -34,7 +34,7 @@ BEFORE_US = 60 * US_PER_S  # nothing older is shown, however few events there ar
 
 
 @dataclass(frozen=True)
-class Seen:
+class BookEvent:
     """One event of the tape, and the book after it.
 
     Attributes:
@@ -83,7 +83,7 @@ def explain(
     ]
     mark = f"  {'fill':>12}  <- {_short(fill['qty'])} at {price}"
     seen = list(market(tape, us, side, tape.instrument.ticks(fill["price"]), around))
-    prints = [] if lagging else prints_behind(tape, fill, together or [fill])
+    prints = [] if lagging else causing_prints(tape, fill, together or [fill])
     if len(prints) == 1:
         before = sum(row.event <= prints[0] for row in seen)
     else:
@@ -93,7 +93,7 @@ def explain(
     return "\n".join([*lines, *shown[:before], mark, *shown[before:]])
 
 
-def prints_behind(tape: "Tape", fill: Row, together: Sequence[Row]) -> list[int]:
+def causing_prints(tape: "Tape", fill: Row, together: Sequence[Row]) -> list[int]:
     """Return the events of prints that may have caused a fill: at its instant, and at least as large.
 
     An order fills at most once per print, in the order of the prints, so each of its fills needs a separate print.
@@ -131,7 +131,7 @@ def _after(prints: Sequence[tuple[int, int]], sizes: Sequence[int]) -> int:
     return min(at, len(prints))
 
 
-def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterator[Seen]:
+def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterator[BookEvent]:
     """Yield events before an instant, all events at it, and events after it.
 
     Args:
@@ -160,7 +160,7 @@ def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterato
             _apply(book, tape, event, whole=kind != DEPTH and (kind != KEYFRAME or event == first))
             what = KINDS.get(kind, "")
         if event in wanted:
-            yield Seen(event, int(tape.event_us[event]), what, *book.best(), book.lots_at(side, ticks))
+            yield BookEvent(event, int(tape.event_us[event]), what, *book.best(), book.lots_at(side, ticks))
 
 
 def _apply(book: CompiledBook, tape: "Tape", event: int, *, whole: bool) -> None:
@@ -179,7 +179,7 @@ def _print(tape: "Tape", event: int) -> str:
     return f"print {'BUY' if side > 0 else 'SELL'} {_short(grid.qty(lots))} at {_short(grid.price(ticks))}"
 
 
-def _line(tape: "Tape", seen: Seen, us: int) -> str:
+def _line(tape: "Tape", seen: BookEvent, us: int) -> str:
     grid = tape.instrument
     bid, ask = (_short(grid.price(ticks)) if ticks else "–" for ticks in (seen.bid_ticks, seen.ask_ticks))
     return f"  {_ago(seen.us, us):>12}  {seen.what:<32} {bid} | {ask}   {_short(grid.qty(seen.lots))}"

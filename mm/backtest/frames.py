@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from mm.backtest.books import Books
     from mm.backtest.journal import Journal
     from mm.backtest.metrics.pnl import AccountSeries
+    from mm.backtest.run_terms import RunTerms
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
 
-def orders_frame(journal: "Journal", books: "Books") -> "pl.DataFrame":
+def orders_frame(journal: "Journal", terms: "RunTerms") -> "pl.DataFrame":
     """Return the order rows; see `mm.backtest.result.Result.orders_frame`."""
     us, order_id, action, status, side, ticks, lots, remaining, *times, reject, cancel = journal.orders.T
     active, expire, cancel_req, cancel_effective = map(instants, times)
-    grid = books.instrument
+    grid = terms.instrument
     return frame(
         {
             "time": instants(us),
@@ -49,17 +49,17 @@ def orders_frame(journal: "Journal", books: "Books") -> "pl.DataFrame":
     )
 
 
-def fills_frame(journal: "Journal", books: "Books") -> "pl.DataFrame":
+def fills_frame(journal: "Journal", terms: "RunTerms") -> "pl.DataFrame":
     """Return the fills; see `mm.backtest.result.Result.fills_frame`."""
-    inventory = floats(journal.fills[:, 8], books.instrument.lot_e8)
+    inventory = floats(journal.fills[:, 8], terms.instrument.lot_e8)
     fee, reason = floats(journal.fills[:, 5]), words(journal.fill_reasons, journal.fills[:, 6])
-    return frame({**_fills(journal, books), "fee": fee, "reason": reason, "inventory": inventory})
+    return frame({**_fills(journal, terms), "fee": fee, "reason": reason, "inventory": inventory})
 
 
-def markouts_frame(journal: "Journal", books: "Books", horizons_s: Sequence[float]) -> "pl.DataFrame":
+def markouts_frame(journal: "Journal", terms: "RunTerms", horizons_s: Sequence[float]) -> "pl.DataFrame":
     """Return the markouts of each fill; see `mm.backtest.result.Result.markouts_frame`."""
     side, ticks, mid2 = journal.fills[:, 2], journal.fills[:, 3], journal.fills[:, 7]
-    half = (books.instrument.tick_e8, 2 * E8)
+    half = (terms.instrument.tick_e8, 2 * E8)
     later: dict[str, Any] = {"markout_0s": np.where(mid2 > 0, floats(side * (mid2 - 2 * ticks), *half), np.nan)}
     for horizon_s in horizons_s:
         if not horizon_s > 0:
@@ -67,24 +67,24 @@ def markouts_frame(journal: "Journal", books: "Books", horizons_s: Sequence[floa
         move2, known = moves(journal, horizon_s)
         markout = floats(side * (move2 + mid2 - 2 * ticks), *half)
         later[f"markout_{horizon_s:g}s"] = np.where(known, markout, np.nan)
-    return frame({**_fills(journal, books), **later})
+    return frame({**_fills(journal, terms), **later})
 
 
-def state_frame(journal: "Journal", books: "Books") -> "pl.DataFrame":
+def state_frame(journal: "Journal", terms: "RunTerms") -> "pl.DataFrame":
     """Return the state rows; see `mm.backtest.result.Result.state_frame`."""
-    account = ledger(journal.state, books.instrument, books.initial_cash_e8)
+    account = ledger(journal.state, terms.instrument, terms.initial_cash_e8)
     return frame(
         {
             "time": instants(account.us),
-            **account_columns(account, journal.state[:, 4], books),
+            **account_columns(account, journal.state[:, 4], terms),
             "open_orders": journal.state[:, 5],
         }
     )
 
 
-def equity_frame(journal: "Journal", books: "Books") -> "pl.DataFrame":
+def equity_frame(journal: "Journal", terms: "RunTerms") -> "pl.DataFrame":
     """Return the equity over time; see `mm.backtest.result.Result.equity_frame`."""
-    account = ledger(journal.state, books.instrument, books.initial_cash_e8)
+    account = ledger(journal.state, terms.instrument, terms.initial_cash_e8)
     valid, equity = account.valid, account.equity[account.valid]
     pnl = equity - equity[:1]
     drawdown = np.maximum.accumulate(equity) - equity if len(equity) else equity
@@ -94,7 +94,7 @@ def equity_frame(journal: "Journal", books: "Books") -> "pl.DataFrame":
             "equity": floats(equity, per=account.per_quote),
             "pnl": floats(pnl, per=account.per_quote),
             "drawdown": floats(drawdown, per=account.per_quote),
-            "inventory": floats(account.inventory[valid], books.instrument.lot_e8),
+            "inventory": floats(account.inventory[valid], terms.instrument.lot_e8),
         }
     )
 
@@ -104,7 +104,7 @@ ACCOUNT = ("inventory", "cash", "mid", "mtm_value", "equity")
 
 
 def account_columns(
-    account: "AccountSeries", mid2: "Ints", books: "Books", names: Sequence[str] = ACCOUNT
+    account: "AccountSeries", mid2: "Ints", terms: "RunTerms", names: Sequence[str] = ACCOUNT
 ) -> dict[str, "Floats"]:
     """Return the exact account at every state row, by the column *names* of the state file; NaN without a book."""
 
@@ -115,28 +115,28 @@ def account_columns(
         return np.where(account.valid, floats(exact, per=account.per_quote), np.nan)
 
     make: dict[str, Callable[[], Floats]] = {
-        "inventory": lambda: floats(account.inventory, books.instrument.lot_e8),
+        "inventory": lambda: floats(account.inventory, terms.instrument.lot_e8),
         "cash": lambda: floats(account.equity - held(), per=account.per_quote),
-        "mid": lambda: mids(mid2, books),
+        "mid": lambda: mids(mid2, terms),
         "mtm_value": lambda: valued(held()),
         "equity": lambda: valued(account.equity),
     }
     return {name: make[name]() for name in names}
 
 
-def mids(mid2: "Ints", books: "Books") -> "Floats":
+def mids(mid2: "Ints", terms: "RunTerms") -> "Floats":
     """Return mids in the quote asset; NaN while the book was not valid."""
-    return np.where(mid2 > 0, floats(mid2, books.instrument.tick_e8, 2 * E8), np.nan)
+    return np.where(mid2 > 0, floats(mid2, terms.instrument.tick_e8, 2 * E8), np.nan)
 
 
-def _fills(journal: "Journal", books: "Books") -> dict[str, Any]:
+def _fills(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     """Return the first columns of every frame of fills."""
     us, order_id, side, ticks, lots, _, _, mid2, _ = journal.fills.T
     return {
         "time": instants(us),
         "order_id": order_id,
         "side": sides(side),
-        "price": floats(ticks, books.instrument.tick_e8),
-        "qty": floats(lots, books.instrument.lot_e8),
-        "mid": mids(mid2, books),
+        "price": floats(ticks, terms.instrument.tick_e8),
+        "qty": floats(lots, terms.instrument.lot_e8),
+        "mid": mids(mid2, terms),
     }

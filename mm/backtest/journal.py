@@ -90,7 +90,7 @@ LONG = 1 << 20  # number of state rows above which they are moved to a file
 _MAKING = Lock()
 
 
-class Late:
+class LazyTable:
     """Descriptor of a journal table; a function set in its place is called on first use."""
 
     def __set_name__(self, _owner: type, name: str) -> None:
@@ -132,10 +132,10 @@ class Journal:
         killed: The instant from which nothing was sent, and the reason; None if the run was not killed.
     """
 
-    orders: Late = Late()
-    fills: Late = Late()
-    state: Late = Late()
-    mids: Late = Late()
+    orders: LazyTable = LazyTable()
+    fills: LazyTable = LazyTable()
+    state: LazyTable = LazyTable()
+    mids: LazyTable = LazyTable()
     fill_reasons: tuple[str, ...] = ()
     counters: dict[str, Any] = field(default_factory=dict)
     decisions: "Table | None" = None

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mm.backtest.books import Books
 from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.metrics.market_paths import MarketRows
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.models import FILL_BIAS
 from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.played import bound_clips, played, untraded_us
 from mm.backtest.result import Result
 from mm.backtest.rules import Rules
+from mm.backtest.run_terms import RunTerms
+from mm.backtest.strategy_info import bound_clips, strategy_fields, untraded_us
 from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.tape.columns import release
@@ -77,17 +77,17 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     if first is None:
         raise UsageError("backtest has no tape; give at least one")
     models = (quotes, fills, intensity)
-    books = replace(books_of(first, rules, models), days=tuple(days), lost_lines=int(sums[0]), **_times(spans))
-    books = replace(books, clock_raised=int(sums[1]), untraded=int(sums[2]) / max(int(sums[3]), 1))
+    terms = replace(run_terms(first, rules, models), days=tuple(days), lost_lines=int(sums[0]), **_times(spans))
+    terms = replace(terms, clock_raised=int(sums[1]), untraded=int(sums[2]) / max(int(sums[3]), 1))
     feed = exchange.feeds[0].to_dict() if exchange.feeds else None
-    books = replace(books, **market.joined(), feed=feed)
+    terms = replace(terms, **market.joined(), feed=feed)
     if first.meta.venue == USDM:
-        books = replace(books, funding_e8=exchange.funding_e8, spot_fees=rules.default_fees)
+        terms = replace(terms, funding_e8=exchange.funding_e8, spot_fees=rules.default_fees)
     counters = (journal := exchange.journal()).counters
-    books = replace(books, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
+    terms = replace(terms, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
     counters["events"], counters["rows"] = counters["events"] + skipped[0], counters["rows"] + skipped[1]
     kept = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
-    return Result(journal, books, kept)
+    return Result(journal, terms, kept)
 
 
 def _best_of(tape: Tape, exchange: PaperExchange) -> "tuple[Tape | None, dict[str, Any]]":
@@ -98,10 +98,10 @@ def _best_of(tape: Tape, exchange: PaperExchange) -> "tuple[Tape | None, dict[st
     return (best, files) if best else (None, {})
 
 
-def books_of(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> Books:
+def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> RunTerms:
     """Return the terms of a run that begins with *tape*, for one day; *models* are quotes, fills and intensity."""
     quotes, fills, intensity = models
-    return Books(
+    return RunTerms(
         instrument=replace(tape.instrument, multiplier=rules.multiplier),
         days=tape.days,
         quote_model=model_name(quotes),
@@ -112,7 +112,7 @@ def books_of(tape: Tape, rules: Rules, models: tuple[object, object, Intensity |
         implausible_fees=rules.implausible_fees,
         fill_bias=FILL_BIAS.get(model_name(fills)),
         intensity=_predicting(fills, intensity),
-        **played(quotes),
+        **strategy_fields(quotes),
     )
 
 
@@ -135,7 +135,7 @@ def _predictors(tape: Tape, *models: object) -> "list[Artefact]":
 
 
 def _times(spans: "Sequence[tuple[int, int]]") -> dict[str, Any]:
-    """Return the start of each day, and the time between days, by the field names of `Books`."""
+    """Return the start of each day, and the time between days, by the field names of `RunTerms`."""
     between_us = sum(max(begin - end, 0) for (_, end), (begin, _) in pairwise(spans))
     return {"starts_us": tuple(begin for begin, _ in spans), "between_days_us": between_us}
 
@@ -165,7 +165,7 @@ class _PredictionRows(NamedTuple):
             self.offsets.append(mid_offsets(self.intensity.reference, us[tape.top_event], prices, lots))
 
     def joined(self) -> dict[str, Any]:
-        """Return the rows of all tapes, by the field names of `Books`; None for unused ones."""
+        """Return the rows of all tapes, by the field names of `RunTerms`; None for unused ones."""
         offsets = np.concatenate(self.offsets) if self.offsets else None
         return {"market": MarketRows.joined(self.market), "offsets": offsets}
 

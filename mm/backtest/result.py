@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest import _journal_csv, frames
-from mm.backtest.books import Books
 from mm.backtest.frames import mids
 from mm.backtest.journal import ACTIONS, BREACHES, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.metrics.pnl import ledger
 from mm.backtest.metrics.summary import summarise
 from mm.backtest.orders_file import CSV, SIDES, write_orders_file
+from mm.backtest.run_terms import RunTerms
 from mm.backtest.summary_text import describe
 from mm.clock import US_PER_MS
 from mm.code_identity import HashedFile
@@ -40,12 +40,12 @@ class Result(Shown):
 
     Attributes:
         journal: The engine's tables: numpy arrays of integers, exact.
-        books: Their units, and the run's terms.
+        terms: Their units, and the run's terms.
         tapes: The played tapes, for the charts of the market; empty if they were not kept, as in a live market.
     """
 
     journal: Journal
-    books: Books
+    terms: RunTerms
     tapes: Sequence["Tape"] = field(default=(), compare=False)
 
     def lines(self) -> Iterator[str]:
@@ -82,7 +82,7 @@ class Result(Shown):
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The numbers of ``summary.json``: JSON values, None if undefined, with the reason in ``warnings``."""
-        return summarise(self.journal, self.books)
+        return summarise(self.journal, self.terms)
 
     def orders_frame(self) -> "pl.DataFrame":
         """Return the order rows as a polars frame, one row per event of an order.
@@ -92,7 +92,7 @@ class Result(Shown):
         ``cancel_reason``. Words and rows are those of ``orders_<S>.csv``; instants are datetimes in UTC, prices floats
         in the quote asset, quantities floats in the base asset, each the float nearest to the exact decimal.
         """
-        return frames.orders_frame(self.journal, self.books)
+        return frames.orders_frame(self.journal, self.terms)
 
     def fills_frame(self) -> "pl.DataFrame":
         """Return the fills as a polars frame.
@@ -100,7 +100,7 @@ class Result(Shown):
         Columns: ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid`` (null without a valid book), ``fee`` in
         the quote asset, ``reason``, ``inventory`` after the fill.
         """
-        return frames.fills_frame(self.journal, self.books)
+        return frames.fills_frame(self.journal, self.terms)
 
     def markouts_frame(self, horizons_s: Sequence[float] = HORIZONS_S) -> "pl.DataFrame":
         """Return the value of each fill at later instants, as a polars frame.
@@ -117,7 +117,7 @@ class Result(Shown):
         Raises:
             UsageError: If a horizon is not above 0.
         """
-        return frames.markouts_frame(self.journal, self.books, horizons_s)
+        return frames.markouts_frame(self.journal, self.terms, horizons_s)
 
     def state_frame(self) -> "pl.DataFrame":
         """Return the account over time as a polars frame: a row after every fill, and one per second.
@@ -125,7 +125,7 @@ class Result(Shown):
         Columns: ``time``, ``inventory``, ``cash``, ``mid``, ``mtm_value``, ``equity`` (null without a valid book),
         ``open_orders``.
         """
-        return frames.state_frame(self.journal, self.books)
+        return frames.state_frame(self.journal, self.terms)
 
     def equity_frame(self) -> "pl.DataFrame":
         """Return the equity over time as a polars frame: the state rows at which the book was valid.
@@ -134,7 +134,7 @@ class Result(Shown):
         the highest equity so far (0 or above), all in the quote asset; ``inventory``. The last ``pnl`` is ``pnl_total``
         of the summary, and the largest ``drawdown`` its ``max_drawdown``.
         """
-        return frames.equity_frame(self.journal, self.books)
+        return frames.equity_frame(self.journal, self.terms)
 
     def order_columns(self) -> "Columns":
         """Return the order rows as numpy columns; -1: no instant, None: no word."""
@@ -173,7 +173,7 @@ class Result(Shown):
             "fee": floats(fee_e8),
             "reason": _words(self.journal.fill_reasons, reason),
             "recv_us": us,
-            "mid": mids(mid2, self.books),
+            "mid": mids(mid2, self.terms),
             "inventory_after": self._qty(inventory),
         }
 
@@ -194,8 +194,8 @@ class Result(Shown):
         Only *rows*, if given: these must include the first and the last row of each stretch of constant mid.
         """
         state = self.journal.state if rows is None else self.journal.state[rows]
-        account = ledger(state, self.books.instrument, self.books.initial_cash_e8)
-        return {"recv_us": account.us, **frames.account_columns(account, state[:, 4], self.books, names)}
+        account = ledger(state, self.terms.instrument, self.terms.initial_cash_e8)
+        return {"recv_us": account.us, **frames.account_columns(account, state[:, 4], self.terms, names)}
 
     def excluded(self) -> "NDArray[np.int64]":
         """Return the first and the last µs of each stretch without a valid book, one per row."""
@@ -215,13 +215,13 @@ class Result(Shown):
             orders_format: Form of the orders file, ``csv`` or ``parquet``.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        journal, grid = self.journal, self.books.instrument
+        journal, grid = self.journal, self.terms.instrument
         unit, digests = (grid.tick_e8, grid.lot_e8), {} if hashes is None else hashes
         orders, sha256, count = write_orders_file(folder, journal, grid, orders_format)
         digests[orders], state = sha256, f"state_{grid.symbol}.csv"
         fills = self.write_fills(folder, digests)
         with HashedFile(folder / state) as file:
-            _journal_csv.write_state(file, journal.state_pieces(), *unit, self.books.initial_cash_e8, grid.multiplier)
+            _journal_csv.write_state(file, journal.state_pieces(), *unit, self.terms.initial_cash_e8, grid.multiplier)
             digests[state] = file.sha256.hexdigest()
         rows = {orders: count, **fills, state: len(journal.state)}
         if journal.breaches is not None:
@@ -233,7 +233,7 @@ class Result(Shown):
     def write_fills(self, folder: Path, hashes: dict[str, str]) -> dict[str, int]:
         """Write the fills as `write_tables` does."""
         folder.mkdir(parents=True, exist_ok=True)
-        journal, grid = self.journal, self.books.instrument
+        journal, grid = self.journal, self.terms.instrument
         name = f"fills_{grid.symbol}.csv"
         with HashedFile(folder / name) as file:
             _journal_csv.write_fills(file, journal.fills, grid.tick_e8, grid.lot_e8, journal.fill_reasons)
@@ -241,10 +241,10 @@ class Result(Shown):
         return {name: len(journal.fills)}
 
     def _price(self, ticks: "NDArray[np.int64]") -> "NDArray[np.float64]":
-        return floats(ticks, self.books.instrument.tick_e8)
+        return floats(ticks, self.terms.instrument.tick_e8)
 
     def _qty(self, lots: "NDArray[np.int64]") -> "NDArray[np.float64]":
-        return floats(lots, self.books.instrument.lot_e8)
+        return floats(lots, self.terms.instrument.lot_e8)
 
 
 def _breach_lines(breaches: "NDArray[np.int64]") -> Iterator[str]:

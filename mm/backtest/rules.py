@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.books import FEE_RATE
 from mm.backtest.preset import PRESETS, Hours
+from mm.backtest.run_terms import FEE_RATE
 from mm.cli.knobs import PATH, SWITCH, decimal, integer, knob, number, one_of
 from mm.clock import us_from_ms
 from mm.dataclass import dataclass, fields

@@ -18,9 +18,9 @@ from mm.backtest.fills.intensity import Poisson
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.summary import headline
 from mm.backtest.models import queue_risk_averse, trade_cross
-from mm.backtest.played import strategy_of
 from mm.backtest.replay import backtest
 from mm.backtest.result import Result
+from mm.backtest.strategy_info import strategy_of
 from mm.dataclass import dataclass, replace
 from mm.tape.columns import MANY_EVENTS, trim_heap
 
@@ -82,7 +82,7 @@ class Strategy:
                 _row(role, factor, base if fills is None else self._play(fills, rules, step, keeps_orders=False))
             )
         rows.sort(key=lambda row: ("optimistic", "base", "pessimistic", "latency").index(row["role"]))
-        return replace(base, books=replace(base.books, sensitivity={"rows": rows}))
+        return replace(base, terms=replace(base.terms, sensitivity={"rows": rows}))
 
     def _play(self, fills: object, rules: "Rules", step: Step | None, *, keeps_orders: bool) -> Result:
         quotes, known = self.quotes(), self.intensity
@@ -109,15 +109,15 @@ def with_band(result: Result, others: Sequence[Result]) -> Result:
 
     The random draws are the same in all of them (drawn by key), so only the parameters differ.
     """
-    totals = [headline(other.journal, other.books)["pnl_total"] for other in others]
+    totals = [headline(other.journal, other.terms)["pnl_total"] for other in others]
     pnl = np.array([total for total in totals if total is not None])
     if len(pnl) == 0:
         return result
     low, high = quantiles(pnl, [0.025, 0.975])
     spread = float(pnl.std(ddof=1)) if len(pnl) > 1 else 0.0
     band = {"draws": len(pnl), "mean": float(pnl.mean()), "sd": spread, "low": float(low), "high": float(high)}
-    return replace(result, books=replace(result.books, pnl_band=band))
+    return replace(result, terms=replace(result.terms, pnl_band=band))
 
 
 def _row(role: str, latency: float, result: Result) -> dict[str, Any]:
-    return {"role": role, "fills": result.books.fill_model, "latency": latency} | headline(result.journal, result.books)
+    return {"role": role, "fills": result.terms.fill_model, "latency": latency} | headline(result.journal, result.terms)

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.books import DAYS_NOT_PLAYED, FEE_RATE, IMPLAUSIBLE_FEE, SPOT_FEES, fraction_of
 from mm.backtest.io import load_day
 from mm.backtest.latency import Latencies
 from mm.backtest.quotes.agent_file import SavedAgent, read_agent
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules, terms
+from mm.backtest.run_terms import DAYS_NOT_PLAYED, FEE_RATE, IMPLAUSIBLE_FEE, SPOT_FEES, fraction_of
 from mm.cli.config import Day, Market, Models
 from mm.clock import missing_days, us_from_ms
 from mm.dayfolder.layout import USDM, day_folder, days_of

@@ -18,7 +18,7 @@ from mm.backtest.live_feed import LiveFeed
 from mm.backtest.metrics.market_paths import MarketRows, aggressors_of
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.replay import books_of
+from mm.backtest.replay import run_terms
 from mm.backtest.result import Result
 from mm.backtest.risk import Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules
@@ -275,9 +275,9 @@ class PaperPlay:
         self.exchange.advance(until_us)
 
     def result(self, ended: Mapping[str, Any] | None = None) -> Result:
-        """Return the result; *ended* is the end reason of a live run, as in `Books`."""
+        """Return the result; *ended* is the end reason of a live run, as in `RunTerms`."""
         journal = self.exchange.journal()
-        books = books_of(self._opening, self.rules, (self._quotes, self._fills, self._maker.intensity))
+        terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, self._maker.intensity))
         begun = (max(journal.counters["first_us"], 0),)
         us, *best = np.array(self._best).reshape(-1, 5)[1:].T
         offsets = None if self._reference == "mid" else mid_offsets(self._reference, us, best[:2], best[2:])
@@ -285,8 +285,8 @@ class PaperPlay:
         if self._uses_prints:
             hits = aggressors_of(*np.array(self._prints, np.int64).reshape(-1, 4).T)
             market = MarketRows.of_prices(hits, us, *best[:2])
-        books = replace(books, starts_us=begun, ended=ended, market=market, offsets=offsets)
-        return self._maker.based(Result(journal, books))
+        terms = replace(terms, starts_us=begun, ended=ended, market=market, offsets=offsets)
+        return self._maker.based(Result(journal, terms))
 
 
 class ShadowFollower:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.live_feed import LiveFeed
-from mm.backtest.replay import books_of
+from mm.backtest.replay import run_terms
 from mm.backtest.result import Result
 from mm.backtest.risk import limits_of, ramped_lots
 from mm.commands.assemble import check_agents, keep_models
@@ -88,11 +88,11 @@ class TradePlay:
         self.engine = LiveEngine(self._quotes, self.rules)
 
     def result(self, journal: "Journal", ended: Mapping[str, Any]) -> Result:
-        """Return the result as that of a backtest; *ended* is the end reason, as in `Books`."""
-        books = books_of(self._opening, self.rules, (self._quotes, self._fills, None))
+        """Return the result as that of a backtest; *ended* is the end reason, as in `RunTerms`."""
+        terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, None))
         begun = (max(journal.counters["first_us"], 0),)
-        books = replace(books, fill_model="exchange", fill_bias=OWN_FILLS, starts_us=begun, ended=ended)
-        return self._maker.with_predictors(Result(journal, books))
+        terms = replace(terms, fill_model="exchange", fill_bias=OWN_FILLS, starts_us=begun, ended=ended)
+        return self._maker.with_predictors(Result(journal, terms))
 
 
 class TradeFollower:

@@ -142,8 +142,8 @@ class RunFiles:
 
     def _charts(self) -> str:
         """Return the charts over time."""
-        run, books = self._seen.result(), self._result.books
-        terms = {"symbol": books.instrument.symbol, **scale(books)}
+        run, own = self._seen.result(), self._result.terms
+        terms = {"symbol": own.instrument.symbol, **scale(own)}
         return charts_of(terms, run) if len(run.state["recv_us"]) else ""
 
     def finish(self, result: "Result", about: About | None = None) -> dict[str, int | None]:

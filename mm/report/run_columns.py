@@ -162,18 +162,18 @@ class RunColumns:
 
 def columns_of(result: "Result") -> RunColumns:
     """Return the columns of a finished backtest."""
-    books, state = result.books, result.journal.state
+    terms, state = result.terms, result.journal.state
     us, mid2 = result.journal.mids.T
     rows = None if len(state) <= ALL_DRAWN else drawn_rows(state[:, 0], state[:, 1:5].T)
     return RunColumns(
         fills=result.fill_columns(),
         state=result.account_columns(DRAWN, rows),
-        quotes=standing_of(result.journal, books.instrument.tick_e8),
+        quotes=standing_of(result.journal, terms.instrument.tick_e8),
         mid_us=us,
-        mid=np.where(mid2 > 0, mid2 * books.instrument.tick_e8 / (2 * E8), np.nan),
+        mid=np.where(mid2 > 0, mid2 * terms.instrument.tick_e8 / (2 * E8), np.nan),
         excluded=result.excluded(),
         refused=_refused_of(result),
-        rates=() if books.intensity is None else books.intensity.rows(),
+        rates=() if terms.intensity is None else terms.intensity.rows(),
         market=market_of(result.tapes) if result.tapes else None,
         usual_us=None if rows is None else usual_us(state[:, 0]),
     )
@@ -252,7 +252,7 @@ def _refused_of(result: "Result") -> RefusedOrders:
     return RefusedOrders(
         us,
         side,
-        floats(ticks, result.books.instrument.tick_e8),
+        floats(ticks, result.terms.instrument.tick_e8),
         [REJECT_REASONS[code] for code in reason.tolist()],
         action == ACTIONS.index("REJECT"),
     )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.books import DAYS_NOT_PLAYED, IMPLAUSIBLE_FEE, SPOT_FEES
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
 from mm.backtest.metrics.risk import PERIODS_PER_YEAR
+from mm.backtest.run_terms import DAYS_NOT_PLAYED, IMPLAUSIBLE_FEE, SPOT_FEES
 from mm.clock import US_PER_S
 from mm.dataclass import dataclass, field
 from mm.notebook import Picture, Shown

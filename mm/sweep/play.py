@@ -91,9 +91,9 @@ def outcome_of(result: "Result") -> Outcome:
     from mm.backtest.metrics.pnl import ledger
     from mm.backtest.metrics.summary import summarise
 
-    journal, books = result.journal, result.books
-    account = ledger(journal.state, books.instrument, books.initial_cash_e8)
-    summary, start_us, pnl = summarise(journal, books, account), None, []
+    journal, terms = result.journal, result.terms
+    account = ledger(journal.state, terms.instrument, terms.initial_cash_e8)
+    summary, start_us, pnl = summarise(journal, terms, account), None, []
     if len(account.us):
         row, used = account.periods
         changes = np.diff(account.equity[row]).astype(np.float64) / account.per_quote

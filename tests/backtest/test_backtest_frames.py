@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 
-from journals import Scribe, books, scribes, seeded
+from journals import Scribe, run_terms, scribes, seeded
 from mm.backtest.result import Result
 from mm.errors import UsageError
 
@@ -31,7 +31,7 @@ FILES = {
 
 
 def result_of(scribe, **terms):
-    return Result(scribe.journal(), books(scribe.instrument, **terms))
+    return Result(scribe.journal(), run_terms(scribe.instrument, **terms))
 
 
 def as_file(value, text, name):

@@ -8,7 +8,7 @@ import mm
 from mm.backtest.models import trade_cross
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.preset import PRESETS
-from mm.backtest.replay import backtest, books_of
+from mm.backtest.replay import backtest, run_terms
 from mm.backtest.result import Result
 from mm.backtest.rules import Account, Execution, Rules, terms
 from mm.clock import US_PER_S, us_of
@@ -64,7 +64,7 @@ def result_of_orders(name, tape, orders, **account):
         exchange.advance(OPEN_US + second * US_PER_S + US_PER_S // 2)
         assert exchange.place(side, grid.ticks(price), grid.lots(qty), kind)
     exchange.advance(tape.end_us)
-    return Result(exchange.journal(), books_of(tape, rules, (NoQuotes(), trade_cross(), None)))
+    return Result(exchange.journal(), run_terms(tape, rules, (NoQuotes(), trade_cross(), None)))
 
 
 def test_equity_preset_matches_worked_example():

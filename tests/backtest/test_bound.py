@@ -4,8 +4,8 @@ import pytest
 
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.models import avellaneda_stoikov, avellaneda_stoikov_bare, fixed_spread
-from mm.backtest.played import bound_clips
 from mm.backtest.quotes.steps import Gated, InventoryBound, PostOnly
+from mm.backtest.strategy_info import bound_clips
 
 
 class Bounded:

@@ -2,7 +2,7 @@
 
 from fill_lab import ASKS, BEGIN_US, BIDS, TEST, depth, sold
 
-from mm.backtest.explain import explain, market, prints_behind
+from mm.backtest.explain import causing_prints, explain, market
 from mm.tape.tape import Tape
 
 EVENTS = [
@@ -126,7 +126,7 @@ def test_fills_of_one_order_are_matched_to_prints_in_order():
     fills = [FILL | {"inventory_after": after} for after in ("1", "2")]
 
     def found(*prints):
-        return [prints_behind(tape_of_prints(*prints), fill, fills) for fill in fills]
+        return [causing_prints(tape_of_prints(*prints), fill, fills) for fill in fills]
 
     assert found((-1, 100, 8), (-1, 99, 8)) == [[2], [3]]
     assert found((-1, 100, 8), (-1, 99, 8), (-1, 98, 8)) == [[2, 3], [3, 4]]
@@ -137,15 +137,15 @@ def test_print_too_small_for_one_fill_is_matched_to_the_other():
     small, large = FILL | {"qty": "0.00004000"}, FILL
     tape_of_both = tape_of_prints((1, 103, 9), (-1, 100, 4), (-1, 99, 7))
     by_book = FILL | {"reason": "queue:book"}
-    assert [prints_behind(tape_of_both, fill, [small, large, by_book]) for fill in (small, large)] == [[3], [4]]
+    assert [causing_prints(tape_of_both, fill, [small, large, by_book]) for fill in (small, large)] == [[3], [4]]
 
 
 def test_fill_of_users_model_is_matched_to_prints_by_size():
     """It may fill on any print, but never more than the print."""
     mine = row(reason="Mine:trade")
-    assert prints_behind(tape_of_prints((1, 102, 9), (-1, 101, 4), (-1, 103, 9)), mine, [mine]) == [2, 4]
+    assert causing_prints(tape_of_prints((1, 102, 9), (-1, 101, 4), (-1, 103, 9)), mine, [mine]) == [2, 4]
     by_book = row(reason="Mine:book")
-    assert prints_behind(tape_of_prints((1, 102, 9)), by_book, [by_book]) == []
+    assert causing_prints(tape_of_prints((1, 102, 9)), by_book, [by_book]) == []
 
 
 def test_no_print_is_marked_when_exchange_acted_earlier():

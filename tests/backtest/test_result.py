@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 
-from journals import START_US, Scribe, books, scribes, seeded
+from journals import START_US, Scribe, run_terms, scribes, seeded
 from mm.backtest._journal_csv import FILL_FILE, ORDER_FILE, STATE_FILE
 from mm.backtest.result import Result
 from mm.backtest.risk import LIMITS
@@ -22,7 +22,7 @@ FILES = ["fills_BTCUSDT.csv", "orders_BTCUSDT.csv", "report.html", "state_BTCUSD
 
 
 def result_of(scribe, **terms):
-    return Result(scribe.journal(), books(scribe.instrument, **terms))
+    return Result(scribe.journal(), run_terms(scribe.instrument, **terms))
 
 
 def test_write_run_writes_the_documented_files(tmp_path):
@@ -42,7 +42,7 @@ def test_breaches_are_written_for_runs_with_limits(tmp_path):
     """Values are in the unit of each setting."""
     rows = [(START_US, LIMITS.index("MAX_POSITION"), 3 * E8, 2 * E8 + 1, -1), (START_US + 5, 1, E8, 0, 0)]
     journal = replace(seeded(60).journal(), breaches=np.array(rows, np.int64))
-    assert Result(journal, books()).write_tables(tmp_path)["breaches_BTCUSDT.csv"] == 2
+    assert Result(journal, run_terms()).write_tables(tmp_path)["breaches_BTCUSDT.csv"] == 2
     assert (tmp_path / "breaches_BTCUSDT.csv").read_text().splitlines() == [
         "recv_us,limit,side,value,bound",
         f"{START_US},MAX_POSITION,SELL,3.00000000,2.00000001",
@@ -167,7 +167,7 @@ def test_day_in_two_parts_is_listed_once():
 def test_result_keeps_the_arrays_of_the_engine():
     """Nothing is copied."""
     journal = seeded(10).journal()
-    assert Result(journal, books()).journal.orders is journal.orders
+    assert Result(journal, run_terms()).journal.orders is journal.orders
     assert journal.orders.dtype == np.int64
 
 
@@ -179,15 +179,15 @@ def test_writing_a_run_loads_neither_scipy_nor_polars(tmp_path):
         "from mm.backtest.result import Result\n"
         "import numpy as np\n"
         "from mm.backtest.journal import Journal\n"
-        "from mm.backtest.books import Books\n"
+        "from mm.backtest.run_terms import RunTerms\n"
         "from mm.instrument import Instrument\n"
         "from mm.report.backtest import write_run\n"
         "names = ['valid_us', 'invalid_us', 'two_sided_us', 'last_us', 'expected_fills', 'events']\n"
         "counters = dict.fromkeys(names, 0)\n"
         "tables = [np.zeros((0, width), np.int64) for width in (14, 9, 6, 2)]\n"
         "journal = Journal(*tables, (), counters)\n"
-        "books = Books(Instrument('A', 1, 1), ('20251216',), 'q', 'f', 0, 1)\n"
-        "write_run(Result(journal, books), Path('run'))\n"
+        "terms = RunTerms(Instrument('A', 1, 1), ('20251216',), 'q', 'f', 0, 1)\n"
+        "write_run(Result(journal, terms), Path('run'))\n"
         "print({'scipy', 'polars', 'pyarrow'} & set(sys.modules))\n"
     )
     result = run_python("-c", code, cwd=tmp_path)

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from journals import books, seeded
+from journals import run_terms, seeded
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.result import Result
 from mm.backtest.summary_text import assumed, by_distance, curve, outside, sensitivity, text_of, tree
@@ -12,7 +12,7 @@ from mm.backtest.summary_text import assumed, by_distance, curve, outside, sensi
 
 def test_headlines_equal_the_numbers_of_the_summary():
     """PnL, orders and fills as in summary.json."""
-    summary = Result(seeded(300).journal(), books()).summary
+    summary = Result(seeded(300).journal(), run_terms()).summary
     lines = {line[:18].strip(): line[18:] for line in text_of(summary).splitlines()}
     assert lines["PnL"] == f"{summary['pnl_total']:,.4f}"
     assert lines["orders"] == f"{summary['n_orders']:,}"
@@ -22,7 +22,7 @@ def test_headlines_equal_the_numbers_of_the_summary():
 def test_small_quantities_have_no_exponent_and_zero_has_no_sign():
     """Neither 1e-06 BTC nor -0.0000."""
     odd = {"quote_qty": 1e-6, "base_asset": "BTC", "fees": 0.0, "sharpe": None}
-    text = text_of(Result(seeded(300).journal(), books()).summary | odd)
+    text = text_of(Result(seeded(300).journal(), run_terms()).summary | odd)
     assert "quote             0.000001 BTC" in text
     assert not re.search(r"-\d", text)
     assert "−0.0000 " not in text
@@ -32,7 +32,7 @@ def test_small_quantities_have_no_exponent_and_zero_has_no_sign():
 
 def test_tree_contains_eight_numbers_of_the_summary():
     """PnL, Sharpe, drawdown, trades, win rate, average trade, fill latency and fill rate, each from summary.json."""
-    summary = Result(seeded(1_500, orders_a_second=2, fee_rate=0.0001).journal(), books()).summary
+    summary = Result(seeded(1_500, orders_a_second=2, fee_rate=0.0001).journal(), run_terms()).summary
     head, *lines = tree(summary)
     printed = {line[4:22].strip(" :"): line[22:] for line in lines}
     trips, ends = summary["round_trips"], summary["sharpe_ci95"]
@@ -55,7 +55,7 @@ def test_tree_contains_eight_numbers_of_the_summary():
 
 def test_sharpe_ratio_requires_twenty_days():
     """With nineteen days the tree contains a dash."""
-    summary = Result(seeded(1_500, orders_a_second=2, fee_rate=0.0001).journal(), books()).summary
+    summary = Result(seeded(1_500, orders_a_second=2, fee_rate=0.0001).journal(), run_terms()).summary
     low, high = (f"{end:,.1f}" for end in summary["sharpe_ci95"])
     printed = {days: tree(summary | {"daily": [{}] * days})[2].replace("−", "-") for days in (19, 20)}
     assert printed[20] == f"├── Sharpe ratio:     {summary['sharpe']:,.2f} annualised, 95 % from {low} to {high}"
@@ -64,7 +64,7 @@ def test_sharpe_ratio_requires_twenty_days():
 
 def test_tree_of_a_run_without_trades_contains_dashes():
     """Undefined values are not replaced by numbers."""
-    lines = tree(Result(seeded(60, fill_chance=0.0, breaks=0).journal(), books()).summary)
+    lines = tree(Result(seeded(60, fill_chance=0.0, breaks=0).journal(), run_terms()).summary)
     assert lines[5:7] == ["├── Win rate:         –", "├── Avg trade:        –"]
     assert lines[7] == "├── Avg fill latency: – from sending, median –"
 
@@ -81,7 +81,7 @@ def test_assumptions_are_listed_in_order_of_importance():
         "gammas": np.array([[0.25, 1.0]]),
         "intensity": Intensity.constant(0.5, 0.25),
     }
-    summary = Result(seeded(300).journal(), books(**terms)).summary
+    summary = Result(seeded(300).journal(), run_terms(**terms)).summary
     head, *lines = assumed(summary)
     printed = {line[:18].strip(): line[18:] for line in lines}
     names = ["reference", "curve", "gamma", "fill model", "outside the fit", "quoted distance", "fills observed"]
@@ -110,18 +110,18 @@ def test_curve_and_adverse_move_of_optimal_curve_are_listed():
     fit = FIT | {"status": "ok", "reason": "", "warnings": [], "shape": "monotone", "adverse_ticks": 0.697}
     assert curve({"fit": fit}).startswith("monotone (lambda_curve, used by optimal_curve); its exponential λ = 0.5")
     assert curve({"fit": fit | {"shape": "exponential"}}).startswith("λ = 0.5")
-    summary = Result(seeded(60).journal(), books(fit=fit)).summary
+    summary = Result(seeded(60).journal(), run_terms(fit=fit)).summary
     assert any(line.startswith("  adverse_ticks   0.697 ticks, adverse move") for line in assumed(summary))
 
 
 def test_row_names_are_separated_from_their_numbers():
     """Regression: ``with funding of0.0427`` was printed."""
-    lines = text_of(Result(seeded(60).journal(), books()).summary | {"funding": 0.0427}).splitlines()
+    lines = text_of(Result(seeded(60).journal(), run_terms()).summary | {"funding": 0.0427}).splitlines()
     assert "    with funding  −0.0427" in lines
 
 
 def test_assumptions_without_a_fit_omit_fit_rows():
-    lines = assumed(Result(seeded(60, fill_chance=0.0, breaks=0).journal(), books()).summary)
+    lines = assumed(Result(seeded(60, fill_chance=0.0, breaks=0).journal(), run_terms()).summary)
     names = {line[:18].strip() for line in lines}
     assert "no fit was given" in "".join(lines)
     assert not names & {"outside the fit", "fills observed"}
@@ -143,7 +143,7 @@ def test_fills_by_distance_list_observed_and_expected_fills():
 def test_fit_from_another_reference_is_not_compared():
     """The null is explained for a run without the path of the reference price."""
     intensity = Intensity(Intensity.constant(0.5, 0.25).rows(), "best")
-    summary = Result(seeded(300).journal(), books(fit=FIT, intensity=intensity)).summary
+    summary = Result(seeded(300).journal(), run_terms(fit=FIT, intensity=intensity)).summary
     assert summary["share_outside_fit"] is None
     assert outside(summary).startswith("unknown: the fit measures distances from 'best', whose path")
     assert any("from 'best'" in line and "share_outside_fit is null" in line for line in summary["warnings"])

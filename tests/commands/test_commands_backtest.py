@@ -143,7 +143,7 @@ rules = Rules(grid.tick_e8, grid.lot_e8, order_latency_us=10, requote_us=100, st
 played = backtest(tape, fixed_spread(delta_ticks=1.0), trade_cross(), rules)
 Path("/proc/self/clear_refs").write_text("5")
 before = peak()
-rows = Result(played.journal, played.books).write_tables(Path(sys.argv[2]))
+rows = Result(played.journal, played.terms).write_tables(Path(sys.argv[2]))
 print(rows["orders_SIM.csv"], peak() - before)
 """
 

@@ -102,7 +102,7 @@ def test_aggressive_orders_are_kept_only_if_flow_predicts_fills(tmp_path, monkey
     for first in range(0, len(events), 500):
         play.feed(events[first : first + 500])
     play.advance(tape.end_us)
-    market = play.result().books.market
+    market = play.result().terms.market
     if not by_flow:
         assert market is None
         return
@@ -128,4 +128,4 @@ def test_best_prices_are_kept_as_reference_of_an_intensity(tmp_path, monkeypatch
     prices, lots = (tape.top_bid_ticks, tape.top_ask_ticks), (tape.top_bid_lots, tape.top_ask_lots)
     expected = mid_offsets(reference, tape.event_us[tape.top_event], prices, lots)
     assert len(set(expected[:, 1].tolist())) > 2
-    assert play.result().books.offsets.tolist() == expected.tolist()
+    assert play.result().terms.offsets.tolist() == expected.tolist()

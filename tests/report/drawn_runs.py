@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from journals import START_US, books
+from journals import START_US, run_terms
 from mm.backtest.result import Result
 from mm.report.backtest import page
 from mm.report.run_columns import RunColumns, Standing, columns_of
@@ -13,7 +13,7 @@ def page_of(result, about=None):
 
 
 def result_of(scribe, **terms):
-    return Result(scribe.journal(), books(scribe.instrument, **terms))
+    return Result(scribe.journal(), run_terms(scribe.instrument, **terms))
 
 
 def full_day(seconds=50_400, n_fills=20_000):

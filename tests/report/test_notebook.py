@@ -266,5 +266,5 @@ def test_numbers_of_a_card_match_the_summary():
     card = result._repr_html_()
     assert f"{result.summary['n_fills']:,}" in card
     assert np.isfinite(result.summary["pnl_total"])
-    changed = replace(result, books=replace(result.books, fill_model="another<b>"))
+    changed = replace(result, terms=replace(result.terms, fill_model="another<b>"))
     assert "another&lt;b&gt;" in changed._repr_html_()

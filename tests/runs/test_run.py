@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from journals import books, seeded
+from journals import run_terms, seeded
 from mm.backtest.result import Result
 from mm.cli.config import Day, Output
 from mm.cli.console import Console
@@ -165,7 +165,7 @@ def test_main_output_is_printed_at_the_end(capsys):
 @pytest.mark.parametrize("name", ["", "backtest"])
 def test_write_result_writes_summary_page_and_digest(name):
     """The page shows the command and the knobs, so it is not part of the digest."""
-    digests, result = set(), Result(seeded(30).journal(), books())
+    digests, result = set(), Result(seeded(30).journal(), run_terms())
     for run_id in ("r", "s"):
         with open_run(run_id=run_id) as run:
             run.write_result(result, name)

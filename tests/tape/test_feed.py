@@ -228,12 +228,12 @@ def test_predicted_fills_use_exchange_time(reference, kept):
     delayed_run, undelayed_run = found
     assert len(undelayed_run.journal.fills) > 50
     assert delayed_run.journal.fills[:, :6].tolist() == undelayed_run.journal.fills[:, :6].tolist()
-    assert len(set(undelayed_run.books.offsets[:, 1].tolist())) > 2
-    assert delayed_run.books.offsets.tolist() == undelayed_run.books.offsets.tolist()
-    assert (delayed_run.books.market is None) == (reference == "micro")
+    assert len(set(undelayed_run.terms.offsets[:, 1].tolist())) > 2
+    assert delayed_run.terms.offsets.tolist() == undelayed_run.terms.offsets.tolist()
+    assert (delayed_run.terms.market is None) == (reference == "micro")
     if reference == "best":
-        assert [rows.tolist() for rows in delayed_run.books.market] == [
-            rows.tolist() for rows in undelayed_run.books.market
+        assert [rows.tolist() for rows in delayed_run.terms.market] == [
+            rows.tolist() for rows in undelayed_run.terms.market
         ]
     for name in ("predicted_fills", "fills_by_distance", "share_outside_fit"):
         assert delayed_run.summary[name] == undelayed_run.summary[name], name

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.books import DAYS_NOT_PLAYED, FEE_RATE, IMPLAUSIBLE_FEE, SPOT_FEES, fraction_of
 from mm.backtest.journal import ACTIONS, REJECT_REASONS, TAKEN
 from mm.backtest.metrics.order_lives import MOST_OUTSIDE
+from mm.backtest.run_terms import DAYS_NOT_PLAYED, FEE_RATE, IMPLAUSIBLE_FEE, SPOT_FEES, fraction_of
 from mm.clock import missing_days
 from mm.instrument import E8, short_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.books import Books
     from mm.backtest.journal import Journal
     from mm.backtest.metrics.order_lives import Lives
+    from mm.backtest.run_terms import RunTerms
 
 
 SHARES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
@@ -56,7 +56,7 @@ WAYS: Mapping[str, str] = {
     "price_band": "the price was too far from the mid; raise PRICE_BAND, or quote nearer to it",
     "max_orders_per_s": "too many orders were sent within a second; raise MAX_ORDERS_PER_S or REQUOTE_INTERVAL_MS",
 }
-MOST_UNTRADED = 0.5  # share of a run in long stretches without trades (`Books.untraded`), above which a note is added
+MOST_UNTRADED = 0.5  # share of a run in long spans without trades (`RunTerms.untraded`), above which there is a note
 NULL = "null: "  # prefix of warnings that only explain nulls
 NOT_FINITE = "it would not be a finite number"
 _NEVER_VALID = "the book was never valid"
@@ -144,20 +144,20 @@ def quoted(ticks: Mapping[str, float | None], tick_e8: int) -> dict[str, float |
     return {name: None if value is None else value * tick_e8 / E8 for name, value in ticks.items()}
 
 
-def basis(books: "Books") -> dict[str, Any]:
+def basis(terms: "RunTerms") -> dict[str, Any]:
     """Return the assumptions of the run: reference price, fit, known bias of the fill model, gamma, and target."""
-    fit = books.fit
-    reference = "mid" if books.intensity is None else books.intensity.reference
+    fit = terms.fit
+    reference = "mid" if terms.intensity is None else terms.intensity.reference
     return {
         "reference": reference,
         "reference_why": (fit or {}).get("reference_why") or (FROM_THE_MID if reference == "mid" else None),
         "fit": None if fit is None else {name: value for name, value in fit.items() if name != "reference_why"},
-        "fill_bias": books.fill_bias,
-        **({"strategy": dict(books.strategy)} if books.strategy else {}),
-        **({"predictors": [dict(one) for one in books.predictors]} if books.predictors else {}),
-        **({"agent_days": list(books.agent_days)} if books.agent_days else {}),
-        **_gamma(books.gammas),
-        "target_inventory": books.target_lots * books.instrument.lot_e8 / E8,
+        "fill_bias": terms.fill_bias,
+        **({"strategy": dict(terms.strategy)} if terms.strategy else {}),
+        **({"predictors": [dict(one) for one in terms.predictors]} if terms.predictors else {}),
+        **({"agent_days": list(terms.agent_days)} if terms.agent_days else {}),
+        **_gamma(terms.gammas),
+        "target_inventory": terms.target_lots * terms.instrument.lot_e8 / E8,
     }
 
 
@@ -206,11 +206,11 @@ def one_sided(summary: Mapping[str, Any]) -> list[str]:
     return [f"orders rested on both sides in {100 * uptime:.0f} % of the time; not sent: {causes}"]
 
 
-def without_trades(books: "Books") -> list[str]:
+def without_trades(terms: "RunTerms") -> list[str]:
     """Return a note if most or all of a run has no trades that could fill an order."""
-    if books.untraded is None or books.untraded <= MOST_UNTRADED:
+    if terms.untraded is None or terms.untraded <= MOST_UNTRADED:
         return []
-    when = "all" if books.untraded == 1 else f"{100 * books.untraded:.0f} %"
+    when = "all" if terms.untraded == 1 else f"{100 * terms.untraded:.0f} %"
     return [
         f"no trade in {when} of the time: fills there come only from the book moving through an order, the most "
         f"costly ones, and PnL, fill ratio and win rate are not those of a market with trades; check that the capture "
@@ -218,10 +218,10 @@ def without_trades(books: "Books") -> list[str]:
     ]
 
 
-def implausible_fees(books: "Books") -> list[str]:
+def implausible_fees(terms: "RunTerms") -> list[str]:
     """Return a note per fee rate that no exchange charges, with the rate that was probably meant."""
     found = []
-    for knob, rate_e8 in books.implausible_fees.items():
+    for knob, rate_e8 in terms.implausible_fees.items():
         share = f"{'a rebate of ' if rate_e8 < 0 else ''}{short_text(100 * abs(rate_e8))} %"
         found.append(
             f"{IMPLAUSIBLE_FEE}: {knob} is {short_text(rate_e8)}, {share} of the notional; {fraction_of(knob, rate_e8)}"
@@ -229,12 +229,12 @@ def implausible_fees(books: "Books") -> list[str]:
     return found
 
 
-def paid_as_on_spot(journal: "Journal", books: "Books") -> list[str]:
+def paid_as_on_spot(journal: "Journal", terms: "RunTerms") -> list[str]:
     """Return a note if fills of a perpetual paid the default fees of Spot, with the knobs that set them."""
     reasons = journal.fill_reasons
     took = journal.fills[:, 6] == (reasons.index(TAKEN) if TAKEN in reasons else -1)
     filled = {"MAKER_FEE_RATE": not took.all(), "TAKER_FEE_RATE": took.any()}
-    if not (knobs := [knob for knob in books.spot_fees if filled[knob]]):
+    if not (knobs := [knob for knob in terms.spot_fees if filled[knob]]):
         return []
     return [
         f"{SPOT_FEES}: fills paid {FEE_RATE} ({', '.join(knobs)}), the default, which is Spot's fee, and this is a day "

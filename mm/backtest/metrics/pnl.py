@@ -189,7 +189,7 @@ def realised(fills: "Table", matched: Pairs, account: "AccountSeries") -> int:
     return 2 * account.half_tl * earned
 
 
-def trips(fills: "Table", matched: Pairs, instrument: "Instrument") -> dict[str, Any]:
+def round_trip_stats(fills: "Table", matched: Pairs, instrument: "Instrument") -> dict[str, Any]:
     """Return the round trips of *matched* lots; money in the quote asset, after the fees of both ends.
 
     Each fill that reduces the position ends one round trip, of all lots it closes; the trip begins at the mean opening

@@ -174,7 +174,7 @@ def calmar(gain: float, drawdown: float, span_us: int) -> float | None:
     return gain / span_us * YEAR_US / drawdown if drawdown > 0 and span_us > 0 else None
 
 
-class Falls(NamedTuple):
+class Drawdowns(NamedTuple):
     """Drawdown figures of an equity series.
 
     Attributes:
@@ -199,12 +199,12 @@ class Falls(NamedTuple):
         return {"s": seconds, "share": share, "unrecovered": self.unrecovered}
 
 
-def drawdowns_of(us: "Column", equity: "Numbers") -> Falls:
+def drawdowns_of(us: "Column", equity: "Numbers") -> Drawdowns:
     """Return the drawdown figures of the *equity* rows of a run, whose instants are *us*."""
     if len(us) == 0:
-        return Falls()
+        return Drawdowns()
     deepest, longest_us, below_us, unrecovered = falls(us, equity)
-    return Falls(deepest, longest_us, below_us, int(us[-1] - us[0]), unrecovered)
+    return Drawdowns(deepest, longest_us, below_us, int(us[-1] - us[0]), unrecovered)
 
 
 def inventory_moments(us: "Column", inventory: "Column", target: int = 0) -> dict[str, float | None]:

@@ -24,13 +24,13 @@ from mm.backtest.metrics.notes import (
     without_trades,
 )
 from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, lots_and_times
-from mm.backtest.metrics.pnl import AccountSeries, ledger, pairs, realised, split, trips
+from mm.backtest.metrics.pnl import AccountSeries, ledger, pairs, realised, round_trip_stats, split
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
 if TYPE_CHECKING:
-    from mm.backtest.books import Books
     from mm.backtest.journal import Journal
+    from mm.backtest.run_terms import RunTerms
 
 MANY_RAISED = 0.01  # share of the messages; a normal clock correction affects fewer
 PNL = (
@@ -44,63 +44,63 @@ PNL = (
 )
 
 
-def summarise(journal: "Journal", books: "Books", account: AccountSeries | None = None) -> dict[str, Any]:
+def summarise(journal: "Journal", terms: "RunTerms", account: AccountSeries | None = None) -> dict[str, Any]:
     """Return the summary: JSON values only; undefined numbers are None, with the reason in ``warnings``.
 
     Money is in the quote asset, inventory in the base asset, per-unit numbers in quote asset per base asset.
     *account* is the ``ledger`` of the state rows, if it is already computed.
     """
-    account = account or ledger(journal.state, books.instrument, books.initial_cash_e8)
+    account = account or ledger(journal.state, terms.instrument, terms.initial_cash_e8)
     sent = lives(journal)
-    predicted, traded = _predicted(journal, books, sent), whole_sum(journal.fills[:, 4])
+    predicted, traded = _predicted(journal, terms, sent), whole_sum(journal.fills[:, 4])
     active = _activity(journal, sent, traded)  # right after others that read the same tables
-    ratios, left_out = _risk(account, books.seed)
+    ratios, left_out = _risk(account, terms.seed)
     summary = {
-        "symbol": books.instrument.symbol,
-        "days": list(dict.fromkeys(books.days)),
-        "models": {"quote": books.quote_model, "fill": books.fill_model},
-        **basis(books),
-        **_pnl(journal, account, books),
-        **_spreads(journal, books),
+        "symbol": terms.instrument.symbol,
+        "days": list(dict.fromkeys(terms.days)),
+        "models": {"quote": terms.quote_model, "fill": terms.fill_model},
+        **basis(terms),
+        **_pnl(journal, account, terms),
+        **_spreads(journal, terms),
         **active,
         **refused(sent),
-        **_inventory(account, books),
+        **_inventory(account, terms),
         **ratios,
-        **risk.daily(account, books.days, books.starts_us, journal.fills[:, 0]),
-        **_coverage(journal, books),
+        **risk.daily(account, terms.days, terms.starts_us, journal.fills[:, 0]),
+        **_coverage(journal, terms),
         **predicted,
-        **scale(books),
-        **_optional(books),
+        **scale(terms),
+        **_optional(terms),
         **_limits(journal),
     }
-    summary |= _volume(journal, account, books, summary, traded)
-    found = notes(sent, summary) + _cautions(journal, books, left_out)
+    summary |= _volume(journal, account, terms, summary, traded)
+    found = notes(sent, summary) + _cautions(journal, terms, left_out)
     summary = dict(finite(summary))
     summary["warnings"] = found + _why_null(summary)
     return summary
 
 
-def headline(journal: "Journal", books: "Books") -> dict[str, Any]:
+def headline(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     """Return the numbers of a sensitivity row: those of :func:`summarise`, computed without the rest of the summary."""
-    account = ledger(journal.state, books.instrument, books.initial_cash_e8)
-    pnl = split(journal.fills, account, books.funding_e8 or 0)
+    account = ledger(journal.state, terms.instrument, terms.initial_cash_e8)
+    pnl = split(journal.fills, account, terms.funding_e8 or 0)
     changes, _ = risk.period_changes(account.equity, account.periods)
     rms = risk.inventory_moments(account.us, account.inventory)["rms"]
-    _, after = half_spreads(journal, books.instrument, [HORIZONS_S[-1]])
+    _, after = half_spreads(journal, terms.instrument, [HORIZONS_S[-1]])
     moved = after[HORIZONS_S[-1]].mean().value
     numbers = {
         "pnl_total": None if pnl is None else account.quote(pnl.total),
         "sharpe": risk.sharpe(changes),
         "n_fills": len(journal.fills),
-        "inventory_rms": None if rms is None else rms * (books.instrument.lot_e8 / E8),
+        "inventory_rms": None if rms is None else rms * (terms.instrument.lot_e8 / E8),
         f"adverse_selection_{HORIZONS_S[-1]}": moved,
     }
     return dict(finite(numbers))
 
 
-def _pnl(journal: "Journal", account: AccountSeries, books: "Books") -> dict[str, Any]:
-    pnl, matched = split(journal.fills, account, books.funding_e8 or 0), pairs(journal.fills)
-    round_trips = trips(journal.fills, matched, books.instrument)
+def _pnl(journal: "Journal", account: AccountSeries, terms: "RunTerms") -> dict[str, Any]:
+    pnl, matched = split(journal.fills, account, terms.funding_e8 or 0), pairs(journal.fills)
+    round_trips = round_trip_stats(journal.fills, matched, terms.instrument)
     if pnl is None:
         return {**dict.fromkeys(PNL), "round_trips": round_trips}
     closed = realised(journal.fills, matched, account)
@@ -117,8 +117,8 @@ def _pnl(journal: "Journal", account: AccountSeries, books: "Books") -> dict[str
     return {**{name: account.quote(part) for name, part in zip(PNL, units, strict=True)}, "round_trips": round_trips}
 
 
-def _spreads(journal: "Journal", books: "Books") -> dict[str, Any]:
-    earned, groups = half_spreads(journal, books.instrument)
+def _spreads(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
+    earned, groups = half_spreads(journal, terms.instrument)
     effective = earned.value
     after = {str(h): means.mean() for h, means in groups.items()}
     return {
@@ -147,10 +147,10 @@ def _activity(journal: "Journal", sent: Lives, traded: int) -> dict[str, Any]:
 
 
 def _volume(
-    journal: "Journal", account: AccountSeries, books: "Books", summary: dict[str, Any], traded: int
+    journal: "Journal", account: AccountSeries, terms: "RunTerms", summary: dict[str, Any], traded: int
 ) -> dict[str, Any]:
     """Return the volume of *traded* lots, the share of time at the inventory bound, turnover, and break-even fees."""
-    grid = books.instrument
+    grid = terms.instrument
     notional = dot(journal.fills[:, 3].astype(np.float64), journal.fills[:, 4]) * grid.tick_lot_e16 / E8 / E8
     quantity, mean_size = traded * grid.lot_e8 / E8, summary["inventory_from_target"]["abs_mean"]
     gross = None if summary["pnl_total"] is None else summary["pnl_total"] + summary["fees"]
@@ -159,7 +159,7 @@ def _volume(
     earned = {"pnl": gross, **kept}
     return {
         "volume": {"base": quantity, "quote": notional},
-        "inventory_at_bound": _at_bound(account, books),
+        "inventory_at_bound": _at_bound(account, terms),
         "inventory_turnover": quotient(quantity, mean_size or 0.0),
         "break_even_fee_rate": {
             name: None if value is None or not traded else value / notional for name, value in earned.items()
@@ -167,35 +167,35 @@ def _volume(
     }
 
 
-def _at_bound(account: AccountSeries, books: "Books") -> float | None:
-    if books.bound_clips is None:
+def _at_bound(account: AccountSeries, terms: "RunTerms") -> float | None:
+    if terms.bound_clips is None:
         return None
-    return risk.share_beyond(account.us, account.inventory, books.bound_clips * books.quote_lots, books.target_lots)
+    return risk.share_beyond(account.us, account.inventory, terms.bound_clips * terms.quote_lots, terms.target_lots)
 
 
-def _predicted(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any]:
+def _predicted(journal: "Journal", terms: "RunTerms", sent: Lives) -> dict[str, Any]:
     """Return fills by distance and hour, with the fills the intensity predicts if its reference price is known."""
-    intensity, offsets = books.intensity, books.offsets
+    intensity, offsets = terms.intensity, terms.offsets
     if intensity is not None and intensity.reference != "mid" and offsets is None:
         intensity = None
-    market = None if books.market is None else MarketPaths.of(books.market)
+    market = None if terms.market is None else MarketPaths.of(terms.market)
     rates, here = fill_rates(journal, sent, intensity, market, offsets)
     by_engine = journal.counters["expected_fills"]
     return {
         "predicted_fills": here if by_engine is None else by_engine,
-        "quoted_half_spread": quoted(rates["quoted_half_spread_ticks"], books.instrument.tick_e8),
+        "quoted_half_spread": quoted(rates["quoted_half_spread_ticks"], terms.instrument.tick_e8),
         **rates,
     }
 
 
-def _inventory(account: AccountSeries, books: "Books") -> dict[str, Any]:
+def _inventory(account: AccountSeries, terms: "RunTerms") -> dict[str, Any]:
     """Return the moments of the inventory, and of its distance from the target, in the base asset."""
-    unit = books.instrument.lot_e8 / E8
-    targets = dict.fromkeys((0, books.target_lots))  # the target is mostly 0
+    unit = terms.instrument.lot_e8 / E8
+    targets = dict.fromkeys((0, terms.target_lots))  # the target is mostly 0
     moments = {target: risk.inventory_moments(account.us, account.inventory, target) for target in targets}
     held, from_target = (
         {name: None if value is None else value * unit for name, value in moments[target].items()}
-        for target in (0, books.target_lots)
+        for target in (0, terms.target_lots)
     )
     return {
         "inventory": {**held, "half_life_s": risk.half_life_s(account.us, account.inventory)},
@@ -233,8 +233,8 @@ def _risk(account: AccountSeries, seed: int) -> tuple[dict[str, Any], int]:
     }, left_out
 
 
-def _coverage(journal: "Journal", books: "Books") -> dict[str, Any]:
-    counters, between_us = journal.counters, books.between_days_us
+def _coverage(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
+    counters, between_us = journal.counters, terms.between_days_us
     return {
         "two_sided_uptime": quotient(counters["two_sided_us"], counters["valid_us"]),
         "seconds_covered": counters["valid_us"] / US_PER_S,
@@ -244,26 +244,26 @@ def _coverage(journal: "Journal", books: "Books") -> dict[str, Any]:
     }
 
 
-def scale(books: "Books") -> dict[str, Any]:
+def scale(terms: "RunTerms") -> dict[str, Any]:
     """Return the part of the summary that is known before the run: tick size, quote quantity, and assets."""
-    instrument = books.instrument
+    instrument = terms.instrument
     return {
         "tick_size": instrument.tick_e8 / E8,
-        "quote_qty": books.quote_lots * instrument.lot_e8 / E8,
+        "quote_qty": terms.quote_lots * instrument.lot_e8 / E8,
         "base_asset": instrument.base_asset,
         "quote_asset": instrument.quote_asset,
     }
 
 
-def _optional(books: "Books") -> dict[str, Any]:
+def _optional(terms: "RunTerms") -> dict[str, Any]:
     """Return the parts that only some runs have."""
     parts = (
-        ("feed", books.feed),
-        ("pnl_band", books.pnl_band),
-        ("sensitivity", books.sensitivity),
-        ("ended", books.ended),
+        ("feed", terms.feed),
+        ("pnl_band", terms.pnl_band),
+        ("sensitivity", terms.sensitivity),
+        ("ended", terms.ended),
     )
-    funding = {} if books.funding_e8 is None else {"funding": books.funding_e8 / E8}
+    funding = {} if terms.funding_e8 is None else {"funding": terms.funding_e8 / E8}
     return funding | {name: dict(found) for name, found in parts if found}
 
 
@@ -286,27 +286,27 @@ def _why_null(summary: dict[str, Any]) -> list[str]:
     return [f"{NULL}{', '.join(keys)}: {reason}" for reason, keys in names.items()]
 
 
-def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
+def _cautions(journal: "Journal", terms: "RunTerms", left_out: int) -> list[str]:
     """Return caveats on the data and the fill model."""
-    cautions = [f"the run ended early: {books.ended['why']}"] if books.ended and books.ended["why"] else []
-    drawn = _drawn(journal, books)
-    cautions += drawn or without_trades(books)
-    cautions += implausible_fees(books)
-    cautions += paid_as_on_spot(journal, books)
-    drawn_from = journal.fill_reasons if books.fill_model == "hybrid" else (books.fill_model,)
+    cautions = [f"the run ended early: {terms.ended['why']}"] if terms.ended and terms.ended["why"] else []
+    drawn = _drawn(journal, terms)
+    cautions += drawn or without_trades(terms)
+    cautions += implausible_fees(terms)
+    cautions += paid_as_on_spot(journal, terms)
+    drawn_from = journal.fill_reasons if terms.fill_model == "hybrid" else (terms.fill_model,)
     if any(word.startswith("trade_cross") for word in drawn_from):
         cautions.append(
             "trade_cross is the optimistic bound: it ignores the queue, and at the touch its fill probability is .27 "
             "too high (CME ES, 2,152 one-lot orders); compare this PnL with a run with queue_prob_power"
         )
-    if books.lost_lines:
+    if terms.lost_lines:
         cautions.append(
-            f"{books.lost_lines:,} lines of the recorded files are lost: after them the book or the trades "
+            f"{terms.lost_lines:,} lines of the recorded files are lost: after them the book or the trades "
             f"are not updated, so fills are unreliable; mm data check lists the files"
         )
-    if books.clock_raised > MANY_RAISED * journal.counters["events"]:
+    if terms.clock_raised > MANY_RAISED * journal.counters["events"]:
         cautions.append(
-            f"{books.clock_raised:,} messages count as received at the same instant as those before them, because the "
+            f"{terms.clock_raised:,} messages count as received at the same instant as those before them, because the "
             f"recorder's clock stepped back: no time passes while they are played; the log lists the files"
         )
     unmarked = int(np.count_nonzero(journal.fills[:, 7] == 0))
@@ -319,9 +319,9 @@ def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
     return cautions
 
 
-def _drawn(journal: "Journal", books: "Books") -> list[str]:
+def _drawn(journal: "Journal", terms: "RunTerms") -> list[str]:
     """Return caveats on fills that are drawn from an intensity."""
-    words = (books.fill_model, *journal.fill_reasons)
+    words = (terms.fill_model, *journal.fill_reasons)
     if any(word.startswith("poisson") for word in words):
         return [
             "Poisson fills are drawn independently of the market, so they have no adverse selection by construction: "

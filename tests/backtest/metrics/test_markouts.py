@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from journals import BTCUSDT, START_US, Scribe, books, seeded
+from journals import BTCUSDT, START_US, Scribe, run_terms, seeded
 from mm.backtest.metrics._passes import mid2_at
 from mm.backtest.metrics.markouts import Mean, half_spreads
 from mm.backtest.metrics.pnl import fill_marks, ledger, split
@@ -123,7 +123,7 @@ def test_mean_without_fills_is_none():
 def test_markout_groups_are_weighted_means_of_their_fills():
     """Buys, sells, fills that add and fills that unwind, and bands of distance, at every horizon."""
     scribe = seeded(900, fill_chance=0.3)
-    summary = summarise(scribe.journal(), books())
+    summary = summarise(scribe.journal(), run_terms())
     expected = {}
     for us, _, side, ticks, lots, _, _, mid2, after in scribe.fills:
         before, ticks_off = after - side * lots, side * (mid2 - 2 * ticks) / 2
@@ -152,9 +152,9 @@ def test_markout_groups_are_weighted_means_of_their_fills():
 
 def test_break_even_fee_rate_leads_to_zero_pnl():
     """Run again with the break-even rate, the same fills end at zero."""
-    summary = summarise(seeded(600, fill_chance=0.3).journal(), books())
+    summary = summarise(seeded(600, fill_chance=0.3).journal(), run_terms())
     rate = summary["break_even_fee_rate"]["pnl"]
-    again = summarise(seeded(600, fill_chance=0.3, fee_rate=rate).journal(), books())
+    again = summarise(seeded(600, fill_chance=0.3, fee_rate=rate).journal(), run_terms())
     assert again["pnl_total"] == pytest.approx(0.0, abs=1e-3 * abs(summary["pnl_total"]))
     assert summary["break_even_fee_rate"]["60"] == pytest.approx(
         summary["realised_half_spread"]["60"] * summary["volume"]["base"] / summary["volume"]["quote"]

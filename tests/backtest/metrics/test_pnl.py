@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from journals import BTCUSDT, Scribe, books, scribes
+from journals import BTCUSDT, Scribe, run_terms, scribes
 from mm.backtest.metrics.pnl import ledger, split
 from mm.backtest.metrics.summary import summarise
 from mm.errors import MMError
@@ -109,7 +109,7 @@ def summary_of_fills(*fills, fee_rate=0.0, initial_lots=0):
         scribe.fill(scribe.place(side, ticks, lots), side, ticks, lots)
     scribe.wait(1_000_000)
     scribe.state()
-    return summarise(scribe.journal(), books(scribe.instrument))
+    return summarise(scribe.journal(), run_terms(scribe.instrument))
 
 
 def test_fill_that_closes_two_fills_is_one_trade():

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 
 import engine_chance
-from journals import books, scribes, seeded
-from mm.backtest.books import Books
+from journals import run_terms, scribes, seeded
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.metrics.pnl import pairs
 from mm.backtest.result import Result
+from mm.backtest.run_terms import RunTerms
 
 TIMES = ("quote_lifetime_s", "order_to_ack_s", "live_to_fill_s", "order_to_fill_s")
 PIECES = [(0, 2**62, 3.0, 0.2, 2.0, 0.1, 0.15)]
@@ -35,7 +35,7 @@ def run_of(seed, pieces=None):
         "quote_lots": case.rules.quote_lots,
         "intensity": Intensity(pieces) if pieces else None,
     }
-    return Result(exchange.journal(), Books(**terms)), pieces
+    return Result(exchange.journal(), RunTerms(**terms)), pieces
 
 
 def assert_close(found, expected):
@@ -47,7 +47,7 @@ def assert_close(found, expected):
 def assert_recomputed(result, folder, pieces):
     result.write_tables(folder)
     found, journal = json.loads(json.dumps(result.summary)), result.journal
-    symbol, tick_size = result.books.instrument.symbol, plain_lives.Fraction(str(result.summary["tick_size"]))
+    symbol, tick_size = result.terms.instrument.symbol, plain_lives.Fraction(str(result.summary["tick_size"]))
     placed, fills, state = plain_lives.read(folder, symbol)
     last_us = journal.counters["last_us"]
     trips = plain_lives.round_trips(fills)
@@ -103,13 +103,13 @@ def test_summaries_of_random_runs_equal_recomputed_ones(batch, tmp_path):
 @given(scribes())
 def test_summaries_of_drawn_journals_equal_recomputed_ones(tmp_path_factory, scribe):
     """Prices that move far, partial fills, books with gaps."""
-    result = Result(scribe.journal(), books(scribe.instrument))
+    result = Result(scribe.journal(), run_terms(scribe.instrument))
     assert_recomputed(result, tmp_path_factory.mktemp("run"), None)
 
 
 def test_summary_of_a_longer_run_equals_recomputed_one(tmp_path):
     """Six minutes with fees and two hundred round trips."""
-    result = Result(seeded(360, orders_a_second=2, fill_chance=0.6, fee_rate=0.001).journal(), books())
+    result = Result(seeded(360, orders_a_second=2, fill_chance=0.6, fee_rate=0.001).journal(), run_terms())
     assert result.summary["round_trips"]["n"] > 150
     assert_recomputed(result, tmp_path, None)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import PATH, path
 
-from journals import Scribe, books
+from journals import Scribe, run_terms
 from mm.backtest.metrics import risk
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
 from mm.backtest.metrics.summary import summarise
@@ -236,7 +236,7 @@ def test_drawdown_is_the_largest_fall_from_any_earlier_row(scale, steps):
 def test_constant_equity_is_not_a_drawdown():
     """Time at the peak is not under water."""
     found = risk.drawdowns_of(np.array([0, 10, 20, 30]), np.array([3, 3, 3, 4]))
-    assert found == risk.Falls(0, 0, 0, 30, unrecovered=False)
+    assert found == risk.Drawdowns(0, 0, 0, 30, unrecovered=False)
 
 
 def test_drawdown_without_equity_is_none():
@@ -322,7 +322,7 @@ def summary_of_days(moves, lots=100):
         scribe.state()
         scribe.wait(DAY - 3_600_000_000)
     terms = {"days": tuple(f"2026010{day + 1}" for day in range(len(moves))), "starts_us": tuple(starts)}
-    return summarise(scribe.journal(), books(scribe.instrument, **terms))
+    return summarise(scribe.journal(), run_terms(scribe.instrument, **terms))
 
 
 def test_daily_pnl_adds_up_and_gives_sharpe_daily():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_summary import recompute
 
-from journals import Scribe, books, scribes, seeded
+from journals import Scribe, run_terms, scribes, seeded
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.metrics.summary import summarise
 from mm.backtest.models import fixed_spread, trade_cross
@@ -56,11 +56,11 @@ def missing(numbers):
 
 
 def summary_of(scribe, **terms):
-    return summarise(scribe.journal(), books(scribe.instrument, **terms))
+    return summarise(scribe.journal(), run_terms(scribe.instrument, **terms))
 
 
 def assert_recomputed(folder, scribe):
-    result = Result(scribe.journal(), books(scribe.instrument))
+    result = Result(scribe.journal(), run_terms(scribe.instrument))
     write_run(result, folder)
     expected = recompute(folder, scribe.instrument.symbol, scribe.mids, scribe.us)
     written = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
@@ -297,7 +297,7 @@ def test_fills_without_a_book_are_counted_in_the_warnings():
     journal = seeded(60, fill_chance=0.5, breaks=0).journal()
     journal.fills[3, 7] = 0
     journal = replace(journal, counters={**journal.counters, "valid_us": 0})
-    summary = summarise(journal, books())
+    summary = summarise(journal, run_terms())
     assert "1 fills had no valid book" in " ".join(summary["warnings"])
     assert summary["two_sided_uptime"] is None
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.models import QUOTE_MODELS
-from mm.backtest.played import bound_clips, gammas_of, played, strategy_of, untraded_us
+from mm.backtest.strategy_info import bound_clips, gammas_of, strategy_fields, strategy_of, untraded_us
 from mm.instrument import Instrument
 from mm.tape.tape import Tape
 
@@ -71,7 +71,7 @@ def test_strategy_lists_each_step_with_its_parameters():
     assert last["parameters"]["gamma"] == "auto"
     assert "signals" not in last["parameters"]
     assert last["parameters"]["sigma"] == "tape"
-    assert played(model)["bound_clips"] == 30.0
+    assert strategy_fields(model)["bound_clips"] == 30.0
 
 
 def test_strategy_reports_source_of_k_and_a():
@@ -105,7 +105,7 @@ def test_untraded_time_equals_that_of_a_plain_loop(seconds, start, end):
     longest = max(later - earlier for earlier, later in pairwise([a_us, *inside, b_us]))
     expected = longest if 2 * longest > b_us - a_us else 0
     for nearest in (1, 4096):
-        with patch("mm.backtest.played.NEAREST", nearest):
+        with patch("mm.backtest.strategy_info.NEAREST", nearest):
             assert untraded_us(tape.between(a_us, b_us)) == (expected, b_us - a_us)
 
 

@@ -19,8 +19,8 @@ PARTS = ("inner", "model", "models", "weights", "name", "signals")  # attributes
 IMPLICIT = {"gamma": "auto", "sigma": "tape"}  # meaning of NaN in a compiled model; for k and A see `sources`
 
 
-def played(model: object) -> dict[str, Any]:
-    """Return the fields of ``Books`` that describe a quote model after a run."""
+def strategy_fields(model: object) -> dict[str, Any]:
+    """Return the fields of ``RunTerms`` that describe a quote model after a run."""
     return {"strategy": strategy_of(model), "gammas": gammas_of(model), "bound_clips": bound_clips(model)}
 
 

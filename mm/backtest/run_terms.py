@@ -21,7 +21,7 @@ DAYS_NOT_PLAYED = "days_not_played"  # key of the warning that days between thos
 
 
 @dataclass(frozen=True)
-class Books:
+class RunTerms:
     """Terms of a run: units of the journal's integers, and a description of models and data.
 
     Attributes:
